@@ -1,0 +1,130 @@
+import { RipstopError } from './errors.ts';
+import { suggest } from './suggest.ts';
+
+/**
+ * One key of a configuration object. The table of fields is the only place where a key is described:
+ * reading, `--help` and `docs/configuration.md` are all made from it.
+ */
+export interface Field<T = unknown> {
+  /** Turns the raw JSON or YAML value into the typed one. Throws RipstopError ECONFIG through `fail`. */
+  read(raw: unknown, where: string): T;
+  /** Value when the key is absent; undefined together with `required` false means "absent". */
+  fallback?: T;
+  required?: boolean;
+  /** For people: `string`, `1..65535`, `vxlan | udp`. */
+  type: string;
+  unit?: string;
+  doc: string;
+}
+
+export type Fields = Record<string, Field>;
+export type Shape<F extends Fields> = {
+  [K in keyof F]: F[K] extends { required: true } | { fallback: {} }
+    ? ReturnType<F[K]['read']>
+    : ReturnType<F[K]['read']> | undefined;
+};
+
+/** Ends the reading of a configuration: `where` is the path of the key, as in `peers[2].address`. */
+export function fail(where: string, problem: string, hint?: string): never {
+  throw new RipstopError('ECONFIG', `${where}: ${problem}`, hint);
+}
+
+/** Reads `raw` against `fields`; unknown keys are errors with a suggestion. */
+export function readObject<F extends Fields>(fields: F, raw: unknown, where: string): Shape<F> {
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) fail(where || 'configuration', 'must be an object');
+  const source = raw as Record<string, unknown>;
+  const known = Object.keys(fields);
+  const at = (key: string) => (where ? `${where}.${key}` : key);
+  for (const key of Object.keys(source)) {
+    if (Object.hasOwn(fields, key)) continue;
+    const near = suggest(key, known);
+    fail(at(key), 'unknown key', near ? `did you mean "${near}"?` : `known keys: ${known.join(', ')}`);
+  }
+  const result: Record<string, unknown> = {};
+  for (const key of known) {
+    const field = fields[key]!;
+    const value = Object.hasOwn(source, key) ? source[key] : undefined;
+    if (value !== undefined && value !== null) result[key] = field.read(value, at(key));
+    else if (field.required) fail(at(key), 'is missing', `it takes ${field.type}: ${field.doc}`);
+    else result[key] = field.fallback;
+  }
+  return result as Shape<F>;
+}
+
+/** A text, optionally held to a pattern whose meaning `type` tells. */
+export function text(type: string, doc: string, pattern?: RegExp): Field<string> {
+  return {
+    type,
+    doc,
+    read(raw, where) {
+      if (typeof raw !== 'string' || (pattern && !pattern.test(raw))) fail(where, `${JSON.stringify(raw)} is not ${type}`);
+      return raw;
+    },
+  };
+}
+
+/** A whole number within `min..max`, both included. */
+export function integer(min: number, max: number, doc: string, unit?: string): Field<number> {
+  return {
+    type: `${min}..${max}`,
+    doc,
+    ...(unit ? { unit } : {}),
+    read(raw, where) {
+      if (typeof raw !== 'number' || !Number.isInteger(raw) || raw < min || raw > max)
+        fail(where, `${JSON.stringify(raw)} is not a whole number within ${min}..${max}`);
+      return raw;
+    },
+  };
+}
+
+export function flag(doc: string): Field<boolean> {
+  return {
+    type: 'true | false',
+    doc,
+    read(raw, where) {
+      if (typeof raw !== 'boolean') fail(where, `${JSON.stringify(raw)} is not true or false`);
+      return raw;
+    },
+  };
+}
+
+/** One of a few words. */
+export function oneOf<const T extends string>(words: readonly T[], doc: string): Field<T> {
+  return {
+    type: words.join(' | '),
+    doc,
+    read(raw, where) {
+      const word = words.find(candidate => candidate === raw);
+      if (word !== undefined) return word;
+      const near = typeof raw === 'string' ? suggest(raw, words) : undefined;
+      fail(where, `${JSON.stringify(raw)} is not one of ${words.join(', ')}`, near ? `did you mean "${near}"?` : undefined);
+    },
+  };
+}
+
+/** A list whose items are read by `item`. */
+export function listOf<T>(item: Field<T>, doc: string): Field<T[]> {
+  return {
+    type: `list of ${item.type}`,
+    doc,
+    read(raw, where) {
+      if (!Array.isArray(raw)) fail(where, 'must be a list');
+      return raw.map((value, index) => item.read(value, `${where}[${index}]`));
+    },
+  };
+}
+
+/** A nested object with fields of its own. */
+export function objectOf<F extends Fields>(fields: F, doc: string): Field<Shape<F>> {
+  return { type: 'object', doc, read: (raw, where) => readObject(fields, raw, where) };
+}
+
+/** `field`, which must be given. */
+export function required<T>(field: Field<T>): Field<T> & { required: true } {
+  return { ...field, required: true };
+}
+
+/** `field` with a value for when it is left out. */
+export function withDefault<T>(field: Field<T>, fallback: T): Field<T> & { fallback: T } {
+  return { ...field, fallback };
+}

@@ -1,0 +1,27 @@
+{
+  "targets": [
+    {
+      "target_name": "ripstop",
+      "sources": [
+        "addon.cc",
+        "call.cc",
+        "netns.cc",
+        "netlink.cc",
+        "tun.cc",
+        "udp.cc",
+        "raw.cc",
+        "wait.cc",
+        "packet.cc",
+        "checksum.cc",
+        "segment.cc",
+        "coalesce.cc"
+      ],
+      "defines": ["NAPI_VERSION=8"],
+      "cflags_cc!": ["-fno-exceptions"],
+      "cflags_cc": [
+        "-std=c++17", "-O3", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden",
+        "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror"
+      ]
+    }
+  ]
+}

@@ -1,0 +1,93 @@
+/**
+ * The addon, whole. Set-up calls throw an Error with `code`, `errno` and `syscall`; hot calls return n >= 0 or
+ * -errno and never throw. JavaScript owns all memory; a call borrows it until it returns.
+ * `netns` is the path of a network namespace to open the descriptor in, '' for the caller's own.
+ */
+export interface Native {
+  /** int32 field numbers and sizes compiled into the addon, compared at load with `shm/batch.ts`. */
+  readonly layout: Readonly<Record<string, number>>;
+
+  // tun.cc -------------------------------------------------------------------------------------------------
+  /** Opens one queue of a TUN or TAP. `flags` are IFF_*, `headerSize` the virtio-net header's bytes. Throws. */
+  tunOpen(netns: string, name: string, flags: number, headerSize: number): number;
+  /** Name that the kernel gave to the device behind `fd`. Throws. */
+  tunName(fd: number): string;
+  /** TUNSETOFFLOAD with a TUN_F_* mask: 0 or -errno (-EINVAL: this kernel lacks a bit). */
+  tunSetOffload(fd: number, mask: number): number;
+  /** Reads frames until none is left, `max` are read or the slab is full; waits first. Frames or -errno. */
+  tunRead(
+    fd: number,
+    control: number,
+    slab: Uint8Array,
+    table: Int32Array,
+    max: number,
+    headerSize: number,
+    spins: number,
+    timeoutMs: number,
+  ): number;
+  /** Writes the FORWARD frames of 0..count-1, coalesced as `flags` (WRITE_*) allow. Device writes made or -errno. */
+  tunWrite(
+    fd: number,
+    slab: Uint8Array,
+    table: Int32Array,
+    count: number,
+    headerSize: number,
+    flags: number,
+    mtu: number,
+  ): number;
+
+  // udp.cc -------------------------------------------------------------------------------------------------
+  /** Opens a UDP socket bound to `address` (16 bytes, IPv4 mapped) and `port`. `flags` are UDP_*. Throws. */
+  udpOpen(netns: string, address: Uint8Array, port: number, flags: number, bufferBytes: number): number;
+  /** 1 when the option is on after asking for it (UDP_SEGMENT 103, UDP_GRO 104), else 0. */
+  udpProbe(fd: number, option: number): number;
+  /** Port that a socket is bound to. Throws. */
+  udpPort(fd: number): number;
+  /** Sends the FORWARD frames of 0..count-1. Messages sent or -errno. */
+  udpSend(
+    sockets: Int32Array,
+    slab: Uint8Array,
+    table: Int32Array,
+    count: number,
+    peers: Int32Array,
+    flags: number,
+  ): number;
+  /** Receives; one descriptor a datagram. Datagrams or -errno. */
+  udpReceive(
+    fd: number,
+    control: number,
+    slab: Uint8Array,
+    table: Int32Array,
+    sources: Int32Array,
+    messages: number,
+    spins: number,
+    timeoutMs: number,
+  ): number;
+  /** Path MTU that the kernel knows towards an address, bytes of IP, or -errno. */
+  udpPathMtu(netns: string, address: Uint8Array): number;
+
+  // raw.cc -------------------------------------------------------------------------------------------------
+  /** Raw ICMP or ICMPv6 socket. Throws. */
+  rawOpen(netns: string, family: 4 | 6): number;
+  /** Sends one ICMP message to `address` (16 bytes, IPv4 mapped). Bytes or -errno. */
+  rawSend(fd: number, address: Uint8Array, bytes: Uint8Array, length: number): number;
+
+  // wait.cc ------------------------------------------------------------------------------------------------
+  /** eventfd that ends a wait. Throws. */
+  eventOpen(): number;
+  eventSignal(fd: number): number;
+  /** Takes the signal: 1 when there was one. */
+  eventClear(fd: number): number;
+
+  // netlink.cc ---------------------------------------------------------------------------------------------
+  /** Netlink socket of `protocol` (0 = route, 12 = netfilter), joined to the group mask. Throws. */
+  netlinkOpen(netns: string, protocol: number, groups: number): number;
+  netlinkSend(fd: number, bytes: Uint8Array): number;
+  /** One datagram: its bytes, 0 on a timeout, -errno (-105 ENOBUFS: events were lost; -90: buffer too small). */
+  netlinkReceive(fd: number, bytes: Uint8Array, timeoutMs: number): number;
+  closeFd(fd: number): number;
+
+  // packet.cc ----------------------------------------------------------------------------------------------
+  /** Internet checksum (RFC 1071) of a byte range, not inverted, folded to 16 bits. For tests and the slow room. */
+  checksum(bytes: Uint8Array, offset: number, length: number): number;
+}

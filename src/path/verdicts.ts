@@ -1,0 +1,144 @@
+/** One way that a frame can end. */
+export interface Verdict {
+  /** Counter label and packet comment: lower-case words joined by `-`. */
+  readonly name: string;
+  /** Whether the frame is lost. */
+  readonly drop: boolean;
+  readonly direction: 'egress' | 'ingress' | 'both';
+  /** What happened, for `docs/metrics.md` and `ripstop drops`. */
+  readonly meaning: string;
+  /** What a person can do about it; empty when nothing is wrong. */
+  readonly remedy: string;
+}
+
+/*
+ * The numbers are the descriptor's VERDICT field: small integers, dense, in the order of VERDICTS below.
+ * They stand as plain constants because a hot loop compares them.
+ */
+export const PENDING = 0;
+export const FORWARD = 1;
+export const FLOOD = 2;
+export const PUNT = 3;
+export const NO_PEER = 4;
+export const MULTICAST = 5;
+export const TOO_BIG = 6;
+export const EGRESS_MALFORMED = 7;
+export const SEND_FAILED = 8;
+export const TRUNCATED = 9;
+export const RUNT = 10;
+export const BAD_FLAGS = 11;
+export const WRONG_VNI = 12;
+export const UNKNOWN_PEER = 13;
+export const SPOOFED_SOURCE = 14;
+export const INNER_MALFORMED = 15;
+export const OVERSIZED = 16;
+export const BAD_CHECKSUM = 17;
+export const NOT_FOR_US = 18;
+export const WRITE_FAILED = 19;
+
+export const VERDICTS: readonly Verdict[] = [
+  { name: 'pending', drop: false, direction: 'both', meaning: 'not judged yet; never seen in a counter', remedy: '' },
+  { name: 'forward', drop: false, direction: 'both', meaning: 'carried on', remedy: '' },
+  { name: 'flood', drop: false, direction: 'egress', meaning: 'broadcast or multicast, copied to every peer (head-end replication)', remedy: '' },
+  { name: 'punt', drop: false, direction: 'both', meaning: 'answered by the slow room: ARP or neighbour discovery', remedy: '' },
+  {
+    name: 'no-peer',
+    drop: true,
+    direction: 'egress',
+    meaning: 'no peer owns the destination; the sender got an ICMP unreachable (rate-limited)',
+    remedy: 'compare the destination with `ripstop peers`: a missing lease, a stale neighbour or a route too wide',
+  },
+  {
+    name: 'multicast',
+    drop: true,
+    direction: 'both',
+    meaning: 'broadcast or multicast, which the overlay does not carry by default',
+    remedy: 'set `flood: true` if the pods need it',
+  },
+  {
+    name: 'too-big',
+    drop: true,
+    direction: 'egress',
+    meaning: 'larger than the path to the peer takes; the sender got fragmentation-needed or packet-too-big (rate-limited)',
+    remedy: 'lower the MTU of the overlay, or mend the underlay path that shrank',
+  },
+  {
+    name: 'egress-malformed',
+    drop: true,
+    direction: 'egress',
+    meaning: 'a frame from the device whose headers lie about their length or offload',
+    remedy: 'a local sender writes broken packets: capture at the point `drop`',
+  },
+  {
+    name: 'send-failed',
+    drop: true,
+    direction: 'egress',
+    meaning: 'the kernel refused the datagram',
+    remedy: 'look at the errno in `ripstop drops`: route to the peer, firewall OUTPUT rule, full send buffer',
+  },
+  {
+    name: 'truncated',
+    drop: true,
+    direction: 'ingress',
+    meaning: 'a datagram longer than the receive buffer',
+    remedy: 'the peer sends more than 64 KiB at once: its offload settings are broken',
+  },
+  { name: 'runt', drop: true, direction: 'ingress', meaning: 'too short to hold the headers', remedy: 'something else sends to this port' },
+  {
+    name: 'bad-flags',
+    drop: true,
+    direction: 'ingress',
+    meaning: 'VXLAN flags other than the I bit alone, or reserved bits set',
+    remedy: 'the peer uses an extension (GBP, GPE, remote checksum offload) that is not enabled here',
+  },
+  { name: 'wrong-vni', drop: true, direction: 'ingress', meaning: 'another VXLAN network identifier', remedy: 'make VNI equal on all nodes' },
+  {
+    name: 'unknown-peer',
+    drop: true,
+    direction: 'ingress',
+    meaning: 'the outer source address is no peer',
+    remedy: 'a node without a lease, NAT on the underlay, or an intruder: compare with `ripstop peers`',
+  },
+  {
+    name: 'spoofed-source',
+    drop: true,
+    direction: 'ingress',
+    meaning: 'the inner source address or MAC does not belong to the peer that sent it',
+    remedy: 'missing masquerade on the peer, overlapping subnets, or spoofing',
+  },
+  {
+    name: 'inner-malformed',
+    drop: true,
+    direction: 'ingress',
+    meaning: 'inner version, header length or total length lies',
+    remedy: 'broken offload on the peer: capture at the point `drop` on both nodes',
+  },
+  {
+    name: 'oversized',
+    drop: true,
+    direction: 'ingress',
+    meaning: 'inner packet larger than the device takes',
+    remedy: 'make the overlay MTU equal on all nodes',
+  },
+  {
+    name: 'bad-checksum',
+    drop: true,
+    direction: 'ingress',
+    meaning: 'the inner TCP or UDP checksum is wrong',
+    remedy: 'checksum offload is broken on the peer or on the path: `ethtool -K <underlay> tx off` there',
+  },
+  {
+    name: 'not-for-us',
+    drop: true,
+    direction: 'ingress',
+    meaning: 'inner destination MAC is another node’s',
+    remedy: 'stale neighbour or FDB entry on the peer',
+  },
+  {
+    name: 'write-failed',
+    drop: true,
+    direction: 'ingress',
+    meaning: 'the device refused the frame',
+    remedy: 'look at the errno in `ripstop drops`: device down or queue full',
+  },
+];
