@@ -86,6 +86,11 @@ export interface Native {
   /** One datagram: its bytes, 0 on a timeout, -errno (-105 ENOBUFS: events were lost; -90: buffer too small). */
   netlinkReceive(fd: number, bytes: Uint8Array, timeoutMs: number): number;
   closeFd(fd: number): number;
+  /**
+   * Opens a file as a task of `netns` sees it and returns the descriptor: /proc/sys/net and /sys/class/net show
+   * the namespace of the task that opens them. `flags` as in open(2). Throws.
+   */
+  fileOpen(netns: string, path: string, flags: number): number;
 
   // packet.cc ----------------------------------------------------------------------------------------------
   /** Internet checksum (RFC 1071) of a byte range, not inverted, folded to 16 bits. For tests and the slow room. */
