@@ -1,0 +1,144 @@
+import { RipstopError } from '../../base/errors.ts';
+import { suggest } from '../../base/suggest.ts';
+import { FLAGS, type Flag } from './flag-table.ts';
+
+type Value = string | number | boolean | readonly string[];
+
+/** Values of all flags by name, and lines that a person should see. */
+export class Flags {
+  readonly #values: ReadonlyMap<string, Value>;
+  readonly notes: readonly string[];
+
+  constructor(values: ReadonlyMap<string, Value>, notes: readonly string[]) {
+    this.#values = values;
+    this.notes = notes;
+  }
+
+  text(name: string): string {
+    return this.#of(name, 'string') as string;
+  }
+
+  number(name: string): number {
+    return this.#of(name, 'number') as number;
+  }
+
+  boolean(name: string): boolean {
+    return this.#of(name, 'boolean') as boolean;
+  }
+
+  list(name: string): readonly string[] {
+    return this.#of(name, 'object') as readonly string[];
+  }
+
+  #of(name: string, kind: string): Value {
+    const value = this.#values.get(name);
+    // A wrong name here is a slip in our own code, not in a person's.
+    if (typeof value !== kind) throw new TypeError(`flag ${name} is not of kind ${kind}`);
+    return value as Value;
+  }
+}
+
+/** Name of the environment variable of a flag: flanneld's for its flags, RIPSTOP_ for ours. */
+export function variableOf(flag: Flag): string {
+  return (flag.own ? 'RIPSTOP_' : 'FLANNELD_') + flag.name.toUpperCase().replaceAll('-', '_');
+}
+
+/**
+ * Reads the command line in the forms that Go's flag package takes (`-x`, `--x`, `=value` or the next word; a
+ * boolean alone is true), then the environment for what the command line left open.
+ * @throws RipstopError ECONFIG
+ */
+export function parseFlags(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Flags {
+  const values = new Map<string, Value>();
+  const notes: string[] = [];
+  const byName = new Map(FLAGS.map(flag => [flag.name, flag]));
+
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at]!;
+    const match = /^--?([^=]+)(?:=([\s\S]*))?$/.exec(word);
+    if (!match)
+      throw new RipstopError('ECONFIG', `${JSON.stringify(word)}: not a flag`, 'flags begin with --');
+    const name = match[1]!;
+    const flag = byName.get(name);
+    if (!flag) {
+      const near = suggest(name, [...byName.keys()]);
+      throw new RipstopError(
+        'ECONFIG',
+        `--${name}: unknown flag`,
+        near ? `did you mean --${near}?` : 'see ripstop agent --help',
+      );
+    }
+    let given = match[2];
+    if (given === undefined) {
+      if (flag.kind === 'boolean') given = 'true';
+      else if (++at < argv.length) given = argv[at]!;
+      else throw new RipstopError('ECONFIG', `--${name}: its value is missing`);
+    }
+    take(values, flag, given, `--${name}`);
+    if (flag.inert) notes.push(`--${name} has no effect: ${flag.inert}`);
+  }
+  for (const flag of FLAGS) {
+    if (values.has(flag.name)) continue;
+    const given = env[variableOf(flag)];
+    if (given !== undefined && given !== '') {
+      for (const part of flag.kind === 'repeated' ? given.split(',') : [given])
+        take(values, flag, part, variableOf(flag));
+      if (flag.inert) notes.push(`${variableOf(flag)} has no effect: ${flag.inert}`);
+    } else values.set(flag.name, flag.fallback);
+  }
+  for (const name of Object.keys(env))
+    if (name.startsWith('FLANNELD_') && !FLAGS.some(flag => variableOf(flag) === name))
+      notes.push(`${name} belongs to no flag and is passed over`);
+  return new Flags(values, notes);
+}
+
+function take(values: Map<string, Value>, flag: Flag, given: string, where: string): void {
+  const refuse = (what: string): never => {
+    throw new RipstopError('ECONFIG', `${where}: ${JSON.stringify(given)} is not ${what}`, flag.doc);
+  };
+  switch (flag.kind) {
+    case 'boolean':
+      // The words that Go's strconv.ParseBool takes.
+      if (/^(1|t|true)$/i.test(given)) values.set(flag.name, true);
+      else if (/^(0|f|false)$/i.test(given)) values.set(flag.name, false);
+      else refuse('true or false');
+      break;
+    case 'number': {
+      const [low, high] = flag.range!;
+      const value = Number(given);
+      if (!/^\d+$/.test(given) || value < low || value > high)
+        refuse(`a whole number within ${low}..${high}`);
+      values.set(flag.name, value);
+      break;
+    }
+    case 'list':
+      values.set(
+        flag.name,
+        given.split(',').filter(part => part !== ''),
+      );
+      break;
+    case 'repeated':
+      values.set(flag.name, [...((values.get(flag.name) as readonly string[] | undefined) ?? []), given]);
+      break;
+    default:
+      if (flag.words && !flag.words.includes(given)) {
+        const near = suggest(given, flag.words);
+        refuse(near ? `right; did you mean "${near}"?` : `one of ${flag.words.filter(Boolean).join(', ')}`);
+      }
+      values.set(flag.name, given);
+  }
+}
+
+/** Help of all flags, one a line, from the table. */
+export function describeFlags(): string {
+  const width = Math.max(...FLAGS.map(flag => flag.name.length)) + 4;
+  return FLAGS.filter(flag => !flag.inert)
+    .map(flag => {
+      const fallback = Array.isArray(flag.fallback) ? flag.fallback.join(',') : String(flag.fallback);
+      return `  --${flag.name.padEnd(width)}${flag.doc}${fallback === '' ? '' : ` [${fallback}]`}`;
+    })
+    .join('\n');
+}

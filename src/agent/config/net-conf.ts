@@ -1,0 +1,159 @@
+import { RipstopError } from '../../base/errors.ts';
+import { fail, flag, integer, readObject, text, withDefault } from '../../base/schema.ts';
+import { suggest } from '../../base/suggest.ts';
+import type { Cidr } from '../lease/cidr.ts';
+import { type Backend, backendFieldsOf, readBackend } from './backend.ts';
+import { readNetwork, readRange, type SubnetRange } from './ranges.ts';
+
+/** What `net-conf.json`, or the store's `config` key, says; flannel's schema with its defaults. */
+export interface NetworkConfig {
+  readonly v4: Cidr | undefined;
+  readonly v6: Cidr | undefined;
+  /** Ranges to allocate from; undefined with a store that hands out subnets itself (kubernetes). */
+  readonly range4: SubnetRange | undefined;
+  readonly range6: SubnetRange | undefined;
+  /** EnableNFTables as given; undefined: not given. */
+  readonly nftables: boolean | undefined;
+  readonly backend: Backend;
+  /** What a person should know about the reading: defaults that surprise, keys that were passed over. */
+  readonly notes: readonly string[];
+}
+
+export interface NetConfOptions {
+  /** False with the kubernetes store, where the API server hands out subnets and the range keys mean nothing. */
+  ranges?: boolean;
+  /** Pass over unknown keys with a note, as flannel does silently. */
+  tolerateUnknown?: boolean;
+}
+
+/** Top-level keys, as flannel names them. */
+export const netConfFields = {
+  Network: text('an IPv4 CIDR', 'pod network of the cluster'),
+  IPv6Network: text('an IPv6 CIDR', 'IPv6 pod network of the cluster'),
+  EnableIPv4: withDefault(flag('give every node an IPv4 subnet'), true),
+  EnableIPv6: withDefault(flag('give every node an IPv6 subnet'), false),
+  EnableNFTables: flag('rules with nftables (true) or iptables (false); absent: nftables'),
+  SubnetLen: integer(0, 30, 'prefix length of a node’s subnet; absent or 0: 24, or that of Network + 2'),
+  SubnetMin: text('an IPv4 address', 'first subnet to hand out; absent: the second of Network'),
+  SubnetMax: text('an IPv4 address', 'last subnet to hand out; absent: the last of Network'),
+  IPv6SubnetLen: integer(
+    0,
+    126,
+    'prefix length of a node’s IPv6 subnet; absent or 0: 64, or that of IPv6Network + 2',
+  ),
+  IPv6SubnetMin: text('an IPv6 address', 'first IPv6 subnet to hand out'),
+  IPv6SubnetMax: text('an IPv6 address', 'last IPv6 subnet to hand out'),
+};
+
+/**
+ * Reads flannel's network configuration. Unknown keys are errors with a suggestion unless tolerated; the case of
+ * a key does not count, as in flannel (Go's JSON decoder).
+ * @param source where the text came from, for messages: a path or a store key
+ * @throws RipstopError ECONFIG
+ */
+export function parseNetConf(json: string, source: string, options: NetConfOptions = {}): NetworkConfig {
+  const notes: string[] = [];
+  try {
+    return readNetConf(parseJson(json), options, notes);
+  } catch (error) {
+    if (error instanceof RipstopError && error.code === 'ECONFIG')
+      throw new RipstopError('ECONFIG', `${source}: ${error.message}`, error.hint);
+    throw error;
+  }
+}
+
+function readNetConf(raw: unknown, options: NetConfOptions, notes: string[]): NetworkConfig {
+  const tolerate = options.tolerateUnknown ?? false;
+  const object = requireObject(raw, 'network configuration');
+  const top = canonicalKeys(object, [...Object.keys(netConfFields), 'Backend'], '', tolerate, notes);
+  const { Backend: backendRaw, ...rest } = top;
+  const read = readObject(netConfFields, rest, '');
+  const backend = readBackendKey(backendRaw, tolerate, notes);
+  if (!read.EnableIPv4 && !read.EnableIPv6)
+    fail('EnableIPv4', 'both families are switched off', 'set EnableIPv4 or EnableIPv6');
+
+  const keys4 = { network: read.Network, length: read.SubnetLen, min: read.SubnetMin, max: read.SubnetMax };
+  const keys6 = {
+    network: read.IPv6Network,
+    length: read.IPv6SubnetLen,
+    min: read.IPv6SubnetMin,
+    max: read.IPv6SubnetMax,
+  };
+  const ranges = options.ranges ?? true;
+  const range4 = read.EnableIPv4 && ranges ? readRange(4, keys4) : undefined;
+  const range6 = read.EnableIPv6 && ranges ? readRange(6, keys6) : undefined;
+  if (
+    !ranges &&
+    (read.SubnetLen || read.SubnetMin || read.SubnetMax || read.IPv6SubnetLen || read.IPv6SubnetMin)
+  )
+    notes.push('SubnetLen, SubnetMin and SubnetMax mean nothing here: the podCIDR of the Node rules');
+  if (backend.type === 'udp' && read.EnableIPv6)
+    notes.push('flannel’s udp backend carries IPv4 only: IPv6 is exchanged with Ripstop nodes alone');
+  return {
+    v4: range4?.network ?? (read.EnableIPv4 ? readNetwork(4, read.Network) : undefined),
+    v6: range6?.network ?? (read.EnableIPv6 ? readNetwork(6, read.IPv6Network) : undefined),
+    range4,
+    range6,
+    nftables: read.EnableNFTables,
+    backend,
+    notes,
+  };
+}
+
+function readBackendKey(raw: unknown, tolerate: boolean, notes: string[]): Backend {
+  if (raw === undefined || raw === null) {
+    notes.push('Backend is absent: taking vxlan, as flannel’s documentation says (its code takes udp)');
+    return readBackend({ Type: 'vxlan' }, 'Backend', notes);
+  }
+  const object = requireObject(raw, 'Backend');
+  const typeKey = Object.keys(object).find(key => key.toLowerCase() === 'type');
+  if (typeKey === undefined) notes.push('Backend has no Type: taking vxlan');
+  const type = typeKey === undefined ? 'vxlan' : object[typeKey];
+  const fields = backendFieldsOf(type, 'Backend.Type');
+  const keys = canonicalKeys(
+    { ...object, ...(typeKey ? {} : { Type: type }) },
+    Object.keys(fields),
+    'Backend.',
+    tolerate,
+    notes,
+  );
+  return readBackend(keys, 'Backend', notes);
+}
+
+/** Gives every key the spelling of `known`; the rest are errors, or notes when tolerated. */
+function canonicalKeys(
+  object: Record<string, unknown>,
+  known: readonly string[],
+  where: string,
+  tolerate: boolean,
+  notes: string[],
+): Record<string, unknown> {
+  const result: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(object)) {
+    const canonical = known.find(candidate => candidate.toLowerCase() === key.toLowerCase());
+    if (canonical !== undefined) {
+      if (Object.hasOwn(result, canonical))
+        fail(`${where}${key}`, `is given twice (the case of a key does not count)`);
+      result[canonical] = value;
+      continue;
+    }
+    const near = suggest(key, known);
+    const hint = near ? `did you mean "${near}"?` : `known keys: ${known.join(', ')}`;
+    if (tolerate) notes.push(`${where}${key}: unknown key passed over; ${hint}`);
+    else fail(`${where}${key}`, 'unknown key', `${hint} (--tolerate-unknown-keys passes over it)`);
+  }
+  return result;
+}
+
+function requireObject(raw: unknown, where: string): Record<string, unknown> {
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) fail(where, 'must be a JSON object');
+  return raw as Record<string, unknown>;
+}
+
+function parseJson(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (error) {
+    fail('network configuration', `is not JSON: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,76 @@
+import { readFile } from 'node:fs/promises';
+import { writeFileAtomic } from '../atomic-file.ts';
+import { type Cidr, type Family, formatAddress, formatCidr, networkOf, parseCidr } from '../lease/cidr.ts';
+
+/** What `subnet.env` tells the CNI plugin, and what a former life of the agent told us through it. */
+export interface SubnetEnv {
+  readonly network: Cidr | undefined;
+  /** The node's subnet (network address). */
+  readonly subnet: Cidr | undefined;
+  readonly network6: Cidr | undefined;
+  readonly subnet6: Cidr | undefined;
+  /** MTU of pod interfaces in bytes; undefined when an old file has none. */
+  readonly mtu: number | undefined;
+  readonly ipMasq: boolean;
+}
+
+/** The text as flannel writes it: a subnet stands as its first host address with its length. */
+export function formatSubnetEnv(env: SubnetEnv): string {
+  const lines: string[] = [];
+  if (env.network && env.subnet)
+    lines.push(`FLANNEL_NETWORK=${formatCidr(env.network)}`, `FLANNEL_SUBNET=${firstHost(env.subnet)}`);
+  if (env.network6 && env.subnet6)
+    lines.push(
+      `FLANNEL_IPV6_NETWORK=${formatCidr(env.network6)}`,
+      `FLANNEL_IPV6_SUBNET=${firstHost(env.subnet6)}`,
+    );
+  lines.push(`FLANNEL_MTU=${env.mtu ?? 0}`, `FLANNEL_IPMASQ=${env.ipMasq}`);
+  return `${lines.join('\n')}\n`;
+}
+
+/** Reads the text back; a value that is no CIDR of its family counts as absent, as in flannel. */
+export function parseSubnetEnv(text: string): SubnetEnv {
+  const values = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const at = line.indexOf('=');
+    if (at > 0 && !line.startsWith('#'))
+      values.set(line.slice(0, at).trim(), unquote(line.slice(at + 1).trim()));
+  }
+  const cidr = (key: string, family: Family): Cidr | undefined => {
+    const value = values.get(key);
+    const parsed = value?.includes('/') ? parseCidr(value) : undefined;
+    return parsed?.family === family ? networkOf(parsed) : undefined;
+  };
+  const mtu = Number(values.get('FLANNEL_MTU'));
+  return {
+    network: cidr('FLANNEL_NETWORK', 4),
+    subnet: cidr('FLANNEL_SUBNET', 4),
+    network6: cidr('FLANNEL_IPV6_NETWORK', 6),
+    subnet6: cidr('FLANNEL_IPV6_SUBNET', 6),
+    mtu: Number.isInteger(mtu) && mtu > 0 ? mtu : undefined,
+    ipMasq: values.get('FLANNEL_IPMASQ') === 'true',
+  };
+}
+
+/** The file of a former life, or undefined when there is none. */
+export async function readSubnetEnv(path: string): Promise<SubnetEnv | undefined> {
+  try {
+    return parseSubnetEnv(await readFile(path, 'utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Writes the file atomically, mode 0644 as flannel does. */
+export async function writeSubnetEnv(path: string, env: SubnetEnv): Promise<void> {
+  await writeFileAtomic(path, formatSubnetEnv(env), 0o644);
+}
+
+function firstHost(subnet: Cidr): string {
+  return `${formatAddress(subnet.family, subnet.value + 1n)}/${subnet.length}`;
+}
+
+function unquote(value: string): string {
+  return /^(["']).*\1$/.test(value) ? value.slice(1, -1) : value;
+}
