@@ -1,3 +1,5 @@
+import type { Mac } from './fdb.ts';
+
 /**
  * The peer table: one record a remote node, read by the native senders. A record is thirty-two int32; `src/native`
  * holds the same numbers and `load.ts` compares them. One writer (the control thread), published by generation.
@@ -17,7 +19,77 @@ export const PEER_INNER_MTU = 7;
 export const PEER_HEADER_BYTES = 8;
 /** That header, as it stands on the wire: 8 bytes in two words. */
 export const PEER_HEADER = 9;
-/** VTEP MAC of the peer: first two bytes in bits 0..15 of the first word, last four in the second, big-endian values. */
+/** VTEP MAC of the peer: first two bytes in bits 0..15 of the first word, last four in the second, big-endian values; all zero: none. */
 export const PEER_MAC = 11;
 /** IPv6 scope (interface index) of a link-local underlay address, else 0. */
 export const PEER_SCOPE = 13;
+
+/** What a record says, as a value: for the writer, logs, `ripstop peers` and tests. */
+export interface PeerRecord {
+  readonly family: 4 | 6;
+  /** Underlay address, 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. */
+  readonly address: Uint8Array;
+  /** UDP destination port. */
+  readonly port: number;
+  /** Interface index of a link-local underlay address, else 0. */
+  readonly scope: number;
+  /** Largest outer IP packet, bytes. */
+  readonly pathMtu: number;
+  /** Largest inner IP packet, bytes. */
+  readonly innerMtu: number;
+  /** Encapsulation header in front of every frame, at most 8 bytes. */
+  readonly header: Uint8Array;
+  /** MAC of the VTEP. */
+  readonly mac: Mac | undefined;
+}
+
+/** int32 words of a table of `peers` records. */
+export function peerWords(peers: number): number {
+  return peers * PEER_STRIDE;
+}
+
+/** Fills the record of `slot`. */
+export function writePeer(table: Int32Array, slot: number, peer: PeerRecord): void {
+  const at = slot * PEER_STRIDE;
+  table.fill(0, at, at + PEER_STRIDE);
+  table[at + PEER_FAMILY] = peer.family;
+  table[at + PEER_PORT] = peer.port;
+  table[at + PEER_PATH_MTU] = peer.pathMtu;
+  table[at + PEER_INNER_MTU] = peer.innerMtu;
+  table[at + PEER_HEADER_BYTES] = peer.header.length;
+  table[at + PEER_SCOPE] = peer.scope;
+  bytesOf(table, at + PEER_ADDRESS, 16).set(peer.address);
+  bytesOf(table, at + PEER_HEADER, 8).set(peer.header);
+  table[at + PEER_MAC] = peer.mac?.hi ?? 0;
+  table[at + PEER_MAC + 1] = peer.mac?.lo ?? 0;
+}
+
+/** The record of `slot` as a value of its own memory, undefined when it is empty. */
+export function readPeer(table: Int32Array, slot: number): PeerRecord | undefined {
+  const at = slot * PEER_STRIDE;
+  const family = table[at + PEER_FAMILY];
+  if (family !== 4 && family !== 6) return undefined;
+  const mac = { hi: table[at + PEER_MAC]!, lo: table[at + PEER_MAC + 1]! };
+  return {
+    family,
+    address: Uint8Array.from(bytesOf(table, at + PEER_ADDRESS, 16)),
+    port: table[at + PEER_PORT]!,
+    scope: table[at + PEER_SCOPE]!,
+    pathMtu: table[at + PEER_PATH_MTU]!,
+    innerMtu: table[at + PEER_INNER_MTU]!,
+    header: Uint8Array.from(bytesOf(table, at + PEER_HEADER, table[at + PEER_HEADER_BYTES]!)),
+    mac: mac.hi === 0 && mac.lo === 0 ? undefined : mac,
+  };
+}
+
+/** Slots that hold a record, rising. */
+export function livePeers(table: Int32Array): number[] {
+  const slots: number[] = [];
+  for (let slot = 0; slot * PEER_STRIDE < table.length; slot++)
+    if (table[slot * PEER_STRIDE + PEER_FAMILY] !== 0) slots.push(slot);
+  return slots;
+}
+
+function bytesOf(table: Int32Array, word: number, length: number): Uint8Array {
+  return new Uint8Array(table.buffer, table.byteOffset + word * 4, length);
+}

@@ -1,0 +1,46 @@
+import { type AddressEntry, buildAddresses, findAddress } from './addresses.ts';
+import { bucketsFor, overflow } from './capacity.ts';
+import type { Mac } from './fdb.ts';
+import { readPeer } from './peers.ts';
+import type { TableView } from './tables.ts';
+
+/*
+ * Neighbours: overlay address of a VTEP -> its peer, whose record holds the MAC; what ARP and neighbour discovery
+ * are answered from. IPv4 and IPv6 stand in one table, told apart by the tag. Cold: asked once a minute and peer.
+ */
+
+/** An overlay address: one word (IPv4) or four (IPv6), big-endian values as signed int32. */
+export interface OverlayAddress {
+  readonly family: 4 | 6;
+  readonly words: ArrayLike<number>;
+}
+
+export interface NeighbourEntry extends OverlayAddress {
+  readonly peer: number;
+}
+
+/** Replaces what stands in `table`. Each address stands in `entries` once. Throws ECAPACITY. */
+export function buildNeighbours(table: Int32Array, entries: readonly NeighbourEntry[]): void {
+  // Sixteen header words, eight a bucket, twice as many buckets as entries, two families: 32 words a prefix.
+  const held = (table.length - 16) / 8;
+  if (bucketsFor(entries.length) > held) throw overflow('prefixes', held / 4, Math.ceil(entries.length / 2));
+  const addresses: AddressEntry[] = entries.map(({ family, words, peer }) => ({
+    words: family === 6 ? words : [0, 0, 0, words[0]!],
+    tag: family,
+    peer,
+  }));
+  buildAddresses(table, 0, addresses);
+}
+
+/** Peer slot whose VTEP has this overlay address, -1 for none. */
+export function findNeighbour(view: TableView, address: OverlayAddress): number {
+  const { family, words } = address;
+  if (family === 4) return findAddress(view.neighbours, 0, 0, 0, 0, words[0]!, 4);
+  return findAddress(view.neighbours, 0, words[0]!, words[1]!, words[2]!, words[3]!, 6);
+}
+
+/** MAC of the VTEP with this overlay address, undefined when no peer has it. */
+export function neighbourMac(view: TableView, address: OverlayAddress): Mac | undefined {
+  const peer = findNeighbour(view, address);
+  return peer === -1 ? undefined : readPeer(view.peers, peer)?.mac;
+}
