@@ -1,0 +1,173 @@
+#!/usr/bin/env node
+/*
+ * Makes a fresh clone ready, and does nothing where nothing is missing:
+ *   node .ci/bootstrap.mjs native | build | demo | test
+ * Order: distribution packages, npm packages, native addon, gauges, TypeScript. Everything it says goes to standard error,
+ * so that a command chained behind it owns standard output. Plain Node, no dependency: it runs before `npm ci`.
+ */
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { aptObstacle, findCommand, install, missing } from './apt.mjs';
+import { profiles } from './packages.mjs';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const at = (...parts) => join(root, ...parts);
+const INSTALLED = at('node_modules/.package-lock.json');
+/** Where a Node that brings its headers along has them, so that nothing need be downloaded; else undefined. */
+const headers = [dirname(dirname(process.execPath))].find(prefix =>
+  existsSync(join(prefix, 'include/node/node_api.h')),
+);
+const say = line => process.stderr.write(`set-up: ${line}\n`);
+
+function fail(line) {
+  say(line);
+  process.exit(1);
+}
+
+/** Runs a step with its output on standard error; ends the set-up when the step fails. */
+function step(what, command, args, options = {}) {
+  say(what);
+  const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], ...options });
+  if (result.error) fail(`${what}: ${command} does not start: ${result.error.message}`);
+  if (result.status !== 0) fail(`${what} failed: ${command} ${args.join(' ')}`);
+}
+
+const mtime = file => (existsSync(file) ? statSync(file).mtimeMs : 0);
+
+function walk(folder, wanted) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { withFileTypes: true }).flatMap(entry => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory())
+      return entry.name === 'build' || entry.name === 'node_modules' ? [] : walk(path, wanted);
+    return wanted.test(entry.name) ? [path] : [];
+  });
+}
+
+const newest = files => Math.max(0, ...files.map(mtime));
+
+function packages(profile) {
+  const { required, wanted } = profiles[profile];
+  const absent = missing([...required, ...wanted]);
+  if (absent.length === 0) return;
+  const obstacle = aptObstacle();
+  if (obstacle === undefined) install(absent, say);
+  const still = missing(absent);
+  if (still.length === 0) return;
+  const names = still.map(need => need.packages[0]).join(' ');
+  const lacking = missing(required);
+  const reason = obstacle ?? 'apt-get did not bring them';
+  if (lacking.length > 0) fail(`missing packages, and ${reason}. Install them and run this again: ${names}`);
+  say(`missing packages (${reason}); the tests that want them will be skipped: ${names}`);
+}
+
+/** True when every package that the lock file names, but those of other platforms, is installed in its version. */
+function lockSatisfied() {
+  const packagesOf = file => JSON.parse(readFileSync(file, 'utf8')).packages;
+  if (!existsSync(INSTALLED)) return false;
+  const installed = packagesOf(INSTALLED);
+  return Object.entries(packagesOf(at('package-lock.json'))).every(
+    ([path, entry]) =>
+      path === '' || entry.optional || entry.link || installed[path]?.version === entry.version,
+  );
+}
+
+function nodeModules() {
+  if (lockSatisfied()) return;
+  const env = { ...process.env };
+  if (headers !== undefined) env.npm_config_nodedir = headers;
+  step('npm ci', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { env });
+}
+
+/** tap builds its test class anew when the plug-ins of `.taprc` are not those it was built with; better once, here. */
+function testRunner() {
+  const stamp = at('node_modules/.ripstop-tap');
+  if (mtime(stamp) >= Math.max(mtime(at('.taprc')), mtime(INSTALLED))) return;
+  step('tap build', process.execPath, [at('node_modules/tap/dist/esm/run.mjs'), 'build']);
+  writeFileSync(stamp, '');
+}
+
+function addon() {
+  const sources = [...walk(at('src/native'), /\.(cc|h|c)$/), at('src/native/binding.gyp')];
+  if (mtime(at('src/native/build/Release/ripstop.node')) >= newest(sources)) return;
+  const args = [
+    at('node_modules/node-gyp/bin/node-gyp.js'),
+    'configure',
+    'build',
+    `--directory=${at('src/native')}`,
+  ];
+  if (headers !== undefined) args.push(`--nodedir=${headers}`);
+  step('native addon', process.execPath, [...args, '--loglevel=warn']);
+}
+
+/** Each C file in bench/gauges is one small program; they are what measures and what hashes. */
+function gauges() {
+  const compiler = findCommand('cc') ?? findCommand('gcc') ?? findCommand('g++');
+  const shared = newest(walk(at('bench/gauges'), /\.h$/));
+  for (const source of walk(at('bench/gauges'), /\.c$/)) {
+    const binary = at('dist/gauges', relative(at('bench/gauges'), source).replace(/\.c$/, ''));
+    if (mtime(binary) >= Math.max(mtime(source), shared)) continue;
+    mkdirSync(dirname(binary), { recursive: true });
+    const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-pthread'];
+    step(`gauge ${relative(at('bench/gauges'), source)}`, compiler, [...flags, '-o', binary, source]);
+  }
+}
+
+function typescript() {
+  const rooms = ['encap', 'src', 'bench', 'test'];
+  const sources = rooms.flatMap(room => walk(at(room), /\.ts$/));
+  // A test whose source is gone must not run on.
+  for (const room of rooms) {
+    for (const file of walk(at('dist', room), /\.js(\.map)?$/)) {
+      if (existsSync(at(relative(at('dist'), file).replace(/\.js(\.map)?$/, '.ts')))) continue;
+      rmSync(file);
+      rmSync(at('dist/.tsbuildinfo'), { force: true });
+    }
+  }
+  const stamp = at('dist/.ripstop-built');
+  if (mtime(stamp) < Math.max(newest(sources), mtime(at('tsconfig.json')))) {
+    // The stamp carries the time before the build: what is edited meanwhile counts as newer.
+    const started = new Date();
+    step('TypeScript', process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', root]);
+    writeFileSync(stamp, '');
+    utimesSync(stamp, started, started);
+  }
+  const main = at('dist/src/cli/main.js');
+  if (existsSync(main)) linkBinary(main);
+}
+
+/** `npx ripstop` in the checkout runs this build. */
+function linkBinary(main) {
+  chmodSync(main, 0o755);
+  const link = at('node_modules/.bin/ripstop');
+  if (existsSync(link)) return;
+  rmSync(link, { force: true });
+  symlinkSync(relative(dirname(link), main), link);
+}
+
+const profile = process.argv[2] ?? 'build';
+if (Number(process.versions.node.split('.')[0]) < 20)
+  fail(`Node ${process.versions.node} is too old; Node 20 or newer is needed`);
+if (!Object.hasOwn(profiles, profile))
+  fail(`unknown profile "${profile}"; it takes one of ${Object.keys(profiles).join(', ')}`);
+packages(profile);
+nodeModules();
+addon();
+if (profile !== 'native') {
+  if (profile === 'test') testRunner();
+  gauges();
+  typescript();
+}

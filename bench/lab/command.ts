@@ -1,0 +1,34 @@
+import { spawnSync } from 'node:child_process';
+import { RipstopError } from '../../src/base/errors.ts';
+
+export interface Finished {
+  /** Exit code, or 128 + n for a process that signal n ended. */
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/**
+ * Runs a short command to its end, blocking: for set-up steps of a few milliseconds.
+ * @param argv command and arguments, no shell
+ * @param input text for its standard input
+ * @returns its output, whatever its exit code
+ */
+export function attempt(argv: readonly string[], input = ''): Finished {
+  const [command, ...args] = argv;
+  const result = spawnSync(command!, args, { input, encoding: 'utf8', timeout: 30_000, maxBuffer: 64 << 20 });
+  if (result.error) throw new RipstopError('ECOMMAND', `${argv.join(' ')}: ${result.error.message}`);
+  return { code: result.status ?? 128, stdout: result.stdout, stderr: result.stderr };
+}
+
+/** As `attempt`, and anything but exit code 0 is an error that quotes the command and what it said. */
+export function must(argv: readonly string[], input = ''): string {
+  const { code, stdout, stderr } = attempt(argv, input);
+  if (code === 0) return stdout;
+  const said = (stderr || stdout).trim();
+  throw new RipstopError(
+    'ECOMMAND',
+    `${argv.join(' ')}${input ? ' <<<' : ''} failed (${code}): ${said}`,
+    input || undefined,
+  );
+}

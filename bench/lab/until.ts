@@ -1,0 +1,37 @@
+import { RipstopError } from '../../src/base/errors.ts';
+
+/**
+ * Waits for a condition instead of a time: asks `probe` again and again until it gives something truthy.
+ * @param what the condition in words, for the error
+ * @param probe may throw while the condition is not yet there; its last error is quoted on a time-out
+ * @returns what `probe` gave
+ * @throws RipstopError ETIMEDOUT
+ */
+export async function until<T>(
+  what: string,
+  probe: () => T | Promise<T>,
+  timeoutMs = 5_000,
+  everyMs = 20,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const value = await probe();
+      if (value) return value;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() >= deadline) {
+      const options = last === undefined ? {} : { cause: last };
+      throw new RipstopError(
+        'ETIMEDOUT',
+        `waited ${timeoutMs} ms in vain for ${what}${last ? `: ${last}` : ''}`,
+        undefined,
+        options,
+      );
+    }
+    await new Promise(resolve => setTimeout(resolve, everyMs));
+  }
+}
