@@ -25,7 +25,10 @@ export interface Native {
     spins: number,
     timeoutMs: number,
   ): number;
-  /** Writes the FORWARD frames of 0..count-1, coalesced as `flags` (WRITE_*) allow. Device writes made or -errno. */
+  /**
+   * Writes the FORWARD frames of 0..count-1, coalesced as `flags` (MERGE_*) allow; `mtu` cuts a superframe that came
+   * whole. `stats` (STAT_*) are added to. 0 or -errno.
+   */
   tunWrite(
     fd: number,
     slab: Uint8Array,
@@ -34,6 +37,7 @@ export interface Native {
     headerSize: number,
     flags: number,
     mtu: number,
+    stats: Int32Array,
   ): number;
 
   // udp.cc -------------------------------------------------------------------------------------------------
@@ -43,14 +47,15 @@ export interface Native {
   udpProbe(fd: number, option: number): number;
   /** Port that a socket is bound to. Throws. */
   udpPort(fd: number): number;
-  /** Sends the FORWARD frames of 0..count-1. Messages sent or -errno. */
+  /** Sends the FORWARD frames of 0..count-1, at most `maxSegments` datagrams a message. 0 or -errno. */
   udpSend(
     sockets: Int32Array,
     slab: Uint8Array,
     table: Int32Array,
     count: number,
     peers: Int32Array,
-    flags: number,
+    maxSegments: number,
+    stats: Int32Array,
   ): number;
   /** Receives; one descriptor a datagram. Datagrams or -errno. */
   udpReceive(
@@ -92,7 +97,7 @@ export interface Native {
    */
   fileOpen(netns: string, path: string, flags: number): number;
 
-  // packet.cc ----------------------------------------------------------------------------------------------
+  // sum.cc -------------------------------------------------------------------------------------------------
   /** Internet checksum (RFC 1071) of a byte range, not inverted, folded to 16 bits. For tests and the slow room. */
   checksum(bytes: Uint8Array, offset: number, length: number): number;
 }

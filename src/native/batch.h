@@ -1,0 +1,87 @@
+// The descriptor of one frame, as src/shm/batch.ts and src/shm/peers.ts describe it. The numbers are exported to
+// JavaScript as `layout` and compared when the addon loads: a stale binary is refused.
+#pragma once
+
+#include <cstdint>
+
+namespace ripstop {
+
+enum Descriptor : int {
+  kOffset = 0,
+  kLength = 1,
+  kOffload = 2,
+  kGsoSize = 3,
+  kCsumStart = 4,
+  kCsumOffset = 5,
+  kVerdict = 6,
+  kPeer = 7,
+  kSocket = 8,  // egress: sending socket; ingress: message it came in
+  kSegments = 9,
+  kError = 10,
+  kL3 = 11,
+  kFlow = 12,
+  kFirstMessage = 13,  // scratch of udpSend
+  kLastMessage = 14,
+  kStride = 16,
+};
+
+// Verdicts that the native side sets or looks at; src/path/verdicts.ts names them all.
+enum Verdict : int32_t {
+  kForward = 1,
+  kTooBig = 6,
+  kEgressMalformed = 7,
+  kSendFailed = 8,
+  kBadChecksum = 17,
+  kWriteFailed = 19,
+};
+
+enum PeerField : int {
+  kPeerFamily = 0,
+  kPeerPort = 1,
+  kPeerAddress = 2,
+  kPeerHeaderBytes = 8,
+  kPeerHeader = 9,
+  kPeerScope = 13,
+  kPeerStride = 32,
+};
+
+enum SourceField : int {
+  kSourceAddress = 0,
+  kSourcePort = 4,
+  kSourceTruncated = 5,
+  kSourceBytes = 6,
+  kSourceStride = 8,
+};
+
+// What a send or a write did, for the counters: added to, never cleared, by the native side.
+enum Stat : int {
+  kStatCalls = 0,      // system calls made
+  kStatUnits = 1,      // messages sent or device writes made
+  kStatMerged = 2,     // datagrams that shared a message, or frames that shared a write
+  kStatFallbacks = 3,  // offloaded units that the kernel refused and that went out one by one
+  kStatCount = 4,
+};
+
+// Bytes in front of a frame that encapsulation may overwrite, and the largest frame.
+constexpr int32_t kHeadroom = 128;
+constexpr int32_t kFrameMax = 65535 + 22;
+
+// virtio_net_hdr of linux/virtio_net.h, 10 bytes, followed by num_buffers where the header size is 12.
+struct VnetHeader {
+  uint8_t flags;
+  uint8_t gso_type;
+  uint16_t hdr_len;
+  uint16_t gso_size;
+  uint16_t csum_start;
+  uint16_t csum_offset;
+  uint16_t num_buffers;
+};
+static_assert(sizeof(VnetHeader) == 12, "virtio-net header with num_buffers");
+
+constexpr uint8_t kNeedsCsum = 1;
+constexpr uint8_t kGsoTcp4 = 1;
+constexpr uint8_t kGsoTcp6 = 4;
+constexpr uint8_t kGsoUdp = 5;
+constexpr uint8_t kGsoEcn = 0x80;
+
+}  // namespace ripstop

@@ -1,0 +1,67 @@
+// Ingress: segments of one flow become one superframe again. Pure: no system calls, no N-API. The rules mirror the
+// kernel's own GRO: what it would not merge, we do not merge.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "batch.h"
+#include "packet.h"
+
+namespace ripstop {
+
+enum CoalesceFlag : uint32_t {
+  kMergeTcp = 1,
+  kMergeUdp = 2,
+  // Accept a checksum field that holds the bare pseudo-header sum: a kernel peer on this very host left it to a device
+  // that never came. Only with proof that the underlay is local.
+  kAcceptUnfinished = 4,
+  // Verify lone frames too, instead of leaving that to the kernel behind the device.
+  kVerifyAll = 8,
+};
+
+constexpr uint32_t kRunMax = 128;   // segments in one superframe: UDP_MAX_SEGMENTS of the kernel
+constexpr uint32_t kFlowMax = 16;   // flows open at once
+constexpr uint32_t kHeaderMax = 160;
+
+// The state of an inner checksum. An IPv4 UDP datagram without one is kAbsent.
+enum class Checksum { kGood, kBad, kUnfinished, kAbsent };
+Checksum CheckSum(const uint8_t* frame, const Layers& layers);
+
+// A run of frames of one flow, ready to be one write.
+struct Run {
+  Layers layers;
+  uint8_t* frame;            // first frame
+  uint32_t segment;          // payload bytes of every segment but the last
+  uint32_t payload;          // payload bytes in all
+  uint32_t next_sequence;    // TCP: what would continue the run
+  uint32_t count;            // frames
+  bool closed;               // nothing may follow: a short segment or PSH
+  bool checked;              // the first frame's checksum is known to be good
+  bool unfinished;           // the frames carry unfinished checksums
+  int32_t* first;            // descriptor of the first frame
+  iovec pieces[kRunMax];     // payloads; [0] is the first frame's
+  int32_t* members[kRunMax];  // descriptors, for the fate of the write
+};
+
+enum class Merge { kJoined, kRefused, kCorrupt };
+
+// Starts a run with a frame that Locate() accepted.
+void StartRun(Run* run, uint8_t* frame, const Layers& layers, int32_t* descriptor);
+
+// True when both frames are of one direction of one flow.
+bool SameFlow(const Run& run, const uint8_t* frame, const Layers& layers);
+
+// Appends the frame when the kernel's rules allow it. kCorrupt: the frame's own checksum is wrong. `first_corrupt` is
+// set when the run's only frame turned out to be the wrong one.
+Merge TryMerge(Run* run, uint8_t* frame, const Layers& layers, int32_t* descriptor, uint32_t flags,
+               bool* first_corrupt);
+
+// Writes the virtio-net header and the merged packet header to `out`; returns their bytes. A run of one keeps its own
+// checksum; a merged run leaves it to the receiving kernel, seeded with the pseudo-header sum.
+// `segment_hint` is the segment size for a lone frame that is itself a superframe (0: it is not).
+size_t BuildHeader(const Run& run, size_t vnet_size, uint32_t segment_hint, uint8_t* out);
+
+}  // namespace ripstop

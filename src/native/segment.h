@@ -1,0 +1,45 @@
+// Egress: one superframe becomes the datagrams that it would have been. Pure: no system calls, no N-API.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ripstop {
+
+struct Superframe {
+  uint8_t* frame;       // inner frame
+  uint32_t size;        // its bytes
+  uint32_t l3;          // bytes before the IP header
+  uint8_t gso_type;     // virtio-net, ECN bit masked away
+  uint32_t gso_size;    // payload bytes a segment
+  uint32_t csum_start;  // virtio-net: where L4 begins
+};
+
+// How a superframe is to be cut; filled by PlanSegments and then constant.
+struct SegmentPlan {
+  const Superframe* source;
+  uint32_t header;      // bytes of Ethernet, IP and L4 header, repeated in every segment
+  uint32_t payload;     // bytes behind the header
+  uint32_t count;       // segments
+  uint8_t version;      // 4 or 6
+  uint8_t protocol;     // TCP or UDP
+  uint64_t ip_sum;      // IPv4 header sum without total length, identification and checksum
+  uint64_t l4_sum;      // pseudo-header without length, and L4 header without what changes a segment
+};
+
+// Largest header that a segment repeats: Ethernet with two tags, IPv4 or IPv6 with extensions, TCP with options.
+constexpr uint32_t kSegmentHeaderMax = 256;
+
+// Checks the geometry of a superframe and prepares its cutting. False when the headers lie.
+bool PlanSegments(const Superframe& superframe, SegmentPlan* plan);
+
+// Writes the header of segment `index` to `header` (plan.header bytes) and tells where its payload is. Lengths,
+// IPv4 identification, TCP sequence and flags (CWR on the first, FIN and PSH on the last alone), checksums: as the
+// kernel's own segmentation would have made them.
+const uint8_t* MakeSegment(const SegmentPlan& plan, uint32_t index, uint8_t* header, uint32_t* payload_size);
+
+// Finishes a checksum that the kernel left to its device (VIRTIO_NET_HDR_F_NEEDS_CSUM): the field holds the
+// pseudo-header's sum. False when the positions lie outside the frame.
+bool FinishChecksum(uint8_t* frame, uint32_t size, uint32_t start, uint32_t offset);
+
+}  // namespace ripstop

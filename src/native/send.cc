@@ -1,0 +1,300 @@
+// Sending: frames become datagrams, datagrams of one size to one peer share a message (UDP_SEGMENT), messages share a
+// system call (sendmmsg). Payload is never copied here: a datagram is a header block and a slice of its superframe.
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "batch.h"
+#include "call.h"
+#include "checksum.h"
+#include "segment.h"
+
+namespace ripstop {
+namespace {
+
+constexpr uint32_t kMessages = 64;
+constexpr uint32_t kSockets = 128;
+constexpr uint32_t kSegmentsMax = 128;               // UDP_MAX_SEGMENTS since Linux 6.9
+constexpr uint32_t kBytes4 = 65535 - 20 - 8;         // UDP payload of one message
+constexpr uint32_t kBytes6 = 65535 - 40 - 8;
+constexpr size_t kArena = 256 * 1024;                // header blocks of one flush
+
+struct Message {
+  int32_t peer;
+  int32_t socket;
+  int32_t owner;         // frame that opened it
+  uint32_t size;         // bytes of every datagram but the last
+  uint32_t bytes;
+  uint32_t datagrams;
+  uint32_t pieces;
+  bool closed;           // a shorter datagram ended it
+  iovec iov[2 * kSegmentsMax];
+};
+
+class Sender {
+ public:
+  void Begin(const int32_t* sockets, size_t socket_count, int32_t* table, size_t count, const int32_t* peers,
+             size_t peer_count, uint32_t max_segments, int32_t* stats) {
+    sockets_ = sockets;
+    socket_count_ = socket_count < kSockets ? socket_count : kSockets;
+    table_ = table;
+    count_ = count;
+    peers_ = peers;
+    peer_count_ = peer_count;
+    max_segments_ = max_segments < 1 ? 1 : max_segments < kSegmentsMax ? max_segments : kSegmentsMax;
+    stats_ = stats;
+    base_ = 0;
+    used_ = 0;
+    Reset();
+  }
+
+  void Add(uint8_t* slab, size_t slab_size, int32_t index) {
+    int32_t* descriptor = table_ + index * kStride;
+    const int32_t peer = descriptor[kPeer];
+    const int32_t socket = descriptor[kSocket];
+    const int64_t offset = descriptor[kOffset];
+    const int64_t length = descriptor[kLength];
+    if (peer < 0 || static_cast<size_t>(peer) >= peer_count_ || socket < 0 ||
+        static_cast<size_t>(socket) >= socket_count_ || offset < kHeadroom || length <= 0 ||
+        offset + length > static_cast<int64_t>(slab_size)) {
+      descriptor[kVerdict] = kSendFailed;
+      descriptor[kError] = EFAULT;
+      return;
+    }
+    const int32_t* record = peers_ + peer * kPeerStride;
+    const uint32_t prefix = static_cast<uint32_t>(record[kPeerHeaderBytes]) & 15;
+    uint8_t* frame = slab + offset;
+    const uint32_t size = static_cast<uint32_t>(length);
+    const uint8_t gso_type = static_cast<uint8_t>(descriptor[kOffload] >> 8) & static_cast<uint8_t>(~kGsoEcn);
+    descriptor[kFirstMessage] = -1;
+    descriptor[kSegments] = 0;
+    if (gso_type == 0) {
+      if ((descriptor[kOffload] & kNeedsCsum) &&
+          !FinishChecksum(frame, size, static_cast<uint32_t>(descriptor[kCsumStart]),
+                          static_cast<uint32_t>(descriptor[kCsumOffset]))) {
+        descriptor[kVerdict] = kEgressMalformed;
+        return;
+      }
+      descriptor[kOffload] = 0;
+      memcpy(frame - prefix, record + kPeerHeader, prefix);
+      const iovec whole[1] = {{frame - prefix, prefix + size}};
+      Append(index, whole, 1, prefix + size);
+      return;
+    }
+    const Superframe superframe{frame, size, static_cast<uint32_t>(descriptor[kL3]), gso_type,
+                                static_cast<uint32_t>(descriptor[kGsoSize]),
+                                static_cast<uint32_t>(descriptor[kCsumStart])};
+    SegmentPlan plan;
+    if (!PlanSegments(superframe, &plan)) {
+      descriptor[kVerdict] = kEgressMalformed;
+      return;
+    }
+    for (uint32_t i = 0; i < plan.count; i++) {
+      if (arena_used_ + prefix + plan.header > kArena) Flush();
+      uint8_t* header = arena_ + arena_used_;
+      memcpy(header, record + kPeerHeader, prefix);
+      uint32_t payload;
+      const uint8_t* bytes = MakeSegment(plan, i, header + prefix, &payload);
+      arena_used_ += (prefix + plan.header + 15) & ~15u;
+      const iovec pair[2] = {{header, prefix + plan.header}, {const_cast<uint8_t*>(bytes), payload}};
+      Append(index, pair, 2, prefix + plan.header + payload);
+    }
+  }
+
+  void Flush() {
+    if (used_ == 0) return;
+    for (uint32_t i = 0; i < used_; i++) Describe(i);
+    uint32_t next = 0;
+    while (next < used_) {
+      uint32_t end = next + 1;
+      while (end < used_ && messages_[end].socket == messages_[next].socket) end++;
+      const int fd = sockets_[messages_[next].socket];
+      stats_[kStatCalls]++;
+      const int sent = sendmmsg(fd, headers_ + next, end - next, 0);
+      const int error = errno;
+      if (sent > 0) {
+        for (int i = 0; i < sent; i++) Account(messages_[next + static_cast<uint32_t>(i)]);
+        next += static_cast<uint32_t>(sent);
+      } else if (error != EINTR) {
+        Refused(next, error);
+        next++;
+      }
+    }
+    Reset();
+  }
+
+ private:
+  void Reset() {
+    base_ += static_cast<int32_t>(used_);
+    used_ = 0;
+    arena_used_ = 0;
+    memset(open_, 0xff, sizeof open_);
+  }
+
+  // Puts one datagram into the open message of its peer and socket, or into a new one.
+  void Append(int32_t index, const iovec* pieces, uint32_t count, uint32_t size) {
+    int32_t* descriptor = table_ + index * kStride;
+    const int32_t peer = descriptor[kPeer];
+    const int32_t socket = descriptor[kSocket];
+    const uint32_t room = peers_[peer * kPeerStride + kPeerFamily] == 6 ? kBytes6 : kBytes4;
+    int32_t slot = open_[socket];
+    if (slot >= 0) {
+      const Message& message = messages_[slot];
+      if (message.peer != peer || message.closed || size > message.size || message.datagrams >= max_segments_ ||
+          message.bytes + size > room)
+        slot = -1;
+    }
+    if (slot < 0) {
+      if (used_ == kMessages) {
+        const size_t keep = arena_used_;  // the header block in `pieces` has not been sent yet
+        Flush();
+        arena_used_ = keep;
+      }
+      slot = static_cast<int32_t>(used_++);
+      Message& fresh = messages_[slot];
+      fresh.peer = peer;
+      fresh.socket = socket;
+      fresh.owner = index;
+      fresh.size = size;
+      fresh.bytes = fresh.datagrams = fresh.pieces = 0;
+      fresh.closed = false;
+      open_[socket] = slot;
+    }
+    Message& message = messages_[slot];
+    for (uint32_t i = 0; i < count; i++) message.iov[message.pieces++] = pieces[i];
+    message.bytes += size;
+    message.datagrams++;
+    if (size < message.size) message.closed = true;
+    if (descriptor[kFirstMessage] < 0) descriptor[kFirstMessage] = base_ + slot;
+    descriptor[kLastMessage] = base_ + slot;
+    descriptor[kSegments]++;
+  }
+
+  void Describe(uint32_t slot) {
+    Message& message = messages_[slot];
+    const int32_t* record = peers_ + message.peer * kPeerStride;
+    msghdr& header = headers_[slot].msg_hdr;
+    header = {};
+    sockaddr_storage& name = names_[slot];
+    const uint8_t* address = reinterpret_cast<const uint8_t*>(record + kPeerAddress);
+    const uint16_t port = htons(static_cast<uint16_t>(record[kPeerPort]));
+    if (record[kPeerFamily] == 6) {
+      sockaddr_in6 six{};
+      six.sin6_family = AF_INET6;
+      six.sin6_port = port;
+      six.sin6_scope_id = static_cast<uint32_t>(record[kPeerScope]);
+      memcpy(&six.sin6_addr, address, 16);
+      memcpy(&name, &six, sizeof six);
+      header.msg_namelen = sizeof six;
+    } else {
+      sockaddr_in four{};
+      four.sin_family = AF_INET;
+      four.sin_port = port;
+      memcpy(&four.sin_addr, address + 12, 4);
+      memcpy(&name, &four, sizeof four);
+      header.msg_namelen = sizeof four;
+    }
+    header.msg_name = &name;
+    header.msg_iov = message.iov;
+    header.msg_iovlen = message.pieces;
+    if (message.datagrams < 2) return;
+    header.msg_control = controls_[slot];
+    header.msg_controllen = CMSG_SPACE(sizeof(uint16_t));
+    cmsghdr* item = CMSG_FIRSTHDR(&header);
+    item->cmsg_level = IPPROTO_UDP;
+    item->cmsg_type = UDP_SEGMENT;
+    item->cmsg_len = CMSG_LEN(sizeof(uint16_t));
+    const uint16_t size = static_cast<uint16_t>(message.size);
+    memcpy(CMSG_DATA(item), &size, sizeof size);
+  }
+
+  void Account(const Message& message) {
+    stats_[kStatUnits]++;
+    stats_[kStatMerged] += static_cast<int32_t>(message.datagrams) - 1;
+  }
+
+  // A message that the kernel did not take. A refused offload (EIO: a device or an IPsec route that cannot; EINVAL: a
+  // kernel with a lower limit) goes out datagram by datagram; anything else is the fate of its frames.
+  void Refused(uint32_t slot, int error) {
+    Message& message = messages_[slot];
+    if (message.datagrams < 2 || (error != EIO && error != EINVAL)) return Fail(slot, error);
+    stats_[kStatFallbacks]++;
+    msghdr single = headers_[slot].msg_hdr;
+    single.msg_control = nullptr;
+    single.msg_controllen = 0;
+    int failed = 0;
+    for (uint32_t at = 0; at < message.pieces;) {
+      uint32_t end = at;
+      size_t bytes = 0;
+      while (end < message.pieces && bytes < message.size) bytes += message.iov[end++].iov_len;
+      single.msg_iov = message.iov + at;
+      single.msg_iovlen = end - at;
+      stats_[kStatCalls]++;
+      if (sendmsg(sockets_[message.socket], &single, 0) < 0) failed = errno;
+      else stats_[kStatUnits]++;
+      at = end;
+    }
+    if (failed) Fail(slot, failed);
+  }
+
+  void Fail(uint32_t slot, int error) {
+    const int32_t message = base_ + static_cast<int32_t>(slot);
+    for (size_t i = 0; i < count_; i++) {
+      int32_t* descriptor = table_ + i * kStride;
+      if (descriptor[kVerdict] != kForward || descriptor[kFirstMessage] < 0) continue;
+      if (descriptor[kFirstMessage] != message && descriptor[kLastMessage] != message &&
+          messages_[slot].owner != static_cast<int32_t>(i))
+        continue;
+      descriptor[kVerdict] = error == EMSGSIZE ? kTooBig : kSendFailed;
+      descriptor[kError] = error;
+    }
+  }
+
+  const int32_t* sockets_;
+  size_t socket_count_;
+  int32_t* table_;
+  size_t count_;
+  const int32_t* peers_;
+  size_t peer_count_;
+  uint32_t max_segments_;
+  int32_t* stats_;
+  int32_t base_;       // messages of earlier flushes: numbers in descriptors never repeat within a batch
+  uint32_t used_;
+  size_t arena_used_;
+  int32_t open_[kSockets];  // message that a socket's next datagram may join
+  Message messages_[kMessages];
+  mmsghdr headers_[kMessages];
+  sockaddr_storage names_[kMessages];
+  alignas(cmsghdr) uint8_t controls_[kMessages][CMSG_SPACE(sizeof(uint16_t))];
+  alignas(64) uint8_t arena_[kArena + kSegmentHeaderMax];
+};
+
+}  // namespace
+
+// udpSend(sockets, slab, table, count, peers, maxSegments, stats) -> 0 or -errno
+// Sends the FORWARD frames of 0..count-1, each to its PEER from its SOCKET; a refusal is told in VERDICT and ERROR.
+// `maxSegments` 1 switches UDP_SEGMENT off. Blocks while the socket's buffer is full. Syscalls: sendmmsg, sendmsg.
+napi_value UdpSend(napi_env env, napi_callback_info info) {
+  static thread_local Sender sender;
+  Call call(env, info);
+  size_t socket_count, slab_size, table_size, peers_size, stats_size;
+  const int32_t* sockets = call.Ints(0, &socket_count);
+  uint8_t* slab = call.Bytes(1, &slab_size);
+  int32_t* table = call.Ints(2, &table_size);
+  size_t count = call.Uint(3);
+  const int32_t* peers = call.Ints(4, &peers_size);
+  const uint32_t max_segments = call.Uint(5);
+  int32_t* stats = call.Ints(6, &stats_size);
+  if (stats_size < kStatCount) return call.Number(-EINVAL);
+  if (count > table_size / kStride) count = table_size / kStride;
+  sender.Begin(sockets, socket_count, table, count, peers, peers_size / kPeerStride, max_segments, stats);
+  for (size_t i = 0; i < count; i++)
+    if (table[i * kStride + kVerdict] == kForward) sender.Add(slab, slab_size, static_cast<int32_t>(i));
+  sender.Flush();
+  return call.Number(0);
+}
+
+}  // namespace ripstop

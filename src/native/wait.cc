@@ -1,0 +1,40 @@
+#include "wait.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "call.h"
+
+namespace ripstop {
+
+int WaitReadable(int fd, int control, int timeout_ms) {
+  pollfd waited[2] = {{fd, POLLIN, 0}, {control, POLLIN, 0}};
+  const int ready = poll(waited, control < 0 ? 1 : 2, timeout_ms);
+  if (ready < 0) return errno == EINTR ? 0 : -errno;
+  return waited[0].revents != 0 ? 1 : 0;
+}
+
+// eventOpen() -> fd. Syscall: eventfd.
+napi_value EventOpen(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  return call.NumberOrThrow(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
+}
+
+// eventSignal(fd) -> 0 or -errno. Syscall: write.
+napi_value EventSignal(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const uint64_t one = 1;
+  return call.Number(write(call.Int(0), &one, sizeof one) < 0 ? -errno : 0);
+}
+
+// eventClear(fd) -> 1 when it was signalled, else 0. Syscall: read.
+napi_value EventClear(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  uint64_t value = 0;
+  return call.Number(read(call.Int(0), &value, sizeof value) == sizeof value ? 1 : 0);
+}
+
+}  // namespace ripstop
