@@ -1,0 +1,80 @@
+import { EventEmitter } from 'node:events';
+import { parse } from 'pcap-parser';
+import type { ByteSource } from './byte-source.ts';
+import type { CaptureInterface, InterfaceStatistics, Packet } from './packet.ts';
+import { LINK_TYPE, MAGIC_MICRO } from './pcap-format.ts';
+import { type PcapHeader, pcapRecords, readPcapHeader } from './pcap-records.ts';
+import type { CaptureReader } from './reader.ts';
+
+/** What `pcap-parser` takes for a stream; nothing flows by itself, each record is pushed. */
+class RecordStream extends EventEmitter {
+  pause(): void {}
+  resume(): void {}
+}
+
+/**
+ * Reads classic captures through `pcap-parser`. The package has no limits, no errors for cut files and no
+ * nanosecond magic, so it is handed one checked record at a time (see docs/decisions/0070-pcap-parser.md).
+ */
+export class PcapReader implements CaptureReader {
+  readonly interfaces: readonly CaptureInterface[];
+  readonly statistics: ReadonlyMap<number, InterfaceStatistics> = new Map();
+  readonly remarks: readonly string[] = [];
+  readonly #source: ByteSource;
+  readonly #name: string;
+  readonly #header: PcapHeader;
+
+  private constructor(source: ByteSource, name: string, header: PcapHeader) {
+    this.#source = source;
+    this.#name = name;
+    this.#header = header;
+    this.interfaces = [{ link: header.link, snapLength: header.snapLength }];
+  }
+
+  /** Reads the file header. Throws RipstopError ECAPTURE. */
+  static async open(source: ByteSource, name: string): Promise<PcapReader> {
+    return new PcapReader(source, name, await readPcapHeader(source, name));
+  }
+
+  get format(): string {
+    const { littleEndian, nanoseconds } = this.#header;
+    return `pcap, ${littleEndian ? 'little' : 'big'}-endian, ${nanoseconds ? 'nanoseconds' : 'microseconds'}`;
+  }
+
+  async *packets(): AsyncGenerator<Packet, void, void> {
+    const header = this.#header;
+    const unit = header.nanoseconds ? 1n : 1000n;
+    const stream = new RecordStream();
+    const parsed: Packet[] = [];
+    const parser = parse(stream);
+    let fault: Error | undefined;
+    parser.on('error', error => {
+      fault = error;
+    });
+    parser.on('packet', ({ header: record, data }) => {
+      const time =
+        BigInt(record.timestampSeconds) * 1_000_000_000n + BigInt(record.timestampMicroseconds) * unit;
+      const length = Math.max(record.originalLength, data.length);
+      parsed.push({ interface: 0, time, bytes: new Uint8Array(data), length });
+    });
+    try {
+      stream.emit('data', asMicroseconds(header));
+      for await (const record of pcapRecords(this.#source, header, this.#name)) {
+        stream.emit('data', Buffer.from(record));
+        if (fault) throw fault;
+        yield* parsed.splice(0);
+      }
+    } finally {
+      await this.#source.close();
+    }
+  }
+}
+
+/** The file header with the one magic that the parser knows, in the byte order of the file. */
+function asMicroseconds(header: PcapHeader): Buffer {
+  const bytes = Buffer.from(header.bytes);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  view.setUint32(0, MAGIC_MICRO, header.littleEndian);
+  view.setUint32(LINK_TYPE, header.link, header.littleEndian);
+  return bytes;
+}

@@ -1,0 +1,41 @@
+import type { ByteQueue, CaptureFormat, Packet } from './packet.ts';
+import * as pcap from './pcap-format.ts';
+
+/**
+ * Writes classic captures, little-endian, nanosecond magic. The format knows one link type and neither comments,
+ * direction nor loss: what it cannot say is left out. Format: draft-ietf-opsawg-pcap.
+ */
+export class PcapFormat implements CaptureFormat {
+  readonly suffix = 'pcap';
+  readonly #link: number;
+  readonly #snapLength: number;
+
+  /**
+   * @param link LINKTYPE_* of every packet
+   * @param snapLength bytes kept of each packet at most; 0 for no limit
+   */
+  constructor(link: number, snapLength: number) {
+    this.#link = link;
+    this.#snapLength = snapLength || pcap.CAPTURED_MAX;
+  }
+
+  begin(out: ByteQueue): void {
+    const header = out.reserve(pcap.FILE_HEADER);
+    out.view.setUint32(header, pcap.MAGIC_NANO, true);
+    out.view.setUint16(header + pcap.VERSION_MAJOR, 2, true);
+    out.view.setUint16(header + pcap.VERSION_MINOR, 4, true);
+    out.view.setUint32(header + pcap.SNAP_LENGTH, this.#snapLength, true);
+    out.view.setUint32(header + pcap.LINK_TYPE, this.#link, true);
+  }
+
+  packet(out: ByteQueue, packet: Packet): void {
+    const header = out.reserve(pcap.PACKET_HEADER + packet.bytes.length);
+    out.view.setUint32(header + pcap.SECONDS, Number(packet.time / 1_000_000_000n), true);
+    out.view.setUint32(header + pcap.FRACTION, Number(packet.time % 1_000_000_000n), true);
+    out.view.setUint32(header + pcap.CAPTURED, packet.bytes.length, true);
+    out.view.setUint32(header + pcap.ORIGINAL, packet.length, true);
+    out.bytes.set(packet.bytes, header + pcap.PACKET_HEADER);
+  }
+
+  end(): void {}
+}
