@@ -91,11 +91,21 @@ export interface Native {
   /** One datagram: its bytes, 0 on a timeout, -errno (-105 ENOBUFS: events were lost; -90: buffer too small). */
   netlinkReceive(fd: number, bytes: Uint8Array, timeoutMs: number): number;
   closeFd(fd: number): number;
+
+  // namespace.cc -------------------------------------------------------------------------------------------
+  /** Makes a network namespace and pins it to `path`, an existing empty file. Throws. */
+  namespaceCreate(path: string): void;
+  /** Takes the bind mount at `path` away: 0 or -errno (-22: nothing is mounted there). */
+  namespaceUnpin(path: string): number;
+  /** Makes `path` a shared mount of itself, as `ip netns` does with /run/netns: 0 or -errno. */
+  namespaceShareDirectory(path: string): number;
   /**
    * Opens a file as a task of `netns` sees it and returns the descriptor: /proc/sys/net and /sys/class/net show
    * the namespace of the task that opens them. `flags` as in open(2). Throws.
    */
   fileOpen(netns: string, path: string, flags: number): number;
+  /** flock(2) on a descriptor: LOCK_EX 2, LOCK_NB 4, LOCK_UN 8. 0 or -errno (-11: held by another). */
+  fileLock(fd: number, operation: number): number;
 
   // sum.cc -------------------------------------------------------------------------------------------------
   /** Internet checksum (RFC 1071) of a byte range, not inverted, folded to 16 bits. For tests and the slow room. */

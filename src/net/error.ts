@@ -1,0 +1,66 @@
+import { constants } from 'node:os';
+import { RipstopError } from '../base/errors.ts';
+
+const NAMES = new Map<number, string>();
+for (const [name, number] of Object.entries(constants.errno)) if (!NAMES.has(number)) NAMES.set(number, name);
+// Two names for one number on Linux: the one that the kernel's own source uses.
+NAMES.set(constants.errno.EOPNOTSUPP, 'EOPNOTSUPP');
+NAMES.set(constants.errno.EAGAIN, 'EAGAIN');
+
+/** Name of a positive errno, `E<number>` for one that this platform does not list. */
+export function errnoName(errno: number): string {
+  return NAMES.get(errno) ?? `E${errno}`;
+}
+
+const MEANINGS: Readonly<Record<string, string>> = {
+  EPERM: 'the capability CAP_NET_ADMIN is missing',
+  EEXIST: 'it exists already',
+  ENODEV: 'there is no such device',
+  ENOENT: 'it does not exist',
+  ESRCH: 'it does not exist',
+  EOPNOTSUPP: 'this kernel does not support it',
+  ENETUNREACH: 'the network is unreachable: the gateway is on no connected network',
+  EADDRNOTAVAIL: 'the address is not there',
+  EBUSY: 'it is in use',
+  EINVAL: 'the kernel finds the request invalid',
+};
+
+/**
+ * A kernel request that was refused, or an answer that cannot be read. `code` is the errno name, `errno` its
+ * positive number, `kernelText` what the kernel itself said (extended acknowledgement), empty when it said nothing.
+ */
+export class NetError extends RipstopError {
+  readonly errno: number;
+  readonly kernelText: string;
+
+  /** @param what the request in words, as in `add route 10.0.0.0/24` */
+  constructor(errno: number, what: string, kernelText = '', hint?: string) {
+    const code = errnoName(errno);
+    const reason = kernelText || MEANINGS[code] || 'the kernel refused';
+    super(code, `${what}: ${reason} (${code})`, hint);
+    this.name = 'NetError';
+    this.errno = errno;
+    this.kernelText = kernelText;
+  }
+}
+
+/** True for a NetError with one of these errno names. */
+export function isNetError(error: unknown, ...codes: string[]): error is NetError {
+  return error instanceof NetError && (codes.length === 0 || codes.includes(error.code));
+}
+
+/** Runs `action`; true when it did its work, false when it failed with one of `codes`: idempotent deletes. */
+export function unless(codes: readonly string[], action: () => void): boolean {
+  try {
+    action();
+    return true;
+  } catch (error) {
+    if (isNetError(error, ...codes)) return false;
+    throw error;
+  }
+}
+
+/** An answer whose bytes contradict themselves. */
+export function malformed(what: string): NetError {
+  return new NetError(constants.errno.EBADMSG, 'netlink answer', what);
+}
