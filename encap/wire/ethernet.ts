@@ -1,0 +1,98 @@
+import { formatMac, writeMac } from './addresses.ts';
+
+/*
+ * Ethernet II (IEEE 802.3 clause 3.1.1), tags in vlan.ts.
+ *
+ *   0  destination MAC   6
+ *   6  source MAC        6
+ *  12  type              2
+ *
+ * Accessors are unchecked by contract: call them only after `check` said how many bytes are there.
+ */
+export const BYTES = 14;
+
+export const TYPE_IPV4 = 0x0800;
+export const TYPE_ARP = 0x0806;
+export const TYPE_VLAN = 0x8100;
+export const TYPE_IPV6 = 0x86dd;
+/** Service tag (IEEE 802.1ad). */
+export const TYPE_SERVICE_VLAN = 0x88a8;
+
+/** Bytes of the untagged header when `length` bytes at `off` hold it, else 0. */
+export function check(_view: DataView, _off: number, length: number): number {
+  return length >= 14 ? 14 : 0;
+}
+
+/** First two bytes of the destination MAC, big-endian. With `destinationLow` the key of the FDB. */
+export function destinationHigh(view: DataView, off: number): number {
+  return view.getUint16(off);
+}
+
+/** Last four bytes of the destination MAC, big-endian and signed, as an Int32Array holds them. */
+export function destinationLow(view: DataView, off: number): number {
+  return view.getInt32(off + 2);
+}
+
+/** First two bytes of the source MAC, big-endian. */
+export function sourceHigh(view: DataView, off: number): number {
+  return view.getUint16(off + 6);
+}
+
+/** Last four bytes of the source MAC, big-endian and signed. */
+export function sourceLow(view: DataView, off: number): number {
+  return view.getInt32(off + 8);
+}
+
+/** The type field; below 0x0600 it is the length of an IEEE 802.3 frame. */
+export function type(view: DataView, off: number): number {
+  return view.getUint16(off + 12);
+}
+
+/** 1 when the destination is a group address, broadcast included, else 0. */
+export function isGroup(view: DataView, off: number): number {
+  return view.getUint8(off) & 1;
+}
+
+/** 1 when the source is a group address, which no station may have, else 0. */
+export function isSourceGroup(view: DataView, off: number): number {
+  return view.getUint8(off + 6) & 1;
+}
+
+export function setDestination(view: DataView, off: number, high: number, low: number): void {
+  view.setUint16(off, high);
+  view.setInt32(off + 2, low);
+}
+
+export function setSource(view: DataView, off: number, high: number, low: number): void {
+  view.setUint16(off + 6, high);
+  view.setInt32(off + 8, low);
+}
+
+export function setType(view: DataView, off: number, value: number): void {
+  view.setUint16(off + 12, value);
+}
+
+export interface Ethernet {
+  destination: string;
+  source: string;
+  type: number;
+}
+
+/** The header as a value, or undefined when it is cut short. */
+export function parse(view: DataView, off: number, length: number): Ethernet | undefined {
+  if (check(view, off, length) === 0) return undefined;
+  return { destination: formatMac(view, off), source: formatMac(view, off + 6), type: type(view, off) };
+}
+
+/** Writes the header; returns its bytes. Throws RangeError on a text that is no MAC address. */
+export function emit(view: DataView, off: number, header: Ethernet): number {
+  writeMac(view, off, header.destination);
+  writeMac(view, off + 6, header.source);
+  setType(view, off, header.type);
+  return 14;
+}
+
+/** `source > destination, ethertype 0x0800`. */
+export function format(header: Ethernet): string {
+  return `${header.source} > ${header.destination}, ethertype 0x${header.type.toString(16).padStart(4, '0')}`;
+}

@@ -1,0 +1,185 @@
+import { formatIpv6, writeIpv6 } from './addresses.ts';
+
+/*
+ * IPv6 (RFC 8200).
+ *
+ *   0  version 4 bits, traffic class 8, flow label 20
+ *   4  payload length    2   extension headers included
+ *   6  next header       1
+ *   7  hop limit         1
+ *   8  source           16
+ *  24  destination      16
+ *
+ * Accessors are unchecked by contract: call them only after `check` returned a length.
+ */
+export const BYTES = 40;
+/** The smallest MTU that a link may have (RFC 8200 section 5). */
+export const MIN_MTU = 1280;
+
+export const NEXT_HOP_BY_HOP = 0;
+export const NEXT_ROUTING = 43;
+export const NEXT_FRAGMENT = 44;
+export const NEXT_ESP = 50;
+export const NEXT_AH = 51;
+export const NEXT_ICMPV6 = 58;
+export const NEXT_NONE = 59;
+export const NEXT_DESTINATION = 60;
+export const NEXT_MOBILITY = 135;
+export const NEXT_HIP = 139;
+export const NEXT_SHIM6 = 140;
+
+/** Most extension headers that `upper` walks: a longer chain has no honest use and costs time. */
+export const MAX_EXTENSIONS = 8;
+
+/**
+ * 40 when version and payload length fit into `length` bytes at `off`, else 0. Bytes after the payload are padding
+ * and allowed. A payload length of 0 with bytes behind it would be a jumbogram, which a TUN or TAP cannot carry.
+ */
+export function check(view: DataView, off: number, length: number): number {
+  if (length < 40) return 0;
+  return view.getUint8(off) >> 4 === 6 && 40 + view.getUint16(off + 4) <= length ? 40 : 0;
+}
+
+export function version(view: DataView, off: number): number {
+  return view.getUint8(off) >> 4;
+}
+
+export function trafficClass(view: DataView, off: number): number {
+  return (view.getUint16(off) >> 4) & 0xff;
+}
+
+export function flowLabel(view: DataView, off: number): number {
+  return view.getUint32(off) & 0xfffff;
+}
+
+export function payloadLength(view: DataView, off: number): number {
+  return view.getUint16(off + 4);
+}
+
+export function nextHeader(view: DataView, off: number): number {
+  return view.getUint8(off + 6);
+}
+
+export function hopLimit(view: DataView, off: number): number {
+  return view.getUint8(off + 7);
+}
+
+/** Word `index` (0..3) of the source, most significant first, big-endian and signed. */
+export function sourceWord(view: DataView, off: number, index: number): number {
+  return view.getInt32(off + 8 + index * 4);
+}
+
+/** Word `index` (0..3) of the destination. */
+export function destinationWord(view: DataView, off: number, index: number): number {
+  return view.getInt32(off + 24 + index * 4);
+}
+
+/** Bit of `upper`'s result: a fragment header is there. */
+export const UPPER_FRAGMENT = 1 << 24;
+/** Bit of `upper`'s result: the packet is a fragment and not the first, so its upper header is elsewhere. */
+export const UPPER_LATER_FRAGMENT = 1 << 25;
+
+/**
+ * Walks the extension headers of a checked packet, at most MAX_EXTENSIONS and never past its payload.
+ * @returns upper protocol in bits 0..7, offset of its header from `off` in bits 8..23, UPPER_* bits; -1 when a header
+ *   is cut short, the chain is too long, or a hop-by-hop header stands elsewhere than first
+ */
+export function upper(view: DataView, off: number): number {
+  const end = 40 + view.getUint16(off + 4);
+  let next = view.getUint8(off + 6);
+  let at = 40;
+  let flags = 0;
+  for (let count = 0; isExtension(next); count++) {
+    if (count === 8 || at + 8 > end || (next === 0 && count > 0)) return -1;
+    const kind = next;
+    next = view.getUint8(off + at);
+    if (kind === 44) {
+      const word = view.getUint16(off + at + 2);
+      flags |= word & 0xfff8 ? (1 << 24) | (1 << 25) : 1 << 24;
+      at += 8;
+      // What follows a later fragment's header is data of the upper layer, wherever it was cut.
+      if (word & 0xfff8) return (at << 8) | next | flags;
+      continue;
+    }
+    const bytes = view.getUint8(off + at + 1);
+    at += kind === 51 ? (bytes + 2) << 2 : (bytes + 1) << 3;
+    if (at > end) return -1;
+  }
+  return (at << 8) | next | flags;
+}
+
+/** True for a next header that `upper` walks over. ESP, no-next-header and every transport end the walk. */
+export function isExtension(next: number): boolean {
+  switch (next) {
+    case 0: // hop-by-hop
+    case 43: // routing
+    case 44: // fragment
+    case 51: // authentication
+    case 60: // destination options
+    case 135: // mobility
+    case 139: // HIP
+    case 140: // shim6
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Upper protocol of a result of `upper` that is not -1. */
+export function upperProtocol(result: number): number {
+  return result & 0xff;
+}
+
+/** Offset of the upper header from the IPv6 header, of a result of `upper` that is not -1. */
+export function upperOffset(result: number): number {
+  return (result >> 8) & 0xffff;
+}
+
+export function setPayloadLength(view: DataView, off: number, value: number): void {
+  view.setUint16(off + 4, value);
+}
+
+export function setHopLimit(view: DataView, off: number, value: number): void {
+  view.setUint8(off + 7, value);
+}
+
+export interface Ipv6 {
+  trafficClass: number;
+  flowLabel: number;
+  payloadLength: number;
+  nextHeader: number;
+  hopLimit: number;
+  source: string;
+  destination: string;
+}
+
+/** The fixed header as a value, or undefined when `check` refuses it. */
+export function parse(view: DataView, off: number, length: number): Ipv6 | undefined {
+  if (check(view, off, length) === 0) return undefined;
+  return {
+    trafficClass: trafficClass(view, off),
+    flowLabel: flowLabel(view, off),
+    payloadLength: payloadLength(view, off),
+    nextHeader: nextHeader(view, off),
+    hopLimit: hopLimit(view, off),
+    source: formatIpv6(view, off + 8),
+    destination: formatIpv6(view, off + 24),
+  };
+}
+
+/** Writes the fixed header; returns its bytes. Throws RangeError on a text that is no address. */
+export function emit(view: DataView, off: number, header: Ipv6): number {
+  view.setUint32(off, 0x60000000 + header.trafficClass * 0x100000 + header.flowLabel);
+  view.setUint16(off + 4, header.payloadLength);
+  view.setUint8(off + 6, header.nextHeader);
+  view.setUint8(off + 7, header.hopLimit);
+  writeIpv6(view, off + 8, header.source);
+  writeIpv6(view, off + 24, header.destination);
+  return 40;
+}
+
+/** `fd00::1 > fd00::2: hlim 64, next-header 6, length 20`. */
+export function format(header: Ipv6): string {
+  const { source, destination, hopLimit: hops, nextHeader: next, payloadLength: payload } = header;
+  return `${source} > ${destination}: hlim ${hops}, next-header ${next}, length ${payload}`;
+}
