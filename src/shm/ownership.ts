@@ -1,3 +1,4 @@
+import { formatIpv4, formatIpv6, formatMac } from '../../encap/wire/addresses.ts';
 import { RipstopError } from '../base/errors.ts';
 import type { Mac } from './fdb.ts';
 import { maskWord } from './lpm.ts';
@@ -26,14 +27,17 @@ export class Owners {
     this.#hint = hint;
   }
 
-  /** True when `key` is new, false when `id` owns it already. */
-  claim(key: string, id: string): boolean {
+  /**
+   * True when `key` is new, false when `id` owns it already.
+   * @param text the thing as a person writes it; asked for only when it is claimed twice
+   */
+  claim(key: string, id: string, text: () => string): boolean {
     const owner = this.#owners.get(key);
     if (owner === id) return false;
     if (owner !== undefined)
       throw new RipstopError(
         'EOVERLAP',
-        `peers ${owner} and ${id} both have the ${this.#what} ${key}`,
+        `peers ${owner} and ${id} both have the ${this.#what} ${text()}`,
         this.#hint,
       );
     this.#owners.set(key, id);
@@ -45,29 +49,25 @@ export class Owners {
   }
 }
 
-/** `10.244.1.0/24`; IPv6 without shortening, since it serves as a key as well. */
-export function subnetText(family: 4 | 6, words: ArrayLike<number>, length: number): string {
-  return `${addressText(family, words)}/${length}`;
+/** The key of a prefix: cheap to make, the same for the same prefix. */
+export function subnetKey(words: ArrayLike<number>, length: number): string {
+  if (words.length === 1) return `${words[0]}/${length}`;
+  return `${words[0]} ${words[1]} ${words[2]} ${words[3]}/${length}`;
 }
 
-function addressText(family: 4 | 6, words: ArrayLike<number>): string {
-  if (family === 4) return [24, 16, 8, 0].map(shift => (words[0]! >>> shift) & 0xff).join('.');
-  return Array.from(
-    words,
-    word => `${((word >>> 16) & 0xffff).toString(16)}:${(word & 0xffff).toString(16)}`,
-  ).join(':');
+/** `10.244.1.0/24`, `2001:db8::/64` */
+export function subnetText(words: ArrayLike<number>, length: number): string {
+  const view = new DataView(new ArrayBuffer(16));
+  for (let word = 0; word < words.length; word++) view.setInt32(word * 4, words[word]!);
+  return `${words.length === 1 ? formatIpv4(view, 0) : formatIpv6(view, 0)}/${length}`;
 }
 
 /** `02:00:00:00:00:01` */
 export function macText(mac: Mac): string {
-  const hex = mac.hi.toString(16).padStart(4, '0') + (mac.lo >>> 0).toString(16).padStart(8, '0');
-  return hex.match(/../g)!.join(':');
-}
-
-/** Underlay address, 16 bytes in network order, as text. */
-export function underlayText(family: 4 | 6, bytes: Uint8Array): string {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, 16);
-  return addressText(family, family === 4 ? [view.getInt32(12)] : [0, 4, 8, 12].map(at => view.getInt32(at)));
+  const view = new DataView(new ArrayBuffer(6));
+  view.setUint16(0, mac.hi);
+  view.setInt32(2, mac.lo);
+  return formatMac(view, 0);
 }
 
 /** Throws ECONFIG for a prefix whose words and length do not fit each other. */
@@ -83,8 +83,8 @@ export function checkSubnet(id: string, { family, words, length }: Subnet): void
   if (canonical.every((word, index) => word === (words[index]! | 0))) return;
   throw new RipstopError(
     'ECONFIG',
-    `peer ${id}: ${subnetText(family, words, length)} has bits beyond its length`,
-    `write ${subnetText(family, canonical, length)}`,
+    `peer ${id}: ${subnetText(words, length)} has bits beyond its length`,
+    `write ${subnetText(canonical, length)}`,
   );
 }
 
@@ -98,13 +98,12 @@ export function refuseNesting(subnets: readonly { id: string; subnet: Subnet }[]
     for (const length of lengths[subnet.family]) {
       if (length >= subnet.length) break;
       const outer = subnet.words.map((word, index) => word & maskWord(length - index * 32));
-      const key = subnetText(subnet.family, outer, length);
-      const owner = owners.ownerOf(key);
+      const owner = owners.ownerOf(subnetKey(outer, length));
       if (owner === undefined || owner === id) continue;
-      const inner = subnetText(subnet.family, subnet.words, subnet.length);
+      const inner = subnetText(subnet.words, subnet.length);
       throw new RipstopError(
         'EOVERLAP',
-        `${inner} of peer ${id} lies within ${key} of peer ${owner}`,
+        `${inner} of peer ${id} lies within ${subnetText(outer, length)} of peer ${owner}`,
         'give each peer subnets of its own',
       );
     }

@@ -1,3 +1,4 @@
+import { formatIp, viewOf } from '../../encap/wire/addresses.ts';
 import { RipstopError } from '../base/errors.ts';
 import { type AddressEntry, buildAddresses } from './addresses.ts';
 import { overflow, type TableCapacity } from './capacity.ts';
@@ -10,8 +11,8 @@ import {
   Owners,
   refuseNesting,
   type Subnet,
+  subnetKey,
   subnetText,
-  underlayText,
 } from './ownership.ts';
 import { type PeerRecord, writePeer } from './peers.ts';
 import { PeerSlots } from './slots.ts';
@@ -170,16 +171,17 @@ function checkPeers(peers: readonly PeerInput[], capacity: TableCapacity, allowN
       throw new RipstopError('ECONFIG', `peer ${peer.id} is listed twice`, 'list each node once');
     ids.add(peer.id);
     checkRecord(peer);
-    addresses.claim(underlayText(peer.family, peer.address), peer.id);
-    for (const mac of macsOf(peer)) if (macs.claim(macText(mac), peer.id)) wanted.macs++;
+    addresses.claim(peer.address.join(), peer.id, () => formatIp(viewOf(peer.address), 0));
+    for (const mac of macsOf(peer)) if (macs.claim(macKey(mac), peer.id, () => macText(mac))) wanted.macs++;
     for (const subnet of peer.subnets) {
       checkSubnet(peer.id, subnet);
       subnets.push({ id: peer.id, subnet });
-      if (prefixes.claim(subnetText(subnet.family, subnet.words, subnet.length), peer.id))
-        wanted[subnet.family]++;
+      const { family, words, length } = subnet;
+      if (prefixes.claim(subnetKey(words, length), peer.id, () => subnetText(words, length)))
+        wanted[family]++;
     }
-    for (const vtep of vtepsOf(peer))
-      if (vteps.claim(subnetText(vtep.family, vtep.words, vtep.family === 4 ? 32 : 128), peer.id))
+    for (const { words } of vtepsOf(peer))
+      if (vteps.claim(subnetKey(words, 0), peer.id, () => subnetText(words, words.length * 32)))
         wanted.vteps++;
   }
   if (!allowNested) refuseNesting(subnets, prefixes);
@@ -203,6 +205,10 @@ function checkRecord({ id, address, port, header }: PeerInput): void {
     throw new RipstopError('ECONFIG', `peer ${id}: a header of ${header.length} bytes, at most 8 fit`);
 }
 
+function macKey({ hi, lo }: Mac): string {
+  return `${hi} ${lo}`;
+}
+
 function macsOf(peer: PeerInput): readonly Mac[] {
   return [...(peer.mac ? [peer.mac] : []), ...(peer.stations ?? [])];
 }
@@ -219,14 +225,12 @@ function plan(peers: readonly PeerInput[], slots: PeerSlots): Plan {
     result.records.push({ slot, record: { ...peer, mac: peer.mac, scope: peer.scope ?? 0 } });
     result.sources.push({ words: new Int32Array(Uint8Array.from(peer.address).buffer), tag: 0, peer: slot });
     // A peer may say the same thing twice; the tables hold it once.
-    for (const mac of unique(macsOf(peer), macText)) result.macs.push({ ...mac, peer: slot });
-    for (const subnet of unique(peer.subnets, ({ family, words, length }) =>
-      subnetText(family, words, length),
-    )) {
+    for (const mac of unique(macsOf(peer), macKey)) result.macs.push({ ...mac, peer: slot });
+    for (const subnet of unique(peer.subnets, ({ words, length }) => subnetKey(words, length))) {
       const prefixes = subnet.family === 4 ? result.prefixes4 : result.prefixes6;
       prefixes.push({ words: subnet.words, length: subnet.length, peer: slot });
     }
-    for (const vtep of unique(vtepsOf(peer), ({ family, words }) => subnetText(family, words, 0)))
+    for (const vtep of unique(vtepsOf(peer), ({ words }) => subnetKey(words, 0)))
       result.neighbours.push({ family: vtep.family, words: vtep.words, peer: slot });
   }
   return result;
