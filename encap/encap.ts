@@ -1,0 +1,45 @@
+/*
+ * What both wire formats have in common: the forwarder, the agent and the capture know a format only by this.
+ * All of it is pure; a format is a frozen value, not an object with state.
+ */
+
+/** Family of an IP header. */
+export type Family = 4 | 6;
+
+/** The datagram holds a frame of ours. */
+export const OK = 0;
+/** Too short for the headers that must be there. */
+export const RUNT = 1;
+/** VXLAN flags other than the I bit alone, or reserved bits set. */
+export const BAD_FLAGS = 2;
+/** Another VXLAN network identifier than ours. */
+export const WRONG_VNI = 3;
+
+/** Names of the results of `check`, by number; they equal the names of the verdicts. */
+export const CHECK_NAMES: readonly string[] = ['ok', 'runt', 'bad-flags', 'wrong-vni'];
+
+export type Mode = 'vxlan' | 'udp';
+
+export interface Encapsulation {
+  readonly name: Mode;
+  /** UDP destination port when nothing else is configured. */
+  readonly port: number;
+  /** What the frame inside is: an Ethernet frame (TAP) or an IP packet (TUN). */
+  readonly inner: 'ethernet' | 'ip';
+  /** Bytes between the UDP header and the frame. */
+  readonly headerBytes: number;
+  /** Bytes that an inner IP packet grows by up to the outer IP packet, the inner Ethernet header included. */
+  overhead(underlay: Family): number;
+  /** The bytes between UDP header and frame, equal for every frame to every peer of one network. */
+  header(vni: number): Uint8Array;
+  /**
+   * Judges the `length` bytes of UDP payload at `off`: OK or the reason why not. Says nothing about the frame inside
+   * but that there is room for its first header. Allocates nothing.
+   */
+  check(view: DataView, off: number, length: number, vni: number): number;
+}
+
+/** Bytes of outer IP header (without options) and UDP header. */
+export function outerBytes(underlay: Family): number {
+  return underlay === 4 ? 28 : 48;
+}

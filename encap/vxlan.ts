@@ -1,0 +1,90 @@
+import { BAD_FLAGS, type Encapsulation, OK, outerBytes, RUNT, WRONG_VNI } from './encap.ts';
+
+/*
+ * VXLAN (RFC 7348 section 5): an Ethernet frame behind eight bytes in UDP.
+ *
+ *   0  flags     1   0x08: the network identifier is valid; every other bit reserved
+ *   1  reserved  3
+ *   4  VNI       3
+ *   7  reserved  1
+ *   8  inner Ethernet frame
+ *
+ * RFC 7348 would ignore reserved bits on receipt. Linux does not: a bit that no enabled extension has claimed means
+ * that the frame behind may not be what it seems (remote checksum offload leaves its checksum unfinished, GPE holds
+ * no Ethernet), so its driver drops it. We do as Linux does.
+ */
+export const HEADER_BYTES = 8;
+
+/** The I flag alone in the first word. */
+export const FLAGS_WORD = 0x08000000;
+
+/** Largest network identifier. */
+export const MAX_VNI = 0xffffff;
+
+/** Port of flannel and of the Linux driver by default, older than the assignment. */
+export const PORT_LINUX = 8472;
+/** Port that IANA assigned. */
+export const PORT_IANA = 4789;
+
+/** First word: flags and reserved bytes, signed. */
+export function flagsWord(view: DataView, off: number): number {
+  return view.getInt32(off);
+}
+
+export function vni(view: DataView, off: number): number {
+  return view.getUint32(off + 4) >>> 8;
+}
+
+/** OK, RUNT, BAD_FLAGS or WRONG_VNI for `length` bytes of UDP payload at `off`: 8 of VXLAN and at least 14 of Ethernet. */
+export function check(view: DataView, off: number, length: number, network: number): number {
+  if (length < 22) return RUNT;
+  if (view.getInt32(off) !== 0x08000000 || view.getUint8(off + 7) !== 0) return BAD_FLAGS;
+  return view.getUint32(off + 4) >>> 8 === network ? OK : WRONG_VNI;
+}
+
+/** Writes the header for `network` at `off`. */
+export function write(view: DataView, off: number, network: number): void {
+  view.setInt32(off, 0x08000000);
+  view.setUint32(off + 4, network << 8);
+}
+
+/** The eight bytes for `network`. Throws RangeError when it has more than 24 bits. */
+export function header(network: number): Uint8Array {
+  if (!Number.isInteger(network) || network < 0 || network > MAX_VNI)
+    throw new RangeError(`VNI ${network} is not within 0..${MAX_VNI}`);
+  const bytes = new Uint8Array(8);
+  write(new DataView(bytes.buffer), 0, network);
+  return bytes;
+}
+
+export interface VxlanHeader {
+  /** First byte. */
+  flags: number;
+  vni: number;
+  /** Bytes 1..3 and 7 as one number; zero in every header that `check` accepts. */
+  reserved: number;
+}
+
+/** The header as a value whatever its flags say, or undefined when fewer than 8 bytes are there. */
+export function parse(view: DataView, off: number, length: number): VxlanHeader | undefined {
+  if (length < 8) return undefined;
+  const reserved = (view.getUint32(off) & 0xffffff) * 256 + view.getUint8(off + 7);
+  return { flags: view.getUint8(off), vni: vni(view, off), reserved };
+}
+
+/** `VXLAN, flags [I] (0x08), vni 1`. */
+export function format(value: VxlanHeader): string {
+  const flags = value.flags.toString(16).padStart(2, '0');
+  const reserved = value.reserved ? `, reserved 0x${value.reserved.toString(16).padStart(8, '0')}` : '';
+  return `VXLAN, flags [${value.flags & 8 ? 'I' : '.'}] (0x${flags}), vni ${value.vni}${reserved}`;
+}
+
+export const vxlan: Encapsulation = Object.freeze({
+  name: 'vxlan',
+  port: PORT_LINUX,
+  inner: 'ethernet',
+  headerBytes: 8,
+  overhead: underlay => outerBytes(underlay) + 8 + 14,
+  header,
+  check,
+} satisfies Encapsulation);
