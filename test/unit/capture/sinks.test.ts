@@ -115,8 +115,10 @@ t.test('a full disk ends the capture; the packets before it are kept and can be 
   const run = spawnSync('unshare', ['-m', 'sh', '-c', script, 'sh', place, process.execPath, child, copy], {
     encoding: 'utf8',
   });
-  if (run.stderr.includes('Operation not permitted'))
-    return t.pass('needs CAP_SYS_ADMIN to mount a small disk');
+  if (run.stderr.includes('Operation not permitted')) {
+    t.pass('needs CAP_SYS_ADMIN to mount a small disk');
+    return;
+  }
   t.match(run.stdout, /^ENOSPC .*full\.pcapng: the disk is full; \d+ packets are kept in /);
   const kept = Number(/; (\d+) packets/.exec(run.stdout)?.[1]);
   const { packets, error } = await readAll(readFileSync(copy));
