@@ -87,7 +87,9 @@ export function buildLab({ nodes: count = 2, podsPerNode = 1, podMtu = 1450 }: L
       nodes,
       fabric,
       condition: name => setCondition(nodes, fabric, name),
-      podMtu: mtu => nodes.forEach(node => setPodMtu(node, mtu)),
+      podMtu: mtu => {
+        for (const node of nodes) setPodMtu(node, mtu);
+      },
       remove,
     };
     lab.podMtu(podMtu);

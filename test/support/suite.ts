@@ -1,0 +1,123 @@
+/*
+ * Runs the compiled tests under tap and says how they went: `npm test`, or `npm test -- netns/demo unit/shm` for the
+ * files whose path holds one of these. One line a file while it goes, the output of what failed, the reasons of what was
+ * skipped, tap's own summary, and a last line that counts. The raw TAP stays in `.tap/last.tap`.
+ */
+import { spawn } from 'node:child_process';
+import { createWriteStream, mkdirSync, readdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { Parser, type Result } from 'tap-parser';
+import { CHECKOUT } from '../../bench/lab/gauge.ts';
+import { removeStale } from '../../bench/lab/namespace.ts';
+
+/** Lines shown of one failed file; the rest is in the raw TAP. */
+const SHOWN_LINES = 300;
+const say = (line = '') => process.stdout.write(`${line}\n`);
+
+function testFiles(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap(entry => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return testFiles(path);
+    return entry.name.endsWith('.test.js') ? [relative(CHECKOUT, path)] : [];
+  });
+}
+
+function chosen(): string[] {
+  const files = testFiles(join(CHECKOUT, 'dist/test')).sort();
+  const parts = process.argv
+    .slice(2)
+    .map(part => part.replace(/^(dist\/)?test\//, '').replace(/(\.test)?\.[jt]s$/, ''));
+  return parts.length === 0 ? files : files.filter(file => parts.some(part => file.includes(part)));
+}
+
+class Summary {
+  passed = 0;
+  failed: Result[] = [];
+  skipped: Result[] = [];
+  /** tap's closing comments: `# { total: 3, pass: 3 }`, `# time=12ms`. */
+  closing: string[] = [];
+
+  watch(parser: Parser): void {
+    let section: string[] = [];
+    let count = 0;
+    parser.on('line', (line: string) => {
+      section.push(line);
+      if (line.startsWith('# {') || line.startsWith('# time=')) this.closing.push(line.trim());
+    });
+    parser.on('pass', () => {
+      count++;
+      this.passed++;
+    });
+    parser.on('fail', (result: Result) => {
+      count++;
+      this.failed.push(result);
+    });
+    parser.on('skip', (result: Result) => {
+      if (result.fullname || result.name) this.skipped.push(result);
+    });
+    parser.on('assert', (file: Result) => {
+      const seconds = `${((file.time ?? 0) / 1000).toFixed(1)} s`;
+      const what = file.skip ? `skipped: ${file.skip}` : `${count} checks, ${seconds}`;
+      say(`${file.ok ? 'ok    ' : 'FAILED'} ${file.name.replace('dist/', '').replace('.js', '')}  ${what}`);
+      if (!file.ok) for (const line of section.slice(-SHOWN_LINES)) process.stdout.write(`  | ${line}`);
+      section = [];
+      count = 0;
+    });
+  }
+
+  print(): void {
+    const named = (result: Result) =>
+      (result.fullname || result.name).replace(/^dist\/test\/(\S+)\.test\.js/, '$1');
+    if (this.skipped.length > 0) say(`\nskipped (${this.skipped.length}):`);
+    for (const result of this.skipped) {
+      say(
+        `  ${named(result)}: ${typeof result.skip === 'string' && result.skip ? result.skip : 'no reason given'}`,
+      );
+    }
+    if (this.failed.length > 0) say(`\nfailed (${this.failed.length}):`);
+    for (const result of this.failed) say(`  ${named(result)}`);
+    say();
+    for (const line of this.closing) say(line);
+    const skips = this.skipped.length > 0 ? `, ${this.skipped.length} skipped` : '';
+    say(`${this.passed} passed, ${this.failed.length} failed${skips}`);
+  }
+}
+
+function main(): void {
+  removeStale();
+  const files = chosen();
+  if (files.length === 0) {
+    process.stderr.write(`no test file matches ${process.argv.slice(2).join(' ') || 'dist/test'}\n`);
+    process.exit(1);
+  }
+  mkdirSync(join(CHECKOUT, '.tap'), { recursive: true });
+  const runner = join(CHECKOUT, 'node_modules/tap/dist/esm/run.mjs');
+  const child = spawn(process.execPath, [runner, 'run', '--reporter=tap', ...files], {
+    cwd: CHECKOUT,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const summary = new Summary();
+  const parser = new Parser();
+  summary.watch(parser);
+  child.stdout.pipe(createWriteStream(join(CHECKOUT, '.tap/last.tap')));
+  child.stdout.pipe(parser as unknown as NodeJS.WritableStream);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  let code: number | null | undefined;
+  const end = () => {
+    if (code === undefined || !ended) return;
+    summary.print();
+    removeStale();
+    process.exitCode = code === 0 && parser.ok && summary.failed.length === 0 ? 0 : 1;
+  };
+  let ended = false;
+  parser.on('complete', () => {
+    ended = true;
+    end();
+  });
+  child.on('close', exit => {
+    code = exit;
+    end();
+  });
+}
+
+main();

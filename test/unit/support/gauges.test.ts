@@ -1,0 +1,48 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import t from 'tap';
+import { gauge } from '../../../bench/lab/gauge.ts';
+import { launch } from '../../../bench/lab/proc.ts';
+import { until } from '../../../bench/lab/until.ts';
+import { seeded } from '../../support/random.ts';
+
+t.test("the gauges' SHA-256, with and without the processor's instructions, is Node's", async t => {
+  const random = seeded(t);
+  const lengths = [0, 1, 55, 56, 63, 64, 65, 119, 120, 127, 128, 70_001, random.between(0, 300_000)];
+  for (const length of lengths) {
+    const data = random.bytes(length);
+    const expected = createHash('sha256').update(data).digest('hex');
+    for (const variant of ['auto', 'plain']) {
+      const { stdout } = spawnSync(gauge('sha256sum'), [variant], { input: data, encoding: 'utf8' });
+      t.equal(stdout.trim(), expected, `${length} bytes, ${variant}`);
+    }
+  }
+});
+
+t.test('a transfer over loopback arrives whole, for both families', async t => {
+  for (const address of ['127.0.0.1', '::1']) {
+    const receiver = launch([gauge('transfer'), 'receive', address, '0', '20']);
+    const [, port] = await receiver.saying(/^listening (\d+)$/m);
+    const bytes = 3_000_001;
+    const sent = JSON.parse(
+      await launch([gauge('transfer'), 'send', address, port!, `${bytes}`, '7', '20']).success(),
+    );
+    const received = JSON.parse((await receiver.success()).split('\n')[1]!);
+    t.equal(received.bytes, bytes);
+    t.equal(received.sha256, sent.sha256);
+  }
+});
+
+t.test('a process is waited for, bounded and ended', async t => {
+  const late = launch(['sleep', '30']);
+  await t.rejects(late.success(50), { code: 'ETIMEDOUT' });
+  t.equal(late.result?.signal, 'SIGKILL');
+  const failing = launch(['sh', '-c', 'echo the reason >&2; exit 3']);
+  await t.rejects(failing.success(), { code: 'ECHILD', message: /code 3[\s\S]*the reason/ });
+  await t.rejects(launch(['sh', '-c', 'echo no']).saying(/yes/), { code: 'ECHILD' });
+  await t.rejects(launch(['/nonexistent/command']).success(), { code: 'ECHILD' });
+  await t.rejects(
+    until('the impossible', () => false, 60),
+    { code: 'ETIMEDOUT', message: /the impossible/ },
+  );
+});
