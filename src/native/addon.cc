@@ -25,6 +25,7 @@ namespace ripstop {
   X(netlinkSend, NetlinkSend)         \
   X(netlinkReceive, NetlinkReceive)   \
   X(fileOpen, FileOpen)               \
+  X(fileLock, FileLock)               \
   X(namespaceCreate, NamespaceCreate) \
   X(namespaceUnpin, NamespaceUnpin)   \
   X(namespaceShareDirectory, NamespaceShareDirectory) \

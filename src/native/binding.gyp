@@ -12,6 +12,7 @@
         "send.cc",
         "raw.cc",
         "namespace.cc",
+        "file.cc",
         "sum.cc",
         "wait.cc",
         "packet.cc",

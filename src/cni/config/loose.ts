@@ -1,0 +1,49 @@
+import { type Field, type Fields, readObject, type Shape } from '../../base/schema.ts';
+import { refuse } from '../skel/errors.ts';
+
+/*
+ * Plugin configurations are open: a runtime adds keys, other plugins of the chain read the same object, and the
+ * reference plugins ignore what they do not know and match keys without regard to case, as Go's JSON decoder does.
+ */
+
+/** The keys of `raw` that `fields` knows, under the names of the table; an exact name wins over another case. */
+function known(fields: Fields, raw: unknown, where: string): Record<string, unknown> {
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
+    refuse(where || 'configuration', 'must be an object');
+  const source = raw as Record<string, unknown>;
+  const names = new Map(Object.keys(fields).map(name => [name.toLowerCase(), name]));
+  const picked: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(source)) {
+    const name = names.get(key.toLowerCase());
+    if (name === undefined || (name !== key && Object.hasOwn(source, name))) continue;
+    picked[name] = value;
+  }
+  return picked;
+}
+
+/** Reads the keys that `fields` describes and passes over the others. @throws RipstopError ECONFIG */
+export function readLoose<F extends Fields>(fields: F, raw: unknown, where: string): Shape<F> {
+  return readObject(fields, known(fields, raw, where), where);
+}
+
+/** A nested object that may hold keys of others. */
+export function looseOf<F extends Fields>(fields: F, doc: string): Field<Shape<F>> {
+  return { type: 'object', doc, read: (raw, where) => readLoose(fields, raw, where) };
+}
+
+/** An object handed on as it is. */
+export function anyObject(doc: string): Field<Record<string, unknown>> {
+  return {
+    type: 'object',
+    doc,
+    read(raw, where) {
+      if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) refuse(where, 'must be an object');
+      return raw as Record<string, unknown>;
+    },
+  };
+}
+
+/** A value handed on as it is, to be read where it is used. */
+export function anything(doc: string): Field<unknown> {
+  return { type: 'any', doc, read: raw => raw };
+}

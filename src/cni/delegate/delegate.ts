@@ -1,0 +1,49 @@
+import { decodeResult } from '../result/decode.ts';
+import type { Result } from '../result/types.ts';
+import { CniError, CODE } from '../skel/errors.ts';
+import { execute } from '../skel/execute.ts';
+import type { Call, Command } from '../skel/plugin.ts';
+import { execPlugin } from './exec.ts';
+import { findPlugin, isOwn } from './find.ts';
+
+/**
+ * Hands a command to another plugin (specification 1.1, section 4): same environment but for CNI_COMMAND, the
+ * given configuration on its input. CNI_PATH decides which executable it is; when that is one of ours it runs in
+ * this process, otherwise it is started. Its error comes back with its own code.
+ * @returns the result of ADD, undefined for the others
+ */
+async function hand(call: Call, type: string, command: Command, stdin: string): Promise<Result | undefined> {
+  const file = findPlugin(type, call.path);
+  const env = { ...call.env, CNI_COMMAND: command };
+  const own = isOwn(file) ? await call.host.own(type) : undefined;
+  if (own) return (await execute(own, env, stdin, call.host)).result;
+  const stdout = await execPlugin(file, env, stdin);
+  return command === 'ADD' ? parseResult(stdout, call, type) : undefined;
+}
+
+function parseResult(stdout: string, call: Call, type: string): Result {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(stdout);
+  } catch (error) {
+    throw new CniError(CODE.DECODE_FAILURE, `result of ${type} is no JSON: ${(error as Error).message}`);
+  }
+  return decodeResult(parsed, call.version, `result of ${type}`);
+}
+
+/** ADD by a delegate. `stdin` is its configuration, by default our own, whole. */
+export async function delegateAdd(call: Call, type: string, stdin = call.stdin): Promise<Result> {
+  const result = await hand(call, type, 'ADD', stdin);
+  if (!result) throw new CniError(CODE.INTERNAL, `${type} returned no result for ADD`);
+  return result;
+}
+
+/** DEL, CHECK, GC or STATUS by a delegate. */
+export async function delegate(
+  call: Call,
+  type: string,
+  command: 'DEL' | 'CHECK' | 'GC' | 'STATUS',
+  stdin = call.stdin,
+): Promise<void> {
+  await hand(call, type, command, stdin);
+}

@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process';
+import type { Environment } from '../skel/environment.ts';
+import { CniError, CODE } from '../skel/errors.ts';
+
+/** A plugin being replaced on disk cannot be started for a moment; the Go library waits as long. */
+const BUSY_TRIES = 5;
+const BUSY_WAIT_MS = 1000;
+
+/**
+ * Runs a foreign plugin with `env` and `stdin`; its standard error goes to ours.
+ * @returns its standard output
+ * @throws the plugin's own error with code, msg and details untouched, or CniError 999
+ */
+export async function execPlugin(file: string, env: Environment, stdin: string): Promise<string> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await once(file, env, stdin);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ETXTBSY' || attempt === BUSY_TRIES) throw error;
+      await new Promise(wake => setTimeout(wake, BUSY_WAIT_MS));
+    }
+  }
+}
+
+function once(file: string, env: Environment, stdin: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, [], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', chunk => (stdout += chunk));
+    child.stderr.setEncoding('utf8').on('data', chunk => {
+      stderr += chunk;
+      process.stderr.write(chunk);
+    });
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      const failed =
+        error.code === 'ETXTBSY' ? error : new CniError(CODE.INTERNAL, `${file}: ${error.message}`);
+      reject(failed);
+    });
+    child.on('close', (status, signal) => {
+      if (status === 0) resolve(stdout);
+      else
+        reject(pluginError(file, stdout, stderr, signal ? `killed by ${signal}` : `exit status ${status}`));
+    });
+    // A plugin that fails early closes its input; its error object tells why, the broken pipe does not.
+    child.stdin.on('error', () => {});
+    child.stdin.end(stdin);
+  });
+}
+
+/** The error object of a plugin that failed, or what can be said when it left none. */
+function pluginError(file: string, stdout: string, stderr: string, status: string): CniError {
+  const name = file.slice(file.lastIndexOf('/') + 1);
+  if (stdout.trim() === '') {
+    const said = stderr.trim();
+    return new CniError(
+      CODE.INTERNAL,
+      `netplugin failed with no error message: ${name}: ${status}${said ? `: ${said}` : ''}`,
+    );
+  }
+  try {
+    const { code, msg, details } = JSON.parse(stdout) as { code?: unknown; msg?: unknown; details?: unknown };
+    return new CniError(
+      typeof code === 'number' && code > 0 ? code : CODE.INTERNAL,
+      String(msg ?? status),
+      details ? String(details) : undefined,
+    );
+  } catch {
+    return new CniError(
+      CODE.INTERNAL,
+      `netplugin failed but its error is no JSON: ${name}: ${status}: ${stdout.trim()}`,
+    );
+  }
+}

@@ -1,0 +1,36 @@
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { CniError, CODE } from '../skel/errors.ts';
+
+/** Stands in the second line of every executable that `ripstop cni install` writes. */
+export const OWN_MARK = 'ripstop-cni-plugin';
+
+/**
+ * The executable of a plugin type, looked for in CNI_PATH from left to right.
+ * @throws CniError 7 for an unsafe type, 999 when no directory has it
+ */
+export function findPlugin(type: string, path: readonly string[]): string {
+  if (type === '' || type.includes('/') || type === '.' || type === '..') {
+    throw new CniError(
+      CODE.INVALID_CONFIG,
+      `invalid plugin name: ${JSON.stringify(type)}`,
+      'a type is a bare file name',
+    );
+  }
+  if (path.length === 0) throw new CniError(CODE.INVALID_ENVIRONMENT, 'no paths provided', 'set CNI_PATH');
+  for (const directory of path) {
+    const file = `${directory}/${type}`;
+    if (statSync(file, { throwIfNoEntry: false })?.isFile()) return file;
+  }
+  throw new CniError(CODE.INTERNAL, `failed to find plugin "${type}" in path [${path.join(' ')}]`);
+}
+
+/** True for an executable of this program: it can run in this process, a start of Node cheaper. */
+export function isOwn(file: string): boolean {
+  const head = Buffer.alloc(512);
+  const fd = openSync(file, 'r');
+  try {
+    return head.toString('latin1', 0, readSync(fd, head, 0, head.length, 0)).includes(OWN_MARK);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,89 @@
+import { CniError, CODE } from '../../skel/errors.ts';
+import { type AddressNumber, readAddress, writeAddress } from '../address-number.ts';
+import { type AddressRange, candidates, describeSet, isReserved, type RangeSet, rangeOf } from './ranges.ts';
+import type { AddressStore } from './store.ts';
+
+/** One address as given: CIDR with the subnet's length, and the gateway of its range. */
+export interface Given {
+  address: string;
+  gateway: string;
+}
+
+function given(range: AddressRange, value: bigint): Given {
+  const { v6, length } = range.network;
+  return { address: `${writeAddress(v6, value)}/${length}`, gateway: writeAddress(v6, range.gateway) };
+}
+
+/**
+ * One address from each set: the requested one where there is one in the set, else the next free one behind the
+ * last given. All or nothing.
+ * @throws CniError 999: a second allocation for the attachment, a request that is taken, the gateway or in no set,
+ *   no free address
+ */
+export function allocate(
+  store: AddressStore,
+  sets: readonly RangeSet[],
+  requested: readonly AddressNumber[],
+  containerId: string,
+  ifname: string,
+): Given[] {
+  const held = store.addressesOf(containerId, ifname);
+  if (held.length > 0) {
+    fault(`${held.join(', ')} has been allocated to ${containerId}, duplicate allocation is not allowed`);
+  }
+  const open = [...requested];
+  try {
+    const result = sets.map((set, index) => {
+      const at = open.findIndex(({ v6, value }) => rangeOf(set, v6, value));
+      if (at < 0) return next(store, set, index, containerId, ifname);
+      return wanted(store, set, index, open.splice(at, 1)[0]!, containerId, ifname);
+    });
+    if (open.length > 0) {
+      const rest = open.map(({ v6, value }) => writeAddress(v6, value)).join(', ');
+      fault(
+        `failed to allocate all requested IPs: ${rest}`,
+        `the ranges are ${sets.map(describeSet).join('; ')}`,
+      );
+    }
+    return result;
+  } catch (error) {
+    store.release(containerId, ifname);
+    throw error;
+  }
+}
+
+function wanted(
+  store: AddressStore,
+  set: RangeSet,
+  index: number,
+  { v6, value }: AddressNumber,
+  containerId: string,
+  ifname: string,
+): Given {
+  const range = rangeOf(set, v6, value)!;
+  const text = writeAddress(v6, value);
+  if (value === range.gateway) fault(`requested ip ${text} is subnet's gateway`);
+  if (isReserved(range, value)) fault(`requested ip ${text} is subnet's network or broadcast address`);
+  if (!store.reserve(text, containerId, ifname, index)) {
+    fault(`requested IP address ${text} is not available in range set ${describeSet(set)}`);
+  }
+  return given(range, value);
+}
+
+function next(store: AddressStore, set: RangeSet, index: number, containerId: string, ifname: string): Given {
+  const lastText = store.lastReserved(index);
+  const last = lastText === undefined ? undefined : readAddress(lastText, 'last reserved address');
+  const sameFamily = last !== undefined && last.v6 === set[0]!.network.v6;
+  let taken: Set<string> | undefined;
+  for (const { range, value } of candidates(set, sameFamily ? last.value : undefined)) {
+    const text = writeAddress(range.network.v6, value);
+    if (taken?.has(text)) continue;
+    if (store.reserve(text, containerId, ifname, index)) return given(range, value);
+    taken ??= store.taken();
+  }
+  fault(`no IP addresses available in range set: ${describeSet(set)}`);
+}
+
+function fault(problem: string, details?: string): never {
+  throw new CniError(CODE.INTERNAL, problem, details);
+}

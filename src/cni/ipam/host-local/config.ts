@@ -1,0 +1,116 @@
+import { listOf, text } from '../../../base/schema.ts';
+import { readCniArgs } from '../../config/cni-args.ts';
+import { anything, looseOf, readLoose } from '../../config/loose.ts';
+import { cniArgsOf, runtimeConfig } from '../../config/network.ts';
+import { decodeRoute } from '../../result/decode.ts';
+import type { Route } from '../../result/types.ts';
+import { CniError, CODE, refuse } from '../../skel/errors.ts';
+import type { Call } from '../../skel/plugin.ts';
+import { isAtLeast } from '../../skel/version.ts';
+import { type AddressNumber, readAddress } from '../address-number.ts';
+import { type RangeSet, readRangeSet, setsOverlap } from './ranges.ts';
+
+export const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
+
+export const rangeFields = {
+  subnet: text('a CIDR', 'network that the addresses belong to', /./),
+  rangeStart: text('an address', 'first address to give'),
+  rangeEnd: text('an address', 'last address to give'),
+  gateway: text('an address', 'gateway, never given; default the first address'),
+};
+
+const range = looseOf(rangeFields, 'addresses of one subnet');
+const rangeSets = listOf(listOf(range, 'ranges of one family, of which one address is given'), 'range sets');
+
+/** `ipam` of a network that uses host-local. */
+export const hostLocalFields = {
+  ...rangeFields,
+  ranges: rangeSets,
+  routes: listOf(anything('a route: {dst, gw, ...}'), 'routes of the pod'),
+  resolvConf: text('a path', 'file in resolv.conf format that is returned as DNS settings'),
+  dataDir: text('a path', 'directory of the address files'),
+};
+
+export interface HostLocalConfig {
+  sets: RangeSet[];
+  routes: Route[];
+  resolvConf: string | undefined;
+  /** `<dataDir>/<network name>`. */
+  directory: string;
+  dataDir: string;
+  /** Addresses that the runtime asks for. */
+  requested: AddressNumber[];
+}
+
+function ipamOf(call: Call) {
+  const { ipam } = call.config;
+  if (ipam === undefined || ipam === null)
+    throw new CniError(CODE.INVALID_CONFIG, "IPAM config missing 'ipam' key");
+  return readLoose(hostLocalFields, ipam, 'ipam');
+}
+
+/** Where the addresses of the call's network stand; all that DEL and GC need. @throws CniError 7 */
+export function readPlace(call: Call): { dataDir: string; network: string } {
+  return { dataDir: ipamOf(call).dataDir || DEFAULT_DATA_DIR, network: call.name };
+}
+
+/**
+ * The whole configuration of an ADD. Ranges: those of the runtime (ipRanges), then the flat one, then `ranges`.
+ * Requested addresses: CNI_ARGS IP, `args.cni.ips`, capability `ips`.
+ * @throws CniError 7, 4 for a malformed CNI_ARGS
+ */
+export function readConfig(call: Call): HostLocalConfig {
+  const ipam = ipamOf(call);
+  const runtime = readLoose(
+    { ipRanges: rangeSets, ips: listOf(text('an address', 'address wanted'), 'addresses wanted') },
+    runtimeConfig(call),
+    'runtimeConfig',
+  );
+  const { ips: ofArgs } = readLoose(
+    { ips: listOf(text('an address', 'address wanted'), 'addresses wanted') },
+    cniArgsOf(call.config),
+    'args.cni',
+  );
+  const flat = ipam.subnet
+    ? [[{ subnet: ipam.subnet, rangeStart: ipam.rangeStart, rangeEnd: ipam.rangeEnd, gateway: ipam.gateway }]]
+    : [];
+  const named = [
+    ...(runtime.ipRanges ?? []).map((set, index) => ({ set, where: `runtimeConfig.ipRanges[${index}]` })),
+    ...flat.map(set => ({ set, where: 'ipam' })),
+    ...(ipam.ranges ?? []).map((set, index) => ({ set, where: `ipam.ranges[${index}]` })),
+  ];
+  if (named.length === 0) refuse('ipam.ranges', 'no IP ranges specified', 'give "ranges" or "subnet"');
+  const sets = named.map(({ set, where }) => readRangeSet(set, where));
+  checkSets(
+    sets,
+    named.map(({ where }) => where),
+    call,
+  );
+  const ofEnvironment = readCniArgs(call.args, ['IP', 'MAC', 'GATEWAY']).get('IP');
+  const requested = [
+    ...(ofEnvironment ? [readAddress(ofEnvironment, 'CNI_ARGS IP')] : []),
+    ...(ofArgs ?? []).map((one, index) => readAddress(one, `args.cni.ips[${index}]`)),
+    ...(runtime.ips ?? []).map((one, index) => readAddress(one, `runtimeConfig.ips[${index}]`)),
+  ];
+  const dataDir = ipam.dataDir || DEFAULT_DATA_DIR;
+  return {
+    sets,
+    routes: (ipam.routes ?? []).map((one, index) => decodeRoute(one, `ipam.routes[${index}]`)),
+    resolvConf: ipam.resolvConf || undefined,
+    directory: `${dataDir}/${call.name}`,
+    dataDir,
+    requested,
+  };
+}
+
+function checkSets(sets: readonly RangeSet[], names: readonly string[], call: Call): void {
+  sets.forEach((set, index) => {
+    const other = sets.findIndex((earlier, at) => at < index && setsOverlap(earlier, set));
+    if (other >= 0) refuse(names[index]!, `range set ${index} overlaps with ${other}`);
+  });
+  if (isAtLeast(call.version, '0.3.0')) return;
+  const v6 = sets.filter(set => set[0]!.network.v6).length;
+  if (v6 > 1 || sets.length - v6 > 1) {
+    refuse('ipam.ranges', `CNI version ${call.version} does not support more than 1 address per family`);
+  }
+}

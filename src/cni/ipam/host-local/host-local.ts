@@ -1,0 +1,60 @@
+import { validAttachments } from '../../config/network.ts';
+import type { Result } from '../../result/types.ts';
+import { CniError, CODE } from '../../skel/errors.ts';
+import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
+import { ALL_VERSIONS } from '../../skel/version.ts';
+import { allocate } from './allocate.ts';
+import { readConfig, readPlace } from './config.ts';
+import { readResolvConf } from './resolv-conf.ts';
+import { AddressStore } from './store.ts';
+
+function store<T>(call: Call, work: (store: AddressStore) => T): Promise<T> {
+  const { dataDir, network } = readPlace(call);
+  return AddressStore.locked(dataDir, network, work);
+}
+
+async function add(call: Call): Promise<Result> {
+  const config = readConfig(call);
+  const dns = config.resolvConf ? readResolvConf(config.resolvConf) : {};
+  const ips = await store(call, held =>
+    allocate(held, config.sets, config.requested, call.containerId, call.ifname),
+  );
+  return { interfaces: [], ips, routes: config.routes, dns };
+}
+
+async function del(call: Call): Promise<void> {
+  await store(call, held => held.release(call.containerId, call.ifname));
+}
+
+async function check(call: Call): Promise<void> {
+  const addresses = await store(call, held => held.addressesOf(call.containerId, call.ifname));
+  if (addresses.length > 0) return;
+  throw new CniError(
+    CODE.INTERNAL,
+    `host-local: Failed to find address added by container ${call.containerId}`,
+  );
+}
+
+async function gc(call: Call): Promise<void> {
+  const valid = validAttachments(call);
+  const freed = await store(call, held => held.collect(valid));
+  if (freed.length > 0) call.host.log(`host-local: freed ${freed.join(' ')} of ${call.name}`);
+}
+
+async function status(call: Call): Promise<void> {
+  try {
+    readConfig(call);
+    await store(call, () => undefined);
+  } catch (error) {
+    throw new CniError(CODE.PLUGIN_UNAVAILABLE, `host-local: ${(error as Error).message}`);
+  }
+}
+
+/** Addresses from ranges kept on this host, in the reference plugin's files. */
+export const hostLocal: Plugin = {
+  name: 'host-local',
+  about: 'CNI host-local plugin of Ripstop: addresses from ranges kept on this host',
+  versions: ALL_VERSIONS,
+  netns: 'unused',
+  commands: commands({ add, del, check, gc, status }),
+};

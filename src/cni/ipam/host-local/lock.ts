@@ -1,0 +1,37 @@
+import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
+import { flock, LOCK_EX, LOCK_NB } from '../../../net/file-lock.ts';
+import { CniError, CODE } from '../../skel/errors.ts';
+
+const EWOULDBLOCK = 11;
+const EINTR = 4;
+
+/** Longest wait between two tries, ms: the section that the lock guards takes about one. */
+const MAX_PAUSE_MS = 8;
+
+/**
+ * Holds the reference plugin's lock, flock(2) on `<directory>/lock`, while `work` runs, so that both programs can
+ * share a directory. The wait does not block the thread: inside the agent other requests go on.
+ * @throws CniError 5 when the directory or its lock cannot be had
+ */
+export async function withLock<T>(directory: string, work: () => T): Promise<T> {
+  let fd: number;
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    fd = openSync(`${directory}/lock`, constants.O_RDWR | constants.O_CREAT, 0o750);
+  } catch (error) {
+    throw new CniError(CODE.IO_FAILURE, `lock of ${directory}: ${(error as Error).message}`);
+  }
+  try {
+    for (let pause = 1; ; pause = Math.min(pause * 2, MAX_PAUSE_MS)) {
+      const outcome = flock(fd, LOCK_EX | LOCK_NB);
+      if (outcome === 0) break;
+      if (outcome !== -EWOULDBLOCK && outcome !== -EINTR) {
+        throw new CniError(CODE.IO_FAILURE, `lock of ${directory}: flock failed with errno ${-outcome}`);
+      }
+      await new Promise(wake => setTimeout(wake, pause * (0.5 + Math.random() / 2)));
+    }
+    return work();
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,128 @@
+import { refuse } from '../../skel/errors.ts';
+import { contains, type Network, readAddress, readNetwork, writeAddress } from '../address-number.ts';
+
+/** One range as configured. */
+export interface RangeConfig {
+  subnet?: string | undefined;
+  rangeStart?: string | undefined;
+  rangeEnd?: string | undefined;
+  gateway?: string | undefined;
+}
+
+/** Addresses `start` to `end` of a subnet, both included. */
+export interface AddressRange {
+  network: Network;
+  start: bigint;
+  end: bigint;
+  gateway: bigint;
+}
+
+/** Ranges of one family from which one address is given. */
+export type RangeSet = readonly AddressRange[];
+
+/** Shortest host part: network, gateway, broadcast and one pod. */
+const MIN_HOST_BITS = 2;
+
+/**
+ * A range with its defaults: gateway and start the first address, end the last (in IPv4 before the broadcast).
+ * @throws CniError 7: host bits set, too small, a bound outside of the subnet
+ */
+export function readRange(config: RangeConfig, where: string): AddressRange {
+  if (!config.subnet) refuse(`${where}.subnet`, 'is missing');
+  const network = readNetwork(config.subnet, `${where}.subnet`);
+  const { v6, base, length, last } = network;
+  if (network.address !== base) {
+    refuse(
+      `${where}.subnet`,
+      'Network has host bits set',
+      `for a prefix of length ${length} the network address is ${writeAddress(v6, base)}`,
+    );
+  }
+  if ((v6 ? 128 : 32) - length < MIN_HOST_BITS) {
+    refuse(
+      `${where}.subnet`,
+      `Network ${config.subnet} too small to allocate from`,
+      `at most /${v6 ? 126 : 30}`,
+    );
+  }
+  const bound = (key: 'rangeStart' | 'rangeEnd', fallback: bigint) => {
+    const text = config[key];
+    if (!text) return fallback;
+    const address = readAddress(text, `${where}.${key}`);
+    if (!contains(network, address.v6, address.value)) {
+      refuse(`${where}.${key}`, `${text} not in network ${config.subnet}`);
+    }
+    return address.value;
+  };
+  const start = bound('rangeStart', base + 1n);
+  const end = bound('rangeEnd', v6 ? last : last - 1n);
+  if (start > end)
+    refuse(`${where}.rangeStart`, `${config.rangeStart} is behind the end ${writeAddress(v6, end)}`);
+  let gateway = base + 1n;
+  if (config.gateway) {
+    const address = readAddress(config.gateway, `${where}.gateway`);
+    if (address.v6 !== v6) refuse(`${where}.gateway`, `${config.gateway} is not of the subnet's family`);
+    gateway = address.value;
+  }
+  return { network, start, end, gateway };
+}
+
+/** Ranges of one set: one family, none over another. @throws CniError 7 */
+export function readRangeSet(configs: readonly RangeConfig[], where: string): RangeSet {
+  if (configs.length === 0) refuse(where, 'empty range set');
+  const ranges = configs.map((config, index) => readRange(config, `${where}[${index}]`));
+  ranges.forEach((range, index) => {
+    if (range.network.v6 !== ranges[0]!.network.v6) refuse(`${where}[${index}]`, 'mixed address families');
+    const other = ranges.findIndex((earlier, at) => at < index && overlap(earlier, range));
+    if (other >= 0) refuse(where, `subnets ${describe(ranges[other]!)} and ${describe(range)} overlap`);
+  });
+  return ranges;
+}
+
+function overlap(a: AddressRange, b: AddressRange): boolean {
+  return a.network.v6 === b.network.v6 && a.start <= b.end && b.start <= a.end;
+}
+
+/** True when some address is in both sets. */
+export function setsOverlap(a: RangeSet, b: RangeSet): boolean {
+  return a.some(range => b.some(other => overlap(range, other)));
+}
+
+/** The range of the set that an address lies in. */
+export function rangeOf(set: RangeSet, v6: boolean, value: bigint): AddressRange | undefined {
+  return set.find(({ network, start, end }) => network.v6 === v6 && value >= start && value <= end);
+}
+
+/** True for an address that no pod may have: the gateway, and in IPv4 network and broadcast. */
+export function isReserved({ network, gateway }: AddressRange, value: bigint): boolean {
+  return value === gateway || (!network.v6 && (value === network.base || value === network.last));
+}
+
+/**
+ * The addresses of a set in the order in which they are tried: behind the last one given, around once.
+ * @param last the address given last, or undefined to begin at the first
+ */
+export function* candidates(
+  set: RangeSet,
+  last: bigint | undefined,
+): Generator<{ range: AddressRange; value: bigint }> {
+  const at = last === undefined ? -1 : set.findIndex(range => last >= range.start && last <= range.end);
+  const order = at < 0 ? set : [...set.slice(at), ...set.slice(0, at)];
+  for (const [index, range] of order.entries()) {
+    const from = index === 0 && at >= 0 ? last! + 1n : range.start;
+    for (let value = from; value <= range.end; value++) if (!isReserved(range, value)) yield { range, value };
+  }
+  if (at < 0) return;
+  const range = order[0]!;
+  for (let value = range.start; value <= last!; value++)
+    if (!isReserved(range, value)) yield { range, value };
+}
+
+/** `10.1.0.1-10.1.0.254` for messages. */
+export function describe({ network: { v6 }, start, end }: AddressRange): string {
+  return `${writeAddress(v6, start)}-${writeAddress(v6, end)}`;
+}
+
+export function describeSet(set: RangeSet): string {
+  return set.map(describe).join(',');
+}

@@ -1,0 +1,115 @@
+import { listOf, text } from '../../base/schema.ts';
+import { readCniArgs } from '../config/cni-args.ts';
+import { anything, looseOf, readLoose } from '../config/loose.ts';
+import { cniArgsOf, requirePrevResult, runtimeConfig } from '../config/network.ts';
+import { decodeDns, decodeRoute } from '../result/decode.ts';
+import { type AssignedAddress, isV6, type Result } from '../result/types.ts';
+import { CniError, CODE, refuse } from '../skel/errors.ts';
+import { type Call, commands, type Plugin } from '../skel/plugin.ts';
+import { ALL_VERSIONS, isAtLeast } from '../skel/version.ts';
+import { contains, readAddress, readNetwork, writeAddress } from './address-number.ts';
+
+const addressFields = {
+  address: text('a CIDR', 'address with the length of its subnet'),
+  gateway: text('an address', 'gateway of the subnet'),
+};
+
+/** `ipam` of a network that uses static. */
+export const staticFields = {
+  addresses: listOf(looseOf(addressFields, 'an address'), 'addresses of the pod'),
+  routes: listOf(anything('a route: {dst, gw, ...}'), 'routes of the pod'),
+  dns: anything('resolver settings'),
+};
+
+const wantedFields = {
+  ips: listOf(text('a CIDR', 'address wanted'), 'addresses in place of the configured ones'),
+};
+
+interface Wanted {
+  address: string;
+  gateway?: string | undefined;
+  where: string;
+}
+
+/** An address of the list, canonical. @throws CniError 7 */
+function assigned({ address, gateway, where }: Wanted): AssignedAddress {
+  const network = readNetwork(address, where);
+  const canonical = `${writeAddress(network.v6, network.address)}/${network.length}`;
+  if (!gateway) return { address: canonical };
+  const { v6, value } = readAddress(gateway, `${where} gateway`);
+  if (v6 !== network.v6) refuse(`${where} gateway`, `${gateway} is not of the family of ${address}`);
+  return { address: canonical, gateway: writeAddress(v6, value) };
+}
+
+/** Addresses of CNI_ARGS: IP a list of CIDRs, GATEWAY a list of addresses, each for the subnet that it lies in. */
+function fromCniArgs(call: Call): Wanted[] {
+  const args = readCniArgs(call.args, ['IP', 'GATEWAY', 'MAC']);
+  const split = (key: string) =>
+    (args.get(key) ?? '')
+      .split(',')
+      .map(part => part.trim())
+      .filter(part => part !== '');
+  const gateways = split('GATEWAY').map(one => ({ one, ...readAddress(one, 'CNI_ARGS GATEWAY') }));
+  return split('IP').map(address => {
+    const network = readNetwork(address, 'CNI_ARGS IP');
+    const gateway = gateways.find(({ v6, value }) => contains(network, v6, value))?.one;
+    return { address, gateway, where: 'CNI_ARGS IP' };
+  });
+}
+
+/** All of `ipam`, with the addresses that win: runtimeConfig, then `args.cni`, then CNI_ARGS, then the configured. */
+function readConfig(call: Call): Result {
+  const { ipam: raw } = call.config;
+  if (raw === undefined || raw === null)
+    throw new CniError(CODE.INVALID_CONFIG, "IPAM config missing 'ipam' key");
+  const ipam = readLoose(staticFields, raw, 'ipam');
+  const configured = (ipam.addresses ?? []).map(({ address, gateway }, index): Wanted => {
+    if (!address) refuse(`ipam.addresses[${index}].address`, 'is missing');
+    return { address, gateway, where: `ipam.addresses[${index}].address` };
+  });
+  const listed = (source: Record<string, unknown>, where: string) =>
+    (readLoose(wantedFields, source, where).ips ?? []).map((address, index): Wanted => {
+      return { address, where: `${where}.ips[${index}]` };
+    });
+  const sources = [
+    listed(runtimeConfig(call), 'runtimeConfig'),
+    listed(cniArgsOf(call.config), 'args.cni'),
+    fromCniArgs(call),
+    configured,
+  ];
+  const ips = (sources.find(source => source.length > 0) ?? []).map(assigned);
+  const v6 = ips.filter(one => isV6(one.address)).length;
+  if (!isAtLeast(call.version, '0.3.0') && (v6 > 1 || ips.length - v6 > 1)) {
+    refuse('ipam.addresses', `CNI version ${call.version} does not support more than 1 address per family`);
+  }
+  return {
+    interfaces: [],
+    ips,
+    routes: (ipam.routes ?? []).map((one, index) => decodeRoute(one, `ipam.routes[${index}]`)),
+    dns: decodeDns(ipam.dns, 'ipam.dns'),
+  };
+}
+
+async function check(call: Call): Promise<void> {
+  const { ips } = readConfig(call);
+  const previous = requirePrevResult(call);
+  for (const { address } of ips) {
+    if (previous.ips.some(one => one.address === address)) continue;
+    throw new CniError(CODE.INTERNAL, `static: Failed to match addr ${address} on interface ${call.ifname}`);
+  }
+}
+
+/** Addresses that stand in the configuration. Nothing is kept, so there is nothing to release. */
+export const staticAddresses: Plugin = {
+  name: 'static',
+  about: 'CNI static plugin of Ripstop: addresses that stand in the configuration',
+  versions: ALL_VERSIONS,
+  netns: 'unused',
+  commands: commands({
+    add: async call => readConfig(call),
+    del: async () => {},
+    check,
+    gc: async () => {},
+    status: async () => {},
+  }),
+};

@@ -1,0 +1,14 @@
+import type { Plugin } from './skel/plugin.ts';
+
+/** Every plugin of this program, loaded when it is called: an executable pays for what it runs. */
+const LOADERS: Readonly<Record<string, () => Promise<Plugin>>> = {
+  'host-local': async () => (await import('./ipam/host-local/host-local.ts')).hostLocal,
+  static: async () => (await import('./ipam/static.ts')).staticAddresses,
+};
+
+export const PLUGIN_NAMES: readonly string[] = Object.keys(LOADERS);
+
+/** The plugin of this name, or undefined for a foreign type. */
+export async function loadPlugin(name: string): Promise<Plugin | undefined> {
+  return Object.hasOwn(LOADERS, name) ? LOADERS[name]!() : undefined;
+}

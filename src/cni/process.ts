@@ -1,0 +1,44 @@
+import { readFileSync, writeSync } from 'node:fs';
+import { monotonicMs } from '../base/clock.ts';
+import { loadPlugin } from './plugins.ts';
+import { kernelNamespaces } from './skel/namespace.ts';
+import type { Host } from './skel/plugin.ts';
+import { run } from './skel/run.ts';
+
+/** What this process lends to plugins. */
+export function processHost(): Host {
+  return {
+    clock: monotonicMs,
+    namespaces: kernelNamespaces,
+    log: line => void writeAll(2, `${line}\n`),
+    own: loadPlugin,
+  };
+}
+
+/** Writes the whole text: a pipe may take it in parts. */
+function writeAll(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    }
+  }
+}
+
+/** An executable's whole life: runs the named plugin on this process's environment and streams, and exits. */
+export async function runPluginProcess(name: string): Promise<never> {
+  const plugin = await loadPlugin(name);
+  if (!plugin) {
+    writeAll(2, `ripstop has no CNI plugin "${name}"\n`);
+    process.exit(1);
+  }
+  const streams = {
+    env: process.env,
+    stdin: () => readFileSync(0, 'utf8'),
+    stdout: (text: string) => writeAll(1, text),
+    stderr: (text: string) => writeAll(2, text),
+  };
+  process.exit(await run(plugin, streams, processHost()));
+}

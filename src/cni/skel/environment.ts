@@ -1,0 +1,65 @@
+import { CniError, CODE } from './errors.ts';
+import { checkContainerId, checkInterfaceName } from './names.ts';
+
+export type Command = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION';
+export type Environment = Record<string, string | undefined>;
+
+/** The parameters that come by environment (specification 1.1, "Parameters"). Absent ones are ''. */
+export interface Parameters {
+  command: Command;
+  containerId: string;
+  netns: string;
+  ifname: string;
+  /** CNI_ARGS as given: `K=V;K=V`. */
+  args: string;
+  /** CNI_PATH, split. */
+  path: string[];
+}
+
+const COMMANDS: readonly string[] = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION'];
+
+/** Which command needs which variable; the order is the order of the error's list. */
+const REQUIRED: readonly { name: string; by: readonly Command[] }[] = [
+  { name: 'CNI_CONTAINERID', by: ['ADD', 'DEL', 'CHECK'] },
+  { name: 'CNI_NETNS', by: ['ADD', 'CHECK'] },
+  { name: 'CNI_IFNAME', by: ['ADD', 'DEL', 'CHECK'] },
+  { name: 'CNI_PATH', by: ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS'] },
+];
+
+/**
+ * Reads and checks the environment.
+ * @throws CniError 4: unknown command, one list of every missing variable, or an unsafe id or interface name
+ */
+export function readEnvironment(env: Environment): Parameters {
+  const command = env.CNI_COMMAND ?? '';
+  if (!COMMANDS.includes(command)) {
+    throw new CniError(
+      CODE.INVALID_ENVIRONMENT,
+      `unknown CNI_COMMAND: ${command}`,
+      `it takes ${COMMANDS.join(', ')}`,
+    );
+  }
+  const missing = REQUIRED.filter(({ name, by }) => by.includes(command as Command) && !env[name]);
+  if (missing.length > 0) {
+    const names = missing.map(variable => variable.name).join(',');
+    throw new CniError(CODE.INVALID_ENVIRONMENT, `required env variables [${names}] missing`);
+  }
+  const parameters: Parameters = {
+    command: command as Command,
+    containerId: env.CNI_CONTAINERID ?? '',
+    netns: env.CNI_NETNS ?? '',
+    ifname: env.CNI_IFNAME ?? '',
+    args: env.CNI_ARGS ?? '',
+    path: (env.CNI_PATH ?? '').split(':').filter(directory => directory !== ''),
+  };
+  if (command === 'ADD' || command === 'DEL' || command === 'CHECK') {
+    checkContainerId(parameters.containerId);
+    checkInterfaceName(parameters.ifname);
+  }
+  return parameters;
+}
+
+/** CNI_NETNS_OVERRIDE as Go's strconv.ParseBool reads it. */
+export function overridesNamespaceCheck(env: Environment): boolean {
+  return ['1', 't', 'T', 'true', 'TRUE', 'True'].includes(env.CNI_NETNS_OVERRIDE ?? '');
+}

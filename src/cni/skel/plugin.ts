@@ -1,0 +1,78 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Result } from '../result/types.ts';
+import type { Command, Environment, Parameters } from './environment.ts';
+import type { NamespaceProbe } from './namespace.ts';
+import type { CniVersion } from './version.ts';
+
+/** One invocation, checked: what every handler is given. */
+export interface Call extends Parameters {
+  /** The whole environment, for delegates. */
+  env: Environment;
+  /** The configuration as it came, for delegates that are to see it whole. */
+  stdin: string;
+  /** The configuration, parsed. */
+  config: Record<string, unknown>;
+  /** Network name. */
+  name: string;
+  /** Version of configuration and result. */
+  version: CniVersion;
+  host: Host;
+}
+
+/** What the process lends to plugins; tests and the agent hand in their own. */
+export interface Host {
+  clock: Clock;
+  namespaces: NamespaceProbe;
+  /** One line to standard error. */
+  log(line: string): void;
+  /** Plugins of this program, for delegation without a second process; undefined for a foreign type. */
+  own(type: string): Promise<Plugin | undefined>;
+}
+
+export interface Handler<T> {
+  /** Oldest configuration version that has this command (specification 1.1, "Plugin operations"). */
+  since: CniVersion;
+  run(call: Call): Promise<T>;
+}
+
+/** Every command, from the first day of a plugin on; VERSION is the skeleton's own. */
+export interface Commands {
+  ADD: Handler<Result>;
+  DEL: Handler<void>;
+  CHECK: Handler<void>;
+  GC: Handler<void>;
+  STATUS: Handler<void>;
+}
+
+export interface Plugin {
+  /** File name of the executable and `type` in configurations. */
+  name: string;
+  /** One line for a person who runs the executable by hand. */
+  about: string;
+  versions: readonly CniVersion[];
+  /**
+   * `entered`: ADD and CHECK need a real namespace, which is verified before anything is touched.
+   * `unused`: address management never opens it, so callers may hand in a placeholder.
+   */
+  netns: 'entered' | 'unused';
+  commands: Commands;
+}
+
+/** The command table from five functions, with the minimum versions of the specification. */
+export function commands(handlers: {
+  add(call: Call): Promise<Result>;
+  del(call: Call): Promise<void>;
+  check(call: Call): Promise<void>;
+  gc(call: Call): Promise<void>;
+  status(call: Call): Promise<void>;
+}): Commands {
+  return {
+    ADD: { since: '0.1.0', run: handlers.add },
+    DEL: { since: '0.1.0', run: handlers.del },
+    CHECK: { since: '0.4.0', run: handlers.check },
+    GC: { since: '1.1.0', run: handlers.gc },
+    STATUS: { since: '1.1.0', run: handlers.status },
+  };
+}
+
+export type { Command };

@@ -1,0 +1,64 @@
+import { encodeResult } from '../result/encode.ts';
+import type { Environment } from './environment.ts';
+import { CniError, CODE, encodeError, toCniError } from './errors.ts';
+import { execute } from './execute.ts';
+import type { Host, Plugin } from './plugin.ts';
+import { ALL_VERSIONS, CURRENT_VERSION } from './version.ts';
+
+/** The process around a plugin, all of it injected: the whole protocol is tested without one. */
+export interface Streams {
+  env: Environment;
+  /** Reads standard input to its end. */
+  stdin(): Promise<string> | string;
+  stdout(text: string): void;
+  stderr(text: string): void;
+}
+
+/**
+ * One invocation of a plugin's executable, from environment and standard input to standard output.
+ * @returns the exit status: 0, or 1 after an error object on standard output
+ */
+export async function run(plugin: Plugin, streams: Streams, host: Host): Promise<number> {
+  const { env } = streams;
+  if (!env.CNI_COMMAND) {
+    // Started by hand: the specification leaves this open, the Go library answers so.
+    streams.stderr(`${plugin.about}\nCNI protocol versions supported: ${plugin.versions.join(', ')}\n`);
+    return 0;
+  }
+  let stdin = '';
+  try {
+    if (env.CNI_COMMAND === 'VERSION') {
+      streams.stdout(print({ cniVersion: CURRENT_VERSION, supportedVersions: plugin.versions }));
+      return 0;
+    }
+    stdin = await readAll(streams);
+    const { call, result } = await execute(plugin, env, stdin, host);
+    if (result) streams.stdout(print(encodeResult(result, call.version)));
+    return 0;
+  } catch (error) {
+    streams.stdout(print(encodeError(toCniError(error), versionOf(stdin))));
+    return 1;
+  }
+}
+
+async function readAll(streams: Streams): Promise<string> {
+  try {
+    return await streams.stdin();
+  } catch (error) {
+    throw new CniError(CODE.IO_FAILURE, `error reading from stdin: ${(error as Error).message}`);
+  }
+}
+
+/** The version an error object carries: the configuration's where that is a released one, else our newest. */
+function versionOf(stdin: string): string {
+  try {
+    const named = (JSON.parse(stdin) as { cniVersion?: unknown } | null)?.cniVersion;
+    return ALL_VERSIONS.find(version => version === named) ?? CURRENT_VERSION;
+  } catch {
+    return CURRENT_VERSION;
+  }
+}
+
+function print(value: unknown): string {
+  return `${JSON.stringify(value, null, 4)}\n`;
+}

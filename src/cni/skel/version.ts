@@ -1,0 +1,45 @@
+import { CniError, CODE } from './errors.ts';
+
+/** Every released version of the CNI specification, oldest first. */
+export const ALL_VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const;
+export type CniVersion = (typeof ALL_VERSIONS)[number];
+
+export const CURRENT_VERSION: CniVersion = '1.1.0';
+
+/** A configuration without `cniVersion` speaks the oldest version (Go library, `ConfigDecoder`). */
+export const DEFAULT_VERSION: CniVersion = '0.1.0';
+
+const order = (version: CniVersion) => ALL_VERSIONS.indexOf(version);
+
+/** True when `version` is `least` or newer. */
+export function isAtLeast(version: CniVersion, least: CniVersion): boolean {
+  return order(version) >= order(least);
+}
+
+/** The versions from `least` on, for a plugin that cannot speak older ones. */
+export function versionsFrom(least: CniVersion): readonly CniVersion[] {
+  return ALL_VERSIONS.slice(order(least));
+}
+
+/**
+ * The configuration's version, when the plugin speaks it.
+ * @throws CniError 1 otherwise, naming both sides; CniError 6 when the value is no text
+ */
+export function negotiate(wanted: unknown, supported: readonly CniVersion[]): CniVersion {
+  if (wanted === undefined || wanted === null || wanted === '') return pick(DEFAULT_VERSION, supported);
+  if (typeof wanted !== 'string') {
+    throw new CniError(CODE.DECODE_FAILURE, `cniVersion: ${JSON.stringify(wanted)} is not a text`);
+  }
+  return pick(wanted, supported);
+}
+
+function pick(wanted: string, supported: readonly CniVersion[]): CniVersion {
+  const found = supported.find(version => version === wanted);
+  if (found) return found;
+  const list = supported.map(version => `"${version}"`).join(' ');
+  throw new CniError(
+    CODE.INCOMPATIBLE_VERSION,
+    'incompatible CNI versions',
+    `config is "${wanted}", plugin supports [${list}]`,
+  );
+}
