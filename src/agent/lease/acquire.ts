@@ -1,0 +1,76 @@
+import { randomInt } from 'node:crypto';
+import { RipstopError } from '../../base/errors.ts';
+import { collide, fits, pickSubnets, type Random } from './allocate.ts';
+import { formatAddress } from './cidr.ts';
+import { identityOf, type Lease, type LeaseAttributes, type Subnets } from './lease.ts';
+import type { LeaseWish } from './store.ts';
+
+/** What the node does next about its lease. */
+export type Step =
+  /** The lease is ours and right: write our attributes over it, keeping whether it ends. */
+  | { readonly do: 'keep'; readonly lease: Lease }
+  /** Remove the stale ones of ours first (`drop`), then create this subnet if nobody did meanwhile. */
+  | { readonly do: 'create'; readonly subnets: Subnets; readonly drop: readonly Lease[] };
+
+/**
+ * Decides from a list of all leases which subnet the node takes: the one it holds by identity when that still
+ * fits, else a former one, else a free one. Pure: whoever calls it carries the step out and, having lost a race,
+ * asks again with a new list.
+ * @param node this node as `name/boot id`, compared with the live holder of a lease
+ * @throws RipstopError EINUSE, ERANGE
+ */
+export function nextStep(
+  wish: LeaseWish,
+  all: readonly Lease[],
+  node: string,
+  random: Random = bound => randomInt(bound),
+): Step {
+  const identity = identityOf(wish.attributes);
+  const ours: Lease[] = [];
+  const others: Lease[] = [];
+  for (const lease of all) {
+    if (lease.node === node || (lease.node === undefined && isIdentity(lease, identity))) ours.push(lease);
+    else if (isIdentity(lease, identity)) throw sameAddress(identity, lease);
+    else others.push(lease);
+  }
+  const fitting = ours.filter(
+    lease => fits(wish.config, lease) && !others.some(other => collide(other, lease)),
+  );
+  const held = fitting.find(lease => wish.previous && collide(lease, wish.previous)) ?? fitting[0];
+  if (held) return { do: 'keep', lease: held };
+
+  // A reservation that does not fit is an operator's word about another network: it is not ours to delete.
+  const drop = ours.filter(lease => lease.expiresAt !== 0);
+  const taken = [...others, ...ours.filter(lease => lease.expiresAt === 0)];
+  const picked = pickSubnets(wish.config, taken, wish.previous, random);
+  if ('full' in picked) {
+    const range = picked.full === 4 ? wish.config.range4! : wish.config.range6!;
+    throw new RipstopError(
+      'ERANGE',
+      `no free IPv${picked.full} subnet of /${range.length} left in ${formatAddress(picked.full, range.network.value)}/${range.network.length}`,
+      'delete leases of nodes that are gone, or widen the range',
+    );
+  }
+  return { do: 'create', subnets: picked, drop };
+}
+
+/**
+ * After a creation: true when someone who was first holds an overlapping subnet, so that ours must go. The order
+ * is the store's, equal for every reader, hence exactly one of two rivals yields.
+ */
+export function mustYield(own: Subnets, earlier: readonly Lease[], attributes: LeaseAttributes): boolean {
+  const identity = identityOf(attributes);
+  return earlier.some(lease => collide(lease, own) && !isIdentity(lease, identity));
+}
+
+function isIdentity(lease: Lease, identity: string): boolean {
+  return identityOf(lease.attributes) === identity;
+}
+
+function sameAddress(identity: string, lease: Lease): RipstopError {
+  return new RipstopError(
+    'EINUSE',
+    `node ${lease.node?.split('/')[0]} is alive and holds ${lease.key} with the public address ${identity}`,
+    'two nodes cannot share an address: choose another with --iface or --public-ip, or stop the other node',
+  );
+}

@@ -1,0 +1,134 @@
+import { RipstopError } from '../../base/errors.ts';
+import { type Cidr, formatAddress, formatCidr, isNetwork, parseAddress, parseCidr } from './cidr.ts';
+
+/** What a node publishes beside its subnet; flannel's LeaseAttrs. */
+export interface LeaseAttributes {
+  /** Underlay address that peers send to; undefined only on nodes without IPv4. */
+  readonly publicIp: string | undefined;
+  readonly publicIpv6: string | undefined;
+  /** `vxlan`, `host-gw`; flannel's udp backend writes none. */
+  readonly backendType: string;
+  /** JSON value of the backend, kept as it came so that foreign keys survive. */
+  readonly backendData: unknown;
+  readonly backendV6Data: unknown;
+}
+
+/** The subnets of one node; at least one of the two. */
+export interface Subnets {
+  readonly v4: Cidr | undefined;
+  readonly v6: Cidr | undefined;
+}
+
+/** A subnet that a node holds. */
+export interface Lease extends Subnets {
+  /** Name in the store, unique: flannel's subnet key, or the Node's name. */
+  readonly key: string;
+  readonly attributes: LeaseAttributes;
+  /**
+   * Wall clock in ms when it ends; 0: never (a reservation, or a store without expiry); undefined: it ends, but
+   * only the store knows when.
+   */
+  readonly expiresAt: number | undefined;
+  /**
+   * Who holds it and is alive as far as the store knows: `name/boot id`, or a Kubernetes Node's name. Undefined
+   * for a lease of flannel's, and for one whose holder has not been heard of for a while.
+   */
+  readonly node: string | undefined;
+}
+
+/** flannel's key of a subnet: `10.5.34.0-24`, in dual stack with `&fc00--5-64` appended (':' as '-'). */
+export function formatKey({ v4, v6 }: Subnets): string {
+  const half6 = v6 && formatCidr(v6).replaceAll(':', '-').replace('/', '-');
+  if (!v4) {
+    if (!half6) throw new RangeError('a lease without any subnet');
+    return half6;
+  }
+  const half4 = formatCidr(v4).replace('/', '-');
+  return half6 ? `${half4}&${half6}` : half4;
+}
+
+/** Reads a key (the last component of a path in the store); undefined when it names no subnet. */
+export function parseKey(key: string): Subnets | undefined {
+  const match = /^(?:(\d+\.\d+\.\d+\.\d+-\d+)(?:&([0-9a-f-]+))?|([0-9a-f-]+))$/.exec(key);
+  if (!match) return undefined;
+  const v4 = match[1] === undefined ? undefined : parseCidr(match[1].replace('-', '/'));
+  const text6 = match[2] ?? match[3];
+  const cut = text6?.lastIndexOf('-') ?? -1;
+  const v6 =
+    cut > 0 ? parseCidr(`${text6!.slice(0, cut).replaceAll('-', ':')}/${text6!.slice(cut + 1)}`) : undefined;
+  if (match[1] !== undefined && v4?.family !== 4) return undefined;
+  if (text6 !== undefined && v6?.family !== 6) return undefined;
+  if ((v4 && !isNetwork(v4)) || (v6 && !isNetwork(v6))) return undefined;
+  return { v4, v6 };
+}
+
+/** The value as flannel's Go code marshals it: same keys, same order, same omissions. */
+export function formatAttributes(attributes: LeaseAttributes): string {
+  const { publicIp, publicIpv6, backendType, backendData, backendV6Data } = attributes;
+  return JSON.stringify({
+    PublicIP: publicIp ?? '0.0.0.0',
+    PublicIPv6: publicIpv6 ?? null,
+    ...(backendType ? { BackendType: backendType } : {}),
+    ...(backendData === undefined ? {} : { BackendData: backendData }),
+    ...(backendV6Data === undefined ? {} : { BackendV6Data: backendV6Data }),
+  });
+}
+
+/** Reads a value of the store. Throws RipstopError ELEASE when it is no lease; unknown keys are let through. */
+export function parseAttributes(json: string, where: string): LeaseAttributes {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(json);
+  } catch (error) {
+    throw new RipstopError('ELEASE', `${where}: not JSON: ${(error as Error).message}`);
+  }
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
+    throw new RipstopError('ELEASE', `${where}: not an object`);
+  const value = raw as Record<string, unknown>;
+  const backendType = value.BackendType ?? '';
+  if (typeof backendType !== 'string')
+    throw new RipstopError('ELEASE', `${where}: BackendType is not a text`);
+  const publicIp = readAddress(value.PublicIP, 4, `${where}: PublicIP`);
+  const publicIpv6 = readAddress(value.PublicIPv6, 6, `${where}: PublicIPv6`);
+  if (!publicIp && !publicIpv6) throw new RipstopError('ELEASE', `${where}: neither PublicIP nor PublicIPv6`);
+  return {
+    publicIp,
+    publicIpv6,
+    backendType: backendType.toLowerCase(),
+    backendData: value.BackendData ?? undefined,
+    backendV6Data: value.BackendV6Data ?? undefined,
+  };
+}
+
+function readAddress(raw: unknown, family: 4 | 6, where: string): string | undefined {
+  if (raw === undefined || raw === null || raw === '') return undefined;
+  const cidr = typeof raw === 'string' ? parseAddress(raw) : undefined;
+  if (cidr?.family !== family)
+    throw new RipstopError('ELEASE', `${where}: ${JSON.stringify(raw)} is not an IPv${family} address`);
+  // A node without IPv4 publishes flannel's zero value.
+  return cidr.value === 0n ? undefined : formatAddress(family, cidr.value);
+}
+
+/** What identifies a node in flannel: its public address (the IPv6 one on nodes without IPv4). */
+export function identityOf(attributes: LeaseAttributes): string {
+  return attributes.publicIp ?? attributes.publicIpv6 ?? '';
+}
+
+/** True when two leases say the same to peers; the key order inside backend data does not count. */
+export function sameAttributes(a: LeaseAttributes, b: LeaseAttributes): boolean {
+  return (
+    a.publicIp === b.publicIp &&
+    a.publicIpv6 === b.publicIpv6 &&
+    a.backendType === b.backendType &&
+    canonicalJson(a.backendData) === canonicalJson(b.backendData) &&
+    canonicalJson(a.backendV6Data) === canonicalJson(b.backendV6Data)
+  );
+}
+
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}

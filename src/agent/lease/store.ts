@@ -1,0 +1,62 @@
+import type { NetworkConfig } from '../config/net-conf.ts';
+import type { Lease, LeaseAttributes, Subnets } from './lease.ts';
+
+/** What a node asks of a store. */
+export interface LeaseWish {
+  readonly config: NetworkConfig;
+  readonly attributes: LeaseAttributes;
+  /** Subnets of a former life, from subnet.env. */
+  readonly previous: Subnets | undefined;
+}
+
+/** What a store tells while it is followed. Calls come one at a time, never inside another call of the store. */
+export interface StoreObserver {
+  /** All leases, the own one included: a complete picture every time, so a lost event cannot leave a trace. */
+  leases(all: readonly Lease[]): void;
+  /** The network configuration has another text than the last time. */
+  config(text: string): void;
+  /** The store answers again after `down`, or for the first time. */
+  up(): void;
+  /** The store cannot be reached; what was said last stays true as far as anyone knows. */
+  down(error: Error): void;
+  /** An entry that is no lease: skipped, told once for each text. */
+  malformed(error: Error): void;
+  /** Another live node uses this node's public address; the lease must not be relied on any more. */
+  conflict(error: Error): void;
+}
+
+/** What a person must know about the node; a store with a place for it (Kubernetes Events) tells it there. */
+export interface Notice {
+  readonly type: 'Normal' | 'Warning';
+  /** CamelCase word as in `kubectl get events`. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/**
+ * Where nodes find one another. Every method fails with a RipstopError: ESTORE when the store cannot be reached
+ * (try again later), EINUSE when another node holds this node's public address, ERANGE when no subnet is free,
+ * ECONFIG when the configuration is missing or wrong.
+ */
+export interface LeaseStore {
+  readonly kind: 'file' | 'etcd' | 'kubernetes';
+  /** Where it is, for messages: a path, endpoints, a URL. */
+  readonly place: string;
+  /** False when the store hands out subnets itself and the ranges of the configuration mean nothing. */
+  readonly allocates: boolean;
+  /** Text of the network configuration, and its name for messages. */
+  networkConfig(): Promise<{ text: string; source: string }>;
+  /** Takes the node's lease, or takes it over again. Calling it once more is how attributes change. */
+  acquire(wish: LeaseWish): Promise<Lease>;
+  /** Prolongs a lease. Resolves to undefined when it is gone (expired, or deleted by an operator). */
+  renew(lease: Lease): Promise<Lease | undefined>;
+  /** Begins to tell; at most once. Reconnects by itself until `close`. */
+  follow(observer: StoreObserver): void;
+  /** What the store or an operator overrides for this node, before the lease is taken. */
+  overrides?(): Promise<{ publicIp?: string; publicIpv6?: string; mac?: string; mac6?: string }>;
+  /** Packets can flow (condition NodeNetworkUnavailable=False). */
+  ready?(): Promise<void>;
+  /** Tells a person; never fails. */
+  notify?(notice: Notice): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,290 @@
+import { type FSWatcher, watch } from 'node:fs';
+import { readFile, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RipstopError } from '../../base/errors.ts';
+import { writeFileAtomic } from '../atomic-file.ts';
+import { nextStep } from '../lease/acquire.ts';
+import {
+  formatAttributes,
+  formatKey,
+  identityOf,
+  type Lease,
+  parseAttributes,
+  parseKey,
+} from '../lease/lease.ts';
+import type { LeaseStore, LeaseWish, StoreObserver } from '../lease/store.ts';
+import { withLock } from './file-lock.ts';
+import { type FileTable, openTable, type TableContent } from './file-table.ts';
+import { HEARTBEAT_MS, nodeToken, PRESENCE_MS } from './node-token.ts';
+
+export interface FileStoreOptions {
+  /** Shared directory, or one file whose name ends in `.json`. */
+  readonly path: string;
+  readonly nodeName: string;
+  /** Life of a lease, ms. */
+  readonly ttlMs?: number;
+  /** How often changes are looked for besides inotify, which does not see other machines' writes on a shared mount. */
+  readonly pollMs?: number;
+}
+
+/** Leases in files: the store that needs no server. Several agents may share it, on one machine or on a shared mount. */
+export class FileStore implements LeaseStore {
+  readonly kind = 'file';
+  readonly place: string;
+  readonly allocates = true;
+  readonly #table: FileTable;
+  readonly #token: string;
+  readonly #ttlMs: number;
+  readonly #pollMs: number;
+  readonly #told = new Set<string>();
+  #observer: StoreObserver | undefined;
+  #presence: string | undefined;
+  /** Clock of the file server less ours, ms: learnt from the lock file, which is fresh when we hold it. */
+  #skewMs = 0;
+  #timers: NodeJS.Timeout[] = [];
+  #watchers: FSWatcher[] = [];
+  #last = '';
+  #lastConfig: string | undefined;
+  #isUp: boolean | undefined;
+  #refreshing: Promise<void> | undefined;
+  #isStale = false;
+  #isClosed = false;
+
+  constructor(options: FileStoreOptions) {
+    this.place = options.path;
+    this.#table = openTable(options.path);
+    this.#token = nodeToken(options.nodeName);
+    this.#ttlMs = options.ttlMs ?? 24 * 3600_000;
+    this.#pollMs = options.pollMs ?? 2000;
+  }
+
+  async networkConfig(): Promise<{ text: string; source: string }> {
+    const { config } = await this.#try(async () => {
+      await this.#table.prepare();
+      return this.#table.read();
+    });
+    const source = this.#table.configName;
+    if (config === undefined)
+      throw new RipstopError(
+        'ECONFIG',
+        `${source} does not exist`,
+        'write the network configuration there (net-conf.json)',
+      );
+    this.#lastConfig = config;
+    return { text: config, source };
+  }
+
+  async acquire(wish: LeaseWish): Promise<Lease> {
+    return this.#locked(async () => {
+      const all = await this.#leases(await this.#table.read());
+      const step = nextStep(wish, all, this.#token);
+      await this.#claim(identityOf(wish.attributes));
+      if (step.do === 'create') {
+        for (const stale of step.drop) await this.#table.remove(stale.key);
+        const key = formatKey(step.subnets);
+        return this.#put({
+          ...step.subnets,
+          key,
+          attributes: wish.attributes,
+          expiresAt: this.#end(),
+          node: this.#token,
+        });
+      }
+      const expiresAt = step.lease.expiresAt === 0 ? 0 : this.#end();
+      return this.#put({ ...step.lease, attributes: wish.attributes, expiresAt, node: this.#token });
+    });
+  }
+
+  async renew(lease: Lease): Promise<Lease | undefined> {
+    return this.#locked(async () => {
+      const all = await this.#leases(await this.#table.read());
+      const held = all.find(candidate => candidate.key === lease.key);
+      if (!held || identityOf(held.attributes) !== identityOf(lease.attributes)) return undefined;
+      return this.#put({ ...lease, expiresAt: held.expiresAt === 0 ? 0 : this.#end() });
+    });
+  }
+
+  follow(observer: StoreObserver): void {
+    this.#observer = observer;
+    for (const path of this.#table.watched) {
+      try {
+        const watcher = watch(path, () => this.#refresh());
+        watcher.on('error', () => watcher.close());
+        this.#watchers.push(watcher);
+      } catch {
+        // No inotify here (limit reached, or a file system without it): the poll finds changes.
+      }
+    }
+    this.#timers.push(setInterval(() => this.#refresh(), this.#pollMs));
+    this.#timers.push(setInterval(() => void this.#heartbeat(), HEARTBEAT_MS));
+    this.#refresh();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const watcher of this.#watchers) watcher.close();
+    await this.#refreshing;
+    if (this.#presence && (await this.#holderOf(this.#presence)) === this.#token)
+      await unlink(this.#presence).catch(() => {});
+  }
+
+  /** Reads everything and tells what changed; calls while one is under way lead to one more. */
+  #refresh(): void {
+    if (this.#isClosed) return;
+    if (this.#refreshing) {
+      this.#isStale = true;
+      return;
+    }
+    this.#refreshing = this.#readAndTell().finally(() => {
+      this.#refreshing = undefined;
+      if (!this.#isStale) return;
+      this.#isStale = false;
+      this.#refresh();
+    });
+  }
+
+  async #readAndTell(): Promise<void> {
+    const observer = this.#observer!;
+    try {
+      const content = await this.#table.read();
+      const leases = await this.#leases(content);
+      if (this.#isClosed) return;
+      if (this.#isUp !== true) observer.up();
+      this.#isUp = true;
+      if (content.config !== undefined && content.config !== this.#lastConfig) {
+        this.#lastConfig = content.config;
+        observer.config(content.config);
+      }
+      // Compared without the times: a renewal of another node is no news.
+      const picture = JSON.stringify(
+        leases.map(lease => [lease.key, formatAttributes(lease.attributes), lease.node]),
+      );
+      if (picture === this.#last) return;
+      this.#last = picture;
+      observer.leases(leases);
+    } catch (error) {
+      if (!this.#isClosed && this.#isUp !== false) observer.down(error as Error);
+      this.#isUp = false;
+    }
+  }
+
+  async #leases(content: TableContent): Promise<Lease[]> {
+    const now = Date.now();
+    const alive = new Map<string, string | undefined>();
+    const leases: Lease[] = [];
+    for (const [key, text] of content.entries) {
+      const lease = this.#parse(key, text);
+      if (!lease || (lease.expiresAt && lease.expiresAt < now)) continue;
+      const identity = identityOf(lease.attributes);
+      if (!alive.has(identity)) alive.set(identity, await this.#holderOf(this.#presenceOf(identity)));
+      leases.push({ ...lease, node: alive.get(identity) });
+    }
+    return leases;
+  }
+
+  #parse(key: string, text: string): Lease | undefined {
+    try {
+      const subnets = parseKey(key);
+      if (!subnets) throw new RipstopError('ELEASE', `${this.place}: ${key} is no subnet`);
+      const attributes = parseAttributes(text, `${this.place}: ${key}`);
+      const end = (JSON.parse(text) as { Expires?: unknown }).Expires;
+      const expiresAt = typeof end === 'string' ? Date.parse(end) : 0;
+      return {
+        ...subnets,
+        key,
+        attributes,
+        expiresAt: Number.isNaN(expiresAt) ? 0 : expiresAt,
+        node: undefined,
+      };
+    } catch (error) {
+      if (this.#observer && !this.#told.has(key + text)) {
+        this.#told.add(key + text);
+        this.#observer.malformed(error as Error);
+      }
+      return undefined;
+    }
+  }
+
+  async #put(lease: Lease): Promise<Lease> {
+    const expires = lease.expiresAt ? { Expires: new Date(lease.expiresAt).toISOString() } : {};
+    await this.#table.put(
+      lease.key,
+      JSON.stringify({ ...JSON.parse(formatAttributes(lease.attributes)), ...expires }),
+    );
+    return lease;
+  }
+
+  #end(): number {
+    return Date.now() + this.#ttlMs;
+  }
+
+  #presenceOf(identity: string): string {
+    return join(this.#table.presencePath, identity.replaceAll(':', '-'));
+  }
+
+  /** Gives the first sign of life under our public address. */
+  async #claim(identity: string): Promise<void> {
+    const path = this.#presenceOf(identity);
+    const holder = await this.#holderOf(path);
+    if (holder !== undefined && holder !== this.#token) throw this.#conflict(identity, holder);
+    if (this.#presence && this.#presence !== path) await unlink(this.#presence).catch(() => {});
+    await writeFileAtomic(path, this.#token);
+    this.#presence = path;
+  }
+
+  /** The node that gave a sign of life within the last 30 s, by the clock of the file server. */
+  async #holderOf(path: string): Promise<string | undefined> {
+    try {
+      const [token, { mtimeMs }] = await Promise.all([readFile(path, 'utf8'), stat(path)]);
+      if (token === this.#token) return token;
+      return Date.now() + this.#skewMs - mtimeMs < PRESENCE_MS ? token : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #heartbeat(): Promise<void> {
+    const path = this.#presence;
+    if (!path || this.#isClosed) return;
+    const holder = await this.#holderOf(path);
+    if (holder !== undefined && holder !== this.#token) {
+      this.#observer?.conflict(this.#conflict(path, holder));
+      return;
+    }
+    await writeFileAtomic(path, this.#token).catch(error => this.#observer?.down(error as Error));
+  }
+
+  #conflict(where: string, holder: string): RipstopError {
+    return new RipstopError(
+      'EINUSE',
+      `node ${holder.split('/')[0]} is alive under the same public address (${where})`,
+      'two nodes cannot share an address: choose another with --iface or --public-ip',
+    );
+  }
+
+  async #locked<T>(work: () => Promise<T>): Promise<T> {
+    return this.#try(async () => {
+      await this.#table.prepare();
+      return withLock(this.#table.lockPath, async () => {
+        this.#skewMs = (await stat(this.#table.lockPath)).mtimeMs - Date.now();
+        return work();
+      });
+    });
+  }
+
+  /** Errors of the file system become ESTORE with the place; ours stay. */
+  async #try<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof RipstopError) throw error;
+      throw new RipstopError(
+        'ESTORE',
+        `${this.place}: ${(error as Error).message}`,
+        'is the directory there and writable?',
+        { cause: error },
+      );
+    }
+  }
+}
