@@ -27,7 +27,9 @@ function once(file: string, env: Environment, stdin: string): Promise<string> {
     const child = spawn(file, [], { env, stdio: ['pipe', 'pipe', 'pipe'] });
     let stdout = '';
     let stderr = '';
-    child.stdout.setEncoding('utf8').on('data', chunk => (stdout += chunk));
+    child.stdout.setEncoding('utf8').on('data', chunk => {
+      stdout += chunk;
+    });
     child.stderr.setEncoding('utf8').on('data', chunk => {
       stderr += chunk;
       process.stderr.write(chunk);
