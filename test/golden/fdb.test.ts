@@ -1,0 +1,73 @@
+import t from 'tap';
+import { PEERS_MAX } from '../../src/shm/capacity.ts';
+import { buildFdb, type FdbEntry, fdbSize, fdbWords, findMac } from '../../src/shm/fdb.ts';
+import { seeded, seedOfRun } from './seeded.ts';
+
+/** The slow obvious FDB. */
+class MapFdb {
+  readonly #peers = new Map<string, number>();
+
+  constructor(entries: readonly FdbEntry[]) {
+    for (const { hi, lo, peer } of entries) this.#peers.set(`${hi}:${lo}`, peer);
+  }
+
+  find(hi: number, lo: number): number {
+    return this.#peers.get(`${hi}:${lo}`) ?? -1;
+  }
+}
+
+const seed = seedOfRun();
+t.comment(`seed ${seed}`);
+const random = seeded(seed);
+
+/** Distinct MACs: at random as VTEPs have them, or counting upwards as pods often do. */
+function macs(count: number, counting: boolean): FdbEntry[] {
+  const entries = new Map<string, FdbEntry>();
+  const first = random.word();
+  while (entries.size < count) {
+    const hi = counting ? 0x0242 : random.below(0x10000);
+    const lo = counting ? (first + entries.size) | 0 : random.word();
+    entries.set(`${hi}:${lo}`, { hi, lo, peer: random.below(PEERS_MAX) });
+  }
+  return [...entries.values()];
+}
+
+for (const count of [0, 1, 10, 1000, 100_000])
+  for (const counting of [false, true])
+    t.test(`${count} ${counting ? 'counting' : 'random'} MACs agree with a Map`, async t => {
+      const entries = macs(count, counting);
+      const table = new Int32Array(fdbWords(count));
+      // What stood there before must not shine through.
+      table.fill(-1);
+      buildFdb(table, entries);
+      const golden = new MapFdb(entries);
+      let wrong = 0;
+      for (const { hi, lo } of entries) if (findMac(table, hi, lo) !== golden.find(hi, lo)) wrong++;
+      for (let i = 0; i < 20_000; i++) {
+        const near = count > 0 ? entries[random.below(count)]! : { hi: 0, lo: 0 };
+        const hi = i & 1 ? near.hi : near.hi ^ (1 << random.below(16));
+        const lo = i & 1 ? near.lo ^ (1 << random.below(32)) : near.lo;
+        if (findMac(table, hi, lo) !== golden.find(hi, lo)) wrong++;
+      }
+      t.equal(wrong, 0);
+      t.equal(fdbSize(table), count);
+    });
+
+t.test('a table built anew holds nothing of the old one', async t => {
+  const table = new Int32Array(fdbWords(1000));
+  const old = macs(1000, false);
+  buildFdb(table, old);
+  buildFdb(table, old.slice(0, 3));
+  t.equal(old.filter(({ hi, lo }) => findMac(table, hi, lo) !== -1).length, 3);
+});
+
+t.test('untouched memory is an empty table', async t => {
+  t.equal(findMac(new Int32Array(fdbWords(4)), 0, 0), -1);
+});
+
+t.test('more entries than the memory holds are refused', async t => {
+  t.throws(() => buildFdb(new Int32Array(fdbWords(4)), macs(9, true)), {
+    code: 'ECAPACITY',
+    message: /hold 4 macs and 9/,
+  });
+});
