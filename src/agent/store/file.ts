@@ -100,7 +100,7 @@ export class FileStore implements LeaseStore {
       const all = await this.#leases(await this.#table.read());
       const held = all.find(candidate => candidate.key === lease.key);
       if (!held || identityOf(held.attributes) !== identityOf(lease.attributes)) return undefined;
-      return this.#put({ ...lease, expiresAt: held.expiresAt === 0 ? 0 : this.#end() });
+      return this.#put({ ...held, expiresAt: held.expiresAt === 0 ? 0 : this.#end() });
     });
   }
 

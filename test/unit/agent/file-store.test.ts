@@ -99,7 +99,7 @@ for (const layout of ['directory', 'one file'] as const)
       const count = seen.events.length;
       t.ok(await b.renew(lease));
       await new Promise(resolve => setTimeout(resolve, 300));
-      t.equal(seen.events.length, count, 'a renewal is no news');
+      t.same(seen.events.slice(count), [], 'a renewal is no news');
       if (layout === 'directory') {
         rmSync(join(path, 'subnets', lease.key));
         await seen.until('it gone', () => seen.keys().length === 0);

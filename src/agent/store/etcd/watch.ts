@@ -1,0 +1,124 @@
+import { RipstopError } from '../../../base/errors.ts';
+import { Backoff } from '../backoff.ts';
+import type { EtcdClient, WatchStream } from './client.ts';
+import type { KeyValue, WatchResponse } from './protocol.ts';
+
+/** Ends of a watch that no error of the connection explains. */
+type Ending = { kind: 'compacted' } | { kind: 'broken'; error: Error } | { kind: 'closed' };
+
+export interface MirrorEvents {
+  /** The whole picture, after each change. Keys are relative to the prefix. */
+  picture(entries: ReadonlyMap<string, KeyValue>): void;
+  up(): void;
+  down(error: Error): void;
+}
+
+/**
+ * Keeps a copy of everything below a prefix: a list, then a watch from the next revision on. A watch that breaks is
+ * resumed where it stopped; one that fell behind compaction is replaced by a new list, and since listeners get the
+ * whole picture every time, nothing that changed in the gap can be missed, not even an attribute.
+ */
+export class EtcdMirror {
+  readonly #client: EtcdClient;
+  readonly #prefix: string;
+  readonly #events: MirrorEvents;
+  readonly #abort = new AbortController();
+  readonly #done: Promise<void>;
+  #entries = new Map<string, KeyValue>();
+  #stream: WatchStream | undefined;
+
+  constructor(client: EtcdClient, prefix: string, events: MirrorEvents) {
+    this.#client = client;
+    this.#prefix = prefix;
+    this.#events = events;
+    this.#done = this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort();
+    this.#stream?.cancel();
+    await this.#done;
+  }
+
+  async #run(): Promise<void> {
+    const backoff = new Backoff();
+    const signal = this.#abort.signal;
+    let next: string | undefined;
+    let isUp: boolean | undefined;
+    while (!signal.aborted) {
+      try {
+        if (next === undefined) {
+          const { revision, kvs } = await this.#client.list(this.#prefix);
+          if (signal.aborted) return;
+          this.#entries = new Map(kvs.map(kv => [this.#relative(kv), kv]));
+          next = successor(revision);
+          this.#events.picture(this.#entries);
+        }
+        const opened = (): void => {
+          backoff.reset();
+          if (isUp !== true) this.#events.up();
+          isUp = true;
+        };
+        const { ending, reached } = await this.#watch(next, opened);
+        next = reached;
+        if (ending.kind === 'compacted') next = undefined;
+        if (ending.kind === 'broken') throw ending.error;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (isUp !== false) this.#events.down(error as Error);
+        isUp = false;
+        await backoff.wait(signal);
+        // A list finds a server that answers; the watch then follows it there.
+        next = undefined;
+      }
+    }
+  }
+
+  /** Reads one watch to its end. `reached` is the revision to go on from. */
+  async #watch(from: string, opened: () => void): Promise<{ ending: Ending; reached: string }> {
+    const stream = await this.#client.watch(this.#prefix, from);
+    this.#stream = stream;
+    let reached = from;
+    const ending = await new Promise<Ending>(resolve => {
+      if (this.#abort.signal.aborted) resolve({ kind: 'closed' });
+      stream.on('data', (response: WatchResponse) => {
+        if (response.canceled) {
+          resolve(response.compactRevision !== '0' ? { kind: 'compacted' } : broken(response.cancelReason));
+          return;
+        }
+        if (response.created) opened();
+        if (response.events.length === 0) return;
+        this.#apply(response);
+        reached = successor(response.header.revision);
+        this.#events.picture(this.#entries);
+      });
+      stream.on('error', error =>
+        resolve(this.#abort.signal.aborted ? { kind: 'closed' } : { kind: 'broken', error }),
+      );
+      stream.on('end', () => resolve(broken('the server ended it')));
+    });
+    stream.cancel();
+    return { ending, reached };
+  }
+
+  #apply(response: WatchResponse): void {
+    for (const { type, kv } of response.events)
+      if (type === 'DELETE') this.#entries.delete(this.#relative(kv));
+      else this.#entries.set(this.#relative(kv), kv);
+  }
+
+  #relative(kv: KeyValue): string {
+    return kv.key.toString().slice(this.#prefix.length);
+  }
+}
+
+function broken(reason: string): Ending {
+  return {
+    kind: 'broken',
+    error: new RipstopError('ESTORE', `etcd: watch ended: ${reason || 'no reason given'}`),
+  };
+}
+
+function successor(revision: string): string {
+  return String(BigInt(revision) + 1n);
+}
