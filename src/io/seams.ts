@@ -15,8 +15,9 @@ export interface FrameDevice {
   /**
    * Writes the descriptors 0..count-1 whose verdict is FORWARD, merging segments of one flow into superframes.
    * A frame that is refused gets another verdict (BAD_CHECKSUM, WRITE_FAILED) and its ERROR set.
+   * @returns frames refused
    */
-  writeBatch(batch: Batch, count: number): void;
+  writeBatch(batch: Batch, count: number): number;
   close(): void;
 }
 
@@ -24,9 +25,11 @@ export interface FrameDevice {
 export interface DatagramPort {
   /**
    * Sends the descriptors 0..count-1 whose verdict is FORWARD, segmented, each to its PEER from its SOCKET.
-   * A frame that is refused gets another verdict (TOO_BIG, SEND_FAILED) and its ERROR set.
+   * A frame that is refused gets another verdict (TOO_BIG, SEND_FAILED, EGRESS_MALFORMED) and its ERROR set.
+   * @param peers the peer records (`shm/peers.ts`) of the generation that the verdicts were made with
+   * @returns frames refused
    */
-  sendBatch(batch: Batch, count: number): void;
+  sendBatch(batch: Batch, count: number, peers: Int32Array): number;
   /**
    * Waits at most `timeoutMs` and receives what is there, one descriptor a datagram; SOURCE is the index into
    * `sources` of the message that it came in.
@@ -44,5 +47,5 @@ export const SOURCE_ADDRESS = 0;
 export const SOURCE_PORT = 4;
 /** 1 when the kernel cut the message (MSG_TRUNC). */
 export const SOURCE_TRUNCATED = 5;
-/** Superframe without a segment size: the whole message is one datagram that left the sender unsegmented. */
+/** Bytes of every datagram of the message but the last: the whole message when the kernel did not coalesce. */
 export const SOURCE_BYTES = 6;

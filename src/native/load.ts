@@ -12,7 +12,9 @@ function load(): Native {
   try {
     return createRequire(import.meta.url)(file) as Native;
   } catch (error) {
-    throw new Error(`the native addon does not load from ${file}; build it with "npm run build"`, { cause: error });
+    throw new Error(`the native addon does not load from ${file}; build it with "npm run build"`, {
+      cause: error,
+    });
   }
 }
 

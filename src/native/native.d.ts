@@ -27,7 +27,7 @@ export interface Native {
   ): number;
   /**
    * Writes the FORWARD frames of 0..count-1, coalesced as `flags` (MERGE_*) allow; `mtu` cuts a superframe that came
-   * whole. `stats` (STAT_*) are added to. 0 or -errno.
+   * whole. `stats` (STAT_*) are added to. Frames refused, or -errno.
    */
   tunWrite(
     fd: number,
@@ -47,7 +47,10 @@ export interface Native {
   udpProbe(fd: number, option: number): number;
   /** Port that a socket is bound to. Throws. */
   udpPort(fd: number): number;
-  /** Sends the FORWARD frames of 0..count-1, at most `maxSegments` datagrams a message. 0 or -errno. */
+  /**
+   * Sends the FORWARD frames of 0..count-1, at most `maxSegments` datagrams a message; the last of `sockets` lets routers
+   * fragment. `stats` (STAT_*) are added to. Frames refused, or -errno.
+   */
   udpSend(
     sockets: Int32Array,
     slab: Uint8Array,

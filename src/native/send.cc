@@ -46,6 +46,7 @@ class Sender {
     peer_count_ = peer_count;
     max_segments_ = max_segments < 1 ? 1 : max_segments < kSegmentsMax ? max_segments : kSegmentsMax;
     stats_ = stats;
+    refused_ = 0;
     base_ = 0;
     used_ = 0;
     Reset();
@@ -60,9 +61,7 @@ class Sender {
     if (peer < 0 || static_cast<size_t>(peer) >= peer_count_ || socket < 0 ||
         static_cast<size_t>(socket) >= socket_count_ || offset < kHeadroom || length <= 0 ||
         offset + length > static_cast<int64_t>(slab_size)) {
-      descriptor[kVerdict] = kSendFailed;
-      descriptor[kError] = EFAULT;
-      return;
+      return Refuse(descriptor, kSendFailed, EFAULT);
     }
     const int32_t* record = peers_ + peer * kPeerStride;
     const uint32_t prefix = static_cast<uint32_t>(record[kPeerHeaderBytes]) & 15;
@@ -74,10 +73,8 @@ class Sender {
     if (gso_type == 0) {
       if ((descriptor[kOffload] & kNeedsCsum) &&
           !FinishChecksum(frame, size, static_cast<uint32_t>(descriptor[kCsumStart]),
-                          static_cast<uint32_t>(descriptor[kCsumOffset]))) {
-        descriptor[kVerdict] = kEgressMalformed;
-        return;
-      }
+                          static_cast<uint32_t>(descriptor[kCsumOffset])))
+        return Refuse(descriptor, kEgressMalformed, 0);
       descriptor[kOffload] = 0;
       memcpy(frame - prefix, record + kPeerHeader, prefix);
       const iovec whole[1] = {{frame - prefix, prefix + size}};
@@ -88,10 +85,7 @@ class Sender {
                                 static_cast<uint32_t>(descriptor[kGsoSize]),
                                 static_cast<uint32_t>(descriptor[kCsumStart])};
     SegmentPlan plan;
-    if (!PlanSegments(superframe, &plan)) {
-      descriptor[kVerdict] = kEgressMalformed;
-      return;
-    }
+    if (!PlanSegments(superframe, &plan)) return Refuse(descriptor, kEgressMalformed, 0);
     for (uint32_t i = 0; i < plan.count; i++) {
       if (arena_used_ + prefix + plan.header > kArena) Flush();
       uint8_t* header = arena_ + arena_used_;
@@ -126,7 +120,15 @@ class Sender {
     Reset();
   }
 
+  uint32_t refused() const { return refused_; }
+
  private:
+  void Refuse(int32_t* descriptor, Verdict verdict, int error) {
+    descriptor[kVerdict] = verdict;
+    descriptor[kError] = error;
+    refused_++;
+  }
+
   void Reset() {
     base_ += static_cast<int32_t>(used_);
     used_ = 0;
@@ -144,7 +146,7 @@ class Sender {
     if (slot >= 0) {
       const Message& message = messages_[slot];
       if (message.peer != peer || message.closed || size > message.size || message.datagrams >= max_segments_ ||
-          message.bytes + size > room)
+          message.bytes + size > room || IsFragmenting(socket))
         slot = -1;
     }
     if (slot < 0) {
@@ -172,6 +174,9 @@ class Sender {
     descriptor[kLastMessage] = base_ + slot;
     descriptor[kSegments]++;
   }
+
+  // The last socket lets routers fragment. UDP_SEGMENT refuses what must be fragmented: its datagrams travel alone.
+  bool IsFragmenting(int32_t socket) const { return static_cast<size_t>(socket) + 1 == socket_count_; }
 
   void Describe(uint32_t slot) {
     Message& message = messages_[slot];
@@ -248,8 +253,7 @@ class Sender {
       if (descriptor[kFirstMessage] != message && descriptor[kLastMessage] != message &&
           messages_[slot].owner != static_cast<int32_t>(i))
         continue;
-      descriptor[kVerdict] = error == EMSGSIZE ? kTooBig : kSendFailed;
-      descriptor[kError] = error;
+      Refuse(descriptor, error == EMSGSIZE ? kTooBig : kSendFailed, error);
     }
   }
 
@@ -261,6 +265,7 @@ class Sender {
   size_t peer_count_;
   uint32_t max_segments_;
   int32_t* stats_;
+  uint32_t refused_;
   int32_t base_;       // messages of earlier flushes: numbers in descriptors never repeat within a batch
   uint32_t used_;
   size_t arena_used_;
@@ -274,9 +279,9 @@ class Sender {
 
 }  // namespace
 
-// udpSend(sockets, slab, table, count, peers, maxSegments, stats) -> 0 or -errno
+// udpSend(sockets, slab, table, count, peers, maxSegments, stats) -> frames refused, or -errno
 // Sends the FORWARD frames of 0..count-1, each to its PEER from its SOCKET; a refusal is told in VERDICT and ERROR.
-// `maxSegments` 1 switches UDP_SEGMENT off. Blocks while the socket's buffer is full. Syscalls: sendmmsg, sendmsg.
+// The last of `sockets` lets routers fragment. `maxSegments` 1 switches UDP_SEGMENT off. Blocks while the socket's buffer is full. Syscalls: sendmmsg, sendmsg.
 napi_value UdpSend(napi_env env, napi_callback_info info) {
   static thread_local Sender sender;
   Call call(env, info);
@@ -294,7 +299,7 @@ napi_value UdpSend(napi_env env, napi_callback_info info) {
   for (size_t i = 0; i < count; i++)
     if (table[i * kStride + kVerdict] == kForward) sender.Add(slab, slab_size, static_cast<int32_t>(i));
   sender.Flush();
-  return call.Number(0);
+  return call.Number(sender.refused());
 }
 
 }  // namespace ripstop

@@ -121,7 +121,14 @@ struct Writer {
   int32_t* stats;
   uint32_t open = 0;
   uint32_t last = 0;  // run that took the last frame: mostly the one for the next
+  uint32_t refused = 0;
   Run runs[kFlowMax];
+
+  void Refuse(int32_t* descriptor, Verdict verdict, int error) {
+    descriptor[kVerdict] = verdict;
+    descriptor[kError] = error;
+    refused++;
+  }
 
   int Write(const iovec* pieces, int count) {
     stats[kStatCalls]++;
@@ -138,9 +145,7 @@ struct Writer {
     const int error = Write(pieces, 2);
     stats[kStatUnits]++;
     descriptor[kSegments] = 1;
-    if (error == 0) return;
-    descriptor[kError] = error;
-    descriptor[kVerdict] = kWriteFailed;
+    if (error != 0) Refuse(descriptor, kWriteFailed, error);
   }
 
   // Segment size for a lone frame that exceeds the device's MTU: a local kernel peer handed over its superframe whole.
@@ -175,10 +180,7 @@ struct Writer {
     stats[kStatMerged] += static_cast<int32_t>(run->count) - 1;
     run->first[kSegments] = static_cast<int32_t>(run->count);
     if (error == 0) return;
-    for (uint32_t i = 0; i < run->count; i++) {
-      run->members[i][kError] = error;
-      run->members[i][kVerdict] = kWriteFailed;
-    }
+    for (uint32_t i = 0; i < run->count; i++) Refuse(run->members[i], kWriteFailed, error);
   }
 
   // Whether a lone frame may pass, as far as its checksum says. A plain one is the receiving kernel's to verify,
@@ -192,7 +194,7 @@ struct Writer {
     run->unfinished = state == Checksum::kUnfinished;
     if (state == Checksum::kGood || state == Checksum::kAbsent) return true;
     if (run->unfinished && (flags & kAcceptUnfinished)) return true;
-    run->first[kVerdict] = kBadChecksum;
+    Refuse(run->first, kBadChecksum, 0);
     return false;
   }
 
@@ -215,11 +217,8 @@ struct Writer {
         last = slot;
         return;
       }
-      if (merge == Merge::kCorrupt) {
-        descriptor[kVerdict] = kBadChecksum;
-        return;
-      }
-      if (first_corrupt) runs[slot].first[kVerdict] = kBadChecksum;
+      if (merge == Merge::kCorrupt) return Refuse(descriptor, kBadChecksum, 0);
+      if (first_corrupt) Refuse(runs[slot].first, kBadChecksum, 0);
       else Flush(&runs[slot]);  // first, so that a flow never overtakes itself
     } else if (open == kFlowMax) {
       slot = 0;
@@ -239,7 +238,7 @@ struct Writer {
 
 }  // namespace
 
-// tunWrite(fd, slab, table, count, headerSize, flags, mtu, stats) -> 0
+// tunWrite(fd, slab, table, count, headerSize, flags, mtu, stats) -> frames refused, or -errno
 // Writes the FORWARD frames of 0..count-1; a refusal is told in VERDICT and ERROR of the frame. Syscall: writev.
 napi_value TunWrite(napi_env env, napi_callback_info info) {
   static thread_local Writer writer;
@@ -253,7 +252,7 @@ napi_value TunWrite(napi_env env, napi_callback_info info) {
   writer.flags = call.Uint(5);
   writer.mtu = call.Uint(6);
   writer.stats = call.Ints(7, &stats_size);
-  writer.open = writer.last = 0;
+  writer.open = writer.last = writer.refused = 0;
   if (stats_size < kStatCount || writer.header > sizeof(VnetHeader)) return call.Number(-EINVAL);
   if (count > table_size / kStride) count = table_size / kStride;
   for (size_t i = 0; i < count; i++) {
@@ -262,14 +261,13 @@ napi_value TunWrite(napi_env env, napi_callback_info info) {
     const int64_t offset = descriptor[kOffset];
     const int64_t length = descriptor[kLength];
     if (offset < 0 || length <= 0 || offset + length > static_cast<int64_t>(slab_size)) {
-      descriptor[kVerdict] = kWriteFailed;
-      descriptor[kError] = EFAULT;
+      writer.Refuse(descriptor, kWriteFailed, EFAULT);
       continue;
     }
     writer.Add(slab + offset, descriptor);
   }
   writer.FlushAll();
-  return call.Number(0);
+  return call.Number(writer.refused);
 }
 
 }  // namespace ripstop

@@ -37,16 +37,35 @@ export const NOT_FOR_US = 18;
 export const WRITE_FAILED = 19;
 
 export const VERDICTS: readonly Verdict[] = [
-  { name: 'pending', drop: false, direction: 'both', meaning: 'not judged yet; never seen in a counter', remedy: '' },
+  {
+    name: 'pending',
+    drop: false,
+    direction: 'both',
+    meaning: 'not judged yet; never seen in a counter',
+    remedy: '',
+  },
   { name: 'forward', drop: false, direction: 'both', meaning: 'carried on', remedy: '' },
-  { name: 'flood', drop: false, direction: 'egress', meaning: 'broadcast or multicast, copied to every peer (head-end replication)', remedy: '' },
-  { name: 'punt', drop: false, direction: 'both', meaning: 'answered by the slow room: ARP or neighbour discovery', remedy: '' },
+  {
+    name: 'flood',
+    drop: false,
+    direction: 'egress',
+    meaning: 'broadcast or multicast, copied to every peer (head-end replication)',
+    remedy: '',
+  },
+  {
+    name: 'punt',
+    drop: false,
+    direction: 'both',
+    meaning: 'answered by the slow room: ARP or neighbour discovery',
+    remedy: '',
+  },
   {
     name: 'no-peer',
     drop: true,
     direction: 'egress',
     meaning: 'no peer owns the destination; the sender got an ICMP unreachable (rate-limited)',
-    remedy: 'compare the destination with `ripstop peers`: a missing lease, a stale neighbour or a route too wide',
+    remedy:
+      'compare the destination with `ripstop peers`: a missing lease, a stale neighbour or a route too wide',
   },
   {
     name: 'multicast',
@@ -59,7 +78,8 @@ export const VERDICTS: readonly Verdict[] = [
     name: 'too-big',
     drop: true,
     direction: 'egress',
-    meaning: 'larger than the path to the peer takes; the sender got fragmentation-needed or packet-too-big (rate-limited)',
+    meaning:
+      'larger than the path to the peer takes; the sender got fragmentation-needed or packet-too-big (rate-limited)',
     remedy: 'lower the MTU of the overlay, or mend the underlay path that shrank',
   },
   {
@@ -83,7 +103,13 @@ export const VERDICTS: readonly Verdict[] = [
     meaning: 'a datagram longer than the receive buffer',
     remedy: 'the peer sends more than 64 KiB at once: its offload settings are broken',
   },
-  { name: 'runt', drop: true, direction: 'ingress', meaning: 'too short to hold the headers', remedy: 'something else sends to this port' },
+  {
+    name: 'runt',
+    drop: true,
+    direction: 'ingress',
+    meaning: 'too short to hold the headers',
+    remedy: 'something else sends to this port',
+  },
   {
     name: 'bad-flags',
     drop: true,
@@ -91,7 +117,13 @@ export const VERDICTS: readonly Verdict[] = [
     meaning: 'VXLAN flags other than the I bit alone, or reserved bits set',
     remedy: 'the peer uses an extension (GBP, GPE, remote checksum offload) that is not enabled here',
   },
-  { name: 'wrong-vni', drop: true, direction: 'ingress', meaning: 'another VXLAN network identifier', remedy: 'make VNI equal on all nodes' },
+  {
+    name: 'wrong-vni',
+    drop: true,
+    direction: 'ingress',
+    meaning: 'another VXLAN network identifier',
+    remedy: 'make VNI equal on all nodes',
+  },
   {
     name: 'unknown-peer',
     drop: true,

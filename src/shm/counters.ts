@@ -35,6 +35,8 @@ export const SEGMENTS = 4;
 export const NATIVE_CALLS = 5;
 /** Frames merged into a superframe before the device got them. */
 export const COALESCED = 6;
+/** Offloaded units that the kernel refused and that went out one by one. */
+export const FALLBACKS = 7;
 
 const GAUGE_NAMES = [
   'batches',
@@ -44,6 +46,7 @@ const GAUGE_NAMES = [
   'segments',
   'nativeCalls',
   'coalesced',
+  'fallbacks',
 ] as const;
 
 export type Gauges = Record<(typeof GAUGE_NAMES)[number], number>;

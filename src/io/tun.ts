@@ -1,0 +1,121 @@
+import { isSystemError, RipstopError } from '../base/errors.ts';
+import { native } from '../native/load.ts';
+import type { Batch } from '../shm/batch.ts';
+import type { FrameDevice } from './seams.ts';
+
+/** linux/if_tun.h */
+const IFF_TUN = 0x0001;
+const IFF_TAP = 0x0002;
+const IFF_MULTI_QUEUE = 0x0100;
+const IFF_NO_PI = 0x1000;
+const IFF_VNET_HDR = 0x4000;
+
+/** virtio-net header with num_buffers. Its last eight bytes are where the VXLAN header is written. */
+const VNET_BYTES = 12;
+
+/** Flags of `tunWrite`: what may be merged, and which checksums pass. `native/coalesce.h` holds the same bits. */
+export const MERGE_TCP = 1;
+export const MERGE_UDP = 2;
+/** Accept inner checksums that a kernel peer on this very host left unfinished. */
+export const ACCEPT_UNFINISHED = 4;
+
+/**
+ * Opens all queues of a TUN or TAP device, which begins to exist with the first and ends with the last.
+ * @param netns path of the network namespace, '' for this one
+ * @returns one descriptor a queue
+ * @throws RipstopError ENODEVICE, EPRIV, EINUSE, or the errno name
+ */
+export function openTun(netns: string, name: string, kind: 'tun' | 'tap', queues: number): number[] {
+  const flags =
+    (kind === 'tap' ? IFF_TAP : IFF_TUN) | IFF_NO_PI | IFF_VNET_HDR | (queues > 1 ? IFF_MULTI_QUEUE : 0);
+  const fds: number[] = [];
+  try {
+    for (let queue = 0; queue < queues; queue++) fds.push(native.tunOpen(netns, name, flags, VNET_BYTES));
+    return fds;
+  } catch (error) {
+    for (const fd of fds) native.closeFd(fd);
+    throw explain(error, name, kind);
+  }
+}
+
+function explain(error: unknown, name: string, kind: string): unknown {
+  if (!isSystemError(error)) return error;
+  if (error.syscall === 'open(/dev/net/tun)')
+    return error.code === 'EACCES' || error.code === 'EPERM'
+      ? new RipstopError(
+          'EPRIV',
+          `cannot open /dev/net/tun: ${error.code}`,
+          'run as root, or give this user the device',
+          { cause: error },
+        )
+      : new RipstopError(
+          'ENODEVICE',
+          `cannot open /dev/net/tun: ${error.code}`,
+          'load the module (modprobe tun), or give the container the device',
+          { cause: error },
+        );
+  if (error.code === 'EPERM')
+    return new RipstopError(
+      'EPRIV',
+      `cannot create the ${kind} device ${name}: no CAP_NET_ADMIN`,
+      'run as root or with NET_ADMIN',
+      {
+        cause: error,
+      },
+    );
+  if (error.code === 'EBUSY')
+    return new RipstopError(
+      'EINUSE',
+      `device ${name}: another process holds it`,
+      'stop that process, or choose another device name',
+      {
+        cause: error,
+      },
+    );
+  if (error.code === 'EINVAL')
+    return new RipstopError(
+      'EINUSE',
+      `device ${name}: the name is taken by something that is no ${kind} of this shape`,
+      `remove it (ip link del ${name}), or choose another device name`,
+      { cause: error },
+    );
+  return new RipstopError(error.code, `device ${name}: ${error.message}`, undefined, { cause: error });
+}
+
+export interface TunOptions {
+  /** Descriptor of the queue. */
+  readonly fd: number;
+  /** eventfd that ends a wait. */
+  readonly control: number;
+  /** Device MTU: bytes of the largest inner IP packet. */
+  readonly mtu: number;
+  /** MERGE_TCP, MERGE_UDP, ACCEPT_UNFINISHED. */
+  readonly flags: number;
+  /** Empty looks at the queue before the wait. */
+  readonly spins: number;
+  /** STAT_* counters of the native side. */
+  readonly stats: Int32Array;
+}
+
+/** One queue of a TUN or TAP, batched. */
+export class TunDevice implements FrameDevice {
+  readonly #options: TunOptions;
+
+  constructor(options: TunOptions) {
+    this.#options = options;
+  }
+
+  readBatch(batch: Batch, timeoutMs: number): number {
+    const { fd, control, spins } = this.#options;
+    return native.tunRead(fd, control, batch.slab, batch.table, batch.capacity, VNET_BYTES, spins, timeoutMs);
+  }
+
+  writeBatch(batch: Batch, count: number): number {
+    const { fd, flags, mtu, stats } = this.#options;
+    return native.tunWrite(fd, batch.slab, batch.table, count, VNET_BYTES, flags, mtu, stats);
+  }
+
+  close(): void {
+    native.closeFd(this.#options.fd);
+  }
+}

@@ -1,0 +1,390 @@
+import { Worker } from 'node:worker_threads';
+import type { Family, Mode } from '../../encap/encap.ts';
+import { FORMATS } from '../../encap/formats.ts';
+import { familyOf, viewOf } from '../../encap/wire/addresses.ts';
+import { RipstopError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { describeOffloads, type OffloadSwitches, type Offloads, probeOffloads } from '../io/offloads.ts';
+import { ACCEPT_UNFINISHED, MERGE_TCP, MERGE_UDP, openTun } from '../io/tun.ts';
+import { openUnderlay } from '../io/udp.ts';
+import { native } from '../native/load.ts';
+import type { Gauges, PeerTally, Tally } from '../shm/counters.ts';
+import {
+  createCounters,
+  openCounters,
+  peerTally,
+  readGauges,
+  resetPeer,
+  verdictTally,
+} from '../shm/counters.ts';
+import { TablesWriter } from '../shm/tables-writer.ts';
+import { PathMtus } from '../slow/path-mtu.ts';
+import { macWords, type PeerSpec, peerInput, underlayBytes } from './peer-spec.ts';
+import { VERDICTS } from './verdicts.ts';
+import type { WorkerReport, WorkerTask } from './worker.ts';
+
+export type { PeerSpec } from './peer-spec.ts';
+
+export interface DataPlaneOptions {
+  readonly mode: Mode;
+  /** Path of the network namespace for device and sockets; '' for this one. */
+  readonly netns: string;
+  /** Name of the device, which begins to exist at start and ends at stop. */
+  readonly deviceName: string;
+  /** Own underlay address; what the sockets bind to. */
+  readonly address: string;
+  /** UDP port of the overlay. */
+  readonly port: number;
+  /** VXLAN network identifier; of no meaning in udp mode. */
+  readonly vni: number;
+  /** MAC of the own VTEP (vxlan). Whoever brings the device up gives it the same. */
+  readonly mac?: string | undefined;
+  /** MTU of the device: bytes of the largest inner IP packet. */
+  readonly mtu: number;
+  /** MTU of the underlay interface. */
+  readonly underlayMtu: number;
+  /** Copy broadcast and multicast to every peer. */
+  readonly flood: boolean;
+  /** Drop what comes with an inner source that its peer does not own. */
+  readonly strictSource: boolean;
+  /** Accept inner checksums left unfinished by a kernel peer on this host: only where the underlay is local. */
+  readonly acceptUnfinished: boolean;
+  readonly offloads: OffloadSwitches;
+  /** Queues of device and underlay; each has a worker a direction. */
+  readonly queues: number;
+  /** Source ports that carry the entropy of inner flows (vxlan). */
+  readonly sourcePorts: number;
+  /** Empty looks at device and socket before a wait. */
+  readonly spins: number;
+  readonly capacity?:
+    | { readonly peers: number; readonly macs: number; readonly prefixes: number }
+    | undefined;
+  readonly log: Log;
+}
+
+/** Everything counted, as values. */
+export interface CounterSnapshot {
+  /** By name of the verdict, in the order of `VERDICTS`. */
+  readonly verdicts: Readonly<Record<string, Tally>>;
+  /** By id of the peer. */
+  readonly peers: Readonly<Record<string, PeerTally>>;
+  readonly egress: Gauges;
+  readonly ingress: Gauges;
+  /** Workers that died and were started again. */
+  readonly restarts: number;
+  /** Peers whose path takes less than the underlay interface. */
+  readonly loweredPaths: number;
+}
+
+export const DEFAULT_CAPACITY = { peers: 4096, macs: 8192, prefixes: 8192 };
+
+/** Datagrams a message: UDP_MAX_SEGMENTS is 64 before Linux 6.9 and 128 since; a refusal falls back one by one. */
+const SEGMENTS_A_MESSAGE = 64;
+/** How long a reader may take to leave the tables that are to be rewritten, before the writer looks again. */
+const PUBLISH_RETRY_MS = 1;
+const RESTART_MS = 100;
+const PATH_CHECK_MS = 10_000;
+
+/**
+ * The data plane as the control thread has it: opens device and sockets, starts the workers, publishes the peers,
+ * reads the counters. Carries no packet.
+ */
+export class DataPlane {
+  readonly deviceName: string;
+  readonly offloads: Offloads;
+  readonly #options: DataPlaneOptions;
+  readonly #writer: TablesWriter;
+  readonly #counters: SharedArrayBuffer;
+  readonly #tasks: WorkerTask[] = [];
+  readonly #workers = new Map<number, Worker>();
+  readonly #stop = new SharedArrayBuffer(4);
+  readonly #paths: PathMtus;
+  readonly #descriptors: number[];
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #specs: readonly PeerSpec[] = [];
+  #restarts = 0;
+  #stopping = false;
+
+  /**
+   * Opens everything and starts the workers; the device exists and is down when this resolves.
+   * @throws RipstopError EPRIV, ENODEVICE, EINUSE, EADDRNOTAVAIL, ECONFIG; nothing is left open then
+   */
+  static async start(options: DataPlaneOptions): Promise<DataPlane> {
+    const open: number[] = [];
+    try {
+      const plane = new DataPlane(options, open);
+      await Promise.all(plane.#tasks.map(task => plane.#startWorker(task)));
+      return plane;
+    } catch (error) {
+      for (const fd of open) native.closeFd(fd);
+      throw error;
+    }
+  }
+
+  private constructor(options: DataPlaneOptions, open: number[]) {
+    this.#options = options;
+    this.#descriptors = open;
+    const { netns, queues, mode } = options;
+    const address = underlayBytes(options.address, 'underlay address');
+    const family = familyOf(viewOf(address), 0);
+    const queueFds = openTun(netns, options.deviceName, mode === 'vxlan' ? 'tap' : 'tun', queues);
+    open.push(...queueFds);
+    this.deviceName = native.tunName(queueFds[0]!);
+    const ports = openUnderlay(
+      netns,
+      address,
+      family,
+      options.port,
+      queues,
+      mode === 'vxlan' ? options.sourcePorts : 0,
+    );
+    open.push(...new Set([...ports.receivers, ...ports.senders]));
+    this.offloads = probeOffloads(options.offloads, queueFds, ports.receivers);
+    const icmp = ([4, 6] as const).map(inner => openRaw(netns, inner, options.log));
+    open.push(...icmp.filter(fd => fd >= 0));
+
+    const capacity = { ...(options.capacity ?? DEFAULT_CAPACITY), readers: queues * 2 };
+    this.#counters = createCounters(queues * 2, capacity.peers);
+    this.#writer = new TablesWriter(capacity, { resetSlot: slot => this.#resetSlot(slot) });
+    this.#paths = new PathMtus({ format: FORMATS[mode] });
+    const shared = this.#sharedTask(options, ports.senders, icmp);
+    for (let queue = 0; queue < queues; queue++) {
+      for (const direction of ['egress', 'ingress'] as const) {
+        const control = native.eventOpen();
+        open.push(control);
+        const index = this.#tasks.length;
+        const receiver = ports.receivers[queue]!;
+        this.#tasks.push({ ...shared, direction, index, control, tun: queueFds[queue]!, receiver });
+      }
+    }
+    options.log.info(
+      { device: this.deviceName, offloads: this.offloads },
+      `offloads ${describeOffloads(this.offloads)}`,
+    );
+    this.#every(PATH_CHECK_MS, () => this.#askPaths());
+  }
+
+  #sharedTask(options: DataPlaneOptions, senders: number[], [icmp4 = -1, icmp6 = -1]: number[]) {
+    const { mode, mtu, spins } = options;
+    const on = (name: keyof OffloadSwitches) => this.offloads[name] === 'on';
+    const ethernet = mode === 'vxlan' ? 1 : 0;
+    const flood = options.flood ? 1 : 0;
+    const mac = ethernet === 1 ? macWords(options.mac ?? '', 'mac') : { hi: 0, lo: 0 };
+    return {
+      tables: this.#writer.memory,
+      counters: this.#counters,
+      stop: this.#stop,
+      mtu,
+      writeFlags:
+        (on('mergeTcp') ? MERGE_TCP : 0) |
+        (on('mergeUdp') ? MERGE_UDP : 0) |
+        (options.acceptUnfinished ? ACCEPT_UNFINISHED : 0),
+      senders,
+      maxSegments: on('udpGso') ? SEGMENTS_A_MESSAGE : 1,
+      icmp4,
+      icmp6,
+      egress: { ethernet, flood, flowSockets: senders.length - 1 },
+      ingress: {
+        ethernet,
+        vni: options.vni,
+        macHigh: mac.hi,
+        macLow: mac.lo,
+        flood,
+        strict: options.strictSource ? 1 : 0,
+        mtu,
+        superframes: options.acceptUnfinished ? 1 : 0,
+      },
+      spins,
+    };
+  }
+
+  /**
+   * Makes `peers` the whole set of peers. Traffic of those that stay is not touched.
+   * @throws RipstopError ECONFIG, EOVERLAP, ECAPACITY; the set is unchanged then
+   */
+  setPeers(peers: readonly PeerSpec[]): void {
+    const { mode, vni, port, underlayMtu, mtu } = this.#options;
+    const format = FORMATS[mode];
+    const family: Family = this.#options.address.includes(':') ? 6 : 4;
+    const defaults = { format, vni, port, pathMtu: underlayMtu, innerMtu: mtu };
+    const inputs = peers.map(spec => {
+      const input = peerInput(spec, defaults);
+      if (input.family !== family)
+        throw new RipstopError(
+          'ECONFIG',
+          `peer ${spec.id}: ${spec.address} is no IPv${family} address`,
+          'give it the family of the own address',
+        );
+      if (mode === 'vxlan' && !input.mac)
+        throw new RipstopError(
+          'ECONFIG',
+          `peer ${spec.id}: no VTEP MAC`,
+          'vxlan needs the MAC of every peer',
+        );
+      const slot = this.#writer.slots.of(spec.id);
+      const lowered = slot === undefined ? undefined : this.#paths.get(slot);
+      if (!lowered || lowered.pathMtu >= underlayMtu) return input;
+      return { ...input, pathMtu: lowered.pathMtu, innerMtu: Math.min(mtu, lowered.innerMtu) };
+    });
+    const published = this.#writer.publish(inputs);
+    this.#specs = [...peers];
+    if (published) this.#trackPaths();
+    else this.#publishLater();
+  }
+
+  /** Begins to watch the paths of peers that are new. */
+  #trackPaths(): void {
+    for (const { id, family } of this.#writer.peers) {
+      const slot = this.#writer.slots.of(id);
+      if (slot !== undefined && !this.#paths.get(slot))
+        this.#paths.set(slot, family, this.#options.underlayMtu);
+    }
+  }
+
+  #resetSlot(slot: number): void {
+    resetPeer(openCounters(this.#counters), slot);
+    this.#paths.forget(slot);
+  }
+
+  /** The peers as they were last set. */
+  get peers(): readonly PeerSpec[] {
+    return this.#specs;
+  }
+
+  counters(): CounterSnapshot {
+    const counters = openCounters(this.#counters);
+    const gaugesOf = (direction: string) => {
+      const workers = this.#tasks
+        .filter(task => task.direction === direction)
+        .map(task => readGauges(counters, task.index));
+      return workers.reduce((sum, gauges) => addGauges(sum, gauges));
+    };
+    return {
+      verdicts: Object.fromEntries(
+        VERDICTS.map(({ name }, number) => [name, verdictTally(counters, number)]),
+      ),
+      peers: Object.fromEntries(
+        [...this.#writer.slots.entries()].map(([id, slot]) => [id, peerTally(counters, slot)]),
+      ),
+      egress: gaugesOf('egress'),
+      ingress: gaugesOf('ingress'),
+      restarts: this.#restarts,
+      loweredPaths: this.#paths.lowered,
+    };
+  }
+
+  /** Ends the workers and closes everything; the device is gone afterwards. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    Atomics.store(new Int32Array(this.#stop), 0, 1);
+    Atomics.notify(new Int32Array(this.#stop), 0);
+    const ended = [...this.#workers.values()].map(
+      worker => new Promise<void>(done => worker.once('exit', () => done())),
+    );
+    for (const task of this.#tasks) native.eventSignal(task.control);
+    await Promise.all(ended);
+    for (const fd of this.#descriptors) native.closeFd(fd);
+  }
+
+  #startWorker(task: WorkerTask): Promise<void> {
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      workerData: task,
+      name: `${task.direction}-${task.index}`,
+    });
+    this.#workers.set(task.index, worker);
+    return new Promise((ready, failed) => {
+      worker.on('message', (report: WorkerReport) => {
+        if (report.kind === 'ready') ready();
+        else this.#hear(task, report);
+      });
+      worker.on('error', error => {
+        this.#options.log.error(
+          { worker: task.index, direction: task.direction, err: error.message },
+          'worker failed',
+        );
+        failed(error);
+      });
+      worker.on('exit', code => {
+        this.#workers.delete(task.index);
+        this.#writer.forgetReader(task.index);
+        if (this.#stopping || code === 0) return;
+        this.#restarts++;
+        this.#options.log.warn(
+          { worker: task.index, direction: task.direction, code },
+          'worker ended, starting it again',
+        );
+        this.#after(RESTART_MS, () => this.#startWorker(task).catch(() => {}));
+      });
+    });
+  }
+
+  #hear(task: WorkerTask, report: WorkerReport): void {
+    const { log, netns } = this.#options;
+    if (report.kind === 'failed')
+      log.error({ worker: task.index, direction: task.direction, errno: report.errno }, 'read failed');
+    if (report.kind !== 'too-big') return;
+    const peer = this.#writer.peers.find(({ id }) => this.#writer.slots.of(id) === report.slot);
+    if (!peer) return;
+    const kernel = native.udpPathMtu(netns, peer.address);
+    if (this.#paths.refused(report.slot, report.bytes, kernel, performance.now())) {
+      log.warn(
+        { peer: peer.id, pathMtu: this.#paths.get(report.slot)?.pathMtu },
+        'the path to the peer takes less',
+      );
+      this.setPeers(this.#specs);
+    }
+  }
+
+  /** Asks the kernel again about paths that were lowered a while ago. */
+  #askPaths(): void {
+    const now = performance.now();
+    const due = this.#paths.due(now);
+    if (due.length === 0) return;
+    for (const { id, address } of this.#writer.peers) {
+      const slot = this.#writer.slots.of(id);
+      if (slot !== undefined && due.includes(slot))
+        this.#paths.answered(slot, native.udpPathMtu(this.#options.netns, address), now);
+    }
+    this.setPeers(this.#specs);
+  }
+
+  #publishLater(): void {
+    this.#after(PUBLISH_RETRY_MS, () => {
+      if (this.#writer.flush()) this.#trackPaths();
+      else this.#publishLater();
+    });
+  }
+
+  #after(ms: number, action: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      if (!this.#stopping) action();
+    }, ms);
+    this.#timers.add(timer);
+  }
+
+  #every(ms: number, action: () => void): void {
+    const timer = setInterval(action, ms);
+    timer.unref();
+    this.#timers.add(timer);
+  }
+}
+
+function addGauges(a: Gauges, b: Gauges): Gauges {
+  const names = Object.keys(a) as (keyof Gauges)[];
+  return Object.fromEntries(
+    names.map(name => [name, name === 'batchMax' ? Math.max(a[name], b[name]) : a[name] + b[name]]),
+  ) as Gauges;
+}
+
+/** A raw socket for ICMP answers, -1 without the privilege: then pods get no answers, which is said once. */
+function openRaw(netns: string, family: 4 | 6, log: Log): number {
+  try {
+    return native.rawOpen(netns, family);
+  } catch (error) {
+    log.warn({ family, err: String(error) }, 'no raw socket: pods get no ICMP errors from the overlay');
+    return -1;
+  }
+}

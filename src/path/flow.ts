@@ -1,0 +1,75 @@
+/*
+ * What the path reads of an inner IP header. All hot: numbers in, numbers out, offsets as literals (RFC 791, RFC 8200).
+ */
+
+/**
+ * Hash of the inner flow, both addresses, protocol and ports, not negative. Fragments and unknown protocols hash by
+ * address alone, so that all parts of a packet keep one source port and one order.
+ * @param ip offset of the IP header
+ * @param length bytes of the IP packet that are there, at least 20 (IPv4) or 40 (IPv6)
+ * @hot
+ */
+export function flowHash(view: DataView, ip: number, length: number): number {
+  let hash = 0;
+  let ports = 0;
+  if (view.getUint8(ip) >>> 4 === 4) {
+    const protocol = view.getUint8(ip + 9);
+    const l4 = (view.getUint8(ip) & 15) << 2;
+    hash = Math.imul(view.getInt32(ip + 12), 0x2c1b3c6d) ^ Math.imul(view.getInt32(ip + 16), 0x297a2d39);
+    hash = (hash + protocol) | 0;
+    const whole = (view.getUint16(ip + 6) & 0x3fff) === 0;
+    if (whole && (protocol === 6 || protocol === 17 || protocol === 132) && length >= l4 + 4)
+      ports = view.getInt32(ip + l4);
+  } else {
+    const next = view.getUint8(ip + 6);
+    hash = Math.imul(view.getInt32(ip + 8) ^ view.getInt32(ip + 16), 0x2c1b3c6d);
+    hash = (hash ^ Math.imul(view.getInt32(ip + 12) ^ view.getInt32(ip + 20), 0x297a2d39)) | 0;
+    hash = (hash + Math.imul(view.getInt32(ip + 24) ^ view.getInt32(ip + 32), 0x27d4eb2d)) | 0;
+    hash = (hash ^ Math.imul(view.getInt32(ip + 28) ^ view.getInt32(ip + 36), 0x165667b1)) | 0;
+    hash = (hash + next) | 0;
+    if ((next === 6 || next === 17 || next === 132) && length >= 44) ports = view.getInt32(ip + 40);
+  }
+  hash = Math.imul(hash ^ (hash >>> 15) ^ ports, 0x1b873593);
+  hash = Math.imul(hash ^ (hash >>> 13), 0x2545f491);
+  return (hash ^ (hash >>> 16)) & 0x7fffffff;
+}
+
+/**
+ * Bytes of the IP packet at `ip` when version and lengths tell the truth about the `length` bytes that are there;
+ * -1 when they lie. Padding behind the packet is allowed.
+ * @hot
+ */
+export function packetBytes(view: DataView, ip: number, length: number): number {
+  if (length < 20) return -1;
+  const first = view.getUint8(ip);
+  if (first >>> 4 === 4) {
+    const header = (first & 15) << 2;
+    const total = view.getUint16(ip + 2);
+    return header >= 20 && header <= total && total <= length ? total : -1;
+  }
+  if (first >>> 4 !== 6 || length < 40) return -1;
+  const total = 40 + view.getUint16(ip + 4);
+  return total <= length ? total : -1;
+}
+
+/**
+ * Bytes of the largest IP packet that a superframe will be cut into: headers and one segment of payload.
+ * @param ip offset of the IP header
+ * @param l4 offset of the TCP or UDP header
+ * @param length bytes of the frame from `ip`
+ * @hot
+ */
+export function segmentBytes(
+  view: DataView,
+  ip: number,
+  l4: number,
+  length: number,
+  gsoType: number,
+  gsoSize: number,
+): number {
+  const start = l4 - ip;
+  if (start < 20 || length < start + 20) return length;
+  const header = gsoType === 5 ? 8 : (view.getUint8(l4 + 12) >>> 4) << 2;
+  const bytes = start + header + gsoSize;
+  return Math.min(bytes, length);
+}

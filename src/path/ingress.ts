@@ -1,0 +1,178 @@
+import { BAD_FLAGS as WIRE_BAD_FLAGS, RUNT as WIRE_RUNT } from '../../encap/encap.ts';
+import { check as checkVxlan } from '../../encap/vxlan.ts';
+import { SOURCE_STRIDE, SOURCE_TRUNCATED } from '../io/seams.ts';
+import { findSource } from '../shm/addresses.ts';
+import type { Batch } from '../shm/batch.ts';
+import { L3, LENGTH, OFFSET, PEER, SOURCE, STRIDE, VERDICT } from '../shm/batch.ts';
+import { findPrefix4, findPrefix6 } from '../shm/lpm.ts';
+import { PEER_MAC, PEER_STRIDE } from '../shm/peers.ts';
+import type { TableView } from '../shm/tables.ts';
+import { packetBytes } from './flow.ts';
+import {
+  BAD_FLAGS,
+  FORWARD,
+  INNER_MALFORMED,
+  MULTICAST,
+  NOT_FOR_US,
+  OVERSIZED,
+  RUNT,
+  SPOOFED_SOURCE,
+  TRUNCATED,
+  UNKNOWN_PEER,
+  WRONG_VNI,
+} from './verdicts.ts';
+
+/** What the gate goes by besides the tables. Constant while a worker runs. */
+export interface IngressRules {
+  /** 1 when frames are Ethernet (vxlan), 0 when they are IP (udp). */
+  readonly ethernet: number;
+  readonly vni: number;
+  /** MAC of the own VTEP: first two bytes, last four as a signed int32. */
+  readonly macHigh: number;
+  readonly macLow: number;
+  /** 1 when frames to groups pass. */
+  readonly flood: number;
+  /** 1 when the inner source must belong to the peer that sent it. */
+  readonly strict: number;
+  /** Bytes of the largest inner IP packet. */
+  readonly mtu: number;
+  /** 1 when a TCP packet above the MTU may be the whole superframe of a kernel peer on this host. */
+  readonly superframes: number;
+}
+
+/**
+ * The gate: judges every datagram that came in and leaves OFFSET and LENGTH on the frame inside.
+ * @returns how many are no FORWARD
+ * @hot
+ */
+export function judgeIngress(
+  batch: Batch,
+  count: number,
+  sources: Int32Array,
+  tables: TableView,
+  rules: IngressRules,
+): number {
+  const table = batch.table;
+  const view = batch.view;
+  let exceptions = 0;
+  let message = -1;
+  let peer = -1;
+  for (let i = 0; i < count; i++) {
+    const at = i * STRIDE;
+    if (table[at + SOURCE] !== message) {
+      message = table[at + SOURCE]!;
+      const source = message * SOURCE_STRIDE;
+      peer = findSource(
+        tables.sources,
+        sources[source]!,
+        sources[source + 1]!,
+        sources[source + 2]!,
+        sources[source + 3]!,
+      );
+    }
+    table[at + PEER] = peer;
+    table[at + L3] = 0;
+    let verdict = FORWARD;
+    if (sources[message * SOURCE_STRIDE + SOURCE_TRUNCATED] === 1) verdict = TRUNCATED;
+    else if (peer < 0) verdict = UNKNOWN_PEER;
+    else if (rules.ethernet === 1) verdict = judgeVxlan(table, at, view, peer, tables, rules);
+    else verdict = judgePacket(view, table[at + OFFSET]!, table[at + LENGTH]!, peer, tables, rules);
+    table[at + VERDICT] = verdict;
+    if (verdict !== FORWARD) exceptions++;
+  }
+  return exceptions;
+}
+
+/** @hot */
+function judgeVxlan(
+  table: Int32Array,
+  at: number,
+  view: DataView,
+  peer: number,
+  tables: TableView,
+  rules: IngressRules,
+): number {
+  const datagram = table[at + OFFSET]!;
+  const bytes = table[at + LENGTH]!;
+  const wire = checkVxlan(view, datagram, bytes, rules.vni);
+  if (wire !== 0) return wire === WIRE_RUNT ? RUNT : wire === WIRE_BAD_FLAGS ? BAD_FLAGS : WRONG_VNI;
+  const frame = datagram + 8;
+  const length = bytes - 8;
+  table[at + OFFSET] = frame;
+  table[at + LENGTH] = length;
+  const high = view.getUint16(frame);
+  if ((high & 0x0100) !== 0) {
+    if (rules.flood === 0) return MULTICAST;
+  } else if (high !== rules.macHigh || view.getInt32(frame + 2) !== rules.macLow) return NOT_FOR_US;
+  if (rules.strict === 1 && isFrom(view, frame, peer, tables.peers) === 0) return SPOOFED_SOURCE;
+  let l3 = 14;
+  let type = view.getUint16(frame + 12);
+  while ((type === 0x8100 || type === 0x88a8) && l3 < 22 && length >= l3 + 4) {
+    type = view.getUint16(frame + l3 + 2);
+    l3 += 4;
+  }
+  table[at + L3] = l3;
+  if (type === 0x0800 || type === 0x86dd)
+    return judgePacket(view, frame + l3, length - l3, peer, tables, rules);
+  if (type === 0x0806) return judgeArp(view, frame + l3, length - l3, peer, tables, rules);
+  return INNER_MALFORMED;
+}
+
+/**
+ * 1 when the source MAC is the VTEP's of the peer, or the peer's is not known.
+ * @hot
+ */
+function isFrom(view: DataView, frame: number, peer: number, peers: Int32Array): number {
+  const at = peer * PEER_STRIDE + PEER_MAC;
+  const high = peers[at]!;
+  const low = peers[at + 1]!;
+  if (high === 0 && low === 0) return 1;
+  return view.getUint16(frame + 6) === high && view.getInt32(frame + 8) === low ? 1 : 0;
+}
+
+/** @hot */
+function judgePacket(
+  view: DataView,
+  ip: number,
+  length: number,
+  peer: number,
+  tables: TableView,
+  rules: IngressRules,
+): number {
+  const bytes = packetBytes(view, ip, length);
+  if (bytes < 0) return INNER_MALFORMED;
+  const four = view.getUint8(ip) >>> 4 === 4;
+  if (bytes > rules.mtu) {
+    const protocol = four ? view.getUint8(ip + 9) : view.getUint8(ip + 6);
+    if (rules.superframes === 0 || protocol !== 6) return OVERSIZED;
+  }
+  if (rules.strict === 0) return FORWARD;
+  const owner = four
+    ? findPrefix4(tables.prefixes4, view.getInt32(ip + 12))
+    : findPrefix6(
+        tables.prefixes6,
+        view.getInt32(ip + 8),
+        view.getInt32(ip + 12),
+        view.getInt32(ip + 16),
+        view.getInt32(ip + 20),
+      );
+  return owner === peer ? FORWARD : SPOOFED_SOURCE;
+}
+
+/**
+ * ARP over Ethernet for IPv4 (RFC 826): the sender's address must be the peer's.
+ * @hot
+ */
+function judgeArp(
+  view: DataView,
+  arp: number,
+  length: number,
+  peer: number,
+  tables: TableView,
+  rules: IngressRules,
+): number {
+  if (length < 28 || view.getInt32(arp) !== 0x00010800 || view.getUint16(arp + 4) !== 0x0604)
+    return INNER_MALFORMED;
+  if (rules.strict === 0) return FORWARD;
+  return findPrefix4(tables.prefixes4, view.getInt32(arp + 14)) === peer ? FORWARD : SPOOFED_SOURCE;
+}

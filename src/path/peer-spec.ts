@@ -1,0 +1,83 @@
+import type { Encapsulation } from '../../encap/encap.ts';
+import { familyOf, parseIp, parseMac, viewOf, words } from '../../encap/wire/addresses.ts';
+import { RipstopError } from '../base/errors.ts';
+import type { Mac } from '../shm/fdb.ts';
+import type { Subnet } from '../shm/ownership.ts';
+import type { PeerInput } from '../shm/tables-writer.ts';
+
+/** A remote node, as configuration and leases name it. */
+export interface PeerSpec {
+  /** Stays the peer's while it lives; counters hang on it. */
+  readonly id: string;
+  /** Underlay address. */
+  readonly address: string;
+  /** UDP port, when it is not the overlay's. */
+  readonly port?: number | undefined;
+  /** MAC of its VTEP (vxlan). */
+  readonly mac?: string | undefined;
+  /** CIDRs that it owns. */
+  readonly subnets: readonly string[];
+  /** Interface index of a link-local underlay address. */
+  readonly scope?: number | undefined;
+}
+
+/** What every peer of one overlay shares. */
+export interface PeerDefaults {
+  readonly format: Encapsulation;
+  readonly vni: number;
+  readonly port: number;
+  readonly pathMtu: number;
+  readonly innerMtu: number;
+}
+
+/** Underlay address as 16 bytes, IPv4 mapped. Throws ECONFIG. */
+export function underlayBytes(address: string, where: string): Uint8Array {
+  const bytes = parseIp(address);
+  if (bytes) return bytes;
+  throw new RipstopError('ECONFIG', `${where}: ${JSON.stringify(address)} is not an IP address`);
+}
+
+/** MAC text as the two words of the tables. Throws ECONFIG. */
+export function macWords(mac: string, where: string): Mac {
+  const bytes = parseMac(mac);
+  if (!bytes)
+    throw new RipstopError(
+      'ECONFIG',
+      `${where}: ${JSON.stringify(mac)} is not a MAC address`,
+      'write aa:bb:cc:dd:ee:ff',
+    );
+  return { hi: viewOf(bytes).getUint16(0), lo: viewOf(bytes).getInt32(2) };
+}
+
+/** A peer as the tables want it. Throws ECONFIG. */
+export function peerInput(spec: PeerSpec, defaults: PeerDefaults): PeerInput {
+  const where = `peer ${spec.id}`;
+  const address = underlayBytes(spec.address, where);
+  return {
+    id: spec.id,
+    family: familyOf(viewOf(address), 0),
+    address,
+    port: spec.port ?? defaults.port,
+    scope: spec.scope,
+    pathMtu: defaults.pathMtu,
+    innerMtu: defaults.innerMtu,
+    header: defaults.format.header(defaults.vni),
+    mac: spec.mac === undefined ? undefined : macWords(spec.mac, where),
+    subnets: spec.subnets.map(cidr => subnetOf(cidr, where)),
+  };
+}
+
+function subnetOf(cidr: string, where: string): Subnet {
+  const [text = '', bits = ''] = cidr.split('/');
+  const address = parseIp(text);
+  const family = address ? familyOf(viewOf(address), 0) : 4;
+  const length = /^\d{1,3}$/.test(bits) ? Number(bits) : -1;
+  if (!address || length < 0 || length > (family === 4 ? 32 : 128))
+    throw new RipstopError(
+      'ECONFIG',
+      `${where}: ${JSON.stringify(cidr)} is not a subnet`,
+      'write 10.244.1.0/24 or fd00:1::/64',
+    );
+  const all = words(viewOf(address), 0);
+  return { family, words: family === 4 ? [all[3]] : all, length };
+}

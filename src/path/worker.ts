@@ -1,0 +1,142 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { TunDevice } from '../io/tun.ts';
+import { MESSAGES, SLOT_BYTES, UdpPort } from '../io/udp.ts';
+import { native } from '../native/load.ts';
+import { createBatch, FRAME_MAX } from '../shm/batch.ts';
+import {
+  addGauge,
+  BATCHES,
+  COALESCED,
+  FALLBACKS,
+  NATIVE_CALLS,
+  openCounters,
+  SEGMENTS,
+} from '../shm/counters.ts';
+import { openReader } from '../shm/tables.ts';
+import type { EgressRules } from './egress.ts';
+import { Exceptions } from './exceptions.ts';
+import { type Egress, egressTurn, type Ingress, ingressTurn } from './forwarder.ts';
+import type { IngressRules } from './ingress.ts';
+
+/** What the control thread hands to a worker: descriptors, shared memory, rules. */
+export interface WorkerTask {
+  readonly direction: 'egress' | 'ingress';
+  /** Index of this worker: its block of counters, its line in the tables. */
+  readonly index: number;
+  readonly tables: SharedArrayBuffer;
+  readonly counters: SharedArrayBuffer;
+  /** One int32: 1 asks the worker to end. */
+  readonly stop: SharedArrayBuffer;
+  /** eventfd that ends a wait. */
+  readonly control: number;
+  readonly tun: number;
+  readonly mtu: number;
+  /** MERGE_*, ACCEPT_UNFINISHED: what writes to the device may do. */
+  readonly writeFlags: number;
+  readonly receiver: number;
+  readonly senders: readonly number[];
+  readonly maxSegments: number;
+  /** Raw sockets for ICMP answers, -1 where that family has none. */
+  readonly icmp4: number;
+  readonly icmp6: number;
+  readonly egress: EgressRules;
+  readonly ingress: IngressRules;
+  readonly spins: number;
+}
+
+/** What a worker tells the control thread. */
+export type WorkerReport =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'too-big'; readonly slot: number; readonly bytes: number }
+  | { readonly kind: 'failed'; readonly errno: number };
+
+/** The longest wait; only a bound, since the control eventfd ends it sooner. */
+const WAIT_MS = 1000;
+/** Frames of one egress batch, and the bytes they may take: a dozen superframes stay within the second-level cache. */
+const EGRESS_FRAMES = 64;
+const EGRESS_BYTES = 12 * (FRAME_MAX + 256);
+/** Datagrams of one ingress batch: every message may hold as many as UDP_SEGMENT puts into one. */
+const INGRESS_DATAGRAMS = MESSAGES * 128;
+/** After a failed read, so that a device that is gone does not spin the worker. */
+const FAILURE_PAUSE_MS = 100;
+/** STAT_* of the native side: system calls, units, merged, fallbacks. */
+const STATS = 4;
+
+function report(message: WorkerReport): void {
+  parentPort?.postMessage(message);
+}
+
+/** One turn of this worker's direction, and where its native side counts. */
+interface Loop {
+  turn(timeoutMs: number): number;
+  readonly stats: Int32Array;
+}
+
+function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
+  const batch = createBatch(EGRESS_FRAMES, EGRESS_BYTES);
+  const stats = new Int32Array(STATS);
+  const { control, spins, mtu, maxSegments } = task;
+  const device = new TunDevice({ fd: task.tun, control, mtu, flags: task.writeFlags, spins, stats });
+  const senders = Int32Array.from(task.senders);
+  const port = new UdpPort({ receiver: -1, senders, control, maxSegments, spins, stats });
+  const exceptions = new Exceptions({
+    device,
+    port,
+    batch,
+    flood: task.egress.flood,
+    sendIcmp: ({ family, destination, message }) => {
+      const fd = family === 4 ? task.icmp4 : task.icmp6;
+      if (fd >= 0) native.rawSend(fd, destination, message, message.length);
+    },
+    reportTooBig: (slot, bytes) => report({ kind: 'too-big', slot, bytes }),
+    nowMs: () => performance.now(),
+  });
+  const reader = openReader(task.tables, task.index);
+  const egress: Egress = { device, port, batch, reader, rules: task.egress, exceptions, counters };
+  return { turn: timeoutMs => egressTurn(egress, timeoutMs), stats };
+}
+
+function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
+  const batch = createBatch(INGRESS_DATAGRAMS, MESSAGES * SLOT_BYTES);
+  const stats = new Int32Array(STATS);
+  const { control, spins, mtu } = task;
+  const device = new TunDevice({ fd: task.tun, control, mtu, flags: task.writeFlags, spins: 0, stats });
+  const port = new UdpPort({
+    receiver: task.receiver,
+    senders: new Int32Array(0),
+    control,
+    maxSegments: 1,
+    spins,
+    stats,
+  });
+  const reader = openReader(task.tables, task.index);
+  const ingress: Ingress = { device, port, batch, reader, rules: task.ingress, counters };
+  return { turn: timeoutMs => ingressTurn(ingress, timeoutMs), stats };
+}
+
+/** Adds what the native side counted to this worker's gauges. */
+function harvest(counters: Float64Array, stats: Int32Array): void {
+  addGauge(counters, BATCHES, 1);
+  addGauge(counters, NATIVE_CALLS, stats[0]!);
+  addGauge(counters, SEGMENTS, stats[1]! + stats[2]!);
+  addGauge(counters, COALESCED, stats[2]!);
+  addGauge(counters, FALLBACKS, stats[3]!);
+  stats.fill(0);
+}
+
+function run(task: WorkerTask): void {
+  const counters = openCounters(task.counters).blocks[task.index]!;
+  const stop = new Int32Array(task.stop);
+  const { turn, stats } =
+    task.direction === 'egress' ? egressLoop(task, counters) : ingressLoop(task, counters);
+  report({ kind: 'ready' });
+  while (Atomics.load(stop, 0) === 0) {
+    const count = turn(WAIT_MS);
+    if (count > 0) harvest(counters, stats);
+    if (count >= 0) continue;
+    report({ kind: 'failed', errno: -count });
+    Atomics.wait(stop, 0, 0, FAILURE_PAUSE_MS);
+  }
+}
+
+if (parentPort) run(workerData as WorkerTask);
