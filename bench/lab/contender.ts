@@ -1,0 +1,29 @@
+import type { Condition, Family, Lab } from './topology.ts';
+
+/** What lies between the nodes of a lab. One file a contender implements this. */
+export interface Contender {
+  /** Column title. */
+  label: string;
+  /** Why it cannot run here, or undefined when it can. */
+  obstacle(): string | undefined;
+  /** Joins all nodes of `lab`; throws when it does not come up, with nothing left behind. */
+  lay(lab: Lab, wish: Wish): Promise<Laid>;
+}
+
+export interface Wish {
+  /** Family of the outer packets. */
+  underlay: Family;
+  condition: Condition;
+}
+
+/** A contender in place. */
+export interface Laid {
+  /** Largest inner IP packet. */
+  mtu: number;
+  /** Overlay device on every node, or undefined when there is none. */
+  device: string | undefined;
+  /** Takes it down; the lab can then carry another contender. */
+  stop(): Promise<void>;
+  /** Lets its processes outlive this one. */
+  keep?(): void;
+}

@@ -1,0 +1,186 @@
+import { RipstopError } from '../../src/base/errors.ts';
+import { gauge } from './gauge.ts';
+import type { Namespace } from './namespace.ts';
+import type { Proc } from './proc.ts';
+
+/** Between which two namespaces one measures, and the address of the second, which decides the family. */
+export interface Route {
+  from: Namespace;
+  to: Namespace;
+  address: string;
+}
+
+/** Pinned, so that runs on machines with another default compare. */
+export const CONGESTION_CONTROL = 'cubic';
+
+/** What a process needs beyond its own measuring time. */
+const GRACE_MS = 15_000;
+
+export interface PingResult {
+  sent: number;
+  received: number;
+  /** Mean round trip, ms; undefined when nothing came back. */
+  averageMs: number | undefined;
+}
+
+/** ICMP echo, every 50 ms, each waited for at most a second. */
+export async function ping(route: Route, count: number): Promise<PingResult> {
+  const run = route.from.launch([
+    'ping',
+    '-n',
+    '-q',
+    '-i',
+    '0.05',
+    '-W',
+    '1',
+    '-c',
+    `${count}`,
+    route.address,
+  ]);
+  await run.ended;
+  const counts = /(\d+) packets transmitted, (\d+) received/.exec(run.stdout);
+  if (counts === null) throw run.failure('ECHILD', 'gave no summary');
+  const average = /= [\d.]+\/([\d.]+)\//.exec(run.stdout)?.[1];
+  return {
+    sent: Number(counts[1]),
+    received: Number(counts[2]),
+    averageMs: average ? Number(average) : undefined,
+  };
+}
+
+export interface ThroughputResult {
+  /** What the receiver got, TCP payload. */
+  gbitPerSecond: number;
+  retransmits: number;
+  /** As iperf3 read it back from the sender's socket. */
+  congestion: string;
+}
+
+interface Iperf {
+  error?: string;
+  end: {
+    sum_sent: { retransmits?: number };
+    sum_received: { bits_per_second: number };
+    sender_tcp_congestion?: string;
+    receiver_tcp_congestion?: string;
+  };
+}
+
+/**
+ * TCP bulk throughput by iperf3.
+ * @param streams parallel connections
+ * @param reverse the second namespace sends
+ */
+export async function throughput(
+  route: Route,
+  seconds: number,
+  streams = 1,
+  reverse = false,
+): Promise<ThroughputResult> {
+  const server = route.to.launch(['iperf3', '-s', '-1', '-B', route.address, '-p', '5201', '--forceflush']);
+  try {
+    await server.saying(/listening on/);
+    const client = [
+      'iperf3',
+      '-c',
+      route.address,
+      '-p',
+      '5201',
+      '-J',
+      '-C',
+      CONGESTION_CONTROL,
+      '-t',
+      `${seconds}`,
+    ];
+    if (reverse) client.push('-R');
+    if (streams > 1) client.push('-P', `${streams}`);
+    const run = route.from.launch(client);
+    await run.success(seconds * 1000 + GRACE_MS);
+    const { end, error } = JSON.parse(run.stdout) as Iperf;
+    if (error !== undefined) throw new RipstopError('ECHILD', `iperf3: ${error}`);
+    return {
+      gbitPerSecond: end.sum_received.bits_per_second / 1e9,
+      retransmits: end.sum_sent.retransmits ?? 0,
+      congestion: end.sender_tcp_congestion ?? end.receiver_tcp_congestion ?? CONGESTION_CONTROL,
+    };
+  } finally {
+    await server.stop('SIGKILL');
+  }
+}
+
+export interface PacketRateResult {
+  sent: number;
+  received: number;
+  /** Packets received a second. */
+  rate: number;
+  /** Share of the sent packets that did not arrive, 0..1. */
+  loss: number;
+}
+
+/**
+ * UDP packet rate.
+ * @param size UDP payload in bytes
+ * @param flows senders with a source port each
+ * @param pace packets a second offered; 0 sends as fast as it goes
+ */
+export async function packetRate(
+  route: Route,
+  seconds: number,
+  size = 64,
+  flows = 1,
+  pace = 0,
+): Promise<PacketRateResult> {
+  const program = gauge('packets');
+  const receiver = route.to.launch([program, 'receive', route.address, '0', `${seconds + 5}`]);
+  try {
+    const port = await listening(receiver);
+    const sender = route.from.launch([
+      program,
+      'send',
+      route.address,
+      port,
+      `${size}`,
+      `${flows}`,
+      `${pace}`,
+      `${seconds}`,
+    ]);
+    const offered = JSON.parse(await sender.success(seconds * 1000 + GRACE_MS)) as { sent: number };
+    const said = await receiver.success(seconds * 1000 + GRACE_MS);
+    const { received, rate } = JSON.parse(said.split('\n')[1]!) as { received: number; rate: number };
+    return { sent: offered.sent, received, rate, loss: offered.sent === 0 ? 0 : 1 - received / offered.sent };
+  } finally {
+    await receiver.stop('SIGKILL');
+  }
+}
+
+/** Times in microseconds, `rate` questions answered a second. */
+export interface RoundTripResult {
+  count: number;
+  lost: number;
+  rate: number;
+  p50: number;
+  p90: number;
+  p99: number;
+  p999: number;
+}
+
+/** One byte there and back over `tcp` or `udp`; with `connect` every question opens a connection of its own. */
+export async function roundTrip(
+  route: Route,
+  seconds: number,
+  kind: 'tcp' | 'udp' | 'connect',
+): Promise<RoundTripResult> {
+  const program = gauge('roundtrip');
+  const server = route.to.launch([program, 'serve', route.address, '0', kind, `${seconds + 5}`]);
+  try {
+    const port = await listening(server);
+    const client = route.from.launch([program, 'ask', route.address, port, kind, `${seconds}`]);
+    return JSON.parse(await client.success(seconds * 1000 + GRACE_MS)) as RoundTripResult;
+  } finally {
+    await server.stop('SIGKILL');
+  }
+}
+
+async function listening(server: Proc): Promise<string> {
+  return (await server.saying(/^listening (\d+)$/m))[1]!;
+}
