@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { isSystemError } from '../base/errors.ts';
 import { native } from '../native/load.ts';
-import { LITTLE_ENDIAN, readAttributes, readText } from './attributes.ts';
+import { align4, LITTLE_ENDIAN, readAttributes, readText } from './attributes.ts';
 import { malformed, NetError } from './error.ts';
 import {
   MESSAGE_HEADER,
@@ -57,7 +57,9 @@ export function readOutcome(message: Message): Outcome {
   if (type === NLMSG_ERROR) {
     // The request follows: its header only when capped, whole otherwise.
     if (payload.length < 4 + MESSAGE_HEADER) throw malformed(`error message of ${payload.length} bytes`);
-    at += flags & NLM_F_CAPPED ? MESSAGE_HEADER : (view.getUint32(4, LITTLE_ENDIAN) + 3) & ~3;
+    const request = flags & NLM_F_CAPPED ? MESSAGE_HEADER : view.getUint32(4, LITTLE_ENDIAN);
+    if (request > payload.length - at) throw malformed(`error message that repeats ${request} bytes`);
+    at += align4(request);
   }
   if (at > payload.length) throw malformed(`error message of ${payload.length} bytes`);
   return { errno, text: readText(readAttributes(payload, at), NLMSGERR_ATTR_MSG) ?? '' };

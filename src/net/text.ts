@@ -8,7 +8,7 @@ import {
   parseMac as parseMacText,
   viewOf,
 } from '../../encap/wire/addresses.ts';
-import { NetError } from './error.ts';
+import { malformed, NetError } from './error.ts';
 
 /*
  * Addresses as people write them and as the kernel takes them: 4 or 16 bytes in network order. Text out is canonical
@@ -40,9 +40,11 @@ export function parseAddress(text: string): Uint8Array {
   return (text.includes(':') ? parseIpv6(text) : parseIpv4(text)) ?? refuse(text, 'an IP address');
 }
 
-/** Text of 4 or 16 bytes. */
+/** Text of 4 or 16 bytes. @throws NetError EBADMSG for any other number of them */
 export function formatAddress(bytes: Uint8Array): string {
-  return bytes.length === 4 ? formatIpv4(viewOf(bytes), 0) : formatIpv6(viewOf(bytes), 0);
+  if (bytes.length === 4) return formatIpv4(viewOf(bytes), 0);
+  if (bytes.length === 16) return formatIpv6(viewOf(bytes), 0);
+  throw malformed(`address of ${bytes.length} bytes`);
 }
 
 /** The canonical text of an address. @throws NetError EINVAL */
@@ -86,6 +88,8 @@ export function parseMac(text: string): Uint8Array {
   return parseMacText(text) ?? refuse(text, 'a MAC address');
 }
 
+/** Text of 6 bytes. @throws NetError EBADMSG for any other number of them */
 export function formatMac(bytes: Uint8Array): string {
+  if (bytes.length !== 6) throw malformed(`MAC address of ${bytes.length} bytes`);
   return formatMacAt(viewOf(bytes), 0);
 }

@@ -1,0 +1,137 @@
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { RipstopError } from '../base/errors.ts';
+
+/** What a program left behind. */
+export interface CommandResult {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Exit code, or 128 + the signal's number when it was killed. */
+  readonly code: number;
+}
+
+export interface CommandOptions {
+  /** Path of the network namespace to run in; '' or absent for the caller's own. */
+  netns?: string;
+  input?: string;
+  /** The program is killed after so many milliseconds. */
+  timeoutMs?: number;
+  /** Exit codes that are no failure; only 0 when absent. */
+  accept?: readonly number[];
+  /** Variables beside PATH and LC_ALL=C; nothing else of the own environment is handed on. */
+  env?: Readonly<Record<string, string>>;
+}
+
+const SEARCH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const TIMEOUT_MS = 30_000;
+/** Bytes of output kept; a rule set of a node with thousands of services is a few megabytes. */
+const OUTPUT_MAX = 64 << 20;
+
+/**
+ * Runs a program, without a shell, inside a namespace (through nsenter of util-linux).
+ * @throws RipstopError ENOENT when the program is not installed, ETIMEDOUT, ECOMMAND when its exit code is not accepted
+ */
+export function runCommand(
+  program: string,
+  args: readonly string[],
+  options: CommandOptions = {},
+): Promise<CommandResult> {
+  const inside = options.netns ? ['nsenter', `--net=${options.netns}`, '--', program] : [program];
+  const [file, ...rest] = [...inside, ...args] as [string, ...string[]];
+  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+  const input = options.input === undefined ? undefined : inputFile(options.input);
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, rest, {
+      env: { PATH: process.env.PATH ?? SEARCH, LC_ALL: 'C', ...options.env },
+      stdio: [input ?? 'ignore', 'pipe', 'pipe'],
+    });
+    if (input !== undefined) closeSync(input);
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill('SIGKILL');
+    }, timeoutMs);
+    const out = gather(child.stdout);
+    const err = gather(child.stderr);
+    child.on('error', error => {
+      clearTimeout(timer);
+      reject(startFailure(file, error as NodeJS.ErrnoException));
+    });
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      const result = { stdout: out(), stderr: err(), code: code ?? 128 + (signal === 'SIGKILL' ? 9 : 15) };
+      if (late) reject(new RipstopError('ETIMEDOUT', `${program}: not finished after ${timeoutMs} ms`));
+      else if ((options.accept ?? [0]).includes(result.code)) resolve(result);
+      else reject(commandFailure(program, args, result));
+    });
+  });
+}
+
+let inputs = 0;
+
+/**
+ * Descriptor of a nameless file that holds `text`, at its start. Node's pipes are sockets, and a program that opens
+ * /dev/stdin, as `nft -f -` does, cannot open a socket.
+ */
+function inputFile(text: string): number {
+  let trouble: unknown;
+  for (const folder of ['/run', '/dev/shm', tmpdir()]) {
+    const path = `${folder}/.ripstop-input-${process.pid}-${++inputs}`;
+    try {
+      const fd = openSync(path, 'wx+', 0o600);
+      unlinkSync(path);
+      const bytes = Buffer.from(text);
+      // Written at a position, so that the descriptor's own offset stays at the start.
+      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
+      return fd;
+    } catch (error) {
+      trouble = error;
+    }
+  }
+  throw new RipstopError(
+    'EIO',
+    'no folder for the input of a program: /run, /dev/shm and TMPDIR refuse files',
+    undefined,
+    {
+      cause: trouble,
+    },
+  );
+}
+
+function gather(stream: NodeJS.ReadableStream | null): () => string {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  stream?.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (size <= OUTPUT_MAX) chunks.push(chunk);
+  });
+  return () => Buffer.concat(chunks).toString('utf8');
+}
+
+function startFailure(file: string, error: NodeJS.ErrnoException): RipstopError {
+  if (error.code === 'ENOENT')
+    return new RipstopError(
+      'ENOENT',
+      `${file}: is not installed`,
+      `install the package that brings ${file}`,
+      {
+        cause: error,
+      },
+    );
+  return new RipstopError(error.code ?? 'ECOMMAND', `${file}: cannot be started (${error.code})`, undefined, {
+    cause: error,
+  });
+}
+
+function commandFailure(program: string, args: readonly string[], result: CommandResult): RipstopError {
+  const words = result.stderr.trim() || result.stdout.trim() || `exit code ${result.code}`;
+  if (/^nsenter: failed to execute/.test(words))
+    return new RipstopError(
+      'ENOENT',
+      `${program}: is not installed`,
+      `install the package that brings ${program}`,
+    );
+  const [first] = words.split('\n');
+  return new RipstopError('ECOMMAND', `${[program, ...args].join(' ')}: ${first}`);
+}

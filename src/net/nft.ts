@@ -1,0 +1,48 @@
+import { RipstopError } from '../base/errors.ts';
+import { runCommand } from './command.ts';
+
+/*
+ * nftables through `nft` and its JSON (libnftables-json(5)): one run is one kernel transaction, so a table is replaced
+ * whole or stays as it was.
+ */
+
+/** One command or object of libnftables' JSON, as in `{ add: { table: { family: 'ip', name: 'x' } } }`. */
+export type NftObject = Readonly<Record<string, unknown>>;
+
+/** Runs the commands as one transaction. @throws RipstopError ECOMMAND with nft's own words; nothing was changed then */
+export async function applyNft(netns: string, commands: readonly NftObject[]): Promise<void> {
+  await runCommand('nft', ['-j', '-f', '-'], { netns, input: JSON.stringify({ nftables: commands }) });
+}
+
+/** Runs a script in nft's own language as one transaction. @throws RipstopError ECOMMAND */
+export async function applyNftScript(netns: string, script: string): Promise<void> {
+  await runCommand('nft', ['-f', '-'], { netns, input: script });
+}
+
+/**
+ * The objects of `nft list <what>`, as in `['table', 'inet', 'ripstop']`; an empty list when that is not there.
+ * @throws RipstopError ECOMMAND, or EBADMSG when the output is no JSON
+ */
+export async function listNft(netns: string, what: readonly string[]): Promise<NftObject[]> {
+  const { stdout, stderr, code } = await runCommand('nft', ['-j', 'list', ...what], {
+    netns,
+    accept: [0, 1],
+  });
+  if (code !== 0) {
+    if (/No such file or directory/.test(stderr)) return [];
+    throw new RipstopError('ECOMMAND', `nft list ${what.join(' ')}: ${stderr.split('\n')[0]}`);
+  }
+  const parsed = parse(stdout);
+  return parsed.filter(object => !('metainfo' in object));
+}
+
+function parse(text: string): NftObject[] {
+  if (text.trim() === '') return [];
+  try {
+    const { nftables } = JSON.parse(text) as { nftables?: unknown };
+    if (Array.isArray(nftables)) return nftables as NftObject[];
+  } catch (error) {
+    throw new RipstopError('EBADMSG', 'nft -j list: the output is not JSON', undefined, { cause: error });
+  }
+  throw new RipstopError('EBADMSG', 'nft -j list: the output has no "nftables" list');
+}
