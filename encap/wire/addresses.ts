@@ -171,6 +171,6 @@ export function writeIpv6(view: DataView, off: number, address: string): void {
 }
 
 function write(view: DataView, off: number, bytes: Uint8Array | undefined, text: string, kind: string): void {
-  if (!bytes) throw new RangeError(`"${text}" is not a ${kind} address`);
+  if (!bytes) throw new RangeError(`"${text}" is no ${kind} address`);
   for (let i = 0; i < bytes.length; i++) view.setUint8(off + i, bytes[i]!);
 }

@@ -135,6 +135,11 @@ export function upperOffset(result: number): number {
   return (result >> 8) & 0xffff;
 }
 
+/** Where a later fragment's data belongs, bytes; `data` is where `upper` said that it begins, behind its header. */
+export function fragmentOffset(view: DataView, data: number): number {
+  return view.getUint16(data - 6) & 0xfff8;
+}
+
 export function setPayloadLength(view: DataView, off: number, value: number): void {
   view.setUint16(off + 4, value);
 }

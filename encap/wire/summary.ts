@@ -67,7 +67,8 @@ function summarizeIpv4(view: DataView, off: number, length: number): string {
     const text = message ? icmp.format(message, quotedIpv4(view, off + header, payload)) : 'ICMP [cut short]';
     return `IP ${source} > ${destination}: ${text}, length ${payload}`;
   }
-  return `IP ${transport(view, off + header, payload, protocol, source, destination)}`;
+  const part = ipv4.moreFragments(view, off) === 1;
+  return `IP ${transport(view, off + header, payload, part, protocol, source, destination)}`;
 }
 
 function summarizeIpv6(view: DataView, off: number, length: number): string {
@@ -81,10 +82,11 @@ function summarizeIpv6(view: DataView, off: number, length: number): string {
   const at = ipv6.upperOffset(upper);
   const payload = end - at;
   if (upper & ipv6.UPPER_LATER_FRAGMENT)
-    return `IP6 ${source} > ${destination}: ${protocolName(protocol)} fragment, length ${payload}`;
+    return `IP6 ${source} > ${destination}: frag (${ipv6.fragmentOffset(view, off + at)}|${payload})`;
   if (protocol === ipv6.NEXT_ICMPV6)
     return `IP6 ${source} > ${destination}: ${icmpv6Text(view, off + at, payload)}, length ${payload}`;
-  return `IP6 ${transport(view, off + at, payload, protocol, source, destination)}`;
+  const part = (upper & ipv6.UPPER_FRAGMENT) !== 0;
+  return `IP6 ${transport(view, off + at, payload, part, protocol, source, destination)}`;
 }
 
 function icmpv6Text(view: DataView, off: number, length: number): string {
@@ -105,10 +107,12 @@ function quotedIpv6(view: DataView, off: number, length: number): string | undef
   return formatIpv6(view, off + icmpv6.BYTES + 24);
 }
 
+/** `part`: a first fragment, so lengths in the header speak of more than is here. */
 function transport(
   view: DataView,
   off: number,
   length: number,
+  part: boolean,
   protocol: number,
   source: string,
   destination: string,
@@ -120,7 +124,7 @@ function transport(
     return `${source}.${header.sourcePort} > ${destination}.${header.destinationPort}: ${text}`;
   }
   if (protocol === ipv4.PROTOCOL_UDP) {
-    const header = udp.parse(view, off, length);
+    const header = udp.parse(view, off, part && length >= udp.BYTES ? udp.totalLength(view, off) : length);
     if (!header) return `${source} > ${destination}: UDP [bad header], length ${length}`;
     return `${source}.${header.sourcePort} > ${destination}.${header.destinationPort}: ${udp.format(header)}`;
   }

@@ -10,7 +10,10 @@
  */
 export const BYTES = 8;
 
-/** 8 when the header fits into `length` bytes at `off` and its own length is possible, else 0. */
+/**
+ * 8 when the header fits into `length` bytes at `off` and its own length is possible, else 0. Of a first fragment only
+ * part is there, so its own length is more than `length` and it is refused: ask only for whole packets.
+ */
 export function check(view: DataView, off: number, length: number): number {
   if (length < 8) return 0;
   const own = view.getUint16(off + 4);

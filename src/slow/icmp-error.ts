@@ -45,7 +45,8 @@ export function unreachable(
 
 /**
  * "Send at most `mtu` bytes": ICMP fragmentation needed with the next-hop MTU (RFC 1191 section 4), ICMPv6 packet too
- * big (RFC 4443 section 3.2, RFC 8201). Sent for IPv4 with DF clear too, see docs/decisions/0010.
+ * big (RFC 4443 section 3.2, RFC 8201). Whether DF is set is not asked here: the path sends a packet with DF clear on,
+ * in outer fragments, so none comes here.
  * @param mtu largest inner IP packet that fits; raised to the protocol's own minimum (68, 1280), below which a
  *   receiver would ignore the message
  * @returns undefined when the packet may not be answered
