@@ -285,7 +285,8 @@ function isRefusedToken(error: ServiceError): boolean {
 }
 
 function parseEndpoint(endpoint: string): { target: string; isTls: boolean } {
-  const url = URL.parse(endpoint.includes('://') ? endpoint : `http://${endpoint}`);
+  const text = endpoint.includes('://') ? endpoint : `http://${endpoint}`;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url?.hostname || !/^https?:$/.test(url.protocol))
     throw new RipstopError(
       'ECONFIG',

@@ -14,9 +14,9 @@ export interface MirrorEvents {
 }
 
 /**
- * Keeps a copy of everything below a prefix: a list, then a watch from the next revision on. A watch that breaks is
- * resumed where it stopped; one that fell behind compaction is replaced by a new list, and since listeners get the
- * whole picture every time, nothing that changed in the gap can be missed, not even an attribute.
+ * Keeps a copy of everything below a prefix: a list, then a watch from the next revision on. A watch that breaks, or
+ * that fell behind compaction, is replaced by a new list and a new watch. Listeners get the whole picture every time,
+ * so nothing that changed in the gap can be missed, not even an attribute.
  */
 export class EtcdMirror {
   readonly #client: EtcdClient;
@@ -59,10 +59,9 @@ export class EtcdMirror {
           if (isUp !== true) this.#events.up();
           isUp = true;
         };
-        const { ending, reached } = await this.#watch(next, opened);
-        next = reached;
-        if (ending.kind === 'compacted') next = undefined;
+        const ending = await this.#watch(next, opened);
         if (ending.kind === 'broken') throw ending.error;
+        next = undefined;
       } catch (error) {
         if (signal.aborted) return;
         if (isUp !== false) this.#events.down(error as Error);
@@ -74,11 +73,10 @@ export class EtcdMirror {
     }
   }
 
-  /** Reads one watch to its end. `reached` is the revision to go on from. */
-  async #watch(from: string, opened: () => void): Promise<{ ending: Ending; reached: string }> {
+  /** Reads one watch to its end. */
+  async #watch(from: string, opened: () => void): Promise<Ending> {
     const stream = await this.#client.watch(this.#prefix, from);
     this.#stream = stream;
-    let reached = from;
     const ending = await new Promise<Ending>(resolve => {
       if (this.#abort.signal.aborted) resolve({ kind: 'closed' });
       stream.on('data', (response: WatchResponse) => {
@@ -89,7 +87,6 @@ export class EtcdMirror {
         if (response.created) opened();
         if (response.events.length === 0) return;
         this.#apply(response);
-        reached = successor(response.header.revision);
         this.#events.picture(this.#entries);
       });
       stream.on('error', error =>
@@ -98,7 +95,7 @@ export class EtcdMirror {
       stream.on('end', () => resolve(broken('the server ended it')));
     });
     stream.cancel();
-    return { ending, reached };
+    return ending;
   }
 
   #apply(response: WatchResponse): void {

@@ -1,0 +1,233 @@
+import { RipstopError } from '../../../base/errors.ts';
+import { mustYield, nextStep } from '../../lease/acquire.ts';
+import {
+  formatAttributes,
+  formatKey,
+  identityOf,
+  type Lease,
+  type LeaseAttributes,
+  parseAttributes,
+  parseKey,
+  type Subnets,
+} from '../../lease/lease.ts';
+import type { LeaseStore, LeaseWish, StoreObserver } from '../../lease/store.ts';
+import { Backoff } from '../backoff.ts';
+import { nodeToken } from '../node-token.ts';
+import { EtcdClient, type EtcdOptions } from './client.ts';
+import { EtcdPresence } from './presence.ts';
+import type { KeyValue } from './protocol.ts';
+import { EtcdMirror } from './watch.ts';
+
+export interface EtcdStoreOptions extends EtcdOptions {
+  /** Root of the keys, as flannel's --etcd-prefix. */
+  readonly prefix: string;
+  readonly nodeName: string;
+  /** Life of a lease, seconds. */
+  readonly ttlSeconds?: number;
+}
+
+/** Races that a node loses in a row before it says so; each one means that another node got a subnet. */
+const ATTEMPTS = 10;
+const NO_LEASE = '0';
+
+/** Leases in etcd under flannel's keys: `config`, `subnets/<key>`, and beside them our `ripstop/nodes/<address>`. */
+export class EtcdStore implements LeaseStore {
+  readonly kind = 'etcd';
+  readonly place: string;
+  readonly allocates = true;
+  readonly #client: EtcdClient;
+  readonly #root: string;
+  readonly #token: string;
+  readonly #ttlSeconds: number;
+  readonly #presence: EtcdPresence;
+  readonly #told = new Set<string>();
+  #observer: StoreObserver | undefined;
+  #mirror: EtcdMirror | undefined;
+  #lastConfig: string | undefined;
+  #lastPicture = '';
+
+  constructor(options: EtcdStoreOptions) {
+    this.#root = `${options.prefix.replace(/\/+$/, '')}/`;
+    this.place = `etcd ${options.endpoints.join(',')} ${this.#root}`;
+    this.#client = new EtcdClient(options);
+    this.#token = nodeToken(options.nodeName);
+    this.#ttlSeconds = options.ttlSeconds ?? 24 * 3600;
+    this.#presence = new EtcdPresence(this.#client, `${this.#root}ripstop/nodes/`, this.#token, error =>
+      this.#observer?.conflict(error),
+    );
+  }
+
+  async networkConfig(): Promise<{ text: string; source: string }> {
+    const key = `${this.#root}config`;
+    const kv = await this.#client.get(key);
+    if (!kv)
+      throw new RipstopError(
+        'ECONFIG',
+        `${key} does not exist in etcd`,
+        `write it: etcdctl put ${key} "$(cat net-conf.json)"`,
+      );
+    this.#lastConfig = kv.value.toString();
+    return { text: this.#lastConfig, source: `etcd ${key}` };
+  }
+
+  async acquire(wish: LeaseWish): Promise<Lease> {
+    await this.#presence.claim(identityOf(wish.attributes));
+    const backoff = new Backoff(20, 1000);
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const lease = await this.#attempt(wish);
+      if (lease) return lease;
+      await backoff.wait(new AbortController().signal);
+    }
+    throw new RipstopError(
+      'ESTORE',
+      `etcd: lost the race for a subnet ${ATTEMPTS} times`,
+      'is the range nearly full?',
+    );
+  }
+
+  /** One try. Undefined when another node was quicker: the next try looks at what there is then. */
+  async #attempt(wish: LeaseWish): Promise<Lease | undefined> {
+    const { kvs } = await this.#client.list(this.#root);
+    const entries = new Map(kvs.map(kv => [this.#relative(kv), kv]));
+    const step = nextStep(wish, this.#leases(entries), this.#token);
+    if (step.do === 'keep')
+      return this.#keep(step.lease, entries.get(`subnets/${step.lease.key}`)!, wish.attributes);
+    for (const stale of step.drop) await this.#client.delete(this.#path(stale.key));
+    return this.#create(step.subnets, wish.attributes);
+  }
+
+  async #keep(lease: Lease, kv: KeyValue, attributes: LeaseAttributes): Promise<Lease | undefined> {
+    const path = this.#path(lease.key);
+    const value = formatAttributes(attributes);
+    // A key without an etcd lease is an operator's reservation: it stays one.
+    const isReserved = kv.lease === NO_LEASE;
+    let seconds = isReserved ? 0 : await this.#client.keepAlive(kv.lease);
+    let grant = kv.lease;
+    if (!isReserved && seconds <= 0) {
+      grant = await this.#client.grant(this.#ttlSeconds);
+      seconds = this.#ttlSeconds;
+    }
+    if (grant !== kv.lease || kv.value.toString() !== value) {
+      const unchanged = { key: path, result: 'EQUAL', target: 'MOD', modRevision: kv.modRevision } as const;
+      if (!(await this.#client.transact([unchanged], [{ put: path, value, lease: grant }]))) {
+        if (grant !== kv.lease) await this.#client.revoke(grant);
+        return undefined;
+      }
+    }
+    return {
+      ...lease,
+      attributes,
+      expiresAt: isReserved ? 0 : Date.now() + seconds * 1000,
+      node: this.#token,
+    };
+  }
+
+  async #create(subnets: Subnets, attributes: LeaseAttributes): Promise<Lease | undefined> {
+    const key = formatKey(subnets);
+    const path = this.#path(key);
+    const grant = await this.#client.grant(this.#ttlSeconds);
+    const absent = { key: path, result: 'EQUAL', target: 'VERSION', version: '0' } as const;
+    const revision = await this.#client.transact(
+      [absent],
+      [{ put: path, value: formatAttributes(attributes), lease: grant }],
+    );
+    if (revision) {
+      // The key guards the combination only: an overlap in one half shows when all is listed again. The one whose
+      // creation has the higher revision yields.
+      const { kvs } = await this.#client.list(`${this.#root}subnets/`);
+      const earlier = kvs.filter(kv => BigInt(kv.createRevision) < BigInt(revision));
+      const rivals = this.#leases(new Map(earlier.map(kv => [this.#relative(kv), kv])));
+      if (!mustYield(subnets, rivals, attributes))
+        return {
+          ...subnets,
+          key,
+          attributes,
+          expiresAt: Date.now() + this.#ttlSeconds * 1000,
+          node: this.#token,
+        };
+    }
+    await this.#client.revoke(grant);
+    return undefined;
+  }
+
+  async renew(lease: Lease): Promise<Lease | undefined> {
+    const kv = await this.#client.get(this.#path(lease.key));
+    if (!kv) return undefined;
+    const held = this.#parse(lease.key, kv);
+    if (!held || identityOf(held.attributes) !== identityOf(lease.attributes)) return undefined;
+    return this.#keep(lease, kv, held.attributes);
+  }
+
+  follow(observer: StoreObserver): void {
+    this.#observer = observer;
+    this.#mirror = new EtcdMirror(this.#client, this.#root, {
+      up: () => observer.up(),
+      down: error => observer.down(error),
+      picture: entries => this.#tell(entries, observer),
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#mirror?.close();
+    await this.#presence.close();
+    this.#client.close();
+  }
+
+  #tell(entries: ReadonlyMap<string, KeyValue>, observer: StoreObserver): void {
+    const config = entries.get('config')?.value.toString();
+    if (config !== undefined && config !== this.#lastConfig) {
+      this.#lastConfig = config;
+      observer.config(config);
+    }
+    const leases = this.#leases(entries);
+    // A renewal by a flannel node writes the same value anew: no news.
+    const picture = JSON.stringify(
+      leases.map(lease => [lease.key, formatAttributes(lease.attributes), lease.node]),
+    );
+    if (picture === this.#lastPicture) return;
+    this.#lastPicture = picture;
+    observer.leases(leases);
+  }
+
+  #leases(entries: ReadonlyMap<string, KeyValue>): Lease[] {
+    const leases: Lease[] = [];
+    for (const [name, kv] of entries) {
+      if (!name.startsWith('subnets/')) continue;
+      const lease = this.#parse(name.slice('subnets/'.length), kv);
+      if (!lease) continue;
+      const holder = entries.get(`ripstop/nodes/${identityOf(lease.attributes)}`)?.value.toString();
+      leases.push({ ...lease, node: holder });
+    }
+    return leases;
+  }
+
+  #parse(key: string, kv: KeyValue): Lease | undefined {
+    const value = kv.value.toString();
+    try {
+      const subnets = parseKey(key);
+      if (!subnets) throw new RipstopError('ELEASE', `etcd ${this.#path(key)} names no subnet`);
+      const attributes = parseAttributes(value, `etcd ${this.#path(key)}`);
+      return {
+        ...subnets,
+        key,
+        attributes,
+        expiresAt: kv.lease === NO_LEASE ? 0 : undefined,
+        node: undefined,
+      };
+    } catch (error) {
+      if (this.#observer && !this.#told.has(key + value)) {
+        this.#told.add(key + value);
+        this.#observer.malformed(error as Error);
+      }
+      return undefined;
+    }
+  }
+
+  #path(key: string): string {
+    return `${this.#root}subnets/${key}`;
+  }
+
+  #relative(kv: KeyValue): string {
+    return kv.key.toString().slice(this.#root.length);
+  }
+}
