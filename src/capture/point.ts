@@ -1,5 +1,5 @@
 import type { Batch } from '../shm/batch.ts';
-import { createRing, openProducer, type Ring, reserve } from '../shm/ring.ts';
+import { createRing, droppedRecords, openProducer, type Ring, reserve } from '../shm/ring.ts';
 
 /*
  * Where the hot path lets itself be watched. A worker asks `wantedPoints` once a batch; when a point is on it hands
@@ -30,6 +30,9 @@ export type PointName = (typeof POINT_NAMES)[number];
  * for each. The bytes begin at HEADER_BYTES + (SLAB_OFFSET & 3): slab and ring are then aligned alike, and words can
  * be copied.
  */
+/** Kinds of record: which way the frame went. */
+export const KIND_EGRESS = 0;
+export const KIND_INGRESS = 1;
 /** Points that the frame passed and that were wanted. */
 export const RECORD_POINTS = 0;
 /** Nanoseconds since 1970-01-01 UTC of the batch: seconds, and nanoseconds within. */
@@ -132,7 +135,8 @@ export interface Tap {
   readonly table: Int32Array;
   /** The slab as words. */
   readonly slab: Int32Array;
-  /** Points of the direction. */
+  /** KIND_EGRESS or KIND_INGRESS, and the points that this direction has. */
+  readonly direction: number;
   readonly points: number;
   readonly dropMask: number;
   readonly unopenedMask: number;
@@ -151,6 +155,7 @@ export function openTap(options: TapOptions): Tap {
     ring: openProducer(options.ring),
     table: batch.table,
     slab: new Int32Array(batch.slab.buffer, batch.slab.byteOffset, batch.slab.byteLength >> 2),
+    direction: options.direction === 'egress' ? KIND_EGRESS : KIND_INGRESS,
     points:
       options.direction === 'egress'
         ? EGRESS_INNER | EGRESS_OUTER | DROP
@@ -174,7 +179,7 @@ export function wantedPoints(tap: Tap): number {
  * Copies the wanted ones of the descriptors 0..count-1 into the ring; `commit` of `shm/ring.ts` publishes them, once
  * a batch. What does not fit is counted by the ring and lost to the capture, never to the traffic.
  * @param points result of `wantedPoints`, not 0
- * @param sources source addresses of the batch as in `io/seams.ts` (ingress), or any empty array (egress)
+ * @param sources source addresses of the batch as in `io/seams.ts`; not looked at on egress
  * @param nowMs `performance.now()` of the batch
  * @hot
  */
@@ -185,8 +190,9 @@ export function captureBatch(
   sources: Int32Array,
   nowMs: number,
 ): void {
-  const { table, slab, ring, control, origin, dropMask, unopenedMask, headerBytes } = tap;
+  const { table, slab, ring, control, origin, direction, dropMask, unopenedMask, headerBytes } = tap;
   const words = ring.words;
+  const lost = droppedRecords(ring) | 0;
   const snap = control[1]!;
   const verdicts = control[2]!;
   const onlyPeer = control[3]!;
@@ -207,7 +213,7 @@ export function captureBatch(
     const length = table[at + 1]! + front;
     const captured = length < snap ? length : snap;
     const copied = (offset & 3) + captured;
-    const record = reserve(ring, 0, 80 + copied);
+    const record = reserve(ring, direction, 80 + copied);
     if (record < 0) continue;
     const to = record >> 2;
     words[to] = passed;
@@ -224,7 +230,7 @@ export function captureBatch(
     words[to + 11] = table[at + 9]!;
     words[to + 12] = table[at + 10]!;
     const source = table[at + 8]!;
-    if (sources.length === 0) {
+    if (direction === 0) {
       words[to + 13] = source;
       words[to + 14] = words[to + 15] = words[to + 16] = words[to + 17] = 0;
     } else {
@@ -235,7 +241,7 @@ export function captureBatch(
       words[to + 16] = sources[from + 2]!;
       words[to + 17] = sources[from + 3]!;
     }
-    words[to + 18] = ring.control[34]!;
+    words[to + 18] = lost;
     words[to + 19] = offset;
     const first = offset >> 2;
     const end = (copied + 3) >> 2;

@@ -2,25 +2,28 @@ import t from 'tap';
 import { LINK_ETHERNET, LINK_RAW, type Packet } from '../../../src/capture/packet.ts';
 import { PcapFormat } from '../../../src/capture/pcap-writer.ts';
 import { PcapngFormat } from '../../../src/capture/pcapng-writer.ts';
+import { Random } from '../../support/random.ts';
 import { chunked, readAll, written } from './files.ts';
-import { joined, randomPacket, seeded } from './frames.ts';
+import { joined, randomPacket } from './frames.ts';
 
 const SEED = 0x5eed01;
 const NOW = 1_790_000_000_123_456_789n;
 
 function somePackets(count: number, interfaces: number): Packet[] {
-  const random = seeded(SEED);
+  const random = new Random(SEED);
   return Array.from({ length: count }, (_, i) => {
     const bytes = randomPacket(random, 'ethernet');
-    const cut = random.below(3) === 0 ? random.below(bytes.length + 1) : bytes.length;
+    const cut = random.chance(0.3) ? random.between(0, bytes.length) : bytes.length;
     return {
-      interface: random.below(interfaces),
+      interface: random.between(0, interfaces - 1),
       time: NOW + BigInt(i) * 1001n,
       bytes: bytes.slice(0, cut),
       length: bytes.length,
-      ...(random.below(2) ? { direction: random.pick(['in', 'out'] as const) } : {}),
-      ...(random.below(2) ? { comments: ['verdict forward', 'peer node-b ✓'].slice(random.below(2)) } : {}),
-      ...(random.below(4) === 0 ? { dropped: BigInt(random.below(1000)) } : {}),
+      ...(random.chance(0.5) ? { direction: random.pick(['in', 'out'] as const) } : {}),
+      ...(random.chance(0.5)
+        ? { comments: ['verdict forward', 'peer node-b ✓'].slice(random.between(0, 1)) }
+        : {}),
+      ...(random.chance(0.25) ? { dropped: BigInt(random.between(0, 999)) } : {}),
     };
   });
 }

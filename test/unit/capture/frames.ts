@@ -1,25 +1,9 @@
+import type { Random } from '../../support/random.ts';
+
 /**
  * Packets for the capture tests, built byte by byte with a checksum loop of their own, so that a fault in
  * `encap/wire` cannot hide itself.
  */
-
-/** Seeded numbers (mulberry32): `below(n)` is a whole number in 0..n-1. */
-export function seeded(seed: number) {
-  let state = seed >>> 0;
-  const next = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return (t ^ (t >>> 14)) >>> 0;
-  };
-  const below = (n: number) => next() % n;
-  return {
-    below,
-    bytes: (n: number) => Uint8Array.from({ length: n }, () => below(256)),
-    pick: <T>(list: readonly T[]): T => list[below(list.length)]!,
-  };
-}
-export type Seeded = ReturnType<typeof seeded>;
 
 export function sum16(bytes: Uint8Array, start = 0): number {
   let sum = start;
@@ -120,21 +104,21 @@ export function vxlan(
 }
 
 /** A random well-formed packet: Ethernet when `tagged` is given, else bare IP. */
-export function randomPacket(random: Seeded, link: 'ethernet' | 'raw'): Uint8Array {
+export function randomPacket(random: Random, link: 'ethernet' | 'raw'): Uint8Array {
   const ends = random.pick([
     V4,
     V6,
     {
-      source: [10, 244, random.below(4), random.below(8)],
-      target: [10, 244, random.below(4), random.below(8)],
+      source: [10, 244, random.between(0, 3), random.between(0, 7)],
+      target: [10, 244, random.between(0, 3), random.between(0, 7)],
     },
   ]);
-  const payload = random.bytes(random.below(200));
-  const port = () => random.pick([53, 80, 443, 8080, 50000 + random.below(100)]);
-  const kind = random.below(3);
+  const payload = random.bytes(random.between(0, 199));
+  const port = () => random.pick([53, 80, 443, 8080, 50000 + random.between(0, 99)]);
+  const kind = random.between(0, 2);
   const body =
     kind === 0
-      ? ip(ends, 17, udp(port(), port(), payload, ends), random.below(65536))
+      ? ip(ends, 17, udp(port(), port(), payload, ends), random.between(0, 65535))
       : kind === 1
         ? ip(
             ends,
@@ -143,7 +127,7 @@ export function randomPacket(random: Seeded, link: 'ethernet' | 'raw'): Uint8Arr
               {
                 from: port(),
                 to: port(),
-                sequence: random.below(2 ** 31),
+                sequence: random.between(0, 2 ** 31),
                 flags: random.pick([2, 0x10, 0x18, 0x11]),
               },
               payload,
@@ -156,5 +140,5 @@ export function randomPacket(random: Seeded, link: 'ethernet' | 'raw'): Uint8Arr
             joined([ends.source.length === 4 ? 8 : 128, 0, 0, 0, 0, 1, 0, 1], payload),
           );
   if (link === 'raw') return body;
-  return ethernet(body, random.below(4) === 0 ? [random.below(4096)] : []);
+  return ethernet(body, random.between(0, 3) === 0 ? [random.between(0, 4095)] : []);
 }

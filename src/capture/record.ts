@@ -1,0 +1,110 @@
+import { nextRecord, openConsumer, type Ring, recordKind, recordLength, release } from '../shm/ring.ts';
+import * as point from './point.ts';
+
+/** The virtio-net fields that came with a frame: what the sender left for the hardware to do. */
+export interface Offload {
+  readonly flags: number;
+  readonly gsoType: number;
+  /** Payload bytes a segment, 0 for none. */
+  readonly gsoSize: number;
+  readonly csumStart: number;
+  readonly csumOffset: number;
+}
+
+/** One frame that a worker let be seen, as a value. */
+export interface CaptureRecord {
+  readonly direction: 'egress' | 'ingress';
+  /** Bits of the points that it passed. */
+  readonly points: number;
+  /** Nanoseconds since 1970-01-01 UTC of its batch. */
+  readonly time: bigint;
+  /** Egress: the frame. Ingress: the UDP payload, encapsulation header and frame. */
+  readonly bytes: Uint8Array;
+  /** Bytes that there were; `bytes` is shorter when the snap length cut it. */
+  readonly length: number;
+  readonly verdict: number;
+  /** Peer slot, -1 for none. */
+  readonly peer: number;
+  readonly offload: Offload;
+  /** Datagrams sent or frames merged. */
+  readonly segments: number;
+  /** errno of a refused send or write, 0 for none. */
+  readonly error: number;
+  /** Egress: index of the sending socket. Ingress: UDP source port. */
+  readonly port: number;
+  /** Ingress: underlay source address, 16 bytes, IPv4 mapped. */
+  readonly address?: Uint8Array;
+  /** Records of its worker that were lost since the one before. */
+  readonly lost: number;
+}
+
+/** Records of one worker taken at once at most: bounds the memory of a slow reader. */
+const BURST = 4096;
+
+/** The reading end of the rings of all workers. One thread at a time. */
+export class TapReader {
+  readonly #rings: { readonly ring: Ring; lost: number }[];
+
+  constructor(memories: readonly SharedArrayBuffer[]) {
+    this.#rings = memories.map(memory => ({ ring: openConsumer(memory), lost: 0 }));
+  }
+
+  /** What has come in since the last call, of all workers, in the order of time; empty when nothing has. */
+  take(): CaptureRecord[] {
+    const records: CaptureRecord[] = [];
+    for (const source of this.#rings) {
+      const { ring } = source;
+      for (let taken = 0; taken < BURST; taken++) {
+        const at = nextRecord(ring);
+        if (at < 0) break;
+        const lost = ring.view.getInt32(at + point.RECORD_LOST * 4, true);
+        records.push(readRecord(ring, at, (lost - source.lost) >>> 0));
+        source.lost = lost;
+      }
+      release(ring);
+    }
+    // Each ring is in order by itself; the sort is stable and mends only the seams.
+    if (this.#rings.length > 1) records.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
+    return records;
+  }
+
+  /** Throws away what an earlier capture left behind. */
+  discard(): void {
+    while (this.take().length > 0);
+  }
+}
+
+function readRecord(ring: Ring, at: number, lost: number): CaptureRecord {
+  // The rings are native-endian; every machine that Node runs on here is little-endian.
+  const word = (index: number) => ring.view.getInt32(at + index * 4, true);
+  const captured = Math.min(word(point.RECORD_CAPTURED), recordLength(ring, at) - point.HEADER_BYTES);
+  const start = at + point.HEADER_BYTES + (word(point.RECORD_SLAB_OFFSET) & 3);
+  const ingress = recordKind(ring, at) === point.KIND_INGRESS;
+  const offload = word(point.RECORD_OFFLOAD);
+  return {
+    direction: ingress ? 'ingress' : 'egress',
+    points: word(point.RECORD_POINTS),
+    time: BigInt(word(point.RECORD_SECONDS) >>> 0) * 1_000_000_000n + BigInt(word(point.RECORD_NANOSECONDS)),
+    bytes: copy(ring, start, captured),
+    length: word(point.RECORD_LENGTH),
+    verdict: word(point.RECORD_VERDICT),
+    peer: word(point.RECORD_PEER),
+    offload: {
+      flags: offload & 0xff,
+      gsoType: (offload >>> 8) & 0xff,
+      gsoSize: word(point.RECORD_GSO_SIZE),
+      csumStart: word(point.RECORD_CSUM_START),
+      csumOffset: word(point.RECORD_CSUM_OFFSET),
+    },
+    segments: word(point.RECORD_SEGMENTS),
+    error: word(point.RECORD_ERROR),
+    port: word(point.RECORD_PORT),
+    // The words were copied as words, so their bytes stand in network order as the kernel put them.
+    ...(ingress ? { address: copy(ring, at + point.RECORD_ADDRESS * 4, 16) } : {}),
+    lost,
+  };
+}
+
+function copy(ring: Ring, at: number, length: number): Uint8Array {
+  return Uint8Array.from(ring.bytes.subarray(at, at + length));
+}
