@@ -1,0 +1,173 @@
+import http from 'node:http';
+import https from 'node:https';
+import { RipstopError } from '../../../base/errors.ts';
+import { pause } from '../backoff.ts';
+import type { KubeAccess } from './access.ts';
+
+/** An answer of the API server that is no success. `code` is the HTTP status, `reason` the Status object's. */
+export class KubeError extends RipstopError {
+  readonly status: number;
+  readonly reason: string;
+
+  constructor(status: number, reason: string, what: string) {
+    const hint =
+      status === 403 || status === 401 ? 'check the ClusterRole and the token of the agent' : undefined;
+    super('ESTORE', what, hint);
+    this.status = status;
+    this.reason = reason;
+  }
+}
+
+const STRATEGIC_MERGE = 'application/strategic-merge-patch+json';
+/** Tries of one call while the server says "too many requests" or "conflict". */
+const ATTEMPTS = 5;
+const LONGEST_RETRY_AFTER_S = 30;
+
+/** The API server as plain HTTP: JSON requests, and a stream of JSON lines for watches. */
+export class KubeHttp {
+  readonly #access: KubeAccess;
+  readonly #agent: http.Agent;
+  readonly #abort = new AbortController();
+  readonly #timeoutMs: number;
+
+  constructor(access: KubeAccess, timeoutMs = 10_000) {
+    this.#access = access;
+    this.#timeoutMs = timeoutMs;
+    const { ca, cert, key, insecure } = access;
+    const tls = {
+      ...(ca ? { ca } : {}),
+      ...(cert ? { cert } : {}),
+      ...(key ? { key } : {}),
+      rejectUnauthorized: !insecure,
+    };
+    this.#agent =
+      access.url.protocol === 'https:'
+        ? new https.Agent({ keepAlive: true, ...tls })
+        : new http.Agent({ keepAlive: true });
+  }
+
+  get place(): string {
+    return this.#access.url.origin;
+  }
+
+  async get<T>(path: string): Promise<T> {
+    return this.#retry<T>('GET', path);
+  }
+
+  async post<T>(path: string, body: object): Promise<T> {
+    return this.#retry<T>('POST', path, JSON.stringify(body), 'application/json');
+  }
+
+  /** Strategic merge patch: lists such as conditions are merged by their key, not replaced. */
+  async patch<T>(path: string, body: object): Promise<T> {
+    return this.#retry<T>('PATCH', path, JSON.stringify(body), STRATEGIC_MERGE);
+  }
+
+  /**
+   * Opens a watch. Yields each JSON line as it comes; ends when the server ends it. Throws KubeError for an answer
+   * other than 200, and an ESTORE when the connection breaks or stays silent for `silenceMs`.
+   */
+  async *watch<T>(path: string, signal: AbortSignal, silenceMs: number): AsyncGenerator<T> {
+    const response = await this.#send('GET', path, undefined, undefined, signal, silenceMs);
+    let rest = '';
+    try {
+      for await (const chunk of response.setEncoding('utf8')) {
+        rest += chunk;
+        const lines = rest.split('\n');
+        rest = lines.pop()!;
+        for (const line of lines) if (line.trim() !== '') yield JSON.parse(line) as T;
+      }
+    } catch (error) {
+      throw this.#broken(error);
+    } finally {
+      response.destroy();
+    }
+  }
+
+  close(): void {
+    this.#abort.abort();
+    this.#agent.destroy();
+  }
+
+  /** Repeats what the server asks to be repeated: 429 and 503 with Retry-After, 409 on a patch. */
+  async #retry<T>(method: string, path: string, body?: string, type?: string): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const response = await this.#send(method, path, body, type, this.#abort.signal, this.#timeoutMs);
+        let text = '';
+        for await (const chunk of response.setEncoding('utf8')) text += chunk;
+        return JSON.parse(text) as T;
+      } catch (error) {
+        const waitS = error instanceof KubeError ? retryAfter(error, method) : undefined;
+        if (waitS === undefined || attempt === ATTEMPTS || this.#abort.signal.aborted)
+          throw error instanceof RipstopError ? error : this.#broken(error);
+        await pause(waitS * 1000 + Math.random() * 100 * attempt, this.#abort.signal);
+      }
+    }
+  }
+
+  async #send(
+    method: string,
+    path: string,
+    body: string | undefined,
+    type: string | undefined,
+    signal: AbortSignal,
+    silenceMs: number,
+  ): Promise<http.IncomingMessage> {
+    const { url, token } = this.#access;
+    const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'ripstop' };
+    if (token) headers.authorization = `Bearer ${token()}`;
+    if (body !== undefined) {
+      headers['content-type'] = type!;
+      headers['content-length'] = String(Buffer.byteLength(body));
+    }
+    const send = url.protocol === 'https:' ? https.request : http.request;
+    const whole = new URL(url.pathname.replace(/\/$/, '') + path, url);
+    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+      const request = send(whole, { method, headers, agent: this.#agent, signal }, resolve);
+      request.setTimeout(silenceMs, () =>
+        request.destroy(new Error(`no answer within ${silenceMs / 1000} s`)),
+      );
+      request.on('error', error => reject(this.#broken(error)));
+      request.end(body);
+    });
+    if (response.statusCode! >= 200 && response.statusCode! < 300) return response;
+    throw await readFailure(response, `${method} ${path.split('?')[0]}`);
+  }
+
+  #broken(error: unknown): RipstopError {
+    if (error instanceof RipstopError) return error;
+    const { message } = error as Error;
+    return new RipstopError(
+      'ESTORE',
+      `API server ${this.place}: ${message}`,
+      'is it up, and is its address right?',
+      { cause: error },
+    );
+  }
+}
+
+async function readFailure(response: http.IncomingMessage, what: string): Promise<KubeError> {
+  let text = '';
+  for await (const chunk of response.setEncoding('utf8')) text += chunk;
+  let reason = '';
+  let message = text.slice(0, 200);
+  try {
+    const status = JSON.parse(text) as { reason?: string; message?: string };
+    reason = status.reason ?? '';
+    message = status.message ?? message;
+  } catch {
+    // A proxy in between answers in plain text.
+  }
+  const error = new KubeError(response.statusCode!, reason, `${what}: ${response.statusCode} ${message}`);
+  const after = Number(response.headers['retry-after']);
+  return after > 0 ? Object.assign(error, { retryAfterS: Math.min(after, LONGEST_RETRY_AFTER_S) }) : error;
+}
+
+/** Seconds to wait before the same call may be tried again; undefined: it is final. */
+function retryAfter(error: KubeError & { retryAfterS?: number }, method: string): number | undefined {
+  if (error.status === 429) return error.retryAfterS ?? 1;
+  if (error.status === 503 && error.retryAfterS !== undefined) return error.retryAfterS;
+  if (error.status === 409 && method === 'PATCH') return 0.05;
+  return undefined;
+}

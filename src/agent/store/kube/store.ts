@@ -1,0 +1,273 @@
+import { readFile } from 'node:fs/promises';
+import { RipstopError } from '../../../base/errors.ts';
+import { parseVxlanData } from '../../lease/backend-data.ts';
+import { formatAttributes, identityOf, type Lease } from '../../lease/lease.ts';
+import type { LeaseStore, LeaseWish, Notice, StoreObserver } from '../../lease/store.ts';
+import type { KubeAccess } from './access.ts';
+import { KubeError, KubeHttp } from './http.ts';
+import { KubeMirror } from './mirror.ts';
+import {
+  type AnnotationNames,
+  annotationNames,
+  checkSubnets,
+  type NodeObject,
+  toAnnotations,
+  toLease,
+} from './node.ts';
+
+export interface KubeStoreOptions {
+  readonly access: KubeAccess;
+  readonly nodeName: string;
+  readonly annotationPrefix: string;
+  /** Path of net-conf.json, a mounted ConfigMap. */
+  readonly configPath: string;
+  /** Maintain the Node's condition NetworkUnavailable. */
+  readonly setCondition: boolean;
+  /** How often the mounted configuration is looked at, ms. */
+  readonly configPollMs?: number;
+}
+
+/** Leases in the annotations of Node objects, as flannel keeps them. */
+export class KubeStore implements LeaseStore {
+  readonly kind = 'kubernetes';
+  readonly place: string;
+  readonly allocates = false;
+  readonly #http: KubeHttp;
+  readonly #options: KubeStoreOptions;
+  readonly #names: AnnotationNames;
+  readonly #leases = new Map<string, { lease: Lease; text: string }>();
+  readonly #told = new Set<string>();
+  #mirror: KubeMirror<NodeObject> | undefined;
+  #poll: NodeJS.Timeout | undefined;
+  #lastConfig: string | undefined;
+  #isDirty = true;
+  #nodeUid = '';
+
+  constructor(options: KubeStoreOptions) {
+    this.#options = options;
+    this.#names = annotationNames(options.annotationPrefix);
+    this.#http = new KubeHttp(options.access);
+    this.place = this.#http.place;
+  }
+
+  /** The Node's name: NODE_NAME, or that of the node which runs our pod (POD_NAME and POD_NAMESPACE). */
+  static async nodeName(
+    access: KubeAccess,
+    env: Readonly<Record<string, string | undefined>>,
+  ): Promise<string> {
+    if (env.NODE_NAME) return env.NODE_NAME;
+    const { POD_NAME: pod, POD_NAMESPACE: namespace } = env;
+    if (!pod || !namespace)
+      throw new RipstopError(
+        'ECONFIG',
+        'the name of this Node is not known',
+        'set NODE_NAME (fieldRef spec.nodeName), or --node-name',
+      );
+    const http = new KubeHttp(access);
+    try {
+      const { spec } = await http.get<{ spec: { nodeName: string } }>(
+        `/api/v1/namespaces/${namespace}/pods/${pod}`,
+      );
+      return spec.nodeName;
+    } finally {
+      http.close();
+    }
+  }
+
+  async networkConfig(): Promise<{ text: string; source: string }> {
+    const source = this.#options.configPath;
+    try {
+      this.#lastConfig = await readFile(source, 'utf8');
+    } catch (error) {
+      throw new RipstopError(
+        'ECONFIG',
+        (error as Error).message,
+        'mount the ConfigMap with net-conf.json, or set --net-config-path',
+      );
+    }
+    return { text: this.#lastConfig, source };
+  }
+
+  async overrides(): Promise<{ publicIp?: string; publicIpv6?: string; mac?: string; mac6?: string }> {
+    const { annotations = {} } = (await this.#node()).metadata;
+    const names = this.#names;
+    const publicIp = annotations[names.publicIpOverwrite] || annotations[names.nodePublicIp];
+    const publicIpv6 = annotations[names.publicIpv6Overwrite] || annotations[names.nodePublicIpv6];
+    const mac = ownMac(annotations[names.backendData]);
+    const mac6 = ownMac(annotations[names.backendV6Data]);
+    return {
+      ...(publicIp ? { publicIp } : {}),
+      ...(publicIpv6 ? { publicIpv6 } : {}),
+      ...(mac ? { mac } : {}),
+      ...(mac6 ? { mac6 } : {}),
+    };
+  }
+
+  async acquire(wish: LeaseWish): Promise<Lease> {
+    const node = await this.#node();
+    const subnets = checkSubnets(node, wish.config);
+    await this.#refuseTwin(identityOf(wish.attributes));
+    const annotations = toAnnotations(wish.attributes, this.#names);
+    const current = node.metadata.annotations ?? {};
+    if (Object.entries(annotations).some(([key, value]) => current[key] !== value))
+      await this.#http.patch(`${this.#path()}/status`, { metadata: { annotations } });
+    return {
+      ...subnets,
+      key: this.#options.nodeName,
+      attributes: wish.attributes,
+      expiresAt: 0,
+      node: this.#options.nodeName,
+    };
+  }
+
+  /** A lease ends with its Node; undefined when an operator took the annotations away. */
+  async renew(lease: Lease): Promise<Lease | undefined> {
+    const node = await this.#node();
+    return node.metadata.annotations?.[this.#names.managed] === 'true' ? lease : undefined;
+  }
+
+  follow(observer: StoreObserver): void {
+    this.#mirror = new KubeMirror<NodeObject>(this.#http, '/api/v1/nodes', {
+      replaced: items => {
+        const names = new Set(items.map(item => item.metadata.name));
+        for (const name of this.#leases.keys()) if (!names.has(name)) this.#forget(name);
+        for (const item of items) this.#take(item, observer);
+      },
+      changed: item => this.#take(item, observer),
+      deleted: name => this.#forget(name),
+      settled: () => {
+        if (!this.#isDirty) return;
+        this.#isDirty = false;
+        observer.leases([...this.#leases.values()].map(entry => entry.lease));
+      },
+      up: () => observer.up(),
+      down: error => observer.down(error),
+    });
+    this.#poll = setInterval(() => void this.#readConfig(observer), this.#options.configPollMs ?? 5000);
+  }
+
+  async ready(): Promise<void> {
+    if (!this.#options.setCondition) return;
+    const now = new Date().toISOString().replace(/\.\d+/, '');
+    const condition = {
+      type: 'NetworkUnavailable',
+      status: 'False',
+      reason: 'RipstopIsUp',
+      message: 'Ripstop carries pod traffic on this node',
+      lastTransitionTime: now,
+      lastHeartbeatTime: now,
+    };
+    await this.#http.patch(`${this.#path()}/status`, { status: { conditions: [condition] } });
+  }
+
+  async notify({ type, reason, message }: Notice): Promise<void> {
+    const now = new Date().toISOString().replace(/\.\d+/, '');
+    const { nodeName } = this.#options;
+    const event = {
+      apiVersion: 'v1',
+      kind: 'Event',
+      metadata: { generateName: `${nodeName}.`, namespace: 'default' },
+      // Events of Nodes live in `default`; kubelet and `kubectl describe node` go by the name as uid as well.
+      involvedObject: { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: this.#nodeUid || nodeName },
+      type,
+      reason,
+      message: message.slice(0, 1024),
+      source: { component: 'ripstop', host: nodeName },
+      reportingComponent: 'ripstop',
+      reportingInstance: nodeName,
+      firstTimestamp: now,
+      lastTimestamp: now,
+      count: 1,
+    };
+    await this.#http.post('/api/v1/namespaces/default/events', event).catch(() => {});
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#poll);
+    await this.#mirror?.close();
+    this.#http.close();
+  }
+
+  #path(): string {
+    return `/api/v1/nodes/${encodeURIComponent(this.#options.nodeName)}`;
+  }
+
+  async #node(): Promise<NodeObject> {
+    try {
+      const node = await this.#http.get<NodeObject>(this.#path());
+      this.#nodeUid = node.metadata.uid ?? '';
+      return node;
+    } catch (error) {
+      if (error instanceof KubeError && error.status === 404)
+        throw new RipstopError(
+          'ESTORE',
+          `there is no Node ${this.#options.nodeName}`,
+          'has the kubelet registered, and is NODE_NAME right?',
+        );
+      throw error;
+    }
+  }
+
+  /** A Node that is Ready under our public address is a twin; one that is gone but not yet deleted does not count. */
+  async #refuseTwin(identity: string): Promise<void> {
+    const { items } = await this.#http.get<{ items: NodeObject[] }>('/api/v1/nodes?resourceVersion=0');
+    for (const item of items) {
+      if (item.metadata.name === this.#options.nodeName) continue;
+      const lease = this.#read(item);
+      if (!lease?.node || identityOf(lease.attributes) !== identity) continue;
+      throw new RipstopError(
+        'EINUSE',
+        `Node ${lease.node} is Ready under the same public address ${identity}`,
+        'two nodes cannot share an address: choose another with --iface or --public-ip',
+      );
+    }
+  }
+
+  #read(node: NodeObject, observer?: StoreObserver): Lease | undefined {
+    try {
+      return toLease(node, this.#names);
+    } catch (error) {
+      const text = `${node.metadata.name} ${(error as Error).message}`;
+      if (observer && !this.#told.has(text)) observer.malformed(error as Error);
+      if (observer) this.#told.add(text);
+      return undefined;
+    }
+  }
+
+  #take(node: NodeObject, observer: StoreObserver): void {
+    const lease = this.#read(node, observer);
+    if (!lease) {
+      this.#forget(node.metadata.name);
+      return;
+    }
+    // A Node changes every few minutes for reasons of its own: only what peers must know counts.
+    const text = JSON.stringify([
+      formatAttributes(lease.attributes),
+      node.spec?.podCIDRs,
+      node.spec?.podCIDR,
+    ]);
+    if (this.#leases.get(lease.key)?.text === text) return;
+    this.#leases.set(lease.key, { lease, text });
+    this.#isDirty = true;
+  }
+
+  #forget(name: string): void {
+    if (this.#leases.delete(name)) this.#isDirty = true;
+  }
+
+  async #readConfig(observer: StoreObserver): Promise<void> {
+    const text = await readFile(this.#options.configPath, 'utf8').catch(() => undefined);
+    if (text === undefined || text === this.#lastConfig) return;
+    this.#lastConfig = text;
+    observer.config(text);
+  }
+}
+
+/** The VTEP MAC of a former life, from our own annotation; undefined when there is none that is sound. */
+function ownMac(json: string | undefined): string | undefined {
+  try {
+    return json ? parseVxlanData(JSON.parse(json), 'own annotation').mac : undefined;
+  } catch {
+    return undefined;
+  }
+}
