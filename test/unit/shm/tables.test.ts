@@ -115,6 +115,33 @@ t.test('a half that a reader may use is not written', async t => {
   t.equal(writer.flush(), true, 'nothing waits');
 });
 
+t.test('a reader that is overtaken between its look and its mark begins again', async t => {
+  const { writer, first } = made();
+  writer.publish([node(1)]);
+  const load = Atomics.load;
+  let overtaken = false;
+  // Two generations pass after the reader has loaded the first: the half that it was about to use is rewritten.
+  Atomics.load = ((words: Int32Array, index: number) => {
+    const value = load(words, index);
+    if (index === GENERATION_WORD && !overtaken) {
+      overtaken = true;
+      writer.publish([node(2)]);
+      writer.publish([node(3)]);
+    }
+    return value;
+  }) as typeof Atomics.load;
+  t.teardown(() => {
+    Atomics.load = load;
+  });
+  enterTables(first);
+  t.equal(overtaken, true);
+  t.equal(
+    writer.canPublish(),
+    true,
+    'the reader is in the newest generation, not in the one it looked at first',
+  );
+});
+
 t.test('an idle reader and a dead one hold nothing up', async t => {
   const { writer, first, second } = made();
   enterTables(first);
