@@ -1,0 +1,39 @@
+import { hex } from '../../vectors/hex.ts';
+import * as icmp from '../../vectors/kernel-icmp.ts';
+import * as udp from '../../vectors/kernel-udp.ts';
+import * as vxlan from '../../vectors/kernel-vxlan.ts';
+
+/**
+ * Frames that mutation starts from: every kernel vector from its outer and from its inner Ethernet header on, and the
+ * corners that once broke someone's parser.
+ */
+export const WIRE_SEEDS: readonly Uint8Array[] = [
+  ...Object.values(icmp),
+  ...Object.values(udp),
+  ...Object.values(vxlan),
+  ...Object.values(udp).map(bytes => bytes.slice(42)),
+  ...Object.values(vxlan).map(bytes => bytes.slice(bytes[12] === 8 ? 50 : 70)),
+  // Two tags, a third one behind them.
+  hex('020000000001 020000000002 88a80064 81000065 0800 4500001400000000400600000a0000010a000002'),
+  hex('020000000001 020000000002 88a80064 81000065 8100 0066 0800 45'),
+  // IPv4: header longer than the packet, total length 0, options up to the end.
+  hex('020000000001 020000000002 0800 4f00001400000000400600000a0000010a000002'),
+  hex('020000000001 020000000002 0800 4500000000000000400600000a0000010a000002'),
+  hex('020000000001 020000000002 0800 4600001800000000400600000a0000010a00000200000000'),
+  // IPv6: payload length 0 behind a hop-by-hop header, extension headers in a ring, a fragment header at the very end.
+  hex(`020000000001 020000000002 86dd 6000000000000040 fd000000000000000000000000000001
+       fd000000000000000000000000000002 0000000000000000`),
+  hex(`020000000001 020000000002 86dd 6000000000103c40 fd000000000000000000000000000001
+       fd000000000000000000000000000002 3c00000000000000 3c00000000000000`),
+  hex(`020000000001 020000000002 86dd 6000000000082c40 fd000000000000000000000000000001
+       fd000000000000000000000000000002 3a00fff900000001`),
+  // TCP whose header is said to be longer than the packet; UDP whose length is 7.
+  hex(`020000000001 020000000002 0800 4500002800000000400600000a0000010a000002
+       00010002000000010000000200ff0000 00000000`),
+  hex('020000000001 020000000002 0800 4500001c00000000401100000a0000010a000002 0001000200070000'),
+  // Neighbour solicitation with an option of length 255.
+  hex(`020000000001 020000000002 86dd 6000000000203aff fd000000000000000000000000000001
+       fd000000000000000000000000000002 8700000000000000 fd000000000000000000000000000003 01ff020000000001`),
+  // 802.3 with a length in place of the type.
+  hex('0180c2000000 020000000002 0026 424203000000'),
+];

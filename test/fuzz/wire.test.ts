@@ -1,0 +1,87 @@
+import t from 'tap';
+import { FORMATS } from '../../encap/formats.ts';
+import * as vxlan from '../../encap/vxlan.ts';
+import { parseMac } from '../../encap/wire/addresses.ts';
+import * as ipv6 from '../../encap/wire/ipv6.ts';
+import { summarizeEthernet, summarizeIp } from '../../encap/wire/summary.ts';
+import { linkBytes } from '../../encap/wire/vlan.ts';
+import { tooBig, unreachable } from '../../src/slow/icmp-error.ts';
+import { NeighbourAnswers } from '../../src/slow/neighbours.ts';
+import { seeded } from '../support/random.ts';
+import { HEADERS } from '../unit/encap/headers.ts';
+import { mutate } from './mutate.ts';
+import { WIRE_SEEDS } from './seeds/wire.ts';
+
+/** Inputs tried; about three seconds on one slow core. */
+const INPUTS = 25_000;
+const MAC = parseMac('0e:00:00:00:00:01')!;
+
+/** Everything that the wire and slow rooms make of `length` bytes at `off`. Throws when a promise is broken. */
+function digest(view: DataView, off: number, length: number): unknown[] {
+  const seen: unknown[] = [];
+  for (const header of HEADERS) {
+    const bytes = header.check(view, off, length);
+    const value = header.parse(view, off, length);
+    if (bytes < 0 || bytes > length) throw new Error(`${header.name}: check says ${bytes} of ${length}`);
+    if (bytes > 0 !== (value !== undefined)) throw new Error(`${header.name}: check and parse disagree`);
+    seen.push(bytes, value, value !== undefined && header.format(value as never));
+  }
+  for (const format of [FORMATS.vxlan, FORMATS.udp]) seen.push(format.check(view, off, length, 1));
+  const shown = vxlan.parse(view, off, length);
+  seen.push(shown && vxlan.format(shown));
+  const link = linkBytes(view, off, length);
+  if (link > length) throw new Error(`link header of ${link} bytes in ${length}`);
+  if (ipv6.check(view, off, length) > 0) {
+    const upper = ipv6.upper(view, off);
+    if (upper >= 0 && ipv6.upperOffset(upper) > length) throw new Error('upper header outside the packet');
+    seen.push(upper);
+  }
+  for (const line of [summarizeEthernet(view, off, length), summarizeIp(view, off, length)]) {
+    if (line === '' || /undefined|NaN|\n/.test(line)) throw new Error(`summary: ${line}`);
+    seen.push(line);
+  }
+  for (const answer of [unreachable(view, off, length), tooBig(view, off, length, 1400)]) {
+    if (answer && answer.message.length > (answer.family === 4 ? 556 : 1240))
+      throw new Error('answer too long');
+    seen.push(answer);
+  }
+  const reply = new NeighbourAnswers(() => MAC).answer(view, off, length);
+  if (reply && reply.length !== 42 && reply.length !== 86) throw new Error(`reply of ${reply.length} bytes`);
+  seen.push(reply);
+  return seen;
+}
+
+t.test('no bytes make anything throw, read outside, or depend on what lies outside', async t => {
+  const random = seeded(t);
+  const answered = { icmp: 0, neighbour: 0 };
+  for (let input = 0; input < INPUTS; input++) {
+    const seed = random.pick(WIRE_SEEDS);
+    const bytes =
+      input < WIRE_SEEDS.length
+        ? WIRE_SEEDS[input]!
+        : random.chance(0.1)
+          ? random.bytes(random.between(0, 100))
+          : mutate(random, seed);
+    // From the Ethernet header and from the network header on.
+    const skip = random.chance(0.5) ? 0 : Math.min(14, bytes.length);
+    const part = bytes.subarray(skip);
+    const exact = new DataView(part.slice().buffer);
+    const before = random.between(0, 33);
+    const slab = new Uint8Array(new SharedArrayBuffer(before + part.length + 64)).fill(
+      random.pick([0, 0x45, 0xff]),
+    );
+    slab.set(part, before);
+    try {
+      const alone = digest(exact, 0, part.length);
+      const amid = digest(new DataView(slab.buffer), before, part.length);
+      if (JSON.stringify(alone) !== JSON.stringify(amid))
+        throw new Error('what lies around the bytes changed the result');
+      if (alone.at(-2) !== undefined) answered.icmp++;
+      if (alone.at(-1) !== undefined) answered.neighbour++;
+    } catch (error) {
+      t.fail(`input ${input}: ${Buffer.from(part).toString('hex')}`, { error });
+      return;
+    }
+  }
+  t.ok(answered.icmp > 100 && answered.neighbour > 10, `answered: ${JSON.stringify(answered)}`);
+});
