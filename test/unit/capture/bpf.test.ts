@@ -189,7 +189,7 @@ t.test('a filter that does not compile: libpcap’s words', { skip: need('tcpdum
     ['tcp\0', /NUL/],
     ['inbound', /kernel socket/],
     ['ip6 protochain 6', /out of the program, or back/],
-    [`host 10.0.0.1${' or host 10.0.0.2'.repeat(3000)}`, /^filter "host 10|instructions where/],
+    ['or host 10.0.0.2'.repeat(300), /longer than 4096/],
   ];
   for (const [filter, expected] of cases)
     await t.rejects(
