@@ -203,6 +203,10 @@ struct Writer {
     Layers layers;
     if (!Locate(frame, size, static_cast<size_t>(descriptor[kL3]), &layers) || layers.header > kHeaderMax)
       return WritePlain(frame, descriptor, size);
+    if ((flags & (kMergeTcp | kMergeUdp)) == 0) {
+      StartRun(&runs[0], frame, layers, descriptor);
+      return Flush(&runs[0]);
+    }
     uint32_t slot = open;
     if (last < open && SameFlow(runs[last], frame, layers)) {
       slot = last;
