@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { RipstopError } from '../../src/base/errors.ts';
 import { gauge } from './gauge.ts';
 import type { Namespace } from './namespace.ts';
@@ -164,6 +165,24 @@ export interface RoundTripResult {
   p999: number;
 }
 
+/** The cores this process may use, as `taskset` and /proc name them. */
+function allowedCores(): number[] {
+  const ranges = /^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+  return ranges.split(',').flatMap(range => {
+    const [first, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last! - first! + 1 }, (_, i) => first! + i);
+  });
+}
+
+/**
+ * Client and server on cores of their own, where there are two. Left alone, the scheduler now and then puts both on one,
+ * where a kernel path is a chain of function calls that no two machines have.
+ */
+function onCore(side: 0 | 1): string[] {
+  const cores = allowedCores();
+  return cores.length > 1 ? ['taskset', '-c', `${cores[side]}`] : [];
+}
+
 /** One byte there and back over `tcp` or `udp`; with `connect` every question opens a connection of its own. */
 export async function roundTrip(
   route: Route,
@@ -171,10 +190,18 @@ export async function roundTrip(
   kind: 'tcp' | 'udp' | 'connect',
 ): Promise<RoundTripResult> {
   const program = gauge('roundtrip');
-  const server = route.to.launch([program, 'serve', route.address, '0', kind, `${seconds + 5}`]);
+  const server = route.to.launch([
+    ...onCore(1),
+    program,
+    'serve',
+    route.address,
+    '0',
+    kind,
+    `${seconds + 5}`,
+  ]);
   try {
     const port = await listening(server);
-    const client = route.from.launch([program, 'ask', route.address, port, kind, `${seconds}`]);
+    const client = route.from.launch([...onCore(0), program, 'ask', route.address, port, kind, `${seconds}`]);
     return JSON.parse(await client.success(seconds * 1000 + GRACE_MS)) as RoundTripResult;
   } finally {
     await server.stop('SIGKILL');

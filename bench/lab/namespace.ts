@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { attempt, type Finished, must } from './command.ts';
 import { type LaunchOptions, launch, type Proc } from './proc.ts';
 
@@ -11,7 +11,6 @@ const FOLDER = '/run/netns';
 const PATTERN = /^rs-(\d+)-(\d+)$/;
 
 const own = new Map<string, Namespace>();
-const kept = new Set<string>();
 let counter = 0;
 
 export class Namespace {
@@ -71,13 +70,7 @@ export class Namespace {
   /** Ends what still runs inside and removes the namespace with its devices. Idempotent. */
   remove(): void {
     own.delete(this.name);
-    kept.delete(this.name);
     removeByName(this.name);
-  }
-
-  /** Leaves the namespace standing when this process ends. */
-  keep(): void {
-    kept.add(this.name);
   }
 }
 
@@ -96,44 +89,68 @@ function kill(pid: number): void {
   }
 }
 
-function alive(pid: number): boolean {
+/** Names a maker whose namespaces are to stay although it has ended. */
+const KEPT = '/run/ripstop-kept';
+const SCRATCH = /^rs-(\d+)$/;
+
+/** Folder for files that live as long as this process' namespaces; made on first use. */
+export function scratch(): string {
+  onExit();
+  const folder = `/tmp/rs-${process.pid}`;
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return folder;
+}
+
+/** Leaves the namespaces and files of this process standing when it ends, until `removeKept`. */
+export function keepOwn(): void {
+  mkdirSync(KEPT, { recursive: true });
+  writeFileSync(`${KEPT}/${process.pid}`, '');
+  keeping = true;
+}
+
+/** Removes what `keepOwn` left standing, of every process that has ended. @returns names of the namespaces */
+export function removeKept(): string[] {
+  for (const pid of list(KEPT)) if (!running(Number(pid))) rmSync(`${KEPT}/${pid}`, { force: true });
+  return removeStale();
+}
+
+/** Removes namespaces and files whose maker no longer runs and did not keep them. @returns names of the namespaces */
+export function removeStale(): string[] {
+  const kept = new Set(list(KEPT));
+  const abandoned = (maker: string | undefined) =>
+    maker !== undefined && !kept.has(maker) && !running(Number(maker));
+  const names = list(FOLDER).filter(name => abandoned(PATTERN.exec(name)?.[1]));
+  names.forEach(removeByName);
+  for (const name of list('/tmp')) {
+    if (abandoned(SCRATCH.exec(name)?.[1])) rmSync(`/tmp/${name}`, { recursive: true, force: true });
+  }
+  return names;
+}
+
+function list(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+function running(pid: number): boolean {
   return existsSync(`/proc/${pid}`);
 }
 
-/**
- * Removes namespaces whose maker no longer runs.
- * @param maker only those of this pid, also while it runs (to end a demo that was kept standing)
- * @returns their names
- */
-export function removeStale(maker?: number): string[] {
-  const stale: string[] = [];
-  for (const name of existsSync(FOLDER) ? readdirSync(FOLDER) : []) {
-    const match = PATTERN.exec(name);
-    if (match === null || (maker === undefined ? alive(Number(match[1])) : Number(match[1]) !== maker))
-      continue;
-    removeByName(name);
-    stale.push(name);
-  }
-  return stale;
-}
-
-/** Removes every namespace this process made and did not keep. */
+/** Removes every namespace and file of this process, unless it keeps them. */
 export function removeOwn(): void {
-  for (const ns of [...own.values()]) if (!kept.has(ns.name)) ns.remove();
+  if (keeping) return;
+  for (const ns of [...own.values()]) ns.remove();
+  rmSync(`/tmp/rs-${process.pid}`, { recursive: true, force: true });
 }
 
 let armed = false;
+let keeping = false;
 
 /** Arms the clean-up for the normal end, an uncaught error and the signals that end a process. */
 function onExit(): void {
   if (armed) return;
   armed = true;
   process.on('exit', removeOwn);
-  for (const [signal, number] of [
-    ['SIGINT', 2],
-    ['SIGTERM', 15],
-    ['SIGHUP', 1],
-  ] as const) {
+  const signals = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 };
+  for (const [signal, number] of Object.entries(signals))
     process.on(signal, () => process.exit(128 + number));
-  }
 }

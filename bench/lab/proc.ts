@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { RipstopError } from '../../src/base/errors.ts';
 
 export interface LaunchOptions {
@@ -6,6 +7,8 @@ export interface LaunchOptions {
   cwd?: string;
   /** Written to its standard input, which is then closed. */
   input?: string;
+  /** File that takes its output instead, in a session of its own, so that it can outlive this process (`release`). */
+  log?: string;
 }
 
 export interface Ended {
@@ -37,11 +40,11 @@ export class Proc {
     this.pid = child.pid ?? -1;
     this.#child = child;
     running.add(this);
-    child.stdout!.setEncoding('utf8').on('data', (chunk: string) => {
+    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
       this.stdout = (this.stdout + chunk).slice(-KEEP_CHARS);
       this.#notify();
     });
-    child.stderr!.setEncoding('utf8').on('data', (chunk: string) => {
+    child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
       this.stderr = (this.stderr + chunk).slice(-KEEP_CHARS);
       this.#notify();
     });
@@ -64,6 +67,12 @@ export class Proc {
     const wake = this.#wake;
     this.#wake = [];
     for (const resume of wake) resume();
+  }
+
+  /** Lets it outlive this process. */
+  release(): void {
+    running.delete(this);
+    this.#child.unref();
   }
 
   /** Sends a signal; a process that has ended already is no error. */
@@ -145,11 +154,14 @@ export function launch(argv: readonly string[], options: LaunchOptions = {}): Pr
     });
   }
   const [command, ...args] = argv;
+  const output = options.log === undefined ? 'pipe' : openSync(options.log, 'a');
   const child = spawn(command!, args, {
-    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', output, output],
     env: { ...process.env, ...options.env },
+    detached: options.log !== undefined,
     ...(options.cwd ? { cwd: options.cwd } : {}),
   });
+  if (typeof output === 'number') closeSync(output);
   if (options.input !== undefined) child.stdin!.on('error', () => {}).end(options.input);
   return new Proc(argv, child);
 }

@@ -1,0 +1,50 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { CONDITIONS, type Condition, type Family } from '../lab/topology.ts';
+
+export interface DemoOptions {
+  mode: 'vxlan' | 'udp';
+  inner: Family;
+  underlay: Family;
+  condition: Condition;
+  quick: boolean;
+  /** Ping and transfer only. */
+  check: boolean;
+  json: boolean;
+  keep: boolean;
+  /** Kernel VXLAN beside it. */
+  kernel: boolean;
+  /** Only remove what `--keep` left standing. */
+  remove: boolean;
+}
+
+function family(word: string): Family {
+  if (word !== '4' && word !== '6') throw new InvalidArgumentError('It takes 4 or 6.');
+  return Number(word) as Family;
+}
+
+/** Reads the command line; on a mistake or for `--help` it prints and ends the process. */
+export function readOptions(argv: readonly string[]): DemoOptions {
+  const command = new Command('demo')
+    .usage('[options]    (npm run demo -- [options])')
+    .description(
+      'Two nodes and a pod behind each, in network namespaces on this machine, joined by Ripstop: ping, file transfer ' +
+        'compared by hash, throughput, latency and packet rate, with kernel VXLAN beside it. Removes all it made.',
+    )
+    .addOption(new Option('--mode <mode>', 'wire format').choices(['vxlan', 'udp']).default('vxlan'))
+    .option('--inner <family>', 'IP version between the pods, 4 or 6', family, 4)
+    .option('--underlay <family>', 'IP version between the nodes, 4 or 6', family, 4)
+    .addOption(
+      new Option('--condition <name>', 'offloads of the underlay, see docs/demo.md')
+        .choices(Object.keys(CONDITIONS))
+        .default('wirecs'),
+    )
+    .option('--quick', 'fewer and shorter rounds, well under 40 seconds', false)
+    .option('--check', 'ping and transfer only, in a few seconds; nothing is measured', false)
+    .option('--json', 'one JSON object on standard output, nothing else there', false)
+    .option('--keep', 'leave the Ripstop overlay standing and print how to enter and remove it', false)
+    .option('--no-kernel', 'without kernel VXLAN beside it')
+    .option('--remove', 'remove what --keep left standing, and do nothing else', false)
+    .helpOption('-h, --help', 'print this')
+    .allowExcessArguments(false);
+  return command.parse(argv, { from: 'user' }).opts<DemoOptions>();
+}
