@@ -161,8 +161,10 @@ export class KubeApi {
 
   #watch(query: URLSearchParams, response: ServerResponse): void {
     const from = Number(query.get('resourceVersion'));
-    if (from < this.#oldest)
-      return fail(response, 410, 'Expired', `too old resource version: ${from} (${this.#oldest})`);
+    if (from < this.#oldest) {
+      fail(response, 410, 'Expired', `too old resource version: ${from} (${this.#oldest})`);
+      return;
+    }
     response.writeHead(200, { 'content-type': 'application/json' });
     response.flushHeaders();
     for (const { version, type, object } of this.#history)

@@ -1,0 +1,199 @@
+import { iptables, restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../net/iptables.ts';
+import type { Family } from '../lease/cidr.ts';
+import {
+  type FamilyRules,
+  KUBE_MASQUERADE_MARK,
+  MULTICAST,
+  type RuleKeeper,
+  type RuleSet,
+  udpPorts,
+} from './model.ts';
+
+/** One of our chains, and the jump to it from a chain of the kernel. */
+interface Chain {
+  readonly table: 'nat' | 'filter' | 'raw';
+  readonly name: string;
+  readonly hook: string;
+  readonly comment: string;
+  /** Rules in order, each without `-A <chain>`; undefined: the chain is not wanted. */
+  readonly rules: (rules: RuleSet, own: FamilyRules) => string[] | undefined;
+}
+
+const MARK = `0x${KUBE_MASQUERADE_MARK.toString(16)}`;
+
+const CHAINS: readonly Chain[] = [
+  {
+    table: 'nat',
+    name: 'RIPSTOP-POSTRTG',
+    hook: 'POSTROUTING',
+    comment: 'ripstop masq',
+    rules: masqueradeRules,
+  },
+  {
+    table: 'filter',
+    name: 'RIPSTOP-FWD',
+    hook: 'FORWARD',
+    comment: 'ripstop forward',
+    rules: ({ forward }, { cluster }) =>
+      forward ? [`-s ${cluster} -j ACCEPT`, `-d ${cluster} -j ACCEPT`] : undefined,
+  },
+  {
+    table: 'raw',
+    name: 'RIPSTOP-TUNNEL-IN',
+    hook: 'PREROUTING',
+    comment: 'ripstop tunnel',
+    rules: ({ tunnelPort }, { family, underlay }) =>
+      tunnelPort && underlay
+        ? [`-d ${whole(family, underlay)} -p udp -m udp --dport ${tunnelPort} -j CT --notrack`]
+        : undefined,
+  },
+  {
+    table: 'raw',
+    name: 'RIPSTOP-TUNNEL-OUT',
+    hook: 'OUTPUT',
+    comment: 'ripstop tunnel',
+    rules: ({ tunnelPort }, { family, underlay }) =>
+      tunnelPort && underlay
+        ? [`-s ${whole(family, underlay)} -p udp -m udp --dport ${tunnelPort} -j CT --notrack`]
+        : undefined,
+  },
+];
+
+/** The order of flannel's chain, with the port of the tunnel left out of what UDP may be masqueraded to. */
+function masqueradeRules(rules: RuleSet, { family, cluster, pods }: FamilyRules): string[] | undefined {
+  if (!rules.masquerade) return undefined;
+  const ports = udpPorts(rules.tunnelPort);
+  const random = rules.fullyRandom ? ' --random-fully' : '';
+  const translate = (match: string): string[] => [
+    ...(ports ? [`${match} -p udp -j MASQUERADE --to-ports ${ports}${random}`] : []),
+    `${match} -j MASQUERADE${random}`,
+  ];
+  return [
+    `-m mark --mark ${MARK}/${MARK} -j RETURN`,
+    `-s ${pods} -d ${cluster} -j RETURN`,
+    `-s ${cluster} -d ${pods} -j RETURN`,
+    `! -s ${cluster} -d ${pods} -j RETURN`,
+    ...translate(`-s ${cluster} ! -d ${MULTICAST[family]}`),
+    ...translate(`! -s ${cluster} -d ${cluster}`),
+  ];
+}
+
+function whole(family: Family, address: string): string {
+  return `${address}/${family === 4 ? 32 : 128}`;
+}
+
+/**
+ * Keeps the rules with iptables and ip6tables. Only chains that begin with `RIPSTOP-` and the jumps to them are ours.
+ * @param only the tables to keep; `['filter']` beside nftables, where a foreign FORWARD policy DROP must be overruled
+ */
+export class IptablesRules implements RuleKeeper {
+  readonly tool = 'iptables';
+  readonly #netns: string;
+  readonly #chains: readonly Chain[];
+
+  constructor(netns: string, only?: readonly Chain['table'][]) {
+    this.#netns = netns;
+    this.#chains = only ? CHAINS.filter(({ table }) => only.includes(table)) : CHAINS;
+  }
+
+  async holds(rules: RuleSet): Promise<boolean> {
+    for (const family of [4, 6] as const) {
+      for (const table of this.#tables()) {
+        const saved = await this.#save(family, table);
+        if (saved === undefined) continue;
+        if (this.#script(family, table, rules, saved) !== '') return false;
+      }
+    }
+    return true;
+  }
+
+  async apply(rules: RuleSet): Promise<void> {
+    await this.#write(rules);
+  }
+
+  async remove(): Promise<void> {
+    await this.#write(undefined);
+  }
+
+  async #write(rules: RuleSet | undefined): Promise<void> {
+    for (const family of [4, 6] as const) {
+      for (const table of this.#tables()) {
+        const saved = await this.#save(family, table);
+        if (saved === undefined) {
+          if (rules?.families.some(own => own.family === family))
+            await saveIptables(this.#netns, family, table);
+          continue;
+        }
+        const script = this.#script(family, table, rules, saved);
+        if (script) await restoreIptables(this.#netns, family, script);
+      }
+    }
+  }
+
+  /** The transaction that makes one table right, '' when it is. Chains of ours that are not wanted go. */
+  #script(family: Family, table: string, rules: RuleSet | undefined, saved: string): string {
+    const own = rules?.families.find(candidate => candidate.family === family);
+    const heads: string[] = [];
+    const lines: string[] = [];
+    for (const chain of this.#chains.filter(candidate => candidate.table === table)) {
+      const wanted = rules && own ? chain.rules(rules, own) : undefined;
+      const isThere = saved.includes(`\n:${chain.name} `);
+      const jumps = rulesOfChain(saved, chain.hook).filter(line => splitRule(line).at(-1) === chain.name);
+      if (!wanted && !isThere) continue;
+      const present = rulesOfChain(saved, chain.name).map(line =>
+        canonicalRule(line.slice(chain.name.length + 4)),
+      );
+      const isRight = wanted && isThere && present.join('\n') === wanted.map(canonicalRule).join('\n');
+      if (!isRight) heads.push(`:${chain.name} - [0:0]`);
+      if (wanted && !isRight) lines.push(...wanted.map(rule => `-A ${chain.name} ${rule}`));
+      if (wanted && jumps.length === 1) continue;
+      lines.push(...jumps.map(line => line.replace(/^-A/, '-D')));
+      // FORWARD is entered first: a foreign DROP before us would win. POSTROUTING last: kube-proxy comes before us.
+      const verb = chain.hook === 'POSTROUTING' ? '-A' : '-I';
+      if (wanted)
+        lines.push(`${verb} ${chain.hook} -m comment --comment "${chain.comment}" -j ${chain.name}`);
+      else lines.push(`-X ${chain.name}`);
+    }
+    return heads.length + lines.length === 0
+      ? ''
+      : [`*${table}`, ...heads, ...lines, 'COMMIT', ''].join('\n');
+  }
+
+  #tables(): Set<Chain['table']> {
+    return new Set(this.#chains.map(({ table }) => table));
+  }
+
+  /** The saved table; undefined where there is no iptables, or none for this family or table. */
+  async #save(family: Family, table: string): Promise<string | undefined> {
+    return saveIptables(this.#netns, family, table).catch(() => undefined);
+  }
+}
+
+/** A rule in one spelling: iptables-save writes options in its own order and marks a negation before the option. */
+function canonicalRule(rule: string): string {
+  const words = splitRule(rule);
+  const options: string[] = [];
+  for (let at = 0; at < words.length; ) {
+    const start = at;
+    if (words[at] === '!') at++;
+    at++;
+    while (at < words.length && !/^(-|!)/.test(words[at]!)) at++;
+    options.push(words.slice(start, at).join(' '));
+  }
+  // `-m udp` is implied by `-p udp`, and saved in either way by different versions.
+  return options
+    .filter(option => option !== '-m udp')
+    .sort()
+    .join(' ');
+}
+
+/** True when the kernel drops forwarded packets that no rule of iptables accepts (Docker does that). */
+export async function dropsForwarded(netns: string): Promise<boolean> {
+  const saved = await saveIptables(netns, 4, 'filter').catch(() => '');
+  return /^:FORWARD DROP /m.test(saved);
+}
+
+/** True when iptables can be used here. */
+export async function hasIptables(netns: string): Promise<boolean> {
+  return iptables(netns, 4, ['-t', 'filter', '-S', 'FORWARD']).catch(() => false);
+}

@@ -1,0 +1,128 @@
+import { applyNftScript, listNft, type NftObject } from '../../net/nft.ts';
+import {
+  type FamilyRules,
+  KUBE_MASQUERADE_MARK,
+  MULTICAST,
+  type RuleKeeper,
+  type RuleSet,
+  udpPorts,
+} from './model.ts';
+
+/** Our only table; nothing outside it is touched. */
+export const TABLE = 'ripstop';
+
+/**
+ * The table in nft's language. It is declared, deleted and filled in one script, hence in one kernel transaction:
+ * packets see the old rules or the new ones.
+ */
+export function nftScript(rules: RuleSet): string {
+  const lines = [`table inet ${TABLE}`, `delete table inet ${TABLE}`, `table inet ${TABLE} {`];
+  if (rules.tunnelPort !== undefined) lines.push(...notrack(rules.tunnelPort, rules.families));
+  if (rules.masquerade) lines.push(...masquerade(rules));
+  if (rules.forward) lines.push(...forward(rules.families));
+  lines.push('}');
+  return `${lines.join('\n')}\n`;
+}
+
+/** The tunnel needs no conntrack: without it no NAT rule can catch its datagrams, and none fills the table. */
+function notrack(port: number, families: readonly FamilyRules[]): string[] {
+  const own = families.filter(family => family.underlay !== undefined);
+  const into = own.map(
+    ({ family, underlay }) => `    ${ip(family)} daddr ${underlay} udp dport ${port} notrack`,
+  );
+  const out = own.map(
+    ({ family, underlay }) => `    ${ip(family)} saddr ${underlay} udp dport ${port} notrack`,
+  );
+  return [
+    '  chain tunnel-in {',
+    '    type filter hook prerouting priority raw; policy accept;',
+    ...into,
+    '  }',
+    '  chain tunnel-out {',
+    '    type filter hook output priority raw; policy accept;',
+    ...out,
+    '  }',
+  ];
+}
+
+function masquerade(rules: RuleSet): string[] {
+  const random = rules.fullyRandom ? ' fully-random' : '';
+  const ports = udpPorts(rules.tunnelPort);
+  const mark = `0x${KUBE_MASQUERADE_MARK.toString(16)}`;
+  const lines = rules.families.flatMap(({ family, cluster, pods }) => {
+    const [from, to] = [`${ip(family)} saddr`, `${ip(family)} daddr`];
+    const out = `${from} ${cluster} ${to} != ${MULTICAST[family]}`;
+    const into = `${from} != ${cluster} ${to} ${cluster}`;
+    const translate = (match: string): string[] => [
+      ...(ports ? [`    ${match} meta l4proto udp masquerade to :${ports}${random}`] : []),
+      `    ${match} masquerade${random}`,
+    ];
+    return [
+      `    ${from} ${pods} ${to} ${cluster} return comment "pods to the cluster keep their address"`,
+      `    ${from} ${cluster} ${to} ${pods} return comment "so do those that talk to our pods"`,
+      `    ${from} != ${cluster} ${to} ${pods} return comment "clients of a NodePort keep their address"`,
+      ...translate(out),
+      ...translate(into),
+    ];
+  });
+  return [
+    '  chain postrouting {',
+    '    type nat hook postrouting priority srcnat; policy accept;',
+    `    meta mark & ${mark} == ${mark} return comment "kube-proxy masquerades these itself"`,
+    ...lines,
+    '  }',
+  ];
+}
+
+function forward(families: readonly FamilyRules[]): string[] {
+  const lines = families.flatMap(({ family, cluster }) => [
+    `    ${ip(family)} saddr ${cluster} accept`,
+    `    ${ip(family)} daddr ${cluster} accept`,
+  ]);
+  return [
+    '  chain forward {',
+    '    type filter hook forward priority filter; policy accept;',
+    ...lines,
+    '  }',
+  ];
+}
+
+function ip(family: 4 | 6): string {
+  return family === 4 ? 'ip' : 'ip6';
+}
+
+/** Keeps the rules with `nft`. */
+export class NftablesRules implements RuleKeeper {
+  readonly tool = 'nftables';
+  readonly #netns: string;
+  /** How the kernel lists the script that was applied last: it writes rules in its own words. */
+  #applied: { script: string; listed: string } | undefined;
+
+  constructor(netns: string) {
+    this.#netns = netns;
+  }
+
+  async holds(rules: RuleSet): Promise<boolean> {
+    return this.#applied?.script === nftScript(rules) && (await this.#list()) === this.#applied.listed;
+  }
+
+  async apply(rules: RuleSet): Promise<void> {
+    const script = nftScript(rules);
+    await applyNftScript(this.#netns, script);
+    this.#applied = { script, listed: await this.#list() };
+  }
+
+  async remove(): Promise<void> {
+    this.#applied = undefined;
+    await applyNftScript(this.#netns, `table inet ${TABLE}\ndelete table inet ${TABLE}\n`);
+  }
+
+  async #list(): Promise<string> {
+    return canonicalListing(await listNft(this.#netns, ['table', 'inet', TABLE]));
+  }
+}
+
+/** A listing without what changes by itself: handles. */
+export function canonicalListing(objects: readonly NftObject[]): string {
+  return JSON.stringify(objects, (key, value: unknown) => (key === 'handle' ? undefined : value));
+}

@@ -1,0 +1,108 @@
+import t from 'tap';
+import { IptablesRules } from '../../src/agent/rules/iptables.ts';
+import type { RuleKeeper, RuleSet } from '../../src/agent/rules/model.ts';
+import { udpPorts } from '../../src/agent/rules/model.ts';
+import { NftablesRules } from '../../src/agent/rules/nftables.ts';
+import { namespaceFor } from '../support/lab.ts';
+import { need } from '../support/need.ts';
+
+const RULES: RuleSet = {
+  families: [
+    { family: 4, cluster: '10.244.0.0/16', pods: '10.244.1.0/24', underlay: '192.0.2.1' },
+    { family: 6, cluster: 'fc00::/48', pods: 'fc00:0:0:1::/64', underlay: 'fd00::1' },
+  ],
+  masquerade: true,
+  fullyRandom: true,
+  forward: true,
+  tunnelPort: 8472,
+};
+
+for (const tool of ['nftables', 'iptables'] as const)
+  t.test(tool, { skip: need('root', 'netns', 'nft', 'iptables', 'ip6tables') }, async t => {
+    const ns = namespaceFor(t);
+    const make = (): RuleKeeper =>
+      tool === 'nftables' ? new NftablesRules(ns.path) : new IptablesRules(ns.path);
+    const keeper = make();
+    const everything = () => ns.must(['nft', 'list', 'ruleset']);
+    ns.must(
+      ['nft', '-f', '-'],
+      'table inet foreign {\n chain c {\n type filter hook input priority 0\n tcp dport 1 drop\n }\n}\n',
+    );
+    if (tool === 'iptables') {
+      ns.must(['iptables', '-t', 'nat', '-A', 'POSTROUTING', '-s', '10.9.0.0/16', '-j', 'RETURN']);
+      for (const family of ['iptables', 'ip6tables'])
+        for (const table of ['nat', 'filter', 'raw']) ns.must([`${family}-save`, '-t', table]);
+    }
+
+    t.equal(await keeper.holds(RULES), false);
+    await keeper.apply(RULES);
+    t.equal(await keeper.holds(RULES), true, 'what was applied is recognised');
+    const first = everything();
+    t.match(first, /random/);
+    await keeper.apply(RULES);
+    t.equal(
+      everything().replace(/handle \d+/g, ''),
+      first.replace(/handle \d+/g, ''),
+      'applying twice changes nothing',
+    );
+
+    t.test('foreign changes are seen and mended', async t => {
+      const damages: string[][] =
+        tool === 'nftables'
+          ? [
+              ['nft', 'flush', 'chain', 'inet', 'ripstop', 'postrouting'],
+              ['nft', 'insert', 'rule', 'inet', 'ripstop', 'forward', 'drop'],
+              ['nft', 'delete', 'table', 'inet', 'ripstop'],
+              ['nft', 'flush', 'ruleset'],
+            ]
+          : [
+              ['iptables', '-t', 'nat', '-F', 'RIPSTOP-POSTRTG'],
+              ['iptables', '-t', 'nat', '-D', 'RIPSTOP-POSTRTG', '2'],
+              ['iptables', '-t', 'nat', '-I', 'RIPSTOP-POSTRTG', '2', '-s', '10.244.0.0/16', '-j', 'RETURN'],
+              ['iptables', '-t', 'nat', '-A', 'POSTROUTING', '-j', 'RIPSTOP-POSTRTG'],
+              ['ip6tables', '-t', 'filter', '-F', 'FORWARD'],
+              ['iptables', '-t', 'raw', '-F'],
+            ];
+      for (const damage of damages) {
+        ns.must(damage);
+        t.equal(await keeper.holds(RULES), false, `seen: ${damage.join(' ')}`);
+        await keeper.apply(RULES);
+        t.equal(await keeper.holds(RULES), true, 'mended');
+      }
+    });
+
+    t.test(
+      'another subnet replaces the old rules; a new agent finds and replaces those of a former one',
+      async t => {
+        const moved = {
+          ...RULES,
+          families: [{ ...RULES.families[0]!, pods: '10.244.7.0/24' }],
+          fullyRandom: false,
+          tunnelPort: undefined,
+        };
+        const next = make();
+        await next.apply(moved);
+        t.equal(await next.holds(moved), true);
+        t.equal(await next.holds(RULES), false);
+        const now = everything();
+        t.notMatch(now, /10\.244\.1\.0/);
+        t.notMatch(now, /fully-random|random-fully/);
+        t.notMatch(now, /8472|fc00/);
+      },
+    );
+
+    t.test('removed without a trace, what is foreign stays; removing twice is no error', async t => {
+      await keeper.remove();
+      await keeper.remove();
+      const left = everything();
+      t.notMatch(left, /ripstop|RIPSTOP/i);
+      if (tool === 'iptables') t.match(left, /10\.9\.0\.0/);
+    });
+  });
+
+t.test('the tunnel’s port is never a masqueraded source port', async t => {
+  t.equal(udpPorts(8472), '8473-65535');
+  t.equal(udpPorts(53), '1024-65535');
+  t.equal(udpPorts(51820), '1024-51819');
+  t.equal(udpPorts(undefined), undefined);
+});
