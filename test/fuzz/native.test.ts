@@ -1,0 +1,58 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { CHECKOUT } from '../../bench/lab/gauge.ts';
+import { coalesceSeeds, segmentSeeds } from './native-seeds.ts';
+
+/*
+ * The native parsers under libFuzzer with address and undefined-behaviour sanitizers, a bounded time, from whole packets.
+ */
+
+const SECONDS = 8;
+const CLANG = ['clang++-14', 'clang++'].find(name => spawnSync(name, ['--version']).status === 0);
+const NATIVE = join(CHECKOUT, 'src/native');
+const PURE = ['checksum.cc', 'packet.cc', 'segment.cc', 'coalesce.cc'].map(file => join(NATIVE, file));
+
+const skip = CLANG ? false : 'clang++ is missing: libFuzzer comes with it';
+const targets: [string, () => Uint8Array[]][] = [
+  ['segment_fuzz', segmentSeeds],
+  ['coalesce_fuzz', coalesceSeeds],
+];
+
+for (const [name, seeds] of targets) {
+  t.test(`${name}: ${SECONDS} seconds without a finding`, { skip, timeout: 120_000 }, t => {
+    const folder = mkdtempSync(join(tmpdir(), 'ripstop-fuzz-'));
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+    const binary = join(folder, name);
+    const source = join(CHECKOUT, 'test/fuzz/native', `${name}.cc`);
+    const flags = [
+      '-std=c++17',
+      '-O1',
+      '-g',
+      '-fsanitize=fuzzer,address,undefined',
+      '-fno-sanitize-recover=all',
+      `-I${NATIVE}`,
+    ];
+    const built = spawnSync(CLANG!, [...flags, '-o', binary, source, ...PURE], { encoding: 'utf8' });
+    t.equal(built.status, 0, `builds ${built.stderr.slice(0, 2000)}`);
+    const corpus = join(folder, 'corpus');
+    mkdirSync(corpus);
+    for (const [i, seed] of seeds().entries()) writeFileSync(join(corpus, `seed-${i}`), seed);
+    const kept = join(CHECKOUT, 'test/fuzz/native/seeds', name);
+    const corpora = existsSync(kept) ? [corpus, kept] : [corpus];
+    const run = spawnSync(
+      binary,
+      [`-max_total_time=${SECONDS}`, '-max_len=6000', '-seed=1', `-artifact_prefix=${folder}/`, ...corpora],
+      {
+        encoding: 'utf8',
+        timeout: 60_000,
+      },
+    );
+    const executed = /Done (\d+) runs/.exec(run.stderr)?.[1] ?? '0';
+    t.equal(run.status, 0, run.status === 0 ? `${executed} inputs` : run.stderr.slice(-3000));
+    t.ok(Number(executed) > 1000, 'it did run');
+    t.end();
+  });
+}
