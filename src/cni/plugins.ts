@@ -2,6 +2,8 @@ import type { Plugin } from './skel/plugin.ts';
 
 /** Every plugin of this program, loaded when it is called: an executable pays for what it runs. */
 const LOADERS: Readonly<Record<string, () => Promise<Plugin>>> = {
+  bridge: async () => (await import('./main/bridge/bridge.ts')).bridge,
+  loopback: async () => (await import('./main/loopback.ts')).loopback,
   'host-local': async () => (await import('./ipam/host-local/host-local.ts')).hostLocal,
   static: async () => (await import('./ipam/static.ts')).staticAddresses,
 };

@@ -9,6 +9,7 @@ import { run } from './skel/run.ts';
 export function processHost(): Host {
   return {
     clock: monotonicMs,
+    netns: '',
     namespaces: kernelNamespaces,
     log: line => void writeAll(2, `${line}\n`),
     own: loadPlugin,

@@ -49,7 +49,7 @@ export async function execute(plugin: Plugin, env: Environment, stdin: string, h
   checkNetworkName(config.name);
   const { command, netns } = parameters;
   if ((command === 'ADD' || command === 'DEL') && !overridesNamespaceCheck(env)) {
-    refuseOwnNamespace(host.namespaces, netns);
+    refuseOwnNamespace(host.namespaces, netns, host.netns);
   }
   if (plugin.netns === 'entered' && (command === 'ADD' || command === 'CHECK')) {
     requireNamespace(host.namespaces, netns);

@@ -35,11 +35,11 @@ export function isNamespace(probe: NamespaceProbe, path: string): boolean {
   return path !== '' && probe.identify(path) !== undefined;
 }
 
-/** Refuses to work on the plugin's own namespace: code 8. Called before anything is touched. */
-export function refuseOwnNamespace(probe: NamespaceProbe, path: string): void {
+/** Refuses to work on the node's own namespace (`node`, '' for this process's): code 8, before anything is touched. */
+export function refuseOwnNamespace(probe: NamespaceProbe, path: string, node: string): void {
   if (path === '') return;
   const pod = probe.identify(path);
-  const own = probe.identify(OWN);
+  const own = probe.identify(node || OWN);
   if (pod && own && pod.device === own.device && pod.inode === own.inode) {
     throw new CniError(
       CODE.INVALID_NETNS,

@@ -22,6 +22,8 @@ export interface Call extends Parameters {
 /** What the process lends to plugins; tests and the agent hand in their own. */
 export interface Host {
   clock: Clock;
+  /** Path of the node's own network namespace; '' for the one of this process. */
+  netns: string;
   namespaces: NamespaceProbe;
   /** One line to standard error. */
   log(line: string): void;

@@ -24,6 +24,7 @@ export interface Answer {
 export function testHost(lines: string[] = []): Host {
   return {
     clock: () => 0,
+    netns: '',
     namespaces: kernelNamespaces,
     log: line => void lines.push(line),
     own: loadPlugin,

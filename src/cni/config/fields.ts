@@ -1,0 +1,34 @@
+import { flag, oneOf, text, withDefault } from '../../base/schema.ts';
+import { refuse } from '../skel/errors.ts';
+import { BACKENDS } from '../wiring/masquerade.ts';
+
+/** Largest MTU that the kernel takes for an Ethernet device, bytes. */
+const MTU_MAX = 65535;
+
+/** `mtu`: 0 and absent are the kernel's default. */
+export const mtuField = withDefault(
+  {
+    type: `0..${MTU_MAX}`,
+    unit: 'bytes',
+    doc: 'MTU of the interface; 0: the default',
+    read(raw: unknown, where: string): number {
+      if (typeof raw !== 'number' || !Number.isInteger(raw) || raw < 0 || raw > MTU_MAX) {
+        refuse(where, `invalid MTU ${JSON.stringify(raw)}`, `it takes 0..${MTU_MAX}`);
+      }
+      return raw;
+    },
+  },
+  0,
+);
+
+/** A MAC address; '' is the same as absent. */
+export const macField = text(
+  'a MAC address',
+  'MAC address of the interface',
+  /^$|^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$/,
+);
+
+export const ipMasqField = withDefault(flag('masquerade what the pod sends out of its subnet'), false);
+
+/** '' as in the reference configurations is the default. */
+export const backendField = withDefault(oneOf(['', ...BACKENDS], 'where rules are put'), '');

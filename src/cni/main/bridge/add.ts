@@ -1,0 +1,125 @@
+import { changeLink, getLink, type Link } from '../../../net/links.ts';
+import { readDns } from '../../config/network.ts';
+import { obtainAddresses } from '../../delegate/addresses.ts';
+import { readNetwork, writeAddress } from '../../ipam/address-number.ts';
+import { type Interface, isV6, type Result } from '../../result/types.ts';
+import type { Call } from '../../skel/plugin.ts';
+import { Undo } from '../../skel/undo.ts';
+import { checkGateways, configureInterface, settingWhereThere } from '../../wiring/interface.ts';
+import { inBoth, type Kernel } from '../../wiring/kernel.ts';
+import { masquerade } from '../../wiring/masquerade.ts';
+import { callTag } from '../../wiring/tag.ts';
+import { createVeth } from '../../wiring/veth.ts';
+import { ensureBridge, ensureGatewayAddress } from './bridge-link.ts';
+import { type BridgeConfig, readConfig } from './config.ts';
+import { connectPort, ensureVlanGateway, waitForPort } from './port.ts';
+import { guardPort, unguardPorts } from './spoof-guard.ts';
+
+/** Index of the pod's interface in the result: bridge, node's end, pod's end. */
+const POD = 2;
+
+/** A pod on a bridge. Undone whole, but for the bridge, when a step fails. */
+export function add(call: Call): Promise<Result> {
+  const config = readConfig(call);
+  const dns = readDns(call.config);
+  return inBoth(call, kernel =>
+    Undo.guard(call.host.log, async undo => {
+      const bridge = ensureBridge(kernel.node, kernel.nodeNetns, config.bridge, {
+        mtu: config.mtu,
+        promiscuous: config.promiscMode,
+        vlanFiltering: config.vlan !== 0 || config.trunk.length > 0,
+      });
+      const pair = createVeth(kernel, { ...config, ifname: call.ifname, tag: callTag(call) }, undo);
+      connectPort(kernel.node, bridge, pair.node, config);
+      if (config.macspoofchk) await guard(call, pair.node, pair.pod, undo);
+      const result = await address(call, config, kernel, bridge, pair, undo);
+      const told = [
+        entry(kernel, config.bridge),
+        entry(kernel, pair.node.name),
+        podEntry(call, kernel, pair.pod),
+      ];
+      const useDns = dns && Object.keys(dns).length > 0 ? dns : result.dns;
+      return { ...result, interfaces: [...told, ...result.interfaces], dns: useDns };
+    }),
+  );
+}
+
+function entry(kernel: Kernel, name: string): Interface {
+  const { mac, mtu } = getLink(kernel.node, name);
+  return { name, ...(mac ? { mac } : {}), mtu };
+}
+
+function podEntry(call: Call, kernel: Kernel, pod: Link): Interface {
+  const { name, mac, mtu } = getLink(kernel.pod, pod.index);
+  return { name, ...(mac ? { mac } : {}), mtu, sandbox: call.netns };
+}
+
+async function guard(call: Call, port: Link, pod: Link, undo: Undo): Promise<void> {
+  const tag = callTag(call);
+  undo.push('take the spoof guard away', () => unguardPorts(call.host.netns, one => one === tag));
+  await guardPort(call.host.netns, tag, port.name, pod.mac!);
+}
+
+/** Addresses, gateway and masquerading. `interfaces` of what it returns holds only the VLAN's gateway. */
+async function address(
+  call: Call,
+  config: BridgeConfig,
+  kernel: Kernel,
+  bridge: Link,
+  pair: { node: Link; pod: Link },
+  undo: Undo,
+): Promise<Result> {
+  if (!config.ipam) {
+    if (!config.disableContainerInterface) changeLink(kernel.pod, pair.pod.index, { up: true });
+    return { interfaces: [], ips: [], routes: [], dns: {} };
+  }
+  const result = withGateways(await obtainAddresses(call, config.ipam, undo), config);
+  checkGateways(result);
+  settingWhereThere(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1');
+  if (!config.enabledad) settingWhereThere(call.netns, `net/ipv6/conf/${call.ifname}/accept_dad`, '0');
+  await configureInterface(kernel.pod, call.netns, pair.pod.index, call.ifname, result);
+  await waitForPort(kernel.node, pair.node.index);
+  const interfaces = config.isGateway ? openGateway(call, config, kernel, bridge, result) : [];
+  if (config.ipMasq) await masquerade(call, config.backend, result.ips, undo);
+  return { ...result, interfaces };
+}
+
+/** The gateways that the plugin adds: the subnet's first address where none is named, and the default routes. */
+function withGateways(given: Result, config: BridgeConfig): Result {
+  const ips = given.ips.map(one => {
+    const gateway = one.gateway ?? (config.isGateway ? firstAddress(one.address) : undefined);
+    return { ...one, interface: POD, ...(gateway ? { gateway } : {}) };
+  });
+  const routes = [...given.routes];
+  for (const { address, gateway } of config.isDefaultGateway ? ips : []) {
+    const dst = isV6(address) ? '::/0' : '0.0.0.0/0';
+    if (!routes.some(route => route.dst === dst && route.gw)) routes.push({ dst, gw: gateway! });
+  }
+  return { ...given, ips, routes };
+}
+
+function firstAddress(cidr: string): string {
+  const network = readNetwork(cidr, 'address');
+  return writeAddress(network.v6, network.base + 1n);
+}
+
+/** Puts the gateway addresses on the bridge (or the VLAN's interface) and lets the node forward. */
+function openGateway(
+  call: Call,
+  config: BridgeConfig,
+  kernel: Kernel,
+  bridge: Link,
+  result: Result,
+): Interface[] {
+  const vlan = config.vlan !== 0;
+  const gateway = vlan
+    ? ensureVlanGateway(kernel.node, bridge, config.vlan, config.preserveDefaultVlan)
+    : bridge;
+  for (const one of result.ips) {
+    const length = one.address.split('/')[1];
+    ensureGatewayAddress(kernel.node, gateway, `${one.gateway}/${length}`, config.forceAddress);
+    const forwarding = isV6(one.address) ? 'net/ipv6/conf/all/forwarding' : 'net/ipv4/ip_forward';
+    settingWhereThere(call.host.netns, forwarding, '1');
+  }
+  return vlan ? [entry(kernel, gateway.name)] : [];
+}

@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto';
+import { addAddress, deleteAddress, listAddresses } from '../../../net/addresses.ts';
+import { changeBridge } from '../../../net/bridge-port.ts';
+import { isNetError, unless } from '../../../net/error.ts';
+import { changeLink, createLink, findLink, getLink, type Link } from '../../../net/links.ts';
+import type { NetlinkSocket } from '../../../net/socket.ts';
+import { formatMac } from '../../../net/text.ts';
+import { readNetwork, writeAddress } from '../../ipam/address-number.ts';
+import { isV6 } from '../../result/types.ts';
+import { CniError, CODE } from '../../skel/errors.ts';
+import { settingWhereThere } from '../../wiring/interface.ts';
+
+export interface BridgeLinkOptions {
+  mtu: number;
+  promiscuous: boolean;
+  vlanFiltering: boolean;
+}
+
+/** A locally administered unicast MAC. Given at birth it stays; a bridge without one takes its lowest port's. */
+function randomMac(): string {
+  const bytes = randomBytes(6);
+  bytes[0] = (bytes[0]! & 0xfe) | 0x02;
+  return formatMac(bytes);
+}
+
+/**
+ * The bridge of this name, made when it is missing, up. Two calls may make it at once: one wins, both go on with it.
+ * It is never taken away: pods of other calls may be on it.
+ * @throws CniError 999 when the name belongs to another kind of device
+ */
+export function ensureBridge(
+  node: NetlinkSocket,
+  netns: string,
+  name: string,
+  options: BridgeLinkOptions,
+): Link {
+  const { mtu, promiscuous, vlanFiltering } = options;
+  let link = findLink(node, name);
+  if (!link) {
+    unless(['EEXIST'], () =>
+      createLink(node, {
+        kind: 'bridge',
+        name,
+        mac: randomMac(),
+        ...(mtu > 0 ? { mtu } : {}),
+        ...(vlanFiltering ? { bridge: { vlanFiltering } } : {}),
+      }),
+    );
+    // Routes are the plugin's to make: router advertisements must not add any.
+    settingWhereThere(netns, `net/ipv6/conf/${name}/accept_ra`, '0');
+    link = getLink(node, name);
+  }
+  if (link.kind !== 'bridge') {
+    throw new CniError(
+      CODE.INTERNAL,
+      `"${name}" already exists but is not a bridge`,
+      `it is of kind ${link.kind}`,
+    );
+  }
+  if (vlanFiltering && !link.details.bridge?.vlanFiltering) changeBridge(node, link.index, { vlanFiltering });
+  if (!link.up || promiscuous) {
+    changeLink(node, link.index, { up: true, ...(promiscuous ? { promiscuous } : {}) });
+  }
+  return getLink(node, link.index);
+}
+
+/**
+ * Puts the gateway's address on a bridge (or on a gateway's interface to it).
+ * @param force replaces an address of the family (in IPv6: one whose subnet overlaps) that is not the gateway's
+ * @throws CniError 999 when there is such an address and `force` is off
+ */
+export function ensureGatewayAddress(node: NetlinkSocket, link: Link, prefix: string, force: boolean): void {
+  const wanted = readNetwork(prefix, 'gateway');
+  const canonical = `${writeAddress(wanted.v6, wanted.address)}/${wanted.length}`;
+  for (const one of listAddresses(node, { link: link.index, family: wanted.v6 ? 6 : 4 })) {
+    if (one.prefix === canonical) return;
+    if (wanted.v6 && (one.scope !== 0 || !overlaps(one.prefix, prefix))) continue;
+    if (!force) {
+      throw new CniError(
+        CODE.INTERNAL,
+        `"${link.name}" already has an IP address different from ${canonical}`,
+        `it has ${one.prefix}; set forceAddress to replace it`,
+      );
+    }
+    deleteAddress(node, { link: link.index, prefix: one.prefix });
+  }
+  try {
+    // The bridge has the address alone on this node; detection would leave it unusable until a port is up.
+    addAddress(node, {
+      link: link.index,
+      prefix: canonical,
+      ...(wanted.v6 ? { noDuplicateDetection: true } : {}),
+    });
+  } catch (error) {
+    if (!isNetError(error, 'EEXIST')) throw error;
+  }
+  // A bridge that somebody else made may still follow its ports: setting its address to itself pins it.
+  if (link.kind === 'bridge' && link.mac)
+    changeLink(node, link.index, { mac: getLink(node, link.index).mac! });
+}
+
+function overlaps(a: string, b: string): boolean {
+  if (isV6(a) !== isV6(b)) return false;
+  const left = readNetwork(a, 'address');
+  const right = readNetwork(b, 'address');
+  return left.base <= right.last && right.base <= left.last;
+}

@@ -1,0 +1,113 @@
+import { flag, integer, listOf, text, withDefault } from '../../../base/schema.ts';
+import { readCniArgs } from '../../config/cni-args.ts';
+import { backendField, ipMasqField, macField, mtuField } from '../../config/fields.ts';
+import { looseOf, readLoose } from '../../config/loose.ts';
+import { cniArgsOf, runtimeConfig } from '../../config/network.ts';
+import { ipamType } from '../../delegate/addresses.ts';
+import { refuse } from '../../skel/errors.ts';
+import { interfaceNameProblem } from '../../skel/names.ts';
+import type { Call } from '../../skel/plugin.ts';
+import type { Backend } from '../../wiring/masquerade.ts';
+
+const VLAN_MAX = 4094;
+
+const vlanId = (least: number, doc: string) => integer(least, VLAN_MAX, doc);
+
+const trunkFields = {
+  minID: vlanId(0, 'first VLAN of a range'),
+  maxID: vlanId(0, 'last VLAN of a range'),
+  id: vlanId(0, 'one VLAN'),
+};
+
+/** Keys of a bridge network; those of others are passed over. */
+export const bridgeFields = {
+  bridge: withDefault(text('an interface name', 'name of the bridge'), 'cni0'),
+  isGateway: withDefault(flag('put the gateway address on the bridge'), false),
+  isDefaultGateway: withDefault(flag('and route everything to it'), false),
+  forceAddress: withDefault(flag("replace another address on the bridge by the network's"), false),
+  ipMasq: ipMasqField,
+  ipMasqBackend: backendField,
+  mtu: mtuField,
+  hairpinMode: withDefault(flag('frames may leave by the port that they came in by'), false),
+  promiscMode: withDefault(flag('set the bridge promiscuous'), false),
+  vlan: withDefault(vlanId(0, 'VLAN of the port, untagged; 0: none'), 0),
+  vlanTrunk: listOf(looseOf(trunkFields, 'VLANs'), 'VLANs of the port, tagged'),
+  preserveDefaultVlan: withDefault(flag('leave the default VLAN on the port'), false),
+  macspoofchk: withDefault(flag('drop frames of the pod that carry a foreign MAC address'), false),
+  enabledad: withDefault(flag('duplicate address detection in the pod'), false),
+  disableContainerInterface: withDefault(flag("leave the pod's interface down"), false),
+  portIsolation: withDefault(flag('no traffic between ports'), false),
+};
+
+export interface BridgeConfig {
+  bridge: string;
+  isGateway: boolean;
+  isDefaultGateway: boolean;
+  forceAddress: boolean;
+  ipMasq: boolean;
+  backend: Backend;
+  mtu: number;
+  hairpinMode: boolean;
+  promiscMode: boolean;
+  /** 0: none. */
+  vlan: number;
+  /** Tagged VLANs, ascending, without doubles. */
+  trunk: number[];
+  preserveDefaultVlan: boolean;
+  macspoofchk: boolean;
+  enabledad: boolean;
+  disableContainerInterface: boolean;
+  portIsolation: boolean;
+  mac: string | undefined;
+  /** Type of the address plugin; undefined: layer 2 only. */
+  ipam: string | undefined;
+}
+
+/** MAC that the pod is to have: capability `mac`, then `args.cni.mac`, then CNI_ARGS. */
+export function readWantedMac(call: Call): string | undefined {
+  const ofArgs = readCniArgs(call.args, ['MAC', 'IP', 'GATEWAY']).get('MAC');
+  const { mac: ofRuntime } = readLoose({ mac: macField }, runtimeConfig(call), 'runtimeConfig');
+  const { mac: ofCni } = readLoose({ mac: macField }, cniArgsOf(call.config), 'args.cni');
+  return ofRuntime || ofCni || (ofArgs && macField.read(ofArgs, 'CNI_ARGS MAC')) || undefined;
+}
+
+/** Tagged VLANs of a trunk list. @throws CniError 7 */
+function readTrunk(
+  list: { minID?: number | undefined; maxID?: number | undefined; id?: number | undefined }[],
+): number[] {
+  const ids = new Set<number>();
+  list.forEach(({ minID, maxID, id }, index) => {
+    const where = `vlanTrunk[${index}]`;
+    if (minID === undefined && maxID === undefined && id === undefined)
+      refuse(where, 'needs minID and maxID, or id');
+    if ((minID === undefined) !== (maxID === undefined)) refuse(where, 'minID and maxID belong together');
+    if (minID !== undefined && minID > maxID!) refuse(where, `minID ${minID} is greater than maxID ${maxID}`);
+    if (minID !== undefined) for (let one = Math.max(minID, 1); one <= maxID!; one++) ids.add(one);
+    if (id) ids.add(id);
+  });
+  return [...ids].sort((a, b) => a - b);
+}
+
+/** @throws CniError 7, RipstopError ECONFIG */
+export function readConfig(call: Call): BridgeConfig {
+  const { vlanTrunk, ipMasqBackend, ...keys } = readLoose(bridgeFields, call.config, '');
+  const bridge = keys.bridge || 'cni0';
+  const fault = interfaceNameProblem(bridge);
+  if (fault) refuse('bridge', `${fault.problem}: ${JSON.stringify(bridge)}`);
+  if (keys.hairpinMode && keys.promiscMode) {
+    refuse('hairpinMode', 'cannot set hairpin mode and promiscuous mode at the same time.');
+  }
+  const ipam = ipamType(call.config);
+  if (ipam && keys.disableContainerInterface) {
+    refuse('disableContainerInterface', 'cannot use IPAM when DisableContainerInterface flag is set');
+  }
+  return {
+    ...keys,
+    bridge,
+    isGateway: keys.isGateway || keys.isDefaultGateway,
+    backend: ipMasqBackend || 'nftables',
+    trunk: readTrunk(vlanTrunk ?? []),
+    mac: readWantedMac(call),
+    ipam,
+  };
+}

@@ -1,0 +1,81 @@
+import { changeBridgePort } from '../../../net/bridge-port.ts';
+import { addBridgeVlan, deleteBridgeVlan, listBridgeVlans } from '../../../net/bridge-vlans.ts';
+import { changeLink, createLink, deleteLink, findLink, getLink, type Link } from '../../../net/links.ts';
+import type { NetlinkSocket } from '../../../net/socket.ts';
+import { CniError, CODE } from '../../skel/errors.ts';
+import { pause } from '../../wiring/kernel.ts';
+import { nameFor } from '../../wiring/veth.ts';
+import type { BridgeConfig } from './config.ts';
+
+/** VLAN that a filtering bridge gives to a new port. */
+const DEFAULT_VLAN = 1;
+/** When the port is looked at again after it was not up, ms. */
+const PORT_WAITS = [0, 50, 500, 1000, 1000];
+
+/** Connects the node's end of a pair to the bridge, with the port's options and VLANs. */
+export function connectPort(node: NetlinkSocket, bridge: Link, port: Link, config: BridgeConfig): void {
+  changeLink(node, port.index, { master: bridge.index });
+  if (config.hairpinMode || config.portIsolation) {
+    changeBridgePort(node, port.index, {
+      ...(config.hairpinMode ? { hairpin: true } : {}),
+      ...(config.portIsolation ? { isolated: true } : {}),
+    });
+  }
+  setVlans(node, port, config.vlan, config.trunk, config.preserveDefaultVlan);
+}
+
+function setVlans(
+  node: NetlinkSocket,
+  port: Link,
+  vlan: number,
+  trunk: readonly number[],
+  keepDefault: boolean,
+): void {
+  if (vlan === 0 && trunk.length === 0) return;
+  if (!keepDefault) {
+    const has = listBridgeVlans(node).some(one => one.link === port.index && one.id === DEFAULT_VLAN);
+    if (has) deleteBridgeVlan(node, { link: port.index, id: DEFAULT_VLAN });
+  }
+  if (vlan !== 0) addBridgeVlan(node, { link: port.index, id: vlan, pvid: true, untagged: true });
+  for (const id of trunk) addBridgeVlan(node, { link: port.index, id });
+}
+
+/** Waits until the bridge forwards for the port. @throws CniError 999 after 2.5 s */
+export async function waitForPort(node: NetlinkSocket, index: number): Promise<void> {
+  let state = '';
+  for (const wait of PORT_WAITS) {
+    if (wait > 0) await pause(wait);
+    const link = getLink(node, index);
+    if (link.operational === 'up') return;
+    state = link.operational;
+  }
+  throw new CniError(CODE.INTERNAL, `bridge port in error state: ${state}`);
+}
+
+/**
+ * The interface that has the gateway's address in a VLAN: one end of a pair whose other end is a port of the bridge in
+ * that VLAN, named `<bridge>.<vlan>`. Like the bridge it stays.
+ */
+export function ensureVlanGateway(
+  node: NetlinkSocket,
+  bridge: Link,
+  vlan: number,
+  keepDefault: boolean,
+): Link {
+  const name = `${bridge.name}.${vlan}`;
+  const there = findLink(node, name);
+  if (there) return there;
+  const portName = nameFor(node, candidate =>
+    createLink(node, { kind: 'veth', name: candidate, mtu: bridge.mtu, peer: { name, mtu: bridge.mtu } }),
+  );
+  try {
+    const port = getLink(node, portName);
+    changeLink(node, port.index, { master: bridge.index, up: true });
+    setVlans(node, port, vlan, [], keepDefault);
+    changeLink(node, getLink(node, name).index, { up: true });
+  } catch (error) {
+    deleteLink(node, portName);
+    throw error;
+  }
+  return getLink(node, name);
+}

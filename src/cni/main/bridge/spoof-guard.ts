@@ -1,0 +1,40 @@
+import { applyNftScript } from '../../../net/nft.ts';
+import { listElements, removeTagged, TABLE, tagIn } from '../../wiring/nft-elements.ts';
+
+/*
+ * A frame that comes in by a guarded port and does not carry the port's MAC address as its source is dropped. Two sets
+ * and one rule for all pods; an element carries the tag of its attachment.
+ */
+
+const SETS = [
+  { kind: 'set', name: 'guarded' },
+  { kind: 'set', name: 'allowed' },
+] as const;
+
+/** Before everything else that looks at bridged frames (linux/netfilter_bridge.h NF_BR_PRI_NAT_DST_BRIDGED). */
+const PRIORITY = -300;
+
+export async function guardPort(netns: string, tag: string, port: string, mac: string): Promise<void> {
+  await applyNftScript(
+    netns,
+    `
+add table bridge ${TABLE}
+add set bridge ${TABLE} guarded { typeof iifname ; }
+add set bridge ${TABLE} allowed { typeof iifname . ether saddr ; }
+add chain bridge ${TABLE} antispoof { type filter hook prerouting priority ${PRIORITY} ; }
+flush chain bridge ${TABLE} antispoof
+add rule bridge ${TABLE} antispoof iifname @guarded iifname . ether saddr != @allowed drop
+add element bridge ${TABLE} guarded { "${port}" comment "${tag}" }
+add element bridge ${TABLE} allowed { "${port}" . ${mac} comment "${tag}" }
+`,
+  );
+}
+
+export async function unguardPorts(netns: string, wanted: (tag: string) => boolean): Promise<void> {
+  await removeTagged(netns, 'bridge', SETS, wanted);
+}
+
+export async function isGuarded(netns: string, tag: string): Promise<boolean> {
+  const lists = await Promise.all(SETS.map(({ kind, name }) => listElements(netns, 'bridge', kind, name)));
+  return lists.every(list => list.some(element => tagIn(element.comment) === tag));
+}

@@ -1,0 +1,52 @@
+import { listAddresses } from '../../net/addresses.ts';
+import { changeLink, findLink, getLink } from '../../net/links.ts';
+import { readPrevResult } from '../config/network.ts';
+import type { Result } from '../result/types.ts';
+import { type Call, commands, type Plugin } from '../skel/plugin.ts';
+import { ALL_VERSIONS } from '../skel/version.ts';
+import { changed } from '../wiring/expectations.ts';
+import { inPodIfThere } from '../wiring/kernel.ts';
+
+/** The interface is `lo` whatever CNI_IFNAME says. */
+const LOOPBACK = 'lo';
+
+async function add(call: Call): Promise<Result> {
+  let result: Result | undefined;
+  await inPodIfThere(call, pod => {
+    const { index, mac } = getLink(pod, LOOPBACK);
+    changeLink(pod, index, { up: true });
+    const ips = listAddresses(pod, { link: index })
+      .filter(one => one.address === '127.0.0.1' || one.address === '::1')
+      .sort((a, b) => a.family - b.family)
+      .map(one => ({ address: one.prefix, interface: 0 }));
+    result = {
+      interfaces: [{ name: LOOPBACK, mac: mac ?? '00:00:00:00:00:00', sandbox: call.netns }],
+      ips,
+      routes: [],
+      dns: {},
+    };
+  });
+  return readPrevResult(call) ?? result!;
+}
+
+async function del(call: Call): Promise<void> {
+  await inPodIfThere(call, pod => {
+    const link = findLink(pod, LOOPBACK);
+    if (link) changeLink(pod, link.index, { up: false });
+  });
+}
+
+async function check(call: Call): Promise<void> {
+  await inPodIfThere(call, pod => {
+    if (!getLink(pod, LOOPBACK).up) changed('loopback interface is down');
+  });
+}
+
+/** Sets the pod's loopback up. */
+export const loopback: Plugin = {
+  name: 'loopback',
+  about: "CNI loopback plugin of Ripstop: sets the pod's loopback up",
+  versions: ALL_VERSIONS,
+  netns: 'entered',
+  commands: commands({ add, del, check, gc: async () => {}, status: async () => {} }),
+};

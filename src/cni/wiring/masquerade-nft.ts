@@ -1,0 +1,61 @@
+import { applyNftScript } from '../../net/nft.ts';
+import { canonicalNetwork } from '../../net/text.ts';
+import { type AssignedAddress, isV6 } from '../result/types.ts';
+import { listElements, removeTagged, SRCNAT, TABLE, tagIn } from './nft-elements.ts';
+
+/*
+ * A map from the pod's address to the chain of its subnet, which leaves the subnet and multicast alone and masquerades
+ * the rest. Adding a pod is one transaction that states the frame anew and adds one element: any number of them at
+ * once cannot double a rule or lose one.
+ */
+
+const MAPS = [
+  { kind: 'map', name: 'masquerade4' },
+  { kind: 'map', name: 'masquerade6' },
+] as const;
+
+const BASE = `
+add table inet ${TABLE}
+add map inet ${TABLE} masquerade4 { type ipv4_addr : verdict ; }
+add map inet ${TABLE} masquerade6 { type ipv6_addr : verdict ; }
+add chain inet ${TABLE} pods_out { type nat hook postrouting priority ${SRCNAT} ; }
+flush chain inet ${TABLE} pods_out
+add rule inet ${TABLE} pods_out ip saddr vmap @masquerade4
+add rule inet ${TABLE} pods_out ip6 saddr vmap @masquerade6
+`;
+
+function elementScript({ address }: AssignedAddress, tag: string): string {
+  const subnet = canonicalNetwork(address);
+  const chain = `pods_out_${subnet.replace(/[:./]/g, '_')}`;
+  const [family, map, multicast] = isV6(address)
+    ? ['ip6', 'masquerade6', 'ff00::/8']
+    : ['ip', 'masquerade4', '224.0.0.0/4'];
+  return `
+add chain inet ${TABLE} ${chain}
+flush chain inet ${TABLE} ${chain}
+add rule inet ${TABLE} ${chain} ${family} daddr ${subnet} return
+add rule inet ${TABLE} ${chain} ${family} daddr ${multicast} return
+add rule inet ${TABLE} ${chain} masquerade
+add element inet ${TABLE} ${map} { ${address.split('/')[0]} comment "${tag}" : jump ${chain} }
+`;
+}
+
+/** Masquerades what the addresses send out of their subnets. One transaction. @throws RipstopError */
+export async function masqueradeNft(
+  netns: string,
+  tag: string,
+  ips: readonly AssignedAddress[],
+): Promise<void> {
+  await applyNftScript(netns, BASE + ips.map(one => elementScript(one, tag)).join(''));
+}
+
+/** Takes away the masquerading of every tag that `wanted` accepts; needs neither address nor namespace. */
+export async function unmasqueradeNft(netns: string, wanted: (tag: string) => boolean): Promise<void> {
+  await removeTagged(netns, 'inet', MAPS, wanted);
+}
+
+/** How many addresses of this tag are masqueraded. */
+export async function countMasqueradedNft(netns: string, tag: string): Promise<number> {
+  const lists = await Promise.all(MAPS.map(({ kind, name }) => listElements(netns, 'inet', kind, name)));
+  return lists.flat().filter(element => tagIn(element.comment) === tag).length;
+}
