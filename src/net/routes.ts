@@ -110,18 +110,18 @@ export interface Route {
 /** A route to be made or removed. What is absent is the kernel's default (main table, protocol boot). */
 export interface RouteSpec {
   destination: string;
-  gateway?: string;
-  link?: number;
-  source?: string;
-  metric?: number;
-  table?: number;
-  protocol?: number;
-  scope?: number;
-  type?: RouteType;
-  onlink?: boolean;
-  mtu?: number;
-  advmss?: number;
-  hops?: readonly NextHop[];
+  gateway?: string | undefined;
+  link?: number | undefined;
+  source?: string | undefined;
+  metric?: number | undefined;
+  table?: number | undefined;
+  protocol?: number | undefined;
+  scope?: number | undefined;
+  type?: RouteType | undefined;
+  onlink?: boolean | undefined;
+  mtu?: number | undefined;
+  advmss?: number | undefined;
+  hops?: readonly NextHop[] | undefined;
 }
 
 export function readRoute(message: Message): Route {

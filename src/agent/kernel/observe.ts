@@ -1,0 +1,117 @@
+import { listAddresses } from '../../net/addresses.ts';
+import { isNetError } from '../../net/error.ts';
+import { listFdb } from '../../net/fdb.ts';
+import { type Link, listLinks } from '../../net/links.ts';
+import { listNeighbours } from '../../net/neighbours.ts';
+import { listRoutes, type Route, TABLE_MAIN } from '../../net/routes.ts';
+import type { NetlinkSocket } from '../../net/socket.ts';
+import { readSetting } from '../../net/sysctl.ts';
+import { covers } from './layout.ts';
+import {
+  type DesiredState,
+  type ObservedDevice,
+  type ObservedRoute,
+  type ObservedState,
+  PROTOCOL_RIPSTOP,
+  type Territory,
+} from './state.ts';
+
+const SCOPE_LINK = 253;
+
+/**
+ * What is there of an overlay. Changes nothing.
+ * @param wanted tells which destinations and settings are asked for besides what is marked as ours
+ * @throws NetError
+ */
+export function observe(socket: NetlinkSocket, territory: Territory, wanted: DesiredState): ObservedState {
+  const links = new Map(listLinks(socket).map(link => [link.index, link]));
+  const link = [...links.values()].find(candidate => candidate.name === territory.device);
+  return {
+    device: link && observeDevice(socket, link, links),
+    neighbours: link ? permanentNeighbours(socket, link.index) : [],
+    forwarding: link?.kind === 'vxlan' ? forwardingOf(socket, link.index) : [],
+    routes: observeRoutes(socket, territory, wanted, links),
+    settings: new Map(wanted.settings.map(({ name }) => [name, settingOf(socket.netns, name)])),
+  };
+}
+
+function observeDevice(socket: NetlinkSocket, link: Link, links: ReadonlyMap<number, Link>): ObservedDevice {
+  const { vxlan } = link.details;
+  const addresses = listAddresses(socket, { link: link.index }).filter(
+    address => address.scope !== SCOPE_LINK,
+  );
+  return {
+    index: link.index,
+    name: link.name,
+    kind: link.kind,
+    up: link.up,
+    mtu: link.mtu,
+    mac: link.mac,
+    txQueueLength: link.txQueueLength,
+    addresses: addresses.map(address => address.prefix),
+    vxlan: vxlan && {
+      vni: vxlan.vni,
+      port: vxlan.port,
+      local: vxlan.local ?? '',
+      parent: links.get(link.parent ?? 0)?.name ?? '',
+      gbp: vxlan.gbp,
+      learning: vxlan.learning,
+    },
+  };
+}
+
+function permanentNeighbours(socket: NetlinkSocket, link: number) {
+  return listNeighbours(socket, { link })
+    .filter(neighbour => neighbour.permanent)
+    .map(({ address, mac }) => ({ address, mac: mac ?? '' }));
+}
+
+function forwardingOf(socket: NetlinkSocket, link: number) {
+  return listFdb(socket, link)
+    .filter(entry => entry.permanent && entry.self && entry.remote !== undefined)
+    .map(({ mac, remote }) => ({ mac, remote: remote ?? '' }));
+}
+
+function observeRoutes(
+  socket: NetlinkSocket,
+  territory: Territory,
+  wanted: DesiredState,
+  links: ReadonlyMap<number, Link>,
+): ObservedRoute[] {
+  const destinations = new Set(wanted.routes.map(route => route.destination));
+  return listRoutes(socket, { table: TABLE_MAIN })
+    .map(route => observedRoute(route, links))
+    .filter(route => destinations.has(route.destination) || isOurs(route, territory));
+}
+
+/** A route that we made, for this overlay and no other one. */
+export function isOurs(route: ObservedRoute, territory: Territory): boolean {
+  if (route.protocol !== PROTOCOL_RIPSTOP) return false;
+  return (
+    (route.device !== undefined && route.device === territory.device) ||
+    territory.networks.some(network => covers(network, route.destination))
+  );
+}
+
+function observedRoute(route: Route, links: ReadonlyMap<number, Link>): ObservedRoute {
+  return {
+    family: route.family,
+    destination: route.destination,
+    gateway: route.gateway,
+    device: route.link === undefined ? undefined : links.get(route.link)?.name,
+    onlink: route.onlink,
+    protocol: route.protocol,
+    metric: route.metric,
+    special: route.type !== 'unicast' || route.hops !== undefined,
+    original: route,
+  };
+}
+
+function settingOf(netns: string, name: string): string | undefined {
+  try {
+    return readSetting(netns, name);
+  } catch (error) {
+    if (isNetError(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}

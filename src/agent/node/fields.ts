@@ -1,0 +1,189 @@
+import {
+  type Field,
+  fail,
+  flag,
+  integer,
+  listOf,
+  objectOf,
+  oneOf,
+  required,
+  text,
+  withDefault,
+} from '../../base/schema.ts';
+import { isLinkName } from '../../net/links.ts';
+import { canonicalAddress, canonicalNetwork, formatMac, parseMac } from '../../net/text.ts';
+
+/*
+ * The keys of the file that `ripstop run --config` reads. This table is the only place where they are described:
+ * reading, messages and docs/configuration.md come from it.
+ */
+
+/** A value that has one canonical text: `parse` yields it or throws. */
+function canonical(type: string, doc: string, parse: (raw: string) => string): Field<string> {
+  return {
+    type,
+    doc,
+    read(raw, where) {
+      try {
+        if (typeof raw === 'string') return parse(raw);
+      } catch {
+        // refused below
+      }
+      return fail(where, `${JSON.stringify(raw)} is not ${type}`);
+    },
+  };
+}
+
+const address = (doc: string) => canonical('an IP address', doc, canonicalAddress);
+const mac = (doc: string) =>
+  canonical('a unicast MAC address', doc, raw => {
+    const bytes = parseMac(raw);
+    if ((bytes[0]! & 1) !== 0 || bytes.every(byte => byte === 0)) throw new RangeError(raw);
+    return formatMac(bytes);
+  });
+const subnet = (doc: string): Field<string> => ({
+  type: 'a subnet as 10.244.1.0/24 or fd00:1::/64',
+  doc,
+  read(raw, where) {
+    let network: string | undefined;
+    try {
+      if (typeof raw === 'string' && raw.includes('/')) network = canonicalNetwork(raw);
+    } catch {
+      // refused below
+    }
+    if (network === undefined)
+      fail(where, `${JSON.stringify(raw)} is not a subnet`, 'write 10.244.1.0/24 or fd00:1::/64');
+    const written = (raw as string).slice((raw as string).indexOf('/'));
+    if (canonicalAddress((raw as string).slice(0, -written.length)) !== network.slice(0, -written.length))
+      fail(where, `${raw} has bits set beyond its length`, `the subnet is ${network}`);
+    return network;
+  },
+});
+
+/** `auto` or a whole number. */
+function autoOr(field: Field<number>): Field<number | 'auto'> {
+  return {
+    ...field,
+    type: `auto | ${field.type}`,
+    read: (raw, where) => (raw === 'auto' ? raw : field.read(raw, where)),
+  };
+}
+
+function listed<T>(field: Field<T>, doc: string): Field<T[]> {
+  return {
+    ...listOf(field, doc),
+    read(raw, where) {
+      const items = listOf(field, doc).read(raw, where);
+      if (items.length === 0) fail(where, 'is empty', `it takes at least one: ${doc}`);
+      return items;
+    },
+  };
+}
+
+export const peerFields = {
+  name: required(text('a name', 'identifies the peer in logs, counters and captures', /^[\w.:-]{1,63}$/)),
+  address: required(address('underlay address, of the family of the own one')),
+  subnets: required(
+    listed(subnet('pod subnet'), 'pod subnets that the peer owns; it may send from no others'),
+  ),
+  mac: mac(
+    'MAC of its VTEP (vxlan); needed only for a peer that does not derive it as Ripstop does, such as a kernel VXLAN',
+  ),
+  port: integer(1, 65535, 'UDP port, when it is not that of this node'),
+};
+
+const on = (doc: string) => withDefault(flag(doc), true);
+
+export const offloadFields = {
+  csum: on("checksums of pods' packets are left to Ripstop; the base of tso and uso"),
+  tso: on('TCP superframes from the device'),
+  uso: on('UDP superframes from the device (Linux 6.2)'),
+  udpGso: on('many datagrams in one message to the underlay (Linux 4.18)'),
+  udpGro: on('many datagrams in one message from the underlay (Linux 5.0)'),
+  mergeTcp: on('TCP segments merged before they are written to the device'),
+  mergeUdp: on('UDP datagrams merged before they are written to the device'),
+};
+
+const GATE = ['strict', 'off'] as const;
+const UNFINISHED = ['auto', 'accept', 'refuse'] as const;
+
+export const nodeFields = {
+  mode: withDefault(oneOf(['vxlan', 'udp'], "wire format: RFC 7348, or flannel's udp backend"), 'vxlan'),
+  subnets: required(listed(subnet('pod subnet'), 'pod subnets of this node')),
+  peers: withDefault(listOf(objectOf(peerFields, 'a peer'), 'the other nodes; read again on SIGHUP'), []),
+  networks: withDefault(
+    listOf(subnet('network'), 'cluster networks; udp mode routes them whole to the device'),
+    [],
+  ),
+  underlay: withDefault(
+    text(
+      'auto | interface | address',
+      'where the peers are reached; auto: the interface of the default route',
+    ),
+    'auto',
+  ),
+  port: integer(1, 65535, 'UDP port; 8472 in vxlan mode and 8285 in udp mode, as flannel'),
+  vni: withDefault(integer(0, 0xffffff, 'VXLAN network identifier, equal on all nodes'), 1),
+  device: {
+    ...text('a device name', 'name of the device; flannel.<vni> in vxlan mode and flannel0 in udp mode'),
+    read(raw: unknown, where: string): string {
+      if (typeof raw === 'string' && isLinkName(raw)) return raw;
+      return fail(
+        where,
+        `${JSON.stringify(raw)} is not a device name`,
+        '1 to 15 bytes, no blank, slash or colon',
+      );
+    },
+  },
+  mac: mac('MAC of the own VTEP (vxlan); derived from vni and underlay address when left out'),
+  mtu: withDefault(
+    autoOr({
+      ...integer(
+        68,
+        65535,
+        'largest packet of a pod; auto: what the underlay takes less the overhead',
+        'bytes',
+      ),
+    }),
+    'auto' as number | 'auto',
+  ),
+  flood: withDefault(flag('copy broadcast and multicast to every peer'), false),
+  gate: withDefault(
+    oneOf(GATE, 'strict: drop what comes from an inner source that its peer does not own'),
+    'strict',
+  ),
+  unfinishedChecksums: withDefault(
+    oneOf(
+      UNFINISHED,
+      'inner checksums that a kernel VXLAN on this same host leaves unfinished; auto: accept where the underlay is a veth',
+    ),
+    'auto',
+  ),
+  offloads: withDefault(objectOf(offloadFields, 'each can be switched off'), {
+    csum: true,
+    tso: true,
+    uso: true,
+    udpGso: true,
+    udpGro: true,
+    mergeTcp: true,
+    mergeUdp: true,
+  }),
+  workers: withDefault(integer(1, 32, 'queues of device and underlay, each with a thread a direction'), 1),
+  sourcePorts: withDefault(
+    integer(
+      1,
+      64,
+      'outer source ports that flows are spread over, so that routers can tell them apart (vxlan)',
+    ),
+    16,
+  ),
+  spins: withDefault(integer(0, 10_000, 'empty looks at device and socket before a thread sleeps'), 50),
+  txQueueLength: withDefault(
+    integer(1, 100_000, 'packets that the device keeps while Ripstop is busy', 'packets'),
+    1000,
+  ),
+  namespace: withDefault(
+    text('a name of ip netns, or a path', 'network namespace that the overlay lives in; empty: the own one'),
+    '',
+  ),
+};

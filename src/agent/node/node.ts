@@ -1,0 +1,185 @@
+import { FORMATS } from '../../../encap/formats.ts';
+import { overlayMtu } from '../../../encap/mtu.ts';
+import { RipstopError } from '../../base/errors.ts';
+import type { Log } from '../../base/log.ts';
+import { findLink } from '../../net/links.ts';
+import type { NetlinkSocket } from '../../net/socket.ts';
+import { type CounterSnapshot, DataPlane } from '../../path/control.ts';
+import { StateKeeper } from '../kernel/keeper.ts';
+import { desiredState, type Overlay } from '../kernel/layout.ts';
+import type { DesiredState } from '../kernel/state.ts';
+import { describeStep } from '../kernel/steps.ts';
+import { type NodeConfig, type NodePeer, vtepMac } from './config.ts';
+import { findUnderlay, type NodeUnderlay } from './underlay.ts';
+
+/** What the configuration becomes on this machine. */
+export interface Settled {
+  readonly config: NodeConfig;
+  readonly underlay: NodeUnderlay;
+  readonly overlay: Overlay;
+  readonly acceptUnfinished: boolean;
+}
+
+/**
+ * Settles what the configuration leaves to the machine: underlay, MTU, own MAC. Changes nothing.
+ * @throws RipstopError ECONFIG, EUNDERLAY, EMTU
+ */
+export function settle(socket: NetlinkSocket, config: NodeConfig, log: Log): Settled {
+  const underlay = findUnderlay(socket, config);
+  const { mode, subnets, networks, device, txQueueLength } = config;
+  const inner = [...new Set(subnets.map(subnet => (subnet.includes(':') ? 6 : 4)))];
+  const wanted = config.mtu === 'auto' ? undefined : config.mtu;
+  const mtu = overlayMtu(FORMATS[mode], underlay.family, underlay.mtu, inner, wanted);
+  if (!mtu.ok) throw new RipstopError('EMTU', `mtu: ${mtu.problem} (underlay ${underlay.device})`, mtu.hint);
+  if (mtu.warning) log.warn({ mtu: mtu.mtu }, mtu.warning);
+  const mac = mode === 'vxlan' ? (config.mac ?? vtepMac(config.vni, underlay.address)) : undefined;
+  const twin = config.peers.find(peer => mac !== undefined && peer.mac === mac);
+  if (twin)
+    throw new RipstopError(
+      'ECONFIG',
+      `peer "${twin.id}": its MAC ${mac} is the own one`,
+      'each VTEP has a MAC of its own',
+    );
+  return {
+    config,
+    underlay,
+    overlay: { mode, device, mtu: mtu.mtu, mac, txQueueLength, subnets, networks, underlay: underlay.device },
+    acceptUnfinished:
+      config.unfinishedChecksums === 'accept' ||
+      // A veth ends in a namespace of this very host, where a kernel peer leaves checksums to a card that is not there.
+      (config.unfinishedChecksums === 'auto' && underlay.kind === 'veth'),
+  };
+}
+
+/** One node of an overlay with a static list of peers: data plane, device, addresses, routes, neighbours. */
+export class OverlayNode {
+  readonly #log: Log;
+  readonly #keeper: StateKeeper;
+  readonly #plane: DataPlane;
+  #settled: Settled;
+
+  private constructor(settled: Settled, keeper: StateKeeper, plane: DataPlane, log: Log) {
+    this.#settled = settled;
+    this.#keeper = keeper;
+    this.#plane = plane;
+    this.#log = log;
+  }
+
+  /**
+   * Starts everything; packets can flow when this resolves.
+   * @throws RipstopError one clear line; nothing is left behind then
+   */
+  static async start(config: NodeConfig, log: Log): Promise<OverlayNode> {
+    const keeper = new StateKeeper(config.namespace, { device: config.device, networks: config.networks });
+    try {
+      const settled = settle(keeper.socket, config, log);
+      refuseTaken(keeper.socket, config.device);
+      const plane = await startPlane(settled, log);
+      const node = new OverlayNode(settled, keeper, plane, log);
+      try {
+        node.#apply(config.peers);
+        return node;
+      } catch (error) {
+        await node.#end();
+        throw error;
+      }
+    } catch (error) {
+      keeper.close();
+      throw error;
+    }
+  }
+
+  get settled(): Settled {
+    return this.#settled;
+  }
+
+  get plane(): DataPlane {
+    return this.#plane;
+  }
+
+  counters(): CounterSnapshot {
+    return this.#plane.counters();
+  }
+
+  /**
+   * Takes the peers of a new configuration. Traffic of peers that stay is not touched.
+   * @returns names of the keys that changed and need a restart
+   * @throws RipstopError when the new peers cannot be; the old ones stay
+   */
+  reload(config: NodeConfig): string[] {
+    const former = this.#settled.config;
+    const pending = (Object.keys(config) as (keyof NodeConfig)[]).filter(
+      key => key !== 'peers' && JSON.stringify(config[key]) !== JSON.stringify(former[key]),
+    );
+    const next = { ...former, peers: config.peers };
+    const settled = settle(this.#keeper.socket, next, this.#log);
+    try {
+      this.#apply(config.peers);
+    } catch (error) {
+      this.#apply(former.peers);
+      throw error;
+    }
+    this.#settled = { ...this.#settled, config: { ...settled.config } };
+    return pending;
+  }
+
+  /** Ends traffic and removes all that was made. Goes on after a failure, which is logged. */
+  async stop(): Promise<void> {
+    await this.#end();
+    this.#keeper.close();
+  }
+
+  #desired(peers: readonly NodePeer[]): DesiredState {
+    return desiredState(this.#settled.overlay, peers);
+  }
+
+  #apply(peers: readonly NodePeer[]): void {
+    const steps = this.#keeper.apply(this.#desired(peers), () => this.#plane.setPeers(peers));
+    for (const step of steps) this.#log.debug({ step: describeStep(step) }, 'kernel state');
+  }
+
+  async #end(): Promise<void> {
+    for (const failure of this.#keeper.retire())
+      this.#log.warn({ err: String(failure) }, 'something could not be undone');
+    await this.#plane.stop();
+  }
+}
+
+/** The device is to be made by us: one that is there is someone else's. */
+function refuseTaken(socket: NetlinkSocket, device: string): void {
+  const link = findLink(socket, device);
+  if (!link) return;
+  const what =
+    link.kind === 'tun'
+      ? `a ${link.details.tun?.mode ?? 'tun'} device`
+      : `a ${link.kind ?? 'hardware'} device`;
+  throw new RipstopError(
+    'EINUSE',
+    `device ${device}: the name is taken by ${what}`,
+    link.kind === 'tun'
+      ? 'stop the program that holds it, or set "device" to another name'
+      : `remove it (ip link del ${device}), or set "device" to another name`,
+  );
+}
+
+function startPlane({ config, underlay, overlay, acceptUnfinished }: Settled, log: Log): Promise<DataPlane> {
+  return DataPlane.start({
+    mode: config.mode,
+    netns: config.namespace,
+    deviceName: config.device,
+    address: underlay.address,
+    port: config.port,
+    vni: config.vni,
+    mac: overlay.mac,
+    mtu: overlay.mtu,
+    underlayMtu: underlay.mtu,
+    flood: config.flood,
+    strictSource: config.gate === 'strict',
+    acceptUnfinished,
+    offloads: config.offloads,
+    queues: config.workers,
+    sourcePorts: config.sourcePorts,
+    spins: config.spins,
+    log,
+  });
+}

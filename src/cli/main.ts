@@ -1,0 +1,56 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { describeError, RipstopError } from '../base/errors.ts';
+import { addRun } from './run.ts';
+
+/*
+ * The command line. One file a command: it exports `add<Name>(program)`, which declares the options and loads what the
+ * command needs only when it runs, so that `ripstop --help` and the small commands start at once.
+ */
+
+const COMMANDS: readonly ((program: Command) => void)[] = [addRun];
+
+/** Exit codes: 0 done, 1 failed, 2 called wrongly (options, configuration). */
+const FAILED = 1;
+const CALLED_WRONGLY = 2;
+
+function version(): string {
+  const file = new URL('../../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+function build(): Command {
+  const program = new Command('ripstop')
+    .description("A userspace overlay network for pods: flannel's job, every packet explained.")
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .configureHelp({ helpWidth: 80, showGlobalOptions: false })
+    .showSuggestionAfterError()
+    .exitOverride();
+  for (const add of COMMANDS) add(program);
+  return program;
+}
+
+/** True for commander's own way of ending: help and version were printed, or the call was wrong and said so. */
+function endOfParsing(error: unknown): { exitCode: number } | undefined {
+  const { code, exitCode } = error as { code?: unknown; exitCode?: unknown };
+  return typeof code === 'string' && code.startsWith('commander.') && typeof exitCode === 'number'
+    ? { exitCode }
+    : undefined;
+}
+
+try {
+  await build().parseAsync();
+} catch (error) {
+  const ended = endOfParsing(error);
+  if (ended) {
+    process.exitCode = ended.exitCode === 0 ? 0 : CALLED_WRONGLY;
+  } else {
+    process.stderr.write(`ripstop: ${describeError(error)}\n`);
+    if (!(error instanceof RipstopError) && error instanceof Error)
+      process.stderr.write(`${error.stack ?? ''}\n`);
+    process.exitCode = error instanceof RipstopError && error.code === 'ECONFIG' ? CALLED_WRONGLY : FAILED;
+  }
+}

@@ -1,0 +1,93 @@
+import { type Command, Option } from 'commander';
+import { createLog, type Log } from '../base/log.ts';
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+
+interface RunOptions {
+  config: string;
+  check?: true;
+  logLevel: string;
+}
+
+/** `ripstop run`: one node of an overlay in the foreground, its peers listed in a file. */
+export function addRun(program: Command): void {
+  program
+    .command('run')
+    .summary('run one node in the foreground, its peers listed in a file')
+    .description(
+      'Runs one node of an overlay in the foreground. The file lists the peers; no store is needed. ' +
+        'Device, addresses, routes and neighbours are made at start and removed at the end ' +
+        '(Ctrl-C or SIGTERM). SIGHUP reads the peers again while traffic flows.',
+    )
+    .requiredOption('-c, --config <file>', 'YAML file, or - for standard input')
+    .option('--check', 'check the file and end; changes nothing')
+    .addOption(new Option('--log-level <level>', 'least level to log').choices(LEVELS).default('info'))
+    .addHelpText('after', '\nKeys of the file: docs/configuration.md')
+    .action(run);
+}
+
+async function run(options: RunOptions): Promise<void> {
+  const { readNodeConfig } = await import('../agent/node/config.ts');
+  const config = readNodeConfig(options.config);
+  if (options.check) {
+    const { mode, peers, device } = config;
+    process.stdout.write(
+      `${options.config}: valid: ${mode} on ${device}, ${peers.length} peer${peers.length === 1 ? '' : 's'}\n`,
+    );
+    return;
+  }
+  const log = createLog(options.logLevel);
+  const ended = signalled(['SIGINT', 'SIGTERM']);
+  const { OverlayNode } = await import('../agent/node/node.ts');
+  const node = await OverlayNode.start(config, log);
+  const { underlay, overlay } = node.settled;
+  log.info(
+    {
+      ready: true,
+      pid: process.pid,
+      mode: config.mode,
+      device: overlay.device,
+      mtu: overlay.mtu,
+      mac: overlay.mac,
+      underlay: underlay.device,
+      address: underlay.address,
+      port: config.port,
+      peers: config.peers.length,
+    },
+    'ready: packets can flow',
+  );
+  const reload = () => {
+    try {
+      const next = readNodeConfig(options.config);
+      const pending = node.reload(next);
+      log.info({ peers: next.peers.length }, 'peers read again');
+      if (pending.length > 0) log.warn({ keys: pending }, 'these keys changed and need a restart');
+    } catch (error) {
+      log.error(
+        { err: error instanceof Error ? error.message : String(error) },
+        'the peers stay as they were',
+      );
+    }
+  };
+  process.on('SIGHUP', reload);
+  const signal = await ended;
+  log.info({ signal }, 'ending');
+  process.off('SIGHUP', reload);
+  await node.stop();
+  logTotals(log, node.counters().verdicts);
+}
+
+/** The first of these signals. A second one ends the process at once. */
+function signalled(signals: readonly NodeJS.Signals[]): Promise<string> {
+  return new Promise(resolve => {
+    for (const signal of signals) process.once(signal, () => resolve(signal));
+  });
+}
+
+/** What was counted, without the zeros: the last line of a run. */
+function logTotals(log: Log, verdicts: Readonly<Record<string, object>>): void {
+  const counted = Object.entries(verdicts).filter(([, tally]) =>
+    Object.values(tally).some(value => value > 0),
+  );
+  log.info({ verdicts: Object.fromEntries(counted) }, 'ended');
+}
