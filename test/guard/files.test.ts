@@ -1,0 +1,96 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import t from 'tap';
+import { ROOT, type SourceFile, sourcesBelow } from './sources.ts';
+
+const LINES_MAX = 400;
+const DRAWERS = /(^|[-./])(utils?|helpers?|commons?|misc|managers?)([-./]|$)/i;
+/** Names that the house has; dotfiles aside, what else stands at the top is what a tool insists on finding there. */
+const TOP = ['README.md', 'CHANGELOG.md', 'LICENSE', 'package.json', 'package-lock.json', 'tsconfig.json'];
+const TOP_FOLDERS = ['src', 'encap', 'bench', 'test', 'docs'];
+/** Made by tools and ignored by git, or insisted on by them. */
+const TOP_TOOLS = ['biome.json', 'dist', 'node_modules'];
+
+// Spelled apart, so that this file does not find itself.
+const LEFT_UNDONE = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME'].join('|')})\\b`);
+const ALONE = new RegExp(`\\b\\w+\\.on${'ly'}\\(|\\bonly: true`);
+const SKIPPED = new RegExp(`\\.sk${'ip'}\\(\\s*(?!['\`"\\w])|\\bskip: true|\\btodo: true`);
+
+const CODE = ['.ts', '.cc', '.h'];
+
+function tooLong({ path, text }: SourceFile): string[] {
+  const lines = text.split('\n').length - 1;
+  return lines > LINES_MAX ? [`${path}: ${lines} lines, ${LINES_MAX} at most`] : [];
+}
+
+function badName({ path }: { path: string }): string[] {
+  return DRAWERS.test(path) ? [`${path}: a name that says nothing`] : [];
+}
+
+function unfinished({ path, text }: SourceFile): string[] {
+  return text.split('\n').flatMap((line, index) => {
+    const fault = LEFT_UNDONE.test(line) || ALONE.test(line) || SKIPPED.test(line);
+    return fault ? [`${path}:${index + 1}: ${line.trim()}`] : [];
+  });
+}
+
+/** Relative links of a Markdown page that lead nowhere. Code blocks are no links. */
+function deadLinks({ path, text }: SourceFile, exists: (path: string) => boolean): string[] {
+  const prose = text.replace(/^```[\s\S]*?^```/gm, '').replace(/`[^`\n]*`/g, '');
+  const targets = [...prose.matchAll(/\]\(([^)\s]+)[^)]*\)/g)].map(match => match[1]!);
+  return targets
+    .filter(target => !/^([a-z]+:|#)/i.test(target))
+    .filter(target => !exists(normalize(join(dirname(path), decodeURIComponent(target.split('#')[0]!)))))
+    .map(target => `${path}: ${target}`);
+}
+
+const product = ['encap', 'src', 'bench'].flatMap(folder => sourcesBelow(folder, CODE));
+const everything = [...product, ...sourcesBelow('test', CODE)];
+
+t.test('a file can be read in one sitting', async t => {
+  t.same(product.flatMap(tooLong), []);
+});
+
+t.test('files are named by what they are', async t => {
+  t.same(everything.flatMap(badName), []);
+});
+
+t.test('nothing is left undone, run alone or skipped without a reason', async t => {
+  t.same(everything.flatMap(unfinished), []);
+});
+
+t.test('the top of the tree holds the house and nothing else', async t => {
+  const known = [...TOP, ...TOP_FOLDERS, ...TOP_TOOLS];
+  const strange = readdirSync(ROOT).filter(name => !name.startsWith('.') && !known.includes(name));
+  t.same(strange, []);
+});
+
+t.test('links between pages lead somewhere', async t => {
+  const pages = sourcesBelow('docs', ['.md']);
+  if (existsSync(join(ROOT, 'README.md')))
+    pages.push(...sourcesBelow('.', ['README.md']).filter(page => page.path === 'README.md'));
+  t.same(
+    pages.flatMap(page => deadLinks(page, path => existsSync(join(ROOT, path)))),
+    [],
+  );
+});
+
+t.test('the checks find what they look for', async t => {
+  const file = (text: string, path = 'src/x.ts') => ({ path, text });
+  t.equal(tooLong(file('\n'.repeat(401))).length, 1);
+  t.equal(tooLong(file('\n'.repeat(400))).length, 0);
+  for (const path of ['src/util.ts', 'src/net/helpers/x.ts', 'src/peer-manager.ts', 'encap/common.h'])
+    t.equal(badName({ path }).length, 1, path);
+  for (const path of ['src/net/routes.ts', 'src/command.ts', 'src/utility-knife.ts'])
+    t.equal(badName({ path }).length, 0, path);
+  t.equal(unfinished(file(`// ${'TO' + 'DO'}: later`)).length, 1);
+  t.equal(unfinished(file(`t.on${'ly'}('x', f)`)).length, 1);
+  t.equal(unfinished(file(`t.sk${'ip'}()`)).length, 1);
+  t.equal(unfinished(file(`t.sk${'ip'}('no tshark')`)).length, 0);
+  t.equal(unfinished(file(`t.test('x', { sk${'ip'}: true }, f)`)).length, 1);
+  const links = '[a](b.md) [c](d.md#e) [f](https://g) [h](#i) `[j](k.md)`\n```\n[l](m.md)\n```\n';
+  t.same(
+    deadLinks(file(links, 'docs/x.md'), path => path === 'docs/d.md'),
+    ['docs/x.md: b.md'],
+  );
+});
