@@ -31,7 +31,6 @@ const WRITE = 0;
 const READ = 16;
 const HEAD = 32;
 const READ_COPY = 33;
-const DROPPED = 34;
 const TAIL = 48;
 const WRITE_COPY = 49;
 const SLEEPING = 64;
@@ -184,7 +183,10 @@ export function waitForRecord(ring: Ring, timeoutMs: number): boolean {
   return Atomics.load(control, WRITE) !== tail;
 }
 
-/** Records that did not fit, since the ring was made, modulo 2^32. Any thread. */
+/**
+ * Records that did not fit, since the ring was made, modulo 2^32. Any thread.
+ * @hot
+ */
 export function droppedRecords(ring: Ring): number {
-  return Atomics.load(ring.control, DROPPED) >>> 0;
+  return Atomics.load(ring.control, 34) >>> 0;
 }
