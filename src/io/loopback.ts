@@ -143,13 +143,14 @@ export class LoopbackPort implements DatagramPort {
 
   sendBatch(batch: Batch, count: number, peers: Int32Array): number {
     const { table, slab } = batch;
-    const headers = new Uint8Array(peers.buffer, peers.byteOffset, peers.byteLength);
     for (let at = 0; at < count * STRIDE; at += STRIDE) {
       if (table[at + VERDICT] !== FORWARD) continue;
       const record = table[at + PEER]! * PEER_STRIDE;
       const header = peers[record + PEER_HEADER_BYTES]!;
       const offset = table[at + OFFSET]! - header;
-      for (let i = 0; i < header; i++) slab[offset + i] = headers[(record + PEER_HEADER) * 4 + i]!;
+      // The words of the record hold the bytes in memory order, lowest first.
+      for (let i = 0; i < header; i++)
+        slab[offset + i] = peers[record + PEER_HEADER + (i >> 2)]! >> ((i & 3) << 3);
       if (!this.#out.put(slab, offset, table[at + LENGTH]! + header)) this.lost++;
       table[at + SEGMENTS] = 1;
     }

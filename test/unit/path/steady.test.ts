@@ -1,0 +1,35 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import t from 'tap';
+import { CHECKOUT } from '../../../bench/lab/gauge.ts';
+
+/** What V8 said between the marks. */
+function between(...args: string[]): { lines: string[]; carried: number } {
+  const script = join(CHECKOUT, 'dist/test/support/steady-state.js');
+  const run = spawnSync(process.execPath, ['--trace-gc', '--trace-deopt', script, ...args], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  const lines = run.stdout.split('\n');
+  const begin = lines.indexOf('MARK begin');
+  const end = lines.indexOf('MARK end');
+  if (run.status !== 0 || begin < 0 || end < 0)
+    throw new Error(`the run broke off: ${run.stderr.slice(-2000)}`);
+  return { lines: lines.slice(begin + 1, end), carried: Number(/carried (\d+)/.exec(run.stdout)?.[1]) };
+}
+
+const isCollection = (line: string) => /Scavenge|Mark-Compact|Minor/.test(line);
+const isDeoptimisation = (line: string) => /deoptimizing|bailout/.test(line);
+
+t.test('a million frames: no collection, no deoptimisation', t => {
+  const { lines, carried } = between();
+  t.ok(carried >= 1_000_000, `${carried} frames carried`);
+  t.strictSame(lines.filter(isCollection), [], 'collections');
+  t.strictSame(lines.filter(isDeoptimisation), [], 'deoptimisations');
+  t.end();
+});
+
+t.test('garbage would be seen', t => {
+  t.not(between('leak').lines.filter(isCollection).length, 0);
+  t.end();
+});
