@@ -1,4 +1,4 @@
-import { formatIpv4, formatIpv6 } from '../../encap/wire/addresses.ts';
+import { mayAnswerIpv4, mayAnswerIpv6 } from './answerable.ts';
 import { type IcmpAnswer, tooBig, unreachable } from './icmp-error.ts';
 import { RateLimiter, type RateLimitOptions, type Suppressed } from './rate-limit.ts';
 
@@ -15,13 +15,16 @@ export interface IcmpCounts {
 }
 
 /**
- * ICMP errors to pods: what may be answered, within a rate limit. The two kinds have limits of their own: a pod that
- * scans empty addresses must not keep another from learning its path MTU.
+ * ICMP errors to pods: may the packet be answered, may an answer leave now, and only then the answer itself, so that
+ * a flood costs little. The two kinds have limits of their own: a pod that scans empty addresses must not keep another
+ * from learning its path MTU.
  */
 export class IcmpAnswers {
   readonly #unreachable: RateLimiter;
   readonly #tooBig: RateLimiter;
   readonly #counts = { unreachable: 0, tooBig: 0, unanswerable: 0 };
+  /** Drawn anew by each process, so that a pod cannot compute whose limit it would share. */
+  readonly #salt = Math.floor(Math.random() * 2 ** 32) | 0;
 
   constructor(limits?: RateLimitOptions) {
     this.#unreachable = new RateLimiter(limits);
@@ -36,15 +39,9 @@ export class IcmpAnswers {
     linkGroup: boolean,
     nowMs: number,
   ): IcmpAnswer | undefined {
-    const answer = this.#limited(
-      this.#unreachable,
-      unreachable(view, off, length, linkGroup),
-      view,
-      off,
-      nowMs,
-    );
-    if (answer) this.#counts.unreachable++;
-    return answer;
+    if (!this.#mayLeave(this.#unreachable, view, off, length, linkGroup, false, nowMs)) return undefined;
+    this.#counts.unreachable++;
+    return unreachable(view, off, length, linkGroup);
   }
 
   /** The answer to an IP packet that is larger than the `mtu` bytes its path takes; undefined: none. */
@@ -56,9 +53,9 @@ export class IcmpAnswers {
     linkGroup: boolean,
     nowMs: number,
   ): IcmpAnswer | undefined {
-    const answer = this.#limited(this.#tooBig, tooBig(view, off, length, mtu, linkGroup), view, off, nowMs);
-    if (answer) this.#counts.tooBig++;
-    return answer;
+    if (!this.#mayLeave(this.#tooBig, view, off, length, linkGroup, true, nowMs)) return undefined;
+    this.#counts.tooBig++;
+    return tooBig(view, off, length, mtu, linkGroup);
   }
 
   counts(): IcmpCounts {
@@ -69,20 +66,41 @@ export class IcmpAnswers {
     };
   }
 
-  #limited(
+  #mayLeave(
     limiter: RateLimiter,
-    answer: IcmpAnswer | undefined,
     view: DataView,
     off: number,
+    length: number,
+    linkGroup: boolean,
+    isTooBig: boolean,
     nowMs: number,
-  ): IcmpAnswer | undefined {
-    if (!answer) {
+  ): boolean {
+    const six = length > 0 && view.getUint8(off) >> 4 === 6;
+    const answerable = six
+      ? mayAnswerIpv6(view, off, length, linkGroup, isTooBig)
+      : mayAnswerIpv4(view, off, length, linkGroup);
+    if (!answerable) {
       this.#counts.unanswerable++;
-      return undefined;
+      return false;
     }
-    const v4 = answer.family === 4;
-    const source = v4 ? formatIpv4(view, off + 12) : formatIpv6(view, off + 8);
-    const destination = v4 ? formatIpv4(view, off + 16) : formatIpv6(view, off + 24);
-    return limiter.allow(source, destination, nowMs) ? answer : undefined;
+    const at = off + (six ? 8 : 12);
+    const words = six ? 4 : 1;
+    const source = mix(view, at, words, this.#salt);
+    return limiter.allow(source, mix(view, at + words * 4, words, source), nowMs);
   }
+}
+
+/** Folds `words` 32-bit words at `off` into the hash `seed` (the mixing step of MurmurHash3). */
+function mix(view: DataView, off: number, words: number, seed: number): number {
+  let hash = seed;
+  for (let at = off; at < off + words * 4; at += 4) {
+    let word = Math.imul(view.getInt32(at), 0xcc9e2d51);
+    word = (word << 15) | (word >>> 17);
+    hash ^= Math.imul(word, 0x1b873593);
+    hash = (hash << 13) | (hash >>> 19);
+    hash = (Math.imul(hash, 5) + 0xe6546b64) | 0;
+  }
+  hash ^= hash >>> 16;
+  hash = Math.imul(hash, 0x85ebca6b);
+  return hash ^ (hash >>> 13);
 }

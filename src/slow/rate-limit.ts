@@ -49,8 +49,8 @@ export class RateLimiter {
   readonly suppressed: Suppressed = { node: 0, source: 0, pair: 0 };
   readonly #options: RateLimitOptions;
   readonly #node: Bucket;
-  readonly #sources = new Map<string, Bucket>();
-  readonly #pairs = new Map<string, Bucket>();
+  readonly #sources = new Map<number, Bucket>();
+  readonly #pairs = new Map<number, Bucket>();
 
   constructor(options: RateLimitOptions = DEFAULT_RATE_LIMIT) {
     this.#options = options;
@@ -58,12 +58,13 @@ export class RateLimiter {
   }
 
   /**
-   * Whether an answer to `source` about its packet to `destination` may leave at `nowMs`. A refusal takes no token
-   * from anyone.
+   * Whether an answer may leave at `nowMs`. A refusal takes no token from anyone.
+   * @param source hash of the address that the answer goes to
+   * @param pair hash of that address and the destination of its packet; those that collide share a limit
    */
-  allow(source: string, destination: string, nowMs: number): boolean {
-    const { node, source: perSource, pair, entries } = this.#options;
-    const pairBucket = touch(this.#pairs, `${source} ${destination}`, pair, entries, nowMs);
+  allow(source: number, pair: number, nowMs: number): boolean {
+    const { node, source: perSource, pair: perPair, entries } = this.#options;
+    const pairBucket = touch(this.#pairs, pair, perPair, entries, nowMs);
     if (pairBucket.tokens < 1) return this.#hold('pair');
     const sourceBucket = touch(this.#sources, source, perSource, entries, nowMs);
     if (sourceBucket.tokens < 1) return this.#hold('source');
@@ -87,7 +88,7 @@ export class RateLimiter {
 }
 
 /** The bucket of `key`, filled up to now and moved to the young end; the oldest goes when there are too many. */
-function touch(map: Map<string, Bucket>, key: string, rate: Rate, entries: number, nowMs: number): Bucket {
+function touch(map: Map<number, Bucket>, key: number, rate: Rate, entries: number, nowMs: number): Bucket {
   let bucket = map.get(key);
   if (bucket) map.delete(key);
   else {

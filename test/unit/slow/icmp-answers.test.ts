@@ -77,3 +77,35 @@ t.test('answers, suppressions and refusals are counted; the kinds do not share a
     suppressedTooBig: { node: 0, source: 0, pair: 0 },
   });
 });
+
+t.test('each pod and each pair has its own limit', async t => {
+  const limits = {
+    node: { perSecond: 1000, burst: 1000 },
+    source: { perSecond: 1, burst: 3 },
+    pair: { perSecond: 1, burst: 1 },
+    entries: 1000,
+  };
+  const answers = new IcmpAnswers(limits);
+  const ask = (packet: Uint8Array) =>
+    answers.noPeer(viewOf(packet), 0, packet.length, false, 5000) === undefined ? 0 : 1;
+  for (const [make, sources, destinations] of [
+    [packet4, ['10.244.1.2', '10.244.1.3'], ['10.9.0.1', '10.9.0.2', '10.9.0.3', '10.9.0.4']],
+    [packet6, ['fd00:1::2', 'fd00:1::3'], ['fd09::1', 'fd09::2', 'fd09::3', 'fd09:0:0:1::']],
+  ] as const)
+    for (const source of sources) {
+      const allowed = destinations.map(destination => {
+        const packet = make(new Uint8Array(8), { source, destination });
+        return [ask(packet), ask(packet)];
+      });
+      t.strictSame(
+        allowed,
+        [
+          [1, 0],
+          [1, 0],
+          [1, 0],
+          [0, 0],
+        ],
+        source,
+      );
+    }
+});
