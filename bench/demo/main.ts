@@ -1,9 +1,9 @@
 /* `npm run demo`: see docs/demo.md. Results on standard output, everything else on standard error. */
 import { describeError, RipstopError } from '../../src/base/errors.ts';
-import type { Contender } from '../lab/contender.ts';
-import { kernelVxlan } from '../lab/kernel.ts';
+import type { Contender } from '../contenders/contender.ts';
+import { kernelVxlan } from '../contenders/kernel-vxlan.ts';
+import { ripstop } from '../contenders/ripstop.ts';
 import { keepOwn, removeKept, removeStale } from '../lab/namespace.ts';
-import { ripstop } from '../lab/ripstop.ts';
 import { buildLab, type Lab } from '../lab/topology.ts';
 import { machine, versions } from '../lab/versions.ts';
 import { measureAll, type Standing } from './measure-all.ts';

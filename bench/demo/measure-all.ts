@@ -1,5 +1,5 @@
 import { describeError } from '../../src/base/errors.ts';
-import type { Laid } from '../lab/contender.ts';
+import type { Laid } from '../contenders/contender.ts';
 import { busySeconds } from '../lab/cpu.ts';
 import {
   packetRate,

@@ -1,6 +1,6 @@
-import { attempt, must } from './command.ts';
+import { attempt, must } from '../lab/command.ts';
+import { type Lab, type Node, UNDERLAY_DEVICE, UNDERLAY_MTU } from '../lab/topology.ts';
 import type { Contender, Laid, Wish } from './contender.ts';
-import { type Lab, type Node, UNDERLAY_DEVICE, UNDERLAY_MTU } from './topology.ts';
 
 export interface KernelVxlanOptions {
   vni?: number;

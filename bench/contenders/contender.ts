@@ -1,4 +1,4 @@
-import type { Condition, Family, Lab } from './topology.ts';
+import type { Family, Lab } from '../lab/topology.ts';
 
 /** What lies between the nodes of a lab. One file a contender implements this. */
 export interface Contender {
@@ -13,7 +13,6 @@ export interface Contender {
 export interface Wish {
   /** Family of the outer packets. */
   underlay: Family;
-  condition: Condition;
 }
 
 /** A contender in place. */

@@ -1,8 +1,8 @@
+import { UNDERLAY_DEVICE, UNDERLAY_MTU } from '../lab/topology.ts';
 import type { Contender } from './contender.ts';
-import { UNDERLAY_DEVICE, UNDERLAY_MTU } from './topology.ts';
 
 /** No overlay: plain routes over the underlay, as flannel's host-gw. What every tunnel is measured against. */
-export const bare: Contender = {
+export const noOverlay: Contender = {
   label: 'no overlay',
   obstacle: () => undefined,
   async lay(lab, { underlay }) {
