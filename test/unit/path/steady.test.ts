@@ -6,7 +6,7 @@ import { CHECKOUT } from '../../../bench/lab/gauge.ts';
 /** What V8 said between the marks. */
 function between(...args: string[]): { lines: string[]; carried: number } {
   const script = join(CHECKOUT, 'dist/test/support/steady-state.js');
-  const run = spawnSync(process.execPath, ['--trace-gc', '--trace-deopt', script, ...args], {
+  const run = spawnSync(process.execPath, ['--expose-gc', '--trace-gc', '--trace-deopt', script, ...args], {
     encoding: 'utf8',
     timeout: 60_000,
   });
