@@ -69,7 +69,11 @@ napi_value UdpOpen(napi_env env, napi_callback_info info) {
   if (scope.error()) return call.Throw(scope.error(), scope.syscall());
   const int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return call.Throw(errno, "socket(AF_INET, SOCK_DGRAM)");
-  if (ipv6) Set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  if (ipv6) {
+    Set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    // RFC 6935 lets tunnels leave the outer checksum out over IPv6, and kernel VXLAN does on request (udp6zerocsumtx).
+    Set(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
+  }
   if (flags & kReusePort) Set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   const bool dont = flags & kDontFragment;
   if (ipv6) Set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, dont ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_DONT);
