@@ -1,0 +1,43 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import * as verdicts from '../../src/path/verdicts.ts';
+import { VERDICTS_MAX } from '../../src/shm/counters.ts';
+import { END, renderMetrics, withMetrics } from './metrics-doc.ts';
+import { ROOT } from './sources.ts';
+
+const PAGE = join(ROOT, 'docs/metrics.md');
+const { VERDICTS } = verdicts;
+
+t.test('docs/metrics.md lists what is counted, no more and no less', async t => {
+  const page = readFileSync(PAGE, 'utf8');
+  const wanted = withMetrics(page);
+  if (process.env.UPDATE_DOCS === '1' && wanted !== page) writeFileSync(PAGE, wanted);
+  else t.equal(page, wanted, 'UPDATE_DOCS=1 node dist/test/guard/metrics.test.js writes it');
+  const listed = [...wanted.matchAll(/^\| `([a-z-]+)` \|/gm)].map(match => match[1]);
+  for (const { name } of VERDICTS) t.ok(listed.includes(name), name);
+});
+
+t.test('the number of a verdict is its place in the list', async t => {
+  const numbers = Object.entries(verdicts).filter(([, value]) => typeof value === 'number') as [
+    string,
+    number,
+  ][];
+  for (const [name, number] of numbers)
+    t.equal(VERDICTS[number]?.name, name.toLowerCase().replaceAll('_', '-'));
+  t.equal(numbers.length, VERDICTS.length);
+  t.ok(VERDICTS.length <= VERDICTS_MAX, 'a block of counters has room for all');
+  t.equal(new Set(VERDICTS.map(({ name }) => name)).size, VERDICTS.length);
+});
+
+t.test('whoever reads of a drop is told what to do', async t => {
+  for (const { name, drop, meaning, remedy } of VERDICTS)
+    t.ok(meaning !== '' && (!drop || remedy !== ''), name);
+});
+
+t.test('the check finds what it looks for', async t => {
+  const page = `before\n${renderMetrics()}\nafter\n`;
+  t.equal(withMetrics(page), page);
+  t.equal(withMetrics(page.replace('`runt`', '`stunt`')), page);
+  t.throws(() => withMetrics(page.replace(END, '')), /lost its marks/);
+});
