@@ -21,35 +21,29 @@ const LINE_PAIR = 16;
 /** Verdict numbers that a block has room for. */
 export const VERDICTS_MAX = 32;
 
-/** Batches that carried at least one frame. */
+/* Numbers of the gauges; what they say stands in GAUGES below. */
 export const BATCHES = 0;
-/** Times that the wait in the kernel ended. */
 export const WAKEUPS = 1;
-/** Frames of the largest batch: the only number that is no sum. */
 export const BATCH_MAX = 2;
-/** Frames that came with a segment size, larger than one packet. */
 export const SUPERFRAMES = 3;
-/** Datagrams (egress) or frames (ingress) that stood for packets on the wire. */
 export const SEGMENTS = 4;
-/** Calls into the addon. */
 export const NATIVE_CALLS = 5;
-/** Frames merged into a superframe before the device got them. */
 export const COALESCED = 6;
-/** Offloaded units that the kernel refused and that went out one by one. */
 export const FALLBACKS = 7;
 
-const GAUGE_NAMES = [
-  'batches',
-  'wakeups',
-  'batchMax',
-  'superframes',
-  'segments',
-  'nativeCalls',
-  'coalesced',
-  'fallbacks',
+/** The gauges in the order of their numbers, with what they say, for `docs/metrics.md`. */
+export const GAUGES = [
+  { name: 'batches', meaning: 'batches that carried at least one frame' },
+  { name: 'wakeups', meaning: 'times that the wait in the kernel ended' },
+  { name: 'batchMax', meaning: 'frames of the largest batch so far: the only number that is no sum' },
+  { name: 'superframes', meaning: 'frames that came with a segment size, larger than one packet' },
+  { name: 'segments', meaning: 'datagrams (egress) or frames (ingress) that stood for packets on the wire' },
+  { name: 'nativeCalls', meaning: 'calls into the addon' },
+  { name: 'coalesced', meaning: 'frames merged into a superframe before the device got them' },
+  { name: 'fallbacks', meaning: 'offloaded units that the kernel refused and that went out one by one' },
 ] as const;
 
-export type Gauges = Record<(typeof GAUGE_NAMES)[number], number>;
+export type Gauges = Record<(typeof GAUGES)[number]['name'], number>;
 
 export interface Tally {
   frames: number;
@@ -163,7 +157,7 @@ export function peerTally(counters: Counters, peer: number): PeerTally {
 export function readGauges(counters: Counters, worker?: number): Gauges {
   const blocks = worker === undefined ? counters.blocks : [counters.blocks[worker]!];
   const gauges = {} as Gauges;
-  for (const [gauge, name] of GAUGE_NAMES.entries()) {
+  for (const [gauge, { name }] of GAUGES.entries()) {
     const values = blocks.map(block => block[GAUGES_AT + gauge]!);
     gauges[name] = gauge === BATCH_MAX ? Math.max(...values) : values.reduce((sum, value) => sum + value, 0);
   }
