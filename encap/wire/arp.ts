@@ -78,7 +78,5 @@ export function format(message: Arp): string {
   if (message.operation === REPLY) return `Reply ${message.senderAddress} is-at ${message.senderMac}`;
   if (message.operation !== REQUEST) return `operation ${message.operation}`;
   const known = message.targetMac === '00:00:00:00:00:00' ? '' : ` (${message.targetMac})`;
-  if (message.senderAddress === message.targetAddress) return `Announcement ${message.targetAddress}${known}`;
-  if (message.senderAddress === '0.0.0.0') return `Probe ${message.targetAddress}${known}`;
   return `Request who-has ${message.targetAddress}${known} tell ${message.senderAddress}`;
 }

@@ -147,7 +147,7 @@ export function format(header: Tcp, payload: number): string {
   const { flags: bits, sequence: first } = header;
   const spans = payload > 0 || (bits & (SYN | FIN | RST)) !== 0;
   let text = `Flags [${formatFlags(bits)}]`;
-  if (spans) text += `, seq ${first}${payload > 0 ? `:${first + payload}` : ''}`;
+  if (spans) text += `, seq ${first}${payload > 0 ? `:${(first + payload) >>> 0}` : ''}`;
   if (bits & ACK) text += `, ack ${header.acknowledgement}`;
   text += `, win ${header.window}`;
   if (bits & URG) text += `, urg ${header.urgentPointer}`;
