@@ -2,6 +2,10 @@ import type { Plugin } from './skel/plugin.ts';
 
 /** Every plugin of this program, loaded when it is called: an executable pays for what it runs. */
 const LOADERS: Readonly<Record<string, () => Promise<Plugin>>> = {
+  vlan: async () => (await import('./main/child/vlan.ts')).vlan,
+  ipvlan: async () => (await import('./main/child/ipvlan.ts')).ipvlan,
+  macvlan: async () => (await import('./main/child/macvlan.ts')).macvlan,
+  ptp: async () => (await import('./main/ptp.ts')).ptp,
   bridge: async () => (await import('./main/bridge/bridge.ts')).bridge,
   loopback: async () => (await import('./main/loopback.ts')).loopback,
   'host-local': async () => (await import('./ipam/host-local/host-local.ts')).hostLocal,

@@ -57,6 +57,11 @@ export async function configureInterface(
   changeLink(pod, link, { up: true });
   for (const { address } of result.ips) addAddress(pod, { link, prefix: address, ...broadcastOf(address) });
   if (v6) await settleAddresses(pod, link, DETECTION_MS, pause);
+  installRoutes(pod, link, result);
+}
+
+/** Installs the result's routes on an interface whose gateways can be reached. @throws NetError */
+export function installRoutes(pod: NetlinkSocket, link: number, result: Result): void {
   for (const route of result.routes) installRoute(pod, link, route, result.ips);
 }
 

@@ -1,8 +1,7 @@
 import { flag, integer, listOf, text, withDefault } from '../../../base/schema.ts';
-import { readCniArgs } from '../../config/cni-args.ts';
-import { backendField, ipMasqField, macField, mtuField } from '../../config/fields.ts';
+import { backendField, ipMasqField, mtuField } from '../../config/fields.ts';
 import { looseOf, readLoose } from '../../config/loose.ts';
-import { cniArgsOf, runtimeConfig } from '../../config/network.ts';
+import { readWantedMac } from '../../config/wanted-mac.ts';
 import { ipamType } from '../../delegate/addresses.ts';
 import { refuse } from '../../skel/errors.ts';
 import { interfaceNameProblem } from '../../skel/names.ts';
@@ -61,14 +60,6 @@ export interface BridgeConfig {
   mac: string | undefined;
   /** Type of the address plugin; undefined: layer 2 only. */
   ipam: string | undefined;
-}
-
-/** MAC that the pod is to have: capability `mac`, then `args.cni.mac`, then CNI_ARGS. */
-export function readWantedMac(call: Call): string | undefined {
-  const ofArgs = readCniArgs(call.args, ['MAC', 'IP', 'GATEWAY']).get('MAC');
-  const { mac: ofRuntime } = readLoose({ mac: macField }, runtimeConfig(call), 'runtimeConfig');
-  const { mac: ofCni } = readLoose({ mac: macField }, cniArgsOf(call.config), 'args.cni');
-  return ofRuntime || ofCni || (ofArgs && macField.read(ofArgs, 'CNI_ARGS MAC')) || undefined;
 }
 
 /** Tagged VLANs of a trunk list. @throws CniError 7 */

@@ -1,0 +1,186 @@
+import { addAddress } from '../../net/addresses.ts';
+import { isNetError } from '../../net/error.ts';
+import { changeLink, deleteLink, getLink, type Link } from '../../net/links.ts';
+import { addRoute, listRoutes, SCOPE_HOST, SCOPE_LINK } from '../../net/routes.ts';
+import { canonicalNetwork } from '../../net/text.ts';
+import { backendField, ipMasqField, mtuField } from '../config/fields.ts';
+import { readLoose } from '../config/loose.ts';
+import { readDns, requirePrevResult, validAttachments } from '../config/network.ts';
+import { forwardToIpam, obtainAddresses, requireIpamType } from '../delegate/addresses.ts';
+import { type AssignedAddress, isV6, type Result } from '../result/types.ts';
+import { refuse } from '../skel/errors.ts';
+import { type Call, commands, type Plugin } from '../skel/plugin.ts';
+import { Undo } from '../skel/undo.ts';
+import { ALL_VERSIONS } from '../skel/version.ts';
+import { changed, expectAddresses, expectLink, expectRoutes, podInterface } from '../wiring/expectations.ts';
+import { installRoutes, settingWhereThere } from '../wiring/interface.ts';
+import { attemptAll, inBoth, inNode, inPodIfThere, type Kernel } from '../wiring/kernel.ts';
+import {
+  type Backend,
+  collectMasquerade,
+  expectMasquerade,
+  masquerade,
+  unmasquerade,
+} from '../wiring/masquerade.ts';
+import { callTag, staleTags } from '../wiring/tag.ts';
+import { createVeth, deleteTagged } from '../wiring/veth.ts';
+
+/** Keys of a ptp network. */
+export const ptpFields = { ipMasq: ipMasqField, ipMasqBackend: backendField, mtu: mtuField };
+
+/** Index of the pod's interface in the result: node's end, pod's end. */
+const POD = 1;
+
+/** An address with the gateway that this plugin cannot do without. */
+type Routed = AssignedAddress & { gateway: string };
+
+function readConfig(call: Call) {
+  const { ipMasqBackend, ...keys } = readLoose(ptpFields, call.config, '');
+  const backend: Backend = ipMasqBackend || 'nftables';
+  return { ...keys, backend, ipam: requireIpamType(call.config) };
+}
+
+const whole = (address: string) => `${address.split('/')[0]}/${isV6(address) ? 128 : 32}`;
+
+/** A pair of interfaces with a routed pod behind it. Undone whole when a step fails. */
+function add(call: Call): Promise<Result> {
+  const config = readConfig(call);
+  const dns = readDns(call.config);
+  return inBoth(call, kernel =>
+    Undo.guard(call.host.log, async undo => {
+      const given = await obtainAddresses(call, config.ipam, undo);
+      const ips = given.ips.map((one): Routed => {
+        if (!one.gateway) refuse('ipam', `gave ${one.address} without a gateway, which ptp routes by`);
+        return { ...one, gateway: one.gateway, interface: POD };
+      });
+      const pair = createVeth(kernel, { ifname: call.ifname, mtu: config.mtu, tag: callTag(call) }, undo);
+      configureNode(call, kernel, pair.node, ips);
+      configurePod(call, kernel, pair.pod, { ...given, ips });
+      if (config.ipMasq) await masquerade(call, config.backend, ips, undo);
+      const inside = getLink(kernel.pod, pair.pod.index);
+      return {
+        ...given,
+        ips,
+        interfaces: [entry(pair.node), { ...entry(inside), sandbox: call.netns }],
+        dns: dns && Object.keys(dns).length > 0 ? dns : given.dns,
+      };
+    }),
+  );
+}
+
+function entry({ name, mac, mtu }: Link) {
+  return { name, ...(mac ? { mac } : {}), mtu };
+}
+
+/** The gateways alone on the node's end, a route to each address, and forwarding. */
+function configureNode(call: Call, { node }: Kernel, link: Link, ips: readonly Routed[]): void {
+  for (const { address, gateway } of ips) {
+    const v6 = isV6(address);
+    addOnce(() =>
+      addAddress(node, {
+        link: link.index,
+        prefix: whole(gateway),
+        ...(v6 ? { noDuplicateDetection: true } : {}),
+      }),
+    );
+    addRoute(node, { destination: whole(address), link: link.index, ...(v6 ? {} : { scope: SCOPE_HOST }) });
+    settingWhereThere(call.host.netns, v6 ? 'net/ipv6/conf/all/forwarding' : 'net/ipv4/ip_forward', '1');
+  }
+}
+
+/**
+ * Addresses without their connected routes: the gateway is on the link, the rest of the subnet behind it. Nobody else
+ * is on the link, so duplicates need not be looked for.
+ */
+function configurePod(call: Call, { pod }: Kernel, link: Link, result: Result & { ips: Routed[] }): void {
+  if (result.ips.some(one => isV6(one.address))) {
+    for (const name of ['lo', call.ifname])
+      settingWhereThere(call.netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
+    settingWhereThere(call.netns, `net/ipv6/conf/${call.ifname}/keep_addr_on_down`, '1');
+  }
+  changeLink(pod, link.index, { up: true });
+  for (const { address, gateway } of result.ips) {
+    const v6 = isV6(address);
+    const source = address.split('/')[0]!;
+    addAddress(pod, {
+      link: link.index,
+      prefix: address,
+      noPrefixRoute: true,
+      ...(v6 ? { noDuplicateDetection: true } : {}),
+    });
+    const scope = v6 ? {} : { scope: SCOPE_LINK };
+    addOnce(() => addRoute(pod, { destination: whole(gateway), link: link.index, source, ...scope }));
+    addOnce(() =>
+      addRoute(pod, { destination: canonicalNetwork(address), link: link.index, gateway, source }),
+    );
+  }
+  installRoutes(pod, link.index, result);
+}
+
+/** Two addresses of one subnet share gateway and subnet route. */
+function addOnce(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    if (!isNetError(error, 'EEXIST')) throw error;
+  }
+}
+
+async function del(call: Call): Promise<void> {
+  const config = readConfig(call);
+  const tag = callTag(call);
+  await attemptAll([
+    () => config.ipMasq && unmasquerade(call, config.backend),
+    () => inPodIfThere(call, pod => deleteLink(pod, call.ifname)),
+    () => inNode(call, node => deleteTagged(node, one => one === tag)),
+    () => forwardToIpam(call, 'DEL'),
+  ]);
+}
+
+async function check(call: Call): Promise<void> {
+  const config = readConfig(call);
+  await forwardToIpam(call, 'CHECK');
+  const previous = requirePrevResult(call);
+  const { entry: told, index } = podInterface(call, previous);
+  await inBoth(call, async ({ node, pod }) => {
+    const link = expectLink(pod, told, 'veth');
+    if (!link.up) changed(`Interface ${told.name} is down`);
+    const end = getLink(node, link.parent ?? 0);
+    const own = {
+      ...previous,
+      ips: previous.ips.filter(one => one.interface === undefined || one.interface === index),
+    };
+    expectAddresses(pod, link, index, own);
+    expectRoutes(pod, own);
+    const there = listRoutes(node, { link: end.index });
+    for (const { address } of own.ips) {
+      if (!there.some(route => route.destination === whole(address)))
+        changed(`route to ${whole(address)} is missing on the node`);
+    }
+    if (config.ipMasq) await expectMasquerade(call, config.backend, own.ips);
+  });
+}
+
+async function gc(call: Call): Promise<void> {
+  const config = readConfig(call);
+  const valid = validAttachments(call);
+  await attemptAll([
+    () => config.ipMasq && collectMasquerade(call, config.backend, valid),
+    () => inNode(call, node => deleteTagged(node, staleTags(call.name, valid))),
+    () => forwardToIpam(call, 'GC'),
+  ]);
+}
+
+async function status(call: Call): Promise<void> {
+  readConfig(call);
+  await forwardToIpam(call, 'STATUS');
+}
+
+/** A pod behind a pair of interfaces, routed by the node. */
+export const ptp: Plugin = {
+  name: 'ptp',
+  about: 'CNI ptp plugin of Ripstop: a pod behind a pair of interfaces, routed by the node',
+  versions: ALL_VERSIONS,
+  netns: 'entered',
+  commands: commands({ add, del, check, gc, status }),
+};
