@@ -32,7 +32,7 @@ t.test('lengths and checksums are right for frames of every small length and som
       const seed = ipBytes === 20 ? pseudo4(view, 0, 17, udpBytes) : pseudo6(view, 0, 17, udpBytes);
       t.ok(verify(view, ipBytes, udpBytes, seed), `UDP checksum, ${length} bytes`);
       if (ipBytes === 20) t.ok(ipv4.isChecksumGood(view, 0));
-      t.strictSame(bytes.subarray(ipBytes + 16), frame);
+      t.equal(Buffer.compare(bytes.subarray(ipBytes + 16), frame), 0, `frame of ${length} bytes`);
     }
   }
 });
