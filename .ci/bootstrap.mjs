@@ -18,7 +18,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { aptObstacle, findCommand, install, missing } from './apt.mjs';
 import { profiles } from './packages.mjs';
@@ -113,16 +113,16 @@ function addon() {
   step('native addon', process.execPath, [...args, '--loglevel=warn']);
 }
 
-/** Each C file in bench/gauges is one small program; they are what measures and what hashes. */
+/** Each C file of the bench is one small program: what measures, what hashes, what is measured against. */
 function gauges() {
   const compiler = findCommand('cc') ?? findCommand('gcc') ?? findCommand('g++');
-  const shared = newest(walk(at('bench/gauges'), /\.h$/));
-  for (const source of walk(at('bench/gauges'), /\.c$/)) {
-    const binary = at('dist/gauges', relative(at('bench/gauges'), source).replace(/\.c$/, ''));
+  const shared = newest(walk(at('bench'), /\.h$/));
+  for (const source of walk(at('bench'), /\.c$/)) {
+    const binary = at('dist/gauges', basename(source, '.c'));
     if (mtime(binary) >= Math.max(mtime(source), shared)) continue;
     mkdirSync(dirname(binary), { recursive: true });
     const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-pthread'];
-    step(`gauge ${relative(at('bench/gauges'), source)}`, compiler, [...flags, '-o', binary, source]);
+    step(`gauge ${relative(root, source)}`, compiler, [...flags, '-o', binary, source]);
   }
 }
 

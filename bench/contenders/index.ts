@@ -1,0 +1,27 @@
+import type { Contender } from './contender.ts';
+import { kernelVxlan } from './kernel-vxlan.ts';
+import { naiveNode } from './naive-node.ts';
+import { noOverlay } from './no-overlay.ts';
+import { oneCall } from './one-call.ts';
+import { ripstop } from './ripstop.ts';
+
+const OFFLOADS = ['csum', 'tso', 'uso', 'udpGso', 'udpGro', 'mergeTcp', 'mergeUdp'] as const;
+
+/** Ripstop with one offload switched off. */
+const without = (offload: (typeof OFFLOADS)[number]): Contender =>
+  ripstop({
+    mode: 'vxlan',
+    label: `Ripstop vxlan, no ${offload}`,
+    configuration: { offloads: { [offload]: false } },
+  });
+
+/** Everyone who can be measured, by the id that `--contenders` takes. */
+export const CONTENDERS: Readonly<Record<string, Contender>> = {
+  none: noOverlay,
+  kernel: kernelVxlan(),
+  vxlan: ripstop({ mode: 'vxlan', label: 'Ripstop vxlan' }),
+  udp: ripstop({ mode: 'udp', label: 'Ripstop udp' }),
+  ...Object.fromEntries(OFFLOADS.map(offload => [`no-${offload}`, without(offload)])),
+  'one-call': oneCall,
+  'naive-node': naiveNode,
+};

@@ -1,0 +1,90 @@
+import type { Proc } from '../lab/proc.ts';
+import type { Lab, Node } from '../lab/topology.ts';
+import { until } from '../lab/until.ts';
+import type { Laid } from './contender.ts';
+
+/*
+ * What the tunnels have in common that are a program on every node with a device of its own: start them, wait for the
+ * devices, route the pod subnets over them as flannel would, end them.
+ */
+
+export interface TunnelOptions {
+  device: string;
+  /** 2: a TAP, on which the peer is a neighbour with a MAC. 3: a TUN. */
+  layer: 2 | 3;
+  mtu: number;
+  /** Starts the program on a node. */
+  start(node: Node): Proc;
+  /** Also the two sides' own readiness, beyond the device being there. */
+  joined?(node: Node): boolean;
+}
+
+const READY_MS = 20_000;
+const macOf = (node: Node) => `0a:58:fc:00:00:${node.index.toString(16).padStart(2, '0')}`;
+
+/** Lays a tunnel; ends what it started when that fails. */
+export async function layTunnel(lab: Lab, options: TunnelOptions): Promise<Laid> {
+  const { device, mtu, joined } = options;
+  const started: Proc[] = [];
+  const stop = async () => {
+    await Promise.all(started.splice(0).map(proc => proc.stop('SIGTERM', 2_000)));
+    for (const node of lab.nodes) node.ns.attempt(['ip', 'link', 'delete', device]);
+  };
+  try {
+    for (const node of lab.nodes) {
+      const proc = options.start(node);
+      started.push(proc);
+      await until(
+        `${device} of node ${node.index}`,
+        () => {
+          if (proc.result !== undefined) throw proc.failure('ECHILD', 'ended early');
+          return node.ns.attempt(['ip', 'link', 'show', device]).code === 0;
+        },
+        READY_MS,
+      );
+      route(lab, node, options);
+    }
+    for (const node of lab.nodes) {
+      if (joined) await until(`node ${node.index} to be joined`, () => joined(node), READY_MS);
+    }
+    lab.podMtu(mtu);
+    return { mtu, device, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function route(lab: Lab, node: Node, { device, layer, mtu }: TunnelOptions): void {
+  const lines = [`link set ${device} mtu ${mtu}`];
+  if (layer === 2) lines.push(`link set ${device} address ${macOf(node)}`);
+  lines.push(`link set ${device} up`, `addr add ${node.tunnel[4]}/32 dev ${device}`);
+  lines.push(`addr add ${node.tunnel[6]}/128 dev ${device} nodad`);
+  for (const peer of lab.nodes) {
+    if (peer === node) continue;
+    for (const family of [4, 6] as const) {
+      if (layer === 3) lines.push(`route add ${peer.subnet[family]} dev ${device}`);
+      else {
+        lines.push(`neigh replace ${peer.tunnel[family]} lladdr ${macOf(peer)} dev ${device} nud permanent`);
+        lines.push(`route add ${peer.subnet[family]} via ${peer.tunnel[family]} dev ${device} onlink`);
+      }
+    }
+  }
+  node.ns.ip(...lines);
+}
+
+/** The other node of a lab of two. */
+export function otherOf(lab: Lab, node: Node): Node {
+  return lab.nodes.find(candidate => candidate !== node)!;
+}
+
+/** Subnet and underlay address of every peer of `node`, as flat arguments. */
+export function peerArguments(lab: Lab, node: Node, underlay: 4 | 6): string[] {
+  const peers = lab.nodes.filter(peer => peer !== node);
+  return peers.flatMap(peer => [
+    peer.subnet[4],
+    peer.underlay[underlay],
+    peer.subnet[6],
+    peer.underlay[underlay],
+  ]);
+}

@@ -1,0 +1,70 @@
+import { busySeconds } from '../lab/cpu.ts';
+import { packetRate, type Route, roundTrip, throughput } from '../lab/measure.ts';
+import type { FigureId } from '../report/samples.ts';
+
+/** One run of a tool, and the figures that come of it. */
+export interface Measure {
+  title: string;
+  /** Part of the normal length; connections and round trips settle sooner than throughput. */
+  share: number;
+  run(route: Route, seconds: number): Promise<Partial<Record<FigureId, number>>>;
+}
+
+const tcp = (figure: FigureId, streams: number, back: boolean): Measure => ({
+  title: `TCP, ${streams} stream${streams > 1 ? 's' : ''}${back ? ', the way back' : ''}`,
+  share: 1,
+  async run(route, seconds) {
+    return { [figure]: (await throughput(route, seconds, streams, back)).gbitPerSecond };
+  },
+});
+
+const udp = (figure: FigureId, loss: FigureId, size: number, flows: number): Measure => ({
+  title: `UDP, ${size} bytes, ${flows} flow${flows > 1 ? 's' : ''}`,
+  share: 0.7,
+  async run(route, seconds) {
+    const result = await packetRate(route, seconds, size, flows);
+    return { [figure]: result.rate / 1000, [loss]: result.loss * 100 };
+  },
+});
+
+export const MEASURES = {
+  tcp1: {
+    ...tcp('tcp1', 1, false),
+    async run(route, seconds) {
+      const before = busySeconds();
+      const { gbitPerSecond } = await throughput(route, seconds);
+      const busy = busySeconds() - before;
+      return { tcp1: gbitPerSecond, cpu: busy / (gbitPerSecond * seconds) };
+    },
+  },
+  tcp1back: tcp('tcp1back', 1, true),
+  tcp4: tcp('tcp4', 4, false),
+  tcp4back: tcp('tcp4back', 4, true),
+  udp64x1: udp('udp64x1', 'udp64x1loss', 64, 1),
+  udp64x8: udp('udp64x8', 'udp64x8loss', 64, 8),
+  udp1400x1: udp('udp1400x1', 'udp1400x1loss', 1400, 1),
+  udp1400x8: udp('udp1400x8', 'udp1400x8loss', 1400, 8),
+  rr: {
+    title: 'round trips',
+    share: 0.7,
+    async run(route, seconds) {
+      const { p50, p99, p999 } = await roundTrip(route, seconds, 'tcp');
+      return { rr50: p50, rr99: p99, rr999: p999 };
+    },
+  },
+  connections: {
+    title: 'connections',
+    share: 0.5,
+    async run(route, seconds) {
+      return { connections: (await roundTrip(route, seconds, 'connect')).rate };
+    },
+  },
+} as const satisfies Record<string, Measure>;
+
+export type MeasureId = keyof typeof MEASURES;
+
+/** What a measurement takes beside its own seconds: starting tools, farewells. */
+export const AROUND = 0.5;
+
+export const lengthOf = (measure: Measure, seconds: number) =>
+  Math.max(1, Math.round(measure.share * seconds));

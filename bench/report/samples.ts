@@ -1,0 +1,80 @@
+import type { Machine, Versions } from '../lab/versions.ts';
+
+/** One measured value. Every sample is kept; medians are made where they are shown. */
+export interface Sample {
+  /** `e2e`, `micro` or `path`. */
+  suite: string;
+  /** Who was measured: a contender's id, or the name of a micro benchmark. */
+  contender: string;
+  /** Of the underlay (e2e), or the size of the table or batch; '' where there is none. */
+  condition: string;
+  /** What: an id of `FIGURES`. */
+  figure: string;
+  round: number;
+  value: number;
+}
+
+/** A contender or measurement that gave nothing, and why. */
+export interface Missing {
+  contender: string;
+  condition: string;
+  figure: string;
+  reason: string;
+}
+
+/** The file that `--json` writes and `--compare` reads. */
+export interface BenchFile {
+  format: 'ripstop-bench/1';
+  /** ISO 8601, start of the run. */
+  began: string;
+  seconds: number;
+  versions: Versions;
+  machine: Machine;
+  inner: 4 | 6;
+  underlay: 4 | 6;
+  congestion: string;
+  /** Column titles by contender id. */
+  labels: Record<string, string>;
+  samples: Sample[];
+  missing: Missing[];
+}
+
+export interface Figure {
+  title: string;
+  unit: string;
+  better: 'more' | 'less';
+  /** Decimals where it is shown. */
+  digits: number;
+}
+
+const rate = (title: string): Figure => ({ title, unit: 'Gbit/s', better: 'more', digits: 2 });
+const packets = (title: string): Figure => ({ title, unit: 'kpps', better: 'more', digits: 0 });
+const loss = (title: string): Figure => ({ title, unit: '%', better: 'less', digits: 1 });
+const time = (title: string): Figure => ({ title, unit: 'us', better: 'less', digits: 1 });
+
+/** Everything that is measured, in the order in which it is shown. */
+export const FIGURES = {
+  tcp1: rate('TCP, 1 stream'),
+  tcp1back: rate('TCP, 1 stream, the way back'),
+  tcp4: rate('TCP, 4 streams'),
+  tcp4back: rate('TCP, 4 streams, the way back'),
+  cpu: { title: 'CPU time per gigabit', unit: 's/Gbit', better: 'less', digits: 3 },
+  udp64x1: packets('UDP 64 bytes, 1 flow'),
+  udp64x1loss: loss('  lost'),
+  udp64x8: packets('UDP 64 bytes, 8 flows'),
+  udp64x8loss: loss('  lost'),
+  udp1400x1: packets('UDP 1400 bytes, 1 flow'),
+  udp1400x1loss: loss('  lost'),
+  udp1400x8: packets('UDP 1400 bytes, 8 flows'),
+  udp1400x8loss: loss('  lost'),
+  rr50: time('round trip, p50'),
+  rr99: time('round trip, p99'),
+  rr999: time('round trip, p99.9'),
+  connections: { title: 'TCP connections', unit: '1/s', better: 'more', digits: 0 },
+  nsPerOp: { title: 'time per operation', unit: 'ns', better: 'less', digits: 1 },
+  nsPerFrame: { title: 'time per frame', unit: 'ns', better: 'less', digits: 1 },
+  mpps: { title: 'frames', unit: 'Mpps', better: 'more', digits: 2 },
+  collections: { title: 'garbage collections', unit: '', better: 'less', digits: 0 },
+} as const satisfies Record<string, Figure>;
+
+export type FigureId = keyof typeof FIGURES;
