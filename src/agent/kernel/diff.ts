@@ -74,7 +74,7 @@ function difference(wanted: KernelVxlan, there: ObservedDevice): string | undefi
 }
 
 function settingStep(setting: SettingEntry, there: ObservedState, device: DesiredDevice | undefined): Step[] {
-  const { name, value, onlyFrom, optional } = setting;
+  const { name, value, only = {}, optional } = setting;
   const pending = there.device === undefined && device !== undefined && name.includes(`/${device.name}/`);
   if (pending) return [{ do: 'set-setting', name, value, former: undefined }];
   const former = there.settings.get(name);
@@ -86,7 +86,8 @@ function settingStep(setting: SettingEntry, there: ObservedState, device: Desire
       'IPv6 is switched off or not built in: leave out the IPv6 subnets',
     );
   }
-  if (former === value || (onlyFrom !== undefined && former !== onlyFrom)) return [];
+  const met = Object.entries(only).every(([other, needed]) => there.settings.get(other) === needed);
+  if (former === value || !met) return [];
   return [{ do: 'set-setting', name, value, former }];
 }
 

@@ -106,10 +106,13 @@ function settingsOf(overlay: Overlay): SettingEntry[] {
   }
   if (subnets.some(subnet => !isV6(subnet))) settings.push({ name: 'net/ipv4/ip_forward', value: '1' });
   if (six) {
-    // A forwarding node ignores router advertisements unless told otherwise, and would lose an underlay address and
-    // default route that came from them.
-    settings.push({ name: `net/ipv6/conf/${underlay}/accept_ra`, value: '2', onlyFrom: '1', optional: true });
-    settings.push({ name: 'net/ipv6/conf/all/forwarding', value: '1' });
+    // Once a node forwards, it ignores router advertisements unless told otherwise, and would lose an underlay address
+    // and a default route that came from them. One that forwards already has lived without.
+    const forwarding = 'net/ipv6/conf/all/forwarding';
+    const advertisements = `net/ipv6/conf/${underlay}/accept_ra`;
+    const only = { [advertisements]: '1', [forwarding]: '0' };
+    settings.push({ name: advertisements, value: '2', only, optional: true });
+    settings.push({ name: forwarding, value: '1' });
   }
   return settings;
 }

@@ -59,8 +59,8 @@ export interface RouteEntry {
 export interface SettingEntry {
   readonly name: string;
   readonly value: string;
-  /** Changed only when it has this value now. */
-  readonly onlyFrom?: string | undefined;
+  /** Changed only where these settings (of the same list) have these values now. */
+  readonly only?: Readonly<Record<string, string>> | undefined;
   /** A kernel without it is good enough. */
   readonly optional?: boolean | undefined;
 }
