@@ -1,0 +1,70 @@
+import { must } from '../../bench/lab/command.ts';
+import { type Namespace, scratch } from '../../bench/lab/namespace.ts';
+
+let captures = 0;
+
+export interface SniffOptions {
+  /** tcpdump's expression; '' for all. */
+  filter?: string;
+  direction?: 'in' | 'out' | 'inout';
+  /** Bytes kept of each packet. Larger ones take more of tcpdump's ring, which then loses sooner. */
+  snap?: number;
+  /** A capture that lost packets is an error. Default true. */
+  complete?: boolean;
+}
+
+/**
+ * Runs `action` while tcpdump, an observer that is none of ours, writes down what passes `device`.
+ * @returns path of the capture
+ */
+export async function sniff(
+  ns: Namespace,
+  device: string,
+  { filter = '', direction = 'inout', snap = 2048, complete = true }: SniffOptions,
+  action: () => Promise<unknown>,
+): Promise<string> {
+  const file = `${scratch()}/sniff-${++captures}.pcap`;
+  const options = [
+    '-i',
+    device,
+    '-w',
+    file,
+    '-U',
+    '--immediate-mode',
+    '-s',
+    `${snap}`,
+    '-B',
+    '32768',
+    '-Q',
+    direction,
+  ];
+  // tcpdump gives up root for a user that may not write here.
+  const tcpdump = ns.launch(['tcpdump', '-Z', 'root', ...options, ...filter.split(' ').filter(Boolean)]);
+  try {
+    await tcpdump.saying(/listening on/);
+    await action();
+    await new Promise(resolve => setTimeout(resolve, 200));
+  } finally {
+    await tcpdump.stop('SIGINT');
+  }
+  if (complete && !/\b0 packets dropped by kernel/.test(tcpdump.stderr))
+    throw tcpdump.failure('ECHILD', 'lost packets of the capture');
+  return file;
+}
+
+export interface DissectOptions {
+  /** Display filter. */
+  filter?: string;
+  /** More arguments: `-d`, `-o`, `-E`. */
+  more?: readonly string[];
+}
+
+/** What tshark sees in a capture: one array of field values a packet. Fields that occur twice hold commas. */
+export function dissect(file: string, fields: readonly string[], { filter, more = [] }: DissectOptions = {}) {
+  const argv = ['tshark', '-n', '-r', file, '-T', 'fields', '-E', 'separator=/t', ...more];
+  const text = must([...argv, ...fields.flatMap(field => ['-e', field]), ...(filter ? ['-Y', filter] : [])]);
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map(line => line.split('\t'));
+}
