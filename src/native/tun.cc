@@ -158,8 +158,7 @@ struct Writer {
   void Flush(Run* run) {
     const uint32_t hint = SegmentHint(*run);
     if (run->count == 1) {
-      const bool look = hint != 0 || (flags & (kAcceptUnfinished | kVerifyAll));
-      if (look && !run->checked && !CheckLone(run, hint)) return;
+      if (!run->checked && !CheckLone(run, hint)) return;
       if (hint == 0 && !run->unfinished) return WritePlain(run->frame, run->first, run->layers.end);
     }
     uint8_t merged[kHeaderMax + sizeof(VnetHeader)];
@@ -184,7 +183,7 @@ struct Writer {
   }
 
   // Whether a lone frame may pass, as far as its checksum says. A plain one is the receiving kernel's to verify,
-  // unless the checksum is unfinished, which that kernel would take for corruption.
+  // unless the checksum is unfinished: the pod would drop that in silence, so its fate is decided and counted here.
   bool CheckLone(Run* run, uint32_t hint) {
     const uint8_t* field = run->frame + run->layers.l4 + ChecksumOffset(run->layers.protocol);
     const uint32_t length = run->layers.end - run->layers.l4;
