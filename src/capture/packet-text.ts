@@ -1,0 +1,70 @@
+import { viewOf } from '../../encap/wire/addresses.ts';
+import * as arp from '../../encap/wire/arp.ts';
+import * as ethernet from '../../encap/wire/ethernet.ts';
+import * as ipv4 from '../../encap/wire/ipv4.ts';
+import * as ipv6 from '../../encap/wire/ipv6.ts';
+import * as tcp from '../../encap/wire/tcp.ts';
+import * as udp from '../../encap/wire/udp.ts';
+import { linkBytes } from '../../encap/wire/vlan.ts';
+
+/**
+ * One line about a frame, as tcpdump would say it: `10.244.1.5.40000 > 10.244.2.9.80: TCP Flags [S], …`. Never throws;
+ * what cannot be read is named by what it is.
+ * @param link whether the bytes begin with Ethernet or with IP
+ */
+export function describePacket(bytes: Uint8Array, link: 'ethernet' | 'ip'): string {
+  const view = viewOf(bytes);
+  if (link === 'ip') return describeIp(view, 0);
+  const l3 = linkBytes(view, 0, bytes.length);
+  if (l3 === 0) return `${bytes.length} bytes, too short for Ethernet`;
+  const type = view.getUint16(l3 - 2);
+  if (type === ethernet.TYPE_IPV4 || type === ethernet.TYPE_IPV6) return describeIp(view, l3);
+  const question = type === ethernet.TYPE_ARP ? arp.parse(view, l3, bytes.length - l3) : undefined;
+  return question ? `ARP ${arp.format(question)}` : ethernet.format(ethernet.parse(view, 0, bytes.length)!);
+}
+
+function describeIp(view: DataView, off: number): string {
+  const length = view.byteLength - off;
+  if (ipv4.check(view, off, length) !== 0) {
+    const header = ipv4.parse(view, off, length)!;
+    const l4 = off + ipv4.headerBytes(view, off);
+    const end = off + header.totalLength;
+    if (header.fragmentOffset > 0)
+      return `${header.source} > ${header.destination}: fragment at ${header.fragmentOffset}`;
+    return describeUpper(view, l4, end - l4, header.protocol, header.source, header.destination);
+  }
+  if (ipv6.check(view, off, length) !== 0) {
+    const header = ipv6.parse(view, off, length)!;
+    const upper = ipv6.upper(view, off);
+    const { source, destination } = header;
+    if (upper < 0) return `${source} > ${destination}: broken extension headers`;
+    if (upper & ipv6.UPPER_LATER_FRAGMENT) return `${source} > ${destination}: fragment`;
+    const l4 = off + ipv6.upperOffset(upper);
+    const end = off + ipv6.BYTES + header.payloadLength;
+    return describeUpper(view, l4, end - l4, ipv6.upperProtocol(upper), source, destination);
+  }
+  return `${length} bytes that are no IP packet`;
+}
+
+function describeUpper(
+  view: DataView,
+  l4: number,
+  length: number,
+  protocol: number,
+  from: string,
+  to: string,
+): string {
+  if (protocol === ipv4.PROTOCOL_TCP) {
+    const header = tcp.parse(view, l4, length);
+    if (!header) return `${from} > ${to}: TCP, cut short`;
+    const text = tcp.format(header, length - tcp.headerBytes(view, l4));
+    return `${from}.${header.sourcePort} > ${to}.${header.destinationPort}: TCP ${text}`;
+  }
+  if (protocol === ipv4.PROTOCOL_UDP) {
+    const header = udp.parse(view, l4, length);
+    if (!header) return `${from} > ${to}: UDP, cut short`;
+    return `${from}.${header.sourcePort} > ${to}.${header.destinationPort}: ${udp.format(header)}`;
+  }
+  const names: Readonly<Record<number, string>> = { 1: 'ICMP', 58: 'ICMPv6', 132: 'SCTP' };
+  return `${from} > ${to}: ${names[protocol] ?? `protocol ${protocol}`}, length ${Math.max(0, length)}`;
+}
