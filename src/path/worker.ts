@@ -5,12 +5,15 @@ import { native } from '../native/load.ts';
 import { createBatch, FRAME_MAX } from '../shm/batch.ts';
 import {
   addGauge,
+  BATCH_MAX,
   BATCHES,
   COALESCED,
   FALLBACKS,
   NATIVE_CALLS,
   openCounters,
+  raiseGauge,
   SEGMENTS,
+  WAKEUPS,
 } from '../shm/counters.ts';
 import { openReader } from '../shm/tables.ts';
 import type { EgressRules } from './egress.ts';
@@ -115,8 +118,9 @@ function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
 }
 
 /** Adds what the native side counted to this worker's gauges. */
-function harvest(counters: Float64Array, stats: Int32Array): void {
+function harvest(counters: Float64Array, stats: Int32Array, frames: number): void {
   addGauge(counters, BATCHES, 1);
+  raiseGauge(counters, BATCH_MAX, frames);
   addGauge(counters, NATIVE_CALLS, stats[0]!);
   addGauge(counters, SEGMENTS, stats[1]! + stats[2]!);
   addGauge(counters, COALESCED, stats[2]!);
@@ -132,7 +136,8 @@ function run(task: WorkerTask): void {
   report({ kind: 'ready' });
   while (Atomics.load(stop, 0) === 0) {
     const count = turn(WAIT_MS);
-    if (count > 0) harvest(counters, stats);
+    addGauge(counters, WAKEUPS, 1);
+    if (count > 0) harvest(counters, stats, count);
     if (count >= 0) continue;
     report({ kind: 'failed', errno: -count });
     Atomics.wait(stop, 0, 0, FAILURE_PAUSE_MS);

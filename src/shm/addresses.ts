@@ -10,7 +10,6 @@ import { bucketsFor } from './capacity.ts';
  * Built by the writer in a half that nobody reads (`tables.ts`); a torn read cannot happen under that protocol.
  */
 const MASK = 0;
-const ENTRIES = 1;
 const HEADER = 16;
 const BUCKET = 8;
 
@@ -33,7 +32,6 @@ export function buildAddresses(table: Int32Array, base: number, entries: readonl
   const buckets = bucketsFor(entries.length);
   table.fill(0, base, base + HEADER + buckets * BUCKET);
   table[base + MASK] = buckets - 1;
-  table[base + ENTRIES] = entries.length;
   for (const { words, tag, peer } of entries) {
     let bucket = hashAddress(words[0]!, words[1]!, words[2]!, words[3]!, tag) & (buckets - 1);
     while (table[base + HEADER + bucket * BUCKET + 4] !== 0) bucket = (bucket + 1) & (buckets - 1);
@@ -41,11 +39,6 @@ export function buildAddresses(table: Int32Array, base: number, entries: readonl
     for (let word = 0; word < 4; word++) table[at + word] = words[word]!;
     table[at + 4] = ((peer + 1) << 8) | tag;
   }
-}
-
-/** Entries in the table that begins at `base`. */
-export function addressCount(table: Int32Array, base: number): number {
-  return table[base + ENTRIES]!;
 }
 
 /**

@@ -25,18 +25,16 @@ export const VERDICTS_MAX = 32;
 export const BATCHES = 0;
 export const WAKEUPS = 1;
 export const BATCH_MAX = 2;
-export const SUPERFRAMES = 3;
-export const SEGMENTS = 4;
-export const NATIVE_CALLS = 5;
-export const COALESCED = 6;
-export const FALLBACKS = 7;
+export const SEGMENTS = 3;
+export const NATIVE_CALLS = 4;
+export const COALESCED = 5;
+export const FALLBACKS = 6;
 
 /** The gauges in the order of their numbers, with what they say, for `docs/metrics.md`. */
 export const GAUGES = [
   { name: 'batches', meaning: 'batches that carried at least one frame' },
-  { name: 'wakeups', meaning: 'times that the wait in the kernel ended' },
+  { name: 'wakeups', meaning: 'times that the wait in the kernel ended, with frames or without' },
   { name: 'batchMax', meaning: 'frames of the largest batch so far: the only number that is no sum' },
-  { name: 'superframes', meaning: 'frames that came with a segment size, larger than one packet' },
   { name: 'segments', meaning: 'datagrams (egress) or frames (ingress) that stood for packets on the wire' },
   { name: 'nativeCalls', meaning: 'calls into the addon' },
   { name: 'coalesced', meaning: 'frames merged into a superframe before the device got them' },

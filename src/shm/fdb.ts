@@ -12,7 +12,6 @@ import { bucketsFor, overflow } from './capacity.ts';
  * torn read cannot happen while the readers keep to that protocol.
  */
 const MASK = 0;
-const ENTRIES = 1;
 /** One cache line, so that buckets start on one. */
 const HEADER = 16;
 
@@ -39,18 +38,12 @@ export function buildFdb(table: Int32Array, entries: readonly FdbEntry[]): void 
   if (buckets > held) throw overflow('macs', held / 2, entries.length);
   table.fill(0, 0, HEADER + buckets * 2);
   table[MASK] = buckets - 1;
-  table[ENTRIES] = entries.length;
   for (const { hi, lo, peer } of entries) {
     let bucket = hashMac(hi, lo) & (buckets - 1);
     while (table[HEADER + bucket * 2] !== 0) bucket = (bucket + 1) & (buckets - 1);
     table[HEADER + bucket * 2] = ((peer + 1) << 16) | hi;
     table[HEADER + bucket * 2 + 1] = lo;
   }
-}
-
-/** Entries in the table. */
-export function fdbSize(table: Int32Array): number {
-  return table[ENTRIES]!;
 }
 
 /**

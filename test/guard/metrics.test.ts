@@ -2,9 +2,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import * as verdicts from '../../src/path/verdicts.ts';
-import { VERDICTS_MAX } from '../../src/shm/counters.ts';
+import { GAUGES, VERDICTS_MAX } from '../../src/shm/counters.ts';
 import { END, renderMetrics, withMetrics } from './metrics-doc.ts';
-import { ROOT } from './sources.ts';
+import { ROOT, sourcesBelow } from './sources.ts';
 
 const PAGE = join(ROOT, 'docs/metrics.md');
 const { VERDICTS } = verdicts;
@@ -28,6 +28,18 @@ t.test('the number of a verdict is its place in the list', async t => {
   t.equal(numbers.length, VERDICTS.length);
   t.ok(VERDICTS.length <= VERDICTS_MAX, 'a block of counters has room for all');
   t.equal(new Set(VERDICTS.map(({ name }) => name)).size, VERDICTS.length);
+});
+
+t.test('no gauge stands still because nobody counts it', async t => {
+  const path = sourcesBelow('src/path', ['.ts']).map(({ text }) => text);
+  for (const { name } of GAUGES) {
+    const constant = name.replace(/[A-Z]/g, letter => `_${letter}`).toUpperCase();
+    const counted = new RegExp(`(add|raise)Gauge\\([^;]*\\b${constant}\\b`);
+    t.ok(
+      path.some(text => counted.test(text)),
+      constant,
+    );
+  }
 });
 
 t.test('whoever reads of a drop is told what to do', async t => {
