@@ -77,6 +77,8 @@ export interface KindDetails {
   readonly bridge?: Required<BridgeOptions>;
   readonly vxlan?: {
     readonly vni: number;
+    /** Index of the underlay device. */
+    readonly parent: number | undefined;
     readonly local: string | undefined;
     readonly group: string | undefined;
     readonly port: number;
@@ -203,6 +205,7 @@ export function readKindDetails(kind: string | undefined, data: Attributes): Kin
       return {
         vxlan: {
           vni: readU32(data, IFLA_VXLAN_ID) ?? 0,
+          parent: readU32(data, IFLA_VXLAN_LINK),
           local: local && formatAddress(local),
           group: group && formatAddress(group),
           port: readU16Be(data, IFLA_VXLAN_PORT) ?? 0,

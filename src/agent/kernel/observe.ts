@@ -53,7 +53,7 @@ function observeDevice(socket: NetlinkSocket, link: Link, links: ReadonlyMap<num
       vni: vxlan.vni,
       port: vxlan.port,
       local: vxlan.local ?? '',
-      parent: links.get(link.parent ?? 0)?.name ?? '',
+      parent: links.get(vxlan.parent ?? 0)?.name ?? '',
       gbp: vxlan.gbp,
       learning: vxlan.learning,
     },
