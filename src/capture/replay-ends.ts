@@ -117,9 +117,9 @@ export class ReplayEnds {
   }
 
   /** Keeps an ICMP message that a live data plane would hand to a raw socket. */
-  sendIcmp(answer: { readonly message: Uint8Array }): void {
+  readonly sendIcmp = (answer: { readonly message: Uint8Array }): void => {
     if (this.keeps) this.outputs.push({ kind: 'icmp', bytes: answer.message.slice() });
-  }
+  };
 
   close(): void {}
 

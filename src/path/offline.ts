@@ -11,8 +11,7 @@ import { createBatch, FRAME_MAX } from '../shm/batch.ts';
 import { createCounters, openCounters } from '../shm/counters.ts';
 import { openReader } from '../shm/tables.ts';
 import { TablesWriter } from '../shm/tables-writer.ts';
-import type { IcmpAnswer } from '../slow/icmp-error.ts';
-import { Exceptions } from './exceptions.ts';
+import { type ExceptionEnds, Exceptions } from './exceptions.ts';
 import { egressTurn, ingressTurn } from './forwarder.ts';
 import { macWords, type PeerSpec, peerInput } from './peer-spec.ts';
 import { FORWARD, TOO_BIG, VERDICTS } from './verdicts.ts';
@@ -46,7 +45,7 @@ export interface OfflineOptions {
 
 /** The two ends, as doubles, and where ICMP answers go. */
 export interface OfflineEnds extends FrameDevice, DatagramPort {
-  sendIcmp(answer: IcmpAnswer): void;
+  readonly sendIcmp: ExceptionEnds['sendIcmp'];
 }
 
 /**
