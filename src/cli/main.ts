@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { describeError, RipstopError } from '../base/errors.ts';
+import { addAgent } from './agent.ts';
 import { addRun } from './run.ts';
 
 /*
@@ -9,7 +10,7 @@ import { addRun } from './run.ts';
  * command needs only when it runs, so that `ripstop --help` and the small commands start at once.
  */
 
-const COMMANDS: readonly ((program: Command) => void)[] = [addRun];
+const COMMANDS: readonly ((program: Command) => void)[] = [addRun, addAgent];
 
 /** Exit codes: 0 done, 1 failed, 2 called wrongly (options, configuration). */
 const FAILED = 1;

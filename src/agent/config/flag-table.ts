@@ -193,6 +193,13 @@ export const FLAGS: readonly Flag[] = [
     doc: 'numeric group that may use the socket; empty: root only',
   },
   {
+    name: 'local-underlay',
+    kind: 'boolean',
+    fallback: false,
+    own: true,
+    doc: 'all nodes are namespaces of this machine: accept checksums that its kernel left unfinished',
+  },
+  {
     name: 'tolerate-unknown-keys',
     kind: 'boolean',
     fallback: false,

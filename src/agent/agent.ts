@@ -1,0 +1,371 @@
+import { describeError, RipstopError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { EventSocket } from '../net/events.ts';
+import { NetlinkSocket } from '../net/socket.ts';
+import { parseNetConf } from './config/net-conf.ts';
+import { readSubnetEnv } from './config/subnet-env.ts';
+import { chooseUnderlay, type Underlay } from './config/underlay.ts';
+import { concernsOverlay, concernsUnderlay } from './kernel-news.ts';
+import { type Lease, sameAttributes } from './lease/lease.ts';
+import type { LeaseStore, StoreObserver } from './lease/store.ts';
+import { LeaseHolder } from './lease-holder.ts';
+import { type LastKnown, Memory } from './memory.ts';
+import type { AgentOptions } from './options.ts';
+import { attributesOf, underlayFamilies } from './overlay-plan.ts';
+import { Readiness } from './readiness.ts';
+import { Session, type SessionBasis } from './session.ts';
+import { Backoff, pause } from './store/backoff.ts';
+import { underlayView } from './underlay-view.ts';
+
+/** How often the kernel's events are looked at, ms: a foreign change heals within this time and a comparison. */
+const EVENTS_MS = 500;
+const RENEW_CHECK_MS = 15_000;
+/** Tries to reach the store at start before the last known state is taken. */
+const PATIENCE = 2;
+
+/**
+ * The node agent: takes a lease, follows the leases of all others, and keeps this node's overlay as they say. One
+ * `Session` at a time does the work; this class decides when there is another one.
+ */
+export class Agent {
+  readonly options: AgentOptions;
+  readonly store: LeaseStore;
+  readonly readiness = new Readiness();
+  readonly #log: Log;
+  readonly #memory: Memory;
+  readonly #socket: NetlinkSocket;
+  readonly #events: EventSocket;
+  readonly #abort = new AbortController();
+  readonly #holder: LeaseHolder;
+  #session: Session | undefined;
+  #leases: readonly Lease[] | undefined;
+  #config: { text: string; source: string } | undefined;
+  #isFollowing = false;
+  #storeDownSince: number | undefined;
+  /** True while the lease comes from memory and the store has not confirmed it. */
+  #isBorrowed = false;
+  #again: ((why: string) => void) | undefined;
+  #sessions = 0;
+
+  constructor(options: AgentOptions, store: LeaseStore, log: Log) {
+    this.options = options;
+    this.store = store;
+    this.#log = log;
+    this.#memory = new Memory(options.stateDir);
+    this.#socket = new NetlinkSocket({ netns: options.netns });
+    this.#holder = new LeaseHolder(store, options.renewMarginMs, log, this.#abort.signal, {
+      held: () => {
+        this.#isBorrowed = false;
+        this.readiness.has('identity');
+      },
+      contested: error => this.readiness.lacks('identity', describeError(error)),
+      moved: lease =>
+        void this.#restart(
+          `the subnet is now ${lease.key}: pods keep their addresses until they are made anew`,
+        ),
+    });
+    this.#events = new EventSocket(options.netns, ['link', 'address', 'route', 'neighbour']);
+  }
+
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  get leases(): readonly Lease[] {
+    return this.#leases ?? [];
+  }
+
+  get configText(): string | undefined {
+    return this.#config?.text;
+  }
+
+  /** Sessions begun; every one after the first was an interruption. */
+  get sessions(): number {
+    return this.#sessions;
+  }
+
+  /** Wall clock in ms since when the store cannot be reached; undefined while it answers. */
+  get storeDownSince(): number | undefined {
+    return this.#storeDownSince;
+  }
+
+  get isBorrowed(): boolean {
+    return this.#isBorrowed;
+  }
+
+  /** Works until `stop`. Never fails for what may pass: it tries again and says why in `readiness`. */
+  async run(): Promise<void> {
+    const backoff = new Backoff(500, 10_000);
+    let failures = 0;
+    while (!this.#abort.signal.aborted) {
+      try {
+        const basis = await this.#basis(failures >= PATIENCE);
+        await this.#work(basis);
+        failures = 0;
+        backoff.reset();
+      } catch (error) {
+        if (this.#abort.signal.aborted) break;
+        failures++;
+        const text = describeError(error);
+        if (this.readiness.lacks('overlay', text))
+          this.#log.error({ code: (error as RipstopError).code }, `not working yet: ${text}`);
+        await this.#tell('Warning', 'RipstopNotReady', text);
+        await backoff.wait(this.#abort.signal);
+      }
+    }
+    await this.#end();
+  }
+
+  /** Ends the agent. Lease, rules and subnet.env stay: the next life finds them. */
+  stop(): void {
+    this.#abort.abort();
+    this.#again?.('stopping');
+  }
+
+  /** Reads the network configuration again (SIGHUP) and acts on what changed. */
+  async reload(): Promise<void> {
+    this.#log.info('reading the configuration again');
+    try {
+      this.#configChanged((await this.store.networkConfig()).text);
+    } catch (error) {
+      this.#log.error(`the configuration stays as it was: ${describeError(error)}`);
+    }
+  }
+
+  /** Everything that a session stands on. With `mayRemember` the last known state stands in for a store that is away. */
+  async #basis(mayRemember: boolean): Promise<SessionBasis> {
+    try {
+      this.#config = await this.store.networkConfig();
+    } catch (error) {
+      const known =
+        mayRemember && (error as RipstopError).code === 'ESTORE' ? await this.#remembered() : undefined;
+      if (!known) throw error;
+      this.#log.warn(
+        { lease: known.lease.key },
+        `carrying on with the last known state: ${describeError(error)}`,
+      );
+      this.#config = known.config;
+      this.#leases ??= known.leases;
+      this.#isBorrowed = true;
+      return this.#basisFor(known.lease);
+    }
+    this.#isBorrowed = false;
+    return this.#basisFor(undefined);
+  }
+
+  async #basisFor(borrowed: Lease | undefined): Promise<SessionBasis> {
+    const { text, source } = this.#config!;
+    const { tolerateUnknown, subnetFile } = this.options;
+    const config = parseNetConf(text, source, { ranges: this.store.allocates, tolerateUnknown });
+    for (const note of config.notes) this.#log.info(note);
+    const overrides = borrowed ? {} : ((await this.store.overrides?.()) ?? {});
+    const underlay = this.#chooseUnderlay(config, overrides);
+    const macs = await this.#memory.macs(overrides);
+    const attributes = attributesOf(config.backend, underlay, macs);
+    if (borrowed) {
+      if (!sameAttributes(attributes, borrowed.attributes))
+        throw new RipstopError(
+          'ESTORE',
+          `${this.store.place} is away, and this node has changed since it was last there`,
+        );
+      return { config, underlay, lease: borrowed, macs };
+    }
+    const former = await readSubnetEnv(subnetFile);
+    const previous =
+      former && (former.subnet || former.subnet6) ? { v4: former.subnet, v6: former.subnet6 } : undefined;
+    const lease = await this.store.acquire({ config, attributes, previous });
+    this.#log.info({ lease: lease.key, underlay: underlay.name, mtu: underlay.mtu }, 'holding a lease');
+    return { config, underlay, lease, macs };
+  }
+
+  #chooseUnderlay(
+    config: SessionBasis['config'],
+    overrides: { publicIp?: string; publicIpv6?: string },
+  ): Underlay {
+    const { iface, ifaceRegex, ifaceCanReach, publicIp, publicIpv6 } = this.options;
+    const wish = {
+      iface,
+      ifaceRegex,
+      ifaceCanReach,
+      publicIp: overrides.publicIp ?? publicIp,
+      publicIpv6: overrides.publicIpv6 ?? publicIpv6,
+      ...underlayFamilies(config),
+    };
+    return chooseUnderlay(wish, underlayView(this.#socket));
+  }
+
+  /** One session, from its start to the moment that another one is needed. */
+  async #work(basis: SessionBasis): Promise<void> {
+    const session = await Session.start(basis, this.options, this.#log);
+    this.#session = session;
+    this.#sessions++;
+    if (!this.#isBorrowed) this.#holder.hold(basis.config, basis.lease);
+    this.readiness.has('overlay');
+    const timers = [
+      setInterval(() => void this.#reconcile(), this.options.resyncMs),
+      setInterval(() => this.#look(), EVENTS_MS),
+      setInterval(() => void this.#holder.renewWhenDue(), RENEW_CHECK_MS),
+    ];
+    try {
+      const ended = new Promise<string>(resolve => {
+        this.#again = resolve;
+      });
+      this.#follow();
+      if (this.#leases) this.#apply();
+      else this.readiness.lacks('peers', 'the leases of the other nodes are not known yet');
+      const why = await ended;
+      this.#log.info({ why }, 'session ends');
+    } finally {
+      for (const timer of timers) clearInterval(timer);
+      this.#again = undefined;
+      this.#session = undefined;
+      this.#holder.release();
+      this.readiness.lacks('overlay', 'the overlay is being started');
+      await session.stop();
+    }
+  }
+
+  #follow(): void {
+    if (this.#isFollowing) return;
+    this.#isFollowing = true;
+    const observer: StoreObserver = {
+      leases: all => {
+        this.#leases = all;
+        this.#apply();
+        if (!this.#isBorrowed) this.#holder.check(all);
+      },
+      config: text => this.#configChanged(text),
+      up: () => {
+        this.#storeDownSince = undefined;
+        this.#log.info({ store: this.store.place }, 'the store answers');
+        const basis = this.#session?.basis;
+        if (this.#isBorrowed && basis) void this.#holder.claim('the store is back', basis);
+      },
+      down: error => {
+        this.#storeDownSince = Date.now();
+        this.#log.warn(`the store is away, traffic goes on with what is known: ${describeError(error)}`);
+      },
+      malformed: error => this.#log.warn(`passed over: ${describeError(error)}`),
+      conflict: error => {
+        this.readiness.lacks('identity', describeError(error));
+        this.#log.error(describeError(error));
+        void this.#tell('Warning', 'AddressInUse', describeError(error));
+        void this.#holder.claim('the address was contested');
+      },
+    };
+    this.store.follow(observer);
+  }
+
+  /** Gives the session the leases; a failure is mended by the next comparison. */
+  #apply(): void {
+    const session = this.#session;
+    if (!session || !this.#leases) return;
+    try {
+      session.update(this.#leases);
+      if (this.readiness.has('peers')) void this.#announce();
+    } catch (error) {
+      this.readiness.lacks('peers', describeError(error));
+      this.#log.error(`the peers could not be applied: ${describeError(error)}`);
+    }
+    const config = this.#config;
+    if (config && !this.#isBorrowed)
+      this.#memory
+        .save({ config, lease: session.basis.lease, leases: this.#leases })
+        .catch(error => this.#log.warn(`the state could not be kept: ${describeError(error)}`));
+  }
+
+  async #announce(): Promise<void> {
+    if (!this.readiness.isReady) return;
+    this.#log.info('ready');
+    await this.store
+      .ready?.()
+      .catch(error => this.#log.warn(`the Node's condition could not be set: ${describeError(error)}`));
+    await this.#tell('Normal', 'RipstopReady', `pod subnet ${this.#session?.basis.lease.key ?? ''}`);
+  }
+
+  /** Milliseconds until the lease ends; undefined when it does not. */
+  get leaseLeftMs(): number | undefined {
+    return this.#holder.leftMs;
+  }
+
+  async #reconcile(): Promise<void> {
+    const session = this.#session;
+    if (!session) return;
+    const isRight = await session.reconcile();
+    if (session !== this.#session) return;
+    if (!isRight) this.readiness.lacks('kernel', 'kernel state or rules could not be mended, see the log');
+    else if (this.readiness.has('kernel')) void this.#announce();
+    if (this.readiness.reasonFor('peers') && this.#leases) this.#apply();
+  }
+
+  /** Looks at what the kernel told: the underlay may have moved, or someone touched what is ours. */
+  #look(): void {
+    const session = this.#session;
+    const events = this.#events.drain();
+    if (!session || events.length === 0) return;
+    const { underlay } = session.basis;
+    if (events.some(event => concernsUnderlay(event, underlay))) this.#followUnderlay(session);
+    const devices = session.carriers.map(carrier => carrier.plan.device);
+    if (events.some(event => concernsOverlay(event, devices))) void this.#reconcile();
+  }
+
+  #followUnderlay(session: Session): void {
+    const { underlay, config } = session.basis;
+    try {
+      const publics = {
+        ...(underlay.public4 ? { publicIp: underlay.public4 } : {}),
+        ...(underlay.public6 ? { publicIpv6: underlay.public6 } : {}),
+      };
+      const isNat = underlay.public4 !== underlay.address4 || underlay.public6 !== underlay.address6;
+      const now = this.#chooseUnderlay(config, isNat ? publics : {});
+      if (JSON.stringify(now) === JSON.stringify(underlay)) return;
+      void this.#restart(`the underlay changed from ${words(underlay)} to ${words(now)}`);
+    } catch (error) {
+      // An interface may be away for a moment: the tunnel stays as it is, and packets flow when it is back.
+      this.#log.warn(`the underlay is not usable at the moment: ${describeError(error)}`);
+    }
+  }
+
+  #configChanged(text: string): void {
+    if (text === this.#config?.text) return;
+    try {
+      parseNetConf(text, this.#config?.source ?? this.store.place, {
+        ranges: this.store.allocates,
+        tolerateUnknown: this.options.tolerateUnknown,
+      });
+    } catch (error) {
+      this.#log.error(`the new network configuration is not taken up: ${describeError(error)}`);
+      void this.#tell('Warning', 'BadConfiguration', describeError(error));
+      return;
+    }
+    void this.#restart('the network configuration changed');
+  }
+
+  async #restart(why: string): Promise<void> {
+    this.#log.warn(`traffic is interrupted for a moment: ${why}`);
+    await this.#tell('Normal', 'RipstopRestart', why);
+    this.#again?.(why);
+  }
+
+  async #remembered(): Promise<LastKnown | undefined> {
+    const known = await this.#memory.load();
+    if (!known) return undefined;
+    return known.lease.expiresAt && known.lease.expiresAt < Date.now() ? undefined : known;
+  }
+
+  async #tell(type: 'Normal' | 'Warning', reason: string, message: string): Promise<void> {
+    await Promise.race([this.store.notify?.({ type, reason, message }), pause(2000, this.#abort.signal)]);
+  }
+
+  async #end(): Promise<void> {
+    await this.store
+      .close()
+      .catch(error => this.#log.warn(`the store did not close: ${describeError(error)}`));
+    this.#events.close();
+    this.#socket.close();
+  }
+}
+
+function words({ name, mtu, address4, address6 }: Underlay): string {
+  return [name, address4, address6, `mtu ${mtu}`].filter(Boolean).join(' ');
+}

@@ -1,0 +1,57 @@
+import { request } from 'node:http';
+import { RipstopError } from '../base/errors.ts';
+
+/** Where the agent listens when nothing else is said. */
+export const DEFAULT_SOCKET = '/run/ripstop/agent.sock';
+
+const TIMEOUT_MS = 5000;
+
+/** Asks the agent. @throws RipstopError ENOAGENT, EACCES, EAGENT, each with what to do */
+export async function askAgent<T>(socketPath: string, path: string): Promise<T> {
+  const { status, text } = await new Promise<{ status: number; text: string }>((resolve, reject) => {
+    const call = request({ socketPath, path, timeout: TIMEOUT_MS }, response => {
+      let body = '';
+      response.setEncoding('utf8').on('data', chunk => {
+        body += chunk;
+      });
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text: body }));
+    });
+    call.on('timeout', () => call.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
+    call.on('error', (error: NodeJS.ErrnoException) => reject(failure(socketPath, error)));
+    call.end();
+  });
+  const value = parse(text);
+  if (status === 200) return value as T;
+  throw new RipstopError(
+    'EAGENT',
+    `the agent refused ${path}: ${(value as { error?: string } | undefined)?.error ?? text}`,
+  );
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function failure(path: string, error: NodeJS.ErrnoException): RipstopError {
+  switch (error.code) {
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+      return new RipstopError(
+        'ENOAGENT',
+        `no agent listens on ${path}`,
+        'start it with `ripstop agent`, or name its socket with --socket',
+      );
+    case 'EACCES':
+      return new RipstopError(
+        'EACCES',
+        `${path} is not open to you`,
+        'use sudo, or start the agent with --socket-group',
+      );
+    default:
+      return new RipstopError('EAGENT', `${path}: ${error.message}`);
+  }
+}

@@ -1,0 +1,79 @@
+import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer, request, type Server, type ServerResponse } from 'node:http';
+import { dirname } from 'node:path';
+import { describeError, RipstopError } from '../base/errors.ts';
+import type { Agent } from './agent.ts';
+import { dropsOf, leasesOf, peersOf, pendingOf, routesOf, statusOf } from './status.ts';
+
+/** Name of the socket inside the state directory. */
+export const SOCKET_NAME = 'agent.sock';
+
+/**
+ * The agent's own interface: JSON over HTTP on a unix socket that its owner, and with `group` a group, may use. Reading
+ * only: what changes the node goes through configuration and signals.
+ * @throws RipstopError EINUSE when another agent listens there
+ */
+export async function serveApi(
+  agent: Agent,
+  path: string,
+  group: number | undefined,
+  version: string,
+): Promise<Server> {
+  const startedAt = new Date();
+  const answers: Record<string, () => unknown> = {
+    '/status': () => statusOf(agent, version, startedAt),
+    '/peers': () => peersOf(agent),
+    '/routes': () => routesOf(agent),
+    '/leases': () => leasesOf(agent),
+    '/drops': () => dropsOf(agent),
+    '/pending': () => pendingOf(agent),
+  };
+  const server = createServer((incoming, response) => {
+    const answer = answers[incoming.url ?? ''];
+    if (incoming.method !== 'GET' || !answer) {
+      json(response, 404, { error: `there are GET ${Object.keys(answers).join(', ')}` });
+      return;
+    }
+    try {
+      json(response, 200, answer());
+    } catch (error) {
+      json(response, 500, { error: describeError(error) });
+    }
+  });
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  if (await isAnswered(path))
+    throw new RipstopError('EINUSE', `another agent listens on ${path}`, 'give this one its own --state-dir');
+  rmSync(path, { force: true });
+  const umask = process.umask(0o177);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', error => reject(new RipstopError('ESOCKET', `${path}: ${error.message}`)));
+      server.listen(path, resolve);
+    });
+  } finally {
+    process.umask(umask);
+  }
+  if (group !== undefined) {
+    chownSync(path, -1, group);
+    chmodSync(path, 0o660);
+  }
+  return server;
+}
+
+function json(response: ServerResponse, status: number, value: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(value));
+}
+
+/** True when something answers on the socket; a file that a dead agent left does not. */
+async function isAnswered(path: string): Promise<boolean> {
+  return new Promise(resolve => {
+    const probe = request({ socketPath: path, path: '/status', timeout: 1000 }, response => {
+      response.resume();
+      resolve(true);
+    });
+    probe.on('timeout', () => probe.destroy(new Error('timeout')));
+    probe.on('error', () => resolve(false));
+    probe.end();
+  });
+}

@@ -1,0 +1,210 @@
+import type { Log } from '../base/log.ts';
+import { ALL_OFFLOADS } from '../io/offloads.ts';
+import { deleteLink, findLink } from '../net/links.ts';
+import { type CounterSnapshot, DataPlane, type PeerSpec } from '../path/control.ts';
+import type { Backend } from './config/backend.ts';
+import type { Underlay } from './config/underlay.ts';
+import { StateKeeper } from './kernel/keeper.ts';
+import { desiredState, type Overlay } from './kernel/layout.ts';
+import type { DesiredState } from './kernel/state.ts';
+import type { Step } from './kernel/steps.ts';
+import { type OverlayPlan, tunnelPort } from './overlay-plan.ts';
+import type { OverlayPeer } from './peers.ts';
+
+export interface CarrierOptions {
+  readonly netns: string;
+  /** Who carries vxlan; udp is always ours, host-gw the kernel's. */
+  readonly dataPlane: 'userspace' | 'kernel';
+  /** Peers live on this very machine (tests): inner checksums that they left unfinished pass. */
+  readonly localUnderlay: boolean;
+  readonly log: Log;
+}
+
+/** As `ripstop run` and the benchmarks have it: a burst of a whole batch fits. */
+const QUEUE_PACKETS = 10_000;
+/** Source ports that carry the entropy of inner flows. */
+const SOURCE_PORTS = 16;
+
+/**
+ * One overlay at work: the data plane where it is ours, and the kernel state that leads pod traffic to it. Says nothing
+ * about leases; whoever holds it gives it peers.
+ */
+export class Carrier {
+  readonly plan: OverlayPlan;
+  readonly #backend: Backend;
+  readonly #underlay: Underlay;
+  readonly #options: CarrierOptions;
+  readonly #keeper: StateKeeper;
+  #plane: DataPlane | undefined;
+  #peers: readonly OverlayPeer[] = [];
+  /** Restarts of the whole data plane, because its device was taken away. */
+  #rebuilt = 0;
+
+  private constructor(plan: OverlayPlan, backend: Backend, underlay: Underlay, options: CarrierOptions) {
+    this.plan = plan;
+    this.#backend = backend;
+    this.#underlay = underlay;
+    this.#options = options;
+    this.#keeper = new StateKeeper(options.netns, { device: plan.device, networks: plan.networks });
+  }
+
+  /** Opens the data plane; the kernel state follows with the first `update`. @throws RipstopError, NetError */
+  static async start(
+    plan: OverlayPlan,
+    backend: Backend,
+    underlay: Underlay,
+    options: CarrierOptions,
+  ): Promise<Carrier> {
+    const carrier = new Carrier(plan, backend, underlay, options);
+    try {
+      await carrier.#open();
+      return carrier;
+    } catch (error) {
+      carrier.#keeper.close();
+      throw error;
+    }
+  }
+
+  /** True when Ripstop itself carries the packets. */
+  get isUserspace(): boolean {
+    return (
+      this.plan.mode === 'udp' || (this.plan.mode === 'vxlan' && this.#options.dataPlane === 'userspace')
+    );
+  }
+
+  get peers(): readonly OverlayPeer[] {
+    return this.#peers;
+  }
+
+  get offloads(): Readonly<Record<string, string>> | undefined {
+    return this.#plane?.offloads;
+  }
+
+  get rebuilt(): number {
+    return this.#rebuilt;
+  }
+
+  /** Makes `peers` the whole set. @returns the kernel changes made @throws RipstopError, NetError */
+  update(peers: readonly OverlayPeer[]): Step[] {
+    const steps = this.#keeper.apply(desiredState(this.#overlay(), peers), () =>
+      this.#plane?.setPeers(peers.map(specOf)),
+    );
+    this.#peers = peers;
+    return steps;
+  }
+
+  /**
+   * Compares the kernel with what it should be and mends it; opens the data plane again when its device is gone.
+   * @returns the changes made
+   */
+  async reconcile(): Promise<Step[]> {
+    if (this.isUserspace && !this.#hasDevice()) {
+      this.#options.log.warn(
+        { device: this.plan.device },
+        'the overlay device is gone: starting the data plane again',
+      );
+      await this.#plane?.stop();
+      await this.#open();
+      this.#rebuilt++;
+      return [...this.update(this.#peers)];
+    }
+    return this.#keeper.apply(this.desired());
+  }
+
+  /** The changes that `reconcile` would make. */
+  pending(): Step[] {
+    return this.#keeper.plan(this.desired());
+  }
+
+  desired(): DesiredState {
+    return desiredState(this.#overlay(), this.#peers);
+  }
+
+  counters(): CounterSnapshot | undefined {
+    return this.#plane?.counters();
+  }
+
+  /**
+   * Ends the data plane. With the kernel's data plane, or plain routes, traffic goes on: another start takes over.
+   * @param remove take everything away as well
+   */
+  async stop(remove = false): Promise<void> {
+    await this.#plane?.stop();
+    this.#plane = undefined;
+    if (remove) {
+      for (const failure of this.#keeper.retire())
+        this.#options.log.warn({ err: String(failure) }, 'not undone');
+      if (this.plan.device && this.plan.mode !== 'host-gw') deleteLink(this.#keeper.socket, this.plan.device);
+    }
+    this.#keeper.close();
+  }
+
+  async #open(): Promise<void> {
+    if (!this.isUserspace) return;
+    const { plan } = this;
+    const { netns, localUnderlay, log } = this.#options;
+    const inTheWay = findLink(this.#keeper.socket, plan.device!);
+    if (inTheWay?.kind === 'vxlan') {
+      // flanneld leaves its device when it ends, and so does our own kernel data plane: its name is ours now.
+      log.info({ device: plan.device }, 'replacing the kernel VXLAN device');
+      deleteLink(this.#keeper.socket, plan.device!);
+    }
+    this.#plane = await DataPlane.start({
+      mode: plan.mode as 'vxlan' | 'udp',
+      netns,
+      deviceName: plan.device!,
+      address: plan.address,
+      port: tunnelPort(this.#backend)!,
+      vni: this.#backend.type === 'vxlan' ? this.#backend.vni : 0,
+      mac: plan.mac,
+      mtu: plan.mtu,
+      underlayMtu: this.#underlay.mtu,
+      flood: false,
+      strictSource: true,
+      acceptUnfinished: localUnderlay,
+      offloads: ALL_OFFLOADS,
+      queues: 1,
+      sourcePorts: SOURCE_PORTS,
+      spins: 0,
+      log,
+    });
+  }
+
+  #hasDevice(): boolean {
+    const link = findLink(this.#keeper.socket, this.plan.device!);
+    return link?.kind === 'tun';
+  }
+
+  #overlay(): Overlay {
+    const { mode, device, mtu, mac, subnets, networks, address } = this.plan;
+    const backend = this.#backend;
+    const kernel = backend.type === 'vxlan' && !this.isUserspace;
+    return {
+      mode,
+      device,
+      mtu,
+      mac,
+      txQueueLength: kernel ? 1000 : QUEUE_PACKETS,
+      subnets,
+      networks,
+      underlay: this.#underlay.name,
+      ...(kernel
+        ? {
+            vxlan: {
+              vni: backend.vni,
+              port: backend.port,
+              local: address,
+              parent: this.#underlay.name,
+              gbp: backend.gbp,
+              learning: backend.learning,
+            },
+          }
+        : {}),
+    };
+  }
+}
+
+/** As the data plane has it. A peer with a plain route stays a peer: its side may still send through the tunnel. */
+function specOf({ id, address, mac, subnets }: OverlayPeer): PeerSpec {
+  return { id, address, mac, subnets };
+}

@@ -1,0 +1,115 @@
+import { describeError, type RipstopError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { NetworkConfig } from './config/net-conf.ts';
+import { type Lease, sameAttributes } from './lease/lease.ts';
+import type { LeaseStore } from './lease/store.ts';
+import { RenewalClock } from './renewal.ts';
+import { Backoff } from './store/backoff.ts';
+
+export interface HolderEvents {
+  /** The lease is ours again, with the same subnet. */
+  held(): void;
+  /** Another live node uses our address; trying goes on. */
+  contested(error: Error): void;
+  /** The lease is ours again with another subnet: all that stands on the old one must go. */
+  moved(lease: Lease): void;
+}
+
+interface Held {
+  readonly config: NetworkConfig;
+  readonly lease: Lease;
+}
+
+/** Keeps the lease of a running session: renews it, and takes it again when it is lost. Touches no traffic. */
+export class LeaseHolder {
+  readonly #store: LeaseStore;
+  readonly #marginMs: number;
+  readonly #log: Log;
+  readonly #signal: AbortSignal;
+  readonly #events: HolderEvents;
+  #held: Held | undefined;
+  #renewal: RenewalClock | undefined;
+  #isClaiming = false;
+
+  constructor(store: LeaseStore, marginMs: number, log: Log, signal: AbortSignal, events: HolderEvents) {
+    this.#store = store;
+    this.#marginMs = marginMs;
+    this.#log = log;
+    this.#signal = signal;
+    this.#events = events;
+  }
+
+  /** A session begins on this lease. */
+  hold(config: NetworkConfig, lease: Lease): void {
+    this.#held = { config, lease };
+    this.#renewal = new RenewalClock(lease, this.#marginMs);
+  }
+
+  /** The session ended. */
+  release(): void {
+    this.#held = undefined;
+    this.#renewal = undefined;
+  }
+
+  /** Milliseconds until the lease ends; undefined when it does not. */
+  get leftMs(): number | undefined {
+    return this.#renewal?.leftMs;
+  }
+
+  /** Looks for our lease among all: an operator may have deleted it, or someone have written over it. */
+  check(all: readonly Lease[]): void {
+    const own = this.#held?.lease;
+    if (!own) return;
+    const seen = all.find(lease => lease.key === own.key);
+    if (!seen) void this.claim('our lease is gone from the store');
+    else if (!sameAttributes(seen.attributes, own.attributes)) void this.claim('our lease was written over');
+  }
+
+  async renewWhenDue(): Promise<void> {
+    const held = this.#held;
+    if (!held || this.#isClaiming || !this.#renewal?.isDue) return;
+    try {
+      const renewed = await this.#store.renew(held.lease);
+      if (!renewed) {
+        await this.claim('the lease had ended');
+        return;
+      }
+      if (this.#held === held) this.hold(held.config, { ...held.lease, expiresAt: renewed.expiresAt });
+      this.#log.info({ lease: renewed.key }, 'lease renewed');
+    } catch (error) {
+      this.#log.warn(`the lease could not be renewed, trying again: ${describeError(error)}`);
+    }
+  }
+
+  /**
+   * Takes the lease anew, as often as it takes.
+   * @param basis what to hold when nothing is held yet (a lease from memory, to be confirmed)
+   */
+  async claim(why: string, basis?: Held): Promise<void> {
+    if (this.#isClaiming) return;
+    this.#isClaiming = true;
+    const backoff = new Backoff(500, 10_000);
+    try {
+      for (;;) {
+        const held = this.#held ?? basis;
+        if (!held || this.#signal.aborted) return;
+        try {
+          const { config, lease } = held;
+          const taken = await this.#store.acquire({ config, attributes: lease.attributes, previous: lease });
+          this.#log.warn({ lease: taken.key }, `took the lease again: ${why}`);
+          if (taken.key === lease.key) {
+            this.hold(config, taken);
+            this.#events.held();
+          } else this.#events.moved(taken);
+          return;
+        } catch (error) {
+          this.#log.error(`${why}, and it could not be taken again: ${describeError(error)}`);
+          if ((error as RipstopError).code === 'EINUSE') this.#events.contested(error as Error);
+          await backoff.wait(this.#signal);
+        }
+      }
+    } finally {
+      this.#isClaiming = false;
+    }
+  }
+}

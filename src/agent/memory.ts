@@ -1,0 +1,108 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeFileAtomic } from './atomic-file.ts';
+import { formatCidr, parseCidr } from './lease/cidr.ts';
+import { formatAttributes, type Lease, parseAttributes } from './lease/lease.ts';
+import type { VtepMacs } from './overlay-plan.ts';
+
+/** What the agent last knew; enough to carry on while the store is away. */
+export interface LastKnown {
+  readonly config: { readonly text: string; readonly source: string };
+  readonly lease: Lease;
+  readonly leases: readonly Lease[];
+}
+
+interface StoredLease {
+  key: string;
+  v4?: string;
+  v6?: string;
+  attributes: unknown;
+  expiresAt?: number;
+}
+
+/**
+ * What outlives the agent in its state directory: the VTEP MACs, so that a restart changes nothing for peers, and the
+ * last known state. The directory is a tmpfs: after a reboot there is neither, and the node begins anew.
+ */
+export class Memory {
+  readonly #directory: string;
+  #lastText = '';
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** The MACs of a former life, or of `known` (the store remembers them), or new ones: local, unicast, random. */
+  async macs(known: { mac?: string; mac6?: string }): Promise<VtepMacs> {
+    const path = join(this.#directory, 'vtep.json');
+    const stored = await readJson<Partial<VtepMacs>>(path);
+    const macs = {
+      mac4: stored?.mac4 ?? known.mac ?? randomMac(),
+      mac6: stored?.mac6 ?? known.mac6 ?? randomMac(),
+    };
+    if (stored?.mac4 !== macs.mac4 || stored.mac6 !== macs.mac6)
+      await writeFileAtomic(path, `${JSON.stringify(macs)}\n`, 0o600);
+    return macs;
+  }
+
+  async load(): Promise<LastKnown | undefined> {
+    const stored = await readJson<{ config: LastKnown['config']; lease: StoredLease; leases: StoredLease[] }>(
+      this.#path(),
+    );
+    if (!stored) return undefined;
+    try {
+      return { config: stored.config, lease: thaw(stored.lease), leases: stored.leases.map(thaw) };
+    } catch {
+      // Written by another version: as good as absent.
+      return undefined;
+    }
+  }
+
+  /** Keeps the state when it differs from what was kept last. */
+  async save(known: LastKnown): Promise<void> {
+    const text = `${JSON.stringify({ config: known.config, lease: freeze(known.lease), leases: known.leases.map(freeze) })}\n`;
+    if (text === this.#lastText) return;
+    await writeFileAtomic(this.#path(), text, 0o600);
+    this.#lastText = text;
+  }
+
+  #path(): string {
+    return join(this.#directory, 'last-known.json');
+  }
+}
+
+function freeze(lease: Lease): StoredLease {
+  return {
+    key: lease.key,
+    ...(lease.v4 ? { v4: formatCidr(lease.v4) } : {}),
+    ...(lease.v6 ? { v6: formatCidr(lease.v6) } : {}),
+    attributes: JSON.parse(formatAttributes(lease.attributes)),
+    ...(lease.expiresAt === undefined ? {} : { expiresAt: lease.expiresAt }),
+  };
+}
+
+function thaw({ key, v4, v6, attributes, expiresAt }: StoredLease): Lease {
+  return {
+    key,
+    v4: v4 === undefined ? undefined : parseCidr(v4),
+    v6: v6 === undefined ? undefined : parseCidr(v6),
+    attributes: parseAttributes(JSON.stringify(attributes), key),
+    expiresAt,
+    node: undefined,
+  };
+}
+
+async function readJson<T>(path: string): Promise<T | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as T;
+  } catch {
+    return undefined;
+  }
+}
+
+function randomMac(): string {
+  const bytes = randomBytes(6);
+  bytes[0] = (bytes[0]! & 0xfc) | 0x02;
+  return [...bytes].map(byte => byte.toString(16).padStart(2, '0')).join(':');
+}

@@ -1,0 +1,123 @@
+import { hostname } from 'node:os';
+import { RipstopError } from '../base/errors.ts';
+import type { Flags } from './config/flags.ts';
+import type { LeaseStore } from './lease/store.ts';
+import { EtcdStore } from './store/etcd/store.ts';
+import { FileStore } from './store/file.ts';
+import { findAccess } from './store/kube/access.ts';
+import { KubeStore } from './store/kube/store.ts';
+
+/** What the agent does, from the flags; see `config/flag-table.ts` for each. */
+export interface AgentOptions {
+  /** Path of the network namespace to work in; '' for this process's own. */
+  readonly netns: string;
+  readonly nodeName: string;
+  readonly stateDir: string;
+  readonly socketGroup: number | undefined;
+  readonly subnetFile: string;
+  readonly iface: readonly string[];
+  readonly ifaceRegex: readonly string[];
+  readonly ifaceCanReach: string;
+  readonly publicIp: string;
+  readonly publicIpv6: string;
+  readonly renewMarginMs: number;
+  readonly resyncMs: number;
+  readonly masquerade: boolean;
+  readonly fullyRandom: boolean;
+  readonly forwardRules: boolean;
+  readonly blackhole: boolean;
+  readonly trafficManager: 'nftables' | 'iptables' | undefined;
+  readonly dataPlane: 'userspace' | 'kernel';
+  readonly localUnderlay: boolean;
+  readonly tolerateUnknown: boolean;
+  readonly health: { readonly address: string; readonly port: number } | undefined;
+}
+
+export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
+  const group = flags.text('socket-group');
+  if (group !== '' && !/^\d+$/.test(group))
+    throw new RipstopError(
+      'ECONFIG',
+      `--socket-group: ${JSON.stringify(group)} is no group number`,
+      'see `getent group`',
+    );
+  const port = flags.number('healthz-port');
+  const manager = flags.text('traffic-manager');
+  return {
+    netns: '',
+    nodeName,
+    stateDir: flags.text('state-dir'),
+    socketGroup: group === '' ? undefined : Number(group),
+    subnetFile: flags.text('subnet-file'),
+    iface: flags.list('iface'),
+    ifaceRegex: flags.list('iface-regex'),
+    ifaceCanReach: flags.text('iface-can-reach'),
+    publicIp: flags.text('public-ip'),
+    publicIpv6: flags.text('public-ipv6'),
+    renewMarginMs: flags.number('subnet-lease-renew-margin') * 60_000,
+    resyncMs: flags.number('iptables-resync') * 1000,
+    masquerade: flags.boolean('ip-masq'),
+    fullyRandom: !flags.boolean('ip-masq-fully-random-disable'),
+    forwardRules: flags.boolean('iptables-forward-rules'),
+    blackhole: flags.boolean('ip-blackhole-route'),
+    trafficManager: manager === '' ? undefined : (manager as 'nftables' | 'iptables'),
+    dataPlane: flags.text('data-plane') as 'userspace' | 'kernel',
+    localUnderlay: flags.boolean('local-underlay'),
+    tolerateUnknown: flags.boolean('tolerate-unknown-keys'),
+    health: port === 0 ? undefined : { address: flags.text('healthz-ip'), port },
+  };
+}
+
+/** Opens the store that the flags name, and finds the node's name. @throws RipstopError ECONFIG, ESTORE */
+export async function openStore(
+  flags: Flags,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<{ store: LeaseStore; nodeName: string }> {
+  const kind = storeKind(flags);
+  const given = flags.text('node-name');
+  if (kind === 'kubernetes') {
+    const access = findAccess(flags.text('kube-api-url'), flags.text('kubeconfig-file'), env);
+    const nodeName = given || (await KubeStore.nodeName(access, env));
+    const store = new KubeStore({
+      access,
+      nodeName,
+      annotationPrefix: flags.text('kube-annotation-prefix'),
+      configPath: flags.text('net-config-path'),
+      setCondition: flags.boolean('set-node-network-unavailable'),
+    });
+    return { store, nodeName };
+  }
+  const nodeName = given || env.NODE_NAME || hostname();
+  if (kind === 'file') {
+    const path = flags.text('store-path');
+    if (!path)
+      throw new RipstopError(
+        'ECONFIG',
+        '--store=file needs --store-path',
+        'a directory that all nodes share, or one .json file',
+      );
+    return { store: new FileStore({ path, nodeName }), nodeName };
+  }
+  const store = new EtcdStore({
+    endpoints: flags.list('etcd-endpoints'),
+    prefix: flags.text('etcd-prefix'),
+    nodeName,
+    ...optional('keyFile', flags.text('etcd-keyfile')),
+    ...optional('certFile', flags.text('etcd-certfile')),
+    ...optional('caFile', flags.text('etcd-cafile')),
+    ...optional('username', flags.text('etcd-username')),
+    ...optional('password', flags.text('etcd-password')),
+  });
+  return { store, nodeName };
+}
+
+function storeKind(flags: Flags): 'file' | 'etcd' | 'kubernetes' {
+  const named = flags.text('store');
+  if (named !== '') return named as 'file' | 'etcd' | 'kubernetes';
+  if (flags.boolean('kube-subnet-mgr')) return 'kubernetes';
+  return flags.text('store-path') ? 'file' : 'etcd';
+}
+
+function optional<K extends string>(key: K, value: string): Partial<Record<K, string>> {
+  return value === '' ? {} : ({ [key]: value } as Partial<Record<K, string>>);
+}

@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import { createLog } from '../base/log.ts';
+import { Agent } from './agent.ts';
+import { SOCKET_NAME, serveApi } from './api-server.ts';
+import type { Flags } from './config/flags.ts';
+import { serveHealth } from './health-server.ts';
+import { agentOptions, openStore } from './options.ts';
+import { Systemd } from './systemd.ts';
+
+const POLL_READY_MS = 250;
+
+/** The agent as a process: logs, signals, endpoints, systemd. Resolves when it has ended. @throws RipstopError at start */
+export async function runAgent(flags: Flags, version: string): Promise<void> {
+  const log = createLog(logLevel(flags));
+  for (const note of flags.notes) log.info(note);
+  const { store, nodeName } = await openStore(flags, process.env);
+  const options = agentOptions(flags, nodeName);
+  const agent = new Agent(options, store, log);
+  const systemd = new Systemd(process.env);
+
+  const api = await serveApi(agent, join(options.stateDir, SOCKET_NAME), options.socketGroup, version);
+  const health = options.health && (await serveHealth(agent, options.health.address, options.health.port));
+  log.info({ version, node: nodeName, store: store.place, pid: process.pid }, 'agent starts');
+
+  let wasReady = false;
+  const watch = setInterval(() => {
+    const { isReady } = agent.readiness;
+    if (isReady && !wasReady) systemd.ready();
+    if (!isReady && wasReady) systemd.status(agent.readiness.reasons().join('; '));
+    wasReady = isReady;
+  }, POLL_READY_MS);
+  // That this timer fires shows that the event loop turns; workers that die are started again by the data plane.
+  systemd.watch(() => true);
+
+  const stop = (signal: string): void => {
+    log.info({ signal }, 'ending');
+    systemd.stopping();
+    agent.stop();
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+  process.on('SIGHUP', () => {
+    systemd.reloading();
+    void agent.reload();
+  });
+  await agent.run();
+  clearInterval(watch);
+  for (const server of [api, health]) {
+    server?.close();
+    server?.closeAllConnections();
+  }
+  log.info('ended');
+}
+
+/** --log-level, or klog's -v where only that is given. */
+function logLevel(flags: Flags): string {
+  const level = flags.text('log-level');
+  const verbosity = flags.number('v');
+  if (level !== 'info' || verbosity === 0) return level;
+  return verbosity >= 4 ? 'trace' : 'debug';
+}

@@ -1,0 +1,79 @@
+import { RipstopError } from '../../base/errors.ts';
+import type { Log } from '../../base/log.ts';
+import { dropsForwarded, IptablesRules } from './iptables.ts';
+import type { RuleKeeper, RuleSet } from './model.ts';
+import { NftablesRules } from './nftables.ts';
+
+/** The rules of this node with the tool of choice; what the other tool left is taken away. */
+export class NodeRules {
+  readonly #rules: RuleSet;
+  readonly #netns: string;
+  readonly #log: Log;
+  readonly #wanted: 'nftables' | 'iptables' | undefined;
+  #keeper: RuleKeeper | undefined;
+  /** Beside nftables: an accept there does not overrule a foreign FORWARD policy DROP, one in iptables does. */
+  #overrule: IptablesRules | undefined;
+
+  /** @param wanted undefined: nftables, or iptables where there is no `nft` */
+  constructor(netns: string, rules: RuleSet, wanted: 'nftables' | 'iptables' | undefined, log: Log) {
+    this.#netns = netns;
+    this.#rules = rules;
+    this.#wanted = wanted;
+    this.#log = log;
+  }
+
+  get tool(): 'nftables' | 'iptables' {
+    return this.#keeper?.tool ?? this.#wanted ?? 'nftables';
+  }
+
+  /** Puts the rules in place when they are not. @returns true when something was changed @throws RipstopError */
+  async ensure(): Promise<boolean> {
+    this.#keeper ??= await this.#choose();
+    const isNew = !(await this.#keeper.holds(this.#rules));
+    if (isNew) await this.#keeper.apply(this.#rules);
+    return (await this.#overruleForward()) || isNew;
+  }
+
+  /** Takes away what either tool ever made. @returns what could not be removed */
+  static async remove(netns: string): Promise<unknown[]> {
+    const failures: unknown[] = [];
+    for (const keeper of [new NftablesRules(netns), new IptablesRules(netns)])
+      await keeper.remove().catch(error => {
+        if (!isAbsent(error)) failures.push(error);
+      });
+    return failures;
+  }
+
+  async #choose(): Promise<RuleKeeper> {
+    const nft = new NftablesRules(this.#netns);
+    const iptables = new IptablesRules(this.#netns);
+    if (this.#wanted === 'iptables') {
+      await nft.remove().catch(() => {});
+      return iptables;
+    }
+    try {
+      await nft.apply(this.#rules);
+    } catch (error) {
+      if (this.#wanted === 'nftables' || !isAbsent(error)) throw error;
+      this.#log.warn('there is no nft here: keeping the rules with iptables');
+      return iptables;
+    }
+    await iptables.remove().catch(() => {});
+    return nft;
+  }
+
+  async #overruleForward(): Promise<boolean> {
+    if (this.#keeper?.tool !== 'nftables' || !this.#rules.forward) return false;
+    if (!this.#overrule && !(await dropsForwarded(this.#netns))) return false;
+    if (!this.#overrule)
+      this.#log.info('the FORWARD chain of iptables drops by default: accepting pod traffic there too');
+    this.#overrule ??= new IptablesRules(this.#netns, ['filter']);
+    if (await this.#overrule.holds(this.#rules)) return false;
+    await this.#overrule.apply(this.#rules);
+    return true;
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  return error instanceof RipstopError && error.code === 'ENOENT';
+}

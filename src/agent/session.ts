@@ -1,0 +1,233 @@
+import { describeError, type RipstopError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { unless } from '../net/error.ts';
+import { addRoute } from '../net/routes.ts';
+import { NetlinkSocket } from '../net/socket.ts';
+import { Carrier } from './carrier.ts';
+import type { NetworkConfig } from './config/net-conf.ts';
+import { type SubnetEnv, writeSubnetEnv } from './config/subnet-env.ts';
+import type { Underlay } from './config/underlay.ts';
+import { describeStep } from './kernel/steps.ts';
+import { formatCidr } from './lease/cidr.ts';
+import type { Lease } from './lease/lease.ts';
+import type { AgentOptions } from './options.ts';
+import { planOverlays, tunnelPort, type VtepMacs } from './overlay-plan.ts';
+import { type PeerSelection, type Rejection, selectPeers } from './peers.ts';
+import type { FamilyRules, RuleSet } from './rules/model.ts';
+import { NodeRules } from './rules/node-rules.ts';
+import { isOnLink } from './underlay-view.ts';
+
+/** What a session stands on; another one of these means another session. */
+export interface SessionBasis {
+  readonly config: NetworkConfig;
+  readonly underlay: Underlay;
+  readonly lease: Lease;
+  readonly macs: VtepMacs;
+}
+
+/** What was mended, since the session began. */
+export interface Repairs {
+  /** Changes of the kernel's state by kind of step, made by the periodic comparison and not by a lease. */
+  readonly steps: Map<string, number>;
+  rules: number;
+  /** Comparisons that failed. */
+  failures: number;
+}
+
+/** Metric of the blackhole route: any route to the pods is better. */
+const BLACKHOLE_METRIC = 9999;
+const PROTOCOL_STATIC = 4;
+
+/**
+ * The node while it holds one lease under one configuration on one underlay: overlays, rules, subnet.env. Gets leases,
+ * keeps everything as it should be, says what it does.
+ */
+export class Session {
+  readonly basis: SessionBasis;
+  readonly carriers: readonly Carrier[];
+  readonly rules: NodeRules;
+  readonly repairs: Repairs = { steps: new Map(), rules: 0, failures: 0 };
+  readonly #options: AgentOptions;
+  readonly #log: Log;
+  readonly #socket: NetlinkSocket;
+  #rejected: readonly Rejection[] = [];
+  #told = new Set<string>();
+  #hasPeers = false;
+  #isWorking = false;
+
+  private constructor(basis: SessionBasis, carriers: readonly Carrier[], options: AgentOptions, log: Log) {
+    this.basis = basis;
+    this.carriers = carriers;
+    this.#options = options;
+    this.#log = log;
+    this.#socket = new NetlinkSocket({ netns: options.netns });
+    this.rules = new NodeRules(
+      options.netns,
+      ruleSet(basis, carriers, options),
+      trafficManager(basis, options),
+      log,
+    );
+  }
+
+  /** Opens the overlays, then the rules, then writes subnet.env. Undone on failure. @throws RipstopError */
+  static async start(basis: SessionBasis, options: AgentOptions, log: Log): Promise<Session> {
+    const { config, underlay, lease, macs } = basis;
+    const carriers: Carrier[] = [];
+    let session: Session | undefined;
+    try {
+      const { netns, dataPlane, localUnderlay } = options;
+      for (const plan of planOverlays(config, underlay, lease, macs)) {
+        const carrier = await Carrier.start(plan, config.backend, underlay, {
+          netns,
+          dataPlane,
+          localUnderlay,
+          log,
+        });
+        carriers.push(carrier);
+        carrier.update([]);
+      }
+      session = new Session(basis, carriers, options, log);
+      session.#blackhole();
+      await session.rules.ensure();
+      await writeSubnetEnv(options.subnetFile, session.subnetEnv);
+      return session;
+    } catch (error) {
+      if (session) session.#socket.close();
+      for (const carrier of carriers) await carrier.stop();
+      throw error;
+    }
+  }
+
+  /** True once the peers of the store, or the last known ones, were applied. */
+  get hasPeers(): boolean {
+    return this.#hasPeers;
+  }
+
+  get rejected(): readonly Rejection[] {
+    return this.#rejected;
+  }
+
+  get subnetEnv(): SubnetEnv {
+    const { config, lease } = this.basis;
+    const mtus = this.carriers.map(carrier => carrier.plan.mtu);
+    return {
+      network: config.v4,
+      subnet: lease.v4,
+      network6: config.v6,
+      subnet6: lease.v6,
+      // Pods have one interface for both families: the smaller MTU holds for both.
+      mtu: Math.min(...mtus),
+      ipMasq: this.#options.masquerade,
+    };
+  }
+
+  /** Makes the nodes of `leases` the peers. @throws RipstopError, NetError when the kernel refuses */
+  update(leases: readonly Lease[]): void {
+    const { config, lease, underlay } = this.basis;
+    const onLink = (address: string): boolean => isOnLink(this.#socket, address, underlay.index);
+    const rejected: Rejection[] = [];
+    for (const carrier of this.carriers) {
+      const selection: PeerSelection = selectPeers(carrier.plan, config, lease, leases, onLink);
+      rejected.push(...selection.rejected);
+      const steps = carrier.update(selection.peers);
+      const { device = 'routes' } = carrier.plan;
+      if (steps.length > 0)
+        this.#log.info({ device, peers: selection.peers.length, changes: steps.length }, 'peers applied');
+      for (const step of steps) this.#log.debug({ device }, describeStep(step));
+    }
+    this.#rejected = rejected;
+    this.#hasPeers = true;
+    for (const { key, reason, message } of rejected) {
+      const text = `${key} ${message}`;
+      if (!this.#told.has(text))
+        this.#log.warn({ lease: key, reason }, `no peer is made of this lease: it ${message}`);
+      this.#told.add(text);
+    }
+  }
+
+  /**
+   * Compares kernel, rules and subnet.env with what they should be and mends them. Failures are logged and counted; the
+   * next call tries again.
+   * @returns true when all is as it should be now
+   */
+  async reconcile(): Promise<boolean> {
+    if (this.#isWorking) return true;
+    this.#isWorking = true;
+    let isRight = true;
+    const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        isRight = false;
+        this.repairs.failures++;
+        this.#log.error({ what, code: (error as RipstopError).code }, describeError(error));
+      }
+    };
+    for (const carrier of this.carriers)
+      await attempt('kernel state', async () => {
+        for (const step of await carrier.reconcile()) {
+          this.repairs.steps.set(step.do, (this.repairs.steps.get(step.do) ?? 0) + 1);
+          this.#log.warn({ repair: step.do }, `mended: ${describeStep(step)}`);
+        }
+      });
+    await attempt('blackhole route', async () => this.#blackhole());
+    await attempt('rules', async () => {
+      if (!(await this.rules.ensure())) return;
+      this.repairs.rules++;
+      this.#log.warn({ repair: 'rules' }, 'mended: someone had changed our rules');
+    });
+    this.#isWorking = false;
+    return isRight;
+  }
+
+  /** Ends the session. Rules, subnet.env and lease stay for the next one, unless `remove`. */
+  async stop(remove = false): Promise<void> {
+    for (const carrier of this.carriers) await carrier.stop(remove);
+    this.#socket.close();
+  }
+
+  #blackhole(): void {
+    if (!this.#options.blackhole) return;
+    const { v4, v6 } = this.basis.lease;
+    for (const subnet of [v4, v6])
+      if (subnet)
+        unless(['EEXIST'], () =>
+          addRoute(this.#socket, {
+            destination: formatCidr(subnet),
+            type: 'blackhole',
+            metric: BLACKHOLE_METRIC,
+            protocol: PROTOCOL_STATIC,
+          }),
+        );
+  }
+}
+
+function trafficManager(
+  { config }: SessionBasis,
+  options: AgentOptions,
+): 'nftables' | 'iptables' | undefined {
+  if (options.trafficManager) return options.trafficManager;
+  return config.nftables === undefined ? undefined : config.nftables ? 'nftables' : 'iptables';
+}
+
+function ruleSet(
+  { config, lease }: SessionBasis,
+  carriers: readonly Carrier[],
+  options: AgentOptions,
+): RuleSet {
+  const families: FamilyRules[] = [];
+  for (const family of [4, 6] as const) {
+    const [cluster, pods] = family === 4 ? [config.v4, lease.v4] : [config.v6, lease.v6];
+    if (!cluster || !pods) continue;
+    const underlay = carriers.find(({ plan }) => plan.family === family && plan.device !== undefined)?.plan
+      .address;
+    families.push({ family, cluster: formatCidr(cluster), pods: formatCidr(pods), underlay });
+  }
+  return {
+    families,
+    masquerade: options.masquerade,
+    fullyRandom: options.fullyRandom,
+    forward: options.forwardRules,
+    tunnelPort: tunnelPort(config.backend),
+  };
+}

@@ -1,0 +1,225 @@
+import type { CounterSnapshot } from '../path/control.ts';
+import { VERDICTS } from '../path/verdicts.ts';
+import type { PeerTally, Tally } from '../shm/counters.ts';
+import type { Agent } from './agent.ts';
+import type { Carrier } from './carrier.ts';
+import { describeStep } from './kernel/steps.ts';
+import { formatCidr } from './lease/cidr.ts';
+import type { Lease } from './lease/lease.ts';
+
+/** Answers of the agent's socket, as JSON. Bytes, milliseconds and wall-clock times as ISO text. */
+export interface Status {
+  readonly ready: boolean;
+  readonly reasons: readonly string[];
+  readonly node: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly startedAt: string;
+  readonly store: {
+    readonly kind: string;
+    readonly place: string;
+    readonly downSince: string | null;
+    readonly borrowed: boolean;
+  };
+  readonly lease: {
+    readonly key: string;
+    readonly subnets: readonly string[];
+    readonly endsInMs: number | null;
+  } | null;
+  readonly underlay: {
+    readonly name: string;
+    readonly mtu: number;
+    readonly addresses: readonly string[];
+    readonly published: readonly string[];
+  } | null;
+  readonly overlays: readonly OverlayStatus[];
+  readonly rules: { readonly tool: string; readonly repaired: number } | null;
+  readonly repairs: Readonly<Record<string, number>>;
+  readonly failedRepairs: number;
+  readonly sessions: number;
+  readonly leases: number;
+  readonly rejected: readonly { readonly key: string; readonly reason: string; readonly message: string }[];
+}
+
+export interface OverlayStatus {
+  readonly mode: string;
+  readonly device: string | null;
+  readonly dataPlane: 'userspace' | 'kernel';
+  readonly mtu: number;
+  readonly mac: string | null;
+  readonly address: string;
+  readonly subnets: readonly string[];
+  readonly peers: number;
+  readonly workerRestarts: number;
+  readonly rebuilt: number;
+  readonly offloads: Readonly<Record<string, string>> | null;
+}
+
+export interface PeerStatus {
+  readonly id: string;
+  readonly node: string | null;
+  readonly device: string | null;
+  readonly address: string;
+  readonly mac: string | null;
+  readonly subnets: readonly string[];
+  readonly direct: boolean;
+  /** Null where the kernel carries the packets and counts none a peer. */
+  readonly traffic: PeerTally | null;
+}
+
+export interface RouteStatus {
+  readonly destination: string;
+  readonly via: string | null;
+  readonly device: string | null;
+}
+
+export interface LeaseStatus {
+  readonly key: string;
+  readonly subnets: readonly string[];
+  readonly node: string | null;
+  readonly publicIp: string | null;
+  readonly publicIpv6: string | null;
+  readonly backend: string;
+  readonly own: boolean;
+  /** ISO time; `never` for a reservation; null: only the store knows. */
+  readonly ends: string | null;
+}
+
+export interface DropStatus {
+  readonly device: string;
+  readonly reason: string;
+  readonly direction: string;
+  readonly frames: number;
+  readonly bytes: number;
+  readonly meaning: string;
+  readonly remedy: string;
+}
+
+export function statusOf(agent: Agent, version: string, startedAt: Date): Status {
+  const { session, store, options } = agent;
+  const basis = session?.basis;
+  return {
+    ready: agent.readiness.isReady,
+    reasons: agent.readiness.reasons(),
+    node: options.nodeName,
+    pid: process.pid,
+    version,
+    startedAt: startedAt.toISOString(),
+    store: {
+      kind: store.kind,
+      place: store.place,
+      downSince: agent.storeDownSince === undefined ? null : new Date(agent.storeDownSince).toISOString(),
+      borrowed: agent.isBorrowed,
+    },
+    lease: basis
+      ? { key: basis.lease.key, subnets: subnetsOf(basis.lease), endsInMs: agent.leaseLeftMs ?? null }
+      : null,
+    underlay: basis
+      ? {
+          name: basis.underlay.name,
+          mtu: basis.underlay.mtu,
+          addresses: texts(basis.underlay.address4, basis.underlay.address6),
+          published: texts(basis.underlay.public4, basis.underlay.public6),
+        }
+      : null,
+    overlays: session?.carriers.map(overlayStatus) ?? [],
+    rules: session ? { tool: session.rules.tool, repaired: session.repairs.rules } : null,
+    repairs: Object.fromEntries(session?.repairs.steps ?? []),
+    failedRepairs: session?.repairs.failures ?? 0,
+    sessions: agent.sessions,
+    leases: agent.leases.length,
+    rejected: session?.rejected ?? [],
+  };
+}
+
+function overlayStatus(carrier: Carrier): OverlayStatus {
+  const { plan } = carrier;
+  return {
+    mode: plan.mode,
+    device: plan.device ?? null,
+    dataPlane: carrier.isUserspace ? 'userspace' : 'kernel',
+    mtu: plan.mtu,
+    mac: plan.mac ?? null,
+    address: plan.address,
+    subnets: plan.subnets,
+    peers: carrier.peers.length,
+    workerRestarts: carrier.counters()?.restarts ?? 0,
+    rebuilt: carrier.rebuilt,
+    offloads: carrier.offloads ?? null,
+  };
+}
+
+export function peersOf(agent: Agent): PeerStatus[] {
+  return (agent.session?.carriers ?? []).flatMap(carrier => {
+    const counters = carrier.counters();
+    return carrier.peers.map(peer => ({
+      id: peer.id,
+      node: peer.node?.split('/')[0] ?? null,
+      device: carrier.plan.device ?? null,
+      address: peer.address,
+      mac: peer.mac ?? null,
+      subnets: peer.subnets,
+      direct: peer.direct ?? false,
+      traffic: counters?.peers[peer.id] ?? null,
+    }));
+  });
+}
+
+export function routesOf(agent: Agent): RouteStatus[] {
+  return (agent.session?.carriers ?? []).flatMap(carrier =>
+    carrier.desired().routes.map(route => ({
+      destination: route.destination,
+      via: route.gateway ?? null,
+      device: route.device ?? null,
+    })),
+  );
+}
+
+export function leasesOf(agent: Agent): LeaseStatus[] {
+  const own = agent.session?.basis.lease.key;
+  return agent.leases.map(lease => ({
+    key: lease.key,
+    subnets: subnetsOf(lease),
+    node: lease.node?.split('/')[0] ?? null,
+    publicIp: lease.attributes.publicIp ?? null,
+    publicIpv6: lease.attributes.publicIpv6 ?? null,
+    backend: lease.attributes.backendType || 'udp',
+    own: lease.key === own,
+    ends:
+      lease.expiresAt === undefined
+        ? null
+        : lease.expiresAt === 0
+          ? 'never'
+          : new Date(lease.expiresAt).toISOString(),
+  }));
+}
+
+/** Ways that frames were lost, the most frequent first; only what happened. */
+export function dropsOf(agent: Agent): DropStatus[] {
+  return (agent.session?.carriers ?? [])
+    .flatMap(carrier => {
+      const counters = carrier.counters();
+      return counters ? dropsIn(counters).map(drop => ({ device: carrier.plan.device ?? '', ...drop })) : [];
+    })
+    .sort((a, b) => b.frames - a.frames);
+}
+
+function dropsIn(counters: CounterSnapshot): Omit<DropStatus, 'device'>[] {
+  return VERDICTS.filter(verdict => verdict.drop).flatMap(({ name, direction, meaning, remedy }) => {
+    const { frames, bytes }: Tally = counters.verdicts[name] ?? { frames: 0, bytes: 0 };
+    return frames > 0 ? [{ reason: name, direction, frames, bytes, meaning, remedy }] : [];
+  });
+}
+
+/** What the next comparison would change, a line a step. */
+export function pendingOf(agent: Agent): string[] {
+  return (agent.session?.carriers ?? []).flatMap(carrier => carrier.pending().map(describeStep));
+}
+
+export function subnetsOf({ v4, v6 }: Lease): string[] {
+  return [v4, v6].filter(cidr => cidr !== undefined).map(formatCidr);
+}
+
+function texts(...values: (string | undefined)[]): string[] {
+  return values.filter(value => value !== undefined);
+}

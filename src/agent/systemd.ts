@@ -1,0 +1,50 @@
+import { execFile } from 'node:child_process';
+
+/**
+ * Tells systemd about the service (sd_notify(3)). Node has no datagram sockets in the file system, so the program that
+ * comes with systemd speaks for us; the unit says NotifyAccess=all for that. Without NOTIFY_SOCKET nothing happens.
+ */
+export class Systemd {
+  readonly #isThere: boolean;
+  /** Half of the watchdog's time, as sd_watchdog_enabled(3) advises; undefined: no watchdog. */
+  readonly watchdogMs: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(env: Readonly<Record<string, string | undefined>>) {
+    this.#isThere = Boolean(env.NOTIFY_SOCKET);
+    const micros = Number(env.WATCHDOG_USEC);
+    const isOurs = env.WATCHDOG_PID === undefined || Number(env.WATCHDOG_PID) === process.pid;
+    this.watchdogMs = this.#isThere && isOurs && micros > 0 ? micros / 2000 : undefined;
+  }
+
+  ready(): void {
+    this.#say('READY=1', 'STATUS=packets can flow');
+  }
+
+  status(text: string): void {
+    this.#say(`STATUS=${text}`);
+  }
+
+  reloading(): void {
+    this.#say('STATUS=reading the configuration again');
+  }
+
+  stopping(): void {
+    clearInterval(this.#timer);
+    this.#say('STOPPING=1');
+  }
+
+  /** Pets the watchdog as long as `isWell` holds. */
+  watch(isWell: () => boolean): void {
+    if (this.watchdogMs === undefined) return;
+    this.#timer = setInterval(() => {
+      if (isWell()) this.#say('WATCHDOG=1');
+    }, this.watchdogMs);
+  }
+
+  #say(...words: string[]): void {
+    if (!this.#isThere) return;
+    const child = execFile('systemd-notify', words, () => {});
+    child.on('error', () => {});
+  }
+}

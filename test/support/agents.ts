@@ -1,0 +1,123 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CHECKOUT } from '../../bench/lab/gauge.ts';
+import type { Proc } from '../../bench/lab/proc.ts';
+import type { Lab, Node } from '../../bench/lab/topology.ts';
+import { until } from '../../bench/lab/until.ts';
+import { askAgent } from '../../src/agent/api-client.ts';
+import type { Status } from '../../src/agent/status.ts';
+
+interface Owner {
+  teardown(undo: () => unknown): void;
+}
+
+/** One `ripstop agent` on a node of a lab. */
+export class TestAgent {
+  readonly node: Node;
+  readonly socket: string;
+  readonly subnetFile: string;
+  readonly stateDir: string;
+  readonly log: string;
+  readonly #flags: readonly string[];
+  #proc: Proc | undefined;
+
+  constructor(node: Node, root: string, flags: readonly string[]) {
+    this.node = node;
+    this.stateDir = join(root, `node${node.index}`);
+    mkdirSync(this.stateDir, { recursive: true });
+    this.socket = join(this.stateDir, 'agent.sock');
+    this.subnetFile = join(this.stateDir, 'subnet.env');
+    this.log = join(root, `node${node.index}.log`);
+    this.#flags = flags;
+  }
+
+  /** The lab's pods have addresses already: a former life that held their subnet, as subnet.env tells it. */
+  rememberSubnet(): void {
+    const [v4, v6] = [this.node.subnet[4], this.node.subnet[6]];
+    writeFileSync(
+      this.subnetFile,
+      `FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=${v4.replace('.0/24', '.1/24')}\n` +
+        `FLANNEL_IPV6_NETWORK=fd00:10:244::/48\nFLANNEL_IPV6_SUBNET=${v6.replace('::/64', '::1/64')}\n`,
+    );
+  }
+
+  start(...more: string[]): void {
+    const own = ['--state-dir', this.stateDir, '--subnet-file', this.subnetFile, '--node-name', `node${this.node.index}`];
+    const rest = ['--iface=eth0', '--iptables-resync=1', '--log-level=debug', ...this.#flags, ...more];
+    this.#proc = this.node.ns.launch([process.execPath, `${CHECKOUT}dist/src/cli/main.js`, 'agent', ...own, ...rest], { log: this.log });
+  }
+
+  /** Ends it with a signal and waits. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    const proc = this.#proc;
+    this.#proc = undefined;
+    if (!proc) return;
+    if (signal === 'SIGTERM') await proc.stop();
+    else {
+      process.kill(proc.pid, signal);
+      await proc.stop().catch(() => {});
+    }
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    if (this.#proc) process.kill(this.#proc.pid, signal);
+  }
+
+  async ask<T>(path: string): Promise<T> {
+    return askAgent<T>(this.socket, path);
+  }
+
+  /** Waits until it says that packets can flow to `peers` nodes. */
+  async ready(peers: number, ms = 15_000): Promise<Status> {
+    let last: Status | undefined;
+    try {
+      await until(
+        `node${this.node.index} to be ready with ${peers} peers`,
+        async () => {
+          last = await this.ask<Status>('/status').catch(() => undefined);
+          return last?.ready === true && last.overlays.every(overlay => overlay.peers === peers);
+        },
+        ms,
+      );
+    } catch (error) {
+      throw new Error(`${error}\n${JSON.stringify(last)}\n${readFileSync(this.log, 'utf8').slice(-4000)}`);
+    }
+    return last!;
+  }
+}
+
+/** Agents for all nodes of a lab with one set of flags; ended with the test. Not started yet. */
+export function agentsFor(t: Owner, lab: Lab, flags: readonly string[]): { agents: TestAgent[]; root: string } {
+  const root = mkdtempSync(join(tmpdir(), 'rs-agents-'));
+  const agents = lab.nodes.map(node => new TestAgent(node, root, flags));
+  t.teardown(async () => {
+    await Promise.all(agents.map(agent => agent.stop('SIGKILL')));
+    rmSync(root, { recursive: true, force: true });
+  });
+  return { agents, root };
+}
+
+/** A file store with a network configuration that fits the lab. */
+export function fileStoreFor(t: Owner, config: Record<string, unknown> = {}): { path: string; flags: string[]; write(config: Record<string, unknown>): void } {
+  const path = mkdtempSync(join(tmpdir(), 'rs-net-'));
+  t.teardown(() => rmSync(path, { recursive: true, force: true }));
+  const write = (conf: Record<string, unknown>): void =>
+    writeFileSync(join(path, 'config.json'), JSON.stringify({ Network: '10.244.0.0/16', Backend: { Type: 'vxlan' }, ...conf }));
+  write(config);
+  return { path, flags: [`--store-path=${path}`], write };
+}
+
+/** Status and body of a GET inside a namespace is asked through the lab; this one is for loopback of the test itself. */
+export async function fetchText(url: string): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    get(url, response => {
+      let text = '';
+      response.setEncoding('utf8').on('data', chunk => {
+        text += chunk;
+      });
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+    }).on('error', reject);
+  });
+}
