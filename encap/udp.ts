@@ -9,7 +9,10 @@ import { type Encapsulation, OK, outerBytes, RUNT } from './encap.ts';
 /** flannel's default port. */
 export const PORT = 8285;
 
-/** OK when the `length` bytes of UDP payload at `off` have room for an IPv4 header, else RUNT. There is no VNI. */
+/**
+ * OK when the `length` bytes of UDP payload at `off` have room for an IPv4 header, else RUNT. There is no VNI.
+ * @hot
+ */
 export function check(_view: DataView, _off: number, length: number, _vni: number): number {
   return length < 20 ? RUNT : OK;
 }

@@ -8,9 +8,6 @@
 
 namespace ripstop {
 
-// Sum of `size` bytes; a trailing odd byte is padded with zero behind it. Never overflows for size < 2^32.
-uint64_t Sum(const uint8_t* bytes, size_t size);
-
 inline uint16_t Fold(uint64_t sum) {
   sum = (sum & 0xffffffff) + (sum >> 32);
   sum = (sum & 0xffffffff) + (sum >> 32);
@@ -29,6 +26,22 @@ inline uint32_t Load32(const uint8_t* bytes) {
   uint32_t value;
   memcpy(&value, bytes, 4);
   return value;
+}
+
+// Sum of what vectors are worth the start for. See Sum.
+uint64_t SumLong(const uint8_t* bytes, size_t size);
+
+// Sum of `size` bytes; a trailing odd byte is padded with zero behind it. Never overflows for size < 2^32.
+inline uint64_t Sum(const uint8_t* bytes, size_t size) {
+  if (size >= 128) return SumLong(bytes, size);
+  uint64_t total = 0;
+  size_t at = 0;
+  for (; at + 4 <= size; at += 4) total += Load32(bytes + at);
+  if (size - at >= 2) {
+    total += Load16(bytes + at);
+    at += 2;
+  }
+  return size > at ? total + bytes[at] : total;
 }
 
 inline void Store16(uint8_t* bytes, uint16_t value) { memcpy(bytes, &value, 2); }

@@ -16,7 +16,7 @@ import { findMac } from '../shm/fdb.ts';
 import { findPrefix4, findPrefix6 } from '../shm/lpm.ts';
 import { PEER_INNER_MTU, PEER_STRIDE } from '../shm/peers.ts';
 import type { TableView } from '../shm/tables.ts';
-import { flowHash, packetBytes, segmentBytes } from './flow.ts';
+import { flowHash, ipVersion, packetBytes, segmentBytes } from './flow.ts';
 import { EGRESS_MALFORMED, FLOOD, FORWARD, MULTICAST, NO_PEER, PUNT, TOO_BIG } from './verdicts.ts';
 
 /** What egress goes by besides the tables. Constant while a worker runs. */
@@ -46,11 +46,11 @@ export function judgeEgress(batch: Batch, count: number, tables: TableView, rule
     table[at + FLOW] = 0;
     let verdict = FORWARD;
     let l3 = 0;
-    let isIp = 1;
+    let announced = 0;
     let peer = -1;
     if (rules.ethernet === 1) {
       l3 = ethernetBytes(view, offset, length);
-      isIp = l3 > 0 ? isIpType(view.getUint16(offset + l3 - 2)) : 0;
+      announced = l3 > 0 ? ipVersion(view.getUint16(offset + l3 - 2)) : 0;
       if (l3 === 0) verdict = EGRESS_MALFORMED;
       else if ((view.getUint8(offset) & 1) === 1)
         verdict = groupVerdict(view, offset, l3, length, rules.flood);
@@ -60,7 +60,9 @@ export function judgeEgress(batch: Batch, count: number, tables: TableView, rule
       }
     }
     const ip = offset + l3;
-    const bytes = isIp === 1 && verdict !== EGRESS_MALFORMED ? packetBytes(view, ip, length - l3) : 0;
+    const version = rules.ethernet === 1 ? announced : view.getUint8(ip) >>> 4;
+    const isIp = rules.ethernet === 0 || version !== 0;
+    const bytes = isIp && verdict !== EGRESS_MALFORMED ? packetBytes(view, ip, length - l3, version) : 0;
     if (bytes < 0) verdict = EGRESS_MALFORMED;
     else if (rules.ethernet === 0) {
       peer = routePeer(view, ip, tables);
@@ -76,7 +78,7 @@ export function judgeEgress(batch: Batch, count: number, tables: TableView, rule
           ? bytes
           : segmentBytes(view, ip, offset + table[at + CSUM_START]!, bytes, gsoType, table[at + GSO_SIZE]!);
       if (size > tables.peers[peer * PEER_STRIDE + PEER_INNER_MTU]!) {
-        if (mayFragment(view, ip) === 1) socket = rules.flowSockets;
+        if (mayFragment(view, ip, size) === 1) socket = rules.flowSockets;
         else verdict = TOO_BIG;
       }
     }
@@ -101,11 +103,6 @@ function ethernetBytes(view: DataView, offset: number, length: number): number {
     bytes += 4;
   }
   return length >= bytes ? bytes : 0;
-}
-
-/** @hot */
-function isIpType(type: number): number {
-  return type === 0x0800 || type === 0x86dd ? 1 : 0;
 }
 
 /**
@@ -141,9 +138,11 @@ function isGroupAddress(view: DataView, ip: number): number {
 }
 
 /**
- * Whether routers may cut the packet: IPv4 without DF (RFC 791). IPv6 is cut by its sender alone.
+ * Whether the datagram around an IP packet of `size` bytes may be cut on its way: around IPv4 without DF (RFC 791), and
+ * around what every IPv6 link must take whole (RFC 8200 section 5), which its sender could not make smaller.
  * @hot
  */
-function mayFragment(view: DataView, ip: number): number {
-  return view.getUint8(ip) >>> 4 === 4 && (view.getUint8(ip + 6) & 0x40) === 0 ? 1 : 0;
+function mayFragment(view: DataView, ip: number, size: number): number {
+  if (view.getUint8(ip) >>> 4 === 6) return size <= 1280 ? 1 : 0;
+  return (view.getUint8(ip + 6) & 0x40) === 0 ? 1 : 0;
 }

@@ -35,21 +35,28 @@ export function flowHash(view: DataView, ip: number, length: number): number {
 }
 
 /**
- * Bytes of the IP packet at `ip` when version and lengths tell the truth about the `length` bytes that are there;
- * -1 when they lie. Padding behind the packet is allowed.
+ * Bytes of the IP packet at `ip` when it is of `version` and its lengths tell the truth about the `length` bytes that
+ * are there; -1 when it lies. Padding behind the packet is allowed.
  * @hot
  */
-export function packetBytes(view: DataView, ip: number, length: number): number {
-  if (length < 20) return -1;
-  const first = view.getUint8(ip);
-  if (first >>> 4 === 4) {
-    const header = (first & 15) << 2;
+export function packetBytes(view: DataView, ip: number, length: number, version: number): number {
+  if (length < 20 || view.getUint8(ip) >>> 4 !== version) return -1;
+  if (version === 4) {
+    const header = (view.getUint8(ip) & 15) << 2;
     const total = view.getUint16(ip + 2);
     return header >= 20 && header <= total && total <= length ? total : -1;
   }
-  if (first >>> 4 !== 6 || length < 40) return -1;
+  if (version !== 6 || length < 40) return -1;
   const total = 40 + view.getUint16(ip + 4);
   return total <= length ? total : -1;
+}
+
+/**
+ * The IP version that an EtherType announces, 0 for anything else.
+ * @hot
+ */
+export function ipVersion(type: number): number {
+  return type === 0x0800 ? 4 : type === 0x86dd ? 6 : 0;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { BAD_FLAGS as WIRE_BAD_FLAGS, RUNT as WIRE_RUNT } from '../../encap/encap.ts';
+import { check as checkUdp } from '../../encap/udp.ts';
 import { check as checkVxlan } from '../../encap/vxlan.ts';
 import { SOURCE_STRIDE, SOURCE_TRUNCATED } from '../io/seams.ts';
 import { findSource } from '../shm/addresses.ts';
@@ -7,7 +8,7 @@ import { L3, LENGTH, OFFSET, PEER, SOURCE, STRIDE, VERDICT } from '../shm/batch.
 import { findPrefix4, findPrefix6 } from '../shm/lpm.ts';
 import { PEER_MAC, PEER_STRIDE } from '../shm/peers.ts';
 import type { TableView } from '../shm/tables.ts';
-import { packetBytes } from './flow.ts';
+import { ipVersion, packetBytes } from './flow.ts';
 import {
   BAD_FLAGS,
   FORWARD,
@@ -76,11 +77,27 @@ export function judgeIngress(
     if (sources[message * SOURCE_STRIDE + SOURCE_TRUNCATED] === 1) verdict = TRUNCATED;
     else if (peer < 0) verdict = UNKNOWN_PEER;
     else if (rules.ethernet === 1) verdict = judgeVxlan(table, at, view, peer, tables, rules);
-    else verdict = judgePacket(view, table[at + OFFSET]!, table[at + LENGTH]!, peer, tables, rules);
+    else verdict = judgeBare(view, table[at + OFFSET]!, table[at + LENGTH]!, peer, tables, rules);
     table[at + VERDICT] = verdict;
     if (verdict !== FORWARD) exceptions++;
   }
   return exceptions;
+}
+
+/**
+ * A datagram of flannel's udp format: an IP packet and nothing else, its version told by its first half byte.
+ * @hot
+ */
+function judgeBare(
+  view: DataView,
+  ip: number,
+  length: number,
+  peer: number,
+  tables: TableView,
+  rules: IngressRules,
+): number {
+  if (checkUdp(view, ip, length, 0) !== 0) return RUNT;
+  return judgePacket(view, ip, length, view.getUint8(ip) >>> 4, peer, tables, rules);
 }
 
 /** @hot */
@@ -112,8 +129,8 @@ function judgeVxlan(
     l3 += 4;
   }
   table[at + L3] = l3;
-  if (type === 0x0800 || type === 0x86dd)
-    return judgePacket(view, frame + l3, length - l3, peer, tables, rules);
+  const version = ipVersion(type);
+  if (version !== 0) return judgePacket(view, frame + l3, length - l3, version, peer, tables, rules);
   if (type === 0x0806) return judgeArp(view, frame + l3, length - l3, peer, tables, rules);
   return INNER_MALFORMED;
 }
@@ -135,13 +152,14 @@ function judgePacket(
   view: DataView,
   ip: number,
   length: number,
+  version: number,
   peer: number,
   tables: TableView,
   rules: IngressRules,
 ): number {
-  const bytes = packetBytes(view, ip, length);
+  const bytes = packetBytes(view, ip, length, version);
   if (bytes < 0) return INNER_MALFORMED;
-  const four = view.getUint8(ip) >>> 4 === 4;
+  const four = version === 4;
   if (bytes > rules.mtu) {
     const protocol = four ? view.getUint8(ip + 9) : view.getUint8(ip + 6);
     if (rules.superframes === 0 || protocol !== 6) return OVERSIZED;
