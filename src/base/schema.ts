@@ -15,6 +15,8 @@ export interface Field<T = unknown> {
   type: string;
   unit?: string;
   doc: string;
+  /** Keys of the object, or of each object of the list, for the documentation. */
+  fields?: Fields;
 }
 
 export type Fields = Record<string, Field>;
@@ -31,7 +33,8 @@ export function fail(where: string, problem: string, hint?: string): never {
 
 /** Reads `raw` against `fields`; unknown keys are errors with a suggestion. */
 export function readObject<F extends Fields>(fields: F, raw: unknown, where: string): Shape<F> {
-  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) fail(where || 'configuration', 'must be an object');
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
+    fail(where || 'configuration', 'must be an object');
   const source = raw as Record<string, unknown>;
   const known = Object.keys(fields);
   const at = (key: string) => (where ? `${where}.${key}` : key);
@@ -57,7 +60,8 @@ export function text(type: string, doc: string, pattern?: RegExp): Field<string>
     type,
     doc,
     read(raw, where) {
-      if (typeof raw !== 'string' || (pattern && !pattern.test(raw))) fail(where, `${JSON.stringify(raw)} is not ${type}`);
+      if (typeof raw !== 'string' || (pattern && !pattern.test(raw)))
+        fail(where, `${JSON.stringify(raw)} is not ${type}`);
       return raw;
     },
   };
@@ -97,7 +101,11 @@ export function oneOf<const T extends string>(words: readonly T[], doc: string):
       const word = words.find(candidate => candidate === raw);
       if (word !== undefined) return word;
       const near = typeof raw === 'string' ? suggest(raw, words) : undefined;
-      fail(where, `${JSON.stringify(raw)} is not one of ${words.join(', ')}`, near ? `did you mean "${near}"?` : undefined);
+      fail(
+        where,
+        `${JSON.stringify(raw)} is not one of ${words.join(', ')}`,
+        near ? `did you mean "${near}"?` : undefined,
+      );
     },
   };
 }
@@ -107,6 +115,7 @@ export function listOf<T>(item: Field<T>, doc: string): Field<T[]> {
   return {
     type: `list of ${item.type}`,
     doc,
+    ...(item.fields ? { fields: item.fields } : {}),
     read(raw, where) {
       if (!Array.isArray(raw)) fail(where, 'must be a list');
       return raw.map((value, index) => item.read(value, `${where}[${index}]`));
@@ -116,7 +125,7 @@ export function listOf<T>(item: Field<T>, doc: string): Field<T[]> {
 
 /** A nested object with fields of its own. */
 export function objectOf<F extends Fields>(fields: F, doc: string): Field<Shape<F>> {
-  return { type: 'object', doc, read: (raw, where) => readObject(fields, raw, where) };
+  return { type: 'object', doc, fields, read: (raw, where) => readObject(fields, raw, where) };
 }
 
 /** `field`, which must be given. */

@@ -217,6 +217,33 @@ t.test('with NET_ADMIN and NET_RAW and nothing else', { skip }, async t => {
   t.equal(kernelPicture(one.ns), picture);
 });
 
+t.test('as another user than root, with the two capabilities and the device', { skip }, async t => {
+  const lab = labFor(t, { podsPerNode: 0 });
+  const [one, two] = lab.nodes as [Node, Node];
+  const input = JSON.stringify(configurationOf(one, [two], { underlay: 'eth0' }));
+  one.ns.sysctl('net.ipv4.ip_forward=0');
+  const picture = kernelPicture(one.ns);
+  const device = 'mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec "$@"';
+  const capabilities = '+net_admin,+net_raw';
+  const user = [
+    '--reuid=65534',
+    '--regid=65534',
+    '--clear-groups',
+    `--inh-caps=${capabilities}`,
+    `--ambient-caps=${capabilities}`,
+  ];
+  const proc = startRun(
+    one.ns,
+    '-',
+    ['unshare', '--mount', 'sh', '-c', device, 'sh', 'setpriv', ...user],
+    input,
+  );
+  await proc.saying(/"ready":true/, 15_000);
+  t.equal(one.ns.must(['sysctl', '-n', 'net.ipv4.ip_forward']).trim(), '1');
+  t.match(await proc.stop(), { code: 0 });
+  t.equal(kernelPicture(one.ns), picture);
+});
+
 t.test('--check', { skip }, async t => {
   const ns = labFor(t, { podsPerNode: 0 }).nodes[0]!.ns;
   const file = `${t.testdir()}/node.yaml`;

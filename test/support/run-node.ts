@@ -27,9 +27,14 @@ export function configurationOf(
   };
 }
 
-/** Starts `ripstop run` inside a namespace, without waiting. `before` are words in front of the command (setpriv ...). */
-export function startRun(ns: Namespace, file: string, before: readonly string[] = []): Proc {
-  return ns.launch([...before, process.execPath, MAIN, 'run', '--config', file, '--log-level', 'debug']);
+/**
+ * Starts `ripstop run` inside a namespace, without waiting.
+ * @param before words in front of the command (setpriv ...)
+ * @param input standard input, for the file `-`
+ */
+export function startRun(ns: Namespace, file: string, before: readonly string[] = [], input = ''): Proc {
+  const argv = [...before, process.execPath, MAIN, 'run', '--config', file, '--log-level', 'debug'];
+  return ns.launch(argv, { input });
 }
 
 /** Starts `ripstop run` and waits until packets can flow. */

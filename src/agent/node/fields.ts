@@ -42,7 +42,7 @@ const mac = (doc: string) =>
     return formatMac(bytes);
   });
 const subnet = (doc: string): Field<string> => ({
-  type: 'a subnet as 10.244.1.0/24 or fd00:1::/64',
+  type: 'subnet',
   doc,
   read(raw, where) {
     let network: string | undefined;

@@ -86,7 +86,7 @@ const WRONG: readonly (readonly [string, string, RegExp])[] = [
     `${MINIMAL}offloads: {udpgso: true}`,
     /^offloads\.udpgso: unknown key; did you mean "udpGso"\?$/,
   ],
-  ['nothing', '', /^subnets: is missing; it takes list of a subnet/],
+  ['nothing', '', /^subnets: is missing; it takes list of subnet/],
   ['no object', '- a\n- b', /^configuration: must be an object$/],
   ['bad YAML', 'subnets: [10.244.1.0/24\nmode: vxlan\n', /^line 2, column \d+: /],
   ['a tab', 'subnets:\n\t- 10.244.1.0/24\n', /^line 2, column 1: /],

@@ -1,0 +1,23 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { parseNodeConfig } from '../../src/agent/node/config.ts';
+import { withNodeKeys } from './configuration-doc.ts';
+import { ROOT } from './sources.ts';
+
+const PAGE = join(ROOT, 'docs/configuration.md');
+
+t.test('docs/configuration.md lists the keys that there are', async t => {
+  const page = readFileSync(PAGE, 'utf8');
+  const wanted = withNodeKeys(page);
+  if (process.env.UPDATE_DOCS === '1' && wanted !== page) writeFileSync(PAGE, wanted);
+  else t.equal(page, wanted, 'UPDATE_DOCS=1 node dist/test/guard/configuration.test.js writes it');
+});
+
+t.test('every example on the page is a valid configuration', async t => {
+  const examples = [...readFileSync(PAGE, 'utf8').matchAll(/```yaml\n([\s\S]*?)```/g)].map(
+    match => match[1]!,
+  );
+  t.ok(examples.length > 0);
+  for (const example of examples) t.doesNotThrow(() => parseNodeConfig(example), example);
+});
