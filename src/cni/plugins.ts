@@ -2,6 +2,8 @@ import type { Plugin } from './skel/plugin.ts';
 
 /** Every plugin of this program, loaded when it is called: an executable pays for what it runs. */
 const LOADERS: Readonly<Record<string, () => Promise<Plugin>>> = {
+  portmap: async () => (await import('./meta/portmap/portmap.ts')).portmap,
+  flannel: async () => (await import('./meta/flannel/flannel.ts')).flannel,
   vlan: async () => (await import('./main/child/vlan.ts')).vlan,
   ipvlan: async () => (await import('./main/child/ipvlan.ts')).ipvlan,
   macvlan: async () => (await import('./main/child/macvlan.ts')).macvlan,

@@ -1,7 +1,7 @@
 import { applyNftScript } from '../../net/nft.ts';
 import { canonicalNetwork } from '../../net/text.ts';
 import { type AssignedAddress, isV6 } from '../result/types.ts';
-import { listElements, removeTagged, SRCNAT, TABLE, tagIn } from './nft-elements.ts';
+import { listTagged, removeTagged, SRCNAT, TABLE } from './nft-elements.ts';
 
 /*
  * A map from the pod's address to the chain of its subnet, which leaves the subnet and multicast alone and masquerades
@@ -9,10 +9,7 @@ import { listElements, removeTagged, SRCNAT, TABLE, tagIn } from './nft-elements
  * once cannot double a rule or lose one.
  */
 
-const MAPS = [
-  { kind: 'map', name: 'masquerade4' },
-  { kind: 'map', name: 'masquerade6' },
-] as const;
+const MAPS = ['masquerade4', 'masquerade6'];
 
 const BASE = `
 add table inet ${TABLE}
@@ -56,6 +53,5 @@ export async function unmasqueradeNft(netns: string, wanted: (tag: string) => bo
 
 /** How many addresses of this tag are masqueraded. */
 export async function countMasqueradedNft(netns: string, tag: string): Promise<number> {
-  const lists = await Promise.all(MAPS.map(({ kind, name }) => listElements(netns, 'inet', kind, name)));
-  return lists.flat().filter(element => tagIn(element.comment) === tag).length;
+  return (await listTagged(netns, 'inet', MAPS, one => one === tag)).length;
 }

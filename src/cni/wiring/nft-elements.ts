@@ -18,23 +18,24 @@ export interface Element {
   comment: string;
 }
 
-/** Elements with a comment of one set or map of the table; none when that is not there. */
+/** Elements with a comment in the named sets and maps of the table; none when it is not there. */
 export async function listElements(
   netns: string,
   family: NftFamily,
-  kind: 'set' | 'map',
-  set: string,
+  sets: readonly string[],
 ): Promise<Element[]> {
-  const objects = await listNft(netns, [kind, family, TABLE, set]);
-  return objects.flatMap(object => elementsOf(object[kind], set));
+  // One listing of the table: starting nft costs more than reading what is not looked at.
+  const objects = await listNft(netns, ['table', family, TABLE]);
+  return objects.flatMap(object => elementsOf(object.set ?? object.map, sets));
 }
 
-function elementsOf(description: unknown, set: string): Element[] {
-  const { elem } = (description ?? {}) as { elem?: unknown[] };
+function elementsOf(description: unknown, sets: readonly string[]): Element[] {
+  const { name = '', elem } = (description ?? {}) as { name?: string; elem?: unknown[] };
+  if (!sets.includes(name)) return [];
   return (elem ?? []).flatMap(entry => {
     const [key, value] = Array.isArray(entry) ? entry : [entry, undefined];
     const inner = (key as { elem?: { val: unknown; comment?: string } }).elem;
-    return inner?.comment === undefined ? [] : [{ set, key: inner.val, value, comment: inner.comment }];
+    return inner?.comment === undefined ? [] : [{ set: name, key: inner.val, value, comment: inner.comment }];
   });
 }
 
@@ -56,18 +57,25 @@ export function tagIn(comment: string): string {
   return comment.split(' ', 1)[0]!;
 }
 
-/**
- * Takes away the elements of `sets` whose tag `wanted` accepts.
- * @returns how many there were
- */
+/** Elements of `sets` whose tag `wanted` accepts. */
+export async function listTagged(
+  netns: string,
+  family: NftFamily,
+  sets: readonly string[],
+  wanted: (tag: string) => boolean,
+): Promise<Element[]> {
+  const elements = await listElements(netns, family, sets);
+  return elements.filter(element => wanted(tagIn(element.comment)));
+}
+
+/** Takes away the elements of `sets` whose tag `wanted` accepts. @returns how many there were */
 export async function removeTagged(
   netns: string,
   family: NftFamily,
-  sets: readonly { kind: 'set' | 'map'; name: string }[],
+  sets: readonly string[],
   wanted: (tag: string) => boolean,
 ): Promise<number> {
-  const lists = await Promise.all(sets.map(({ kind, name }) => listElements(netns, family, kind, name)));
-  const stale = lists.flat().filter(element => wanted(tagIn(element.comment)));
+  const stale = await listTagged(netns, family, sets, wanted);
   await deleteElements(netns, family, stale);
   return stale.length;
 }

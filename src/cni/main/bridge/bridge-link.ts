@@ -48,6 +48,8 @@ export function ensureBridge(
     );
     // Routes are the plugin's to make: router advertisements must not add any.
     settingWhereThere(netns, `net/ipv6/conf/${name}/accept_ra`, '0');
+    // Its link-local address comes from a random MAC; looking for duplicates would keep the first pod waiting for 2 s.
+    settingWhereThere(netns, `net/ipv6/conf/${name}/accept_dad`, '0');
     link = getLink(node, name);
   }
   if (link.kind !== 'bridge') {

@@ -1,15 +1,12 @@
 import { applyNftScript } from '../../../net/nft.ts';
-import { listElements, removeTagged, TABLE, tagIn } from '../../wiring/nft-elements.ts';
+import { listTagged, removeTagged, TABLE } from '../../wiring/nft-elements.ts';
 
 /*
  * A frame that comes in by a guarded port and does not carry the port's MAC address as its source is dropped. Two sets
  * and one rule for all pods; an element carries the tag of its attachment.
  */
 
-const SETS = [
-  { kind: 'set', name: 'guarded' },
-  { kind: 'set', name: 'allowed' },
-] as const;
+const SETS = ['guarded', 'allowed'];
 
 /** Before everything else that looks at bridged frames (linux/netfilter_bridge.h NF_BR_PRI_NAT_DST_BRIDGED). */
 const PRIORITY = -300;
@@ -35,6 +32,5 @@ export async function unguardPorts(netns: string, wanted: (tag: string) => boole
 }
 
 export async function isGuarded(netns: string, tag: string): Promise<boolean> {
-  const lists = await Promise.all(SETS.map(({ kind, name }) => listElements(netns, 'bridge', kind, name)));
-  return lists.every(list => list.some(element => tagIn(element.comment) === tag));
+  return (await listTagged(netns, 'bridge', SETS, one => one === tag)).length === SETS.length;
 }

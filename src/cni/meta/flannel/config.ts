@@ -1,0 +1,86 @@
+import { text, withDefault } from '../../../base/schema.ts';
+import { anyObject, readLoose } from '../../config/loose.ts';
+import { refuse } from '../../skel/errors.ts';
+import type { Call } from '../../skel/plugin.ts';
+import type { SubnetEnv } from './subnet-env.ts';
+
+type Json = Record<string, unknown>;
+
+/** Keys of a flannel network. */
+export const flannelFields = {
+  subnetFile: withDefault(text('a path', "file with the node's subnets"), '/run/flannel/subnet.env'),
+  dataDir: withDefault(
+    text('a path', 'directory of the configurations given to the delegate'),
+    '/var/lib/cni/flannel',
+  ),
+  delegate: anyObject('configuration of the plugin that wires the pod; name and ipam are set here'),
+  ipam: anyObject('address management; ranges are set here'),
+};
+
+export interface FlannelConfig {
+  subnetFile: string;
+  dataDir: string;
+  delegate: Json;
+  ipam: Json;
+}
+
+/** @throws CniError 7 */
+export function readConfig(call: Call): FlannelConfig {
+  const keys = readLoose(flannelFields, call.config, '');
+  const delegate = keys.delegate ?? {};
+  for (const key of ['name', 'ipam']) {
+    if (Object.hasOwn(delegate, key)) {
+      refuse(
+        `delegate.${key}`,
+        `'delegate' dictionary must not have '${key}' field, it'll be set by flannel`,
+      );
+    }
+  }
+  if (delegate.type !== undefined && typeof delegate.type !== 'string') {
+    refuse('delegate.type', "'delegate' dictionary, if present, must have (string) 'type' field");
+  }
+  return {
+    subnetFile: keys.subnetFile || '/run/flannel/subnet.env',
+    dataDir: keys.dataDir || '/var/lib/cni/flannel',
+    delegate,
+    ipam: keys.ipam ?? {},
+  };
+}
+
+/** Type of the plugin that wires the pod. */
+export function delegateType(config: Json): string {
+  return typeof config.type === 'string' && config.type !== '' ? config.type : 'bridge';
+}
+
+/**
+ * The delegate's configuration: what the user wrote, filled with what the daemon tells. What is masqueraded by the
+ * daemon is not masqueraded again.
+ */
+export function buildDelegate(call: Call, config: FlannelConfig, env: SubnetEnv): Json {
+  const type = delegateType(config.delegate);
+  const { runtimeConfig, cniVersion } = call.config;
+  return {
+    ipMasq: !env.ipMasq,
+    mtu: env.mtu,
+    ...(type === 'bridge' ? { isGateway: true } : {}),
+    ...config.delegate,
+    type,
+    name: call.name,
+    ...(cniVersion ? { cniVersion } : {}),
+    ...(runtimeConfig ? { runtimeConfig } : {}),
+    ipam: buildIpam(config.ipam, env),
+  };
+}
+
+/** One range set a family, and a route to each network of the cluster beside the user's own. */
+function buildIpam(ipam: Json, env: SubnetEnv): Json {
+  if (ipam.routes !== undefined && !Array.isArray(ipam.routes)) refuse('ipam.routes', 'must be a list');
+  const routes = (ipam.routes ?? []) as { dst?: unknown }[];
+  const there = new Set(routes.map(route => route?.dst));
+  return {
+    type: 'host-local',
+    ...ipam,
+    ranges: env.subnets.map(subnet => [{ subnet }]),
+    routes: [...routes, ...env.networks.filter(dst => !there.has(dst)).map(dst => ({ dst }))],
+  };
+}
