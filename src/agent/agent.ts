@@ -11,7 +11,7 @@ import type { LeaseStore, StoreObserver } from './lease/store.ts';
 import { LeaseHolder } from './lease-holder.ts';
 import { type LastKnown, Memory } from './memory.ts';
 import type { AgentOptions } from './options.ts';
-import { attributesOf, underlayFamilies } from './overlay-plan.ts';
+import { attributesOf, deviceNames, underlayFamilies } from './overlay-plan.ts';
 import { Readiness } from './readiness.ts';
 import { Session, type SessionBasis } from './session.ts';
 import { Backoff, pause } from './store/backoff.ts';
@@ -196,6 +196,8 @@ export class Agent {
 
   /** One session, from its start to the moment that another one is needed. */
   async #work(basis: SessionBasis): Promise<void> {
+    const names = deviceNames(basis.config.backend);
+    await this.#memory.remember([names[4], names[6]].filter(name => name !== undefined));
     const session = await Session.start(basis, this.options, this.#log);
     this.#session = session;
     this.#sessions++;

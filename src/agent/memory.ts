@@ -46,6 +46,19 @@ export class Memory {
     return macs;
   }
 
+  /** Names of the devices that were ever made on this node, for `ripstop cleanup`. */
+  async devices(): Promise<string[]> {
+    return (await readJson<string[]>(this.#devicesPath())) ?? [];
+  }
+
+  /** Remembers devices, before they are made. */
+  async remember(devices: readonly string[]): Promise<void> {
+    const known = await this.devices();
+    const all = [...new Set([...known, ...devices])].sort();
+    if (all.length > known.length)
+      await writeFileAtomic(this.#devicesPath(), `${JSON.stringify(all)}\n`, 0o600);
+  }
+
   async load(): Promise<LastKnown | undefined> {
     const stored = await readJson<{ config: LastKnown['config']; lease: StoredLease; leases: StoredLease[] }>(
       this.#path(),
@@ -65,6 +78,10 @@ export class Memory {
     if (text === this.#lastText) return;
     await writeFileAtomic(this.#path(), text, 0o600);
     this.#lastText = text;
+  }
+
+  #devicesPath(): string {
+    return join(this.#directory, 'devices.json');
   }
 
   #path(): string {

@@ -35,7 +35,7 @@ export interface Repairs {
 }
 
 /** Metric of the blackhole route: any route to the pods is better. */
-const BLACKHOLE_METRIC = 9999;
+export const BLACKHOLE_METRIC = 9999;
 const PROTOCOL_STATIC = 4;
 
 /**

@@ -3,14 +3,31 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { describeError, RipstopError } from '../base/errors.ts';
 import { addAgent } from './agent.ts';
+import { addCleanup } from './cleanup.ts';
+import { addDrops } from './drops.ts';
+import { addLeases } from './leases.ts';
+import { addPeers } from './peers.ts';
+import { addPlan } from './plan.ts';
+import { addRoutes } from './routes.ts';
 import { addRun } from './run.ts';
+import { addStatus } from './status.ts';
 
 /*
  * The command line. One file a command: it exports `add<Name>(program)`, which declares the options and loads what the
  * command needs only when it runs, so that `ripstop --help` and the small commands start at once.
  */
 
-const COMMANDS: readonly ((program: Command) => void)[] = [addRun, addAgent];
+const COMMANDS: readonly ((program: Command) => void)[] = [
+  addRun,
+  addAgent,
+  addStatus,
+  addPeers,
+  addRoutes,
+  addLeases,
+  addDrops,
+  addPlan,
+  addCleanup,
+];
 
 /** Exit codes: 0 done, 1 failed, 2 called wrongly (options, configuration). */
 const FAILED = 1;

@@ -44,9 +44,19 @@ export class TestAgent {
   }
 
   start(...more: string[]): void {
-    const own = ['--state-dir', this.stateDir, '--subnet-file', this.subnetFile, '--node-name', `node${this.node.index}`];
+    const own = [
+      '--state-dir',
+      this.stateDir,
+      '--subnet-file',
+      this.subnetFile,
+      '--node-name',
+      `node${this.node.index}`,
+    ];
     const rest = ['--iface=eth0', '--iptables-resync=1', '--log-level=debug', ...this.#flags, ...more];
-    this.#proc = this.node.ns.launch([process.execPath, `${CHECKOUT}dist/src/cli/main.js`, 'agent', ...own, ...rest], { log: this.log });
+    this.#proc = this.node.ns.launch(
+      [process.execPath, `${CHECKOUT}dist/src/cli/main.js`, 'agent', ...own, ...rest],
+      { log: this.log },
+    );
   }
 
   /** Ends it with a signal and waits. */
@@ -89,7 +99,11 @@ export class TestAgent {
 }
 
 /** Agents for all nodes of a lab with one set of flags; ended with the test. Not started yet. */
-export function agentsFor(t: Owner, lab: Lab, flags: readonly string[]): { agents: TestAgent[]; root: string } {
+export function agentsFor(
+  t: Owner,
+  lab: Lab,
+  flags: readonly string[],
+): { agents: TestAgent[]; root: string } {
   const root = mkdtempSync(join(tmpdir(), 'rs-agents-'));
   const agents = lab.nodes.map(node => new TestAgent(node, root, flags));
   t.teardown(async () => {
@@ -100,11 +114,17 @@ export function agentsFor(t: Owner, lab: Lab, flags: readonly string[]): { agent
 }
 
 /** A file store with a network configuration that fits the lab. */
-export function fileStoreFor(t: Owner, config: Record<string, unknown> = {}): { path: string; flags: string[]; write(config: Record<string, unknown>): void } {
+export function fileStoreFor(
+  t: Owner,
+  config: Record<string, unknown> = {},
+): { path: string; flags: string[]; write(config: Record<string, unknown>): void } {
   const path = mkdtempSync(join(tmpdir(), 'rs-net-'));
   t.teardown(() => rmSync(path, { recursive: true, force: true }));
   const write = (conf: Record<string, unknown>): void =>
-    writeFileSync(join(path, 'config.json'), JSON.stringify({ Network: '10.244.0.0/16', Backend: { Type: 'vxlan' }, ...conf }));
+    writeFileSync(
+      join(path, 'config.json'),
+      JSON.stringify({ Network: '10.244.0.0/16', Backend: { Type: 'vxlan' }, ...conf }),
+    );
   write(config);
   return { path, flags: [`--store-path=${path}`], write };
 }

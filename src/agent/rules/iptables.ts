@@ -1,4 +1,4 @@
-import { iptables, restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../net/iptables.ts';
+import { restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../net/iptables.ts';
 import type { Family } from '../lease/cidr.ts';
 import {
   type FamilyRules,
@@ -111,11 +111,13 @@ export class IptablesRules implements RuleKeeper {
     await this.#write(rules);
   }
 
-  async remove(): Promise<void> {
-    await this.#write(undefined);
+  async remove(): Promise<boolean> {
+    return this.#write(undefined);
   }
 
-  async #write(rules: RuleSet | undefined): Promise<void> {
+  /** @returns true when something was changed */
+  async #write(rules: RuleSet | undefined): Promise<boolean> {
+    let isChanged = false;
     for (const family of [4, 6] as const) {
       for (const table of this.#tables()) {
         const saved = await this.#save(family, table);
@@ -125,9 +127,12 @@ export class IptablesRules implements RuleKeeper {
           continue;
         }
         const script = this.#script(family, table, rules, saved);
-        if (script) await restoreIptables(this.#netns, family, script);
+        if (script === '') continue;
+        await restoreIptables(this.#netns, family, script);
+        isChanged = true;
       }
     }
+    return isChanged;
   }
 
   /** The transaction that makes one table right, '' when it is. Chains of ours that are not wanted go. */
@@ -191,9 +196,4 @@ function canonicalRule(rule: string): string {
 export async function dropsForwarded(netns: string): Promise<boolean> {
   const saved = await saveIptables(netns, 4, 'filter').catch(() => '');
   return /^:FORWARD DROP /m.test(saved);
-}
-
-/** True when iptables can be used here. */
-export async function hasIptables(netns: string): Promise<boolean> {
-  return iptables(netns, 4, ['-t', 'filter', '-S', 'FORWARD']).catch(() => false);
 }

@@ -44,6 +44,6 @@ export interface RuleKeeper {
   holds(rules: RuleSet): Promise<boolean>;
   /** Puts them there; our former rules are replaced in one transaction a table. */
   apply(rules: RuleSet): Promise<void>;
-  /** Takes away all that this keeper ever made. */
-  remove(): Promise<void>;
+  /** Takes away all that this keeper ever made. @returns true when there was something */
+  remove(): Promise<boolean>;
 }

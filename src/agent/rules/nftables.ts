@@ -112,9 +112,11 @@ export class NftablesRules implements RuleKeeper {
     this.#applied = { script, listed: await this.#list() };
   }
 
-  async remove(): Promise<void> {
+  async remove(): Promise<boolean> {
     this.#applied = undefined;
+    if ((await listNft(this.#netns, ['table', 'inet', TABLE])).length === 0) return false;
     await applyNftScript(this.#netns, `table inet ${TABLE}\ndelete table inet ${TABLE}\n`);
+    return true;
   }
 
   async #list(): Promise<string> {

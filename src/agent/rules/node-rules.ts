@@ -34,14 +34,18 @@ export class NodeRules {
     return (await this.#overruleForward()) || isNew;
   }
 
-  /** Takes away what either tool ever made. @returns what could not be removed */
-  static async remove(netns: string): Promise<unknown[]> {
+  /** Takes away what either tool ever made. */
+  static async remove(netns: string): Promise<{ removed: string[]; failures: unknown[] }> {
+    const removed: string[] = [];
     const failures: unknown[] = [];
-    for (const keeper of [new NftablesRules(netns), new IptablesRules(netns)])
-      await keeper.remove().catch(error => {
+    for (const keeper of [new NftablesRules(netns), new IptablesRules(netns)]) {
+      try {
+        if (await keeper.remove()) removed.push(`${keeper.tool} rules`);
+      } catch (error) {
         if (!isAbsent(error)) failures.push(error);
-      });
-    return failures;
+      }
+    }
+    return { removed, failures };
   }
 
   async #choose(): Promise<RuleKeeper> {

@@ -1,0 +1,89 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describeError } from '../base/errors.ts';
+import { deleteLink, listLinks } from '../net/links.ts';
+import { deleteRoute, listRoutes, TABLE_MAIN } from '../net/routes.ts';
+import { NetlinkSocket } from '../net/socket.ts';
+import { readSubnetEnv } from './config/subnet-env.ts';
+import { covers } from './kernel/layout.ts';
+import { PROTOCOL_RIPSTOP } from './kernel/state.ts';
+import { formatCidr } from './lease/cidr.ts';
+import { Memory } from './memory.ts';
+import { removeFlannelRules } from './rules/flannel-rules.ts';
+import { NodeRules } from './rules/node-rules.ts';
+import { BLACKHOLE_METRIC } from './session.ts';
+
+export interface CleanupOptions {
+  readonly netns: string;
+  readonly stateDir: string;
+  readonly subnetFile: string;
+  /** Take away what flannel left on the node as well. */
+  readonly flannel: boolean;
+}
+
+/** What was taken away, and what could not be. */
+export interface CleanupReport {
+  readonly removed: readonly string[];
+  readonly failures: readonly string[];
+}
+
+/**
+ * Removes everything that the agent ever made on this node: devices, routes, rules, files. Nothing else: devices are
+ * known from the state directory, routes by their protocol and network, rules by table and chain. The agent must not run. Kernel
+ * settings such as ip_forward stay, others may rely on them by now; the lease ends by itself.
+ */
+export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
+  const removed: string[] = [];
+  const failures: string[] = [];
+  const attempt = async (what: string, work: () => Promise<void> | void): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      failures.push(`${what}: ${describeError(error)}`);
+    }
+  };
+  const socket = new NetlinkSocket({ netns: options.netns });
+  try {
+    const env = await readSubnetEnv(options.subnetFile);
+    const networks = [env?.network, env?.network6].filter(cidr => cidr !== undefined).map(formatCidr);
+    const made = await new Memory(options.stateDir).devices();
+    const links = listLinks(socket);
+    for (const { name, kind } of links) {
+      const isOurs = made.includes(name) && (kind === 'vxlan' || kind === 'tun');
+      const isFlannels = options.flannel && kind === 'vxlan' && /^flannel(-v6)?\.\d+$/.test(name);
+      if (!isOurs && !isFlannels) continue;
+      await attempt(`device ${name}`, () => {
+        if (deleteLink(socket, name)) removed.push(`device ${name}`);
+      });
+    }
+    for (const route of listRoutes(socket, { table: TABLE_MAIN })) {
+      // `ripstop run` marks its routes in the same way: only those into the agent's own network are meant.
+      if (!networks.some(network => covers(network, route.destination))) continue;
+      const isBlackhole = route.type === 'blackhole' && route.metric === BLACKHOLE_METRIC;
+      if (route.protocol !== PROTOCOL_RIPSTOP && !isBlackhole) continue;
+      const { destination, gateway, link, metric, protocol, type } = route;
+      await attempt(`route ${destination}`, () => {
+        if (deleteRoute(socket, { destination, gateway, link, metric, protocol, type }))
+          removed.push(`route ${destination}`);
+      });
+    }
+  } finally {
+    socket.close();
+  }
+  const { removed: rules, failures: stuck } = await NodeRules.remove(options.netns);
+  removed.push(...rules);
+  failures.push(...stuck.map(error => `rules: ${describeError(error)}`));
+  if (options.flannel)
+    await attempt(
+      "flannel's rules",
+      async () => void removed.push(...(await removeFlannelRules(options.netns))),
+    );
+  await attempt(options.subnetFile, async () => {
+    if (!(await readSubnetEnv(options.subnetFile))) return;
+    await rm(options.subnetFile);
+    removed.push(options.subnetFile);
+  });
+  for (const name of ['vtep.json', 'last-known.json', 'devices.json', 'agent.sock'])
+    await attempt(name, () => rm(join(options.stateDir, name), { force: true }));
+  return { removed, failures };
+}

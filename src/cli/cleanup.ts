@@ -1,0 +1,54 @@
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { RipstopError } from '../base/errors.ts';
+
+interface CleanupFlags {
+  stateDir: string;
+  subnetFile: string;
+  flannel?: true;
+  json?: true;
+}
+
+/** `ripstop cleanup`: takes away all that the agent ever made on this node. */
+export function addCleanup(program: Command): void {
+  program
+    .command('cleanup')
+    .summary('remove everything that the agent made on this node')
+    .description(
+      'Removes the devices, routes, rules and files that the agent made on this node, and nothing else. ' +
+        'The agent must not run. The lease stays in the store until it ends.',
+    )
+    .option('--state-dir <directory>', "the agent's state directory", '/run/ripstop')
+    .option('--subnet-file <file>', 'what the CNI plugin reads', '/run/flannel/subnet.env')
+    .option('--flannel', 'also what flannel left: its VXLAN devices, tables and chains')
+    .option('--json', 'print JSON')
+    .action(cleanup);
+}
+
+async function cleanup(options: CleanupFlags): Promise<void> {
+  const { SOCKET_NAME } = await import('../agent/api-server.ts');
+  const { askAgent } = await import('../agent/api-client.ts');
+  const socket = join(options.stateDir, SOCKET_NAME);
+  const isRunning = await askAgent(socket, '/status').then(
+    () => true,
+    error => (error as RipstopError).code !== 'ENOAGENT',
+  );
+  if (isRunning)
+    throw new RipstopError(
+      'EINUSE',
+      `an agent runs on ${socket}`,
+      'stop it first: it would make everything again',
+    );
+  const { cleanUp } = await import('../agent/cleanup.ts');
+  const { stateDir, subnetFile } = options;
+  const report = await cleanUp({ netns: '', stateDir, subnetFile, flannel: options.flannel ?? false });
+  if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  else
+    process.stdout.write(
+      report.removed.length === 0
+        ? 'nothing to remove\n'
+        : report.removed.map(line => `removed ${line}\n`).join(''),
+    );
+  for (const failure of report.failures) process.stderr.write(`ripstop: not removed: ${failure}\n`);
+  if (report.failures.length > 0) process.exitCode = 1;
+}

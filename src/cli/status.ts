@@ -1,0 +1,71 @@
+import type { Command } from 'commander';
+import type { Status } from '../agent/status.ts';
+import { addQuestion } from './ask.ts';
+import { formatSpan, formatTable } from './table.ts';
+
+/** `ripstop status`: what this node does and whether packets can flow. */
+export function addStatus(program: Command): void {
+  addQuestion<Status>(program, {
+    name: 'status',
+    summary: 'show the state of this node',
+    path: '/status',
+    show: showStatus,
+  });
+}
+
+export function showStatus(status: Status): string {
+  const { store, lease, underlay, rules } = status;
+  const rows: [string, string][] = [
+    ['node', `${status.node} (pid ${status.pid}, ripstop ${status.version}, since ${status.startedAt})`],
+    ['ready', status.ready ? 'yes' : `no: ${status.reasons.join('; ')}`],
+    [
+      'store',
+      `${store.place}${store.downSince ? `, AWAY since ${store.downSince}` : ''}${store.borrowed ? ', running on the last known state' : ''}`,
+    ],
+    [
+      'lease',
+      lease
+        ? `${lease.subnets.join(', ')}${lease.endsInMs === null ? '' : `, ends in ${formatSpan(lease.endsInMs)}`}`
+        : 'none',
+    ],
+    [
+      'underlay',
+      underlay
+        ? `${underlay.name}, ${underlay.addresses.join(', ')}, MTU ${underlay.mtu}${nat(underlay)}`
+        : 'none',
+    ],
+    [
+      'rules',
+      rules ? `${rules.tool}${rules.repaired > 0 ? `, repaired ${rules.repaired} times` : ''}` : 'none',
+    ],
+  ];
+  const repairs = Object.entries(status.repairs);
+  if (repairs.length > 0)
+    rows.push(['mended', repairs.map(([step, count]) => `${step} ${count}`).join(', ')]);
+  if (status.rejected.length > 0)
+    rows.push(['passed over', status.rejected.map(({ key, message }) => `${key} ${message}`).join('; ')]);
+  const width = Math.max(...rows.map(([title]) => title.length));
+  const head = rows.map(([title, text]) => `${title.padEnd(width)}  ${text}\n`).join('');
+  if (status.overlays.length === 0) return head;
+  const overlays = status.overlays.map(overlay => [
+    overlay.device ?? '-',
+    overlay.mode,
+    overlay.mode === 'host-gw' ? 'kernel routes' : overlay.dataPlane,
+    overlay.mtu,
+    overlay.mac ?? '-',
+    overlay.subnets.join(','),
+    overlay.peers,
+    offloads(overlay.offloads),
+  ]);
+  return `${head}\n${formatTable(['DEVICE', 'MODE', 'DATA PLANE', 'MTU', 'MAC', 'SUBNETS', 'PEERS', 'OFFLOADS'], overlays)}`;
+}
+
+function nat({ addresses, published }: NonNullable<Status['underlay']>): string {
+  return published.join() === addresses.join() ? '' : `, published as ${published.join(', ')}`;
+}
+
+function offloads(offloads: Readonly<Record<string, string>> | null): string {
+  if (!offloads) return '-';
+  const off = Object.entries(offloads).filter(([, state]) => state !== 'on');
+  return off.length === 0 ? 'all on' : `off: ${off.map(([name]) => name).join(' ')}`;
+}
