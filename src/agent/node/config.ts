@@ -5,8 +5,8 @@ import { RipstopError } from '../../base/errors.ts';
 import { readObject, type Shape } from '../../base/schema.ts';
 import { NAMED_NAMESPACES } from '../../net/namespaces.ts';
 import { canonicalAddress, formatMac } from '../../net/text.ts';
-import { covers } from '../kernel/layout.ts';
 import { nodeFields, type peerFields } from './fields.ts';
+import { findOverlap, type OwnedSubnet } from './overlaps.ts';
 
 /** UDP ports of flannel's backends on Linux. */
 const DEFAULT_PORT = { vxlan: 8472, udp: 8285 } as const;
@@ -108,18 +108,11 @@ function checkPeers({ peers, subnets, port }: NodeConfig): void {
   const names = new Map<string, string>();
   const endpoints = new Map<string, string>();
   const macs = new Map<string, string>();
-  const owned: { subnet: string; owner: string }[] = [];
-  const own = (subnet: string, where: string, owner: string) => {
-    const rival = owned.find(other => covers(other.subnet, subnet) || covers(subnet, other.subnet));
-    if (rival)
-      refuse(
-        where,
-        `${subnet} overlaps ${rival.subnet} of ${rival.owner}`,
-        'a pod subnet belongs to one node',
-      );
-    owned.push({ subnet, owner });
-  };
-  for (const [index, subnet] of subnets.entries()) own(subnet, `subnets[${index}]`, 'this node');
+  const owned: OwnedSubnet[] = subnets.map((subnet, index) => ({
+    subnet,
+    where: `subnets[${index}]`,
+    owner: 'this node',
+  }));
   for (const [index, peer] of peers.entries()) {
     const where = `peers[${index}]`;
     const taken = (map: Map<string, string>, key: string, what: string, hint: string) => {
@@ -132,7 +125,7 @@ function checkPeers({ peers, subnets, port }: NodeConfig): void {
     taken(endpoints, endpoint, `the address ${endpoint}`, 'each node has an underlay address of its own');
     if (peer.mac) taken(macs, peer.mac, `the MAC ${peer.mac}`, 'each VTEP has a MAC of its own');
     for (const [at, subnet] of peer.subnets.entries())
-      own(subnet, `${where}.subnets[${at}]`, `peer "${peer.id}"`);
+      owned.push({ subnet, where: `${where}.subnets[${at}]`, owner: `peer "${peer.id}"` });
     const family = peer.address.includes(':');
     const first = peers[0]!;
     if (family !== first.address.includes(':'))
@@ -141,5 +134,11 @@ function checkPeers({ peers, subnets, port }: NodeConfig): void {
         `${peer.address} is of another family than ${first.address} of peer "${first.id}"`,
         'the underlay of one overlay is IPv4 or IPv6',
       );
+  }
+  const overlap = findOverlap(owned);
+  if (overlap) {
+    const [earlier, later] = overlap;
+    const what = `${later.subnet} overlaps ${earlier.subnet} of ${earlier.owner}`;
+    refuse(later.where, what, 'a pod subnet belongs to one node');
   }
 }

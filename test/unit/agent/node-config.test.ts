@@ -1,7 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
+import { covers } from '../../../src/agent/kernel/layout.ts';
 import { parseNodeConfig, readNodeConfig, vtepMac } from '../../../src/agent/node/config.ts';
+import { findOverlap } from '../../../src/agent/node/overlaps.ts';
 import { describeError } from '../../../src/base/errors.ts';
+import { canonicalNetwork } from '../../../src/net/text.ts';
+import { seeded } from '../../support/random.ts';
 
 const MINIMAL = 'subnets: [10.244.1.0/24]\n';
 
@@ -194,4 +198,29 @@ t.test('a file is named in the message', async t => {
     message: /bad\.yaml: subnets: is missing/,
   });
   t.throws(() => readNodeConfig(folder), { code: 'EISDIR' });
+});
+
+t.test('overlaps are found as the slow way finds them, and a thousand peers are quick', async t => {
+  const random = seeded(t);
+  for (let round = 0; round < 300; round++) {
+    const owned = Array.from({ length: random.between(1, 8) }, (_, index) => {
+      const length = random.between(18, 24);
+      const subnet = canonicalNetwork(`10.${random.between(0, 3)}.${random.between(0, 255)}.0/${length}`);
+      return { subnet, where: `w${index}`, owner: `o${index}` };
+    });
+    const slow = owned.some((a, i) =>
+      owned.some((b, j) => i !== j && (covers(a.subnet, b.subnet) || covers(b.subnet, a.subnet))),
+    );
+    const found = findOverlap(owned);
+    t.equal(found !== undefined, slow, JSON.stringify(owned.map(entry => entry.subnet)));
+    if (found) t.ok(covers(found[0].subnet, found[1].subnet) || covers(found[1].subnet, found[0].subnet));
+  }
+  const peers = Array.from({ length: 1000 }, (_, i) => ({
+    name: `n${i}`,
+    address: `172.16.${i >> 8}.${i & 255}`,
+    subnets: [`10.${100 + (i >> 8)}.${i & 255}.0/24`, `fd00:${(i + 16).toString(16)}::/64`],
+  }));
+  const started = performance.now();
+  t.equal(parseNodeConfig(JSON.stringify({ subnets: ['10.1.0.0/24'], peers })).peers.length, 1000);
+  t.ok(performance.now() - started < 5000, `${Math.round(performance.now() - started)} ms`);
 });
