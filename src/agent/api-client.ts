@@ -17,7 +17,7 @@ export async function askAgent<T>(socketPath: string, path: string): Promise<T> 
       response.on('end', () => resolve({ status: response.statusCode ?? 0, text: body }));
     });
     call.on('timeout', () => call.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
-    call.on('error', (error: NodeJS.ErrnoException) => reject(failure(socketPath, error)));
+    call.on('error', (error: NodeJS.ErrnoException) => reject(agentFailure(socketPath, error)));
     call.end();
   });
   const value = parse(text);
@@ -36,7 +36,8 @@ function parse(text: string): unknown {
   }
 }
 
-function failure(path: string, error: NodeJS.ErrnoException): RipstopError {
+/** What a failed call to the socket means to a person. */
+export function agentFailure(path: string, error: NodeJS.ErrnoException): RipstopError {
   switch (error.code) {
     case 'ENOENT':
     case 'ECONNREFUSED':

@@ -6,13 +6,21 @@ import * as ipv6 from '../../encap/wire/ipv6.ts';
 import * as tcp from '../../encap/wire/tcp.ts';
 import * as udp from '../../encap/wire/udp.ts';
 import { linkBytes } from '../../encap/wire/vlan.ts';
+import { FRAME_MAX } from '../shm/batch.ts';
 
 /**
  * One line about a frame, as tcpdump would say it: `10.244.1.5.40000 > 10.244.2.9.80: TCP Flags [S], …`. Never throws;
  * what cannot be read is named by what it is.
+ * @param bytes the captured bytes; headers that the snap length cut off read as zeros
+ * @param length bytes that the frame had
  * @param link whether the bytes begin with Ethernet or with IP
  */
-export function describePacket(bytes: Uint8Array, link: 'ethernet' | 'ip'): string {
+export function describePacket(bytes: Uint8Array, link: 'ethernet' | 'ip', length = bytes.length): string {
+  if (bytes.length < length && length <= FRAME_MAX) {
+    const whole = new Uint8Array(length);
+    whole.set(bytes);
+    return describePacket(whole, link);
+  }
   const view = viewOf(bytes);
   if (link === 'ip') return describeIp(view, 0);
   const l3 = linkBytes(view, 0, bytes.length);

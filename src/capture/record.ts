@@ -58,7 +58,8 @@ export class TapReader {
         const at = nextRecord(ring);
         if (at < 0) break;
         const lost = ring.view.getInt32(at + point.RECORD_LOST * 4, true);
-        records.push(readRecord(ring, at, (lost - source.lost) >>> 0));
+        const size = recordLength(ring, at);
+        records.push(decodeRecord(ring.view, at, size, recordKind(ring, at), (lost - source.lost) >>> 0));
         source.lost = lost;
       }
       release(ring);
@@ -74,18 +75,32 @@ export class TapReader {
   }
 }
 
-function readRecord(ring: Ring, at: number, lost: number): CaptureRecord {
-  // The rings are native-endian; every machine that Node runs on here is little-endian.
-  const word = (index: number) => ring.view.getInt32(at + index * 4, true);
-  const captured = Math.min(word(point.RECORD_CAPTURED), recordLength(ring, at) - point.HEADER_BYTES);
-  const start = at + point.HEADER_BYTES + (word(point.RECORD_SLAB_OFFSET) & 3);
-  const ingress = recordKind(ring, at) === point.KIND_INGRESS;
+/**
+ * A record as a value, from the layout of `point.ts`.
+ * @param at where its header begins
+ * @param size bytes of header, padding and captured bytes together
+ * @param lost what RECORD_LOST says since the record before
+ */
+export function decodeRecord(
+  view: DataView,
+  at: number,
+  size: number,
+  kind: number,
+  lost: number,
+): CaptureRecord {
+  // Workers write native-endian words; every machine that Node runs on here is little-endian.
+  const word = (index: number) => view.getInt32(at + index * 4, true);
+  const copy = (offset: number, length: number) =>
+    Uint8Array.from(new Uint8Array(view.buffer, view.byteOffset + at + offset, length));
+  const start = point.HEADER_BYTES + (word(point.RECORD_SLAB_OFFSET) & 3);
+  const captured = Math.max(0, Math.min(word(point.RECORD_CAPTURED), size - start));
+  const ingress = kind === point.KIND_INGRESS;
   const offload = word(point.RECORD_OFFLOAD);
   return {
     direction: ingress ? 'ingress' : 'egress',
     points: word(point.RECORD_POINTS),
     time: BigInt(word(point.RECORD_SECONDS) >>> 0) * 1_000_000_000n + BigInt(word(point.RECORD_NANOSECONDS)),
-    bytes: copy(ring, start, captured),
+    bytes: copy(start, captured),
     length: word(point.RECORD_LENGTH),
     verdict: word(point.RECORD_VERDICT),
     peer: word(point.RECORD_PEER),
@@ -100,11 +115,33 @@ function readRecord(ring: Ring, at: number, lost: number): CaptureRecord {
     error: word(point.RECORD_ERROR),
     port: word(point.RECORD_PORT),
     // The words were copied as words, so their bytes stand in network order as the kernel put them.
-    ...(ingress ? { address: copy(ring, at + point.RECORD_ADDRESS * 4, 16) } : {}),
+    ...(ingress ? { address: copy(point.RECORD_ADDRESS * 4, 16) } : {}),
     lost,
   };
 }
 
-function copy(ring: Ring, at: number, length: number): Uint8Array {
-  return Uint8Array.from(ring.bytes.subarray(at, at + length));
+/** Writes a record at `at` in the layout that `decodeRecord` reads; returns its bytes. */
+export function encodeRecord(view: DataView, at: number, record: CaptureRecord): number {
+  const set = (index: number, value: number) => view.setInt32(at + index * 4, value, true);
+  const { offload } = record;
+  set(point.RECORD_POINTS, record.points);
+  set(point.RECORD_SECONDS, Number(record.time / 1_000_000_000n));
+  set(point.RECORD_NANOSECONDS, Number(record.time % 1_000_000_000n));
+  set(point.RECORD_CAPTURED, record.bytes.length);
+  set(point.RECORD_LENGTH, record.length);
+  set(point.RECORD_VERDICT, record.verdict);
+  set(point.RECORD_PEER, record.peer);
+  set(point.RECORD_OFFLOAD, offload.flags | (offload.gsoType << 8));
+  set(point.RECORD_GSO_SIZE, offload.gsoSize);
+  set(point.RECORD_CSUM_START, offload.csumStart);
+  set(point.RECORD_CSUM_OFFSET, offload.csumOffset);
+  set(point.RECORD_SEGMENTS, record.segments);
+  set(point.RECORD_ERROR, record.error);
+  set(point.RECORD_PORT, record.port);
+  set(point.RECORD_LOST, record.lost);
+  set(point.RECORD_SLAB_OFFSET, 0);
+  const bytes = new Uint8Array(view.buffer, view.byteOffset + at);
+  if (record.address) bytes.set(record.address, point.RECORD_ADDRESS * 4);
+  bytes.set(record.bytes, point.HEADER_BYTES);
+  return point.HEADER_BYTES + record.bytes.length;
 }

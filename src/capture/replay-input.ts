@@ -4,6 +4,7 @@ import * as ipv4 from '../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../encap/wire/ipv6.ts';
 import * as udp from '../../encap/wire/udp.ts';
 import { linkBytes } from '../../encap/wire/vlan.ts';
+import { FRAME_MAX } from '../shm/batch.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from './packet.ts';
 import { POINT_NAMES } from './point.ts';
 import type { ReplayConfig } from './replay-config.ts';
@@ -25,8 +26,6 @@ export interface NotReplayed {
   readonly skipped: string;
 }
 
-/** Largest packet that is replayed: an Ethernet header with two tags and 65 535 bytes of IP, bytes. */
-const LENGTH_MAX = 65535 + 22;
 /** Cooked captures of `tcpdump -i any`: LINUX_SLL and LINUX_SLL2, header and place of the type. */
 const COOKED: Readonly<Record<number, readonly [header: number, type: number]>> = {
   113: [16, 14],
@@ -46,7 +45,7 @@ export function replayInput(
   names: ReadonlySet<string | undefined>,
   config: ReplayConfig,
 ): ReplayInput | NotReplayed {
-  if (packet.length > LENGTH_MAX) return { skipped: `${packet.length} bytes are more than a frame can have` };
+  if (packet.length > FRAME_MAX) return { skipped: `${packet.length} bytes are more than a frame can have` };
   // Bytes that the snap length cut are payload as a rule: zeros stand in for them.
   const bytes = new Uint8Array(packet.length);
   bytes.set(packet.bytes);

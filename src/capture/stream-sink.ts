@@ -1,11 +1,9 @@
 import type { Writable } from 'node:stream';
 import { RipstopError } from '../base/errors.ts';
 import { GrowingQueue } from './byte-queue.ts';
+import { OutputStream } from './output-stream.ts';
 import type { CaptureFormat, InterfaceStatistics, Packet } from './packet.ts';
 import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
-
-/** Code of the error that a sink throws when its reader has gone: the capture then ends without a complaint. */
-export const READER_GONE = 'EPIPE';
 
 export interface StreamSinkOptions {
   /** Standard output, as a rule. */
@@ -18,10 +16,10 @@ export interface StreamSinkOptions {
 export class StreamSink implements CaptureSink {
   written = 0;
   readonly #options: StreamSinkOptions;
+  readonly #output: OutputStream;
   readonly #queue = new GrowingQueue();
   #waiting = 0;
   #ended = false;
-  #fault: NodeJS.ErrnoException | undefined;
 
   /** Throws RipstopError when the stream is a terminal. */
   constructor(options: StreamSinkOptions) {
@@ -32,10 +30,7 @@ export class StreamSink implements CaptureSink {
         'pipe it into `tcpdump -nr -`, or write it with --write FILE',
       );
     this.#options = options;
-    // A closed pipe shows as an event, at any time; unheard, it would end the process with a stack trace.
-    options.stream.on('error', error => {
-      this.#fault ??= error;
-    });
+    this.#output = new OutputStream(options.stream);
     options.format.begin(this.#queue);
   }
 
@@ -46,31 +41,17 @@ export class StreamSink implements CaptureSink {
   }
 
   async flush(): Promise<void> {
-    if (this.#fault) this.#fail(this.#fault);
-    if (this.#queue.length === 0) return;
     const bytes = this.#queue.take();
     const packets = this.#waiting;
     this.#waiting = 0;
-    await new Promise<void>((resolve, reject) => {
-      this.#options.stream.write(bytes, error => (error ? reject(error) : resolve()));
-    }).catch((error: NodeJS.ErrnoException) => this.#fail(error));
+    await this.#output.write(bytes);
     this.written += packets;
   }
 
   async close(): Promise<void> {
-    if (this.#ended) return;
+    if (this.#ended || this.#output.isBroken) return;
     this.#ended = true;
-    if (this.#fault) return;
     this.#options.format.end(this.#queue, this.#options.statistics());
     await this.flush();
-  }
-
-  #fail(error: NodeJS.ErrnoException): never {
-    this.#fault ??= error;
-    this.#ended = true;
-    // A stream that was destroyed under us says so with its own codes.
-    const gone = ['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END'];
-    const code = error.code && gone.includes(error.code) ? READER_GONE : (error.code ?? 'EIO');
-    throw new RipstopError(code, `standard output: ${error.message}`, undefined, { cause: error });
   }
 }

@@ -1,0 +1,68 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
+import { describeError, RipstopError } from '../base/errors.ts';
+import { integer, listOf, readObject, required, text } from '../base/schema.ts';
+import type { Selection } from '../capture/selection.ts';
+import type { CaptureHub } from '../capture/session.ts';
+
+const BODY_MAX = 16384;
+
+const selectionFields = {
+  points: listOf(text('the name of a point', 'point'), 'capture points; all when left out'),
+  verdicts: listOf(text('the name of a verdict', 'verdict'), 'verdicts; all when left out'),
+  peer: text('a peer', 'name or underlay address of a peer'),
+  snapLength: required(integer(0, 0x7fffffff, 'bytes to keep of a packet, 0 for all', 'bytes')),
+};
+
+/**
+ * Answers POST /capture: a JSON selection in, the stream of `capture/record-stream.ts` out until the caller hangs up.
+ * @param hub of the data plane, undefined where the kernel carries the packets
+ */
+export async function answerCapture(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  hub: CaptureHub | undefined,
+): Promise<void> {
+  const control = new AbortController();
+  response.on('close', () => control.abort());
+  try {
+    const selection = await readSelection(incoming);
+    if (!hub)
+      throw new RipstopError(
+        'ECAPTURE',
+        'the kernel carries the packets of this node',
+        'capture with tcpdump on its device',
+      );
+    const stream = hub.start(selection, control.signal);
+    response.writeHead(200, { 'content-type': 'application/octet-stream' });
+    await pipeline(stream, response);
+  } catch (error) {
+    if (response.headersSent) return;
+    const { code, hint } = error as Partial<RipstopError>;
+    const message = error instanceof RipstopError ? error.message : describeError(error);
+    response.writeHead(400, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ code, error: message, hint }));
+  }
+}
+
+async function readSelection(incoming: IncomingMessage): Promise<Selection> {
+  let body = '';
+  for await (const chunk of incoming.setEncoding('utf8')) {
+    body += chunk;
+    if (body.length > BODY_MAX)
+      throw new RipstopError('ECONFIG', `a selection of more than ${BODY_MAX} bytes`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    throw new RipstopError('ECONFIG', 'the selection is no JSON');
+  }
+  const { points, verdicts, peer, snapLength } = readObject(selectionFields, value, 'selection');
+  return {
+    snapLength,
+    ...(points ? { points } : {}),
+    ...(verdicts ? { verdicts } : {}),
+    ...(peer !== undefined ? { peer } : {}),
+  };
+}

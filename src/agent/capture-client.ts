@@ -1,0 +1,60 @@
+import { request } from 'node:http';
+import { RipstopError } from '../base/errors.ts';
+import type { Selection } from '../capture/selection.ts';
+import { agentFailure } from './api-client.ts';
+
+/** Path of the agent's interface that streams a capture. */
+export const CAPTURE_PATH = '/capture';
+
+/**
+ * Starts a capture of a running agent; the stream is that of `capture/record-stream.ts`. It ends when `stop` aborts.
+ * Throws RipstopError ENOAGENT, EACCES or EAGENT, each with what to do, or what the agent itself refused.
+ */
+export async function openCaptureStream(
+  socketPath: string,
+  selection: Selection,
+  stop: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
+  return new Promise((resolve, reject) => {
+    const call = request({ socketPath, path: CAPTURE_PATH, method: 'POST' }, response => {
+      if (response.statusCode === 200) {
+        stop.addEventListener('abort', () => response.destroy(), { once: true });
+        resolve(endingQuietly(response, stop));
+        return;
+      }
+      let body = '';
+      response.setEncoding('utf8').on('data', chunk => {
+        body += chunk;
+      });
+      response.on('end', () => reject(refusal(body)));
+    });
+    call.on('error', error => reject(agentFailure(socketPath, error)));
+    call.end(JSON.stringify(selection));
+  });
+}
+
+/** The chunks of a response; that we ourselves end it is no fault. */
+async function* endingQuietly(
+  response: AsyncIterable<Uint8Array>,
+  stop: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* response;
+  } catch (error) {
+    if (stop.aborted) return;
+    throw new RipstopError(
+      'EAGENT',
+      `the agent ended the capture: ${(error as Error).message}`,
+      'see its log',
+    );
+  }
+}
+
+function refusal(body: string): RipstopError {
+  try {
+    const { code, error, hint } = JSON.parse(body) as { code?: string; error: string; hint?: string };
+    return new RipstopError(code ?? 'EAGENT', error, hint);
+  } catch {
+    return new RipstopError('EAGENT', `the agent refused: ${body.slice(0, 200)}`);
+  }
+}

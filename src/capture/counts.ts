@@ -1,0 +1,53 @@
+import type { InterfaceStatistics, Packet } from './packet.ts';
+
+/** Counts of a running capture by interface, for its statistics blocks and its last line. */
+export class CaptureCounts {
+  readonly #started: bigint;
+  readonly #now: () => bigint;
+  readonly #interfaces: { received: number; dropped: number; accepted: number; delivered: number }[];
+
+  /** @param now nanoseconds since 1970-01-01 UTC */
+  constructor(interfaces: number, now: () => bigint = () => BigInt(Date.now()) * 1_000_000n) {
+    this.#now = now;
+    this.#started = now();
+    this.#interfaces = Array.from({ length: interfaces }, () => ({
+      received: 0,
+      dropped: 0,
+      accepted: 0,
+      delivered: 0,
+    }));
+  }
+
+  /** Counts a packet that the workers handed over, and those that they lost before it. */
+  receive(packet: Packet, accepted: boolean): void {
+    const counts = this.#interfaces[packet.interface]!;
+    const lost = Number(packet.dropped ?? 0n);
+    counts.received += 1 + lost;
+    counts.dropped += lost;
+    if (accepted) counts.accepted++;
+  }
+
+  /** Counts a packet that the sink took. */
+  deliver(packet: Packet): void {
+    this.#interfaces[packet.interface]!.delivered++;
+  }
+
+  statistics(): InterfaceStatistics[] {
+    const ended = this.#now();
+    return this.#interfaces.map(counts => ({
+      received: BigInt(counts.received),
+      dropped: BigInt(counts.dropped),
+      accepted: BigInt(counts.accepted),
+      delivered: BigInt(counts.delivered),
+      started: this.#started,
+      ended,
+    }));
+  }
+
+  /** Sums over all interfaces. */
+  get totals(): { received: number; dropped: number; delivered: number } {
+    const sum = (key: 'received' | 'dropped' | 'delivered') =>
+      this.#interfaces.reduce((total, counts) => total + counts[key], 0);
+    return { received: sum('received'), dropped: sum('dropped'), delivered: sum('delivered') };
+  }
+}

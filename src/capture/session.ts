@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RipstopError } from '../base/errors.ts';
+import type { CaptureContext } from './context.ts';
+import { steer } from './point.ts';
+import { TapReader } from './record.ts';
+import { encodeContext, encodeRecords } from './record-stream.ts';
+import { resolveSelection, type Selection } from './selection.ts';
+
+/** What a running data plane offers to be watched by. */
+export interface CaptureSource {
+  readonly control: SharedArrayBuffer;
+  /** One a worker. */
+  readonly rings: readonly SharedArrayBuffer[];
+  /** As things stand now; peers come and go. */
+  context(): CaptureContext;
+}
+
+/** Between two looks at the rings, milliseconds: a ring holds a good deal more than that at full rate and snap length 128. */
+const LOOK_MS = 5;
+
+/**
+ * The capture of one data plane: one at a time, since a ring has one reader. Runs on the control thread, never on a
+ * worker. A consumer that is slow makes the rings fill and the workers count what they could not put there.
+ */
+export class CaptureHub {
+  readonly #source: CaptureSource;
+  #busy = false;
+
+  constructor(source: CaptureSource) {
+    this.#source = source;
+  }
+
+  /**
+   * Starts a capture. The stream is that of `record-stream.ts`; it ends, and the workers stop copying, when `signal`
+   * aborts or its consumer leaves. Throws RipstopError EINUSE, or ECAPTURE for a name that is not known.
+   */
+  start(selection: Selection, signal: AbortSignal): AsyncGenerator<Uint8Array, void, void> {
+    if (this.#busy)
+      throw new RipstopError(
+        'EINUSE',
+        'another capture is running',
+        'end it first: a data plane serves one at a time',
+      );
+    const context = this.#source.context();
+    const wanted = resolveSelection(selection, context);
+    this.#busy = true;
+    return this.#stream(context, wanted, signal);
+  }
+
+  async *#stream(
+    context: CaptureContext,
+    wanted: Parameters<typeof steer>[1],
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array, void, void> {
+    try {
+      const reader = new TapReader(this.#source.rings);
+      reader.discard();
+      steer(this.#source.control, wanted);
+      yield encodeContext(context);
+      while (!signal.aborted) {
+        const records = reader.take();
+        if (records.length > 0) yield encodeRecords(records);
+        else await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
+      }
+    } finally {
+      steer(this.#source.control, undefined);
+      this.#busy = false;
+    }
+  }
+}

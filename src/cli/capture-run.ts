@@ -1,0 +1,139 @@
+import { release, type } from 'node:os';
+import { DEFAULT_SOCKET } from '../agent/api-client.ts';
+import { openCaptureStream } from '../agent/capture-client.ts';
+import { RipstopError } from '../base/errors.ts';
+import type { CaptureContext } from '../capture/context.ts';
+import { CaptureCounts } from '../capture/counts.ts';
+import { FileSink } from '../capture/file-sink.ts';
+import { createFilter } from '../capture/filter.ts';
+import type { CaptureFormat, CaptureInterface } from '../capture/packet.ts';
+import { PcapFormat } from '../capture/pcap-writer.ts';
+import { PcapngFormat } from '../capture/pcapng-writer.ts';
+import { POINT_NAMES } from '../capture/point.ts';
+import { Presenter } from '../capture/presenter.ts';
+import { type RecordStream, readRecordStream } from '../capture/record-stream.ts';
+import { runCapture } from '../capture/run.ts';
+import { pointBits, resolveSelection, type Selection } from '../capture/selection.ts';
+import type { CaptureSink } from '../capture/sink.ts';
+import { StreamSink } from '../capture/stream-sink.ts';
+import { TextSink } from '../capture/text-sink.ts';
+import type { CaptureOptions } from './capture.ts';
+
+/** Below this a TCP header behind VXLAN over IPv6 is cut off, and a filter on ports does not match. */
+const SNAP_FOR_FILTERS = 128;
+
+/** Runs `ripstop capture` until it is stopped, a limit is reached, or the data plane ends. Throws RipstopError. */
+export async function captureToEnd(filter: string, options: CaptureOptions, version: string): Promise<void> {
+  checkTogether(options);
+  const selection: Selection = {
+    snapLength: options.snapLength,
+    ...(options.point ? { points: options.point } : {}),
+    ...(options.verdict ? { verdicts: options.verdict } : {}),
+    ...(options.peer !== undefined ? { peer: options.peer } : {}),
+  };
+  pointBits(selection.points ?? []);
+  const stop = stopSignal(options.duration);
+  const chunks = await openCaptureStream(options.socket ?? DEFAULT_SOCKET, selection, stop);
+  const stream = await readRecordStream(chunks);
+  await showStream(stream, selection, filter, options, version, stop);
+}
+
+/** Shows or writes what a stream of records brings. Apart from the agent, so that a test can hand in its own. */
+export async function showStream(
+  stream: RecordStream,
+  selection: Selection,
+  filter: string,
+  options: CaptureOptions,
+  version: string,
+  stop: AbortSignal,
+): Promise<void> {
+  const { context } = stream;
+  const { points } = resolveSelection(selection, context);
+  const { snapLength, segments = false } = options;
+  const presenter = new Presenter(context, { points, snapLength, segments, ...(filter ? { filter } : {}) });
+  if ((filter || options.outer) && snapLength > 0 && snapLength < SNAP_FOR_FILTERS)
+    note(`a snap length below ${SNAP_FOR_FILTERS} may cut off what the filter looks at`);
+  const recordFilter = await createFilter(
+    {
+      ...(filter ? { inner: filter } : {}),
+      ...(options.outer ? { outer: options.outer } : {}),
+      ...(options.vni !== undefined ? { vni: options.vni } : {}),
+    },
+    context,
+    presenter,
+  );
+  const counts = new CaptureCounts(presenter.interfaces.length);
+  const sink = await openSink(options, presenter.interfaces, context, counts, version);
+  note(
+    `capturing ${pointList(points)} of ${context.mode}${context.mode === 'vxlan' ? `, VNI ${context.vni}` : ''}`,
+  );
+  const batches = stream.batches();
+  await runCapture({ batches, presenter, filter: recordFilter, counts, sink, packets: options.count, stop });
+  const { delivered, dropped } = counts.totals;
+  note(`${delivered} packets captured, ${dropped} lost because the reader was too slow`);
+}
+
+function checkTogether(options: CaptureOptions): void {
+  const { write, rotateSize, rotateTime, keep, format } = options;
+  const rotates = rotateSize !== undefined || rotateTime !== undefined;
+  const refuse = (what: string, hint: string) => {
+    throw new RipstopError('ECONFIG', what, hint);
+  };
+  if (rotates && (write === undefined || write === '-'))
+    refuse('only files can be rotated', 'name one with --write');
+  if (keep !== undefined && !rotates) refuse('--keep without rotation', 'add --rotate-size or --rotate-time');
+  if (format && write === undefined)
+    refuse('--format without --write', 'name a file with --write, or - for standard output');
+}
+
+async function openSink(
+  options: CaptureOptions,
+  interfaces: readonly CaptureInterface[],
+  context: CaptureContext,
+  counts: CaptureCounts,
+  version: string,
+): Promise<CaptureSink> {
+  const { write: path } = options;
+  if (path === undefined) return new TextSink(process.stdout, interfaces);
+  const format = chooseFormat(options, interfaces, context, version);
+  const statistics = () => counts.statistics();
+  if (path === '-') return new StreamSink({ stream: process.stdout, format, statistics });
+  const rotation = {
+    ...(options.rotateSize !== undefined ? { bytes: options.rotateSize } : {}),
+    ...(options.rotateTime !== undefined ? { seconds: options.rotateTime } : {}),
+    ...(options.keep !== undefined ? { files: options.keep } : {}),
+  };
+  return FileSink.open({ path, format, statistics, rotation });
+}
+
+function chooseFormat(
+  options: CaptureOptions,
+  interfaces: readonly CaptureInterface[],
+  context: CaptureContext,
+  version: string,
+): CaptureFormat {
+  const format = options.format ?? (options.write?.endsWith('.pcap') ? 'pcap' : 'pcapng');
+  if (format === 'pcap') return new PcapFormat(interfaces[0]!.link, options.snapLength);
+  const { mode, vni, port } = context;
+  return new PcapngFormat(interfaces, {
+    application: `ripstop ${version}`,
+    os: `${type()} ${release()}`,
+    comments: [`mode ${mode}${mode === 'vxlan' ? `, VNI ${vni}` : ''}, UDP port ${port}`],
+  });
+}
+
+function pointList(points: number): string {
+  return POINT_NAMES.filter((_, number) => points & (1 << number)).join(', ');
+}
+
+/** Aborts on SIGINT, SIGTERM, or when the time is over. A second signal ends the process at once. */
+function stopSignal(seconds: number | undefined): AbortSignal {
+  const control = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => control.abort());
+  if (seconds !== undefined) setTimeout(() => control.abort(), seconds * 1000).unref();
+  return control.signal;
+}
+
+function note(text: string): void {
+  process.stderr.write(`ripstop capture: ${text}\n`);
+}

@@ -1,0 +1,79 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+/** Every option as commander hands it over. */
+export interface CaptureOptions {
+  readonly write?: string;
+  readonly format?: 'pcapng' | 'pcap';
+  readonly point?: string[];
+  readonly peer?: string;
+  readonly vni?: number;
+  readonly verdict?: string[];
+  readonly outer?: string;
+  readonly snapLength: number;
+  readonly segments?: true;
+  readonly count?: number;
+  readonly duration?: number;
+  readonly rotateSize?: number;
+  readonly rotateTime?: number;
+  readonly keep?: number;
+  readonly socket?: string;
+}
+
+/** `ripstop capture`: what passes inside a running data plane, as tcpdump would show it. */
+export function addCapture(program: Command): void {
+  program
+    .command('capture')
+    .summary('capture packets inside the running data plane')
+    .description(
+      'Captures packets inside the running data plane, while traffic flows: frames before and after the tunnel and what ' +
+        'was dropped, each with its verdict and peer. Prints a line a packet, or writes pcapng with --write. The filter is ' +
+        "in tcpdump's language (man pcap-filter) and sees the frame inside.",
+    )
+    .argument('[filter...]', 'which packets, as for tcpdump: tcp port 80 and host 10.244.2.9')
+    .option('-w, --write <file>', 'write a capture file, or to standard output with -')
+    .addOption(
+      new Option('--format <format>', 'of what is written; else by the suffix of the file').choices([
+        'pcapng',
+        'pcap',
+      ]),
+    )
+    .option('-p, --point <names>', 'egress-inner, egress-outer, ingress-outer, ingress-inner, drop', list)
+    .option('--peer <peer>', 'only packets of this peer: its name or underlay address')
+    .option('--vni <vni>', 'only this VXLAN network identifier', whole(0, 0xffffff))
+    .option('--verdict <names>', 'only these verdicts; drop stands for all that lose a packet', list)
+    .option('--outer <filter>', 'a filter that sees the whole datagram outside')
+    .option('-s, --snap-length <bytes>', 'bytes to keep of a packet, 0 for all', whole(0, 262144), 0)
+    .option('--segments', 'superframes as the packets on the wire, with their checksums')
+    .option('-c, --count <packets>', 'end after so many packets', whole(1, 1e12))
+    .option('--duration <seconds>', 'end after this time', whole(1, 1e9))
+    .option('-C, --rotate-size <size>', 'a new file whenever one has this size: 500k, 100M, 1G', size)
+    .option('-G, --rotate-time <seconds>', 'a new file whenever one has this age', whole(1, 1e9))
+    .option('-W, --keep <files>', 'keep so many files, remove the oldest', whole(1, 1e6))
+    .option('--socket <path>', "the agent's socket")
+    .action(async (filter: string[], options: CaptureOptions, command: Command) => {
+      const { captureToEnd } = await import('./capture-run.ts');
+      await captureToEnd(filter.join(' '), options, command.parent?.version() ?? '');
+    });
+}
+
+/** A comma-separated list; the option may also be repeated. */
+export function list(text: string, before: string[] = []): string[] {
+  return [...before, ...text.split(',').map(word => word.trim())].filter(word => word !== '');
+}
+
+/** A reader of whole numbers within `min..max`. */
+export function whole(min: number, max: number): (text: string) => number {
+  return text => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`It takes a whole number within ${min}..${max}.`);
+  };
+}
+
+/** Bytes of `500k`, `100M`, `1G` or a plain number; the letters are powers of 1024. */
+export function size(text: string): number {
+  const match = /^(\d{1,9})([kmg]?)$/i.exec(text);
+  const bytes = match ? Number(match[1]) * 1024 ** ['', 'k', 'm', 'g'].indexOf(match[2]!.toLowerCase()) : 0;
+  if (bytes >= 1024) return bytes;
+  throw new InvalidArgumentError('It takes a size of at least 1k, as 500k, 100M or 1G.');
+}

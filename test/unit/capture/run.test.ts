@@ -1,0 +1,203 @@
+import { PassThrough } from 'node:stream';
+import t from 'tap';
+import { RipstopError } from '../../../src/base/errors.ts';
+import { CaptureCounts } from '../../../src/capture/counts.ts';
+import { createFilter } from '../../../src/capture/filter.ts';
+import { PcapngFormat } from '../../../src/capture/pcapng-writer.ts';
+import { Presenter } from '../../../src/capture/presenter.ts';
+import type { CaptureRecord } from '../../../src/capture/record.ts';
+import { encodeContext, encodeRecords, readRecordStream } from '../../../src/capture/record-stream.ts';
+import { runCapture } from '../../../src/capture/run.ts';
+import { CaptureHub } from '../../../src/capture/session.ts';
+import type { CaptureSink } from '../../../src/capture/sink.ts';
+import { StreamSink } from '../../../src/capture/stream-sink.ts';
+import { TextSink } from '../../../src/capture/text-sink.ts';
+import { NO_PEER, WRONG_VNI } from '../../../src/path/verdicts.ts';
+import { chunked, readAll } from './files.ts';
+import { ethernet, ip, joined, tcp, V4 } from './frames.ts';
+import { CONTEXT, type Judged, worker } from './watched.ts';
+
+const frame = ethernet(ip(V4, 6, tcp({ from: 40000, to: 80, sequence: 1, flags: 2 }, new Uint8Array(0), V4)));
+const wrapped = (vni: number) => joined([8, 0, 0, 0, 0, 0, vni, 0], frame);
+
+function recorded(direction: 'egress' | 'ingress', judged: readonly Judged[]): CaptureRecord[] {
+  const one = worker(direction);
+  one.want({ points: 31, snapLength: 0 });
+  one.pass(judged, 5);
+  return one.reader.take();
+}
+
+const someRecords = () => [
+  ...recorded('egress', [
+    { frame, segments: 3, error: 7, offload: [1, 0x81, 1398, 34, 16] },
+    { frame, verdict: NO_PEER, peer: -1 },
+  ]),
+  ...recorded('ingress', [
+    { frame: wrapped(1) },
+    { frame: wrapped(9), verdict: WRONG_VNI, source: [192, 0, 2, 66] },
+  ]),
+];
+
+t.test('records cross a socket unchanged, in any chunks', async t => {
+  const records = someRecords().map((record, i) => ({ ...record, lost: i * 1_400_000_000 }));
+  const bytes = joined(
+    encodeContext(CONTEXT),
+    encodeRecords(records.slice(0, 1)),
+    encodeRecords(records.slice(1)),
+  );
+  for (const size of [1, 5, 100, bytes.length]) {
+    const stream = await readRecordStream(chunked(bytes, size));
+    t.strictSame(stream.context, JSON.parse(JSON.stringify(CONTEXT)));
+    const read: CaptureRecord[] = [];
+    for await (const batch of stream.batches()) read.push(...batch);
+    t.strictSame(read, records, `chunks of ${size}`);
+  }
+});
+
+t.test('a broken stream says where', async t => {
+  const bytes = joined(encodeContext(CONTEXT), encodeRecords(someRecords()));
+  const drain = async (source: Uint8Array) => {
+    for await (const _ of (await readRecordStream(chunked(source, 50))).batches());
+  };
+  const fault = (at: number, ...values: number[]) => {
+    const copy = bytes.slice();
+    copy.set(values, at);
+    return copy;
+  };
+  const first = encodeContext(CONTEXT).length;
+  await t.rejects(drain(bytes.subarray(0, bytes.length - 3)), {
+    code: 'EAGENT',
+    message: /ends inside a message/,
+  });
+  await t.rejects(drain(fault(4, 0)), { message: /byte \d+: it does not begin with a context/ });
+  await t.rejects(drain(fault(first, 255, 255, 255, 127)), {
+    message: /byte \d+: a message of 2147483647 bytes/,
+  });
+  await t.rejects(drain(fault(first + 4, 9)), { message: /kind 9/ });
+  await t.rejects(drain(new Uint8Array(0)), { message: /context/ });
+});
+
+/** A capture of `batches` into memory. */
+async function captured(
+  batches: AsyncIterable<readonly CaptureRecord[]>,
+  options: { packets?: number; stop?: AbortSignal; inner?: string; sink?: CaptureSink } = {},
+) {
+  const presenter = new Presenter(CONTEXT, { points: 31, snapLength: 0, segments: false });
+  const counts = new CaptureCounts(presenter.interfaces.length);
+  const stream = new PassThrough();
+  const chunks: Buffer[] = [];
+  stream.on('data', chunk => chunks.push(chunk));
+  const format = new PcapngFormat(presenter.interfaces, { application: 'ripstop' });
+  const sink = options.sink ?? new StreamSink({ stream, format, statistics: () => counts.statistics() });
+  const filter = await createFilter(
+    { ...(options.inner ? { inner: options.inner } : {}) },
+    CONTEXT,
+    presenter,
+  );
+  const end = await runCapture({
+    batches,
+    presenter,
+    filter,
+    counts,
+    sink,
+    packets: options.packets,
+    stop: options.stop ?? new AbortController().signal,
+  });
+  return { end, counts, ...(await readAll(Buffer.concat(chunks))) };
+}
+
+async function* of(...batches: CaptureRecord[][]) {
+  yield* batches;
+}
+
+t.test('a capture to its end, with statistics', async t => {
+  const { end, packets, reader, error, counts } = await captured(of(someRecords(), someRecords()), {
+    inner: 'tcp dst port 80',
+  });
+  t.equal(error, undefined);
+  t.equal(end, 'source');
+  t.equal(packets.length, 16);
+  t.strictSame(counts.totals, { received: 16, dropped: 0, delivered: 16 });
+  t.match(reader?.statistics.get(4), { received: 4n, accepted: 4n, delivered: 4n, dropped: 0n });
+  const none = await captured(of(someRecords()), { inner: 'udp' });
+  t.strictSame(none.counts.totals, { received: 8, dropped: 0, delivered: 0 });
+  t.match(none.reader?.statistics.get(0), { received: 2n, accepted: 0n });
+});
+
+t.test('the count and a stop end it', async t => {
+  const some = await captured(of(someRecords(), someRecords()), { packets: 3 });
+  t.equal(some.end, 'count');
+  t.equal(some.packets.length, 3);
+  const control = new AbortController();
+  async function* endless() {
+    yield someRecords();
+    setTimeout(() => control.abort(), 20);
+    await new Promise(() => {});
+  }
+  const keep = setInterval(() => {}, 1000);
+  const stopped = await captured(endless(), { stop: control.signal });
+  clearInterval(keep);
+  t.equal(stopped.end, 'stopped');
+  t.equal(stopped.error, undefined, 'closed properly');
+  t.equal(stopped.packets.length, 8);
+});
+
+t.test('a sink that fails: a gone reader is quiet, a full disk is not', async t => {
+  const failing = (code: string): CaptureSink => ({
+    written: 0,
+    packet: async () => {
+      throw new RipstopError(code, 'no more');
+    },
+    flush: async () => {},
+    close: async () => {},
+  });
+  t.equal((await captured(of(someRecords()), { sink: failing('EPIPE') })).end, 'reader');
+  await t.rejects(captured(of(someRecords()), { sink: failing('ENOSPC') }), { code: 'ENOSPC' });
+});
+
+t.test('the hub: one capture at a time, on while it is read, off afterwards', async t => {
+  const one = worker('egress');
+  const source = { control: one.control, rings: [one.ring], context: () => CONTEXT };
+  const hub = new CaptureHub(source);
+  const control = new AbortController();
+  t.throws(() => hub.start({ snapLength: 0, peer: 'nobody' }, control.signal), { code: 'ECAPTURE' });
+  const stream = await readRecordStream(
+    hub.start({ snapLength: 40, points: ['egress-inner'] }, control.signal),
+  );
+  t.throws(() => hub.start({ snapLength: 0 }, control.signal), {
+    code: 'EINUSE',
+    message: 'another capture is running',
+  });
+  const batches = stream.batches();
+  t.equal(one.pass([{ frame }, { frame }]), 1);
+  const { value } = await batches.next();
+  t.strictSame(
+    (value as CaptureRecord[]).map(record => [record.bytes.length, record.length, record.points]),
+    [
+      [40, 66, 1],
+      [40, 66, 1],
+    ],
+  );
+  control.abort();
+  t.equal((await batches.next()).done, true);
+  t.equal(one.pass([{ frame }]), 0, 'off');
+  await hub.start({ snapLength: 0 }, control.signal).return();
+});
+
+t.test('text for a terminal', async t => {
+  const presenter = new Presenter(CONTEXT, { points: 31, snapLength: 60, segments: false });
+  const stream = new PassThrough();
+  const sink = new TextSink(stream, presenter.interfaces);
+  for (const record of someRecords())
+    for (const packet of presenter.packets(record)) await sink.packet(packet);
+  await sink.close();
+  const lines = String(stream.read()).trim().split('\n');
+  t.equal(lines.length, 8);
+  const flow =
+    '10\\.244\\.1\\.5\\.40000 > 10\\.244\\.2\\.9\\.80: TCP Flags \\[S\\], seq 1, win 500, length 0';
+  t.match(lines[2], new RegExp(`^\\d\\d:\\d\\d:\\d\\d\\.\\d{9} egress-inner  ${flow}  \\(drop: no-peer, `));
+  t.match(
+    lines[4],
+    /^\S+ ingress-outer 192\.0\.2\.2\.50000 > 192\.0\.2\.1\.8472: UDP, length 74 {2}\(forward; peer node-b \(192\.0\.2\.2\)\)$/,
+  );
+});
