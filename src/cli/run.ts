@@ -1,4 +1,6 @@
 import { type Command, Option } from 'commander';
+import type { OverlayNode } from '../agent/node/node.ts';
+import { describeError, RipstopError } from '../base/errors.ts';
 import { createLog, type Log } from '../base/log.ts';
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
@@ -37,10 +39,22 @@ async function run(options: RunOptions): Promise<void> {
     return;
   }
   const log = createLog(options.logLevel);
+  // Taken before anything is made: a signal that comes early must not leave a half-made node.
   const ended = signalled(['SIGINT', 'SIGTERM']);
-  const { OverlayNode } = await import('../agent/node/node.ts');
-  const node = await OverlayNode.start(config, log);
-  const { underlay, overlay } = node.settled;
+  let node: OverlayNode | undefined;
+  process.on('SIGHUP', () => {
+    if (node) reload(node, options.config, log);
+  });
+  const { OverlayNode: Node } = await import('../agent/node/node.ts');
+  node = await Node.start(config, log);
+  logReady(node, log);
+  const signal = await ended;
+  log.info({ signal }, 'ending');
+  await node.stop();
+  logTotals(log, node.counters().verdicts);
+}
+
+function logReady({ settled: { config, underlay, overlay } }: OverlayNode, log: Log): void {
   log.info(
     {
       ready: true,
@@ -56,25 +70,20 @@ async function run(options: RunOptions): Promise<void> {
     },
     'ready: packets can flow',
   );
-  const reload = () => {
-    try {
-      const next = readNodeConfig(options.config);
-      const pending = node.reload(next);
-      log.info({ peers: next.peers.length }, 'peers read again');
-      if (pending.length > 0) log.warn({ keys: pending }, 'these keys changed and need a restart');
-    } catch (error) {
-      log.error(
-        { err: error instanceof Error ? error.message : String(error) },
-        'the peers stay as they were',
-      );
-    }
-  };
-  process.on('SIGHUP', reload);
-  const signal = await ended;
-  log.info({ signal }, 'ending');
-  process.off('SIGHUP', reload);
-  await node.stop();
-  logTotals(log, node.counters().verdicts);
+}
+
+/** Takes the peers of the file as it is now; a mistake in it changes nothing. */
+async function reload(node: OverlayNode, path: string, log: Log): Promise<void> {
+  try {
+    if (path === '-') throw new RipstopError('ECONFIG', 'standard input cannot be read again', 'use a file');
+    const { readNodeConfig } = await import('../agent/node/config.ts');
+    const next = readNodeConfig(path);
+    const pending = node.reload(next);
+    log.info({ peers: next.peers.length }, 'peers read again');
+    if (pending.length > 0) log.warn({ keys: pending }, 'these keys changed and need a restart');
+  } catch (error) {
+    log.error({ err: describeError(error) }, 'the peers stay as they were');
+  }
 }
 
 /** The first of these signals. A second one ends the process at once. */

@@ -135,6 +135,12 @@ const CASES: readonly Case[] = [
     code: 2,
   },
   {
+    what: 'an underlay inside of the overlay',
+    change: { networks: ['172.31.0.0/16'] },
+    says: /^ripstop: underlay eth0: 172\.31\.0\.1 lies in the pod subnet 172\.31\.0\.0\/16; nodes need/,
+    code: 2,
+  },
+  {
     what: 'two peers with the same address',
     change: {
       peers: [

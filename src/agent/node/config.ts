@@ -5,6 +5,7 @@ import { RipstopError } from '../../base/errors.ts';
 import { readObject, type Shape } from '../../base/schema.ts';
 import { NAMED_NAMESPACES } from '../../net/namespaces.ts';
 import { canonicalAddress, formatMac } from '../../net/text.ts';
+import { covers } from '../kernel/layout.ts';
 import { nodeFields, type peerFields } from './fields.ts';
 import { findOverlap, type OwnedSubnet } from './overlaps.ts';
 
@@ -104,7 +105,7 @@ function refuse(where: string, problem: string, hint: string): never {
 }
 
 /** What no single key can tell: peers and subnets against each other. */
-function checkPeers({ peers, subnets, port }: NodeConfig): void {
+function checkPeers({ peers, subnets, networks, port }: NodeConfig): void {
   const names = new Map<string, string>();
   const endpoints = new Map<string, string>();
   const macs = new Map<string, string>();
@@ -113,6 +114,7 @@ function checkPeers({ peers, subnets, port }: NodeConfig): void {
     where: `subnets[${index}]`,
     owner: 'this node',
   }));
+  const addresses = new Map<string, OwnedSubnet>();
   for (const [index, peer] of peers.entries()) {
     const where = `peers[${index}]`;
     const taken = (map: Map<string, string>, key: string, what: string, hint: string) => {
@@ -126,6 +128,7 @@ function checkPeers({ peers, subnets, port }: NodeConfig): void {
     if (peer.mac) taken(macs, peer.mac, `the MAC ${peer.mac}`, 'each VTEP has a MAC of its own');
     for (const [at, subnet] of peer.subnets.entries())
       owned.push({ subnet, where: `${where}.subnets[${at}]`, owner: `peer "${peer.id}"` });
+    addresses.set(peer.address, { subnet: peer.address, where: `${where}.address`, owner: '' });
     const family = peer.address.includes(':');
     const first = peers[0]!;
     if (family !== first.address.includes(':'))
@@ -141,4 +144,19 @@ function checkPeers({ peers, subnets, port }: NodeConfig): void {
     const what = `${later.subnet} overlaps ${earlier.subnet} of ${earlier.owner}`;
     refuse(later.where, what, 'a pod subnet belongs to one node');
   }
+  for (const { subnet: address, where } of addresses.values()) {
+    const network = networks.find(candidate => covers(candidate, address));
+    if (network) refuseLoop(where, address, network);
+  }
+  const looped = findOverlap([...owned, ...addresses.values()]);
+  if (looped) refuseLoop(looped[1].where, looped[1].subnet, looped[0].subnet);
+}
+
+/** Datagrams to such an address would be routed into the overlay that they are to carry. */
+export function refuseLoop(where: string, address: string, subnet: string): never {
+  refuse(
+    where,
+    `${address} lies in the pod subnet ${subnet}`,
+    'nodes need addresses outside of the pod subnets',
+  );
 }

@@ -12,6 +12,7 @@ import {
 } from '../../base/schema.ts';
 import { isLinkName } from '../../net/links.ts';
 import { canonicalAddress, canonicalNetwork, formatMac, parseMac } from '../../net/text.ts';
+import { covers } from '../kernel/layout.ts';
 
 /*
  * The keys of the file that `ripstop run --config` reads. This table is the only place where they are described:
@@ -34,7 +35,29 @@ function canonical(type: string, doc: string, parse: (raw: string) => string): F
   };
 }
 
-const address = (doc: string) => canonical('an IP address', doc, canonicalAddress);
+/** Addresses that no node can be reached at from another one, by what they are. */
+const NO_NODE: readonly (readonly [string, string])[] = [
+  ['0.0.0.0/8', 'unspecified'],
+  ['224.0.0.0/4', 'multicast'],
+  ['240.0.0.0/4', 'reserved'],
+  ['::/128', 'unspecified'],
+  ['ff00::/8', 'multicast'],
+  ['fe80::/10', 'link-local: it means another node on each link'],
+];
+
+const address = (doc: string): Field<string> => {
+  const plain = canonical('an IP address', doc, canonicalAddress);
+  return {
+    ...plain,
+    read(raw, where) {
+      const text = plain.read(raw, where);
+      const refused = NO_NODE.find(([network]) => covers(network, text));
+      return refused
+        ? fail(where, `${text} is ${refused[1]}`, 'give an address that this node can send to')
+        : text;
+    },
+  };
+};
 const mac = (doc: string) =>
   canonical('a unicast MAC address', doc, raw => {
     const bytes = parseMac(raw);
@@ -56,6 +79,9 @@ const subnet = (doc: string): Field<string> => ({
     const written = (raw as string).slice((raw as string).indexOf('/'));
     if (canonicalAddress((raw as string).slice(0, -written.length)) !== network.slice(0, -written.length))
       fail(where, `${raw} has bits set beyond its length`, `the subnet is ${network}`);
+    const refused = NO_NODE.find(([range]) => covers(range, network) || covers(network, range));
+    if (refused)
+      fail(where, `${network} holds addresses that are ${refused[1]}`, 'pods have unicast addresses');
     return network;
   },
 });

@@ -4,7 +4,8 @@ import { type Link, listLinks } from '../../net/links.ts';
 import { listRoutes, TABLE_MAIN } from '../../net/routes.ts';
 import type { NetlinkSocket } from '../../net/socket.ts';
 import { canonicalAddress, type Family } from '../../net/text.ts';
-import type { NodeConfig } from './config.ts';
+import { covers } from '../kernel/layout.ts';
+import { type NodeConfig, refuseLoop } from './config.ts';
 
 /** Where this node meets its peers. */
 export interface NodeUnderlay {
@@ -50,6 +51,10 @@ export function findUnderlay(socket: NetlinkSocket, config: NodeConfig): NodeUnd
       `peer "${other.id}": ${other.address} is no IPv${found.family} address, but the own one is (${found.address})`,
       'give both the same family',
     );
+  const around = [...config.networks, ...config.subnets, ...config.peers.flatMap(peer => peer.subnets)].find(
+    subnet => covers(subnet, found.address),
+  );
+  if (around) refuseLoop(`underlay ${found.device}`, found.address, around);
   return found;
 }
 

@@ -128,6 +128,11 @@ const WRONG: readonly (readonly [string, string, RegExp])[] = [
   ['bad length', 'subnets: [10.244.1.0/33]', /is not a subnet/],
   ['a number', 'subnets: [10]', /^subnets\[0\]: 10 is not a subnet/],
   [
+    'a peer inside a network',
+    `${MINIMAL}networks: [10.0.0.0/8]\npeers: [{name: a, address: 10.9.1.9, subnets: [10.1.0.0/24]}]`,
+    /^peers\[0\]\.address: 10\.9\.1\.9 lies in the pod subnet 10\.0\.0\.0\/8/,
+  ],
+  [
     'group MAC',
     `${MINIMAL}mac: 01:00:5e:00:00:01`,
     /^mac: "01:00:5e:00:00:01" is not a unicast MAC address$/,

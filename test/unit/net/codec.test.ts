@@ -7,11 +7,12 @@ import {
   readU16Be,
   readU32,
 } from '../../../src/net/attributes.ts';
+import { addBridgeVlan, deleteBridgeVlan, readBridgeVlans } from '../../../src/net/bridge-vlans.ts';
 import { errnoName, NetError } from '../../../src/net/error.ts';
 import { readLink } from '../../../src/net/links.ts';
 import { MessageWriter, splitMessages } from '../../../src/net/message.ts';
 import { readRoute } from '../../../src/net/routes.ts';
-import { readOutcome } from '../../../src/net/socket.ts';
+import { type NetlinkSocket, readOutcome } from '../../../src/net/socket.ts';
 import {
   canonicalNetwork,
   formatAddress,
@@ -189,4 +190,43 @@ t.test('addresses and prefixes', async t => {
     '::/129',
   ])
     t.throws(() => parsePrefix(text), { code: 'EINVAL' }, JSON.stringify(text));
+});
+
+t.test('VLANs of a bridge port, which few test kernels filter by', async t => {
+  const sent: Uint8Array[] = [];
+  const socket = {
+    request: (writer: MessageWriter) => sent.push(writer.finish(1, 4)),
+  } as unknown as NetlinkSocket;
+  addBridgeVlan(socket, { link: 5, id: 100, pvid: true, untagged: true });
+  deleteBridgeVlan(socket, { link: 5, id: 200, lastId: 210, self: true });
+  t.same(
+    sent[0],
+    hex(`
+      2c 00 00 00  13 00 05 00  01 00 00 00  00 00 00 00 // SETLINK, ACK|REQUEST
+      07 00 00 00  05 00 00 00  00 00 00 00  00 00 00 00 // AF_BRIDGE, link 5
+      0c 00 1a 80  08 00 02 00  06 00 64 00              // AF_SPEC: PVID|UNTAGGED, 100
+    `),
+  );
+  t.same(
+    sent[1],
+    hex(`
+      3c 00 00 00  11 00 05 00  01 00 00 00  00 00 00 00 // DELLINK
+      07 00 00 00  05 00 00 00  00 00 00 00  00 00 00 00
+      1c 00 1a 80  06 00 00 00 02 00 00 00               // flags: SELF
+      08 00 02 00  08 00 c8 00                           // RANGE_BEGIN 200
+      08 00 02 00  10 00 d2 00                           // RANGE_END 210
+    `),
+  );
+  const [answer] = splitMessages(
+    hex(`
+      40 00 00 00  10 00 02 00  01 00 00 00  00 00 00 00
+      07 00 01 00  05 00 00 00  00 00 00 00  00 00 00 00
+      0c 00 03 00  65 74 68 30  00 00 00 00
+      14 00 1a 00  08 00 02 00 06 00 01 00  08 00 02 00 00 00 64 00
+    `),
+  );
+  t.same(readBridgeVlans(answer!), [
+    { link: 5, id: 1, pvid: true, untagged: true },
+    { link: 5, id: 100, pvid: false, untagged: false },
+  ]);
 });
