@@ -1,7 +1,7 @@
 import { formatIp, parseIp, viewOf } from '../../encap/wire/addresses.ts';
 import { RipstopError } from '../base/errors.ts';
 import { suggest } from '../base/suggest.ts';
-import type { CaptureContext } from './context.ts';
+import type { CaptureContext, CaptureVerdict } from './context.ts';
 import { POINT_NAMES, type Wanted } from './point.ts';
 
 /** What a person selects, by name. Everything absent means "all". */
@@ -17,7 +17,7 @@ export interface Selection {
 
 /** Turns names into the numbers that the workers compare. Throws RipstopError ECAPTURE with the name that is meant. */
 export function resolveSelection(selection: Selection, context: CaptureContext): Wanted {
-  const verdicts = selection.verdicts?.flatMap(name => verdictNumbers(name, context));
+  const verdicts = selection.verdicts?.flatMap(name => verdictNumbers(name, context.verdicts));
   return {
     points: pointBits(selection.points ?? POINT_NAMES),
     snapLength: selection.snapLength,
@@ -37,11 +37,12 @@ export function pointBits(names: readonly string[]): number {
   return bits;
 }
 
-function verdictNumbers(name: string, context: CaptureContext): number[] {
-  const numbers = [...context.verdicts.keys()];
-  if (name === 'drop') return numbers.filter(number => context.verdicts[number]!.drop);
-  const number = context.verdicts.findIndex(verdict => verdict.name === name);
-  if (number < 0) unknown('verdict', name, [...context.verdicts.map(verdict => verdict.name), 'drop']);
+/** Numbers of the verdicts that a name stands for. Throws RipstopError ECAPTURE. */
+export function verdictNumbers(name: string, verdicts: readonly CaptureVerdict[]): number[] {
+  const numbers = [...verdicts.keys()];
+  if (name === 'drop') return numbers.filter(number => verdicts[number]!.drop);
+  const number = verdicts.findIndex(verdict => verdict.name === name);
+  if (number < 0) unknown('verdict', name, [...verdicts.map(verdict => verdict.name), 'drop']);
   return [number];
 }
 

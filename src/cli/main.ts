@@ -3,11 +3,13 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { describeError, RipstopError } from '../base/errors.ts';
 import { addAgent } from './agent.ts';
+import { addCapture } from './capture.ts';
 import { addCleanup } from './cleanup.ts';
 import { addDrops } from './drops.ts';
 import { addLeases } from './leases.ts';
 import { addPeers } from './peers.ts';
 import { addPlan } from './plan.ts';
+import { addReplay } from './replay.ts';
 import { addRoutes } from './routes.ts';
 import { addRun } from './run.ts';
 import { addStatus } from './status.ts';
@@ -26,6 +28,8 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addLeases,
   addDrops,
   addPlan,
+  addCapture,
+  addReplay,
   addCleanup,
 ];
 

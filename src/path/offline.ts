@@ -16,7 +16,8 @@ import { egressTurn, ingressTurn } from './forwarder.ts';
 import { macWords, type PeerSpec, peerInput } from './peer-spec.ts';
 import { FORWARD, TOO_BIG, VERDICTS } from './verdicts.ts';
 
-export { VERDICTS };
+/** The verdicts by number, for whoever shows a result. */
+export const OFFLINE_VERDICTS = VERDICTS;
 
 /** Numbers that doubles of the two ends need. */
 export const OFFLINE_NUMBERS = {

@@ -17,7 +17,8 @@ export const RULES: Readonly<Record<string, readonly string[]>> = {
   net: ['base', 'native', 'encap'],
   agent: ['base', 'net', 'shm', 'slow', 'capture', 'path/control.ts', 'encap'],
   cni: ['base', 'net', 'encap', 'agent/client.ts'],
-  cli: ['agent', 'cni', 'capture', 'base'],
+  // path/offline.ts: a replay runs the forwarder in the command itself (docs/decisions/0072-replay.md).
+  cli: ['agent', 'cni', 'capture', 'base', 'path/offline.ts'],
 };
 
 /**

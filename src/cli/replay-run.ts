@@ -1,0 +1,183 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readNodeConfig, vtepMac } from '../agent/node/config.ts';
+import { RipstopError } from '../base/errors.ts';
+import { FileSink } from '../capture/file-sink.ts';
+import { openCapture } from '../capture/open.ts';
+import { OutputStream, READER_GONE } from '../capture/output-stream.ts';
+import { PcapngFormat } from '../capture/pcapng-writer.ts';
+import {
+  type ReplayForwarder,
+  type ReplayResult,
+  type ReplaySkip,
+  replay,
+  replayForSpeed,
+} from '../capture/replay.ts';
+import { type ReplayConfig, type ReplayDraft, settleReplay } from '../capture/replay-config.ts';
+import { ReplayEnds } from '../capture/replay-ends.ts';
+import {
+  changeLines,
+  type Difference,
+  differs,
+  ReplayTally,
+  resultInterfaces,
+  resultLine,
+  resultPackets,
+  TABLE_HEADING,
+} from '../capture/replay-report.ts';
+import { verdictNumbers } from '../capture/selection.ts';
+import { OFFLINE_FRAMES, OFFLINE_NUMBERS, OFFLINE_VERDICTS, openOffline } from '../path/offline.ts';
+import type { ReplayOptions } from './replay.ts';
+
+type Outcome = ReplayResult | ReplaySkip;
+
+/** Runs `ripstop replay`. Throws RipstopError; a closed pipe ends it quietly. */
+export async function replayToEnd(path: string, options: ReplayOptions, version: string): Promise<void> {
+  checkTogether(path, options);
+  const config = configOf(options.config, options);
+  const out = new OutputStream(process.stdout);
+  try {
+    if (options.speed === 'benchmark') await benchmark(path, config, out);
+    else if (options.against) await compare(path, config, configOf(options.against, options), options, out);
+    else await show(path, config, options, out, version);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+  }
+}
+
+function checkTogether(path: string, options: ReplayOptions): void {
+  const refuse = (what: string, hint: string) => {
+    throw new RipstopError('ECONFIG', what, hint);
+  };
+  if (options.against && options.write) refuse('--write with --against', 'a comparison puts nothing out');
+  if (options.against && path === '-')
+    refuse('--against with standard input', 'the capture is read twice: give a file');
+  if (options.write === '-') refuse('--write - with the table on standard output', 'give a file');
+}
+
+/** The configuration of `ripstop run`, with what the machine would have settled taken from the options. */
+function configOf(file: string, options: ReplayOptions): ReplayConfig {
+  const node = readNodeConfig(file);
+  const draft: ReplayDraft = {
+    mode: node.mode,
+    underlay: node.underlay,
+    address: options.address,
+    port: node.port,
+    vni: node.vni,
+    mac: node.mac,
+    mtu: node.mtu === 'auto' ? undefined : node.mtu,
+    underlayMtu: options.underlayMtu,
+    flood: node.flood,
+    strictSource: node.gate === 'strict',
+    peers: node.peers,
+  };
+  const config = settleReplay(draft, file);
+  if (config.mode === 'udp' || config.mac !== undefined) return config;
+  return { ...config, mac: vtepMac(config.vni, config.address) };
+}
+
+function open(config: ReplayConfig): ReplayForwarder {
+  const ends = new ReplayEnds(config, OFFLINE_NUMBERS, OFFLINE_FRAMES);
+  return { ends, ...openOffline(config, ends) };
+}
+
+async function show(
+  path: string,
+  config: ReplayConfig,
+  options: ReplayOptions,
+  out: OutputStream,
+  version: string,
+): Promise<void> {
+  const wanted =
+    options.verdict && new Set(options.verdict.flatMap(name => verdictNumbers(name, OFFLINE_VERDICTS)));
+  const tally = new ReplayTally(OFFLINE_VERDICTS);
+  const format = new PcapngFormat(resultInterfaces(config.mode), {
+    application: `ripstop ${version} replay`,
+  });
+  const sink = options.write
+    ? await FileSink.open({ path: options.write, format, statistics: () => [] })
+    : undefined;
+  let start: bigint | undefined;
+  try {
+    if (!options.summary && !options.json) await out.write(`${TABLE_HEADING}\n`);
+    for await (const outcome of paced(replay(await openCapture(path), config, open(config)), options.speed)) {
+      tally.add(outcome);
+      if ('skipped' in outcome || (wanted && !wanted.has(outcome.verdict))) continue;
+      start ??= outcome.time;
+      for (const packet of sink ? resultPackets(outcome, OFFLINE_VERDICTS) : []) await sink?.packet(packet);
+      if (options.json) await out.write(`${JSON.stringify(asJson(outcome))}\n`);
+      else if (!options.summary) await out.write(`${resultLine(outcome, OFFLINE_VERDICTS, start)}\n`);
+    }
+  } finally {
+    await sink?.close();
+  }
+  if (!options.json) await out.write(`${tally.lines().join('\n')}\n`);
+}
+
+function asJson(result: ReplayResult): object {
+  const { number, time, direction, text, peer, outputs } = result;
+  const verdict = OFFLINE_VERDICTS[result.verdict]?.name;
+  const kinds = outputs.map(({ kind, bytes }) => ({ kind, bytes: bytes.length }));
+  return { number, time: String(time), direction, verdict, peer: peer ?? null, outputs: kinds, packet: text };
+}
+
+async function compare(
+  path: string,
+  before: ReplayConfig,
+  after: ReplayConfig,
+  options: ReplayOptions,
+  out: OutputStream,
+): Promise<void> {
+  const [first, second] = await Promise.all(
+    [before, after].map(async config => replay(await openCapture(path), config, open(config))),
+  );
+  const differences: Difference[] = [];
+  let packets = 0;
+  for await (const one of first!) {
+    const { value: other } = await second!.next();
+    packets++;
+    if (other && differs(one, other)) differences.push({ before: one, after: other });
+  }
+  if (options.json) {
+    for (const { before: one, after: other } of differences)
+      await out.write(`${JSON.stringify({ number: one.number, before: brief(one), after: brief(other) })}\n`);
+    return;
+  }
+  const unchanged = packets - differences.length;
+  for (const line of changeLines(differences, OFFLINE_VERDICTS)) await out.write(`${line}\n`);
+  await out.write(`${unchanged} of ${packets} packets unchanged\n`);
+}
+
+function brief(outcome: Outcome): object {
+  return 'skipped' in outcome ? { skipped: outcome.skipped } : asJson(outcome);
+}
+
+async function benchmark(path: string, config: ReplayConfig, out: OutputStream): Promise<void> {
+  const { packets, skipped, verdicts, seconds } = await replayForSpeed(
+    await openCapture(path),
+    config,
+    open(config),
+  );
+  const ended = verdicts.flatMap((count, number) =>
+    count > 0 ? [`${count} ${OFFLINE_VERDICTS[number]?.name}`] : [],
+  );
+  const rate = seconds > 0 ? Math.round(packets / seconds) : 0;
+  await out.write(
+    `${packets} packets in ${(seconds * 1000).toFixed(1)} ms of the forwarder: ${rate} a second (${ended.join(', ')}; ${skipped} not replayed)\n`,
+  );
+}
+
+/** Outcomes at the pace of the capture, or as they come. */
+async function* paced(
+  outcomes: AsyncIterable<Outcome>,
+  speed: ReplayOptions['speed'],
+): AsyncGenerator<Outcome> {
+  let begin: { readonly at: number; readonly time: bigint } | undefined;
+  for await (const outcome of outcomes) {
+    if (speed === 'capture' && !('skipped' in outcome)) {
+      begin ??= { at: performance.now(), time: outcome.time };
+      const wait = Number(outcome.time - begin.time) / 1e6 - (performance.now() - begin.at);
+      if (wait > 1) await sleep(wait);
+    }
+    yield outcome;
+  }
+}
