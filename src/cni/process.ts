@@ -1,9 +1,11 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { monotonicMs } from '../base/clock.ts';
-import { loadPlugin } from './plugins.ts';
+import { loadEveryPlugin, loadPlugin } from './plugins.ts';
 import { kernelNamespaces } from './skel/namespace.ts';
 import type { Host } from './skel/plugin.ts';
 import { run } from './skel/run.ts';
+
+export { loadEveryPlugin };
 
 /** What this process lends to plugins. */
 export function processHost(): Host {

@@ -163,7 +163,7 @@ t.test('conditions and marks', { skip }, async t => {
     [{ runtimeConfig: { portMappings: [{ containerPort: 80 }] } }, /Invalid host port number: none/],
     [
       { runtimeConfig: { portMappings: [{ hostPort: 1, containerPort: 0 }] } },
-      /Invalid container port number: none/,
+      /Invalid container port number: 0/,
     ],
     [{ runtimeConfig: { portMappings: [{ hostPort: 70000, containerPort: 80 }] } }, /hostPort: 70000/],
     [

@@ -38,7 +38,7 @@ export class CniNode {
     this.scratch = mkdtempSync(join(tmpdir(), 'rs-cni-'));
     this.path = join(this.scratch, 'bin');
     mkdirSync(this.path);
-    for (const name of PLUGIN_NAMES) writeFileSync(join(this.path, name), `#!\n// ${OWN_MARK}\n`);
+    for (const name of PLUGIN_NAMES) writeFileSync(join(this.path, name), OWN_MARK);
     this.#host = {
       clock: () => performance.now(),
       netns: this.node.path,

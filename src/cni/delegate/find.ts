@@ -1,7 +1,8 @@
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { CniError, CODE } from '../skel/errors.ts';
 
-/** Stands in the second line of every executable that `ripstop cni install` writes. */
+/** Bytes that `ripstop cni install` writes behind an executable; they begin with the mark. */
+export const TRAILER = 4096;
 export const OWN_MARK = 'ripstop-cni-plugin';
 
 /**
@@ -26,10 +27,12 @@ export function findPlugin(type: string, path: readonly string[]): string {
 
 /** True for an executable of this program: it can run in this process, a start of Node cheaper. */
 export function isOwn(file: string): boolean {
-  const head = Buffer.alloc(512);
+  const tail = Buffer.alloc(TRAILER);
   const fd = openSync(file, 'r');
   try {
-    return head.toString('latin1', 0, readSync(fd, head, 0, head.length, 0)).includes(OWN_MARK);
+    const { size } = fstatSync(fd);
+    const count = readSync(fd, tail, 0, TRAILER, Math.max(0, size - TRAILER));
+    return tail.toString('latin1', 0, Math.min(count, OWN_MARK.length)) === OWN_MARK;
   } finally {
     closeSync(fd);
   }

@@ -1,0 +1,136 @@
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { RipstopError } from '../base/errors.ts';
+import { isOwn, OWN_MARK, TRAILER } from './delegate/find.ts';
+import { PLUGIN_NAMES } from './plugins.ts';
+import { DEFAULT_SOCKET } from './shim/serve.ts';
+
+export const DEFAULT_BIN_DIR = '/opt/cni/bin';
+export const DEFAULT_CONF_DIR = '/etc/cni/net.d';
+export const CONF_NAME = '10-ripstop.conflist';
+
+export interface InstallOptions {
+  /** Directory of the executables. */
+  binDir?: string;
+  /** Directory of network configurations; undefined: none is written. */
+  confDir?: string | undefined;
+  /** Text of the configuration, instead of the default one. */
+  conf?: string;
+  /** Put ours in the place of other makers' plugins of the same name. */
+  force?: boolean;
+  /** Socket of the agent. */
+  socket?: string;
+  /** Plugins to install; default: all. */
+  names?: readonly string[];
+}
+
+export interface Installed {
+  /** Files written, in order. */
+  written: string[];
+  /** Files of other makers that were left alone. */
+  kept: string[];
+}
+
+/** Where the build puts launcher, bundle and executable: `dist/cni`. */
+function library(): string {
+  return fileURLToPath(new URL('.', import.meta.url)).replace(/(?:dist\/)?src\/cni\/$/, 'dist/cni/');
+}
+
+/** The executable with its trailer: mark, Node, launcher, socket. */
+function executable(socket: string): Buffer {
+  const shim = `${library()}shim`;
+  if (!existsSync(shim)) {
+    throw new RipstopError('ENOENT', `${shim} is missing`, 'build it with "npm run build"');
+  }
+  const trailer = Buffer.alloc(TRAILER);
+  const texts = [OWN_MARK, process.execPath, `${library()}launch.cjs`, socket]
+    .map(text => `${text}\0`)
+    .join('');
+  if (Buffer.byteLength(texts) >= TRAILER) {
+    throw new RipstopError(
+      'ENAMETOOLONG',
+      'the paths of Node, launcher and socket are too long for the executable',
+    );
+  }
+  trailer.write(texts);
+  return Buffer.concat([readFileSync(shim), trailer]);
+}
+
+/** Whole or not at all, and while the old one runs: a runtime may be starting it at this moment. */
+function place(file: string, content: Buffer | string, mode: number): void {
+  const draft = `${file}.ripstop-tmp`;
+  try {
+    writeFileSync(draft, content, { mode });
+    const fd = openSync(draft, 'r');
+    fsyncSync(fd);
+    closeSync(fd);
+    renameSync(draft, file);
+  } catch (error) {
+    rmSync(draft, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * The network that `ripstop cni install` configures: everything in one plugin, done by the agent. Runtimes that know
+ * version 1.1 take it, older ones 1.0.
+ */
+export function defaultConf(): string {
+  const list = {
+    cniVersion: '1.0.0',
+    cniVersions: ['0.4.0', '1.0.0', '1.1.0'],
+    name: 'ripstop',
+    plugins: [{ type: 'ripstop', capabilities: { portMappings: true, bandwidth: true, mac: true } }],
+  };
+  return `${JSON.stringify(list, null, 2)}\n`;
+}
+
+/**
+ * Puts the executables, and behind them the configuration, in place: a runtime that sees the configuration finds the
+ * plugins. A plugin of another maker stays unless `force` is given.
+ * @throws RipstopError when the build is missing; errors of the file system
+ */
+export function installCni(options: InstallOptions = {}): Installed {
+  const binDir = options.binDir ?? DEFAULT_BIN_DIR;
+  const content = executable(options.socket ?? DEFAULT_SOCKET);
+  const written: string[] = [];
+  const kept: string[] = [];
+  mkdirSync(binDir, { recursive: true, mode: 0o755 });
+  for (const name of options.names ?? PLUGIN_NAMES) {
+    const file = `${binDir}/${name}`;
+    if (!options.force && existsSync(file) && !isOwn(file)) {
+      kept.push(file);
+      continue;
+    }
+    place(file, content, 0o755);
+    written.push(file);
+  }
+  if (options.confDir) {
+    mkdirSync(options.confDir, { recursive: true, mode: 0o755 });
+    const file = `${options.confDir}/${CONF_NAME}`;
+    place(file, options.conf ?? defaultConf(), 0o644);
+    written.push(file);
+  }
+  return { written, kept };
+}
+
+/** Takes away what `installCni` wrote: the configuration first, then the executables that are ours. @returns the files */
+export function uninstallCni(options: Pick<InstallOptions, 'binDir' | 'confDir'> = {}): string[] {
+  const binDir = options.binDir ?? DEFAULT_BIN_DIR;
+  const files = [
+    ...(options.confDir ? [`${options.confDir}/${CONF_NAME}`] : []),
+    ...PLUGIN_NAMES.map(name => `${binDir}/${name}`).filter(file => existsSync(file) && isOwn(file)),
+  ].filter(existsSync);
+  for (const file of files) rmSync(file, { force: true });
+  return files;
+}

@@ -1,0 +1,87 @@
+/*
+ * What passes between the executable in /opt/cni/bin and the agent, one call a connection:
+ *
+ *   request   "RSCNI1\n", field( field(plugin) field(standard input) field("NAME=value") ... )
+ *   response  u8 exit status, field(standard output), field(standard error)
+ *   field     u32 little-endian length, bytes
+ */
+
+export const MAGIC = 'RSCNI1\n';
+/** Largest request that is taken, bytes. */
+export const REQUEST_MAX = 32 << 20;
+const HEADER = MAGIC.length + 4;
+
+export interface CniRequest {
+  plugin: string;
+  stdin: string;
+  env: Record<string, string>;
+}
+
+export interface CniResponse {
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+function field(text: string): Buffer {
+  const bytes = Buffer.from(text);
+  const header = Buffer.alloc(4);
+  header.writeUInt32LE(bytes.length);
+  return Buffer.concat([header, bytes]);
+}
+
+/** Length of the whole request that `bytes` begins, or undefined while that cannot be told. @throws Error when it is none */
+export function requestLength(bytes: Buffer): number | undefined {
+  const seen = Math.min(bytes.length, MAGIC.length);
+  if (bytes.toString('latin1', 0, seen) !== MAGIC.slice(0, seen)) throw new Error('not a CNI request');
+  if (bytes.length < HEADER) return undefined;
+  const length = bytes.readUInt32LE(MAGIC.length);
+  if (length > REQUEST_MAX) throw new Error(`a CNI request of ${length} bytes is too large`);
+  return HEADER + length;
+}
+
+/** Reads a whole request. @throws Error when a field leads out of it */
+export function parseRequest(bytes: Buffer): CniRequest {
+  const fields: string[] = [];
+  for (let at = HEADER; at < bytes.length; ) {
+    if (at + 4 > bytes.length) throw new Error('a field of the CNI request is cut');
+    const length = bytes.readUInt32LE(at);
+    at += 4;
+    if (at + length > bytes.length) throw new Error('a field of the CNI request is cut');
+    fields.push(bytes.toString('utf8', at, at + length));
+    at += length;
+  }
+  const [plugin, stdin, ...variables] = fields;
+  if (plugin === undefined || stdin === undefined) throw new Error('the CNI request has too few fields');
+  const env: Record<string, string> = {};
+  for (const one of variables) {
+    const split = one.indexOf('=');
+    if (split > 0) env[one.slice(0, split)] = one.slice(split + 1);
+  }
+  return { plugin, stdin, env };
+}
+
+export function encodeRequest({ plugin, stdin, env }: CniRequest): Buffer {
+  const variables = Object.entries(env).map(([name, value]) => field(`${name}=${value}`));
+  const body = Buffer.concat([field(plugin), field(stdin), ...variables]);
+  const header = Buffer.alloc(4);
+  header.writeUInt32LE(body.length);
+  return Buffer.concat([Buffer.from(MAGIC, 'latin1'), header, body]);
+}
+
+export function encodeResponse({ status, stdout, stderr }: CniResponse): Buffer {
+  return Buffer.concat([Buffer.from([status]), field(stdout), field(stderr)]);
+}
+
+/** Reads a whole response. @throws Error when it is cut */
+export function parseResponse(bytes: Buffer): CniResponse {
+  let at = 1;
+  const next = () => {
+    if (at + 4 > bytes.length || at + 4 + bytes.readUInt32LE(at) > bytes.length)
+      throw new Error('the answer is cut');
+    const length = bytes.readUInt32LE(at);
+    at += 4 + length;
+    return bytes.toString('utf8', at - length, at);
+  };
+  return { status: bytes[0] ?? 1, stdout: next(), stderr: next() };
+}
