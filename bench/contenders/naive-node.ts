@@ -10,7 +10,7 @@ const DEVICE = 'tun0';
 
 /** What this project set out from: the tuntap2 fork and node:dgram, a packet at a time. */
 export const naiveNode: Contender = {
-  label: 'naive Node tunnel',
+  label: 'naive Node',
   obstacle: () => undefined,
   lay: (lab, { underlay }) =>
     layTunnel(lab, {

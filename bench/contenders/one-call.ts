@@ -8,7 +8,7 @@ const DEVICE = 'onecall0';
 
 /** The loop that flannel's udp backend is: one packet, one read, one sendto (one-call.c). */
 export const oneCall: Contender = {
-  label: 'one call a packet (C)',
+  label: 'one call (C)',
   obstacle: () => undefined,
   lay: (lab, { underlay }) =>
     layTunnel(lab, {

@@ -74,6 +74,8 @@ export const FIGURES = {
   nsPerOp: { title: 'time per operation', unit: 'ns', better: 'less', digits: 1 },
   nsPerFrame: { title: 'time per frame', unit: 'ns', better: 'less', digits: 1 },
   mpps: { title: 'frames', unit: 'Mpps', better: 'more', digits: 2 },
+  tableBytes: { title: 'memory of the tables', unit: 'bytes', better: 'less', digits: 0 },
+  publishMs: { title: 'time to publish all peers anew', unit: 'ms', better: 'less', digits: 1 },
   collections: { title: 'garbage collections', unit: '', better: 'less', digits: 0 },
 } as const satisfies Record<string, Figure>;
 

@@ -1,0 +1,99 @@
+/* `npm run bench`: see docs/benchmarking.md. Tables on standard output, everything else on standard error. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describeError, RipstopError } from '../src/base/errors.ts';
+import { microSeconds, pathSeconds, runMicro, runPath } from './alone.ts';
+import { CONTENDERS } from './contenders/index.ts';
+import { Progress } from './demo/progress.ts';
+import { e2eSeconds, runE2e } from './e2e/run.ts';
+import { CONGESTION_CONTROL } from './lab/measure.ts';
+import { removeStale } from './lab/namespace.ts';
+import { machine, versions } from './lab/versions.ts';
+import { type BenchOptions, readOptions } from './options.ts';
+import { formatComparison } from './report/compare.ts';
+import { formatHtml } from './report/html.ts';
+import { formatMarkdown } from './report/markdown.ts';
+import type { BenchFile, Sample } from './report/samples.ts';
+import { formatRun } from './report/table.ts';
+
+const tell = (line: string) => process.stderr.write(`${line}\n`);
+
+async function measure(options: BenchOptions): Promise<BenchFile> {
+  const { suites, quick } = options;
+  const wants = (suite: (typeof suites)[number]) => suites.includes(suite);
+  if (wants('e2e') && process.getuid?.() !== 0)
+    throw new RipstopError(
+      'EPRIV',
+      'end to end takes root, for namespaces',
+      'run it with sudo, or name micro and path',
+    );
+  removeStale();
+  const length = quick ? { micro: 0.3, pathRounds: 1, path: 1 } : { micro: 1, pathRounds: 5, path: 2 };
+  const estimate =
+    (wants('micro') ? microSeconds(length.micro) : 0) +
+    (wants('path') ? pathSeconds(length.pathRounds, length.path) : 0) +
+    (wants('e2e') ? e2eSeconds(options) : 0);
+  tell(`bench: ${suites.join(', ')}; about ${duration(estimate)}`);
+
+  const began = new Date();
+  const progress = new Progress(estimate);
+  const samples: Sample[] = [];
+  if (wants('micro')) samples.push(...(await runMicro(length.micro, progress)));
+  if (wants('path')) samples.push(...(await runPath(length.pathRounds, length.path, progress)));
+  const e2e = wants('e2e') ? await runE2e(options, progress) : { samples: [], missing: [] };
+  progress.end();
+  return {
+    format: 'ripstop-bench/1',
+    began: began.toISOString(),
+    seconds: (Date.now() - began.getTime()) / 1000,
+    versions: versions(),
+    machine: machine(),
+    inner: options.inner,
+    underlay: options.underlay,
+    congestion: CONGESTION_CONTROL,
+    labels: Object.fromEntries(Object.entries(CONTENDERS).map(([id, { label }]) => [id, label])),
+    samples: [...samples, ...e2e.samples],
+    missing: e2e.missing,
+  };
+}
+
+function duration(seconds: number): string {
+  if (seconds < 100) return `${Math.ceil(seconds)} seconds`;
+  return seconds < 5400 ? `${Math.ceil(seconds / 60)} minutes` : `${(seconds / 3600).toFixed(1)} hours`;
+}
+
+function readBench(path: string): BenchFile {
+  let file: BenchFile;
+  try {
+    file = JSON.parse(readFileSync(path, 'utf8')) as BenchFile;
+  } catch (error) {
+    throw new RipstopError('EINPUT', `${path} cannot be read as JSON: ${describeError(error)}`);
+  }
+  if (file?.format === 'ripstop-bench/1') return file;
+  throw new RipstopError(
+    'EINPUT',
+    `${path} is no file of bench --json`,
+    'its "format" would be "ripstop-bench/1"',
+  );
+}
+
+async function main(): Promise<void> {
+  const options = readOptions(process.argv.slice(2));
+  if (options.compare) {
+    const [before, after] = options.compare.map(readBench);
+    process.stdout.write(formatComparison(before!, after!));
+    return;
+  }
+  const file = await measure(options);
+  if (options.json) writeFileSync(options.json, `${JSON.stringify(file)}\n`);
+  if (options.html) writeFileSync(options.html, formatHtml(file));
+  if (options.docs) writeFileSync(options.docs, formatMarkdown(file));
+  process.stdout.write(formatRun(file));
+}
+
+try {
+  await main();
+  process.exit(0);
+} catch (error) {
+  tell(`bench: ${describeError(error)}`);
+  process.exit(1);
+}

@@ -1,0 +1,57 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { CHECKOUT } from '../../../bench/lab/gauge.ts';
+import { launch } from '../../../bench/lab/proc.ts';
+import { readOptions } from '../../../bench/options.ts';
+
+const bench = (...args: string[]) => launch([process.execPath, `${CHECKOUT}dist/bench/main.js`, ...args]);
+
+t.test('what is not said has a default, and --quick has others', async t => {
+  const full = readOptions([]);
+  t.match(full, { suites: ['micro', 'path', 'e2e'], rounds: 5, seconds: 3, inner: 4, underlay: 4 });
+  t.same(full.conditions, ['def', 'wire', 'wiregro', 'wirecs']);
+  t.match(readOptions(['--quick']), {
+    rounds: 2,
+    seconds: 1,
+    contenders: ['kernel', 'vxlan'],
+    conditions: ['wirecs'],
+  });
+  const chosen = readOptions([
+    'e2e',
+    '--contenders',
+    'kernel,no-tso',
+    '--measures',
+    'rr',
+    '--rounds',
+    '7',
+    '--inner',
+    '6',
+  ]);
+  t.match(chosen, {
+    suites: ['e2e'],
+    contenders: ['kernel', 'no-tso'],
+    measures: ['rr'],
+    rounds: 7,
+    inner: 6,
+  });
+  t.same(readOptions(['--compare', 'a', 'b']).compare, ['a', 'b']);
+  t.throws(() => readOptions(['--compare', 'a']), { code: 'EUSAGE' });
+  t.throws(() => readOptions(['e2']), { code: 'EUSAGE' });
+});
+
+t.test('a mistake is one clear line and a code', async t => {
+  const wrong = bench('--contenders', 'kernal');
+  t.not((await wrong.ended).code, 0);
+  t.match(wrong.stderr, /"kernal" is unknown; did you mean "kernel"\?/);
+  const folder = mkdtempSync(join(tmpdir(), 'bench-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'a.json'), '{"format":"other"}');
+  const foreign = bench('--compare', join(folder, 'a.json'), join(folder, 'a.json'));
+  t.equal((await foreign.ended).code, 1);
+  t.match(foreign.stderr, /^bench: .*a\.json is no file of bench --json; its "format" would be/);
+  const absent = bench('--compare', join(folder, 'b.json'), join(folder, 'a.json'));
+  t.equal((await absent.ended).code, 1);
+  t.match(absent.stderr, /^bench: .*b\.json cannot be read as JSON: ENOENT/);
+});

@@ -1,0 +1,143 @@
+import t from 'tap';
+import { compareRuns, formatComparison } from '../../../bench/report/compare.ts';
+import { judgeGoals } from '../../../bench/report/goals.ts';
+import { formatHtml } from '../../../bench/report/html.ts';
+import { formatMarkdown } from '../../../bench/report/markdown.ts';
+import { cells } from '../../../bench/report/rows.ts';
+import type { BenchFile, Sample } from '../../../bench/report/samples.ts';
+import { mannWhitney, summarize } from '../../../bench/report/statistics.ts';
+import { formatRun } from '../../../bench/report/table.ts';
+import { seeded } from '../../support/random.ts';
+
+function file(samples: Sample[], commit = 'abc1234'): BenchFile {
+  return {
+    format: 'ripstop-bench/1',
+    began: '2026-01-02T03:04:05.000Z',
+    seconds: 61,
+    versions: { ripstop: '0.1.0', commit, node: 'v20.0.0', kernel: '6.18', iperf3: '3.12' },
+    machine: { processor: 'a <fast> one', cores: 2 },
+    inner: 4,
+    underlay: 4,
+    congestion: 'cubic',
+    labels: { vxlan: 'Ripstop vxlan', kernel: 'kernel VXLAN' },
+    samples,
+    missing: [{ contender: 'fastd', condition: '', figure: '', reason: 'not installed | nor wanted' }],
+  };
+}
+
+const e2e = (contender: string, figure: string, values: number[], condition = 'wirecs'): Sample[] =>
+  values.map((value, round) => ({ suite: 'e2e', contender, condition, figure, round, value }));
+
+const RUN = file([
+  ...e2e('kernel', 'tcp1', [5, 5.2, 4.9, 5.1, 5]),
+  ...e2e('vxlan', 'tcp1', [6, 6.1, 5.9, 6, 6.2]),
+  ...e2e('kernel', 'rr50', [70, 71, 72, 70, 69]),
+  ...e2e('vxlan', 'rr50', [1480, 141, 139, 1420, 1400]),
+  { suite: 'micro', contender: 'FDB, MAC', condition: '1000', figure: 'nsPerOp', round: 0, value: 9.04 },
+]);
+
+t.test('median and range', async t => {
+  t.equal(summarize([]), undefined);
+  t.same(summarize([3, 1, 2]), { count: 3, median: 2, min: 1, max: 3 });
+  t.same(summarize([4, 1, 2, 3]), { count: 4, median: 2.5, min: 1, max: 4 });
+});
+
+t.test('the rank test: known values, symmetric, as a count of all orders says', async t => {
+  // Tables of the U distribution: 5 and 5 without overlap 2/252, 4 and 4 2/70, 3 and 3 2/20.
+  t.ok(Math.abs(mannWhitney([1, 2, 3, 4, 5], [6, 7, 8, 9, 10]) - 2 / 252) < 1e-12);
+  t.ok(Math.abs(mannWhitney([1, 2, 3, 4], [5, 6, 7, 8]) - 2 / 70) < 1e-12);
+  t.ok(Math.abs(mannWhitney([1, 2, 3], [4, 5, 6]) - 2 / 20) < 1e-12);
+  t.equal(mannWhitney([1, 2], []), 1);
+  t.equal(mannWhitney([1, 1, 1], [1, 1, 1]), 1);
+  const random = seeded(t);
+  for (let run = 0; run < 50; run++) {
+    const values = Array.from({ length: random.between(2, 9) }, (_, i) => i * 10 + random.between(0, 9));
+    values.sort(() => random.between(0, 1) - 0.5);
+    const split = random.between(1, values.length - 1);
+    const [a, b] = [values.slice(0, split), values.slice(split)];
+    t.equal(mannWhitney(a, b), mannWhitney(b, a));
+    t.ok(Math.abs(mannWhitney(a, b) - byEnumeration(a, b)) < 1e-12);
+  }
+});
+
+/** The same probability by looking at every way to split the values. */
+function byEnumeration(a: number[], b: number[]): number {
+  const all = [...a, ...b];
+  const wins = (x: number[], y: number[]) => x.reduce((sum, v) => sum + y.filter(w => v > w).length, 0);
+  const extreme = (u: number) => Math.min(u, a.length * b.length - u);
+  const limit = extreme(wins(a, b));
+  let total = 0;
+  let tail = 0;
+  for (let mask = 0; mask < 1 << all.length; mask++) {
+    const x = all.filter((_, i) => (mask >> i) & 1);
+    if (x.length !== a.length) continue;
+    total++;
+    if (
+      extreme(
+        wins(
+          x,
+          all.filter((_, i) => !((mask >> i) & 1)),
+        ),
+      ) <= limit
+    )
+      tail++;
+  }
+  // Two tails that meet in the middle are counted once here and twice there, where the sum stops at one.
+  return limit * 2 === a.length * b.length ? 1 : tail / total;
+}
+
+t.test('what is beyond the noise is said, what is within is counted', async t => {
+  const after = file(
+    [
+      ...e2e('kernel', 'tcp1', [5.1, 5, 5.2, 4.9, 5]),
+      ...e2e('vxlan', 'tcp1', [7, 7.1, 6.9, 7.2, 7.3]),
+      ...e2e('vxlan', 'rr50', [1500, 1600, 1700, 1800, 1900]),
+      ...e2e('vxlan', 'connections', [1, 2, 3, 4, 5]),
+    ],
+    'def5678',
+  );
+  const verdicts = compareRuns(RUN, after).map(({ after: cell, verdict }) => [
+    cell.contender,
+    cell.figure,
+    verdict,
+  ]);
+  t.same(verdicts, [
+    ['kernel', 'tcp1', 'the same'],
+    ['vxlan', 'tcp1', 'better'],
+    ['vxlan', 'rr50', 'worse'],
+  ]);
+  const text = formatComparison(RUN, after);
+  t.match(text, /better +Ripstop vxlan, wirecs: TCP, 1 stream: 6\.00 -> 7\.10 Gbit\/s \(\+18\.3 %/);
+  t.match(text, /worse +Ripstop vxlan, wirecs: round trip, p50/);
+  t.match(text, /3 figures compared: 1 better, 1 worse, 1 within the noise, 0 with too few/);
+  const short = file(e2e('vxlan', 'tcp1', [9, 9.1, 9.2]));
+  t.match(compareRuns(RUN, short), [{ verdict: 'too few samples' }]);
+});
+
+t.test('goals are judged by the ratio of medians', async t => {
+  const judged = judgeGoals(cells(RUN.samples, 'e2e'));
+  t.match(judged, [
+    { figure: 'tcp1', bound: 1.1, met: true },
+    { figure: 'rr50', bound: 1, met: false },
+  ]);
+  t.ok(Math.abs(judged[0]!.ratio - 6 / 5) < 1e-9);
+});
+
+t.test('the table fits 80 columns and shows the ratio to the kernel', async t => {
+  const text = formatRun(RUN);
+  for (const line of text.split('\n')) t.ok(line.length <= 80, `${line.length} columns`);
+  t.match(text, /TCP, 1 stream, Gbit\/s +5\.00 +6\.00 \(1\.20\)/);
+  t.match(text, /FDB, MAC, 1000 +9\.0\n/);
+  t.match(text, /fastd: not installed/);
+});
+
+t.test('Markdown and HTML hold the same tables; the page needs nothing but itself', async t => {
+  const markdown = formatMarkdown(RUN);
+  t.match(markdown, /## Goals: 1 of 2 met/);
+  t.match(markdown, /\| TCP, 1 stream, Gbit\/s \| 5\.00 \(4\.90 to 5\.20\) \| 6\.00 \(5\.90 to 6\.20\) \|/);
+  t.match(markdown, /not installed \\\| nor wanted/);
+  const html = formatHtml(RUN);
+  t.match(html, /a &lt;fast&gt; one/);
+  t.notMatch(html, /<script|<link|@import|src=|url\(/);
+  t.ok((html.match(/<svg/g) ?? []).length >= 2, 'plots are in the page');
+});
