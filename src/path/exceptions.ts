@@ -2,6 +2,7 @@ import type { DatagramPort, FrameDevice } from '../io/seams.ts';
 import {
   type Batch,
   createBatch,
+  ERROR,
   HEADROOM,
   L3,
   LENGTH,
@@ -74,11 +75,14 @@ export class Exceptions {
   /** Looks at what the kernel refused: a path that shrank is told to the control thread. */
   review(batch: Batch, count: number, tables: TableView): void {
     const table = batch.table;
+    let reported = -1;
     for (let at = 0; at < count * STRIDE; at += STRIDE) {
-      if (table[at + VERDICT] !== TOO_BIG || table[at + PEER]! < 0) continue;
       const slot = table[at + PEER]!;
+      // A frame that was judged too big, without the kernel's EMSGSIZE, tells nothing new about its path.
+      if (table[at + VERDICT] !== TOO_BIG || table[at + ERROR] === 0 || slot < 0 || slot === reported)
+        continue;
       this.#ends.reportTooBig(slot, tables.peers[slot * PEER_STRIDE + PEER_PATH_MTU]!);
-      return;
+      reported = slot;
     }
   }
 
