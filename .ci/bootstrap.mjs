@@ -170,4 +170,7 @@ if (profile !== 'native') {
   if (profile === 'test') testRunner();
   gauges();
   typescript();
+  const { buildCni } = await import('./cni.mjs');
+  const obstacle = await buildCni();
+  if (obstacle !== undefined) say(`the CNI executables are not built: ${obstacle}`);
 }
