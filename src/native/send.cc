@@ -283,7 +283,8 @@ class Sender {
 // Sends the FORWARD frames of 0..count-1, each to its PEER from its SOCKET; a refusal is told in VERDICT and ERROR.
 // The last of `sockets` lets routers fragment. `maxSegments` 1 switches UDP_SEGMENT off. Blocks while the socket's buffer is full. Syscalls: sendmmsg, sendmsg.
 napi_value UdpSend(napi_env env, napi_callback_info info) {
-  static thread_local Sender sender;
+  static thread_local Sender scratch;
+  Sender& sender = scratch;  // one look-up of the thread's own
   Call call(env, info);
   size_t socket_count, slab_size, table_size, peers_size, stats_size;
   const int32_t* sockets = call.Ints(0, &socket_count);

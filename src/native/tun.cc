@@ -244,7 +244,8 @@ struct Writer {
 // tunWrite(fd, slab, table, count, headerSize, flags, mtu, stats) -> frames refused, or -errno
 // Writes the FORWARD frames of 0..count-1; a refusal is told in VERDICT and ERROR of the frame. Syscall: writev.
 napi_value TunWrite(napi_env env, napi_callback_info info) {
-  static thread_local Writer writer;
+  static thread_local Writer scratch;
+  Writer& writer = scratch;  // one look-up of the thread's own
   Call call(env, info);
   size_t slab_size, table_size, stats_size;
   writer.fd = call.Int(0);

@@ -150,7 +150,8 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
     sockaddr_storage names[kMessagesMax];
     alignas(cmsghdr) uint8_t controls[kMessagesMax][64];
   };
-  static thread_local Scratch scratch;
+  static thread_local Scratch own;
+  Scratch& scratch = own;  // one look-up of the thread's own
   Call call(env, info);
   const int fd = call.Int(0);
   const int control = call.Int(1);

@@ -157,6 +157,7 @@ for (const [mode, header] of [
         t.comment(`seed ${random.seed}`);
         const wire = openWire(header);
         t.teardown(() => wire.close());
+        let fallbacks = 0;
         for (let round = 0; round < 60; round++) {
           const frames: Offloaded[] = [];
           for (let i = random.between(1, 6); i > 0; i--) {
@@ -165,7 +166,8 @@ for (const [mode, header] of [
             frames.push(make(random, random.pick([4, 6]), random.pick([6, 17]), l3));
           }
           const expected = frames.flatMap(frame => segments(frame)).map(frame => withHeader(header, frame));
-          const { datagrams, table } = wire.send(frames, maxSegments);
+          const { datagrams, table, stats } = wire.send(frames, maxSegments);
+          fallbacks += stats[3]!;
           const got = datagrams.map(datagram => Buffer.from(datagram).toString('hex'));
           // One peer and one socket: the order on the wire is the order of the frames.
           if (got.length !== expected.length || got.some((bytes, i) => bytes !== expected[i])) {
@@ -177,6 +179,7 @@ for (const [mode, header] of [
             if (table[i * STRIDE + SEGMENTS] !== segments(frame).length)
               t.fail(`round ${round}: frame ${i} tells another number of segments`);
         }
+        t.comment(`fallbacks ${fallbacks}`);
         t.pass('60 rounds');
         t.end();
       },

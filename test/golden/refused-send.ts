@@ -1,0 +1,57 @@
+import { native } from '../../src/native/load.ts';
+import { VERDICTS } from '../../src/path/verdicts.ts';
+import {
+  CSUM_START,
+  createBatch,
+  ERROR,
+  GSO_SIZE,
+  HEADROOM,
+  L3,
+  LENGTH,
+  OFFLOAD,
+  OFFSET,
+  SEGMENTS,
+  SOCKET,
+  STRIDE,
+  VERDICT,
+} from '../../src/shm/batch.ts';
+import { PEER_STRIDE, writePeer } from '../../src/shm/peers.ts';
+import { makePacket } from './packets.ts';
+
+const LOOPBACK = new Uint8Array([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1]);
+
+/** A superframe, a plain frame and a superframe, on sockets of their own: what became of each. */
+export function sendRefused(): { verdict: string; errno: number; segments: number }[] {
+  const senders = Int32Array.from([0, 1, 2, 3], () => native.udpOpen('', LOOPBACK, 0, 0, 1 << 20));
+  const peers = new Int32Array(PEER_STRIDE);
+  const record = {
+    family: 4 as const,
+    address: LOOPBACK,
+    port: 9,
+    scope: 0,
+    pathMtu: 65535,
+    innerMtu: 65535,
+  };
+  writePeer(peers, 0, { ...record, header: new Uint8Array(8), mac: undefined });
+  const batch = createBatch(3, 1 << 16);
+  for (let i = 0; i < 3; i++) {
+    const packet = makePacket({ family: 4, protocol: 6, payload: new Uint8Array(i === 1 ? 100 : 3000) });
+    const at = i * STRIDE;
+    batch.slab.set(packet.bytes, HEADROOM + i * 8192);
+    batch.table[at + OFFSET] = HEADROOM + i * 8192;
+    batch.table[at + LENGTH] = packet.bytes.length;
+    batch.table[at + OFFLOAD] = i === 1 ? 0 : 1 | (1 << 8);
+    batch.table[at + GSO_SIZE] = i === 1 ? 0 : 1000;
+    batch.table[at + CSUM_START] = packet.l4;
+    batch.table[at + L3] = packet.l3;
+    batch.table[at + SOCKET] = i;
+    batch.table[at + VERDICT] = 1;
+  }
+  native.udpSend(senders, batch.slab, batch.table, 3, peers, 64, new Int32Array(4));
+  for (const fd of senders) native.closeFd(fd);
+  return [0, 1, 2].map(i => ({
+    verdict: VERDICTS[batch.table[i * STRIDE + VERDICT]!]!.name,
+    errno: batch.table[i * STRIDE + ERROR]!,
+    segments: batch.table[i * STRIDE + SEGMENTS]!,
+  }));
+}
