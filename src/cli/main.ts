@@ -73,6 +73,7 @@ try {
     process.stderr.write(`ripstop: ${describeError(error)}\n`);
     if (!(error instanceof RipstopError) && error instanceof Error)
       process.stderr.write(`${error.stack ?? ''}\n`);
-    process.exitCode = error instanceof RipstopError && error.code === 'ECONFIG' ? CALLED_WRONGLY : FAILED;
+    // At once: a half-made thing that still holds a handle must not keep a failed command alive.
+    process.exit(error instanceof RipstopError && error.code === 'ECONFIG' ? CALLED_WRONGLY : FAILED);
   }
 }

@@ -46,10 +46,13 @@ async function run(options: RunOptions): Promise<void> {
     if (node) reload(node, options.config, log);
   });
   const { OverlayNode: Node } = await import('../agent/node/node.ts');
+  const { NodeGuard } = await import('../agent/node/guard.ts');
   node = await Node.start(config, log);
+  const guard = new NodeGuard(node, log);
   logReady(node, log);
   const signal = await ended;
   log.info({ signal }, 'ending');
+  guard.stop();
   await node.stop();
   logTotals(log, node.counters().verdicts);
 }
@@ -78,7 +81,7 @@ async function reload(node: OverlayNode, path: string, log: Log): Promise<void> 
     if (path === '-') throw new RipstopError('ECONFIG', 'standard input cannot be read again', 'use a file');
     const { readNodeConfig } = await import('../agent/node/config.ts');
     const next = readNodeConfig(path);
-    const pending = node.reload(next);
+    const pending = await node.reload(next);
     log.info({ peers: next.peers.length }, 'peers read again');
     if (pending.length > 0) log.warn({ keys: pending }, 'these keys changed and need a restart');
   } catch (error) {

@@ -11,14 +11,14 @@ import { type Configuration, configurationOf, runReady } from '../support/run-no
 
 const skip = need('root', 'netns', 'tun', 'ip', 'ping');
 
-/** A ping at `perSecond` until stopped; tells what was lost. */
+/** A ping at `perSecond` until stopped; tells what was lost. What was under way at the end does not count. */
 function steadyPing(from: Namespace, to: string, perSecond: number) {
   const proc = from.launch(['ping', '-i', String(1 / perSecond), '-W', '1', to]);
   return async () => {
     await proc.stop('SIGINT');
-    const [, sent = '0', received = '0'] =
-      /(\d+) packets transmitted, (\d+) received/.exec(proc.stdout) ?? [];
-    return { sent: Number(sent), received: Number(received) };
+    const answered = new Set([...proc.stdout.matchAll(/icmp_seq=(\d+)/g)].map(match => Number(match[1])));
+    const sent = Math.max(0, ...answered);
+    return { sent, received: answered.size };
   };
 }
 
@@ -127,5 +127,32 @@ t.test('five nodes, all pairs', { skip }, async t => {
   );
   for (const { what, code, said } of await Promise.all(pings))
     t.ok(code === 0 && / 0% packet loss/.test(said), what);
+  for (const proc of procs) t.match(await proc.stop(), { code: 0 });
+});
+
+t.test('foreign changes are mended, also the device taken away', { skip }, async t => {
+  const lab = labFor(t);
+  const [one, two] = lab.nodes as [Node, Node];
+  const folder = t.testdir();
+  const procs = await Promise.all(
+    lab.nodes.map((node, i) => {
+      const file = `${folder}/node${node.index}.yaml`;
+      writeFileSync(file, JSON.stringify(configurationOf(node, [lab.nodes[1 - i]!])));
+      return runReady(node.ns, file);
+    }),
+  );
+  const reaches = () =>
+    one.pods[0]!.ns.attempt(['ping', '-c', '1', '-W', '1', two.pods[0]!.address[4]]).code === 0;
+  t.ok(reaches());
+  for (const wound of [
+    `route del ${two.subnet[4]}`,
+    `neigh del ${two.tunnel[4]} dev flannel.1`,
+    'link set flannel.1 down',
+    'link del flannel.1',
+  ]) {
+    one.ns.ip(wound);
+    t.ok(await until(`traffic after ${wound}`, reaches, 8000), wound);
+  }
+  t.match(procs[0]!.stderr, /"steps":\["\+ device flannel\.1".*mended/);
   for (const proc of procs) t.match(await proc.stop(), { code: 0 });
 });

@@ -8,7 +8,7 @@ import { type CounterSnapshot, DataPlane } from '../../path/control.ts';
 import { StateKeeper } from '../kernel/keeper.ts';
 import { desiredState, type Overlay } from '../kernel/layout.ts';
 import type { DesiredState } from '../kernel/state.ts';
-import { describeStep } from '../kernel/steps.ts';
+import { describeStep, type Step } from '../kernel/steps.ts';
 import { type NodeConfig, type NodePeer, vtepMac } from './config.ts';
 import { findUnderlay, type NodeUnderlay } from './underlay.ts';
 
@@ -55,8 +55,10 @@ export function settle(socket: NetlinkSocket, config: NodeConfig, log: Log): Set
 export class OverlayNode {
   readonly #log: Log;
   readonly #keeper: StateKeeper;
-  readonly #plane: DataPlane;
+  #plane: DataPlane;
   #settled: Settled;
+  /** What runs now; changes of the node wait for each other. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(settled: Settled, keeper: StateKeeper, plane: DataPlane, log: Log) {
     this.#settled = settled;
@@ -106,36 +108,65 @@ export class OverlayNode {
    * @returns names of the keys that changed and need a restart
    * @throws RipstopError when the new peers cannot be; the old ones stay
    */
-  reload(config: NodeConfig): string[] {
-    const former = this.#settled.config;
-    const pending = (Object.keys(config) as (keyof NodeConfig)[]).filter(
-      key => key !== 'peers' && JSON.stringify(config[key]) !== JSON.stringify(former[key]),
-    );
-    const next = { ...former, peers: config.peers };
-    const settled = settle(this.#keeper.socket, next, this.#log);
-    try {
-      this.#apply(config.peers);
-    } catch (error) {
-      this.#apply(former.peers);
-      throw error;
-    }
-    this.#settled = { ...this.#settled, config: { ...settled.config } };
-    return pending;
+  reload(config: NodeConfig): Promise<string[]> {
+    return this.#inTurn(() => {
+      const former = this.#settled.config;
+      const pending = (Object.keys(config) as (keyof NodeConfig)[]).filter(
+        key => key !== 'peers' && JSON.stringify(config[key]) !== JSON.stringify(former[key]),
+      );
+      const next = settle(this.#keeper.socket, { ...former, peers: config.peers }, this.#log).config;
+      try {
+        this.#apply(next.peers);
+      } catch (error) {
+        this.#apply(former.peers);
+        throw error;
+      }
+      this.#settled = { ...this.#settled, config: next };
+      return pending;
+    });
+  }
+
+  /**
+   * Compares the kernel with what it should be and mends it. When the device itself was taken away, the data plane is
+   * started again.
+   * @returns the changes made, in words
+   * @throws RipstopError, NetError
+   */
+  heal(): Promise<string[]> {
+    return this.#inTurn(async () => {
+      const { config } = this.#settled;
+      const gone = findLink(this.#keeper.socket, config.device) === undefined;
+      if (gone) {
+        await this.#plane.stop();
+        this.#plane = await startPlane(this.#settled, this.#log);
+      }
+      const steps = this.#apply(config.peers, gone).map(describeStep);
+      return gone ? [`+ device ${config.device}`, ...steps] : steps;
+    });
   }
 
   /** Ends traffic and removes all that was made. Goes on after a failure, which is logged. */
-  async stop(): Promise<void> {
-    await this.#end();
-    this.#keeper.close();
+  stop(): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#end();
+      this.#keeper.close();
+    });
+  }
+
+  #inTurn<T>(action: () => T | Promise<T>): Promise<T> {
+    const turn = this.#turn.then(action);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
   }
 
   #desired(peers: readonly NodePeer[]): DesiredState {
     return desiredState(this.#settled.overlay, peers);
   }
 
-  #apply(peers: readonly NodePeer[]): void {
-    const steps = this.#keeper.apply(this.#desired(peers), () => this.#plane.setPeers(peers));
+  #apply(peers: readonly NodePeer[], publish = true): Step[] {
+    const steps = this.#keeper.apply(this.#desired(peers), () => publish && this.#plane.setPeers(peers));
     for (const step of steps) this.#log.debug({ step: describeStep(step) }, 'kernel state');
+    return steps;
   }
 
   async #end(): Promise<void> {
