@@ -11,7 +11,7 @@ import type { LeaseStore, StoreObserver } from './lease/store.ts';
 import { LeaseHolder } from './lease-holder.ts';
 import { type LastKnown, Memory } from './memory.ts';
 import type { AgentOptions } from './options.ts';
-import { attributesOf, deviceNames, underlayFamilies } from './overlay-plan.ts';
+import { attributesOf, deviceNames, planOverlays, underlayFamilies } from './overlay-plan.ts';
 import { Readiness } from './readiness.ts';
 import { Session, type SessionBasis } from './session.ts';
 import { Backoff, pause } from './store/backoff.ts';
@@ -44,7 +44,10 @@ export class Agent {
   #storeDownSince: number | undefined;
   /** True while the lease comes from memory and the store has not confirmed it. */
   #isBorrowed = false;
-  #again: ((why: string) => void) | undefined;
+  /** Why another session is wanted. */
+  #wanted: string | undefined;
+  #again: (() => void) | undefined;
+  #timers: NodeJS.Timeout[] = [];
   #sessions = 0;
 
   constructor(options: AgentOptions, store: LeaseStore, log: Log) {
@@ -99,10 +102,14 @@ export class Agent {
     let failures = 0;
     while (!this.#abort.signal.aborted) {
       try {
+        this.#wanted = undefined;
         const basis = await this.#basis(failures >= PATIENCE);
-        await this.#work(basis);
+        // The former session carries traffic until here.
+        await this.#retire(basis);
+        await this.#begin(basis);
         failures = 0;
         backoff.reset();
+        await this.#until();
       } catch (error) {
         if (this.#abort.signal.aborted) break;
         failures++;
@@ -113,13 +120,14 @@ export class Agent {
         await backoff.wait(this.#abort.signal);
       }
     }
+    await this.#retire();
     await this.#end();
   }
 
   /** Ends the agent. Lease, rules and subnet.env stay: the next life finds them. */
   stop(): void {
     this.#abort.abort();
-    this.#again?.('stopping');
+    this.#again?.();
   }
 
   /** Reads the network configuration again (SIGHUP) and acts on what changed. */
@@ -194,8 +202,7 @@ export class Agent {
     return chooseUnderlay(wish, underlayView(this.#socket));
   }
 
-  /** One session, from its start to the moment that another one is needed. */
-  async #work(basis: SessionBasis): Promise<void> {
+  async #begin(basis: SessionBasis): Promise<void> {
     const names = deviceNames(basis.config.backend);
     await this.#memory.remember([names[4], names[6]].filter(name => name !== undefined));
     const session = await Session.start(basis, this.options, this.#log);
@@ -203,28 +210,34 @@ export class Agent {
     this.#sessions++;
     if (!this.#isBorrowed) this.#holder.hold(basis.config, basis.lease);
     this.readiness.has('overlay');
-    const timers = [
+    this.#timers = [
       setInterval(() => void this.#reconcile(), this.options.resyncMs),
       setInterval(() => this.#look(), EVENTS_MS),
       setInterval(() => void this.#holder.renewWhenDue(), RENEW_CHECK_MS),
     ];
-    try {
-      const ended = new Promise<string>(resolve => {
-        this.#again = resolve;
-      });
-      this.#follow();
-      if (this.#leases) this.#apply();
-      else this.readiness.lacks('peers', 'the leases of the other nodes are not known yet');
-      const why = await ended;
-      this.#log.info({ why }, 'session ends');
-    } finally {
-      for (const timer of timers) clearInterval(timer);
-      this.#again = undefined;
-      this.#session = undefined;
-      this.#holder.release();
-      this.readiness.lacks('overlay', 'the overlay is being started');
-      await session.stop();
-    }
+    this.#follow();
+    if (this.#leases) this.#apply();
+  }
+
+  /** Resolves when another session is needed, or the agent ends. */
+  async #until(): Promise<void> {
+    await new Promise<void>(resolve => {
+      this.#again = resolve;
+      // Asked for while the session was being started.
+      if (this.#wanted !== undefined || this.#abort.signal.aborted) resolve();
+    });
+    this.#again = undefined;
+  }
+
+  /** Ends the session. What the next one has no use for is taken away, the rest carries traffic until it takes over. */
+  async #retire(next?: SessionBasis): Promise<void> {
+    const session = this.#session;
+    if (!session) return;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#session = undefined;
+    this.#holder.release();
+    this.readiness.lacks('overlay', 'the overlay is being started');
+    await session.stop(next && planOverlays(next.config, next.underlay, next.lease, next.macs));
   }
 
   #follow(): void {
@@ -295,7 +308,8 @@ export class Agent {
     if (!session) return;
     const isRight = await session.reconcile();
     if (session !== this.#session) return;
-    if (!isRight) this.readiness.lacks('kernel', 'kernel state or rules could not be mended, see the log');
+    this.#followUnderlay(session);
+    if (!isRight) this.readiness.lacks('kernel', session.failing.join('; '));
     else if (this.readiness.has('kernel')) void this.#announce();
     if (this.readiness.reasonFor('peers') && this.#leases) this.#apply();
   }
@@ -320,11 +334,14 @@ export class Agent {
       };
       const isNat = underlay.public4 !== underlay.address4 || underlay.public6 !== underlay.address6;
       const now = this.#chooseUnderlay(config, isNat ? publics : {});
+      if (this.readiness.has('underlay')) this.#log.info('the underlay is usable again');
       if (JSON.stringify(now) === JSON.stringify(underlay)) return;
       void this.#restart(`the underlay changed from ${words(underlay)} to ${words(now)}`);
     } catch (error) {
       // An interface may be away for a moment: the tunnel stays as it is, and packets flow when it is back.
-      this.#log.warn(`the underlay is not usable at the moment: ${describeError(error)}`);
+      const text = describeError(error);
+      if (this.readiness.lacks('underlay', text))
+        this.#log.warn(`the underlay is not usable at the moment: ${text}`);
     }
   }
 
@@ -346,7 +363,8 @@ export class Agent {
   async #restart(why: string): Promise<void> {
     this.#log.warn(`traffic is interrupted for a moment: ${why}`);
     await this.#tell('Normal', 'RipstopRestart', why);
-    this.#again?.(why);
+    this.#wanted = why;
+    this.#again?.();
   }
 
   async #remembered(): Promise<LastKnown | undefined> {

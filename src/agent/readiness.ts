@@ -1,5 +1,5 @@
 /** What must hold before pods' packets can flow. */
-export type Condition = 'overlay' | 'peers' | 'kernel' | 'identity';
+export type Condition = 'overlay' | 'underlay' | 'peers' | 'kernel' | 'identity';
 
 /** Why the node is not ready, by condition; ready when nothing lacks. */
 export class Readiness {

@@ -11,7 +11,7 @@ import { describeStep } from './kernel/steps.ts';
 import { formatCidr } from './lease/cidr.ts';
 import type { Lease } from './lease/lease.ts';
 import type { AgentOptions } from './options.ts';
-import { planOverlays, tunnelPort, type VtepMacs } from './overlay-plan.ts';
+import { type OverlayPlan, planOverlays, tunnelPort, type VtepMacs } from './overlay-plan.ts';
 import { type PeerSelection, type Rejection, selectPeers } from './peers.ts';
 import type { FamilyRules, RuleSet } from './rules/model.ts';
 import { NodeRules } from './rules/node-rules.ts';
@@ -52,6 +52,7 @@ export class Session {
   readonly #socket: NetlinkSocket;
   #rejected: readonly Rejection[] = [];
   #told = new Set<string>();
+  readonly #failing = new Map<string, string>();
   #hasPeers = false;
   #isWorking = false;
 
@@ -84,7 +85,6 @@ export class Session {
           log,
         });
         carriers.push(carrier);
-        carrier.update([]);
       }
       session = new Session(basis, carriers, options, log);
       session.#blackhole();
@@ -96,6 +96,11 @@ export class Session {
       for (const carrier of carriers) await carrier.stop();
       throw error;
     }
+  }
+
+  /** What could not be mended at the last comparison. */
+  get failing(): string[] {
+    return [...this.#failing.values()];
   }
 
   /** True once the peers of the store, or the last known ones, were applied. */
@@ -151,16 +156,22 @@ export class Session {
    * @returns true when all is as it should be now
    */
   async reconcile(): Promise<boolean> {
-    if (this.#isWorking) return true;
+    // Before the peers are known there is nothing to compare with: what a former life left carries traffic until then.
+    if (this.#isWorking || !this.#hasPeers) return true;
     this.#isWorking = true;
     let isRight = true;
     const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
       try {
         await work();
+        this.#failing.delete(what);
       } catch (error) {
         isRight = false;
         this.repairs.failures++;
-        this.#log.error({ what, code: (error as RipstopError).code }, describeError(error));
+        const text = describeError(error);
+        // Said once; what goes on failing is counted.
+        if (this.#failing.get(what) !== text)
+          this.#log.error({ what, code: (error as RipstopError).code }, text);
+        this.#failing.set(what, text);
       }
     };
     for (const carrier of this.carriers)
@@ -180,9 +191,17 @@ export class Session {
     return isRight;
   }
 
-  /** Ends the session. Rules, subnet.env and lease stay for the next one, unless `remove`. */
-  async stop(remove = false): Promise<void> {
-    for (const carrier of this.carriers) await carrier.stop(remove);
+  /**
+   * Ends the session. Rules, subnet.env and lease stay.
+   * @param next overlays of the session that follows: what they have no use for is taken away; undefined: all stays
+   */
+  async stop(next?: readonly OverlayPlan[]): Promise<void> {
+    for (const carrier of this.carriers) {
+      const { device, networks } = carrier.plan;
+      const goesOn =
+        next?.some(plan => plan.device === device && plan.networks.join() === networks.join()) ?? true;
+      await carrier.stop(!goesOn);
+    }
     this.#socket.close();
   }
 

@@ -7,6 +7,8 @@ import { agentsFor, fileStoreFor } from '../support/agents.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 
+t.setTimeout(120_000);
+
 const SKIP = { skip: need('root', 'netns', 'tun', 'nft', 'iptables', 'curl') };
 
 for (const dataPlane of ['userspace', 'kernel'] as const)

@@ -13,6 +13,8 @@ export class EtcdPresence {
   readonly #lost: (error: Error) => void;
   #key: string | undefined;
   #lease: string | undefined;
+  /** The lease of the address that the node had before, until `settle`. */
+  #former: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -23,18 +25,32 @@ export class EtcdPresence {
     this.#lost = lost;
   }
 
-  /** Takes the address for this node. Throws RipstopError EINUSE when another live node has it. */
+  /**
+   * Takes the address for this node. A former one stays ours until `settle`: by it the node finds its lease.
+   * @throws RipstopError EINUSE when another live node has the address
+   */
   async claim(identity: string): Promise<void> {
     const key = this.#root + identity;
-    if (this.#key !== key) await this.#drop();
+    if (this.#key !== key) {
+      this.#former ??= this.#lease;
+      this.#lease = undefined;
+    }
     await this.#put(key);
     this.#key = key;
     this.#timer ??= setInterval(() => void this.#beat(), HEARTBEAT_MS);
   }
 
+  /** The lease is written under the new address: the former one is free for others. */
+  async settle(): Promise<void> {
+    const former = this.#former;
+    this.#former = undefined;
+    if (former) await this.#client.revoke(former).catch(() => {});
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#timer);
+    await this.settle();
     await this.#drop();
   }
 

@@ -75,7 +75,10 @@ export class EtcdStore implements LeaseStore {
     const backoff = new Backoff(20, 1000);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const lease = await this.#attempt(wish);
-      if (lease) return lease;
+      if (lease) {
+        await this.#presence.settle();
+        return lease;
+      }
       await backoff.wait(new AbortController().signal);
     }
     throw new RipstopError(
