@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import type { Lab, Node } from '../../bench/lab/topology.ts';
+import { transfer } from '../../bench/lab/transfer.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 import { configurationOf, kernelPicture, runReady } from '../support/run-node.ts';
@@ -111,6 +112,36 @@ t.test('IPv4 pods only, with settings to give back and a route to put aside', { 
   t.match(one.ns.must(['ip', 'route', 'show', two.subnet[4]]), 'dev flannel.1');
   await proc.stop('SIGINT');
   t.equal(kernelPicture(one.ns), before, 'setting and foreign route are as they were');
+});
+
+t.test('every offload switched off, more workers, one source port: files arrive whole', { skip }, async t => {
+  const off = {
+    csum: false,
+    tso: false,
+    uso: false,
+    udpGso: false,
+    udpGro: false,
+    mergeTcp: false,
+    mergeUdp: false,
+  };
+  const { lab, procs } = await overlay(t, { offloads: off, workers: 2, sourcePorts: 1, spins: 0 }, 4);
+  const [one, two] = lab.nodes as [Node, Node];
+  for (const name of Object.keys(off))
+    t.match(
+      procs[0]!.stderr,
+      new RegExp(`"${name}":"(off by configuration|needs \\w+)"`),
+      `${name} is off, and shown so`,
+    );
+  for (const family of [4, 6] as const)
+    for (const [from, to] of [
+      [one, two],
+      [two, one],
+    ] as const) {
+      const [source, target] = [from.pods[0]!, to.pods[0]!];
+      const address = target.address[family];
+      t.match(await transfer({ from: source.ns, to: target.ns, address, bytes: 8 << 20 }), { intact: true });
+    }
+  for (const proc of procs) t.match(await proc.stop(), { code: 0 });
 });
 
 t.test('a killed process leaves no device, and the next one starts', { skip }, async t => {
