@@ -11,100 +11,12 @@ import {
   withDefault,
 } from '../../base/schema.ts';
 import { isLinkName } from '../../net/links.ts';
-import { canonicalAddress, canonicalNetwork, formatMac, parseMac } from '../../net/text.ts';
-import { covers } from '../kernel/layout.ts';
+import { address, autoOr, listed, mac, subnet } from './values.ts';
 
 /*
  * The keys of the file that `ripstop run --config` reads. This table is the only place where they are described:
  * reading, messages and docs/configuration.md come from it.
  */
-
-/** A value that has one canonical text: `parse` yields it or throws. */
-function canonical(type: string, doc: string, parse: (raw: string) => string): Field<string> {
-  return {
-    type,
-    doc,
-    read(raw, where) {
-      try {
-        if (typeof raw === 'string') return parse(raw);
-      } catch {
-        // refused below
-      }
-      return fail(where, `${JSON.stringify(raw)} is not ${type}`);
-    },
-  };
-}
-
-/** Addresses that no node can be reached at from another one, by what they are. */
-const NO_NODE: readonly (readonly [string, string])[] = [
-  ['0.0.0.0/8', 'unspecified'],
-  ['224.0.0.0/4', 'multicast'],
-  ['240.0.0.0/4', 'reserved'],
-  ['::/128', 'unspecified'],
-  ['ff00::/8', 'multicast'],
-  ['fe80::/10', 'link-local: it means another node on each link'],
-];
-
-const address = (doc: string): Field<string> => {
-  const plain = canonical('an IP address', doc, canonicalAddress);
-  return {
-    ...plain,
-    read(raw, where) {
-      const text = plain.read(raw, where);
-      const refused = NO_NODE.find(([network]) => covers(network, text));
-      return refused
-        ? fail(where, `${text} is ${refused[1]}`, 'give an address that this node can send to')
-        : text;
-    },
-  };
-};
-const mac = (doc: string) =>
-  canonical('a unicast MAC address', doc, raw => {
-    const bytes = parseMac(raw);
-    if ((bytes[0]! & 1) !== 0 || bytes.every(byte => byte === 0)) throw new RangeError(raw);
-    return formatMac(bytes);
-  });
-const subnet = (doc: string): Field<string> => ({
-  type: 'subnet',
-  doc,
-  read(raw, where) {
-    let network: string | undefined;
-    try {
-      if (typeof raw === 'string' && raw.includes('/')) network = canonicalNetwork(raw);
-    } catch {
-      // refused below
-    }
-    if (network === undefined)
-      fail(where, `${JSON.stringify(raw)} is not a subnet`, 'write 10.244.1.0/24 or fd00:1::/64');
-    const written = (raw as string).slice((raw as string).indexOf('/'));
-    if (canonicalAddress((raw as string).slice(0, -written.length)) !== network.slice(0, -written.length))
-      fail(where, `${raw} has bits set beyond its length`, `the subnet is ${network}`);
-    const refused = NO_NODE.find(([range]) => covers(range, network) || covers(network, range));
-    if (refused)
-      fail(where, `${network} holds addresses that are ${refused[1]}`, 'pods have unicast addresses');
-    return network;
-  },
-});
-
-/** `auto` or a whole number. */
-function autoOr(field: Field<number>): Field<number | 'auto'> {
-  return {
-    ...field,
-    type: `auto | ${field.type}`,
-    read: (raw, where) => (raw === 'auto' ? raw : field.read(raw, where)),
-  };
-}
-
-function listed<T>(field: Field<T>, doc: string): Field<T[]> {
-  return {
-    ...listOf(field, doc),
-    read(raw, where) {
-      const items = listOf(field, doc).read(raw, where);
-      if (items.length === 0) fail(where, 'is empty', `it takes at least one: ${doc}`);
-      return items;
-    },
-  };
-}
 
 export const peerFields = {
   name: required(text('a name', 'identifies the peer in logs, counters and captures', /^[\w.:-]{1,63}$/)),

@@ -38,6 +38,7 @@ t.test('what is left out is settled', async t => {
   t.match(parseNodeConfig(`${MINIMAL}vni: 42\n`), { device: 'flannel.42' });
   t.equal(parseNodeConfig(`${MINIMAL}namespace: blue\n`).namespace, '/run/netns/blue');
   t.equal(parseNodeConfig(`${MINIMAL}namespace: /proc/1/ns/net\n`).namespace, '/proc/1/ns/net');
+  t.same(parseNodeConfig('subnets: [10.244.1.0/024]').subnets, ['10.244.1.0/24']);
   t.match(parseNodeConfig(`${MINIMAL}offloads: { uso: false }\n`).offloads, { uso: false, tso: true });
 });
 

@@ -1,0 +1,111 @@
+import { type Field, fail, listOf } from '../../base/schema.ts';
+import {
+  canonicalAddress,
+  formatAddress,
+  formatMac,
+  formatPrefix,
+  networkOf,
+  type Prefix,
+  parseMac,
+  parsePrefix,
+} from '../../net/text.ts';
+import { covers } from '../kernel/layout.ts';
+
+/* Readers of the values that a configuration of addresses is made of. */
+
+/** A value that has one canonical text: `parse` yields it or throws. */
+function canonical(type: string, doc: string, parse: (raw: string) => string): Field<string> {
+  return {
+    type,
+    doc,
+    read(raw, where) {
+      try {
+        if (typeof raw === 'string') return parse(raw);
+      } catch {
+        // refused below
+      }
+      return fail(where, `${JSON.stringify(raw)} is not ${type}`);
+    },
+  };
+}
+
+/** Addresses that no node can be reached at from another one, by what they are. */
+const NO_NODE: readonly (readonly [string, string])[] = [
+  ['0.0.0.0/8', 'unspecified'],
+  ['224.0.0.0/4', 'multicast'],
+  ['240.0.0.0/4', 'reserved'],
+  ['::/128', 'unspecified'],
+  ['ff00::/8', 'multicast'],
+  ['::ffff:0:0/96', 'an IPv4 address in IPv6 clothes: write it as IPv4'],
+  ['fe80::/10', 'link-local: it means another node on each link'],
+];
+
+/** An IP address of a node, in canonical text. */
+export const address = (doc: string): Field<string> => {
+  const plain = canonical('an IP address', doc, canonicalAddress);
+  return {
+    ...plain,
+    read(raw, where) {
+      const text = plain.read(raw, where);
+      const refused = NO_NODE.find(([network]) => covers(network, text));
+      return refused
+        ? fail(where, `${text} is ${refused[1]}`, 'give an address that this node can send to')
+        : text;
+    },
+  };
+};
+
+/** A unicast MAC address in small letters with colons. */
+export const mac = (doc: string): Field<string> =>
+  canonical('a unicast MAC address', doc, raw => {
+    const bytes = parseMac(raw);
+    if ((bytes[0]! & 1) !== 0 || bytes.every(byte => byte === 0)) throw new RangeError(raw);
+    return formatMac(bytes);
+  });
+
+/** A subnet of pods without host bits, in canonical text. */
+export const subnet = (doc: string): Field<string> => ({
+  type: 'subnet',
+  doc,
+  read(raw, where) {
+    const prefix = typeof raw === 'string' && raw.includes('/') ? prefixOf(raw) : undefined;
+    if (!prefix) fail(where, `${JSON.stringify(raw)} is not a subnet`, 'write 10.244.1.0/24 or fd00:1::/64');
+    const { address: base, length } = networkOf(prefix);
+    const network = formatPrefix(base, length);
+    if (formatAddress(base) !== formatAddress(prefix.address))
+      fail(where, `${raw} has bits set beyond its length`, `the subnet is ${network}`);
+    const refused = NO_NODE.find(([range]) => covers(range, network) || covers(network, range));
+    if (refused)
+      fail(where, `${network} holds addresses that are ${refused[1]}`, 'pods have unicast addresses');
+    return network;
+  },
+});
+
+function prefixOf(text: string): Prefix | undefined {
+  try {
+    return parsePrefix(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** `auto` or a whole number within bounds. */
+export function autoOr(field: Field<number>): Field<number | 'auto'> {
+  return {
+    ...field,
+    type: `auto | ${field.type}`,
+    read: (raw, where) => (raw === 'auto' ? raw : field.read(raw, where)),
+  };
+}
+
+/** A list with at least one item. */
+export function listed<T>(field: Field<T>, doc: string): Field<T[]> {
+  return {
+    ...listOf(field, doc),
+    read(raw, where) {
+      const items = listOf(field, doc).read(raw, where);
+      if (items.length === 0) fail(where, 'is empty', `it takes at least one: ${doc}`);
+      return items;
+    },
+  };
+}
