@@ -59,7 +59,9 @@ export function planOverlays(
   macs: VtepMacs,
 ): OverlayPlan[] {
   const { backend } = config;
-  const families = ([4, 6] as const).filter(family => (family === 4 ? lease.v4 : lease.v6) !== undefined);
+  const families = ([4, 6] as const).filter(family =>
+    family === 4 ? lease.v4 && config.v4 : lease.v6 && config.v6,
+  );
   const overlays = backend.type === 'udp' ? [families] : families.map(family => [family]);
   return overlays
     .filter(carries => carries.length > 0)

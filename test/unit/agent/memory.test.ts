@@ -1,0 +1,48 @@
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { parseCidr } from '../../../src/agent/lease/cidr.ts';
+import type { Lease } from '../../../src/agent/lease/lease.ts';
+import { Memory } from '../../../src/agent/memory.ts';
+import { attributesOf } from '../../support/lease-store.ts';
+
+t.test('what outlives the agent', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'rs-memory-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const first = await new Memory(directory).macs({});
+  t.match(first.mac4, /^[0-9a-f][26ae](:[0-9a-f]{2}){5}$/, 'local and unicast');
+  t.not(first.mac4, first.mac6);
+  t.same(await new Memory(directory).macs({ mac: '02:00:00:00:00:01' }), first, 'the same in the next life');
+  rmSync(join(directory, 'vtep.json'));
+  t.equal(
+    (await new Memory(directory).macs({ mac: '02:00:00:00:00:01' })).mac4,
+    '02:00:00:00:00:01',
+    'after a reboot the store’s',
+  );
+
+  const lease: Lease = {
+    key: '10.7.1.0-24&fc00---64',
+    v4: parseCidr('10.7.1.0/24'),
+    v6: parseCidr('fc00::/64'),
+    attributes: attributesOf('192.0.2.1'),
+    expiresAt: 77,
+    node: 'a',
+  };
+  const known = {
+    config: { text: '{}', source: 'x' },
+    lease,
+    leases: [lease, { ...lease, expiresAt: undefined, v6: undefined }],
+  };
+  t.equal(await new Memory(directory).load(), undefined);
+  await new Memory(directory).save(known);
+  const back = await new Memory(directory).load();
+  t.same(back!.lease, { ...lease, node: undefined }, 'who is alive is not remembered');
+  t.equal(back!.leases.length, 2);
+  t.equal(statSync(join(directory, 'last-known.json')).mode & 0o777, 0o600);
+  writeFileSync(join(directory, 'last-known.json'), '{"lease":{}}');
+  t.equal(await new Memory(directory).load(), undefined, 'another version’s file is as good as none');
+  await new Memory(directory).remember(['flannel.1']);
+  await new Memory(directory).remember(['flannel0', 'flannel.1']);
+  t.same(await new Memory(directory).devices(), ['flannel.1', 'flannel0']);
+});

@@ -1,0 +1,173 @@
+import t from 'tap';
+import { parseNetConf } from '../../../src/agent/config/net-conf.ts';
+import { parseCidr } from '../../../src/agent/lease/cidr.ts';
+import type { Lease } from '../../../src/agent/lease/lease.ts';
+import { attributesOf, planOverlays, underlayFamilies } from '../../../src/agent/overlay-plan.ts';
+import { selectPeers } from '../../../src/agent/peers.ts';
+
+const MACS = { mac4: '02:00:00:00:00:04', mac6: '02:00:00:00:00:06' };
+const UNDERLAY = {
+  index: 2,
+  name: 'eth0',
+  mtu: 1500,
+  address4: '192.0.2.1',
+  address6: 'fd00::1',
+  public4: '192.0.2.1',
+  public6: 'fd00::1',
+};
+const config = (backend: object, extra = {}) =>
+  parseNetConf(JSON.stringify({ Network: '10.0.0.0/16', Backend: backend, ...extra }), 'x');
+const DUAL = { EnableIPv6: true, IPv6Network: 'fc00::/48' };
+
+function lease(
+  n: number,
+  more: Partial<Lease['attributes']> = {},
+  node?: string,
+  subnet = `10.0.${n}.0/24`,
+): Lease {
+  return {
+    key: subnet.replace('/', '-'),
+    v4: parseCidr(subnet),
+    v6: parseCidr(`fc00:0:0:${n}::/64`),
+    expiresAt: undefined,
+    node,
+    attributes: {
+      publicIp: `192.0.2.${n}`,
+      publicIpv6: `fd00::${n}`,
+      backendType: 'vxlan',
+      backendData: { VNI: 1, VtepMAC: `0a:00:00:00:00:0${n}` },
+      backendV6Data: { VNI: 1, VtepMAC: `0a:00:00:00:06:0${n}` },
+      ...more,
+    },
+  };
+}
+
+const OWN = lease(1);
+const select = (conf: ReturnType<typeof config>, leases: Lease[], onLink = () => true, at = 0) =>
+  selectPeers(planOverlays(conf, UNDERLAY, OWN, MACS)[at]!, conf, OWN, [OWN, ...leases], onLink);
+
+t.test('overlays as flannel has them', async t => {
+  const dual = planOverlays(config({ Type: 'vxlan', VNI: 7 }, DUAL), UNDERLAY, OWN, MACS);
+  t.match(dual, [
+    {
+      device: 'flannel.7',
+      family: 4,
+      mtu: 1450,
+      mac: MACS.mac4,
+      subnets: ['10.0.1.0/24'],
+      networks: ['10.0.0.0/16'],
+    },
+    {
+      device: 'flannel-v6.7',
+      family: 6,
+      mtu: 1430,
+      mac: MACS.mac6,
+      subnets: ['fc00:0:0:1::/64'],
+      address: 'fd00::1',
+    },
+  ]);
+  const udp = planOverlays(config({ Type: 'udp' }, DUAL), UNDERLAY, OWN, MACS);
+  t.match(udp, [{ device: 'flannel0', family: 4, carries: [4, 6], mtu: 1472, mac: undefined }]);
+  t.same(underlayFamilies(config({ Type: 'udp' }, DUAL)), { v4: true, v6: false });
+  t.same(underlayFamilies(config({ Type: 'host-gw' }, DUAL)), { v4: true, v6: true });
+  const jumbo = planOverlays(config({ Type: 'vxlan', MTU: 9000 }), UNDERLAY, { ...OWN, v6: undefined }, MACS);
+  t.equal(jumbo[0]!.mtu, 8950);
+  t.throws(() => planOverlays(config({ Type: 'vxlan' }, DUAL), { ...UNDERLAY, mtu: 1300 }, OWN, MACS), {
+    code: 'ECONFIG',
+    message: /eth0/,
+  });
+  t.match(attributesOf({ type: 'udp', port: 1 }, UNDERLAY, MACS), {
+    backendType: 'udp',
+    backendData: undefined,
+  });
+});
+
+t.test('peers by overlay', async t => {
+  const conf = config({ Type: 'vxlan' }, DUAL);
+  const four = select(conf, [lease(2)]);
+  t.match(four.peers, [
+    {
+      id: '10.0.2.0-24',
+      address: '192.0.2.2',
+      mac: '0a:00:00:00:00:02',
+      subnets: ['10.0.2.0/24'],
+      direct: false,
+    },
+  ]);
+  const six = select(conf, [lease(2)], () => true, 1);
+  t.match(six.peers, [{ address: 'fd00::2', mac: '0a:00:00:00:06:02', subnets: ['fc00:0:0:2::/64'] }]);
+  t.match(select(config({ Type: 'vxlan', DirectRouting: true }), [lease(2)]).peers, [{ direct: true }]);
+  t.match(select(config({ Type: 'vxlan', DirectRouting: true }), [lease(2)], () => false).peers, [
+    { direct: false },
+  ]);
+  const udp = select(config({ Type: 'udp' }, DUAL), [lease(2, { backendType: '', backendData: undefined })]);
+  t.match(
+    udp.peers,
+    [{ mac: undefined, subnets: ['10.0.2.0/24', 'fc00:0:0:2::/64'] }],
+    'flannel writes no type for udp',
+  );
+});
+
+t.test('one bad lease harms no other', async t => {
+  const conf = config({ Type: 'vxlan' });
+  const bad: [string, Lease][] = [
+    ['other-backend', lease(3, { backendType: 'host-gw' })],
+    ['malformed', lease(3, { backendData: { VtepMAC: 'x' } })],
+    ['malformed', lease(3, { backendData: undefined })],
+    ['vni-differs', lease(3, { backendData: { VNI: 9, VtepMAC: '0a:00:00:00:00:03' } })],
+    ['no-address', lease(3, { publicIp: undefined })],
+    ['twin', lease(3, { publicIp: '192.0.2.1' })],
+    ['twin', lease(3, { backendData: { VNI: 1, VtepMAC: '0a:00:00:00:00:02' } })],
+    ['outside-network', lease(3, {}, undefined, '10.9.3.0/24')],
+    ['overlap', lease(3, {}, undefined, '10.0.2.128/25')],
+    ['overlap', lease(3, {}, undefined, '10.0.1.128/25')],
+  ];
+  for (const [reason, wrong] of bad) {
+    const { peers, rejected } = select(conf, [lease(2), wrong]);
+    t.equal(peers.length, 1, reason);
+    t.match(rejected, [{ key: wrong.key, reason }]);
+  }
+  t.match(select(config({ Type: 'host-gw' }), [lease(2, { backendType: 'host-gw' })], () => false).rejected, [
+    { reason: 'off-link' },
+  ]);
+});
+
+t.test(
+  'two leases of one node are one peer; of two nodes with one address the live one is right',
+  async t => {
+    const conf = config({ Type: 'vxlan' });
+    const moved = { ...lease(5, {}, undefined, '10.0.6.0/24') };
+    t.match(select(conf, [lease(5), moved]).peers, [{ subnets: ['10.0.5.0/24', '10.0.6.0/24'] }]);
+    const other = {
+      ...moved,
+      attributes: { ...moved.attributes, backendData: { VNI: 1, VtepMAC: '0a:00:00:00:00:99' } },
+    };
+    const { peers, rejected } = select(conf, [lease(5), { ...other, node: 'alive/1' }]);
+    t.match(peers, [{ mac: '0a:00:00:00:00:99' }]);
+    t.match(rejected, [{ key: '10.0.5.0-24', reason: 'twin' }]);
+  },
+);
+
+t.test('a thousand leases are judged in well under a second', async t => {
+  const conf = config({ Type: 'vxlan' });
+  const many = Array.from({ length: 1000 }, (_, i) => {
+    const [a, b] = [Math.floor(i / 250), i % 250];
+    return lease(
+      2,
+      {
+        publicIp: `198.51.${a}.${b + 1}`,
+        backendData: {
+          VNI: 1,
+          VtepMAC: `0a:01:00:00:${a.toString(16).padStart(2, '0')}:${b.toString(16).padStart(2, '0')}`,
+        },
+      },
+      undefined,
+      `10.0.${(i >> 3) + 2}.${(i & 7) * 32}/27`,
+    );
+  });
+  const from = performance.now();
+  const { peers, rejected } = select(conf, many);
+  const ms = performance.now() - from;
+  t.equal(peers.length, 1000, JSON.stringify(rejected[0]));
+  t.ok(ms < 800, `${Math.round(ms)} ms`);
+});
