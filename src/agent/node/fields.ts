@@ -1,5 +1,4 @@
 import {
-  type Field,
   fail,
   flag,
   integer,
