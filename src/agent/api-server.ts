@@ -3,6 +3,8 @@ import { createServer, request, type Server, type ServerResponse } from 'node:ht
 import { dirname } from 'node:path';
 import { describeError, RipstopError } from '../base/errors.ts';
 import type { Agent } from './agent.ts';
+import { answerCapture } from './capture-api.ts';
+import { CAPTURE_PATH } from './capture-client.ts';
 import { dropsOf, leasesOf, peersOf, pendingOf, routesOf, statusOf } from './status.ts';
 
 /** Name of the socket inside the state directory. */
@@ -10,7 +12,7 @@ export const SOCKET_NAME = 'agent.sock';
 
 /**
  * The agent's own interface: JSON over HTTP on a unix socket that its owner, and with `group` a group, may use. Reading
- * only: what changes the node goes through configuration and signals.
+ * and captures only: what changes the node goes through configuration and signals.
  * @throws RipstopError EINUSE when another agent listens there
  */
 export async function serveApi(
@@ -29,9 +31,16 @@ export async function serveApi(
     '/pending': () => pendingOf(agent),
   };
   const server = createServer((incoming, response) => {
+    if (incoming.method === 'POST' && incoming.url === CAPTURE_PATH) {
+      const [hub] = (agent.session?.carriers ?? []).flatMap(carrier => carrier.capture ?? []);
+      void answerCapture(incoming, response, hub);
+      return;
+    }
     const answer = answers[incoming.url ?? ''];
     if (incoming.method !== 'GET' || !answer) {
-      json(response, 404, { error: `there are GET ${Object.keys(answers).join(', ')}` });
+      json(response, 404, {
+        error: `there are GET ${Object.keys(answers).join(', ')} and POST ${CAPTURE_PATH}`,
+      });
       return;
     }
     try {
@@ -40,6 +49,19 @@ export async function serveApi(
       json(response, 500, { error: describeError(error) });
     }
   });
+  await listenOn(server, path);
+  if (group !== undefined) {
+    chownSync(path, -1, group);
+    chmodSync(path, 0o660);
+  }
+  return server;
+}
+
+/**
+ * Listens on a unix socket that only its owner may use; what a dead process left there is replaced.
+ * @throws RipstopError EINUSE when somebody answers there, ESOCKET
+ */
+export async function listenOn(server: Server, path: string): Promise<void> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   if (await isAnswered(path))
     throw new RipstopError('EINUSE', `another agent listens on ${path}`, 'give this one its own --state-dir');
@@ -53,11 +75,6 @@ export async function serveApi(
   } finally {
     process.umask(umask);
   }
-  if (group !== undefined) {
-    chownSync(path, -1, group);
-    chmodSync(path, 0o660);
-  }
-  return server;
 }
 
 function json(response: ServerResponse, status: number, value: unknown): void {

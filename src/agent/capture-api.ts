@@ -3,7 +3,8 @@ import { pipeline } from 'node:stream/promises';
 import { describeError, RipstopError } from '../base/errors.ts';
 import { integer, listOf, readObject, required, text } from '../base/schema.ts';
 import type { Selection } from '../capture/selection.ts';
-import type { CaptureHub } from '../capture/session.ts';
+import { CaptureHub } from '../capture/session.ts';
+import type { DataPlane } from '../path/control.ts';
 
 const BODY_MAX = 16384;
 
@@ -13,6 +14,15 @@ const selectionFields = {
   peer: text('a peer', 'name or underlay address of a peer'),
   snapLength: required(integer(0, 0x7fffffff, 'bytes to keep of a packet, 0 for all', 'bytes')),
 };
+
+const hubs = new WeakMap<DataPlane, CaptureHub>();
+
+/** The one hub of a data plane: its rings have one reader at a time. */
+export function hubOf(plane: DataPlane): CaptureHub {
+  const hub = hubs.get(plane) ?? new CaptureHub(plane.watched);
+  hubs.set(plane, hub);
+  return hub;
+}
 
 /**
  * Answers POST /capture: a JSON selection in, the stream of `capture/record-stream.ts` out until the caller hangs up.

@@ -1,7 +1,9 @@
 import type { Log } from '../base/log.ts';
+import type { CaptureHub } from '../capture/session.ts';
 import { ALL_OFFLOADS } from '../io/offloads.ts';
 import { deleteLink, findLink } from '../net/links.ts';
 import { type CounterSnapshot, DataPlane, type PeerSpec } from '../path/control.ts';
+import { hubOf } from './capture-api.ts';
 import type { Backend } from './config/backend.ts';
 import type { Underlay } from './config/underlay.ts';
 import { StateKeeper } from './kernel/keeper.ts';
@@ -78,6 +80,11 @@ export class Carrier {
 
   get offloads(): Readonly<Record<string, string>> | undefined {
     return this.#plane?.offloads;
+  }
+
+  /** Captures of the data plane, undefined where the kernel carries the packets. */
+  get capture(): CaptureHub | undefined {
+    return this.#plane && hubOf(this.#plane);
   }
 
   get rebuilt(): number {

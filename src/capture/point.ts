@@ -1,13 +1,13 @@
 import type { Batch } from '../shm/batch.ts';
-import { createRing, droppedRecords, openProducer, type Ring, reserve } from '../shm/ring.ts';
+import { commit, createRing, droppedRecords, openProducer, type Ring, reserve } from '../shm/ring.ts';
 
 /*
- * Where the hot path lets itself be watched. A worker asks `wantedPoints` once a batch; when a point is on it hands
- * the judged batch to `captureBatch`, which copies what is wanted into a ring and never waits. Everything else of a
- * capture happens on the other side of that ring.
+ * Where the hot path lets itself be watched. After each turn the worker hands the batch to `watchBatch`, which looks
+ * at one flag and, when a point is on, copies what is wanted into a ring. It never waits. Everything else of a capture
+ * happens on the other side of that ring.
  *
- * When to call: egress after the send, ingress after the device write. Verdicts are then final and the bytes still
- * stand in the slab; a frame that was sent whole has its checksum finished and its offload cleared by then.
+ * After a turn the verdicts are final and the bytes still stand in the slab; a frame that was sent whole has its
+ * checksum finished and its offload cleared by then.
  */
 
 /** Bits of the points; the number of a point is the place of its bit in POINT_NAMES. */
@@ -247,4 +247,15 @@ export function captureBatch(
     const end = (copied + 3) >> 2;
     for (let word = 0; word < end; word++) words[to + 20 + word] = slab[first + word]!;
   }
+}
+
+/**
+ * What a worker calls after each turn: captures the batch of `count` descriptors when a capture wants it. With no
+ * capture it is one load and one comparison.
+ */
+export function watchBatch(tap: Tap, count: number, sources: Int32Array): void {
+  const points = wantedPoints(tap);
+  if (points === 0) return;
+  captureBatch(tap, points, count, sources, performance.now());
+  commit(tap.ring);
 }

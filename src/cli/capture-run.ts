@@ -17,7 +17,25 @@ import { pointBits, resolveSelection, type Selection } from '../capture/selectio
 import type { CaptureSink } from '../capture/sink.ts';
 import { StreamSink } from '../capture/stream-sink.ts';
 import { TextSink } from '../capture/text-sink.ts';
-import type { CaptureOptions } from './capture.ts';
+
+/** Every option as commander hands it over. */
+export interface CaptureOptions {
+  readonly write?: string;
+  readonly format?: 'pcapng' | 'pcap';
+  readonly point?: string[];
+  readonly peer?: string;
+  readonly vni?: number;
+  readonly verdict?: string[];
+  readonly outer?: string;
+  readonly snapLength: number;
+  readonly segments?: true;
+  readonly count?: number;
+  readonly duration?: number;
+  readonly rotateSize?: number;
+  readonly rotateTime?: number;
+  readonly keep?: number;
+  readonly socket?: string;
+}
 
 /** Below this a TCP header behind VXLAN over IPv6 is cut off, and a filter on ports does not match. */
 const SNAP_FOR_FILTERS = 128;

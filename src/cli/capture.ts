@@ -1,23 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-
-/** Every option as commander hands it over. */
-export interface CaptureOptions {
-  readonly write?: string;
-  readonly format?: 'pcapng' | 'pcap';
-  readonly point?: string[];
-  readonly peer?: string;
-  readonly vni?: number;
-  readonly verdict?: string[];
-  readonly outer?: string;
-  readonly snapLength: number;
-  readonly segments?: true;
-  readonly count?: number;
-  readonly duration?: number;
-  readonly rotateSize?: number;
-  readonly rotateTime?: number;
-  readonly keep?: number;
-  readonly socket?: string;
-}
+import type { CaptureOptions } from './capture-run.ts';
 
 /** `ripstop capture`: what passes inside a running data plane, as tcpdump would show it. */
 export function addCapture(program: Command): void {

@@ -26,7 +26,19 @@ import {
 } from '../capture/replay-report.ts';
 import { verdictNumbers } from '../capture/selection.ts';
 import { OFFLINE_FRAMES, OFFLINE_NUMBERS, OFFLINE_VERDICTS, openOffline } from '../path/offline.ts';
-import type { ReplayOptions } from './replay.ts';
+
+/** Every option as commander hands it over. */
+export interface ReplayOptions {
+  readonly config: string;
+  readonly address?: string;
+  readonly against?: string;
+  readonly write?: string;
+  readonly verdict?: string[];
+  readonly summary?: true;
+  readonly json?: true;
+  readonly speed: 'full' | 'capture' | 'benchmark';
+  readonly underlayMtu: number;
+}
 
 type Outcome = ReplayResult | ReplaySkip;
 

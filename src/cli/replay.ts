@@ -1,17 +1,6 @@
 import { type Command, Option } from 'commander';
 import { list, whole } from './capture.ts';
-
-export interface ReplayOptions {
-  readonly config: string;
-  readonly address?: string;
-  readonly against?: string;
-  readonly write?: string;
-  readonly verdict?: string[];
-  readonly summary?: true;
-  readonly json?: true;
-  readonly speed: 'full' | 'capture' | 'benchmark';
-  readonly underlayMtu: number;
-}
+import type { ReplayOptions } from './replay-run.ts';
 
 /** `ripstop replay`: what a configuration would do with the packets of a capture. */
 export function addReplay(program: Command): void {

@@ -1,3 +1,4 @@
+import type { Server } from 'node:http';
 import { type Command, Option } from 'commander';
 import type { OverlayNode } from '../agent/node/node.ts';
 import { describeError, RipstopError } from '../base/errors.ts';
@@ -9,6 +10,7 @@ interface RunOptions {
   config: string;
   check?: true;
   logLevel: string;
+  socket?: string;
 }
 
 /** `ripstop run`: one node of an overlay in the foreground, its peers listed in a file. */
@@ -23,6 +25,7 @@ export function addRun(program: Command): void {
     )
     .requiredOption('-c, --config <file>', 'YAML file, or - for standard input')
     .option('--check', 'check the file and end; changes nothing')
+    .option('--socket <path>', 'serve `ripstop capture` on this unix socket')
     .addOption(new Option('--log-level <level>', 'least level to log').choices(LEVELS).default('info'))
     .addHelpText('after', '\nKeys of the file: docs/configuration.md')
     .action(run);
@@ -49,12 +52,27 @@ async function run(options: RunOptions): Promise<void> {
   const { NodeGuard } = await import('../agent/node/guard.ts');
   node = await Node.start(config, log);
   const guard = new NodeGuard(node, log);
+  const captures = await captureServer(node, options.socket).catch(async error => {
+    guard.stop();
+    await node?.stop();
+    throw error;
+  });
   logReady(node, log);
   const signal = await ended;
   log.info({ signal }, 'ending');
   guard.stop();
+  captures?.close();
+  captures?.closeAllConnections();
   await node.stop();
   logTotals(log, node.counters().verdicts);
+}
+
+/** What `ripstop capture --socket` connects to, where one is wanted. */
+async function captureServer(node: OverlayNode, path: string | undefined): Promise<Server | undefined> {
+  if (path === undefined) return undefined;
+  const { serveCapture } = await import('../agent/capture-server.ts');
+  const { hubOf } = await import('../agent/capture-api.ts');
+  return serveCapture(path, () => hubOf(node.plane));
 }
 
 function logReady({ settled: { config, underlay, overlay } }: OverlayNode, log: Log): void {

@@ -21,6 +21,7 @@ import { TablesWriter } from '../shm/tables-writer.ts';
 import { PathMtus } from '../slow/path-mtu.ts';
 import { macWords, type PeerSpec, peerInput, underlayBytes } from './peer-spec.ts';
 import { VERDICTS } from './verdicts.ts';
+import { Watched } from './watched.ts';
 import type { WorkerReport, WorkerTask } from './worker.ts';
 
 export type { PeerSpec } from './peer-spec.ts';
@@ -98,6 +99,8 @@ export class DataPlane {
   readonly #tasks: WorkerTask[] = [];
   readonly #workers = new Map<number, Worker>();
   readonly #stop = new SharedArrayBuffer(4);
+  /** By which it lets itself be captured (`CaptureHub` of the capture room). */
+  readonly watched: Watched;
   readonly #paths: PathMtus;
   readonly #descriptors: number[];
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -147,6 +150,8 @@ export class DataPlane {
     this.#counters = createCounters(queues * 2, capacity.peers);
     this.#writer = new TablesWriter(capacity, { resetSlot: slot => this.#resetSlot(slot) });
     this.#paths = new PathMtus({ format: FORMATS[mode] });
+    const sourcePorts = ports.senders.map(fd => native.udpPort(fd));
+    this.watched = new Watched(options, this.#writer, sourcePorts);
     const shared = this.#sharedTask(options, ports.senders, icmp);
     for (let queue = 0; queue < queues; queue++) {
       for (const direction of ['egress', 'ingress'] as const) {
@@ -154,7 +159,9 @@ export class DataPlane {
         open.push(control);
         const index = this.#tasks.length;
         const receiver = ports.receivers[queue]!;
-        this.#tasks.push({ ...shared, direction, index, control, tun: queueFds[queue]!, receiver });
+        const capture = this.watched.addWorker();
+        const own = { index, control, tun: queueFds[queue]!, receiver, capture };
+        this.#tasks.push({ ...shared, ...own, direction });
       }
     }
     options.log.info(

@@ -1,8 +1,10 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { HEADER_BYTES as VXLAN_HEADER_BYTES } from '../../encap/vxlan.ts';
+import { openTap, type Tap, watchBatch } from '../capture/point.ts';
 import { TunDevice } from '../io/tun.ts';
 import { MESSAGES, SLOT_BYTES, UdpPort } from '../io/udp.ts';
 import { native } from '../native/load.ts';
-import { createBatch, FRAME_MAX } from '../shm/batch.ts';
+import { type Batch, createBatch, FRAME_MAX } from '../shm/batch.ts';
 import {
   addGauge,
   BATCH_MAX,
@@ -20,6 +22,8 @@ import type { EgressRules } from './egress.ts';
 import { Exceptions } from './exceptions.ts';
 import { type Egress, egressTurn, type Ingress, ingressTurn } from './forwarder.ts';
 import type { IngressRules } from './ingress.ts';
+import { BAD_FLAGS, RUNT, TRUNCATED, UNKNOWN_PEER, VERDICTS, WRONG_VNI } from './verdicts.ts';
+import type { WatchedWorker } from './watched.ts';
 
 /** What the control thread hands to a worker: descriptors, shared memory, rules. */
 export interface WorkerTask {
@@ -45,6 +49,7 @@ export interface WorkerTask {
   readonly egress: EgressRules;
   readonly ingress: IngressRules;
   readonly spins: number;
+  readonly capture: WatchedWorker;
 }
 
 /** What a worker tells the control thread. */
@@ -73,6 +78,18 @@ function report(message: WorkerReport): void {
 interface Loop {
   turn(timeoutMs: number): number;
   readonly stats: Int32Array;
+  /** Lets a capture see the batch of the last turn, of `count` frames. */
+  watch(count: number): void;
+}
+
+/** Verdicts that leave OFFSET of a datagram in front of its encapsulation header. */
+const UNOPENED = [TRUNCATED, RUNT, BAD_FLAGS, WRONG_VNI, UNKNOWN_PEER];
+
+function tapOf(task: WorkerTask, batch: Batch): Tap {
+  const { direction } = task;
+  const drops = [...VERDICTS.keys()].filter(number => VERDICTS[number]!.drop);
+  const headerBytes = task.ingress.ethernet === 1 ? VXLAN_HEADER_BYTES : 0;
+  return openTap({ ...task.capture, batch, direction, drops, unopened: UNOPENED, headerBytes });
 }
 
 function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
@@ -96,7 +113,12 @@ function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
   });
   const reader = openReader(task.tables, task.index);
   const egress: Egress = { device, port, batch, reader, rules: task.egress, exceptions, counters };
-  return { turn: timeoutMs => egressTurn(egress, timeoutMs), stats };
+  const tap = tapOf(task, batch);
+  return {
+    turn: timeoutMs => egressTurn(egress, timeoutMs),
+    stats,
+    watch: count => watchBatch(tap, count, port.sources),
+  };
 }
 
 function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
@@ -114,7 +136,12 @@ function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
   });
   const reader = openReader(task.tables, task.index);
   const ingress: Ingress = { device, port, batch, reader, rules: task.ingress, counters };
-  return { turn: timeoutMs => ingressTurn(ingress, timeoutMs), stats };
+  const tap = tapOf(task, batch);
+  return {
+    turn: timeoutMs => ingressTurn(ingress, timeoutMs),
+    stats,
+    watch: count => watchBatch(tap, count, port.sources),
+  };
 }
 
 /** Adds what the native side counted to this worker's gauges. */
@@ -131,13 +158,16 @@ function harvest(counters: Float64Array, stats: Int32Array, frames: number): voi
 function run(task: WorkerTask): void {
   const counters = openCounters(task.counters).blocks[task.index]!;
   const stop = new Int32Array(task.stop);
-  const { turn, stats } =
+  const { turn, stats, watch } =
     task.direction === 'egress' ? egressLoop(task, counters) : ingressLoop(task, counters);
   report({ kind: 'ready' });
   while (Atomics.load(stop, 0) === 0) {
     const count = turn(WAIT_MS);
     addGauge(counters, WAKEUPS, 1);
-    if (count > 0) harvest(counters, stats, count);
+    if (count > 0) {
+      watch(count);
+      harvest(counters, stats, count);
+    }
     if (count >= 0) continue;
     report({ kind: 'failed', errno: -count });
     Atomics.wait(stop, 0, 0, FAILURE_PAUSE_MS);

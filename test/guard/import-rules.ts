@@ -29,7 +29,6 @@ export const WIRING: Readonly<Record<string, readonly string[]>> = {
   'src/path/control.ts': ['io', 'native', 'slow'],
   'src/path/worker.ts': ['io', 'native'],
   'src/path/exceptions.ts': ['slow'],
-  'src/path/offline.ts': ['slow'],
 };
 
 /** Free to import everything; nothing imports them. */

@@ -1,0 +1,54 @@
+import type { Mode } from '../../encap/encap.ts';
+import { formatIp, viewOf } from '../../encap/wire/addresses.ts';
+import { createControl, createTapRing } from '../capture/point.ts';
+import type { TablesWriter } from '../shm/tables-writer.ts';
+import { VERDICTS } from './verdicts.ts';
+
+/** What describes the overlay, of the options of the data plane. */
+interface Overlay {
+  readonly mode: Mode;
+  readonly vni: number;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Memory by which one worker lets itself be captured. */
+export interface WatchedWorker {
+  readonly control: SharedArrayBuffer;
+  readonly ring: SharedArrayBuffer;
+}
+
+/** By which a data plane lets itself be captured: one switch, a ring a worker, and names for what stands in them. */
+export class Watched {
+  readonly control = createControl();
+  readonly rings: SharedArrayBuffer[] = [];
+  readonly #overlay: Overlay;
+  readonly #writer: TablesWriter;
+  readonly #sourcePorts: readonly number[];
+
+  /** @param sourcePorts ports of the sending sockets, by SOCKET */
+  constructor(overlay: Overlay, writer: TablesWriter, sourcePorts: readonly number[]) {
+    this.#overlay = overlay;
+    this.#writer = writer;
+    this.#sourcePorts = sourcePorts;
+  }
+
+  addWorker(): WatchedWorker {
+    const ring = createTapRing();
+    this.rings.push(ring);
+    return { control: this.control, ring };
+  }
+
+  /** What the records mean at this moment, as `capture/context.ts` wants it. */
+  context() {
+    const { mode, vni, address, port } = this.#overlay;
+    const peers: { id: string; address: string; port: number }[] = [];
+    for (const peer of this.#writer.peers) {
+      const slot = this.#writer.slots.of(peer.id);
+      if (slot === undefined) continue;
+      peers[slot] = { id: peer.id, address: formatIp(viewOf(peer.address), 0), port: peer.port };
+    }
+    const sourcePorts = this.#sourcePorts;
+    return { mode, vni, addresses: [address], port, sourcePorts, peers, verdicts: VERDICTS };
+  }
+}
