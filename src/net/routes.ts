@@ -55,14 +55,12 @@ const RTM_F_CLONED = 0x200;
 const RT_TABLE_COMPAT = 252;
 
 export const TABLE_MAIN = 254;
-export const TABLE_LOCAL = 255;
 export const SCOPE_UNIVERSE = 0;
 export const SCOPE_LINK = 253;
 export const SCOPE_HOST = 254;
-export const PROTOCOL_KERNEL = 2;
-export const PROTOCOL_BOOT = 3;
+const PROTOCOL_BOOT = 3;
 export const PROTOCOL_STATIC = 4;
-export const ROUTE_TYPES = [
+const ROUTE_TYPES = [
   'unspec',
   'unicast',
   'local',
@@ -280,7 +278,7 @@ function writeHops(writer: MessageWriter, hops: readonly NextHop[], destination:
 }
 
 /** A route in the words of `ip route`, links by index. */
-export function describeRoute(spec: RouteSpec): string {
+function describeRoute(spec: RouteSpec): string {
   const words = [spec.destination];
   if (spec.type && spec.type !== 'unicast') words.unshift(spec.type);
   if (spec.gateway) words.push('via', spec.gateway);
