@@ -153,6 +153,15 @@ t.test('foreign changes are mended, also the device taken away', { skip }, async
     one.ns.ip(wound);
     t.ok(await until(`traffic after ${wound}`, reaches, 8000), wound);
   }
+  one.ns.ip('link del flannel.1', 'link add flannel.1 mtu 1234 type bridge');
+  await procs[0]!.saying(/"level":"error".*flannel\.1: the name is taken by a bridge device/);
+  t.match(
+    one.ns.must(['ip', 'link', 'show', 'flannel.1']),
+    /mtu 1234.*state DOWN/,
+    'a device of another is not touched',
+  );
+  one.ns.ip('link del flannel.1');
+  t.ok(await until('traffic again', reaches, 8000));
   t.match(procs[0]!.stderr, /"steps":\["\+ device flannel\.1".*mended/);
   for (const proc of procs) t.match(await proc.stop(), { code: 0 });
 });

@@ -19,7 +19,7 @@ import { isRemoval, type Step } from './steps.ts';
 /**
  * The steps that turn what is there into what should be, in the order in which they can be made: removals, device,
  * settings, addresses, neighbours, forwarding, routes. Empty when nothing is to do. Pure.
- * @throws RipstopError ENODEVICE when the device is gone and not ours to make, ENOTSUP when a setting is missing that is needed
+ * @throws RipstopError ENODEVICE when the device is gone and not ours to make, EINUSE when another has its name, ENOTSUP when a setting is missing that is needed
  */
 export function diff(wanted: DesiredState, there: ObservedState, territory: Territory): Step[] {
   const { device } = wanted;
@@ -45,6 +45,12 @@ function bare(there: ObservedState): ObservedState {
 function rebuild(device: DesiredDevice, there: ObservedDevice | undefined): Step[] {
   const { vxlan } = device;
   if (!vxlan) {
+    if (there && there.kind !== 'tun')
+      throw new RipstopError(
+        'EINUSE',
+        `device ${device.name}: the name is taken by a ${there.kind ?? 'hardware'} device`,
+        `remove it (ip link del ${device.name})`,
+      );
     if (there) return [];
     throw new RipstopError(
       'ENODEVICE',

@@ -1,3 +1,4 @@
+import { describeError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { EventSocket } from '../../net/events.ts';
 import { concernsOverlay } from '../kernel-news.ts';
@@ -24,7 +25,7 @@ export class NodeGuard {
     this.#node = node;
     this.#log = log;
     this.#events = new EventSocket(node.settled.config.namespace, ['link', 'route', 'neighbour']);
-    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#timer = setInterval(() => void this.#look(), LOOK_MS);
   }
 
   stop(): void {
@@ -32,26 +33,25 @@ export class NodeGuard {
     this.#events.close();
   }
 
-  #look(): void {
-    const { device } = this.#node.settled.config;
-    const news = this.#events.drain().some(event => concernsOverlay(event, [device]));
-    if (++this.#looks % LOOKS_A_ROUND === 0 || news) void this.#heal();
-  }
-
-  async #heal(): Promise<void> {
+  async #look(): Promise<void> {
     if (this.#busy) return;
     this.#busy = true;
     try {
-      const steps = await this.#node.heal();
-      if (steps.length > 0) this.#log.warn({ steps }, 'someone changed the kernel state: mended');
-      if (this.#trouble) this.#log.info('mended at last');
-      this.#trouble = '';
+      const { device } = this.#node.settled.config;
+      const news = this.#events.drain().some(event => concernsOverlay(event, [device]));
+      if (++this.#looks % LOOKS_A_ROUND === 0 || news) await this.#heal();
     } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
+      const text = describeError(error);
       if (text !== this.#trouble) this.#log.error({ err: text }, 'the kernel state is not as it should be');
       this.#trouble = text;
     } finally {
       this.#busy = false;
     }
+  }
+
+  async #heal(): Promise<void> {
+    const steps = await this.#node.heal();
+    this.#trouble = '';
+    if (steps.length > 0) this.#log.warn({ steps }, 'someone changed the kernel state: mended');
   }
 }

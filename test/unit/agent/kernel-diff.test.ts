@@ -223,6 +223,11 @@ t.test('a route with another metric is no rival, one hop of several is no match'
 t.test('devices', async t => {
   const wanted = desiredState(OVERLAY, []);
   t.throws(() => lines(wanted, { ...satisfied(wanted), device: undefined }), { code: 'ENODEVICE' });
+  const foreign = {
+    ...satisfied(wanted),
+    device: { ...satisfied(wanted).device!, kind: 'vxlan', mtu: 1400 },
+  };
+  t.throws(() => lines(wanted, foreign), { code: 'EINUSE' }, 'a device of another is not touched');
   const vxlan = { vni: 1, port: 8472, local: '192.0.2.1', parent: 'eth0' };
   const kernel = desiredState({ ...OVERLAY, vxlan }, [PEER]);
   t.same(lines(kernel, satisfied(kernel)), []);
