@@ -2,6 +2,8 @@ import type { Plugin } from './skel/plugin.ts';
 
 /** Every plugin of this program, loaded when it is called: an executable pays for what it runs. */
 const LOADERS: Readonly<Record<string, () => Promise<Plugin>>> = {
+  bandwidth: async () => (await import('./meta/bandwidth.ts')).bandwidth,
+  tuning: async () => (await import('./meta/tuning/tuning.ts')).tuning,
   portmap: async () => (await import('./meta/portmap/portmap.ts')).portmap,
   flannel: async () => (await import('./meta/flannel/flannel.ts')).flannel,
   vlan: async () => (await import('./main/child/vlan.ts')).vlan,

@@ -1,0 +1,208 @@
+import { createHash } from 'node:crypto';
+import { withDefault } from '../../base/schema.ts';
+import {
+  changeLink,
+  createLink,
+  deleteLink,
+  findLink,
+  getLink,
+  type Link,
+  listLinks,
+} from '../../net/links.ts';
+import {
+  deleteIngressQdisc,
+  deleteRootQdisc,
+  listQdiscs,
+  redirectIngress,
+  replaceTokenBucket,
+  type TokenBucket,
+} from '../../net/shaping.ts';
+import type { NetlinkSocket } from '../../net/socket.ts';
+import { looseOf, readLoose } from '../config/loose.ts';
+import { requirePrevResult, runtimeConfig, validAttachments } from '../config/network.ts';
+import type { Interface, Result } from '../result/types.ts';
+import { CniError, CODE, refuse } from '../skel/errors.ts';
+import { type Call, commands, type Plugin } from '../skel/plugin.ts';
+import { Undo } from '../skel/undo.ts';
+import { ALL_VERSIONS } from '../skel/version.ts';
+import { changed } from '../wiring/expectations.ts';
+import { inBoth, inNode, type Kernel } from '../wiring/kernel.ts';
+import { callTag, staleTags } from '../wiring/tag.ts';
+
+/** How long a packet waits at most, ms; what would wait longer is dropped. */
+const LATENCY_MS = 25;
+/** Bursts are counted in bytes in 32 bits. */
+const BURST_MAX_BITS = 0xffffffff * 8;
+const IFB_NAME_LENGTH = 15;
+
+const bits = (doc: string) =>
+  withDefault(
+    {
+      type: 'a whole number',
+      unit: doc.includes('burst') ? 'bits' : 'bits/s',
+      doc,
+      read(raw: unknown, where: string): number {
+        if (typeof raw === 'number' && Number.isInteger(raw) && raw >= 0) return raw;
+        refuse(
+          where,
+          `${JSON.stringify(raw)} is not a whole number of ${doc.includes('burst') ? 'bits' : 'bits a second'}`,
+        );
+      },
+    },
+    0,
+  );
+
+/** Keys of a bandwidth plugin; capability `bandwidth` has the same. */
+export const bandwidthFields = {
+  ingressRate: bits('rate towards the pod'),
+  ingressBurst: bits('burst towards the pod'),
+  egressRate: bits('rate from the pod'),
+  egressBurst: bits('burst from the pod'),
+};
+
+interface Limits {
+  /** Towards and from the pod; undefined: not limited. */
+  ingress: TokenBucket | undefined;
+  egress: TokenBucket | undefined;
+}
+
+/** @throws CniError 7 */
+function readBucket(rate: number, burst: number, where: string): TokenBucket | undefined {
+  if (rate === 0 && burst === 0) return undefined;
+  if (burst === 0) refuse(`${where}Burst`, 'is missing: if rate is set, burst must also be set');
+  if (rate === 0) refuse(`${where}Rate`, 'is missing: if burst is set, rate must also be set');
+  if (burst >= BURST_MAX_BITS) refuse(`${where}Burst`, 'cannot be more than 4GB');
+  const bytes = Math.floor(rate / 8);
+  const burstBytes = Math.floor(burst / 8);
+  if (bytes === 0 || burstBytes === 0) refuse(`${where}Rate`, 'is less than a byte');
+  return { rate: bytes, burst: burstBytes, limit: Math.floor((bytes * LATENCY_MS) / 1000) + burstBytes };
+}
+
+/** The plugin's own keys win over what the runtime passes. */
+function readLimits(call: Call): Limits {
+  const own = readLoose(bandwidthFields, call.config, '');
+  const given = readLoose(
+    { bandwidth: looseOf(bandwidthFields, 'limits') },
+    runtimeConfig(call),
+    'runtimeConfig',
+  );
+  const configured = Object.values(own).some(value => value !== 0);
+  const limits = configured ? own : (given.bandwidth ?? own);
+  const where = configured ? '' : 'runtimeConfig.bandwidth.';
+  return {
+    ingress: readBucket(limits.ingressRate, limits.ingressBurst, `${where}ingress`),
+    egress: readBucket(limits.egressRate, limits.egressBurst, `${where}egress`),
+  };
+}
+
+/** Name of the device that shapes what comes from the pod. Two interfaces of one container have two. */
+function ifbName(call: Call): string {
+  const hash = createHash('sha512').update(`${call.name}\0${call.containerId}\0${call.ifname}`).digest('hex');
+  return `bwp${hash}`.slice(0, IFB_NAME_LENGTH);
+}
+
+/** The reference plugin's name, which leaves the interface out: for what it made before a change of plugins. */
+function formerIfbName(call: Call): string {
+  return `bwp${createHash('sha512')
+    .update(call.name + call.containerId)
+    .digest('hex')}`.slice(0, IFB_NAME_LENGTH);
+}
+
+/** The node's end of the pod's interface. @throws CniError 999 when it has none on the node */
+function nodeEnd(call: Call, { node, pod }: Kernel, previous: Result): Link {
+  const inside = findLink(pod, call.ifname);
+  const end =
+    inside?.kind === 'veth' && inside.parent !== undefined ? findLink(node, inside.parent) : undefined;
+  if (end?.kind === 'veth' && previous.interfaces.some(one => one.name === end.name && !one.sandbox))
+    return end;
+  throw new CniError(CODE.INTERNAL, `no veth peer of container interface "${call.ifname}" found on the host`);
+}
+
+async function add(call: Call): Promise<Result> {
+  const limits = readLimits(call);
+  const previous = requirePrevResult(call);
+  if (!limits.ingress && !limits.egress) return previous;
+  return inBoth(call, kernel =>
+    Undo.guard(call.host.log, async undo => {
+      const end = nodeEnd(call, kernel, previous);
+      if (limits.ingress) {
+        undo.push(`lift the limit of ${end.name}`, () => deleteRootQdisc(kernel.node, end.index));
+        replaceTokenBucket(kernel.node, end.index, limits.ingress);
+      }
+      if (!limits.egress) return previous;
+      const device = shapeEgress(call, kernel.node, end, limits.egress, undo);
+      return { ...previous, interfaces: [...previous.interfaces, device] };
+    }),
+  );
+}
+
+/** What the pod sends comes in by the node's end: it is led out of a device of its own, and shaped there. */
+function shapeEgress(call: Call, node: NetlinkSocket, end: Link, bucket: TokenBucket, undo: Undo): Interface {
+  const name = ifbName(call);
+  createLink(node, { kind: 'ifb', name, mtu: end.mtu });
+  undo.push(`delete ${name}`, () => deleteLink(node, name));
+  const device = getLink(node, name);
+  changeLink(node, device.index, { up: true, alias: callTag(call) });
+  replaceTokenBucket(node, device.index, bucket);
+  undo.push(`lead ${end.name} straight again`, () => deleteIngressQdisc(node, end.index));
+  redirectIngress(node, end.index, device.index);
+  return { name, ...(device.mac ? { mac: device.mac } : {}), mtu: device.mtu };
+}
+
+async function del(call: Call): Promise<void> {
+  // The queue towards the pod goes with the pod's interface.
+  await inNode(call, node => {
+    deleteLink(node, ifbName(call));
+    deleteLink(node, formerIfbName(call));
+  });
+}
+
+async function check(call: Call): Promise<void> {
+  const limits = readLimits(call);
+  const previous = requirePrevResult(call);
+  if (!limits.ingress && !limits.egress) return;
+  await inBoth(call, async kernel => {
+    const end = nodeEnd(call, kernel, previous);
+    if (limits.ingress) expectBucket(kernel.node, end, limits.ingress);
+    if (!limits.egress) return;
+    const device = findLink(kernel.node, ifbName(call));
+    if (!device) changed(`device ${ifbName(call)}, which shapes what ${call.ifname} sends, is missing`);
+    expectBucket(kernel.node, device, limits.egress);
+    if (!listQdiscs(kernel.node, end.index).some(one => one.kind === 'ingress')) {
+      changed(`what comes in by ${end.name} is not led to ${device.name}`);
+    }
+  });
+}
+
+function expectBucket(node: NetlinkSocket, link: Link, wanted: TokenBucket): void {
+  const found = listQdiscs(node, link.index).find(one => one.root)?.tokenBucket;
+  if (!found) changed(`${link.name} is not limited`);
+  // The kernel keeps the burst as time.
+  const near = Math.abs(found.burst - wanted.burst) <= Math.max(1, wanted.burst / 1000);
+  if (found.rate !== wanted.rate || !near) {
+    changed(
+      `limit of ${link.name} is ${found.rate * 8} bit/s, burst ${found.burst * 8} bit, not ${wanted.rate * 8}, ${wanted.burst * 8}`,
+    );
+  }
+}
+
+async function gc(call: Call): Promise<void> {
+  const stale = staleTags(call.name, validAttachments(call));
+  await inNode(call, node => deleteStaleIfbs(node, stale));
+}
+
+/** Deletes the shaping devices whose tag `stale` accepts, and no link of another kind. */
+function deleteStaleIfbs(node: NetlinkSocket, stale: (tag: string) => boolean): void {
+  for (const link of listLinks(node)) {
+    if (link.kind === 'ifb' && link.alias !== undefined && stale(link.alias)) deleteLink(node, link.index);
+  }
+}
+
+/** Limits what a pod receives and sends. */
+export const bandwidth: Plugin = {
+  name: 'bandwidth',
+  about: 'CNI bandwidth plugin of Ripstop: limits what a pod receives and sends',
+  versions: ALL_VERSIONS,
+  netns: 'entered',
+  commands: commands({ add, del, check, gc, status: async call => void readLimits(call) }),
+};

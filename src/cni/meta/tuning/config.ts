@@ -1,0 +1,117 @@
+import { readFileSync } from 'node:fs';
+import { flag, integer, text, withDefault } from '../../../base/schema.ts';
+import { readCniArgs } from '../../config/cni-args.ts';
+import { macField } from '../../config/fields.ts';
+import { anyObject, readLoose } from '../../config/loose.ts';
+import { cniArgsOf, runtimeConfig } from '../../config/network.ts';
+import { CniError, CODE, refuse } from '../../skel/errors.ts';
+import type { Call } from '../../skel/plugin.ts';
+
+/** Lines of regular expressions; when the file is there, only settings that match one may be changed. */
+const ALLOW_LIST = '/etc/cni/tuning/allowlist.conf';
+
+const linkFields = {
+  mac: macField,
+  mtu: integer(0, 65535, 'MTU', 'bytes'),
+  promisc: flag('take every frame'),
+  allmulti: flag('take every multicast frame'),
+  txQLen: integer(0, 0xffffffff, 'length of the transmit queue', 'packets'),
+};
+
+/** Keys of a tuning plugin. */
+export const tuningFields = {
+  ...linkFields,
+  sysctl: anyObject('kernel settings below net, IFNAME standing for the interface: name to value'),
+  dataDir: withDefault(text('a path', 'directory of the former values'), '/run/cni/tuning'),
+};
+
+/** Attributes of the pod's interface; what is absent is left as it is. */
+export interface LinkTuning {
+  mac?: string;
+  mtu?: number;
+  promisc?: boolean;
+  allmulti?: boolean;
+  txQLen?: number;
+}
+
+export interface TuningConfig {
+  link: LinkTuning;
+  /** Names below /proc/sys, slashes between parts. */
+  settings: { name: string; value: string }[];
+  dataDir: string;
+}
+
+/** Later sources win: the configuration, CNI_ARGS, `args.cni`, the runtime. */
+function readLinkTuning(call: Call): LinkTuning {
+  const configured = readLoose(linkFields, call.config, '');
+  const ofArgs = readCniArgs(call.args, ['MAC', 'IP', 'GATEWAY']).get('MAC');
+  const ofCni = readLoose(linkFields, cniArgsOf(call.config), 'args.cni');
+  const { mac: ofRuntime } = readLoose({ mac: macField }, runtimeConfig(call), 'runtimeConfig');
+  const mac = ofRuntime || ofCni.mac || (ofArgs && macField.read(ofArgs, 'CNI_ARGS MAC')) || configured.mac;
+  const mtu = ofCni.mtu ?? configured.mtu;
+  const promisc = ofCni.promisc ?? configured.promisc;
+  const allmulti = ofCni.allmulti ?? configured.allmulti;
+  const txQLen = ofCni.txQLen ?? configured.txQLen;
+  return {
+    ...(mac ? { mac: mac.toLowerCase() } : {}),
+    ...(mtu ? { mtu } : {}),
+    // False is what they are without being asked for, as in the reference plugin.
+    ...(promisc ? { promisc } : {}),
+    ...(allmulti ? { allmulti } : {}),
+    ...(txQLen === undefined ? {} : { txQLen }),
+  };
+}
+
+/** The name of a setting with slashes; a name that has slashes keeps its dots, as sysctl(8) does. */
+export function settingName(key: string, ifname: string): string {
+  const path = key.includes('/') ? key : key.replaceAll('.', '/');
+  return path.replaceAll('IFNAME', ifname);
+}
+
+function readSettings(call: Call, raw: Record<string, unknown>): TuningConfig['settings'] {
+  const seen = new Map<string, string>();
+  for (const [key, value] of Object.entries(raw)) {
+    const where = `sysctl.${key}`;
+    if (typeof value !== 'string') refuse(where, `${JSON.stringify(value)} is not a text`);
+    const name = settingName(key, call.ifname);
+    const parts = name.split('/');
+    if (
+      parts[0] !== 'net' ||
+      parts.length < 2 ||
+      parts.some(part => part === '' || part === '.' || part === '..')
+    ) {
+      refuse(where, 'invalid net sysctl key', 'only names below "net." may be set');
+    }
+    if (seen.has(name)) refuse(where, `duplicated sysctl key: it is ${seen.get(name)} too`);
+    seen.set(name, key);
+  }
+  return [...seen].map(([name, key]) => ({ name, value: raw[key] as string }));
+}
+
+/** @throws CniError 2 for a setting that the node's list does not allow */
+export function checkAllowed(settings: TuningConfig['settings'], file = ALLOW_LIST): void {
+  let lines: string[];
+  try {
+    lines = readFileSync(file, 'utf8')
+      .split('\n')
+      .filter(line => line.trim() !== '');
+  } catch {
+    return;
+  }
+  for (const { name, value } of settings) {
+    const dotted = name.replaceAll('/', '.');
+    if (lines.some(line => new RegExp(line).test(dotted))) continue;
+    throw new CniError(
+      CODE.UNSUPPORTED_FIELD,
+      `sysctl: ${dotted}=${value} is not allowed`,
+      `${file} allows ${lines.join(', ')}`,
+    );
+  }
+}
+
+/** @throws CniError 7, 4, 2; RipstopError ECONFIG */
+export function readConfig(call: Call): TuningConfig {
+  const { sysctl, dataDir } = readLoose(tuningFields, call.config, '');
+  const settings = readSettings(call, sysctl ?? {});
+  return { link: readLinkTuning(call), settings, dataDir: dataDir || '/run/cni/tuning' };
+}

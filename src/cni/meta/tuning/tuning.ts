@@ -1,0 +1,123 @@
+import { changeLink, findLink, getLink, type Link } from '../../../net/links.ts';
+import type { NetlinkSocket } from '../../../net/socket.ts';
+import { changeSetting, readSetting, writeSetting } from '../../../net/sysctl.ts';
+import { requirePrevResult, validAttachments } from '../../config/network.ts';
+import type { Result } from '../../result/types.ts';
+import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
+import { Undo } from '../../skel/undo.ts';
+import { ALL_VERSIONS } from '../../skel/version.ts';
+import { changed } from '../../wiring/expectations.ts';
+import { inBoth, inPodIfThere } from '../../wiring/kernel.ts';
+import { checkAllowed, type LinkTuning, readConfig, type TuningConfig } from './config.ts';
+import { collectFormer, forgetFormer, readFormer, saveFormer } from './former-values.ts';
+
+const IFF_PROMISC = 0x100;
+const IFF_ALLMULTI = 0x200;
+
+function settingsOf(values: LinkTuning) {
+  return {
+    ...(values.mac === undefined ? {} : { mac: values.mac }),
+    ...(values.mtu === undefined ? {} : { mtu: values.mtu }),
+    ...(values.promisc === undefined ? {} : { promiscuous: values.promisc }),
+    ...(values.allmulti === undefined ? {} : { allMulticast: values.allmulti }),
+    ...(values.txQLen === undefined ? {} : { txQueueLength: values.txQLen }),
+  };
+}
+
+/** The present values of what `wanted` names. */
+function presentValues(link: Link, wanted: LinkTuning): LinkTuning {
+  return {
+    ...(wanted.mac === undefined || !link.mac ? {} : { mac: link.mac }),
+    ...(wanted.mtu === undefined ? {} : { mtu: link.mtu }),
+    ...(wanted.promisc === undefined ? {} : { promisc: (link.flags & IFF_PROMISC) !== 0 }),
+    ...(wanted.allmulti === undefined ? {} : { allmulti: (link.flags & IFF_ALLMULTI) !== 0 }),
+    ...(wanted.txQLen === undefined ? {} : { txQLen: link.txQueueLength }),
+  };
+}
+
+async function add(call: Call): Promise<Result> {
+  const config = readConfig(call);
+  checkAllowed(config.settings);
+  const previous = requirePrevResult(call);
+  await inBoth(call, ({ pod }) => Undo.guard(call.host.log, async undo => tune(call, config, pod, undo)));
+  const { mac, mtu } = config.link;
+  const interfaces = previous.interfaces.map(one =>
+    one.name === call.ifname && one.sandbox
+      ? { ...one, ...(mac ? { mac } : {}), ...(mtu ? { mtu } : {}) }
+      : one,
+  );
+  return { ...previous, interfaces };
+}
+
+function tune(call: Call, config: TuningConfig, pod: NetlinkSocket, undo: Undo): void {
+  for (const { name, value } of config.settings) {
+    const former = changeSetting(call.netns, name, value);
+    if (former !== undefined) undo.push(`set ${name} back`, () => writeSetting(call.netns, name, former));
+  }
+  if (Object.keys(config.link).length === 0) return;
+  const link = getLink(pod, call.ifname);
+  const former = presentValues(link, config.link);
+  saveFormer(config.dataDir, call.name, call.containerId, call.ifname, former);
+  undo.push('set the interface back', () => {
+    changeLink(pod, link.index, settingsOf(former));
+    forgetFormer(config.dataDir, call.containerId, call.ifname);
+  });
+  changeLink(pod, link.index, settingsOf(config.link));
+}
+
+/** Interfaces that outlive the pod (of host-device) get their former values; settings end with the namespace. */
+async function del(call: Call): Promise<void> {
+  const { dataDir } = readConfig(call);
+  const former = readFormer(dataDir, call.containerId, call.ifname);
+  if (former) {
+    await inPodIfThere(call, pod => {
+      const link = findLink(pod, call.ifname);
+      if (link) changeLink(pod, link.index, settingsOf(former));
+    });
+  }
+  forgetFormer(dataDir, call.containerId, call.ifname);
+}
+
+async function check(call: Call): Promise<void> {
+  const config = readConfig(call);
+  requirePrevResult(call);
+  for (const { name, value } of config.settings) {
+    const found = readSetting(call.netns, name);
+    // The kernel separates lists by tabs.
+    if (found.split(/\s+/).join(' ') !== value.trim().split(/\s+/).join(' ')) {
+      changed(`Error: Tuning configured value of ${name} is ${value}, current value is ${found}`);
+    }
+  }
+  await inBoth(call, async ({ pod }) => {
+    const present = presentValues(getLink(pod, call.ifname), config.link);
+    for (const key of Object.keys(config.link) as (keyof LinkTuning)[]) {
+      if (present[key] === config.link[key]) continue;
+      changed(
+        `Error: Tuning configured ${key} of ${call.ifname} is ${config.link[key]}, current value is ${present[key]}`,
+      );
+    }
+  });
+}
+
+async function gc(call: Call): Promise<void> {
+  const { dataDir } = readConfig(call);
+  const valid = validAttachments(call);
+  const alive = (id: string, ifname: string) =>
+    valid.some(one => one.containerID === id && one.ifname === ifname);
+  collectFormer(dataDir, call.name, alive);
+}
+
+/** Kernel settings of the pod and attributes of its interface. */
+export const tuning: Plugin = {
+  name: 'tuning',
+  about: 'CNI tuning plugin of Ripstop: kernel settings of the pod and attributes of its interface',
+  versions: ALL_VERSIONS,
+  netns: 'entered',
+  commands: commands({
+    add,
+    del,
+    check,
+    gc,
+    status: async call => checkAllowed(readConfig(call).settings),
+  }),
+};
