@@ -181,7 +181,7 @@ export class Agent {
     const former = await readSubnetEnv(subnetFile);
     const previous =
       former && (former.subnet || former.subnet6) ? { v4: former.subnet, v6: former.subnet6 } : undefined;
-    const lease = await this.store.acquire({ config, attributes, previous });
+    const lease = await this.#holder.acquire({ config, attributes, previous });
     this.#log.info({ lease: lease.key, underlay: underlay.name, mtu: underlay.mtu }, 'holding a lease');
     return { config, underlay, lease, macs };
   }
@@ -309,6 +309,8 @@ export class Agent {
     const isRight = await session.reconcile();
     if (session !== this.#session) return;
     this.#followUnderlay(session);
+    // Again what was seen last: it may have come while the session was being started.
+    if (this.#leases && !this.#isBorrowed) this.#holder.check(this.#leases);
     if (!isRight) this.readiness.lacks('kernel', session.failing.join('; '));
     else if (this.readiness.has('kernel')) void this.#announce();
     if (this.readiness.reasonFor('peers') && this.#leases) this.#apply();

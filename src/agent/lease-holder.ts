@@ -2,7 +2,7 @@ import { describeError, type RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { NetworkConfig } from './config/net-conf.ts';
 import { type Lease, sameAttributes } from './lease/lease.ts';
-import type { LeaseStore } from './lease/store.ts';
+import type { LeaseStore, LeaseWish } from './lease/store.ts';
 import { RenewalClock } from './renewal.ts';
 import { Backoff } from './store/backoff.ts';
 
@@ -30,6 +30,8 @@ export class LeaseHolder {
   #held: Held | undefined;
   #renewal: RenewalClock | undefined;
   #isClaiming = false;
+  /** Ends when no acquisition is under way: two at once could write over one another. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(store: LeaseStore, marginMs: number, log: Log, signal: AbortSignal, events: HolderEvents) {
     this.#store = store;
@@ -39,13 +41,19 @@ export class LeaseHolder {
     this.#events = events;
   }
 
+  /** Takes the lease for a session to come. What is held until then is let go: its attributes may be old ones. */
+  async acquire(wish: LeaseWish): Promise<Lease> {
+    this.release();
+    return this.#oneByOne(() => this.#store.acquire(wish));
+  }
+
   /** A session begins on this lease. */
   hold(config: NetworkConfig, lease: Lease): void {
     this.#held = { config, lease };
     this.#renewal = new RenewalClock(lease, this.#marginMs);
   }
 
-  /** The session ended. */
+  /** Nothing is renewed or taken again until `hold`. */
   release(): void {
     this.#held = undefined;
     this.#renewal = undefined;
@@ -95,7 +103,11 @@ export class LeaseHolder {
         if (!held || this.#signal.aborted) return;
         try {
           const { config, lease } = held;
-          const taken = await this.#store.acquire({ config, attributes: lease.attributes, previous: lease });
+          const wish = { config, attributes: lease.attributes, previous: lease };
+          const taken = await this.#oneByOne(async () =>
+            this.#held === held || held === basis ? this.#store.acquire(wish) : undefined,
+          );
+          if (!taken) return;
           this.#log.warn({ lease: taken.key }, `took the lease again: ${why}`);
           if (taken.key === lease.key) {
             this.hold(config, taken);
@@ -111,5 +123,11 @@ export class LeaseHolder {
     } finally {
       this.#isClaiming = false;
     }
+  }
+
+  #oneByOne<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(work, work);
+    this.#last = result.catch(() => {});
+    return result;
   }
 }

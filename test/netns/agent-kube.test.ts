@@ -1,0 +1,151 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { until } from '../../bench/lab/until.ts';
+import { Agent } from '../../src/agent/agent.ts';
+import { parseFlags } from '../../src/agent/config/flags.ts';
+import { agentOptions } from '../../src/agent/options.ts';
+import { KubeStore } from '../../src/agent/store/kube/store.ts';
+import { createLog } from '../../src/base/log.ts';
+import { KubeApi } from '../support/kube-api.ts';
+import { labFor } from '../support/lab.ts';
+import { need } from '../support/need.ts';
+
+t.setTimeout(120_000);
+
+const P = 'flannel.alpha.coreos.com';
+
+t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', 'nft') }, async t => {
+  const lab = labFor(t);
+  const api = await KubeApi.start();
+  const root = mkdtempSync(join(tmpdir(), 'rs-kube-'));
+  const configPath = join(root, 'net-conf.json');
+  const conf = {
+    Network: '10.244.0.0/16',
+    EnableIPv6: true,
+    IPv6Network: 'fd00:10:244::/48',
+    Backend: { Type: 'vxlan' },
+  };
+  writeFileSync(configPath, JSON.stringify(conf));
+  const agents: { agent: Agent; run: Promise<void> }[] = [];
+  t.teardown(async () => {
+    for (const { agent } of agents) agent.stop();
+    await Promise.all(agents.map(({ run }) => run));
+    await api.down();
+    rmSync(root, { recursive: true, force: true });
+  });
+
+  /** An agent of this very process, working in a node's namespace. */
+  function start(index: number): Agent {
+    const node = lab.nodes[index]!;
+    const stateDir = join(root, `n${index}`);
+    const flags = parseFlags(
+      [
+        '--iface=eth0',
+        '--ip-masq',
+        `--state-dir=${stateDir}`,
+        `--subnet-file=${stateDir}/subnet.env`,
+        '--iptables-resync=1',
+      ],
+      {},
+    );
+    const options = { ...agentOptions(flags, `n${index}`), netns: node.ns.path };
+    const store = new KubeStore({
+      access: { url: new URL(api.url) },
+      nodeName: `n${index}`,
+      annotationPrefix: P,
+      configPath,
+      setCondition: true,
+      configPollMs: 100,
+    });
+    const agent = new Agent(options, store, createLog('silent'));
+    agents.push({ agent, run: agent.run() });
+    return agent;
+  }
+
+  for (const [index, node] of lab.nodes.entries())
+    api.addNode(`n${index}`, index === 0 ? {} : { podCIDRs: [node.subnet[4], node.subnet[6]] });
+  const first = start(0);
+  start(1);
+  await until(
+    'it to ask for a podCIDR',
+    () => first.readiness.reasons().join().includes('no IPv4 podCIDR'),
+    10_000,
+  );
+  await until('an Event that says so', () =>
+    api.events.some(
+      event =>
+        event.reason === 'RipstopNotReady' &&
+        event.type === 'Warning' &&
+        String(event.message).includes('--allocate-node-cidrs'),
+    ),
+  );
+  t.equal(api.nodes.get('n0')!.status.conditions.length, 1, 'the node stays tainted as without a network');
+
+  const late = api.nodes.get('n0')!;
+  late.spec = { podCIDRs: [lab.nodes[0]!.subnet[4], lab.nodes[0]!.subnet[6]] };
+  await until(
+    'both ready',
+    () =>
+      agents.every(
+        ({ agent }) =>
+          agent.readiness.isReady && agent.session?.carriers.every(carrier => carrier.peers.length === 1),
+      ),
+    20_000,
+  );
+  lab.podMtu(1430);
+  const [one, two] = lab.nodes;
+  for (const family of [4, 6] as const)
+    await until(
+      `IPv${family}`,
+      () => one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[family]]).code === 0,
+    );
+  await until('the condition', () => api.nodes.get('n0')!.status.conditions.length === 2);
+  t.match(api.nodes.get('n0')!.status.conditions[1], { type: 'NetworkUnavailable', status: 'False' });
+  await until(
+    'two events',
+    () => api.events.filter(event => event.reason === 'RipstopReady' && event.type === 'Normal').length === 2,
+  );
+  t.match(
+    readFileSync(join(root, 'n0', 'subnet.env'), 'utf8'),
+    'FLANNEL_IPV6_SUBNET=fd00:10:244:1::1/64\nFLANNEL_MTU=1430',
+  );
+
+  await t.test('annotations taken away are written again; the API server away stops nothing', async t => {
+    api.annotate('n0', { [`${P}/kube-subnet-manager`]: null });
+    await until(
+      'them back',
+      () => api.nodes.get('n0')!.metadata.annotations[`${P}/kube-subnet-manager`] === 'true',
+      10_000,
+    );
+    await api.down();
+    await until('it noticed', () => first.storeDownSince !== undefined);
+    t.ok(first.readiness.isReady);
+    t.equal(one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[4]]).code, 0);
+    await api.up();
+    await until('it back', () => first.storeDownSince === undefined, 15_000);
+    t.equal(first.sessions, 1);
+  });
+
+  await t.test('a changed ConfigMap is taken up and announced', async t => {
+    writeFileSync(configPath, JSON.stringify({ ...conf, Backend: { Type: 'host-gw' } }));
+    await until(
+      'plain routes',
+      () =>
+        agents.every(
+          ({ agent }) => agent.readiness.isReady && agent.session?.carriers[0]?.plan.mode === 'host-gw',
+        ),
+      15_000,
+    );
+    await until(
+      'traffic',
+      () => one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[6]]).code === 0,
+    );
+    t.match(
+      api.events.find(event => event.reason === 'RipstopRestart'),
+      { message: /configuration changed/ },
+    );
+    t.match(readFileSync(join(root, 'n0', 'subnet.env'), 'utf8'), 'FLANNEL_MTU=1500');
+  });
+});
