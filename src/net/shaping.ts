@@ -13,7 +13,8 @@ import type { NetlinkSocket } from './socket.ts';
 
 /*
  * Traffic control (linux/pkt_sched.h, pkt_cls.h): a token bucket as root queue, and a redirection of all that comes in
- * by a device to another one, where it can be shaped as outgoing traffic (ifb).
+ * by a device to another one, where it can be shaped as outgoing traffic (ifb). The filter is u32 with a mask of zero, not
+ * matchall, which many kernels are built without.
  */
 
 const RTM_NEWQDISC = 36;
