@@ -2,6 +2,7 @@ import type { Plugin } from './skel/plugin.ts';
 
 /** Every plugin of this program, loaded when it is called: an executable pays for what it runs. */
 const LOADERS: Readonly<Record<string, () => Promise<Plugin>>> = {
+  ripstop: async () => (await import('./main/ripstop/ripstop.ts')).ripstop,
   bandwidth: async () => (await import('./meta/bandwidth.ts')).bandwidth,
   tuning: async () => (await import('./meta/tuning/tuning.ts')).tuning,
   portmap: async () => (await import('./meta/portmap/portmap.ts')).portmap,

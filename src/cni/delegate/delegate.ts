@@ -13,9 +13,9 @@ import { findPlugin, isOwn } from './find.ts';
  * @returns the result of ADD, undefined for the others
  */
 async function hand(call: Call, type: string, command: Command, stdin: string): Promise<Result | undefined> {
-  const file = findPlugin(type, call.path);
   const env = { ...call.env, CNI_COMMAND: command };
-  const own = isOwn(file) ? await call.host.own(type) : undefined;
+  const file = call.host.inProcess ? '' : findPlugin(type, call.path);
+  const own = file === '' || isOwn(file) ? await call.host.own(type) : undefined;
   if (own) return (await execute(own, env, stdin, call.host)).result;
   const stdout = await execPlugin(file, env, stdin);
   return command === 'ADD' ? parseResult(stdout, call, type) : undefined;

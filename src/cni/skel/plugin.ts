@@ -29,6 +29,16 @@ export interface Host {
   log(line: string): void;
   /** Plugins of this program, for delegation without a second process; undefined for a foreign type. */
   own(type: string): Promise<Plugin | undefined>;
+  /** Delegate to our own plugins without looking for an executable on CNI_PATH. */
+  inProcess?: boolean;
+  /** Present when the node agent works on the call. */
+  agent?: AgentView;
+}
+
+/** What the agent tells plugins of its own state. */
+export interface AgentView {
+  /** Why pods of this node may not reach others just now, or undefined when all is well. */
+  trouble(): string | undefined;
 }
 
 export interface Handler<T> {

@@ -1,0 +1,119 @@
+import { flag, listOf, oneOf, readObject, text, withDefault } from '../../../base/schema.ts';
+import { mtuField } from '../../config/fields.ts';
+import { anyObject, anything } from '../../config/loose.ts';
+import { readDns, runtimeConfig } from '../../config/network.ts';
+import type { SubnetEnv } from '../../meta/flannel/subnet-env.ts';
+import { refuse } from '../../skel/errors.ts';
+import type { Call } from '../../skel/plugin.ts';
+import { BACKENDS } from '../../wiring/masquerade.ts';
+
+type Json = Record<string, unknown>;
+
+const reserved = {
+  cniVersion: anything('version of the specification'),
+  cniVersions: anything('versions of the specification'),
+  name: anything('name of the network'),
+  type: anything('ripstop'),
+  capabilities: anyObject('what the runtime may pass: portMappings, bandwidth, mac, ips'),
+  runtimeConfig: anyObject('what the runtime passes'),
+  args: anyObject('what the caller passes'),
+  prevResult: anything('result of an earlier plugin, or of ADD'),
+  dns: anything('resolver settings'),
+};
+
+const ipamFields = {
+  type: oneOf(['host-local'], 'address management'),
+  dataDir: text('a path', 'directory of the address files'),
+  routes: listOf(anything('a route: {dst, gw, ...}'), 'routes beside those to the networks of the overlay'),
+  resolvConf: text('a path', 'file in resolv.conf format that is returned as DNS settings'),
+};
+
+/** Keys of a ripstop network. It is ours alone, so a key that is not known is a slip and refused. */
+export const ripstopFields = {
+  ...reserved,
+  bridge: withDefault(text('an interface name', 'name of the bridge'), 'cni0'),
+  mtu: mtuField,
+  hairpinMode: withDefault(flag('a pod reaches itself by its host ports'), true),
+  isDefaultGateway: withDefault(flag('route everything to the node'), true),
+  macspoofchk: withDefault(flag('drop frames of the pod that carry a foreign MAC address'), false),
+  portIsolation: withDefault(flag('no traffic between pods of the node'), false),
+  backend: withDefault(oneOf(BACKENDS, 'where rules are put'), 'nftables'),
+  subnetFile: withDefault(text('a path', "file with the node's subnets"), '/run/flannel/subnet.env'),
+  ipam: anyObject('address management; ranges come from the agent'),
+};
+
+export interface RipstopConfig {
+  bridge: Json;
+  portmap: Json;
+  bandwidth: Json;
+  subnetFile: string;
+}
+
+/** The standard says that keys of the form `cni.dev/...` may come with any configuration. */
+function withoutReserved(config: Json): Json {
+  return Object.fromEntries(Object.entries(config).filter(([key]) => !key.startsWith('cni.dev/')));
+}
+
+/**
+ * The configurations of the three plugins that this one is made of. They speak the newest version among themselves;
+ * what the runtime sees is converted at the end.
+ * @param env what the agent tells; undefined where it is not needed (DEL, CHECK, GC)
+ * @throws RipstopError ECONFIG with a suggestion for an unknown key, CniError 7
+ */
+export function readConfig(call: Call, env: SubnetEnv | undefined): RipstopConfig {
+  const keys = readObject(ripstopFields, withoutReserved(call.config), '');
+  const ipam = readObject(ipamFields, keys.ipam ?? {}, 'ipam');
+  const { portMappings, bandwidth, ...runtime } = runtimeConfig(call);
+  if (keys.mtu && env && keys.mtu > env.mtu) {
+    refuse(
+      'mtu',
+      `${keys.mtu} is more than the overlay carries: ${env.mtu}`,
+      'leave it out to take that of the overlay',
+    );
+  }
+  const lists = Object.fromEntries(Object.entries(call.config).filter(([key]) => key.startsWith('cni.dev/')));
+  const dns = readDns(call.config);
+  const common = { ...lists, cniVersion: '1.1.0', name: call.name };
+  return {
+    bridge: {
+      ...common,
+      type: 'bridge',
+      bridge: keys.bridge,
+      isGateway: true,
+      isDefaultGateway: keys.isDefaultGateway,
+      hairpinMode: keys.hairpinMode,
+      macspoofchk: keys.macspoofchk,
+      portIsolation: keys.portIsolation,
+      mtu: keys.mtu || env?.mtu || 0,
+      // On DEL and GC whatever may have been put there is looked for.
+      ipMasq: env ? !env.ipMasq : true,
+      ipMasqBackend: keys.backend,
+      ...(keys.args ? { args: keys.args } : {}),
+      ...(dns ? { dns } : {}),
+      runtimeConfig: runtime,
+      ipam: buildIpam(ipam, env),
+    },
+    portmap: {
+      ...common,
+      type: 'portmap',
+      backend: keys.backend,
+      runtimeConfig: portMappings ? { portMappings } : {},
+    },
+    bandwidth: { ...common, type: 'bandwidth', runtimeConfig: bandwidth ? { bandwidth } : {} },
+    subnetFile: keys.subnetFile,
+  };
+}
+
+function buildIpam(
+  ipam: { dataDir?: string | undefined; routes?: unknown[] | undefined; resolvConf?: string | undefined },
+  env: SubnetEnv | undefined,
+): Json {
+  const { dataDir, routes = [], resolvConf } = ipam;
+  return {
+    type: 'host-local',
+    ...(dataDir ? { dataDir } : {}),
+    ...(resolvConf ? { resolvConf } : {}),
+    ...(env ? { ranges: env.subnets.map(subnet => [{ subnet }]) } : {}),
+    routes: [...routes, ...(env?.networks ?? []).map(dst => ({ dst }))],
+  };
+}
