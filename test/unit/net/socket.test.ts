@@ -74,7 +74,7 @@ t.test('a table that changed while it was read is read again, whole', async t =>
 });
 
 t.test('a table that never stands still ends in an error', async t => {
-  const torn = joined(message(LINK, [1], 2 | NLM_F_DUMP_INTR), done);
+  const torn = joined(message(LINK, [1, 1, 1, 1], 2 | NLM_F_DUMP_INTR), done);
   const { socket } = played(
     t,
     Array.from({ length: 20 }, () => torn),
@@ -91,10 +91,10 @@ t.test('answers to a request that was given up are passed over', async t => {
 t.test('a signal, a silence, a failure in the middle', async t => {
   const { socket } = played(t, [
     -EINTR,
-    joined(message(LINK, [1]), done),
-    message(LINK, [1]),
+    joined(message(LINK, [1, 1, 1, 1]), done),
+    message(LINK, [1, 1, 1, 1]),
     0,
-    message(LINK, [1]),
+    message(LINK, [1, 1, 1, 1]),
     message(NLMSG_DONE, [0xea, 0xff, 0xff, 0xff]),
     message(NLMSG_ERROR, [0xff, 0xff, 0xff, 0xff, ...new Array(16).fill(0)]),
   ]);
@@ -105,7 +105,7 @@ t.test('a signal, a silence, a failure in the middle', async t => {
 });
 
 t.test('lost events', async t => {
-  const { socket } = played(t, [-ENOBUFS, message(LINK, [1]), 0]);
+  const { socket } = played(t, [-ENOBUFS, message(LINK, [1, 1, 1, 1]), 0]);
   t.throws(() => socket.receive(0), { code: 'ENOBUFS', message: /dropped messages/ });
   t.equal(socket.receive(0).length, 1, 'the next ones come');
   t.same(socket.receive(0), []);
