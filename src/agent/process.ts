@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { createLog } from '../base/log.ts';
+import { createLog, type Log } from '../base/log.ts';
 import { Agent } from './agent.ts';
 import { SOCKET_NAME, serveApi } from './api-server.ts';
 import type { Flags } from './config/flags.ts';
@@ -9,8 +9,15 @@ import { Systemd } from './systemd.ts';
 
 const POLL_READY_MS = 250;
 
+/** Something that lives beside the agent and is closed last, as the socket of the CNI executables. */
+export type Companion = (agent: Agent, stateDir: string, log: Log) => Promise<{ close(): Promise<void> }>;
+
 /** The agent as a process: logs, signals, endpoints, systemd. Resolves when it has ended. @throws RipstopError at start */
-export async function runAgent(flags: Flags, version: string): Promise<void> {
+export async function runAgent(
+  flags: Flags,
+  version: string,
+  companions: readonly Companion[] = [],
+): Promise<void> {
   const log = createLog(logLevel(flags));
   for (const note of flags.notes) log.info(note);
   const { store, nodeName } = await openStore(flags, process.env);
@@ -20,6 +27,7 @@ export async function runAgent(flags: Flags, version: string): Promise<void> {
 
   const api = await serveApi(agent, join(options.stateDir, SOCKET_NAME), options.socketGroup, version);
   const health = options.health && (await serveHealth(agent, options.health.address, options.health.port));
+  const beside = await Promise.all(companions.map(open => open(agent, options.stateDir, log)));
   log.info({ version, node: nodeName, store: store.place, pid: process.pid }, 'agent starts');
 
   let wasReady = false;
@@ -49,6 +57,7 @@ export async function runAgent(flags: Flags, version: string): Promise<void> {
     server?.close();
     server?.closeAllConnections();
   }
+  await Promise.all(beside.map(companion => companion.close()));
   log.info('ended');
 }
 

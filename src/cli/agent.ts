@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import type { Command } from 'commander';
+import type { Companion } from '../agent/process.ts';
 
 /** `ripstop agent`: the node agent in the foreground, with flanneld's flags. */
 export function addAgent(program: Command): void {
@@ -12,6 +14,20 @@ export function addAgent(program: Command): void {
     .action(run);
 }
 
+/** The socket of the CNI executables: pods are wired by this process, which has everything loaded. */
+const workForCni: Companion = async (agent, stateDir, log) => {
+  const { serveCni } = await import('../cni/shim/serve.ts');
+  const { processHost } = await import('../cni/process.ts');
+  const { readiness } = agent;
+  const server = await serveCni(join(stateDir, 'cni.sock'), {
+    ...processHost(),
+    log: line => log.info(line),
+    inProcess: true,
+    agent: { trouble: () => (readiness.isReady ? undefined : readiness.reasons().join('; ')) },
+  });
+  return { close: () => new Promise(done => server.close(() => done())) };
+};
+
 async function run(_options: object, command: Command): Promise<void> {
   // flanneld's flags are Go's (`-x`, `--x=y`, a list by repetition): they are read from the table, not by commander.
   const argv = process.argv.slice(process.argv.indexOf(command.name()) + 1);
@@ -23,5 +39,6 @@ async function run(_options: object, command: Command): Promise<void> {
     return;
   }
   const { runAgent } = await import('../agent/process.ts');
-  await runAgent(parseFlags(argv, process.env), command.parent?.version() ?? '');
+  const flags = parseFlags(argv, process.env);
+  await runAgent(flags, command.parent?.version() ?? '', flags.boolean('cni') ? [workForCni] : []);
 }

@@ -200,6 +200,13 @@ export const FLAGS: readonly Flag[] = [
     doc: 'all nodes are namespaces of this machine: accept checksums that its kernel left unfinished',
   },
   {
+    name: 'cni',
+    kind: 'boolean',
+    fallback: true,
+    own: true,
+    doc: 'work for the CNI executables (cni.sock in the state directory)',
+  },
+  {
     name: 'tolerate-unknown-keys',
     kind: 'boolean',
     fallback: false,
