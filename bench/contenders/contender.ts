@@ -19,8 +19,6 @@ export interface Wish {
 export interface Laid {
   /** Largest inner IP packet. */
   mtu: number;
-  /** Overlay device on every node, or undefined when there is none. */
-  device: string | undefined;
   /** Takes it down; the lab can then carry another contender. */
   stop(): Promise<void>;
   /** Lets its processes outlive this one. */

@@ -1,9 +1,14 @@
 import type { Contender } from './contender.ts';
+import { fastd } from './fastd.ts';
 import { kernelVxlan } from './kernel-vxlan.ts';
 import { naiveNode } from './naive-node.ts';
+import { nebula } from './nebula.ts';
 import { noOverlay } from './no-overlay.ts';
 import { oneCall } from './one-call.ts';
+import { openvpn } from './openvpn.ts';
 import { ripstop } from './ripstop.ts';
+import { tinc } from './tinc.ts';
+import { wireguardGo } from './wireguard-go.ts';
 
 const OFFLOADS = ['csum', 'tso', 'uso', 'udpGso', 'udpGro', 'mergeTcp', 'mergeUdp'] as const;
 
@@ -24,4 +29,9 @@ export const CONTENDERS: Readonly<Record<string, Contender>> = {
   ...Object.fromEntries(OFFLOADS.map(offload => [`no-${offload}`, without(offload)])),
   'one-call': oneCall,
   'naive-node': naiveNode,
+  fastd,
+  openvpn,
+  tinc,
+  nebula,
+  'wireguard-go': wireguardGo,
 };

@@ -70,7 +70,7 @@ function layKernelVxlan(
     void stop();
     throw error;
   }
-  return { mtu, device: DEVICE, stop };
+  return { mtu, stop };
 }
 
 const udpChecksum4 = (on: boolean) => (on ? 'udpcsum' : 'noudpcsum');

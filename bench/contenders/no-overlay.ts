@@ -24,7 +24,6 @@ export const noOverlay: Contender = {
     lab.podMtu(UNDERLAY_MTU);
     return {
       mtu: UNDERLAY_MTU,
-      device: undefined,
       async stop() {
         for (const node of lab.nodes) {
           for (const peer of lab.nodes) {

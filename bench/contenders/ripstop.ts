@@ -48,7 +48,7 @@ async function layRipstop(lab: Lab, wish: Wish, options: RipstopOptions): Promis
     }
     const mtu = deviceMtu(lab.nodes[0]!, device);
     lab.podMtu(mtu);
-    return { mtu, device, stop, keep: () => running.forEach(({ proc }) => void proc.release()) };
+    return { mtu, stop, keep: () => running.forEach(({ proc }) => void proc.release()) };
   } catch (error) {
     await stop();
     throw error;

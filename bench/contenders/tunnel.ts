@@ -1,3 +1,4 @@
+import { attempt } from '../lab/command.ts';
 import type { Proc } from '../lab/proc.ts';
 import type { Lab, Node } from '../lab/topology.ts';
 import { until } from '../lab/until.ts';
@@ -9,14 +10,15 @@ import type { Laid } from './contender.ts';
  */
 
 export interface TunnelOptions {
-  device: string;
+  /** Its name, or a name a node where a program keeps state outside of its namespace. */
+  device: string | ((node: Node) => string);
   /** 2: a TAP, on which the peer is a neighbour with a MAC. 3: a TUN. */
   layer: 2 | 3;
   mtu: number;
   /** Starts the program on a node. */
   start(node: Node): Proc;
-  /** Also the two sides' own readiness, beyond the device being there. */
-  joined?(node: Node): boolean;
+  /** What is done once the device is there, again and again until it says true. */
+  configure?(node: Node): boolean;
 }
 
 const READY_MS = 20_000;
@@ -24,38 +26,51 @@ const macOf = (node: Node) => `0a:58:fc:00:00:${node.index.toString(16).padStart
 
 /** Lays a tunnel; ends what it started when that fails. */
 export async function layTunnel(lab: Lab, options: TunnelOptions): Promise<Laid> {
-  const { device, mtu, joined } = options;
+  const { mtu } = options;
   const started: Proc[] = [];
   const stop = async () => {
     await Promise.all(started.splice(0).map(proc => proc.stop('SIGTERM', 2_000)));
-    for (const node of lab.nodes) node.ns.attempt(['ip', 'link', 'delete', device]);
+    for (const node of lab.nodes) node.ns.attempt(['ip', 'link', 'delete', deviceOf(options, node)]);
   };
   try {
     for (const node of lab.nodes) {
+      const device = deviceOf(options, node);
       const proc = options.start(node);
       started.push(proc);
       await until(
         `${device} of node ${node.index}`,
         () => {
           if (proc.result !== undefined) throw proc.failure('ECHILD', 'ended early');
-          return node.ns.attempt(['ip', 'link', 'show', device]).code === 0;
+          if (node.ns.attempt(['ip', 'link', 'show', device]).code !== 0) return false;
+          return options.configure?.(node) ?? true;
         },
         READY_MS,
       );
       route(lab, node, options);
     }
-    for (const node of lab.nodes) {
-      if (joined) await until(`node ${node.index} to be joined`, () => joined(node), READY_MS);
-    }
     lab.podMtu(mtu);
-    return { mtu, device, stop };
+    // Some shake hands first: a tunnel stands when a pod gateway on the other side answers.
+    for (const node of lab.nodes) {
+      const echo = ['ping', '-c1', '-W1', otherOf(lab, node).gateway[4]];
+      await until(
+        `an answer through the tunnel to node ${node.index}`,
+        () => node.ns.attempt(echo).code === 0,
+        READY_MS,
+      );
+    }
+    return { mtu, stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-function route(lab: Lab, node: Node, { device, layer, mtu }: TunnelOptions): void {
+const deviceOf = ({ device }: TunnelOptions, node: Node) =>
+  typeof device === 'string' ? device : device(node);
+
+function route(lab: Lab, node: Node, options: TunnelOptions): void {
+  const { layer, mtu } = options;
+  const device = deviceOf(options, node);
   const lines = [`link set ${device} mtu ${mtu}`];
   if (layer === 2) lines.push(`link set ${device} address ${macOf(node)}`);
   lines.push(`link set ${device} up`, `addr add ${node.tunnel[4]}/32 dev ${device}`);
@@ -63,7 +78,7 @@ function route(lab: Lab, node: Node, { device, layer, mtu }: TunnelOptions): voi
   for (const peer of lab.nodes) {
     if (peer === node) continue;
     for (const family of [4, 6] as const) {
-      if (layer === 3) lines.push(`route add ${peer.subnet[family]} dev ${device}`);
+      if (layer === 3) lines.push(`route replace ${peer.subnet[family]} dev ${device}`);
       else {
         lines.push(`neigh replace ${peer.tunnel[family]} lladdr ${macOf(peer)} dev ${device} nud permanent`);
         lines.push(`route add ${peer.subnet[family]} via ${peer.tunnel[family]} dev ${device} onlink`);
@@ -76,6 +91,16 @@ function route(lab: Lab, node: Node, { device, layer, mtu }: TunnelOptions): voi
 /** The other node of a lab of two. */
 export function otherOf(lab: Lab, node: Node): Node {
   return lab.nodes.find(candidate => candidate !== node)!;
+}
+
+/** The obstacle of a contender that needs commands: undefined when all are installed. */
+export function needs(packages: string, ...commands: string[]): () => string | undefined {
+  return () => {
+    const absent = commands.filter(command => attempt(['sh', '-c', `command -v ${command}`]).code !== 0);
+    return absent.length === 0
+      ? undefined
+      : `${absent.join(', ')} not installed (apt-get install ${packages})`;
+  };
 }
 
 /** Subnet and underlay address of every peer of `node`, as flat arguments. */

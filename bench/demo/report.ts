@@ -81,7 +81,7 @@ export function makeReport({ options, seconds, ripstop, kernel, mtu, versions, m
     mtu: { ripstop: mtu.ripstop ?? null, kernel: mtu.kernel ?? null },
     run: options.check ? 'check' : options.quick ? 'quick' : 'full',
     seconds: Number(seconds.toFixed(1)),
-    ping: both(({ ping }) => (ping ? { ...ping, averageMs: ping.averageMs ?? null } : null)),
+    ping: both(({ ping }) => (ping ? { ...ping, averageMs: rounded(ping.averageMs, 3) } : null)),
     transfer: both(({ transfer: t }) => {
       if (!t) return null;
       const gbitPerSecond = Number(((t.bytes * 8) / 1e9 / t.seconds).toFixed(3));

@@ -3,9 +3,10 @@ import { RipstopError } from '../../src/base/errors.ts';
 /**
  * Waits for a condition instead of a time: asks `probe` again and again until it gives something truthy.
  * @param what the condition in words, for the error
- * @param probe may throw while the condition is not yet there; its last error is quoted on a time-out
+ * @param probe may throw while the condition is not yet there; its last error is quoted on a time-out. An ECHILD ends
+ *   the wait at once: what has ended will not fulfil anything
  * @returns what `probe` gave
- * @throws RipstopError ETIMEDOUT
+ * @throws RipstopError ETIMEDOUT or ECHILD
  */
 export async function until<T>(
   what: string,
@@ -21,6 +22,7 @@ export async function until<T>(
       if (value) return value;
       last = undefined;
     } catch (error) {
+      if (error instanceof RipstopError && error.code === 'ECHILD') throw error;
       last = error;
     }
     if (performance.now() >= deadline) {
