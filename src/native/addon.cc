@@ -37,7 +37,7 @@ namespace ripstop {
   X(CSUM_OFFSET, kCsumOffset) X(VERDICT, kVerdict) X(PEER, kPeer) X(SOCKET, kSocket) X(SEGMENTS, kSegments)  \
   X(ERROR, kError) X(L3, kL3) X(FLOW, kFlow) X(STRIDE, kStride) X(HEADROOM, kHeadroom)                       \
   X(FRAME_MAX, kFrameMax) X(PEER_FAMILY, kPeerFamily) X(PEER_PORT, kPeerPort) X(PEER_ADDRESS, kPeerAddress)  \
-  X(PEER_HEADER_BYTES, kPeerHeaderBytes) X(PEER_HEADER, kPeerHeader) X(PEER_SCOPE, kPeerScope)               \
+  X(PEER_HEADER_BYTES, kPeerHeaderBytes) X(PEER_HEADER, kPeerHeader) X(PEER_SCOPE, kPeerScope) X(PEER_REMOTE_CHECKSUM, kPeerRemoteChecksum)               \
   X(PEER_STRIDE, kPeerStride) X(SOURCE_STRIDE, kSourceStride) X(SOURCE_TRUNCATED, kSourceTruncated)          \
   X(SOURCE_BYTES, kSourceBytes) X(SOURCE_PORT, kSourcePort) X(FORWARD, kForward) X(TOO_BIG, kTooBig)         \
   X(EGRESS_MALFORMED, kEgressMalformed) X(SEND_FAILED, kSendFailed) X(BAD_CHECKSUM, kBadChecksum)            \

@@ -42,6 +42,7 @@ enum PeerField : int {
   kPeerHeaderBytes = 8,
   kPeerHeader = 9,
   kPeerScope = 13,
+  kPeerRemoteChecksum = 14,
   kPeerStride = 32,
 };
 

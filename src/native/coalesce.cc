@@ -53,7 +53,7 @@ void StartRun(Run* run, uint8_t* frame, const Layers& layers, int32_t* descripto
   run->next_sequence = layers.protocol == kTcp ? Big32(frame + layers.l4 + 4) + run->payload : 0;
   run->count = 1;
   run->closed = layers.protocol == kTcp && (frame[layers.l4 + 13] & kPsh);
-  run->checked = run->unfinished = false;
+  run->remote = run->unfinished = run->checked = (descriptor[kOffload] & kNeedsCsum) != 0;
   run->first = descriptor;
   run->pieces[0] = {frame + layers.header, run->payload};
   run->members[0] = descriptor;
@@ -73,7 +73,9 @@ Merge TryMerge(Run* run, uint8_t* frame, const Layers& layers, int32_t* descript
   *first_corrupt = false;
   const Layers& own = run->layers;
   const uint32_t size = PayloadSize(layers);
-  if (run->closed || run->count == kRunMax || own.header != layers.header) return Merge::kRefused;
+  const bool remote = (descriptor[kOffload] & kNeedsCsum) != 0;
+  if (run->closed || run->count == kRunMax || own.header != layers.header || run->remote != remote)
+    return Merge::kRefused;
   if (!Mergeable(frame, layers, flags) || !Mergeable(run->frame, own, flags)) return Merge::kRefused;
   if (size > run->segment || own.header - own.l3 + run->payload + size > 65535) return Merge::kRefused;
   if (!SameNetworkHeader(run->frame, frame, layers)) return Merge::kRefused;
@@ -81,7 +83,8 @@ Merge TryMerge(Run* run, uint8_t* frame, const Layers& layers, int32_t* descript
     if (Big32(frame + layers.l4 + 4) != run->next_sequence) return Merge::kRefused;
     if (!SameTransportHeader(run->frame, frame, layers)) return Merge::kRefused;
   }
-  // Merging vouches for the checksums: the kernel will not look at them again.
+  // Merging vouches for the checksums: the kernel will not look at them again. The IPv4 header's is rebuilt, so it must
+  // be right too; under remote checksum offload the outer UDP checksum has covered both.
   const auto acceptable = [flags](Checksum state) {
     return state == Checksum::kGood || (state == Checksum::kUnfinished && (flags & kAcceptUnfinished));
   };
@@ -92,7 +95,7 @@ Merge TryMerge(Run* run, uint8_t* frame, const Layers& layers, int32_t* descript
     }
     run->checked = true;
   }
-  if (!acceptable(CheckSum(frame, layers))) return Merge::kCorrupt;
+  if (!remote && !acceptable(CheckSum(frame, layers))) return Merge::kCorrupt;
 
   run->pieces[run->count] = {frame + layers.header, size};
   run->members[run->count] = descriptor;

@@ -41,6 +41,7 @@ struct Run {
   bool closed;               // nothing may follow: a short segment or PSH
   bool checked;              // the first frame's checksum is known to be good
   bool unfinished;           // the frames carry unfinished checksums
+  bool remote;               // and their sender says so in the encapsulation: theirs are not looked at
   int32_t* first;            // descriptor of the first frame
   iovec pieces[kRunMax];     // payloads; [0] is the first frame's
   int32_t* members[kRunMax];  // descriptors, for the fate of the write

@@ -22,7 +22,7 @@ export interface Native {
     table: Int32Array,
     max: number,
     headerSize: number,
-    spins: number,
+    spinUs: number,
     timeoutMs: number,
   ): number;
   /**
@@ -68,7 +68,7 @@ export interface Native {
     table: Int32Array,
     sources: Int32Array,
     messages: number,
-    spins: number,
+    spinUs: number,
     timeoutMs: number,
   ): number;
   /** Path MTU that the kernel knows towards an address, bytes of IP, or -errno. */

@@ -65,7 +65,8 @@ bool PlanSegments(const Superframe& superframe, SegmentPlan* plan) {
   layers.version = plan->version;
   layers.protocol = plan->protocol;
   layers.l3 = static_cast<uint16_t>(superframe.l3);
-  uint64_t sum = PseudoSum(frame, layers, 0) + Sum(frame + l4, plan->header - l4);
+  plan->pseudo_sum = PseudoSum(frame, layers, 0);
+  uint64_t sum = plan->pseudo_sum + Sum(frame + l4, plan->header - l4);
   if (plan->protocol == kTcp)
     sum -= static_cast<uint64_t>(Load32(frame + l4 + 4)) + Load16(frame + l4 + 12) + Load16(frame + l4 + 16);
   else
@@ -74,7 +75,8 @@ bool PlanSegments(const Superframe& superframe, SegmentPlan* plan) {
   return true;
 }
 
-const uint8_t* MakeSegment(const SegmentPlan& plan, uint32_t index, uint8_t* header, uint32_t* payload_size) {
+const uint8_t* MakeSegment(const SegmentPlan& plan, uint32_t index, uint8_t* header, uint32_t* payload_size,
+                           bool remote) {
   const Superframe& source = *plan.source;
   const uint32_t start = index * source.gso_size;
   const uint32_t size = plan.payload - start < source.gso_size ? plan.payload - start : source.gso_size;
@@ -95,7 +97,7 @@ const uint8_t* MakeSegment(const SegmentPlan& plan, uint32_t index, uint8_t* hea
   const uint32_t l4_size = plan.header - source.csum_start + size;
   uint8_t length[4];
   StoreBig32(length, l4_size);
-  uint64_t sum = plan.l4_sum + Load32(length) + Sum(payload, size);
+  uint64_t sum = remote ? 0 : plan.l4_sum + Load32(length) + Sum(payload, size);
   if (plan.protocol == kTcp) {
     StoreBig32(l4 + 4, Big32(l4 + 4) + start);
     if (index != 0) l4[13] &= static_cast<uint8_t>(~kCwr);
@@ -106,6 +108,7 @@ const uint8_t* MakeSegment(const SegmentPlan& plan, uint32_t index, uint8_t* hea
     const uint16_t checksum = static_cast<uint16_t>(~Fold(sum + Load16(l4 + 4)));
     Store16(l4 + 6, checksum == 0 ? 0xffff : checksum);  // RFC 768: a computed zero is sent as all ones
   }
+  if (remote) Store16(l4 + ChecksumOffset(plan.protocol), Fold(plan.pseudo_sum + Load32(length)));
   *payload_size = size;
   return payload;
 }

@@ -24,7 +24,8 @@ struct SegmentPlan {
   uint8_t version;      // 4 or 6
   uint8_t protocol;     // TCP or UDP
   uint64_t ip_sum;      // IPv4 header sum without total length, identification and checksum
-  uint64_t l4_sum;      // pseudo-header without length, and L4 header without what changes a segment
+  uint64_t pseudo_sum;  // pseudo-header without length
+  uint64_t l4_sum;      // the same, and the L4 header without what changes a segment
 };
 
 // Largest header that a segment repeats: Ethernet with two tags, IPv4 or IPv6 with extensions, TCP with options.
@@ -35,8 +36,10 @@ bool PlanSegments(const Superframe& superframe, SegmentPlan* plan);
 
 // Writes the header of segment `index` to `header` (plan.header bytes) and tells where its payload is. Lengths,
 // IPv4 identification, TCP sequence and flags (CWR on the first, FIN and PSH on the last alone), checksums: as the
-// kernel's own segmentation would have made them.
-const uint8_t* MakeSegment(const SegmentPlan& plan, uint32_t index, uint8_t* header, uint32_t* payload_size);
+// kernel's own segmentation would have made them. With `remote` the L4 checksum field holds the pseudo-header's sum
+// alone, for the receiver to finish.
+const uint8_t* MakeSegment(const SegmentPlan& plan, uint32_t index, uint8_t* header, uint32_t* payload_size,
+                           bool remote);
 
 // Finishes a checksum that the kernel left to its device (VIRTIO_NET_HDR_F_NEEDS_CSUM): the field holds the
 // pseudo-header's sum. False when the positions lie outside the frame.

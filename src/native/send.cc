@@ -22,6 +22,28 @@ constexpr uint32_t kBytes4 = 65535 - 20 - 8;         // UDP payload of one messa
 constexpr uint32_t kBytes6 = 65535 - 40 - 8;
 constexpr size_t kArena = 256 * 1024;                // header blocks of one flush
 
+// Remote checksum offload in the VXLAN header, as the kernel's driver has it (include/net/vxlan.h, VXLAN_HF_RCO): a flag
+// in the first word, and in the last byte where the checksum begins, in units of two bytes, and whether it is UDP's.
+constexpr uint8_t kRemoteFlag = 0x20;
+constexpr uint8_t kRemoteUdp = 0x80;
+constexpr int32_t kRemoteStartMax = 254;
+
+// That last byte for a frame whose checksum is open, 0 when it is not or cannot be told so.
+uint8_t RemoteChecksum(const int32_t* descriptor) {
+  const int32_t start = descriptor[kCsumStart];
+  const int32_t offset = descriptor[kCsumOffset];
+  if (!(descriptor[kOffload] & kNeedsCsum) || (start & 1) || start <= 0 || start > kRemoteStartMax) return 0;
+  if (offset != 6 && offset != 16) return 0;
+  return static_cast<uint8_t>((start >> 1) | (offset == 6 ? kRemoteUdp : 0));
+}
+
+void WritePrefix(uint8_t* prefix, const int32_t* record, uint32_t size, uint8_t remote) {
+  memcpy(prefix, record + kPeerHeader, size);
+  if (remote == 0) return;
+  prefix[1] |= kRemoteFlag;
+  prefix[7] = remote;
+}
+
 struct Message {
   int32_t peer;
   int32_t socket;
@@ -70,13 +92,15 @@ class Sender {
     const uint8_t gso_type = static_cast<uint8_t>(descriptor[kOffload] >> 8) & static_cast<uint8_t>(~kGsoEcn);
     descriptor[kFirstMessage] = -1;
     descriptor[kSegments] = 0;
+    // A peer that asked for it finishes inner checksums itself: nobody sums the payload on the way.
+    const uint8_t remote = record[kPeerRemoteChecksum] != 0 ? RemoteChecksum(descriptor) : 0;
     if (gso_type == 0) {
-      if ((descriptor[kOffload] & kNeedsCsum) &&
+      if (remote == 0 && (descriptor[kOffload] & kNeedsCsum) &&
           !FinishChecksum(frame, size, static_cast<uint32_t>(descriptor[kCsumStart]),
                           static_cast<uint32_t>(descriptor[kCsumOffset])))
         return Refuse(descriptor, kEgressMalformed, 0);
-      descriptor[kOffload] = 0;
-      memcpy(frame - prefix, record + kPeerHeader, prefix);
+      if (remote == 0) descriptor[kOffload] = 0;
+      WritePrefix(frame - prefix, record, prefix, remote);
       const iovec whole[1] = {{frame - prefix, prefix + size}};
       Append(index, whole, 1, prefix + size);
       return;
@@ -89,9 +113,9 @@ class Sender {
     for (uint32_t i = 0; i < plan.count; i++) {
       if (arena_used_ + prefix + plan.header > kArena) Flush();
       uint8_t* header = arena_ + arena_used_;
-      memcpy(header, record + kPeerHeader, prefix);
+      WritePrefix(header, record, prefix, remote);
       uint32_t payload;
-      const uint8_t* bytes = MakeSegment(plan, i, header + prefix, &payload);
+      const uint8_t* bytes = MakeSegment(plan, i, header + prefix, &payload, remote != 0);
       arena_used_ += (prefix + plan.header + 15) & ~15u;
       const iovec pair[2] = {{header, prefix + plan.header}, {const_cast<uint8_t*>(bytes), payload}};
       Append(index, pair, 2, prefix + plan.header + payload);

@@ -59,9 +59,9 @@ napi_value TunSetOffload(napi_env env, napi_callback_info info) {
   return call.Number(ioctl(call.Int(0), TUNSETOFFLOAD, mask) < 0 ? -errno : 0);
 }
 
-// tunRead(fd, control, slab, table, max, headerSize, spins, timeoutMs) -> frames or -errno
+// tunRead(fd, control, slab, table, max, headerSize, spinUs, timeoutMs) -> frames or -errno
 // Drains the queue into the slab, frames packed one behind the other with headroom before each. While nothing has come
-// it looks `spins` times more, then waits. Syscalls: read, poll.
+// it looks again for at most `spinUs` microseconds, then waits. Syscalls: read, sched_yield, poll.
 napi_value TunRead(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
@@ -71,7 +71,7 @@ napi_value TunRead(napi_env env, napi_callback_info info) {
   int32_t* table = call.Ints(3, &table_size);
   const size_t max = call.Uint(4);
   const size_t header = call.Uint(5);
-  int spins = call.Int(6);
+  Patience patience(call.Int(6));
   int timeout_ms = call.Int(7);
   const size_t limit = max < table_size / kStride ? max : table_size / kStride;
 
@@ -84,7 +84,7 @@ napi_value TunRead(napi_env env, napi_callback_info info) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) return call.Number(count > 0 ? static_cast<double>(count) : -errno);
       if (count > 0) break;
-      if (spins-- > 0) continue;
+      if (patience.Again()) continue;
       if (timeout_ms == 0) break;
       const int ready = WaitReadable(fd, control, timeout_ms);
       if (ready <= 0) return call.Number(ready);
@@ -138,10 +138,16 @@ struct Writer {
     return written < 0 ? errno : 0;
   }
 
-  // A frame as it came, without offload: what cannot be merged, and what remains when a superframe is refused.
+  // A frame as it came: what cannot be merged, and what remains when a superframe is refused. A checksum that its sender
+  // left open is the kernel's to finish.
   void WritePlain(uint8_t* frame, int32_t* descriptor, size_t size) {
-    uint8_t zero[sizeof(VnetHeader)] = {};
-    const iovec pieces[2] = {{zero, header}, {frame, size}};
+    VnetHeader vnet{};
+    if (descriptor[kOffload] & kNeedsCsum) {
+      vnet.flags = kNeedsCsum;
+      vnet.csum_start = static_cast<uint16_t>(descriptor[kCsumStart]);
+      vnet.csum_offset = static_cast<uint16_t>(descriptor[kCsumOffset]);
+    }
+    const iovec pieces[2] = {{&vnet, header}, {frame, size}};
     const int error = Write(pieces, 2);
     stats[kStatUnits]++;
     descriptor[kSegments] = 1;
@@ -197,10 +203,17 @@ struct Writer {
     return false;
   }
 
+  // Whether an open checksum is the one that the packet has, where its sender says that it is.
+  static bool Agrees(const int32_t* descriptor, const Layers& layers) {
+    return !(descriptor[kOffload] & kNeedsCsum) ||
+           (descriptor[kCsumStart] == layers.l4 && descriptor[kCsumOffset] == ChecksumOffset(layers.protocol));
+  }
+
   void Add(uint8_t* frame, int32_t* descriptor) {
     const size_t size = static_cast<size_t>(descriptor[kLength]);
     Layers layers;
-    if (!Locate(frame, size, static_cast<size_t>(descriptor[kL3]), &layers) || layers.header > kHeaderMax)
+    if (!Locate(frame, size, static_cast<size_t>(descriptor[kL3]), &layers) || layers.header > kHeaderMax ||
+        !Agrees(descriptor, layers))
       return WritePlain(frame, descriptor, size);
     if ((flags & (kMergeTcp | kMergeUdp)) == 0) {
       StartRun(&runs[0], frame, layers, descriptor);

@@ -140,9 +140,9 @@ napi_value UdpPathMtu(napi_env env, napi_callback_info info) {
   return call.Number(result < 0 ? -error : mtu);
 }
 
-// udpReceive(fd, control, slab, table, sources, messages, spins, timeoutMs) -> datagrams or -errno
+// udpReceive(fd, control, slab, table, sources, messages, spinUs, timeoutMs) -> datagrams or -errno
 // Receives up to `messages` messages into equal slots of the slab and leaves one descriptor a datagram: a message that
-// the kernel coalesced (UDP_GRO) holds many. Syscalls: recvmmsg, poll.
+// the kernel coalesced (UDP_GRO) holds many. Syscalls: recvmmsg, sched_yield, poll.
 napi_value UdpReceive(napi_env env, napi_callback_info info) {
   struct Scratch {
     mmsghdr messages[kMessagesMax];
@@ -160,7 +160,7 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
   int32_t* table = call.Ints(3, &table_size);
   int32_t* sources = call.Ints(4, &sources_size);
   size_t wanted = call.Uint(5);
-  int spins = call.Int(6);
+  Patience patience(call.Int(6));
   int timeout_ms = call.Int(7);
   if (wanted > kMessagesMax) wanted = kMessagesMax;
   if (wanted > sources_size / kSourceStride) wanted = sources_size / kSourceStride;
@@ -186,7 +186,7 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
     if (received > 0) break;
     if (errno == EINTR || errno == ECONNREFUSED) continue;  // an ICMP answer to an earlier send is no news here
     if (errno != EAGAIN) return call.Number(-errno);
-    if (spins-- > 0) continue;
+    if (patience.Again()) continue;
     if (timeout_ms == 0) return call.Number(0);
     const int ready = WaitReadable(fd, control, timeout_ms);
     if (ready <= 0) return call.Number(ready);

@@ -1,7 +1,9 @@
 #include "wait.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,6 +11,28 @@
 #include "call.h"
 
 namespace ripstop {
+namespace {
+
+// A yield that took longer gave the core to somebody: nanoseconds.
+constexpr int64_t kStolen = 3000;
+
+int64_t Now() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+}  // namespace
+
+bool Patience::Again() {
+  if (microseconds_ <= 0) return false;
+  const int64_t before = Now();
+  if (end_ == 0) end_ = before + microseconds_ * 1000;
+  if (before >= end_) return false;
+  sched_yield();
+  if (Now() - before > kStolen) microseconds_ = 0;  // one more look, then sleep
+  return true;
+}
 
 int WaitReadable(int fd, int control, int timeout_ms) {
   pollfd waited[2] = {{fd, POLLIN, 0}, {control, POLLIN, 0}};

@@ -114,12 +114,18 @@ export class DataPlane {
    */
   static async start(options: DataPlaneOptions): Promise<DataPlane> {
     const open: number[] = [];
+    let plane: DataPlane;
     try {
-      const plane = new DataPlane(options, open);
+      plane = new DataPlane(options, open);
+    } catch (error) {
+      for (const fd of open) native.closeFd(fd);
+      throw error;
+    }
+    try {
       await Promise.all(plane.#tasks.map(task => plane.#startWorker(task)));
       return plane;
     } catch (error) {
-      for (const fd of open) native.closeFd(fd);
+      await plane.stop();
       throw error;
     }
   }

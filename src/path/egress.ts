@@ -77,7 +77,8 @@ export function judgeEgress(batch: Batch, count: number, tables: TableView, rule
         gsoType === 0
           ? bytes
           : segmentBytes(view, ip, offset + table[at + CSUM_START]!, bytes, gsoType, table[at + GSO_SIZE]!);
-      if (size > tables.peers[peer * PEER_STRIDE + PEER_INNER_MTU]!) {
+      const tags = l3 > 14 ? l3 - 14 : 0; // VLAN tags take their bytes from the packet's room
+      if (size + tags > tables.peers[peer * PEER_STRIDE + PEER_INNER_MTU]!) {
         if (mayFragment(view, ip, size) === 1) socket = rules.flowSockets;
         else verdict = TOO_BIG;
       }

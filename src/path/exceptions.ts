@@ -1,6 +1,9 @@
+import { finish, sum } from '../../encap/wire/checksum.ts';
 import type { DatagramPort, FrameDevice } from '../io/seams.ts';
 import {
   type Batch,
+  CSUM_OFFSET,
+  CSUM_START,
   createBatch,
   ERROR,
   HEADROOM,
@@ -35,6 +38,8 @@ export interface ExceptionEnds {
   nowMs(): number;
 }
 
+/** An Ethernet header without tags. */
+const ETHERNET_BYTES = 14;
 /** Bytes of the largest frame that the slow room writes to the device. */
 const REPLY_BYTES = 512;
 /** Copies of one frame that leave in one send. */
@@ -109,7 +114,8 @@ export class Exceptions {
     const ip = table[at + OFFSET]! + l3;
     const length = table[at + LENGTH]! - l3;
     const now = this.#ends.nowMs();
-    const mtu = tables.peers[Math.max(0, table[at + PEER]!) * PEER_STRIDE + PEER_INNER_MTU]!;
+    const room = tables.peers[Math.max(0, table[at + PEER]!) * PEER_STRIDE + PEER_INNER_MTU]!;
+    const mtu = room - Math.max(0, l3 - ETHERNET_BYTES);
     const answer =
       table[at + VERDICT] === TOO_BIG
         ? this.icmp.tooBig(batch.view, ip, length, mtu, false, now)
@@ -120,13 +126,12 @@ export class Exceptions {
   /** Head-end replication: the same bytes to every peer. */
   #copy(batch: Batch, at: number, tables: TableView): void {
     const copies = this.flood.plan(tables.peers, this.#slots, this.#ends.nowMs());
+    finishChecksum(batch, at);
     const table = this.#copies.table;
     for (let i = 0; i < copies; i++) {
       table.set(batch.table.subarray(at, at + STRIDE), i * STRIDE);
       table[i * STRIDE + PEER] = this.#slots[i]!;
       table[i * STRIDE + VERDICT] = FORWARD;
-      // The first copy finishes the checksum of a plain frame in place; the others find it done.
-      if (i > 0 && table[i * STRIDE + OFFLOAD]! >>> 8 === 0) table[i * STRIDE + OFFLOAD] = 0;
     }
     this.#ends.port.sendBatch(this.#copies, copies, tables.peers);
   }
@@ -143,4 +148,15 @@ export class Exceptions {
     new DataView(bytes.buffer).setInt32(2, mac.lo);
     return bytes;
   }
+}
+
+/** Finishes the open checksum of a plain frame: its copies share the bytes, and not every peer may take it open. */
+function finishChecksum({ table, view }: Batch, at: number): void {
+  if (table[at + OFFLOAD] !== 1) return;
+  const start = table[at + CSUM_START]!;
+  const field = table[at + OFFSET]! + start + table[at + CSUM_OFFSET]!;
+  if (start + table[at + CSUM_OFFSET]! + 2 > table[at + LENGTH]!) return;
+  const value = finish(sum(view, table[at + OFFSET]! + start, table[at + LENGTH]! - start, 0));
+  view.setUint16(field, table[at + CSUM_OFFSET] === 6 && value === 0 ? 0xffff : value);
+  table[at + OFFLOAD] = 0;
 }

@@ -19,6 +19,11 @@ export interface PeerSpec {
   readonly subnets: readonly string[];
   /** Interface index of a link-local underlay address. */
   readonly scope?: number | undefined;
+  /**
+   * Both ends leave inner checksums open for each other (vxlan): nobody sums payload on the way, the outer UDP checksum
+   * covers it. Only between nodes that both know it; a kernel peer needs `remcsumtx` and `remcsumrx`.
+   */
+  readonly remoteChecksum?: boolean | undefined;
 }
 
 /** What every peer of one overlay shares. */
@@ -62,6 +67,7 @@ export function peerInput(spec: PeerSpec, defaults: PeerDefaults): PeerInput {
     pathMtu: defaults.pathMtu,
     innerMtu: defaults.innerMtu,
     header: defaults.format.header(defaults.vni),
+    remoteChecksum: defaults.format.name === 'vxlan' && spec.remoteChecksum === true,
     mac: spec.mac === undefined ? undefined : macWords(spec.mac, where),
     subnets: spec.subnets.map(cidr => subnetOf(cidr, where)),
   };

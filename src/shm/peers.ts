@@ -23,6 +23,8 @@ export const PEER_HEADER = 9;
 export const PEER_MAC = 11;
 /** IPv6 scope (interface index) of a link-local underlay address, else 0. */
 export const PEER_SCOPE = 13;
+/** 1 when the peer finishes open inner checksums itself (remote checksum offload). */
+export const PEER_REMOTE_CHECKSUM = 14;
 
 /** What a record says, as a value: for the writer, logs, `ripstop peers` and tests. */
 export interface PeerRecord {
@@ -41,6 +43,8 @@ export interface PeerRecord {
   readonly header: Uint8Array;
   /** MAC of the VTEP. */
   readonly mac: Mac | undefined;
+  /** Whether both ends finish each other's open inner checksums (remote checksum offload). */
+  readonly remoteChecksum?: boolean | undefined;
 }
 
 /** int32 words of a table of `peers` records. */
@@ -58,6 +62,7 @@ export function writePeer(table: Int32Array, slot: number, peer: PeerRecord): vo
   table[at + PEER_INNER_MTU] = peer.innerMtu;
   table[at + PEER_HEADER_BYTES] = peer.header.length;
   table[at + PEER_SCOPE] = peer.scope;
+  table[at + PEER_REMOTE_CHECKSUM] = peer.remoteChecksum ? 1 : 0;
   bytesOf(table, at + PEER_ADDRESS, 16).set(peer.address);
   bytesOf(table, at + PEER_HEADER, 8).set(peer.header);
   table[at + PEER_MAC] = peer.mac?.hi ?? 0;
@@ -79,6 +84,7 @@ export function readPeer(table: Int32Array, slot: number): PeerRecord | undefine
     innerMtu: table[at + PEER_INNER_MTU]!,
     header: Uint8Array.from(bytesOf(table, at + PEER_HEADER, table[at + PEER_HEADER_BYTES]!)),
     mac: mac.hi === 0 && mac.lo === 0 ? undefined : mac,
+    remoteChecksum: table[at + PEER_REMOTE_CHECKSUM] === 1,
   };
 }
 

@@ -1,4 +1,5 @@
 import { must } from '../../bench/lab/command.ts';
+import type { Namespace } from '../../bench/lab/namespace.ts';
 import type { Dual, Family, Lab, Node } from '../../bench/lab/topology.ts';
 import { UNDERLAY_DEVICE, UNDERLAY_MTU } from '../../bench/lab/topology.ts';
 import type { Mode } from '../../encap/encap.ts';
@@ -106,13 +107,15 @@ export interface KernelWish {
   readonly underlay?: Family;
   /** Outer UDP checksum on transmit; undefined: the kernel's default (none on IPv4, one on IPv6). */
   readonly checksum?: boolean | undefined;
+  /** Remote checksum offload, both ways. */
+  readonly remoteChecksum?: boolean;
 }
 
 /** The kernel's vxlan device on one node, laid out as flannel's vxlan backend lays it. @returns its removal */
 export function layKernelVxlan(
   node: Node,
   peers: readonly Node[],
-  { underlay = 4, checksum }: KernelWish = {},
+  { underlay = 4, checksum, remoteChecksum = false }: KernelWish = {},
 ): () => void {
   const device = DEVICE.vxlan;
   const zero = checksum ? 'noudp6zerocsumtx noudp6zerocsumrx' : 'udp6zerocsumtx udp6zerocsumrx';
@@ -120,7 +123,7 @@ export function layKernelVxlan(
   const words = checksum === undefined ? '' : underlay === 4 ? four : zero;
   node.ns.ip(
     `link add ${device} address ${vtepMac(node)} type vxlan id ${VNI} dev ${UNDERLAY_DEVICE} ` +
-      `local ${node.underlay[underlay]} dstport ${PORT.vxlan} nolearning ${words}`,
+      `local ${node.underlay[underlay]} dstport ${PORT.vxlan} nolearning ${words} ${remoteChecksum ? 'remcsumtx remcsumrx' : ''}`,
     `link set ${device} mtu ${overlayMtu('vxlan', underlay)} up`,
     ...addresses(node, 'vxlan'),
   );
@@ -167,3 +170,20 @@ export function counted(plane: DataPlane, verdict: string): number {
 
 /** The addresses of a pod and what stands for it on the other side. */
 export const podAddress = (node: Node, family: keyof Dual) => node.pods[0]!.address[family];
+
+/**
+ * ICMP echo. The interval is also how long ping waits for the last answer where payloads are too small for a time stamp,
+ * so it is not shorter than a busy machine's hiccup.
+ * @returns how many came back
+ */
+export async function pings(
+  from: Namespace,
+  address: string,
+  { count = 3, bytes = 56 }: { count?: number; bytes?: number } = {},
+): Promise<number> {
+  const run = from.launch([
+    ...['ping', '-n', '-q', '-c', `${count}`, '-i', '0.25', '-W', '2', '-s', `${bytes}`, address],
+  ]);
+  await run.ended;
+  return Number(/, (\d+) received/.exec(run.stdout)?.[1] ?? 0);
+}

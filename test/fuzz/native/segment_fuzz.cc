@@ -25,7 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (uint32_t i = 0; i < plan.count; i++) {
     std::vector<uint8_t> header(plan.header);
     uint32_t payload;
-    const uint8_t* bytes = MakeSegment(plan, i, header.data(), &payload);
+    const uint8_t* bytes = MakeSegment(plan, i, header.data(), &payload, data[7] & 1);
     if (bytes != expected + total || payload == 0 || payload > superframe.gso_size) abort();
     total += payload;
   }
