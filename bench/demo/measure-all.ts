@@ -32,13 +32,15 @@ export async function measureAll(
   progress: Progress,
 ): Promise<Figures[]> {
   const figures = standing.map(emptyFigures);
+  const began = performance.now();
+  const late = () => performance.now() - began > (plan.enoughAfter ?? Number.POSITIVE_INFINITY) * 1000;
 
   async function rounds(
     what: string,
     { rounds: count, seconds }: Measure,
     measure: (route: Route, into: Figures) => Promise<unknown>,
   ): Promise<void> {
-    for (let round = 1; round <= count; round++) {
+    for (let round = 1; round <= count && !(round > 1 && late()); round++) {
       const order = standing.map((_, i) => i);
       if (round % 2 === 0) order.reverse();
       for (const index of order) {

@@ -8,6 +8,8 @@ export interface Plan {
   reverse?: Measure;
   latency: Measure;
   packets: Measure;
+  /** Seconds after which one round of what is left is enough: a busy machine gets fewer rounds, not a later answer. */
+  enoughAfter?: number;
 }
 
 export interface Measure {
@@ -21,6 +23,7 @@ export const QUICK: Plan = {
   throughput: { rounds: 3, seconds: 2 },
   latency: { rounds: 1, seconds: 2 },
   packets: { rounds: 1, seconds: 2 },
+  enoughAfter: 18,
 };
 
 /** Does it work at all: nothing is measured. */
