@@ -172,7 +172,7 @@ export class Carrier {
       offloads: ALL_OFFLOADS,
       queues: 1,
       sourcePorts: SOURCE_PORTS,
-      spins: 0,
+      spinUs: 0,
       log,
     });
   }

@@ -91,8 +91,8 @@ export interface TunOptions {
   readonly mtu: number;
   /** MERGE_TCP, MERGE_UDP, ACCEPT_UNFINISHED. */
   readonly flags: number;
-  /** Empty looks at the queue before the wait. */
-  readonly spins: number;
+  /** Microseconds to look again before a wait, while nobody else wants the core. */
+  readonly spinUs: number;
   /** STAT_* counters of the native side. */
   readonly stats: Int32Array;
 }
@@ -106,8 +106,17 @@ export class TunDevice implements FrameDevice {
   }
 
   readBatch(batch: Batch, timeoutMs: number): number {
-    const { fd, control, spins } = this.#options;
-    return native.tunRead(fd, control, batch.slab, batch.table, batch.capacity, VNET_BYTES, spins, timeoutMs);
+    const { fd, control, spinUs } = this.#options;
+    return native.tunRead(
+      fd,
+      control,
+      batch.slab,
+      batch.table,
+      batch.capacity,
+      VNET_BYTES,
+      spinUs,
+      timeoutMs,
+    );
   }
 
   writeBatch(batch: Batch, count: number): number {

@@ -106,8 +106,8 @@ export interface UdpPortOptions {
   readonly control: number;
   /** Most datagrams a message (UDP_SEGMENT), 1 for none. */
   readonly maxSegments: number;
-  /** Empty looks at the socket before the wait. */
-  readonly spins: number;
+  /** Microseconds to look again before a wait, while nobody else wants the core. */
+  readonly spinUs: number;
   /** STAT_* counters of the native side. */
   readonly stats: Int32Array;
 }
@@ -127,7 +127,7 @@ export class UdpPort implements DatagramPort {
   }
 
   receiveBatch(batch: Batch, timeoutMs: number): number {
-    const { receiver, control, spins } = this.#options;
+    const { receiver, control, spinUs } = this.#options;
     return native.udpReceive(
       receiver,
       control,
@@ -135,7 +135,7 @@ export class UdpPort implements DatagramPort {
       batch.table,
       this.sources,
       MESSAGES,
-      spins,
+      spinUs,
       timeoutMs,
     );
   }

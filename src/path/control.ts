@@ -55,8 +55,8 @@ export interface DataPlaneOptions {
   readonly queues: number;
   /** Source ports that carry the entropy of inner flows (vxlan). */
   readonly sourcePorts: number;
-  /** Empty looks at device and socket before a wait. */
-  readonly spins: number;
+  /** Microseconds that a worker looks again before a wait, while nobody else wants its core. */
+  readonly spinUs: number;
   readonly capacity?:
     | { readonly peers: number; readonly macs: number; readonly prefixes: number }
     | undefined;
@@ -178,7 +178,7 @@ export class DataPlane {
   }
 
   #sharedTask(options: DataPlaneOptions, senders: number[], [icmp4 = -1, icmp6 = -1]: number[]) {
-    const { mode, mtu, spins } = options;
+    const { mode, mtu, spinUs } = options;
     const on = (name: keyof OffloadSwitches) => this.offloads[name] === 'on';
     const ethernet = mode === 'vxlan' ? 1 : 0;
     const flood = options.flood ? 1 : 0;
@@ -207,7 +207,7 @@ export class DataPlane {
         mtu,
         superframes: options.acceptUnfinished ? 1 : 0,
       },
-      spins,
+      spinUs,
     };
   }
 

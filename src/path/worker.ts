@@ -48,7 +48,7 @@ export interface WorkerTask {
   readonly icmp6: number;
   readonly egress: EgressRules;
   readonly ingress: IngressRules;
-  readonly spins: number;
+  readonly spinUs: number;
   readonly capture: WatchedWorker;
 }
 
@@ -95,10 +95,10 @@ function tapOf(task: WorkerTask, batch: Batch): Tap {
 function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
   const batch = createBatch(EGRESS_FRAMES, EGRESS_BYTES);
   const stats = new Int32Array(STATS);
-  const { control, spins, mtu, maxSegments } = task;
-  const device = new TunDevice({ fd: task.tun, control, mtu, flags: task.writeFlags, spins, stats });
+  const { control, spinUs, mtu, maxSegments } = task;
+  const device = new TunDevice({ fd: task.tun, control, mtu, flags: task.writeFlags, spinUs, stats });
   const senders = Int32Array.from(task.senders);
-  const port = new UdpPort({ receiver: -1, senders, control, maxSegments, spins, stats });
+  const port = new UdpPort({ receiver: -1, senders, control, maxSegments, spinUs, stats });
   const exceptions = new Exceptions({
     device,
     port,
@@ -124,14 +124,14 @@ function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
 function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
   const batch = createBatch(INGRESS_DATAGRAMS, MESSAGES * SLOT_BYTES);
   const stats = new Int32Array(STATS);
-  const { control, spins, mtu } = task;
-  const device = new TunDevice({ fd: task.tun, control, mtu, flags: task.writeFlags, spins: 0, stats });
+  const { control, spinUs, mtu } = task;
+  const device = new TunDevice({ fd: task.tun, control, mtu, flags: task.writeFlags, spinUs: 0, stats });
   const port = new UdpPort({
     receiver: task.receiver,
     senders: new Int32Array(0),
     control,
     maxSegments: 1,
-    spins,
+    spinUs,
     stats,
   });
   const reader = openReader(task.tables, task.index);

@@ -124,7 +124,7 @@ t.test('every offload switched off, more workers, one source port: files arrive 
     mergeTcp: false,
     mergeUdp: false,
   };
-  const { lab, procs } = await overlay(t, { offloads: off, workers: 2, sourcePorts: 1, spins: 0 }, 4);
+  const { lab, procs } = await overlay(t, { offloads: off, workers: 2, sourcePorts: 1, spin: 0 }, 4);
   const [one, two] = lab.nodes as [Node, Node];
   for (const name of Object.keys(off))
     t.match(

@@ -70,7 +70,7 @@ export async function layRipstop(
     offloads: ALL_OFFLOADS,
     queues: 1,
     sourcePorts: 16,
-    spins: 0,
+    spinUs: 0,
     log: createLog('error'),
     ...options,
   });

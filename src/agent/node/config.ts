@@ -21,6 +21,7 @@ export interface NodePeer {
   readonly address: string;
   readonly subnets: readonly string[];
   readonly mac: string | undefined;
+  readonly remoteChecksum: boolean;
   readonly port: number | undefined;
 }
 
@@ -93,7 +94,7 @@ function complete(raw: RawConfig): NodeConfig {
 function completePeer(peer: RawPeer, mode: 'vxlan' | 'udp', vni: number): NodePeer {
   const { name, address, subnets, port } = peer;
   const mac = mode === 'vxlan' ? (peer.mac ?? vtepMac(vni, address)) : undefined;
-  return { id: name, address, subnets, mac, port };
+  return { id: name, address, subnets, mac, port, remoteChecksum: peer.remoteChecksum };
 }
 
 function namespacePath(text: string): string {

@@ -27,6 +27,12 @@ export const peerFields = {
     'MAC of its VTEP (vxlan); needed only for a peer that does not derive it as Ripstop does, such as a kernel VXLAN',
   ),
   port: integer(1, 65535, 'UDP port, when it is not that of this node'),
+  remoteChecksum: withDefault(
+    flag(
+      'leave inner checksums to each other (vxlan): less work, the outer checksum covers them; set it on both nodes, or on a kernel VXLAN remcsumtx and remcsumrx',
+    ),
+    false,
+  ),
 };
 
 const on = (doc: string) => withDefault(flag(doc), true);
@@ -114,7 +120,15 @@ export const nodeFields = {
     ),
     16,
   ),
-  spins: withDefault(integer(0, 10_000, 'empty looks at device and socket before a thread sleeps'), 50),
+  spin: withDefault(
+    integer(
+      0,
+      10_000,
+      'how long a thread looks for more before it sleeps, while nobody else wants its core',
+      'microseconds',
+    ),
+    50,
+  ),
   txQueueLength: withDefault(
     integer(1, 100_000, 'packets that the device keeps while Ripstop is busy', 'packets'),
     1000,

@@ -210,7 +210,7 @@ function startPlane({ config, underlay, overlay, acceptUnfinished }: Settled, lo
     offloads: config.offloads,
     queues: config.workers,
     sourcePorts: config.sourcePorts,
-    spins: config.spins,
+    spinUs: config.spin,
     log,
   });
 }
