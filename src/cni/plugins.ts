@@ -2,6 +2,9 @@ import type { Plugin } from './skel/plugin.ts';
 
 /** Every plugin of this program, loaded when it is called: an executable pays for what it runs. */
 const LOADERS: Readonly<Record<string, () => Promise<Plugin>>> = {
+  debug: async () => (await import('./meta/debug.ts')).debug,
+  sample: async () => (await import('./meta/sample.ts')).sample,
+  firewall: async () => (await import('./meta/firewall/firewall.ts')).firewall,
   ripstop: async () => (await import('./main/ripstop/ripstop.ts')).ripstop,
   bandwidth: async () => (await import('./meta/bandwidth.ts')).bandwidth,
   tuning: async () => (await import('./meta/tuning/tuning.ts')).tuning,

@@ -1,10 +1,9 @@
 import t from 'tap';
-import { ping } from '../../bench/lab/measure.ts';
 import type { Lab, Node } from '../../bench/lab/topology.ts';
 import type { Mode } from '../../encap/encap.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
-import { counted, DEVICE, overlayFor, podAddress, verdicts, vtepMac } from '../support/overlay.ts';
+import { counted, DEVICE, overlayFor, pings, podAddress, verdicts, vtepMac } from '../support/overlay.ts';
 import { dissect, sniff } from '../support/sniff.ts';
 
 /* What goes to many: broadcast and multicast, ARP and neighbour discovery. */
@@ -77,8 +76,7 @@ for (const mode of ['vxlan', 'udp'] as const) {
         t.equal(seen.length, TIMES, `${group} at ${name}`);
       }
     }
-    const [from, to] = [lab.nodes[0]!.pods[0]!.ns, two.pods[0]!.ns];
-    t.equal((await ping({ from, to, address: podAddress(two, 4) }, 3)).received, 3, 'unicast goes on');
+    t.equal(await pings(lab.nodes[0]!.pods[0]!.ns, podAddress(two, 4)), 3, 'unicast goes on');
   });
 }
 
@@ -90,7 +88,7 @@ t.test('ARP and neighbour discovery are answered from the table', { skip }, asyn
     for (const family of [4, 6] as const) {
       const from = one.pods[0]!.ns;
       const file = await sniff(peer.ns, DEVICE.vxlan, { filter: 'arp or icmp6' }, async () => {
-        t.equal((await ping({ from, to: peer.ns, address: podAddress(peer, family) }, 3)).received, 3);
+        t.equal(await pings(from, podAddress(peer, family)), 3);
       });
       const asked = dissect(file, ['frame.number'], {
         filter: `eth.dst.ig == 1 and eth.src == ${vtepMac(one)}`,

@@ -1,6 +1,5 @@
 import t from 'tap';
 import { gauge } from '../../bench/lab/gauge.ts';
-import { ping } from '../../bench/lab/measure.ts';
 import type { Family, Node } from '../../bench/lab/topology.ts';
 import { transfer } from '../../bench/lab/transfer.ts';
 import { until } from '../../bench/lab/until.ts';
@@ -47,10 +46,10 @@ for (const mode of ['vxlan', 'udp'] as const) {
     const lab = labFor(t, { nodes: 5 });
     const planes = await overlayFor(t, lab, { mode, underlay: mode === 'vxlan' ? 4 : 6 });
     for (const inner of [4, 6] as const) {
-      const pings = pairs(lab.nodes).map(([from, to]) =>
-        ping({ from: from.pods[0]!.ns, to: to.pods[0]!.ns, address: podAddress(to, inner) }, 5),
+      const answering = pairs(lab.nodes).map(([from, to]) =>
+        pings(from.pods[0]!.ns, podAddress(to, inner), { count: 5 }),
       );
-      const answered = (await Promise.all(pings)).map(({ received }) => received);
+      const answered = await Promise.all(answering);
       t.same(answered, Array(20).fill(5), `IPv${inner}: every ping of every pair is answered`);
     }
     const moved = await Promise.all(
@@ -136,10 +135,9 @@ t.test('peers come, change and go while traffic of the others flows', { skip }, 
   t.teardown(() => again.stop());
   one.ns.ip(`link set ${DEVICE.vxlan} address ${moved.mac}`);
   for (const node of others) {
-    const route = { from: node.pods[0]!.ns, to: one.pods[0]!.ns };
     for (const family of [4, 6] as const) {
-      const answered = await ping({ ...route, address: podAddress(one, family) }, 2);
-      t.equal(answered.received, 2, `node ${node.index} reaches node 1 at its new place (IPv${family})`);
+      const answered = await pings(node.pods[0]!.ns, podAddress(one, family), { count: 2 });
+      t.equal(answered, 2, `node ${node.index} reaches node 1 at its new place (IPv${family})`);
     }
   }
 
@@ -148,10 +146,8 @@ t.test('peers come, change and go while traffic of the others flows', { skip }, 
   plane.setPeers(specs(last).filter(spec => spec.id !== 'node1'));
   await until('the tables without node 1', () => plane.counters().peers.node1 === undefined);
   const before = counted(plane, 'unknown-peer');
-  const route = { from: one.pods[0]!.ns, to: last.pods[0]!.ns, address: podAddress(last, 4) };
-  t.equal((await ping(route, 3)).received, 0, 'a peer that was removed is not listened to');
+  t.equal(await pings(one.pods[0]!.ns, podAddress(last, 4)), 0, 'a peer that was removed is not listened to');
   t.equal(counted(plane, 'unknown-peer') - before, 3, 'and counted as a stranger');
-  const near = { from: others[0]!.pods[0]!.ns, to: last.pods[0]!.ns, address: podAddress(last, 4) };
-  t.equal((await ping(near, 3)).received, 3);
+  t.equal(await pings(others[0]!.pods[0]!.ns, podAddress(last, 4)), 3);
   t.not(vtepMac(one), moved.mac);
 });

@@ -25,7 +25,11 @@ export async function listElements(
   sets: readonly string[],
 ): Promise<Element[]> {
   // One listing of the table: starting nft costs more than reading what is not looked at.
-  const objects = await listNft(netns, ['table', family, TABLE]);
+  return elementsIn(await listNft(netns, ['table', family, TABLE]), sets);
+}
+
+/** The elements with a comment of the named sets and maps in a listing of the table. */
+export function elementsIn(objects: readonly NftObject[], sets: readonly string[]): Element[] {
   return objects.flatMap(object => elementsOf(object.set ?? object.map, sets));
 }
 

@@ -11,8 +11,8 @@ import {
 } from 'node:fs';
 import { isIP } from 'node:net';
 import type { Attachment } from '../../config/network.ts';
+import { withLock } from '../../state/lock.ts';
 import { AddressIndex, type Key, keyOf } from './index-files.ts';
-import { withLock } from './lock.ts';
 
 const LAST_RESERVED = 'last_reserved_ip.';
 

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { iptables, restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../../net/iptables.ts';
+import { restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../../net/iptables.ts';
 import { canonicalNetwork } from '../../../net/text.ts';
 import type { Attachment } from '../../config/network.ts';
 import { CniError } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
+import { ensureChain, ensureRule, withFrameLock } from '../../wiring/iptables-frame.ts';
 import { mappingsOf, type PortmapConfig } from './config.ts';
 import { HOST_PORT_TAKEN } from './nft.ts';
 
@@ -39,18 +40,6 @@ function commentOf(network: string, containerId: string): string {
   return `-m comment --comment "dnat name: \\"${network}\\" id: \\"${containerId}\\""`;
 }
 
-/** Puts a rule into a built-in chain unless it is there; two calls at once may both find it missing, so both look again. */
-async function ensureRule(
-  netns: string,
-  family: 4 | 6,
-  chain: string,
-  rule: readonly string[],
-): Promise<void> {
-  if (!(await iptables(netns, family, ['-t', 'nat', '-C', chain, ...rule]))) {
-    await iptables(netns, family, ['-t', 'nat', '-I', chain, ...rule]);
-  }
-}
-
 /** The frame that all pods share. Its chains are made and filled in one transaction each time, which changes nothing. */
 async function ensureFrame(netns: string, family: 4 | 6, config: PortmapConfig): Promise<void> {
   const mark = `0x${config.mark.toString(16)}/0x${config.mark.toString(16)}`;
@@ -64,11 +53,11 @@ async function ensureFrame(netns: string, family: 4 | 6, config: PortmapConfig):
     '',
   ];
   await restoreIptables(netns, family, lines.join('\n'));
-  await iptables(netns, family, ['-t', 'nat', '-N', DNAT]);
+  await ensureChain(netns, family, 'nat', DNAT);
   for (const chain of ['PREROUTING', 'OUTPUT']) {
-    await ensureRule(netns, family, chain, ['-m', 'addrtype', '--dst-type', 'LOCAL', '-j', DNAT]);
+    await ensureRule(netns, family, 'nat', chain, ['-m', 'addrtype', '--dst-type', 'LOCAL', '-j', DNAT]);
   }
-  await ensureRule(netns, family, 'POSTROUTING', [
+  await ensureRule(netns, family, 'nat', 'POSTROUTING', [
     '-m',
     'comment',
     '--comment',
@@ -90,7 +79,7 @@ export async function forwardIptables(
     const cidr = family === 6 ? pod.v6 : pod.v4;
     const mappings = mappingsOf(config.mappings, family === 6);
     if (!cidr || mappings.length === 0) continue;
-    await ensureFrame(netns, family, config);
+    await withFrameLock(() => ensureFrame(netns, family, config));
     const saved = await saveIptables(netns, family, 'nat');
     for (const one of mappings) refuseTaken(saved, one.protocol, one.hostPort, one.hostIp, chain);
     const conditions = (family === 6 ? config.conditionsV6 : config.conditionsV4).join(' ');

@@ -3,10 +3,9 @@ import { canonicalNetwork } from '../../../net/text.ts';
 import { CniError } from '../../skel/errors.ts';
 import {
   DSTNAT,
-  deleteElements,
   type Element,
+  elementsIn,
   listElements,
-  listTagged,
   SRCNAT,
   TABLE,
   tagIn,
@@ -203,35 +202,47 @@ async function refuseTaken(netns: string, config: PortmapConfig): Promise<void> 
 
 /** Takes away the host ports of every tag that `wanted` accepts. */
 export async function unforwardNft(netns: string, wanted: (tag: string) => boolean): Promise<void> {
-  await deleteElements(netns, 'inet', await listTagged(netns, 'inet', SETS, wanted));
-  const rules = await conditionalRules(netns, wanted);
-  if (rules.length > 0) {
-    await applyNft(
-      netns,
-      rules.map(
-        (handle): NftObject => ({
-          delete: { rule: { family: 'inet', table: TABLE, chain: CONDITIONAL, handle } },
-        }),
-      ),
-    );
-  }
+  const { elements, rules } = await listOwned(netns, wanted);
+  const commands = [
+    ...rules.map(
+      (handle): NftObject => ({
+        delete: { rule: { family: 'inet', table: TABLE, chain: CONDITIONAL, handle } },
+      }),
+    ),
+    ...elements.map(
+      ({ set, key }): NftObject => ({
+        delete: { element: { family: 'inet', table: TABLE, name: set, elem: [key] } },
+      }),
+    ),
+  ];
+  if (commands.length > 0) await applyNft(netns, commands);
 }
 
-async function conditionalRules(netns: string, wanted: (tag: string) => boolean): Promise<number[]> {
-  const objects = await listNft(netns, ['chain', 'inet', TABLE, CONDITIONAL]);
-  return objects.flatMap(object => {
-    const { comment, handle } = (object.rule ?? {}) as { comment?: string; handle?: number };
-    return comment !== undefined && handle !== undefined && wanted(tagIn(comment)) ? [handle] : [];
+/** What the accepted tags have in the table: elements, and handles of the rules with conditions. */
+async function listOwned(
+  netns: string,
+  wanted: (tag: string) => boolean,
+): Promise<{ elements: Element[]; rules: number[] }> {
+  const objects = await listNft(netns, ['table', 'inet', TABLE]);
+  const elements = elementsIn(objects, SETS).filter(one => wanted(tagIn(one.comment)));
+  const rules = objects.flatMap(object => {
+    const { chain, comment, handle } = (object.rule ?? {}) as {
+      chain?: string;
+      comment?: string;
+      handle?: number;
+    };
+    const ours = chain === CONDITIONAL && comment !== undefined && wanted(tagIn(comment));
+    return ours && handle !== undefined ? [handle] : [];
   });
+  return { elements, rules };
 }
 
-/** How many mappings of this tag are in place, both families counted. */
-export async function countForwardedNft(netns: string, tag: string): Promise<number> {
-  const elements = await listTagged(netns, 'inet', FAMILIES.flatMap(targets), one => one === tag);
-  return elements.length;
-}
-
-/** How many rules with conditions this tag has. */
-export async function countConditionalNft(netns: string, tag: string): Promise<number> {
-  return (await conditionalRules(netns, one => one === tag)).length;
+/** How many mappings of this tag are in place, both families counted: plain ones, and rules with conditions. */
+export async function countForwardedNft(
+  netns: string,
+  tag: string,
+): Promise<{ plain: number; conditional: number }> {
+  const { elements, rules } = await listOwned(netns, one => one === tag);
+  const names = FAMILIES.flatMap(targets);
+  return { plain: elements.filter(one => names.includes(one.set)).length, conditional: rules.length };
 }

@@ -1,6 +1,6 @@
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
-import { flock, LOCK_EX, LOCK_NB } from '../../../net/file-lock.ts';
-import { CniError, CODE } from '../../skel/errors.ts';
+import { flock, LOCK_EX, LOCK_NB } from '../../net/file-lock.ts';
+import { CniError, CODE } from '../skel/errors.ts';
 
 const EWOULDBLOCK = 11;
 const EINTR = 4;
@@ -9,11 +9,11 @@ const EINTR = 4;
 const MAX_PAUSE_MS = 8;
 
 /**
- * Holds the reference plugin's lock, flock(2) on `<directory>/lock`, while `work` runs, so that both programs can
- * share a directory. The wait does not block the thread: inside the agent other requests go on.
+ * Holds flock(2) on `<directory>/lock` while `work` runs: for host-local the reference plugin's own lock, so that both
+ * programs can share a directory. The wait does not block the thread: inside the agent other requests go on.
  * @throws CniError 5 when the directory or its lock cannot be had
  */
-export async function withLock<T>(directory: string, work: () => T): Promise<T> {
+export async function withLock<T>(directory: string, work: () => T | Promise<T>): Promise<T> {
   let fd: number;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
@@ -30,7 +30,7 @@ export async function withLock<T>(directory: string, work: () => T): Promise<T> 
       }
       await new Promise(wake => setTimeout(wake, pause * (0.5 + Math.random() / 2)));
     }
-    return work();
+    return await work();
   } finally {
     closeSync(fd);
   }

@@ -1,0 +1,83 @@
+import { appendFileSync } from 'node:fs';
+import { describeError } from '../../base/errors.ts';
+import { listOf, text } from '../../base/schema.ts';
+import { runCommand } from '../../net/command.ts';
+import { readLoose } from '../config/loose.ts';
+import { readPrevResult } from '../config/network.ts';
+import { emptyResult, type Result } from '../result/types.ts';
+import { isNamespace } from '../skel/namespace.ts';
+import { type Call, commands, type Plugin } from '../skel/plugin.ts';
+import { ALL_VERSIONS } from '../skel/version.ts';
+
+const hooks = (when: string) =>
+  listOf(listOf(text('a word', 'command or argument'), 'command'), `commands run in the pod on ${when}`);
+
+/** Keys of a debug plugin. */
+export const debugFields = {
+  cniOutput: text('a path', 'file that every call is appended to'),
+  addHooks: hooks('ADD'),
+  delHooks: hooks('DEL'),
+  checkHooks: hooks('CHECK'),
+};
+
+/** Appends the call to `cniOutput`, as the reference plugin writes it. A file that cannot be written is only logged. */
+function record(call: Call, file: string | undefined): void {
+  if (!file) return;
+  const lines = [
+    `Cmd${call.command[0]}${call.command.slice(1).toLowerCase()}`,
+    `ContainerID: ${call.containerId}`,
+    `NetNs: ${call.netns}`,
+    `IfName: ${call.ifname}`,
+    `Args: ${call.args}`,
+    `Path: ${call.path.join(':')}`,
+    `StdinData: ${call.stdin}`,
+    '----------------------',
+    '',
+  ];
+  try {
+    appendFileSync(file, lines.join('\n'), { mode: 0o600 });
+  } catch (error) {
+    call.host.log(`debug: ${describeError(error)}`);
+  }
+}
+
+/** Runs the hooks in the pod's namespace; one that fails is logged and keeps nothing else from running. */
+async function runHooks(call: Call, list: string[][] | undefined): Promise<void> {
+  if (!list || !isNamespace(call.host.namespaces, call.netns)) return;
+  for (const [program, ...args] of list) {
+    if (!program) continue;
+    try {
+      const { stdout } = await runCommand(program, args, { netns: call.netns });
+      if (stdout) call.host.log(stdout.trimEnd());
+    } catch (error) {
+      call.host.log(`debug: hook ${program}: ${describeError(error)}`);
+    }
+  }
+}
+
+async function observe(call: Call, key: 'addHooks' | 'delHooks' | 'checkHooks' | undefined): Promise<void> {
+  const config = readLoose(debugFields, call.config, '');
+  record(call, config.cniOutput);
+  if (key) await runHooks(call, config[key]);
+}
+
+async function add(call: Call): Promise<Result> {
+  await observe(call, 'addHooks');
+  return readPrevResult(call) ?? emptyResult();
+}
+
+/** Writes down what plugins are called with, and runs commands in the pod. */
+export const debug: Plugin = {
+  name: 'debug',
+  about:
+    'CNI debug plugin of Ripstop: writes down what plugins are called with, and runs commands in the pod',
+  versions: ALL_VERSIONS,
+  netns: 'entered',
+  commands: commands({
+    add,
+    del: call => observe(call, 'delHooks'),
+    check: call => observe(call, 'checkHooks'),
+    gc: call => observe(call, undefined),
+    status: call => observe(call, undefined),
+  }),
+};

@@ -1,0 +1,114 @@
+import { iptables, restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../../net/iptables.ts';
+import type { Attachment } from '../../config/network.ts';
+import { isV6 } from '../../result/types.ts';
+import type { Call } from '../../skel/plugin.ts';
+import { ensureChain, ensureRule, withFrameLock } from '../../wiring/iptables-frame.ts';
+import { callTag, staleTags } from '../../wiring/tag.ts';
+import type { FirewallConfig } from './config.ts';
+
+/*
+ * The reference plugin's chains: CNI-FORWARD, reached first from FORWARD, asks the administrator's chain and accepts
+ * what belongs to pods; CNI-ISOLATION-STAGE-1 and -2 drop between bridges. Our rules carry the attachment's tag, so
+ * that DEL needs no address.
+ */
+
+const FORWARD = 'CNI-FORWARD';
+const STAGE1 = 'CNI-ISOLATION-STAGE-1';
+const STAGE2 = 'CNI-ISOLATION-STAGE-2';
+const comment = (text: string) => ['-m', 'comment', '--comment', text];
+
+async function ensureFrame(
+  netns: string,
+  family: 4 | 6,
+  config: FirewallConfig,
+  bridge: string | undefined,
+): Promise<void> {
+  for (const chain of [config.adminChain, FORWARD]) await ensureChain(netns, family, 'filter', chain);
+  const admin = [...comment('CNI firewall plugin admin overrides'), '-j', config.adminChain];
+  await ensureRule(netns, family, 'filter', FORWARD, admin);
+  const jump = [...comment('CNI firewall plugin rules'), '-j', FORWARD];
+  await ensureRule(netns, family, 'filter', 'FORWARD', jump);
+  if (!bridge) return;
+  for (const chain of [STAGE1, STAGE2]) await ensureChain(netns, family, 'filter', chain);
+  // Each goes to the head, so this one comes before the rules that accept.
+  const rules = [...comment(`CNI firewall plugin rules (ingressPolicy: ${config.policy})`), '-j', STAGE1];
+  await ensureRule(netns, family, 'filter', 'FORWARD', rules);
+  const drop = ['-o', bridge, '-j', 'DROP'];
+  if (config.policy === 'isolated')
+    await ensureRule(netns, family, 'filter', STAGE1, ['-i', bridge, ...drop]);
+  await ensureRule(netns, family, 'filter', STAGE1, ['-i', bridge, '!', '-o', bridge, '-j', STAGE2]);
+  await ensureRule(netns, family, 'filter', STAGE2, drop);
+}
+
+function podRules(call: Call, address: string): string[] {
+  const mark = `-m comment --comment ${callTag(call)}`;
+  return [
+    `-A ${FORWARD} -d ${address} -m conntrack --ctstate RELATED,ESTABLISHED ${mark} -j ACCEPT`,
+    `-A ${FORWARD} -s ${address} ${mark} -j ACCEPT`,
+  ];
+}
+
+/** Lets the pod's traffic pass, and shuts its bridge as the policy says. */
+export async function openIptables(
+  call: Call,
+  config: FirewallConfig,
+  addresses: readonly string[],
+  bridge: string | undefined,
+): Promise<void> {
+  const { netns } = call.host;
+  for (const family of [4, 6] as const) {
+    const own = addresses.filter(one => isV6(one) === (family === 6));
+    if (own.length === 0) continue;
+    await withFrameLock(() => ensureFrame(netns, family, config, bridge));
+    await restoreIptables(
+      netns,
+      family,
+      ['*filter', ...own.flatMap(one => podRules(call, one)), 'COMMIT', ''].join('\n'),
+    );
+  }
+}
+
+function tagOfRule(rule: string): string | undefined {
+  const words = splitRule(rule);
+  const at = words.indexOf('--comment');
+  return at < 0 ? undefined : words[at + 1];
+}
+
+async function removeRules(netns: string, wanted: (tag: string) => boolean): Promise<void> {
+  for (const family of [4, 6] as const) {
+    const saved = await saveIptables(netns, family, 'filter');
+    const stale = rulesOfChain(saved, FORWARD).filter(rule => wanted(tagOfRule(rule) ?? ''));
+    if (stale.length === 0) continue;
+    const lines = ['*filter', ...stale.map(rule => rule.replace(/^-A/, '-D')), 'COMMIT', ''];
+    await restoreIptables(netns, family, lines.join('\n'));
+  }
+}
+
+export async function closeIptables(call: Call): Promise<void> {
+  const tag = callTag(call);
+  await removeRules(call.host.netns, one => one === tag);
+}
+
+export async function collectIptables(call: Call, valid: readonly Attachment[]): Promise<void> {
+  await removeRules(call.host.netns, staleTags(call.name, valid));
+}
+
+/** The addresses of which a rule, or the way to it, is missing. */
+export async function missingIptables(call: Call, addresses: readonly string[]): Promise<string[]> {
+  const { netns } = call.host;
+  const tag = callTag(call);
+  const missing: string[] = [];
+  for (const family of [4, 6] as const) {
+    const own = addresses.filter(one => isV6(one) === (family === 6));
+    if (own.length === 0) continue;
+    const jump = [...comment('CNI firewall plugin rules'), '-j', FORWARD];
+    const reached = await iptables(netns, family, ['-t', 'filter', '-C', 'FORWARD', ...jump]);
+    const rules = rulesOfChain(await saveIptables(netns, family, 'filter'), FORWARD).filter(
+      rule => tagOfRule(rule) === tag,
+    );
+    missing.push(
+      ...own.filter(one => !reached || rules.filter(rule => rule.includes(` ${one}/`)).length < 2),
+    );
+  }
+  return missing;
+}
