@@ -54,6 +54,7 @@ t.test('a published peer is found by each of its names', async t => {
     innerMtu: 1450,
     header: Uint8Array.of(8, 0, 0, 0, 0, 0, 1, 0),
     mac: { hi: 0x0200, lo: 2 },
+    remoteChecksum: false,
   });
   t.same(livePeers(view.peers), [0, 1]);
 });
