@@ -12,6 +12,7 @@ import {
   layRipstop,
   overlayFor,
   peerSpec,
+  pings,
   podAddress,
   verdicts,
   vtepMac,
