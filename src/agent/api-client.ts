@@ -4,19 +4,19 @@ import { RipstopError } from '../base/errors.ts';
 /** Where the agent listens when nothing else is said. */
 export const DEFAULT_SOCKET = '/run/ripstop/agent.sock';
 
-const TIMEOUT_MS = 5000;
+const USUAL_MS = 5000;
 
 /** Asks the agent. @throws RipstopError ENOAGENT, EACCES, EAGENT, each with what to do */
-export async function askAgent<T>(socketPath: string, path: string): Promise<T> {
+export async function askAgent<T>(socketPath: string, path: string, timeoutMs = USUAL_MS): Promise<T> {
   const { status, text } = await new Promise<{ status: number; text: string }>((resolve, reject) => {
-    const call = request({ socketPath, path, timeout: TIMEOUT_MS }, response => {
+    const call = request({ socketPath, path, agent: false, timeout: timeoutMs }, response => {
       let body = '';
       response.setEncoding('utf8').on('data', chunk => {
         body += chunk;
       });
       response.on('end', () => resolve({ status: response.statusCode ?? 0, text: body }));
     });
-    call.on('timeout', () => call.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
+    call.on('timeout', () => call.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
     call.on('error', (error: NodeJS.ErrnoException) => reject(agentFailure(socketPath, error)));
     call.end();
   });

@@ -5,7 +5,11 @@ import { describeError, RipstopError } from '../base/errors.ts';
 import type { Agent } from './agent.ts';
 import { answerCapture } from './capture-api.ts';
 import { CAPTURE_PATH } from './capture-client.ts';
+import { diagnose } from './doctor/doctor.ts';
 import { dropsOf, leasesOf, peersOf, pendingOf, routesOf, statusOf } from './status.ts';
+
+/** sun_path of unix(7) without its end; a longer one would be cut in silence. */
+const SOCKET_PATH_MAX = 107;
 
 /** Name of the socket inside the state directory. */
 export const SOCKET_NAME = 'agent.sock';
@@ -29,6 +33,7 @@ export async function serveApi(
     '/leases': () => leasesOf(agent),
     '/drops': () => dropsOf(agent),
     '/pending': () => pendingOf(agent),
+    '/doctor': () => diagnose(agent),
   };
   const server = createServer((incoming, response) => {
     if (incoming.method === 'POST' && incoming.url === CAPTURE_PATH) {
@@ -43,11 +48,12 @@ export async function serveApi(
       });
       return;
     }
-    try {
-      json(response, 200, answer());
-    } catch (error) {
-      json(response, 500, { error: describeError(error) });
-    }
+    Promise.resolve()
+      .then(answer)
+      .then(
+        value => json(response, 200, value),
+        error => json(response, 500, { error: describeError(error) }),
+      );
   });
   await listenOn(server, path);
   if (group !== undefined) {
@@ -62,6 +68,12 @@ export async function serveApi(
  * @throws RipstopError EINUSE when somebody answers there, ESOCKET
  */
 export async function listenOn(server: Server, path: string): Promise<void> {
+  if (Buffer.byteLength(path) > SOCKET_PATH_MAX)
+    throw new RipstopError(
+      'ESOCKET',
+      `${path}: longer than a socket's path can be`,
+      `it has at most ${SOCKET_PATH_MAX} bytes`,
+    );
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   if (await isAnswered(path))
     throw new RipstopError('EINUSE', `another agent listens on ${path}`, 'give this one its own --state-dir');

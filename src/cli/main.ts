@@ -5,6 +5,7 @@ import { describeError, RipstopError } from '../base/errors.ts';
 import { addAgent } from './agent.ts';
 import { addCapture } from './capture.ts';
 import { addCleanup } from './cleanup.ts';
+import { addDoctor } from './doctor.ts';
 import { addDrops } from './drops.ts';
 import { addLeases } from './leases.ts';
 import { addPeers } from './peers.ts';
@@ -30,6 +31,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addPlan,
   addCapture,
   addReplay,
+  addDoctor,
   addCleanup,
 ];
 

@@ -1,0 +1,33 @@
+/** One thing that `ripstop doctor` has to say. */
+export interface Finding {
+  readonly severity: 'fault' | 'warning';
+  /** Stable word, for scripts: `port-filtered`. */
+  readonly kind: FindingKind;
+  /** What is wrong, in a sentence for a person. */
+  readonly what: string;
+  /** The command, or the change, that mends it. */
+  readonly remedy: string;
+}
+
+export type FindingKind =
+  | 'not-ready'
+  | 'store-away'
+  | 'kernel-differs'
+  | 'underlay-blocked'
+  | 'port-filtered'
+  | 'mtu-too-small'
+  | 'vni-differs'
+  | 'stale-identity'
+  | 'lease-unusable'
+  | 'masquerade-wrong'
+  | 'bridge-netfilter-missing'
+  | 'checksum-broken'
+  | 'pod-mtu-differs'
+  | 'frames-lost'
+  | 'not-examined';
+
+export interface Diagnosis {
+  readonly findings: readonly Finding[];
+  /** What was looked at and found in order, a line each. */
+  readonly inOrder: readonly string[];
+}

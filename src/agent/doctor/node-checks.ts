@@ -1,0 +1,177 @@
+import { saveIptables } from '../../net/iptables.ts';
+import { listLinks } from '../../net/links.ts';
+import { listNft } from '../../net/nft.ts';
+import { NetlinkSocket } from '../../net/socket.ts';
+import { readSetting } from '../../net/sysctl.ts';
+import type { Agent } from '../agent.ts';
+import type { Rejection } from '../peers.ts';
+import { dropsOf } from '../status.ts';
+import type { Finding } from './finding.ts';
+
+type Check = (agent: Agent) => Promise<Finding[]> | Finding[];
+
+/** What this node can tell about itself, without asking another one. Name of each for the list of what is in order. */
+export const NODE_CHECKS: Readonly<Record<string, Check>> = {
+  'readiness and store': checkState,
+  'leases of the other nodes': checkLeases,
+  'kernel state': checkKernel,
+  'masquerade and forward rules': checkRules,
+  'bridge netfilter': checkBridgeNetfilter,
+  'MTU of pods': checkPodMtu,
+  checksums: checkChecksums,
+  'frames lost': checkDrops,
+};
+
+function checkState(agent: Agent): Finding[] {
+  const findings: Finding[] = agent.readiness.reasons().map(reason => ({
+    severity: 'fault',
+    kind: 'not-ready',
+    what: `packets cannot flow: ${reason}`,
+    remedy: 'the reason says what lacks; the log of the agent has the rest',
+  }));
+  if (agent.storeDownSince !== undefined)
+    findings.push({
+      severity: 'warning',
+      kind: 'store-away',
+      what: `the lease store ${agent.store.place} has been away since ${new Date(agent.storeDownSince).toISOString()}; traffic goes on, new nodes are not seen`,
+      remedy: 'bring the store back; the agent finds it by itself',
+    });
+  return findings;
+}
+
+const KINDS: Readonly<Partial<Record<Rejection['reason'], Finding['kind']>>> = {
+  'vni-differs': 'vni-differs',
+  twin: 'stale-identity',
+};
+const REMEDIES: Readonly<Record<Rejection['reason'], string>> = {
+  'vni-differs':
+    'make Backend.VNI the same for all nodes (net-conf.json or the config key), restart the odd one',
+  twin: 'two leases cannot share an address or a MAC: delete the lease of the node that is gone',
+  'other-backend': 'make Backend.Type the same for all nodes',
+  malformed: 'restart the agent of that node, it writes its lease anew',
+  'no-address': 'give that node --public-ip or --public-ipv6, or an address of the family',
+  'outside-network':
+    'the node has a subnet of another network: restart its agent with the same configuration',
+  overlap: 'delete the lease of the node that is gone',
+  'off-link': 'host-gw needs all nodes on one link: use vxlan with DirectRouting',
+};
+
+function checkLeases(agent: Agent): Finding[] {
+  return (agent.session?.rejected ?? []).map(({ key, reason, message }) => ({
+    severity: 'fault',
+    kind: KINDS[reason] ?? 'lease-unusable',
+    what: `no traffic with the node of lease ${key}: it ${message}`,
+    remedy: REMEDIES[reason],
+  }));
+}
+
+function checkKernel(agent: Agent): Finding[] {
+  const pending = (agent.session?.carriers ?? []).flatMap(carrier => carrier.pending());
+  if (pending.length === 0) return [];
+  return [
+    {
+      severity: 'warning',
+      kind: 'kernel-differs',
+      what: `the kernel differs from what it should be in ${pending.length} places; the agent is about to mend it`,
+      remedy: 'ripstop plan shows them; if they come back, another program undoes them',
+    },
+  ];
+}
+
+async function checkRules(agent: Agent): Promise<Finding[]> {
+  const { netns } = agent.options;
+  const leftovers: string[] = [];
+  for (const [family, table] of [
+    ['ip', 'flannel-ipv4'],
+    ['ip6', 'flannel-ipv6'],
+  ] as const)
+    if ((await listNft(netns, ['table', family, table]).catch(() => [])).length > 0)
+      leftovers.push(`nftables table ${family} ${table}`);
+  const nat = await saveIptables(netns, 4, 'nat').catch(() => '');
+  if (nat.includes('\n:FLANNEL-POSTRTG ')) leftovers.push('iptables chain FLANNEL-POSTRTG');
+  const findings: Finding[] = [];
+  if (leftovers.length > 0)
+    findings.push({
+      severity: 'warning',
+      kind: 'masquerade-wrong',
+      what: `rules that flannel left still act on pod traffic: ${leftovers.join(', ')}`,
+      remedy: 'stop the agent, run `ripstop cleanup --flannel`, start it again',
+    });
+  const cluster = agent.session?.basis.config.v4;
+  if (
+    !agent.options.masquerade &&
+    cluster &&
+    !/-A POSTROUTING .*MASQUERADE/.test(nat) &&
+    !(await masqueradesElsewhere(netns))
+  )
+    findings.push({
+      severity: 'warning',
+      kind: 'masquerade-wrong',
+      what: 'nothing masquerades what leaves the pod network: pods reach nothing beyond the nodes',
+      remedy:
+        'start the agent with --ip-masq, unless another program does it (the bridge plugin with ipMasq)',
+    });
+  return findings;
+}
+
+async function masqueradesElsewhere(netns: string): Promise<boolean> {
+  return JSON.stringify(await listNft(netns, ['ruleset']).catch(() => [])).includes('"masquerade"');
+}
+
+function checkBridgeNetfilter(agent: Agent): Finding[] {
+  try {
+    const value = readSetting(agent.options.netns, 'net.bridge.bridge-nf-call-iptables');
+    if (value === '1') return [];
+  } catch {
+    // No such setting: the module is not loaded.
+  }
+  return [
+    {
+      severity: 'warning',
+      kind: 'bridge-netfilter-missing',
+      what: 'traffic between pods of one node passes the bridge without iptables: Services that answer from the same node break with an iptables kube-proxy',
+      remedy: 'modprobe br_netfilter && sysctl -w net.bridge.bridge-nf-call-iptables=1',
+    },
+  ];
+}
+
+function checkPodMtu(agent: Agent): Finding[] {
+  const mtu = agent.session?.subnetEnv.mtu;
+  if (mtu === undefined) return [];
+  const socket = new NetlinkSocket({ netns: agent.options.netns });
+  try {
+    return listLinks(socket)
+      .filter(link => link.kind === 'bridge' && /^cni/.test(link.name) && link.mtu > mtu)
+      .map(link => ({
+        severity: 'warning',
+        kind: 'pod-mtu-differs',
+        what: `pods behind ${link.name} have MTU ${link.mtu}, the overlay carries ${mtu}: they were made before it changed`,
+        remedy: `ip link set ${link.name} mtu ${mtu}, and make the pods anew`,
+      }));
+  } finally {
+    socket.close();
+  }
+}
+
+function checkChecksums(agent: Agent): Finding[] {
+  return dropsOf(agent)
+    .filter(drop => drop.reason === 'bad-checksum')
+    .map(drop => ({
+      severity: 'fault',
+      kind: 'checksum-broken',
+      what: `${drop.frames} frames came with a wrong inner checksum: an interface on a peer or on the way computes them wrongly`,
+      remedy:
+        'on the peer: ethtool -K <underlay> tx off, and for a kernel VXLAN ethtool -K flannel.1 tx-checksum-ip-generic off',
+    }));
+}
+
+function checkDrops(agent: Agent): Finding[] {
+  return dropsOf(agent)
+    .filter(drop => drop.reason !== 'multicast' && drop.reason !== 'bad-checksum')
+    .map(drop => ({
+      severity: 'warning',
+      kind: 'frames-lost',
+      what: `${drop.device}: ${drop.frames} frames lost (${drop.reason}): ${drop.meaning}`,
+      remedy: drop.remedy || 'ripstop drops',
+    }));
+}

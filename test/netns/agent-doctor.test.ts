@@ -1,0 +1,152 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { CHECKOUT } from '../../bench/lab/gauge.ts';
+import { until } from '../../bench/lab/until.ts';
+import type { Diagnosis, Finding } from '../../src/agent/doctor/finding.ts';
+import type { PeerStatus } from '../../src/agent/status.ts';
+import { agentsFor, fileStoreFor, type TestAgent } from '../support/agents.ts';
+import { labFor } from '../support/lab.ts';
+import { need } from '../support/need.ts';
+
+t.setTimeout(180_000);
+
+/** What `ripstop doctor` on a node says. */
+function doctor(agent: TestAgent): { findings: readonly Finding[]; code: number } {
+  const command = [
+    process.execPath,
+    `${CHECKOUT}dist/src/cli/main.js`,
+    'doctor',
+    '--socket',
+    agent.socket,
+    '--json',
+  ];
+  const { stdout, stderr, code } = agent.node.ns.attempt(command);
+  if (!stdout) throw new Error(stderr);
+  return { findings: (JSON.parse(stdout) as Diagnosis).findings, code };
+}
+
+const ofKind = (findings: readonly Finding[], kind: Finding['kind']) =>
+  findings.filter(finding => finding.kind === kind);
+/** br_netfilter is the machine's affair, not the lab's. */
+const faults = (findings: readonly Finding[]) =>
+  findings.filter(finding => finding.kind !== 'bridge-netfilter-missing');
+
+t.test(
+  'every fault is found by its name, with what mends it',
+  { skip: need('root', 'netns', 'tun', 'nft', 'iptables') },
+  async t => {
+    const lab = labFor(t, { nodes: 3 });
+    const store = fileStoreFor(t);
+    const { agents } = agentsFor(t, lab, [...store.flags, '--ip-masq']);
+    for (const agent of agents) {
+      agent.rememberSubnet();
+      agent.start();
+    }
+    await Promise.all(agents.map(agent => agent.ready(2)));
+    const [one, two] = lab.nodes;
+    const agent = agents[0]!;
+
+    const well = doctor(agent);
+    t.same(faults(well.findings), [], 'nothing is wrong');
+    t.equal(well.code, 0);
+
+    await t.test('port filtered', async t => {
+      two!.ns.must(
+        ['nft', '-f', '-'],
+        'table inet block {\n chain in {\n type filter hook input priority 0\n udp dport 8472 drop\n }\n}\n',
+      );
+      const { findings, code } = doctor(agent);
+      t.match(ofKind(findings, 'port-filtered'), [
+        {
+          severity: 'fault',
+          what: /node2 \(172\.31\.0\.2\) answers beside the tunnel and not through it/,
+          remedy: /open the VXLAN port/,
+        },
+      ]);
+      t.equal(code, 1);
+      two!.ns.must(['nft', 'delete', 'table', 'inet', 'block']);
+    });
+
+    await t.test('underlay blocked', async t => {
+      two!.ns.must(
+        ['nft', '-f', '-'],
+        'table inet block {\n chain in {\n type filter hook input priority 0\n ip saddr 172.31.0.1 drop\n }\n}\n',
+      );
+      t.match(ofKind(doctor(agent).findings, 'underlay-blocked'), [
+        { what: /node2.*neither beside the tunnel nor through it/, remedy: /ping 172\.31\.0\.2/ },
+      ]);
+      two!.ns.must(['nft', 'delete', 'table', 'inet', 'block']);
+    });
+
+    await t.test('MTU too small on the way', async t => {
+      lab.fabric!.ip('link set port2 mtu 1400');
+      t.match(ofKind(doctor(agent).findings, 'mtu-too-small'), [
+        {
+          what: /the path to node2 .* takes packets of 1400 bytes, the interface says 1500/,
+          remedy: /pods then get 1350/,
+        },
+      ]);
+      lab.fabric!.ip('link set port2 mtu 1500');
+    });
+
+    await t.test('VNI differs, MAC stale, lease of another backend', async t => {
+      const write = (key: string, value: object) =>
+        writeFileSync(join(store.path, 'subnets', key), JSON.stringify(value));
+      write('10.244.77.0-24', {
+        PublicIP: '172.31.0.77',
+        BackendType: 'vxlan',
+        BackendData: { VNI: 2, VtepMAC: '0a:00:00:00:00:77' },
+      });
+      write('10.244.78.0-24', { PublicIP: '172.31.0.78', BackendType: 'host-gw' });
+      const peers = await agent.ask<PeerStatus[]>('/peers');
+      write('10.244.79.0-24', {
+        PublicIP: '172.31.0.79',
+        BackendType: 'vxlan',
+        BackendData: { VNI: 1, VtepMAC: peers[0]!.mac },
+      });
+      await until(
+        'them seen',
+        async () => ofKind(doctor(agent).findings, 'vni-differs').length > 0,
+        10_000,
+        500,
+      );
+      const { findings } = doctor(agent);
+      t.match(ofKind(findings, 'vni-differs'), [
+        { what: /10\.244\.77\.0-24: it has VNI 2, this node 1/, remedy: /Backend\.VNI/ },
+      ]);
+      t.match(ofKind(findings, 'stale-identity'), [{ what: /10\.244\.79\.0-24.*VTEP MAC/ }]);
+      t.match(ofKind(findings, 'lease-unusable'), [{ what: /speaks host-gw, this node vxlan/ }]);
+    });
+
+    await t.test('masquerade wrong, pods’ MTU, bridge netfilter, kernel state', async t => {
+      one!.ns.must(['nft', 'add', 'table', 'ip', 'flannel-ipv4']);
+      lab.podMtu(1500);
+      const { findings } = doctor(agent);
+      t.match(ofKind(findings, 'masquerade-wrong'), [
+        { what: /nftables table ip flannel-ipv4/, remedy: /cleanup --flannel/ },
+      ]);
+      t.match(ofKind(findings, 'pod-mtu-differs'), [
+        { what: /cni0 have MTU 1500, the overlay carries 1450/, remedy: /ip link set cni0 mtu 1450/ },
+      ]);
+      const setting = one!.ns.attempt(['sysctl', '-n', 'net.bridge.bridge-nf-call-iptables']).stdout.trim();
+      t.equal(ofKind(findings, 'bridge-netfilter-missing').length, setting === '1' ? 0 : 1);
+      if (setting === '1') {
+        one!.ns.sysctl('net.bridge.bridge-nf-call-iptables=0');
+        t.match(ofKind(doctor(agent).findings, 'bridge-netfilter-missing'), [
+          { remedy: /modprobe br_netfilter/ },
+        ]);
+      }
+    });
+
+    await t.test('frames lost are named with their remedy', async t => {
+      one!.ns.ip(
+        'neigh add 10.244.200.0 lladdr 0a:00:00:00:00:aa dev flannel.1 nud reachable',
+        'route add 10.244.200.0/24 via 10.244.200.0 dev flannel.1 onlink',
+      );
+      one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', '10.244.200.5']);
+      const lost = ofKind(doctor(agent).findings, 'frames-lost');
+      t.match(lost, [{ what: /flannel\.1: \d+ frames lost \(no-peer\)/, remedy: /ripstop peers/ }]);
+    });
+  },
+);
