@@ -1,8 +1,7 @@
 import type { Log } from '../base/log.ts';
 import type { CaptureHub } from '../capture/session.ts';
-import { ALL_OFFLOADS } from '../io/offloads.ts';
 import { deleteLink, findLink } from '../net/links.ts';
-import { type CounterSnapshot, DataPlane, type PeerSpec } from '../path/control.ts';
+import { ALL_OFFLOADS, type CounterSnapshot, DataPlane, type PeerSpec } from '../path/control.ts';
 import { hubOf } from './capture-api.ts';
 import type { Backend } from './config/backend.ts';
 import type { Underlay } from './config/underlay.ts';

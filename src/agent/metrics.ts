@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Gauge, Registry } from 'prom-client';
-import { VERDICTS } from '../path/verdicts.ts';
+import { VERDICTS } from '../path/control.ts';
 import type { Agent } from './agent.ts';
 
 /** One metric of the agent. The page `docs/metrics.md` and the registry are made from this table. */

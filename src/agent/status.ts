@@ -1,5 +1,5 @@
 import type { CounterSnapshot } from '../path/control.ts';
-import { VERDICTS } from '../path/verdicts.ts';
+import { VERDICTS } from '../path/control.ts';
 import type { PeerTally, Tally } from '../shm/counters.ts';
 import type { Agent } from './agent.ts';
 import type { Carrier } from './carrier.ts';

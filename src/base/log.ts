@@ -8,7 +8,12 @@ export type Log = Logger;
  */
 export function createLog(level = 'info'): Log {
   return pino(
-    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: label => ({ level: label }) } },
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: label => ({ level: label }) },
+    },
     pino.destination({ dest: 2, sync: true }),
   );
 }

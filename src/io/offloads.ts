@@ -34,7 +34,12 @@ export const ALL_OFFLOADS: OffloadSwitches = {
 };
 
 /** Why an offload is as it is. */
-export type OffloadState = 'on' | 'off by configuration' | 'not supported by this kernel' | `needs ${string}`;
+export type OffloadState =
+  | 'on'
+  | 'off by configuration'
+  | 'not supported by this kernel'
+  | 'refused by the kernel at run time'
+  | `needs ${string}`;
 
 /** The state of each, for the log and `ripstop status`. Immutable. */
 export type Offloads = Readonly<Record<keyof OffloadSwitches, OffloadState>>;

@@ -100,9 +100,16 @@ export interface TunOptions {
 /** One queue of a TUN or TAP, batched. */
 export class TunDevice implements FrameDevice {
   readonly #options: TunOptions;
+  #flags: number;
 
   constructor(options: TunOptions) {
     this.#options = options;
+    this.#flags = options.flags;
+  }
+
+  /** Writes frame by frame from now on: the device keeps refusing superframes. */
+  stopMerging(): void {
+    this.#flags &= ~(MERGE_TCP | MERGE_UDP);
   }
 
   readBatch(batch: Batch, timeoutMs: number): number {
@@ -120,8 +127,8 @@ export class TunDevice implements FrameDevice {
   }
 
   writeBatch(batch: Batch, count: number): number {
-    const { fd, flags, mtu, stats } = this.#options;
-    return native.tunWrite(fd, batch.slab, batch.table, count, VNET_BYTES, flags, mtu, stats);
+    const { fd, mtu, stats } = this.#options;
+    return native.tunWrite(fd, batch.slab, batch.table, count, VNET_BYTES, this.#flags, mtu, stats);
   }
 
   close(): void {

@@ -116,14 +116,21 @@ export interface UdpPortOptions {
 export class UdpPort implements DatagramPort {
   readonly sources = new Int32Array(new SharedArrayBuffer(MESSAGES * SOURCE_STRIDE * 4));
   readonly #options: UdpPortOptions;
+  #maxSegments: number;
 
   constructor(options: UdpPortOptions) {
     this.#options = options;
+    this.#maxSegments = options.maxSegments;
+  }
+
+  /** Sends datagram by datagram from now on: the kernel keeps refusing UDP_SEGMENT. */
+  stopSegmenting(): void {
+    this.#maxSegments = 1;
   }
 
   sendBatch(batch: Batch, count: number, peers: Int32Array): number {
-    const { senders, maxSegments, stats } = this.#options;
-    return native.udpSend(senders, batch.slab, batch.table, count, peers, maxSegments, stats);
+    const { senders, stats } = this.#options;
+    return native.udpSend(senders, batch.slab, batch.table, count, peers, this.#maxSegments, stats);
   }
 
   receiveBatch(batch: Batch, timeoutMs: number): number {

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { Family, Mode } from '../../encap/encap.ts';
+import type { Family } from '../../encap/encap.ts';
 import { FORMATS } from '../../encap/formats.ts';
 import { familyOf, viewOf } from '../../encap/wire/addresses.ts';
 import { RipstopError } from '../base/errors.ts';
@@ -8,76 +8,20 @@ import { describeOffloads, type OffloadSwitches, type Offloads, probeOffloads } 
 import { ACCEPT_UNFINISHED, MERGE_TCP, MERGE_UDP, openTun } from '../io/tun.ts';
 import { openUnderlay } from '../io/udp.ts';
 import { native } from '../native/load.ts';
-import type { Gauges, PeerTally, Tally } from '../shm/counters.ts';
-import {
-  createCounters,
-  openCounters,
-  peerTally,
-  readGauges,
-  resetPeer,
-  verdictTally,
-} from '../shm/counters.ts';
+import { createCounters, openCounters, resetPeer } from '../shm/counters.ts';
 import { TablesWriter } from '../shm/tables-writer.ts';
 import { PathMtus } from '../slow/path-mtu.ts';
+import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
 import { macWords, type PeerSpec, peerInput, underlayBytes } from './peer-spec.ts';
-import { VERDICTS } from './verdicts.ts';
+import { type CounterSnapshot, gaugesOf, snapshot } from './snapshot.ts';
 import { Watched } from './watched.ts';
 import type { WorkerReport, WorkerTask } from './worker.ts';
 
+export { ALL_OFFLOADS } from '../io/offloads.ts';
+export type { DataPlaneOptions } from './options.ts';
 export type { PeerSpec } from './peer-spec.ts';
-
-export interface DataPlaneOptions {
-  readonly mode: Mode;
-  /** Path of the network namespace for device and sockets; '' for this one. */
-  readonly netns: string;
-  /** Name of the device, which begins to exist at start and ends at stop. */
-  readonly deviceName: string;
-  /** Own underlay address; what the sockets bind to. */
-  readonly address: string;
-  /** UDP port of the overlay. */
-  readonly port: number;
-  /** VXLAN network identifier; of no meaning in udp mode. */
-  readonly vni: number;
-  /** MAC of the own VTEP (vxlan). Whoever brings the device up gives it the same. */
-  readonly mac?: string | undefined;
-  /** MTU of the device: bytes of the largest inner IP packet. */
-  readonly mtu: number;
-  /** MTU of the underlay interface. */
-  readonly underlayMtu: number;
-  /** Copy broadcast and multicast to every peer. */
-  readonly flood: boolean;
-  /** Drop what comes with an inner source that its peer does not own. */
-  readonly strictSource: boolean;
-  /** Accept inner checksums left unfinished by a kernel peer on this host: only where the underlay is local. */
-  readonly acceptUnfinished: boolean;
-  readonly offloads: OffloadSwitches;
-  /** Queues of device and underlay; each has a worker a direction. */
-  readonly queues: number;
-  /** Source ports that carry the entropy of inner flows (vxlan). */
-  readonly sourcePorts: number;
-  /** Microseconds that a worker looks again before a wait, while nobody else wants its core. */
-  readonly spinUs: number;
-  readonly capacity?:
-    | { readonly peers: number; readonly macs: number; readonly prefixes: number }
-    | undefined;
-  readonly log: Log;
-}
-
-/** Everything counted, as values. */
-export interface CounterSnapshot {
-  /** By name of the verdict, in the order of `VERDICTS`. */
-  readonly verdicts: Readonly<Record<string, Tally>>;
-  /** By id of the peer. */
-  readonly peers: Readonly<Record<string, PeerTally>>;
-  readonly egress: Gauges;
-  readonly ingress: Gauges;
-  /** Workers that died and were started again. */
-  readonly restarts: number;
-  /** Peers whose path takes less than the underlay interface. */
-  readonly loweredPaths: number;
-}
-
-export const DEFAULT_CAPACITY = { peers: 4096, macs: 8192, prefixes: 8192 };
+export type { CounterSnapshot } from './snapshot.ts';
+export { VERDICTS } from './verdicts.ts';
 
 /** Datagrams a message: UDP_MAX_SEGMENTS is 64 before Linux 6.9 and 128 since; a refusal falls back one by one. */
 const SEGMENTS_A_MESSAGE = 64;
@@ -92,7 +36,7 @@ const PATH_CHECK_MS = 10_000;
  */
 export class DataPlane {
   readonly deviceName: string;
-  readonly offloads: Offloads;
+  #offloads: Offloads;
   readonly #options: DataPlaneOptions;
   readonly #writer: TablesWriter;
   readonly #counters: SharedArrayBuffer;
@@ -148,7 +92,7 @@ export class DataPlane {
       mode === 'vxlan' ? options.sourcePorts : 0,
     );
     open.push(...new Set([...ports.receivers, ...ports.senders]));
-    this.offloads = probeOffloads(options.offloads, queueFds, ports.receivers);
+    this.#offloads = probeOffloads(options.offloads, queueFds, ports.receivers);
     const icmp = ([4, 6] as const).map(inner => openRaw(netns, inner, options.log));
     open.push(...icmp.filter(fd => fd >= 0));
 
@@ -259,6 +203,11 @@ export class DataPlane {
     this.#paths.forget(slot);
   }
 
+  /** The state of each offload, as probed at start and as the kernel kept to it since. */
+  get offloads(): Offloads {
+    return this.#offloads;
+  }
+
   /** The peers as they were last set. */
   get peers(): readonly PeerSpec[] {
     return this.#specs;
@@ -266,21 +215,12 @@ export class DataPlane {
 
   counters(): CounterSnapshot {
     const counters = openCounters(this.#counters);
-    const gaugesOf = (direction: string) => {
-      const workers = this.#tasks
-        .filter(task => task.direction === direction)
-        .map(task => readGauges(counters, task.index));
-      return workers.reduce((sum, gauges) => addGauges(sum, gauges));
-    };
+    const workersOf = (direction: string) =>
+      this.#tasks.filter(task => task.direction === direction).map(task => task.index);
     return {
-      verdicts: Object.fromEntries(
-        VERDICTS.map(({ name }, number) => [name, verdictTally(counters, number)]),
-      ),
-      peers: Object.fromEntries(
-        [...this.#writer.slots.entries()].map(([id, slot]) => [id, peerTally(counters, slot)]),
-      ),
-      egress: gaugesOf('egress'),
-      ingress: gaugesOf('ingress'),
+      ...snapshot(counters, this.#writer.slots.entries()),
+      egress: gaugesOf(counters, workersOf('egress')),
+      ingress: gaugesOf(counters, workersOf('ingress')),
       restarts: this.#restarts,
       loweredPaths: this.#paths.lowered,
     };
@@ -337,6 +277,15 @@ export class DataPlane {
     const { log, netns } = this.#options;
     if (report.kind === 'failed')
       log.error({ worker: task.index, direction: task.direction, errno: report.errno }, 'read failed');
+    if (report.kind === 'refused') {
+      const lost = report.offloads.filter(name => this.#offloads[name] === 'on');
+      log.warn(
+        { worker: task.index, offloads: lost },
+        'the kernel keeps refusing an offload; going on without it',
+      );
+      const states = lost.map(name => [name, 'refused by the kernel at run time']);
+      this.#offloads = Object.freeze({ ...this.#offloads, ...Object.fromEntries(states) });
+    }
     if (report.kind !== 'too-big') return;
     const peer = this.#writer.peers.find(({ id }) => this.#writer.slots.of(id) === report.slot);
     if (!peer) return;
@@ -383,13 +332,6 @@ export class DataPlane {
     timer.unref();
     this.#timers.add(timer);
   }
-}
-
-function addGauges(a: Gauges, b: Gauges): Gauges {
-  const names = Object.keys(a) as (keyof Gauges)[];
-  return Object.fromEntries(
-    names.map(name => [name, name === 'batchMax' ? Math.max(a[name], b[name]) : a[name] + b[name]]),
-  ) as Gauges;
 }
 
 /** A raw socket for ICMP answers, -1 without the privilege: then pods get no answers, which is said once. */

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { HEADER_BYTES as VXLAN_HEADER_BYTES } from '../../encap/vxlan.ts';
 import { openTap, type Tap, watchBatch } from '../capture/point.ts';
+import type { OffloadSwitches } from '../io/offloads.ts';
 import { TunDevice } from '../io/tun.ts';
 import { MESSAGES, SLOT_BYTES, UdpPort } from '../io/udp.ts';
 import { native } from '../native/load.ts';
@@ -56,6 +57,7 @@ export interface WorkerTask {
 export type WorkerReport =
   | { readonly kind: 'ready' }
   | { readonly kind: 'too-big'; readonly slot: number; readonly bytes: number }
+  | { readonly kind: 'refused'; readonly offloads: readonly (keyof OffloadSwitches)[] }
   | { readonly kind: 'failed'; readonly errno: number };
 
 /** The longest wait; only a bound, since the control eventfd ends it sooner. */
@@ -67,6 +69,8 @@ const EGRESS_BYTES = 12 * (FRAME_MAX + 256);
 const INGRESS_DATAGRAMS = MESSAGES * 128;
 /** After a failed read, so that a device that is gone does not spin the worker. */
 const FAILURE_PAUSE_MS = 100;
+/** Batches in a row with refused offloads after which a worker does without: one refusal may be an accident. */
+const STRIKES = 16;
 /** STAT_* of the native side: system calls, units, merged, fallbacks. */
 const STATS = 4;
 
@@ -78,6 +82,8 @@ function report(message: WorkerReport): void {
 interface Loop {
   turn(timeoutMs: number): number;
   readonly stats: Int32Array;
+  /** Does without the offload that the kernel keeps refusing; tells which. */
+  giveUp(): readonly (keyof OffloadSwitches)[];
   /** Lets a capture see the batch of the last turn, of `count` frames. */
   watch(count: number): void;
 }
@@ -117,6 +123,10 @@ function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
   return {
     turn: timeoutMs => egressTurn(egress, timeoutMs),
     stats,
+    giveUp: () => {
+      port.stopSegmenting();
+      return ['udpGso'];
+    },
     watch: count => watchBatch(tap, count, port.sources),
   };
 }
@@ -140,6 +150,10 @@ function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
   return {
     turn: timeoutMs => ingressTurn(ingress, timeoutMs),
     stats,
+    giveUp: () => {
+      device.stopMerging();
+      return ['mergeTcp', 'mergeUdp'];
+    },
     watch: count => watchBatch(tap, count, port.sources),
   };
 }
@@ -152,21 +166,24 @@ function harvest(counters: Float64Array, stats: Int32Array, frames: number): voi
   addGauge(counters, SEGMENTS, stats[1]! + stats[2]!);
   addGauge(counters, COALESCED, stats[2]!);
   addGauge(counters, FALLBACKS, stats[3]!);
-  stats.fill(0);
+  for (let i = 0; i < STATS; i++) stats[i] = 0;
 }
 
 function run(task: WorkerTask): void {
   const counters = openCounters(task.counters).blocks[task.index]!;
   const stop = new Int32Array(task.stop);
-  const { turn, stats, watch } =
+  const { turn, stats, watch, giveUp } =
     task.direction === 'egress' ? egressLoop(task, counters) : ingressLoop(task, counters);
   report({ kind: 'ready' });
+  let strikes = 0;
   while (Atomics.load(stop, 0) === 0) {
     const count = turn(WAIT_MS);
     addGauge(counters, WAKEUPS, 1);
     if (count > 0) {
       watch(count);
+      strikes = stats[3] === 0 ? 0 : strikes + 1;
       harvest(counters, stats, count);
+      if (strikes === STRIKES) report({ kind: 'refused', offloads: giveUp() });
     }
     if (count >= 0) continue;
     report({ kind: 'failed', errno: -count });

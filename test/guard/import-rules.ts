@@ -29,6 +29,7 @@ export const WIRING: Readonly<Record<string, readonly string[]>> = {
   'src/path/control.ts': ['io', 'native', 'slow'],
   'src/path/worker.ts': ['io', 'native'],
   'src/path/exceptions.ts': ['slow'],
+  'src/path/options.ts': ['io'],
 };
 
 /** Free to import everything; nothing imports them. */

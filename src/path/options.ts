@@ -1,0 +1,44 @@
+import type { Mode } from '../../encap/encap.ts';
+import type { Log } from '../base/log.ts';
+import type { OffloadSwitches } from '../io/offloads.ts';
+
+/** What a data plane is told once, at start. */
+export interface DataPlaneOptions {
+  readonly mode: Mode;
+  /** Path of the network namespace for device and sockets; '' for this one. */
+  readonly netns: string;
+  /** Name of the device, which begins to exist at start and ends at stop. */
+  readonly deviceName: string;
+  /** Own underlay address; what the sockets bind to. */
+  readonly address: string;
+  /** UDP port of the overlay. */
+  readonly port: number;
+  /** VXLAN network identifier; of no meaning in udp mode. */
+  readonly vni: number;
+  /** MAC of the own VTEP (vxlan). Whoever brings the device up gives it the same. */
+  readonly mac?: string | undefined;
+  /** MTU of the device: bytes of the largest inner IP packet. */
+  readonly mtu: number;
+  /** MTU of the underlay interface. */
+  readonly underlayMtu: number;
+  /** Copy broadcast and multicast to every peer. */
+  readonly flood: boolean;
+  /** Drop what comes with an inner source that its peer does not own. */
+  readonly strictSource: boolean;
+  /** Accept inner checksums left unfinished by a kernel peer on this host: only where the underlay is local. */
+  readonly acceptUnfinished: boolean;
+  readonly offloads: OffloadSwitches;
+  /** Queues of device and underlay; each has a worker a direction. */
+  readonly queues: number;
+  /** Source ports that carry the entropy of inner flows (vxlan). */
+  readonly sourcePorts: number;
+  /** Microseconds that a worker looks again before a wait, while nobody else wants its core. */
+  readonly spinUs: number;
+  readonly capacity?:
+    | { readonly peers: number; readonly macs: number; readonly prefixes: number }
+    | undefined;
+  readonly log: Log;
+}
+
+/** Peers that the tables have room for when the options do not say. */
+export const DEFAULT_CAPACITY = { peers: 4096, macs: 8192, prefixes: 8192 };
