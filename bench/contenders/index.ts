@@ -6,6 +6,7 @@ import { nebula } from './nebula.ts';
 import { noOverlay } from './no-overlay.ts';
 import { oneCall } from './one-call.ts';
 import { openvpn } from './openvpn.ts';
+import { openvswitch } from './openvswitch.ts';
 import { ripstop } from './ripstop.ts';
 import { tinc } from './tinc.ts';
 import { wireguardGo } from './wireguard-go.ts';
@@ -29,6 +30,7 @@ export const CONTENDERS: Readonly<Record<string, Contender>> = {
   ...Object.fromEntries(OFFLOADS.map(offload => [`no-${offload}`, without(offload)])),
   'one-call': oneCall,
   'naive-node': naiveNode,
+  openvswitch,
   fastd,
   openvpn,
   tinc,

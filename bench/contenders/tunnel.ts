@@ -15,14 +15,17 @@ export interface TunnelOptions {
   /** 2: a TAP, on which the peer is a neighbour with a MAC. 3: a TUN. */
   layer: 2 | 3;
   mtu: number;
-  /** Starts the program on a node. */
-  start(node: Node): Proc;
+  /** Starts the program on a node; of several the last one makes the device. */
+  start(node: Node): Proc | Proc[];
   /** What is done once the device is there, again and again until it says true. */
   configure?(node: Node): boolean;
+  /** Undone after the programs have ended. */
+  restore?(node: Node): void;
 }
 
 const READY_MS = 20_000;
-const macOf = (node: Node) => `0a:58:fc:00:00:${node.index.toString(16).padStart(2, '0')}`;
+/** What the device of a node gets as its address (layer 2). */
+export const macOf = (node: Node) => `0a:58:fc:00:00:${node.index.toString(16).padStart(2, '0')}`;
 
 /** Lays a tunnel; ends what it started when that fails. */
 export async function layTunnel(lab: Lab, options: TunnelOptions): Promise<Laid> {
@@ -30,17 +33,21 @@ export async function layTunnel(lab: Lab, options: TunnelOptions): Promise<Laid>
   const started: Proc[] = [];
   const stop = async () => {
     await Promise.all(started.splice(0).map(proc => proc.stop('SIGTERM', 2_000)));
-    for (const node of lab.nodes) node.ns.attempt(['ip', 'link', 'delete', deviceOf(options, node)]);
+    for (const node of lab.nodes) {
+      node.ns.attempt(['ip', 'link', 'delete', deviceOf(options, node)]);
+      options.restore?.(node);
+    }
   };
   try {
     for (const node of lab.nodes) {
       const device = deviceOf(options, node);
-      const proc = options.start(node);
-      started.push(proc);
+      const procs = [options.start(node)].flat();
+      started.push(...procs);
       await until(
         `${device} of node ${node.index}`,
         () => {
-          if (proc.result !== undefined) throw proc.failure('ECHILD', 'ended early');
+          const ended = procs.find(proc => proc.result !== undefined);
+          if (ended) throw ended.failure('ECHILD', 'ended early');
           if (node.ns.attempt(['ip', 'link', 'show', device]).code !== 0) return false;
           return options.configure?.(node) ?? true;
         },
