@@ -43,7 +43,7 @@ export async function answerCapture(
         'the kernel carries the packets of this node',
         'capture with tcpdump on its device',
       );
-    const stream = hub.start(selection, control.signal);
+    const stream = await hub.start(selection, control.signal);
     response.writeHead(200, { 'content-type': 'application/octet-stream' });
     await pipeline(stream, response);
   } catch (error) {

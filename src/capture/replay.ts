@@ -1,4 +1,5 @@
 import { FORMATS } from '../../encap/formats.ts';
+import { RipstopError } from '../base/errors.ts';
 import { type Batch, PEER, STRIDE, VERDICT } from '../shm/batch.ts';
 import { describePacket } from './packet-text.ts';
 import type { CaptureReader } from './reader.ts';
@@ -99,42 +100,57 @@ function frameOf(input: ReplayInput, config: ReplayConfig): Uint8Array {
 
 /** What a run for speed counted. */
 export interface ReplayRate {
+  /** Packets of the capture that were replayed, and those that were not. */
   readonly packets: number;
   readonly skipped: number;
-  /** Frames by number of the verdict. */
+  /** How often all of them went through. */
+  readonly rounds: number;
+  /** Frames of the first round by number of the verdict. */
   readonly verdicts: readonly number[];
-  /** Seconds in the forwarder, reading the file not included. */
+  /** Time of the other rounds, in which the code is warm. */
   readonly seconds: number;
 }
 
-/** Feeds a capture through a forwarder as fast as it goes, in full batches, and keeps no output. */
+/** Bytes of a capture that a run for speed holds in memory. */
+const SPEED_BYTES = 256 << 20;
+
+/**
+ * Feeds a capture through a forwarder as fast as it goes: in full batches, again and again for `seconds`, no output
+ * kept. Copying the packets into the batch counts, as reading them from a device would.
+ * Throws RipstopError ECAPTURE for a capture that does not fit memory.
+ */
 export async function replayForSpeed(
   reader: CaptureReader,
   config: ReplayConfig,
   forwarder: ReplayForwarder,
+  seconds: number,
 ): Promise<ReplayRate> {
-  const { ends } = forwarder;
+  const { inputs, skipped } = await inputsOf(reader, config);
+  const batches = runsOf(inputs, forwarder.egressBatch.capacity);
   const verdicts: number[] = [];
-  let packets = 0;
+  forwarder.ends.keeps = false;
+  for (const batch of batches)
+    passBatch(batch, forwarder, verdict => {
+      verdicts[verdict] = (verdicts[verdict] ?? 0) + 1;
+    });
+  const start = performance.now();
+  let rounds = 1;
+  let elapsed = 0;
+  for (; elapsed < seconds * 1000 && inputs.length > 0; rounds++) {
+    for (const batch of batches) passBatch(batch, forwarder);
+    elapsed = performance.now() - start;
+  }
+  const counts = Array.from(verdicts, count => count ?? 0);
+  return { packets: inputs.length, skipped, rounds, verdicts: counts, seconds: elapsed / 1000 };
+}
+
+async function inputsOf(
+  reader: CaptureReader,
+  config: ReplayConfig,
+): Promise<{ inputs: ReplayInput[]; skipped: number }> {
+  const inputs: ReplayInput[] = [];
   let skipped = 0;
-  let milliseconds = 0;
-  let waiting: ReplayInput[] = [];
-  ends.keeps = false;
-  const flush = () => {
-    if (waiting.length === 0) return;
-    const direction = waiting[0]!.direction;
-    const { table } = direction === 'egress' ? forwarder.egressBatch : forwarder.ingressBatch;
-    ends.load(waiting);
-    packets += waiting.length;
-    waiting = [];
-    const start = performance.now();
-    for (let count = forwarder.turn(direction); count > 0; count = forwarder.turn(direction))
-      for (let at = 0; at < count * STRIDE; at += STRIDE) {
-        const verdict = table[at + VERDICT]!;
-        verdicts[verdict] = (verdicts[verdict] ?? 0) + 1;
-      }
-    milliseconds += performance.now() - start;
-  };
+  let bytes = 0;
   for await (const packet of reader.packets()) {
     const names = new Set(reader.interfaces.map(point => point.name));
     const input = replayInput(packet, reader.interfaces[packet.interface]!, names, config);
@@ -142,15 +158,37 @@ export async function replayForSpeed(
       skipped++;
       continue;
     }
-    if (waiting.length > 0 && waiting[0]!.direction !== input.direction) flush();
-    waiting.push(input);
-    if (waiting.length === forwarder.egressBatch.capacity) flush();
+    inputs.push(input);
+    bytes += packet.length;
+    if (bytes > SPEED_BYTES)
+      throw new RipstopError(
+        'ECAPTURE',
+        `more than ${SPEED_BYTES >> 20} MiB of packets`,
+        'cut the capture with editcap',
+      );
   }
-  flush();
-  return {
-    packets,
-    skipped,
-    verdicts: Array.from(verdicts, count => count ?? 0),
-    seconds: milliseconds / 1000,
-  };
+  return { inputs, skipped };
+}
+
+/** Packets in their order, in runs of one direction, a batch each. */
+function runsOf(inputs: readonly ReplayInput[], capacity: number): ReplayInput[][] {
+  const runs: ReplayInput[][] = [];
+  for (const input of inputs) {
+    const last = runs.at(-1);
+    if (last && last[0]!.direction === input.direction && last.length < capacity) last.push(input);
+    else runs.push([input]);
+  }
+  return runs;
+}
+
+function passBatch(
+  inputs: readonly ReplayInput[],
+  forwarder: ReplayForwarder,
+  look: (verdict: number) => void = () => {},
+): void {
+  const { direction } = inputs[0]!;
+  const { table } = direction === 'egress' ? forwarder.egressBatch : forwarder.ingressBatch;
+  forwarder.ends.load(inputs);
+  for (let count = forwarder.turn(direction); count > 0; count = forwarder.turn(direction))
+    for (let at = 0; at < count * STRIDE; at += STRIDE) look(table[at + VERDICT]!);
 }

@@ -18,6 +18,9 @@ export interface CaptureSource {
 /** Between two looks at the rings, milliseconds: a ring holds a good deal more than that at full rate and snap length 128. */
 const LOOK_MS = 5;
 
+/** How long a new capture waits for the end of another one, milliseconds. */
+const GRACE_MS = 500;
+
 /**
  * The capture of one data plane: one at a time, since a ring has one reader. Runs on the control thread, never on a
  * worker. A consumer that is slow makes the rings fill and the workers count what they could not put there.
@@ -34,7 +37,10 @@ export class CaptureHub {
    * Starts a capture. The stream is that of `record-stream.ts`; it ends, and the workers stop copying, when `signal`
    * aborts or its consumer leaves. Throws RipstopError EINUSE, or ECAPTURE for a name that is not known.
    */
-  start(selection: Selection, signal: AbortSignal): AsyncGenerator<Uint8Array, void, void> {
+  async start(selection: Selection, signal: AbortSignal): Promise<AsyncGenerator<Uint8Array, void, void>> {
+    // One that has just been stopped by its user may not have heard of it yet.
+    for (const started = performance.now(); this.#busy && performance.now() - started < GRACE_MS; )
+      await sleep(LOOK_MS);
     if (this.#busy)
       throw new RipstopError(
         'EINUSE',

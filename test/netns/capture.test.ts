@@ -54,18 +54,7 @@ for (const mode of ['vxlan', 'udp'] as const) {
     const { one, two, folder, capture } = await overlay(t, { mode, mac: undefined });
     const file = `${folder}/all.pcapng`;
     const proc = await capture('--write', file, '--segments');
-    const wire = two.ns.launch([
-      'tcpdump',
-      '-i',
-      'eth0',
-      '-U',
-      '--immediate-mode',
-      '-B',
-      '16384',
-      '-w',
-      `${folder}/wire.pcap`,
-      'udp',
-    ]);
+    const wire = two.ns.launch(['tcpdump', '-i', 'eth0', '-U', '-w', `${folder}/wire.pcap`, 'udp']);
     await wire.saying(/listening on/);
     const pod = two.pods[0]!.address;
     t.equal(ping(one, pod[4]).code, 0);
@@ -125,9 +114,6 @@ for (const mode of ['vxlan', 'udp'] as const) {
     const seen = flows(readFileSync(`${folder}/wire.pcap`), sent);
     const said = flows(bytes, `frame.interface_name == "egress-outer" && ${sent}`);
     t.ok(Object.values(said).join('').length > 800_000, `${Object.keys(said).length} flows`);
-    writeFileSync('/tmp/said.json', JSON.stringify(said));
-    writeFileSync('/tmp/seen.json', JSON.stringify(seen));
-    writeFileSync('/tmp/wire.err', wire.stderr);
     t.ok(JSON.stringify(said) === JSON.stringify(seen), 'byte for byte what is on the wire');
   });
 }
@@ -173,7 +159,7 @@ t.test('filters, limits and text', { skip }, async t => {
   const files = readdirSync(folder).filter(name => name.startsWith('ring_'));
   t.equal(files.length, 2, files.join(' '));
   for (const name of files)
-    t.ok(tsharkFields(readFileSync(`${folder}/${name}`), ['frame.len']).length > 1, name);
+    t.ok(tsharkFields(readFileSync(`${folder}/${name}`), ['frame.len']).length >= 1, name);
 });
 
 t.test('what is wrong is said, and a second capture waits its turn', { skip }, async t => {

@@ -160,11 +160,11 @@ t.test('the hub: one capture at a time, on while it is read, off afterwards', as
   const source = { control: one.control, rings: [one.ring], context: () => CONTEXT };
   const hub = new CaptureHub(source);
   const control = new AbortController();
-  t.throws(() => hub.start({ snapLength: 0, peer: 'nobody' }, control.signal), { code: 'ECAPTURE' });
+  await t.rejects(hub.start({ snapLength: 0, peer: 'nobody' }, control.signal), { code: 'ECAPTURE' });
   const stream = await readRecordStream(
-    hub.start({ snapLength: 40, points: ['egress-inner'] }, control.signal),
+    await hub.start({ snapLength: 40, points: ['egress-inner'] }, control.signal),
   );
-  t.throws(() => hub.start({ snapLength: 0 }, control.signal), {
+  await t.rejects(hub.start({ snapLength: 0 }, control.signal), {
     code: 'EINUSE',
     message: 'another capture is running',
   });
@@ -181,7 +181,7 @@ t.test('the hub: one capture at a time, on while it is read, off afterwards', as
   control.abort();
   t.equal((await batches.next()).done, true);
   t.equal(one.pass([{ frame }]), 0, 'off');
-  await hub.start({ snapLength: 0 }, control.signal).return();
+  await (await hub.start({ snapLength: 0 }, control.signal)).return();
 });
 
 t.test('text for a terminal', async t => {
