@@ -1,6 +1,7 @@
 import { isSystemError, RipstopError } from '../base/errors.ts';
 import { native } from '../native/load.ts';
 import type { Batch } from '../shm/batch.ts';
+import './layout.ts';
 import type { FrameDevice } from './seams.ts';
 
 /** linux/if_tun.h */
