@@ -48,8 +48,8 @@ t.test(
     ];
     let finished = false;
     let kills = 0;
-    // Every second step: half of the walk in half of the time; the two halves take turns by the parity of the process.
-    for (let n = 1 + (process.pid % 2); !finished && n < 200; n += 2) {
+    // Every second step in half of the time; the seed tells which half.
+    for (let n = seeded(t, 1).between(1, 2); !finished && n < 200; n += 2) {
       const pod = lab.pod(t);
       const env = [
         'CNI_COMMAND=ADD',
