@@ -2,7 +2,7 @@
  * The batch: one table of descriptors beside one slab of bytes. A descriptor is sixteen int32 (one cache line),
  * the bytes stay where the kernel put them, and both sides of the native boundary speak only of offsets.
  *
- * Descriptor fields, as int32 indices; `src/native/batch.h` holds the same numbers and `load.ts` compares them.
+ * Descriptor fields, as int32 indices; `src/native/batch.h` holds the same numbers and `io/layout.ts` compares them.
  * A frame is the inner packet (Ethernet in `vxlan`, IP in `udp`); on receive it is first the whole datagram.
  */
 export const STRIDE = 16;

@@ -2,7 +2,7 @@ import type { Mac } from './fdb.ts';
 
 /**
  * The peer table: one record a remote node, read by the native senders. A record is thirty-two int32; `src/native`
- * holds the same numbers and `load.ts` compares them. One writer (the control thread), published by generation.
+ * holds the same numbers and `io/layout.ts` compares them. One writer (the control thread), published by generation.
  */
 export const PEER_STRIDE = 32;
 /** 4 or 6: family of the underlay address; 0 marks an empty record. */
