@@ -32,6 +32,26 @@ const ofKind = (findings: readonly Finding[], kind: Finding['kind']) =>
 const faults = (findings: readonly Finding[]) =>
   findings.filter(finding => finding.kind !== 'bridge-netfilter-missing');
 
+/** A program that sends one VXLAN datagram whose inner TCP checksum was left to a device that never came. */
+function sendUnfinished(to: string, from: string, underlay: string): string {
+  const hex = (mac: string) => mac.replaceAll(':', '');
+  const ip = '450000290000400040060000' + '0af40202' + '0af40102';
+  const tcp = '30391f9000000001000000005010020000000000' + '78';
+  return `
+    const ip = Buffer.from('${ip}', 'hex');
+    let sum = 0;
+    for (let i = 0; i < 20; i += 2) sum += ip.readUInt16BE(i);
+    ip.writeUInt16BE(~((sum & 0xffff) + (sum >> 16)) & 0xffff, 10);
+    const tcp = Buffer.from('${tcp}', 'hex');
+    let pseudo = 6 + tcp.length;
+    for (let i = 12; i < 20; i += 2) pseudo += ip.readUInt16BE(i);
+    tcp.writeUInt16BE((pseudo & 0xffff) + (pseudo >> 16), 16);
+    const head = Buffer.from('0800000000000100' + '${hex(to)}${hex(from)}0800', 'hex');
+    const socket = require('dgram').createSocket('udp4');
+    socket.send(Buffer.concat([head, ip, tcp]), 8472, '${underlay}', () => socket.close());
+  `;
+}
+
 t.test(
   'every fault is found by its name, with what mends it',
   { skip: need('root', 'netns', 'tun', 'nft', 'iptables') },
@@ -137,6 +157,20 @@ t.test(
           { remedy: /modprobe br_netfilter/ },
         ]);
       }
+    });
+
+    await t.test('checksum offload broken', async t => {
+      const mac = (ns: typeof one) => ns!.ns.must(['cat', '/sys/class/net/flannel.1/address']).trim();
+      two!.ns.must([process.execPath, '-e', sendUnfinished(mac(one), mac(two), one!.underlay[4])]);
+      await until(
+        'it counted',
+        async () => ofKind(doctor(agent).findings, 'checksum-broken').length > 0,
+        10_000,
+        300,
+      );
+      t.match(ofKind(doctor(agent).findings, 'checksum-broken'), [
+        { severity: 'fault', remedy: /ethtool -K/ },
+      ]);
     });
 
     await t.test('frames lost are named with their remedy', async t => {
