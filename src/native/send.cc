@@ -17,6 +17,7 @@ namespace {
 
 constexpr uint32_t kMessages = 64;
 constexpr uint32_t kSockets = 128;
+constexpr uint32_t kLanes = 128;                    // open messages that are remembered
 constexpr uint32_t kSegmentsMax = 128;               // UDP_MAX_SEGMENTS since Linux 6.9
 constexpr uint32_t kBytes4 = 65535 - 20 - 8;         // UDP payload of one message
 constexpr uint32_t kBytes6 = 65535 - 40 - 8;
@@ -166,11 +167,13 @@ class Sender {
     const int32_t peer = descriptor[kPeer];
     const int32_t socket = descriptor[kSocket];
     const uint32_t room = peers_[peer * kPeerStride + kPeerFamily] == 6 ? kBytes6 : kBytes4;
-    int32_t slot = open_[socket];
+    // Frames of one flow share peer and socket and so a lane; lanes that collide only share fewer messages.
+    int32_t& lane = open_[(static_cast<uint32_t>(peer) * 31 + static_cast<uint32_t>(socket)) % kLanes];
+    int32_t slot = lane;
     if (slot >= 0) {
       const Message& message = messages_[slot];
-      if (message.peer != peer || message.closed || size > message.size || message.datagrams >= max_segments_ ||
-          message.bytes + size > room || IsFragmenting(socket))
+      if (message.peer != peer || message.socket != socket || message.closed || size > message.size ||
+          message.datagrams >= max_segments_ || message.bytes + size > room || IsFragmenting(socket))
         slot = -1;
     }
     if (slot < 0) {
@@ -187,7 +190,7 @@ class Sender {
       fresh.size = size;
       fresh.bytes = fresh.datagrams = fresh.pieces = 0;
       fresh.closed = false;
-      open_[socket] = slot;
+      lane = slot;
     }
     Message& message = messages_[slot];
     for (uint32_t i = 0; i < count; i++) message.iov[message.pieces++] = pieces[i];
@@ -293,7 +296,7 @@ class Sender {
   int32_t base_;       // messages of earlier flushes: numbers in descriptors never repeat within a batch
   uint32_t used_;
   size_t arena_used_;
-  int32_t open_[kSockets];  // message that a socket's next datagram may join
+  int32_t open_[kLanes];  // message that the next datagram of a lane may join
   Message messages_[kMessages];
   mmsghdr headers_[kMessages];
   sockaddr_storage names_[kMessages];
