@@ -12,6 +12,7 @@ import { type BenchOptions, readOptions } from './options.ts';
 import { formatComparison } from './report/compare.ts';
 import { formatHtml } from './report/html.ts';
 import { formatMarkdown } from './report/markdown.ts';
+import { withFigures } from './report/readme.ts';
 import type { BenchFile, Sample } from './report/samples.ts';
 import { formatRun } from './report/table.ts';
 
@@ -83,10 +84,11 @@ async function main(): Promise<void> {
     process.stdout.write(formatComparison(before!, after!));
     return;
   }
-  const file = await measure(options);
+  const file = options.from === undefined ? await measure(options) : readBench(options.from);
   if (options.json) writeFileSync(options.json, `${JSON.stringify(file)}\n`);
   if (options.html) writeFileSync(options.html, formatHtml(file));
   if (options.docs) writeFileSync(options.docs, formatMarkdown(file));
+  if (options.readme) writeFileSync(options.readme, withFigures(readFileSync(options.readme, 'utf8'), file));
   process.stdout.write(formatRun(file));
 }
 

@@ -14,6 +14,8 @@ export interface BenchOptions {
   json?: string;
   html?: string;
   docs?: string;
+  readme?: string;
+  from?: string;
   compare?: [string, string];
   contenders: readonly string[];
   conditions: readonly Condition[];
@@ -87,6 +89,8 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     .option('--json <file>', 'write every sample to this file')
     .option('--html <file>', 'write a self-contained report with plots to this file')
     .option('--docs <file>', 'write the report as Markdown to this file (docs/benchmarks.md)')
+    .option('--readme <file>', 'replace the table of figures in this file (README.md)')
+    .option('--from <file>', 'measure nothing; write table and reports from this file of --json')
     .option('--compare <before>', 'compare two files of --json: --compare before.json after.json')
     .option(
       '--contenders <list>',

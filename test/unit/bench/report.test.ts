@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { CHECKOUT } from '../../../bench/lab/gauge.ts';
 import { compareRuns, formatComparison } from '../../../bench/report/compare.ts';
 import { judgeGoals } from '../../../bench/report/goals.ts';
 import { formatHtml } from '../../../bench/report/html.ts';
 import { formatMarkdown } from '../../../bench/report/markdown.ts';
+import { withFigures } from '../../../bench/report/readme.ts';
 import { cells } from '../../../bench/report/rows.ts';
 import type { BenchFile, Sample } from '../../../bench/report/samples.ts';
 import { mannWhitney, summarize } from '../../../bench/report/statistics.ts';
@@ -140,4 +143,14 @@ t.test('Markdown and HTML hold the same tables; the page needs nothing but itsel
   t.match(html, /a &lt;fast&gt; one/);
   t.notMatch(html, /<script|<link|@import|src=|url\(/);
   t.ok((html.match(/<svg/g) ?? []).length >= 2, 'plots are in the page');
+});
+
+t.test('the figures of the README stand between their marks, and there is nothing else touched', async t => {
+  const text = readFileSync(`${CHECKOUT}README.md`, 'utf8');
+  const once = withFigures(text, RUN);
+  t.match(once, /\| TCP, 1 stream, Gbit\/s \| wirecs \| 6\.00 \| 5\.00 \| 1\.20 \|/);
+  t.equal(withFigures(once, RUN), once, 'written twice is written once');
+  t.equal(once.slice(0, 200), text.slice(0, 200));
+  t.equal(once.slice(-200), text.slice(-200));
+  t.throws(() => withFigures('no marks', RUN), { code: 'EINPUT' });
 });
