@@ -148,7 +148,15 @@ function judgeVxlan(
   }
   table[at + L3] = l3;
   const version = ipVersion(type);
-  if (version !== 0) return judgePacket(view, frame + l3, length - l3, version, peer, tables, rules);
+  if (version !== 0) {
+    const verdict = judgePacket(view, frame + l3, length - l3, version, peer, tables, rules);
+    if (verdict !== FORWARD || table[at + OFFLOAD] !== 1) return verdict;
+    const start = table[at + CSUM_START]! - l3;
+    return mayFinish(view, frame + l3, version, start, start + table[at + CSUM_OFFSET]!) === 1
+      ? FORWARD
+      : BAD_FLAGS;
+  }
+  if (table[at + OFFLOAD] === 1) return BAD_FLAGS;
   if (type === 0x0806) return judgeArp(view, frame + l3, length - l3, peer, tables, rules);
   return INNER_MALFORMED;
 }
@@ -176,6 +184,19 @@ function takeRemoteChecksum(
   table[at + CSUM_START] = start;
   table[at + CSUM_OFFSET] = offset;
   return 0;
+}
+
+/**
+ * 1 when an open checksum, summed from `start` and written at `field`, both from the IP header, lies behind that header and
+ * within its packet. Anything else would let a peer have the kernel rewrite the addresses that were just judged.
+ * @hot
+ */
+function mayFinish(view: DataView, ip: number, version: number, start: number, field: number): number {
+  if (version === 4) {
+    const header = (view.getUint8(ip) & 15) << 2;
+    return start === header && field + 2 <= view.getUint16(ip + 2) ? 1 : 0;
+  }
+  return start >= 40 && field + 2 <= 40 + view.getUint16(ip + 4) ? 1 : 0;
 }
 
 /**
