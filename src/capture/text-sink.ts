@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import type { CaptureContext } from './context.ts';
 import { OutputStream } from './output-stream.ts';
 import { type CaptureInterface, LINK_ETHERNET, type Packet } from './packet.ts';
 import { describePacket } from './packet-text.ts';
@@ -8,18 +9,28 @@ import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
 export class TextSink implements CaptureSink {
   written = 0;
   readonly #interfaces: readonly CaptureInterface[];
+  readonly #overlay: Pick<CaptureContext, 'mode' | 'port'>;
   readonly #output: OutputStream;
   #waiting = '';
   #packets = 0;
 
-  constructor(stream: Writable, interfaces: readonly CaptureInterface[]) {
+  /** @param overlay whose datagrams are opened */
+  constructor(
+    stream: Writable,
+    interfaces: readonly CaptureInterface[],
+    overlay: Pick<CaptureContext, 'mode' | 'port'>,
+  ) {
+    this.#overlay = overlay;
     this.#interfaces = interfaces;
     this.#output = new OutputStream(stream);
   }
 
   async packet(packet: Packet): Promise<void> {
     const { name, link } = this.#interfaces[packet.interface]!;
-    const text = describePacket(packet.bytes, link === LINK_ETHERNET ? 'ethernet' : 'ip', packet.length);
+    const text = describePacket(packet.bytes, link === LINK_ETHERNET ? 'ethernet' : 'ip', {
+      length: packet.length,
+      overlay: this.#overlay,
+    });
     const lost = packet.dropped ? `[${packet.dropped} lost before] ` : '';
     const comments = packet.comments?.length ? `  (${packet.comments.join('; ')})` : '';
     this.#waiting += `${timeOfDay(packet.time)} ${(name ?? '').padEnd(13)} ${lost}${text}${comments}\n`;

@@ -112,7 +112,7 @@ async function openSink(
   version: string,
 ): Promise<CaptureSink> {
   const { write: path } = options;
-  if (path === undefined) return new TextSink(process.stdout, interfaces);
+  if (path === undefined) return new TextSink(process.stdout, interfaces, context);
   const format = chooseFormat(options, interfaces, context, version);
   const statistics = () => counts.statistics();
   if (path === '-') return new StreamSink({ stream: process.stdout, format, statistics });

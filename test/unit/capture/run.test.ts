@@ -185,9 +185,9 @@ t.test('the hub: one capture at a time, on while it is read, off afterwards', as
 });
 
 t.test('text for a terminal', async t => {
-  const presenter = new Presenter(CONTEXT, { points: 31, snapLength: 60, segments: false });
+  const presenter = new Presenter(CONTEXT, { points: 31, snapLength: 100, segments: false });
   const stream = new PassThrough();
-  const sink = new TextSink(stream, presenter.interfaces);
+  const sink = new TextSink(stream, presenter.interfaces, CONTEXT);
   for (const record of someRecords())
     for (const packet of presenter.packets(record)) await sink.packet(packet);
   await sink.close();
@@ -198,6 +198,8 @@ t.test('text for a terminal', async t => {
   t.match(lines[2], new RegExp(`^\\d\\d:\\d\\d:\\d\\d\\.\\d{9} egress-inner  ${flow}  \\(drop: no-peer, `));
   t.match(
     lines[4],
-    /^\S+ ingress-outer 192\.0\.2\.2\.50000 > 192\.0\.2\.1\.8472: UDP, length 74 {2}\(forward; peer node-b \(192\.0\.2\.2\)\)$/,
+    new RegExp(
+      `ingress-outer 192.0.2.2.50000 > 192.0.2.1.8472: VXLAN, flags \\[I\\] \\(0x08\\), vni 1 . ${flow}  \\(forward; peer node-b \\(192.0.2.2\\)\\)$`,
+    ),
   );
 });
