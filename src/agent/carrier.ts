@@ -16,8 +16,8 @@ export interface CarrierOptions {
   readonly netns: string;
   /** Who carries vxlan; udp is always ours, host-gw the kernel's. */
   readonly dataPlane: 'userspace' | 'kernel';
-  /** Peers live on this very machine (tests): inner checksums that they left unfinished pass. */
-  readonly localUnderlay: boolean;
+  /** Inner checksums that a kernel peer on this host left unfinished; auto: accepted where the underlay is a veth. */
+  readonly unfinishedChecksums: 'auto' | 'accept' | 'refuse';
   readonly log: Log;
 }
 
@@ -68,9 +68,7 @@ export class Carrier {
 
   /** True when Ripstop itself carries the packets. */
   get isUserspace(): boolean {
-    return (
-      this.plan.mode === 'udp' || (this.plan.mode === 'vxlan' && this.#options.dataPlane === 'userspace')
-    );
+    return isCarriedHere(this.plan, this.#options.dataPlane);
   }
 
   get peers(): readonly OverlayPeer[] {
@@ -148,7 +146,7 @@ export class Carrier {
   async #open(): Promise<void> {
     if (!this.isUserspace) return;
     const { plan } = this;
-    const { netns, localUnderlay, log } = this.#options;
+    const { netns, log } = this.#options;
     const inTheWay = findLink(this.#keeper.socket, plan.device!);
     if (inTheWay?.kind === 'vxlan') {
       // flanneld leaves its device when it ends, and so does our own kernel data plane: its name is ours now.
@@ -167,7 +165,7 @@ export class Carrier {
       underlayMtu: this.#underlay.mtu,
       flood: false,
       strictSource: true,
-      acceptUnfinished: localUnderlay,
+      acceptUnfinished: this.#acceptsUnfinished(),
       offloads: ALL_OFFLOADS,
       queues: 1,
       sourcePorts: SOURCE_PORTS,
@@ -181,33 +179,53 @@ export class Carrier {
     return link?.kind === 'tun';
   }
 
-  #overlay(): Overlay {
-    const { mode, device, mtu, mac, subnets, networks, address } = this.plan;
-    const backend = this.#backend;
-    const kernel = backend.type === 'vxlan' && !this.isUserspace;
-    return {
-      mode,
-      device,
-      mtu,
-      mac,
-      txQueueLength: kernel ? 1000 : QUEUE_PACKETS,
-      subnets,
-      networks,
-      underlay: this.#underlay.name,
-      ...(kernel
-        ? {
-            vxlan: {
-              vni: backend.vni,
-              port: backend.port,
-              local: address,
-              parent: this.#underlay.name,
-              gbp: backend.gbp,
-              learning: backend.learning,
-            },
-          }
-        : {}),
-    };
+  #acceptsUnfinished(): boolean {
+    const { unfinishedChecksums } = this.#options;
+    if (unfinishedChecksums !== 'auto') return unfinishedChecksums === 'accept';
+    return findLink(this.#keeper.socket, this.#underlay.name)?.kind === 'veth';
   }
+
+  #overlay(): Overlay {
+    return overlayOf(this.plan, this.#backend, this.#underlay, this.isUserspace);
+  }
+}
+
+/** True when Ripstop itself carries the packets of an overlay. */
+export function isCarriedHere(plan: OverlayPlan, dataPlane: 'userspace' | 'kernel'): boolean {
+  return plan.mode === 'udp' || (plan.mode === 'vxlan' && dataPlane === 'userspace');
+}
+
+/** An overlay as the kernel state is laid out for it. */
+export function overlayOf(
+  plan: OverlayPlan,
+  backend: Backend,
+  underlay: Underlay,
+  isUserspace: boolean,
+): Overlay {
+  const { mode, device, mtu, mac, subnets, networks, address } = plan;
+  const kernel = backend.type === 'vxlan' && !isUserspace;
+  return {
+    mode,
+    device,
+    mtu,
+    mac,
+    txQueueLength: kernel ? 1000 : QUEUE_PACKETS,
+    subnets,
+    networks,
+    underlay: underlay.name,
+    ...(kernel
+      ? {
+          vxlan: {
+            vni: backend.vni,
+            port: backend.port,
+            local: address,
+            parent: underlay.name,
+            gbp: backend.gbp,
+            learning: backend.learning,
+          },
+        }
+      : {}),
+  };
 }
 
 /** As the data plane has it. A peer with a plain route stays a peer: its side may still send through the tunnel. */

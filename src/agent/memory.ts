@@ -33,15 +33,18 @@ export class Memory {
     this.#directory = directory;
   }
 
-  /** The MACs of a former life, or of `known` (the store remembers them), or new ones: local, unicast, random. */
-  async macs(known: { mac?: string; mac6?: string }): Promise<VtepMacs> {
+  /**
+   * The MACs of a former life, or of `known` (the store remembers them), or new ones: local, unicast, random.
+   * @param keep remember them for the next life
+   */
+  async macs(known: { mac?: string; mac6?: string }, keep = true): Promise<VtepMacs> {
     const path = join(this.#directory, 'vtep.json');
     const stored = await readJson<Partial<VtepMacs>>(path);
     const macs = {
       mac4: stored?.mac4 ?? known.mac ?? randomMac(),
       mac6: stored?.mac6 ?? known.mac6 ?? randomMac(),
     };
-    if (stored?.mac4 !== macs.mac4 || stored.mac6 !== macs.mac6)
+    if (keep && (stored?.mac4 !== macs.mac4 || stored.mac6 !== macs.mac6))
       await writeFileAtomic(path, `${JSON.stringify(macs)}\n`, 0o600);
     return macs;
   }

@@ -28,7 +28,7 @@ export interface AgentOptions {
   readonly blackhole: boolean;
   readonly trafficManager: 'nftables' | 'iptables' | undefined;
   readonly dataPlane: 'userspace' | 'kernel';
-  readonly localUnderlay: boolean;
+  readonly unfinishedChecksums: 'auto' | 'accept' | 'refuse';
   readonly tolerateUnknown: boolean;
   readonly health: { readonly address: string; readonly port: number } | undefined;
 }
@@ -62,7 +62,7 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
     blackhole: flags.boolean('ip-blackhole-route'),
     trafficManager: manager === '' ? undefined : (manager as 'nftables' | 'iptables'),
     dataPlane: flags.text('data-plane') as 'userspace' | 'kernel',
-    localUnderlay: flags.boolean('local-underlay'),
+    unfinishedChecksums: flags.text('unfinished-checksums') as 'auto' | 'accept' | 'refuse',
     tolerateUnknown: flags.boolean('tolerate-unknown-keys'),
     health: port === 0 ? undefined : { address: flags.text('healthz-ip'), port },
   };

@@ -64,7 +64,11 @@ export class Session {
     this.#socket = new NetlinkSocket({ netns: options.netns });
     this.rules = new NodeRules(
       options.netns,
-      ruleSet(basis, carriers, options),
+      ruleSet(
+        basis,
+        carriers.map(({ plan }) => plan),
+        options,
+      ),
       trafficManager(basis, options),
       log,
     );
@@ -76,12 +80,12 @@ export class Session {
     const carriers: Carrier[] = [];
     let session: Session | undefined;
     try {
-      const { netns, dataPlane, localUnderlay } = options;
+      const { netns, dataPlane, unfinishedChecksums } = options;
       for (const plan of planOverlays(config, underlay, lease, macs)) {
         const carrier = await Carrier.start(plan, config.backend, underlay, {
           netns,
           dataPlane,
-          localUnderlay,
+          unfinishedChecksums,
           log,
         });
         carriers.push(carrier);
@@ -221,7 +225,8 @@ export class Session {
   }
 }
 
-function trafficManager(
+/** The tool that keeps the rules; undefined: nftables where it is. */
+export function trafficManager(
   { config }: SessionBasis,
   options: AgentOptions,
 ): 'nftables' | 'iptables' | undefined {
@@ -229,17 +234,17 @@ function trafficManager(
   return config.nftables === undefined ? undefined : config.nftables ? 'nftables' : 'iptables';
 }
 
-function ruleSet(
+/** The rules of a node with these overlays. */
+export function ruleSet(
   { config, lease }: SessionBasis,
-  carriers: readonly Carrier[],
+  plans: readonly OverlayPlan[],
   options: AgentOptions,
 ): RuleSet {
   const families: FamilyRules[] = [];
   for (const family of [4, 6] as const) {
     const [cluster, pods] = family === 4 ? [config.v4, lease.v4] : [config.v6, lease.v6];
     if (!cluster || !pods) continue;
-    const underlay = carriers.find(({ plan }) => plan.family === family && plan.device !== undefined)?.plan
-      .address;
+    const underlay = plans.find(plan => plan.family === family && plan.device !== undefined)?.address;
     families.push({ family, cluster: formatCidr(cluster), pods: formatCidr(pods), underlay });
   }
   return {

@@ -1,16 +1,46 @@
 import type { Command } from 'commander';
-import { addQuestion } from './ask.ts';
+import { askAgent, DEFAULT_SOCKET } from '../agent/api-client.ts';
 
 /** `ripstop plan`: the difference between the kernel and what it should be; makes none of it. */
 export function addPlan(program: Command): void {
-  addQuestion<string[]>(program, {
-    name: 'plan',
-    summary: 'show what the agent would change in the kernel now',
-    path: '/pending',
-    show: showPlan,
-  });
+  program
+    .command('plan')
+    .summary('show what the agent would change on this node; change nothing')
+    .description(
+      'Without flags: what the running agent is about to mend. With the flags of `ripstop agent`: what an agent started ' +
+        'with them would change on this node, before it is started. Changes nothing, here and in the store.',
+    )
+    .usage('[--socket <path>] [--json] | [--json] <flags of ripstop agent>')
+    .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
+    .option('--json', 'print JSON')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(plan);
 }
 
-export function showPlan(steps: string[]): string {
-  return steps.length === 0 ? 'nothing to change: the kernel is as it should be\n' : `${steps.join('\n')}\n`;
+async function plan(options: { socket: string; json?: true }, command: Command): Promise<void> {
+  const words = process.argv
+    .slice(process.argv.indexOf(command.name()) + 1)
+    .filter(word => word !== '--json');
+  const isAsking = words.length === 0 || words[0]!.startsWith('--socket');
+  const steps = isAsking ? await askAgent<string[]>(options.socket, '/pending') : await planFor(words);
+  process.stdout.write(options.json ? `${JSON.stringify(steps, null, 2)}\n` : showPlan(steps));
+}
+
+async function planFor(flagWords: readonly string[]): Promise<string[]> {
+  const { createLog } = await import('../base/log.ts');
+  const { parseFlags } = await import('../agent/config/flags.ts');
+  const { agentOptions, openStore } = await import('../agent/options.ts');
+  const { dryRun } = await import('../agent/dry-run.ts');
+  const flags = parseFlags(flagWords, process.env);
+  const { store, nodeName } = await openStore(flags, process.env);
+  try {
+    return await dryRun(agentOptions(flags, nodeName), store, createLog(flags.text('log-level')));
+  } finally {
+    await store.close();
+  }
+}
+
+export function showPlan(steps: readonly string[]): string {
+  return steps.length === 0 ? 'nothing to change: this node is as it should be\n' : `${steps.join('\n')}\n`;
 }

@@ -45,8 +45,7 @@ t.test(
   async t => {
     const lab = labFor(t, { nodes: 3 });
     const etcd = await LabEtcd.start(t, lab);
-    // All nodes share this kernel, which leaves checksums between its own namespaces unfinished.
-    const { agents } = agentsFor(t, lab, [`--etcd-endpoints=${etcd.url}`, '--ip-masq', '--local-underlay']);
+    const { agents } = agentsFor(t, lab, [`--etcd-endpoints=${etcd.url}`, '--ip-masq']);
     const [userspace, kernel] = agents as [TestAgent, TestAgent, TestAgent];
     const [one, two, three] = lab.nodes as [Node, Node, Node];
 

@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../bench/lab/gauge.ts';
 import { until } from '../../bench/lab/until.ts';
@@ -24,11 +25,17 @@ for (const dataPlane of ['userspace', 'kernel'] as const)
         '--healthz-ip=127.0.0.1',
         '--healthz-port=8081',
         '--ip-blackhole-route',
-        '--local-underlay',
       ];
       const { agents } = agentsFor(t, lab, [...store.flags, ...flags]);
+      for (const agent of agents) agent.rememberSubnet();
+      const planned = agents[0]!.plan();
+      t.match(planned, '+ lease 10.244.1.0-24');
+      t.match(planned, `+ device flannel.1 type ${dataPlane === 'userspace' ? 'tap' : 'vxlan'}`);
+      t.match(planned, '+ address 10.244.1.0/32 dev flannel.1');
+      t.match(planned, '+ rules with nftables');
+      t.same(readdirSync(join(store.path, 'subnets')), [], 'nothing was taken');
+      t.notMatch(lab.nodes[0]!.ns.must(['ip', '-br', 'link']), 'flannel', 'nothing was made');
       for (const agent of agents) {
-        agent.rememberSubnet();
         agent.start();
       }
       await Promise.all(agents.map(agent => agent.ready(1)));
@@ -39,6 +46,8 @@ for (const dataPlane of ['userspace', 'kernel'] as const)
       await until('the first ping', pings);
       const mac = node!.ns.must(['cat', '/sys/class/net/flannel.1/address']).trim();
 
+      t.equal(agent.plan(), 'nothing to change: this node is as it should be\n');
+      t.equal(agent.plan(), 'nothing to change: this node is as it should be\n');
       const damages: [string, string[]][] = [
         ['route deleted', ['ip', 'route', 'del', '10.244.2.0/24']],
         ['route led astray', ['ip', 'route', 'replace', '10.244.2.0/24', 'dev', 'lo']],

@@ -44,19 +44,31 @@ export class TestAgent {
   }
 
   start(...more: string[]): void {
-    const own = [
-      '--state-dir',
-      this.stateDir,
-      '--subnet-file',
-      this.subnetFile,
-      '--node-name',
-      `node${this.node.index}`,
+    this.#proc = this.node.ns.launch(this.#argv('agent', ...more), { log: this.log });
+  }
+
+  /** What `ripstop plan` with the same flags says. */
+  plan(): string {
+    return this.node.ns.must(this.#argv('plan'));
+  }
+
+  #argv(command: string, ...more: string[]): string[] {
+    const own = [`--state-dir=${this.stateDir}`, `--subnet-file=${this.subnetFile}`];
+    const rest = [
+      `--node-name=node${this.node.index}`,
+      '--iface=eth0',
+      '--iptables-resync=1',
+      '--log-level=debug',
     ];
-    const rest = ['--iface=eth0', '--iptables-resync=1', '--log-level=debug', ...this.#flags, ...more];
-    this.#proc = this.node.ns.launch(
-      [process.execPath, `${CHECKOUT}dist/src/cli/main.js`, 'agent', ...own, ...rest],
-      { log: this.log },
-    );
+    return [
+      process.execPath,
+      `${CHECKOUT}dist/src/cli/main.js`,
+      command,
+      ...own,
+      ...rest,
+      ...this.#flags,
+      ...more,
+    ];
   }
 
   /** Ends it with a signal and waits. */

@@ -193,11 +193,12 @@ export const FLAGS: readonly Flag[] = [
     doc: 'numeric group that may use the socket; empty: root only',
   },
   {
-    name: 'local-underlay',
-    kind: 'boolean',
-    fallback: false,
+    name: 'unfinished-checksums',
+    kind: 'text',
+    words: ['auto', 'accept', 'refuse'],
+    fallback: 'auto',
     own: true,
-    doc: 'all nodes are namespaces of this machine: accept checksums that its kernel left unfinished',
+    doc: 'inner checksums that a kernel peer on this host left unfinished; auto: accept where the underlay is a veth',
   },
   {
     name: 'cni',

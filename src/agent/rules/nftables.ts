@@ -112,9 +112,14 @@ export class NftablesRules implements RuleKeeper {
     this.#applied = { script, listed: await this.#list() };
   }
 
+  /** True when our table is there, whatever is in it. */
+  async exists(): Promise<boolean> {
+    return (await listNft(this.#netns, ['table', 'inet', TABLE])).length > 0;
+  }
+
   async remove(): Promise<boolean> {
     this.#applied = undefined;
-    if ((await listNft(this.#netns, ['table', 'inet', TABLE])).length === 0) return false;
+    if (!(await this.exists())) return false;
     await applyNftScript(this.#netns, `table inet ${TABLE}\ndelete table inet ${TABLE}\n`);
     return true;
   }

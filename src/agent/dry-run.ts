@@ -1,0 +1,179 @@
+import { RipstopError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { NetlinkSocket } from '../net/socket.ts';
+import { isCarriedHere, overlayOf } from './carrier.ts';
+import { parseNetConf } from './config/net-conf.ts';
+import { formatSubnetEnv, readSubnetEnv } from './config/subnet-env.ts';
+import { chooseUnderlay } from './config/underlay.ts';
+import { diff } from './kernel/diff.ts';
+import { desiredState } from './kernel/layout.ts';
+import { observe } from './kernel/observe.ts';
+import type { ObservedState } from './kernel/state.ts';
+import { describeStep } from './kernel/steps.ts';
+import { nextStep } from './lease/acquire.ts';
+import { formatKey, type Lease } from './lease/lease.ts';
+import type { LeaseStore } from './lease/store.ts';
+import { Memory } from './memory.ts';
+import type { AgentOptions } from './options.ts';
+import { attributesOf, type OverlayPlan, planOverlays, underlayFamilies } from './overlay-plan.ts';
+import { selectPeers } from './peers.ts';
+import { IptablesRules } from './rules/iptables.ts';
+import { NftablesRules } from './rules/nftables.ts';
+import { ruleSet, type SessionBasis, trafficManager } from './session.ts';
+import { nodeToken } from './store/node-token.ts';
+import { isOnLink, underlayView } from './underlay-view.ts';
+
+const STORE_MS = 10_000;
+
+/**
+ * What an agent with these options would change on this node, a line a change; changes nothing, neither here nor in
+ * the store. For a node where no agent runs yet.
+ * @throws RipstopError as the agent would meet it
+ */
+export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log): Promise<string[]> {
+  const socket = new NetlinkSocket({ netns: options.netns });
+  try {
+    const { text, source } = await store.networkConfig();
+    const config = parseNetConf(text, source, {
+      ranges: store.allocates,
+      tolerateUnknown: options.tolerateUnknown,
+    });
+    for (const note of config.notes) log.info(note);
+    const overrides = (await store.overrides?.()) ?? {};
+    const view = underlayView(socket);
+    const underlay = chooseUnderlay(
+      {
+        ...options,
+        publicIp: overrides.publicIp ?? options.publicIp,
+        publicIpv6: overrides.publicIpv6 ?? options.publicIpv6,
+        ...underlayFamilies(config),
+      },
+      view,
+    );
+    const macs = await new Memory(options.stateDir).macs(overrides, false);
+    const attributes = attributesOf(config.backend, underlay, macs);
+    const leases = await listOnce(store);
+    const former = await readSubnetEnv(options.subnetFile);
+    const previous = former && { v4: former.subnet, v6: former.subnet6 };
+    const { lease, line } = leaseToBe(leases, { config, attributes, previous }, store, options.nodeName);
+    const basis: SessionBasis = { config, underlay, lease, macs };
+    const plans = planOverlays(config, underlay, lease, macs);
+    const steps = plans.flatMap(plan => {
+      const { peers } = selectPeers(plan, config, lease, leases, address =>
+        isOnLink(socket, address, underlay.index),
+      );
+      const overlay = overlayOf(plan, config.backend, underlay, isCarriedHere(plan, options.dataPlane));
+      return changes(socket, plan, desiredState(overlay, peers), isCarriedHere(plan, options.dataPlane));
+    });
+    const env = { network: config.v4, subnet: lease.v4, network6: config.v6, subnet6: lease.v6 };
+    const mtu = Math.min(...plans.map(plan => plan.mtu));
+    const text2 = formatSubnetEnv({ ...env, mtu, ipMasq: options.masquerade });
+    const isSame = former !== undefined && formatSubnetEnv(former) === text2;
+    return [
+      ...line,
+      ...steps,
+      ...(await rulesLine(basis, plans, options)),
+      ...(isSame ? [] : [`~ file ${options.subnetFile}`]),
+    ];
+  } finally {
+    socket.close();
+  }
+}
+
+/** Steps of one overlay; a device that the data plane would open is taken as there and bare. */
+function changes(
+  socket: NetlinkSocket,
+  plan: OverlayPlan,
+  wanted: ReturnType<typeof desiredState>,
+  isUserspace: boolean,
+): string[] {
+  const territory = { device: plan.device, networks: plan.networks };
+  const there = observe(socket, territory, wanted);
+  const isOpen = there.device?.kind === 'tun';
+  if (!isUserspace || isOpen || !plan.device) return diff(wanted, there, territory).map(describeStep);
+  const opened: ObservedState = {
+    ...there,
+    neighbours: [],
+    forwarding: [],
+    routes: there.routes.filter(route => route.device !== plan.device),
+    device: {
+      index: 0,
+      name: plan.device,
+      kind: 'tun',
+      up: false,
+      mtu: 0,
+      mac: undefined,
+      txQueueLength: 0,
+      addresses: [],
+      vxlan: undefined,
+    },
+  };
+  const replaced = there.device ? [`- device ${plan.device} (it is a ${there.device.kind} device)`] : [];
+  return [
+    ...replaced,
+    `+ device ${plan.device} type ${plan.mode === 'vxlan' ? 'tap' : 'tun'}`,
+    ...diff(wanted, opened, territory).map(describeStep),
+  ];
+}
+
+function leaseToBe(
+  leases: readonly Lease[],
+  wish: Parameters<typeof nextStep>[0],
+  store: LeaseStore,
+  nodeName: string,
+): { lease: Lease; line: string[] } {
+  if (!store.allocates) {
+    const own = leases.find(lease => lease.key === nodeName);
+    if (own) return { lease: own, line: [] };
+    throw new RipstopError(
+      'ESTORE',
+      `Node ${nodeName} has no lease yet`,
+      'the agent writes it at its first start',
+    );
+  }
+  const step = nextStep(wish, leases, nodeToken(nodeName), () => 0);
+  if (step.do === 'keep') return { lease: { ...step.lease, attributes: wish.attributes }, line: [] };
+  const { subnets } = step;
+  const key = formatKey(subnets);
+  return {
+    lease: { ...subnets, key, attributes: wish.attributes, expiresAt: undefined, node: undefined },
+    line: [...step.drop.map(stale => `- lease ${stale.key}`), `+ lease ${key} (or another free one)`],
+  };
+}
+
+async function rulesLine(
+  basis: SessionBasis,
+  plans: readonly OverlayPlan[],
+  options: AgentOptions,
+): Promise<string[]> {
+  const rules = ruleSet(basis, plans, options);
+  const tool = trafficManager(basis, options) ?? 'nftables';
+  const keeper = tool === 'nftables' ? new NftablesRules(options.netns) : new IptablesRules(options.netns);
+  const isThere = tool === 'nftables' ? await (keeper as NftablesRules).exists() : await keeper.holds(rules);
+  return isThere ? [] : [`+ rules with ${tool}`];
+}
+
+/** The leases as the store has them now. */
+async function listOnce(store: LeaseStore): Promise<readonly Lease[]> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () =>
+        reject(
+          new RipstopError('ESTORE', `${store.place} did not tell its leases within ${STORE_MS / 1000} s`),
+        ),
+      STORE_MS,
+    );
+    const end = (work: () => void): void => {
+      clearTimeout(timer);
+      work();
+    };
+    store.follow({
+      leases: all => end(() => resolve(all)),
+      config: () => {},
+      up: () => {},
+      down: error => end(() => reject(error)),
+      malformed: error => process.stderr.write(`ripstop: passed over: ${error.message}\n`),
+      conflict: () => {},
+    });
+  });
+}
