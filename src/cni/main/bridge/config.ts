@@ -31,7 +31,7 @@ export const bridgeFields = {
   promiscMode: withDefault(flag('set the bridge promiscuous'), false),
   vlan: withDefault(vlanId(0, 'VLAN of the port, untagged; 0: none'), 0),
   vlanTrunk: listOf(looseOf(trunkFields, 'VLANs'), 'VLANs of the port, tagged'),
-  preserveDefaultVlan: withDefault(flag('leave the default VLAN on the port'), false),
+  preserveDefaultVlan: withDefault(flag('leave the default VLAN on the port'), true),
   macspoofchk: withDefault(flag('drop frames of the pod that carry a foreign MAC address'), false),
   enabledad: withDefault(flag('duplicate address detection in the pod'), false),
   disableContainerInterface: withDefault(flag("leave the pod's interface down"), false),
