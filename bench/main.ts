@@ -10,7 +10,6 @@ import { removeStale } from './lab/namespace.ts';
 import { machine, versions } from './lab/versions.ts';
 import { type BenchOptions, readOptions } from './options.ts';
 import { formatComparison } from './report/compare.ts';
-import { formatHtml } from './report/html.ts';
 import { formatMarkdown } from './report/markdown.ts';
 import { withFigures } from './report/readme.ts';
 import type { BenchFile, Sample } from './report/samples.ts';
@@ -86,7 +85,11 @@ async function main(): Promise<void> {
   }
   const file = options.from === undefined ? await measure(options) : readBench(options.from);
   if (options.json) writeFileSync(options.json, `${JSON.stringify(file)}\n`);
-  if (options.html) writeFileSync(options.html, formatHtml(file));
+  if (options.html) {
+    // The plotting library is large: loaded by whoever wants plots.
+    const { formatHtml } = await import('./report/html.ts');
+    writeFileSync(options.html, formatHtml(file));
+  }
   if (options.docs) writeFileSync(options.docs, formatMarkdown(file));
   if (options.readme) writeFileSync(options.readme, withFigures(readFileSync(options.readme, 'utf8'), file));
   process.stdout.write(formatRun(file));
