@@ -1,0 +1,95 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { until } from '../../../bench/lab/until.ts';
+import { listenOn } from '../../../src/agent/api-server.ts';
+import { answerCapture } from '../../../src/agent/capture-api.ts';
+import { openCaptureStream } from '../../../src/agent/capture-client.ts';
+import { readRecordStream } from '../../../src/capture/record-stream.ts';
+import { CaptureHub } from '../../../src/capture/session.ts';
+import { CONTEXT, worker } from './watched.ts';
+
+/** A socket that serves captures of a worker whose batches a test fills. */
+async function served(
+  t: { teardown(fn: () => void): void },
+  hub: (source: CaptureHub) => CaptureHub | undefined = source => source,
+) {
+  const one = worker('egress');
+  const folder = mkdtempSync(join(tmpdir(), 'rs-sock-'));
+  const path = join(folder, 's');
+  const source = new CaptureHub({ control: one.control, rings: [one.ring], context: () => CONTEXT });
+  const server = createServer((incoming, response) => void answerCapture(incoming, response, hub(source)));
+  await listenOn(server, path);
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return { one, path };
+}
+
+const frame = Uint8Array.from({ length: 90 }, (_, i) => i);
+
+t.test('records cross the socket; hanging up ends the capture', async t => {
+  const { one, path } = await served(t);
+  const stop = new AbortController();
+  const stream = await readRecordStream(
+    await openCaptureStream(
+      path,
+      { snapLength: 64, points: ['drop', 'egress-inner'], peer: 'node-b' },
+      stop.signal,
+    ),
+  );
+  t.equal(stream.context.peers[1]?.id, 'node-b');
+  t.equal(one.pass([{ frame }, { frame, peer: 2 }, { frame: new Uint8Array(60_000) }]), 17);
+  const { value } = await stream.batches().next();
+  t.strictSame(
+    (value ?? []).map(record => [record.bytes.length, record.length]),
+    [
+      [64, 90],
+      [64, 60_000],
+    ],
+  );
+  stop.abort();
+  await until('the workers stop copying', () => one.pass([{ frame }]) === 0);
+});
+
+t.test('what the agent refuses, the caller reads', async t => {
+  const { path } = await served(t);
+  const open = (selection: object) =>
+    openCaptureStream(path, selection as { snapLength: number }, new AbortController().signal);
+  await t.rejects(open({ snapLength: 0, points: ['nowhere'] }), {
+    code: 'ECAPTURE',
+    message: 'unknown capture point "nowhere"',
+  });
+  await t.rejects(open({ snapLength: -1 }), {
+    code: 'ECONFIG',
+    message: /snapLength: -1 is not a whole number/,
+  });
+  await t.rejects(open({ snapLength: 0, pears: 1 }), { code: 'ECONFIG', hint: 'did you mean "peer"?' });
+  await t.rejects(open({ snapLength: 0, points: Array(5000).fill('drop') }), {
+    message: /more than 16384 bytes/,
+  });
+  const kernel = await served(t, () => undefined);
+  await t.rejects(openCaptureStream(kernel.path, { snapLength: 0 }, new AbortController().signal), {
+    code: 'ECAPTURE',
+    message: /the kernel carries the packets/,
+  });
+});
+
+t.test('a stop, an agent that is not there, and a path that cannot be', async t => {
+  const { path } = await served(t);
+  const stop = new AbortController();
+  const stream = await readRecordStream(await openCaptureStream(path, { snapLength: 0 }, stop.signal));
+  const next = stream.batches().next();
+  await t.rejects(openCaptureStream(`${path}x`, { snapLength: 0 }, stop.signal), { code: 'ENOAGENT' });
+  stop.abort();
+  t.equal((await next).done, true);
+  const long = `/tmp/${'x'.repeat(120)}`;
+  await t.rejects(listenOn(createServer(), long), {
+    code: 'ESOCKET',
+    message: /longer than a socket's path can be/,
+  });
+});
