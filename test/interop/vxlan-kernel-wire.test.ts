@@ -5,7 +5,18 @@ import type { Lab, Node } from '../../bench/lab/topology.ts';
 import { transfer } from '../../bench/lab/transfer.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
-import { counted, layKernelVxlan, layRipstop, overlayMtu, podAddress, verdicts } from '../support/overlay.ts';
+import {
+  counted,
+  DEVICE,
+  layKernelVxlan,
+  layRipstop,
+  overlayMtu,
+  peerSpec,
+  pings,
+  podAddress,
+  verdicts,
+  vtepMac,
+} from '../support/overlay.ts';
 import { dissect, sniff } from '../support/sniff.ts';
 
 /* What stands on the wire between Ripstop (node 1) and the kernel's vxlan device (node 2), as tshark reads it. */
@@ -122,6 +133,28 @@ t.test('the outer source port tells inner flows apart', { skip }, async t => {
     const ports = new Set([...flows.values()].flatMap(set => [...set]));
     // 32 flows over 16 ports leave 14 in use on average; six or fewer happen once in 10^9 runs of a fair hash.
     t.ok(ports.size > 6, `inner IPv${inner}: 32 flows spread over ${ports.size} ports`);
+  }
+});
+
+t.test('any network identifier and port, the peer on another than ours', { skip }, async t => {
+  const lab = labFor(t);
+  const [ours, kernels] = lab.nodes as [Node, Node];
+  lab.podMtu(overlayMtu('vxlan', 4));
+  for (const vni of [0, 0x123456, 0xffffff]) {
+    const plane = await layRipstop(ours, [kernels], { vni, port: 4789 });
+    plane.setPeers([{ ...peerSpec(kernels, {}), port: 14789 }]);
+    const remove = layKernelVxlan(kernels, [ours], { checksum: true, vni, port: 14789 });
+    // The kernel sends to its own port unless the forwarding entry names another.
+    const fdb = ['bridge', 'fdb', 'replace', vtepMac(ours), 'dev', DEVICE.vxlan, 'dst', ours.underlay[4]];
+    kernels.ns.must([...fdb, 'port', '4789', 'self', 'permanent']);
+    for (const family of [4, 6] as const)
+      t.equal(
+        await pings(ours.pods[0]!.ns, podAddress(kernels, family), { count: 2 }),
+        2,
+        `VNI ${vni}, IPv${family}`,
+      );
+    remove();
+    await plane.stop();
   }
 });
 

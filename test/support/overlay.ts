@@ -109,21 +109,23 @@ export interface KernelWish {
   readonly checksum?: boolean | undefined;
   /** Remote checksum offload, both ways. */
   readonly remoteChecksum?: boolean;
+  readonly vni?: number;
+  readonly port?: number;
 }
 
 /** The kernel's vxlan device on one node, laid out as flannel's vxlan backend lays it. @returns its removal */
 export function layKernelVxlan(
   node: Node,
   peers: readonly Node[],
-  { underlay = 4, checksum, remoteChecksum = false }: KernelWish = {},
+  { underlay = 4, checksum, remoteChecksum = false, vni = VNI, port = PORT.vxlan }: KernelWish = {},
 ): () => void {
   const device = DEVICE.vxlan;
   const zero = checksum ? 'noudp6zerocsumtx noudp6zerocsumrx' : 'udp6zerocsumtx udp6zerocsumrx';
   const four = checksum ? 'udpcsum' : 'noudpcsum';
   const words = checksum === undefined ? '' : underlay === 4 ? four : zero;
   node.ns.ip(
-    `link add ${device} address ${vtepMac(node)} type vxlan id ${VNI} dev ${UNDERLAY_DEVICE} ` +
-      `local ${node.underlay[underlay]} dstport ${PORT.vxlan} nolearning ${words} ${remoteChecksum ? 'remcsumtx remcsumrx' : ''}`,
+    `link add ${device} address ${vtepMac(node)} type vxlan id ${vni} dev ${UNDERLAY_DEVICE} ` +
+      `local ${node.underlay[underlay]} dstport ${port} nolearning ${words} ${remoteChecksum ? 'remcsumtx remcsumrx' : ''}`,
     `link set ${device} mtu ${overlayMtu('vxlan', underlay)} up`,
     ...addresses(node, 'vxlan'),
   );
@@ -174,15 +176,16 @@ export const podAddress = (node: Node, family: keyof Dual) => node.pods[0]!.addr
 /**
  * ICMP echo. The interval is also how long ping waits for the last answer where payloads are too small for a time stamp,
  * so it is not shorter than a busy machine's hiccup.
+ * @param wait seconds to wait for an answer when none has come
  * @returns how many came back
  */
 export async function pings(
   from: Namespace,
   address: string,
-  { count = 3, bytes = 56 }: { count?: number; bytes?: number } = {},
+  { count = 3, bytes = 56, wait = 2 }: { count?: number; bytes?: number; wait?: number } = {},
 ): Promise<number> {
   const run = from.launch([
-    ...['ping', '-n', '-q', '-c', `${count}`, '-i', '0.25', '-W', '2', '-s', `${bytes}`, address],
+    ...['ping', '-n', '-q', '-c', `${count}`, '-i', '0.25', '-W', `${wait}`, '-s', `${bytes}`, address],
   ]);
   await run.ended;
   return Number(/, (\d+) received/.exec(run.stdout)?.[1] ?? 0);
