@@ -29,6 +29,8 @@ const SEGMENTS_A_MESSAGE = 64;
 const PUBLISH_RETRY_MS = 1;
 const RESTART_MS = 100;
 const PATH_CHECK_MS = 10_000;
+/** errno of a read from a TUN or TAP whose device was deleted. */
+const EBADFD = 77;
 
 /**
  * The data plane as the control thread has it: opens device and sockets, starts the workers, publishes the peers,
@@ -276,7 +278,10 @@ export class DataPlane {
   #hear(task: WorkerTask, report: WorkerReport): void {
     const { log, netns } = this.#options;
     if (report.kind === 'failed')
-      log.error({ worker: task.index, direction: task.direction, errno: report.errno }, 'read failed');
+      log.error(
+        { worker: task.index, direction: task.direction, errno: report.errno, device: this.deviceName },
+        report.errno === EBADFD ? 'the device is gone: somebody deleted it' : 'read failed',
+      );
     if (report.kind === 'refused') {
       const lost = report.offloads.filter(name => this.#offloads[name] === 'on');
       log.warn(

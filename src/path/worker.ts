@@ -176,6 +176,7 @@ function run(task: WorkerTask): void {
     task.direction === 'egress' ? egressLoop(task, counters) : ingressLoop(task, counters);
   report({ kind: 'ready' });
   let strikes = 0;
+  let failure = 0;
   while (Atomics.load(stop, 0) === 0) {
     const count = turn(WAIT_MS);
     addGauge(counters, WAKEUPS, 1);
@@ -185,8 +186,9 @@ function run(task: WorkerTask): void {
       harvest(counters, stats, count);
       if (strikes === STRIKES) report({ kind: 'refused', offloads: giveUp() });
     }
+    if (count < 0 && count !== failure) report({ kind: 'failed', errno: -count }); // once, however long it lasts
+    failure = Math.min(count, 0);
     if (count >= 0) continue;
-    report({ kind: 'failed', errno: -count });
     Atomics.wait(stop, 0, 0, FAILURE_PAUSE_MS);
   }
 }

@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { Node } from '../../bench/lab/topology.ts';
 import { until } from '../../bench/lab/until.ts';
+import { createLog, type Log } from '../../src/base/log.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 import { counted, overlayFor, pings, podAddress, routeTo, verdicts } from '../support/overlay.ts';
@@ -41,3 +42,15 @@ for (const mode of ['vxlan', 'udp'] as const) {
     t.equal(plane.counters().restarts, 0);
   });
 }
+
+t.test('the device is deleted under us', { skip }, async t => {
+  const lab = labFor(t);
+  const said: string[] = [];
+  const log = { ...createLog('silent'), error: (_: object, message: string) => said.push(message) };
+  const [plane] = await overlayFor(t, lab, { log: log as unknown as Log });
+  lab.nodes[0]!.ns.ip(`link delete ${plane!.deviceName}`);
+  await until('a word about it', () => said.length > 0);
+  await new Promise(resolve => setTimeout(resolve, 500));
+  t.same(said, ['the device is gone: somebody deleted it'], 'told once, not as long as it lasts');
+  await plane!.stop();
+});
