@@ -1,3 +1,4 @@
+import { getSystemErrorName } from 'node:util';
 import type { Encapsulation, Mode } from '../../encap/encap.ts';
 import { FORMATS } from '../../encap/formats.ts';
 
@@ -14,6 +15,17 @@ export interface CaptureVerdict {
   readonly name: string;
   readonly drop: boolean;
   readonly meaning: string;
+  /** What a person can do about it. */
+  readonly remedy: string;
+}
+
+/** errno as its name, `ENETUNREACH`. */
+export function errnoName(errno: number): string {
+  try {
+    return getSystemErrorName(-errno);
+  } catch {
+    return `errno ${errno}`;
+  }
 }
 
 /**

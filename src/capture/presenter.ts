@@ -1,6 +1,6 @@
-import { getSystemErrorName } from 'node:util';
+import { formatIp, viewOf } from '../../encap/wire/addresses.ts';
 import { NEEDS_CHECKSUM } from '../../encap/wire/vnet-hdr.ts';
-import { type CaptureContext, encapsulationOf, peerName } from './context.ts';
+import { type CaptureContext, encapsulationOf, errnoName, peerName } from './context.ts';
 import { outerView } from './outer-view.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from './packet.ts';
 import * as point from './point.ts';
@@ -84,6 +84,11 @@ export class Presenter {
     return outerView(record, record, this.#context);
   }
 
+  /** Underlay source of a datagram as text, undefined on egress. */
+  source(record: CaptureRecord): string | undefined {
+    return record.address && formatIp(viewOf(record.address), 0);
+  }
+
   #cuts(record: CaptureRecord, bit: number): Cut[] {
     const inner = bit === point.EGRESS_INNER || bit === point.INGRESS_INNER;
     if (inner || (bit === point.DROP && record.direction === 'egress')) {
@@ -116,7 +121,7 @@ export class Presenter {
     const name = verdict?.name ?? `verdict ${record.verdict}`;
     const peer = peerName(this.#context, record.peer);
     const fate = verdict?.drop ? `drop: ${name}, ${verdict.meaning}` : name;
-    const failed = record.error > 0 ? `, ${errorName(record.error)}` : '';
+    const failed = record.error > 0 ? `, ${errnoName(record.error)}` : '';
     const comments = [`${fate}${failed}${peer ? `; peer ${peer}` : ''}`];
     const offload = this.#options.segments ? undefined : this.#offload(record);
     if (offload) comments.push(offload);
@@ -131,13 +136,5 @@ export class Presenter {
     if (count > 1)
       return `superframe of ${count} segments, ${offload.gsoSize} bytes of payload each; checksums are left to the sender`;
     return offload.flags & NEEDS_CHECKSUM ? 'the checksum is left to the sender' : undefined;
-  }
-}
-
-function errorName(errno: number): string {
-  try {
-    return getSystemErrorName(-errno);
-  } catch {
-    return `errno ${errno}`;
   }
 }

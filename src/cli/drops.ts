@@ -10,6 +10,7 @@ export function addDrops(program: Command): void {
     summary: 'show why frames were lost',
     path: '/drops',
     show: showDrops,
+    follow: async (socket, json) => (await import('./drops-follow.ts')).followDrops(socket, json),
   });
 }
 

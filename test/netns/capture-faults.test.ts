@@ -52,7 +52,7 @@ async function nodesOf(
     return line;
   };
   const ping = (...args: string[]) => one.pods[0]!.ns.attempt(['ping', '-c', '1', '-W', '0.3', ...args]);
-  return { one, two, found, ping, pod: one.pods[0]!.address[4], peerPod: two.pods[0]!.address[4] };
+  return { one, two, found, ping, pod: one.pods[0]!.address[4], peerPod: two.pods[0]!.address[4], folder };
 }
 
 t.test('a peer is missing: its packets arrive and are unknown', { skip }, async t => {
@@ -93,11 +93,26 @@ t.test('the underlay shrank: too big, and for which peer', { skip }, async t => 
 });
 
 t.test('another VNI', { skip }, async t => {
-  const { two, found, ping, peerPod } = await nodesOf(t, (node, good) =>
+  const { two, found, ping, peerPod, folder } = await nodesOf(t, (node, good) =>
     node.index === 2 ? { ...good, vni: 2 } : good,
   );
   const line = await found(two, ['--vni', '1', '--point', 'drop'], () => ping(peerPod));
   t.match(line, /\(drop: wrong-vni, another VXLAN network identifier; peer node1 \(/);
+
+  const follower = two.ns.launch([
+    process.execPath,
+    MAIN,
+    'drops',
+    '--follow',
+    '--socket',
+    `${folder}/node2.sock`,
+  ]);
+  await follower.saying(/following/);
+  ping(peerPod);
+  await follower.saying(
+    /^[\d:.]{12} wrong-vni +ingress 10\.244\.1\.2 > 10\.244\.2\.2: ICMP, length 64 {2}\(from node1 \(.*\n.*\n {2}what to do: make VNI equal/,
+  );
+  t.match(await follower.stop('SIGINT'), { code: 0 }, 'drops --follow says the same, and what to do');
 });
 
 t.test('a pod sends from an address that its node does not own', { skip }, async t => {
