@@ -166,6 +166,8 @@ export class DataPlane {
     const format = FORMATS[mode];
     const family: Family = this.#options.address.includes(':') ? 6 : 4;
     const defaults = { format, vni, port, pathMtu: underlayMtu, innerMtu: mtu };
+    const addresses = new Map(this.#specs.map(({ id, address }) => [id, address]));
+    const moved: { slot: number; family: Family }[] = [];
     const inputs = peers.map(spec => {
       const input = peerInput(spec, defaults);
       if (input.family !== family)
@@ -181,12 +183,17 @@ export class DataPlane {
           'vxlan needs the MAC of every peer',
         );
       const slot = this.#writer.slots.of(spec.id);
+      if (slot !== undefined && addresses.get(spec.id) !== spec.address) {
+        moved.push({ slot, family }); // what was learnt was about another path
+        return input;
+      }
       const lowered = slot === undefined ? undefined : this.#paths.get(slot);
       if (!lowered || lowered.pathMtu >= underlayMtu) return input;
       return { ...input, pathMtu: lowered.pathMtu, innerMtu: Math.min(mtu, lowered.innerMtu) };
     });
     const published = this.#writer.publish(inputs);
     this.#specs = [...peers];
+    for (const { slot, family } of moved) this.#paths.set(slot, family, underlayMtu, true);
     if (published) this.#trackPaths();
     else this.#publishLater();
   }

@@ -6,7 +6,7 @@ import type { Mode } from '../../encap/encap.ts';
 import { FORMATS } from '../../encap/formats.ts';
 import { innerMtu } from '../../encap/mtu.ts';
 import { need } from '../support/need.ts';
-import { counted, overlayFor, overlayMtu, podAddress } from '../support/overlay.ts';
+import { counted, overlayFor, overlayMtu, peerSpec, podAddress } from '../support/overlay.ts';
 import { routedLabFor } from '../support/routed.ts';
 
 /* The underlay path shrinks while traffic flows: the pods are told, as by a router, and nothing hangs. */
@@ -95,4 +95,21 @@ t.test('a path too narrow for IPv6 still carries its minimum', { skip }, async t
   const [from, to] = [nodes[0].pods[0]!, nodes[1].pods[0]!];
   const result = await transfer({ from: from.ns, to: to.ns, address: to.address[6], bytes: 5_000_000 });
   t.ok(result.intact, `and TCP over it (${result.seconds.toFixed(2)} s)`);
+});
+
+t.test('a peer that moves leaves its narrow path behind', { skip }, async t => {
+  const lab = routedLabFor(t);
+  const [plane] = await overlayFor(t, lab);
+  const nodes = lab.nodes as [Node, Node];
+  lab.shrink(NARROW);
+  await until('the path to be known', () => {
+    probe(nodes, 4, overlayMtu('vxlan', 4), 'do');
+    return plane!.counters().loweredPaths === 1;
+  });
+  lab.shrink(1500);
+  nodes[1].ns.ip('addr add 172.31.2.50/24 dev eth0');
+  plane!.setPeers([peerSpec(nodes[1], {})]);
+  t.equal(plane!.counters().loweredPaths, 1, 'the same place: what was learnt stays');
+  plane!.setPeers([{ ...peerSpec(nodes[1], {}), address: '172.31.2.50' }]);
+  t.equal(plane!.counters().loweredPaths, 0, 'another place: nothing is known of its path');
 });
