@@ -256,6 +256,21 @@ export function captureBatch(
 export function watchBatch(tap: Tap, count: number, sources: Int32Array): void {
   const points = wantedPoints(tap);
   if (points === 0) return;
-  captureBatch(tap, points, count, sources, performance.now());
+  const nowMs = performance.now();
+  followClock(tap.origin, nowMs);
+  captureBatch(tap, points, count, sources, nowMs);
   commit(tap.ring);
+}
+
+/** `Date.now()` and the sum of origin and `performance.now()` may differ by less than this, milliseconds. */
+const CLOCK_SLACK_MS = 20;
+
+/** Takes the wall clock anew when it was set, or when the machine slept: the monotonic clock knows neither. */
+function followClock(origin: Int32Array, nowMs: number): void {
+  const wall = Date.now();
+  const drift = wall - (origin[0]! * 1000 + origin[1]! / 1e6 + nowMs);
+  if (Math.abs(drift) < CLOCK_SLACK_MS) return;
+  const start = wall - nowMs;
+  origin[0] = Math.floor(start / 1000);
+  origin[1] = Math.round((start - origin[0] * 1000) * 1e6);
 }

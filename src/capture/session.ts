@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RipstopError } from '../base/errors.ts';
 import type { CaptureContext } from './context.ts';
-import { steer } from './point.ts';
+import { steer, type Wanted } from './point.ts';
 import { TapReader } from './record.ts';
 import { encodeContext, encodeRecords } from './record-stream.ts';
 import { resolveSelection, type Selection } from './selection.ts';
@@ -50,15 +50,27 @@ export class CaptureHub {
     const context = this.#source.context();
     const wanted = resolveSelection(selection, context);
     this.#busy = true;
-    return this.#stream(context, wanted, signal);
+    // Once, whoever comes first: the signal also ends a stream that nobody has begun to read.
+    let released = false;
+    const release = () => {
+      if (released) return;
+      released = true;
+      steer(this.#source.control, undefined);
+      this.#busy = false;
+    };
+    if (signal.aborted) release();
+    else signal.addEventListener('abort', release, { once: true });
+    return this.#stream(context, wanted, signal, release);
   }
 
   async *#stream(
     context: CaptureContext,
-    wanted: Parameters<typeof steer>[1],
+    wanted: Wanted,
     signal: AbortSignal,
+    release: () => void,
   ): AsyncGenerator<Uint8Array, void, void> {
     try {
+      if (signal.aborted) return;
       const reader = new TapReader(this.#source.rings);
       reader.discard();
       steer(this.#source.control, wanted);
@@ -69,8 +81,8 @@ export class CaptureHub {
         else await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
       }
     } finally {
-      steer(this.#source.control, undefined);
-      this.#busy = false;
+      signal.removeEventListener('abort', release);
+      release();
     }
   }
 }

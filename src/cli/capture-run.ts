@@ -27,7 +27,7 @@ export interface CaptureOptions {
   readonly vni?: number;
   readonly verdict?: string[];
   readonly outer?: string;
-  readonly snapLength: number;
+  readonly snapLength?: number;
   readonly segments?: true;
   readonly count?: number;
   readonly duration?: number;
@@ -37,6 +37,8 @@ export interface CaptureOptions {
   readonly socket?: string;
 }
 
+/** Bytes that hold every header of a datagram with a frame inside: a line shows no more. */
+const SNAP_FOR_LINES = 256;
 /** Below this a TCP header behind VXLAN over IPv6 is cut off, and a filter on ports does not match. */
 const SNAP_FOR_FILTERS = 128;
 
@@ -44,7 +46,7 @@ const SNAP_FOR_FILTERS = 128;
 export async function captureToEnd(filter: string, options: CaptureOptions, version: string): Promise<void> {
   checkTogether(options);
   const selection: Selection = {
-    snapLength: options.snapLength,
+    snapLength: options.snapLength ?? (options.write === undefined ? SNAP_FOR_LINES : 0),
     ...(options.point ? { points: options.point } : {}),
     ...(options.verdict ? { verdicts: options.verdict } : {}),
     ...(options.peer !== undefined ? { peer: options.peer } : {}),
@@ -67,7 +69,8 @@ export async function showStream(
 ): Promise<void> {
   const { context } = stream;
   const { points } = resolveSelection(selection, context);
-  const { snapLength, segments = false } = options;
+  const { snapLength } = selection;
+  const { segments = false } = options;
   const presenter = new Presenter(context, { points, snapLength, segments, ...(filter ? { filter } : {}) });
   if ((filter || options.outer) && snapLength > 0 && snapLength < SNAP_FOR_FILTERS)
     note(`a snap length below ${SNAP_FOR_FILTERS} may cut off what the filter looks at`);
@@ -131,7 +134,7 @@ function chooseFormat(
   version: string,
 ): CaptureFormat {
   const format = options.format ?? (options.write?.endsWith('.pcap') ? 'pcap' : 'pcapng');
-  if (format === 'pcap') return new PcapFormat(interfaces[0]!.link, options.snapLength);
+  if (format === 'pcap') return new PcapFormat(interfaces[0]!.link, interfaces[0]!.snapLength);
   const { mode, vni, port } = context;
   return new PcapngFormat(interfaces, {
     application: `ripstop ${version}`,

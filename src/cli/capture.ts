@@ -24,7 +24,11 @@ export function addCapture(program: Command): void {
     .option('--vni <vni>', 'only this VXLAN network identifier', whole(0, 0xffffff))
     .option('--verdict <names>', 'only these verdicts; drop stands for all that lose a packet', list)
     .option('--outer <filter>', 'a filter that sees the whole datagram outside')
-    .option('-s, --snap-length <bytes>', 'bytes to keep of a packet, 0 for all', whole(0, 262144), 0)
+    .option(
+      '-s, --snap-length <bytes>',
+      'bytes to keep of a packet, 0 for all (default: 256 for lines, all for a file)',
+      whole(0, 262144),
+    )
     .option('--segments', 'superframes as the packets on the wire, with their checksums')
     .option('-c, --count <packets>', 'end after so many packets', whole(1, 1e12))
     .option('--duration <seconds>', 'end after this time', whole(1, 1e9))

@@ -176,3 +176,15 @@ t.test('several workers: in the order of time', async t => {
   reader.discard();
   t.strictSame(reader.take(), []);
 });
+
+t.test('a wall clock that was set, or a machine that slept, is followed', async t => {
+  const one = worker('egress');
+  one.want(WHOLE);
+  one.pass([{ frame: Uint8Array.of(1) }]);
+  one.reader.take();
+  one.tap.origin[0]! -= 3600;
+  point.watchBatch(one.tap, 1, one.sources);
+  const [record] = one.reader.take();
+  const off = Date.now() - Number(record!.time / 1_000_000n);
+  t.ok(off >= -2 && off < 1000, `${off} ms off`);
+});

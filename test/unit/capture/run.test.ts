@@ -181,7 +181,19 @@ t.test('the hub: one capture at a time, on while it is read, off afterwards', as
   control.abort();
   t.equal((await batches.next()).done, true);
   t.equal(one.pass([{ frame }]), 0, 'off');
-  await (await hub.start({ snapLength: 0 }, control.signal)).return();
+  const again = new AbortController();
+  await hub.start({ snapLength: 0 }, again.signal);
+  again.abort();
+  t.equal(
+    (await (await hub.start({ snapLength: 0 }, control.signal)).next()).done,
+    true,
+    'one that is over already',
+  );
+  const last = await hub.start({ snapLength: 0 }, new AbortController().signal);
+  await last.next();
+  t.not(one.pass([{ frame }]), 0, 'nobody began to read the ones before, and they are not in the way');
+  await last.return();
+  t.equal(one.pass([{ frame }]), 0);
 });
 
 t.test('text for a terminal', async t => {

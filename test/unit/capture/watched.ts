@@ -80,6 +80,8 @@ export function worker(direction: 'egress' | 'ingress', headerBytes = 8, ringByt
     control,
     reader,
     ring,
+    tap,
+    sources,
     /** Starts, changes or stops the capture. */
     want: (wanted: Wanted | undefined) => steer(control, wanted),
     /** Lets a batch go by and returns how many points were asked for. */
