@@ -4,7 +4,7 @@ import { EventSocket } from '../net/events.ts';
 import { NetlinkSocket } from '../net/socket.ts';
 import { parseNetConf } from './config/net-conf.ts';
 import { readSubnetEnv } from './config/subnet-env.ts';
-import { chooseUnderlay, type Underlay } from './config/underlay.ts';
+import { chooseUnderlay, describeUnderlay, type Underlay } from './config/underlay.ts';
 import { concernsOverlay, concernsUnderlay } from './kernel-news.ts';
 import { type Lease, sameAttributes } from './lease/lease.ts';
 import type { LeaseStore, StoreObserver } from './lease/store.ts';
@@ -13,7 +13,7 @@ import { type LastKnown, Memory } from './memory.ts';
 import type { AgentOptions } from './options.ts';
 import { attributesOf, deviceNames, planOverlays, underlayFamilies } from './overlay-plan.ts';
 import { Readiness } from './readiness.ts';
-import { Session, type SessionBasis } from './session.ts';
+import { noRepairs, Session, type SessionBasis } from './session.ts';
 import { Backoff, pause } from './store/backoff.ts';
 import { underlayView } from './underlay-view.ts';
 
@@ -31,6 +31,7 @@ export class Agent {
   readonly options: AgentOptions;
   readonly store: LeaseStore;
   readonly readiness = new Readiness();
+  readonly repairs = noRepairs();
   readonly #log: Log;
   readonly #memory: Memory;
   readonly #socket: NetlinkSocket;
@@ -46,6 +47,9 @@ export class Agent {
   #isBorrowed = false;
   /** Why another session is wanted. */
   #wanted: string | undefined;
+  /** The last change that was announced, so that it is announced once. */
+  #announced: string | undefined;
+  #overrides: { publicIp?: string; publicIpv6?: string } = {};
   #again: (() => void) | undefined;
   #timers: NodeJS.Timeout[] = [];
   #sessions = 0;
@@ -61,6 +65,7 @@ export class Agent {
         this.#isBorrowed = false;
         this.readiness.has('identity');
       },
+      renewed: () => this.#remember(),
       contested: error => this.readiness.lacks('identity', describeError(error)),
       moved: lease =>
         void this.#restart(
@@ -76,10 +81,6 @@ export class Agent {
 
   get leases(): readonly Lease[] {
     return this.#leases ?? [];
-  }
-
-  get configText(): string | undefined {
-    return this.#config?.text;
   }
 
   /** Sessions begun; every one after the first was an interruption. */
@@ -114,9 +115,10 @@ export class Agent {
         if (this.#abort.signal.aborted) break;
         failures++;
         const text = describeError(error);
-        if (this.readiness.lacks('overlay', text))
+        if (this.readiness.lacks('overlay', text)) {
           this.#log.error({ code: (error as RipstopError).code }, `not working yet: ${text}`);
-        await this.#tell('Warning', 'RipstopNotReady', text);
+          await this.#tell('Warning', 'RipstopNotReady', text);
+        }
         await backoff.wait(this.#abort.signal);
       }
     }
@@ -145,6 +147,7 @@ export class Agent {
     try {
       this.#config = await this.store.networkConfig();
     } catch (error) {
+      if ((error as RipstopError).code === 'ESTORE') this.#storeDownSince ??= Date.now();
       const known =
         mayRemember && (error as RipstopError).code === 'ESTORE' ? await this.#remembered() : undefined;
       if (!known) throw error;
@@ -157,6 +160,7 @@ export class Agent {
       this.#isBorrowed = true;
       return this.#basisFor(known.lease);
     }
+    this.#storeDownSince = undefined;
     this.#isBorrowed = false;
     return this.#basisFor(undefined);
   }
@@ -167,7 +171,8 @@ export class Agent {
     const config = parseNetConf(text, source, { ranges: this.store.allocates, tolerateUnknown });
     for (const note of config.notes) this.#log.info(note);
     const overrides = borrowed ? {} : ((await this.store.overrides?.()) ?? {});
-    const underlay = this.#chooseUnderlay(config, overrides);
+    this.#overrides = overrides;
+    const underlay = this.#chooseUnderlay(config);
     const macs = await this.#memory.macs(overrides);
     const attributes = attributesOf(config.backend, underlay, macs);
     if (borrowed) {
@@ -186,17 +191,14 @@ export class Agent {
     return { config, underlay, lease, macs };
   }
 
-  #chooseUnderlay(
-    config: SessionBasis['config'],
-    overrides: { publicIp?: string; publicIpv6?: string },
-  ): Underlay {
+  #chooseUnderlay(config: SessionBasis['config']): Underlay {
     const { iface, ifaceRegex, ifaceCanReach, publicIp, publicIpv6 } = this.options;
     const wish = {
       iface,
       ifaceRegex,
       ifaceCanReach,
-      publicIp: overrides.publicIp ?? publicIp,
-      publicIpv6: overrides.publicIpv6 ?? publicIpv6,
+      publicIp: this.#overrides.publicIp ?? publicIp,
+      publicIpv6: this.#overrides.publicIpv6 ?? publicIpv6,
       ...underlayFamilies(config),
     };
     return chooseUnderlay(wish, underlayView(this.#socket));
@@ -205,9 +207,10 @@ export class Agent {
   async #begin(basis: SessionBasis): Promise<void> {
     const names = deviceNames(basis.config.backend);
     await this.#memory.remember([names[4], names[6]].filter(name => name !== undefined));
-    const session = await Session.start(basis, this.options, this.#log);
+    const session = await Session.start(basis, this.options, this.repairs, this.#log);
     this.#session = session;
     this.#sessions++;
+    this.#announced = undefined;
     if (!this.#isBorrowed) this.#holder.hold(basis.config, basis.lease);
     this.readiness.has('overlay');
     this.#timers = [
@@ -257,7 +260,7 @@ export class Agent {
         if (this.#isBorrowed && basis) void this.#holder.claim('the store is back', basis);
       },
       down: error => {
-        this.#storeDownSince = Date.now();
+        this.#storeDownSince ??= Date.now();
         this.#log.warn(`the store is away, traffic goes on with what is known: ${describeError(error)}`);
       },
       malformed: error => this.#log.warn(`passed over: ${describeError(error)}`),
@@ -279,14 +282,20 @@ export class Agent {
       session.update(this.#leases);
       if (this.readiness.has('peers')) void this.#announce();
     } catch (error) {
-      this.readiness.lacks('peers', describeError(error));
-      this.#log.error(`the peers could not be applied: ${describeError(error)}`);
+      const text = describeError(error);
+      if (this.readiness.lacks('peers', text)) this.#log.error(`the peers could not be applied: ${text}`);
     }
+    this.#remember();
+  }
+
+  /** Keeps what is known for a start while the store is away. */
+  #remember(): void {
     const config = this.#config;
-    if (config && !this.#isBorrowed)
-      this.#memory
-        .save({ config, lease: session.basis.lease, leases: this.#leases })
-        .catch(error => this.#log.warn(`the state could not be kept: ${describeError(error)}`));
+    const { lease } = this.#holder;
+    if (!config || !lease || !this.#leases) return;
+    this.#memory
+      .save({ config, lease, leases: this.#leases })
+      .catch(error => this.#log.warn(`the state could not be kept: ${describeError(error)}`));
   }
 
   async #announce(): Promise<void> {
@@ -330,15 +339,12 @@ export class Agent {
   #followUnderlay(session: Session): void {
     const { underlay, config } = session.basis;
     try {
-      const publics = {
-        ...(underlay.public4 ? { publicIp: underlay.public4 } : {}),
-        ...(underlay.public6 ? { publicIpv6: underlay.public6 } : {}),
-      };
-      const isNat = underlay.public4 !== underlay.address4 || underlay.public6 !== underlay.address6;
-      const now = this.#chooseUnderlay(config, isNat ? publics : {});
+      const now = this.#chooseUnderlay(config);
       if (this.readiness.has('underlay')) this.#log.info('the underlay is usable again');
       if (JSON.stringify(now) === JSON.stringify(underlay)) return;
-      void this.#restart(`the underlay changed from ${words(underlay)} to ${words(now)}`);
+      void this.#restart(
+        `the underlay changed from ${describeUnderlay(underlay)} to ${describeUnderlay(now)}`,
+      );
     } catch (error) {
       // An interface may be away for a moment: the tunnel stays as it is, and packets flow when it is back.
       const text = describeError(error);
@@ -359,10 +365,13 @@ export class Agent {
       void this.#tell('Warning', 'BadConfiguration', describeError(error));
       return;
     }
-    void this.#restart('the network configuration changed');
+    void this.#restart('the network configuration changed', text);
   }
 
-  async #restart(why: string): Promise<void> {
+  /** Asks for another session. `change` tells one change from the next; each is announced and acted on once. */
+  async #restart(why: string, change = why): Promise<void> {
+    if (this.#announced === change) return;
+    this.#announced = change;
     this.#log.warn(`traffic is interrupted for a moment: ${why}`);
     await this.#tell('Normal', 'RipstopRestart', why);
     this.#wanted = why;
@@ -386,8 +395,4 @@ export class Agent {
     this.#events.close();
     this.#socket.close();
   }
-}
-
-function words({ name, mtu, address4, address6 }: Underlay): string {
-  return [name, address4, address6, `mtu ${mtu}`].filter(Boolean).join(' ');
 }

@@ -9,6 +9,8 @@ import { Backoff } from './store/backoff.ts';
 export interface HolderEvents {
   /** The lease is ours again, with the same subnet. */
   held(): void;
+  /** The lease lasts longer now. */
+  renewed(): void;
   /** Another live node uses our address; trying goes on. */
   contested(error: Error): void;
   /** The lease is ours again with another subnet: all that stands on the old one must go. */
@@ -30,6 +32,8 @@ export class LeaseHolder {
   #held: Held | undefined;
   #renewal: RenewalClock | undefined;
   #isClaiming = false;
+  /** Counts sessions: a claim for one must not write for the next. */
+  #generation = 0;
   /** Ends when no acquisition is under way: two at once could write over one another. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -55,8 +59,14 @@ export class LeaseHolder {
 
   /** Nothing is renewed or taken again until `hold`. */
   release(): void {
+    this.#generation++;
     this.#held = undefined;
     this.#renewal = undefined;
+  }
+
+  /** What is held; undefined between two sessions. */
+  get lease(): Lease | undefined {
+    return this.#held?.lease;
   }
 
   /** Milliseconds until the lease ends; undefined when it does not. */
@@ -84,6 +94,7 @@ export class LeaseHolder {
       }
       if (this.#held === held) this.hold(held.config, { ...held.lease, expiresAt: renewed.expiresAt });
       this.#log.info({ lease: renewed.key }, 'lease renewed');
+      this.#events.renewed();
     } catch (error) {
       this.#log.warn(`the lease could not be renewed, trying again: ${describeError(error)}`);
     }
@@ -97,16 +108,16 @@ export class LeaseHolder {
     if (this.#isClaiming) return;
     this.#isClaiming = true;
     const backoff = new Backoff(500, 10_000);
+    const generation = this.#generation;
+    const isOver = (): boolean => generation !== this.#generation || this.#signal.aborted;
     try {
       for (;;) {
         const held = this.#held ?? basis;
-        if (!held || this.#signal.aborted) return;
+        if (!held || isOver()) return;
         try {
           const { config, lease } = held;
           const wish = { config, attributes: lease.attributes, previous: lease };
-          const taken = await this.#oneByOne(async () =>
-            this.#held === held || held === basis ? this.#store.acquire(wish) : undefined,
-          );
+          const taken = await this.#oneByOne(async () => (isOver() ? undefined : this.#store.acquire(wish)));
           if (!taken) return;
           this.#log.warn({ lease: taken.key }, `took the lease again: ${why}`);
           if (taken.key === lease.key) {

@@ -25,7 +25,7 @@ export interface SessionBasis {
   readonly macs: VtepMacs;
 }
 
-/** What was mended, since the session began. */
+/** What was mended since the agent started; sessions add to it. */
 export interface Repairs {
   /** Changes of the kernel's state by kind of step, made by the periodic comparison and not by a lease. */
   readonly steps: Map<string, number>;
@@ -33,6 +33,8 @@ export interface Repairs {
   /** Comparisons that failed. */
   failures: number;
 }
+
+export const noRepairs = (): Repairs => ({ steps: new Map(), rules: 0, failures: 0 });
 
 /** Metric of the blackhole route: any route to the pods is better. */
 export const BLACKHOLE_METRIC = 9999;
@@ -46,7 +48,7 @@ export class Session {
   readonly basis: SessionBasis;
   readonly carriers: readonly Carrier[];
   readonly rules: NodeRules;
-  readonly repairs: Repairs = { steps: new Map(), rules: 0, failures: 0 };
+  readonly #repairs: Repairs;
   readonly #options: AgentOptions;
   readonly #log: Log;
   readonly #socket: NetlinkSocket;
@@ -54,10 +56,18 @@ export class Session {
   #told = new Set<string>();
   readonly #failing = new Map<string, string>();
   #hasPeers = false;
-  #isWorking = false;
+  /** The comparison under way. */
+  #comparing: Promise<boolean> | undefined;
 
-  private constructor(basis: SessionBasis, carriers: readonly Carrier[], options: AgentOptions, log: Log) {
+  private constructor(
+    basis: SessionBasis,
+    carriers: readonly Carrier[],
+    options: AgentOptions,
+    repairs: Repairs,
+    log: Log,
+  ) {
     this.basis = basis;
+    this.#repairs = repairs;
     this.carriers = carriers;
     this.#options = options;
     this.#log = log;
@@ -75,7 +85,12 @@ export class Session {
   }
 
   /** Opens the overlays, then the rules, then writes subnet.env. Undone on failure. @throws RipstopError */
-  static async start(basis: SessionBasis, options: AgentOptions, log: Log): Promise<Session> {
+  static async start(
+    basis: SessionBasis,
+    options: AgentOptions,
+    repairs: Repairs,
+    log: Log,
+  ): Promise<Session> {
     const { config, underlay, lease, macs } = basis;
     const carriers: Carrier[] = [];
     let session: Session | undefined;
@@ -90,7 +105,7 @@ export class Session {
         });
         carriers.push(carrier);
       }
-      session = new Session(basis, carriers, options, log);
+      session = new Session(basis, carriers, options, repairs, log);
       session.#blackhole();
       await session.rules.ensure();
       await writeSubnetEnv(options.subnetFile, session.subnetEnv);
@@ -161,8 +176,14 @@ export class Session {
    */
   async reconcile(): Promise<boolean> {
     // Before the peers are known there is nothing to compare with: what a former life left carries traffic until then.
-    if (this.#isWorking || !this.#hasPeers) return true;
-    this.#isWorking = true;
+    if (!this.#hasPeers) return true;
+    this.#comparing ??= this.#compare().finally(() => {
+      this.#comparing = undefined;
+    });
+    return this.#comparing;
+  }
+
+  async #compare(): Promise<boolean> {
     let isRight = true;
     const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
       try {
@@ -170,7 +191,7 @@ export class Session {
         this.#failing.delete(what);
       } catch (error) {
         isRight = false;
-        this.repairs.failures++;
+        this.#repairs.failures++;
         const text = describeError(error);
         // Said once; what goes on failing is counted.
         if (this.#failing.get(what) !== text)
@@ -181,17 +202,16 @@ export class Session {
     for (const carrier of this.carriers)
       await attempt('kernel state', async () => {
         for (const step of await carrier.reconcile()) {
-          this.repairs.steps.set(step.do, (this.repairs.steps.get(step.do) ?? 0) + 1);
+          this.#repairs.steps.set(step.do, (this.#repairs.steps.get(step.do) ?? 0) + 1);
           this.#log.warn({ repair: step.do }, `mended: ${describeStep(step)}`);
         }
       });
     await attempt('blackhole route', async () => this.#blackhole());
     await attempt('rules', async () => {
       if (!(await this.rules.ensure())) return;
-      this.repairs.rules++;
+      this.#repairs.rules++;
       this.#log.warn({ repair: 'rules' }, 'mended: someone had changed our rules');
     });
-    this.#isWorking = false;
     return isRight;
   }
 
@@ -200,6 +220,7 @@ export class Session {
    * @param next overlays of the session that follows: what they have no use for is taken away; undefined: all stays
    */
   async stop(next?: readonly OverlayPlan[]): Promise<void> {
+    await this.#comparing;
     for (const carrier of this.carriers) {
       const { device, networks } = carrier.plan;
       const goesOn =

@@ -123,9 +123,9 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
         }
       : null,
     overlays: session?.carriers.map(overlayStatus) ?? [],
-    rules: session ? { tool: session.rules.tool, repaired: session.repairs.rules } : null,
-    repairs: Object.fromEntries(session?.repairs.steps ?? []),
-    failedRepairs: session?.repairs.failures ?? 0,
+    rules: session ? { tool: session.rules.tool, repaired: agent.repairs.rules } : null,
+    repairs: Object.fromEntries(agent.repairs.steps),
+    failedRepairs: agent.repairs.failures,
     sessions: agent.sessions,
     leases: agent.leases.length,
     rejected: session?.rejected ?? [],

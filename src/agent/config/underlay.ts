@@ -213,3 +213,8 @@ function families(wish: UnderlayWish): Family[] {
 function names(links: readonly Link[]): string {
   return links.map(link => link.name).join(', ');
 }
+
+/** For messages: name, addresses, MTU. */
+export function describeUnderlay({ name, mtu, address4, address6 }: Underlay): string {
+  return [name, address4, address6, `mtu ${mtu}`].filter(Boolean).join(' ');
+}

@@ -53,6 +53,7 @@ function holder(store: Partial<LeaseStore>) {
   const events: string[] = [];
   const made = new LeaseHolder(store as LeaseStore, HOUR, createLog('silent'), new AbortController().signal, {
     held: () => events.push('held'),
+    renewed: () => events.push('renewed'),
     contested: () => events.push('contested'),
     moved: lease => events.push(`moved ${lease.key}`),
   });
