@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describeError, RipstopError } from '../src/base/errors.ts';
 import { microSeconds, pathSeconds, runMicro, runPath } from './alone.ts';
+import { cniSeconds, runCni } from './cni/run.ts';
 import { CONTENDERS } from './contenders/index.ts';
 import { Progress } from './demo/progress.ts';
 import { e2eSeconds, runE2e } from './e2e/run.ts';
@@ -20,17 +21,20 @@ const tell = (line: string) => process.stderr.write(`${line}\n`);
 async function measure(options: BenchOptions): Promise<BenchFile> {
   const { suites, quick } = options;
   const wants = (suite: (typeof suites)[number]) => suites.includes(suite);
-  if (wants('e2e') && process.getuid?.() !== 0)
+  if ((wants('e2e') || wants('cni')) && process.getuid?.() !== 0)
     throw new RipstopError(
       'EPRIV',
-      'end to end takes root, for namespaces',
+      'e2e and cni take root, for namespaces',
       'run it with sudo, or name micro and path',
     );
   removeStale();
-  const length = quick ? { micro: 0.3, pathRounds: 1, path: 1 } : { micro: 1, pathRounds: 5, path: 2 };
+  const length = quick
+    ? { micro: 0.3, pathRounds: 1, path: 0.5, cni: 5 }
+    : { micro: 1, pathRounds: 5, path: 2, cni: 100 };
   const estimate =
     (wants('micro') ? microSeconds(length.micro) : 0) +
     (wants('path') ? pathSeconds(length.pathRounds, length.path) : 0) +
+    (wants('cni') ? cniSeconds(length.cni) : 0) +
     (wants('e2e') ? e2eSeconds(options) : 0);
   tell(`bench: ${suites.join(', ')}; about ${duration(estimate)}`);
 
@@ -39,6 +43,7 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
   const samples: Sample[] = [];
   if (wants('micro')) samples.push(...(await runMicro(length.micro, progress)));
   if (wants('path')) samples.push(...(await runPath(length.pathRounds, length.path, progress)));
+  const cni = wants('cni') ? await runCni(length.cni, progress) : { samples: [], missing: [], labels: {} };
   const e2e = wants('e2e') ? await runE2e(options, progress) : { samples: [], missing: [] };
   progress.end();
   return {
@@ -50,9 +55,12 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
     inner: options.inner,
     underlay: options.underlay,
     congestion: CONGESTION_CONTROL,
-    labels: Object.fromEntries(Object.entries(CONTENDERS).map(([id, { label }]) => [id, label])),
-    samples: [...samples, ...e2e.samples],
-    missing: e2e.missing,
+    labels: {
+      ...Object.fromEntries(Object.entries(CONTENDERS).map(([id, { label }]) => [id, label])),
+      ...cni.labels,
+    },
+    samples: [...samples, ...cni.samples, ...e2e.samples],
+    missing: [...cni.missing, ...e2e.missing],
   };
 }
 

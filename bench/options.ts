@@ -5,7 +5,7 @@ import { CONTENDERS } from './contenders/index.ts';
 import { MEASURES, type MeasureId } from './e2e/measures.ts';
 import { CONDITIONS, type Condition, type Family } from './lab/topology.ts';
 
-export const SUITES = ['micro', 'path', 'e2e'] as const;
+export const SUITES = ['micro', 'path', 'cni', 'e2e'] as const;
 export type Suite = (typeof SUITES)[number];
 
 export interface BenchOptions {
@@ -77,8 +77,8 @@ export function readOptions(argv: readonly string[]): BenchOptions {
   const command = new Command('bench')
     .usage('[micro] [path] [e2e] [options]    (npm run bench -- ...)')
     .description(
-      'Measures Ripstop and its rivals: micro (single operations), path (the forwarder alone), e2e (pod to pod, everyone ' +
-        'in turn). Ends in a table; docs/benchmarking.md explains what is measured and how.',
+      'Measures Ripstop and its rivals: micro (single operations), path (the forwarder alone), cni ' +
+        '(wiring a pod), e2e (pod to pod, everyone in turn). Ends in a table; docs/benchmarking.md explains what is measured and how.',
     )
     .argument('[suites...]', `any of ${SUITES.join(', ')}; all when none is named`)
     .option(

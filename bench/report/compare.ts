@@ -20,7 +20,7 @@ const FEWEST = 4;
 
 /** Compares two runs figure by figure. */
 export function compareRuns(before: BenchFile, after: BenchFile): Change[] {
-  return ['e2e', 'path', 'micro'].flatMap(suite => {
+  return ['e2e', 'path', 'micro', 'cni'].flatMap(suite => {
     const find = indexCells(cells(before.samples, suite));
     return cells(after.samples, suite).flatMap(cell => {
       const old = find(cell.contender, cell.condition, cell.figure);

@@ -1,3 +1,4 @@
+import { cniTable } from './cni.ts';
 import { judgeGoals } from './goals.ts';
 import { type Cell, cells, distinct, indexCells, labelOf, show } from './rows.ts';
 import { type BenchFile, FIGURES, type FigureId } from './samples.ts';
@@ -23,6 +24,7 @@ export function tables(file: BenchFile): Table[] {
     ...endToEnd(e2e, file),
     ...alone(file, 'path'),
     ...alone(file, 'micro'),
+    ...cni(file),
     ...missing(file),
   ];
 }
@@ -89,6 +91,11 @@ function alone(file: BenchFile, suite: 'micro' | 'path'): Table[] {
     ...figures.map(id => `${FIGURES[id].title}${FIGURES[id].unit ? `, ${FIGURES[id].unit}` : ''}`),
   ];
   return [{ title, head, rows }];
+}
+
+function cni(file: BenchFile): Table[] {
+  const table = cniTable(file);
+  return table ? [{ title: 'Wiring a pod: whole ADD and DEL, milliseconds', ...table }] : [];
 }
 
 function missing(file: BenchFile): Table[] {

@@ -2,7 +2,7 @@ import type { Machine, Versions } from '../lab/versions.ts';
 
 /** One measured value. Every sample is kept; medians are made where they are shown. */
 export interface Sample {
-  /** `e2e`, `micro` or `path`. */
+  /** `e2e`, `micro`, `path` or `cni`. */
   suite: string;
   /** Who was measured: a contender's id, or the name of a micro benchmark. */
   contender: string;
@@ -71,6 +71,8 @@ export const FIGURES = {
   rr99: time('round trip, p99'),
   rr999: time('round trip, p99.9'),
   connections: { title: 'TCP connections', unit: '1/s', better: 'more', digits: 0 },
+  cniAdd: { title: 'ADD of a pod', unit: 'ms', better: 'less', digits: 1 },
+  cniDel: { title: 'DEL of a pod', unit: 'ms', better: 'less', digits: 1 },
   nsPerOp: { title: 'time per operation', unit: 'ns', better: 'less', digits: 1 },
   nsPerFrame: { title: 'time per frame', unit: 'ns', better: 'less', digits: 1 },
   mpps: { title: 'frames', unit: 'Mpps', better: 'more', digits: 2 },

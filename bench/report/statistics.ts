@@ -14,6 +14,12 @@ export function summarize(values: readonly number[]): Summary | undefined {
   return { count: sorted.length, median, min: sorted[0]!, max: sorted.at(-1)! };
 }
 
+/** The value below which this share of the values lies (nearest rank). @param share 0..1 */
+export function quantile(values: readonly number[], share: number): number | undefined {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)];
+}
+
 /**
  * Mann-Whitney U test, two-sided and exact: how often two samples of one population would differ in rank as much as
  * these do. Asks nothing of the distribution, which suits a handful of rounds on a shared machine. A tie counts half to each side.

@@ -1,3 +1,4 @@
+import { cniTable } from './cni.ts';
 import { cells, distinct, indexCells, labelOf, show } from './rows.ts';
 import { type BenchFile, FIGURES, type FigureId } from './samples.ts';
 
@@ -10,7 +11,13 @@ const YARDSTICK = 'kernel';
 
 /** All of a run as text, 80 columns wide: medians, and beside them the ratio to kernel VXLAN. */
 export function formatRun(file: BenchFile): string {
-  const parts = [formatHead(file), ...formatE2e(file), ...formatAlone(file), formatMissing(file)];
+  const parts = [
+    formatHead(file),
+    ...formatE2e(file),
+    ...formatAlone(file),
+    formatCni(file),
+    formatMissing(file),
+  ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }
 
@@ -87,6 +94,16 @@ function formatAlone(file: BenchFile): string[] {
 }
 const SUITE_LABEL = 39;
 const SUITE_COLUMN = 10;
+
+/** Wiring a pod: its own columns, since here the slowest of many counts. */
+function formatCni(file: BenchFile): string {
+  const table = cniTable(file);
+  if (table === undefined) return '';
+  const line = ([label = '', ...values]: string[]) =>
+    label.padEnd(CNI_LABEL) + values.map(v => v.padStart(7)).join('');
+  return [line(table.head), '-'.repeat(80), ...table.rows.map(line)].join('\n');
+}
+const CNI_LABEL = 45;
 
 function formatMissing({ missing, labels }: BenchFile): string {
   if (missing.length === 0) return '';

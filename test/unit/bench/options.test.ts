@@ -10,7 +10,7 @@ const bench = (...args: string[]) => launch([process.execPath, `${CHECKOUT}dist/
 
 t.test('what is not said has a default, and --quick has others', async t => {
   const full = readOptions([]);
-  t.match(full, { suites: ['micro', 'path', 'e2e'], rounds: 5, seconds: 3, inner: 4, underlay: 4 });
+  t.match(full, { suites: ['micro', 'path', 'cni', 'e2e'], rounds: 5, seconds: 3, inner: 4, underlay: 4 });
   t.same(full.conditions, ['def', 'wire', 'wiregro', 'wirecs']);
   t.match(readOptions(['--quick']), {
     rounds: 2,

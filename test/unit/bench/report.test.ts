@@ -8,7 +8,7 @@ import { formatMarkdown } from '../../../bench/report/markdown.ts';
 import { withFigures } from '../../../bench/report/readme.ts';
 import { cells } from '../../../bench/report/rows.ts';
 import type { BenchFile, Sample } from '../../../bench/report/samples.ts';
-import { mannWhitney, summarize } from '../../../bench/report/statistics.ts';
+import { mannWhitney, quantile, summarize } from '../../../bench/report/statistics.ts';
 import { formatRun } from '../../../bench/report/table.ts';
 import { seeded } from '../../support/random.ts';
 
@@ -42,6 +42,11 @@ const RUN = file([
 t.test('median and range', async t => {
   t.equal(summarize([]), undefined);
   t.same(summarize([3, 1, 2]), { count: 3, median: 2, min: 1, max: 3 });
+  const hundred = Array.from({ length: 100 }, (_, i) => 100 - i);
+  t.same(
+    [quantile(hundred, 0.5), quantile(hundred, 0.99), quantile(hundred, 1), quantile([], 0.5)],
+    [50, 99, 100, undefined],
+  );
   t.same(summarize([4, 1, 2, 3]), { count: 4, median: 2.5, min: 1, max: 4 });
 });
 

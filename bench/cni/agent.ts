@@ -1,0 +1,18 @@
+/*
+ * The agent's CNI side alone, for the benchmark: works on the calls that the thin executables hand over.
+ *   node dist/bench/cni/agent.js SOCKET      prints `serving`
+ */
+import { loadPlugin } from '../../src/cni/plugins.ts';
+import { serveCni } from '../../src/cni/shim/serve.ts';
+import { kernelNamespaces } from '../../src/cni/skel/namespace.ts';
+
+const [socket = ''] = process.argv.slice(2);
+await serveCni(socket, {
+  clock: () => performance.now(),
+  netns: '',
+  namespaces: kernelNamespaces,
+  log: line => process.stderr.write(`${line}\n`),
+  own: loadPlugin,
+  agent: { trouble: () => undefined },
+});
+process.stdout.write('serving\n');

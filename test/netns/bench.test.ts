@@ -1,0 +1,92 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { CHECKOUT } from '../../bench/lab/gauge.ts';
+import { launch } from '../../bench/lab/proc.ts';
+import type { BenchFile } from '../../bench/report/samples.ts';
+import { need } from '../support/need.ts';
+
+const skip = need('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'ethtool', 'iperf3');
+const folder = mkdtempSync(join(tmpdir(), 'rs-bench-'));
+t.teardown(() => rmSync(folder, { recursive: true }));
+
+/** Runs the benchmark and reads what `--json` wrote. */
+async function bench(...args: string[]): Promise<{ file: BenchFile; output: string; pid: number }> {
+  const json = join(folder, `${args[0]}.json`);
+  const run = launch([process.execPath, `${CHECKOUT}dist/bench/main.js`, ...args, '--json', json]);
+  const output = await run.success(120_000);
+  return { file: JSON.parse(readFileSync(json, 'utf8')) as BenchFile, output, pid: run.pid };
+}
+
+const namespacesOf = (pid: number) => readdirSync('/run/netns').filter(name => name.startsWith(`rs-${pid}-`));
+
+t.test(
+  'e2e: every contender, measure and round gives its samples, and nothing is left',
+  { skip },
+  async t => {
+    const choice = [
+      '--contenders',
+      'kernel,vxlan',
+      '--measures',
+      'tcp1,udp64x8,rr',
+      '--conditions',
+      'wire,def',
+    ];
+    const { file, output, pid } = await bench(
+      'e2e',
+      ...choice,
+      '--rounds',
+      '2',
+      '--seconds',
+      '1',
+      '--inner',
+      '6',
+    );
+    t.match(file, { format: 'ripstop-bench/1', inner: 6, underlay: 4, congestion: 'cubic', missing: [] });
+    for (const contender of ['kernel', 'vxlan']) {
+      for (const condition of ['wire']) {
+        for (const figure of ['tcp1', 'cpu', 'udp64x8', 'udp64x8loss', 'rr50', 'rr99', 'rr999']) {
+          const values = file.samples.filter(
+            s => s.contender === contender && s.condition === condition && s.figure === figure,
+          );
+          const name = `${contender}, ${condition}, ${figure}`;
+          t.equal(values.length, 2, `${name}: a sample a round`);
+          t.ok(
+            values.every(({ value }) => value > 0 || figure === 'udp64x8loss'),
+            `${name}: measured`,
+          );
+        }
+      }
+    }
+    t.match(output, /underlay wire +kernel VXLAN +Ripstop vxlan/);
+    t.same(namespacesOf(pid), []);
+  },
+);
+
+t.test('cni: chains wire and unwire a pod in turn', { skip: skip || need('iptables', 'nft') }, async t => {
+  const { file, output, pid } = await bench('cni', '--quick');
+  t.same(
+    file.missing.filter(({ contender }) => contender !== 'cni-go'),
+    [],
+  );
+  for (const chain of ['own', 'own-agent', 'flannel', 'ripstop']) {
+    for (const figure of ['cniAdd', 'cniDel']) {
+      const values = file.samples.filter(s => s.contender === `cni-${chain}` && s.figure === figure);
+      t.equal(values.length, 5, `${chain}: ${figure}`);
+      t.ok(values.every(({ value }) => value > 0));
+    }
+  }
+  t.match(output, /ripstop, agent/);
+  t.same(namespacesOf(pid), []);
+});
+
+t.test('path: frames are carried without a collection', async t => {
+  const { file } = await bench('path', '--quick');
+  const collections = file.samples.filter(s => s.figure === 'collections');
+  t.ok(collections.length > 10);
+  t.same(
+    collections.filter(({ value }) => value > 0),
+    [],
+  );
+});
