@@ -92,7 +92,7 @@ export class TestAgent {
   }
 
   /** Waits until it says that packets can flow to `peers` nodes. */
-  async ready(peers: number, ms = 15_000): Promise<Status> {
+  async ready(peers: number, ms = 40_000): Promise<Status> {
     let last: Status | undefined;
     try {
       await until(
