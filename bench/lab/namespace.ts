@@ -20,7 +20,12 @@ export class Namespace {
     this.name = name;
   }
 
-  /** Makes an empty namespace with its loopback up. Takes CAP_SYS_ADMIN. */
+  /**
+   * Makes an empty namespace with its loopback up. Takes CAP_SYS_ADMIN.
+   *
+   * Sockets begin with reno, which every namespace may use: one that began with BBR keeps BBR's pacing timers when it is
+   * switched to cubic, and their interrupts then cost more than the packets (docs/decisions/0044-no-pacing-left.md).
+   */
   static create(): Namespace {
     onExit();
     do counter++;
@@ -29,6 +34,7 @@ export class Namespace {
     must(['ip', 'netns', 'add', ns.name]);
     own.set(ns.name, ns);
     ns.ip('link set lo up');
+    ns.sysctl('net.ipv4.tcp_congestion_control=reno');
     return ns;
   }
 
