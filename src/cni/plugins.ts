@@ -2,6 +2,7 @@ import type { Plugin } from './skel/plugin.ts';
 
 /** Every plugin of this program, loaded when it is called: an executable pays for what it runs. */
 const LOADERS: Readonly<Record<string, () => Promise<Plugin>>> = {
+  dhcp: async () => (await import('./ipam/dhcp/dhcp.ts')).dhcp,
   debug: async () => (await import('./meta/debug.ts')).debug,
   sample: async () => (await import('./meta/sample.ts')).sample,
   firewall: async () => (await import('./meta/firewall/firewall.ts')).firewall,

@@ -31,7 +31,11 @@ function writeAll(fd: number, text: string): void {
 }
 
 /** An executable's whole life: runs the named plugin on this process's environment and streams, and exits. */
-export async function runPluginProcess(name: string): Promise<never> {
+export async function runPluginProcess(name: string, args: readonly string[] = []): Promise<never> {
+  if (name === 'dhcp' && args[0] === 'daemon') {
+    const { runDhcpDaemon } = await import('./ipam/dhcp/daemon-process.ts');
+    process.exit(await runDhcpDaemon(args.slice(1)));
+  }
   const plugin = await loadPlugin(name);
   if (!plugin) {
     writeAll(2, `ripstop has no CNI plugin "${name}"\n`);

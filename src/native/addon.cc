@@ -26,6 +26,9 @@ namespace ripstop {
   X(netlinkReceive, NetlinkReceive)   \
   X(fileOpen, FileOpen)               \
   X(fileLock, FileLock)               \
+  X(packetOpen, PacketOpen)           \
+  X(packetSend, PacketSend)           \
+  X(packetReceive, PacketReceive)     \
   X(namespaceCreate, NamespaceCreate) \
   X(namespaceUnpin, NamespaceUnpin)   \
   X(namespaceShareDirectory, NamespaceShareDirectory) \

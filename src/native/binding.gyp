@@ -13,6 +13,7 @@
         "raw.cc",
         "namespace.cc",
         "file.cc",
+        "datagram.cc",
         "sum.cc",
         "wait.cc",
         "packet.cc",

@@ -110,6 +110,14 @@ export interface Native {
   /** flock(2) on a descriptor: LOCK_EX 2, LOCK_NB 4, LOCK_UN 8. 0 or -errno (-11: held by another). */
   fileLock(fd: number, operation: number): number;
 
+  // datagram.cc --------------------------------------------------------------------------------------------
+  /** Socket for IPv4 packets, without link header, of the interface with this index. Throws. */
+  packetOpen(netns: string, link: number): number;
+  /** Sends one IPv4 packet to a MAC address (6 bytes). Bytes or -errno. */
+  packetSend(fd: number, link: number, mac: Uint8Array, bytes: Uint8Array): number;
+  /** One packet: its bytes or -errno (-11: none is there). */
+  packetReceive(fd: number, bytes: Uint8Array): number;
+
   // sum.cc -------------------------------------------------------------------------------------------------
   /** Internet checksum (RFC 1071) of a byte range, not inverted, folded to 16 bits. For tests and the slow room. */
   checksum(bytes: Uint8Array, offset: number, length: number): number;

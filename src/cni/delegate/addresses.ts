@@ -36,3 +36,21 @@ export async function forwardToIpam(call: Call, command: 'DEL' | 'CHECK' | 'GC' 
   const type = ipamType(call.config);
   if (type) await delegate(call, type, command);
 }
+
+/** Address plugins that work on files alone. */
+const WITHOUT_INTERFACE = ['host-local', 'static'];
+
+/**
+ * The steps of a DEL or GC that take interfaces and addresses away, in their order. An address that is only noted somewhere
+ * goes last, when nothing uses it any more; others may have to be given back by the interface itself (dhcp).
+ */
+export function releaseSteps(
+  call: Call,
+  command: 'DEL' | 'GC',
+  removeInterface: readonly (() => unknown)[],
+): (() => unknown)[] {
+  const release = () => forwardToIpam(call, command);
+  const type = ipamType(call.config);
+  const late = type === undefined || WITHOUT_INTERFACE.includes(type);
+  return late ? [...removeInterface, release] : [release, ...removeInterface];
+}

@@ -14,8 +14,10 @@ import { findPlugin, isOwn } from './find.ts';
  */
 async function hand(call: Call, type: string, command: Command, stdin: string): Promise<Result | undefined> {
   const env = { ...call.env, CNI_COMMAND: command };
-  const file = call.host.inProcess ? '' : findPlugin(type, call.path);
-  const own = file === '' || isOwn(file) ? await call.host.own(type) : undefined;
+  const composed = call.host.inProcess ? await call.host.own(type) : undefined;
+  if (composed) return (await execute(composed, env, stdin, call.host)).result;
+  const file = findPlugin(type, call.path);
+  const own = isOwn(file) ? await call.host.own(type) : undefined;
   if (own) return (await execute(own, env, stdin, call.host)).result;
   const stdout = await execPlugin(file, env, stdin);
   return command === 'ADD' ? parseResult(stdout, call, type) : undefined;

@@ -6,7 +6,7 @@ import { canonicalNetwork } from '../../net/text.ts';
 import { backendField, ipMasqField, mtuField } from '../config/fields.ts';
 import { readLoose } from '../config/loose.ts';
 import { readDns, requirePrevResult, validAttachments } from '../config/network.ts';
-import { forwardToIpam, obtainAddresses, requireIpamType } from '../delegate/addresses.ts';
+import { forwardToIpam, obtainAddresses, releaseSteps, requireIpamType } from '../delegate/addresses.ts';
 import { type AssignedAddress, isV6, type Result } from '../result/types.ts';
 import { refuse } from '../skel/errors.ts';
 import { type Call, commands, type Plugin } from '../skel/plugin.ts';
@@ -131,9 +131,10 @@ async function del(call: Call): Promise<void> {
   const tag = callTag(call);
   await attemptAll([
     () => config.ipMasq && unmasquerade(call, config.backend),
-    () => inPodIfThere(call, pod => deleteLink(pod, call.ifname)),
-    () => inNode(call, node => deleteTagged(node, one => one === tag)),
-    () => forwardToIpam(call, 'DEL'),
+    ...releaseSteps(call, 'DEL', [
+      () => inPodIfThere(call, pod => deleteLink(pod, call.ifname)),
+      () => inNode(call, node => deleteTagged(node, one => one === tag)),
+    ]),
   ]);
 }
 
@@ -166,8 +167,9 @@ async function gc(call: Call): Promise<void> {
   const valid = validAttachments(call);
   await attemptAll([
     () => config.ipMasq && collectMasquerade(call, config.backend, valid),
-    () => inNode(call, node => deleteTagged(node, staleTags(call.name, valid))),
-    () => forwardToIpam(call, 'GC'),
+    ...releaseSteps(call, 'GC', [
+      () => inNode(call, node => deleteTagged(node, staleTags(call.name, valid))),
+    ]),
   ]);
 }
 

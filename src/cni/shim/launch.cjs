@@ -33,4 +33,4 @@ async function writeCache() {
 }
 
 if (process.argv[2] === '--cache') writeCache();
-else load(readCache()).plugins.runPluginProcess(process.argv[2] ?? '');
+else load(readCache()).plugins.runPluginProcess(process.argv[2] ?? '', process.argv.slice(3));

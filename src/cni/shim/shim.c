@@ -160,7 +160,7 @@ static int read_trailer(const char *texts[3]) {
 }
 
 /* Becomes `node launcher name`, with `input` on standard input again. */
-static void become_process(const char *const texts[3], const char *name, const struct bytes *input) {
+static void become_process(const char *const texts[3], char *const *own, const char *name, const struct bytes *input) {
   if (input) {
     /* An unlinked file in memory: a pipe would need somebody to write it. */
     int fd = memfd_create("cni-config", 0);
@@ -174,7 +174,8 @@ static void become_process(const char *const texts[3], const char *name, const s
     dup2(fd, 0);
     close(fd);
   }
-  char *arguments[] = {(char *)texts[0], (char *)texts[1], (char *)name, NULL};
+  char *arguments[20] = {(char *)texts[0], (char *)texts[1], (char *)name};
+  for (int i = 0; i < 16 && own[0] && own[i + 1]; i++) arguments[3 + i] = own[i + 1];
   execv(texts[0], arguments);
   die("node cannot be started");
 }
@@ -188,12 +189,12 @@ int main(int argc, char **argv) {
     return 1;
   }
   const char *command = getenv("CNI_COMMAND");
-  /* Answered without the agent: a start by hand, and the version, which reads no input. */
-  if (!command || strcmp(command, "VERSION") == 0) become_process(texts, name, NULL);
+  /* Answered without the agent: a start by hand (`dhcp daemon`), and the version, which reads no input. */
+  if (!command || argc > 1 || strcmp(command, "VERSION") == 0) become_process(texts, argv, name, NULL);
   struct bytes input = {0};
   read_all(0, &input);
   int status = ask_agent(texts[2], name, &input);
   if (status >= 0) return status;
-  become_process(texts, name, &input);
+  become_process(texts, argv, name, &input);
   return 1;
 }

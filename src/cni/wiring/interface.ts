@@ -1,7 +1,7 @@
 import { addAddress, settleAddresses } from '../../net/addresses.ts';
 import { isNetError, unless } from '../../net/error.ts';
 import { changeLink } from '../../net/links.ts';
-import { appendRoute } from '../../net/routes.ts';
+import { appendRoute, SCOPE_LINK } from '../../net/routes.ts';
 import type { NetlinkSocket } from '../../net/socket.ts';
 import { changeSetting } from '../../net/sysctl.ts';
 import { contains, readAddress, readNetwork, writeAddress } from '../ipam/address-number.ts';
@@ -65,8 +65,9 @@ export function installRoutes(pod: NetlinkSocket, link: number, result: Result):
   for (const route of result.routes) installRoute(pod, link, route, result.ips);
 }
 
-/** Gateway that a route without one goes by: that of the first address of its family. */
+/** Gateway that a route without one goes by: that of the first address of its family; none when it is of link scope. */
 export function gatewayFor(route: Route, ips: readonly AssignedAddress[]): string | undefined {
+  if (!route.gw && route.scope === SCOPE_LINK) return undefined;
   return route.gw ?? ips.find(one => isV6(one.address) === isV6(route.dst) && one.gateway)?.gateway;
 }
 

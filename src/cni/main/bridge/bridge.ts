@@ -1,6 +1,6 @@
 import { deleteLink, getLink } from '../../../net/links.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
-import { forwardToIpam } from '../../delegate/addresses.ts';
+import { forwardToIpam, releaseSteps } from '../../delegate/addresses.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
 import {
@@ -18,16 +18,17 @@ import { add } from './add.ts';
 import { readConfig } from './config.ts';
 import { isGuarded, unguardPorts } from './spoof-guard.ts';
 
-/** Rules first, by their tag, then the links, the address last: whoever gets it next must find nothing of ours. */
+/** Rules first, by their tag: whoever gets the address next must find none of ours. */
 async function del(call: Call): Promise<void> {
   const config = readConfig(call);
   const tag = callTag(call);
   await attemptAll([
     () => config.ipMasq && unmasquerade(call, config.backend),
     () => config.macspoofchk && unguardPorts(call.host.netns, one => one === tag),
-    () => inPodIfThere(call, pod => deleteLink(pod, call.ifname)),
-    () => inNode(call, node => deleteTagged(node, one => one === tag)),
-    () => forwardToIpam(call, 'DEL'),
+    ...releaseSteps(call, 'DEL', [
+      () => inPodIfThere(call, pod => deleteLink(pod, call.ifname)),
+      () => inNode(call, node => deleteTagged(node, one => one === tag)),
+    ]),
   ]);
 }
 
@@ -69,8 +70,7 @@ async function gc(call: Call): Promise<void> {
   await attemptAll([
     () => config.ipMasq && collectMasquerade(call, config.backend, valid),
     () => config.macspoofchk && unguardPorts(call.host.netns, stale),
-    () => inNode(call, node => deleteTagged(node, stale)),
-    () => forwardToIpam(call, 'GC'),
+    ...releaseSteps(call, 'GC', [() => inNode(call, node => deleteTagged(node, stale))]),
   ]);
 }
 

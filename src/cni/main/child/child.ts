@@ -3,7 +3,7 @@ import { changeLink, createLink, deleteLink, findLink, getLink, type Link } from
 import { listRoutes, TABLE_MAIN } from '../../../net/routes.ts';
 import { NetlinkSocket } from '../../../net/socket.ts';
 import { readDns, requirePrevResult, validAttachments } from '../../config/network.ts';
-import { forwardToIpam, obtainAddresses } from '../../delegate/addresses.ts';
+import { forwardToIpam, obtainAddresses, releaseSteps } from '../../delegate/addresses.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
@@ -167,10 +167,9 @@ export function childPlugin(kind: ChildKind): Plugin {
     commands: commands({
       add: call => addChild(call, kind),
       del: call =>
-        attemptAll([
-          () => inPodIfThere(call, pod => deleteLink(pod, call.ifname)),
-          () => forwardToIpam(call, 'DEL'),
-        ]),
+        attemptAll(
+          releaseSteps(call, 'DEL', [() => inPodIfThere(call, pod => deleteLink(pod, call.ifname))]),
+        ),
       check: call => checkChild(call, kind),
       // The link goes with the pod's namespace; what can leak are addresses.
       gc: async call => {

@@ -1,0 +1,112 @@
+import { flag, integer, listOf, text, withDefault } from '../../../base/schema.ts';
+import { readCniArgs } from '../../config/cni-args.ts';
+import { anything, looseOf, readLoose } from '../../config/loose.ts';
+import { CniError, CODE, refuse } from '../../skel/errors.ts';
+import type { Call } from '../../skel/plugin.ts';
+import { OPTION } from './message.ts';
+
+export const DEFAULT_DAEMON_SOCKET = '/run/cni/dhcp.sock';
+
+/** Names of options in configurations; others are given by number. */
+const OPTION_NAMES: Readonly<Record<string, number>> = {
+  'dhcp-client-identifier': OPTION.CLIENT_ID,
+  'subnet-mask': OPTION.SUBNET_MASK,
+  routers: OPTION.ROUTER,
+  'host-name': OPTION.HOST_NAME,
+  'user-class': OPTION.USER_CLASS,
+  'vendor-class-identifier': OPTION.VENDOR_CLASS,
+};
+
+/** What is asked for unless an entry of `request` says `skipDefault`. */
+const DEFAULT_REQUEST = [
+  OPTION.SUBNET_MASK,
+  OPTION.ROUTER,
+  OPTION.DNS,
+  OPTION.DOMAIN,
+  OPTION.STATIC_ROUTES,
+  OPTION.T1_SECONDS,
+  OPTION.T2_SECONDS,
+  OPTION.DOMAIN_SEARCH,
+  OPTION.CLASSLESS_ROUTES,
+];
+
+const provideFields = {
+  option: text('an option', 'name or number', /./),
+  value: text('a text', 'value'),
+  fromArg: text('a key', 'key of CNI_ARGS whose value is taken'),
+};
+const requestFields = {
+  option: text('an option', 'name or number'),
+  skipDefault: withDefault(flag('ask for nothing but what is listed'), false),
+};
+
+/** `ipam` of a network that uses dhcp. */
+export const dhcpFields = {
+  daemonSocketPath: withDefault(
+    text('a path', "socket of the daemon, or '' for the default"),
+    DEFAULT_DAEMON_SOCKET,
+  ),
+  provide: listOf(looseOf(provideFields, 'an option'), 'options that are sent'),
+  request: listOf(looseOf(requestFields, 'an option'), 'options that are asked for'),
+  priority: withDefault(integer(0, 0x7fffffff, 'metric of the routes'), 0),
+  routes: anything('not used'),
+};
+
+/** What the daemon needs to know of a network. Values of options as hexadecimal text, so that it can be stored. */
+export interface DhcpConfig {
+  socket: string;
+  provide: { code: number; hex: string }[];
+  request: number[];
+  priority: number;
+}
+
+function optionCode(option: string | undefined, where: string): number {
+  if (option !== undefined && Object.hasOwn(OPTION_NAMES, option)) return OPTION_NAMES[option]!;
+  const number = Number(option);
+  if (option !== undefined && /^\d+$/.test(option) && number >= 1 && number <= 254) return number;
+  refuse(
+    where,
+    `"${option ?? ''}" is not an option`,
+    `it takes 1..254 or ${Object.keys(OPTION_NAMES).join(', ')}`,
+  );
+}
+
+/** A user class is a list of texts, each with its length (RFC 3004). */
+function optionValue(code: number, value: string): string {
+  const bytes = Buffer.from(value);
+  return (code === OPTION.USER_CLASS ? Buffer.concat([Buffer.from([bytes.length]), bytes]) : bytes).toString(
+    'hex',
+  );
+}
+
+/** @throws CniError 7, 4; RipstopError ECONFIG */
+export function readConfig(call: Call): DhcpConfig {
+  const { ipam } = call.config;
+  if (ipam === undefined || ipam === null)
+    throw new CniError(CODE.INVALID_CONFIG, "IPAM config missing 'ipam' key");
+  const keys = readLoose(dhcpFields, ipam, 'ipam');
+  const args = keys.provide?.some(one => one.fromArg) ? allArgs(call.args) : new Map<string, string>();
+  const provide = (keys.provide ?? []).map((one, index) => {
+    const where = `ipam.provide[${index}]`;
+    const code = optionCode(one.option, `${where}.option`);
+    const value = one.value || (one.fromArg ? args.get(one.fromArg) : undefined);
+    if (!value) refuse(`${where}.value`, one.fromArg ? `CNI_ARGS has no ${one.fromArg}` : 'is missing');
+    return { code, hex: optionValue(code, value) };
+  });
+  const entries = keys.request ?? [];
+  const listed = entries.flatMap((one, index) =>
+    one.option ? [optionCode(one.option, `ipam.request[${index}].option`)] : [],
+  );
+  const defaults = entries.some(one => one.skipDefault) ? [] : DEFAULT_REQUEST;
+  return {
+    socket: keys.daemonSocketPath || DEFAULT_DAEMON_SOCKET,
+    provide,
+    request: [...new Set([...defaults, ...listed])],
+    priority: keys.priority,
+  };
+}
+
+/** Every pair of CNI_ARGS, whatever its key: `fromArg` names any. */
+function allArgs(args: string): Map<string, string> {
+  return readCniArgs(`${args};IgnoreUnknown=true`, []);
+}

@@ -1,0 +1,196 @@
+import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { changeLink, getLink } from '../../../net/links.ts';
+import { PacketSocket } from '../../../net/packet-socket.ts';
+import { withSocket } from '../../../net/socket.ts';
+import type { Result } from '../../result/types.ts';
+import { CniError, CODE, encodeError, toCniError } from '../../skel/errors.ts';
+import { acquire } from './exchange.ts';
+import { clientOf, Lease, type LeaseEvents, resultOf, withTerms } from './lease.ts';
+import { LeaseFiles, type StoredLease } from './lease-files.ts';
+
+export const DEFAULT_STATE_DIR = '/var/lib/cni/dhcp';
+
+/** What the plugin asks of the daemon: one JSON object a connection, answered by one. */
+export type DhcpRequest = { network: string } & (
+  | {
+      method: 'allocate';
+      containerId: string;
+      ifname: string;
+      netns: string;
+      provide: StoredLease['provide'];
+      request: number[];
+      priority: number;
+    }
+  | { method: 'release' | 'check'; containerId: string; ifname: string }
+  | { method: 'collect'; valid: { containerID: string; ifname: string }[] }
+  | { method: 'status' }
+);
+
+export interface DaemonOptions {
+  socket: string;
+  stateDir: string;
+  /** Longest wait for an address, ms. */
+  timeoutMs: number;
+  log(line: string): void;
+  /** Milliseconds since 1970. */
+  now(): number;
+}
+
+const REQUEST_MAX = 1 << 20;
+
+/** Keeps the leases of pods. What it knows stands on disk, so it can be stopped and started while pods run. */
+export class DhcpDaemon {
+  readonly #options: DaemonOptions;
+  readonly #files: LeaseFiles;
+  readonly #leases = new Map<string, Lease>();
+  #server: Server | undefined;
+
+  constructor(options: DaemonOptions) {
+    this.#options = options;
+    this.#files = new LeaseFiles(options.stateDir);
+  }
+
+  /** Takes up the leases on disk and opens the socket. @throws errors of the file system */
+  async start(): Promise<void> {
+    for (const stored of this.#files.list()) this.#keep(stored);
+    const { socket } = this.#options;
+    mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
+    const server = createServer({ allowHalfOpen: true }, client => this.#converse(client));
+    const draft = `${socket}.${process.pid}`;
+    rmSync(draft, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(draft, resolve);
+    });
+    // Restricted before it has its name: nobody else can connect in between.
+    chmodSync(draft, 0o600);
+    renameSync(draft, socket);
+    this.#server = server;
+  }
+
+  /** Ends the daemon, not the leases. */
+  async stop(): Promise<void> {
+    for (const lease of this.#leases.values()) lease.stop();
+    this.#leases.clear();
+    await new Promise<void>(done => (this.#server ? this.#server.close(() => done()) : done()));
+    rmSync(this.#options.socket, { force: true });
+  }
+
+  #keep(stored: StoredLease): Lease {
+    const events: LeaseEvents = {
+      now: this.#options.now,
+      log: this.#options.log,
+      renewed: lease => this.#files.write(lease),
+      ended: lease => {
+        this.#leases.delete(keyOf(lease));
+        this.#files.remove(lease);
+      },
+    };
+    const lease = new Lease(stored, events);
+    this.#leases.set(keyOf(stored), lease);
+    return lease;
+  }
+
+  #converse(client: Socket): void {
+    let text = '';
+    client.setEncoding('utf8');
+    client.on('error', () => {});
+    client.on('data', chunk => {
+      text += chunk;
+      if (text.length > REQUEST_MAX) client.destroy();
+    });
+    client.on('end', () => {
+      this.#work(text).then(
+        result => client.end(JSON.stringify({ result: result ?? null })),
+        error => client.end(JSON.stringify({ error: encodeError(toCniError(error), undefined) })),
+      );
+    });
+  }
+
+  async #work(text: string): Promise<Result | undefined> {
+    const request = JSON.parse(text) as DhcpRequest;
+    switch (request.method) {
+      case 'allocate':
+        return this.#allocate(request);
+      case 'release':
+        return this.#release(keyOf(request));
+      case 'check': {
+        const lease = this.#leases.get(keyOf(request));
+        if (!lease) throw new CniError(CODE.INTERNAL, `lease not found: ${keyOf(request)}`);
+        return resultOf(lease.stored);
+      }
+      case 'collect': {
+        const alive = new Set(
+          request.valid.map(one =>
+            keyOf({ network: request.network, containerId: one.containerID, ifname: one.ifname }),
+          ),
+        );
+        const stale = [...this.#leases].filter(
+          ([key, one]) => one.stored.network === request.network && !alive.has(key),
+        );
+        for (const [key] of stale) await this.#release(key);
+        return undefined;
+      }
+      case 'status':
+        return undefined;
+    }
+  }
+
+  async #allocate(request: Extract<DhcpRequest, { method: 'allocate' }>): Promise<Result> {
+    const { network, containerId, ifname, netns, provide, request: wanted, priority } = request;
+    // A runtime that comes again after a failure: the former lease is not needed any more.
+    await this.#release(keyOf(request));
+    const link = withSocket(netns, socket => {
+      const found = getLink(socket, ifname);
+      if (!found.up) changeLink(socket, found.index, { up: true });
+      return found;
+    });
+    const blank: StoredLease = {
+      network,
+      containerId,
+      ifname,
+      netns,
+      link: link.index,
+      address: '',
+      server: '',
+      provide,
+      request: wanted,
+      priority,
+      options: [],
+      grantedAt: 0,
+    };
+    const carrier = new PacketSocket(netns, link.index);
+    try {
+      const { timeoutMs, now } = this.#options;
+      const terms = await acquire(carrier, clientOf(blank, link.mac), timeoutMs, now);
+      const stored = withTerms(blank, terms, now());
+      this.#files.write(stored);
+      return resultOf(this.#keep(stored).stored);
+    } finally {
+      carrier.close();
+    }
+  }
+
+  async #release(key: string): Promise<undefined> {
+    const lease = this.#leases.get(key);
+    if (!lease) return undefined;
+    this.#leases.delete(key);
+    await lease.release();
+    this.#files.remove(lease.stored);
+    return undefined;
+  }
+}
+
+function keyOf({
+  network,
+  containerId,
+  ifname,
+}: {
+  network: string;
+  containerId: string;
+  ifname: string;
+}): string {
+  return `${containerId}/${network}/${ifname}`;
+}

@@ -1,0 +1,101 @@
+import { connect } from 'node:net';
+import { requirePrevResult, validAttachments } from '../../config/network.ts';
+import type { Result } from '../../result/types.ts';
+import { CniError, CODE } from '../../skel/errors.ts';
+import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
+import { ALL_VERSIONS } from '../../skel/version.ts';
+import { readConfig } from './config.ts';
+import type { DhcpRequest } from './daemon.ts';
+
+/** Asks the daemon. @throws CniError 11 when it does not answer, or the daemon's own error */
+function ask(socket: string, request: DhcpRequest): Promise<Result | null> {
+  return new Promise((resolve, reject) => {
+    const late = (why: string) =>
+      reject(
+        new CniError(
+          CODE.TRY_AGAIN_LATER,
+          `error dialing DHCP daemon on ${socket}: ${why}`,
+          'start it: dhcp daemon',
+        ),
+      );
+    const client = connect(socket, () => client.end(JSON.stringify(request)));
+    let text = '';
+    client.setEncoding('utf8').on('data', chunk => {
+      text += chunk;
+    });
+    client.on('error', error => late(error.message));
+    client.on('close', () => {
+      if (text === '') return late('it ended while it worked on the request');
+      const { result, error } = JSON.parse(text) as {
+        result?: Result;
+        error?: { code: number; msg: string; details?: string };
+      };
+      if (error) reject(new CniError(error.code, error.msg, error.details));
+      else resolve(result ?? null);
+    });
+  });
+}
+
+const attachment = (call: Call) => ({
+  network: call.name,
+  containerId: call.containerId,
+  ifname: call.ifname,
+});
+
+async function add(call: Call): Promise<Result> {
+  const { socket, provide, request, priority } = readConfig(call);
+  const result = await ask(socket, {
+    method: 'allocate',
+    ...attachment(call),
+    netns: call.netns,
+    provide,
+    request,
+    priority,
+  });
+  if (!result) throw new CniError(CODE.INTERNAL, 'the DHCP daemon gave no result');
+  return result;
+}
+
+/** Succeeds without a daemon: when it starts again it drops the leases whose interface is gone. */
+async function del(call: Call): Promise<void> {
+  const { socket } = readConfig(call);
+  try {
+    await ask(socket, { method: 'release', ...attachment(call) });
+  } catch (error) {
+    if (!(error instanceof CniError) || error.code !== CODE.TRY_AGAIN_LATER) throw error;
+    call.host.log(`dhcp: ${error.message}`);
+  }
+}
+
+async function check(call: Call): Promise<void> {
+  const { socket } = readConfig(call);
+  const lease = await ask(socket, { method: 'check', ...attachment(call) });
+  const previous = requirePrevResult(call);
+  const address = lease?.ips[0]?.address;
+  if (previous.ips.some(one => one.address === address)) return;
+  throw new CniError(CODE.INTERNAL, `the lease is of ${address}, which is not in prevResult`);
+}
+
+async function gc(call: Call): Promise<void> {
+  const { socket } = readConfig(call);
+  await ask(socket, { method: 'collect', network: call.name, valid: validAttachments(call) });
+}
+
+async function status(call: Call): Promise<void> {
+  const { socket } = readConfig(call);
+  try {
+    await ask(socket, { method: 'status', network: call.name });
+  } catch (error) {
+    throw new CniError(CODE.PLUGIN_UNAVAILABLE, (error as Error).message);
+  }
+}
+
+/** Addresses of a DHCP server of the network, by a daemon that keeps the leases. */
+export const dhcp: Plugin = {
+  name: 'dhcp',
+  about:
+    'CNI dhcp plugin of Ripstop: addresses of a DHCP server of the network; "dhcp daemon" keeps the leases',
+  versions: ALL_VERSIONS,
+  netns: 'entered',
+  commands: commands({ add, del, check, gc, status }),
+};

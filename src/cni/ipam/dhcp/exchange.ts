@@ -1,0 +1,162 @@
+import { formatAddress, parseAddress } from '../../../net/text.ts';
+import { CniError, CODE } from '../../skel/errors.ts';
+import { pause } from '../../wiring/kernel.ts';
+import {
+  ACK,
+  type DhcpMessage,
+  DISCOVER,
+  decodeMessage,
+  encodeMessage,
+  NAK,
+  OFFER,
+  OPTION,
+  type Options,
+  RELEASE,
+  REQUEST,
+} from './message.ts';
+
+/** What carries the packets: a packet socket on the pod's interface, or a double. */
+export interface Carrier {
+  send(mac: Uint8Array, packet: Uint8Array): void;
+  receive(): Uint8Array | undefined;
+}
+
+/** Who asks, and for what. */
+export interface Client {
+  mac: Uint8Array;
+  /** Text of option 61. */
+  id: string;
+  provide: readonly { code: number; hex: string }[];
+  request: readonly number[];
+}
+
+export interface Granted {
+  address: string;
+  server: string;
+  options: Options;
+}
+
+const BROADCAST_MAC = Uint8Array.of(255, 255, 255, 255, 255, 255);
+const ANY = '0.0.0.0';
+const EVERYBODY = '255.255.255.255';
+/** First wait for an answer and its limit, ms; doubled each time, a random second more or less (RFC 2131 section 4.1). */
+const FIRST_WAIT_MS = 2000;
+const LONGEST_WAIT_MS = 62_000;
+const POLL_MS = 10;
+
+/** Longest client identifier, bytes, its type included. */
+const CLIENT_ID_MAX = 254;
+
+export function clientIdOf(containerId: string, network: string, ifname: string): string {
+  return `${containerId}/${network}/${ifname}`.slice(0, CLIENT_ID_MAX - 1);
+}
+
+function common(client: Client): Map<number, Uint8Array> {
+  const options = new Map<number, Uint8Array>();
+  options.set(OPTION.CLIENT_ID, Buffer.concat([Buffer.from([0]), Buffer.from(client.id)]));
+  // What the network configures wins over our own.
+  for (const { code, hex } of client.provide) options.set(code, Buffer.from(hex, 'hex'));
+  if (client.request.length > 0) options.set(OPTION.PARAMETERS, Uint8Array.from(client.request));
+  return options;
+}
+
+function message(
+  client: Client,
+  type: number,
+  xid: number,
+  more: [number, Uint8Array][],
+  clientIp = ANY,
+): DhcpMessage {
+  const options = common(client);
+  for (const [code, value] of more) options.set(code, value);
+  return { type, xid, seconds: 0, broadcast: false, clientIp, yourIp: ANY, mac: client.mac, options };
+}
+
+const newXid = () => Math.floor(Math.random() * 0x100000000);
+
+function isFor(client: Client, xid: number, answer: DhcpMessage): boolean {
+  return answer.xid === xid && answer.mac.every((byte, i) => byte === client.mac[i]);
+}
+
+/** The next answer of one of these types within `ms`, or undefined. */
+async function await1(carrier: Carrier, client: Client, xid: number, types: number[], ms: number) {
+  for (let waited = 0; waited <= ms; waited += POLL_MS) {
+    for (let packet = carrier.receive(); packet; packet = carrier.receive()) {
+      const answer = decodeMessage(packet);
+      if (answer && isFor(client, xid, answer) && types.includes(answer.type)) return answer;
+    }
+    await pause(POLL_MS);
+  }
+  return undefined;
+}
+
+function granted(answer: DhcpMessage): Granted {
+  const server = answer.options.get(OPTION.SERVER);
+  return {
+    address: answer.yourIp,
+    server: server?.length === 4 ? formatAddress(server) : ANY,
+    options: answer.options,
+  };
+}
+
+/**
+ * Asks for an address: DISCOVER, OFFER, REQUEST, ACK, again with growing waits until `timeoutMs` is over.
+ * @throws CniError 11 when no server answers in time
+ */
+export async function acquire(
+  carrier: Carrier,
+  client: Client,
+  timeoutMs: number,
+  now: () => number,
+): Promise<Granted> {
+  const end = now() + timeoutMs;
+  for (let wait = FIRST_WAIT_MS; ; wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {
+    const left = end - now();
+    if (left <= 0) break;
+    const patience = Math.min(left, wait + Math.random() * 1000);
+    const xid = newXid();
+    carrier.send(BROADCAST_MAC, encodeMessage(message(client, DISCOVER, xid, []), ANY, EVERYBODY));
+    const offer = await await1(carrier, client, xid, [OFFER], patience);
+    if (!offer) continue;
+    const { address, server } = granted(offer);
+    const wanted: [number, Uint8Array][] = [
+      [OPTION.REQUESTED_IP, parseAddress(address)],
+      [OPTION.SERVER, parseAddress(server)],
+    ];
+    carrier.send(BROADCAST_MAC, encodeMessage(message(client, REQUEST, xid, wanted), ANY, EVERYBODY));
+    const answer = await await1(carrier, client, xid, [ACK, NAK], patience);
+    if (answer?.type === ACK) return granted(answer);
+    if (answer) await pause(Math.min(1000, Math.max(0, end - now())));
+  }
+  throw new CniError(CODE.TRY_AGAIN_LATER, `no DHCP server has given an address within ${timeoutMs} ms`);
+}
+
+/**
+ * Asks to keep an address: the server that gave it while `server` is named, any server otherwise.
+ * @returns the new terms; undefined when nobody answers; 'refused' when the address must not be used any more
+ */
+export async function extend(
+  carrier: Carrier,
+  client: Client,
+  address: string,
+  server: { ip: string; mac: Uint8Array | undefined } | undefined,
+  patienceMs: number,
+): Promise<Granted | 'refused' | undefined> {
+  const xid = newXid();
+  const request = message(client, REQUEST, xid, [], address);
+  carrier.send(server?.mac ?? BROADCAST_MAC, encodeMessage(request, address, server?.ip ?? EVERYBODY));
+  const answer = await await1(carrier, client, xid, [ACK, NAK], patienceMs);
+  if (!answer) return undefined;
+  return answer.type === ACK ? granted(answer) : 'refused';
+}
+
+/** Gives an address back. Nobody acknowledges that. */
+export function giveBack(
+  carrier: Carrier,
+  client: Client,
+  address: string,
+  server: { ip: string; mac: Uint8Array | undefined },
+): void {
+  const request = message(client, RELEASE, newXid(), [[OPTION.SERVER, parseAddress(server.ip)]], address);
+  carrier.send(server.mac ?? BROADCAST_MAC, encodeMessage(request, address, server.ip));
+}

@@ -1,0 +1,179 @@
+import { isNetError } from '../../../net/error.ts';
+import { changeLink, findLink, type Link } from '../../../net/links.ts';
+import { listNeighbours } from '../../../net/neighbours.ts';
+import { PacketSocket } from '../../../net/packet-socket.ts';
+import { withSocket } from '../../../net/socket.ts';
+import { parseMac } from '../../../net/text.ts';
+import type { Result } from '../../result/types.ts';
+import { INFINITE_S, leaseResult, leaseTimes } from './answer.ts';
+import { type Client, clientIdOf, extend, type Granted, giveBack } from './exchange.ts';
+import type { StoredLease } from './lease-files.ts';
+
+/** Longest timer of Node, ms. */
+const TIMER_MAX = 0x7fffffff;
+/** Between two tries to extend: half of what is left, not less than this (RFC 2131 section 4.4.5), ms. */
+const LEAST_RETRY_MS = 60_000;
+const EXTEND_PATIENCE_MS = 4000;
+
+export interface LeaseEvents {
+  now(): number;
+  log(line: string): void;
+  /** Terms have changed: to be written down. */
+  renewed(lease: StoredLease): void;
+  /** The lease has ended or its interface is gone. */
+  ended(lease: StoredLease): void;
+}
+
+/** @param mac of the interface now: another plugin may have changed it, and answers go there */
+export function clientOf(lease: StoredLease, mac: string | undefined): Client {
+  return {
+    mac: parseMac(mac ?? '00:00:00:00:00:00'),
+    id: clientIdOf(lease.containerId, lease.network, lease.ifname),
+    provide: lease.provide,
+    request: lease.request,
+  };
+}
+
+const optionsOf = (lease: StoredLease) =>
+  new Map(lease.options.map(([code, hex]) => [code, Buffer.from(hex, 'hex')]));
+
+/** The terms of an acknowledgement, in the form in which they are stored. */
+export function withTerms(lease: StoredLease, terms: Granted, now: number): StoredLease {
+  const options = [...terms.options].map(([code, value]): [number, string] => [
+    code,
+    Buffer.from(value).toString('hex'),
+  ]);
+  return { ...lease, address: terms.address, server: terms.server, options, grantedAt: now };
+}
+
+export function resultOf(lease: StoredLease): Result {
+  return leaseResult(lease.address, optionsOf(lease), lease.priority);
+}
+
+/** One lease that is kept: extended in time, ended with its interface. */
+export class Lease {
+  stored: StoredLease;
+  readonly #events: LeaseEvents;
+  #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
+
+  constructor(stored: StoredLease, events: LeaseEvents) {
+    this.stored = stored;
+    this.#events = events;
+    this.#schedule(0);
+  }
+
+  /** Milliseconds since 1970 at which so many seconds of the lease are over. */
+  #at(seconds: number): number {
+    return this.stored.grantedAt + seconds * 1000;
+  }
+
+  /** @param least not sooner than in so many ms */
+  #schedule(least: number): void {
+    const { lease, t1 } = leaseTimes(optionsOf(this.stored));
+    if (this.#isOver || lease === INFINITE_S) return;
+    const wait = Math.max(least, this.#at(t1) - this.#events.now(), 0);
+    this.#timer = setTimeout(() => void this.#extend(), Math.min(wait, TIMER_MAX));
+    // The daemon's socket keeps the process alive, not its timers.
+    this.#timer.unref();
+  }
+
+  /** The interface that has the lease, if it is still the same one. */
+  #link(): Link | undefined {
+    try {
+      const link = withSocket(this.stored.netns, socket => findLink(socket, this.stored.ifname));
+      return link?.index === this.stored.link ? link : undefined;
+    } catch (error) {
+      if (isNetError(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async #extend(): Promise<void> {
+    const { lease, t1, t2 } = leaseTimes(optionsOf(this.stored));
+    const { now, log } = this.#events;
+    if (now() < this.#at(t1)) return this.#schedule(0);
+    const link = this.#link();
+    if (!link) return this.#finish('its interface is gone');
+    if (now() >= this.#at(lease)) return this.#expire(link, 'it was not extended in time');
+    let terms: Granted | 'refused' | undefined;
+    try {
+      terms = await this.#talk(link, carrier => {
+        const server = now() < this.#at(t2) ? this.#server(link) : undefined;
+        return extend(
+          carrier,
+          clientOf(this.stored, link.mac),
+          this.stored.address,
+          server,
+          EXTEND_PATIENCE_MS,
+        );
+      });
+    } catch (error) {
+      log(`dhcp: ${this.stored.address}: ${(error as Error).message}`);
+    }
+    if (this.#isOver) return;
+    if (terms === 'refused' || (terms && terms.address !== this.stored.address)) {
+      return this.#expire(link, 'the server refuses it');
+    }
+    if (!terms) {
+      const limit = now() < this.#at(t2) ? this.#at(t2) : this.#at(lease);
+      return this.#schedule(
+        Math.max(0, Math.min(Math.max((limit - now()) / 2, LEAST_RETRY_MS), limit - now())),
+      );
+    }
+    this.stored = withTerms(this.stored, terms, now());
+    this.#events.renewed(this.stored);
+    this.#schedule(0);
+  }
+
+  #server(link: Link): { ip: string; mac: Uint8Array | undefined } {
+    const { netns, server } = this.stored;
+    const known = withSocket(netns, socket => listNeighbours(socket, { link: link.index, family: 4 }));
+    const mac = known.find(one => one.address === server)?.mac;
+    return { ip: server, mac: mac ? parseMac(mac) : undefined };
+  }
+
+  async #talk<T>(link: Link, work: (carrier: PacketSocket) => T | Promise<T>): Promise<T> {
+    const carrier = new PacketSocket(this.stored.netns, link.index);
+    try {
+      return await work(carrier);
+    } finally {
+      carrier.close();
+    }
+  }
+
+  /** An address without a lease must not be used: the interface is set down, as the reference daemon does. */
+  #expire(link: Link, why: string): void {
+    this.#events.log(
+      `dhcp: lease of ${this.stored.address} has ended: ${why}; ${this.stored.ifname} is set down`,
+    );
+    withSocket(this.stored.netns, socket => changeLink(socket, link.index, { up: false }));
+    this.#finish(why);
+  }
+
+  #finish(why: string): void {
+    this.stop();
+    this.#events.log(`dhcp: ${this.stored.address} is not kept any more: ${why}`);
+    this.#events.ended(this.stored);
+  }
+
+  /** Gives the address back, where the interface is still there to do so. */
+  async release(): Promise<void> {
+    this.stop();
+    const link = this.#link();
+    if (!link?.up) return;
+    try {
+      await this.#talk(link, carrier =>
+        giveBack(carrier, clientOf(this.stored, link.mac), this.stored.address, this.#server(link)),
+      );
+    } catch (error) {
+      this.#events.log(`dhcp: ${this.stored.address} could not be given back: ${(error as Error).message}`);
+    }
+  }
+
+  /** Ends the care for it, not the lease. */
+  stop(): void {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+  }
+}

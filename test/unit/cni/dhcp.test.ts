@@ -1,0 +1,317 @@
+import t from 'tap';
+import { pseudo4, verify } from '../../../encap/wire/checksum.ts';
+import { check as checkIpv4, isChecksumGood } from '../../../encap/wire/ipv4.ts';
+import {
+  classlessRoutes,
+  leaseResult,
+  leaseTimes,
+  searchDomains,
+} from '../../../src/cni/ipam/dhcp/answer.ts';
+import { readConfig } from '../../../src/cni/ipam/dhcp/config.ts';
+import { acquire, type Carrier, clientIdOf, extend } from '../../../src/cni/ipam/dhcp/exchange.ts';
+import {
+  ACK,
+  type DhcpMessage,
+  DISCOVER,
+  decodeMessage,
+  encodeMessage,
+  NAK,
+  OFFER,
+  OPTION,
+  REQUEST,
+} from '../../../src/cni/ipam/dhcp/message.ts';
+import type { Call } from '../../../src/cni/skel/plugin.ts';
+import { seeded } from '../../support/random.ts';
+
+const mac = Uint8Array.of(2, 0, 0, 0, 0, 1);
+const u32 = (value: number) =>
+  Uint8Array.of(value >>> 24, (value >> 16) & 255, (value >> 8) & 255, value & 255);
+
+/** What a server sends: the client's packet with operation, ports and addresses turned round. */
+function fromServer(message: DhcpMessage): Uint8Array {
+  const packet = encodeMessage(message, '10.5.0.1', '255.255.255.255');
+  packet.set([0, 67, 0, 68], 20);
+  packet[28] = 2;
+  return packet;
+}
+
+function answerTo(
+  request: DhcpMessage,
+  type: number,
+  options: [number, Uint8Array][],
+  yourIp = '10.5.0.9',
+): Uint8Array {
+  return fromServer({ ...request, type, yourIp, options: new Map(options) });
+}
+
+t.test('a message there and back, its checksums right', t => {
+  const message: DhcpMessage = {
+    type: DISCOVER,
+    xid: 0xdeadbeef,
+    seconds: 3,
+    broadcast: true,
+    clientIp: '0.0.0.0',
+    yourIp: '0.0.0.0',
+    mac,
+    options: new Map([
+      [OPTION.CLIENT_ID, Buffer.from('\0id')],
+      [OPTION.VENDOR_CLASS, new Uint8Array(600).fill(7)],
+    ]),
+  };
+  const packet = encodeMessage(message, '0.0.0.0', '255.255.255.255');
+  const view = new DataView(packet.buffer);
+  t.equal(checkIpv4(view, 0, packet.length), 20);
+  t.ok(isChecksumGood(view, 0));
+  const length = packet.length - 20;
+  t.ok(verify(view, 20, length, pseudo4(view, 0, 17, length)));
+  t.equal(decodeMessage(packet), undefined, 'a client does not hear other clients');
+  const { options, ...rest } = decodeMessage(fromServer(message))!;
+  t.match(rest, { type: DISCOVER, xid: 0xdeadbeef, seconds: 3, broadcast: true });
+  t.strictSame([...rest.mac], [...mac]);
+  t.equal(options.get(OPTION.VENDOR_CLASS)?.length, 600, 'a long value is joined from its parts (RFC 3396)');
+  t.end();
+});
+
+t.test('bent and cut packets are no message, and never an error', t => {
+  const random = seeded(t, 11);
+  const good = fromServer({
+    type: OFFER,
+    xid: 1,
+    seconds: 0,
+    broadcast: false,
+    clientIp: '0.0.0.0',
+    yourIp: '10.0.0.1',
+    mac,
+    options: new Map([[OPTION.CLASSLESS_ROUTES, Uint8Array.of(24, 10, 1, 2, 10, 0, 0, 1)]]),
+  });
+  for (let i = 0; i < 5000; i++) {
+    const bent = good.slice(0, random.chance(0.3) ? random.between(0, good.length) : good.length);
+    for (let n = random.between(0, 4); n > 0 && bent.length > 0; n--)
+      bent[random.between(0, bent.length - 1)] = random.between(0, 255);
+    const message = decodeMessage(bent);
+    if (!message) continue;
+    leaseResult(message.yourIp, message.options, 0);
+    leaseTimes(message.options);
+  }
+  t.end();
+});
+
+t.test('what the options of a lease mean', t => {
+  const router = Uint8Array.of(10, 5, 0, 1);
+  const mask = Uint8Array.of(255, 255, 255, 0);
+  t.strictSame(
+    leaseResult(
+      '10.5.0.9',
+      new Map([
+        [1, mask],
+        [3, router],
+      ]),
+      0,
+    ),
+    {
+      interfaces: [],
+      ips: [{ address: '10.5.0.9/24', gateway: '10.5.0.1' }],
+      routes: [{ dst: '0.0.0.0/0', gw: '10.5.0.1' }],
+      dns: {},
+    },
+  );
+  const classless = Uint8Array.of(24, 10, 1, 2, 10, 5, 0, 7, 0, 10, 5, 0, 8, 8, 11, 0, 0, 0, 0);
+  const routes = [
+    { dst: '10.1.2.0/24', gw: '10.5.0.7' },
+    { dst: '0.0.0.0/0', gw: '10.5.0.8' },
+    { dst: '11.0.0.0/8', scope: 253 },
+  ];
+  t.strictSame(classlessRoutes(classless), routes);
+  t.strictSame(classlessRoutes(Uint8Array.of(33, 1, 2, 3)), [], 'impossible length');
+  t.strictSame(classlessRoutes(classless.subarray(0, 6)), [], 'cut');
+  const all = new Map([
+    [3, router],
+    [121, classless],
+    [33, Uint8Array.of(192, 168, 1, 0, 10, 5, 0, 2)],
+  ]);
+  t.strictSame(
+    leaseResult('10.5.0.9', all, 50).routes,
+    routes.map(one => ({ ...one, priority: 50 })),
+    'instead of router and option 33',
+  );
+  all.delete(121);
+  t.strictSame(leaseResult('10.5.0.9', all, 0).routes, [
+    { dst: '192.168.1.0/24', gw: '10.5.0.2' },
+    { dst: '0.0.0.0/0', gw: '10.5.0.1' },
+  ]);
+  const search = Uint8Array.from([
+    3,
+    ...Buffer.from('eng'),
+    7,
+    ...Buffer.from('example'),
+    0,
+    4,
+    ...Buffer.from('test'),
+    0xc0,
+    4,
+  ]);
+  t.strictSame(searchDomains(search), ['eng.example', 'test.example']);
+  t.strictSame(searchDomains(Uint8Array.of(0xc0, 0)), [], 'a circle ends');
+  const dns = new Map([
+    [6, Uint8Array.of(10, 0, 0, 1, 10, 0, 0, 2)],
+    [15, Buffer.from('example\0')],
+  ]);
+  t.match(leaseResult('10.5.0.9', dns, 0).dns, { nameservers: ['10.0.0.1', '10.0.0.2'], domain: 'example' });
+  t.equal(leaseResult('10.5.0.9', dns, 0).ips[0]!.address, '10.5.0.9/32', 'no mask');
+  t.strictSame(leaseTimes(new Map([[51, u32(1000)]])), { lease: 1000, t1: 500, t2: 875 });
+  t.strictSame(
+    leaseTimes(
+      new Map([
+        [51, u32(1000)],
+        [58, u32(10)],
+        [59, u32(20)],
+      ]),
+    ),
+    { lease: 1000, t1: 10, t2: 20 },
+  );
+  t.strictSame(
+    leaseTimes(
+      new Map([
+        [51, u32(1000)],
+        [58, u32(900)],
+        [59, u32(20)],
+      ]),
+    ),
+    { lease: 1000, t1: 500, t2: 875 },
+    'times out of order',
+  );
+  t.strictSame(leaseTimes(new Map()).lease, 3600);
+  t.end();
+});
+
+/** A link on which `respond` answers what the client sends. */
+function link(respond: (request: DhcpMessage) => Uint8Array[]): Carrier & { sent: DhcpMessage[] } {
+  const sent: DhcpMessage[] = [];
+  const waiting: Uint8Array[] = [];
+  return {
+    sent,
+    send(_to, packet) {
+      const asServer = packet.slice();
+      asServer.set([0, 67, 0, 68], 20);
+      asServer[28] = 2;
+      const request = decodeMessage(asServer)!;
+      sent.push(request);
+      waiting.push(...respond(request));
+    },
+    receive: () => waiting.shift(),
+  };
+}
+
+const client = {
+  mac,
+  id: clientIdOf('c1', 'net', 'eth0'),
+  provide: [{ code: 12, hex: Buffer.from('host').toString('hex') }],
+  request: [1, 3, 121],
+};
+const server: [number, Uint8Array] = [OPTION.SERVER, Uint8Array.of(10, 5, 0, 1)];
+
+t.test('DISCOVER, OFFER, REQUEST, ACK among the noise of others', async t => {
+  const wire = link(request => {
+    const other = answerTo(
+      { ...request, mac: Uint8Array.of(2, 0, 0, 0, 0, 9) },
+      OFFER,
+      [server],
+      '10.5.0.66',
+    );
+    const stale = answerTo({ ...request, xid: request.xid ^ 1 }, OFFER, [server], '10.5.0.67');
+    const answer = answerTo(request, request.type === DISCOVER ? OFFER : ACK, [server, [51, u32(60)]]);
+    return [new Uint8Array(5), other, stale, answer];
+  });
+  const terms = await acquire(wire, client, 5000, () => performance.now());
+  t.match(terms, { address: '10.5.0.9', server: '10.5.0.1' });
+  t.strictSame(
+    wire.sent.map(one => one.type),
+    [DISCOVER, REQUEST],
+  );
+  t.equal(Buffer.from(wire.sent[0]!.options.get(OPTION.CLIENT_ID)!).toString(), '\0c1/net/eth0');
+  t.equal(Buffer.from(wire.sent[0]!.options.get(12)!).toString(), 'host');
+  t.strictSame([...wire.sent[0]!.options.get(OPTION.PARAMETERS)!], [1, 3, 121]);
+  t.strictSame([...wire.sent[1]!.options.get(OPTION.REQUESTED_IP)!], [10, 5, 0, 9]);
+});
+
+t.test('no server, a refusal, an extension', async t => {
+  await t.rejects(
+    acquire(
+      link(() => []),
+      client,
+      50,
+      () => performance.now(),
+    ),
+    { code: 11, message: /no DHCP server has given an address/ },
+  );
+  let refusals = 0;
+  const moody = link(request =>
+    request.type === DISCOVER
+      ? [answerTo(request, OFFER, [server])]
+      : [answerTo(request, refusals++ === 0 ? NAK : ACK, [server])],
+  );
+  t.match(
+    await acquire(moody, client, 8000, () => performance.now()),
+    { address: '10.5.0.9' },
+    'begins anew after a refusal',
+  );
+  const keep = link(request => [answerTo(request, ACK, [server, [51, u32(99)]])]);
+  t.match(await extend(keep, client, '10.5.0.9', undefined, 1000), { address: '10.5.0.9' });
+  t.equal(keep.sent[0]!.clientIp, '10.5.0.9');
+  t.notOk(keep.sent[0]!.options.has(OPTION.SERVER), 'an extension names no server (RFC 2131 table 4)');
+  t.equal(
+    await extend(
+      link(request => [answerTo(request, NAK, [])]),
+      client,
+      '10.5.0.9',
+      undefined,
+      1000,
+    ),
+    'refused',
+  );
+  t.equal(
+    await extend(
+      link(() => []),
+      client,
+      '10.5.0.9',
+      undefined,
+      30,
+    ),
+    undefined,
+  );
+});
+
+t.test('options of the configuration', t => {
+  const read = (ipam: object, args = '') => readConfig({ config: { ipam }, args } as unknown as Call);
+  t.match(read({}), {
+    socket: '/run/cni/dhcp.sock',
+    provide: [],
+    request: [1, 3, 6, 15, 33, 58, 59, 119, 121],
+    priority: 0,
+  });
+  t.strictSame(
+    read({ request: [{ option: 'routers', skipDefault: true }, { option: '42' }] }).request,
+    [3, 42],
+  );
+  t.strictSame(
+    read({ provide: [{ option: 'host-name', fromArg: 'K8S_POD_NAME' }] }, 'K8S_POD_NAME=web').provide,
+    [{ code: 12, hex: Buffer.from('web').toString('hex') }],
+  );
+  t.strictSame(read({ provide: [{ option: 'user-class', value: 'ab' }] }).provide, [
+    { code: 77, hex: '026162' },
+  ]);
+  t.throws(() => read({ provide: [{ option: 'nonsense', value: 'x' }] }), {
+    code: 7,
+    message: /"nonsense" is not an option/,
+  });
+  t.throws(() => read({ provide: [{ option: '12' }] }), {
+    code: 7,
+    message: /provide\[0\]\.value: is missing/,
+  });
+  t.throws(() => read({ provide: [{ option: '12', fromArg: 'X' }] }), {
+    code: 7,
+    message: /CNI_ARGS has no X/,
+  });
+  t.throws(() => read({ request: [{ option: '300' }] }), { code: 7 });
+  t.end();
+});
