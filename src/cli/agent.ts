@@ -22,7 +22,6 @@ const workForCni: Companion = async (agent, stateDir, log) => {
   const server = await serveCni(join(stateDir, 'cni.sock'), {
     ...processHost(),
     log: line => log.info(line),
-    inProcess: true,
     agent: { trouble: () => (readiness.isReady ? undefined : readiness.reasons().join('; ')) },
   });
   return { close: () => new Promise(done => server.close(() => done())) };
