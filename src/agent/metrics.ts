@@ -122,7 +122,7 @@ export const METRICS: readonly Metric[] = [
   {
     name: 'ripstop_repairs_total',
     kind: 'counter',
-    help: 'foreign changes of kernel state that were mended, by kind',
+    help: 'foreign changes of kernel state and of subnet.env that were mended, by kind',
     labels: ['step'],
     read: agent => [...agent.repairs.steps].map(([step, count]) => [[step], count] as const),
   },

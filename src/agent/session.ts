@@ -5,7 +5,7 @@ import { addRoute } from '../net/routes.ts';
 import { NetlinkSocket } from '../net/socket.ts';
 import { Carrier } from './carrier.ts';
 import type { NetworkConfig } from './config/net-conf.ts';
-import { type SubnetEnv, writeSubnetEnv } from './config/subnet-env.ts';
+import { formatSubnetEnv, readSubnetEnv, type SubnetEnv, writeSubnetEnv } from './config/subnet-env.ts';
 import type { Underlay } from './config/underlay.ts';
 import { describeStep } from './kernel/steps.ts';
 import { formatCidr } from './lease/cidr.ts';
@@ -201,12 +201,16 @@ export class Session {
     };
     for (const carrier of this.carriers)
       await attempt('kernel state', async () => {
-        for (const step of await carrier.reconcile()) {
-          this.#repairs.steps.set(step.do, (this.#repairs.steps.get(step.do) ?? 0) + 1);
-          this.#log.warn({ repair: step.do }, `mended: ${describeStep(step)}`);
-        }
+        for (const step of await carrier.reconcile()) this.#count(step.do, describeStep(step));
       });
     await attempt('blackhole route', async () => this.#blackhole());
+    await attempt('subnet.env', async () => {
+      const { subnetFile } = this.#options;
+      const there = await readSubnetEnv(subnetFile);
+      if (there && formatSubnetEnv(there) === formatSubnetEnv(this.subnetEnv)) return;
+      await writeSubnetEnv(subnetFile, this.subnetEnv);
+      this.#count('write-subnet-env', `file ${subnetFile}`);
+    });
     await attempt('rules', async () => {
       if (!(await this.rules.ensure())) return;
       this.#repairs.rules++;
@@ -228,6 +232,11 @@ export class Session {
       await carrier.stop(!goesOn);
     }
     this.#socket.close();
+  }
+
+  #count(repair: string, what: string): void {
+    this.#repairs.steps.set(repair, (this.#repairs.steps.get(repair) ?? 0) + 1);
+    this.#log.warn({ repair }, `mended: ${what}`);
   }
 
   #blackhole(): void {

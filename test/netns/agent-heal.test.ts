@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../bench/lab/gauge.ts';
@@ -100,6 +100,9 @@ for (const dataPlane of ['userspace', 'kernel'] as const)
         'the repair counted',
         async () => (await agent.ask<Status>('/status')).rules!.repaired === 1,
       );
+      rmSync(agent.subnetFile);
+      await until('subnet.env back', () => existsSync(agent.subnetFile));
+      t.match(readFileSync(agent.subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.1.1/24');
       const status = await agent.ask<Status>('/status');
       t.ok(status.repairs['set-route']! >= 2, JSON.stringify(status.repairs));
       t.ok(status.repairs['set-neighbour']! >= 1);
