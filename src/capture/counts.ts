@@ -18,13 +18,18 @@ export class CaptureCounts {
     }));
   }
 
-  /** Counts a packet that the workers handed over, and those that they lost before it. */
-  receive(packet: Packet, accepted: boolean): void {
-    const counts = this.#interfaces[packet.interface]!;
-    const lost = Number(packet.dropped ?? 0n);
-    counts.received += 1 + lost;
-    counts.dropped += lost;
-    if (accepted) counts.accepted++;
+  /** Counts what the workers handed over at an interface, whether or not the filter lets it pass. */
+  receive(index: number, packets: number, accepted: boolean): void {
+    const counts = this.#interfaces[index]!;
+    counts.received += packets;
+    if (accepted) counts.accepted += packets;
+  }
+
+  /** Counts what the workers had to leave out before a record of this interface. */
+  lose(index: number, packets: number): void {
+    const counts = this.#interfaces[index]!;
+    counts.received += packets;
+    counts.dropped += packets;
   }
 
   /** Counts a packet that the sink took. */

@@ -56,6 +56,12 @@ export class Presenter {
     this.interfaces = interfaces;
   }
 
+  /** Indices of the interfaces that a record has packets for. */
+  shown(record: CaptureRecord): number[] {
+    const points = record.points & this.#options.points;
+    return this.#indices.filter((_, number) => points & (1 << number));
+  }
+
   /** The packets of a record, point by point; a record may have none to show. */
   packets(record: CaptureRecord): Packet[] {
     const packets: Packet[] = [];

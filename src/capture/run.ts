@@ -31,13 +31,14 @@ export async function runCapture(run: CaptureRun): Promise<CaptureEnd> {
     if (run.stop.aborted) resolve(undefined);
     run.stop.addEventListener('abort', () => resolve(undefined), { once: true });
   });
+  const carry = { lost: 0 };
   try {
     let end: CaptureEnd | undefined;
     while (!end) {
       const next = await Promise.race([iterator.next(), stopped]);
       if (next === undefined) end = 'stopped';
       else if (next.done) end = 'source';
-      else if (await pass(run, next.value)) end = 'count';
+      else if (await pass(run, next.value, carry)) end = 'count';
       await run.sink.flush();
     }
     await run.sink.close();
@@ -52,14 +53,29 @@ export async function runCapture(run: CaptureRun): Promise<CaptureEnd> {
   }
 }
 
-/** Writes the packets of some records; true when there are enough. */
-async function pass(run: CaptureRun, records: readonly CaptureRecord[]): Promise<boolean> {
+/**
+ * Writes the packets of some records; true when there are enough. A record that is filtered out costs no more than the
+ * filter; what was lost before it is told by the next one that passes.
+ */
+async function pass(
+  run: CaptureRun,
+  records: readonly CaptureRecord[],
+  carry: { lost: number },
+): Promise<boolean> {
   const { presenter, filter, counts, sink } = run;
   for (const record of records) {
-    const accepted = filter.accepts(record);
-    for (const packet of presenter.packets(record)) {
-      counts.receive(packet, accepted);
-      if (!accepted) continue;
+    const shown = presenter.shown(record);
+    if (shown.length === 0) continue;
+    counts.lose(shown[0]!, record.lost);
+    carry.lost += record.lost;
+    if (!filter.accepts(record)) {
+      for (const index of shown) counts.receive(index, 1, false);
+      continue;
+    }
+    const packets = presenter.packets({ ...record, lost: carry.lost });
+    if (packets.length > 0) carry.lost = 0;
+    for (const packet of packets) {
+      counts.receive(packet.interface, 1, true);
       await sink.packet(packet);
       counts.deliver(packet);
       if (run.packets !== undefined && counts.totals.delivered >= run.packets) return true;

@@ -13,8 +13,9 @@ import type { CaptureSink } from '../../../src/capture/sink.ts';
 import { StreamSink } from '../../../src/capture/stream-sink.ts';
 import { TextSink } from '../../../src/capture/text-sink.ts';
 import { NO_PEER, WRONG_VNI } from '../../../src/path/verdicts.ts';
+import { need } from '../../support/need.ts';
 import { chunked, readAll } from './files.ts';
-import { ethernet, ip, joined, tcp, V4 } from './frames.ts';
+import { ethernet, ip, joined, tcp, udp, V4 } from './frames.ts';
 import { CONTEXT, type Judged, worker } from './watched.ts';
 
 const frame = ethernet(ip(V4, 6, tcp({ from: 40000, to: 80, sequence: 1, flags: 2 }, new Uint8Array(0), V4)));
@@ -215,3 +216,25 @@ t.test('text for a terminal', async t => {
     ),
   );
 });
+
+t.test(
+  'what was lost before a packet that is filtered out is told by the next one that passes',
+  { skip: need('tcpdump') },
+  async t => {
+    const datagram = ethernet(ip(V4, 17, udp(1, 53, new Uint8Array(9), V4)));
+    const [wanted, other] = recorded('egress', [{ frame }, { frame: datagram }]);
+    const records = [wanted!, { ...other!, lost: 4 }, { ...wanted!, lost: 2 }];
+    const { packets, counts, reader } = await captured(of(records), { inner: 'tcp' });
+    t.strictSame(
+      packets.map(packet => [packet.interface, packet.dropped]),
+      [
+        [0, undefined],
+        [1, undefined],
+        [0, 6n],
+        [1, undefined],
+      ],
+    );
+    t.strictSame(counts.totals, { received: 12, dropped: 6, delivered: 4 });
+    t.match(reader?.statistics.get(0), { received: 9n, dropped: 6n, accepted: 2n, delivered: 2n });
+  },
+);
