@@ -5,6 +5,7 @@ import { describeError, RipstopError } from '../base/errors.ts';
 import { addAgent } from './agent.ts';
 import { addCapture } from './capture.ts';
 import { addCleanup } from './cleanup.ts';
+import { addCni } from './cni.ts';
 import { addDoctor } from './doctor.ts';
 import { addDrops } from './drops.ts';
 import { addLeases } from './leases.ts';
@@ -32,6 +33,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addCapture,
   addReplay,
   addDoctor,
+  addCni,
   addCleanup,
 ];
 

@@ -1,0 +1,59 @@
+import type { Command } from 'commander';
+
+interface CniFlags {
+  binDir: string;
+  confDir?: string;
+  conf: boolean;
+  force?: true;
+  socket?: string;
+}
+
+/** `ripstop cni`: puts the CNI plugins where container runtimes look for them, and takes them away again. */
+export function addCni(program: Command): void {
+  const cni = program
+    .command('cni')
+    .summary('install or uninstall the CNI plugins')
+    .description('Puts the CNI plugins where container runtimes look for them, and takes them away again.');
+  cni
+    .command('install')
+    .summary('put executables and configuration in place')
+    .description(
+      'Writes the executables of all plugins and, behind them, a network configuration for the ripstop plugin. ' +
+        'Plugins of other makers stay, unless --force is given. Safe while a runtime is using them.',
+    )
+    .option('--bin-dir <directory>', 'directory of the executables', '/opt/cni/bin')
+    .option('--conf-dir <directory>', 'directory of network configurations', '/etc/cni/net.d')
+    .option('--no-conf', 'write no network configuration')
+    .option('--force', 'also in the place of plugins of other makers')
+    .option('--socket <file>', 'socket of the agent', '/run/ripstop/cni.sock')
+    .action(install);
+  cni
+    .command('uninstall')
+    .summary('take them away')
+    .description(
+      'Removes the network configuration and the executables that are ours. Pods that run keep their network.',
+    )
+    .option('--bin-dir <directory>', 'directory of the executables', '/opt/cni/bin')
+    .option('--conf-dir <directory>', 'directory of network configurations', '/etc/cni/net.d')
+    .action(uninstall);
+}
+
+async function install({ binDir, confDir, conf, force, socket }: CniFlags): Promise<void> {
+  const { installCni } = await import('../cni/install.ts');
+  const { written, kept } = installCni({
+    binDir,
+    confDir: conf ? confDir : undefined,
+    force: force ?? false,
+    ...(socket ? { socket } : {}),
+  });
+  for (const file of written) process.stdout.write(`wrote ${file}\n`);
+  for (const file of kept)
+    process.stderr.write(`ripstop: left ${file} alone: it is of another maker (--force replaces it)\n`);
+}
+
+async function uninstall({ binDir, confDir }: CniFlags): Promise<void> {
+  const { uninstallCni } = await import('../cni/install.ts');
+  const removed = uninstallCni({ binDir, confDir: confDir! });
+  if (removed.length === 0) process.stdout.write('nothing to remove\n');
+  for (const file of removed) process.stdout.write(`removed ${file}\n`);
+}
