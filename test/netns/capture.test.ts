@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Node } from '../../bench/lab/topology.ts';
 import { transfer } from '../../bench/lab/transfer.ts';
+import { until } from '../../bench/lab/until.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 import { configurationOf, MAIN } from '../support/run-node.ts';
@@ -68,7 +69,13 @@ for (const mode of ['vxlan', 'udp'] as const) {
     });
     t.ok(intact);
     // tcpdump is the slower one: what it has not yet fetched when it is stopped would be missing.
-    await new Promise(resolve => setTimeout(resolve, 1500));
+    let size = -1;
+    const isStill = () => {
+      const before = size;
+      size = statSync(`${folder}/wire.pcap`).size;
+      return size === before;
+    };
+    await until('tcpdump has fetched everything', isStill, 15_000, 1000);
     await wire.stop('SIGINT');
     t.match(await proc.stop('SIGINT'), { code: 0 });
     t.match(proc.stderr, /\d+ packets captured, 0 lost/);
