@@ -65,7 +65,8 @@ class Summary {
     });
   }
 
-  print(): void {
+  /** @param broken what is wrong with the run itself, which counts as one failure */
+  print(broken: string | undefined): void {
     const named = (result: Result) =>
       (result.fullname || result.name).replace(/^dist\/test\/(\S+)\.test\.js/, '$1');
     if (this.skipped.length > 0) say(`\nskipped (${this.skipped.length}):`);
@@ -74,12 +75,13 @@ class Summary {
         `  ${named(result)}: ${typeof result.skip === 'string' && result.skip ? result.skip : 'no reason given'}`,
       );
     }
-    if (this.failed.length > 0) say(`\nfailed (${this.failed.length}):`);
-    for (const result of this.failed) say(`  ${named(result)}`);
+    const failed = [...this.failed.map(named), ...(broken ? [broken] : [])];
+    if (failed.length > 0) say(`\nfailed (${failed.length}):`);
+    for (const name of failed) say(`  ${name}`);
     say();
     for (const line of this.closing) say(line);
     const skips = this.skipped.length > 0 ? `, ${this.skipped.length} skipped` : '';
-    say(`${this.passed} passed, ${this.failed.length} failed${skips}`);
+    say(`${this.passed} passed, ${failed.length} failed${skips}`);
   }
 }
 
@@ -105,9 +107,12 @@ function main(): void {
   let code: number | null | undefined;
   const end = () => {
     if (code === undefined || !ended) return;
-    summary.print();
+    const fine = code === 0 && parser.ok;
+    const broken =
+      !fine && summary.failed.length === 0 ? `the run itself: tap ended with exit code ${code}` : undefined;
+    summary.print(broken);
     removeStale();
-    process.exitCode = code === 0 && parser.ok && summary.failed.length === 0 ? 0 : 1;
+    process.exitCode = fine && summary.failed.length === 0 ? 0 : 1;
   };
   let ended = false;
   parser.on('complete', () => {
