@@ -1,6 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 import { parseNetConf } from '../../src/agent/config/net-conf.ts';
 import { formatCidr } from '../../src/agent/lease/cidr.ts';
@@ -9,10 +13,11 @@ import { annotationNames } from '../../src/agent/store/kube/node.ts';
 import { KubeStore } from '../../src/agent/store/kube/store.ts';
 import { KubeApi } from '../support/kube-api.ts';
 import { attributesOf, record } from '../support/lease-store.ts';
+import { need } from '../support/need.ts';
 
 /*
  * Against an HTTP server of our own that behaves as the Kubernetes API documents. Not tried on a real API server:
- * TLS with its certificates, token rotation by a real kubelet, priority and fairness, admission.
+ * token rotation by a real kubelet, priority and fairness, admission.
  */
 
 const P = 'flannel.alpha.coreos.com';
@@ -311,6 +316,99 @@ t.test('access: token file, kubeconfig, in-cluster, refusals', async t => {
   t.equal(inside.token!(), 'second');
   t.equal(await KubeStore.nodeName(inside, { NODE_NAME: 'x' }), 'x');
   await t.rejects(KubeStore.nodeName(inside, {}), { code: 'ECONFIG', hint: /NODE_NAME/ });
+});
+
+t.test('TLS: the cluster’s CA, a client certificate', { skip: need('openssl') }, async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'rs-kube-tls-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const at = (name: string) => join(directory, name);
+  const openssl = (...words: string[]) => execFileSync('openssl', words, { stdio: 'ignore' });
+  const key = ['-days', '1', '-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
+  openssl('req', '-x509', ...key, '-subj', '/CN=ca', '-keyout', at('ca.key'), '-out', at('ca.crt'));
+  for (const name of ['server', 'client']) {
+    openssl(
+      'req',
+      ...key.slice(2),
+      '-subj',
+      `/CN=${name}`,
+      '-keyout',
+      at(`${name}.key`),
+      '-out',
+      at(`${name}.csr`),
+    );
+    writeFileSync(at(`${name}.ext`), 'subjectAltName=IP:127.0.0.1\n');
+    const signing = [
+      '-CA',
+      at('ca.crt'),
+      '-CAkey',
+      at('ca.key'),
+      '-CAcreateserial',
+      '-extfile',
+      at(`${name}.ext`),
+    ];
+    openssl('x509', '-req', '-days', '1', '-in', at(`${name}.csr`), ...signing, '-out', at(`${name}.crt`));
+  }
+  const pem = (name: string) => readFileSync(at(name));
+  const server = createServer(
+    {
+      key: pem('server.key'),
+      cert: pem('server.crt'),
+      ca: pem('ca.crt'),
+      requestCert: true,
+      rejectUnauthorized: false,
+    },
+    (request, response) => {
+      const { CN } = (request.socket as TLSSocket).getPeerCertificate().subject ?? {};
+      response.end(
+        JSON.stringify({
+          metadata: {
+            name: 'n1',
+            annotations: { 'flannel.alpha.coreos.com/node-public-ip': CN === 'client' ? '192.0.2.7' : '' },
+          },
+        }),
+      );
+    },
+  );
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const config = at('kubeconfig');
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const write = (cluster: object, user: object) =>
+    writeFileSync(
+      config,
+      JSON.stringify({
+        'current-context': 'c',
+        contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
+        clusters: [{ name: 'k', cluster: { server: url, ...cluster } }],
+        users: [{ name: 'u', user }],
+      }),
+    );
+  const ask = async () => {
+    const store = new KubeStore({
+      access: findAccess('', config),
+      nodeName: 'n1',
+      annotationPrefix: P,
+      configPath: '',
+      setCondition: false,
+    });
+    try {
+      return await store.overrides();
+    } finally {
+      await store.close();
+    }
+  };
+  write(
+    { 'certificate-authority-data': pem('ca.crt').toString('base64') },
+    { 'client-certificate': 'client.crt', 'client-key': 'client.key' },
+  );
+  t.same(await ask(), { publicIp: '192.0.2.7' }, 'files beside the kubeconfig, data inside it');
+  write({}, {});
+  await t.rejects(ask(), { code: 'ESTORE', message: /certificate/ }, 'an unknown CA is refused');
+  write({ 'insecure-skip-tls-verify': true }, {});
+  t.same(await ask(), {}, 'unless told otherwise');
 });
 
 t.test('prefix rule of the annotations', async t => {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../bench/lab/gauge.ts';
@@ -99,6 +99,11 @@ for (const dataPlane of ['userspace', 'kernel'] as const)
       await until(
         'the repair counted',
         async () => (await agent.ask<Status>('/status')).rules!.repaired === 1,
+      );
+      t.equal(statSync(agent.socket).mode & 0o777, 0o600, 'the socket is its owner’s');
+      agent.signal('SIGHUP');
+      await until('SIGHUP heard', () =>
+        readFileSync(agent.log, 'utf8').includes('reading the configuration again'),
       );
       rmSync(agent.subnetFile);
       await until('subnet.env back', () => existsSync(agent.subnetFile));

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { removeFlannelRules } from '../../src/agent/rules/flannel-rules.ts';
 import { IptablesRules } from '../../src/agent/rules/iptables.ts';
 import type { RuleKeeper, RuleSet } from '../../src/agent/rules/model.ts';
 import { udpPorts } from '../../src/agent/rules/model.ts';
@@ -99,6 +100,42 @@ for (const tool of ['nftables', 'iptables'] as const)
       if (tool === 'iptables') t.match(left, /10\.9\.0\.0/);
     });
   });
+
+t.test(
+  'what flannel left is taken away, and nothing else',
+  { skip: need('root', 'netns', 'nft', 'iptables', 'ip6tables') },
+  async t => {
+    const ns = namespaceFor(t);
+    for (const program of ['iptables', 'ip6tables'])
+      ns.must(
+        [`${program}-restore`, '--noflush'],
+        `*nat
+:FLANNEL-POSTRTG - [0:0]
+-A POSTROUTING -m comment --comment "flanneld masq" -j FLANNEL-POSTRTG
+-A FLANNEL-POSTRTG -m mark --mark 0x4000/0x4000 -m comment --comment "flanneld masq" -j RETURN
+-A POSTROUTING -m comment --comment "kubernetes postrouting rules" -j RETURN
+COMMIT
+*filter
+:FLANNEL-FWD - [0:0]
+-A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD
+COMMIT
+`,
+      );
+    ns.must(['nft', '-f', '-'], 'table ip flannel-ipv4 {\n}\ntable ip6 flannel-ipv6 {\n}\n');
+    t.same(await removeFlannelRules(ns.path), [
+      'nftables table ip flannel-ipv4',
+      'nftables table ip6 flannel-ipv6',
+      'iptables chain FLANNEL-POSTRTG',
+      'iptables chain FLANNEL-FWD',
+      'ip6tables chain FLANNEL-POSTRTG',
+      'ip6tables chain FLANNEL-FWD',
+    ]);
+    const left = ns.must(['nft', 'list', 'ruleset']);
+    t.notMatch(left, /flannel/i);
+    t.match(left, 'kubernetes postrouting rules');
+    t.same(await removeFlannelRules(ns.path), [], 'twice is no error');
+  },
+);
 
 t.test('the tunnel’s port is never a masqueraded source port', async t => {
   t.equal(udpPorts(8472), '8473-65535');
