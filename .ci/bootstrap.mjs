@@ -27,9 +27,10 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const at = (...parts) => join(root, ...parts);
 const INSTALLED = at('node_modules/.package-lock.json');
 /** Where a Node that brings its headers along has them, so that nothing need be downloaded; else undefined. */
-const headers = [dirname(dirname(process.execPath))].find(prefix =>
-  existsSync(join(prefix, 'include/node/node_api.h')),
-);
+const headers = () => {
+  const prefix = dirname(dirname(process.execPath));
+  return existsSync(join(prefix, 'include/node/node_api.h')) ? prefix : undefined;
+};
 const say = line => process.stderr.write(`set-up: ${line}\n`);
 
 function fail(line) {
@@ -61,6 +62,9 @@ const newest = files => Math.max(0, ...files.map(mtime));
 
 function packages(profile) {
   const { required, wanted } = profiles[profile];
+  // Debian's own Node keeps its headers in another package; any other one has them, or node-gyp fetches them.
+  if (process.execPath === '/usr/bin/node')
+    wanted.push({ probe: '/usr/include/node/node_api.h', packages: ['libnode-dev'] });
   const absent = missing([...required, ...wanted]);
   if (absent.length === 0) return;
   const obstacle = aptObstacle();
@@ -88,7 +92,8 @@ function lockSatisfied() {
 function nodeModules() {
   if (lockSatisfied()) return;
   const env = { ...process.env };
-  if (headers !== undefined) env.npm_config_nodedir = headers;
+  const prefix = headers();
+  if (prefix !== undefined) env.npm_config_nodedir = prefix;
   step('npm ci', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { env });
 }
 
@@ -110,7 +115,8 @@ function addon() {
     'build',
     `--directory=${at('src/native')}`,
   ];
-  if (headers !== undefined) args.push(`--nodedir=${headers}`);
+  const prefix = headers();
+  if (prefix !== undefined) args.push(`--nodedir=${prefix}`);
   step('native addon', process.execPath, [...args, '--loglevel=warn']);
 }
 
