@@ -75,7 +75,7 @@ function packages(profile) {
   const lacking = missing(required);
   const reason = obstacle ?? 'apt-get did not bring them';
   if (lacking.length > 0) fail(`missing packages, and ${reason}. Install them and run this again: ${names}`);
-  say(`missing packages (${reason}); the tests that want them will be skipped: ${names}`);
+  say(`missing packages (${reason}); done without, tests that want them are skipped: ${names}`);
 }
 
 /** True when every package that the lock file names, but those of other platforms, is installed in its version. */
