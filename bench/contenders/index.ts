@@ -9,6 +9,7 @@ import { openvpn } from './openvpn.ts';
 import { openvswitch } from './openvswitch.ts';
 import { ripstop } from './ripstop.ts';
 import { tinc } from './tinc.ts';
+import { vde } from './vde.ts';
 import { wireguardGo } from './wireguard-go.ts';
 
 const OFFLOADS = ['csum', 'tso', 'uso', 'udpGso', 'udpGro', 'mergeTcp', 'mergeUdp'] as const;
@@ -30,6 +31,7 @@ export const CONTENDERS: Readonly<Record<string, Contender>> = {
   ...Object.fromEntries(OFFLOADS.map(offload => [`no-${offload}`, without(offload)])),
   'one-call': oneCall,
   'naive-node': naiveNode,
+  vde,
   openvswitch,
   fastd,
   openvpn,
