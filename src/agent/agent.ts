@@ -15,7 +15,7 @@ import { attributesOf, deviceNames, planOverlays, underlayFamilies } from './ove
 import { Readiness } from './readiness.ts';
 import { noRepairs, Session, type SessionBasis } from './session.ts';
 import { Backoff, pause } from './store/backoff.ts';
-import { underlayView } from './underlay-view.ts';
+import { deviceMacs, underlayView } from './underlay-view.ts';
 
 /** How often the kernel's events are looked at, ms: a foreign change heals within this time and a comparison. */
 const EVENTS_MS = 500;
@@ -173,7 +173,7 @@ export class Agent {
     const overrides = borrowed ? {} : ((await this.store.overrides?.()) ?? {});
     this.#overrides = overrides;
     const underlay = this.#chooseUnderlay(config);
-    const macs = await this.#memory.macs(overrides);
+    const macs = await this.#memory.macs({ ...deviceMacs(this.#socket, config.backend), ...overrides });
     const attributes = attributesOf(config.backend, underlay, macs);
     if (borrowed) {
       if (!sameAttributes(attributes, borrowed.attributes))

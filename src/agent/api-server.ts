@@ -5,7 +5,6 @@ import { describeError, RipstopError } from '../base/errors.ts';
 import type { Agent } from './agent.ts';
 import { answerCapture } from './capture-api.ts';
 import { CAPTURE_PATH } from './capture-client.ts';
-import { diagnose } from './doctor/doctor.ts';
 import { dropsOf, leasesOf, peersOf, pendingOf, routesOf, statusOf } from './status.ts';
 
 /** sun_path of unix(7) without its end; a longer one would be cut in silence. */
@@ -33,7 +32,8 @@ export async function serveApi(
     '/leases': () => leasesOf(agent),
     '/drops': () => dropsOf(agent),
     '/pending': () => pendingOf(agent),
-    '/doctor': () => diagnose(agent),
+    // Loaded when asked for: the probes bring an addon of their own, and a node must start without it.
+    '/doctor': async () => (await import('./doctor/doctor.ts')).diagnose(agent),
   };
   const server = createServer((incoming, response) => {
     if (incoming.method === 'POST' && incoming.url === CAPTURE_PATH) {

@@ -21,7 +21,7 @@ import { IptablesRules } from './rules/iptables.ts';
 import { NftablesRules } from './rules/nftables.ts';
 import { ruleSet, type SessionBasis, trafficManager } from './session.ts';
 import { nodeToken } from './store/node-token.ts';
-import { isOnLink, underlayView } from './underlay-view.ts';
+import { deviceMacs, isOnLink, underlayView } from './underlay-view.ts';
 
 const STORE_MS = 10_000;
 
@@ -50,7 +50,10 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
       },
       view,
     );
-    const macs = await new Memory(options.stateDir).macs(overrides, false);
+    const macs = await new Memory(options.stateDir).macs(
+      { ...deviceMacs(socket, config.backend), ...overrides },
+      false,
+    );
     const attributes = attributesOf(config.backend, underlay, macs);
     const leases = await listOnce(store);
     const former = await readSubnetEnv(options.subnetFile);

@@ -2,10 +2,6 @@ import { hostname } from 'node:os';
 import { RipstopError } from '../base/errors.ts';
 import type { Flags } from './config/flags.ts';
 import type { LeaseStore } from './lease/store.ts';
-import { EtcdStore } from './store/etcd/store.ts';
-import { FileStore } from './store/file.ts';
-import { findAccess } from './store/kube/access.ts';
-import { KubeStore } from './store/kube/store.ts';
 
 /** What the agent does, from the flags; see `config/flag-table.ts` for each. */
 export interface AgentOptions {
@@ -68,7 +64,7 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
   };
 }
 
-/** Opens the store that the flags name, and finds the node's name. @throws RipstopError ECONFIG, ESTORE */
+/** Opens the store that the flags name, loading no other one, and finds the node's name. @throws RipstopError ECONFIG, ESTORE */
 export async function openStore(
   flags: Flags,
   env: Readonly<Record<string, string | undefined>>,
@@ -76,6 +72,8 @@ export async function openStore(
   const kind = storeKind(flags);
   const given = flags.text('node-name');
   if (kind === 'kubernetes') {
+    const { findAccess } = await import('./store/kube/access.ts');
+    const { KubeStore } = await import('./store/kube/store.ts');
     const access = findAccess(flags.text('kube-api-url'), flags.text('kubeconfig-file'), env);
     const nodeName = given || (await KubeStore.nodeName(access, env));
     const store = new KubeStore({
@@ -96,8 +94,10 @@ export async function openStore(
         '--store=file needs --store-path',
         'a directory that all nodes share, or one .json file',
       );
+    const { FileStore } = await import('./store/file.ts');
     return { store: new FileStore({ path, nodeName }), nodeName };
   }
+  const { EtcdStore } = await import('./store/etcd/store.ts');
   const store = new EtcdStore({
     endpoints: flags.list('etcd-endpoints'),
     prefix: flags.text('etcd-prefix'),

@@ -1,9 +1,9 @@
+import type { Server } from 'node:http';
 import { join } from 'node:path';
 import { createLog, type Log } from '../base/log.ts';
 import { Agent } from './agent.ts';
 import { SOCKET_NAME, serveApi } from './api-server.ts';
 import type { Flags } from './config/flags.ts';
-import { serveHealth } from './health-server.ts';
 import { agentOptions, openStore } from './options.ts';
 import { Systemd } from './systemd.ts';
 
@@ -26,7 +26,7 @@ export async function runAgent(
   const systemd = new Systemd(process.env);
 
   const api = await serveApi(agent, join(options.stateDir, SOCKET_NAME), options.socketGroup, version);
-  const health = options.health && (await serveHealth(agent, options.health.address, options.health.port));
+  const health = options.health && (await openHealth(agent, options.health));
   const beside = await Promise.all(companions.map(open => open(agent, options.stateDir, log)));
   log.info({ version, node: nodeName, store: store.place, pid: process.pid }, 'agent starts');
 
@@ -59,6 +59,15 @@ export async function runAgent(
   }
   await Promise.all(beside.map(companion => companion.close()));
   log.info('ended');
+}
+
+/** Loaded when wanted only: the Prometheus client is no small thing. */
+async function openHealth(
+  agent: Agent,
+  { address, port }: { address: string; port: number },
+): Promise<Server> {
+  const { serveHealth } = await import('./health-server.ts');
+  return serveHealth(agent, address, port);
 }
 
 /** --log-level, or klog's -v where only that is given. */

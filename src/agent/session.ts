@@ -145,28 +145,41 @@ export class Session {
     };
   }
 
-  /** Makes the nodes of `leases` the peers. @throws RipstopError, NetError when the kernel refuses */
+  /**
+   * Makes the nodes of `leases` the peers, in every overlay that lets it.
+   * @throws RipstopError, NetError the first refusal
+   */
   update(leases: readonly Lease[]): void {
     const { config, lease, underlay } = this.basis;
     const onLink = (address: string): boolean => isOnLink(this.#socket, address, underlay.index);
-    const rejected: Rejection[] = [];
+    const rejected = new Map<string, Rejection>();
+    const failures: unknown[] = [];
     for (const carrier of this.carriers) {
       const selection: PeerSelection = selectPeers(carrier.plan, config, lease, leases, onLink);
-      rejected.push(...selection.rejected);
-      const steps = carrier.update(selection.peers);
-      const { device = 'routes' } = carrier.plan;
-      if (steps.length > 0)
-        this.#log.info({ device, peers: selection.peers.length, changes: steps.length }, 'peers applied');
-      for (const step of steps) this.#log.debug({ device }, describeStep(step));
+      for (const rejection of selection.rejected)
+        rejected.set(`${rejection.key} ${rejection.message}`, rejection);
+      try {
+        this.#give(carrier, selection.peers);
+      } catch (error) {
+        failures.push(error);
+      }
     }
-    this.#rejected = rejected;
+    this.#rejected = [...rejected.values()];
     this.#hasPeers = true;
-    for (const { key, reason, message } of rejected) {
-      const text = `${key} ${message}`;
+    for (const [text, { key, reason, message }] of rejected) {
       if (!this.#told.has(text))
         this.#log.warn({ lease: key, reason }, `no peer is made of this lease: it ${message}`);
       this.#told.add(text);
     }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  #give(carrier: Carrier, peers: PeerSelection['peers']): void {
+    const steps = carrier.update(peers);
+    const { device = 'routes' } = carrier.plan;
+    if (steps.length > 0)
+      this.#log.info({ device, peers: peers.length, changes: steps.length }, 'peers applied');
+    for (const step of steps) this.#log.debug({ device }, describeStep(step));
   }
 
   /**

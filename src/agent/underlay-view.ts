@@ -1,9 +1,11 @@
 import { listAddresses } from '../net/addresses.ts';
 import { isNetError } from '../net/error.ts';
-import { listLinks } from '../net/links.ts';
+import { findLink, listLinks } from '../net/links.ts';
 import { listRoutes, type Route, routeTo, TABLE_MAIN } from '../net/routes.ts';
 import type { NetlinkSocket } from '../net/socket.ts';
+import type { Backend } from './config/backend.ts';
 import type { Link, LinkAddress, UnderlayView } from './config/underlay.ts';
+import { deviceNames } from './overlay-plan.ts';
 
 const SCOPES: Readonly<Record<number, LinkAddress['scope']>> = {
   0: 'global',
@@ -54,6 +56,17 @@ export function isOnLink(socket: NetlinkSocket, address: string, index: number):
   return (
     route !== undefined && route.type === 'unicast' && route.link === index && route.gateway === undefined
   );
+}
+
+/** MACs of the kernel VXLAN devices that flannel, or our own kernel data plane, left: peers know them already. */
+export function deviceMacs(socket: NetlinkSocket, backend: Backend): { mac?: string; mac6?: string } {
+  const names = deviceNames(backend);
+  const macOf = (name: string | undefined): string | undefined => {
+    const link = name === undefined ? undefined : findLink(socket, name);
+    return link?.kind === 'vxlan' ? link.mac : undefined;
+  };
+  const [mac, mac6] = [macOf(names[4]), macOf(names[6])];
+  return { ...(mac ? { mac } : {}), ...(mac6 ? { mac6 } : {}) };
 }
 
 function wayTo(socket: NetlinkSocket, address: string): Route | undefined {
