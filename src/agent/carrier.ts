@@ -169,7 +169,7 @@ export class Carrier {
       offloads: ALL_OFFLOADS,
       queues: 1,
       sourcePorts: SOURCE_PORTS,
-      spinUs: 0,
+      spinUs: 200,
       log,
     });
   }

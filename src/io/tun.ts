@@ -92,7 +92,7 @@ export interface TunOptions {
   readonly mtu: number;
   /** MERGE_TCP, MERGE_UDP, ACCEPT_UNFINISHED. */
   readonly flags: number;
-  /** Microseconds to look again before a wait, while nobody else wants the core. */
+  /** Microseconds to look again at most before a wait (`native/wait.h`). */
   readonly spinUs: number;
   /** STAT_* counters of the native side. */
   readonly stats: Int32Array;

@@ -17,7 +17,7 @@ const ENTROPY_FIRST = 49152;
 const ENTROPY_LAST = 65535;
 
 /** Messages of one receive; a slot of the slab each. */
-export const MESSAGES = 32;
+export const MESSAGES = 16;
 /** Bytes of one slot: 64 KiB, headroom, and an odd number of cache lines so that headers spread over the cache sets. */
 export const SLOT_BYTES = 65536 + 128 + 64 * 9;
 
@@ -107,7 +107,7 @@ export interface UdpPortOptions {
   readonly control: number;
   /** Most datagrams a message (UDP_SEGMENT), 1 for none. */
   readonly maxSegments: number;
-  /** Microseconds to look again before a wait, while nobody else wants the core. */
+  /** Microseconds to look again at most before a wait (`native/wait.h`). */
   readonly spinUs: number;
   /** STAT_* counters of the native side. */
   readonly stats: Int32Array;

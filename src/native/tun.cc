@@ -61,7 +61,7 @@ napi_value TunSetOffload(napi_env env, napi_callback_info info) {
 
 // tunRead(fd, control, slab, table, max, headerSize, spinUs, timeoutMs) -> frames or -errno
 // Drains the queue into the slab, frames packed one behind the other with headroom before each. While nothing has come
-// it looks again for at most `spinUs` microseconds, then waits. Syscalls: read, sched_yield, poll.
+// it looks again for at most `spinUs` microseconds (Patience), then waits. Syscalls: read, sched_yield, poll.
 napi_value TunRead(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
@@ -86,7 +86,7 @@ napi_value TunRead(napi_env env, napi_callback_info info) {
       if (count > 0) break;
       if (patience.Again()) continue;
       if (timeout_ms == 0) break;
-      const int ready = WaitReadable(fd, control, timeout_ms);
+      const int ready = patience.Sleep(fd, control, timeout_ms);
       if (ready <= 0) return call.Number(ready);
       timeout_ms = 0;
       continue;

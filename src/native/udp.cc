@@ -188,7 +188,7 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
     if (errno != EAGAIN) return call.Number(-errno);
     if (patience.Again()) continue;
     if (timeout_ms == 0) return call.Number(0);
-    const int ready = WaitReadable(fd, control, timeout_ms);
+    const int ready = patience.Sleep(fd, control, timeout_ms);
     if (ready <= 0) return call.Number(ready);
     timeout_ms = 0;
   }

@@ -15,6 +15,11 @@ namespace {
 
 // A yield that took longer gave the core to somebody: nanoseconds.
 constexpr int64_t kStolen = 3000;
+// What a thread begins to look for.
+constexpr int64_t kFirst = 10000;
+
+// How long this thread looks, nanoseconds.
+thread_local int64_t learned = 0;
 
 int64_t Now() {
   timespec time;
@@ -25,13 +30,22 @@ int64_t Now() {
 }  // namespace
 
 bool Patience::Again() {
-  if (microseconds_ <= 0) return false;
+  if (limit_ <= 0 || stolen_) return false;
   const int64_t before = Now();
-  if (end_ == 0) end_ = before + microseconds_ * 1000;
-  if (before >= end_) return false;
+  if (start_ == 0) start_ = before;
+  if (before - start_ >= learned) return false;
   sched_yield();
-  if (Now() - before > kStolen) microseconds_ = 0;  // one more look, then sleep
+  stolen_ = Now() - before > kStolen;  // one more look, then sleep
   return true;
+}
+
+int Patience::Sleep(int fd, int control, int timeout_ms) {
+  const int result = WaitReadable(fd, control, timeout_ms);
+  if (limit_ <= 0) return result;
+  // Would looking have paid? Then look longer next time, else not at all.
+  if (Now() - start_ > limit_) learned = 0;
+  else learned = learned == 0 ? kFirst : learned * 2 < limit_ ? learned * 2 : limit_;
+  return result;
 }
 
 int WaitReadable(int fd, int control, int timeout_ms) {

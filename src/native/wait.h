@@ -10,18 +10,22 @@ namespace ripstop {
 int WaitReadable(int fd, int control, int timeout_ms);
 
 // How long to look again before sleeping. Waking a sleeper costs more than the answer to a small packet takes to come,
-// so a short look pays; but only on a core that nobody else wants. Each look lets others run first, and ends the
-// looking when somebody did.
+// so a look pays where the next packet is near: the thread learns from its last waits how near that is, up to a limit,
+// and does not look at all where waits are long. Nor where somebody else wants the core: each look lets others run
+// first, and ends the looking when somebody did.
 class Patience {
  public:
-  explicit Patience(int microseconds) : microseconds_(microseconds) {}
+  explicit Patience(int limit_us) : limit_(limit_us * 1000LL) {}
 
   // True when it is worth looking again. Syscalls: sched_yield.
   bool Again();
+  // What WaitReadable does and returns, learning from how long it took.
+  int Sleep(int fd, int control, int timeout_ms);
 
  private:
-  int64_t microseconds_;
-  int64_t end_ = 0;
+  int64_t limit_;  // nanoseconds, as all below
+  int64_t start_ = 0;
+  bool stolen_ = false;
 };
 
 }  // namespace ripstop

@@ -32,7 +32,7 @@ export interface DataPlaneOptions {
   readonly queues: number;
   /** Source ports that carry the entropy of inner flows (vxlan). */
   readonly sourcePorts: number;
-  /** Microseconds that a worker looks again before a wait, while nobody else wants its core. */
+  /** Microseconds that a worker looks again at most before it sleeps (`native/wait.h`). */
   readonly spinUs: number;
   readonly capacity?:
     | { readonly peers: number; readonly macs: number; readonly prefixes: number }

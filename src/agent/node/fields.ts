@@ -124,10 +124,10 @@ export const nodeFields = {
     integer(
       0,
       10_000,
-      'how long a thread looks for more before it sleeps, while nobody else wants its core',
+      'how long at most a thread looks for more before it sleeps; it learns whether that pays, and looks only while nobody else wants its core',
       'microseconds',
     ),
-    50,
+    200,
   ),
   txQueueLength: withDefault(
     integer(1, 100_000, 'packets that the device keeps while Ripstop is busy', 'packets'),
