@@ -94,7 +94,8 @@ class Sender {
     descriptor[kFirstMessage] = -1;
     descriptor[kSegments] = 0;
     // A peer that asked for it finishes inner checksums itself: nobody sums the payload on the way.
-    const uint8_t remote = record[kPeerRemoteChecksum] != 0 ? RemoteChecksum(descriptor) : 0;
+    const bool agreed = record[kPeerRemoteChecksum] != 0 && prefix == 8;
+    const uint8_t remote = agreed ? RemoteChecksum(descriptor) : 0;
     if (gso_type == 0) {
       if (remote == 0 && (descriptor[kOffload] & kNeedsCsum) &&
           !FinishChecksum(frame, size, static_cast<uint32_t>(descriptor[kCsumStart]),
