@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { Node } from '../../bench/lab/topology.ts';
+import type { Family, Node } from '../../bench/lab/topology.ts';
 import { transfer } from '../../bench/lab/transfer.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
