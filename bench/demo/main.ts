@@ -6,7 +6,8 @@ import { ripstop } from '../contenders/ripstop.ts';
 import { keepOwn, removeKept, removeStale } from '../lab/namespace.ts';
 import { buildLab, type Lab } from '../lab/topology.ts';
 import { machine, versions } from '../lab/versions.ts';
-import { measureAll, type Standing } from './measure-all.ts';
+import { emptyFigures } from './figures.ts';
+import { type Measurable, measureAll } from './measure-all.ts';
 import { type DemoOptions, readOptions } from './options.ts';
 import { CHECK, FULL, planSeconds, QUICK } from './plan.ts';
 import { Progress } from './progress.ts';
@@ -15,24 +16,29 @@ import { formatTable } from './table.ts';
 
 const tell = (line: string) => process.stderr.write(`${line}\n`);
 
+type Standing = Measurable & { lab: Lab };
+
 /** Builds a lab of its own for `contender` and lets it join the nodes. */
-async function stand(contender: Contender, options: DemoOptions): Promise<Standing & { lab: Lab }> {
+async function stand(contender: Contender, options: DemoOptions): Promise<Standing> {
   const obstacle = contender.obstacle();
-  if (obstacle !== undefined) throw new RipstopError('EOBSTACLE', `${contender.label}: ${obstacle}`);
+  if (obstacle !== undefined) throw new RipstopError('EOBSTACLE', obstacle);
   const lab = buildLab();
-  lab.condition(options.condition);
-  const laid = await contender.lay(lab, options);
-  const [from, to] = lab.nodes.map(node => node.pods[0]!);
-  const address = to!.address[options.inner];
-  return { label: contender.label, laid, lab, route: { from: from!.ns, to: to!.ns, address } };
+  try {
+    lab.condition(options.condition);
+    const laid = await contender.lay(lab, options);
+    const [from, to] = lab.nodes.map(node => node.pods[0]!);
+    const address = to!.address[options.inner];
+    return { label: contender.label, laid, lab, route: { from: from!.ns, to: to!.ns, address } };
+  } catch (error) {
+    lab.remove();
+    throw error;
+  }
 }
 
-/** Takes the overlays down properly, which shows that they can; the namespaces go when this process ends. */
-async function takeDown(standing: readonly (Standing & { lab: Lab })[]): Promise<void> {
-  for (const { laid, lab } of standing) {
-    await laid.stop();
-    lab.remove();
-  }
+/** Takes an overlay down properly, which shows that it can. */
+async function takeDown({ laid, lab }: Standing): Promise<void> {
+  await laid.stop();
+  lab.remove();
 }
 
 async function run(options: DemoOptions): Promise<number> {
@@ -44,34 +50,43 @@ async function run(options: DemoOptions): Promise<number> {
 
   const plan = options.check ? CHECK : options.quick ? QUICK : FULL;
   const contenders = [ripstop({ mode: options.mode }), ...(options.kernel ? [kernelVxlan()] : [])];
+  const figures = contenders.map(emptyFigures);
+  const standing: Standing[] = [];
   const progress = new Progress(planSeconds(plan, contenders.length));
-  const standing: (Standing & { lab: Lab })[] = [];
-  for (const contender of contenders) {
-    progress.step(`${contender.label}: two nodes, two pods`, 1);
-    standing.push(await stand(contender, options));
+  try {
+    for (const [index, contender] of contenders.entries()) {
+      progress.step(`${contender.label}: two nodes, two pods`, 1);
+      try {
+        standing.push(await stand(contender, options));
+      } catch (error) {
+        figures[index]!.errors.push(`${contender.label}: ${describeError(error)}`);
+      }
+    }
+    // Without one of them there is nothing to compare, and the report says why.
+    if (standing.length === contenders.length) await measureAll(standing, figures, plan, progress);
+  } finally {
+    progress.end();
   }
-  const figures = await measureAll(standing, plan, progress);
-  progress.end();
 
-  const [own, other] = standing;
-  if (options.keep) {
-    own!.laid.keep?.();
-    await takeDown(standing.slice(1));
-    keepOwn();
-  } else await takeDown(standing);
+  const [own] = standing;
+  const kept = options.keep && figures[0]!.errors.length === 0 ? own : undefined;
+  kept?.laid.keep?.();
+  for (const one of standing) if (one !== kept) await takeDown(one);
+  if (kept) keepOwn();
 
+  const mtuOf = (index: number) => standing.find(({ label }) => label === contenders[index]?.label)?.laid.mtu;
   const report = makeReport({
     options,
     plan,
     seconds: (performance.now() - began) / 1000,
     ripstop: figures[0]!,
     kernel: figures[1],
-    mtu: { ripstop: own!.laid.mtu, kernel: other?.laid.mtu },
+    mtu: { ripstop: mtuOf(0), kernel: mtuOf(1) },
     versions: versions(),
     machine: machine(),
   });
   process.stdout.write(`${options.json ? JSON.stringify(report) : formatTable(report)}\n`);
-  if (options.keep) tell(entrance(own!.lab));
+  if (kept) tell(entrance(kept.lab));
   return report.ok ? 0 : 1;
 }
 

@@ -10,12 +10,12 @@ import {
   throughput,
 } from '../lab/measure.ts';
 import { transfer } from '../lab/transfer.ts';
-import { emptyFigures, type Figures } from './figures.ts';
+import type { Figures } from './figures.ts';
 import { AROUND, type Measure, PACKET_BYTES, type Plan, transferSeconds } from './plan.ts';
 import type { Progress } from './progress.ts';
 
 /** A contender that stands and is to be measured. */
-export interface Standing {
+export interface Measurable {
   label: string;
   laid: Laid;
   route: Route;
@@ -24,14 +24,14 @@ export interface Standing {
 /**
  * Measures all of them in turn, round by round, each round in the other order than the one before, so that drift of the
  * machine falls on all alike. A measurement that fails is noted and the rest goes on.
- * @returns one Figures per contender, in their order
+ * @param figures what is measured goes there, in the order of `standing`
  */
 export async function measureAll(
-  standing: readonly Standing[],
+  standing: readonly Measurable[],
+  figures: readonly Figures[],
   plan: Plan,
   progress: Progress,
-): Promise<Figures[]> {
-  const figures = standing.map(emptyFigures);
+): Promise<void> {
   const began = performance.now();
   const late = () => performance.now() - began > (plan.enoughAfter ?? Number.POSITIVE_INFINITY) * 1000;
 
@@ -99,5 +99,4 @@ export async function measureAll(
   await rounds(`${PACKET_BYTES}-byte packets`, lasting(plan.packets), async (route, f) => {
     f.packets.push(await packetRate(route, plan.packets.seconds, PACKET_BYTES));
   });
-  return figures;
 }

@@ -135,6 +135,19 @@ t.test('--keep leaves a working overlay, --remove ends it', { skip }, async t =>
   await until('its processes to be gone', () => survivors(kept.pid).length === 0);
 });
 
+t.test('what cannot stand is said in the object, too, and leaves nothing', { skip }, async t => {
+  // Without a TUN there is no Ripstop: /dev/net is hidden from this run alone.
+  const hidden = 'mount -t tmpfs none /dev/net && exec "$0" "$@"';
+  const run = launch(['unshare', '--mount', 'sh', '-c', hidden, process.execPath, MAIN, '--check', '--json']);
+  const ended = await run.ended;
+  t.equal(ended.code, 1);
+  const report = JSON.parse(run.stdout) as DemoReport;
+  t.equal(report.ok, false);
+  t.match(report.errors, [/Ripstop: no \/dev\/net\/tun here/]);
+  t.equal(report.transfer.ripstop, null);
+  t.same(leftovers(run.pid), []);
+});
+
 t.test('a mistake on the command line is one clear line', async t => {
   const run = demo('--mode', 'vxlen');
   t.not((await run.ended).code, 0);
