@@ -18,7 +18,7 @@ const OFFLOADS = ['csum', 'tso', 'uso', 'udpGso', 'udpGro', 'mergeTcp', 'mergeUd
 const without = (offload: (typeof OFFLOADS)[number]): Contender =>
   ripstop({
     mode: 'vxlan',
-    label: `Ripstop vxlan, no ${offload}`,
+    label: `no ${offload}`,
     configuration: { offloads: { [offload]: false } },
   });
 

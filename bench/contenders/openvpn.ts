@@ -6,7 +6,7 @@ const MTU = { 4: 1500 - 28, 6: 1500 - 48 } as const;
 
 /** OpenVPN, point to point, neither cipher nor authentication: what its packet path alone can do. */
 export const openvpn: Contender = {
-  label: 'OpenVPN, no cipher',
+  label: 'OpenVPN',
   obstacle: needs('openvpn', 'openvpn'),
   lay: (lab, { underlay }) =>
     layTunnel(lab, {

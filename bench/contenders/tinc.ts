@@ -11,7 +11,7 @@ const MTU = { 4: 1432, 6: 1412 } as const;
 
 /** tinc 1.0 as a switch, neither cipher nor digest. */
 export const tinc: Contender = {
-  label: 'tinc, no cipher',
+  label: 'tinc',
   obstacle: needs('tinc', 'tincd'),
   lay(lab, { underlay }) {
     const folders = new Map(lab.nodes.map(node => [node, configure(lab, node, underlay)]));
