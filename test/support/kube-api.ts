@@ -129,7 +129,7 @@ export class KubeApi {
     const [, node, sub] = /^\/api\/v1\/nodes(?:\/([^/]+)(\/status)?)?$/.exec(url.pathname) ?? [];
     const isNodes = url.pathname.startsWith('/api/v1/nodes');
     if (isNodes && !node && url.searchParams.get('watch')) return this.#watch(url.searchParams, response);
-    if (isNodes && !node) return this.#list(url.searchParams, response);
+    if (isNodes && !node) return this.#list(url.searchParams, request.headers.accept ?? '', response);
     if (request.method === 'POST' && url.pathname === '/api/v1/namespaces/default/events') {
       this.events.push(JSON.parse(body) as Json);
       return send(response, 201, JSON.parse(body));
@@ -146,14 +146,17 @@ export class KubeApi {
     fail(response, 405, 'MethodNotAllowed', line);
   }
 
-  #list(query: URLSearchParams, response: ServerResponse): void {
+  #list(query: URLSearchParams, accept: string, response: ServerResponse): void {
     const all = [...this.nodes.values()].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
     const from = Number(query.get('continue') ?? 0);
     const limit = Number(query.get('limit') ?? 0) || all.length;
-    const items = all.slice(from, from + limit);
+    const isMetadata = accept.includes('as=PartialObjectMetadataList');
+    const items = all
+      .slice(from, from + limit)
+      .map(node => (isMetadata ? { metadata: node.metadata } : node));
     const rest = from + limit < all.length ? { continue: String(from + limit) } : {};
     send(response, 200, {
-      kind: 'NodeList',
+      kind: isMetadata ? 'PartialObjectMetadataList' : 'NodeList',
       metadata: { resourceVersion: String(this.#version), ...rest },
       items,
     });

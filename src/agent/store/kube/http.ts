@@ -18,6 +18,8 @@ export class KubeError extends RipstopError {
   }
 }
 
+const JSON_OBJECTS = 'application/json';
+const METADATA_ONLY = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json';
 const STRATEGIC_MERGE = 'application/strategic-merge-patch+json';
 /** Tries of one call while the server says "too many requests" or "conflict". */
 const ATTEMPTS = 5;
@@ -52,6 +54,11 @@ export class KubeHttp {
 
   async get<T>(path: string): Promise<T> {
     return this.#retry<T>('GET', path);
+  }
+
+  /** A list of objects without spec and status: a fraction of the bytes. */
+  async getMetadata<T>(path: string): Promise<T> {
+    return this.#retry<T>('GET', path, undefined, undefined, METADATA_ONLY);
   }
 
   async post<T>(path: string, body: object): Promise<T> {
@@ -90,10 +97,24 @@ export class KubeHttp {
   }
 
   /** Repeats what the server asks to be repeated: 429 and 503 with Retry-After, 409 on a patch. */
-  async #retry<T>(method: string, path: string, body?: string, type?: string): Promise<T> {
+  async #retry<T>(
+    method: string,
+    path: string,
+    body?: string,
+    type?: string,
+    accept = JSON_OBJECTS,
+  ): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const response = await this.#send(method, path, body, type, this.#abort.signal, this.#timeoutMs);
+        const response = await this.#send(
+          method,
+          path,
+          body,
+          type,
+          this.#abort.signal,
+          this.#timeoutMs,
+          accept,
+        );
         let text = '';
         for await (const chunk of response.setEncoding('utf8')) text += chunk;
         return JSON.parse(text) as T;
@@ -113,9 +134,10 @@ export class KubeHttp {
     type: string | undefined,
     signal: AbortSignal,
     silenceMs: number,
+    accept = JSON_OBJECTS,
   ): Promise<http.IncomingMessage> {
     const { url, token } = this.#access;
-    const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'ripstop' };
+    const headers: Record<string, string> = { accept, 'user-agent': 'ripstop' };
     if (token) headers.authorization = `Bearer ${token()}`;
     if (body !== undefined) {
       headers['content-type'] = type!;

@@ -208,16 +208,22 @@ export class KubeStore implements LeaseStore {
     }
   }
 
-  /** A Node that is Ready under our public address is a twin; one that is gone but not yet deleted does not count. */
+  /**
+   * A Node that is Ready under our public address is a twin; one that is gone but not yet deleted does not count. A
+   * thousand nodes may start at once: annotations alone are listed, and only a suspect is looked at whole.
+   */
   async #refuseTwin(identity: string): Promise<void> {
-    const { items } = await this.#http.get<{ items: NodeObject[] }>('/api/v1/nodes?resourceVersion=0');
-    for (const item of items) {
-      if (item.metadata.name === this.#options.nodeName) continue;
-      const lease = this.#read(item);
-      if (!lease?.node || identityOf(lease.attributes) !== identity) continue;
+    const { nodeName } = this.#options;
+    const { publicIp, publicIpv6 } = this.#names;
+    const list = await this.#http.getMetadata<{ items: NodeObject[] }>('/api/v1/nodes?resourceVersion=0');
+    for (const { metadata } of list.items) {
+      const { annotations = {}, name } = metadata;
+      if (name === nodeName || (annotations[publicIp] ?? annotations[publicIpv6]) !== identity) continue;
+      const suspect = await this.#http.get<NodeObject>(`/api/v1/nodes/${encodeURIComponent(name)}`);
+      if (!this.#read(suspect)?.node) continue;
       throw new RipstopError(
         'EINUSE',
-        `Node ${lease.node} is Ready under the same public address ${identity}`,
+        `Node ${name} is Ready under the same public address ${identity}`,
         'two nodes cannot share an address: choose another with --iface or --public-ip',
       );
     }
