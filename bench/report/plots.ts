@@ -3,11 +3,13 @@ import { type Cell, distinct, indexCells, labelOf } from './rows.ts';
 import { type BenchFile, FIGURES, type FigureId } from './samples.ts';
 
 const WIDTH = 900;
-const HEIGHT = 360;
+/** Without legend and names. */
+const HEIGHT = 300;
 /** Told apart by people who see few colours, too (after Okabe and Ito), then their lighter relatives. */
 const COLORS = [
   ...['#8c8c8c', '#222222', '#0072b2', '#56b4e9', '#d55e00', '#e69f00', '#009e73', '#cc79a7', '#b8a800'],
   ...['#c4c4c4', '#5f7f9f', '#9fd0f0', '#e9a27a', '#f2cf80', '#7fceb9', '#e5bcd3'],
+  ...['#7f5f3f', '#5b3a8c', '#a83232', '#2f6b6b', '#e06aa8'],
 ];
 
 interface Bars {
@@ -23,15 +25,20 @@ interface Bars {
 
 /** Grouped bars as an SVG element, drawn without a browser. */
 function bars({ title, groups, series, unit, logarithmic = false, line }: Bars): string {
-  const chart = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height: HEIGHT });
+  // Many names along the axis stand askew; many series take several lines of legend.
+  const askew = groups.length > 7;
+  const legend = Math.ceil(series.length / 6) * 24;
+  const below = legend + (askew ? 95 : 35);
+  const height = HEIGHT + below;
+  const chart = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height });
   try {
     const top = (extent: { max: number }) => Math.max(extent.max, line ?? 0) * 1.05;
     chart.setOption({
       animation: false,
       title: { text: title, subtext: unit, left: 0, textStyle: { fontSize: 15 } },
       legend: { bottom: 0, type: 'plain', itemGap: 24 },
-      grid: { left: 70, right: 20, top: 65, bottom: 85 },
-      xAxis: { type: 'category', data: [...groups], axisLabel: { interval: 0 } },
+      grid: { left: 70, right: 20, top: 65, bottom: below },
+      xAxis: { type: 'category', data: [...groups], axisLabel: { interval: 0, rotate: askew ? 40 : 0 } },
       yAxis: logarithmic ? { type: 'log' } : { type: 'value', max: top, axisLabel: { showMaxLabel: false } },
       series: series.map(({ name, color, values }, index) => ({
         type: 'bar',
