@@ -27,6 +27,7 @@ export const CONTENDERS: Readonly<Record<string, Contender>> = {
   none: noOverlay,
   kernel: kernelVxlan(),
   vxlan: ripstop({ mode: 'vxlan', label: 'Ripstop vxlan' }),
+  'vxlan-remote': ripstop({ mode: 'vxlan', label: 'vxlan, remote csum', remoteChecksum: true }),
   udp: ripstop({ mode: 'udp', label: 'Ripstop udp' }),
   ...Object.fromEntries(OFFLOADS.map(offload => [`no-${offload}`, without(offload)])),
   'one-call': oneCall,

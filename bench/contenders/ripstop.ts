@@ -10,6 +10,8 @@ export interface RipstopOptions {
   mode: 'vxlan' | 'udp';
   /** Merged into every node's configuration: `{ offloads: { udpGso: false } }`. */
   configuration?: Record<string, unknown>;
+  /** The nodes leave inner checksums open for each other. */
+  remoteChecksum?: boolean;
   /** Column title when it is not the mode's. */
   label?: string;
 }
@@ -68,6 +70,7 @@ function nodeConfiguration(node: Node, lab: Lab, { underlay }: Wish, options: Ri
         name: `node${peer.index}`,
         address: peer.underlay[underlay],
         subnets: subnetsOf(peer),
+        remoteChecksum: options.remoteChecksum ?? false,
       })),
     ...options.configuration,
   };

@@ -129,6 +129,12 @@ t.test('goals are judged by the ratio of medians', async t => {
     { figure: 'rr50', bound: 1, met: false },
   ]);
   t.ok(Math.abs(judged[0]!.ratio - 6 / 5) < 1e-9);
+  const others = [...e2e('vxlan', 'tcp1', [6]), ...e2e('fastd', 'tcp1', [0.7]), ...e2e('vde', 'tcp1', [1.1])];
+  t.match(
+    judgeGoals(cells(others, 'e2e')),
+    [{ rival: 'vde', bound: 6, met: false }],
+    'the fastest other counts',
+  );
 });
 
 t.test('the table fits 80 columns and shows the ratio to the kernel', async t => {
