@@ -26,6 +26,7 @@ namespace ripstop {
   X(netlinkReceive, NetlinkReceive)   \
   X(fileOpen, FileOpen)               \
   X(fileLock, FileLock)               \
+  X(nftRun, NftRun)                   \
   X(packetOpen, PacketOpen)           \
   X(packetSend, PacketSend)           \
   X(packetReceive, PacketReceive)     \

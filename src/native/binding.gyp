@@ -14,6 +14,7 @@
         "namespace.cc",
         "file.cc",
         "datagram.cc",
+        "nft.cc",
         "sum.cc",
         "wait.cc",
         "packet.cc",

@@ -110,6 +110,17 @@ export interface Native {
   /** flock(2) on a descriptor: LOCK_EX 2, LOCK_NB 4, LOCK_UN 8. 0 or -errno (-11: held by another). */
   fileLock(fd: number, operation: number): number;
 
+  // nft.cc -------------------------------------------------------------------------------------------------
+  /**
+   * Runs commands of nft (bytes that end in NUL; its language or its JSON) as one transaction. `json` 1: output in
+   * JSON. Undefined when libnftables is not installed. Throws when the namespace cannot be entered.
+   */
+  nftRun(
+    netns: string,
+    commands: Uint8Array,
+    json: number,
+  ): { code: number; stdout: string; stderr: string } | undefined;
+
   // datagram.cc --------------------------------------------------------------------------------------------
   /** Socket for IPv4 packets, without link header, of the interface with this index. Throws. */
   packetOpen(netns: string, link: number): number;

@@ -1,8 +1,8 @@
 import { RipstopError } from '../base/errors.ts';
-import { runCommand } from './command.ts';
+import { refuseNft, runNft } from './nft-run.ts';
 
 /*
- * nftables through `nft` and its JSON (libnftables-json(5)): one run is one kernel transaction, so a table is replaced
+ * nftables in nft's language and its JSON (libnftables-json(5)): one run is one kernel transaction, so a table is replaced
  * whole or stays as it was.
  */
 
@@ -11,12 +11,14 @@ export type NftObject = Readonly<Record<string, unknown>>;
 
 /** Runs the commands as one transaction. @throws RipstopError ECOMMAND with nft's own words; nothing was changed then */
 export async function applyNft(netns: string, commands: readonly NftObject[]): Promise<void> {
-  await runCommand('nft', ['-j', '-f', '-'], { netns, input: JSON.stringify({ nftables: commands }) });
+  const result = await runNft(netns, JSON.stringify({ nftables: commands }), 'json');
+  if (result.code !== 0) refuseNft('nft -j -f -', result);
 }
 
 /** Runs a script in nft's own language as one transaction. @throws RipstopError ECOMMAND */
 export async function applyNftScript(netns: string, script: string): Promise<void> {
-  await runCommand('nft', ['-f', '-'], { netns, input: script });
+  const result = await runNft(netns, script, 'text');
+  if (result.code !== 0) refuseNft('nft -f -', result);
 }
 
 /**
@@ -24,15 +26,12 @@ export async function applyNftScript(netns: string, script: string): Promise<voi
  * @throws RipstopError ECOMMAND, or EBADMSG when the output is no JSON
  */
 export async function listNft(netns: string, what: readonly string[]): Promise<NftObject[]> {
-  const { stdout, stderr, code } = await runCommand('nft', ['-j', 'list', ...what], {
-    netns,
-    accept: [0, 1],
-  });
-  if (code !== 0) {
-    if (/No such file or directory/.test(stderr)) return [];
-    throw new RipstopError('ECOMMAND', `nft list ${what.join(' ')}: ${stderr.split('\n')[0]}`);
+  const result = await runNft(netns, `list ${what.join(' ')}`, 'json');
+  if (result.code !== 0) {
+    if (/No such file or directory/.test(result.stderr)) return [];
+    refuseNft(`nft list ${what.join(' ')}`, result);
   }
-  const parsed = parse(stdout);
+  const parsed = parse(result.stdout);
   return parsed.filter(object => !('metainfo' in object));
 }
 

@@ -274,9 +274,9 @@ t.test('install and uninstall: ours only, whole, twice', { skip: need('root') },
   });
   t.equal(installCni({ binDir, confDir }).written.length, PLUGIN_NAMES.length, 'again: the same');
   t.equal(installCni({ binDir, force: true }).kept.length, 0);
-  writeFileSync(`${binDir}/dhcp`, 'of another maker');
+  writeFileSync(`${binDir}/vrf`, 'of another maker');
   t.equal(uninstallCni({ binDir, confDir }).length, PLUGIN_NAMES.length + 1);
-  t.strictSame(readdirSync(binDir), ['dhcp']);
+  t.strictSame(readdirSync(binDir), ['vrf']);
   t.strictSame(readdirSync(confDir), []);
   t.strictSame(uninstallCni({ binDir, confDir }), []);
 });
