@@ -1,6 +1,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { monotonicMs } from '../../base/clock.ts';
 import { RipstopError } from '../../base/errors.ts';
 import { writeFileAtomic } from '../atomic-file.ts';
 import { nextStep } from '../lease/acquire.ts';
@@ -23,6 +24,8 @@ export interface FileStoreOptions {
   readonly nodeName: string;
   /** Life of a lease, ms. */
   readonly ttlMs?: number;
+  /** How long a lease must look over before it counts as ended, ms. */
+  readonly graceMs?: number;
   /** How often changes are looked for besides inotify, which does not see other machines' writes on a shared mount. */
   readonly pollMs?: number;
 }
@@ -36,7 +39,10 @@ export class FileStore implements LeaseStore {
   readonly #token: string;
   readonly #ttlMs: number;
   readonly #pollMs: number;
+  readonly #graceMs: number;
   readonly #told = new Set<string>();
+  /** Since when a lease looks over, monotonic ms. */
+  readonly #overSince = new Map<string, number>();
   #observer: StoreObserver | undefined;
   #presence: string | undefined;
   /** Clock of the file server less ours, ms: learnt from the lock file, which is fresh when we hold it. */
@@ -56,6 +62,7 @@ export class FileStore implements LeaseStore {
     this.#token = nodeToken(options.nodeName);
     this.#ttlMs = options.ttlMs ?? 24 * 3600_000;
     this.#pollMs = options.pollMs ?? 2000;
+    this.#graceMs = options.graceMs ?? 2 * HEARTBEAT_MS;
   }
 
   async networkConfig(): Promise<{ text: string; source: string }> {
@@ -170,17 +177,32 @@ export class FileStore implements LeaseStore {
   }
 
   async #leases(content: TableContent): Promise<Lease[]> {
-    const now = Date.now();
     const alive = new Map<string, string | undefined>();
     const leases: Lease[] = [];
     for (const [key, text] of content.entries) {
       const lease = this.#parse(key, text);
-      if (!lease || (lease.expiresAt && lease.expiresAt < now)) continue;
+      if (!lease) continue;
       const identity = identityOf(lease.attributes);
       if (!alive.has(identity)) alive.set(identity, await this.#holderOf(this.#presenceOf(identity)));
-      leases.push({ ...lease, node: alive.get(identity) });
+      const node = alive.get(identity);
+      if (this.#hasEnded(lease, node)) continue;
+      leases.push({ ...lease, node });
     }
     return leases;
+  }
+
+  /**
+   * A lease has ended when its time is over, its holder gives no sign of life, and both have been so for a while: when a
+   * wall clock jumps, every lease looks over and every sign old until the next heartbeat.
+   */
+  #hasEnded({ key, expiresAt }: Lease, holder: string | undefined): boolean {
+    if (!expiresAt || expiresAt > Date.now() || holder !== undefined) {
+      this.#overSince.delete(key);
+      return false;
+    }
+    const since = this.#overSince.get(key) ?? monotonicMs();
+    this.#overSince.set(key, since);
+    return monotonicMs() - since >= this.#graceMs;
   }
 
   #parse(key: string, text: string): Lease | undefined {

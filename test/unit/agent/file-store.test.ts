@@ -36,7 +36,13 @@ for (const layout of ['directory', 'one file'] as const)
       };
       setConfig(text);
       const open = (nodeName: string, ttlMs?: number) => {
-        const store = new FileStore({ path, nodeName, pollMs: 100, ...(ttlMs ? { ttlMs } : {}) });
+        const store = new FileStore({
+          path,
+          nodeName,
+          pollMs: 100,
+          graceMs: 300,
+          ...(ttlMs ? { ttlMs } : {}),
+        });
         stores.push(store);
         return store;
       };
@@ -114,7 +120,8 @@ for (const layout of ['directory', 'one file'] as const)
 
     t.test('a lease ends; a reservation does not', async t => {
       const { path, config, open } = place(t);
-      const dead = await open('dead', 200).acquire({
+      const holder = open('dead', 200);
+      const dead = await holder.acquire({
         config,
         attributes: attributesOf('192.0.2.3'),
         previous: undefined,
@@ -122,6 +129,7 @@ for (const layout of ['directory', 'one file'] as const)
       const store = open('a');
       const seen = record(store);
       await seen.until('seen', () => seen.keys().includes(dead.key));
+      await holder.close();
       await seen.until('ended', () => !seen.keys().includes(dead.key));
       if (layout === 'directory')
         writeFileSync(join(path, 'subnets', '10.7.50.0-24'), '{"PublicIP":"192.0.2.5"}');
@@ -139,6 +147,20 @@ for (const layout of ['directory', 'one file'] as const)
       t.equal(kept.expiresAt, 0);
       const renewed = await open('e').renew(kept);
       t.equal(renewed!.expiresAt, 0);
+    });
+
+    t.test('a clock that jumps ends nobody’s lease', async t => {
+      const { config, open } = place(t);
+      const wish = { config, attributes: attributesOf('192.0.2.3'), previous: undefined };
+      const holder = open('alive', 200);
+      const lease = await holder.acquire(wish);
+      const seen = record(open('a'));
+      await seen.until('seen', () => seen.keys().includes(lease.key));
+      // Its time is over by the wall clock, but its holder gives signs of life.
+      await new Promise(resolve => setTimeout(resolve, 900));
+      t.same(seen.keys(), [lease.key]);
+      await holder.close();
+      await seen.until('ended with its holder', () => seen.keys().length === 0);
     });
 
     t.test('a second live node with our public address is refused', async t => {
