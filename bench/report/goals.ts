@@ -74,7 +74,12 @@ export function judgeGoals(list: readonly Cell[]): GoalResult[] {
     if (!own || !rival || rival.median === 0) return [];
     const ratio = own.median / rival.median;
     return [
-      { ...goal, ratio, met: goal.direction === 'at least' ? ratio >= goal.bound : ratio <= goal.bound },
+      {
+        ...goal,
+        rival: rival.contender,
+        ratio,
+        met: goal.direction === 'at least' ? ratio >= goal.bound : ratio <= goal.bound,
+      },
     ];
   });
 }
