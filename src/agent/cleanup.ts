@@ -46,10 +46,15 @@ export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
   try {
     const env = await readSubnetEnv(options.subnetFile);
     const networks = [env?.network, env?.network6].filter(cidr => cidr !== undefined).map(formatCidr);
-    const made = await new Memory(options.stateDir).devices();
+    const memory = new Memory(options.stateDir);
+    const made = await memory.devices();
+    const macs = Object.values((await memory.formerMacs()) ?? {});
     const links = listLinks(socket);
-    for (const { name, kind } of links) {
-      const isOurs = made.includes(name) && (kind === 'vxlan' || kind === 'tun');
+    for (const { name, kind, mac } of links) {
+      // A kernel VXLAN of that name with another MAC is flannel's, made after we were gone.
+      const isOurs =
+        made.includes(name) &&
+        (kind === 'tun' || (kind === 'vxlan' && mac !== undefined && macs.includes(mac)));
       const isFlannels = options.flannel && kind === 'vxlan' && /^flannel(-v6)?\.\d+$/.test(name);
       if (!isOurs && !isFlannels) continue;
       await attempt(`device ${name}`, () => {

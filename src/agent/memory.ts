@@ -49,6 +49,11 @@ export class Memory {
     return macs;
   }
 
+  /** The MACs of a former life; undefined when there was none. */
+  async formerMacs(): Promise<VtepMacs | undefined> {
+    return readJson<VtepMacs>(join(this.#directory, 'vtep.json'));
+  }
+
   /** Names of the devices that were ever made on this node, for `ripstop cleanup`. */
   async devices(): Promise<string[]> {
     return (await readJson<string[]>(this.#devicesPath())) ?? [];
