@@ -19,6 +19,8 @@ import {
 
 /** rtnetlink: links, addresses, routes, neighbours, rules, queueing. */
 export const NETLINK_ROUTE = 0;
+/** Subsystems of netfilter: connection tracking. */
+export const NETLINK_NETFILTER = 12;
 const NLMSGERR_ATTR_MSG = 1;
 /** The kernel builds dump datagrams of at most 32 KiB; a single answer may be larger (a link with many VFs). */
 const RECEIVE_BYTES = 256 * 1024;
@@ -32,6 +34,8 @@ export interface OpenOptions {
   netns?: string;
   /** Mask of legacy multicast groups (RTMGRP_*). */
   groups?: number;
+  /** NETLINK_ROUTE when absent. */
+  protocol?: number;
 }
 
 /** What a datagram that reports a failure says. Zero errno is an acknowledgement. */
@@ -80,7 +84,7 @@ export class NetlinkSocket {
   constructor(options: OpenOptions = {}) {
     this.netns = options.netns ?? '';
     try {
-      this.#fd = native.netlinkOpen(this.netns, NETLINK_ROUTE, options.groups ?? 0);
+      this.#fd = native.netlinkOpen(this.netns, options.protocol ?? NETLINK_ROUTE, options.groups ?? 0);
     } catch (error) {
       if (!isSystemError(error)) throw error;
       const place = this.netns ? ` in network namespace ${this.netns}` : '';

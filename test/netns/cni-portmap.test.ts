@@ -180,3 +180,47 @@ t.test('conditions and marks', { skip }, async t => {
     t.match((await lab.call('ADD', { ...base, ...changes }, { pod })).json, { code: 7, msg });
   }
 });
+
+t.test('UDP flows follow the mapping at once', { skip: skip || need('conntrack') }, async t => {
+  const lab = new CniNode(t);
+  lab.node.ip('link add up0 type veth peer name up1', 'addr add 192.0.2.1/24 dev up0', 'link set up0 up');
+  const bridge = {
+    cniVersion: '1.1.0',
+    name: 'net',
+    type: 'bridge',
+    isDefaultGateway: true,
+    ipam: lab.ipam(),
+  };
+  const config = (port: number) => ({
+    cniVersion: '1.1.0',
+    name: 'net',
+    type: 'portmap',
+    runtimeConfig: { portMappings: [{ hostPort: 5353, containerPort: port, protocol: 'udp' }] },
+  });
+  const pods = [lab.pod(t), lab.pod(t), lab.pod(t)];
+  const results: object[] = [];
+  for (const [i, pod] of pods.entries())
+    results.push((await lab.call('ADD', bridge, { pod, id: `p${i}` })).json);
+  for (const [i, pod] of pods.slice(0, 2).entries()) {
+    const script = `const s = require('node:dgram').createSocket('udp4'); s.on('message', (m, r) => s.send('pod ${i}', r.port, r.address)); s.bind(53, () => console.log('on'))`;
+    await pod.launch([process.execPath, '-e', script]).saying(/on/);
+  }
+  // One flow, from one port: without forgetting it would go on to the first pod, or to the node itself.
+  const ask = () =>
+    pods[2]!
+      .attempt([
+        process.execPath,
+        '-e',
+        `const s = require('node:dgram').createSocket('udp4'); s.bind(40000, () => s.send('x', 5353, '192.0.2.1'));
+       s.on('message', m => { console.log(String(m)); process.exit() }); setTimeout(() => process.exit(), 500)`,
+      ])
+      .stdout.trim();
+  t.equal(ask(), '', 'nobody yet: the flow is known to lead to the node');
+  for (const i of [0, 1]) {
+    const network = { ...config(53), prevResult: results[i] };
+    t.equal((await lab.call('ADD', network, { pod: pods[i], id: `p${i}` })).status, 0);
+    t.equal(ask(), `pod ${i}`);
+    t.equal((await lab.call('DEL', network, { pod: pods[i], id: `p${i}` })).text, '');
+    t.equal(ask(), '', 'and no longer');
+  }
+});

@@ -1,3 +1,5 @@
+import { describeError } from '../../../base/errors.ts';
+import { forgetUdpFlows } from '../../../net/conntrack.ts';
 import { getLink } from '../../../net/links.ts';
 import { routeTo } from '../../../net/routes.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
@@ -29,7 +31,23 @@ async function add(call: Call): Promise<Result> {
     await forward(call, config, pod, undo);
     if (pod.v4 && config.snat) await routeLocalhost(call, pod.v4);
   });
+  forgetFlows(call, config);
   return previous;
+}
+
+/**
+ * UDP flows keep the way that they had before the mapping began or ceased. That they could not be forgotten is no
+ * reason to fail: they end by themselves when they rest.
+ */
+function forgetFlows(call: Call, { mappings }: PortmapConfig): void {
+  try {
+    for (const family of [4, 6] as const) {
+      const own = mappingsOf(mappings, family === 6).filter(one => one.protocol === 'udp');
+      forgetUdpFlows(call.host.netns, family, new Set(own.map(one => one.hostPort)));
+    }
+  } catch (error) {
+    call.host.log(`portmap: ${describeError(error)}`);
+  }
 }
 
 async function forward(call: Call, config: PortmapConfig, pod: Pod, undo: Undo): Promise<void> {
@@ -56,9 +74,10 @@ async function routeLocalhost(call: Call, cidr: string): Promise<void> {
 
 async function del(call: Call): Promise<void> {
   // By name alone: a runtime may leave out portMappings and prevResult on DEL.
-  const { backend } = readConfig(call);
-  if (backend === 'iptables') await unforwardIptables(call);
+  const config = readConfig(call);
+  if (config.backend === 'iptables') await unforwardIptables(call);
   else await unforwardNft(call.host.netns, tag => tag === callTag(call));
+  forgetFlows(call, config);
 }
 
 async function check(call: Call): Promise<void> {
