@@ -9,7 +9,7 @@ import { concernsOverlay, concernsUnderlay } from './kernel-news.ts';
 import { type Lease, sameAttributes } from './lease/lease.ts';
 import type { LeaseStore, StoreObserver } from './lease/store.ts';
 import { LeaseHolder } from './lease-holder.ts';
-import { type LastKnown, Memory } from './memory.ts';
+import { type ConfigText, type LastKnown, Memory } from './memory.ts';
 import type { AgentOptions } from './options.ts';
 import { attributesOf, deviceNames, planOverlays, underlayFamilies } from './overlay-plan.ts';
 import { Readiness } from './readiness.ts';
@@ -40,7 +40,7 @@ export class Agent {
   readonly #holder: LeaseHolder;
   #session: Session | undefined;
   #leases: readonly Lease[] | undefined;
-  #config: { text: string; source: string } | undefined;
+  #config: ConfigText | undefined;
   #isFollowing = false;
   #storeDownSince: number | undefined;
   /** True while the lease comes from memory and the store has not confirmed it. */
@@ -144,48 +144,47 @@ export class Agent {
 
   /** Everything that a session stands on. With `mayRemember` the last known state stands in for a store that is away. */
   async #basis(mayRemember: boolean): Promise<SessionBasis> {
+    let config: ConfigText | undefined;
     try {
-      this.#config = await this.store.networkConfig();
+      config = await this.store.networkConfig();
+      const basis = await this.#basisFor(config);
+      this.#storeDownSince = undefined;
+      this.#isBorrowed = false;
+      return basis;
     } catch (error) {
-      if ((error as RipstopError).code === 'ESTORE') this.#storeDownSince ??= Date.now();
-      const known =
-        mayRemember && (error as RipstopError).code === 'ESTORE' ? await this.#remembered() : undefined;
+      if ((error as RipstopError).code !== 'ESTORE') throw error;
+      this.#storeDownSince ??= Date.now();
+      const known = mayRemember ? await this.#remembered() : undefined;
       if (!known) throw error;
-      this.#log.warn(
-        { lease: known.lease.key },
-        `carrying on with the last known state: ${describeError(error)}`,
-      );
-      this.#config = known.config;
+      const text = describeError(error);
+      this.#log.warn({ lease: known.lease.key }, `carrying on with the last known state: ${text}`);
+      const basis = await this.#basisFor(config ?? known.config, known);
       this.#leases ??= known.leases;
       this.#isBorrowed = true;
-      return this.#basisFor(known.lease);
+      return basis;
     }
-    this.#storeDownSince = undefined;
-    this.#isBorrowed = false;
-    return this.#basisFor(undefined);
   }
 
-  async #basisFor(borrowed: Lease | undefined): Promise<SessionBasis> {
-    const { text, source } = this.#config!;
+  async #basisFor(source: ConfigText, known?: LastKnown): Promise<SessionBasis> {
+    this.#config = source;
     const { tolerateUnknown, subnetFile } = this.options;
-    const config = parseNetConf(text, source, { ranges: this.store.allocates, tolerateUnknown });
+    const options = { ranges: this.store.allocates, tolerateUnknown };
+    const config = parseNetConf(source.text, source.source, options);
     for (const note of config.notes) this.#log.info(note);
-    const overrides = borrowed ? {} : ((await this.store.overrides?.()) ?? {});
+    const overrides = known?.overrides ?? (await this.store.overrides?.()) ?? {};
     this.#overrides = overrides;
     const underlay = this.#chooseUnderlay(config);
     const macs = await this.#memory.macs({ ...deviceMacs(this.#socket, config.backend), ...overrides });
     const attributes = attributesOf(config.backend, underlay, macs);
-    if (borrowed) {
-      if (!sameAttributes(attributes, borrowed.attributes))
-        throw new RipstopError(
-          'ESTORE',
-          `${this.store.place} is away, and this node has changed since it was last there`,
-        );
-      return { config, underlay, lease: borrowed, macs };
+    if (known) {
+      if (sameAttributes(attributes, known.lease.attributes))
+        return { config, underlay, lease: known.lease, macs };
+      const what = `${this.store.place} is away, and this node has changed since it was last there`;
+      throw new RipstopError('ESTORE', what);
     }
     const former = await readSubnetEnv(subnetFile);
     const previous =
-      former && (former.subnet || former.subnet6) ? { v4: former.subnet, v6: former.subnet6 } : undefined;
+      former?.subnet || former?.subnet6 ? { v4: former.subnet, v6: former.subnet6 } : undefined;
     const lease = await this.#holder.acquire({ config, attributes, previous });
     this.#log.info({ lease: lease.key, underlay: underlay.name, mtu: underlay.mtu }, 'holding a lease');
     return { config, underlay, lease, macs };
@@ -294,7 +293,7 @@ export class Agent {
     const { lease } = this.#holder;
     if (!config || !lease || !this.#leases) return;
     this.#memory
-      .save({ config, lease, leases: this.#leases })
+      .save({ config, lease, leases: this.#leases, overrides: this.#overrides })
       .catch(error => this.#log.warn(`the state could not be kept: ${describeError(error)}`));
   }
 

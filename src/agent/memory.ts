@@ -6,11 +6,19 @@ import { formatCidr, parseCidr } from './lease/cidr.ts';
 import { formatAttributes, type Lease, parseAttributes } from './lease/lease.ts';
 import type { VtepMacs } from './overlay-plan.ts';
 
+/** The network configuration as the store has it, and its name for messages. */
+export interface ConfigText {
+  readonly text: string;
+  readonly source: string;
+}
+
 /** What the agent last knew; enough to carry on while the store is away. */
 export interface LastKnown {
-  readonly config: { readonly text: string; readonly source: string };
+  readonly config: ConfigText;
   readonly lease: Lease;
   readonly leases: readonly Lease[];
+  /** What the store said in place of our own address. */
+  readonly overrides: { readonly publicIp?: string; readonly publicIpv6?: string };
 }
 
 interface StoredLease {
@@ -68,12 +76,20 @@ export class Memory {
   }
 
   async load(): Promise<LastKnown | undefined> {
-    const stored = await readJson<{ config: LastKnown['config']; lease: StoredLease; leases: StoredLease[] }>(
-      this.#path(),
-    );
+    const stored = await readJson<{
+      config: LastKnown['config'];
+      lease: StoredLease;
+      leases: StoredLease[];
+      overrides?: LastKnown['overrides'];
+    }>(this.#path());
     if (!stored) return undefined;
     try {
-      return { config: stored.config, lease: thaw(stored.lease), leases: stored.leases.map(thaw) };
+      return {
+        config: stored.config,
+        lease: thaw(stored.lease),
+        leases: stored.leases.map(thaw),
+        overrides: stored.overrides ?? {},
+      };
     } catch {
       // Written by another version: as good as absent.
       return undefined;
@@ -82,7 +98,9 @@ export class Memory {
 
   /** Keeps the state when it differs from what was kept last. */
   async save(known: LastKnown): Promise<void> {
-    const text = `${JSON.stringify({ config: known.config, lease: freeze(known.lease), leases: known.leases.map(freeze) })}\n`;
+    const { config, overrides } = known;
+    const stored = { config, overrides, lease: freeze(known.lease), leases: known.leases.map(freeze) };
+    const text = `${JSON.stringify(stored)}\n`;
     if (text === this.#lastText) return;
     await writeFileAtomic(this.#path(), text, 0o600);
     this.#lastText = text;

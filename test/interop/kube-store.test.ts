@@ -133,10 +133,10 @@ t.test('overrides by an operator', async t => {
 t.test('what stands against a lease', async t => {
   const { api, open } = await cluster(t);
   const wish = { config: CONFIG, attributes: attributesOf('192.0.2.1'), previous: undefined };
-  await t.rejects(open('absent').acquire(wish), { code: 'ESTORE', message: 'there is no Node absent' });
+  await t.rejects(open('absent').acquire(wish), { code: 'ENOLEASE', message: 'there is no Node absent' });
   api.addNode('none', {});
   await t.rejects(open('none').acquire(wish), {
-    code: 'ESTORE',
+    code: 'ENOLEASE',
     message: /no IPv4 podCIDR/,
     hint: /--allocate-node-cidrs/,
   });
@@ -242,7 +242,7 @@ t.test('429, 503 and 409 are tried again; 403 is told with what to do', async t 
   t.equal(api.faults.length, 0);
   api.faults.push({ match: 'GET /api/v1/nodes/n1', status: 403, reason: 'Forbidden' });
   await t.rejects(open('n1').acquire(wish), {
-    code: 'ESTORE',
+    code: 'EREFUSED',
     hint: /ClusterRole/,
     message: /GET \/api\/v1\/nodes\/n1: 403/,
   });

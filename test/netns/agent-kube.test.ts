@@ -128,6 +128,23 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
     t.equal(first.sessions, 1);
   });
 
+  await t.test('started while the API server is away: the last known state, confirmed later', async t => {
+    const { agent, run } = agents.shift()!;
+    agent.stop();
+    await run;
+    await api.down();
+    const again = start(0);
+    await until('it working', () => again.readiness.isReady && again.isBorrowed, 20_000);
+    t.ok(again.storeDownSince);
+    await until(
+      'traffic',
+      () => one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[4]]).code === 0,
+    );
+    await api.up();
+    await until('the lease confirmed', () => !again.isBorrowed, 20_000);
+    t.equal(again.sessions, 1, 'without an interruption');
+  });
+
   await t.test('a changed ConfigMap is taken up and announced', async t => {
     writeFileSync(configPath, JSON.stringify({ ...conf, Backend: { Type: 'host-gw' } }));
     await until(

@@ -35,7 +35,8 @@ export interface Notice {
 
 /**
  * Where nodes find one another. Every method fails with a RipstopError: ESTORE when the store cannot be reached
- * (try again later), EINUSE when another node holds this node's public address, ERANGE when no subnet is free,
+ * (try again later), EREFUSED when it can and says no, ENOLEASE when it has no subnet for this node yet, EBUSY when others
+ * were always quicker, EINUSE when another node holds this node's public address, ERANGE when no subnet is free,
  * ECONFIG when the configuration is missing or wrong.
  */
 export interface LeaseStore {

@@ -31,6 +31,7 @@ t.test('what outlives the agent', async t => {
   };
   const known = {
     config: { text: '{}', source: 'x' },
+    overrides: { publicIp: '203.0.113.1' },
     lease,
     leases: [lease, { ...lease, expiresAt: undefined, v6: undefined }],
   };
@@ -39,6 +40,7 @@ t.test('what outlives the agent', async t => {
   const back = await new Memory(directory).load();
   t.same(back!.lease, { ...lease, node: undefined }, 'who is alive is not remembered');
   t.equal(back!.leases.length, 2);
+  t.same(back!.overrides, { publicIp: '203.0.113.1' });
   t.equal(statSync(join(directory, 'last-known.json')).mode & 0o777, 0o600);
   writeFileSync(join(directory, 'last-known.json'), '{"lease":{}}');
   t.equal(await new Memory(directory).load(), undefined, 'another version’s file is as good as none');

@@ -82,7 +82,7 @@ export class EtcdStore implements LeaseStore {
       await backoff.wait(new AbortController().signal);
     }
     throw new RipstopError(
-      'ESTORE',
+      'EBUSY',
       `etcd: lost the race for a subnet ${ATTEMPTS} times`,
       'is the range nearly full?',
     );

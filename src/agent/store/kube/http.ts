@@ -12,7 +12,8 @@ export class KubeError extends RipstopError {
   constructor(status: number, reason: string, what: string) {
     const hint =
       status === 403 || status === 401 ? 'check the ClusterRole and the token of the agent' : undefined;
-    super('ESTORE', what, hint);
+    // A server that is overloaded or only half up is as good as away; one that says no has been reached.
+    super(status >= 500 || status === 429 ? 'ESTORE' : 'EREFUSED', what, hint);
     this.status = status;
     this.reason = reason;
   }

@@ -122,7 +122,7 @@ export function checkSubnets(node: NodeObject, network: Subnets): Subnets {
     const inner = found[half];
     if (!inner)
       throw new RipstopError(
-        'ESTORE',
+        'ENOLEASE',
         `Node ${name} has no ${half === 'v4' ? 'IPv4' : 'IPv6'} podCIDR`,
         'run kube-controller-manager with --allocate-node-cidrs=true and --cluster-cidr',
       );

@@ -200,7 +200,7 @@ export class KubeStore implements LeaseStore {
     } catch (error) {
       if (error instanceof KubeError && error.status === 404)
         throw new RipstopError(
-          'ESTORE',
+          'ENOLEASE',
           `there is no Node ${this.#options.nodeName}`,
           'has the kubelet registered, and is NODE_NAME right?',
         );
