@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { must } from '../../bench/lab/command.ts';
 import { CHECKOUT } from '../../bench/lab/gauge.ts';
 import { until } from '../../bench/lab/until.ts';
+import type { Diagnosis } from '../../src/agent/doctor/finding.ts';
 import type { PeerStatus, Status } from '../../src/agent/status.ts';
 import { agentsFor, fileStoreFor } from '../support/agents.ts';
 import { labFor } from '../support/lab.ts';
@@ -121,4 +122,28 @@ t.test('disk full: not ready, with the reason; ready when there is room', SKIP, 
   rmSync(filler);
   await agents[0]!.ready(0, 20_000);
   t.match(must(['cat', `${small}/subnet.env`]), 'FLANNEL_MTU=1450');
+});
+
+t.test('NET_ADMIN and NET_RAW are enough', { skip: SKIP.skip || need('setpriv') }, async t => {
+  const lab = labFor(t);
+  const store = fileStoreFor(t);
+  const { agents } = agentsFor(t, lab, [...store.flags, '--ip-masq', '--cni=false']);
+  for (const agent of agents) {
+    agent.rememberSubnet();
+    agent.startWith(['+net_admin', '+net_raw']);
+  }
+  await Promise.all(agents.map(agent => agent.ready(1)));
+  const [one, two] = lab.nodes;
+  await until(
+    'traffic',
+    () => one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[4]]).code === 0,
+  );
+  const { findings } = await agents[0]!.ask<Diagnosis>('/doctor');
+  t.same(
+    findings.filter(({ kind }) => kind !== 'bridge-netfilter-missing'),
+    [],
+    'the doctor works as well',
+  );
+  await Promise.all(agents.map(agent => agent.stop()));
+  t.notMatch(readFileSync(agents[0]!.log, 'utf8'), /"level":"(error|fatal)"|EPERM|EACCES/);
 });

@@ -47,6 +47,13 @@ export class TestAgent {
     this.#proc = this.node.ns.launch(this.#argv('agent', ...more), { log: this.log });
   }
 
+  /** Starts it as root with these capabilities alone, as in `+net_admin`. */
+  startWith(capabilities: readonly string[], ...more: string[]): void {
+    const set = ['-all', ...capabilities].join(',');
+    const cut = ['setpriv', '--bounding-set', set, '--inh-caps', set];
+    this.#proc = this.node.ns.launch([...cut, ...this.#argv('agent', ...more)], { log: this.log });
+  }
+
   /** What `ripstop plan` with the same flags says. */
   plan(): string {
     return this.node.ns.must(this.#argv('plan'));
