@@ -18,6 +18,7 @@ namespace ripstop {
   X(udpSend, UdpSend)                 \
   X(rawOpen, RawOpen)                 \
   X(rawSend, RawSend)                 \
+  X(waitReadable, WaitCall)           \
   X(eventOpen, EventOpen)             \
   X(eventSignal, EventSignal)         \
   X(eventClear, EventClear)           \

@@ -81,6 +81,8 @@ export interface Native {
   rawSend(fd: number, address: Uint8Array, bytes: Uint8Array, length: number): number;
 
   // wait.cc ------------------------------------------------------------------------------------------------
+  /** Waits for `fd`, or for the eventfd `control`: 1 when `fd` is readable, 0 when not, or -errno. */
+  waitReadable(fd: number, control: number, timeoutMs: number): number;
   /** eventfd that ends a wait. Throws. */
   eventOpen(): number;
   eventSignal(fd: number): number;

@@ -55,6 +55,12 @@ int WaitReadable(int fd, int control, int timeout_ms) {
   return waited[0].revents != 0 ? 1 : 0;
 }
 
+// waitReadable(fd, control, timeoutMs) -> 1 readable, 0 timeout or interrupted, -errno. Syscall: poll.
+napi_value WaitCall(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  return call.Number(WaitReadable(call.Int(0), call.Int(1), call.Int(2)));
+}
+
 // eventOpen() -> fd. Syscall: eventfd.
 napi_value EventOpen(napi_env env, napi_callback_info info) {
   Call call(env, info);

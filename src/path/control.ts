@@ -6,6 +6,7 @@ import { RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { describeOffloads, type OffloadSwitches, type Offloads, probeOffloads } from '../io/offloads.ts';
 import { ACCEPT_UNFINISHED, MERGE_TCP, MERGE_UDP, openTun } from '../io/tun.ts';
+import { openTuntap2 } from '../io/tuntap2.ts';
 import { openUnderlay } from '../io/udp.ts';
 import { native } from '../native/load.ts';
 import { createCounters, openCounters, resetPeer } from '../shm/counters.ts';
@@ -82,9 +83,11 @@ export class DataPlane {
     const { netns, queues, mode } = options;
     const address = underlayBytes(options.address, 'underlay address');
     const family = familyOf(viewOf(address), 0);
-    const queueFds = openTun(netns, options.deviceName, mode === 'vxlan' ? 'tap' : 'tun', queues);
+    const kind = mode === 'vxlan' ? 'tap' : 'tun';
+    const foreign = options.driver === 'tuntap2' ? openForeign(options, kind) : undefined;
+    const queueFds = foreign ? [foreign.fd] : openTun(netns, options.deviceName, kind, queues);
     open.push(...queueFds);
-    this.deviceName = native.tunName(queueFds[0]!);
+    this.deviceName = foreign?.name ?? native.tunName(queueFds[0]!);
     const ports = openUnderlay(
       netns,
       address,
@@ -94,7 +97,10 @@ export class DataPlane {
       mode === 'vxlan' ? options.sourcePorts : 0,
     );
     open.push(...new Set([...ports.receivers, ...ports.senders]));
-    this.#offloads = probeOffloads(options.offloads, queueFds, ports.receivers);
+    const switches = foreign
+      ? { ...options.offloads, csum: false, mergeTcp: false, mergeUdp: false }
+      : options.offloads;
+    this.#offloads = probeOffloads(switches, queueFds, ports.receivers);
     const icmp = ([4, 6] as const).map(inner => openRaw(netns, inner, options.log));
     open.push(...icmp.filter(fd => fd >= 0));
 
@@ -130,6 +136,7 @@ export class DataPlane {
     const flood = options.flood ? 1 : 0;
     const mac = ethernet === 1 ? macWords(options.mac ?? '', 'mac') : { hi: 0, lo: 0 };
     return {
+      driver: options.driver ?? 'batched',
       tables: this.#writer.memory,
       counters: this.#counters,
       stop: this.#stop,
@@ -344,6 +351,17 @@ export class DataPlane {
     timer.unref();
     this.#timers.add(timer);
   }
+}
+
+/** The package's device, where it can be. */
+function openForeign({ netns, queues }: DataPlaneOptions, kind: 'tun' | 'tap'): { fd: number; name: string } {
+  if (netns !== '' || queues > 1)
+    throw new RipstopError(
+      'ECONFIG',
+      `driver tuntap2 cannot ${netns === '' ? `have ${queues} queues` : `reach into the namespace ${netns}`}`,
+      netns === '' ? 'set workers to 1' : 'start this process inside the namespace',
+    );
+  return openTuntap2(kind);
 }
 
 /** A raw socket for ICMP answers, -1 without the privilege: then pods get no answers, which is said once. */

@@ -2,6 +2,8 @@ import type { Mode } from '../../encap/encap.ts';
 import type { Log } from '../base/log.ts';
 import type { OffloadSwitches } from '../io/offloads.ts';
 
+export type Driver = 'batched' | 'tuntap2';
+
 /** What a data plane is told once, at start. */
 export interface DataPlaneOptions {
   readonly mode: Mode;
@@ -9,6 +11,11 @@ export interface DataPlaneOptions {
   readonly netns: string;
   /** Name of the device, which begins to exist at start and ends at stop. */
   readonly deviceName: string;
+  /**
+   * `batched`: our own device, superframes and all. `tuntap2`: that of the package, a packet a call; it lives in the
+   * namespace of this process and is made under a name of its own.
+   */
+  readonly driver?: Driver | undefined;
   /** Own underlay address; what the sockets bind to. */
   readonly address: string;
   /** UDP port of the overlay. */

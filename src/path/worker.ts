@@ -3,6 +3,7 @@ import { HEADER_BYTES as VXLAN_HEADER_BYTES } from '../../encap/vxlan.ts';
 import { openTap, type Tap, watchBatch } from '../capture/point.ts';
 import type { OffloadSwitches } from '../io/offloads.ts';
 import { TunDevice } from '../io/tun.ts';
+import { Tuntap2Device } from '../io/tuntap2.ts';
 import { MESSAGES, SLOT_BYTES, UdpPort } from '../io/udp.ts';
 import { native } from '../native/load.ts';
 import { type Batch, createBatch, FRAME_MAX } from '../shm/batch.ts';
@@ -23,6 +24,7 @@ import type { EgressRules } from './egress.ts';
 import { Exceptions } from './exceptions.ts';
 import { type Egress, egressTurn, type Ingress, ingressTurn } from './forwarder.ts';
 import type { IngressRules } from './ingress.ts';
+import type { Driver } from './options.ts';
 import { BAD_FLAGS, RUNT, TRUNCATED, UNKNOWN_PEER, VERDICTS, WRONG_VNI } from './verdicts.ts';
 import type { WatchedWorker } from './watched.ts';
 
@@ -38,6 +40,7 @@ export interface WorkerTask {
   /** eventfd that ends a wait. */
   readonly control: number;
   readonly tun: number;
+  readonly driver: Driver;
   readonly mtu: number;
   /** MERGE_*, ACCEPT_UNFINISHED: what writes to the device may do. */
   readonly writeFlags: number;
@@ -98,11 +101,17 @@ function tapOf(task: WorkerTask, batch: Batch): Tap {
   return openTap({ ...task.capture, batch, direction, drops, unopened: UNOPENED, headerBytes });
 }
 
+function openDevice(task: WorkerTask, spinUs: number, stats: Int32Array): TunDevice | Tuntap2Device {
+  const { tun: fd, control, mtu, writeFlags: flags } = task;
+  if (task.driver === 'tuntap2') return new Tuntap2Device(fd, control);
+  return new TunDevice({ fd, control, mtu, flags, spinUs, stats });
+}
+
 function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
   const batch = createBatch(EGRESS_FRAMES, EGRESS_BYTES);
   const stats = new Int32Array(STATS);
-  const { control, spinUs, mtu, maxSegments } = task;
-  const device = new TunDevice({ fd: task.tun, control, mtu, flags: task.writeFlags, spinUs, stats });
+  const { control, spinUs, maxSegments } = task;
+  const device = openDevice(task, spinUs, stats);
   const senders = Int32Array.from(task.senders);
   const port = new UdpPort({ receiver: -1, senders, control, maxSegments, spinUs, stats });
   const exceptions = new Exceptions({
@@ -134,8 +143,8 @@ function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
 function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
   const batch = createBatch(INGRESS_DATAGRAMS, MESSAGES * SLOT_BYTES);
   const stats = new Int32Array(STATS);
-  const { control, spinUs, mtu } = task;
-  const device = new TunDevice({ fd: task.tun, control, mtu, flags: task.writeFlags, spinUs: 0, stats });
+  const { control, spinUs } = task;
+  const device = openDevice(task, 0, stats);
   const port = new UdpPort({
     receiver: task.receiver,
     senders: new Int32Array(0),
@@ -151,7 +160,7 @@ function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
     turn: timeoutMs => ingressTurn(ingress, timeoutMs),
     stats,
     giveUp: () => {
-      device.stopMerging();
+      if (device instanceof TunDevice) device.stopMerging();
       return ['mergeTcp', 'mergeUdp'];
     },
     watch: count => watchBatch(tap, count, port.sources),

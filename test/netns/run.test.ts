@@ -144,6 +144,26 @@ t.test('every offload switched off, more workers, one source port: files arrive 
   for (const proc of procs) t.match(await proc.stop(), { code: 0 });
 });
 
+for (const mode of ['vxlan', 'udp'] as const) {
+  t.test(`${mode} on the device of the package node-tuntap2: slow, and whole`, { skip }, async t => {
+    const { lab, before, procs } = await overlay(t, { mode, driver: 'tuntap2' }, 4);
+    const [one, two] = lab.nodes as [Node, Node];
+    t.match(procs[0]!.stderr, /"csum":"off by configuration"/, 'no offload that it cannot have');
+    for (const family of [4, 6] as const) {
+      const { stdout, code } = ping(one, two, family);
+      t.equal(code, 0, stdout);
+      const ends = { from: one.pods[0]!.ns, to: two.pods[0]!.ns, address: two.pods[0]!.address[family] };
+      t.match(await transfer({ ...ends, bytes: 4 << 20 }), { intact: true });
+    }
+    for (const proc of procs) t.match(await proc.stop(), { code: 0 });
+    t.same(
+      lab.nodes.map(node => kernelPicture(node.ns)),
+      before,
+      'nothing is left behind',
+    );
+  });
+}
+
 t.test('a killed process leaves no device, and the next one starts', { skip }, async t => {
   const { lab, procs, before } = await overlay(t, {}, 4);
   const [one] = lab.nodes as [Node];

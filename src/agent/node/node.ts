@@ -2,7 +2,7 @@ import { FORMATS } from '../../../encap/formats.ts';
 import { overlayMtu } from '../../../encap/mtu.ts';
 import { RipstopError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
-import { findLink } from '../../net/links.ts';
+import { changeLink, findLink } from '../../net/links.ts';
 import type { NetlinkSocket } from '../../net/socket.ts';
 import { type CounterSnapshot, DataPlane } from '../../path/control.ts';
 import { StateKeeper } from '../kernel/keeper.ts';
@@ -76,7 +76,7 @@ export class OverlayNode {
     try {
       const settled = settle(keeper.socket, config, log);
       refuseTaken(keeper.socket, config.device);
-      const plane = await startPlane(settled, log);
+      const plane = await startPlane(settled, keeper.socket, log);
       const node = new OverlayNode(settled, keeper, plane, log);
       try {
         node.#apply(config.peers);
@@ -138,7 +138,7 @@ export class OverlayNode {
       const gone = findLink(this.#keeper.socket, config.device) === undefined;
       if (gone) {
         await this.#plane.stop();
-        this.#plane = await startPlane(this.#settled, this.#log);
+        this.#plane = await startPlane(this.#settled, this.#keeper.socket, this.#log);
       }
       const steps = this.#apply(config.peers, gone).map(describeStep);
       return gone ? [`+ device ${config.device}`, ...steps] : steps;
@@ -193,11 +193,16 @@ function refuseTaken(socket: NetlinkSocket, device: string): void {
   );
 }
 
-function startPlane({ config, underlay, overlay, acceptUnfinished }: Settled, log: Log): Promise<DataPlane> {
-  return DataPlane.start({
+async function startPlane(
+  { config, underlay, overlay, acceptUnfinished }: Settled,
+  socket: NetlinkSocket,
+  log: Log,
+): Promise<DataPlane> {
+  const plane = await DataPlane.start({
     mode: config.mode,
     netns: config.namespace,
     deviceName: config.device,
+    driver: config.driver,
     address: underlay.address,
     port: config.port,
     vni: config.vni,
@@ -213,4 +218,8 @@ function startPlane({ config, underlay, overlay, acceptUnfinished }: Settled, lo
     spinUs: config.spin,
     log,
   });
+  // tuntap2 names its device itself.
+  const made = plane.deviceName === config.device ? undefined : findLink(socket, plane.deviceName);
+  if (made) changeLink(socket, made.index, { name: config.device });
+  return plane;
 }
