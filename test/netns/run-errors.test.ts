@@ -136,7 +136,7 @@ const CASES: readonly Case[] = [
   },
   {
     what: 'an underlay inside of the overlay',
-    change: { networks: ['172.31.0.0/16'] },
+    change: { networks: ['172.31.0.0/16'], peers: [] },
     says: /^ripstop: underlay eth0: 172\.31\.0\.1 lies in the pod subnet 172\.31\.0\.0\/16; nodes need/,
     code: 2,
   },
