@@ -27,6 +27,7 @@ const tests = [
   { probe: 'etcd', packages: ['etcd-server'] },
   { probe: 'etcdctl', packages: ['etcd-client'] },
   { probe: 'containerd', packages: ['containerd'] },
+  { probe: 'qemu-system-x86_64', packages: ['qemu-system-x86'] },
   { probe: '/usr/lib/cni/bridge', packages: ['containernetworking-plugins'] },
   { probe: '/usr/include/pcap/pcap.h', packages: ['libpcap-dev'] },
   { probe: 'clang-14', packages: ['clang-14', 'clang'], instead: 'clang' },
