@@ -7,10 +7,10 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { must } from '../../bench/lab/command.ts';
 import { CHECKOUT } from '../../bench/lab/gauge.ts';
+import { scratch } from '../../bench/lab/namespace.ts';
 import { launch } from '../../bench/lab/proc.ts';
 import { need } from './need.ts';
 import { type GuestKernel, guestKernel, loadOrder } from './qemu-kernel.ts';
@@ -62,7 +62,7 @@ export async function runInGuest({
   timeoutMs = 120_000,
   memoryMb = 1024,
 }: GuestWish): Promise<GuestResult> {
-  const folder = mkdtempSync(join(tmpdir(), 'rs-guest-'));
+  const folder = mkdtempSync(join(scratch(), 'guest-'));
   const kernel = await guestKernel();
   const log = join(folder, 'console');
   const guest = launch([
