@@ -130,6 +130,54 @@ t.test('what one wired the other takes away: bridge and host-local, either way',
   }
 });
 
+t.test(
+  'what their portmap and firewall made, ours takes away, and the other way round',
+  { skip },
+  async t => {
+    const { lab, own, exec } = setUp(t);
+    const nat = () => lab.node.must(['iptables-save', '-t', 'nat']);
+    const filter = () => lab.node.must(['iptables-save', '-t', 'filter']);
+    for (const [first, second] of [
+      [GO, own],
+      [own, GO],
+    ] as const) {
+      const pod = lab.pod(t);
+      const bridge = network(lab, '1.0.0', 'bridge');
+      const prevResult = exec(`${own}/bridge`, 'ADD', bridge, { id: 'a', pod, path: own }).json;
+      const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] };
+      const portmap = {
+        cniVersion: '1.0.0',
+        name: 'net',
+        type: 'portmap',
+        backend: 'iptables',
+        runtimeConfig,
+        prevResult,
+      };
+      const firewall = {
+        cniVersion: '1.0.0',
+        name: 'net',
+        type: 'firewall',
+        backend: 'iptables',
+        prevResult,
+      };
+      for (const config of [portmap, firewall]) {
+        const add = exec(`${first}/${config.type}`, 'ADD', config, { id: 'a', pod, path: first });
+        t.equal(add.code, 0, add.code ? add.stdout : config.type);
+      }
+      t.match(nat(), /-A CNI-DN-[0-9a-f]{21} .*--to-destination 10\.1\.0\.\d+:80/);
+      t.match(filter(), /-A CNI-FORWARD -s 10\.1\.0\.\d+\/32 .*-j ACCEPT/);
+      for (const config of [firewall, portmap]) {
+        t.equal(exec(`${second}/${config.type}`, 'DEL', config, { id: 'a', pod, path: second }).stdout, '');
+      }
+      t.notMatch(nat(), /CNI-DN-/);
+      // Their DEL looks for a rule word by word, and ours carries a comment; it is ours to take away.
+      if (second === GO) exec(`${own}/firewall`, 'DEL', firewall, { id: 'a', pod, path: own });
+      t.notMatch(filter(), /10\.1\.0\.\d+/);
+      exec(`${own}/bridge`, 'DEL', bridge, { id: 'a', pod, path: own });
+    }
+  },
+);
+
 t.test('one directory of addresses, used by both in turn', { skip }, async t => {
   const { lab, own, exec, held } = setUp(t);
   const config = { cniVersion: '1.0.0', name: 'net', ipam: lab.ipam({ subnet: '10.1.0.0/28' }) };

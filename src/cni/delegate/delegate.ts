@@ -19,7 +19,7 @@ async function hand(call: Call, type: string, command: Command, stdin: string): 
   const file = findPlugin(type, call.path);
   const own = isOwn(file) ? await call.host.own(type) : undefined;
   if (own) return (await execute(own, env, stdin, call.host)).result;
-  const stdout = await execPlugin(file, env, stdin);
+  const stdout = await execPlugin(file, env, stdin, call.host.log);
   return command === 'ADD' ? parseResult(stdout, call, type) : undefined;
 }
 

@@ -7,14 +7,19 @@ const BUSY_TRIES = 5;
 const BUSY_WAIT_MS = 1000;
 
 /**
- * Runs a foreign plugin with `env` and `stdin`; its standard error goes to ours.
+ * Runs a foreign plugin with `env` and `stdin`; its standard error goes to `log`.
  * @returns its standard output
  * @throws the plugin's own error with code, msg and details untouched, or CniError 999
  */
-export async function execPlugin(file: string, env: Environment, stdin: string): Promise<string> {
+export async function execPlugin(
+  file: string,
+  env: Environment,
+  stdin: string,
+  log: (text: string) => void,
+): Promise<string> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await once(file, env, stdin);
+      return await once(file, env, stdin, log);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ETXTBSY' || attempt === BUSY_TRIES) throw error;
       await new Promise(wake => setTimeout(wake, BUSY_WAIT_MS));
@@ -22,7 +27,7 @@ export async function execPlugin(file: string, env: Environment, stdin: string):
   }
 }
 
-function once(file: string, env: Environment, stdin: string): Promise<string> {
+function once(file: string, env: Environment, stdin: string, log: (text: string) => void): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, [], { env, stdio: ['pipe', 'pipe', 'pipe'] });
     let stdout = '';
@@ -32,7 +37,7 @@ function once(file: string, env: Environment, stdin: string): Promise<string> {
     });
     child.stderr.setEncoding('utf8').on('data', chunk => {
       stderr += chunk;
-      process.stderr.write(chunk);
+      log(String(chunk).trimEnd());
     });
     child.on('error', (error: NodeJS.ErrnoException) => {
       const failed =

@@ -1,4 +1,13 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { CniError, CODE } from '../skel/errors.ts';
 
@@ -25,7 +34,18 @@ export function writeAtomic(file: string, text: string, mode: number): void {
   }
 }
 
-/** True for the name of a draft that a crash left. */
+/** True for the name of a draft: of a write that is under way, or that a crash has left. */
 export function isDraft(name: string): boolean {
   return name.endsWith('.tmp');
+}
+
+/** Removes the drafts that crashes have left. For GC, which no ADD overlaps (specification 1.1, "GC"). */
+export function removeDrafts(directory: string): void {
+  let names: string[];
+  try {
+    names = readdirSync(directory);
+  } catch {
+    return;
+  }
+  for (const name of names) if (isDraft(name)) rmSync(`${directory}/${name}`, { force: true });
 }

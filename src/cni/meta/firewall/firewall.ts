@@ -1,5 +1,5 @@
 import { findLink } from '../../../net/links.ts';
-import { requirePrevResult, validAttachments } from '../../config/network.ts';
+import { readPrevResult, requirePrevResult, validAttachments } from '../../config/network.ts';
 import type { Result } from '../../result/types.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
@@ -28,7 +28,8 @@ async function add(call: Call): Promise<Result> {
 }
 
 async function close(call: Call, backend: 'iptables' | 'nftables'): Promise<void> {
-  if (backend === 'iptables') await closeIptables(call);
+  const previous = readPrevResult(call);
+  if (backend === 'iptables') await closeIptables(call, previous ? podAddresses(previous) : []);
   else await closeNft(call, tag => tag === callTag(call));
 }
 

@@ -74,23 +74,30 @@ function tagOfRule(rule: string): string | undefined {
   return at < 0 ? undefined : words[at + 1];
 }
 
-async function removeRules(netns: string, wanted: (tag: string) => boolean): Promise<void> {
+async function removeRules(netns: string, wanted: (rule: string) => boolean): Promise<void> {
   for (const family of [4, 6] as const) {
     const saved = await saveIptables(netns, family, 'filter');
-    const stale = rulesOfChain(saved, FORWARD).filter(rule => wanted(tagOfRule(rule) ?? ''));
+    const stale = rulesOfChain(saved, FORWARD).filter(wanted);
     if (stale.length === 0) continue;
     const lines = ['*filter', ...stale.map(rule => rule.replace(/^-A/, '-D')), 'COMMIT', ''];
     await restoreIptables(netns, family, lines.join('\n'));
   }
 }
 
-export async function closeIptables(call: Call): Promise<void> {
+/** @param addresses of the pod, where they are known: the reference plugin's rules are told by them alone */
+export async function closeIptables(call: Call, addresses: readonly string[]): Promise<void> {
   const tag = callTag(call);
-  await removeRules(call.host.netns, one => one === tag);
+  const theirs = (rule: string) => {
+    const words = splitRule(rule);
+    const at = words.findIndex(word => word === '-s' || word === '-d');
+    return tagOfRule(rule) === undefined && at > 0 && addresses.includes(words[at + 1]!.split('/')[0]!);
+  };
+  await removeRules(call.host.netns, rule => tagOfRule(rule) === tag || theirs(rule));
 }
 
 export async function collectIptables(call: Call, valid: readonly Attachment[]): Promise<void> {
-  await removeRules(call.host.netns, staleTags(call.name, valid));
+  const stale = staleTags(call.name, valid);
+  await removeRules(call.host.netns, rule => stale(tagOfRule(rule) ?? ''));
 }
 
 /** The addresses of which a rule, or the way to it, is missing. */

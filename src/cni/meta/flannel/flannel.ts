@@ -4,6 +4,7 @@ import type { Result } from '../../result/types.ts';
 import { CniError, CODE, toCniError } from '../../skel/errors.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
+import { removeDrafts } from '../../state/atomic-file.ts';
 import { attemptAll } from '../../wiring/kernel.ts';
 import { buildDelegate, delegateType, readConfig } from './config.ts';
 import { type Saved, SavedDelegates } from './saved-delegates.ts';
@@ -72,7 +73,7 @@ async function gc(call: Call): Promise<void> {
     await delegate({ ...call, env }, delegateType(one.delegate), 'DEL', JSON.stringify(one.delegate));
     saved.remove(one);
   });
-  await attemptAll([...steps, () => forwardBuilt(call, 'GC')]);
+  await attemptAll([...steps, () => removeDrafts(config.dataDir), () => forwardBuilt(call, 'GC')]);
 }
 
 /** GC or STATUS for the delegate, with the configuration that an ADD would give it now. */

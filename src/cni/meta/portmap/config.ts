@@ -11,15 +11,22 @@ import { BACKENDS, type Backend } from '../../wiring/masquerade.ts';
 const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
+/** One line: what is handed on to iptables-restore or nft must not become a second command. */
+const match = text('a match in one line', "a word of the backend's language", /^[^\n\r;{}]+$/);
+
 /** Keys of a portmap plugin. */
 export const portmapFields = {
   backend: withDefault(oneOf(['', ...BACKENDS], 'where rules are put'), ''),
   snat: withDefault(flag('let pods of the subnet and the node itself use the host ports'), true),
   masqAll: withDefault(flag('masquerade every forwarded connection'), false),
   markMasqBit: withDefault(integer(0, 31, 'bit of the packet mark that asks for masquerading'), 13),
-  externalSetMarkChain: text('a chain name', 'iptables chain that sets the mark, in place of our own'),
-  conditionsV4: listOf(text('a match', "a word of the backend's language"), 'further matches, IPv4'),
-  conditionsV6: listOf(text('a match', "a word of the backend's language"), 'further matches, IPv6'),
+  externalSetMarkChain: text(
+    'a chain name',
+    'iptables chain that sets the mark, in place of our own',
+    /^[\w-]{0,28}$/,
+  ),
+  conditionsV4: listOf(match, 'further matches, IPv4'),
+  conditionsV6: listOf(match, 'further matches, IPv6'),
 };
 
 const mappingFields = {

@@ -6,6 +6,7 @@ import type { Result } from '../../result/types.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
+import { removeDrafts } from '../../state/atomic-file.ts';
 import { changed } from '../../wiring/expectations.ts';
 import { inBoth, inPodIfThere } from '../../wiring/kernel.ts';
 import { checkAllowed, type LinkTuning, readConfig, type TuningConfig } from './config.ts';
@@ -105,6 +106,7 @@ async function gc(call: Call): Promise<void> {
   const alive = (id: string, ifname: string) =>
     valid.some(one => one.containerID === id && one.ifname === ifname);
   collectFormer(dataDir, call.name, alive);
+  removeDrafts(dataDir);
 }
 
 /** Kernel settings of the pod and attributes of its interface. */
