@@ -22,10 +22,12 @@ export async function askAgent<T>(socketPath: string, path: string, timeoutMs = 
   });
   const value = parse(text);
   if (status === 200) return value as T;
-  throw new RipstopError(
-    'EAGENT',
-    `the agent refused ${path}: ${(value as { error?: string } | undefined)?.error ?? text}`,
-  );
+  const {
+    code = 'EAGENT',
+    error = text,
+    hint,
+  } = (value ?? {}) as { code?: string; error?: string; hint?: string };
+  throw new RipstopError(code, `the agent refused ${path}: ${error}`, hint);
 }
 
 function parse(text: string): unknown {

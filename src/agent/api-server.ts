@@ -1,10 +1,12 @@
 import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
-import { createServer, request, type Server, type ServerResponse } from 'node:http';
+import { createServer, request, type Server } from 'node:http';
 import { dirname } from 'node:path';
-import { describeError, RipstopError } from '../base/errors.ts';
+import { RipstopError } from '../base/errors.ts';
 import type { Agent } from './agent.ts';
+import { type Answers, answerGet } from './api-answers.ts';
 import { answerCapture } from './capture-api.ts';
 import { CAPTURE_PATH } from './capture-client.ts';
+import { flowsOf, readFlowsQuery } from './flows-api.ts';
 import { dropsOf, leasesOf, peersOf, pendingOf, routesOf, statusOf } from './status.ts';
 
 /** sun_path of unix(7) without its end; a longer one would be cut in silence. */
@@ -25,13 +27,18 @@ export async function serveApi(
   version: string,
 ): Promise<Server> {
   const startedAt = new Date();
-  const answers: Record<string, () => unknown> = {
+  const answers: Answers = {
     '/status': () => statusOf(agent, version, startedAt),
     '/peers': () => peersOf(agent),
     '/routes': () => routesOf(agent),
     '/leases': () => leasesOf(agent),
     '/drops': () => dropsOf(agent),
     '/pending': () => pendingOf(agent),
+    '/flows': query =>
+      flowsOf(
+        (agent.session?.carriers ?? []).flatMap(carrier => carrier.watched ?? []),
+        readFlowsQuery(query),
+      ),
     // Loaded when asked for: the probes bring an addon of their own, and a node must start without it.
     '/doctor': async () => (await import('./doctor/doctor.ts')).diagnose(agent),
   };
@@ -41,19 +48,7 @@ export async function serveApi(
       void answerCapture(incoming, response, hub);
       return;
     }
-    const answer = answers[incoming.url ?? ''];
-    if (incoming.method !== 'GET' || !answer) {
-      json(response, 404, {
-        error: `there are GET ${Object.keys(answers).join(', ')} and POST ${CAPTURE_PATH}`,
-      });
-      return;
-    }
-    Promise.resolve()
-      .then(answer)
-      .then(
-        value => json(response, 200, value),
-        error => json(response, 500, { error: describeError(error) }),
-      );
+    answerGet(incoming, response, answers, `POST ${CAPTURE_PATH}`);
   });
   await listenOn(server, path);
   if (group !== undefined) {
@@ -87,11 +82,6 @@ export async function listenOn(server: Server, path: string): Promise<void> {
   } finally {
     process.umask(umask);
   }
-}
-
-function json(response: ServerResponse, status: number, value: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json' });
-  response.end(JSON.stringify(value));
 }
 
 /** True when something answers on the socket; a file that a dead agent left does not. */

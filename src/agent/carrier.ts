@@ -5,6 +5,7 @@ import { ALL_OFFLOADS, type CounterSnapshot, DataPlane, type PeerSpec } from '..
 import { hubOf } from './capture-api.ts';
 import type { Backend } from './config/backend.ts';
 import type { Underlay } from './config/underlay.ts';
+import { monitorOf, type WatchedOverlay } from './flows-api.ts';
 import { StateKeeper } from './kernel/keeper.ts';
 import { desiredState, type Overlay } from './kernel/layout.ts';
 import type { DesiredState } from './kernel/state.ts';
@@ -82,6 +83,11 @@ export class Carrier {
   /** Captures of the data plane, undefined where the kernel carries the packets. */
   get capture(): CaptureHub | undefined {
     return this.#plane && hubOf(this.#plane);
+  }
+
+  /** Flow table of the data plane, undefined where the kernel carries the packets. */
+  get watched(): WatchedOverlay | undefined {
+    return this.#plane && { device: this.plan.device!, flows: monitorOf(this.#plane) };
   }
 
   get rebuilt(): number {

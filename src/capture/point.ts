@@ -62,8 +62,20 @@ export const RECORD_LOST = 18;
 export const RECORD_SLAB_OFFSET = 19;
 export const HEADER_BYTES = 80;
 
-/* The control block: int32 in shared memory, written by whoever starts and stops the capture, read by the workers. */
-/** Points that are on; 0: no capture. */
+/**
+ * Taps of a data plane: each has a selection of its own and a ring of its own in every worker, so that who looks at
+ * one neither waits for another nor loses by it. Memory that no tap has touched is not there.
+ */
+export const TAPS = 6;
+/** The tap that feeds the flow table; the others are for captures. */
+export const FLOW_TAP = 0;
+
+/*
+ * The control block: int32 in shared memory, written by whoever starts and stops the captures, read by the workers.
+ * Word 0: points that are on at any tap, 0: nobody looks. Four words a tap follow.
+ */
+const CONTROL_WORDS = 4;
+/** Points that are on; 0: this tap is off. */
 const CONTROL_POINTS = 0;
 /** Bytes to keep of a frame at most. */
 const CONTROL_SNAP = 1;
@@ -72,7 +84,7 @@ const CONTROL_VERDICTS = 2;
 /** Peer slot that is wanted, -1 for all. */
 const CONTROL_PEER = 3;
 
-/** What a running capture asks of the workers. The rest of its filter is for the reader. */
+/** What a tap asks of the workers. The rest of its filter is for the reader. */
 export interface Wanted {
   /** Bits of the points. */
   readonly points: number;
@@ -84,17 +96,27 @@ export interface Wanted {
   readonly peer?: number;
 }
 
-/** Memory that steers the capture of all workers; off. */
+/** Memory that steers the taps of all workers; all off. */
 export function createControl(): SharedArrayBuffer {
-  return new SharedArrayBuffer(16);
+  return new SharedArrayBuffer(4 * CONTROL_WORDS * (TAPS + 1));
 }
 
-/** Turns the capture on or off (`undefined`), while traffic flows. Workers see it at their next batch. */
-export function steer(control: SharedArrayBuffer, wanted: Wanted | undefined): void {
-  const words = new Int32Array(control);
+/** Turns a tap on or off (`undefined`), while traffic flows. Workers see it at their next batch. One thread. */
+export function steer(control: SharedArrayBuffer, tap: number, wanted: Wanted | undefined): void {
   // Off first: a worker must not see new points together with the old snap length.
-  Atomics.store(words, CONTROL_POINTS, 0);
-  if (!wanted) return;
+  Atomics.store(wordsOf(control, tap), CONTROL_POINTS, 0);
+  if (wanted) select(wordsOf(control, tap), wanted);
+  let points = 0;
+  for (let one = 0; one < TAPS; one++) points |= wordsOf(control, one)[CONTROL_POINTS]!;
+  Atomics.store(new Int32Array(control), 0, points);
+}
+
+/** The words of one tap. */
+function wordsOf(control: SharedArrayBuffer, tap: number): Int32Array {
+  return new Int32Array(control, 4 * CONTROL_WORDS * (tap + 1), CONTROL_WORDS);
+}
+
+function select(words: Int32Array, wanted: Wanted): void {
   Atomics.store(words, CONTROL_SNAP, wanted.snapLength || 0x7fffffff);
   Atomics.store(
     words,
@@ -108,7 +130,7 @@ export function steer(control: SharedArrayBuffer, wanted: Wanted | undefined): v
 /** Bytes of a worker's ring: some thousand frames of snap length 128, or sixty whole superframes. */
 export const RING_BYTES = 4 << 20;
 
-/** Memory of one worker's ring. */
+/** Memory of one tap's ring in one worker. */
 export function createTapRing(bytes = RING_BYTES): SharedArrayBuffer {
   return createRing(bytes);
 }
@@ -116,8 +138,8 @@ export function createTapRing(bytes = RING_BYTES): SharedArrayBuffer {
 /** What a worker knows of its batches. Constant while it runs. */
 export interface TapOptions {
   readonly control: SharedArrayBuffer;
-  /** Of `createTapRing`; one a worker. */
-  readonly ring: SharedArrayBuffer;
+  /** Of `createTapRing`, by tap. */
+  readonly rings: readonly SharedArrayBuffer[];
   readonly batch: Batch;
   readonly direction: 'egress' | 'ingress';
   /** Numbers of the verdicts that mean the frame is lost. */
@@ -128,8 +150,9 @@ export interface TapOptions {
   readonly headerBytes: number;
 }
 
-/** A worker's side of the capture. */
+/** A worker's side of one tap. */
 export interface Tap {
+  /** Its words of the control block. */
   readonly control: Int32Array;
   readonly ring: Ring;
   readonly table: Int32Array;
@@ -145,14 +168,21 @@ export interface Tap {
   readonly origin: Int32Array;
 }
 
+/** A worker's side of all taps. */
+export interface Taps {
+  /** The control block. */
+  readonly control: Int32Array;
+  readonly points: number;
+  readonly origin: Int32Array;
+  readonly each: readonly Tap[];
+}
+
 /** Opens a worker's side; call it in the worker, whose `performance.now()` the stamps go by. */
-export function openTap(options: TapOptions): Tap {
+export function openTaps(options: TapOptions): Taps {
   const { batch } = options;
   const bit = (mask: number, verdict: number) => mask | (1 << verdict);
   const seconds = Math.floor(performance.timeOrigin / 1000);
-  return {
-    control: new Int32Array(options.control),
-    ring: openProducer(options.ring),
+  const common = {
     table: batch.table,
     slab: new Int32Array(batch.slab.buffer, batch.slab.byteOffset, batch.slab.byteLength >> 2),
     direction: options.direction === 'egress' ? KIND_EGRESS : KIND_INGRESS,
@@ -165,13 +195,20 @@ export function openTap(options: TapOptions): Tap {
     headerBytes: options.direction === 'egress' ? 0 : options.headerBytes,
     origin: Int32Array.of(seconds, Math.round((performance.timeOrigin - seconds * 1000) * 1e6)),
   };
+  const { points, origin } = common;
+  const each = options.rings.map((ring, tap) => ({
+    ...common,
+    control: wordsOf(options.control, tap),
+    ring: openProducer(ring),
+  }));
+  return { control: new Int32Array(options.control), points, origin, each };
 }
 
 /**
- * Points that are on for this worker, 0 when it has nothing to capture. Once a batch.
+ * Points that are on for this worker, at one tap or at any, 0 when it has nothing to capture. Once a batch.
  * @hot
  */
-export function wantedPoints(tap: Tap): number {
+export function wantedPoints(tap: Tap | Taps): number {
   return tap.control[0]! & tap.points;
 }
 
@@ -250,16 +287,19 @@ export function captureBatch(
 }
 
 /**
- * What a worker calls after each turn: captures the batch of `count` descriptors when a capture wants it. With no
- * capture it is one load and one comparison.
+ * What a worker calls after each turn: captures the batch of `count` descriptors for every tap that wants it. With all
+ * taps off it is one load and one comparison.
  */
-export function watchBatch(tap: Tap, count: number, sources: Int32Array): void {
-  const points = wantedPoints(tap);
-  if (points === 0) return;
+export function watchBatch(taps: Taps, count: number, sources: Int32Array): void {
+  if (wantedPoints(taps) === 0) return;
   const nowMs = performance.now();
-  followClock(tap.origin, nowMs);
-  captureBatch(tap, points, count, sources, nowMs);
-  commit(tap.ring);
+  followClock(taps.origin, nowMs);
+  for (const tap of taps.each) {
+    const points = wantedPoints(tap);
+    if (points === 0) continue;
+    captureBatch(tap, points, count, sources, nowMs);
+    commit(tap.ring);
+  }
 }
 
 /** `Date.now()` and the sum of origin and `performance.now()` may differ by less than this, milliseconds. */

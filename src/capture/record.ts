@@ -1,4 +1,12 @@
-import { nextRecord, openConsumer, type Ring, recordKind, recordLength, release } from '../shm/ring.ts';
+import {
+  droppedRecords,
+  nextRecord,
+  openConsumer,
+  type Ring,
+  recordKind,
+  recordLength,
+  release,
+} from '../shm/ring.ts';
 import * as point from './point.ts';
 
 /** The virtio-net fields that came with a frame: what the sender left for the hardware to do. */
@@ -41,37 +49,92 @@ export interface CaptureRecord {
 /** Records of one worker taken at once at most: bounds the memory of a slow reader. */
 const BURST = 4096;
 
-/** The reading end of the rings of all workers. One thread at a time. */
-export class TapReader {
-  readonly #rings: { readonly ring: Ring; lost: number }[];
+/**
+ * Looks at one record in place; it is valid during the call.
+ * @param worker index of the ring
+ * @param at where its header begins in `view`
+ * @param size bytes of header, padding and captured bytes together
+ * @param lost records of its worker that were lost since the one before
+ */
+export type RecordVisitor = (
+  worker: number,
+  view: DataView,
+  at: number,
+  size: number,
+  kind: number,
+  lost: number,
+) => void;
 
+/** The reading end of one tap's rings, one a worker. One thread at a time. */
+export class TapReader {
+  readonly #rings: { readonly ring: Ring; head: number; lost: number }[];
+
+  /** @param memories rings of the tap, one a worker */
   constructor(memories: readonly SharedArrayBuffer[]) {
-    this.#rings = memories.map(memory => ({ ring: openConsumer(memory), lost: 0 }));
+    this.#rings = memories.map(memory => ({ ring: openConsumer(memory), head: -1, lost: 0 }));
   }
 
-  /** What has come in since the last call, of all workers, in the order of time; empty when nothing has. */
+  /**
+   * Shows what has come in since the last call, of all workers, in the order of time.
+   * @param most records to show, but for one more a worker
+   * @returns records shown
+   */
+  visit(visitor: RecordVisitor, most = BURST * this.#rings.length): number {
+    let shown = 0;
+    for (const source of this.#rings) source.head = nextRecord(source.ring);
+    for (let worker = this.#earliest(); worker >= 0; worker = this.#earliest()) {
+      const source = this.#rings[worker]!;
+      const { ring, head } = source;
+      const lost = ring.words[(head >> 2) + point.RECORD_LOST]!;
+      const before = source.lost;
+      source.lost = lost;
+      visitor(
+        worker,
+        ring.view,
+        head,
+        recordLength(ring, head),
+        recordKind(ring, head),
+        (lost - before) >>> 0,
+      );
+      shown++;
+      // What was taken must be shown before it is released.
+      source.head = shown < most ? nextRecord(ring) : -1;
+    }
+    for (const { ring } of this.#rings) release(ring);
+    return shown;
+  }
+
+  /** Index of the ring whose head is the oldest, -1 when all are empty. */
+  #earliest(): number {
+    let earliest = -1;
+    let seconds = 0;
+    let nanoseconds = 0;
+    for (let worker = 0; worker < this.#rings.length; worker++) {
+      const { ring, head } = this.#rings[worker]!;
+      if (head < 0) continue;
+      const second = ring.words[(head >> 2) + point.RECORD_SECONDS]!;
+      const nanosecond = ring.words[(head >> 2) + point.RECORD_NANOSECONDS]!;
+      if (earliest >= 0 && (second > seconds || (second === seconds && nanosecond >= nanoseconds))) continue;
+      earliest = worker;
+      seconds = second;
+      nanoseconds = nanosecond;
+    }
+    return earliest;
+  }
+
+  /** What has come in since the last call, as values. */
   take(): CaptureRecord[] {
     const records: CaptureRecord[] = [];
-    for (const source of this.#rings) {
-      const { ring } = source;
-      for (let taken = 0; taken < BURST; taken++) {
-        const at = nextRecord(ring);
-        if (at < 0) break;
-        const lost = ring.view.getInt32(at + point.RECORD_LOST * 4, true);
-        const size = recordLength(ring, at);
-        records.push(decodeRecord(ring.view, at, size, recordKind(ring, at), (lost - source.lost) >>> 0));
-        source.lost = lost;
-      }
-      release(ring);
-    }
-    // Each ring is in order by itself; the sort is stable and mends only the seams.
-    if (this.#rings.length > 1) records.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
+    this.visit((_worker, view, at, size, kind, lost) => {
+      records.push(decodeRecord(view, at, size, kind, lost));
+    });
     return records;
   }
 
-  /** Throws away what an earlier capture left behind. */
+  /** Throws away what an earlier capture left behind; what it lost is not counted again. */
   discard(): void {
-    while (this.take().length > 0);
+    while (this.visit(() => {}) > 0);
+    for (const source of this.#rings) source.lost = droppedRecords(source.ring) | 0;
   }
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RipstopError } from '../base/errors.ts';
 import type { CaptureContext } from './context.ts';
-import { steer, type Wanted } from './point.ts';
+import { FLOW_TAP, steer, TAPS, type Wanted } from './point.ts';
 import { TapReader } from './record.ts';
 import { encodeContext, encodeRecords } from './record-stream.ts';
 import { resolveSelection, type Selection } from './selection.ts';
@@ -9,8 +9,10 @@ import { resolveSelection, type Selection } from './selection.ts';
 /** What a running data plane offers to be watched by. */
 export interface CaptureSource {
   readonly control: SharedArrayBuffer;
-  /** One a worker. */
-  readonly rings: readonly SharedArrayBuffer[];
+  /** By tap, one a worker. */
+  readonly rings: readonly (readonly SharedArrayBuffer[])[];
+  /** True when the data plane has ended. */
+  readonly isOver: boolean;
   /** As things stand now; peers come and go. */
   context(): CaptureContext;
 }
@@ -22,12 +24,13 @@ const LOOK_MS = 5;
 const GRACE_MS = 500;
 
 /**
- * The capture of one data plane: one at a time, since a ring has one reader. Runs on the control thread, never on a
- * worker. A consumer that is slow makes the rings fill and the workers count what they could not put there.
+ * The captures of one data plane: each has a tap of its own, with its own rings, as a ring has one reader. Runs on the
+ * control thread, never on a worker. A consumer that is slow makes its rings fill and the workers count what they could
+ * not put there; the other captures do not notice.
  */
 export class CaptureHub {
   readonly #source: CaptureSource;
-  #busy = false;
+  readonly #free = [...Array(TAPS).keys()].filter(tap => tap !== FLOW_TAP);
 
   constructor(source: CaptureSource) {
     this.#source = source;
@@ -39,31 +42,31 @@ export class CaptureHub {
    */
   async start(selection: Selection, signal: AbortSignal): Promise<AsyncGenerator<Uint8Array, void, void>> {
     // One that has just been stopped by its user may not have heard of it yet.
-    for (const started = performance.now(); this.#busy && performance.now() - started < GRACE_MS; )
+    for (
+      const started = performance.now();
+      this.#free.length === 0 && performance.now() - started < GRACE_MS;
+    )
       await sleep(LOOK_MS);
-    if (this.#busy)
-      throw new RipstopError(
-        'EINUSE',
-        'another capture is running',
-        'end it first: a data plane serves one at a time',
-      );
     const context = this.#source.context();
     const wanted = resolveSelection(selection, context);
-    this.#busy = true;
+    const tap = this.#free.shift();
+    if (tap === undefined)
+      throw new RipstopError('EINUSE', `${TAPS - 1} captures are running`, 'end one of them first');
     // Once, whoever comes first: the signal also ends a stream that nobody has begun to read.
     let released = false;
     const release = () => {
       if (released) return;
       released = true;
-      steer(this.#source.control, undefined);
-      this.#busy = false;
+      steer(this.#source.control, tap, undefined);
+      this.#free.push(tap);
     };
     if (signal.aborted) release();
     else signal.addEventListener('abort', release, { once: true });
-    return this.#stream(context, wanted, signal, release);
+    return this.#stream(tap, context, wanted, signal, release);
   }
 
   async *#stream(
+    tap: number,
     context: CaptureContext,
     wanted: Wanted,
     signal: AbortSignal,
@@ -71,11 +74,11 @@ export class CaptureHub {
   ): AsyncGenerator<Uint8Array, void, void> {
     try {
       if (signal.aborted) return;
-      const reader = new TapReader(this.#source.rings);
+      const reader = new TapReader(this.#source.rings[tap]!);
       reader.discard();
-      steer(this.#source.control, wanted);
+      steer(this.#source.control, tap, wanted);
       yield encodeContext(context);
-      while (!signal.aborted) {
+      while (!signal.aborted && !this.#source.isOver) {
         const records = reader.take();
         if (records.length > 0) yield encodeRecords(records);
         else await sleep(LOOK_MS, undefined, { signal }).catch(() => {});

@@ -25,7 +25,7 @@ export function addRun(program: Command): void {
     )
     .requiredOption('-c, --config <file>', 'YAML file, or - for standard input')
     .option('--check', 'check the file and end; changes nothing')
-    .option('--socket <path>', 'serve `ripstop capture` on this unix socket')
+    .option('--socket <path>', 'serve capture, flows, top and trace on this unix socket')
     .addOption(new Option('--log-level <level>', 'least level to log').choices(LEVELS).default('info'))
     .addHelpText('after', '\nKeys of the file: docs/configuration.md')
     .action(run);
@@ -52,7 +52,7 @@ async function run(options: RunOptions): Promise<void> {
   const { NodeGuard } = await import('../agent/node/guard.ts');
   node = await Node.start(config, log);
   const guard = new NodeGuard(node, log);
-  const captures = await captureServer(node, options.socket).catch(async error => {
+  const server = await nodeServer(node, options.socket).catch(async error => {
     guard.stop();
     await node?.stop();
     throw error;
@@ -61,18 +61,17 @@ async function run(options: RunOptions): Promise<void> {
   const signal = await ended;
   log.info({ signal }, 'ending');
   guard.stop();
-  captures?.close();
-  captures?.closeAllConnections();
+  server?.close();
+  server?.closeAllConnections();
   await node.stop();
   logTotals(log, node.counters().verdicts);
 }
 
-/** What `ripstop capture --socket` connects to, where one is wanted. */
-async function captureServer(node: OverlayNode, path: string | undefined): Promise<Server | undefined> {
+/** What `ripstop capture --socket` and its like connect to, where one is wanted. */
+async function nodeServer(node: OverlayNode, path: string | undefined): Promise<Server | undefined> {
   if (path === undefined) return undefined;
-  const { serveCapture } = await import('../agent/capture-server.ts');
-  const { hubOf } = await import('../agent/capture-api.ts');
-  return serveCapture(path, () => hubOf(node.plane));
+  const { serveNode } = await import('../agent/node-server.ts');
+  return serveNode(path, node);
 }
 
 function logReady({ settled: { config, underlay, overlay } }: OverlayNode, log: Log): void {

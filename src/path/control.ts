@@ -246,6 +246,7 @@ export class DataPlane {
   async stop(): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
+    this.watched.close();
     for (const timer of this.#timers) clearTimeout(timer);
     Atomics.store(new Int32Array(this.#stop), 0, 1);
     Atomics.notify(new Int32Array(this.#stop), 0);

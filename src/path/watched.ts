@@ -1,6 +1,6 @@
 import type { Mode } from '../../encap/encap.ts';
 import { formatIp, viewOf } from '../../encap/wire/addresses.ts';
-import { createControl, createTapRing } from '../capture/point.ts';
+import { createControl, createTapRing, TAPS } from '../capture/point.ts';
 import type { TablesWriter } from '../shm/tables-writer.ts';
 import { VERDICTS } from './verdicts.ts';
 
@@ -15,13 +15,16 @@ interface Overlay {
 /** Memory by which one worker lets itself be captured. */
 export interface WatchedWorker {
   readonly control: SharedArrayBuffer;
-  readonly ring: SharedArrayBuffer;
+  /** By tap. */
+  readonly rings: readonly SharedArrayBuffer[];
 }
 
-/** By which a data plane lets itself be captured: one switch, a ring a worker, and names for what stands in them. */
+/** By which a data plane lets itself be captured: a control block, rings, and names for what stands in them. */
 export class Watched {
   readonly control = createControl();
-  readonly rings: SharedArrayBuffer[] = [];
+  /** By tap, one a worker. */
+  readonly rings: readonly SharedArrayBuffer[][] = Array.from({ length: TAPS }, () => []);
+  #isOver = false;
   readonly #overlay: Overlay;
   readonly #writer: TablesWriter;
   readonly #sourcePorts: readonly number[];
@@ -33,10 +36,22 @@ export class Watched {
     this.#sourcePorts = sourcePorts;
   }
 
+  /** True when the data plane has ended: nothing comes any more. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  close(): void {
+    this.#isOver = true;
+  }
+
   addWorker(): WatchedWorker {
-    const ring = createTapRing();
-    this.rings.push(ring);
-    return { control: this.control, ring };
+    const rings = this.rings.map(workers => {
+      const ring = createTapRing();
+      workers.push(ring);
+      return ring;
+    });
+    return { control: this.control, rings };
   }
 
   /** What the records mean at this moment, as `capture/context.ts` wants it. */

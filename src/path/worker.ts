@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { HEADER_BYTES as VXLAN_HEADER_BYTES } from '../../encap/vxlan.ts';
-import { openTap, type Tap, watchBatch } from '../capture/point.ts';
+import { openTaps, type Taps, watchBatch } from '../capture/point.ts';
 import type { OffloadSwitches } from '../io/offloads.ts';
 import { TunDevice } from '../io/tun.ts';
 import { Tuntap2Device } from '../io/tuntap2.ts';
@@ -94,11 +94,11 @@ interface Loop {
 /** Verdicts that leave OFFSET of a datagram in front of its encapsulation header. */
 const UNOPENED = [TRUNCATED, RUNT, BAD_FLAGS, WRONG_VNI, UNKNOWN_PEER];
 
-function tapOf(task: WorkerTask, batch: Batch): Tap {
+function tapsOf(task: WorkerTask, batch: Batch): Taps {
   const { direction } = task;
   const drops = [...VERDICTS.keys()].filter(number => VERDICTS[number]!.drop);
   const headerBytes = task.ingress.ethernet === 1 ? VXLAN_HEADER_BYTES : 0;
-  return openTap({ ...task.capture, batch, direction, drops, unopened: UNOPENED, headerBytes });
+  return openTaps({ ...task.capture, batch, direction, drops, unopened: UNOPENED, headerBytes });
 }
 
 function openDevice(task: WorkerTask, spinUs: number, stats: Int32Array): TunDevice | Tuntap2Device {
@@ -128,7 +128,7 @@ function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
   });
   const reader = openReader(task.tables, task.index);
   const egress: Egress = { device, port, batch, reader, rules: task.egress, exceptions, counters };
-  const tap = tapOf(task, batch);
+  const taps = tapsOf(task, batch);
   return {
     turn: timeoutMs => egressTurn(egress, timeoutMs),
     stats,
@@ -136,7 +136,7 @@ function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
       port.stopSegmenting();
       return ['udpGso'];
     },
-    watch: count => watchBatch(tap, count, port.sources),
+    watch: count => watchBatch(taps, count, port.sources),
   };
 }
 
@@ -155,7 +155,7 @@ function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
   });
   const reader = openReader(task.tables, task.index);
   const ingress: Ingress = { device, port, batch, reader, rules: task.ingress, counters };
-  const tap = tapOf(task, batch);
+  const taps = tapsOf(task, batch);
   return {
     turn: timeoutMs => ingressTurn(ingress, timeoutMs),
     stats,
@@ -163,7 +163,7 @@ function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
       if (device instanceof TunDevice) device.stopMerging();
       return ['mergeTcp', 'mergeUdp'];
     },
-    watch: count => watchBatch(tap, count, port.sources),
+    watch: count => watchBatch(taps, count, port.sources),
   };
 }
 

@@ -182,8 +182,8 @@ t.test('a wall clock that was set, or a machine that slept, is followed', async 
   one.want(WHOLE);
   one.pass([{ frame: Uint8Array.of(1) }]);
   one.reader.take();
-  one.tap.origin[0]! -= 3600;
-  point.watchBatch(one.tap, 1, one.sources);
+  one.taps.origin[0]! -= 3600;
+  point.watchBatch(one.taps, 1, one.sources);
   const [record] = one.reader.take();
   const off = Date.now() - Number(record!.time / 1_000_000n);
   t.ok(off >= -2 && off < 1000, `${off} ms off`);

@@ -4,6 +4,7 @@ import { RipstopError } from '../../../src/base/errors.ts';
 import { CaptureCounts } from '../../../src/capture/counts.ts';
 import { createFilter } from '../../../src/capture/filter.ts';
 import { PcapngFormat } from '../../../src/capture/pcapng-writer.ts';
+import { TAPS } from '../../../src/capture/point.ts';
 import { Presenter } from '../../../src/capture/presenter.ts';
 import type { CaptureRecord } from '../../../src/capture/record.ts';
 import { encodeContext, encodeRecords, readRecordStream } from '../../../src/capture/record-stream.ts';
@@ -156,25 +157,36 @@ t.test('a sink that fails: a gone reader is quiet, a full disk is not', async t 
   await t.rejects(captured(of(someRecords()), { sink: failing('ENOSPC') }), { code: 'ENOSPC' });
 });
 
-t.test('the hub: one capture at a time, on while it is read, off afterwards', async t => {
+t.test('the hub: each capture by itself, on while it is read, off afterwards', async t => {
   const one = worker('egress');
-  const source = { control: one.control, rings: [one.ring], context: () => CONTEXT };
-  const hub = new CaptureHub(source);
+  const hub = new CaptureHub(one.source);
   const control = new AbortController();
   await t.rejects(hub.start({ snapLength: 0, peer: 'nobody' }, control.signal), { code: 'ECAPTURE' });
   const stream = await readRecordStream(
     await hub.start({ snapLength: 40, points: ['egress-inner'] }, control.signal),
   );
+  const others = new AbortController();
+  const drops = await readRecordStream(await hub.start({ snapLength: 0, points: ['drop'] }, others.signal));
+  const lost = drops.batches();
+  for (let i = 2; i < TAPS - 1; i++) await hub.start({ snapLength: 0 }, others.signal);
   await t.rejects(hub.start({ snapLength: 0 }, control.signal), {
     code: 'EINUSE',
-    message: 'another capture is running',
+    message: '5 captures are running',
   });
   const batches = stream.batches();
-  t.equal(one.pass([{ frame }, { frame }]), 1);
+  t.equal(one.pass([{ frame }, { frame }, { frame, verdict: NO_PEER }]), 17);
+  t.strictSame(
+    ((await lost.next()).value as CaptureRecord[]).map(({ verdict, length }) => [verdict, length]),
+    [[NO_PEER, 66]],
+    'the other capture sees what it asked for',
+  );
+  others.abort();
+  t.equal((await lost.next()).done, true);
   const { value } = await batches.next();
   t.strictSame(
     (value as CaptureRecord[]).map(record => [record.bytes.length, record.length, record.points]),
     [
+      [40, 66, 1],
       [40, 66, 1],
       [40, 66, 1],
     ],

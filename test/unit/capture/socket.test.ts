@@ -9,7 +9,7 @@ import { answerCapture } from '../../../src/agent/capture-api.ts';
 import { openCaptureStream } from '../../../src/agent/capture-client.ts';
 import { readRecordStream } from '../../../src/capture/record-stream.ts';
 import { CaptureHub } from '../../../src/capture/session.ts';
-import { CONTEXT, worker } from './watched.ts';
+import { worker } from './watched.ts';
 
 /** A socket that serves captures of a worker whose batches a test fills. */
 async function served(
@@ -19,7 +19,7 @@ async function served(
   const one = worker('egress');
   const folder = mkdtempSync(join(tmpdir(), 'rs-sock-'));
   const path = join(folder, 's');
-  const source = new CaptureHub({ control: one.control, rings: [one.ring], context: () => CONTEXT });
+  const source = new CaptureHub(one.source);
   const server = createServer((incoming, response) => void answerCapture(incoming, response, hub(source)));
   await listenOn(server, path);
   t.teardown(() => {

@@ -3,8 +3,9 @@ import {
   captureBatch,
   createControl,
   createTapRing,
-  openTap,
+  openTaps,
   steer,
+  TAPS,
   type Wanted,
   wantedPoints,
 } from '../../../src/capture/point.ts';
@@ -59,14 +60,22 @@ export const UNOPENED = [
 ];
 export const DROPS = verdicts.VERDICTS.flatMap((verdict, number) => (verdict.drop ? [number] : []));
 
+/** The tap that `want` turns on and `reader` reads. */
+const TAP = 1;
+
 /** One worker of one direction, whose batches a test fills by hand. */
-export function worker(direction: 'egress' | 'ingress', headerBytes = 8, ringBytes = 1 << 20) {
-  const control = createControl();
-  const ring = createTapRing(ringBytes);
+export function worker(
+  direction: 'egress' | 'ingress',
+  headerBytes = 8,
+  ringBytes = 1 << 20,
+  control = createControl(),
+) {
+  const rings = Array.from({ length: TAPS }, () => createTapRing(ringBytes));
+  const ring = rings[TAP]!;
   const memory = batch.createBatch(64, 1 << 20);
-  const tap = openTap({
+  const taps = openTaps({
     control,
-    ring,
+    rings,
     batch: memory,
     direction,
     drops: DROPS,
@@ -80,10 +89,17 @@ export function worker(direction: 'egress' | 'ingress', headerBytes = 8, ringByt
     control,
     reader,
     ring,
-    tap,
+    taps,
+    /** What a hub or a flow table watches: this one worker. */
+    source: {
+      control,
+      rings: rings.map(one => [one]),
+      isOver: false,
+      context: () => (headerBytes === 0 ? UDP_CONTEXT : CONTEXT),
+    },
     sources,
     /** Starts, changes or stops the capture. */
-    want: (wanted: Wanted | undefined) => steer(control, wanted),
+    want: (wanted: Wanted | undefined) => steer(control, TAP, wanted),
     /** Lets a batch go by and returns how many points were asked for. */
     pass(judged: readonly Judged[], nowMs = 0): number {
       let at = 200;
@@ -110,10 +126,13 @@ export function worker(direction: 'egress' | 'ingress', headerBytes = 8, ringByt
         sources[i * SOURCE_STRIDE + SOURCE_PORT] = fields.port ?? 50000;
         at += frame.length + 131;
       }
-      const points = wantedPoints(tap);
-      if (points === 0) return 0;
-      captureBatch(tap, points, judged.length, sources, nowMs);
-      commit(tap.ring);
+      const points = wantedPoints(taps);
+      for (const tap of taps.each) {
+        const own = wantedPoints(tap);
+        if (own === 0) continue;
+        captureBatch(tap, own, judged.length, sources, nowMs);
+        commit(tap.ring);
+      }
       return points;
     },
   };

@@ -1,0 +1,44 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { describeError, RipstopError } from '../base/errors.ts';
+
+/** Answers by path; each gets the query. What it throws becomes the answer, too. */
+export type Answers = Readonly<Record<string, (query: URLSearchParams) => unknown>>;
+
+/**
+ * Answers a GET with JSON.
+ * @param others what else there is, for whoever asks for what is not there
+ */
+export function answerGet(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  answers: Answers,
+  others: string,
+): void {
+  const [path = '', query = ''] = (incoming.url ?? '').split('?');
+  const answer = answers[path];
+  if (incoming.method !== 'GET' || !answer) {
+    json(response, 404, { error: `there are GET ${Object.keys(answers).join(', ')} and ${others}` });
+    return;
+  }
+  Promise.resolve()
+    .then(() => answer(new URLSearchParams(query)))
+    .then(
+      value => json(response, 200, value),
+      error => refuse(response, error),
+    );
+}
+
+/** Says what is wrong: 400 for what the caller can mend, else 500. */
+export function refuse(response: ServerResponse, error: unknown): void {
+  if (!(error instanceof RipstopError)) {
+    json(response, 500, { error: describeError(error) });
+    return;
+  }
+  const { code, message, hint } = error;
+  json(response, 400, { code, error: message, hint });
+}
+
+function json(response: ServerResponse, status: number, value: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(value));
+}

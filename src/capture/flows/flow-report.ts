@@ -1,0 +1,188 @@
+import { formatIp } from '../../../encap/wire/addresses.ts';
+import type { CaptureContext } from '../context.ts';
+import type { FlowEntry } from './flow-entry.ts';
+import { EGRESS } from './flow-fields.ts';
+import type { FlowTable } from './flow-table.ts';
+
+/** What is counted of a flow, or of all flows of a peer in one direction. */
+export interface FlowCounts {
+  /** Packets and IP bytes as they are on the wire, carried on. */
+  readonly packets: number;
+  readonly bytes: number;
+  /** Of the last one to two seconds: packets a second, bits a second. */
+  readonly packetRate: number;
+  readonly bitRate: number;
+  /** Packets that were lost here. */
+  readonly drops: number;
+  /** TCP segments that were sent again. */
+  readonly retransmissions: number;
+  /** From a TCP segment at this node to its acknowledgement, smoothed and smallest; null: not known. */
+  readonly rttMs: number | null;
+  readonly rttMinMs: number | null;
+}
+
+/** One flow: a 5-tuple in one direction. */
+export interface FlowRow extends FlowCounts {
+  readonly device: string;
+  /** egress: to the peer; ingress: from it. */
+  readonly direction: 'egress' | 'ingress';
+  /** `tcp`, `udp`, `icmp`, `icmp6`, `sctp`, or the number. */
+  readonly protocol: string;
+  readonly source: string;
+  readonly sourcePort: number | null;
+  readonly destination: string;
+  readonly destinationPort: number | null;
+  readonly peer: string | null;
+  readonly peerAddress: string | null;
+  /** Verdict of the last packet that was lost. */
+  readonly dropReason: string | null;
+  /** FIN or RST was seen. */
+  readonly ending: boolean;
+  /** ISO time of the first and the last packet. */
+  readonly first: string;
+  readonly last: string;
+}
+
+/** All flows of a peer. */
+export interface FlowPeerRow {
+  readonly device: string;
+  readonly peer: string | null;
+  readonly peerAddress: string | null;
+  /** Flows of this peer that are in the table. */
+  readonly flows: number;
+  readonly egress: FlowCounts;
+  readonly ingress: FlowCounts;
+}
+
+/** What the flow table of one data plane says. */
+export interface FlowReport {
+  /** ISO time since when it counts. */
+  readonly since: string;
+  /** Seconds that the rates are taken over. */
+  readonly rateSeconds: number;
+  /** Frames that were looked at, and those that were overlooked because they came too fast. */
+  readonly frames: { readonly seen: number; readonly overlooked: number; readonly other: number };
+  /** Part of the frames that was looked at of late; below 1 all counts are estimates, scaled up. */
+  readonly sampled: number;
+  readonly table: {
+    readonly capacity: number;
+    readonly flows: number;
+    /** Flows that had to make room for others, and what they had counted. */
+    readonly ousted: { readonly flows: number; readonly packets: number; readonly bytes: number };
+  };
+  readonly flows: readonly FlowRow[];
+  readonly peers: readonly FlowPeerRow[];
+}
+
+/** The rows of a table as people read them. */
+export function flowRows(
+  table: FlowTable,
+  context: CaptureContext,
+  device: string,
+  nowMs: number,
+): FlowRow[] {
+  const seconds = rateSeconds(table, nowMs);
+  const rows: FlowRow[] = [];
+  table.each((key, entry) => {
+    rows.push({
+      device,
+      ...describeKey(key),
+      ...describePeer(context, entry.peer),
+      ...counts(entry, seconds),
+      dropReason: entry.drops > 0 ? (context.verdicts[entry.dropVerdict]?.name ?? null) : null,
+      ending: entry.isEnding,
+      first: new Date(entry.first).toISOString(),
+      last: new Date(entry.last).toISOString(),
+    });
+  });
+  return rows;
+}
+
+/** The sums by peer, frames without a peer last. */
+export function peerRows(
+  table: FlowTable,
+  context: CaptureContext,
+  device: string,
+  nowMs: number,
+): FlowPeerRow[] {
+  const seconds = rateSeconds(table, nowMs);
+  const flows = new Map<number, number>();
+  table.each((_key, entry) => flows.set(entry.peer, (flows.get(entry.peer) ?? 0) + 1));
+  const rows = new Map<number, { egress: FlowCounts; ingress: FlowCounts }>();
+  for (const { peer, direction, sums } of table.peers) {
+    const row = rows.get(peer) ?? { egress: NOTHING, ingress: NOTHING };
+    rows.set(peer, { ...row, [direction === EGRESS ? 'egress' : 'ingress']: counts(sums, seconds) });
+  }
+  return [...rows]
+    .sort(([a], [b]) => Number(a < 0) - Number(b < 0) || a - b)
+    .map(([peer, row]) => ({
+      device,
+      ...describePeer(context, peer),
+      flows: flows.get(peer) ?? 0,
+      ...row,
+    }));
+}
+
+/** Seconds that the marks of the rates span, never quite 0. */
+export function rateSeconds(table: FlowTable, nowMs: number): number {
+  return Math.max(0.001, (nowMs - table.markedAt) / 1000);
+}
+
+function counts(entry: FlowEntry, seconds: number): FlowCounts {
+  return {
+    packets: Math.round(entry.packets),
+    bytes: Math.round(entry.bytes),
+    packetRate: (entry.packets - entry.packetsBefore) / seconds,
+    bitRate: ((entry.bytes - entry.bytesBefore) * 8) / seconds,
+    drops: Math.round(entry.drops),
+    retransmissions: Math.round(entry.retransmissions),
+    rttMs: entry.rtt < 0 ? null : entry.rtt,
+    rttMinMs: entry.rttMin < 0 ? null : entry.rttMin,
+  };
+}
+
+const NOTHING: FlowCounts = {
+  packets: 0,
+  bytes: 0,
+  packetRate: 0,
+  bitRate: 0,
+  drops: 0,
+  retransmissions: 0,
+  rttMs: null,
+  rttMinMs: null,
+};
+
+const PROTOCOLS: Readonly<Record<number, string>> = {
+  1: 'icmp',
+  6: 'tcp',
+  17: 'udp',
+  58: 'icmp6',
+  132: 'sctp',
+};
+const HAVE_PORTS = [6, 17, 132];
+
+/** A key of `flow-fields.ts` in words. */
+export function describeKey(key: Int32Array) {
+  const isIpv6 = ((key[0]! >>> 8) & 1) === 1;
+  const protocol = key[0]! & 0xff;
+  const address = (from: number): string => {
+    const view = new DataView(new ArrayBuffer(16));
+    for (let word = 0; word < 4; word++) view.setInt32(word * 4, key[from + word]!);
+    if (!isIpv6) view.setUint16(10, 0xffff);
+    return formatIp(view, 0);
+  };
+  const hasPorts = HAVE_PORTS.includes(protocol);
+  return {
+    direction: key[0]! >>> 16 === EGRESS ? ('egress' as const) : ('ingress' as const),
+    protocol: PROTOCOLS[protocol] ?? String(protocol),
+    source: address(2),
+    sourcePort: hasPorts ? key[1]! >>> 16 : null,
+    destination: address(6),
+    destinationPort: hasPorts ? key[1]! & 0xffff : null,
+  };
+}
+
+export function describePeer(context: CaptureContext, slot: number) {
+  const peer = slot < 0 ? undefined : context.peers[slot];
+  return { peer: peer?.id ?? null, peerAddress: peer?.address ?? null };
+}

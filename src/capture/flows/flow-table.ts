@@ -1,0 +1,223 @@
+import { FlowEntry } from './flow-entry.ts';
+import { type FlowFields, KEY_WORDS, reverseKey } from './flow-fields.ts';
+import { smoothed, watchAcknowledged, watchSent } from './tcp-watch.ts';
+
+/** Flows that may stand in one bucket. */
+const WAYS = 8;
+export const DEFAULT_CAPACITY = 8192;
+/** After so long without a packet a flow is over; after its FIN or RST sooner. */
+export const IDLE_MS = 60_000;
+const ENDED_MS = 10_000;
+
+/** Why a flow left the table: flowEndReason of IPFIX (RFC 5102 section 5.11.3). */
+export const END_IDLE = 1;
+export const END_SEEN = 3;
+export const END_OUSTED = 5;
+
+/** Hears of a flow that leaves the table; key and entry are used again afterwards. @param reason END_* */
+export type FlowEnded = (key: Int32Array, entry: FlowEntry, reason: number) => void;
+
+/** Sums over all flows of a peer in one direction, those that left the table included. */
+export interface PeerSums {
+  readonly peer: number;
+  readonly direction: number;
+  readonly sums: FlowEntry;
+}
+
+/** What happened to a frame besides its bytes. */
+export interface FlowFate {
+  readonly peer: number;
+  /** Verdict of a frame that was lost, -1 for one that was carried on. */
+  readonly dropVerdict: number;
+  readonly timeMs: number;
+  /** Frames that this one stands for, 1 when none is overlooked. */
+  readonly weight: number;
+  /** Since when no frame was overlooked, milliseconds. */
+  readonly wholeSince: number;
+}
+
+/**
+ * The flows that pass, in bounded memory: a hash table of buckets with eight places. A new flow that finds its bucket
+ * full takes the place of the one with the fewest packets there, so that a flood of short flows ousts itself and not the
+ * long ones; what it had counted stays in the sums. One thread.
+ */
+export class FlowTable {
+  readonly capacity: number;
+  /** Flows that were ousted, with what they had counted. */
+  readonly ousted = { flows: 0, packets: 0, bytes: 0 };
+  /** Frames that are no IP. */
+  otherFrames = 0;
+  readonly #keys: Int32Array;
+  readonly #entries: (FlowEntry | undefined)[];
+  readonly #isUsed: Uint8Array;
+  readonly #reverse = new Int32Array(KEY_WORDS);
+  readonly #peers = new Map<number, PeerSums>();
+  readonly #ended: FlowEnded;
+  #count = 0;
+  /** Wall clock of the last mark and of the one before, milliseconds. */
+  #marked: number;
+  #before: number;
+
+  /** @param nowMs milliseconds since 1970-01-01 UTC */
+  constructor(nowMs: number, capacity = DEFAULT_CAPACITY, ended: FlowEnded = () => {}) {
+    this.capacity = 2 ** Math.ceil(Math.log2(Math.max(WAYS, capacity)));
+    this.#keys = new Int32Array(this.capacity * KEY_WORDS);
+    this.#entries = new Array(this.capacity);
+    this.#isUsed = new Uint8Array(this.capacity);
+    this.#marked = this.#before = nowMs;
+    this.#ended = ended;
+  }
+
+  /** Flows that it holds. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Since when the marks count, milliseconds since 1970: what came since then, by the time, is the rate. */
+  get markedAt(): number {
+    return this.#before;
+  }
+
+  get peers(): Iterable<PeerSums> {
+    return this.#peers.values();
+  }
+
+  /** Counts one frame. */
+  add(fields: FlowFields, fate: FlowFate): void {
+    const { timeMs, weight, peer, dropVerdict, wholeSince } = fate;
+    const { sums } = this.#sumsOf(peer, fields.key[0]! >>> 16, timeMs);
+    const entry = this.#entryOf(fields.key, timeMs);
+    entry.peer = peer;
+    entry.last = sums.last = Math.max(entry.last, timeMs);
+    const packets = fields.packets * weight;
+    if (dropVerdict < 0) {
+      entry.packets += packets;
+      entry.bytes += fields.bytes * weight;
+      sums.packets += packets;
+      sums.bytes += fields.bytes * weight;
+    } else {
+      entry.drops += packets;
+      sums.drops += packets;
+      entry.dropVerdict = sums.dropVerdict = dropVerdict;
+    }
+    if (!fields.isTcp) return;
+    const again = watchSent(entry, fields, timeMs) * weight;
+    entry.retransmissions += again;
+    sums.retransmissions += again;
+    const { reverse } = entry;
+    const sample = reverse ? watchAcknowledged(reverse, fields, timeMs, wholeSince) : -1;
+    if (!reverse || sample < 0) return;
+    const other = this.#sumsOf(reverse.peer, (fields.key[0]! >>> 16) ^ 1, timeMs).sums;
+    other.rtt = smoothed(other.rtt, sample);
+    other.rttMin = other.rttMin < 0 ? sample : Math.min(other.rttMin, sample);
+  }
+
+  /** Moves the marks of the rates on and lets go of flows that are over. Once a second. */
+  tick(nowMs: number): void {
+    this.#before = this.#marked;
+    this.#marked = nowMs;
+    for (const { sums } of this.#peers.values()) sums.mark();
+    for (let slot = 0; slot < this.capacity; slot++) {
+      if (this.#isUsed[slot] === 0) continue;
+      const entry = this.#entries[slot]!;
+      const idle = nowMs - entry.last;
+      if (idle > IDLE_MS || (entry.isEnding && idle > ENDED_MS))
+        this.#end(slot, entry.isEnding ? END_SEEN : END_IDLE);
+      else entry.mark();
+    }
+  }
+
+  /** Shows every flow; the key is valid during the call. */
+  each(visitor: (key: Int32Array, entry: FlowEntry) => void): void {
+    for (let slot = 0; slot < this.capacity; slot++)
+      if (this.#isUsed[slot] === 1) visitor(this.#keyAt(slot), this.#entries[slot]!);
+  }
+
+  #sumsOf(peer: number, direction: number, nowMs: number): PeerSums {
+    const place = peer * 2 + direction;
+    const there = this.#peers.get(place);
+    if (there) return there;
+    const sums = new FlowEntry();
+    sums.begin(nowMs);
+    const made = { peer, direction, sums };
+    this.#peers.set(place, made);
+    return made;
+  }
+
+  #entryOf(key: Int32Array, nowMs: number): FlowEntry {
+    const found = this.#find(key);
+    if (found >= 0) return this.#entries[found]!;
+    const slot = this.#place(key);
+    this.#entries[slot] ??= new FlowEntry();
+    const entry = this.#entries[slot]!;
+    entry.begin(nowMs);
+    this.#isUsed[slot] = 1;
+    this.#count++;
+    this.#keys.set(key, slot * KEY_WORDS);
+    reverseKey(key, this.#reverse);
+    const other = this.#find(this.#reverse);
+    if (other >= 0) {
+      entry.reverse = this.#entries[other]!;
+      entry.reverse.reverse = entry;
+    }
+    return entry;
+  }
+
+  /** Slot of a flow, -1 when it is not there. */
+  #find(key: Int32Array): number {
+    const first = this.#bucket(key);
+    const keys = this.#keys;
+    for (let slot = first; slot < first + WAYS; slot++) {
+      if (this.#isUsed[slot] === 0) continue;
+      let word = 0;
+      while (word < KEY_WORDS && keys[slot * KEY_WORDS + word] === key[word]) word++;
+      if (word === KEY_WORDS) return slot;
+    }
+    return -1;
+  }
+
+  /** A free slot for a new flow; makes one free where there is none. */
+  #place(key: Int32Array): number {
+    const first = this.#bucket(key);
+    let smallest = first;
+    for (let slot = first; slot < first + WAYS; slot++) {
+      if (this.#isUsed[slot] === 0) return slot;
+      if (weightOf(this.#entries[slot]!) < weightOf(this.#entries[smallest]!)) smallest = slot;
+    }
+    const { packets, bytes } = this.#entries[smallest]!;
+    this.ousted.flows++;
+    this.ousted.packets += packets;
+    this.ousted.bytes += bytes;
+    this.#end(smallest, END_OUSTED);
+    return smallest;
+  }
+
+  #end(slot: number, reason: number): void {
+    const entry = this.#entries[slot]!;
+    this.#ended(this.#keyAt(slot), entry, reason);
+    if (entry.reverse) entry.reverse.reverse = undefined;
+    entry.reverse = undefined;
+    this.#isUsed[slot] = 0;
+    this.#count--;
+  }
+
+  #keyAt(slot: number): Int32Array {
+    return this.#keys.subarray(slot * KEY_WORDS, (slot + 1) * KEY_WORDS);
+  }
+
+  /** First slot of the bucket of a key. */
+  #bucket(key: Int32Array): number {
+    let hash = 0;
+    for (let word = 0; word < KEY_WORDS; word++) {
+      hash = Math.imul(hash ^ key[word]!, 0x2c1b3c6d);
+      hash ^= hash >>> 15;
+    }
+    hash = Math.imul(hash, 0x297a2d39);
+    return ((hash ^ (hash >>> 15)) & (this.capacity / WAYS - 1)) * WAYS;
+  }
+}
+
+/** What a flow is worth when one must go. */
+function weightOf({ packets, drops }: FlowEntry): number {
+  return packets + drops;
+}
