@@ -175,7 +175,7 @@ export class Agent {
     this.#overrides = overrides;
     const underlay = this.#chooseUnderlay(config);
     const macs = await this.#memory.macs({ ...deviceMacs(this.#socket, config.backend), ...overrides });
-    const attributes = attributesOf(config.backend, underlay, macs);
+    const attributes = attributesOf(config.backend, underlay, macs, this.options.remoteChecksum);
     if (known) {
       if (sameAttributes(attributes, known.lease.attributes))
         return { config, underlay, lease: known.lease, macs };

@@ -54,7 +54,7 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
       { ...deviceMacs(socket, config.backend), ...overrides },
       false,
     );
-    const attributes = attributesOf(config.backend, underlay, macs);
+    const attributes = attributesOf(config.backend, underlay, macs, options.remoteChecksum);
     const leases = await listOnce(store);
     const former = await readSubnetEnv(options.subnetFile);
     const previous = former && { v4: former.subnet, v6: former.subnet6 };

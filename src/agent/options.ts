@@ -25,6 +25,8 @@ export interface AgentOptions {
   readonly trafficManager: 'nftables' | 'iptables' | undefined;
   readonly dataPlane: 'userspace' | 'kernel';
   readonly unfinishedChecksums: 'auto' | 'accept' | 'refuse';
+  /** Leave inner checksums open between nodes that agree; only our own data plane can. */
+  readonly remoteChecksum: boolean;
   readonly tolerateUnknown: boolean;
   readonly health: { readonly address: string; readonly port: number } | undefined;
 }
@@ -59,6 +61,7 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
     trafficManager: manager === '' ? undefined : (manager as 'nftables' | 'iptables'),
     dataPlane: flags.text('data-plane') as 'userspace' | 'kernel',
     unfinishedChecksums: flags.text('unfinished-checksums') as 'auto' | 'accept' | 'refuse',
+    remoteChecksum: flags.boolean('remote-checksum') && flags.text('data-plane') === 'userspace',
     tolerateUnknown: flags.boolean('tolerate-unknown-keys'),
     health: port === 0 ? undefined : { address: flags.text('healthz-ip'), port },
   };

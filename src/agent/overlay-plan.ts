@@ -105,15 +105,26 @@ export function tunnelPort(backend: Backend): number | undefined {
   return backend.type === 'host-gw' ? undefined : backend.port;
 }
 
-/** What the node tells its peers. */
-export function attributesOf(backend: Backend, underlay: Underlay, macs: VtepMacs): LeaseAttributes {
-  const isVxlan = backend.type === 'vxlan';
+/**
+ * What the node tells its peers.
+ * @param remoteChecksum it leaves inner checksums open for peers that say the same
+ */
+export function attributesOf(
+  backend: Backend,
+  underlay: Underlay,
+  macs: VtepMacs,
+  remoteChecksum: boolean,
+): LeaseAttributes {
+  const data = (address: string | undefined, mac: string): unknown =>
+    backend.type === 'vxlan' && address
+      ? formatVxlanData({ vni: backend.vni, mac, remoteChecksum })
+      : undefined;
   return {
     publicIp: underlay.public4,
     publicIpv6: underlay.public6,
     // flannel's udp backend writes no type; with one its nodes read the lease as well, and others can tell.
     backendType: backend.type,
-    backendData: isVxlan && underlay.public4 ? formatVxlanData(backend.vni, macs.mac4) : undefined,
-    backendV6Data: isVxlan && underlay.public6 ? formatVxlanData(backend.vni, macs.mac6) : undefined,
+    backendData: data(underlay.public4, macs.mac4),
+    backendV6Data: data(underlay.public6, macs.mac6),
   };
 }

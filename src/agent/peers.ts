@@ -1,7 +1,7 @@
 import { describeError } from '../base/errors.ts';
 import type { NetworkConfig } from './config/net-conf.ts';
 import type { LayoutPeer } from './kernel/layout.ts';
-import { parseVxlanData } from './lease/backend-data.ts';
+import { parseVxlanData, type VxlanData } from './lease/backend-data.ts';
 import { type Cidr, contains, formatCidr, SubnetIndex } from './lease/cidr.ts';
 import type { Lease } from './lease/lease.ts';
 import type { OverlayPlan } from './overlay-plan.ts';
@@ -10,6 +10,8 @@ import type { OverlayPlan } from './overlay-plan.ts';
 export interface OverlayPeer extends LayoutPeer {
   readonly id: string;
   readonly node: string | undefined;
+  /** Both leases say that inner checksums stay open between the two (`lease/backend-data.ts`). */
+  readonly remoteChecksum: boolean;
 }
 
 /** A lease that gives no peer, and why, for logs, metrics and `ripstop peers`. */
@@ -36,7 +38,7 @@ export interface PeerSelection {
 export type OnLink = (address: string) => boolean;
 
 interface Taken {
-  readonly peer: OverlayPeer;
+  peer: OverlayPeer;
   readonly subnets: Cidr[];
 }
 
@@ -57,6 +59,7 @@ export function selectPeers(
   const byAddress = new Map<string, Taken>();
   const byMac = new Map<string, string>();
   const index = new SubnetIndex();
+  const ownData = vxlanData(plan, config, own, () => {});
   for (const cidr of [own.v4, own.v6]) if (cidr) index.add(cidr, `${own.key} (this node)`);
 
   // Live nodes first: of two leases that contradict one another the one with a living holder is right.
@@ -84,8 +87,9 @@ export function selectPeers(
       reject('twin', `publishes this node's own address ${address}`);
       continue;
     }
-    const mac = vtepMac(plan, config, lease, reject);
-    if (mac === null) continue;
+    const data = vxlanData(plan, config, lease, reject);
+    if (data === null) continue;
+    const mac = data?.mac;
     const outside = subnets.find(cidr => !inNetwork(cidr, config));
     if (outside) {
       reject('outside-network', `${formatCidr(outside)} is outside the pod network`);
@@ -116,11 +120,22 @@ export function selectPeers(
     }
     if (mac !== undefined) byMac.set(mac, address);
     for (const cidr of subnets) index.add(cidr, lease.key);
+    const remoteChecksum = ownData?.remoteChecksum === true && data?.remoteChecksum === true;
     // Two leases of one node (it changed its subnet, the old lease has not ended): one peer with both.
-    if (twin) twin.subnets.push(...subnets);
-    else
+    if (twin) {
+      twin.subnets.push(...subnets);
+      if (!remoteChecksum) twin.peer = { ...twin.peer, remoteChecksum };
+    } else
       byAddress.set(address, {
-        peer: { id: lease.key, node: lease.node, address, mac, direct: isNear, subnets: [] },
+        peer: {
+          id: lease.key,
+          node: lease.node,
+          address,
+          mac,
+          remoteChecksum,
+          direct: isNear,
+          subnets: [],
+        },
         subnets: [...subnets],
       });
   }
@@ -131,19 +146,19 @@ export function selectPeers(
   return { peers, rejected };
 }
 
-/** The MAC that the lease publishes for this overlay; null when the lease is of no use. */
-function vtepMac(
+/** What the lease publishes for this overlay; undefined where that is nothing, null when the lease is of no use. */
+function vxlanData(
   plan: OverlayPlan,
   config: NetworkConfig,
   lease: Lease,
   reject: (reason: Rejection['reason'], message: string) => void,
-): string | undefined | null {
+): VxlanData | undefined | null {
   if (plan.mode !== 'vxlan' || config.backend.type !== 'vxlan') return undefined;
   const raw = plan.family === 4 ? lease.attributes.backendData : lease.attributes.backendV6Data;
   try {
-    const { vni, mac } = parseVxlanData(raw, lease.key);
-    if (vni === undefined || vni === config.backend.vni) return mac;
-    reject('vni-differs', `has VNI ${vni}, this node ${config.backend.vni}`);
+    const data = parseVxlanData(raw, lease.key);
+    if (data.vni === undefined || data.vni === config.backend.vni) return data;
+    reject('vni-differs', `has VNI ${data.vni}, this node ${config.backend.vni}`);
   } catch (error) {
     reject('malformed', describeError(error));
   }

@@ -63,6 +63,8 @@ export interface PeerStatus {
   readonly mac: string | null;
   readonly subnets: readonly string[];
   readonly direct: boolean;
+  /** Inner checksums stay open between the two nodes. */
+  readonly remoteChecksum: boolean;
   /** Null where the kernel carries the packets and counts none a peer. */
   readonly traffic: PeerTally | null;
 }
@@ -160,6 +162,7 @@ export function peersOf(agent: Agent): PeerStatus[] {
       mac: peer.mac ?? null,
       subnets: peer.subnets,
       direct: peer.direct ?? false,
+      remoteChecksum: peer.remoteChecksum,
       traffic: counters?.peers[peer.id] ?? null,
     }));
   });

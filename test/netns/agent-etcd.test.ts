@@ -61,7 +61,12 @@ t.test(
       t.same([...etcd.read(SUBNETS).keys()], [`${SUBNETS}10.244.1.0-24`, `${SUBNETS}10.244.2.0-24`]);
       t.match(
         etcd.read(SUBNETS).get(`${SUBNETS}10.244.1.0-24`),
-        `{"PublicIP":"172.31.0.1","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${macOf(one)}"}}`,
+        `{"PublicIP":"172.31.0.1","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${macOf(one)}","RipstopRemoteChecksum":true}}`,
+      );
+      t.match(
+        etcd.read(SUBNETS).get(`${SUBNETS}10.244.2.0-24`),
+        `"BackendData":{"VNI":1,"VtepMAC":"${macOf(two)}"}}`,
+        'the kernel leaves no checksum open',
       );
       t.ok(reaches(one, two), 'our data plane and the kernel’s speak to one another');
     });

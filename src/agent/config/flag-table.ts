@@ -201,6 +201,13 @@ export const FLAGS: readonly Flag[] = [
     doc: 'inner checksums that a kernel peer on this host left unfinished; auto: accept where the underlay is a veth',
   },
   {
+    name: 'remote-checksum',
+    kind: 'boolean',
+    fallback: true,
+    own: true,
+    doc: 'leave inner checksums open between nodes that both say so in their leases (vxlan)',
+  },
+  {
     name: 'cni',
     kind: 'boolean',
     fallback: true,

@@ -6,13 +6,18 @@ export interface VxlanData {
   readonly vni: number | undefined;
   /** Lower case, colon separated. */
   readonly mac: string;
+  /** The node leaves inner checksums open for those who do the same, and takes them so (decision 0003). */
+  readonly remoteChecksum: boolean;
 }
+
+/** Our key beside flannel's, which passes over keys that it does not know. */
+const REMOTE_CHECKSUM = 'RipstopRemoteChecksum';
 
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 
-/** The value with flannel's keys in flannel's order. */
-export function formatVxlanData(vni: number, mac: string): { VNI: number; VtepMAC: string } {
-  return { VNI: vni, VtepMAC: mac };
+/** The value with flannel's keys in flannel's order; ours only when it says something. */
+export function formatVxlanData({ vni, mac, remoteChecksum }: VxlanData): Record<string, unknown> {
+  return { VNI: vni, VtepMAC: mac, ...(remoteChecksum ? { [REMOTE_CHECKSUM]: true } : {}) };
 }
 
 /** Reads the value. Throws RipstopError ELEASE with a sentence that names `where`. */
@@ -27,5 +32,9 @@ export function parseVxlanData(raw: unknown, where: string): VxlanData {
     throw new RipstopError('ELEASE', `${where}: VtepMAC ${mac} is no unicast address`);
   if (VNI !== undefined && !(typeof VNI === 'number' && Number.isInteger(VNI) && VNI >= 0 && VNI <= 0xffffff))
     throw new RipstopError('ELEASE', `${where}: VNI ${JSON.stringify(VNI)} is no 24-bit number`);
-  return { vni: VNI as number | undefined, mac };
+  return {
+    vni: VNI as number | undefined,
+    mac,
+    remoteChecksum: (raw as Record<string, unknown>)[REMOTE_CHECKSUM] === true,
+  };
 }

@@ -107,6 +107,7 @@ t.test('peers, leases, routes, drops, plan, doctor', async t => {
     mac: '02:00:00:00:00:02',
     subnets: ['10.244.2.0/24'],
     direct: false,
+    remoteChecksum: true,
     traffic: { egress: { frames: 3, bytes: 300 }, ingress: { frames: 4, bytes: 4096 } },
   };
   t.match(showPeers([peer]), /^10\.244\.2\.0-24 +192\.0\.2\.2 +flannel\.1 .* 3 +300 B +4 +4\.00 KiB$/m);

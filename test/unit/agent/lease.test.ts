@@ -48,7 +48,10 @@ t.test('keys are flannel’s', async t => {
 
 t.test('values are flannel’s, byte for byte', async t => {
   t.equal(
-    formatAttributes({ ...base, backendData: formatVxlanData(1, '36:1c:11:22:33:44') }),
+    formatAttributes({
+      ...base,
+      backendData: formatVxlanData({ vni: 1, mac: '36:1c:11:22:33:44', remoteChecksum: false }),
+    }),
     '{"PublicIP":"192.168.1.2","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"36:1c:11:22:33:44"}}',
   );
   t.equal(formatAttributes({ ...base, backendType: '' }), '{"PublicIP":"192.168.1.2","PublicIPv6":null}');
@@ -63,7 +66,11 @@ t.test('values of flannel’s versions are read', async t => {
     '{"PublicIP":"10.0.0.1","BackendType":"vxlan","BackendData":{"VtepMAC":"AA:BB:CC:00:11:22"}}',
     'x',
   );
-  t.same(parseVxlanData(old.backendData, 'x'), { vni: undefined, mac: 'aa:bb:cc:00:11:22' });
+  t.same(parseVxlanData(old.backendData, 'x'), {
+    vni: undefined,
+    mac: 'aa:bb:cc:00:11:22',
+    remoteChecksum: false,
+  });
   t.equal(old.publicIpv6, undefined);
   const udp = parseAttributes('{"PublicIP":"10.0.0.1","PublicIPv6":null}', 'x');
   t.equal(udp.backendType, '');
@@ -82,6 +89,12 @@ t.test('values of flannel’s versions are read', async t => {
 });
 
 t.test('VXLAN data', async t => {
+  const ours = { vni: 1, mac: 'aa:bb:cc:00:11:22', remoteChecksum: true };
+  t.equal(
+    JSON.stringify(formatVxlanData(ours)),
+    '{"VNI":1,"VtepMAC":"aa:bb:cc:00:11:22","RipstopRemoteChecksum":true}',
+  );
+  t.same(parseVxlanData(formatVxlanData(ours), 'x'), ours);
   for (const wrong of [
     undefined,
     null,

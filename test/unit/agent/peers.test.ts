@@ -76,7 +76,7 @@ t.test('overlays as flannel has them', async t => {
     code: 'ECONFIG',
     message: /eth0/,
   });
-  t.match(attributesOf({ type: 'udp', port: 1 }, UNDERLAY, MACS), {
+  t.match(attributesOf({ type: 'udp', port: 1 }, UNDERLAY, MACS, true), {
     backendType: 'udp',
     backendData: undefined,
   });
@@ -105,6 +105,32 @@ t.test('peers by overlay', async t => {
     udp.peers,
     [{ mac: undefined, subnets: ['10.0.2.0/24', 'fc00:0:0:2::/64'] }],
     'flannel writes no type for udp',
+  );
+});
+
+t.test('inner checksums stay open only between nodes that both say so', async t => {
+  const conf = config({ Type: 'vxlan' }, DUAL);
+  const [plan, plan6] = planOverlays(conf, UNDERLAY, OWN, MACS);
+  const attributes = attributesOf(conf.backend, UNDERLAY, MACS, true);
+  const open = { VNI: 1, VtepMAC: '0a:00:00:00:00:02', RipstopRemoteChecksum: true };
+  const agreed = (own: Lease, ...others: Lease[]) =>
+    selectPeers(plan!, conf, own, others, () => true).peers.map(peer => peer.remoteChecksum);
+  const willing = { ...OWN, attributes };
+  t.same(agreed(willing, lease(2, { backendData: open })), [true]);
+  t.same(agreed(willing, lease(2)), [false], 'a node of flannel’s, or one with the switch off');
+  t.same(agreed(OWN, lease(2, { backendData: open })), [false], 'this node has it off');
+  t.same(
+    agreed(willing, lease(2, { backendData: { ...open, RipstopRemoteChecksum: 'yes' } })),
+    [false],
+    'true and nothing else',
+  );
+  const old = { ...lease(2), key: '10.0.7.0-24', v4: parseCidr('10.0.7.0/24'), v6: undefined };
+  t.same(agreed(willing, lease(2, { backendData: open }), old), [false], 'all leases of a node must say so');
+  const six = selectPeers(plan6!, conf, willing, [lease(2, { backendData: open })], () => true);
+  t.same(
+    six.peers.map(peer => peer.remoteChecksum),
+    [false],
+    'each family for itself',
   );
 });
 
