@@ -1,21 +1,21 @@
-import { describeError, RipstopError } from '../base/errors.ts';
+import { describeError, type RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { EventSocket } from '../net/events.ts';
+import { deleteLink, listLinks } from '../net/links.ts';
 import { NetlinkSocket } from '../net/socket.ts';
+import { BasisFinder, type Remembered } from './basis.ts';
 import { parseNetConf } from './config/net-conf.ts';
-import { readSubnetEnv } from './config/subnet-env.ts';
-import { chooseUnderlay, describeUnderlay, type Underlay } from './config/underlay.ts';
+import { describeUnderlay } from './config/underlay.ts';
 import { concernsOverlay, concernsUnderlay } from './kernel-news.ts';
-import { type Lease, sameAttributes } from './lease/lease.ts';
+import type { Lease } from './lease/lease.ts';
 import type { LeaseStore, StoreObserver } from './lease/store.ts';
 import { LeaseHolder } from './lease-holder.ts';
-import { type ConfigText, type LastKnown, Memory } from './memory.ts';
+import { Memory, ownDevices } from './memory.ts';
 import type { AgentOptions } from './options.ts';
-import { attributesOf, deviceNames, planOverlays, underlayFamilies } from './overlay-plan.ts';
+import { deviceNames, planOverlays } from './overlay-plan.ts';
 import { Readiness } from './readiness.ts';
 import { noRepairs, Session, type SessionBasis } from './session.ts';
 import { Backoff, pause } from './store/backoff.ts';
-import { deviceMacs, underlayView } from './underlay-view.ts';
 
 /** How often the kernel's events are looked at, ms: a foreign change heals within this time and a comparison. */
 const EVENTS_MS = 500;
@@ -38,9 +38,9 @@ export class Agent {
   readonly #events: EventSocket;
   readonly #abort = new AbortController();
   readonly #holder: LeaseHolder;
+  readonly #finder: BasisFinder;
   #session: Session | undefined;
   #leases: readonly Lease[] | undefined;
-  #config: ConfigText | undefined;
   #isFollowing = false;
   #storeDownSince: number | undefined;
   /** True while the lease comes from memory and the store has not confirmed it. */
@@ -49,7 +49,6 @@ export class Agent {
   #wanted: string | undefined;
   /** The last change that was announced, so that it is announced once. */
   #announced: string | undefined;
-  #overrides: { publicIp?: string; publicIpv6?: string } = {};
   #again: (() => void) | undefined;
   #timers: NodeJS.Timeout[] = [];
   #sessions = 0;
@@ -64,6 +63,7 @@ export class Agent {
       held: () => {
         this.#isBorrowed = false;
         this.readiness.has('identity');
+        this.#remember();
       },
       renewed: () => this.#remember(),
       contested: error => this.readiness.lacks('identity', describeError(error)),
@@ -72,6 +72,7 @@ export class Agent {
           `the subnet is now ${lease.key}: pods keep their addresses until they are made anew`,
         ),
     });
+    this.#finder = new BasisFinder(options, store, this.#memory, this.#socket, this.#holder, log);
     this.#events = new EventSocket(options.netns, ['link', 'address', 'route', 'neighbour']);
   }
 
@@ -104,7 +105,7 @@ export class Agent {
     while (!this.#abort.signal.aborted) {
       try {
         this.#wanted = undefined;
-        const basis = await this.#basis(failures >= PATIENCE);
+        const basis = await this.#basis(failures);
         // The former session carries traffic until here.
         await this.#retire(basis);
         await this.#begin(basis);
@@ -142,83 +143,71 @@ export class Agent {
     }
   }
 
-  /** Everything that a session stands on. With `mayRemember` the last known state stands in for a store that is away. */
-  async #basis(mayRemember: boolean): Promise<SessionBasis> {
-    let config: ConfigText | undefined;
+  /**
+   * Everything that a session stands on. A process that starts goes on where a former life ended, and the store confirms
+   * it when it can; after some failures the last known state stands in for a store that is away.
+   */
+  async #basis(failures: number): Promise<SessionBasis> {
+    const isFirst = !this.#isFollowing && failures === 0;
+    const former = isFirst ? await this.#finder.formerLife() : undefined;
+    if (former) return this.#borrow(former, 'going on where a former life ended');
     try {
-      config = await this.store.networkConfig();
-      const basis = await this.#basisFor(config);
+      const basis = await this.#finder.fromStore();
       this.#storeDownSince = undefined;
       this.#isBorrowed = false;
       return basis;
     } catch (error) {
       if ((error as RipstopError).code !== 'ESTORE') throw error;
       this.#storeDownSince ??= Date.now();
-      const known = mayRemember ? await this.#remembered() : undefined;
+      const known = failures >= PATIENCE ? await this.#finder.remembered() : undefined;
       if (!known) throw error;
-      const text = describeError(error);
-      this.#log.warn({ lease: known.lease.key }, `carrying on with the last known state: ${text}`);
-      const basis = await this.#basisFor(config ?? known.config, known);
-      this.#leases ??= known.leases;
-      this.#isBorrowed = true;
-      return basis;
+      return this.#borrow(known, `carrying on with the last known state: ${describeError(error)}`);
     }
   }
 
-  async #basisFor(source: ConfigText, known?: LastKnown): Promise<SessionBasis> {
-    this.#config = source;
-    const { tolerateUnknown, subnetFile } = this.options;
-    const options = { ranges: this.store.allocates, tolerateUnknown };
-    const config = parseNetConf(source.text, source.source, options);
-    for (const note of config.notes) this.#log.info(note);
-    const overrides = known?.overrides ?? (await this.store.overrides?.()) ?? {};
-    this.#overrides = overrides;
-    const underlay = this.#chooseUnderlay(config);
-    const macs = await this.#memory.macs({ ...deviceMacs(this.#socket, config.backend), ...overrides });
-    const attributes = attributesOf(config.backend, underlay, macs, this.options.remoteChecksum);
-    if (known) {
-      if (sameAttributes(attributes, known.lease.attributes))
-        return { config, underlay, lease: known.lease, macs };
-      const what = `${this.store.place} is away, and this node has changed since it was last there`;
-      throw new RipstopError('ESTORE', what);
-    }
-    const former = await readSubnetEnv(subnetFile);
-    const previous =
-      former?.subnet || former?.subnet6 ? { v4: former.subnet, v6: former.subnet6 } : undefined;
-    const lease = await this.#holder.acquire({ config, attributes, previous });
-    this.#log.info({ lease: lease.key, underlay: underlay.name, mtu: underlay.mtu }, 'holding a lease');
-    return { config, underlay, lease, macs };
-  }
-
-  #chooseUnderlay(config: SessionBasis['config']): Underlay {
-    const { iface, ifaceRegex, ifaceCanReach, publicIp, publicIpv6 } = this.options;
-    const wish = {
-      iface,
-      ifaceRegex,
-      ifaceCanReach,
-      publicIp: this.#overrides.publicIp ?? publicIp,
-      publicIpv6: this.#overrides.publicIpv6 ?? publicIpv6,
-      ...underlayFamilies(config),
-    };
-    return chooseUnderlay(wish, underlayView(this.#socket));
+  #borrow({ basis, leases }: Remembered, why: string): SessionBasis {
+    this.#log.info({ lease: basis.lease.key }, why);
+    this.#leases ??= leases;
+    this.#isBorrowed = true;
+    return basis;
   }
 
   async #begin(basis: SessionBasis): Promise<void> {
     const names = deviceNames(basis.config.backend);
     await this.#memory.remember([names[4], names[6]].filter(name => name !== undefined));
-    const session = await Session.start(basis, this.options, this.repairs, this.#log);
+    const session = await Session.open(basis, this.options, this.repairs, this.#log, this.leases);
     this.#session = session;
+    // What is known already comes first: packets flow again, whatever the rest of the start takes.
+    if (this.#leases) this.#apply();
+    try {
+      await session.settle();
+      await this.#dropStale(session);
+    } catch (error) {
+      this.#session = undefined;
+      await session.stop();
+      throw error;
+    }
     this.#sessions++;
     this.#announced = undefined;
     if (!this.#isBorrowed) this.#holder.hold(basis.config, basis.lease);
-    this.readiness.has('overlay');
+    if (this.readiness.has('overlay')) void this.#announce();
     this.#timers = [
       setInterval(() => void this.#reconcile(), this.options.resyncMs),
       setInterval(() => this.#look(), EVENTS_MS),
       setInterval(() => void this.#holder.renewWhenDue(), RENEW_CHECK_MS),
     ];
     this.#follow();
-    if (this.#leases) this.#apply();
+  }
+
+  /** Takes away devices of a former life that this one has no use for: it ended under another configuration. */
+  async #dropStale({ carriers }: Session): Promise<void> {
+    const used = carriers.map(({ plan }) => plan.device);
+    const made = (await this.#memory.devices()).filter(name => !used.includes(name));
+    const macs = Object.values((await this.#memory.formerMacs()) ?? {});
+    for (const name of ownDevices(listLinks(this.#socket), made, macs)) {
+      this.#log.info({ device: name }, 'removing a device of a former life');
+      deleteLink(this.#socket, name);
+    }
   }
 
   /** Resolves when another session is needed, or the agent ends. */
@@ -256,7 +245,7 @@ export class Agent {
         this.#storeDownSince = undefined;
         this.#log.info({ store: this.store.place }, 'the store answers');
         const basis = this.#session?.basis;
-        if (this.#isBorrowed && basis) void this.#holder.claim('the store is back', basis);
+        if (this.#isBorrowed && basis) void this.#holder.claim('the last known state is confirmed', basis);
       },
       down: error => {
         this.#storeDownSince ??= Date.now();
@@ -289,11 +278,10 @@ export class Agent {
 
   /** Keeps what is known for a start while the store is away. */
   #remember(): void {
-    const config = this.#config;
     const { lease } = this.#holder;
-    if (!config || !lease || !this.#leases) return;
-    this.#memory
-      .save({ config, lease, leases: this.#leases, overrides: this.#overrides })
+    if (!lease || !this.#leases) return;
+    this.#finder
+      .remember(lease, this.#leases)
       .catch(error => this.#log.warn(`the state could not be kept: ${describeError(error)}`));
   }
 
@@ -338,7 +326,7 @@ export class Agent {
   #followUnderlay(session: Session): void {
     const { underlay, config } = session.basis;
     try {
-      const now = this.#chooseUnderlay(config);
+      const now = this.#finder.chooseUnderlay(config);
       if (this.readiness.has('underlay')) this.#log.info('the underlay is usable again');
       if (JSON.stringify(now) === JSON.stringify(underlay)) return;
       void this.#restart(
@@ -353,9 +341,10 @@ export class Agent {
   }
 
   #configChanged(text: string): void {
-    if (text === this.#config?.text) return;
+    const { config } = this.#finder;
+    if (text === config?.text) return;
     try {
-      parseNetConf(text, this.#config?.source ?? this.store.place, {
+      parseNetConf(text, config?.source ?? this.store.place, {
         ranges: this.store.allocates,
         tolerateUnknown: this.options.tolerateUnknown,
       });
@@ -375,12 +364,6 @@ export class Agent {
     await this.#tell('Normal', 'RipstopRestart', why);
     this.#wanted = why;
     this.#again?.();
-  }
-
-  async #remembered(): Promise<LastKnown | undefined> {
-    const known = await this.#memory.load();
-    if (!known) return undefined;
-    return known.lease.expiresAt && known.lease.expiresAt < Date.now() ? undefined : known;
   }
 
   async #tell(type: 'Normal' | 'Warning', reason: string, message: string): Promise<void> {

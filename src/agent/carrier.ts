@@ -38,26 +38,38 @@ export class Carrier {
   readonly #options: CarrierOptions;
   readonly #keeper: StateKeeper;
   #plane: DataPlane | undefined;
-  #peers: readonly OverlayPeer[] = [];
+  #peers: readonly OverlayPeer[];
   /** Restarts of the whole data plane, because its device was taken away. */
   #rebuilt = 0;
 
-  private constructor(plan: OverlayPlan, backend: Backend, underlay: Underlay, options: CarrierOptions) {
+  private constructor(
+    plan: OverlayPlan,
+    backend: Backend,
+    underlay: Underlay,
+    options: CarrierOptions,
+    peers: readonly OverlayPeer[],
+  ) {
     this.plan = plan;
+    this.#peers = peers;
     this.#backend = backend;
     this.#underlay = underlay;
     this.#options = options;
     this.#keeper = new StateKeeper(options.netns, { device: plan.device, networks: plan.networks });
   }
 
-  /** Opens the data plane; the kernel state follows with the first `update`. @throws RipstopError, NetError */
+  /**
+   * Opens the data plane; the kernel state follows with the first `update`.
+   * @param peers those that are known already
+   * @throws RipstopError, NetError
+   */
   static async start(
     plan: OverlayPlan,
     backend: Backend,
     underlay: Underlay,
     options: CarrierOptions,
+    peers: readonly OverlayPeer[],
   ): Promise<Carrier> {
-    const carrier = new Carrier(plan, backend, underlay, options);
+    const carrier = new Carrier(plan, backend, underlay, options, peers);
     try {
       await carrier.#open();
       return carrier;
@@ -163,6 +175,8 @@ export class Carrier {
       mode: plan.mode as 'vxlan' | 'udp',
       netns,
       deviceName: plan.device!,
+      // Addresses, routes and neighbours wait for the agent's next life, which has nothing to do but to go on.
+      persistent: true,
       address: plan.address,
       port: tunnelPort(this.#backend)!,
       vni: this.#backend.type === 'vxlan' ? this.#backend.vni : 0,
@@ -176,6 +190,7 @@ export class Carrier {
       queues: 1,
       sourcePorts: SOURCE_PORTS,
       spinUs: 200,
+      peers: this.#peers.map(specOf),
       log,
     });
   }

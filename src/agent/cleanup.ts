@@ -8,7 +8,7 @@ import { readSubnetEnv } from './config/subnet-env.ts';
 import { covers } from './kernel/layout.ts';
 import { PROTOCOL_RIPSTOP } from './kernel/state.ts';
 import { formatCidr } from './lease/cidr.ts';
-import { Memory } from './memory.ts';
+import { Memory, ownDevices } from './memory.ts';
 import { removeFlannelRules } from './rules/flannel-rules.ts';
 import { NodeRules } from './rules/node-rules.ts';
 import { BLACKHOLE_METRIC } from './session.ts';
@@ -50,13 +50,10 @@ export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
     const made = await memory.devices();
     const macs = Object.values((await memory.formerMacs()) ?? {});
     const links = listLinks(socket);
-    for (const { name, kind, mac } of links) {
-      // A kernel VXLAN of that name with another MAC is flannel's, made after we were gone.
-      const isOurs =
-        made.includes(name) &&
-        (kind === 'tun' || (kind === 'vxlan' && mac !== undefined && macs.includes(mac)));
+    const own = ownDevices(links, made, macs);
+    for (const { name, kind } of links) {
       const isFlannels = options.flannel && kind === 'vxlan' && /^flannel(-v6)?\.\d+$/.test(name);
-      if (!isOurs && !isFlannels) continue;
+      if (!own.includes(name) && !isFlannels) continue;
       await attempt(`device ${name}`, () => {
         if (deleteLink(socket, name)) removed.push(`device ${name}`);
       });

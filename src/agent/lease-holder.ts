@@ -1,7 +1,7 @@
 import { describeError, type RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { NetworkConfig } from './config/net-conf.ts';
-import { type Lease, sameAttributes } from './lease/lease.ts';
+import { type Lease, sameAttributes, sameSubnets } from './lease/lease.ts';
 import type { LeaseStore, LeaseWish } from './lease/store.ts';
 import { RenewalClock } from './renewal.ts';
 import { Backoff } from './store/backoff.ts';
@@ -80,6 +80,7 @@ export class LeaseHolder {
     if (!own) return;
     const seen = all.find(lease => lease.key === own.key);
     if (!seen) void this.claim('our lease is gone from the store');
+    else if (!sameSubnets(seen, own)) void this.claim('the store has another subnet for us');
     else if (!sameAttributes(seen.attributes, own.attributes)) void this.claim('our lease was written over');
   }
 
@@ -119,8 +120,8 @@ export class LeaseHolder {
           const wish = { config, attributes: lease.attributes, previous: lease };
           const taken = await this.#oneByOne(async () => (isOver() ? undefined : this.#store.acquire(wish)));
           if (!taken) return;
-          this.#log.warn({ lease: taken.key }, `took the lease again: ${why}`);
-          if (taken.key === lease.key) {
+          this.#log.info({ lease: taken.key }, `holding the lease again: ${why}`);
+          if (sameSubnets(taken, lease)) {
             this.hold(config, taken);
             this.#events.held();
           } else this.#events.moved(taken);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Link } from '../net/links.ts';
 import { writeFileAtomic } from './atomic-file.ts';
 import { formatCidr, parseCidr } from './lease/cidr.ts';
 import { formatAttributes, type Lease, parseAttributes } from './lease/lease.ts';
@@ -12,8 +13,10 @@ export interface ConfigText {
   readonly source: string;
 }
 
-/** What the agent last knew; enough to carry on while the store is away. */
+/** What the agent last knew; enough to carry on while the store is away, and at a start until it has answered. */
 export interface LastKnown {
+  /** `place` of the store that said it. */
+  readonly store: string;
   readonly config: ConfigText;
   readonly lease: Lease;
   readonly leases: readonly Lease[];
@@ -77,6 +80,7 @@ export class Memory {
 
   async load(): Promise<LastKnown | undefined> {
     const stored = await readJson<{
+      store: string;
       config: LastKnown['config'];
       lease: StoredLease;
       leases: StoredLease[];
@@ -85,6 +89,7 @@ export class Memory {
     if (!stored) return undefined;
     try {
       return {
+        store: stored.store,
         config: stored.config,
         lease: thaw(stored.lease),
         leases: stored.leases.map(thaw),
@@ -98,8 +103,8 @@ export class Memory {
 
   /** Keeps the state when it differs from what was kept last. */
   async save(known: LastKnown): Promise<void> {
-    const { config, overrides } = known;
-    const stored = { config, overrides, lease: freeze(known.lease), leases: known.leases.map(freeze) };
+    const { store, config, overrides } = known;
+    const stored = { store, config, overrides, lease: freeze(known.lease), leases: known.leases.map(freeze) };
     const text = `${JSON.stringify(stored)}\n`;
     if (text === this.#lastText) return;
     await writeFileAtomic(this.#path(), text, 0o600);
@@ -113,6 +118,25 @@ export class Memory {
   #path(): string {
     return join(this.#directory, 'last-known.json');
   }
+}
+
+/**
+ * Names of the links that an agent of this node made.
+ * @param made names that it ever gave
+ * @param macs of its VTEPs: a kernel VXLAN of such a name with another MAC is flannel's, made after we were gone
+ */
+export function ownDevices(
+  links: readonly Link[],
+  made: readonly string[],
+  macs: readonly string[],
+): string[] {
+  return links
+    .filter(
+      ({ name, kind, mac }) =>
+        made.includes(name) &&
+        (kind === 'tun' || (kind === 'vxlan' && mac !== undefined && macs.includes(mac))),
+    )
+    .map(({ name }) => name);
 }
 
 function freeze(lease: Lease): StoredLease {

@@ -25,11 +25,10 @@ export async function runAgent(
   const agent = new Agent(options, store, log);
   const systemd = new Systemd(process.env);
 
+  // The socket first: it shows that no other agent works here. What is beside the agent comes when packets flow.
   const api = await serveApi(agent, join(options.stateDir, SOCKET_NAME), options.socketGroup, version);
-  const health = options.health && (await openHealth(agent, options.health));
-  const beside = await Promise.all(companions.map(open => open(agent, options.stateDir, log)));
   log.info({ version, node: nodeName, store: store.place, pid: process.pid }, 'agent starts');
-
+  const ended = agent.run();
   let wasReady = false;
   const watch = setInterval(() => {
     const { isReady } = agent.readiness;
@@ -51,7 +50,9 @@ export async function runAgent(
     systemd.reloading();
     void agent.reload();
   });
-  await agent.run();
+  const health = options.health && (await openHealth(agent, options.health));
+  const beside = await Promise.all(companions.map(open => open(agent, options.stateDir, log)));
+  await ended;
   clearInterval(watch);
   for (const server of [api, health]) {
     server?.close();

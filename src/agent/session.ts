@@ -46,7 +46,6 @@ const PROTOCOL_STATIC = 4;
  */
 export class Session {
   readonly basis: SessionBasis;
-  readonly carriers: readonly Carrier[];
   readonly rules: NodeRules;
   readonly #repairs: Repairs;
   readonly #options: AgentOptions;
@@ -55,66 +54,68 @@ export class Session {
   #rejected: readonly Rejection[] = [];
   #told = new Set<string>();
   readonly #failing = new Map<string, string>();
+  readonly #carriers: Carrier[] = [];
   #hasPeers = false;
   /** The comparison under way. */
   #comparing: Promise<boolean> | undefined;
 
   private constructor(
     basis: SessionBasis,
-    carriers: readonly Carrier[],
+    plans: readonly OverlayPlan[],
     options: AgentOptions,
     repairs: Repairs,
     log: Log,
   ) {
     this.basis = basis;
     this.#repairs = repairs;
-    this.carriers = carriers;
     this.#options = options;
     this.#log = log;
     this.#socket = new NetlinkSocket({ netns: options.netns });
     this.rules = new NodeRules(
       options.netns,
-      ruleSet(
-        basis,
-        carriers.map(({ plan }) => plan),
-        options,
-      ),
+      ruleSet(basis, plans, options),
       trafficManager(basis, options),
       log,
     );
   }
 
-  /** Opens the overlays, then the rules, then writes subnet.env. Undone on failure. @throws RipstopError */
-  static async start(
+  /**
+   * Opens the overlays; `settle` follows. Undone on failure.
+   * @param leases those that are known already: packets of their nodes flow when this resolves
+   * @throws RipstopError
+   */
+  static async open(
     basis: SessionBasis,
     options: AgentOptions,
     repairs: Repairs,
     log: Log,
+    leases: readonly Lease[],
   ): Promise<Session> {
     const { config, underlay, lease, macs } = basis;
-    const carriers: Carrier[] = [];
-    let session: Session | undefined;
-    try {
-      const { netns, dataPlane, unfinishedChecksums } = options;
-      for (const plan of planOverlays(config, underlay, lease, macs)) {
-        const carrier = await Carrier.start(plan, config.backend, underlay, {
-          netns,
-          dataPlane,
-          unfinishedChecksums,
-          log,
-        });
-        carriers.push(carrier);
-      }
-      session = new Session(basis, carriers, options, repairs, log);
-      session.#blackhole();
-      await session.rules.ensure();
-      await writeSubnetEnv(options.subnetFile, session.subnetEnv);
-      return session;
-    } catch (error) {
-      if (session) session.#socket.close();
-      for (const carrier of carriers) await carrier.stop();
-      throw error;
-    }
+    const plans = planOverlays(config, underlay, lease, macs);
+    const session = new Session(basis, plans, options, repairs, log);
+    const begun = await Promise.allSettled(
+      plans.map(plan => {
+        const { peers } = session.#select(plan, leases);
+        return Carrier.start(plan, config.backend, underlay, { ...options, log }, peers);
+      }),
+    );
+    for (const result of begun) if (result.status === 'fulfilled') session.#carriers.push(result.value);
+    const failure = begun.find(result => result.status === 'rejected');
+    if (!failure) return session;
+    await session.stop();
+    throw failure.reason;
+  }
+
+  /** Puts the rules in place, then writes subnet.env, by which pods begin to be wired. @throws RipstopError */
+  async settle(): Promise<void> {
+    this.#blackhole();
+    await this.rules.ensure();
+    await writeSubnetEnv(this.#options.subnetFile, this.subnetEnv);
+  }
+
+  get carriers(): readonly Carrier[] {
+    return this.#carriers;
   }
 
   /** What could not be mended at the last comparison. */
@@ -150,12 +151,10 @@ export class Session {
    * @throws RipstopError, NetError the first refusal
    */
   update(leases: readonly Lease[]): void {
-    const { config, lease, underlay } = this.basis;
-    const onLink = (address: string): boolean => isOnLink(this.#socket, address, underlay.index);
     const rejected = new Map<string, Rejection>();
     const failures: unknown[] = [];
     for (const carrier of this.carriers) {
-      const selection: PeerSelection = selectPeers(carrier.plan, config, lease, leases, onLink);
+      const selection = this.#select(carrier.plan, leases);
       for (const rejection of selection.rejected)
         rejected.set(`${rejection.key} ${rejection.message}`, rejection);
       try {
@@ -172,6 +171,12 @@ export class Session {
       this.#told.add(text);
     }
     if (failures.length > 0) throw failures[0];
+  }
+
+  #select(plan: OverlayPlan, leases: readonly Lease[]): PeerSelection {
+    const { config, lease, underlay } = this.basis;
+    const onLink = (address: string): boolean => isOnLink(this.#socket, address, underlay.index);
+    return selectPeers(plan, config, lease, leases, onLink);
   }
 
   #give(carrier: Carrier, peers: PeerSelection['peers']): void {

@@ -39,6 +39,12 @@ export function openTun(netns: string, name: string, kind: 'tun' | 'tap', queues
   }
 }
 
+/** Lets a device outlive the process that opened it, with all that hangs on it; whoever opens its name next goes on. */
+export function persistTun(fd: number): void {
+  const result = native.tunSetPersist(fd, 1);
+  if (result < 0) throw new RipstopError('EPRIV', `the device cannot be made to stay: errno ${-result}`);
+}
+
 function explain(error: unknown, name: string, kind: string): unknown {
   if (!isSystemError(error)) return error;
   if (error.syscall === 'open(/dev/net/tun)')

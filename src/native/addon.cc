@@ -8,6 +8,7 @@ namespace ripstop {
   X(tunOpen, TunOpen)                 \
   X(tunName, TunName)                 \
   X(tunSetOffload, TunSetOffload)     \
+  X(tunSetPersist, TunSetPersist)     \
   X(tunRead, TunRead)                 \
   X(tunWrite, TunWrite)               \
   X(udpOpen, UdpOpen)                 \

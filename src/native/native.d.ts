@@ -14,6 +14,8 @@ export interface Native {
   tunName(fd: number): string;
   /** TUNSETOFFLOAD with a TUN_F_* mask: 0 or -errno (-EINVAL: this kernel lacks a bit). */
   tunSetOffload(fd: number, mask: number): number;
+  /** TUNSETPERSIST: whether the device stays when its last descriptor is closed. 0 or -errno. */
+  tunSetPersist(fd: number, on: number): number;
   /** Reads frames until none is left, `max` are read or the slab is full; waits first. Frames or -errno. */
   tunRead(
     fd: number,

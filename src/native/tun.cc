@@ -59,6 +59,13 @@ napi_value TunSetOffload(napi_env env, napi_callback_info info) {
   return call.Number(ioctl(call.Int(0), TUNSETOFFLOAD, mask) < 0 ? -errno : 0);
 }
 
+// tunSetPersist(fd, on) -> 0 or -errno. Syscall: ioctl(TUNSETPERSIST).
+napi_value TunSetPersist(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const unsigned long on = call.Uint(1);
+  return call.Number(ioctl(call.Int(0), TUNSETPERSIST, on) < 0 ? -errno : 0);
+}
+
 // tunRead(fd, control, slab, table, max, headerSize, spinUs, timeoutMs) -> frames or -errno
 // Drains the queue into the slab, frames packed one behind the other with headroom before each. While nothing has come
 // it looks again for at most `spinUs` microseconds (Patience), then waits. Syscalls: read, sched_yield, poll.

@@ -5,7 +5,7 @@ import { familyOf, viewOf } from '../../encap/wire/addresses.ts';
 import { RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { describeOffloads, type OffloadSwitches, type Offloads, probeOffloads } from '../io/offloads.ts';
-import { ACCEPT_UNFINISHED, MERGE_TCP, MERGE_UDP, openTun } from '../io/tun.ts';
+import { ACCEPT_UNFINISHED, MERGE_TCP, MERGE_UDP, openTun, persistTun } from '../io/tun.ts';
 import { openTuntap2 } from '../io/tuntap2.ts';
 import { openUnderlay } from '../io/udp.ts';
 import { native } from '../native/load.ts';
@@ -69,7 +69,9 @@ export class DataPlane {
       throw error;
     }
     try {
+      if (options.peers) plane.setPeers(options.peers);
       await Promise.all(plane.#tasks.map(task => plane.#startWorker(task)));
+      if (options.persistent) persistTun(plane.#tasks[0]!.tun);
       return plane;
     } catch (error) {
       await plane.stop();
@@ -242,7 +244,7 @@ export class DataPlane {
     };
   }
 
-  /** Ends the workers and closes everything; the device is gone afterwards. */
+  /** Ends the workers and closes everything; the device is gone afterwards, unless it is persistent. */
   async stop(): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;

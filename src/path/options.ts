@@ -1,6 +1,7 @@
 import type { Mode } from '../../encap/encap.ts';
 import type { Log } from '../base/log.ts';
 import type { OffloadSwitches } from '../io/offloads.ts';
+import type { PeerSpec } from './peer-spec.ts';
 
 export type Driver = 'batched' | 'tuntap2';
 
@@ -9,13 +10,15 @@ export interface DataPlaneOptions {
   readonly mode: Mode;
   /** Path of the network namespace for device and sockets; '' for this one. */
   readonly netns: string;
-  /** Name of the device, which begins to exist at start and ends at stop. */
+  /** Name of the device, which begins to exist at start and, unless `persistent`, ends at stop. */
   readonly deviceName: string;
   /**
    * `batched`: our own device, superframes and all. `tuntap2`: that of the package, a packet a call; it lives in the
    * namespace of this process and is made under a name of its own.
    */
   readonly driver?: Driver | undefined;
+  /** The device stays when this process ends, however it ends; `batched` alone. */
+  readonly persistent?: boolean | undefined;
   /** Own underlay address; what the sockets bind to. */
   readonly address: string;
   /** UDP port of the overlay. */
@@ -44,6 +47,8 @@ export interface DataPlaneOptions {
   readonly capacity?:
     | { readonly peers: number; readonly macs: number; readonly prefixes: number }
     | undefined;
+  /** Those that are known before the workers start: what waits in device and socket is theirs already. */
+  readonly peers?: readonly PeerSpec[] | undefined;
   readonly log: Log;
 }
 

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import type { Proc } from '../../bench/lab/proc.ts';
 import type { Node } from '../../bench/lab/topology.ts';
 import { until } from '../../bench/lab/until.ts';
 import type { Status } from '../../src/agent/status.ts';
@@ -9,30 +8,13 @@ import { LabEtcd } from '../support/etcd-in-lab.ts';
 import { FlannelNode } from '../support/flannel-node.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
+import { PingStream } from '../support/ping-stream.ts';
 
 t.setTimeout(120_000);
 
 const PREFIX = '/coreos.com/network';
 const SUBNETS = `${PREFIX}/subnets/`;
 const CONFIG = '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}';
-
-/** A ping every 20 ms from pod to pod; ended by SIGINT it says how many were lost. */
-class Stream {
-  readonly #proc: Proc;
-
-  constructor(from: Node, to: Node) {
-    this.#proc = from.pods[0]!.ns.launch(['ping', '-i0.02', '-W1', to.pods[0]!.address[4]]);
-  }
-
-  async lost(): Promise<number> {
-    process.kill(this.#proc.pid, 'SIGINT');
-    await this.#proc.ended;
-    const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(this.#proc.stdout) ?? [];
-    if (!(Number(sent) > 10)) throw new Error(`ping said: ${this.#proc.stdout.slice(-500)}`);
-    // The one in flight at the end is no loss.
-    return Math.max(0, Number(sent) - Number(received) - 1);
-  }
-}
 
 const reaches = (from: Node, to: Node): boolean =>
   from.pods[0]!.ns.attempt(['ping', '-c1', '-W1', to.pods[0]!.address[4]]).code === 0;
@@ -75,7 +57,7 @@ t.test(
     await t.test(
       'a flannel node joins, changes its MAC, leaves: the traffic of others loses nothing',
       async t => {
-        const stream = new Stream(one, two);
+        const stream = new PingStream(one, two);
         for (const [path, value] of etcd.read(SUBNETS)) flannel.learn(path.slice(SUBNETS.length), value);
         etcd.put(`${SUBNETS}${flannel.key}`, flannel.value);
         await until('userspace node to flannel node', () => reaches(one, three));
@@ -103,34 +85,34 @@ t.test(
         );
         etcd.put(`${SUBNETS}${flannel.key}`, flannel.value);
         await until('it back', () => reaches(one, three));
-        t.equal(await stream.lost(), 0);
+        t.equal((await stream.end()).lost, 0);
       },
     );
 
     await t.test('own lease deleted by an operator: taken again, no packet lost', async t => {
-      const stream = new Stream(one, two);
+      const stream = new PingStream(one, two);
       etcd.ctl('del', `${SUBNETS}10.244.1.0-24`);
       await until('the lease again', () => etcd.read(SUBNETS).has(`${SUBNETS}10.244.1.0-24`));
       await userspace.ready(2);
       t.equal((await statusOf(userspace)).sessions, 1);
       await new Promise(resolve => setTimeout(resolve, 300));
-      t.ok((await stream.lost()) <= 25, 'the peer drops the node for as long as its lease is away');
+      t.ok((await stream.end()).lost <= 25, 'the peer drops the node for as long as its lease is away');
     });
 
     await t.test('etcd away and back, history compacted: traffic goes on', async t => {
-      const stream = new Stream(one, two);
+      const stream = new PingStream(one, two);
       await etcd.down();
       await until('it noticed', async () => (await statusOf(userspace)).store.downSince !== null);
       t.ok((await statusOf(userspace)).ready, 'still ready: packets flow');
       t.ok(reaches(one, three));
       await etcd.up();
       await until('it back', async () => (await statusOf(userspace)).store.downSince === null, 15_000);
-      t.equal(await stream.lost(), 0);
+      t.equal((await stream.end()).lost, 0);
     });
 
     await t.test('killed and started again: same subnet, same MAC, nothing stale', async t => {
       const [mac1, mac2] = [macOf(one), macOf(two)];
-      const stream = new Stream(one, two);
+      const stream = new PingStream(one, two);
       await kernel.stop('SIGKILL');
       etcd.ctl('del', `${SUBNETS}${flannel.key}`);
       await new Promise(resolve => setTimeout(resolve, 500));
@@ -140,9 +122,9 @@ t.test(
       await until('the stale route gone', () => !two.ns.must(['ip', 'route']).includes('10.244.3.0'));
       t.notMatch(two.ns.must(['bridge', 'fdb', 'show', 'dev', 'flannel.1']), flannel.mac);
       t.equal(macOf(two), mac2);
-      t.equal(await stream.lost(), 0, 'the kernel carries on without its agent');
+      t.equal((await stream.end()).lost, 0, 'the kernel carries on without its agent');
 
-      const second = new Stream(one, two);
+      const second = new PingStream(one, two);
       const from = performance.now();
       await userspace.stop('SIGKILL');
       userspace.start();
@@ -151,8 +133,8 @@ t.test(
       await until('traffic', () => reaches(one, two));
       t.equal(macOf(one), mac1);
       t.match(readFileSync(userspace.subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.1.1/24');
-      const lost = await second.lost();
-      t.ok(lost < 300, `back after ${ms} ms, ${lost} of 50 pings a second lost`);
+      const lost = (await second.end()).lost;
+      t.ok(lost < 50, `back after ${ms} ms, ${lost} of 50 pings a second lost`);
     });
 
     await t.test(

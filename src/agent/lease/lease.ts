@@ -114,6 +114,13 @@ export function identityOf(attributes: LeaseAttributes): string {
   return attributes.publicIp ?? attributes.publicIpv6 ?? '';
 }
 
+/** True when two leases are of the same subnets, whatever the store calls them. */
+export function sameSubnets(a: Subnets, b: Subnets): boolean {
+  const same = (x: Cidr | undefined, y: Cidr | undefined): boolean =>
+    (x && formatCidr(x)) === (y && formatCidr(y));
+  return same(a.v4, b.v4) && same(a.v6, b.v6);
+}
+
 /** True when two leases say the same to peers; the key order inside backend data does not count. */
 export function sameAttributes(a: LeaseAttributes, b: LeaseAttributes): boolean {
   return (

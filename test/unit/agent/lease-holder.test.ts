@@ -1,4 +1,5 @@
 import t from 'tap';
+import { parseCidr } from '../../../src/agent/lease/cidr.ts';
 import type { Lease } from '../../../src/agent/lease/lease.ts';
 import type { LeaseStore } from '../../../src/agent/lease/store.ts';
 import { LeaseHolder } from '../../../src/agent/lease-holder.ts';
@@ -11,7 +12,7 @@ const HOUR = 3600_000;
 const { config } = netConf();
 const LEASE: Lease = {
   key: '10.7.1.0-24',
-  v4: undefined,
+  v4: parseCidr('10.7.1.0/24'),
   v6: undefined,
   attributes: attributesOf('192.0.2.1'),
   expiresAt: 0,
@@ -81,7 +82,7 @@ t.test('another subnet is told; what is seen in the store is compared', async t 
   const { made, events } = holder({
     acquire: async () => {
       calls++;
-      return { ...LEASE, key: '10.7.2.0-24' };
+      return { ...LEASE, key: '10.7.2.0-24', v4: parseCidr('10.7.2.0/24') };
     },
   });
   made.check([LEASE]);
@@ -92,6 +93,9 @@ t.test('another subnet is told; what is seen in the store is compared', async t 
   made.check([{ ...LEASE, attributes: attributesOf('192.0.2.1', 9) }]);
   await new Promise(resolve => setImmediate(resolve));
   t.equal(calls, 2, 'written over');
+  made.check([{ ...LEASE, v4: parseCidr('10.7.9.0/24') }]);
+  await new Promise(resolve => setImmediate(resolve));
+  t.equal(calls, 3, 'another subnet under the same name, as a Node that was made anew has it');
 });
 
 t.test('renewal: only when due, and a lease that ended is taken again', async t => {

@@ -30,6 +30,7 @@ t.test('what outlives the agent', async t => {
     node: 'a',
   };
   const known = {
+    store: '/mnt/net',
     config: { text: '{}', source: 'x' },
     overrides: { publicIp: '203.0.113.1' },
     lease,
@@ -40,6 +41,7 @@ t.test('what outlives the agent', async t => {
   const back = await new Memory(directory).load();
   t.same(back!.lease, { ...lease, node: undefined }, 'who is alive is not remembered');
   t.equal(back!.leases.length, 2);
+  t.equal(back!.store, '/mnt/net');
   t.same(back!.overrides, { publicIp: '203.0.113.1' });
   t.equal(statSync(join(directory, 'last-known.json')).mode & 0o777, 0o600);
   writeFileSync(join(directory, 'last-known.json'), '{"lease":{}}');

@@ -1,0 +1,146 @@
+import { RipstopError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import type { NetlinkSocket } from '../net/socket.ts';
+import { type NetworkConfig, parseNetConf } from './config/net-conf.ts';
+import { readSubnetEnv } from './config/subnet-env.ts';
+import { chooseUnderlay, type Underlay } from './config/underlay.ts';
+import { type Lease, type LeaseAttributes, sameAttributes } from './lease/lease.ts';
+import type { LeaseStore } from './lease/store.ts';
+import type { LeaseHolder } from './lease-holder.ts';
+import type { ConfigText, LastKnown, Memory } from './memory.ts';
+import type { AgentOptions } from './options.ts';
+import { attributesOf, underlayFamilies, type VtepMacs } from './overlay-plan.ts';
+import type { SessionBasis } from './session.ts';
+import { deviceMacs, underlayView } from './underlay-view.ts';
+
+/** A basis that the store has not confirmed, and the leases that were known with it. */
+export interface Remembered {
+  readonly basis: SessionBasis;
+  readonly leases: readonly Lease[];
+}
+
+/** Works out what a session stands on: from the store and this node, or from what was remembered of the store. */
+export class BasisFinder {
+  readonly #options: AgentOptions;
+  readonly #store: LeaseStore;
+  readonly #memory: Memory;
+  readonly #socket: NetlinkSocket;
+  readonly #holder: LeaseHolder;
+  readonly #log: Log;
+  #config: ConfigText | undefined;
+  #overrides: LastKnown['overrides'] = {};
+
+  constructor(
+    options: AgentOptions,
+    store: LeaseStore,
+    memory: Memory,
+    socket: NetlinkSocket,
+    holder: LeaseHolder,
+    log: Log,
+  ) {
+    this.#options = options;
+    this.#store = store;
+    this.#memory = memory;
+    this.#socket = socket;
+    this.#holder = holder;
+    this.#log = log;
+  }
+
+  /** The network configuration that the last basis stands on. */
+  get config(): ConfigText | undefined {
+    return this.#config;
+  }
+
+  /** Asks the store, and takes the lease. @throws RipstopError as the store does, ECONFIG */
+  async fromStore(): Promise<SessionBasis> {
+    this.#config = await this.#store.networkConfig();
+    this.#overrides = (await this.#store.overrides?.()) ?? {};
+    const { config, underlay, macs, attributes } = await this.#here(this.#config);
+    for (const note of config.notes) this.#log.info(note);
+    const former = await readSubnetEnv(this.#options.subnetFile);
+    const previous =
+      former?.subnet || former?.subnet6 ? { v4: former.subnet, v6: former.subnet6 } : undefined;
+    const lease = await this.#holder.acquire({ config, attributes, previous });
+    this.#log.info({ lease: lease.key, underlay: underlay.name, mtu: underlay.mtu }, 'holding a lease');
+    return { config, underlay, lease, macs };
+  }
+
+  /** What a life before this process stood on; undefined when there was none, or when something has changed since. */
+  async formerLife(): Promise<Remembered | undefined> {
+    const known = await this.#known();
+    if (!known) return undefined;
+    try {
+      const { publicIp, publicIpv6 } = (await this.#store.overrides?.()) ?? known.overrides;
+      const isSame = publicIp === known.overrides.publicIp && publicIpv6 === known.overrides.publicIpv6;
+      return isSame ? await this.#recall(known) : undefined;
+    } catch {
+      // Asking the store meets the same trouble, and says so.
+      return undefined;
+    }
+  }
+
+  /** The last known state, for as long as the store is away. @throws RipstopError ESTORE when this node has changed since */
+  async remembered(): Promise<Remembered | undefined> {
+    const known = await this.#known();
+    return known && this.#recall({ ...known, config: this.#config ?? known.config });
+  }
+
+  /** Keeps what is known for a life to come. */
+  async remember(lease: Lease, leases: readonly Lease[]): Promise<void> {
+    if (!this.#config) return;
+    const [store, config, overrides] = [this.#store.place, this.#config, this.#overrides];
+    await this.#memory.save({ store, config, lease, leases, overrides });
+  }
+
+  /** The underlay as this node is now. @throws RipstopError EUNDERLAY */
+  chooseUnderlay(config: NetworkConfig): Underlay {
+    const { iface, ifaceRegex, ifaceCanReach, publicIp, publicIpv6 } = this.#options;
+    const wish = {
+      iface,
+      ifaceRegex,
+      ifaceCanReach,
+      publicIp: this.#overrides.publicIp ?? publicIp,
+      publicIpv6: this.#overrides.publicIpv6 ?? publicIpv6,
+      ...underlayFamilies(config),
+    };
+    return chooseUnderlay(wish, underlayView(this.#socket));
+  }
+
+  async #known(): Promise<LastKnown | undefined> {
+    const known = await this.#memory.load();
+    if (known?.store !== this.#store.place) return undefined;
+    return known.lease.expiresAt && known.lease.expiresAt < Date.now() ? undefined : known;
+  }
+
+  async #recall({ config: source, lease, leases, overrides }: LastKnown): Promise<Remembered> {
+    this.#config = source;
+    this.#overrides = overrides;
+    const { config, underlay, macs, attributes } = await this.#here(source);
+    if (!sameAttributes(attributes, lease.attributes))
+      throw new RipstopError(
+        'ESTORE',
+        `${this.#store.place} is away, and this node has changed since it was last there`,
+      );
+    return { basis: { config, underlay, lease, macs }, leases };
+  }
+
+  /** What a configuration means on this node as it is now. */
+  async #here({ text, source }: ConfigText): Promise<{
+    config: NetworkConfig;
+    underlay: Underlay;
+    macs: VtepMacs;
+    attributes: LeaseAttributes;
+  }> {
+    const { tolerateUnknown, remoteChecksum } = this.#options;
+    const config = parseNetConf(text, source, { ranges: this.#store.allocates, tolerateUnknown });
+    const underlay = this.chooseUnderlay(config);
+    const known = { ...deviceMacs(this.#socket, config.backend), ...this.#overrides };
+    const macs = await this.#memory.macs(known);
+    return {
+      config,
+      underlay,
+      macs,
+      attributes: attributesOf(config.backend, underlay, macs, remoteChecksum),
+    };
+  }
+}

@@ -1,0 +1,71 @@
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import type { Node } from '../../bench/lab/topology.ts';
+import { until } from '../../bench/lab/until.ts';
+import type { DropStatus, Status } from '../../src/agent/status.ts';
+import { agentsFor, fileStoreFor, type TestAgent } from '../support/agents.ts';
+import { labFor } from '../support/lab.ts';
+import { need } from '../support/need.ts';
+import { PingStream } from '../support/ping-stream.ts';
+
+t.setTimeout(120_000);
+
+const SKIP = { skip: need('root', 'netns', 'tun', 'nft') };
+const DUAL = { EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' };
+
+/** All that a restart must not change: devices with addresses, routes, neighbours, rules, subnet.env. */
+function stateOf({ node, subnetFile }: TestAgent): string {
+  const of = (...args: string[]) => node.ns.must(args);
+  return [
+    of('ip', '-br', 'addr', 'show', 'type', 'tun'),
+    of('sh', '-c', 'for f in /sys/class/net/flannel*/address; do cat $f; done'),
+    of('ip', '-d', 'route', 'show', 'proto', '114').replaceAll(' linkdown', ''),
+    of('ip', '-6', 'route', 'show', 'proto', '114').replaceAll(' linkdown', ''),
+    of('ip', 'neigh', 'show', 'nud', 'permanent'),
+    of('nft', 'list', 'table', 'inet', 'ripstop'),
+    readFileSync(subnetFile, 'utf8'),
+  ]
+    .join('\n')
+    .replace(/ +(UNKNOWN|UP|DOWN) +/g, ' ');
+}
+
+for (const backend of ['vxlan', 'udp'] as const)
+  t.test(`killed and started again in an instant: ${backend}`, SKIP, async t => {
+    const lab = labFor(t);
+    const store = fileStoreFor(t, { ...DUAL, Backend: { Type: backend } });
+    const { agents } = agentsFor(t, lab, [...store.flags, '--ip-masq']);
+    for (const agent of agents) {
+      agent.rememberSubnet();
+      agent.start();
+    }
+    await Promise.all(agents.map(agent => agent.ready(1)));
+    const [one, two] = lab.nodes as [Node, Node];
+    const agent = agents[0]!;
+    for (const from of lab.nodes)
+      await until(
+        'traffic',
+        () =>
+          from.pods[0]!.ns.attempt(['ping', '-c1', '-W1', (from === one ? two : one).pods[0]!.address[6]])
+            .code === 0,
+      );
+    const before = stateOf(agent);
+    t.match(before, /flannel/);
+
+    const [there, back] = [new PingStream(one, two, 10), new PingStream(two, one, 10)];
+    await agent.stop('SIGKILL');
+    t.equal(stateOf(agent), before, 'what a killed agent leaves is all there is');
+    agent.start();
+    await agent.ready(1);
+    const outcomes = [await there.end(), await back.end()];
+    for (const { sent, lost, gapMs } of outcomes)
+      t.ok(gapMs < 1000, `a gap of ${gapMs} ms, ${lost} of ${sent} pings lost`);
+    t.comment(`${backend}: gaps of ${outcomes.map(outcome => outcome.gapMs).join(' and ')} ms`);
+    t.equal(stateOf(agent), before, 'same subnet, same MAC, same rules, nothing stale');
+    await until('the lease confirmed', async () => !(await agent.ask<Status>('/status')).store.borrowed);
+    t.equal((await agent.ask<Status>('/status')).sessions, 1);
+    const drops = await agent.ask<DropStatus[]>('/drops');
+    t.same(
+      drops.filter(({ reason }) => reason !== 'multicast'),
+      [],
+    );
+  });

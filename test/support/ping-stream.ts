@@ -1,0 +1,40 @@
+import type { Proc } from '../../bench/lab/proc.ts';
+import type { Node } from '../../bench/lab/topology.ts';
+
+/** What became of a stream: pings sent, and how many of them had no answer. */
+export interface Outcome {
+  readonly sent: number;
+  readonly lost: number;
+  /** The longest row of pings without an answer, in milliseconds. */
+  readonly gapMs: number;
+}
+
+/** A steady stream of pings from pod to pod, so many milliseconds apart; counted when it ends. */
+export class PingStream {
+  readonly #proc: Proc;
+  readonly #everyMs: number;
+
+  constructor(from: Node, to: Node, everyMs = 20) {
+    this.#everyMs = everyMs;
+    const interval = `-i${everyMs / 1000}`;
+    this.#proc = from.pods[0]!.ns.launch(['ping', interval, '-W1', to.pods[0]!.address[4]]);
+  }
+
+  async end(): Promise<Outcome> {
+    process.kill(this.#proc.pid, 'SIGINT');
+    await this.#proc.ended;
+    const text = this.#proc.stdout;
+    const [, sent = 0] = /(\d+) packets transmitted/.exec(text) ?? [];
+    if (!(Number(sent) > 2)) throw new Error(`ping said: ${text.slice(-500)}`);
+    const answered = [...text.matchAll(/icmp_seq=(\d+) ttl/g)].map(match => Number(match[1]));
+    // The last one may be under way still.
+    const expected = Number(sent) - 1;
+    const seen = new Set(answered.filter(sequence => sequence <= expected));
+    let [gap, longest] = [0, 0];
+    for (let sequence = 1; sequence <= expected; sequence++) {
+      gap = seen.has(sequence) ? 0 : gap + 1;
+      longest = Math.max(longest, gap);
+    }
+    return { sent: expected, lost: expected - seen.size, gapMs: longest * this.#everyMs };
+  }
+}
