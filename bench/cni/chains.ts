@@ -17,12 +17,12 @@ export interface Folders {
   scratch: string;
 }
 
-/** flannel's usual network: what its plugin makes of the delegate, port mapping behind it. */
+/** The chain: flannel's usual network as its plugin makes it of the delegate, port mapping behind it. */
 function standard(id: string, label: string, binDir: string, subnet: number, { scratch }: Folders): Chain {
   const ipam = {
     type: 'host-local',
     dataDir: `${scratch}/networks-${id}`,
-    ranges: [[{ subnet: `10.${subnet}.0.0/24` }]],
+    ranges: [[{ subnet: `10.${subnet}.0.0/21` }]],
   };
   const bridge = {
     type: 'bridge',
@@ -55,12 +55,12 @@ export function chains(folders: Folders, subnetFile: string): Chain[] {
     capabilities: { portMappings: true },
   };
   return [
-    standard('go', 'bridge, host-local, portmap, Go reference', folders.go, 81, folders),
-    standard('own', 'bridge, host-local, portmap, no agent', folders.alone, 82, folders),
-    standard('own-agent', 'bridge, host-local, portmap, agent', folders.served, 83, folders),
+    standard('go', 'chain, Go reference', folders.go, 81, folders),
+    standard('own', 'chain, no agent', folders.alone, 82, folders),
+    standard('own-agent', 'chain, agent', folders.served, 83, folders),
     {
       id: 'flannel',
-      label: 'flannel, bridge, host-local, portmap, agent',
+      label: 'flannel and chain, agent',
       binDir: folders.served,
       plugins: [flannel, { type: 'portmap', capabilities: { portMappings: true } }],
     },

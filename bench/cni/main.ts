@@ -1,5 +1,6 @@
 /*
- * Plays the runtime inside of a node's namespace: wires and unwires a pod again and again through every chain in turn.
+ * Plays the runtime inside of a node's namespace: wires the pods that stay, then wires and unwires one more again and
+ * again through every chain in turn.
  *   node dist/bench/cni/main.js TASK.json      prints one JSON line a pod and chain
  */
 import { spawnSync } from 'node:child_process';
@@ -8,9 +9,11 @@ import type { Chain } from './chains.ts';
 
 export interface CniTask {
   chains: Chain[];
-  /** Path of the pod's namespace. */
+  /** Path of the namespace of the pod that comes and goes. */
   netns: string;
   rounds: number;
+  /** Paths of the namespaces of pods that stay, wired by the first chain. */
+  crowd: string[];
 }
 
 /** Milliseconds of one whole ADD and one whole DEL. */
@@ -22,16 +25,15 @@ export interface CniSample {
 }
 
 const VERSION = '1.0.0';
-const RUNTIME = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] };
+
+interface Pod {
+  container: string;
+  netns: string;
+  hostPort: number;
+}
 
 /** Calls one plugin as libcni does and returns its result. */
-function call(
-  chain: Chain,
-  index: number,
-  command: 'ADD' | 'DEL',
-  container: string,
-  prevResult: unknown,
-): unknown {
+function call(chain: Chain, index: number, command: 'ADD' | 'DEL', pod: Pod, prevResult: unknown): unknown {
   const { capabilities, ...plugin } = chain.plugins[index] as Chain['plugins'][number] & {
     capabilities?: object;
   };
@@ -39,7 +41,9 @@ function call(
     cniVersion: VERSION,
     name: chain.id,
     ...plugin,
-    ...(capabilities ? { runtimeConfig: RUNTIME } : {}),
+    ...(capabilities
+      ? { runtimeConfig: { portMappings: [{ hostPort: pod.hostPort, containerPort: 80, protocol: 'tcp' }] } }
+      : {}),
     ...(prevResult === undefined ? {} : { prevResult }),
   };
   const { status, stdout, stderr, error } = spawnSync(`${chain.binDir}/${plugin.type}`, [], {
@@ -48,8 +52,8 @@ function call(
     env: {
       PATH: process.env.PATH,
       CNI_COMMAND: command,
-      CNI_CONTAINERID: container,
-      CNI_NETNS: task.netns,
+      CNI_CONTAINERID: pod.container,
+      CNI_NETNS: pod.netns,
       CNI_IFNAME: 'eth0',
       CNI_PATH: chain.binDir,
     },
@@ -59,17 +63,25 @@ function call(
   return stdout === '' ? undefined : JSON.parse(stdout);
 }
 
-function measure(chain: Chain, round: number): CniSample {
-  const container = `pod-${chain.id}-${round}`;
+function add(chain: Chain, pod: Pod): unknown {
   let result: unknown;
+  for (let i = 0; i < chain.plugins.length; i++) result = call(chain, i, 'ADD', pod, result);
+  return result;
+}
+
+function measure(chain: Chain, round: number): CniSample {
+  const pod = { container: `pod-${chain.id}-${round}`, netns: task.netns, hostPort: 8080 };
   const began = performance.now();
-  for (let i = 0; i < chain.plugins.length; i++) result = call(chain, i, 'ADD', container, result);
+  const result = add(chain, pod);
   const added = performance.now();
-  for (let i = chain.plugins.length - 1; i >= 0; i--) call(chain, i, 'DEL', container, result);
+  for (let i = chain.plugins.length - 1; i >= 0; i--) call(chain, i, 'DEL', pod, result);
   return { chain: chain.id, round, addMs: added - began, delMs: performance.now() - added };
 }
 
 const task = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as CniTask;
+task.crowd.forEach((netns, i) => {
+  add(task.chains[0]!, { container: `stays-${i}`, netns, hostPort: 20_000 + i });
+});
 // The first round makes bridges, tables and caches; it is not counted.
 for (const chain of task.chains) measure(chain, -1);
 for (let round = 0; round < task.rounds; round++) {

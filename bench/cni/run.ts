@@ -4,6 +4,7 @@ import { installCni } from '../../src/cni/install.ts';
 import type { Progress } from '../demo/progress.ts';
 import { CHECKOUT } from '../lab/gauge.ts';
 import { Namespace, scratch } from '../lab/namespace.ts';
+import { until } from '../lab/until.ts';
 import type { Missing, Sample } from '../report/samples.ts';
 import { type Chain, chains, type Folders } from './chains.ts';
 import type { CniSample, CniTask } from './main.ts';
@@ -11,79 +12,104 @@ import type { CniSample, CniTask } from './main.ts';
 const REFERENCE = '/usr/lib/cni';
 /** What an ADD and a DEL of all chains take together, seconds. */
 const ROUND_SECONDS = 1;
+/** What it takes to wire a pod that stays, by all chains together, seconds. */
+const CROWD_SECONDS = 0.2;
+/** Measured again beside so many pods. */
+const CROWD = 500;
+const CROWD_ROUNDS = 20;
+const SMALL_CROWD = 20;
 
-export const cniSeconds = (rounds: number) => 3 + rounds * ROUND_SECONDS;
+/** A short run has a small crowd. */
+const crowdOf = (rounds: number) => (rounds < CROWD_ROUNDS ? SMALL_CROWD : CROWD);
 
-/** Wiring a pod: whole ADD and DEL of each chain, in a namespace that stands for the node. */
+export const cniSeconds = (rounds: number) =>
+  3 + (rounds + Math.min(rounds, CROWD_ROUNDS)) * ROUND_SECONDS + crowdOf(rounds) * CROWD_SECONDS;
+
+/** Wiring a pod: whole ADD and DEL of each chain, on a node without other pods and on one with many. */
 export async function runCni(
   rounds: number,
   progress: Progress,
 ): Promise<{ samples: Sample[]; missing: Missing[]; labels: Record<string, string> }> {
   progress.step('cni: ADD and DEL of a pod', cniSeconds(rounds));
-  const node = Namespace.create();
-  const pod = Namespace.create();
-  try {
-    node.sysctl('net.ipv4.ip_forward=1');
-    const folder = `${scratch()}/cni`;
-    mkdirSync(folder, { recursive: true });
-    const folders: Folders = {
-      go: REFERENCE,
-      served: `${folder}/served`,
-      alone: `${folder}/alone`,
-      scratch: folder,
-    };
-    const socket = `${folder}/agent.sock`;
-    installCni({ binDir: folders.served, socket });
-    installCni({ binDir: folders.alone, socket: `${folder}/nobody.sock` });
-    const agent = node.launch([process.execPath, `${CHECKOUT}dist/bench/cni/agent.js`, socket]);
-    await agent.saying(/serving/);
-    const all = chains(folders, subnetEnv(folder));
-    const present = all.filter(chain => existsSync(`${chain.binDir}/${chain.plugins[0]!.type}`));
-    const missing = all
-      .filter(chain => !present.includes(chain))
-      .map(({ id, binDir }) =>
-        absent(id, `no plugins in ${binDir} (apt-get install containernetworking-plugins)`),
-      );
-    const samples: Sample[] = [];
+  const folder = `${scratch()}/cni`;
+  mkdirSync(folder, { recursive: true });
+  const folders: Folders = {
+    go: REFERENCE,
+    served: `${folder}/served`,
+    alone: `${folder}/alone`,
+    scratch: folder,
+  };
+  installCni({ binDir: folders.served, socket: socketIn(folder) });
+  installCni({ binDir: folders.alone, socket: `${folder}/nobody.sock` });
+  const all = chains(folders, subnetEnv(folder));
+  const present = all.filter(chain => existsSync(`${chain.binDir}/${chain.plugins[0]!.type}`));
+  const missing = all
+    .filter(chain => !present.includes(chain))
+    .map(({ id, binDir }) =>
+      absent(id, '', `no plugins in ${binDir} (apt-get install containernetworking-plugins)`),
+    );
+  const samples: Sample[] = [];
+  const attempt = async (condition: string, taken: Chain[], count: number, crowd: Namespace[]) => {
     try {
-      samples.push(...(await take(node, pod, present, rounds, folder)));
+      samples.push(...(await take(folder, condition, { chains: taken, rounds: count }, crowd)));
     } catch (error) {
-      missing.push(absent('cni', describeError(error)));
+      missing.push(absent(taken[0]!.id, condition, describeError(error)));
     }
-    await agent.stop();
-    return { samples, missing, labels: Object.fromEntries(all.map(({ id, label }) => [`cni-${id}`, label])) };
+  };
+  await attempt('', present, rounds, []);
+  const crowd = Array.from({ length: crowdOf(rounds) }, () => Namespace.create());
+  try {
+    for (const chain of present.filter(({ binDir }) => binDir !== folders.alone)) {
+      await attempt(`${crowd.length} pods`, [chain], Math.min(rounds, CROWD_ROUNDS), crowd);
+    }
   } finally {
-    node.remove();
-    pod.remove();
+    for (const pod of crowd) pod.remove();
   }
+  return { samples, missing, labels: Object.fromEntries(all.map(({ id, label }) => [`cni-${id}`, label])) };
 }
 
-const absent = (chain: string, reason: string): Missing => ({
+const socketIn = (folder: string) => `${folder}/agent.sock`;
+
+const absent = (chain: string, condition: string, reason: string): Missing => ({
   contender: `cni-${chain}`,
-  condition: '',
+  condition,
   figure: '',
   reason,
 });
 
+/** Measures on a node of its own, whose agent works on the calls. */
 async function take(
-  node: Namespace,
-  pod: Namespace,
-  present: Chain[],
-  rounds: number,
   folder: string,
+  condition: string,
+  { chains, rounds }: Pick<CniTask, 'chains' | 'rounds'>,
+  crowd: Namespace[],
 ): Promise<Sample[]> {
-  const task: CniTask = { chains: present, netns: pod.path, rounds };
-  writeFileSync(`${folder}/task.json`, JSON.stringify(task));
-  const run = node.launch([process.execPath, `${CHECKOUT}dist/bench/cni/main.js`, `${folder}/task.json`]);
-  const lines = (await run.success(120_000 + rounds * 10_000)).trim().split('\n');
-  return lines.flatMap(line => {
-    const { chain, round, addMs, delMs } = JSON.parse(line) as CniSample;
-    const common = { suite: 'cni', contender: `cni-${chain}`, condition: '', round };
-    return [
-      { ...common, figure: 'cniAdd', value: addMs },
-      { ...common, figure: 'cniDel', value: delMs },
-    ];
-  });
+  const node = Namespace.create();
+  const pod = Namespace.create();
+  try {
+    node.sysctl('net.ipv4.ip_forward=1');
+    const agent = node.launch([process.execPath, `${CHECKOUT}dist/bench/cni/agent.js`, socketIn(folder)]);
+    await agent.saying(/serving/);
+    const task: CniTask = { chains, rounds, netns: pod.path, crowd: crowd.map(({ path }) => path) };
+    writeFileSync(`${folder}/task.json`, JSON.stringify(task));
+    const run = node.launch([process.execPath, `${CHECKOUT}dist/bench/cni/main.js`, `${folder}/task.json`]);
+    const lines = (await run.success(120_000 + rounds * 10_000)).trim().split('\n');
+    await agent.stop();
+    return lines.flatMap(line => {
+      const { chain, round, addMs, delMs } = JSON.parse(line) as CniSample;
+      const common = { suite: 'cni', contender: `cni-${chain}`, condition, round };
+      return [
+        { ...common, figure: 'cniAdd', value: addMs },
+        { ...common, figure: 'cniDel', value: delMs },
+      ];
+    });
+  } finally {
+    node.remove();
+    pod.remove();
+    // The pods' ends go with the node's, a little later.
+    const last = crowd.at(-1);
+    if (last) await until('the pods are empty', () => !last.ip('link show').includes('eth0'), 60_000);
+  }
 }
 
 /** What the daemon tells the plugins about this node. */
@@ -91,7 +117,7 @@ function subnetEnv(folder: string): string {
   const file = `${folder}/subnet.env`;
   const lines = [
     'FLANNEL_NETWORK=10.84.0.0/16',
-    'FLANNEL_SUBNET=10.84.1.1/24',
+    'FLANNEL_SUBNET=10.84.8.1/21',
     'FLANNEL_MTU=1450',
     'FLANNEL_IPMASQ=true',
   ];

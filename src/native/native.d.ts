@@ -116,13 +116,14 @@ export interface Native {
 
   // nft.cc -------------------------------------------------------------------------------------------------
   /**
-   * Runs commands of nft (bytes that end in NUL; its language or its JSON) as one transaction. `json` 1: output in
-   * JSON. Undefined when libnftables is not installed. Throws when the namespace cannot be entered.
+   * Runs commands of nft (bytes that end in NUL) as one transaction. `kind` 0: a listing, answered in JSON; 1: changes in
+   * JSON; 2: changes in nft's language. Undefined when libnftables is not installed. Throws when the namespace cannot be
+   * entered.
    */
   nftRun(
     netns: string,
     commands: Uint8Array,
-    json: number,
+    kind: number,
   ): { code: number; stdout: string; stderr: string } | undefined;
 
   // datagram.cc --------------------------------------------------------------------------------------------

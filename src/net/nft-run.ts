@@ -9,27 +9,36 @@ import { NetError } from './error.ts';
  */
 const BY_PROGRAM = process.env.RIPSTOP_NFT === 'program';
 
+/** What is run: a listing, answered in JSON; changes in JSON; changes in nft's language. */
+export type NftKind = 'listing' | 'json' | 'script';
+const KINDS: readonly NftKind[] = ['listing', 'json', 'script'];
+
+/** How often a transaction is tried that a signal (a child has ended) or another writer interrupted: nothing was changed. */
+const TRIES = 20;
+
 /**
- * Runs commands of nft as one transaction, in its language or its JSON: by libnftables within this process where that
- * is installed (0.1 ms), else by the program (5 ms and more).
- * @param output `json` for listings in JSON
+ * Runs commands of nft as one transaction: by libnftables within this process where that is installed (0.1 ms), else by
+ * the program (5 ms and more).
  * @returns exit code and texts, as of the program
  * @throws NetError when the namespace cannot be entered, RipstopError ENOENT when neither is installed
  */
-export async function runNft(
-  netns: string,
-  commands: string,
-  output: 'json' | 'text',
-): Promise<CommandResult> {
-  const done = BY_PROGRAM ? undefined : byLibrary(netns, commands, output);
-  if (done) return done;
-  const args = output === 'json' ? ['-j', '-f', '-'] : ['-f', '-'];
+export async function runNft(netns: string, commands: string, kind: NftKind): Promise<CommandResult> {
+  for (let tries = 1; ; tries++) {
+    const result =
+      (BY_PROGRAM ? undefined : byLibrary(netns, commands, kind)) ?? (await byProgram(netns, commands, kind));
+    // EINTR and ERESTART.
+    if (result.code === 0 || tries === TRIES || !/Interrupted system call/.test(result.stderr)) return result;
+  }
+}
+
+function byProgram(netns: string, commands: string, kind: NftKind): Promise<CommandResult> {
+  const args = kind === 'script' ? ['-f', '-'] : ['-j', '-f', '-'];
   return runCommand('nft', args, { netns, input: commands, accept: [0, 1] });
 }
 
-function byLibrary(netns: string, commands: string, output: 'json' | 'text'): CommandResult | undefined {
+function byLibrary(netns: string, commands: string, kind: NftKind): CommandResult | undefined {
   try {
-    return native.nftRun(netns, Buffer.from(`${commands}\0`), output === 'json' ? 1 : 0);
+    return native.nftRun(netns, Buffer.from(`${commands}\0`), KINDS.indexOf(kind));
   } catch (error) {
     if (!isSystemError(error)) throw error;
     throw new NetError(error.errno, `run nft${netns ? ` in network namespace ${netns}` : ''}`);

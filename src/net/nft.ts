@@ -17,7 +17,7 @@ export async function applyNft(netns: string, commands: readonly NftObject[]): P
 
 /** Runs a script in nft's own language as one transaction. @throws RipstopError ECOMMAND */
 export async function applyNftScript(netns: string, script: string): Promise<void> {
-  const result = await runNft(netns, script, 'text');
+  const result = await runNft(netns, script, 'script');
   if (result.code !== 0) refuseNft('nft -f -', result);
 }
 
@@ -26,7 +26,7 @@ export async function applyNftScript(netns: string, script: string): Promise<voi
  * @throws RipstopError ECOMMAND, or EBADMSG when the output is no JSON
  */
 export async function listNft(netns: string, what: readonly string[]): Promise<NftObject[]> {
-  const result = await runNft(netns, `list ${what.join(' ')}`, 'json');
+  const result = await runNft(netns, `list ${what.join(' ')}`, 'listing');
   if (result.code !== 0) {
     if (/No such file or directory/.test(result.stderr)) return [];
     refuseNft(`nft list ${what.join(' ')}`, result);

@@ -1,7 +1,7 @@
 import { applyNftScript } from '../../net/nft.ts';
 import { canonicalNetwork } from '../../net/text.ts';
 import { type AssignedAddress, isV6 } from '../result/types.ts';
-import { listTagged, removeTagged, SRCNAT, TABLE } from './nft-elements.ts';
+import { listTagged, removeTagged, type SetName, SRCNAT, TABLE } from './nft-elements.ts';
 
 /*
  * A map from the pod's address to the chain of its subnet, which leaves the subnet and multicast alone and masquerades
@@ -9,7 +9,7 @@ import { listTagged, removeTagged, SRCNAT, TABLE } from './nft-elements.ts';
  * once cannot double a rule or lose one.
  */
 
-const MAPS = ['masquerade4', 'masquerade6'];
+const MAPS: readonly SetName[] = ['map masquerade4', 'map masquerade6'];
 
 const BASE = `
 add table inet ${TABLE}

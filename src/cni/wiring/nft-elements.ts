@@ -18,14 +18,22 @@ export interface Element {
   comment: string;
 }
 
-/** Elements with a comment in the named sets and maps of the table; none when it is not there. */
+/** A set or map as nft names it: `map masquerade4`. */
+export type SetName = `${'set' | 'map'} ${string}`;
+
+/** Elements with a comment in the sets and maps of the table; none of those that are not there. */
 export async function listElements(
   netns: string,
   family: NftFamily,
-  sets: readonly string[],
+  sets: readonly SetName[],
 ): Promise<Element[]> {
-  // One listing of the table: starting nft costs more than reading what is not looked at.
-  return elementsIn(await listNft(netns, ['table', family, TABLE]), sets);
+  const found: Element[] = [];
+  for (const set of sets) {
+    const [kind, name] = set.split(' ') as [string, string];
+    // One by one: the table may hold a thousand elements that are none of theirs.
+    found.push(...elementsIn(await listNft(netns, [kind, family, TABLE, name]), [name]));
+  }
+  return found;
 }
 
 /** The elements with a comment of the named sets and maps in a listing of the table. */
@@ -65,7 +73,7 @@ export function tagIn(comment: string): string {
 export async function listTagged(
   netns: string,
   family: NftFamily,
-  sets: readonly string[],
+  sets: readonly SetName[],
   wanted: (tag: string) => boolean,
 ): Promise<Element[]> {
   const elements = await listElements(netns, family, sets);
@@ -76,7 +84,7 @@ export async function listTagged(
 export async function removeTagged(
   netns: string,
   family: NftFamily,
-  sets: readonly string[],
+  sets: readonly SetName[],
   wanted: (tag: string) => boolean,
 ): Promise<number> {
   const stale = await listTagged(netns, family, sets, wanted);

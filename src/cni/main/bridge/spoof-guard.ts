@@ -1,12 +1,12 @@
 import { applyNftScript } from '../../../net/nft.ts';
-import { listTagged, removeTagged, TABLE } from '../../wiring/nft-elements.ts';
+import { listTagged, removeTagged, type SetName, TABLE } from '../../wiring/nft-elements.ts';
 
 /*
  * A frame that comes in by a guarded port and does not carry the port's MAC address as its source is dropped. Two sets
  * and one rule for all pods; an element carries the tag of its attachment.
  */
 
-const SETS = ['guarded', 'allowed'];
+const SETS: readonly SetName[] = ['set guarded', 'set allowed'];
 
 /** Before everything else that looks at bridged frames (linux/netfilter_bridge.h NF_BR_PRI_NAT_DST_BRIDGED). */
 const PRIORITY = -300;

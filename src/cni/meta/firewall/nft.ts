@@ -1,7 +1,7 @@
 import { applyNftScript } from '../../../net/nft.ts';
 import { isV6 } from '../../result/types.ts';
 import type { Call } from '../../skel/plugin.ts';
-import { listTagged, removeTagged, TABLE } from '../../wiring/nft-elements.ts';
+import { listTagged, removeTagged, type SetName, TABLE } from '../../wiring/nft-elements.ts';
 import { callTag } from '../../wiring/tag.ts';
 import type { FirewallConfig } from './config.ts';
 
@@ -10,7 +10,7 @@ import type { FirewallConfig } from './config.ts';
  * when the pair is allowed, which for the policy "same-bridge" is the bridge with itself.
  */
 
-const SETS = ['pods4', 'pods6'];
+const SETS: readonly SetName[] = ['set pods4', 'set pods6'];
 
 const BASE = `
 add table inet ${TABLE}

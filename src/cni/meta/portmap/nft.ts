@@ -143,12 +143,12 @@ export async function forwardNft(
     const address = family.v6 ? pod.v6 : pod.v4;
     return address ? familyScript(config, family, address, tag, owner) : '';
   });
-  await refuseTaken(netns, config);
+  await refuseTaken(netns, config, 'other');
   try {
     await applyNftScript(netns, base() + scripts.join(''));
   } catch (error) {
     if (!/File exists/.test((error as Error).message)) throw error;
-    await refuseTaken(netns, config);
+    await refuseTaken(netns, config, 'own');
     throw error;
   }
 }
@@ -178,14 +178,20 @@ function collide(one: Mapping, other: Taken): boolean {
   return one.hostIp === undefined || other.address === undefined || one.hostIp === other.address;
 }
 
-async function refuseTaken(netns: string, config: PortmapConfig): Promise<void> {
-  const elements = await listElements(netns, 'inet', FAMILIES.flatMap(targets));
+/**
+ * @param where the map that is searched for a mapping's port: its own, where the kernel itself refuses it, or the family's
+ *   other one, where only a search finds it
+ * @throws CniError 100, naming who has it
+ */
+async function refuseTaken(netns: string, config: PortmapConfig, where: 'own' | 'other'): Promise<void> {
   for (const family of FAMILIES) {
     if ((family.v6 ? config.conditionsV6 : config.conditionsV4).length > 0) continue;
-    const taken = elements
-      .filter(one => targets(family).includes(one.set))
-      .flatMap(one => parseKey(one) ?? []);
-    for (const mapping of mappingsOf(config.mappings, family.v6)) {
+    const mappings = mappingsOf(config.mappings, family.v6);
+    const [any, at] = targets(family);
+    const searched = mappings.map(one => ((one.hostIp !== undefined) === (where === 'own') ? at : any));
+    const sets = [...new Set(searched)].map(name => `map ${name}` as const);
+    const taken = (await listElements(netns, 'inet', sets)).flatMap(one => parseKey(one) ?? []);
+    for (const mapping of mappings) {
       const other = taken.find(one => collide(mapping, one));
       if (!other) continue;
       const [address, port] = (other.element.value as { concat?: unknown[] })?.concat ?? [];
