@@ -4,10 +4,9 @@ import { dirname } from 'node:path';
 import { RipstopError } from '../base/errors.ts';
 import type { Agent } from './agent.ts';
 import { type Answers, answerGet } from './api-answers.ts';
-import { answerCapture } from './capture-api.ts';
-import { CAPTURE_PATH } from './capture-client.ts';
 import { flowsOf, readFlowsQuery } from './flows-api.ts';
 import { dropsOf, leasesOf, peersOf, pendingOf, routesOf, statusOf } from './status.ts';
+import { answerWatch, WATCH_PATHS, type Watch } from './watch-api.ts';
 
 /** sun_path of unix(7) without its end; a longer one would be cut in silence. */
 const SOCKET_PATH_MAX = 107;
@@ -34,21 +33,12 @@ export async function serveApi(
     '/leases': () => leasesOf(agent),
     '/drops': () => dropsOf(agent),
     '/pending': () => pendingOf(agent),
-    '/flows': query =>
-      flowsOf(
-        (agent.session?.carriers ?? []).flatMap(carrier => carrier.watched ?? []),
-        readFlowsQuery(query),
-      ),
+    '/flows': query => flowsOf(watchOf(agent).flows, readFlowsQuery(query)),
     // Loaded when asked for: the probes bring an addon of their own, and a node must start without it.
     '/doctor': async () => (await import('./doctor/doctor.ts')).diagnose(agent),
   };
   const server = createServer((incoming, response) => {
-    if (incoming.method === 'POST' && incoming.url === CAPTURE_PATH) {
-      const [hub] = (agent.session?.carriers ?? []).flatMap(carrier => carrier.capture ?? []);
-      void answerCapture(incoming, response, hub);
-      return;
-    }
-    answerGet(incoming, response, answers, `POST ${CAPTURE_PATH}`);
+    if (!answerWatch(incoming, response, watchOf(agent))) answerGet(incoming, response, answers, WATCH_PATHS);
   });
   await listenOn(server, path);
   if (group !== undefined) {
@@ -56,6 +46,15 @@ export async function serveApi(
     chmodSync(path, 0o660);
   }
   return server;
+}
+
+/** What of the agent's overlays can be watched: those that Ripstop itself carries. */
+function watchOf(agent: Agent): Watch {
+  const carriers = agent.session?.carriers ?? [];
+  return {
+    hub: carriers.flatMap(carrier => carrier.capture ?? [])[0],
+    flows: carriers.flatMap(carrier => carrier.flows ?? []),
+  };
 }
 
 /**

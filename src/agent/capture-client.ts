@@ -15,21 +15,34 @@ export async function openCaptureStream(
   selection: Selection,
   stop: AbortSignal,
 ): Promise<AsyncIterable<Uint8Array>> {
+  return openStream(
+    socketPath,
+    { path: CAPTURE_PATH, method: 'POST', body: JSON.stringify(selection) },
+    stop,
+  );
+}
+
+/** Opens an answer that goes on until `stop` aborts. Throws as `openCaptureStream`. */
+export async function openStream(
+  socketPath: string,
+  { path, method, body }: { path: string; method: 'GET' | 'POST'; body?: string },
+  stop: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
   return new Promise((resolve, reject) => {
-    const call = request({ socketPath, path: CAPTURE_PATH, method: 'POST' }, response => {
+    const call = request({ socketPath, path, method }, response => {
       if (response.statusCode === 200) {
         stop.addEventListener('abort', () => response.destroy(), { once: true });
         resolve(endingQuietly(response, stop));
         return;
       }
-      let body = '';
+      let text = '';
       response.setEncoding('utf8').on('data', chunk => {
-        body += chunk;
+        text += chunk;
       });
-      response.on('end', () => reject(refusal(body)));
+      response.on('end', () => reject(refusal(text)));
     });
     call.on('error', error => reject(agentFailure(socketPath, error)));
-    call.end(JSON.stringify(selection));
+    call.end(body);
   });
 }
 
@@ -42,11 +55,7 @@ async function* endingQuietly(
     yield* response;
   } catch (error) {
     if (stop.aborted) return;
-    throw new RipstopError(
-      'EAGENT',
-      `the agent ended the capture: ${(error as Error).message}`,
-      'see its log',
-    );
+    throw new RipstopError('EAGENT', `the agent ended it: ${(error as Error).message}`, 'see its log');
   }
 }
 

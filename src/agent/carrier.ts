@@ -1,11 +1,12 @@
 import type { Log } from '../base/log.ts';
+import type { FlowMonitor } from '../capture/flows/flow-monitor.ts';
 import type { CaptureHub } from '../capture/session.ts';
 import { deleteLink, findLink } from '../net/links.ts';
 import { ALL_OFFLOADS, type CounterSnapshot, DataPlane, type PeerSpec } from '../path/control.ts';
 import { hubOf } from './capture-api.ts';
 import type { Backend } from './config/backend.ts';
 import type { Underlay } from './config/underlay.ts';
-import { monitorOf, type WatchedOverlay } from './flows-api.ts';
+import { monitorOf } from './flows-api.ts';
 import { StateKeeper } from './kernel/keeper.ts';
 import { desiredState, type Overlay } from './kernel/layout.ts';
 import type { DesiredState } from './kernel/state.ts';
@@ -98,8 +99,8 @@ export class Carrier {
   }
 
   /** Flow table of the data plane, undefined where the kernel carries the packets. */
-  get watched(): WatchedOverlay | undefined {
-    return this.#plane && { device: this.plan.device!, flows: monitorOf(this.#plane) };
+  get flows(): FlowMonitor | undefined {
+    return this.#plane && monitorOf(this.#plane, this.plan.device!);
   }
 
   get rebuilt(): number {

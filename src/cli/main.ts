@@ -8,6 +8,7 @@ import { addCleanup } from './cleanup.ts';
 import { addCni } from './cni.ts';
 import { addDoctor } from './doctor.ts';
 import { addDrops } from './drops.ts';
+import { addFlows } from './flows.ts';
 import { addLeases } from './leases.ts';
 import { addPeers } from './peers.ts';
 import { addPlan } from './plan.ts';
@@ -15,6 +16,7 @@ import { addReplay } from './replay.ts';
 import { addRoutes } from './routes.ts';
 import { addRun } from './run.ts';
 import { addStatus } from './status.ts';
+import { addTop } from './top.ts';
 
 /*
  * The command line. One file a command: it exports `add<Name>(program)`, which declares the options and loads what the
@@ -30,6 +32,8 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addLeases,
   addDrops,
   addPlan,
+  addFlows,
+  addTop,
   addCapture,
   addReplay,
   addDoctor,

@@ -1,14 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import t from 'tap';
 import type { Node } from '../../bench/lab/topology.ts';
 import { transfer } from '../../bench/lab/transfer.ts';
 import { until } from '../../bench/lab/until.ts';
-import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
-import { configurationOf, MAIN } from '../support/run-node.ts';
+import { type Configuration, MAIN } from '../support/run-node.ts';
+import { watchedNodes } from '../support/watched-nodes.ts';
 import { readAll } from '../unit/capture/files.ts';
 import { tsharkFields } from '../unit/capture/tshark.ts';
 
@@ -18,25 +16,11 @@ t.setTimeout(120_000);
 
 const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'tshark', 'tcpdump');
 
-async function overlay(owner: Parameters<typeof labFor>[0], extra: object) {
-  const lab = labFor(owner);
-  lab.condition('wire');
-  // Short: the path of a unix socket has at most 107 bytes.
-  const folder = mkdtempSync(join(tmpdir(), 'rs-cap-'));
-  owner.teardown(() => rmSync(folder, { recursive: true }));
-  const [one, two] = lab.nodes as [Node, Node];
-  for (const node of lab.nodes) {
-    const file = `${folder}/node${node.index}.yaml`;
-    const peers = lab.nodes.filter(peer => peer !== node);
-    writeFileSync(file, JSON.stringify(configurationOf(node, peers, { ...extra })));
-    const socket = `${folder}/node${node.index}.sock`;
-    const argv = [process.execPath, MAIN, 'run', '--config', file, '--socket', socket];
-    await node.ns.launch(argv).saying(/"ready":true/, 15_000);
-  }
+async function overlay(owner: Parameters<typeof watchedNodes>[0], extra: Configuration) {
+  const { one, two, folder, ripstop } = await watchedNodes(owner, extra);
   /** `ripstop capture` of node 1; ready when it says so. */
   const capture = async (...args: string[]) => {
-    const argv = [process.execPath, MAIN, 'capture', '--socket', `${folder}/node1.sock`, ...args];
-    const proc = one.ns.launch(argv);
+    const proc = ripstop(one, 'capture', ...args);
     await proc.saying(/capturing |ripstop: /);
     return proc;
   };

@@ -56,6 +56,8 @@ export interface FlowPeerRow {
 
 /** What the flow table of one data plane says. */
 export interface FlowReport {
+  /** Of the overlay. */
+  readonly device: string;
   /** ISO time since when it counts. */
   readonly since: string;
   /** Seconds that the rates are taken over. */

@@ -7,7 +7,7 @@ const WAYS = 8;
 export const DEFAULT_CAPACITY = 8192;
 /** After so long without a packet a flow is over; after its FIN or RST sooner. */
 export const IDLE_MS = 60_000;
-const ENDED_MS = 10_000;
+const ENDED_MS = 5000;
 
 /** Why a flow left the table: flowEndReason of IPFIX (RFC 5102 section 5.11.3). */
 export const END_IDLE = 1;

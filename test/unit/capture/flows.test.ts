@@ -155,10 +155,10 @@ function watched(
   ring = 1 << 20,
 ) {
   const one = worker(direction, 8, ring);
-  const monitor = new FlowMonitor(one.source, 64);
+  const monitor = new FlowMonitor(one.source, 'flannel.1', 64);
   t.teardown(() => monitor.close());
-  const before = monitor.report('flannel.1');
-  return { one, monitor, before, report: () => monitor.report('flannel.1') };
+  const before = monitor.report();
+  return { one, monitor, before, report: () => monitor.report() };
 }
 
 const rowOf = (report: FlowReport, direction: string) =>
@@ -215,9 +215,9 @@ t.test('both directions: the time from a segment to its acknowledgement', async 
   const egress = worker('egress');
   const ingress = worker('ingress', 8, 1 << 20, egress.control);
   const rings = egress.source.rings.map((own, tap) => [...own, ...ingress.source.rings[tap]!]);
-  const monitor = new FlowMonitor({ ...egress.source, rings });
+  const monitor = new FlowMonitor({ ...egress.source, rings }, 'flannel.1');
   t.teardown(() => monitor.close());
-  monitor.report('');
+  monitor.report();
   const sent = tcp({ from: 40000, to: 80, sequence: 100, flags: PUSH }, zeros(10), V4);
   const back = reversed(V4);
   const answer = tcp({ from: 80, to: 40000, sequence: 7, flags: ACK }, zeros(0), back);
@@ -225,7 +225,7 @@ t.test('both directions: the time from a segment to its acknowledgement', async 
   ingress.pass([{ frame: joined(zeros(8), ethernet(ip(back, 6, answer))) }], 3.5);
   egress.pass([{ frame: ethernet(ip(V4, 6, sent)) }], 1);
   ingress.pass([{ frame: joined(zeros(8), ethernet(ip(back, 6, answer))) }], 5.5);
-  const report = monitor.report('');
+  const report = monitor.report();
   t.match(rowOf(report, 'ingress'), { source: '10.244.2.9', packets: 2, rttMs: null });
   const { rttMs } = rowOf(report, 'egress')!;
   t.ok(Math.abs(rttMs! - 2.5) < 0.01, `${rttMs} ms: by the stamps, not by the rings`);

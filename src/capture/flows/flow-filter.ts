@@ -1,0 +1,54 @@
+import { viewOf } from '../../../encap/wire/addresses.ts';
+import * as ipv4 from '../../../encap/wire/ipv4.ts';
+import * as ipv6 from '../../../encap/wire/ipv6.ts';
+import { runProgram } from '../bpf.ts';
+import { compileFilter } from '../filter-compiler.ts';
+import { LINK_RAW } from '../packet.ts';
+import type { FlowRow } from './flow-report.ts';
+
+/** What a flow is to a filter. */
+export type FlowEnds = Pick<
+  FlowRow,
+  'protocol' | 'source' | 'sourcePort' | 'destination' | 'destinationPort'
+>;
+
+const NUMBERS: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp: 17, icmp6: 58, sctp: 132 };
+/** A TCP header without options is the longest of those with ports. */
+const UPPER_BYTES = 20;
+
+/**
+ * A filter in tcpdump's language over flows: it sees a packet with the addresses, protocol and ports of the flow and
+ * zeros for the rest, so that `host`, `net`, `port`, `tcp` mean what they mean in a capture. Throws RipstopError EFILTER.
+ */
+export async function createFlowFilter(expression: string): Promise<(flow: FlowEnds) => boolean> {
+  if (expression === '') return () => true;
+  const program = await compileFilter(expression, LINK_RAW);
+  return flow => {
+    const packet = packetOf(flow);
+    return runProgram(program, packet, packet.length) !== 0;
+  };
+}
+
+/** A bare IP packet of the flow. */
+function packetOf(flow: FlowEnds): Uint8Array {
+  const { source, destination } = flow;
+  const protocol = NUMBERS[flow.protocol] ?? Number(flow.protocol);
+  const isIpv6 = source.includes(':');
+  const header = isIpv6 ? ipv6.BYTES : ipv4.MIN_BYTES;
+  const bytes = new Uint8Array(header + UPPER_BYTES);
+  const view = viewOf(bytes);
+  if (isIpv6)
+    ipv6.emit(view, 0, {
+      ...{ trafficClass: 0, flowLabel: 0, hopLimit: 64, source, destination },
+      payloadLength: UPPER_BYTES,
+      nextHeader: protocol,
+    });
+  else
+    ipv4.emit(view, 0, {
+      ...{ tos: 0, identification: 0, dontFragment: true, moreFragments: false, fragmentOffset: 0, ttl: 64 },
+      ...{ protocol, source, destination, totalLength: bytes.length, options: new Uint8Array(0) },
+    });
+  view.setUint16(header, flow.sourcePort ?? 0);
+  view.setUint16(header + 2, flow.destinationPort ?? 0);
+  return bytes;
+}

@@ -1,0 +1,64 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { askAgent } from '../agent/api-client.ts';
+import type { FlowsAnswer } from '../agent/flows-api.ts';
+import { openFlowLog } from '../agent/flows-client.ts';
+import { createFlowFilter, type FlowEnds } from '../capture/flows/flow-filter.ts';
+import { endsOf, type FlowRecord } from '../capture/flows/flow-log.ts';
+import { OutputStream, READER_GONE } from '../capture/output-stream.ts';
+import { showFlows } from './flows-view.ts';
+
+/** Options as commander hands them over. */
+export interface FlowsOptions {
+  readonly by: 'flow' | 'peer';
+  readonly sort: string;
+  readonly rows: number;
+  readonly seconds: number;
+  readonly socket: string;
+  readonly json?: true;
+  readonly log?: true;
+}
+
+/** `ripstop flows`: what the agent counted, once. @throws RipstopError */
+export async function listFlows(filter: string, options: FlowsOptions): Promise<void> {
+  const wanted = await createFlowFilter(filter);
+  const ask = () => askFlows(options, wanted);
+  let answer = await ask();
+  const since = Math.max(...answer.overlays.map(overlay => Date.parse(overlay.since)));
+  const missing = since + options.seconds * 1000 - Date.now();
+  if (missing > 0) {
+    await sleep(missing);
+    answer = await ask();
+  }
+  const rows = options.rows === 0 ? answer.total : options.rows;
+  const text = options.json
+    ? `${JSON.stringify({ ...answer, flows: answer.flows.slice(0, rows) }, null, 2)}\n`
+    : showFlows(answer, { by: options.by, rows });
+  process.stdout.write(text);
+}
+
+/** The flows that a filter lets pass, in order. @throws RipstopError */
+export async function askFlows(
+  { socket, sort }: Pick<FlowsOptions, 'socket' | 'sort'>,
+  wanted: (flow: FlowEnds) => boolean,
+): Promise<FlowsAnswer> {
+  const answer = await askAgent<FlowsAnswer>(socket, `/flows?sort=${sort}&limit=0`);
+  const flows = answer.flows.filter(wanted);
+  return { ...answer, flows, total: flows.length };
+}
+
+/** `ripstop flows --log`: a JSON object a line, until SIGINT or SIGTERM. @throws RipstopError */
+export async function logFlows(filter: string, { socket }: FlowsOptions): Promise<void> {
+  const wanted = await createFlowFilter(filter);
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  const out = new OutputStream(process.stdout);
+  const lines = await openFlowLog(socket, stop.signal);
+  process.stderr.write('ripstop flows: logging\n');
+  try {
+    for await (const line of lines)
+      if (wanted(endsOf(JSON.parse(line) as FlowRecord))) await out.write(`${line}\n`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+    stop.abort();
+  }
+}

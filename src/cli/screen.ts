@@ -1,0 +1,50 @@
+import type { ReadStream, WriteStream } from 'node:tty';
+
+/*
+ * A terminal that shows one picture after another and gives back what stood there before. Sequences: ECMA-48, and
+ * xterm's private modes 1049 (the other screen) and 25 (the cursor).
+ */
+const ENTER = '\x1b[?1049h\x1b[?25l';
+const LEAVE = '\x1b[?25h\x1b[?1049l';
+const HOME = '\x1b[H';
+const CLEAR_LINE = '\x1b[K';
+const CLEAR_BELOW = '\x1b[J';
+const INTERRUPT = '\x03';
+
+export class Screen {
+  readonly #input: ReadStream | undefined;
+  readonly #output: WriteStream;
+  readonly #hear: (data: Buffer) => void;
+
+  /**
+   * Takes the terminal. `leave` must be called, whatever happens.
+   * @param input keys, where standard input is a terminal, too
+   * @param pressed hears of each key; Ctrl-C counts as `q`
+   */
+  constructor(input: ReadStream, output: WriteStream, pressed: (key: string) => void) {
+    this.#output = output;
+    this.#input = input.isTTY ? input : undefined;
+    this.#hear = data => {
+      for (const key of data.toString('utf8')) pressed(key === INTERRUPT ? 'q' : key);
+    };
+    this.#input?.setRawMode(true).resume().on('data', this.#hear);
+    output.write(ENTER);
+  }
+
+  get rows(): number {
+    return this.#output.rows || 24;
+  }
+
+  /** Shows these lines in place of what was there; what does not fit is cut off. */
+  show(text: string): void {
+    const columns = this.#output.columns || 80;
+    const lines = text.trimEnd().split('\n').slice(0, this.rows);
+    const picture = lines.map(line => line.slice(0, columns) + CLEAR_LINE).join('\r\n');
+    this.#output.write(HOME + picture + CLEAR_BELOW);
+  }
+
+  leave(): void {
+    this.#input?.off('data', this.#hear).setRawMode(false).pause();
+    this.#output.write(LEAVE);
+  }
+}
