@@ -13,6 +13,7 @@ import { LeaseHolder } from './lease-holder.ts';
 import { Memory, ownDevices } from './memory.ts';
 import type { AgentOptions } from './options.ts';
 import { deviceNames, planOverlays } from './overlay-plan.ts';
+import { PeerProbes } from './probe/peer-probes.ts';
 import { Readiness } from './readiness.ts';
 import { noRepairs, Session, type SessionBasis } from './session.ts';
 import { Backoff, pause } from './store/backoff.ts';
@@ -32,6 +33,7 @@ export class Agent {
   readonly store: LeaseStore;
   readonly readiness = new Readiness();
   readonly repairs = noRepairs();
+  readonly probes: PeerProbes;
   readonly #log: Log;
   readonly #memory: Memory;
   readonly #socket: NetlinkSocket;
@@ -73,6 +75,13 @@ export class Agent {
         ),
     });
     this.#finder = new BasisFinder(options, store, this.#memory, this.#socket, this.#holder, log);
+    this.probes = new PeerProbes(
+      () => this.#session?.carriers ?? [],
+      // Raw sockets are this process's own namespace's.
+      options.netns === '' ? options.probeMs : 0,
+      log,
+      (type, message) => void this.#tell(type, 'RipstopPeers', message),
+    );
     this.#events = new EventSocket(options.netns, ['link', 'address', 'route', 'neighbour']);
   }
 
@@ -102,6 +111,7 @@ export class Agent {
   async run(): Promise<void> {
     const backoff = new Backoff(500, 10_000);
     let failures = 0;
+    this.probes.start();
     while (!this.#abort.signal.aborted) {
       try {
         this.#wanted = undefined;
@@ -371,6 +381,7 @@ export class Agent {
   }
 
   async #end(): Promise<void> {
+    this.probes.stop();
     await this.store
       .close()
       .catch(error => this.#log.warn(`the store did not close: ${describeError(error)}`));

@@ -2,9 +2,10 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import { RipstopError } from '../base/errors.ts';
 import type { Agent } from './agent.ts';
 import { createRegistry } from './metrics.ts';
+import { stuckWorker } from './status.ts';
 
 /**
- * `/healthz` (the process works), `/readyz` (packets can flow, else 503 with a reason a line) and `/metrics` for
+ * `/healthz` (event loop and workers turn), `/readyz` (packets can flow, else 503 with a reason a line) and `/metrics` for
  * Prometheus.
  * @throws RipstopError EADDRINUSE, EADDRNOTAVAIL
  */
@@ -14,7 +15,7 @@ export async function serveHealth(agent: Agent, address: string, port: number): 
     if (request.method !== 'GET' && request.method !== 'HEAD') return plain(response, 405, 'only GET\n');
     switch (new URL(request.url ?? '/', 'http://agent').pathname) {
       case '/healthz':
-        return plain(response, 200, 'ok\n');
+        return alive(response, stuckWorker(agent));
       case '/readyz':
         return agent.readiness.isReady
           ? plain(response, 200, 'ready\n')
@@ -42,6 +43,11 @@ export async function serveHealth(agent: Agent, address: string, port: number): 
     server.listen(port, address, resolve);
   });
   return server;
+}
+
+function alive(response: ServerResponse, stuck: string | undefined): void {
+  if (stuck === undefined) plain(response, 200, 'ok\n');
+  else plain(response, 503, `${stuck}\n`);
 }
 
 function plain(

@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Gauge, Registry } from 'prom-client';
 import { VERDICTS } from '../path/control.ts';
 import type { Agent } from './agent.ts';
+import type { WayHealth } from './probe/way.ts';
 
 /** One metric of the agent. The page `docs/metrics.md` and the registry are made from this table. */
 export interface Metric {
@@ -49,6 +50,20 @@ function* peers(
     for (const [id, tally] of Object.entries(counters.peers))
       yield [[carrier.plan.device ?? '', id, known.get(id)?.address ?? ''], tally[way][field]];
   }
+}
+
+function* probes(
+  agent: Agent,
+  value: (health: WayHealth) => number | null,
+): Generator<readonly [string[], number]> {
+  for (const { plan, peers } of agent.session?.carriers ?? [])
+    for (const peer of peers) {
+      const health = agent.probes.of(plan.device, peer);
+      for (const way of ['tunnel', 'underlay'] as const) {
+        const number = health?.[way] ? value(health[way]) : null;
+        if (number !== null) yield [[plan.device ?? '', peer.id, peer.address, way], number];
+      }
+    }
 }
 
 function* gauges(
@@ -197,6 +212,30 @@ export const METRICS: readonly Metric[] = [
     read: agent => peers(agent, 'ingress', 'bytes'),
   },
   {
+    name: 'ripstop_silent_peers',
+    kind: 'gauge',
+    help: 'peers that did not answer the last probes, through the tunnel where there is one',
+    labels: ['device'],
+    read: agent =>
+      (agent.session?.carriers ?? []).map(
+        ({ plan, peers }) => [[plan.device ?? ''], agent.probes.silent(plan.device, peers)] as const,
+      ),
+  },
+  {
+    name: 'ripstop_peer_loss_ratio',
+    kind: 'gauge',
+    help: 'part of the last probes of a peer that had no answer, by way: tunnel, underlay',
+    labels: ['device', 'peer', 'address', 'way'],
+    read: agent => probes(agent, ({ probes, lost }) => lost / probes),
+  },
+  {
+    name: 'ripstop_peer_rtt_seconds',
+    kind: 'gauge',
+    help: 'median round trip of the last probes of a peer, by way: tunnel, underlay',
+    labels: ['device', 'peer', 'address', 'way'],
+    read: agent => probes(agent, ({ rttMs }) => (rttMs === null ? null : rttMs / 1000)),
+  },
+  {
     name: 'ripstop_worker_batches_total',
     kind: 'counter',
     help: 'batches that the workers carried',
@@ -233,6 +272,21 @@ export const METRICS: readonly Metric[] = [
       (agent.session?.carriers ?? []).map(
         carrier => [[carrier.plan.device ?? ''], carrier.counters()?.restarts ?? 0] as const,
       ),
+  },
+  {
+    name: 'ripstop_worker_lag_seconds',
+    kind: 'gauge',
+    help: 'time until a worker notices something, as a packet that comes now; max: of the last minute',
+    labels: ['device', 'direction', 'statistic'],
+    read: function* (agent) {
+      for (const carrier of agent.session?.carriers ?? []) {
+        const lag = carrier.counters()?.lag;
+        for (const way of ['egress', 'ingress'] as const)
+          if (lag)
+            for (const statistic of ['last', 'max'] as const)
+              yield [[carrier.plan.device ?? '', way, statistic], lag[way][`${statistic}Ms`] / 1000];
+      }
+    },
   },
   {
     name: 'ripstop_lowered_paths',

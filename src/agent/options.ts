@@ -18,6 +18,8 @@ export interface AgentOptions {
   readonly publicIpv6: string;
   readonly renewMarginMs: number;
   readonly resyncMs: number;
+  /** Time between two probes of a peer; 0: none. */
+  readonly probeMs: number;
   readonly masquerade: boolean;
   readonly fullyRandom: boolean;
   readonly forwardRules: boolean;
@@ -54,6 +56,7 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
     publicIpv6: flags.text('public-ipv6'),
     renewMarginMs: flags.number('subnet-lease-renew-margin') * 60_000,
     resyncMs: flags.number('iptables-resync') * 1000,
+    probeMs: flags.number('probe-interval') * 1000,
     masquerade: flags.boolean('ip-masq'),
     fullyRandom: !flags.boolean('ip-masq-fully-random-disable'),
     forwardRules: flags.boolean('iptables-forward-rules'),

@@ -5,6 +5,7 @@ import { Agent } from './agent.ts';
 import { SOCKET_NAME, serveApi } from './api-server.ts';
 import type { Flags } from './config/flags.ts';
 import { agentOptions, openStore } from './options.ts';
+import { stuckWorker } from './status.ts';
 import { Systemd } from './systemd.ts';
 
 const POLL_READY_MS = 250;
@@ -36,8 +37,8 @@ export async function runAgent(
     if (!isReady && wasReady) systemd.status(agent.readiness.reasons().join('; '));
     wasReady = isReady;
   }, POLL_READY_MS);
-  // That this timer fires shows that the event loop turns; workers that die are started again by the data plane.
-  systemd.watch(() => true);
+  // That this timer fires shows that the event loop turns; a worker that hangs is beyond the help of its own process.
+  systemd.watch(() => stuckWorker(agent) === undefined);
 
   const stop = (signal: string): void => {
     log.info({ signal }, 'ending');

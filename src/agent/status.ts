@@ -6,6 +6,9 @@ import type { Carrier } from './carrier.ts';
 import { describeStep } from './kernel/steps.ts';
 import { formatCidr } from './lease/cidr.ts';
 import type { Lease } from './lease/lease.ts';
+import type { PeerHealth } from './probe/peer-probes.ts';
+
+const STUCK_MS = 10_000;
 
 /** Answers of the agent's socket, as JSON. Bytes, milliseconds and wall-clock times as ISO text. */
 export interface Status {
@@ -50,7 +53,11 @@ export interface OverlayStatus {
   readonly address: string;
   readonly subnets: readonly string[];
   readonly peers: number;
+  /** Peers that did not answer the last probes. */
+  readonly silentPeers: number;
   readonly workerRestarts: number;
+  /** The longest time of the last minute until a worker noticed something; null where the kernel carries the packets. */
+  readonly workerLagMs: number | null;
   readonly rebuilt: number;
   readonly offloads: Readonly<Record<string, string>> | null;
 }
@@ -65,6 +72,8 @@ export interface PeerStatus {
   readonly direct: boolean;
   /** Inner checksums stay open between the two nodes. */
   readonly remoteChecksum: boolean;
+  /** What the probes of late found; null before the first one, and where they are switched off. */
+  readonly health: PeerHealth | null;
   /** Null where the kernel carries the packets and counts none a peer. */
   readonly traffic: PeerTally | null;
 }
@@ -124,7 +133,7 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
           published: texts(basis.underlay.public4, basis.underlay.public6),
         }
       : null,
-    overlays: session?.carriers.map(overlayStatus) ?? [],
+    overlays: session?.carriers.map(carrier => overlayStatus(agent, carrier)) ?? [],
     rules: session ? { tool: session.rules.tool, repaired: agent.repairs.rules } : null,
     repairs: Object.fromEntries(agent.repairs.steps),
     failedRepairs: agent.repairs.failures,
@@ -134,8 +143,9 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
   };
 }
 
-function overlayStatus(carrier: Carrier): OverlayStatus {
-  const { plan } = carrier;
+function overlayStatus(agent: Agent, carrier: Carrier): OverlayStatus {
+  const { plan, peers } = carrier;
+  const counters = carrier.counters();
   return {
     mode: plan.mode,
     device: plan.device ?? null,
@@ -144,11 +154,24 @@ function overlayStatus(carrier: Carrier): OverlayStatus {
     mac: plan.mac ?? null,
     address: plan.address,
     subnets: plan.subnets,
-    peers: carrier.peers.length,
-    workerRestarts: carrier.counters()?.restarts ?? 0,
+    peers: peers.length,
+    silentPeers: agent.probes.silent(plan.device, peers),
+    workerRestarts: counters?.restarts ?? 0,
+    workerLagMs: counters ? Math.max(counters.lag.egress.maxMs, counters.lag.ingress.maxMs) : null,
     rebuilt: carrier.rebuilt,
     offloads: carrier.offloads ?? null,
   };
+}
+
+/** The worker that has not answered for so long that it never will; undefined when all is well. */
+export function stuckWorker(agent: Agent): string | undefined {
+  for (const carrier of agent.session?.carriers ?? []) {
+    const lag = carrier.counters()?.lag;
+    for (const way of ['egress', 'ingress'] as const)
+      if (lag && lag[way].lastMs > STUCK_MS)
+        return `${carrier.plan.device}: the ${way} worker has not answered for ${Math.round(lag[way].lastMs / 1000)} s`;
+  }
+  return undefined;
 }
 
 export function peersOf(agent: Agent): PeerStatus[] {
@@ -163,6 +186,7 @@ export function peersOf(agent: Agent): PeerStatus[] {
       subnets: peer.subnets,
       direct: peer.direct ?? false,
       remoteChecksum: peer.remoteChecksum,
+      health: agent.probes.of(carrier.plan.device, peer) ?? null,
       traffic: counters?.peers[peer.id] ?? null,
     }));
   });

@@ -7,7 +7,7 @@ import { formatBytes, formatTable } from './table.ts';
 export function addPeers(program: Command): void {
   addQuestion<PeerStatus[]>(program, {
     name: 'peers',
-    summary: 'list the peers with their traffic',
+    summary: 'list the peers with their traffic and how they answer',
     path: '/peers',
     show: showPeers,
   });
@@ -15,16 +15,18 @@ export function addPeers(program: Command): void {
 
 export function showPeers(peers: PeerStatus[]): string {
   if (peers.length === 0) return 'no peers\n';
-  const rows = peers.map(({ id, node, device, address, mac, subnets, direct, traffic }) => [
-    node ?? id,
-    address,
-    direct ? 'direct' : (device ?? '-'),
-    mac ?? '-',
-    subnets.join(','),
-    traffic ? traffic.egress.frames : '-',
-    traffic ? formatBytes(traffic.egress.bytes) : '-',
-    traffic ? traffic.ingress.frames : '-',
-    traffic ? formatBytes(traffic.ingress.bytes) : '-',
-  ]);
-  return formatTable(['NODE', 'ADDRESS', 'BY', 'MAC', 'SUBNETS', 'SENT', 'BYTES', 'RECEIVED', 'BYTES'], rows);
+  const rows = peers.map(({ id, node, device, address, subnets, direct, traffic, health }) => {
+    const way = health?.tunnel ?? health?.underlay;
+    return [
+      node ?? id,
+      address,
+      direct ? 'direct' : (device ?? 'routes'),
+      subnets.join(','),
+      traffic ? formatBytes(traffic.egress.bytes) : '-',
+      traffic ? formatBytes(traffic.ingress.bytes) : '-',
+      way ? `${Math.round((way.lost / way.probes) * 100)}%` : '-',
+      way && way.rttMs !== null ? `${way.rttMs.toPrecision(2)} ms` : '-',
+    ];
+  });
+  return formatTable(['NODE', 'ADDRESS', 'BY', 'SUBNETS', 'SENT', 'RECEIVED', 'LOSS', 'RTT'], rows);
 }

@@ -3,6 +3,9 @@ import type { Status } from '../agent/status.ts';
 import { addQuestion } from './ask.ts';
 import { formatSpan, formatTable } from './table.ts';
 
+/** What pods notice. */
+const LONG_LAG_MS = 50;
+
 /** `ripstop status`: what this node does and whether packets can flow. */
 export function addStatus(program: Command): void {
   addQuestion<Status>(program, {
@@ -42,6 +45,7 @@ export function showStatus(status: Status): string {
   const repairs = Object.entries(status.repairs);
   if (repairs.length > 0)
     rows.push(['mended', repairs.map(([step, count]) => `${step} ${count}`).join(', ')]);
+  rows.push(...status.overlays.flatMap(workers));
   if (status.rejected.length > 0)
     rows.push(['passed over', status.rejected.map(({ key, message }) => `${key} ${message}`).join('; ')]);
   const width = Math.max(...rows.map(([title]) => title.length));
@@ -54,10 +58,21 @@ export function showStatus(status: Status): string {
     overlay.mtu,
     overlay.mac ?? '-',
     overlay.subnets.join(','),
-    overlay.peers,
+    overlay.silentPeers > 0 ? `${overlay.peers} (${overlay.silentPeers} silent)` : overlay.peers,
     offloads(overlay.offloads),
   ]);
   return `${head}\n${formatTable(['DEVICE', 'MODE', 'DATA PLANE', 'MTU', 'MAC', 'SUBNETS', 'PEERS', 'OFFLOADS'], overlays)}`;
+}
+
+/** Only what is worth a word. */
+function workers({ device, workerRestarts, workerLagMs }: Status['overlays'][number]): [string, string][] {
+  const words = [
+    ...(workerRestarts > 0 ? [`restarted ${workerRestarts} times`] : []),
+    ...(workerLagMs !== null && workerLagMs >= LONG_LAG_MS
+      ? [`a packet waited up to ${Math.round(workerLagMs)} ms for them in the last minute`]
+      : []),
+  ];
+  return words.length > 0 ? [['workers', `${device}: ${words.join(', ')}`]] : [];
 }
 
 function nat({ addresses, published }: NonNullable<Status['underlay']>): string {

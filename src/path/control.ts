@@ -12,6 +12,7 @@ import { native } from '../native/load.ts';
 import { createCounters, openCounters, resetPeer } from '../shm/counters.ts';
 import { TablesWriter } from '../shm/tables-writer.ts';
 import { PathMtus } from '../slow/path-mtu.ts';
+import { type Lag, LagMeter, worst } from './lag.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
 import { macWords, type PeerSpec, peerInput, underlayBytes } from './peer-spec.ts';
 import { type CounterSnapshot, gaugesOf, snapshot } from './snapshot.ts';
@@ -30,6 +31,7 @@ const SEGMENTS_A_MESSAGE = 64;
 const PUBLISH_RETRY_MS = 1;
 const RESTART_MS = 100;
 const PATH_CHECK_MS = 10_000;
+const LAG_CHECK_MS = 1000;
 /** errno of a read from a TUN or TAP whose device was deleted. */
 const EBADFD = 77;
 
@@ -44,6 +46,7 @@ export class DataPlane {
   readonly #writer: TablesWriter;
   readonly #counters: SharedArrayBuffer;
   readonly #tasks: WorkerTask[] = [];
+  readonly #lags: LagMeter[] = [];
   readonly #workers = new Map<number, Worker>();
   readonly #stop = new SharedArrayBuffer(4);
   /** By which it lets itself be captured (`CaptureHub` of the capture room). */
@@ -120,7 +123,9 @@ export class DataPlane {
         const index = this.#tasks.length;
         const receiver = ports.receivers[queue]!;
         const capture = this.watched.addWorker();
-        const own = { index, control, tun: queueFds[queue]!, receiver, capture };
+        const lag = new LagMeter();
+        this.#lags.push(lag);
+        const own = { index, control, tun: queueFds[queue]!, receiver, capture, lag: lag.memory };
         this.#tasks.push({ ...shared, ...own, direction });
       }
     }
@@ -129,6 +134,9 @@ export class DataPlane {
       `offloads ${describeOffloads(this.offloads)}`,
     );
     this.#every(PATH_CHECK_MS, () => this.#askPaths());
+    this.#every(LAG_CHECK_MS, () => {
+      for (const { index, control } of this.#tasks) this.#lags[index]!.ask(() => native.eventSignal(control));
+    });
   }
 
   #sharedTask(options: DataPlaneOptions, senders: number[], [icmp4 = -1, icmp6 = -1]: number[]) {
@@ -239,9 +247,16 @@ export class DataPlane {
       ...snapshot(counters, this.#writer.slots.entries()),
       egress: gaugesOf(counters, workersOf('egress')),
       ingress: gaugesOf(counters, workersOf('ingress')),
+      lag: { egress: this.#lagOf('egress'), ingress: this.#lagOf('ingress') },
       restarts: this.#restarts,
       loweredPaths: this.#paths.lowered,
     };
+  }
+
+  #lagOf(direction: string): Lag {
+    return worst(
+      this.#tasks.filter(task => task.direction === direction).map(task => this.#lags[task.index]!.lag),
+    );
   }
 
   /** Ends the workers and closes everything; the device is gone afterwards, unless it is persistent. */

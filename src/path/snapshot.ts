@@ -7,6 +7,7 @@ import {
   type Tally,
   verdictTally,
 } from '../shm/counters.ts';
+import type { Lag } from './lag.ts';
 import { VERDICTS } from './verdicts.ts';
 
 /** Everything counted, as values. */
@@ -17,6 +18,8 @@ export interface CounterSnapshot {
   readonly peers: Readonly<Record<string, PeerTally>>;
   readonly egress: Gauges;
   readonly ingress: Gauges;
+  /** How long workers take to notice something, the slowest of each direction. */
+  readonly lag: { readonly egress: Lag; readonly ingress: Lag };
   /** Workers that died and were started again. */
   readonly restarts: number;
   /** Peers whose path takes less than the underlay interface. */

@@ -24,6 +24,7 @@ import type { EgressRules } from './egress.ts';
 import { Exceptions } from './exceptions.ts';
 import { type Egress, egressTurn, type Ingress, ingressTurn } from './forwarder.ts';
 import type { IngressRules } from './ingress.ts';
+import { lagAnswerer } from './lag.ts';
 import type { Driver } from './options.ts';
 import { BAD_FLAGS, RUNT, TRUNCATED, UNKNOWN_PEER, VERDICTS, WRONG_VNI } from './verdicts.ts';
 import type { WatchedWorker } from './watched.ts';
@@ -54,6 +55,8 @@ export interface WorkerTask {
   readonly ingress: IngressRules;
   readonly spinUs: number;
   readonly capture: WatchedWorker;
+  /** By which the control thread asks for a sign of life (`lag.ts`). */
+  readonly lag: SharedArrayBuffer;
 }
 
 /** What a worker tells the control thread. */
@@ -183,11 +186,13 @@ function run(task: WorkerTask): void {
   const stop = new Int32Array(task.stop);
   const { turn, stats, watch, giveUp } =
     task.direction === 'egress' ? egressLoop(task, counters) : ingressLoop(task, counters);
+  const answer = lagAnswerer(task.lag, () => native.eventClear(task.control) === 1);
   report({ kind: 'ready' });
   let strikes = 0;
   let failure = 0;
   while (Atomics.load(stop, 0) === 0) {
     const count = turn(WAIT_MS);
+    answer();
     addGauge(counters, WAKEUPS, 1);
     if (count > 0) {
       watch(count);

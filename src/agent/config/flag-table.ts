@@ -208,6 +208,14 @@ export const FLAGS: readonly Flag[] = [
     doc: 'leave inner checksums open between nodes that both say so in their leases (vxlan)',
   },
   {
+    name: 'probe-interval',
+    kind: 'number',
+    range: [0, 3600],
+    fallback: 10,
+    own: true,
+    doc: 'seconds between two small probes of each peer, through the tunnel and beside it; 0: none',
+  },
+  {
     name: 'cni',
     kind: 'boolean',
     fallback: true,

@@ -1,9 +1,9 @@
 import { describeError } from '../../base/errors.ts';
 import type { Agent } from '../agent.ts';
+import { Prober } from '../probe/prober.ts';
 import type { Diagnosis, Finding } from './finding.ts';
 import { NODE_CHECKS } from './node-checks.ts';
 import { examinePeers } from './peer-checks.ts';
-import { Prober } from './prober.ts';
 
 /** Examines this node and its way to every peer. Takes some seconds; changes nothing. */
 export async function diagnose(agent: Agent): Promise<Diagnosis> {

@@ -1,8 +1,8 @@
 import type { Carrier } from '../carrier.ts';
 import { baseAddress } from '../kernel/layout.ts';
 import type { OverlayPeer } from '../peers.ts';
+import type { Prober } from '../probe/prober.ts';
 import type { Finding } from './finding.ts';
-import type { Prober } from './prober.ts';
 
 const TIMEOUT_MS = 1000;
 /** An answer takes two tries before it counts as missing. */
@@ -95,7 +95,7 @@ function judge(
       kind: 'stale-identity',
       what: `${name} answers beside the tunnel and not through it, and datagrams are being refused here: ${hints}`,
       remedy:
-        'compare `ripstop peers` on both nodes: address, MAC and VNI of each must be what the other has; restart the agent there',
+        'compare `ripstop peers --json` on both nodes: address, MAC and VNI of each must be what the other has; restart the agent there',
     };
   return {
     severity: 'fault',

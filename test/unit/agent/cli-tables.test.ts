@@ -62,7 +62,9 @@ const STATUS: Status = {
       address: '192.0.2.1',
       subnets: ['10.244.1.0/24'],
       peers: 2,
+      silentPeers: 0,
       workerRestarts: 0,
+      workerLagMs: 0.3,
       rebuilt: 0,
       offloads: { csum: 'on', uso: 'not supported by this kernel' },
     },
@@ -81,6 +83,8 @@ t.test('status', async t => {
   t.match(text, /^ready +yes$/m);
   t.match(text, /^lease +10\.244\.1\.0\/24, ends in 23h 53m$/m);
   t.match(text, /^flannel\.1 +vxlan +userspace +1450 +02:00:00:00:00:01 +10\.244\.1\.0\/24 +2 +off: uso$/m);
+  const [overlay] = STATUS.overlays;
+  t.match(showStatus({ ...STATUS, overlays: [{ ...overlay!, silentPeers: 1 }] }), / 2 \(1 silent\) /);
   const bad = showStatus({
     ...STATUS,
     ready: false,
@@ -108,10 +112,26 @@ t.test('peers, leases, routes, drops, plan, doctor', async t => {
     subnets: ['10.244.2.0/24'],
     direct: false,
     remoteChecksum: true,
+    health: {
+      tunnel: { probes: 30, lost: 3, rttMs: 0.4321 },
+      underlay: { probes: 30, lost: 0, rttMs: 0.2 },
+    },
     traffic: { egress: { frames: 3, bytes: 300 }, ingress: { frames: 4, bytes: 4096 } },
   };
-  t.match(showPeers([peer]), /^10\.244\.2\.0-24 +192\.0\.2\.2 +flannel\.1 .* 3 +300 B +4 +4\.00 KiB$/m);
-  t.match(showPeers([{ ...peer, direct: true, traffic: null }]), / direct .* - +- +- +-$/m);
+  const shown = showPeers([peer]);
+  t.match(
+    shown,
+    /^10\.244\.2\.0-24 +192\.0\.2\.2 +flannel\.1 +10\.244\.2\.0\/24 +300 B +4\.00 KiB +10% +0\.43 ms$/m,
+  );
+  t.ok(
+    shown.split('\n').every(line => line.length <= 100),
+    shown,
+  );
+  t.match(
+    showPeers([{ ...peer, direct: true, traffic: null, health: { ...peer.health!, tunnel: null } }]),
+    / direct .* - +- +0% +0\.20 ms$/m,
+  );
+  t.match(showPeers([{ ...peer, traffic: null, health: null }]), / - +- +- +-$/m);
   t.equal(showPeers([]), 'no peers\n');
   const lease: LeaseStatus = {
     key: 'k',

@@ -80,7 +80,8 @@ export class Prober {
     );
     socket.setOption(...DO_NOT_FRAGMENT[family], PROBE);
     socket.on('message', (packet: Buffer) => this.#hear(family, packet));
-    socket.on('error', () => {});
+    // The package closes a socket after an error; the next echo opens another.
+    socket.on('error', () => this.#sockets.delete(family));
     this.#sockets.set(family, socket);
     return socket;
   }

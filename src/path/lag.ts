@@ -1,0 +1,85 @@
+/*
+ * How long a worker takes to notice something: the control thread asks by number and by eventfd, the worker answers with
+ * the time at which it did. About what a packet that comes now waits for.
+ *
+ *   asked     written by the control thread, read by the worker
+ *   answered  the number that was answered last; written by the worker after `at`, read by the control thread
+ *   at        monotonic milliseconds of that answer, the same clock in all threads
+ */
+const ASKED = 0;
+const ANSWERED = 1;
+const AT = 1; // as a float64, behind the two int32
+const BYTES = 16;
+/** Lags that are kept, one a question. */
+const KEPT = 60;
+
+/** Monotonic milliseconds that every thread of the process agrees on, which `performance.now()` is not. */
+export function sharedClock(): number {
+  const [seconds, nanos] = process.hrtime();
+  return seconds * 1000 + nanos / 1e6;
+}
+
+export interface Lag {
+  readonly lastMs: number;
+  /** The longest of the last minute. */
+  readonly maxMs: number;
+}
+
+/** The control thread's side, for one worker. */
+export class LagMeter {
+  readonly memory = new SharedArrayBuffer(BYTES);
+  readonly #numbers = new Int32Array(this.memory);
+  readonly #times = new Float64Array(this.memory);
+  readonly #lags = new Float64Array(KEPT);
+  readonly #now: () => number;
+  #askedAt = 0;
+  #count = 0;
+
+  constructor(now = sharedClock) {
+    this.#now = now;
+  }
+
+  /**
+   * Notes the answer to the last question and asks the next one; does nothing while the last one is open.
+   * @param wake ends the worker's wait
+   */
+  ask(wake: () => void): void {
+    const asked = Atomics.load(this.#numbers, ASKED);
+    if (Atomics.load(this.#numbers, ANSWERED) !== asked) return;
+    if (asked > 0) this.#lags[this.#count++ % KEPT] = Math.max(0, this.#times[AT]! - this.#askedAt);
+    this.#askedAt = this.#now();
+    Atomics.store(this.#numbers, ASKED, (asked + 1) | 0);
+    wake();
+  }
+
+  get lag(): Lag {
+    const isOpen = Atomics.load(this.#numbers, ANSWERED) !== Atomics.load(this.#numbers, ASKED);
+    const open = isOpen ? this.#now() - this.#askedAt : 0;
+    const last = this.#count > 0 ? this.#lags[(this.#count - 1) % KEPT]! : 0;
+    return { lastMs: Math.max(last, open), maxMs: Math.max(open, ...this.#lags) };
+  }
+}
+
+/**
+ * The worker's side: gives a function that is called once a turn, and costs one load when nothing was asked.
+ * @param isWoken true, once, when `wake` was called since
+ */
+export function lagAnswerer(memory: SharedArrayBuffer, isWoken: () => boolean): () => void {
+  const numbers = new Int32Array(memory);
+  const times = new Float64Array(memory);
+  return () => {
+    const asked = Atomics.load(numbers, ASKED);
+    // The number may be seen before the eventfd fires; what fires later must be taken back, or no wait would last.
+    if (asked === numbers[ANSWERED] || !isWoken()) return;
+    times[AT] = sharedClock();
+    Atomics.store(numbers, ANSWERED, asked);
+  };
+}
+
+/** The worst of several workers. */
+export function worst(lags: readonly Lag[]): Lag {
+  return {
+    lastMs: Math.max(0, ...lags.map(lag => lag.lastMs)),
+    maxMs: Math.max(0, ...lags.map(lag => lag.maxMs)),
+  };
+}
