@@ -156,6 +156,11 @@ function typescript() {
   if (existsSync(main)) linkBinary(main);
 }
 
+/** The page has a browser's types, not Node's. */
+function checkPage() {
+  step('page', process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('src/page')]);
+}
+
 /** `npx ripstop` in the checkout runs this build. */
 function linkBinary(main) {
   chmodSync(main, 0o755);
@@ -177,6 +182,8 @@ if (profile !== 'native') {
   if (profile === 'test') testRunner();
   gauges();
   typescript();
+  const { buildPage } = await import('./page.mjs');
+  await buildPage(newest([...walk(at('src/page'), /./), ...walk(at('encap'), /\.ts$/)]), checkPage);
   const { buildCni } = await import('./cni.mjs');
   const obstacle = await buildCni();
   if (obstacle !== undefined) say(`the CNI executables are not built: ${obstacle}`);

@@ -22,6 +22,7 @@ const tests = [
   { probe: 'nft', packages: ['nftables'] },
   { probe: 'iptables', packages: ['iptables'] },
   { probe: 'conntrack', packages: ['conntrack'] },
+  { probe: 'chromium', packages: ['chromium', 'chromium-browser'] },
   { probe: 'busybox', packages: ['busybox-static', 'busybox'] },
   { probe: 'dnsmasq', packages: ['dnsmasq-base'] },
   { probe: 'etcd', packages: ['etcd-server'] },

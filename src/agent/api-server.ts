@@ -5,6 +5,7 @@ import { RipstopError } from '../base/errors.ts';
 import type { Agent } from './agent.ts';
 import { type Answers, answerGet } from './api-answers.ts';
 import { flowsOf, readFlowsQuery } from './flows-api.ts';
+import type { PageLink } from './page/messages.ts';
 import { dropsOf, leasesOf, peersOf, pendingOf, routesOf, statusOf } from './status.ts';
 import { answerWatch, WATCH_PATHS, type Watch } from './watch-api.ts';
 
@@ -24,6 +25,7 @@ export async function serveApi(
   path: string,
   group: number | undefined,
   version: string,
+  page: () => PageLink,
 ): Promise<Server> {
   const startedAt = new Date();
   const answers: Answers = {
@@ -34,6 +36,7 @@ export async function serveApi(
     '/drops': () => dropsOf(agent),
     '/pending': () => pendingOf(agent),
     '/flows': query => flowsOf(watchOf(agent).flows, readFlowsQuery(query)),
+    '/page': page,
     // Loaded when asked for: the probes bring an addon of their own, and a node must start without it.
     '/doctor': async () => (await import('./doctor/doctor.ts')).diagnose(agent),
   };
@@ -49,7 +52,7 @@ export async function serveApi(
 }
 
 /** What of the agent's overlays can be watched: those that Ripstop itself carries. */
-function watchOf(agent: Agent): Watch {
+export function watchOf(agent: Agent): Watch {
   const carriers = agent.session?.carriers ?? [];
   return {
     hub: carriers.flatMap(carrier => carrier.capture ?? [])[0],

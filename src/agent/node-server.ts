@@ -4,24 +4,28 @@ import { listenOn } from './api-server.ts';
 import { hubOf } from './capture-api.ts';
 import { flowsOf, monitorOf, readFlowsQuery } from './flows-api.ts';
 import type { OverlayNode } from './node/node.ts';
+import type { PageLink } from './page/messages.ts';
 import { answerWatch, WATCH_PATHS, type Watch } from './watch-api.ts';
 
 /**
- * Serves what a node without an agent lets be looked at, and nothing else, on a unix socket: captures and flows.
+ * Serves what a node without an agent lets be looked at, and nothing else, on a unix socket: captures, flows, and where
+ * its page is.
  * @throws RipstopError EINUSE, ESOCKET
  */
-export async function serveNode(path: string, node: OverlayNode): Promise<Server> {
-  // The data plane is another one after its device was taken away.
-  const watch = (): Watch => ({
-    hub: hubOf(node.plane),
-    flows: [monitorOf(node.plane, node.settled.config.device)],
-  });
+export async function serveNode(path: string, node: OverlayNode, page: PageLink): Promise<Server> {
   const answers = {
-    '/flows': (query: URLSearchParams) => flowsOf(watch().flows, readFlowsQuery(query)),
+    '/page': () => page,
+    '/flows': (query: URLSearchParams) => flowsOf(nodeWatch(node).flows, readFlowsQuery(query)),
   };
   const server = createServer((incoming, response) => {
-    if (!answerWatch(incoming, response, watch())) answerGet(incoming, response, answers, WATCH_PATHS);
+    if (!answerWatch(incoming, response, nodeWatch(node)))
+      answerGet(incoming, response, answers, WATCH_PATHS);
   });
   await listenOn(server, path);
   return server;
+}
+
+/** The data plane as it is now: it is another one after its device was taken away. */
+export function nodeWatch(node: OverlayNode): Watch {
+  return { hub: hubOf(node.plane), flows: [monitorOf(node.plane, node.settled.config.device)] };
 }

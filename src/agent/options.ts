@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { RipstopError } from '../base/errors.ts';
 import type { Flags } from './config/flags.ts';
 import type { LeaseStore } from './lease/store.ts';
+import { type PageOptions, pageToken } from './page/access.ts';
 
 /** What the agent does, from the flags; see `config/flag-table.ts` for each. */
 export interface AgentOptions {
@@ -30,6 +31,8 @@ export interface AgentOptions {
   /** Leave inner checksums open between nodes that agree; only our own data plane can. */
   readonly remoteChecksum: boolean;
   readonly tolerateUnknown: boolean;
+  /** Undefined: no page. */
+  readonly page: PageOptions | undefined;
   readonly health: { readonly address: string; readonly port: number } | undefined;
 }
 
@@ -42,6 +45,7 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
       'see `getent group`',
     );
   const port = flags.number('healthz-port');
+  const pagePort = flags.number('page-port');
   const manager = flags.text('traffic-manager');
   return {
     netns: '',
@@ -66,7 +70,19 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
     unfinishedChecksums: flags.text('unfinished-checksums') as 'auto' | 'accept' | 'refuse',
     remoteChecksum: flags.boolean('remote-checksum') && flags.text('data-plane') === 'userspace',
     tolerateUnknown: flags.boolean('tolerate-unknown-keys'),
+    page: pagePort === 0 ? undefined : pageOptions(flags, pagePort),
     health: port === 0 ? undefined : { address: flags.text('healthz-ip'), port },
+  };
+}
+
+function pageOptions(flags: Flags, port: number): PageOptions {
+  const address = flags.text('page-ip');
+  return {
+    address,
+    port,
+    // Here, so that a page that anyone could read ends the start and not the node.
+    token: pageToken(address, flags.text('page-token-file')),
+    hosts: flags.list('page-host').map(name => name.toLowerCase()),
   };
 }
 

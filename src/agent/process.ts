@@ -1,10 +1,13 @@
 import type { Server } from 'node:http';
 import { join } from 'node:path';
+import { describeError } from '../base/errors.ts';
 import { createLog, type Log } from '../base/log.ts';
 import { Agent } from './agent.ts';
 import { SOCKET_NAME, serveApi } from './api-server.ts';
 import type { Flags } from './config/flags.ts';
 import { agentOptions, openStore } from './options.ts';
+import type { PageOptions } from './page/access.ts';
+import type { Page } from './page/server.ts';
 import { stuckWorker } from './status.ts';
 import { Systemd } from './systemd.ts';
 
@@ -27,7 +30,10 @@ export async function runAgent(
   const systemd = new Systemd(process.env);
 
   // The socket first: it shows that no other agent works here. What is beside the agent comes when packets flow.
-  const api = await serveApi(agent, join(options.stateDir, SOCKET_NAME), options.socketGroup, version);
+  let page: Page | undefined;
+  const link = () => ({ link: page?.link ?? null });
+  const socket = join(options.stateDir, SOCKET_NAME);
+  const api = await serveApi(agent, socket, options.socketGroup, version, link);
   log.info({ version, node: nodeName, store: store.place, pid: process.pid }, 'agent starts');
   const ended = agent.run();
   let wasReady = false;
@@ -51,10 +57,12 @@ export async function runAgent(
     systemd.reloading();
     void agent.reload();
   });
+  page = options.page && (await openPage(agent, options.page, version, log));
   const health = options.health && (await openHealth(agent, options.health));
   const beside = await Promise.all(companions.map(open => open(agent, options.stateDir, log)));
   await ended;
   clearInterval(watch);
+  page?.close();
   for (const server of [api, health]) {
     server?.close();
     server?.closeAllConnections();
@@ -70,6 +78,23 @@ async function openHealth(
 ): Promise<Server> {
   const { serveHealth } = await import('./health-server.ts');
   return serveHealth(agent, address, port);
+}
+
+/** A port that is taken costs the page, not the node. */
+async function openPage(
+  agent: Agent,
+  options: PageOptions,
+  version: string,
+  log: Log,
+): Promise<Page | undefined> {
+  const { Page } = await import('./page/server.ts');
+  const { agentSource } = await import('./page/source.ts');
+  try {
+    return await Page.serve(agentSource(agent, version), options);
+  } catch (error) {
+    log.warn(`there is no page: ${describeError(error)}`);
+    return undefined;
+  }
 }
 
 /** --log-level, or klog's -v where only that is given. */

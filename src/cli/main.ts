@@ -10,6 +10,7 @@ import { addDoctor } from './doctor.ts';
 import { addDrops } from './drops.ts';
 import { addFlows } from './flows.ts';
 import { addLeases } from './leases.ts';
+import { addPage } from './page.ts';
 import { addPeers } from './peers.ts';
 import { addPlan } from './plan.ts';
 import { addReplay } from './replay.ts';
@@ -31,6 +32,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addRoutes,
   addLeases,
   addDrops,
+  addPage,
   addPlan,
   addFlows,
   addTop,

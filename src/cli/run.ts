@@ -1,6 +1,10 @@
 import type { Server } from 'node:http';
-import { type Command, Option } from 'commander';
+import { isIP } from 'node:net';
+import { hostname } from 'node:os';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { OverlayNode } from '../agent/node/node.ts';
+import type { PageOptions } from '../agent/page/access.ts';
+import type { Page } from '../agent/page/server.ts';
 import { describeError, RipstopError } from '../base/errors.ts';
 import { createLog, type Log } from '../base/log.ts';
 
@@ -11,6 +15,8 @@ interface RunOptions {
   check?: true;
   logLevel: string;
   socket?: string;
+  page?: Pick<PageOptions, 'address' | 'port' | 'hosts'>;
+  pageTokenFile?: string;
 }
 
 /** `ripstop run`: one node of an overlay in the foreground, its peers listed in a file. */
@@ -26,12 +32,14 @@ export function addRun(program: Command): void {
     .requiredOption('-c, --config <file>', 'YAML file, or - for standard input')
     .option('--check', 'check the file and end; changes nothing')
     .option('--socket <path>', 'serve capture, flows, top and trace on this unix socket')
+    .option('--page <address>', 'serve the page, as on 127.0.0.1:8473', pageAddress)
+    .option('--page-token-file <file>', 'its token, where others can reach it')
     .addOption(new Option('--log-level <level>', 'least level to log').choices(LEVELS).default('info'))
     .addHelpText('after', '\nKeys of the file: docs/configuration.md')
-    .action(run);
+    .action((options: RunOptions, command: Command) => run(options, command.parent?.version() ?? ''));
 }
 
-async function run(options: RunOptions): Promise<void> {
+async function run(options: RunOptions, version: string): Promise<void> {
   const { readNodeConfig } = await import('../agent/node/config.ts');
   const config = readNodeConfig(options.config);
   if (options.check) {
@@ -52,7 +60,7 @@ async function run(options: RunOptions): Promise<void> {
   const { NodeGuard } = await import('../agent/node/guard.ts');
   node = await Node.start(config, log);
   const guard = new NodeGuard(node, log);
-  const server = await nodeServer(node, options.socket).catch(async error => {
+  const ways = await lookedAt(node, options, version, log).catch(async error => {
     guard.stop();
     await node?.stop();
     throw error;
@@ -61,17 +69,45 @@ async function run(options: RunOptions): Promise<void> {
   const signal = await ended;
   log.info({ signal }, 'ending');
   guard.stop();
-  server?.close();
-  server?.closeAllConnections();
+  ways.page?.close();
+  ways.server?.close();
+  ways.server?.closeAllConnections();
   await node.stop();
   logTotals(log, node.counters().verdicts);
 }
 
-/** What `ripstop capture --socket` and its like connect to, where one is wanted. */
-async function nodeServer(node: OverlayNode, path: string | undefined): Promise<Server | undefined> {
-  if (path === undefined) return undefined;
+/** The ways to look into the node that are wanted: the page, and what `ripstop capture --socket` and its like connect to. */
+async function lookedAt(
+  node: OverlayNode,
+  { socket, page: wanted, pageTokenFile = '' }: RunOptions,
+  version: string,
+  log: Log,
+): Promise<{ page?: Page; server?: Server }> {
+  let page: Page | undefined;
+  if (wanted) {
+    const { Page } = await import('../agent/page/server.ts');
+    const { nodeSource } = await import('../agent/page/source.ts');
+    const { pageToken } = await import('../agent/page/access.ts');
+    const token = pageToken(wanted.address, pageTokenFile);
+    page = await Page.serve(nodeSource(node, hostname(), version), { ...wanted, token });
+    // A terminal is a person's; a journal is no place for a token.
+    if (process.stderr.isTTY) process.stderr.write(`page: ${page.link}\n`);
+    else if (socket === undefined && pageTokenFile === '')
+      log.warn('nobody can learn the token of the page: give --socket, and ask with `ripstop page`');
+  }
+  if (socket === undefined) return { ...(page ? { page } : {}) };
   const { serveNode } = await import('../agent/node-server.ts');
-  return serveNode(path, node);
+  const server = await serveNode(socket, node, { link: page?.link ?? null });
+  return { server, ...(page ? { page } : {}) };
+}
+
+/** `127.0.0.1:8473`, `[::1]:8473`. */
+function pageAddress(text: string): Pick<PageOptions, 'address' | 'port' | 'hosts'> {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  const address = match?.[1] ?? match?.[2] ?? '';
+  const port = Number(match?.[3]);
+  if (isIP(address) !== 0 && port <= 65535) return { address, port, hosts: [] };
+  throw new InvalidArgumentError('It takes an address and a port: 127.0.0.1:8473, [::1]:8473.');
 }
 
 function logReady({ settled: { config, underlay, overlay } }: OverlayNode, log: Log): void {

@@ -16,6 +16,8 @@ export const RULES: Readonly<Record<string, readonly string[]>> = {
   capture: ['base', 'encap', 'shm'],
   net: ['base', 'native', 'encap'],
   agent: ['base', 'net', 'shm', 'slow', 'capture', 'path/control.ts', 'encap'],
+  // The page in the browser: what it says to its server are types, which are gone when it runs.
+  page: ['encap', 'agent/page/messages.ts'],
   cni: ['base', 'net', 'encap', 'agent/client.ts'],
   // path/offline.ts: a replay runs the forwarder in the command itself (docs/decisions/0072-replay.md).
   cli: ['agent', 'cni', 'capture', 'base', 'path/offline.ts'],

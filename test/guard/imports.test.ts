@@ -2,7 +2,7 @@ import t from 'tap';
 import { cyclesIn, type Import, importFault, importsOf, roomOf, WIRING } from './import-rules.ts';
 import { sourcesBelow } from './sources.ts';
 
-const files = ['encap', 'src', 'bench', 'test'].flatMap(folder => sourcesBelow(folder, ['.ts']));
+const files = ['encap', 'src', 'bench', 'test'].flatMap(folder => sourcesBelow(folder, ['.ts', '.tsx']));
 const imports = files.flatMap(importsOf);
 
 t.test('rooms import only what the design lets them', async t => {
@@ -31,7 +31,9 @@ t.test('what only wiring may import stays out of the hot loops', async t => {
 
 t.test('every relative import leads to a file', async t => {
   const paths = new Set(files.map(file => file.path));
-  const lost = imports.filter(({ target }) => target?.endsWith('.ts') && !paths.has(target));
+  const lost = imports.filter(
+    ({ target }) => target !== undefined && /\.tsx?$/.test(target) && !paths.has(target),
+  );
   t.same(
     lost.map(({ from, specifier }) => `${from}: ${specifier}`),
     [],

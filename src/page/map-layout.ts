@@ -1,0 +1,93 @@
+/*
+ * Where the node and its peers stand on the map, in pixels. Three shapes, by the room there is: the node on the left and
+ * its peers in a column; with many peers the node in the middle of two columns; on a narrow screen one below the other.
+ */
+
+export interface Box {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface Thread {
+  /** Path of the two strands of a link. */
+  readonly out: string;
+  readonly back: string;
+  /** Where its figures stand; undefined where they belong into the box of the peer. */
+  readonly label: { readonly x: number; readonly y: number; readonly side: 'left' | 'right' } | undefined;
+}
+
+export interface MapLayout {
+  readonly height: number;
+  readonly hub: Box;
+  readonly peers: readonly Box[];
+  readonly threads: readonly Thread[];
+}
+
+const HUB = { width: 210, height: 92 };
+const PEER = { width: 230, height: 60 };
+/** From the middle of one peer to that of the next. */
+const PITCH = 84;
+const NARROW = 620;
+const TWO_SIDED = 980;
+/** Distance of the two strands from the middle of their link. */
+const STRAND = 3.5;
+/** Peers that one column shows at most. */
+const COLUMN_MAX = 7;
+
+/** Peers that a map of this width has room for. */
+export function capacity(width: number): number {
+  return width >= TWO_SIDED ? COLUMN_MAX * 2 : COLUMN_MAX;
+}
+
+export function layOut(width: number, count: number): MapLayout {
+  if (width < NARROW) return stacked(width, count);
+  const twoSided = count > COLUMN_MAX && width >= TWO_SIDED;
+  const right = twoSided ? Math.ceil(count / 2) : count;
+  const height = Math.max(HUB.height, right * PITCH) + 24;
+  const hub: Box = { ...HUB, x: twoSided ? (width - HUB.width) / 2 : 0, y: (height - HUB.height) / 2 };
+  const column = (x: number, length: number): Box[] =>
+    Array.from({ length }, (_, at) => ({
+      ...PEER,
+      x,
+      y: height / 2 + (at - (length - 1) / 2) * PITCH - PEER.height / 2,
+    }));
+  const peers = [...column(width - PEER.width, right), ...column(0, count - right)];
+  const threads = peers.map((peer, at) => curve(hub, peer, at < right ? 'right' : 'left'));
+  return { height, hub, peers, threads };
+}
+
+function curve(hub: Box, peer: Box, side: 'left' | 'right'): Thread {
+  const from = side === 'right' ? hub.x + hub.width : hub.x;
+  const to = side === 'right' ? peer.x : peer.x + peer.width;
+  const spread = hub.height * 0.25;
+  const middle = hub.y + hub.height / 2;
+  const end = peer.y + peer.height / 2;
+  // Threads leave the node side by side, so that they do not lie on each other.
+  const start = middle + Math.max(-spread, Math.min(spread, (end - middle) * 0.2));
+  const bend = from + (to - from) * 0.45;
+  const strand = (shift: number) =>
+    `M ${from} ${start + shift} C ${bend} ${start + shift}, ${bend} ${end + shift}, ${to} ${end + shift}`;
+  const x = side === 'right' ? to - 14 : to + 14;
+  return { out: strand(-STRAND), back: strand(STRAND), label: { x, y: end, side } };
+}
+
+function stacked(width: number, count: number): MapLayout {
+  const spine = 18;
+  const pitch = 112;
+  const hub: Box = { x: 0, y: 0, width, height: HUB.height };
+  const peers = Array.from({ length: count }, (_, at) => ({
+    x: 40,
+    y: HUB.height + 20 + at * pitch,
+    width: width - 40,
+    height: pitch - 16,
+  }));
+  const threads = peers.map(({ x, y, height }) => {
+    const end = y + height / 2;
+    const strand = (shift: number) =>
+      `M ${spine + shift} ${hub.height} V ${end - 12} Q ${spine + shift} ${end - shift}, ${spine + 12} ${end - shift} H ${x}`;
+    return { out: strand(STRAND), back: strand(-STRAND), label: undefined };
+  });
+  return { height: HUB.height + 20 + count * pitch, hub, peers, threads };
+}

@@ -1,0 +1,116 @@
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import t from 'tap';
+import { attempt } from '../../bench/lab/command.ts';
+import { CHECKOUT } from '../../bench/lab/gauge.ts';
+import type { Lab } from '../../bench/lab/topology.ts';
+import { openCapture } from '../../src/capture/open.ts';
+import { agentsFor, fileStoreFor, type TestAgent } from '../support/agents.ts';
+import { browserIn, faultsOf } from '../support/browser.ts';
+import { labFor } from '../support/lab.ts';
+import { need } from '../support/need.ts';
+import { MAIN } from '../support/run-node.ts';
+
+/* The page of an agent in a real browser, on three nodes with traffic and faults. UPDATE_DOCS=1 keeps the pictures. */
+
+t.setTimeout(150_000);
+
+const skip = need('root', 'netns', 'tun', 'nft', 'ip', 'ping', 'iperf3', 'tcpdump', 'chromium');
+
+/** Where pictures for the documentation go. */
+const PICTURES = join(CHECKOUT, 'docs/images');
+
+async function cluster(owner: Parameters<typeof labFor>[0]): Promise<{ lab: Lab; agents: TestAgent[] }> {
+  const lab = labFor(owner, { nodes: 3 });
+  const store = fileStoreFor(owner);
+  const { agents } = agentsFor(owner, lab, store.flags);
+  for (const agent of agents) {
+    agent.rememberSubnet();
+    agent.start();
+  }
+  await Promise.all(agents.map(agent => agent.ready(2)));
+  return { lab, agents };
+}
+
+/** Traffic to both peers, and frames that are lost for two reasons, until the lab is removed. */
+function traffic({ nodes }: Lab): void {
+  const [one, two, three] = nodes.map(node => node.pods[0]!);
+  for (const [pod, rate] of [
+    [two!, '40M'],
+    [three!, '3M'],
+  ] as const) {
+    pod.ns.launch(['iperf3', '-s']);
+    const client = [
+      'iperf3',
+      '-c',
+      pod.address[4],
+      '-t',
+      '120',
+      '-b',
+      rate,
+      ...(rate === '3M' ? ['-R'] : []),
+    ];
+    one!.ns.launch(['sh', '-c', `until ${client.join(' ')}; do sleep 0.2; done`]);
+  }
+  two!.ns.ip('addr add 10.99.0.1/32 dev eth0');
+  two!.ns.launch(['ping', '-q', '-i', '0.05', '-I', '10.99.0.1', one!.address[4]]);
+  one!.ns.launch(['ping', '-q', '-i', '0.2', '10.244.77.7']);
+}
+
+const picture = async (page: Page, name: string) => {
+  if (process.env.UPDATE_DOCS !== '1') return;
+  mkdirSync(PICTURES, { recursive: true });
+  const path = join(PICTURES, `${name}.png`);
+  await page.evaluate('scrollTo(0, 0)');
+  await page.screenshot({ path, fullPage: true });
+  // A third of the size where the tool is there; the page has few colours.
+  attempt(['pngquant', '--force', '--strip', '--speed', '1', '--output', path, path]);
+};
+
+t.test('the page shows links, drops and packets, by keyboard alone', { skip }, async t => {
+  const { lab, agents } = await cluster(t);
+  const [node] = lab.nodes;
+  traffic(lab);
+  const link = node!.ns.must([process.execPath, MAIN, 'page', '--socket', agents[0]!.socket]).trim();
+  t.match(link, /^http:\/\/127\.0\.0\.1:8473\/#[\w-]{32}$/);
+  const { origin } = new URL(link);
+  const context = await browserIn(t, node!.ns, { acceptDownloads: true });
+  const page = await context.newPage();
+  const faults = faultsOf(page, origin);
+  await page.goto(link);
+
+  await page.getByText('ready: packets can flow').waitFor();
+  t.equal(page.url(), `${origin}/`, 'the token leaves the address');
+  await page.getByRole('button', { name: /^node2, 172\.31\.0\.2: sending .*Mbit\/s/ }).waitFor();
+  await page.getByRole('region', { name: 'Drops by reason' }).getByText('spoofed-source').first().waitFor();
+  if (process.env.UPDATE_DOCS === '1') await new Promise(done => setTimeout(done, 45_000));
+
+  await page.getByLabel('Filter').focus();
+  await page.keyboard.type('icmp or tcp port 5201');
+  await page.keyboard.press('Enter');
+  const grid = page.getByRole('grid', { name: 'Captured packets' });
+  await grid.getByRole('row').nth(20).waitFor();
+  await page.getByRole('button', { name: 'Stop' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByText(/· stopped/).waitFor();
+  await grid.focus();
+  await page.keyboard.press('Home');
+  for (let row = 0; row < 3; row++) await page.keyboard.press('ArrowDown');
+  t.equal(await grid.getAttribute('aria-activedescendant'), 'packet-4');
+  t.match(await page.getByRole('region', { name: 'Packet 4' }).textContent(), /IPv4.*10\.244\./);
+  await picture(page, 'page-light');
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await picture(page, 'page-dark');
+  await page.setViewportSize({ width: 390, height: 800 });
+  await picture(page, 'page-narrow');
+
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'Download pcapng' }).press('Enter'),
+  ]);
+  const file = await download.path();
+  const capture = await openCapture(file);
+  t.ok(capture, `${readFileSync(file).length} bytes of pcapng`);
+  t.same(faults, { foreign: [], said: [] });
+});
