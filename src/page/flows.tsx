@@ -64,12 +64,13 @@ function FlowRow({ flow }: { flow: FlowView }) {
         <span class="mono">
           {protocol} {source} → {destination}
         </span>
+        {drops > 0 && dropReason ? <span class="why"> {dropReason}</span> : null}
       </th>
       <td class="number">{bitRate(flow.bitRate)}</td>
       <td class="number">{rttMs === null ? '–' : milliseconds(rttMs)}</td>
       <td class="number">{protocol === 'tcp' ? count(retransmissions) : '–'}</td>
-      <td class="number" data-bad={drops > 0} title={dropReason ?? ''}>
-        {drops > 0 ? `${count(drops)} ${dropReason ?? ''}` : '0'}
+      <td class="number" data-bad={drops > 0}>
+        {count(drops)}
       </td>
     </tr>
   );
