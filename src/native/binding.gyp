@@ -17,6 +17,7 @@
         "nft.cc",
         "sum.cc",
         "wait.cc",
+        "thread.cc",
         "packet.cc",
         "checksum.cc",
         "segment.cc",

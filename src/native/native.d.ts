@@ -91,6 +91,10 @@ export interface Native {
   /** Takes the signal: 1 when there was one. */
   eventClear(fd: number): number;
 
+  // thread.cc ----------------------------------------------------------------------------------------------
+  /** Makes the calling thread wake up without interrupting others (SCHED_BATCH). 0 or -errno. */
+  threadBatch(): number;
+
   // netlink.cc ---------------------------------------------------------------------------------------------
   /** Netlink socket of `protocol` (0 = route, 12 = netfilter), joined to the group mask. Throws. */
   netlinkOpen(netns: string, protocol: number, groups: number): number;

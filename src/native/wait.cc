@@ -13,8 +13,6 @@
 namespace ripstop {
 namespace {
 
-// A yield that took longer gave the core to somebody: nanoseconds.
-constexpr int64_t kStolen = 3000;
 // What a thread begins to look for.
 constexpr int64_t kFirst = 10000;
 
@@ -30,12 +28,11 @@ int64_t Now() {
 }  // namespace
 
 bool Patience::Again() {
-  if (limit_ <= 0 || stolen_) return false;
-  const int64_t before = Now();
-  if (start_ == 0) start_ = before;
-  if (before - start_ >= learned) return false;
+  if (limit_ <= 0) return false;
+  const int64_t now = Now();
+  if (start_ == 0) start_ = now;
+  if (now - start_ >= learned) return false;
   sched_yield();
-  stolen_ = Now() - before > kStolen;  // one more look, then sleep
   return true;
 }
 

@@ -11,8 +11,7 @@ int WaitReadable(int fd, int control, int timeout_ms);
 
 // How long to look again before sleeping. Waking a sleeper costs more than the answer to a small packet takes to come,
 // so a look pays where the next packet is near: the thread learns from its last waits how near that is, up to a limit,
-// and does not look at all where waits are long. Nor where somebody else wants the core: each look lets others run
-// first, and ends the looking when somebody did.
+// and does not look at all where waits are long. Each look lets others run first.
 class Patience {
  public:
   explicit Patience(int limit_us) : limit_(limit_us * 1000LL) {}
@@ -25,7 +24,6 @@ class Patience {
  private:
   int64_t limit_;  // nanoseconds, as all below
   int64_t start_ = 0;
-  bool stolen_ = false;
 };
 
 }  // namespace ripstop

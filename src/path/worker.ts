@@ -182,6 +182,7 @@ function harvest(counters: Float64Array, stats: Int32Array, frames: number): voi
 }
 
 function run(task: WorkerTask): void {
+  native.threadBatch(); // a kernel that refuses schedules it like any other thread
   const counters = openCounters(task.counters).blocks[task.index]!;
   const stop = new Int32Array(task.stop);
   const { turn, stats, watch, giveUp } =

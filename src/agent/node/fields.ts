@@ -131,7 +131,7 @@ export const nodeFields = {
     integer(
       0,
       10_000,
-      'how long at most a thread looks for more before it sleeps; it learns whether that pays, and looks only while nobody else wants its core',
+      'how long at most a thread looks for more before it sleeps; it learns whether that pays, and lets others run before each look',
       'microseconds',
     ),
     200,
