@@ -11,20 +11,23 @@ import { removeStale } from './lab/namespace.ts';
 import { machine, versions } from './lab/versions.ts';
 import { type BenchOptions, readOptions } from './options.ts';
 import { formatComparison } from './report/compare.ts';
+import { joined } from './report/join.ts';
 import { formatMarkdown } from './report/markdown.ts';
 import { withFigures } from './report/readme.ts';
-import type { BenchFile, Sample } from './report/samples.ts';
+import type { BenchFile, Missing, Sample } from './report/samples.ts';
 import { formatRun } from './report/table.ts';
+import { runScale, scaleSeconds } from './scale/run.ts';
+import { runSoak, soakSeconds } from './soak/run.ts';
 
 const tell = (line: string) => process.stderr.write(`${line}\n`);
 
 async function measure(options: BenchOptions): Promise<BenchFile> {
   const { suites, quick } = options;
   const wants = (suite: (typeof suites)[number]) => suites.includes(suite);
-  if ((wants('e2e') || wants('cni')) && process.getuid?.() !== 0)
+  if (suites.some(suite => suite !== 'micro' && suite !== 'path') && process.getuid?.() !== 0)
     throw new RipstopError(
       'EPRIV',
-      'e2e and cni take root, for namespaces',
+      'all suites but micro and path take root, for namespaces',
       'run it with sudo, or name micro and path',
     );
   removeStale();
@@ -34,17 +37,27 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
   const estimate =
     (wants('micro') ? microSeconds(length.micro) : 0) +
     (wants('path') ? pathSeconds(length.pathRounds, length.path) : 0) +
+    (wants('scale') ? scaleSeconds : 0) +
     (wants('cni') ? cniSeconds(length.cni) : 0) +
-    (wants('e2e') ? e2eSeconds(options) : 0);
+    (wants('e2e') ? e2eSeconds(options) : 0) +
+    (wants('soak') ? soakSeconds(options.soak) : 0);
   tell(`bench: ${suites.join(', ')}; about ${duration(estimate)}`);
 
   const began = new Date();
   const progress = new Progress(estimate);
   const samples: Sample[] = [];
+  const missing: Missing[] = [];
+  const add = (result: { samples: Sample[]; missing: Missing[] }) => {
+    samples.push(...result.samples);
+    missing.push(...result.missing);
+  };
   if (wants('micro')) samples.push(...(await runMicro(length.micro, progress)));
   if (wants('path')) samples.push(...(await runPath(length.pathRounds, length.path, progress)));
-  const cni = wants('cni') ? await runCni(length.cni, progress) : { samples: [], missing: [], labels: {} };
-  const e2e = wants('e2e') ? await runE2e(options, progress) : { samples: [], missing: [] };
+  if (wants('scale')) add(await runScale(progress));
+  const cni = wants('cni') ? await runCni(length.cni, progress) : undefined;
+  if (cni) add(cni);
+  if (wants('e2e')) add(await runE2e(options, progress));
+  if (wants('soak')) add(await runSoak(options.soak, progress));
   progress.end();
   return {
     format: 'ripstop-bench/1',
@@ -57,16 +70,16 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
     congestion: CONGESTION_CONTROL,
     labels: {
       ...Object.fromEntries(Object.entries(CONTENDERS).map(([id, { label }]) => [id, label])),
-      ...cni.labels,
+      ...cni?.labels,
     },
-    samples: [...samples, ...cni.samples, ...e2e.samples],
-    missing: [...cni.missing, ...e2e.missing],
+    samples,
+    missing,
   };
 }
 
 function duration(seconds: number): string {
   if (seconds < 100) return `${Math.ceil(seconds)} seconds`;
-  return seconds < 5400 ? `${Math.ceil(seconds / 60)} minutes` : `${(seconds / 3600).toFixed(1)} hours`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} minutes` : `${(seconds / 3600).toFixed(1)} hours`;
 }
 
 function readBench(path: string): BenchFile {
@@ -91,7 +104,9 @@ async function main(): Promise<void> {
     process.stdout.write(formatComparison(before!, after!));
     return;
   }
-  const file = options.from === undefined ? await measure(options) : readBench(options.from);
+  const earlier = options.with.map(readBench);
+  const measured = options.from === undefined ? await measure(options) : readBench(options.from);
+  const file = earlier.reduce(joined, measured);
   if (options.json) writeFileSync(options.json, `${JSON.stringify(file)}\n`);
   if (options.html) {
     // The plotting library is large: loaded by whoever wants plots.

@@ -1,11 +1,12 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { RipstopError } from '../src/base/errors.ts';
 import { suggest } from '../src/base/suggest.ts';
 import { CONTENDERS } from './contenders/index.ts';
 import { MEASURES, type MeasureId } from './e2e/measures.ts';
+import { BRIEF } from './e2e/plan.ts';
 import { CONDITIONS, type Condition, type Family } from './lab/topology.ts';
 
-export const SUITES = ['micro', 'path', 'cni', 'e2e'] as const;
+export const SUITES = ['micro', 'path', 'scale', 'cni', 'e2e', 'soak'] as const;
 export type Suite = (typeof SUITES)[number];
 
 export interface BenchOptions {
@@ -16,34 +17,46 @@ export interface BenchOptions {
   docs?: string;
   readme?: string;
   from?: string;
+  /** Files of earlier runs whose suites stand in for those that this run does not measure. */
+  with: readonly string[];
   compare?: [string, string];
   contenders: readonly string[];
+  brief: readonly string[];
   conditions: readonly Condition[];
-  measures: readonly MeasureId[];
+  measures: readonly MeasureId[] | undefined;
   rounds: number;
   seconds: number;
   inner: Family;
   underlay: Family;
+  /** Seconds of traffic in the soak. */
+  soak: number;
 }
 
-interface Raw
-  extends Omit<BenchOptions, 'suites' | 'compare' | 'contenders' | 'rounds' | 'seconds' | 'conditions'> {
+interface Raw extends Partial<Omit<BenchOptions, 'suites' | 'compare' | 'quick' | 'with'>> {
+  quick: boolean;
+  with: string[];
   compare?: string;
-  contenders?: string[];
-  conditions?: Condition[];
-  rounds?: number;
-  seconds?: number;
+  inner: Family;
+  underlay: Family;
 }
 
-/** Who is measured when nobody is named: what explains the figures, within an hour. */
-const USUAL = ['none', 'kernel', 'vxlan', 'udp', 'one-call', 'naive-node'];
-const QUICK = {
+/** How much is measured when nothing is said. Full: what explains the figures, and what the goals compare with. */
+const FULL = {
+  contenders: ['none', 'kernel', 'vxlan', 'udp'],
+  brief: ['capture', 'one-call', 'naive-node', 'vde', 'fastd'],
+  conditions: Object.keys(CONDITIONS) as Condition[],
+  rounds: 5,
+  seconds: 2,
+  soak: 600,
+};
+const QUICK: typeof FULL = {
   contenders: ['kernel', 'vxlan'],
-  conditions: ['wirecs'] as Condition[],
+  brief: [],
+  conditions: ['wirecs'],
   rounds: 2,
   seconds: 1,
+  soak: 6,
 };
-const FULL = { contenders: USUAL, conditions: Object.keys(CONDITIONS) as Condition[], rounds: 5, seconds: 3 };
 
 /** A reader for a list of words, each of which must be known. */
 function words<T extends string>(known: readonly T[]): (text: string) => T[] {
@@ -60,6 +73,8 @@ function words<T extends string>(known: readonly T[]): (text: string) => T[] {
         });
 }
 
+const list = (file: string, before: string[]) => [...before, file];
+
 function count(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1 || value > 1000)
@@ -75,10 +90,11 @@ function family(text: string): Family {
 /** Reads the command line; on a mistake or for `--help` it prints and ends the process. */
 export function readOptions(argv: readonly string[]): BenchOptions {
   const command = new Command('bench')
-    .usage('[micro] [path] [e2e] [options]    (npm run bench -- ...)')
+    .usage('[suites] [options]    (npm run bench -- ...)')
     .description(
-      'Measures Ripstop and its rivals: micro (single operations), path (the forwarder alone), cni ' +
-        '(wiring a pod), e2e (pod to pod, everyone in turn). Ends in a table; docs/benchmarking.md explains what is measured and how.',
+      'Measures Ripstop and its rivals: micro (single operations), path (the forwarder alone), scale (a thousand peers), cni ' +
+        '(wiring a pod), e2e (pod to pod, everyone in turn), soak (garbage collections under long traffic). ' +
+        'Ends in a table; docs/benchmarking.md explains what is measured and how.',
     )
     .argument('[suites...]', `any of ${SUITES.join(', ')}; all when none is named`)
     .option(
@@ -91,6 +107,12 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     .option('--docs <file>', 'write the report as Markdown to this file (docs/benchmarks.md)')
     .option('--readme <file>', 'replace the table of figures in this file (README.md)')
     .option('--from <file>', 'measure nothing; write table and reports from this file of --json')
+    .option(
+      '--with <file>',
+      'add the suites that are not measured now from an earlier file of --json',
+      list,
+      [],
+    )
     .option('--compare <before>', 'compare two files of --json: --compare before.json after.json')
     .option(
       '--contenders <list>',
@@ -98,17 +120,23 @@ export function readOptions(argv: readonly string[]): BenchOptions {
       words(Object.keys(CONTENDERS)),
     )
     .option(
+      '--brief <list>',
+      `who else is measured, in ${BRIEF.join(', ')} alone`,
+      words(Object.keys(CONTENDERS)),
+    )
+    .option(
       '--conditions <list>',
       'underlay conditions, by commas',
       words(Object.keys(CONDITIONS) as Condition[]),
     )
-    .addOption(
-      new Option('--measures <list>', 'what is measured end to end, by commas')
-        .argParser(words(Object.keys(MEASURES) as MeasureId[]))
-        .default(Object.keys(MEASURES), 'all'),
+    .option(
+      '--measures <list>',
+      'what is measured end to end, by commas (default: all)',
+      words(Object.keys(MEASURES) as MeasureId[]),
     )
     .option('--rounds <n>', 'rounds of each measurement', count)
     .option('--seconds <n>', 'length of the longest measurement', count)
+    .option('--soak <seconds>', 'length of the soak', count)
     .option('--inner <family>', 'IP version between the pods, 4 or 6', family, 4)
     .option('--underlay <family>', 'IP version between the nodes, 4 or 6', family, 4)
     .helpOption('-h, --help', 'print this')
@@ -121,6 +149,9 @@ export function readOptions(argv: readonly string[]): BenchOptions {
   const base = raw.quick ? QUICK : FULL;
   return {
     ...base,
+    measures: undefined,
+    // Who names contenders means them alone.
+    ...(raw.contenders ? { brief: [] } : {}),
     ...raw,
     suites: compare === undefined && given.length > 0 ? given.map(readSuite) : SUITES,
     ...(compare === undefined ? {} : { compare: [compare, given[0]!] as [string, string] }),

@@ -71,6 +71,7 @@ export async function runCni(
 const socketIn = (folder: string) => `${folder}/agent.sock`;
 
 const absent = (chain: string, condition: string, reason: string): Missing => ({
+  suite: 'cni',
   contender: `cni-${chain}`,
   condition,
   figure: '',

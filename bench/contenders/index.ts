@@ -1,3 +1,4 @@
+import { capture } from './capture.ts';
 import type { Contender } from './contender.ts';
 import { fastd } from './fastd.ts';
 import { kernelVxlan } from './kernel-vxlan.ts';
@@ -30,6 +31,7 @@ export const CONTENDERS: Readonly<Record<string, Contender>> = {
   'vxlan-remote': ripstop({ mode: 'vxlan', label: 'vxlan, remote csum', remoteChecksum: true }),
   udp: ripstop({ mode: 'udp', label: 'Ripstop udp' }),
   ...Object.fromEntries(OFFLOADS.map(offload => [`no-${offload}`, without(offload)])),
+  capture,
   'one-call': oneCall,
   'naive-node': naiveNode,
   vde,

@@ -14,6 +14,22 @@ export interface RipstopOptions {
   remoteChecksum?: boolean;
   /** Column title when it is not the mode's. */
   label?: string;
+  /** Flags of Node itself. */
+  nodeFlags?: readonly string[];
+}
+
+/** Ripstop in place. */
+export interface RipstopLaid extends Laid {
+  /** One a node, in the lab's order. */
+  processes: readonly RipstopProcess[];
+}
+
+export interface RipstopProcess {
+  pid: number;
+  config: string;
+  log: string;
+  /** What `ripstop capture --socket` takes. */
+  socket: string;
 }
 
 const MAIN = `${CHECKOUT}dist/src/cli/main.js`;
@@ -28,29 +44,30 @@ export function ripstop(options: RipstopOptions): Contender {
   };
 }
 
-async function layRipstop(lab: Lab, wish: Wish, options: RipstopOptions): Promise<Laid> {
+/** As the contender does, and tells of its processes. */
+export async function layRipstop(lab: Lab, wish: Wish, options: RipstopOptions): Promise<RipstopLaid> {
   const device = options.mode === 'vxlan' ? 'flannel.1' : 'flannel0';
-  const running: { proc: Proc; log: string }[] = [];
+  const running: (RipstopProcess & { proc: Proc })[] = [];
   const stop = async () => {
     await Promise.all(running.splice(0).map(({ proc }) => proc.stop()));
   };
   try {
     for (const node of lab.nodes) {
       const stem = `${scratch()}/${node.ns.name}-${options.mode}`;
-      writeFileSync(
-        `${stem}.json`,
-        `${JSON.stringify(nodeConfiguration(node, lab, wish, options), null, 2)}\n`,
-      );
-      const log = `${stem}.log`;
-      const proc = node.ns.launch([process.execPath, MAIN, 'run', '--config', `${stem}.json`], { log });
-      running.push({ proc, log });
+      const [config, log, socket] = [`${stem}.json`, `${stem}.log`, `${stem}.sock`];
+      const settings = nodeConfiguration(node, lab, wish, options);
+      writeFileSync(config, `${JSON.stringify(settings, null, 2)}\n`);
+      const runtime = [process.execPath, ...(options.nodeFlags ?? [])];
+      const proc = node.ns.launch([...runtime, MAIN, 'run', '--config', config, '--socket', socket], { log });
+      running.push({ proc, pid: proc.pid, config, log, socket });
     }
     for (const { proc, log } of running) {
       await until(`${log} to say that it is ready`, () => isReady(proc, log), READY_MS);
     }
     const mtu = deviceMtu(lab.nodes[0]!, device);
     lab.podMtu(mtu);
-    return { mtu, stop, keep: () => running.forEach(({ proc }) => void proc.release()) };
+    const processes = running.map(({ pid, config, log, socket }) => ({ pid, config, log, socket }));
+    return { mtu, stop, processes, keep: () => running.forEach(({ proc }) => void proc.release()) };
   } catch (error) {
     await stop();
     throw error;

@@ -7,12 +7,14 @@ export interface Measure {
   title: string;
   /** Part of the normal length; connections and round trips settle sooner than throughput. */
   share: number;
+  /** Between the tunnel devices of the two nodes, rather than between their pods. */
+  nodes?: boolean;
   run(route: Route, seconds: number): Promise<Partial<Record<FigureId, number>>>;
 }
 
-const tcp = (figure: FigureId, streams: number, back: boolean): Measure => ({
+const tcp = (figure: FigureId, streams: number, back = false): Measure => ({
   title: `TCP, ${streams} stream${streams > 1 ? 's' : ''}${back ? ', the way back' : ''}`,
-  share: 1,
+  share: back ? 0.5 : 1,
   async run(route, seconds) {
     return { [figure]: (await throughput(route, seconds, streams, back)).gbitPerSecond };
   },
@@ -29,7 +31,7 @@ const udp = (figure: FigureId, loss: FigureId, size: number, flows: number): Mea
 
 export const MEASURES = {
   tcp1: {
-    ...tcp('tcp1', 1, false),
+    ...tcp('tcp1', 1),
     async run(route, seconds) {
       const before = busySeconds();
       const { gbitPerSecond } = await throughput(route, seconds);
@@ -38,8 +40,10 @@ export const MEASURES = {
     },
   },
   tcp1back: tcp('tcp1back', 1, true),
-  tcp4: tcp('tcp4', 4, false),
+  tcp4: tcp('tcp4', 4),
   tcp4back: tcp('tcp4back', 4, true),
+  tcp1node: { ...tcp('tcp1node', 1), nodes: true },
+  tcp4node: { ...tcp('tcp4node', 4), nodes: true },
   udp64x1: udp('udp64x1', 'udp64x1loss', 64, 1),
   udp64x8: udp('udp64x8', 'udp64x8loss', 64, 8),
   udp1400x1: udp('udp1400x1', 'udp1400x1loss', 1400, 1),
@@ -64,7 +68,7 @@ export const MEASURES = {
 export type MeasureId = keyof typeof MEASURES;
 
 /** What a measurement takes beside its own seconds: starting tools, farewells. */
-export const AROUND = 0.5;
+export const AROUND = 0.3;
 
 export const lengthOf = (measure: Measure, seconds: number) =>
   Math.max(1, Math.round(measure.share * seconds));

@@ -1,15 +1,14 @@
 import { describeError } from '../../src/base/errors.ts';
 import { CONTENDERS } from '../contenders/index.ts';
 import type { Progress } from '../demo/progress.ts';
-import type { Route } from '../lab/measure.ts';
+import { type Route, throughput } from '../lab/measure.ts';
 import { buildLab, type Condition, type Family, type Lab } from '../lab/topology.ts';
 import type { FigureId, Missing, Sample } from '../report/samples.ts';
 import { AROUND, lengthOf, MEASURES, type Measure, type MeasureId } from './measures.ts';
+import { measuresOf, type Plan, planned, roundSeconds } from './plan.ts';
 
-export interface E2eOptions {
-  contenders: readonly string[];
+export interface E2eOptions extends Plan {
   conditions: readonly Condition[];
-  measures: readonly MeasureId[];
   rounds: number;
   /** Of the longest measurement. */
   seconds: number;
@@ -22,16 +21,24 @@ export interface E2eResult {
   missing: Missing[];
 }
 
+/** Laying and taking down one contender, and setting its underlay's condition. */
+const STAND = 1.5;
+
+/** TCP through each contender after a change of condition, not counted: what comes first is slower than all that follows. */
+const WARM_SECONDS = 1;
+
 /** What a run takes if all contenders stand, seconds. */
-export function e2eSeconds({ contenders, conditions, measures, rounds, seconds }: E2eOptions): number {
-  const turn = measures.reduce((sum, id) => sum + lengthOf(MEASURES[id], seconds) + AROUND, 0);
-  return contenders.length * (1 + conditions.length * rounds * turn);
+export function e2eSeconds({ conditions, rounds, seconds, ...plan }: E2eOptions): number {
+  const each = STAND + conditions.length * (WARM_SECONDS + AROUND);
+  return planned(plan).length * each + conditions.length * rounds * roundSeconds(plan, seconds);
 }
 
 interface Standing {
   id: string;
   lab: Lab;
-  route: Route;
+  measures: readonly MeasureId[];
+  pods: Route;
+  nodes: Route;
   stop(): Promise<void>;
 }
 
@@ -44,20 +51,32 @@ export async function runE2e(options: E2eOptions, progress: Progress): Promise<E
   const missing: Missing[] = [];
   const standing: Standing[] = [];
   try {
-    for (const id of options.contenders) {
-      progress.step(`${id}: two nodes, two pods`, 1);
+    for (const id of planned(options)) {
+      progress.step(`${id}: two nodes, two pods`, STAND);
       try {
         standing.push(await stand(id, options));
       } catch (error) {
-        missing.push({ contender: id, condition: '', figure: '', reason: describeError(error) });
+        missing.push({
+          suite: 'e2e',
+          contender: id,
+          condition: '',
+          figure: '',
+          reason: describeError(error),
+        });
       }
     }
     for (const condition of options.conditions) {
-      for (const { lab } of standing) lab.condition(condition);
+      for (const { id, lab, pods } of standing) {
+        lab.condition(condition);
+        progress.step(`${condition}: ${id}: warm up`, WARM_SECONDS + AROUND);
+        // What fails here fails again where it is counted.
+        await throughput(pods, WARM_SECONDS).catch(() => undefined);
+      }
       for (let round = 0; round < options.rounds; round++) {
-        for (const measure of options.measures) {
+        for (const measure of Object.keys(MEASURES) as MeasureId[]) {
           for (let turn = 0; turn < standing.length; turn++) {
             const one = standing[(turn + round) % standing.length]!;
+            if (!one.measures.includes(measure)) continue;
             await take(one, measure, {
               condition,
               round,
@@ -79,18 +98,22 @@ export async function runE2e(options: E2eOptions, progress: Progress): Promise<E
   return { samples, missing };
 }
 
-async function stand(id: string, { inner, underlay }: E2eOptions): Promise<Standing> {
+async function stand(id: string, options: E2eOptions): Promise<Standing> {
+  const { inner, underlay } = options;
   const contender = CONTENDERS[id]!;
   const obstacle = contender.obstacle();
   if (obstacle !== undefined) throw new Error(obstacle);
   const lab = buildLab();
   try {
     const laid = await contender.lay(lab, { underlay });
-    const [from, to] = lab.nodes.map(node => node.pods[0]!);
+    const [one, two] = lab.nodes;
+    const [from, to] = [one!.pods[0]!, two!.pods[0]!];
     return {
       id,
       lab,
-      route: { from: from!.ns, to: to!.ns, address: to!.address[inner] },
+      measures: measuresOf(id, options),
+      pods: { from: from.ns, to: to.ns, address: to.address[inner] },
+      nodes: { from: one!.ns, to: two!.ns, address: two!.tunnel[inner] },
       stop: () => laid.stop(),
     };
   } catch (error) {
@@ -108,17 +131,17 @@ interface Turn {
   progress: Progress;
 }
 
-async function take({ id, route }: Standing, measureId: MeasureId, turn: Turn): Promise<void> {
+async function take({ id, pods, nodes }: Standing, measureId: MeasureId, turn: Turn): Promise<void> {
   const measure: Measure = MEASURES[measureId];
   const { condition, round, samples, missing, progress } = turn;
   const seconds = lengthOf(measure, turn.seconds);
   progress.step(`${condition}, round ${round + 1}: ${id}: ${measure.title}`, seconds + AROUND);
   try {
-    const values = await measure.run(route, seconds);
+    const values = await measure.run(measure.nodes ? nodes : pods, seconds);
     for (const [figure, value] of Object.entries(values) as [FigureId, number][]) {
       samples.push({ suite: 'e2e', contender: id, condition, figure, round, value });
     }
   } catch (error) {
-    missing.push({ contender: id, condition, figure: measureId, reason: describeError(error) });
+    missing.push({ suite: 'e2e', contender: id, condition, figure: measureId, reason: describeError(error) });
   }
 }

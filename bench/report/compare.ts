@@ -12,6 +12,7 @@ export interface Change {
   verdict: 'better' | 'worse' | 'the same' | 'too few samples';
 }
 
+const SUITES = ['e2e', 'path', 'update', 'micro', 'scale', 'cni', 'soak'];
 /** Below this a change is no news even when it is certain. */
 const LEAST_CHANGE = 0.02;
 const CHANCE = 0.05;
@@ -20,7 +21,7 @@ const FEWEST = 4;
 
 /** Compares two runs figure by figure. */
 export function compareRuns(before: BenchFile, after: BenchFile): Change[] {
-  return ['e2e', 'path', 'micro', 'cni'].flatMap(suite => {
+  return SUITES.flatMap(suite => {
     const find = indexCells(cells(before.samples, suite));
     return cells(after.samples, suite).flatMap(cell => {
       const old = find(cell.contender, cell.condition, cell.figure);

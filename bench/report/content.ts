@@ -1,5 +1,5 @@
 import { cniTable } from './cni.ts';
-import { judgeGoals } from './goals.ts';
+import { goalWords, judgeGoals } from './goals.ts';
 import { type Cell, cells, distinct, indexCells, labelOf, show } from './rows.ts';
 import { type BenchFile, FIGURES, type FigureId } from './samples.ts';
 
@@ -20,32 +20,23 @@ function spread({ figure, median, min, max, count }: Cell): string {
 export function tables(file: BenchFile): Table[] {
   const e2e = cells(file.samples, 'e2e');
   return [
-    ...goals(e2e, file),
+    ...goals(file),
     ...endToEnd(e2e, file),
-    ...alone(file, 'path'),
-    ...alone(file, 'micro'),
+    ...Object.entries(ALONE).flatMap(([suite, title]) => alone(file, suite, title)),
     ...cni(file),
     ...missing(file),
   ];
 }
 
-function goals(list: readonly Cell[], file: BenchFile): Table[] {
-  const judged = judgeGoals(list);
+function goals(file: BenchFile): Table[] {
+  const judged = judgeGoals(file);
   if (judged.length === 0) return [];
-  const rows = judged.map(goal => [
-    FIGURES[goal.figure].title,
-    goal.condition,
-    `${labelOf(file, goal.contender)} / ${labelOf(file, goal.rival)}`,
-    `${goal.direction} ${goal.bound}`,
-    goal.ratio.toFixed(2),
-    goal.met ? 'met' : 'missed',
-  ]);
   const met = judged.filter(goal => goal.met).length;
   return [
     {
       title: `Goals: ${met} of ${judged.length} met`,
-      head: ['figure', 'condition', 'ratio of', 'goal', 'reached', ''],
-      rows,
+      head: ['figure', 'condition', 'of', 'goal', 'reached', ''],
+      rows: judged.map(goal => goalWords(file, goal)),
     },
   ];
 }
@@ -55,7 +46,7 @@ function endToEnd(list: readonly Cell[], file: BenchFile): Table[] {
   const contenders = distinct(list, cell => cell.contender);
   const figures = (Object.keys(FIGURES) as FigureId[]).filter(id => list.some(cell => cell.figure === id));
   return distinct(list, cell => cell.condition).map(condition => ({
-    title: `Pod to pod, underlay ${condition}`,
+    title: `End to end, underlay ${condition}`,
     head: ['', ...contenders.map(id => labelOf(file, id))],
     rows: figures.map(figure => [
       `${FIGURES[figure].title.trim()}, ${FIGURES[figure].unit}`,
@@ -67,16 +58,24 @@ function endToEnd(list: readonly Cell[], file: BenchFile): Table[] {
   }));
 }
 
-function alone(file: BenchFile, suite: 'micro' | 'path'): Table[] {
+/** Suites without a network between pods, and what they show. */
+const ALONE = {
+  soak: 'Garbage collections in the four threads that carry packets, under traffic of all kinds',
+  path: 'The forwarder alone, one direction in one thread',
+  update: 'One direction of the forwarder while another thread publishes all peers anew, again and again',
+  scale: 'A node by its number of peers',
+  micro: 'Single operations',
+};
+
+function alone(file: BenchFile, suite: string, title: string): Table[] {
   const list = cells(file.samples, suite);
   if (list.length === 0) return [];
   const find = indexCells(list);
   const figures = distinct(list, cell => cell.figure);
-  const title = suite === 'micro' ? 'Single operations' : 'The forwarder alone, one direction in one thread';
   const rows = distinct(list, cell => `${cell.contender}\n${cell.condition}`).map(key => {
     const [contender = '', condition = ''] = key.split('\n');
     return [
-      contender,
+      labelOf(file, contender),
       condition,
       ...figures.map(id => {
         const cell = find(contender, condition, id);
@@ -118,6 +117,7 @@ export function facts({
   inner,
   underlay,
   congestion,
+  joined,
 }: BenchFile): [string, string][] {
   return [
     ['Ripstop', `${versions.ripstop}, commit ${versions.commit ?? 'unknown'}`],
@@ -127,6 +127,10 @@ export function facts({
     ['iperf3', versions.iperf3 ?? 'none'],
     ['families', `inner IPv${inner}, underlay IPv${underlay}`],
     ['congestion control', congestion],
+    ...(joined ?? []).map(({ suites, began: at, commit }): [string, string] => [
+      suites.join(', '),
+      `${at.slice(0, 16).replace('T', ' ')} UTC, commit ${commit}`,
+    ]),
     ['run', `${began.slice(0, 16).replace('T', ' ')} UTC, ${Math.round(seconds)} s`],
     ['figures', 'medians; in brackets the smallest and the largest sample'],
   ];

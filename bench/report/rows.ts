@@ -47,3 +47,6 @@ export function show(figure: FigureId, value: number): string {
   const digits = Math.abs(value) >= 1000 ? 0 : FIGURES[figure].digits;
   return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
+
+/** A ratio in four characters. */
+export const showRatio = (ratio: number) => ratio.toFixed(ratio >= 100 ? 0 : ratio >= 10 ? 1 : 2);

@@ -2,7 +2,7 @@ import type { Machine, Versions } from '../lab/versions.ts';
 
 /** One measured value. Every sample is kept; medians are made where they are shown. */
 export interface Sample {
-  /** `e2e`, `micro`, `path` or `cni`. */
+  /** `micro`, `path`, `update` (measured with `path`), `scale`, `cni`, `e2e` or `soak`. */
   suite: string;
   /** Who was measured: a contender's id, or the name of a micro benchmark. */
   contender: string;
@@ -16,6 +16,7 @@ export interface Sample {
 
 /** A contender or measurement that gave nothing, and why. */
 export interface Missing {
+  suite: string;
   contender: string;
   condition: string;
   figure: string;
@@ -37,10 +38,21 @@ export interface BenchFile {
   labels: Record<string, string>;
   samples: Sample[];
   missing: Missing[];
+  /** Suites that an earlier run measured (`--with`). */
+  joined?: Joined[];
+}
+
+export interface Joined {
+  suites: string[];
+  /** ISO 8601, start of that run. */
+  began: string;
+  commit: string;
 }
 
 export interface Figure {
   title: string;
+  /** Where the unit alone would not tell it from its neighbours in a narrow table. */
+  short?: string;
   unit: string;
   better: 'more' | 'less';
   /** Decimals where it is shown. */
@@ -52,12 +64,13 @@ const packets = (title: string): Figure => ({ title, unit: 'kpps', better: 'more
 const loss = (title: string): Figure => ({ title, unit: '%', better: 'less', digits: 1 });
 const time = (title: string): Figure => ({ title, unit: 'us', better: 'less', digits: 1 });
 
-/** Everything that is measured, in the order in which it is shown. */
-export const FIGURES = {
+const ALL = {
   tcp1: rate('TCP, 1 stream'),
   tcp1back: rate('TCP, 1 stream, the way back'),
+  tcp1node: rate('TCP, 1 stream, node to node'),
   tcp4: rate('TCP, 4 streams'),
   tcp4back: rate('TCP, 4 streams, the way back'),
+  tcp4node: rate('TCP, 4 streams, node to node'),
   cpu: { title: 'CPU time per gigabit', unit: 's/Gbit', better: 'less', digits: 3 },
   udp64x1: packets('UDP 64 bytes, 1 flow'),
   udp64x1loss: loss('  lost'),
@@ -78,7 +91,19 @@ export const FIGURES = {
   mpps: { title: 'frames', unit: 'Mpps', better: 'more', digits: 2 },
   tableBytes: { title: 'memory of the tables', unit: 'bytes', better: 'less', digits: 0 },
   publishMs: { title: 'time to publish all peers anew', unit: 'ms', better: 'less', digits: 1 },
-  collections: { title: 'garbage collections', unit: '', better: 'less', digits: 0 },
+  stallUs: { title: 'longest stall', short: 'stall us', unit: 'us', better: 'less', digits: 0 },
+  gapUs: {
+    title: 'longest gap, with waiting for a core',
+    short: 'gap us',
+    unit: 'us',
+    better: 'less',
+    digits: 0,
+  },
+  residentMb: { title: 'resident memory', unit: 'MB', better: 'less', digits: 1 },
+  reloadMs: { title: 'reload', unit: 'ms', better: 'less', digits: 0 },
+  collections: { title: 'garbage collections', short: 'GCs', unit: '', better: 'less', digits: 0 },
 } as const satisfies Record<string, Figure>;
 
-export type FigureId = keyof typeof FIGURES;
+export type FigureId = keyof typeof ALL;
+/** Everything that is measured, in the order in which it is shown. */
+export const FIGURES: Readonly<Record<FigureId, Figure>> = ALL;

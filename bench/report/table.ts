@@ -1,11 +1,14 @@
 import { cniTable } from './cni.ts';
-import { cells, distinct, indexCells, labelOf, show } from './rows.ts';
+import { goalWords, judgeGoals } from './goals.ts';
+import { cells, distinct, indexCells, labelOf, show, showRatio } from './rows.ts';
 import { type BenchFile, FIGURES, type FigureId } from './samples.ts';
 
 const LABEL = 37;
 const COLUMN = 14;
 /** Contenders side by side in 80 columns. */
 const ABREAST = 3;
+/** Suites without a network between pods. */
+const ALONE = ['micro', 'path', 'update', 'scale', 'soak'];
 /** What all are put in ratio to. */
 const YARDSTICK = 'kernel';
 
@@ -17,6 +20,7 @@ export function formatRun(file: BenchFile): string {
     ...formatAlone(file),
     formatCni(file),
     formatMissing(file),
+    formatGoals(file),
   ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }
@@ -54,7 +58,7 @@ function formatE2e(file: BenchFile): string[] {
         const row = abreast.map(id => {
           const median = find(id, condition, figure)?.median;
           if (median === undefined) return '-'.padStart(COLUMN);
-          const ratio = yardstick && id !== YARDSTICK ? ` (${(median / yardstick).toFixed(2)})` : '       ';
+          const ratio = yardstick && id !== YARDSTICK ? ` (${showRatio(median / yardstick)})` : '       ';
           return `${show(figure, median)}${ratio}`.padStart(COLUMN);
         });
         const { title, unit } = FIGURES[figure];
@@ -66,34 +70,32 @@ function formatE2e(file: BenchFile): string[] {
   });
 }
 
-/** Micro and path benchmarks: one line a row. */
+/** Suites that stand alone: one line a row, columns as wide as they must be. */
 function formatAlone(file: BenchFile): string[] {
-  return ['micro', 'path'].map(suite => {
+  return ALONE.map(suite => {
     const list = cells(file.samples, suite);
     if (list.length === 0) return '';
     const find = indexCells(list);
     const figures = distinct(list, cell => cell.figure);
-    const rows = distinct(list, cell => `${cell.contender}\n${cell.condition}`);
-    const titles = figures.map(id => FIGURES[id]);
-    const lines = rows.map(key => {
+    const rows = distinct(list, cell => `${cell.contender}\n${cell.condition}`).map(key => {
       const [contender = '', condition = ''] = key.split('\n');
       const values = figures.map(id => {
         const cell = find(contender, condition, id);
         return cell ? show(id, cell.median) : '-';
       });
-      const columns = values.map(value => value.padStart(SUITE_COLUMN)).join('');
-      return `${`${contender}${condition ? `, ${condition}` : ''}`.padEnd(SUITE_LABEL)}${columns}`;
+      return [[labelOf(file, contender), condition].filter(Boolean).join(', '), ...values];
     });
-    const head = titles.map(({ unit }) => (unit || 'GCs').padStart(SUITE_COLUMN)).join('');
-    return [
-      suite.padEnd(SUITE_LABEL) + head,
-      '-'.repeat(SUITE_LABEL + figures.length * SUITE_COLUMN),
-      ...lines,
-    ].join('\n');
+    return columns([[suite, ...figures.map(id => FIGURES[id].short ?? FIGURES[id].unit)], ...rows]);
   });
 }
-const SUITE_LABEL = 39;
-const SUITE_COLUMN = 10;
+
+/** Text in columns, the first `left` of them to the left; a line below the head. */
+function columns(rows: readonly (readonly string[])[], left = 1): string {
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map(row => row[i]!.length)));
+  const cell = (text: string, i: number) => (i < left ? text.padEnd(widths[i]!) : text.padStart(widths[i]!));
+  const [head, ...body] = rows.map(row => row.map(cell).join('  '));
+  return [head, '-'.repeat(head!.length), ...body].join('\n');
+}
 
 /** Wiring a pod: its own columns, since here the slowest of many counts. */
 function formatCni(file: BenchFile): string {
@@ -112,4 +114,21 @@ function formatMissing({ missing, labels }: BenchFile): string {
     return `  ${where}: ${reason.split('\n')[0]}`;
   });
   return ['not measured:', ...lines].join('\n');
+}
+
+/** How many, and each of the missed ones. */
+function formatGoals(file: BenchFile): string {
+  const judged = judgeGoals(file);
+  if (judged.length === 0) return '';
+  const missed = judged.filter(({ met }) => !met);
+  const rows = missed.map(goal => {
+    const [title = '', condition = '', , , reached = ''] = goalWords(file, goal);
+    const rival = goal.figure ? '' : labelOf(file, goal.of.at(-1)!);
+    const bound = `${goal.direction === 'at least' ? '>=' : '<='} ${goal.bound}`;
+    return [title.slice(0, 29), condition.slice(0, 14), rival.slice(0, 13), bound, reached];
+  });
+  const count = `goals: ${judged.length - missed.length} of ${judged.length} met`;
+  return missed.length === 0
+    ? count
+    : `${count}\n\n${columns([['missed', 'where', 'over', 'goal', ''], ...rows], 3)}`;
 }

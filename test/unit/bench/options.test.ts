@@ -10,7 +10,8 @@ const bench = (...args: string[]) => launch([process.execPath, `${CHECKOUT}dist/
 
 t.test('what is not said has a default, and --quick has others', async t => {
   const full = readOptions([]);
-  t.match(full, { suites: ['micro', 'path', 'cni', 'e2e'], rounds: 5, seconds: 3, inner: 4, underlay: 4 });
+  const suites = ['micro', 'path', 'scale', 'cni', 'e2e', 'soak'];
+  t.match(full, { suites, rounds: 5, seconds: 2, soak: 600, inner: 4, underlay: 4, measures: undefined });
   t.same(full.conditions, ['def', 'wire', 'wiregro', 'wirecs']);
   t.match(readOptions(['--quick']), {
     rounds: 2,
@@ -32,10 +33,12 @@ t.test('what is not said has a default, and --quick has others', async t => {
   t.match(chosen, {
     suites: ['e2e'],
     contenders: ['kernel', 'no-tso'],
+    brief: [],
     measures: ['rr'],
     rounds: 7,
     inner: 6,
   });
+  t.same(readOptions(['--with', 'a', '--with', 'b']).with, ['a', 'b']);
   t.same(readOptions(['--compare', 'a', 'b']).compare, ['a', 'b']);
   t.throws(() => readOptions(['--compare', 'a']), { code: 'EUSAGE' });
   t.throws(() => readOptions(['e2']), { code: 'EUSAGE' });

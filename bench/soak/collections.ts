@@ -1,0 +1,45 @@
+/** A garbage collection, as `node --trace-gc` says it. */
+export interface Collection {
+  /** Address of the V8 isolate: one a thread. */
+  isolate: string;
+  /** Milliseconds since that isolate began. */
+  atMs: number;
+  /** Forced by `gc()`. */
+  forced: boolean;
+}
+
+const LINE = /^\[\d+:(0x[0-9a-f]+)(?::\d+)?\]\s+(\d+) ms: (?:Scavenge|Mark-Compact|Minor)(.*)$/gm;
+
+/** The collections in what a process said. */
+export function collectionsIn(text: string): Collection[] {
+  return [...text.matchAll(LINE)].map(([, isolate = '', atMs = '', rest = '']) => ({
+    isolate,
+    atMs: Number(atMs),
+    forced: rest.includes('testing'),
+  }));
+}
+
+/**
+ * Flags that trace collections and force one at the start of every thread: so one sees that the tracing reaches a thread
+ * although nothing is ever collected there, and knows the main thread, which is the first to say something.
+ */
+export const TRACE_FLAGS = ['--trace-gc', '--expose-gc', '--import', 'data:text/javascript,gc()'];
+
+/** Milliseconds after the begin of a thread. */
+export interface Span {
+  from: number;
+  to: number;
+}
+
+/** Threads but the main one, and what was collected in them within the span. */
+export function workerCollections(
+  text: string,
+  { from, to }: Span,
+): { workers: number; collections: number } {
+  const all = collectionsIn(text);
+  const main = all[0]?.isolate;
+  const inWorkers = all.filter(({ isolate }) => isolate !== main);
+  const workers = inWorkers.filter(({ forced }) => forced).map(({ isolate }) => isolate);
+  const within = inWorkers.filter(({ atMs }) => atMs > from && atMs <= to);
+  return { workers: new Set(workers).size, collections: within.length };
+}
