@@ -1,6 +1,6 @@
 import type { Mode } from '../../encap/encap.ts';
 import { FORMATS } from '../../encap/formats.ts';
-import { createControl, createTapRing, openTap, watchBatch } from '../../src/capture/point.ts';
+import { createControl, createTapRing, openTaps, TAPS, watchBatch } from '../../src/capture/point.ts';
 import { Exceptions } from '../../src/path/exceptions.ts';
 import { egressTurn, ingressTurn } from '../../src/path/forwarder.ts';
 import { type Batch, createBatch } from '../../src/shm/batch.ts';
@@ -108,9 +108,9 @@ export function forwarderAlone({ direction, mode, peers, tables, watched = false
     superframes: 0,
   };
   const inward = { ...common, rules: gate };
-  const tap = openTap({
+  const taps = openTaps({
     control: createControl(),
-    ring: createTapRing(),
+    rings: Array.from({ length: TAPS }, () => createTapRing()),
     batch,
     direction,
     drops: [],
@@ -119,7 +119,7 @@ export function forwarderAlone({ direction, mode, peers, tables, watched = false
   });
   const turn = (): number => {
     const count = ingress ? ingressTurn(inward, 0) : egressTurn(egress, 0);
-    if (watched) watchBatch(tap, count, ends.sources);
+    if (watched) watchBatch(taps, count, ends.sources);
     return count;
   };
   return {

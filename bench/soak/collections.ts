@@ -31,15 +31,14 @@ export interface Span {
   to: number;
 }
 
-/** Threads but the main one, and what was collected in them within the span. */
+/** Threads but the main one and those of Node itself, which run no program, and what was collected in them within the span. */
 export function workerCollections(
   text: string,
   { from, to }: Span,
 ): { workers: number; collections: number } {
   const all = collectionsIn(text);
-  const main = all[0]?.isolate;
-  const inWorkers = all.filter(({ isolate }) => isolate !== main);
-  const workers = inWorkers.filter(({ forced }) => forced).map(({ isolate }) => isolate);
-  const within = inWorkers.filter(({ atMs }) => atMs > from && atMs <= to);
-  return { workers: new Set(workers).size, collections: within.length };
+  const workers = new Set(all.filter(({ forced }) => forced).map(({ isolate }) => isolate));
+  workers.delete(all[0]?.isolate ?? '');
+  const within = all.filter(({ isolate, atMs }) => workers.has(isolate) && atMs > from && atMs <= to);
+  return { workers: workers.size, collections: within.length };
 }

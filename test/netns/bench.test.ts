@@ -22,11 +22,11 @@ async function bench(...args: string[]): Promise<{ file: BenchFile; output: stri
 const namespacesOf = (pid: number) => readdirSync('/run/netns').filter(name => name.startsWith(`rs-${pid}-`));
 
 t.test('e2e: every contender, measure and round gives its samples', { skip }, async t => {
-  const choice = '--contenders kernel,vxlan --measures tcp1,udp64x8,rr --conditions wire --inner 6';
+  const choice = '--contenders kernel,vxlan --measures tcp1,tcp1node,udp64x8,rr --conditions wire --inner 6';
   const { file, output, pid } = await bench('e2e', ...choice.split(' '), '--rounds', '2', '--seconds', '1');
   t.match(file, { format: 'ripstop-bench/1', inner: 6, underlay: 4, congestion: 'cubic', missing: [] });
   for (const contender of ['kernel', 'vxlan']) {
-    for (const figure of ['tcp1', 'cpu', 'udp64x8', 'udp64x8loss', 'rr50', 'rr99', 'rr999']) {
+    for (const figure of ['tcp1', 'tcp1node', 'cpu', 'udp64x8', 'udp64x8loss', 'rr50', 'rr99', 'rr999']) {
       const values = file.samples.filter(s => s.contender === contender && s.figure === figure);
       t.equal(values.length, 2, `${contender}, ${figure}: a sample a round`);
       t.ok(
@@ -68,4 +68,17 @@ t.test('path: frames are carried without a collection', async t => {
     collections.filter(({ value }) => value > 0),
     [],
   );
+});
+
+t.test('scale and soak: memory by peers, no collection while traffic flows', { skip }, async t => {
+  const { file, output, pid } = await bench('scale', 'soak', '--soak', '2');
+  t.same(file.missing, []);
+  const value = (suite: string, condition: string, figure: string) =>
+    file.samples.find(s => s.suite === suite && s.condition === condition && s.figure === figure)?.value ??
+    -1;
+  const [one, thousand] = ['1 peer', '1000 peers'].map(peers => value('scale', peers, 'residentMb'));
+  t.ok(one! > 0 && thousand! > one!, `${one} MB, ${thousand} MB`);
+  t.equal(value('soak', '2 s', 'collections'), 0);
+  t.match(output, /soak +GCs\n-+\nRipstop vxlan, 2 s +0\n/);
+  t.same(namespacesOf(pid), []);
 });

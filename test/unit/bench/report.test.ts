@@ -4,11 +4,13 @@ import { CHECKOUT } from '../../../bench/lab/gauge.ts';
 import { compareRuns, formatComparison } from '../../../bench/report/compare.ts';
 import { judgeGoals } from '../../../bench/report/goals.ts';
 import { formatHtml } from '../../../bench/report/html.ts';
+import { joined } from '../../../bench/report/join.ts';
 import { formatMarkdown } from '../../../bench/report/markdown.ts';
 import { withFigures } from '../../../bench/report/readme.ts';
 import type { BenchFile, Sample } from '../../../bench/report/samples.ts';
 import { mannWhitney, quantile, summarize } from '../../../bench/report/statistics.ts';
 import { formatRun } from '../../../bench/report/table.ts';
+import { workerCollections } from '../../../bench/soak/collections.ts';
 import { seeded } from '../../support/random.ts';
 
 function file(samples: Sample[], commit = 'abc1234'): BenchFile {
@@ -126,8 +128,8 @@ t.test('what is beyond the noise is said, what is within is counted', async t =>
 t.test('goals are judged by the ratio of medians', async t => {
   const judged = judgeGoals(RUN);
   t.match(judged, [
-    { figure: 'tcp1', bound: 1.1, met: true },
-    { figure: 'rr50', bound: 1, met: false },
+    { title: 'TCP, 1 stream', of: ['vxlan', 'kernel'], bound: 1.1, met: true },
+    { title: 'round trip, p50', bound: 1, met: false },
   ]);
   t.ok(Math.abs(judged[0]!.value - 6 / 5) < 1e-9);
   const others = [...e2e('vxlan', 'tcp1', [6]), ...e2e('fastd', 'tcp1', [0.7]), ...e2e('vde', 'tcp1', [1.1])];
@@ -136,6 +138,70 @@ t.test('goals are judged by the ratio of medians', async t => {
     [{ of: ['vxlan', 'vde'], bound: 6, met: false }],
     'the fastest other counts',
   );
+});
+
+t.test('goals that are no ratio of two contenders', async t => {
+  const both = (pods: number, nodes: number) => [
+    ...e2e('vxlan', 'tcp1', [pods]),
+    ...e2e('kernel', 'tcp1', [10]),
+    ...e2e('vxlan', 'tcp1node', [nodes]),
+    ...e2e('kernel', 'tcp1node', [20]),
+  ];
+  const bridged = (pods: number, nodes: number) =>
+    judgeGoals(file(both(pods, nodes))).find(({ title }) => title.endsWith('pods to nodes'));
+  t.match(bridged(6, 10), { value: 1.2, met: true }, 'six tenths through pods, five between nodes');
+  t.match(bridged(4, 10), { value: 0.8, met: false });
+  const alone = (suite: string, contender: string, condition: string, figure: string, value: number) => [
+    { suite, contender, condition, figure, round: 0, value },
+  ];
+  const judge = (...samples: Sample[]) => judgeGoals(file(samples));
+  t.match(judge(...alone('soak', 'vxlan', '600 s', 'collections', 0)), [{ bound: 0, value: 0, met: true }]);
+  t.match(judge(...alone('soak', 'vxlan', '600 s', 'collections', 1)), [{ met: false }]);
+  t.same(judge(...alone('soak', 'vxlan', '6 s', 'collections', 0)), [], 'a short soak says nothing');
+  const stalls = [200, 1200].flatMap(us => alone('update', 'tables published', '1000 peers', 'stallUs', us));
+  t.match(judge(...stalls), [{ value: 1200, met: false }], 'the longest stall counts, not the median');
+  const frames = (condition: string, ns: number) =>
+    alone('path', 'egress, vxlan', condition, 'nsPerFrame', ns);
+  t.match(judge(...frames('2 peers', 40), ...frames('1000 peers', 44)), [{ value: 1.1, met: true }]);
+});
+
+t.test('suites of an earlier run stand in for those that this one has not', async t => {
+  const earlier = file(
+    [
+      ...e2e('kernel', 'tcp1', [99]),
+      { suite: 'soak', contender: 'vxlan', condition: '600 s', figure: 'collections', round: 0, value: 0 },
+    ],
+    'old0000',
+  );
+  const both = joined(RUN, earlier);
+  t.equal(both.samples.length, RUN.samples.length + 1);
+  t.notOk(
+    both.samples.some(({ value }) => value === 99),
+    'what this run measured stays',
+  );
+  t.match(both.joined, [{ suites: ['soak'], commit: 'old0000' }]);
+  t.match(formatMarkdown(both), /- soak: 2026-01-02 03:04 UTC, commit old0000/);
+  t.equal(joined(RUN, RUN), RUN);
+});
+
+t.test('collections of threads in what V8 traces', async t => {
+  const main =
+    '[7:0x100] 20 ms: Mark-Compact 3 -> 2 MB, 1 / 0 ms (average mu = 1) testing; GC in old space requested';
+  const worker = (address: string, ms: number, reason: string) =>
+    `[7:${address}]  ${ms} ms: Scavenge 3 -> 2 MB, 1 / 0 ms (average mu = 1) ${reason};`;
+  const text = [
+    '{"ready":true}',
+    main,
+    worker('0x200', 30, 'testing'),
+    worker('0x300', 31, 'testing'),
+    worker('0x400', 500, 'allocation failure'),
+    worker('0x100', 500, 'allocation failure'),
+    worker('0x200', 90, 'allocation failure'),
+    worker('0x300', 500, 'allocation failure'),
+    worker('0x300', 900, 'task'),
+  ].join('\n');
+  t.same(workerCollections(text, { from: 100, to: 800 }), { workers: 2, collections: 1 });
+  t.same(workerCollections('nothing', { from: 0, to: 1 }), { workers: 0, collections: 0 });
 });
 
 t.test('the table fits 80 columns and shows the ratio to the kernel', async t => {
