@@ -50,8 +50,12 @@ export class TestAgent {
   /** Starts it as root with these capabilities alone, as in `+net_admin`. */
   startWith(capabilities: readonly string[], ...more: string[]): void {
     const set = ['-all', ...capabilities].join(',');
-    const cut = ['setpriv', '--bounding-set', set, '--inh-caps', set];
-    this.#proc = this.node.ns.launch([...cut, ...this.#argv('agent', ...more)], { log: this.log });
+    this.startBehind(['setpriv', '--bounding-set', set, '--inh-caps', set], ...more);
+  }
+
+  /** Starts it by another program, as `setpriv` or `nsenter` with their options. */
+  startBehind(program: readonly string[], ...more: string[]): void {
+    this.#proc = this.node.ns.launch([...program, ...this.#argv('agent', ...more)], { log: this.log });
   }
 
   /** What `ripstop plan` with the same flags says. */

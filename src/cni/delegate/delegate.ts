@@ -4,17 +4,19 @@ import { CniError, CODE } from '../skel/errors.ts';
 import { execute } from '../skel/execute.ts';
 import type { Call, Command } from '../skel/plugin.ts';
 import { execPlugin } from './exec.ts';
-import { findPlugin, isOwn } from './find.ts';
+import { findPlugin, isOwn, lookForPlugin } from './find.ts';
 
 /**
  * Hands a command to another plugin (specification 1.1, section 4): same environment but for CNI_COMMAND, the
  * given configuration on its input. CNI_PATH decides which executable it is; when that is one of ours it runs in
- * this process, otherwise it is started. Its error comes back with its own code.
+ * this process, otherwise it is started. The agent, which in a container does not see the runtime's directories, takes
+ * its own plugin where none is found. A delegate's error comes back with its own code.
  * @returns the result of ADD, undefined for the others
  */
 async function hand(call: Call, type: string, command: Command, stdin: string): Promise<Result | undefined> {
   const env = { ...call.env, CNI_COMMAND: command };
-  const composed = call.host.inProcess ? await call.host.own(type) : undefined;
+  const blind = call.host.agent && call.path.length > 0 && !lookForPlugin(type, call.path);
+  const composed = call.host.inProcess || blind ? await call.host.own(type) : undefined;
   if (composed) return (await execute(composed, env, stdin, call.host)).result;
   const file = findPlugin(type, call.path);
   const own = isOwn(file) ? await call.host.own(type) : undefined;

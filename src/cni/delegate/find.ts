@@ -5,11 +5,8 @@ import { CniError, CODE } from '../skel/errors.ts';
 export const TRAILER = 4096;
 export const OWN_MARK = 'ripstop-cni-plugin';
 
-/**
- * The executable of a plugin type, looked for in CNI_PATH from left to right.
- * @throws CniError 7 for an unsafe type, 999 when no directory has it
- */
-export function findPlugin(type: string, path: readonly string[]): string {
+/** The executable of a plugin type, looked for in CNI_PATH from left to right. @throws CniError 7 for an unsafe type */
+export function lookForPlugin(type: string, path: readonly string[]): string | undefined {
   if (type === '' || type.includes('/') || type === '.' || type === '..') {
     throw new CniError(
       CODE.INVALID_CONFIG,
@@ -17,11 +14,16 @@ export function findPlugin(type: string, path: readonly string[]): string {
       'a type is a bare file name',
     );
   }
+  return path
+    .map(directory => `${directory}/${type}`)
+    .find(file => statSync(file, { throwIfNoEntry: false })?.isFile());
+}
+
+/** @throws CniError 7 for an unsafe type, 4 without directories, 999 when none has it */
+export function findPlugin(type: string, path: readonly string[]): string {
+  const file = lookForPlugin(type, path);
+  if (file !== undefined) return file;
   if (path.length === 0) throw new CniError(CODE.INVALID_ENVIRONMENT, 'no paths provided', 'set CNI_PATH');
-  for (const directory of path) {
-    const file = `${directory}/${type}`;
-    if (statSync(file, { throwIfNoEntry: false })?.isFile()) return file;
-  }
   throw new CniError(CODE.INTERNAL, `failed to find plugin "${type}" in path [${path.join(' ')}]`);
 }
 

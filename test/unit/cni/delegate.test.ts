@@ -63,6 +63,22 @@ t.test('the executable: first directory that has it, only bare names, ours by it
   t.ok(isOwn(`${directory}/link`));
 });
 
+t.test("the agent takes its own plugin where it does not see the runtime's directories", async t => {
+  const directory = scratch(t);
+  const ipam = { type: 'static', addresses: [{ address: '10.1.0.9/24' }] };
+  const call = callIn(directory, { cniVersion: '1.0.0', name: 'net', type: 'bridge', ipam });
+  await t.rejects(delegateAdd(call, 'static'), { code: 999, message: /failed to find plugin/ });
+  const agent = { ...call, host: { ...call.host, agent: { trouble: () => undefined } } };
+  t.match((await delegateAdd(agent, 'static')).ips, [{ address: '10.1.0.9/24' }]);
+  await t.rejects(delegateAdd({ ...agent, path: [] }, 'static'), { code: 4 });
+  double(directory, `echo '{"ips":[{"address":"10.1.0.10/24"}]}'`, 'static');
+  t.match(
+    (await delegateAdd(agent, 'static')).ips,
+    [{ address: '10.1.0.10/24' }],
+    'what is found goes first',
+  );
+});
+
 t.test('a foreign delegate sees the configuration and the environment but for the command', async t => {
   const directory = scratch(t);
   double(

@@ -1,3 +1,4 @@
+import { connect, createServer } from 'node:net';
 import t from 'tap';
 import { pseudo4, verify } from '../../../encap/wire/checksum.ts';
 import { check as checkIpv4, isChecksumGood } from '../../../encap/wire/ipv4.ts';
@@ -8,6 +9,8 @@ import {
   searchDomains,
 } from '../../../src/cni/ipam/dhcp/answer.ts';
 import { readConfig } from '../../../src/cni/ipam/dhcp/config.ts';
+import { DhcpDaemon } from '../../../src/cni/ipam/dhcp/daemon.ts';
+import { dhcp } from '../../../src/cni/ipam/dhcp/dhcp.ts';
 import { acquire, type Carrier, clientIdOf, extend } from '../../../src/cni/ipam/dhcp/exchange.ts';
 import {
   ACK,
@@ -22,6 +25,7 @@ import {
 } from '../../../src/cni/ipam/dhcp/message.ts';
 import type { Call } from '../../../src/cni/skel/plugin.ts';
 import { seeded } from '../../support/random.ts';
+import { attachment, invoke, scratch } from './harness.ts';
 
 const mac = Uint8Array.of(2, 0, 0, 0, 0, 1);
 const u32 = (value: number) =>
@@ -314,4 +318,40 @@ t.test('options of the configuration', t => {
   });
   t.throws(() => read({ request: [{ option: '300' }] }), { code: 7 });
   t.end();
+});
+
+t.test("the reference plugins' daemon and plugin are told apart from ours", async t => {
+  const directory = scratch(t);
+  const socket = `${directory}/dhcp.sock`;
+  const foreign = createServer(client => {
+    client.on('data', () => client.end('HTTP/1.1 400 Bad Request\r\n\r\n400 Bad Request'));
+  });
+  await new Promise<void>(done => foreign.listen(socket, done));
+  const config = {
+    cniVersion: '1.1.0',
+    name: 'lan',
+    type: 'x',
+    ipam: { type: 'dhcp', daemonSocketPath: socket },
+  };
+  t.match((await invoke(dhcp, attachment('STATUS'), config)).json, {
+    code: 50,
+    msg: /dhcp\.sock: what listens there is not Ripstop's dhcp daemon/,
+  });
+  t.equal((await invoke(dhcp, attachment('DEL'), config)).status, 0);
+  await new Promise(done => foreign.close(done));
+
+  const daemon = new DhcpDaemon({
+    socket,
+    stateDir: `${directory}/leases`,
+    timeoutMs: 100,
+    log: () => {},
+    now: Date.now,
+  });
+  await daemon.start();
+  t.teardown(() => daemon.stop());
+  const client = connect(socket, () => client.write('CONNECT /_goRPC_ HTTP/1.0\n\n'));
+  let said = '';
+  for await (const chunk of client) said += chunk;
+  t.match(said, /^HTTP\/1\.0 501 .*dhcp plugin of Ripstop/);
+  t.equal((await invoke(dhcp, attachment('STATUS'), config)).text, '', 'and goes on');
 });

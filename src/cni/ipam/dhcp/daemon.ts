@@ -39,6 +39,8 @@ export interface DaemonOptions {
 }
 
 const REQUEST_MAX = 1 << 20;
+/** To the reference plugins' dhcp, which asks for Go's net/rpc over HTTP and would wait for ever. */
+const REFUSAL = 'HTTP/1.0 501 the daemon of Ripstop serves the dhcp plugin of Ripstop alone\r\n\r\n';
 
 /** Keeps the leases of pods. What it knows stands on disk, so it can be stopped and started while pods run. */
 export class DhcpDaemon {
@@ -100,8 +102,10 @@ export class DhcpDaemon {
     client.on('data', chunk => {
       text += chunk;
       if (text.length > REQUEST_MAX) client.destroy();
+      else if (!text.startsWith('{')) client.end(REFUSAL);
     });
     client.on('end', () => {
+      if (client.writableEnded) return;
       this.#work(text).then(
         result => client.end(JSON.stringify({ result: result ?? null })),
         error => client.end(JSON.stringify({ error: encodeError(toCniError(error), undefined) })),

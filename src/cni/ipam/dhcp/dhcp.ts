@@ -26,14 +26,24 @@ function ask(socket: string, request: DhcpRequest): Promise<Result | null> {
     client.on('error', error => late(error.message));
     client.on('close', () => {
       if (text === '') return late('it ended while it worked on the request');
-      const { result, error } = JSON.parse(text) as {
-        result?: Result;
-        error?: { code: number; msg: string; details?: string };
-      };
+      const answer = readAnswer(text);
+      if (!answer) return late("what listens there is not Ripstop's dhcp daemon");
+      const { result, error } = answer;
       if (error) reject(new CniError(error.code, error.msg, error.details));
       else resolve(result ?? null);
     });
   });
+}
+
+/** The reference plugins' daemon answers in words of HTTP: undefined. */
+function readAnswer(
+  text: string,
+): { result?: Result | null; error?: { code: number; msg: string; details?: string } } | undefined {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 const attachment = (call: Call) => ({
