@@ -342,7 +342,8 @@ export function createRegistry(agent: Agent): Registry {
   return registry;
 }
 
-function lagProbe(): LagProbe {
+/** Begins to measure. */
+export function lagProbe(): LagProbe {
   const histogram = monitorEventLoopDelay({ resolution: 20 });
   histogram.enable();
   return {

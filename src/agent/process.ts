@@ -6,6 +6,7 @@ import { Agent } from './agent.ts';
 import { SOCKET_NAME, serveApi } from './api-server.ts';
 import type { Flags } from './config/flags.ts';
 import { agentOptions, openStore } from './options.ts';
+import type { OtlpMetrics } from './otlp-metrics.ts';
 import type { PageOptions } from './page/access.ts';
 import type { Page } from './page/server.ts';
 import { stuckWorker } from './status.ts';
@@ -57,11 +58,13 @@ export async function runAgent(
     systemd.reloading();
     void agent.reload();
   });
+  const telemetry = await openTelemetry(agent, nodeName, version, log);
   page = options.page && (await openPage(agent, options.page, version, log));
   const health = options.health && (await openHealth(agent, options.health));
   const beside = await Promise.all(companions.map(open => open(agent, options.stateDir, log)));
   await ended;
   clearInterval(watch);
+  await telemetry?.stop();
   page?.close();
   for (const server of [api, health]) {
     server?.close();
@@ -93,6 +96,25 @@ async function openPage(
     return await Page.serve(agentSource(agent, version), options);
   } catch (error) {
     log.warn(`there is no page: ${describeError(error)}`);
+    return undefined;
+  }
+}
+
+/** Loaded where OpenTelemetry's variables name an endpoint. What is wrong with them is no reason not to carry packets. */
+async function openTelemetry(
+  agent: Agent,
+  node: string,
+  version: string,
+  log: Log,
+): Promise<OtlpMetrics | undefined> {
+  const { env } = process;
+  if (!env.OTEL_EXPORTER_OTLP_ENDPOINT && !env.OTEL_EXPORTER_OTLP_METRICS_ENDPOINT) return undefined;
+  const { OtlpMetrics, otlpOptions } = await import('./otlp-metrics.ts');
+  try {
+    const options = otlpOptions(env, node);
+    return options && new OtlpMetrics(agent, options, version, log);
+  } catch (error) {
+    log.warn(`no metrics for OpenTelemetry: ${describeError(error)}`);
     return undefined;
   }
 }

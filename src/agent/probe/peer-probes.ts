@@ -16,6 +16,8 @@ export interface PeerHealth {
 const SILENT_AFTER = 3;
 const TIMEOUT_MS = 1000;
 const TICK_MS = 100;
+/** Ten tenths, as floating point adds them. */
+const WHOLE = 1 - 1e-6;
 /** A peer that is new is not asked before this time: then it knows us as well. */
 const SETTLED_MS = 5000;
 /** Bytes of a probe: a small packet, so that it passes where full ones do not; those are the doctor's. */
@@ -107,7 +109,7 @@ export class PeerProbes {
   #tick(): void {
     this.#follow();
     if (this.#ticksLeft-- <= 0) this.#beginRound();
-    for (this.#credit += this.#pace; this.#credit >= 1 && this.#queue.length > 0; this.#credit--) {
+    for (this.#credit += this.#pace; this.#credit >= WHOLE && this.#queue.length > 0; this.#credit--) {
       const watched = this.#watched.get(this.#queue.pop()!);
       if (watched) void this.#ask(watched);
     }
