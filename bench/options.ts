@@ -109,7 +109,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     .option('--from <file>', 'measure nothing; write table and reports from this file of --json')
     .option(
       '--with <file>',
-      'add the suites that are not measured now from an earlier file of --json',
+      'add the suites (e2e: the conditions) that are not measured now from an earlier file of --json',
       list,
       [],
     )

@@ -38,7 +38,7 @@ export interface BenchFile {
   labels: Record<string, string>;
   samples: Sample[];
   missing: Missing[];
-  /** Suites that an earlier run measured (`--with`). */
+  /** Suites, end to end with its condition, that an earlier run measured (`--with`). */
   joined?: Joined[];
 }
 

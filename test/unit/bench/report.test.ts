@@ -182,6 +182,13 @@ t.test('suites of an earlier run stand in for those that this one has not', asyn
   t.match(both.joined, [{ suites: ['soak'], commit: 'old0000' }]);
   t.match(formatMarkdown(both), /- soak: 2026-01-02 03:04 UTC, commit old0000/);
   t.equal(joined(RUN, RUN), RUN);
+  const elsewhere = file(
+    RUN.samples.map(sample => ({ ...sample, condition: 'wire' })),
+    'old0001',
+  );
+  const conditions = joined(RUN, elsewhere);
+  t.match(conditions.joined, [{ suites: ['e2e wire'], commit: 'old0001' }]);
+  t.equal(conditions.missing.length, RUN.missing.length, 'what both lack is told once');
 });
 
 t.test('collections of threads in what V8 traces', async t => {
