@@ -38,7 +38,21 @@ export function refuse(response: ServerResponse, error: unknown): void {
   json(response, 400, { code, error: message, hint });
 }
 
-function json(response: ServerResponse, status: number, value: unknown): void {
+/** The JSON of a request. @param most bytes @throws RipstopError ECONFIG */
+export async function readJson(incoming: IncomingMessage, most: number): Promise<unknown> {
+  let body = '';
+  for await (const chunk of incoming.setEncoding('utf8')) {
+    body += chunk;
+    if (body.length > most) throw new RipstopError('ECONFIG', `a request of more than ${most} bytes`);
+  }
+  try {
+    return JSON.parse(body);
+  } catch {
+    throw new RipstopError('ECONFIG', 'the request is no JSON');
+  }
+}
+
+export function json(response: ServerResponse, status: number, value: unknown): void {
   response.writeHead(status, { 'content-type': 'application/json' });
   response.end(JSON.stringify(value));
 }

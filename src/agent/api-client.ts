@@ -6,19 +6,25 @@ export const DEFAULT_SOCKET = '/run/ripstop/agent.sock';
 
 const USUAL_MS = 5000;
 
-/** Asks the agent. @throws RipstopError ENOAGENT, EACCES, EAGENT, each with what to do */
-export async function askAgent<T>(socketPath: string, path: string, timeoutMs = USUAL_MS): Promise<T> {
+/** Asks the agent; with a body it is a POST. @throws RipstopError ENOAGENT, EACCES, EAGENT, each with what to do */
+export async function askAgent<T>(
+  socketPath: string,
+  path: string,
+  timeoutMs = USUAL_MS,
+  body?: object,
+): Promise<T> {
   const { status, text } = await new Promise<{ status: number; text: string }>((resolve, reject) => {
-    const call = request({ socketPath, path, agent: false, timeout: timeoutMs }, response => {
-      let body = '';
+    const method = body ? 'POST' : 'GET';
+    const call = request({ socketPath, path, method, agent: false, timeout: timeoutMs }, response => {
+      let answer = '';
       response.setEncoding('utf8').on('data', chunk => {
-        body += chunk;
+        answer += chunk;
       });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text: body }));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text: answer }));
     });
     call.on('timeout', () => call.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
     call.on('error', (error: NodeJS.ErrnoException) => reject(agentFailure(socketPath, error)));
-    call.end();
+    call.end(body && JSON.stringify(body));
   });
   const value = parse(text);
   if (status === 200) return value as T;

@@ -7,6 +7,7 @@ import { type Answers, answerGet } from './api-answers.ts';
 import { flowsOf, readFlowsQuery } from './flows-api.ts';
 import type { PageLink } from './page/messages.ts';
 import { dropsOf, leasesOf, peersOf, pendingOf, routesOf, statusOf } from './status.ts';
+import { nodeOfAgent } from './trace/node.ts';
 import { answerWatch, WATCH_PATHS, type Watch } from './watch-api.ts';
 
 /** sun_path of unix(7) without its end; a longer one would be cut in silence. */
@@ -57,6 +58,7 @@ export function watchOf(agent: Agent): Watch {
   return {
     hub: carriers.flatMap(carrier => carrier.capture ?? [])[0],
     flows: carriers.flatMap(carrier => carrier.flows ?? []),
+    node: nodeOfAgent(agent),
   };
 }
 

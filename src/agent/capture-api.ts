@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import { describeError, RipstopError } from '../base/errors.ts';
+import { RipstopError } from '../base/errors.ts';
 import { integer, listOf, readObject, required, text } from '../base/schema.ts';
 import type { Selection } from '../capture/selection.ts';
 import { CaptureHub } from '../capture/session.ts';
 import type { DataPlane } from '../path/control.ts';
+import { readJson, refuse } from './api-answers.ts';
 
 const BODY_MAX = 16384;
 
@@ -48,26 +49,12 @@ export async function answerCapture(
     await pipeline(stream, response);
   } catch (error) {
     if (response.headersSent) return;
-    const { code, hint } = error as Partial<RipstopError>;
-    const message = error instanceof RipstopError ? error.message : describeError(error);
-    response.writeHead(400, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ code, error: message, hint }));
+    refuse(response, error);
   }
 }
 
 async function readSelection(incoming: IncomingMessage): Promise<Selection> {
-  let body = '';
-  for await (const chunk of incoming.setEncoding('utf8')) {
-    body += chunk;
-    if (body.length > BODY_MAX)
-      throw new RipstopError('ECONFIG', `a selection of more than ${BODY_MAX} bytes`);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(body);
-  } catch {
-    throw new RipstopError('ECONFIG', 'the selection is no JSON');
-  }
+  const value = await readJson(incoming, BODY_MAX);
   const { points, verdicts, peer, snapLength } = readObject(selectionFields, value, 'selection');
   return {
     snapLength,

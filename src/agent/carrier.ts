@@ -93,6 +93,11 @@ export class Carrier {
     return this.#plane?.offloads;
   }
 
+  /** Undefined where the kernel carries the packets. */
+  get plane(): DataPlane | undefined {
+    return this.#plane;
+  }
+
   /** Captures of the data plane, undefined where the kernel carries the packets. */
   get capture(): CaptureHub | undefined {
     return this.#plane && hubOf(this.#plane);

@@ -5,11 +5,12 @@ import { hubOf } from './capture-api.ts';
 import { flowsOf, monitorOf, readFlowsQuery } from './flows-api.ts';
 import type { OverlayNode } from './node/node.ts';
 import type { PageLink } from './page/messages.ts';
+import { nodeOfRun } from './trace/node.ts';
 import { answerWatch, WATCH_PATHS, type Watch } from './watch-api.ts';
 
 /**
- * Serves what a node without an agent lets be looked at, and nothing else, on a unix socket: captures, flows, and where
- * its page is.
+ * Serves what a node without an agent lets be looked at, and nothing else, on a unix socket: captures, flows,
+ * traces, and where its page is.
  * @throws RipstopError EINUSE, ESOCKET
  */
 export async function serveNode(path: string, node: OverlayNode, page: PageLink): Promise<Server> {
@@ -27,5 +28,6 @@ export async function serveNode(path: string, node: OverlayNode, page: PageLink)
 
 /** The data plane as it is now: it is another one after its device was taken away. */
 export function nodeWatch(node: OverlayNode): Watch {
-  return { hub: hubOf(node.plane), flows: [monitorOf(node.plane, node.settled.config.device)] };
+  const { plane, settled } = node;
+  return { hub: hubOf(plane), flows: [monitorOf(plane, settled.config.device)], node: nodeOfRun(node) };
 }

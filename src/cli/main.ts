@@ -18,6 +18,7 @@ import { addRoutes } from './routes.ts';
 import { addRun } from './run.ts';
 import { addStatus } from './status.ts';
 import { addTop } from './top.ts';
+import { addTrace } from './trace.ts';
 
 /*
  * The command line. One file a command: it exports `add<Name>(program)`, which declares the options and loads what the
@@ -34,6 +35,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addDrops,
   addPage,
   addPlan,
+  addTrace,
   addFlows,
   addTop,
   addCapture,

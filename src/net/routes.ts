@@ -39,6 +39,8 @@ const ROUTE_HEADER = 12;
 /** struct rtnexthop: u16 length, u8 flags, u8 weight - 1, i32 link. */
 const HOP_HEADER = 8;
 const RTA_DST = 1;
+const RTA_SRC = 2;
+const RTA_IIF = 3;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;
@@ -197,17 +199,27 @@ function usesLink(route: Route, link: number): boolean {
   return route.link === link || (route.hops?.some(hop => hop.link === link) ?? false);
 }
 
+/** A packet that comes from elsewhere: its source address and the link that it comes in by. */
+export interface Arrival {
+  readonly source: string;
+  readonly link: number;
+}
+
 /**
- * The way that a packet to `address` takes from this namespace: gateway, link and source address.
- * @throws NetError ENETUNREACH, EHOSTUNREACH when there is none
+ * The way that a packet to `address` takes from this namespace: gateway, link and source address. With `arrival` the
+ * packet is one to be forwarded, and what the kernel checks of such is checked: reverse path, forwarding.
+ * @throws NetError ENETUNREACH, EHOSTUNREACH when there is none; EXDEV, EINVAL when the arrival is refused
  */
-export function routeTo(socket: NetlinkSocket, address: string): Route {
+export function routeTo(socket: NetlinkSocket, address: string, arrival?: Arrival): Route {
   const bytes = parseAddress(address);
+  const source = arrival && parseAddress(arrival.source);
   const writer = new MessageWriter(RTM_GETROUTE, 0, `look up the route to ${address}`)
     .u8(familyNumber(bytes))
     .u8(bytes.length * 8)
-    .bytes(new Uint8Array(10))
+    .u8(source ? source.length * 8 : 0)
+    .bytes(new Uint8Array(9))
     .attribute(RTA_DST, bytes);
+  if (arrival && source) writer.attribute(RTA_SRC, source).attributeU32(RTA_IIF, arrival.link);
   const found = socket.get(writer).find(message => message.type === RTM_NEWROUTE);
   if (!found) throw malformed(`no route in the answer for ${address}`);
   return readRoute(found);

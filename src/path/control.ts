@@ -12,6 +12,7 @@ import { native } from '../native/load.ts';
 import { createCounters, openCounters, resetPeer } from '../shm/counters.ts';
 import { TablesWriter } from '../shm/tables-writer.ts';
 import { PathMtus } from '../slow/path-mtu.ts';
+import { Judge } from './judge.ts';
 import { type Lag, LagMeter, worst } from './lag.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
 import { macWords, type PeerSpec, peerInput, underlayBytes } from './peer-spec.ts';
@@ -237,6 +238,11 @@ export class DataPlane {
   /** The peers as they were last set. */
   get peers(): readonly PeerSpec[] {
     return this.#specs;
+  }
+
+  /** What the workers would decide about a frame now. */
+  judge(): Judge {
+    return new Judge(this.#writer.memory, this.#tasks[0]!);
   }
 
   counters(): CounterSnapshot {

@@ -14,6 +14,8 @@ export interface WatchedNodes {
   /** For files of the test; gone with it. */
   readonly folder: string;
   socketOf(node: Node): string;
+  /** Gives a node another configuration and has it read it. */
+  reload(node: Node, extra: Configuration): Promise<void>;
   /** A `ripstop` command at the socket of a node. */
   ripstop(node: Node, command: string, ...args: string[]): Proc;
 }
@@ -31,14 +33,27 @@ export async function watchedNodes(
   owner.teardown(() => rmSync(folder, { recursive: true }));
   const [one, two] = lab.nodes as [Node, Node];
   const socketOf = (node: Node) => `${folder}/node${node.index}.sock`;
-  for (const node of lab.nodes) {
-    const file = `${folder}/node${node.index}.yaml`;
+  const fileOf = (node: Node) => `${folder}/node${node.index}.yaml`;
+  const configure = (node: Node, more: Configuration = {}) => {
     const peers = lab.nodes.filter(peer => peer !== node);
-    writeFileSync(file, JSON.stringify(configurationOf(node, peers, { ...extra }, underlay)));
-    const argv = [process.execPath, MAIN, 'run', '--config', file, '--socket', socketOf(node)];
-    await node.ns.launch(argv).saying(/"ready":true/, 15_000);
+    const configuration = configurationOf(node, peers, { ...extra, ...more }, underlay);
+    writeFileSync(fileOf(node), JSON.stringify(configuration));
+  };
+  const running = new Map<Node, Proc>();
+  for (const node of lab.nodes) {
+    configure(node);
+    const argv = [process.execPath, MAIN, 'run', '--config', fileOf(node), '--socket', socketOf(node)];
+    const proc = node.ns.launch(argv);
+    await proc.saying(/"ready":true/, 15_000);
+    running.set(node, proc);
   }
+  const reload = async (node: Node, more: Configuration) => {
+    configure(node, more);
+    const proc = running.get(node)!;
+    proc.kill('SIGHUP');
+    await proc.saying(/peers read again/);
+  };
   const ripstop = (node: Node, command: string, ...args: string[]) =>
     node.ns.launch([process.execPath, MAIN, command, '--socket', socketOf(node), ...args]);
-  return { lab, one, two, folder, socketOf, ripstop };
+  return { lab, one, two, folder, socketOf, reload, ripstop };
 }

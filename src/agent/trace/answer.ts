@@ -1,0 +1,91 @@
+import { describePacket } from '../../capture/packet-text.ts';
+import type { TracePacket } from './packet.ts';
+
+/** The packet to be traced, and where it begins. Crosses the socket as JSON. */
+export interface TraceRequest {
+  readonly source: string;
+  readonly destination: string;
+  readonly protocol: 'tcp' | 'udp' | 'icmp';
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  /** Bytes of the IP packet. */
+  readonly size: number;
+  /** As it comes from another node; absent: it begins here, or at the peer that owns its source. */
+  readonly arrival?: TraceArrival | undefined;
+}
+
+/** A packet on the underlay. */
+export interface TraceArrival {
+  /** Underlay addresses. */
+  readonly from: string;
+  readonly to: string;
+  /** UDP payload in base64; null: the bare packet, by a plain route. */
+  readonly payload: string | null;
+}
+
+export interface TraceStep {
+  /** `route`, `neighbour`, `peer`: what was looked at. */
+  readonly step: string;
+  readonly ok: boolean;
+  readonly text: string;
+}
+
+/**
+ * What becomes of the packet. `forwarded`: sent to a peer; `delivered`: reaches a pod or the node; `elsewhere`: leaves
+ * beside the overlay; `dropped`: lost here.
+ */
+export type Fate = 'forwarded' | 'delivered' | 'elsewhere' | 'dropped';
+
+/** What one node would do with a packet. */
+export interface TraceAnswer {
+  readonly node: string;
+  /** The packet in tcpdump's words. */
+  readonly packet: string;
+  readonly steps: readonly TraceStep[];
+  readonly fate: Fate;
+  readonly verdict: string;
+  /** What to do about it, null where nothing is wrong. */
+  readonly remedy: string | null;
+  /** As it leaves for the peer. */
+  readonly departure: (TraceArrival & { readonly peer: string }) | null;
+  /** Peer that it came from, null when it begins here. */
+  readonly cameFrom: string | null;
+}
+
+/** The steps of a packet, in the order in which they are looked at, up to a verdict. */
+export class Trail {
+  readonly #steps: TraceStep[] = [];
+  readonly #node: string;
+  readonly #packet: TracePacket;
+  cameFrom: string | null = null;
+
+  constructor(node: string, packet: TracePacket) {
+    this.#node = node;
+    this.#packet = packet;
+  }
+
+  pass(step: string, text: string): void {
+    this.#steps.push({ step, ok: true, text });
+  }
+
+  end(fate: Fate, verdict: string, departure: TraceAnswer['departure'] = null): TraceAnswer {
+    return this.#answer(fate, verdict, null, departure);
+  }
+
+  /** The step at which the packet is lost. */
+  lose(step: string, text: string, remedy: string, verdict = text): TraceAnswer {
+    this.#steps.push({ step, ok: false, text });
+    return this.#answer('dropped', verdict, remedy, null);
+  }
+
+  #answer(
+    fate: Fate,
+    verdict: string,
+    remedy: string | null,
+    departure: TraceAnswer['departure'],
+  ): TraceAnswer {
+    const packet = describePacket(this.#packet.bytes, 'ip');
+    const { cameFrom } = this;
+    return { node: this.#node, packet, steps: this.#steps, fate, verdict, remedy, departure, cameFrom };
+  }
+}

@@ -1,0 +1,71 @@
+import { parseMac, viewOf } from '../../../encap/wire/addresses.ts';
+import * as ipv4 from '../../../encap/wire/ipv4.ts';
+import * as ipv6 from '../../../encap/wire/ipv6.ts';
+import * as tcp from '../../../encap/wire/tcp.ts';
+import { RipstopError } from '../../base/errors.ts';
+import type { TraceRequest } from './answer.ts';
+
+const PROTOCOLS = { tcp: ipv4.PROTOCOL_TCP, udp: ipv4.PROTOCOL_UDP, icmp: 1 } as const;
+/** Headers without options, bytes. */
+const UPPER_BYTES = { tcp: tcp.MIN_BYTES, udp: 8, icmp: 8 } as const;
+const ECHO_REQUEST = 8;
+const ECHO_REQUEST6 = 128;
+
+/** A packet that is only looked at: a SYN or a segment, a datagram or an echo request, DF set, checksums of TCP and UDP left out. */
+export interface TracePacket {
+  readonly source: string;
+  readonly destination: string;
+  readonly family: 4 | 6;
+  /** From the IP header on. */
+  readonly bytes: Uint8Array;
+  /** The same packet from another source. */
+  from(source: string): TracePacket;
+}
+
+/** @throws RipstopError ECONFIG for a size that cannot be */
+export function buildPacket(request: Omit<TraceRequest, 'arrival'>): TracePacket {
+  const { source, destination, protocol, size } = request;
+  const family = source.includes(':') ? 6 : 4;
+  const header = family === 6 ? ipv6.BYTES : ipv4.MIN_BYTES;
+  const least = header + UPPER_BYTES[protocol];
+  if (size < least || size > 0xffff)
+    throw new RipstopError('ECONFIG', `a packet of ${size} bytes`, `it has ${least}..65535 bytes`);
+  const bytes = new Uint8Array(size);
+  const view = viewOf(bytes);
+  const number = protocol === 'icmp' && family === 6 ? ipv6.NEXT_ICMPV6 : PROTOCOLS[protocol];
+  if (family === 6) {
+    const payloadLength = size - header;
+    const fixed = { trafficClass: 0, flowLabel: 0, hopLimit: 64 };
+    ipv6.emit(view, 0, { ...fixed, payloadLength, nextHeader: number, source, destination });
+  } else {
+    const fixed = { tos: 0, identification: 1, dontFragment: true, moreFragments: false, fragmentOffset: 0 };
+    const rest = { ttl: 64, protocol: number, totalLength: size, options: new Uint8Array(0) };
+    ipv4.emit(view, 0, { ...fixed, ...rest, source, destination });
+  }
+  emitUpper(view, header, request, family);
+  return { source, destination, family, bytes, from: other => buildPacket({ ...request, source: other }) };
+}
+
+function emitUpper(view: DataView, l4: number, request: Omit<TraceRequest, 'arrival'>, family: 4 | 6): void {
+  if (request.protocol === 'icmp') {
+    view.setUint8(l4, family === 6 ? ECHO_REQUEST6 : ECHO_REQUEST);
+    return;
+  }
+  view.setUint16(l4, request.sourcePort);
+  view.setUint16(l4 + 2, request.destinationPort);
+  if (request.protocol === 'udp') view.setUint16(l4 + 4, view.byteLength - l4);
+  else {
+    view.setUint8(l4 + 12, (tcp.MIN_BYTES / 4) << 4);
+    tcp.setFlags(view, l4, view.byteLength - l4 > tcp.MIN_BYTES ? tcp.ACK : tcp.SYN);
+  }
+}
+
+/** The packet in an Ethernet frame. MACs as text. */
+export function frameOf(packet: TracePacket, source: string, destination: string): Uint8Array {
+  const frame = new Uint8Array(14 + packet.bytes.length);
+  frame.set(parseMac(destination) ?? [], 0);
+  frame.set(parseMac(source) ?? [], 6);
+  viewOf(frame).setUint16(12, packet.family === 6 ? 0x86dd : 0x0800);
+  frame.set(packet.bytes, 14);
+  return frame;
+}

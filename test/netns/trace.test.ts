@@ -1,0 +1,223 @@
+import t from 'tap';
+import type { Node } from '../../bench/lab/topology.ts';
+import { until } from '../../bench/lab/until.ts';
+import { askAgent } from '../../src/agent/api-client.ts';
+import type { Status } from '../../src/agent/status.ts';
+import type { TraceAnswer } from '../../src/agent/trace/answer.ts';
+import { agentsFor, fileStoreFor } from '../support/agents.ts';
+import { labFor } from '../support/lab.ts';
+import { need } from '../support/need.ts';
+import { MAIN } from '../support/run-node.ts';
+import { watchedNodes } from '../support/watched-nodes.ts';
+
+t.setTimeout(120_000);
+
+/* `ripstop trace`: what it foretells, beside what then happens. */
+
+const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'tcpdump');
+
+for (const [mode, family] of [
+  ['vxlan', 4],
+  ['udp', 6],
+] as const)
+  t.test(`${mode}, IPv${family}: through both nodes, and where it is lost`, { skip }, async t => {
+    const networks = mode === 'udp' ? { networks: ['10.244.0.0/16', 'fd00:10:244::/48'] } : {};
+    const { one, two, ripstop, socketOf, reload } = await watchedNodes(t, { mode, ...networks });
+    const [from, to] = [one, two].map(node => node.pods[0]!.address[family]) as [string, string];
+    const trace = async (node: Node, ...args: string[]) => {
+      const proc = ripstop(node, 'trace', ...args);
+      const { code } = await proc.ended;
+      return { code, text: proc.stdout, error: proc.stderr };
+    };
+    const pod = one.pods[0]!.ns;
+    const ping = (address: string, ...args: string[]) =>
+      pod.attempt(['ping', '-c', '1', '-W', '1', ...args, address]);
+    t.equal(ping(to).code, 0);
+    const wholly = ['--src', from, '--dst', to, '--peer-socket', socketOf(two)];
+    const whole = await trace(one, ...wholly, '--dport', '5001');
+    t.equal(whole.code, 0);
+    t.ok(
+      whole.text.split('\n').every(line => line.length <= 80),
+      whole.text,
+    );
+    const overhead = mode === 'vxlan' ? 50 : 28;
+    const syn = family === 4 ? 40 : 60;
+    const steps = [
+      `${from}.40000 > ${to}.5001: TCP Flags .S., seq 0, win 0,\\s+length 0`,
+      `\n${one.underlay[4]}\n`,
+      `  source      ${from} is a pod behind cni0`,
+      `  route       ${to}( via \\S+)? dev ${mode === 'vxlan' ? 'flannel.1' : 'flannel0'}`,
+      ...(mode === 'vxlan' ? ['  neighbour   10.244.2.0 is at \\S+ on flannel.1 .permanent.'] : []),
+      `  peer        node2 .${two.underlay[4]}.`,
+      `  outer       UDP ${one.underlay[4]}:\\d+ > ${two.underlay[4]}:\\d+, `,
+      `  mtu         ${syn} bytes become ${syn + overhead}, the path to the peer takes 1500`,
+      `  underlay    ${two.underlay[4]} dev eth0, neighbour (reachable|stale|delay)`,
+      `\n${two.underlay[4]}\n`,
+      `  gate        forward: ${one.underlay[4]} is a peer, and owns the source`,
+      '  route       \\S+ dev cni0',
+      `  pod         ${to} is at \\S+ on cni0 .(reachable|stale|delay).`,
+      `verdict:      delivered to ${to} by cni0`,
+    ];
+    for (const step of steps) t.match(whole.text, new RegExp(step));
+
+    const outer = /outer +UDP (\S+):(\d+) > (\S+):(\d+)/.exec((await trace(one, ...wholly)).text)!;
+    const capture = ripstop(
+      one,
+      'capture',
+      '-p',
+      'egress-outer',
+      '-c',
+      '1',
+      family === 4 ? 'icmp' : 'icmp6 and ip6[40] == 128',
+    );
+    await capture.saying(/capturing/);
+    ping(to);
+    const [, source, port, target, targetPort] = outer;
+    t.ok(
+      (await capture.success()).includes(` ${source}.${port} > ${target}.${targetPort}: `),
+      'as it was foretold',
+    );
+
+    const lost = async (expected: RegExp, node: Node, ...args: string[]) => {
+      const { code, text } = await trace(node, ...args);
+      t.equal(code, 1, args.join(' '));
+      t.match(text, expected);
+      t.match(text, /\n! \w+ .*(\n.*)*verdict: .*(\n.*)*what to do: /);
+      return text;
+    };
+    await lost(
+      /mtu +2000 bytes, \S+ takes 14\d\d; the kernel\s+tells/,
+      one,
+      '--src',
+      from,
+      '--dst',
+      to,
+      '--size',
+      '2000',
+    );
+    const nobody = family === 4 ? '10.244.77.7' : 'fd00:10:244:77::7';
+    const unowned = mode === 'vxlan' ? /no route to 10.244.77.7/ : /verdict: +dropped: no-peer/;
+    await lost(unowned, one, '--src', from, '--dst', nobody);
+    const stranger = family === 4 ? '10.99.0.1' : 'fd99::1';
+    await lost(/there is no way to/, one, '--src', stranger, '--dst', to);
+    const gone = family === 4 ? '10.244.2.99' : 'fd00:10:244:2::99';
+    ping(gone);
+    await until('the kernel gives up', async () =>
+      /nobody answers for/.test((await trace(two, '--src', from, '--dst', gone)).text),
+    );
+    const away = await trace(two, '--src', from, '--dst', to);
+    t.match(away.text, new RegExp(`source +${from} is a pod of node1 .${one.underlay[4]}.\n +gate +forward`));
+    const turned = await trace(two, '--src', from, '--dst', to, '--peer-socket', socketOf(one));
+    t.match(turned.text, /outer(.*\n)*.*gate +forward/, 'begun at the other end');
+
+    await reload(two, { peers: [] });
+    const refused = await lost(/gate +unknown-peer: the outer source address is no peer/, one, ...wholly);
+    t.match(refused, /verdict: +dropped: unknown-peer/);
+    t.equal(ping(to).code, 1, 'and so it is');
+    one.ns.ip('link set eth0 down');
+    await lost(/(underlay +there is no route|mtu .*path|route .*)/, one, '--src', from, '--dst', to);
+
+    const fails = async (expected: RegExp, ...args: string[]) => {
+      const { code, error } = await trace(one, ...args);
+      t.equal(code, 2);
+      t.match(error, expected);
+    };
+    await fails(/--src: "10.0.0" is no IP address/, '--src', '10.0.0', '--dst', to);
+    await fails(/of different families/, '--src', '10.0.0.1', '--dst', 'fd00::1');
+    await fails(/ICMP has no ports/, '--src', from, '--dst', to, '--proto', 'icmp', '--dport', '1');
+    await fails(/'--dst <address>' not specified/, '--src', from);
+  });
+
+t.test(
+  'the agent: masquerade, names of nodes, plain routes, the kernel',
+  { skip: skip || need('nft', 'vxlan') },
+  async t => {
+    const lab = labFor(t);
+    const store = fileStoreFor(t);
+    const { agents } = agentsFor(t, lab, store.flags);
+    const start = async (...flags: string[]) => {
+      for (const agent of agents) {
+        agent.rememberSubnet();
+        agent.start('--ip-masq', ...flags);
+      }
+      await Promise.all(agents.map(agent => agent.ready(1)));
+    };
+    await start();
+    const [one, two] = lab.nodes as [Node, Node];
+    const [from, to] = [one.pods[0]!.address[4], two.pods[0]!.address[4]];
+    const trace = async (...args: string[]) => {
+      const argv = [
+        'trace',
+        '--socket',
+        agents[0]!.socket,
+        '--peer-socket',
+        agents[1]!.socket,
+        '--json',
+        ...args,
+      ];
+      const proc = one.ns.launch([process.execPath, MAIN, ...argv]);
+      await proc.ended;
+      t.equal(proc.stderr, '');
+      return JSON.parse(proc.stdout) as TraceAnswer[];
+    };
+    const stepOf = (answer: TraceAnswer | undefined, name: string) =>
+      answer?.steps.find(({ step }) => step === name);
+    const [first, second] = await trace('--src', from, '--dst', to);
+    t.match(first, { node: 'node1', fate: 'forwarded', departure: { peer: 'node2', to: two.underlay[4] } });
+    t.match(stepOf(first, 'masquerade'), { text: 'no: both ends are in 10.244.0.0/16' });
+    t.match(second, { node: 'node2', fate: 'delivered', departure: null, remedy: null });
+
+    const [out] = await trace('--src', from, '--dst', two.underlay[4]);
+    t.match(out, { fate: 'elsewhere', verdict: 'leaves by eth0, beside the overlay' });
+    t.match(stepOf(out, 'masquerade'), {
+      text: `yes: ${two.underlay[4]} is outside of 10.244.0.0/16; it leaves as ${one.underlay[4]}`,
+    });
+    const [own, far] = await trace('--src', one.underlay[4], '--dst', to);
+    t.match(stepOf(own, 'masquerade'), { text: /^yes: .*; it leaves as 10.244.1.0$/ });
+    t.match(far, { fate: 'delivered' }, 'the gate takes it with that source');
+    const [home] = await trace('--src', from, '--dst', '10.244.1.1');
+    t.match(home, { fate: 'delivered', verdict: 'delivered to this node itself' });
+
+    store.write({ Backend: { Type: 'host-gw' } });
+    for (const agent of agents) agent.signal('SIGHUP');
+    await until(
+      'plain routes',
+      async () => (await trace('--src', from, '--dst', to))[0]!.departure?.payload === null,
+      20_000,
+    );
+    const plain = await trace('--src', from, '--dst', to);
+    t.match(plain, [
+      { fate: 'forwarded', verdict: 'sent to node2 as it is, by the kernel' },
+      { fate: 'delivered' },
+    ]);
+
+    store.write({});
+    for (const agent of agents) await agent.stop();
+    await start('--data-plane=kernel');
+    t.match(await trace('--src', from, '--dst', to), [
+      { fate: 'forwarded', verdict: "sent to node2 by the kernel's VXLAN" },
+      { fate: 'delivered' },
+    ]);
+    const request = {
+      source: from,
+      destination: to,
+      protocol: 'icmp',
+      sourcePort: 0,
+      destinationPort: 0,
+      size: 84,
+    };
+    const { overlays } = await agents[1]!.ask<Status>('/status');
+    one.ns.must(['bridge', 'fdb', 'del', overlays[0]!.mac!, 'dev', 'flannel.1']);
+    // At once: the agent is about to mend it.
+    t.match(await askAgent<TraceAnswer>(agents[0]!.socket, '/trace', 5000, request), {
+      ...{ fate: 'dropped', verdict: /has no forwarding entry/, remedy: /bridge fdb show dev flannel.1/ },
+    });
+    const refused = (body: object, message: RegExp) =>
+      t.rejects(askAgent(agents[0]!.socket, '/trace', 5000, body), { code: 'ECONFIG', message });
+    await refused({ ...request, source: 'nowhere' }, /source: "nowhere" is not an IP address/);
+    await refused({ ...request, size: 5 }, /a packet of 5 bytes/);
+    await refused({ ...request, source: 'fd00::1' }, /of different families/);
+    await refused({ ...request, sauce: 1 }, /sauce: unknown key/);
+    await refused({ ...request, arrival: { from: to, to, payload: '%' } }, /payload: "%" is not base64/);
+  },
+);
