@@ -12,7 +12,7 @@ export interface Watch {
   readonly hub: CaptureHub | undefined;
   readonly flows: readonly FlowMonitor[];
   /** Undefined while there is no overlay. */
-  readonly node: TraceNode | undefined;
+  readonly node?: TraceNode | undefined;
 }
 
 /** What `answerWatch` answers, for people. */
