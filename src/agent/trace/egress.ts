@@ -2,12 +2,13 @@ import { isNetError } from '../../net/error.ts';
 import type { Link } from '../../net/links.ts';
 import type { Route } from '../../net/routes.ts';
 import { baseAddress, covers } from '../kernel/layout.ts';
-import type { TraceAnswer, Trail } from './answer.ts';
+import type { TraceAnswer } from './answer.ts';
 import type { KernelWay } from './kernel-way.ts';
 import { deliver, mayForward, refusedRoute } from './local-delivery.ts';
 import { masqueraded } from './masquerade.ts';
 import { ownerOf, type TraceNode } from './node.ts';
 import type { TracePacket } from './packet.ts';
+import type { Trail } from './trail.ts';
 import { throughTunnel } from './tunnel.ts';
 import { overUnderlay } from './underlay.ts';
 

@@ -3,11 +3,12 @@ import { isNetError } from '../../net/error.ts';
 import type { Link } from '../../net/links.ts';
 import type { Route } from '../../net/routes.ts';
 import { VERDICTS } from '../../path/control.ts';
-import type { TraceAnswer, TraceArrival, Trail } from './answer.ts';
+import type { TraceAnswer, TraceArrival } from './answer.ts';
 import type { KernelWay } from './kernel-way.ts';
 import { deliver, mayForward, refusedRoute } from './local-delivery.ts';
 import type { TraceNode } from './node.ts';
 import type { TracePacket } from './packet.ts';
+import type { Trail } from './trail.ts';
 
 /** A packet that comes from another node. */
 export async function traceIngress(

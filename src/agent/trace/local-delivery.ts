@@ -1,9 +1,10 @@
 import type { Link } from '../../net/links.ts';
 import { dropsForwarded } from '../rules/iptables.ts';
-import type { TraceAnswer, Trail } from './answer.ts';
+import type { TraceAnswer } from './answer.ts';
 import type { KernelWay } from './kernel-way.ts';
 import type { TraceNode } from './node.ts';
 import type { TracePacket } from './packet.ts';
+import type { Trail } from './trail.ts';
 
 /** What has to be true of a node before it hands any packet on. @returns the answer when it does not */
 export async function mayForward(

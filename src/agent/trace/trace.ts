@@ -1,12 +1,13 @@
 import { FORMATS } from '../../../encap/formats.ts';
 import { isNetError } from '../../net/error.ts';
 import { NetlinkSocket } from '../../net/socket.ts';
-import { type TraceAnswer, type TraceArrival, type TraceRequest, Trail } from './answer.ts';
+import type { TraceAnswer, TraceArrival, TraceRequest } from './answer.ts';
 import { holds, type Origin, remoteOwner, traceEgress } from './egress.ts';
 import { traceIngress } from './ingress.ts';
 import { KernelWay } from './kernel-way.ts';
 import type { TraceNode } from './node.ts';
 import { buildPacket, frameOf, type TracePacket } from './packet.ts';
+import { Trail } from './trail.ts';
 
 /**
  * What this node would do with a packet, by the live tables of the data plane and the state of the kernel. Sends nothing

@@ -3,10 +3,11 @@ import { FORMATS } from '../../../encap/formats.ts';
 import type { Link } from '../../net/links.ts';
 import { type DataPlane, VERDICTS } from '../../path/control.ts';
 import { baseAddress } from '../kernel/layout.ts';
-import type { TraceAnswer, Trail } from './answer.ts';
+import type { TraceAnswer } from './answer.ts';
 import type { KernelWay } from './kernel-way.ts';
 import type { TraceOverlay, TracePeer } from './node.ts';
 import { frameOf, type TracePacket } from './packet.ts';
+import type { Trail } from './trail.ts';
 import { overUnderlay } from './underlay.ts';
 
 /** The way of a packet that is routed to the overlay device. */

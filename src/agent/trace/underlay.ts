@@ -1,6 +1,7 @@
 import { isNetError } from '../../net/error.ts';
-import type { TraceAnswer, Trail } from './answer.ts';
+import type { TraceAnswer } from './answer.ts';
 import type { KernelWay } from './kernel-way.ts';
+import type { Trail } from './trail.ts';
 
 /** The way of a datagram to a peer. @returns the answer when it ends here */
 export function overUnderlay(trail: Trail, kernel: KernelWay, address: string): TraceAnswer | undefined {
