@@ -339,9 +339,9 @@ export class Agent {
       const now = this.#finder.chooseUnderlay(config);
       if (this.readiness.has('underlay')) this.#log.info('the underlay is usable again');
       if (JSON.stringify(now) === JSON.stringify(underlay)) return;
-      void this.#restart(
-        `the underlay changed from ${describeUnderlay(underlay)} to ${describeUnderlay(now)}`,
-      );
+      const why = `the underlay changed from ${describeUnderlay(underlay)} to ${describeUnderlay(now)}`;
+      if (this.#announced !== why) this.store.reconnect?.();
+      void this.#restart(why);
     } catch (error) {
       // An interface may be away for a moment: the tunnel stays as it is, and packets flow when it is back.
       const text = describeError(error);

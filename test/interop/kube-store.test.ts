@@ -227,6 +227,20 @@ t.test('a watch that is cut goes on from the bookmark; one that is too old lists
   );
 });
 
+t.test('a node whose addresses changed connects anew, and misses nothing', async t => {
+  const { api, open } = await cluster(t);
+  api.addNode('n1', DUAL);
+  const store = open('n1');
+  const seen = record(store);
+  await seen.until('watch', () => api.openWatches === 1);
+  store.reconnect();
+  api.addNode('f1', { podCIDR: '10.244.9.0/24' }, flannel('192.0.2.9', '0a:00:00:00:00:01'));
+  await seen.until('what came meanwhile', () => seen.keys().includes('f1'));
+  await seen.until('it up', () => seen.events.lastIndexOf('up') > seen.events.indexOf('down'));
+  const wish = { config: CONFIG, attributes: attributesOf('192.0.2.1'), previous: undefined };
+  t.equal((await store.acquire(wish)).key, 'n1', 'requests go on as well');
+});
+
 t.test('429, 503 and 409 are tried again; 403 is told with what to do', async t => {
   const { api, open } = await cluster(t);
   api.addNode('n1', DUAL);

@@ -53,6 +53,8 @@ export interface LeaseStore {
   renew(lease: Lease): Promise<Lease | undefined>;
   /** Begins to tell; at most once. Reconnects by itself until `close`. */
   follow(observer: StoreObserver): void;
+  /** This node's addresses changed: connections that began at the old ones would stay silent for long. */
+  reconnect?(): void;
   /** What the store or an operator overrides for this node, before the lease is taken. */
   overrides?(): Promise<{ publicIp?: string; publicIpv6?: string; mac?: string; mac6?: string }>;
   /** Packets can flow (condition NodeNetworkUnavailable=False). */

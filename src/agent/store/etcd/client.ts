@@ -148,10 +148,14 @@ export class EtcdClient {
     return stream;
   }
 
+  /** The next call connects anew. */
+  reconnect(): void {
+    for (const at of this.#connections.keys()) this.#drop(at);
+  }
+
   close(): void {
     this.#isClosed = true;
-    for (const connection of this.#connections)
-      if (connection) for (const client of Object.values(connection)) client.close();
+    this.reconnect();
   }
 
   async #call<T>(service: Name, method: string, request: object): Promise<T> {

@@ -170,6 +170,11 @@ export class EtcdStore implements LeaseStore {
     });
   }
 
+  reconnect(): void {
+    this.#client.reconnect();
+    this.#mirror?.reconnect();
+  }
+
   async close(): Promise<void> {
     await this.#mirror?.close();
     await this.#presence.close();

@@ -34,6 +34,11 @@ export class EtcdMirror {
     this.#done = this.#run();
   }
 
+  /** Lists and watches anew, by another connection. */
+  reconnect(): void {
+    this.#stream?.destroy(new RipstopError('ESTORE', 'etcd: connecting anew, the addresses here changed'));
+  }
+
   async close(): Promise<void> {
     this.#abort.abort();
     this.#stream?.cancel();

@@ -92,6 +92,11 @@ export class KubeHttp {
     }
   }
 
+  /** Ends every connection; what runs on one fails and is tried again by whoever asked. */
+  reconnect(): void {
+    this.#agent.destroy();
+  }
+
   close(): void {
     this.#abort.abort();
     this.#agent.destroy();

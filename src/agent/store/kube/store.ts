@@ -182,6 +182,10 @@ export class KubeStore implements LeaseStore {
     await this.#http.post('/api/v1/namespaces/default/events', event).catch(() => {});
   }
 
+  reconnect(): void {
+    this.#http.reconnect();
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#poll);
     await this.#mirror?.close();
