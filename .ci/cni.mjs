@@ -41,6 +41,8 @@ export async function buildCni() {
     platform: 'node',
     target: 'node20',
     format: 'cjs',
+    // A script that comes from a compile cache has no loader for `import()`.
+    supported: { 'dynamic-import': false },
     logLevel: 'error',
     // The addon is looked for from where its loader would stand.
     define: { 'import.meta.url': 'loaderUrl' },

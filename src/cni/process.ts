@@ -3,7 +3,7 @@ import { monotonicMs } from '../base/clock.ts';
 import { loadEveryPlugin, loadPlugin } from './plugins.ts';
 import { kernelNamespaces } from './skel/namespace.ts';
 import type { Host } from './skel/plugin.ts';
-import { run } from './skel/run.ts';
+import { runTraced } from './trace/run-traced.ts';
 
 export { loadEveryPlugin };
 
@@ -47,5 +47,7 @@ export async function runPluginProcess(name: string, args: readonly string[] = [
     stdout: (text: string) => writeAll(1, text),
     stderr: (text: string) => writeAll(2, text),
   };
-  process.exit(await run(plugin, streams, processHost()));
+  const { status, exported } = await runTraced(plugin, streams, processHost());
+  await exported;
+  process.exit(status);
 }

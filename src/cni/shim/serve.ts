@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { loadPlugin } from '../plugins.ts';
 import { CniError, CODE, encodeError } from '../skel/errors.ts';
 import type { Host } from '../skel/plugin.ts';
-import { run } from '../skel/run.ts';
+import { runTraced } from '../trace/run-traced.ts';
 import {
   type CniRequest,
   type CniResponse,
@@ -38,7 +38,8 @@ export async function answer(request: CniRequest, host: Host): Promise<CniRespon
       stderr += text;
     },
   };
-  const status = await run(plugin, streams, { ...host, log: note });
+  // Nobody waits for the spans: they go out behind the answer.
+  const { status } = await runTraced(plugin, streams, { ...host, log: note });
   return { status, stdout, stderr };
 }
 

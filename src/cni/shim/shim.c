@@ -118,7 +118,7 @@ static int ask_agent(const char *socket_path, const char *name, const struct byt
   append_field(&body, input->data, input->length);
   for (char **one = environ; *one; one++) {
     if (strncmp(*one, "CNI_", 4) == 0 || strncmp(*one, "TRACE", 5) == 0 || strncmp(*one, "BAGGAGE", 7) == 0 ||
-        strncmp(*one, "PATH=", 5) == 0)
+        strncmp(*one, "OTEL_", 5) == 0 || strncmp(*one, "PATH=", 5) == 0)
       append_field(&body, *one, strlen(*one));
   }
   struct bytes frame = {0};

@@ -32,6 +32,11 @@ export function parseConfig(stdin: string): Record<string, unknown> {
  * @throws CniError
  */
 export async function execute(plugin: Plugin, env: Environment, stdin: string, host: Host): Promise<Outcome> {
+  const work = (given: Environment) => perform(plugin, given, stdin, host);
+  return host.spans ? host.spans.record(plugin.name, env, work) : work(env);
+}
+
+async function perform(plugin: Plugin, env: Environment, stdin: string, host: Host): Promise<Outcome> {
   const parameters = readEnvironment(env);
   if (parameters.command === 'VERSION') {
     throw new CniError(CODE.INVALID_ENVIRONMENT, 'VERSION has no configuration to run');

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Result } from '../result/types.ts';
+import type { SpanLog } from '../trace/spans.ts';
 import type { Command, Environment, Parameters } from './environment.ts';
 import type { NamespaceProbe } from './namespace.ts';
 import type { CniVersion } from './version.ts';
@@ -33,6 +34,8 @@ export interface Host {
   inProcess?: boolean;
   /** Present when the node agent works on the call. */
   agent?: AgentView;
+  /** Present when a collector of traces is configured. */
+  spans?: SpanLog;
 }
 
 /** What the agent tells plugins of its own state. */

@@ -1,0 +1,32 @@
+import { describeError } from '../../base/errors.ts';
+import type { Environment } from '../skel/environment.ts';
+import type { Host, Plugin } from '../skel/plugin.ts';
+import { run, type Streams } from '../skel/run.ts';
+import { collectorOf, sendSpans } from './otlp.ts';
+import { SpanLog } from './spans.ts';
+
+/** Longest wait for the collector, ms: a process of its own ends only then, and the runtime waits for its end. */
+const LIMIT_MS = 200;
+
+/**
+ * One invocation, and a span of each plugin that took part in it where a collector is configured: by the variables of
+ * the caller, or by those of this process.
+ * @returns the exit status as soon as the answer is out; `exported` settles, always fulfilled, within 200 ms more
+ */
+export async function runTraced(
+  plugin: Plugin,
+  streams: Streams,
+  host: Host,
+  own: Environment = process.env,
+): Promise<{ status: number; exported: Promise<void> }> {
+  const collector = collectorOf({ ...own, ...streams.env });
+  if (!collector) return { status: await run(plugin, streams, host), exported: Promise.resolve() };
+  const log = new SpanLog();
+  const status = await run(plugin, streams, { ...host, spans: log });
+  const deliver = async () => {
+    if (log.spans.length === 0) return;
+    const problem = await sendSpans(collector, log.spans, LIMIT_MS).catch(describeError);
+    if (problem) host.log(`trace: ${problem}`);
+  };
+  return { status, exported: deliver() };
+}

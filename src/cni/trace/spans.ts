@@ -1,0 +1,60 @@
+import type { Environment } from '../skel/environment.ts';
+import { toCniError } from '../skel/errors.ts';
+import { childOf, formatTraceParent, parseTraceParent, type TraceContext } from './context.ts';
+
+/** One call of one plugin. */
+export interface Span {
+  context: TraceContext;
+  parentSpanId: string | undefined;
+  /** TRACESTATE as given. */
+  state: string | undefined;
+  plugin: string;
+  command: string;
+  containerId: string;
+  ifname: string;
+  netns: string;
+  /** Milliseconds since 1970, with a fraction. */
+  began: number;
+  ended: number;
+  /** Why the call failed. */
+  error: { code: number; message: string } | undefined;
+}
+
+const now = () => performance.timeOrigin + performance.now();
+
+/** The spans of one invocation: of its plugin, and of those that it handed work to within this process. */
+export class SpanLog {
+  readonly spans: Span[] = [];
+
+  /**
+   * Runs a plugin's work as a span below the one that TRACEPARENT names.
+   * @param work is given the environment for further plugins, whose spans are to stand below this one
+   */
+  async record<T>(plugin: string, env: Environment, work: (env: Environment) => Promise<T>): Promise<T> {
+    const parent = parseTraceParent(env.TRACEPARENT);
+    const context = childOf(parent);
+    const span: Span = {
+      context,
+      parentSpanId: parent?.spanId,
+      state: parent && env.TRACESTATE,
+      plugin,
+      command: env.CNI_COMMAND ?? '',
+      containerId: env.CNI_CONTAINERID ?? '',
+      ifname: env.CNI_IFNAME ?? '',
+      netns: env.CNI_NETNS ?? '',
+      began: now(),
+      ended: 0,
+      error: undefined,
+    };
+    try {
+      return await work({ ...env, TRACEPARENT: formatTraceParent(context) });
+    } catch (error) {
+      const { code, message } = toCniError(error);
+      span.error = { code, message };
+      throw error;
+    } finally {
+      span.ended = now();
+      if (context.sampled) this.spans.push(span);
+    }
+  }
+}

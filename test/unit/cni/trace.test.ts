@@ -1,0 +1,225 @@
+import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
+import t, { type Test } from 'tap';
+import { launch } from '../../../bench/lab/proc.ts';
+import { until } from '../../../bench/lab/until.ts';
+import { installCni } from '../../../src/cni/install.ts';
+import { serveCni } from '../../../src/cni/shim/serve.ts';
+import { formatTraceParent, parseTraceParent } from '../../../src/cni/trace/context.ts';
+import { collectorOf } from '../../../src/cni/trace/otlp.ts';
+import { scratch, testHost } from './harness.ts';
+
+interface Attribute {
+  key: string;
+  value: { stringValue?: string; intValue?: string };
+}
+
+interface OtlpSpan {
+  traceId: string;
+  spanId: string;
+  parentSpanId?: string;
+  traceState?: string;
+  name: string;
+  startTimeUnixNano: string;
+  endTimeUnixNano: string;
+  attributes: Attribute[];
+  status: { code?: number; message?: string };
+}
+
+interface Received {
+  path: string;
+  headers: IncomingMessage['headers'];
+  service: string | undefined;
+  spans: OtlpSpan[];
+}
+
+const TRACE = '0af7651916cd43dd8448eb211c80319c';
+const PARENT = `00-${TRACE}-b7ad6b7169203331-01`;
+
+const attributes = (span: OtlpSpan) =>
+  Object.fromEntries(
+    span.attributes.map(({ key, value }) => [key, value.stringValue ?? Number(value.intValue)]),
+  );
+
+/** A collector as OpenTelemetry's, and the plugins installed beside it. */
+async function setUp(t: Test) {
+  const received: Received[] = [];
+  const server = createHttpServer((request, response) => {
+    let text = '';
+    request.setEncoding('utf8').on('data', chunk => {
+      text += chunk;
+    });
+    request.on('end', () => {
+      const [one] = JSON.parse(text).resourceSpans;
+      const service = one.resource.attributes.find(({ key }: Attribute) => key === 'service.name');
+      received.push({
+        path: request.url ?? '',
+        headers: request.headers,
+        service: service?.value.stringValue,
+        spans: one.scopeSpans[0].spans,
+      });
+      response.end('{}');
+    });
+  });
+  await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
+  t.teardown(() => server.close());
+  const folder = scratch(t);
+  const [binDir, socket] = [`${folder}/bin`, `${folder}/cni.sock`];
+  installCni({ binDir, socket });
+  const config = {
+    cniVersion: '1.0.0',
+    name: 'net',
+    type: 'host-local',
+    ipam: { type: 'host-local', dataDir: `${folder}/networks`, subnet: '10.1.0.0/24' },
+  };
+  /** @returns exit code, output, and how long the runtime waited, ms */
+  const exec = async (plugin: string, command: string, env: Record<string, string>, container = 'c1') => {
+    const variables = {
+      CNI_COMMAND: command,
+      CNI_CONTAINERID: container,
+      CNI_NETNS: '/no/such/netns',
+      CNI_IFNAME: 'eth0',
+      CNI_PATH: binDir,
+      ...env,
+    };
+    const began = performance.now();
+    const script = `echo '${JSON.stringify({ ...config, type: plugin })}' | ${binDir}/${plugin}`;
+    const words = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+    const proc = launch(['env', ...words, 'sh', '-c', script]);
+    const { code } = await proc.ended;
+    return { code, stdout: proc.stdout, stderr: proc.stderr, ms: performance.now() - began };
+  };
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { received, exec, endpoint, socket };
+}
+
+for (const way of ['by the agent', 'in a process of its own'] as const)
+  t.test(`a span of each plugin, below TRACEPARENT: ${way}`, async t => {
+    const { received, exec, endpoint, socket } = await setUp(t);
+    if (way === 'by the agent') {
+      const agent = await serveCni(socket, testHost());
+      t.teardown(() => agent.close());
+    }
+    const env = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
+      OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20x,y=z',
+      TRACEPARENT: PARENT,
+      TRACESTATE: 'k=v',
+    };
+    const began = Date.now();
+    t.equal((await exec('host-local', 'ADD', env)).code, 0);
+    await until('the span of ADD', () => received.length === 1);
+    const [add] = received;
+    t.match(add, {
+      path: '/v1/traces',
+      headers: { 'content-type': 'application/json', authorization: 'Bearer x', y: 'z' },
+      service: 'ripstop-cni',
+      spans: [
+        {
+          name: 'host-local ADD',
+          traceId: TRACE,
+          parentSpanId: 'b7ad6b7169203331',
+          traceState: 'k=v',
+          status: {},
+        },
+      ],
+    });
+    const [span] = add!.spans as [OtlpSpan];
+    t.strictSame(attributes(span), {
+      'cni.plugin': 'host-local',
+      'cni.command': 'ADD',
+      'cni.container_id': 'c1',
+      'cni.ifname': 'eth0',
+      'cni.netns': '/no/such/netns',
+    });
+    const [from, to] = [span.startTimeUnixNano, span.endTimeUnixNano].map(text => Number(text) / 1e6);
+    t.ok(from! >= began - 1 && to! >= from! && to! <= Date.now() + 1, 'real times');
+
+    t.equal((await exec('host-local', 'ADD', env)).code, 1, 'a second time: refused');
+    await until('the span of the refusal', () => received.length === 2);
+    t.match(received[1]!.spans, [{ status: { code: 2, message: /duplicate allocation/ } }]);
+    t.equal(attributes(received[1]!.spans[0]!)['cni.error_code'], 999);
+
+    t.equal((await exec('bridge', 'DEL', env)).code, 0);
+    await until('the spans of DEL', () => received.length === 3);
+    const names = received[2]!.spans.map(one => one.name).sort();
+    t.strictSame(names, ['bridge DEL', 'host-local DEL'], 'and of the one that it hands work to');
+    const [bridge, delegate] = received[2]!.spans.toSorted((a, b) => a.name.localeCompare(b.name));
+    t.equal(delegate!.parentSpanId, bridge!.spanId);
+    t.equal(bridge!.parentSpanId, 'b7ad6b7169203331');
+  });
+
+t.test('no trace begun, one that is not wanted, none that can be read, no exporter', async t => {
+  const { received, exec, endpoint, socket } = await setUp(t);
+  const agent = await serveCni(socket, testHost());
+  t.teardown(() => agent.close());
+  const env = { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${endpoint}/here`, OTEL_SERVICE_NAME: 'node7' };
+  t.equal((await exec('host-local', 'ADD', env)).code, 0);
+  await until('a span', () => received.length === 1);
+  t.match(received[0], { path: '/here', service: 'node7', spans: [{ traceId: /^[0-9a-f]{32}$/ }] });
+  t.notOk(received[0]!.spans[0]!.parentSpanId, 'the first of its trace');
+  const silent = [
+    { ...env, TRACEPARENT: PARENT.replace(/01$/, '00') },
+    { ...env, OTEL_SDK_DISABLED: 'true' },
+    { ...env, OTEL_TRACES_EXPORTER: 'none' },
+    { TRACEPARENT: PARENT },
+  ];
+  for (const one of silent) t.equal((await exec('host-local', 'DEL', one)).code, 0);
+  t.equal((await exec('host-local', 'DEL', { ...env, TRACEPARENT: 'nonsense' })).code, 0);
+  await until('the last one', () => received.length === 2);
+  t.not(received[1]!.spans[0]!.traceId, TRACE);
+});
+
+t.test('a collector that is away or asleep delays a call by 200 ms at most and fails none', async t => {
+  const { exec, socket } = await setUp(t);
+  const asleep = createServer(() => {});
+  await new Promise<void>(done => asleep.listen(0, '127.0.0.1', done));
+  t.teardown(() => asleep.close());
+  const { port } = asleep.address() as AddressInfo;
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` };
+  const usual = await exec('host-local', 'STATUS', {});
+  const slow = await exec('host-local', 'ADD', env);
+  t.match(slow, {
+    code: 0,
+    stdout: /10\.1\.0\.2/,
+    stderr: /trace: no answer of 127\.0\.0\.1:\d+ within 200 ms/,
+  });
+  t.ok(slow.ms > 200, 'it was waited for');
+  t.ok(slow.ms < usual.ms + 1000, `${slow.ms.toFixed(0)} ms beside ${usual.ms.toFixed(0)}`);
+  const away = await exec('host-local', 'ADD', { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' }, 'c2');
+  t.match(away, { code: 0, stdout: /10\.1\.0\.3/, stderr: /trace: .*ECONNREFUSED/ });
+  const agent = await serveCni(socket, testHost());
+  t.teardown(() => agent.close());
+  const served = await exec('host-local', 'ADD', env, 'c3');
+  t.match(served, { code: 0, stdout: /10\.1\.0\.4/, stderr: '' });
+  t.ok(served.ms < 200, `the agent answers first: ${served.ms.toFixed(0)} ms`);
+});
+
+t.test('traceparent and the variables of the exporter', t => {
+  const context = parseTraceParent(PARENT)!;
+  t.equal(formatTraceParent(context), PARENT);
+  t.match(parseTraceParent(PARENT.replace(/^00/, '01').concat('-more')), { traceId: TRACE, sampled: true });
+  for (const wrong of [
+    '',
+    PARENT.slice(1),
+    PARENT.toUpperCase(),
+    `${PARENT}-more`,
+    PARENT.replace(/^00/, 'ff'),
+    PARENT.replace(TRACE, '0'.repeat(32)),
+    PARENT.replace('b7ad6b7169203331', '0'.repeat(16)),
+  ]) {
+    t.equal(parseTraceParent(wrong), undefined, wrong);
+  }
+  const url = (env: Record<string, string>) => collectorOf(env)?.url.href;
+  t.equal(url({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://h:4318/' }), 'http://h:4318/v1/traces');
+  t.equal(url({ OTEL_EXPORTER_OTLP_ENDPOINT: 'https://h/base' }), 'https://h/base/v1/traces');
+  t.equal(url({ OTEL_EXPORTER_OTLP_ENDPOINT: 'h:4318' }), undefined);
+  t.equal(url({ OTEL_EXPORTER_OTLP_ENDPOINT: 'ftp://h' }), undefined);
+  t.equal(url({}), undefined);
+  t.strictSame(
+    collectorOf({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://h', OTEL_EXPORTER_OTLP_HEADERS: ' a = b%2 ,,x y=1' })
+      ?.headers,
+    { a: 'b%2' },
+  );
+  t.end();
+});
