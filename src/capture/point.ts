@@ -27,7 +27,7 @@ export type PointName = (typeof POINT_NAMES)[number];
 
 /*
  * A record of the ring: int32 words, then the bytes. Points of one frame share a record: the reader makes a packet
- * for each. The bytes begin at HEADER_BYTES + (SLAB_OFFSET & 3): slab and ring are then aligned alike, and words can
+ * for each. The bytes begin at HEADER_BYTES + (TURN & 3): slab and ring are then aligned alike, and words can
  * be copied.
  */
 /** Kinds of record: which way the frame went. */
@@ -58,8 +58,11 @@ export const RECORD_PORT = 13;
 export const RECORD_ADDRESS = 14;
 /** Records that this ring had to drop so far, modulo 2^32. */
 export const RECORD_LOST = 18;
-/** Place of the bytes in the slab; its low two bits are the padding in front of them. */
-export const RECORD_SLAB_OFFSET = 19;
+/**
+ * Low two bits: those of the place of the bytes in the slab, which is the padding in front of them. The others:
+ * nanoseconds from the moment that the batch was read to the stamp; 0: not known, or more than half a second.
+ */
+export const RECORD_TURN = 19;
 export const HEADER_BYTES = 80;
 
 /**
@@ -174,6 +177,8 @@ export interface Taps {
   readonly control: Int32Array;
   readonly points: number;
   readonly origin: Int32Array;
+  /** `performance.now()` when the batch was read (`path/stamped.ts`). */
+  readonly readAt: Float64Array;
   readonly each: readonly Tap[];
 }
 
@@ -201,7 +206,8 @@ export function openTaps(options: TapOptions): Taps {
     control: wordsOf(options.control, tap),
     ring: openProducer(ring),
   }));
-  return { control: new Int32Array(options.control), points, origin, each };
+  const readAt = new Float64Array(1);
+  return { control: new Int32Array(options.control), points, origin, readAt, each };
 }
 
 /**
@@ -218,6 +224,7 @@ export function wantedPoints(tap: Tap | Taps): number {
  * @param points result of `wantedPoints`, not 0
  * @param sources source addresses of the batch as in `io/seams.ts`; not looked at on egress
  * @param nowMs `performance.now()` of the batch
+ * @param tookNs nanoseconds since it was read, below 2^29
  * @hot
  */
 export function captureBatch(
@@ -226,6 +233,7 @@ export function captureBatch(
   count: number,
   sources: Int32Array,
   nowMs: number,
+  tookNs: number,
 ): void {
   const { table, slab, ring, control, origin, direction, dropMask, unopenedMask, headerBytes } = tap;
   const words = ring.words;
@@ -279,7 +287,7 @@ export function captureBatch(
       words[to + 17] = sources[from + 3]!;
     }
     words[to + 18] = lost;
-    words[to + 19] = offset;
+    words[to + 19] = (tookNs << 2) | (offset & 3);
     const first = offset >> 2;
     const end = (copied + 3) >> 2;
     for (let word = 0; word < end; word++) words[to + 20 + word] = slab[first + word]!;
@@ -294,13 +302,19 @@ export function watchBatch(taps: Taps, count: number, sources: Int32Array): void
   if (wantedPoints(taps) === 0) return;
   const nowMs = performance.now();
   followClock(taps.origin, nowMs);
+  // A tap that came on after the batch was read finds an old time there.
+  const elapsed = (nowMs - taps.readAt[0]!) * 1e6;
+  const tookNs = elapsed < TOOK_MAX_NS ? elapsed | 0 : 0;
   for (const tap of taps.each) {
     const points = wantedPoints(tap);
     if (points === 0) continue;
-    captureBatch(tap, points, count, sources, nowMs);
+    captureBatch(tap, points, count, sources, nowMs, tookNs);
     commit(tap.ring);
   }
 }
+
+/** What the bits of RECORD_TURN hold. */
+const TOOK_MAX_NS = 2 ** 29;
 
 /** `Date.now()` and the sum of origin and `performance.now()` may differ by less than this, milliseconds. */
 const CLOCK_SLACK_MS = 20;

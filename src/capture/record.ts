@@ -42,6 +42,8 @@ export interface CaptureRecord {
   readonly port: number;
   /** Ingress: underlay source address, 16 bytes, IPv4 mapped. */
   readonly address?: Uint8Array;
+  /** Nanoseconds from the moment that its batch was read to `time`; 0: not known. */
+  readonly tookNs: number;
   /** Records of its worker that were lost since the one before. */
   readonly lost: number;
 }
@@ -155,7 +157,7 @@ export function decodeRecord(
   const word = (index: number) => view.getInt32(at + index * 4, true);
   const copy = (offset: number, length: number) =>
     Uint8Array.from(new Uint8Array(view.buffer, view.byteOffset + at + offset, length));
-  const start = point.HEADER_BYTES + (word(point.RECORD_SLAB_OFFSET) & 3);
+  const start = point.HEADER_BYTES + (word(point.RECORD_TURN) & 3);
   const captured = Math.max(0, Math.min(word(point.RECORD_CAPTURED), size - start));
   const ingress = kind === point.KIND_INGRESS;
   const offload = word(point.RECORD_OFFLOAD);
@@ -177,6 +179,7 @@ export function decodeRecord(
     segments: word(point.RECORD_SEGMENTS),
     error: word(point.RECORD_ERROR),
     port: word(point.RECORD_PORT),
+    tookNs: word(point.RECORD_TURN) >>> 2,
     // The words were copied as words, so their bytes stand in network order as the kernel put them.
     ...(ingress ? { address: copy(point.RECORD_ADDRESS * 4, 16) } : {}),
     lost,
@@ -202,7 +205,7 @@ export function encodeRecord(view: DataView, at: number, record: CaptureRecord):
   set(point.RECORD_ERROR, record.error);
   set(point.RECORD_PORT, record.port);
   set(point.RECORD_LOST, record.lost);
-  set(point.RECORD_SLAB_OFFSET, 0);
+  set(point.RECORD_TURN, record.tookNs << 2);
   const bytes = new Uint8Array(view.buffer, view.byteOffset + at);
   if (record.address) bytes.set(record.address, point.RECORD_ADDRESS * 4);
   bytes.set(record.bytes, point.HEADER_BYTES);

@@ -26,6 +26,7 @@ import { type Egress, egressTurn, type Ingress, ingressTurn } from './forwarder.
 import type { IngressRules } from './ingress.ts';
 import { lagAnswerer } from './lag.ts';
 import type { Driver } from './options.ts';
+import { StampedDevice, StampedPort } from './stamped.ts';
 import { BAD_FLAGS, RUNT, TRUNCATED, UNKNOWN_PEER, VERDICTS, WRONG_VNI } from './verdicts.ts';
 import type { WatchedWorker } from './watched.ts';
 
@@ -130,8 +131,9 @@ function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
     nowMs: () => performance.now(),
   });
   const reader = openReader(task.tables, task.index);
-  const egress: Egress = { device, port, batch, reader, rules: task.egress, exceptions, counters };
   const taps = tapsOf(task, batch);
+  const stamped = new StampedDevice(device, taps);
+  const egress: Egress = { device: stamped, port, batch, reader, rules: task.egress, exceptions, counters };
   return {
     turn: timeoutMs => egressTurn(egress, timeoutMs),
     stats,
@@ -157,8 +159,9 @@ function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
     stats,
   });
   const reader = openReader(task.tables, task.index);
-  const ingress: Ingress = { device, port, batch, reader, rules: task.ingress, counters };
   const taps = tapsOf(task, batch);
+  const stamped = new StampedPort(port, taps);
+  const ingress: Ingress = { device, port: stamped, batch, reader, rules: task.ingress, counters };
   return {
     turn: timeoutMs => ingressTurn(ingress, timeoutMs),
     stats,

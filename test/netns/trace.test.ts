@@ -1,9 +1,11 @@
 import t from 'tap';
 import type { Node } from '../../bench/lab/topology.ts';
+import { transfer } from '../../bench/lab/transfer.ts';
 import { until } from '../../bench/lab/until.ts';
 import { askAgent } from '../../src/agent/api-client.ts';
 import type { Status } from '../../src/agent/status.ts';
 import type { TraceAnswer } from '../../src/agent/trace/answer.ts';
+import type { JourneyNote } from '../../src/capture/journey-lines.ts';
 import { agentsFor, fileStoreFor } from '../support/agents.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
@@ -221,3 +223,68 @@ t.test(
     await refused({ ...request, arrival: { from: to, to, payload: '%' } }, /payload: "%" is not base64/);
   },
 );
+
+t.test('live: real packets through both nodes', { skip: skip || need('nft') }, async t => {
+  const { one, two, ripstop, socketOf, reload } = await watchedNodes(t, {});
+  const [from, to] = [one, two].map(node => node.pods[0]!.address[4]) as [string, string];
+  const pod = one.pods[0]!.ns;
+  const follow = async (...args: string[]) => {
+    const proc = ripstop(one, 'trace', '--live', '--src', from, '--dst', to, ...args);
+    await proc.saying(/following at /);
+    return proc;
+  };
+  const both = ['--peer-socket', socketOf(two)];
+  const pinged = await follow(...both, '--count', '3');
+  t.equal(pod.attempt(['ping', '-c', '3', '-i', '0.1', to]).code, 0);
+  const step = (node: Node) => `${node.underlay[4]} [\\d.]+(us|ms)`;
+  t.match(
+    await pinged.success(),
+    new RegExp(
+      `^(\\d\\d:\\d\\d:\\d\\d\\.\\d{6} ${from} > ${to}: ICMP, length 64\n  ${step(one)} > underlay [\\d.]+(us|ms) > ${step(two)}, in all [\\d.]+(us|ms)\n){3}$`,
+    ),
+  );
+  t.match(pinged.stderr, /3 packets: 3 arrived\n/);
+
+  const between = { from: pod, to: two.pods[0]!.ns, address: to };
+  const streamed = await follow(...both, '--proto', 'tcp', '--dport', '5001', '--json');
+  t.ok((await transfer({ ...between, bytes: 1_000_000, port: 5001 })).intact);
+  await until('all were joined', () => streamed.stdout.split('\n').length > 700, 5000);
+  await streamed.stop('SIGINT');
+  const notes = streamed.stdout
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line) as JourneyNote);
+  t.ok(
+    notes.every(
+      ({ fate, steps }) => fate === 'arrived' && steps.length === 3 && steps.every(({ ns }) => ns >= 0),
+    ),
+    `${notes.length} packets, superframes joined with their segments`,
+  );
+
+  const lossy = await follow(...both);
+  two.ns.must([
+    'nft',
+    'add table inet loss; add chain inet loss in { type filter hook input priority 0; }; ' +
+      'add rule inet loss in udp dport 8472 drop',
+  ]);
+  pod.attempt(['ping', '-c', '1', '-W', '1', to]);
+  await until(
+    'it is missed',
+    () => /lost on the way: the other node did not see it/.test(lossy.stdout),
+    6000,
+  );
+  two.ns.must(['nft', 'delete', 'table', 'inet', 'loss']);
+  pod.attempt(['ping', '-c', '1', '-W', '1', '-M', 'do', '-s', '1450', to]);
+  await reload(two, { peers: [] });
+  pod.attempt(['ping', '-c', '1', '-W', '1', to]);
+  await until('the gate refuses it', () => /lost: unknown-peer\n.*\n {2}what to do: /.test(lossy.stdout));
+  t.match(await lossy.stop('SIGINT'), { code: 0 });
+  t.match(lossy.stderr, /2 packets: 1 missing, 1 dropped/);
+
+  const alone = await follow('--count', '1');
+  pod.attempt(['ping', '-c', '1', '-W', '1', to]);
+  t.match(await alone.success(), new RegExp(`\n  ${step(one)}, to node2 .${two.underlay[4]}.\n$`));
+  const nobody = ripstop(one, 'trace', '--live', '--src', from, '--dst', to, '--peer-socket', '/nowhere');
+  t.match(await nobody.ended, { code: 1 });
+  t.match(nobody.stderr, /no agent listens on \/nowhere/);
+});

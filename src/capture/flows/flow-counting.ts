@@ -134,7 +134,7 @@ export class FlowCounting {
     share.lost += lost;
     fate.timeMs = (word(point.RECORD_SECONDS) >>> 0) * 1000 + word(point.RECORD_NANOSECONDS) / 1e6;
     if (lost > 0) fate.wholeSince = fate.timeMs;
-    const start = point.HEADER_BYTES + (word(point.RECORD_SLAB_OFFSET) & 3);
+    const start = point.HEADER_BYTES + (word(point.RECORD_TURN) & 3);
     const front = kind === point.KIND_INGRESS ? this.#headerBytes : 0;
     const captured = Math.min(word(point.RECORD_CAPTURED), size - start) - front;
     const length = word(point.RECORD_LENGTH) - front;

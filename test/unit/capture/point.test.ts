@@ -28,13 +28,7 @@ t.test('the numbers that the hot function holds as literals are those of the bat
   );
   t.strictSame([SOURCE_STRIDE, SOURCE_ADDRESS, SOURCE_PORT], [8, 0, 4]);
   t.strictSame(
-    [
-      point.HEADER_BYTES,
-      point.RECORD_ADDRESS,
-      point.RECORD_LOST,
-      point.RECORD_SLAB_OFFSET,
-      point.RECORD_SEGMENTS,
-    ],
+    [point.HEADER_BYTES, point.RECORD_ADDRESS, point.RECORD_LOST, point.RECORD_TURN, point.RECORD_SEGMENTS],
     [80, 14, 18, 19, 11],
   );
 });
@@ -67,7 +61,7 @@ t.test('a record holds what the descriptor said, at any alignment and any snap l
       error: random.between(0, 100),
       socket: random.between(0, 3),
     }));
-    egress.pass(judged, 1234.5678);
+    egress.pass(judged, 1234.5678, 4321);
     const records = egress.reader.take();
     t.equal(records.length, judged.length);
     for (const [i, { frame, ...sent }] of judged.entries()) {
@@ -86,6 +80,7 @@ t.test('a record holds what the descriptor said, at any alignment and any snap l
         segments: sent.segments,
         error: sent.error,
         port: sent.socket,
+        tookNs: 4321,
         lost: 0,
       });
       t.notOk('address' in read);

@@ -101,7 +101,7 @@ export function worker(
     /** Starts, changes or stops the capture. */
     want: (wanted: Wanted | undefined) => steer(control, TAP, wanted),
     /** Lets a batch go by and returns how many points were asked for. */
-    pass(judged: readonly Judged[], nowMs = 0): number {
+    pass(judged: readonly Judged[], nowMs = 0, tookNs = 0): number {
       let at = 200;
       for (const [i, { frame, ...fields }] of judged.entries()) {
         const verdict = fields.verdict ?? verdicts.FORWARD;
@@ -130,7 +130,7 @@ export function worker(
       for (const tap of taps.each) {
         const own = wantedPoints(tap);
         if (own === 0) continue;
-        captureBatch(tap, own, judged.length, sources, nowMs);
+        captureBatch(tap, own, judged.length, sources, nowMs, tookNs);
         commit(tap.ring);
       }
       return points;
