@@ -4,7 +4,6 @@ import { EventSocket } from '../net/events.ts';
 import { deleteLink, listLinks } from '../net/links.ts';
 import { NetlinkSocket } from '../net/socket.ts';
 import { BasisFinder, type Remembered } from './basis.ts';
-import { parseNetConf } from './config/net-conf.ts';
 import { describeUnderlay } from './config/underlay.ts';
 import { concernsOverlay, concernsUnderlay } from './kernel-news.ts';
 import type { Lease } from './lease/lease.ts';
@@ -351,19 +350,21 @@ export class Agent {
   }
 
   #configChanged(text: string): void {
-    const { config } = this.#finder;
-    if (text === config?.text) return;
+    if (text === this.#finder.config?.text) return;
+    const session = this.#session;
+    const { lease } = this.#holder;
     try {
-      parseNetConf(text, config?.source ?? this.store.place, {
-        ranges: this.store.allocates,
-        tolerateUnknown: this.options.tolerateUnknown,
-      });
+      const config = this.#finder.parse(text);
+      if (!session?.standsUnder(config, this.store.allocates) || !lease)
+        return void this.#restart('the network configuration changed', text);
+      this.#finder.follow(text);
+      this.#holder.hold(config, lease);
+      this.#log.info('the network configuration changed; traffic does not notice');
+      void session.adopt(config);
     } catch (error) {
       this.#log.error(`the new network configuration is not taken up: ${describeError(error)}`);
       void this.#tell('Warning', 'BadConfiguration', describeError(error));
-      return;
     }
-    void this.#restart('the network configuration changed', text);
   }
 
   /** Asks for another session. `change` tells one change from the next; each is announced and acted on once. */

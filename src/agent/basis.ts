@@ -51,12 +51,23 @@ export class BasisFinder {
     return this.#config;
   }
 
+  /** Reads another text of the same source. @throws RipstopError ECONFIG */
+  parse(text: string, source = this.#config?.source ?? this.#store.place): NetworkConfig {
+    const { tolerateUnknown } = this.#options;
+    return parseNetConf(text, source, { ranges: this.#store.allocates, tolerateUnknown });
+  }
+
+  /** The basis stands on another text from here on. */
+  follow(text: string): void {
+    this.#config = { text, source: this.#config?.source ?? this.#store.place };
+  }
+
   /** Asks the store, and takes the lease. @throws RipstopError as the store does, ECONFIG */
   async fromStore(): Promise<SessionBasis> {
     this.#config = await this.#store.networkConfig();
     this.#overrides = (await this.#store.overrides?.()) ?? {};
     const { config, underlay, macs, attributes } = await this.#here(this.#config);
-    for (const note of config.notes) this.#log.info(note);
+    for (const note of [...config.notes, ...this.#mismatches(config)]) this.#log.info(note);
     const former = await readSubnetEnv(this.#options.subnetFile);
     const previous =
       former?.subnet || former?.subnet6 ? { v4: former.subnet, v6: former.subnet6 } : undefined;
@@ -124,6 +135,18 @@ export class BasisFinder {
     return { basis: { config, underlay, lease, macs }, leases };
   }
 
+  /** Keys that this node's data plane has no use for. */
+  #mismatches({ backend }: NetworkConfig): string[] {
+    if (backend.type !== 'vxlan' || this.#options.dataPlane === 'kernel') return [];
+    const keys = [
+      ['GBP', backend.gbp],
+      ['Learning', backend.learning],
+    ] as const;
+    return keys
+      .filter(([, isOn]) => isOn)
+      .map(([key]) => `Backend.${key} is the kernel's: here it takes --data-plane=kernel`);
+  }
+
   /** What a configuration means on this node as it is now. */
   async #here({ text, source }: ConfigText): Promise<{
     config: NetworkConfig;
@@ -131,9 +154,16 @@ export class BasisFinder {
     macs: VtepMacs;
     attributes: LeaseAttributes;
   }> {
-    const { tolerateUnknown, remoteChecksum } = this.#options;
-    const config = parseNetConf(text, source, { ranges: this.#store.allocates, tolerateUnknown });
+    const { remoteChecksum } = this.#options;
+    const config = this.parse(text, source);
     const underlay = this.chooseUnderlay(config);
+    const { public4 = underlay.address4, public6 = underlay.address6 } = underlay;
+    if (config.backend.type === 'host-gw' && (public4 !== underlay.address4 || public6 !== underlay.address6))
+      throw new RipstopError(
+        'ECONFIG',
+        `the public address ${public4 ?? public6} is none of ${underlay.name}: host-gw routes to it, which NAT does not let`,
+        'leave out --public-ip, or take vxlan',
+      );
     const known = { ...deviceMacs(this.#socket, config.backend), ...this.#overrides };
     const macs = await this.#memory.macs(known);
     return {

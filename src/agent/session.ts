@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { describeError, type RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { unless } from '../net/error.ts';
@@ -8,6 +9,7 @@ import type { NetworkConfig } from './config/net-conf.ts';
 import { formatSubnetEnv, readSubnetEnv, type SubnetEnv, writeSubnetEnv } from './config/subnet-env.ts';
 import type { Underlay } from './config/underlay.ts';
 import { describeStep } from './kernel/steps.ts';
+import { fits } from './lease/allocate.ts';
 import { formatCidr } from './lease/cidr.ts';
 import type { Lease } from './lease/lease.ts';
 import type { AgentOptions } from './options.ts';
@@ -45,8 +47,8 @@ const PROTOCOL_STATIC = 4;
  * keeps everything as it should be, says what it does.
  */
 export class Session {
-  readonly basis: SessionBasis;
-  readonly rules: NodeRules;
+  #basis: SessionBasis;
+  #rules: NodeRules;
   readonly #repairs: Repairs;
   readonly #options: AgentOptions;
   readonly #log: Log;
@@ -66,17 +68,12 @@ export class Session {
     repairs: Repairs,
     log: Log,
   ) {
-    this.basis = basis;
+    this.#basis = basis;
     this.#repairs = repairs;
     this.#options = options;
     this.#log = log;
     this.#socket = new NetlinkSocket({ netns: options.netns });
-    this.rules = new NodeRules(
-      options.netns,
-      ruleSet(basis, plans, options),
-      trafficManager(basis, options),
-      log,
-    );
+    this.#rules = this.#rulesFor(plans);
   }
 
   /**
@@ -105,6 +102,44 @@ export class Session {
     if (!failure) return session;
     await session.stop();
     throw failure.reason;
+  }
+
+  #rulesFor(plans: readonly OverlayPlan[]): NodeRules {
+    const [basis, options] = [this.#basis, this.#options];
+    const set = ruleSet(basis, plans, options);
+    return new NodeRules(options.netns, set, trafficManager(basis, options), this.#log);
+  }
+
+  get basis(): SessionBasis {
+    return this.#basis;
+  }
+
+  get rules(): NodeRules {
+    return this.#rules;
+  }
+
+  /**
+   * True when tunnel and subnets stay as they are under another configuration.
+   * @param allocates the subnet is taken from the ranges of the configuration
+   */
+  standsUnder(config: NetworkConfig, allocates: boolean): boolean {
+    const { underlay, lease, macs } = this.#basis;
+    const plans = this.#carriers.map(({ plan }) => plan);
+    const hasSameFamilies = !config.v4 === !lease.v4 && !config.v6 === !lease.v6;
+    return (
+      hasSameFamilies &&
+      isDeepStrictEqual(config.backend, this.#basis.config.backend) &&
+      isDeepStrictEqual(planOverlays(config, underlay, lease, macs), plans) &&
+      (!allocates || fits(config, lease))
+    );
+  }
+
+  /** Goes on under a configuration that it stands under; what fails now is mended by the next comparison. */
+  async adopt(config: NetworkConfig): Promise<void> {
+    await this.#comparing;
+    this.#basis = { ...this.#basis, config };
+    this.#rules = this.#rulesFor(this.#carriers.map(({ plan }) => plan));
+    await this.settle().catch(error => this.#log.error(describeError(error)));
   }
 
   /** Puts the rules in place, then writes subnet.env, by which pods begin to be wired. @throws RipstopError */

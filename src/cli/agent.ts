@@ -37,7 +37,12 @@ async function run(_options: object, command: Command): Promise<void> {
     );
     return;
   }
+  const version = command.parent?.version() ?? '';
+  if (argv.some(word => /^--?version(=true)?$/.test(word))) {
+    process.stdout.write(`${version}\n`);
+    return;
+  }
   const { runAgent } = await import('../agent/process.ts');
   const flags = parseFlags(argv, process.env);
-  await runAgent(flags, command.parent?.version() ?? '', flags.boolean('cni') ? [workForCni] : []);
+  await runAgent(flags, version, flags.boolean('cni') ? [workForCni] : []);
 }

@@ -145,6 +145,28 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
     t.equal(again.sessions, 1, 'without an interruption');
   });
 
+  await t.test('a Node that was made anew with another podCIDR is followed', async t => {
+    const [agent] = agents.map(entry => entry.agent).filter(({ options }) => options.nodeName === 'n0');
+    const envOf = () => readFileSync(join(root, 'n0', 'subnet.env'), 'utf8');
+    const give = (subnet: string) => {
+      api.nodes.get('n0')!.spec = { podCIDRs: [subnet, lab.nodes[0]!.subnet[6]] };
+      api.annotate('n0', { 'made-anew': subnet });
+    };
+    give('10.244.77.0/24');
+    await until('the new subnet', () => envOf().includes('FLANNEL_SUBNET=10.244.77.1/24'), 15_000);
+    t.match(one!.ns.must(['ip', 'addr', 'show', 'flannel.1']), 'inet 10.244.77.0/32');
+    await until('the other node to follow', () =>
+      two!.ns.must(['ip', 'route']).includes('10.244.77.0/24 via 10.244.77.0'),
+    );
+    t.notMatch(two!.ns.must(['ip', 'route']), lab.nodes[0]!.subnet[4]);
+    give(lab.nodes[0]!.subnet[4]);
+    await until(
+      'it back',
+      () => agent!.readiness.isReady && envOf().includes('FLANNEL_SUBNET=10.244.1.1/24'),
+      15_000,
+    );
+  });
+
   await t.test('a changed ConfigMap is taken up and announced', async t => {
     writeFileSync(configPath, JSON.stringify({ ...conf, Backend: { Type: 'host-gw' } }));
     await until(
@@ -160,7 +182,7 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
       () => one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[6]]).code === 0,
     );
     t.match(
-      api.events.find(event => event.reason === 'RipstopRestart'),
+      api.events.findLast(event => event.reason === 'RipstopRestart'),
       { message: /configuration changed/ },
     );
     t.match(readFileSync(join(root, 'n0', 'subnet.env'), 'utf8'), 'FLANNEL_MTU=1500');
