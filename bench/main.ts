@@ -6,6 +6,7 @@ import { cniSeconds, runCni } from './cni/run.ts';
 import { CONTENDERS } from './contenders/index.ts';
 import { Progress } from './demo/progress.ts';
 import { e2eSeconds, runE2e } from './e2e/run.ts';
+import { busySeconds } from './lab/cpu.ts';
 import { CONGESTION_CONTROL } from './lab/measure.ts';
 import { removeStale } from './lab/namespace.ts';
 import { machine, versions } from './lab/versions.ts';
@@ -43,6 +44,11 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
     (wants('soak') ? soakSeconds(options.soak) : 0);
   tell(`bench: ${suites.join(', ')}; about ${duration(estimate)}`);
 
+  const busyBefore = await busyShare();
+  if (busyBefore > BUSY)
+    tell(
+      `bench: ${Math.round(busyBefore * 100)} % of the cores are busy before anything is measured: figures will be off`,
+    );
   const began = new Date();
   const progress = new Progress(estimate);
   const samples: Sample[] = [];
@@ -68,6 +74,7 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
     inner: options.inner,
     underlay: options.underlay,
     congestion: CONGESTION_CONTROL,
+    busyBefore,
     labels: {
       ...Object.fromEntries(Object.entries(CONTENDERS).map(([id, { label }]) => [id, label])),
       ...cni?.labels,
@@ -75,6 +82,17 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
     samples,
     missing,
   };
+}
+
+/** Above this share somebody else is at work. */
+const BUSY = 0.1;
+const LOOK_MS = 500;
+
+/** Share of all cores that is busy while this process does nothing. */
+async function busyShare(): Promise<number> {
+  const before = busySeconds();
+  await new Promise(resolve => setTimeout(resolve, LOOK_MS));
+  return (busySeconds() - before) / ((LOOK_MS / 1000) * machine().cores);
 }
 
 function duration(seconds: number): string {

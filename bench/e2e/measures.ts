@@ -52,8 +52,8 @@ export const MEASURES = {
     title: 'round trips',
     share: 0.7,
     async run(route, seconds) {
-      const { p50, p99, p999 } = await roundTrip(route, seconds, 'tcp');
-      return { rr50: p50, rr99: p99, rr999: p999 };
+      const { p50, p90, p99, p999 } = await roundTrip(route, seconds, 'tcp');
+      return { rr50: p50, rr90: p90, rr99: p99, rr999: p999 };
     },
   },
   connections: {

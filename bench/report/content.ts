@@ -1,5 +1,5 @@
 import { cniTable } from './cni.ts';
-import { goalWords, judgeGoals } from './goals.ts';
+import { type GoalResult, judgeGoals, verdictOf } from './goals.ts';
 import { type Cell, cells, distinct, indexCells, labelOf, show } from './rows.ts';
 import { type BenchFile, FIGURES, type FigureId } from './samples.ts';
 
@@ -28,17 +28,36 @@ export function tables(file: BenchFile): Table[] {
   ];
 }
 
+/** Goals by condition of the underlay in one table, the others in a second one. */
 function goals(file: BenchFile): Table[] {
   const judged = judgeGoals(file);
   if (judged.length === 0) return [];
   const met = judged.filter(goal => goal.met).length;
-  return [
-    {
-      title: `Goals: ${met} of ${judged.length} met`,
-      head: ['figure', 'condition', 'of', 'goal', 'reached', ''],
-      rows: judged.map(goal => goalWords(file, goal)),
-    },
+  const title = `Goals: ${met} of ${judged.length} met`;
+  const names = ({ title: what, who, beside }: GoalResult) => [
+    what,
+    [who, beside]
+      .filter(Boolean)
+      .map(id => labelOf(file, id))
+      .join(' / '),
   ];
+  const measured = new Set(cells(file.samples, 'e2e').map(cell => cell.condition));
+  const underlay = judged.filter(({ condition }) => measured.has(condition));
+  const conditions = [...measured].filter(condition => underlay.some(goal => goal.condition === condition));
+  const rows = distinct(underlay, goal => names(goal).join('\n')).map(key => {
+    const own = underlay.filter(goal => names(goal).join('\n') === key);
+    const at = (condition: string) => own.find(goal => goal.condition === condition);
+    return [...key.split('\n'), ...conditions.map(c => (at(c) ? verdictOf(file, at(c)!) : ''))];
+  });
+  const others = judged.filter(goal => !underlay.includes(goal));
+  return [
+    { title, head: ['end to end', 'of', ...conditions], rows },
+    {
+      title: 'Goals beside them',
+      head: ['figure', 'of', 'where', 'reached'],
+      rows: others.map(goal => [...names(goal), goal.condition, verdictOf(file, goal)]),
+    },
+  ].filter(table => table.rows.length > 0);
 }
 
 function endToEnd(list: readonly Cell[], file: BenchFile): Table[] {
@@ -117,6 +136,7 @@ export function facts({
   inner,
   underlay,
   congestion,
+  busyBefore,
   joined,
 }: BenchFile): [string, string][] {
   return [
@@ -127,6 +147,9 @@ export function facts({
     ['iperf3', versions.iperf3 ?? 'none'],
     ['families', `inner IPv${inner}, underlay IPv${underlay}`],
     ['congestion control', congestion],
+    ...(busyBefore === undefined
+      ? []
+      : [['busy before the run', `${(busyBefore * 100).toFixed(0)} % of the cores`] as [string, string]]),
     ...(joined ?? []).map(({ suites, began: at, commit }): [string, string] => [
       suites.join(', '),
       `${at.slice(0, 16).replace('T', ' ')} UTC, commit ${commit}`,

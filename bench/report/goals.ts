@@ -6,6 +6,9 @@ type Find = (contender: string, condition: string, figure: FigureId) => Cell | u
 /** What is to be reached. */
 export interface Goal {
   title: string;
+  /** Who is judged, and beside whom: ids, or names where there is none. */
+  who: string;
+  beside: string;
   condition: string;
   direction: 'at least' | 'at most';
   bound: number;
@@ -45,15 +48,20 @@ const over = (
   own = OWN,
 ): Goal => ({
   title: FIGURES[figure].title,
+  who: own,
+  beside: rivals.length === 1 ? rivals[0]! : 'fastest other tunnel',
   condition,
   direction: FIGURES[figure].better === 'more' ? 'at least' : 'at most',
   bound,
   reach: find => ratio(find(own, condition, figure), fastest(find, rivals, condition, figure)),
 });
 
+const PODS_BESIDE = 'the same, nodes';
 /** What the bridges of the pods cost the ratio to the kernel. */
 const pods = (figure: 'tcp1' | 'tcp4', condition: string): Goal => ({
   title: `${FIGURES[figure].title}, pods to nodes`,
+  who: 'ratio to the kernel, pods',
+  beside: PODS_BESIDE,
   condition,
   direction: 'at least',
   bound: 1,
@@ -67,6 +75,8 @@ const pods = (figure: 'tcp1' | 'tcp4', condition: string): Goal => ({
 /** How little one row of the path suite may differ from another. */
 const flat = (contender: string, condition: string, than: string, bound: number): Goal => ({
   title: FIGURES.nsPerFrame.title,
+  who: condition,
+  beside: than,
   condition: contender,
   direction: 'at most',
   bound,
@@ -78,6 +88,8 @@ const flat = (contender: string, condition: string, than: string, bound: number)
 
 const absolute = (figure: FigureId, contender: string, condition: string, bound: number): Goal => ({
   title: FIGURES[figure].title,
+  who: contender,
+  beside: '',
   condition,
   direction: 'at most',
   bound,
@@ -147,18 +159,14 @@ export function judgeGoals(file: BenchFile): GoalResult[] {
   });
 }
 
-/** A judged goal as words: what, where, of what, what was to be reached, what was, and whether. */
-export function goalWords(file: BenchFile, goal: GoalResult): string[] {
-  const { title, condition, of, direction, bound, value, figure, met } = goal;
+/** What was reached, what was to be, and how that went: `0.61 (≥ 1.1) missed`. */
+export function verdictOf(
+  file: BenchFile,
+  { direction, bound, value, figure, of, beside, met }: GoalResult,
+): string {
   const unit = figure && FIGURES[figure].unit ? ` ${FIGURES[figure].unit}` : '';
-  const words = of.map(id => labelOf(file, id)).join(' / ');
   const reached = figure ? show(figure, value) : showRatio(value);
-  return [
-    title,
-    condition,
-    words,
-    `${direction} ${bound}${unit}`,
-    `${reached}${unit}`,
-    met ? 'met' : 'missed',
-  ];
+  const rival = of.at(-1)!;
+  const named = figure || rival === beside || beside === PODS_BESIDE ? '' : `, ${labelOf(file, rival)}`;
+  return `${reached}${unit} (${direction === 'at least' ? '≥' : '≤'} ${bound}${named}) ${met ? 'met' : 'missed'}`;
 }

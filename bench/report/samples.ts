@@ -34,6 +34,8 @@ export interface BenchFile {
   inner: 4 | 6;
   underlay: 4 | 6;
   congestion: string;
+  /** Share of the cores that somebody else kept busy just before, 0..1. */
+  busyBefore?: number;
   /** Column titles by contender id. */
   labels: Record<string, string>;
   samples: Sample[];
@@ -81,6 +83,7 @@ const ALL = {
   udp1400x8: packets('UDP 1400 bytes, 8 flows'),
   udp1400x8loss: loss('  lost'),
   rr50: time('round trip, p50'),
+  rr90: time('round trip, p90'),
   rr99: time('round trip, p99'),
   rr999: time('round trip, p99.9'),
   connections: { title: 'TCP connections', unit: '1/s', better: 'more', digits: 0 },

@@ -1,5 +1,5 @@
 import { cniTable } from './cni.ts';
-import { goalWords, judgeGoals } from './goals.ts';
+import { judgeGoals } from './goals.ts';
 import { cells, distinct, indexCells, labelOf, show, showRatio } from './rows.ts';
 import { type BenchFile, FIGURES, type FigureId } from './samples.ts';
 
@@ -122,10 +122,16 @@ function formatGoals(file: BenchFile): string {
   if (judged.length === 0) return '';
   const missed = judged.filter(({ met }) => !met);
   const rows = missed.map(goal => {
-    const [title = '', condition = '', , , reached = ''] = goalWords(file, goal);
-    const rival = goal.figure ? '' : labelOf(file, goal.of.at(-1)!);
-    const bound = `${goal.direction === 'at least' ? '>=' : '<='} ${goal.bound}`;
-    return [title.slice(0, 29), condition.slice(0, 14), rival.slice(0, 13), bound, reached];
+    const { title, condition, beside, direction, bound, value, figure } = goal;
+    const sign = direction === 'at least' ? '>=' : '<=';
+    const reached = figure ? show(figure, value) : showRatio(value);
+    return [
+      title.slice(0, 29),
+      condition.slice(0, 14),
+      labelOf(file, beside).slice(0, 20),
+      `${sign} ${bound}`,
+      reached,
+    ];
   });
   const count = `goals: ${judged.length - missed.length} of ${judged.length} met`;
   return missed.length === 0
