@@ -9,10 +9,13 @@ const GONE = ['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_A
 /** Writes to a stream one piece after the other, and remembers its fault. */
 export class OutputStream {
   readonly #stream: Writable;
+  readonly #name: string;
   #fault: NodeJS.ErrnoException | undefined;
 
-  constructor(stream: Writable) {
+  /** @param name what messages call it */
+  constructor(stream: Writable, name = 'standard output') {
     this.#stream = stream;
+    this.#name = name;
     // A closed pipe shows as an event, at any time; unheard, it would end the process with a stack trace.
     stream.on('error', error => {
       this.#fault ??= error;
@@ -35,6 +38,6 @@ export class OutputStream {
   #fail(error: NodeJS.ErrnoException): never {
     this.#fault ??= error;
     const code = error.code && GONE.includes(error.code) ? READER_GONE : (error.code ?? 'EIO');
-    throw new RipstopError(code, `standard output: ${error.message}`, undefined, { cause: error });
+    throw new RipstopError(code, `${this.#name}: ${error.message}`, undefined, { cause: error });
   }
 }

@@ -8,6 +8,8 @@ import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
 export interface StreamSinkOptions {
   /** Standard output, as a rule. */
   readonly stream: Writable & { isTTY?: boolean };
+  /** What messages call it, where it is not standard output. */
+  readonly name?: string;
   readonly format: CaptureFormat;
   statistics(): readonly InterfaceStatistics[];
 }
@@ -30,7 +32,7 @@ export class StreamSink implements CaptureSink {
         'pipe it into `tcpdump -nr -`, or write it with --write FILE',
       );
     this.#options = options;
-    this.#output = new OutputStream(options.stream);
+    this.#output = new OutputStream(options.stream, options.name);
     options.format.begin(this.#queue);
   }
 

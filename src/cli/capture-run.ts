@@ -1,21 +1,18 @@
-import { release, type } from 'node:os';
 import { DEFAULT_SOCKET } from '../agent/api-client.ts';
 import { openCaptureStream } from '../agent/capture-client.ts';
 import { RipstopError } from '../base/errors.ts';
 import type { CaptureContext } from '../capture/context.ts';
 import { CaptureCounts } from '../capture/counts.ts';
-import { FileSink } from '../capture/file-sink.ts';
+import { captureFormat, decodeAs, formatOf } from '../capture/file-format.ts';
 import { createFilter } from '../capture/filter.ts';
-import type { CaptureFormat, CaptureInterface } from '../capture/packet.ts';
-import { PcapFormat } from '../capture/pcap-writer.ts';
-import { PcapngFormat } from '../capture/pcapng-writer.ts';
+import { openSink } from '../capture/open-sink.ts';
+import type { CaptureInterface } from '../capture/packet.ts';
 import { POINT_NAMES } from '../capture/point.ts';
 import { Presenter } from '../capture/presenter.ts';
 import { type RecordStream, readRecordStream } from '../capture/record-stream.ts';
 import { runCapture } from '../capture/run.ts';
 import { pointBits, resolveSelection, type Selection } from '../capture/selection.ts';
 import type { CaptureSink } from '../capture/sink.ts';
-import { StreamSink } from '../capture/stream-sink.ts';
 import { TextSink } from '../capture/text-sink.ts';
 
 /** Every option as commander hands it over. */
@@ -84,7 +81,7 @@ export async function showStream(
     presenter,
   );
   const counts = new CaptureCounts(presenter.interfaces.length);
-  const sink = await openSink(options, presenter.interfaces, context, counts, version);
+  const sink = await sinkOf(options, presenter.interfaces, context, counts, version);
   note(
     `capturing ${pointList(points)} of ${context.mode}${context.mode === 'vxlan' ? `, VNI ${context.vni}` : ''}`,
   );
@@ -107,7 +104,7 @@ function checkTogether(options: CaptureOptions): void {
     refuse('--format without --write', 'name a file with --write, or - for standard output');
 }
 
-async function openSink(
+async function sinkOf(
   options: CaptureOptions,
   interfaces: readonly CaptureInterface[],
   context: CaptureContext,
@@ -116,31 +113,16 @@ async function openSink(
 ): Promise<CaptureSink> {
   const { write: path } = options;
   if (path === undefined) return new TextSink(process.stdout, interfaces, context);
-  const format = chooseFormat(options, interfaces, context, version);
-  const statistics = () => counts.statistics();
-  if (path === '-') return new StreamSink({ stream: process.stdout, format, statistics });
+  const format = captureFormat(options.format ?? formatOf(path), interfaces, context, version);
   const rotation = {
     ...(options.rotateSize !== undefined ? { bytes: options.rotateSize } : {}),
     ...(options.rotateTime !== undefined ? { seconds: options.rotateTime } : {}),
     ...(options.keep !== undefined ? { files: options.keep } : {}),
   };
-  return FileSink.open({ path, format, statistics, rotation });
-}
-
-function chooseFormat(
-  options: CaptureOptions,
-  interfaces: readonly CaptureInterface[],
-  context: CaptureContext,
-  version: string,
-): CaptureFormat {
-  const format = options.format ?? (options.write?.endsWith('.pcap') ? 'pcap' : 'pcapng');
-  if (format === 'pcap') return new PcapFormat(interfaces[0]!.link, interfaces[0]!.snapLength);
-  const { mode, vni, port } = context;
-  return new PcapngFormat(interfaces, {
-    application: `ripstop ${version}`,
-    os: `${type()} ${release()}`,
-    comments: [`mode ${mode}${mode === 'vxlan' ? `, VNI ${vni}` : ''}, UDP port ${port}`],
-  });
+  const sink = await openSink({ path, format, statistics: () => counts.statistics(), rotation });
+  const flag = decodeAs(context);
+  if (flag) note(`to see inside of the datagrams: wireshark ${flag}`);
+  return sink;
 }
 
 function pointList(points: number): string {

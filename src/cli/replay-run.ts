@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readNodeConfig, vtepMac } from '../agent/node/config.ts';
 import { RipstopError } from '../base/errors.ts';
-import { FileSink } from '../capture/file-sink.ts';
+import { formatOf } from '../capture/file-format.ts';
+import type { FileSinkOptions } from '../capture/file-sink.ts';
 import { openCapture } from '../capture/open.ts';
+import { openSink } from '../capture/open-sink.ts';
 import { OutputStream, READER_GONE } from '../capture/output-stream.ts';
+import { PcapFormat } from '../capture/pcap-writer.ts';
 import { PcapngFormat } from '../capture/pcapng-writer.ts';
 import {
   type ReplayForwarder,
@@ -105,12 +108,7 @@ async function show(
     options.verdict && new Set(options.verdict.flatMap(name => verdictNumbers(name, OFFLINE_VERDICTS)));
   const tally = new ReplayTally(OFFLINE_VERDICTS);
   const reader = await openCapture(path);
-  const format = new PcapngFormat(resultInterfaces(config.mode), {
-    application: `ripstop ${version} replay`,
-  });
-  const sink = options.write
-    ? await FileSink.open({ path: options.write, format, statistics: () => [] })
-    : undefined;
+  const sink = options.write && (await openSink(resultsFile(options.write, config, version)));
   let start: bigint | undefined;
   try {
     if (!options.summary && !options.json) await out.write(`${TABLE_HEADING}\n`);
@@ -118,14 +116,24 @@ async function show(
       tally.add(outcome);
       if ('skipped' in outcome || (wanted && !wanted.has(outcome.verdict))) continue;
       start ??= outcome.time;
-      for (const packet of sink ? resultPackets(outcome, OFFLINE_VERDICTS) : []) await sink?.packet(packet);
+      if (sink) for (const packet of resultPackets(outcome, OFFLINE_VERDICTS)) await sink.packet(packet);
       if (options.json) await out.write(`${JSON.stringify(asJson(outcome))}\n`);
       else if (!options.summary) await out.write(`${resultLine(outcome, OFFLINE_VERDICTS, start)}\n`);
     }
   } finally {
-    await sink?.close();
+    if (sink) await sink.close();
   }
   if (!options.json) await out.write(`${tally.lines().join('\n')}\n`);
+}
+
+/** What was put out and what was lost, as a file. */
+function resultsFile(path: string, config: ReplayConfig, version: string): FileSinkOptions {
+  const interfaces = resultInterfaces(config.mode);
+  const format =
+    formatOf(path) === 'pcap'
+      ? new PcapFormat(interfaces[0]!.link, 0)
+      : new PcapngFormat(interfaces, { application: `ripstop ${version} replay` });
+  return { path, format, statistics: () => [] };
 }
 
 function asJson(result: ReplayResult): object {

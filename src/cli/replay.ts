@@ -16,7 +16,10 @@ export function addReplay(program: Command): void {
     .requiredOption('-c, --config <file>', 'configuration as for ripstop run')
     .option('--address <address>', 'own underlay address, when the configuration does not name one')
     .option('--against <file>', 'a second configuration: only what would change is shown')
-    .option('-w, --write <file>', 'write what was put out, and what was dropped, as pcapng')
+    .option(
+      '-w, --write <file>',
+      'write what was put out, and what was dropped: pcapng, or pcap by its suffix',
+    )
     .option(
       '--verdict <names>',
       'only packets with these verdicts; drop stands for all that lose a packet',

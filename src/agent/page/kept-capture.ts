@@ -1,11 +1,10 @@
-import { release, type } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../../base/errors.ts';
 import { GrowingQueue } from '../../capture/byte-queue.ts';
 import type { CaptureContext } from '../../capture/context.ts';
 import { CaptureCounts } from '../../capture/counts.ts';
+import { captureFormat } from '../../capture/file-format.ts';
 import { createFilter } from '../../capture/filter.ts';
-import { PcapngFormat } from '../../capture/pcapng-writer.ts';
 import { Presenter } from '../../capture/presenter.ts';
 import { readRecordStream } from '../../capture/record-stream.ts';
 import { type CaptureRun, runCapture } from '../../capture/run.ts';
@@ -114,12 +113,7 @@ export class KeptCapture {
 
   /** What was captured so far as a pcapng file. */
   file(version: string): Uint8Array {
-    const { mode, vni, port } = this.#context;
-    const format = new PcapngFormat(this.#presenter.interfaces, {
-      application: `ripstop ${version}`,
-      os: `${type()} ${release()}`,
-      comments: [`mode ${mode}${mode === 'vxlan' ? `, VNI ${vni}` : ''}, UDP port ${port}`],
-    });
+    const format = captureFormat('pcapng', this.#presenter.interfaces, this.#context, version);
     const queue = new GrowingQueue();
     format.begin(queue);
     for (const packet of this.#kept.all) format.packet(queue, packet);

@@ -1,11 +1,13 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { until } from '../../../bench/lab/until.ts';
 import { FileSink } from '../../../src/capture/file-sink.ts';
+import { openSink } from '../../../src/capture/open-sink.ts';
 import { LINK_RAW, type Packet } from '../../../src/capture/packet.ts';
 import { PcapFormat } from '../../../src/capture/pcap-writer.ts';
 import { PcapngFormat } from '../../../src/capture/pcapng-writer.ts';
@@ -171,6 +173,28 @@ t.test('a real pipe: tcpdump reads along, and `head` closing it is no fault', as
     place,
   ]);
   t.equal(readFileSync(place, 'utf8').trim(), 'EPIPE');
+});
+
+t.test('a pipe in the file system is written to, and stays one', async t => {
+  const path = join(directory(t), 'pipe');
+  execFileSync('mkfifo', [path]);
+  const reading = spawn('cat', [path], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const chunks: Buffer[] = [];
+  reading.stdout.on('data', chunk => chunks.push(chunk));
+  const sink = await openSink({ path, format: format(), statistics });
+  await sink.packet(packet(1));
+  await sink.flush();
+  await sink.close();
+  await t.rejects(openSink({ path, format: format(), statistics, rotation: { seconds: 1 } }), {
+    code: 'ECONFIG',
+    message: /no regular file/,
+  });
+  t.ok(statSync(path).isFIFO());
+  await until('it came through', async () => {
+    const { packets } = await readAll(Buffer.concat(chunks));
+    return times(packets).join() === '1';
+  });
+  reading.kill();
 });
 
 t.test('a terminal is refused', async t => {
