@@ -15,6 +15,7 @@ import { BLACKHOLE_METRIC } from './session.ts';
 
 export interface CleanupOptions {
   readonly netns: string;
+  readonly instance: string;
   readonly stateDir: string;
   readonly subnetFile: string;
   /** Take away what flannel left on the node as well. */
@@ -72,7 +73,7 @@ export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
   } finally {
     socket.close();
   }
-  const { removed: rules, failures: stuck } = await NodeRules.remove(options.netns);
+  const { removed: rules, failures: stuck } = await NodeRules.remove(options.netns, options.instance);
   removed.push(...rules);
   failures.push(...stuck.map(error => `rules: ${describeError(error)}`));
   if (options.flannel)

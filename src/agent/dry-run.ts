@@ -151,7 +151,9 @@ async function rulesLine(
 ): Promise<string[]> {
   const rules = ruleSet(basis, plans, options);
   const tool = trafficManager(basis, options) ?? 'nftables';
-  const keeper = tool === 'nftables' ? new NftablesRules(options.netns) : new IptablesRules(options.netns);
+  const { netns, instance } = options;
+  const keeper =
+    tool === 'nftables' ? new NftablesRules(netns, instance) : new IptablesRules(netns, instance);
   const isThere = tool === 'nftables' ? await (keeper as NftablesRules).exists() : await keeper.holds(rules);
   return isThere ? [] : [`+ rules with ${tool}`];
 }

@@ -9,6 +9,8 @@ export interface AgentOptions {
   /** Path of the network namespace to work in; '' for this process's own. */
   readonly netns: string;
   readonly nodeName: string;
+  /** Tells the agents of several networks on one node apart; '' where there is one. */
+  readonly instance: string;
   readonly stateDir: string;
   readonly socketGroup: number | undefined;
   readonly subnetFile: string;
@@ -50,7 +52,8 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
   return {
     netns: '',
     nodeName,
-    stateDir: flags.text('state-dir'),
+    instance: readInstance(flags.text('instance')),
+    stateDir: stateDirOf(flags.text('state-dir'), flags.text('instance')),
     socketGroup: group === '' ? undefined : Number(group),
     subnetFile: flags.text('subnet-file'),
     iface: flags.list('iface'),
@@ -84,6 +87,20 @@ function pageOptions(flags: Flags, port: number): PageOptions {
     token: pageToken(address, flags.text('page-token-file')),
     hosts: flags.list('page-host').map(name => name.toLowerCase()),
   };
+}
+
+/** Chains of iptables have 28 characters at most. @throws RipstopError ECONFIG */
+export function readInstance(text: string): string {
+  if (/^([a-z][a-z0-9]{0,7})?$/.test(text)) return text;
+  throw new RipstopError(
+    'ECONFIG',
+    `--instance: ${JSON.stringify(text)}: take a letter and up to seven of a-z and 0-9`,
+  );
+}
+
+/** Each instance has its own. */
+export function stateDirOf(given: string, instance: string): string {
+  return given || (instance === '' ? '/run/ripstop' : `/run/ripstop-${instance}`);
 }
 
 /** Opens the store that the flags name, loading no other one, and finds the node's name. @throws RipstopError ECONFIG, ESTORE */

@@ -107,7 +107,7 @@ export class Session {
   #rulesFor(plans: readonly OverlayPlan[]): NodeRules {
     const [basis, options] = [this.#basis, this.#options];
     const set = ruleSet(basis, plans, options);
-    return new NodeRules(options.netns, set, trafficManager(basis, options), this.#log);
+    return new NodeRules(options.netns, options.instance, set, trafficManager(basis, options), this.#log);
   }
 
   get basis(): SessionBasis {

@@ -3,7 +3,8 @@ import type { Command } from 'commander';
 import { RipstopError } from '../base/errors.ts';
 
 interface CleanupFlags {
-  stateDir: string;
+  instance?: string;
+  stateDir?: string;
   subnetFile: string;
   flannel?: true;
   json?: true;
@@ -18,7 +19,8 @@ export function addCleanup(program: Command): void {
       'Removes the devices, routes, rules and files that the agent made on this node, and nothing else. ' +
         'The agent must not run. The lease stays in the store until it ends.',
     )
-    .option('--state-dir <directory>', "the agent's state directory", '/run/ripstop')
+    .option('--instance <name>', 'of the agents of several networks, which one')
+    .option('--state-dir <directory>', "the agent's state directory; absent: /run/ripstop, or the instance's")
     .option('--subnet-file <file>', 'what the CNI plugin reads', '/run/flannel/subnet.env')
     .option('--flannel', 'also what flannel left: its VXLAN devices, tables and chains')
     .option('--json', 'print JSON')
@@ -28,7 +30,10 @@ export function addCleanup(program: Command): void {
 async function cleanup(options: CleanupFlags): Promise<void> {
   const { SOCKET_NAME } = await import('../agent/api-server.ts');
   const { askAgent } = await import('../agent/api-client.ts');
-  const socket = join(options.stateDir, SOCKET_NAME);
+  const { readInstance, stateDirOf } = await import('../agent/options.ts');
+  const instance = readInstance(options.instance ?? '');
+  const stateDir = stateDirOf(options.stateDir ?? '', instance);
+  const socket = join(stateDir, SOCKET_NAME);
   const isRunning = await askAgent(socket, '/status').then(
     () => true,
     error => (error as RipstopError).code !== 'ENOAGENT',
@@ -40,8 +45,8 @@ async function cleanup(options: CleanupFlags): Promise<void> {
       'stop it first: it would make everything again',
     );
   const { cleanUp } = await import('../agent/cleanup.ts');
-  const { stateDir, subnetFile } = options;
-  const report = await cleanUp({ netns: '', stateDir, subnetFile, flannel: options.flannel ?? false });
+  const { subnetFile, flannel = false } = options;
+  const report = await cleanUp({ netns: '', instance, stateDir, subnetFile, flannel });
   if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   else
     process.stdout.write(

@@ -181,9 +181,16 @@ export const FLAGS: readonly Flag[] = [
   {
     name: 'state-dir',
     kind: 'text',
-    fallback: '/run/ripstop',
+    fallback: '',
     own: true,
-    doc: 'socket of the agent and what it remembers',
+    doc: 'socket of the agent and what it remembers; empty: /run/ripstop, with --instance /run/ripstop-NAME',
+  },
+  {
+    name: 'instance',
+    kind: 'text',
+    fallback: '',
+    own: true,
+    doc: 'name of this agent where a node has one for each of several networks: tells state and rules apart',
   },
   {
     name: 'socket-group',

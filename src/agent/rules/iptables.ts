@@ -12,6 +12,7 @@ import {
 /** One of our chains, and the jump to it from a chain of the kernel. */
 interface Chain {
   readonly table: 'nat' | 'filter' | 'raw';
+  /** Behind `RIPSTOP-`, and the name of the instance where there is one. */
   readonly name: string;
   readonly hook: string;
   readonly comment: string;
@@ -24,14 +25,14 @@ const MARK = `0x${KUBE_MASQUERADE_MARK.toString(16)}`;
 const CHAINS: readonly Chain[] = [
   {
     table: 'nat',
-    name: 'RIPSTOP-POSTRTG',
+    name: 'POSTRTG',
     hook: 'POSTROUTING',
     comment: 'ripstop masq',
     rules: masqueradeRules,
   },
   {
     table: 'filter',
-    name: 'RIPSTOP-FWD',
+    name: 'FWD',
     hook: 'FORWARD',
     comment: 'ripstop forward',
     rules: ({ forward }, { cluster }) =>
@@ -39,7 +40,7 @@ const CHAINS: readonly Chain[] = [
   },
   {
     table: 'raw',
-    name: 'RIPSTOP-TUNNEL-IN',
+    name: 'TUNNEL-IN',
     hook: 'PREROUTING',
     comment: 'ripstop tunnel',
     rules: ({ tunnelPort }, { family, underlay }) =>
@@ -49,7 +50,7 @@ const CHAINS: readonly Chain[] = [
   },
   {
     table: 'raw',
-    name: 'RIPSTOP-TUNNEL-OUT',
+    name: 'TUNNEL-OUT',
     hook: 'OUTPUT',
     comment: 'ripstop tunnel',
     rules: ({ tunnelPort }, { family, underlay }) =>
@@ -84,6 +85,7 @@ function whole(family: Family, address: string): string {
 
 /**
  * Keeps the rules with iptables and ip6tables. Only chains that begin with `RIPSTOP-` and the jumps to them are ours.
+ * @param instance names the chains of one of several agents on a node
  * @param only the tables to keep; `['filter']` beside nftables, where a foreign FORWARD policy DROP must be overruled
  */
 export class IptablesRules implements RuleKeeper {
@@ -91,9 +93,13 @@ export class IptablesRules implements RuleKeeper {
   readonly #netns: string;
   readonly #chains: readonly Chain[];
 
-  constructor(netns: string, only?: readonly Chain['table'][]) {
+  constructor(netns: string, instance = '', only?: readonly Chain['table'][]) {
     this.#netns = netns;
-    this.#chains = only ? CHAINS.filter(({ table }) => only.includes(table)) : CHAINS;
+    const prefix = instance === '' ? 'RIPSTOP-' : `RIPSTOP-${instance.toUpperCase()}-`;
+    this.#chains = CHAINS.filter(({ table }) => only?.includes(table) ?? true).map(chain => ({
+      ...chain,
+      name: prefix + chain.name,
+    }));
   }
 
   async holds(rules: RuleSet): Promise<boolean> {

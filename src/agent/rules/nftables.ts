@@ -8,15 +8,17 @@ import {
   udpPorts,
 } from './model.ts';
 
-/** Our only table; nothing outside it is touched. */
-export const TABLE = 'ripstop';
+/** Our only table, one an instance; nothing outside it is touched. */
+export function tableOf(instance: string): string {
+  return instance === '' ? 'ripstop' : `ripstop-${instance}`;
+}
 
 /**
  * The table in nft's language. It is declared, deleted and filled in one script, hence in one kernel transaction:
  * packets see the old rules or the new ones.
  */
-export function nftScript(rules: RuleSet): string {
-  const lines = [`table inet ${TABLE}`, `delete table inet ${TABLE}`, `table inet ${TABLE} {`];
+export function nftScript(rules: RuleSet, table: string): string {
+  const lines = [`table inet ${table}`, `delete table inet ${table}`, `table inet ${table} {`];
   if (rules.tunnelPort !== undefined) lines.push(...notrack(rules.tunnelPort, rules.families));
   if (rules.masquerade) lines.push(...masquerade(rules));
   if (rules.forward) lines.push(...forward(rules.families));
@@ -95,37 +97,41 @@ function ip(family: 4 | 6): string {
 export class NftablesRules implements RuleKeeper {
   readonly tool = 'nftables';
   readonly #netns: string;
+  readonly #table: string;
   /** How the kernel lists the script that was applied last: it writes rules in its own words. */
   #applied: { script: string; listed: string } | undefined;
 
-  constructor(netns: string) {
+  constructor(netns: string, instance = '') {
     this.#netns = netns;
+    this.#table = tableOf(instance);
   }
 
   async holds(rules: RuleSet): Promise<boolean> {
-    return this.#applied?.script === nftScript(rules) && (await this.#list()) === this.#applied.listed;
+    return (
+      this.#applied?.script === nftScript(rules, this.#table) && (await this.#list()) === this.#applied.listed
+    );
   }
 
   async apply(rules: RuleSet): Promise<void> {
-    const script = nftScript(rules);
+    const script = nftScript(rules, this.#table);
     await applyNftScript(this.#netns, script);
     this.#applied = { script, listed: await this.#list() };
   }
 
   /** True when our table is there, whatever is in it. */
   async exists(): Promise<boolean> {
-    return (await listNft(this.#netns, ['table', 'inet', TABLE])).length > 0;
+    return (await listNft(this.#netns, ['table', 'inet', this.#table])).length > 0;
   }
 
   async remove(): Promise<boolean> {
     this.#applied = undefined;
     if (!(await this.exists())) return false;
-    await applyNftScript(this.#netns, `table inet ${TABLE}\ndelete table inet ${TABLE}\n`);
+    await applyNftScript(this.#netns, `table inet ${this.#table}\ndelete table inet ${this.#table}\n`);
     return true;
   }
 
   async #list(): Promise<string> {
-    return canonicalListing(await listNft(this.#netns, ['table', 'inet', TABLE]));
+    return canonicalListing(await listNft(this.#netns, ['table', 'inet', this.#table]));
   }
 }
 

@@ -8,15 +8,26 @@ import { NftablesRules } from './nftables.ts';
 export class NodeRules {
   readonly #rules: RuleSet;
   readonly #netns: string;
+  readonly #instance: string;
   readonly #log: Log;
   readonly #wanted: 'nftables' | 'iptables' | undefined;
   #keeper: RuleKeeper | undefined;
   /** Beside nftables: an accept there does not overrule a foreign FORWARD policy DROP, one in iptables does. */
   #overrule: IptablesRules | undefined;
 
-  /** @param wanted undefined: nftables, or iptables where there is no `nft` */
-  constructor(netns: string, rules: RuleSet, wanted: 'nftables' | 'iptables' | undefined, log: Log) {
+  /**
+   * @param instance names the rules of one of several agents on a node; '' where there is one
+   * @param wanted undefined: nftables, or iptables where there is no `nft`
+   */
+  constructor(
+    netns: string,
+    instance: string,
+    rules: RuleSet,
+    wanted: 'nftables' | 'iptables' | undefined,
+    log: Log,
+  ) {
     this.#netns = netns;
+    this.#instance = instance;
     this.#rules = rules;
     this.#wanted = wanted;
     this.#log = log;
@@ -35,10 +46,10 @@ export class NodeRules {
   }
 
   /** Takes away what either tool ever made. */
-  static async remove(netns: string): Promise<{ removed: string[]; failures: unknown[] }> {
+  static async remove(netns: string, instance: string): Promise<{ removed: string[]; failures: unknown[] }> {
     const removed: string[] = [];
     const failures: unknown[] = [];
-    for (const keeper of [new NftablesRules(netns), new IptablesRules(netns)]) {
+    for (const keeper of [new NftablesRules(netns, instance), new IptablesRules(netns, instance)]) {
       try {
         if (await keeper.remove()) removed.push(`${keeper.tool} rules`);
       } catch (error) {
@@ -49,8 +60,8 @@ export class NodeRules {
   }
 
   async #choose(): Promise<RuleKeeper> {
-    const nft = new NftablesRules(this.#netns);
-    const iptables = new IptablesRules(this.#netns);
+    const nft = new NftablesRules(this.#netns, this.#instance);
+    const iptables = new IptablesRules(this.#netns, this.#instance);
     if (this.#wanted === 'iptables') {
       await nft.remove().catch(() => {});
       return iptables;
@@ -71,7 +82,7 @@ export class NodeRules {
     if (!this.#overrule && !(await dropsForwarded(this.#netns))) return false;
     if (!this.#overrule)
       this.#log.info('the FORWARD chain of iptables drops by default: accepting pod traffic there too');
-    this.#overrule ??= new IptablesRules(this.#netns, ['filter']);
+    this.#overrule ??= new IptablesRules(this.#netns, this.#instance, ['filter']);
     if (await this.#overrule.holds(this.#rules)) return false;
     await this.#overrule.apply(this.#rules);
     return true;

@@ -47,7 +47,7 @@ export function nodeOfAgent({ session, options }: Agent): TraceNode | undefined 
   const { carriers, basis } = session;
   const plans = carriers.map(({ plan }) => plan);
   const rules = ruleSet(basis, plans, options);
-  const { netns, nodeName } = options;
+  const { netns, nodeName, instance } = options;
   return {
     name: nodeName,
     netns,
@@ -60,8 +60,8 @@ export function nodeOfAgent({ session, options }: Agent): TraceNode | undefined 
     rules,
     hasRules: () =>
       session.rules.tool === 'nftables'
-        ? new NftablesRules(netns).exists()
-        : new IptablesRules(netns).holds(rules),
+        ? new NftablesRules(netns, instance).exists()
+        : new IptablesRules(netns, instance).holds(rules),
   };
 }
 
