@@ -46,9 +46,7 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
 
   const busyBefore = await busyShare();
   if (busyBefore > BUSY)
-    tell(
-      `bench: ${Math.round(busyBefore * 100)} % of the cores are busy before anything is measured: figures will be off`,
-    );
+    tell(`bench: ${Math.round(busyBefore * 100)} % of the cores are busy already: figures will be off`);
   const began = new Date();
   const progress = new Progress(estimate);
   const samples: Sample[] = [];

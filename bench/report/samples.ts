@@ -96,7 +96,7 @@ const ALL = {
   publishMs: { title: 'time to publish all peers anew', unit: 'ms', better: 'less', digits: 1 },
   stallUs: { title: 'longest stall', short: 'stall us', unit: 'us', better: 'less', digits: 0 },
   gapUs: {
-    title: 'longest gap, with waiting for a core',
+    title: 'stall and waiting for a core',
     short: 'gap us',
     unit: 'us',
     better: 'less',
