@@ -20,6 +20,8 @@ export interface CarrierOptions {
   readonly dataPlane: 'userspace' | 'kernel';
   /** Inner checksums that a kernel peer on this host left unfinished; auto: accepted where the underlay is a veth. */
   readonly unfinishedChecksums: 'auto' | 'accept' | 'refuse';
+  /** Keep the flow table on. */
+  readonly flowTable: boolean;
   readonly log: Log;
 }
 
@@ -199,6 +201,7 @@ export class Carrier {
       peers: this.#peers.map(specOf),
       log,
     });
+    if (this.#options.flowTable) this.flows?.keep();
   }
 
   #hasDevice(): boolean {

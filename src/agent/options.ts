@@ -33,6 +33,8 @@ export interface AgentOptions {
   /** Leave inner checksums open between nodes that agree; only our own data plane can. */
   readonly remoteChecksum: boolean;
   readonly tolerateUnknown: boolean;
+  /** Keep the flow tables on. */
+  readonly flowTable: boolean;
   /** Undefined: no page. */
   readonly page: PageOptions | undefined;
   readonly health: { readonly address: string; readonly port: number } | undefined;
@@ -73,6 +75,7 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
     unfinishedChecksums: flags.text('unfinished-checksums') as 'auto' | 'accept' | 'refuse',
     remoteChecksum: flags.boolean('remote-checksum') && flags.text('data-plane') === 'userspace',
     tolerateUnknown: flags.boolean('tolerate-unknown-keys'),
+    flowTable: flags.boolean('flow-table'),
     page: pagePort === 0 ? undefined : pageOptions(flags, pagePort),
     health: port === 0 ? undefined : { address: flags.text('healthz-ip'), port },
   };

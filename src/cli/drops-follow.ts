@@ -27,7 +27,8 @@ export async function followDrops(socket: string, json: boolean): Promise<void> 
       }
     for (const line of shown.rest()) await out.write(`${line}\n`);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+    // A stream that was stopped may end inside a message.
+    if (!stop.signal.aborted && (error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
     stop.abort();
   }
 }

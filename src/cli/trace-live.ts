@@ -55,7 +55,8 @@ export async function traceLive(options: TraceOptions): Promise<void> {
   try {
     await Promise.all(streams.map((_, node) => follow(node)));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+    // A stream that was stopped may end inside a message.
+    if (!stop.signal.aborted && (error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
   } finally {
     clearInterval(sweep);
     stop.abort();

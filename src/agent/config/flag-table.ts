@@ -223,6 +223,13 @@ export const FLAGS: readonly Flag[] = [
     doc: 'seconds between two small probes of each peer, through the tunnel and beside it; 0: none',
   },
   {
+    name: 'flow-table',
+    kind: 'boolean',
+    fallback: false,
+    own: true,
+    doc: 'count flows all the time, for `ripstop flows`; else counting begins when somebody asks',
+  },
+  {
     name: 'page-ip',
     kind: 'text',
     fallback: '127.0.0.1',

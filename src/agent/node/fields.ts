@@ -140,6 +140,10 @@ export const nodeFields = {
     integer(1, 100_000, 'packets that the device keeps while Ripstop is busy', 'packets'),
     1000,
   ),
+  flowTable: withDefault(
+    flag('count flows all the time, for `ripstop flows`; else counting begins when somebody asks'),
+    false,
+  ),
   namespace: withDefault(
     text('a name of ip netns, or a path', 'network namespace that the overlay lives in; empty: the own one'),
     '',

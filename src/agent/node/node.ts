@@ -5,6 +5,7 @@ import type { Log } from '../../base/log.ts';
 import { changeLink, findLink } from '../../net/links.ts';
 import type { NetlinkSocket } from '../../net/socket.ts';
 import { type CounterSnapshot, DataPlane } from '../../path/control.ts';
+import { monitorOf } from '../flows-api.ts';
 import { StateKeeper } from '../kernel/keeper.ts';
 import { desiredState, type Overlay } from '../kernel/layout.ts';
 import type { DesiredState } from '../kernel/state.ts';
@@ -221,5 +222,6 @@ async function startPlane(
   // tuntap2 names its device itself.
   const made = plane.deviceName === config.device ? undefined : findLink(socket, plane.deviceName);
   if (made) changeLink(socket, made.index, { name: config.device });
+  if (config.flowTable) monitorOf(plane, config.device).keep();
   return plane;
 }

@@ -23,7 +23,7 @@ export class Trail {
   }
 
   /** The step at which the packet is lost. */
-  lose(step: string, text: string, remedy: string, verdict = text): TraceAnswer {
+  lose(step: string, text: string, remedy: string, verdict = `lost: ${text}`): TraceAnswer {
     this.#steps.push({ step, ok: false, text });
     return this.#answer('dropped', verdict, remedy, null);
   }
