@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../bench/lab/gauge.ts';
@@ -6,6 +6,7 @@ import { until } from '../../bench/lab/until.ts';
 import type { Diagnosis, Finding } from '../../src/agent/doctor/finding.ts';
 import type { PeerStatus } from '../../src/agent/status.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../support/agents.ts';
+import { FlannelNode } from '../support/flannel-node.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 
@@ -182,5 +183,68 @@ t.test(
       const lost = ofKind(doctor(agent).findings, 'frames-lost');
       t.match(lost, [{ what: /flannel\.1: \d+ frames lost \(no-peer\)/, remedy: /ripstop peers/ }]);
     });
+
+    await t.test('store away, kernel state that comes undone, underlay address gone', async t => {
+      const seen = async (kind: Finding['kind'], what: RegExp) => {
+        const texts = () => ofKind(doctor(agent).findings, kind).map(finding => finding.what);
+        let told = texts();
+        for (let tries = 0; told.length === 0 && tries < 20; tries++) told = texts();
+        t.match(told[0], what);
+      };
+      renameSync(store.path, `${store.path}.away`);
+      await seen('store-away', /has been away since/);
+      renameSync(`${store.path}.away`, store.path);
+
+      const undoer = one!.ns.launch(['sh', '-c', 'while :; do ip route del 10.244.2.0/24 2>&-; done']);
+      await seen('kernel-differs', /differs .* in \d+ places/);
+      await undoer.stop();
+
+      one!.ns.ip('addr del 172.31.0.1/24 dev eth0');
+      await seen('not-ready', /no IPv4 address/);
+      one!.ns.ip('addr add 172.31.0.1/24 dev eth0');
+      await agent.ready(2);
+      await until('it well', () => ofKind(doctor(agent).findings, 'not-ready').length === 0, 10_000, 200);
+    });
+  },
+);
+
+t.test(
+  'a peer with another MAC than its lease says; nothing that masquerades; no right to probe',
+  { skip: need('root', 'netns', 'tun', 'vxlan', 'nft', 'iptables', 'setpriv') },
+  async t => {
+    const lab = labFor(t);
+    const [one, two] = lab.nodes;
+    const store = fileStoreFor(t);
+    const { agents } = agentsFor(t, lab, store.flags);
+    const agent = agents[0]!;
+    agent.rememberSubnet();
+    agent.start();
+    await agent.ready(0);
+    // A node of flannel's whose device was made anew behind its lease's back.
+    const before = new FlannelNode(two!, '0a:58:fd:00:00:02');
+    writeFileSync(join(store.path, 'subnets', before.key), before.value);
+    await agent.ready(1);
+    two!.ns.ip('link del flannel.1');
+    const after = new FlannelNode(two!, '0a:58:fd:00:00:99');
+    const own = '10.244.1.0-24';
+    after.learn(own, readFileSync(join(store.path, 'subnets', own), 'utf8'));
+    two!.pods[0]!.ns.attempt(['ping', '-c2', '-i0.1', '-W1', one!.pods[0]!.address[4]]);
+    const { findings } = doctor(agent);
+    t.match(ofKind(findings, 'stale-identity'), [
+      {
+        severity: 'fault',
+        what: /172\.31\.0\.2.* refused here: spoofed-source \d/,
+        remedy: /ripstop peers --json/,
+      },
+    ]);
+    t.match(ofKind(findings, 'masquerade-wrong'), [{ what: /nothing masquerades/, remedy: /--ip-masq/ }]);
+
+    await agent.stop();
+    agent.startWith(['+net_admin'], '--cni=false', '--probe-interval=1');
+    await agent.ready(1);
+    t.match(ofKind(doctor(agent).findings, 'not-examined'), [{ remedy: /CAP_NET_RAW/ }]);
+    await until('the probes given up', () =>
+      readFileSync(agent.log, 'utf8').includes('peers are not probed'),
+    );
   },
 );
