@@ -55,8 +55,12 @@ export async function serveApi(
 /** What of the agent's overlays can be watched: those that Ripstop itself carries. */
 export function watchOf(agent: Agent): Watch {
   const carriers = agent.session?.carriers ?? [];
+  const captures = carriers.flatMap(({ capture: hub, plan }) =>
+    hub ? [{ device: plan.device!, families: plan.carries, hub }] : [],
+  );
   return {
-    hub: carriers.flatMap(carrier => carrier.capture ?? [])[0],
+    hub: captures[0]?.hub,
+    captures,
     flows: carriers.flatMap(carrier => carrier.flows ?? []),
     node: nodeOfAgent(agent),
   };

@@ -12,9 +12,19 @@ const BODY_MAX = 16384;
 const selectionFields = {
   points: listOf(text('the name of a point', 'point'), 'capture points; all when left out'),
   verdicts: listOf(text('the name of a verdict', 'verdict'), 'verdicts; all when left out'),
+  device: text('a device', 'name of an overlay device; the first that fits when left out'),
+  family: integer(4, 6, 'IP version of the packets: 4 or 6'),
   peer: text('a peer', 'name or underlay address of a peer'),
   snapLength: required(integer(0, 0x7fffffff, 'bytes to keep of a packet, 0 for all', 'bytes')),
 };
+
+/** An overlay that can be captured from. */
+export interface CapturePlace {
+  readonly device: string;
+  /** IP versions of the packets that it carries. */
+  readonly families: readonly number[];
+  readonly hub: CaptureHub;
+}
 
 const hubs = new WeakMap<DataPlane, CaptureHub>();
 
@@ -27,23 +37,18 @@ export function hubOf(plane: DataPlane): CaptureHub {
 
 /**
  * Answers POST /capture: a JSON selection in, the stream of `capture/record-stream.ts` out until the caller hangs up.
- * @param hub of the data plane, undefined where the kernel carries the packets
+ * @param places none where the kernel carries the packets
  */
 export async function answerCapture(
   incoming: IncomingMessage,
   response: ServerResponse,
-  hub: CaptureHub | undefined,
+  places: readonly CapturePlace[],
 ): Promise<void> {
   const control = new AbortController();
   response.on('close', () => control.abort());
   try {
-    const selection = await readSelection(incoming);
-    if (!hub)
-      throw new RipstopError(
-        'ECAPTURE',
-        'the kernel carries the packets of this node',
-        'capture with tcpdump on its device',
-      );
+    const { selection, device, family } = await readSelection(incoming);
+    const { hub } = choosePlace(places, device, family);
     const stream = await hub.start(selection, control.signal);
     response.writeHead(200, { 'content-type': 'application/octet-stream' });
     await pipeline(stream, response);
@@ -53,13 +58,41 @@ export async function answerCapture(
   }
 }
 
-async function readSelection(incoming: IncomingMessage): Promise<Selection> {
+/** @throws RipstopError ECAPTURE when there is none */
+function choosePlace(
+  places: readonly CapturePlace[],
+  device: string | undefined,
+  family: number | undefined,
+): CapturePlace {
+  if (places.length === 0)
+    throw new RipstopError(
+      'ECAPTURE',
+      'the kernel carries the packets of this node',
+      'capture with tcpdump on its device',
+    );
+  const fits = (place: CapturePlace) =>
+    (device === undefined || place.device === device) &&
+    (family === undefined || place.families.includes(family));
+  const place = places.find(fits);
+  if (place) return place;
+  const known = places.map(one => `${one.device} (IPv${one.families.join(' and IPv')})`).join(', ');
+  throw new RipstopError('ECAPTURE', `no overlay ${device ?? `carries IPv${family}`}`, `there are: ${known}`);
+}
+
+async function readSelection(
+  incoming: IncomingMessage,
+): Promise<{ selection: Selection; device: string | undefined; family: number | undefined }> {
   const value = await readJson(incoming, BODY_MAX);
-  const { points, verdicts, peer, snapLength } = readObject(selectionFields, value, 'selection');
-  return {
+  const { points, verdicts, peer, snapLength, device, family } = readObject(
+    selectionFields,
+    value,
+    'selection',
+  );
+  const selection = {
     snapLength,
     ...(points ? { points } : {}),
     ...(verdicts ? { verdicts } : {}),
     ...(peer !== undefined ? { peer } : {}),
   };
+  return { selection, device, family };
 }

@@ -6,13 +6,20 @@ import { agentFailure } from './api-client.ts';
 /** Path of the agent's interface that streams a capture. */
 export const CAPTURE_PATH = '/capture';
 
+/** What to capture, and where: the first overlay that fits. */
+export interface CaptureRequest extends Selection {
+  readonly device?: string;
+  /** IP version that the overlay carries. */
+  readonly family?: number;
+}
+
 /**
  * Starts a capture of a running agent; the stream is that of `capture/record-stream.ts`. It ends when `stop` aborts.
  * Throws RipstopError ENOAGENT, EACCES or EAGENT, each with what to do, or what the agent itself refused.
  */
 export async function openCaptureStream(
   socketPath: string,
-  selection: Selection,
+  selection: CaptureRequest,
   stop: AbortSignal,
 ): Promise<AsyncIterable<Uint8Array>> {
   return openStream(

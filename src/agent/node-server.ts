@@ -29,5 +29,12 @@ export async function serveNode(path: string, node: OverlayNode, page: PageLink)
 /** The data plane as it is now: it is another one after its device was taken away. */
 export function nodeWatch(node: OverlayNode): Watch {
   const { plane, settled } = node;
-  return { hub: hubOf(plane), flows: [monitorOf(plane, settled.config.device)], node: nodeOfRun(node) };
+  const { device } = settled.config;
+  const hub = hubOf(plane);
+  return {
+    hub,
+    captures: [{ device, families: [4, 6], hub }],
+    flows: [monitorOf(plane, device)],
+    node: nodeOfRun(node),
+  };
 }

@@ -20,6 +20,7 @@ export interface CaptureOptions {
   readonly write?: string;
   readonly format?: 'pcapng' | 'pcap';
   readonly point?: string[];
+  readonly device?: string;
   readonly peer?: string;
   readonly vni?: number;
   readonly verdict?: string[];
@@ -50,7 +51,11 @@ export async function captureToEnd(filter: string, options: CaptureOptions, vers
   };
   pointBits(selection.points ?? []);
   const stop = stopSignal(options.duration);
-  const chunks = await openCaptureStream(options.socket ?? DEFAULT_SOCKET, selection, stop);
+  const chunks = await openCaptureStream(
+    options.socket ?? DEFAULT_SOCKET,
+    { ...selection, ...(options.device === undefined ? {} : { device: options.device }) },
+    stop,
+  );
   const stream = await readRecordStream(chunks);
   await showStream(stream, selection, filter, options, version, stop);
 }

@@ -20,6 +20,7 @@ export function addCapture(program: Command): void {
       ]),
     )
     .option('-p, --point <names>', 'egress-inner, egress-outer, ingress-outer, ingress-inner, drop', list)
+    .option('--device <device>', 'of this overlay, where the node has one for each family')
     .option('--peer <peer>', 'only packets of this peer: its name or underlay address')
     .option('--vni <vni>', 'only this VXLAN network identifier', whole(0, 0xffffff))
     .option('--verdict <names>', 'only these verdicts; drop stands for all that lose a packet', list)

@@ -33,7 +33,16 @@ export async function listFlows(filter: string, options: FlowsOptions): Promise<
   const text = options.json
     ? `${JSON.stringify({ ...answer, flows: answer.flows.slice(0, rows) }, null, 2)}\n`
     : showFlows(answer, { by: options.by, rows });
-  process.stdout.write(text);
+  await written(text);
+}
+
+/** Writes to standard output; that its reader has gone is no fault. */
+async function written(text: string): Promise<void> {
+  try {
+    await new OutputStream(process.stdout).write(text);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+  }
 }
 
 /** The flows that a filter lets pass, in order. @throws RipstopError */

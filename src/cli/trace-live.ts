@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { openCaptureStream } from '../agent/capture-client.ts';
 import type { FlowEnds } from '../capture/flows/flow-filter.ts';
 import { JourneyLines, journeyNote } from '../capture/journey-lines.ts';
@@ -22,7 +23,8 @@ export async function traceLive(options: TraceOptions): Promise<void> {
   const sockets = [options.socket, ...(options.peerSocket === undefined ? [] : [options.peerSocket])];
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-  const selection = { snapLength: options.proto === 'tcp' ? TCP_SNAP_LENGTH : 0 };
+  const family = isIP(options.src);
+  const selection = { snapLength: options.proto === 'tcp' ? TCP_SNAP_LENGTH : 0, family };
   const streams = await Promise.all(
     sockets.map(async socket => readRecordStream(await openCaptureStream(socket, selection, stop.signal))),
   );

@@ -6,6 +6,7 @@ import { askAgent } from '../../src/agent/api-client.ts';
 import type { Status } from '../../src/agent/status.ts';
 import type { TraceAnswer } from '../../src/agent/trace/answer.ts';
 import type { JourneyNote } from '../../src/capture/journey-lines.ts';
+import { requestOf, showTrace } from '../../src/cli/trace-run.ts';
 import { agentsFor, fileStoreFor } from '../support/agents.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
@@ -80,44 +81,42 @@ for (const [mode, family] of [
       'as it was foretold',
     );
 
-    const lost = async (expected: RegExp, node: Node, ...args: string[]) => {
-      const { code, text } = await trace(node, ...args);
-      t.equal(code, 1, args.join(' '));
-      t.match(text, expected);
-      t.match(text, /\n! \w+ .*(\n.*)*verdict: .*(\n.*)*what to do: /);
-      return text;
+    /** As the command does, in this process: the socket is a file. */
+    const foretell = async (node: Node, src: string, dst: string, more: { size?: number } = {}) => {
+      const request = requestOf({ src, dst, socket: socketOf(node), ...more });
+      return showTrace([await askAgent<TraceAnswer>(socketOf(node), '/trace', 5000, request)]);
     };
-    await lost(
+    const lost = (text: string, expected: RegExp) => {
+      t.match(text, expected);
+      t.match(text, /\n! \w+ .*(\n.*)*verdict: +(lost|dropped): .*(\n.*)*what to do: /);
+    };
+    lost(
+      await foretell(one, from, to, { size: 2000 }),
       /mtu +2000 bytes, \S+ takes 14\d\d; the kernel\s+tells/,
-      one,
-      '--src',
-      from,
-      '--dst',
-      to,
-      '--size',
-      '2000',
     );
     const nobody = family === 4 ? '10.244.77.7' : 'fd00:10:244:77::7';
-    const unowned = mode === 'vxlan' ? /no route to 10.244.77.7/ : /verdict: +dropped: no-peer/;
-    await lost(unowned, one, '--src', from, '--dst', nobody);
+    const unowned = mode === 'vxlan' ? /there is no route to\s+10.244.77.7/ : /verdict: +dropped: no-peer/;
+    lost(await foretell(one, from, nobody), unowned);
     const stranger = family === 4 ? '10.99.0.1' : 'fd99::1';
-    await lost(/there is no way to/, one, '--src', stranger, '--dst', to);
+    lost(await foretell(one, stranger, to), /there is no way to/);
     const gone = family === 4 ? '10.244.2.99' : 'fd00:10:244:2::99';
     ping(gone);
     await until('the kernel gives up', async () =>
-      /nobody answers for/.test((await trace(two, '--src', from, '--dst', gone)).text),
+      /nobody answers for/.test(await foretell(two, from, gone)),
     );
-    const away = await trace(two, '--src', from, '--dst', to);
-    t.match(away.text, new RegExp(`source +${from} is a pod of node1 .${one.underlay[4]}.\n +gate +forward`));
+    const away = await foretell(two, from, to);
+    t.match(away, new RegExp(`source +${from} is a pod of node1 .${one.underlay[4]}.\n +gate +forward`));
     const turned = await trace(two, '--src', from, '--dst', to, '--peer-socket', socketOf(one));
     t.match(turned.text, /outer(.*\n)*.*gate +forward/, 'begun at the other end');
 
     await reload(two, { peers: [] });
-    const refused = await lost(/gate +unknown-peer: the outer source address is no peer/, one, ...wholly);
-    t.match(refused, /verdict: +dropped: unknown-peer/);
+    const refused = await trace(one, ...wholly);
+    t.equal(refused.code, 1);
+    lost(refused.text, /gate +unknown-peer: the outer source address is no peer/);
     t.equal(ping(to).code, 1, 'and so it is');
     one.ns.ip('link set eth0 down');
-    await lost(/(underlay +there is no route|mtu .*path|route .*)/, one, '--src', from, '--dst', to);
+    lost(await foretell(one, from, to), /underlay +there is no route to the peer's address/);
+    if (mode === 'udp') return;
 
     const fails = async (expected: RegExp, ...args: string[]) => {
       const { code, error } = await trace(one, ...args);
@@ -135,7 +134,8 @@ t.test(
   { skip: skip || need('nft', 'vxlan') },
   async t => {
     const lab = labFor(t);
-    const store = fileStoreFor(t);
+    const dual = { EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' };
+    const store = fileStoreFor(t, dual);
     const { agents } = agentsFor(t, lab, store.flags);
     const start = async (...flags: string[]) => {
       for (const agent of agents) {
@@ -179,6 +179,15 @@ t.test(
     t.match(far, { fate: 'delivered' }, 'the gate takes it with that source');
     const [home] = await trace('--src', from, '--dst', '10.244.1.1');
     t.match(home, { fate: 'delivered', verdict: 'delivered to this node itself' });
+
+    const [from6, to6] = [one.pods[0]!.address[6], two.pods[0]!.address[6]];
+    t.match(await trace('--src', from6, '--dst', to6), [{ fate: 'forwarded' }, { fate: 'delivered' }]);
+    const sockets = ['--socket', agents[0]!.socket, '--peer-socket', agents[1]!.socket];
+    const live = ['trace', ...sockets, '--live', '-c', '1', '--src', from6, '--dst', to6, '--proto', 'icmp'];
+    const followed = one.ns.launch([process.execPath, MAIN, ...live]);
+    await followed.saying(/following at fd31::1 and fd31::2/);
+    one.pods[0]!.ns.must(['ping', '-c', '1', to6]);
+    t.match(await followed.success(), /ICMPv6.*\n.* > underlay .*, in all /, 'at the overlay of its family');
 
     store.write({ Backend: { Type: 'host-gw' } });
     for (const agent of agents) agent.signal('SIGHUP');

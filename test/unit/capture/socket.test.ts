@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
 import { listenOn } from '../../../src/agent/api-server.ts';
-import { answerCapture } from '../../../src/agent/capture-api.ts';
+import { answerCapture, type CapturePlace } from '../../../src/agent/capture-api.ts';
 import { openCaptureStream } from '../../../src/agent/capture-client.ts';
 import { readRecordStream } from '../../../src/capture/record-stream.ts';
 import { CaptureHub } from '../../../src/capture/session.ts';
@@ -14,13 +14,13 @@ import { worker } from './watched.ts';
 /** A socket that serves captures of a worker whose batches a test fills. */
 async function served(
   t: { teardown(fn: () => void): void },
-  hub: (source: CaptureHub) => CaptureHub | undefined = source => source,
+  places: (hub: CaptureHub) => readonly CapturePlace[] = hub => [{ device: 'flannel.1', families: [4], hub }],
 ) {
   const one = worker('egress');
   const folder = mkdtempSync(join(tmpdir(), 'rs-sock-'));
   const path = join(folder, 's');
   const source = new CaptureHub(one.source);
-  const server = createServer((incoming, response) => void answerCapture(incoming, response, hub(source)));
+  const server = createServer((incoming, response) => void answerCapture(incoming, response, places(source)));
   await listenOn(server, path);
   t.teardown(() => {
     server.closeAllConnections();
@@ -64,6 +64,12 @@ t.test('what the agent refuses, the caller reads', async t => {
     code: 'ECAPTURE',
     message: 'unknown capture point "nowhere"',
   });
+  await t.rejects(open({ snapLength: 0, device: 'flannel.2' }), {
+    code: 'ECAPTURE',
+    message: 'no overlay flannel.2',
+    hint: 'there are: flannel.1 (IPv4)',
+  });
+  await t.rejects(open({ snapLength: 0, family: 6 }), { message: 'no overlay carries IPv6' });
   await t.rejects(open({ snapLength: -1 }), {
     code: 'ECONFIG',
     message: /snapLength: -1 is not a whole number/,
@@ -72,7 +78,7 @@ t.test('what the agent refuses, the caller reads', async t => {
   await t.rejects(open({ snapLength: 0, points: Array(5000).fill('drop') }), {
     message: /more than 16384 bytes/,
   });
-  const kernel = await served(t, () => undefined);
+  const kernel = await served(t, () => []);
   await t.rejects(openCaptureStream(kernel.path, { snapLength: 0 }, new AbortController().signal), {
     code: 'ECAPTURE',
     message: /the kernel carries the packets/,
