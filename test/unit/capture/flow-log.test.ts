@@ -1,0 +1,188 @@
+import { PassThrough } from 'node:stream';
+import t from 'tap';
+import { until } from '../../../bench/lab/until.ts';
+import { answerFlowLog, flowsOf, readFlowsQuery } from '../../../src/agent/flows-api.ts';
+import { createFlowFilter } from '../../../src/capture/flows/flow-filter.ts';
+import { endsOf, type FlowRecord } from '../../../src/capture/flows/flow-log.ts';
+import { FlowMonitor } from '../../../src/capture/flows/flow-monitor.ts';
+import type { FlowRow } from '../../../src/capture/flows/flow-report.ts';
+import { formatMs, scaled, showFlows } from '../../../src/cli/flows-view.ts';
+import { NO_PEER } from '../../../src/path/verdicts.ts';
+import { need } from '../../support/need.ts';
+import { ethernet, ip, tcp, udp, V4, V6 } from './frames.ts';
+import { worker } from './watched.ts';
+
+const datagram = (port: number) => ethernet(ip(V4, 17, udp(port, 53, new Uint8Array(20), V4)));
+const fin = ethernet(
+  ip(V6, 6, tcp({ from: 40000, to: 80, sequence: 1, flags: 0x11 }, new Uint8Array(10), V6)),
+);
+
+t.test('a line a flow: when it makes room, when it is over; kept on while somebody follows', async t => {
+  const one = worker('egress');
+  const monitor = new FlowMonitor(one.source, 'flannel.1', 8);
+  t.teardown(() => monitor.close());
+  const lines: FlowRecord[] = [];
+  const end = monitor.follow(record => lines.push(record));
+  t.equal(one.pass([{ frame: fin }, { frame: fin, verdict: NO_PEER, peer: -1 }]), 17);
+  monitor.report();
+  for (let port = 1; port <= 20; port++) {
+    one.pass([{ frame: datagram(port) }]);
+    monitor.report();
+  }
+  t.equal(lines.length, 13, 'eight have room');
+  t.match(lines[0], {
+    ...{ flowEndReason: 5, flowDirection: 1, protocolIdentifier: 17, samplingProbability: 1 },
+    ...{
+      sourceIPv4Address: '10.244.1.5',
+      destinationIPv4Address: '10.244.2.9',
+      destinationTransportPort: 53,
+    },
+    ...{ packetDeltaCount: 1, octetDeltaCount: 48, droppedPacketDeltaCount: 0 },
+    ripstop: { device: 'flannel.1', protocol: 'udp', peer: 'node-b', dropReason: null },
+  });
+  t.notOk('sourceIPv6Address' in lines[0]!);
+  await until(
+    'the end of the connection',
+    () => lines.some(line => line.protocolIdentifier === 6),
+    9000,
+    100,
+  );
+  const last = lines.find(line => line.protocolIdentifier === 6)!;
+  t.match(last, {
+    ...{ flowEndReason: 3, sourceIPv6Address: 'fd00:1::5', packetDeltaCount: 1, droppedPacketDeltaCount: 1 },
+    ripstop: { dropReason: 'no-peer', peer: null },
+  });
+  t.strictSame(endsOf(last), {
+    ...{ protocol: 'tcp', source: 'fd00:1::5', sourcePort: 40000 },
+    ...{ destination: 'fd00:2::9', destinationPort: 80 },
+  });
+  end();
+});
+
+t.test('a reader of the log that is too slow loses lines, and is told', async t => {
+  const one = worker('egress');
+  const monitor = new FlowMonitor(one.source, 'flannel.1', 8);
+  t.teardown(() => monitor.close());
+  const response = Object.assign(new PassThrough({ highWaterMark: 1 }), {
+    writeHead() {},
+    flushHeaders() {},
+  });
+  answerFlowLog(response as never, [monitor]);
+  for (let port = 1; port <= 4000; port++) {
+    one.pass([{ frame: datagram(port) }]);
+    if (port % 50 === 0) monitor.report();
+  }
+  let read = '';
+  response.on('data', chunk => {
+    read += chunk;
+  });
+  await until('what waited was read', () => response.writableLength === 0);
+  one.pass(Array.from({ length: 60 }, (_, at) => ({ frame: datagram(5000 + at) })));
+  monitor.report();
+  await until('the next lines', () => read.includes('lostRecords'));
+  const records = read
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line) as FlowRecord);
+  const lost = records.reduce((sum, record) => sum + (record.lostRecords ?? 0), 0);
+  t.ok(lost > 0);
+  t.equal(records.length + lost, 4060 - 8, 'each is there or counted');
+  response.emit('close');
+});
+
+t.test('kept on by configuration; off with the data plane', async t => {
+  const one = worker('egress');
+  const source = { ...one.source, isOver: false };
+  const monitor = new FlowMonitor(source, 'flannel.1');
+  t.equal(one.pass([{ frame: fin }]), 0);
+  monitor.keep();
+  t.equal(one.pass([{ frame: fin }]), 17);
+  source.isOver = true;
+  await until('it ends by itself', () => one.pass([{ frame: fin }]) === 0, 3000, 50);
+  t.throws(() => flowsOf([], { sort: 'rate', limit: 1 }), { code: 'ECAPTURE' });
+  t.strictSame(readFlowsQuery(new URLSearchParams('limit=7&sort=rtt')), { sort: 'rtt', limit: 7 });
+  t.strictSame(readFlowsQuery(new URLSearchParams('')), { sort: 'rate', limit: 100 });
+  t.throws(() => readFlowsQuery(new URLSearchParams('limit=-1')), { code: 'ECONFIG' });
+});
+
+t.test("a filter in tcpdump's language", { skip: need('tcpdump') }, async t => {
+  const web = {
+    protocol: 'tcp',
+    source: '10.244.1.5',
+    sourcePort: 40000,
+    destination: '10.244.2.9',
+    destinationPort: 80,
+  };
+  const ping = {
+    protocol: 'icmp6',
+    source: 'fd00::1',
+    sourcePort: null,
+    destination: 'fd00::2',
+    destinationPort: null,
+  };
+  const other = { ...ping, protocol: '47' };
+  const passes = async (expression: string) => {
+    const filter = await createFlowFilter(expression);
+    return [web, ping, other].map(filter);
+  };
+  t.strictSame(await passes(''), [true, true, true]);
+  t.strictSame(await passes('tcp dst port 80 and src net 10.244.1.0/24'), [true, false, false]);
+  t.strictSame(await passes('tcp src port 80'), [false, false, false]);
+  t.strictSame(await passes('icmp6 and host fd00::2'), [false, true, false]);
+  t.strictSame(await passes('ip6 proto 47'), [false, false, true]);
+  await t.rejects(createFlowFilter('prt 80'), { code: 'EFILTER' });
+});
+
+t.test('in words: numbers of five characters, estimates said', async t => {
+  t.strictSame(
+    [0, 7, 999, 999.6, 1234, 99_960, 123_456, 1.5e9].map(value => scaled(value, 1000)),
+    ['0', '7', '999', '1.00k', '1.23k', '100k', '123k', '1.50G'],
+  );
+  t.equal(scaled(1 << 20, 1024), '1.00M');
+  t.strictSame([0.05, 0.9996, 12.34, 999.4, 1500].map(formatMs), [
+    '50us',
+    '1.00ms',
+    '12.3ms',
+    '999ms',
+    '1.50s',
+  ]);
+  const counts = {
+    packets: 5,
+    bytes: 5000,
+    packetRate: 2,
+    bitRate: 4e6,
+    drops: 1,
+    retransmissions: 2,
+    rttMs: 1.5,
+    rttMinMs: 1,
+  };
+  const row: FlowRow = {
+    ...counts,
+    ...{
+      device: 'flannel.1',
+      direction: 'egress',
+      protocol: 'tcp',
+      peer: 'node-b',
+      peerAddress: '192.0.2.2',
+    },
+    ...{ source: 'fd00::1', sourcePort: 1, destination: '10.244.2.9', destinationPort: 80 },
+    ...{ dropReason: null, ending: false, first: '', last: '' },
+  };
+  const overlay = { device: 'flannel.1', since: new Date(Date.now() - 5000).toISOString(), rateSeconds: 1.5 };
+  const full = { capacity: 8, flows: 1, ousted: { flows: 3, packets: 3, bytes: 3 } };
+  const answer = {
+    overlays: [{ ...overlay, frames: { seen: 1, overlooked: 99, other: 0 }, sampled: 0.0123, table: full }],
+    ...{ total: 1, flows: [row] },
+    peers: [
+      { device: 'flannel.1', peer: null, peerAddress: null, flows: 1, egress: counts, ingress: counts },
+    ],
+  };
+  const text = showFlows(answer, { by: 'flow', rows: 5 });
+  t.match(
+    text,
+    /^1 flow, counting for 5s; 3 small ones left for want of room \(8\); 1.2 % of the frames seen, counts are estimates\n/,
+  );
+  t.match(text, /^> tcp +\[fd00::1\]:1 +10.244.2.9:80 +4.00M +4.88k +1 +2 +1.50ms$/m);
+  t.match(showFlows(answer, { by: 'peer', rows: 5 }), /^< - +- +1 +2 +4.00M/m);
+  t.match(showFlows({ ...answer, flows: [], total: 0 }, { by: 'flow', rows: 5 }), /^0 flows.*\nno flow\n$/);
+});
