@@ -1,12 +1,11 @@
 import { isNetError } from '../../net/error.ts';
 import type { Link } from '../../net/links.ts';
 import type { Route } from '../../net/routes.ts';
-import { baseAddress, covers } from '../kernel/layout.ts';
 import type { TraceAnswer } from './answer.ts';
 import type { KernelWay } from './kernel-way.ts';
 import { deliver, mayForward, refusedRoute } from './local-delivery.ts';
 import { masqueraded } from './masquerade.ts';
-import { ownerOf, type TraceNode } from './node.ts';
+import { holds, isOwn, ownerOf, type TraceNode } from './node.ts';
 import type { TracePacket } from './packet.ts';
 import type { Trail } from './trail.ts';
 import { throughTunnel } from './tunnel.ts';
@@ -84,8 +83,7 @@ export async function traceEgress(
       })
     );
   }
-  const isOwn = node.overlays.some(({ subnets }) => subnets.some(subnet => holds(subnet, destination)));
-  if (isOwn) return deliver(trail, kernel, leaving, link);
+  if (isOwn(node, destination)) return deliver(trail, kernel, leaving, link);
   return besideTheOverlay(trail, node, destination, link);
 }
 
@@ -117,7 +115,7 @@ async function translate(
 }
 
 function directPeer(node: TraceNode, destination: string, gateway: string | undefined) {
-  const owner = ownerOf(node, subnets => subnets.some(subnet => holds(subnet, destination)));
+  const owner = ownerOf(node, destination);
   return owner && owner.peer.address === gateway ? owner : undefined;
 }
 
@@ -130,16 +128,5 @@ function besideTheOverlay(trail: Trail, node: TraceNode, destination: string, li
     `${destination} is in the pod network ${network}, and no peer owns it: it leaves by ${link.name}`,
     'the node that owned it holds no lease any more, or the address is no pod: `ripstop peers`',
     `no peer owns ${destination}`,
-  );
-}
-
-export function holds(network: string, address: string): boolean {
-  return covers(network, `${address}/${address.includes(':') ? 128 : 32}`);
-}
-
-/** The overlay and peer that an address belongs to, if it is one of a pod elsewhere. */
-export function remoteOwner(node: TraceNode, address: string) {
-  return ownerOf(node, subnets =>
-    subnets.some(subnet => holds(subnet, address) || baseAddress(subnet) === address),
   );
 }

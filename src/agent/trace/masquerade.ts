@@ -1,5 +1,5 @@
-import { covers } from '../kernel/layout.ts';
 import { MULTICAST, type RuleSet } from '../rules/model.ts';
+import { holds } from './node.ts';
 
 /**
  * Whether the rules of `rules/nftables.ts` give a packet another source, and why: the same conditions in the same
@@ -14,15 +14,13 @@ export function masqueraded(
   const rules = families.find(one => one.family === family);
   if (!masquerade) return { applies: false, why: 'the agent runs without --ip-masq' };
   if (!rules) return { applies: false, why: `the cluster has no IPv${family}` };
-  const within = (network: string, address: string) =>
-    covers(network, `${address}/${family === 4 ? 32 : 128}`);
-  const [fromCluster, toCluster] = [within(rules.cluster, source), within(rules.cluster, destination)];
+  const [fromCluster, toCluster] = [holds(rules.cluster, source), holds(rules.cluster, destination)];
   if (fromCluster && toCluster)
-    if (within(rules.pods, source) || within(rules.pods, destination))
+    if (holds(rules.pods, source) || holds(rules.pods, destination))
       return { applies: false, why: `both ends are in ${rules.cluster}` };
-  if (!fromCluster && within(rules.pods, destination))
+  if (!fromCluster && holds(rules.pods, destination))
     return { applies: false, why: 'clients from outside keep their address' };
-  if (fromCluster && !within(MULTICAST[family], destination))
+  if (fromCluster && !holds(MULTICAST[family], destination))
     return { applies: true, why: `${destination} is outside of ${rules.cluster}` };
   if (!fromCluster && toCluster) return { applies: true, why: `${source} is outside of ${rules.cluster}` };
   return { applies: false, why: 'no rule is about it' };

@@ -1,6 +1,6 @@
 import type { DataPlane } from '../../path/control.ts';
 import type { Agent } from '../agent.ts';
-import type { LayoutPeer } from '../kernel/layout.ts';
+import { covers, type LayoutPeer } from '../kernel/layout.ts';
 import type { OverlayNode } from '../node/node.ts';
 import { IptablesRules } from '../rules/iptables.ts';
 import type { RuleSet } from '../rules/model.ts';
@@ -87,12 +87,23 @@ export function nodeOfRun({ settled, plane }: OverlayNode): TraceNode {
   };
 }
 
-/** The peer of an overlay that owns an address. */
+/** The peer that owns an address, and its overlay. */
 export function ownerOf(
   node: TraceNode,
-  owns: (subnets: readonly string[]) => boolean,
+  address: string,
 ): { overlay: TraceOverlay; peer: TracePeer } | undefined {
   for (const overlay of node.overlays)
-    for (const peer of overlay.peers) if (owns(peer.subnets)) return { overlay, peer };
+    for (const peer of overlay.peers)
+      if (peer.subnets.some(subnet => holds(subnet, address))) return { overlay, peer };
   return undefined;
+}
+
+/** Whether this node owns an address. */
+export function isOwn(node: TraceNode, address: string): boolean {
+  return node.overlays.some(({ subnets }) => subnets.some(subnet => holds(subnet, address)));
+}
+
+/** Whether a network holds an address. */
+export function holds(network: string, address: string): boolean {
+  return covers(network, `${address}/${address.includes(':') ? 128 : 32}`);
 }

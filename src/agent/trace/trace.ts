@@ -2,10 +2,10 @@ import { FORMATS } from '../../../encap/formats.ts';
 import { isNetError } from '../../net/error.ts';
 import { NetlinkSocket } from '../../net/socket.ts';
 import type { TraceAnswer, TraceArrival, TraceRequest } from './answer.ts';
-import { holds, type Origin, remoteOwner, traceEgress } from './egress.ts';
+import { type Origin, traceEgress } from './egress.ts';
 import { traceIngress } from './ingress.ts';
 import { KernelWay } from './kernel-way.ts';
-import type { TraceNode } from './node.ts';
+import { isOwn, ownerOf, type TraceNode } from './node.ts';
 import { buildPacket, frameOf, type TracePacket } from './packet.ts';
 import { Trail } from './trail.ts';
 
@@ -36,7 +36,7 @@ export async function tracePacket(node: TraceNode, request: TraceRequest): Promi
 
 /** A packet whose source is a pod of a peer, as that peer would send it. */
 function arrivalFromPeer(trail: Trail, node: TraceNode, packet: TracePacket): TraceArrival | undefined {
-  const owner = remoteOwner(node, packet.source);
+  const owner = ownerOf(node, packet.source);
   if (!owner) return undefined;
   const { overlay, peer } = owner;
   trail.pass('source', `${packet.source} is a pod of ${peer.name} (${peer.address})`);
@@ -54,9 +54,8 @@ function originOf(node: TraceNode, kernel: KernelWay, { source }: TracePacket): 
   try {
     const route = kernel.route(source);
     if (route.type === 'local') return { kind: 'node', link: undefined };
-    const isPod = node.overlays.some(({ subnets }) => subnets.some(subnet => holds(subnet, source)));
     const link = kernel.link(route.link);
-    return link && { kind: isPod ? 'inside' : 'outside', link };
+    return link && { kind: isOwn(node, source) ? 'inside' : 'outside', link };
   } catch (error) {
     if (isNetError(error)) return undefined;
     throw error;
