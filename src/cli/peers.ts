@@ -15,10 +15,10 @@ export function addPeers(program: Command): void {
 
 export function showPeers(peers: PeerStatus[]): string {
   if (peers.length === 0) return 'no peers\n';
-  const rows = peers.map(({ id, node, device, address, subnets, direct, traffic, health }) => {
+  const rows = peers.map(({ node, device, address, subnets, direct, traffic, health }) => {
     const way = health?.tunnel ?? health?.underlay;
     return [
-      node ?? id,
+      node ?? '-',
       address,
       direct ? 'direct' : (device ?? 'routes'),
       subnets.join(','),

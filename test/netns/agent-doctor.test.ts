@@ -89,6 +89,19 @@ t.test(
       two!.ns.must(['nft', 'delete', 'table', 'inet', 'block']);
     });
 
+    await t.test('agent of a peer ended', async t => {
+      await agents[2]!.stop();
+      await until('its sign of life gone', async () =>
+        (await agent.ask<PeerStatus[]>('/peers')).some(({ node }) => node === null),
+      );
+      t.match(ofKind(doctor(agent).findings, 'port-filtered'), [
+        { what: /the node at 172\.31\.0\.3 .* its agent does not run: the store has no sign of life of it/ },
+      ]);
+      agents[2]!.start();
+      await agents[2]!.ready(2);
+      await agent.ready(2);
+    });
+
     await t.test('underlay blocked', async t => {
       two!.ns.must(
         ['nft', '-f', '-'],

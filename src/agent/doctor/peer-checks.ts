@@ -69,7 +69,7 @@ function judge(
   { underlay, tunnel, pathMtu }: Answers,
 ): Finding | undefined {
   const { plan } = carrier;
-  const name = `${peer.node?.split('/')[0] ?? peer.id} (${peer.address})`;
+  const name = peer.node ? `${peer.node.split('/')[0]} (${peer.address})` : `the node at ${peer.address}`;
   if (pathMtu !== undefined) {
     const overhead = underlayMtu - plan.mtu;
     return {
@@ -97,10 +97,13 @@ function judge(
       remedy:
         'compare `ripstop peers --json` on both nodes: address, MAC and VNI of each must be what the other has; restart the agent there',
     };
+  const asleep = peer.node
+    ? ''
+    : '; or its agent does not run: the store has no sign of life of it, which a node of flannel never gives';
   return {
     severity: 'fault',
     kind: 'port-filtered',
-    what: `${name} answers beside the tunnel and not through it: ${protocol} is filtered on the way, or that node has another MAC than its lease says`,
+    what: `${name} answers beside the tunnel and not through it: ${protocol} is filtered on the way, or that node has another MAC than its lease says${asleep}`,
     remedy: `open ${protocol} for UDP between the nodes; on ${name}: ripstop drops, and ip -d link show ${plan.device}`,
   };
 }

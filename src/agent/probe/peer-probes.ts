@@ -190,7 +190,7 @@ function watch(device: string | undefined, peer: OverlayPeer): Watched {
   const isTunnelled = device !== undefined && !peer.direct && subnet !== undefined;
   return {
     since: performance.now(),
-    name: peer.node?.split('/')[0] ?? peer.id,
+    name: peer.node?.split('/')[0] ?? peer.address,
     address: peer.address,
     behind: isTunnelled ? baseAddress(subnet) : undefined,
     tunnel: new Way(),
