@@ -17,6 +17,7 @@ export function App() {
   if (locked)
     return (
       <TokenGate
+        wrong={asking.hasToken}
         enter={token => {
           keepToken(token);
           setAsking(new Asking(token));

@@ -45,6 +45,10 @@ export class Asking {
     this.#token = token;
   }
 
+  get hasToken(): boolean {
+    return this.#token !== '';
+  }
+
   /** @param since end of the last sample that is known */
   view(since: number): Promise<View> {
     return this.#json('GET', `${VIEW_PATH}?since=${since}`);

@@ -26,9 +26,9 @@ export interface MapLayout {
 }
 
 const HUB = { width: 210, height: 92 };
-const PEER = { width: 230, height: 60 };
+const PEER = { width: 230, height: 76 };
 /** From the middle of one peer to that of the next. */
-const PITCH = 84;
+const PITCH = 96;
 const NARROW = 620;
 const TWO_SIDED = 980;
 /** Distance of the two strands from the middle of their link. */

@@ -1,7 +1,13 @@
 import { useState } from 'preact/hooks';
 
+interface GateProps {
+  /** A token was tried, and was none. */
+  readonly wrong: boolean;
+  readonly enter: (token: string) => void;
+}
+
 /** Asks for the token. */
-export function TokenGate({ enter }: { enter: (token: string) => void }) {
+export function TokenGate({ wrong, enter }: GateProps) {
   const [token, setToken] = useState('');
   return (
     <main class="gate">
@@ -25,12 +31,18 @@ export function TokenGate({ enter }: { enter: (token: string) => void }) {
             type="password"
             autocomplete="off"
             required
-            aria-describedby="how"
+            aria-describedby="how wrong"
+            aria-invalid={wrong}
             value={token}
             onInput={event => setToken(event.currentTarget.value)}
           />
         </label>
-        <button type="submit">Open</button>
+        <p class="trouble" id="wrong" role="alert">
+          {wrong ? 'That is not the token; the agent makes a new one each start.' : ''}
+        </p>
+        <button type="submit" class="main">
+          Open
+        </button>
       </form>
     </main>
   );
