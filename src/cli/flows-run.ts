@@ -21,7 +21,7 @@ export interface FlowsOptions {
 /** `ripstop flows`: what the agent counted, once. @throws RipstopError */
 export async function listFlows(filter: string, options: FlowsOptions): Promise<void> {
   const wanted = await createFlowFilter(filter);
-  const ask = () => askFlows(options, wanted);
+  const ask = () => askFlows(options, wanted, options.rows);
   let answer = await ask();
   const since = Math.max(...answer.overlays.map(overlay => Date.parse(overlay.since)));
   const missing = since + options.seconds * 1000 - Date.now();
@@ -45,12 +45,20 @@ async function written(text: string): Promise<void> {
   }
 }
 
-/** The flows that a filter lets pass, in order. @throws RipstopError */
+/**
+ * The flows that a filter lets pass, in order. Without one the agent tells no more than are shown.
+ * @param wanted undefined: all
+ * @param rows 0 for all
+ * @throws RipstopError
+ */
 export async function askFlows(
   { socket, sort }: Pick<FlowsOptions, 'socket' | 'sort'>,
-  wanted: (flow: FlowEnds) => boolean,
+  wanted: ((flow: FlowEnds) => boolean) | undefined,
+  rows: number,
 ): Promise<FlowsAnswer> {
-  const answer = await askAgent<FlowsAnswer>(socket, `/flows?sort=${sort}&limit=0`);
+  const limit = wanted ? 0 : rows;
+  const answer = await askAgent<FlowsAnswer>(socket, `/flows?sort=${sort}&limit=${limit}`);
+  if (!wanted) return answer;
   const flows = answer.flows.filter(wanted);
   return { ...answer, flows, total: flows.length };
 }
@@ -65,7 +73,7 @@ export async function logFlows(filter: string, { socket }: FlowsOptions): Promis
   process.stderr.write('ripstop flows: logging\n');
   try {
     for await (const line of lines)
-      if (wanted(endsOf(JSON.parse(line) as FlowRecord))) await out.write(`${line}\n`);
+      if (!wanted || wanted(endsOf(JSON.parse(line) as FlowRecord))) await out.write(`${line}\n`);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
     stop.abort();

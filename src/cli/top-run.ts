@@ -16,6 +16,8 @@ export interface TopOptions extends Pick<FlowsOptions, 'by' | 'sort' | 'socket'>
 
 /** Lines of a picture that are no rows: what it is, the summary, the titles. */
 const HEAD_LINES = 3;
+/** Rows that the largest screen may have. */
+const SCREEN_ROWS = 500;
 /** Rows of a picture that is printed. */
 const PRINTED_ROWS = 20;
 
@@ -25,7 +27,8 @@ export async function watchFlows(filter: string, options: TopOptions): Promise<v
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   const view = { by: options.by, sort: options.sort, isPaused: false };
-  const ask = () => askFlows({ socket: options.socket, sort: view.sort }, wanted);
+  const most = process.stdout.isTTY ? SCREEN_ROWS : PRINTED_ROWS;
+  const ask = () => askFlows({ socket: options.socket, sort: view.sort }, wanted, most);
   // Before the screen is taken: what is wrong at the start is said in its place.
   await ask();
   if (process.stdout.isTTY) await onScreen(ask, view, options, stop);

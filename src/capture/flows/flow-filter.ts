@@ -18,10 +18,13 @@ const UPPER_BYTES = 20;
 
 /**
  * A filter in tcpdump's language over flows: it sees a packet with the addresses, protocol and ports of the flow and
- * zeros for the rest, so that `host`, `net`, `port`, `tcp` mean what they mean in a capture. Throws RipstopError EFILTER.
+ * zeros for the rest, so that `host`, `net`, `port`, `tcp` mean what they mean in a capture. Undefined for an empty one. Throws RipstopError
+ * EFILTER.
  */
-export async function createFlowFilter(expression: string): Promise<(flow: FlowEnds) => boolean> {
-  if (expression === '') return () => true;
+export async function createFlowFilter(
+  expression: string,
+): Promise<((flow: FlowEnds) => boolean) | undefined> {
+  if (expression === '') return undefined;
   const program = await compileFilter(expression, LINK_RAW);
   return flow => {
     const packet = packetOf(flow);

@@ -123,9 +123,9 @@ t.test("a filter in tcpdump's language", { skip: need('tcpdump') }, async t => {
   const other = { ...ping, protocol: '47' };
   const passes = async (expression: string) => {
     const filter = await createFlowFilter(expression);
-    return [web, ping, other].map(filter);
+    return [web, ping, other].map(flow => filter?.(flow));
   };
-  t.strictSame(await passes(''), [true, true, true]);
+  t.strictSame(await passes(''), [undefined, undefined, undefined]);
   t.strictSame(await passes('tcp dst port 80 and src net 10.244.1.0/24'), [true, false, false]);
   t.strictSame(await passes('tcp src port 80'), [false, false, false]);
   t.strictSame(await passes('icmp6 and host fd00::2'), [false, true, false]);
