@@ -114,6 +114,11 @@ for (const [mode, family] of [
     t.equal(refused.code, 1);
     lost(refused.text, /gate +unknown-peer: the outer source address is no peer/);
     t.equal(ping(to).code, 1, 'and so it is');
+    one.ns.ip('link set eth0 mtu 1400');
+    lost(
+      await foretell(one, from, to, { size: 1400 }),
+      /underlay +.* dev eth0: 14\d\d bytes, it takes\s+1400/,
+    );
     one.ns.ip('link set eth0 down');
     lost(await foretell(one, from, to), /underlay +there is no route to the peer's address/);
     if (mode === 'udp') return;

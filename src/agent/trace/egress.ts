@@ -76,7 +76,7 @@ export async function traceEgress(
   if (direct) {
     trail.pass('peer', `${route.gateway} is ${direct.peer.name}: a plain route, nothing is added`);
     return (
-      overUnderlay(trail, kernel, direct.peer.address) ??
+      overUnderlay(trail, kernel, direct.peer.address, leaving.bytes.length) ??
       trail.end('forwarded', `sent to ${direct.peer.name} as it is, by the kernel`, {
         ...{ from: direct.overlay.address, to: direct.peer.address, payload: null },
         peer: direct.peer.name,

@@ -108,7 +108,7 @@ function byForwarder(
   trail.pass('outer', `UDP ${endpoint(from!, port)} > ${endpoint(peer.address, peer.port)}, ${network}`);
   trail.pass('mtu', `${packetBytes} bytes become ${outside}, the path to the peer takes ${pathMtu}`);
   return (
-    overUnderlay(trail, kernel, peer.address) ??
+    overUnderlay(trail, kernel, peer.address, outside) ??
     trail.end('forwarded', `sent to ${nameOf(overlay.peers, peer.id)} in UDP`, {
       ...{ from: from!, to: peer.address, payload: Buffer.from(payload).toString('base64') },
       peer: nameOf(overlay.peers, peer.id),
@@ -139,12 +139,13 @@ function byKernel(
     'outer',
     `UDP from ${overlay.address} > ${endpoint(remote, port)}, VXLAN, VNI ${vni}, by the kernel`,
   );
-  const payload = Buffer.concat([FORMATS.vxlan.header(vni), frame]).toString('base64');
+  const payload = Buffer.concat([FORMATS.vxlan.header(vni), frame]);
+  const outside = outerBytes(overlay.address.includes(':') ? 6 : 4) + payload.length;
   const name = peer?.name ?? remote;
   return (
-    overUnderlay(trail, kernel, remote) ??
+    overUnderlay(trail, kernel, remote, outside) ??
     trail.end('forwarded', `sent to ${name} by the kernel's VXLAN`, {
-      ...{ from: overlay.address, to: remote, payload, peer: name },
+      ...{ from: overlay.address, to: remote, payload: payload.toString('base64'), peer: name },
     })
   );
 }

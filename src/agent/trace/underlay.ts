@@ -3,8 +3,16 @@ import type { TraceAnswer } from './answer.ts';
 import type { KernelWay } from './kernel-way.ts';
 import type { Trail } from './trail.ts';
 
-/** The way of a datagram to a peer. @returns the answer when it ends here */
-export function overUnderlay(trail: Trail, kernel: KernelWay, address: string): TraceAnswer | undefined {
+/**
+ * The way of an IP packet of `bytes` to a peer.
+ * @returns the answer when it ends here
+ */
+export function overUnderlay(
+  trail: Trail,
+  kernel: KernelWay,
+  address: string,
+  bytes: number,
+): TraceAnswer | undefined {
   try {
     const route = kernel.route(address);
     const link = kernel.link(route.link);
@@ -18,6 +26,13 @@ export function overUnderlay(trail: Trail, kernel: KernelWay, address: string): 
         'underlay',
         `${way}: nobody answers for ${hop} (${neighbour.state})`,
         `is ${hop} up, and on the same network? ping ${hop}`,
+      );
+    const mtu = route.mtu ?? link?.mtu ?? bytes;
+    if (bytes > mtu)
+      return trail.lose(
+        'underlay',
+        `${way}: ${bytes} bytes, it takes ${mtu}`,
+        'the MTU of the underlay was lowered: raise it again, or lower that of the overlay and of the pods',
       );
     trail.pass('underlay', `${way}${neighbour ? `, neighbour ${neighbour.state}` : ''}`);
     return undefined;
