@@ -1,5 +1,6 @@
 import { describeError, RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { readPairs } from '../base/otlp-pairs.ts';
 import type { Agent } from './agent.ts';
 import { type LagProbe, lagProbe, METRICS, type Metric } from './metrics.ts';
 
@@ -51,34 +52,16 @@ export function otlpOptions(env: Variables, node: string): OtlpOptions | undefin
     throw new RipstopError('ECONFIG', 'OTEL_METRIC_EXPORT_INTERVAL: it takes milliseconds, at least 100');
   return {
     endpoint,
-    headers: pairs(env.OTEL_EXPORTER_OTLP_METRICS_HEADERS ?? env.OTEL_EXPORTER_OTLP_HEADERS),
+    headers: readPairs(env.OTEL_EXPORTER_OTLP_METRICS_HEADERS ?? env.OTEL_EXPORTER_OTLP_HEADERS),
     intervalMs: interval,
     resource: {
       'service.name': 'ripstop',
       'service.instance.id': node,
       'host.name': node,
-      ...pairs(env.OTEL_RESOURCE_ATTRIBUTES),
+      ...readPairs(env.OTEL_RESOURCE_ATTRIBUTES),
       ...(env.OTEL_SERVICE_NAME ? { 'service.name': env.OTEL_SERVICE_NAME } : {}),
     },
   };
-}
-
-/** `key=value,key=value`, values percent-encoded. */
-function pairs(text = ''): Record<string, string> {
-  const decoded = (value: string) => {
-    try {
-      return decodeURIComponent(value);
-    } catch {
-      return value;
-    }
-  };
-  return Object.fromEntries(
-    text
-      .split(',')
-      .map(pair => /^\s*([^=\s]+)\s*=(.*)$/.exec(pair))
-      .filter(match => match !== null)
-      .map(match => [match[1]!, decoded(match[2]!.trim())]),
-  );
 }
 
 /** Pushes the metrics once an interval, and once more at the end. A collector that is away is said once. */

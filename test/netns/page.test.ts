@@ -1,16 +1,17 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import t from 'tap';
 import { attempt } from '../../bench/lab/command.ts';
 import { CHECKOUT } from '../../bench/lab/gauge.ts';
-import type { Lab } from '../../bench/lab/topology.ts';
+import type { Lab, Node } from '../../bench/lab/topology.ts';
 import { openCapture } from '../../src/capture/open.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../support/agents.ts';
 import { browserIn, faultsOf } from '../support/browser.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
-import { MAIN } from '../support/run-node.ts';
+import { configurationOf, MAIN } from '../support/run-node.ts';
 
 /* The page of an agent in a real browser, on three nodes with traffic and faults. UPDATE_DOCS=1 keeps the pictures. */
 
@@ -114,7 +115,10 @@ t.test('the page shows links, drops and packets, by keyboard alone', { skip }, a
     .getByRole('alert')
     .getByText(/syntax error/)
     .waitFor();
+  // More packets than come in before it is stopped.
+  await page.getByRole('combobox', { name: /^End after/ }).selectOption('10000');
   await page.getByLabel('Filter').fill('');
+  await page.getByLabel('Filter').focus();
   await page.keyboard.type('icmp or tcp port 5201');
   await page.keyboard.press('Enter');
   const grid = page.getByRole('grid', { name: 'Captured packets' });
@@ -169,3 +173,37 @@ t.test('the page shows links, drops and packets, by keyboard alone', { skip }, a
   await stranger.keyboard.press('Enter');
   await stranger.getByText('ready: packets can flow').waitFor();
 });
+
+t.test(
+  'a node of `ripstop run` has it too, and nobody listens elsewhere without a token',
+  { skip },
+  async t => {
+    const { nodes } = labFor(t);
+    const [one, two] = nodes as [Node, Node];
+    const folder = mkdtempSync(join(tmpdir(), 'rs-page-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, 'node.yaml');
+    const socket = join(folder, 's');
+    writeFileSync(file, JSON.stringify(configurationOf(one, [two])));
+    const run = [process.execPath, MAIN, 'run', '-c', file, '--socket', socket];
+    const refused = one.ns.attempt([...run, '--page', '0.0.0.0:8473']);
+    t.equal(refused.code, 2);
+    t.match(
+      refused.stderr,
+      /the page may not listen on 0\.0\.0\.0 without a token of yours; .*--page-token-file/,
+    );
+    t.match(one.ns.attempt([...run, '--page', '8473']).stderr, /takes an address and a port/);
+
+    await one.ns.launch([...run, '--page', '127.0.0.1:8473']).saying(/"ready":true/, 15_000);
+    const link = one.ns.must([process.execPath, MAIN, 'page', '--socket', socket]).trim();
+    const [origin, token] = link.split('/#');
+    const view = (bearer: string) =>
+      one.ns.must([
+        process.execPath,
+        '-e',
+        `fetch('${origin}/api/view', { headers: { authorization: 'Bearer ${bearer}' } }).then(async r => console.log(r.status, await r.text()))`,
+      ]);
+    t.match(view(token!), /^200 .*"peers":\[\{"id":"node2","name":"node2","address":"172\.31\.0\.2"/);
+    t.match(view('0123456789abcdef'), /^401 /);
+  },
+);

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { readPairs } from '../../base/otlp-pairs.ts';
 import type { Environment } from '../skel/environment.ts';
 import type { Span } from './spans.ts';
 
@@ -23,24 +24,7 @@ export function collectorOf(env: Environment): Collector | undefined {
   const url = new URL(text);
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return undefined;
   const headers = env.OTEL_EXPORTER_OTLP_TRACES_HEADERS || env.OTEL_EXPORTER_OTLP_HEADERS || '';
-  return { url, headers: readHeaders(headers), service: env.OTEL_SERVICE_NAME || 'ripstop-cni' };
-}
-
-/** `key=value,key=value`, the values percent-encoded. */
-function readHeaders(text: string): Record<string, string> {
-  const pairs = text.split(',').flatMap(pair => {
-    const [, name, value] = /^\s*([\w!#$%&'*+.^`|~-]+)\s*=\s*(.*?)\s*$/.exec(pair) ?? [];
-    return name === undefined ? [] : [[name, decode(value!)]];
-  });
-  return Object.fromEntries(pairs);
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+  return { url, headers: readPairs(headers), service: env.OTEL_SERVICE_NAME || 'ripstop-cni' };
 }
 
 const SPAN_KIND_INTERNAL = 1;
