@@ -36,14 +36,16 @@ bool Mergeable(const uint8_t* frame, const Layers& layers, uint32_t flags) {
 
 }  // namespace
 
-Checksum CheckSum(const uint8_t* frame, const Layers& layers) {
+Checksum CheckSum(const uint8_t* frame, const Layers& layers, uint32_t flags) {
   const uint32_t length = layers.end - layers.l4;
   if (layers.version == 4 && Fold(Sum(frame + layers.l3, 20)) != 0xffff) return Checksum::kBad;
   const uint8_t* field = frame + layers.l4 + ChecksumOffset(layers.protocol);
   if (layers.protocol == kUdp && Load16(field) == 0) return layers.version == 4 ? Checksum::kAbsent : Checksum::kBad;
   const uint64_t pseudo = PseudoSum(frame, layers, length);
+  const bool unfinished = Load16(field) == Fold(pseudo);
+  if (unfinished && (flags & kAcceptUnfinished)) return Checksum::kUnfinished;
   if (Fold(pseudo + Sum(frame + layers.l4, length)) == 0xffff) return Checksum::kGood;
-  return Load16(field) == Fold(pseudo) ? Checksum::kUnfinished : Checksum::kBad;
+  return unfinished ? Checksum::kUnfinished : Checksum::kBad;
 }
 
 void StartRun(Run* run, uint8_t* frame, const Layers& layers, int32_t* descriptor) {
@@ -89,13 +91,13 @@ Merge TryMerge(Run* run, uint8_t* frame, const Layers& layers, int32_t* descript
     return state == Checksum::kGood || (state == Checksum::kUnfinished && (flags & kAcceptUnfinished));
   };
   if (!run->checked) {
-    if (!acceptable(CheckSum(run->frame, own))) {
+    if (!acceptable(CheckSum(run->frame, own, flags))) {
       *first_corrupt = true;
       return Merge::kRefused;
     }
     run->checked = true;
   }
-  if (!remote && !acceptable(CheckSum(frame, layers))) return Merge::kCorrupt;
+  if (!remote && !acceptable(CheckSum(frame, layers, flags))) return Merge::kCorrupt;
 
   run->pieces[run->count] = {frame + layers.header, size};
   run->members[run->count] = descriptor;

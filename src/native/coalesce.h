@@ -26,9 +26,10 @@ constexpr uint32_t kRunMax = 128;   // segments in one superframe: UDP_MAX_SEGME
 constexpr uint32_t kFlowMax = 16;   // flows open at once
 constexpr uint32_t kHeaderMax = 160;
 
-// The state of an inner checksum. An IPv4 UDP datagram without one is kAbsent.
+// The state of an inner checksum. An IPv4 UDP datagram without one is kAbsent. Where `flags` accept unfinished ones, a field
+// that holds the bare pseudo-header sum is one at once, without a sum of the payload: finishing leaves a right one right.
 enum class Checksum { kGood, kBad, kUnfinished, kAbsent };
-Checksum CheckSum(const uint8_t* frame, const Layers& layers);
+Checksum CheckSum(const uint8_t* frame, const Layers& layers, uint32_t flags);
 
 // A run of frames of one flow, ready to be one write.
 struct Run {

@@ -202,7 +202,7 @@ struct Writer {
     const uint32_t length = run->layers.end - run->layers.l4;
     if (hint == 0 && !(flags & kVerifyAll) && Load16(field) != Fold(PseudoSum(run->frame, run->layers, length)))
       return true;
-    const Checksum state = CheckSum(run->frame, run->layers);
+    const Checksum state = CheckSum(run->frame, run->layers, flags);
     run->unfinished = state == Checksum::kUnfinished;
     if (state == Checksum::kGood || state == Checksum::kAbsent) return true;
     if (run->unfinished && (flags & kAcceptUnfinished)) return true;

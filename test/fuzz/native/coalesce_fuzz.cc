@@ -29,7 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!Locate(frame.data(), frame.size(), l3, &layers)) continue;
     if (layers.header > layers.end || layers.end > frame.size() || layers.l4 < l3) abort();
     if (layers.header > kHeaderMax) continue;
-    (void)CheckSum(frame.data(), layers);
+    (void)CheckSum(frame.data(), layers, flags);
     bool corrupt = false;
     if (open && SameFlow(*run, frame.data(), layers) &&
         TryMerge(run.get(), frame.data(), layers, descriptor.data(), flags, &corrupt) != Merge::kRefused)
