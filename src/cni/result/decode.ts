@@ -1,3 +1,4 @@
+import { parseAddress, parsePrefix } from '../../net/text.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 import { ALL_VERSIONS, type CniVersion, isAtLeast } from '../skel/version.ts';
 import {
@@ -42,8 +43,8 @@ function decodeOldest(source: Record<string, unknown>, where: string): Result {
   for (const key of ['ip4', 'ip6'] as const) {
     if (source[key] === undefined || source[key] === null) continue;
     const family = object(source[key], `${where}.${key}`);
-    const gateway = optionalText(family.gateway, `${where}.${key}.gateway`);
-    result.ips.push({ address: text(family.ip, `${where}.${key}.ip`), ...(gateway ? { gateway } : {}) });
+    const gateway = optionalAddress(family.gateway, `${where}.${key}.gateway`);
+    result.ips.push({ address: cidr(family.ip, `${where}.${key}.ip`), ...(gateway ? { gateway } : {}) });
     result.routes.push(...list(family.routes, `${where}.${key}.routes`, decodeRoute));
   }
   result.dns = decodeDns(source.dns, `${where}.dns`);
@@ -64,10 +65,10 @@ function decodeInterface(raw: unknown, where: string): Interface {
 
 function decodeAddress(raw: unknown, where: string): AssignedAddress {
   const source = object(raw, where);
-  const gateway = optionalText(source.gateway, `${where}.gateway`);
+  const gateway = optionalAddress(source.gateway, `${where}.gateway`);
   const index = optionalNumber(source.interface, `${where}.interface`);
   return {
-    address: text(source.address, `${where}.address`),
+    address: cidr(source.address, `${where}.address`),
     ...(gateway ? { gateway } : {}),
     ...(index === undefined ? {} : { interface: index }),
   };
@@ -75,8 +76,8 @@ function decodeAddress(raw: unknown, where: string): AssignedAddress {
 
 export function decodeRoute(raw: unknown, where: string): Route {
   const source = object(raw, where);
-  const route: Route = { dst: text(source.dst, `${where}.dst`) };
-  const gw = optionalText(source.gw, `${where}.gw`);
+  const route: Route = { dst: cidr(source.dst, `${where}.dst`) };
+  const gw = optionalAddress(source.gw, `${where}.gw`);
   if (gw) route.gw = gw;
   for (const key of ['mtu', 'advmss', 'priority', 'table', 'scope'] as const) {
     const value = optionalNumber(source[key], `${where}.${key}`);
@@ -120,6 +121,27 @@ function text(raw: unknown, where: string): string {
 
 function optionalText(raw: unknown, where: string): string | undefined {
   return raw === undefined || raw === null || raw === '' ? undefined : text(raw, where);
+}
+
+function cidr(raw: unknown, where: string): string {
+  const value = text(raw, where);
+  return value.includes('/') && isRead(parsePrefix, value)
+    ? value
+    : undecodable(where, raw, 'an address with length');
+}
+
+function optionalAddress(raw: unknown, where: string): string | undefined {
+  const value = optionalText(raw, where);
+  return value === undefined || isRead(parseAddress, value) ? value : undecodable(where, raw, 'an address');
+}
+
+function isRead(parse: (text: string) => unknown, value: string): boolean {
+  try {
+    parse(value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function optionalNumber(raw: unknown, where: string): number | undefined {

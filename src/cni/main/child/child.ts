@@ -6,6 +6,7 @@ import { readDns, requirePrevResult, validAttachments } from '../../config/netwo
 import { forwardToIpam, obtainAddresses, releaseSteps } from '../../delegate/addresses.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
+import { interfaceNameProblem } from '../../skel/names.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
@@ -64,6 +65,8 @@ function defaultMaster(socket: NetlinkSocket): Link {
 
 function findMaster(socket: NetlinkSocket, config: ChildConfig): Link {
   if (!config.master) return defaultMaster(socket);
+  const fault = interfaceNameProblem(config.master);
+  if (fault) refuse('master', `${fault.problem}: ${JSON.stringify(config.master)}`);
   const link = findLink(socket, config.master);
   if (!link)
     throw new CniError(

@@ -31,9 +31,10 @@ async function part(call: Call, command: Command, config: Json): Promise<Result 
 }
 
 async function add(call: Call): Promise<Result> {
-  requireAgent(call);
   // Read twice: where the file is stands in the configuration, and the configuration is built from the file.
-  const config = readConfig(call, readSubnetEnv(readConfig(call, undefined).subnetFile));
+  const { subnetFile } = readConfig(call, undefined);
+  requireAgent(call);
+  const config = readConfig(call, readSubnetEnv(subnetFile));
   return Undo.guard(call.host.log, async undo => {
     let result = (await part(call, 'ADD', config.bridge))!;
     undo.push('delete the interface', () => part(call, 'DEL', config.bridge));
