@@ -3,7 +3,8 @@ import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 
 /*
- * Runs one plugin call in a process that kills itself with SIGKILL right before its n-th act on kernel or disk:
+ * Runs one plugin call in a process that kills itself with SIGKILL right before its n-th act on kernel or disk, or, when
+ * that is one more than there are, before it answers:
  *   node cni-crash-child.js <n> <plugin> <netns of the node>     (environment and standard input as for a plugin)
  * Prints "steps <count>" when the call ended before.
  */
@@ -48,6 +49,8 @@ NetlinkSocket.prototype.request = function counting(writer) {
   step();
   return request.call(this, writer);
 };
+const { native } = await import('../../src/native/load.ts');
+counted(native, 'nftRun');
 const { loadPlugin } = await import('../../src/cni/plugins.ts');
 const { kernelNamespaces } = await import('../../src/cni/skel/namespace.ts');
 const { run } = await import('../../src/cni/skel/run.ts');
@@ -73,4 +76,5 @@ const status = await run(
     agent: { trouble: () => undefined },
   },
 );
+step();
 process.stdout.write(status === 0 ? `steps ${steps}\n` : answer);

@@ -95,17 +95,21 @@ function readLimits(call: Call): Limits {
   };
 }
 
+const digest = (text: string) => createHash('sha512').update(text).digest('hex');
+
+/** Beginning of the names of a network's devices. */
+const ifbPrefix = (network: string) => `bwp${digest(network).slice(0, 3)}`;
+
 /** Name of the device that shapes what comes from the pod. Two interfaces of one container have two. */
-function ifbName(call: Call): string {
-  const hash = createHash('sha512').update(`${call.name}\0${call.containerId}\0${call.ifname}`).digest('hex');
-  return `bwp${hash}`.slice(0, IFB_NAME_LENGTH);
+function nameOf(network: string, containerId: string, ifname: string): string {
+  return `${ifbPrefix(network)}${digest(`${network}\0${containerId}\0${ifname}`)}`.slice(0, IFB_NAME_LENGTH);
 }
+
+const ifbName = (call: Call) => nameOf(call.name, call.containerId, call.ifname);
 
 /** The reference plugin's name, which leaves the interface out: for what it made before a change of plugins. */
 function formerIfbName(call: Call): string {
-  return `bwp${createHash('sha512')
-    .update(call.name + call.containerId)
-    .digest('hex')}`.slice(0, IFB_NAME_LENGTH);
+  return `bwp${digest(call.name + call.containerId)}`.slice(0, IFB_NAME_LENGTH);
 }
 
 /** The node's end of the pod's interface. @throws CniError 999 when it has none on the node */
@@ -186,16 +190,21 @@ function expectBucket(node: NetlinkSocket, link: Link, wanted: TokenBucket): voi
   }
 }
 
+/** Deletes the network's shaping devices that no living attachment owns, and no link of another kind. */
 async function gc(call: Call): Promise<void> {
-  const stale = staleTags(call.name, validAttachments(call));
-  await inNode(call, node => deleteStaleIfbs(node, stale));
-}
-
-/** Deletes the shaping devices whose tag `stale` accepts, and no link of another kind. */
-function deleteStaleIfbs(node: NetlinkSocket, stale: (tag: string) => boolean): void {
-  for (const link of listLinks(node)) {
-    if (link.kind === 'ifb' && link.alias !== undefined && stale(link.alias)) deleteLink(node, link.index);
-  }
+  const valid = validAttachments(call);
+  const isStale = staleTags(call.name, valid);
+  const living = new Set(valid.map(one => nameOf(call.name, one.containerID, one.ifname)));
+  // Before it is up and has its alias, a crash leaves a device that only its name tells of.
+  const isForgotten = ({ name, up, alias }: Link) =>
+    alias === undefined && !up && name.startsWith(ifbPrefix(call.name)) && !living.has(name);
+  await inNode(call, node => {
+    for (const link of listLinks(node)) {
+      const { kind, index, alias } = link;
+      if (kind === 'ifb' && (isForgotten(link) || (alias !== undefined && isStale(alias))))
+        deleteLink(node, index);
+    }
+  });
 }
 
 /** Limits what a pod receives and sends. */

@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { isDraft, writeAtomic } from '../../state/atomic-file.ts';
+import { readdirSync, readFileSync } from 'node:fs';
+import { removeWhole, writeAtomic } from '../../state/atomic-file.ts';
 import { tagOf } from '../../wiring/tag.ts';
 
 /** One lease as it stands on disk. Option values as hexadecimal text. */
@@ -38,7 +38,7 @@ export class LeaseFiles {
   }
 
   remove(lease: Pick<StoredLease, 'network' | 'containerId' | 'ifname'>): void {
-    rmSync(this.#file(lease), { force: true });
+    removeWhole(this.#file(lease));
   }
 
   /** All that can be read; a file that cannot is left alone. */
@@ -50,7 +50,7 @@ export class LeaseFiles {
       return [];
     }
     return names.flatMap(name => {
-      if (!name.endsWith('.json') || isDraft(name)) return [];
+      if (!name.endsWith('.json')) return [];
       try {
         return [JSON.parse(readFileSync(`${this.#directory}/${name}`, 'utf8')) as StoredLease];
       } catch {

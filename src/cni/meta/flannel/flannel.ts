@@ -37,6 +37,7 @@ function forDelegate(call: Call, { delegate: saved }: Saved): string {
 async function del(call: Call): Promise<void> {
   const { dataDir } = readConfig(call);
   const saved = new SavedDelegates(dataDir);
+  saved.forgetDrafts(call.containerId, call.ifname);
   const found = saved.find(call.containerId, call.ifname);
   // Nothing on record: never added, or deleted before.
   if (!found) return;

@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { isDraft, writeAtomic } from '../../state/atomic-file.ts';
+import { readdirSync, readFileSync } from 'node:fs';
+import { isDraft, removeDraft, removeWhole, writeAtomic } from '../../state/atomic-file.ts';
 
 type Json = Record<string, unknown>;
 
@@ -50,7 +50,12 @@ export class SavedDelegates {
   }
 
   remove(saved: Saved): void {
-    rmSync(`${this.#directory}/${saved.file}`, { force: true });
+    removeWhole(`${this.#directory}/${saved.file}`);
+  }
+
+  /** Takes away what a crash left of a record that was not yet one. */
+  forgetDrafts(containerId: string, ifname: string): void {
+    for (const name of [containerId, `${containerId}:${ifname}`]) removeDraft(`${this.#directory}/${name}`);
   }
 
   #read(file: string): Saved | undefined {

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { isDraft, writeAtomic } from '../../state/atomic-file.ts';
+import { isDraft, removeWhole, writeAtomic } from '../../state/atomic-file.ts';
 import type { LinkTuning } from './config.ts';
 
 /** The former values of one attachment, as the reference plugin keeps them, and the network that they belong to. */
@@ -39,7 +39,7 @@ function read(file: string): Saved | undefined {
 }
 
 export function forgetFormer(dataDir: string, containerId: string, ifname: string): void {
-  rmSync(fileOf(dataDir, containerId, ifname), { force: true });
+  removeWhole(fileOf(dataDir, containerId, ifname));
 }
 
 /** Removes the files of a network whose attachment `alive` denies. Files of other networks and makers stay. */
