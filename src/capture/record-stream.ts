@@ -3,7 +3,7 @@ import { GrowingQueue } from './byte-queue.ts';
 import { ByteSource } from './byte-source.ts';
 import type { CaptureContext } from './context.ts';
 import { HEADER_BYTES, KIND_EGRESS, KIND_INGRESS, RECORD_LOST } from './point.ts';
-import { type CaptureRecord, decodeRecord, encodeRecord } from './record.ts';
+import { type CaptureRecord, decodeRecord, type RecordVisitor } from './record.ts';
 
 /*
  * Records on their way from the process that forwards to the one that shows: a stream of messages, each an int32
@@ -28,16 +28,28 @@ export function encodeContext(context: CaptureContext): Uint8Array {
   return message;
 }
 
-/** The messages of some records, joined. */
-export function encodeRecords(records: readonly CaptureRecord[]): Uint8Array {
-  const queue = new GrowingQueue();
-  for (const record of records) {
-    const at = queue.reserve(MESSAGE_HEADER + HEADER_BYTES + record.bytes.length);
-    const length = encodeRecord(queue.view, at + MESSAGE_HEADER, record);
-    queue.view.setInt32(at, length, true);
-    queue.view.setInt32(at + 4, record.direction === 'ingress' ? KIND_INGRESS : KIND_EGRESS, true);
+/** Gathers records as messages, straight from the rings: what passes here is neither decoded nor allocated for. */
+export class RecordQueue {
+  readonly #queue = new GrowingQueue();
+
+  /** Adds one record; a visitor of `TapReader`. */
+  readonly add: RecordVisitor = (_worker, view, at, size, kind, lost) => {
+    const queue = this.#queue;
+    const message = queue.reserve(MESSAGE_HEADER + size);
+    const out = queue.view;
+    out.setInt32(message, size, true);
+    out.setInt32(message + 4, kind, true);
+    const to = message + MESSAGE_HEADER;
+    const whole = size & ~3;
+    for (let byte = 0; byte < whole; byte += 4) out.setInt32(to + byte, view.getInt32(at + byte, true), true);
+    for (let byte = whole; byte < size; byte++) out.setUint8(to + byte, view.getUint8(at + byte));
+    out.setInt32(to + RECORD_LOST * 4, lost, true);
+  };
+
+  /** The messages so far; the queue is empty then. */
+  take(): Uint8Array {
+    return this.#queue.take();
   }
-  return queue.take();
 }
 
 /** A stream as its reader sees it. */

@@ -185,29 +185,3 @@ export function decodeRecord(
     lost,
   };
 }
-
-/** Writes a record at `at` in the layout that `decodeRecord` reads; returns its bytes. */
-export function encodeRecord(view: DataView, at: number, record: CaptureRecord): number {
-  const set = (index: number, value: number) => view.setInt32(at + index * 4, value, true);
-  const { offload } = record;
-  set(point.RECORD_POINTS, record.points);
-  set(point.RECORD_SECONDS, Number(record.time / 1_000_000_000n));
-  set(point.RECORD_NANOSECONDS, Number(record.time % 1_000_000_000n));
-  set(point.RECORD_CAPTURED, record.bytes.length);
-  set(point.RECORD_LENGTH, record.length);
-  set(point.RECORD_VERDICT, record.verdict);
-  set(point.RECORD_PEER, record.peer);
-  set(point.RECORD_OFFLOAD, offload.flags | (offload.gsoType << 8));
-  set(point.RECORD_GSO_SIZE, offload.gsoSize);
-  set(point.RECORD_CSUM_START, offload.csumStart);
-  set(point.RECORD_CSUM_OFFSET, offload.csumOffset);
-  set(point.RECORD_SEGMENTS, record.segments);
-  set(point.RECORD_ERROR, record.error);
-  set(point.RECORD_PORT, record.port);
-  set(point.RECORD_LOST, record.lost);
-  set(point.RECORD_TURN, record.tookNs << 2);
-  const bytes = new Uint8Array(view.buffer, view.byteOffset + at);
-  if (record.address) bytes.set(record.address, point.RECORD_ADDRESS * 4);
-  bytes.set(record.bytes, point.HEADER_BYTES);
-  return point.HEADER_BYTES + record.bytes.length;
-}

@@ -3,7 +3,7 @@ import { RipstopError } from '../base/errors.ts';
 import type { CaptureContext } from './context.ts';
 import { FLOW_TAP, steer, TAPS, type Wanted } from './point.ts';
 import { TapReader } from './record.ts';
-import { encodeContext, encodeRecords } from './record-stream.ts';
+import { encodeContext, RecordQueue } from './record-stream.ts';
 import { resolveSelection, type Selection } from './selection.ts';
 
 /** What a running data plane offers to be watched by. */
@@ -75,12 +75,12 @@ export class CaptureHub {
     try {
       if (signal.aborted) return;
       const reader = new TapReader(this.#source.rings[tap]!);
+      const queue = new RecordQueue();
       reader.discard();
       steer(this.#source.control, tap, wanted);
       yield encodeContext(context);
       while (!signal.aborted && !this.#source.isOver) {
-        const records = reader.take();
-        if (records.length > 0) yield encodeRecords(records);
+        if (reader.visit(queue.add) > 0) yield queue.take();
         else await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
       }
     } finally {

@@ -7,7 +7,7 @@ import { PcapngFormat } from '../../../src/capture/pcapng-writer.ts';
 import { TAPS } from '../../../src/capture/point.ts';
 import { Presenter } from '../../../src/capture/presenter.ts';
 import type { CaptureRecord } from '../../../src/capture/record.ts';
-import { encodeContext, encodeRecords, readRecordStream } from '../../../src/capture/record-stream.ts';
+import { encodeContext, RecordQueue, readRecordStream } from '../../../src/capture/record-stream.ts';
 import { runCapture } from '../../../src/capture/run.ts';
 import { CaptureHub } from '../../../src/capture/session.ts';
 import type { CaptureSink } from '../../../src/capture/sink.ts';
@@ -22,31 +22,37 @@ import { CONTEXT, type Judged, worker } from './watched.ts';
 const frame = ethernet(ip(V4, 6, tcp({ from: 40000, to: 80, sequence: 1, flags: 2 }, new Uint8Array(0), V4)));
 const wrapped = (vni: number) => joined([8, 0, 0, 0, 0, 0, vni, 0], frame);
 
-function recorded(direction: 'egress' | 'ingress', judged: readonly Judged[]): CaptureRecord[] {
+/** A worker's tap behind which these frames have gone by. */
+function tapped(direction: 'egress' | 'ingress', judged: readonly Judged[]) {
   const one = worker(direction);
   one.want({ points: 31, snapLength: 0 });
   one.pass(judged, 5);
-  return one.reader.take();
+  return one.reader;
 }
 
-const someRecords = () => [
-  ...recorded('egress', [
+const egress = () =>
+  tapped('egress', [
     { frame, segments: 3, error: 7, offload: [1, 0x81, 1398, 34, 16] },
     { frame, verdict: NO_PEER, peer: -1 },
-  ]),
-  ...recorded('ingress', [
+  ]);
+const ingress = () =>
+  tapped('ingress', [
     { frame: wrapped(1) },
-    { frame: wrapped(9), verdict: WRONG_VNI, source: [192, 0, 2, 66] },
-  ]),
-];
+    { frame: joined(wrapped(9), Uint8Array.of(1)), verdict: WRONG_VNI, source: [192, 0, 2, 66] },
+  ]);
+
+const someRecords = () => [...egress().take(), ...ingress().take()];
+
+/** The same records as messages. */
+function someMessages(): Uint8Array {
+  const queue = new RecordQueue();
+  for (const reader of [egress(), ingress()]) reader.visit(queue.add);
+  return queue.take();
+}
 
 t.test('records cross a socket unchanged, in any chunks', async t => {
-  const records = someRecords().map((record, i) => ({ ...record, lost: i * 1_400_000_000 }));
-  const bytes = joined(
-    encodeContext(CONTEXT),
-    encodeRecords(records.slice(0, 1)),
-    encodeRecords(records.slice(1)),
-  );
+  const records = someRecords();
+  const bytes = joined(encodeContext(CONTEXT), someMessages());
   for (const size of [1, 5, 100, bytes.length]) {
     const stream = await readRecordStream(chunked(bytes, size));
     t.strictSame(stream.context, JSON.parse(JSON.stringify(CONTEXT)));
@@ -57,7 +63,7 @@ t.test('records cross a socket unchanged, in any chunks', async t => {
 });
 
 t.test('a broken stream says where', async t => {
-  const bytes = joined(encodeContext(CONTEXT), encodeRecords(someRecords()));
+  const bytes = joined(encodeContext(CONTEXT), someMessages());
   const drain = async (source: Uint8Array) => {
     for await (const _ of (await readRecordStream(chunked(source, 50))).batches());
   };
@@ -234,7 +240,7 @@ t.test(
   { skip: need('tcpdump') },
   async t => {
     const datagram = ethernet(ip(V4, 17, udp(1, 53, new Uint8Array(9), V4)));
-    const [wanted, other] = recorded('egress', [{ frame }, { frame: datagram }]);
+    const [wanted, other] = tapped('egress', [{ frame }, { frame: datagram }]).take();
     const records = [wanted!, { ...other!, lost: 4 }, { ...wanted!, lost: 2 }];
     const { packets, counts, reader } = await captured(of(records), { inner: 'tcp' });
     t.strictSame(
