@@ -1,5 +1,4 @@
 import { readdirSync } from 'node:fs';
-import { getPriority, setPriority } from 'node:os';
 import { DEFAULT_SOCKET } from '../agent/api-client.ts';
 import { openCaptureStream } from '../agent/capture-client.ts';
 import { RipstopError } from '../base/errors.ts';
@@ -16,6 +15,7 @@ import { runCapture } from '../capture/run.ts';
 import { pointBits, resolveSelection, type Selection } from '../capture/selection.ts';
 import type { CaptureSink } from '../capture/sink.ts';
 import { TextSink } from '../capture/text-sink.ts';
+import { native } from '../native/load.ts';
 
 /** Every option as commander hands it over. */
 export interface CaptureOptions {
@@ -42,8 +42,8 @@ const SNAP_FOR_LINES = 256;
 /** Below this a TCP header behind VXLAN over IPv6 is cut off, and a filter on ports does not match. */
 const SNAP_FOR_FILTERS = 128;
 
-/** Where cores are short, packets are written down when those who send and receive them leave time for it. */
-const NICE = 10;
+/** sched(7): where cores are short, packets are written down when who sends and receives them leaves time for it. */
+const SCHED_IDLE = 5;
 
 /** Runs `ripstop capture` until it is stopped, a limit is reached, or the data plane ends. Throws RipstopError. */
 export async function captureToEnd(filter: string, options: CaptureOptions, version: string): Promise<void> {
@@ -102,10 +102,12 @@ export async function showStream(
   note(`${delivered} packets captured, ${dropped} lost because the reader was too slow`);
 }
 
-/** Makes all threads of this process nice, those of V8's garbage collector too, which Linux counts one by one. */
+/**
+ * Lets everybody else go first, and be interrupted by nobody here: threads of workers do not interrupt even nicer ones.
+ * V8's garbage collector has threads of its own. A kernel that refuses changes nothing else.
+ */
 function giveWay(): void {
-  for (const thread of readdirSync('/proc/self/task'))
-    setPriority(Number(thread), Math.max(NICE, getPriority()));
+  for (const thread of readdirSync('/proc/self/task')) native.threadPolicy(Number(thread), SCHED_IDLE);
 }
 
 function checkTogether(options: CaptureOptions): void {

@@ -23,7 +23,7 @@ namespace ripstop {
   X(eventOpen, EventOpen)             \
   X(eventSignal, EventSignal)         \
   X(eventClear, EventClear)           \
-  X(threadBatch, ThreadBatch)         \
+  X(threadPolicy, ThreadPolicy)       \
   X(netlinkOpen, NetlinkOpen)         \
   X(netlinkSend, NetlinkSend)         \
   X(netlinkReceive, NetlinkReceive)   \

@@ -92,8 +92,8 @@ export interface Native {
   eventClear(fd: number): number;
 
   // thread.cc ----------------------------------------------------------------------------------------------
-  /** Makes the calling thread wake up without interrupting others (SCHED_BATCH). 0 or -errno. */
-  threadBatch(): number;
+  /** Sets how a thread of this process is scheduled, 0 the calling one: SCHED_BATCH 3, SCHED_IDLE 5. 0 or -errno. */
+  threadPolicy(thread: number, policy: number): number;
 
   // netlink.cc ---------------------------------------------------------------------------------------------
   /** Netlink socket of `protocol` (0 = route, 12 = netfilter), joined to the group mask. Throws. */

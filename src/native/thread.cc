@@ -1,4 +1,4 @@
-// How the kernel schedules a worker thread.
+// How the kernel schedules a thread.
 #include <sched.h>
 
 #include <cerrno>
@@ -7,13 +7,13 @@
 
 namespace ripstop {
 
-// threadBatch() -> 0 or -errno
-// Makes the calling thread one that does not interrupt others when it wakes up (SCHED_BATCH, sched(7)); its nice value
-// stays. Syscall: sched_setscheduler.
-napi_value ThreadBatch(napi_env env, napi_callback_info info) {
+// threadPolicy(thread, policy) -> 0 or -errno
+// Sets the scheduling policy of a thread of this process (0: the calling one), sched(7); its nice value stays.
+// Syscall: sched_setscheduler.
+napi_value ThreadPolicy(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const sched_param parameter{};
-  return call.Number(sched_setscheduler(0, SCHED_BATCH, &parameter) < 0 ? -errno : 0);
+  return call.Number(sched_setscheduler(call.Int(0), call.Int(1), &parameter) < 0 ? -errno : 0);
 }
 
 }  // namespace ripstop

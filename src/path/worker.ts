@@ -78,6 +78,8 @@ const INGRESS_DATAGRAMS = MESSAGES * 128;
 const FAILURE_PAUSE_MS = 100;
 /** Batches in a row with refused offloads after which a worker does without: one refusal may be an accident. */
 const STRIKES = 16;
+/** sched(7): a thread that does not interrupt others when it wakes up. */
+const SCHED_BATCH = 3;
 /** STAT_* of the native side: system calls, units, merged, fallbacks. */
 const STATS = 4;
 
@@ -185,7 +187,7 @@ function harvest(counters: Float64Array, stats: Int32Array, frames: number): voi
 }
 
 function run(task: WorkerTask): void {
-  native.threadBatch(); // a kernel that refuses schedules it like any other thread
+  native.threadPolicy(0, SCHED_BATCH); // a kernel that refuses schedules it like any other thread
   const counters = openCounters(task.counters).blocks[task.index]!;
   const stop = new Int32Array(task.stop);
   const { turn, stats, watch, giveUp } =
