@@ -30,7 +30,7 @@ export function Links({ view, rates, chosen, choose }: LinksProps) {
         </label>
       ) : null}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard */}
-      <section class="scroll" tabIndex={0} aria-labelledby="peers-title">
+      <section class="scroll" tabIndex={0} aria-label="Table of peers">
         <table>
           <thead>
             <tr>

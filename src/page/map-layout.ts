@@ -33,6 +33,8 @@ const NARROW = 620;
 const TWO_SIDED = 980;
 /** Distance of the two strands from the middle of their link. */
 const STRAND = 3.5;
+/** The level stretch before a peer, along which the figures stand. */
+const LABEL = 120;
 /** Peers that one column shows at most. */
 const COLUMN_MAX = 7;
 
@@ -66,9 +68,10 @@ function curve(hub: Box, peer: Box, side: 'left' | 'right'): Thread {
   const end = peer.y + peer.height / 2;
   // Threads leave the node side by side, so that they do not lie on each other.
   const start = middle + Math.max(-spread, Math.min(spread, (end - middle) * 0.2));
-  const bend = from + (to - from) * 0.45;
+  const level = side === 'right' ? to - LABEL : to + LABEL;
+  const bend = (from + level) / 2;
   const strand = (shift: number) =>
-    `M ${from} ${start + shift} C ${bend} ${start + shift}, ${bend} ${end + shift}, ${to} ${end + shift}`;
+    `M ${from} ${start + shift} C ${bend} ${start + shift}, ${bend} ${end + shift}, ${level} ${end + shift} H ${to}`;
   const x = side === 'right' ? to - 14 : to + 14;
   return { out: strand(-STRAND), back: strand(STRAND), label: { x, y: end, side } };
 }

@@ -26,7 +26,7 @@ export function NodeMap({ view, rates, chosen, choose }: MapProps) {
       <p class="hint">
         <span class="key sent">sent</span> <span class="key received">received</span>
         {hidden > 0
-          ? ` · the busiest ${shown.length} of ${view.peers.length} peers; all are in the table`
+          ? ` · ${shown.length} of ${view.peers.length} peers, those with losses and the busiest; all are in the table`
           : ''}
         {view.peers.length === 0 ? 'No peers yet: this node knows of no other one.' : ''}
       </p>
@@ -63,7 +63,6 @@ export function NodeMap({ view, rates, chosen, choose }: MapProps) {
                   style={place(peers[at]!)}
                   data-health={health(peer)}
                   aria-pressed={chosen === peer.id}
-                  aria-label={spoken(peer, rate)}
                   onClick={() => choose(chosen === peer.id ? '' : peer.id)}
                 >
                   <b>{peer.name}</b>
@@ -71,6 +70,7 @@ export function NodeMap({ view, rates, chosen, choose }: MapProps) {
                     {peer.address}
                     {peer.direct ? ' · direct' : ''}
                   </span>
+                  <span class="unseen">{spoken(peer, rate)}</span>
                   {label ? null : <Figures peer={peer} rate={rate} />}
                   <Probe peer={peer} />
                 </button>
@@ -105,7 +105,7 @@ function Link({ peer, thread, rate }: { peer: PeerView; thread: Thread; rate: Li
 function Figures({ peer, rate }: { peer: PeerView; rate: LinkRate }) {
   if (!peer.sent) return <span class="figures">carried by the kernel</span>;
   return (
-    <span class="figures">
+    <span class="figures" aria-hidden="true">
       <span class="sent">{bitRate(rate.sentBits)}</span>
       <span class="received">{bitRate(rate.receivedBits)}</span>
     </span>
@@ -134,23 +134,21 @@ function health({ probe }: PeerView): string {
 /** The peer answers beside the tunnel and not through it: the fault is in the tunnel. */
 const isTunnelAlone = ({ probe }: PeerView) => probe?.loss === 1 && (probe.besideTunnel ?? 1) < 1;
 
-function spoken(peer: PeerView, rate: LinkRate): string {
-  const { probe } = peer;
-  const traffic = peer.sent
-    ? `sending ${bitRate(rate.sentBits)}, receiving ${bitRate(rate.receivedBits)}`
-    : 'carried by the kernel';
-  const loss = probe ? `, loss ${percent(probe.loss)}` : '';
-  const rtt = probe?.rttMs == null ? '' : `, round trip ${milliseconds(probe.rttMs)}`;
-  const where = isTunnelAlone(peer) ? ', silent in the tunnel alone' : '';
-  return `${peer.name}, ${peer.address}: ${traffic}${loss}${rtt}${where}`;
+/** The figures beside the box of a peer, for those who hear it. */
+function spoken({ sent }: PeerView, rate: LinkRate): string {
+  if (!sent) return '';
+  return `sending ${bitRate(rate.sentBits)}, receiving ${bitRate(rate.receivedBits)}`;
 }
 
-/** As many as there is room for: the busiest since the start, in the order of their names so that none jumps about. */
+/**
+ * As many as there is room for: those with losses, then the busiest since the start; in the order of their names so that
+ * none jumps about.
+ */
 function choosePeers(peers: readonly PeerView[], room: number): PeerView[] {
   const bytes = ({ sent, received }: PeerView) => (sent?.bytes ?? 0) + (received?.bytes ?? 0);
-  const busiest =
-    peers.length > room ? [...peers].sort((a, b) => bytes(b) - bytes(a)).slice(0, room) : [...peers];
-  return busiest.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
+  const ill = ({ probe }: PeerView) => Number((probe?.loss ?? 0) > 0);
+  const first = [...peers].sort((a, b) => ill(b) - ill(a) || bytes(b) - bytes(a)).slice(0, room);
+  return first.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
 }
 
 /** Thicker with each power of ten, moving faster, too. */
