@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import type { Node } from '../../bench/lab/topology.ts';
 import { until } from '../../bench/lab/until.ts';
@@ -69,3 +70,59 @@ for (const backend of ['vxlan', 'udp'] as const)
       [],
     );
   });
+
+t.test('what changed while the agent was away leaves nothing stale', SKIP, async t => {
+  const lab = labFor(t);
+  const store = fileStoreFor(t);
+  const { agents } = agentsFor(t, lab, store.flags);
+  const [one, two] = lab.nodes as [Node, Node];
+  const [agent, other] = agents as [TestAgent, TestAgent];
+  for (const each of agents) {
+    each.rememberSubnet();
+    each.start();
+  }
+  await Promise.all(agents.map(each => each.ready(1)));
+  const lease = join(store.path, 'subnets', '10.244.9.0-24');
+  const mac = '0a:00:00:00:00:09';
+  const value = {
+    PublicIP: '172.31.0.9',
+    BackendType: 'vxlan',
+    BackendData: { VNI: 1, VtepMAC: mac },
+  };
+  writeFileSync(lease, JSON.stringify(value));
+  await agent.ready(2);
+  const kernel = () =>
+    [
+      ['ip', 'route'],
+      ['ip', 'neigh'],
+    ]
+      .map(command => one.ns.must(command))
+      .join('');
+  t.match(kernel(), mac);
+
+  await agent.stop('SIGKILL');
+  rmSync(lease);
+  agent.start();
+  await agent.ready(1);
+  t.notMatch(kernel(), new RegExp(`10\\.244\\.9\\.0|${mac}`), 'a node that left meanwhile');
+
+  await agent.stop('SIGKILL');
+  store.write({ Backend: { Type: 'udp' } });
+  await other.ready(0);
+  agent.start();
+  const links = () => one.ns.must(['ip', '-br', 'link']);
+  await until('the other backend', () => /flannel0/.test(links()) && !/flannel\.1/.test(links()), 15_000);
+  await Promise.all(agents.map(each => each.ready(1)));
+  await until(
+    'traffic',
+    () => one.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two.pods[0]!.address[4]]).code === 0,
+  );
+
+  // As if it had ended in the middle of that: a device of ours that no configuration names any more.
+  await agent.stop('SIGKILL');
+  one.ns.ip('tuntap add flannel.1 mode tap', 'tuntap add flannel.7 mode tap');
+  agent.start();
+  await agent.ready(1);
+  await until('the leftover gone', () => !/flannel\.1/.test(links()));
+  t.match(links(), 'flannel.7', 'what the agent never made stays');
+});
