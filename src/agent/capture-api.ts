@@ -59,7 +59,7 @@ export async function answerCapture(
 }
 
 /** @throws RipstopError ECAPTURE when there is none */
-function choosePlace(
+export function choosePlace(
   places: readonly CapturePlace[],
   device: string | undefined,
   family: number | undefined,

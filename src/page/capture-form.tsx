@@ -15,12 +15,14 @@ interface FormProps {
 
 /** Which packets are wanted. */
 export function CaptureForm({ view, peer, choosePeer, running, trouble, start, stop }: FormProps) {
+  const [device, setDevice] = useState('');
   const [filter, setFilter] = useState('');
   const [points, setPoints] = useState<readonly string[]>(view.points);
   const [verdict, setVerdict] = useState('');
   const [snapLength, setSnapLength] = useState(256);
   const [packets, setPackets] = useState(1000);
   const wish: CaptureWish = {
+    device,
     points: points.length === view.points.length ? [] : points,
     verdicts: verdict === '' ? [] : [verdict],
     peer,
@@ -54,6 +56,18 @@ export function CaptureForm({ view, peer, choosePeer, running, trouble, start, s
           In tcpdump’s language; it sees the packet inside of the tunnel.
         </span>
       </label>
+      {view.captures.length > 1 ? (
+        <label>
+          Overlay
+          <select value={device} onChange={event => setDevice(event.currentTarget.value)}>
+            {view.captures.map((name, at) => (
+              <option key={name} value={at === 0 ? '' : name}>
+                {name}
+              </option>
+            ))}
+          </select>
+        </label>
+      ) : null}
       <label>
         Peer
         <select value={peer} onChange={event => choosePeer(event.currentTarget.value)}>

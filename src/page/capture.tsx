@@ -37,7 +37,7 @@ export function Capture({ asking, view, peer, choose }: CaptureProps) {
   return (
     <section class="card wide" id="capture" aria-labelledby="capture-title" tabIndex={-1}>
       <h2 id="capture-title">Capture</h2>
-      {view.canCapture ? (
+      {view.captures.length > 0 ? (
         <CaptureForm
           view={view}
           peer={peer}

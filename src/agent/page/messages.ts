@@ -30,8 +30,8 @@ export interface View {
   /** Names of all verdicts that lose a frame, for choosing. */
   readonly verdicts: readonly string[];
   readonly points: readonly string[];
-  /** False where the kernel carries the packets. */
-  readonly canCapture: boolean;
+  /** Devices of the overlays that can be captured; none where the kernel carries the packets. */
+  readonly captures: readonly string[];
 }
 
 export interface OverlayView {
@@ -122,6 +122,8 @@ export interface Sample {
 
 /** Body of POST /api/capture. */
 export interface CaptureWish {
+  /** Device of an overlay, empty: the first one. */
+  readonly device: string;
   readonly points: readonly string[];
   /** Names of verdicts; `drop` stands for all that lose a frame; empty: all. */
   readonly verdicts: readonly string[];

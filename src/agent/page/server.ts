@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { describeError, RipstopError } from '../../base/errors.ts';
 import { integer, listOf, readObject, required, text } from '../../base/schema.ts';
+import { choosePlace } from '../capture-api.ts';
 import { isAuthorized, isOurHost, type PageOptions, pageLink } from './access.ts';
 import { type Asset, readAssets } from './assets.ts';
 import { History } from './history.ts';
@@ -32,6 +33,7 @@ const HEADERS = {
 } as const;
 
 const wishFields = {
+  device: required(text('a device', 'device of an overlay, empty for the first one')),
   points: required(listOf(text('the name of a point', 'point'), 'capture points, none for all')),
   verdicts: required(listOf(text('the name of a verdict', 'verdict'), 'verdicts, none for all')),
   peer: required(text('a peer', 'name or address of a peer, empty for all')),
@@ -173,13 +175,7 @@ export class Page {
   }
 
   async #start(wish: CaptureWish): Promise<void> {
-    const { hub } = this.#source.watch();
-    if (!hub)
-      throw new RipstopError(
-        'ECAPTURE',
-        'the kernel carries the packets of this node',
-        'capture with tcpdump on its device',
-      );
+    const { hub } = choosePlace(this.#source.watch().captures ?? [], wish.device || undefined, undefined);
     this.#capture?.stop();
     this.#capture = await KeptCapture.start(this.#captures + 1, wish, hub);
     this.#captures++;

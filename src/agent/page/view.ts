@@ -20,7 +20,7 @@ export function viewOf(source: PageSource, history: readonly Sample[]): View {
     flows: flowsViewOf(source),
     verdicts: DROPS.map(({ name }) => name),
     points: POINT_NAMES,
-    canCapture: source.watch().hub !== undefined,
+    captures: (source.watch().captures ?? []).map(({ device }) => device),
   };
 }
 

@@ -46,7 +46,11 @@ async function served(t: Owner, options: Partial<PageOptions> = {}, withHub = tr
     identity: () => ({ node: 'n1', version: '1', ready: true, reasons: [], overlays: [] }),
     peers: () => [],
     counters: () => [counters(3)],
-    watch: () => ({ hub: withHub ? hub : undefined, flows: [monitor] }),
+    watch: () => ({
+      hub: withHub ? hub : undefined,
+      captures: withHub ? [{ device: 'flannel.1', families: [4], hub }] : [],
+      flows: [monitor],
+    }),
   };
   const page = await Page.serve(source, { ...LOOPBACK, ...options });
   t.teardown(() => page.close());
@@ -78,6 +82,7 @@ async function served(t: Owner, options: Partial<PageOptions> = {}, withHub = tr
 }
 
 const WISH: CaptureWish = {
+  device: '',
   points: ['egress-inner'],
   verdicts: [],
   peer: '',
@@ -187,6 +192,7 @@ t.test('what is wrong with a wish is said', async t => {
     [{ filter: 'tcp prot 80' }, { error: /filter "tcp prot 80": .*syntax/, hint: /pcap-filter/ }],
     [{ points: ['egres-inner'] }, { error: /unknown capture point "egres-inner"/, hint: /egress-inner/ }],
     [{ peer: 'nobody' }, { error: /unknown peer/ }],
+    [{ device: 'flannel.2' }, { error: /no overlay flannel\.2/, hint: /flannel\.1/ }],
     [{ packets: 0 }, { error: /capture\.packets/ }],
   ];
   for (const [change, refusal] of wrong)
@@ -195,7 +201,7 @@ t.test('what is wrong with a wish is said', async t => {
   t.match(await read('POST', '/api/capture', WISH), { running: true }, 'one takes the place of another');
   const { read: kernel } = await served(t, {}, false);
   t.match(await kernel('POST', '/api/capture', WISH), { error: /the kernel carries/ });
-  t.equal((await kernel<View>('GET', '/api/view')).canCapture, false);
+  t.strictSame((await kernel<View>('GET', '/api/view')).captures, []);
 });
 
 t.test('the end after so many packets', async t => {
