@@ -4,6 +4,8 @@ import { dirname } from 'node:path';
 import { RipstopError } from '../base/errors.ts';
 import type { Agent } from './agent.ts';
 import { type Answers, answerGet } from './api-answers.ts';
+import { placesOf } from './capture-api.ts';
+import { CAPTURES_PATH } from './capture-client.ts';
 import { flowsOf, readFlowsQuery } from './flows-api.ts';
 import type { PageLink } from './page/messages.ts';
 import { dropsOf, leasesOf, peersOf, pendingOf, routesOf, statusOf } from './status.ts';
@@ -36,6 +38,7 @@ export async function serveApi(
     '/leases': () => leasesOf(agent),
     '/drops': () => dropsOf(agent),
     '/pending': () => pendingOf(agent),
+    [CAPTURES_PATH]: () => placesOf(watchOf(agent).captures),
     '/flows': query => flowsOf(watchOf(agent).flows, readFlowsQuery(query)),
     '/page': page,
     // Loaded when asked for: the probes bring an addon of their own, and a node must start without it.

@@ -6,6 +6,7 @@ import type { Selection } from '../capture/selection.ts';
 import { CaptureHub } from '../capture/session.ts';
 import type { DataPlane } from '../path/control.ts';
 import { readJson, refuse } from './api-answers.ts';
+import type { CapturePlaces } from './capture-client.ts';
 
 const BODY_MAX = 16384;
 
@@ -24,6 +25,11 @@ export interface CapturePlace {
   /** IP versions of the packets that it carries. */
   readonly families: readonly number[];
   readonly hub: CaptureHub;
+}
+
+/** Answer of GET /captures. */
+export function placesOf(places: readonly CapturePlace[] = []): CapturePlaces {
+  return places.map(({ device, families }) => ({ device, families }));
 }
 
 const hubs = new WeakMap<DataPlane, CaptureHub>();

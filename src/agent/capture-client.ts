@@ -6,6 +6,12 @@ import { agentFailure } from './api-client.ts';
 /** Path of the agent's interface that streams a capture. */
 export const CAPTURE_PATH = '/capture';
 
+/** Path of the agent's interface that tells where captures can be taken. */
+export const CAPTURES_PATH = '/captures';
+
+/** Answer of GET /captures; empty where the kernel carries the packets. */
+export type CapturePlaces = readonly { readonly device: string; readonly families: readonly number[] }[];
+
 /** What to capture, and where: the first overlay that fits. */
 export interface CaptureRequest extends Selection {
   readonly device?: string;

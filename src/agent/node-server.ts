@@ -1,7 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import { answerGet } from './api-answers.ts';
 import { listenOn } from './api-server.ts';
-import { hubOf } from './capture-api.ts';
+import { hubOf, placesOf } from './capture-api.ts';
+import { CAPTURES_PATH } from './capture-client.ts';
 import { flowsOf, monitorOf, readFlowsQuery } from './flows-api.ts';
 import type { OverlayNode } from './node/node.ts';
 import type { PageLink } from './page/messages.ts';
@@ -16,6 +17,7 @@ import { answerWatch, WATCH_PATHS, type Watch } from './watch-api.ts';
 export async function serveNode(path: string, node: OverlayNode, page: PageLink): Promise<Server> {
   const answers = {
     '/page': () => page,
+    [CAPTURES_PATH]: () => placesOf(nodeWatch(node).captures),
     '/flows': (query: URLSearchParams) => flowsOf(nodeWatch(node).flows, readFlowsQuery(query)),
   };
   const server = createServer((incoming, response) => {

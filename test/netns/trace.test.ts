@@ -194,6 +194,23 @@ t.test(
     one.pods[0]!.ns.must(['ping', '-c', '1', to6]);
     t.match(await followed.success(), /ICMPv6.*\n.* > underlay .*, in all /, 'at the overlay of its family');
 
+    const drops = one.ns.launch([process.execPath, MAIN, 'drops', '--follow', '--socket', agents[0]!.socket]);
+    await drops.saying(/following/);
+    const nowhere = ['10.244.200.9', 'fd00:10:244:c8::9'];
+    for (const [device, to, via] of [
+      ['flannel.1', nowhere[0], '10.244.200.0'],
+      ['flannel-v6.1', nowhere[1], 'fd00:10:244:c8::'],
+    ]) {
+      // At once: the agent is about to take away what is not its own.
+      one.ns.ip(
+        `neigh add ${via} lladdr 02:00:00:00:00:99 dev ${device} nud permanent`,
+        `route add ${to} via ${via} dev ${device} onlink`,
+      );
+      one.pods[0]!.ns.attempt(['ping', '-c', '1', '-W', '1', to!]);
+      await until(`the loss at ${device}`, () => drops.stdout.includes(`> ${to}: ICMP`));
+    }
+    t.match(await drops.stop('SIGINT'), { code: 0 });
+
     store.write({ Backend: { Type: 'host-gw' } });
     for (const agent of agents) agent.signal('SIGHUP');
     await until(
