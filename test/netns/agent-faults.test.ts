@@ -7,7 +7,7 @@ import { CHECKOUT } from '../../bench/lab/gauge.ts';
 import { until } from '../../bench/lab/until.ts';
 import type { Diagnosis } from '../../src/agent/doctor/finding.ts';
 import type { PeerStatus, Status } from '../../src/agent/status.ts';
-import { agentsFor, fileStoreFor } from '../support/agents.ts';
+import { agentsFor, fileStoreFor, TestAgent } from '../support/agents.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 
@@ -122,6 +122,41 @@ t.test('disk full: not ready, with the reason; ready when there is room', SKIP, 
   rmSync(filler);
   await agents[0]!.ready(0, 20_000);
   t.match(must(['cat', `${small}/subnet.env`]), 'FLANNEL_MTU=1450');
+});
+
+t.test('disk full beneath the log and the state: packets do not notice', SKIP, async t => {
+  const lab = labFor(t);
+  const store = fileStoreFor(t);
+  const small = mkdtempSync(join(tmpdir(), 'rs-full-'));
+  must(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', small]);
+  const agent = new TestAgent(lab.nodes[0]!, small, store.flags);
+  t.teardown(async () => {
+    await agent.stop('SIGKILL');
+    must(['umount', '-l', small]);
+    rmSync(small, { recursive: true });
+  });
+  agent.start();
+  const { pid } = await agent.ready(0);
+  const filler = join(small, 'filler');
+  must(['sh', '-c', `dd if=/dev/zero of=${filler} bs=1k 2>&- || true`]);
+  for (let i = 0; i < 30; i++) {
+    agent.signal('SIGHUP');
+    await new Promise(resolve => setTimeout(resolve, 10));
+  }
+  const lease = join(store.path, 'subnets', '10.244.9.0-24');
+  writeFileSync(
+    lease,
+    '{"PublicIP":"172.31.0.9","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"0a:00:00:00:00:09"}}',
+  );
+  t.equal((await agent.ready(1)).pid, pid, 'a new peer is taken up by the same process');
+  rmSync(filler);
+  rmSync(lease);
+  await agent.ready(0);
+  const log = readFileSync(agent.log, 'utf8').trim().split('\n');
+  await until('the state kept again', () =>
+    readFileSync(join(agent.stateDir, 'last-known.json'), 'utf8').includes('"leases":[{"key"'),
+  );
+  t.doesNotThrow(() => JSON.parse(log.at(-1)!), 'the log goes on with whole lines');
 });
 
 t.test('NET_ADMIN and NET_RAW are enough', { skip: SKIP.skip || need('setpriv') }, async t => {
