@@ -217,22 +217,40 @@ t.test('the standard chain goes through the agent as well, and without it by its
   t.strictSame(held(), []);
 });
 
-t.test('fifty pods at once through one agent', { skip }, async t => {
+t.test('a hundred pods at once through one agent', { skip }, async t => {
   const { lab, config, exec, held } = await setUp(t);
-  const pods = Array.from({ length: 50 }, () => lab.pod(t));
+  const pods = Array.from({ length: 100 }, () => lab.pod(t));
   const port = (i: number) => ({ portMappings: [{ hostPort: 9000 + i, containerPort: 80 }] });
   const answers = await Promise.all(
     pods.map((pod, i) => exec('ADD', config('1.1.0', port(i)), { pod, id: `p${i}` })),
   );
   const given = answers.map(answer => answer.json.ips?.[0].address ?? answer.stdout);
-  t.equal(new Set(given).size, 50, given.join(' '));
-  t.equal(held().length, 50);
+  t.equal(new Set(given).size, 100, given.join(' '));
+  t.equal(held().length, 100);
   const rules = lab.node.must(['nft', 'list', 'map', 'inet', 'ripstop_cni', 'hostports4']);
-  t.equal(rules.match(/tcp \. 90\d\d/g)?.length, 50, 'no rule lost');
+  t.equal(rules.match(/tcp \. 90\d\d/g)?.length, 100, 'no rule lost');
   const gone = await Promise.all(
     pods.map((pod, i) => exec('DEL', config('1.1.0', port(i)), { pod, id: `p${i}` })),
   );
   t.strictSame(gone.map(answer => answer.stdout).join(''), '');
+  t.strictSame(held(), []);
+  t.notMatch(lab.node.must(['nft', 'list', 'ruleset']), /comment/);
+});
+
+t.test('sixteen processes at once without an agent', { skip }, async t => {
+  const { lab, exec, stop, held } = await setUp(t);
+  await stop();
+  const ipam = { type: 'host-local', dataDir: `${lab.scratch}/networks`, subnet: '10.1.0.0/24' };
+  const network = { cniVersion: '1.1.0', name: 'pods', type: 'bridge', isGateway: true, ipMasq: true, ipam };
+  const pods = Array.from({ length: 16 }, () => lab.pod(t));
+  const all = (command: string) =>
+    Promise.all(pods.map((pod, i) => exec(command, network, { pod, id: `p${i}`, plugin: 'bridge' })));
+  const given = (await all('ADD')).map(answer => answer.json.ips?.[0].address ?? answer.stdout);
+  t.equal(new Set(given).size, 16, given.join(' '));
+  t.equal(held().length, 16);
+  const rules = lab.node.must(['nft', 'list', 'map', 'inet', 'ripstop_cni', 'masquerade4']);
+  t.equal(rules.match(/10\.1\.0\.\d+ comment/g)?.length, 16, 'no rule lost');
+  t.strictSame((await all('DEL')).map(answer => answer.stdout).join(''), '');
   t.strictSame(held(), []);
   t.notMatch(lab.node.must(['nft', 'list', 'ruleset']), /comment/);
 });
