@@ -1,5 +1,9 @@
+import { existsSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import t from 'tap';
+import { CHECKOUT } from '../../../bench/lab/gauge.ts';
+import { launch } from '../../../bench/lab/proc.ts';
+import { until } from '../../../bench/lab/until.ts';
 import { pseudo4, verify } from '../../../encap/wire/checksum.ts';
 import { check as checkIpv4, isChecksumGood } from '../../../encap/wire/ipv4.ts';
 import {
@@ -10,6 +14,7 @@ import {
 } from '../../../src/cni/ipam/dhcp/answer.ts';
 import { readConfig } from '../../../src/cni/ipam/dhcp/config.ts';
 import { DhcpDaemon } from '../../../src/cni/ipam/dhcp/daemon.ts';
+import { durationMs, parseFlags } from '../../../src/cni/ipam/dhcp/daemon-process.ts';
 import { dhcp } from '../../../src/cni/ipam/dhcp/dhcp.ts';
 import { acquire, type Carrier, clientIdOf, extend } from '../../../src/cni/ipam/dhcp/exchange.ts';
 import {
@@ -24,6 +29,7 @@ import {
   REQUEST,
 } from '../../../src/cni/ipam/dhcp/message.ts';
 import type { Call } from '../../../src/cni/skel/plugin.ts';
+import { need } from '../../support/need.ts';
 import { seeded } from '../../support/random.ts';
 import { attachment, invoke, scratch } from './harness.ts';
 
@@ -354,4 +360,55 @@ t.test("the reference plugins' daemon and plugin are told apart from ours", asyn
   for await (const chunk of client) said += chunk;
   t.match(said, /^HTTP\/1\.0 501 .*dhcp plugin of Ripstop/);
   t.equal((await invoke(dhcp, attachment('STATUS'), config)).text, '', 'and goes on');
+});
+
+t.test("the daemon takes the reference daemon's flags", async t => {
+  t.strictSame(Object.fromEntries(parseFlags(['-broadcast', '-timeout', '5s', '--hostprefix=/host'])!), {
+    broadcast: 'true',
+    timeout: '5s',
+    hostprefix: '/host',
+  });
+  t.equal(parseFlags(['-broadcast=false'])!.get('broadcast'), 'false');
+  for (const wrong of [['-nonsense'], ['-timeout'], ['daemon']]) t.equal(parseFlags(wrong), undefined);
+  t.strictSame(['10s', '1m2.5s', '500ms', '3', '', 'x', '5 s'].map(durationMs), [
+    10_000,
+    62_500,
+    500,
+    3000,
+    Number.NaN,
+    Number.NaN,
+    Number.NaN,
+  ]);
+  const wire = link(request => [answerTo(request, request.type === DISCOVER ? OFFER : ACK, [server])]);
+  await acquire(wire, { ...client, broadcast: true }, 5000, () => performance.now());
+  t.ok(wire.sent.every(one => one.broadcast));
+  const silent = link(() => []);
+  await t.rejects(
+    acquire(silent, client, 3000, () => performance.now(), 10),
+    { code: 11 },
+  );
+  t.ok(silent.sent.length > 1, 'asked again sooner than after two seconds');
+});
+
+t.test('systemd hands the socket in', { skip: need('systemd-socket-activate') }, async t => {
+  const directory = scratch(t);
+  const socket = `${directory}/dhcp.sock`;
+  const launcher = `${CHECKOUT}dist/cni/launch.cjs`;
+  const daemon = launch([
+    'systemd-socket-activate',
+    '-l',
+    socket,
+    process.execPath,
+    launcher,
+    'dhcp',
+    'daemon',
+    `--statedir=${directory}/leases`,
+  ]);
+  t.teardown(() => daemon.stop());
+  await until('the socket', () => existsSync(socket));
+  const ipam = { type: 'dhcp', daemonSocketPath: socket };
+  const config = { cniVersion: '1.1.0', name: 'lan', type: 'x', ipam };
+  t.equal((await invoke(dhcp, attachment('STATUS'), config)).text, '');
+  await daemon.stop();
+  t.ok(existsSync(socket), "it is not the daemon's to remove");
 });

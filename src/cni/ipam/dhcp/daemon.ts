@@ -30,9 +30,17 @@ export type DhcpRequest = { network: string } & (
 
 export interface DaemonOptions {
   socket: string;
+  /** Descriptor of a socket that listens already and is not ours to remove. */
+  fd?: number;
   stateDir: string;
+  /** Put before the path of a namespace. */
+  hostPrefix?: string;
+  /** Ask the servers to answer by broadcast. */
+  broadcast?: boolean;
   /** Longest wait for an address, ms. */
   timeoutMs: number;
+  /** Longest wait before it is asked for again, ms. */
+  longestWaitMs?: number;
   log(line: string): void;
   /** Milliseconds since 1970. */
   now(): number;
@@ -57,9 +65,17 @@ export class DhcpDaemon {
   /** Takes up the leases on disk and opens the socket. @throws errors of the file system */
   async start(): Promise<void> {
     for (const stored of this.#files.list()) this.#keep(stored);
-    const { socket } = this.#options;
-    mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
+    const { socket, fd } = this.#options;
     const server = createServer({ allowHalfOpen: true }, client => this.#converse(client));
+    this.#server = server;
+    if (fd !== undefined) {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen({ fd }, resolve);
+      });
+      return;
+    }
+    mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
     const draft = `${socket}.${process.pid}`;
     rmSync(draft, { force: true });
     await new Promise<void>((resolve, reject) => {
@@ -69,7 +85,6 @@ export class DhcpDaemon {
     // Restricted before it has its name: nobody else can connect in between.
     chmodSync(draft, 0o600);
     renameSync(draft, socket);
-    this.#server = server;
   }
 
   /** Ends the daemon, not the leases. */
@@ -77,7 +92,7 @@ export class DhcpDaemon {
     for (const lease of this.#leases.values()) lease.stop();
     this.#leases.clear();
     await new Promise<void>(done => (this.#server ? this.#server.close(() => done()) : done()));
-    rmSync(this.#options.socket, { force: true });
+    if (this.#options.fd === undefined) rmSync(this.#options.socket, { force: true });
   }
 
   #keep(stored: StoredLease): Lease {
@@ -143,7 +158,9 @@ export class DhcpDaemon {
   }
 
   async #allocate(request: Extract<DhcpRequest, { method: 'allocate' }>): Promise<Result> {
-    const { network, containerId, ifname, netns, provide, request: wanted, priority } = request;
+    const { network, containerId, ifname, provide, request: wanted, priority } = request;
+    const { timeoutMs, longestWaitMs, broadcast = false, hostPrefix = '', now } = this.#options;
+    const netns = `${hostPrefix}${request.netns}`;
     // A runtime that comes again after a failure: the former lease is not needed any more.
     await this.#release(keyOf(request));
     const link = withSocket(netns, socket => {
@@ -167,8 +184,8 @@ export class DhcpDaemon {
     };
     const carrier = new PacketSocket(netns, link.index);
     try {
-      const { timeoutMs, now } = this.#options;
-      const terms = await acquire(carrier, clientOf(blank, link.mac), timeoutMs, now);
+      const client = { ...clientOf(blank, link.mac), broadcast };
+      const terms = await acquire(carrier, client, timeoutMs, now, longestWaitMs);
       const stored = withTerms(blank, terms, now());
       this.#files.write(stored);
       return resultOf(this.#keep(stored).stored);

@@ -28,6 +28,8 @@ export interface Client {
   id: string;
   provide: readonly { code: number; hex: string }[];
   request: readonly number[];
+  /** The answers are to come by broadcast. */
+  broadcast?: boolean;
 }
 
 export interface Granted {
@@ -69,7 +71,16 @@ function message(
 ): DhcpMessage {
   const options = common(client);
   for (const [code, value] of more) options.set(code, value);
-  return { type, xid, seconds: 0, broadcast: false, clientIp, yourIp: ANY, mac: client.mac, options };
+  return {
+    type,
+    xid,
+    seconds: 0,
+    broadcast: client.broadcast ?? false,
+    clientIp,
+    yourIp: ANY,
+    mac: client.mac,
+    options,
+  };
 }
 
 const newXid = () => Math.floor(Math.random() * 0x100000000);
@@ -108,9 +119,10 @@ export async function acquire(
   client: Client,
   timeoutMs: number,
   now: () => number,
+  longestWaitMs = LONGEST_WAIT_MS,
 ): Promise<Granted> {
   const end = now() + timeoutMs;
-  for (let wait = FIRST_WAIT_MS; ; wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {
+  for (let wait = Math.min(FIRST_WAIT_MS, longestWaitMs); ; wait = Math.min(wait * 2, longestWaitMs)) {
     const left = end - now();
     if (left <= 0) break;
     const patience = Math.min(left, wait + Math.random() * 1000);
