@@ -32,7 +32,7 @@ export const WIRING: Readonly<Record<string, readonly string[]>> = {
   'src/path/worker.ts': ['io', 'native'],
   'src/path/exceptions.ts': ['slow'],
   'src/path/options.ts': ['io'],
-  // Scheduling of the command's own threads: docs/decisions/0074-a-capture-gives-way.md.
+  // Scheduling of the command's own threads: docs/decisions/0075-a-capture-gives-way.md.
   'src/cli/capture-run.ts': ['native'],
 };
 
