@@ -1,4 +1,3 @@
-import { readdirSync } from 'node:fs';
 import { DEFAULT_SOCKET } from '../agent/api-client.ts';
 import { openCaptureStream } from '../agent/capture-client.ts';
 import { RipstopError } from '../base/errors.ts';
@@ -15,7 +14,7 @@ import { runCapture } from '../capture/run.ts';
 import { pointBits, resolveSelection, type Selection } from '../capture/selection.ts';
 import type { CaptureSink } from '../capture/sink.ts';
 import { TextSink } from '../capture/text-sink.ts';
-import { native } from '../native/load.ts';
+import { givingWay } from './giving-way.ts';
 
 /** Every option as commander hands it over. */
 export interface CaptureOptions {
@@ -42,9 +41,6 @@ const SNAP_FOR_LINES = 256;
 /** Below this a TCP header behind VXLAN over IPv6 is cut off, and a filter on ports does not match. */
 const SNAP_FOR_FILTERS = 128;
 
-/** sched(7): where cores are short, packets are written down when who sends and receives them leaves time for it. */
-const SCHED_IDLE = 5;
-
 /** Runs `ripstop capture` until it is stopped, a limit is reached, or the data plane ends. Throws RipstopError. */
 export async function captureToEnd(filter: string, options: CaptureOptions, version: string): Promise<void> {
   checkTogether(options);
@@ -55,7 +51,6 @@ export async function captureToEnd(filter: string, options: CaptureOptions, vers
     ...(options.peer !== undefined ? { peer: options.peer } : {}),
   };
   pointBits(selection.points ?? []);
-  giveWay();
   const stop = stopSignal(options.duration);
   const chunks = await openCaptureStream(
     options.socket ?? DEFAULT_SOCKET,
@@ -96,18 +91,10 @@ export async function showStream(
   note(
     `capturing ${pointList(points)} of ${context.mode}${context.mode === 'vxlan' ? `, VNI ${context.vni}` : ''}`,
   );
-  const batches = stream.batches();
+  const batches = givingWay(stream.batches());
   await runCapture({ batches, presenter, filter: recordFilter, counts, sink, packets: options.count, stop });
   const { delivered, dropped } = counts.totals;
   note(`${delivered} packets captured, ${dropped} lost because the reader was too slow`);
-}
-
-/**
- * Lets everybody else go first, and be interrupted by nobody here: threads of workers do not interrupt even nicer ones.
- * V8's garbage collector has threads of its own. A kernel that refuses changes nothing else.
- */
-function giveWay(): void {
-  for (const thread of readdirSync('/proc/self/task')) native.threadPolicy(Number(thread), SCHED_IDLE);
 }
 
 function checkTogether(options: CaptureOptions): void {

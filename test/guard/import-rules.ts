@@ -33,7 +33,7 @@ export const WIRING: Readonly<Record<string, readonly string[]>> = {
   'src/path/exceptions.ts': ['slow'],
   'src/path/options.ts': ['io'],
   // Scheduling of the command's own threads: docs/decisions/0075-a-capture-gives-way.md.
-  'src/cli/capture-run.ts': ['native'],
+  'src/cli/giving-way.ts': ['native'],
 };
 
 /** Free to import everything; nothing imports them. */
