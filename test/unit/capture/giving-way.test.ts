@@ -44,17 +44,20 @@ t.test('a capture gives way while it is a flood', async t => {
       [100, some(1500)],
       [200, some(2500)],
       [300, some(100)],
+      [2100, some(100)],
+      [2200, some(100)],
     ]),
-    [[], [5], [], [0]],
-    'idle from the end of the first term, usual again when the flood is over',
+    [[], [5], [], [], [], [0]],
+    'idle from the end of the first term, usual again two seconds after the last flood',
   );
   t.strictSame(
     await policies([
       [100, some(3, 1)],
       [5000, some(1, 40_000)],
       [5100, some(1)],
+      [7000, some(1)],
     ]),
-    [[5], [], [0]],
+    [[5], [], [], [0]],
     'who loses is in a flood, however little it reads',
   );
 });
