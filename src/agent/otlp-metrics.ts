@@ -21,6 +21,8 @@ export interface OtlpOptions {
 type Variables = Readonly<Record<string, string | undefined>>;
 
 const INTERVAL_MS = 60_000;
+/** A timer with more fires at once. */
+const INTERVAL_MAX_MS = 2 ** 31 - 1;
 const TIMEOUT_MS = 10_000;
 /** A node that ends does not wait for a collector that is away. */
 const LAST_TIMEOUT_MS = 500;
@@ -48,8 +50,11 @@ export function otlpOptions(env: Variables, node: string): OtlpOptions | undefin
       'it is one like http://collector:4318',
     );
   const interval = Number(env.OTEL_METRIC_EXPORT_INTERVAL || INTERVAL_MS);
-  if (!(interval >= 100))
-    throw new RipstopError('ECONFIG', 'OTEL_METRIC_EXPORT_INTERVAL: it takes milliseconds, at least 100');
+  if (!(interval >= 100 && interval <= INTERVAL_MAX_MS))
+    throw new RipstopError(
+      'ECONFIG',
+      `OTEL_METRIC_EXPORT_INTERVAL: it takes milliseconds, 100..${INTERVAL_MAX_MS}`,
+    );
   return {
     endpoint,
     headers: readPairs(env.OTEL_EXPORTER_OTLP_METRICS_HEADERS ?? env.OTEL_EXPORTER_OTLP_HEADERS),

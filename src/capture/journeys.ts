@@ -65,21 +65,22 @@ export class Journeys {
   /** Journeys that nobody will hear the end of. @param nowMs monotonic */
   overdue(nowMs: number): Journey[] {
     const journeys: Journey[] = [];
-    for (const [identity, [first]] of this.#waiting) {
-      const isPatient = nowMs - first!.since < PATIENCE_MS;
-      if (isPatient && this.#underway <= UNDERWAY_MAX) break;
-      const one = this.#take(identity, () => true)!;
-      const isSent = one.sighting.direction === 'egress';
-      journeys.push(
-        isSent
-          ? { sent: one, received: undefined, fate: 'missing' }
-          : {
-              sent: undefined,
-              received: one,
-              fate: this.#isDrop[one.sighting.verdict] ? 'dropped' : 'unannounced',
-            },
-      );
-    }
+    for (const [identity, alike] of this.#waiting)
+      while (alike.length > 0) {
+        const isPatient = nowMs - alike[0]!.since < PATIENCE_MS;
+        if (isPatient && this.#underway <= UNDERWAY_MAX) break;
+        const one = this.#take(identity, () => true)!;
+        const isSent = one.sighting.direction === 'egress';
+        journeys.push(
+          isSent
+            ? { sent: one, received: undefined, fate: 'missing' }
+            : {
+                sent: undefined,
+                received: one,
+                fate: this.#isDrop[one.sighting.verdict] ? 'dropped' : 'unannounced',
+              },
+        );
+      }
     return journeys;
   }
 

@@ -103,6 +103,7 @@ t.test("OpenTelemetry's variables", async t => {
     { OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' },
     { OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4318' },
     { OTEL_METRIC_EXPORT_INTERVAL: 'often' },
+    { OTEL_METRIC_EXPORT_INTERVAL: '2147483648' },
   ];
   for (const env of wrong) t.throws(() => options({ ...base, ...env }), { code: 'ECONFIG' });
 });

@@ -184,3 +184,16 @@ t.test('in words', async t => {
   const error = { node: 0, sighting: sighting('a ping', 'egress', { verdict: TOO_BIG, error: 90 }) };
   t.match(say({ sent: error, received: undefined, fate: 'dropped' })[1], /lost: too-big \(EMSGSIZE\)/);
 });
+
+t.test('packets that look the same are all given up in time, and hold up no others', async t => {
+  const journeys = new Journeys(2, DROPS);
+  const [one] = new Sightings(CONTEXT, () => true).of(
+    record('egress', ethernet(ip(V4, 17, udp(1, 2, Uint8Array.of(1), V4)))),
+  );
+  const other = { ...one!, identity: 'another' };
+  for (const at of [0, 10, 1900]) journeys.see(0, one!, at);
+  journeys.see(0, other, 100);
+  t.equal(journeys.overdue(2050).length, 2);
+  t.equal(journeys.overdue(2350)[0]?.sent?.sighting, other);
+  t.equal(journeys.overdue(4000).length, 1);
+});
