@@ -21,6 +21,7 @@ export async function askAgent<T>(
         answer += chunk;
       });
       response.on('end', () => resolve({ status: response.statusCode ?? 0, text: answer }));
+      response.on('error', error => reject(agentFailure(socketPath, error)));
     });
     call.on('timeout', () => call.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
     call.on('error', (error: NodeJS.ErrnoException) => reject(agentFailure(socketPath, error)));

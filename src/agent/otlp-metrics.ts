@@ -85,7 +85,11 @@ export class OtlpMetrics {
     this.#options = options;
     this.#version = version;
     this.#log = log;
-    this.#timer = setInterval(() => void this.#push(TIMEOUT_MS), options.intervalMs);
+    // A collector that is slow is given up before it is asked again.
+    this.#timer = setInterval(
+      () => void this.#push(Math.min(TIMEOUT_MS, options.intervalMs)),
+      options.intervalMs,
+    );
   }
 
   async stop(): Promise<void> {
@@ -95,13 +99,13 @@ export class OtlpMetrics {
 
   async #push(timeoutMs: number): Promise<void> {
     const { endpoint, headers, resource } = this.#options;
-    const body = metricsBody(this.#agent, this.#lag, {
-      resource,
-      version: this.#version,
-      startedAt: this.#startedAt,
-      now: Date.now(),
-    });
     try {
+      const body = metricsBody(this.#agent, this.#lag, {
+        resource,
+        version: this.#version,
+        startedAt: this.#startedAt,
+        now: Date.now(),
+      });
       const response = await fetch(endpoint, {
         method: 'POST',
         headers: { 'content-type': 'application/json', ...headers },

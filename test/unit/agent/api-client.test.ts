@@ -1,0 +1,16 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import t from 'tap';
+import { askAgent } from '../../../src/agent/api-client.ts';
+
+t.test('an agent that dies in the middle of its answer is told', async t => {
+  const socket = join(t.testdir(), 'agent.sock');
+  const server = createServer((_, response) => {
+    response.writeHead(200, { 'content-length': '100' }).write('{"half":', () => response.destroy());
+  });
+  server.listen(socket);
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  await t.rejects(askAgent(socket, '/status'), { code: 'EAGENT', message: /agent\.sock: aborted/ });
+});
