@@ -5,7 +5,7 @@ import { RipstopError } from '../base/errors.ts';
 interface CleanupFlags {
   instance?: string;
   stateDir?: string;
-  subnetFile: string;
+  subnetFile?: string;
   flannel?: true;
   json?: true;
 }
@@ -21,7 +21,10 @@ export function addCleanup(program: Command): void {
     )
     .option('--instance <name>', 'of the agents of several networks, which one')
     .option('--state-dir <directory>', "the agent's state directory; absent: /run/ripstop, or the instance's")
-    .option('--subnet-file <file>', 'what the CNI plugin reads', '/run/flannel/subnet.env')
+    .option(
+      '--subnet-file <file>',
+      'what the CNI plugin reads; absent: /run/flannel/subnet.env, an instance has to name its own',
+    )
     .option('--flannel', 'also what flannel left: its VXLAN devices, tables and chains')
     .option('--json', 'print JSON')
     .action(cleanup);
@@ -32,6 +35,12 @@ async function cleanup(options: CleanupFlags): Promise<void> {
   const { askAgent } = await import('../agent/api-client.ts');
   const { readInstance, stateDirOf } = await import('../agent/options.ts');
   const instance = readInstance(options.instance ?? '');
+  if (instance !== '' && options.subnetFile === undefined)
+    throw new RipstopError(
+      'ECONFIG',
+      `--instance=${instance} without --subnet-file: /run/flannel/subnet.env and its routes may be another agent's`,
+      'give the --subnet-file that this instance had',
+    );
   const stateDir = stateDirOf(options.stateDir ?? '', instance);
   const socket = join(stateDir, SOCKET_NAME);
   const isRunning = await askAgent(socket, '/status').then(
@@ -45,7 +54,7 @@ async function cleanup(options: CleanupFlags): Promise<void> {
       'stop it first: it would make everything again',
     );
   const { cleanUp } = await import('../agent/cleanup.ts');
-  const { subnetFile, flannel = false } = options;
+  const { subnetFile = '/run/flannel/subnet.env', flannel = false } = options;
   const report = await cleanUp({ netns: '', instance, stateDir, subnetFile, flannel });
   if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   else
