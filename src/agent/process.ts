@@ -60,8 +60,17 @@ export async function runAgent(
   });
   const telemetry = await openTelemetry(agent, nodeName, version, log);
   page = options.page && (await openPage(agent, options.page, version, log));
-  const health = options.health && (await openHealth(agent, options.health));
-  const beside = await Promise.all(companions.map(open => open(agent, options.stateDir, log)));
+  let health: Server | undefined;
+  let beside: Awaited<ReturnType<Companion>>[];
+  try {
+    health = options.health && (await openHealth(agent, options.health));
+    beside = await Promise.all(companions.map(open => open(agent, options.stateDir, log)));
+  } catch (error) {
+    // Packets flow by now: the overlay is left in order.
+    agent.stop();
+    await ended;
+    throw error;
+  }
   await ended;
   clearInterval(watch);
   await telemetry?.stop();
