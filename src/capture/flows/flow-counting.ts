@@ -1,6 +1,6 @@
 import { type CaptureContext, encapsulationOf } from '../context.ts';
 import * as point from '../point.ts';
-import { TapReader } from '../record.ts';
+import { type RecordVisitor, TapReader } from '../record.ts';
 import type { CaptureSource } from '../session.ts';
 import type { FlowEntry } from './flow-entry.ts';
 import { FlowFields, INGRESS } from './flow-fields.ts';
@@ -119,14 +119,7 @@ export class FlowCounting {
     this.#reader.visit(this.#visit, FRAMES_A_LOOK);
   }
 
-  readonly #visit = (
-    worker: number,
-    view: DataView,
-    at: number,
-    size: number,
-    kind: number,
-    lost: number,
-  ): void => {
+  readonly #visit: RecordVisitor = (worker, view, at, size, kind, lost) => {
     const word = (index: number) => view.getInt32(at + index * 4, true);
     const share = this.#shares[worker]!;
     const fate = this.#fate;
