@@ -15,7 +15,7 @@ import { PathMtus } from '../slow/path-mtu.ts';
 import { Judge } from './judge.ts';
 import { type Lag, LagMeter, worst } from './lag.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
-import { macWords, type PeerSpec, peerInput, underlayBytes } from './peer-spec.ts';
+import { macWords, PeerInputs, type PeerSpec, underlayBytes } from './peer-spec.ts';
 import { type CounterSnapshot, gaugesOf, snapshot } from './snapshot.ts';
 import { Watched } from './watched.ts';
 import type { WorkerReport, WorkerTask } from './worker.ts';
@@ -44,6 +44,7 @@ export class DataPlane {
   readonly deviceName: string;
   #offloads: Offloads;
   readonly #options: DataPlaneOptions;
+  readonly #inputs: PeerInputs;
   readonly #writer: TablesWriter;
   readonly #counters: SharedArrayBuffer;
   readonly #tasks: WorkerTask[] = [];
@@ -113,6 +114,7 @@ export class DataPlane {
     const capacity = { ...(options.capacity ?? DEFAULT_CAPACITY), readers: queues * 2 };
     this.#counters = createCounters(queues * 2, capacity.peers);
     this.#writer = new TablesWriter(capacity, { resetSlot: slot => this.#resetSlot(slot) });
+    this.#inputs = new PeerInputs(options);
     this.#paths = new PathMtus({ format: FORMATS[mode] });
     const sourcePorts = ports.senders.map(fd => native.udpPort(fd));
     this.watched = new Watched(options, this.#writer, sourcePorts);
@@ -180,29 +182,15 @@ export class DataPlane {
    * @throws RipstopError ECONFIG, EOVERLAP, ECAPACITY; the set is unchanged then
    */
   setPeers(peers: readonly PeerSpec[]): void {
-    const { mode, vni, port, underlayMtu, mtu } = this.#options;
-    const format = FORMATS[mode];
-    const family: Family = this.#options.address.includes(':') ? 6 : 4;
-    const defaults = { format, vni, port, pathMtu: underlayMtu, innerMtu: mtu };
+    const { underlayMtu, mtu } = this.#options;
     const addresses = new Map(this.#specs.map(({ id, address }) => [id, address]));
     const moved: { slot: number; family: Family }[] = [];
-    const inputs = peers.map(spec => {
-      const input = peerInput(spec, defaults);
-      if (input.family !== family)
-        throw new RipstopError(
-          'ECONFIG',
-          `peer ${spec.id}: ${spec.address} is no IPv${family} address`,
-          'give it the family of the own address',
-        );
-      if (mode === 'vxlan' && !input.mac)
-        throw new RipstopError(
-          'ECONFIG',
-          `peer ${spec.id}: no VTEP MAC`,
-          'vxlan needs the MAC of every peer',
-        );
+    const told = this.#inputs.of(peers);
+    const inputs = peers.map((spec, index) => {
+      const input = told[index]!;
       const slot = this.#writer.slots.of(spec.id);
       if (slot !== undefined && addresses.get(spec.id) !== spec.address) {
-        moved.push({ slot, family }); // what was learnt was about another path
+        moved.push({ slot, family: input.family }); // what was learnt was about another path
         return input;
       }
       const lowered = slot === undefined ? undefined : this.#paths.get(slot);

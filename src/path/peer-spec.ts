@@ -1,8 +1,9 @@
-import type { Encapsulation } from '../../encap/encap.ts';
+import type { Encapsulation, Family } from '../../encap/encap.ts';
+import { FORMATS } from '../../encap/formats.ts';
 import { familyOf, parseIp, parseMac, viewOf, words } from '../../encap/wire/addresses.ts';
 import { RipstopError } from '../base/errors.ts';
 import type { Mac } from '../shm/fdb.ts';
-import type { Subnet } from '../shm/ownership.ts';
+import type { Subnet } from '../shm/subnet.ts';
 import type { PeerInput } from '../shm/tables-writer.ts';
 
 /** A remote node, as configuration and leases name it. */
@@ -33,6 +34,17 @@ export interface PeerDefaults {
   readonly port: number;
   readonly pathMtu: number;
   readonly innerMtu: number;
+}
+
+/** What an overlay demands of its peers and gives them; part of `DataPlaneOptions`. */
+export interface OverlayRules {
+  readonly mode: keyof typeof FORMATS;
+  /** Own underlay address: the peers' have its family. */
+  readonly address: string;
+  readonly vni: number;
+  readonly port: number;
+  readonly underlayMtu: number;
+  readonly mtu: number;
 }
 
 /** Underlay address as 16 bytes, IPv4 mapped. Throws ECONFIG. */
@@ -71,6 +83,43 @@ export function peerInput(spec: PeerSpec, defaults: PeerDefaults): PeerInput {
     mac: spec.mac === undefined ? undefined : macWords(spec.mac, where),
     subnets: spec.subnets.map(cidr => subnetOf(cidr, where)),
   };
+}
+
+/** The peers of one overlay as its tables want them. Who is told again unchanged stays the same object, and its claims known. */
+export class PeerInputs {
+  readonly #overlay: OverlayRules;
+  #known = new Map<string, { said: string; input: PeerInput }>();
+
+  constructor(overlay: OverlayRules) {
+    this.#overlay = overlay;
+  }
+
+  /** @throws RipstopError ECONFIG */
+  of(specs: readonly PeerSpec[]): PeerInput[] {
+    const known = new Map<string, { said: string; input: PeerInput }>();
+    for (const spec of specs) {
+      const said = JSON.stringify(spec);
+      const before = this.#known.get(spec.id);
+      known.set(spec.id, before?.said === said ? before : { said, input: this.#input(spec) });
+    }
+    this.#known = known;
+    return specs.map(({ id }) => known.get(id)!.input);
+  }
+
+  #input(spec: PeerSpec): PeerInput {
+    const { mode, address, vni, port, underlayMtu: pathMtu, mtu: innerMtu } = this.#overlay;
+    const input = peerInput(spec, { format: FORMATS[mode], vni, port, pathMtu, innerMtu });
+    const family: Family = address.includes(':') ? 6 : 4;
+    if (input.family !== family)
+      throw new RipstopError(
+        'ECONFIG',
+        `peer ${spec.id}: ${spec.address} is no IPv${family} address`,
+        'give it the family of the own address',
+      );
+    if (mode === 'vxlan' && !input.mac)
+      throw new RipstopError('ECONFIG', `peer ${spec.id}: no VTEP MAC`, 'vxlan needs the MAC of every peer');
+    return input;
+  }
 }
 
 function subnetOf(cidr: string, where: string): Subnet {

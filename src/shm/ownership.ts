@@ -1,23 +1,43 @@
-import { formatIpv4, formatIpv6, formatMac } from '../../encap/wire/addresses.ts';
 import { RipstopError } from '../base/errors.ts';
-import type { Mac } from './fdb.ts';
+import { overflow, type TableCapacity } from './capacity.ts';
+import type { Claim, Claims } from './claims.ts';
 import { maskWord } from './lpm.ts';
+import { subnetKey, subnetText } from './subnet.ts';
 
 /*
  * Who owns what among the peers that are to be published: nothing may belong to two of them, or the tables would
  * have to choose. Everything here throws before a table is touched.
  */
 
-/** A prefix that a peer owns. */
-export interface Subnet {
-  readonly family: 4 | 6;
-  /** One word (IPv4) or four (IPv6), big-endian values as signed int32; bits beyond `length` are zero. */
-  readonly words: readonly number[];
-  readonly length: number;
+/** @throws RipstopError ECONFIG, EOVERLAP (names both peers) or ECAPACITY (names the key) */
+export function checkTogether(peers: readonly Claims[], capacity: TableCapacity, allowNested: boolean): void {
+  const ids = new Set<string>();
+  const prefixes = new Owners('subnet', 'give each peer subnets of its own');
+  const macs = new Owners('MAC', 'give each VTEP a MAC of its own');
+  const addresses = new Owners('underlay address', 'list each node once');
+  const vteps = new Owners('VTEP address', 'give each VTEP an address of its own');
+  const wanted = { 4: 0, 6: 0 };
+  for (const peer of peers) {
+    const { id } = peer;
+    if (ids.has(id)) throw new RipstopError('ECONFIG', `peer ${id} is listed twice`, 'list each node once');
+    ids.add(id);
+    addresses.claim(peer.source, id);
+    for (const mac of peer.macs) macs.claim(mac, id);
+    for (const subnet of peer.subnets) {
+      prefixes.claim(subnet, id);
+      wanted[subnet.what.family]++;
+    }
+    for (const vtep of peer.vteps) vteps.claim(vtep, id);
+  }
+  if (!allowNested) refuseNesting(peers, prefixes);
+  if (peers.length > capacity.peers) throw overflow('peers', capacity.peers, peers.length);
+  if (macs.size > capacity.macs) throw overflow('macs', capacity.macs, macs.size);
+  const most = Math.max(wanted[4], wanted[6], Math.ceil(vteps.size / 2));
+  if (most > capacity.prefixes) throw overflow('prefixes', capacity.prefixes, most);
 }
 
 /** Remembers the owner of each key and throws EOVERLAP when a second one comes. */
-export class Owners {
+class Owners {
   readonly #what: string;
   readonly #hint: string;
   readonly #owners = new Map<string, string>();
@@ -27,21 +47,20 @@ export class Owners {
     this.#hint = hint;
   }
 
-  /**
-   * True when `key` is new, false when `id` owns it already.
-   * @param text the thing as a person writes it; asked for only when it is claimed twice
-   */
-  claim(key: string, id: string, text: () => string): boolean {
+  /** Notes that `id` has it. */
+  claim<T>({ key, what, text }: Claim<T>, id: string): void {
     const owner = this.#owners.get(key);
-    if (owner === id) return false;
     if (owner !== undefined)
       throw new RipstopError(
         'EOVERLAP',
-        `peers ${owner} and ${id} both have the ${this.#what} ${text()}`,
+        `peers ${owner} and ${id} both have the ${this.#what} ${text(what)}`,
         this.#hint,
       );
     this.#owners.set(key, id);
-    return true;
+  }
+
+  get size(): number {
+    return this.#owners.size;
   }
 
   ownerOf(key: string): string | undefined {
@@ -49,69 +68,34 @@ export class Owners {
   }
 }
 
-/** The key of a prefix: cheap to make, the same for the same prefix. */
-export function subnetKey(words: ArrayLike<number>, length: number): string {
-  if (words.length === 1) return `${words[0]}/${length}`;
-  return `${words[0]} ${words[1]} ${words[2]} ${words[3]}/${length}`;
-}
-
-/** `10.244.1.0/24`, `2001:db8::/64` */
-export function subnetText(words: ArrayLike<number>, length: number): string {
-  const view = new DataView(new ArrayBuffer(16));
-  for (let word = 0; word < words.length; word++) view.setInt32(word * 4, words[word]!);
-  return `${words.length === 1 ? formatIpv4(view, 0) : formatIpv6(view, 0)}/${length}`;
-}
-
-/** `02:00:00:00:00:01` */
-export function macText(mac: Mac): string {
-  const view = new DataView(new ArrayBuffer(6));
-  view.setUint16(0, mac.hi);
-  view.setInt32(2, mac.lo);
-  return formatMac(view, 0);
-}
-
-/** Throws ECONFIG for a prefix whose words and length do not fit each other. */
-export function checkSubnet(id: string, { family, words, length }: Subnet): void {
-  const size = family === 4 ? 1 : 4;
-  const bits = size * 32;
-  if (words.length !== size || !Number.isInteger(length) || length < 0 || length > bits)
-    throw new RipstopError(
-      'ECONFIG',
-      `peer ${id}: a prefix of ${words.length} words and length ${length} is no IPv${family} prefix`,
-    );
-  const canonical = words.map((word, index) => word & maskWord(length - index * 32));
-  if (canonical.every((word, index) => word === (words[index]! | 0))) return;
-  throw new RipstopError(
-    'ECONFIG',
-    `peer ${id}: ${subnetText(words, length)} has bits beyond its length`,
-    `write ${subnetText(canonical, length)}`,
-  );
-}
-
 /**
  * Throws EOVERLAP when a prefix of one peer lies within a prefix of another: leases never nest, so it is a slip of
  * the hand, and the longer one would silently take traffic from the shorter.
  */
-export function refuseNesting(subnets: readonly { id: string; subnet: Subnet }[], owners: Owners): void {
-  const lengths = { 4: lengthsOf(subnets, 4), 6: lengthsOf(subnets, 6) };
-  for (const { id, subnet } of subnets) {
-    for (const length of lengths[subnet.family]) {
-      if (length >= subnet.length) break;
-      const outer = subnet.words.map((word, index) => word & maskWord(length - index * 32));
-      const owner = owners.ownerOf(subnetKey(outer, length));
-      if (owner === undefined || owner === id) continue;
-      const inner = subnetText(subnet.words, subnet.length);
-      throw new RipstopError(
-        'EOVERLAP',
-        `${inner} of peer ${id} lies within ${subnetText(outer, length)} of peer ${owner}`,
-        'give each peer subnets of its own',
-      );
+function refuseNesting(peers: readonly Claims[], owners: Owners): void {
+  const lengths = { 4: lengthsOf(peers, 4), 6: lengthsOf(peers, 6) };
+  for (const { id, subnets } of peers) {
+    for (const { what: subnet } of subnets) {
+      for (const length of lengths[subnet.family]) {
+        if (length >= subnet.length) break;
+        const outer = subnet.words.map((word, index) => word & maskWord(length - index * 32));
+        const owner = owners.ownerOf(subnetKey(outer, length));
+        if (owner === undefined || owner === id) continue;
+        const inner = subnetText(subnet.words, subnet.length);
+        throw new RipstopError(
+          'EOVERLAP',
+          `${inner} of peer ${id} lies within ${subnetText(outer, length)} of peer ${owner}`,
+          'give each peer subnets of its own',
+        );
+      }
     }
   }
 }
 
 /** Prefix lengths of one family that occur, shortest first. */
-function lengthsOf(subnets: readonly { subnet: Subnet }[], family: 4 | 6): number[] {
-  const lengths = subnets.filter(({ subnet }) => subnet.family === family).map(({ subnet }) => subnet.length);
-  return [...new Set(lengths)].sort((a, b) => a - b);
+function lengthsOf(peers: readonly Claims[], family: 4 | 6): number[] {
+  const lengths = new Set<number>();
+  for (const { subnets } of peers)
+    for (const { what } of subnets) if (what.family === family) lengths.add(what.length);
+  return [...lengths].sort((a, b) => a - b);
 }
