@@ -20,6 +20,14 @@ interface Waiting {
   readonly node: number;
   readonly sighting: Sighting;
   readonly since: number;
+  /** The next one that looks the same. */
+  next?: Waiting;
+}
+
+/** Those that look the same and wait for the same end, the oldest first. */
+interface Queue {
+  first: Waiting | undefined;
+  last: Waiting;
 }
 
 /**
@@ -29,8 +37,11 @@ interface Waiting {
 export class Journeys {
   readonly #nodes: number;
   readonly #isDrop: readonly boolean[];
-  /** By identity: those that left, and those that came without having left. A map keeps the oldest first. */
-  readonly #waiting = new Map<string, Waiting[]>();
+  /**
+   * By `placeOf`: those that left, and those that came without having left. A map keeps the oldest first, and by the
+   * place the other end is found at once, however many look the same.
+   */
+  readonly #waiting = new Map<string, Queue>();
   #underway = 0;
 
   /**
@@ -49,15 +60,13 @@ export class Journeys {
     if (isSent && isLost) return { sent: { node, sighting }, received: undefined, fate: 'dropped' };
     if (this.#nodes === 1)
       return this.#ended(isSent ? { node, sighting } : undefined, isSent ? undefined : { node, sighting });
-    const other = this.#take(
-      sighting.identity,
-      one => one.sighting.direction !== sighting.direction && one.node !== node,
-    );
-    if (other)
-      return isSent ? this.#ended({ node, sighting }, other) : this.#ended(other, { node, sighting });
-    const waiting = this.#waiting.get(sighting.identity) ?? [];
-    waiting.push({ node, sighting, since: nowMs });
-    this.#waiting.set(sighting.identity, waiting);
+    const one: Waiting = { node, sighting, since: nowMs };
+    const other = this.#take(placeOf(1 - node, isSent ? 'ingress' : 'egress', sighting.identity));
+    if (other) return isSent ? this.#ended(one, other) : this.#ended(other, one);
+    const place = placeOf(node, sighting.direction, sighting.identity);
+    const alike = this.#waiting.get(place);
+    if (alike) alike.last = alike.last.next = one;
+    else this.#waiting.set(place, { first: one, last: one });
     this.#underway++;
     return undefined;
   }
@@ -65,11 +74,11 @@ export class Journeys {
   /** Journeys that nobody will hear the end of. @param nowMs monotonic */
   overdue(nowMs: number): Journey[] {
     const journeys: Journey[] = [];
-    for (const [identity, alike] of this.#waiting)
-      while (alike.length > 0) {
-        const isPatient = nowMs - alike[0]!.since < PATIENCE_MS;
+    for (const [place, alike] of this.#waiting)
+      for (let one = alike.first; one; one = alike.first) {
+        const isPatient = nowMs - one.since < PATIENCE_MS;
         if (isPatient && this.#underway <= UNDERWAY_MAX) break;
-        const one = this.#take(identity, () => true)!;
+        this.#take(place);
         const isSent = one.sighting.direction === 'egress';
         journeys.push(
           isSent
@@ -89,13 +98,18 @@ export class Journeys {
     return { sent, received, fate: isLost ? 'dropped' : 'arrived' };
   }
 
-  #take(identity: string, isIt: (one: Waiting) => boolean): Waiting | undefined {
-    const waiting = this.#waiting.get(identity);
-    const at = waiting?.findIndex(isIt) ?? -1;
-    if (!waiting || at < 0) return undefined;
-    const [one] = waiting.splice(at, 1);
-    if (waiting.length === 0) this.#waiting.delete(identity);
+  #take(place: string): Waiting | undefined {
+    const alike = this.#waiting.get(place);
+    const one = alike?.first;
+    if (!alike || !one) return undefined;
+    alike.first = one.next;
+    if (!one.next) this.#waiting.delete(place);
     this.#underway--;
     return one;
   }
+}
+
+/** Where a packet was seen, as a key. */
+function placeOf(node: number, direction: Sighting['direction'], identity: string): string {
+  return `${node} ${direction} ${identity}`;
 }

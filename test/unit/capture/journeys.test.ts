@@ -197,3 +197,14 @@ t.test('packets that look the same are all given up in time, and hold up no othe
   t.equal(journeys.overdue(2350)[0]?.sent?.sighting, other);
   t.equal(journeys.overdue(4000).length, 1);
 });
+
+t.test('a flood of packets that look the same takes no longer than one of others', async t => {
+  const journeys = new Journeys(2, DROPS);
+  const sent = sighting('same', 'egress');
+  const began = performance.now();
+  for (let i = 0; i < 200_000; i++) journeys.see(0, sent, 0);
+  for (let i = 0; i < 100_000; i++) journeys.see(1, sighting('same', 'ingress'), 1);
+  t.equal(journeys.overdue(1).length, 100_000 - 65_536);
+  t.equal(journeys.overdue(3000).length, 65_536);
+  t.ok(performance.now() - began < 5000, 'a search through all that wait takes minutes');
+});
