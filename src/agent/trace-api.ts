@@ -13,6 +13,8 @@ export const TRACE_PATH = '/trace';
 
 /** A packet of 64 KiB in base64, and the rest. */
 const BODY_MAX = 100_000;
+/** What the length field of UDP leaves for the payload, bytes. */
+const PAYLOAD_MAX = 65535 - 8;
 
 const requestFields = {
   source: required(address('where the packet comes from')),
@@ -25,7 +27,7 @@ const requestFields = {
     {
       from: required(address('underlay address of the peer')),
       to: required(address('underlay address of this node')),
-      payload: text('base64', 'UDP payload; left out: the bare packet', /^[A-Za-z0-9+/=]*$/),
+      payload: payload('UDP payload; left out: the bare packet'),
     },
     'as it comes from another node',
   ),
@@ -38,6 +40,19 @@ function address(doc: string): Field<string> {
     read(raw, where) {
       if (typeof raw !== 'string' || !parseIp(raw)) fail(where, `${JSON.stringify(raw)} is not ${type}`);
       return canonicalAddress(raw);
+    },
+  };
+}
+
+function payload(doc: string): Field<string> {
+  const base64 = text('base64', doc, /^[A-Za-z0-9+/=]*$/);
+  return {
+    ...base64,
+    read(raw, where) {
+      const written = base64.read(raw, where);
+      const bytes = Buffer.byteLength(written, 'base64');
+      if (bytes > PAYLOAD_MAX) fail(where, `${bytes} bytes`, `a UDP payload has at most ${PAYLOAD_MAX}`);
+      return written;
     },
   };
 }
