@@ -140,7 +140,7 @@ export class Page {
     query: URLSearchParams,
     response: ServerResponse,
   ): Promise<void> {
-    const number = (name: string) => Number(query.get(name)) || 0;
+    const number = (name: string) => readNumber(query, name);
     switch (`${request.method} ${path}`) {
       case `GET ${VIEW_PATH}`:
         return json(response, viewOf(this.#source, this.#history.after(number('since'))));
@@ -193,6 +193,14 @@ async function body(request: IncomingMessage): Promise<unknown> {
   } catch {
     throw new RipstopError('ECONFIG', 'the body is no JSON');
   }
+}
+
+/** A number of the query, 0 when it is left out. @throws RipstopError ECONFIG */
+function readNumber(query: URLSearchParams, name: string): number {
+  const written = query.get(name) ?? '0';
+  if (!/^\d{1,15}$/.test(written))
+    throw new RipstopError('ECONFIG', `${name} "${written}" is no whole number`);
+  return Number(written);
 }
 
 function readWish(value: unknown): CaptureWish {

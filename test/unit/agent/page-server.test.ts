@@ -204,6 +204,16 @@ t.test('what is wrong with a wish is said', async t => {
   t.strictSame((await kernel<View>('GET', '/api/view')).captures, []);
 });
 
+t.test('what is no whole number in a question is refused', async t => {
+  const { ask } = await served(t);
+  await ask('POST', '/api/capture', { body: WISH });
+  for (const path of ['/api/capture?id=1&after=-1', '/api/capture?id=x', '/api/view?since=1e3']) {
+    const { status, bytes } = await ask('GET', path);
+    t.equal(status, 400, path);
+    t.match(JSON.parse(bytes.toString()), { error: /^(after|id|since) ".+" is no whole number$/ });
+  }
+});
+
 t.test('the end after so many packets', async t => {
   const { one, read } = await served(t);
   await read('POST', '/api/capture', { ...WISH, packets: 3 });
