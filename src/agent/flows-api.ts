@@ -68,8 +68,8 @@ export function readFlowsQuery(query: URLSearchParams): FlowsQuery {
 }
 
 /**
- * Answers GET /flows/log: a JSON object a line (`capture/flows/flow-log.ts`) until the caller hangs up, and the flow
- * tables stay on as long. A reader that is too slow loses lines; the next one says how many.
+ * Answers GET /flows/log: a JSON object a line (`capture/flows/flow-log.ts`) until the caller hangs up or a data
+ * plane ends, and the flow tables stay on as long. A reader that is too slow loses lines; the next one says how many.
  */
 export function answerFlowLog(response: ServerResponse, overlays: readonly FlowMonitor[]): void {
   if (overlays.length === 0) {
@@ -79,6 +79,10 @@ export function answerFlowLog(response: ServerResponse, overlays: readonly FlowM
   response.writeHead(200, { 'content-type': 'application/x-ndjson' });
   response.flushHeaders();
   let lostRecords = 0;
+  const hangUp = () => {
+    for (const end of ends) end();
+    response.end();
+  };
   const ends = overlays.map(overlay =>
     overlay.follow(record => {
       if (response.writableLength > WAITING_MAX) {
@@ -88,11 +92,9 @@ export function answerFlowLog(response: ServerResponse, overlays: readonly FlowM
       const lost = lostRecords + (record.lostRecords ?? 0);
       response.write(`${JSON.stringify(lost > 0 ? { ...record, lostRecords: lost } : record)}\n`);
       lostRecords = 0;
-    }),
+    }, hangUp),
   );
-  response.on('close', () => {
-    for (const end of ends) end();
-  });
+  response.on('close', hangUp);
 }
 
 function carriedByKernel(): RipstopError {

@@ -63,7 +63,7 @@ export async function askFlows(
   return { ...answer, flows, total: flows.length };
 }
 
-/** `ripstop flows --log`: a JSON object a line, until SIGINT or SIGTERM. @throws RipstopError */
+/** `ripstop flows --log`: a JSON object a line, until SIGINT, SIGTERM, or the end of the data plane. @throws RipstopError */
 export async function logFlows(filter: string, { socket }: FlowsOptions): Promise<void> {
   const wanted = await createFlowFilter(filter);
   const stop = new AbortController();
@@ -74,6 +74,7 @@ export async function logFlows(filter: string, { socket }: FlowsOptions): Promis
   try {
     for await (const line of lines)
       if (!wanted || wanted(endsOf(JSON.parse(line) as FlowRecord))) await out.write(`${line}\n`);
+    if (!stop.signal.aborted) process.stderr.write('ripstop flows: the data plane has ended\n');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
     stop.abort();

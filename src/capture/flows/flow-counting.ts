@@ -35,7 +35,7 @@ export type FlowFollower = (record: FlowRecord) => void;
 export class FlowCounting {
   readonly table: FlowTable;
   readonly #source: CaptureSource;
-  readonly #followers: ReadonlySet<FlowFollower>;
+  readonly #followers: ReadonlyMap<FlowFollower, unknown>;
   readonly #device: string;
   readonly #since = Date.now();
   readonly #reader: TapReader;
@@ -59,7 +59,7 @@ export class FlowCounting {
     source: CaptureSource,
     device: string,
     capacity: number,
-    followers: ReadonlySet<FlowFollower>,
+    followers: ReadonlyMap<FlowFollower, unknown>,
     ticked: () => void,
   ) {
     this.#source = source;
@@ -186,6 +186,6 @@ export class FlowCounting {
     const record = logFlow(key, entry, reason, this.#context, this.#device, this.#sampled);
     const line = this.#unlogged > 0 ? { ...record, lostRecords: this.#unlogged } : record;
     this.#unlogged = 0;
-    for (const follower of this.#followers) follower(line);
+    for (const follower of this.#followers.keys()) follower(line);
   }
 }

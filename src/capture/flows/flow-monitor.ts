@@ -15,7 +15,8 @@ export class FlowMonitor {
   readonly #source: CaptureSource;
   readonly #device: string;
   readonly #capacity: number;
-  readonly #followers = new Set<FlowFollower>();
+  /** With what each wants to be told when the data plane ends. */
+  readonly #followers = new Map<FlowFollower, () => void>();
   #run: FlowCounting | undefined;
   #askedAt = 0;
   #isKept = false;
@@ -39,9 +40,13 @@ export class FlowMonitor {
     return this.#on().report();
   }
 
-  /** Tells what each flow did, when it is over and once a minute; the table stays on as long. @returns ends it */
-  follow(follower: FlowFollower): () => void {
-    this.#followers.add(follower);
+  /**
+   * Tells what each flow did, when it is over and once a minute; the table stays on as long.
+   * @param over called when the data plane has ended: nothing comes any more
+   * @returns ends it
+   */
+  follow(follower: FlowFollower, over: () => void): () => void {
+    this.#followers.set(follower, over);
     this.#on();
     return () => this.#followers.delete(follower);
   }
@@ -56,6 +61,7 @@ export class FlowMonitor {
     this.#run ??= new FlowCounting(this.#source, this.#device, this.#capacity, this.#followers, () => {
       const isWanted = this.#isKept || this.#followers.size > 0 || Date.now() - this.#askedAt < HOLD_MS;
       if (!isWanted || this.#source.isOver) this.close();
+      if (this.#source.isOver) for (const over of this.#followers.values()) over();
     });
     return this.#run;
   }

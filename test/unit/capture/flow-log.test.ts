@@ -22,7 +22,10 @@ t.test('a line a flow: when it makes room, when it is over; kept on while somebo
   const monitor = new FlowMonitor(one.source, 'flannel.1', 8);
   t.teardown(() => monitor.close());
   const lines: FlowRecord[] = [];
-  const end = monitor.follow(record => lines.push(record));
+  const end = monitor.follow(
+    record => lines.push(record),
+    () => {},
+  );
   t.equal(one.pass([{ frame: fin }, { frame: fin, verdict: NO_PEER, peer: -1 }]), 17);
   monitor.report();
   for (let port = 1; port <= 20; port++) {
@@ -88,6 +91,28 @@ t.test('a reader of the log that is too slow loses lines, and is told', async t 
   t.ok(lost > 0);
   t.equal(records.length + lost, 4060 - 8, 'each is there or counted');
   response.emit('close');
+});
+
+t.test('the log ends with a data plane, as a capture does', async t => {
+  const planes = ['flannel.1', 'flannel-v6.1'].map(device => {
+    const one = worker('egress');
+    const source = { ...one.source, isOver: false };
+    const monitor = new FlowMonitor(source, device, 8);
+    t.teardown(() => monitor.close());
+    return { one, source, monitor };
+  });
+  const response = Object.assign(new PassThrough(), { writeHead() {}, flushHeaders() {} });
+  response.resume();
+  answerFlowLog(
+    response as never,
+    planes.map(({ monitor }) => monitor),
+  );
+  planes[0]!.source.isOver = true;
+  await until('the answer ends', () => response.writableEnded, 3000, 50);
+  const { one, monitor } = planes[1]!;
+  for (let port = 1; port <= 20; port++) one.pass([{ frame: datagram(port) }]);
+  monitor.report();
+  t.equal(response.errored, null, 'the other data plane says nothing into a closed answer');
 });
 
 t.test('kept on by configuration; off with the data plane', async t => {
