@@ -23,6 +23,9 @@ const LOOK_MS = 5;
 /** How long a new capture waits for the end of another one, milliseconds. */
 const GRACE_MS = 500;
 
+/** How long a tap rests after a capture, milliseconds: a worker may be amid a batch that it still puts there. */
+const REST_MS = 50;
+
 /**
  * The captures of one data plane: each has a tap of its own, with its own rings, as a ring has one reader. Runs on the
  * control thread, never on a worker. A consumer that is slow makes its rings fill and the workers count what they could
@@ -58,7 +61,7 @@ export class CaptureHub {
       if (released) return;
       released = true;
       steer(this.#source.control, tap, undefined);
-      this.#free.push(tap);
+      setTimeout(() => this.#free.push(tap), REST_MS).unref();
     };
     if (signal.aborted) release();
     else signal.addEventListener('abort', release, { once: true });

@@ -4,7 +4,7 @@ import { RipstopError } from '../../../src/base/errors.ts';
 import { CaptureCounts } from '../../../src/capture/counts.ts';
 import { createFilter } from '../../../src/capture/filter.ts';
 import { PcapngFormat } from '../../../src/capture/pcapng-writer.ts';
-import { TAPS } from '../../../src/capture/point.ts';
+import { captureBatch, TAPS, wantedPoints } from '../../../src/capture/point.ts';
 import { Presenter } from '../../../src/capture/presenter.ts';
 import type { CaptureRecord } from '../../../src/capture/record.ts';
 import { encodeContext, RecordQueue, readRecordStream } from '../../../src/capture/record-stream.ts';
@@ -14,6 +14,7 @@ import type { CaptureSink } from '../../../src/capture/sink.ts';
 import { StreamSink } from '../../../src/capture/stream-sink.ts';
 import { TextSink } from '../../../src/capture/text-sink.ts';
 import { NO_PEER, WRONG_VNI } from '../../../src/path/verdicts.ts';
+import { commit } from '../../../src/shm/ring.ts';
 import { need } from '../../support/need.ts';
 import { chunked, readAll } from './files.ts';
 import { ethernet, ip, joined, tcp, udp, V4 } from './frames.ts';
@@ -213,6 +214,33 @@ t.test('the hub: each capture by itself, on while it is read, off afterwards', a
   t.not(one.pass([{ frame }]), 0, 'nobody began to read the ones before, and they are not in the way');
   await last.return();
   t.equal(one.pass([{ frame }]), 0);
+});
+
+t.test('a capture sees nothing that a worker was about to tell the one before', async t => {
+  const one = worker('egress');
+  const hub = new CaptureHub(one.source);
+  const others = new AbortController();
+  t.teardown(() => others.abort());
+  for (let i = 2; i < TAPS - 1; i++) await hub.start({ snapLength: 0 }, others.signal);
+  const control = new AbortController();
+  const former = await hub.start({ snapLength: 0 }, control.signal);
+  await former.next();
+  const [tap] = one.taps.each.filter(each => wantedPoints(each) !== 0);
+  control.abort();
+  // All taps but the one that is given back are taken.
+  await hub.start({ snapLength: 0 }, others.signal);
+  setTimeout(() => {
+    captureBatch(tap!, 31, 1, one.sources, 0, 0);
+    commit(tap!.ring);
+  }, 10);
+  const next = await readRecordStream(await hub.start({ snapLength: 0, points: ['drop'] }, others.signal));
+  const batches = next.batches();
+  setTimeout(() => one.pass([{ frame, verdict: NO_PEER }]), 100);
+  const { value } = await batches.next();
+  t.strictSame(
+    (value as CaptureRecord[]).map(({ verdict }) => verdict),
+    [NO_PEER],
+  );
 });
 
 t.test('text for a terminal', async t => {
