@@ -10,6 +10,10 @@ constexpr uint8_t kAck = 0x10;
 
 uint32_t PayloadSize(const Layers& layers) { return layers.end - layers.header; }
 
+uint8_t PushFlag(const uint8_t* frame, const Layers& layers) {
+  return layers.protocol == kTcp ? frame[layers.l4 + 13] & kPsh : 0;
+}
+
 // What the kernel compares in IP: addresses are the flow's business, these are the packet's.
 bool SameNetworkHeader(const uint8_t* a, const uint8_t* b, const Layers& layers) {
   const uint8_t* x = a + layers.l3;
@@ -54,7 +58,8 @@ void StartRun(Run* run, uint8_t* frame, const Layers& layers, int32_t* descripto
   run->segment = run->payload = PayloadSize(layers);
   run->next_sequence = layers.protocol == kTcp ? Big32(frame + layers.l4 + 4) + run->payload : 0;
   run->count = 1;
-  run->closed = layers.protocol == kTcp && (frame[layers.l4 + 13] & kPsh);
+  run->closed = false;
+  run->push = PushFlag(frame, layers);
   run->remote = run->unfinished = run->checked = (descriptor[kOffload] & kNeedsCsum) != 0;
   run->first = descriptor;
   run->pieces[0] = {frame + layers.header, run->payload};
@@ -104,7 +109,8 @@ Merge TryMerge(Run* run, uint8_t* frame, const Layers& layers, int32_t* descript
   run->count++;
   run->payload += size;
   run->next_sequence += size;
-  if (size < run->segment || (layers.protocol == kTcp && (frame[layers.l4 + 13] & kPsh))) run->closed = true;
+  run->closed = size < run->segment;
+  run->push |= PushFlag(frame, layers);
   return Merge::kJoined;
 }
 
@@ -139,12 +145,7 @@ size_t BuildHeader(const Run& run, size_t vnet_size, uint32_t segment_hint, uint
     StoreBig16(ip + 4, length);
   }
   if (layers.protocol == kUdp) StoreBig16(l4 + 4, length);
-  if (layers.protocol == kTcp && run.count > 1 && run.closed) {
-    // PSH may stand on the last segment alone; the merged header carries it for the whole run.
-    const uint8_t* last = static_cast<const uint8_t*>(run.pieces[run.count - 1].iov_base);
-    const uint8_t* last_l4 = last - (layers.header - layers.l4);
-    l4[13] |= static_cast<uint8_t>(last_l4[13] & kPsh);
-  }
+  if (layers.protocol == kTcp) l4[13] |= run.push;
   Store16(l4 + vnet.csum_offset, Fold(PseudoSum(header, layers, length)));
   return vnet_size + layers.header;
 }

@@ -1,5 +1,6 @@
 // Ingress: segments of one flow become one superframe again. Pure: no system calls, no N-API. The rules mirror the
-// kernel's own GRO: what it would not merge, we do not merge.
+// kernel's own GRO: what it would not merge, we do not merge. But for PSH, which ends a run there and not here: it is no
+// record mark, and successive ones may collapse into the last (RFC 9293 3.9.1.2, docs/decisions/0007).
 #pragma once
 
 #include <sys/uio.h>
@@ -39,7 +40,8 @@ struct Run {
   uint32_t payload;          // payload bytes in all
   uint32_t next_sequence;    // TCP: what would continue the run
   uint32_t count;            // frames
-  bool closed;               // nothing may follow: a short segment or PSH
+  bool closed;               // nothing may follow: the last segment is a short one
+  uint8_t push;              // TCP: PSH, when a frame carries it; then the merged header does
   bool checked;              // the first frame's checksum is known to be good
   bool unfinished;           // the frames carry unfinished checksums
   bool remote;               // and their sender says so in the encapsulation: theirs are not looked at

@@ -12,10 +12,11 @@ import { segments } from './segments.ts';
 
 /*
  * What tunWrite hands to the device, cut again by the slow segmentation, must be what came in: no frame lost, changed or
- * out of order within its flow. The device is a file: each write is header, frame, header, frame.
+ * out of order within its flow; but a PSH may have moved to the end of its write. The device is a file: each write is header, frame, header, frame.
  */
 
 const VNET = 12;
+const PSH = 0x08;
 const BOTH = MERGE_TCP | MERGE_UDP;
 
 interface Written {
@@ -78,10 +79,27 @@ function expand(writes: readonly Written[], l3 = 14): Uint8Array[] {
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
-/** IPv4 identification and its checksum: merging does not keep them, as the kernel's own GRO does not. */
-function withoutIdentification(bytes: Uint8Array, l3: number): string {
-  const copy = bytes.slice();
+/** Where the flags of TCP are, or -1 for another protocol. */
+function flagsAt(bytes: Uint8Array, l3: number): number {
+  const four = bytes[l3]! >> 4 === 4;
+  return bytes[l3 + (four ? 9 : 6)] === 6 ? l3 + (four ? 20 : 40) + 13 : -1;
+}
+
+const pushes = (bytes: Uint8Array, l3: number) => ((bytes[flagsAt(bytes, l3)] ?? 0) & PSH) !== 0;
+
+/**
+ * All that merging keeps: not the IPv4 identification with its checksum, as the kernel's own GRO does not keep them, nor
+ * which frame of a write has the PSH. The TCP checksum is adjusted (RFC 1624), so that a wrong one stays wrong.
+ */
+function kept(bytes: Uint8Array, l3: number): string {
+  const copy = Buffer.from(bytes);
   if (copy[l3]! >> 4 === 4) copy.fill(0, l3 + 4, l3 + 6).fill(0, l3 + 10, l3 + 12);
+  if (pushes(copy, l3)) {
+    const at = flagsAt(copy, l3);
+    copy[at]! &= ~PSH;
+    const sum = copy.readUInt16BE(at + 3) + PSH;
+    copy.writeUInt16BE((sum & 0xffff) + (sum >> 16), at + 3);
+  }
   return hex(copy);
 }
 
@@ -93,11 +111,11 @@ function flowOf(bytes: Uint8Array, l3: number): string {
   return `${protocol} ${hex(bytes.subarray(four ? l3 + 12 : l3 + 8, l4))} ${hex(bytes.subarray(l4, l4 + 4))}`;
 }
 
-function byFlow(frames: readonly Uint8Array[], l3: number): Map<string, string[]> {
-  const flows = new Map<string, string[]>();
+function byFlow(frames: readonly Uint8Array[], l3: number): Map<string, Uint8Array[]> {
+  const flows = new Map<string, Uint8Array[]>();
   for (const frame of frames) {
     const flow = flowOf(frame, l3);
-    flows.set(flow, [...(flows.get(flow) ?? []), withoutIdentification(frame, l3)]);
+    flows.set(flow, [...(flows.get(flow) ?? []), frame]);
   }
   return flows;
 }
@@ -147,6 +165,7 @@ for (const l3 of [14, 18, 0]) {
     t.comment(`seed ${random.seed}`);
     let merged = 0;
     let fallbacks = 0;
+    let pushed = 0;
     for (let round = 0; round < 150; round++) {
       const senders = Array.from({ length: random.between(1, 24) }, (_, flow) =>
         makeSender(random, flow, l3),
@@ -176,11 +195,19 @@ for (const l3 of [14, 18, 0]) {
       );
       const got = byFlow(expand(writes, l3), l3);
       for (const [flow, list] of expected) {
-        const there = got.get(flow) ?? [];
-        if (list.length === there.length && list.every((bytes, i) => bytes === there[i])) continue;
-        t.strictSame(there, list, `round ${round}: flow ${flow}`);
+        const came = list.map(frame => kept(frame, l3));
+        const there = (got.get(flow) ?? []).map(frame => kept(frame, l3));
+        if (came.length === there.length && came.every((bytes, i) => bytes === there[i])) continue;
+        t.strictSame(there, came, `round ${round}: flow ${flow}`);
         t.end();
         return;
+      }
+      for (const one of writes) {
+        const cut = expand([one], l3);
+        const came = expected.get(flowOf(one.bytes, l3))!.splice(0, cut.length);
+        const wanted = came.some(frame => pushes(frame, l3));
+        if (wanted !== pushes(cut.at(-1)!, l3)) t.fail(`round ${round}: PSH of a write, ${wanted} before`);
+        pushed += Number(wanted);
       }
       if (got.size !== expected.size) t.fail(`round ${round}: a flow came out of nothing`);
       // A frame whose checksum was wrong must still be wrong when it is written: never made good by merging.
@@ -191,6 +218,7 @@ for (const l3 of [14, 18, 0]) {
       }
     }
     t.comment(`fallbacks ${fallbacks}`);
+    t.ok(pushed > 100, `${pushed} writes with PSH`);
     t.ok(merged > 1000 || fallbacks > 1000, `${merged} frames shared a write`);
     t.end();
   });
@@ -239,17 +267,25 @@ for (const family of [4, 6] as const) {
   }
 }
 
-t.test('PSH ends a run and is kept; what follows is another write', t => {
+t.test('a run goes on after a PSH, and has one at its end', t => {
   const first = train({ family: 4, protocol: 6, count: 5, size: 500, lastFlags: 0x18 });
   const second = makePacket({ family: 4, protocol: 6, payload: new Uint8Array(500), sequence: 1000 + 2500 });
-  const { writes } = write(
-    [...first, second].map(packet => packet.bytes),
+  const frames = [...first, second].map(packet => packet.bytes);
+  const { writes } = write(frames, BOTH);
+  t.equal(writes.length, 1);
+  t.equal(writes[0]!.gsoSize, 500);
+  t.equal(writes[0]!.bytes[first[0]!.l4 + 13], 0x18);
+  t.strictSame(
+    expand(writes).map(bytes => pushes(bytes, 14)),
+    [false, false, false, false, false, true],
+  );
+  const [lone] = write([first[4]!.bytes], BOTH).writes;
+  t.strictSame(lone!.bytes, first[4]!.bytes, 'a lone frame is written untouched');
+  const none = write(
+    train({ family: 4, protocol: 6, count: 5, size: 500 }).map(packet => packet.bytes),
     BOTH,
   );
-  t.equal(writes.length, 2);
-  t.equal(writes[0]!.bytes[first[0]!.l4 + 13], 0x18);
-  t.equal(writes[1]!.gsoType, 0);
-  t.strictSame(hex(writes[1]!.bytes), hex(second.bytes), 'a lone frame is written untouched');
+  t.equal(none.writes[0]!.bytes[first[0]!.l4 + 13], 0x10, 'none is invented');
   t.end();
 });
 
