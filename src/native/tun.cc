@@ -161,10 +161,12 @@ struct Writer {
     if (error != 0) Refuse(descriptor, kWriteFailed, error);
   }
 
-  // Segment size for a lone frame that exceeds the device's MTU: a local kernel peer handed over its superframe whole.
+  // A local kernel peer handed over its superframe whole.
+  bool ExceedsMtu(const Layers& layers) const { return layers.end - layers.l3 > mtu; }
+
+  // Segment size for a lone frame that exceeds the device's MTU.
   uint32_t SegmentHint(const Run& run) const {
-    const uint32_t packet = run.layers.end - run.layers.l3;
-    if (run.count > 1 || packet <= mtu || run.layers.protocol != kTcp) return 0;
+    if (run.count > 1 || !ExceedsMtu(run.layers) || run.layers.protocol != kTcp) return 0;
     return mtu - (run.layers.header - run.layers.l3);
   }
 
@@ -250,6 +252,7 @@ struct Writer {
       open++;
     }
     StartRun(&runs[slot], frame, layers, descriptor);
+    if (ExceedsMtu(layers)) runs[slot].closed = true;  // the kernel cuts it, by a segment size of its own
     last = slot;
   }
 

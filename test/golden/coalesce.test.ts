@@ -353,6 +353,14 @@ t.test('a whole superframe of a kernel peer on this host is cut to the MTU of th
   t.equal(writes.length, 1);
   t.equal(writes[0]!.gsoType, 1);
   t.equal(writes[0]!.gsoSize, 1450 - 40);
+  const whole = train({ family: 4, protocol: 6, count: 3, size: 20000, last: 1000 });
+  for (const each of whole) leaveUnfinished(each);
+  const frames = whole.map(each => each.bytes);
+  t.strictSame(
+    write(frames, BOTH | ACCEPT_UNFINISHED, 14, 1450).writes.map(each => each.gsoSize),
+    [1410, 1410, 0],
+    'such ones are not merged: their size is no segment size',
+  );
   const corrupt = makePacket({ family: 4, protocol: 6, payload: new Random(4).bytes(20000) });
   corrupt.bytes[corrupt.header + 5]! ^= 0x10;
   t.strictSame(write([corrupt.bytes], BOTH | ACCEPT_UNFINISHED, 14, 1450).verdicts, [BAD_CHECKSUM]);
