@@ -1,3 +1,4 @@
+import { type Clock, monotonicMs } from '../../base/clock.ts';
 import type { Environment } from '../skel/environment.ts';
 import { toCniError } from '../skel/errors.ts';
 import { childOf, formatTraceParent, parseTraceParent, type TraceContext } from './context.ts';
@@ -20,11 +21,16 @@ export interface Span {
   error: { code: number; message: string } | undefined;
 }
 
-const now = () => performance.timeOrigin + performance.now();
-
 /** The spans of one invocation: of its plugin, and of those that it handed work to within this process. */
 export class SpanLog {
   readonly spans: Span[] = [];
+  readonly #now: Clock;
+
+  /** @param wall read once: a step of it while the plugins work moves no span against another */
+  constructor(wall: Clock = Date.now, clock: Clock = monotonicMs) {
+    const origin = wall() - clock();
+    this.#now = () => origin + clock();
+  }
 
   /**
    * Runs a plugin's work as a span below the one that TRACEPARENT names.
@@ -42,7 +48,7 @@ export class SpanLog {
       containerId: env.CNI_CONTAINERID ?? '',
       ifname: env.CNI_IFNAME ?? '',
       netns: env.CNI_NETNS ?? '',
-      began: now(),
+      began: this.#now(),
       ended: 0,
       error: undefined,
     };
@@ -53,7 +59,7 @@ export class SpanLog {
       span.error = { code, message };
       throw error;
     } finally {
-      span.ended = now();
+      span.ended = this.#now();
       if (context.sampled) this.spans.push(span);
     }
   }

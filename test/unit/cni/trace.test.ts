@@ -7,6 +7,7 @@ import { installCni } from '../../../src/cni/install.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { formatTraceParent, parseTraceParent } from '../../../src/cni/trace/context.ts';
 import { collectorOf } from '../../../src/cni/trace/otlp.ts';
+import { SpanLog } from '../../../src/cni/trace/spans.ts';
 import { scratch, testHost } from './harness.ts';
 
 interface Attribute {
@@ -222,4 +223,22 @@ t.test('traceparent and the variables of the exporter', t => {
     { a: 'b%2' },
   );
   t.end();
+});
+
+t.test('a clock that steps shifts no span', async t => {
+  let [wall, clock] = [1_000_000, 500];
+  const log = new SpanLog(
+    () => wall,
+    () => clock,
+  );
+  await log.record('bridge', {}, env =>
+    log.record('host-local', env, async () => {
+      wall -= 3_600_000;
+      clock += 20;
+    }),
+  );
+  t.match(log.spans, [
+    { plugin: 'host-local', began: 1_000_000, ended: 1_000_020 },
+    { plugin: 'bridge', began: 1_000_000, ended: 1_000_020 },
+  ]);
 });
