@@ -254,7 +254,7 @@ export class Agent {
         this.#storeDownSince = undefined;
         this.#log.info({ store: this.store.place }, 'the store answers');
         const basis = this.#session?.basis;
-        if (this.#isBorrowed && basis) void this.#holder.claim('the last known state is confirmed', basis);
+        if (this.#isBorrowed && basis) void this.#confirm(basis);
       },
       down: error => {
         this.#storeDownSince ??= Date.now();
@@ -269,6 +269,13 @@ export class Agent {
       },
     };
     this.store.follow(observer);
+  }
+
+  /** The store answers: what is remembered of it holds, or is another cluster's. */
+  async #confirm(basis: SessionBasis): Promise<void> {
+    if (await this.#finder.isContradicted())
+      await this.#restart('this node was registered anew while the store was away');
+    else await this.#holder.claim('the last known state is confirmed', basis);
   }
 
   /** Gives the session the leases; a failure is mended by the next comparison. */

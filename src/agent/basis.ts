@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { NetlinkSocket } from '../net/socket.ts';
@@ -5,13 +6,16 @@ import { type NetworkConfig, parseNetConf } from './config/net-conf.ts';
 import { readSubnetEnv } from './config/subnet-env.ts';
 import { chooseUnderlay, type Underlay } from './config/underlay.ts';
 import { type Lease, type LeaseAttributes, sameAttributes } from './lease/lease.ts';
-import type { LeaseStore } from './lease/store.ts';
+import type { LeaseStore, Overrides } from './lease/store.ts';
 import type { LeaseHolder } from './lease-holder.ts';
 import type { ConfigText, LastKnown, Memory } from './memory.ts';
 import type { AgentOptions } from './options.ts';
 import { attributesOf, underlayFamilies, type VtepMacs } from './overlay-plan.ts';
 import type { SessionBasis } from './session.ts';
 import { deviceMacs, underlayView } from './underlay-view.ts';
+
+/** How long a start waits for the store to object to what is remembered, ms: one that is slower confirms it later. */
+const OBJECTION_MS = 1500;
 
 /** A basis that the store has not confirmed, and the leases that were known with it. */
 export interface Remembered {
@@ -28,7 +32,7 @@ export class BasisFinder {
   readonly #holder: LeaseHolder;
   readonly #log: Log;
   #config: ConfigText | undefined;
-  #overrides: LastKnown['overrides'] = {};
+  #overrides: Overrides = {};
 
   constructor(
     options: AgentOptions,
@@ -81,12 +85,21 @@ export class BasisFinder {
     const known = await this.#known();
     if (!known) return undefined;
     try {
-      const { publicIp, publicIpv6 } = (await this.#store.overrides?.()) ?? known.overrides;
-      const isSame = publicIp === known.overrides.publicIp && publicIpv6 === known.overrides.publicIpv6;
-      return isSame ? await this.#recall(known) : undefined;
+      const said = await Promise.race([this.#ask(), sleep(OBJECTION_MS, undefined, { ref: false })]);
+      return !said || isSameNode(said, known.overrides) ? await this.#recall(known) : undefined;
     } catch {
       // Asking the store meets the same trouble, and says so.
       return undefined;
+    }
+  }
+
+  /** Whether the store, now that it answers, speaks of another node than what is remembered: it joined another cluster. */
+  async isContradicted(): Promise<boolean> {
+    try {
+      const said = await this.#ask();
+      return said !== undefined && !isSameNode(said, this.#overrides);
+    } catch (error) {
+      return (error as RipstopError).code === 'ENOLEASE';
     }
   }
 
@@ -115,6 +128,16 @@ export class BasisFinder {
       ...underlayFamilies(config),
     };
     return chooseUnderlay(wish, underlayView(this.#socket));
+  }
+
+  /** What the store says of this node; undefined where it has nothing to say, or is away. */
+  async #ask(): Promise<Overrides | undefined> {
+    try {
+      return await this.#store.overrides?.();
+    } catch (error) {
+      if ((error as RipstopError).code === 'ESTORE') return undefined;
+      throw error;
+    }
   }
 
   async #known(): Promise<LastKnown | undefined> {
@@ -173,4 +196,10 @@ export class BasisFinder {
       attributes: attributesOf(config.backend, underlay, macs, remoteChecksum),
     };
   }
+}
+
+function isSameNode(one: Overrides, other: Overrides): boolean {
+  return (
+    one.publicIp === other.publicIp && one.publicIpv6 === other.publicIpv6 && one.nodeUid === other.nodeUid
+  );
 }

@@ -5,6 +5,7 @@ import type { Link } from '../net/links.ts';
 import { writeFileAtomic } from './atomic-file.ts';
 import { formatCidr, parseCidr } from './lease/cidr.ts';
 import { formatAttributes, type Lease, parseAttributes } from './lease/lease.ts';
+import type { Overrides } from './lease/store.ts';
 import type { VtepMacs } from './overlay-plan.ts';
 
 /** The network configuration as the store has it, and its name for messages. */
@@ -20,8 +21,8 @@ export interface LastKnown {
   readonly config: ConfigText;
   readonly lease: Lease;
   readonly leases: readonly Lease[];
-  /** What the store said in place of our own address. */
-  readonly overrides: { readonly publicIp?: string; readonly publicIpv6?: string };
+  /** What the store said of this node. */
+  readonly overrides: Overrides;
 }
 
 interface StoredLease {

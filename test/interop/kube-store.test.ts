@@ -114,7 +114,7 @@ t.test('the lease is the Node’s podCIDRs; what peers need goes into flannel’
   });
   t.same(
     await store.overrides(),
-    { mac: '0a:00:00:00:00:01', mac6: '0a:00:00:00:00:06' },
+    { mac: '0a:00:00:00:00:01', mac6: '0a:00:00:00:00:06', nodeUid: 'uid-n1' },
     'the MAC survives a restart',
   );
 });
@@ -127,7 +127,11 @@ t.test('overrides by an operator', async t => {
     [`${P}/node-public-ipv6`]: 'fd00::5',
     [`${P}/backend-data`]: 'null',
   });
-  t.same(await open('n1').overrides(), { publicIp: '203.0.113.5', publicIpv6: 'fd00::5' });
+  t.same(await open('n1').overrides(), {
+    publicIp: '203.0.113.5',
+    publicIpv6: 'fd00::5',
+    nodeUid: 'uid-n1',
+  });
 });
 
 t.test('what stands against a lease', async t => {

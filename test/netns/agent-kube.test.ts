@@ -145,6 +145,43 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
     t.equal(again.sessions, 1, 'without an interruption');
   });
 
+  /** Another life of the first node's agent. @param between what happens while there is none */
+  const anotherLife = async (between: () => void): Promise<Agent> => {
+    const at = agents.findIndex(({ agent }) => agent.options.nodeName === 'n0');
+    const [{ agent, run }] = agents.splice(at, 1) as [(typeof agents)[number]];
+    agent.stop();
+    await run;
+    between();
+    return start(0);
+  };
+
+  await t.test('an API server that takes connections and answers nothing', async t => {
+    const began = performance.now();
+    const again = await anotherLife(() => {
+      api.isSilent = true;
+    });
+    await until('it working', () => again.readiness.isReady && again.isBorrowed, 8000);
+    t.ok(performance.now() - began < 8000, 'before a call to it would have been given up');
+    api.speak();
+    await until('the lease confirmed', () => !again.isBorrowed, 20_000);
+    t.equal(again.sessions, 1, 'without an interruption');
+  });
+
+  await t.test('what another cluster said is not remembered in this one', async t => {
+    const joined = await anotherLife(() => api.replaceNode('n0', 'elsewhere'));
+    await until('it working', () => joined.readiness.isReady, 20_000);
+    t.notOk(joined.isBorrowed, 'the store was asked first');
+
+    const silent = await anotherLife(() => {
+      api.isSilent = true;
+      api.replaceNode('n0', 'elsewhere again');
+    });
+    await until('it working', () => silent.isBorrowed && silent.readiness.isReady, 8000);
+    api.speak();
+    await until('the store heard', () => !silent.isBorrowed && silent.readiness.isReady, 20_000);
+    t.equal(silent.sessions, 2, 'begun anew when the store spoke of another Node');
+  });
+
   await t.test('a Node that was made anew with another podCIDR is followed', async t => {
     const [agent] = agents.map(entry => entry.agent).filter(({ options }) => options.nodeName === 'n0');
     const envOf = () => readFileSync(join(root, 'n0', 'subnet.env'), 'utf8');

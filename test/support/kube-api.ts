@@ -28,6 +28,8 @@ export class KubeApi {
   readonly faults: { match: string; status: number; headers?: Record<string, string>; reason?: string }[] =
     [];
   token = '';
+  /** Takes connections and answers nothing. */
+  isSilent = false;
   url = '';
   #server: Server;
   #port = 0;
@@ -63,6 +65,12 @@ export class KubeApi {
     this.#server = this.#make();
   }
 
+  /** Answers again; who waits for an answer has to ask anew. */
+  speak(): void {
+    this.isSilent = false;
+    this.#server.closeAllConnections();
+  }
+
   addNode(
     name: string,
     spec: FakeNode['spec'],
@@ -77,6 +85,12 @@ export class KubeApi {
   /** Changes annotations of a node as another client would; null removes one. */
   annotate(name: string, annotations: Record<string, string | null>): void {
     this.#merge(this.nodes.get(name)!, { metadata: { annotations } });
+  }
+
+  /** Gives a Node another uid, as in a cluster that its machine joined without a reboot. */
+  replaceNode(name: string, uid: string): void {
+    const node = this.nodes.get(name)!;
+    this.#commit('MODIFIED', { ...node, metadata: { ...node.metadata, uid } });
   }
 
   deleteNode(name: string): void {
@@ -116,6 +130,7 @@ export class KubeApi {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const line = `${request.method} ${request.url}`;
     this.requests.push(line);
+    if (this.isSilent) return;
     const body = await readBody(request);
     if (this.token && request.headers.authorization !== `Bearer ${this.token}`)
       return fail(response, 401, 'Unauthorized', 'Unauthorized');

@@ -39,6 +39,16 @@ export interface Notice {
  * were always quicker, EINUSE when another node holds this node's public address, ERANGE when no subnet is free,
  * ECONFIG when the configuration is missing or wrong.
  */
+/** What a store says of this node. */
+export interface Overrides {
+  readonly publicIp?: string;
+  readonly publicIpv6?: string;
+  readonly mac?: string;
+  readonly mac6?: string;
+  /** Another one after the node joined another cluster, or was registered anew, under the same name and address. */
+  readonly nodeUid?: string;
+}
+
 export interface LeaseStore {
   readonly kind: 'file' | 'etcd' | 'kubernetes';
   /** Where it is, for messages: a path, endpoints, a URL. */
@@ -56,7 +66,7 @@ export interface LeaseStore {
   /** This node's addresses changed: connections that began at the old ones would stay silent for long. */
   reconnect?(): void;
   /** What the store or an operator overrides for this node, before the lease is taken. */
-  overrides?(): Promise<{ publicIp?: string; publicIpv6?: string; mac?: string; mac6?: string }>;
+  overrides?(): Promise<Overrides>;
   /** Packets can flow (condition NodeNetworkUnavailable=False). */
   ready?(): Promise<void>;
   /** Tells a person; never fails. */

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { RipstopError } from '../../../base/errors.ts';
 import { parseVxlanData } from '../../lease/backend-data.ts';
 import { formatAttributes, identityOf, type Lease } from '../../lease/lease.ts';
-import type { LeaseStore, LeaseWish, Notice, StoreObserver } from '../../lease/store.ts';
+import type { LeaseStore, LeaseWish, Notice, Overrides, StoreObserver } from '../../lease/store.ts';
 import type { KubeAccess } from './access.ts';
 import { KubeError, KubeHttp } from './http.ts';
 import { KubeMirror } from './mirror.ts';
@@ -88,8 +88,8 @@ export class KubeStore implements LeaseStore {
     return { text: this.#lastConfig, source };
   }
 
-  async overrides(): Promise<{ publicIp?: string; publicIpv6?: string; mac?: string; mac6?: string }> {
-    const { annotations = {} } = (await this.#node()).metadata;
+  async overrides(): Promise<Overrides> {
+    const { annotations = {}, uid: nodeUid } = (await this.#node()).metadata;
     const names = this.#names;
     const publicIp = annotations[names.publicIpOverwrite] || annotations[names.nodePublicIp];
     const publicIpv6 = annotations[names.publicIpv6Overwrite] || annotations[names.nodePublicIpv6];
@@ -100,6 +100,7 @@ export class KubeStore implements LeaseStore {
       ...(publicIpv6 ? { publicIpv6 } : {}),
       ...(mac ? { mac } : {}),
       ...(mac6 ? { mac6 } : {}),
+      ...(nodeUid ? { nodeUid } : {}),
     };
   }
 
