@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { RipstopError } from '../base/errors.ts';
 import type { Flags } from './config/flags.ts';
 import type { LeaseStore } from './lease/store.ts';
@@ -48,16 +49,18 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
       `--socket-group: ${JSON.stringify(group)} is no group number`,
       'see `getent group`',
     );
+  const instance = readInstance(flags.text('instance'));
+  const stateDir = stateDirOf(flags.text('state-dir'), instance);
   const port = flags.number('healthz-port');
   const pagePort = flags.number('page-port');
   const manager = flags.text('traffic-manager');
   return {
     netns: '',
     nodeName,
-    instance: readInstance(flags.text('instance')),
-    stateDir: stateDirOf(flags.text('state-dir'), flags.text('instance')),
+    instance,
+    stateDir,
     socketGroup: group === '' ? undefined : Number(group),
-    subnetFile: flags.text('subnet-file'),
+    subnetFile: subnetFileOf(flags.text('subnet-file'), instance, stateDir),
     iface: flags.list('iface'),
     ifaceRegex: flags.list('iface-regex'),
     ifaceCanReach: flags.text('iface-can-reach'),
@@ -104,6 +107,11 @@ export function readInstance(text: string): string {
 /** Each instance has its own. */
 export function stateDirOf(given: string, instance: string): string {
   return given || (instance === '' ? '/run/ripstop' : `/run/ripstop-${instance}`);
+}
+
+/** Flannel's, which the CNI plugin looks for; an instance has its own, and the plugin's configuration names it. */
+export function subnetFileOf(given: string, instance: string, stateDir: string): string {
+  return given || (instance === '' ? '/run/flannel/subnet.env' : join(stateDir, 'subnet.env'));
 }
 
 /** Opens the store that the flags name, loading no other one, and finds the node's name. @throws RipstopError ECONFIG, ESTORE */

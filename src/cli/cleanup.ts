@@ -23,7 +23,7 @@ export function addCleanup(program: Command): void {
     .option('--state-dir <directory>', "the agent's state directory; absent: /run/ripstop, or the instance's")
     .option(
       '--subnet-file <file>',
-      'what the CNI plugin reads; absent: /run/flannel/subnet.env, an instance has to name its own',
+      "what the CNI plugin reads; absent: /run/flannel/subnet.env, or the instance's",
     )
     .option('--flannel', 'also what flannel left: its VXLAN devices, tables and chains')
     .option('--json', 'print JSON')
@@ -33,14 +33,8 @@ export function addCleanup(program: Command): void {
 async function cleanup(options: CleanupFlags): Promise<void> {
   const { SOCKET_NAME } = await import('../agent/api-server.ts');
   const { askAgent } = await import('../agent/api-client.ts');
-  const { readInstance, stateDirOf } = await import('../agent/options.ts');
+  const { readInstance, stateDirOf, subnetFileOf } = await import('../agent/options.ts');
   const instance = readInstance(options.instance ?? '');
-  if (instance !== '' && options.subnetFile === undefined)
-    throw new RipstopError(
-      'ECONFIG',
-      `--instance=${instance} without --subnet-file: /run/flannel/subnet.env and its routes may be another agent's`,
-      'give the --subnet-file that this instance had',
-    );
   const stateDir = stateDirOf(options.stateDir ?? '', instance);
   const socket = join(stateDir, SOCKET_NAME);
   const isRunning = await askAgent(socket, '/status').then(
@@ -54,7 +48,8 @@ async function cleanup(options: CleanupFlags): Promise<void> {
       'stop it first: it would make everything again',
     );
   const { cleanUp } = await import('../agent/cleanup.ts');
-  const { subnetFile = '/run/flannel/subnet.env', flannel = false } = options;
+  const { flannel = false } = options;
+  const subnetFile = subnetFileOf(options.subnetFile ?? '', instance, stateDir);
   const report = await cleanUp({ netns: '', instance, stateDir, subnetFile, flannel });
   if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   else

@@ -82,8 +82,8 @@ export const FLAGS: readonly Flag[] = [
   {
     name: 'subnet-file',
     kind: 'text',
-    fallback: '/run/flannel/subnet.env',
-    doc: 'what the CNI plugin reads',
+    fallback: '',
+    doc: 'what the CNI plugin reads; empty: /run/flannel/subnet.env, with --instance subnet.env in its state directory',
   },
   {
     name: 'subnet-lease-renew-margin',

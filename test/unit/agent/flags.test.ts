@@ -1,5 +1,6 @@
 import t from 'tap';
 import { describeFlags, parseFlags } from '../../../src/agent/config/flags.ts';
+import { agentOptions } from '../../../src/agent/options.ts';
 
 t.test('defaults are flanneld’s', async t => {
   const flags = parseFlags([], {});
@@ -8,8 +9,15 @@ t.test('defaults are flanneld’s', async t => {
   t.equal(flags.number('subnet-lease-renew-margin'), 60);
   t.equal(flags.boolean('iptables-forward-rules'), true);
   t.equal(flags.boolean('ip-masq'), false);
-  t.equal(flags.text('subnet-file'), '/run/flannel/subnet.env');
+  t.equal(agentOptions(flags, 'n').subnetFile, '/run/flannel/subnet.env');
   t.same(flags.notes, []);
+});
+
+t.test('an instance shares no file with another agent', async t => {
+  const of = (...argv: string[]) => agentOptions(parseFlags(['--instance=blue', ...argv], {}), 'n');
+  t.match(of(), { stateDir: '/run/ripstop-blue', subnetFile: '/run/ripstop-blue/subnet.env' });
+  t.equal(of('--state-dir=/s').subnetFile, '/s/subnet.env');
+  t.equal(of('--subnet-file=/run/flannel/subnet.env').subnetFile, '/run/flannel/subnet.env');
 });
 
 t.test('forms of Go’s flag package', async t => {
