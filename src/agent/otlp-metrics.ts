@@ -1,3 +1,4 @@
+import { withoutCredentials } from '../base/credentials.ts';
 import { describeError, RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { readPairs } from '../base/otlp-pairs.ts';
@@ -46,7 +47,7 @@ export function otlpOptions(env: Variables, node: string): OtlpOptions | undefin
   if (!/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint))
     throw new RipstopError(
       'ECONFIG',
-      `OTEL_EXPORTER_OTLP_ENDPOINT: ${JSON.stringify(own || base)} is no address`,
+      `OTEL_EXPORTER_OTLP_ENDPOINT: ${JSON.stringify(withoutCredentials(own || base!))} is no address`,
       'it is one like http://collector:4318',
     );
   const interval = Number(env.OTEL_METRIC_EXPORT_INTERVAL || INTERVAL_MS);
@@ -56,8 +57,11 @@ export function otlpOptions(env: Variables, node: string): OtlpOptions | undefin
       `OTEL_METRIC_EXPORT_INTERVAL: it takes milliseconds, 100..${INTERVAL_MAX_MS}`,
     );
   return {
-    endpoint,
-    headers: readPairs(env.OTEL_EXPORTER_OTLP_METRICS_HEADERS ?? env.OTEL_EXPORTER_OTLP_HEADERS),
+    endpoint: withoutCredentials(endpoint),
+    headers: {
+      ...basicAuthorization(new URL(endpoint)),
+      ...readPairs(env.OTEL_EXPORTER_OTLP_METRICS_HEADERS ?? env.OTEL_EXPORTER_OTLP_HEADERS),
+    },
     intervalMs: interval,
     resource: {
       'service.name': 'ripstop',
@@ -67,6 +71,13 @@ export function otlpOptions(env: Variables, node: string): OtlpOptions | undefin
       ...(env.OTEL_SERVICE_NAME ? { 'service.name': env.OTEL_SERVICE_NAME } : {}),
     },
   };
+}
+
+/** What `user:password@` in a URL means; fetch refuses such a URL. */
+function basicAuthorization({ username, password }: URL): Record<string, string> {
+  if (!username && !password) return {};
+  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  return { authorization: `Basic ${Buffer.from(pair).toString('base64')}` };
 }
 
 /** Pushes the metrics once an interval, and once more at the end. A collector that is away is said once. */

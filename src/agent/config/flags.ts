@@ -1,3 +1,4 @@
+import { withoutCredentials } from '../../base/credentials.ts';
 import { RipstopError } from '../../base/errors.ts';
 import { suggest } from '../../base/suggest.ts';
 import { FLAGS, type Flag } from './flag-table.ts';
@@ -60,7 +61,11 @@ export function parseFlags(
     const word = argv[at]!;
     const match = /^--?([^=]+)(?:=([\s\S]*))?$/.exec(word);
     if (!match)
-      throw new RipstopError('ECONFIG', `${JSON.stringify(word)}: not a flag`, 'flags begin with --');
+      throw new RipstopError(
+        'ECONFIG',
+        `${JSON.stringify(withoutCredentials(word))}: not a flag`,
+        'flags begin with --',
+      );
     const name = match[1]!;
     const flag = byName.get(name);
     if (!flag) {

@@ -9,6 +9,7 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
+import { withoutCredentials } from '../../../base/credentials.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import { type Compare, type KeyValue, loadServices, type WatchResponse } from './protocol.ts';
 
@@ -294,7 +295,7 @@ function parseEndpoint(endpoint: string): { target: string; isTls: boolean } {
   if (!url?.hostname || !/^https?:$/.test(url.protocol))
     throw new RipstopError(
       'ECONFIG',
-      `--etcd-endpoints: ${JSON.stringify(endpoint)} is no URL`,
+      `--etcd-endpoints: ${JSON.stringify(withoutCredentials(endpoint))} is no URL`,
       'as in http://10.0.0.1:2379',
     );
   return { target: `${url.hostname}:${url.port || '2379'}`, isTls: url.protocol === 'https:' };

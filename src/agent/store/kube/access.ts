@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
+import { withoutCredentials } from '../../../base/credentials.ts';
 import { RipstopError } from '../../../base/errors.ts';
 
 /** Where the API server is and what opens its door. Texts of PEM files, not paths. */
@@ -57,7 +58,7 @@ function fromKubeconfig(path: string, override: URL | undefined): KubeAccess {
   const refuse = (what: string, hint?: string): never => {
     throw new RipstopError('ECONFIG', `${path}: ${what}`, hint);
   };
-  const config = (parse(readFile(path)) ?? {}) as Kubeconfig;
+  const config = (parse(readFile(path), { prettyErrors: false }) ?? {}) as Kubeconfig;
   const name = config['current-context'] || refuse('no current-context');
   const context =
     config.contexts?.find(entry => entry.name === name)?.context ?? refuse(`no context ${name}`);
@@ -96,7 +97,10 @@ function fromKubeconfig(path: string, override: URL | undefined): KubeAccess {
 function readUrl(text: string, where: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !/^https?:$/.test(url.protocol))
-    throw new RipstopError('ECONFIG', `${where}: ${JSON.stringify(text)} is no http or https URL`);
+    throw new RipstopError(
+      'ECONFIG',
+      `${where}: ${JSON.stringify(withoutCredentials(text))} is no http or https URL`,
+    );
   return url;
 }
 
