@@ -80,7 +80,11 @@ export async function listenOn(server: Server, path: string): Promise<void> {
       `${path}: longer than a socket's path can be`,
       `it has at most ${SOCKET_PATH_MAX} bytes`,
     );
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw new RipstopError('ESOCKET', `${path}: ${(error as Error).message}`, 'is --state-dir writable?');
+  }
   if (await isAnswered(path))
     throw new RipstopError('EINUSE', `another agent listens on ${path}`, 'give this one its own --state-dir');
   rmSync(path, { force: true });

@@ -53,8 +53,8 @@ export class Memory {
     const path = join(this.#directory, 'vtep.json');
     const stored = await readJson<Partial<VtepMacs>>(path);
     const macs = {
-      mac4: stored?.mac4 ?? known.mac ?? randomMac(),
-      mac6: stored?.mac6 ?? known.mac6 ?? randomMac(),
+      mac4: soundMac(stored?.mac4) ?? known.mac ?? randomMac(),
+      mac6: soundMac(stored?.mac6) ?? known.mac6 ?? randomMac(),
     };
     if (keep && (stored?.mac4 !== macs.mac4 || stored.mac6 !== macs.mac6))
       await writeFileAtomic(path, `${JSON.stringify(macs)}\n`, 0o600);
@@ -68,7 +68,8 @@ export class Memory {
 
   /** Names of the devices that were ever made on this node, for `ripstop cleanup`. */
   async devices(): Promise<string[]> {
-    return (await readJson<string[]>(this.#devicesPath())) ?? [];
+    const names = await readJson<unknown>(this.#devicesPath());
+    return Array.isArray(names) ? names : [];
   }
 
   /** Remembers devices, before they are made. */
@@ -167,6 +168,11 @@ async function readJson<T>(path: string): Promise<T | undefined> {
   } catch {
     return undefined;
   }
+}
+
+/** What a disk that was full or a hand that slipped left is no MAC. */
+function soundMac(text: unknown): string | undefined {
+  return typeof text === 'string' && /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(text) ? text : undefined;
 }
 
 function randomMac(): string {

@@ -49,4 +49,10 @@ t.test('what outlives the agent', async t => {
   await new Memory(directory).remember(['flannel.1']);
   await new Memory(directory).remember(['flannel0', 'flannel.1']);
   t.same(await new Memory(directory).devices(), ['flannel.1', 'flannel0']);
+  writeFileSync(join(directory, 'devices.json'), '{"a":1}');
+  t.same(await new Memory(directory).devices(), [], 'a file that says something else is passed over');
+  writeFileSync(join(directory, 'vtep.json'), '{"mac4":"zz","mac6":5}');
+  const mended = await new Memory(directory).macs({ mac: '02:00:00:00:00:01' });
+  t.equal(mended.mac4, '02:00:00:00:00:01');
+  t.match(mended.mac6, /^..(:..){5}$/);
 });
