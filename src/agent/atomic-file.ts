@@ -23,7 +23,9 @@ export async function writeFileAtomic(path: string, text: string, mode = 0o644):
     await rename(temporary, path);
   } catch (error) {
     await unlink(temporary).catch(() => {});
-    throw error;
+    // The file that is meant, and the same words each time: a message that repeats is said once.
+    const { message } = error as Error;
+    throw Object.assign(error as Error, { message: `${path}: ${message.replace(/, \w+( '.*)?$/, '')}` });
   }
   await syncDirectory(directory);
 }

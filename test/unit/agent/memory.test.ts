@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { writeFileAtomic } from '../../../src/agent/atomic-file.ts';
 import { parseCidr } from '../../../src/agent/lease/cidr.ts';
 import type { Lease } from '../../../src/agent/lease/lease.ts';
 import { Memory } from '../../../src/agent/memory.ts';
@@ -55,4 +56,15 @@ t.test('what outlives the agent', async t => {
   const mended = await new Memory(directory).macs({ mac: '02:00:00:00:00:01' });
   t.equal(mended.mac4, '02:00:00:00:00:01');
   t.match(mended.mac6, /^..(:..){5}$/);
+});
+
+t.test('a file that cannot be written is named', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'rs-memory-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  mkdirSync(join(directory, 'taken'));
+  const path = join(directory, 'taken');
+  await t.rejects(writeFileAtomic(path, 'x'), {
+    code: 'EISDIR',
+    message: `${path}: EISDIR: illegal operation on a directory`,
+  });
 });
