@@ -33,13 +33,7 @@ export interface Notice {
   readonly message: string;
 }
 
-/**
- * Where nodes find one another. Every method fails with a RipstopError: ESTORE when the store cannot be reached
- * (try again later), EREFUSED when it can and says no, ENOLEASE when it has no subnet for this node yet, EBUSY when others
- * were always quicker, EINUSE when another node holds this node's public address, ERANGE when no subnet is free,
- * ECONFIG when the configuration is missing or wrong.
- */
-/** What a store says of this node. */
+/** What a store says of this node before it has a lease. */
 export interface Overrides {
   readonly publicIp?: string;
   readonly publicIpv6?: string;
@@ -49,6 +43,12 @@ export interface Overrides {
   readonly nodeUid?: string;
 }
 
+/**
+ * Where nodes find one another. Every method fails with a RipstopError: ESTORE when the store cannot be reached
+ * (try again later), EREFUSED when it can and says no, ENOLEASE when it has no subnet for this node yet, EBUSY when others
+ * were always quicker, EINUSE when another node holds this node's public address, ERANGE when no subnet is free,
+ * ECONFIG when the configuration is missing or wrong.
+ */
 export interface LeaseStore {
   readonly kind: 'file' | 'etcd' | 'kubernetes';
   /** Where it is, for messages: a path, endpoints, a URL. */
