@@ -95,7 +95,7 @@ for (const kind of ['file', 'etcd'] as const)
 
       for (const stream of bystanders) {
         const { sent, lost } = await stream.end();
-        t.ok(sent > 300);
+        t.ok(sent > 100);
         t.equal(lost, 0, `of ${sent} pings between nodes that stayed`);
       }
       t.ok(
