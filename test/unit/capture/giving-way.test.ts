@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { givingWay } from '../../../src/cli/giving-way.ts';
+import { givingWay, type Machine } from '../../../src/cli/giving-way.ts';
 
 const some = (count: number, lost = 0) => Array.from({ length: count }, () => ({ lost }));
 
@@ -15,11 +16,12 @@ async function policies(batches: readonly (readonly [number, { lost: number }[]]
     }
   }
   let passed = 0;
-  const stream = givingWay(
-    timed(),
-    policy => asked.at(-1)!.push(policy),
-    () => at,
-  );
+  const stream = givingWay(timed(), {
+    now: () => at,
+    idleMs: () => at,
+    schedule: policy => asked.at(-1)!.push(policy),
+    rest: async () => t.fail('there is a core to spare'),
+  });
   for await (const batch of stream) passed += batch.length;
   t.equal(
     passed,
@@ -62,20 +64,50 @@ t.test('a capture gives way while it is a flood', async t => {
   );
 });
 
-t.test('the threads of this process take the policy', async () => {
+t.test('it rests nine tenths of its time, in a flood on a full machine alone', async t => {
+  /** Rests after each batch of a tenth of a second; passing one on takes `takesMs`. */
+  const rests = async (count: number, idleCores: number, takesMs = 2) => {
+    const taken: number[] = [];
+    let at = 0;
+    let idle = 0;
+    const machine: Machine = {
+      now: () => at,
+      idleMs: () => idle,
+      schedule: () => {},
+      rest: async ms => taken.push(ms),
+    };
+    async function* timed() {
+      for (let batch = 0; batch < 3; batch++) {
+        at += 100;
+        idle += 100 * idleCores;
+        yield some(count);
+      }
+    }
+    for await (const _ of givingWay(timed(), machine)) at += takesMs;
+    return taken;
+  };
+  t.strictSame(await rests(5000, 0.1), [18, 18, 18]);
+  t.strictSame(await rests(50_000, 0, 500), [100, 100, 100], 'a pager that was left alone');
+  t.strictSame(await rests(5000, 1), [], 'a core to spare');
+  t.strictSame(await rests(100, 0), [], 'no flood');
+});
+
+t.test('the threads of this process take the policy, and rest on a machine that is full', async t => {
+  let passed = 0;
   const stream = givingWay(
     (async function* () {
-      yield some(1, 1);
-    })(),
-    undefined,
-    (() => {
-      let at = 0;
-      return () => (at += 200);
+      for (let batch = 0; batch < 3; batch++) {
+        const began = performance.now();
+        while (performance.now() - began < 120); // a term
+        yield some(1, 1);
+      }
     })(),
   );
   for await (const _ of stream) {
-    const stat = await import('node:fs').then(fs => fs.readFileSync('/proc/self/stat', 'utf8'));
+    const stat = readFileSync('/proc/self/stat', 'utf8');
     // proc(5): policy is the 41st field, the second one ends with the only closing bracket and a blank.
     t.equal(stat.slice(stat.lastIndexOf(') ') + 2).split(' ')[38], '5');
+    passed++;
   }
+  t.equal(passed, 3);
 });
