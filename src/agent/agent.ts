@@ -273,8 +273,9 @@ export class Agent {
 
   /** The store answers: what is remembered of it holds, or is another cluster's. */
   async #confirm(basis: SessionBasis): Promise<void> {
-    if (await this.#finder.isContradicted())
-      await this.#restart('this node was registered anew while the store was away');
+    const isContradicted = await this.#finder.isContradicted();
+    if (this.#session?.basis !== basis) return; // another session has begun by what the store says
+    if (isContradicted) await this.#restart('this node was registered anew while the store was away');
     else await this.#holder.claim('the last known state is confirmed', basis);
   }
 

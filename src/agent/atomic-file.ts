@@ -23,9 +23,9 @@ export async function writeFileAtomic(path: string, text: string, mode = 0o644):
     await rename(temporary, path);
   } catch (error) {
     await unlink(temporary).catch(() => {});
-    // The file that is meant, and the same words each time: a message that repeats is said once.
-    const { message } = error as Error;
-    throw Object.assign(error as Error, { message: `${path}: ${message.replace(/, \w+( '.*)?$/, '')}` });
+    // The file that is meant, not the temporary one, whose name differs each time: a message that repeats is said once.
+    const [fault] = (error as Error).message.split(', ', 1);
+    throw Object.assign(error as Error, { message: `${path}: ${fault}` });
   }
   await syncDirectory(directory);
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseMac } from '../../encap/wire/addresses.ts';
 import type { Link } from '../net/links.ts';
 import { writeFileAtomic } from './atomic-file.ts';
 import { formatCidr, parseCidr } from './lease/cidr.ts';
@@ -172,7 +173,7 @@ async function readJson<T>(path: string): Promise<T | undefined> {
 
 /** What a disk that was full or a hand that slipped left is no MAC. */
 function soundMac(text: unknown): string | undefined {
-  return typeof text === 'string' && /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(text) ? text : undefined;
+  return typeof text === 'string' && parseMac(text) ? text : undefined;
 }
 
 function randomMac(): string {

@@ -67,7 +67,7 @@ export async function* givingWay<R extends { readonly lost: number }>(
   }
 }
 
-const THIS_MACHINE: Machine = {
+export const THIS_MACHINE: Machine = {
   now: () => performance.now(),
   // proc(5), /proc/stat: the fourth and fifth figure of the first line, in ticks of 10 ms.
   idleMs: () => {

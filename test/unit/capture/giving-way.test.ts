@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { givingWay, type Machine } from '../../../src/cli/giving-way.ts';
+import { givingWay, type Machine, THIS_MACHINE } from '../../../src/cli/giving-way.ts';
 
 const some = (count: number, lost = 0) => Array.from({ length: count }, () => ({ lost }));
 
@@ -92,7 +94,17 @@ t.test('it rests nine tenths of its time, in a flood on a full machine alone', a
   t.strictSame(await rests(100, 0), [], 'no flood');
 });
 
-t.test('the threads of this process take the policy, and rest on a machine that is full', async t => {
+t.test('time without work is read from this machine', async t => {
+  const { idleMs, now } = THIS_MACHINE;
+  const [idle, began] = [idleMs(), now()];
+  t.ok(idle > 0);
+  await sleep(300);
+  const [more, elapsed] = [idleMs() - idle, now() - began];
+  // Ticks of 10 ms, one to each side and core.
+  t.ok(more <= (elapsed + 20) * cpus().length, `${more} of ${elapsed} ms`);
+});
+
+t.test('the threads of this process take the policy', async t => {
   let passed = 0;
   const stream = givingWay(
     (async function* () {

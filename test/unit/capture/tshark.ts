@@ -27,7 +27,12 @@ export function tsharkFields(file: Uint8Array, fields: readonly string[], filter
         ...(filter ? ['-Y', filter] : []),
         ...fields.flatMap(field => ['-e', field]),
       ],
-      { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, TZ: 'UTC' } },
+      {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+        env: { ...process.env, TZ: 'UTC' },
+        maxBuffer: 64 << 20,
+      },
     ),
   )
     .split('\n')
