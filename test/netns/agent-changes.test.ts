@@ -1,6 +1,5 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { Node } from '../../bench/lab/topology.ts';
 import { until } from '../../bench/lab/until.ts';
@@ -15,8 +14,8 @@ t.setTimeout(120_000);
 
 const CONFIG = '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}';
 const EVERY_MS = 10;
-/** For so long at least do the nodes that stay ping each other. */
-const BYSTANDING_MS = 400 * EVERY_MS;
+/** So many pings at least do the nodes that stay exchange: on a full machine they take longer. */
+const BYSTANDING_PINGS = 320;
 const reaches = (from: Node, to: Node): boolean =>
   from.pods[0]!.ns.attempt(['ping', '-c1', '-W1', to.pods[0]!.address[4]]).code === 0;
 
@@ -54,7 +53,6 @@ for (const kind of ['file', 'etcd'] as const)
         [three, one],
       ] as const)
         await until('traffic', () => reaches(from, to));
-      const began = performance.now();
       const bystanders = [new PingStream(one, two, EVERY_MS), new PingStream(two, one, EVERY_MS)];
 
       start(four, five);
@@ -97,10 +95,9 @@ for (const kind of ['file', 'etcd'] as const)
       for (const node of [one, two, three])
         t.notMatch(node.ns.must(['ip', 'route']), /10\.244\.[45]\.0/, 'no route leads to those who left');
 
-      await sleep(Math.max(0, began + BYSTANDING_MS - performance.now()));
       for (const stream of bystanders) {
+        await until('pings', () => stream.reached >= BYSTANDING_PINGS);
         const { sent, lost } = await stream.end();
-        t.ok(sent > 300);
         t.equal(lost, 0, `of ${sent} pings between nodes that stayed`);
       }
       t.ok(

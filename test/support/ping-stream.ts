@@ -20,6 +20,11 @@ export class PingStream {
     this.#proc = from.pods[0]!.ns.launch(['ping', interval, '-W1', to.pods[0]!.address[4]]);
   }
 
+  /** The sequence number of the last ping that was answered; 0 before the first. */
+  get reached(): number {
+    return Number(/icmp_seq=(\d+) ttl(?!.*icmp_seq=)/s.exec(this.#proc.stdout.slice(-500))?.[1] ?? 0);
+  }
+
   async end(): Promise<Outcome> {
     process.kill(this.#proc.pid, 'SIGINT');
     await this.#proc.ended;
