@@ -1,6 +1,6 @@
 import { CHECKOUT } from '../lab/gauge.ts';
 import type { Contender } from './contender.ts';
-import { layRipstop } from './ripstop.ts';
+import { AS_AGENTS_DO, layRipstop } from './ripstop.ts';
 
 const MAIN = `${CHECKOUT}dist/src/cli/main.js`;
 const SNAP_LENGTH = '128';
@@ -12,7 +12,7 @@ export const capture: Contender = {
   label: 'vxlan, captured',
   obstacle: () => undefined,
   async lay(lab, wish) {
-    const laid = await layRipstop(lab, wish, { mode: 'vxlan' });
+    const laid = await layRipstop(lab, wish, AS_AGENTS_DO);
     const [node, { socket }] = [lab.nodes.at(-1)!, laid.processes.at(-1)!];
     const words = ['--write', `${socket}.pcapng`, '--snap-length', SNAP_LENGTH, ...FILES, '--socket', socket];
     const running = node.ns.launch([process.execPath, MAIN, 'capture', ...words]);

@@ -8,7 +8,7 @@ import { noOverlay } from './no-overlay.ts';
 import { oneCall } from './one-call.ts';
 import { openvpn } from './openvpn.ts';
 import { openvswitch } from './openvswitch.ts';
-import { ripstop } from './ripstop.ts';
+import { AS_AGENTS_DO, ripstop } from './ripstop.ts';
 import { tinc } from './tinc.ts';
 import { vde } from './vde.ts';
 import { wireguardGo } from './wireguard-go.ts';
@@ -18,7 +18,7 @@ const OFFLOADS = ['csum', 'tso', 'uso', 'udpGso', 'udpGro', 'mergeTcp', 'mergeUd
 /** Ripstop with one offload switched off. */
 const without = (offload: (typeof OFFLOADS)[number]): Contender =>
   ripstop({
-    mode: 'vxlan',
+    ...AS_AGENTS_DO,
     label: `no ${offload}`,
     configuration: { offloads: { [offload]: false } },
   });
@@ -27,10 +27,10 @@ const without = (offload: (typeof OFFLOADS)[number]): Contender =>
 export const CONTENDERS: Readonly<Record<string, Contender>> = {
   none: noOverlay,
   kernel: kernelVxlan(),
-  vxlan: ripstop({ mode: 'vxlan', label: 'Ripstop vxlan' }),
-  'vxlan-remote': ripstop({ mode: 'vxlan', label: 'vxlan, remote csum', remoteChecksum: true }),
+  vxlan: ripstop({ ...AS_AGENTS_DO, label: 'Ripstop vxlan' }),
   udp: ripstop({ mode: 'udp', label: 'Ripstop udp' }),
   ...Object.fromEntries(OFFLOADS.map(offload => [`no-${offload}`, without(offload)])),
+  'no-remoteChecksum': ripstop({ mode: 'vxlan', label: 'no remoteChecksum' }),
   capture,
   'one-call': oneCall,
   'naive-node': naiveNode,

@@ -18,6 +18,9 @@ export interface RipstopOptions {
   nodeFlags?: readonly string[];
 }
 
+/** Two nodes as their agents set them up: each leaves inner checksums open for the other (docs/decisions/0003). */
+export const AS_AGENTS_DO = { mode: 'vxlan', remoteChecksum: true } as const satisfies RipstopOptions;
+
 /** Ripstop in place. */
 export interface RipstopLaid extends Laid {
   /** One a node, in the lab's order. */

@@ -166,13 +166,16 @@ function allowedCores(): number[] {
   });
 }
 
+/** Which of two cores the client has; the server has the other one. */
+export type ClientCore = 0 | 1;
+
 /**
  * Client and server on cores of their own, where there are two. Left alone, the scheduler now and then puts both on one,
  * where a kernel path is a chain of function calls that no two machines have.
  */
-function onCore(side: 0 | 1): string[] {
+function onCore(core: ClientCore): string[] {
   const cores = allowedCores();
-  return cores.length > 1 ? ['taskset', '-c', `${cores[side]}`] : [];
+  return cores.length > 1 ? ['taskset', '-c', `${cores[core]}`] : [];
 }
 
 /** One byte there and back over `tcp` or `udp`; with `connect` every question opens a connection of its own. */
@@ -180,10 +183,11 @@ export async function roundTrip(
   route: Route,
   seconds: number,
   kind: 'tcp' | 'udp' | 'connect',
+  client: ClientCore = 0,
 ): Promise<RoundTripResult> {
   const program = gauge('roundtrip');
   const server = route.to.launch([
-    ...onCore(1),
+    ...onCore(client === 0 ? 1 : 0),
     program,
     'serve',
     route.address,
@@ -193,8 +197,9 @@ export async function roundTrip(
   ]);
   try {
     const port = await listening(server);
-    const client = route.from.launch([...onCore(0), program, 'ask', route.address, port, kind, `${seconds}`]);
-    return JSON.parse(await client.success(seconds * 1000 + GRACE_MS)) as RoundTripResult;
+    const asking = [...onCore(client), program, 'ask', route.address, port, kind, `${seconds}`];
+    const said = await route.from.launch(asking).success(seconds * 1000 + GRACE_MS);
+    return JSON.parse(said) as RoundTripResult;
   } finally {
     await server.stop('SIGKILL');
   }

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describeError } from '../../src/base/errors.ts';
-import { layRipstop, type RipstopProcess } from '../contenders/ripstop.ts';
+import { AS_AGENTS_DO, layRipstop, type RipstopProcess } from '../contenders/ripstop.ts';
 import type { Progress } from '../demo/progress.ts';
 import { buildLab } from '../lab/topology.ts';
 import { until } from '../lab/until.ts';
@@ -22,7 +22,7 @@ export async function runScale(progress: Progress): Promise<{ samples: Sample[];
   };
   const lab = buildLab();
   try {
-    const { processes, stop } = await layRipstop(lab, { underlay: 4 }, { mode: 'vxlan' });
+    const { processes, stop } = await layRipstop(lab, { underlay: 4 }, AS_AGENTS_DO);
     try {
       for (const peers of PEERS) {
         const reloadMs = await reload(processes[0]!, peers);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describeError } from '../../src/base/errors.ts';
-import { layRipstop } from '../contenders/ripstop.ts';
+import { AS_AGENTS_DO, layRipstop } from '../contenders/ripstop.ts';
 import type { Progress } from '../demo/progress.ts';
 import { MEASURES, type MeasureId } from '../e2e/measures.ts';
 import type { Route } from '../lab/measure.ts';
@@ -49,7 +49,7 @@ async function soak(seconds: number, progress: Progress): Promise<number> {
   try {
     lab.condition(CONDITION);
     const began = performance.now();
-    const laid = await layRipstop(lab, { underlay: 4 }, { mode: 'vxlan', nodeFlags: TRACE_FLAGS });
+    const laid = await layRipstop(lab, { underlay: 4 }, { ...AS_AGENTS_DO, nodeFlags: TRACE_FLAGS });
     /** Every thread has begun by now. A collection that V8 dates by its thread's begin happened at most so much later. */
     const lateness = performance.now() - began;
     let span: Span;

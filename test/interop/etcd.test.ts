@@ -197,6 +197,11 @@ t.test('against Debian’s etcd', async t => {
     t.throws(() => new EtcdStore({ endpoints: ['ftp://x'], prefix: '/', nodeName: 'a' }), {
       code: 'ECONFIG',
     });
+    t.throws(() => new EtcdStore({ endpoints: ['http://me:secret@x'], prefix: '/', nodeName: 'a' }), {
+      code: 'ECONFIG',
+      message: /^(?!.*secret).*http:\/\/x\/ is given with a user/,
+      hint: /--etcd-username/,
+    });
   });
 });
 

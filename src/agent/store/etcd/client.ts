@@ -298,6 +298,12 @@ function parseEndpoint(endpoint: string): { target: string; isTls: boolean } {
       `--etcd-endpoints: ${JSON.stringify(withoutCredentials(endpoint))} is no URL`,
       'as in http://10.0.0.1:2379',
     );
+  if (url.username || url.password)
+    throw new RipstopError(
+      'ECONFIG',
+      `--etcd-endpoints: ${withoutCredentials(endpoint)} is given with a user or a password`,
+      'they belong in --etcd-username and --etcd-password',
+    );
   return { target: `${url.hostname}:${url.port || '2379'}`, isTls: url.protocol === 'https:' };
 }
 
