@@ -19,7 +19,10 @@ export interface JourneyStep {
   /** Own underlay address of the node; `underlay` for the way between. */
   readonly where: string;
   readonly what: 'egress' | 'underlay' | 'ingress';
-  /** Below zero on the underlay: the clocks of the nodes differ by at least that. */
+  /**
+   * Below zero on the underlay: it was read there before the batch that it left in was done here. Where that took less,
+   * the clocks of the nodes differ.
+   */
   readonly ns: number;
   readonly verdict: string | null;
   readonly peer: string | null;
@@ -71,7 +74,9 @@ export class JourneyLines {
   readonly #explained = new Set<string>();
 
   lines({ time, packet, fate, steps, reason, meaning, remedy }: JourneyNote): string[] {
-    const way = steps.map(({ where, ns }) => `${where} ${span(ns)}`).join(' > ');
+    const way = steps
+      .map(({ where, ns }, at) => `${where} ${span(ns)}${early(ns, steps[at - 1])}`)
+      .join(' > ');
     const lines = [`${time.slice(11, 26)} ${packet}`, `  ${way}, ${this.#end(fate, steps, reason)}`];
     if (reason !== null && !this.#explained.has(reason)) {
       this.#explained.add(reason);
@@ -96,9 +101,15 @@ export class JourneyLines {
   }
 }
 
+/** Why a step took less than nothing. @param before the turn of the sending node, which ends when all its batch has left */
+function early(ns: number, before: JourneyStep | undefined): string {
+  if (ns >= 0) return '';
+  return before && -ns <= before.ns ? ' (its batch was still leaving)' : ' (the clocks differ)';
+}
+
 /** Nanoseconds in words, to three digits that count. */
 function span(ns: number): string {
-  if (ns < 0) return `-${span(-ns)} (the clocks differ)`;
+  if (ns < 0) return `-${span(-ns)}`;
   if (ns < 999_500) return `${(ns / 1000).toPrecision(3)}us`;
   return ns < 999_500_000 ? `${(ns / 1e6).toPrecision(3)}ms` : `${(ns / 1e9).toPrecision(3)}s`;
 }

@@ -268,10 +268,11 @@ t.test('live: real packets through both nodes', { skip: skip || need('nft') }, a
   const pinged = await follow(...both, '--count', '3');
   t.equal(pod.attempt(['ping', '-c', '3', '-i', '0.1', to]).code, 0);
   const step = (node: Node) => `${node.underlay[4]} [\\d.]+(us|ms)`;
+  const way = '-?[\\d.]+(us|ms)( \\([\\w ]+\\))?';
   t.match(
     await pinged.success(),
     new RegExp(
-      `^(\\d\\d:\\d\\d:\\d\\d\\.\\d{6} ${from} > ${to}: ICMP, length 64\n  ${step(one)} > underlay [\\d.]+(us|ms) > ${step(two)}, in all [\\d.]+(us|ms)\n){3}$`,
+      `^(\\d\\d:\\d\\d:\\d\\d\\.\\d{6} ${from} > ${to}: ICMP, length 64\n  ${step(one)} > underlay ${way} > ${step(two)}, in all [\\d.]+(us|ms)\n){3}$`,
     ),
   );
   t.match(pinged.stderr, /3 packets: 3 arrived\n/);
@@ -285,12 +286,12 @@ t.test('live: real packets through both nodes', { skip: skip || need('nft') }, a
     .trim()
     .split('\n')
     .map(line => JSON.parse(line) as JourneyNote);
-  t.ok(
-    notes.every(
-      ({ fate, steps }) => fate === 'arrived' && steps.length === 3 && steps.every(({ ns }) => ns >= 0),
-    ),
-    `${notes.length} packets, superframes joined with their segments`,
+  const odd = notes.filter(
+    // Not the way between: a packet may be read before the batch that it left in is done.
+    ({ fate, steps: [sent, , got, ...more] }) =>
+      !(fate === 'arrived' && sent!.ns >= 0 && got && got.ns >= 0 && more.length === 0),
   );
+  t.same(odd, [], `${notes.length} packets, superframes joined with their segments`);
 
   const lossy = await follow(...both);
   two.ns.must([

@@ -181,6 +181,14 @@ t.test('in words', async t => {
     sighting: sighting('a ping', 'ingress', { readAt: 900_000_000n, doneAt: 900_010_000n }),
   };
   t.match(say({ sent, received: early, fate: 'arrived' })[1], /underlay -100ms \(the clocks differ\) > /);
+  const meanwhile = {
+    node: 1,
+    sighting: sighting('a ping', 'ingress', { readAt: 1_000_010_000n, doneAt: 1_000_050_000n }),
+  };
+  t.match(
+    say({ sent, received: meanwhile, fate: 'arrived' })[1],
+    /underlay -[\d.]+us \(its batch was still leaving\) > /,
+  );
   const error = { node: 0, sighting: sighting('a ping', 'egress', { verdict: TOO_BIG, error: 90 }) };
   t.match(say({ sent: error, received: undefined, fate: 'dropped' })[1], /lost: too-big \(EMSGSIZE\)/);
 });

@@ -1,4 +1,3 @@
-import { withoutCredentials } from '../../../base/credentials.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import { mustYield, nextStep } from '../../lease/acquire.ts';
 import {
@@ -49,7 +48,7 @@ export class EtcdStore implements LeaseStore {
 
   constructor(options: EtcdStoreOptions) {
     this.#root = `${options.prefix.replace(/\/+$/, '')}/`;
-    this.place = `etcd ${options.endpoints.map(withoutCredentials).join(',')} ${this.#root}`;
+    this.place = `etcd ${options.endpoints.join(',')} ${this.#root}`;
     this.#client = new EtcdClient(options);
     this.#token = nodeToken(options.nodeName);
     this.#ttlSeconds = options.ttlSeconds ?? 24 * 3600;
