@@ -167,7 +167,7 @@ function allowedCores(): number[] {
 }
 
 /** Which of two cores the client has; the server has the other one. */
-export type ClientCore = 0 | 1;
+type ClientCore = 0 | 1;
 
 /**
  * Client and server on cores of their own, where there are two. Left alone, the scheduler now and then puts both on one,

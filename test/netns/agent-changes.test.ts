@@ -96,7 +96,7 @@ for (const kind of ['file', 'etcd'] as const)
         t.notMatch(node.ns.must(['ip', 'route']), /10\.244\.[45]\.0/, 'no route leads to those who left');
 
       for (const stream of bystanders) {
-        await until('pings', () => stream.reached >= BYSTANDING_PINGS);
+        await until('pings', () => stream.reached >= BYSTANDING_PINGS, 20_000);
         const { sent, lost } = await stream.end();
         t.equal(lost, 0, `of ${sent} pings between nodes that stayed`);
       }

@@ -9,6 +9,9 @@ export interface Outcome {
   readonly gapMs: number;
 }
 
+const answered = (text: string): number[] =>
+  [...text.matchAll(/icmp_seq=(\d+) ttl/g)].map(match => Number(match[1]));
+
 /** A steady stream of pings from pod to pod, so many milliseconds apart; counted when it ends. */
 export class PingStream {
   readonly #proc: Proc;
@@ -22,7 +25,7 @@ export class PingStream {
 
   /** The sequence number of the last ping that was answered; 0 before the first. */
   get reached(): number {
-    return Number(/icmp_seq=(\d+) ttl(?!.*icmp_seq=)/s.exec(this.#proc.stdout.slice(-500))?.[1] ?? 0);
+    return answered(this.#proc.stdout).at(-1) ?? 0;
   }
 
   async end(): Promise<Outcome> {
@@ -31,10 +34,9 @@ export class PingStream {
     const text = this.#proc.stdout;
     const [, sent = 0] = /(\d+) packets transmitted/.exec(text) ?? [];
     if (!(Number(sent) > 2)) throw new Error(`ping said: ${text.slice(-500)}`);
-    const answered = [...text.matchAll(/icmp_seq=(\d+) ttl/g)].map(match => Number(match[1]));
     // The last one may be under way still.
     const expected = Number(sent) - 1;
-    const seen = new Set(answered.filter(sequence => sequence <= expected));
+    const seen = new Set(answered(text).filter(sequence => sequence <= expected));
     let [gap, longest] = [0, 0];
     for (let sequence = 1; sequence <= expected; sequence++) {
       gap = seen.has(sequence) ? 0 : gap + 1;
