@@ -21,7 +21,8 @@ export const MERGE_UDP = 2;
 export const ACCEPT_UNFINISHED = 4;
 
 /**
- * Opens all queues of a TUN or TAP device, which begins to exist with the first and ends with the last.
+ * Opens all queues of a TUN or TAP device, which begins to exist with the first and ends with the last. Whether it is
+ * new or was left by a previous run: only processes with CAP_NET_ADMIN can attach to it afterwards.
  * @param netns path of the network namespace, '' for this one
  * @returns one descriptor a queue
  * @throws RipstopError ENODEVICE, EPRIV, EINUSE, or the errno name

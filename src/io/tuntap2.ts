@@ -25,10 +25,10 @@ interface Tuntap2 {
  * @throws RipstopError EPRIV, ENODEVICE
  */
 export function openTuntap2(kind: 'tun' | 'tap'): { fd: number; name: string } {
+  let device: Tuntap2;
   try {
     const { LinuxTun, LinuxTap } = createRequire(import.meta.url)('@xiaobaidadada/node-tuntap2-wintun');
-    const device = (kind === 'tap' ? new LinuxTap() : new LinuxTun()) as Tuntap2;
-    return { fd: device._fd, name: device.name };
+    device = (kind === 'tap' ? new LinuxTap() : new LinuxTun()) as Tuntap2;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const missing = message.includes('ENOENT');
@@ -39,6 +39,12 @@ export function openTuntap2(kind: 'tun' | 'tap'): { fd: number; name: string } {
       { cause: error },
     );
   }
+  const result = native.tunSetOwner(device._fd);
+  if (result < 0) {
+    native.closeFd(device._fd);
+    throw new RipstopError('EPRIV', `the owner of device ${device.name} cannot be set: errno ${-result}`);
+  }
+  return { fd: device._fd, name: device.name };
 }
 
 /** One such device at the seam: a batch is one frame. */

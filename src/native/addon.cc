@@ -7,6 +7,7 @@ namespace ripstop {
 #define RIPSTOP_EXPORTS(X)            \
   X(tunOpen, TunOpen)                 \
   X(tunName, TunName)                 \
+  X(tunSetOwner, TunSetOwner)         \
   X(tunSetOffload, TunSetOffload)     \
   X(tunSetPersist, TunSetPersist)     \
   X(tunRead, TunRead)                 \

@@ -8,10 +8,15 @@ export interface Native {
   readonly layout: Readonly<Record<string, number>>;
 
   // tun.cc -------------------------------------------------------------------------------------------------
-  /** Opens one queue of a TUN or TAP. `flags` are IFF_*, `headerSize` the virtio-net header's bytes. Throws. */
+  /**
+   * Opens one queue of a TUN or TAP. `flags` are IFF_*, `headerSize` the virtio-net header's bytes. From then on only
+   * CAP_NET_ADMIN can attach another queue. Throws.
+   */
   tunOpen(netns: string, name: string, flags: number, headerSize: number): number;
   /** Name that the kernel gave to the device behind `fd`. Throws. */
   tunName(fd: number): string;
+  /** Lets only CAP_NET_ADMIN attach queues to a device that another library opened (TUNSETOWNER). 0 or -errno. */
+  tunSetOwner(fd: number): number;
   /** TUNSETOFFLOAD with a TUN_F_* mask: 0 or -errno (-EINVAL: this kernel lacks a bit). */
   tunSetOffload(fd: number, mask: number): number;
   /** TUNSETPERSIST: whether the device stays when its last descriptor is closed. 0 or -errno. */

@@ -19,8 +19,33 @@
 
 namespace ripstop {
 
+namespace {
+
+// The kernel lets any user attach a queue to a device without owner and group. With them, a process needs that
+// identity or CAP_NET_ADMIN (tun_not_capable, drivers/net/tun.c). No process has this one: (uid_t)-2, as -1 means
+// none. Only the capability is left then, so that uid 0 of a container without it is refused as well.
+constexpr unsigned long kNoIdentity = 0xFFFFFFFE;
+
+// Syscalls: ioctl(TUNSETOWNER, TUNSETGROUP). EINVAL means a user namespace that does not map the identity (make_kuid);
+// the device belongs to this process's own identity then.
+bool SetOwner(int fd, const char** failed) {
+  *failed = "ioctl(TUNSETOWNER)";
+  if (ioctl(fd, TUNSETOWNER, kNoIdentity) < 0 &&
+      (errno != EINVAL || ioctl(fd, TUNSETOWNER, static_cast<unsigned long>(geteuid())) < 0))
+    return false;
+  *failed = "ioctl(TUNSETGROUP)";
+  if (ioctl(fd, TUNSETGROUP, kNoIdentity) < 0 &&
+      (errno != EINVAL || ioctl(fd, TUNSETGROUP, static_cast<unsigned long>(getegid())) < 0))
+    return false;
+  *failed = nullptr;
+  return true;
+}
+
+}  // namespace
+
 // tunOpen(netns, name, flags, headerSize) -> fd
-// One queue of the device `name` inside `netns`. Syscalls: setns, open, ioctl(TUNSETIFF, TUNSETVNETHDRSZ).
+// One queue of the device `name` inside `netns`, which only CAP_NET_ADMIN can attach to from then on.
+// Syscalls: setns, open, ioctl(TUNSETIFF, TUNSETOWNER, TUNSETGROUP, TUNSETVNETHDRSZ).
 // Capability: CAP_NET_ADMIN in the namespace's owner.
 napi_value TunOpen(napi_env env, napi_callback_info info) {
   Call call(env, info);
@@ -35,7 +60,8 @@ napi_value TunOpen(napi_env env, napi_callback_info info) {
   if (fd < 0) return call.Throw(errno, "open(/dev/net/tun)");
   const char* failed = nullptr;
   if (ioctl(fd, TUNSETIFF, &request) < 0) failed = "ioctl(TUNSETIFF)";
-  else if (header != 0 && ioctl(fd, TUNSETVNETHDRSZ, &header) < 0) failed = "ioctl(TUNSETVNETHDRSZ)";
+  else if (SetOwner(fd, &failed) && header != 0 && ioctl(fd, TUNSETVNETHDRSZ, &header) < 0)
+    failed = "ioctl(TUNSETVNETHDRSZ)";
   if (failed == nullptr) return call.Number(fd);
   const int error = errno;
   close(fd);
@@ -50,6 +76,14 @@ napi_value TunName(napi_env env, napi_callback_info info) {
   napi_value name = nullptr;
   napi_create_string_utf8(env, request.ifr_name, NAPI_AUTO_LENGTH, &name);
   return name;
+}
+
+// tunSetOwner(fd) -> 0 or -errno. For a device that another library opened; tunOpen does it itself.
+// Syscalls: ioctl(TUNSETOWNER, TUNSETGROUP).
+napi_value TunSetOwner(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const char* failed = nullptr;
+  return call.Number(SetOwner(call.Int(0), &failed) ? 0 : -errno);
 }
 
 // tunSetOffload(fd, mask) -> 0 or -errno. Syscall: ioctl(TUNSETOFFLOAD).
