@@ -13,10 +13,11 @@ import { describeStep } from './kernel/steps.ts';
 import { nextStep } from './lease/acquire.ts';
 import { formatKey, type Lease } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
+import { leaseLines } from './lease-faults.ts';
 import { Memory } from './memory.ts';
 import type { AgentOptions } from './options.ts';
 import { attributesOf, type OverlayPlan, planOverlays, underlayFamilies } from './overlay-plan.ts';
-import { selectPeers } from './peers.ts';
+import { type Rejection, selectPeers } from './peers.ts';
 import { IptablesRules } from './rules/iptables.ts';
 import { NftablesRules } from './rules/nftables.ts';
 import { ruleSet, type SessionBasis, trafficManager } from './session.ts';
@@ -26,7 +27,7 @@ import { deviceMacs, isOnLink, underlayView } from './underlay-view.ts';
 const STORE_MS = 10_000;
 
 /**
- * What an agent with these options would change on this node, a line a change; changes nothing, neither here nor in
+ * What an agent with these options would change on this node, one line per change, after one per fault of a lease; changes nothing, neither here nor in
  * the store. For a node where no agent runs yet.
  * @throws RipstopError as the agent would meet it
  */
@@ -61,18 +62,29 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
     const { lease, line } = leaseToBe(leases, { config, attributes, previous }, store, options.nodeName);
     const basis: SessionBasis = { config, underlay, lease, macs };
     const plans = planOverlays(config, underlay, lease, macs);
+    const rejected = new Map<string, Rejection>();
     const steps = plans.flatMap(plan => {
-      const { peers } = selectPeers(plan, config, lease, leases, address =>
+      const selection = selectPeers(plan, config, lease, leases, address =>
         isOnLink(socket, address, underlay.index),
       );
+      for (const rejection of selection.rejected)
+        rejected.set(`${rejection.key} ${rejection.message}`, rejection);
       const overlay = overlayOf(plan, config.backend, underlay, isCarriedHere(plan, options.dataPlane));
-      return changes(socket, plan, desiredState(overlay, peers), isCarriedHere(plan, options.dataPlane));
+      const wanted = desiredState(overlay, selection.peers);
+      return changes(socket, plan, wanted, isCarriedHere(plan, options.dataPlane));
     });
     const env = { network: config.v4, subnet: lease.v4, network6: config.v6, subnet6: lease.v6 };
     const mtu = Math.min(...plans.map(plan => plan.mtu));
     const text2 = formatSubnetEnv({ ...env, mtu, ipMasq: options.masquerade });
     const isSame = former !== undefined && formatSubnetEnv(former) === text2;
+    const picture = {
+      backend: config.backend.type,
+      leases,
+      rejected: [...rejected.values()],
+      unreadable: store.unreadable,
+    };
     return [
+      ...leaseLines(picture),
       ...line,
       ...steps,
       ...(await rulesLine(basis, plans, options)),
@@ -135,12 +147,17 @@ function leaseToBe(
     );
   }
   const step = nextStep(wish, leases, nodeToken(nodeName), () => 0);
-  if (step.do === 'keep') return { lease: { ...step.lease, attributes: wish.attributes }, line: [] };
+  const dropped = step.drop.map(stale => `- lease ${stale.key}`);
+  if (step.do === 'keep') {
+    const moved = step.key === step.lease.key ? [] : [`~ lease ${step.key} (was: ${step.lease.key})`];
+    const lease = { ...step.lease, key: step.key, attributes: wish.attributes };
+    return { lease, line: [...dropped, ...moved] };
+  }
   const { subnets } = step;
   const key = formatKey(subnets);
   return {
     lease: { ...subnets, key, attributes: wish.attributes, expiresAt: undefined, node: undefined },
-    line: [...step.drop.map(stale => `- lease ${stale.key}`), `+ lease ${key} (or another free one)`],
+    line: [...dropped, `+ lease ${key} (or another free one)`],
   };
 }
 
@@ -177,7 +194,7 @@ async function listOnce(store: LeaseStore): Promise<readonly Lease[]> {
       config: () => {},
       up: () => {},
       down: error => end(() => reject(error)),
-      malformed: error => process.stderr.write(`ripstop: passed over: ${error.message}\n`),
+      malformed: () => {},
       conflict: () => {},
     });
   });

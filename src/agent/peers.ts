@@ -3,7 +3,7 @@ import type { NetworkConfig } from './config/net-conf.ts';
 import type { LayoutPeer } from './kernel/layout.ts';
 import { parseVxlanData, type VxlanData } from './lease/backend-data.ts';
 import { type Cidr, contains, formatCidr, SubnetIndex } from './lease/cidr.ts';
-import type { Lease } from './lease/lease.ts';
+import { isSameLease, type Lease } from './lease/lease.ts';
 import type { OverlayPlan } from './overlay-plan.ts';
 
 /** A remote node as one overlay sees it; `id` is its lease's key. */
@@ -65,7 +65,7 @@ export function selectPeers(
   // Live nodes first: of two leases that contradict one another the one with a living holder is right.
   const ordered = [...all].sort((a, b) => Number(!a.node) - Number(!b.node) || (a.key < b.key ? -1 : 1));
   for (const lease of ordered) {
-    if (lease.key === own.key) continue;
+    if (isSameLease(lease, own)) continue;
     const reject = (reason: Rejection['reason'], message: string): void => {
       rejected.push({ key: lease.key, reason, message });
     };

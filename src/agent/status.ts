@@ -5,7 +5,8 @@ import type { Agent } from './agent.ts';
 import type { Carrier } from './carrier.ts';
 import { describeStep } from './kernel/steps.ts';
 import { formatCidr } from './lease/cidr.ts';
-import type { Lease } from './lease/lease.ts';
+import { isSameLease, type Lease } from './lease/lease.ts';
+import { type LeasePicture, leaseLines } from './lease-faults.ts';
 import type { PeerHealth } from './probe/peer-probes.ts';
 
 const STUCK_MS = 10_000;
@@ -203,7 +204,7 @@ export function routesOf(agent: Agent): RouteStatus[] {
 }
 
 export function leasesOf(agent: Agent): LeaseStatus[] {
-  const own = agent.session?.basis.lease.key;
+  const own = agent.session?.basis.lease;
   return agent.leases.map(lease => ({
     key: lease.key,
     subnets: subnetsOf(lease),
@@ -211,7 +212,7 @@ export function leasesOf(agent: Agent): LeaseStatus[] {
     publicIp: lease.attributes.publicIp ?? null,
     publicIpv6: lease.attributes.publicIpv6 ?? null,
     backend: lease.attributes.backendType || 'udp',
-    own: lease.key === own,
+    own: own !== undefined && isSameLease(lease, own),
     ends:
       lease.expiresAt === undefined
         ? null
@@ -240,7 +241,18 @@ function dropsIn(counters: CounterSnapshot): Omit<DropStatus, 'device'>[] {
 
 /** What the next comparison would change, a line a step. */
 export function pendingOf(agent: Agent): string[] {
-  return (agent.session?.carriers ?? []).flatMap(carrier => carrier.pending().map(describeStep));
+  const picture = leasePicture(agent);
+  return [
+    ...(picture ? leaseLines(picture) : []),
+    ...(agent.session?.carriers ?? []).flatMap(carrier => carrier.pending().map(describeStep)),
+  ];
+}
+
+/** What is known of the leases; undefined before there is an overlay. */
+export function leasePicture({ session, leases, store }: Agent): LeasePicture | undefined {
+  if (!session) return undefined;
+  const { rejected, basis } = session;
+  return { backend: basis.config.backend.type, leases, rejected, unreadable: store.unreadable };
 }
 
 export function subnetsOf({ v4, v6 }: Lease): string[] {

@@ -8,7 +8,8 @@ export function addPlan(program: Command): void {
     .summary('show what the agent would change on this node; change nothing')
     .description(
       'Without flags: what the running agent is about to mend. With the flags of `ripstop agent`: what an agent started ' +
-        'with them would change on this node, before it is started. Changes nothing, here and in the store.',
+        'with them would change on this node, before it is started. Lines that begin with ! name leases of other nodes ' +
+        'that give no peer. Changes nothing, here and in the store.',
     )
     .usage('[--socket <path>] [--json] | [--json] <flags of ripstop agent>')
     .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
@@ -42,5 +43,6 @@ async function planFor(flagWords: readonly string[]): Promise<string[]> {
 }
 
 export function showPlan(steps: readonly string[]): string {
-  return steps.length === 0 ? 'nothing to change: this node is as it should be\n' : `${steps.join('\n')}\n`;
+  const nothing = steps.every(step => step.startsWith('!'));
+  return `${[...steps, ...(nothing ? ['nothing to change: this node is as it should be'] : [])].join('\n')}\n`;
 }

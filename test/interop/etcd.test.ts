@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { collide } from '../../src/agent/lease/allocate.ts';
 import { parseCidr } from '../../src/agent/lease/cidr.ts';
+import { formatAttributes } from '../../src/agent/lease/lease.ts';
 import { EtcdStore } from '../../src/agent/store/etcd/store.ts';
 import { EtcdServer } from '../support/etcd-server.ts';
 import { attributesOf, netConf, record } from '../support/lease-store.ts';
+import { FLANNEL_KEY } from '../vectors/flannel-leases.ts';
 
 const ROOT = '/coreos.com/network';
 
@@ -85,6 +87,33 @@ t.test('against Debian’s etcd', async t => {
     const raw = JSON.parse(await server.ctl('get', '-w', 'json', `${prefix}/subnets/10.7.99.0-24`));
     t.equal(raw.kvs[0].lease ?? 0, 0, 'no etcd lease was put on it');
     t.match(Buffer.from(raw.kvs[0].value, 'base64').toString(), /0a:00:00:00:00:05/);
+  });
+
+  t.test('dual stack: keys are flannel’s; a lease of ours under a dashed key moves there', async t => {
+    const { prefix, config, open } = await network(t, { EnableIPv6: true, IPv6Network: 'fc00:7::/48' });
+    const value = formatAttributes(attributesOf('192.0.2.1'));
+    await server.put(`${prefix}/subnets/10.7.44.0-24&fc00-7-0-5---64`, value);
+    await server.put(
+      `${prefix}/subnets/10.7.45.0-24&fc00:7:0:6::-64`,
+      value.replace('192.0.2.1', '192.0.2.3'),
+    );
+    const store = open('a');
+    const seen = record(store);
+    const wish = { config, attributes: attributesOf('192.0.2.1'), previous: undefined };
+    const lease = await store.acquire(wish);
+    t.equal(lease.key, '10.7.44.0-24&fc00:7:0:5::-64');
+    t.same(await keysOf(prefix), [
+      `${prefix}/subnets/10.7.44.0-24&fc00:7:0:5::-64`,
+      `${prefix}/subnets/10.7.45.0-24&fc00:7:0:6::-64`,
+    ]);
+    await seen.until('the move', () => seen.keys().includes(lease.key) && seen.current.length === 2);
+    t.same(store.unreadable, new Map());
+    const other = await open('b').acquire({ config, attributes: attributesOf('192.0.2.2'), previous: lease });
+    t.match(other.key, FLANNEL_KEY);
+    t.notOk(collide(other, lease));
+    await server.put(`${prefix}/subnets/10.7.44.0-24&fc00-zz---64`, value);
+    await seen.until('a key that names no subnet', () => seen.events.includes('malformed'));
+    t.same([...store.unreadable.keys()], ['10.7.44.0-24&fc00-zz---64']);
   });
 
   t.test('a lease that no longer fits the configuration is given up for another', async t => {

@@ -19,6 +19,8 @@ export type FindingKind =
   | 'vni-differs'
   | 'stale-identity'
   | 'lease-unusable'
+  | 'lease-unreadable'
+  | 'backend-differs'
   | 'masquerade-wrong'
   | 'bridge-netfilter-missing'
   | 'checksum-broken'

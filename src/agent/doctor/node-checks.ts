@@ -4,8 +4,8 @@ import { listNft } from '../../net/nft.ts';
 import { NetlinkSocket } from '../../net/socket.ts';
 import { readSetting } from '../../net/sysctl.ts';
 import type { Agent } from '../agent.ts';
-import type { Rejection } from '../peers.ts';
-import { dropsOf } from '../status.ts';
+import { leaseFindings } from '../lease-faults.ts';
+import { dropsOf, leasePicture } from '../status.ts';
 import type { Finding } from './finding.ts';
 
 type Check = (agent: Agent) => Promise<Finding[]> | Finding[];
@@ -39,30 +39,9 @@ function checkState(agent: Agent): Finding[] {
   return findings;
 }
 
-const KINDS: Readonly<Partial<Record<Rejection['reason'], Finding['kind']>>> = {
-  'vni-differs': 'vni-differs',
-  twin: 'stale-identity',
-};
-const REMEDIES: Readonly<Record<Rejection['reason'], string>> = {
-  'vni-differs':
-    'make Backend.VNI the same for all nodes (net-conf.json or the config key), restart the odd one',
-  twin: 'two leases cannot share an address or a MAC: delete the lease of the node that is gone',
-  'other-backend': 'make Backend.Type the same for all nodes',
-  malformed: 'restart the agent of that node, it writes its lease anew',
-  'no-address': 'give that node --public-ip or --public-ipv6, or an address of the family',
-  'outside-network':
-    'the node has a subnet of another network: restart its agent with the same configuration',
-  overlap: 'delete the lease of the node that is gone',
-  'off-link': 'host-gw needs all nodes on one link: use vxlan with DirectRouting',
-};
-
 function checkLeases(agent: Agent): Finding[] {
-  return (agent.session?.rejected ?? []).map(({ key, reason, message }) => ({
-    severity: 'fault',
-    kind: KINDS[reason] ?? 'lease-unusable',
-    what: `no traffic with the node of lease ${key}: it ${message}`,
-    remedy: REMEDIES[reason],
-  }));
+  const picture = leasePicture(agent);
+  return picture ? leaseFindings(picture) : [];
 }
 
 function checkKernel(agent: Agent): Finding[] {

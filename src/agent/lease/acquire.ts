@@ -2,13 +2,24 @@ import { randomInt } from 'node:crypto';
 import { RipstopError } from '../../base/errors.ts';
 import { collide, fits, pickSubnets, type Random } from './allocate.ts';
 import { formatAddress } from './cidr.ts';
-import { identityOf, type Lease, type LeaseAttributes, type Subnets } from './lease.ts';
+import {
+  formatKey,
+  identityOf,
+  type Lease,
+  type LeaseAttributes,
+  type Subnets,
+  sameSubnets,
+} from './lease.ts';
 import type { LeaseWish } from './store.ts';
 
 /** What the node does next about its lease. */
 export type Step =
-  /** The lease is ours and right: write our attributes over it, keeping whether it ends. */
-  | { readonly do: 'keep'; readonly lease: Lease }
+  /**
+   * The lease is ours and right: write our attributes over it, keeping whether it ends. Where `key` is not the lease's
+   * key, an early version wrote it in a form that flanneld cannot read: move it there. Remove `drop` as well, other leases of
+   * ours in that form.
+   */
+  | { readonly do: 'keep'; readonly lease: Lease; readonly key: string; readonly drop: readonly Lease[] }
   /** Remove the stale ones of ours first (`drop`), then create this subnet if nobody did meanwhile. */
   | { readonly do: 'create'; readonly subnets: Subnets; readonly drop: readonly Lease[] };
 
@@ -36,8 +47,16 @@ export function nextStep(
   const fitting = ours.filter(
     lease => fits(wish.config, lease) && !others.some(other => collide(other, lease)),
   );
-  const held = fitting.find(lease => wish.previous && collide(lease, wish.previous)) ?? fitting[0];
-  if (held) return { do: 'keep', lease: held };
+  const held =
+    fitting.find(lease => wish.previous && collide(lease, wish.previous) && isWellNamed(lease)) ??
+    fitting.find(lease => wish.previous && collide(lease, wish.previous)) ??
+    fitting[0];
+  if (held) {
+    const isStale = (lease: Lease): boolean =>
+      !isWellNamed(lease) && (lease.expiresAt !== 0 || sameSubnets(lease, held));
+    const drop = ours.filter(lease => lease !== held && isStale(lease));
+    return { do: 'keep', lease: held, key: formatKey(held), drop };
+  }
 
   // A reservation that does not fit is an operator's word about another network: it is not ours to delete.
   const drop = ours.filter(lease => lease.expiresAt !== 0);
@@ -61,6 +80,11 @@ export function nextStep(
 export function mustYield(own: Subnets, earlier: readonly Lease[], attributes: LeaseAttributes): boolean {
   const identity = identityOf(attributes);
   return earlier.some(lease => collide(lease, own) && !isIdentity(lease, identity));
+}
+
+/** True for a key in flannel's form. */
+function isWellNamed(lease: Lease): boolean {
+  return lease.key === formatKey(lease);
 }
 
 function isIdentity(lease: Lease, identity: string): boolean {

@@ -1,4 +1,4 @@
-import { RipstopError } from '../../base/errors.ts';
+import { describeError, RipstopError } from '../../base/errors.ts';
 import { type Cidr, formatAddress, formatCidr, isNetwork, parseAddress, parseCidr } from './cidr.ts';
 
 /** What a node publishes beside its subnet; flannel's LeaseAttrs. */
@@ -36,30 +36,48 @@ export interface Lease extends Subnets {
   readonly node: string | undefined;
 }
 
-/** flannel's key of a subnet: `10.5.34.0-24`, in dual stack with `&fc00--5-64` appended (':' as '-'). */
+/** IPv4 half of flannel's key of a node without IPv4: its zero value. */
+const NO_IPV4 = '0.0.0.0-0';
+
+/**
+ * flannel's key of a subnet (MakeSubnetKey, pkg/subnet/subnet.go): `10.5.34.0-24`, in dual stack with `&fc00:0:0:5::-64`
+ * appended. flanneld takes any key that it cannot parse for an empty list of leases and removes all its peers.
+ */
 export function formatKey({ v4, v6 }: Subnets): string {
-  const half6 = v6 && formatCidr(v6).replaceAll(':', '-').replace('/', '-');
-  if (!v4) {
-    if (!half6) throw new RangeError('a lease without any subnet');
-    return half6;
-  }
-  const half4 = formatCidr(v4).replace('/', '-');
-  return half6 ? `${half4}&${half6}` : half4;
+  if (!v4 && !v6) throw new RangeError('a lease without any subnet');
+  const half4 = v4 ? formatCidr(v4).replace('/', '-') : NO_IPV4;
+  return v6 ? `${half4}&${formatCidr(v6).replace('/', '-')}` : half4;
 }
 
-/** Reads a key (the last component of a path in the store); undefined when it names no subnet. */
+/**
+ * Reads a key (the last component of a path in the store); undefined when it names no subnet. Early Ripstop versions
+ * wrote the IPv6 half with dashes for colons, and without an IPv4 half on nodes without IPv4: both forms are read.
+ */
 export function parseKey(key: string): Subnets | undefined {
-  const match = /^(?:(\d+\.\d+\.\d+\.\d+-\d+)(?:&([0-9a-f-]+))?|([0-9a-f-]+))$/.exec(key);
+  const match = /^(?:(\d+\.\d+\.\d+\.\d+-\d+)(?:&([0-9a-f:-]+))?|([0-9a-f:-]+))$/.exec(key);
   if (!match) return undefined;
-  const v4 = match[1] === undefined ? undefined : parseCidr(match[1].replace('-', '/'));
   const text6 = match[2] ?? match[3];
+  const has4 = match[1] !== undefined && !(match[1] === NO_IPV4 && text6 !== undefined);
+  const v4 = has4 ? parseCidr(match[1]!.replace('-', '/')) : undefined;
   const cut = text6?.lastIndexOf('-') ?? -1;
   const v6 =
     cut > 0 ? parseCidr(`${text6!.slice(0, cut).replaceAll('-', ':')}/${text6!.slice(cut + 1)}`) : undefined;
-  if (match[1] !== undefined && v4?.family !== 4) return undefined;
-  if (text6 !== undefined && v6?.family !== 6) return undefined;
+  if (has4 && (v4?.family !== 4 || v4.length === 0)) return undefined;
+  if (text6 !== undefined && (v6?.family !== 6 || v6.length === 0)) return undefined;
   if ((v4 && !isNetwork(v4)) || (v6 && !isNetwork(v6))) return undefined;
   return { v4, v6 };
+}
+
+/** True for two leases of one node under one subnet, also where the one has the key of an early Ripstop version. */
+export function isSameLease(a: Lease, b: Lease): boolean {
+  if (a.key === b.key) return true;
+  const [keyA, keyB] = [parseKey(a.key), parseKey(b.key)];
+  return (
+    keyA !== undefined &&
+    keyB !== undefined &&
+    sameSubnets(keyA, keyB) &&
+    identityOf(a.attributes) === identityOf(b.attributes)
+  );
 }
 
 /** The value as flannel's Go code marshals it: same keys, same order, same omissions. */
@@ -98,6 +116,11 @@ export function parseAttributes(json: string, where: string): LeaseAttributes {
     backendData: value.BackendData ?? undefined,
     backendV6Data: value.BackendV6Data ?? undefined,
   };
+}
+
+/** What is wrong with an entry that is no lease, cut: the entry may be of any size. */
+export function unreadableText(error: unknown): string {
+  return describeError(error).slice(0, 300);
 }
 
 function readAddress(raw: unknown, family: 4 | 6, where: string): string | undefined {

@@ -19,7 +19,7 @@ export interface StoreObserver {
   up(): void;
   /** The store cannot be reached; what was said last stays true as far as anyone knows. */
   down(error: Error): void;
-  /** An entry that is no lease: skipped, told once for each text. */
+  /** An entry that is no lease: skipped, told once per text. */
   malformed(error: Error): void;
   /** Another live node uses this node's public address; the lease must not be relied on any more. */
   conflict(error: Error): void;
@@ -55,6 +55,8 @@ export interface LeaseStore {
   readonly place: string;
   /** False when the store hands out subnets itself and the ranges of the configuration mean nothing. */
   readonly allocates: boolean;
+  /** Entries that are no lease, by name, with what is wrong; as the store was when it was last read. */
+  readonly unreadable: ReadonlyMap<string, string>;
   /** Text of the network configuration, and its name for messages. */
   networkConfig(): Promise<{ text: string; source: string }>;
   /** Takes the node's lease, or takes it over again. Calling it once more is how attributes change. */

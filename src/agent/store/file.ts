@@ -12,6 +12,7 @@ import {
   type Lease,
   parseAttributes,
   parseKey,
+  unreadableText,
 } from '../lease/lease.ts';
 import type { LeaseStore, LeaseWish, StoreObserver } from '../lease/store.ts';
 import { withLock } from './file-lock.ts';
@@ -35,12 +36,12 @@ export class FileStore implements LeaseStore {
   readonly kind = 'file';
   readonly place: string;
   readonly allocates = true;
+  unreadable: ReadonlyMap<string, string> = new Map();
   readonly #table: FileTable;
   readonly #token: string;
   readonly #ttlMs: number;
   readonly #pollMs: number;
   readonly #graceMs: number;
-  readonly #told = new Set<string>();
   /** Since when a lease looks over, monotonic ms. */
   readonly #overSince = new Map<string, number>();
   #observer: StoreObserver | undefined;
@@ -86,8 +87,8 @@ export class FileStore implements LeaseStore {
       const all = await this.#leases(await this.#table.read());
       const step = nextStep(wish, all, this.#token);
       await this.#claim(identityOf(wish.attributes));
+      for (const stale of step.drop) await this.#table.remove(stale.key);
       if (step.do === 'create') {
-        for (const stale of step.drop) await this.#table.remove(stale.key);
         const key = formatKey(step.subnets);
         return this.#put({
           ...step.subnets,
@@ -98,7 +99,16 @@ export class FileStore implements LeaseStore {
         });
       }
       const expiresAt = step.lease.expiresAt === 0 ? 0 : this.#end();
-      return this.#put({ ...step.lease, attributes: wish.attributes, expiresAt, node: this.#token });
+      const { key, lease } = step;
+      const kept = await this.#put({
+        ...lease,
+        key,
+        attributes: wish.attributes,
+        expiresAt,
+        node: this.#token,
+      });
+      if (key !== lease.key) await this.#table.remove(lease.key);
+      return kept;
     });
   }
 
@@ -155,8 +165,10 @@ export class FileStore implements LeaseStore {
     const observer = this.#observer!;
     try {
       const content = await this.#table.read();
-      const leases = await this.#leases(content);
+      const unreadable = new Map<string, string>();
+      const leases = await this.#leases(content, unreadable);
       if (this.#isClosed) return;
+      this.unreadable = unreadable;
       if (this.#isUp !== true) observer.up();
       this.#isUp = true;
       if (content.config !== undefined && content.config !== this.#lastConfig) {
@@ -176,11 +188,12 @@ export class FileStore implements LeaseStore {
     }
   }
 
-  async #leases(content: TableContent): Promise<Lease[]> {
+  /** @param unreadable gets the entries that are no lease */
+  async #leases(content: TableContent, unreadable?: Map<string, string>): Promise<Lease[]> {
     const alive = new Map<string, string | undefined>();
     const leases: Lease[] = [];
     for (const [key, text] of content.entries) {
-      const lease = this.#parse(key, text);
+      const lease = this.#parse(key, text, unreadable);
       if (!lease) continue;
       const identity = identityOf(lease.attributes);
       if (!alive.has(identity)) alive.set(identity, await this.#holderOf(this.#presenceOf(identity)));
@@ -205,7 +218,7 @@ export class FileStore implements LeaseStore {
     return monotonicMs() - since >= this.#graceMs;
   }
 
-  #parse(key: string, text: string): Lease | undefined {
+  #parse(key: string, text: string, unreadable?: Map<string, string>): Lease | undefined {
     try {
       const subnets = parseKey(key);
       if (!subnets) throw new RipstopError('ELEASE', `${this.place}: ${key} is no subnet`);
@@ -220,10 +233,9 @@ export class FileStore implements LeaseStore {
         node: undefined,
       };
     } catch (error) {
-      if (this.#observer && !this.#told.has(key + text)) {
-        this.#told.add(key + text);
-        this.#observer.malformed(error as Error);
-      }
+      const what = unreadableText(error);
+      if (unreadable && this.unreadable.get(key) !== what) this.#observer?.malformed(error as Error);
+      unreadable?.set(key, what);
       return undefined;
     }
   }

@@ -100,7 +100,7 @@ t.test('the IPv6 half is unique by itself', async t => {
   const net = config({ EnableIPv6: true, IPv6Network: 'fc00::/60', IPv6SubnetMin: 'fc00:0:0:1::' });
   const others = [subnets('10.0.1.0/24', 'fc00:0:0:1::/64'), subnets('10.0.2.0/24', 'fc00:0:0:2::/64')];
   const picked = pickSubnets(net, others, subnets('10.0.9.0/24', 'fc00:0:0:2::/64'), () => 0) as Subnets;
-  t.equal(formatKey(picked), '10.0.9.0-24&fc00-0-0-3---64', 'the free half is kept, the other replaced');
+  t.equal(formatKey(picked), '10.0.9.0-24&fc00:0:0:3::-64', 'the free half is kept, the other replaced');
 });
 
 t.test('the first free of a wide IPv6 range is found at once', async t => {
@@ -117,9 +117,14 @@ t.test('the first free of a wide IPv6 range is found at once', async t => {
 t.test('identity: the lease with our public address is kept', async t => {
   const wish = { config: config(), attributes: attributes('1.1.1.1'), previous: undefined };
   const own = lease(subnets('10.0.5.0/24'), '1.1.1.1');
-  t.same(nextStep(wish, [lease(subnets('10.0.6.0/24'), '2.2.2.2'), own], 'a/1'), { do: 'keep', lease: own });
+  t.same(nextStep(wish, [lease(subnets('10.0.6.0/24'), '2.2.2.2'), own], 'a/1'), {
+    do: 'keep',
+    lease: own,
+    key: '10.0.5.0-24',
+    drop: [],
+  });
   const reserved = { ...own, expiresAt: 0 };
-  t.same(nextStep(wish, [reserved], 'a/1'), { do: 'keep', lease: reserved });
+  t.match(nextStep(wish, [reserved], 'a/1'), { do: 'keep', lease: reserved });
 });
 
 t.test('identity: a lease that no longer fits is dropped, a reservation is left', async t => {
@@ -148,7 +153,28 @@ t.test('a live node with our address is refused; a dead one is followed', async 
 t.test('our name under another address: the subnet moves with us', async t => {
   const wish = { config: config(), attributes: attributes('1.1.1.9'), previous: undefined };
   const own = lease(subnets('10.0.5.0/24'), '1.1.1.1', { node: 'a/1' });
-  t.same(nextStep(wish, [own], 'a/1'), { do: 'keep', lease: own });
+  t.match(nextStep(wish, [own], 'a/1'), { do: 'keep', lease: own });
+});
+
+t.test('a lease of ours under a key that flanneld cannot read is moved to the right one', async t => {
+  const dual = { EnableIPv6: true, IPv6Network: 'fc00::/48' };
+  const wish = { config: config(dual), attributes: attributes('1.1.1.1'), previous: undefined };
+  const old = {
+    ...lease(subnets('10.0.5.0/24', 'fc00:0:0:5::/64'), '1.1.1.1'),
+    key: '10.0.5.0-24&fc00-0-0-5---64',
+  };
+  const key = '10.0.5.0-24&fc00:0:0:5::-64';
+  t.same(nextStep(wish, [old], 'a/1'), { do: 'keep', lease: old, key, drop: [] });
+  const right = { ...old, key };
+  t.same(
+    nextStep({ ...wish, previous: old }, [old, right], 'a/1'),
+    { do: 'keep', lease: right, key, drop: [old] },
+    'where both are there, the one that flanneld reads is kept',
+  );
+  const others = { ...old, attributes: attributes('2.2.2.2') };
+  const step = nextStep({ ...wish, previous: old }, [others], 'a/1', () => 0);
+  t.equal(step.do, 'create');
+  t.notOk(collide((step as { subnets: Subnets }).subnets, old), 'the subnets of another node count as taken');
 });
 
 t.test('full', async t => {

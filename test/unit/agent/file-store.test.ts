@@ -12,6 +12,7 @@ import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { collide } from '../../../src/agent/lease/allocate.ts';
 import { parseCidr } from '../../../src/agent/lease/cidr.ts';
+import { formatAttributes } from '../../../src/agent/lease/lease.ts';
 import { FileStore } from '../../../src/agent/store/file.ts';
 import { withLock } from '../../../src/agent/store/file-lock.ts';
 import { attributesOf, netConf, record } from '../../support/lease-store.ts';
@@ -46,7 +47,15 @@ for (const layout of ['directory', 'one file'] as const)
         stores.push(store);
         return store;
       };
-      return { path, config, open, setConfig };
+      const setSubnet = (key: string, json: string) => {
+        if (layout === 'directory') return writeFileSync(join(path, 'subnets', key), json);
+        const whole = JSON.parse(readFileSync(path, 'utf8'));
+        writeFileSync(
+          path,
+          JSON.stringify({ ...whole, subnets: { ...whole.subnets, [key]: JSON.parse(json) } }),
+        );
+      };
+      return { path, config, open, setConfig, setSubnet };
     }
 
     t.test('forty agents at once get forty subnets', async t => {
@@ -89,6 +98,32 @@ for (const layout of ['directory', 'one file'] as const)
         previous: asked,
       });
       t.equal(other.key, '10.7.200.0-24');
+    });
+
+    t.test('a lease of ours under a dashed key moves to flannel’s key; broken keys are named', async t => {
+      const dual = { EnableIPv6: true, IPv6Network: 'fc00:7::/48' };
+      const { config, open, setSubnet } = place(t, dual);
+      const old = '10.7.44.0-24&fc00-7-0-5---64';
+      await open('b').acquire({ config, attributes: attributesOf('192.0.2.2'), previous: undefined });
+      setSubnet(old, formatAttributes(attributesOf('192.0.2.1')));
+      setSubnet('10.7.44.0-24&fc00-zz---64', '{}');
+      const store = open('a');
+      const seen = record(store);
+      await seen.until('both', () => seen.keys().includes(old));
+      const lease = await store.acquire({
+        config,
+        attributes: attributesOf('192.0.2.1'),
+        previous: undefined,
+      });
+      t.equal(lease.key, '10.7.44.0-24&fc00:7:0:5::-64');
+      await seen.until(
+        'the lease moved',
+        () => seen.keys().includes(lease.key) && !seen.keys().includes(old),
+      );
+      t.equal(seen.current.length, 2, 'no second subnet was allocated');
+      t.same([...store.unreadable.keys()], ['10.7.44.0-24&fc00-zz---64']);
+      t.match(store.unreadable.get('10.7.44.0-24&fc00-zz---64'), /is no subnet/);
+      t.equal(seen.events.filter(event => event === 'malformed').length, 1, 'told once');
     });
 
     t.test('followers see leases come, change and go, and the configuration change', async t => {

@@ -21,8 +21,8 @@ t.test('keys are flannel’s', async t => {
   const v4 = parseCidr('10.5.34.0/24');
   const v6 = parseCidr('fc00:0:0:5::/64');
   t.equal(formatKey({ v4, v6: undefined }), '10.5.34.0-24');
-  t.equal(formatKey({ v4, v6 }), '10.5.34.0-24&fc00-0-0-5---64');
-  t.equal(formatKey({ v4: undefined, v6 }), 'fc00-0-0-5---64');
+  t.equal(formatKey({ v4, v6 }), '10.5.34.0-24&fc00:0:0:5::-64');
+  t.equal(formatKey({ v4: undefined, v6 }), '0.0.0.0-0&fc00:0:0:5::-64');
   for (const subnets of [
     { v4, v6 },
     { v4, v6: undefined },
@@ -42,6 +42,9 @@ t.test('keys are flannel’s', async t => {
     '300.1.1.0-24',
     'zz-64',
     '-64',
+    '0.0.0.0-0',
+    '10.5.34.0-24&::-0',
+    '10.5.34.0-24&fc00:0:0:5::1-64',
   ])
     t.equal(parseKey(wrong), undefined, JSON.stringify(wrong));
 });

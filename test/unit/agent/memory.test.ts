@@ -23,7 +23,7 @@ t.test('what outlives the agent', async t => {
   );
 
   const lease: Lease = {
-    key: '10.7.1.0-24&fc00---64',
+    key: '10.7.1.0-24&fc00::-64',
     v4: parseCidr('10.7.1.0/24'),
     v6: parseCidr('fc00::/64'),
     attributes: attributesOf('192.0.2.1'),

@@ -9,6 +9,7 @@ import {
   parseAttributes,
   parseKey,
   type Subnets,
+  unreadableText,
 } from '../../lease/lease.ts';
 import type { LeaseStore, LeaseWish, StoreObserver } from '../../lease/store.ts';
 import { Backoff } from '../backoff.ts';
@@ -35,12 +36,12 @@ export class EtcdStore implements LeaseStore {
   readonly kind = 'etcd';
   readonly place: string;
   readonly allocates = true;
+  unreadable: ReadonlyMap<string, string> = new Map();
   readonly #client: EtcdClient;
   readonly #root: string;
   readonly #token: string;
   readonly #ttlSeconds: number;
   readonly #presence: EtcdPresence;
-  readonly #told = new Set<string>();
   #observer: StoreObserver | undefined;
   #mirror: EtcdMirror | undefined;
   #lastConfig: string | undefined;
@@ -93,13 +94,19 @@ export class EtcdStore implements LeaseStore {
     const { kvs } = await this.#client.list(this.#root);
     const entries = new Map(kvs.map(kv => [this.#relative(kv), kv]));
     const step = nextStep(wish, this.#leases(entries), this.#token);
-    if (step.do === 'keep')
-      return this.#keep(step.lease, entries.get(`subnets/${step.lease.key}`)!, wish.attributes);
     for (const stale of step.drop) await this.#client.delete(this.#path(stale.key));
+    if (step.do === 'keep')
+      return this.#keep(step.lease, step.key, entries.get(`subnets/${step.lease.key}`)!, wish.attributes);
     return this.#create(step.subnets, wish.attributes);
   }
 
-  async #keep(lease: Lease, kv: KeyValue, attributes: LeaseAttributes): Promise<Lease | undefined> {
+  /** @param key what the lease shall have; its entry is moved there in one transaction */
+  async #keep(
+    lease: Lease,
+    key: string,
+    kv: KeyValue,
+    attributes: LeaseAttributes,
+  ): Promise<Lease | undefined> {
     const path = this.#path(lease.key);
     const value = formatAttributes(attributes);
     // A key without an etcd lease is an operator's reservation: it stays one.
@@ -110,15 +117,22 @@ export class EtcdStore implements LeaseStore {
       grant = await this.#client.grant(this.#ttlSeconds);
       seconds = this.#ttlSeconds;
     }
-    if (grant !== kv.lease || kv.value.toString() !== value) {
+    const isMoved = key !== lease.key;
+    if (grant !== kv.lease || kv.value.toString() !== value || isMoved) {
       const unchanged = { key: path, result: 'EQUAL', target: 'MOD', modRevision: kv.modRevision } as const;
-      if (!(await this.#client.transact([unchanged], [{ put: path, value, lease: grant }]))) {
+      const absent = { key: this.#path(key), result: 'EQUAL', target: 'VERSION', version: '0' } as const;
+      const put = { put: this.#path(key), value, lease: grant };
+      const isDone = isMoved
+        ? await this.#client.transact([unchanged, absent], [put, { delete: path }])
+        : await this.#client.transact([unchanged], [put]);
+      if (!isDone) {
         if (grant !== kv.lease) await this.#client.revoke(grant);
         return undefined;
       }
     }
     return {
       ...lease,
+      key,
       attributes,
       expiresAt: isReserved ? 0 : Date.now() + seconds * 1000,
       node: this.#token,
@@ -158,7 +172,7 @@ export class EtcdStore implements LeaseStore {
     if (!kv) return undefined;
     const held = this.#parse(lease.key, kv);
     if (!held || identityOf(held.attributes) !== identityOf(lease.attributes)) return undefined;
-    return this.#keep(lease, kv, held.attributes);
+    return this.#keep(lease, lease.key, kv, held.attributes);
   }
 
   follow(observer: StoreObserver): void {
@@ -187,7 +201,9 @@ export class EtcdStore implements LeaseStore {
       this.#lastConfig = config;
       observer.config(config);
     }
-    const leases = this.#leases(entries);
+    const unreadable = new Map<string, string>();
+    const leases = this.#leases(entries, unreadable);
+    this.unreadable = unreadable;
     // A renewal by a flannel node writes the same value anew: no news.
     const picture = JSON.stringify(
       leases.map(lease => [lease.key, formatAttributes(lease.attributes), lease.node]),
@@ -197,11 +213,12 @@ export class EtcdStore implements LeaseStore {
     observer.leases(leases);
   }
 
-  #leases(entries: ReadonlyMap<string, KeyValue>): Lease[] {
+  /** @param unreadable gets the entries that are no lease */
+  #leases(entries: ReadonlyMap<string, KeyValue>, unreadable?: Map<string, string>): Lease[] {
     const leases: Lease[] = [];
     for (const [name, kv] of entries) {
       if (!name.startsWith('subnets/')) continue;
-      const lease = this.#parse(name.slice('subnets/'.length), kv);
+      const lease = this.#parse(name.slice('subnets/'.length), kv, unreadable);
       if (!lease) continue;
       const holder = entries.get(`ripstop/nodes/${identityOf(lease.attributes)}`)?.value.toString();
       leases.push({ ...lease, node: holder });
@@ -209,7 +226,7 @@ export class EtcdStore implements LeaseStore {
     return leases;
   }
 
-  #parse(key: string, kv: KeyValue): Lease | undefined {
+  #parse(key: string, kv: KeyValue, unreadable?: Map<string, string>): Lease | undefined {
     const value = kv.value.toString();
     try {
       const subnets = parseKey(key);
@@ -223,10 +240,9 @@ export class EtcdStore implements LeaseStore {
         node: undefined,
       };
     } catch (error) {
-      if (this.#observer && !this.#told.has(key + value)) {
-        this.#told.add(key + value);
-        this.#observer.malformed(error as Error);
-      }
+      const text = unreadableText(error);
+      if (unreadable && this.unreadable.get(key) !== text) this.#observer?.malformed(error as Error);
+      unreadable?.set(key, text);
       return undefined;
     }
   }

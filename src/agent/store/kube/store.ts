@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { RipstopError } from '../../../base/errors.ts';
 import { parseVxlanData } from '../../lease/backend-data.ts';
-import { formatAttributes, identityOf, type Lease } from '../../lease/lease.ts';
+import { formatAttributes, identityOf, type Lease, unreadableText } from '../../lease/lease.ts';
 import type { LeaseStore, LeaseWish, Notice, Overrides, StoreObserver } from '../../lease/store.ts';
 import type { KubeAccess } from './access.ts';
 import { KubeError, KubeHttp } from './http.ts';
@@ -32,11 +32,11 @@ export class KubeStore implements LeaseStore {
   readonly kind = 'kubernetes';
   readonly place: string;
   readonly allocates = false;
+  readonly unreadable = new Map<string, string>();
   readonly #http: KubeHttp;
   readonly #options: KubeStoreOptions;
   readonly #names: AnnotationNames;
   readonly #leases = new Map<string, { lease: Lease; text: string }>();
-  readonly #told = new Set<string>();
   #mirror: KubeMirror<NodeObject> | undefined;
   #poll: NodeJS.Timeout | undefined;
   #lastConfig: string | undefined;
@@ -131,7 +131,8 @@ export class KubeStore implements LeaseStore {
     this.#mirror = new KubeMirror<NodeObject>(this.#http, '/api/v1/nodes', {
       replaced: items => {
         const names = new Set(items.map(item => item.metadata.name));
-        for (const name of this.#leases.keys()) if (!names.has(name)) this.#forget(name);
+        for (const name of [...this.#leases.keys(), ...this.unreadable.keys()])
+          if (!names.has(name)) this.#forget(name);
         for (const item of items) this.#take(item, observer);
       },
       changed: item => this.#take(item, observer),
@@ -236,11 +237,15 @@ export class KubeStore implements LeaseStore {
 
   #read(node: NodeObject, observer?: StoreObserver): Lease | undefined {
     try {
-      return toLease(node, this.#names);
+      const lease = toLease(node, this.#names);
+      if (observer) this.unreadable.delete(node.metadata.name);
+      return lease;
     } catch (error) {
-      const text = `${node.metadata.name} ${(error as Error).message}`;
-      if (observer && !this.#told.has(text)) observer.malformed(error as Error);
-      if (observer) this.#told.add(text);
+      if (!observer) return undefined;
+      const { name } = node.metadata;
+      const text = unreadableText(error);
+      if (this.unreadable.get(name) !== text) observer.malformed(error as Error);
+      this.unreadable.set(name, text);
       return undefined;
     }
   }
@@ -248,7 +253,7 @@ export class KubeStore implements LeaseStore {
   #take(node: NodeObject, observer: StoreObserver): void {
     const lease = this.#read(node, observer);
     if (!lease) {
-      this.#forget(node.metadata.name);
+      this.#drop(node.metadata.name);
       return;
     }
     // A Node changes every few minutes for reasons of its own: only what peers must know counts.
@@ -262,7 +267,13 @@ export class KubeStore implements LeaseStore {
     this.#isDirty = true;
   }
 
+  /** The Node is gone. */
   #forget(name: string): void {
+    this.unreadable.delete(name);
+    this.#drop(name);
+  }
+
+  #drop(name: string): void {
     if (this.#leases.delete(name)) this.#isDirty = true;
   }
 
