@@ -101,22 +101,17 @@ function readNetConf(raw: unknown, options: NetConfOptions, notes: string[]): Ne
 }
 
 function readBackendKey(raw: unknown, tolerate: boolean, notes: string[]): Backend {
-  if (raw === undefined || raw === null) {
-    notes.push('Backend is absent: taking vxlan, as flannel’s documentation says (its code takes udp)');
-    return readBackend({ Type: 'vxlan' }, 'Backend', notes);
+  // pkg/subnet/config.go, parseBackendType: absent means udp, although flannel's documentation names vxlan.
+  if (raw === undefined) {
+    notes.push('Backend is absent: using udp, as flanneld does');
+    return readBackend({ Type: 'udp' }, 'Backend', notes);
   }
   const object = requireObject(raw, 'Backend');
   const typeKey = Object.keys(object).find(key => key.toLowerCase() === 'type');
-  if (typeKey === undefined) notes.push('Backend has no Type: taking vxlan');
-  const type = typeKey === undefined ? 'vxlan' : object[typeKey];
-  const fields = backendFieldsOf(type, 'Backend.Type');
-  const keys = canonicalKeys(
-    { ...object, ...(typeKey ? {} : { Type: type }) },
-    Object.keys(fields),
-    'Backend.',
-    tolerate,
-    notes,
-  );
+  if (typeKey === undefined)
+    fail('Backend.Type', 'is missing', 'name the backend: udp, vxlan or host-gw (flanneld refuses this too)');
+  const fields = backendFieldsOf(object[typeKey], 'Backend.Type');
+  const keys = canonicalKeys(object, Object.keys(fields), 'Backend.', tolerate, notes);
   return readBackend(keys, 'Backend', notes);
 }
 

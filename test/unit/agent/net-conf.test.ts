@@ -62,10 +62,19 @@ t.test('keys of the backends', async t => {
   t.equal(windows.notes.length, 2);
 });
 
-t.test('an absent Backend means vxlan, and a line says so', async t => {
+t.test('an absent Backend means udp, as in flannel’s code, and a line says so', async t => {
   const config = read({ Network: '10.0.0.0/8' });
-  t.equal(config.backend.type, 'vxlan');
-  t.match(config.notes[0], /Backend is absent: taking vxlan/);
+  t.same(config.backend, { type: 'udp', port: 8285 });
+  t.match(config.notes[0], /Backend is absent: using udp/);
+});
+
+t.test('a Backend without Type is an error, as in flannel’s code', async t => {
+  for (const Backend of [{}, { VNI: 3 }]) {
+    const error = refusal({ Network: '10.0.0.0/8', Backend });
+    t.match(error.message, /net-conf.json: Backend.Type: is missing/);
+    t.match(error.hint, /udp, vxlan or host-gw/);
+  }
+  t.match(refusal({ Network: '10.0.0.0/8', Backend: null }).message, /Backend: must be a JSON object/);
 });
 
 t.test('unknown keys are errors with a suggestion, or notes', async t => {
