@@ -4,7 +4,6 @@ import { EventSocket } from '../net/events.ts';
 import { deleteLink, listLinks } from '../net/links.ts';
 import { NetlinkSocket } from '../net/socket.ts';
 import { BasisFinder, type Remembered } from './basis.ts';
-import { describeUnderlay } from './config/underlay.ts';
 import { concernsOverlay, concernsUnderlay } from './kernel-news.ts';
 import type { Lease } from './lease/lease.ts';
 import type { LeaseStore, StoreObserver } from './lease/store.ts';
@@ -16,6 +15,7 @@ import { PeerProbes } from './probe/peer-probes.ts';
 import { Readiness } from './readiness.ts';
 import { noRepairs, Session, type SessionBasis } from './session.ts';
 import { Backoff, pause } from './store/backoff.ts';
+import { UnderlayFollower } from './underlay-follower.ts';
 
 /** How often the kernel's events are looked at, ms: a foreign change heals within this time and a comparison. */
 const EVENTS_MS = 500;
@@ -40,6 +40,7 @@ export class Agent {
   readonly #abort = new AbortController();
   readonly #holder: LeaseHolder;
   readonly #finder: BasisFinder;
+  readonly #underlay: UnderlayFollower;
   #session: Session | undefined;
   #leases: readonly Lease[] | undefined;
   #isFollowing = false;
@@ -74,6 +75,16 @@ export class Agent {
         ),
     });
     this.#finder = new BasisFinder(options, store, this.#memory, this.#socket, this.#holder, log);
+    this.#underlay = new UnderlayFollower({
+      readiness: this.readiness,
+      log,
+      links: () => this.#finder.links(),
+      usable: () => void this.#announce(),
+      move: why => {
+        if (this.#announced !== why) this.store.reconnect?.();
+        void this.#restart(why);
+      },
+    });
     this.probes = new PeerProbes(
       () => this.#session?.carriers ?? [],
       // Raw sockets are this process's own namespace's.
@@ -199,6 +210,7 @@ export class Agent {
     this.#sessions++;
     this.#announced = undefined;
     if (!this.#isBorrowed) this.#holder.hold(basis.config, basis.lease);
+    this.readiness.has('underlay');
     if (this.readiness.has('overlay')) void this.#announce();
     this.#timers = [
       setInterval(() => void this.#reconcile(), this.options.resyncMs),
@@ -236,6 +248,7 @@ export class Agent {
     for (const timer of this.#timers) clearInterval(timer);
     this.#session = undefined;
     this.#holder.release();
+    this.#underlay.reset();
     this.readiness.lacks('overlay', 'the overlay is being started');
     await session.stop(next && planOverlays(next.config, next.underlay, next.lease, next.macs));
   }
@@ -340,21 +353,8 @@ export class Agent {
     if (events.some(event => concernsOverlay(event, devices))) void this.#reconcile();
   }
 
-  #followUnderlay(session: Session): void {
-    const { underlay, config } = session.basis;
-    try {
-      const now = this.#finder.chooseUnderlay(config);
-      if (this.readiness.has('underlay')) this.#log.info('the underlay is usable again');
-      if (JSON.stringify(now) === JSON.stringify(underlay)) return;
-      const why = `the underlay changed from ${describeUnderlay(underlay)} to ${describeUnderlay(now)}`;
-      if (this.#announced !== why) this.store.reconnect?.();
-      void this.#restart(why);
-    } catch (error) {
-      // An interface may be away for a moment: the tunnel stays as it is, and packets flow when it is back.
-      const text = describeError(error);
-      if (this.readiness.lacks('underlay', text))
-        this.#log.warn(`the underlay is not usable at the moment: ${text}`);
-    }
+  #followUnderlay({ basis: { underlay, config } }: Session): void {
+    this.#underlay.look(underlay, () => this.#finder.chooseUnderlay(config));
   }
 
   #configChanged(text: string): void {

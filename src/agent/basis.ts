@@ -4,14 +4,15 @@ import type { Log } from '../base/log.ts';
 import type { NetlinkSocket } from '../net/socket.ts';
 import { type NetworkConfig, parseNetConf } from './config/net-conf.ts';
 import { readSubnetEnv } from './config/subnet-env.ts';
-import { chooseUnderlay, type Underlay } from './config/underlay.ts';
+import type { Link, Underlay } from './config/underlay.ts';
 import { type Lease, type LeaseAttributes, sameAttributes } from './lease/lease.ts';
 import type { LeaseStore, Overrides } from './lease/store.ts';
 import type { LeaseHolder } from './lease-holder.ts';
 import type { ConfigText, LastKnown, Memory } from './memory.ts';
 import type { AgentOptions } from './options.ts';
-import { attributesOf, underlayFamilies, type VtepMacs } from './overlay-plan.ts';
+import { attributesOf, type VtepMacs } from './overlay-plan.ts';
 import type { SessionBasis } from './session.ts';
+import { UnderlayChooser } from './underlay-chooser.ts';
 import { deviceMacs, underlayView } from './underlay-view.ts';
 
 /** How long a start waits for the store to object to what is remembered, ms: one that is slower confirms it later. */
@@ -31,6 +32,7 @@ export class BasisFinder {
   readonly #socket: NetlinkSocket;
   readonly #holder: LeaseHolder;
   readonly #log: Log;
+  readonly #chooser: UnderlayChooser;
   #config: ConfigText | undefined;
   #overrides: Overrides = {};
 
@@ -48,6 +50,7 @@ export class BasisFinder {
     this.#socket = socket;
     this.#holder = holder;
     this.#log = log;
+    this.#chooser = new UnderlayChooser(options, underlayView(socket));
   }
 
   /** The network configuration that the last basis stands on. */
@@ -113,21 +116,17 @@ export class BasisFinder {
   async remember(lease: Lease, leases: readonly Lease[]): Promise<void> {
     if (!this.#config) return;
     const [store, config, overrides] = [this.#store.place, this.#config, this.#overrides];
-    await this.#memory.save({ store, config, lease, leases, overrides });
+    await this.#memory.save({ store, config, lease, leases, overrides, underlay: this.#chooser.history });
   }
 
   /** The underlay as this node is now. @throws RipstopError EUNDERLAY */
   chooseUnderlay(config: NetworkConfig): Underlay {
-    const { iface, ifaceRegex, ifaceCanReach, publicIp, publicIpv6 } = this.#options;
-    const wish = {
-      iface,
-      ifaceRegex,
-      ifaceCanReach,
-      publicIp: this.#overrides.publicIp ?? publicIp,
-      publicIpv6: this.#overrides.publicIpv6 ?? publicIpv6,
-      ...underlayFamilies(config),
-    };
-    return chooseUnderlay(wish, underlayView(this.#socket));
+    return this.#chooser.choose(config, this.#overrides);
+  }
+
+  /** Links of this node with their addresses. */
+  links(): readonly Link[] {
+    return this.#chooser.view.links();
   }
 
   /** What the store says of this node; undefined where it has nothing to say, or is away. */
@@ -142,6 +141,7 @@ export class BasisFinder {
 
   async #known(): Promise<LastKnown | undefined> {
     const known = await this.#memory.load();
+    this.#chooser.remember(known?.underlay);
     if (known?.store !== this.#store.place) return undefined;
     return known.lease.expiresAt && known.lease.expiresAt < Date.now() ? undefined : known;
   }
@@ -180,6 +180,7 @@ export class BasisFinder {
     const { remoteChecksum } = this.#options;
     const config = this.parse(text, source);
     const underlay = this.chooseUnderlay(config);
+    this.#chooser.settle(underlay, config, this.#overrides);
     const { public4 = underlay.address4, public6 = underlay.address6 } = underlay;
     if (config.backend.type === 'host-gw' && (public4 !== underlay.address4 || public6 !== underlay.address6))
       throw new RipstopError(

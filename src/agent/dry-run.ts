@@ -4,7 +4,6 @@ import { NetlinkSocket } from '../net/socket.ts';
 import { isCarriedHere, overlayOf } from './carrier.ts';
 import { parseNetConf } from './config/net-conf.ts';
 import { formatSubnetEnv, readSubnetEnv } from './config/subnet-env.ts';
-import { chooseUnderlay } from './config/underlay.ts';
 import { diff } from './kernel/diff.ts';
 import { desiredState } from './kernel/layout.ts';
 import { observe } from './kernel/observe.ts';
@@ -16,12 +15,13 @@ import type { LeaseStore } from './lease/store.ts';
 import { leaseLines } from './lease-faults.ts';
 import { Memory } from './memory.ts';
 import type { AgentOptions } from './options.ts';
-import { attributesOf, type OverlayPlan, planOverlays, underlayFamilies } from './overlay-plan.ts';
+import { attributesOf, type OverlayPlan, planOverlays } from './overlay-plan.ts';
 import { type Rejection, selectPeers } from './peers.ts';
 import { IptablesRules } from './rules/iptables.ts';
 import { NftablesRules } from './rules/nftables.ts';
 import { ruleSet, type SessionBasis, trafficManager } from './session.ts';
 import { nodeToken } from './store/node-token.ts';
+import { UnderlayChooser } from './underlay-chooser.ts';
 import { deviceMacs, isOnLink, underlayView } from './underlay-view.ts';
 
 const STORE_MS = 10_000;
@@ -41,20 +41,10 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
     });
     for (const note of config.notes) log.info(note);
     const overrides = (await store.overrides?.()) ?? {};
-    const view = underlayView(socket);
-    const underlay = chooseUnderlay(
-      {
-        ...options,
-        publicIp: overrides.publicIp ?? options.publicIp,
-        publicIpv6: overrides.publicIpv6 ?? options.publicIpv6,
-        ...underlayFamilies(config),
-      },
-      view,
-    );
-    const macs = await new Memory(options.stateDir).macs(
-      { ...deviceMacs(socket, config.backend), ...overrides },
-      false,
-    );
+    const memory = new Memory(options.stateDir);
+    const history = (await memory.load())?.underlay;
+    const underlay = new UnderlayChooser(options, underlayView(socket), history).choose(config, overrides);
+    const macs = await memory.macs({ ...deviceMacs(socket, config.backend), ...overrides }, false);
     const attributes = attributesOf(config.backend, underlay, macs, options.remoteChecksum);
     const leases = await listOnce(store);
     const former = await readSubnetEnv(options.subnetFile);

@@ -8,6 +8,7 @@ import { formatCidr, parseCidr } from './lease/cidr.ts';
 import { formatAttributes, type Lease, parseAttributes } from './lease/lease.ts';
 import type { Overrides } from './lease/store.ts';
 import type { VtepMacs } from './overlay-plan.ts';
+import type { UnderlayHistory } from './underlay-chooser.ts';
 
 /** The network configuration as the store has it, and its name for messages. */
 export interface ConfigText {
@@ -24,6 +25,7 @@ export interface LastKnown {
   readonly leases: readonly Lease[];
   /** What the store said of this node. */
   readonly overrides: Overrides;
+  readonly underlay?: UnderlayHistory | undefined;
 }
 
 interface StoredLease {
@@ -88,6 +90,7 @@ export class Memory {
       lease: StoredLease;
       leases: StoredLease[];
       overrides?: LastKnown['overrides'];
+      underlay?: LastKnown['underlay'];
     }>(this.#path());
     if (!stored) return undefined;
     try {
@@ -97,6 +100,7 @@ export class Memory {
         lease: thaw(stored.lease),
         leases: stored.leases.map(thaw),
         overrides: stored.overrides ?? {},
+        underlay: stored.underlay,
       };
     } catch {
       // Written by another version: as good as absent.
@@ -106,8 +110,9 @@ export class Memory {
 
   /** Keeps the state when it differs from what was kept last. */
   async save(known: LastKnown): Promise<void> {
-    const { store, config, overrides } = known;
-    const stored = { store, config, overrides, lease: freeze(known.lease), leases: known.leases.map(freeze) };
+    const { store, config, overrides, underlay } = known;
+    const leases = known.leases.map(freeze);
+    const stored = { store, config, overrides, underlay, lease: freeze(known.lease), leases };
     const text = `${JSON.stringify(stored)}\n`;
     if (text === this.#lastText) return;
     await writeFileAtomic(this.#path(), text, 0o600);

@@ -20,6 +20,8 @@ export class TestAgent {
   readonly subnetFile: string;
   readonly stateDir: string;
   readonly log: string;
+  /** How the underlay is chosen. */
+  iface: readonly string[] = ['--iface=eth0'];
   readonly #flags: readonly string[];
   #proc: Proc | undefined;
 
@@ -67,7 +69,7 @@ export class TestAgent {
     const own = [`--state-dir=${this.stateDir}`, `--subnet-file=${this.subnetFile}`];
     const rest = [
       `--node-name=node${this.node.index}`,
-      '--iface=eth0',
+      ...this.iface,
       '--iptables-resync=1',
       '--log-level=debug',
     ];

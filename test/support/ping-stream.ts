@@ -17,10 +17,10 @@ export class PingStream {
   readonly #proc: Proc;
   readonly #everyMs: number;
 
-  constructor(from: Node, to: Node, everyMs = 20) {
+  constructor(from: Node, to: Node, everyMs = 20, family: 4 | 6 = 4) {
     this.#everyMs = everyMs;
     const interval = `-i${everyMs / 1000}`;
-    this.#proc = from.pods[0]!.ns.launch(['ping', interval, '-W1', to.pods[0]!.address[4]]);
+    this.#proc = from.pods[0]!.ns.launch(['ping', interval, '-W1', to.pods[0]!.address[family]]);
   }
 
   /** The sequence number of the last ping that was answered; 0 before the first. */

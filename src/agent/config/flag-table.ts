@@ -77,8 +77,18 @@ export const FLAGS: readonly Flag[] = [
     fallback: '',
     doc: 'the interface with the route to this address; last',
   },
-  { name: 'public-ip', kind: 'text', fallback: '', doc: 'IPv4 address that peers send to (NAT)' },
-  { name: 'public-ipv6', kind: 'text', fallback: '', doc: 'IPv6 address that peers send to' },
+  {
+    name: 'public-ip',
+    kind: 'text',
+    fallback: '',
+    doc: 'IPv4 address that peers send to; bound if an interface has it, else only published (NAT)',
+  },
+  {
+    name: 'public-ipv6',
+    kind: 'text',
+    fallback: '',
+    doc: 'IPv6 address that peers send to; bound if an interface has it, else only published (NAT)',
+  },
   {
     name: 'subnet-file',
     kind: 'text',

@@ -49,16 +49,51 @@ export interface Underlay {
   readonly public6: string | undefined;
 }
 
+/** An interface and its addresses that the agent used before. */
+export interface Placement {
+  readonly name: string;
+  readonly address4: string | undefined;
+  readonly address6: string | undefined;
+}
+
+/** What the node used before; an address of these is preferred as long as an interface has it. */
+export interface FormerPlacements {
+  /** Chosen under the same wish, the preferred one first. */
+  readonly chosen: readonly Placement[];
+  /** Public addresses that the store has for this node; the wish under which they were chosen is unknown. */
+  readonly published: readonly string[];
+}
+
+const NONE: FormerPlacements = { chosen: [], published: [] };
+
 /**
  * Chooses the underlay as flannel does: every `--iface`, then every `--iface-regex`, then `--iface-can-reach`;
- * with none of them the link that holds the public address, else that of the default route.
+ * with none of them the link that holds the public address, else that of the default route. What was used before and
+ * still exists comes first, so that a new default route or another address on the link changes nothing.
+ * A public address that an interface of this node has is bound, any other one is only published.
  * @throws RipstopError EUNDERLAY when nothing fits; there is no falling back to the default route then
  */
-export function chooseUnderlay(wish: UnderlayWish, view: UnderlayView): Underlay {
+export function chooseUnderlay(
+  wish: UnderlayWish,
+  view: UnderlayView,
+  former: FormerPlacements = NONE,
+): Underlay {
   const links = view.links();
+  const known = [...former.chosen.flatMap(place => addressesOf(place, wish)), ...former.published];
   const asked = wish.iface.length > 0 || wish.ifaceRegex.length > 0 || wish.ifaceCanReach !== '';
-  if (!asked) return complete(defaultLink(wish, view, links), wish);
+  if (!asked)
+    return (
+      publicLink(wish, links, known) ??
+      formerLink(wish, links, former, known) ??
+      complete(defaultLink(wish, view, links), wish, links, known)
+    );
 
+  for (const place of former.chosen) {
+    const link = links.find(candidate => candidate.name === place.name);
+    const wanted = addressesOf(place, wish);
+    if (link && wanted.every(address => hasAddress(link, address)))
+      return complete(link, wish, links, wanted);
+  }
   const failures: string[] = [];
   const attempt = (find: () => { link: Link; address?: string } | string): Underlay | undefined => {
     const found = find();
@@ -67,7 +102,7 @@ export function chooseUnderlay(wish: UnderlayWish, view: UnderlayView): Underlay
       return undefined;
     }
     try {
-      return complete(found.link, wish, found.address);
+      return complete(found.link, wish, links, found.address ? [found.address, ...known] : known);
     } catch (error) {
       failures.push((error as Error).message);
       return undefined;
@@ -78,7 +113,7 @@ export function chooseUnderlay(wish: UnderlayWish, view: UnderlayView): Underlay
     if (chosen) return chosen;
   }
   for (const pattern of wish.ifaceRegex) {
-    const chosen = attempt(() => byPattern(pattern, links, wish));
+    const chosen = attempt(() => byPattern(pattern, links, wish, known));
     if (chosen) return chosen;
   }
   if (wish.ifaceCanReach) {
@@ -96,12 +131,52 @@ export function chooseUnderlay(wish: UnderlayWish, view: UnderlayView): Underlay
   );
 }
 
-function defaultLink(wish: UnderlayWish, view: UnderlayView, links: readonly Link[]): Link {
+/** The link that has the public address. A loopback device carries no underlay traffic: its address is bound only. */
+function publicLink(
+  wish: UnderlayWish,
+  links: readonly Link[],
+  known: readonly string[],
+): Underlay | undefined {
   for (const address of [wish.v4 ? wish.publicIp : '', wish.v6 ? wish.publicIpv6 : '']) {
-    if (!address) continue;
-    const holder = byAddress(address, links);
-    if (holder) return holder;
+    const holder = address ? byAddress(address, links) : undefined;
+    if (holder && holder.name !== 'lo') return complete(holder, wish, links, known);
   }
+  return undefined;
+}
+
+/**
+ * The link that was used before: first one that still has an address that was used, then one that has other lasting
+ * addresses, as after a renumbering.
+ */
+function formerLink(
+  wish: UnderlayWish,
+  links: readonly Link[],
+  { chosen, published }: FormerPlacements,
+  known: readonly string[],
+): Underlay | undefined {
+  const places = chosen.map(place => ({
+    link: links.find(link => link.name === place.name),
+    wanted: addressesOf(place, wish),
+  }));
+  const holders = [
+    ...places.filter(({ link, wanted }) => link && wanted.some(address => hasAddress(link, address))),
+    ...published.map(address => ({ link: byAddress(address, links) })),
+    ...places,
+  ];
+  for (const { link } of holders) {
+    if (!link || link.name === 'lo') continue;
+    const isUsable = ({ scope, address }: LinkAddress) => scope !== 'link' || known.includes(address);
+    const usable = { ...link, addresses: link.addresses.filter(isUsable) };
+    try {
+      return complete(usable, wish, links, known);
+    } catch {
+      // This link lacks an address of a family that is needed.
+    }
+  }
+  return undefined;
+}
+
+function defaultLink(wish: UnderlayWish, view: UnderlayView, links: readonly Link[]): Link {
   const index4 = wish.v4 ? view.defaultRoute(4) : undefined;
   const index6 = wish.v6 ? view.defaultRoute(6) : undefined;
   if (wish.v4 && wish.v6 && index4 !== index6) {
@@ -134,6 +209,7 @@ function byPattern(
   pattern: string,
   links: readonly Link[],
   wish: UnderlayWish,
+  known: readonly string[],
 ): { link: Link; address?: string } | string {
   let expression: RegExp;
   try {
@@ -143,7 +219,8 @@ function byPattern(
   }
   for (const link of links)
     for (const family of families(wish))
-      for (const { address } of inOrder(link, family)) if (expression.test(address)) return { link, address };
+      for (const { address } of inOrder(link, family, known))
+        if (expression.test(address)) return { link, address };
   const link = links.find(candidate => expression.test(candidate.name));
   return link ? { link } : `--iface-regex ${pattern}: neither an address nor a name matches`;
 }
@@ -155,25 +232,34 @@ function byAddress(text: string, links: readonly Link[]): Link | undefined {
   return links.find(link => link.addresses.some(({ address }) => address === canonical));
 }
 
-/** Addresses of a link, best first: global before link-local; lasting before temporary and deprecated ones. */
-function inOrder(link: Link, family: Family): LinkAddress[] {
-  const rank = (address: LinkAddress) =>
-    (address.scope === 'global' || address.scope === 'site' ? 0 : 4) +
-    (address.deprecated ? 2 : 0) +
-    (address.temporary ? 1 : 0);
+/** Addresses of a link, best first: `known` ones, global before link-local, lasting before temporary and deprecated. */
+function inOrder(link: Link, family: Family, known: readonly string[]): LinkAddress[] {
+  const rank = ({ address, scope, deprecated, temporary }: LinkAddress) => {
+    const at = known.indexOf(address);
+    if (at >= 0) return at - known.length;
+    return (scope === 'global' || scope === 'site' ? 0 : 4) + (deprecated ? 2 : 0) + (temporary ? 1 : 0);
+  };
   return link.addresses
     .filter(a => a.family === family && a.scope !== 'host')
     .sort((a, b) => rank(a) - rank(b));
 }
 
-function complete(link: Link, wish: UnderlayWish, preferred?: string): Underlay {
+/** The underlay on a link, with a public address of this node or else the first of `preferred` that the link has. */
+function complete(
+  link: Link,
+  wish: UnderlayWish,
+  links: readonly Link[],
+  preferred: readonly string[],
+): Underlay {
   if (link.mtu <= 0) throw new RipstopError('EUNDERLAY', `interface ${link.name} has MTU 0`);
-  const pick = (family: Family): string | undefined => {
-    const candidates = inOrder(link, family);
-    return (candidates.find(({ address }) => address === preferred) ?? candidates[0])?.address;
-  };
-  const address4 = wish.v4 ? pick(4) : undefined;
-  const address6 = wish.v6 ? pick(6) : undefined;
+  const public4 = wish.v4 ? published(wish.publicIp, 4) : undefined;
+  const public6 = wish.v6 ? published(wish.publicIpv6, 6) : undefined;
+  const pick = (family: Family, own: string | undefined): string | undefined =>
+    own !== undefined && links.some(candidate => hasAddress(candidate, own))
+      ? own
+      : inOrder(link, family, preferred)[0]?.address;
+  const address4 = wish.v4 ? pick(4, public4) : undefined;
+  const address6 = wish.v6 ? pick(6, public6) : undefined;
   for (const [family, on, address] of [
     [4, wish.v4, address4],
     [6, wish.v6, address6],
@@ -190,9 +276,25 @@ function complete(link: Link, wish: UnderlayWish, preferred?: string): Underlay 
     mtu: link.mtu,
     address4,
     address6,
-    public4: wish.v4 ? (published(wish.publicIp, 4) ?? address4) : undefined,
-    public6: wish.v6 ? (published(wish.publicIpv6, 6) ?? address6) : undefined,
+    public4: public4 ?? address4,
+    public6: public6 ?? address6,
   };
+}
+
+/** The addresses of a placement in the families that are wanted. */
+function addressesOf({ address4, address6 }: Placement, { v4, v6 }: UnderlayWish): string[] {
+  return [v4 ? address4 : undefined, v6 ? address6 : undefined].filter(address => address !== undefined);
+}
+
+function hasAddress(link: Link, address: string): boolean {
+  return link.addresses.some(candidate => candidate.address === address && candidate.scope !== 'host');
+}
+
+/** Addresses of an underlay that no interface of this node has any more. */
+export function missingAddresses({ address4, address6 }: Underlay, links: readonly Link[]): string[] {
+  return [address4, address6].filter(
+    address => address !== undefined && !links.some(link => hasAddress(link, address)),
+  ) as string[];
 }
 
 function published(text: string, family: Family): string | undefined {

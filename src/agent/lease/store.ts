@@ -39,6 +39,9 @@ export interface Overrides {
   readonly publicIpv6?: string;
   readonly mac?: string;
   readonly mac6?: string;
+  /** Public addresses that the store has for this node from an earlier start, as long as nothing replaces them. */
+  readonly publishedIp?: string;
+  readonly publishedIpv6?: string;
   /** Another one after the node joined another cluster, or was registered anew, under the same name and address. */
   readonly nodeUid?: string;
 }

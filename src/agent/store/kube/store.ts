@@ -95,11 +95,14 @@ export class KubeStore implements LeaseStore {
     const publicIpv6 = annotations[names.publicIpv6Overwrite] || annotations[names.nodePublicIpv6];
     const mac = ownMac(annotations[names.backendData]);
     const mac6 = ownMac(annotations[names.backendV6Data]);
+    const [publishedIp, publishedIpv6] = [annotations[names.publicIp], annotations[names.publicIpv6]];
     return {
       ...(publicIp ? { publicIp } : {}),
       ...(publicIpv6 ? { publicIpv6 } : {}),
       ...(mac ? { mac } : {}),
       ...(mac6 ? { mac6 } : {}),
+      ...(publishedIp ? { publishedIp } : {}),
+      ...(publishedIpv6 ? { publishedIpv6 } : {}),
       ...(nodeUid ? { nodeUid } : {}),
     };
   }
