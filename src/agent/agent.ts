@@ -6,7 +6,7 @@ import { NetlinkSocket } from '../net/socket.ts';
 import { BasisFinder, type Remembered } from './basis.ts';
 import { concernsOverlay, concernsUnderlay } from './kernel-news.ts';
 import type { Lease } from './lease/lease.ts';
-import type { LeaseStore, StoreObserver } from './lease/store.ts';
+import type { LeaseStore } from './lease/store.ts';
 import { LeaseHolder } from './lease-holder.ts';
 import { Memory, ownDevices } from './memory.ts';
 import type { AgentOptions } from './options.ts';
@@ -42,7 +42,7 @@ export class Agent {
   readonly #finder: BasisFinder;
   readonly #underlay: UnderlayFollower;
   #session: Session | undefined;
-  #leases: readonly Lease[] | undefined;
+  #leases: ReadonlyMap<string, Lease> | undefined;
   #isFollowing = false;
   #storeDownSince: number | undefined;
   /** True while the lease comes from memory and the store has not confirmed it. */
@@ -99,8 +99,8 @@ export class Agent {
     return this.#session;
   }
 
-  get leases(): readonly Lease[] {
-    return this.#leases ?? [];
+  get leases(): ReadonlyMap<string, Lease> {
+    return this.#leases ?? new Map();
   }
 
   /** Sessions begun; every one after the first was an interruption. */
@@ -256,10 +256,10 @@ export class Agent {
   #follow(): void {
     if (this.#isFollowing) return;
     this.#isFollowing = true;
-    const observer: StoreObserver = {
-      leases: all => {
+    this.store.follow({
+      leases: (all, changed) => {
         this.#leases = all;
-        this.#apply();
+        this.#apply(changed);
         if (!this.#isBorrowed) this.#holder.check(all);
       },
       config: text => this.#configChanged(text),
@@ -280,8 +280,7 @@ export class Agent {
         void this.#tell('Warning', 'AddressInUse', describeError(error));
         void this.#holder.claim('the address was contested');
       },
-    };
-    this.store.follow(observer);
+    });
   }
 
   /** The store answers: what is remembered of it holds, or is another cluster's. */
@@ -292,12 +291,12 @@ export class Agent {
     else await this.#holder.claim('the last known state is confirmed', basis);
   }
 
-  /** Gives the session the leases; a failure is mended by the next comparison. */
-  #apply(): void {
+  /** Gives the session the leases of which `changed` changed (undefined: any); the next comparison makes up for a failure. */
+  #apply(changed?: ReadonlySet<string>): void {
     const session = this.#session;
     if (!session || !this.#leases) return;
     try {
-      session.update(this.#leases);
+      session.update(this.#leases, changed);
       if (this.readiness.has('peers')) void this.#announce();
     } catch (error) {
       const text = describeError(error);
@@ -310,9 +309,9 @@ export class Agent {
   #remember(): void {
     const { lease } = this.#holder;
     if (!lease || !this.#leases) return;
-    this.#finder
-      .remember(lease, this.#leases)
-      .catch(error => this.#log.warn(`the state could not be kept: ${describeError(error)}`));
+    this.#finder.remember(lease, this.#leases, error =>
+      this.#log.warn(`the state could not be kept: ${describeError(error)}`),
+    );
   }
 
   async #announce(): Promise<void> {
@@ -391,6 +390,7 @@ export class Agent {
 
   async #end(): Promise<void> {
     this.probes.stop();
+    await this.#memory.flush();
     await this.store
       .close()
       .catch(error => this.#log.warn(`the store did not close: ${describeError(error)}`));

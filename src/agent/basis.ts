@@ -21,7 +21,7 @@ const OBJECTION_MS = 1500;
 /** A basis that the store has not confirmed, and the leases that were known with it. */
 export interface Remembered {
   readonly basis: SessionBasis;
-  readonly leases: readonly Lease[];
+  readonly leases: ReadonlyMap<string, Lease>;
 }
 
 /** Works out what a session stands on: from the store and this node, or from what was remembered of the store. */
@@ -112,11 +112,12 @@ export class BasisFinder {
     return known && this.#recall({ ...known, config: this.#config ?? known.config });
   }
 
-  /** Keeps what is known for a life to come. */
-  async remember(lease: Lease, leases: readonly Lease[]): Promise<void> {
+  /** Keeps what is known for the next start. @param failed told of a write that failed */
+  remember(lease: Lease, leases: ReadonlyMap<string, Lease>, failed: (error: unknown) => void): void {
     if (!this.#config) return;
     const [store, config, overrides] = [this.#store.place, this.#config, this.#overrides];
-    await this.#memory.save({ store, config, lease, leases, overrides, underlay: this.#chooser.history });
+    const underlay = this.#chooser.history;
+    this.#memory.save({ store, config, lease, leases, overrides, underlay }, failed);
   }
 
   /** The underlay as this node is now. @throws RipstopError EUNDERLAY */

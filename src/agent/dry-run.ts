@@ -180,7 +180,7 @@ async function listOnce(store: LeaseStore): Promise<readonly Lease[]> {
       work();
     };
     store.follow({
-      leases: all => end(() => resolve(all)),
+      leases: all => end(() => resolve([...all.values()])),
       config: () => {},
       up: () => {},
       down: error => end(() => reject(error)),

@@ -75,10 +75,10 @@ export class LeaseHolder {
   }
 
   /** Looks for our lease among all: an operator may have deleted it, or someone have written over it. */
-  check(all: readonly Lease[]): void {
+  check(all: ReadonlyMap<string, Lease>): void {
     const own = this.#held?.lease;
     if (!own) return;
-    const seen = all.find(lease => lease.key === own.key);
+    const seen = all.get(own.key);
     if (!seen) void this.claim('our lease is gone from the store');
     else if (!sameSubnets(seen, own)) void this.claim('the store has another subnet for us');
     else if (!sameAttributes(seen.attributes, own.attributes)) void this.claim('our lease was written over');

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseMac } from '../../encap/wire/addresses.ts';
@@ -22,11 +22,15 @@ export interface LastKnown {
   readonly store: string;
   readonly config: ConfigText;
   readonly lease: Lease;
-  readonly leases: readonly Lease[];
+  /** By key. May change in place until it is written. */
+  readonly leases: ReadonlyMap<string, Lease>;
   /** What the store said of this node. */
   readonly overrides: Overrides;
   readonly underlay?: UnderlayHistory | undefined;
 }
+
+/** The least time between two writes of the last known state, ms. */
+const SAVE_EVERY_MS = 1000;
 
 interface StoredLease {
   key: string;
@@ -42,7 +46,14 @@ interface StoredLease {
  */
 export class Memory {
   readonly #directory: string;
-  #lastText = '';
+  #lastDigest = '';
+  /** What the next write keeps. */
+  #wanted: { readonly known: LastKnown; readonly failed: (error: unknown) => void } | undefined;
+  /** The write under way. */
+  #saving: Promise<void> | undefined;
+  /** When the last write began, monotonic ms. */
+  #savedAt = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -98,7 +109,7 @@ export class Memory {
         store: stored.store,
         config: stored.config,
         lease: thaw(stored.lease),
-        leases: stored.leases.map(thaw),
+        leases: new Map(stored.leases.map(lease => [lease.key, thaw(lease)])),
         overrides: stored.overrides ?? {},
         underlay: stored.underlay,
       };
@@ -108,15 +119,50 @@ export class Memory {
     }
   }
 
-  /** Keeps the state when it differs from what was kept last. */
-  async save(known: LastKnown): Promise<void> {
-    const { store, config, overrides, underlay } = known;
-    const leases = known.leases.map(freeze);
-    const stored = { store, config, overrides, underlay, lease: freeze(known.lease), leases };
-    const text = `${JSON.stringify(stored)}\n`;
-    if (text === this.#lastText) return;
+  /**
+   * Keeps the state. Writes are one after the other and at most one a second; the last call is the one that counts, so
+   * the file holds the newest state a moment after the last change.
+   * @param failed told of a write that failed, for instance because the disk is full; the next call tries again
+   */
+  save(known: LastKnown, failed: (error: unknown) => void): void {
+    this.#wanted = { known, failed };
+    if (this.#saving || this.#timer) return;
+    const restMs = this.#savedAt + SAVE_EVERY_MS - performance.now();
+    if (restMs <= 0) this.#write();
+    else this.#timer = setTimeout(() => this.#write(), restMs);
+  }
+
+  /** Writes what waits. Resolves when it is on disk, or has failed. */
+  async flush(): Promise<void> {
+    await this.#saving;
+    if (this.#wanted) this.#write();
+    await this.#saving;
+  }
+
+  #write(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const wanted = this.#wanted;
+    if (!wanted) return;
+    this.#wanted = undefined;
+    this.#savedAt = performance.now();
+    this.#saving = this.#keep(wanted.known)
+      .catch(wanted.failed)
+      .finally(() => {
+        this.#saving = undefined;
+        if (this.#wanted) this.save(this.#wanted.known, this.#wanted.failed);
+      });
+  }
+
+  async #keep({ store, config, overrides, underlay, lease, leases }: LastKnown): Promise<void> {
+    const head = JSON.stringify({ store, config, overrides, underlay });
+    const all = Array.from(leases.values(), frozen).join();
+    const text = `${head.slice(0, -1)},"lease":${frozen(lease)},"leases":[${all}]}\n`;
+    // A digest, not the text: thousands of leases are megabytes that nobody reads again.
+    const digest = createHash('sha1').update(text).digest('hex');
+    if (digest === this.#lastDigest) return;
     await writeFileAtomic(this.#path(), text, 0o600);
-    this.#lastText = text;
+    this.#lastDigest = digest;
   }
 
   #devicesPath(): string {
@@ -145,6 +191,17 @@ export function ownDevices(
         (kind === 'tun' || (kind === 'vxlan' && mac !== undefined && macs.includes(mac))),
     )
     .map(({ name }) => name);
+}
+
+/** JSON of leases: a change of one does not format the others again. */
+const texts = new WeakMap<Lease, string>();
+
+function frozen(lease: Lease): string {
+  const known = texts.get(lease);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(freeze(lease));
+  texts.set(lease, text);
+  return text;
 }
 
 function freeze(lease: Lease): StoredLease {

@@ -108,7 +108,7 @@ export const METRICS: readonly Metric[] = [
     kind: 'gauge',
     help: 'leases in the store, the own one included',
     labels: [],
-    read: agent => one(agent.leases.length),
+    read: agent => one(agent.leases.size),
   },
   {
     name: 'ripstop_peers',

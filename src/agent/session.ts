@@ -86,7 +86,7 @@ export class Session {
     options: AgentOptions,
     repairs: Repairs,
     log: Log,
-    leases: readonly Lease[],
+    leases: ReadonlyMap<string, Lease>,
   ): Promise<Session> {
     const { config, underlay, lease, macs } = basis;
     const plans = planOverlays(config, underlay, lease, macs);
@@ -185,7 +185,7 @@ export class Session {
    * Makes the nodes of `leases` the peers, in every overlay that lets it.
    * @throws RipstopError, NetError the first refusal
    */
-  update(leases: readonly Lease[]): void {
+  update(leases: ReadonlyMap<string, Lease>, _changed?: ReadonlySet<string>): void {
     const rejected = new Map<string, Rejection>();
     const failures: unknown[] = [];
     for (const carrier of this.carriers) {
@@ -208,10 +208,10 @@ export class Session {
     if (failures.length > 0) throw failures[0];
   }
 
-  #select(plan: OverlayPlan, leases: readonly Lease[]): PeerSelection {
+  #select(plan: OverlayPlan, leases: ReadonlyMap<string, Lease>): PeerSelection {
     const { config, lease, underlay } = this.basis;
     const onLink = (address: string): boolean => isOnLink(this.#socket, address, underlay.index);
-    return selectPeers(plan, config, lease, leases, onLink);
+    return selectPeers(plan, config, lease, [...leases.values()], onLink);
   }
 
   #give(carrier: Carrier, peers: PeerSelection['peers']): void {

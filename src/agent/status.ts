@@ -139,7 +139,7 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
     repairs: Object.fromEntries(agent.repairs.steps),
     failedRepairs: agent.repairs.failures,
     sessions: agent.sessions,
-    leases: agent.leases.length,
+    leases: agent.leases.size,
     rejected: session?.rejected ?? [],
   };
 }
@@ -205,7 +205,7 @@ export function routesOf(agent: Agent): RouteStatus[] {
 
 export function leasesOf(agent: Agent): LeaseStatus[] {
   const own = agent.session?.basis.lease;
-  return agent.leases.map(lease => ({
+  return [...agent.leases.values()].map(lease => ({
     key: lease.key,
     subnets: subnetsOf(lease),
     node: lease.node?.split('/')[0] ?? null,
@@ -252,7 +252,8 @@ export function pendingOf(agent: Agent): string[] {
 export function leasePicture({ session, leases, store }: Agent): LeasePicture | undefined {
   if (!session) return undefined;
   const { rejected, basis } = session;
-  return { backend: basis.config.backend.type, leases, rejected, unreadable: store.unreadable };
+  const { unreadable } = store;
+  return { backend: basis.config.backend.type, leases: [...leases.values()], rejected, unreadable };
 }
 
 export function subnetsOf({ v4, v6 }: Lease): string[] {

@@ -28,8 +28,8 @@ export class Recorder implements StoreObserver {
   readonly troubles: Error[] = [];
   #waiting: (() => void)[] = [];
 
-  leases(all: readonly Lease[]): void {
-    this.current = all;
+  leases(all: ReadonlyMap<string, Lease>): void {
+    this.current = [...all.values()];
     this.#note('leases');
   }
   config(text: string): void {

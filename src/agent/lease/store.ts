@@ -11,8 +11,12 @@ export interface LeaseWish {
 
 /** What a store tells while it is followed. Calls come one at a time, never inside another call of the store. */
 export interface StoreObserver {
-  /** All leases, the own one included: a complete picture every time, so a lost event cannot leave a trace. */
-  leases(all: readonly Lease[]): void;
+  /**
+   * Leases have changed. Changes that come together are told together (`store/lease-book.ts`).
+   * @param all every lease by its key, the own one included; the store changes this map in place
+   * @param changed keys of the leases that came, changed or went; undefined: any may have
+   */
+  leases(all: ReadonlyMap<string, Lease>, changed: ReadonlySet<string> | undefined): void;
   /** The network configuration has another text than the last time. */
   config(text: string): void;
   /** The store answers again after `down`, or for the first time. */

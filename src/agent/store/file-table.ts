@@ -1,5 +1,5 @@
 import { mkdir, readdir, readFile, stat, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { RipstopError } from '../../base/errors.ts';
 import { writeFileAtomic } from '../atomic-file.ts';
 
@@ -10,6 +10,9 @@ export interface TableContent {
   /** Text of each lease by its key. */
   readonly entries: ReadonlyMap<string, string>;
 }
+
+/** What has to be read again: one lease, all, or nothing. */
+export type Meaning = { readonly key: string } | 'all' | 'nothing';
 
 /** The two layouts of the file store. Writers hold the lock at `lockPath`; readers need none. */
 export interface FileTable {
@@ -22,6 +25,13 @@ export interface FileTable {
   readonly watched: readonly string[];
   prepare(): Promise<void>;
   read(): Promise<TableContent>;
+  /**
+   * Where a lease is a file of its own: the texts of some keys, undefined for those that are not there.
+   * @returns undefined where this layout has to be read whole
+   */
+  readSome?(keys: Iterable<string>): Promise<Map<string, string | undefined>>;
+  /** What a change of `name` in the watched directory `path` means; null: the system gave no name. */
+  meaning(path: string, name: string | null): Meaning;
   put(key: string, text: string): Promise<void>;
   remove(key: string): Promise<void>;
 }
@@ -74,6 +84,25 @@ class DirectoryTable implements FileTable {
     return { config, entries };
   }
 
+  async readSome(keys: Iterable<string>): Promise<Map<string, string | undefined>> {
+    const texts = new Map<string, string | undefined>();
+    for (const key of keys) {
+      const path = join(this.#subnets, key);
+      const found = await stat(path).catch(() => undefined);
+      texts.set(key, found?.isFile() ? await readIfThere(path) : undefined);
+      // What is read now may change again under a stamp that a coarse clock does not tell apart.
+      this.#cache.delete(key);
+    }
+    return texts;
+  }
+
+  meaning(path: string, name: string | null): Meaning {
+    if (name === null) return 'all';
+    if (name.endsWith('.tmp')) return 'nothing';
+    if (path === this.#subnets) return { key: name };
+    return name === 'lock' ? 'nothing' : 'all';
+  }
+
   async put(key: string, text: string): Promise<void> {
     await writeFileAtomic(join(this.#subnets, key), `${text}\n`);
   }
@@ -116,6 +145,10 @@ class SingleFileTable implements FileTable {
         Object.entries(whole.subnets ?? {}).map(([key, value]) => [key, JSON.stringify(value)]),
       ),
     };
+  }
+
+  meaning(_path: string, name: string | null): Meaning {
+    return name === null || name === basename(this.#path) ? 'all' : 'nothing';
   }
 
   async put(key: string, text: string): Promise<void> {

@@ -17,6 +17,7 @@ import {
 import type { LeaseStore, LeaseWish, StoreObserver } from '../lease/store.ts';
 import { withLock } from './file-lock.ts';
 import { type FileTable, openTable, type TableContent } from './file-table.ts';
+import { GATHER_MS, LeaseBook } from './lease-book.ts';
 import { HEARTBEAT_MS, nodeToken, PRESENCE_MS } from './node-token.ts';
 
 export interface FileStoreOptions {
@@ -36,7 +37,7 @@ export class FileStore implements LeaseStore {
   readonly kind = 'file';
   readonly place: string;
   readonly allocates = true;
-  unreadable: ReadonlyMap<string, string> = new Map();
+  readonly unreadable = new Map<string, string>();
   readonly #table: FileTable;
   readonly #token: string;
   readonly #ttlMs: number;
@@ -50,10 +51,17 @@ export class FileStore implements LeaseStore {
   #skewMs = 0;
   #timers: NodeJS.Timeout[] = [];
   #watchers: FSWatcher[] = [];
-  #last = '';
+  #book: LeaseBook | undefined;
+  /** Leases as they were parsed, by key: an unchanged text is not parsed again. */
+  readonly #parsed = new Map<string, { text: string; lease: Lease | Error }>();
+  /** Keys whose files changed since they were read. */
+  readonly #dirty = new Set<string>();
+  #gathering: NodeJS.Timeout | undefined;
+  #polling: NodeJS.Timeout | undefined;
   #lastConfig: string | undefined;
   #isUp: boolean | undefined;
   #refreshing: Promise<void> | undefined;
+  /** A whole reading is wanted after the one under way. */
   #isStale = false;
   #isClosed = false;
 
@@ -125,14 +133,14 @@ export class FileStore implements LeaseStore {
     this.#observer = observer;
     for (const path of this.#table.watched) {
       try {
-        const watcher = watch(path, () => this.#refresh());
+        const watcher = watch(path, (_event, name) => this.#hear(path, name));
         watcher.on('error', () => watcher.close());
         this.#watchers.push(watcher);
       } catch {
         // No inotify here (limit reached, or a file system without it): the poll finds changes.
       }
     }
-    this.#timers.push(setInterval(() => this.#refresh(), this.#pollMs));
+    this.#book = new LeaseBook((all, changed) => observer.leases(all, changed));
     this.#timers.push(setInterval(() => void this.#heartbeat(), HEARTBEAT_MS));
     this.#refresh();
   }
@@ -140,60 +148,106 @@ export class FileStore implements LeaseStore {
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#gathering);
+    clearTimeout(this.#polling);
+    this.#book?.close();
     for (const watcher of this.#watchers) watcher.close();
     await this.#refreshing;
     if (this.#presence && (await this.#holderOf(this.#presence)) === this.#token)
       await unlink(this.#presence).catch(() => {});
   }
 
-  /** Reads everything and tells what changed; calls while one is under way lead to one more. */
-  #refresh(): void {
+  /** Something changed in a watched directory. What comes together is read together. */
+  #hear(path: string, name: string | null): void {
+    const meaning = this.#table.meaning(path, name);
+    if (meaning === 'nothing' || this.#isClosed) return;
+    if (meaning === 'all' || !this.#table.readSome) this.#isStale = true;
+    else this.#dirty.add(meaning.key);
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = undefined;
+      this.#refresh(this.#isStale);
+    }, GATHER_MS);
+  }
+
+  /** Reads what changed, or everything, and tells it; calls while one is under way lead to one more. */
+  #refresh(all = true): void {
     if (this.#isClosed) return;
     if (this.#refreshing) {
-      this.#isStale = true;
+      this.#isStale ||= all;
       return;
     }
-    this.#refreshing = this.#readAndTell().finally(() => {
+    this.#refreshing = this.#readAndTell(all).finally(() => {
       this.#refreshing = undefined;
-      if (!this.#isStale) return;
-      this.#isStale = false;
-      this.#refresh();
+      if (this.#isStale || this.#dirty.size > 0) this.#refresh(this.#isStale);
     });
   }
 
-  async #readAndTell(): Promise<void> {
+  async #readAndTell(all: boolean): Promise<void> {
     const observer = this.#observer!;
+    const book = this.#book!;
+    const from = monotonicMs();
     try {
-      const content = await this.#table.read();
-      const unreadable = new Map<string, string>();
-      const leases = await this.#leases(content, unreadable);
+      if (all) this.#isStale = false;
+      const dirty = [...this.#dirty];
+      this.#dirty.clear();
+      const content = all ? await this.#table.read() : undefined;
+      const entries = content?.entries ?? (await this.#table.readSome!(dirty));
+      const leases = content ? await this.#leases(content) : await this.#leasesOf(entries);
       if (this.#isClosed) return;
-      this.unreadable = unreadable;
+      this.#noteUnreadable(entries, all);
       if (this.#isUp !== true) observer.up();
       this.#isUp = true;
-      if (content.config !== undefined && content.config !== this.#lastConfig) {
+      if (content?.config !== undefined && content.config !== this.#lastConfig) {
         this.#lastConfig = content.config;
         observer.config(content.config);
       }
-      // Compared without the times: a renewal of another node is no news.
-      const picture = JSON.stringify(
-        leases.map(lease => [lease.key, formatAttributes(lease.attributes), lease.node]),
-      );
-      if (picture === this.#last) return;
-      this.#last = picture;
-      observer.leases(leases);
+      if (content) book.replace(leases);
+      else {
+        const there = new Set(leases.map(lease => lease.key));
+        for (const key of dirty) if (!there.has(key)) book.delete(key);
+        for (const lease of leases) book.put(lease);
+      }
+      book.flush();
     } catch (error) {
       if (!this.#isClosed && this.#isUp !== false) observer.down(error as Error);
       this.#isUp = false;
     }
+    if (all) this.#pollAfter(monotonicMs() - from);
   }
 
-  /** @param unreadable gets the entries that are no lease */
-  async #leases(content: TableContent, unreadable?: Map<string, string>): Promise<Lease[]> {
+  /** Notes the entries that are no lease, and tells those that are new. @param all `entries` are all that there are */
+  #noteUnreadable(entries: ReadonlyMap<string, string | undefined>, all: boolean): void {
+    for (const key of all ? [...this.unreadable.keys()] : entries.keys())
+      if (!(this.#parsed.get(key)?.lease instanceof Error) || entries.get(key) === undefined)
+        this.unreadable.delete(key);
+    for (const [key, text] of entries) {
+      const error = text === undefined ? undefined : this.#parsed.get(key)?.lease;
+      if (!(error instanceof Error)) continue;
+      const what = unreadableText(error);
+      if (this.unreadable.get(key) !== what) this.#observer?.malformed(error);
+      this.unreadable.set(key, what);
+    }
+  }
+
+  /** The poll takes a fiftieth of the time at most, however many leases there are. */
+  #pollAfter(tookMs: number): void {
+    clearTimeout(this.#polling);
+    if (this.#isClosed) return;
+    this.#polling = setTimeout(() => this.#refresh(), Math.max(this.#pollMs, tookMs * 50));
+  }
+
+  async #leases({ entries }: TableContent): Promise<Lease[]> {
+    for (const key of this.#parsed.keys()) if (!entries.has(key)) this.#parsed.delete(key);
+    return this.#leasesOf(entries);
+  }
+
+  async #leasesOf(entries: ReadonlyMap<string, string | undefined>): Promise<Lease[]> {
+    /** Holders by public address. */
     const alive = new Map<string, string | undefined>();
     const leases: Lease[] = [];
-    for (const [key, text] of content.entries) {
-      const lease = this.#parse(key, text, unreadable);
+    for (const [key, text] of entries) {
+      if (text === undefined) continue;
+      const lease = this.#parse(key, text);
       if (!lease) continue;
       const identity = identityOf(lease.attributes);
       if (!alive.has(identity)) alive.set(identity, await this.#holderOf(this.#presenceOf(identity)));
@@ -218,7 +272,16 @@ export class FileStore implements LeaseStore {
     return monotonicMs() - since >= this.#graceMs;
   }
 
-  #parse(key: string, text: string, unreadable?: Map<string, string>): Lease | undefined {
+  #parse(key: string, text: string): Lease | undefined {
+    let known = this.#parsed.get(key);
+    if (known?.text !== text) {
+      known = { text, lease: this.#read(key, text) };
+      this.#parsed.set(key, known);
+    }
+    return known.lease instanceof Error ? undefined : known.lease;
+  }
+
+  #read(key: string, text: string): Lease | Error {
     try {
       const subnets = parseKey(key);
       if (!subnets) throw new RipstopError('ELEASE', `${this.place}: ${key} is no subnet`);
@@ -233,10 +296,7 @@ export class FileStore implements LeaseStore {
         node: undefined,
       };
     } catch (error) {
-      const what = unreadableText(error);
-      if (unreadable && this.unreadable.get(key) !== what) this.#observer?.malformed(error as Error);
-      unreadable?.set(key, what);
-      return undefined;
+      return error as Error;
     }
   }
 

@@ -28,7 +28,7 @@ const counters = {
 const agent = {
   readiness: { isReady: true },
   store: { kind: 'file' },
-  leases: [],
+  leases: new Map(),
   sessions: 1,
   repairs: { steps: new Map(), rules: 0, failures: 0 },
   probes: { silent: () => 0 },

@@ -40,6 +40,9 @@ type Name = 'KV' | 'Watch' | 'Lease' | 'Auth';
 /** One server of the cluster with a connection for each service (grpc-js shares the transport). */
 type Connection = Record<Name, Client>;
 
+/** Keys of one answer: etcd's own limit is 4 MiB of it. */
+const PAGE = 1000;
+
 /**
  * etcd's v3 API over gRPC, as much of it as leases need. A call goes to the server that answered last and moves on
  * when that one is away; each failure is a RipstopError ESTORE.
@@ -61,13 +64,23 @@ export class EtcdClient {
 
   /** All keys that begin with `prefix`, and the revision of the picture. */
   async list(prefix: string): Promise<{ revision: string; kvs: KeyValue[] }> {
-    const request = { key: Buffer.from(prefix), rangeEnd: endOfPrefix(prefix) };
-    const response = await this.#call<{ header: { revision: string }; kvs: KeyValue[] }>(
-      'KV',
-      'Range',
-      request,
-    );
-    return { revision: response.header.revision, kvs: response.kvs };
+    const rangeEnd = endOfPrefix(prefix);
+    const kvs: KeyValue[] = [];
+    let key = Buffer.from(prefix);
+    // All pages are of one revision: what changes between two of them is for the watch to tell.
+    let revision = '0';
+    for (;;) {
+      const page = await this.#call<{ header: { revision: string }; kvs: KeyValue[]; more: boolean }>(
+        'KV',
+        'Range',
+        { key, rangeEnd, limit: PAGE, revision },
+      );
+      if (revision === '0') revision = page.header.revision;
+      for (const kv of page.kvs) kvs.push(kv);
+      const last = page.kvs.at(-1);
+      if (!page.more || !last) return { revision, kvs };
+      key = Buffer.concat([last.key, Buffer.of(0)]);
+    }
   }
 
   async get(key: string): Promise<KeyValue | undefined> {

@@ -72,7 +72,12 @@ const MVCC = {
 
 const SERVER = {
   ResponseHeader: message({ clusterId: ['uint64', 1], memberId: ['uint64', 2], revision: ['int64', 3] }),
-  RangeRequest: message({ key: ['bytes', 1], rangeEnd: ['bytes', 2] }),
+  RangeRequest: message({
+    key: ['bytes', 1],
+    rangeEnd: ['bytes', 2],
+    limit: ['int64', 3],
+    revision: ['int64', 4],
+  }),
   RangeResponse: message({
     header: ['ResponseHeader', 1],
     kvs: ['mvccpb.KeyValue', 2, 'repeated'],

@@ -13,6 +13,7 @@ import {
 } from '../../lease/lease.ts';
 import type { LeaseStore, LeaseWish, StoreObserver } from '../../lease/store.ts';
 import { Backoff } from '../backoff.ts';
+import { LeaseBook } from '../lease-book.ts';
 import { nodeToken } from '../node-token.ts';
 import { EtcdClient, type EtcdOptions } from './client.ts';
 import { EtcdPresence } from './presence.ts';
@@ -30,13 +31,16 @@ export interface EtcdStoreOptions extends EtcdOptions {
 /** Races that a node loses in a row before it says so; each one means that another node got a subnet. */
 const ATTEMPTS = 10;
 const NO_LEASE = '0';
+/** Below the prefix: leases, and signs of life by public address. */
+const SUBNETS = 'subnets/';
+const NODES = 'ripstop/nodes/';
 
 /** Leases in etcd under flannel's keys: `config`, `subnets/<key>`, and beside them our `ripstop/nodes/<address>`. */
 export class EtcdStore implements LeaseStore {
   readonly kind = 'etcd';
   readonly place: string;
   readonly allocates = true;
-  unreadable: ReadonlyMap<string, string> = new Map();
+  readonly unreadable = new Map<string, string>();
   readonly #client: EtcdClient;
   readonly #root: string;
   readonly #token: string;
@@ -45,7 +49,11 @@ export class EtcdStore implements LeaseStore {
   #observer: StoreObserver | undefined;
   #mirror: EtcdMirror | undefined;
   #lastConfig: string | undefined;
-  #lastPicture = '';
+  #book: LeaseBook | undefined;
+  /** Who gives a sign of life, by public address. */
+  readonly #holders = new Map<string, string>();
+  /** Keys of the leases of each public address. */
+  readonly #keysOf = new Map<string, Set<string>>();
 
   constructor(options: EtcdStoreOptions) {
     this.#root = `${options.prefix.replace(/\/+$/, '')}/`;
@@ -177,10 +185,13 @@ export class EtcdStore implements LeaseStore {
 
   follow(observer: StoreObserver): void {
     this.#observer = observer;
+    const book = new LeaseBook((all, changed) => observer.leases(all, changed));
+    this.#book = book;
     this.#mirror = new EtcdMirror(this.#client, this.#root, {
       up: () => observer.up(),
       down: error => observer.down(error),
-      picture: entries => this.#tell(entries, observer),
+      replaced: entries => this.#replace(entries, book, observer),
+      changed: (name, kv) => this.#change(name, kv, book, observer),
     });
   }
 
@@ -190,43 +201,86 @@ export class EtcdStore implements LeaseStore {
   }
 
   async close(): Promise<void> {
+    this.#book?.close();
     await this.#mirror?.close();
     await this.#presence.close();
     this.#client.close();
   }
 
-  #tell(entries: ReadonlyMap<string, KeyValue>, observer: StoreObserver): void {
-    const config = entries.get('config')?.value.toString();
-    if (config !== undefined && config !== this.#lastConfig) {
-      this.#lastConfig = config;
-      observer.config(config);
-    }
-    const unreadable = new Map<string, string>();
-    const leases = this.#leases(entries, unreadable);
-    this.unreadable = unreadable;
-    // A renewal by a flannel node writes the same value anew: no news.
-    const picture = JSON.stringify(
-      leases.map(lease => [lease.key, formatAttributes(lease.attributes), lease.node]),
-    );
-    if (picture === this.#lastPicture) return;
-    this.#lastPicture = picture;
-    observer.leases(leases);
+  #replace(entries: ReadonlyMap<string, KeyValue>, book: LeaseBook, observer: StoreObserver): void {
+    this.#follow(entries.get('config'), observer);
+    this.#holders.clear();
+    this.#keysOf.clear();
+    for (const [name, kv] of entries)
+      if (name.startsWith(NODES)) this.#holders.set(name.slice(NODES.length), kv.value.toString());
+    for (const key of [...this.unreadable.keys()])
+      if (!entries.has(`${SUBNETS}${key}`)) this.unreadable.delete(key);
+    const leases = this.#leases(entries, true);
+    for (const lease of leases) this.#index(lease);
+    book.replace(leases);
+    book.flush();
   }
 
-  /** @param unreadable gets the entries that are no lease */
-  #leases(entries: ReadonlyMap<string, KeyValue>, unreadable?: Map<string, string>): Lease[] {
+  #change(name: string, kv: KeyValue | undefined, book: LeaseBook, observer: StoreObserver): void {
+    if (name === 'config') this.#follow(kv, observer);
+    if (name.startsWith(NODES)) {
+      const identity = name.slice(NODES.length);
+      if (kv) this.#holders.set(identity, kv.value.toString());
+      else this.#holders.delete(identity);
+      for (const key of this.#keysOf.get(identity) ?? []) {
+        const lease = book.leases.get(key);
+        if (lease) book.put({ ...lease, node: this.#holders.get(identity) });
+      }
+    }
+    if (!name.startsWith(SUBNETS)) return;
+    const key = name.slice(SUBNETS.length);
+    const former = book.leases.get(key);
+    if (former) this.#unindex(former);
+    const lease = kv && this.#parse(key, kv, true);
+    if (lease || !kv) this.unreadable.delete(key);
+    if (!lease) {
+      book.delete(key);
+      return;
+    }
+    this.#index(lease);
+    book.put({ ...lease, node: this.#holders.get(identityOf(lease.attributes)) });
+  }
+
+  #follow(kv: KeyValue | undefined, observer: StoreObserver): void {
+    const config = kv?.value.toString();
+    if (config === undefined || config === this.#lastConfig) return;
+    this.#lastConfig = config;
+    observer.config(config);
+  }
+
+  #index({ key, attributes }: Lease): void {
+    const identity = identityOf(attributes);
+    const keys = this.#keysOf.get(identity);
+    if (keys) keys.add(key);
+    else this.#keysOf.set(identity, new Set([key]));
+  }
+
+  #unindex({ key, attributes }: Lease): void {
+    const identity = identityOf(attributes);
+    const keys = this.#keysOf.get(identity);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#keysOf.delete(identity);
+  }
+
+  /** @param isFollowed entries that are no lease are noted and told */
+  #leases(entries: ReadonlyMap<string, KeyValue>, isFollowed = false): Lease[] {
     const leases: Lease[] = [];
     for (const [name, kv] of entries) {
-      if (!name.startsWith('subnets/')) continue;
-      const lease = this.#parse(name.slice('subnets/'.length), kv, unreadable);
+      if (!name.startsWith(SUBNETS)) continue;
+      const lease = this.#parse(name.slice(SUBNETS.length), kv, isFollowed);
       if (!lease) continue;
-      const holder = entries.get(`ripstop/nodes/${identityOf(lease.attributes)}`)?.value.toString();
+      const holder = entries.get(`${NODES}${identityOf(lease.attributes)}`)?.value.toString();
       leases.push({ ...lease, node: holder });
     }
     return leases;
   }
 
-  #parse(key: string, kv: KeyValue, unreadable?: Map<string, string>): Lease | undefined {
+  #parse(key: string, kv: KeyValue, isFollowed = false): Lease | undefined {
     const value = kv.value.toString();
     try {
       const subnets = parseKey(key);
@@ -241,8 +295,9 @@ export class EtcdStore implements LeaseStore {
       };
     } catch (error) {
       const text = unreadableText(error);
-      if (unreadable && this.unreadable.get(key) !== text) this.#observer?.malformed(error as Error);
-      unreadable?.set(key, text);
+      if (!isFollowed) return undefined;
+      if (this.unreadable.get(key) !== text) this.#observer?.malformed(error as Error);
+      this.unreadable.set(key, text);
       return undefined;
     }
   }

@@ -7,16 +7,17 @@ import type { KeyValue, WatchResponse } from './protocol.ts';
 type Ending = { kind: 'compacted' } | { kind: 'broken'; error: Error } | { kind: 'closed' };
 
 export interface MirrorEvents {
-  /** The whole picture, after each change. Keys are relative to the prefix. */
-  picture(entries: ReadonlyMap<string, KeyValue>): void;
+  /** A new list: what is not in it is gone. Keys are relative to the prefix, here and below. */
+  replaced(entries: ReadonlyMap<string, KeyValue>): void;
+  /** One key was written, or deleted (undefined). */
+  changed(name: string, kv: KeyValue | undefined): void;
   up(): void;
   down(error: Error): void;
 }
 
 /**
- * Keeps a copy of everything below a prefix: a list, then a watch from the next revision on. A watch that breaks, or
- * that fell behind compaction, is replaced by a new list and a new watch. Listeners get the whole picture every time,
- * so nothing that changed in the gap can be missed, not even an attribute.
+ * Follows everything below a prefix: a list, then a watch from the next revision on. A watch that breaks, or
+ * that fell behind compaction, is replaced by a new list and a new watch, so nothing that changed in the gap is missed.
  */
 export class EtcdMirror {
   readonly #client: EtcdClient;
@@ -24,7 +25,6 @@ export class EtcdMirror {
   readonly #events: MirrorEvents;
   readonly #abort = new AbortController();
   readonly #done: Promise<void>;
-  #entries = new Map<string, KeyValue>();
   #stream: WatchStream | undefined;
 
   constructor(client: EtcdClient, prefix: string, events: MirrorEvents) {
@@ -55,9 +55,8 @@ export class EtcdMirror {
         if (next === undefined) {
           const { revision, kvs } = await this.#client.list(this.#prefix);
           if (signal.aborted) return;
-          this.#entries = new Map(kvs.map(kv => [this.#relative(kv), kv]));
           next = successor(revision);
-          this.#events.picture(this.#entries);
+          this.#events.replaced(new Map(kvs.map(kv => [this.#relative(kv), kv])));
         }
         const opened = (): void => {
           backoff.reset();
@@ -90,9 +89,8 @@ export class EtcdMirror {
           return;
         }
         if (response.created) opened();
-        if (response.events.length === 0) return;
-        this.#apply(response);
-        this.#events.picture(this.#entries);
+        for (const { type, kv } of response.events)
+          this.#events.changed(this.#relative(kv), type === 'DELETE' ? undefined : kv);
       });
       stream.on('error', error =>
         resolve(this.#abort.signal.aborted ? { kind: 'closed' } : { kind: 'broken', error }),
@@ -101,12 +99,6 @@ export class EtcdMirror {
     });
     stream.cancel();
     return ending;
-  }
-
-  #apply(response: WatchResponse): void {
-    for (const { type, kv } of response.events)
-      if (type === 'DELETE') this.#entries.delete(this.#relative(kv));
-      else this.#entries.set(this.#relative(kv), kv);
   }
 
   #relative(kv: KeyValue): string {

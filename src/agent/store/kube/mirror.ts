@@ -17,17 +17,18 @@ interface WatchLine<T> {
 }
 
 export interface KubeMirrorEvents<T> {
+  /** The part of an object that is of use: a Node has ten times as much, and thousands of them are listed. */
+  pick(item: T): T;
   /** A new list: what is not in it is gone. */
   replaced(items: readonly T[]): void;
   changed(item: T): void;
   deleted(name: string): void;
-  /** A batch of the above is complete. */
-  settled(): void;
   up(): void;
   down(error: Error): void;
 }
 
-const PAGE = 500;
+/** Objects of one page of a list. */
+export const PAGE = 500;
 /** The server ends a watch after this time; bookmarks come about every minute, so double silence means a dead peer. */
 const WATCH_SECONDS = 300;
 const SILENCE_MS = 150_000;
@@ -98,12 +99,11 @@ export class KubeMirror<T extends ApiObject> {
           const page = await this.#http.get<ObjectList<T>>(
             `${this.#path}?limit=${PAGE}${token ? `&continue=${encodeURIComponent(token)}` : ''}`,
           );
-          items.push(...page.items);
+          for (const item of page.items) items.push(this.#events.pick(item));
           version ||= page.metadata.resourceVersion;
           token = page.metadata.continue ?? '';
         } while (token);
         this.#events.replaced(items);
-        this.#events.settled();
         return version;
       } catch (error) {
         // The continue token may expire between two pages: begin anew.
@@ -124,7 +124,6 @@ export class KubeMirror<T extends ApiObject> {
         throw new KubeError(object.code ?? 500, object.reason ?? '', `watch: ${object.message ?? 'failed'}`);
       if (type === 'DELETED') this.#events.deleted(object.metadata.name);
       else if (type !== 'BOOKMARK') this.#events.changed(object);
-      if (type !== 'BOOKMARK') this.#events.settled();
       if (object.metadata.resourceVersion) yield object.metadata.resourceVersion;
     }
   }

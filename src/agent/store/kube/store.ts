@@ -1,15 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { RipstopError } from '../../../base/errors.ts';
 import { parseVxlanData } from '../../lease/backend-data.ts';
-import { formatAttributes, identityOf, type Lease, unreadableText } from '../../lease/lease.ts';
+import { identityOf, type Lease, unreadableText } from '../../lease/lease.ts';
 import type { LeaseStore, LeaseWish, Notice, Overrides, StoreObserver } from '../../lease/store.ts';
+import { LeaseBook } from '../lease-book.ts';
 import type { KubeAccess } from './access.ts';
 import { KubeError, KubeHttp } from './http.ts';
-import { KubeMirror } from './mirror.ts';
+import { KubeMirror, PAGE } from './mirror.ts';
 import {
   type AnnotationNames,
   annotationNames,
   checkSubnets,
+  essenceOf,
   type NodeObject,
   toAnnotations,
   toLease,
@@ -36,11 +38,10 @@ export class KubeStore implements LeaseStore {
   readonly #http: KubeHttp;
   readonly #options: KubeStoreOptions;
   readonly #names: AnnotationNames;
-  readonly #leases = new Map<string, { lease: Lease; text: string }>();
   #mirror: KubeMirror<NodeObject> | undefined;
+  #book: LeaseBook | undefined;
   #poll: NodeJS.Timeout | undefined;
   #lastConfig: string | undefined;
-  #isDirty = true;
   #nodeUid = '';
 
   constructor(options: KubeStoreOptions) {
@@ -131,19 +132,24 @@ export class KubeStore implements LeaseStore {
   }
 
   follow(observer: StoreObserver): void {
+    const book = new LeaseBook((all, changed) => observer.leases(all, changed));
+    this.#book = book;
     this.#mirror = new KubeMirror<NodeObject>(this.#http, '/api/v1/nodes', {
+      pick: node => essenceOf(node, this.#names),
       replaced: items => {
         const names = new Set(items.map(item => item.metadata.name));
-        for (const name of [...this.#leases.keys(), ...this.unreadable.keys()])
-          if (!names.has(name)) this.#forget(name);
-        for (const item of items) this.#take(item, observer);
+        for (const name of [...this.unreadable.keys()]) if (!names.has(name)) this.unreadable.delete(name);
+        book.replace(items.map(item => this.#read(item, observer)).filter(lease => lease !== undefined));
+        book.flush();
       },
-      changed: item => this.#take(item, observer),
-      deleted: name => this.#forget(name),
-      settled: () => {
-        if (!this.#isDirty) return;
-        this.#isDirty = false;
-        observer.leases([...this.#leases.values()].map(entry => entry.lease));
+      changed: item => {
+        const lease = this.#read(item, observer);
+        if (lease) book.put(lease);
+        else book.delete(item.metadata.name);
+      },
+      deleted: name => {
+        this.unreadable.delete(name);
+        book.delete(name);
       },
       up: () => observer.up(),
       down: error => observer.down(error),
@@ -193,6 +199,7 @@ export class KubeStore implements LeaseStore {
 
   async close(): Promise<void> {
     clearInterval(this.#poll);
+    this.#book?.close();
     await this.#mirror?.close();
     this.#http.close();
   }
@@ -224,10 +231,22 @@ export class KubeStore implements LeaseStore {
   async #refuseTwin(identity: string): Promise<void> {
     const { nodeName } = this.#options;
     const { publicIp, publicIpv6 } = this.#names;
-    const list = await this.#http.getMetadata<{ items: NodeObject[] }>('/api/v1/nodes?resourceVersion=0');
-    for (const { metadata } of list.items) {
-      const { annotations = {}, name } = metadata;
-      if (name === nodeName || (annotations[publicIp] ?? annotations[publicIpv6]) !== identity) continue;
+    const suspects: string[] = [];
+    let token: string | undefined = '';
+    while (token !== undefined) {
+      // A server that reads version 0 from its cache may pass over the limit, and then gives all at once.
+      const query = token === '' ? 'resourceVersion=0' : `continue=${encodeURIComponent(token)}`;
+      const page: { metadata?: { continue?: string }; items: NodeObject[] } = await this.#http.getMetadata(
+        `/api/v1/nodes?limit=${PAGE}&${query}`,
+      );
+      for (const { metadata } of page.items) {
+        const { annotations = {}, name } = metadata;
+        if (name !== nodeName && (annotations[publicIp] ?? annotations[publicIpv6]) === identity)
+          suspects.push(name);
+      }
+      token = page.metadata?.continue || undefined;
+    }
+    for (const name of suspects) {
       const suspect = await this.#http.get<NodeObject>(`/api/v1/nodes/${encodeURIComponent(name)}`);
       if (!this.#read(suspect)?.node) continue;
       throw new RipstopError(
@@ -251,33 +270,6 @@ export class KubeStore implements LeaseStore {
       this.unreadable.set(name, text);
       return undefined;
     }
-  }
-
-  #take(node: NodeObject, observer: StoreObserver): void {
-    const lease = this.#read(node, observer);
-    if (!lease) {
-      this.#drop(node.metadata.name);
-      return;
-    }
-    // A Node changes every few minutes for reasons of its own: only what peers must know counts.
-    const text = JSON.stringify([
-      formatAttributes(lease.attributes),
-      node.spec?.podCIDRs,
-      node.spec?.podCIDR,
-    ]);
-    if (this.#leases.get(lease.key)?.text === text) return;
-    this.#leases.set(lease.key, { lease, text });
-    this.#isDirty = true;
-  }
-
-  /** The Node is gone. */
-  #forget(name: string): void {
-    this.unreadable.delete(name);
-    this.#drop(name);
-  }
-
-  #drop(name: string): void {
-    if (this.#leases.delete(name)) this.#isDirty = true;
   }
 
   async #readConfig(observer: StoreObserver): Promise<void> {
