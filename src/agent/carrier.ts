@@ -116,11 +116,9 @@ export class Carrier {
 
   /** Makes `peers` the whole set. @returns the kernel changes made @throws RipstopError, NetError */
   update(peers: readonly OverlayPeer[]): Step[] {
-    const steps = this.#keeper.apply(desiredState(this.#overlay(), peers), () =>
-      this.#plane?.setPeers(peers.map(specOf)),
-    );
+    // First, so that a comparison after a failure goes on to these and not back to the former ones.
     this.#peers = peers;
-    return steps;
+    return this.#keeper.apply(this.desired(), () => this.#plane?.setPeers(peers.map(specOf)));
   }
 
   /**

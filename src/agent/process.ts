@@ -2,6 +2,7 @@ import type { Server } from 'node:http';
 import { join } from 'node:path';
 import { describeError } from '../base/errors.ts';
 import { createLog, type Log } from '../base/log.ts';
+import { describeRefusal, onRefusedSetting } from '../net/sysctl.ts';
 import { Agent } from './agent.ts';
 import { SOCKET_NAME, serveApi } from './api-server.ts';
 import type { Flags } from './config/flags.ts';
@@ -25,6 +26,7 @@ export async function runAgent(
 ): Promise<void> {
   const log = createLog(logLevel(flags));
   for (const note of flags.notes) log.info(note);
+  onRefusedSetting(setting => log.warn(describeRefusal(setting)));
   const { store, nodeName } = await openStore(flags, process.env);
   const options = agentOptions(flags, nodeName);
   const agent = new Agent(options, store, log);

@@ -1,3 +1,4 @@
+import { type RefusedSetting, refusedSettings } from '../net/sysctl.ts';
 import type { CounterSnapshot } from '../path/control.ts';
 import { VERDICTS } from '../path/control.ts';
 import type { PeerTally, Tally } from '../shm/counters.ts';
@@ -43,6 +44,8 @@ export interface Status {
   readonly sessions: number;
   readonly leases: number;
   readonly rejected: readonly { readonly key: string; readonly reason: string; readonly message: string }[];
+  /** Kernel settings that traffic does not depend on and that this process may not write. */
+  readonly refusedSettings: readonly RefusedSetting[];
 }
 
 export interface OverlayStatus {
@@ -141,6 +144,7 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
     sessions: agent.sessions,
     leases: agent.leases.size,
     rejected: session?.rejected ?? [],
+    refusedSettings: refusedSettings(),
   };
 }
 

@@ -48,6 +48,8 @@ export function showStatus(status: Status): string {
   rows.push(...status.overlays.flatMap(workers));
   if (status.rejected.length > 0)
     rows.push(['passed over', status.rejected.map(({ key, message }) => `${key} ${message}`).join('; ')]);
+  if (status.refusedSettings.length > 0)
+    rows.push(['settings', `refused: ${status.refusedSettings.map(({ name }) => name).join(', ')}`]);
   const width = Math.max(...rows.map(([title]) => title.length));
   const head = rows.map(([title, text]) => `${title.padEnd(width)}  ${text}\n`).join('');
   if (status.overlays.length === 0) return head;

@@ -1,8 +1,8 @@
-import { closeSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { isSystemError } from '../base/errors.ts';
 import { native } from '../native/load.ts';
-import { NetError } from './error.ts';
+import { isNetError, NetError, unless } from './error.ts';
 
 /*
  * Kernel settings of a namespace: /proc/sys/net shows the namespace of the task that opens a file, so files are opened
@@ -11,6 +11,22 @@ import { NetError } from './error.ts';
 
 const O_RDONLY = 0;
 const O_WRONLY = 1;
+
+/**
+ * A second mount of the host's /proc/sys/net. Container runtimes mount /proc/sys read-only and refuse every mount inside
+ * /proc (runc, checkProcMount), and their AppArmor profile denies writes below /proc/sys by path. The manifest mounts it
+ * here, and a setting that /proc/sys refuses is written here: docs/decisions/0077-settings-by-a-second-mount.md.
+ */
+const SECOND_MOUNT = '/host/proc/sys/net/';
+const NET = '/proc/sys/net/';
+
+/** How a write is refused: a read-only mount, file permissions or a security module, a missing capability. */
+const REFUSED = ['EROFS', 'EACCES', 'EPERM'] as const;
+const REASONS: Readonly<Record<(typeof REFUSED)[number], string>> = {
+  EROFS: '/proc/sys is read-only here',
+  EACCES: 'writing below /proc/sys is denied here',
+  EPERM: 'writing below /proc/sys is not permitted here',
+};
 
 /**
  * Path below /proc/sys of a setting such as `net.ipv4.ip_forward`. A device name may hold dots, so names are also taken
@@ -44,9 +60,39 @@ export function readSetting(netns: string, name: string): string {
   return text.trimEnd();
 }
 
-/** Sets a kernel setting. @throws NetError ENOENT (no such setting), EACCES, EPERM, EROFS (not allowed), EINVAL (not a value) */
+/**
+ * Sets a kernel setting, by the second mount where /proc/sys refuses it.
+ * @throws NetError ENOENT (no such setting), EACCES, EPERM, EROFS (not allowed), EINVAL (not a value)
+ */
 export function writeSetting(netns: string, name: string, value: string): void {
-  withFile(netns, settingPath(name), O_WRONLY, `set ${name} = ${value}`, fd => writeSync(fd, `${value}\n`));
+  const path = settingPath(name);
+  const paths = [path];
+  if (path.startsWith(NET) && existsSync(SECOND_MOUNT)) paths.push(SECOND_MOUNT + path.slice(NET.length));
+  let refused: NetError | undefined;
+  for (const file of paths)
+    try {
+      withFile(netns, file, O_WRONLY, `set ${name} = ${value}`, fd => writeSync(fd, `${value}\n`));
+      return;
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      refused ??= error;
+    }
+  throw refusal(refused!, name, value);
+}
+
+/** True for a setting that exists and may not be written here. */
+export function isRefusal(error: unknown): error is NetError {
+  return isNetError(error, ...REFUSED);
+}
+
+function refusal({ code, errno }: NetError, name: string, value: string): NetError {
+  const dotted = name.includes('.') ? name : name.replaceAll('/', '.');
+  return new NetError(
+    errno,
+    `set ${name} = ${value}`,
+    REASONS[code as (typeof REFUSED)[number]],
+    `set it on the host (sysctl -w ${dotted}=${value}), or mount the host's /proc/sys/net at ${SECOND_MOUNT.slice(0, -1)}`,
+  );
 }
 
 /**
@@ -58,6 +104,57 @@ export function changeSetting(netns: string, name: string, value: string): strin
   if (former === value) return undefined;
   writeSetting(netns, name, value);
   return former;
+}
+
+/** A setting that was refused and that traffic does not depend on. */
+export interface RefusedSetting {
+  readonly name: string;
+  readonly value: string;
+  /** Errno name and reason. */
+  readonly reason: string;
+  /** What is different without it. */
+  readonly without: string;
+}
+
+/** By name: a node makes the same settings for each pod. */
+const refused = new Map<string, RefusedSetting>();
+let report: (setting: RefusedSetting) => void = () => {};
+
+/** Calls `listener` once for each name that `wishSetting` could not set in this process. */
+export function onRefusedSetting(listener: (setting: RefusedSetting) => void): void {
+  report = listener;
+}
+
+/** What `wishSetting` could not set in this process, and has not set since. */
+export function refusedSettings(): readonly RefusedSetting[] {
+  return [...refused.values()];
+}
+
+/**
+ * Sets a kernel setting that traffic does not depend on, where this kernel has it and lets it be written. A refusal is
+ * reported (`onRefusedSetting`).
+ * @param without what is different without it, as in `host ports do not answer on 127.0.0.1`
+ * @returns false when it was refused
+ * @throws NetError EINVAL and others, which no permission explains
+ */
+export function wishSetting(netns: string, name: string, value: string, without: string): boolean {
+  try {
+    unless(['ENOENT'], () => changeSetting(netns, name, value));
+    refused.delete(name);
+    return true;
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    const setting = { name, value, reason: `${error.kernelText} (${error.code})`, without };
+    const isNew = !refused.has(name);
+    refused.set(name, setting);
+    if (isNew) report(setting);
+    return false;
+  }
+}
+
+/** One line for log, status and doctor. */
+export function describeRefusal({ name, value, reason, without }: RefusedSetting): string {
+  return `kernel setting ${name} cannot be set to ${value}: ${reason}; without it, ${without}`;
 }
 
 /** A file of /sys/class/net or /proc/net as the namespace sees it, at most `limit` bytes. @throws NetError */

@@ -181,7 +181,7 @@ const CASES: readonly Case[] = [
       ns.sysctl('net.ipv4.ip_forward=0');
       return () => ns.sysctl('net.ipv4.ip_forward=1');
     },
-    says: /^ripstop: set \S+ = \d: \/proc\/sys is read-only here \(EROFS\); set it from outside \(sysctl -w net\.\S+=\d\)/,
+    says: /^ripstop: set net\/ipv4\/ip_forward = 1: \/proc\/sys is read-only here \(EROFS\); set it on the host \(sysctl -w net\.ipv4\.ip_forward=1\), or /,
   },
 ];
 

@@ -13,6 +13,7 @@ export type FindingKind =
   | 'not-ready'
   | 'store-away'
   | 'kernel-differs'
+  | 'setting-refused'
   | 'underlay-blocked'
   | 'port-filtered'
   | 'mtu-too-small'

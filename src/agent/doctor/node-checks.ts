@@ -2,7 +2,7 @@ import { saveIptables } from '../../net/iptables.ts';
 import { listLinks } from '../../net/links.ts';
 import { listNft } from '../../net/nft.ts';
 import { NetlinkSocket } from '../../net/socket.ts';
-import { readSetting } from '../../net/sysctl.ts';
+import { describeRefusal, readSetting, refusedSettings } from '../../net/sysctl.ts';
 import type { Agent } from '../agent.ts';
 import { leaseFindings } from '../lease-faults.ts';
 import { dropsOf, leasePicture } from '../status.ts';
@@ -15,6 +15,7 @@ export const NODE_CHECKS: Readonly<Record<string, Check>> = {
   'readiness and store': checkState,
   'leases of the other nodes': checkLeases,
   'kernel state': checkKernel,
+  'kernel settings': checkSettings,
   'masquerade and forward rules': checkRules,
   'bridge netfilter': checkBridgeNetfilter,
   'MTU of pods': checkPodMtu,
@@ -55,6 +56,15 @@ function checkKernel(agent: Agent): Finding[] {
       remedy: 'ripstop plan shows them; if they come back, another program undoes them',
     },
   ];
+}
+
+function checkSettings(): Finding[] {
+  return refusedSettings().map(setting => ({
+    severity: 'warning',
+    kind: 'setting-refused',
+    what: describeRefusal(setting),
+    remedy: `mount the host's /proc/sys/net at /host/proc/sys/net (docs/deploy/kube-ripstop.yml), or set it on the host`,
+  }));
 }
 
 async function checkRules(agent: Agent): Promise<Finding[]> {

@@ -1,17 +1,28 @@
 import { constants } from 'node:os';
 import { addAddress, deleteAddress } from '../../net/addresses.ts';
-import { isNetError, NetError, unless } from '../../net/error.ts';
+import { NetError, unless } from '../../net/error.ts';
 import { deleteFdb, replaceFdb } from '../../net/fdb.ts';
 import { changeLink, createLink, deleteLink, findLink, getLink } from '../../net/links.ts';
 import { deleteNeighbour, replaceNeighbour } from '../../net/neighbours.ts';
 import { deleteRoute, type RouteSpec, replaceRoute, SCOPE_UNIVERSE } from '../../net/routes.ts';
 import type { NetlinkSocket } from '../../net/socket.ts';
-import { writeSetting } from '../../net/sysctl.ts';
+import { changeSetting, wishSetting } from '../../net/sysctl.ts';
 import { type DesiredDevice, PROTOCOL_RIPSTOP, type RouteEntry } from './state.ts';
 import type { Step } from './steps.ts';
 
-/** Makes one step. Steps that remove succeed when nothing is there. @throws NetError naming the step */
-export function applyStep(socket: NetlinkSocket, step: Step): void {
+/**
+ * Makes one step. Steps that remove succeed when nothing is there.
+ * @returns false for a setting that traffic does not depend on and that may not be written
+ * @throws NetError naming the step
+ */
+export function applyStep(socket: NetlinkSocket, step: Step): boolean {
+  if (step.do === 'set-setting' && step.without !== undefined)
+    return wishSetting(socket.netns, step.name, step.value, step.without);
+  makeStep(socket, step);
+  return true;
+}
+
+function makeStep(socket: NetlinkSocket, step: Step): void {
   const index = (name: string) => getLink(socket, name).index;
   switch (step.do) {
     case 'create-device':
@@ -58,7 +69,7 @@ export function applyStep(socket: NetlinkSocket, step: Step): void {
       return;
     }
     case 'set-setting':
-      changeKernelSetting(socket.netns, step.name, step.value);
+      changeSetting(socket.netns, step.name, step.value);
       return;
   }
 }
@@ -91,19 +102,4 @@ function routeSpec(socket: NetlinkSocket, route: RouteEntry): RouteSpec {
     link: route.device === undefined ? undefined : getLink(socket, route.device).index,
     onlink: route.onlink,
   };
-}
-
-function changeKernelSetting(netns: string, name: string, value: string): void {
-  try {
-    writeSetting(netns, name, value);
-  } catch (error) {
-    if (!isNetError(error, 'EROFS', 'EACCES', 'EPERM')) throw error;
-    const dotted = name.replaceAll('/', '.');
-    throw new NetError(
-      error.errno,
-      `set ${name} = ${value}`,
-      '/proc/sys is read-only here',
-      `set it from outside (sysctl -w ${dotted}=${value}), or let the container write /proc/sys`,
-    );
-  }
 }

@@ -80,12 +80,12 @@ function difference(wanted: KernelVxlan, there: ObservedDevice): string | undefi
 }
 
 function settingStep(setting: SettingEntry, there: ObservedState, device: DesiredDevice | undefined): Step[] {
-  const { name, value, only = {}, optional } = setting;
+  const { name, value, only = {}, without } = setting;
   const pending = there.device === undefined && device !== undefined && name.includes(`/${device.name}/`);
-  if (pending) return [{ do: 'set-setting', name, value, former: undefined }];
+  if (pending) return [{ do: 'set-setting', name, value, former: undefined, without }];
   const former = there.settings.get(name);
   if (former === undefined) {
-    if (optional) return [];
+    if (without !== undefined) return [];
     throw new RipstopError(
       'ENOTSUP',
       `this kernel has no setting ${name}`,
@@ -94,7 +94,7 @@ function settingStep(setting: SettingEntry, there: ObservedState, device: Desire
   }
   const met = Object.entries(only).every(([other, needed]) => there.settings.get(other) === needed);
   if (former === value || !met) return [];
-  return [{ do: 'set-setting', name, value, former }];
+  return [{ do: 'set-setting', name, value, former, without }];
 }
 
 function deviceSteps(wanted: DesiredDevice, there: ObservedDevice | undefined): Step[] {

@@ -1,7 +1,7 @@
 import { isNetError } from '../../net/error.ts';
 import { replaceRoute } from '../../net/routes.ts';
 import { NetlinkSocket } from '../../net/socket.ts';
-import { writeSetting } from '../../net/sysctl.ts';
+import { isRefusal, refusedSettings, writeSetting } from '../../net/sysctl.ts';
 import { applyStep } from './apply.ts';
 import { diff } from './diff.ts';
 import { isOurs, observe } from './observe.ts';
@@ -32,30 +32,47 @@ export class StateKeeper {
     return this.#socket;
   }
 
-  /** The steps that `apply` would make. Changes nothing. @throws RipstopError, NetError */
+  /** The steps that `apply` would make, but for settings that were refused. Changes nothing. @throws RipstopError, NetError */
   plan(wanted: DesiredState): Step[] {
+    const names = new Set(refusedSettings().map(({ name }) => name));
+    const isRefused = (step: Step): boolean =>
+      step.do === 'set-setting' && step.without !== undefined && names.has(step.name);
+    return this.#diff(wanted).filter(step => !isRefused(step));
+  }
+
+  #diff(wanted: DesiredState): Step[] {
     return diff(wanted, observe(this.#socket, this.#territory, wanted), this.#territory);
   }
 
   /**
-   * Makes what is missing and removes what is stale.
+   * Makes what is missing and removes what is stale. A setting that may not be written does not keep the other steps
+   * from being made: what works without it works.
    * @param between called after the removals and before the rest: the moment to change the data plane's peers
    * @returns the steps that were made
-   * @throws NetError naming the step that failed; those before it stay made
+   * @throws NetError naming the step that failed, after all others for a setting, else at once; what was made stays
    */
   apply(wanted: DesiredState, between?: () => void): Step[] {
-    const steps = this.plan(wanted);
+    const made: Step[] = [];
     let begun = false;
-    for (const step of steps) {
+    let refused: unknown;
+    for (const step of this.#diff(wanted)) {
       if (!begun && !isRemoval(step)) {
         begun = true;
         between?.();
       }
-      this.#remember(step);
-      applyStep(this.#socket, step);
+      try {
+        if (!applyStep(this.#socket, step)) continue;
+        this.#remember(step);
+        made.push(step);
+      } catch (error) {
+        // The setting is the reason of what fails after it, as an IPv6 address where IPv6 is switched off.
+        if (step.do !== 'set-setting' || !isRefusal(error)) throw refused ?? error;
+        refused ??= error;
+      }
     }
     if (!begun) between?.();
-    return steps;
+    if (refused !== undefined) throw refused;
+    return made;
   }
 
   /**

@@ -101,8 +101,9 @@ function settingsOf(overlay: Overlay): SettingEntry[] {
     const own = `net/ipv6/conf/${device}`;
     if (six) settings.push({ name: `${own}/disable_ipv6`, value: '0' });
     // The overlay has no routers and no neighbours to discover; each such message would be a counted drop.
-    settings.push({ name: `${own}/accept_ra`, value: '0', optional: true });
-    settings.push({ name: `${own}/addr_gen_mode`, value: '1', optional: true });
+    const without = `${device} sends router and multicast listener messages, which are counted as drops (multicast)`;
+    settings.push({ name: `${own}/accept_ra`, value: '0', without });
+    settings.push({ name: `${own}/addr_gen_mode`, value: '1', without });
   }
   if (subnets.some(subnet => !isV6(subnet))) settings.push({ name: 'net/ipv4/ip_forward', value: '1' });
   if (six) {
@@ -111,7 +112,8 @@ function settingsOf(overlay: Overlay): SettingEntry[] {
     const forwarding = 'net/ipv6/conf/all/forwarding';
     const advertisements = `net/ipv6/conf/${underlay}/accept_ra`;
     const only = { [advertisements]: '1', [forwarding]: '0' };
-    settings.push({ name: advertisements, value: '2', only, optional: true });
+    const without = `${underlay} loses addresses and routes that came from router advertisements`;
+    settings.push({ name: advertisements, value: '2', only, without });
     settings.push({ name: forwarding, value: '1' });
   }
   return settings;

@@ -61,8 +61,11 @@ export interface SettingEntry {
   readonly value: string;
   /** Changed only where these settings (of the same list) have these values now. */
   readonly only?: Readonly<Record<string, string>> | undefined;
-  /** A kernel without it is good enough. */
-  readonly optional?: boolean | undefined;
+  /**
+   * Set where traffic does not depend on it: what is different without it. A kernel that lacks the setting, or that does
+   * not let it be written, is good enough then.
+   */
+  readonly without?: string | undefined;
 }
 
 export interface DesiredState {

@@ -20,6 +20,8 @@ export type Step =
       readonly value: string;
       /** undefined: the device that it belongs to is not there yet. */
       readonly former: string | undefined;
+      /** Of a setting that traffic does not depend on: what is different without it. */
+      readonly without?: string | undefined;
     };
 
 /** True for a step that takes something away: these come first, so that what replaces it finds its place free. */

@@ -4,6 +4,7 @@ import { RipstopError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { changeLink, findLink } from '../../net/links.ts';
 import type { NetlinkSocket } from '../../net/socket.ts';
+import { describeRefusal, onRefusedSetting } from '../../net/sysctl.ts';
 import { type CounterSnapshot, DataPlane } from '../../path/control.ts';
 import { monitorOf } from '../flows-api.ts';
 import { StateKeeper } from '../kernel/keeper.ts';
@@ -73,6 +74,7 @@ export class OverlayNode {
    * @throws RipstopError one clear line; nothing is left behind then
    */
   static async start(config: NodeConfig, log: Log): Promise<OverlayNode> {
+    onRefusedSetting(setting => log.warn(describeRefusal(setting)));
     const keeper = new StateKeeper(config.namespace, { device: config.device, networks: config.networks });
     try {
       const settled = settle(keeper.socket, config, log);

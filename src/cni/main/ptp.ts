@@ -2,6 +2,7 @@ import { addAddress } from '../../net/addresses.ts';
 import { isNetError } from '../../net/error.ts';
 import { changeLink, deleteLink, getLink, type Link } from '../../net/links.ts';
 import { addRoute, listRoutes, SCOPE_HOST, SCOPE_LINK } from '../../net/routes.ts';
+import { wishSetting } from '../../net/sysctl.ts';
 import { canonicalNetwork } from '../../net/text.ts';
 import { backendField, ipMasqField, mtuField } from '../config/fields.ts';
 import { readLoose } from '../config/loose.ts';
@@ -13,7 +14,7 @@ import { type Call, commands, type Plugin } from '../skel/plugin.ts';
 import { Undo } from '../skel/undo.ts';
 import { ALL_VERSIONS } from '../skel/version.ts';
 import { changed, expectAddresses, expectLink, expectRoutes, podInterface } from '../wiring/expectations.ts';
-import { installRoutes, settingWhereThere } from '../wiring/interface.ts';
+import { installRoutes, LOST_WHEN_DOWN, needSetting } from '../wiring/interface.ts';
 import { attemptAll, inBoth, inNode, inPodIfThere, type Kernel } from '../wiring/kernel.ts';
 import {
   type Backend,
@@ -84,7 +85,7 @@ function configureNode(call: Call, { node }: Kernel, link: Link, ips: readonly R
       }),
     );
     addRoute(node, { destination: whole(address), link: link.index, ...(v6 ? {} : { scope: SCOPE_HOST }) });
-    settingWhereThere(call.host.netns, v6 ? 'net/ipv6/conf/all/forwarding' : 'net/ipv4/ip_forward', '1');
+    needSetting(call.host.netns, v6 ? 'net/ipv6/conf/all/forwarding' : 'net/ipv4/ip_forward', '1');
   }
 }
 
@@ -95,8 +96,8 @@ function configureNode(call: Call, { node }: Kernel, link: Link, ips: readonly R
 function configurePod(call: Call, { pod }: Kernel, link: Link, result: Result & { ips: Routed[] }): void {
   if (result.ips.some(one => isV6(one.address))) {
     for (const name of ['lo', call.ifname])
-      settingWhereThere(call.netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
-    settingWhereThere(call.netns, `net/ipv6/conf/${call.ifname}/keep_addr_on_down`, '1');
+      needSetting(call.netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
+    wishSetting(call.netns, `net/ipv6/conf/${call.ifname}/keep_addr_on_down`, '1', LOST_WHEN_DOWN);
   }
   changeLink(pod, link.index, { up: true });
   for (const { address, gateway } of result.ips) {

@@ -3,7 +3,7 @@ import { isNetError, unless } from '../../net/error.ts';
 import { changeLink } from '../../net/links.ts';
 import { appendRoute, SCOPE_LINK } from '../../net/routes.ts';
 import type { NetlinkSocket } from '../../net/socket.ts';
-import { changeSetting } from '../../net/sysctl.ts';
+import { changeSetting, wishSetting } from '../../net/sysctl.ts';
 import { contains, readAddress, readNetwork, writeAddress } from '../ipam/address-number.ts';
 import { type AssignedAddress, isV6, type Result, type Route } from '../result/types.ts';
 import { CniError, CODE } from '../skel/errors.ts';
@@ -12,10 +12,24 @@ import { pause } from './kernel.ts';
 /** Longest wait for duplicate address detection, ms. */
 const DETECTION_MS = 5000;
 
-/** Sets a kernel setting where this kernel (or this namespace) has it: IPv6 may be compiled out. */
-export function settingWhereThere(netns: string, name: string, value: string): void {
+/**
+ * Sets a kernel setting that a pod needs, where this kernel (or this namespace) has it: IPv6 may be compiled out.
+ * `wishSetting` is for those that a pod can do without.
+ * @throws NetError EROFS, EACCES, EPERM when it has another value and may not be written
+ */
+export function needSetting(netns: string, name: string, value: string): void {
   unless(['ENOENT'], () => changeSetting(netns, name, value));
 }
+
+/** Without keep_addr_on_down. */
+export const LOST_WHEN_DOWN = 'an IPv6 address goes when the interface of its pod is set down';
+
+/** Without arp_notify or ndisc_notify. */
+export const UNANNOUNCED = 'neighbours learn by themselves that an address has moved to another pod';
+
+/** Without accept_dad = 0. */
+export const DUPLICATES_LOOKED_FOR =
+  'an IPv6 address can be used after duplicate address detection, 1 to 2 s later';
 
 /** The broadcast address of an IPv4 subnet that has one. */
 export function broadcastOf(cidr: string): { broadcast?: string } {
@@ -51,8 +65,8 @@ export async function configureInterface(
 ): Promise<void> {
   const v6 = result.ips.some(one => isV6(one.address));
   if (v6) {
-    for (const name of ['lo', ifname]) settingWhereThere(netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
-    settingWhereThere(netns, `net/ipv6/conf/${ifname}/keep_addr_on_down`, '1');
+    for (const name of ['lo', ifname]) needSetting(netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
+    wishSetting(netns, `net/ipv6/conf/${ifname}/keep_addr_on_down`, '1', LOST_WHEN_DOWN);
   }
   changeLink(pod, link, { up: true });
   for (const { address } of result.ips) addAddress(pod, { link, prefix: address, ...broadcastOf(address) });

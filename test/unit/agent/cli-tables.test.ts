@@ -75,6 +75,7 @@ const STATUS: Status = {
   sessions: 1,
   leases: 3,
   rejected: [],
+  refusedSettings: [],
 };
 
 t.test('status', async t => {

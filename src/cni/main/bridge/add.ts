@@ -1,11 +1,18 @@
 import { changeLink, getLink, type Link } from '../../../net/links.ts';
+import { wishSetting } from '../../../net/sysctl.ts';
 import { readDns } from '../../config/network.ts';
 import { obtainAddresses } from '../../delegate/addresses.ts';
 import { readNetwork, writeAddress } from '../../ipam/address-number.ts';
 import { type Interface, isV6, type Result } from '../../result/types.ts';
 import type { Call } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { checkGateways, configureInterface, settingWhereThere } from '../../wiring/interface.ts';
+import {
+  checkGateways,
+  configureInterface,
+  DUPLICATES_LOOKED_FOR,
+  needSetting,
+  UNANNOUNCED,
+} from '../../wiring/interface.ts';
 import { inBoth, type Kernel } from '../../wiring/kernel.ts';
 import { masquerade } from '../../wiring/masquerade.ts';
 import { callTag } from '../../wiring/tag.ts';
@@ -75,8 +82,9 @@ async function address(
   }
   const result = withGateways(await obtainAddresses(call, config.ipam, undo), config);
   checkGateways(result);
-  settingWhereThere(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1');
-  if (!config.enabledad) settingWhereThere(call.netns, `net/ipv6/conf/${call.ifname}/accept_dad`, '0');
+  wishSetting(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1', UNANNOUNCED);
+  if (!config.enabledad)
+    wishSetting(call.netns, `net/ipv6/conf/${call.ifname}/accept_dad`, '0', DUPLICATES_LOOKED_FOR);
   await configureInterface(kernel.pod, call.netns, pair.pod.index, call.ifname, result);
   await waitForPort(kernel.node, pair.node.index);
   const interfaces = config.isGateway ? openGateway(call, config, kernel, bridge, result) : [];
@@ -119,7 +127,7 @@ function openGateway(
     const length = one.address.split('/')[1];
     ensureGatewayAddress(kernel.node, gateway, `${one.gateway}/${length}`, config.forceAddress);
     const forwarding = isV6(one.address) ? 'net/ipv6/conf/all/forwarding' : 'net/ipv4/ip_forward';
-    settingWhereThere(call.host.netns, forwarding, '1');
+    needSetting(call.host.netns, forwarding, '1');
   }
   return vlan ? [entry(kernel, gateway.name)] : [];
 }

@@ -4,11 +4,12 @@ import { changeBridge } from '../../../net/bridge-port.ts';
 import { isNetError, unless } from '../../../net/error.ts';
 import { changeLink, createLink, findLink, getLink, type Link } from '../../../net/links.ts';
 import type { NetlinkSocket } from '../../../net/socket.ts';
+import { wishSetting } from '../../../net/sysctl.ts';
 import { formatMac } from '../../../net/text.ts';
 import { readNetwork, writeAddress } from '../../ipam/address-number.ts';
 import { isV6 } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
-import { settingWhereThere } from '../../wiring/interface.ts';
+import { DUPLICATES_LOOKED_FOR } from '../../wiring/interface.ts';
 
 export interface BridgeLinkOptions {
   mtu: number;
@@ -47,9 +48,14 @@ export function ensureBridge(
       }),
     );
     // Routes are the plugin's to make: router advertisements must not add any.
-    settingWhereThere(netns, `net/ipv6/conf/${name}/accept_ra`, '0');
+    wishSetting(
+      netns,
+      `net/ipv6/conf/${name}/accept_ra`,
+      '0',
+      'a pod can add routes by router advertisements',
+    );
     // Its link-local address comes from a random MAC; looking for duplicates would keep the first pod waiting for 2 s.
-    settingWhereThere(netns, `net/ipv6/conf/${name}/accept_dad`, '0');
+    wishSetting(netns, `net/ipv6/conf/${name}/accept_dad`, '0', DUPLICATES_LOOKED_FOR);
     link = getLink(node, name);
   }
   if (link.kind !== 'bridge') {

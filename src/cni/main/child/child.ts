@@ -2,6 +2,7 @@ import type { KindSpec } from '../../../net/link-kinds.ts';
 import { changeLink, createLink, deleteLink, findLink, getLink, type Link } from '../../../net/links.ts';
 import { listRoutes, TABLE_MAIN } from '../../../net/routes.ts';
 import { NetlinkSocket } from '../../../net/socket.ts';
+import { wishSetting } from '../../../net/sysctl.ts';
 import { readDns, requirePrevResult, validAttachments } from '../../config/network.ts';
 import { forwardToIpam, obtainAddresses, releaseSteps } from '../../delegate/addresses.ts';
 import type { Result } from '../../result/types.ts';
@@ -17,7 +18,7 @@ import {
   expectRoutes,
   podInterface,
 } from '../../wiring/expectations.ts';
-import { checkGateways, configureInterface, settingWhereThere } from '../../wiring/interface.ts';
+import { checkGateways, configureInterface, UNANNOUNCED } from '../../wiring/interface.ts';
 import { attemptAll, inBoth, inPodIfThere, type Kernel } from '../../wiring/kernel.ts';
 import { refuseExisting } from '../../wiring/veth.ts';
 
@@ -124,8 +125,8 @@ async function address(
   const result = { ...given, ips: given.ips.map(one => ({ ...one, interface: 0 })) };
   checkGateways(result);
   // Neighbours hear of the address when it moves to this device.
-  settingWhereThere(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1');
-  settingWhereThere(call.netns, `net/ipv6/conf/${call.ifname}/ndisc_notify`, '1');
+  wishSetting(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1', UNANNOUNCED);
+  wishSetting(call.netns, `net/ipv6/conf/${call.ifname}/ndisc_notify`, '1', UNANNOUNCED);
   await configureInterface(kernel.pod, call.netns, link.index, call.ifname, result);
   return result;
 }

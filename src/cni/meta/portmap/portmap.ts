@@ -2,13 +2,13 @@ import { describeError } from '../../../base/errors.ts';
 import { forgetUdpFlows } from '../../../net/conntrack.ts';
 import { getLink } from '../../../net/links.ts';
 import { routeTo } from '../../../net/routes.ts';
+import { wishSetting } from '../../../net/sysctl.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import type { Result } from '../../result/types.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
 import { changed } from '../../wiring/expectations.ts';
-import { settingWhereThere } from '../../wiring/interface.ts';
 import { inNode } from '../../wiring/kernel.ts';
 import { callTag, staleTags } from '../../wiring/tag.ts';
 import { mappingsOf, type PortmapConfig, podAddresses, readConfig } from './config.ts';
@@ -69,7 +69,9 @@ async function routeLocalhost(call: Call, cidr: string): Promise<void> {
     const route = routeTo(node, cidr.split('/')[0]!);
     return route.link === undefined ? undefined : getLink(node, route.link).name;
   });
-  if (name) settingWhereThere(call.host.netns, `net/ipv4/conf/${name}/route_localnet`, '1');
+  if (!name) return;
+  const setting = `net/ipv4/conf/${name}/route_localnet`;
+  wishSetting(call.host.netns, setting, '1', 'host ports do not answer on 127.0.0.1');
 }
 
 async function del(call: Call): Promise<void> {
