@@ -7,12 +7,13 @@ import { serveCni } from '../../src/cni/shim/serve.ts';
 import { kernelNamespaces } from '../../src/cni/skel/namespace.ts';
 
 const [socket = ''] = process.argv.slice(2);
-await serveCni(socket, {
+const host = {
   clock: () => performance.now(),
   netns: '',
   namespaces: kernelNamespaces,
-  log: line => process.stderr.write(`${line}\n`),
+  log: (line: string) => void process.stderr.write(`${line}\n`),
   own: loadPlugin,
   agent: { trouble: () => undefined },
-});
+};
+await serveCni(socket, host, `${socket}-calls`);
 process.stdout.write('serving\n');

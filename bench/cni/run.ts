@@ -39,8 +39,8 @@ export async function runCni(
     alone: `${folder}/alone`,
     scratch: folder,
   };
-  installCni({ binDir: folders.served, socket: socketIn(folder) });
-  installCni({ binDir: folders.alone, socket: `${folder}/nobody.sock` });
+  installCni({ binDir: folders.served, socket: socketIn(folder), callsDir: `${socketIn(folder)}-calls` });
+  installCni({ binDir: folders.alone, socket: `${folder}/nobody.sock`, standalone: true });
   const all = chains(folders, subnetEnv(folder));
   const present = all.filter(chain => existsSync(`${chain.binDir}/${chain.plugins[0]!.type}`));
   const missing = all

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import type { Flags } from '../agent/config/flags.ts';
 import type { Companion } from '../agent/process.ts';
 
 /** `ripstop agent`: the node agent in the foreground, with flanneld's flags. */
@@ -15,17 +16,20 @@ export function addAgent(program: Command): void {
 }
 
 /** The socket of the CNI executables: pods are wired by this process, which has everything loaded. */
-const workForCni: Companion = async (agent, stateDir, log) => {
-  const { serveCni } = await import('../cni/shim/serve.ts');
-  const { processHost } = await import('../cni/process.ts');
-  const { readiness } = agent;
-  const server = await serveCni(join(stateDir, 'cni.sock'), {
-    ...processHost(),
-    log: line => log.info(line),
-    agent: { trouble: () => (readiness.isReady ? undefined : readiness.reasons().join('; ')) },
-  });
-  return { close: () => new Promise(done => server.close(() => done())) };
-};
+const workForCni =
+  (flags: Flags): Companion =>
+  async (agent, stateDir, log) => {
+    const { serveCni } = await import('../cni/shim/serve.ts');
+    const { processHost } = await import('../cni/process.ts');
+    const { readiness } = agent;
+    const host = {
+      ...processHost(),
+      log: (line: string) => log.info(line),
+      agent: { trouble: () => (readiness.isReady ? undefined : readiness.reasons().join('; ')) },
+    };
+    const server = await serveCni(join(stateDir, 'cni.sock'), host, flags.text('cni-calls-dir'));
+    return { close: () => new Promise(done => server.close(() => done())) };
+  };
 
 async function run(_options: object, command: Command): Promise<void> {
   // flanneld's flags are Go's (`-x`, `--x=y`, a list by repetition): they are read from the table, not by commander.
@@ -44,5 +48,5 @@ async function run(_options: object, command: Command): Promise<void> {
   }
   const { runAgent } = await import('../agent/process.ts');
   const flags = parseFlags(argv, process.env);
-  await runAgent(flags, version, flags.boolean('cni') ? [workForCni] : []);
+  await runAgent(flags, version, flags.boolean('cni') ? [workForCni(flags)] : []);
 }

@@ -6,6 +6,7 @@ interface CleanupFlags {
   instance?: string;
   stateDir?: string;
   subnetFile?: string;
+  cniCallsDir: string;
   flannel?: true;
   json?: true;
 }
@@ -17,6 +18,7 @@ export function addCleanup(program: Command): void {
     .summary('remove everything that the agent made on this node')
     .description(
       'Removes the devices, routes, rules and files that the agent made on this node, and nothing else. ' +
+        'What container runtimes had deleted while no agent ran (CNI DEL and GC) is completed. ' +
         'The agent must not run. The lease stays in the store until it ends.',
     )
     .option('--instance <name>', 'of the agents of several networks, which one')
@@ -24,6 +26,11 @@ export function addCleanup(program: Command): void {
     .option(
       '--subnet-file <file>',
       "what the CNI plugin reads; absent: /run/flannel/subnet.env, or the instance's",
+    )
+    .option(
+      '--cni-calls-dir <directory>',
+      'recorded calls of the CNI executables, which are completed',
+      '/var/lib/cni/ripstop/calls',
     )
     .option('--flannel', 'also what flannel left: its VXLAN devices, tables and chains')
     .option('--json', 'print JSON')
@@ -50,14 +57,29 @@ async function cleanup(options: CleanupFlags): Promise<void> {
   const { cleanUp } = await import('../agent/cleanup.ts');
   const { flannel = false } = options;
   const subnetFile = subnetFileOf(options.subnetFile ?? '', instance, stateDir);
-  const report = await cleanUp({ netns: '', instance, stateDir, subnetFile, flannel });
+  const calls = await completeRecordedCalls(options.cniCallsDir);
+  const made = await cleanUp({ netns: '', instance, stateDir, subnetFile, flannel });
+  const report = {
+    removed: made.removed,
+    completed: calls.completed,
+    failures: [...calls.refused, ...calls.failed, ...made.failures],
+  };
+  for (const line of options.json ? [] : calls.completed) process.stdout.write(`${line}\n`);
   if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   else
     process.stdout.write(
-      report.removed.length === 0
+      report.removed.length + report.completed.length === 0
         ? 'nothing to remove\n'
         : report.removed.map(line => `removed ${line}\n`).join(''),
     );
   for (const failure of report.failures) process.stderr.write(`ripstop: not removed: ${failure}\n`);
   if (report.failures.length > 0) process.exitCode = 1;
+}
+
+/** What the CNI executables recorded while no agent answered; the plugins work in this process. */
+async function completeRecordedCalls(directory: string) {
+  const { RecordedCalls } = await import('../cni/shim/completion.ts');
+  const { answer } = await import('../cni/shim/serve.ts');
+  const { processHost } = await import('../cni/process.ts');
+  return new RecordedCalls(directory, { ...processHost(), log: () => {} }, answer).complete();
 }

@@ -6,6 +6,8 @@ interface CniFlags {
   conf: boolean;
   force?: true;
   socket?: string;
+  callsDir?: string;
+  standalone?: true;
 }
 
 /** `ripstop cni`: puts the CNI plugins where container runtimes look for them, and takes them away again. */
@@ -26,6 +28,15 @@ export function addCni(program: Command): void {
     .option('--no-conf', 'write no network configuration')
     .option('--force', 'also in the place of plugins of other makers')
     .option('--socket <file>', 'socket of the agent', '/run/ripstop/cni.sock')
+    .option(
+      '--calls-dir <directory>',
+      'where DEL and GC are recorded while no agent answers (--cni-calls-dir of the agent)',
+      '/var/lib/cni/ripstop/calls',
+    )
+    .option(
+      '--standalone',
+      'for a node without an agent: the executables start this Node where no agent answers, and record nothing',
+    )
     .action(install);
   cni
     .command('uninstall')
@@ -35,25 +46,57 @@ export function addCni(program: Command): void {
     )
     .option('--bin-dir <directory>', 'directory of the executables', '/opt/cni/bin')
     .option('--conf-dir <directory>', 'directory of network configurations', '/etc/cni/net.d')
+    .option('--calls-dir <directory>', 'recorded calls to look for', '/var/lib/cni/ripstop/calls')
     .action(uninstall);
+  cni
+    .command('dhcp-daemon')
+    .summary('run the daemon of the dhcp plugin')
+    .description(
+      'Runs the daemon of the dhcp plugin in the foreground, with the flags of the reference daemon.',
+    )
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(runDaemon);
 }
 
-async function install({ binDir, confDir, conf, force, socket }: CniFlags): Promise<void> {
+async function runDaemon(_options: object, command: Command): Promise<void> {
+  const { runDhcpDaemon } = await import('../cni/ipam/dhcp/daemon-process.ts');
+  process.exitCode = await runDhcpDaemon(process.argv.slice(process.argv.indexOf(command.name()) + 1));
+}
+
+async function install({
+  binDir,
+  confDir,
+  conf,
+  force,
+  socket,
+  callsDir,
+  standalone,
+}: CniFlags): Promise<void> {
   const { installCni } = await import('../cni/install.ts');
   const { written, kept } = installCni({
     binDir,
     confDir: conf ? confDir : undefined,
     force: force ?? false,
+    standalone: standalone ?? false,
     ...(socket ? { socket } : {}),
+    ...(callsDir ? { callsDir } : {}),
   });
   for (const file of written) process.stdout.write(`wrote ${file}\n`);
   for (const file of kept)
     process.stderr.write(`ripstop: left ${file} alone: it is of another maker (--force replaces it)\n`);
 }
 
-async function uninstall({ binDir, confDir }: CniFlags): Promise<void> {
+async function uninstall({ binDir, confDir, callsDir }: CniFlags): Promise<void> {
   const { uninstallCni } = await import('../cni/install.ts');
+  const { listRecords } = await import('../cni/shim/recorded.ts');
   const removed = uninstallCni({ binDir, confDir: confDir! });
   if (removed.length === 0) process.stdout.write('nothing to remove\n');
   for (const file of removed) process.stdout.write(`removed ${file}\n`);
+  const { length } = listRecords(callsDir!);
+  if (length === 0) return;
+  process.stderr.write(
+    `ripstop: ${length} recorded calls are left in ${callsDir}: \`ripstop cleanup\` completes them\n`,
+  );
 }

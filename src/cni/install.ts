@@ -1,7 +1,9 @@
 import {
   closeSync,
+  copyFileSync,
   existsSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -11,8 +13,9 @@ import {
 } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { RipstopError } from '../base/errors.ts';
-import { isOwn, OWN_MARK, TRAILER } from './delegate/find.ts';
+import { isOwn, OWN_MARK } from './delegate/find.ts';
 import { PLUGIN_NAMES } from './plugins.ts';
+import { DEFAULT_CALLS_DIR } from './shim/recorded.ts';
 import { DEFAULT_SOCKET } from './shim/serve.ts';
 
 export const DEFAULT_BIN_DIR = '/opt/cni/bin';
@@ -30,6 +33,10 @@ export interface InstallOptions {
   force?: boolean;
   /** Socket of the agent. */
   socket?: string;
+  /** Directory in which DEL and GC are recorded while no agent answers. */
+  callsDir?: string;
+  /** For a node without an agent: the executables start this Node where no agent answers, and record nothing. */
+  standalone?: boolean;
   /** Plugins to install; default: all. */
   names?: readonly string[];
 }
@@ -46,24 +53,43 @@ function library(): string {
   return fileURLToPath(new URL('.', import.meta.url)).replace(/(?:dist\/)?src\/cni\/$/, 'dist/cni/');
 }
 
-/** The executable with its trailer: mark, Node, launcher, socket. */
-function executable(socket: string): Buffer {
+/** Where the executable has its settings: a block of zeros behind this mark (shim.c, `block`). */
+const SETTINGS_MARK = 'ripstop-cni-settings\0';
+const SETTINGS_SIZE = 4096;
+
+/** The executable with its settings, and the mark by which it is known as ours at its end. */
+function executable({ socket, callsDir, standalone }: InstallOptions): Buffer {
   const shim = `${library()}shim`;
   if (!existsSync(shim)) {
     throw new RipstopError('ENOENT', `${shim} is missing`, 'build it with "npm run build"');
   }
-  const trailer = Buffer.alloc(TRAILER);
-  const texts = [OWN_MARK, process.execPath, `${library()}launch.cjs`, socket]
-    .map(text => `${text}\0`)
-    .join('');
-  if (Buffer.byteLength(texts) >= TRAILER) {
+  const program = readFileSync(shim);
+  const at = program.indexOf(SETTINGS_MARK, 0, 'latin1');
+  if (at < 0) throw new RipstopError('EBADMSG', `${shim} has no block of settings`, 'build it anew');
+  const inProcess = standalone ? [process.execPath, `${library()}launch.cjs`] : ['', ''];
+  const settings = [socket ?? DEFAULT_SOCKET, callsDir ?? DEFAULT_CALLS_DIR, ...inProcess];
+  const texts = Buffer.from(settings.map(text => `${text}\0`).join(''));
+  if (texts.length > SETTINGS_SIZE - SETTINGS_MARK.length) {
     throw new RipstopError(
       'ENAMETOOLONG',
-      'the paths of Node, launcher and socket are too long for the executable',
+      'the paths of socket, directory of calls, Node and launcher are too long for the executable',
+      `they may have ${SETTINGS_SIZE - SETTINGS_MARK.length} bytes together`,
     );
   }
-  trailer.write(texts);
-  return Buffer.concat([readFileSync(shim), trailer]);
+  texts.copy(program, at + SETTINGS_MARK.length);
+  return Buffer.concat([program, Buffer.from(OWN_MARK)]);
+}
+
+/** The same file under a further name, or a copy of it where the file system has no hard links. */
+function placeAgain(first: string, file: string): void {
+  const draft = `${file}.ripstop-tmp`;
+  rmSync(draft, { force: true });
+  try {
+    linkSync(first, draft);
+  } catch {
+    copyFileSync(first, draft);
+  }
+  renameSync(draft, file);
 }
 
 /** Whole or not at all, and while the old one runs: a runtime may be starting it at this moment. */
@@ -102,7 +128,7 @@ export function defaultConf(): string {
  */
 export function installCni(options: InstallOptions = {}): Installed {
   const binDir = options.binDir ?? DEFAULT_BIN_DIR;
-  const content = executable(options.socket ?? DEFAULT_SOCKET);
+  const content = executable(options);
   const written: string[] = [];
   const kept: string[] = [];
   mkdirSync(binDir, { recursive: true, mode: 0o755 });
@@ -112,7 +138,8 @@ export function installCni(options: InstallOptions = {}): Installed {
       kept.push(file);
       continue;
     }
-    place(file, content, 0o755);
+    if (written[0] === undefined) place(file, content, 0o755);
+    else placeAgain(written[0], file);
     written.push(file);
   }
   if (options.confDir) {

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { loadPlugin } from '../../src/cni/plugins.ts';
 import { serveCni } from '../../src/cni/shim/serve.ts';
@@ -17,16 +17,38 @@ const skip = need('root', 'netns', 'ip', 'nft', ...CONTAINERD);
 const ENV =
   'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.3.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n';
 
-async function setUp(t: Test) {
+async function setUp(t: Test, standalone = false) {
   const lab = new CniNode(t);
   const at = (name: string) => `${lab.scratch}/${name}`;
-  const runtime = await Containerd.start(t, lab.node, lab.scratch, at('cni.sock'));
+  const install = { socket: at('cni.sock'), callsDir: at('calls'), standalone };
+  const runtime = await Containerd.start(t, lab.node, lab.scratch, install);
   writeFileSync(at('subnet.env'), ENV);
   return { lab, at, runtime };
 }
 
-t.test("containerd with flannel's chain, no agent", { skip }, async t => {
-  const { lab, at, runtime } = await setUp(t);
+/** The agent's CNI side in this process, on the node's namespace. */
+function agentOf(lab: CniNode, at: (name: string) => string) {
+  const log: string[] = [];
+  const host = {
+    clock: () => performance.now(),
+    netns: lab.node.path,
+    namespaces: kernelNamespaces,
+    log: (line: string) => void log.push(line),
+    own: loadPlugin,
+    agent: { trouble: () => undefined },
+  };
+  return {
+    log,
+    /** @returns what ends it */
+    start: async () => {
+      const server = await serveCni(at('cni.sock'), host, at('calls'));
+      return () => new Promise<void>(done => server.close(() => done()));
+    },
+  };
+}
+
+t.test("containerd with flannel's chain, installed for a node without an agent", { skip }, async t => {
+  const { lab, at, runtime } = await setUp(t, true);
   runtime.configure('cbr0', [
     {
       type: 'flannel',
@@ -53,16 +75,9 @@ t.test("containerd with flannel's chain, no agent", { skip }, async t => {
 
 t.test('containerd with the ripstop plugin and the agent: host port and limit', { skip }, async t => {
   const { lab, at, runtime } = await setUp(t);
-  const log: string[] = [];
-  const server = await serveCni(at('cni.sock'), {
-    clock: () => performance.now(),
-    netns: lab.node.path,
-    namespaces: kernelNamespaces,
-    log: line => void log.push(line),
-    own: loadPlugin,
-    agent: { trouble: () => undefined },
-  });
-  t.teardown(() => new Promise<void>(done => server.close(() => done())));
+  const agent = agentOf(lab, at);
+  const stop = await agent.start();
+  t.teardown(stop);
   const own = (runtimeConfig: object) =>
     runtime.configure('pods', [
       { type: 'ripstop', subnetFile: at('subnet.env'), ipam: { dataDir: at('networks') }, runtimeConfig },
@@ -91,3 +106,40 @@ t.test('containerd with the ripstop plugin and the agent: host port and limit', 
   await runtime.kill('two', two);
   t.strictSame(leftovers(lab.node), []);
 });
+
+t.test(
+  'containerd deletes while no agent runs: the next start frees address and host port',
+  { skip },
+  async t => {
+    const { lab, at, runtime } = await setUp(t);
+    const agent = agentOf(lab, at);
+    const stop = await agent.start();
+    const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] };
+    runtime.configure('pods', [
+      { type: 'ripstop', subnetFile: at('subnet.env'), ipam: { dataDir: at('networks') }, runtimeConfig },
+    ]);
+    const name = `away-${process.pid}`;
+    const pod = await runtime.container(name);
+    const held = () => readdirSync(at('networks/pods')).filter(one => /^\d/.test(one));
+    t.strictSame(held(), [addressOf(pod)]);
+    await stop();
+    await runtime.kill(name, pod);
+    t.notMatch(pod.stderr, /fail|error/i, 'the runtime was told that it succeeded');
+    t.strictSame(held(), [addressOf(pod)], 'nothing is freed yet');
+    t.match(
+      readdirSync(at('calls')).filter(one => one.endsWith('.call')),
+      [/^DEL-[0-9a-f]{32}\.call$/],
+    );
+    const stopAgain = await agent.start();
+    t.strictSame(held(), []);
+    t.strictSame(leftovers(lab.node), []);
+    t.match(
+      agent.log.join('\n'),
+      new RegExp(`completed the recorded DEL of ripstop for eth0 of container \\S*${name} in`),
+    );
+    const again = await runtime.container(name);
+    t.match(addressOf(again), /^10\.244\.3\./, 'the same name is wired again');
+    await runtime.kill(name, again);
+    await stopAgain();
+  },
+);

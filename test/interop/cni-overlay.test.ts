@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { attempt, must } from '../../bench/lab/command.ts';
+import { CHECKOUT } from '../../bench/lab/gauge.ts';
 import { launch } from '../../bench/lab/proc.ts';
 import type { Node } from '../../bench/lab/topology.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../support/agents.ts';
@@ -43,7 +44,12 @@ async function setUp(t: Test) {
   for (const { ns } of lab.nodes) ns.ip('link del cni0');
   const { agents } = agentsFor(t, lab, [...fileStoreFor(t).flags, '--ip-masq']);
   const runtimes = await Promise.all(
-    agents.map(({ node, stateDir }) => Containerd.start(t, node.ns, stateDir, `${stateDir}/cni.sock`)),
+    agents.map(({ node, stateDir }) =>
+      Containerd.start(t, node.ns, stateDir, {
+        socket: `${stateDir}/cni.sock`,
+        callsDir: `${stateDir}/calls`,
+      }),
+    ),
   );
   agents.forEach((agent, i) => {
     agent.startBehind(runtimes[i]!.view);
@@ -123,8 +129,7 @@ t.test("addresses by DHCP: containerd, the bridge plugin, Debian's dnsmasq", { s
   const socket = `${folder}/dhcp.sock`;
   const daemon = node.launch([
     ...runtimes[0].view,
-    '/opt/cni/bin/dhcp',
-    'daemon',
+    ...[process.execPath, `${CHECKOUT}dist/src/cli/main.js`, 'cni', 'dhcp-daemon'],
     `-socketpath=${socket}`,
     `-statedir=${folder}/leases`,
   ]);

@@ -39,7 +39,7 @@ type Answer = { code: number; json: any; stdout: string };
 function setUp(t: Test): Setup {
   const lab = new CniNode(t);
   const own = `${lab.scratch}/own`;
-  installCni({ binDir: own, socket: `${lab.scratch}/no-agent` });
+  installCni({ binDir: own, socket: `${lab.scratch}/no-agent`, standalone: true });
   return {
     lab,
     own,

@@ -75,7 +75,6 @@ t.test(
     t.same(readdirSync(conf), ['10-ripstop.conflist']);
     const version = execFileSync(join(bin, 'ripstop'), {
       env: { CNI_COMMAND: 'VERSION', PATH: process.env.PATH },
-      input: '{"cniVersion":"1.0.0"}',
       encoding: 'utf8',
     });
     t.match(JSON.parse(version), { supportedVersions: ['0.1.0'] });

@@ -1,6 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import t, { type Test } from 'tap';
+import { must } from '../../bench/lab/command.ts';
+import { CHECKOUT } from '../../bench/lab/gauge.ts';
 import { CONF_NAME, installCni, uninstallCni } from '../../src/cni/install.ts';
 import { loadPlugin, PLUGIN_NAMES } from '../../src/cni/plugins.ts';
 import { serveCni } from '../../src/cni/shim/serve.ts';
@@ -9,7 +11,7 @@ import { ALL_VERSIONS, isAtLeast } from '../../src/cni/skel/version.ts';
 import { CniNode } from '../support/cni.ts';
 import { need } from '../support/need.ts';
 
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 const skip = need('root', 'netns', 'ip', 'nft');
 // biome-ignore lint/suspicious/noExplicitAny: answers are compared member by member
@@ -19,24 +21,25 @@ const ENV =
   'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.3.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n';
 
 /** A node whose agent is this process: it works in the node's namespace, the executables are started there. */
-async function setUp(t: Test) {
+async function setUp(t: Test, options: { standalone?: boolean } = {}) {
   const lab = new CniNode(t);
   const socket = `${lab.scratch}/cni.sock`;
   const binDir = `${lab.scratch}/opt`;
   const subnetFile = `${lab.scratch}/subnet.env`;
   writeFileSync(subnetFile, ENV);
-  installCni({ binDir, socket });
+  const callsDir = `${lab.scratch}/calls`;
+  installCni({ binDir, socket, callsDir, standalone: options.standalone ?? false });
   let trouble: string | undefined;
   const log: string[] = [];
-  const start = () =>
-    serveCni(socket, {
-      clock: () => performance.now(),
-      netns: lab.node.path,
-      namespaces: kernelNamespaces,
-      log: line => void log.push(line),
-      own: loadPlugin,
-      agent: { trouble: () => trouble },
-    });
+  const host = {
+    clock: () => performance.now(),
+    netns: lab.node.path,
+    namespaces: kernelNamespaces,
+    log: (line: string) => void log.push(line),
+    own: loadPlugin,
+    agent: { trouble: () => trouble },
+  };
+  const start = () => serveCni(socket, host, callsDir);
   let server = await start();
   const stop = () => new Promise<void>(done => server.close(() => done()));
   t.teardown(stop);
@@ -79,9 +82,13 @@ async function setUp(t: Test) {
     const directory = `${lab.scratch}/networks/pods`;
     return existsSync(directory) ? readdirSync(directory).filter(name => /^\d+\./.test(name)) : [];
   };
+  const records = () =>
+    existsSync(callsDir) ? readdirSync(callsDir).filter(name => name.endsWith('.call')) : [];
   return {
     lab,
     socket,
+    callsDir,
+    records,
     subnetFile,
     config,
     exec,
@@ -138,26 +145,80 @@ t.test('the agent wires pods in every version, by the thin executable', { skip }
   }
 });
 
-t.test('no agent: ADD asks for another try, STATUS says so, DEL deletes', { skip }, async t => {
-  const { lab, config, exec, held, stop, restart, setTrouble, subnetFile } = await setUp(t);
-  const pod = lab.pod(t);
+t.test(
+  'a standalone installation without an agent: ripstop answers 11 and 50, and deletes',
+  { skip },
+  async t => {
+    const { lab, config, exec, held, stop, restart, setTrouble, subnetFile } = await setUp(t, {
+      standalone: true,
+    });
+    const pod = lab.pod(t);
+    const network = config('1.1.0', { portMappings: [{ hostPort: 8080, containerPort: 80 }] });
+    t.equal((await exec('ADD', network, { pod })).code, 0);
+    setTrouble('the overlay device is gone');
+    t.match((await exec('STATUS', network)).json, { code: 51, msg: 'the overlay device is gone' });
+    await stop();
+    t.match((await exec('ADD', network, { pod: lab.pod(t), id: 'c2' })).json, {
+      code: 11,
+      msg: /agent of this node does not answer/,
+    });
+    t.match((await exec('STATUS', network)).json, { code: 50, msg: /does not answer/ });
+    t.equal((await exec('DEL', network, { pod })).stdout, '');
+    t.strictSame(held(), []);
+    t.notMatch(pod.ip('link show'), /eth0/);
+    t.notMatch(lab.node.must(['nft', 'list', 'ruleset']), /comment/);
+    await restart();
+    rmSync(subnetFile);
+    t.match((await exec('ADD', network, { pod })).json, { code: 11, msg: /subnet\.env/ });
+  },
+);
+
+t.test('no agent: DEL is recorded, and the next agent takes away what the pod had', { skip }, async t => {
+  const { lab, config, exec, held, stop, restart, records, log } = await setUp(t);
   const network = config('1.1.0', { portMappings: [{ hostPort: 8080, containerPort: 80 }] });
-  t.equal((await exec('ADD', network, { pod })).code, 0);
-  setTrouble('the overlay device is gone');
-  t.match((await exec('STATUS', network)).json, { code: 51, msg: 'the overlay device is gone' });
+  const pods = [lab.pod(t), lab.pod(t), lab.pod(t)] as const;
+  for (const [i, pod] of pods.entries()) {
+    const one = i === 0 ? network : config('1.1.0');
+    t.equal((await exec('ADD', one, { pod, id: `p${i}` })).code, 0);
+  }
   await stop();
-  t.match((await exec('ADD', network, { pod: lab.pod(t), id: 'c2' })).json, {
-    code: 11,
-    msg: /agent of this node does not answer/,
-  });
-  t.match((await exec('STATUS', network)).json, { code: 50, msg: /does not answer/ });
-  t.equal((await exec('DEL', network, { pod })).stdout, '');
-  t.strictSame(held(), []);
-  t.notMatch(pod.ip('link show'), /eth0/);
-  t.notMatch(lab.node.must(['nft', 'list', 'ruleset']), /comment/);
+  t.match((await exec('ADD', network, { pod: lab.pod(t), id: 'late' })).json, { code: 11 });
+  for (const [i, pod] of pods.entries())
+    t.equal((await exec('DEL', network, { pod, id: `p${i}` })).stdout, '');
+  t.equal(records().length, 3);
+  t.equal(held().length, 3, 'the executable deletes nothing');
+  pods[1].remove();
+  // Another pod at the path of one that is gone, as a runtime that numbers its pods may make it.
+  const [, heir] = pods;
+  must(['ip', 'netns', 'add', heir.name]);
+  heir.ip('link add eth0 type veth peer name x0');
   await restart();
-  rmSync(subnetFile);
-  t.match((await exec('ADD', network, { pod })).json, { code: 11, msg: /subnet\.env/ });
+  t.strictSame(held(), [], log.join('\n'));
+  t.strictSame(records(), []);
+  t.notMatch(lab.node.must(['nft', 'list', 'ruleset']), /comment/);
+  t.notMatch(lab.node.ip('link show'), /veth[0-9a-f]{8}/);
+  t.notMatch(pods[0].ip('link show'), /eth0/);
+  t.match(heir.ip('link show'), /eth0/, 'the namespace of another pod is left alone');
+  t.equal((await exec('ADD', network, { pod: pods[2], id: 'p0' })).code, 0, 'its port and its name are free');
+  t.equal((await exec('DEL', network, { pod: pods[2], id: 'p0' })).code, 0);
+});
+
+t.test('no agent: `ripstop cleanup` completes what was recorded', { skip }, async t => {
+  const { lab, config, exec, held, stop, records, callsDir } = await setUp(t);
+  const network = config('1.1.0', { portMappings: [{ hostPort: 8080, containerPort: 80 }] });
+  const pod = lab.pod(t);
+  t.equal((await exec('ADD', network, { pod })).code, 0);
+  await stop();
+  t.equal((await exec('DEL', network, { pod })).stdout, '');
+  const files = [`--state-dir=${lab.scratch}/state`, `--subnet-file=${lab.scratch}/none`];
+  const main = `${CHECKOUT}dist/src/cli/main.js`;
+  const argv = [process.execPath, main, 'cleanup', ...files, `--cni-calls-dir=${callsDir}`];
+  t.match(lab.node.must(argv), /^completed the recorded DEL of ripstop for eth0 of container c1/m);
+  t.strictSame(held(), []);
+  t.strictSame(records(), []);
+  t.notMatch(lab.node.must(['nft', 'list', 'ruleset']), /comment/);
+  t.notMatch(lab.node.ip('link show'), /veth/);
+  t.match(lab.node.must(argv), /nothing to remove/);
 });
 
 t.test('a later part fails: the earlier ones are taken back', { skip }, async t => {
@@ -195,8 +256,8 @@ t.test('unknown keys of our own plugin are refused with what was meant', { skip 
   t.match(await refused({ bridge: 'a/b' }), { code: 7, msg: /^bridge: / });
 });
 
-t.test('the standard chain goes through the agent as well, and without it by itself', { skip }, async t => {
-  const { lab, subnetFile, exec, stop, held } = await setUp(t);
+t.test('the standard chain goes through the agent, and standalone without it', { skip }, async t => {
+  const { lab, subnetFile, exec, stop, held } = await setUp(t, { standalone: true });
   const flannel = {
     cniVersion: '1.1.0',
     name: 'pods',
@@ -237,8 +298,8 @@ t.test('a hundred pods at once through one agent', { skip }, async t => {
   t.notMatch(lab.node.must(['nft', 'list', 'ruleset']), /comment/);
 });
 
-t.test('sixteen processes at once without an agent', { skip }, async t => {
-  const { lab, exec, stop, held } = await setUp(t);
+t.test('sixteen processes at once, standalone', { skip }, async t => {
+  const { lab, exec, stop, held } = await setUp(t, { standalone: true });
   await stop();
   const ipam = { type: 'host-local', dataDir: `${lab.scratch}/networks`, subnet: '10.1.0.0/24' };
   const network = { cniVersion: '1.1.0', name: 'pods', type: 'bridge', isGateway: true, ipMasq: true, ipam };

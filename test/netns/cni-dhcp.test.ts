@@ -215,7 +215,7 @@ t.test('the daemon as an executable, and no server at all', { skip }, async t =>
   const { lab, server, config, socket, stateDir } = await setUp(t);
   await server.stop();
   const binDir = `${lab.scratch}/opt`;
-  installCni({ binDir, names: ['dhcp'], socket: `${lab.scratch}/no-agent` });
+  installCni({ binDir, names: ['dhcp'], socket: `${lab.scratch}/no-agent`, standalone: true });
   const daemon = lab.node.launch([
     `${binDir}/dhcp`,
     'daemon',

@@ -66,7 +66,11 @@ export class TestAgent {
   }
 
   #argv(command: string, ...more: string[]): string[] {
-    const own = [`--state-dir=${this.stateDir}`, `--subnet-file=${this.subnetFile}`];
+    const own = [
+      `--state-dir=${this.stateDir}`,
+      `--subnet-file=${this.subnetFile}`,
+      `--cni-calls-dir=${this.stateDir}/calls`,
+    ];
     const rest = [
       `--node-name=node${this.node.index}`,
       ...this.iface,

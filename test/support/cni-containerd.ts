@@ -3,7 +3,7 @@ import { attempt, type Finished, must } from '../../bench/lab/command.ts';
 import type { Namespace } from '../../bench/lab/namespace.ts';
 import { launch, type Proc } from '../../bench/lab/proc.ts';
 import { until } from '../../bench/lab/until.ts';
-import { installCni } from '../../src/cni/install.ts';
+import { type InstallOptions, installCni } from '../../src/cni/install.ts';
 
 /*
  * A real runtime: Debian's containerd, whose `ctr run --cni` calls what stands in /opt/cni/bin by what stands in
@@ -27,10 +27,15 @@ export class Containerd {
   /**
    * Starts it and waits until it answers; it ends with the test.
    * @param folder directory that goes with the test
-   * @param socket of the agent that the plugins hand their calls to; nobody needs to listen
+   * @param install socket of the agent that the plugins hand their calls to, or that there is to be none
    */
-  static async start(t: Owner, node: Namespace, folder: string, socket: string): Promise<Containerd> {
-    const runtime = new Containerd(node, folder, socket);
+  static async start(
+    t: Owner,
+    node: Namespace,
+    folder: string,
+    install: { socket: string; callsDir?: string; standalone?: boolean },
+  ): Promise<Containerd> {
+    const runtime = new Containerd(node, folder, install);
     t.teardown(async () => {
       for (const [id, proc] of runtime.#running) {
         attempt(runtime.#ctr('task', 'kill', '-s', 'SIGKILL', id));
@@ -42,7 +47,7 @@ export class Containerd {
     return runtime;
   }
 
-  private constructor(node: Namespace, folder: string, socket: string) {
+  private constructor(node: Namespace, folder: string, install: InstallOptions) {
     this.#node = node;
     this.#folder = folder;
     const at = (name: string) => `${folder}/${name}`;
@@ -53,7 +58,7 @@ export class Containerd {
       symlinkSync('busybox', at(`rootfs/bin/${name}`));
     for (const name of ['etc/cni/net.d', 'etc-work', 'opt', 'opt-work'])
       mkdirSync(at(name), { recursive: true });
-    installCni({ binDir: at('opt/cni/bin'), socket });
+    installCni({ binDir: at('opt/cni/bin'), ...install });
     const overlay = (name: string) =>
       `mount -t overlay overlay -o lowerdir=/${name},upperdir=${at(name)},workdir=${at(`${name}-work`)} /${name}`;
     const daemon = `exec containerd --root ${at('root')} --state ${at('state')} --address ${at('containerd.sock')} --log-level warn`;

@@ -276,6 +276,13 @@ export const FLAGS: readonly Flag[] = [
     doc: 'work for the CNI executables (cni.sock in the state directory)',
   },
   {
+    name: 'cni-calls-dir',
+    kind: 'text',
+    fallback: '/var/lib/cni/ripstop/calls',
+    own: true,
+    doc: 'directory of the CNI calls (DEL, GC) that the executables recorded while no agent answered',
+  },
+  {
     name: 'tolerate-unknown-keys',
     kind: 'boolean',
     fallback: false,

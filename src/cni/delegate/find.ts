@@ -1,8 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { CniError, CODE } from '../skel/errors.ts';
 
-/** Bytes that `ripstop cni install` writes behind an executable; they begin with the mark. */
-export const TRAILER = 4096;
+/** The last bytes of an executable that `ripstop cni install` wrote. */
 export const OWN_MARK = 'ripstop-cni-plugin';
 
 /** The executable of a plugin type, looked for in CNI_PATH from left to right. @throws CniError 7 for an unsafe type */
@@ -29,12 +28,12 @@ export function findPlugin(type: string, path: readonly string[]): string {
 
 /** True for an executable of this program: it can run in this process, a start of Node cheaper. */
 export function isOwn(file: string): boolean {
-  const tail = Buffer.alloc(TRAILER);
+  const tail = Buffer.alloc(OWN_MARK.length);
   const fd = openSync(file, 'r');
   try {
     const { size } = fstatSync(fd);
-    const count = readSync(fd, tail, 0, TRAILER, Math.max(0, size - TRAILER));
-    return tail.toString('latin1', 0, Math.min(count, OWN_MARK.length)) === OWN_MARK;
+    const count = readSync(fd, tail, 0, tail.length, Math.max(0, size - tail.length));
+    return tail.toString('latin1', 0, count) === OWN_MARK;
   } finally {
     closeSync(fd);
   }

@@ -1,10 +1,12 @@
-import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
+import { describeError } from '../../base/errors.ts';
 import { loadPlugin } from '../plugins.ts';
-import { CniError, CODE, encodeError } from '../skel/errors.ts';
+import { CniError, CODE, encodeError, toCniError } from '../skel/errors.ts';
 import type { Host } from '../skel/plugin.ts';
 import { runTraced } from '../trace/run-traced.ts';
+import { RecordedCalls } from './completion.ts';
 import {
   type CniRequest,
   type CniResponse,
@@ -15,6 +17,11 @@ import {
 
 export const DEFAULT_SOCKET = '/run/ripstop/cni.sock';
 
+/** Longest time in which an executable has to hand its call over, ms. */
+const REQUEST_MS = 30_000;
+/** Between two tries of recorded calls that failed, ms. */
+const RETRY_MS = 30_000;
+
 /** Works on one call. Never throws: what goes wrong is an answer. */
 export async function answer(request: CniRequest, host: Host): Promise<CniResponse> {
   let stdout = '';
@@ -23,35 +30,62 @@ export async function answer(request: CniRequest, host: Host): Promise<CniRespon
     stderr += `${line}\n`;
     host.log(`cni ${request.plugin}: ${line}`);
   };
-  const plugin = await loadPlugin(request.plugin);
-  if (!plugin) {
-    const fault = new CniError(CODE.INTERNAL, `the agent has no CNI plugin "${request.plugin}"`);
-    return { status: 1, stdout: JSON.stringify(encodeError(fault, undefined)), stderr };
+  try {
+    const plugin = await loadPlugin(request.plugin);
+    if (!plugin) throw new CniError(CODE.INTERNAL, `the agent has no CNI plugin "${request.plugin}"`);
+    const streams = {
+      env: request.env,
+      stdin: () => request.stdin,
+      stdout: (text: string) => {
+        stdout += text;
+      },
+      stderr: (text: string) => {
+        stderr += text;
+      },
+    };
+    // Nobody waits for the spans: they go out behind the answer.
+    const { status } = await runTraced(plugin, streams, { ...host, log: note });
+    return { status, stdout, stderr };
+  } catch (error) {
+    // A fault in what surrounds the plugins, which answer their own.
+    host.log(`cni ${request.plugin}: ${describeError(error)}`);
+    return refusal(toCniError(error), stderr);
   }
-  const streams = {
-    env: request.env,
-    stdin: () => request.stdin,
-    stdout: (text: string) => {
-      stdout += text;
-    },
-    stderr: (text: string) => {
-      stderr += text;
-    },
-  };
-  // Nobody waits for the spans: they go out behind the answer.
-  const { status } = await runTraced(plugin, streams, { ...host, log: note });
-  return { status, stdout, stderr };
+}
+
+function refusal(fault: CniError, stderr = ''): CniResponse {
+  return { status: 1, stdout: `${JSON.stringify(encodeError(fault, undefined))}\n`, stderr };
 }
 
 /**
  * Opens the socket on which the executables hand over their calls. Only root may connect. Calls of different
  * containers run side by side; what they share is guarded where it lies (files by flock, rules by transactions).
  * The agent is to close it last: a call that is under way is answered before `close` calls back.
+ *
+ * What was recorded in `callsDir` while nobody listened is completed first. A call that is recorded between that and
+ * the moment in which the socket is there is found by a second look: the executable connects again behind its record.
  */
-export function serveCni(path: string, host: Host): Promise<Server> {
+export async function serveCni(path: string, host: Host, callsDir: string): Promise<Server> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const server = createServer({ allowHalfOpen: true }, socket => converse(socket, host));
-  // Bound under another name, restricted, then moved: there is no moment in which others could connect.
+  const recorded = new RecordedCalls(callsDir, host, answer);
+  await recorded.complete();
+  const server = createServer({ allowHalfOpen: true }, socket => converse(socket, host, recorded));
+  await listen(server, path);
+  const { ino } = statSync(path);
+  // ADDs that come in meanwhile wait for it.
+  void recorded.complete();
+  const retry = setInterval(() => recorded.hasFailed && void recorded.complete(), RETRY_MS);
+  retry.unref();
+  server.on('close', () => {
+    clearInterval(retry);
+    // Unless a later agent has put its own there.
+    if (statSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true });
+  });
+  return server;
+}
+
+/** Bound under another name, restricted, then moved: there is no moment in which others could connect. */
+function listen(server: Server, path: string): Promise<void> {
   const draft = `${path}.${process.pid}`;
   rmSync(draft, { force: true });
   return new Promise((resolve, reject) => {
@@ -59,34 +93,71 @@ export function serveCni(path: string, host: Host): Promise<Server> {
     server.listen(draft, () => {
       chmodSync(draft, 0o600);
       renameSync(draft, path);
-      server.on('close', () => rmSync(path, { force: true }));
-      resolve(server);
+      resolve();
     });
   });
 }
 
-function converse(socket: Socket, host: Host): void {
-  let bytes = Buffer.alloc(0);
-  let begun = false;
+/** An ADD goes behind everything that was recorded; the other commands need not wait. */
+async function work(request: CniRequest, host: Host, recorded: RecordedCalls): Promise<CniResponse> {
+  const { CNI_COMMAND: command, CNI_CONTAINERID: id = '', CNI_IFNAME: ifname = '' } = request.env;
+  if (command === 'ADD') {
+    const problem = await recorded.beforeAdd(id, ifname);
+    if (problem !== undefined) return refusal(new CniError(CODE.TRY_AGAIN_LATER, problem));
+  }
+  return answer(request, host);
+}
+
+/** Collects one request. Bytes are joined once, when all of them are there. */
+class RequestReader {
+  readonly #chunks: Buffer[] = [];
+  #size = 0;
+  #wanted: number | undefined;
+
+  /** @returns the request when these were its last bytes @throws Error when it is none */
+  take(chunk: Buffer): CniRequest | undefined {
+    this.#chunks.push(chunk);
+    this.#size += chunk.length;
+    if (this.#wanted === undefined) {
+      // The header alone; it may come in parts of a few bytes.
+      const begun = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks);
+      if (this.#chunks.length > 1) this.#chunks.splice(0, this.#chunks.length, begun);
+      this.#wanted = requestLength(begun);
+    }
+    if (this.#wanted === undefined || this.#size < this.#wanted) return undefined;
+    return parseRequest(Buffer.concat(this.#chunks, this.#size).subarray(0, this.#wanted));
+  }
+}
+
+function converse(socket: Socket, host: Host, recorded: RecordedCalls): void {
+  const reader = new RequestReader();
+  let isTaken = false;
+  const giveUp = (why: string) => {
+    isTaken = true;
+    host.log(`cni socket: ${why}`);
+    socket.destroy();
+  };
   // A runtime that gave up has closed its end; the call goes on to its end, as a process that it cannot see would.
   socket.on('error', () => {});
   socket.on('end', () => {
-    if (!begun) socket.destroy();
+    if (!isTaken) socket.destroy();
+  });
+  socket.setTimeout(REQUEST_MS, () => {
+    if (!isTaken) giveUp(`a request was not complete after ${REQUEST_MS} ms`);
   });
   socket.on('data', chunk => {
-    if (begun) return;
-    bytes = Buffer.concat([bytes, chunk]);
+    if (isTaken) return;
     try {
-      const length = requestLength(bytes);
-      if (length === undefined || bytes.length < length) return;
-      begun = true;
-      answer(parseRequest(bytes.subarray(0, length)), host).then(response =>
-        socket.end(encodeResponse(response)),
-      );
+      const request = reader.take(chunk);
+      if (!request) return;
+      isTaken = true;
+      socket.setTimeout(0);
+      work(request, host, recorded)
+        .then(encodeResponse)
+        .catch(error => encodeResponse(refusal(toCniError(error))))
+        .then(bytes => socket.end(bytes));
     } catch (error) {
-      begun = true;
-      host.log(`cni socket: ${(error as Error).message}`);
-      socket.destroy();
+      giveUp(describeError(error));
     }
   });
 }

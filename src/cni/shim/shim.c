@@ -1,200 +1,218 @@
 /*
- * The executable that a container runtime starts: /opt/cni/bin/<plugin>.
+ * The executable that a container runtime starts: /opt/cni/bin/<plugin>. It is static: it needs no loader, no library and
+ * no Node on the host.
  *
- * It hands its call (name, CNI_* environment, standard input) to the node agent over a socket and writes the answer,
- * which costs a millisecond; a start of Node costs a hundred times that. Where no agent listens it becomes the
- * plugin's own process: `node launch.cjs <plugin>`, with the same environment and input.
+ * It hands its call (name, CNI_* environment, standard input) to the node agent over a socket and prints the answer. What
+ * it does itself:
+ *   VERSION         is answered, with or without an agent;
+ *   STATUS          without an agent: code 50 (plugin not available);
+ *   ADD, CHECK      without an agent: code 11 (try again later);
+ *   DEL, GC         without an agent: the call is recorded on disk, and the answer is success; the agent completes it
+ *                   before it serves the first ADD (recorded.ts). How things are deleted is written once, in TypeScript.
+ * Every wait ends: the limits stand in `limit_ms`.
  *
- * Where Node, the launcher and the socket are stands in a trailer behind the program, RIPSTOP_TRAILER bytes that
- * `ripstop cni install` writes: a mark, then texts that end in NUL. Frames on the socket are described in protocol.ts.
- *
- * Syscalls: open(/proc/self/exe), read, socket, connect, write, execve. Capabilities: none.
+ * `ripstop cni install` writes the settings into the file itself, behind the mark. An executable of a node without an
+ * agent (`--standalone`) has a Node and a launcher in its settings, and becomes `node launcher <plugin>`.
  */
 #define _GNU_SOURCE
+#include "shim.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-enum { RIPSTOP_TRAILER = 4096, INPUT_MAX = 16 << 20 };
-static const char kMark[] = "ripstop-cni-plugin";
-static const char kMagic[] = "RSCNI1\n";
+enum { SETTINGS_SIZE = 4096, INPUT_MAX = 16 << 20 };
+enum { TRY_AGAIN_LATER = 11, NOT_AVAILABLE = 50, BAD_ENVIRONMENT = 4, IO_FAILURE = 5, BAD_JSON = 6, BAD_CONFIG = 7 };
 
-extern char **environ;
+#define NEWEST "1.1.0"
+static const char *const kVersions[] = {"0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", NEWEST};
+enum { VERSIONS = sizeof kVersions / sizeof *kVersions };
 
-struct bytes {
-  char *data;
-  size_t length;
-  size_t room;
-};
+/* The mark, then texts that end in NUL: socket, directory of calls, Node, launcher. Written by install.ts. */
+__attribute__((used, aligned(4096))) static volatile char block[SETTINGS_SIZE] = "ripstop-cni-settings";
 
-static void die(const char *what) {
-  /* The error object of the specification; code 5 is an I/O failure. */
-  printf("{\n    \"code\": 5,\n    \"msg\": \"%s: %s\"\n}\n", what, strerror(errno));
-  exit(1);
-}
+static char texts[SETTINGS_SIZE + 1];
 
-static void append(struct bytes *to, const void *data, size_t length) {
-  if (to->length + length > to->room) {
-    size_t room = to->room ? to->room : 4096;
-    while (room < to->length + length) room *= 2;
-    char *grown = realloc(to->data, room);
-    if (!grown) die("realloc");
-    to->data = grown;
-    to->room = room;
-  }
-  memcpy(to->data + to->length, data, length);
-  to->length += length;
-}
-
-/* One field: its length as a little-endian u32, its bytes. */
-static void append_field(struct bytes *to, const void *data, size_t length) {
-  uint8_t header[4] = {(uint8_t)length, (uint8_t)(length >> 8), (uint8_t)(length >> 16), (uint8_t)(length >> 24)};
-  append(to, header, sizeof header);
-  append(to, data, length);
-}
-
-static void read_all(int fd, struct bytes *into) {
-  char chunk[16384];
-  for (;;) {
-    ssize_t count = read(fd, chunk, sizeof chunk);
-    if (count == 0) return;
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) die("error reading from stdin");
-    append(into, chunk, (size_t)count);
-    if (into->length > INPUT_MAX) {
-      errno = EFBIG;
-      die("error reading from stdin");
-    }
-  }
-}
-
-static int write_all(int fd, const char *data, size_t length) {
-  while (length > 0) {
-    ssize_t count = fd > 2 ? send(fd, data, length, MSG_NOSIGNAL) : write(fd, data, length);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return -1;
-    data += count;
-    length -= (size_t)count;
-  }
-  return 0;
-}
-
-static int read_exactly(int fd, void *into, size_t length) {
-  char *at = into;
-  while (length > 0) {
-    ssize_t count = read(fd, at, length);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return -1;
-    at += count;
-    length -= (size_t)count;
-  }
-  return 0;
-}
-
-static int connect_agent(const char *path) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (path[0] == '\0' || strlen(path) >= sizeof address.sun_path) return -1;
-  strcpy(address.sun_path, path);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
-  close(fd);
-  return -1;
-}
-
-/* Sends the call and writes the answer. -1 before anything was sent that the agent could have acted on. */
-static int ask_agent(const char *socket_path, const char *name, const struct bytes *input) {
-  int fd = connect_agent(socket_path);
-  if (fd < 0) return -1;
-  struct bytes body = {0};
-  append_field(&body, name, strlen(name));
-  append_field(&body, input->data, input->length);
-  for (char **one = environ; *one; one++) {
-    if (strncmp(*one, "CNI_", 4) == 0 || strncmp(*one, "TRACE", 5) == 0 || strncmp(*one, "BAGGAGE", 7) == 0 ||
-        strncmp(*one, "OTEL_", 5) == 0 || strncmp(*one, "PATH=", 5) == 0)
-      append_field(&body, *one, strlen(*one));
-  }
-  struct bytes frame = {0};
-  append(&frame, kMagic, sizeof kMagic - 1);
-  append_field(&frame, body.data, body.length);
-  if (write_all(fd, frame.data, frame.length) < 0) die("agent socket");
-  /* Answer: exit status, then standard output and standard error as fields. */
-  uint8_t status;
-  if (read_exactly(fd, &status, 1) < 0) {
-    errno = ECONNRESET;
-    die("the agent ended while it worked on the call");
-  }
-  for (int stream = 1; stream <= 2; stream++) {
-    uint8_t header[4];
-    if (read_exactly(fd, header, 4) < 0) die("agent socket");
-    size_t length = header[0] | (size_t)header[1] << 8 | (size_t)header[2] << 16 | (size_t)header[3] << 24;
-    char *text = malloc(length + 1);
-    if (!text || read_exactly(fd, text, length) < 0) die("agent socket");
-    write_all(stream, text, length);
-  }
-  return status;
-}
-
-/* The texts behind the mark: Node, launcher, socket. */
-static char trailer[RIPSTOP_TRAILER + 1];
-
-static int read_trailer(const char *texts[3]) {
-  int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || lseek(fd, -RIPSTOP_TRAILER, SEEK_END) < 0 || read_exactly(fd, trailer, RIPSTOP_TRAILER) < 0) return -1;
-  close(fd);
-  if (strcmp(trailer, kMark) != 0) return -1;
-  const char *at = trailer + sizeof kMark;
-  for (int i = 0; i < 3; i++) {
-    texts[i] = at;
+static struct settings read_settings(void) {
+  for (size_t i = 0; i < SETTINGS_SIZE; i++) texts[i] = block[i];
+  const char *field[5] = {"", "", "", "", ""};
+  const char *at = texts;
+  for (int i = 0; i < 5 && at < texts + SETTINGS_SIZE; i++) {
+    field[i] = at;
     at += strlen(at) + 1;
-    if (at >= trailer + RIPSTOP_TRAILER) return -1;
   }
+  return (struct settings){.socket = field[1], .calls = field[2], .node = field[3], .launcher = field[4]};
+}
+
+/* Longest time a call may take, ms. DHCP servers are asked for up to 208 s, so ADD has more than that. */
+static int64_t limit_ms(const char *command) {
+  const char *own = getenv("RIPSTOP_CNI_TIMEOUT");
+  if (own && atoll(own) > 0 && atoll(own) <= 86400) return atoll(own) * 1000;
+  if (strcmp(command, "ADD") == 0 || strcmp(command, "GC") == 0) return 240000;
+  if (strcmp(command, "STATUS") == 0) return 30000;
+  return 120000;
+}
+
+static int print(const struct bytes *text) {
+  if (text->failed || write_whole(1, text->data, text->length) < 0) return 1;
   return 0;
 }
 
-/* Becomes `node launcher name`, with `input` on standard input again. */
-static void become_process(const char *const texts[3], char *const *own, const char *name, const struct bytes *input) {
-  if (input) {
+/* The error object of the specification on standard output. Returns the exit status. */
+static int answer_error(const struct call *call, int code, const char *msg, const char *details) {
+  struct bytes text = {0};
+  char number[32];
+  append_text(&text, "{\n    \"cniVersion\": ");
+  append_json_text(&text, call->version[0] ? call->version : NEWEST);
+  snprintf(number, sizeof number, ",\n    \"code\": %d", code);
+  append_text(&text, number);
+  append_text(&text, ",\n    \"msg\": ");
+  append_json_text(&text, msg);
+  if (details) {
+    append_text(&text, ",\n    \"details\": ");
+    append_json_text(&text, details);
+  }
+  append_text(&text, "\n}\n");
+  print(&text);
+  return 1;
+}
+
+static int answer_version(void) {
+  struct bytes text = {0};
+  append_text(&text, "{\n    \"cniVersion\": \"" NEWEST "\",\n    \"supportedVersions\": [\n");
+  for (int i = 0; i < VERSIONS; i++) {
+    append_text(&text, i ? ",\n        " : "        ");
+    append_json_text(&text, kVersions[i]);
+  }
+  append_text(&text, "\n    ]\n}\n");
+  return print(&text);
+}
+
+/* Started by hand, not by a runtime. */
+static int introduce(const char *plugin, int has_arguments) {
+  fprintf(stderr, "CNI plugin %s of Ripstop: hands the calls of a container runtime to the node agent\n", plugin);
+  fprintf(stderr, "CNI protocol versions supported:");
+  for (int i = 0; i < VERSIONS; i++) fprintf(stderr, "%s %s", i ? "," : "", kVersions[i]);
+  fprintf(stderr, "\n");
+  if (!has_arguments) return 0;
+  fprintf(stderr, "It takes no arguments. The DHCP daemon is `ripstop cni dhcp-daemon`.\n");
+  return 1;
+}
+
+/* Becomes `node launcher <plugin>`, with `input` on standard input again. Returns only when that fails. */
+static int become_process(const struct settings *to, char **own, const struct call *call, int has_input) {
+  if (has_input) {
     /* An unlinked file in memory: a pipe would need somebody to write it. */
     int fd = memfd_create("cni-config", 0);
-    if (fd < 0) die("memfd_create");
-    for (size_t at = 0; at < input->length;) {
-      ssize_t count = write(fd, input->data + at, input->length - at);
-      if (count < 0) die("memfd");
-      at += (size_t)count;
-    }
-    lseek(fd, 0, SEEK_SET);
-    dup2(fd, 0);
+    if (fd < 0 || write_whole(fd, call->input.data, call->input.length) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+        dup2(fd, 0) < 0)
+      return answer_error(call, IO_FAILURE, "the configuration cannot be handed on", strerror(errno));
     close(fd);
   }
-  char *arguments[20] = {(char *)texts[0], (char *)texts[1], (char *)name};
+  char *arguments[20] = {(char *)to->node, (char *)to->launcher, (char *)call->plugin};
   for (int i = 0; i < 16 && own[0] && own[i + 1]; i++) arguments[3 + i] = own[i + 1];
-  execv(texts[0], arguments);
-  die("node cannot be started");
+  execv(to->node, arguments);
+  char msg[512];
+  snprintf(msg, sizeof msg, "%.400s cannot be started: %s", to->node, strerror(errno));
+  return answer_error(call, IO_FAILURE, msg, "this executable was installed with --standalone, which needs Node here");
+}
+
+static int is_identifier(const char *text) {
+  static const char kFirst[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+  if (text[0] == '\0' || !strchr(kFirst, text[0])) return 0;
+  return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")] == '\0';
+}
+
+/* What could not be completed later either is refused now. 0, or the exit status of an error. */
+static int refuse_unusable(const struct call *call, int is_object) {
+  const char *id = getenv("CNI_CONTAINERID"), *ifname = getenv("CNI_IFNAME"), *path = getenv("CNI_PATH");
+  int is_del = strcmp(call->command, "DEL") == 0;
+  if (!path || !*path || (is_del && (!id || !*id || !ifname || !*ifname)))
+    return answer_error(call, BAD_ENVIRONMENT,
+                        is_del ? "required env variables missing: DEL takes CNI_CONTAINERID, CNI_IFNAME and CNI_PATH"
+                               : "required env variables missing: GC takes CNI_PATH",
+                        NULL);
+  if (is_del && !is_identifier(id))
+    return answer_error(call, BAD_ENVIRONMENT, "invalid characters in containerID", id);
+  if (!is_object)
+    return answer_error(call, BAD_JSON, "error unmarshall network config: it is not a JSON object", NULL);
+  if (!is_identifier(call->network))
+    return answer_error(call, BAD_CONFIG, "missing or invalid network name", "it takes letters, digits, _, . and -");
+  return 0;
+}
+
+/* DEL and GC without an agent. */
+static int record(const struct settings *settings, const struct call *call, int64_t deadline) {
+  char file[512];
+  struct bytes why = {0}, out[2] = {{0}, {0}};
+  int status = 0;
+  if (record_call(settings->calls, call, deadline, file, &why) < 0) {
+    append(&why, "", 1);
+    return answer_error(call, TRY_AGAIN_LATER,
+                        "the Ripstop agent of this node does not answer, and the call cannot be recorded for it",
+                        why.failed ? NULL : why.data);
+  }
+  /* An agent that began to listen before the record was there may have looked for records already. */
+  if (ask_agent(settings->socket, call, deadline, &status, out) != ASKED_ANSWERED) return 0;
+  if (status == 0) forget_record(file);
+  write_whole(2, out[1].data, out[1].length);
+  return print(&out[0]) ? 1 : status;
+}
+
+static int without_agent(const struct settings *settings, const struct call *call, enum asked came, int is_object,
+                         int64_t deadline) {
+  static const char kAway[] = "the Ripstop agent of this node does not answer";
+  static const char kStart[] = "start it (ripstop agent); what is wired already stays wired";
+  if (came == ASKED_LATE)
+    return answer_error(call, TRY_AGAIN_LATER, "the Ripstop agent of this node did not answer within the time limit",
+                        "the call may still be completed; RIPSTOP_CNI_TIMEOUT (seconds) changes the limit");
+  if (strcmp(call->command, "STATUS") == 0) return answer_error(call, NOT_AVAILABLE, kAway, kStart);
+  if (strcmp(call->command, "ADD") == 0 || strcmp(call->command, "CHECK") == 0)
+    return answer_error(call, TRY_AGAIN_LATER, came == ASKED_BROKEN ? "the Ripstop agent ended during the call" : kAway,
+                        kStart);
+  if (strcmp(call->command, "DEL") == 0 || strcmp(call->command, "GC") == 0) {
+    int refused = refuse_unusable(call, is_object);
+    return refused ? refused : record(settings, call, deadline);
+  }
+  char msg[128];
+  snprintf(msg, sizeof msg, "unknown CNI_COMMAND: %.80s", call->command);
+  return answer_error(call, BAD_ENVIRONMENT, msg, "it takes ADD, DEL, CHECK, GC, STATUS, VERSION");
 }
 
 int main(int argc, char **argv) {
-  const char *texts[3];
-  const char *name = argc > 0 ? strrchr(argv[0], '/') : NULL;
-  name = name ? name + 1 : argc > 0 ? argv[0] : "";
-  if (read_trailer(texts) < 0) {
-    fprintf(stderr, "%s: this program is put in place by `ripstop cni install`\n", name);
+  struct settings settings = read_settings();
+  struct call call = {.plugin = argc > 0 ? argv[0] : "", .command = getenv("CNI_COMMAND")};
+  const char *slash = strrchr(call.plugin, '/');
+  if (slash) call.plugin = slash + 1;
+  if (settings.socket[0] == '\0') {
+    fprintf(stderr, "%s: this program is put in place by `ripstop cni install`\n", call.plugin);
     return 1;
   }
-  const char *command = getenv("CNI_COMMAND");
-  /* Answered without the agent: a start by hand (`dhcp daemon`), and the version, which reads no input. */
-  if (!command || argc > 1 || strcmp(command, "VERSION") == 0) become_process(texts, argv, name, NULL);
-  struct bytes input = {0};
-  read_all(0, &input);
-  int status = ask_agent(texts[2], name, &input);
-  if (status >= 0) return status;
-  become_process(texts, argv, name, &input);
-  return 1;
+  int is_standalone = settings.node[0] != '\0';
+  if (argc > 1 || !call.command || call.command[0] == '\0') {
+    if (is_standalone) return become_process(&settings, argv, &call, 0);
+    return introduce(call.plugin, argc > 1);
+  }
+  if (strcmp(call.command, "VERSION") == 0) return answer_version();
+  int64_t deadline = now_ms() + limit_ms(call.command);
+  if (read_to_end(0, &call.input, INPUT_MAX, deadline) < 0) {
+    int is_late = errno == ETIMEDOUT;
+    return answer_error(&call, is_late ? TRY_AGAIN_LATER : IO_FAILURE, "error reading from stdin", strerror(errno));
+  }
+  int is_object = scan_config(&call.input, call.version, sizeof call.version, call.network, sizeof call.network) == 0;
+  int is_released = 0;
+  for (int i = 0; i < VERSIONS; i++) is_released |= strcmp(call.version, kVersions[i]) == 0;
+  if (!is_released) strcpy(call.version, NEWEST);
+  struct bytes out[2] = {{0}, {0}};
+  int status = 0;
+  enum asked came = ask_agent(settings.socket, &call, deadline, &status, out);
+  if (came == ASKED_ANSWERED) {
+    write_whole(2, out[1].data, out[1].length);
+    return print(&out[0]) ? 1 : status;
+  }
+  if (is_standalone && came == ASKED_NOBODY) return become_process(&settings, argv, &call, 1);
+  return without_agent(&settings, &call, came, is_object, deadline);
 }

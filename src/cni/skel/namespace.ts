@@ -1,12 +1,14 @@
 import { statfsSync, statSync } from 'node:fs';
 import { CniError, CODE } from './errors.ts';
 
-/** f_type of nsfs, where network namespaces live (linux/magic.h NSFS_MAGIC). */
+/** f_type of nsfs, the file system of network namespaces (linux/magic.h NSFS_MAGIC). */
 const NSFS_MAGIC = 0x6e736673;
 
 export interface NamespaceIdentity {
-  device: number;
-  inode: number;
+  device: bigint;
+  inode: bigint;
+  /** Time of the inode, ns since 1970: the kernel gives the number of a namespace that has ended to a later one. */
+  born: bigint;
 }
 
 /** Tells namespaces apart; injected so that the protocol can be tested without any. */
@@ -20,8 +22,8 @@ export const kernelNamespaces: NamespaceProbe = {
   identify(path) {
     try {
       if (statfsSync(path).type !== NSFS_MAGIC) return undefined;
-      const { dev, ino } = statSync(path);
-      return { device: dev, inode: ino };
+      const { dev, ino, ctimeNs } = statSync(path, { bigint: true });
+      return { device: dev, inode: ino, born: ctimeNs };
     } catch {
       return undefined;
     }

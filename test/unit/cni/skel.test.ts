@@ -137,10 +137,11 @@ t.test('VERSION and a start by hand read nothing', async t => {
 });
 
 t.test('the namespace is looked at before anything is touched', async t => {
+  const identity = (inode: bigint) => ({ device: 4n, inode, born: 0n });
   const probe: NamespaceProbe = {
     identify(path) {
-      if (path === '/proc/self/ns/net' || path === '/run/netns/own') return { device: 4, inode: 1 };
-      return path === '/run/netns/pod' ? { device: 4, inode: 2 } : undefined;
+      if (path === '/proc/self/ns/net' || path === '/run/netns/own') return identity(1n);
+      return path === '/run/netns/pod' ? identity(2n) : undefined;
     },
   };
   const host = { ...testHost(), namespaces: probe };

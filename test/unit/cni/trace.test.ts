@@ -66,7 +66,7 @@ async function setUp(t: Test) {
   t.teardown(() => server.close());
   const folder = scratch(t);
   const [binDir, socket] = [`${folder}/bin`, `${folder}/cni.sock`];
-  installCni({ binDir, socket });
+  installCni({ binDir, socket, standalone: true });
   const config = {
     cniVersion: '1.0.0',
     name: 'net',
@@ -98,7 +98,7 @@ for (const way of ['by the agent', 'in a process of its own'] as const)
   t.test(`a span of each plugin, below TRACEPARENT: ${way}`, async t => {
     const { received, exec, endpoint, socket } = await setUp(t);
     if (way === 'by the agent') {
-      const agent = await serveCni(socket, testHost());
+      const agent = await serveCni(socket, testHost(), `${socket}-calls`);
       t.teardown(() => agent.close());
     }
     const env = {
@@ -152,7 +152,7 @@ for (const way of ['by the agent', 'in a process of its own'] as const)
 
 t.test('no trace begun, one that is not wanted, none that can be read, no exporter', async t => {
   const { received, exec, endpoint, socket } = await setUp(t);
-  const agent = await serveCni(socket, testHost());
+  const agent = await serveCni(socket, testHost(), `${socket}-calls`);
   t.teardown(() => agent.close());
   const env = { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${endpoint}/here`, OTEL_SERVICE_NAME: 'node7' };
   t.equal((await exec('host-local', 'ADD', env)).code, 0);
@@ -189,7 +189,7 @@ t.test('a collector that is away or asleep delays a call by 200 ms at most and f
   t.ok(slow.ms < usual.ms + 1000, `${slow.ms.toFixed(0)} ms beside ${usual.ms.toFixed(0)}`);
   const away = await exec('host-local', 'ADD', { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' }, 'c2');
   t.match(away, { code: 0, stdout: /10\.1\.0\.3/, stderr: /trace: .*ECONNREFUSED/ });
-  const agent = await serveCni(socket, testHost());
+  const agent = await serveCni(socket, testHost(), `${socket}-calls`);
   t.teardown(() => agent.close());
   const served = await exec('host-local', 'ADD', env, 'c3');
   t.match(served, { code: 0, stdout: /10\.1\.0\.4/, stderr: '' });

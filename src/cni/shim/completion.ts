@@ -1,0 +1,254 @@
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename } from 'node:path';
+import { describeError } from '../../base/errors.ts';
+import { CODE } from '../skel/errors.ts';
+import type { Host } from '../skel/plugin.ts';
+import { withLock } from '../state/lock.ts';
+import type { CniRequest, CniResponse } from './protocol.ts';
+import { listRecords, type RecordedCall, readRecord, requestNow } from './recorded.ts';
+import { describeCall, isOvertaken, networkOf } from './recorded-network.ts';
+
+/** Longest time for one call, ms: one that hangs must not keep the others, and the ADDs that wait for them, for ever. */
+const LIMIT_MS = 120_000;
+/** How often the process may end during one call before that call is refused. */
+const ENDS_MAX = 3;
+/** Records that are kept for a person to look at. */
+const REFUSED_MAX = 100;
+/** Answers that no further try can change. */
+const FINAL: readonly number[] = [
+  CODE.INCOMPATIBLE_VERSION,
+  CODE.UNSUPPORTED_FIELD,
+  CODE.INVALID_ENVIRONMENT,
+  CODE.DECODE_FAILURE,
+  CODE.INVALID_CONFIG,
+  CODE.INVALID_NETNS,
+];
+
+/** What became of recorded calls; each entry names one. */
+export interface Completion {
+  completed: string[];
+  /** Taken out of the way: no further try can complete them. */
+  refused: string[];
+  /** Still recorded: they are tried again. */
+  failed: string[];
+}
+
+export type Answer = (request: CniRequest, host: Host) => Promise<CniResponse>;
+
+/**
+ * Completes the calls that the executables recorded while no agent answered, oldest first. Two processes that do so at once
+ * (an agent and `ripstop cleanup`) exclude each other by a lock. What cannot be completed is named and never blocks the rest.
+ */
+export class RecordedCalls {
+  readonly #directory: string;
+  readonly #host: Host;
+  readonly #answer: Answer;
+  readonly #limitMs: number;
+  /** Records whose last try failed, with what it said. */
+  readonly #failed = new Map<string, { call: RecordedCall; problem: string }>();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(directory: string, host: Host, answer: Answer, limitMs = LIMIT_MS) {
+    this.#directory = directory;
+    this.#host = host;
+    this.#answer = answer;
+    this.#limitMs = limitMs;
+  }
+
+  /** True while calls are recorded whose last try failed. */
+  get hasFailed(): boolean {
+    return this.#failed.size > 0;
+  }
+
+  /** Completes every record. Never throws: a directory that cannot be read is a failure of its own. */
+  complete(): Promise<Completion> {
+    return this.#inTurn(() => true);
+  }
+
+  /**
+   * Before an ADD: completes what no try has been made of, and what belongs to the same attachment.
+   * @returns why the ADD must wait: a DEL of the same attachment that fails, which must not come behind the ADD
+   */
+  async beforeAdd(containerId: string, ifname: string): Promise<string | undefined> {
+    const isOfAttachment = (call: RecordedCall) => call.containerId === containerId && call.ifname === ifname;
+    // The fast way of nearly every ADD: one listing of an absent or empty directory.
+    if (this.#isEmpty()) return undefined;
+    await this.#inTurn(file => {
+      const failed = this.#failed.get(file);
+      return !failed || isOfAttachment(failed.call);
+    });
+    return [...this.#failed.values()].find(({ call }) => isOfAttachment(call))?.problem;
+  }
+
+  #isEmpty(): boolean {
+    try {
+      return listRecords(this.#directory).length === 0;
+    } catch {
+      return false;
+    }
+  }
+
+  #inTurn(wanted: (file: string) => boolean): Promise<Completion> {
+    const report: Completion = { completed: [], refused: [], failed: [] };
+    const work = async (): Promise<Completion> => {
+      try {
+        if (listRecords(this.#directory).length === 0) this.#failed.clear();
+        else await withLock(`${this.#directory}/completing`, () => this.#completeAll(wanted, report));
+      } catch (error) {
+        this.#note(report.failed, `recorded calls in ${this.#directory}: ${describeError(error)}`);
+      }
+      return report;
+    };
+    const turn = this.#turn.then(work);
+    this.#turn = turn;
+    return turn;
+  }
+
+  async #completeAll(wanted: (file: string) => boolean, report: Completion): Promise<void> {
+    const calls: RecordedCall[] = [];
+    const files = listRecords(this.#directory);
+    for (const file of this.#failed.keys()) if (!files.includes(file)) this.#failed.delete(file);
+    for (const file of files.filter(wanted)) {
+      try {
+        const call = readRecord(file);
+        if (call) calls.push(call);
+      } catch (error) {
+        await this.#setAside(file, `it cannot be read: ${describeError(error)}`, report);
+      }
+    }
+    calls.sort((one, other) => (one.time < other.time ? -1 : one.time > other.time ? 1 : 0));
+    const overtaken = new Set(
+      calls.filter(call => call.command === 'GC' && isOvertaken(call, calls)).map(networkOf),
+    );
+    for (const call of calls) {
+      const isOvertaken = call.command === 'GC' && overtaken.has(networkOf(call));
+      try {
+        if (isOvertaken) await this.#setAside(call.file, `${describeCall(call)} is out of date`, report);
+        else await this.#completeOne(call, report);
+      } catch (error) {
+        this.#note(report.failed, `record ${call.file}: ${describeError(error)}`);
+      }
+    }
+    rmSync(this.#marker, { force: true });
+  }
+
+  /** Names the record that is worked on, and how often that was begun: it shows a call that ends the process. */
+  get #marker(): string {
+    return `${this.#directory}/completing/now`;
+  }
+
+  #begin(name: string): number {
+    let times = 1;
+    try {
+      const [was, count] = readFileSync(this.#marker, 'utf8').split(' ');
+      if (was === name) times += Number(count) || 0;
+    } catch {
+      // The process before this one ended in order.
+    }
+    try {
+      writeFileSync(this.#marker, `${name} ${times}`, { mode: 0o600 });
+    } catch {
+      // A file system without room: the calls are completed without the count.
+    }
+    return times;
+  }
+
+  async #completeOne(call: RecordedCall, report: Completion): Promise<void> {
+    const what = describeCall(call);
+    if (this.#begin(basename(call.file)) > ENDS_MAX) {
+      await this.#setAside(
+        call.file,
+        `the process ended ${ENDS_MAX} times while it completed ${what}`,
+        report,
+      );
+      return;
+    }
+    const problem = await this.#run(call);
+    if (problem === undefined) {
+      await this.#remove(call);
+      this.#failed.delete(call.file);
+      this.#note(report.completed, `completed the recorded ${what}`);
+    } else if (FINAL.includes(problem.code) || call.command === 'GC') {
+      await this.#setAside(call.file, `${what}: ${problem.text}`, report);
+    } else {
+      const text = `the recorded ${what} failed and is tried again: ${problem.text}`;
+      if (this.#failed.get(call.file)?.problem === text) report.failed.push(text);
+      else this.#note(report.failed, text);
+      this.#failed.set(call.file, { call, problem: text });
+    }
+  }
+
+  async #run(call: RecordedCall): Promise<{ code: number; text: string } | undefined> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<undefined>(resolve => {
+      timer = setTimeout(() => resolve(undefined), this.#limitMs);
+    });
+    try {
+      const response = await Promise.race([
+        this.#answer(requestNow(call, this.#host.namespaces), this.#host),
+        late,
+      ]);
+      if (!response) return { code: CODE.INTERNAL, text: `it was not finished after ${this.#limitMs} ms` };
+      return response.status === 0 ? undefined : readProblem(response.stdout);
+    } catch (error) {
+      return { code: CODE.INTERNAL, text: describeError(error) };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Removes the record that was completed, and not one that has taken its name since. */
+  async #remove(call: RecordedCall): Promise<void> {
+    await withLock(this.#directory, () => {
+      const found = lstatSync(call.file, { bigint: true, throwIfNoEntry: false });
+      if (found?.ino === call.inode) rmSync(call.file, { force: true });
+    });
+  }
+
+  async #setAside(file: string, why: string, report: Completion): Promise<void> {
+    this.#failed.delete(file);
+    const directory = `${this.#directory}/refused`;
+    const kept = `${directory}/${basename(file)}`;
+    try {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      renameSync(file, kept);
+      prune(directory);
+    } catch (error) {
+      // What cannot be moved, for example within a file system without room, goes: it must not come up each time.
+      rmSync(file, { recursive: true, force: true });
+      this.#host.log(`recorded call ${file}: ${describeError(error)}`);
+    }
+    this.#note(report.refused, `set a recorded call aside as ${kept}: ${why}`);
+  }
+
+  #note(list: string[], text: string): void {
+    list.push(text);
+    this.#host.log(text);
+  }
+}
+
+function readProblem(stdout: string): { code: number; text: string } {
+  try {
+    const { code, msg, details } = JSON.parse(stdout) as { code: number; msg: string; details?: string };
+    return { code: Number(code), text: details ? `${msg}: ${details}` : String(msg) };
+  } catch {
+    return { code: CODE.INTERNAL, text: stdout.trim() || 'no error object' };
+  }
+}
+
+/** Keeps the newest. */
+function prune(directory: string): void {
+  const files = readdirSync(directory).map(name => `${directory}/${name}`);
+  if (files.length <= REFUSED_MAX) return;
+  const byAge = files.map(file => ({ file, time: statSync(file).mtimeMs })).sort((a, b) => b.time - a.time);
+  for (const { file } of byAge.slice(REFUSED_MAX)) rmSync(file, { recursive: true, force: true });
+}
