@@ -1,19 +1,19 @@
 import { describeError, type RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { EventSocket } from '../net/events.ts';
-import { deleteLink, listLinks } from '../net/links.ts';
 import { NetlinkSocket } from '../net/socket.ts';
 import { BasisFinder, type Remembered } from './basis.ts';
 import { concernsOverlay, concernsUnderlay } from './kernel-news.ts';
 import type { Lease } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
 import { LeaseHolder } from './lease-holder.ts';
-import { Memory, ownDevices } from './memory.ts';
+import { Memory } from './memory.ts';
 import type { AgentOptions } from './options.ts';
 import { deviceNames, planOverlays } from './overlay-plan.ts';
 import { PeerProbes } from './probe/peer-probes.ts';
 import { Readiness } from './readiness.ts';
 import { noRepairs, Session, type SessionBasis } from './session.ts';
+import { dropStaleDevices } from './stale-devices.ts';
 import { Backoff, pause } from './store/backoff.ts';
 import { UnderlayFollower } from './underlay-follower.ts';
 
@@ -194,41 +194,37 @@ export class Agent {
 
   async #begin(basis: SessionBasis): Promise<void> {
     const names = deviceNames(basis.config.backend);
-    await this.#memory.remember([names[4], names[6]].filter(name => name !== undefined));
+    await this.#memory
+      .remember([names[4], names[6]].filter(name => name !== undefined))
+      .catch(error => this.#log.warn(`device names cannot be saved for a restart: ${describeError(error)}`));
     const session = await Session.open(basis, this.options, this.repairs, this.#log, this.leases);
     this.#session = session;
     // What is known already comes first: packets flow again, whatever the rest of the start takes.
     if (this.#leases) this.#apply();
-    try {
-      await session.settle();
-      await this.#dropStale(session);
-    } catch (error) {
-      this.#session = undefined;
-      await session.stop();
-      throw error;
-    }
     this.#sessions++;
     this.#announced = undefined;
     if (!this.#isBorrowed) this.#holder.hold(basis.config, basis.lease);
-    this.readiness.has('underlay');
-    if (this.readiness.has('overlay')) void this.#announce();
+    this.#follow();
     this.#timers = [
       setInterval(() => void this.#reconcile(), this.options.resyncMs),
       setInterval(() => this.#look(), EVENTS_MS),
       setInterval(() => void this.#holder.renewWhenDue(), RENEW_CHECK_MS),
     ];
-    this.#follow();
+    await session.settle();
+    this.#judge(session);
+    const used = session.carriers.map(({ plan }) => plan.device);
+    await dropStaleDevices(this.#socket, this.#memory, used, this.#log).catch(error =>
+      this.#log.warn(`stale devices could not be removed: ${describeError(error)}`),
+    );
+    this.readiness.has('underlay');
+    if (this.readiness.has('overlay')) void this.#announce();
   }
 
-  /** Takes away devices of a former life that this one has no use for: it ended under another configuration. */
-  async #dropStale({ carriers }: Session): Promise<void> {
-    const used = carriers.map(({ plan }) => plan.device);
-    const made = (await this.#memory.devices()).filter(name => !used.includes(name));
-    const macs = Object.values((await this.#memory.formerMacs()) ?? {});
-    for (const name of ownDevices(listLinks(this.#socket), made, macs)) {
-      this.#log.info({ device: name }, 'removing a device of a former life');
-      deleteLink(this.#socket, name);
-    }
+  /** Parts of the session that fail make the node not ready, and ready again when they hold. */
+  #judge({ failing }: Session): void {
+    const { isNews, reasons } = this.readiness.judge(failing);
+    for (const reason of reasons) void this.#tell('Warning', 'RipstopNotReady', reason);
+    if (isNews) void this.#announce();
   }
 
   /** Resolves when another session is needed, or the agent ends. */
@@ -331,13 +327,12 @@ export class Agent {
   async #reconcile(): Promise<void> {
     const session = this.#session;
     if (!session) return;
-    const isRight = await session.reconcile();
+    await session.reconcile();
     if (session !== this.#session) return;
+    this.#judge(session);
     this.#followUnderlay(session);
     // Again what was seen last: it may have come while the session was being started.
     if (this.#leases && !this.#isBorrowed) this.#holder.check(this.#leases);
-    if (!isRight) this.readiness.lacks('kernel', session.failing.join('; '));
-    else if (this.readiness.has('kernel')) void this.#announce();
     if (this.readiness.reasonFor('peers') && this.#leases) this.#apply();
   }
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RipstopError } from '../base/errors.ts';
+import { describeError, RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { NetlinkSocket } from '../net/socket.ts';
 import { type NetworkConfig, parseNetConf } from './config/net-conf.ts';
@@ -190,7 +190,9 @@ export class BasisFinder {
         'leave out --public-ip, or take vxlan',
       );
     const known = { ...deviceMacs(this.#socket, config.backend), ...this.#overrides };
-    const macs = await this.#memory.macs(known);
+    const macs = await this.#memory.macs(known, true, error =>
+      this.#log.warn(`the MAC addresses cannot be saved for a restart: ${describeError(error)}`),
+    );
     return {
       config,
       underlay,

@@ -54,24 +54,34 @@ export class Memory {
   /** When the last write began, monotonic ms. */
   #savedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
+  /** Also those that could not be saved. */
+  #macs: VtepMacs | undefined;
 
   constructor(directory: string) {
     this.#directory = directory;
   }
 
   /**
-   * The MACs of a former life, or of `known` (the store remembers them), or new ones: local, unicast, random.
-   * @param keep remember them for the next life
+   * The MACs of the previous run, or of `known` (the store has them), or new ones: local, unicast, random.
+   * @param keep save them for the next start
+   * @param failed called when they cannot be saved; the default throws the error
    */
-  async macs(known: { mac?: string; mac6?: string }, keep = true): Promise<VtepMacs> {
+  async macs(
+    known: { mac?: string; mac6?: string },
+    keep = true,
+    failed: (error: unknown) => void = error => {
+      throw error;
+    },
+  ): Promise<VtepMacs> {
     const path = join(this.#directory, 'vtep.json');
-    const stored = await readJson<Partial<VtepMacs>>(path);
+    const stored = this.#macs ?? (await readJson<Partial<VtepMacs>>(path));
     const macs = {
       mac4: soundMac(stored?.mac4) ?? known.mac ?? randomMac(),
       mac6: soundMac(stored?.mac6) ?? known.mac6 ?? randomMac(),
     };
     if (keep && (stored?.mac4 !== macs.mac4 || stored.mac6 !== macs.mac6))
-      await writeFileAtomic(path, `${JSON.stringify(macs)}\n`, 0o600);
+      await writeFileAtomic(path, `${JSON.stringify(macs)}\n`, 0o600).catch(failed);
+    this.#macs = macs;
     return macs;
   }
 

@@ -1,5 +1,14 @@
+import type { Part } from './session.ts';
+
 /** What must hold before pods' packets can flow. */
-export type Condition = 'overlay' | 'underlay' | 'peers' | 'kernel' | 'identity';
+export type Condition = 'overlay' | 'underlay' | 'peers' | 'kernel' | 'rules' | 'subnet.env' | 'identity';
+
+/** Conditions of the parts of a session. Without the others (a blackhole route) pods' packets flow. */
+const CONDITION_OF: Partial<Record<Part, Condition>> = {
+  'kernel state': 'kernel',
+  rules: 'rules',
+  'subnet.env': 'subnet.env',
+};
 
 /** Why the node is not ready, by condition; ready when nothing lacks. */
 export class Readiness {
@@ -24,11 +33,23 @@ export class Readiness {
     return true;
   }
 
+  /** Takes over which parts of the session fail. `isNews`: one holds again; `reasons`: those that are new. */
+  judge(failing: ReadonlyMap<Part, string>): { isNews: boolean; reasons: string[] } {
+    let isNews = false;
+    const reasons: string[] = [];
+    for (const [part, condition] of Object.entries(CONDITION_OF) as [Part, Condition][]) {
+      const reason = failing.get(part);
+      if (reason === undefined) isNews = this.has(condition) || isNews;
+      else if (this.lacks(condition, reason)) reasons.push(`${part}: ${reason}`);
+    }
+    return { isNews, reasons };
+  }
+
   reasonFor(condition: Condition): string | undefined {
     return this.#lacking.get(condition);
   }
 
-  /** One line a reason. */
+  /** One line per reason. */
   reasons(): string[] {
     return [...this.#lacking].map(([condition, reason]) => `${condition}: ${reason}`);
   }

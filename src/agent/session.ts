@@ -38,6 +38,9 @@ export interface Repairs {
 
 export const noRepairs = (): Repairs => ({ steps: new Map(), rules: 0, failures: 0 });
 
+/** What a session puts in order, part by part: a part that fails keeps no other one from being tried. */
+export type Part = 'kernel state' | 'blackhole route' | 'rules' | 'subnet.env';
+
 /** Metric of the blackhole route: any route to the pods is better. */
 export const BLACKHOLE_METRIC = 9999;
 const PROTOCOL_STATIC = 4;
@@ -55,11 +58,11 @@ export class Session {
   readonly #socket: NetlinkSocket;
   #rejected: readonly Rejection[] = [];
   #told = new Set<string>();
-  readonly #failing = new Map<string, string>();
+  readonly #failing = new Map<Part, string>();
   readonly #carriers: Carrier[] = [];
   #hasPeers = false;
   /** The comparison under way. */
-  #comparing: Promise<boolean> | undefined;
+  #comparing: Promise<void> | undefined;
 
   private constructor(
     basis: SessionBasis,
@@ -134,28 +137,34 @@ export class Session {
     );
   }
 
-  /** Goes on under a configuration that it stands under; what fails now is mended by the next comparison. */
+  /** Goes on under a configuration that it stands under; what fails now is tried again by the next comparison. */
   async adopt(config: NetworkConfig): Promise<void> {
     await this.#comparing;
     this.#basis = { ...this.#basis, config };
     this.#rules = this.#rulesFor(this.#carriers.map(({ plan }) => plan));
-    await this.settle().catch(error => this.#log.error(describeError(error)));
+    await this.settle();
   }
 
-  /** Puts the rules in place, then writes subnet.env, by which pods begin to be wired. @throws RipstopError */
+  /**
+   * Puts the rules in place and writes subnet.env, by which pods begin to be wired. A part that fails is in `failing`,
+   * and the next comparison tries it again: packets of the pods that are there flow meanwhile.
+   */
   async settle(): Promise<void> {
-    this.#blackhole();
-    await this.rules.ensure();
-    await writeSubnetEnv(this.#options.subnetFile, this.subnetEnv);
+    while (this.#comparing) await this.#comparing;
+    await this.#compareOnce(async () => {
+      await this.#attempt('blackhole route', async () => this.#blackhole());
+      await this.#attempt('rules', async () => void (await this.rules.ensure()));
+      await this.#attempt('subnet.env', () => writeSubnetEnv(this.#options.subnetFile, this.subnetEnv));
+    });
   }
 
   get carriers(): readonly Carrier[] {
     return this.#carriers;
   }
 
-  /** What could not be mended at the last comparison. */
-  get failing(): string[] {
-    return [...this.#failing.values()];
+  /** Parts that could not be put in order at the last comparison, with the reason of each. */
+  get failing(): ReadonlyMap<Part, string> {
+    return this.#failing;
   }
 
   /** True once the peers of the store, or the last known ones, were applied. */
@@ -223,53 +232,54 @@ export class Session {
   }
 
   /**
-   * Compares kernel, rules and subnet.env with what they should be and mends them. Failures are logged and counted; the
-   * next call tries again.
-   * @returns true when all is as it should be now
+   * Compares kernel, rules and subnet.env with what they should be and corrects them. Failures are logged, counted and
+   * listed in `failing`; the next call tries again.
    */
-  async reconcile(): Promise<boolean> {
-    // Before the peers are known there is nothing to compare with: what a former life left carries traffic until then.
-    if (!this.#hasPeers) return true;
-    this.#comparing ??= this.#compare().finally(() => {
-      this.#comparing = undefined;
-    });
-    return this.#comparing;
+  async reconcile(): Promise<void> {
+    await (this.#comparing ?? this.#compareOnce(() => this.#compare()));
   }
 
-  async #compare(): Promise<boolean> {
-    let isRight = true;
-    const attempt = async (what: string, work: () => Promise<void>): Promise<void> => {
-      try {
-        await work();
-        this.#failing.delete(what);
-      } catch (error) {
-        isRight = false;
-        this.#repairs.failures++;
-        const text = describeError(error);
-        // Said once; what goes on failing is counted.
-        if (this.#failing.get(what) !== text)
-          this.#log.error({ what, code: (error as RipstopError).code }, text);
-        this.#failing.set(what, text);
-      }
-    };
-    for (const carrier of this.carriers)
-      await attempt('kernel state', async () => {
-        for (const step of await carrier.reconcile()) this.#count(step.do, describeStep(step));
+  async #compareOnce(work: () => Promise<void>): Promise<void> {
+    this.#comparing = work().finally(() => {
+      this.#comparing = undefined;
+    });
+    await this.#comparing;
+  }
+
+  async #compare(): Promise<void> {
+    // Before the peers are known, what the previous run left carries traffic: there is nothing to compare it with.
+    if (this.#hasPeers)
+      await this.#attempt('kernel state', async () => {
+        for (const carrier of this.carriers)
+          for (const step of await carrier.reconcile()) this.#count(step.do, describeStep(step));
       });
-    await attempt('blackhole route', async () => this.#blackhole());
-    await attempt('subnet.env', async () => {
+    await this.#attempt('blackhole route', async () => this.#blackhole());
+    await this.#attempt('subnet.env', async () => {
       const { subnetFile } = this.#options;
       const there = await readSubnetEnv(subnetFile);
       if (there && formatSubnetEnv(there) === formatSubnetEnv(this.subnetEnv)) return;
       await writeSubnetEnv(subnetFile, this.subnetEnv);
       this.#count('write-subnet-env', `file ${subnetFile}`);
     });
-    await attempt('rules', async () => {
+    await this.#attempt('rules', async () => {
       if (!(await this.rules.ensure())) return;
       this.#repairs.rules++;
-      this.#log.warn({ repair: 'rules' }, 'mended: someone had changed our rules');
+      this.#log.warn({ repair: 'rules' }, 'restored modified firewall rules');
     });
-    return isRight;
+  }
+
+  async #attempt(part: Part, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      if (this.#failing.delete(part)) this.#log.info({ part }, `${part}: in order again`);
+    } catch (error) {
+      this.#repairs.failures++;
+      const text = describeError(error);
+      // Logged once; a failure that repeats is counted.
+      if (this.#failing.get(part) !== text)
+        this.#log.error({ part, code: (error as RipstopError).code }, `${part}: ${text}`);
+      this.#failing.set(part, text);
+    }
   }
 
   /**

@@ -39,6 +39,8 @@ export interface Status {
   } | null;
   readonly overlays: readonly OverlayStatus[];
   readonly rules: { readonly tool: string; readonly repaired: number } | null;
+  /** Parts that cannot be put in order at the moment, with the reason; each is tried again at every comparison. */
+  readonly failing: readonly { readonly part: string; readonly reason: string }[];
   readonly repairs: Readonly<Record<string, number>>;
   readonly failedRepairs: number;
   readonly sessions: number;
@@ -139,6 +141,7 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
       : null,
     overlays: session?.carriers.map(carrier => overlayStatus(agent, carrier)) ?? [],
     rules: session ? { tool: session.rules.tool, repaired: agent.repairs.rules } : null,
+    failing: [...(session?.failing ?? [])].map(([part, reason]) => ({ part, reason })),
     repairs: Object.fromEntries(agent.repairs.steps),
     failedRepairs: agent.repairs.failures,
     sessions: agent.sessions,

@@ -45,6 +45,8 @@ export function showStatus(status: Status): string {
   const repairs = Object.entries(status.repairs);
   if (repairs.length > 0)
     rows.push(['mended', repairs.map(([step, count]) => `${step} ${count}`).join(', ')]);
+  if (status.failing.length > 0)
+    rows.push(['failing', status.failing.map(({ part, reason }) => `${part}: ${reason}`).join('; ')]);
   rows.push(...status.overlays.flatMap(workers));
   if (status.rejected.length > 0)
     rows.push(['passed over', status.rejected.map(({ key, message }) => `${key} ${message}`).join('; ')]);

@@ -12,6 +12,7 @@ export interface Finding {
 export type FindingKind =
   | 'not-ready'
   | 'store-away'
+  | 'part-failing'
   | 'kernel-differs'
   | 'setting-refused'
   | 'underlay-blocked'

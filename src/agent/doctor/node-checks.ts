@@ -27,9 +27,17 @@ function checkState(agent: Agent): Finding[] {
   const findings: Finding[] = agent.readiness.reasons().map(reason => ({
     severity: 'fault',
     kind: 'not-ready',
-    what: `packets cannot flow: ${reason}`,
-    remedy: 'the reason says what lacks; the log of the agent has the rest',
+    what: `the node is not ready: ${reason}`,
+    remedy: "see the reason and the agent's log; the agent keeps trying",
   }));
+  const blackhole = agent.session?.failing.get('blackhole route');
+  if (blackhole !== undefined)
+    findings.push({
+      severity: 'warning',
+      kind: 'part-failing',
+      what: `the blackhole route of the node's subnet cannot be added: ${blackhole}`,
+      remedy: 'see the reason; the agent keeps trying',
+    });
   if (agent.storeDownSince !== undefined)
     findings.push({
       severity: 'warning',

@@ -44,6 +44,7 @@ t.test('columns, bytes, spans', async t => {
 
 const STATUS: Status = {
   ready: true,
+  failing: [],
   reasons: [],
   node: 'node1',
   pid: 7,
