@@ -1,21 +1,22 @@
 import { Worker } from 'node:worker_threads';
-import type { Family } from '../../encap/encap.ts';
 import { FORMATS } from '../../encap/formats.ts';
 import { familyOf, viewOf } from '../../encap/wire/addresses.ts';
-import { RipstopError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import type { RipstopError } from '../base/errors.ts';
 import { describeOffloads, type OffloadSwitches, type Offloads, probeOffloads } from '../io/offloads.ts';
 import { ACCEPT_UNFINISHED, MERGE_TCP, MERGE_UDP, openTun, persistTun } from '../io/tun.ts';
-import { openTuntap2 } from '../io/tuntap2.ts';
 import { openUnderlay } from '../io/udp.ts';
 import { native } from '../native/load.ts';
-import { createCounters, openCounters, resetPeer } from '../shm/counters.ts';
+import type { TableCapacity } from '../shm/capacity.ts';
+import { resetPeer } from '../shm/counters.ts';
 import { TablesWriter } from '../shm/tables-writer.ts';
 import { PathMtus } from '../slow/path-mtu.ts';
+import { openForeign, openRaw } from './descriptors.ts';
+import { GrowingMemory } from './growth.ts';
 import { Judge } from './judge.ts';
 import { type Lag, LagMeter, worst } from './lag.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
-import { macWords, PeerInputs, type PeerSpec, underlayBytes } from './peer-spec.ts';
+import { macWords, type PeerSpec, underlayBytes } from './peer-spec.ts';
+import { PeerSet, type PeerSpecChange } from './peers.ts';
 import { type CounterSnapshot, gaugesOf, snapshot } from './snapshot.ts';
 import { Watched } from './watched.ts';
 import type { WorkerReport, WorkerTask } from './worker.ts';
@@ -44,19 +45,18 @@ export class DataPlane {
   readonly deviceName: string;
   #offloads: Offloads;
   readonly #options: DataPlaneOptions;
-  readonly #inputs: PeerInputs;
+  readonly #peers: PeerSet;
   readonly #writer: TablesWriter;
-  readonly #counters: SharedArrayBuffer;
-  readonly #tasks: WorkerTask[] = [];
+  readonly #memory: GrowingMemory;
+  readonly #tasks: Omit<WorkerTask, 'memory'>[] = [];
   readonly #lags: LagMeter[] = [];
   readonly #workers = new Map<number, Worker>();
-  readonly #stop = new SharedArrayBuffer(4);
   /** By which it lets itself be captured (`CaptureHub` of the capture room). */
   readonly watched: Watched;
   readonly #paths: PathMtus;
   readonly #descriptors: number[];
   readonly #timers = new Set<NodeJS.Timeout>();
-  #specs: readonly PeerSpec[] = [];
+  #publishing: NodeJS.Timeout | undefined;
   #restarts = 0;
   #stopping = false;
 
@@ -111,11 +111,15 @@ export class DataPlane {
     const icmp = ([4, 6] as const).map(inner => openRaw(netns, inner, options.log));
     open.push(...icmp.filter(fd => fd >= 0));
 
-    const capacity = { ...(options.capacity ?? DEFAULT_CAPACITY), readers: queues * 2 };
-    this.#counters = createCounters(queues * 2, capacity.peers);
-    this.#writer = new TablesWriter(capacity, { resetSlot: slot => this.#resetSlot(slot) });
-    this.#inputs = new PeerInputs(options);
+    const { peers, ...room } = options.capacity ?? DEFAULT_CAPACITY;
+    const first = Math.min(peers, options.mostPeers ?? peers);
+    this.#writer = new TablesWriter(
+      { ...room, peers: first, readers: queues * 2 },
+      { resetSlot: slot => this.#resetSlot(slot), allowNested: options.allowNested ?? false },
+    );
+    this.#memory = new GrowingMemory(this.#writer, queues * 2);
     this.#paths = new PathMtus({ format: FORMATS[mode] });
+    this.#peers = new PeerSet(options, this.#writer, this.#paths, capacity => this.#grow(capacity));
     const sourcePorts = ports.senders.map(fd => native.udpPort(fd));
     this.watched = new Watched(options, this.#writer, sourcePorts);
     const shared = this.#sharedTask(options, ports.senders, icmp);
@@ -150,9 +154,7 @@ export class DataPlane {
     const mac = ethernet === 1 ? macWords(options.mac ?? '', 'mac') : { hi: 0, lo: 0 };
     return {
       driver: options.driver ?? 'batched',
-      tables: this.#writer.memory,
-      counters: this.#counters,
-      stop: this.#stop,
+      orders: this.#memory.orders,
       mtu,
       writeFlags:
         (on('mergeTcp') ? MERGE_TCP : 0) |
@@ -182,39 +184,51 @@ export class DataPlane {
    * @throws RipstopError ECONFIG, EOVERLAP, ECAPACITY; the set is unchanged then
    */
   setPeers(peers: readonly PeerSpec[]): void {
-    const { underlayMtu, mtu } = this.#options;
-    const addresses = new Map(this.#specs.map(({ id, address }) => [id, address]));
-    const moved: { slot: number; family: Family }[] = [];
-    const told = this.#inputs.of(peers);
-    const inputs = peers.map((spec, index) => {
-      const input = told[index]!;
-      const slot = this.#writer.slots.of(spec.id);
-      if (slot !== undefined && addresses.get(spec.id) !== spec.address) {
-        moved.push({ slot, family: input.family }); // what was learnt was about another path
-        return input;
-      }
-      const lowered = slot === undefined ? undefined : this.#paths.get(slot);
-      if (!lowered || lowered.pathMtu >= underlayMtu) return input;
-      return { ...input, pathMtu: lowered.pathMtu, innerMtu: Math.min(mtu, lowered.innerMtu) };
-    });
-    const published = this.#writer.publish(inputs);
-    this.#specs = [...peers];
-    for (const { slot, family } of moved) this.#paths.set(slot, family, underlayMtu, true);
-    if (published) this.#trackPaths();
+    this.#settle(this.#peers.replace(peers));
+  }
+
+  /**
+   * Changes some peers and leaves the others as they are. A peer that cannot be taken stands in `refused` and is tried
+   * again with every change.
+   */
+  changePeers(change: PeerSpecChange): void {
+    this.#settle(this.#peers.change(change));
+  }
+
+  /** Peers of `changePeers` that the tables do not have, and why. */
+  get refused(): ReadonlyMap<string, RipstopError> {
+    return this.#peers.refused;
+  }
+
+  /** Peers that the tables have room for now. */
+  get capacity(): number {
+    return this.#writer.slots.capacity;
+  }
+
+  #settle(isPublished: boolean): void {
+    if (isPublished) this.#peers.trackPaths();
     else this.#publishLater();
   }
 
-  /** Begins to watch the paths of peers that are new. */
-  #trackPaths(): void {
-    for (const { id, family } of this.#writer.peers) {
-      const slot = this.#writer.slots.of(id);
-      if (slot !== undefined && !this.#paths.get(slot))
-        this.#paths.set(slot, family, this.#options.underlayMtu);
-    }
+  #grow(capacity: TableCapacity): void {
+    this.#memory.grow(capacity, memory => {
+      for (const worker of this.#workers.values()) worker.postMessage(memory);
+    });
+    const { log } = this.#options;
+    log.info({ device: this.deviceName, peers: capacity.peers }, 'the tables have grown');
+    if (!this.#hasMoved()) this.#publishLater();
+  }
+
+  /** True when all workers use the newest memory; wakes those that do not. */
+  #hasMoved(): boolean {
+    const late = this.#memory.lingering(worker => this.#workers.has(worker));
+    for (const worker of late)
+      this.#lags[worker]!.ask(() => native.eventSignal(this.#tasks[worker]!.control));
+    return late.length === 0;
   }
 
   #resetSlot(slot: number): void {
-    resetPeer(openCounters(this.#counters), slot);
+    resetPeer(this.#memory.counters, slot);
     this.#paths.forget(slot);
   }
 
@@ -225,7 +239,7 @@ export class DataPlane {
 
   /** The peers as they were last set. */
   get peers(): readonly PeerSpec[] {
-    return this.#specs;
+    return this.#peers.specs;
   }
 
   /** What the workers would decide about a frame now. */
@@ -234,7 +248,7 @@ export class DataPlane {
   }
 
   counters(): CounterSnapshot {
-    const counters = openCounters(this.#counters);
+    const { counters } = this.#memory;
     const workersOf = (direction: string) =>
       this.#tasks.filter(task => task.direction === direction).map(task => task.index);
     return {
@@ -259,8 +273,7 @@ export class DataPlane {
     this.#stopping = true;
     this.watched.close();
     for (const timer of this.#timers) clearTimeout(timer);
-    Atomics.store(new Int32Array(this.#stop), 0, 1);
-    Atomics.notify(new Int32Array(this.#stop), 0);
+    this.#memory.stop();
     const ended = [...this.#workers.values()].map(
       worker => new Promise<void>(done => worker.once('exit', () => done())),
     );
@@ -269,9 +282,9 @@ export class DataPlane {
     for (const fd of this.#descriptors) native.closeFd(fd);
   }
 
-  #startWorker(task: WorkerTask): Promise<void> {
+  #startWorker(task: Omit<WorkerTask, 'memory'>): Promise<void> {
     const worker = new Worker(new URL('./worker.js', import.meta.url), {
-      workerData: task,
+      workerData: { ...task, memory: this.#memory.start(task.index) } satisfies WorkerTask,
       name: `${task.direction}-${task.index}`,
     });
     this.#workers.set(task.index, worker);
@@ -301,7 +314,7 @@ export class DataPlane {
     });
   }
 
-  #hear(task: WorkerTask, report: WorkerReport): void {
+  #hear(task: Omit<WorkerTask, 'memory'>, report: WorkerReport): void {
     const { log, netns } = this.#options;
     if (report.kind === 'failed')
       log.error(
@@ -318,7 +331,8 @@ export class DataPlane {
       this.#offloads = Object.freeze({ ...this.#offloads, ...Object.fromEntries(states) });
     }
     if (report.kind !== 'too-big') return;
-    const peer = this.#writer.peers.find(({ id }) => this.#writer.slots.of(id) === report.slot);
+    const id = this.#writer.slots.idOf(report.slot);
+    const peer = id === undefined ? undefined : this.#writer.peer(id);
     if (!peer) return;
     const kernel = native.udpPathMtu(netns, peer.address);
     if (this.#paths.refused(report.slot, report.bytes, kernel, performance.now())) {
@@ -326,62 +340,43 @@ export class DataPlane {
         { peer: peer.id, pathMtu: this.#paths.get(report.slot)?.pathMtu },
         'the path to the peer takes less',
       );
-      this.setPeers(this.#specs);
+      this.#settle(this.#peers.renew([peer.id]));
     }
   }
 
   /** Asks the kernel again about paths that were lowered a while ago. */
   #askPaths(): void {
     const now = performance.now();
-    const due = this.#paths.due(now);
-    if (due.length === 0) return;
-    for (const { id, address } of this.#writer.peers) {
-      const slot = this.#writer.slots.of(id);
-      if (slot !== undefined && due.includes(slot))
-        this.#paths.answered(slot, native.udpPathMtu(this.#options.netns, address), now);
+    const ids: string[] = [];
+    for (const slot of this.#paths.due(now)) {
+      const id = this.#writer.slots.idOf(slot);
+      const peer = id === undefined ? undefined : this.#writer.peer(id);
+      if (!peer) continue;
+      this.#paths.answered(slot, native.udpPathMtu(this.#options.netns, peer.address), now);
+      ids.push(peer.id);
     }
-    this.setPeers(this.#specs);
+    if (ids.length > 0) this.#settle(this.#peers.renew(ids));
   }
 
   #publishLater(): void {
-    this.#after(PUBLISH_RETRY_MS, () => {
-      if (this.#writer.flush()) this.#trackPaths();
-      else this.#publishLater();
+    this.#publishing ??= this.#after(PUBLISH_RETRY_MS, () => {
+      this.#publishing = undefined;
+      this.#settle(this.#hasMoved() && this.#writer.flush());
     });
   }
 
-  #after(ms: number, action: () => void): void {
+  #after(ms: number, action: () => void): NodeJS.Timeout {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       if (!this.#stopping) action();
     }, ms);
     this.#timers.add(timer);
+    return timer;
   }
 
   #every(ms: number, action: () => void): void {
     const timer = setInterval(action, ms);
     timer.unref();
     this.#timers.add(timer);
-  }
-}
-
-/** The package's device, where it can be. */
-function openForeign({ netns, queues }: DataPlaneOptions, kind: 'tun' | 'tap'): { fd: number; name: string } {
-  if (netns !== '' || queues > 1)
-    throw new RipstopError(
-      'ECONFIG',
-      `driver tuntap2 cannot ${netns === '' ? `have ${queues} queues` : `reach into the namespace ${netns}`}`,
-      netns === '' ? 'set workers to 1' : 'start this process inside the namespace',
-    );
-  return openTuntap2(kind);
-}
-
-/** A raw socket for ICMP answers, -1 without the privilege: then pods get no answers, which is said once. */
-function openRaw(netns: string, family: 4 | 6, log: Log): number {
-  try {
-    return native.rawOpen(netns, family);
-  } catch (error) {
-    log.warn({ family, err: String(error) }, 'no raw socket: pods get no ICMP errors from the overlay');
-    return -1;
   }
 }

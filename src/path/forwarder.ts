@@ -23,10 +23,11 @@ export interface Direction<Rules> {
   readonly device: FrameDevice;
   readonly port: DatagramPort;
   readonly batch: Batch;
-  readonly reader: TablesReader;
+  /** Changes between two turns, when the tables grow; so do the counters. */
+  reader: TablesReader;
   readonly rules: Rules;
   /** This worker's counters. */
-  readonly counters: Float64Array;
+  counters: Float64Array;
 }
 
 export interface Egress extends Direction<EgressRules> {

@@ -44,13 +44,18 @@ export interface DataPlaneOptions {
   readonly sourcePorts: number;
   /** Microseconds that a worker looks again at most before it sleeps (`native/wait.h`). */
   readonly spinUs: number;
+  /** What the tables have room for at first; they grow while traffic flows. */
   readonly capacity?:
     | { readonly peers: number; readonly macs: number; readonly prefixes: number }
     | undefined;
+  /** Peers that the tables grow to at most; the rest is refused by name. Default and limit: 65534. */
+  readonly mostPeers?: number | undefined;
+  /** A subnet of one peer may lie within that of another: the longest prefix wins. Otherwise it is refused. */
+  readonly allowNested?: boolean | undefined;
   /** Those that are known before the workers start: what waits in device and socket is theirs already. */
   readonly peers?: readonly PeerSpec[] | undefined;
   readonly log: Log;
 }
 
-/** Peers that the tables have room for when the options do not say. */
+/** What the tables have room for at first when the options do not say. */
 export const DEFAULT_CAPACITY = { peers: 4096, macs: 8192, prefixes: 8192 };

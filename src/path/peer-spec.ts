@@ -88,22 +88,31 @@ export function peerInput(spec: PeerSpec, defaults: PeerDefaults): PeerInput {
 /** The peers of one overlay as its tables want them. Who is told again unchanged stays the same object, and its claims known. */
 export class PeerInputs {
   readonly #overlay: OverlayRules;
-  #known = new Map<string, { said: string; input: PeerInput }>();
+  readonly #known = new Map<string, { spec: PeerSpec; input: PeerInput }>();
 
   constructor(overlay: OverlayRules) {
     this.#overlay = overlay;
   }
 
-  /** @throws RipstopError ECONFIG */
+  /** All peers: who is not among them is forgotten. @throws RipstopError ECONFIG */
   of(specs: readonly PeerSpec[]): PeerInput[] {
-    const known = new Map<string, { said: string; input: PeerInput }>();
-    for (const spec of specs) {
-      const said = JSON.stringify(spec);
-      const before = this.#known.get(spec.id);
-      known.set(spec.id, before?.said === said ? before : { said, input: this.#input(spec) });
-    }
-    this.#known = known;
-    return specs.map(({ id }) => known.get(id)!.input);
+    const inputs = specs.map(spec => this.one(spec));
+    const ids = new Set(specs.map(({ id }) => id));
+    for (const id of this.#known.keys()) if (!ids.has(id)) this.#known.delete(id);
+    return inputs;
+  }
+
+  /** One peer. @throws RipstopError ECONFIG */
+  one(spec: PeerSpec): PeerInput {
+    const known = this.#known.get(spec.id);
+    if (known && isSame(known.spec, spec)) return known.input;
+    const input = this.#input(spec);
+    this.#known.set(spec.id, { spec, input });
+    return input;
+  }
+
+  forget(id: string): void {
+    this.#known.delete(id);
   }
 
   #input(spec: PeerSpec): PeerInput {
@@ -120,6 +129,18 @@ export class PeerInputs {
       throw new RipstopError('ECONFIG', `peer ${spec.id}: no VTEP MAC`, 'vxlan needs the MAC of every peer');
     return input;
   }
+}
+
+function isSame(a: PeerSpec, b: PeerSpec): boolean {
+  return (
+    a.address === b.address &&
+    a.port === b.port &&
+    a.mac === b.mac &&
+    a.scope === b.scope &&
+    a.remoteChecksum === b.remoteChecksum &&
+    a.subnets.length === b.subnets.length &&
+    a.subnets.every((subnet, at) => subnet === b.subnets[at])
+  );
 }
 
 function subnetOf(cidr: string, where: string): Subnet {

@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { HEADER_BYTES as VXLAN_HEADER_BYTES } from '../../encap/vxlan.ts';
 import { openTaps, type Taps, watchBatch } from '../capture/point.ts';
 import type { OffloadSwitches } from '../io/offloads.ts';
@@ -23,6 +23,7 @@ import { openReader } from '../shm/tables.ts';
 import type { EgressRules } from './egress.ts';
 import { Exceptions } from './exceptions.ts';
 import { type Egress, egressTurn, type Ingress, ingressTurn } from './forwarder.ts';
+import { type WorkerMemory, WorkerOrders } from './growth.ts';
 import type { IngressRules } from './ingress.ts';
 import { lagAnswerer } from './lag.ts';
 import type { Driver } from './options.ts';
@@ -35,10 +36,10 @@ export interface WorkerTask {
   readonly direction: 'egress' | 'ingress';
   /** Index of this worker: its block of counters, its line in the tables. */
   readonly index: number;
-  readonly tables: SharedArrayBuffer;
-  readonly counters: SharedArrayBuffer;
-  /** One int32: 1 asks the worker to end. */
-  readonly stop: SharedArrayBuffer;
+  /** Tables and counters to start with. */
+  readonly memory: WorkerMemory;
+  /** Whether to end, and which memory to use (`growth.ts`). */
+  readonly orders: SharedArrayBuffer;
   /** eventfd that ends a wait. */
   readonly control: number;
   readonly tun: number;
@@ -93,6 +94,8 @@ interface Loop {
   readonly stats: Int32Array;
   /** Does without the offload that the kernel keeps refusing; tells which. */
   giveUp(): readonly (keyof OffloadSwitches)[];
+  /** Goes on with other tables and counters, between two turns. */
+  move(tables: SharedArrayBuffer, counters: Float64Array): void;
   /** Lets a capture see the batch of the last turn, of `count` frames. */
   watch(count: number): void;
 }
@@ -132,12 +135,16 @@ function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
     reportTooBig: (slot, bytes) => report({ kind: 'too-big', slot, bytes }),
     nowMs: () => performance.now(),
   });
-  const reader = openReader(task.tables, task.index);
+  const reader = openReader(task.memory.tables, task.index);
   const taps = tapsOf(task, batch);
   const stamped = new StampedDevice(device, taps);
   const egress: Egress = { device: stamped, port, batch, reader, rules: task.egress, exceptions, counters };
   return {
     turn: timeoutMs => egressTurn(egress, timeoutMs),
+    move: (tables, block) => {
+      egress.reader = openReader(tables, task.index);
+      egress.counters = block;
+    },
     stats,
     giveUp: () => {
       port.stopSegmenting();
@@ -160,12 +167,16 @@ function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
     spinUs,
     stats,
   });
-  const reader = openReader(task.tables, task.index);
+  const reader = openReader(task.memory.tables, task.index);
   const taps = tapsOf(task, batch);
   const stamped = new StampedPort(port, taps);
   const ingress: Ingress = { device, port: stamped, batch, reader, rules: task.ingress, counters };
   return {
     turn: timeoutMs => ingressTurn(ingress, timeoutMs),
+    move: (tables, block) => {
+      ingress.reader = openReader(tables, task.index);
+      ingress.counters = block;
+    },
     stats,
     giveUp: () => {
       if (device instanceof TunDevice) device.stopMerging();
@@ -186,18 +197,26 @@ function harvest(counters: Float64Array, stats: Int32Array, frames: number): voi
   for (let i = 0; i < STATS; i++) stats[i] = 0;
 }
 
-function run(task: WorkerTask): void {
+function run(task: WorkerTask, port: MessagePort): void {
   native.threadPolicy(0, SCHED_BATCH); // a kernel that refuses schedules it like any other thread
-  const counters = openCounters(task.counters).blocks[task.index]!;
-  const stop = new Int32Array(task.stop);
-  const { turn, stats, watch, giveUp } =
+  let counters = openCounters(task.memory.counters).blocks[task.index]!;
+  const orders = new WorkerOrders(task.orders, task.index, task.memory.version);
+  const { turn, stats, watch, giveUp, move } =
     task.direction === 'egress' ? egressLoop(task, counters) : ingressLoop(task, counters);
   const answer = lagAnswerer(task.lag, () => native.eventClear(task.control) === 1);
   report({ kind: 'ready' });
   let strikes = 0;
   let failure = 0;
-  while (Atomics.load(stop, 0) === 0) {
+  while (!orders.isOver) {
     const count = turn(WAIT_MS);
+    const memory = orders.newer(port);
+    if (memory) {
+      const block = openCounters(memory.counters).blocks[task.index]!;
+      block.set(counters);
+      counters = block;
+      move(memory.tables, block);
+      orders.taken(memory);
+    }
     answer();
     addGauge(counters, WAKEUPS, 1);
     if (count > 0) {
@@ -209,8 +228,8 @@ function run(task: WorkerTask): void {
     if (count < 0 && count !== failure) report({ kind: 'failed', errno: -count }); // once, however long it lasts
     failure = Math.min(count, 0);
     if (count >= 0) continue;
-    Atomics.wait(stop, 0, 0, FAILURE_PAUSE_MS);
+    orders.pause(FAILURE_PAUSE_MS);
   }
 }
 
-if (parentPort) run(workerData as WorkerTask);
+if (parentPort) run(workerData as WorkerTask, parentPort);

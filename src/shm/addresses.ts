@@ -1,4 +1,4 @@
-import { bucketsFor } from './capacity.ts';
+import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket } from './buckets.ts';
 
 /*
  * Exact table: 128-bit address and a one-byte tag -> peer slot. Three tables are made of it: underlay sources (the
@@ -9,7 +9,9 @@ import { bucketsFor } from './capacity.ts';
  *
  * Built by the writer in a half that nobody reads (`tables.ts`); a torn read cannot happen under that protocol.
  */
+/** Header: buckets - 1, and the number of entries. */
 const MASK = 0;
+const COUNT = 1;
 const HEADER = 16;
 const BUCKET = 8;
 
@@ -27,18 +29,49 @@ export function addressWords(entries: number): number {
   return HEADER + bucketsFor(entries) * BUCKET;
 }
 
+const LAYOUT: BucketLayout = {
+  words: BUCKET,
+  mark: 4,
+  maskAt: MASK,
+  countAt: COUNT,
+  first: HEADER,
+  hash: (entry, at) =>
+    hashAddress(entry[at]!, entry[at + 1]!, entry[at + 2]!, entry[at + 3]!, entry[at + 4]! & 0xff),
+  isSame: (table, at, entry) =>
+    table[at + 3] === entry[3] &&
+    table[at + 2] === entry[2] &&
+    table[at + 1] === entry[1] &&
+    table[at] === entry[0] &&
+    (table[at + 4]! & 0xff) === (entry[4]! & 0xff),
+};
+
+const scratch = new Int32Array(BUCKET);
+
+function bucketOf({ words, tag, peer }: AddressEntry): Int32Array {
+  for (let word = 0; word < 4; word++) scratch[word] = words[word]!;
+  scratch[4] = ((peer + 1) << 8) | tag;
+  return scratch;
+}
+
+/** Empties the table that begins at `base`, with buckets for `entries`. */
+export function clearAddresses(table: Int32Array, base: number, entries = 0): void {
+  clearBuckets(table, base, LAYOUT, entries);
+}
+
+/** Puts an address in, in the place of the same one. The caller has checked its room. */
+export function putAddress(table: Int32Array, base: number, entry: AddressEntry): void {
+  putBucket(table, base, LAYOUT, bucketOf(entry));
+}
+
+/** Takes an address out. */
+export function removeAddress(table: Int32Array, base: number, entry: AddressEntry): void {
+  removeBucket(table, base, LAYOUT, bucketOf(entry));
+}
+
 /** Replaces the table that begins at `base`. The caller has checked its room; an address and tag stand in it once. */
 export function buildAddresses(table: Int32Array, base: number, entries: readonly AddressEntry[]): void {
-  const buckets = bucketsFor(entries.length);
-  table.fill(0, base, base + HEADER + buckets * BUCKET);
-  table[base + MASK] = buckets - 1;
-  for (const { words, tag, peer } of entries) {
-    let bucket = hashAddress(words[0]!, words[1]!, words[2]!, words[3]!, tag) & (buckets - 1);
-    while (table[base + HEADER + bucket * BUCKET + 4] !== 0) bucket = (bucket + 1) & (buckets - 1);
-    const at = base + HEADER + bucket * BUCKET;
-    for (let word = 0; word < 4; word++) table[at + word] = words[word]!;
-    table[at + 4] = ((peer + 1) << 8) | tag;
-  }
+  clearAddresses(table, base, entries.length);
+  for (const entry of entries) putAddress(table, base, entry);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { RipstopError } from '../base/errors.ts';
 
-/** What the tables of one forwarder can hold. Fixed when their memory is made; see `TablesWriter.grown`. */
+/** What the tables of one forwarder can hold. Fixed when their memory is made; see `TablesWriter.grow`. */
 export interface TableCapacity {
   /** Peers, at most PEERS_MAX. */
   readonly peers: number;
@@ -14,13 +14,6 @@ export interface TableCapacity {
 
 /** Peer slots are packed into sixteen bits beside other fields, 0 standing for "no entry". */
 export const PEERS_MAX = 65534;
-
-/** Buckets of an open-addressed table of `entries`: a power of two, at least twice as many, so that probes stay short. */
-export function bucketsFor(entries: number): number {
-  let buckets = 8;
-  while (buckets < entries * 2) buckets *= 2;
-  return buckets;
-}
 
 /** The error of a table that is too small; `key` is the configuration key that would make room. */
 export function overflow(key: string, holds: number, wanted: number): RipstopError {

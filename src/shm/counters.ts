@@ -171,9 +171,10 @@ export function resetPeer(counters: Counters, peer: number): void {
 function tally(counters: Counters, at: number): Tally {
   let frames = 0;
   let bytes = 0;
+  // While the memory grows, a worker may still count in a block that has fewer slots.
   for (const block of counters.blocks) {
-    frames += block[at]!;
-    bytes += block[at + 1]!;
+    frames += block[at] ?? 0;
+    bytes += block[at + 1] ?? 0;
   }
   return { frames, bytes };
 }

@@ -1,4 +1,5 @@
-import { bucketsFor, overflow } from './capacity.ts';
+import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket } from './buckets.ts';
+import { overflow } from './capacity.ts';
 
 /*
  * FDB: destination MAC -> peer slot. Open addressing with linear probing over a power of two of buckets, at most
@@ -11,7 +12,9 @@ import { bucketsFor, overflow } from './capacity.ts';
  * in the first cache level whatever its capacity. Built by the writer in a half that nobody reads (`tables.ts`); a
  * torn read cannot happen while the readers keep to that protocol.
  */
+/** Header: buckets - 1, and the number of entries. */
 const MASK = 0;
+const COUNT = 1;
 /** One cache line, so that buckets start on one. */
 const HEADER = 16;
 
@@ -31,19 +34,45 @@ export function fdbWords(entries: number): number {
   return HEADER + bucketsFor(entries) * 2;
 }
 
+const LAYOUT: BucketLayout = {
+  words: 2,
+  mark: 0,
+  maskAt: MASK,
+  countAt: COUNT,
+  first: HEADER,
+  hash: (entry, at) => hashMac(entry[at]! & 0xffff, entry[at + 1]!),
+  isSame: (table, at, entry) => table[at + 1] === entry[1] && (table[at]! & 0xffff) === (entry[0]! & 0xffff),
+};
+
+const scratch = new Int32Array(2);
+
+function bucketOf({ hi, lo, peer }: FdbEntry): Int32Array {
+  scratch[0] = ((peer + 1) << 16) | hi;
+  scratch[1] = lo;
+  return scratch;
+}
+
+/** Empties the table, with buckets for `entries`. */
+export function clearFdb(table: Int32Array, entries = 0): void {
+  clearBuckets(table, 0, LAYOUT, entries);
+}
+
+/** Puts a MAC in, in the place of the same one. The caller has checked its room. */
+export function putMac(table: Int32Array, entry: FdbEntry): void {
+  putBucket(table, 0, LAYOUT, bucketOf(entry));
+}
+
+/** Takes a MAC out. */
+export function removeMac(table: Int32Array, entry: FdbEntry): void {
+  removeBucket(table, 0, LAYOUT, bucketOf(entry));
+}
+
 /** Replaces what stands in `table`. Each MAC stands in `entries` once. Throws ECAPACITY. */
 export function buildFdb(table: Int32Array, entries: readonly FdbEntry[]): void {
-  const buckets = bucketsFor(entries.length);
   const held = (table.length - HEADER) / 2;
-  if (buckets > held) throw overflow('macs', held / 2, entries.length);
-  table.fill(0, 0, HEADER + buckets * 2);
-  table[MASK] = buckets - 1;
-  for (const { hi, lo, peer } of entries) {
-    let bucket = hashMac(hi, lo) & (buckets - 1);
-    while (table[HEADER + bucket * 2] !== 0) bucket = (bucket + 1) & (buckets - 1);
-    table[HEADER + bucket * 2] = ((peer + 1) << 16) | hi;
-    table[HEADER + bucket * 2 + 1] = lo;
-  }
+  if (bucketsFor(entries.length) > held) throw overflow('macs', held / 2, entries.length);
+  clearFdb(table, entries.length);
+  for (const entry of entries) putMac(table, entry);
 }
 
 /**

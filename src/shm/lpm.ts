@@ -1,5 +1,6 @@
-import { type AddressEntry, addressWords, buildAddresses, findAddress } from './addresses.ts';
-import { bucketsFor, overflow } from './capacity.ts';
+import { addressWords, clearAddresses, findAddress, putAddress, removeAddress } from './addresses.ts';
+import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket } from './buckets.ts';
+import { overflow } from './capacity.ts';
 
 /*
  * Longest prefix -> peer slot. One hash table a family holds the prefixes of all lengths, the length being part of
@@ -7,7 +8,8 @@ import { bucketsFor, overflow } from './capacity.ts';
  * the other: a cluster gives all its nodes leases of one length, so it is one probe, whatever the number of
  * prefixes. Why not a trie or DIR-24-8: docs/decisions/0020-prefix-lookup.md.
  *
- *   IPv4   word 0 bucket mask · word 1 lengths in use · from word 2: mask, length · from word 80: buckets of
+ *   IPv4   word 0 bucket mask · word 1 lengths in use · from word 2: mask, length · word 79 number of entries ·
+ *          from word 80: buckets of
  *          { address, (peer slot + 1) << 8 | length }
  *   IPv6   word 0 lengths in use · from word 1: four mask words, length · from word 656: a table of `addresses.ts`
  *
@@ -15,6 +17,7 @@ import { bucketsFor, overflow } from './capacity.ts';
  * a torn read cannot happen under that protocol.
  */
 const LENGTHS4 = 2;
+const COUNT4 = 79;
 const BUCKETS4 = 80;
 const LENGTHS6 = 1;
 const BUCKETS6 = 656;
@@ -43,40 +46,87 @@ export function maskWord(length: number): number {
   return length >= 32 ? -1 : -1 << (32 - length);
 }
 
+const LAYOUT4: BucketLayout = {
+  words: 2,
+  mark: 1,
+  maskAt: 0,
+  countAt: COUNT4,
+  first: BUCKETS4,
+  hash: (entry, at) => hashPrefix(entry[at]!, entry[at + 1]! & 0xff),
+  isSame: (table, at, entry) => table[at] === entry[0] && (table[at + 1]! & 0xff) === (entry[1]! & 0xff),
+};
+
+const scratch = new Int32Array(2);
+
+function bucketOf({ words, length, peer }: PrefixEntry): Int32Array {
+  scratch[0] = words[0]!;
+  scratch[1] = ((peer + 1) << 8) | length;
+  return scratch;
+}
+
+/** Empties the table, with buckets for `entries` and no lengths. */
+export function clearLpm4(table: Int32Array, entries = 0): void {
+  table.fill(0, 0, BUCKETS4);
+  clearBuckets(table, 0, LAYOUT4, entries);
+}
+
+export function clearLpm6(table: Int32Array, entries = 0): void {
+  table.fill(0, 0, BUCKETS6);
+  clearAddresses(table, BUCKETS6, entries);
+}
+
+/** Puts a prefix in, in the place of the same one. The caller has checked its room, and sets the lengths. */
+export function putPrefix4(table: Int32Array, entry: PrefixEntry): void {
+  putBucket(table, 0, LAYOUT4, bucketOf(entry));
+}
+
+export function putPrefix6(table: Int32Array, { words, length, peer }: PrefixEntry): void {
+  putAddress(table, BUCKETS6, { words, tag: length, peer });
+}
+
+/** Takes a prefix out; the lengths stay. */
+export function removePrefix4(table: Int32Array, entry: PrefixEntry): void {
+  removeBucket(table, 0, LAYOUT4, bucketOf(entry));
+}
+
+export function removePrefix6(table: Int32Array, { words, length, peer }: PrefixEntry): void {
+  removeAddress(table, BUCKETS6, { words, tag: length, peer });
+}
+
+/** Lists the lengths that a look-up tries. @param lengths each once, longest first */
+export function setLengths4(table: Int32Array, lengths: readonly number[]): void {
+  table[1] = lengths.length;
+  for (const [index, length] of lengths.entries()) {
+    table[LENGTHS4 + index * 2] = maskWord(length);
+    table[LENGTHS4 + index * 2 + 1] = length;
+  }
+}
+
+export function setLengths6(table: Int32Array, lengths: readonly number[]): void {
+  table[0] = lengths.length;
+  for (const [index, length] of lengths.entries()) {
+    const at = LENGTHS6 + index * 5;
+    for (let word = 0; word < 4; word++) table[at + word] = maskWord(length - word * 32);
+    table[at + 4] = length;
+  }
+}
+
 /** Replaces what stands in `table`. Each prefix stands in `entries` once. Throws ECAPACITY. */
 export function buildLpm4(table: Int32Array, entries: readonly PrefixEntry[]): void {
-  const buckets = bucketsFor(entries.length);
   const held = (table.length - BUCKETS4) / 2;
-  if (buckets > held) throw overflow('prefixes', held / 2, entries.length);
-  table.fill(0, 0, BUCKETS4 + buckets * 2);
-  table[0] = buckets - 1;
-  for (const length of lengthsOf(entries)) {
-    const at = LENGTHS4 + table[1]! * 2;
-    table[at] = maskWord(length);
-    table[at + 1] = length;
-    table[1]!++;
-  }
-  for (const { words, length, peer } of entries) {
-    let bucket = hashPrefix(words[0]!, length) & (buckets - 1);
-    while (table[BUCKETS4 + bucket * 2 + 1] !== 0) bucket = (bucket + 1) & (buckets - 1);
-    table[BUCKETS4 + bucket * 2] = words[0]!;
-    table[BUCKETS4 + bucket * 2 + 1] = ((peer + 1) << 8) | length;
-  }
+  if (bucketsFor(entries.length) > held) throw overflow('prefixes', held / 2, entries.length);
+  clearLpm4(table, entries.length);
+  setLengths4(table, lengthsOf(entries));
+  for (const entry of entries) putPrefix4(table, entry);
 }
 
 /** Replaces what stands in `table`. Each prefix stands in `entries` once. Throws ECAPACITY. */
 export function buildLpm6(table: Int32Array, entries: readonly PrefixEntry[]): void {
   if (lpm6Words(entries.length) > table.length)
     throw overflow('prefixes', (table.length - lpm6Words(0) + 64) / 16, entries.length);
-  table.fill(0, 0, BUCKETS6);
-  for (const length of lengthsOf(entries)) {
-    const at = LENGTHS6 + table[0]! * 5;
-    for (let word = 0; word < 4; word++) table[at + word] = maskWord(length - word * 32);
-    table[at + 4] = length;
-    table[0]!++;
-  }
-  const addresses: AddressEntry[] = entries.map(({ words, length, peer }) => ({ words, tag: length, peer }));
-  buildAddresses(table, BUCKETS6, addresses);
+  clearLpm6(table, entries.length);
+  setLengths6(table, lengthsOf(entries));
+  for (const entry of entries) putPrefix6(table, entry);
 }
 
 /** The prefix lengths that occur, longest first. */

@@ -1,5 +1,4 @@
-import { type AddressEntry, buildAddresses, findAddress } from './addresses.ts';
-import { bucketsFor, overflow } from './capacity.ts';
+import { type AddressEntry, clearAddresses, findAddress, putAddress, removeAddress } from './addresses.ts';
 import type { Mac } from './fdb.ts';
 import { readPeer } from './peers.ts';
 import type { TableView } from './tables.ts';
@@ -19,17 +18,23 @@ export interface NeighbourEntry extends OverlayAddress {
   readonly peer: number;
 }
 
-/** Replaces what stands in `table`. Each address stands in `entries` once. Throws ECAPACITY. */
-export function buildNeighbours(table: Int32Array, entries: readonly NeighbourEntry[]): void {
-  // Sixteen header words, eight a bucket, twice as many buckets as entries, two families: 32 words a prefix.
-  const held = (table.length - 16) / 8;
-  if (bucketsFor(entries.length) > held) throw overflow('prefixes', held / 4, Math.ceil(entries.length / 2));
-  const addresses: AddressEntry[] = entries.map(({ family, words, peer }) => ({
-    words: family === 6 ? words : [0, 0, 0, words[0]!],
-    tag: family,
-    peer,
-  }));
-  buildAddresses(table, 0, addresses);
+/** Empties the table, with buckets for `entries`. */
+export function clearNeighbours(table: Int32Array, entries = 0): void {
+  clearAddresses(table, 0, entries);
+}
+
+/** Puts an address in, in the place of the same one. The caller has checked its room. */
+export function putNeighbour(table: Int32Array, entry: NeighbourEntry): void {
+  putAddress(table, 0, addressOf(entry));
+}
+
+/** Takes an address out. */
+export function removeNeighbour(table: Int32Array, entry: NeighbourEntry): void {
+  removeAddress(table, 0, addressOf(entry));
+}
+
+function addressOf({ family, words, peer }: NeighbourEntry): AddressEntry {
+  return { words: family === 6 ? words : [0, 0, 0, words[0]!], tag: family, peer };
 }
 
 /** Peer slot whose VTEP has this overlay address, -1 for none. */

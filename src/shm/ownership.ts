@@ -5,38 +5,112 @@ import { maskWord } from './lpm.ts';
 import { subnetKey, subnetText } from './subnet.ts';
 
 /*
- * Who owns what among the peers that are to be published: nothing may belong to two of them, or the tables would
- * have to choose. Everything here throws before a table is touched.
+ * Who owns what among the peers that are published: nothing may belong to two of them, or the tables would have to
+ * choose. Kept from one change to the next, so that a change costs what its own peers claim.
  */
 
-/** @throws RipstopError ECONFIG, EOVERLAP (names both peers) or ECAPACITY (names the key) */
-export function checkTogether(peers: readonly Claims[], capacity: TableCapacity, allowNested: boolean): void {
-  const ids = new Set<string>();
-  const prefixes = new Owners('subnet', 'give each peer subnets of its own');
-  const macs = new Owners('MAC', 'give each VTEP a MAC of its own');
-  const addresses = new Owners('underlay address', 'list each node once');
-  const vteps = new Owners('VTEP address', 'give each VTEP an address of its own');
-  const wanted = { 4: 0, 6: 0 };
-  for (const peer of peers) {
-    const { id } = peer;
-    if (ids.has(id)) throw new RipstopError('ECONFIG', `peer ${id} is listed twice`, 'list each node once');
-    ids.add(id);
-    addresses.claim(peer.source, id);
-    for (const mac of peer.macs) macs.claim(mac, id);
-    for (const subnet of peer.subnets) {
-      prefixes.claim(subnet, id);
-      wanted[subnet.what.family]++;
-    }
-    for (const vtep of peer.vteps) vteps.claim(vtep, id);
-  }
-  if (!allowNested) refuseNesting(peers, prefixes);
-  if (peers.length > capacity.peers) throw overflow('peers', capacity.peers, peers.length);
-  if (macs.size > capacity.macs) throw overflow('macs', capacity.macs, macs.size);
-  const most = Math.max(wanted[4], wanted[6], Math.ceil(vteps.size / 2));
-  if (most > capacity.prefixes) throw overflow('prefixes', capacity.prefixes, most);
+/** Entries of the tables that some peers take. */
+export interface TableNeeds {
+  readonly peers: number;
+  readonly macs: number;
+  readonly prefixes: number;
 }
 
-/** Remembers the owner of each key and throws EOVERLAP when a second one comes. */
+/** The claims of all peers. */
+export class Ownership {
+  readonly #allowNested: boolean;
+  readonly #claims = new Map<string, Claims>();
+  readonly #addresses = new Owners('underlay address', 'list each node once');
+  readonly #macs = new Owners('MAC', 'give each VTEP a MAC of its own');
+  readonly #prefixes = new Owners('subnet', 'give each peer subnets of its own');
+  readonly #vteps = new Owners('VTEP address', 'give each VTEP an address of its own');
+  /** Prefixes by length. */
+  readonly #lengths = { 4: new Int32Array(33), 6: new Int32Array(129) };
+  readonly #count = { 4: 0, 6: 0 };
+
+  /** @param allowNested a prefix of one peer may lie within a shorter one of another */
+  constructor(allowNested: boolean) {
+    this.#allowNested = allowNested;
+  }
+
+  get needs(): TableNeeds {
+    const prefixes = Math.max(this.#count[4], this.#count[6], Math.ceil(this.#vteps.size / 2));
+    return { peers: this.#claims.size, macs: this.#macs.size, prefixes };
+  }
+
+  /**
+   * Notes what a peer owns; it owns nothing so far.
+   * @throws RipstopError ECONFIG, EOVERLAP (names both peers); nothing is noted then
+   */
+  add(claims: Claims): void {
+    const { id } = claims;
+    if (this.#claims.has(id))
+      throw new RipstopError('ECONFIG', `peer ${id} is listed twice`, 'list each node once');
+    this.#addresses.refuse(claims.source, id);
+    for (const mac of claims.macs) this.#macs.refuse(mac, id);
+    for (const subnet of claims.subnets) this.#prefixes.refuse(subnet, id);
+    for (const vtep of claims.vteps) this.#vteps.refuse(vtep, id);
+    if (!this.#allowNested) this.#refuseNesting(claims);
+    this.#claims.set(id, claims);
+    this.#addresses.add(claims.source, id);
+    for (const mac of claims.macs) this.#macs.add(mac, id);
+    for (const subnet of claims.subnets) {
+      this.#prefixes.add(subnet, id);
+      this.#lengths[subnet.what.family][subnet.what.length]!++;
+      this.#count[subnet.what.family]++;
+    }
+    for (const vtep of claims.vteps) this.#vteps.add(vtep, id);
+  }
+
+  /** Forgets what a peer owns. */
+  remove(id: string): void {
+    const claims = this.#claims.get(id);
+    if (!claims) return;
+    this.#claims.delete(id);
+    this.#addresses.remove(claims.source);
+    for (const mac of claims.macs) this.#macs.remove(mac);
+    for (const subnet of claims.subnets) {
+      this.#prefixes.remove(subnet);
+      this.#lengths[subnet.what.family][subnet.what.length]!--;
+      this.#count[subnet.what.family]--;
+    }
+    for (const vtep of claims.vteps) this.#vteps.remove(vtep);
+  }
+
+  /**
+   * Throws EOVERLAP when a prefix of the peer lies within a prefix of another or around one: where leases never nest it is
+   * a slip of the hand, and the longer one would silently take traffic from the shorter.
+   */
+  #refuseNesting({ id, subnets }: Claims): void {
+    for (const { what } of subnets) {
+      const lengths = this.#lengths[what.family];
+      for (let length = 0; length < what.length; length++) {
+        if (lengths[length] === 0) continue;
+        const outer = cut(what.words, length);
+        const owner = this.#prefixes.ownerOf(subnetKey(outer, length));
+        if (owner !== undefined && owner !== id) throw nested(what, id, { words: outer, length }, owner);
+      }
+      // Those inside can only be found one by one; there are none unless the lengths differ.
+      if (!lengths.some((count, length) => count > 0 && length > what.length)) continue;
+      for (const other of this.#claims.values())
+        for (const { what: inner } of other.subnets)
+          if (
+            inner.family === what.family &&
+            inner.length > what.length &&
+            subnetKey(cut(inner.words, what.length), what.length) === subnetKey(what.words, what.length)
+          )
+            throw nested(inner, other.id, what, id);
+    }
+  }
+}
+
+/** @throws RipstopError ECAPACITY (names the key) */
+export function checkRoom(needs: TableNeeds, capacity: TableCapacity): void {
+  for (const key of ['peers', 'macs', 'prefixes'] as const)
+    if (needs[key] > capacity[key]) throw overflow(key, capacity[key], needs[key]);
+}
+
+/** Remembers the owner of each key. */
 class Owners {
   readonly #what: string;
   readonly #hint: string;
@@ -47,16 +121,23 @@ class Owners {
     this.#hint = hint;
   }
 
-  /** Notes that `id` has it. */
-  claim<T>({ key, what, text }: Claim<T>, id: string): void {
+  /** Throws EOVERLAP when another has it. */
+  refuse<T>({ key, what, text }: Claim<T>, id: string): void {
     const owner = this.#owners.get(key);
-    if (owner !== undefined)
-      throw new RipstopError(
-        'EOVERLAP',
-        `peers ${owner} and ${id} both have the ${this.#what} ${text(what)}`,
-        this.#hint,
-      );
+    if (owner === undefined || owner === id) return;
+    throw new RipstopError(
+      'EOVERLAP',
+      `peers ${owner} and ${id} both have the ${this.#what} ${text(what)}`,
+      this.#hint,
+    );
+  }
+
+  add({ key }: { readonly key: string }, id: string): void {
     this.#owners.set(key, id);
+  }
+
+  remove({ key }: { readonly key: string }): void {
+    this.#owners.delete(key);
   }
 
   get size(): number {
@@ -68,34 +149,19 @@ class Owners {
   }
 }
 
-/**
- * Throws EOVERLAP when a prefix of one peer lies within a prefix of another: leases never nest, so it is a slip of
- * the hand, and the longer one would silently take traffic from the shorter.
- */
-function refuseNesting(peers: readonly Claims[], owners: Owners): void {
-  const lengths = { 4: lengthsOf(peers, 4), 6: lengthsOf(peers, 6) };
-  for (const { id, subnets } of peers) {
-    for (const { what: subnet } of subnets) {
-      for (const length of lengths[subnet.family]) {
-        if (length >= subnet.length) break;
-        const outer = subnet.words.map((word, index) => word & maskWord(length - index * 32));
-        const owner = owners.ownerOf(subnetKey(outer, length));
-        if (owner === undefined || owner === id) continue;
-        const inner = subnetText(subnet.words, subnet.length);
-        throw new RipstopError(
-          'EOVERLAP',
-          `${inner} of peer ${id} lies within ${subnetText(outer, length)} of peer ${owner}`,
-          'give each peer subnets of its own',
-        );
-      }
-    }
-  }
+interface Prefix {
+  readonly words: readonly number[];
+  readonly length: number;
 }
 
-/** Prefix lengths of one family that occur, shortest first. */
-function lengthsOf(peers: readonly Claims[], family: 4 | 6): number[] {
-  const lengths = new Set<number>();
-  for (const { subnets } of peers)
-    for (const { what } of subnets) if (what.family === family) lengths.add(what.length);
-  return [...lengths].sort((a, b) => a - b);
+function cut(words: readonly number[], length: number): number[] {
+  return words.map((word, index) => word & maskWord(length - index * 32));
+}
+
+function nested(inner: Prefix, id: string, outer: Prefix, owner: string): RipstopError {
+  return new RipstopError(
+    'EOVERLAP',
+    `${subnetText(inner.words, inner.length)} of peer ${id} lies within ${subnetText(outer.words, outer.length)} of peer ${owner}`,
+    'give each peer subnets of its own',
+  );
 }

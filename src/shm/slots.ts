@@ -1,19 +1,24 @@
-import { overflow } from './capacity.ts';
+import { RipstopError } from '../base/errors.ts';
 
 /**
- * Which peer has which slot. A slot belongs to an id as long as the peer lives, since counters are indexed by it,
+ * Which peer has which slot. A slot belongs to an id as long as the peer is wanted, since counters are indexed by it,
  * and passes through three states: owned; retired (the peer is gone, a reader may still count for it); free. Heap
  * memory of the writer, seen by nobody else.
  */
 export class PeerSlots {
-  readonly capacity: number;
+  #capacity: number;
   readonly #byId = new Map<string, number>();
+  readonly #ids: (string | undefined)[] = [];
   #retired: number[] = [];
   readonly #free: number[] = [];
   #next = 0;
 
   constructor(capacity: number) {
-    this.capacity = capacity;
+    this.#capacity = capacity;
+  }
+
+  get capacity(): number {
+    return this.#capacity;
   }
 
   /** Slot of a peer, undefined when it has none. */
@@ -21,30 +26,37 @@ export class PeerSlots {
     return this.#byId.get(id);
   }
 
+  /** The peer that has a slot, undefined when nobody has. */
+  idOf(slot: number): string | undefined {
+    return this.#ids[slot];
+  }
+
   /** Ids and their slots. */
   entries(): IterableIterator<[string, number]> {
     return this.#byId.entries();
   }
 
-  /** True when those of `ids` that have no slot could get one now. */
-  fits(ids: readonly string[]): boolean {
-    const fresh = ids.filter(id => !this.#byId.has(id)).length;
-    return fresh <= this.#free.length + this.capacity - this.#next;
+  /** The slot of a peer, a free one when it has none; undefined when none is free. */
+  take(id: string): number | undefined {
+    const own = this.#byId.get(id);
+    if (own !== undefined) return own;
+    const slot = this.#free.pop() ?? (this.#next < this.#capacity ? this.#next++ : undefined);
+    if (slot === undefined) return undefined;
+    this.#byId.set(id, slot);
+    this.#ids[slot] = id;
+    return slot;
   }
 
-  /** Gives a slot to each of `ids`, retires the slots of all others. Throws ECAPACITY when they do not fit. */
-  assign(ids: readonly string[]): void {
-    if (!this.fits(ids)) throw overflow('peers', this.capacity, ids.length);
-    const wanted = new Set(ids);
-    for (const [id, slot] of this.#byId) {
-      if (wanted.has(id)) continue;
-      this.#byId.delete(id);
-      this.#retired.push(slot);
-    }
-    for (const id of wanted) if (!this.#byId.has(id)) this.#byId.set(id, this.#free.pop() ?? this.#next++);
+  /** Retires the slot of a peer, if it has one. */
+  release(id: string): void {
+    const slot = this.#byId.get(id);
+    if (slot === undefined) return;
+    this.#byId.delete(id);
+    this.#ids[slot] = undefined;
+    this.#retired.push(slot);
   }
 
-  /** Frees all retired slots. @returns them: whoever counts by slot resets them before the next `assign` */
+  /** Frees all retired slots. @returns them: whoever counts by slot resets them before the next `take` */
   recycle(): number[] {
     const slots = this.#retired;
     this.#retired = [];
@@ -52,13 +64,13 @@ export class PeerSlots {
     return slots;
   }
 
-  /** The same assignment with more room. */
-  grown(capacity: number): PeerSlots {
-    const bigger = new PeerSlots(capacity);
-    for (const [id, slot] of this.#byId) bigger.#byId.set(id, slot);
-    bigger.#retired = [...this.#retired];
-    bigger.#free.push(...this.#free);
-    bigger.#next = this.#next;
-    return bigger;
+  /** Makes room for more. @throws RipstopError ECONFIG when it would be less */
+  grow(capacity: number): void {
+    if (capacity < this.#capacity)
+      throw new RipstopError(
+        'ECONFIG',
+        `capacity.peers: ${capacity} is less than the ${this.#capacity} so far`,
+      );
+    this.#capacity = capacity;
   }
 }

@@ -29,6 +29,9 @@ export const RULES: Readonly<Record<string, readonly string[]>> = {
  */
 export const WIRING: Readonly<Record<string, readonly string[]>> = {
   'src/path/control.ts': ['io', 'native', 'slow'],
+  // Parts of the control thread.
+  'src/path/descriptors.ts': ['io', 'native'],
+  'src/path/peers.ts': ['slow'],
   'src/path/worker.ts': ['io', 'native'],
   'src/path/exceptions.ts': ['slow'],
   'src/path/options.ts': ['io'],

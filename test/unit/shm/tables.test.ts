@@ -182,19 +182,27 @@ t.test('full tables can still change all their peers', async t => {
   );
 });
 
-t.test('larger memory: same peers, same slots', async t => {
-  const { writer } = made();
+t.test('larger memory: same peers, same slots; nothing is published until all readers have it', async t => {
+  const { writer, first } = made();
   writer.publish([node(1), node(2), node(3)]);
   writer.publish([node(2), node(3)]);
-  const bigger = writer.grown({ ...CAPACITY, peers: 100, macs: 100, prefixes: 100 });
-  const view = enterTables(openReader(bigger.memory, 0));
-  t.equal(findMac(view.fdb, 0x0200, 3), writer.slots.of('node-3'));
-  t.equal(bigger.publish(Array.from({ length: 100 }, (_, n) => node(n))), true);
-  t.equal(livePeers(bigger.view.peers).length, 100);
-  t.equal(bigger.slots.of('node-3'), writer.slots.of('node-3'));
-  t.throws(() => writer.grown({ ...CAPACITY, peers: 7 }), {
+  const slot = writer.slots.of('node-3');
+  const before = writer.memory;
+  writer.grow({ ...CAPACITY, peers: 100, macs: 100, prefixes: 100 });
+  t.not(writer.memory, before);
+  const view = enterTables(openReader(writer.memory, 0));
+  t.equal(findMac(view.fdb, 0x0200, 3), slot);
+  t.not(findMac(enterTables(first).fdb, 0x0200, 3), -1, 'the old memory goes on as it was');
+  const hundred = Array.from({ length: 100 }, (_, n) => node(n));
+  t.equal(writer.publish(hundred), false, 'a reader may still be in the old memory');
+  t.equal(writer.flush(), false);
+  writer.moved();
+  t.equal(writer.flush(), true);
+  t.equal(livePeers(writer.view.peers).length, 100);
+  t.equal(writer.slots.of('node-3'), slot);
+  t.throws(() => writer.grow({ ...CAPACITY, peers: 7 }), {
     code: 'ECONFIG',
-    message: /7 is less than the 8/,
+    message: /7 is less than the 100/,
   });
 });
 
