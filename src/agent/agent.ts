@@ -43,6 +43,8 @@ export class Agent {
   readonly #underlay: UnderlayFollower;
   #session: Session | undefined;
   #leases: ReadonlyMap<string, Lease> | undefined;
+  /** Keys of leases that contradict those of peers. */
+  #refused: ReadonlySet<string> = new Set();
   #isFollowing = false;
   #storeDownSince: number | undefined;
   /** True while the lease comes from memory and the store has not confirmed it. */
@@ -185,9 +187,9 @@ export class Agent {
     }
   }
 
-  #borrow({ basis, leases }: Remembered, why: string): SessionBasis {
+  #borrow({ basis, leases, refused }: Remembered, why: string): SessionBasis {
     this.#log.info({ lease: basis.lease.key }, why);
-    this.#leases ??= leases;
+    if (!this.#leases) [this.#leases, this.#refused] = [leases, refused];
     this.#isBorrowed = true;
     return basis;
   }
@@ -197,7 +199,8 @@ export class Agent {
     await this.#memory
       .remember([names[4], names[6]].filter(name => name !== undefined))
       .catch(error => this.#log.warn(`device names cannot be saved for a restart: ${describeError(error)}`));
-    const session = await Session.open(basis, this.options, this.repairs, this.#log, this.leases);
+    const known = { leases: this.leases, refused: this.#refused };
+    const session = await Session.open(basis, this.options, this.repairs, this.#log, known);
     this.#session = session;
     // What is known already comes first: packets flow again, whatever the rest of the start takes.
     if (this.#leases) this.#apply();
@@ -292,7 +295,9 @@ export class Agent {
     const session = this.#session;
     if (!session || !this.#leases) return;
     try {
-      session.update(this.#leases, changed);
+      const news = session.update(this.#leases, changed);
+      this.#refused = session.refused;
+      if (news) void this.#tell('Warning', 'RipstopLeaseRefused', news);
       if (this.readiness.has('peers')) void this.#announce();
     } catch (error) {
       const text = describeError(error);
@@ -304,10 +309,7 @@ export class Agent {
   /** Keeps what is known for a start while the store is away. */
   #remember(): void {
     const { lease } = this.#holder;
-    if (!lease || !this.#leases) return;
-    this.#finder.remember(lease, this.#leases, error =>
-      this.#log.warn(`the state could not be kept: ${describeError(error)}`),
-    );
+    if (lease && this.#leases) this.#finder.remember(lease, this.#leases, this.#refused);
   }
 
   async #announce(): Promise<void> {

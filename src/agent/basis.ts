@@ -22,6 +22,8 @@ const OBJECTION_MS = 1500;
 export interface Remembered {
   readonly basis: SessionBasis;
   readonly leases: ReadonlyMap<string, Lease>;
+  /** Keys of leases that contradicted those of known peers. */
+  readonly refused: ReadonlySet<string>;
 }
 
 /** Works out what a session stands on: from the store and this node, or from what was remembered of the store. */
@@ -113,11 +115,13 @@ export class BasisFinder {
   }
 
   /** Keeps what is known for the next start. @param failed told of a write that failed */
-  remember(lease: Lease, leases: ReadonlyMap<string, Lease>, failed: (error: unknown) => void): void {
+  remember(lease: Lease, leases: ReadonlyMap<string, Lease>, refused: ReadonlySet<string>): void {
     if (!this.#config) return;
     const [store, config, overrides] = [this.#store.place, this.#config, this.#overrides];
     const underlay = this.#chooser.history;
-    this.#memory.save({ store, config, lease, leases, overrides, underlay }, failed);
+    this.#memory.save({ store, config, lease, leases, refused, overrides, underlay }, error =>
+      this.#log.warn(`cannot save the last known state: ${describeError(error)}`),
+    );
   }
 
   /** The underlay as this node is now. @throws RipstopError EUNDERLAY */
@@ -147,7 +151,7 @@ export class BasisFinder {
     return known.lease.expiresAt && known.lease.expiresAt < Date.now() ? undefined : known;
   }
 
-  async #recall({ config: source, lease, leases, overrides }: LastKnown): Promise<Remembered> {
+  async #recall({ config: source, lease, leases, refused, overrides }: LastKnown): Promise<Remembered> {
     this.#config = source;
     this.#overrides = overrides;
     const { config, underlay, macs, attributes } = await this.#here(source);
@@ -156,7 +160,7 @@ export class BasisFinder {
         'ESTORE',
         `${this.#store.place} is away, and this node has changed since it was last there`,
       );
-    return { basis: { config, underlay, lease, macs }, leases };
+    return { basis: { config, underlay, lease, macs }, leases, refused: refused ?? new Set() };
   }
 
   /** Keys that this node's data plane has no use for. */

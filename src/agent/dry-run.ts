@@ -22,6 +22,7 @@ import { NftablesRules } from './rules/nftables.ts';
 import { ruleSet, type SessionBasis, trafficManager } from './session.ts';
 import { nodeToken } from './store/node-token.ts';
 import { UnderlayChooser } from './underlay-chooser.ts';
+import { underlaySubnets } from './underlay-subnets.ts';
 import { deviceMacs, isOnLink, underlayView } from './underlay-view.ts';
 
 const STORE_MS = 10_000;
@@ -53,10 +54,10 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
     const basis: SessionBasis = { config, underlay, lease, macs };
     const plans = planOverlays(config, underlay, lease, macs);
     const rejected = new Map<string, Rejection>();
+    const subnets = underlaySubnets(socket, underlay.index);
     const steps = plans.flatMap(plan => {
-      const selection = selectPeers(plan, config, lease, leases, address =>
-        isOnLink(socket, address, underlay.index),
-      );
+      const onLink = (address: string): boolean => isOnLink(socket, address, underlay.index);
+      const selection = selectPeers({ plan, config, own: lease, onLink, underlay: subnets }, leases);
       for (const rejection of selection.rejected)
         rejected.set(`${rejection.key} ${rejection.message}`, rejection);
       const overlay = overlayOf(plan, config.backend, underlay, isCarriedHere(plan, options.dataPlane));

@@ -23,13 +23,14 @@ const KINDS: Readonly<Partial<Record<Rejection['reason'], Finding['kind']>>> = {
 const REMEDIES: Readonly<Record<Rejection['reason'], string>> = {
   'vni-differs':
     'make Backend.VNI the same for all nodes (net-conf.json or the config key), restart the odd one',
-  twin: 'two leases cannot share an address or a MAC: delete the lease of the node that is gone',
+  twin: 'two nodes cannot share an address or a MAC: change it on that node, or delete the lease of the node that is gone',
   'other-backend': 'make Backend.Type the same for all nodes',
   malformed: 'restart the agent of that node, it writes its lease anew',
   'no-address': 'give that node --public-ip or --public-ipv6, or an address of the family',
   'outside-network':
     'the node has a subnet of another network: restart its agent with the same configuration',
-  overlap: 'delete the lease of the node that is gone',
+  overlap: 'give that node another subnet, or delete the lease of the node that is gone',
+  underlay: 'give that node a subnet outside the network between the nodes',
   'off-link': 'host-gw needs all nodes on one link: use vxlan with DirectRouting',
 };
 

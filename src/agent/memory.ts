@@ -24,6 +24,8 @@ export interface LastKnown {
   readonly lease: Lease;
   /** By key. May change in place until it is written. */
   readonly leases: ReadonlyMap<string, Lease>;
+  /** Keys of leases that contradict those of known peers. */
+  readonly refused?: ReadonlySet<string> | undefined;
   /** What the store said of this node. */
   readonly overrides: Overrides;
   readonly underlay?: UnderlayHistory | undefined;
@@ -38,6 +40,7 @@ interface StoredLease {
   v6?: string;
   attributes: unknown;
   expiresAt?: number;
+  since?: number;
 }
 
 /**
@@ -112,6 +115,7 @@ export class Memory {
       leases: StoredLease[];
       overrides?: LastKnown['overrides'];
       underlay?: LastKnown['underlay'];
+      refused?: string[];
     }>(this.#path());
     if (!stored) return undefined;
     try {
@@ -122,6 +126,7 @@ export class Memory {
         leases: new Map(stored.leases.map(lease => [lease.key, thaw(lease)])),
         overrides: stored.overrides ?? {},
         underlay: stored.underlay,
+        refused: new Set(stored.refused),
       };
     } catch {
       // Written by another version: as good as absent.
@@ -164,8 +169,10 @@ export class Memory {
       });
   }
 
-  async #keep({ store, config, overrides, underlay, lease, leases }: LastKnown): Promise<void> {
-    const head = JSON.stringify({ store, config, overrides, underlay });
+  async #keep(known: LastKnown): Promise<void> {
+    const { store, config, overrides, underlay, lease, leases } = known;
+    const refused = [...(known.refused ?? [])];
+    const head = JSON.stringify({ store, config, overrides, underlay, refused });
     const all = Array.from(leases.values(), frozen).join();
     const text = `${head.slice(0, -1)},"lease":${frozen(lease)},"leases":[${all}]}\n`;
     // A digest, not the text: thousands of leases are megabytes that nobody reads again.
@@ -221,10 +228,11 @@ function freeze(lease: Lease): StoredLease {
     ...(lease.v6 ? { v6: formatCidr(lease.v6) } : {}),
     attributes: JSON.parse(formatAttributes(lease.attributes)),
     ...(lease.expiresAt === undefined ? {} : { expiresAt: lease.expiresAt }),
+    ...(lease.since === undefined ? {} : { since: lease.since }),
   };
 }
 
-function thaw({ key, v4, v6, attributes, expiresAt }: StoredLease): Lease {
+function thaw({ key, v4, v6, attributes, expiresAt, since }: StoredLease): Lease {
   return {
     key,
     v4: v4 === undefined ? undefined : parseCidr(v4),
@@ -232,6 +240,7 @@ function thaw({ key, v4, v6, attributes, expiresAt }: StoredLease): Lease {
     attributes: parseAttributes(JSON.stringify(attributes), key),
     expiresAt,
     node: undefined,
+    ...(since === undefined ? {} : { since }),
   };
 }
 

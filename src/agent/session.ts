@@ -14,9 +14,11 @@ import { formatCidr } from './lease/cidr.ts';
 import type { Lease } from './lease/lease.ts';
 import type { AgentOptions } from './options.ts';
 import { type OverlayPlan, planOverlays, tunnelPort, type VtepMacs } from './overlay-plan.ts';
-import { type PeerSelection, type Rejection, selectPeers } from './peers.ts';
+import { PeerSelector } from './peer-selector.ts';
+import { describeRefusals, isContradiction, type OverlayPeer, type Rejection } from './peers.ts';
 import type { FamilyRules, RuleSet } from './rules/model.ts';
 import { NodeRules } from './rules/node-rules.ts';
+import { underlaySubnets } from './underlay-subnets.ts';
 import { isOnLink } from './underlay-view.ts';
 
 /** What a session stands on; another one of these means another session. */
@@ -57,7 +59,8 @@ export class Session {
   readonly #log: Log;
   readonly #socket: NetlinkSocket;
   #rejected: readonly Rejection[] = [];
-  #told = new Set<string>();
+  #refused: ReadonlySet<string> = new Set();
+  readonly #selectors = new Map<OverlayPlan, PeerSelector>();
   readonly #failing = new Map<Part, string>();
   readonly #carriers: Carrier[] = [];
   #hasPeers = false;
@@ -81,7 +84,8 @@ export class Session {
 
   /**
    * Opens the overlays; `settle` follows. Undone on failure.
-   * @param leases those that are known already: packets of their nodes flow when this resolves
+   * @param known leases that are known already: packets of their nodes flow when this resolves; and which of them a
+   *   selection refused before
    * @throws RipstopError
    */
   static async open(
@@ -89,14 +93,15 @@ export class Session {
     options: AgentOptions,
     repairs: Repairs,
     log: Log,
-    leases: ReadonlyMap<string, Lease>,
+    known: { leases: ReadonlyMap<string, Lease>; refused: ReadonlySet<string> },
   ): Promise<Session> {
     const { config, underlay, lease, macs } = basis;
     const plans = planOverlays(config, underlay, lease, macs);
     const session = new Session(basis, plans, options, repairs, log);
+    session.#refused = known.refused;
     const begun = await Promise.allSettled(
       plans.map(plan => {
-        const { peers } = session.#select(plan, leases);
+        const peers = [...session.#select(plan, known.leases).peers.values()];
         return Carrier.start(plan, config.backend, underlay, { ...options, log }, peers);
       }),
     );
@@ -176,6 +181,11 @@ export class Session {
     return this.#rejected;
   }
 
+  /** Keys of the leases that contradict this node's or a peer's. */
+  get refused(): ReadonlySet<string> {
+    return this.#refused;
+  }
+
   get subnetEnv(): SubnetEnv {
     const { config, lease } = this.basis;
     const mtus = this.carriers.map(carrier => carrier.plan.mtu);
@@ -192,38 +202,50 @@ export class Session {
 
   /**
    * Makes the nodes of `leases` the peers, in every overlay that lets it.
+   * @returns a sentence on leases that are refused from now on because they contradict others; undefined: none
    * @throws RipstopError, NetError the first refusal
    */
-  update(leases: ReadonlyMap<string, Lease>, _changed?: ReadonlySet<string>): void {
+  update(leases: ReadonlyMap<string, Lease>, changed?: ReadonlySet<string>): string | undefined {
     const rejected = new Map<string, Rejection>();
     const failures: unknown[] = [];
     for (const carrier of this.carriers) {
-      const selection = this.#select(carrier.plan, leases);
-      for (const rejection of selection.rejected)
-        rejected.set(`${rejection.key} ${rejection.message}`, rejection);
+      const selection = this.#select(carrier.plan, leases, changed);
+      for (const rejection of selection.rejected.values()) rejected.set(textOf(rejection), rejection);
       try {
-        this.#give(carrier, selection.peers);
+        this.#give(carrier, [...selection.peers.values()]);
       } catch (error) {
         failures.push(error);
       }
     }
+    const told = new Set(this.#rejected.map(textOf));
     this.#rejected = [...rejected.values()];
     this.#hasPeers = true;
-    for (const [text, { key, reason, message }] of rejected) {
-      if (!this.#told.has(text))
-        this.#log.warn({ lease: key, reason }, `no peer is made of this lease: it ${message}`);
-      this.#told.add(text);
-    }
+    const news = this.#rejected.filter(rejection => !told.has(textOf(rejection)));
+    for (const { key, reason, message } of news)
+      this.#log.warn({ lease: key, reason }, `ignoring lease: it ${message}`);
+    this.#refused = new Set(this.#rejected.filter(isContradiction).map(({ key }) => key));
     if (failures.length > 0) throw failures[0];
+    return describeRefusals(news.filter(isContradiction));
   }
 
-  #select(plan: OverlayPlan, leases: ReadonlyMap<string, Lease>): PeerSelection {
-    const { config, lease, underlay } = this.basis;
-    const onLink = (address: string): boolean => isOnLink(this.#socket, address, underlay.index);
-    return selectPeers(plan, config, lease, [...leases.values()], onLink);
+  #select(
+    plan: OverlayPlan,
+    leases: ReadonlyMap<string, Lease>,
+    changed?: ReadonlySet<string>,
+  ): PeerSelector {
+    let selector = this.#selectors.get(plan);
+    if (!selector) {
+      const { config, lease: own, underlay } = this.basis;
+      const onLink = (address: string): boolean => isOnLink(this.#socket, address, underlay.index);
+      const subnets = underlaySubnets(this.#socket, underlay.index);
+      selector = new PeerSelector({ plan, config, own, onLink, underlay: subnets }, this.#refused);
+      this.#selectors.set(plan, selector);
+    }
+    selector.update(leases, changed);
+    return selector;
   }
 
-  #give(carrier: Carrier, peers: PeerSelection['peers']): void {
+  #give(carrier: Carrier, peers: readonly OverlayPeer[]): void {
     const steps = carrier.update(peers);
     const { device = 'routes' } = carrier.plan;
     if (steps.length > 0)
@@ -316,6 +338,10 @@ export class Session {
           }),
         );
   }
+}
+
+function textOf({ key, message }: Rejection): string {
+  return `${key} ${message}`;
 }
 
 /** The tool that keeps the rules; undefined: nftables where it is. */

@@ -150,7 +150,7 @@ t.test(
         { what: /10\.244\.77\.0-24: it has VNI 2, this node 1/, remedy: /Backend\.VNI/ },
       ]);
       t.match(ofKind(findings, 'stale-identity'), [{ what: /10\.244\.79\.0-24.*VTEP MAC/ }]);
-      t.match(ofKind(findings, 'lease-unusable'), [{ what: /speaks host-gw, this node vxlan/ }]);
+      t.match(ofKind(findings, 'lease-unusable'), [{ what: /has backend host-gw, this node vxlan/ }]);
     });
 
     await t.test('masquerade wrong, pods’ MTU, bridge netfilter, kernel state', async t => {

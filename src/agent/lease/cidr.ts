@@ -58,6 +58,10 @@ export function isNetwork(cidr: Cidr): boolean {
   return cidr.value % sizeOf(cidr.family, cidr.length) === 0n;
 }
 
+export function isEqual(a: Cidr, b: Cidr): boolean {
+  return a.family === b.family && a.value === b.value && a.length === b.length;
+}
+
 /** True when `inner` lies wholly within `outer`; always false across families. */
 export function contains(outer: Cidr, inner: Cidr): boolean {
   if (outer.family !== inner.family || inner.length < outer.length) return false;
@@ -74,36 +78,4 @@ export function overlaps(a: Cidr, b: Cidr): boolean {
 export function canonicalAddress(text: string): string | undefined {
   const cidr = parseAddress(text);
   return cidr && formatAddress(cidr.family, cidr.value);
-}
-
-/** Subnets by name, asked for overlaps: one look a prefix length instead of one a subnet. */
-export class SubnetIndex {
-  /** By family and length, then by network address. */
-  readonly #lengths = new Map<string, { family: Family; length: number; names: Map<bigint, string> }>();
-
-  add(cidr: Cidr, name: string): void {
-    const { family, length } = cidr;
-    const at = `${family}/${length}`;
-    let bucket = this.#lengths.get(at);
-    if (!bucket) {
-      bucket = { family, length, names: new Map() };
-      this.#lengths.set(at, bucket);
-    }
-    bucket.names.set(networkOf(cidr).value, name);
-  }
-
-  /** Name of a subnet that shares an address with `cidr`. */
-  overlapping(cidr: Cidr): string | undefined {
-    for (const { family, length, names } of this.#lengths.values()) {
-      if (family !== cidr.family) continue;
-      if (length <= cidr.length) {
-        const name = names.get(networkOf({ ...cidr, length }).value);
-        if (name !== undefined) return name;
-        continue;
-      }
-      // Longer prefixes inside a shorter one are rare: nodes share a length unless the configuration changed.
-      for (const [value, name] of names) if (contains(cidr, { family, value, length })) return name;
-    }
-    return undefined;
-  }
 }

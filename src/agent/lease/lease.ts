@@ -34,6 +34,10 @@ export interface Lease extends Subnets {
    * for a lease of flannel's, and for one whose holder has not been heard of for a while.
    */
   readonly node: string | undefined;
+  /** True: the store can tell that the holder is gone, or out of order for a while. */
+  readonly isGone?: boolean;
+  /** Age, comparable within one store: the smaller the older. Undefined where the store does not tell. */
+  readonly since?: number | undefined;
 }
 
 /** IPv4 half of flannel's key of a node without IPv4: its zero value. */

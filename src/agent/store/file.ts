@@ -286,14 +286,16 @@ export class FileStore implements LeaseStore {
       const subnets = parseKey(key);
       if (!subnets) throw new RipstopError('ELEASE', `${this.place}: ${key} is no subnet`);
       const attributes = parseAttributes(text, `${this.place}: ${key}`);
-      const end = (JSON.parse(text) as { Expires?: unknown }).Expires;
+      const { Expires: end, Since: begin } = JSON.parse(text) as { Expires?: unknown; Since?: unknown };
       const expiresAt = typeof end === 'string' ? Date.parse(end) : 0;
+      const since = typeof begin === 'string' ? Date.parse(begin) : Number.NaN;
       return {
         ...subnets,
         key,
         attributes,
         expiresAt: Number.isNaN(expiresAt) ? 0 : expiresAt,
         node: undefined,
+        since: Number.isNaN(since) ? undefined : since,
       };
     } catch (error) {
       return error as Error;
@@ -302,9 +304,11 @@ export class FileStore implements LeaseStore {
 
   async #put(lease: Lease): Promise<Lease> {
     const expires = lease.expiresAt ? { Expires: new Date(lease.expiresAt).toISOString() } : {};
+    // The clock of the file server: those of two nodes may differ.
+    const since = { Since: new Date(lease.since ?? Date.now() + this.#skewMs).toISOString() };
     await this.#table.put(
       lease.key,
-      JSON.stringify({ ...JSON.parse(formatAttributes(lease.attributes)), ...expires }),
+      JSON.stringify({ ...JSON.parse(formatAttributes(lease.attributes)), ...since, ...expires }),
     );
     return lease;
   }

@@ -292,6 +292,7 @@ export class EtcdStore implements LeaseStore {
         attributes,
         expiresAt: kv.lease === NO_LEASE ? 0 : undefined,
         node: undefined,
+        since: Number(kv.createRevision),
       };
     } catch (error) {
       const text = unreadableText(error);

@@ -4,7 +4,13 @@ import { type Lease, type LeaseAttributes, parseAttributes, type Subnets } from 
 
 /** The part of a Kubernetes Node that leases are made of. */
 export interface NodeObject {
-  metadata: { name: string; uid?: string; resourceVersion?: string; annotations?: Record<string, string> };
+  metadata: {
+    name: string;
+    uid?: string;
+    resourceVersion?: string;
+    creationTimestamp?: string;
+    annotations?: Record<string, string>;
+  };
   spec?: { podCIDR?: string; podCIDRs?: string[] };
   status?: { conditions?: { type: string; status: string }[] };
 }
@@ -136,7 +142,14 @@ export function toLease(node: NodeObject, names: AnnotationNames): Lease | undef
     attributes,
     expiresAt: 0,
     node: isAlive ? node.metadata.name : undefined,
+    isGone: !isAlive,
+    since: timeOf(node.metadata.creationTimestamp),
   };
+}
+
+function timeOf(text: string | undefined): number | undefined {
+  const time = text === undefined ? Number.NaN : Date.parse(text);
+  return Number.isNaN(time) ? undefined : time;
 }
 
 /** Holds a Node's subnets against the networks of the configuration; gives only the families that are on. */

@@ -1,0 +1,186 @@
+import { describeError } from '../../base/errors.ts';
+import type { NetworkConfig } from '../config/net-conf.ts';
+import type { OverlayPlan } from '../overlay-plan.ts';
+import { parseVxlanData, type VxlanData } from './backend-data.ts';
+import { type Cidr, contains, formatAddress, formatCidr, isEqual, overlaps, parseAddress } from './cidr.ts';
+import type { Lease } from './lease.ts';
+
+/** A lease that gives no peer, and why, for logs, metrics and `ripstop peers`. */
+export interface Rejection {
+  readonly key: string;
+  readonly reason:
+    | 'other-backend'
+    | 'malformed'
+    | 'no-address'
+    | 'vni-differs'
+    | 'outside-network'
+    | 'overlap'
+    | 'underlay'
+    | 'twin'
+    | 'off-link';
+  /** Continues "the lease". */
+  readonly message: string;
+}
+
+/** What a lease claims for its node in one overlay. */
+export interface LeaseClaims {
+  readonly subnets: readonly Cidr[];
+  /** Underlay address of the overlay's family. */
+  readonly address: string;
+  /** The published underlay addresses of the families that pods have. */
+  readonly hosts: readonly Cidr[];
+  /** VTEP MAC (vxlan). */
+  readonly mac: string | undefined;
+  /** Both nodes leave inner checksums open for one another. */
+  readonly remoteChecksum: boolean;
+  /** The node that wrote the lease is a Ripstop node that gives signs of life. */
+  readonly isOurs: boolean;
+  /** On the same link, where plain routes are wanted. */
+  readonly direct: boolean;
+}
+
+/** This node's side of one overlay, against which each lease is held alone. */
+export interface OwnSide {
+  readonly plan: OverlayPlan;
+  readonly config: NetworkConfig;
+  readonly own: Lease;
+  /** Asked for DirectRouting and host-gw: whether an address is on a link of this node. */
+  readonly onLink: (address: string) => boolean;
+  /** Subnets and addresses of the underlay interface. */
+  readonly underlay: readonly Cidr[];
+}
+
+/** @returns the claims of a lease; why it has none that can be used; undefined where it is of another family */
+export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | Rejection | undefined {
+  const { plan, config, own } = side;
+  const { backend } = config;
+  const { key, attributes } = lease;
+  const reject = (reason: Rejection['reason'], message: string): Rejection => ({ key, reason, message });
+  // flannel's udp backend writes no type.
+  const type = attributes.backendType || 'udp';
+  if (type !== backend.type) return reject('other-backend', `has backend ${type}, this node ${backend.type}`);
+  const subnets = plan.carries
+    .map(family => (family === 4 ? lease.v4 : lease.v6))
+    .filter(cidr => cidr !== undefined);
+  if (subnets.length === 0) return undefined;
+  const address = plan.family === 4 ? attributes.publicIp : attributes.publicIpv6;
+  if (!address) return reject('no-address', `publishes no IPv${plan.family} address`);
+  const hosts = hostsOf(lease).filter(
+    ({ family }) => (family === 4 ? config.v4 : config.v6) || family === plan.family,
+  );
+  const ownHosts = [...hostsOf(own), parseAddress(plan.address)!];
+  const twin = hosts.find(host => ownHosts.some(mine => isEqual(mine, host)));
+  if (twin) return reject('twin', `publishes this node's own address ${textOf(twin)}`);
+  const data = vxlanData(lease, side);
+  if (data && 'reason' in data) return data;
+  if (data && data.mac === plan.mac?.toLowerCase())
+    return reject('twin', `publishes this node's own VTEP MAC ${data.mac}`);
+  return (
+    rangeFault(lease, subnets, hosts, side) ??
+    linkFault(lease, address, side) ?? {
+      subnets,
+      address,
+      hosts,
+      mac: data?.mac,
+      remoteChecksum: data?.remoteChecksum === true && ownRemoteChecksum(side),
+      isOurs: data?.remoteChecksum === true,
+      direct: wantsPlainRoutes(side) && side.onLink(address),
+    }
+  );
+}
+
+/** The underlay addresses that a lease publishes. */
+function hostsOf({ attributes }: Lease): Cidr[] {
+  return [attributes.publicIp, attributes.publicIpv6]
+    .map(text => (text === undefined ? undefined : parseAddress(text)))
+    .filter(host => host !== undefined);
+}
+
+export function textOf(host: Cidr): string {
+  return formatAddress(host.family, host.value);
+}
+
+/** What is wrong with the range of a lease whatever the other leases are: this node and its underlay always win. */
+function rangeFault(
+  { key }: Lease,
+  subnets: readonly Cidr[],
+  hosts: readonly Cidr[],
+  { config, own, underlay }: OwnSide,
+): Rejection | undefined {
+  for (const cidr of subnets) {
+    const text = formatCidr(cidr);
+    const network = cidr.family === 4 ? config.v4 : config.v6;
+    if (!network || !contains(network, cidr))
+      return { key, reason: 'outside-network', message: `has ${text}, which is outside the pod network` };
+    const mine = cidr.family === 4 ? own.v4 : own.v6;
+    if (mine && contains(mine, cidr))
+      return {
+        key,
+        reason: 'overlap',
+        message: `has ${text}, which overlaps ${formatCidr(mine)} of this node`,
+      };
+    const wire = underlay.find(subnet => overlaps(subnet, cidr));
+    if (wire)
+      return {
+        key,
+        reason: 'underlay',
+        message: `has ${text}, which overlaps the underlay subnet ${formatCidr(wire)} of this node`,
+      };
+    const host = hosts.find(candidate => contains(cidr, candidate));
+    if (host)
+      return {
+        key,
+        reason: 'underlay',
+        message: `has ${text}, which contains its own underlay address ${textOf(host)}`,
+      };
+  }
+  for (const mine of [own.v4, own.v6]) {
+    const host = hosts.find(candidate => mine && contains(mine, candidate));
+    if (mine && host)
+      return {
+        key,
+        reason: 'underlay',
+        message: `publishes ${textOf(host)}, which lies within ${formatCidr(mine)} of this node`,
+      };
+  }
+  return undefined;
+}
+
+function linkFault({ key }: Lease, address: string, side: OwnSide): Rejection | undefined {
+  if (side.config.backend.type !== 'host-gw' || side.onLink(address)) return undefined;
+  const message = `publishes ${address}, which is behind a router: host-gw needs all nodes on one link`;
+  return { key, reason: 'off-link', message };
+}
+
+function wantsPlainRoutes({ config: { backend } }: OwnSide): boolean {
+  return backend.type === 'host-gw' || (backend.type === 'vxlan' && backend.directRouting);
+}
+
+function ownRemoteChecksum(side: OwnSide): boolean {
+  const data = vxlanData(side.own, side);
+  return data !== undefined && !('reason' in data) && data.remoteChecksum;
+}
+
+/** What the lease publishes for a vxlan overlay. */
+function vxlanData(lease: Lease, { plan, config }: OwnSide): VxlanData | Rejection | undefined {
+  if (plan.mode !== 'vxlan' || config.backend.type !== 'vxlan') return undefined;
+  const { key, attributes } = lease;
+  try {
+    const data = parseVxlanData(plan.family === 4 ? attributes.backendData : attributes.backendV6Data, key);
+    if (data.vni === undefined || data.vni === config.backend.vni) return data;
+    return { key, reason: 'vni-differs', message: `has VNI ${data.vni}, this node ${config.backend.vni}` };
+  } catch (error) {
+    return { key, reason: 'malformed', message: `cannot be read: ${describeError(error)}` };
+  }
+}
+
+/** True when two leases claim the same; whether checksums stay open and how packets travel is no claim. */
+export function isSameClaim(a: LeaseClaims, b: LeaseClaims): boolean {
+  return (
+    a.address === b.address && a.mac === b.mac && sameList(a.subnets, b.subnets) && sameList(a.hosts, b.hosts)
+  );
+}
+
+function sameList(a: readonly Cidr[], b: readonly Cidr[]): boolean {
+  return a.length === b.length && a.every((cidr, at) => isEqual(cidr, b[at]!));
+}
