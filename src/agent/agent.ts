@@ -71,10 +71,7 @@ export class Agent {
       },
       renewed: () => this.#remember(),
       contested: error => this.readiness.lacks('identity', describeError(error)),
-      moved: lease =>
-        void this.#restart(
-          `the subnet is now ${lease.key}: pods keep their addresses until they are made anew`,
-        ),
+      moved: lease => void this.#restart(`the subnet is now ${lease.key}: running pods keep their addresses`),
     });
     this.#finder = new BasisFinder(options, store, this.#memory, this.#socket, this.#holder, log);
     this.#underlay = new UnderlayFollower({

@@ -104,7 +104,8 @@ for (const layout of ['directory', 'one file'] as const)
       const dual = { EnableIPv6: true, IPv6Network: 'fc00:7::/48' };
       const { config, open, setSubnet } = place(t, dual);
       const old = '10.7.44.0-24&fc00-7-0-5---64';
-      await open('b').acquire({ config, attributes: attributesOf('192.0.2.2'), previous: undefined });
+      const previous = { v4: parseCidr('10.7.45.0/24'), v6: parseCidr('fc00:7:0:6::/64') };
+      await open('b').acquire({ config, attributes: attributesOf('192.0.2.2'), previous });
       setSubnet(old, formatAttributes(attributesOf('192.0.2.1')));
       setSubnet('10.7.44.0-24&fc00-zz---64', '{}');
       const store = open('a');
