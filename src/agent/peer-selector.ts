@@ -282,6 +282,19 @@ export class PeerSelector {
   }
 }
 
+export interface PeerSelection {
+  readonly peers: readonly OverlayPeer[];
+  readonly rejected: readonly Rejection[];
+}
+
+/** The peers of one overlay if all leases came at once, and nothing was known before. */
+export function selectPeers(side: OwnSide, all: readonly Lease[]): PeerSelection {
+  const selector = new PeerSelector(side);
+  const leases = new Map(all.map(lease => [lease.key, lease]));
+  selector.update(leases);
+  return { peers: [...selector.peers.values()], rejected: [...selector.rejected.values()] };
+}
+
 /** True when a peer makes way for `entry`. */
 function mustYield({ with: peer, reason }: Conflict<Entry>, entry: Entry): boolean {
   // The peer is there only because the node of this entry gave no sign of life.

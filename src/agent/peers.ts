@@ -1,9 +1,7 @@
 import type { LayoutPeer } from './kernel/layout.ts';
-import type { OwnSide, Rejection } from './lease/claims.ts';
-import type { Lease } from './lease/lease.ts';
-import { PeerSelector } from './peer-selector.ts';
+import type { Rejection } from './lease/claims.ts';
 
-export type { OwnSide, Rejection } from './lease/claims.ts';
+export type { Rejection } from './lease/claims.ts';
 
 /** A remote node as one overlay sees it; `id` is its lease's key. */
 export interface OverlayPeer extends LayoutPeer {
@@ -13,19 +11,6 @@ export interface OverlayPeer extends LayoutPeer {
   readonly hosts: readonly string[];
   /** Both leases say that inner checksums stay open between the two (`lease/backend-data.ts`). */
   readonly remoteChecksum: boolean;
-}
-
-export interface PeerSelection {
-  readonly peers: readonly OverlayPeer[];
-  readonly rejected: readonly Rejection[];
-}
-
-/** The peers of one overlay if all leases came at once, and nothing was known before. */
-export function selectPeers(side: OwnSide, all: readonly Lease[]): PeerSelection {
-  const selector = new PeerSelector(side);
-  const leases = new Map(all.map(lease => [lease.key, lease]));
-  selector.update(leases);
-  return { peers: [...selector.peers.values()], rejected: [...selector.rejected.values()] };
 }
 
 /** True for a lease that claims what is another node's, or of the network between the nodes. */

@@ -8,7 +8,7 @@ import {
   planOverlays,
   underlayFamilies,
 } from '../../../src/agent/overlay-plan.ts';
-import { selectPeers } from '../../../src/agent/peers.ts';
+import { selectPeers } from '../../../src/agent/peer-selector.ts';
 
 const MACS = { mac4: '02:00:00:00:00:04', mac6: '02:00:00:00:00:06' };
 const UNDERLAY = {
