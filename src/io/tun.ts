@@ -48,20 +48,7 @@ export function persistTun(fd: number): void {
 
 function explain(error: unknown, name: string, kind: string): unknown {
   if (!isSystemError(error)) return error;
-  if (error.syscall === 'open(/dev/net/tun)')
-    return error.code === 'EACCES' || error.code === 'EPERM'
-      ? new RipstopError(
-          'EPRIV',
-          `cannot open /dev/net/tun: ${error.code}`,
-          'run as root, or give this user the device',
-          { cause: error },
-        )
-      : new RipstopError(
-          'ENODEVICE',
-          `cannot open /dev/net/tun: ${error.code}`,
-          'load the module (modprobe tun), or give the container the device',
-          { cause: error },
-        );
+  if (error.syscall === 'open(/dev/net/tun)') return explainOpen(error);
   if (error.code === 'EPERM')
     return new RipstopError(
       'EPRIV',
@@ -88,6 +75,34 @@ function explain(error: unknown, name: string, kind: string): unknown {
       { cause: error },
     );
   return new RipstopError(error.code, `device ${name}: ${error.message}`, undefined, { cause: error });
+}
+
+/** What keeps /dev/net/tun from being opened, by errno name, and what helps. */
+const OPEN_FAILURES: Readonly<Record<string, [code: string, why: string, hint: string]>> = {
+  // devcgroup_check_permission (security/device_cgroup.c) answers EPERM to root as well; file modes answer EACCES.
+  EPERM: [
+    'EPRIV',
+    'the device cgroup of this container or service forbids it',
+    'Kubernetes: set privileged: true in the securityContext, or give the pod the device (docs/privileges.md, The tun device); ' +
+      'Docker: --device /dev/net/tun; systemd: DeviceAllow=/dev/net/tun rw',
+  ],
+  EACCES: [
+    'EPRIV',
+    'this user may not open it, it is on a file system mounted with nodev, or a security module denies it',
+    'run as root, or give this user the device',
+  ],
+  ENOENT: [
+    'ENODEVICE',
+    'it is not there',
+    'load the module (modprobe tun), or give the container the device',
+  ],
+  ENXIO: ['ENODEVICE', 'the kernel has no tun driver', 'load the module on the host (modprobe tun)'],
+  ENODEV: ['ENODEVICE', 'the kernel has no tun driver', 'load the module on the host (modprobe tun)'],
+};
+
+function explainOpen(error: Error & { readonly code: string }): RipstopError {
+  const [code, why, hint] = OPEN_FAILURES[error.code] ?? ['ENODEVICE', error.message, undefined];
+  return new RipstopError(code, `cannot open /dev/net/tun: ${error.code}, ${why}`, hint, { cause: error });
 }
 
 export interface TunOptions {

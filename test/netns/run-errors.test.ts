@@ -1,5 +1,7 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import t from 'tap';
+import { attempt } from '../../bench/lab/command.ts';
 import type { Namespace } from '../../bench/lab/namespace.ts';
 import type { Node } from '../../bench/lab/topology.ts';
 import { labFor } from '../support/lab.ts';
@@ -34,11 +36,25 @@ const link =
     return () => ns.ip(lines[0]!.replace(/ add (\S+).*/, ' del $1'));
   };
 
+const MKNOD = 'mknod -m 666 /dev/net/tun c 10 200';
+
 const CASES: readonly Case[] = [
   {
     what: 'no /dev/net/tun',
     before: ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /dev/net && exec "$@"', 'sh'],
-    says: /^ripstop: cannot open \/dev\/net\/tun: ENOENT; load the module/,
+    says: /^ripstop: cannot open \/dev\/net\/tun: ENOENT, it is not there; load the module/,
+  },
+  {
+    what: '/dev/net/tun on a file system without devices',
+    before: [
+      'unshare',
+      '--mount',
+      'sh',
+      '-c',
+      `mount -t tmpfs -o nodev none /dev/net && ${MKNOD} && exec "$@"`,
+      'sh',
+    ],
+    says: /^ripstop: cannot open \/dev\/net\/tun: EACCES, this user may not open it, .* nodev, .*; run as root, or/,
   },
   {
     what: 'no CAP_NET_ADMIN',
@@ -207,6 +223,41 @@ t.test('start', { skip }, async t => {
     t.equal(kernelPicture(one.ns), picture, `${what}: nothing is left behind`);
     await remove?.();
   }
+});
+
+/** A control group of version 1 that forbids the device, as container runtimes make them. */
+const DEVICES = '/sys/fs/cgroup/devices/devices.deny';
+
+t.test('a device cgroup without /dev/net/tun is named', { skip: skip || need(DEVICES) }, t => {
+  const lab = labFor(t, { podsPerNode: 0 });
+  const [one, two] = lab.nodes as [Node, Node];
+  const group = join(dirname(DEVICES), `ripstop-test-${process.pid}`);
+  mkdirSync(group);
+  t.teardown(() => rmdirSync(group));
+  writeFileSync(join(group, 'devices.deny'), 'c 10:200 rwm');
+  const file = `${t.testdir()}/node.yaml`;
+  writeFileSync(file, JSON.stringify(configurationOf(one, [two], { underlay: 'eth0' })));
+  const enter = `echo $$ > ${group}/cgroup.procs && exec "$@"`;
+  // Not `ip netns exec`, which puts a /sys without control groups in front.
+  const command = [
+    'nsenter',
+    `--net=${one.ns.path}`,
+    'sh',
+    '-c',
+    enter,
+    'sh',
+    process.execPath,
+    MAIN,
+    'run',
+    '--config',
+    file,
+  ];
+  t.match(attempt(command), {
+    code: 1,
+    stderr:
+      /cannot open \/dev\/net\/tun: EPERM, the device cgroup .* forbids it; Kubernetes: set privileged: true .*--device .*DeviceAllow=/,
+  });
+  t.end();
 });
 
 t.test('with NET_ADMIN and NET_RAW and nothing else', { skip }, async t => {
