@@ -18,6 +18,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { createRequire } from 'node:module';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { aptObstacle, findCommand, install, missing } from './apt.mjs';
@@ -106,9 +107,36 @@ function testRunner() {
   step('tap build', process.execPath, [at('node_modules/tap/dist/esm/run.mjs'), 'build']);
 }
 
+/** What a compiled addon was made for. One of another Node, machine or C library may not load. */
+function platform() {
+  const { glibcVersionRuntime: libc } = process.report.getReport().header;
+  return `abi ${process.versions.modules} ${process.platform}-${process.arch} ${libc ? `glibc ${libc}` : 'musl'}`;
+}
+
+/** False for an addon that was compiled for another Node, machine or C library. */
+function loads(addon) {
+  try {
+    createRequire(at('package.json'))(addon);
+    return true;
+  } catch (error) {
+    return error.code !== 'ERR_DLOPEN_FAILED';
+  }
+}
+
+/** npm compiles raw-socket for the Node that installs it, and does not do so again for another one. */
+function compiledPackages() {
+  if (loads('raw-socket')) return;
+  const prefix = headers();
+  const env = { ...process.env, ...(prefix === undefined ? {} : { npm_config_nodedir: prefix }) };
+  step('npm rebuild raw-socket', 'npm', ['rebuild', 'raw-socket'], { env });
+}
+
 function addon() {
   const sources = [...walk(at('src/native'), /\.(cc|h|c)$/), at('src/native/binding.gyp')];
-  if (mtime(at('src/native/build/Release/ripstop.node')) >= newest(sources)) return;
+  const stamp = at('src/native/build/Release/.ripstop-built');
+  const binary = at('src/native/build/Release/ripstop.node');
+  const made = existsSync(stamp) ? readFileSync(stamp, 'utf8') : undefined;
+  if (mtime(binary) >= newest(sources) && made === platform()) return;
   const args = [
     at('node_modules/node-gyp/bin/node-gyp.js'),
     'configure',
@@ -117,7 +145,11 @@ function addon() {
   ];
   const prefix = headers();
   if (prefix !== undefined) args.push(`--nodedir=${prefix}`);
+  // make compares times alone: what was built for another platform would count as fresh.
+  const fits = made === undefined ? loads(binary) : made === platform();
+  if (existsSync(binary) && !fits) args.splice(1, 0, 'clean');
   step('native addon', process.execPath, [...args, '--loglevel=warn']);
+  writeFileSync(stamp, platform());
 }
 
 /** Each C file of the bench is one small program: what measures, what hashes, what is measured against. */
@@ -177,6 +209,7 @@ if (!Object.hasOwn(profiles, profile))
   fail(`unknown profile "${profile}"; it takes one of ${Object.keys(profiles).join(', ')}`);
 packages(profile);
 nodeModules();
+compiledPackages();
 addon();
 if (profile !== 'native') {
   if (profile === 'test') testRunner();
