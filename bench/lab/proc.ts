@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { RipstopError } from '../../src/base/errors.ts';
+import { PATIENCE_MS } from './until.ts';
 
 export interface LaunchOptions {
   env?: Record<string, string>;
@@ -84,7 +85,7 @@ export class Proc {
    * Waits until its output (stdout then stderr) matches.
    * @throws RipstopError ETIMEDOUT or ECHILD, with the tail of what it said
    */
-  async saying(pattern: RegExp, timeoutMs = 10_000): Promise<RegExpExecArray> {
+  async saying(pattern: RegExp, timeoutMs = PATIENCE_MS): Promise<RegExpExecArray> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr);
@@ -111,7 +112,7 @@ export class Proc {
    * @returns its standard output
    * @throws RipstopError when it is late or its exit code is not 0
    */
-  async success(timeoutMs = 30_000): Promise<string> {
+  async success(timeoutMs = 2 * PATIENCE_MS): Promise<string> {
     const ended = await this.#within(timeoutMs);
     if (ended === undefined) {
       await this.stop('SIGKILL');
@@ -122,7 +123,7 @@ export class Proc {
   }
 
   /** Ends it: `signal`, then SIGKILL when that has no effect within `timeoutMs`. */
-  async stop(signal: NodeJS.Signals = 'SIGTERM', timeoutMs = 5_000): Promise<Ended> {
+  async stop(signal: NodeJS.Signals = 'SIGTERM', timeoutMs = PATIENCE_MS / 2): Promise<Ended> {
     this.kill(signal);
     if ((await this.#within(timeoutMs)) === undefined) this.kill('SIGKILL');
     return this.ended;

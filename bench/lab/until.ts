@@ -1,5 +1,8 @@
 import { RipstopError } from '../../src/base/errors.ts';
 
+/** How long a wait lasts unless its caller says otherwise: no machine is so busy that this is too short. */
+export const PATIENCE_MS = 60_000;
+
 /**
  * Waits for a condition instead of a time: asks `probe` again and again until it gives something truthy.
  * @param what the condition in words, for the error
@@ -11,7 +14,7 @@ import { RipstopError } from '../../src/base/errors.ts';
 export async function until<T>(
   what: string,
   probe: () => T | Promise<T>,
-  timeoutMs = 5_000,
+  timeoutMs = PATIENCE_MS,
   everyMs = 20,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;

@@ -188,16 +188,17 @@ async function benchmark(path: string, config: ReplayConfig, out: OutputStream):
 }
 
 /** Outcomes at the pace of the capture, or as they come. */
-async function* paced(
+export async function* paced(
   outcomes: AsyncIterable<Outcome>,
   speed: ReplayOptions['speed'],
+  clock: { now(): number; sleep(ms: number): Promise<unknown> } = { now: () => performance.now(), sleep },
 ): AsyncGenerator<Outcome> {
   let begin: { readonly at: number; readonly time: bigint } | undefined;
   for await (const outcome of outcomes) {
     if (speed === 'capture' && !('skipped' in outcome)) {
-      begin ??= { at: performance.now(), time: outcome.time };
-      const wait = Number(outcome.time - begin.time) / 1e6 - (performance.now() - begin.at);
-      if (wait > 1) await sleep(wait);
+      begin ??= { at: clock.now(), time: outcome.time };
+      const wait = Number(outcome.time - begin.time) / 1e6 - (clock.now() - begin.at);
+      if (wait > 1) await clock.sleep(wait);
     }
     yield outcome;
   }

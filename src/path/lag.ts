@@ -64,14 +64,18 @@ export class LagMeter {
  * The worker's side: gives a function that is called once a turn, and costs one load when nothing was asked.
  * @param isWoken true, once, when `wake` was called since
  */
-export function lagAnswerer(memory: SharedArrayBuffer, isWoken: () => boolean): () => void {
+export function lagAnswerer(
+  memory: SharedArrayBuffer,
+  isWoken: () => boolean,
+  now = sharedClock,
+): () => void {
   const numbers = new Int32Array(memory);
   const times = new Float64Array(memory);
   return () => {
     const asked = Atomics.load(numbers, ASKED);
     // The number may be seen before the eventfd fires; what fires later must be taken back, or no wait would last.
     if (asked === numbers[ANSWERED] || !isWoken()) return;
-    times[AT] = sharedClock();
+    times[AT] = now();
     Atomics.store(numbers, ANSWERED, asked);
   };
 }

@@ -11,7 +11,6 @@ import { need } from '../support/need.ts';
  * One node: what the plugins do for a real runtime. Two nodes and their overlay are in cni-overlay.
  */
 
-t.setTimeout(120_000);
 const skip = need('root', 'netns', 'ip', 'nft', ...CONTAINERD);
 
 const ENV =

@@ -12,8 +12,6 @@ import { need } from '../support/need.ts';
  */
 
 const GO = '/usr/lib/cni';
-t.setTimeout(120_000);
-
 const skip = need('root', 'netns', 'ip', 'nft', 'iptables', `${GO}/bridge`, `${GO}/host-local`);
 /** Versions that the reference plugins of Debian 12 speak. */
 const VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0'];

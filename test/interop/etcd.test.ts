@@ -40,13 +40,14 @@ t.test('against Debian’s etcd', async t => {
     const store = open('a');
     t.same(await store.networkConfig(), { text, source: `etcd ${prefix}/config` });
     const previous = { v4: parseCidr('10.7.44.0/24'), v6: undefined };
+    const asked = Date.now();
     const lease = await store.acquire({ config, attributes: attributesOf('192.0.2.1'), previous });
     t.equal(lease.key, '10.7.44.0-24');
     t.equal(
       await server.ctl('get', '--print-value-only', `${prefix}/subnets/10.7.44.0-24`),
       '{"PublicIP":"192.0.2.1","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"0a:00:00:00:00:01"}}',
     );
-    t.ok(lease.expiresAt! - Date.now() > 86_390_000);
+    t.ok(lease.expiresAt! >= asked + 86_400_000 - 1000);
     const raw = JSON.parse(await server.ctl('get', '-w', 'json', `${prefix}/subnets/10.7.44.0-24`));
     t.ok(raw.kvs[0].lease);
     const renewed = await store.renew(lease);
@@ -194,7 +195,7 @@ t.test('against Debian’s etcd', async t => {
     );
     const { header } = JSON.parse(await server.ctl('get', '-w', 'json', `${prefix}/config`));
     await server.ctl('compact', String(header.revision));
-    await seen.until('new MAC after the gap', () => seen.macs().includes('0a:00:00:00:00:22'), 15_000);
+    await seen.until('new MAC after the gap', () => seen.macs().includes('0a:00:00:00:00:22'));
     t.equal(seen.events.filter(event => event === 'down').length, 1, 'told once');
   });
 
@@ -213,7 +214,7 @@ t.test('against Debian’s etcd', async t => {
       previous: undefined,
     });
     await seen.until('there', () => seen.keys().length === 1);
-    await seen.until('ended', () => seen.keys().length === 0, 10_000);
+    await seen.until('ended', () => seen.keys().length === 0);
   });
 
   t.test('nothing there', async t => {

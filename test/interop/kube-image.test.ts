@@ -10,8 +10,6 @@ import { agentsFor, fileStoreFor } from '../support/agents.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 
-t.setTimeout(120_000);
-
 /** What the last stage of the Dockerfile takes over from the build, laid out as in the image. */
 function layOut(root: string): void {
   const dockerfile = readFileSync(join(CHECKOUT, 'docs/deploy/Dockerfile'), 'utf8');
@@ -59,7 +57,7 @@ t.test(
     const run = [process.execPath, main, 'agent', ...store.flags, ...flags, ...health];
     const agent = one.ns.launch(run, { log: join(stateDir, 'log') });
     const log = () => readFileSync(join(stateDir, 'log'), 'utf8');
-    await agents[1]!.ready(1, 15_000).catch(error => t.fail(`${error}\n${log()}`));
+    await agents[1]!.ready(1).catch(error => t.fail(`${error}\n${log()}`));
     await until(
       'traffic',
       () => one.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two.pods[0]!.address[4]]).code === 0,

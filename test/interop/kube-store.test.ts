@@ -9,6 +9,7 @@ import t, { type Test } from 'tap';
 import { parseNetConf } from '../../src/agent/config/net-conf.ts';
 import { formatCidr } from '../../src/agent/lease/cidr.ts';
 import { findAccess } from '../../src/agent/store/kube/access.ts';
+import { retryAfterSeconds } from '../../src/agent/store/kube/http.ts';
 import { annotationNames } from '../../src/agent/store/kube/node.ts';
 import { KubeStore } from '../../src/agent/store/kube/store.ts';
 import { KubeApi } from '../support/kube-api.ts';
@@ -204,8 +205,7 @@ t.test('a watch that is cut goes on from the bookmark; one that is too old lists
   t.equal(lists(), 1);
 
   api.annotate('f1', { heartbeat: '2' });
-  api.bookmark();
-  await new Promise(resolve => setTimeout(resolve, 50));
+  await api.bookmark();
   api.compact();
   api.cutWatches(true);
   await seen.until('watch again', () => api.openWatches === 1);
@@ -227,7 +227,6 @@ t.test('a watch that is cut goes on from the bookmark; one that is too old lists
   await seen.until(
     'what changed meanwhile',
     () => seen.macs().includes('0a:00:00:00:00:31') && seen.keys().includes('f2'),
-    15_000,
   );
 });
 
@@ -245,6 +244,18 @@ t.test('a node whose addresses changed connects anew, and misses nothing', async
   t.equal((await store.acquire(wish)).key, 'n1', 'requests go on as well');
 });
 
+t.test('the wait before another try is the one that the server asks for, within bounds', async t => {
+  t.equal(retryAfterSeconds(429, '7', 'GET'), 7);
+  t.equal(retryAfterSeconds(429, undefined, 'GET'), 1);
+  t.equal(retryAfterSeconds(429, 'Fri, 01 Jan 2027 00:00:00 GMT', 'GET'), 1, 'a date is not read');
+  t.equal(retryAfterSeconds(503, '2', 'PATCH'), 2);
+  t.equal(retryAfterSeconds(503, '86400', 'GET'), 30);
+  t.equal(retryAfterSeconds(503, undefined, 'GET'), undefined, 'not asked to come again');
+  t.equal(retryAfterSeconds(409, undefined, 'PATCH'), 0.05);
+  t.equal(retryAfterSeconds(409, undefined, 'GET'), undefined);
+  t.equal(retryAfterSeconds(403, '2', 'GET'), undefined);
+});
+
 t.test('429, 503 and 409 are tried again; 403 is told with what to do', async t => {
   const { api, open } = await cluster(t);
   api.addNode('n1', DUAL);
@@ -254,9 +265,7 @@ t.test('429, 503 and 409 are tried again; 403 is told with what to do', async t 
     { match: 'PATCH', status: 409 },
     { match: 'GET /api/v1/nodes/n1', status: 503, headers: { 'retry-after': '1' } },
   );
-  const from = performance.now();
   t.ok(await open('n1').acquire(wish));
-  t.ok(performance.now() - from > 1900, 'waited as long as the server asked');
   t.equal(api.faults.length, 0);
   api.faults.push({ match: 'GET /api/v1/nodes/n1', status: 403, reason: 'Forbidden' });
   await t.rejects(open('n1').acquire(wish), {

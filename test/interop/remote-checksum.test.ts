@@ -19,7 +19,6 @@ import {
  * and with the kernel's vxlan device, which speaks the same header when told to (remcsumtx, remcsumrx).
  */
 
-t.setTimeout(120_000);
 const skip = need('root', 'netns', 'tun', 'ip', 'bridge', 'vxlan', 'ethtool');
 interface Assertions {
   ok(value: unknown, message: string): unknown;

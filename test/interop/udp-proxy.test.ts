@@ -19,8 +19,6 @@ import { dissect, sniff } from '../support/sniff.ts';
 /* Ripstop on node 1, a forwarder that behaves as flannel's udp proxy on node 2: pods talk across. IPv4, as in flannel. */
 
 const skip = need('root', 'netns', 'tun', 'ip', 'cc', 'ping', 'ethtool', 'tcpdump', 'tshark');
-t.setTimeout(120_000);
-
 for (const condition of ['def', 'wirecs'] as const) {
   t.test(`pods behind Ripstop and behind flannel's udp format, ${condition}`, { skip }, async t => {
     const lab = labFor(t);

@@ -111,7 +111,7 @@ t.test('the outer source port tells inner flows apart', { skip }, async t => {
   for (const inner of [4, 6] as const) {
     const [pod, server] = [ours.pods[0]!, kernels.pods[0]!];
     const address = server.address[inner];
-    const receiver = server.ns.launch([gauge('packets'), 'receive', address, '0', '20']);
+    const receiver = server.ns.launch([gauge('packets'), 'receive', address, '0', '60']);
     const [, port] = await receiver.saying(/^listening (\d+)$/m);
     const file = await sniff(ours.ns, 'eth0', { filter: 'udp dst port 8472', direction: 'out' }, () =>
       pod.ns.launch([gauge('packets'), 'send', address, port!, '100', '32', '3200', '1']).success(),
@@ -170,11 +170,12 @@ t.test('unfinished checksums of a kernel peer are refused by default', { skip },
   const address = pod.address[4];
   const receiver = pod.ns.launch([gauge('packets'), 'receive', address, '0', '2']);
   const [, port] = await receiver.saying(/^listening (\d+)$/m);
-  await sender.ns.launch([gauge('packets'), 'send', address, port!, '200', '1', '500', '1']).success();
+  const words = ['send', address, port!, '200', '1', '500', '1'];
+  const { sent } = JSON.parse(await sender.ns.launch([gauge('packets'), ...words]).success());
   const { received } = JSON.parse((await receiver.success()).split('\n')[1]!);
   t.equal(received, 0, 'no datagram with an unfinished checksum reached the pod');
   const refused = counted(plane, 'bad-checksum');
-  t.ok(refused >= 500, `each is counted: ${JSON.stringify(verdicts(plane))}`);
+  t.ok(sent > 0 && refused >= sent, `each of ${sent} is counted: ${JSON.stringify(verdicts(plane))}`);
   const bulk = transfer({ from: sender.ns, to: pod.ns, address, bytes: 1_000_000, timeoutMs: 1_500 });
   await t.rejects(bulk, 'nor does TCP come through');
   t.ok(counted(plane, 'bad-checksum') > refused, 'its SYNs are counted too');

@@ -5,8 +5,6 @@ import { agentsFor, fileStoreFor } from '../support/agents.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 
-t.setTimeout(120_000);
-
 const SKIP = { skip: need('root', 'netns', 'tun', 'nft', 'iptables') };
 const DUAL = { EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' };
 

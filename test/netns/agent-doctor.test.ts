@@ -10,8 +10,6 @@ import { FlannelNode } from '../support/flannel-node.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 
-t.setTimeout(180_000);
-
 /** What `ripstop doctor` on a node says. */
 function doctor(agent: TestAgent): { findings: readonly Finding[]; code: number } {
   const command = [
@@ -142,7 +140,7 @@ t.test(
       await until(
         'them seen',
         async () => ofKind(doctor(agent).findings, 'vni-differs').length > 0,
-        10_000,
+        60_000,
         500,
       );
       const { findings } = doctor(agent);
@@ -179,7 +177,7 @@ t.test(
       await until(
         'it counted',
         async () => ofKind(doctor(agent).findings, 'checksum-broken').length > 0,
-        10_000,
+        60_000,
         300,
       );
       t.match(ofKind(doctor(agent).findings, 'checksum-broken'), [
@@ -216,7 +214,7 @@ t.test(
       await seen('not-ready', /no IPv4 address/);
       one!.ns.ip('addr add 172.31.0.1/24 dev eth0');
       await agent.ready(2);
-      await until('it well', () => ofKind(doctor(agent).findings, 'not-ready').length === 0, 10_000, 200);
+      await until('it well', () => ofKind(doctor(agent).findings, 'not-ready').length === 0, 60_000, 200);
     });
   },
 );

@@ -11,8 +11,6 @@ import { agentsFor, fileStoreFor, TestAgent } from '../support/agents.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 
-t.setTimeout(180_000);
-
 const SKIP = { skip: need('root', 'netns', 'tun', 'nft') };
 
 t.test('with a node that speaks flannel’s udp backend', { skip: SKIP.skip || need('python3') }, async t => {
@@ -47,7 +45,7 @@ t.test('with a node that speaks flannel’s udp backend', { skip: SKIP.skip || n
   ]) {
     const ping = ['ping', '-c1', '-W2', '-Mdo', '-s1444', to!.pods[0]!.address[4]];
     for (let i = 0; i < 3; i++)
-      await until('a full packet', () => from!.pods[0]!.ns.attempt(ping).code === 0, 15_000);
+      await until('a full packet', () => from!.pods[0]!.ns.attempt(ping).code === 0);
   }
   const [peer] = await agents[0]!.ask<PeerStatus[]>('/peers');
   t.ok(peer!.traffic!.ingress.frames >= 6);
@@ -87,14 +85,12 @@ t.test('two nodes with one public address: the second is refused until the first
   first!.start();
   const { lease } = await first!.ready(0);
   second!.start();
-  await until(
-    'it to be refused',
-    async () => (await second!.ask<Status>('/status')).reasons.join().includes('node node1 is alive'),
-    10_000,
+  await until('it to be refused', async () =>
+    (await second!.ask<Status>('/status')).reasons.join().includes('node node1 is alive'),
   );
   t.equal((await first!.ask<Status>('/status')).ready, true);
   await first!.stop();
-  t.equal((await second!.ready(0, 20_000)).lease!.key, lease!.key, 'its lease is taken over');
+  t.equal((await second!.ready(0)).lease!.key, lease!.key, 'its lease is taken over');
 });
 
 t.test('disk full: not ready, with the reason; ready when there is room', SKIP, async t => {
@@ -114,13 +110,11 @@ t.test('disk full: not ready, with the reason; ready when there is room', SKIP, 
     // That is the point.
   }
   agents[0]!.start(`--subnet-file=${small}/subnet.env`);
-  await until(
-    'the reason',
-    async () => (await agents[0]!.ask<Status>('/status')).reasons.join().includes('ENOSPC'),
-    10_000,
+  await until('the reason', async () =>
+    (await agents[0]!.ask<Status>('/status')).reasons.join().includes('ENOSPC'),
   );
   rmSync(filler);
-  await agents[0]!.ready(0, 20_000);
+  await agents[0]!.ready(0);
   t.match(must(['cat', `${small}/subnet.env`]), 'FLANNEL_MTU=1450');
 });
 

@@ -12,8 +12,6 @@ import { KubeApi } from '../support/kube-api.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 
-t.setTimeout(120_000);
-
 const P = 'flannel.alpha.coreos.com';
 
 t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', 'nft') }, async t => {
@@ -68,11 +66,7 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
     api.addNode(`n${index}`, index === 0 ? {} : { podCIDRs: [node.subnet[4], node.subnet[6]] });
   const first = start(0);
   start(1);
-  await until(
-    'it to ask for a podCIDR',
-    () => first.readiness.reasons().join().includes('no IPv4 podCIDR'),
-    10_000,
-  );
+  await until('it to ask for a podCIDR', () => first.readiness.reasons().join().includes('no IPv4 podCIDR'));
   await until('an Event that says so', () =>
     api.events.some(
       event =>
@@ -85,14 +79,11 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
 
   const late = api.nodes.get('n0')!;
   late.spec = { podCIDRs: [lab.nodes[0]!.subnet[4], lab.nodes[0]!.subnet[6]] };
-  await until(
-    'both ready',
-    () =>
-      agents.every(
-        ({ agent }) =>
-          agent.readiness.isReady && agent.session?.carriers.every(carrier => carrier.peers.length === 1),
-      ),
-    20_000,
+  await until('both ready', () =>
+    agents.every(
+      ({ agent }) =>
+        agent.readiness.isReady && agent.session?.carriers.every(carrier => carrier.peers.length === 1),
+    ),
   );
   lab.podMtu(1430);
   const [one, two] = lab.nodes;
@@ -117,14 +108,13 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
     await until(
       'them back',
       () => api.nodes.get('n0')!.metadata.annotations[`${P}/kube-subnet-manager`] === 'true',
-      10_000,
     );
     await api.down();
     await until('it noticed', () => first.storeDownSince !== undefined);
     t.ok(first.readiness.isReady);
     t.equal(one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[4]]).code, 0);
     await api.up();
-    await until('it back', () => first.storeDownSince === undefined, 15_000);
+    await until('it back', () => first.storeDownSince === undefined);
     t.equal(first.sessions, 1);
   });
 
@@ -134,14 +124,14 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
     await run;
     await api.down();
     const again = start(0);
-    await until('it working', () => again.readiness.isReady && again.isBorrowed, 20_000);
+    await until('it working', () => again.readiness.isReady && again.isBorrowed);
     await until('the store missed', () => again.storeDownSince !== undefined);
     await until(
       'traffic',
       () => one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[4]]).code === 0,
     );
     await api.up();
-    await until('the lease confirmed', () => !again.isBorrowed, 20_000);
+    await until('the lease confirmed', () => !again.isBorrowed);
     t.equal(again.sessions, 1, 'without an interruption');
   });
 
@@ -156,29 +146,31 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
   };
 
   await t.test('an API server that takes connections and answers nothing', async t => {
-    const began = performance.now();
+    let asked = 0;
     const again = await anotherLife(() => {
       api.isSilent = true;
+      asked = api.requests.length;
     });
-    await until('it working', () => again.readiness.isReady && again.isBorrowed, 8000);
-    t.ok(performance.now() - began < 8000, 'before a call to it would have been given up');
+    await until('it working', () => again.readiness.isReady && again.isBorrowed);
+    const calls = api.requests.slice(asked).filter(line => line === 'GET /api/v1/nodes/n0');
+    t.equal(calls.length, 1, 'before the first call to it was given up and made again');
     api.speak();
-    await until('the lease confirmed', () => !again.isBorrowed, 20_000);
+    await until('the lease confirmed', () => !again.isBorrowed);
     t.equal(again.sessions, 1, 'without an interruption');
   });
 
   await t.test('what another cluster said is not remembered in this one', async t => {
     const joined = await anotherLife(() => api.replaceNode('n0', 'elsewhere'));
-    await until('it working', () => joined.readiness.isReady, 20_000);
+    await until('it working', () => joined.readiness.isReady);
     t.notOk(joined.isBorrowed, 'the store was asked first');
 
     const silent = await anotherLife(() => {
       api.isSilent = true;
       api.replaceNode('n0', 'elsewhere again');
     });
-    await until('it working', () => silent.isBorrowed && silent.readiness.isReady, 8000);
+    await until('it working', () => silent.isBorrowed && silent.readiness.isReady);
     api.speak();
-    await until('the store heard', () => !silent.isBorrowed && silent.readiness.isReady, 20_000);
+    await until('the store heard', () => !silent.isBorrowed && silent.readiness.isReady);
     t.equal(silent.sessions, 2, 'begun anew when the store spoke of another Node');
   });
 
@@ -190,7 +182,7 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
       api.annotate('n0', { 'made-anew': subnet });
     };
     give('10.244.77.0/24');
-    await until('the new subnet', () => envOf().includes('FLANNEL_SUBNET=10.244.77.1/24'), 15_000);
+    await until('the new subnet', () => envOf().includes('FLANNEL_SUBNET=10.244.77.1/24'));
     t.match(one!.ns.must(['ip', 'addr', 'show', 'flannel.1']), 'inet 10.244.77.0/32');
     await until('the other node to follow', () =>
       two!.ns.must(['ip', 'route']).includes('10.244.77.0/24 via 10.244.77.0'),
@@ -200,19 +192,15 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
     await until(
       'it back',
       () => agent!.readiness.isReady && envOf().includes('FLANNEL_SUBNET=10.244.1.1/24'),
-      15_000,
     );
   });
 
   await t.test('a changed ConfigMap is taken up and announced', async t => {
     writeFileSync(configPath, JSON.stringify({ ...conf, Backend: { Type: 'host-gw' } }));
-    await until(
-      'plain routes',
-      () =>
-        agents.every(
-          ({ agent }) => agent.readiness.isReady && agent.session?.carriers[0]?.plan.mode === 'host-gw',
-        ),
-      15_000,
+    await until('plain routes', () =>
+      agents.every(
+        ({ agent }) => agent.readiness.isReady && agent.session?.carriers[0]?.plan.mode === 'host-gw',
+      ),
     );
     await until(
       'traffic',

@@ -5,8 +5,6 @@ import { agentsFor, fileStoreFor } from '../support/agents.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 
-t.setTimeout(120_000);
-
 const PORT = 8000;
 const OUTSIDE = '172.31.0.254';
 

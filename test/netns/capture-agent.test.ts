@@ -7,8 +7,6 @@ import { MAIN } from '../support/run-node.ts';
 
 /* `ripstop capture` through the agent: peers have the names of their leases, and host-gw has nothing to capture. */
 
-t.setTimeout(120_000);
-
 const skip = need('root', 'netns', 'tun', 'nft', 'ip', 'ping', 'tcpdump');
 
 async function nodes(owner: Parameters<typeof labFor>[0], type: string) {

@@ -16,8 +16,6 @@ import { Transcript } from '../support/transcript.ts';
  * held to what the page shows of it.
  */
 
-t.setTimeout(120_000);
-
 const skip = need('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'tcpdump');
 
 const page = new Transcript('docs/debugging.md');
@@ -43,7 +41,7 @@ async function nodesOf(
     writeFileSync(file, JSON.stringify(configuration));
     await node.ns
       .launch([process.execPath, MAIN, 'run', '-c', file, '--socket', socket(node)])
-      .saying(/"ready":true/, 15_000);
+      .saying(/"ready":true/);
   }
   const ripstop = (node: Node, words: readonly string[]) => [
     process.execPath,

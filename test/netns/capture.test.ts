@@ -1,16 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import type { Node } from '../../bench/lab/topology.ts';
 import { transfer } from '../../bench/lab/transfer.ts';
 import { until } from '../../bench/lab/until.ts';
 import { need } from '../support/need.ts';
 import { type Configuration, MAIN } from '../support/run-node.ts';
+import { drained } from '../support/sniff.ts';
 import { watchedNodes } from '../support/watched-nodes.ts';
 import { readAll } from '../unit/capture/files.ts';
 import { tsharkFields } from '../unit/capture/tshark.ts';
-
-t.setTimeout(120_000);
 
 /* `ripstop capture` on a running node, read with tshark. */
 
@@ -52,14 +51,7 @@ for (const mode of ['vxlan', 'udp'] as const) {
       bytes: 2_000_000,
     });
     t.ok(intact);
-    // tcpdump is the slower one: what it has not yet fetched when it is stopped would be missing.
-    let size = -1;
-    const isStill = () => {
-      const before = size;
-      size = statSync(`${folder}/wire.pcap`).size;
-      return size === before;
-    };
-    await until('tcpdump has fetched everything', isStill, 15_000, 1000);
+    await drained(wire);
     await wire.stop('SIGINT');
     t.match(await proc.stop('SIGINT'), { code: 0 });
     t.match(proc.stderr, /\d+ packets captured, 0 lost/);
@@ -182,22 +174,25 @@ t.test('a reader that stalls or leaves: traffic goes on', { skip }, async t => {
     one.ns.launch([
       'sh',
       '-c',
-      `"$1" "$2" capture --socket "$3" -w - ${rest}`,
+      `sh -c 'echo $$ > ${folder}/pid; exec "$@"' sh "$1" "$2" capture --socket "$3" -w - ${rest}`,
       'sh',
       process.execPath,
       MAIN,
       `${folder}/node1.sock`,
     ]);
-  const stalled = shell(`--duration 8 | (sleep 3; cat > ${folder}/late.pcapng)`);
+  const late = `${folder}/late.pcapng`;
+  const stalled = shell(`| (until [ -e ${folder}/read ]; do sleep 0.1; done; cat > ${late})`);
   await stalled.saying(/capturing /);
   t.ok((await transfer({ ...between, bytes: 30_000_000 })).intact, 'under a reader that does not read');
-  for (let second = 0; second < 4; second++) {
-    await new Promise(resolve => setTimeout(resolve, 1000));
+  writeFileSync(`${folder}/read`, '');
+  await until('what is read to tell of the loss', async () => {
     ping(one, address, 1);
-  }
+    return existsSync(late) && (await readAll(readFileSync(late))).packets.some(packet => packet.dropped);
+  });
+  process.kill(Number(readFileSync(`${folder}/pid`, 'utf8')), 'SIGINT');
   await stalled.success();
   t.match(stalled.stderr, /, [1-9]\d* lost because the reader was too slow/);
-  const { error, packets } = await readAll(readFileSync(`${folder}/late.pcapng`));
+  const { error, packets } = await readAll(readFileSync(late));
   t.equal(error, undefined, 'what was read is whole');
   t.ok(
     packets.some(packet => packet.dropped),
@@ -207,7 +202,7 @@ t.test('a reader that stalls or leaves: traffic goes on', { skip }, async t => {
   const left = shell('| head -c 200 | wc -c');
   await left.saying(/capturing /);
   ping(one, address, 5);
-  t.match(await left.success(10_000), /200/);
+  t.match(await left.success(), /200/);
   t.notMatch(left.stderr, /EPIPE|Error/);
   t.equal(ping(one, address).code, 0);
 });

@@ -11,8 +11,6 @@ import { ALL_VERSIONS, isAtLeast } from '../../src/cni/skel/version.ts';
 import { CniNode } from '../support/cni.ts';
 import { need } from '../support/need.ts';
 
-t.setTimeout(300_000);
-
 const skip = need('root', 'netns', 'ip', 'nft');
 // biome-ignore lint/suspicious/noExplicitAny: answers are compared member by member
 type Answer = { code: number; json: any; stdout: string; stderr: string };

@@ -10,7 +10,6 @@ import { need } from '../support/need.ts';
  * version, DEL of what never was, GC and STATUS, and bad input, which has its code and leaves nothing.
  */
 
-t.setTimeout(120_000);
 const skip = need('root', 'netns', 'ip', 'nft', 'iptables');
 
 const ENV =

@@ -7,7 +7,6 @@ import { CniNode } from '../support/cni.ts';
 import { need } from '../support/need.ts';
 import { seeded } from '../support/random.ts';
 
-t.setTimeout(300_000);
 const skip = need('root', 'netns', 'ip', 'nft', 'iptables');
 const child = fileURLToPath(new URL('../support/cni-crash-child.js', import.meta.url));
 

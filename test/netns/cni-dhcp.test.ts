@@ -7,7 +7,6 @@ import { ALL_VERSIONS, isAtLeast } from '../../src/cni/skel/version.ts';
 import { CniNode } from '../support/cni.ts';
 import { need } from '../support/need.ts';
 
-t.setTimeout(120_000);
 const skip = need('root', 'netns', 'ip', 'dnsmasq');
 
 /** A node whose bridge leads to a DHCP server of Debian's dnsmasq. */
@@ -169,12 +168,12 @@ t.test(
     const after = daemon();
     await after.start();
     t.teardown(() => after.stop());
-    await until('the new daemon extends the lease', () => acknowledged() > count, 8000);
+    await until('the new daemon extends the lease', () => acknowledged() > count);
     t.equal((await lab.call('CHECK', { ...network, prevResult }, { pod })).text, '');
     const extended = acknowledged();
-    await until('and again', () => acknowledged() > extended, 8000);
+    await until('and again', () => acknowledged() > extended);
     pod.ip('link del eth0');
-    await until('a lease whose interface is gone is dropped', () => stored().length === 0, 8000);
+    await until('a lease whose interface is gone is dropped', () => stored().length === 0);
     t.equal((await lab.call('DEL', network, { pod })).text, '');
   },
 );
@@ -206,7 +205,7 @@ t.test('an address that the server takes away is not used any more', { skip }, a
     '--pid-file=',
   ]);
   t.teardown(() => other.stop());
-  await until('the interface is set down', () => /state DOWN/.test(pod.ip('link show eth0')), 15_000);
+  await until('the interface is set down', () => /state DOWN/.test(pod.ip('link show eth0')));
   t.match(log.join('\n'), /the server refuses it; eth0 is set down/);
   t.strictSame(stored(), []);
 });

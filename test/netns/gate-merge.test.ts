@@ -6,8 +6,6 @@ import { PORT, podAddress, VNI, vtepMac } from '../support/overlay.ts';
 import { volley } from '../support/volley.ts';
 
 const skip = need('root', 'netns', 'tun', 'ip');
-t.setTimeout(120_000);
-
 t.test('a corrupt segment is not merged into a superframe', { skip }, async t => {
   const gate = await gateFor(t, { mode: 'vxlan' });
   const { ours, peer, plane } = gate;

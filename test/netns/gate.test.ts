@@ -10,8 +10,6 @@ import { podAddress, VNI, vtepMac } from '../support/overlay.ts';
  */
 
 const skip = need('root', 'netns', 'tun', 'ip');
-t.setTimeout(120_000);
-
 interface Case {
   name: string;
   verdict: string;

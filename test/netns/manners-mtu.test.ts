@@ -12,8 +12,6 @@ import { routedLabFor } from '../support/routed.ts';
 /* The underlay path shrinks while traffic flows: the pods are told, as by a router, and nothing hangs. */
 
 const skip = need('root', 'netns', 'tun', 'ip', 'ping');
-t.setTimeout(120_000);
-
 /** Bytes of IP and ICMP header around a ping's payload. */
 const HEADERS = { 4: 28, 6: 48 } as const;
 const NARROW = 1400;
@@ -24,6 +22,9 @@ function probe([from, to]: readonly [Node, Node], family: Family, bytes: number,
   const argv = ['ping', '-n', '-c', '1', '-W', '1', '-M', fragment, '-s', size, podAddress(to, family)];
   return from.pods[0]!.ns.attempt(argv);
 }
+
+/** Bytes that have left a node over its underlay. */
+const carriedBytes = (node: Node) => Number(node.ns.must(['cat', '/sys/class/net/eth0/statistics/tx_bytes']));
 
 const CASES: [Mode, Family][] = [
   ['vxlan', 4],
@@ -45,7 +46,7 @@ for (const [mode, underlay] of CASES) {
       t.equal(probe(nodes, inner, wide, 'do').code, 0, `IPv${inner}: ${wide} bytes pass before`);
 
     const running = move(one, two, 4, 100_000_000);
-    await new Promise(resolve => setTimeout(resolve, 150));
+    await until('the transfer to be under way', () => carriedBytes(one) > 2_000_000);
     lab.shrink(NARROW);
     t.ok((await running).intact, 'a TCP transfer under way goes on and ends intact');
     for (const inner of [4, 6] as const) {

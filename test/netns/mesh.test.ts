@@ -8,8 +8,6 @@ import { overlayFor, pings, podAddress } from '../support/overlay.ts';
 /* Five nodes on one switch, each a peer of all others. */
 
 const skip = need('root', 'netns', 'tun', 'ip', 'ping');
-t.setTimeout(230_000);
-
 const pairs = (nodes: readonly Node[]) =>
   nodes.flatMap(from => nodes.filter(to => to !== from).map(to => [from, to] as const));
 

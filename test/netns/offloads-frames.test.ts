@@ -80,7 +80,7 @@ async function carried(
   const device = planes[1]!.deviceName;
   return sniff(two!.ns, device, { direction: 'in', snap: 65_600 }, async () => {
     send();
-    await until(`${frames} frames`, () => counted(planes[1]!, 'forward') >= goal, 3000).catch(error => {
+    await until(`${frames} frames`, () => counted(planes[1]!, 'forward') >= goal).catch(error => {
       throw new Error(`${error.message} ${JSON.stringify(planes.map(verdicts))}`);
     });
   });

@@ -12,8 +12,6 @@ import { volley } from '../support/volley.ts';
 /* What is no TCP stream: datagrams of every awkward size, alone, in bursts and as superframes; ICMP; fragments. */
 
 const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'ethtool');
-t.setTimeout(120_000);
-
 const SWITCHES = Object.keys(ALL_OFFLOADS) as (keyof OffloadSwitches)[];
 const NONE = Object.fromEntries(SWITCHES.map(name => [name, false])) as unknown as OffloadSwitches;
 /** A tap test, as far as it is needed here. */

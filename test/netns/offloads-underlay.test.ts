@@ -6,8 +6,6 @@ import { exchange, stop } from '../support/offloads-off.ts';
 import { counted, overlayFor } from '../support/overlay.ts';
 
 const skip = need('root', 'netns', 'tun', 'ip', 'ethtool');
-t.setTimeout(230_000);
-
 t.test('every condition of the underlay', { skip }, async t => {
   const lab = labFor(t);
   for (const condition of Object.keys(CONDITIONS) as Condition[]) {

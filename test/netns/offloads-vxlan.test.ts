@@ -3,6 +3,4 @@ import { need } from '../support/need.ts';
 import { offloadsOff } from '../support/offloads-off.ts';
 
 const skip = need('root', 'netns', 'tun', 'ip', 'ethtool');
-t.setTimeout(230_000);
-
 t.test('vxlan: each offload off, then all', { skip }, t => offloadsOff(t, 'vxlan'));

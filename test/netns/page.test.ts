@@ -6,6 +6,7 @@ import t from 'tap';
 import { attempt } from '../../bench/lab/command.ts';
 import { CHECKOUT } from '../../bench/lab/gauge.ts';
 import type { Lab, Node } from '../../bench/lab/topology.ts';
+import { PATIENCE_MS } from '../../bench/lab/until.ts';
 import { openCapture } from '../../src/capture/open.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../support/agents.ts';
 import { browserIn, faultsOf, hurdlesOf } from '../support/browser.ts';
@@ -14,8 +15,6 @@ import { need } from '../support/need.ts';
 import { configurationOf, MAIN } from '../support/run-node.ts';
 
 /* The page of an agent in a real browser, on three nodes with traffic and faults. UPDATE_DOCS=1 keeps the pictures. */
-
-t.setTimeout(150_000);
 
 const skip = need('root', 'netns', 'tun', 'nft', 'ip', 'ping', 'iperf3', 'tcpdump', 'chromium');
 
@@ -81,7 +80,7 @@ t.test('the page shows links, drops and packets, by keyboard alone', { skip }, a
   const { origin } = new URL(link);
   const context = await browserIn(t, node!.ns, { acceptDownloads: true });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(PATIENCE_MS);
   const faults = faultsOf(page, origin);
   await page.goto(link);
 
@@ -91,7 +90,9 @@ t.test('the page shows links, drops and packets, by keyboard alone', { skip }, a
   const node3 = page.getByRole('button', { name: /^node3 .* 0 % loss · [\d.]+ ms/ });
   await node3.waitFor();
   await page.getByRole('region', { name: 'Drops by reason' }).getByText('spoofed-source').first().waitFor();
-  if (process.env.UPDATE_DOCS === '1') await new Promise(done => setTimeout(done, 30_000));
+  // The picture for the documentation is to show curves: as many samples as these.
+  for (let left = 60; process.env.UPDATE_DOCS === '1' && left > 0; left--)
+    await new Promise(done => setTimeout(done, 500));
 
   // A peer that is chosen on the map is chosen in the flows and for the capture.
   await node3.focus();
@@ -197,7 +198,7 @@ t.test(
     );
     t.match(one.ns.attempt([...run, '--page', '8473']).stderr, /takes an address and a port/);
 
-    await one.ns.launch([...run, '--page', '127.0.0.1:8473']).saying(/"ready":true/, 15_000);
+    await one.ns.launch([...run, '--page', '127.0.0.1:8473']).saying(/"ready":true/);
     const link = one.ns.must([process.execPath, MAIN, 'page', '--socket', socket]).trim();
     const [origin, token] = link.split('/#');
     const view = (bearer: string) =>

@@ -4,6 +4,7 @@ import t from 'tap';
 import { attempt } from '../../bench/lab/command.ts';
 import type { Namespace } from '../../bench/lab/namespace.ts';
 import type { Node } from '../../bench/lab/topology.ts';
+import { until } from '../../bench/lab/until.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 import {
@@ -211,12 +212,9 @@ t.test('start', { skip }, async t => {
     const remove = await obstacle?.(one.ns, folder);
     const picture = kernelPicture(one.ns);
     const proc = startRun(one.ns, file, before);
-    const ended = await Promise.race([
-      proc.ended,
-      new Promise(done => setTimeout(done, 8000, 'still running')),
-    ]);
+    const ended = await until(`${what}: the end`, () => proc.result).catch((error: Error) => error);
     t.match(ended, { code, signal: null }, `${what}: exit code`);
-    if (ended === 'still running') await proc.stop('SIGKILL');
+    await proc.stop('SIGKILL');
     const said = proc.stderr.split('\n').filter(line => line !== '' && !line.startsWith('{'));
     t.equal(said.length, 1, `${what}: one line\n${proc.stderr}`);
     t.match(said[0], says, what);
@@ -268,7 +266,7 @@ t.test('with NET_ADMIN and NET_RAW and nothing else', { skip }, async t => {
   const picture = kernelPicture(one.ns);
   const only = '-all,+net_admin,+net_raw';
   const proc = startRun(one.ns, file, ['setpriv', `--bounding-set=${only}`, `--inh-caps=${only}`]);
-  await proc.saying(/"ready":true/, 15_000);
+  await proc.saying(/"ready":true/);
   t.notMatch(proc.stderr, /"level":"(warn|error)"/, 'and without a complaint');
   t.match(await proc.stop(), { code: 0 });
   t.equal(kernelPicture(one.ns), picture);
@@ -295,7 +293,7 @@ t.test('as another user than root, with the two capabilities and the device', { 
     ['unshare', '--mount', 'sh', '-c', device, 'sh', 'setpriv', ...user],
     input,
   );
-  await proc.saying(/"ready":true/, 15_000);
+  await proc.saying(/"ready":true/);
   t.equal(one.ns.must(['sysctl', '-n', 'net.ipv4.ip_forward']).trim(), '1');
   t.match(await proc.stop(), { code: 0 });
   t.equal(kernelPicture(one.ns), picture);

@@ -13,8 +13,6 @@ import { need } from '../support/need.ts';
 import { MAIN } from '../support/run-node.ts';
 import { watchedNodes } from '../support/watched-nodes.ts';
 
-t.setTimeout(120_000);
-
 /* `ripstop trace`: what it foretells, beside what then happens. */
 
 const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'tcpdump');
@@ -216,7 +214,6 @@ t.test(
     await until(
       'plain routes',
       async () => (await trace('--src', from, '--dst', to))[0]!.departure?.payload === null,
-      20_000,
     );
     const plain = await trace('--src', from, '--dst', to);
     t.match(plain, [
@@ -280,7 +277,7 @@ t.test('live: real packets through both nodes', { skip: skip || need('nft') }, a
   const between = { from: pod, to: two.pods[0]!.ns, address: to };
   const streamed = await follow(...both, '--proto', 'tcp', '--dport', '5001', '--json');
   t.ok((await transfer({ ...between, bytes: 1_000_000, port: 5001 })).intact);
-  await until('all were joined', () => streamed.stdout.split('\n').length > 700, 5000);
+  await until('all were joined', () => streamed.stdout.split('\n').length > 700);
   await streamed.stop('SIGINT');
   const notes = streamed.stdout
     .trim()
@@ -300,11 +297,7 @@ t.test('live: real packets through both nodes', { skip: skip || need('nft') }, a
       'add rule inet loss in udp dport 8472 drop',
   ]);
   pod.attempt(['ping', '-c', '1', '-W', '1', to]);
-  await until(
-    'it is missed',
-    () => /lost on the way: the other node did not see it/.test(lossy.stdout),
-    6000,
-  );
+  await until('it is missed', () => /lost on the way: the other node did not see it/.test(lossy.stdout));
   two.ns.must(['nft', 'delete', 'table', 'inet', 'loss']);
   pod.attempt(['ping', '-c', '1', '-W', '1', '-M', 'do', '-s', '1450', to]);
   await reload(two, { peers: [] });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { CHECKOUT } from '../../bench/lab/gauge.ts';
 import type { Proc } from '../../bench/lab/proc.ts';
 import type { Lab, Node } from '../../bench/lab/topology.ts';
-import { until } from '../../bench/lab/until.ts';
+import { PATIENCE_MS, until } from '../../bench/lab/until.ts';
 import { askAgent } from '../../src/agent/api-client.ts';
 import type { Status } from '../../src/agent/status.ts';
 
@@ -109,7 +109,7 @@ export class TestAgent {
   }
 
   /** Waits until it says that packets can flow to `peers` nodes. */
-  async ready(peers: number, ms = 40_000): Promise<Status> {
+  async ready(peers: number, ms = PATIENCE_MS): Promise<Status> {
     let last: Status | undefined;
     try {
       await until(

@@ -43,7 +43,7 @@ export class Containerd {
       }
       await runtime.#daemon.stop();
     });
-    await until('containerd answers', () => attempt(runtime.#ctr('version')).code === 0, 20_000, 100);
+    await until('containerd answers', () => attempt(runtime.#ctr('version')).code === 0, 60_000, 100);
     return runtime;
   }
 
@@ -99,7 +99,7 @@ export class Containerd {
     const rootfs = `${this.#folder}/rootfs`;
     const proc = launch(this.#ctr('run', '--rm', '--cni', '--rootfs', rootfs, id, '/bin/sh', '-c', command));
     this.#running.set(id, proc);
-    await proc.saying(/^up/m, 20_000);
+    await proc.saying(/^up/m);
     return proc;
   }
 

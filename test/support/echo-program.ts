@@ -10,7 +10,7 @@ import { createSocket } from 'node:dgram';
 import { Random } from './random.ts';
 
 const [mode, address = '', ...words] = process.argv.slice(2);
-const PATIENCE_MS = 2000;
+const PATIENCE_MS = 60_000;
 const socket = createSocket({ type: address.includes(':') ? 'udp6' : 'udp4', recvBufferSize: 1 << 20 });
 
 function serve(): void {
@@ -29,7 +29,7 @@ function collect(count: number): void {
     if (hashes.length === count) end();
   });
   socket.bind({ address }, () => console.log(`listening ${socket.address().port}`));
-  setTimeout(end, PATIENCE_MS * 3);
+  setTimeout(end, PATIENCE_MS);
 }
 
 async function probe(port: number, burst: number, sizes: readonly number[]): Promise<void> {

@@ -41,7 +41,7 @@ export class LabEtcd {
     await until(
       'etcd to answer',
       () => this.#ns.attempt(this.#ctl('endpoint', 'health')).code === 0,
-      15_000,
+      60_000,
       100,
     );
   }

@@ -57,7 +57,7 @@ export async function judged(gate: Gate, count: number, action: () => Promise<un
   const before = frames(gate.plane);
   const goal = total(gate.plane) + count;
   await action();
-  await until(`${count} verdicts`, () => total(gate.plane) >= goal, 3000, 2);
+  await until(`${count} verdicts`, () => total(gate.plane) >= goal, 60_000, 2);
   const after = frames(gate.plane);
   const deltas = Object.keys(after).map(name => [name, after[name]! - before[name]!] as const);
   return Object.fromEntries(deltas.filter(([, delta]) => delta !== 0));

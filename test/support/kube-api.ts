@@ -106,15 +106,20 @@ export class KubeApi {
   /** Cuts every open watch without a word, in the middle of a line when `midLine`. */
   cutWatches(midLine = false): void {
     for (const watch of this.#watches) {
-      if (midLine) watch.write('{"type":"MODIFIED","object":{"metada');
-      watch.socket?.destroy();
+      const cut = () => watch.socket?.destroy();
+      // A response passes its text to the socket only in the next turn of the event loop.
+      if (midLine) watch.write('{"type":"MODIFIED","object":{"metada', cut);
+      else cut();
     }
   }
 
-  /** Sends a bookmark to every open watch. */
-  bookmark(): void {
+  /** Sends a bookmark to every open watch; fulfilled when the kernel has it. */
+  async bookmark(): Promise<void> {
     const object = { kind: 'Node', apiVersion: 'v1', metadata: { resourceVersion: String(this.#version) } };
-    for (const watch of this.#watches) watch.write(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`);
+    const line = `${JSON.stringify({ type: 'BOOKMARK', object })}\n`;
+    await Promise.all(
+      [...this.#watches].map(watch => new Promise<void>(done => watch.write(line, () => done()))),
+    );
   }
 
   get openWatches(): number {

@@ -1,3 +1,4 @@
+import { PATIENCE_MS } from '../../bench/lab/until.ts';
 import type { NetworkConfig } from '../../src/agent/config/net-conf.ts';
 import { parseNetConf } from '../../src/agent/config/net-conf.ts';
 import type { Lease, LeaseAttributes } from '../../src/agent/lease/lease.ts';
@@ -64,7 +65,7 @@ export class Recorder implements StoreObserver {
   }
 
   /** Resolves when `is` holds; fails after `ms` with what was seen. */
-  async until(what: string, is: () => boolean, ms = 8000): Promise<void> {
+  async until(what: string, is: () => boolean, ms = PATIENCE_MS): Promise<void> {
     const end = performance.now() + ms;
     while (!is()) {
       const left = end - performance.now();

@@ -40,7 +40,7 @@ export function startRun(ns: Namespace, file: string, before: readonly string[] 
 /** Starts `ripstop run` and waits until packets can flow. */
 export async function runReady(ns: Namespace, file: string): Promise<Proc> {
   const proc = startRun(ns, file);
-  await proc.saying(/"ready":true/, 15_000);
+  await proc.saying(/"ready":true/);
   return proc;
 }
 

@@ -1,5 +1,7 @@
 import { must } from '../../bench/lab/command.ts';
 import { type Namespace, scratch } from '../../bench/lab/namespace.ts';
+import type { Proc } from '../../bench/lab/proc.ts';
+import { until } from '../../bench/lab/until.ts';
 
 let captures = 0;
 
@@ -43,13 +45,32 @@ export async function sniff(
   try {
     await tcpdump.saying(/listening on/);
     await action();
-    await new Promise(resolve => setTimeout(resolve, 200));
+    await drained(tcpdump);
   } finally {
     await tcpdump.stop('SIGINT');
   }
   if (complete && !/\b0 packets dropped by kernel/.test(tcpdump.stderr))
     throw tcpdump.failure('ECHILD', 'lost packets of the capture');
   return file;
+}
+
+/**
+ * Waits until a running tcpdump has written every packet that the kernel has captured for it so far: what it has not
+ * fetched when it is stopped would be missing. On SIGUSR1 it reports its counters, after the packet that it is working
+ * on. Two reports with the same counters mean that no packet was waiting between them.
+ */
+export async function drained(tcpdump: Proc): Promise<void> {
+  let last: string | undefined;
+  for (;;) {
+    const { length } = tcpdump.stderr;
+    tcpdump.kill('SIGUSR1');
+    const report = await until('tcpdump to report its counters', () => {
+      if (tcpdump.result !== undefined) throw tcpdump.failure('ECHILD', 'ended before it was stopped');
+      return /\d+ packets? captured, \d+ packets? received by filter/.exec(tcpdump.stderr.slice(length))?.[0];
+    });
+    if (report === last) return;
+    last = report;
+  }
 }
 
 export interface DissectOptions {

@@ -44,7 +44,7 @@ export async function watchedNodes(
     configure(node);
     const argv = [process.execPath, MAIN, 'run', '--config', fileOf(node), '--socket', socketOf(node)];
     const proc = node.ns.launch(argv);
-    await proc.saying(/"ready":true/, 15_000);
+    await proc.saying(/"ready":true/);
     running.set(node, proc);
   }
   const reload = async (node: Node, more: Configuration) => {

@@ -16,6 +16,7 @@ import { formatAttributes } from '../../../src/agent/lease/lease.ts';
 import { FileStore } from '../../../src/agent/store/file.ts';
 import { withLock } from '../../../src/agent/store/file-lock.ts';
 import { attributesOf, netConf, record } from '../../support/lease-store.ts';
+import { stays } from '../../support/stays.ts';
 
 for (const layout of ['directory', 'one file'] as const)
   t.test(layout, async t => {
@@ -140,8 +141,7 @@ for (const layout of ['directory', 'one file'] as const)
       await seen.until('its new MAC', () => seen.macs().includes('0a:00:00:00:00:4d'));
       const count = seen.events.length;
       t.ok(await b.renew(lease));
-      await new Promise(resolve => setTimeout(resolve, 300));
-      t.same(seen.events.slice(count), [], 'a renewal is no news');
+      await stays(t, 'a renewal is no news', () => seen.events.slice(count), []);
       if (layout === 'directory') {
         rmSync(join(path, 'subnets', lease.key));
         await seen.until('it gone', () => seen.keys().length === 0);
@@ -193,8 +193,7 @@ for (const layout of ['directory', 'one file'] as const)
       const seen = record(open('a'));
       await seen.until('seen', () => seen.keys().includes(lease.key));
       // Its time is over by the wall clock, but its holder gives signs of life.
-      await new Promise(resolve => setTimeout(resolve, 900));
-      t.same(seen.keys(), [lease.key]);
+      await stays(t, 'the lease stays', () => seen.keys(), [lease.key], 900);
       await holder.close();
       await seen.until('ended with its holder', () => seen.keys().length === 0);
     });
@@ -257,7 +256,7 @@ t.test('the lock excludes, and a dead holder’s is broken', async t => {
     Array.from({ length: 20 }, () =>
       withLock(path, async () => {
         most = Math.max(most, ++inside);
-        await new Promise(resolve => setTimeout(resolve, 2));
+        await new Promise(setImmediate);
         inside--;
       }),
     ),

@@ -235,7 +235,7 @@ t.test('a capture sees nothing that a worker was about to tell the one before', 
   }, 10);
   const next = await readRecordStream(await hub.start({ snapLength: 0, points: ['drop'] }, others.signal));
   const batches = next.batches();
-  setTimeout(() => one.pass([{ frame, verdict: NO_PEER }]), 100);
+  one.pass([{ frame, verdict: NO_PEER }]);
   const { value } = await batches.next();
   t.strictSame(
     (value as CaptureRecord[]).map(({ verdict }) => verdict),

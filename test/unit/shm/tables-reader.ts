@@ -15,10 +15,11 @@ export interface ReaderReport {
   torn: string[];
 }
 
-const { memory, reader, stop } = workerData as {
+const { memory, reader, stop, seen } = workerData as {
   memory: SharedArrayBuffer;
   reader: number;
   stop: Int32Array;
+  seen: Int32Array;
 };
 const tables = openReader(memory, reader);
 
@@ -46,7 +47,7 @@ while (Atomics.load(stop, 0) === 0) {
     if (wrong !== '' && report.torn.length < 5) report.torn.push(wrong);
   }
   report.batches++;
-  if (tag !== last) report.generations++;
+  if (tag !== last) Atomics.store(seen, reader, ++report.generations);
   last = tag;
   // Every third reader never leaves, as one under full load does; the others wait as in the kernel.
   if (reader % 3 === 0) continue;

@@ -34,15 +34,16 @@ t.test('a transfer over loopback arrives whole, for both families', async t => {
 });
 
 t.test('a process is waited for, bounded and ended', async t => {
+  const soonMs = 50;
   const late = launch(['sleep', '30']);
-  await t.rejects(late.success(50), { code: 'ETIMEDOUT' });
+  await t.rejects(late.success(soonMs), { code: 'ETIMEDOUT' });
   t.equal(late.result?.signal, 'SIGKILL');
   const failing = launch(['sh', '-c', 'echo the reason >&2; exit 3']);
   await t.rejects(failing.success(), { code: 'ECHILD', message: /code 3[\s\S]*the reason/ });
   await t.rejects(launch(['sh', '-c', 'echo no']).saying(/yes/), { code: 'ECHILD' });
   await t.rejects(launch(['/nonexistent/command']).success(), { code: 'ECHILD' });
   await t.rejects(
-    until('the impossible', () => false, 60),
+    until('the impossible', () => false, soonMs),
     { code: 'ETIMEDOUT', message: /the impossible/ },
   );
 });

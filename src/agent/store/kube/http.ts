@@ -125,7 +125,10 @@ export class KubeHttp {
         for await (const chunk of response.setEncoding('utf8')) text += chunk;
         return JSON.parse(text) as T;
       } catch (error) {
-        const waitS = error instanceof KubeError ? retryAfter(error, method) : undefined;
+        const waitS =
+          error instanceof KubeError
+            ? retryAfterSeconds(error.status, (error as { retryAfter?: string }).retryAfter, method)
+            : undefined;
         if (waitS === undefined || attempt === ATTEMPTS || this.#abort.signal.aborted)
           throw error instanceof RipstopError ? error : this.#broken(error);
         await pause(waitS * 1000 + Math.random() * 100 * attempt, this.#abort.signal);
@@ -188,14 +191,21 @@ async function readFailure(response: http.IncomingMessage, what: string): Promis
     // A proxy in between answers in plain text.
   }
   const error = new KubeError(response.statusCode!, reason, `${what}: ${response.statusCode} ${message}`);
-  const after = Number(response.headers['retry-after']);
-  return after > 0 ? Object.assign(error, { retryAfterS: Math.min(after, LONGEST_RETRY_AFTER_S) }) : error;
+  return Object.assign(error, { retryAfter: response.headers['retry-after'] });
 }
 
-/** Seconds to wait before the same call may be tried again; undefined: it is final. */
-function retryAfter(error: KubeError & { retryAfterS?: number }, method: string): number | undefined {
-  if (error.status === 429) return error.retryAfterS ?? 1;
-  if (error.status === 503 && error.retryAfterS !== undefined) return error.retryAfterS;
-  if (error.status === 409 && method === 'PATCH') return 0.05;
+/**
+ * Seconds to wait before the same call may be tried again; undefined: it is final.
+ * @param header value of Retry-After, in seconds; a date counts as absent
+ */
+export function retryAfterSeconds(
+  status: number,
+  header: string | undefined,
+  method: string,
+): number | undefined {
+  const asked = Number(header) > 0 ? Math.min(Number(header), LONGEST_RETRY_AFTER_S) : undefined;
+  if (status === 429) return asked ?? 1;
+  if (status === 503) return asked;
+  if (status === 409 && method === 'PATCH') return 0.05;
   return undefined;
 }
