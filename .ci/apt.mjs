@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { fetchStaticBusybox, findStaticBusybox } from './busybox.mjs';
 
 const POLICY = '/usr/sbin/policy-rc.d';
 const SEARCH = [
@@ -53,6 +54,7 @@ function list(folder) {
 }
 
 function present(need) {
+  if (need.present === 'static busybox') return findStaticBusybox() !== undefined;
   const there = probe => (probe.startsWith('/') ? matches(probe) : findCommand(probe) !== undefined);
   return there(need.probe) || (need.instead !== undefined && there(need.instead));
 }
@@ -82,8 +84,15 @@ function offered(name) {
 export function install(needs, say) {
   say(`apt-get update (missing here: ${needs.map(need => need.packages[0]).join(' ')})`);
   if (apt(['update']) !== 0) say('apt-get update failed; trying with the lists that are there');
-  const names = needs.map(need => need.packages.find(offered)).filter(Boolean);
-  if (names.length === 0) return false;
+  const unpacked = needs.filter(need => need.present === 'static busybox' && findCommand(need.probe));
+  for (const _ of unpacked) {
+    say('the installed busybox is not static: unpacking busybox-static beside it');
+    const problem = fetchStaticBusybox();
+    if (problem !== undefined) say(problem);
+  }
+  const rest = needs.filter(need => !unpacked.includes(need));
+  const names = rest.map(need => need.packages.find(offered)).filter(Boolean);
+  if (names.length === 0) return rest.length === 0;
   const quiet = !existsSync(POLICY);
   if (quiet) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
   try {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /*
  * Makes a fresh clone ready, and does nothing where nothing is missing:
- *   node .ci/bootstrap.mjs native | build | demo | test
+ *   node .ci/bootstrap.mjs native | build | demo | bench | test
  * Order: distribution packages, npm packages, native addon, gauges, TypeScript. Everything it says goes to standard error,
  * so that a command chained behind it owns standard output. Plain Node, no dependency: it runs before `npm ci`.
  */

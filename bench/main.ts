@@ -9,6 +9,7 @@ import { e2eSeconds, runE2e } from './e2e/run.ts';
 import { busySeconds } from './lab/cpu.ts';
 import { CONGESTION_CONTROL } from './lab/measure.ts';
 import { removeStale } from './lab/namespace.ts';
+import { requirePrograms } from './lab/programs.ts';
 import { machine, versions } from './lab/versions.ts';
 import { type BenchOptions, readOptions } from './options.ts';
 import { formatComparison } from './report/compare.ts';
@@ -25,12 +26,14 @@ const tell = (line: string) => process.stderr.write(`${line}\n`);
 async function measure(options: BenchOptions): Promise<BenchFile> {
   const { suites, quick } = options;
   const wants = (suite: (typeof suites)[number]) => suites.includes(suite);
-  if (suites.some(suite => suite !== 'micro' && suite !== 'path') && process.getuid?.() !== 0)
+  const takesLab = suites.some(suite => suite !== 'micro' && suite !== 'path');
+  if (takesLab && process.getuid?.() !== 0)
     throw new RipstopError(
       'EPRIV',
       'all suites but micro and path take root, for namespaces',
       'run it with sudo, or name micro and path',
     );
+  if (takesLab) requirePrograms();
   removeStale();
   const length = quick
     ? { micro: 0.3, pathRounds: 1, path: 0.5, cni: 5 }

@@ -1,5 +1,5 @@
-import { attempt } from '../lab/command.ts';
 import type { Proc } from '../lab/proc.ts';
+import { findProgram } from '../lab/programs.ts';
 import type { Lab, Node } from '../lab/topology.ts';
 import { until } from '../lab/until.ts';
 import type { Laid } from './contender.ts';
@@ -103,7 +103,7 @@ export function otherOf(lab: Lab, node: Node): Node {
 /** The obstacle of a contender that needs commands: undefined when all are installed. */
 export function needs(packages: string, ...commands: string[]): () => string | undefined {
   return () => {
-    const absent = commands.filter(command => attempt(['sh', '-c', `command -v ${command}`]).code !== 0);
+    const absent = commands.filter(command => findProgram(command) === undefined);
     return absent.length === 0
       ? undefined
       : `${absent.join(', ')} not installed (apt-get install ${packages})`;

@@ -4,6 +4,7 @@ import type { Contender } from '../contenders/contender.ts';
 import { kernelVxlan } from '../contenders/kernel-vxlan.ts';
 import { ripstop } from '../contenders/ripstop.ts';
 import { keepOwn, removeKept, removeStale } from '../lab/namespace.ts';
+import { requirePrograms } from '../lab/programs.ts';
 import { buildLab, type Lab } from '../lab/topology.ts';
 import { machine, versions } from '../lab/versions.ts';
 import { emptyFigures } from './figures.ts';
@@ -45,6 +46,7 @@ async function run(options: DemoOptions): Promise<number> {
   const began = performance.now();
   if (process.getuid?.() !== 0)
     throw new RipstopError('EPRIV', 'network namespaces take root', 'run it with sudo');
+  requirePrograms();
   const left = removeStale();
   if (left.length > 0) tell(`removed what an earlier run left behind: ${left.join(' ')}`);
 

@@ -1,9 +1,10 @@
-import { copyFileSync, mkdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { attempt, type Finished, must } from '../../bench/lab/command.ts';
 import type { Namespace } from '../../bench/lab/namespace.ts';
 import { launch, type Proc } from '../../bench/lab/proc.ts';
 import { until } from '../../bench/lab/until.ts';
 import { type InstallOptions, installCni } from '../../src/cni/install.ts';
+import { staticBusybox } from './busybox.ts';
 
 /*
  * A real runtime: Debian's containerd, whose `ctr run --cni` calls what stands in /opt/cni/bin by what stands in
@@ -11,7 +12,7 @@ import { type InstallOptions, installCni } from '../../src/cni/install.ts';
  */
 
 /** For `need`. */
-export const CONTAINERD = ['containerd', 'ctr', 'runc', 'busybox', '/sys/fs/cgroup'] as const;
+export const CONTAINERD = ['containerd', 'ctr', 'runc', 'static busybox', '/sys/fs/cgroup'] as const;
 
 interface Owner {
   teardown(undo: () => unknown): void;
@@ -53,7 +54,7 @@ export class Containerd {
     const at = (name: string) => `${folder}/${name}`;
     for (const name of ['bin', 'proc', 'sys', 'dev', 'tmp'])
       mkdirSync(at(`rootfs/${name}`), { recursive: true });
-    copyFileSync(realpathSync(busybox()), at('rootfs/bin/busybox'));
+    copyFileSync(staticBusybox()!, at('rootfs/bin/busybox'));
     for (const name of ['sh', 'ip', 'ping', 'sleep', 'cat', 'nc'])
       symlinkSync('busybox', at(`rootfs/bin/${name}`));
     for (const name of ['etc/cni/net.d', 'etc-work', 'opt', 'opt-work'])
@@ -131,14 +132,4 @@ export function leftovers(node: Namespace): string[] {
     ...(node.ip('link show').match(/veth[0-9a-f]{8}|bwp[0-9a-f]+/g) ?? []),
     ...(node.must(['nft', 'list', 'ruleset']).match(/comment "rs.*/g) ?? []),
   ];
-}
-
-function busybox(): string {
-  return ['/bin/busybox', '/usr/bin/busybox'].find(file => {
-    try {
-      return readFileSync(file).length > 0;
-    } catch {
-      return false;
-    }
-  })!;
 }

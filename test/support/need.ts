@@ -1,28 +1,21 @@
-import { accessSync, constants, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { attempt } from '../../bench/lab/command.ts';
-
-const SEARCH = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/local/sbin'];
-
-function hasCommand(name: string): boolean {
-  return SEARCH.some(folder => {
-    try {
-      accessSync(`${folder}/${name}`, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
+import { findProgram } from '../../bench/lab/programs.ts';
+import { staticBusybox } from './busybox.ts';
 
 /** What is no command and no file, and how one sees it. */
 const capabilities: Record<string, () => boolean> = {
   root: () => process.getuid?.() === 0,
   tun: () => existsSync('/dev/net/tun'),
   netns: () => attempt(['unshare', '--net', 'true']).code === 0,
+  'static busybox': () => staticBusybox() !== undefined,
   vxlan: () =>
     attempt(['unshare', '--net', 'ip', 'link', 'add', 'probe', 'type', 'vxlan', 'id', '1', 'dstport', '8472'])
       .code === 0,
 };
+
+/** Names that `need` takes besides commands and files. */
+export const CAPABILITIES: readonly string[] = Object.keys(capabilities);
 
 const known = new Map<string, boolean>();
 
@@ -31,7 +24,7 @@ function has(capability: string): boolean {
   if (there === undefined) {
     const probe = capabilities[capability];
     if (probe) there = probe();
-    else there = capability.startsWith('/') ? existsSync(capability) : hasCommand(capability);
+    else there = capability.startsWith('/') ? existsSync(capability) : findProgram(capability) !== undefined;
     known.set(capability, there);
   }
   return there;
@@ -39,7 +32,7 @@ function has(capability: string): boolean {
 
 /**
  * For `{ skip: need('netns', 'vxlan', 'tcpdump') }`: false when all is there, else the reason.
- * @param wanted `root`, `tun`, `netns`, `vxlan`, the name of a command, or the path of a file
+ * @param wanted `root`, `tun`, `netns`, `vxlan`, `static busybox`, the name of a command, or the path of a file
  */
 export function need(...wanted: string[]): string | false {
   const missing = wanted.filter(capability => !has(capability));

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { attempt, must } from '../../bench/lab/command.ts';
 import { launch } from '../../bench/lab/proc.ts';
 import { RipstopError } from '../../src/base/errors.ts';
+import { staticBusybox } from './busybox.ts';
 
 /*
  * Debian's kernel for the guest, out of the package's files: nothing is installed, so no bootloader hears of it. What a
@@ -74,7 +75,7 @@ async function fetch(): Promise<void> {
       `dpkg-deb --fsys-tarfile ${archive} | tar -x --wildcards ${patterns} 2>tar.log; ` +
       "find lib -name '*.ko.xz' -exec xz -d {} + && ls boot/vmlinuz-* >/dev/null";
     await launch(['sh', '-c', unpack], { cwd: folder }).success();
-    must(['busybox', 'depmod', '-b', folder, readdirSync(join(folder, 'lib/modules'))[0]!]);
+    must([staticBusybox()!, 'depmod', '-b', folder, readdirSync(join(folder, 'lib/modules'))[0]!]);
     rmSync(join(folder, archive));
     rmSync(join(folder, 'tar.log'), { force: true });
     // Who else fetched meanwhile was as good.

@@ -12,6 +12,7 @@ import { must } from '../../bench/lab/command.ts';
 import { CHECKOUT } from '../../bench/lab/gauge.ts';
 import { scratch } from '../../bench/lab/namespace.ts';
 import { launch } from '../../bench/lab/proc.ts';
+import { staticBusybox } from './busybox.ts';
 import { need } from './need.ts';
 import { type GuestKernel, guestKernel, loadOrder } from './qemu-kernel.ts';
 
@@ -21,7 +22,6 @@ import { type GuestKernel, guestKernel, loadOrder } from './qemu-kernel.ts';
  * and nft are those of this machine, and /etc, /opt, /run are the guest's own. It has no network device.
  */
 
-const BUSYBOX = '/bin/busybox';
 /** What must be loaded before the file system of this machine can be mounted. */
 const BOOT_MODULES = ['virtio_pci', '9pnet_virtio', '9p', 'overlay'];
 const END = 'guest-script-ended-with';
@@ -43,7 +43,7 @@ export interface GuestWish {
 /** Why no guest can run here, or false: for `{ skip: await guestMissing() }`. Fetches the kernel on first use. */
 export async function guestMissing(): Promise<string | false> {
   if (process.arch !== 'x64') return `missing here: a guest for ${process.arch}`;
-  const lacks = need('qemu-system-x86_64', BUSYBOX, 'apt-get', 'dpkg-deb', 'gzip');
+  const lacks = need('qemu-system-x86_64', 'static busybox', 'apt-get', 'dpkg-deb', 'gzip');
   if (lacks) return lacks;
   try {
     await guestKernel();
@@ -104,7 +104,7 @@ function initialFiles(folder: string, kernel: GuestKernel, script: string): stri
   const root = join(folder, 'root');
   for (const part of ['bin', 'modules', 'proc', 'dev', 'machine', 'layer', 'new'])
     mkdirSync(join(root, part), { recursive: true });
-  copyFileSync(BUSYBOX, join(root, 'bin/busybox'));
+  copyFileSync(staticBusybox()!, join(root, 'bin/busybox'));
   const modules = loadOrder(kernel, BOOT_MODULES);
   for (const file of modules) copyFileSync(file, join(root, 'modules', basename(file)));
   const load = modules.map(file => `$b insmod /modules/${basename(file)}`);
@@ -112,7 +112,11 @@ function initialFiles(folder: string, kernel: GuestKernel, script: string): stri
   writeFileSync(join(root, 'script'), script);
   chmodSync(join(root, 'init'), 0o755);
   const archive = join(folder, 'initrd');
-  must(['sh', '-c', `cd ${root} && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1 >${archive}`]);
+  must([
+    'sh',
+    '-c',
+    `cd ${root} && find . | ${staticBusybox()} cpio -o -H newc 2>/dev/null | gzip -1 >${archive}`,
+  ]);
   return archive;
 }
 
@@ -133,7 +137,8 @@ $b mount -t tmpfs run run
 $b mkdir -p lib/modules
 $b mount --bind /machine${kernel.modules} lib/modules
 # busybox knows by its name that it is to be modprobe.
-$b cp /bin/busybox tmp/modprobe
+$b cp /bin/busybox tmp/busybox
+$b ln -s busybox tmp/modprobe
 $b cp /script tmp/script
 echo /tmp/modprobe >/proc/sys/kernel/modprobe
 $b stty -F /dev/ttyS1 raw -echo
@@ -143,6 +148,6 @@ cd ${CHECKOUT}
 /bin/sh /tmp/script </dev/null >/dev/ttyS1 2>&1
 echo "
 ${END} $?" >/dev/ttyS1
-busybox poweroff -f'
+/tmp/busybox poweroff -f'
 `;
 }
