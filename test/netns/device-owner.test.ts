@@ -15,7 +15,6 @@ import { configurationOf, runReady } from '../support/run-node.ts';
  * set it, is made in a mount namespace of the process that tries.
  */
 
-t.setTimeout(120_000);
 const SKIP = { skip: need('root', 'netns', 'tun', 'nft', 'setpriv', 'cc') };
 
 /** linux/if_tun.h */

@@ -3,6 +3,7 @@ import { parseCidr } from '../../../src/agent/lease/cidr.ts';
 import type { Lease } from '../../../src/agent/lease/lease.ts';
 import { LeaseBook } from '../../../src/agent/store/lease-book.ts';
 import { attributesOf } from '../../support/lease-store.ts';
+import { stays } from '../../support/stays.ts';
 
 const lease = (key: string, more: Partial<Lease> = {}): Lease => ({
   key,
@@ -94,12 +95,10 @@ t.test('a new list after a break tells only what differs', async t => {
 t.test('nothing is told before the first whole list, and nothing after the end', async t => {
   const { made, told } = book(1);
   made.put(lease('a'));
-  await new Promise(resolve => setTimeout(resolve, 20));
-  t.equal(told.length, 0);
+  await stays(t, 'nothing is told', () => told.length, 0, 100);
   made.replace([lease('a')]);
   made.flush();
   made.put(lease('b'));
   made.close();
-  await new Promise(resolve => setTimeout(resolve, 20));
-  t.equal(told.length, 1);
+  await stays(t, 'nothing more is told', () => told.length, 1, 100);
 });
