@@ -17,6 +17,9 @@ type AnyNode = Node & Record<string, unknown>;
 /** The shortest bound of a wait, ms: on a machine with ten times as much to do as it can, a second is nothing. */
 export const PATIENT_MS = 30_000;
 
+/** A shorter sleep is the turn that some work takes, not a wait for something. */
+const SLEEP_MS = 10;
+
 /** Members and variables that hold an elapsed time, or a count that is proportional to one. */
 const TIMED = /^(gapMs|tookMs|elapsed\w*|workerLagMs|lagMs|bits_per_second|rate)$/;
 const RELATIONS = new Set(['<', '<=', '>', '>=']);
@@ -136,13 +139,13 @@ function nameOf(node: AnyNode): string {
   return String((node.property as AnyNode | undefined)?.name ?? node.name);
 }
 
-/** `new Promise(resolve => setTimeout(resolve, 300))`, or a call of what timers/promises exports as `sleep`. */
+/** `new Promise(resolve => setTimeout(resolve, 300))` with a fixed time, or a call of what timers/promises exports as `sleep`. */
 function isSleep(node: AnyNode, code: string): boolean {
   if (node.type === 'CallExpression') return (node.callee as AnyNode).name === 'sleep';
   if (node.type !== 'NewExpression' || (node.callee as AnyNode).name !== 'Promise') return false;
-  return /^new Promise\(\s*\(?(\w+)\)?\s*=>\s*(void\s+)?setTimeout\(\s*\1\s*,/.test(
-    code.slice(node.start, node.end),
-  );
+  const pattern = /^new Promise\(\s*\(?(\w+)\)?\s*=>\s*(?:void\s+)?setTimeout\(\s*\1\s*,\s*([\d_]+)\s*\)/;
+  const [, , ms = '0'] = pattern.exec(code.slice(node.start, node.end)) ?? [];
+  return Number(ms.replaceAll('_', '')) >= SLEEP_MS;
 }
 
 function faultOfCall(call: AnyNode): string | undefined {

@@ -42,6 +42,8 @@ const BAD: readonly (readonly [string, RegExp])[] = [
 const GOOD: readonly string[] = [
   'const end = performance.now() + 5; while (performance.now() < end || n < 50) f();',
   'for (let i = 0; performance.now() - from < 1000; i++) f(i); const from = performance.now();',
+  'a.map(async (x, i) => { await new Promise(r => setTimeout(r, i * 20)); });',
+  'const slow = async x => { await new Promise(r => setTimeout(r, 2)); return f(x); };',
   'for (;;) { f(); await new Promise(resolve => setTimeout(resolve, 5)); }',
   'const before = Date.now(); f(); const after = Date.now(); t.ok(at >= before - 2 && at <= after + 2);',
   'const past = Date.now() / 1000 - 60; utimesSync(file, past, past);',
