@@ -26,7 +26,16 @@ const bench = [
   {
     probe: 'iptables',
     packages: ['iptables'],
-    programs: ['iptables', 'ip6tables', 'iptables-save', 'ip6tables-save', 'iptables-restore'],
+    programs: [
+      'iptables',
+      'ip6tables',
+      'iptables-save',
+      'ip6tables-save',
+      'iptables-restore',
+      'iptables-legacy',
+      'iptables-legacy-save',
+      'iptables-legacy-restore',
+    ],
   },
   { probe: '/usr/lib/cni/bridge', packages: ['containernetworking-plugins'] },
 ];

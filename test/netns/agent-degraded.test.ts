@@ -11,8 +11,6 @@ import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
 import { PingStream } from '../support/ping-stream.ts';
 
-t.setTimeout(300_000);
-
 const SKIP = { skip: need('root', 'netns', 'tun', 'nft') };
 const LEGACY = { skip: SKIP.skip || need('iptables-legacy', 'iptables-legacy-restore', 'flock') };
 
@@ -55,7 +53,7 @@ t.test('another program holds the xtables lock (A18): packets flow, the reason i
   agent.startBehind(['env', `PATH=${path}:${process.env.PATH}`], '--traffic-manager=iptables');
   other.start();
   await other.ready(1);
-  await until('traffic', () => reaches(one, two) && reaches(two, one), 30_000);
+  await until('traffic', () => reaches(one, two) && reaches(two, one));
   const stream = new PingStream(one, two, 20);
   await until(
     'the reason',
@@ -70,7 +68,7 @@ t.test('another program holds the xtables lock (A18): packets flow, the reason i
   );
   t.match((await statusOf(agent)).failing, [{ part: 'rules', reason: /lock/ }]);
   await holder.stop();
-  const { sessions } = await agent.ready(1, 60_000);
+  const { sessions } = await agent.ready(1);
   t.equal(sessions, 1, 'one session all the time');
   const { sent, lost } = await stream.end();
   t.equal(lost, 0, `of ${sent} pings`);
@@ -85,7 +83,7 @@ t.test(
     agent.start();
     other.start();
     await Promise.all([agent.ready(1), other.ready(1)]);
-    await until('traffic', () => reaches(one, two) && reaches(two, one), 15_000);
+    await until('traffic', () => reaches(one, two) && reaches(two, one));
     await agent.stop('SIGKILL');
 
     const path = programs(t, {
@@ -105,13 +103,13 @@ t.test(
       30_000,
     );
     const stream = new PingStream(one, two, 20);
-    await until('pings over several comparisons', () => stream.reached >= 200, 30_000);
+    await until('pings over several comparisons', () => stream.reached >= 200);
     const parts = (await statusOf(agent)).failing.map(({ part }) => part);
     t.same(parts.sort(), ['rules', 'subnet.env']);
 
     rmSync(blocked);
     mkdirSync(blocked);
-    await until('subnet.env', () => readFileSync(file, 'utf8').includes('FLANNEL_MTU=1450'), 15_000);
+    await until('subnet.env', () => readFileSync(file, 'utf8').includes('FLANNEL_MTU=1450'));
     t.match((await statusOf(agent)).reasons, [/^rules: /], 'the rules still fail');
     writeFileSync(join(path, 'works'), '');
     const { sessions, failing } = await agent.ready(1);
@@ -129,7 +127,7 @@ t.test('nothing can be written to the state directory: the overlay starts', SKIP
   agent.start();
   other.start();
   await Promise.all([agent.ready(1), other.ready(1)]);
-  await until('traffic', () => reaches(one, two) && reaches(two, one), 15_000);
+  await until('traffic', () => reaches(one, two) && reaches(two, one));
   const log = readFileSync(agent.log, 'utf8');
   t.match(log, /the MAC addresses cannot be saved for a restart/);
   t.match(log, /device names cannot be saved for a restart/);
