@@ -92,6 +92,7 @@ export const ESSENTIAL = [
     'umount',
     'unshare',
     'nsenter',
+    'flock',
     'setpriv',
     'tar',
     'gzip',
