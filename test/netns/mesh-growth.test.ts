@@ -10,8 +10,6 @@ import { overlayFor, peerSpec, podAddress } from '../support/overlay.ts';
 /* The tables of two nodes grow from ten peers to thousands while numbered datagrams pass between their pods. */
 
 const skip = need('root', 'netns', 'tun', 'ip');
-t.setTimeout(120_000);
-
 const SECONDS = 6;
 const RATE = 1000;
 const PEERS = 6000;
