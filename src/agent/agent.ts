@@ -3,7 +3,7 @@ import type { Log } from '../base/log.ts';
 import { EventSocket } from '../net/events.ts';
 import { NetlinkSocket } from '../net/socket.ts';
 import { BasisFinder, type Remembered } from './basis.ts';
-import { concernsOverlay, concernsUnderlay } from './kernel-news.ts';
+import { concernsUnderlay } from './kernel-news.ts';
 import type { Lease } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
 import { LeaseHolder } from './lease-holder.ts';
@@ -342,8 +342,7 @@ export class Agent {
     if (!session || events.length === 0) return;
     const { underlay } = session.basis;
     if (events.some(event => concernsUnderlay(event, underlay))) this.#followUnderlay(session);
-    const devices = session.carriers.map(carrier => carrier.plan.device);
-    if (events.some(event => concernsOverlay(event, devices))) void this.#reconcile();
+    if (session.heed(events)) void this.#reconcile();
   }
 
   #followUnderlay({ basis: { underlay, config } }: Session): void {

@@ -1,17 +1,20 @@
 import type { Log } from '../base/log.ts';
 import type { FlowMonitor } from '../capture/flows/flow-monitor.ts';
 import type { CaptureHub } from '../capture/session.ts';
+import type { NetEvent } from '../net/events.ts';
 import { deleteLink, findLink } from '../net/links.ts';
 import { ALL_OFFLOADS, type CounterSnapshot, DataPlane, type PeerSpec } from '../path/control.ts';
 import { hubOf } from './capture-api.ts';
 import type { Backend } from './config/backend.ts';
 import type { Underlay } from './config/underlay.ts';
 import { monitorOf } from './flows-api.ts';
+import { EntryBook } from './kernel/entry-book.ts';
 import { StateKeeper } from './kernel/keeper.ts';
-import { desiredState, type Overlay } from './kernel/layout.ts';
-import type { DesiredState } from './kernel/state.ts';
+import { baseState, type Overlay } from './kernel/layout.ts';
+import type { DesiredState, Territory } from './kernel/state.ts';
 import type { Step } from './kernel/steps.ts';
 import { type OverlayPlan, tunnelPort } from './overlay-plan.ts';
+import type { PeerChanges } from './peer-selector.ts';
 import type { OverlayPeer } from './peers.ts';
 
 export interface CarrierOptions {
@@ -27,6 +30,8 @@ export interface CarrierOptions {
 
 /** As `ripstop run` and the benchmarks have it: a burst of a whole batch fits. */
 const QUEUE_PACKETS = 10_000;
+/** The longest time between two comparisons of all entries of peers, ms. */
+const COMPARE_MS = 60_000;
 /** Source ports that carry the entropy of inner flows. */
 const SOURCE_PORTS = 16;
 
@@ -41,7 +46,15 @@ export class Carrier {
   readonly #options: CarrierOptions;
   readonly #keeper: StateKeeper;
   #plane: DataPlane | undefined;
-  #peers: readonly OverlayPeer[];
+  readonly #peers: Map<string, OverlayPeer>;
+  /** The same as a list, made when somebody asks. */
+  #list: readonly OverlayPeer[] | undefined;
+  readonly #book: EntryBook;
+  /** The kernel may have something else than the book: only a look at all of it tells. */
+  #mustCompare = true;
+  /** When all of it was compared last, monotonic ms. */
+  #comparedAt = Number.NEGATIVE_INFINITY;
+  #deviceIndex: number | undefined;
   /** Restarts of the whole data plane, because its device was taken away. */
   #rebuilt = 0;
 
@@ -53,15 +66,16 @@ export class Carrier {
     peers: readonly OverlayPeer[],
   ) {
     this.plan = plan;
-    this.#peers = peers;
+    this.#peers = new Map(peers.map(peer => [peer.id, peer]));
     this.#backend = backend;
     this.#underlay = underlay;
     this.#options = options;
-    this.#keeper = new StateKeeper(options.netns, { device: plan.device, networks: plan.networks });
+    this.#book = new EntryBook(this.#overlay(), peers);
+    this.#keeper = new StateKeeper(options.netns, this.#territory);
   }
 
   /**
-   * Opens the data plane; the kernel state follows with the first `update`.
+   * Opens the data plane; the kernel state follows with the first `change`.
    * @param peers those that are known already
    * @throws RipstopError, NetError
    */
@@ -88,7 +102,8 @@ export class Carrier {
   }
 
   get peers(): readonly OverlayPeer[] {
-    return this.#peers;
+    this.#list ??= [...this.#peers.values()];
+    return this.#list;
   }
 
   get offloads(): Readonly<Record<string, string>> | undefined {
@@ -114,15 +129,88 @@ export class Carrier {
     return this.#rebuilt;
   }
 
-  /** Makes `peers` the whole set. @returns the kernel changes made @throws RipstopError, NetError */
-  update(peers: readonly OverlayPeer[]): Step[] {
-    // First, so that a comparison after a failure goes on to these and not back to the former ones.
-    this.#peers = peers;
-    return this.#keeper.apply(this.desired(), () => this.#plane?.setPeers(peers.map(specOf)));
+  get peerCount(): number {
+    return this.#peers.size;
+  }
+
+  /** A peer by its id. */
+  peer(id: string): OverlayPeer | undefined {
+    return this.#peers.get(id);
+  }
+
+  /** Peers that the tables or the kernel did not take, with the reason; the others are not touched by it. */
+  get refused(): ReadonlyMap<string, string> {
+    const refused = new Map<string, string>();
+    for (const [step, error] of this.#keeper.refusals) {
+      const id = this.#book.peerOf(step);
+      if (id !== undefined) refused.set(id, error.message);
+    }
+    for (const [id, error] of this.#plane?.refused ?? []) refused.set(id, error.message);
+    return refused;
+  }
+
+  /** What the kernel was asked for since the start. */
+  get work(): StateKeeper['work'] {
+    return this.#keeper.work;
   }
 
   /**
-   * Compares the kernel with what it should be and mends it; opens the data plane again when its device is gone.
+   * Changes some peers, at a cost that does not depend on how many others there are. The first call lays out everything.
+   * @returns the kernel changes made
+   * @throws RipstopError, NetError when the device is gone; the next comparison makes up for it
+   */
+  change({ set, removed }: PeerChanges): Step[] {
+    const steps = this.#book.change(set, removed);
+    for (const id of removed) this.#peers.delete(id);
+    for (const peer of set) this.#peers.set(peer.id, peer);
+    this.#list = undefined;
+    let isPublished = false;
+    const publish = (): void => {
+      if (isPublished) return;
+      isPublished = true;
+      this.#plane?.changePeers({ set: set.map(specOf), removed });
+    };
+    try {
+      if (!this.#mustCompare && this.#keeper.change(steps, publish)) return steps;
+      return this.#compareAll(publish);
+    } catch (error) {
+      this.#mustCompare = true;
+      publish();
+      throw error;
+    }
+  }
+
+  /** Looks at everything in the kernel that is of this overlay and mends it. */
+  #compareAll(publish?: () => void): Step[] {
+    const steps = this.#keeper.apply(this.desired(), publish);
+    this.#mustCompare = this.#keeper.refusals.size > 0;
+    this.#comparedAt = performance.now();
+    this.#noteDevice();
+    return steps;
+  }
+
+  #noteDevice(): void {
+    const { device } = this.plan;
+    this.#deviceIndex = device === undefined ? undefined : findLink(this.#keeper.socket, device)?.index;
+  }
+
+  /** Takes note of what the kernel tells. @returns true when something is not as it should be */
+  heed(event: NetEvent): boolean {
+    const isOurs =
+      event.kind === 'link'
+        ? event.link.name === this.plan.device
+        : event.kind === 'lost' || this.#book.contradicts(event, this.#territory, this.#deviceIndex);
+    if (isOurs) this.#mustCompare = true;
+    return isOurs;
+  }
+
+  get #territory(): Territory {
+    return { device: this.plan.device, networks: this.plan.networks };
+  }
+
+  /**
+   * Compares the kernel with what it should be and mends it; opens the data plane again when its device is gone. The
+   * entries of peers are read when an event told of a foreign change of them, and once a minute.
    * @returns the changes made
    */
   async reconcile(): Promise<Step[]> {
@@ -134,9 +222,14 @@ export class Carrier {
       await this.#plane?.stop();
       await this.#open();
       this.#rebuilt++;
-      return [...this.update(this.#peers)];
+      return this.#compareAll();
     }
-    return this.#keeper.apply(this.desired());
+    // Changes of the kernel's own forwarding entries are not among the events.
+    const isBlind = this.plan.mode === 'vxlan' && !this.isUserspace;
+    const isDue = performance.now() - this.#comparedAt >= COMPARE_MS;
+    if (!this.#mustCompare && !isBlind && !isDue && this.#keeper.isBaseRight(baseState(this.#overlay())))
+      return [];
+    return this.#compareAll();
   }
 
   /** The changes that `reconcile` would make. */
@@ -145,7 +238,7 @@ export class Carrier {
   }
 
   desired(): DesiredState {
-    return desiredState(this.#overlay(), this.#peers);
+    return { ...baseState(this.#overlay()), ...this.#book.entries };
   }
 
   counters(): CounterSnapshot | undefined {
@@ -196,7 +289,9 @@ export class Carrier {
       queues: 1,
       sourcePorts: SOURCE_PORTS,
       spinUs: 200,
-      peers: this.#peers.map(specOf),
+      // The selection lets a lease lie around others.
+      allowNested: true,
+      peers: this.peers.map(specOf),
       log,
     });
     if (this.#options.flowTable) this.flows?.keep();

@@ -31,6 +31,7 @@ const REMEDIES: Readonly<Record<Rejection['reason'], string>> = {
     'the node has a subnet of another network: restart its agent with the same configuration',
   overlap: 'give that node another subnet, or delete the lease of the node that is gone',
   underlay: 'give that node a subnet outside the network between the nodes',
+  refused: 'the message says what is in the way; it is tried again with every change and every comparison',
   'off-link': 'host-gw needs all nodes on one link: use vxlan with DirectRouting',
 };
 

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { describeError, type RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { unless } from '../net/error.ts';
+import type { NetEvent } from '../net/events.ts';
 import { addRoute } from '../net/routes.ts';
 import { NetlinkSocket } from '../net/socket.ts';
 import { Carrier } from './carrier.ts';
@@ -14,8 +15,8 @@ import { formatCidr } from './lease/cidr.ts';
 import type { Lease } from './lease/lease.ts';
 import type { AgentOptions } from './options.ts';
 import { type OverlayPlan, planOverlays, tunnelPort, type VtepMacs } from './overlay-plan.ts';
-import { PeerSelector } from './peer-selector.ts';
-import { describeRefusals, isContradiction, type OverlayPeer, type Rejection } from './peers.ts';
+import { type PeerChanges, PeerSelector } from './peer-selector.ts';
+import { describeRefusals, isContradiction, type Rejection } from './peers.ts';
 import type { FamilyRules, RuleSet } from './rules/model.ts';
 import { NodeRules } from './rules/node-rules.ts';
 import { underlaySubnets } from './underlay-subnets.ts';
@@ -206,33 +207,46 @@ export class Session {
    * @throws RipstopError, NetError the first refusal
    */
   update(leases: ReadonlyMap<string, Lease>, changed?: ReadonlySet<string>): string | undefined {
-    const rejected = new Map<string, Rejection>();
     const failures: unknown[] = [];
     for (const carrier of this.carriers) {
-      const selection = this.#select(carrier.plan, leases, changed);
-      for (const rejection of selection.rejected.values()) rejected.set(textOf(rejection), rejection);
+      const { changes } = this.#select(carrier.plan, leases, changed);
       try {
-        this.#give(carrier, [...selection.peers.values()]);
+        this.#give(carrier, changes);
       } catch (error) {
         failures.push(error);
       }
     }
+    this.#hasPeers = true;
+    const news = this.#noteRejections();
+    if (failures.length > 0) throw failures[0];
+    return describeRefusals(news.filter(isContradiction));
+  }
+
+  /** Gathers the leases that give no peer, and logs those that are new. @returns the new ones */
+  #noteRejections(): Rejection[] {
+    const rejected = new Map<string, Rejection>();
+    for (const carrier of this.carriers) {
+      for (const rejection of this.#selectors.get(carrier.plan)?.rejected.values() ?? [])
+        rejected.set(textOf(rejection), rejection);
+      for (const [key, message] of carrier.refused) {
+        const rejection: Rejection = { key, reason: 'refused', message: `cannot be a peer: ${message}` };
+        rejected.set(textOf(rejection), rejection);
+      }
+    }
     const told = new Set(this.#rejected.map(textOf));
     this.#rejected = [...rejected.values()];
-    this.#hasPeers = true;
     const news = this.#rejected.filter(rejection => !told.has(textOf(rejection)));
     for (const { key, reason, message } of news)
       this.#log.warn({ lease: key, reason }, `ignoring lease: it ${message}`);
     this.#refused = new Set(this.#rejected.filter(isContradiction).map(({ key }) => key));
-    if (failures.length > 0) throw failures[0];
-    return describeRefusals(news.filter(isContradiction));
+    return news;
   }
 
   #select(
     plan: OverlayPlan,
     leases: ReadonlyMap<string, Lease>,
     changed?: ReadonlySet<string>,
-  ): PeerSelector {
+  ): { peers: PeerSelector['peers']; changes: PeerChanges } {
     let selector = this.#selectors.get(plan);
     if (!selector) {
       const { config, lease: own, underlay } = this.basis;
@@ -241,16 +255,24 @@ export class Session {
       selector = new PeerSelector({ plan, config, own, onLink, underlay: subnets }, this.#refused);
       this.#selectors.set(plan, selector);
     }
-    selector.update(leases, changed);
-    return selector;
+    const changes = selector.update(leases, changed);
+    return { peers: selector.peers, changes };
   }
 
-  #give(carrier: Carrier, peers: readonly OverlayPeer[]): void {
-    const steps = carrier.update(peers);
+  #give(carrier: Carrier, changes: PeerChanges): void {
+    const steps = carrier.change(changes);
     const { device = 'routes' } = carrier.plan;
     if (steps.length > 0)
-      this.#log.info({ device, peers: peers.length, changes: steps.length }, 'peers applied');
+      this.#log.info({ device, peers: carrier.peerCount, changes: steps.length }, 'peers applied');
     for (const step of steps) this.#log.debug({ device }, describeStep(step));
+  }
+
+  /** Takes note of what the kernel tells. @returns true when something of the overlays is not as it should be */
+  heed(events: readonly NetEvent[]): boolean {
+    let isTouched = false;
+    for (const carrier of this.carriers)
+      for (const event of events) if (carrier.heed(event)) isTouched = true;
+    return isTouched;
   }
 
   /**
@@ -274,6 +296,7 @@ export class Session {
       await this.#attempt('kernel state', async () => {
         for (const carrier of this.carriers)
           for (const step of await carrier.reconcile()) this.#count(step.do, describeStep(step));
+        this.#noteRejections();
       });
     await this.#attempt('blackhole route', async () => this.#blackhole());
     await this.#attempt('subnet.env', async () => {

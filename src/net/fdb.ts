@@ -106,6 +106,18 @@ function fdbMessage(type: number, flags: number, verb: string, spec: FdbSpec): M
   return writer;
 }
 
+/** The request of `replaceFdb`, for `requestAll`. */
+export function replaceFdbRequest(spec: FdbSpec): MessageWriter {
+  return fdbMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, 'set', spec);
+}
+
+/** The request of `deleteFdb`, and what it may fail with when nothing is there. */
+export function deleteFdbRequest(spec: FdbSpec): MessageWriter {
+  return fdbMessage(RTM_DELNEIGH, 0, 'delete', spec);
+}
+
+export const FDB_ABSENT = ['ENOENT', 'ENODEV'];
+
 /** Adds a permanent forwarding entry. @throws NetError EEXIST when the MAC has one */
 export function addFdb(socket: NetlinkSocket, spec: FdbSpec): void {
   socket.request(fdbMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, 'add', spec));
@@ -113,7 +125,7 @@ export function addFdb(socket: NetlinkSocket, spec: FdbSpec): void {
 
 /** Adds a permanent forwarding entry or changes its remote. @throws NetError */
 export function replaceFdb(socket: NetlinkSocket, spec: FdbSpec): void {
-  socket.request(fdbMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, 'set', spec));
+  socket.request(replaceFdbRequest(spec));
 }
 
 /** Adds a further remote for a MAC, as the all-zero MAC of head-end replication has. @throws NetError */
@@ -123,5 +135,5 @@ export function appendFdb(socket: NetlinkSocket, spec: FdbSpec): void {
 
 /** Removes a forwarding entry; true when it was there. @throws NetError on anything but its absence */
 export function deleteFdb(socket: NetlinkSocket, spec: FdbSpec): boolean {
-  return unless(['ENOENT', 'ENODEV'], () => socket.request(fdbMessage(RTM_DELNEIGH, 0, 'delete', spec)));
+  return unless(FDB_ABSENT, () => socket.request(deleteFdbRequest(spec)));
 }

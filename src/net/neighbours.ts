@@ -101,6 +101,18 @@ function neighbourMessage(type: number, flags: number, verb: string, spec: Neigh
   return writer;
 }
 
+/** The request of `replaceNeighbour`, for `requestAll`. */
+export function replaceNeighbourRequest(spec: NeighbourSpec): MessageWriter {
+  return neighbourMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, 'set', spec);
+}
+
+/** The request of `deleteNeighbour`, and what it may fail with when nothing is there. */
+export function deleteNeighbourRequest(spec: { link: number; address: string }): MessageWriter {
+  return neighbourMessage(RTM_DELNEIGH, 0, 'delete', { ...spec, mac: '' });
+}
+
+export const NEIGHBOUR_ABSENT = ['ENOENT', 'ENODEV', 'ESRCH'];
+
 /** Adds a neighbour, permanent by default. @throws NetError EEXIST when the address is known */
 export function addNeighbour(socket: NetlinkSocket, spec: NeighbourSpec): void {
   socket.request(neighbourMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, 'add', spec));
@@ -108,12 +120,10 @@ export function addNeighbour(socket: NetlinkSocket, spec: NeighbourSpec): void {
 
 /** Adds a neighbour or changes its MAC and state. @throws NetError */
 export function replaceNeighbour(socket: NetlinkSocket, spec: NeighbourSpec): void {
-  socket.request(neighbourMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, 'set', spec));
+  socket.request(replaceNeighbourRequest(spec));
 }
 
 /** Removes a neighbour; true when it was there. @throws NetError on anything but its absence */
 export function deleteNeighbour(socket: NetlinkSocket, spec: { link: number; address: string }): boolean {
-  return unless(['ENOENT', 'ENODEV', 'ESRCH'], () =>
-    socket.request(neighbourMessage(RTM_DELNEIGH, 0, 'delete', { ...spec, mac: '' })),
-  );
+  return unless(NEIGHBOUR_ABSENT, () => socket.request(deleteNeighbourRequest(spec)));
 }

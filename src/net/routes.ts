@@ -301,14 +301,31 @@ function describeRoute(spec: RouteSpec): string {
   return words.join(' ');
 }
 
+/** The request of `addRoute`, for `requestAll`. */
+export function addRouteRequest(spec: RouteSpec): MessageWriter {
+  return routeMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, 'add', spec);
+}
+
+/** The request of `replaceRoute`. */
+export function replaceRouteRequest(spec: RouteSpec): MessageWriter {
+  return routeMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, 'set', spec);
+}
+
+/** The request of `deleteRoute`, and what it may fail with when nothing is there. */
+export function deleteRouteRequest(spec: RouteSpec): MessageWriter {
+  return routeMessage(RTM_DELROUTE, 0, 'delete', spec);
+}
+
+export const ROUTE_ABSENT = ['ESRCH', 'ENOENT', 'ENODEV'];
+
 /** Adds a route. @throws NetError EEXIST when one for this destination, table and metric is there */
 export function addRoute(socket: NetlinkSocket, spec: RouteSpec): void {
-  socket.request(routeMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, 'add', spec));
+  socket.request(addRouteRequest(spec));
 }
 
 /** Adds a route or puts it in the place of the one with the same destination, table and metric. @throws NetError */
 export function replaceRoute(socket: NetlinkSocket, spec: RouteSpec): void {
-  socket.request(routeMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, 'set', spec));
+  socket.request(replaceRouteRequest(spec));
 }
 
 /** Adds a route beside one with the same destination (IPv6: as a further next hop). @throws NetError */
@@ -318,7 +335,5 @@ export function appendRoute(socket: NetlinkSocket, spec: RouteSpec): void {
 
 /** Removes the route that matches all that `spec` names; true when it was there. @throws NetError otherwise */
 export function deleteRoute(socket: NetlinkSocket, spec: RouteSpec): boolean {
-  return unless(['ESRCH', 'ENOENT', 'ENODEV'], () =>
-    socket.request(routeMessage(RTM_DELROUTE, 0, 'delete', spec)),
-  );
+  return unless(ROUTE_ABSENT, () => socket.request(deleteRouteRequest(spec)));
 }

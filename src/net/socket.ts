@@ -26,6 +26,8 @@ const NLMSGERR_ATTR_MSG = 1;
 const RECEIVE_BYTES = 256 * 1024;
 /** rtnetlink answers at once, or waits for the rtnl lock, which a busy machine may hold for seconds. */
 const ANSWER_MS = 30_000;
+/** Requests in one message: as many refusals as fit the default receive buffer. */
+const BATCH = 64;
 /** How often a dump is repeated when the table changed under it. */
 const DUMP_TRIES = 20;
 
@@ -102,6 +104,53 @@ export class NetlinkSocket {
   /** Sends a request that changes something and waits for the acknowledgement. @throws NetError */
   request(writer: MessageWriter): void {
     this.#exchange(writer, NLM_F_ACK);
+  }
+
+  /**
+   * Sends requests that change something, many in one message to the kernel, which carries them out in their order and
+   * goes on after a refusal.
+   * @returns the refusals by index of the request
+   * @throws NetError when the kernel does not answer
+   */
+  requestAll(writers: readonly MessageWriter[]): Map<number, NetError> {
+    const refusals = new Map<number, NetError>();
+    for (let from = 0; from < writers.length; from += BATCH) {
+      const batch = writers.slice(from, from + BATCH);
+      const first = this.#sequence;
+      this.#sequence += batch.length;
+      const last = first + batch.length - 1;
+      // One acknowledgement for all: a refusal is reported without being asked for.
+      const parts = batch.flatMap((writer, at) => {
+        const message = writer.finish(first + at, first + at === last ? NLM_F_ACK : 0);
+        return [message, new Uint8Array(align4(message.length) - message.length)];
+      });
+      const sent = native.netlinkSend(this.#fd, Buffer.concat(parts));
+      if (sent < 0) throw new NetError(-sent, batch[0]!.what, 'the request could not be sent');
+      this.#collect(first, last, (sequence, errno, text) => {
+        const at = sequence - first;
+        if (errno !== 0) refusals.set(from + at, new NetError(errno, batch[at]!.what, text));
+      });
+    }
+    return refusals;
+  }
+
+  /** Reads outcomes until that of request `last`. */
+  #collect(first: number, last: number, take: (sequence: number, errno: number, text: string) => void): void {
+    for (;;) {
+      const datagram = this.#receive(ANSWER_MS, 'carry out requests');
+      if (!datagram)
+        throw new NetError(
+          constants.errno.ETIMEDOUT,
+          'carry out requests',
+          `no answer within ${ANSWER_MS} ms`,
+        );
+      for (const message of splitMessages(datagram)) {
+        if (message.type !== NLMSG_ERROR || message.sequence < first || message.sequence > last) continue;
+        const { errno, text } = readOutcome(message);
+        take(message.sequence, errno, text);
+        if (message.sequence === last) return;
+      }
+    }
   }
 
   /** Sends a request that is answered by messages and an acknowledgement. @throws NetError */

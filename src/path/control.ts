@@ -74,7 +74,7 @@ export class DataPlane {
       throw error;
     }
     try {
-      if (options.peers) plane.setPeers(options.peers);
+      if (options.peers) plane.changePeers({ set: options.peers, removed: [] });
       await Promise.all(plane.#tasks.map(task => plane.#startWorker(task)));
       if (options.persistent) persistTun(plane.#tasks[0]!.tun);
       return plane;

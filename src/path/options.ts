@@ -52,7 +52,10 @@ export interface DataPlaneOptions {
   readonly mostPeers?: number | undefined;
   /** A subnet of one peer may lie within that of another: the longest prefix wins. Otherwise it is refused. */
   readonly allowNested?: boolean | undefined;
-  /** Those that are known before the workers start: what waits in device and socket is theirs already. */
+  /**
+   * Those that are known before the workers start: what waits in device and socket is theirs already. One that cannot
+   * be taken is left out, see `DataPlane.refused`.
+   */
   readonly peers?: readonly PeerSpec[] | undefined;
   readonly log: Log;
 }

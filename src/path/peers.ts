@@ -87,7 +87,7 @@ export class PeerSet {
     for (const spec of set) {
       try {
         const input = this.#withPath(spec, this.#inputs.one(spec));
-        inputs.push(input);
+        if (this.#writer.peer(spec.id) !== input) inputs.push(input);
         this.#track(spec, input.family);
         this.#faulty.delete(spec.id);
       } catch (error) {

@@ -1,10 +1,26 @@
 import { constants } from 'node:os';
 import { addAddress, deleteAddress } from '../../net/addresses.ts';
 import { NetError, unless } from '../../net/error.ts';
-import { deleteFdb, replaceFdb } from '../../net/fdb.ts';
+import { deleteFdb, deleteFdbRequest, FDB_ABSENT, replaceFdb, replaceFdbRequest } from '../../net/fdb.ts';
 import { changeLink, createLink, deleteLink, findLink, getLink } from '../../net/links.ts';
-import { deleteNeighbour, replaceNeighbour } from '../../net/neighbours.ts';
-import { deleteRoute, type RouteSpec, replaceRoute, SCOPE_UNIVERSE } from '../../net/routes.ts';
+import type { MessageWriter } from '../../net/message.ts';
+import {
+  deleteNeighbour,
+  deleteNeighbourRequest,
+  NEIGHBOUR_ABSENT,
+  replaceNeighbour,
+  replaceNeighbourRequest,
+} from '../../net/neighbours.ts';
+import {
+  addRouteRequest,
+  deleteRoute,
+  deleteRouteRequest,
+  ROUTE_ABSENT,
+  type RouteSpec,
+  replaceRoute,
+  replaceRouteRequest,
+  SCOPE_UNIVERSE,
+} from '../../net/routes.ts';
 import type { NetlinkSocket } from '../../net/socket.ts';
 import { changeSetting, wishSetting } from '../../net/sysctl.ts';
 import { type DesiredDevice, PROTOCOL_RIPSTOP, type RouteEntry } from './state.ts';
@@ -61,16 +77,106 @@ function makeStep(socket: NetlinkSocket, step: Step): void {
       return;
     }
     case 'set-route':
-      replaceRoute(socket, { ...routeSpec(socket, step.route), protocol: PROTOCOL_RIPSTOP });
+      replaceRoute(socket, ownRoute(index, step.route));
       return;
-    case 'delete-route': {
-      const { route } = step;
-      deleteRoute(socket, route.original);
+    case 'delete-route':
+      deleteRoute(socket, step.route.original ?? ownRoute(index, step.route));
       return;
-    }
     case 'set-setting':
       changeSetting(socket.netns, step.name, step.value);
       return;
+  }
+}
+
+/** A step on an entry of a peer: such steps do not depend on one another. */
+export type EntryStep = Extract<
+  Step,
+  {
+    do:
+      | 'set-neighbour'
+      | 'delete-neighbour'
+      | 'set-forwarding'
+      | 'delete-forwarding'
+      | 'set-route'
+      | 'delete-route';
+  }
+>;
+
+const ENTRY_STEPS: ReadonlySet<Step['do']> = new Set<EntryStep['do']>([
+  'set-neighbour',
+  'delete-neighbour',
+  'set-forwarding',
+  'delete-forwarding',
+  'set-route',
+  'delete-route',
+]);
+
+export function isEntryStep(step: Step): step is EntryStep {
+  return ENTRY_STEPS.has(step.do);
+}
+
+/**
+ * Makes many steps, a message to the kernel for dozens of them. One that fails keeps no other from being made.
+ * @param isNew routes are set where there is none for their destination, or refused with EEXIST: nothing is displaced
+ * @returns the refusals; steps that remove succeed when nothing is there
+ * @throws NetError when a device is gone, or the kernel does not answer
+ */
+export function applyEntries(
+  socket: NetlinkSocket,
+  steps: readonly EntryStep[],
+  isNew: (step: EntryStep) => boolean = () => false,
+): Map<EntryStep, NetError> {
+  const links = new Map<string, number>();
+  const index = (name: string): number => {
+    const known = links.get(name) ?? getLink(socket, name).index;
+    links.set(name, known);
+    return known;
+  };
+  const writers: MessageWriter[] = [];
+  const made: { step: EntryStep; absent: readonly string[] }[] = [];
+  for (const step of steps) {
+    const request = requestOf(step, index, isNew(step));
+    writers.push(request.writer);
+    made.push({ step, absent: request.absent });
+  }
+  const refusals = new Map<EntryStep, NetError>();
+  for (const [at, error] of socket.requestAll(writers)) {
+    const { step, absent } = made[at]!;
+    if (!absent.includes(error.code)) refusals.set(step, error);
+  }
+  return refusals;
+}
+
+function requestOf(
+  step: EntryStep,
+  index: (name: string) => number,
+  isNew: boolean,
+): { writer: MessageWriter; absent: readonly string[] } {
+  switch (step.do) {
+    case 'set-neighbour': {
+      const { device, address, mac } = step;
+      return { writer: replaceNeighbourRequest({ link: index(device), address, mac }), absent: [] };
+    }
+    case 'delete-neighbour': {
+      const { device, address } = step;
+      return { writer: deleteNeighbourRequest({ link: index(device), address }), absent: NEIGHBOUR_ABSENT };
+    }
+    case 'set-forwarding': {
+      const { device, mac, remote } = step;
+      return { writer: replaceFdbRequest({ link: index(device), mac, remote }), absent: [] };
+    }
+    case 'delete-forwarding': {
+      const { device, mac, remote } = step;
+      return { writer: deleteFdbRequest({ link: index(device), mac, remote }), absent: FDB_ABSENT };
+    }
+    case 'set-route': {
+      const spec = ownRoute(index, step.route);
+      return { writer: isNew ? addRouteRequest(spec) : replaceRouteRequest(spec), absent: [] };
+    }
+    case 'delete-route': {
+      const spec = step.route.original ?? ownRoute(index, step.route);
+      return { writer: deleteRouteRequest(spec), absent: ROUTE_ABSENT };
+    }
   }
 }
 
@@ -93,13 +199,11 @@ function createVxlan(socket: NetlinkSocket, device: DesiredDevice): void {
   });
 }
 
-/** A route as the kernel is asked for it. */
-function routeSpec(socket: NetlinkSocket, route: RouteEntry): RouteSpec {
-  return {
-    destination: route.destination,
-    scope: SCOPE_UNIVERSE,
-    gateway: route.gateway,
-    link: route.device === undefined ? undefined : getLink(socket, route.device).index,
-    onlink: route.onlink,
-  };
+/** A route of ours as the kernel is asked for it. */
+function ownRoute(
+  index: (name: string) => number,
+  { destination, gateway, device, onlink }: RouteEntry,
+): RouteSpec {
+  const link = device === undefined ? undefined : index(device);
+  return { destination, scope: SCOPE_UNIVERSE, gateway, link, onlink, protocol: PROTOCOL_RIPSTOP };
 }

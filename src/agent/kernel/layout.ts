@@ -52,38 +52,63 @@ function isV6(subnet: string): boolean {
  * udp mode the networks are routed to the device. Pure.
  */
 export function desiredState(overlay: Overlay, peers: readonly LayoutPeer[]): DesiredState {
+  const all = peers.map(peer => entriesOf(overlay, peer));
+  return {
+    ...baseState(overlay),
+    neighbours: all.flatMap(({ neighbours }) => neighbours),
+    forwarding: all.flatMap(({ forwarding }) => forwarding),
+    routes: [...ownRoutes(overlay), ...all.flatMap(({ routes }) => routes)],
+  };
+}
+
+/** What an overlay needs of the kernel besides the entries of its peers: device and settings. */
+export function baseState(overlay: Overlay): DesiredState {
+  const { device } = overlay;
+  return {
+    device: device === undefined ? undefined : deviceOf(overlay, device),
+    neighbours: [],
+    forwarding: [],
+    routes: [],
+    settings: settingsOf(overlay),
+  };
+}
+
+/** Routes that no peer asks for. */
+export function ownRoutes({ mode, networks, device }: Overlay): RouteEntry[] {
+  if (mode !== 'udp') return [];
+  return networks.map(network => ({ destination: canonicalNetwork(network), device }));
+}
+
+/** What one peer needs of the kernel. */
+export interface PeerEntries {
+  readonly neighbours: readonly NeighbourEntry[];
+  readonly forwarding: readonly ForwardingEntry[];
+  readonly routes: readonly RouteEntry[];
+}
+
+export function entriesOf(overlay: Overlay, peer: LayoutPeer): PeerEntries {
   const neighbours: NeighbourEntry[] = [];
   const forwarding: ForwardingEntry[] = [];
   const routes: RouteEntry[] = [];
   const { device } = overlay;
-  if (overlay.mode === 'udp')
-    for (const network of overlay.networks) routes.push({ destination: canonicalNetwork(network), device });
-  for (const peer of peers) {
-    const { mac } = peer;
-    const tunnelled = overlay.mode === 'vxlan' && !peer.direct;
-    if (tunnelled && overlay.vxlan && mac)
-      forwarding.push({ mac: mac.toLowerCase(), remote: canonicalAddress(peer.address) });
-    for (const subnet of peer.subnets) {
-      const destination = canonicalNetwork(subnet);
-      if (peer.direct || overlay.mode === 'host-gw') {
-        routes.push({ destination, gateway: canonicalAddress(peer.address) });
-      } else if (overlay.mode === 'udp') {
-        if (!overlay.networks.some(network => covers(network, destination)))
-          routes.push({ destination, device });
-      } else {
-        const gateway = baseAddress(subnet);
-        if (mac) neighbours.push({ address: gateway, mac: mac.toLowerCase() });
-        routes.push({ destination, gateway, device, onlink: true });
-      }
+  const { mac } = peer;
+  const tunnelled = overlay.mode === 'vxlan' && !peer.direct;
+  if (tunnelled && overlay.vxlan && mac)
+    forwarding.push({ mac: mac.toLowerCase(), remote: canonicalAddress(peer.address) });
+  for (const subnet of peer.subnets) {
+    const destination = canonicalNetwork(subnet);
+    if (peer.direct || overlay.mode === 'host-gw') {
+      routes.push({ destination, gateway: canonicalAddress(peer.address) });
+    } else if (overlay.mode === 'udp') {
+      if (!overlay.networks.some(network => covers(network, destination)))
+        routes.push({ destination, device });
+    } else {
+      const gateway = baseAddress(subnet);
+      if (mac) neighbours.push({ address: gateway, mac: mac.toLowerCase() });
+      routes.push({ destination, gateway, device, onlink: true });
     }
   }
-  return {
-    device: device === undefined ? undefined : deviceOf(overlay, device),
-    neighbours,
-    forwarding,
-    routes,
-    settings: settingsOf(overlay),
-  };
+  return { neighbours, forwarding, routes };
 }
 
 function deviceOf(overlay: Overlay, name: string): DesiredState['device'] {

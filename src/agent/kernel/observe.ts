@@ -1,7 +1,7 @@
 import { listAddresses } from '../../net/addresses.ts';
 import { isNetError } from '../../net/error.ts';
 import { listFdb } from '../../net/fdb.ts';
-import { type Link, listLinks } from '../../net/links.ts';
+import { findLink, type Link, listLinks } from '../../net/links.ts';
 import { listNeighbours } from '../../net/neighbours.ts';
 import { listRoutes, type Route, TABLE_MAIN } from '../../net/routes.ts';
 import type { NetlinkSocket } from '../../net/socket.ts';
@@ -31,6 +31,24 @@ export function observe(socket: NetlinkSocket, territory: Territory, wanted: Des
     neighbours: link ? permanentNeighbours(socket, link.index) : [],
     forwarding: link?.kind === 'vxlan' ? forwardingOf(socket, link.index) : [],
     routes: observeRoutes(socket, territory, wanted, links),
+    settings: new Map(wanted.settings.map(({ name }) => [name, settingOf(socket.netns, name)])),
+  };
+}
+
+/** The same without the entries of peers: cheap, however many these are. */
+export function observeBase(
+  socket: NetlinkSocket,
+  territory: Territory,
+  wanted: DesiredState,
+): ObservedState {
+  const link = territory.device === undefined ? undefined : findLink(socket, territory.device);
+  const parent = link?.details.vxlan?.parent;
+  const links = parent === undefined ? [] : listLinks(socket);
+  return {
+    device: link && observeDevice(socket, link, new Map(links.map(each => [each.index, each]))),
+    neighbours: [],
+    forwarding: [],
+    routes: [],
     settings: new Map(wanted.settings.map(({ name }) => [name, settingOf(socket.netns, name)])),
   };
 }

@@ -1,4 +1,5 @@
 import type { LinkSettings } from '../../net/link-kinds.ts';
+import type { Route } from '../../net/routes.ts';
 import type { DesiredDevice, ForwardingEntry, NeighbourEntry, ObservedRoute, RouteEntry } from './state.ts';
 
 /** One change of the kernel's state. */
@@ -12,8 +13,15 @@ export type Step =
   | ({ readonly do: 'delete-neighbour'; readonly device: string } & NeighbourEntry)
   | ({ readonly do: 'set-forwarding'; readonly device: string } & ForwardingEntry)
   | ({ readonly do: 'delete-forwarding'; readonly device: string } & ForwardingEntry)
-  | { readonly do: 'set-route'; readonly route: RouteEntry; readonly former: ObservedRoute | undefined }
-  | { readonly do: 'delete-route'; readonly route: ObservedRoute }
+  | {
+      readonly do: 'set-route';
+      readonly route: RouteEntry;
+      readonly former: ObservedRoute | undefined;
+      /** It takes the place of a route that we made. */
+      readonly replaces?: boolean;
+    }
+  /** `original`: as the kernel has it; without one it is a route that we made. */
+  | { readonly do: 'delete-route'; readonly route: RouteEntry & { readonly original?: Route } }
   | {
       readonly do: 'set-setting';
       readonly name: string;

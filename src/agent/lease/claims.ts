@@ -17,7 +17,9 @@ export interface Rejection {
     | 'overlap'
     | 'underlay'
     | 'twin'
-    | 'off-link';
+    | 'off-link'
+    /** The tables or the kernel did not take it; it is tried again. */
+    | 'refused';
   /** Continues "the lease". */
   readonly message: string;
 }

@@ -169,6 +169,8 @@ export class OverlayNode {
   #apply(peers: readonly NodePeer[], publish = true): Step[] {
     const steps = this.#keeper.apply(this.#desired(peers), () => publish && this.#plane.setPeers(peers));
     for (const step of steps) this.#log.debug({ step: describeStep(step) }, 'kernel state');
+    const [refusal] = this.#keeper.refusals.values();
+    if (refusal) throw refusal;
     return steps;
   }
 

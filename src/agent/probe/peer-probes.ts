@@ -20,6 +20,10 @@ const TICK_MS = 100;
 const WHOLE = 1 - 1e-6;
 /** A peer that is new is not asked before this time: then it knows us as well. */
 const SETTLED_MS = 5000;
+/** The least time between two looks at who is there. */
+const FOLLOW_MS = 1000;
+/** Peers that are asked in a second at most; in larger clusters the time between two questions grows. */
+const MOST_A_SECOND = 100;
 /** Bytes of a probe: a small packet, so that it passes where full ones do not; those are the doctor's. */
 const BYTES = 84;
 /** Names in one line of the log. */
@@ -28,6 +32,8 @@ const NAMED = 8;
 type State = 'answers' | 'silent' | 'silent in the tunnel';
 
 interface Watched {
+  readonly device: string | undefined;
+  readonly id: string;
   /** Monotonic milliseconds. */
   readonly since: number;
   readonly name: string;
@@ -56,6 +62,7 @@ export class PeerProbes {
   #watched = new Map<string, Watched>();
   /** The carriers' lists of peers as they were looked at last. */
   #lists: readonly (readonly OverlayPeer[])[] = [];
+  #followedAt = Number.NEGATIVE_INFINITY;
   /** Keys of the peers of this round that are still to be asked, the next one last. */
   #queue: string[] = [];
   /** Peers a tick; a fraction is carried on. */
@@ -110,13 +117,24 @@ export class PeerProbes {
     this.#follow();
     if (this.#ticksLeft-- <= 0) this.#beginRound();
     for (this.#credit += this.#pace; this.#credit >= WHOLE && this.#queue.length > 0; this.#credit--) {
-      const watched = this.#watched.get(this.#queue.pop()!);
-      if (watched) void this.#ask(watched);
+      const key = this.#queue.pop()!;
+      const watched = this.#watched.get(key);
+      if (watched && this.#isThere(key, watched)) void this.#ask(watched);
     }
   }
 
-  /** Those who left are forgotten, those who came are watched. */
+  /** True when the peer is still the same as at the beginning of the round. */
+  #isThere(key: string, { device, id }: Watched): boolean {
+    const carrier = this.#carriers().find(({ plan }) => plan.device === device);
+    const peer = carrier?.peer(id);
+    return peer !== undefined && keyOf(device, peer) === key;
+  }
+
+  /** Those who left are forgotten, those who came are watched; looked at once a second at most. */
   #follow(): void {
+    const time = performance.now();
+    if (time - this.#followedAt < Math.min(FOLLOW_MS, this.#everyMs)) return;
+    this.#followedAt = time;
     const lists = this.#carriers().map(({ peers }) => peers);
     if (lists.length === this.#lists.length && lists.every((list, at) => list === this.#lists[at])) return;
     this.#lists = lists;
@@ -133,7 +151,9 @@ export class PeerProbes {
     this.#announce();
     const known = performance.now() - Math.min(this.#everyMs, SETTLED_MS);
     this.#queue = [...this.#watched].filter(([, { since }]) => since <= known).map(([key]) => key);
-    this.#ticksLeft = Math.max(1, Math.round(this.#everyMs / TICK_MS)) - 1;
+    // More peers are asked less often, so that what probes cost has a bound.
+    const roundMs = Math.max(this.#everyMs, (this.#queue.length / MOST_A_SECOND) * 1000);
+    this.#ticksLeft = Math.max(1, Math.round(roundMs / TICK_MS)) - 1;
     this.#pace = this.#queue.length / (this.#ticksLeft + 1);
     this.#credit = 0;
   }
@@ -189,6 +209,8 @@ function watch(device: string | undefined, peer: OverlayPeer): Watched {
   const [subnet] = peer.subnets;
   const isTunnelled = device !== undefined && !peer.direct && subnet !== undefined;
   return {
+    device,
+    id: peer.id,
     since: performance.now(),
     name: peer.node?.split('/')[0] ?? peer.address,
     address: peer.address,
