@@ -1,8 +1,10 @@
+import { settled } from '../base/boundary.ts';
 import { describeError, type RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { EventSocket } from '../net/events.ts';
 import { NetlinkSocket } from '../net/socket.ts';
 import { BasisFinder, type Remembered } from './basis.ts';
+import { Beside } from './beside.ts';
 import { concernsUnderlay } from './kernel-news.ts';
 import type { Lease } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
@@ -33,6 +35,7 @@ export class Agent {
   readonly readiness = new Readiness();
   readonly repairs = noRepairs();
   readonly probes: PeerProbes;
+  readonly beside: Beside;
   readonly #log: Log;
   readonly #memory: Memory;
   readonly #socket: NetlinkSocket;
@@ -61,6 +64,7 @@ export class Agent {
     this.options = options;
     this.store = store;
     this.#log = log;
+    this.beside = new Beside(options.stateDir, log, this.readiness, () => void this.#announce());
     this.#memory = new Memory(options.stateDir);
     this.#socket = new NetlinkSocket({ netns: options.netns });
     this.#holder = new LeaseHolder(store, options.renewMarginMs, log, this.#abort.signal, {
@@ -212,10 +216,7 @@ export class Agent {
     ];
     await session.settle();
     this.#judge(session);
-    const used = session.carriers.map(({ plan }) => plan.device);
-    await dropStaleDevices(this.#socket, this.#memory, used, this.#log).catch(error =>
-      this.#log.warn(`stale devices could not be removed: ${describeError(error)}`),
-    );
+    await dropStaleDevices(this.#socket, this.#memory, session.carriers, this.#log);
     this.readiness.has('underlay');
     if (this.readiness.has('overlay')) void this.#announce();
   }
@@ -378,7 +379,8 @@ export class Agent {
   }
 
   async #tell(type: 'Normal' | 'Warning', reason: string, message: string): Promise<void> {
-    await Promise.race([this.store.notify?.({ type, reason, message }), pause(2000, this.#abort.signal)]);
+    const told = settled('events', () => this.store.notify?.({ type, reason, message }));
+    await Promise.race([told, pause(2000, this.#abort.signal)]);
   }
 
   async #end(): Promise<void> {

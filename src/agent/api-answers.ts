@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describeError, RipstopError } from '../base/errors.ts';
+import { targetOf } from './listener.ts';
 
 /** Answers by path; each gets the query. What it throws becomes the answer, too. */
 export type Answers = Readonly<Record<string, (query: URLSearchParams) => unknown>>;
@@ -8,27 +9,26 @@ export type Answers = Readonly<Record<string, (query: URLSearchParams) => unknow
  * Answers a GET with JSON.
  * @param others what else there is, for whoever asks for what is not there
  */
-export function answerGet(
+export async function answerGet(
   incoming: IncomingMessage,
   response: ServerResponse,
   answers: Answers,
   others: string,
-): void {
-  const [path = '', query = ''] = (incoming.url ?? '').split('?');
-  const answer = answers[path];
+): Promise<void> {
+  const { path, query } = targetOf(incoming);
+  const answer = Object.hasOwn(answers, path) ? answers[path] : undefined;
   if (incoming.method !== 'GET' || !answer) {
     json(response, 404, { error: `there are GET ${Object.keys(answers).join(', ')} and ${others}` });
     return;
   }
-  Promise.resolve()
-    .then(() => answer(new URLSearchParams(query)))
-    .then(
-      value => json(response, 200, value),
-      error => refuse(response, error),
-    );
+  try {
+    json(response, 200, await answer(new URLSearchParams(query)));
+  } catch (error) {
+    refuse(response, error);
+  }
 }
 
-/** Says what is wrong: 400 for what the caller can mend, else 500. */
+/** Answers with what is wrong: 400 for what the caller can correct, otherwise 500. */
 export function refuse(response: ServerResponse, error: unknown): void {
   if (!(error instanceof RipstopError)) {
     json(response, 500, { error: describeError(error) });
@@ -53,6 +53,7 @@ export async function readJson(incoming: IncomingMessage, most: number): Promise
 }
 
 export function json(response: ServerResponse, status: number, value: unknown): void {
+  const text = JSON.stringify(value);
   response.writeHead(status, { 'content-type': 'application/json' });
-  response.end(JSON.stringify(value));
+  response.end(text);
 }

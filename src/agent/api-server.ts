@@ -1,5 +1,5 @@
 import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
-import { createServer, request, type Server } from 'node:http';
+import { request, type Server } from 'node:http';
 import { dirname } from 'node:path';
 import { RipstopError } from '../base/errors.ts';
 import type { Agent } from './agent.ts';
@@ -7,6 +7,7 @@ import { type Answers, answerGet } from './api-answers.ts';
 import { placesOf } from './capture-api.ts';
 import { CAPTURES_PATH } from './capture-client.ts';
 import { flowsOf, readFlowsQuery } from './flows-api.ts';
+import { createListener } from './listener.ts';
 import type { PageLink } from './page/messages.ts';
 import { dropsOf, leasesOf, peersOf, pendingOf, routesOf, statusOf } from './status.ts';
 import { nodeOfAgent } from './trace/node.ts';
@@ -44,9 +45,13 @@ export async function serveApi(
     // Loaded when asked for: the probes bring an addon of their own, and a node must start without it.
     '/doctor': async () => (await import('./doctor/doctor.ts')).diagnose(agent),
   };
-  const server = createServer((incoming, response) => {
-    if (!answerWatch(incoming, response, watchOf(agent))) answerGet(incoming, response, answers, WATCH_PATHS);
-  });
+  const server = createListener(
+    'socket',
+    (incoming, response) =>
+      answerWatch(incoming, response, () => watchOf(agent)) ??
+      answerGet(incoming, response, answers, WATCH_PATHS),
+    { hasStreams: true },
+  );
   await listenOn(server, path);
   if (group !== undefined) {
     chownSync(path, -1, group);

@@ -12,6 +12,7 @@ import { Memory, ownDevices } from './memory.ts';
 import { removeFlannelRules } from './rules/flannel-rules.ts';
 import { NodeRules } from './rules/node-rules.ts';
 import { BLACKHOLE_METRIC } from './session.ts';
+import { UNCAUGHT_NAME } from './uncaught-record.ts';
 
 export interface CleanupOptions {
   readonly netns: string;
@@ -86,7 +87,7 @@ export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
     await rm(options.subnetFile);
     removed.push(options.subnetFile);
   });
-  for (const name of ['vtep.json', 'last-known.json', 'devices.json', 'agent.sock'])
+  for (const name of ['vtep.json', 'last-known.json', 'devices.json', UNCAUGHT_NAME, 'agent.sock'])
     await attempt(name, () => rm(join(options.stateDir, name), { force: true }));
   return { removed, failures };
 }

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { contain } from '../base/boundary.ts';
 import { RipstopError } from '../base/errors.ts';
 import { FlowMonitor } from '../capture/flows/flow-monitor.ts';
 import { orderFlows } from '../capture/flows/flow-order.ts';
@@ -90,8 +91,10 @@ export function answerFlowLog(response: ServerResponse, overlays: readonly FlowM
         return;
       }
       const lost = lostRecords + (record.lostRecords ?? 0);
-      response.write(`${JSON.stringify(lost > 0 ? { ...record, lostRecords: lost } : record)}\n`);
       lostRecords = 0;
+      contain('flows', () =>
+        response.write(`${JSON.stringify(lost > 0 ? { ...record, lostRecords: lost } : record)}\n`),
+      );
     }, hangUp),
   );
   response.on('close', hangUp);

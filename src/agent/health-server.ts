@@ -1,44 +1,46 @@
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
+import type { Registry } from 'prom-client';
 import { RipstopError } from '../base/errors.ts';
 import type { Agent } from './agent.ts';
+import type { TcpPlace } from './endpoints.ts';
+import { createListener, targetOf } from './listener.ts';
 import { createRegistry } from './metrics.ts';
 import { stuckWorker } from './status.ts';
 
+/** What a server answers: the probes, the metrics, or both. */
+export interface Served {
+  readonly health: boolean;
+  readonly metrics: boolean;
+}
+
 /**
- * `/healthz` (event loop and workers turn), `/readyz` (packets can flow, else 503 with a reason a line) and `/metrics` for
- * Prometheus.
+ * Serves `/healthz` (200 while the event loop and all workers are responsive) and `/readyz` (200 while the overlay can
+ * forward packets, otherwise 503 with one reason per line), and `/metrics` for Prometheus.
  * @throws RipstopError EADDRINUSE, EADDRNOTAVAIL
  */
-export async function serveHealth(agent: Agent, address: string, port: number): Promise<Server> {
-  const registry = createRegistry(agent);
-  const server = createServer((request, response) => {
+export async function serveHealth(
+  agent: Agent,
+  { address, port }: TcpPlace,
+  served: Served,
+): Promise<Server> {
+  let registry: Registry | undefined;
+  const paths = [...(served.health ? ['/healthz', '/readyz'] : []), ...(served.metrics ? ['/metrics'] : [])];
+  const server = createListener(served.health ? 'health' : 'metrics', async (request, response) => {
     if (request.method !== 'GET' && request.method !== 'HEAD') return plain(response, 405, 'only GET\n');
-    switch (new URL(request.url ?? '/', 'http://agent').pathname) {
-      case '/healthz':
-        return alive(response, stuckWorker(agent));
-      case '/readyz':
-        return agent.readiness.isReady
-          ? plain(response, 200, 'ready\n')
-          : plain(response, 503, `${agent.readiness.reasons().join('\n')}\n`);
-      case '/metrics':
-        registry.metrics().then(
-          text => plain(response, 200, text, registry.contentType),
-          error => plain(response, 500, `${error}\n`),
-        );
-        return;
-      default:
-        plain(response, 404, 'there are /healthz, /readyz and /metrics\n');
-    }
+    const { path } = targetOf(request);
+    if (!paths.includes(path)) return plain(response, 404, `there is ${paths.join(', ')}\n`);
+    if (path === '/healthz') return alive(response, stuckWorker(agent));
+    if (path === '/readyz')
+      return agent.readiness.isReady
+        ? plain(response, 200, 'ready\n')
+        : plain(response, 503, `${agent.readiness.reasons().join('\n')}\n`);
+    registry ??= createRegistry(agent);
+    return plain(response, 200, await registry.metrics(), registry.contentType);
   });
+  const flag = served.health ? '--healthz-port' : '--metrics-address';
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(
-        new RipstopError(
-          error.code ?? 'EADDRINUSE',
-          `health endpoints on ${address}:${port}: ${error.message}`,
-          'choose another --healthz-port',
-        ),
-      ),
+      reject(new RipstopError(error.code ?? 'EADDRINUSE', error.message, `choose another ${flag}`)),
     );
     server.listen(port, address, resolve);
   });

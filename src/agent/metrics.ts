@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Gauge, Registry } from 'prom-client';
+import { containedErrors } from '../base/boundary.ts';
 import { VERDICTS } from '../path/control.ts';
 import type { Agent } from './agent.ts';
 import type { WayHealth } from './probe/way.ts';
@@ -154,6 +155,30 @@ export const METRICS: readonly Metric[] = [
     help: 'comparisons with the kernel that failed',
     labels: [],
     read: agent => one(agent.repairs.failures),
+  },
+  {
+    name: 'ripstop_endpoint_up',
+    kind: 'gauge',
+    help: '1 while a listener of the agent (health, metrics, page, cni) is open; 0: it could not be opened, and is tried again',
+    labels: ['endpoint'],
+    read: agent =>
+      agent.beside.endpoints.states.map(
+        ({ name, problem }) => [[name], problem === undefined ? 1 : 0] as const,
+      ),
+  },
+  {
+    name: 'ripstop_contained_errors_total',
+    kind: 'counter',
+    help: 'errors in a listener or a side service that ended there and did not concern packets, by part',
+    labels: ['part'],
+    read: () => [...containedErrors()].map(([part, count]) => [[part], count] as const),
+  },
+  {
+    name: 'ripstop_uncaught_errors_total',
+    kind: 'counter',
+    help: 'errors that nothing had handled and that ended an agent on this node, since its state directory was made',
+    labels: [],
+    read: agent => one(agent.beside.uncaught.count),
   },
   {
     name: 'ripstop_drops_total',

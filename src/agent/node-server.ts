@@ -1,9 +1,10 @@
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import { answerGet } from './api-answers.ts';
 import { listenOn } from './api-server.ts';
 import { hubOf, placesOf } from './capture-api.ts';
 import { CAPTURES_PATH } from './capture-client.ts';
 import { flowsOf, monitorOf, readFlowsQuery } from './flows-api.ts';
+import { createListener } from './listener.ts';
 import type { OverlayNode } from './node/node.ts';
 import type { PageLink } from './page/messages.ts';
 import { nodeOfRun } from './trace/node.ts';
@@ -14,16 +15,19 @@ import { answerWatch, WATCH_PATHS, type Watch } from './watch-api.ts';
  * traces, and where its page is.
  * @throws RipstopError EINUSE, ESOCKET
  */
-export async function serveNode(path: string, node: OverlayNode, page: PageLink): Promise<Server> {
+export async function serveNode(path: string, node: OverlayNode, page: () => PageLink): Promise<Server> {
   const answers = {
-    '/page': () => page,
+    '/page': page,
     [CAPTURES_PATH]: () => placesOf(nodeWatch(node).captures),
     '/flows': (query: URLSearchParams) => flowsOf(nodeWatch(node).flows, readFlowsQuery(query)),
   };
-  const server = createServer((incoming, response) => {
-    if (!answerWatch(incoming, response, nodeWatch(node)))
-      answerGet(incoming, response, answers, WATCH_PATHS);
-  });
+  const server = createListener(
+    'socket',
+    (incoming, response) =>
+      answerWatch(incoming, response, () => nodeWatch(node)) ??
+      answerGet(incoming, response, answers, WATCH_PATHS),
+    { hasStreams: true },
+  );
   await listenOn(server, path);
   return server;
 }

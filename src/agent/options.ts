@@ -1,7 +1,9 @@
+import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { RipstopError } from '../base/errors.ts';
 import type { Flags } from './config/flags.ts';
+import type { TcpPlace } from './endpoints.ts';
 import type { LeaseStore } from './lease/store.ts';
 import { type PageOptions, pageToken } from './page/access.ts';
 
@@ -38,7 +40,10 @@ export interface AgentOptions {
   readonly flowTable: boolean;
   /** Undefined: no page. */
   readonly page: PageOptions | undefined;
-  readonly health: { readonly address: string; readonly port: number } | undefined;
+  /** Where /healthz and /readyz are served; undefined: nowhere. */
+  readonly health: TcpPlace | undefined;
+  /** Where /metrics is served; undefined: nowhere. */
+  readonly metrics: TcpPlace | undefined;
 }
 
 export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
@@ -80,8 +85,33 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
     tolerateUnknown: flags.boolean('tolerate-unknown-keys'),
     flowTable: flags.boolean('flow-table'),
     page: pagePort === 0 ? undefined : pageOptions(flags, pagePort),
-    health: port === 0 ? undefined : { address: flags.text('healthz-ip'), port },
+    health: port === 0 ? undefined : { address: healthAddress(flags.text('healthz-ip')), port },
+    metrics: metricsPlace(flags.text('metrics-address')),
   };
+}
+
+/** @throws RipstopError ECONFIG */
+function healthAddress(text: string): string {
+  if (isIP(text) !== 0) return text;
+  throw new RipstopError(
+    'ECONFIG',
+    `--healthz-ip: ${JSON.stringify(text)} is not an IP address`,
+    '127.0.0.1 for probes from this node, 0.0.0.0 or :: for all addresses',
+  );
+}
+
+/** `127.0.0.1:9433`, `[::1]:9433`; undefined for ''. @throws RipstopError ECONFIG */
+export function metricsPlace(text: string): TcpPlace | undefined {
+  if (text === '') return undefined;
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  const address = match?.[1] ?? match?.[2] ?? '';
+  const port = Number(match?.[3]);
+  if (isIP(address) === (match?.[1] ? 6 : 4) && port > 0 && port <= 65535) return { address, port };
+  throw new RipstopError(
+    'ECONFIG',
+    `--metrics-address: ${JSON.stringify(text)} is not an IP address and a port`,
+    'as in 127.0.0.1:9433, [::1]:9433, or 0.0.0.0:9433 for all IPv4 addresses',
+  );
 }
 
 function pageOptions(flags: Flags, port: number): PageOptions {

@@ -1,3 +1,4 @@
+import { contain } from '../base/boundary.ts';
 import { withoutCredentials } from '../base/credentials.ts';
 import { describeError, RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
@@ -98,7 +99,7 @@ export class OtlpMetrics {
     this.#log = log;
     // A collector that is slow is given up before it is asked again.
     this.#timer = setInterval(
-      () => void this.#push(Math.min(TIMEOUT_MS, options.intervalMs)),
+      () => contain('otlp', () => this.#push(Math.min(TIMEOUT_MS, options.intervalMs))),
       options.intervalMs,
     );
   }

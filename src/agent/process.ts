@@ -1,22 +1,33 @@
 import type { Server } from 'node:http';
 import { join } from 'node:path';
+import { contain } from '../base/boundary.ts';
 import { describeError } from '../base/errors.ts';
 import { createLog, type Log } from '../base/log.ts';
+import { endWhenUncaught } from '../base/uncaught.ts';
 import { describeRefusal, onRefusedSetting } from '../net/sysctl.ts';
 import { Agent } from './agent.ts';
 import { SOCKET_NAME, serveApi } from './api-server.ts';
 import type { Flags } from './config/flags.ts';
+import type { Opened, TcpPlace } from './endpoints.ts';
+import type { Served } from './health-server.ts';
 import { agentOptions, openStore } from './options.ts';
 import type { OtlpMetrics } from './otlp-metrics.ts';
 import type { PageOptions } from './page/access.ts';
 import type { Page } from './page/server.ts';
+import type { Condition } from './readiness.ts';
 import { stuckWorker } from './status.ts';
 import { Systemd } from './systemd.ts';
+import { logContained } from './uncaught-record.ts';
 
 const POLL_READY_MS = 250;
 
-/** Something that lives beside the agent and is closed last, as the socket of the CNI executables. */
-export type Companion = (agent: Agent, stateDir: string, log: Log) => Promise<{ close(): Promise<void> }>;
+/** A listener beside the agent that pods need, as the socket of the CNI executables. */
+export interface Companion {
+  /** What the node lacks while it is not open; also its name. */
+  readonly condition: Condition;
+  readonly place: (stateDir: string) => string;
+  readonly open: (agent: Agent, place: string, log: Log) => Promise<Opened>;
+}
 
 /** The agent as a process: logs, signals, endpoints, systemd. Resolves when it has ended. @throws RipstopError at start */
 export async function runAgent(
@@ -25,6 +36,7 @@ export async function runAgent(
   companions: readonly Companion[] = [],
 ): Promise<void> {
   const log = createLog(logLevel(flags));
+  logContained(log);
   for (const note of flags.notes) log.info(note);
   onRefusedSetting(setting => log.warn(describeRefusal(setting)));
   const { store, nodeName } = await openStore(flags, process.env);
@@ -32,28 +44,33 @@ export async function runAgent(
   const agent = new Agent(options, store, log);
   const systemd = new Systemd(process.env);
 
-  // The socket first: it shows that no other agent works here. What is beside the agent comes when packets flow.
+  // The socket first: it shows that no other agent works here. The other endpoints open while the overlay starts.
   let page: Page | undefined;
   const link = () => ({ link: page?.link ?? null });
   const socket = join(options.stateDir, SOCKET_NAME);
   const api = await serveApi(agent, socket, options.socketGroup, version, link);
   log.info({ version, node: nodeName, store: store.place, pid: process.pid }, 'agent starts');
-  const ended = agent.run();
-  let wasReady = false;
-  const watch = setInterval(() => {
-    const { isReady } = agent.readiness;
-    if (isReady && !wasReady) systemd.ready();
-    if (!isReady && wasReady) systemd.status(agent.readiness.reasons().join('; '));
-    wasReady = isReady;
-  }, POLL_READY_MS);
-  // That this timer fires shows that the event loop turns; a worker that hangs is beyond the help of its own process.
-  systemd.watch(() => stuckWorker(agent) === undefined);
-
   const stop = (signal: string): void => {
     log.info({ signal }, 'ending');
     systemd.stopping();
     agent.stop();
   };
+  endWhenUncaught(
+    (error, origin) => agent.beside.uncaught.add(error, origin, log),
+    () => stop('uncaught error'),
+  );
+  const ended = agent.run();
+  let wasReady = false;
+  const watchReadiness = (): void => {
+    const { isReady } = agent.readiness;
+    if (isReady && !wasReady) systemd.ready();
+    if (!isReady && wasReady) systemd.status(agent.readiness.reasons().join('; '));
+    wasReady = isReady;
+  };
+  const watch = setInterval(() => contain('systemd', watchReadiness), POLL_READY_MS);
+  // That this timer fires shows that the event loop turns; a worker that hangs is beyond the help of its own process.
+  systemd.watch(() => stuckWorker(agent) === undefined);
+
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
   process.on('SIGHUP', () => {
@@ -61,54 +78,66 @@ export async function runAgent(
     void agent.reload();
   });
   const telemetry = await openTelemetry(agent, nodeName, version, log);
-  page = options.page && (await openPage(agent, options.page, version, log));
-  let health: Server | undefined;
-  let beside: Awaited<ReturnType<Companion>>[];
-  try {
-    health = options.health && (await openHealth(agent, options.health));
-    beside = await Promise.all(companions.map(open => open(agent, options.stateDir, log)));
-  } catch (error) {
-    // Packets flow by now: the overlay is left in order.
-    agent.stop();
-    await ended;
-    throw error;
+  const { page: pageOptions } = options;
+  if (pageOptions)
+    agent.beside.endpoints.open('page', placeText(pageOptions), async () => {
+      page = await openPage(agent, pageOptions, version);
+      return page;
+    });
+  for (const [place, served] of tcpServers(options)) {
+    // Loaded only where it is wanted: the Prometheus client takes time and memory.
+    const open = async (): Promise<Opened> =>
+      closing(await (await import('./health-server.ts')).serveHealth(agent, place, served));
+    agent.beside.endpoints.open(served.health ? 'health' : 'metrics', placeText(place), open);
+  }
+  for (const { condition, place, open } of companions) {
+    const path = place(options.stateDir);
+    agent.beside.endpoints.open(
+      condition,
+      path,
+      () => open(agent, path, log),
+      problem => {
+        if (problem === undefined) agent.beside.supply(condition);
+        else agent.readiness.lacks(condition, problem);
+      },
+    );
   }
   await ended;
   clearInterval(watch);
   await telemetry?.stop();
-  page?.close();
-  for (const server of [api, health]) {
-    server?.close();
-    server?.closeAllConnections();
-  }
-  await Promise.all(beside.map(companion => companion.close()));
+  await agent.beside.endpoints.close();
+  closing(api).close();
   log.info('ended');
 }
 
-/** Loaded when wanted only: the Prometheus client is no small thing. */
-async function openHealth(
-  agent: Agent,
-  { address, port }: { address: string; port: number },
-): Promise<Server> {
-  const { serveHealth } = await import('./health-server.ts');
-  return serveHealth(agent, address, port);
+/** The HTTP servers that are wanted; one of them where probes and metrics have the same place. */
+function tcpServers({ health, metrics }: Pick<Agent['options'], 'health' | 'metrics'>): [TcpPlace, Served][] {
+  const isShared = health && metrics && placeText(health) === placeText(metrics);
+  if (isShared) return [[health, { health: true, metrics: true }]];
+  return [
+    ...(health ? [[health, { health: true, metrics: false }] as [TcpPlace, Served]] : []),
+    ...(metrics ? [[metrics, { health: false, metrics: true }] as [TcpPlace, Served]] : []),
+  ];
 }
 
-/** A port that is taken costs the page, not the node. */
-async function openPage(
-  agent: Agent,
-  options: PageOptions,
-  version: string,
-  log: Log,
-): Promise<Page | undefined> {
+function placeText({ address, port }: TcpPlace): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** Does not wait for what its clients still want. */
+function closing(server: Server): Opened {
+  return {
+    close: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+async function openPage(agent: Agent, options: PageOptions, version: string): Promise<Page> {
   const { Page } = await import('./page/server.ts');
   const { agentSource } = await import('./page/source.ts');
-  try {
-    return await Page.serve(agentSource(agent, version), options);
-  } catch (error) {
-    log.warn(`there is no page: ${describeError(error)}`);
-    return undefined;
-  }
+  return Page.serve(agentSource(agent, version), options);
 }
 
 /** Loaded where OpenTelemetry's variables name an endpoint. What is wrong with them is no reason not to carry packets. */

@@ -1,7 +1,15 @@
 import type { Part } from './session.ts';
 
-/** What must hold before pods' packets can flow. */
-export type Condition = 'overlay' | 'underlay' | 'peers' | 'kernel' | 'rules' | 'subnet.env' | 'identity';
+/** What must hold before pods can be wired and their packets can flow. */
+export type Condition =
+  | 'overlay'
+  | 'underlay'
+  | 'peers'
+  | 'kernel'
+  | 'rules'
+  | 'subnet.env'
+  | 'identity'
+  | 'cni';
 
 /** Conditions of the parts of a session. Without the others (a blackhole route) pods' packets flow. */
 const CONDITION_OF: Partial<Record<Part, Condition>> = {

@@ -1,19 +1,26 @@
+import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { deleteLink, listLinks } from '../net/links.ts';
 import type { NetlinkSocket } from '../net/socket.ts';
+import type { Carrier } from './carrier.ts';
 import { type Memory, ownDevices } from './memory.ts';
 
-/** Deletes devices of an earlier run that this one does not use: it ended under another configuration. @param used names */
+/** Deletes devices of an earlier run that ended under another configuration. What fails is logged. */
 export async function dropStaleDevices(
   socket: NetlinkSocket,
   memory: Memory,
-  used: readonly (string | undefined)[],
+  carriers: readonly Carrier[],
   log: Log,
 ): Promise<void> {
-  const made = (await memory.devices()).filter(name => !used.includes(name));
-  const macs = Object.values((await memory.formerMacs()) ?? {});
-  for (const name of ownDevices(listLinks(socket), made, macs)) {
-    log.info({ device: name }, 'removing a stale device');
-    deleteLink(socket, name);
+  try {
+    const used = carriers.map(({ plan }) => plan.device);
+    const made = (await memory.devices()).filter(name => !used.includes(name));
+    const macs = Object.values((await memory.formerMacs()) ?? {});
+    for (const name of ownDevices(listLinks(socket), made, macs)) {
+      log.info({ device: name }, 'removing a stale device');
+      deleteLink(socket, name);
+    }
+  } catch (error) {
+    log.warn(`stale devices could not be removed: ${describeError(error)}`);
   }
 }

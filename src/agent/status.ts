@@ -45,6 +45,14 @@ export interface Status {
   readonly failedRepairs: number;
   readonly sessions: number;
   readonly leases: number;
+  /** Listeners beside the data plane; `problem`: why one is not open. */
+  readonly endpoints: readonly {
+    readonly name: string;
+    readonly place: string;
+    readonly problem: string | null;
+  }[];
+  /** The last uncaught error that ended an agent on this node, and how many there were. */
+  readonly uncaught: { readonly count: number; readonly at: string; readonly message: string } | null;
   readonly rejected: readonly { readonly key: string; readonly reason: string; readonly message: string }[];
   /** Kernel settings that traffic does not depend on and that this process may not write. */
   readonly refusedSettings: readonly RefusedSetting[];
@@ -140,6 +148,15 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
         }
       : null,
     overlays: session?.carriers.map(carrier => overlayStatus(agent, carrier)) ?? [],
+    endpoints: agent.beside.endpoints.states.map(({ name, place, problem }) => ({
+      name,
+      place,
+      problem: problem ?? null,
+    })),
+    uncaught: agent.beside.uncaught.last && {
+      count: agent.beside.uncaught.count,
+      ...agent.beside.uncaught.last,
+    },
     rules: session ? { tool: session.rules.tool, repaired: agent.repairs.rules } : null,
     failing: [...(session?.failing ?? [])].map(([part, reason]) => ({ part, reason })),
     repairs: Object.fromEntries(agent.repairs.steps),

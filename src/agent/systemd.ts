@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { contain } from '../base/boundary.ts';
 
 /**
  * Tells systemd about the service (sd_notify(3)). Node has no datagram sockets in the file system, so the program that
@@ -34,17 +35,23 @@ export class Systemd {
     this.#say('STOPPING=1');
   }
 
-  /** Pets the watchdog as long as `isWell` holds. */
+  /** Notifies the watchdog as long as `isWell` holds. */
   watch(isWell: () => boolean): void {
     if (this.watchdogMs === undefined) return;
-    this.#timer = setInterval(() => {
-      if (isWell()) this.#say('WATCHDOG=1');
-    }, this.watchdogMs);
+    this.#timer = setInterval(
+      () =>
+        contain('systemd', () => {
+          if (isWell()) this.#say('WATCHDOG=1');
+        }),
+      this.watchdogMs,
+    );
   }
 
   #say(...words: string[]): void {
     if (!this.#isThere) return;
-    const child = execFile('systemd-notify', words, () => {});
-    child.on('error', () => {});
+    // A reason may have any text in it: a newline would begin another assignment, and exec(2) takes no null byte.
+    const lines = words.map(word => word.replace(/\p{Cc}+/gu, ' '));
+    // spawn throws where the process cannot be made for lack of memory.
+    contain('systemd', () => execFile('systemd-notify', lines, () => {}).on('error', () => {}));
   }
 }

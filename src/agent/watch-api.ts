@@ -4,6 +4,7 @@ import type { CaptureHub } from '../capture/session.ts';
 import { answerCapture, type CapturePlace } from './capture-api.ts';
 import { CAPTURE_PATH } from './capture-client.ts';
 import { answerFlowLog, FLOW_LOG_PATH } from './flows-api.ts';
+import { targetOf } from './listener.ts';
 import type { TraceNode } from './trace/node.ts';
 import { answerTrace, TRACE_PATH } from './trace-api.ts';
 
@@ -20,12 +21,22 @@ export interface Watch {
 /** What `answerWatch` answers, for people. */
 export const WATCH_PATHS = `POST ${CAPTURE_PATH}, ${TRACE_PATH}, GET ${FLOW_LOG_PATH}`;
 
-/** Answers, where the path is one of those. @returns false when it is another one */
-export function answerWatch(incoming: IncomingMessage, response: ServerResponse, watch: Watch): boolean {
-  const { method, url } = incoming;
-  if (method === 'POST' && url === CAPTURE_PATH) void answerCapture(incoming, response, watch.captures ?? []);
-  else if (method === 'GET' && url === FLOW_LOG_PATH) answerFlowLog(response, watch.flows);
-  else if (method === 'POST' && url === TRACE_PATH) void answerTrace(incoming, response, watch.node);
-  else return false;
-  return true;
+/** Answers, where the path is one of those. @returns settled when that is done; undefined: it is another path */
+export function answerWatch(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  watch: () => Watch,
+): Promise<void> | undefined {
+  const { path } = targetOf(incoming);
+  const answer = ANSWERS[`${incoming.method} ${path}`];
+  return answer?.(incoming, response, watch());
 }
+
+type WatchAnswer = (incoming: IncomingMessage, response: ServerResponse, watch: Watch) => Promise<void>;
+
+const ANSWERS: Readonly<Record<string, WatchAnswer>> = {
+  [`POST ${CAPTURE_PATH}`]: (incoming, response, watch) =>
+    answerCapture(incoming, response, watch.captures ?? []),
+  [`POST ${TRACE_PATH}`]: (incoming, response, watch) => answerTrace(incoming, response, watch.node),
+  [`GET ${FLOW_LOG_PATH}`]: async (_incoming, response, watch) => answerFlowLog(response, watch.flows),
+};

@@ -16,9 +16,10 @@ export function addAgent(program: Command): void {
 }
 
 /** The socket of the CNI executables: pods are wired by this process, which has everything loaded. */
-const workForCni =
-  (flags: Flags): Companion =>
-  async (agent, stateDir, log) => {
+const workForCni = (flags: Flags): Companion => ({
+  condition: 'cni',
+  place: stateDir => join(stateDir, 'cni.sock'),
+  open: async (agent, path, log) => {
     const { serveCni } = await import('../cni/shim/serve.ts');
     const { processHost } = await import('../cni/process.ts');
     const { readiness } = agent;
@@ -27,9 +28,10 @@ const workForCni =
       log: (line: string) => log.info(line),
       agent: { trouble: () => (readiness.isReady ? undefined : readiness.reasons().join('; ')) },
     };
-    const server = await serveCni(join(stateDir, 'cni.sock'), host, flags.text('cni-calls-dir'));
-    return { close: () => new Promise(done => server.close(() => done())) };
-  };
+    const server = await serveCni(path, host, flags.text('cni-calls-dir'));
+    return { close: () => new Promise<void>(done => server.close(() => done())) };
+  },
+});
 
 async function run(_options: object, command: Command): Promise<void> {
   // flanneld's flags are Go's (`-x`, `--x=y`, a list by repetition): they are read from the table, not by commander.

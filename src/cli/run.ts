@@ -2,11 +2,14 @@ import type { Server } from 'node:http';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { Endpoints } from '../agent/endpoints.ts';
 import type { OverlayNode } from '../agent/node/node.ts';
 import type { PageOptions } from '../agent/page/access.ts';
 import type { Page } from '../agent/page/server.ts';
+import { logContained } from '../agent/uncaught-record.ts';
 import { describeError, RipstopError } from '../base/errors.ts';
 import { createLog, type Log } from '../base/log.ts';
+import { endWhenUncaught, stackOf } from '../base/uncaught.ts';
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
@@ -50,8 +53,9 @@ async function run(options: RunOptions, version: string): Promise<void> {
     return;
   }
   const log = createLog(options.logLevel);
+  logContained(log);
   // Taken before anything is made: a signal that comes early must not leave a half-made node.
-  const ended = signalled(['SIGINT', 'SIGTERM']);
+  const ended = Promise.race([signalled(['SIGINT', 'SIGTERM']), uncaught(log)]);
   let node: OverlayNode | undefined;
   process.on('SIGHUP', () => {
     if (node) reload(node, options.config, log);
@@ -60,8 +64,10 @@ async function run(options: RunOptions, version: string): Promise<void> {
   const { NodeGuard } = await import('../agent/node/guard.ts');
   node = await Node.start(config, log);
   const guard = new NodeGuard(node, log);
-  const ways = await lookedAt(node, options, version, log).catch(async error => {
+  const endpoints = new Endpoints(log);
+  const server = await lookedAt(node, options, version, endpoints, log).catch(async error => {
     guard.stop();
+    await endpoints.close();
     await node?.stop();
     throw error;
   });
@@ -69,36 +75,42 @@ async function run(options: RunOptions, version: string): Promise<void> {
   const signal = await ended;
   log.info({ signal }, 'ending');
   guard.stop();
-  ways.page?.close();
-  ways.server?.close();
-  ways.server?.closeAllConnections();
+  await endpoints.close();
+  server?.close();
+  server?.closeAllConnections();
   await node.stop();
   logTotals(log, node.counters().verdicts);
 }
 
-/** The ways to look into the node that are wanted: the page, and what `ripstop capture --socket` and its like connect to. */
+/**
+ * Opens the ways to look into the node that are wanted: the web UI, which is tried again until it opens, and the socket
+ * that `ripstop capture --socket` and its like connect to.
+ */
 async function lookedAt(
   node: OverlayNode,
   { socket, page: wanted, pageTokenFile = '' }: RunOptions,
   version: string,
+  endpoints: Endpoints,
   log: Log,
-): Promise<{ page?: Page; server?: Server }> {
+): Promise<Server | undefined> {
   let page: Page | undefined;
   if (wanted) {
     const { Page } = await import('../agent/page/server.ts');
     const { nodeSource } = await import('../agent/page/source.ts');
     const { pageToken } = await import('../agent/page/access.ts');
     const token = pageToken(wanted.address, pageTokenFile);
-    page = await Page.serve(nodeSource(node, hostname(), version), { ...wanted, token });
-    // A terminal is a person's; a journal is no place for a token.
-    if (process.stderr.isTTY) process.stderr.write(`page: ${page.link}\n`);
-    else if (socket === undefined && pageTokenFile === '')
-      log.warn('nobody can learn the token of the page: give --socket, and ask with `ripstop page`');
+    endpoints.open('page', `${wanted.address} port ${wanted.port}`, async () => {
+      page = await Page.serve(nodeSource(node, hostname(), version), { ...wanted, token });
+      // A terminal is a person's; a journal is no place for a token.
+      if (process.stderr.isTTY) process.stderr.write(`page: ${page.link}\n`);
+      return page;
+    });
+    if (!process.stderr.isTTY && socket === undefined && pageTokenFile === '')
+      log.warn("the web UI's token is only shown by `ripstop page`: add --socket");
   }
-  if (socket === undefined) return { ...(page ? { page } : {}) };
+  if (socket === undefined) return undefined;
   const { serveNode } = await import('../agent/node-server.ts');
-  const server = await serveNode(socket, node, { link: page?.link ?? null });
-  return { server, ...(page ? { page } : {}) };
+  return serveNode(socket, node, () => ({ link: page?.link ?? null }));
 }
 
 /** `127.0.0.1:8473`, `[::1]:8473`. */
@@ -140,6 +152,17 @@ async function reload(node: OverlayNode, path: string, log: Log): Promise<void> 
   } catch (error) {
     log.error({ err: describeError(error) }, 'the peers stay as they were');
   }
+}
+
+/** Resolves at the first uncaught error, which ends the process as SIGTERM does, with another exit code. */
+function uncaught(log: Log): Promise<string> {
+  return new Promise(resolve =>
+    endWhenUncaught(
+      (error, origin) =>
+        log.fatal({ origin, stack: stackOf(error) }, `uncaught error, ending: ${describeError(error)}`),
+      () => resolve('uncaught error'),
+    ),
+  );
 }
 
 /** The first of these signals. A second one ends the process at once. */

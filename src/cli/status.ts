@@ -48,6 +48,14 @@ export function showStatus(status: Status): string {
   if (status.failing.length > 0)
     rows.push(['failing', status.failing.map(({ part, reason }) => `${part}: ${reason}`).join('; ')]);
   rows.push(...status.overlays.flatMap(workers));
+  for (const { name, place, problem } of status.endpoints)
+    if (problem !== null) rows.push(['endpoint', `${name} on ${place} is NOT OPEN: ${problem}`]);
+  const { uncaught } = status;
+  if (uncaught)
+    rows.push([
+      'restarted',
+      `after an uncaught error, ${uncaught.count} times; last at ${uncaught.at}: ${uncaught.message}`,
+    ]);
   if (status.rejected.length > 0)
     rows.push(['passed over', status.rejected.map(({ key, message }) => `${key} ${message}`).join('; ')]);
   if (status.refusedSettings.length > 0)

@@ -53,7 +53,7 @@ t.test(
     agents[1]!.start();
     const { stateDir, subnetFile, socket } = agents[0]!;
     const flags = ['--iface=eth0', '--ip-masq', `--state-dir=${stateDir}`, `--subnet-file=${subnetFile}`];
-    const health = ['--healthz-ip=127.0.0.1', '--healthz-port=8081', '--probe-interval=1'];
+    const health = ['--healthz-port=8081', '--metrics-address=127.0.0.1:8081', '--probe-interval=1'];
     const run = [process.execPath, main, 'agent', ...store.flags, ...flags, ...health];
     const agent = one.ns.launch(run, { log: join(stateDir, 'log') });
     const log = () => readFileSync(join(stateDir, 'log'), 'utf8');

@@ -22,6 +22,7 @@ for (const dataPlane of ['userspace', 'kernel'] as const)
         `--data-plane=${dataPlane}`,
         '--healthz-ip=127.0.0.1',
         '--healthz-port=8081',
+        '--metrics-address=127.0.0.1:8081',
         '--ip-blackhole-route',
       ];
       const { agents } = agentsFor(t, lab, [...store.flags, ...flags]);

@@ -20,7 +20,7 @@ t.test(
   async t => {
     const lab = labFor(t, { nodes: 3 });
     const store = fileStoreFor(t, { EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' });
-    const flags = ['--probe-interval=1', '--healthz-ip=127.0.0.1', '--healthz-port=8081'];
+    const flags = ['--probe-interval=1', '--metrics-address=127.0.0.1:8081'];
     const { agents } = agentsFor(t, lab, [...store.flags, ...flags]);
     for (const agent of agents) {
       agent.rememberSubnet();

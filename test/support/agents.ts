@@ -3,7 +3,7 @@ import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CHECKOUT } from '../../bench/lab/gauge.ts';
-import type { Proc } from '../../bench/lab/proc.ts';
+import type { Ended, Proc } from '../../bench/lab/proc.ts';
 import type { Lab, Node } from '../../bench/lab/topology.ts';
 import { PATIENCE_MS, until } from '../../bench/lab/until.ts';
 import { askAgent } from '../../src/agent/api-client.ts';
@@ -95,9 +95,14 @@ export class TestAgent {
     if (!proc) return;
     if (signal === 'SIGTERM') await proc.stop();
     else {
-      process.kill(proc.pid, signal);
+      proc.kill(signal);
       await proc.stop().catch(() => {});
     }
+  }
+
+  /** How the process that was started last ends. */
+  get ended(): Promise<Ended> | undefined {
+    return this.#proc?.ended;
   }
 
   signal(signal: NodeJS.Signals): void {

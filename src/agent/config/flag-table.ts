@@ -118,8 +118,14 @@ export const FLAGS: readonly Flag[] = [
   },
   { name: 'iptables-forward-rules', kind: 'boolean', fallback: true, doc: 'accept forwarded pod traffic' },
   { name: 'ip-blackhole-route', kind: 'boolean', fallback: false, doc: 'blackhole route for the own subnet' },
-  { name: 'healthz-ip', kind: 'text', fallback: '0.0.0.0', doc: 'address of /healthz, /readyz, /metrics' },
-  { name: 'healthz-port', kind: 'number', range: [0, 65535], fallback: 0, doc: 'its port; 0: off' },
+  { name: 'healthz-ip', kind: 'text', fallback: '127.0.0.1', doc: 'IP address of /healthz and /readyz' },
+  {
+    name: 'healthz-port',
+    kind: 'number',
+    range: [0, 65535],
+    fallback: 0,
+    doc: 'port of /healthz and /readyz; 0: not served',
+  },
   {
     name: 'set-node-network-unavailable',
     kind: 'boolean',
@@ -267,6 +273,13 @@ export const FLAGS: readonly Flag[] = [
     fallback: [],
     own: true,
     doc: 'names besides localhost by which browsers may call the page',
+  },
+  {
+    name: 'metrics-address',
+    kind: 'text',
+    fallback: '',
+    own: true,
+    doc: 'IP address and port of /metrics, as in 127.0.0.1:9433 or [::1]:9433; empty: not served',
   },
   {
     name: 'cni',

@@ -28,6 +28,8 @@ export type FindingKind =
   | 'checksum-broken'
   | 'pod-mtu-differs'
   | 'frames-lost'
+  | 'endpoint-closed'
+  | 'uncaught-error'
   | 'not-examined';
 
 export interface Diagnosis {

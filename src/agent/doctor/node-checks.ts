@@ -7,12 +7,15 @@ import type { Agent } from '../agent.ts';
 import { leaseFindings } from '../lease-faults.ts';
 import { dropsOf, leasePicture } from '../status.ts';
 import type { Finding } from './finding.ts';
+import { checkEndpoints, checkUncaught } from './process-checks.ts';
 
 type Check = (agent: Agent) => Promise<Finding[]> | Finding[];
 
 /** What this node can tell about itself, without asking another one. Name of each for the list of what is in order. */
 export const NODE_CHECKS: Readonly<Record<string, Check>> = {
   'readiness and store': checkState,
+  'listeners of the agent': checkEndpoints,
+  'restarts after errors': checkUncaught,
   'leases of the other nodes': checkLeases,
   'kernel state': checkKernel,
   'kernel settings': checkSettings,

@@ -1,3 +1,4 @@
+import { contain } from '../../base/boundary.ts';
 import type { CounterSnapshot } from '../../path/control.ts';
 import { VERDICTS } from '../../path/control.ts';
 import type { Sample } from './messages.ts';
@@ -28,7 +29,7 @@ export class History {
     this.#read = read;
     this.#now = now;
     this.#last = this.#totals();
-    this.#timer = setInterval(() => this.step(), STEP_MS);
+    this.#timer = setInterval(() => contain('page', () => this.step()), STEP_MS);
     this.#timer.unref();
   }
 

@@ -1,8 +1,9 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describeError, RipstopError } from '../../base/errors.ts';
 import { integer, listOf, readObject, required, text } from '../../base/schema.ts';
 import { choosePlace } from '../capture-api.ts';
+import { createListener, targetOf } from '../listener.ts';
 import { isAuthorized, isOurHost, type PageOptions, pageLink } from './access.ts';
 import { type Asset, readAssets } from './assets.ts';
 import { History } from './history.ts';
@@ -70,7 +71,8 @@ export class Page {
   /** @throws RipstopError EPAGE, or the errno name of a refused listen */
   static async serve(source: PageSource, options: PageOptions): Promise<Page> {
     const assets = readAssets();
-    const server = createServer();
+    let page: Page | undefined;
+    const server = createListener('page', (request, response) => page?.answer(request, response));
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) =>
         reject(
@@ -82,7 +84,8 @@ export class Page {
       );
       server.listen(options.port, options.address, resolve);
     });
-    return new Page(server, source, options, assets);
+    page = new Page(server, source, options, assets);
+    return page;
   }
 
   private constructor(
@@ -98,7 +101,6 @@ export class Page {
     this.#history = new History(() => source.counters());
     const { port } = server.address() as AddressInfo;
     this.link = pageLink({ address: options.address, port }, options.token);
-    server.on('request', (request, response) => void this.#answer(request, response));
   }
 
   close(): void {
@@ -108,13 +110,14 @@ export class Page {
     this.#server.closeAllConnections();
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  /** Answers one request. */
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (!isOurHost(request.headers.host, this.#options.hosts))
       return refuse(response, 421, {
         error: 'this page does not go by that name',
         hint: 'call it by its address, or name the host with --page-host',
       });
-    const [path = '/', query] = (request.url ?? '/').split('?');
+    const { path, query } = targetOf(request);
     const asset = this.#assets.get(path);
     if (asset && request.method === 'GET') return send(response, asset.type, asset.bytes);
     if (!isAuthorized(request.headers.authorization, this.#options.token)) {

@@ -1,3 +1,4 @@
+import { contain } from '../../base/boundary.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import type { Carrier } from '../carrier.ts';
@@ -90,7 +91,7 @@ export class PeerProbes {
   }
 
   start(): void {
-    if (this.#everyMs > 0) this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    if (this.#everyMs > 0) this.#timer = setInterval(() => contain('probes', () => this.#tick()), TICK_MS);
   }
 
   stop(): void {
@@ -119,7 +120,7 @@ export class PeerProbes {
     for (this.#credit += this.#pace; this.#credit >= WHOLE && this.#queue.length > 0; this.#credit--) {
       const key = this.#queue.pop()!;
       const watched = this.#watched.get(key);
-      if (watched && this.#isThere(key, watched)) void this.#ask(watched);
+      if (watched && this.#isThere(key, watched)) contain('probes', () => this.#ask(watched));
     }
   }
 

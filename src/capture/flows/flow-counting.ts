@@ -1,3 +1,4 @@
+import { contained } from '../../base/boundary.ts';
 import { type CaptureContext, encapsulationOf } from '../context.ts';
 import * as point from '../point.ts';
 import { type RecordVisitor, TapReader } from '../record.ts';
@@ -81,10 +82,16 @@ export class FlowCounting {
       snapLength: SNAP_LENGTH,
     });
     this.#timer = setInterval(() => {
-      this.#look();
-      if (Date.now() < this.#tickAt) return;
-      this.#tick();
-      ticked();
+      try {
+        this.#look();
+        if (Date.now() < this.#tickAt) return;
+        this.#tick();
+        ticked();
+      } catch (error) {
+        contained('flows', error);
+        // The record that could not be read would be the first one of the next look again.
+        this.#reader.discard();
+      }
     }, LOOK_MS);
     this.#timer.unref();
   }

@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
+import { contain, contained } from '../../base/boundary.ts';
 import { describeError } from '../../base/errors.ts';
 import { loadPlugin } from '../plugins.ts';
 import { CniError, CODE, encodeError, toCniError } from '../skel/errors.ts';
@@ -73,8 +74,8 @@ export async function serveCni(path: string, host: Host, callsDir: string): Prom
   await listen(server, path);
   const { ino } = statSync(path);
   // ADDs that come in meanwhile wait for it.
-  void recorded.complete();
-  const retry = setInterval(() => recorded.hasFailed && void recorded.complete(), RETRY_MS);
+  contain('cni', () => recorded.complete());
+  const retry = setInterval(() => contain('cni', () => recorded.hasFailed && recorded.complete()), RETRY_MS);
   retry.unref();
   server.on('close', () => {
     clearInterval(retry);
@@ -89,10 +90,18 @@ function listen(server: Server, path: string): Promise<void> {
   const draft = `${path}.${process.pid}`;
   rmSync(draft, { force: true });
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    // Behind the listen: accept(2) may fail (EMFILE); the server goes on listening.
+    server.on('error', error => (server.listening ? contained('cni', error) : reject(error)));
     server.listen(draft, () => {
-      chmodSync(draft, 0o600);
-      renameSync(draft, path);
+      try {
+        chmodSync(draft, 0o600);
+        renameSync(draft, path);
+      } catch (error) {
+        server.close();
+        rmSync(draft, { force: true });
+        reject(error);
+        return;
+      }
       resolve();
     });
   });

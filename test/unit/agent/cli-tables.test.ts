@@ -45,6 +45,8 @@ t.test('columns, bytes, spans', async t => {
 const STATUS: Status = {
   ready: true,
   failing: [],
+  endpoints: [],
+  uncaught: null,
   reasons: [],
   node: 'node1',
   pid: 7,

@@ -30,6 +30,7 @@ const agent = {
   store: { kind: 'file' },
   leases: new Map(),
   sessions: 1,
+  beside: { endpoints: { states: [] }, uncaught: { count: 0 } },
   repairs: { steps: new Map(), rules: 0, failures: 0 },
   probes: { silent: () => 0 },
   session: {

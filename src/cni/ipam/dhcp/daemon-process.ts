@@ -1,4 +1,6 @@
 import { rmSync, writeFileSync } from 'node:fs';
+import { reportContained } from '../../../base/boundary.ts';
+import { endWhenUncaught, stackOf } from '../../../base/uncaught.ts';
 import { DEFAULT_DAEMON_SOCKET } from './config.ts';
 import { DEFAULT_STATE_DIR, DhcpDaemon } from './daemon.ts';
 
@@ -67,14 +69,22 @@ export async function runDhcpDaemon(args: readonly string[]): Promise<number> {
     log: line => void process.stderr.write(`${line}\n`),
     now: Date.now,
   });
+  const log = (line: string): void => void process.stderr.write(`${line}\n`);
+  // A reader of the log that has gone must not end the daemon.
+  process.stderr.on('error', () => {});
+  reportContained((part, error, count) => {
+    if (count === 1) log(`${part}: error contained: ${stackOf(error)}`);
+  });
+  const ended = new Promise<void>(resolve => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+    endWhenUncaught(error => log(`dhcp daemon: uncaught error, ending: ${stackOf(error)}`), resolve);
+  });
   await daemon.start();
   const pidFile = flags.get('pidfile');
   if (pidFile) writeFileSync(pidFile, `${process.pid}\n`);
   process.stderr.write('dhcp daemon: ready\n');
-  await new Promise<void>(resolve => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
+  await ended;
   await daemon.stop();
   if (pidFile) rmSync(pidFile, { force: true });
-  return 0;
+  return Number(process.exitCode ?? 0);
 }

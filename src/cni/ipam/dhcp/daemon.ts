@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
+import { contained } from '../../../base/boundary.ts';
 import { changeLink, getLink } from '../../../net/links.ts';
 import { PacketSocket } from '../../../net/packet-socket.ts';
 import { withSocket } from '../../../net/socket.ts';
@@ -47,6 +48,10 @@ export interface DaemonOptions {
 }
 
 const REQUEST_MAX = 1 << 20;
+/** Time for a request to arrive, ms. */
+const REQUEST_MS = 10_000;
+/** Connections at once: a node has some hundred pods. */
+const CLIENTS_MAX = 1024;
 /** To the reference plugins' dhcp, which asks for Go's net/rpc over HTTP and would wait for ever. */
 const REFUSAL = 'HTTP/1.0 501 the daemon of Ripstop serves the dhcp plugin of Ripstop alone\r\n\r\n';
 
@@ -67,6 +72,11 @@ export class DhcpDaemon {
     for (const stored of this.#files.list()) this.#keep(stored);
     const { socket, fd } = this.#options;
     const server = createServer({ allowHalfOpen: true }, client => this.#converse(client));
+    server.maxConnections = CLIENTS_MAX;
+    // Behind the listen: accept(2) may fail (EMFILE); the server goes on listening.
+    server.on('error', error => {
+      if (server.listening) contained('dhcp', error);
+    });
     this.#server = server;
     if (fd !== undefined) {
       await new Promise<void>((resolve, reject) => {
@@ -114,13 +124,16 @@ export class DhcpDaemon {
     let text = '';
     client.setEncoding('utf8');
     client.on('error', () => {});
+    client.setTimeout(REQUEST_MS, () => client.destroy());
     client.on('data', chunk => {
       text += chunk;
       if (text.length > REQUEST_MAX) client.destroy();
       else if (!text.startsWith('{')) client.end(REFUSAL);
     });
     client.on('end', () => {
-      if (client.writableEnded) return;
+      if (client.writableEnded || client.destroyed) return;
+      // The exchange with the DHCP server may take longer.
+      client.setTimeout(0);
       this.#work(text).then(
         result => client.end(JSON.stringify({ result: result ?? null })),
         error => client.end(JSON.stringify({ error: encodeError(toCniError(error), undefined) })),
@@ -154,6 +167,8 @@ export class DhcpDaemon {
       }
       case 'status':
         return undefined;
+      default:
+        throw new CniError(CODE.INTERNAL, 'the request names no method of the dhcp daemon');
     }
   }
 

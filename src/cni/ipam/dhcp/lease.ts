@@ -1,3 +1,4 @@
+import { contained } from '../../../base/boundary.ts';
 import { isNetError } from '../../../net/error.ts';
 import { changeLink, findLink, type Link } from '../../../net/links.ts';
 import { listNeighbours } from '../../../net/neighbours.ts';
@@ -73,7 +74,14 @@ export class Lease {
     const { lease, t1 } = leaseTimes(optionsOf(this.stored));
     if (this.#isOver || lease === INFINITE_S) return;
     const wait = Math.max(least, this.#at(t1) - this.#events.now(), 0);
-    this.#timer = setTimeout(() => void this.#extend(), Math.min(wait, TIMER_MAX));
+    const extend = (): void => {
+      this.#extend().catch(error => {
+        // As when the lease cannot be written on a full disk: it is tried again, and the other leases go on.
+        contained('dhcp', error);
+        this.#schedule(LEAST_RETRY_MS);
+      });
+    };
+    this.#timer = setTimeout(extend, Math.min(wait, TIMER_MAX));
     // The daemon's socket keeps the process alive, not its timers.
     this.#timer.unref();
   }

@@ -1,0 +1,80 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { contained } from '../base/boundary.ts';
+
+/** Answers one request. What it throws, or rejects with, is answered with 500. */
+export type Handler = (request: IncomingMessage, response: ServerResponse) => unknown;
+
+/** Time for the header fields, and for the whole request, ms. */
+const HEADERS_MS = 10_000;
+const REQUEST_MS = 30_000;
+/** How often those times are compared with the connections, ms. */
+const CHECK_MS = 5000;
+/** A connection on which nothing moves is closed after this time, ms; not where answers are streams. */
+const IDLE_MS = 60_000;
+/** Connections at once. */
+const CONNECTIONS_MAX = 128;
+
+/**
+ * An HTTP server with its own error boundary: no request, connection or handler can raise an error outside it. Slow
+ * requests are given up, and when there are too many connections the oldest idle one is closed for a new one.
+ * @param part name of the listener in the log and in ripstop_contained_errors_total
+ * @param hasStreams answers may be silent for any time (captures)
+ */
+export function createListener(part: string, handler: Handler, { hasStreams = false } = {}): Server {
+  const busy = new Set<Socket>();
+  const server = createServer({ connectionsCheckingInterval: CHECK_MS }, (request, response) => {
+    const { socket } = request;
+    busy.add(socket);
+    response.on('close', () => busy.delete(socket));
+    // A caller that hangs up in the middle of an answer, or a write behind the end of one.
+    response.on('error', error => contained(part, error));
+    const fail = (error: unknown): void => {
+      contained(part, error);
+      answerFailure(response);
+    };
+    try {
+      Promise.resolve(handler(request, response)).catch(fail);
+    } catch (error) {
+      fail(error);
+    }
+  });
+  server.headersTimeout = HEADERS_MS;
+  server.requestTimeout = REQUEST_MS;
+  if (!hasStreams) server.timeout = IDLE_MS;
+  limitConnections(server, busy);
+  // Behind the listen: accept(2) may fail (EMFILE); the server goes on listening.
+  server.on('error', error => {
+    if (server.listening) contained(part, error);
+  });
+  return server;
+}
+
+/** A newcomer is served rather than a connection that asks nothing: idle ones cannot keep others out. */
+function limitConnections(server: Server, busy: ReadonlySet<Socket>): void {
+  const open = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    open.add(socket);
+    socket.on('close', () => open.delete(socket));
+    if (open.size <= CONNECTIONS_MAX) return;
+    const idle = [...open].find(one => one !== socket && !busy.has(one));
+    (idle ?? socket).destroy();
+  });
+}
+
+function answerFailure(response: ServerResponse): void {
+  try {
+    if (response.headersSent) response.destroy();
+    else response.writeHead(500, { 'content-type': 'text/plain; charset=utf-8' }).end('internal error\n');
+  } catch {
+    response.destroy();
+  }
+}
+
+/** Path and query of a request's target, also of the absolute form that RFC 9112 section 3.2.2 has servers accept. */
+export function targetOf(request: IncomingMessage): { path: string; query: string } {
+  const relative = (request.url ?? '').replace(/^https?:\/\/[^/?#]*/i, '');
+  const at = relative.indexOf('?');
+  if (at === -1) return { path: relative || '/', query: '' };
+  return { path: relative.slice(0, at) || '/', query: relative.slice(at + 1) };
+}

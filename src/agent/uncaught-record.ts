@@ -1,0 +1,80 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { reportContained } from '../base/boundary.ts';
+import { describeError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { stackOf } from '../base/uncaught.ts';
+
+/** Name of the record inside the state directory. */
+export const UNCAUGHT_NAME = 'uncaught.json';
+
+/** The last error that ended an agent on this node. */
+export interface LastUncaught {
+  /** ISO time. */
+  readonly at: string;
+  readonly message: string;
+}
+
+/** Characters of a message that are kept. */
+const MESSAGE_MAX = 500;
+/** Messages that are logged with their stack, for all parts together. */
+const LOGGED_MAX = 100;
+
+/**
+ * Errors that ended the agent because nothing handled them, counted in the state directory: the process that counts one
+ * ends with it.
+ */
+export class UncaughtRecord {
+  readonly #path: string;
+  #count = 0;
+  #last: LastUncaught | null = null;
+
+  constructor(stateDir: string) {
+    this.#path = join(stateDir, UNCAUGHT_NAME);
+    try {
+      const { count, last } = JSON.parse(readFileSync(this.#path, 'utf8')) as Record<string, unknown>;
+      if (Number.isSafeInteger(count)) this.#count = count as number;
+      const { at, message } = (last ?? {}) as Record<string, unknown>;
+      if (typeof at === 'string' && typeof message === 'string') this.#last = { at, message };
+    } catch {
+      // None so far, or the record is damaged: counting begins at 0.
+    }
+  }
+
+  /** Since the state directory was made; it outlives the process. */
+  get count(): number {
+    return this.#count;
+  }
+
+  get last(): LastUncaught | null {
+    return this.#last;
+  }
+
+  /** Logs and records one. Synchronous: the process may end at any moment. */
+  add(error: unknown, origin: string, log: Log): void {
+    this.#count++;
+    this.#last = { at: new Date().toISOString(), message: describeError(error).slice(0, MESSAGE_MAX) };
+    log.fatal(
+      { origin, stack: stackOf(error) },
+      `uncaught error, ending for a restart: ${this.#last.message}`,
+    );
+    writeFileSync(this.#path, `${JSON.stringify({ count: this.#count, last: this.#last })}\n`, {
+      mode: 0o600,
+    });
+  }
+}
+
+/** Logs errors of listeners and side services: each distinct one once, all are counted. */
+export function logContained(log: Log): void {
+  const logged = new Set<string>();
+  reportContained((part, error) => {
+    const message = describeError(error);
+    const key = `${part} ${message}`;
+    if (logged.has(key) || logged.size >= LOGGED_MAX) return;
+    logged.add(key);
+    log.error(
+      { part, stack: stackOf(error) },
+      `error in a side service, packets are not affected: ${message}`,
+    );
+  });
+}
