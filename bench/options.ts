@@ -92,7 +92,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
   const command = new Command('bench')
     .usage('[suites] [options]    (npm run bench -- ...)')
     .description(
-      'Measures Ripstop and its rivals: micro (single operations), path (the forwarder alone), scale (a thousand peers), cni ' +
+      'Measures Ripstop and its rivals: micro (single operations), path (the forwarder alone), scale (thousands of peers), cni ' +
         '(wiring a pod), e2e (pod to pod, everyone in turn), soak (garbage collections under long traffic). ' +
         'Ends in a table; docs/benchmarking.md explains what is measured and how.',
     )

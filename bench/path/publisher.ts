@@ -28,7 +28,8 @@ if (parentPort) {
     if (now === END) break;
     if (now === WAIT) Atomics.wait(order, 0, WAIT);
     else {
-      if (writer.publish(inputs)) published++;
+      // Equal peers, but not the same objects, which would be no change.
+      if (writer.publish(inputs.map(input => ({ ...input })))) published++;
       Atomics.wait(order, 0, PUBLISH, PAUSE_MS);
     }
   }

@@ -136,6 +136,10 @@ export const GOALS: readonly Goal[] = [
   ),
   flat('egress, vxlan', '1000 peers, 100000 MACs', '10 peers', FLAT),
   absolute('residentMb', 'a node', '1000 peers', 200),
+  absolute('createdS', 'an agent', '2000 nodes in 5 s', 6),
+  absolute('createdCpuS', 'an agent', '2000 nodes in 5 s', 3),
+  absolute('oneMs', 'an agent', '2000 nodes in 5 s', 1000),
+  absolute('peakMb', 'an agent', '2000 nodes in 5 s', 200),
   absolute('stallUs', 'tables published', '1000 peers', 1000),
   absolute('gapUs', 'tables published', '1000 peers', 1000),
   ...(['egress, vxlan', 'ingress, vxlan'] as const).map(row =>

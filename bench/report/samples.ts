@@ -104,6 +104,20 @@ const ALL = {
   },
   residentMb: { title: 'resident memory', unit: 'MB', better: 'less', digits: 1 },
   reloadMs: { title: 'reload', unit: 'ms', better: 'less', digits: 0 },
+  createdS: {
+    title: 'nodes that come: complete after',
+    short: 'complete',
+    unit: 's',
+    better: 'less',
+    digits: 1,
+  },
+  createdCpuS: { title: 'CPU time of it', short: 'CPU', unit: 's', better: 'less', digits: 1 },
+  oneMs: { title: 'one deletion meanwhile', unit: 'ms', better: 'less', digits: 0 },
+  deletedS: { title: 'nodes that go: complete after', short: 'gone', unit: 's', better: 'less', digits: 1 },
+  deletedCpuS: { title: 'CPU time of their going', short: 'CPU', unit: 's', better: 'less', digits: 1 },
+  peakMb: { title: 'resident memory at most', unit: 'MB', better: 'less', digits: 0 },
+  afterMb: { title: 'resident memory when they are gone', unit: 'MB', better: 'less', digits: 0 },
+  idlePercent: { title: 'CPU with nothing to do', unit: '%', better: 'less', digits: 1 },
   collections: { title: 'garbage collections', short: 'GCs', unit: '', better: 'less', digits: 0 },
 } as const satisfies Record<string, Figure>;
 

@@ -5,16 +5,48 @@ import type { Progress } from '../demo/progress.ts';
 import { buildLab } from '../lab/topology.ts';
 import { until } from '../lab/until.ts';
 import type { FigureId, Missing, Sample } from '../report/samples.ts';
+import { measureBurst } from './burst.ts';
 
 /** Of one node, with itself not counted. */
 const PEERS = [1, 1000];
 const RELOAD_MS = 30_000;
+/** Nodes of the Kubernetes store that come and go while an agent runs. */
+const BURSTS = [
+  { nodes: 2000, seconds: 5, dual: false },
+  { nodes: 5000, seconds: 15, dual: true },
+];
 
-export const scaleSeconds = 6;
+export const scaleSeconds = 160;
 
-/** What a node needs for many peers: `ripstop run` is given them by SIGHUP. */
+/** What many peers cost: an agent beside an API server to which they come, and `ripstop run`, given them by SIGHUP. */
 export async function runScale(progress: Progress): Promise<{ samples: Sample[]; missing: Missing[] }> {
-  progress.step('scale: a thousand peers', scaleSeconds);
+  const peers = await runReload(progress);
+  const bursts = await runBursts(progress);
+  return {
+    samples: [...peers.samples, ...bursts.samples],
+    missing: [...peers.missing, ...bursts.missing],
+  };
+}
+
+async function runBursts(progress: Progress): Promise<{ samples: Sample[]; missing: Missing[] }> {
+  const samples: Sample[] = [];
+  const missing: Missing[] = [];
+  for (const burst of BURSTS) {
+    const condition = `${burst.nodes}${burst.dual ? ' dual-stack' : ''} nodes in ${burst.seconds} s`;
+    progress.step(`scale: ${condition}`, 60 + 2 * burst.seconds);
+    const place = { suite: 'scale', contender: 'an agent', condition };
+    try {
+      for (const [figure, value] of Object.entries(await measureBurst(burst)))
+        samples.push({ ...place, figure, round: 0, value });
+    } catch (error) {
+      missing.push({ ...place, figure: '', reason: describeError(error) });
+    }
+  }
+  return { samples, missing };
+}
+
+async function runReload(progress: Progress): Promise<{ samples: Sample[]; missing: Missing[] }> {
+  progress.step('scale: a thousand peers', 6);
   const samples: Sample[] = [];
   const take = (peers: number, figure: FigureId, value: number) => {
     const condition = `${peers} peer${peers === 1 ? '' : 's'}`;

@@ -295,6 +295,8 @@ export class Agent {
     try {
       const news = session.update(this.#leases, changed);
       this.#refused = session.refused;
+      // What the kernel tells of this change is compared with it now, not with the next one.
+      this.#look();
       if (news) void this.#tell('Warning', 'RipstopLeaseRefused', news);
       if (this.readiness.has('peers')) void this.#announce();
     } catch (error) {

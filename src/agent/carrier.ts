@@ -129,6 +129,11 @@ export class Carrier {
     return this.#rebuilt;
   }
 
+  /** True while the kernel may have something else than is wanted: only a look at all of it tells. */
+  get mustCompare(): boolean {
+    return this.#mustCompare;
+  }
+
   get peerCount(): number {
     return this.#peers.size;
   }
