@@ -20,7 +20,9 @@ import { selectPeers } from './peer-selector.ts';
 import type { Rejection } from './peers.ts';
 import { IptablesRules } from './rules/iptables.ts';
 import { NftablesRules } from './rules/nftables.ts';
-import { ruleSet, type SessionBasis, trafficManager } from './session.ts';
+import { withPodInterfaces } from './rules/pod-interfaces.ts';
+import { ruleSet, trafficManager } from './rules/rule-set.ts';
+import type { SessionBasis } from './session.ts';
 import { nodeToken } from './store/node-token.ts';
 import { UnderlayChooser } from './underlay-chooser.ts';
 import { underlaySubnets } from './underlay-subnets.ts';
@@ -163,7 +165,10 @@ async function rulesLine(
   const { netns, instance } = options;
   const keeper =
     tool === 'nftables' ? new NftablesRules(netns, instance) : new IptablesRules(netns, instance);
-  const isThere = tool === 'nftables' ? await (keeper as NftablesRules).exists() : await keeper.holds(rules);
+  const isThere =
+    tool === 'nftables'
+      ? await (keeper as NftablesRules).exists()
+      : await keeper.holds(withPodInterfaces(rules, netns));
   return isThere ? [] : [`+ rules with ${tool}`];
 }
 

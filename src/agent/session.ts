@@ -14,11 +14,11 @@ import { fits } from './lease/allocate.ts';
 import { formatCidr } from './lease/cidr.ts';
 import type { Lease } from './lease/lease.ts';
 import type { AgentOptions } from './options.ts';
-import { type OverlayPlan, planOverlays, tunnelPort, type VtepMacs } from './overlay-plan.ts';
+import { type OverlayPlan, planOverlays, type VtepMacs } from './overlay-plan.ts';
 import { type PeerChanges, PeerSelector } from './peer-selector.ts';
 import { describeRefusals, isContradiction, type Rejection } from './peers.ts';
-import type { FamilyRules, RuleSet } from './rules/model.ts';
 import { NodeRules } from './rules/node-rules.ts';
+import { ruleSet, trafficManager } from './rules/rule-set.ts';
 import { underlaySubnets } from './underlay-subnets.ts';
 import { isOnLink } from './underlay-view.ts';
 
@@ -365,35 +365,4 @@ export class Session {
 
 function textOf({ key, message }: Rejection): string {
   return `${key} ${message}`;
-}
-
-/** The tool that keeps the rules; undefined: nftables where it is. */
-export function trafficManager(
-  { config }: SessionBasis,
-  options: AgentOptions,
-): 'nftables' | 'iptables' | undefined {
-  if (options.trafficManager) return options.trafficManager;
-  return config.nftables === undefined ? undefined : config.nftables ? 'nftables' : 'iptables';
-}
-
-/** The rules of a node with these overlays. */
-export function ruleSet(
-  { config, lease }: SessionBasis,
-  plans: readonly OverlayPlan[],
-  options: AgentOptions,
-): RuleSet {
-  const families: FamilyRules[] = [];
-  for (const family of [4, 6] as const) {
-    const [cluster, pods] = family === 4 ? [config.v4, lease.v4] : [config.v6, lease.v6];
-    if (!cluster || !pods) continue;
-    const underlay = plans.find(plan => plan.family === family && plan.device !== undefined)?.address;
-    families.push({ family, cluster: formatCidr(cluster), pods: formatCidr(pods), underlay });
-  }
-  return {
-    families,
-    masquerade: options.masquerade,
-    fullyRandom: options.fullyRandom,
-    forward: options.forwardRules,
-    tunnelPort: tunnelPort(config.backend),
-  };
 }

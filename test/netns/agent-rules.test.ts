@@ -16,6 +16,7 @@ const RULES: RuleSet = {
   fullyRandom: true,
   forward: true,
   tunnelPort: 8472,
+  guard: { underlay: 'eth0', podInterfaces: ['cni0', 'flannel.1'] },
 };
 
 for (const tool of ['nftables', 'iptables'] as const)
@@ -32,7 +33,7 @@ for (const tool of ['nftables', 'iptables'] as const)
     if (tool === 'iptables') {
       ns.must(['iptables', '-t', 'nat', '-A', 'POSTROUTING', '-s', '10.9.0.0/16', '-j', 'RETURN']);
       for (const family of ['iptables', 'ip6tables'])
-        for (const table of ['nat', 'filter', 'raw']) ns.must([`${family}-save`, '-t', table]);
+        for (const table of ['nat', 'filter', 'raw', 'mangle']) ns.must([`${family}-save`, '-t', table]);
     }
 
     t.equal(await keeper.holds(RULES), false);
@@ -53,6 +54,7 @@ for (const tool of ['nftables', 'iptables'] as const)
           ? [
               ['nft', 'flush', 'chain', 'inet', 'ripstop', 'postrouting'],
               ['nft', 'insert', 'rule', 'inet', 'ripstop', 'forward', 'drop'],
+              ['nft', 'flush', 'chain', 'inet', 'ripstop', 'from-pods'],
               ['nft', 'delete', 'table', 'inet', 'ripstop'],
               ['nft', 'flush', 'ruleset'],
             ]
@@ -63,6 +65,7 @@ for (const tool of ['nftables', 'iptables'] as const)
               ['iptables', '-t', 'nat', '-A', 'POSTROUTING', '-j', 'RIPSTOP-POSTRTG'],
               ['ip6tables', '-t', 'filter', '-F', 'FORWARD'],
               ['iptables', '-t', 'raw', '-F'],
+              ['ip6tables', '-t', 'mangle', '-D', 'RIPSTOP-GUARD-IN', '5'],
             ];
       for (const damage of damages) {
         ns.must(damage);
@@ -80,6 +83,7 @@ for (const tool of ['nftables', 'iptables'] as const)
           families: [{ ...RULES.families[0]!, pods: '10.244.7.0/24' }],
           fullyRandom: false,
           tunnelPort: undefined,
+          guard: undefined,
         };
         const next = make();
         await next.apply(moved);

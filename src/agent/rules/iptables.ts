@@ -4,6 +4,7 @@ import {
   type FamilyRules,
   KUBE_MASQUERADE_MARK,
   MULTICAST,
+  POD_LINKS,
   type RuleKeeper,
   type RuleSet,
   udpPorts,
@@ -11,7 +12,7 @@ import {
 
 /** One of our chains, and the jump to it from a chain of the kernel. */
 interface Chain {
-  readonly table: 'nat' | 'filter' | 'raw';
+  readonly table: 'nat' | 'filter' | 'raw' | 'mangle';
   /** Behind `RIPSTOP-`, and the name of the instance where there is one. */
   readonly name: string;
   readonly hook: string;
@@ -39,6 +40,20 @@ const CHAINS: readonly Chain[] = [
       forward ? [`-s ${cluster} -j ACCEPT`, `-d ${cluster} -j ACCEPT`] : undefined,
   },
   {
+    table: 'mangle',
+    name: 'GUARD-FWD',
+    hook: 'FORWARD',
+    comment: 'ripstop tunnel guard',
+    rules: (rules, own) => guardRules(rules, own, [`-d ${own.cluster} -j RETURN`]),
+  },
+  {
+    table: 'mangle',
+    name: 'GUARD-IN',
+    hook: 'INPUT',
+    comment: 'ripstop tunnel guard',
+    rules: (rules, own) => guardRules(rules, own, []),
+  },
+  {
     table: 'raw',
     name: 'TUNNEL-IN',
     hook: 'PREROUTING',
@@ -53,12 +68,36 @@ const CHAINS: readonly Chain[] = [
     name: 'TUNNEL-OUT',
     hook: 'OUTPUT',
     comment: 'ripstop tunnel',
-    rules: ({ tunnelPort }, { family, underlay }) =>
-      tunnelPort && underlay
-        ? [`-s ${whole(family, underlay)} -p udp -m udp --dport ${tunnelPort} -j CT --notrack`]
-        : undefined,
+    rules: ({ tunnelPort, guard }, { family, underlay, cluster }) => {
+      if (!tunnelPort) return undefined;
+      const match = `-p udp -m udp --dport ${tunnelPort}`;
+      const rules = [
+        ...(underlay ? [`-s ${whole(family, underlay)} ${match} -j CT --notrack`] : []),
+        // IPVS sends what it forwards from a pod to a Service's endpoint through the output hook.
+        ...(guard ? [`-s ${cluster} ! -d ${cluster} ${match} -j DROP`] : []),
+      ];
+      return rules.length > 0 ? rules : undefined;
+    },
   },
 ];
+
+/** Drops what pods send to the tunnel port; see the same rules of nftables. @param before what is let through first */
+function guardRules(
+  { guard, tunnelPort }: RuleSet,
+  { cluster }: FamilyRules,
+  before: readonly string[],
+): string[] | undefined {
+  if (!guard || !tunnelPort) return undefined;
+  return [
+    '! -p udp -j RETURN',
+    `-p udp -m udp ! --dport ${tunnelPort} -j RETURN`,
+    `-i ${guard.underlay} -j RETURN`,
+    '-i lo -j RETURN',
+    ...before,
+    ...[...guard.podInterfaces, `${POD_LINKS}+`].map(name => `-i ${name} -j DROP`),
+    `-s ${cluster} -j DROP`,
+  ];
+}
 
 /** The order of flannel's chain, with the port of the tunnel left out of what UDP may be masqueraded to. */
 function masqueradeRules(rules: RuleSet, { family, cluster, pods }: FamilyRules): string[] | undefined {

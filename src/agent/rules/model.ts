@@ -10,7 +10,20 @@ export interface RuleSet {
   readonly forward: boolean;
   /** UDP port of the tunnel, kept out of NAT and conntrack; undefined without a tunnel. */
   readonly tunnelPort: number | undefined;
+  /** Keeps pods off the tunnel port of every node; undefined without a tunnel. */
+  readonly guard: TunnelGuard | undefined;
 }
+
+/** How packets of pods are told from those of nodes. */
+export interface TunnelGuard {
+  /** The underlay interface: what comes in there is never a pod's. */
+  readonly underlay: string;
+  /** Names of interfaces that lead to pods, besides those that match `POD_LINKS`. */
+  readonly podInterfaces: readonly string[];
+}
+
+/** Host ends of pods' links as the CNI plugins name them, up to what follows: `veth1a2b3c4d`. */
+export const POD_LINKS = 'veth';
 
 export interface FamilyRules {
   readonly family: Family;

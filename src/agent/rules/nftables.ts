@@ -3,6 +3,7 @@ import {
   type FamilyRules,
   KUBE_MASQUERADE_MARK,
   MULTICAST,
+  POD_LINKS,
   type RuleKeeper,
   type RuleSet,
   udpPorts,
@@ -19,7 +20,8 @@ export function tableOf(instance: string): string {
  */
 export function nftScript(rules: RuleSet, table: string): string {
   const lines = [`table inet ${table}`, `delete table inet ${table}`, `table inet ${table} {`];
-  if (rules.tunnelPort !== undefined) lines.push(...notrack(rules.tunnelPort, rules.families));
+  if (rules.tunnelPort !== undefined) lines.push(...notrack(rules.tunnelPort, rules));
+  lines.push(...guard(rules));
   if (rules.masquerade) lines.push(...masquerade(rules));
   if (rules.forward) lines.push(...forward(rules.families));
   lines.push('}');
@@ -27,7 +29,7 @@ export function nftScript(rules: RuleSet, table: string): string {
 }
 
 /** The tunnel needs no conntrack: without it no NAT rule can catch its datagrams, and none fills the table. */
-function notrack(port: number, families: readonly FamilyRules[]): string[] {
+function notrack(port: number, { families, guard }: RuleSet): string[] {
   const own = families.filter(family => family.underlay !== undefined);
   const into = own.map(
     ({ family, underlay }) => `    ${ip(family)} daddr ${underlay} udp dport ${port} notrack`,
@@ -43,6 +45,42 @@ function notrack(port: number, families: readonly FamilyRules[]): string[] {
     '  chain tunnel-out {',
     '    type filter hook output priority raw; policy accept;',
     ...out,
+    // IPVS sends what it forwards from a pod to a Service's endpoint through the output hook.
+    ...(guard
+      ? families.map(({ family, cluster }) => `    ${podSource(family, cluster, port)} counter drop`)
+      : []),
+    '  }',
+  ];
+}
+
+function podSource(family: 4 | 6, cluster: string, port: number): string {
+  return `${ip(family)} saddr ${cluster} ${ip(family)} daddr != ${cluster} udp dport ${port}`;
+}
+
+/**
+ * Drops what pods send to the tunnel port outside the pod network. The forward and input hooks come behind DNAT, so a
+ * Service or a host port that leads there is seen as well; priority mangle comes before any filter that may accept.
+ * Other packets pay for one comparison.
+ */
+function guard({ guard, tunnelPort, families }: RuleSet): string[] {
+  if (!guard || tunnelPort === undefined) return [];
+  const names = [...guard.podInterfaces, `${POD_LINKS}*`];
+  return [
+    '  chain from-pods {',
+    `    iifname "${guard.underlay}" return`,
+    '    iifname "lo" return',
+    ...names.map(name => `    iifname "${name}" counter drop`),
+    ...families.map(({ family, cluster }) => `    ${ip(family)} saddr ${cluster} counter drop`),
+    '  }',
+    '  chain guard-forward {',
+    '    type filter hook forward priority mangle; policy accept;',
+    ...families.map(
+      ({ family, cluster }) => `    udp dport ${tunnelPort} ${ip(family)} daddr != ${cluster} jump from-pods`,
+    ),
+    '  }',
+    '  chain guard-input {',
+    '    type filter hook input priority mangle; policy accept;',
+    `    udp dport ${tunnelPort} jump from-pods`,
     '  }',
   ];
 }
@@ -135,7 +173,9 @@ export class NftablesRules implements RuleKeeper {
   }
 }
 
-/** A listing without what changes by itself: handles. */
+/** A listing without what changes by itself: handles and counts. */
 export function canonicalListing(objects: readonly NftObject[]): string {
-  return JSON.stringify(objects, (key, value: unknown) => (key === 'handle' ? undefined : value));
+  return JSON.stringify(objects, (key, value: unknown) =>
+    key === 'handle' ? undefined : key === 'counter' ? null : value,
+  );
 }

@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import { RipstopError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { dropsForwarded, IptablesRules } from './iptables.ts';
 import type { RuleKeeper, RuleSet } from './model.ts';
 import { NftablesRules } from './nftables.ts';
+import { withPodInterfaces } from './pod-interfaces.ts';
 
 /** The rules of this node with the tool of choice; what the other tool left is taken away. */
 export class NodeRules {
@@ -12,6 +14,8 @@ export class NodeRules {
   readonly #log: Log;
   readonly #wanted: 'nftables' | 'iptables' | undefined;
   #keeper: RuleKeeper | undefined;
+  /** As they were wanted last. */
+  #wantedRules: RuleSet | undefined;
   /** Beside nftables: an accept there does not overrule a foreign FORWARD policy DROP, one in iptables does. */
   #overrule: IptablesRules | undefined;
 
@@ -37,12 +41,20 @@ export class NodeRules {
     return this.#keeper?.tool ?? this.#wanted ?? 'nftables';
   }
 
-  /** Puts the rules in place when they are not. @returns true when something was changed @throws RipstopError */
+  /**
+   * Puts the rules in place when they are not.
+   * @returns true when they were there before and somebody had changed them
+   * @throws RipstopError
+   */
   async ensure(): Promise<boolean> {
-    this.#keeper ??= await this.#choose();
-    const isNew = !(await this.#keeper.holds(this.#rules));
-    if (isNew) await this.#keeper.apply(this.#rules);
-    return (await this.#overruleForward()) || isNew;
+    const rules = withPodInterfaces(this.#rules, this.#netns);
+    // Other interfaces of pods are news of this node, and not a change of the rules by somebody else.
+    const isOther = !isDeepStrictEqual(rules, this.#wantedRules);
+    this.#wantedRules = rules;
+    this.#keeper ??= await this.#choose(rules);
+    const isNew = !(await this.#keeper.holds(rules));
+    if (isNew) await this.#keeper.apply(rules);
+    return (await this.#overruleForward()) || (isNew && !isOther);
   }
 
   /** Takes away what either tool ever made. */
@@ -59,7 +71,7 @@ export class NodeRules {
     return { removed, failures };
   }
 
-  async #choose(): Promise<RuleKeeper> {
+  async #choose(rules: RuleSet): Promise<RuleKeeper> {
     const nft = new NftablesRules(this.#netns, this.#instance);
     const iptables = new IptablesRules(this.#netns, this.#instance);
     if (this.#wanted === 'iptables') {
@@ -67,7 +79,7 @@ export class NodeRules {
       return iptables;
     }
     try {
-      await nft.apply(this.#rules);
+      await nft.apply(rules);
     } catch (error) {
       if (this.#wanted === 'nftables' || !isAbsent(error)) throw error;
       this.#log.warn('there is no nft here: keeping the rules with iptables');

@@ -5,7 +5,8 @@ import type { OverlayNode } from '../node/node.ts';
 import { IptablesRules } from '../rules/iptables.ts';
 import type { RuleSet } from '../rules/model.ts';
 import { NftablesRules } from '../rules/nftables.ts';
-import { ruleSet } from '../session.ts';
+import { withPodInterfaces } from '../rules/pod-interfaces.ts';
+import { ruleSet } from '../rules/rule-set.ts';
 
 /** A node as a trace walks through it: what Ripstop knows, beside what the kernel is asked. */
 export interface TraceNode {
@@ -61,7 +62,7 @@ export function nodeOfAgent({ session, options }: Agent): TraceNode | undefined 
     hasRules: () =>
       session.rules.tool === 'nftables'
         ? new NftablesRules(netns, instance).exists()
-        : new IptablesRules(netns, instance).holds(rules),
+        : new IptablesRules(netns, instance).holds(withPodInterfaces(rules, netns)),
   };
 }
 

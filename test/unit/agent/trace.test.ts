@@ -12,7 +12,7 @@ const RULES: RuleSet = {
     { family: 4, cluster: '10.244.0.0/16', pods: '10.244.1.0/24', underlay: '192.0.2.1' },
     { family: 6, cluster: 'fd00:1::/48', pods: 'fd00:1:0:1::/64', underlay: undefined },
   ],
-  ...{ masquerade: true, fullyRandom: false, forward: true, tunnelPort: 8472 },
+  ...{ masquerade: true, fullyRandom: false, forward: true, tunnelPort: 8472, guard: undefined },
 };
 
 /** The rules as nft has them, read line by line: the slow obvious way to the same answer. */

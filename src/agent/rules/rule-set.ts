@@ -1,0 +1,47 @@
+import type { NetworkConfig } from '../config/net-conf.ts';
+import type { Underlay } from '../config/underlay.ts';
+import { formatCidr } from '../lease/cidr.ts';
+import type { Lease } from '../lease/lease.ts';
+import type { AgentOptions } from '../options.ts';
+import { type OverlayPlan, tunnelPort } from '../overlay-plan.ts';
+import type { FamilyRules, RuleSet } from './model.ts';
+
+/** What the rules of a node follow from. */
+export interface RuleBasis {
+  readonly config: NetworkConfig;
+  readonly underlay: Underlay;
+  readonly lease: Lease;
+}
+
+/** The tool that keeps the rules; undefined: nftables where it is. */
+export function trafficManager(
+  { config }: RuleBasis,
+  options: AgentOptions,
+): 'nftables' | 'iptables' | undefined {
+  if (options.trafficManager) return options.trafficManager;
+  return config.nftables === undefined ? undefined : config.nftables ? 'nftables' : 'iptables';
+}
+
+/** The rules of a node with these overlays; `withPodInterfaces` adds what changes while it runs. */
+export function ruleSet(
+  { config, lease, underlay: { name } }: RuleBasis,
+  plans: readonly OverlayPlan[],
+  options: AgentOptions,
+): RuleSet {
+  const families: FamilyRules[] = [];
+  for (const family of [4, 6] as const) {
+    const [cluster, pods] = family === 4 ? [config.v4, lease.v4] : [config.v6, lease.v6];
+    if (!cluster || !pods) continue;
+    const underlay = plans.find(plan => plan.family === family && plan.device !== undefined)?.address;
+    families.push({ family, cluster: formatCidr(cluster), pods: formatCidr(pods), underlay });
+  }
+  const port = tunnelPort(config.backend);
+  return {
+    families,
+    masquerade: options.masquerade,
+    fullyRandom: options.fullyRandom,
+    forward: options.forwardRules,
+    tunnelPort: port,
+    guard: port === undefined ? undefined : { underlay: name, podInterfaces: [] },
+  };
+}
