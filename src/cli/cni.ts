@@ -8,6 +8,7 @@ interface CniFlags {
   socket?: string;
   callsDir?: string;
   standalone?: true;
+  rules?: true;
 }
 
 /** `ripstop cni`: puts the CNI plugins where container runtimes look for them, and takes them away again. */
@@ -47,6 +48,10 @@ export function addCni(program: Command): void {
     .option('--bin-dir <directory>', 'directory of the executables', '/opt/cni/bin')
     .option('--conf-dir <directory>', 'directory of network configurations', '/etc/cni/net.d')
     .option('--calls-dir <directory>', 'recorded calls to look for', '/var/lib/cni/ripstop/calls')
+    .option(
+      '--rules',
+      'also the nftables tables of the plugins: host ports, masquerading and firewall rules of pods that still run',
+    )
     .action(uninstall);
   cni
     .command('dhcp-daemon')
@@ -88,10 +93,12 @@ async function install({
     process.stderr.write(`ripstop: left ${file} alone: it is of another maker (--force replaces it)\n`);
 }
 
-async function uninstall({ binDir, confDir, callsDir }: CniFlags): Promise<void> {
+async function uninstall({ binDir, confDir, callsDir, rules }: CniFlags): Promise<void> {
   const { uninstallCni } = await import('../cni/install.ts');
+  const { removeOwnTables } = await import('../cni/wiring/nft-elements.ts');
   const { listRecords } = await import('../cni/shim/recorded.ts');
   const removed = uninstallCni({ binDir, confDir: confDir! });
+  if (rules) removed.push(...(await removeOwnTables('')));
   if (removed.length === 0) process.stdout.write('nothing to remove\n');
   for (const file of removed) process.stdout.write(`removed ${file}\n`);
   const { length } = listRecords(callsDir!);

@@ -23,7 +23,8 @@ export interface CommandOptions {
   env?: Readonly<Record<string, string>>;
 }
 
-const SEARCH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** PATH of a process that has none. */
+export const SEARCH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const TIMEOUT_MS = 30_000;
 /** Bytes of output kept; a rule set of a node with thousands of services is a few megabytes. */
 const OUTPUT_MAX = 64 << 20;

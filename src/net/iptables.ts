@@ -1,4 +1,9 @@
-import { runCommand } from './command.ts';
+import { accessSync, constants } from 'node:fs';
+import { RipstopError } from '../base/errors.ts';
+import { runCommand, SEARCH } from './command.ts';
+import { isNetError } from './error.ts';
+import { hasNftChain, hasNftTable } from './nft-presence.ts';
+import { readNamespaceFile } from './sysctl.ts';
 import type { Family } from './text.ts';
 
 /*
@@ -14,9 +19,80 @@ function program(family: Family, tail = ''): string {
   return `${family === 6 ? 'ip6tables' : 'iptables'}${tail}`;
 }
 
-/** The rules of a table in iptables-save's language. @throws RipstopError */
-export async function saveIptables(netns: string, family: Family, table: string): Promise<string> {
-  const { stdout } = await runCommand(program(family, '-save'), ['-t', table], {
+/**
+ * The kernel holds two rule sets of iptables: that of the old interface (`legacy`), and tables of nftables that iptables
+ * keeps (`nft`). Which one `iptables` works on differs between hosts and images, so a rule may be in either.
+ */
+export type Variant = 'nft' | 'legacy';
+
+function isInstalled(name: string): boolean {
+  return (process.env.PATH ?? SEARCH).split(':').some(folder => {
+    try {
+      accessSync(`${folder}/${name}`, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/**
+ * The program of a variant, as in `ip6tables-legacy-save`; of the default one where there is no such name and the
+ * default is of that variant.
+ * @throws RipstopError ENOENT when neither is installed
+ */
+async function programOf(variant: Variant | undefined, family: Family, tail: string): Promise<string> {
+  if (variant === undefined) return program(family, tail);
+  const named = program(family, `-${variant}${tail}`);
+  if (isInstalled(named)) return named;
+  if (isInstalled(program(family))) {
+    const { stdout } = await runCommand(program(family), ['--version']);
+    if (/nf_tables/.test(stdout) === (variant === 'nft')) return program(family, tail);
+  }
+  throw new RipstopError('ENOENT', `${named}: is not installed`, `install the package that brings ${named}`);
+}
+
+/** Whether the old interface of iptables has this table in the namespace. It makes a table when it is first used. */
+function hasLegacyTable(netns: string, family: Family, table: string): boolean {
+  const file = `/proc/thread-self/net/${family === 6 ? 'ip6' : 'ip'}_tables_names`;
+  try {
+    return readNamespaceFile(netns, file).split('\n').includes(table);
+  } catch (error) {
+    // This kernel has no such interface, or the file is only for a capability that this process lacks.
+    if (isNetError(error, 'ENOENT', 'EACCES', 'EPERM')) return false;
+    throw error;
+  }
+}
+
+/**
+ * The variants whose table may hold rules, found without starting a program. A legacy table counts only where its program
+ * is installed.
+ * @param chain one that the rules stand in or behind: of nftables' table only this chain is looked for
+ */
+export async function variantsInUse(
+  netns: string,
+  family: Family,
+  table: string,
+  chain?: string,
+): Promise<Variant[]> {
+  const found: Variant[] = [];
+  const place = family === 6 ? 'ip6' : 'ip';
+  const inNft =
+    chain === undefined ? hasNftTable(netns, place, table) : hasNftChain(netns, place, table, chain);
+  if (inNft) found.push('nft');
+  if (!hasLegacyTable(netns, family, table)) return found;
+  const hasProgram = await programOf('legacy', family, '-save').catch(() => undefined);
+  return hasProgram === undefined ? found : [...found, 'legacy'];
+}
+
+/** The rules of a table in iptables-save's language, by the default program or that of a variant. @throws RipstopError */
+export async function saveIptables(
+  netns: string,
+  family: Family,
+  table: string,
+  variant?: Variant,
+): Promise<string> {
+  const { stdout } = await runCommand(await programOf(variant, family, '-save'), ['-t', table], {
     netns,
     timeoutMs: TIMEOUT_MS,
   });
@@ -28,9 +104,15 @@ export async function saveIptables(netns: string, family: Family, table: string)
  * others stay; a table is changed whole or not at all.
  * @throws RipstopError ECOMMAND with the line that was refused
  */
-export async function restoreIptables(netns: string, family: Family, rules: string): Promise<void> {
+export async function restoreIptables(
+  netns: string,
+  family: Family,
+  rules: string,
+  variant?: Variant,
+): Promise<void> {
   const args = ['--noflush', '--wait', String(LOCK_SECONDS)];
-  await runCommand(program(family, '-restore'), args, { netns, input: rules, timeoutMs: TIMEOUT_MS });
+  const options = { netns, input: rules, timeoutMs: TIMEOUT_MS };
+  await runCommand(await programOf(variant, family, '-restore'), args, options);
 }
 
 /** One iptables command, as in `['-t', 'nat', '-C', ...]`. @returns false when it failed with exit code 1 (not there) */

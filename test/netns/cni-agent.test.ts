@@ -217,6 +217,14 @@ t.test('no agent: `ripstop cleanup` completes what was recorded', { skip }, asyn
   t.notMatch(lab.node.must(['nft', 'list', 'ruleset']), /comment/);
   t.notMatch(lab.node.ip('link show'), /veth/);
   t.match(lab.node.must(argv), /nothing to remove/);
+  const folders = [
+    `--bin-dir=${lab.scratch}/opt`,
+    `--conf-dir=${lab.scratch}/net.d`,
+    `--calls-dir=${callsDir}`,
+  ];
+  const uninstalled = lab.node.must([process.execPath, main, 'cni', 'uninstall', '--rules', ...folders]);
+  t.match(uninstalled, /removed nftables table inet ripstop_cni/);
+  t.equal(lab.node.must(['nft', 'list', 'tables']).trim(), '');
 });
 
 t.test('a later part fails: the earlier ones are taken back', { skip }, async t => {

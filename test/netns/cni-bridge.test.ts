@@ -374,7 +374,7 @@ t.test(
     t.equal((await lab.call('CHECK', { ...config, prevResult }, { pod })).text, '');
     lab.node.must(['iptables', '-t', 'nat', '-F', 'POSTROUTING']);
     t.match((await lab.call('CHECK', { ...config, prevResult }, { pod })).json, {
-      msg: /masquerading .* is missing in iptables/,
+      msg: /masquerading .* is missing in nftables and in iptables/,
     });
     t.equal((await lab.call('DEL', config, {})).text, '', 'without a namespace');
     t.notMatch(rules(), /fd00/);

@@ -128,10 +128,10 @@ function addOnce(action: () => void): void {
 }
 
 async function del(call: Call): Promise<void> {
-  const config = readConfig(call);
+  readConfig(call);
   const tag = callTag(call);
   await attemptAll([
-    () => config.ipMasq && unmasquerade(call, config.backend),
+    () => unmasquerade(call),
     ...releaseSteps(call, 'DEL', [
       () => inPodIfThere(call, pod => deleteLink(pod, call.ifname)),
       () => inNode(call, node => deleteTagged(node, one => one === tag)),
@@ -159,15 +159,15 @@ async function check(call: Call): Promise<void> {
       if (!there.some(route => route.destination === whole(address)))
         changed(`route to ${whole(address)} is missing on the node`);
     }
-    if (config.ipMasq) await expectMasquerade(call, config.backend, own.ips);
+    if (config.ipMasq) await expectMasquerade(call, own.ips);
   });
 }
 
 async function gc(call: Call): Promise<void> {
-  const config = readConfig(call);
+  readConfig(call);
   const valid = validAttachments(call);
   await attemptAll([
-    () => config.ipMasq && collectMasquerade(call, config.backend, valid),
+    () => collectMasquerade(call, valid),
     ...releaseSteps(call, 'GC', [
       () => inNode(call, node => deleteTagged(node, staleTags(call.name, valid))),
     ]),

@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
-import { restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../net/iptables.ts';
+import {
+  restoreIptables,
+  rulesOfChain,
+  saveIptables,
+  splitRule,
+  type Variant,
+  variantsInUse,
+} from '../../net/iptables.ts';
 import type { Family } from '../../net/text.ts';
-import { canonicalNetwork } from '../../net/text.ts';
+import { canonicalAddress, canonicalNetwork } from '../../net/text.ts';
 import type { Attachment } from '../config/network.ts';
 import { type AssignedAddress, isV6 } from '../result/types.ts';
 
@@ -55,9 +62,10 @@ export async function masqueradeIptables(
 async function removeChains(
   netns: string,
   family: Family,
+  variant: Variant,
   wanted: (chain: string, rules: readonly string[]) => boolean,
 ): Promise<void> {
-  const saved = await saveIptables(netns, family, 'nat');
+  const saved = await saveIptables(netns, family, 'nat', variant);
   const chains = [...saved.matchAll(/^:(CNI-[0-9a-f]{24}) /gm)].map(match => match[1]!);
   const stale = chains.filter(chain => wanted(chain, rulesOfChain(saved, chain)));
   if (stale.length === 0) return;
@@ -69,12 +77,15 @@ async function removeChains(
     'COMMIT',
     '',
   ];
-  await restoreIptables(netns, family, lines.join('\n'));
+  await restoreIptables(netns, family, lines.join('\n'), variant);
 }
 
+/** Takes the attachment's chain away, in whichever variant of iptables it is. */
 export async function unmasqueradeIptables(netns: string, owner: Owner): Promise<void> {
   const own = chainOf(owner);
-  for (const family of [4, 6] as const) await removeChains(netns, family, chain => chain === own);
+  for (const family of [4, 6] as const)
+    for (const variant of await variantsInUse(netns, family, 'nat', own))
+      await removeChains(netns, family, variant, chain => chain === own);
 }
 
 /** Takes away the chains of this network whose container no attachment is alive of. */
@@ -87,12 +98,14 @@ export async function collectIptables(
   const mark = `name: "${network}" id: `;
   const ours = (rules: readonly string[]) =>
     rules.some(rule => splitRule(rule).some(word => word.startsWith(mark)));
-  for (const family of [4, 6] as const) {
-    await removeChains(netns, family, (chain, rules) => !living.has(chain) && ours(rules));
-  }
+  for (const family of [4, 6] as const)
+    for (const variant of await variantsInUse(netns, family, 'nat'))
+      await removeChains(netns, family, variant, (chain, rules) => !living.has(chain) && ours(rules));
 }
 
-/** True when the jump of the attachment is there for every address. */
+const hostOf = ({ address }: AssignedAddress) => canonicalAddress(address.split('/')[0]!);
+
+/** True when the jump of the attachment is there for every address, in one of the variants. */
 export async function isMasqueradedIptables(
   netns: string,
   owner: Owner,
@@ -102,8 +115,24 @@ export async function isMasqueradedIptables(
   for (const family of [4, 6] as const) {
     const own = ips.filter(one => isV6(one.address) === (family === 6));
     if (own.length === 0) continue;
-    const rules = rulesOfChain(await saveIptables(netns, family, 'nat'), 'POSTROUTING');
-    if (rules.filter(rule => splitRule(rule).at(-1) === chain).length < own.length) return false;
+    if (!(await leadsTo(netns, family, chain, own))) return false;
   }
   return true;
+}
+
+async function leadsTo(
+  netns: string,
+  family: Family,
+  chain: string,
+  ips: readonly AssignedAddress[],
+): Promise<boolean> {
+  for (const variant of await variantsInUse(netns, family, 'nat', chain)) {
+    const saved = await saveIptables(netns, family, 'nat', variant);
+    const jumps = rulesOfChain(saved, 'POSTROUTING')
+      .map(splitRule)
+      .filter(words => words.at(-1) === chain);
+    const sources = jumps.map(words => words[words.indexOf('-s') + 1]?.split('/')[0]);
+    if (ips.every(one => sources.includes(hostOf(one)))) return true;
+  }
+  return false;
 }

@@ -1,7 +1,16 @@
 import { applyNftScript } from '../../net/nft.ts';
-import { canonicalNetwork } from '../../net/text.ts';
+import { canonicalAddress, canonicalNetwork } from '../../net/text.ts';
 import { type AssignedAddress, isV6 } from '../result/types.ts';
-import { listTagged, removeTagged, type SetName, SRCNAT, TABLE } from './nft-elements.ts';
+import {
+  deleteElements,
+  listElements,
+  listTagged,
+  removeTagged,
+  type SetName,
+  SRCNAT,
+  TABLE,
+  tagIn,
+} from './nft-elements.ts';
 
 /*
  * A map from the pod's address to the chain of its subnet, which leaves the subnet and multicast alone and masquerades
@@ -51,7 +60,26 @@ export async function unmasqueradeNft(netns: string, wanted: (tag: string) => bo
   await removeTagged(netns, 'inet', MAPS, wanted);
 }
 
-/** How many addresses of this tag are masqueraded. */
-export async function countMasqueradedNft(netns: string, tag: string): Promise<number> {
-  return (await listTagged(netns, 'inet', MAPS, one => one === tag)).length;
+const hostOf = ({ address }: AssignedAddress) => canonicalAddress(address.split('/')[0]!);
+
+/** Takes away elements of other tags for these addresses: the former owners are gone. */
+export async function displaceNft(
+  netns: string,
+  tag: string,
+  ips: readonly AssignedAddress[],
+): Promise<void> {
+  const addresses = ips.map(hostOf);
+  const elements = await listElements(netns, 'inet', MAPS);
+  const stale = elements.filter(one => tagIn(one.comment) !== tag && addresses.includes(String(one.key)));
+  await deleteElements(netns, 'inet', stale);
+}
+
+/** How many of these addresses are masqueraded under this tag. */
+export async function countMasqueradedNft(
+  netns: string,
+  tag: string,
+  ips: readonly AssignedAddress[],
+): Promise<number> {
+  const there = (await listTagged(netns, 'inet', MAPS, one => one === tag)).map(one => String(one.key));
+  return ips.filter(one => there.includes(hostOf(one))).length;
 }

@@ -1,4 +1,5 @@
 import { applyNft, listNft, type NftObject } from '../../net/nft.ts';
+import { hasNftTable } from '../../net/nft-presence.ts';
 
 /** The one table of all plugins; where a chain of another tool stands is of no matter to it. */
 export const TABLE = 'ripstop_cni';
@@ -90,4 +91,12 @@ export async function removeTagged(
   const stale = await listTagged(netns, family, sets, wanted);
   await deleteElements(netns, family, stale);
   return stale.length;
+}
+
+/** Removes the tables of all plugins. @returns what was removed */
+export async function removeOwnTables(netns: string): Promise<string[]> {
+  const families = (['inet', 'bridge'] as const).filter(family => hasNftTable(netns, family, TABLE));
+  const remove = families.map((family): NftObject => ({ delete: { table: { family, name: TABLE } } }));
+  if (remove.length > 0) await applyNft(netns, remove);
+  return families.map(family => `nftables table ${family} ${TABLE}`);
 }

@@ -12,6 +12,7 @@ import {
 } from '../../wiring/expectations.ts';
 import { attemptAll, inBoth, inNode, inPodIfThere } from '../../wiring/kernel.ts';
 import { collectMasquerade, expectMasquerade, unmasquerade } from '../../wiring/masquerade.ts';
+import { hasReferenceGuard, removeReferenceGuard } from '../../wiring/reference-nft.ts';
 import { callTag, staleTags } from '../../wiring/tag.ts';
 import { deleteTagged } from '../../wiring/veth.ts';
 import { add } from './add.ts';
@@ -20,11 +21,12 @@ import { isGuarded, unguardPorts } from './spoof-guard.ts';
 
 /** Rules first, by their tag: whoever gets the address next must find none of ours. */
 async function del(call: Call): Promise<void> {
-  const config = readConfig(call);
+  readConfig(call);
   const tag = callTag(call);
   await attemptAll([
-    () => config.ipMasq && unmasquerade(call, config.backend),
-    () => config.macspoofchk && unguardPorts(call.host.netns, one => one === tag),
+    () => unmasquerade(call),
+    () => unguardPorts(call.host.netns, one => one === tag),
+    () => removeReferenceGuard(call.host.netns, call.containerId, call.ifname),
     ...releaseSteps(call, 'DEL', [
       () => inPodIfThere(call, pod => deleteLink(pod, call.ifname)),
       () => inNode(call, node => deleteTagged(node, one => one === tag)),
@@ -56,20 +58,26 @@ async function check(call: Call): Promise<void> {
     };
     expectAddresses(pod, link, index, own);
     expectRoutes(pod, own);
-    if (config.ipMasq) await expectMasquerade(call, config.backend, own.ips);
+    if (config.ipMasq) await expectMasquerade(call, own.ips);
   });
-  if (config.macspoofchk && !(await isGuarded(call.host.netns, callTag(call)))) {
+  if (config.macspoofchk && !(await isPortGuarded(call)))
     changed(`the spoof guard of ${entry.name} is missing`);
-  }
+}
+
+/** By our guard, or by that of the reference plugin. */
+async function isPortGuarded(call: Call): Promise<boolean> {
+  const { netns } = call.host;
+  if (await isGuarded(netns, callTag(call))) return true;
+  return hasReferenceGuard(netns, call.containerId, call.ifname);
 }
 
 async function gc(call: Call): Promise<void> {
-  const config = readConfig(call);
+  readConfig(call);
   const valid = validAttachments(call);
   const stale = staleTags(call.name, valid);
   await attemptAll([
-    () => config.ipMasq && collectMasquerade(call, config.backend, valid),
-    () => config.macspoofchk && unguardPorts(call.host.netns, stale),
+    () => collectMasquerade(call, valid),
+    () => unguardPorts(call.host.netns, stale),
     ...releaseSteps(call, 'GC', [() => inNode(call, node => deleteTagged(node, stale))]),
   ]);
 }

@@ -1,4 +1,5 @@
 import { applyNftScript } from '../../../net/nft.ts';
+import { hasNftTable } from '../../../net/nft-presence.ts';
 import { listTagged, removeTagged, type SetName, TABLE } from '../../wiring/nft-elements.ts';
 
 /*
@@ -28,7 +29,7 @@ add element bridge ${TABLE} allowed { "${port}" . ${mac} comment "${tag}" }
 }
 
 export async function unguardPorts(netns: string, wanted: (tag: string) => boolean): Promise<void> {
-  await removeTagged(netns, 'bridge', SETS, wanted);
+  if (hasNftTable(netns, 'bridge', TABLE)) await removeTagged(netns, 'bridge', SETS, wanted);
 }
 
 export async function isGuarded(netns: string, tag: string): Promise<boolean> {

@@ -1,11 +1,13 @@
 import { findLink } from '../../../net/links.ts';
+import { hasNftTable } from '../../../net/nft-presence.ts';
 import { readPrevResult, requirePrevResult, validAttachments } from '../../config/network.ts';
 import type { Result } from '../../result/types.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
 import { changed } from '../../wiring/expectations.ts';
-import { inNode } from '../../wiring/kernel.ts';
+import { attemptAll, inNode } from '../../wiring/kernel.ts';
+import { TABLE } from '../../wiring/nft-elements.ts';
 import { callTag, staleTags } from '../../wiring/tag.ts';
 import { bridgeOf, podAddresses, readConfig } from './config.ts';
 import { closeIptables, collectIptables, missingIptables, openIptables } from './iptables.ts';
@@ -20,31 +22,41 @@ async function add(call: Call): Promise<Result> {
       ? undefined
       : await inNode(call, node => bridgeOf(previous, name => findLink(node, name)?.kind === 'bridge'));
   await Undo.guard(call.host.log, async undo => {
-    undo.push('shut the firewall', () => close(call, config.backend));
+    undo.push('shut the firewall', () => close(call));
     const open = config.backend === 'iptables' ? openIptables : openNft;
     await open(call, config, addresses, bridge);
   });
   return previous;
 }
 
-async function close(call: Call, backend: 'iptables' | 'nftables'): Promise<void> {
+/** In both back ends: a pod may have been wired with another configuration, or by the reference plugin. */
+async function close(call: Call): Promise<void> {
   const previous = readPrevResult(call);
-  if (backend === 'iptables') await closeIptables(call, previous ? podAddresses(previous) : []);
-  else await closeNft(call, tag => tag === callTag(call));
+  await attemptAll([
+    () => closeIptables(call, previous ? podAddresses(previous) : []),
+    () => hasOwnTable(call) && closeNft(call, tag => tag === callTag(call)),
+  ]);
 }
 
+const hasOwnTable = (call: Call) => hasNftTable(call.host.netns, 'inet', TABLE);
+
 async function check(call: Call): Promise<void> {
-  const { backend } = readConfig(call);
+  readConfig(call);
   const addresses = podAddresses(requirePrevResult(call));
-  const missing = await (backend === 'iptables' ? missingIptables : missingNft)(call, addresses);
-  if (missing.length > 0) changed(`firewall rules of ${missing.join(', ')} are missing in ${backend}`);
+  const inIptables = await missingIptables(call, addresses);
+  if (inIptables.length === 0) return;
+  const missing = hasOwnTable(call) ? await missingNft(call, inIptables) : inIptables;
+  if (missing.length > 0)
+    changed(`firewall rules of ${missing.join(', ')} are missing in iptables and in nftables`);
 }
 
 async function gc(call: Call): Promise<void> {
-  const { backend } = readConfig(call);
+  readConfig(call);
   const valid = validAttachments(call);
-  if (backend === 'iptables') await collectIptables(call, valid);
-  else await closeNft(call, staleTags(call.name, valid));
+  await attemptAll([
+    () => collectIptables(call, valid),
+    () => hasOwnTable(call) && closeNft(call, staleTags(call.name, valid)),
+  ]);
 }
 
 /** Lets the traffic of pods pass the node's firewall, and keeps networks apart. */
@@ -56,7 +68,10 @@ export const firewall: Plugin = {
   netns: 'entered',
   commands: commands({
     add,
-    del: async call => close(call, readConfig(call).backend),
+    del: async call => {
+      readConfig(call);
+      await close(call);
+    },
     check,
     gc,
     status: async call => void readConfig(call),

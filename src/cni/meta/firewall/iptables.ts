@@ -1,4 +1,10 @@
-import { iptables, restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../../net/iptables.ts';
+import {
+  restoreIptables,
+  rulesOfChain,
+  saveIptables,
+  splitRule,
+  variantsInUse,
+} from '../../../net/iptables.ts';
 import type { Attachment } from '../../config/network.ts';
 import { isV6 } from '../../result/types.ts';
 import type { Call } from '../../skel/plugin.ts';
@@ -75,13 +81,14 @@ function tagOfRule(rule: string): string | undefined {
 }
 
 async function removeRules(netns: string, wanted: (rule: string) => boolean): Promise<void> {
-  for (const family of [4, 6] as const) {
-    const saved = await saveIptables(netns, family, 'filter');
-    const stale = rulesOfChain(saved, FORWARD).filter(wanted);
-    if (stale.length === 0) continue;
-    const lines = ['*filter', ...stale.map(rule => rule.replace(/^-A/, '-D')), 'COMMIT', ''];
-    await restoreIptables(netns, family, lines.join('\n'));
-  }
+  for (const family of [4, 6] as const)
+    for (const variant of await variantsInUse(netns, family, 'filter', FORWARD)) {
+      const saved = await saveIptables(netns, family, 'filter', variant);
+      const stale = rulesOfChain(saved, FORWARD).filter(wanted);
+      if (stale.length === 0) continue;
+      const lines = ['*filter', ...stale.map(rule => rule.replace(/^-A/, '-D')), 'COMMIT', ''];
+      await restoreIptables(netns, family, lines.join('\n'), variant);
+    }
 }
 
 /** @param addresses of the pod, where they are known: the reference plugin's rules are told by them alone */
@@ -100,22 +107,31 @@ export async function collectIptables(call: Call, valid: readonly Attachment[]):
   await removeRules(call.host.netns, rule => stale(tagOfRule(rule) ?? ''));
 }
 
-/** The addresses of which a rule, or the way to it, is missing. */
+/** The addresses of which a rule, or the way to it, is missing in every variant of iptables. */
 export async function missingIptables(call: Call, addresses: readonly string[]): Promise<string[]> {
-  const { netns } = call.host;
-  const tag = callTag(call);
   const missing: string[] = [];
   for (const family of [4, 6] as const) {
     const own = addresses.filter(one => isV6(one) === (family === 6));
     if (own.length === 0) continue;
-    const jump = [...comment('CNI firewall plugin rules'), '-j', FORWARD];
-    const reached = await iptables(netns, family, ['-t', 'filter', '-C', 'FORWARD', ...jump]);
-    const rules = rulesOfChain(await saveIptables(netns, family, 'filter'), FORWARD).filter(
-      rule => tagOfRule(rule) === tag,
-    );
-    missing.push(
-      ...own.filter(one => !reached || rules.filter(rule => rule.includes(` ${one}/`)).length < 2),
-    );
+    const there = await acceptedIn(call, family);
+    missing.push(...own.filter(one => !there.some(rules => countOf(rules, one) >= 2)));
   }
   return missing;
 }
+
+/** Per variant: words of the rules that accept, of this attachment and of the reference plugin, which names nobody. */
+async function acceptedIn(call: Call, family: 4 | 6): Promise<string[][][]> {
+  const { netns } = call.host;
+  const tag = callTag(call);
+  const found: string[][][] = [];
+  for (const variant of await variantsInUse(netns, family, 'filter', FORWARD)) {
+    const saved = await saveIptables(netns, family, 'filter', variant);
+    if (!rulesOfChain(saved, 'FORWARD').some(rule => splitRule(rule).at(-1) === FORWARD)) continue;
+    const rules = rulesOfChain(saved, FORWARD).filter(rule => [tag, undefined].includes(tagOfRule(rule)));
+    found.push(rules.map(splitRule).filter(words => words.at(-1) === 'ACCEPT'));
+  }
+  return found;
+}
+
+const countOf = (rules: readonly string[][], address: string) =>
+  rules.filter(words => words.some(word => word.split('/')[0] === address)).length;

@@ -8,6 +8,9 @@ import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 import { BACKENDS, type Backend } from '../../wiring/masquerade.ts';
 
+/** Error code: the host port is forwarded to another pod already (100 and above are a plugin's own). */
+export const HOST_PORT_TAKEN = 100;
+
 const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 

@@ -1,12 +1,18 @@
 import { createHash } from 'node:crypto';
-import { restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../../net/iptables.ts';
-import { canonicalNetwork } from '../../../net/text.ts';
+import {
+  restoreIptables,
+  rulesOfChain,
+  saveIptables,
+  splitRule,
+  type Variant,
+  variantsInUse,
+} from '../../../net/iptables.ts';
+import { canonicalAddress, canonicalNetwork } from '../../../net/text.ts';
 import type { Attachment } from '../../config/network.ts';
 import { CniError } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 import { ensureChain, ensureRule, withFrameLock } from '../../wiring/iptables-frame.ts';
-import { mappingsOf, type PortmapConfig } from './config.ts';
-import { HOST_PORT_TAKEN } from './nft.ts';
+import { HOST_PORT_TAKEN, type Mapping, mappingsOf, type PortmapConfig } from './config.ts';
 
 /*
  * The reference plugin's chains by the same names: CNI-HOSTPORT-DNAT, reached from PREROUTING and OUTPUT for local
@@ -67,7 +73,7 @@ async function ensureFrame(netns: string, family: 4 | 6, config: PortmapConfig):
   ]);
 }
 
-/** @throws CniError 100 when another pod has one of the ports */
+/** Forwards the host ports; whether they are free is asked before, by `clearPortsIptables`. */
 export async function forwardIptables(
   call: Call,
   config: PortmapConfig,
@@ -80,10 +86,8 @@ export async function forwardIptables(
     const mappings = mappingsOf(config.mappings, family === 6);
     if (!cidr || mappings.length === 0) continue;
     await withFrameLock(() => ensureFrame(netns, family, config));
-    const saved = await saveIptables(netns, family, 'nat');
-    for (const one of mappings) refuseTaken(saved, one.protocol, one.hostPort, one.hostIp, chain);
     const conditions = (family === 6 ? config.conditionsV6 : config.conditionsV4).join(' ');
-    const address = cidr.split('/')[0];
+    const address = cidr.split('/')[0]!;
     const comment = commentOf(call.name, call.containerId);
     const setMark = config.externalSetMarkChain ?? SETMARK;
     const sources = config.masqAll
@@ -119,24 +123,76 @@ function portGroups(mappings: readonly { protocol: string; hostPort: number }[])
   return groups;
 }
 
-/** Looks through the pods' chains for a translation of the same port that is not of `own`. */
-function refuseTaken(
-  saved: string,
-  protocol: string,
-  port: number,
-  hostIp: string | undefined,
-  own: string,
-): void {
-  for (const line of saved.split('\n')) {
-    if (!line.startsWith(`-A ${PREFIX}`) || !line.includes('-j DNAT')) continue;
-    const words = splitRule(line);
-    const after = (flag: string) => words[words.indexOf(flag) + 1];
-    if (words[1] === own || after('-p') !== protocol || after('--dport') !== String(port)) continue;
-    const at = words.includes('-d') ? after('-d')!.split('/')[0] : undefined;
+/** Translations of one pod chain: what `-j DNAT` says. */
+interface Translation {
+  chain: string;
+  protocol: string;
+  port: string;
+  /** Address of the node; undefined: every one. */
+  at: string | undefined;
+  /** Address and port of the pod, as `10.1.0.2:80` or `[fd00::2]:80`. */
+  to: string;
+}
+
+function translationsIn(saved: string): Translation[] {
+  return saved
+    .split('\n')
+    .filter(line => line.startsWith(`-A ${PREFIX}`) && line.includes('-j DNAT'))
+    .map(line => {
+      const words = splitRule(line);
+      const after = (flag: string) => words[words.indexOf(flag) + 1] ?? '';
+      const at = words.includes('-d') ? after('-d').split('/')[0] : undefined;
+      return {
+        chain: words[1]!,
+        protocol: after('-p'),
+        port: after('--dport'),
+        at,
+        to: after('--to-destination'),
+      };
+    });
+}
+
+const addressIn = (to: string) => to.slice(0, to.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+
+/**
+ * Before host ports are forwarded, by either back end: looks through the pods' chains for translations of the same ports.
+ * A chain that leads to the very address that this pod has been given belongs to a pod that is gone, and is removed.
+ * @throws CniError 100 for a port that is forwarded to another address
+ */
+export async function clearPortsIptables(
+  call: Call,
+  config: PortmapConfig,
+  pod: { v4?: string; v6?: string },
+): Promise<void> {
+  const { netns } = call.host;
+  const own = ownChain(call);
+  for (const family of FAMILIES) {
+    const cidr = family === 6 ? pod.v6 : pod.v4;
+    const mappings = mappingsOf(config.mappings, family === 6);
+    if (!cidr || mappings.length === 0) continue;
+    const address = canonicalAddress(cidr.split('/')[0]!);
+    for (const variant of await variantsInUse(netns, family, 'nat', DNAT)) {
+      const others = translationsIn(await saveIptables(netns, family, 'nat', variant)).filter(
+        one => one.chain !== own,
+      );
+      const left = new Set(others.filter(one => addressIn(one.to) === address).map(one => one.chain));
+      if (left.size > 0) await removeChains(netns, family, variant, chain => left.has(chain));
+      for (const one of mappings)
+        refuseTaken(
+          others.filter(other => !left.has(other.chain)),
+          one,
+        );
+    }
+  }
+}
+
+function refuseTaken(others: readonly Translation[], { protocol, hostPort, hostIp }: Mapping): void {
+  for (const { chain, at, to, ...one } of others) {
+    if (one.protocol !== protocol || one.port !== String(hostPort)) continue;
     if (hostIp !== undefined && at !== undefined && at !== hostIp) continue;
     throw new CniError(
       HOST_PORT_TAKEN,
-      `host port ${port}/${protocol} is taken: chain ${words[1]} forwards it to ${after('--to-destination')}`,
+      `host port ${hostPort}/${protocol} is taken: chain ${chain} forwards it to ${to}`,
       'DEL that attachment or, when its container is gone, run GC on its network',
     );
   }
@@ -145,9 +201,10 @@ function refuseTaken(
 async function removeChains(
   netns: string,
   family: 4 | 6,
+  variant: Variant,
   wanted: (chain: string, entries: string[]) => boolean,
 ): Promise<void> {
-  const saved = await saveIptables(netns, family, 'nat');
+  const saved = await saveIptables(netns, family, 'nat', variant);
   const entries = rulesOfChain(saved, DNAT);
   const entriesOf = (chain: string) => entries.filter(rule => splitRule(rule).at(-1) === chain);
   const chains = [...saved.matchAll(/^:(CNI-DN-[0-9a-f]{21}) /gm)].map(match => match[1]!);
@@ -161,33 +218,70 @@ async function removeChains(
     'COMMIT',
     '',
   ];
-  await restoreIptables(netns, family, lines.join('\n'));
+  await restoreIptables(netns, family, lines.join('\n'), variant);
 }
 
+/** Takes the pod's chain away, in whichever variant of iptables it is. */
 export async function unforwardIptables(call: Call): Promise<void> {
+  const { netns } = call.host;
   const own = ownChain(call);
-  for (const family of FAMILIES) await removeChains(call.host.netns, family, chain => chain === own);
+  for (const family of FAMILIES)
+    for (const variant of await variantsInUse(netns, family, 'nat', own))
+      await removeChains(netns, family, variant, chain => chain === own);
 }
 
 /** Takes away the chains of this network whose container no attachment is alive of. */
 export async function collectPortsIptables(call: Call, valid: readonly Attachment[]): Promise<void> {
+  const { netns } = call.host;
   const living = new Set(valid.map(one => chainOf(call.name, one.containerID)));
   const mark = `dnat name: "${call.name}" id: `;
   const ours = (entries: string[]) =>
     entries.some(rule => splitRule(rule).some(word => word.startsWith(mark)));
-  for (const family of FAMILIES) {
-    await removeChains(call.host.netns, family, (chain, entries) => !living.has(chain) && ours(entries));
-  }
+  for (const family of FAMILIES)
+    for (const variant of await variantsInUse(netns, family, 'nat'))
+      await removeChains(netns, family, variant, (chain, entries) => !living.has(chain) && ours(entries));
 }
 
-/** Translations in the pod's chain, where something leads to it; both families counted. */
-export async function countForwardedIptables(call: Call): Promise<number> {
-  const chain = ownChain(call);
-  let count = 0;
+/** True when one variant of iptables forwards every mapping to the pod, in both families. */
+export async function isForwardedIptables(
+  call: Call,
+  config: PortmapConfig,
+  pod: { v4?: string; v6?: string },
+): Promise<boolean> {
   for (const family of FAMILIES) {
-    const saved = await saveIptables(call.host.netns, family, 'nat');
-    const reached = rulesOfChain(saved, DNAT).some(rule => splitRule(rule).at(-1) === chain);
-    if (reached) count += rulesOfChain(saved, chain).filter(rule => rule.includes('-j DNAT')).length;
+    const cidr = family === 6 ? pod.v6 : pod.v4;
+    const mappings = mappingsOf(config.mappings, family === 6);
+    if (!cidr || mappings.length === 0) continue;
+    const address = canonicalAddress(cidr.split('/')[0]!);
+    const wanted = mappings.map(one => ({ ...one, to: hostPort(address, one.containerPort) }));
+    if (!(await hasTranslations(call, family, wanted))) return false;
   }
-  return count;
+  return true;
+}
+
+const hostPort = (address: string, port: number) =>
+  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+
+async function hasTranslations(
+  call: Call,
+  family: 4 | 6,
+  wanted: readonly (Mapping & { to: string })[],
+): Promise<boolean> {
+  const { netns } = call.host;
+  const own = ownChain(call);
+  for (const variant of await variantsInUse(netns, family, 'nat', own)) {
+    const saved = await saveIptables(netns, family, 'nat', variant);
+    const isReached = rulesOfChain(saved, DNAT).some(rule => splitRule(rule).at(-1) === own);
+    const there = translationsIn(saved).filter(one => one.chain === own);
+    const isThere = (mapping: Mapping & { to: string }) =>
+      there.some(
+        one =>
+          one.protocol === mapping.protocol &&
+          one.port === String(mapping.hostPort) &&
+          one.at === mapping.hostIp &&
+          one.to === mapping.to,
+      );
+    if (isReached && wanted.every(isThere)) return true;
+  }
+  return false;
 }

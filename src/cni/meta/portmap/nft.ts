@@ -1,5 +1,5 @@
 import { applyNft, applyNftScript, listNft, type NftObject } from '../../../net/nft.ts';
-import { canonicalNetwork } from '../../../net/text.ts';
+import { canonicalAddress, canonicalNetwork } from '../../../net/text.ts';
 import { CniError } from '../../skel/errors.ts';
 import {
   DSTNAT,
@@ -10,7 +10,7 @@ import {
   TABLE,
   tagIn,
 } from '../../wiring/nft-elements.ts';
-import { type Mapping, mappingsOf, type PortmapConfig } from './config.ts';
+import { HOST_PORT_TAKEN, type Mapping, mappingsOf, type PortmapConfig } from './config.ts';
 
 /*
  * Host ports as elements of maps: (protocol, port) or (address, protocol, port) to the pod's address and port. An
@@ -18,9 +18,6 @@ import { type Mapping, mappingsOf, type PortmapConfig } from './config.ts';
  * stands, by the same key, the chain that marks those connections that have to be masqueraded: from the pod's own
  * subnet (hairpin) and from the node itself. Mappings with conditions are rules of their own, in front.
  */
-
-/** Error code: the host port is forwarded to another pod already (100 and above are a plugin's own). */
-export const HOST_PORT_TAKEN = 100;
 
 const FAMILIES = [
   { v6: false, digit: '4', ip: 'ip', nfproto: 'ipv4' },
@@ -243,12 +240,64 @@ async function listOwned(
   return { elements, rules };
 }
 
-/** How many mappings of this tag are in place, both families counted: plain ones, and rules with conditions. */
-export async function countForwardedNft(
+/** True when every mapping of this tag leads to the pod, in both families. */
+export async function isForwardedNft(
   netns: string,
+  config: PortmapConfig,
+  pod: { v4?: string; v6?: string },
   tag: string,
-): Promise<{ plain: number; conditional: number }> {
+): Promise<boolean> {
   const { elements, rules } = await listOwned(netns, one => one === tag);
-  const names = FAMILIES.flatMap(targets);
-  return { plain: elements.filter(one => names.includes(one.set)).length, conditional: rules.length };
+  let conditional = 0;
+  for (const family of FAMILIES) {
+    const cidr = family.v6 ? pod.v6 : pod.v4;
+    const mappings = mappingsOf(config.mappings, family.v6);
+    if (!cidr) continue;
+    const address = canonicalAddress(cidr.split('/')[0]!);
+    if ((family.v6 ? config.conditionsV6 : config.conditionsV4).length > 0) {
+      conditional += mappings.length;
+      continue;
+    }
+    const there = elements
+      .filter(one => targets(family).includes(one.set))
+      .flatMap(one => parseKey(one) ?? [])
+      .filter(one => targetOf(one.element)?.address === address);
+    for (const one of mappings) {
+      const isThere = there.some(
+        found =>
+          found.protocol === one.protocol &&
+          found.port === one.hostPort &&
+          found.address === one.hostIp &&
+          targetOf(found.element)?.port === one.containerPort,
+      );
+      if (!isThere) return false;
+    }
+  }
+  // The marks of mappings with conditions are rules as well, so there may be more.
+  return rules.length >= conditional;
+}
+
+/** Address and port that an element of a map of targets leads to. */
+function targetOf({ value }: Element): { address: string; port: number } | undefined {
+  const [address, port] = (value as { concat?: unknown[] } | undefined)?.concat ?? [];
+  return address === undefined ? undefined : { address: String(address), port: Number(port) };
+}
+
+/** Takes away host ports of other tags that lead to an address that this pod has been given: those pods are gone. */
+export async function displaceNft(
+  netns: string,
+  pod: { v4?: string; v6?: string },
+  tag: string,
+): Promise<void> {
+  const addresses = [pod.v4, pod.v6].flatMap(cidr => (cidr ? canonicalAddress(cidr.split('/')[0]!) : []));
+  const { elements } = await listOwned(netns, one => one !== tag);
+  const stale = elements
+    .filter(one => addresses.includes(targetOf(one)?.address ?? ''))
+    .map(one => tagIn(one.comment));
+  if (stale.length > 0) await unforwardNft(netns, one => stale.includes(one));
+}
+
+/** @throws CniError 100 when another pod of ours has one of the ports in nftables, for a pod that goes to iptables */
+export async function refuseTakenNft(netns: string, config: PortmapConfig): Promise<void> {
+  for (const where of ['own', 'other'] as const) await refuseTaken(netns, config, where);
 }

@@ -1,6 +1,7 @@
 import { describeError } from '../../../base/errors.ts';
 import { forgetUdpFlows } from '../../../net/conntrack.ts';
 import { getLink } from '../../../net/links.ts';
+import { hasNftTable } from '../../../net/nft-presence.ts';
 import { routeTo } from '../../../net/routes.ts';
 import { wishSetting } from '../../../net/sysctl.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
@@ -9,24 +10,39 @@ import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
 import { changed } from '../../wiring/expectations.ts';
-import { inNode } from '../../wiring/kernel.ts';
+import { attemptAll, inNode } from '../../wiring/kernel.ts';
+import { TABLE } from '../../wiring/nft-elements.ts';
+import {
+  countReferenceRules,
+  REFERENCE_HOST_PORTS,
+  removeReferenceRules,
+} from '../../wiring/reference-nft.ts';
 import { callTag, staleTags } from '../../wiring/tag.ts';
 import { mappingsOf, type PortmapConfig, podAddresses, readConfig } from './config.ts';
 import {
+  clearPortsIptables,
   collectPortsIptables,
-  countForwardedIptables,
   forwardIptables,
+  isForwardedIptables,
   unforwardIptables,
 } from './iptables.ts';
-import { countForwardedNft, forwardNft, unforwardNft } from './nft.ts';
+import { displaceNft, forwardNft, isForwardedNft, refuseTakenNft, unforwardNft } from './nft.ts';
+
+/*
+ * The configured back end decides only where ADD puts its rules. A pod may have been wired with another configuration or by
+ * the reference plugin, so DEL, GC and CHECK look at ours in nftables, at both variants of iptables, and at the reference's
+ * rules in nftables. What is not there costs a question to the kernel.
+ */
 
 type Pod = ReturnType<typeof podAddresses>;
 
 async function add(call: Call): Promise<Result> {
   const config = readConfig(call);
   const previous = requirePrevResult(call);
-  if (config.mappings.length === 0) return previous;
   const pod = podAddresses(previous);
+  if (hasOwnTable(call)) await displaceNft(call.host.netns, pod, callTag(call));
+  if (config.mappings.length === 0) return previous;
+  await clearPortsIptables(call, config, pod);
   await Undo.guard(call.host.log, async undo => {
     await forward(call, config, pod, undo);
     if (pod.v4 && config.snat) await routeLocalhost(call, pod.v4);
@@ -53,6 +69,7 @@ function forgetFlows(call: Call, { mappings }: PortmapConfig): void {
 async function forward(call: Call, config: PortmapConfig, pod: Pod, undo: Undo): Promise<void> {
   const { netns } = call.host;
   if (config.backend === 'iptables') {
+    if (hasOwnTable(call)) await refuseTakenNft(netns, config);
     // Pushed first: one family is changed after the other.
     undo.push('take the host ports away', () => unforwardIptables(call));
     await forwardIptables(call, config, pod);
@@ -77,8 +94,12 @@ async function routeLocalhost(call: Call, cidr: string): Promise<void> {
 async function del(call: Call): Promise<void> {
   // By name alone: a runtime may leave out portMappings and prevResult on DEL.
   const config = readConfig(call);
-  if (config.backend === 'iptables') await unforwardIptables(call);
-  else await unforwardNft(call.host.netns, tag => tag === callTag(call));
+  const { netns } = call.host;
+  await attemptAll([
+    () => hasOwnTable(call) && unforwardNft(netns, tag => tag === callTag(call)),
+    () => unforwardIptables(call),
+    () => removeReferenceRules(netns, REFERENCE_HOST_PORTS, comment => comment === call.containerId),
+  ]);
   forgetFlows(call, config);
 }
 
@@ -86,30 +107,34 @@ async function check(call: Call): Promise<void> {
   const config = readConfig(call);
   const pod = podAddresses(requirePrevResult(call));
   if (config.mappings.length === 0) return;
-  const expected = {
-    v4: pod.v4 ? mappingsOf(config.mappings, false).length : 0,
-    v6: pod.v6 ? mappingsOf(config.mappings, true).length : 0,
-  };
-  const plain =
-    (config.conditionsV4.length ? 0 : expected.v4) + (config.conditionsV6.length ? 0 : expected.v6);
-  const conditional = expected.v4 + expected.v6 - plain;
   const { netns } = call.host;
-  let there: boolean;
-  if (config.backend === 'iptables')
-    there = (await countForwardedIptables(call)) >= expected.v4 + expected.v6;
-  else {
-    const found = await countForwardedNft(netns, callTag(call));
-    // Marks of conditional mappings are rules of their own, so there may be more than asked for.
-    there = found.plain >= plain && found.conditional >= conditional;
-  }
-  if (!there) changed(`host ports of container ${call.containerId} are missing in ${config.backend}`);
+  const isThere =
+    (hasOwnTable(call) && (await isForwardedNft(netns, config, pod, callTag(call)))) ||
+    (await isForwardedIptables(call, config, pod)) ||
+    (await isForwardedByReference(call, config, pod));
+  if (!isThere)
+    changed(`host ports of container ${call.containerId} are missing in nftables and in iptables`);
 }
 
+/** By the reference plugin's rules in nftables: one per mapping, and more for what is masqueraded. */
+async function isForwardedByReference(call: Call, { mappings }: PortmapConfig, pod: Pod): Promise<boolean> {
+  const wanted =
+    (pod.v4 ? mappingsOf(mappings, false).length : 0) + (pod.v6 ? mappingsOf(mappings, true).length : 0);
+  const chains = REFERENCE_HOST_PORTS.filter(one => one.chain !== 'masquerading');
+  const isOwn = (comment: string) => comment === call.containerId;
+  return (await countReferenceRules(call.host.netns, chains, isOwn)) >= wanted;
+}
+
+const hasOwnTable = (call: Call) => hasNftTable(call.host.netns, 'inet', TABLE);
+
 async function gc(call: Call): Promise<void> {
-  const { backend } = readConfig(call);
+  readConfig(call);
   const valid = validAttachments(call);
-  if (backend === 'iptables') await collectPortsIptables(call, valid);
-  else await unforwardNft(call.host.netns, staleTags(call.name, valid));
+  // The reference's rules in nftables do not name their network, so only a DEL can tell whose they are.
+  await attemptAll([
+    () => hasOwnTable(call) && unforwardNft(call.host.netns, staleTags(call.name, valid)),
+    () => collectPortsIptables(call, valid),
+  ]);
 }
 
 async function status(call: Call): Promise<void> {
