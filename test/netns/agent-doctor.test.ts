@@ -9,6 +9,7 @@ import { agentsFor, fileStoreFor, type TestAgent } from '../support/agents.ts';
 import { FlannelNode } from '../support/flannel-node.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
+import { allAtOnce } from '../support/overlay.ts';
 
 /** What `ripstop doctor` on a node says. */
 function doctor(agent: TestAgent): { findings: readonly Finding[]; code: number } {
@@ -239,7 +240,7 @@ t.test(
     const after = new FlannelNode(two!, '0a:58:fd:00:00:99');
     const own = '10.244.1.0-24';
     after.learn(own, readFileSync(join(store.path, 'subnets', own), 'utf8'));
-    two!.pods[0]!.ns.attempt(['ping', '-c2', '-i0.1', '-W1', one!.pods[0]!.address[4]]);
+    two!.pods[0]!.ns.attempt(['ping', ...allAtOnce(2), '-W1', one!.pods[0]!.address[4]]);
     const { findings } = doctor(agent);
     t.match(ofKind(findings, 'stale-identity'), [
       {

@@ -8,6 +8,7 @@ import type { FlowRow } from '../../src/capture/flows/flow-report.ts';
 import { agentsFor, fileStoreFor } from '../support/agents.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
+import { allAtOnce } from '../support/overlay.ts';
 import { MAIN } from '../support/run-node.ts';
 import { watchedNodes } from '../support/watched-nodes.ts';
 
@@ -197,7 +198,7 @@ t.test('the agent: names of the leases; plain routes have no flows to show', { s
   const [one, two] = lab.nodes as [Node, Node];
   const [agent] = agents;
   await agent!.ask('/flows');
-  one.pods[0]!.ns.must(['ping', '-c', '3', '-i', '0.1', two.pods[0]!.address[4]]);
+  one.pods[0]!.ns.must(['ping', ...allAtOnce(3), two.pods[0]!.address[4]]);
   const answer = await agent!.ask<FlowsAnswer>('/flows?sort=packets&limit=1');
   t.match(answer, { flows: [{ packets: 3, protocol: 'icmp', peerAddress: two.underlay[4] }] });
   t.equal(answer.flows.length, 1);

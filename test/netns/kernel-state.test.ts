@@ -52,7 +52,7 @@ t.test('a node is laid out, healed after every foreign change, and cleaned up', 
   keepers[1]!.apply(wanted[1]!);
   t.same(keeper.plan(state), [], 'and then nothing is left to do');
   const works = (family: 4 | 6) =>
-    one.pods[0]!.ns.attempt(['ping', '-c', '1', '-W', '2', two.pods[0]!.address[family]]).code === 0;
+    one.pods[0]!.ns.attempt(['ping', '-c', '1', '-W', '10', two.pods[0]!.address[family]]).code === 0;
   t.ok(works(4) && works(6), 'pods reach each other over the kernel VXLAN');
 
   const wounds: readonly (readonly [string, string, RegExp])[] = [

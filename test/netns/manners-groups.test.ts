@@ -1,5 +1,6 @@
 import t from 'tap';
 import type { Lab, Node } from '../../bench/lab/topology.ts';
+import { until } from '../../bench/lab/until.ts';
 import type { Mode } from '../../encap/encap.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
@@ -40,10 +41,8 @@ for (const mode of ['vxlan', 'udp'] as const) {
     const file = await sniff(lab.nodes[0]!.ns, 'eth0', { filter: 'udp', direction: 'out' }, () =>
       call(lab, mode),
     );
-    t.ok(
-      counted(planes[0]!, 'multicast') - before >= groups(mode).length * TIMES,
-      JSON.stringify(verdicts(planes[0]!)),
-    );
+    const sent = () => counted(planes[0]!, 'multicast') - before >= groups(mode).length * TIMES;
+    t.ok(await until('each to be counted', sent), JSON.stringify(verdicts(planes[0]!)));
     t.equal(dissect(file, ['frame.number']).length, 0, 'nothing left the node');
     t.equal(counted(planes[0]!, 'flood'), 0);
   });
@@ -59,7 +58,12 @@ for (const mode of ['vxlan', 'udp'] as const) {
     const [, two, three] = lab.nodes as [Node, Node, Node];
     let third = '';
     const second = await sniff(two.ns, DEVICE[mode], { filter }, async () => {
-      third = await sniff(three.ns, DEVICE[mode], { filter }, () => call(lab, mode));
+      third = await sniff(three.ns, DEVICE[mode], { filter }, async () => {
+        await call(lab, mode);
+        const copies = groups(mode).length * TIMES;
+        const arrived = () => planes.slice(1).every(plane => counted(plane, 'forward') >= copies);
+        await until('the copies to arrive', arrived);
+      });
     });
     t.ok(
       counted(planes[0]!, 'flood') - before >= groups(mode).length * TIMES,

@@ -5,7 +5,7 @@ import type { Lab, Node } from '../../bench/lab/topology.ts';
 import { ALL_OFFLOADS, type OffloadSwitches } from '../../src/io/offloads.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
-import { overlayFor, podAddress } from '../support/overlay.ts';
+import { allAtOnce, overlayFor, podAddress } from '../support/overlay.ts';
 import { Random } from '../support/random.ts';
 import { volley } from '../support/volley.ts';
 
@@ -82,19 +82,7 @@ async function echoes(t: Asserts, { nodes }: Lab, name: string): Promise<void> {
   const [one, two] = nodes as [Node, Node];
   for (const inner of [4, 6] as const) {
     for (const size of [0, 1, 56, 1400, 4000, 30_001]) {
-      const argv = [
-        'ping',
-        '-n',
-        '-c',
-        '3',
-        '-i',
-        '0.02',
-        '-W',
-        '1',
-        '-s',
-        `${size}`,
-        podAddress(two, inner),
-      ];
+      const argv = ['ping', '-n', ...allAtOnce(3), '-W', '10', '-s', `${size}`, podAddress(two, inner)];
       t.match(
         one.pods[0]!.ns.attempt(argv).stdout,
         '3 received',

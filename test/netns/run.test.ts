@@ -86,7 +86,7 @@ for (const mode of ['vxlan', 'udp'] as const) {
         t.match(stdout, /ttl=62/, 'two hops, as over kernel VXLAN');
       }
       for (const node of lab.nodes)
-        t.equal(node.ns.attempt(['ping', '-c', '1', '-W', '2', two.tunnel[4]]).code, 0, 'node to node');
+        t.equal(node.ns.attempt(['ping', '-c', '1', '-W', '10', two.tunnel[4]]).code, 0, 'node to node');
       for (const proc of procs) t.match(await proc.stop(), { code: 0 });
       t.same(
         lab.nodes.map(node => kernelPicture(node.ns)),

@@ -10,6 +10,7 @@ import { requestOf, showTrace } from '../../src/cli/trace-run.ts';
 import { agentsFor, fileStoreFor } from '../support/agents.ts';
 import { labFor } from '../support/lab.ts';
 import { need } from '../support/need.ts';
+import { allAtOnce } from '../support/overlay.ts';
 import { MAIN } from '../support/run-node.ts';
 import { watchedNodes } from '../support/watched-nodes.ts';
 
@@ -263,7 +264,7 @@ t.test('live: real packets through both nodes', { skip: skip || need('nft') }, a
   };
   const both = ['--peer-socket', socketOf(two)];
   const pinged = await follow(...both, '--count', '3');
-  t.equal(pod.attempt(['ping', '-c', '3', '-i', '0.1', to]).code, 0);
+  t.equal(pod.attempt(['ping', ...allAtOnce(3), to]).code, 0);
   const step = (node: Node) => `${node.underlay[4]} [\\d.]+(us|ms)`;
   const way = '([\\d.]+(us|ms)|-[\\d.]+(us|ms) \\(its batch was still leaving\\))';
   t.match(

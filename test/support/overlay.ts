@@ -1,7 +1,9 @@
+import type { Test } from 'tap';
 import { must } from '../../bench/lab/command.ts';
 import type { Namespace } from '../../bench/lab/namespace.ts';
 import type { Dual, Family, Lab, Node } from '../../bench/lab/topology.ts';
 import { UNDERLAY_DEVICE, UNDERLAY_MTU } from '../../bench/lab/topology.ts';
+import { until } from '../../bench/lab/until.ts';
 import type { Mode } from '../../encap/encap.ts';
 import { FORMATS } from '../../encap/formats.ts';
 import { innerMtu } from '../../encap/mtu.ts';
@@ -174,18 +176,36 @@ export function counted(plane: DataPlane, verdict: string): number {
 export const podAddress = (node: Node, family: keyof Dual) => node.pods[0]!.address[family];
 
 /**
- * ICMP echo. The interval is also how long ping waits for the last answer where payloads are too small for a time stamp,
- * so it is not shorter than a busy machine's hiccup.
+ * Arguments of ping for `count` requests at once. Once an answer has come, ping waits for the others as long as the longer
+ * of its interval and two round trips (iputils), and ends with the last one. A short interval therefore loses answers on
+ * a busy machine; at once, a long one costs nothing.
+ */
+export const allAtOnce = (count: number): string[] => ['-c', `${count}`, '-l', `${count}`, '-i', '10'];
+
+/** Asserts that a verdict comes to be counted so many times, and no more. */
+export async function counts(
+  t: Pick<Test, 'equal'>,
+  plane: DataPlane,
+  verdict: Parameters<typeof counted>[1],
+  wanted: number,
+  message?: string,
+): Promise<void> {
+  await until(verdict, () => counted(plane, verdict) >= wanted).catch(() => {});
+  t.equal(counted(plane, verdict), wanted, `${message ?? verdict}: ${JSON.stringify(verdicts(plane))}`);
+}
+
+/**
+ * ICMP echo, all at once.
  * @param wait seconds to wait for an answer when none has come
  * @returns how many came back
  */
 export async function pings(
   from: Namespace,
   address: string,
-  { count = 3, bytes = 56, wait = 2 }: { count?: number; bytes?: number; wait?: number } = {},
+  { count = 3, bytes = 56, wait = 10 }: { count?: number; bytes?: number; wait?: number } = {},
 ): Promise<number> {
   const run = from.launch([
-    ...['ping', '-n', '-q', '-c', `${count}`, '-i', '0.25', '-W', `${wait}`, '-s', `${bytes}`, address],
+    ...['ping', '-n', '-q', ...allAtOnce(count), '-W', `${wait}`, '-s', `${bytes}`, address],
   ]);
   await run.ended;
   return Number(/, (\d+) received/.exec(run.stdout)?.[1] ?? 0);
