@@ -357,6 +357,6 @@ export function overlayOf(
 }
 
 /** As the data plane has it. A peer with a plain route stays a peer: its side may still send through the tunnel. */
-function specOf({ id, address, mac, subnets, remoteChecksum }: OverlayPeer): PeerSpec {
-  return { id, address, mac, subnets, remoteChecksum };
+function specOf({ id, address, mac, subnets, hosts, remoteChecksum }: OverlayPeer): PeerSpec {
+  return { id, address, mac, subnets, hosts, remoteChecksum };
 }

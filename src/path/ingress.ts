@@ -21,7 +21,7 @@ import {
   VERDICT,
 } from '../shm/batch.ts';
 import { findPrefix4, findPrefix6 } from '../shm/lpm.ts';
-import { PEER_MAC, PEER_REMOTE_CHECKSUM, PEER_STRIDE } from '../shm/peers.ts';
+import { PEER_HOST4, PEER_HOST6, PEER_MAC, PEER_REMOTE_CHECKSUM, PEER_STRIDE } from '../shm/peers.ts';
 import type { TableView } from '../shm/tables.ts';
 import { ipVersion, packetBytes } from './flow.ts';
 import {
@@ -238,7 +238,33 @@ function judgePacket(
         view.getInt32(ip + 16),
         view.getInt32(ip + 20),
       );
-  return owner === peer ? FORWARD : SPOOFED_SOURCE;
+  if (owner === peer) return FORWARD;
+  const at = peer * PEER_STRIDE;
+  return (four ? isHost4(view, ip, at, tables.peers) : isHost6(view, ip, at, tables.peers)) === 1
+    ? FORWARD
+    : SPOOFED_SOURCE;
+}
+
+/**
+ * 1 when the source of an IPv4 packet is the own address of the peer: where nothing masquerades, a node answers pods of
+ * other nodes from it, by the tunnel.
+ * @hot
+ */
+function isHost4(view: DataView, ip: number, at: number, peers: Int32Array): number {
+  const source = view.getInt32(ip + 12);
+  return source !== 0 && source === peers[at + PEER_HOST4]! ? 1 : 0;
+}
+
+/** @hot */
+function isHost6(view: DataView, ip: number, at: number, peers: Int32Array): number {
+  const word = at + PEER_HOST6;
+  return view.getInt32(ip + 8) !== 0 &&
+    view.getInt32(ip + 8) === peers[word]! &&
+    view.getInt32(ip + 12) === peers[word + 1]! &&
+    view.getInt32(ip + 16) === peers[word + 2]! &&
+    view.getInt32(ip + 20) === peers[word + 3]!
+    ? 1
+    : 0;
 }
 
 /**

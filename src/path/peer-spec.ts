@@ -18,6 +18,8 @@ export interface PeerSpec {
   readonly mac?: string | undefined;
   /** CIDRs that it owns. */
   readonly subnets: readonly string[];
+  /** Its own addresses beside `address`, at most one per family: it may send from them as from its subnets. */
+  readonly hosts?: readonly string[] | undefined;
   /** Interface index of a link-local underlay address. */
   readonly scope?: number | undefined;
   /**
@@ -81,8 +83,22 @@ export function peerInput(spec: PeerSpec, defaults: PeerDefaults): PeerInput {
     header: defaults.format.header(defaults.vni),
     remoteChecksum: defaults.format.name === 'vxlan' && spec.remoteChecksum === true,
     mac: spec.mac === undefined ? undefined : macWords(spec.mac, where),
+    ...hostWords([spec.address, ...(spec.hosts ?? [])], where),
     subnets: spec.subnets.map(cidr => subnetOf(cidr, where)),
   };
+}
+
+/** Own addresses of a peer as its record has them. A link-local one is no source of routed packets. Throws ECONFIG. */
+function hostWords(addresses: readonly string[], where: string): Pick<PeerInput, 'host4' | 'host6'> {
+  let host4: number | undefined;
+  let host6: number[] | undefined;
+  for (const address of addresses) {
+    const view = viewOf(underlayBytes(address, where));
+    const all = words(view, 0);
+    if (familyOf(view, 0) === 4) host4 ??= all[3]!;
+    else if ((view.getUint16(0) & 0xffc0) !== 0xfe80) host6 ??= [...all];
+  }
+  return { ...(host4 === undefined ? {} : { host4 }), ...(host6 ? { host6 } : {}) };
 }
 
 /** The peers of one overlay as its tables want them. Who is told again unchanged stays the same object, and its claims known. */

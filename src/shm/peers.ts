@@ -25,6 +25,12 @@ export const PEER_MAC = 11;
 export const PEER_SCOPE = 13;
 /** 1 when the peer finishes open inner checksums itself (remote checksum offload). */
 export const PEER_REMOTE_CHECKSUM = 14;
+/**
+ * The peer's own addresses, inner sources beside those of its subnets: one word IPv4, four words IPv6, big-endian values as
+ * signed int32; all zero: none.
+ */
+export const PEER_HOST4 = 15;
+export const PEER_HOST6 = 16;
 
 /** What a record says, as a value: for the writer, logs, `ripstop peers` and tests. */
 export interface PeerRecord {
@@ -45,6 +51,9 @@ export interface PeerRecord {
   readonly mac: Mac | undefined;
   /** Whether both ends finish each other's open inner checksums (remote checksum offload). */
   readonly remoteChecksum?: boolean | undefined;
+  /** Own address of the node in each family: one word, and four; big-endian values as signed int32. */
+  readonly host4?: number | undefined;
+  readonly host6?: readonly number[] | undefined;
 }
 
 /** int32 words of a table of `peers` records. */
@@ -67,6 +76,8 @@ export function writePeer(table: Int32Array, slot: number, peer: PeerRecord): vo
   bytesOf(table, at + PEER_HEADER, 8).set(peer.header);
   table[at + PEER_MAC] = peer.mac?.hi ?? 0;
   table[at + PEER_MAC + 1] = peer.mac?.lo ?? 0;
+  table[at + PEER_HOST4] = peer.host4 ?? 0;
+  table.set(peer.host6 ?? [0, 0, 0, 0], at + PEER_HOST6);
 }
 
 /** The record of `slot` as a value of its own memory, undefined when it is empty. */
@@ -85,7 +96,14 @@ export function readPeer(table: Int32Array, slot: number): PeerRecord | undefine
     header: Uint8Array.from(bytesOf(table, at + PEER_HEADER, table[at + PEER_HEADER_BYTES]!)),
     mac: mac.hi === 0 && mac.lo === 0 ? undefined : mac,
     remoteChecksum: table[at + PEER_REMOTE_CHECKSUM] === 1,
+    ...hostsAt(table, at),
   };
+}
+
+function hostsAt(table: Int32Array, at: number): Pick<PeerRecord, 'host4' | 'host6'> {
+  const host4 = table[at + PEER_HOST4]!;
+  const host6 = [...table.subarray(at + PEER_HOST6, at + PEER_HOST6 + 4)];
+  return { ...(host4 ? { host4 } : {}), ...(host6.some(word => word !== 0) ? { host6 } : {}) };
 }
 
 /** Slots that hold a record, rising. */

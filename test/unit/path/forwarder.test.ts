@@ -57,6 +57,39 @@ for (const mode of ['vxlan', 'udp'] as const) {
   });
 }
 
+for (const mode of ['vxlan', 'udp'] as const) {
+  t.test(`${mode}: a peer may send from its own underlay addresses, and from no one else's`, t => {
+    const l3 = mode === 'vxlan' ? 14 : 0;
+    const third = { id: 'node3', address: '192.0.2.3', mac: '02:00:00:00:00:03', subnets: ['10.244.3.0/24'] };
+    const peers = [
+      { ...NODE1, hosts: ['192.0.2.1', 'fd31:9::1'] },
+      NODE2,
+      { ...third, hosts: ['fd31:9::3'] },
+    ];
+    const four = (...source: number[]) => patched(packet({ l3 }), l3 + 12, ...source);
+    const six = (...end: number[]) =>
+      patched(packet({ family: 6, l3 }), l3 + 8, 0xfd, 0x31, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ...end);
+    const verdictOf = (bytes: Uint8Array) => {
+      const { counted } = carry([{ bytes }], { mode, peers });
+      return Object.keys(counted).find(name => name !== 'forward') ?? `forward ${counted.forward}`;
+    };
+    t.equal(verdictOf(four(192, 0, 2, 1)), 'forward 2', 'its address, where nothing masquerades');
+    t.equal(verdictOf(six(0, 1)), 'forward 2', 'and that of the other family');
+    for (const last of [0, 2, 3, 255])
+      t.equal(verdictOf(four(192, 0, 2, last)), 'spoofed-source', `192.0.2.${last}`);
+    t.equal(verdictOf(four(0, 0, 0, 0)), 'spoofed-source');
+    t.equal(verdictOf(six(0, 3)), 'spoofed-source', 'the address of another peer');
+    const bare = carry([{ bytes: patched(packet({ family: 6, l3 }), l3 + 8, ...new Uint8Array(16)) }], {
+      mode,
+    });
+    t.equal(bare.counted['spoofed-source'], 1, 'no address is not the address of a peer without one');
+    const out = carry([{ bytes: patched(packet({ l3 }), l3 + 16, 192, 0, 2, 2) }], { mode, peers });
+    if (mode === 'udp')
+      t.strictSame(out.counted, { 'no-peer': 1 }, 'to its address nothing goes by the tunnel');
+    t.end();
+  });
+}
+
 t.test('egress: what does not go on says why', t => {
   const good = packet();
   const unknownMac = patched(good, 5, 9);
