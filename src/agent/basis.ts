@@ -13,6 +13,7 @@ import type { AgentOptions } from './options.ts';
 import { attributesOf, type VtepMacs } from './overlay-plan.ts';
 import type { SessionBasis } from './session.ts';
 import { UnderlayChooser } from './underlay-chooser.ts';
+import { underlaySubnets } from './underlay-subnets.ts';
 import { deviceMacs, underlayView } from './underlay-view.ts';
 
 /** How long a start waits for the store to object to what is remembered, ms: one that is slower confirms it later. */
@@ -80,7 +81,8 @@ export class BasisFinder {
     const former = await readSubnetEnv(this.#options.subnetFile);
     const previous =
       former?.subnet || former?.subnet6 ? { v4: former.subnet, v6: former.subnet6 } : undefined;
-    const lease = await this.#holder.acquire({ config, attributes, previous });
+    const avoid = underlaySubnets(this.#socket, underlay.index);
+    const lease = await this.#holder.acquire({ config, attributes, previous, avoid });
     this.#log.info({ lease: lease.key, underlay: underlay.name, mtu: underlay.mtu }, 'holding a lease');
     return { config, underlay, lease, macs };
   }

@@ -11,7 +11,7 @@ import { monitorOf } from './flows-api.ts';
 import { EntryBook } from './kernel/entry-book.ts';
 import { StateKeeper } from './kernel/keeper.ts';
 import { baseState, type Overlay } from './kernel/layout.ts';
-import type { DesiredState, Territory } from './kernel/state.ts';
+import type { DesiredState, ObservedRoute, Territory } from './kernel/state.ts';
 import type { Step } from './kernel/steps.ts';
 import { type OverlayPlan, tunnelPort } from './overlay-plan.ts';
 import type { PeerChanges } from './peer-selector.ts';
@@ -240,6 +240,11 @@ export class Carrier {
   /** The changes that `reconcile` would make. */
   pending(): Step[] {
     return this.#keeper.plan(this.desired());
+  }
+
+  /** Destinations of peers that stay with another interface, because it is connected to a network of that range. */
+  connected(): ObservedRoute[] {
+    return this.#keeper.connected(this.desired());
   }
 
   desired(): DesiredState {

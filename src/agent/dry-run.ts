@@ -4,11 +4,11 @@ import { NetlinkSocket } from '../net/socket.ts';
 import { isCarriedHere, overlayOf } from './carrier.ts';
 import { parseNetConf } from './config/net-conf.ts';
 import { formatSubnetEnv, readSubnetEnv } from './config/subnet-env.ts';
-import { diff } from './kernel/diff.ts';
+import { connectedRoutes, diff } from './kernel/diff.ts';
 import { desiredState } from './kernel/layout.ts';
 import { observe } from './kernel/observe.ts';
 import type { ObservedState } from './kernel/state.ts';
-import { describeStep } from './kernel/steps.ts';
+import { describeConnected, describeStep } from './kernel/steps.ts';
 import { nextStep } from './lease/acquire.ts';
 import { formatKey, type Lease } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
@@ -25,7 +25,7 @@ import { ruleSet, trafficManager } from './rules/rule-set.ts';
 import type { SessionBasis } from './session.ts';
 import { nodeToken } from './store/node-token.ts';
 import { UnderlayChooser } from './underlay-chooser.ts';
-import { underlaySubnets } from './underlay-subnets.ts';
+import { refuseOnUnderlay, underlaySubnets } from './underlay-subnets.ts';
 import { deviceMacs, isOnLink, underlayView } from './underlay-view.ts';
 
 const STORE_MS = 10_000;
@@ -50,14 +50,20 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
     const underlay = new UnderlayChooser(options, underlayView(socket), history).choose(config, overrides);
     const macs = await memory.macs({ ...deviceMacs(socket, config.backend), ...overrides }, false);
     const attributes = attributesOf(config.backend, underlay, macs, options.remoteChecksum);
+    const subnets = underlaySubnets(socket, underlay.index);
     const leases = await listOnce(store);
     const former = await readSubnetEnv(options.subnetFile);
     const previous = former && { v4: former.subnet, v6: former.subnet6 };
-    const { lease, line } = leaseToBe(leases, { config, attributes, previous }, store, options.nodeName);
+    const { lease, line } = leaseToBe(
+      leases,
+      { config, attributes, previous, avoid: subnets },
+      store,
+      options.nodeName,
+    );
+    refuseOnUnderlay(lease, subnets, underlay.name);
     const basis: SessionBasis = { config, underlay, lease, macs };
     const plans = planOverlays(config, underlay, lease, macs);
     const rejected = new Map<string, Rejection>();
-    const subnets = underlaySubnets(socket, underlay.index);
     const steps = plans.flatMap(plan => {
       const onLink = (address: string): boolean => isOnLink(socket, address, underlay.index);
       const selection = selectPeers({ plan, config, own: lease, onLink, underlay: subnets }, leases);
@@ -99,7 +105,9 @@ function changes(
   const territory = { device: plan.device, networks: plan.networks };
   const there = observe(socket, territory, wanted);
   const isOpen = there.device?.kind === 'tun';
-  if (!isUserspace || isOpen || !plan.device) return diff(wanted, there, territory).map(describeStep);
+  const connected = connectedRoutes(wanted.routes, there.routes, territory).map(describeConnected);
+  if (!isUserspace || isOpen || !plan.device)
+    return [...connected, ...diff(wanted, there, territory).map(describeStep)];
   const opened: ObservedState = {
     ...there,
     neighbours: [],
@@ -119,6 +127,7 @@ function changes(
   };
   const replaced = there.device ? [`- device ${plan.device} (it is a ${there.device.kind} device)`] : [];
   return [
+    ...connected,
     ...replaced,
     `+ device ${plan.device} type ${plan.mode === 'vxlan' ? 'tap' : 'tun'}`,
     ...diff(wanted, opened, territory).map(describeStep),

@@ -11,7 +11,7 @@ import { formatSubnetEnv, readSubnetEnv, type SubnetEnv, writeSubnetEnv } from '
 import type { Underlay } from './config/underlay.ts';
 import { describeStep } from './kernel/steps.ts';
 import { fits } from './lease/allocate.ts';
-import { formatCidr } from './lease/cidr.ts';
+import { type Cidr, formatCidr } from './lease/cidr.ts';
 import type { Lease } from './lease/lease.ts';
 import type { AgentOptions } from './options.ts';
 import { type OverlayPlan, planOverlays, type VtepMacs } from './overlay-plan.ts';
@@ -19,7 +19,7 @@ import { type PeerChanges, PeerSelector } from './peer-selector.ts';
 import { describeRefusals, isContradiction, type Rejection } from './peers.ts';
 import { NodeRules } from './rules/node-rules.ts';
 import { ruleSet, trafficManager } from './rules/rule-set.ts';
-import { underlaySubnets } from './underlay-subnets.ts';
+import { refuseOnUnderlay, underlaySubnets } from './underlay-subnets.ts';
 import { isOnLink } from './underlay-view.ts';
 
 /** What a session stands on; another one of these means another session. */
@@ -99,6 +99,12 @@ export class Session {
     const { config, underlay, lease, macs } = basis;
     const plans = planOverlays(config, underlay, lease, macs);
     const session = new Session(basis, plans, options, repairs, log);
+    try {
+      refuseOnUnderlay(lease, session.#underlay(), underlay.name);
+    } catch (error) {
+      await session.stop();
+      throw error;
+    }
     session.#refused = known.refused;
     const begun = await Promise.allSettled(
       plans.map(plan => {
@@ -242,6 +248,10 @@ export class Session {
     return news;
   }
 
+  #underlay(): Cidr[] {
+    return underlaySubnets(this.#socket, this.basis.underlay.index);
+  }
+
   #select(
     plan: OverlayPlan,
     leases: ReadonlyMap<string, Lease>,
@@ -251,8 +261,7 @@ export class Session {
     if (!selector) {
       const { config, lease: own, underlay } = this.basis;
       const onLink = (address: string): boolean => isOnLink(this.#socket, address, underlay.index);
-      const subnets = underlaySubnets(this.#socket, underlay.index);
-      selector = new PeerSelector({ plan, config, own, onLink, underlay: subnets }, this.#refused);
+      selector = new PeerSelector({ plan, config, own, onLink, underlay: this.#underlay() }, this.#refused);
       this.#selectors.set(plan, selector);
     }
     const changes = selector.update(leases, changed);

@@ -4,7 +4,7 @@ import { VERDICTS } from '../path/control.ts';
 import type { PeerTally, Tally } from '../shm/counters.ts';
 import type { Agent } from './agent.ts';
 import type { Carrier } from './carrier.ts';
-import { describeStep } from './kernel/steps.ts';
+import { describeConnected, describeStep } from './kernel/steps.ts';
 import { formatCidr } from './lease/cidr.ts';
 import { isSameLease, type Lease } from './lease/lease.ts';
 import { type LeasePicture, leaseLines } from './lease-faults.ts';
@@ -266,9 +266,11 @@ function dropsIn(counters: CounterSnapshot): Omit<DropStatus, 'device'>[] {
 /** What the next comparison would change, a line a step. */
 export function pendingOf(agent: Agent): string[] {
   const picture = leasePicture(agent);
+  const carriers = agent.session?.carriers ?? [];
   return [
     ...(picture ? leaseLines(picture) : []),
-    ...(agent.session?.carriers ?? []).flatMap(carrier => carrier.pending().map(describeStep)),
+    ...carriers.flatMap(carrier => carrier.connected().map(describeConnected)),
+    ...carriers.flatMap(carrier => carrier.pending().map(describeStep)),
   ];
 }
 

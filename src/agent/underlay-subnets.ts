@@ -1,10 +1,11 @@
+import { RipstopError } from '../base/errors.ts';
 import { listAddresses } from '../net/addresses.ts';
 import { listRoutes, TABLE_MAIN } from '../net/routes.ts';
 import type { NetlinkSocket } from '../net/socket.ts';
-import { bitsOf, type Cidr, isNetwork, networkOf, parseCidr } from './lease/cidr.ts';
+import { PROTOCOL_KERNEL } from './kernel/state.ts';
+import { bitsOf, type Cidr, formatCidr, isNetwork, networkOf, overlaps, parseCidr } from './lease/cidr.ts';
+import type { Subnets } from './lease/lease.ts';
 
-/** RTPROT_KERNEL: routes that the kernel makes of addresses (linux/rtnetlink.h). */
-export const PROTOCOL_KERNEL = 2;
 const SCOPE_LINK = 253;
 
 /** The subnets that the underlay interface is connected to, and its own addresses: pods must have none of them. */
@@ -27,4 +28,21 @@ export function underlaySubnets(socket: NetlinkSocket, link: number): Cidr[] {
     if (route.link === link && route.protocol === PROTOCOL_KERNEL && route.gateway === undefined)
       add(route.destination);
   return [...found.values()];
+}
+
+/**
+ * Refuses a subnet of this node that would take addresses of the network between the nodes: pods and nodes would get one
+ * another's packets.
+ * @throws RipstopError ECONFIG
+ */
+export function refuseOnUnderlay({ v4, v6 }: Subnets, underlay: readonly Cidr[], name: string): void {
+  for (const subnet of [v4, v6]) {
+    const wire = underlay.find(cidr => subnet && overlaps(cidr, subnet));
+    if (subnet && wire)
+      throw new RipstopError(
+        'ECONFIG',
+        `the pod subnet ${formatCidr(subnet)} of this node overlaps ${formatCidr(wire)}, the network of ${name}`,
+        'choose a pod network outside the networks between the nodes, or give this node another subnet of it',
+      );
+  }
 }

@@ -18,6 +18,7 @@ export const NODE_CHECKS: Readonly<Record<string, Check>> = {
   'restarts after errors': checkUncaught,
   'leases of the other nodes': checkLeases,
   'kernel state': checkKernel,
+  'connected networks': checkConnected,
   'kernel settings': checkSettings,
   'masquerade and forward rules': checkRules,
   'bridge netfilter': checkBridgeNetfilter,
@@ -75,6 +76,16 @@ function checkSettings(): Finding[] {
     kind: 'setting-refused',
     what: describeRefusal(setting),
     remedy: `mount the host's /proc/sys/net at /host/proc/sys/net (docs/deploy/kube-ripstop.yml), or set it on the host`,
+  }));
+}
+
+function checkConnected(agent: Agent): Finding[] {
+  const routes = (agent.session?.carriers ?? []).flatMap(carrier => carrier.connected());
+  return routes.map(({ destination, device = 'another interface' }) => ({
+    severity: 'fault',
+    kind: 'lease-unusable',
+    what: `no traffic with the pods in ${destination}: ${device} is connected to a network of that range`,
+    remedy: `give the node of that lease another subnet, or take the range from ${device}`,
   }));
 }
 

@@ -1,18 +1,19 @@
 import { RipstopError } from '../../base/errors.ts';
 import type { LinkSettings } from '../../net/link-kinds.ts';
 import { isOurs } from './observe.ts';
-import type {
-  DesiredDevice,
-  DesiredState,
-  ForwardingEntry,
-  KernelVxlan,
-  NeighbourEntry,
-  ObservedDevice,
-  ObservedRoute,
-  ObservedState,
-  RouteEntry,
-  SettingEntry,
-  Territory,
+import {
+  type DesiredDevice,
+  type DesiredState,
+  type ForwardingEntry,
+  type KernelVxlan,
+  type NeighbourEntry,
+  type ObservedDevice,
+  type ObservedRoute,
+  type ObservedState,
+  PROTOCOL_KERNEL,
+  type RouteEntry,
+  type SettingEntry,
+  type Territory,
 } from './state.ts';
 import { isRemoval, type Step } from './steps.ts';
 
@@ -157,16 +158,36 @@ function routeSteps(
     else byDestination.set(route.destination, [route]);
   }
   const wants = new Set(wanted.map(route => route.destination));
+  const connected = new Set(connectedRoutes(wanted, there, territory).map(route => route.destination));
   for (const route of there)
-    if (!wants.has(route.destination) && isOurs(route, territory)) steps.push({ do: 'delete-route', route });
+    if (isOurs(route, territory) && (!wants.has(route.destination) || connected.has(route.destination)))
+      steps.push({ do: 'delete-route', route });
   for (const route of wanted) {
     const rivals = byDestination.get(route.destination) ?? [];
+    if (connected.has(route.destination)) continue;
     if (rivals.some(rival => satisfies(rival, route))) continue;
     // The kernel keeps one route a metric: the one with the default metric is in the way, others are not.
     const former = rivals.find(rival => rival.metric === (rival.family === 6 ? 1024 : 0));
     steps.push({ do: 'set-route', route, former });
   }
   return steps;
+}
+
+/**
+ * The routes among the wanted ones whose destination is a network that another interface is connected to. They are not
+ * set, at no metric: the node would be cut off from that network.
+ * @returns the routes of the kernel
+ */
+export function connectedRoutes(
+  wanted: readonly RouteEntry[],
+  there: readonly ObservedRoute[],
+  territory: Territory,
+): ObservedRoute[] {
+  const wants = new Set(wanted.map(route => route.destination));
+  return there.filter(
+    route =>
+      route.protocol === PROTOCOL_KERNEL && wants.has(route.destination) && route.device !== territory.device,
+  );
 }
 
 function satisfies(there: ObservedRoute, wanted: RouteEntry): boolean {

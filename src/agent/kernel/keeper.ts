@@ -3,7 +3,7 @@ import { replaceRoute } from '../../net/routes.ts';
 import { NetlinkSocket } from '../../net/socket.ts';
 import { isRefusal, refusedSettings, writeSetting } from '../../net/sysctl.ts';
 import { applyEntries, applyStep, type EntryStep, isEntryStep } from './apply.ts';
-import { diff } from './diff.ts';
+import { connectedRoutes, diff } from './diff.ts';
 import { isOurs, observe, observeBase } from './observe.ts';
 import type { DesiredState, ObservedRoute, Territory } from './state.ts';
 import { isRemoval, type Step } from './steps.ts';
@@ -33,6 +33,12 @@ export class StateKeeper {
 
   get socket(): NetlinkSocket {
     return this.#socket;
+  }
+
+  /** Routes of connected networks whose place wanted routes do not take. @throws NetError */
+  connected(wanted: DesiredState): ObservedRoute[] {
+    const { routes } = observe(this.#socket, this.#territory, wanted);
+    return connectedRoutes(wanted.routes, routes, this.#territory);
   }
 
   /** The steps that `apply` would make, but for settings that were refused. Changes nothing. @throws RipstopError, NetError */

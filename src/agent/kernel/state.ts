@@ -12,6 +12,9 @@ import type { Family } from '../../net/text.ts';
  */
 export const PROTOCOL_RIPSTOP = 114;
 
+/** RTPROT_KERNEL (linux/rtnetlink.h): routes that the kernel makes of the addresses of its interfaces. */
+export const PROTOCOL_KERNEL = 2;
+
 /** A VXLAN device of the kernel, for nodes that use it in place of the userspace data plane. */
 export interface KernelVxlan {
   readonly vni: number;

@@ -46,6 +46,11 @@ export function routeWords(route: RouteEntry): string {
   return words.join(' ');
 }
 
+/** One line for `ripstop plan` on a route that is not set because the kernel has a connected one. */
+export function describeConnected({ destination, device }: ObservedRoute): string {
+  return `! route ${destination} is not set: ${device ?? 'another interface'} is connected to a network of that range`;
+}
+
 /** One line for `ripstop plan`: `+` made, `-` removed, `~` changed. */
 export function describeStep(step: Step): string {
   switch (step.do) {

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { RipstopError } from '../../base/errors.ts';
 import { collide, fits, pickSubnets, type Random } from './allocate.ts';
-import { formatAddress } from './cidr.ts';
+import { type Cidr, formatAddress, formatCidr, overlaps } from './cidr.ts';
 import {
   formatKey,
   identityOf,
@@ -44,8 +44,12 @@ export function nextStep(
     else if (isIdentity(lease, identity)) throw sameAddress(identity, lease);
     else others.push(lease);
   }
+  const avoid = (wish.avoid ?? []).map(cidr =>
+    cidr.family === 4 ? { v4: cidr, v6: undefined } : { v4: undefined, v6: cidr },
+  );
+  const inTheWay = [...others, ...avoid];
   const fitting = ours.filter(
-    lease => fits(wish.config, lease) && !others.some(other => collide(other, lease)),
+    lease => fits(wish.config, lease) && !inTheWay.some(other => collide(other, lease)),
   );
   const held =
     fitting.find(lease => wish.previous && collide(lease, wish.previous) && isWellNamed(lease)) ??
@@ -60,17 +64,24 @@ export function nextStep(
 
   // A reservation that does not fit is an operator's word about another network: it is not ours to delete.
   const drop = ours.filter(lease => lease.expiresAt !== 0);
-  const taken = [...others, ...ours.filter(lease => lease.expiresAt === 0)];
+  const taken = [...inTheWay, ...ours.filter(lease => lease.expiresAt === 0)];
   const picked = pickSubnets(wish.config, taken, wish.previous, random);
   if ('full' in picked) {
     const range = picked.full === 4 ? wish.config.range4! : wish.config.range6!;
     throw new RipstopError(
       'ERANGE',
       `no free IPv${picked.full} subnet of /${range.length} left in ${formatAddress(picked.full, range.network.value)}/${range.network.length}`,
-      'delete leases of nodes that are gone, or widen the range',
+      `delete leases of nodes that are gone, or widen the range${wireHint(wish, range.network)}`,
     );
   }
   return { do: 'create', subnets: picked, drop };
+}
+
+function wireHint({ avoid = [] }: LeaseWish, network: Cidr): string {
+  const inside = avoid.filter(cidr => overlaps(cidr, network)).map(formatCidr);
+  return inside.length === 0
+    ? ''
+    : `; subnets of the network between the nodes (${inside.join(', ')}) are not taken`;
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { NetworkConfig } from '../config/net-conf.ts';
+import type { Cidr } from './cidr.ts';
 import type { Lease, LeaseAttributes, Subnets } from './lease.ts';
 
 /** What a node asks of a store. */
@@ -7,6 +8,8 @@ export interface LeaseWish {
   readonly attributes: LeaseAttributes;
   /** Subnets of a former life, from subnet.env. */
   readonly previous: Subnets | undefined;
+  /** Networks between the nodes, of which no subnet is taken. */
+  readonly avoid?: readonly Cidr[] | undefined;
 }
 
 /** What a store tells while it is followed. Calls come one at a time, never inside another call of the store. */

@@ -57,6 +57,8 @@ export function settle(socket: NetlinkSocket, config: NodeConfig, log: Log): Set
 export class OverlayNode {
   readonly #log: Log;
   readonly #keeper: StateKeeper;
+  /** Destinations of peers that a connected network keeps; logged once. */
+  readonly #connected = new Set<string>();
   #plane: DataPlane;
   #settled: Settled;
   /** What runs now; changes of the node wait for each other. */
@@ -169,6 +171,15 @@ export class OverlayNode {
   #apply(peers: readonly NodePeer[], publish = true): Step[] {
     const steps = this.#keeper.apply(this.#desired(peers), () => publish && this.#plane.setPeers(peers));
     for (const step of steps) this.#log.debug({ step: describeStep(step) }, 'kernel state');
+    for (const route of this.#keeper.connected(this.#desired(peers))) {
+      const { destination, device } = route;
+      if (!this.#connected.has(destination))
+        this.#log.warn(
+          { destination, device },
+          'this subnet of a peer is not routed: an interface is connected to it',
+        );
+      this.#connected.add(destination);
+    }
     const [refusal] = this.#keeper.refusals.values();
     if (refusal) throw refusal;
     return steps;

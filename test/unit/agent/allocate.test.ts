@@ -148,6 +148,27 @@ t.test('a live node with our address is refused; a dead one is followed', async 
   t.equal(nextStep(wish, [lease(subnets('10.0.5.0/24'), '1.1.1.1')], 'a/1').do, 'keep');
 });
 
+t.test('no subnet of the network between the nodes is taken', async t => {
+  const avoid = [parseCidr('10.0.1.0/24')!, parseCidr('10.0.1.7/32')!, parseCidr('192.0.2.0/24')!];
+  const wish = {
+    config: config(),
+    attributes: attributes('1.1.1.1'),
+    previous: subnets('10.0.1.0/24'),
+    avoid,
+  };
+  const step = nextStep(wish, [], 'a/1', () => 0);
+  t.match(step, { do: 'create' });
+  t.equal(formatCidr((step as { subnets: Subnets }).subnets.v4!), '10.0.2.0/24');
+  const held = lease(subnets('10.0.1.0/24'), '1.1.1.1');
+  t.match(
+    nextStep(wish, [held], 'a/1', () => 0),
+    { do: 'create', drop: [held] },
+    'one that is held is given up',
+  );
+  const flat = { ...wish, avoid: [parseCidr('10.0.0.0/8')!] };
+  t.throws(() => nextStep(flat, [], 'a/1'), { code: 'ERANGE', hint: /10\.0\.0\.0\/8/ });
+});
+
 t.test('our name under another address: the subnet moves with us', async t => {
   const wish = { config: config(), attributes: attributes('1.1.1.9'), previous: undefined };
   const own = lease(subnets('10.0.5.0/24'), '1.1.1.1', { node: 'a/1' });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { diff } from '../../../src/agent/kernel/diff.ts';
+import { connectedRoutes, diff } from '../../../src/agent/kernel/diff.ts';
 import {
   baseAddress,
   covers,
@@ -11,6 +11,7 @@ import {
   type DesiredState,
   type ObservedRoute,
   type ObservedState,
+  PROTOCOL_KERNEL,
   PROTOCOL_RIPSTOP,
   type Territory,
 } from '../../../src/agent/kernel/state.ts';
@@ -218,6 +219,32 @@ t.test('a route with another metric is no rival, one hop of several is no match'
     special: true,
   });
   t.equal(lines(wanted, { ...there, routes: [special] }).length, 1);
+});
+
+t.test('the route of a connected network is never displaced, whatever its metric', async t => {
+  const wanted = desiredState(OVERLAY, [PEER]);
+  const there = satisfied(wanted);
+  const elsewhere = there.routes.filter(({ destination }) => !PEER.subnets.includes(destination));
+  for (const [metric, metric6] of [
+    [0, 256],
+    [100, 1024],
+  ] as const) {
+    const connected = [
+      route('10.244.2.0/24', { device: 'eth1', protocol: PROTOCOL_KERNEL, metric }),
+      route('fd00:2::/64', { device: 'eth1', protocol: PROTOCOL_KERNEL, metric: metric6 }),
+    ];
+    t.same(lines(wanted, { ...there, routes: [...elsewhere, ...connected] }), []);
+    t.same(
+      lines(wanted, { ...there, routes: [...there.routes, ...connected] }).map(line =>
+        line.split(' ', 3).join(' '),
+      ),
+      ['- route 10.244.2.0/24', '- route fd00:2::/64'],
+      'one of ours beside it goes',
+    );
+    t.same(connectedRoutes(wanted.routes, connected, TERRITORY), connected);
+  }
+  const own = route('10.244.2.0/24', { device: 'flannel.1', protocol: PROTOCOL_KERNEL });
+  t.equal(lines(wanted, { ...there, routes: [own] }).length, 2, 'one of our own device is');
 });
 
 t.test('devices', async t => {
