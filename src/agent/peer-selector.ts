@@ -236,7 +236,6 @@ export class PeerSelector {
   #order(a: Entry, b: Entry): number {
     return (
       Number(this.#refusedBefore.has(a.key)) - Number(this.#refusedBefore.has(b.key)) ||
-      Number(isGone(a)) - Number(isGone(b)) ||
       compareAge(a.lease.since, b.lease.since) ||
       (a.key < b.key ? -1 : 1)
     );

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { RipstopError } from '../../base/errors.ts';
 import { collide, fits, pickSubnets, type Random } from './allocate.ts';
-import { type Cidr, formatAddress, formatCidr, overlaps } from './cidr.ts';
+import { type Cidr, contains, formatAddress, formatCidr, overlaps } from './cidr.ts';
 import {
   formatKey,
   identityOf,
@@ -47,9 +47,11 @@ export function nextStep(
   const avoid = (wish.avoid ?? []).map(cidr =>
     cidr.family === 4 ? { v4: cidr, v6: undefined } : { v4: undefined, v6: cidr },
   );
-  const inTheWay = [...others, ...avoid];
   const fitting = ours.filter(
-    lease => fits(wish.config, lease) && !inTheWay.some(other => collide(other, lease)),
+    lease =>
+      fits(wish.config, lease) &&
+      !avoid.some(other => collide(other, lease)) &&
+      !others.some(other => hasRightTo(other, lease)),
   );
   const held =
     fitting.find(lease => wish.previous && collide(lease, wish.previous) && isWellNamed(lease)) ??
@@ -64,7 +66,7 @@ export function nextStep(
 
   // A reservation that does not fit is an operator's word about another network: it is not ours to delete.
   const drop = ours.filter(lease => lease.expiresAt !== 0);
-  const taken = [...inTheWay, ...ours.filter(lease => lease.expiresAt === 0)];
+  const taken = [...others, ...avoid, ...ours.filter(lease => lease.expiresAt === 0)];
   const picked = pickSubnets(wish.config, taken, wish.previous, random);
   if ('full' in picked) {
     const range = picked.full === 4 ? wish.config.range4! : wish.config.range6!;
@@ -75,6 +77,14 @@ export function nextStep(
     );
   }
   return { do: 'create', subnets: picked, drop };
+}
+
+/** True when other nodes take `other` and refuse `own`, by the rules of `PeerSelector`: a younger lease takes nothing away. */
+function hasRightTo(other: Lease, own: Lease): boolean {
+  const covers = (outer: Cidr | undefined, inner: Cidr | undefined): boolean =>
+    outer !== undefined && inner !== undefined && contains(outer, inner);
+  const isOlder = other.since !== undefined && own.since !== undefined && other.since < own.since;
+  return isOlder && (covers(other.v4, own.v4) || covers(other.v6, own.v6));
 }
 
 function wireHint({ avoid = [] }: LeaseWish, network: Cidr): string {
