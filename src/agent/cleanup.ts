@@ -4,6 +4,7 @@ import { describeError } from '../base/errors.ts';
 import { deleteLink, listLinks } from '../net/links.ts';
 import { deleteRoute, listRoutes, TABLE_MAIN } from '../net/routes.ts';
 import { NetlinkSocket } from '../net/socket.ts';
+import { BLACKHOLE_METRIC } from './blackhole.ts';
 import { readSubnetEnv } from './config/subnet-env.ts';
 import { covers } from './kernel/layout.ts';
 import { PROTOCOL_RIPSTOP } from './kernel/state.ts';
@@ -11,7 +12,6 @@ import { formatCidr } from './lease/cidr.ts';
 import { Memory, ownDevices } from './memory.ts';
 import { removeFlannelRules } from './rules/flannel-rules.ts';
 import { NodeRules } from './rules/node-rules.ts';
-import { BLACKHOLE_METRIC } from './session.ts';
 import { UNCAUGHT_NAME } from './uncaught-record.ts';
 
 export interface CleanupOptions {

@@ -36,7 +36,7 @@ interface Entry extends Holder {
 
 /**
  * Chooses the peers of one overlay among the leases; stateful, at a cost that grows with what changed. Rules
- * (docs/decisions/0093): this node's own range, addresses and MAC always win. Of two leases that contradict one another
+ * (docs/decisions/0096): this node's own range, addresses and MAC always win. Of two leases that contradict one another
  * the one that is a peer already keeps its place for as long as it claims the same; of two new ones the older wins. A
  * lease around others keeps what longest prefix match leaves to it.
  */

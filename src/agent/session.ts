@@ -1,10 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { describeError, type RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { unless } from '../net/error.ts';
 import type { NetEvent } from '../net/events.ts';
-import { addRoute } from '../net/routes.ts';
 import { NetlinkSocket } from '../net/socket.ts';
+import { addBlackholes } from './blackhole.ts';
 import { Carrier } from './carrier.ts';
 import type { NetworkConfig } from './config/net-conf.ts';
 import { formatSubnetEnv, readSubnetEnv, type SubnetEnv, writeSubnetEnv } from './config/subnet-env.ts';
@@ -43,10 +42,6 @@ export const noRepairs = (): Repairs => ({ steps: new Map(), rules: 0, failures:
 
 /** What a session puts in order, part by part: a part that fails keeps no other one from being tried. */
 export type Part = 'kernel state' | 'blackhole route' | 'rules' | 'subnet.env';
-
-/** Metric of the blackhole route: any route to the pods is better. */
-export const BLACKHOLE_METRIC = 9999;
-const PROTOCOL_STATIC = 4;
 
 /**
  * The node while it holds one lease under one configuration on one underlay: overlays, rules, subnet.env. Gets leases,
@@ -351,24 +346,13 @@ export class Session {
     this.#socket.close();
   }
 
+  #blackhole(): void {
+    if (this.#options.blackhole) addBlackholes(this.#socket, this.basis.lease);
+  }
+
   #count(repair: string, what: string): void {
     this.#repairs.steps.set(repair, (this.#repairs.steps.get(repair) ?? 0) + 1);
     this.#log.warn({ repair }, `mended: ${what}`);
-  }
-
-  #blackhole(): void {
-    if (!this.#options.blackhole) return;
-    const { v4, v6 } = this.basis.lease;
-    for (const subnet of [v4, v6])
-      if (subnet)
-        unless(['EEXIST'], () =>
-          addRoute(this.#socket, {
-            destination: formatCidr(subnet),
-            type: 'blackhole',
-            metric: BLACKHOLE_METRIC,
-            protocol: PROTOCOL_STATIC,
-          }),
-        );
   }
 }
 
