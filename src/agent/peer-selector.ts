@@ -28,8 +28,10 @@ interface Entry extends Holder {
   blocker: Entry | undefined;
   /** Entries that this one keeps out. */
   readonly waiting: Set<Entry>;
-  /** The peer that took this one's place while its node gave no sign of life. */
-  displacedBy: Entry | undefined;
+  /** Counts the times that it became a peer. */
+  stay: number;
+  /** The peer, in that stay, that took this one's place while its node gave no sign of life. */
+  displacedBy: { readonly peer: Entry; readonly stay: number } | undefined;
   /** Its holder gave signs of life under these attributes. */
   wasAlive: boolean;
 }
@@ -102,6 +104,7 @@ export class PeerSelector {
       claims: undefined,
       held: undefined,
       turn: 0,
+      stay: 0,
       blocker: undefined,
       waiting: new Set(),
       displacedBy: undefined,
@@ -176,10 +179,9 @@ export class PeerSelector {
         this.#refuse(entry, conflict);
         return;
       }
-      const why =
-        entry.displacedBy === other
-          ? 'whose node gives signs of life again'
-          : 'and its own node gives no sign of life';
+      const why = isDisplacedBy(entry, other)
+        ? 'whose node gives signs of life again'
+        : 'and its own node gives no sign of life';
       displaced.set(other, `claims what lease ${entry.key} claims, ${why}`);
     }
     // Another lease of this node with the MAC that the node had before.
@@ -187,7 +189,7 @@ export class PeerSelector {
       for (const mate of this.#holdings.at(claims.address))
         if (mate.held!.mac !== claims.mac)
           displaced.set(mate, `has the former VTEP MAC of the node of lease ${entry.key}`);
-    for (const [other, message] of displaced) this.#displace(other, entry, message);
+    for (const [other, message] of displaced) this.#displace(other, entry, message, isGone(other));
     this.#rejected.delete(entry.key);
     entry.displacedBy = undefined;
     if (before?.address !== claims.address) entry.turn = ++this.#turns;
@@ -200,9 +202,11 @@ export class PeerSelector {
     this.#rejected.set(entry.key, { key: entry.key, reason, message });
   }
 
-  #displace(other: Entry, by: Entry, message: string): void {
+  /** @param returns it gets its place back when its node gives signs of life again */
+  #displace(other: Entry, by: Entry, message: string, returns: boolean): void {
     this.#vacate(other);
-    other.displacedBy = by.displacedBy === other ? undefined : by;
+    // The stay that begins now.
+    other.displacedBy = returns && !isDisplacedBy(by, other) ? { peer: by, stay: by.stay + 1 } : undefined;
     this.#refuse(other, { with: by, reason: 'twin', message });
   }
 
@@ -214,6 +218,7 @@ export class PeerSelector {
   #occupy(entry: Entry, claims: LeaseClaims): void {
     for (const subnet of claims.subnets) this.#touchAround(subnet);
     this.#holdings.add(entry, claims);
+    entry.stay++;
     this.#touched.add(claims.address);
   }
 
@@ -297,9 +302,13 @@ export function selectPeers(side: OwnSide, all: readonly Lease[]): PeerSelection
 /** True when a peer makes way for `entry`. */
 function mustYield({ with: peer, reason }: Conflict<Entry>, entry: Entry): boolean {
   // The peer is there only because the node of this entry gave no sign of life.
-  if (entry.displacedBy === peer && !isGone(entry)) return true;
+  if (isDisplacedBy(entry, peer) && !isGone(entry)) return true;
   // An address or a MAC may pass to another node; a range is given to nobody else while its lease lasts.
   return reason === 'twin' && isGone(peer) && entry.lease.node !== undefined;
+}
+
+function isDisplacedBy({ displacedBy }: Entry, peer: Entry): boolean {
+  return displacedBy?.peer === peer && displacedBy.stay === peer.stay;
 }
 
 /** The store can tell that the holder is gone; of flannel's leases in etcd nothing is known. */
