@@ -15,8 +15,6 @@ import { PingStream } from '../support/ping-stream.ts';
  * A lease that claims what another node has: three agents under traffic, and leases written by hand.
  */
 
-t.setTimeout(180_000);
-
 const SKIP = { skip: need('root', 'netns', 'tun', 'nft') };
 /** Pings of each pair while a conflict is there. */
 const PINGS = 60;
@@ -121,7 +119,7 @@ async function conflicts(t: Test, backend: Backend): Promise<void> {
       `plan names ${key}`,
     );
   }
-  await until('pings beside the bad leases', () => streams.every(stream => stream.reached > PINGS), 60_000);
+  await until('pings beside the bad leases', () => streams.every(stream => stream.reached > PINGS));
   for (const stream of streams) {
     const { sent, lost } = await stream.end();
     t.equal(lost, 0, `of ${sent} pings`);
@@ -130,16 +128,12 @@ async function conflicts(t: Test, backend: Backend): Promise<void> {
   // The saved state tells a start who was a peer.
   await agents[1]!.stop('SIGKILL');
   agents[1]!.start();
-  await until(
-    'it back, with the same peers',
-    async () => {
-      const peers = await peersOf(agents[1]!).catch(() => []);
-      const { rejected = [] } = (await statusOf(agents[1]!).catch(() => undefined)) ?? {};
-      const keys = new Set(rejected.map(({ key }) => key));
-      return peers.some(({ address }) => address === one.underlay[4]) && refused.every(key => keys.has(key));
-    },
-    40_000,
-  );
+  await until('it back, with the same peers', async () => {
+    const peers = await peersOf(agents[1]!).catch(() => []);
+    const { rejected = [] } = (await statusOf(agents[1]!).catch(() => undefined)) ?? {};
+    const keys = new Set(rejected.map(({ key }) => key));
+    return peers.some(({ address }) => address === one.underlay[4]) && refused.every(key => keys.has(key));
+  });
   await until('traffic again', () => reaches(two, one, 4) && reaches(two, one, 6));
 
   // The lease in whose way a known peer stood is taken up as soon as the peer's lease goes.
