@@ -10,7 +10,7 @@ import { formatSubnetEnv, readSubnetEnv, type SubnetEnv, writeSubnetEnv } from '
 import type { Underlay } from './config/underlay.ts';
 import { describeStep } from './kernel/steps.ts';
 import { fits } from './lease/allocate.ts';
-import { type Cidr, formatCidr } from './lease/cidr.ts';
+import type { Cidr } from './lease/cidr.ts';
 import type { Lease } from './lease/lease.ts';
 import type { AgentOptions } from './options.ts';
 import { type OverlayPlan, planOverlays, type VtepMacs } from './overlay-plan.ts';
