@@ -1,3 +1,4 @@
+import { appendFileSync } from 'node:fs';
 import t from 'tap';
 import type { Node } from '../../bench/lab/topology.ts';
 import { transfer } from '../../bench/lab/transfer.ts';
@@ -151,11 +152,18 @@ t.test('tables, filters, the log and top', { skip }, async t => {
   t.match(await top.success(), /^\d\d:\d\d:\d\d 2 flows, .*\n(.*\n){3}\n\d\d:\d\d:\d\d 2 flows, /);
   // A terminal of its own: what is typed there are keys.
   const command = `${process.execPath} ${MAIN} top --socket ${socketOf(one)}`;
-  const onTerminal = async (keys: string) => {
+  const keyboard = `${t.testdir()}/keyboard`;
+  one.ns.must(['mkfifo', keyboard]);
+  /** @param steps what is shown before a key is pressed, and the key */
+  const onTerminal = async (...steps: [shown: RegExp, key: string][]) => {
     const terminal = one.ns.launch([
-      ...['sh', '-c', `(sleep 2; printf '${keys}'; sleep 1; printf q; sleep 1) | script -qec "$1" /dev/null`],
+      ...['sh', '-c', `exec 3<>${keyboard}; exec script -qec "$1" /dev/null <&3`],
       ...['sh', `stty rows 24 cols 80; ${command}`],
     ]);
+    for (const [pattern, key] of steps) {
+      await terminal.saying(pattern);
+      appendFileSync(keyboard, key);
+    }
     const shown = await terminal.success();
     t.ok(
       shown.includes('\x1b[?1049h') && shown.trimEnd().endsWith('\x1b[?25h\x1b[?1049l'),
@@ -163,11 +171,12 @@ t.test('tables, filters, the log and top', { skip }, async t => {
     );
     return shown;
   };
-  const shown = await onTerminal('sp');
+  const shown = await onTerminal([/by rate; keys/, 's'], [/by packet-rate/, 'p'], [/> node2 /, 'q']);
   t.match(shown, /ripstop top, by rate; keys: s p space q/);
   t.match(shown, /ripstop top, by packet-rate/);
   t.match(shown, /> node2 /);
-  t.match(await onTerminal(' \\003'), /by rate, stopped/);
+  const ended = await onTerminal([/by rate; keys/, ' '], [/by rate, stopped/, '\x03']);
+  t.match(ended, /by rate, stopped/);
 
   for (const proc of pings) await proc.stop('SIGINT');
   await until('a line of the log', () => log.stdout.includes('\n'));
