@@ -22,6 +22,9 @@ export class MoveDecision {
   /** Since when the underlay in use is not the one to use, and whether its addresses were gone at the last look. */
   #since: { readonly ms: number; readonly isGone: boolean } | undefined;
 
+  /** All addresses of the node when those of the underlay were there last. */
+  #present: ReadonlySet<string> | undefined;
+
   constructor(clock: Clock = monotonicMs) {
     this.#clock = clock;
   }
@@ -30,6 +33,7 @@ export class MoveDecision {
   look(underlay: Underlay, choose: () => Underlay, links: readonly Link[]): Verdict {
     const missing = missingAddresses(underlay, links);
     const isGone = missing.length > 0;
+    if (!isGone) this.#present = new Set(links.flatMap(link => link.addresses.map(({ address }) => address)));
     const gone = `${missing.join(' and ')} of ${underlay.name} ${missing.length > 1 ? 'are' : 'is'} gone`;
     let next: Underlay;
     try {
@@ -45,10 +49,19 @@ export class MoveDecision {
       return { do: 'stay' };
     }
     const why = `the underlay changed from ${describeUnderlay(underlay)} to ${describeUnderlay(next)}`;
-    if (!isGone && isSamePlace(next, underlay)) return { do: 'move', why };
+    if (isGone ? this.#isNew(next, underlay) : isSamePlace(next, underlay)) return { do: 'move', why };
     const ms = this.#begin(isGone) + MOVE_AFTER_MS - this.#clock();
     if (ms <= 0) return { do: 'move', why };
     return { do: 'wait', ms, lacking: isGone ? `${gone}; moving to ${describeUnderlay(next)}` : undefined };
+  }
+
+  /** True when what replaces the lost addresses was not there before: the interface was renumbered. */
+  #isNew(next: Underlay, former: Underlay): boolean {
+    const present = this.#present;
+    const added = [next.address4, next.address6].filter(
+      address => address !== undefined && address !== former.address4 && address !== former.address6,
+    );
+    return present !== undefined && added.every(address => !present.has(address!));
   }
 
   /** @returns since when, ms; a loss begins a wait of its own */

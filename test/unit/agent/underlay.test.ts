@@ -209,6 +209,7 @@ t.test('when to move', async t => {
   const look = (underlay = home) => decision.look(underlay, () => chooser.choose(V4, {}), node.view.links());
   t.match(look(), { do: 'stay' });
   node.give('eth0', '10.0.2.100');
+  t.match(look(), { do: 'stay' });
   node.drop('10.0.2.15');
   t.match(look(), {
     do: 'wait',
