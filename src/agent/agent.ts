@@ -17,6 +17,7 @@ import { Readiness } from './readiness.ts';
 import { noRepairs, Session, type SessionBasis } from './session.ts';
 import { dropStaleDevices } from './stale-devices.ts';
 import { Backoff, pause } from './store/backoff.ts';
+import { StoreWatch } from './store-watch.ts';
 import { UnderlayFollower } from './underlay-follower.ts';
 
 /** How often the kernel's events are looked at, ms: a foreign change heals within this time and a comparison. */
@@ -36,6 +37,7 @@ export class Agent {
   readonly repairs = noRepairs();
   readonly probes: PeerProbes;
   readonly beside: Beside;
+  readonly watch: StoreWatch;
   readonly #log: Log;
   readonly #memory: Memory;
   readonly #socket: NetlinkSocket;
@@ -45,13 +47,11 @@ export class Agent {
   readonly #finder: BasisFinder;
   readonly #underlay: UnderlayFollower;
   #session: Session | undefined;
-  #leases: ReadonlyMap<string, Lease> | undefined;
   /** Keys of leases that contradict those of peers. */
   #refused: ReadonlySet<string> = new Set();
-  #isFollowing = false;
-  #storeDownSince: number | undefined;
   /** True while the lease comes from memory and the store has not confirmed it. */
   #isBorrowed = false;
+  #isConfirming = false;
   /** Why another session is wanted. */
   #wanted: string | undefined;
   /** The last change that was announced, so that it is announced once. */
@@ -64,12 +64,14 @@ export class Agent {
     this.options = options;
     this.store = store;
     this.#log = log;
-    this.beside = new Beside(options.stateDir, log, this.readiness, () => void this.#announce());
+    this.beside = new Beside(options.stateDir, log, this.readiness, () => this.#announce());
+    this.watch = new StoreWatch(store, log);
     this.#memory = new Memory(options.stateDir);
     this.#socket = new NetlinkSocket({ netns: options.netns });
     this.#holder = new LeaseHolder(store, options.renewMarginMs, log, this.#abort.signal, {
       held: () => {
         this.#isBorrowed = false;
+        this.watch.reached();
         this.readiness.has('identity');
         this.#remember();
       },
@@ -82,7 +84,7 @@ export class Agent {
       readiness: this.readiness,
       log,
       links: () => this.#finder.links(),
-      usable: () => void this.#announce(),
+      usable: () => this.#announce(),
       move: why => {
         if (this.#announced !== why) this.store.reconnect?.();
         void this.#restart(why);
@@ -103,17 +105,12 @@ export class Agent {
   }
 
   get leases(): ReadonlyMap<string, Lease> {
-    return this.#leases ?? new Map();
+    return this.watch.leases ?? new Map();
   }
 
   /** Sessions begun; every one after the first was an interruption. */
   get sessions(): number {
     return this.#sessions;
-  }
-
-  /** Wall clock in ms since when the store cannot be reached; undefined while it answers. */
-  get storeDownSince(): number | undefined {
-    return this.#storeDownSince;
   }
 
   get isBorrowed(): boolean {
@@ -171,26 +168,27 @@ export class Agent {
    * it when it can; after some failures the last known state stands in for a store that is away.
    */
   async #basis(failures: number): Promise<SessionBasis> {
-    const isFirst = !this.#isFollowing && failures === 0;
+    const isFirst = !this.watch.isFollowing && failures === 0;
     const former = isFirst ? await this.#finder.formerLife() : undefined;
     if (former) return this.#borrow(former, 'going on where a former life ended');
     try {
       const basis = await this.#finder.fromStore();
-      this.#storeDownSince = undefined;
+      this.watch.reached();
       this.#isBorrowed = false;
       return basis;
     } catch (error) {
       if ((error as RipstopError).code !== 'ESTORE') throw error;
-      this.#storeDownSince ??= Date.now();
+      this.watch.unreachable();
       const known = failures >= PATIENCE ? await this.#finder.remembered() : undefined;
       if (!known) throw error;
       return this.#borrow(known, `carrying on with the last known state: ${describeError(error)}`);
     }
   }
 
-  #borrow({ basis, leases, refused }: Remembered, why: string): SessionBasis {
+  #borrow({ basis, leases, refused, kept }: Remembered, why: string): SessionBasis {
     this.#log.info({ lease: basis.lease.key }, why);
-    if (!this.#leases) [this.#leases, this.#refused] = [leases, refused];
+    if (!this.watch.leases) this.#refused = refused;
+    this.watch.remember(leases, kept);
     this.#isBorrowed = true;
     return basis;
   }
@@ -203,12 +201,13 @@ export class Agent {
     const known = { leases: this.leases, refused: this.#refused };
     const session = await Session.open(basis, this.options, this.repairs, this.#log, known);
     this.#session = session;
+    this.#followUnderlay(session);
     // What is known already comes first: packets flow again, whatever the rest of the start takes.
-    if (this.#leases) this.#apply();
+    if (this.watch.leases) this.#apply();
     this.#sessions++;
     this.#announced = undefined;
     if (!this.#isBorrowed) this.#holder.hold(basis.config, basis.lease);
-    this.#follow();
+    this.#follow(basis.lease.key);
     this.#timers = [
       setInterval(() => void this.#reconcile(), this.options.resyncMs),
       setInterval(() => this.#look(), EVENTS_MS),
@@ -217,15 +216,14 @@ export class Agent {
     await session.settle();
     this.#judge(session);
     await dropStaleDevices(this.#socket, this.#memory, session.carriers, this.#log);
-    this.readiness.has('underlay');
-    if (this.readiness.has('overlay')) void this.#announce();
+    if (this.readiness.has('overlay')) this.#announce();
   }
 
   /** Parts of the session that fail make the node not ready, and ready again when they hold. */
   #judge({ failing }: Session): void {
     const { isNews, reasons } = this.readiness.judge(failing);
     for (const reason of reasons) void this.#tell('Warning', 'RipstopNotReady', reason);
-    if (isNews) void this.#announce();
+    if (isNews) this.#announce();
   }
 
   /** Resolves when another session is needed, or the agent ends. */
@@ -250,27 +248,15 @@ export class Agent {
     await session.stop(next && planOverlays(next.config, next.underlay, next.lease, next.macs));
   }
 
-  #follow(): void {
-    if (this.#isFollowing) return;
-    this.#isFollowing = true;
-    this.store.follow({
+  #follow(own: string): void {
+    this.watch.follow(own, {
       leases: (all, changed) => {
-        this.#leases = all;
         this.#apply(changed);
         if (!this.#isBorrowed) this.#holder.check(all);
       },
       config: text => this.#configChanged(text),
-      up: () => {
-        this.#storeDownSince = undefined;
-        this.#log.info({ store: this.store.place }, 'the store answers');
-        const basis = this.#session?.basis;
-        if (this.#isBorrowed && basis) void this.#confirm(basis);
-      },
-      down: error => {
-        this.#storeDownSince ??= Date.now();
-        this.#log.warn(`the store is away, traffic goes on with what is known: ${describeError(error)}`);
-      },
-      malformed: error => this.#log.warn(`passed over: ${describeError(error)}`),
+      up: () => this.#confirm(),
+      emptied: message => void this.#tell('Warning', 'StoreEmptied', message),
       conflict: error => {
         this.readiness.lacks('identity', describeError(error));
         this.#log.error(describeError(error));
@@ -281,24 +267,32 @@ export class Agent {
   }
 
   /** The store answers: what is remembered of it holds, or is another cluster's. */
-  async #confirm(basis: SessionBasis): Promise<void> {
-    const isContradicted = await this.#finder.isContradicted();
-    if (this.#session?.basis !== basis) return; // another session has begun by what the store says
-    if (isContradicted) await this.#restart('this node was registered anew while the store was away');
-    else await this.#holder.claim('the last known state is confirmed', basis);
+  #confirm(): void {
+    const basis = this.#session?.basis;
+    if (!this.#isBorrowed || !this.watch.isUp || !basis || this.#isConfirming) return;
+    this.#isConfirming = true;
+    const confirm = async (): Promise<void> => {
+      const isContradicted = await this.#finder.isContradicted();
+      if (this.#session?.basis !== basis) return; // another session has begun by what the store says
+      if (isContradicted) await this.#restart('this node was registered anew while the store was away');
+      else await this.#holder.claim('the last known state is confirmed', basis);
+    };
+    void confirm().finally(() => {
+      this.#isConfirming = false;
+    });
   }
 
   /** Gives the session the leases of which `changed` changed (undefined: any); the next comparison makes up for a failure. */
   #apply(changed?: ReadonlySet<string>): void {
     const session = this.#session;
-    if (!session || !this.#leases) return;
+    if (!session || !this.watch.leases) return;
     try {
-      const news = session.update(this.#leases, changed);
+      const news = session.update(this.watch.leases, changed);
       this.#refused = session.refused;
       // What the kernel tells of this change is compared with it now, not with the next one.
       this.#look();
       if (news) void this.#tell('Warning', 'RipstopLeaseRefused', news);
-      if (this.readiness.has('peers')) void this.#announce();
+      if (this.readiness.has('peers')) this.#announce();
     } catch (error) {
       const text = describeError(error);
       if (this.readiness.lacks('peers', text)) this.#log.error(`the peers could not be applied: ${text}`);
@@ -309,16 +303,22 @@ export class Agent {
   /** Keeps what is known for a start while the store is away. */
   #remember(): void {
     const { lease } = this.#holder;
-    if (lease && this.#leases) this.#finder.remember(lease, this.#leases, this.#refused);
+    if (lease) this.#finder.remember(lease, this.watch, this.#refused);
   }
 
-  async #announce(): Promise<void> {
+  #announce(): void {
     if (!this.readiness.isReady) return;
     this.#log.info('ready');
-    await this.store
-      .ready?.()
-      .catch(error => this.#log.warn(`the Node's condition could not be set: ${describeError(error)}`));
-    await this.#tell('Normal', 'RipstopReady', `pod subnet ${this.#session?.basis.lease.key ?? ''}`);
+    this.store.ready?.(`pod subnet ${this.#session?.basis.lease.key ?? ''}`);
+  }
+
+  /** Parts of the session and writes to the store that do not hold at the moment, with the reason of each. */
+  get failing(): ReadonlyMap<string, string> {
+    return new Map<string, string>([
+      ...(this.#session?.failing ?? []),
+      ...(this.store.failing ?? []),
+      ...this.#holder.failing,
+    ]);
   }
 
   /** Milliseconds until the lease ends; undefined when it does not. */
@@ -333,9 +333,11 @@ export class Agent {
     if (session !== this.#session) return;
     this.#judge(session);
     this.#followUnderlay(session);
+    // The store may have failed when this session began, and answer its watch all the time.
+    this.#confirm();
     // Again what was seen last: it may have come while the session was being started.
-    if (this.#leases && !this.#isBorrowed) this.#holder.check(this.#leases);
-    if (this.readiness.reasonFor('peers') && this.#leases) this.#apply();
+    if (this.watch.leases && !this.#isBorrowed) this.#holder.check(this.watch.leases);
+    if (this.readiness.reasonFor('peers') && this.watch.leases) this.#apply();
   }
 
   /** Looks at what the kernel told: the underlay may have moved, or someone touched what is ours. */

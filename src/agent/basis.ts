@@ -6,7 +6,7 @@ import { type NetworkConfig, parseNetConf } from './config/net-conf.ts';
 import { readSubnetEnv } from './config/subnet-env.ts';
 import type { Link, Underlay } from './config/underlay.ts';
 import { type Lease, type LeaseAttributes, sameAttributes } from './lease/lease.ts';
-import type { LeaseStore, Overrides } from './lease/store.ts';
+import type { KeptLeases, LeaseStore, Overrides } from './lease/store.ts';
 import type { LeaseHolder } from './lease-holder.ts';
 import type { ConfigText, LastKnown, Memory } from './memory.ts';
 import type { AgentOptions } from './options.ts';
@@ -25,6 +25,7 @@ export interface Remembered {
   readonly leases: ReadonlyMap<string, Lease>;
   /** Keys of leases that contradicted those of known peers. */
   readonly refused: ReadonlySet<string>;
+  readonly kept: KeptLeases | undefined;
 }
 
 /** Works out what a session stands on: from the store and this node, or from what was remembered of the store. */
@@ -116,12 +117,16 @@ export class BasisFinder {
     return known && this.#recall({ ...known, config: this.#config ?? known.config });
   }
 
-  /** Keeps what is known for the next start. @param failed told of a write that failed */
-  remember(lease: Lease, leases: ReadonlyMap<string, Lease>, refused: ReadonlySet<string>): void {
-    if (!this.#config) return;
+  /** Keeps what is known for the next start. */
+  remember(
+    lease: Lease,
+    { leases, kept }: { leases: ReadonlyMap<string, Lease> | undefined; kept: KeptLeases | undefined },
+    refused: ReadonlySet<string>,
+  ): void {
+    if (!this.#config || !leases) return;
     const [store, config, overrides] = [this.#store.place, this.#config, this.#overrides];
     const underlay = this.#chooser.history;
-    this.#memory.save({ store, config, lease, leases, refused, overrides, underlay }, error =>
+    this.#memory.save({ store, config, lease, leases, refused, overrides, underlay, kept }, error =>
       this.#log.warn(`cannot save the last known state: ${describeError(error)}`),
     );
   }
@@ -153,7 +158,8 @@ export class BasisFinder {
     return known.lease.expiresAt && known.lease.expiresAt < Date.now() ? undefined : known;
   }
 
-  async #recall({ config: source, lease, leases, refused, overrides }: LastKnown): Promise<Remembered> {
+  async #recall(known: LastKnown): Promise<Remembered> {
+    const { config: source, lease, leases, refused = new Set(), overrides, kept } = known;
     this.#config = source;
     this.#overrides = overrides;
     const { config, underlay, macs, attributes } = await this.#here(source);
@@ -162,7 +168,7 @@ export class BasisFinder {
         'ESTORE',
         `${this.#store.place} is away, and this node has changed since it was last there`,
       );
-    return { basis: { config, underlay, lease, macs }, leases, refused: refused ?? new Set() };
+    return { basis: { config, underlay, lease, macs }, leases, refused, kept };
   }
 
   /** Keys that this node's data plane has no use for. */

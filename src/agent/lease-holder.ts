@@ -31,6 +31,7 @@ export class LeaseHolder {
   readonly #events: HolderEvents;
   #held: Held | undefined;
   #renewal: RenewalClock | undefined;
+  readonly #failing = new Map<'lease', string>();
   #isClaiming = false;
   /** Counts sessions: a claim for one must not write for the next. */
   #generation = 0;
@@ -62,11 +63,17 @@ export class LeaseHolder {
     this.#generation++;
     this.#held = undefined;
     this.#renewal = undefined;
+    this.#failing.clear();
   }
 
   /** What is held; undefined between two sessions. */
   get lease(): Lease | undefined {
     return this.#held?.lease;
+  }
+
+  /** Why the lease cannot be renewed, or taken again, at the moment. */
+  get failing(): ReadonlyMap<string, string> {
+    return this.#failing;
   }
 
   /** Milliseconds until the lease ends; undefined when it does not. */
@@ -94,9 +101,11 @@ export class LeaseHolder {
         return;
       }
       if (this.#held === held) this.hold(held.config, { ...held.lease, expiresAt: renewed.expiresAt });
+      this.#failing.clear();
       this.#log.info({ lease: renewed.key }, 'lease renewed');
       this.#events.renewed();
     } catch (error) {
+      this.#failing.set('lease', `it could not be renewed: ${describeError(error)}`);
       this.#log.warn(`the lease could not be renewed, trying again: ${describeError(error)}`);
     }
   }
@@ -120,6 +129,7 @@ export class LeaseHolder {
           const wish = { config, attributes: lease.attributes, previous: lease };
           const taken = await this.#oneByOne(async () => (isOver() ? undefined : this.#store.acquire(wish)));
           if (!taken) return;
+          this.#failing.clear();
           this.#log.info({ lease: taken.key }, `holding the lease again: ${why}`);
           if (sameSubnets(taken, lease)) {
             this.hold(config, taken);
@@ -127,6 +137,7 @@ export class LeaseHolder {
           } else this.#events.moved(taken);
           return;
         } catch (error) {
+          this.#failing.set('lease', `${why}, and it could not be taken again: ${describeError(error)}`);
           this.#log.error(`${why}, and it could not be taken again: ${describeError(error)}`);
           if ((error as RipstopError).code === 'EINUSE') this.#events.contested(error as Error);
           await backoff.wait(this.#signal);

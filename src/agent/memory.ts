@@ -6,7 +6,7 @@ import type { Link } from '../net/links.ts';
 import { writeFileAtomic } from './atomic-file.ts';
 import { formatCidr, parseCidr } from './lease/cidr.ts';
 import { formatAttributes, type Lease, parseAttributes } from './lease/lease.ts';
-import type { Overrides } from './lease/store.ts';
+import type { KeptLeases, Overrides } from './lease/store.ts';
 import type { VtepMacs } from './overlay-plan.ts';
 import type { UnderlayHistory } from './underlay-chooser.ts';
 
@@ -29,6 +29,8 @@ export interface LastKnown {
   /** What the store said of this node. */
   readonly overrides: Overrides;
   readonly underlay?: UnderlayHistory | undefined;
+  /** Which of the leases an emptied store had lost. */
+  readonly kept?: KeptLeases | undefined;
 }
 
 /** The least time between two writes of the last known state, ms. */
@@ -116,6 +118,7 @@ export class Memory {
       overrides?: LastKnown['overrides'];
       underlay?: LastKnown['underlay'];
       refused?: string[];
+      kept?: LastKnown['kept'];
     }>(this.#path());
     if (!stored) return undefined;
     try {
@@ -127,6 +130,7 @@ export class Memory {
         overrides: stored.overrides ?? {},
         underlay: stored.underlay,
         refused: new Set(stored.refused),
+        kept: stored.kept,
       };
     } catch {
       // Written by another version: as good as absent.
@@ -170,9 +174,9 @@ export class Memory {
   }
 
   async #keep(known: LastKnown): Promise<void> {
-    const { store, config, overrides, underlay, lease, leases } = known;
+    const { store, config, overrides, underlay, kept, lease, leases } = known;
     const refused = [...(known.refused ?? [])];
-    const head = JSON.stringify({ store, config, overrides, underlay, refused });
+    const head = JSON.stringify({ store, config, overrides, underlay, refused, kept });
     const all = Array.from(leases.values(), frozen).join();
     const text = `${head.slice(0, -1)},"lease":${frozen(lease)},"leases":[${all}]}\n`;
     // A digest, not the text: thousands of leases are megabytes that nobody reads again.

@@ -92,7 +92,7 @@ export const METRICS: readonly Metric[] = [
     kind: 'gauge',
     help: '1 while the lease store answers',
     labels: ['store'],
-    read: agent => [[[agent.store.kind], agent.storeDownSince === undefined ? 1 : 0]],
+    read: agent => [[[agent.store.kind], agent.watch.downSince === undefined ? 1 : 0]],
   },
   {
     name: 'ripstop_lease_remaining_seconds',
@@ -110,6 +110,13 @@ export const METRICS: readonly Metric[] = [
     help: 'leases in the store, the own one included',
     labels: [],
     read: agent => one(agent.leases.size),
+  },
+  {
+    name: 'ripstop_kept_leases',
+    kind: 'gauge',
+    help: 'leases that an emptied store has lost and that are kept for 10 minutes',
+    labels: [],
+    read: agent => one(agent.watch.kept?.keys.length ?? 0),
   },
   {
     name: 'ripstop_peers',

@@ -7,6 +7,7 @@ import type { Carrier } from './carrier.ts';
 import { describeConnected, describeStep } from './kernel/steps.ts';
 import { formatCidr } from './lease/cidr.ts';
 import { isSameLease, type Lease } from './lease/lease.ts';
+import type { KeptLeases } from './lease/store.ts';
 import { type LeasePicture, leaseLines } from './lease-faults.ts';
 import type { PeerHealth } from './probe/peer-probes.ts';
 
@@ -25,6 +26,8 @@ export interface Status {
     readonly place: string;
     readonly downSince: string | null;
     readonly borrowed: boolean;
+    /** The store came back without leases that were known: how many are kept, until when, and what showed it. */
+    readonly kept: { readonly leases: number; readonly until: string; readonly why: string } | null;
   };
   readonly lease: {
     readonly key: string;
@@ -39,7 +42,7 @@ export interface Status {
   } | null;
   readonly overlays: readonly OverlayStatus[];
   readonly rules: { readonly tool: string; readonly repaired: number } | null;
-  /** Parts that cannot be put in order at the moment, with the reason; each is tried again at every comparison. */
+  /** Parts of the node and writes to the store that do not hold at the moment; each is tried again. */
   readonly failing: readonly { readonly part: string; readonly reason: string }[];
   readonly repairs: Readonly<Record<string, number>>;
   readonly failedRepairs: number;
@@ -133,8 +136,9 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
     store: {
       kind: store.kind,
       place: store.place,
-      downSince: agent.storeDownSince === undefined ? null : new Date(agent.storeDownSince).toISOString(),
+      downSince: agent.watch.downSince === undefined ? null : new Date(agent.watch.downSince).toISOString(),
       borrowed: agent.isBorrowed,
+      kept: keptOf(agent.watch.kept),
     },
     lease: basis
       ? { key: basis.lease.key, subnets: subnetsOf(basis.lease), endsInMs: agent.leaseLeftMs ?? null }
@@ -158,7 +162,7 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
       ...agent.beside.uncaught.last,
     },
     rules: session ? { tool: session.rules.tool, repaired: agent.repairs.rules } : null,
-    failing: [...(session?.failing ?? [])].map(([part, reason]) => ({ part, reason })),
+    failing: [...agent.failing].map(([part, reason]) => ({ part, reason })),
     repairs: Object.fromEntries(agent.repairs.steps),
     failedRepairs: agent.repairs.failures,
     sessions: agent.sessions,
@@ -166,6 +170,10 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
     rejected: session?.rejected ?? [],
     refusedSettings: refusedSettings(),
   };
+}
+
+function keptOf(kept: KeptLeases | undefined): Status['store']['kept'] {
+  return kept ? { leases: kept.keys.length, until: new Date(kept.until).toISOString(), why: kept.why } : null;
 }
 
 function overlayStatus(agent: Agent, carrier: Carrier): OverlayStatus {

@@ -23,7 +23,7 @@ export function showStatus(status: Status): string {
     ['ready', status.ready ? 'yes' : `no: ${status.reasons.join('; ')}`],
     [
       'store',
-      `${store.place}${store.downSince ? `, AWAY since ${store.downSince}` : ''}${store.borrowed ? ', running on the last known state' : ''}`,
+      `${store.place}${store.downSince ? `, AWAY since ${store.downSince}` : ''}${store.borrowed ? ', running on the last known state' : ''}${kept(store)}`,
     ],
     [
       'lease',
@@ -95,4 +95,8 @@ function offloads(offloads: Readonly<Record<string, string>> | null): string {
   if (!offloads) return '-';
   const off = Object.entries(offloads).filter(([, state]) => state !== 'on');
   return off.length === 0 ? 'all on' : `off: ${off.map(([name]) => name).join(' ')}`;
+}
+
+function kept({ kept: state }: Status['store']): string {
+  return state ? `, EMPTIED (${state.why}): ${state.leases} leases kept until ${state.until}` : '';
 }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
+import { until } from '../../bench/lab/until.ts';
 import { parseNetConf } from '../../src/agent/config/net-conf.ts';
 import { formatCidr } from '../../src/agent/lease/cidr.ts';
 import { findAccess } from '../../src/agent/store/kube/access.ts';
@@ -98,8 +99,10 @@ t.test('the lease is the Node’s podCIDRs; what peers need goes into flannel’
   await store.acquire({ config: CONFIG, attributes, previous: undefined });
   t.equal(patches(), before, 'nothing to change, nothing written');
 
-  await store.ready();
-  await store.ready();
+  store.ready('pod subnet n1');
+  await until('the Event', () => api.events.length === 1);
+  store.ready('pod subnet n1');
+  await until('the next Event', () => api.events.length === 2);
   const conditions = api.nodes.get('n1')!.status.conditions;
   t.match(conditions, [
     { type: 'Ready', status: 'True' },
@@ -107,7 +110,8 @@ t.test('the lease is the Node’s podCIDRs; what peers need goes into flannel’
   ]);
   t.equal(conditions.length, 2, 'merged by type');
   await store.notify({ type: 'Warning', reason: 'MtuTooSmall', message: 'x' });
-  t.match(api.events[0], {
+  t.match(api.events[0], { type: 'Normal', reason: 'RipstopReady', message: 'pod subnet n1' });
+  t.match(api.events[2], {
     involvedObject: { kind: 'Node', name: 'n1', uid: 'uid-n1' },
     type: 'Warning',
     reason: 'MtuTooSmall',
@@ -115,8 +119,14 @@ t.test('the lease is the Node’s podCIDRs; what peers need goes into flannel’
   });
   t.same(
     await store.overrides(),
-    { mac: '0a:00:00:00:00:01', mac6: '0a:00:00:00:00:06', nodeUid: 'uid-n1' },
-    'the MAC survives a restart',
+    {
+      mac: '0a:00:00:00:00:01',
+      mac6: '0a:00:00:00:00:06',
+      publishedIp: '192.0.2.1',
+      publishedIpv6: 'fd00::1',
+      nodeUid: 'uid-n1',
+    },
+    'MAC and address survive a restart',
   );
 });
 

@@ -110,11 +110,11 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
       () => api.nodes.get('n0')!.metadata.annotations[`${P}/kube-subnet-manager`] === 'true',
     );
     await api.down();
-    await until('it noticed', () => first.storeDownSince !== undefined);
+    await until('it noticed', () => first.watch.downSince !== undefined);
     t.ok(first.readiness.isReady);
     t.equal(one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[4]]).code, 0);
     await api.up();
-    await until('it back', () => first.storeDownSince === undefined);
+    await until('it back', () => first.watch.downSince === undefined);
     t.equal(first.sessions, 1);
   });
 
@@ -125,7 +125,7 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
     await api.down();
     const again = start(0);
     await until('it working', () => again.readiness.isReady && again.isBorrowed);
-    await until('the store missed', () => again.storeDownSince !== undefined);
+    await until('the store missed', () => again.watch.downSince !== undefined);
     await until(
       'traffic',
       () => one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[4]]).code === 0,

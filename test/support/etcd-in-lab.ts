@@ -51,6 +51,11 @@ export class LabEtcd {
     this.#proc = undefined;
   }
 
+  /** Takes the data away, after `down`: the next start begins anew, under the same cluster id. */
+  wipe(): void {
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
   ctl(...words: string[]): string {
     return this.#ns.must(this.#ctl(...words)).trim();
   }

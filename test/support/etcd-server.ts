@@ -12,7 +12,7 @@ export class EtcdServer {
   readonly url: string;
   readonly #directory = mkdtempSync(join(tmpdir(), 'rs-etcd-'));
   readonly #peerPort: number;
-  readonly #flags: readonly string[];
+  #flags: readonly string[];
   readonly #clientFlags: readonly string[];
   #process: ChildProcess | undefined;
 
@@ -86,6 +86,12 @@ export class EtcdServer {
     const ended = new Promise(resolve => child.once('exit', resolve));
     child.kill(signal);
     await ended;
+  }
+
+  /** Takes the data away, after `down`: the next start is another cluster, and has the id of this token. */
+  wipe(token: string): void {
+    this.#flags = [...this.#flags, '--initial-cluster-token', token];
+    rmSync(this.#directory, { recursive: true, force: true });
   }
 
   async stop(): Promise<void> {

@@ -18,7 +18,7 @@ interface Change {
 /**
  * An API server in small, behaving as the Kubernetes API documents it for what the agent uses: nodes with get, paged
  * list, watch (bookmarks, 410 for versions out of history), strategic merge patch on the status subresource, and
- * events. `faults` are answers for the next requests whose `METHOD path` begins with the key.
+ * events. `faults` are answers for the next requests whose `METHOD path` begins with the key; status 0 cuts the connection.
  */
 export class KubeApi {
   readonly nodes = new Map<string, FakeNode>();
@@ -93,6 +93,23 @@ export class KubeApi {
     this.#commit('MODIFIED', { ...node, metadata: { ...node.metadata, uid } });
   }
 
+  /** Deletes a Node and registers it again with the same pod subnets and nothing of ours. */
+  recreateNode(name: string, uid: string, conditions: Json[] = []): void {
+    const { spec } = this.nodes.get(name)!;
+    this.deleteNode(name);
+    const metadata = { name, uid, resourceVersion: '', annotations: {} };
+    this.#commit('ADDED', {
+      metadata,
+      spec,
+      status: { conditions: [{ type: 'Ready', status: 'True' }, ...conditions] },
+    });
+  }
+
+  /** Sets a condition as another controller would. */
+  setCondition(name: string, condition: Json): void {
+    this.#merge(this.nodes.get(name)!, { status: { conditions: [condition] } });
+  }
+
   deleteNode(name: string): void {
     this.#commit('DELETED', this.nodes.get(name)!);
   }
@@ -142,6 +159,10 @@ export class KubeApi {
     const at = this.faults.findIndex(fault => line.startsWith(fault.match));
     if (at >= 0) {
       const [fault] = this.faults.splice(at, 1);
+      if (fault!.status === 0) {
+        request.socket.destroy();
+        return;
+      }
       for (const [name, value] of Object.entries(fault!.headers ?? {})) response.setHeader(name, value);
       return fail(response, fault!.status, fault!.reason ?? '', `asked for by the test`);
     }

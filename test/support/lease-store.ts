@@ -2,7 +2,7 @@ import { PATIENCE_MS } from '../../bench/lab/until.ts';
 import type { NetworkConfig } from '../../src/agent/config/net-conf.ts';
 import { parseNetConf } from '../../src/agent/config/net-conf.ts';
 import type { Lease, LeaseAttributes } from '../../src/agent/lease/lease.ts';
-import type { LeaseStore, StoreObserver } from '../../src/agent/lease/store.ts';
+import type { KeptLeases, LeaseStore, StoreObserver } from '../../src/agent/lease/store.ts';
 
 /** A network configuration for tests of stores. */
 export function netConf(extra: Record<string, unknown> = {}): { text: string; config: NetworkConfig } {
@@ -27,6 +27,8 @@ export class Recorder implements StoreObserver {
   readonly events: string[] = [];
   readonly configs: string[] = [];
   readonly troubles: Error[] = [];
+  keptKeys: string[] = [];
+  keptWhy = '';
   #waiting: (() => void)[] = [];
 
   leases(all: ReadonlyMap<string, Lease>): void {
@@ -47,6 +49,10 @@ export class Recorder implements StoreObserver {
   malformed(error: Error): void {
     this.troubles.push(error);
     this.#note('malformed');
+  }
+  kept(state: KeptLeases | undefined): void {
+    this.keptKeys = state ? [...state.keys].sort() : [];
+    this.keptWhy = state?.why ?? '';
   }
   conflict(error: Error): void {
     this.troubles.push(error);

@@ -13,6 +13,7 @@ export type FindingKind =
   | 'not-ready'
   | 'store-away'
   | 'part-failing'
+  | 'store-emptied'
   | 'kernel-differs'
   | 'setting-refused'
   | 'underlay-blocked'

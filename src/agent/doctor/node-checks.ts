@@ -6,6 +6,7 @@ import { describeRefusal, readSetting, refusedSettings } from '../../net/sysctl.
 import type { Agent } from '../agent.ts';
 import { leaseFindings } from '../lease-faults.ts';
 import { dropsOf, leasePicture } from '../status.ts';
+import { describeKept } from '../store-watch.ts';
 import type { Finding } from './finding.ts';
 import { checkEndpoints, checkUncaught } from './process-checks.ts';
 
@@ -34,19 +35,28 @@ function checkState(agent: Agent): Finding[] {
     what: `the node is not ready: ${reason}`,
     remedy: "see the reason and the agent's log; the agent keeps trying",
   }));
-  const blackhole = agent.session?.failing.get('blackhole route');
-  if (blackhole !== undefined)
+  for (const [part, reason] of agent.failing)
+    if (!findings.some(({ what }) => what.includes(reason)))
+      findings.push({
+        severity: 'warning',
+        kind: 'part-failing',
+        what: `${part}: ${reason}`,
+        remedy: 'see the reason; the agent keeps trying',
+      });
+  const { kept } = agent.watch;
+  if (kept)
     findings.push({
-      severity: 'warning',
-      kind: 'part-failing',
-      what: `the blackhole route of the node's subnet cannot be added: ${blackhole}`,
-      remedy: 'see the reason; the agent keeps trying',
+      severity: 'fault',
+      kind: 'store-emptied',
+      what: describeKept(agent.store.place, kept),
+      remedy:
+        'restore the data of the store, or start the agents of the other nodes: their leases are then taken up one by one',
     });
-  if (agent.storeDownSince !== undefined)
+  if (agent.watch.downSince !== undefined)
     findings.push({
       severity: 'warning',
       kind: 'store-away',
-      what: `the lease store ${agent.store.place} has been away since ${new Date(agent.storeDownSince).toISOString()}; traffic goes on, new nodes are not seen`,
+      what: `the lease store ${agent.store.place} has been away since ${new Date(agent.watch.downSince).toISOString()}; traffic goes on, new nodes are not seen`,
       remedy: 'bring the store back; the agent finds it by itself',
     });
   return findings;

@@ -28,8 +28,33 @@ export interface StoreObserver {
   down(error: Error): void;
   /** An entry that is no lease: skipped, told once per text. */
   malformed(error: Error): void;
+  /**
+   * The store came back empty, and the leases that it lost are kept; they are in `leases`. Told before `leases` whenever
+   * they change; undefined: none is kept any more.
+   */
+  kept?(kept: KeptLeases | undefined): void;
+  /** A write failed and is tried again; told once for each text. */
+  retrying?(error: Error): void;
   /** Another live node uses this node's public address; the lease must not be relied on any more. */
   conflict(error: Error): void;
+}
+
+/** Leases that a store lost all at once and that are taken as valid for a while. */
+export interface KeptLeases {
+  readonly keys: readonly string[];
+  /** Wall clock in ms when they are given up. */
+  readonly until: number;
+  /** What showed that the store was emptied, for messages. */
+  readonly why: string;
+}
+
+/** What is known of a store before it is followed. */
+export interface KnownLeases {
+  /** Key of this node's lease. */
+  readonly own: string;
+  /** Leases of an earlier run, and those of them that were kept then. */
+  readonly leases: ReadonlyMap<string, Lease>;
+  readonly kept?: KeptLeases | undefined;
 }
 
 /** What a person must know about the node; a store with a place for it (Kubernetes Events) tells it there. */
@@ -74,13 +99,18 @@ export interface LeaseStore {
   /** Prolongs a lease. Resolves to undefined when it is gone (expired, or deleted by an operator). */
   renew(lease: Lease): Promise<Lease | undefined>;
   /** Begins to tell; at most once. Reconnects by itself until `close`. */
-  follow(observer: StoreObserver): void;
+  follow(observer: StoreObserver, known?: KnownLeases): void;
   /** This node's addresses changed: connections that began at the old ones would stay silent for long. */
   reconnect?(): void;
   /** What the store or an operator overrides for this node, before the lease is taken. */
   overrides?(): Promise<Overrides>;
-  /** Packets can flow (condition NodeNetworkUnavailable=False). */
-  ready?(): Promise<void>;
+  /**
+   * Packets can flow: the store says so where it has a place for it (the Node's condition, an Event with `message`), and
+   * keeps it so from then on.
+   */
+  ready?(message: string): void;
+  /** Writes that do not hold at the moment, by what they write, with the reason; each is tried again. */
+  readonly failing?: ReadonlyMap<string, string>;
   /** Tells a person; never fails. */
   notify?(notice: Notice): Promise<void>;
   close(): Promise<void>;

@@ -11,6 +11,19 @@ export interface TableContent {
   readonly entries: ReadonlyMap<string, string>;
 }
 
+/**
+ * Why this is the content of a store that was emptied, as below a mount point without its volume; false when it is not.
+ * @param own key of this node's lease
+ */
+export function emptiness(
+  { config, entries }: TableContent,
+  own: string | undefined,
+  configName: string,
+): string | false {
+  if (config !== undefined || own === undefined || entries.has(own)) return false;
+  return `${configName} and the lease of this node are gone`;
+}
+
 /** What has to be read again: one lease, all, or nothing. */
 export type Meaning = { readonly key: string } | 'all' | 'nothing';
 

@@ -14,9 +14,9 @@ import {
   parseKey,
   unreadableText,
 } from '../lease/lease.ts';
-import type { LeaseStore, LeaseWish, StoreObserver } from '../lease/store.ts';
+import type { KnownLeases, LeaseStore, LeaseWish, StoreObserver } from '../lease/store.ts';
 import { withLock } from './file-lock.ts';
-import { type FileTable, openTable, type TableContent } from './file-table.ts';
+import { emptiness, type FileTable, openTable, type TableContent } from './file-table.ts';
 import { GATHER_MS, LeaseBook } from './lease-book.ts';
 import { HEARTBEAT_MS, nodeToken, PRESENCE_MS } from './node-token.ts';
 
@@ -52,6 +52,8 @@ export class FileStore implements LeaseStore {
   #timers: NodeJS.Timeout[] = [];
   #watchers: FSWatcher[] = [];
   #book: LeaseBook | undefined;
+  /** Key of this node's lease. */
+  #own: string | undefined;
   /** Leases as they were parsed, by key: an unchanged text is not parsed again. */
   readonly #parsed = new Map<string, { text: string; lease: Lease | Error }>();
   /** Keys whose files changed since they were read. */
@@ -129,7 +131,7 @@ export class FileStore implements LeaseStore {
     });
   }
 
-  follow(observer: StoreObserver): void {
+  follow(observer: StoreObserver, known?: KnownLeases): void {
     this.#observer = observer;
     for (const path of this.#table.watched) {
       try {
@@ -140,7 +142,9 @@ export class FileStore implements LeaseStore {
         // No inotify here (limit reached, or a file system without it): the poll finds changes.
       }
     }
-    this.#book = new LeaseBook((all, changed) => observer.leases(all, changed));
+    this.#own ??= known?.own;
+    this.#book = new LeaseBook(observer, known);
+    this.#book.own = this.#own;
     this.#timers.push(setInterval(() => void this.#heartbeat(), HEARTBEAT_MS));
     this.#refresh();
   }
@@ -201,10 +205,14 @@ export class FileStore implements LeaseStore {
         this.#lastConfig = content.config;
         observer.config(content.config);
       }
-      if (content) book.replace(leases);
+      if (content) book.replace(leases, emptiness(content, this.#own, this.#table.configName));
       else {
         const there = new Set(leases.map(lease => lease.key));
-        for (const key of dirty) if (!there.has(key)) book.delete(key);
+        const gone = dirty.filter(key => !there.has(key));
+        // The last ones went, or the store was emptied: the whole of it tells.
+        this.#isStale ||= gone.length > 0 && (gone.includes(this.#own!) || book.isEmptyWithout(gone));
+        if (this.#isStale) return;
+        for (const key of gone) book.delete(key);
         for (const lease of leases) book.put(lease);
       }
       book.flush();
@@ -303,6 +311,8 @@ export class FileStore implements LeaseStore {
   }
 
   async #put(lease: Lease): Promise<Lease> {
+    this.#own = lease.key;
+    if (this.#book) this.#book.own = lease.key;
     const expires = lease.expiresAt ? { Expires: new Date(lease.expiresAt).toISOString() } : {};
     // The clock of the file server: those of two nodes may differ.
     const since = { Since: new Date(lease.since ?? Date.now() + this.#skewMs).toISOString() };

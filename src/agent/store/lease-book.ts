@@ -1,19 +1,39 @@
-import { formatAttributes, type Lease, sameSubnets } from '../lease/lease.ts';
-import type { StoreObserver } from '../lease/store.ts';
+import { formatCidr } from '../lease/cidr.ts';
+import { formatAttributes, identityOf, type Lease, sameSubnets } from '../lease/lease.ts';
+import type { KnownLeases, StoreObserver } from '../lease/store.ts';
+
+/** How long leases are kept that a store lost all at once, ms. */
+export const KEEP_MS = 10 * 60_000;
 
 /** How long changes are gathered after the observer was told, ms: what comes together is applied together. */
 export const GATHER_MS = 50;
+
+export interface BookOptions {
+  readonly gatherMs?: number;
+  readonly keepMs?: number;
+}
 
 /**
  * The leases that a store has read, and the news of them. Every store keeps one: it tells the observer at most once in
  * `GATHER_MS` and names the keys that changed, so that a change costs the same for ten nodes and for thousands. A change
  * after a pause is told at once. A lease that was written again with the same content (a renewal) is no news.
+ *
+ * A store that comes back empty (another data directory, a volume that is not mounted) is not believed at once: the
+ * leases that it lost are kept for `KEEP_MS`. A kept lease ends earlier when it returns, or when another lease has its
+ * subnet or its public address.
  */
 export class LeaseBook {
   readonly #leases = new Map<string, Lease>();
   readonly #changed = new Set<string>();
-  readonly #tell: StoreObserver['leases'];
-  readonly #gatherMs: number;
+  readonly #observer: Pick<StoreObserver, 'leases' | 'kept'>;
+  readonly #options: BookOptions;
+  readonly #kept = new KeptIndex();
+  #own: string | undefined;
+  #why = '';
+  #until = 0;
+  #keeping: NodeJS.Timeout | undefined;
+  /** What was told of the kept leases last. */
+  #keptTold = '';
   /** True once a whole list was told. */
   #isTold = false;
   /** A whole list waits to be told. */
@@ -22,9 +42,17 @@ export class LeaseBook {
   /** When the observer was told last, monotonic ms. */
   #toldAt = Number.NEGATIVE_INFINITY;
 
-  constructor(tell: StoreObserver['leases'], gatherMs = GATHER_MS) {
-    this.#tell = tell;
-    this.#gatherMs = gatherMs;
+  /** @param known of an earlier run: a first list without any of them is that of a store which was emptied */
+  constructor(
+    observer: Pick<StoreObserver, 'leases' | 'kept'>,
+    known?: KnownLeases,
+    options: BookOptions = {},
+  ) {
+    this.#observer = observer;
+    this.#options = options;
+    this.#own = known?.own;
+    for (const [key, lease] of known?.leases ?? []) this.#leases.set(key, lease);
+    if (known?.kept) this.#keep(known.kept.keys, known.kept.why, known.kept.until - Date.now());
   }
 
   /** All leases by key, as they are now; changes in place. */
@@ -32,25 +60,56 @@ export class LeaseBook {
     return this.#leases;
   }
 
+  /** This node's lease has this key. */
+  set own(key: string | undefined) {
+    this.#own = key;
+  }
+
   put(lease: Lease): void {
     const known = this.#leases.get(lease.key);
+    this.#contradict(lease);
     if (known === lease) return;
     this.#leases.set(lease.key, lease);
     if (!known || !saysTheSame(known, lease)) this.#note(lease.key);
   }
 
   delete(key: string): void {
+    this.#kept.delete(key);
     if (this.#leases.delete(key)) this.#note(key);
   }
 
-  /** Takes a whole list: what is not in it is gone. The first one is told even when it is empty. */
-  replace(all: Iterable<Lease>): void {
-    const keys = new Set<string>();
-    for (const lease of all) {
-      keys.add(lease.key);
-      this.put(lease);
+  /** True when nothing of the other nodes is left after these keys are gone. */
+  isEmptyWithout(keys: readonly string[]): boolean {
+    const gone = new Set(keys);
+    for (const key of this.#leases.keys())
+      if (key !== this.#own && !gone.has(key) && !this.#kept.has(key)) return false;
+    return true;
+  }
+
+  /**
+   * Takes a whole list: what is not in it is gone, unless the store was emptied. The first one is told even when it is
+   * empty.
+   * @param emptied how the store can tell by itself that it was emptied: the reason; false when it knows that it was
+   *   not; absent: it was when none of the other nodes' leases is left, or when this node's lease is gone as well
+   */
+  replace(all: Iterable<Lease>, emptied?: string | false): void {
+    const fresh = [...all];
+    const keys = new Set(fresh.map(lease => lease.key));
+    const foreign = fresh.filter(lease => lease.key !== this.#own).length;
+    for (const lease of fresh) this.put(lease);
+    const gone = [...this.#leases.keys()].filter(key => !keys.has(key) && !this.#kept.has(key));
+    const others = gone.filter(key => key !== this.#own);
+    const isOwnGone = this.#own !== undefined && gone.includes(this.#own);
+    const why =
+      emptied ??
+      (foreign === 0
+        ? 'the leases of all other nodes are gone from one list'
+        : isOwnGone && 'the leases of this and of other nodes are gone from one list');
+    if (why !== false && others.length > 0) {
+      this.#keep(others, why);
+      for (const lease of fresh) this.#contradict(lease);
     }
-    for (const key of [...this.#leases.keys()]) if (!keys.has(key)) this.delete(key);
+    for (const key of gone) if (!this.#kept.has(key)) this.delete(key);
     if (!this.#isTold) this.#isWhole = true;
   }
 
@@ -64,21 +123,106 @@ export class LeaseBook {
     this.#isTold ||= this.#isWhole;
     this.#isWhole = false;
     this.#toldAt = performance.now();
-    this.#tell(this.#leases, changed);
+    this.#tellKept();
+    this.#observer.leases(this.#leases, changed);
   }
 
   close(): void {
+    clearTimeout(this.#keeping);
     clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+
+  /** Ends the kept leases that a lease of the store replaces. */
+  #contradict(lease: Lease): void {
+    for (const key of this.#kept.contradictedBy(lease)) {
+      this.#kept.delete(key);
+      if (key !== lease.key) this.delete(key);
+      // Also when the lease is the same as before: the number of kept ones is news.
+      else this.#note(key);
+    }
+  }
+
+  #keep(keys: readonly string[], why: string, keepMs = this.#options.keepMs ?? KEEP_MS): void {
+    this.#why = why;
+    this.#until = Date.now() + keepMs;
+    for (const key of keys) {
+      const known = this.#leases.get(key);
+      if (!known) continue;
+      // Whether its node is alive is not known any more.
+      const lease = { ...known, node: undefined };
+      this.#kept.add(lease);
+      this.#leases.set(key, lease);
+      this.#note(key);
+    }
+    clearTimeout(this.#keeping);
+    this.#keeping = setTimeout(
+      () => {
+        for (const key of this.#kept.keys()) this.delete(key);
+        this.flush();
+      },
+      Math.max(0, keepMs),
+    );
+  }
+
+  #tellKept(): void {
+    const keys = this.#kept.keys();
+    const state = keys.length === 0 ? undefined : { keys, until: this.#until, why: this.#why };
+    const text = JSON.stringify(state) ?? '';
+    if (text !== this.#keptTold) this.#observer.kept?.(state);
+    this.#keptTold = text;
   }
 
   #note(key: string): void {
     this.#changed.add(key);
     // Before the first whole list nothing is told: a part would look like a cluster of few nodes.
     if (!this.#isTold) return;
-    const restMs = this.#toldAt + this.#gatherMs - performance.now();
+    const restMs = this.#toldAt + (this.#options.gatherMs ?? GATHER_MS) - performance.now();
     this.#timer ??= setTimeout(() => this.flush(), Math.max(0, restMs));
   }
+}
+
+/** Kept leases, found by what a new lease may contradict. */
+class KeptIndex {
+  readonly #leases = new Map<string, Lease>();
+  readonly #byClaim = new Map<string, Set<string>>();
+
+  get size(): number {
+    return this.#leases.size;
+  }
+
+  has(key: string): boolean {
+    return this.#leases.has(key);
+  }
+
+  keys(): string[] {
+    return [...this.#leases.keys()];
+  }
+
+  add(lease: Lease): void {
+    this.#leases.set(lease.key, lease);
+    for (const claim of claimsOf(lease))
+      this.#byClaim.set(claim, (this.#byClaim.get(claim) ?? new Set()).add(lease.key));
+  }
+
+  delete(key: string): void {
+    const lease = this.#leases.get(key);
+    if (!lease) return;
+    this.#leases.delete(key);
+    for (const claim of claimsOf(lease)) this.#byClaim.get(claim)?.delete(key);
+  }
+
+  /** Keys of kept leases that have a subnet, the public address or the key of `lease`. */
+  contradictedBy(lease: Lease): string[] {
+    if (this.#leases.size === 0) return [];
+    const keys = claimsOf(lease).flatMap(claim => [...(this.#byClaim.get(claim) ?? [])]);
+    return [...new Set(this.#leases.has(lease.key) ? [...keys, lease.key] : keys)];
+  }
+}
+
+function claimsOf({ v4, v6, attributes }: Lease): string[] {
+  const subnets = [v4, v6].filter(cidr => cidr !== undefined).map(formatCidr);
+  return [...subnets, `address ${identityOf(attributes)}`];
 }
 
 /** True when a peer has nothing new to learn from the lease; times do not count. */

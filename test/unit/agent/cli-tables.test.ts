@@ -52,7 +52,13 @@ const STATUS: Status = {
   pid: 7,
   version: '0.1.0',
   startedAt: '2026-11-24T03:00:00.000Z',
-  store: { kind: 'etcd', place: 'etcd http://e:2379 /coreos.com/network/', downSince: null, borrowed: false },
+  store: {
+    kind: 'etcd',
+    place: 'etcd http://e:2379 /coreos.com/network/',
+    downSince: null,
+    borrowed: false,
+    kept: null,
+  },
   lease: { key: '10.244.1.0-24', subnets: ['10.244.1.0/24'], endsInMs: 86_000_000 },
   underlay: { name: 'eth0', mtu: 1500, addresses: ['192.0.2.1'], published: ['192.0.2.1'] },
   overlays: [

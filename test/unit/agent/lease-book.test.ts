@@ -1,6 +1,7 @@
 import t from 'tap';
 import { parseCidr } from '../../../src/agent/lease/cidr.ts';
 import type { Lease } from '../../../src/agent/lease/lease.ts';
+import type { KeptLeases, StoreObserver } from '../../../src/agent/lease/store.ts';
 import { LeaseBook } from '../../../src/agent/store/lease-book.ts';
 import { attributesOf } from '../../support/lease-store.ts';
 import { stays } from '../../support/stays.ts';
@@ -19,10 +20,11 @@ const lease = (key: string, more: Partial<Lease> = {}): Lease => ({
 function book(gatherMs = 50) {
   const told: { changed: string[] | undefined; size: number }[] = [];
   let heard = () => {};
-  const made = new LeaseBook((all, changed) => {
+  const leases: StoreObserver['leases'] = (all, changed) => {
     told.push({ changed: changed && [...changed].sort(), size: all.size });
     heard();
-  }, gatherMs);
+  };
+  const made = new LeaseBook({ leases }, undefined, { gatherMs });
   const next = () =>
     new Promise<void>(resolve => {
       heard = resolve;
@@ -101,4 +103,107 @@ t.test('nothing is told before the first whole list, and nothing after the end',
   made.put(lease('b'));
   made.close();
   await stays(t, 'nothing more is told', () => told.length, 1, 100);
+});
+
+/** A book of a cluster of three nodes; `own` is this node's lease. */
+function cluster(keepMs?: number) {
+  const kept: string[][] = [];
+  let heard = () => {};
+  const observer = {
+    leases: () => heard(),
+    kept: (state: KeptLeases | undefined) => kept.push([...(state?.keys ?? [])].sort()),
+  };
+  const made = new LeaseBook(observer, undefined, {
+    gatherMs: 0,
+    ...(keepMs === undefined ? {} : { keepMs }),
+  });
+  made.own = 'own';
+  const of = (n: number) =>
+    lease(`n${n}`, {
+      v4: parseCidr(`10.7.${n}.0/24`),
+      attributes: attributesOf(`192.0.2.${n}`),
+      node: `n${n}`,
+    });
+  const own = lease('own', { v4: parseCidr('10.7.99.0/24'), attributes: attributesOf('192.0.2.99') });
+  made.replace([own, of(1), of(2), of(3)]);
+  made.flush();
+  const next = () =>
+    new Promise<void>(resolve => {
+      heard = resolve;
+    });
+  const keys = () => [...made.leases.keys()].sort();
+  return { made, kept, own, of, keys, next };
+}
+
+t.test('a list without any other node (J8): the leases are kept, and end one by one', async t => {
+  const { made, kept, own, of, keys } = cluster();
+  made.replace([own]);
+  made.flush();
+  t.same(keys(), ['n1', 'n2', 'n3', 'own']);
+  t.same(kept, [['n1', 'n2', 'n3']]);
+  t.equal(made.leases.get('n1')!.node, undefined, 'nobody knows whether its node is alive');
+  made.replace([own]);
+  made.flush();
+  t.equal(kept.length, 1, 'the same list again is no news');
+  made.put(of(1));
+  made.flush();
+  t.same(kept.at(-1), ['n2', 'n3'], 'one has returned');
+  made.put({ ...of(2), key: 'other' });
+  made.flush();
+  t.same(keys(), ['n1', 'n3', 'other', 'own'], 'a new lease has the subnet of a kept one');
+  made.put({ ...of(3), key: 'moved', v4: parseCidr('10.7.33.0/24') });
+  made.flush();
+  t.same(keys(), ['moved', 'n1', 'other', 'own'], 'a new lease has the address of a kept one');
+  t.same(kept.at(-1), []);
+  made.close();
+});
+
+t.test('kept leases are given up after their time', async t => {
+  const { made, kept, own, keys, next } = cluster(30);
+  made.replace([own]);
+  made.flush();
+  t.equal(keys().length, 4);
+  await next();
+  t.same(keys(), ['own']);
+  t.same(kept.at(-1), []);
+  made.close();
+});
+
+t.test('what is no empty store', async t => {
+  const { made, kept, own, of, keys } = cluster();
+  made.replace([own, of(1)]);
+  made.flush();
+  t.same(keys(), ['n1', 'own'], 'one is left: the others left the cluster');
+  made.delete('n1');
+  made.flush();
+  t.same(keys(), ['own'], 'the last one was deleted by an event');
+  made.put(of(2));
+  made.replace([own], false);
+  made.flush();
+  t.same(keys(), ['own'], 'the store can tell');
+  t.same(kept, []);
+  made.replace([own, of(1), of(2)]);
+  made.replace([own, of(1)], 'another cluster');
+  made.flush();
+  t.same(keys(), ['n1', 'n2', 'own'], 'and tells that it is another one, though not empty');
+  t.same(kept, [['n2']]);
+  made.close();
+});
+
+t.test('a restart while leases are kept', async t => {
+  const { made, kept, own, of } = cluster();
+  made.replace([own]);
+  made.flush();
+  const again = new LeaseBook(
+    { leases: () => {}, kept: state => kept.push([...(state?.keys ?? [])].sort()) },
+    { own: 'own', leases: made.leases, kept: { keys: kept.at(-1)!, until: Date.now() + 60_000, why: 'x' } },
+  );
+  again.replace([own, of(1)]);
+  again.flush();
+  t.same([...again.leases.keys()].sort(), ['n1', 'n2', 'n3', 'own']);
+  t.same(kept.at(-1), ['n2', 'n3']);
+  const fresh = new LeaseBook({ leases: () => {} }, { own: 'own', leases: again.leases });
+  fresh.replace([own]);
+  t.equal(fresh.leases.size, 4, 'the store was emptied while no agent ran');
+  for (const book of [made, again, fresh]) book.close();
 });

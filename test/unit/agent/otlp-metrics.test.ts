@@ -28,6 +28,8 @@ const counters = {
 const agent = {
   readiness: { isReady: true },
   store: { kind: 'file' },
+  watch: {},
+  failing: new Map(),
   leases: new Map(),
   sessions: 1,
   beside: { endpoints: { states: [] }, uncaught: { count: 0 } },

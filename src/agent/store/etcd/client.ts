@@ -40,6 +40,12 @@ type Name = 'KV' | 'Watch' | 'Lease' | 'Auth';
 /** One server of the cluster with a connection for each service (grpc-js shares the transport). */
 type Connection = Record<Name, Client>;
 
+interface RangePage {
+  header: { clusterId: string; revision: string };
+  kvs: KeyValue[];
+  more: boolean;
+}
+
 /** Keys of one answer: etcd's own limit is 4 MiB of it. */
 const PAGE = 1000;
 
@@ -62,23 +68,19 @@ export class EtcdClient {
     this.#connections = options.endpoints.map(() => undefined);
   }
 
-  /** All keys that begin with `prefix`, and the revision of the picture. */
-  async list(prefix: string): Promise<{ revision: string; kvs: KeyValue[] }> {
+  /** All keys that begin with `prefix`, the revision of the picture, and the id of the cluster that gave it. */
+  async list(prefix: string): Promise<{ revision: string; kvs: KeyValue[]; cluster: string }> {
     const rangeEnd = endOfPrefix(prefix);
     const kvs: KeyValue[] = [];
     let key = Buffer.from(prefix);
     // All pages are of one revision: what changes between two of them is for the watch to tell.
     let revision = '0';
     for (;;) {
-      const page = await this.#call<{ header: { revision: string }; kvs: KeyValue[]; more: boolean }>(
-        'KV',
-        'Range',
-        { key, rangeEnd, limit: PAGE, revision },
-      );
+      const page = await this.#call<RangePage>('KV', 'Range', { key, rangeEnd, limit: PAGE, revision });
       if (revision === '0') revision = page.header.revision;
       for (const kv of page.kvs) kvs.push(kv);
       const last = page.kvs.at(-1);
-      if (!page.more || !last) return { revision, kvs };
+      if (!page.more || !last) return { revision, kvs, cluster: page.header.clusterId };
       key = Buffer.concat([last.key, Buffer.of(0)]);
     }
   }

@@ -17,6 +17,8 @@ export class EtcdPresence {
   #former: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
+  /** Why the last beat failed. */
+  failing: string | undefined;
 
   constructor(client: EtcdClient, root: string, token: string, lost: (error: Error) => void) {
     this.#client = client;
@@ -74,8 +76,10 @@ export class EtcdPresence {
   async #beat(): Promise<void> {
     try {
       if (this.#key && !this.#isClosed) await this.#put(this.#key);
+      this.failing = undefined;
     } catch (error) {
-      // Only a rival is news; that the store is away is told by whoever watches it.
+      this.failing = (error as Error).message;
+      // A rival is news; that the store is unreachable is told by the watch. The next beat tries again.
       if ((error as RipstopError).code === 'EINUSE') this.#lost(error as Error);
     }
   }

@@ -23,7 +23,7 @@ export interface WatchEvent {
 }
 
 export interface WatchResponse {
-  header: { revision: string };
+  header: { clusterId: string; revision: string };
   created: boolean;
   canceled: boolean;
   compactRevision: string;

@@ -11,7 +11,7 @@ import {
   type Subnets,
   unreadableText,
 } from '../../lease/lease.ts';
-import type { LeaseStore, LeaseWish, StoreObserver } from '../../lease/store.ts';
+import type { KnownLeases, LeaseStore, LeaseWish, StoreObserver } from '../../lease/store.ts';
 import { Backoff } from '../backoff.ts';
 import { LeaseBook } from '../lease-book.ts';
 import { nodeToken } from '../node-token.ts';
@@ -50,6 +50,8 @@ export class EtcdStore implements LeaseStore {
   #mirror: EtcdMirror | undefined;
   #lastConfig: string | undefined;
   #book: LeaseBook | undefined;
+  /** Key of this node's lease. */
+  #own: string | undefined;
   /** Who gives a sign of life, by public address. */
   readonly #holders = new Map<string, string>();
   /** Keys of the leases of each public address. */
@@ -64,6 +66,11 @@ export class EtcdStore implements LeaseStore {
     this.#presence = new EtcdPresence(this.#client, `${this.#root}ripstop/nodes/`, this.#token, error =>
       this.#observer?.conflict(error),
     );
+  }
+
+  get failing(): ReadonlyMap<string, string> {
+    const { failing } = this.#presence;
+    return new Map(failing === undefined ? [] : [['sign of life', failing]]);
   }
 
   async networkConfig(): Promise<{ text: string; source: string }> {
@@ -85,6 +92,8 @@ export class EtcdStore implements LeaseStore {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const lease = await this.#attempt(wish);
       if (lease) {
+        this.#own = lease.key;
+        if (this.#book) this.#book.own = lease.key;
         await this.#presence.settle();
         return lease;
       }
@@ -183,14 +192,15 @@ export class EtcdStore implements LeaseStore {
     return this.#keep(lease, lease.key, kv, held.attributes);
   }
 
-  follow(observer: StoreObserver): void {
+  follow(observer: StoreObserver, known?: KnownLeases): void {
     this.#observer = observer;
-    const book = new LeaseBook((all, changed) => observer.leases(all, changed));
+    const book = new LeaseBook(observer, known);
+    book.own = this.#own ?? known?.own;
     this.#book = book;
     this.#mirror = new EtcdMirror(this.#client, this.#root, {
       up: () => observer.up(),
       down: error => observer.down(error),
-      replaced: entries => this.#replace(entries, book, observer),
+      replaced: (entries, emptied) => this.#replace(entries, emptied, book, observer),
       changed: (name, kv) => this.#change(name, kv, book, observer),
     });
   }
@@ -207,7 +217,12 @@ export class EtcdStore implements LeaseStore {
     this.#client.close();
   }
 
-  #replace(entries: ReadonlyMap<string, KeyValue>, book: LeaseBook, observer: StoreObserver): void {
+  #replace(
+    entries: ReadonlyMap<string, KeyValue>,
+    emptied: string | undefined,
+    book: LeaseBook,
+    observer: StoreObserver,
+  ): void {
     this.#follow(entries.get('config'), observer);
     this.#holders.clear();
     this.#keysOf.clear();
@@ -217,7 +232,7 @@ export class EtcdStore implements LeaseStore {
       if (!entries.has(`${SUBNETS}${key}`)) this.unreadable.delete(key);
     const leases = this.#leases(entries, true);
     for (const lease of leases) this.#index(lease);
-    book.replace(leases);
+    book.replace(leases, emptied);
     book.flush();
   }
 

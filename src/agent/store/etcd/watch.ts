@@ -7,8 +7,11 @@ import type { KeyValue, WatchResponse } from './protocol.ts';
 type Ending = { kind: 'compacted' } | { kind: 'broken'; error: Error } | { kind: 'closed' };
 
 export interface MirrorEvents {
-  /** A new list: what is not in it is gone. Keys are relative to the prefix, here and below. */
-  replaced(entries: ReadonlyMap<string, KeyValue>): void;
+  /**
+   * A new list: what is not in it is gone. Keys are relative to the prefix, here and below.
+   * @param emptied why it is the list of another store than before; undefined when it is not
+   */
+  replaced(entries: ReadonlyMap<string, KeyValue>, emptied: string | undefined): void;
   /** One key was written, or deleted (undefined). */
   changed(name: string, kv: KeyValue | undefined): void;
   up(): void;
@@ -26,6 +29,8 @@ export class EtcdMirror {
   readonly #abort = new AbortController();
   readonly #done: Promise<void>;
   #stream: WatchStream | undefined;
+  /** Cluster id and revision of the last list, or of what the watch told after it. */
+  #last: { cluster: string; revision: string } | undefined;
 
   constructor(client: EtcdClient, prefix: string, events: MirrorEvents) {
     this.#client = client;
@@ -53,10 +58,11 @@ export class EtcdMirror {
     while (!signal.aborted) {
       try {
         if (next === undefined) {
-          const { revision, kvs } = await this.#client.list(this.#prefix);
+          const { revision, kvs, cluster } = await this.#client.list(this.#prefix);
           if (signal.aborted) return;
           next = successor(revision);
-          this.#events.replaced(new Map(kvs.map(kv => [this.#relative(kv), kv])));
+          const emptied = this.#isAnother(cluster, revision);
+          this.#events.replaced(new Map(kvs.map(kv => [this.#relative(kv), kv])), emptied);
         }
         const opened = (): void => {
           backoff.reset();
@@ -77,6 +83,19 @@ export class EtcdMirror {
     }
   }
 
+  /** Why a list is that of another store than the list before: another cluster, or other data of the same one. */
+  #isAnother(cluster: string, revision: string): string | undefined {
+    const former = this.#last;
+    this.#last = { cluster, revision };
+    if (!former) return undefined;
+    if (former.cluster !== cluster)
+      return `the etcd cluster ${clusterName(cluster)} answers instead of ${clusterName(former.cluster)}`;
+    // Within one cluster it only grows; the id of a cluster is the same when it begins anew with the same members.
+    if (BigInt(revision) < BigInt(former.revision))
+      return `the revision of etcd went back from ${former.revision} to ${revision}`;
+    return undefined;
+  }
+
   /** Reads one watch to its end. */
   async #watch(from: string, opened: () => void): Promise<Ending> {
     const stream = await this.#client.watch(this.#prefix, from);
@@ -88,6 +107,12 @@ export class EtcdMirror {
           resolve(response.compactRevision !== '0' ? { kind: 'compacted' } : broken(response.cancelReason));
           return;
         }
+        const { clusterId, revision } = response.header;
+        if (clusterId !== this.#last?.cluster) {
+          resolve(broken('another etcd cluster answers'));
+          return;
+        }
+        if (BigInt(revision) > BigInt(this.#last.revision)) this.#last = { cluster: clusterId, revision };
         if (response.created) opened();
         for (const { type, kv } of response.events)
           this.#events.changed(this.#relative(kv), type === 'DELETE' ? undefined : kv);
@@ -111,6 +136,11 @@ function broken(reason: string): Ending {
     kind: 'broken',
     error: new RipstopError('ESTORE', `etcd: watch ended: ${reason || 'no reason given'}`),
   };
+}
+
+/** As etcd's logs print it. */
+function clusterName(id: string): string {
+  return BigInt(id).toString(16);
 }
 
 function successor(revision: string): string {

@@ -15,6 +15,9 @@ export interface NodeObject {
   status?: { conditions?: { type: string; status: string }[] };
 }
 
+/** Who is alive, and whether the own Node is shown as connected. */
+const CONDITIONS = ['Ready', 'NetworkUnavailable'];
+
 /** Full names of flannel's annotations. */
 export interface AnnotationNames {
   readonly managed: string;
@@ -56,7 +59,7 @@ export function annotationNames(prefix: string): AnnotationNames {
 export function essenceOf({ metadata, spec, status }: NodeObject, names: AnnotationNames): NodeObject {
   const { name, uid, resourceVersion, annotations = {} } = metadata;
   const ours = Object.values(names).filter(key => annotations[key] !== undefined);
-  const ready = status?.conditions?.filter(({ type }) => type === 'Ready') ?? [];
+  const conditions = status?.conditions?.filter(({ type }) => CONDITIONS.includes(type)) ?? [];
   return {
     metadata: {
       name,
@@ -72,7 +75,7 @@ export function essenceOf({ metadata, spec, status }: NodeObject, names: Annotat
             ...(spec.podCIDRs === undefined ? {} : { podCIDRs: spec.podCIDRs }),
           },
         }),
-    status: { conditions: ready.map(({ type, status: is }) => ({ type, status: is })) },
+    status: { conditions: conditions.map(({ type, status: is }) => ({ type, status: is })) },
   };
 }
 

@@ -2,9 +2,17 @@ import { readFile } from 'node:fs/promises';
 import { RipstopError } from '../../../base/errors.ts';
 import { parseVxlanData } from '../../lease/backend-data.ts';
 import { identityOf, type Lease, unreadableText } from '../../lease/lease.ts';
-import type { LeaseStore, LeaseWish, Notice, Overrides, StoreObserver } from '../../lease/store.ts';
+import type {
+  KnownLeases,
+  LeaseStore,
+  LeaseWish,
+  Notice,
+  Overrides,
+  StoreObserver,
+} from '../../lease/store.ts';
 import { LeaseBook } from '../lease-book.ts';
 import type { KubeAccess } from './access.ts';
+import { NodeCondition } from './condition.ts';
 import { KubeError, KubeHttp } from './http.ts';
 import { KubeMirror, PAGE } from './mirror.ts';
 import {
@@ -29,6 +37,8 @@ export interface KubeStoreOptions {
   readonly configPollMs?: number;
 }
 
+const CONDITION = 'condition NetworkUnavailable of the Node';
+
 /** Leases in the annotations of Node objects, as flannel keeps them. */
 export class KubeStore implements LeaseStore {
   readonly kind = 'kubernetes';
@@ -38,6 +48,9 @@ export class KubeStore implements LeaseStore {
   readonly #http: KubeHttp;
   readonly #options: KubeStoreOptions;
   readonly #names: AnnotationNames;
+  readonly #condition: NodeCondition;
+  readonly failing = new Map<string, string>();
+  #observer: StoreObserver | undefined;
   #mirror: KubeMirror<NodeObject> | undefined;
   #book: LeaseBook | undefined;
   #poll: NodeJS.Timeout | undefined;
@@ -48,6 +61,14 @@ export class KubeStore implements LeaseStore {
     this.#options = options;
     this.#names = annotationNames(options.annotationPrefix);
     this.#http = new KubeHttp(options.access);
+    this.#condition = new NodeCondition(
+      {
+        setCondition: () => this.#setCondition(),
+        tellReady: message => this.#post({ type: 'Normal', reason: 'RipstopReady', message }),
+        failing: error => this.#note(error),
+      },
+      options.setCondition,
+    );
     this.place = this.#http.place;
   }
 
@@ -131,23 +152,28 @@ export class KubeStore implements LeaseStore {
     return node.metadata.annotations?.[this.#names.managed] === 'true' ? lease : undefined;
   }
 
-  follow(observer: StoreObserver): void {
-    const book = new LeaseBook((all, changed) => observer.leases(all, changed));
+  follow(observer: StoreObserver, known?: KnownLeases): void {
+    this.#observer = observer;
+    const book = new LeaseBook(observer, known);
+    book.own = this.#options.nodeName;
     this.#book = book;
     this.#mirror = new KubeMirror<NodeObject>(this.#http, '/api/v1/nodes', {
       pick: node => essenceOf(node, this.#names),
       replaced: items => {
         const names = new Set(items.map(item => item.metadata.name));
+        this.#see(items.find(item => item.metadata.name === this.#options.nodeName));
         for (const name of [...this.unreadable.keys()]) if (!names.has(name)) this.unreadable.delete(name);
         book.replace(items.map(item => this.#read(item, observer)).filter(lease => lease !== undefined));
         book.flush();
       },
       changed: item => {
+        if (item.metadata.name === this.#options.nodeName) this.#see(item);
         const lease = this.#read(item, observer);
         if (lease) book.put(lease);
         else book.delete(item.metadata.name);
       },
       deleted: name => {
+        if (name === this.#options.nodeName) this.#see(undefined);
         this.unreadable.delete(name);
         book.delete(name);
       },
@@ -157,9 +183,12 @@ export class KubeStore implements LeaseStore {
     this.#poll = setInterval(() => void this.#readConfig(observer), this.#options.configPollMs ?? 5000);
   }
 
-  async ready(): Promise<void> {
-    if (!this.#options.setCondition) return;
-    const now = new Date().toISOString().replace(/\.\d+/, '');
+  ready(message: string): void {
+    this.#condition.ready(message);
+  }
+
+  async #setCondition(): Promise<NodeObject> {
+    const now = timestamp();
     const condition = {
       type: 'NetworkUnavailable',
       status: 'False',
@@ -168,17 +197,21 @@ export class KubeStore implements LeaseStore {
       lastTransitionTime: now,
       lastHeartbeatTime: now,
     };
-    await this.#http.patch(`${this.#path()}/status`, { status: { conditions: [condition] } });
+    return this.#http.patch(`${this.#path()}/status`, { status: { conditions: [condition] } });
   }
 
-  async notify({ type, reason, message }: Notice): Promise<void> {
-    const now = new Date().toISOString().replace(/\.\d+/, '');
+  async notify(notice: Notice): Promise<void> {
+    await this.#post(notice).catch(() => {});
+  }
+
+  async #post({ type, reason, message }: Notice): Promise<void> {
+    const now = timestamp();
     const { nodeName } = this.#options;
     const event = {
       apiVersion: 'v1',
       kind: 'Event',
       metadata: { generateName: `${nodeName}.`, namespace: 'default' },
-      // Events of Nodes live in `default`; kubelet and `kubectl describe node` go by the name as uid as well.
+      // Events of Nodes are in `default`; kubelet and `kubectl describe node` use the name as uid as well.
       involvedObject: { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: this.#nodeUid || nodeName },
       type,
       reason,
@@ -190,7 +223,7 @@ export class KubeStore implements LeaseStore {
       lastTimestamp: now,
       count: 1,
     };
-    await this.#http.post('/api/v1/namespaces/default/events', event).catch(() => {});
+    await this.#http.post('/api/v1/namespaces/default/events', event);
   }
 
   reconnect(): void {
@@ -200,8 +233,15 @@ export class KubeStore implements LeaseStore {
   async close(): Promise<void> {
     clearInterval(this.#poll);
     this.#book?.close();
+    await this.#condition.close();
     await this.#mirror?.close();
     this.#http.close();
+  }
+
+  /** The own Node as the watch shows it; undefined: it is gone. */
+  #see(node: NodeObject | undefined): void {
+    if (node?.metadata.uid) this.#nodeUid = node.metadata.uid;
+    this.#condition.seen(node);
   }
 
   #path(): string {
@@ -257,6 +297,16 @@ export class KubeStore implements LeaseStore {
     }
   }
 
+  /** Keeps why the Node's condition or its Event cannot be written; undefined: both hold. */
+  #note(error: unknown): void {
+    const text = error === undefined ? undefined : (error as Error).message;
+    if (text === undefined) this.failing.delete(CONDITION);
+    else if (this.failing.get(CONDITION) !== text) {
+      this.failing.set(CONDITION, text);
+      this.#observer?.retrying?.(new RipstopError('ESTORE', `the ${CONDITION} cannot be set: ${text}`));
+    }
+  }
+
   #read(node: NodeObject, observer?: StoreObserver): Lease | undefined {
     try {
       const lease = toLease(node, this.#names);
@@ -278,6 +328,11 @@ export class KubeStore implements LeaseStore {
     this.#lastConfig = text;
     observer.config(text);
   }
+}
+
+/** Kubernetes' metav1.Time: seconds. */
+function timestamp(): string {
+  return new Date().toISOString().replace(/\.\d+/, '');
 }
 
 /** The VTEP MAC of a former life, from our own annotation; undefined when there is none that is sound. */
