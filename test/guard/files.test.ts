@@ -16,7 +16,7 @@ const LEFT_UNDONE = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME'].join('|')})\\b
 const ALONE = new RegExp(`\\b\\w+\\.on${'ly'}\\(|\\bonly: true`);
 const SKIPPED = new RegExp(`\\.sk${'ip'}\\(\\s*(?!['\`"\\w])|\\bskip: true|\\btodo: true`);
 
-const CODE = ['.ts', '.tsx', '.css', '.cc', '.h'];
+const CODE = ['.ts', '.tsx', '.css', '.c', '.cc', '.h'];
 
 function tooLong({ path, text }: SourceFile): string[] {
   const lines = text.split('\n').length - 1;
