@@ -95,6 +95,8 @@ function placeAgain(first: string, file: string): void {
 /** Whole or not at all, and while the old one runs: a runtime may be starting it at this moment. */
 function place(file: string, content: Buffer | string, mode: number): void {
   const draft = `${file}.ripstop-tmp`;
+  // What an interrupted installation left may be a further name of an executable in use.
+  rmSync(draft, { force: true });
   try {
     writeFileSync(draft, content, { mode });
     const fd = openSync(draft, 'r');

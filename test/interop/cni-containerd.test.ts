@@ -1,5 +1,6 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
+import { until } from '../../bench/lab/until.ts';
 import { loadPlugin } from '../../src/cni/plugins.ts';
 import { serveCni } from '../../src/cni/shim/serve.ts';
 import { kernelNamespaces } from '../../src/cni/skel/namespace.ts';
@@ -130,6 +131,7 @@ t.test(
       [/^DEL-[0-9a-f]{32}\.call$/],
     );
     const stopAgain = await agent.start();
+    await until('the record is completed', () => /completed the recorded/.test(agent.log.join('\n')));
     t.strictSame(held(), []);
     t.strictSame(leftovers(lab.node), []);
     t.match(

@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import t, { type Test } from 'tap';
 import { must } from '../../bench/lab/command.ts';
 import { CHECKOUT } from '../../bench/lab/gauge.ts';
+import { until } from '../../bench/lab/until.ts';
 import { CONF_NAME, installCni, uninstallCni } from '../../src/cni/install.ts';
 import { loadPlugin, PLUGIN_NAMES } from '../../src/cni/plugins.ts';
 import { serveCni } from '../../src/cni/shim/serve.ts';
@@ -191,8 +192,8 @@ t.test('no agent: DEL is recorded, and the next agent takes away what the pod ha
   must(['ip', 'netns', 'add', heir.name]);
   heir.ip('link add eth0 type veth peer name x0');
   await restart();
+  await until('the record is completed', () => records().length === 0);
   t.strictSame(held(), [], log.join('\n'));
-  t.strictSame(records(), []);
   t.notMatch(lab.node.must(['nft', 'list', 'ruleset']), /comment/);
   t.notMatch(lab.node.ip('link show'), /veth[0-9a-f]{8}/);
   t.notMatch(pods[0].ip('link show'), /eth0/);
@@ -261,6 +262,23 @@ t.test('unknown keys of our own plugin are refused with what was meant', { skip 
   t.match(await refused({ mtu: 1500 }), { code: 7, msg: /1500 is more than the overlay carries: 1450/ });
   t.match(await refused({ bridge: 'a/b' }), { code: 7, msg: /^bridge: / });
 });
+
+t.test(
+  'a standalone installation, the agent ends during a DEL: the executable deletes itself',
+  { skip },
+  async t => {
+    const { lab, config, exec, held, stop, socket, records } = await setUp(t, { standalone: true });
+    const pod = lab.pod(t);
+    t.equal((await exec('ADD', config('1.1.0'), { pod })).code, 0);
+    await stop();
+    const ends = createServer(one => one.once('data', () => one.destroy()));
+    await new Promise<void>(done => ends.listen(socket, done));
+    t.teardown(() => ends.close());
+    t.match(await exec('DEL', config('1.1.0'), { pod }), { code: 0, stdout: '' });
+    t.strictSame(held(), []);
+    t.strictSame(records(), []);
+  },
+);
 
 t.test('the standard chain goes through the agent, and standalone without it', { skip }, async t => {
   const { lab, subnetFile, exec, stop, held } = await setUp(t, { standalone: true });

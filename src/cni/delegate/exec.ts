@@ -5,10 +5,13 @@ import { CniError, CODE } from '../skel/errors.ts';
 /** A plugin being replaced on disk cannot be started for a moment; the Go library waits as long. */
 const BUSY_TRIES = 5;
 const BUSY_WAIT_MS = 1000;
+/** Longest time for one plugin, ms: below the limit of the executable for an ADD (240 s). */
+const LIMIT_MS = 230_000;
 
 /**
  * Runs a foreign plugin with `env` and `stdin`; its standard error goes to `log`.
  * @returns its standard output
+ * @param limitMs after this time it is killed
  * @throws the plugin's own error with code, msg and details untouched, or CniError 999
  */
 export async function execPlugin(
@@ -16,10 +19,11 @@ export async function execPlugin(
   env: Environment,
   stdin: string,
   log: (text: string) => void,
+  limitMs = LIMIT_MS,
 ): Promise<string> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await once(file, env, stdin, log);
+      return await once(file, env, stdin, log, limitMs);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ETXTBSY' || attempt === BUSY_TRIES) throw error;
       await new Promise(wake => setTimeout(wake, BUSY_WAIT_MS));
@@ -27,9 +31,21 @@ export async function execPlugin(
   }
 }
 
-function once(file: string, env: Environment, stdin: string, log: (text: string) => void): Promise<string> {
+function once(
+  file: string,
+  env: Environment,
+  stdin: string,
+  log: (text: string) => void,
+  limitMs: number,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, [], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      // Not when its output ends: a process that it has started may keep that open.
+      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+      reject(new CniError(CODE.INTERNAL, `${file}: not finished after ${limitMs / 1000} s, killed`));
+    }, limitMs);
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', chunk => {
@@ -40,11 +56,13 @@ function once(file: string, env: Environment, stdin: string, log: (text: string)
       log(String(chunk).trimEnd());
     });
     child.on('error', (error: NodeJS.ErrnoException) => {
+      clearTimeout(timer);
       const failed =
         error.code === 'ETXTBSY' ? error : new CniError(CODE.INTERNAL, `${file}: ${error.message}`);
       reject(failed);
     });
     child.on('close', (status, signal) => {
+      clearTimeout(timer);
       if (status === 0) resolve(stdout);
       else
         reject(pluginError(file, stdout, stderr, signal ? `killed by ${signal}` : `exit status ${status}`));

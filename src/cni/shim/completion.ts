@@ -17,8 +17,12 @@ import type { CniRequest, CniResponse } from './protocol.ts';
 import { listRecords, type RecordedCall, readRecord, requestNow } from './recorded.ts';
 import { describeCall, isOvertaken, networkOf } from './recorded-network.ts';
 
-/** Longest time for one call, ms: one that hangs must not keep the others, and the ADDs that wait for them, for ever. */
+/**
+ * Longest time for the calls of one pass, ms; ADDs wait for it. Once calls that hang have used it up, each further one
+ * gets `LATE_PART` of it.
+ */
 const LIMIT_MS = 120_000;
+const LATE_PART = 0.01;
 /** How often the process may end during one call before that call is refused. */
 const ENDS_MAX = 3;
 /** Records that are kept for a person to look at. */
@@ -55,6 +59,12 @@ export class RecordedCalls {
   readonly #limitMs: number;
   /** Records whose last try failed, with what it said. */
   readonly #failed = new Map<string, { call: RecordedCall; problem: string }>();
+  /** Records whose call did not finish in time: it goes on, and no second one is begun beside it. */
+  readonly #unfinished = new Set<string>();
+  /** Why the records cannot be listed or locked; undefined: they can. */
+  #trouble: string | undefined;
+  readonly #end = new AbortController();
+  #passes = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(directory: string, host: Host, answer: Answer, limitMs = LIMIT_MS) {
@@ -66,12 +76,22 @@ export class RecordedCalls {
 
   /** True while calls are recorded whose last try failed. */
   get hasFailed(): boolean {
-    return this.#failed.size > 0;
+    return this.#failed.size > 0 || this.#trouble !== undefined;
   }
 
   /** Completes every record. Never throws: a directory that cannot be read is a failure of its own. */
   complete(): Promise<Completion> {
     return this.#inTurn(() => true);
+  }
+
+  /** Tries again what failed. Not while another pass is under way: ADDs would have to wait for more and more of them. */
+  async retry(): Promise<void> {
+    if (this.hasFailed && this.#passes === 0) await this.complete();
+  }
+
+  /** Begins no further call, and waits for none. What is not completed stays recorded. */
+  end(): void {
+    this.#end.abort();
   }
 
   /**
@@ -103,11 +123,17 @@ export class RecordedCalls {
       try {
         if (listRecords(this.#directory).length === 0) this.#failed.clear();
         else await withLock(`${this.#directory}/completing`, () => this.#completeAll(wanted, report));
+        this.#trouble = undefined;
       } catch (error) {
-        this.#note(report.failed, `recorded calls in ${this.#directory}: ${describeError(error)}`);
+        const trouble = `recorded calls in ${this.#directory}: ${describeError(error)}`;
+        if (this.#trouble === trouble) report.failed.push(trouble);
+        else this.#note(report.failed, trouble);
+        this.#trouble = trouble;
       }
+      this.#passes--;
       return report;
     };
+    this.#passes++;
     const turn = this.#turn.then(work);
     this.#turn = turn;
     return turn;
@@ -118,6 +144,10 @@ export class RecordedCalls {
     const files = listRecords(this.#directory);
     for (const file of this.#failed.keys()) if (!files.includes(file)) this.#failed.delete(file);
     for (const file of files.filter(wanted)) {
+      if (this.#unfinished.has(file)) {
+        report.failed.push(this.#failed.get(file)?.problem ?? `${file} is not finished`);
+        continue;
+      }
       try {
         const call = readRecord(file);
         if (call) calls.push(call);
@@ -129,11 +159,13 @@ export class RecordedCalls {
     const overtaken = new Set(
       calls.filter(call => call.command === 'GC' && isOvertaken(call, calls)).map(networkOf),
     );
+    const deadline = Date.now() + this.#limitMs;
     for (const call of calls) {
+      if (this.#end.signal.aborted) break;
       const isOvertaken = call.command === 'GC' && overtaken.has(networkOf(call));
       try {
         if (isOvertaken) await this.#setAside(call.file, `${describeCall(call)} is out of date`, report);
-        else await this.#completeOne(call, report);
+        else await this.#completeOne(call, deadline, report);
       } catch (error) {
         this.#note(report.failed, `record ${call.file}: ${describeError(error)}`);
       }
@@ -162,7 +194,7 @@ export class RecordedCalls {
     return times;
   }
 
-  async #completeOne(call: RecordedCall, report: Completion): Promise<void> {
+  async #completeOne(call: RecordedCall, deadline: number, report: Completion): Promise<void> {
     const what = describeCall(call);
     if (this.#begin(basename(call.file)) > ENDS_MAX) {
       await this.#setAside(
@@ -172,7 +204,9 @@ export class RecordedCalls {
       );
       return;
     }
-    const problem = await this.#run(call);
+    const problem = await this.#run(call, Math.max(deadline - Date.now(), this.#limitMs * LATE_PART));
+    // Not finished when the agent ended: the next one completes it.
+    if (problem && this.#end.signal.aborted) return;
     if (problem === undefined) {
       await this.#remove(call);
       this.#failed.delete(call.file);
@@ -187,22 +221,30 @@ export class RecordedCalls {
     }
   }
 
-  async #run(call: RecordedCall): Promise<{ code: number; text: string } | undefined> {
-    let timer: NodeJS.Timeout | undefined;
+  async #run(call: RecordedCall, limitMs: number): Promise<{ code: number; text: string } | undefined> {
+    const { signal } = this.#end;
+    let stop = () => {};
     const late = new Promise<undefined>(resolve => {
-      timer = setTimeout(() => resolve(undefined), this.#limitMs);
+      const timer = setTimeout(resolve, limitMs, undefined);
+      stop = () => {
+        clearTimeout(timer);
+        resolve(undefined);
+      };
+      signal.addEventListener('abort', stop, { once: true });
     });
+    const work = (async () => this.#answer(requestNow(call, this.#host.namespaces), this.#host))();
     try {
-      const response = await Promise.race([
-        this.#answer(requestNow(call, this.#host.namespaces), this.#host),
-        late,
-      ]);
-      if (!response) return { code: CODE.INTERNAL, text: `it was not finished after ${this.#limitMs} ms` };
-      return response.status === 0 ? undefined : readProblem(response.stdout);
+      const response = await Promise.race([work, late]);
+      if (response) return response.status === 0 ? undefined : readProblem(response.stdout);
+      this.#unfinished.add(call.file);
+      const settled = () => void this.#unfinished.delete(call.file);
+      work.then(settled, settled);
+      return { code: CODE.INTERNAL, text: `it was not finished after ${Math.round(limitMs)} ms` };
     } catch (error) {
       return { code: CODE.INTERNAL, text: describeError(error) };
     } finally {
-      clearTimeout(timer);
+      stop();
+      signal.removeEventListener('abort', stop);
     }
   }
 

@@ -63,22 +63,22 @@ function refusal(fault: CniError, stderr = ''): CniResponse {
  * containers run side by side; what they share is guarded where it lies (files by flock, rules by transactions).
  * The agent is to close it last: a call that is under way is answered before `close` calls back.
  *
- * What was recorded in `callsDir` while nobody listened is completed first. A call that is recorded between that and
- * the moment in which the socket is there is found by a second look: the executable connects again behind its record.
+ * What was recorded in `callsDir` while nobody listened is completed once the socket is there, and ADDs wait for it. Not
+ * before: a recorded call that hangs would keep the socket closed. No record is missed: the executable connects again
+ * after it has written one.
  */
 export async function serveCni(path: string, host: Host, callsDir: string): Promise<Server> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   const recorded = new RecordedCalls(callsDir, host, answer);
-  await recorded.complete();
   const server = createServer({ allowHalfOpen: true }, socket => converse(socket, host, recorded));
   await listen(server, path);
   const { ino } = statSync(path);
-  // ADDs that come in meanwhile wait for it.
   contain('cni', () => recorded.complete());
-  const retry = setInterval(() => contain('cni', () => recorded.hasFailed && recorded.complete()), RETRY_MS);
+  const retry = setInterval(() => contain('cni', () => recorded.retry()), RETRY_MS);
   retry.unref();
   server.on('close', () => {
     clearInterval(retry);
+    recorded.end();
     // Unless a later agent has put its own there.
     if (statSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true });
   });

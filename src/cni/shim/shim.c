@@ -8,7 +8,7 @@
  *   STATUS          without an agent: code 50 (plugin not available);
  *   ADD, CHECK      without an agent: code 11 (try again later);
  *   DEL, GC         without an agent: the call is recorded on disk, and the answer is success; the agent completes it
- *                   before it serves the first ADD (recorded.ts). How things are deleted is written once, in TypeScript.
+ *                   before it serves the first ADD (recorded.ts). Deleting is implemented once, in TypeScript.
  * Every wait ends: the limits stand in `limit_ms`.
  *
  * `ripstop cni install` writes the settings into the file itself, behind the mark. An executable of a node without an
@@ -98,7 +98,7 @@ static int introduce(const char *plugin, int has_arguments) {
   for (int i = 0; i < VERSIONS; i++) fprintf(stderr, "%s %s", i ? "," : "", kVersions[i]);
   fprintf(stderr, "\n");
   if (!has_arguments) return 0;
-  fprintf(stderr, "It takes no arguments. The DHCP daemon is `ripstop cni dhcp-daemon`.\n");
+  fprintf(stderr, "The plugin accepts no arguments. To run the DHCP daemon, use `ripstop cni dhcp-daemon`.\n");
   return 1;
 }
 
@@ -213,6 +213,9 @@ int main(int argc, char **argv) {
     write_whole(2, out[1].data, out[1].length);
     return print(&out[0]) ? 1 : status;
   }
-  if (is_standalone && came == ASKED_NOBODY) return become_process(&settings, argv, &call, 1);
+  /* Nothing completes a record on such a node, and deleting twice is harmless. */
+  int is_deletion = strcmp(call.command, "DEL") == 0 || strcmp(call.command, "GC") == 0;
+  if (is_standalone && (came == ASKED_NOBODY || (came == ASKED_BROKEN && is_deletion)))
+    return become_process(&settings, argv, &call, 1);
   return without_agent(&settings, &call, came, is_object, deadline);
 }

@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { forwardToIpam, obtainAddresses } from '../../../src/cni/delegate/addresses.ts';
 import { delegate, delegateAdd } from '../../../src/cni/delegate/delegate.ts';
+import { execPlugin } from '../../../src/cni/delegate/exec.ts';
 import { findPlugin, isOwn, OWN_MARK } from '../../../src/cni/delegate/find.ts';
 import type { Call } from '../../../src/cni/skel/plugin.ts';
 import { Undo } from '../../../src/cni/skel/undo.ts';
@@ -178,3 +179,16 @@ t.test('addresses are given back when a later step fails, not when the ADD itsel
     { message: /missing IP config/ },
   );
 });
+
+t.test(
+  'a foreign delegate that hangs, with a child that keeps its output open: killed, code 999',
+  async t => {
+    const directory = scratch(t);
+    double(directory, `sleep 1000 & echo $! >${directory}/child; wait`);
+    await t.rejects(
+      execPlugin(`${directory}/double`, process.env as Record<string, string>, '{}', () => {}, 500),
+      { code: 999, message: /double: not finished after 0\.5 s, killed/ },
+    );
+    process.kill(Number(readFileSync(`${directory}/child`, 'utf8')));
+  },
+);

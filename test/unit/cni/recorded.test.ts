@@ -3,10 +3,12 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { until } from '../../../bench/lab/until.ts';
 import { RecordedCalls } from '../../../src/cni/shim/completion.ts';
 import { type CniRequest, encodeRequest } from '../../../src/cni/shim/protocol.ts';
 import { bootId, listRecords, readRecord, requestNow } from '../../../src/cni/shim/recorded.ts';
 import { answer } from '../../../src/cni/shim/serve.ts';
+import { withLock } from '../../../src/cni/state/lock.ts';
 import { testHost } from './harness.ts';
 
 interface Made {
@@ -134,6 +136,99 @@ t.test('a call that can never succeed is set aside, one that may is kept and tri
   t.equal(await recorded.beforeAdd('busy', 'eth0'), undefined);
   t.strictSame(left(), []);
   t.notOk(recorded.hasFailed);
+});
+
+t.test('a call that hangs, later passes: it is not begun a second time, and no ADD waits for it', async t => {
+  const { directory, host, record, seen, left } = setUp(t);
+  record('DEL-1', { id: 'hangs' });
+  const done = { status: 0, stdout: '', stderr: '' };
+  let finish = () => {};
+  const work = (request: CniRequest) => {
+    seen.push(request);
+    if (seen.length > 1) return Promise.resolve(done);
+    return new Promise<typeof done>(resolve => {
+      finish = () => resolve(done);
+    });
+  };
+  const recorded = new RecordedCalls(directory, host, work, 20);
+  await recorded.complete();
+  for (let i = 0; i < 5; i++) await recorded.retry();
+  t.equal(await recorded.beforeAdd('other', 'eth0'), undefined);
+  t.match(
+    await recorded.beforeAdd('hangs', 'eth0'),
+    /not finished/,
+    'an ADD of the same attachment must wait',
+  );
+  t.match((await recorded.complete()).failed, [/not finished/]);
+  t.equal(seen.length, 1);
+  finish();
+  await new Promise(setImmediate);
+  t.equal((await recorded.complete()).completed.length, 1, 'it is begun again once it has ended');
+  t.strictSame(left(), []);
+});
+
+t.test('retries beside a pass that is under way: none is queued behind it', async t => {
+  const { directory, host, record, seen } = setUp(t);
+  record('DEL-1', { id: 'fails' });
+  let finish = () => {};
+  const work = async (request: CniRequest) => {
+    seen.push(request);
+    if (seen.length > 1)
+      await new Promise<void>(resolve => {
+        finish = resolve;
+      });
+    return { status: 1, stdout: JSON.stringify({ code: 999, msg: 'nft is busy' }), stderr: '' };
+  };
+  const recorded = new RecordedCalls(directory, host, work);
+  await recorded.complete();
+  const first = recorded.retry();
+  await until('the call is tried again', () => seen.length === 2);
+  for (let i = 0; i < 5; i++) await recorded.retry();
+  finish();
+  await first;
+  t.equal(await recorded.beforeAdd('other', 'eth0'), undefined);
+  t.equal(seen.length, 2);
+});
+
+t.test('an agent that ends during a call that hangs: no call is begun, all stay recorded', async t => {
+  const { directory, host, record, seen, left } = setUp(t);
+  record('DEL-1', { id: 'hangs', time: 1n });
+  record('DEL-2', { id: 'next', time: 2n });
+  const work = (request: CniRequest) => {
+    seen.push(request);
+    return new Promise<never>(() => {});
+  };
+  const recorded = new RecordedCalls(directory, host, work);
+  const pass = recorded.complete();
+  await until('the call is begun', () => seen.length === 1);
+  recorded.end();
+  await pass;
+  t.equal(seen.length, 1);
+  t.strictSame(left().sort(), ['DEL-1', 'DEL-2']);
+});
+
+t.test('a directory that cannot be locked: named once, and tried again', async t => {
+  const { directory, host, record, double, left, log } = setUp(t);
+  record('DEL-1');
+  writeFileSync(`${directory}/completing`, 'a file in the place of a directory');
+  const recorded = new RecordedCalls(directory, host, double);
+  for (let i = 0; i < 3; i++) t.equal(await recorded.beforeAdd('other', 'eth0'), undefined);
+  t.equal(log.length, 1, log.join('\n'));
+  t.ok(recorded.hasFailed);
+  rmSync(`${directory}/completing`);
+  await recorded.retry();
+  t.strictSame(left(), []);
+  t.notOk(recorded.hasFailed);
+});
+
+t.test('a lock that another process keeps: code 11 naming it', async t => {
+  const { directory } = setUp(t);
+  await withLock(directory, async () => {
+    await t.rejects(
+      withLock(directory, () => t.fail('the lock was given twice'), 30),
+      { code: 11, message: /another process has held it/ },
+    );
+  });
 });
 
 t.test('a call that hangs, and one that throws, keep nobody waiting', async t => {
