@@ -16,7 +16,7 @@ const RULES: RuleSet = {
   fullyRandom: true,
   forward: true,
   tunnelPort: 8472,
-  guard: { underlay: 'eth0', podInterfaces: ['cni0', 'flannel.1'] },
+  guard: { underlay: 'eth0', podInterfaces: ['cni0', 'flannel.1'], nodeNetworks: [] },
 };
 
 for (const tool of ['nftables', 'iptables'] as const)

@@ -7,6 +7,7 @@ import {
   POD_LINKS,
   type RuleKeeper,
   type RuleSet,
+  type TunnelGuard,
   udpPorts,
 } from './model.ts';
 
@@ -44,7 +45,13 @@ const CHAINS: readonly Chain[] = [
     name: 'GUARD-FWD',
     hook: 'FORWARD',
     comment: 'ripstop tunnel guard',
-    rules: (rules, own) => guardRules(rules, own, [`-d ${own.cluster} -j RETURN`]),
+    rules: (rules, own) =>
+      guardRules(rules, own, [
+        ...(rules.guard?.nodeNetworks ?? [])
+          .filter(({ family }) => family === own.family)
+          .flatMap(({ cidr }) => podLinks(rules.guard).map(name => `-d ${cidr} -i ${name} -j DROP`)),
+        `-d ${own.cluster} -j RETURN`,
+      ]),
   },
   {
     table: 'mangle',
@@ -72,7 +79,10 @@ const CHAINS: readonly Chain[] = [
       if (!tunnelPort) return undefined;
       const match = `-p udp -m udp --dport ${tunnelPort}`;
       const rules = [
-        ...(underlay ? [`-s ${whole(family, underlay)} ${match} -j CT --notrack`] : []),
+        // Nothing further for the node's own: the pod network may cover its address.
+        ...(underlay
+          ? ['CT --notrack', 'RETURN'].map(target => `-s ${whole(family, underlay)} ${match} -j ${target}`)
+          : []),
         // IPVS sends what it forwards from a pod to a Service's endpoint through the output hook.
         ...(guard ? [`-s ${cluster} ! -d ${cluster} ${match} -j DROP`] : []),
       ];
@@ -81,7 +91,9 @@ const CHAINS: readonly Chain[] = [
   },
 ];
 
-/** Drops what pods send to the tunnel port; see the same rules of nftables. @param before what is let through first */
+const podLinks = (guard: TunnelGuard | undefined) => (guard ? [...guard.podInterfaces, `${POD_LINKS}+`] : []);
+
+/** Drops what pods send to the tunnel port; see the same rules of nftables. @param before rules by destination */
 function guardRules(
   { guard, tunnelPort }: RuleSet,
   { cluster }: FamilyRules,
@@ -94,7 +106,7 @@ function guardRules(
     `-i ${guard.underlay} -j RETURN`,
     '-i lo -j RETURN',
     ...before,
-    ...[...guard.podInterfaces, `${POD_LINKS}+`].map(name => `-i ${name} -j DROP`),
+    ...podLinks(guard).map(name => `-i ${name} -j DROP`),
     `-s ${cluster} -j DROP`,
   ];
 }

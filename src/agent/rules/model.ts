@@ -20,6 +20,8 @@ export interface TunnelGuard {
   readonly underlay: string;
   /** Names of interfaces that lead to pods, besides those that match `POD_LINKS`. */
   readonly podInterfaces: readonly string[];
+  /** Networks of the underlay interface inside the pod network: its nodes are no pods. Mostly empty. */
+  readonly nodeNetworks: readonly { readonly family: Family; readonly cidr: string }[];
 }
 
 /** Host ends of pods' links as the CNI plugins name them, up to what follows: `veth1a2b3c4d`. */

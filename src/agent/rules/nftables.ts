@@ -35,7 +35,7 @@ function notrack(port: number, { families, guard }: RuleSet): string[] {
     ({ family, underlay }) => `    ${ip(family)} daddr ${underlay} udp dport ${port} notrack`,
   );
   const out = own.map(
-    ({ family, underlay }) => `    ${ip(family)} saddr ${underlay} udp dport ${port} notrack`,
+    ({ family, underlay }) => `    ${ip(family)} saddr ${underlay} udp dport ${port} notrack return`,
   );
   return [
     '  chain tunnel-in {',
@@ -44,6 +44,7 @@ function notrack(port: number, { families, guard }: RuleSet): string[] {
     '  }',
     '  chain tunnel-out {',
     '    type filter hook output priority raw; policy accept;',
+    // Nothing further for the node's own: the pod network may cover its address.
     ...out,
     // IPVS sends what it forwards from a pod to a Service's endpoint through the output hook.
     ...(guard
@@ -65,6 +66,11 @@ function podSource(family: 4 | 6, cluster: string, port: number): string {
 function guard({ guard, tunnelPort, families }: RuleSet): string[] {
   if (!guard || tunnelPort === undefined) return [];
   const names = [...guard.podInterfaces, `${POD_LINKS}*`];
+  const toNodes = guard.nodeNetworks.flatMap(({ family, cidr }) =>
+    names.map(
+      name => `    udp dport ${tunnelPort} ${ip(family)} daddr ${cidr} iifname "${name}" counter drop`,
+    ),
+  );
   return [
     '  chain from-pods {',
     `    iifname "${guard.underlay}" return`,
@@ -77,6 +83,7 @@ function guard({ guard, tunnelPort, families }: RuleSet): string[] {
     ...families.map(
       ({ family, cluster }) => `    udp dport ${tunnelPort} ${ip(family)} daddr != ${cluster} jump from-pods`,
     ),
+    ...toNodes,
     '  }',
     '  chain guard-input {',
     '    type filter hook input priority mangle; policy accept;',

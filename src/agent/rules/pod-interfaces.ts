@@ -1,6 +1,7 @@
-import { listAddresses } from '../../net/addresses.ts';
+import { type Address, listAddresses } from '../../net/addresses.ts';
 import { listLinks } from '../../net/links.ts';
 import { withSocket } from '../../net/socket.ts';
+import { canonicalNetwork } from '../../net/text.ts';
 import { covers } from '../kernel/layout.ts';
 import { POD_LINKS, type RuleSet } from './model.ts';
 
@@ -9,25 +10,39 @@ const DEFAULT_BRIDGE = 'cni0';
 
 /**
  * The rules with the interfaces that lead to pods as they are now: those that have an address of the node's pod subnets
- * (the pods' bridge, the overlay's device). Links to single pods are matched by their name.
+ * (the pods' bridge, the overlay's device). Links to single pods are matched by their name. A pod network may also cover
+ * the network between the nodes, as 192.168.0.0/16 does in many a LAN; that part of it is named.
  * @throws NetError
  */
 export function withPodInterfaces(rules: RuleSet, netns: string): RuleSet {
   const { guard, families } = rules;
   if (!guard) return rules;
-  const names = withSocket(netns, socket => {
-    const own = listAddresses(socket).filter(({ family, address }) =>
-      families.some(one => one.family === family && covers(one.pods, address)),
-    );
-    const links = new Set(own.map(({ link }) => link));
-    return listLinks(socket)
-      .filter(({ index }) => links.has(index))
-      .map(({ name }) => name);
+  const { names, nodeNetworks } = withSocket(netns, socket => {
+    const addresses = listAddresses(socket);
+    const links = listLinks(socket);
+    const isPods = ({ family, address }: Address) =>
+      families.some(one => one.family === family && covers(one.pods, address));
+    const toPods = new Set(addresses.filter(isPods).map(({ link }) => link));
+    const underlay = links.find(({ name }) => name === guard.underlay)?.index;
+    const inCluster = ({ family, address }: Address) =>
+      families.some(one => one.family === family && covers(one.cluster, address));
+    const networks = addresses
+      .filter(one => one.link === underlay && inCluster(one))
+      .map(({ family, address, prefixLength }) => ({
+        family,
+        cidr: canonicalNetwork(`${address}/${prefixLength}`),
+      }));
+    return {
+      names: links.filter(({ index }) => toPods.has(index)).map(({ name }) => name),
+      nodeNetworks: networks.filter(
+        ({ cidr }, index) => networks.findIndex(one => one.cidr === cidr) === index,
+      ),
+    };
   });
   const podInterfaces = [...new Set([DEFAULT_BRIDGE, ...names])]
     // A name that ends with + or * would match others.
     .filter(name => name !== guard.underlay && name !== 'lo' && /^[\w.:@-]+$/.test(name))
     .filter(name => !name.startsWith(POD_LINKS))
     .sort();
-  return { ...rules, guard: { ...guard, podInterfaces } };
+  return { ...rules, guard: { ...guard, podInterfaces, nodeNetworks } };
 }

@@ -42,6 +42,6 @@ export function ruleSet(
     fullyRandom: options.fullyRandom,
     forward: options.forwardRules,
     tunnelPort: port,
-    guard: port === undefined ? undefined : { underlay: name, podInterfaces: [] },
+    guard: port === undefined ? undefined : { underlay: name, podInterfaces: [], nodeNetworks: [] },
   };
 }
