@@ -65,9 +65,10 @@ function hasLegacyTable(netns: string, family: Family, table: string): boolean {
 }
 
 /**
- * The variants whose table may hold rules, found without starting a program. A legacy table counts only where its program
- * is installed.
- * @param chain one that the rules stand in or behind: of nftables' table only this chain is looked for
+ * The variants whose table may hold rules, found without starting a program. A table counts only where its program is
+ * installed: `table ip nat` of nftables may have been made by `nft` itself, on a node without iptables.
+ * @param chain one that the rules stand in or behind: of nftables' table only this chain is looked for, and it counts without
+ *   a program too
  */
 export async function variantsInUse(
   netns: string,
@@ -79,10 +80,13 @@ export async function variantsInUse(
   const place = family === 6 ? 'ip6' : 'ip';
   const inNft =
     chain === undefined ? hasNftTable(netns, place, table) : hasNftChain(netns, place, table, chain);
-  if (inNft) found.push('nft');
-  if (!hasLegacyTable(netns, family, table)) return found;
-  const hasProgram = await programOf('legacy', family, '-save').catch(() => undefined);
-  return hasProgram === undefined ? found : [...found, 'legacy'];
+  const hasProgram = async (variant: Variant) => {
+    const name = await programOf(variant, family, '-save').catch(() => undefined);
+    return name !== undefined;
+  };
+  if (inNft && (chain !== undefined || (await hasProgram('nft')))) found.push('nft');
+  if (hasLegacyTable(netns, family, table) && (await hasProgram('legacy'))) found.push('legacy');
+  return found;
 }
 
 /** The rules of a table in iptables-save's language, by the default program or that of a variant. @throws RipstopError */

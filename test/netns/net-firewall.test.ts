@@ -6,6 +6,7 @@ import {
   rulesOfChain,
   saveIptables,
   splitRule,
+  variantsInUse,
 } from '../../src/net/iptables.ts';
 import { changeLink, createLink, getLink } from '../../src/net/links.ts';
 import { applyNft, applyNftScript, listNft } from '../../src/net/nft.ts';
@@ -54,6 +55,19 @@ t.test('nftables', { skip: need('root', 'netns', 'nft') }, async t => {
   );
   await applyNftScript(ns.path, 'table inet ripstop-test {\n chain two {\n }\n}\n');
   t.equal((await listNft(ns.path, ['chains'])).length, 2);
+});
+
+t.test('a table ip nat on a node without iptables', { skip: need('root', 'netns', 'nft') }, async t => {
+  const { ns } = kernelFor(t);
+  ns.must(['nft', '-f', '-'], 'table ip nat {\n chain own {\n }\n}\n');
+  const { PATH } = process.env;
+  t.teardown(() => {
+    process.env.PATH = PATH;
+  });
+  process.env.PATH = '/nonexistent';
+  t.same(await variantsInUse(ns.path, 4, 'nat'), [], 'it is not one of iptables');
+  t.same(await variantsInUse(ns.path, 4, 'nat', 'absent'), []);
+  t.same(await variantsInUse(ns.path, 4, 'nat', 'own'), ['nft'], 'a chain that is looked for counts');
 });
 
 t.test('iptables', { skip: need('root', 'netns', 'iptables', 'ip6tables') }, async t => {
