@@ -1,4 +1,6 @@
-import t from 'tap';
+import { symlinkSync } from 'node:fs';
+import t, { type Test } from 'tap';
+import { must } from '../../bench/lab/command.ts';
 import type { Namespace } from '../../bench/lab/namespace.ts';
 import { until } from '../../bench/lab/until.ts';
 import { IptablesRules } from '../../src/agent/rules/iptables.ts';
@@ -101,5 +103,69 @@ for (const tool of ['nftables', 'iptables'] as const)
       ]);
       t.same(arrived(atSibling), ['got 192.168.7.2 8472'], 'between pods the port is a port like others');
       t.ok(await keeper.remove());
+    },
+  );
+
+/** Makes `iptables` the legacy one, for the programs that this process starts. */
+function byDefaultLegacy(t: Test): void {
+  const folder = t.testdir({});
+  for (const program of ['iptables', 'ip6tables'])
+    for (const tail of ['', '-save', '-restore'])
+      symlinkSync(
+        must(['sh', '-c', `command -v ${program}-legacy${tail}`]).trim(),
+        `${folder}/${program}${tail}`,
+      );
+  const { PATH } = process.env;
+  process.env.PATH = `${folder}:${PATH}`;
+  t.teardown(() => {
+    process.env.PATH = PATH;
+  });
+}
+
+for (const tool of ['nftables', 'iptables', 'iptables-legacy'] as const)
+  t.test(
+    `tunnel port, datagrams in fragments to another port, ${tool}: they pass`,
+    { skip: need('root', 'netns', 'nft', 'iptables', 'ip6tables', 'ip6tables-legacy') },
+    async t => {
+      if (tool === 'iptables-legacy') byDefaultLegacy(t);
+      const [node, pod, peer] = [0, 1, 2].map(() => namespaceFor(t)) as [Namespace, Namespace, Namespace];
+      node.ip(
+        `link add eth0 type veth peer name eth0 netns ${peer.name}`,
+        `link add veth1 type veth peer name eth0 netns ${pod.name}`,
+        'link set eth0 up',
+        'link set veth1 up',
+        'address add fd00:1::1/64 dev eth0 nodad',
+        'address add fd00:7::1/64 dev veth1 nodad',
+      );
+      peer.ip(
+        'address add fd00:1::2/64 dev eth0 nodad',
+        'link set eth0 up',
+        'route add fd00:7::/64 via fd00:1::1',
+      );
+      pod.ip(
+        'address add fd00:7::2/64 dev eth0 nodad',
+        'link set eth0 up',
+        'route add default via fd00:7::1',
+      );
+      node.sysctl('net.ipv6.conf.all.forwarding=1');
+      // Nothing of this set needs conntrack in this family, so nothing puts fragments together on the way.
+      const rules: RuleSet = {
+        ...LAN,
+        families: [{ family: 6, cluster: 'fd00:7::/48', pods: 'fd00:7::/64', underlay: undefined }],
+      };
+      const keeper = tool === 'nftables' ? new NftablesRules(node.path) : new IptablesRules(node.path);
+      await keeper.apply(withPodInterfaces(rules, node.path));
+      const code =
+        'const s=require("dgram").createSocket("udp6");s.on("message",m=>console.log("got "+m.length));' +
+        's.bind(9000,()=>console.log("listening"))';
+      const proc = peer.launch([process.execPath, '-e', code]);
+      await proc.saying(/listening/);
+      const large =
+        'const s=require("dgram").createSocket("udp6");s.send(Buffer.alloc(4000),9000,"fd00:1::2",()=>s.close())';
+      await until('a large datagram arrives', () => {
+        pod.attempt([process.execPath, '-e', large]);
+        return /got 4000/.test(proc.stdout);
+      });
+      t.match(proc.stdout, /got 4000/);
     },
   );

@@ -7,7 +7,6 @@ import {
   POD_LINKS,
   type RuleKeeper,
   type RuleSet,
-  type TunnelGuard,
   udpPorts,
 } from './model.ts';
 
@@ -49,7 +48,7 @@ const CHAINS: readonly Chain[] = [
       guardRules(rules, own, [
         ...(rules.guard?.nodeNetworks ?? [])
           .filter(({ family }) => family === own.family)
-          .flatMap(({ cidr }) => podLinks(rules.guard).map(name => `-d ${cidr} -i ${name} -j DROP`)),
+          .flatMap(({ cidr }) => fromPods(rules).map(rule => `-d ${cidr} ${rule}`)),
         `-d ${own.cluster} -j RETURN`,
       ]),
   },
@@ -91,14 +90,23 @@ const CHAINS: readonly Chain[] = [
   },
 ];
 
-const podLinks = (guard: TunnelGuard | undefined) => (guard ? [...guard.podInterfaces, `${POD_LINKS}+`] : []);
+/**
+ * Rules that drop what comes in by interfaces of pods. Each names the port: only the first fragment of a datagram matches a
+ * port or its negation, so `! --dport` in a rule before would not let the others pass.
+ */
+function fromPods({ guard, tunnelPort }: RuleSet): string[] {
+  if (!guard) return [];
+  const names = [...guard.podInterfaces, `${POD_LINKS}+`];
+  return names.map(name => `-i ${name} -p udp -m udp --dport ${tunnelPort} -j DROP`);
+}
 
 /** Drops what pods send to the tunnel port; see the same rules of nftables. @param before rules by destination */
 function guardRules(
-  { guard, tunnelPort }: RuleSet,
+  rules: RuleSet,
   { cluster }: FamilyRules,
   before: readonly string[],
 ): string[] | undefined {
+  const { guard, tunnelPort } = rules;
   if (!guard || !tunnelPort) return undefined;
   return [
     '! -p udp -j RETURN',
@@ -106,8 +114,8 @@ function guardRules(
     `-i ${guard.underlay} -j RETURN`,
     '-i lo -j RETURN',
     ...before,
-    ...podLinks(guard).map(name => `-i ${name} -j DROP`),
-    `-s ${cluster} -j DROP`,
+    ...fromPods(rules),
+    `-s ${cluster} -p udp -m udp --dport ${tunnelPort} -j DROP`,
   ];
 }
 
