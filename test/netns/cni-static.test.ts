@@ -244,24 +244,32 @@ t.test(
   },
 );
 
-t.test('an agent that does not answer in time: code 11, and nothing is recorded', { skip }, async t => {
-  const { exec, listen, records } = setUp(t);
-  const limit = { RIPSTOP_CNI_TIMEOUT: '1' };
-  const stop = await listen(socket => socket.resume());
-  for (const command of ['ADD', 'DEL', 'GC', 'CHECK', 'STATUS'])
-    t.match((await exec('bridge', command, NETWORK, limit)).json, { code: 11, msg: /time limit/ }, command);
-  await stop();
-  const stopSlow = await listen(socket => {
-    socket.write(Buffer.from([0, 200, 0, 0, 0, 1]));
-  });
-  t.match(
-    (await exec('bridge', 'ADD', NETWORK, limit)).json,
-    { code: 11 },
-    'an answer in part is not printed',
-  );
-  t.strictSame(records(), []);
-  await stopSlow();
-});
+t.test(
+  'an agent that does not answer in time: code 11 (STATUS: 50), and nothing is recorded',
+  { skip },
+  async t => {
+    const { exec, listen, records } = setUp(t);
+    const limit = { RIPSTOP_CNI_TIMEOUT: '1' };
+    const stop = await listen(socket => socket.resume());
+    for (const command of ['ADD', 'DEL', 'GC', 'CHECK', 'STATUS'])
+      t.match(
+        (await exec('bridge', command, NETWORK, limit)).json,
+        { code: command === 'STATUS' ? 50 : 11, msg: /time limit/ },
+        command,
+      );
+    await stop();
+    const stopSlow = await listen(socket => {
+      socket.write(Buffer.from([0, 200, 0, 0, 0, 1]));
+    });
+    t.match(
+      (await exec('bridge', 'ADD', NETWORK, limit)).json,
+      { code: 11 },
+      'an answer in part is not printed',
+    );
+    t.strictSame(records(), []);
+    await stopSlow();
+  },
+);
 
 t.test(
   'an agent that takes no connections: code 11 within the limit',

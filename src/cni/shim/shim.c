@@ -5,7 +5,7 @@
  * It hands its call (name, CNI_* environment, standard input) to the node agent over a socket and prints the answer. What
  * it does itself:
  *   VERSION         is answered, with or without an agent;
- *   STATUS          without an agent: code 50 (plugin not available);
+ *   STATUS          without an answer: code 50 (plugin not available);
  *   ADD, CHECK      without an agent: code 11 (try again later);
  *   DEL, GC         without an agent: the call is recorded on disk, and the answer is success; the agent completes it
  *                   before it serves the first ADD (recorded.ts). Deleting is implemented once, in TypeScript.
@@ -167,7 +167,8 @@ static int without_agent(const struct settings *settings, const struct call *cal
   static const char kAway[] = "the Ripstop agent of this node does not answer";
   static const char kStart[] = "start it (ripstop agent); what is wired already stays wired";
   if (came == ASKED_LATE)
-    return answer_error(call, TRY_AGAIN_LATER, "the Ripstop agent of this node did not answer within the time limit",
+    return answer_error(call, strcmp(call->command, "STATUS") == 0 ? NOT_AVAILABLE : TRY_AGAIN_LATER,
+                        "the Ripstop agent of this node did not answer within the time limit",
                         "the call may still be completed; RIPSTOP_CNI_TIMEOUT (seconds) changes the limit");
   if (strcmp(call->command, "STATUS") == 0) return answer_error(call, NOT_AVAILABLE, kAway, kStart);
   if (strcmp(call->command, "ADD") == 0 || strcmp(call->command, "CHECK") == 0)
