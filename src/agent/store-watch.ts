@@ -1,5 +1,6 @@
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { HeapTrim } from './heap-trim.ts';
 import type { Lease } from './lease/lease.ts';
 import type { KeptLeases, LeaseStore, StoreObserver } from './lease/store.ts';
 
@@ -14,6 +15,7 @@ export interface StoreEvents extends Pick<StoreObserver, 'leases' | 'config' | '
 export class StoreWatch {
   readonly #store: LeaseStore;
   readonly #log: Log;
+  readonly #trim = new HeapTrim();
   #leases: ReadonlyMap<string, Lease> | undefined;
   #isFollowing = false;
   #isUp = false;
@@ -74,6 +76,7 @@ export class StoreWatch {
       leases: (all, changed) => {
         this.#leases = all;
         events.leases(all, changed);
+        this.#trim.note(changed?.size ?? all.size);
       },
       config: text => events.config(text),
       conflict: error => events.conflict(error),
