@@ -32,7 +32,7 @@ const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'rip
 /** Of a step under load: apt-get and npm ci fetch over the network. */
 const STEP_MS = 400_000;
 /** Layers that no build has used for so long are removed. */
-const STALE_MS = 3 * 86_400_000;
+const STALE_MS = 2 * 3_600_000;
 const CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt';
 
 export interface BuiltImage {
