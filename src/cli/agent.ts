@@ -3,6 +3,9 @@ import type { Command } from 'commander';
 import type { Flags } from '../agent/config/flags.ts';
 import type { Companion } from '../agent/process.ts';
 
+/** From the end of the agent to the end of its process, ms. */
+const EXIT_MS = 1000;
+
 /** `ripstop agent`: the node agent in the foreground, with flanneld's flags. */
 export function addAgent(program: Command): void {
   program
@@ -51,4 +54,6 @@ async function run(_options: object, command: Command): Promise<void> {
   const { runAgent } = await import('../agent/process.ts');
   const flags = parseFlags(argv, process.env);
   await runAgent(flags, version, flags.boolean('cni') ? [workForCni(flags)] : []);
+  // The work on a CNI call that hangs must not keep the process.
+  setTimeout(() => process.exit(), EXIT_MS).unref();
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -264,3 +264,34 @@ t.test(
     t.match(findings.find(({ kind }) => kind === 'uncaught-error')?.what, '2 times');
   },
 );
+
+t.test('a recorded DEL that hangs: pods are wired meanwhile, and SIGTERM ends the agent', SKIP, async t => {
+  const lab = labFor(t);
+  const store = fileStoreFor(t, { Backend: { Type: 'udp' } });
+  const [agent] = agentsFor(t, lab, store.flags).agents;
+  const plugins = t.testdir({});
+  writeFileSync(`${plugins}/hangs`, `#!/bin/sh\necho $$ >${plugins}/begun\nexec sleep 600\n`, {
+    mode: 0o755,
+  });
+  const calls = `${agent!.stateDir}/calls`;
+  mkdirSync(calls, { recursive: true });
+  const env = {
+    CNI_COMMAND: 'DEL',
+    CNI_CONTAINERID: 'c1',
+    CNI_IFNAME: 'eth0',
+    CNI_PATH: plugins,
+    PATH: process.env.PATH!,
+    RIPSTOP_TIME: '1',
+  };
+  const stdin = JSON.stringify({ cniVersion: '1.0.0', name: 'net', type: 'bridge', ipam: { type: 'hangs' } });
+  writeFileSync(`${calls}/DEL-1.call`, encodeRequest({ plugin: 'bridge', stdin, env }));
+  agent!.start();
+  await agent!.ready(0);
+  await until('the call is begun', () => existsSync(`${plugins}/begun`));
+  t.match(await version(agent!.node.ns, `${agent!.stateDir}/cni.sock`), /supportedVersions/);
+  const { ended } = agent!;
+  await agent!.stop();
+  t.match(await ended, { code: 0 }, 'it did not have to be killed');
+  t.ok(existsSync(`${calls}/DEL-1.call`), 'the call stays recorded');
+  process.kill(Number(readFileSync(`${plugins}/begun`, 'utf8')));
+});
