@@ -18,7 +18,7 @@ export function addCleanup(program: Command): void {
     .summary('remove everything that the agent made on this node')
     .description(
       'Removes the devices, routes, rules and files that the agent made on this node, and nothing else. ' +
-        'What container runtimes had deleted while no agent ran (CNI DEL and GC) is completed. ' +
+        'Also completes the CNI calls (DEL, GC) that were recorded while no agent answered. ' +
         'The agent must not run. The lease stays in the store until it ends.',
     )
     .option('--instance <name>', 'of the agents of several networks, which one')
@@ -29,7 +29,7 @@ export function addCleanup(program: Command): void {
     )
     .option(
       '--cni-calls-dir <directory>',
-      'recorded calls of the CNI executables, which are completed',
+      'directory of the recorded CNI calls',
       '/var/lib/cni/ripstop/calls',
     )
     .option('--flannel', 'also what flannel left: its VXLAN devices, tables and chains')

@@ -31,12 +31,12 @@ export function addCni(program: Command): void {
     .option('--socket <file>', 'socket of the agent', '/run/ripstop/cni.sock')
     .option(
       '--calls-dir <directory>',
-      'where DEL and GC are recorded while no agent answers (--cni-calls-dir of the agent)',
+      "directory in which DEL and GC are recorded while no agent answers (the agent's --cni-calls-dir)",
       '/var/lib/cni/ripstop/calls',
     )
     .option(
       '--standalone',
-      'for a node without an agent: the executables start this Node where no agent answers, and record nothing',
+      'for a node without an agent: where no agent answers, start this Node instead of recording the call',
     )
     .action(install);
   cni
@@ -47,10 +47,14 @@ export function addCni(program: Command): void {
     )
     .option('--bin-dir <directory>', 'directory of the executables', '/opt/cni/bin')
     .option('--conf-dir <directory>', 'directory of network configurations', '/etc/cni/net.d')
-    .option('--calls-dir <directory>', 'recorded calls to look for', '/var/lib/cni/ripstop/calls')
+    .option(
+      '--calls-dir <directory>',
+      'directory of the recorded calls that are reported',
+      '/var/lib/cni/ripstop/calls',
+    )
     .option(
       '--rules',
-      'also the nftables tables of the plugins: host ports, masquerading and firewall rules of pods that still run',
+      'also remove the nftables tables of the plugins: host ports, masquerading and firewall rules, also of running pods',
     )
     .action(uninstall);
   cni

@@ -179,7 +179,7 @@ t.test(
     rmSync(root + CALLS);
     mkdirSync(root + CALLS);
     for (let i = 0; i < 4096; i++) writeFileSync(`${root}${CALLS}/DEL-${i}.call`, '');
-    t.match(await del(), { code: 11, details: /is full: it takes 4096 recorded calls/ });
+    t.match(await del(), { code: 11, details: /is full: it holds at most 4096 recorded calls/ });
     t.equal(records().length, 4096);
   },
 );

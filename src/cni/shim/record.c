@@ -202,7 +202,7 @@ int record_call(const char *directory, const struct call *call, int64_t deadline
   if (room < 0) fail(why, "record the call in", directory);
   else if (room == 0) {
     char text[600];
-    snprintf(text, sizeof text, "%s is full: it takes %d recorded calls and %d MiB", directory, RECORDS_MAX,
+    snprintf(text, sizeof text, "%s is full: it holds at most %d recorded calls and %d MiB", directory, RECORDS_MAX,
              TOTAL_MAX >> 20);
     append_text(why, text);
   } else if (write_record(directory_fd, name, &record) < 0) fail(why, "record the call in", file);

@@ -3,7 +3,7 @@ import type { NamespaceProbe } from '../skel/namespace.ts';
 import { type CniRequest, parseRequest, REQUEST_MAX, requestLength } from './protocol.ts';
 
 /*
- * Calls that the executables recorded while no agent answered (record.c): one file a call, `DEL-<hash>.call`. The names of
+ * Calls that the executables recorded while no agent answered (record.c): one file per call, `DEL-<hash>.call`. The names of
  * equal calls are equal, so a repeated one replaces its record.
  */
 
@@ -52,7 +52,7 @@ export function readRecord(file: string): RecordedCall | undefined {
   }
   try {
     const found = fstatSync(fd, { bigint: true });
-    if (!found.isFile()) throw new Error('it is no file');
+    if (!found.isFile()) throw new Error('it is not a regular file');
     if (found.size > REQUEST_MAX) throw new Error(`it has ${found.size} bytes, more than ${REQUEST_MAX}`);
     return { file, inode: found.ino, ...parseRecord(readFileSync(fd)) };
   } finally {
@@ -64,8 +64,8 @@ function parseRecord(bytes: Buffer): Omit<RecordedCall, 'file' | 'inode'> {
   if (requestLength(bytes) !== bytes.length) throw new Error('its length is wrong');
   const request = parseRequest(bytes);
   const { RIPSTOP_TIME: time = '', RIPSTOP_BOOT: boot = '', CNI_COMMAND: command } = request.env;
-  if (command !== 'DEL' && command !== 'GC') throw new Error(`it is of command "${command}", not DEL or GC`);
-  if (!/^\d{1,20}$/.test(time)) throw new Error(`its time "${time}" is no number`);
+  if (command !== 'DEL' && command !== 'GC') throw new Error(`its command is "${command}", not DEL or GC`);
+  if (!/^\d{1,20}$/.test(time)) throw new Error(`its time "${time}" is not a number`);
   const { CNI_CONTAINERID: containerId = '', CNI_IFNAME: ifname = '' } = request.env;
   return { request, command, containerId, ifname, time: BigInt(time), boot };
 }

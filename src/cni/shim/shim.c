@@ -132,15 +132,15 @@ static int refuse_unusable(const struct call *call, int is_object) {
   int is_del = strcmp(call->command, "DEL") == 0;
   if (!path || !*path || (is_del && (!id || !*id || !ifname || !*ifname)))
     return answer_error(call, BAD_ENVIRONMENT,
-                        is_del ? "required env variables missing: DEL takes CNI_CONTAINERID, CNI_IFNAME and CNI_PATH"
-                               : "required env variables missing: GC takes CNI_PATH",
+                        is_del ? "required env variables missing: DEL needs CNI_CONTAINERID, CNI_IFNAME and CNI_PATH"
+                               : "required env variables missing: GC needs CNI_PATH",
                         NULL);
   if (is_del && !is_identifier(id))
     return answer_error(call, BAD_ENVIRONMENT, "invalid characters in containerID", id);
   if (!is_object)
     return answer_error(call, BAD_JSON, "error unmarshall network config: it is not a JSON object", NULL);
   if (!is_identifier(call->network))
-    return answer_error(call, BAD_CONFIG, "missing or invalid network name", "it takes letters, digits, _, . and -");
+    return answer_error(call, BAD_CONFIG, "missing or invalid network name", "a name begins with a letter or digit; letters, digits, _, . and - may follow");
   return 0;
 }
 
@@ -165,7 +165,7 @@ static int record(const struct settings *settings, const struct call *call, int6
 static int without_agent(const struct settings *settings, const struct call *call, enum asked came, int is_object,
                          int64_t deadline) {
   static const char kAway[] = "the Ripstop agent of this node does not answer";
-  static const char kStart[] = "start it (ripstop agent); what is wired already stays wired";
+  static const char kStart[] = "start it (ripstop agent); pods that are wired already are not affected";
   if (came == ASKED_LATE)
     return answer_error(call, strcmp(call->command, "STATUS") == 0 ? NOT_AVAILABLE : TRY_AGAIN_LATER,
                         "the Ripstop agent of this node did not answer within the time limit",
@@ -180,7 +180,7 @@ static int without_agent(const struct settings *settings, const struct call *cal
   }
   char msg[128];
   snprintf(msg, sizeof msg, "unknown CNI_COMMAND: %.80s", call->command);
-  return answer_error(call, BAD_ENVIRONMENT, msg, "it takes ADD, DEL, CHECK, GC, STATUS, VERSION");
+  return answer_error(call, BAD_ENVIRONMENT, msg, "known commands: ADD, DEL, CHECK, GC, STATUS, VERSION");
 }
 
 int main(int argc, char **argv) {
