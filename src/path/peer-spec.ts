@@ -154,9 +154,13 @@ function isSame(a: PeerSpec, b: PeerSpec): boolean {
     a.mac === b.mac &&
     a.scope === b.scope &&
     a.remoteChecksum === b.remoteChecksum &&
-    a.subnets.length === b.subnets.length &&
-    a.subnets.every((subnet, at) => subnet === b.subnets[at])
+    isSameList(a.subnets, b.subnets) &&
+    isSameList(a.hosts ?? [], b.hosts ?? [])
   );
+}
+
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((text, at) => text === b[at]);
 }
 
 function subnetOf(cidr: string, where: string): Subnet {

@@ -26,6 +26,15 @@ t.test('who is told again unchanged stays the same object', async t => {
   t.equal(moved!.address[15], 33);
 });
 
+t.test('a peer whose own addresses alone change: its record has the new ones', async t => {
+  const inputs = new PeerInputs(OVERLAY);
+  const former = inputs.one(peer(2, { hosts: ['192.168.0.2', 'fd00::2'] }));
+  const now = inputs.one(peer(2, { hosts: ['192.168.0.2', 'fd00::22'] }));
+  t.equal(former.host6!.at(-1), 2);
+  t.equal(now.host6!.at(-1), 0x22);
+  t.equal(inputs.one(peer(2)).host6, undefined, 'gone with the address');
+});
+
 t.test('who vanishes is forgotten', async t => {
   const inputs = new PeerInputs(OVERLAY);
   const [two] = inputs.of([peer(2)]);
