@@ -57,7 +57,7 @@ export function annotationNames(prefix: string): AnnotationNames {
  * by the parser, so the rest is free once this is kept in its place.
  */
 export function essenceOf({ metadata, spec, status }: NodeObject, names: AnnotationNames): NodeObject {
-  const { name, uid, resourceVersion, annotations = {} } = metadata;
+  const { name, uid, resourceVersion, creationTimestamp, annotations = {} } = metadata;
   const ours = Object.values(names).filter(key => annotations[key] !== undefined);
   const conditions = status?.conditions?.filter(({ type }) => CONDITIONS.includes(type)) ?? [];
   return {
@@ -65,6 +65,7 @@ export function essenceOf({ metadata, spec, status }: NodeObject, names: Annotat
       name,
       ...(uid === undefined ? {} : { uid }),
       ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
       annotations: Object.fromEntries(ours.map(key => [key, annotations[key]!])),
     },
     ...(spec === undefined
