@@ -50,7 +50,10 @@ export class Carrier {
   /** The same as a list, made when somebody asks. */
   #list: readonly OverlayPeer[] | undefined;
   readonly #book: EntryBook;
-  /** The kernel may have something else than the book: only a look at all of it tells. */
+  /**
+   * The kernel may have something else than the book: only a look at all of it tells. A refused entry is none of it:
+   * comparisons try it again, and changes of other peers cost what they cost without it.
+   */
   #mustCompare = true;
   /** When all of it was compared last, monotonic ms. */
   #comparedAt = Number.NEGATIVE_INFINITY;
@@ -129,9 +132,9 @@ export class Carrier {
     return this.#rebuilt;
   }
 
-  /** True while the kernel may have something else than is wanted: only a look at all of it tells. */
+  /** True while the kernel may have something else than is wanted, or refused it: the next comparison looks at all of it. */
   get mustCompare(): boolean {
-    return this.#mustCompare;
+    return this.#mustCompare || this.#keeper.refusals.size > 0;
   }
 
   get peerCount(): number {
@@ -188,7 +191,7 @@ export class Carrier {
   /** Looks at everything in the kernel that is of this overlay and mends it. */
   #compareAll(publish?: () => void): Step[] {
     const steps = this.#keeper.apply(this.desired(), publish);
-    this.#mustCompare = this.#keeper.refusals.size > 0;
+    this.#mustCompare = false;
     this.#comparedAt = performance.now();
     this.#noteDevice();
     return steps;
@@ -232,7 +235,7 @@ export class Carrier {
     // Changes of the kernel's own forwarding entries are not among the events.
     const isBlind = this.plan.mode === 'vxlan' && !this.isUserspace;
     const isDue = performance.now() - this.#comparedAt >= COMPARE_MS;
-    if (!this.#mustCompare && !isBlind && !isDue && this.#keeper.isBaseRight(baseState(this.#overlay())))
+    if (!this.mustCompare && !isBlind && !isDue && this.#keeper.isBaseRight(baseState(this.#overlay())))
       return [];
     return this.#compareAll();
   }
@@ -280,7 +283,8 @@ export class Carrier {
       log.info({ device: plan.device }, 'replacing the kernel VXLAN device');
       deleteLink(this.#keeper.socket, plan.device!);
     }
-    this.#plane = await DataPlane.start({
+    const given = this.peers;
+    const plane = await DataPlane.start({
       mode: plan.mode as 'vxlan' | 'udp',
       netns,
       deviceName: plan.device!,
@@ -301,9 +305,15 @@ export class Carrier {
       spinUs: 200,
       // The selection lets a lease lie around others.
       allowNested: true,
-      peers: this.peers.map(specOf),
+      peers: given.map(specOf),
       log,
     });
+    this.#plane = plane;
+    // Changes that came while its workers started went to the data plane before it.
+    if (this.peers !== given) {
+      const removed = given.filter(({ id }) => !this.#peers.has(id)).map(({ id }) => id);
+      plane.changePeers({ set: this.peers.map(specOf), removed });
+    }
     if (this.#options.flowTable) this.flows?.keep();
   }
 

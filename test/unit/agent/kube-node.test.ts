@@ -22,6 +22,10 @@ t.test('a Node whose list entry is cut to what leases are made of gives the same
     status: { conditions: [{ type: 'Ready', status: 'True' }] },
   };
   const lease = toLease(node, NAMES);
-  t.equal(lease?.since, Date.parse('2026-11-24T10:00:00Z'), 'its age decides between two that claim the same');
+  t.equal(
+    lease?.since,
+    Date.parse('2026-11-24T10:00:00Z'),
+    'its age decides between two that claim the same',
+  );
   t.same(toLease(essenceOf(node, NAMES), NAMES), lease);
 });
