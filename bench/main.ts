@@ -18,7 +18,7 @@ import { formatMarkdown } from './report/markdown.ts';
 import { withFigures } from './report/readme.ts';
 import type { BenchFile, Missing, Sample } from './report/samples.ts';
 import { formatRun } from './report/table.ts';
-import { runScale, scaleSeconds } from './scale/run.ts';
+import { BURSTS, QUICK_BURSTS, runScale, scaleSeconds } from './scale/run.ts';
 import { runSoak, soakSeconds } from './soak/run.ts';
 
 const tell = (line: string) => process.stderr.write(`${line}\n`);
@@ -36,12 +36,12 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
   if (takesLab) requirePrograms();
   removeStale();
   const length = quick
-    ? { micro: 0.3, pathRounds: 1, path: 0.5, cni: 5 }
-    : { micro: 1, pathRounds: 5, path: 2, cni: 100 };
+    ? { micro: 0.3, pathRounds: 1, path: 0.5, cni: 5, bursts: QUICK_BURSTS }
+    : { micro: 1, pathRounds: 5, path: 2, cni: 100, bursts: BURSTS };
   const estimate =
     (wants('micro') ? microSeconds(length.micro) : 0) +
     (wants('path') ? pathSeconds(length.pathRounds, length.path) : 0) +
-    (wants('scale') ? scaleSeconds : 0) +
+    (wants('scale') ? scaleSeconds(length.bursts) : 0) +
     (wants('cni') ? cniSeconds(length.cni) : 0) +
     (wants('e2e') ? e2eSeconds(options) : 0) +
     (wants('soak') ? soakSeconds(options.soak) : 0);
@@ -60,7 +60,7 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
   };
   if (wants('micro')) samples.push(...(await runMicro(length.micro, progress)));
   if (wants('path')) samples.push(...(await runPath(length.pathRounds, length.path, progress)));
-  if (wants('scale')) add(await runScale(progress));
+  if (wants('scale')) add(await runScale(progress, length.bursts));
   const cni = wants('cni') ? await runCni(length.cni, progress) : undefined;
   if (cni) add(cni);
   if (wants('e2e')) add(await runE2e(options, progress));

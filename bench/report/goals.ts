@@ -140,6 +140,7 @@ export const GOALS: readonly Goal[] = [
   absolute('createdCpuS', 'an agent', '2000 nodes in 5 s', 3),
   absolute('oneMs', 'an agent', '2000 nodes in 5 s', 1000),
   absolute('peakMb', 'an agent', '2000 nodes in 5 s', 200),
+  absolute('afterMb', 'an agent', '2000 nodes in 5 s', 140),
   absolute('stallUs', 'tables published', '1000 peers', 1000),
   absolute('gapUs', 'tables published', '1000 peers', 1000),
   ...(['egress, vxlan', 'ingress, vxlan'] as const).map(row =>

@@ -13,6 +13,8 @@ export interface Burst {
   /** Seconds in which they come, and go. */
   readonly seconds: number;
   readonly dual: boolean;
+  /** Rest after a burst, s: late work is done and freed memory comes back. */
+  readonly restS: number;
 }
 
 export interface BurstResult {
@@ -32,12 +34,11 @@ export interface BurstResult {
 }
 
 const WAIT_MS = 180_000;
-/** Rest after the burst: what is freed comes back, late work is done. */
-const REST_MS = 12_000;
 const TICKS_A_SECOND = 100;
 
 /** One agent beside an API server to which Nodes come and from which they go. */
-export async function measureBurst({ nodes, seconds, dual }: Burst): Promise<BurstResult> {
+export async function measureBurst({ nodes, seconds, dual, restS }: Burst): Promise<BurstResult> {
+  const rest = () => new Promise(resolve => setTimeout(resolve, restS * 1000));
   const lab = buildLab();
   const root = mkdtempSync(join(tmpdir(), 'rs-burst-'));
   const procs: Proc[] = [];
@@ -149,5 +150,3 @@ function memoryMb(pid: number, what: 'VmRSS' | 'VmHWM'): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(new RegExp(`^${what}:\\s+(\\d+)`, 'm').exec(status)![1]) / 1024;
 }
-
-const rest = () => new Promise(resolve => setTimeout(resolve, REST_MS));

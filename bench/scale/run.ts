@@ -5,35 +5,46 @@ import type { Progress } from '../demo/progress.ts';
 import { buildLab } from '../lab/topology.ts';
 import { until } from '../lab/until.ts';
 import type { FigureId, Missing, Sample } from '../report/samples.ts';
-import { measureBurst } from './burst.ts';
+import { type Burst, measureBurst } from './burst.ts';
 
 /** Of one node, with itself not counted. */
 const PEERS = [1, 1000];
 const RELOAD_MS = 30_000;
 /** Nodes of the Kubernetes store that come and go while an agent runs. */
-const BURSTS = [
-  { nodes: 2000, seconds: 5, dual: false },
-  { nodes: 5000, seconds: 15, dual: true },
+export const BURSTS: readonly Burst[] = [
+  { nodes: 2000, seconds: 5, dual: false, restS: 12 },
+  { nodes: 5000, seconds: 15, dual: true, restS: 12 },
 ];
+export const QUICK_BURSTS: readonly Burst[] = [{ nodes: 300, seconds: 1, dual: false, restS: 3 }];
 
-export const scaleSeconds = 160;
+const burstSeconds = ({ seconds, restS }: Burst): number => 10 + 2 * seconds + 3 * restS;
+
+/** Estimate, s. */
+export const scaleSeconds = (bursts: readonly Burst[]): number =>
+  10 + bursts.reduce((sum, burst) => sum + burstSeconds(burst), 0);
 
 /** What many peers cost: an agent beside an API server to which they come, and `ripstop run`, given them by SIGHUP. */
-export async function runScale(progress: Progress): Promise<{ samples: Sample[]; missing: Missing[] }> {
+export async function runScale(
+  progress: Progress,
+  bursts: readonly Burst[],
+): Promise<{ samples: Sample[]; missing: Missing[] }> {
   const peers = await runReload(progress);
-  const bursts = await runBursts(progress);
+  const measured = await runBursts(progress, bursts);
   return {
-    samples: [...peers.samples, ...bursts.samples],
-    missing: [...peers.missing, ...bursts.missing],
+    samples: [...peers.samples, ...measured.samples],
+    missing: [...peers.missing, ...measured.missing],
   };
 }
 
-async function runBursts(progress: Progress): Promise<{ samples: Sample[]; missing: Missing[] }> {
+async function runBursts(
+  progress: Progress,
+  bursts: readonly Burst[],
+): Promise<{ samples: Sample[]; missing: Missing[] }> {
   const samples: Sample[] = [];
   const missing: Missing[] = [];
-  for (const burst of BURSTS) {
+  for (const burst of bursts) {
     const condition = `${burst.nodes}${burst.dual ? ' dual-stack' : ''} nodes in ${burst.seconds} s`;
-    progress.step(`scale: ${condition}`, 60 + 2 * burst.seconds);
+    progress.step(`scale: ${condition}`, burstSeconds(burst));
     const place = { suite: 'scale', contender: 'an agent', condition };
     try {
       for (const [figure, value] of Object.entries(await measureBurst(burst)))

@@ -71,13 +71,15 @@ t.test('path: frames are carried without a collection', async t => {
 });
 
 t.test('scale and soak: memory by peers, no collection while traffic flows', { skip }, async t => {
-  const { file, output, pid } = await bench('scale', 'soak', '--soak', '2');
+  const { file, output, pid } = await bench('scale', 'soak', '--quick', '--soak', '2');
   t.same(file.missing, []);
   const value = (suite: string, condition: string, figure: string) =>
     file.samples.find(s => s.suite === suite && s.condition === condition && s.figure === figure)?.value ??
     -1;
   const [one, thousand] = ['1 peer', '1000 peers'].map(peers => value('scale', peers, 'residentMb'));
   t.ok(one! > 0 && thousand! > one!, `${one} MB, ${thousand} MB`);
+  for (const figure of ['createdS', 'createdCpuS', 'oneMs', 'deletedS', 'peakMb', 'afterMb'])
+    t.ok(value('scale', '300 nodes in 1 s', figure) > 0, figure);
   t.equal(value('soak', '2 s', 'collections'), 0);
   t.match(output, /soak +GCs\n-+\nRipstop vxlan, 2 s +0\n/);
   t.same(namespacesOf(pid), []);
