@@ -337,7 +337,8 @@ export class Agent {
     this.#confirm();
     // Again what was seen last: it may have come while the session was being started.
     if (this.watch.leases && !this.#isBorrowed) this.#holder.check(this.watch.leases);
-    if (this.readiness.reasonFor('peers') && this.watch.leases) this.#apply();
+    const mustSelect = session.mustSelect && !this.readiness.reasonFor('underlay');
+    if (mustSelect || this.readiness.reasonFor('peers')) this.#apply();
   }
 
   /** Looks at what the kernel told: the underlay may have moved, or someone touched what is ours. */

@@ -9,6 +9,7 @@ import type { NetworkConfig } from './config/net-conf.ts';
 import { formatSubnetEnv, readSubnetEnv, type SubnetEnv, writeSubnetEnv } from './config/subnet-env.ts';
 import type { Underlay } from './config/underlay.ts';
 import { describeStep } from './kernel/steps.ts';
+import { changesReach } from './kernel-news.ts';
 import { fits } from './lease/allocate.ts';
 import type { Cidr } from './lease/cidr.ts';
 import type { Lease } from './lease/lease.ts';
@@ -60,6 +61,9 @@ export class Session {
   readonly #failing = new Map<Part, string>();
   readonly #carriers: Carrier[] = [];
   #hasPeers = false;
+  /** Subnets and addresses of the underlay interface, as the last selection among all leases found them. */
+  readonly #wire: Cidr[] = [];
+  #mustSelect = false;
   /** The comparison under way. */
   #comparing: Promise<void> | undefined;
 
@@ -95,7 +99,7 @@ export class Session {
     const plans = planOverlays(config, underlay, lease, macs);
     const session = new Session(basis, plans, options, repairs, log);
     try {
-      refuseOnUnderlay(lease, session.#underlay(), underlay.name);
+      refuseOnUnderlay(lease, session.#lookAtWire(), underlay.name);
     } catch (error) {
       await session.stop();
       throw error;
@@ -209,6 +213,10 @@ export class Session {
    */
   update(leases: ReadonlyMap<string, Lease>, changed?: ReadonlySet<string>): string | undefined {
     const failures: unknown[] = [];
+    if (!changed) {
+      this.#mustSelect = false;
+      this.#lookAtWire();
+    }
     for (const carrier of this.carriers) {
       const { changes } = this.#select(carrier.plan, leases, changed);
       try {
@@ -243,8 +251,17 @@ export class Session {
     return news;
   }
 
-  #underlay(): Cidr[] {
-    return underlaySubnets(this.#socket, this.basis.underlay.index);
+  #lookAtWire(): readonly Cidr[] {
+    this.#wire.splice(0, Infinity, ...underlaySubnets(this.#socket, this.basis.underlay.index));
+    return this.#wire;
+  }
+
+  /**
+   * True when the underlay has other subnets, or may have: leases that were refused for their sake may be peers, and the
+   * other way round. An `update` of all leases takes account of it.
+   */
+  get mustSelect(): boolean {
+    return this.#mustSelect;
   }
 
   #select(
@@ -256,7 +273,7 @@ export class Session {
     if (!selector) {
       const { config, lease: own, underlay } = this.basis;
       const onLink = (address: string): boolean => isOnLink(this.#socket, address, underlay.index);
-      selector = new PeerSelector({ plan, config, own, onLink, underlay: this.#underlay() }, this.#refused);
+      selector = new PeerSelector({ plan, config, own, onLink, underlay: this.#wire }, this.#refused);
       this.#selectors.set(plan, selector);
     }
     const changes = selector.update(leases, changed);
@@ -273,7 +290,8 @@ export class Session {
 
   /** Takes note of what the kernel tells. @returns true when something of the overlays is not as it should be */
   heed(events: readonly NetEvent[]): boolean {
-    let isTouched = false;
+    let isTouched = events.some(event => changesReach(event, this.basis.underlay));
+    if (isTouched) this.#mustSelect = true;
     for (const carrier of this.carriers)
       for (const event of events) if (carrier.heed(event)) isTouched = true;
     return isTouched;
