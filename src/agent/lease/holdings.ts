@@ -90,7 +90,8 @@ export class Holdings<T extends Holder> {
           reason: 'twin',
           message: `publishes the underlay address ${textOf(host)} of lease ${other.key}`,
         };
-    if (claims.mac !== undefined && claims.mac !== before?.mac)
+    // At another address, the MAC may be that of another lease which this node had at the former one.
+    if (claims.mac !== undefined && (claims.mac !== before?.mac || claims.address !== before.address))
       for (const other of this.#others(this.#byMac.get(claims.mac), claims))
         yield {
           with: other,

@@ -181,7 +181,7 @@ class Reference {
 
   #conflict(lease: Lease, other: Lease, before: Lease | undefined): 'twin' | 'range' | undefined {
     const isHostNew = !before || !isEqual(hostOf(before), hostOf(lease));
-    const isMacNew = !before || macOf(before) !== macOf(lease);
+    const isMacNew = isHostNew || macOf(before) !== macOf(lease);
     const isRangeNew = !before || !isEqual(before.v4!, lease.v4!);
     const isSameHost = isEqual(hostOf(lease), hostOf(other));
     const isSameNode = !this.#isNodePerLease && isSameHost && macOf(lease) === macOf(other);
@@ -269,6 +269,11 @@ for (const store of ['a node has subnet keys', 'a node has one lease by its name
         const refused = [...selector.rejected.keys()].sort();
         if (refused.join() !== reference.refused.join()) {
           t.same(refused, reference.refused, context);
+          return;
+        }
+        const macs = [...selector.peers.values()].map(({ mac }) => mac);
+        if (new Set(macs).size < macs.length) {
+          t.fail(`${context}: two peers with one MAC: ${macs.join()}`);
           return;
         }
         for (let last = 0; last < 1024; last += 16) {
