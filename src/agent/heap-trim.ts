@@ -1,3 +1,5 @@
+import { contain } from '../base/boundary.ts';
+
 /** Changed leases that make a collection worth its pause. */
 const ENOUGH = 500;
 /** From that change to the collection, ms: most of a burst is over by then. */
@@ -8,13 +10,13 @@ const DELAY_MS = 10_000;
  * without changes allocates too little for it to be collected again.
  */
 export class HeapTrim {
-  readonly #collect: () => void;
+  readonly #collect: () => unknown;
   readonly #delayMs: number;
   #changed = 0;
   #timer: NodeJS.Timeout | undefined;
 
   /** The arguments are for tests. */
-  constructor(collect: () => void = () => void collectGarbage(), delayMs = DELAY_MS) {
+  constructor(collect: () => unknown = collectGarbage, delayMs = DELAY_MS) {
     this.#collect = collect;
     this.#delayMs = delayMs;
   }
@@ -26,7 +28,7 @@ export class HeapTrim {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#changed = 0;
-      this.#collect();
+      contain('heap', this.#collect);
     }, this.#delayMs);
     this.#timer.unref();
   }

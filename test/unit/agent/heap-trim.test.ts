@@ -1,6 +1,7 @@
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
 import { HeapTrim } from '../../../src/agent/heap-trim.ts';
+import { containedErrors } from '../../../src/base/boundary.ts';
 import { stays } from '../../support/stays.ts';
 
 t.test('few changed leases, no collection', async t => {
@@ -20,6 +21,13 @@ t.test('a burst of changed leases, one collection after it and none without anot
   await until('a collection', () => collections === 1);
   trim.note(499);
   await stays(t, 'one collection', () => collections, 1);
+});
+
+t.test('a collection that fails is counted and ends nothing', async t => {
+  const trim = new HeapTrim(() => Promise.reject(new Error('no inspector')), 1);
+  trim.note(500);
+  await until('the error to be counted', () => containedErrors().get('heap') === 1);
+  t.equal(containedErrors().get('heap'), 1);
 });
 
 t.test('the collection itself, what is not referenced any more is gone from the heap', async t => {
