@@ -100,13 +100,25 @@ export class UnderlayFollower {
   look(underlay: Underlay, choose: () => Underlay): void {
     clearTimeout(this.#timer);
     const { readiness, log } = this.#node;
-    const verdict = this.#decision.look(underlay, choose, this.#node.links());
+    const lookAgain = (ms: number): void => {
+      this.#timer = setTimeout(() => this.look(underlay, choose), ms);
+    };
+    let links: readonly Link[];
+    try {
+      links = this.#node.links();
+    } catch (error) {
+      // The kernel does not answer, or its tables change all the time: what is there is not known, so nothing moves.
+      log.warn(`the interfaces cannot be read, trying again: ${describeError(error)}`);
+      lookAgain(MOVE_AFTER_MS);
+      return;
+    }
+    const verdict = this.#decision.look(underlay, choose, links);
     if (verdict.do === 'move') {
       this.#node.move(verdict.why);
       return;
     }
     const lacking = verdict.do === 'wait' ? verdict.lacking : undefined;
-    if (verdict.do === 'wait') this.#timer = setTimeout(() => this.look(underlay, choose), verdict.ms + 1);
+    if (verdict.do === 'wait') lookAgain(verdict.ms + 1);
     if (lacking !== undefined) {
       if (readiness.lacks('underlay', lacking))
         log.warn(`the underlay is not usable at the moment: ${lacking}`);
