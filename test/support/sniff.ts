@@ -57,7 +57,8 @@ export async function sniff(
 /**
  * Waits until a running tcpdump has written every packet that the kernel has captured for it so far: what it has not
  * fetched when it is stopped would be missing. On SIGUSR1 it reports its counters, after the packet that it is working
- * on. Two reports with the same counters mean that no packet was waiting between them.
+ * on. Two reports with the same counters mean that no packet was waiting between them. It must run in immediate mode:
+ * otherwise the kernel holds packets back until a block of the ring is full or a timer ends, and nothing counts them.
  */
 export async function drained(tcpdump: Proc): Promise<void> {
   let last: string | undefined;
