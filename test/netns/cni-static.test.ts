@@ -137,9 +137,11 @@ t.test('no agent, nothing but the executables: each command has its answer', { s
   t.equal(records().length, 1, 'a repeated DEL has one record');
   t.match(await exec('bridge', 'DEL', NETWORK, { CNI_IFNAME: 'net1' }), { code: 0 });
   t.match(await exec('bridge', 'DEL', { ...NETWORK, name: 'other' }), { code: 0 });
+  t.match(await exec('bridge', 'DEL', { ...NETWORK, mtu: 1400 }), { code: 0 });
+  t.equal(records().length, 4, 'each interface, network and configuration of a plugin has its own record');
   const gc = { ...NETWORK, 'cni.dev/valid-attachments': [] };
   for (let i = 0; i < 2; i++) t.match(await exec('bridge', 'GC', gc), { code: 0, stdout: '' });
-  t.equal(records().length, 4);
+  t.equal(records().length, 5, 'a repeated GC has one record');
   t.equal(statSync(root + CALLS).mode & 0o777, 0o700);
   t.equal(statSync(`${root}/var/lib`).mode & 0o777, 0o755);
   for (const name of records()) t.equal(statSync(`${root}${CALLS}/${name}`).mode & 0o777, 0o600);

@@ -111,10 +111,8 @@ static int has_room(int directory_fd, const char *name, size_t size) {
 }
 
 /* FNV-1a, 64 bits. */
-static uint64_t hash(uint64_t state, const char *text) {
-  do {
-    state = (state ^ (unsigned char)*text) * 0x100000001b3u;
-  } while (*text++);
+static uint64_t hash(uint64_t state, const char *data, size_t length) {
+  for (size_t i = 0; i < length; i++) state = (state ^ (unsigned char)data[i]) * 0x100000001b3u;
   return state;
 }
 
@@ -123,14 +121,21 @@ static const char *variable(const char *name) {
   return value ? value : "";
 }
 
-/* Equal calls have one name: the same command of the same plugin, network, container and interface. */
+/*
+ * Equal calls have one name: the same command of the same plugin, network, container, interface and configuration. A chain
+ * may have a plugin twice, with two configurations. A later GC of a network replaces an earlier one.
+ */
 static void name_record(const struct call *call, char name[64]) {
   const char *const parts[] = {call->command, call->plugin, call->network, variable("CNI_CONTAINERID"),
                                variable("CNI_IFNAME")};
   uint64_t one = 0xcbf29ce484222325u, other = 0x6c62272e07bb0142u;
   for (size_t i = 0; i < (strcmp(call->command, "GC") == 0 ? 3 : 5); i++) {
-    one = hash(one, parts[i]);
-    other = hash(other, parts[i]);
+    one = hash(one, parts[i], strlen(parts[i]) + 1);
+    other = hash(other, parts[i], strlen(parts[i]) + 1);
+  }
+  if (strcmp(call->command, "DEL") == 0) {
+    one = hash(one, call->input.data, call->input.length);
+    other = hash(other, call->input.data, call->input.length);
   }
   snprintf(name, 64, "%s-%016llx%016llx" SUFFIX, call->command, (unsigned long long)one, (unsigned long long)other);
 }
