@@ -65,7 +65,7 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
   for (const [index, node] of lab.nodes.entries())
     api.addNode(`n${index}`, index === 0 ? {} : { podCIDRs: [node.subnet[4], node.subnet[6]] });
   const first = start(0);
-  start(1);
+  const second = start(1);
   await until('it to ask for a podCIDR', () => first.readiness.reasons().join().includes('no IPv4 podCIDR'));
   await until('an Event that says so', () =>
     api.events.some(
@@ -109,6 +109,14 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
       'them back',
       () => api.nodes.get('n0')!.metadata.annotations[`${P}/kube-subnet-manager`] === 'true',
     );
+    // A watch tells changes in their order: who knows a later Node has seen that the annotations are back.
+    api.addNode('n9', { podCIDRs: ['10.244.9.0/24'] });
+    api.annotate('n9', {
+      [`${P}/kube-subnet-manager`]: 'true',
+      [`${P}/backend-type`]: 'host-gw',
+      [`${P}/public-ip`]: '172.31.0.9',
+    });
+    await until('the other agent to know a later Node', () => second.watch.leases?.has('n9'));
     await api.down();
     await until('it noticed', () => first.watch.downSince !== undefined);
     t.ok(first.readiness.isReady);
@@ -116,6 +124,7 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
     await api.up();
     await until('it back', () => first.watch.downSince === undefined);
     t.equal(first.sessions, 1);
+    api.deleteNode('n9');
   });
 
   await t.test('started while the API server is away: the last known state, confirmed later', async t => {
