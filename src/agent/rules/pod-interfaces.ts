@@ -33,7 +33,10 @@ export function withPodInterfaces(rules: RuleSet, netns: string): RuleSet {
         cidr: canonicalNetwork(`${address}/${prefixLength}`),
       }));
     return {
-      names: links.filter(({ index }) => toPods.has(index)).map(({ name }) => name),
+      // The overlay device has the first address of the own subnet, and leads to other nodes.
+      names: links
+        .filter(({ index, kind }) => toPods.has(index) && kind !== 'tun' && kind !== 'vxlan')
+        .map(({ name }) => name),
       nodeNetworks: networks.filter(
         ({ cidr }, index) => networks.findIndex(one => one.cidr === cidr) === index,
       ),
