@@ -33,16 +33,13 @@ export function withPodInterfaces(rules: RuleSet, netns: string): RuleSet {
         cidr: canonicalNetwork(`${address}/${prefixLength}`),
       }));
     return {
-      // The overlay device has the first address of the own subnet, and leads to other nodes.
-      names: links
-        .filter(({ index, kind }) => toPods.has(index) && kind !== 'tun' && kind !== 'vxlan')
-        .map(({ name }) => name),
+      names: links.filter(({ index }) => toPods.has(index)).map(({ name }) => name),
       nodeNetworks: networks.filter(
         ({ cidr }, index) => networks.findIndex(one => one.cidr === cidr) === index,
       ),
     };
   });
-  const podInterfaces = [...new Set([DEFAULT_BRIDGE, ...names])]
+  const podInterfaces = [...new Set([DEFAULT_BRIDGE, ...guard.podInterfaces, ...names])]
     // A name that ends with + or * would match others.
     .filter(name => name !== guard.underlay && name !== 'lo' && /^[\w.:@-]+$/.test(name))
     .filter(name => !name.startsWith(POD_LINKS))

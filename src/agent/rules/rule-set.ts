@@ -36,12 +36,14 @@ export function ruleSet(
     families.push({ family, cluster: formatCidr(cluster), pods: formatCidr(pods), underlay });
   }
   const port = tunnelPort(config.backend);
+  const devices = plans.map(({ device }) => device).filter(device => device !== undefined);
   return {
     families,
     masquerade: options.masquerade,
     fullyRandom: options.fullyRandom,
     forward: options.forwardRules,
     tunnelPort: port,
-    guard: port === undefined ? undefined : { underlay: name, podInterfaces: [], nodeNetworks: [] },
+    // Pods of other nodes come through the overlay devices, which have no address yet when the rules are first set.
+    guard: port === undefined ? undefined : { underlay: name, podInterfaces: devices, nodeNetworks: [] },
   };
 }
