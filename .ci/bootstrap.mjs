@@ -192,7 +192,7 @@ function typescript() {
 
 /** The page has a browser's types, not Node's. */
 function checkPage() {
-  step('page', process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('src/page')]);
+  step('web UI', process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('src/web')]);
 }
 
 /** `npx ripstop` in the checkout runs this build. */
@@ -218,7 +218,7 @@ if (profile !== 'native') {
   gauges();
   typescript();
   const { buildPage } = await import('./page.mjs');
-  await buildPage(newest([...walk(at('src/page'), /./), ...walk(at('encap'), /\.ts$/)]), checkPage);
+  await buildPage(newest([...walk(at('src/web'), /./), ...walk(at('encap'), /\.ts$/)]), checkPage);
   const { buildCni } = await import('./cni.mjs');
   const obstacle = await buildCni();
   if (obstacle !== undefined) say(`the CNI executables are not built: ${obstacle}`);

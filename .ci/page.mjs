@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const source = join(root, 'src/page');
+const source = join(root, 'src/web');
 const target = join(root, 'dist/page');
 
 const mtime = file => (existsSync(file) ? statSync(file).mtimeMs : 0);
@@ -37,7 +37,7 @@ export async function buildPage(newest, check) {
     legalComments: 'none',
   });
   await build({
-    entryPoints: [join(source, 'page.css')],
+    entryPoints: [join(source, 'styles/page.css')],
     outdir: target,
     bundle: true,
     minify: true,

@@ -1,11 +1,11 @@
 /* `npm run bench`: see docs/benchmarking.md. Tables on standard output, everything else on standard error. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describeError, RipstopError } from '../src/base/errors.ts';
-import { microSeconds, pathSeconds, runMicro, runPath } from './alone.ts';
 import { cniSeconds, runCni } from './cni/run.ts';
 import { CONTENDERS } from './contenders/index.ts';
 import { Progress } from './demo/progress.ts';
 import { e2eSeconds, runE2e } from './e2e/run.ts';
+import { microSeconds, pathSeconds, runMicro, runPath } from './in-process.ts';
 import { busySeconds } from './lab/cpu.ts';
 import { CONGESTION_CONTROL } from './lab/measure.ts';
 import { removeStale } from './lab/namespace.ts';

@@ -1,4 +1,4 @@
-import { CHECKOUT } from '../lab/gauge.ts';
+import { CHECKOUT } from '../lab/tool.ts';
 import type { Contender } from './contender.ts';
 import { AS_AGENTS_DO, layRipstop } from './ripstop.ts';
 

@@ -1,17 +1,17 @@
 import { capture } from './capture.ts';
 import type { Contender } from './contender.ts';
-import { fastd } from './fastd.ts';
 import { kernelVxlan } from './kernel-vxlan.ts';
-import { naiveNode } from './naive-node.ts';
-import { nebula } from './nebula.ts';
 import { noOverlay } from './no-overlay.ts';
-import { oneCall } from './one-call.ts';
-import { openvpn } from './openvpn.ts';
-import { openvswitch } from './openvswitch.ts';
 import { AS_AGENTS_DO, ripstop } from './ripstop.ts';
-import { tinc } from './tinc.ts';
-import { vde } from './vde.ts';
-import { wireguardGo } from './wireguard-go.ts';
+import { fastd } from './tunnels/fastd.ts';
+import { naiveNode } from './tunnels/naive-node.ts';
+import { nebula } from './tunnels/nebula.ts';
+import { oneCall } from './tunnels/one-call.ts';
+import { openvpn } from './tunnels/openvpn.ts';
+import { openvswitch } from './tunnels/openvswitch.ts';
+import { tinc } from './tunnels/tinc.ts';
+import { vde } from './tunnels/vde.ts';
+import { wireguardGo } from './tunnels/wireguard-go.ts';
 
 const OFFLOADS = ['csum', 'tso', 'uso', 'udpGso', 'udpGro', 'mergeTcp', 'mergeUdp'] as const;
 

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { CHECKOUT } from '../lab/gauge.ts';
 import { scratch } from '../lab/namespace.ts';
 import type { Proc } from '../lab/proc.ts';
+import { CHECKOUT } from '../lab/tool.ts';
 import type { Lab, Node } from '../lab/topology.ts';
 import { until } from '../lab/until.ts';
 import type { Contender, Laid, Wish } from './contender.ts';

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { RipstopError } from '../../src/base/errors.ts';
-import { gauge } from './gauge.ts';
 import type { Namespace } from './namespace.ts';
 import type { Proc } from './proc.ts';
+import { gauge } from './tool.ts';
 
 /** Between which two namespaces one measures, and the address of the second, which decides the family. */
 export interface Route {

@@ -1,5 +1,5 @@
-import { gauge } from './gauge.ts';
 import type { Namespace } from './namespace.ts';
+import { gauge } from './tool.ts';
 
 export interface TransferOptions {
   from: Namespace;

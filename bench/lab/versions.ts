@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
 import { attempt } from './command.ts';
-import { CHECKOUT } from './gauge.ts';
+import { CHECKOUT } from './tool.ts';
 
 export interface Versions {
   ripstop: string;

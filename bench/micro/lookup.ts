@@ -1,5 +1,12 @@
-import { buildFdb, fdbWords, findMac } from '../../src/shm/fdb.ts';
-import { buildLpm4, buildLpm6, findPrefix4, findPrefix6, lpm4Words, lpm6Words } from '../../src/shm/lpm.ts';
+import { buildFdb, fdbWords, findMac } from '../../src/dataplane/tables/fdb.ts';
+import {
+  buildLpm4,
+  buildLpm6,
+  findPrefix4,
+  findPrefix6,
+  lpm4Words,
+  lpm6Words,
+} from '../../src/dataplane/tables/lpm.ts';
 import type { Case } from './case.ts';
 
 const SIZES = [10, 1_000, 100_000];

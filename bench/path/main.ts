@@ -5,9 +5,9 @@
  */
 import { PerformanceObserver } from 'node:perf_hooks';
 import type { Mode } from '../../encap/encap.ts';
-import { tablesBytes } from '../../src/shm/tables.ts';
-import { TablesWriter } from '../../src/shm/tables-writer.ts';
-import { forwarderAlone } from './alone.ts';
+import { tablesBytes } from '../../src/dataplane/tables/tables.ts';
+import { TablesWriter } from '../../src/dataplane/tables/writer.ts';
+import { forwarderAlone } from './in-process.ts';
 import { capacityFor, peers } from './peers.ts';
 
 export interface PathResult {

@@ -1,8 +1,8 @@
 import type { Mode } from '../../encap/encap.ts';
 import { FORMATS } from '../../encap/formats.ts';
-import { peerInput } from '../../src/path/peer-spec.ts';
-import type { TableCapacity } from '../../src/shm/capacity.ts';
-import type { PeerInput } from '../../src/shm/tables-writer.ts';
+import { peerInput } from '../../src/dataplane/peer-spec.ts';
+import type { TableCapacity } from '../../src/dataplane/tables/capacity.ts';
+import type { PeerInput } from '../../src/dataplane/tables/writer.ts';
 
 export const VNI = 1;
 

@@ -1,6 +1,6 @@
 /* The control thread's part of stall.ts: owns the tables and publishes all peers anew, again and again, while it is told to. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { TablesWriter } from '../../src/shm/tables-writer.ts';
+import { TablesWriter } from '../../src/dataplane/tables/writer.ts';
 import { capacityFor, peers } from './peers.ts';
 
 export interface PublisherTask {

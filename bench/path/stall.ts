@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { openSync, readSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { forwarderAlone } from './alone.ts';
+import { forwarderAlone } from './in-process.ts';
 import { peers } from './peers.ts';
 import { END, PUBLISH, type PublisherTask } from './publisher.ts';
 

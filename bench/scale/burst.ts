@@ -1,9 +1,9 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CHECKOUT } from '../lab/gauge.ts';
 import type { Namespace } from '../lab/namespace.ts';
 import type { Proc } from '../lab/proc.ts';
+import { CHECKOUT } from '../lab/tool.ts';
 import { buildLab } from '../lab/topology.ts';
 import { until } from '../lab/until.ts';
 

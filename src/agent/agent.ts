@@ -1,24 +1,24 @@
+import { Backoff, pause } from '../base/backoff.ts';
 import { settled } from '../base/boundary.ts';
 import { describeError, type RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { EventSocket } from '../net/events.ts';
-import { NetlinkSocket } from '../net/socket.ts';
-import { BasisFinder, type Remembered } from './basis.ts';
+import { EventSocket } from '../net/rtnetlink/events.ts';
+import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
 import { Beside } from './beside.ts';
-import { concernsUnderlay } from './kernel-news.ts';
+import type { AgentOptions } from './inputs/options.ts';
+import { deviceNames, planOverlays } from './inputs/plan.ts';
+import { BasisFinder, type Remembered } from './inputs/resolve.ts';
+import { Memory } from './inputs/state-dir.ts';
+import { UnderlayFollower } from './inputs/underlay-follower.ts';
+import { concernsUnderlay } from './kernel/events.ts';
+import { LeaseHolder } from './lease/client.ts';
 import type { Lease } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
-import { LeaseHolder } from './lease-holder.ts';
-import { Memory } from './memory.ts';
-import type { AgentOptions } from './options.ts';
-import { deviceNames, planOverlays } from './overlay-plan.ts';
-import { PeerProbes } from './probe/peer-probes.ts';
+import { noRepairs, Session, type SessionBasis } from './overlay/network.ts';
+import { dropStaleDevices } from './overlay/stale-devices.ts';
+import { PeerProbes } from './probe/peer-monitor.ts';
 import { Readiness } from './readiness.ts';
-import { noRepairs, Session, type SessionBasis } from './session.ts';
-import { dropStaleDevices } from './stale-devices.ts';
-import { Backoff, pause } from './store/backoff.ts';
-import { StoreWatch } from './store-watch.ts';
-import { UnderlayFollower } from './underlay-follower.ts';
+import { StoreWatch } from './store/store-watch.ts';
 
 /** How often the kernel's events are looked at, ms: a foreign change heals within this time and a comparison. */
 const EVENTS_MS = 500;

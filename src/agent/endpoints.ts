@@ -1,6 +1,6 @@
+import { Backoff } from '../base/backoff.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { Backoff } from './store/backoff.ts';
 
 /** Where a TCP listener is. */
 export interface TcpPlace {

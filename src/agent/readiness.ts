@@ -1,4 +1,4 @@
-import type { Part } from './session.ts';
+import type { Part } from './overlay/network.ts';
 
 /** What must hold before pods can be wired and their packets can flow. */
 export type Condition =

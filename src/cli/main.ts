@@ -2,23 +2,23 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { describeError, RipstopError } from '../base/errors.ts';
-import { addAgent } from './agent.ts';
-import { addCapture } from './capture.ts';
-import { addCleanup } from './cleanup.ts';
-import { addCni } from './cni.ts';
-import { addDoctor } from './doctor.ts';
-import { addDrops } from './drops.ts';
-import { addFlows } from './flows.ts';
-import { addLeases } from './leases.ts';
-import { addPage } from './page.ts';
-import { addPeers } from './peers.ts';
-import { addPlan } from './plan.ts';
-import { addReplay } from './replay.ts';
-import { addRoutes } from './routes.ts';
-import { addRun } from './run.ts';
-import { addStatus } from './status.ts';
-import { addTop } from './top.ts';
-import { addTrace } from './trace.ts';
+import { addAgent } from './commands/node/agent.ts';
+import { addCleanup } from './commands/node/cleanup.ts';
+import { addCni } from './commands/node/cni.ts';
+import { addRun } from './commands/node/run.ts';
+import { addCapture } from './commands/packets/capture.ts';
+import { addFlows } from './commands/packets/flows.ts';
+import { addReplay } from './commands/packets/replay.ts';
+import { addTop } from './commands/packets/top.ts';
+import { addTrace } from './commands/packets/trace.ts';
+import { addDoctor } from './commands/show/doctor.ts';
+import { addDrops } from './commands/show/drops.ts';
+import { addLeases } from './commands/show/leases.ts';
+import { addPeers } from './commands/show/peers.ts';
+import { addPlan } from './commands/show/plan.ts';
+import { addRoutes } from './commands/show/routes.ts';
+import { addStatus } from './commands/show/status.ts';
+import { addPage } from './commands/show/ui.ts';
 
 /*
  * The command line. One file a command: it exports `add<Name>(program)`, which declares the options and loads what the

@@ -3,7 +3,7 @@ import { monotonicMs } from '../base/clock.ts';
 import { loadEveryPlugin, loadPlugin } from './plugins.ts';
 import { kernelNamespaces } from './skel/namespace.ts';
 import type { Host } from './skel/plugin.ts';
-import { runTraced } from './trace/run-traced.ts';
+import { runTraced } from './telemetry/run-traced.ts';
 
 export { loadEveryPlugin };
 

@@ -1,4 +1,4 @@
-// The descriptor of one frame, as src/shm/batch.ts and src/shm/peers.ts describe it. The numbers are exported to
+// The descriptor of one frame, as src/dataplane/descriptor/descriptor.ts and src/dataplane/tables/peer-table.ts describe it. The numbers are exported to
 // JavaScript as `layout` and compared when the addon loads: a stale binary is refused.
 #pragma once
 
@@ -25,7 +25,7 @@ enum Descriptor : int {
   kStride = 16,
 };
 
-// Verdicts that the native side sets or looks at; src/path/verdicts.ts names them all.
+// Verdicts that the native side sets or looks at; src/dataplane/descriptor/verdicts.ts names them all.
 enum Verdict : int32_t {
   kForward = 1,
   kTooBig = 6,

@@ -4,7 +4,7 @@
  * `netns` is the path of a network namespace to open the descriptor in, '' for the caller's own.
  */
 export interface Native {
-  /** int32 field numbers and sizes compiled into the addon, compared at load with `shm/batch.ts`. */
+  /** int32 field numbers and sizes compiled into the addon, compared at load with `dataplane/descriptor/descriptor.ts`. */
   readonly layout: Readonly<Record<string, number>>;
 
   // tun.cc -------------------------------------------------------------------------------------------------

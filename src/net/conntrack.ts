@@ -1,8 +1,8 @@
-import { readAttributes, readNested, readU8, readU16Be } from './attributes.ts';
+import { AF_INET, AF_INET6, type Family } from './address-text.ts';
 import { unless } from './error.ts';
-import { type Message, MessageWriter } from './message.ts';
-import { NETLINK_NETFILTER, NetlinkSocket } from './socket.ts';
-import { AF_INET, AF_INET6, type Family } from './text.ts';
+import { readAttributes, readNested, readU8, readU16Be } from './rtnetlink/attributes.ts';
+import { type Message, MessageWriter } from './rtnetlink/message.ts';
+import { NETLINK_NETFILTER, NetlinkSocket } from './rtnetlink/socket.ts';
 
 /*
  * Connection tracking (linux/netfilter/nfnetlink_conntrack.h): a UDP flow that was seen once keeps the translation, or

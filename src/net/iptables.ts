@@ -1,10 +1,10 @@
 import { accessSync, constants } from 'node:fs';
 import { RipstopError } from '../base/errors.ts';
+import type { Family } from './address-text.ts';
 import { runCommand, SEARCH } from './command.ts';
 import { isNetError } from './error.ts';
-import { hasNftChain, hasNftTable } from './nft-presence.ts';
+import { hasNftChain, hasNftTable } from './nft/presence.ts';
 import { readNamespaceFile } from './sysctl.ts';
-import type { Family } from './text.ts';
 
 /*
  * iptables and ip6tables, for nodes whose other tools use them. Changes go through iptables-restore --noflush: one

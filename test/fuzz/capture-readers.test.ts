@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { GrowingQueue } from '../../src/capture/byte-queue.ts';
-import { LINK_ETHERNET, type Packet } from '../../src/capture/packet.ts';
-import { PcapFormat } from '../../src/capture/pcap-writer.ts';
-import { PcapngFormat } from '../../src/capture/pcapng-writer.ts';
+import { GrowingQueue } from '../../src/capture/format/byte-queue.ts';
+import { LINK_ETHERNET, type Packet } from '../../src/capture/format/packet.ts';
+import { PcapFormat } from '../../src/capture/format/pcap-writer.ts';
+import { PcapngFormat } from '../../src/capture/format/pcapng-writer.ts';
 import { type Random, seeded } from '../support/random.ts';
-import { readAll } from '../unit/capture/files.ts';
+import { readAll } from '../unit/capture/fixtures/files.ts';
 import { mutate } from './mutate.ts';
 
 /*

@@ -12,7 +12,7 @@ import {
 } from '../../src/cni/shim/protocol.ts';
 import { answer, serveCni } from '../../src/cni/shim/serve.ts';
 import { type Random, seeded } from '../support/random.ts';
-import { testHost } from '../unit/cni/harness.ts';
+import { testHost } from '../unit/cni/fixtures/harness.ts';
 import { mutate } from './mutate.ts';
 
 /*

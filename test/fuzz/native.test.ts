@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { CHECKOUT } from '../../bench/lab/gauge.ts';
+import { CHECKOUT } from '../../bench/lab/tool.ts';
 import { coalesceSeeds, segmentSeeds } from './native-seeds.ts';
 
 /*

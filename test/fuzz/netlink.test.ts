@@ -1,13 +1,13 @@
 import t from 'tap';
-import { readAddress } from '../../src/net/addresses.ts';
-import { readBridgeVlans } from '../../src/net/bridge-vlans.ts';
 import { NetError } from '../../src/net/error.ts';
-import { readEvent } from '../../src/net/events.ts';
-import { readLink } from '../../src/net/links.ts';
-import { type Message, MessageWriter, splitMessages } from '../../src/net/message.ts';
-import { readNeighbour } from '../../src/net/neighbours.ts';
-import { readRoute } from '../../src/net/routes.ts';
-import { readOutcome } from '../../src/net/socket.ts';
+import { readAddress } from '../../src/net/rtnetlink/addresses.ts';
+import { readBridgeVlans } from '../../src/net/rtnetlink/bridge-vlans.ts';
+import { readEvent } from '../../src/net/rtnetlink/events.ts';
+import { readLink } from '../../src/net/rtnetlink/links.ts';
+import { type Message, MessageWriter, splitMessages } from '../../src/net/rtnetlink/message.ts';
+import { readNeighbour } from '../../src/net/rtnetlink/neighbours.ts';
+import { readRoute } from '../../src/net/rtnetlink/routes.ts';
+import { readOutcome } from '../../src/net/rtnetlink/socket.ts';
 import { seeded } from '../support/random.ts';
 
 /* Answers that are cut, flipped or made up: read whole, or refused with EBADMSG; nothing else, and always an end. */

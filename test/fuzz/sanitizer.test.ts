@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import t from 'tap';
-import { CHECKOUT } from '../../bench/lab/gauge.ts';
+import { CHECKOUT } from '../../bench/lab/tool.ts';
 import { buildSanitized, sanitizedEnvironment } from '../support/sanitized.ts';
 
 /*

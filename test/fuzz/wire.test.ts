@@ -5,10 +5,10 @@ import { parseMac } from '../../encap/wire/addresses.ts';
 import * as ipv6 from '../../encap/wire/ipv6.ts';
 import { summarizeEthernet, summarizeIp } from '../../encap/wire/summary.ts';
 import { linkBytes } from '../../encap/wire/vlan.ts';
-import { tooBig, unreachable } from '../../src/slow/icmp-error.ts';
-import { NeighbourAnswers } from '../../src/slow/neighbours.ts';
+import { tooBig, unreachable } from '../../src/dataplane/slow-path/icmp-builder.ts';
+import { NeighbourAnswers } from '../../src/dataplane/slow-path/neighbour-responder.ts';
 import { seeded } from '../support/random.ts';
-import { HEADERS } from '../unit/encap/headers.ts';
+import { HEADERS } from '../unit/encap/fixtures/headers.ts';
 import { mutate } from './mutate.ts';
 import { WIRE_SEEDS } from './seeds/wire.ts';
 

@@ -5,7 +5,7 @@ import {
   buildAddresses,
   findAddress,
   findSource,
-} from '../../src/shm/addresses.ts';
+} from '../../src/dataplane/tables/source-table.ts';
 import { seeded, seedOfRun } from './seeded.ts';
 
 const seed = seedOfRun();

@@ -2,10 +2,18 @@ import { closeSync, openSync, readFileSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { ACCEPT_UNFINISHED, MERGE_TCP, MERGE_UDP } from '../../src/io/tun.ts';
+import {
+  createBatch,
+  HEADROOM,
+  L3,
+  LENGTH,
+  OFFSET,
+  STRIDE,
+  VERDICT,
+} from '../../src/dataplane/descriptor/descriptor.ts';
+import { BAD_CHECKSUM, FORWARD } from '../../src/dataplane/descriptor/verdicts.ts';
+import { ACCEPT_UNFINISHED, MERGE_TCP, MERGE_UDP } from '../../src/dataplane/io/tun.ts';
 import { native } from '../../src/native/load.ts';
-import { BAD_CHECKSUM, FORWARD } from '../../src/path/verdicts.ts';
-import { createBatch, HEADROOM, L3, LENGTH, OFFSET, STRIDE, VERDICT } from '../../src/shm/batch.ts';
 import { Random } from '../support/random.ts';
 import { leaveUnfinished, makePacket, type Packet, randomPayload } from './packets.ts';
 import { segments } from './segments.ts';

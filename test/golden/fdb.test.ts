@@ -1,6 +1,6 @@
 import t from 'tap';
-import { PEERS_MAX } from '../../src/shm/capacity.ts';
-import { buildFdb, type FdbEntry, fdbWords, findMac } from '../../src/shm/fdb.ts';
+import { PEERS_MAX } from '../../src/dataplane/tables/capacity.ts';
+import { buildFdb, type FdbEntry, fdbWords, findMac } from '../../src/dataplane/tables/fdb.ts';
 import { seeded, seedOfRun } from './seeded.ts';
 
 /** The slow obvious FDB. */

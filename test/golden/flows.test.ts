@@ -2,7 +2,7 @@ import t from 'tap';
 import { FlowFields } from '../../src/capture/flows/flow-fields.ts';
 import { describeKey } from '../../src/capture/flows/flow-report.ts';
 import { FlowTable } from '../../src/capture/flows/flow-table.ts';
-import { ethernet, ip, joined, udp } from '../unit/capture/frames.ts';
+import { ethernet, ip, joined, udp } from '../unit/capture/fixtures/frames.ts';
 import { seeded, seedOfRun } from './seeded.ts';
 
 /* The flow table beside a slow obvious one: objects in a Map, absolute sequence numbers, every segment remembered. */

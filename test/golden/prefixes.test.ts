@@ -1,5 +1,5 @@
 import t from 'tap';
-import { PEERS_MAX } from '../../src/shm/capacity.ts';
+import { PEERS_MAX } from '../../src/dataplane/tables/capacity.ts';
 import {
   buildLpm4,
   buildLpm6,
@@ -9,7 +9,7 @@ import {
   lpm6Words,
   maskWord,
   type PrefixEntry,
-} from '../../src/shm/lpm.ts';
+} from '../../src/dataplane/tables/lpm.ts';
 import { seeded, seedOfRun } from './seeded.ts';
 
 /** The slow obvious table: look at every prefix, keep the longest that fits. */

@@ -1,5 +1,3 @@
-import { native } from '../../src/native/load.ts';
-import { VERDICTS } from '../../src/path/verdicts.ts';
 import {
   CSUM_START,
   createBatch,
@@ -14,8 +12,10 @@ import {
   SOCKET,
   STRIDE,
   VERDICT,
-} from '../../src/shm/batch.ts';
-import { PEER_STRIDE, writePeer } from '../../src/shm/peers.ts';
+} from '../../src/dataplane/descriptor/descriptor.ts';
+import { VERDICTS } from '../../src/dataplane/descriptor/verdicts.ts';
+import { PEER_STRIDE, writePeer } from '../../src/dataplane/tables/peer-table.ts';
+import { native } from '../../src/native/load.ts';
 import { makePacket } from './packets.ts';
 
 const LOOPBACK = new Uint8Array([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1]);

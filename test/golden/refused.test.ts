@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { CHECKOUT } from '../../bench/lab/gauge.ts';
+import { CHECKOUT } from '../../bench/lab/tool.ts';
 
 /*
  * The same golden tests on a kernel that refuses offloads at run time: what was to share a message or a write goes out

@@ -1,8 +1,4 @@
 import t from 'tap';
-import { SOURCE_STRIDE } from '../../src/io/seams.ts';
-import { MESSAGES, SLOT_BYTES } from '../../src/io/udp.ts';
-import { native } from '../../src/native/load.ts';
-import { EGRESS_MALFORMED, FORWARD } from '../../src/path/verdicts.ts';
 import {
   CSUM_OFFSET,
   CSUM_START,
@@ -18,8 +14,12 @@ import {
   SOCKET,
   STRIDE,
   VERDICT,
-} from '../../src/shm/batch.ts';
-import { PEER_STRIDE, writePeer } from '../../src/shm/peers.ts';
+} from '../../src/dataplane/descriptor/descriptor.ts';
+import { EGRESS_MALFORMED, FORWARD } from '../../src/dataplane/descriptor/verdicts.ts';
+import { SOURCE_STRIDE } from '../../src/dataplane/io/interfaces.ts';
+import { MESSAGES, SLOT_BYTES } from '../../src/dataplane/io/udp.ts';
+import { PEER_STRIDE, writePeer } from '../../src/dataplane/tables/peer-table.ts';
+import { native } from '../../src/native/load.ts';
 import { Random } from '../support/random.ts';
 import { leaveUnfinished, makePacket, randomPayload } from './packets.ts';
 import { type Offloaded, segments } from './segments.ts';

@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { METRICS } from '../../src/agent/metrics.ts';
-import { withAgent } from './agent-doc.ts';
-import { ROOT } from './sources.ts';
+import { METRICS } from '../../src/api/metrics.ts';
+import { withAgent } from './checks/agent-doc.ts';
+import { ROOT } from './checks/sources.ts';
 
 const PAGE = join(ROOT, 'docs/agent.md');
 

@@ -2,8 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { parseNodeConfig } from '../../src/agent/node/config.ts';
-import { withNodeKeys } from './configuration-doc.ts';
-import { ROOT } from './sources.ts';
+import { withNodeKeys } from './checks/configuration-doc.ts';
+import { ROOT } from './checks/sources.ts';
 
 const PAGE = join(ROOT, 'docs/configuration.md');
 

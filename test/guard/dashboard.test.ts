@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { METRICS } from '../../src/agent/metrics.ts';
-import { ROOT } from './sources.ts';
+import { METRICS } from '../../src/api/metrics.ts';
+import { ROOT } from './checks/sources.ts';
 
 /* The dashboard asks for metrics that there are, by labels that they have, and forgets none. */
 

@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import * as verdicts from '../../src/path/verdicts.ts';
-import { GAUGES, VERDICTS_MAX } from '../../src/shm/counters.ts';
-import { END, renderMetrics, withMetrics } from './metrics-doc.ts';
-import { ROOT, sourcesBelow } from './sources.ts';
+import { GAUGES, VERDICTS_MAX } from '../../src/dataplane/descriptor/counters.ts';
+import * as verdicts from '../../src/dataplane/descriptor/verdicts.ts';
+import { END, renderMetrics, withMetrics } from './checks/metrics-doc.ts';
+import { ROOT, sourcesBelow } from './checks/sources.ts';
 
 const PAGE = join(ROOT, 'docs/metrics.md');
 const { VERDICTS } = verdicts;
@@ -31,7 +31,7 @@ t.test('the number of a verdict is its place in the list', async t => {
 });
 
 t.test('no gauge stands still because nobody counts it', async t => {
-  const path = sourcesBelow('src/path', ['.ts']).map(({ text }) => text);
+  const path = sourcesBelow('src/dataplane', ['.ts']).map(({ text }) => text);
   for (const { name } of GAUGES) {
     const constant = name.replace(/[A-Z]/g, letter => `_${letter}`).toUpperCase();
     const counted = new RegExp(`(add|raise)Gauge\\([^;]*\\b${constant}\\b`);

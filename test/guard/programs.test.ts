@@ -1,9 +1,9 @@
 import t from 'tap';
-import { CHECKOUT } from '../../bench/lab/gauge.ts';
 import { LAB_PROGRAMS, requirePrograms } from '../../bench/lab/programs.ts';
-import { CAPABILITIES } from '../support/need.ts';
-import { needsIn, programsIn } from './program-rules.ts';
-import { type SourceFile, sourcesBelow } from './sources.ts';
+import { CHECKOUT } from '../../bench/lab/tool.ts';
+import { CAPABILITIES } from '../support/skip-unless.ts';
+import { needsIn, programsIn } from './checks/program-rules.ts';
+import { type SourceFile, sourcesBelow } from './checks/sources.ts';
 
 /* What the bench, the demo and the tests run is installed by the bootstrap for them, or is on every Debian. */
 

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import t from 'tap';
-import { ROOT } from './sources.ts';
+import { ROOT } from './checks/sources.ts';
 
 function biome(args: readonly string[], input = '') {
   return spawnSync(join(ROOT, 'node_modules/.bin/biome'), args, { cwd: ROOT, encoding: 'utf8', input });

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { sourcesBelow } from './sources.ts';
-import { PATIENT_MS, timeFaults } from './time-rules.ts';
+import { sourcesBelow } from './checks/sources.ts';
+import { PATIENT_MS, timeFaults } from './checks/time-rules.ts';
 
 const tests = sourcesBelow('dist/test', ['.test.js']);
 

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { CHECKOUT } from '../../bench/lab/gauge.ts';
+import { CHECKOUT } from '../../bench/lab/tool.ts';
 
 /*
  * The addon once more, with address and undefined-behaviour sanitizers: the same sources, the same tests, every byte

@@ -1,5 +1,5 @@
 /*
- * Runs the compiled tests under tap and says how they went: `npm test`, or `npm test -- netns/demo unit/shm` for the
+ * Runs the compiled tests under tap and says how they went: `npm test`, or `npm test -- netns/bench/demo unit/shm` for the
  * files whose path holds one of these. One line a file while it goes, the output of what failed, the reasons of what was
  * skipped, tap's own summary, and a last line that counts. The raw TAP stays in `.tap/last.tap`.
  */
@@ -7,8 +7,8 @@ import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { Parser, type Result } from 'tap-parser';
-import { CHECKOUT } from '../../bench/lab/gauge.ts';
 import { removeStale } from '../../bench/lab/namespace.ts';
+import { CHECKOUT } from '../../bench/lab/tool.ts';
 
 /** Lines shown of one failed file; the rest is in the raw TAP. */
 const SHOWN_LINES = 300;

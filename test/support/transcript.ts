@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CHECKOUT } from '../../bench/lab/gauge.ts';
+import { CHECKOUT } from '../../bench/lab/tool.ts';
 
 interface Asserter {
   equal(found: string, wanted: string, message: string): unknown;

@@ -1,4 +1,4 @@
-import type { Outer } from '../../encap/outer.ts';
+import type { Outer } from '../../encap/outer-header.ts';
 import { formatMac, viewOf } from '../../encap/wire/addresses.ts';
 import * as ethernet from '../../encap/wire/ethernet.ts';
 import * as ipv4 from '../../encap/wire/ipv4.ts';

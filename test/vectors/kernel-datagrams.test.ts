@@ -1,7 +1,7 @@
 import t from 'tap';
 import { OK } from '../../encap/encap.ts';
 import { FORMATS } from '../../encap/formats.ts';
-import { buildOuter } from '../../encap/outer.ts';
+import { buildOuter } from '../../encap/outer-header.ts';
 import * as vxlan from '../../encap/vxlan.ts';
 import { viewOf } from '../../encap/wire/addresses.ts';
 import { pseudo4, pseudo6, verify } from '../../encap/wire/checksum.ts';

@@ -13,8 +13,8 @@ import * as ipv6 from '../../encap/wire/ipv6.ts';
 import { summarizeEthernet } from '../../encap/wire/summary.ts';
 import * as tcp from '../../encap/wire/tcp.ts';
 import * as udp from '../../encap/wire/udp.ts';
-import { need } from '../support/need.ts';
 import { type Random, seeded } from '../support/random.ts';
+import { need } from '../support/skip-unless.ts';
 
 const FRAMES = 400;
 

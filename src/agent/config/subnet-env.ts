@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { writeFileAtomic } from '../atomic-file.ts';
+import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { type Cidr, type Family, formatAddress, formatCidr, networkOf, parseCidr } from '../lease/cidr.ts';
 
 /** What `subnet.env` tells the CNI plugin, and what a former life of the agent told us through it. */

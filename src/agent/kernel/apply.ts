@@ -1,16 +1,22 @@
 import { constants } from 'node:os';
-import { addAddress, deleteAddress } from '../../net/addresses.ts';
 import { NetError, unless } from '../../net/error.ts';
-import { deleteFdb, deleteFdbRequest, FDB_ABSENT, replaceFdb, replaceFdbRequest } from '../../net/fdb.ts';
-import { changeLink, createLink, deleteLink, findLink, getLink } from '../../net/links.ts';
-import type { MessageWriter } from '../../net/message.ts';
+import { addAddress, deleteAddress } from '../../net/rtnetlink/addresses.ts';
+import {
+  deleteFdb,
+  deleteFdbRequest,
+  FDB_ABSENT,
+  replaceFdb,
+  replaceFdbRequest,
+} from '../../net/rtnetlink/fdb.ts';
+import { changeLink, createLink, deleteLink, findLink, getLink } from '../../net/rtnetlink/links.ts';
+import type { MessageWriter } from '../../net/rtnetlink/message.ts';
 import {
   deleteNeighbour,
   deleteNeighbourRequest,
   NEIGHBOUR_ABSENT,
   replaceNeighbour,
   replaceNeighbourRequest,
-} from '../../net/neighbours.ts';
+} from '../../net/rtnetlink/neighbours.ts';
 import {
   addRouteRequest,
   deleteRoute,
@@ -20,11 +26,11 @@ import {
   replaceRoute,
   replaceRouteRequest,
   SCOPE_UNIVERSE,
-} from '../../net/routes.ts';
-import type { NetlinkSocket } from '../../net/socket.ts';
+} from '../../net/rtnetlink/routes.ts';
+import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { changeSetting, wishSetting } from '../../net/sysctl.ts';
+import type { Step } from './change.ts';
 import { type DesiredDevice, PROTOCOL_RIPSTOP, type RouteEntry } from './state.ts';
-import type { Step } from './steps.ts';
 
 /**
  * Makes one step. Steps that remove succeed when nothing is there.

@@ -1,5 +1,6 @@
 import { RipstopError } from '../../base/errors.ts';
-import type { LinkSettings } from '../../net/link-kinds.ts';
+import type { LinkSettings } from '../../net/rtnetlink/link-kinds.ts';
+import { isRemoval, type Step } from './change.ts';
 import { isOurs } from './observe.ts';
 import {
   type DesiredDevice,
@@ -15,7 +16,6 @@ import {
   type SettingEntry,
   type Territory,
 } from './state.ts';
-import { isRemoval, type Step } from './steps.ts';
 
 /**
  * The steps that turn what is there into what should be, in the order in which they can be made: removals, device,

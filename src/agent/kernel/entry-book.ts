@@ -1,7 +1,7 @@
-import type { NetEvent } from '../../net/events.ts';
-import { TABLE_MAIN } from '../../net/routes.ts';
+import type { NetEvent } from '../../net/rtnetlink/events.ts';
+import { TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
 import type { EntryStep } from './apply.ts';
-import { covers, entriesOf, type LayoutPeer, type Overlay, ownRoutes } from './layout.ts';
+import { covers, entriesOf, type LayoutPeer, type Overlay, ownRoutes } from './desired.ts';
 import {
   type DesiredState,
   type ForwardingEntry,

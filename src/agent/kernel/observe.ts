@@ -1,12 +1,12 @@
-import { listAddresses } from '../../net/addresses.ts';
 import { isNetError } from '../../net/error.ts';
-import { listFdb } from '../../net/fdb.ts';
-import { findLink, type Link, listLinks } from '../../net/links.ts';
-import { listNeighbours } from '../../net/neighbours.ts';
-import { listRoutes, type Route, TABLE_MAIN } from '../../net/routes.ts';
-import type { NetlinkSocket } from '../../net/socket.ts';
+import { listAddresses } from '../../net/rtnetlink/addresses.ts';
+import { listFdb } from '../../net/rtnetlink/fdb.ts';
+import { findLink, type Link, listLinks } from '../../net/rtnetlink/links.ts';
+import { listNeighbours } from '../../net/rtnetlink/neighbours.ts';
+import { listRoutes, type Route, TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
+import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { readSetting } from '../../net/sysctl.ts';
-import { covers } from './layout.ts';
+import { covers } from './desired.ts';
 import {
   type DesiredState,
   type ObservedDevice,

@@ -1,5 +1,5 @@
-import type { Route } from '../../net/routes.ts';
-import type { Family } from '../../net/text.ts';
+import type { Family } from '../../net/address-text.ts';
+import type { Route } from '../../net/rtnetlink/routes.ts';
 
 /*
  * Kernel state of one overlay on one node as values: what should be there (desired), what is there (observed). Devices

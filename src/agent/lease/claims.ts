@@ -1,6 +1,6 @@
 import { describeError } from '../../base/errors.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
-import type { OverlayPlan } from '../overlay-plan.ts';
+import type { OverlayPlan } from '../inputs/plan.ts';
 import { parseVxlanData, type VxlanData } from './backend-data.ts';
 import { type Cidr, contains, formatAddress, formatCidr, isEqual, overlaps, parseAddress } from './cidr.ts';
 import type { Lease } from './lease.ts';

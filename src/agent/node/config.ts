@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { LineCounter, parseDocument } from 'yaml';
 import { RipstopError } from '../../base/errors.ts';
 import { readObject, type Shape } from '../../base/schema.ts';
+import { canonicalAddress, formatMac } from '../../net/address-text.ts';
 import { NAMED_NAMESPACES } from '../../net/namespaces.ts';
-import { canonicalAddress, formatMac } from '../../net/text.ts';
-import { covers } from '../kernel/layout.ts';
+import { covers } from '../kernel/desired.ts';
 import { nodeFields, type peerFields } from './fields.ts';
 import { findOverlap, type OwnedSubnet } from './overlaps.ts';
 

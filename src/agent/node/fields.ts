@@ -9,7 +9,7 @@ import {
   text,
   withDefault,
 } from '../../base/schema.ts';
-import { isLinkName } from '../../net/links.ts';
+import { isLinkName } from '../../net/rtnetlink/links.ts';
 import { address, autoOr, listed, mac, subnet } from './values.ts';
 
 /*

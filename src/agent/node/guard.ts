@@ -1,7 +1,7 @@
 import { describeError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
-import { EventSocket } from '../../net/events.ts';
-import { concernsOverlay } from '../kernel-news.ts';
+import { EventSocket } from '../../net/rtnetlink/events.ts';
+import { concernsOverlay } from '../kernel/events.ts';
 import type { OverlayNode } from './node.ts';
 
 /** How often the kernel's events are fetched. */

@@ -1,16 +1,16 @@
 import { FORMATS } from '../../../encap/formats.ts';
 import { overlayMtu } from '../../../encap/mtu.ts';
+import { monitorOf } from '../../api/flows.ts';
 import { RipstopError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
-import { changeLink, findLink } from '../../net/links.ts';
-import type { NetlinkSocket } from '../../net/socket.ts';
+import { type CounterSnapshot, DataPlane } from '../../dataplane/dataplane.ts';
+import { changeLink, findLink } from '../../net/rtnetlink/links.ts';
+import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { describeRefusal, onRefusedSetting } from '../../net/sysctl.ts';
-import { type CounterSnapshot, DataPlane } from '../../path/control.ts';
-import { monitorOf } from '../flows-api.ts';
-import { StateKeeper } from '../kernel/keeper.ts';
-import { desiredState, type Overlay } from '../kernel/layout.ts';
+import { describeStep, type Step } from '../kernel/change.ts';
+import { desiredState, type Overlay } from '../kernel/desired.ts';
+import { StateKeeper } from '../kernel/reconciler.ts';
 import type { DesiredState } from '../kernel/state.ts';
-import { describeStep, type Step } from '../kernel/steps.ts';
 import { type NodeConfig, type NodePeer, vtepMac } from './config.ts';
 import { findUnderlay, type NodeUnderlay } from './underlay.ts';
 

@@ -8,8 +8,8 @@ import {
   type Prefix,
   parseMac,
   parsePrefix,
-} from '../../net/text.ts';
-import { covers } from '../kernel/layout.ts';
+} from '../../net/address-text.ts';
+import { covers } from '../kernel/desired.ts';
 
 /* Readers of the values that a configuration of addresses is made of. */
 

@@ -1,5 +1,5 @@
 import { restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../net/iptables.ts';
-import { applyNftScript, listNft } from '../../net/nft.ts';
+import { applyNftScript, listNft } from '../../net/nft/nft.ts';
 
 /** flannel's tables and chains: it leaves them behind when it ends. */
 const NFT_TABLES = [

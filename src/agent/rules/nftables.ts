@@ -1,4 +1,4 @@
-import { applyNftScript, listNft, type NftObject } from '../../net/nft.ts';
+import { applyNftScript, listNft, type NftObject } from '../../net/nft/nft.ts';
 import {
   type FamilyRules,
   KUBE_MASQUERADE_MARK,

@@ -1,8 +1,8 @@
-import { type Address, listAddresses } from '../../net/addresses.ts';
-import { listLinks } from '../../net/links.ts';
-import { withSocket } from '../../net/socket.ts';
-import { canonicalNetwork } from '../../net/text.ts';
-import { covers } from '../kernel/layout.ts';
+import { canonicalNetwork } from '../../net/address-text.ts';
+import { type Address, listAddresses } from '../../net/rtnetlink/addresses.ts';
+import { listLinks } from '../../net/rtnetlink/links.ts';
+import { withSocket } from '../../net/rtnetlink/socket.ts';
+import { covers } from '../kernel/desired.ts';
 import { POD_LINKS, type RuleSet } from './model.ts';
 
 /** Bridge of flannel's CNI configuration: named before the first pod makes it. */

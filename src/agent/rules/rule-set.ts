@@ -1,9 +1,9 @@
 import type { NetworkConfig } from '../config/net-conf.ts';
-import type { Underlay } from '../config/underlay.ts';
+import type { AgentOptions } from '../inputs/options.ts';
+import { type OverlayPlan, tunnelPort } from '../inputs/plan.ts';
+import type { Underlay } from '../inputs/underlay.ts';
 import { formatCidr } from '../lease/cidr.ts';
 import type { Lease } from '../lease/lease.ts';
-import type { AgentOptions } from '../options.ts';
-import { type OverlayPlan, tunnelPort } from '../overlay-plan.ts';
 import type { FamilyRules, RuleSet } from './model.ts';
 
 /** What the rules of a node follow from. */

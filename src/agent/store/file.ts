@@ -1,9 +1,10 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { monotonicMs } from '../../base/clock.ts';
 import { RipstopError } from '../../base/errors.ts';
-import { writeFileAtomic } from '../atomic-file.ts';
+import { withLock } from '../../base/file-lock.ts';
 import { nextStep } from '../lease/acquire.ts';
 import {
   formatAttributes,
@@ -15,10 +16,9 @@ import {
   unreadableText,
 } from '../lease/lease.ts';
 import type { KnownLeases, LeaseStore, LeaseWish, StoreObserver } from '../lease/store.ts';
-import { withLock } from './file-lock.ts';
-import { emptiness, type FileTable, openTable, type TableContent } from './file-table.ts';
 import { GATHER_MS, LeaseBook } from './lease-book.ts';
-import { HEARTBEAT_MS, nodeToken, PRESENCE_MS } from './node-token.ts';
+import { emptiness, type FileTable, openTable, type TableContent } from './lease-file.ts';
+import { HEARTBEAT_MS, nodeToken, PRESENCE_MS } from './node-identity.ts';
 
 export interface FileStoreOptions {
   /** Shared directory, or one file whose name ends in `.json`. */

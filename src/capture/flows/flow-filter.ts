@@ -1,9 +1,9 @@
 import { viewOf } from '../../../encap/wire/addresses.ts';
 import * as ipv4 from '../../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../../encap/wire/ipv6.ts';
-import { runProgram } from '../bpf.ts';
-import { compileFilter } from '../filter-compiler.ts';
-import { LINK_RAW } from '../packet.ts';
+import { runProgram } from '../filter/bpf.ts';
+import { compileFilter } from '../filter/filter-compiler.ts';
+import { LINK_RAW } from '../format/packet.ts';
 import type { FlowRow } from './flow-report.ts';
 
 /** What a flow is to a filter. */

@@ -1,4 +1,4 @@
-import type { CaptureContext } from '../context.ts';
+import type { CaptureContext } from '../live/context.ts';
 import type { FlowEntry } from './flow-entry.ts';
 import type { FlowEnds } from './flow-filter.ts';
 import { describeKey, describePeer } from './flow-report.ts';

@@ -1,5 +1,5 @@
-import type { CaptureSource } from '../session.ts';
-import { FlowCounting, type FlowFollower } from './flow-counting.ts';
+import type { CaptureSource } from '../live/capture-hub.ts';
+import { FlowCounting, type FlowFollower } from './flow-meter.ts';
 import type { FlowReport } from './flow-report.ts';
 import { DEFAULT_CAPACITY } from './flow-table.ts';
 

@@ -1,5 +1,5 @@
 import { formatIp } from '../../../encap/wire/addresses.ts';
-import type { CaptureContext } from '../context.ts';
+import type { CaptureContext } from '../live/context.ts';
 import type { FlowEntry } from './flow-entry.ts';
 import { EGRESS } from './flow-fields.ts';
 import type { FlowTable } from './flow-table.ts';

@@ -1,6 +1,6 @@
 import { FlowEntry } from './flow-entry.ts';
 import { type FlowFields, KEY_WORDS, reverseKey } from './flow-fields.ts';
-import { smoothed, watchAcknowledged, watchSent } from './tcp-watch.ts';
+import { smoothed, watchAcknowledged, watchSent } from './tcp-tracker.ts';
 
 /** Flows that may stand in one bucket. */
 const WAYS = 8;

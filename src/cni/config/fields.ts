@@ -1,6 +1,6 @@
 import { flag, oneOf, text, withDefault } from '../../base/schema.ts';
+import { BACKENDS } from '../rules/masquerade.ts';
 import { refuse } from '../skel/errors.ts';
-import { BACKENDS } from '../wiring/masquerade.ts';
 
 /** Largest MTU that the kernel takes for an Ethernet device, bytes. */
 const MTU_MAX = 65535;

@@ -3,7 +3,7 @@ import { decodeResult } from '../result/decode.ts';
 import type { Dns, Result } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
 import type { Call } from '../skel/plugin.ts';
-import { looseOf, readLoose } from './loose.ts';
+import { looseOf, readLoose } from './ignore-unknown.ts';
 
 const dnsFields = {
   nameservers: listOf(text('an address', 'DNS servers, in order of preference'), 'DNS servers'),

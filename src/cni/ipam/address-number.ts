@@ -1,4 +1,4 @@
-import { formatAddress, parseAddress, parsePrefix } from '../../net/text.ts';
+import { formatAddress, parseAddress, parsePrefix } from '../../net/address-text.ts';
 import { refuse } from '../skel/errors.ts';
 
 /** An IP address one can count with. */

@@ -1,6 +1,6 @@
 import { listOf, text } from '../../base/schema.ts';
 import { readCniArgs } from '../config/cni-args.ts';
-import { anything, looseOf, readLoose } from '../config/loose.ts';
+import { anything, looseOf, readLoose } from '../config/ignore-unknown.ts';
 import { cniArgsOf, requirePrevResult, runtimeConfig } from '../config/network.ts';
 import { decodeDns, decodeRoute } from '../result/decode.ts';
 import { type AssignedAddress, isV6, type Result } from '../result/types.ts';

@@ -1,11 +1,11 @@
-import { listAddresses } from '../../net/addresses.ts';
-import { changeLink, findLink, getLink } from '../../net/links.ts';
+import { listAddresses } from '../../net/rtnetlink/addresses.ts';
+import { changeLink, findLink, getLink } from '../../net/rtnetlink/links.ts';
 import { readPrevResult } from '../config/network.ts';
+import { changed } from '../link/checks.ts';
+import { inPodIfThere } from '../link/netlink-pair.ts';
 import type { Result } from '../result/types.ts';
 import { type Call, commands, type Plugin } from '../skel/plugin.ts';
 import { ALL_VERSIONS } from '../skel/version.ts';
-import { changed } from '../wiring/expectations.ts';
-import { inPodIfThere } from '../wiring/kernel.ts';
 
 /** The interface is `lo` whatever CNI_IFNAME says. */
 const LOOPBACK = 'lo';

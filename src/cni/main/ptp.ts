@@ -1,30 +1,30 @@
-import { addAddress } from '../../net/addresses.ts';
+import { canonicalNetwork } from '../../net/address-text.ts';
 import { isNetError } from '../../net/error.ts';
-import { changeLink, deleteLink, getLink, type Link } from '../../net/links.ts';
-import { addRoute, listRoutes, SCOPE_HOST, SCOPE_LINK } from '../../net/routes.ts';
+import { addAddress } from '../../net/rtnetlink/addresses.ts';
+import { changeLink, deleteLink, getLink, type Link } from '../../net/rtnetlink/links.ts';
+import { addRoute, listRoutes, SCOPE_HOST, SCOPE_LINK } from '../../net/rtnetlink/routes.ts';
 import { wishSetting } from '../../net/sysctl.ts';
-import { canonicalNetwork } from '../../net/text.ts';
 import { backendField, ipMasqField, mtuField } from '../config/fields.ts';
-import { readLoose } from '../config/loose.ts';
+import { readLoose } from '../config/ignore-unknown.ts';
 import { readDns, requirePrevResult, validAttachments } from '../config/network.ts';
 import { forwardToIpam, obtainAddresses, releaseSteps, requireIpamType } from '../delegate/addresses.ts';
+import { changed, expectAddresses, expectLink, expectRoutes, podInterface } from '../link/checks.ts';
+import { installRoutes, LOST_WHEN_DOWN, needSetting } from '../link/interface.ts';
+import { attemptAll, inBoth, inNode, inPodIfThere, type Kernel } from '../link/netlink-pair.ts';
+import { callTag, staleTags } from '../link/tag.ts';
+import { createVeth, deleteTagged } from '../link/veth.ts';
 import { type AssignedAddress, isV6, type Result } from '../result/types.ts';
-import { refuse } from '../skel/errors.ts';
-import { type Call, commands, type Plugin } from '../skel/plugin.ts';
-import { Undo } from '../skel/undo.ts';
-import { ALL_VERSIONS } from '../skel/version.ts';
-import { changed, expectAddresses, expectLink, expectRoutes, podInterface } from '../wiring/expectations.ts';
-import { installRoutes, LOST_WHEN_DOWN, needSetting } from '../wiring/interface.ts';
-import { attemptAll, inBoth, inNode, inPodIfThere, type Kernel } from '../wiring/kernel.ts';
 import {
   type Backend,
   collectMasquerade,
   expectMasquerade,
   masquerade,
   unmasquerade,
-} from '../wiring/masquerade.ts';
-import { callTag, staleTags } from '../wiring/tag.ts';
-import { createVeth, deleteTagged } from '../wiring/veth.ts';
+} from '../rules/masquerade.ts';
+import { refuse } from '../skel/errors.ts';
+import { type Call, commands, type Plugin } from '../skel/plugin.ts';
+import { Undo } from '../skel/undo.ts';
+import { ALL_VERSIONS } from '../skel/version.ts';
 
 /** Keys of a ptp network. */
 export const ptpFields = { ipMasq: ipMasqField, ipMasqBackend: backendField, mtu: mtuField };

@@ -8,7 +8,7 @@ import {
   getLink,
   type Link,
   listLinks,
-} from '../../net/links.ts';
+} from '../../net/rtnetlink/links.ts';
 import {
   deleteIngressQdisc,
   deleteRootQdisc,
@@ -16,18 +16,18 @@ import {
   redirectIngress,
   replaceTokenBucket,
   type TokenBucket,
-} from '../../net/shaping.ts';
-import type { NetlinkSocket } from '../../net/socket.ts';
-import { looseOf, readLoose } from '../config/loose.ts';
+} from '../../net/rtnetlink/qdisc.ts';
+import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
+import { looseOf, readLoose } from '../config/ignore-unknown.ts';
 import { requirePrevResult, runtimeConfig, validAttachments } from '../config/network.ts';
+import { changed } from '../link/checks.ts';
+import { inBoth, inNode, type Kernel } from '../link/netlink-pair.ts';
+import { callTag, staleTags } from '../link/tag.ts';
 import type { Interface, Result } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
 import { type Call, commands, type Plugin } from '../skel/plugin.ts';
 import { Undo } from '../skel/undo.ts';
 import { ALL_VERSIONS } from '../skel/version.ts';
-import { changed } from '../wiring/expectations.ts';
-import { inBoth, inNode, type Kernel } from '../wiring/kernel.ts';
-import { callTag, staleTags } from '../wiring/tag.ts';
 
 /** How long a packet waits at most, ms; what would wait longer is dropped. */
 const LATENCY_MS = 25;

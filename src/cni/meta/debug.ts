@@ -2,7 +2,7 @@ import { appendFileSync } from 'node:fs';
 import { describeError } from '../../base/errors.ts';
 import { listOf, text } from '../../base/schema.ts';
 import { runCommand } from '../../net/command.ts';
-import { readLoose } from '../config/loose.ts';
+import { readLoose } from '../config/ignore-unknown.ts';
 import { readPrevResult } from '../config/network.ts';
 import { emptyResult, type Result } from '../result/types.ts';
 import { isNamespace } from '../skel/namespace.ts';

@@ -1,5 +1,5 @@
 import { flag, required, text, withDefault } from '../../base/schema.ts';
-import { looseOf, readLoose } from '../config/loose.ts';
+import { looseOf, readLoose } from '../config/ignore-unknown.ts';
 import { readPrevResult, validAttachments } from '../config/network.ts';
 import type { Result } from '../result/types.ts';
 import { CniError, CODE } from '../skel/errors.ts';

@@ -1,4 +1,4 @@
-import { parseAddress, parsePrefix } from '../../net/text.ts';
+import { parseAddress, parsePrefix } from '../../net/address-text.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 import { ALL_VERSIONS, type CniVersion, isAtLeast } from '../skel/version.ts';
 import {

@@ -6,7 +6,7 @@ import { describeError } from '../../base/errors.ts';
 import { loadPlugin } from '../plugins.ts';
 import { CniError, CODE, encodeError, toCniError } from '../skel/errors.ts';
 import type { Host } from '../skel/plugin.ts';
-import { runTraced } from '../trace/run-traced.ts';
+import { runTraced } from '../telemetry/run-traced.ts';
 import { RecordedCalls } from './completion.ts';
 import {
   type CniRequest,

@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Result } from '../result/types.ts';
-import type { SpanLog } from '../trace/spans.ts';
+import type { SpanLog } from '../telemetry/spans.ts';
 import type { Command, Environment, Parameters } from './environment.ts';
 import type { NamespaceProbe } from './namespace.ts';
 import type { CniVersion } from './version.ts';

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { CHECKOUT } from '../../../bench/lab/gauge.ts';
 import { launch } from '../../../bench/lab/proc.ts';
+import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { readOptions } from '../../../bench/options.ts';
 
 const bench = (...args: string[]) => launch([process.execPath, `${CHECKOUT}dist/bench/main.js`, ...args]);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { CHECKOUT } from '../../../bench/lab/gauge.ts';
+import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { compareRuns, formatComparison } from '../../../bench/report/compare.ts';
 import { judgeGoals } from '../../../bench/report/goals.ts';
 import { formatHtml } from '../../../bench/report/html.ts';

@@ -6,11 +6,11 @@ import { FlowMonitor } from '../../../src/capture/flows/flow-monitor.ts';
 import { orderFlows } from '../../../src/capture/flows/flow-order.ts';
 import type { FlowReport, FlowRow } from '../../../src/capture/flows/flow-report.ts';
 import { END_IDLE, END_OUSTED, END_SEEN, FlowTable } from '../../../src/capture/flows/flow-table.ts';
-import { watchAcknowledged, watchSent } from '../../../src/capture/flows/tcp-watch.ts';
-import { NO_PEER } from '../../../src/path/verdicts.ts';
+import { watchAcknowledged, watchSent } from '../../../src/capture/flows/tcp-tracker.ts';
+import { NO_PEER } from '../../../src/dataplane/descriptor/verdicts.ts';
 import { seeded } from '../../support/random.ts';
-import { type Ends, ethernet, ip, joined, randomPacket, tcp, udp, V4, V6 } from './frames.ts';
-import { worker } from './watched.ts';
+import { type Ends, ethernet, ip, joined, randomPacket, tcp, udp, V4, V6 } from './fixtures/frames.ts';
+import { worker } from './fixtures/tapped.ts';
 
 const reversed = ({ source, target }: Ends): Ends => ({ source: target, target: source });
 const zeros = (count: number) => new Uint8Array(count);

@@ -6,13 +6,13 @@ import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
-import { FileSink } from '../../../src/capture/file-sink.ts';
-import { openSink } from '../../../src/capture/open-sink.ts';
-import { LINK_RAW, type Packet } from '../../../src/capture/packet.ts';
-import { PcapFormat } from '../../../src/capture/pcap-writer.ts';
-import { PcapngFormat } from '../../../src/capture/pcapng-writer.ts';
-import { StreamSink } from '../../../src/capture/stream-sink.ts';
-import { readAll } from './files.ts';
+import { LINK_RAW, type Packet } from '../../../src/capture/format/packet.ts';
+import { PcapFormat } from '../../../src/capture/format/pcap-writer.ts';
+import { PcapngFormat } from '../../../src/capture/format/pcapng-writer.ts';
+import { FileSink } from '../../../src/capture/sink/file-sink.ts';
+import { openSink } from '../../../src/capture/sink/open-sink.ts';
+import { StreamSink } from '../../../src/capture/sink/stream-sink.ts';
+import { readAll } from './fixtures/files.ts';
 
 const format = () =>
   new PcapngFormat([{ link: LINK_RAW, snapLength: 0, name: 'drop' }], { application: 'ripstop' });
@@ -109,7 +109,7 @@ t.test('a path that cannot be written is a clear error', async t => {
 
 t.test('a full disk ends the capture; the packets before it are kept and can be read', async t => {
   const path = join(directory(t), 'full.pcapng');
-  const child = fileURLToPath(new URL('./full-disk.js', import.meta.url));
+  const child = fileURLToPath(new URL('./fixtures/full-disk.js', import.meta.url));
   const script =
     'mount -t tmpfs -o size=64k none "$1" && "$2" "$3" "$1/full.pcapng" && cat "$1/full.pcapng" > "$4"';
   const place = join(path, '..');
@@ -155,7 +155,7 @@ t.test('a closed stream is told as EPIPE, and close is then quiet', async t => {
 });
 
 t.test('a real pipe: tcpdump reads along, and `head` closing it is no fault', async t => {
-  const child = fileURLToPath(new URL('./to-stdout.js', import.meta.url));
+  const child = fileURLToPath(new URL('./fixtures/to-stdout.js', import.meta.url));
   const run = (rest: string) =>
     execFileSync('sh', ['-c', `"$1" "$2" | ${rest}`, 'sh', process.execPath, child], {
       encoding: 'utf8',

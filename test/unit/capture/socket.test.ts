@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
-import { listenOn } from '../../../src/agent/api-server.ts';
-import { answerCapture, type CapturePlace } from '../../../src/agent/capture-api.ts';
-import { openCaptureStream } from '../../../src/agent/capture-client.ts';
-import { readRecordStream } from '../../../src/capture/record-stream.ts';
-import { CaptureHub } from '../../../src/capture/session.ts';
-import { worker } from './watched.ts';
+import { answerCapture, type CapturePlace } from '../../../src/api/capture.ts';
+import { openCaptureStream } from '../../../src/api/capture-client.ts';
+import { listenOn } from '../../../src/api/server.ts';
+import { CaptureHub } from '../../../src/capture/live/capture-hub.ts';
+import { readRecordStream } from '../../../src/capture/live/record-stream.ts';
+import { worker } from './fixtures/tapped.ts';
 
 /** A socket that serves captures of a worker whose batches a test fills. */
 async function served(

@@ -1,7 +1,8 @@
 import t from 'tap';
 import { flag, listOf, required, text, withDefault } from '../../../src/base/schema.ts';
 import { readCniArgs } from '../../../src/cni/config/cni-args.ts';
-import { looseOf, readLoose } from '../../../src/cni/config/loose.ts';
+import { looseOf, readLoose } from '../../../src/cni/config/ignore-unknown.ts';
+import { networkTag, staleTags, tagOf } from '../../../src/cni/link/tag.ts';
 import { parseSubnetEnv } from '../../../src/cni/meta/flannel/subnet-env.ts';
 import { settingName } from '../../../src/cni/meta/tuning/config.ts';
 import {
@@ -11,7 +12,6 @@ import {
   parseResponse,
   requestLength,
 } from '../../../src/cni/shim/protocol.ts';
-import { networkTag, staleTags, tagOf } from '../../../src/cni/wiring/tag.ts';
 import { seeded } from '../../support/random.ts';
 
 t.test('configurations of the standard plugins are open, and names match in any case', t => {

@@ -6,7 +6,7 @@ import { execPlugin } from '../../../src/cni/delegate/exec.ts';
 import { findPlugin, isOwn, OWN_MARK } from '../../../src/cni/delegate/find.ts';
 import type { Call } from '../../../src/cni/skel/plugin.ts';
 import { Undo } from '../../../src/cni/skel/undo.ts';
-import { scratch, testHost } from './harness.ts';
+import { scratch, testHost } from './fixtures/harness.ts';
 
 function callIn(directory: string, config: object = {}): Call {
   return {

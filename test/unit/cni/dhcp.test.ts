@@ -1,17 +1,11 @@
 import { existsSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import t from 'tap';
-import { CHECKOUT } from '../../../bench/lab/gauge.ts';
 import { launch } from '../../../bench/lab/proc.ts';
+import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { pseudo4, verify } from '../../../encap/wire/checksum.ts';
 import { check as checkIpv4, isChecksumGood } from '../../../encap/wire/ipv4.ts';
-import {
-  classlessRoutes,
-  leaseResult,
-  leaseTimes,
-  searchDomains,
-} from '../../../src/cni/ipam/dhcp/answer.ts';
 import { readConfig } from '../../../src/cni/ipam/dhcp/config.ts';
 import { DhcpDaemon } from '../../../src/cni/ipam/dhcp/daemon.ts';
 import { durationMs, parseFlags } from '../../../src/cni/ipam/dhcp/daemon-process.ts';
@@ -28,10 +22,16 @@ import {
   OPTION,
   REQUEST,
 } from '../../../src/cni/ipam/dhcp/message.ts';
+import {
+  classlessRoutes,
+  leaseResult,
+  leaseTimes,
+  searchDomains,
+} from '../../../src/cni/ipam/dhcp/reply-options.ts';
 import type { Call } from '../../../src/cni/skel/plugin.ts';
-import { need } from '../../support/need.ts';
 import { seeded } from '../../support/random.ts';
-import { attachment, invoke, scratch } from './harness.ts';
+import { need } from '../../support/skip-unless.ts';
+import { attachment, invoke, scratch } from './fixtures/harness.ts';
 
 const mac = Uint8Array.of(2, 0, 0, 0, 0, 1);
 const u32 = (value: number) =>

@@ -3,7 +3,7 @@ import t from 'tap';
 import { hostLocal } from '../../../src/cni/ipam/host-local/host-local.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { seeded } from '../../support/random.ts';
-import { attachment, invoke, scratch } from './harness.ts';
+import { attachment, invoke, scratch } from './fixtures/harness.ts';
 
 type Ipam = Record<string, unknown>;
 

@@ -9,7 +9,7 @@ import { type CniRequest, encodeRequest } from '../../../src/cni/shim/protocol.t
 import { bootId, listRecords, readRecord, requestNow } from '../../../src/cni/shim/recorded.ts';
 import { answer } from '../../../src/cni/shim/serve.ts';
 import { withLock } from '../../../src/cni/state/lock.ts';
-import { testHost } from './harness.ts';
+import { testHost } from './fixtures/harness.ts';
 
 interface Made {
   command?: string;

@@ -3,7 +3,7 @@ import { CniError } from '../../../src/cni/skel/errors.ts';
 import type { NamespaceProbe } from '../../../src/cni/skel/namespace.ts';
 import { type Call, commands, type Plugin } from '../../../src/cni/skel/plugin.ts';
 import { ALL_VERSIONS, versionsFrom } from '../../../src/cni/skel/version.ts';
-import { attachment, invoke, testHost } from './harness.ts';
+import { attachment, invoke, testHost } from './fixtures/harness.ts';
 
 const seen: string[] = [];
 let fault: unknown;

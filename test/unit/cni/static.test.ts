@@ -1,7 +1,7 @@
 import t from 'tap';
 import { staticAddresses } from '../../../src/cni/ipam/static.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
-import { attachment, invoke } from './harness.ts';
+import { attachment, invoke } from './fixtures/harness.ts';
 
 const ipam = {
   type: 'static',

@@ -5,11 +5,11 @@ import { launch } from '../../../bench/lab/proc.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { installCni } from '../../../src/cni/install.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
-import { formatTraceParent, parseTraceParent } from '../../../src/cni/trace/context.ts';
-import { collectorOf } from '../../../src/cni/trace/otlp.ts';
-import { runTraced } from '../../../src/cni/trace/run-traced.ts';
-import { SpanLog } from '../../../src/cni/trace/spans.ts';
-import { attachment, scratch, testHost } from './harness.ts';
+import { formatTraceParent, parseTraceParent } from '../../../src/cni/telemetry/context.ts';
+import { collectorOf } from '../../../src/cni/telemetry/otlp.ts';
+import { runTraced } from '../../../src/cni/telemetry/run-traced.ts';
+import { SpanLog } from '../../../src/cni/telemetry/spans.ts';
+import { attachment, scratch, testHost } from './fixtures/harness.ts';
 
 interface Attribute {
   key: string;

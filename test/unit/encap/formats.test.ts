@@ -4,7 +4,7 @@ import { FORMATS } from '../../../encap/formats.ts';
 import * as udp from '../../../encap/udp.ts';
 import * as vxlan from '../../../encap/vxlan.ts';
 import { viewOf } from '../../../encap/wire/addresses.ts';
-import { VERDICTS } from '../../../src/path/verdicts.ts';
+import { VERDICTS } from '../../../src/dataplane/descriptor/verdicts.ts';
 
 function datagram(network: number, frame = 14): DataView {
   const bytes = new Uint8Array(8 + frame);

@@ -3,7 +3,7 @@ import { emit as emitIpv4, type Ipv4 } from '../../../encap/wire/ipv4.ts';
 import { MIN_BYTES } from '../../../encap/wire/nd.ts';
 import { emit as emitTcp, type Tcp } from '../../../encap/wire/tcp.ts';
 import { seeded } from '../../support/random.ts';
-import { HEADERS } from './headers.ts';
+import { HEADERS } from './fixtures/headers.ts';
 
 const ROUNDS = 300;
 

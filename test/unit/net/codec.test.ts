@@ -1,25 +1,25 @@
 import t from 'tap';
 import {
+  canonicalNetwork,
+  formatAddress,
+  networkOf,
+  parseAddress,
+  parsePrefix,
+} from '../../../src/net/address-text.ts';
+import { errnoName, NetError } from '../../../src/net/error.ts';
+import {
   eachAttribute,
   readAttributes,
   readNested,
   readText,
   readU16Be,
   readU32,
-} from '../../../src/net/attributes.ts';
-import { addBridgeVlan, deleteBridgeVlan, readBridgeVlans } from '../../../src/net/bridge-vlans.ts';
-import { errnoName, NetError } from '../../../src/net/error.ts';
-import { readLink } from '../../../src/net/links.ts';
-import { MessageWriter, splitMessages } from '../../../src/net/message.ts';
-import { readRoute } from '../../../src/net/routes.ts';
-import { type NetlinkSocket, readOutcome } from '../../../src/net/socket.ts';
-import {
-  canonicalNetwork,
-  formatAddress,
-  networkOf,
-  parseAddress,
-  parsePrefix,
-} from '../../../src/net/text.ts';
+} from '../../../src/net/rtnetlink/attributes.ts';
+import { addBridgeVlan, deleteBridgeVlan, readBridgeVlans } from '../../../src/net/rtnetlink/bridge-vlans.ts';
+import { readLink } from '../../../src/net/rtnetlink/links.ts';
+import { MessageWriter, splitMessages } from '../../../src/net/rtnetlink/message.ts';
+import { readRoute } from '../../../src/net/rtnetlink/routes.ts';
+import { type NetlinkSocket, readOutcome } from '../../../src/net/rtnetlink/socket.ts';
 
 /*
  * Vectors are written out by hand from the structures in linux/netlink.h, rtnetlink.h and if_link.h; they hold on a

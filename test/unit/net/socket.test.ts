@@ -1,7 +1,12 @@
 import t from 'tap';
 import { native } from '../../../src/native/load.ts';
-import { MessageWriter, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR } from '../../../src/net/message.ts';
-import { NetlinkSocket } from '../../../src/net/socket.ts';
+import {
+  MessageWriter,
+  NLM_F_DUMP_INTR,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+} from '../../../src/net/rtnetlink/message.ts';
+import { NetlinkSocket } from '../../../src/net/rtnetlink/socket.ts';
 
 /* The socket against a kernel that is played: what happens seldom is made to happen. */
 

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
-import { CHECKOUT } from '../../../bench/lab/gauge.ts';
-import { staticBusybox } from '../../support/busybox.ts';
-import { need } from '../../support/need.ts';
+import { CHECKOUT } from '../../../bench/lab/tool.ts';
+import { staticBusybox } from '../../support/qemu/busybox.ts';
+import { need } from '../../support/skip-unless.ts';
 
 const { isStatic } = (await import(`${CHECKOUT}.ci/busybox.mjs`)) as { isStatic(file: string): boolean };
 

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import t from 'tap';
-import { gauge } from '../../../bench/lab/gauge.ts';
 import { launch } from '../../../bench/lab/proc.ts';
+import { gauge } from '../../../bench/lab/tool.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { seeded } from '../../support/random.ts';
 

@@ -1,3 +1,4 @@
+import { Backoff } from '../../../base/backoff.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import { mustYield, nextStep } from '../../lease/acquire.ts';
 import {
@@ -12,13 +13,12 @@ import {
   unreadableText,
 } from '../../lease/lease.ts';
 import type { KnownLeases, LeaseStore, LeaseWish, StoreObserver } from '../../lease/store.ts';
-import { Backoff } from '../backoff.ts';
 import { LeaseBook } from '../lease-book.ts';
-import { nodeToken } from '../node-token.ts';
+import { nodeToken } from '../node-identity.ts';
 import { EtcdClient, type EtcdOptions } from './client.ts';
-import { EtcdPresence } from './presence.ts';
+import { EtcdPresence } from './liveness.ts';
 import type { KeyValue } from './protocol.ts';
-import { EtcdMirror } from './watch.ts';
+import { EtcdMirror } from './watcher.ts';
 
 export interface EtcdStoreOptions extends EtcdOptions {
   /** Root of the keys, as flannel's --etcd-prefix. */

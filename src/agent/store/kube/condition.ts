@@ -1,5 +1,5 @@
+import { Backoff } from '../../../base/backoff.ts';
 import { type Clock, monotonicMs } from '../../../base/clock.ts';
-import { Backoff } from '../backoff.ts';
 import type { NodeObject } from './node.ts';
 
 /** Writes that the reconciler makes; each fails with an error and is tried again. */

@@ -1,7 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
+import { pause } from '../../../base/backoff.ts';
 import { RipstopError } from '../../../base/errors.ts';
-import { pause } from '../backoff.ts';
 import type { KubeAccess } from './access.ts';
 
 /** An answer of the API server that is no success. `code` is the HTTP status, `reason` the Status object's. */

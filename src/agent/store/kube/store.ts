@@ -14,7 +14,7 @@ import { LeaseBook } from '../lease-book.ts';
 import type { KubeAccess } from './access.ts';
 import { NodeCondition } from './condition.ts';
 import { KubeError, KubeHttp } from './http.ts';
-import { KubeMirror, PAGE } from './mirror.ts';
+import { KubeMirror, PAGE } from './informer.ts';
 import {
   type AnnotationNames,
   annotationNames,

@@ -1,6 +1,6 @@
 import { flag, integer, listOf, text, withDefault } from '../../../base/schema.ts';
 import { readCniArgs } from '../../config/cni-args.ts';
-import { anything, looseOf, readLoose } from '../../config/loose.ts';
+import { anything, looseOf, readLoose } from '../../config/ignore-unknown.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 import { OPTION } from './message.ts';

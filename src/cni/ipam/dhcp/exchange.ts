@@ -1,6 +1,6 @@
-import { formatAddress, parseAddress } from '../../../net/text.ts';
+import { formatAddress, parseAddress } from '../../../net/address-text.ts';
+import { pause } from '../../link/netlink-pair.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
-import { pause } from '../../wiring/kernel.ts';
 import {
   ACK,
   type DhcpMessage,

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { tagOf } from '../../link/tag.ts';
 import { removeWhole, writeAtomic } from '../../state/atomic-file.ts';
-import { tagOf } from '../../wiring/tag.ts';
 
 /** One lease as it stands on disk. Option values as hexadecimal text. */
 export interface StoredLease {

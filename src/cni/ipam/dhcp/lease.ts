@@ -1,14 +1,14 @@
 import { contained } from '../../../base/boundary.ts';
+import { parseMac } from '../../../net/address-text.ts';
 import { isNetError } from '../../../net/error.ts';
-import { changeLink, findLink, type Link } from '../../../net/links.ts';
-import { listNeighbours } from '../../../net/neighbours.ts';
 import { PacketSocket } from '../../../net/packet-socket.ts';
-import { withSocket } from '../../../net/socket.ts';
-import { parseMac } from '../../../net/text.ts';
+import { changeLink, findLink, type Link } from '../../../net/rtnetlink/links.ts';
+import { listNeighbours } from '../../../net/rtnetlink/neighbours.ts';
+import { withSocket } from '../../../net/rtnetlink/socket.ts';
 import type { Result } from '../../result/types.ts';
-import { INFINITE_S, leaseResult, leaseTimes } from './answer.ts';
 import { type Client, clientIdOf, extend, type Granted, giveBack } from './exchange.ts';
 import type { StoredLease } from './lease-files.ts';
+import { INFINITE_S, leaseResult, leaseTimes } from './reply-options.ts';
 
 /** Longest timer of Node, ms. */
 const TIMER_MAX = 0x7fffffff;

@@ -1,7 +1,7 @@
 import { finishUdp, pseudo4, sum } from '../../../../encap/wire/checksum.ts';
 import { emit as emitIpv4, parse as parseIpv4 } from '../../../../encap/wire/ipv4.ts';
 import { emit as emitUdp, parse as parseUdp } from '../../../../encap/wire/udp.ts';
-import { formatAddress, parseAddress } from '../../../net/text.ts';
+import { formatAddress, parseAddress } from '../../../net/address-text.ts';
 
 /*
  * DHCP messages (RFC 2131 section 2) in their IPv4 and UDP headers.

@@ -1,6 +1,6 @@
 import { listOf, text } from '../../../base/schema.ts';
 import { readCniArgs } from '../../config/cni-args.ts';
-import { anything, looseOf, readLoose } from '../../config/loose.ts';
+import { anything, looseOf, readLoose } from '../../config/ignore-unknown.ts';
 import { cniArgsOf, runtimeConfig } from '../../config/network.ts';
 import { decodeRoute } from '../../result/decode.ts';
 import type { Route } from '../../result/types.ts';

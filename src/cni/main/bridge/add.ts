@@ -1,22 +1,22 @@
-import { changeLink, getLink, type Link } from '../../../net/links.ts';
+import { changeLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
 import { wishSetting } from '../../../net/sysctl.ts';
 import { readDns } from '../../config/network.ts';
 import { obtainAddresses } from '../../delegate/addresses.ts';
 import { readNetwork, writeAddress } from '../../ipam/address-number.ts';
-import { type Interface, isV6, type Result } from '../../result/types.ts';
-import type { Call } from '../../skel/plugin.ts';
-import { Undo } from '../../skel/undo.ts';
 import {
   checkGateways,
   configureInterface,
   DUPLICATES_LOOKED_FOR,
   needSetting,
   UNANNOUNCED,
-} from '../../wiring/interface.ts';
-import { inBoth, type Kernel } from '../../wiring/kernel.ts';
-import { masquerade } from '../../wiring/masquerade.ts';
-import { callTag } from '../../wiring/tag.ts';
-import { createVeth } from '../../wiring/veth.ts';
+} from '../../link/interface.ts';
+import { inBoth, type Kernel } from '../../link/netlink-pair.ts';
+import { callTag } from '../../link/tag.ts';
+import { createVeth } from '../../link/veth.ts';
+import { type Interface, isV6, type Result } from '../../result/types.ts';
+import { masquerade } from '../../rules/masquerade.ts';
+import type { Call } from '../../skel/plugin.ts';
+import { Undo } from '../../skel/undo.ts';
 import { ensureBridge, ensureGatewayAddress } from './bridge-link.ts';
 import { type BridgeConfig, readConfig } from './config.ts';
 import { connectPort, ensureVlanGateway, waitForPort } from './port.ts';

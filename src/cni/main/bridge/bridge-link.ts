@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { addAddress, deleteAddress, listAddresses } from '../../../net/addresses.ts';
-import { changeBridge } from '../../../net/bridge-port.ts';
+import { formatMac } from '../../../net/address-text.ts';
 import { isNetError, unless } from '../../../net/error.ts';
-import { changeLink, createLink, findLink, getLink, type Link } from '../../../net/links.ts';
-import type { NetlinkSocket } from '../../../net/socket.ts';
+import { addAddress, deleteAddress, listAddresses } from '../../../net/rtnetlink/addresses.ts';
+import { changeBridge } from '../../../net/rtnetlink/bridge-port.ts';
+import { changeLink, createLink, findLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
+import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
 import { wishSetting } from '../../../net/sysctl.ts';
-import { formatMac } from '../../../net/text.ts';
 import { readNetwork, writeAddress } from '../../ipam/address-number.ts';
+import { DUPLICATES_LOOKED_FOR } from '../../link/interface.ts';
 import { isV6 } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
-import { DUPLICATES_LOOKED_FOR } from '../../wiring/interface.ts';
 
 export interface BridgeLinkOptions {
   mtu: number;

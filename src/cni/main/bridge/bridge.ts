@@ -1,20 +1,14 @@
-import { deleteLink, getLink } from '../../../net/links.ts';
+import { deleteLink, getLink } from '../../../net/rtnetlink/links.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { forwardToIpam, releaseSteps } from '../../delegate/addresses.ts';
+import { changed, expectAddresses, expectLink, expectRoutes, podInterface } from '../../link/checks.ts';
+import { attemptAll, inBoth, inNode, inPodIfThere } from '../../link/netlink-pair.ts';
+import { callTag, staleTags } from '../../link/tag.ts';
+import { deleteTagged } from '../../link/veth.ts';
+import { collectMasquerade, expectMasquerade, unmasquerade } from '../../rules/masquerade.ts';
+import { hasReferenceGuard, removeReferenceGuard } from '../../rules/reference-nft.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
-import {
-  changed,
-  expectAddresses,
-  expectLink,
-  expectRoutes,
-  podInterface,
-} from '../../wiring/expectations.ts';
-import { attemptAll, inBoth, inNode, inPodIfThere } from '../../wiring/kernel.ts';
-import { collectMasquerade, expectMasquerade, unmasquerade } from '../../wiring/masquerade.ts';
-import { hasReferenceGuard, removeReferenceGuard } from '../../wiring/reference-nft.ts';
-import { callTag, staleTags } from '../../wiring/tag.ts';
-import { deleteTagged } from '../../wiring/veth.ts';
 import { add } from './add.ts';
 import { readConfig } from './config.ts';
 import { isGuarded, unguardPorts } from './spoof-guard.ts';

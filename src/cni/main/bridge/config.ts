@@ -1,12 +1,12 @@
 import { flag, integer, listOf, text, withDefault } from '../../../base/schema.ts';
 import { backendField, ipMasqField, mtuField } from '../../config/fields.ts';
-import { looseOf, readLoose } from '../../config/loose.ts';
-import { readWantedMac } from '../../config/wanted-mac.ts';
+import { looseOf, readLoose } from '../../config/ignore-unknown.ts';
+import { readWantedMac } from '../../config/requested-mac.ts';
 import { ipamType } from '../../delegate/addresses.ts';
+import type { Backend } from '../../rules/masquerade.ts';
 import { refuse } from '../../skel/errors.ts';
 import { interfaceNameProblem } from '../../skel/names.ts';
 import type { Call } from '../../skel/plugin.ts';
-import type { Backend } from '../../wiring/masquerade.ts';
 
 const VLAN_MAX = 4094;
 

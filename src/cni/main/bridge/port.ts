@@ -1,10 +1,17 @@
-import { changeBridgePort } from '../../../net/bridge-port.ts';
-import { addBridgeVlan, deleteBridgeVlan, listBridgeVlans } from '../../../net/bridge-vlans.ts';
-import { changeLink, createLink, deleteLink, findLink, getLink, type Link } from '../../../net/links.ts';
-import type { NetlinkSocket } from '../../../net/socket.ts';
+import { changeBridgePort } from '../../../net/rtnetlink/bridge-port.ts';
+import { addBridgeVlan, deleteBridgeVlan, listBridgeVlans } from '../../../net/rtnetlink/bridge-vlans.ts';
+import {
+  changeLink,
+  createLink,
+  deleteLink,
+  findLink,
+  getLink,
+  type Link,
+} from '../../../net/rtnetlink/links.ts';
+import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
+import { pause } from '../../link/netlink-pair.ts';
+import { nameFor } from '../../link/veth.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
-import { pause } from '../../wiring/kernel.ts';
-import { nameFor } from '../../wiring/veth.ts';
 import type { BridgeConfig } from './config.ts';
 
 /** VLAN that a filtering bridge gives to a new port. */

@@ -1,6 +1,6 @@
-import { applyNftScript } from '../../../net/nft.ts';
-import { hasNftTable } from '../../../net/nft-presence.ts';
-import { listTagged, removeTagged, type SetName, TABLE } from '../../wiring/nft-elements.ts';
+import { applyNftScript } from '../../../net/nft/nft.ts';
+import { hasNftTable } from '../../../net/nft/presence.ts';
+import { listTagged, removeTagged, type SetName, TABLE } from '../../rules/nft-elements.ts';
 
 /*
  * A frame that comes in by a guarded port and does not carry the port's MAC address as its source is dropped. Two sets

@@ -1,11 +1,11 @@
 import { flag, listOf, oneOf, readObject, text, withDefault } from '../../../base/schema.ts';
 import { mtuField } from '../../config/fields.ts';
-import { anyObject, anything } from '../../config/loose.ts';
+import { anyObject, anything } from '../../config/ignore-unknown.ts';
 import { readDns, runtimeConfig } from '../../config/network.ts';
 import type { SubnetEnv } from '../../meta/flannel/subnet-env.ts';
+import { BACKENDS } from '../../rules/masquerade.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
-import { BACKENDS } from '../../wiring/masquerade.ts';
 
 type Json = Record<string, unknown>;
 

@@ -1,4 +1,5 @@
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
+import { attemptAll } from '../../link/netlink-pair.ts';
 import { readSubnetEnv } from '../../meta/flannel/subnet-env.ts';
 import { encodeResult } from '../../result/encode.ts';
 import type { Result } from '../../result/types.ts';
@@ -7,7 +8,6 @@ import { execute } from '../../skel/execute.ts';
 import { type Call, type Command, commands, type Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
-import { attemptAll } from '../../wiring/kernel.ts';
 import { readConfig } from './config.ts';
 
 type Json = Record<string, unknown>;

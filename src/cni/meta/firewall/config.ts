@@ -1,5 +1,5 @@
 import { oneOf, text, withDefault } from '../../../base/schema.ts';
-import { readLoose } from '../../config/loose.ts';
+import { readLoose } from '../../config/ignore-unknown.ts';
 import type { Result } from '../../result/types.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';

@@ -6,10 +6,10 @@ import {
   variantsInUse,
 } from '../../../net/iptables.ts';
 import type { Attachment } from '../../config/network.ts';
+import { callTag, staleTags } from '../../link/tag.ts';
 import { isV6 } from '../../result/types.ts';
+import { ensureChain, ensureRule, withFrameLock } from '../../rules/iptables-chains.ts';
 import type { Call } from '../../skel/plugin.ts';
-import { ensureChain, ensureRule, withFrameLock } from '../../wiring/iptables-frame.ts';
-import { callTag, staleTags } from '../../wiring/tag.ts';
 import type { FirewallConfig } from './config.ts';
 
 /*

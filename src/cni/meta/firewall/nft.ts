@@ -1,8 +1,8 @@
-import { applyNftScript } from '../../../net/nft.ts';
+import { applyNftScript } from '../../../net/nft/nft.ts';
+import { callTag } from '../../link/tag.ts';
 import { isV6 } from '../../result/types.ts';
+import { listTagged, removeTagged, type SetName, TABLE } from '../../rules/nft-elements.ts';
 import type { Call } from '../../skel/plugin.ts';
-import { listTagged, removeTagged, type SetName, TABLE } from '../../wiring/nft-elements.ts';
-import { callTag } from '../../wiring/tag.ts';
 import type { FirewallConfig } from './config.ts';
 
 /*

@@ -1,5 +1,5 @@
 import { text, withDefault } from '../../../base/schema.ts';
-import { anyObject, readLoose } from '../../config/loose.ts';
+import { anyObject, readLoose } from '../../config/ignore-unknown.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 import type { SubnetEnv } from './subnet-env.ts';

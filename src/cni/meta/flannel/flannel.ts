@@ -1,11 +1,11 @@
 import { validAttachments } from '../../config/network.ts';
 import { delegate, delegateAdd } from '../../delegate/delegate.ts';
+import { attemptAll } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, toCniError } from '../../skel/errors.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
 import { removeDrafts } from '../../state/atomic-file.ts';
-import { attemptAll } from '../../wiring/kernel.ts';
 import { buildDelegate, delegateType, readConfig } from './config.ts';
 import { type Saved, SavedDelegates } from './saved-delegates.ts';
 import { readSubnetEnv } from './subnet-env.ts';

@@ -1,12 +1,12 @@
 import { flag, integer, listOf, oneOf, text, withDefault } from '../../../base/schema.ts';
-import { looseOf, readLoose } from '../../config/loose.ts';
+import { looseOf, readLoose } from '../../config/ignore-unknown.ts';
 import { runtimeConfig } from '../../config/network.ts';
 import { readAddress, writeAddress } from '../../ipam/address-number.ts';
 import type { Result } from '../../result/types.ts';
 import { isV6 } from '../../result/types.ts';
+import { BACKENDS, type Backend } from '../../rules/masquerade.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
-import { BACKENDS, type Backend } from '../../wiring/masquerade.ts';
 
 /** Error code: the host port is forwarded to another pod already (100 and above are a plugin's own). */
 export const HOST_PORT_TAKEN = 100;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { canonicalAddress, canonicalNetwork } from '../../../net/address-text.ts';
 import {
   restoreIptables,
   rulesOfChain,
@@ -7,11 +8,10 @@ import {
   type Variant,
   variantsInUse,
 } from '../../../net/iptables.ts';
-import { canonicalAddress, canonicalNetwork } from '../../../net/text.ts';
 import type { Attachment } from '../../config/network.ts';
+import { ensureChain, ensureRule, withFrameLock } from '../../rules/iptables-chains.ts';
 import { CniError } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
-import { ensureChain, ensureRule, withFrameLock } from '../../wiring/iptables-frame.ts';
 import { HOST_PORT_TAKEN, type Mapping, mappingsOf, type PortmapConfig } from './config.ts';
 
 /*

@@ -1,6 +1,5 @@
-import { applyNft, applyNftScript, listNft, type NftObject } from '../../../net/nft.ts';
-import { canonicalAddress, canonicalNetwork } from '../../../net/text.ts';
-import { CniError } from '../../skel/errors.ts';
+import { canonicalAddress, canonicalNetwork } from '../../../net/address-text.ts';
+import { applyNft, applyNftScript, listNft, type NftObject } from '../../../net/nft/nft.ts';
 import {
   DSTNAT,
   type Element,
@@ -9,7 +8,8 @@ import {
   SRCNAT,
   TABLE,
   tagIn,
-} from '../../wiring/nft-elements.ts';
+} from '../../rules/nft-elements.ts';
+import { CniError } from '../../skel/errors.ts';
 import { HOST_PORT_TAKEN, type Mapping, mappingsOf, type PortmapConfig } from './config.ts';
 
 /*

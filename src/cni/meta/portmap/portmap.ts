@@ -1,23 +1,23 @@
 import { describeError } from '../../../base/errors.ts';
 import { forgetUdpFlows } from '../../../net/conntrack.ts';
-import { getLink } from '../../../net/links.ts';
-import { hasNftTable } from '../../../net/nft-presence.ts';
-import { routeTo } from '../../../net/routes.ts';
+import { hasNftTable } from '../../../net/nft/presence.ts';
+import { getLink } from '../../../net/rtnetlink/links.ts';
+import { routeTo } from '../../../net/rtnetlink/routes.ts';
 import { wishSetting } from '../../../net/sysctl.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
+import { changed } from '../../link/checks.ts';
+import { attemptAll, inNode } from '../../link/netlink-pair.ts';
+import { callTag, staleTags } from '../../link/tag.ts';
 import type { Result } from '../../result/types.ts';
-import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
-import { Undo } from '../../skel/undo.ts';
-import { ALL_VERSIONS } from '../../skel/version.ts';
-import { changed } from '../../wiring/expectations.ts';
-import { attemptAll, inNode } from '../../wiring/kernel.ts';
-import { TABLE } from '../../wiring/nft-elements.ts';
+import { TABLE } from '../../rules/nft-elements.ts';
 import {
   countReferenceRules,
   REFERENCE_HOST_PORTS,
   removeReferenceRules,
-} from '../../wiring/reference-nft.ts';
-import { callTag, staleTags } from '../../wiring/tag.ts';
+} from '../../rules/reference-nft.ts';
+import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
+import { Undo } from '../../skel/undo.ts';
+import { ALL_VERSIONS } from '../../skel/version.ts';
 import { mappingsOf, type PortmapConfig, podAddresses, readConfig } from './config.ts';
 import {
   clearPortsIptables,

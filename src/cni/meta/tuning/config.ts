@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { flag, integer, text, withDefault } from '../../../base/schema.ts';
 import { readCniArgs } from '../../config/cni-args.ts';
 import { macField } from '../../config/fields.ts';
-import { anyObject, readLoose } from '../../config/loose.ts';
+import { anyObject, readLoose } from '../../config/ignore-unknown.ts';
 import { cniArgsOf, runtimeConfig } from '../../config/network.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';

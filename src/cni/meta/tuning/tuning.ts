@@ -1,16 +1,16 @@
-import { changeLink, findLink, getLink, type Link } from '../../../net/links.ts';
-import type { NetlinkSocket } from '../../../net/socket.ts';
+import { changeLink, findLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
+import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
 import { changeSetting, readSetting, writeSetting } from '../../../net/sysctl.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
+import { changed } from '../../link/checks.ts';
+import { inBoth, inPodIfThere } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
 import { removeDrafts } from '../../state/atomic-file.ts';
-import { changed } from '../../wiring/expectations.ts';
-import { inBoth, inPodIfThere } from '../../wiring/kernel.ts';
 import { checkAllowed, type LinkTuning, readConfig, type TuningConfig } from './config.ts';
-import { collectFormer, forgetFormer, readFormer, saveFormer } from './former-values.ts';
+import { collectFormer, forgetFormer, readFormer, saveFormer } from './saved-sysctls.ts';
 
 const IFF_PROMISC = 0x100;
 const IFF_ALLMULTI = 0x200;

@@ -1,0 +1,13 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { RipstopError } from '../../src/base/errors.ts';
+
+/** The checkout: this file runs as `dist/bench/lab/tool.js`. */
+export const CHECKOUT = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** Path of one of the small programs of `bench/gauges`, which the set-up compiles. */
+export function gauge(name: string): string {
+  const file = `${CHECKOUT}dist/gauges/${name}`;
+  if (existsSync(file)) return file;
+  throw new RipstopError('ENOENT', `the gauge ${file} is not there`, 'run "npm run build"');
+}

@@ -1,0 +1,221 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describeError, RipstopError } from '../../base/errors.ts';
+import type { Log } from '../../base/log.ts';
+import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
+import { type NetworkConfig, parseNetConf } from '../config/net-conf.ts';
+import { readSubnetEnv } from '../config/subnet-env.ts';
+import type { LeaseHolder } from '../lease/client.ts';
+import { type Lease, type LeaseAttributes, sameAttributes } from '../lease/lease.ts';
+import type { KeptLeases, LeaseStore, Overrides } from '../lease/store.ts';
+import type { SessionBasis } from '../overlay/network.ts';
+import { deviceMacs, underlayView } from './link-snapshot.ts';
+import type { AgentOptions } from './options.ts';
+import { attributesOf, type VtepMacs } from './plan.ts';
+import type { ConfigText, LastKnown, Memory } from './state-dir.ts';
+import type { Link, Underlay } from './underlay.ts';
+import { UnderlayChooser } from './underlay-chooser.ts';
+import { underlaySubnets } from './underlay-subnets.ts';
+
+/** How long a start waits for the store to object to what is remembered, ms: one that is slower confirms it later. */
+const OBJECTION_MS = 1500;
+
+/** A basis that the store has not confirmed, and the leases that were known with it. */
+export interface Remembered {
+  readonly basis: SessionBasis;
+  readonly leases: ReadonlyMap<string, Lease>;
+  /** Keys of leases that contradicted those of known peers. */
+  readonly refused: ReadonlySet<string>;
+  readonly kept: KeptLeases | undefined;
+}
+
+/** Works out what a session stands on: from the store and this node, or from what was remembered of the store. */
+export class BasisFinder {
+  readonly #options: AgentOptions;
+  readonly #store: LeaseStore;
+  readonly #memory: Memory;
+  readonly #socket: NetlinkSocket;
+  readonly #holder: LeaseHolder;
+  readonly #log: Log;
+  readonly #chooser: UnderlayChooser;
+  #config: ConfigText | undefined;
+  #overrides: Overrides = {};
+
+  constructor(
+    options: AgentOptions,
+    store: LeaseStore,
+    memory: Memory,
+    socket: NetlinkSocket,
+    holder: LeaseHolder,
+    log: Log,
+  ) {
+    this.#options = options;
+    this.#store = store;
+    this.#memory = memory;
+    this.#socket = socket;
+    this.#holder = holder;
+    this.#log = log;
+    this.#chooser = new UnderlayChooser(options, underlayView(socket));
+  }
+
+  /** The network configuration that the last basis stands on. */
+  get config(): ConfigText | undefined {
+    return this.#config;
+  }
+
+  /** Reads another text of the same source. @throws RipstopError ECONFIG */
+  parse(text: string, source = this.#config?.source ?? this.#store.place): NetworkConfig {
+    const { tolerateUnknown } = this.#options;
+    return parseNetConf(text, source, { ranges: this.#store.allocates, tolerateUnknown });
+  }
+
+  /** The basis stands on another text from here on. */
+  follow(text: string): void {
+    this.#config = { text, source: this.#config?.source ?? this.#store.place };
+  }
+
+  /** Asks the store, and takes the lease. @throws RipstopError as the store does, ECONFIG */
+  async fromStore(): Promise<SessionBasis> {
+    this.#config = await this.#store.networkConfig();
+    this.#overrides = (await this.#store.overrides?.()) ?? {};
+    const { config, underlay, macs, attributes } = await this.#here(this.#config);
+    for (const note of [...config.notes, ...this.#mismatches(config)]) this.#log.info(note);
+    const former = await readSubnetEnv(this.#options.subnetFile);
+    const previous =
+      former?.subnet || former?.subnet6 ? { v4: former.subnet, v6: former.subnet6 } : undefined;
+    const avoid = underlaySubnets(this.#socket, underlay.index);
+    const lease = await this.#holder.acquire({ config, attributes, previous, avoid });
+    this.#log.info({ lease: lease.key, underlay: underlay.name, mtu: underlay.mtu }, 'holding a lease');
+    return { config, underlay, lease, macs };
+  }
+
+  /** What a life before this process stood on; undefined when there was none, or when something has changed since. */
+  async formerLife(): Promise<Remembered | undefined> {
+    const known = await this.#known();
+    if (!known) return undefined;
+    try {
+      const said = await Promise.race([this.#ask(), sleep(OBJECTION_MS, undefined, { ref: false })]);
+      return !said || isSameNode(said, known.overrides) ? await this.#recall(known) : undefined;
+    } catch {
+      // Asking the store meets the same trouble, and says so.
+      return undefined;
+    }
+  }
+
+  /** Whether the store, now that it answers, speaks of another node than what is remembered: it joined another cluster. */
+  async isContradicted(): Promise<boolean> {
+    try {
+      const said = await this.#ask();
+      return said !== undefined && !isSameNode(said, this.#overrides);
+    } catch (error) {
+      return (error as RipstopError).code === 'ENOLEASE';
+    }
+  }
+
+  /** The last known state, for as long as the store is away. @throws RipstopError ESTORE when this node has changed since */
+  async remembered(): Promise<Remembered | undefined> {
+    const known = await this.#known();
+    return known && this.#recall({ ...known, config: this.#config ?? known.config });
+  }
+
+  /** Keeps what is known for the next start. */
+  remember(
+    lease: Lease,
+    { leases, kept }: { leases: ReadonlyMap<string, Lease> | undefined; kept: KeptLeases | undefined },
+    refused: ReadonlySet<string>,
+  ): void {
+    if (!this.#config || !leases) return;
+    const [store, config, overrides] = [this.#store.place, this.#config, this.#overrides];
+    const underlay = this.#chooser.history;
+    this.#memory.save({ store, config, lease, leases, refused, overrides, underlay, kept }, error =>
+      this.#log.warn(`cannot save the last known state: ${describeError(error)}`),
+    );
+  }
+
+  /** The underlay as this node is now. @throws RipstopError EUNDERLAY */
+  chooseUnderlay(config: NetworkConfig): Underlay {
+    return this.#chooser.choose(config, this.#overrides);
+  }
+
+  /** Links of this node with their addresses. */
+  links(): readonly Link[] {
+    return this.#chooser.view.links();
+  }
+
+  /** What the store says of this node; undefined where it has nothing to say, or is away. */
+  async #ask(): Promise<Overrides | undefined> {
+    try {
+      return await this.#store.overrides?.();
+    } catch (error) {
+      if ((error as RipstopError).code === 'ESTORE') return undefined;
+      throw error;
+    }
+  }
+
+  async #known(): Promise<LastKnown | undefined> {
+    const known = await this.#memory.load();
+    this.#chooser.remember(known?.underlay);
+    if (known?.store !== this.#store.place) return undefined;
+    return known.lease.expiresAt && known.lease.expiresAt < Date.now() ? undefined : known;
+  }
+
+  async #recall(known: LastKnown): Promise<Remembered> {
+    const { config: source, lease, leases, refused = new Set(), overrides, kept } = known;
+    this.#config = source;
+    this.#overrides = overrides;
+    const { config, underlay, macs, attributes } = await this.#here(source);
+    if (!sameAttributes(attributes, lease.attributes))
+      throw new RipstopError(
+        'ESTORE',
+        `${this.#store.place} is away, and this node has changed since it was last there`,
+      );
+    return { basis: { config, underlay, lease, macs }, leases, refused, kept };
+  }
+
+  /** Keys that this node's data plane has no use for. */
+  #mismatches({ backend }: NetworkConfig): string[] {
+    if (backend.type !== 'vxlan' || this.#options.dataPlane === 'kernel') return [];
+    const keys = [
+      ['GBP', backend.gbp],
+      ['Learning', backend.learning],
+    ] as const;
+    return keys
+      .filter(([, isOn]) => isOn)
+      .map(([key]) => `Backend.${key} is the kernel's: here it takes --data-plane=kernel`);
+  }
+
+  /** What a configuration means on this node as it is now. */
+  async #here({ text, source }: ConfigText): Promise<{
+    config: NetworkConfig;
+    underlay: Underlay;
+    macs: VtepMacs;
+    attributes: LeaseAttributes;
+  }> {
+    const { remoteChecksum } = this.#options;
+    const config = this.parse(text, source);
+    const underlay = this.chooseUnderlay(config);
+    this.#chooser.settle(underlay, config, this.#overrides);
+    const { public4 = underlay.address4, public6 = underlay.address6 } = underlay;
+    if (config.backend.type === 'host-gw' && (public4 !== underlay.address4 || public6 !== underlay.address6))
+      throw new RipstopError(
+        'ECONFIG',
+        `the public address ${public4 ?? public6} is none of ${underlay.name}: host-gw routes to it, which NAT does not let`,
+        'leave out --public-ip, or take vxlan',
+      );
+    const known = { ...deviceMacs(this.#socket, config.backend), ...this.#overrides };
+    const macs = await this.#memory.macs(known, true, error =>
+      this.#log.warn(`the MAC addresses cannot be saved for a restart: ${describeError(error)}`),
+    );
+    return {
+      config,
+      underlay,
+      macs,
+      attributes: attributesOf(config.backend, underlay, macs, remoteChecksum),
+    };
+  }
+}
+
+function isSameNode(one: Overrides, other: Overrides): boolean {
+  return (
+    one.publicIp === other.publicIp && one.publicIpv6 === other.publicIpv6 && one.nodeUid === other.nodeUid
+  );
+}

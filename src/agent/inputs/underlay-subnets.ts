@@ -1,0 +1,48 @@
+import { RipstopError } from '../../base/errors.ts';
+import { listAddresses } from '../../net/rtnetlink/addresses.ts';
+import { listRoutes, TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
+import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
+import { PROTOCOL_KERNEL } from '../kernel/state.ts';
+import { bitsOf, type Cidr, formatCidr, isNetwork, networkOf, overlaps, parseCidr } from '../lease/cidr.ts';
+import type { Subnets } from '../lease/lease.ts';
+
+const SCOPE_LINK = 253;
+
+/** The subnets that the underlay interface is connected to, and its own addresses: pods must have none of them. */
+export function underlaySubnets(socket: NetlinkSocket, link: number): Cidr[] {
+  const found = new Map<string, Cidr>();
+  const add = (text: string, isWhole = false): void => {
+    const cidr = parseCidr(text);
+    if (!cidr) return;
+    const subnet = isWhole ? { ...cidr, length: bitsOf(cidr.family) } : networkOf(cidr);
+    // A default route is no subnet of this link.
+    if (subnet.length > 0 && isNetwork(subnet))
+      found.set(`${subnet.family} ${subnet.value}/${subnet.length}`, subnet);
+  };
+  for (const address of listAddresses(socket))
+    if (address.link === link && address.scope !== SCOPE_LINK) {
+      add(address.address, true);
+      add(`${address.address}/${address.prefixLength}`);
+    }
+  for (const route of listRoutes(socket, { table: TABLE_MAIN }))
+    if (route.link === link && route.protocol === PROTOCOL_KERNEL && route.gateway === undefined)
+      add(route.destination);
+  return [...found.values()];
+}
+
+/**
+ * Refuses a subnet of this node that would take addresses of the network between the nodes: pods and nodes would get one
+ * another's packets.
+ * @throws RipstopError ECONFIG
+ */
+export function refuseOnUnderlay({ v4, v6 }: Subnets, underlay: readonly Cidr[], name: string): void {
+  for (const subnet of [v4, v6]) {
+    const wire = underlay.find(cidr => subnet && overlaps(cidr, subnet));
+    if (subnet && wire)
+      throw new RipstopError(
+        'ECONFIG',
+        `the pod subnet ${formatCidr(subnet)} of this node overlaps ${formatCidr(wire)}, the network of ${name}`,
+        'choose a pod network outside the networks between the nodes, or give this node another subnet of it',
+      );
+  }
+}

@@ -1,0 +1,322 @@
+import { RipstopError } from '../../base/errors.ts';
+import { type Family, formatAddress, parseAddress } from '../lease/cidr.ts';
+
+/** An address of an interface, with what the choice looks at. */
+export interface LinkAddress {
+  readonly family: Family;
+  readonly address: string;
+  readonly scope: 'global' | 'site' | 'link' | 'host';
+  /** RFC 4941 privacy address. */
+  readonly temporary?: boolean;
+  readonly deprecated?: boolean;
+}
+
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** Bytes. */
+  readonly mtu: number;
+  readonly addresses: readonly LinkAddress[];
+}
+
+/** What the choice asks the kernel; `src/agent/inputs/link-snapshot.ts` answers through rtnetlink, tests from a table. */
+export interface UnderlayView {
+  links(): readonly Link[];
+  /** Index of the link of the default route with the lowest metric. */
+  defaultRoute(family: Family): number | undefined;
+  /** Where a packet to `address` would leave, and with which source. */
+  routeTo(address: string): { link: number; source: string } | undefined;
+}
+
+export interface UnderlayWish {
+  readonly iface: readonly string[];
+  readonly ifaceRegex: readonly string[];
+  readonly ifaceCanReach: string;
+  readonly publicIp: string;
+  readonly publicIpv6: string;
+  readonly v4: boolean;
+  readonly v6: boolean;
+}
+
+/** The underlay interface. `address*` is what traffic binds to, `public*` what peers are told. */
+export interface Underlay {
+  readonly index: number;
+  readonly name: string;
+  readonly mtu: number;
+  readonly address4: string | undefined;
+  readonly address6: string | undefined;
+  readonly public4: string | undefined;
+  readonly public6: string | undefined;
+}
+
+/** An interface and its addresses that the agent used before. */
+export interface Placement {
+  readonly name: string;
+  readonly address4: string | undefined;
+  readonly address6: string | undefined;
+}
+
+/** What the node used before; an address of these is preferred as long as an interface has it. */
+export interface FormerPlacements {
+  /** Chosen under the same wish, the preferred one first. */
+  readonly chosen: readonly Placement[];
+  /** Public addresses that the store has for this node; the wish under which they were chosen is unknown. */
+  readonly published: readonly string[];
+}
+
+const NONE: FormerPlacements = { chosen: [], published: [] };
+
+/**
+ * Chooses the underlay as flannel does: every `--iface`, then every `--iface-regex`, then `--iface-can-reach`;
+ * with none of them the link that holds the public address, else that of the default route. What was used before and
+ * still exists comes first, so that a new default route or another address on the link changes nothing.
+ * A public address that an interface of this node has is bound, any other one is only published.
+ * @throws RipstopError EUNDERLAY when nothing fits; there is no falling back to the default route then
+ */
+export function chooseUnderlay(
+  wish: UnderlayWish,
+  view: UnderlayView,
+  former: FormerPlacements = NONE,
+): Underlay {
+  const links = view.links();
+  const known = [...former.chosen.flatMap(place => addressesOf(place, wish)), ...former.published];
+  const asked = wish.iface.length > 0 || wish.ifaceRegex.length > 0 || wish.ifaceCanReach !== '';
+  if (!asked)
+    return (
+      publicLink(wish, links, known) ??
+      formerLink(wish, links, former, known) ??
+      complete(defaultLink(wish, view, links), wish, links, known)
+    );
+
+  for (const place of former.chosen) {
+    const link = links.find(candidate => candidate.name === place.name);
+    const wanted = addressesOf(place, wish);
+    if (link && wanted.every(address => hasAddress(link, address)))
+      return complete(link, wish, links, wanted);
+  }
+  const failures: string[] = [];
+  const attempt = (find: () => { link: Link; address?: string } | string): Underlay | undefined => {
+    const found = find();
+    if (typeof found === 'string') {
+      failures.push(found);
+      return undefined;
+    }
+    try {
+      return complete(found.link, wish, links, found.address ? [found.address, ...known] : known);
+    } catch (error) {
+      failures.push((error as Error).message);
+      return undefined;
+    }
+  };
+  for (const name of wish.iface) {
+    const chosen = attempt(() => byNameOrAddress(name, links));
+    if (chosen) return chosen;
+  }
+  for (const pattern of wish.ifaceRegex) {
+    const chosen = attempt(() => byPattern(pattern, links, wish, known));
+    if (chosen) return chosen;
+  }
+  if (wish.ifaceCanReach) {
+    const chosen = attempt(() => {
+      const route = view.routeTo(wish.ifaceCanReach);
+      const link = route && links.find(candidate => candidate.index === route.link);
+      return link ? { link, address: route.source } : `--iface-can-reach: no route to ${wish.ifaceCanReach}`;
+    });
+    if (chosen) return chosen;
+  }
+  throw new RipstopError(
+    'EUNDERLAY',
+    `no underlay interface fits: ${failures.join('; ')}`,
+    `interfaces: ${names(links)}`,
+  );
+}
+
+/** The link that has the public address. A loopback device carries no underlay traffic: its address is bound only. */
+function publicLink(
+  wish: UnderlayWish,
+  links: readonly Link[],
+  known: readonly string[],
+): Underlay | undefined {
+  for (const address of [wish.v4 ? wish.publicIp : '', wish.v6 ? wish.publicIpv6 : '']) {
+    const holder = address ? byAddress(address, links) : undefined;
+    if (holder && holder.name !== 'lo') return complete(holder, wish, links, known);
+  }
+  return undefined;
+}
+
+/**
+ * The link that was used before: first one that still has an address that was used, then one that has other lasting
+ * addresses, as after a renumbering.
+ */
+function formerLink(
+  wish: UnderlayWish,
+  links: readonly Link[],
+  { chosen, published }: FormerPlacements,
+  known: readonly string[],
+): Underlay | undefined {
+  const places = chosen.map(place => ({
+    link: links.find(link => link.name === place.name),
+    wanted: addressesOf(place, wish),
+  }));
+  const holders = [
+    ...places.filter(({ link, wanted }) => link && wanted.some(address => hasAddress(link, address))),
+    ...published.map(address => ({ link: byAddress(address, links) })),
+    ...places,
+  ];
+  for (const { link } of holders) {
+    if (!link || link.name === 'lo') continue;
+    const isUsable = ({ scope, address }: LinkAddress) => scope !== 'link' || known.includes(address);
+    const usable = { ...link, addresses: link.addresses.filter(isUsable) };
+    try {
+      return complete(usable, wish, links, known);
+    } catch {
+      // This link lacks an address of a family that is needed.
+    }
+  }
+  return undefined;
+}
+
+function defaultLink(wish: UnderlayWish, view: UnderlayView, links: readonly Link[]): Link {
+  const index4 = wish.v4 ? view.defaultRoute(4) : undefined;
+  const index6 = wish.v6 ? view.defaultRoute(6) : undefined;
+  if (wish.v4 && wish.v6 && index4 !== index6) {
+    const name = (index: number | undefined) =>
+      links.find(link => link.index === index)?.name ?? 'no interface';
+    throw new RipstopError(
+      'EUNDERLAY',
+      `the default routes of IPv4 (${name(index4)}) and IPv6 (${name(index6)}) differ`,
+      'name the interface with --iface',
+    );
+  }
+  const link = links.find(candidate => candidate.index === (index4 ?? index6));
+  if (!link)
+    throw new RipstopError(
+      'EUNDERLAY',
+      'no default route tells the underlay interface',
+      'name it with --iface',
+    );
+  return link;
+}
+
+function byNameOrAddress(text: string, links: readonly Link[]): { link: Link; address?: string } | string {
+  const wanted = parseAddress(text);
+  const link = wanted ? byAddress(text, links) : links.find(candidate => candidate.name === text);
+  if (!link) return `--iface ${text}: no such ${wanted ? 'address' : 'interface'} here`;
+  return wanted ? { link, address: formatAddress(wanted.family, wanted.value) } : { link };
+}
+
+function byPattern(
+  pattern: string,
+  links: readonly Link[],
+  wish: UnderlayWish,
+  known: readonly string[],
+): { link: Link; address?: string } | string {
+  let expression: RegExp;
+  try {
+    expression = new RegExp(pattern);
+  } catch (error) {
+    throw new RipstopError('ECONFIG', `--iface-regex ${pattern}: ${(error as Error).message}`);
+  }
+  for (const link of links)
+    for (const family of families(wish))
+      for (const { address } of inOrder(link, family, known))
+        if (expression.test(address)) return { link, address };
+  const link = links.find(candidate => expression.test(candidate.name));
+  return link ? { link } : `--iface-regex ${pattern}: neither an address nor a name matches`;
+}
+
+function byAddress(text: string, links: readonly Link[]): Link | undefined {
+  const wanted = parseAddress(text);
+  if (!wanted) return undefined;
+  const canonical = formatAddress(wanted.family, wanted.value);
+  return links.find(link => link.addresses.some(({ address }) => address === canonical));
+}
+
+/** Addresses of a link, best first: `known` ones, global before link-local, lasting before temporary and deprecated. */
+function inOrder(link: Link, family: Family, known: readonly string[]): LinkAddress[] {
+  const rank = ({ address, scope, deprecated, temporary }: LinkAddress) => {
+    const at = known.indexOf(address);
+    if (at >= 0) return at - known.length;
+    return (scope === 'global' || scope === 'site' ? 0 : 4) + (deprecated ? 2 : 0) + (temporary ? 1 : 0);
+  };
+  return link.addresses
+    .filter(a => a.family === family && a.scope !== 'host')
+    .sort((a, b) => rank(a) - rank(b));
+}
+
+/** The underlay on a link, with a public address of this node or else the first of `preferred` that the link has. */
+function complete(
+  link: Link,
+  wish: UnderlayWish,
+  links: readonly Link[],
+  preferred: readonly string[],
+): Underlay {
+  if (link.mtu <= 0) throw new RipstopError('EUNDERLAY', `interface ${link.name} has MTU 0`);
+  const public4 = wish.v4 ? published(wish.publicIp, 4) : undefined;
+  const public6 = wish.v6 ? published(wish.publicIpv6, 6) : undefined;
+  const pick = (family: Family, own: string | undefined): string | undefined =>
+    own !== undefined && links.some(candidate => hasAddress(candidate, own))
+      ? own
+      : inOrder(link, family, preferred)[0]?.address;
+  const address4 = wish.v4 ? pick(4, public4) : undefined;
+  const address6 = wish.v6 ? pick(6, public6) : undefined;
+  for (const [family, on, address] of [
+    [4, wish.v4, address4],
+    [6, wish.v6, address6],
+  ] as const)
+    if (on && !address)
+      throw new RipstopError(
+        'EUNDERLAY',
+        `interface ${link.name} has no IPv${family} address`,
+        `give it one, or set EnableIPv${family} to false`,
+      );
+  return {
+    index: link.index,
+    name: link.name,
+    mtu: link.mtu,
+    address4,
+    address6,
+    public4: public4 ?? address4,
+    public6: public6 ?? address6,
+  };
+}
+
+/** The addresses of a placement in the families that are wanted. */
+function addressesOf({ address4, address6 }: Placement, { v4, v6 }: UnderlayWish): string[] {
+  return [v4 ? address4 : undefined, v6 ? address6 : undefined].filter(address => address !== undefined);
+}
+
+function hasAddress(link: Link, address: string): boolean {
+  return link.addresses.some(candidate => candidate.address === address && candidate.scope !== 'host');
+}
+
+/** Addresses of an underlay that no interface of this node has any more. */
+export function missingAddresses({ address4, address6 }: Underlay, links: readonly Link[]): string[] {
+  return [address4, address6].filter(
+    address => address !== undefined && !links.some(link => hasAddress(link, address)),
+  ) as string[];
+}
+
+function published(text: string, family: Family): string | undefined {
+  if (!text) return undefined;
+  const cidr = parseAddress(text);
+  if (cidr?.family !== family)
+    throw new RipstopError(
+      'ECONFIG',
+      `--public-ip${family === 6 ? 'v6' : ''}: ${JSON.stringify(text)} is not an IPv${family} address`,
+    );
+  return formatAddress(family, cidr.value);
+}
+
+function families(wish: UnderlayWish): Family[] {
+  return [...(wish.v4 ? [4 as const] : []), ...(wish.v6 ? [6 as const] : [])];
+}
+
+function names(links: readonly Link[]): string {
+  return links.map(link => link.name).join(', ');
+}
+
+/** For messages: name, addresses, MTU. */
+export function describeUnderlay({ name, mtu, address4, address6 }: Underlay): string {
+  return [name, address4, address6, `mtu ${mtu}`].filter(Boolean).join(' ');
+}

@@ -1,0 +1,160 @@
+import {
+  canonicalAddress,
+  canonicalNetwork,
+  formatAddress,
+  networkOf,
+  parsePrefix,
+} from '../../net/address-text.ts';
+import type {
+  DesiredState,
+  ForwardingEntry,
+  KernelVxlan,
+  NeighbourEntry,
+  RouteEntry,
+  SettingEntry,
+} from './state.ts';
+
+/** This node's side of one overlay. */
+export interface Overlay {
+  readonly mode: 'vxlan' | 'udp' | 'host-gw';
+  /** Name of the overlay device; absent for host-gw. */
+  readonly device?: string | undefined;
+  readonly mtu: number;
+  readonly mac?: string | undefined;
+  readonly txQueueLength: number;
+  /** Pod subnets of this node, of either family. */
+  readonly subnets: readonly string[];
+  /** Cluster networks. udp mode routes them whole to the device, as flannel does. */
+  readonly networks: readonly string[];
+  /** Name of the underlay interface. */
+  readonly underlay: string;
+  /** Set to use the kernel's VXLAN in place of a device that the data plane made. */
+  readonly vxlan?: KernelVxlan | undefined;
+}
+
+/** What the layout needs of a peer. */
+export interface LayoutPeer {
+  /** Underlay address. */
+  readonly address: string;
+  /** VTEP MAC (vxlan). */
+  readonly mac?: string | undefined;
+  readonly subnets: readonly string[];
+  /** On the same link as this node: plain routes (DirectRouting, host-gw). */
+  readonly direct?: boolean | undefined;
+}
+
+/** The first address of a subnet: flannel gives it to the tunnel device of the node that owns it. */
+export function baseAddress(subnet: string): string {
+  return formatAddress(networkOf(parsePrefix(subnet)).address);
+}
+
+function isV6(subnet: string): boolean {
+  return subnet.includes(':');
+}
+
+/**
+ * The kernel state of a node, laid out as flannel lays it: the device has the base address of each own subnet; in vxlan
+ * mode each peer subnet has a permanent neighbour (its base address at the peer's VTEP MAC) and a route by way of it; in
+ * udp mode the networks are routed to the device. Pure.
+ */
+export function desiredState(overlay: Overlay, peers: readonly LayoutPeer[]): DesiredState {
+  const all = peers.map(peer => entriesOf(overlay, peer));
+  return {
+    ...baseState(overlay),
+    neighbours: all.flatMap(({ neighbours }) => neighbours),
+    forwarding: all.flatMap(({ forwarding }) => forwarding),
+    routes: [...ownRoutes(overlay), ...all.flatMap(({ routes }) => routes)],
+  };
+}
+
+/** What an overlay needs of the kernel besides the entries of its peers: device and settings. */
+export function baseState(overlay: Overlay): DesiredState {
+  const { device } = overlay;
+  return {
+    device: device === undefined ? undefined : deviceOf(overlay, device),
+    neighbours: [],
+    forwarding: [],
+    routes: [],
+    settings: settingsOf(overlay),
+  };
+}
+
+/** Routes that no peer asks for. */
+export function ownRoutes({ mode, networks, device }: Overlay): RouteEntry[] {
+  if (mode !== 'udp') return [];
+  return networks.map(network => ({ destination: canonicalNetwork(network), device }));
+}
+
+/** What one peer needs of the kernel. */
+export interface PeerEntries {
+  readonly neighbours: readonly NeighbourEntry[];
+  readonly forwarding: readonly ForwardingEntry[];
+  readonly routes: readonly RouteEntry[];
+}
+
+export function entriesOf(overlay: Overlay, peer: LayoutPeer): PeerEntries {
+  const neighbours: NeighbourEntry[] = [];
+  const forwarding: ForwardingEntry[] = [];
+  const routes: RouteEntry[] = [];
+  const { device } = overlay;
+  const { mac } = peer;
+  const tunnelled = overlay.mode === 'vxlan' && !peer.direct;
+  if (tunnelled && overlay.vxlan && mac)
+    forwarding.push({ mac: mac.toLowerCase(), remote: canonicalAddress(peer.address) });
+  for (const subnet of peer.subnets) {
+    const destination = canonicalNetwork(subnet);
+    if (peer.direct || overlay.mode === 'host-gw') {
+      routes.push({ destination, gateway: canonicalAddress(peer.address) });
+    } else if (overlay.mode === 'udp') {
+      if (!overlay.networks.some(network => covers(network, destination)))
+        routes.push({ destination, device });
+    } else {
+      const gateway = baseAddress(subnet);
+      if (mac) neighbours.push({ address: gateway, mac: mac.toLowerCase() });
+      routes.push({ destination, gateway, device, onlink: true });
+    }
+  }
+  return { neighbours, forwarding, routes };
+}
+
+function deviceOf(overlay: Overlay, name: string): DesiredState['device'] {
+  const { mtu, mac, txQueueLength, vxlan } = overlay;
+  const addresses = overlay.subnets.map(subnet => `${baseAddress(subnet)}/${isV6(subnet) ? 128 : 32}`);
+  return { name, mtu, mac: mac?.toLowerCase(), txQueueLength, addresses, vxlan };
+}
+
+/** What the kernel must allow so that pods' packets pass through this node, and nothing beyond. */
+function settingsOf(overlay: Overlay): SettingEntry[] {
+  const { device, underlay, subnets } = overlay;
+  const six = subnets.some(isV6);
+  const settings: SettingEntry[] = [];
+  if (device !== undefined) {
+    const own = `net/ipv6/conf/${device}`;
+    if (six) settings.push({ name: `${own}/disable_ipv6`, value: '0' });
+    // The overlay has no routers and no neighbours to discover; each such message would be a counted drop.
+    const without = `${device} sends router and multicast listener messages, which are counted as drops (multicast)`;
+    settings.push({ name: `${own}/accept_ra`, value: '0', without });
+    settings.push({ name: `${own}/addr_gen_mode`, value: '1', without });
+  }
+  if (subnets.some(subnet => !isV6(subnet))) settings.push({ name: 'net/ipv4/ip_forward', value: '1' });
+  if (six) {
+    // Once a node forwards, it ignores router advertisements unless told otherwise, and would lose an underlay address
+    // and a default route that came from them. One that forwards already has lived without.
+    const forwarding = 'net/ipv6/conf/all/forwarding';
+    const advertisements = `net/ipv6/conf/${underlay}/accept_ra`;
+    const only = { [advertisements]: '1', [forwarding]: '0' };
+    const without = `${underlay} loses addresses and routes that came from router advertisements`;
+    settings.push({ name: advertisements, value: '2', only, without });
+    settings.push({ name: forwarding, value: '1' });
+  }
+  return settings;
+}
+
+/** Whether `network` holds the whole of `subnet`. */
+export function covers(network: string, subnet: string): boolean {
+  const outer = parsePrefix(network);
+  const inner = parsePrefix(subnet);
+  if (outer.address.length !== inner.address.length || inner.length < outer.length) return false;
+  const cut = networkOf({ address: inner.address, length: outer.length }).address;
+  return networkOf(outer).address.every((byte, at) => byte === cut[at]);
+}

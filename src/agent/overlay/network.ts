@@ -1,0 +1,379 @@
+import { isDeepStrictEqual } from 'node:util';
+import { describeError, type RipstopError } from '../../base/errors.ts';
+import type { Log } from '../../base/log.ts';
+import type { NetEvent } from '../../net/rtnetlink/events.ts';
+import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
+import type { NetworkConfig } from '../config/net-conf.ts';
+import { formatSubnetEnv, readSubnetEnv, type SubnetEnv, writeSubnetEnv } from '../config/subnet-env.ts';
+import { isOnLink } from '../inputs/link-snapshot.ts';
+import type { AgentOptions } from '../inputs/options.ts';
+import { type OverlayPlan, planOverlays, type VtepMacs } from '../inputs/plan.ts';
+import type { Underlay } from '../inputs/underlay.ts';
+import { refuseOnUnderlay, underlaySubnets } from '../inputs/underlay-subnets.ts';
+import { describeStep } from '../kernel/change.ts';
+import { changesReach } from '../kernel/events.ts';
+import { fits } from '../lease/allocate.ts';
+import type { Cidr } from '../lease/cidr.ts';
+import type { Lease } from '../lease/lease.ts';
+import { describeRefusals, isContradiction, type Rejection } from '../peer.ts';
+import { NodeRules } from '../rules/node-rules.ts';
+import { ruleSet, trafficManager } from '../rules/rule-set.ts';
+import { addBlackholes } from './blackhole.ts';
+import { Carrier } from './overlay.ts';
+import { type PeerChanges, PeerSelector } from './peer-selector.ts';
+
+/** What a session stands on; another one of these means another session. */
+export interface SessionBasis {
+  readonly config: NetworkConfig;
+  readonly underlay: Underlay;
+  readonly lease: Lease;
+  readonly macs: VtepMacs;
+}
+
+/** What was mended since the agent started; sessions add to it. */
+export interface Repairs {
+  /** Changes of the kernel's state by kind of step, made by the periodic comparison and not by a lease. */
+  readonly steps: Map<string, number>;
+  rules: number;
+  /** Comparisons that failed. */
+  failures: number;
+}
+
+export const noRepairs = (): Repairs => ({ steps: new Map(), rules: 0, failures: 0 });
+
+/** What a session puts in order, part by part: a part that fails keeps no other one from being tried. */
+export type Part = 'kernel state' | 'blackhole route' | 'rules' | 'subnet.env';
+
+/**
+ * The node while it holds one lease under one configuration on one underlay: overlays, rules, subnet.env. Gets leases,
+ * keeps everything as it should be, says what it does.
+ */
+export class Session {
+  #basis: SessionBasis;
+  #rules: NodeRules;
+  readonly #repairs: Repairs;
+  readonly #options: AgentOptions;
+  readonly #log: Log;
+  readonly #socket: NetlinkSocket;
+  #rejected: readonly Rejection[] = [];
+  #refused: ReadonlySet<string> = new Set();
+  readonly #selectors = new Map<OverlayPlan, PeerSelector>();
+  readonly #failing = new Map<Part, string>();
+  readonly #carriers: Carrier[] = [];
+  #hasPeers = false;
+  /** Subnets and addresses of the underlay interface, as the last selection among all leases found them. */
+  readonly #wire: Cidr[] = [];
+  #mustSelect = false;
+  /** The comparison under way. */
+  #comparing: Promise<void> | undefined;
+
+  private constructor(
+    basis: SessionBasis,
+    plans: readonly OverlayPlan[],
+    options: AgentOptions,
+    repairs: Repairs,
+    log: Log,
+  ) {
+    this.#basis = basis;
+    this.#repairs = repairs;
+    this.#options = options;
+    this.#log = log;
+    this.#socket = new NetlinkSocket({ netns: options.netns });
+    this.#rules = this.#rulesFor(plans);
+  }
+
+  /**
+   * Opens the overlays; `settle` follows. Undone on failure.
+   * @param known leases that are known already: packets of their nodes flow when this resolves; and which of them a
+   *   selection refused before
+   * @throws RipstopError
+   */
+  static async open(
+    basis: SessionBasis,
+    options: AgentOptions,
+    repairs: Repairs,
+    log: Log,
+    known: { leases: ReadonlyMap<string, Lease>; refused: ReadonlySet<string> },
+  ): Promise<Session> {
+    const { config, underlay, lease, macs } = basis;
+    const plans = planOverlays(config, underlay, lease, macs);
+    const session = new Session(basis, plans, options, repairs, log);
+    try {
+      refuseOnUnderlay(lease, session.#lookAtWire(), underlay.name);
+    } catch (error) {
+      await session.stop();
+      throw error;
+    }
+    session.#refused = known.refused;
+    const begun = await Promise.allSettled(
+      plans.map(plan => {
+        const peers = [...session.#select(plan, known.leases).peers.values()];
+        return Carrier.start(plan, config.backend, underlay, { ...options, log }, peers);
+      }),
+    );
+    for (const result of begun) if (result.status === 'fulfilled') session.#carriers.push(result.value);
+    const failure = begun.find(result => result.status === 'rejected');
+    if (!failure) return session;
+    await session.stop();
+    throw failure.reason;
+  }
+
+  #rulesFor(plans: readonly OverlayPlan[]): NodeRules {
+    const [basis, options] = [this.#basis, this.#options];
+    const set = ruleSet(basis, plans, options);
+    return new NodeRules(options.netns, options.instance, set, trafficManager(basis, options), this.#log);
+  }
+
+  get basis(): SessionBasis {
+    return this.#basis;
+  }
+
+  get rules(): NodeRules {
+    return this.#rules;
+  }
+
+  /**
+   * True when tunnel and subnets stay as they are under another configuration.
+   * @param allocates the subnet is taken from the ranges of the configuration
+   */
+  standsUnder(config: NetworkConfig, allocates: boolean): boolean {
+    const { underlay, lease, macs } = this.#basis;
+    const plans = this.#carriers.map(({ plan }) => plan);
+    const hasSameFamilies = !config.v4 === !lease.v4 && !config.v6 === !lease.v6;
+    return (
+      hasSameFamilies &&
+      isDeepStrictEqual(config.backend, this.#basis.config.backend) &&
+      isDeepStrictEqual(planOverlays(config, underlay, lease, macs), plans) &&
+      (!allocates || fits(config, lease))
+    );
+  }
+
+  /** Goes on under a configuration that it stands under; what fails now is tried again by the next comparison. */
+  async adopt(config: NetworkConfig): Promise<void> {
+    await this.#comparing;
+    this.#basis = { ...this.#basis, config };
+    this.#rules = this.#rulesFor(this.#carriers.map(({ plan }) => plan));
+    await this.settle();
+  }
+
+  /**
+   * Puts the rules in place and writes subnet.env, by which pods begin to be wired. A part that fails is in `failing`,
+   * and the next comparison tries it again: packets of the pods that are there flow meanwhile.
+   */
+  async settle(): Promise<void> {
+    while (this.#comparing) await this.#comparing;
+    await this.#compareOnce(async () => {
+      await this.#attempt('blackhole route', async () => this.#blackhole());
+      await this.#attempt('rules', async () => void (await this.rules.ensure()));
+      await this.#attempt('subnet.env', () => writeSubnetEnv(this.#options.subnetFile, this.subnetEnv));
+    });
+  }
+
+  get carriers(): readonly Carrier[] {
+    return this.#carriers;
+  }
+
+  /** Parts that could not be put in order at the last comparison, with the reason of each. */
+  get failing(): ReadonlyMap<Part, string> {
+    return this.#failing;
+  }
+
+  /** True once the peers of the store, or the last known ones, were applied. */
+  get hasPeers(): boolean {
+    return this.#hasPeers;
+  }
+
+  get rejected(): readonly Rejection[] {
+    return this.#rejected;
+  }
+
+  /** Keys of the leases that contradict this node's or a peer's. */
+  get refused(): ReadonlySet<string> {
+    return this.#refused;
+  }
+
+  get subnetEnv(): SubnetEnv {
+    const { config, lease } = this.basis;
+    const mtus = this.carriers.map(carrier => carrier.plan.mtu);
+    return {
+      network: config.v4,
+      subnet: lease.v4,
+      network6: config.v6,
+      subnet6: lease.v6,
+      // Pods have one interface for both families: the smaller MTU holds for both.
+      mtu: Math.min(...mtus),
+      ipMasq: this.#options.masquerade,
+    };
+  }
+
+  /**
+   * Makes the nodes of `leases` the peers, in every overlay that lets it.
+   * @returns a sentence on leases that are refused from now on because they contradict others; undefined: none
+   * @throws RipstopError, NetError the first refusal
+   */
+  update(leases: ReadonlyMap<string, Lease>, changed?: ReadonlySet<string>): string | undefined {
+    const failures: unknown[] = [];
+    if (!changed) {
+      this.#mustSelect = false;
+      this.#lookAtWire();
+    }
+    for (const carrier of this.carriers) {
+      const { changes } = this.#select(carrier.plan, leases, changed);
+      try {
+        this.#give(carrier, changes);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    this.#hasPeers = true;
+    const news = this.#noteRejections();
+    if (failures.length > 0) throw failures[0];
+    return describeRefusals(news.filter(isContradiction));
+  }
+
+  /** Gathers the leases that give no peer, and logs those that are new. @returns the new ones */
+  #noteRejections(): Rejection[] {
+    const rejected = new Map<string, Rejection>();
+    for (const carrier of this.carriers) {
+      for (const rejection of this.#selectors.get(carrier.plan)?.rejected.values() ?? [])
+        rejected.set(textOf(rejection), rejection);
+      for (const [key, message] of carrier.refused) {
+        const rejection: Rejection = { key, reason: 'refused', message: `cannot be a peer: ${message}` };
+        rejected.set(textOf(rejection), rejection);
+      }
+    }
+    const told = new Set(this.#rejected.map(textOf));
+    this.#rejected = [...rejected.values()];
+    const news = this.#rejected.filter(rejection => !told.has(textOf(rejection)));
+    for (const { key, reason, message } of news)
+      this.#log.warn({ lease: key, reason }, `ignoring lease: it ${message}`);
+    this.#refused = new Set(this.#rejected.filter(isContradiction).map(({ key }) => key));
+    return news;
+  }
+
+  #lookAtWire(): readonly Cidr[] {
+    this.#wire.splice(0, Infinity, ...underlaySubnets(this.#socket, this.basis.underlay.index));
+    return this.#wire;
+  }
+
+  /**
+   * True when the underlay has other subnets, or may have: leases that were refused for their sake may be peers, and the
+   * other way round. An `update` of all leases takes account of it.
+   */
+  get mustSelect(): boolean {
+    return this.#mustSelect;
+  }
+
+  #select(
+    plan: OverlayPlan,
+    leases: ReadonlyMap<string, Lease>,
+    changed?: ReadonlySet<string>,
+  ): { peers: PeerSelector['peers']; changes: PeerChanges } {
+    let selector = this.#selectors.get(plan);
+    if (!selector) {
+      const { config, lease: own, underlay } = this.basis;
+      const onLink = (address: string): boolean => isOnLink(this.#socket, address, underlay.index);
+      selector = new PeerSelector({ plan, config, own, onLink, underlay: this.#wire }, this.#refused);
+      this.#selectors.set(plan, selector);
+    }
+    const changes = selector.update(leases, changed);
+    return { peers: selector.peers, changes };
+  }
+
+  #give(carrier: Carrier, changes: PeerChanges): void {
+    const steps = carrier.change(changes);
+    const { device = 'routes' } = carrier.plan;
+    if (steps.length > 0)
+      this.#log.info({ device, peers: carrier.peerCount, changes: steps.length }, 'peers applied');
+    for (const step of steps) this.#log.debug({ device }, describeStep(step));
+  }
+
+  /** Takes note of what the kernel tells. @returns true when something of the overlays is not as it should be */
+  heed(events: readonly NetEvent[]): boolean {
+    let isTouched = events.some(event => changesReach(event, this.basis.underlay));
+    if (isTouched) this.#mustSelect = true;
+    for (const carrier of this.carriers)
+      for (const event of events) if (carrier.heed(event)) isTouched = true;
+    return isTouched;
+  }
+
+  /**
+   * Compares kernel, rules and subnet.env with what they should be and corrects them. Failures are logged, counted and
+   * listed in `failing`; the next call tries again.
+   */
+  async reconcile(): Promise<void> {
+    await (this.#comparing ?? this.#compareOnce(() => this.#compare()));
+  }
+
+  async #compareOnce(work: () => Promise<void>): Promise<void> {
+    this.#comparing = work().finally(() => {
+      this.#comparing = undefined;
+    });
+    await this.#comparing;
+  }
+
+  async #compare(): Promise<void> {
+    // Before the peers are known, what the previous run left carries traffic: there is nothing to compare it with.
+    if (this.#hasPeers)
+      await this.#attempt('kernel state', async () => {
+        for (const carrier of this.carriers)
+          for (const step of await carrier.reconcile()) this.#count(step.do, describeStep(step));
+        this.#noteRejections();
+      });
+    await this.#attempt('blackhole route', async () => this.#blackhole());
+    await this.#attempt('subnet.env', async () => {
+      const { subnetFile } = this.#options;
+      const there = await readSubnetEnv(subnetFile);
+      if (there && formatSubnetEnv(there) === formatSubnetEnv(this.subnetEnv)) return;
+      await writeSubnetEnv(subnetFile, this.subnetEnv);
+      this.#count('write-subnet-env', `file ${subnetFile}`);
+    });
+    await this.#attempt('rules', async () => {
+      if (!(await this.rules.ensure())) return;
+      this.#repairs.rules++;
+      this.#log.warn({ repair: 'rules' }, 'restored modified firewall rules');
+    });
+  }
+
+  async #attempt(part: Part, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      if (this.#failing.delete(part)) this.#log.info({ part }, `${part}: in order again`);
+    } catch (error) {
+      this.#repairs.failures++;
+      const text = describeError(error);
+      // Logged once; a failure that repeats is counted.
+      if (this.#failing.get(part) !== text)
+        this.#log.error({ part, code: (error as RipstopError).code }, `${part}: ${text}`);
+      this.#failing.set(part, text);
+    }
+  }
+
+  /**
+   * Ends the session. Rules, subnet.env and lease stay.
+   * @param next overlays of the session that follows: what they have no use for is taken away; undefined: all stays
+   */
+  async stop(next?: readonly OverlayPlan[]): Promise<void> {
+    await this.#comparing;
+    for (const carrier of this.carriers) {
+      const { device, networks } = carrier.plan;
+      const goesOn =
+        next?.some(plan => plan.device === device && plan.networks.join() === networks.join()) ?? true;
+      await carrier.stop(!goesOn);
+    }
+    this.#socket.close();
+  }
+
+  #blackhole(): void {
+    if (this.#options.blackhole) addBlackholes(this.#socket, this.basis.lease);
+  }
+
+  #count(repair: string, what: string): void {
+    this.#repairs.steps.set(repair, (this.#repairs.steps.get(repair) ?? 0) + 1);
+    this.#log.warn({ repair }, `mended: ${what}`);
+  }
+}
+
+function textOf({ key, message }: Rejection): string {
+  return `${key} ${message}`;
+}

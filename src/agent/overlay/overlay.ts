@@ -1,0 +1,377 @@
+import { hubOf } from '../../api/capture.ts';
+import { monitorOf } from '../../api/flows.ts';
+import type { Log } from '../../base/log.ts';
+import type { FlowMonitor } from '../../capture/flows/flow-monitor.ts';
+import type { CaptureHub } from '../../capture/live/capture-hub.ts';
+import { ALL_OFFLOADS, type CounterSnapshot, DataPlane, type PeerSpec } from '../../dataplane/dataplane.ts';
+import type { NetEvent } from '../../net/rtnetlink/events.ts';
+import { deleteLink, findLink } from '../../net/rtnetlink/links.ts';
+import type { Backend } from '../config/backend.ts';
+import { type OverlayPlan, tunnelPort } from '../inputs/plan.ts';
+import type { Underlay } from '../inputs/underlay.ts';
+import type { Step } from '../kernel/change.ts';
+import { baseState, type Overlay } from '../kernel/desired.ts';
+import { EntryBook } from '../kernel/entry-book.ts';
+import { StateKeeper } from '../kernel/reconciler.ts';
+import type { DesiredState, ObservedRoute, Territory } from '../kernel/state.ts';
+import type { OverlayPeer } from '../peer.ts';
+import type { PeerChanges } from './peer-selector.ts';
+
+export interface CarrierOptions {
+  readonly netns: string;
+  /** Who carries vxlan; udp is always ours, host-gw the kernel's. */
+  readonly dataPlane: 'userspace' | 'kernel';
+  /** Inner checksums that a kernel peer on this host left unfinished; auto: accepted where the underlay is a veth. */
+  readonly unfinishedChecksums: 'auto' | 'accept' | 'refuse';
+  /** Keep the flow table on. */
+  readonly flowTable: boolean;
+  readonly log: Log;
+}
+
+/** As `ripstop run` and the benchmarks have it: a burst of a whole batch fits. */
+const QUEUE_PACKETS = 10_000;
+/** The longest time between two comparisons of all entries of peers, ms. */
+const COMPARE_MS = 60_000;
+/** Source ports that carry the entropy of inner flows. */
+const SOURCE_PORTS = 16;
+
+/**
+ * One overlay at work: the data plane where it is ours, and the kernel state that leads pod traffic to it. Says nothing
+ * about leases; whoever holds it gives it peers.
+ */
+export class Carrier {
+  readonly plan: OverlayPlan;
+  readonly #backend: Backend;
+  readonly #underlay: Underlay;
+  readonly #options: CarrierOptions;
+  readonly #keeper: StateKeeper;
+  #plane: DataPlane | undefined;
+  readonly #peers: Map<string, OverlayPeer>;
+  /** The same as a list, made when somebody asks. */
+  #list: readonly OverlayPeer[] | undefined;
+  readonly #book: EntryBook;
+  /**
+   * The kernel may have something else than the book: only a look at all of it tells. A refused entry is none of it:
+   * comparisons try it again, and changes of other peers cost what they cost without it.
+   */
+  #mustCompare = true;
+  /** When all of it was compared last, monotonic ms. */
+  #comparedAt = Number.NEGATIVE_INFINITY;
+  #deviceIndex: number | undefined;
+  /** Restarts of the whole data plane, because its device was taken away. */
+  #rebuilt = 0;
+
+  private constructor(
+    plan: OverlayPlan,
+    backend: Backend,
+    underlay: Underlay,
+    options: CarrierOptions,
+    peers: readonly OverlayPeer[],
+  ) {
+    this.plan = plan;
+    this.#peers = new Map(peers.map(peer => [peer.id, peer]));
+    this.#backend = backend;
+    this.#underlay = underlay;
+    this.#options = options;
+    this.#book = new EntryBook(this.#overlay(), peers);
+    this.#keeper = new StateKeeper(options.netns, this.#territory);
+  }
+
+  /**
+   * Opens the data plane; the kernel state follows with the first `change`.
+   * @param peers those that are known already
+   * @throws RipstopError, NetError
+   */
+  static async start(
+    plan: OverlayPlan,
+    backend: Backend,
+    underlay: Underlay,
+    options: CarrierOptions,
+    peers: readonly OverlayPeer[],
+  ): Promise<Carrier> {
+    const carrier = new Carrier(plan, backend, underlay, options, peers);
+    try {
+      await carrier.#open();
+      return carrier;
+    } catch (error) {
+      carrier.#keeper.close();
+      throw error;
+    }
+  }
+
+  /** True when Ripstop itself carries the packets. */
+  get isUserspace(): boolean {
+    return isCarriedHere(this.plan, this.#options.dataPlane);
+  }
+
+  get peers(): readonly OverlayPeer[] {
+    this.#list ??= [...this.#peers.values()];
+    return this.#list;
+  }
+
+  get offloads(): Readonly<Record<string, string>> | undefined {
+    return this.#plane?.offloads;
+  }
+
+  /** Undefined where the kernel carries the packets. */
+  get plane(): DataPlane | undefined {
+    return this.#plane;
+  }
+
+  /** Captures of the data plane, undefined where the kernel carries the packets. */
+  get capture(): CaptureHub | undefined {
+    return this.#plane && hubOf(this.#plane);
+  }
+
+  /** Flow table of the data plane, undefined where the kernel carries the packets. */
+  get flows(): FlowMonitor | undefined {
+    return this.#plane && monitorOf(this.#plane, this.plan.device!);
+  }
+
+  get rebuilt(): number {
+    return this.#rebuilt;
+  }
+
+  /** True while the kernel may have something else than is wanted, or refused it: the next comparison looks at all of it. */
+  get mustCompare(): boolean {
+    return this.#mustCompare || this.#keeper.refusals.size > 0;
+  }
+
+  get peerCount(): number {
+    return this.#peers.size;
+  }
+
+  /** A peer by its id. */
+  peer(id: string): OverlayPeer | undefined {
+    return this.#peers.get(id);
+  }
+
+  /** Peers that the tables or the kernel did not take, with the reason; the others are not touched by it. */
+  get refused(): ReadonlyMap<string, string> {
+    const refused = new Map<string, string>();
+    for (const [step, error] of this.#keeper.refusals) {
+      const id = this.#book.peerOf(step);
+      if (id !== undefined) refused.set(id, error.message);
+    }
+    for (const [id, error] of this.#plane?.refused ?? []) refused.set(id, error.message);
+    return refused;
+  }
+
+  /** What the kernel was asked for since the start. */
+  get work(): StateKeeper['work'] {
+    return this.#keeper.work;
+  }
+
+  /**
+   * Changes some peers, at a cost that does not depend on how many others there are. The first call lays out everything.
+   * @returns the kernel changes made
+   * @throws RipstopError, NetError when the device is gone; the next comparison makes up for it
+   */
+  change({ set, removed }: PeerChanges): Step[] {
+    const steps = this.#book.change(set, removed);
+    for (const id of removed) this.#peers.delete(id);
+    for (const peer of set) this.#peers.set(peer.id, peer);
+    this.#list = undefined;
+    let isPublished = false;
+    const publish = (): void => {
+      if (isPublished) return;
+      isPublished = true;
+      this.#plane?.changePeers({ set: set.map(specOf), removed });
+    };
+    try {
+      if (!this.#mustCompare && this.#keeper.change(steps, publish)) return steps;
+      return this.#compareAll(publish);
+    } catch (error) {
+      this.#mustCompare = true;
+      publish();
+      throw error;
+    }
+  }
+
+  /** Looks at everything in the kernel that is of this overlay and mends it. */
+  #compareAll(publish?: () => void): Step[] {
+    const steps = this.#keeper.apply(this.desired(), publish);
+    this.#mustCompare = false;
+    this.#comparedAt = performance.now();
+    this.#noteDevice();
+    return steps;
+  }
+
+  #noteDevice(): void {
+    const { device } = this.plan;
+    this.#deviceIndex = device === undefined ? undefined : findLink(this.#keeper.socket, device)?.index;
+  }
+
+  /** Takes note of what the kernel tells. @returns true when something is not as it should be */
+  heed(event: NetEvent): boolean {
+    const isOurs =
+      event.kind === 'link'
+        ? event.link.name === this.plan.device
+        : event.kind === 'lost' || this.#book.contradicts(event, this.#territory, this.#deviceIndex);
+    if (isOurs) this.#mustCompare = true;
+    return isOurs;
+  }
+
+  get #territory(): Territory {
+    return { device: this.plan.device, networks: this.plan.networks };
+  }
+
+  /**
+   * Compares the kernel with what it should be and mends it; opens the data plane again when its device is gone. The
+   * entries of peers are read when an event told of a foreign change of them, and once a minute.
+   * @returns the changes made
+   */
+  async reconcile(): Promise<Step[]> {
+    if (this.isUserspace && !this.#hasDevice()) {
+      this.#options.log.warn(
+        { device: this.plan.device },
+        'the overlay device is gone: starting the data plane again',
+      );
+      await this.#plane?.stop();
+      await this.#open();
+      this.#rebuilt++;
+      return this.#compareAll();
+    }
+    // Changes of the kernel's own forwarding entries are not among the events.
+    const isBlind = this.plan.mode === 'vxlan' && !this.isUserspace;
+    const isDue = performance.now() - this.#comparedAt >= COMPARE_MS;
+    if (!this.mustCompare && !isBlind && !isDue && this.#keeper.isBaseRight(baseState(this.#overlay())))
+      return [];
+    return this.#compareAll();
+  }
+
+  /** The changes that `reconcile` would make. */
+  pending(): Step[] {
+    return this.#keeper.plan(this.desired());
+  }
+
+  /** Destinations of peers that stay with another interface, because it is connected to a network of that range. */
+  connected(): ObservedRoute[] {
+    return this.#keeper.connected(this.desired());
+  }
+
+  desired(): DesiredState {
+    return { ...baseState(this.#overlay()), ...this.#book.entries };
+  }
+
+  counters(): CounterSnapshot | undefined {
+    return this.#plane?.counters();
+  }
+
+  /**
+   * Ends the data plane. With the kernel's data plane, or plain routes, traffic goes on: another start takes over.
+   * @param remove take everything away as well
+   */
+  async stop(remove = false): Promise<void> {
+    await this.#plane?.stop();
+    this.#plane = undefined;
+    if (remove) {
+      for (const failure of this.#keeper.retire())
+        this.#options.log.warn({ err: String(failure) }, 'not undone');
+      if (this.plan.device && this.plan.mode !== 'host-gw') deleteLink(this.#keeper.socket, this.plan.device);
+    }
+    this.#keeper.close();
+  }
+
+  async #open(): Promise<void> {
+    if (!this.isUserspace) return;
+    const { plan } = this;
+    const { netns, log } = this.#options;
+    const inTheWay = findLink(this.#keeper.socket, plan.device!);
+    if (inTheWay?.kind === 'vxlan') {
+      // flanneld leaves its device when it ends, and so does our own kernel data plane: its name is ours now.
+      log.info({ device: plan.device }, 'replacing the kernel VXLAN device');
+      deleteLink(this.#keeper.socket, plan.device!);
+    }
+    const given = this.peers;
+    const plane = await DataPlane.start({
+      mode: plan.mode as 'vxlan' | 'udp',
+      netns,
+      deviceName: plan.device!,
+      // Addresses, routes and neighbours wait for the agent's next life, which has nothing to do but to go on.
+      persistent: true,
+      address: plan.address,
+      port: tunnelPort(this.#backend)!,
+      vni: this.#backend.type === 'vxlan' ? this.#backend.vni : 0,
+      mac: plan.mac,
+      mtu: plan.mtu,
+      underlayMtu: this.#underlay.mtu,
+      flood: false,
+      strictSource: true,
+      acceptUnfinished: this.#acceptsUnfinished(),
+      offloads: ALL_OFFLOADS,
+      queues: 1,
+      sourcePorts: SOURCE_PORTS,
+      spinUs: 200,
+      // The selection lets a lease lie around others.
+      allowNested: true,
+      peers: given.map(specOf),
+      log,
+    });
+    this.#plane = plane;
+    // Changes that came while its workers started went to the data plane before it.
+    if (this.peers !== given) {
+      const removed = given.filter(({ id }) => !this.#peers.has(id)).map(({ id }) => id);
+      plane.changePeers({ set: this.peers.map(specOf), removed });
+    }
+    if (this.#options.flowTable) this.flows?.keep();
+  }
+
+  #hasDevice(): boolean {
+    const link = findLink(this.#keeper.socket, this.plan.device!);
+    return link?.kind === 'tun';
+  }
+
+  #acceptsUnfinished(): boolean {
+    const { unfinishedChecksums } = this.#options;
+    if (unfinishedChecksums !== 'auto') return unfinishedChecksums === 'accept';
+    return findLink(this.#keeper.socket, this.#underlay.name)?.kind === 'veth';
+  }
+
+  #overlay(): Overlay {
+    return overlayOf(this.plan, this.#backend, this.#underlay, this.isUserspace);
+  }
+}
+
+/** True when Ripstop itself carries the packets of an overlay. */
+export function isCarriedHere(plan: OverlayPlan, dataPlane: 'userspace' | 'kernel'): boolean {
+  return plan.mode === 'udp' || (plan.mode === 'vxlan' && dataPlane === 'userspace');
+}
+
+/** An overlay as the kernel state is laid out for it. */
+export function overlayOf(
+  plan: OverlayPlan,
+  backend: Backend,
+  underlay: Underlay,
+  isUserspace: boolean,
+): Overlay {
+  const { mode, device, mtu, mac, subnets, networks, address } = plan;
+  const kernel = backend.type === 'vxlan' && !isUserspace;
+  return {
+    mode,
+    device,
+    mtu,
+    mac,
+    txQueueLength: kernel ? 1000 : QUEUE_PACKETS,
+    subnets,
+    networks,
+    underlay: underlay.name,
+    ...(kernel
+      ? {
+          vxlan: {
+            vni: backend.vni,
+            port: backend.port,
+            local: address,
+            parent: underlay.name,
+            gbp: backend.gbp,
+            learning: backend.learning,
+          },
+        }
+      : {}),
+  };
+}
+
+/** As the data plane has it. A peer with a plain route stays a peer: its side may still send through the tunnel. */
+function specOf({ id, address, mac, subnets, hosts, remoteChecksum }: OverlayPeer): PeerSpec {
+  return { id, address, mac, subnets, hosts, remoteChecksum };
+}

@@ -1,0 +1,324 @@
+import { type Cidr, formatCidr } from '../lease/cidr.ts';
+import {
+  claimsOf,
+  isSameClaim,
+  type LeaseClaims,
+  type OwnSide,
+  type Rejection,
+  textOf,
+} from '../lease/claims.ts';
+import { type Conflict, type Holder, Holdings } from '../lease/holdings.ts';
+import { isSameLease, type Lease, sameAttributes } from '../lease/lease.ts';
+import type { OverlayPeer } from '../peer.ts';
+
+/** What an update of a selector changed. */
+export interface PeerChanges {
+  /** New peers and changed ones. */
+  readonly set: readonly OverlayPeer[];
+  /** Ids of peers that are gone. */
+  readonly removed: readonly string[];
+}
+
+/** One lease of another node. */
+interface Entry extends Holder {
+  lease: Lease;
+  /** What it asks for; undefined where it can give no peer at all. */
+  claims: LeaseClaims | undefined;
+  /** The peer that keeps this one out. */
+  blocker: Entry | undefined;
+  /** Entries that this one keeps out. */
+  readonly waiting: Set<Entry>;
+  /** Counts the times that it became a peer. */
+  stay: number;
+  /** The peer, in that stay, that took this one's place while its node gave no sign of life. */
+  displacedBy: { readonly peer: Entry; readonly stay: number } | undefined;
+  /** Its holder gave signs of life under these attributes. */
+  wasAlive: boolean;
+}
+
+/**
+ * Chooses the peers of one overlay among the leases; stateful, at a cost that grows with what changed. Rules
+ * (docs/decisions/0096): this node's own range, addresses and MAC always win. Of two leases that contradict one another
+ * the one that is a peer already keeps its place for as long as it claims the same; of two new ones the older wins. A
+ * lease around others keeps what longest prefix match leaves to it.
+ */
+export class PeerSelector {
+  readonly #side: OwnSide;
+  readonly #entries = new Map<string, Entry>();
+  readonly #holdings: Holdings<Entry>;
+  readonly #peers = new Map<string, OverlayPeer>();
+  readonly #rejected = new Map<string, Rejection>();
+  /** Id of the peer at each underlay address. */
+  readonly #ids = new Map<string, string>();
+  #refusedBefore: ReadonlySet<string>;
+  #touched = new Set<string>();
+  #retry = new Set<Entry>();
+  #turns = 0;
+
+  /** @param refused keys of leases that a selection before this one refused: they come last at the first update */
+  constructor(side: OwnSide, refused: ReadonlySet<string> = new Set()) {
+    this.#side = side;
+    this.#holdings = new Holdings(side.own);
+    this.#refusedBefore = refused;
+  }
+
+  /** By id. */
+  get peers(): ReadonlyMap<string, OverlayPeer> {
+    return this.#peers;
+  }
+
+  /** By lease key. */
+  get rejected(): ReadonlyMap<string, Rejection> {
+    return this.#rejected;
+  }
+
+  /**
+   * Takes up what changed.
+   * @param leases all leases by key, as they are now
+   * @param changed keys of leases that are new, changed or gone (absent from `leases`); undefined: any may be
+   */
+  update(leases: ReadonlyMap<string, Lease>, changed?: Iterable<string>): PeerChanges {
+    const peers: [Entry, Lease][] = [];
+    for (const key of new Set(changed ?? [...this.#entries.keys(), ...leases.keys()])) {
+      const lease = leases.get(key);
+      const entry = this.#entries.get(key);
+      if (!lease || isSameLease(lease, this.#side.own)) {
+        if (entry) this.#drop(entry);
+      } else if (entry?.held) peers.push([entry, lease]);
+      else this.#ask(entry ?? this.#enter(lease), lease);
+    }
+    for (const [entry, lease] of peers) this.#change(entry, lease);
+    while (this.#retry.size > 0) {
+      const batch = [...this.#retry].sort((a, b) => this.#order(a, b));
+      this.#retry.clear();
+      for (const entry of batch) this.#settle(entry, undefined);
+    }
+    if (this.#entries.size > 0) this.#refusedBefore = new Set();
+    return this.#flush();
+  }
+
+  #enter(lease: Lease): Entry {
+    const entry: Entry = {
+      key: lease.key,
+      lease,
+      claims: undefined,
+      held: undefined,
+      turn: 0,
+      stay: 0,
+      blocker: undefined,
+      waiting: new Set(),
+      displacedBy: undefined,
+      wasAlive: false,
+    };
+    this.#entries.set(lease.key, entry);
+    return entry;
+  }
+
+  /** A lease is gone. */
+  #drop(entry: Entry): void {
+    this.#vacate(entry);
+    this.#unblock(entry);
+    this.#entries.delete(entry.key);
+    this.#rejected.delete(entry.key);
+    this.#retry.delete(entry);
+  }
+
+  /** A lease that is no peer is new, or changed: it is tried with the others. */
+  #ask(entry: Entry, lease: Lease): void {
+    const before = entry.claims;
+    this.#read(entry, lease);
+    // What made way for it belongs to what it claimed before.
+    if (!before || !entry.claims || !isSameClaim(before, entry.claims)) entry.displacedBy = undefined;
+    this.#unblock(entry);
+    if (entry.claims) this.#retry.add(entry);
+  }
+
+  /** The lease of a peer changed. It keeps what it claims still; only what it claims in addition can be another's. */
+  #change(entry: Entry, lease: Lease): void {
+    // Another one that changed before may have taken its place.
+    if (!entry.held) {
+      this.#ask(entry, lease);
+      return;
+    }
+    const before = entry.held;
+    this.#read(entry, lease);
+    const { claims } = entry;
+    if (claims && isSameClaim(before, claims)) {
+      entry.held = claims;
+      this.#touched.add(claims.address);
+      if (isGone(entry)) for (const other of entry.waiting) this.#retry.add(other);
+      return;
+    }
+    this.#vacate(entry);
+    if (claims) this.#settle(entry, before);
+  }
+
+  #read(entry: Entry, lease: Lease): void {
+    // Another text may be that of flanneld, which gives no signs of life.
+    const isSame = sameAttributes(lease.attributes, entry.lease.attributes);
+    entry.wasAlive = lease.node !== undefined || (entry.wasAlive && isSame);
+    entry.lease = lease;
+    const result = claimsOf(lease, this.#side);
+    entry.claims = result && 'reason' in result ? undefined : result;
+    this.#rejected.delete(entry.key);
+    if (result && 'reason' in result) this.#rejected.set(entry.key, result);
+  }
+
+  /**
+   * Makes a peer of an entry, or notes what is in its way.
+   * @param before what it held until now
+   */
+  #settle(entry: Entry, before: LeaseClaims | undefined): void {
+    const { claims } = entry;
+    if (entry.held || !claims || this.#entries.get(entry.key) !== entry) return;
+    this.#unblock(entry);
+    const displaced = new Map<Entry, string>();
+    for (const conflict of this.#holdings.conflicts(claims, before)) {
+      const { with: other } = conflict;
+      if (!mustYield(conflict, entry)) {
+        this.#refuse(entry, conflict);
+        return;
+      }
+      const why = isDisplacedBy(entry, other)
+        ? 'whose node gives signs of life again'
+        : 'and its own node gives no sign of life';
+      displaced.set(other, `claims what lease ${entry.key} claims, ${why}`);
+    }
+    // Another lease of this node with the MAC that the node had before.
+    if (before?.address === claims.address)
+      for (const mate of this.#holdings.at(claims.address))
+        if (mate.held!.mac !== claims.mac)
+          displaced.set(mate, `has the former VTEP MAC of the node of lease ${entry.key}`);
+    for (const [other, message] of displaced) this.#displace(other, entry, message, isGone(other));
+    this.#rejected.delete(entry.key);
+    entry.displacedBy = undefined;
+    if (before?.address !== claims.address) entry.turn = ++this.#turns;
+    this.#occupy(entry, claims);
+  }
+
+  #refuse(entry: Entry, { with: blocker, reason, message }: Conflict<Entry>): void {
+    entry.blocker = blocker;
+    blocker.waiting.add(entry);
+    this.#rejected.set(entry.key, { key: entry.key, reason, message });
+  }
+
+  /** @param returns it gets its place back when its node gives signs of life again */
+  #displace(other: Entry, by: Entry, message: string, returns: boolean): void {
+    this.#vacate(other);
+    // The stay that begins now.
+    other.displacedBy = returns && !isDisplacedBy(by, other) ? { peer: by, stay: by.stay + 1 } : undefined;
+    this.#refuse(other, { with: by, reason: 'twin', message });
+  }
+
+  #unblock(entry: Entry): void {
+    entry.blocker?.waiting.delete(entry);
+    entry.blocker = undefined;
+  }
+
+  #occupy(entry: Entry, claims: LeaseClaims): void {
+    for (const subnet of claims.subnets) this.#touchAround(subnet);
+    this.#holdings.add(entry, claims);
+    entry.stay++;
+    this.#touched.add(claims.address);
+  }
+
+  /** Takes back what an entry holds; those that it kept out are tried again. */
+  #vacate(entry: Entry): void {
+    const { held } = entry;
+    for (const other of entry.waiting) this.#retry.add(other);
+    if (!held) return;
+    this.#holdings.delete(entry);
+    for (const subnet of held.subnets) this.#touchAround(subnet);
+    this.#touched.add(held.address);
+  }
+
+  /** Peers with a range around this one may be left with more, or less. */
+  #touchAround(subnet: Cidr): void {
+    for (const owner of this.#holdings.around(subnet)) this.#touched.add(owner.held!.address);
+  }
+
+  /** The order in which leases become peers that could be: the older first. */
+  #order(a: Entry, b: Entry): number {
+    return (
+      Number(this.#refusedBefore.has(a.key)) - Number(this.#refusedBefore.has(b.key)) ||
+      compareAge(a.lease.since, b.lease.since) ||
+      (a.key < b.key ? -1 : 1)
+    );
+  }
+
+  #flush(): PeerChanges {
+    const former = new Map<string, OverlayPeer>();
+    const now: OverlayPeer[] = [];
+    for (const address of this.#touched) {
+      const id = this.#ids.get(address);
+      if (id !== undefined) former.set(id, this.#peers.get(id)!);
+      const mates = this.#holdings.at(address);
+      if (mates.length > 0) now.push(this.#peerOf(mates));
+      this.#ids.delete(address);
+      if (mates.length > 0) this.#ids.set(address, mates[0]!.key);
+    }
+    this.#touched = new Set();
+    const ids = new Set(now.map(peer => peer.id));
+    const removed = [...former.keys()].filter(id => !ids.has(id));
+    for (const id of removed) this.#peers.delete(id);
+    const set = now.filter(peer => JSON.stringify(peer) !== JSON.stringify(former.get(peer.id)));
+    for (const peer of set) this.#peers.set(peer.id, peer);
+    return { set, removed };
+  }
+
+  #peerOf(mates: readonly Entry[]): OverlayPeer {
+    const first = mates[0]!;
+    const { address, mac, direct } = first.held!;
+    const subnets = mates.flatMap(({ held }) =>
+      held!.subnets.flatMap(subnet => this.#holdings.left(subnet, address)),
+    );
+    const hosts = mates.flatMap(({ held }) => held!.hosts.map(textOf));
+    return {
+      id: first.key,
+      node: first.lease.node,
+      address,
+      mac,
+      remoteChecksum: mates.every(({ held }) => held!.remoteChecksum),
+      direct,
+      subnets: [...new Set(subnets.map(formatCidr))],
+      hosts: [...new Set([address, ...hosts])],
+    };
+  }
+}
+
+export interface PeerSelection {
+  readonly peers: readonly OverlayPeer[];
+  readonly rejected: readonly Rejection[];
+}
+
+/** The peers of one overlay if all leases came at once, and nothing was known before. */
+export function selectPeers(side: OwnSide, all: readonly Lease[]): PeerSelection {
+  const selector = new PeerSelector(side);
+  const leases = new Map(all.map(lease => [lease.key, lease]));
+  selector.update(leases);
+  return { peers: [...selector.peers.values()], rejected: [...selector.rejected.values()] };
+}
+
+/** True when a peer makes way for `entry`. */
+function mustYield({ with: peer, reason }: Conflict<Entry>, entry: Entry): boolean {
+  // The peer is there only because the node of this entry gave no sign of life.
+  if (isDisplacedBy(entry, peer) && !isGone(entry)) return true;
+  // An address or a MAC may pass to another node; a range is given to nobody else while its lease lasts.
+  return reason === 'twin' && isGone(peer) && entry.lease.node !== undefined;
+}
+
+function isDisplacedBy({ displacedBy }: Entry, peer: Entry): boolean {
+  return displacedBy?.peer === peer && displacedBy.stay === peer.stay;
+}
+
+/** The store can tell that the holder is gone; of flannel's leases in etcd nothing is known. */
+function isGone({ lease, wasAlive, claims }: Entry): boolean {
+  return lease.node === undefined && (lease.isGone === true || wasAlive || claims?.isOurs === true);
+}
+
+/** What has no age comes last. */
+function compareAge(a: number | undefined, b: number | undefined): number {
+  if (a === b) return 0;
+  if (a === undefined) return 1;
+  return b === undefined ? -1 : a - b;
+}

@@ -1,0 +1,101 @@
+import { RipstopError } from '../../../base/errors.ts';
+import { HEARTBEAT_MS, PRESENCE_MS } from '../node-identity.ts';
+import type { EtcdClient } from './client.ts';
+
+/**
+ * Our sign of life: the key `<prefix>/ripstop/nodes/<public address>` under a lease of 30 s. flannel looks below
+ * `<prefix>/subnets` only, so its keys and values stay as they are, and yet two nodes with one address are told apart.
+ */
+export class EtcdPresence {
+  readonly #client: EtcdClient;
+  readonly #root: string;
+  readonly #token: string;
+  readonly #lost: (error: Error) => void;
+  #key: string | undefined;
+  #lease: string | undefined;
+  /** The lease of the address that the node had before, until `settle`. */
+  #former: string | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+  /** Why the last beat failed. */
+  failing: string | undefined;
+
+  constructor(client: EtcdClient, root: string, token: string, lost: (error: Error) => void) {
+    this.#client = client;
+    this.#root = root;
+    this.#token = token;
+    this.#lost = lost;
+  }
+
+  /**
+   * Takes the address for this node. A former one stays ours until `settle`: by it the node finds its lease.
+   * @throws RipstopError EINUSE when another live node has the address
+   */
+  async claim(identity: string): Promise<void> {
+    const key = this.#root + identity;
+    if (this.#key !== key) {
+      this.#former ??= this.#lease;
+      this.#lease = undefined;
+    }
+    await this.#put(key);
+    this.#key = key;
+    this.#timer ??= setInterval(() => void this.#beat(), HEARTBEAT_MS);
+  }
+
+  /** The lease is written under the new address: the former one is free for others. */
+  async settle(): Promise<void> {
+    const former = this.#former;
+    this.#former = undefined;
+    if (former) await this.#client.revoke(former).catch(() => {});
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    await this.settle();
+    await this.#drop();
+  }
+
+  async #put(key: string): Promise<void> {
+    const held = await this.#client.get(key);
+    if (held && held.value.toString() !== this.#token) throw inUse(key, held.value.toString());
+    if (held && held.lease === this.#lease && (await this.#client.keepAlive(held.lease)) > 0) return;
+    const lease = await this.#client.grant(PRESENCE_MS / 1000);
+    const unchanged = held
+      ? ({ key, result: 'EQUAL', target: 'MOD', modRevision: held.modRevision } as const)
+      : ({ key, result: 'EQUAL', target: 'VERSION', version: '0' } as const);
+    if (await this.#client.transact([unchanged], [{ put: key, value: this.#token, lease }])) {
+      this.#lease = lease;
+      return;
+    }
+    await this.#client.revoke(lease);
+    const winner = await this.#client.get(key);
+    if (winner && winner.value.toString() !== this.#token) throw inUse(key, winner.value.toString());
+  }
+
+  async #beat(): Promise<void> {
+    try {
+      if (this.#key && !this.#isClosed) await this.#put(this.#key);
+      this.failing = undefined;
+    } catch (error) {
+      this.failing = (error as Error).message;
+      // A rival is news; that the store is unreachable is told by the watch. The next beat tries again.
+      if ((error as RipstopError).code === 'EINUSE') this.#lost(error as Error);
+    }
+  }
+
+  async #drop(): Promise<void> {
+    const lease = this.#lease;
+    this.#key = undefined;
+    this.#lease = undefined;
+    if (lease) await this.#client.revoke(lease).catch(() => {});
+  }
+}
+
+function inUse(key: string, holder: string): RipstopError {
+  return new RipstopError(
+    'EINUSE',
+    `node ${holder.split('/')[0]} is alive under the same public address (${key})`,
+    'two nodes cannot share an address: choose another with --iface or --public-ip, or stop the other node',
+  );
+}

@@ -1,0 +1,148 @@
+import { Backoff } from '../../../base/backoff.ts';
+import { RipstopError } from '../../../base/errors.ts';
+import type { EtcdClient, WatchStream } from './client.ts';
+import type { KeyValue, WatchResponse } from './protocol.ts';
+
+/** Ends of a watch that no error of the connection explains. */
+type Ending = { kind: 'compacted' } | { kind: 'broken'; error: Error } | { kind: 'closed' };
+
+export interface MirrorEvents {
+  /**
+   * A new list: what is not in it is gone. Keys are relative to the prefix, here and below.
+   * @param emptied why it is the list of another store than before; undefined when it is not
+   */
+  replaced(entries: ReadonlyMap<string, KeyValue>, emptied: string | undefined): void;
+  /** One key was written, or deleted (undefined). */
+  changed(name: string, kv: KeyValue | undefined): void;
+  up(): void;
+  down(error: Error): void;
+}
+
+/**
+ * Follows everything below a prefix: a list, then a watch from the next revision on. A watch that breaks, or
+ * that fell behind compaction, is replaced by a new list and a new watch, so nothing that changed in the gap is missed.
+ */
+export class EtcdMirror {
+  readonly #client: EtcdClient;
+  readonly #prefix: string;
+  readonly #events: MirrorEvents;
+  readonly #abort = new AbortController();
+  readonly #done: Promise<void>;
+  #stream: WatchStream | undefined;
+  /** Cluster id and revision of the last list, or of what the watch told after it. */
+  #last: { cluster: string; revision: string } | undefined;
+
+  constructor(client: EtcdClient, prefix: string, events: MirrorEvents) {
+    this.#client = client;
+    this.#prefix = prefix;
+    this.#events = events;
+    this.#done = this.#run();
+  }
+
+  /** Lists and watches anew, by another connection. */
+  reconnect(): void {
+    this.#stream?.destroy(new RipstopError('ESTORE', 'etcd: connecting anew, the addresses here changed'));
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort();
+    this.#stream?.cancel();
+    await this.#done;
+  }
+
+  async #run(): Promise<void> {
+    const backoff = new Backoff();
+    const signal = this.#abort.signal;
+    let next: string | undefined;
+    let isUp: boolean | undefined;
+    while (!signal.aborted) {
+      try {
+        if (next === undefined) {
+          const { revision, kvs, cluster } = await this.#client.list(this.#prefix);
+          if (signal.aborted) return;
+          next = successor(revision);
+          const emptied = this.#isAnother(cluster, revision);
+          this.#events.replaced(new Map(kvs.map(kv => [this.#relative(kv), kv])), emptied);
+        }
+        const opened = (): void => {
+          backoff.reset();
+          if (isUp !== true) this.#events.up();
+          isUp = true;
+        };
+        const ending = await this.#watch(next, opened);
+        if (ending.kind === 'broken') throw ending.error;
+        next = undefined;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (isUp !== false) this.#events.down(error as Error);
+        isUp = false;
+        await backoff.wait(signal);
+        // A list finds a server that answers; the watch then follows it there.
+        next = undefined;
+      }
+    }
+  }
+
+  /** Why a list is that of another store than the list before: another cluster, or other data of the same one. */
+  #isAnother(cluster: string, revision: string): string | undefined {
+    const former = this.#last;
+    this.#last = { cluster, revision };
+    if (!former) return undefined;
+    if (former.cluster !== cluster)
+      return `the etcd cluster ${clusterName(cluster)} answers instead of ${clusterName(former.cluster)}`;
+    // Within one cluster it only grows; the id of a cluster is the same when it begins anew with the same members.
+    if (BigInt(revision) < BigInt(former.revision))
+      return `the revision of etcd went back from ${former.revision} to ${revision}`;
+    return undefined;
+  }
+
+  /** Reads one watch to its end. */
+  async #watch(from: string, opened: () => void): Promise<Ending> {
+    const stream = await this.#client.watch(this.#prefix, from);
+    this.#stream = stream;
+    const ending = await new Promise<Ending>(resolve => {
+      if (this.#abort.signal.aborted) resolve({ kind: 'closed' });
+      stream.on('data', (response: WatchResponse) => {
+        if (response.canceled) {
+          resolve(response.compactRevision !== '0' ? { kind: 'compacted' } : broken(response.cancelReason));
+          return;
+        }
+        const { clusterId, revision } = response.header;
+        if (clusterId !== this.#last?.cluster) {
+          resolve(broken('another etcd cluster answers'));
+          return;
+        }
+        if (BigInt(revision) > BigInt(this.#last.revision)) this.#last = { cluster: clusterId, revision };
+        if (response.created) opened();
+        for (const { type, kv } of response.events)
+          this.#events.changed(this.#relative(kv), type === 'DELETE' ? undefined : kv);
+      });
+      stream.on('error', error =>
+        resolve(this.#abort.signal.aborted ? { kind: 'closed' } : { kind: 'broken', error }),
+      );
+      stream.on('end', () => resolve(broken('the server ended it')));
+    });
+    stream.cancel();
+    return ending;
+  }
+
+  #relative(kv: KeyValue): string {
+    return kv.key.toString().slice(this.#prefix.length);
+  }
+}
+
+function broken(reason: string): Ending {
+  return {
+    kind: 'broken',
+    error: new RipstopError('ESTORE', `etcd: watch ended: ${reason || 'no reason given'}`),
+  };
+}
+
+/** As etcd's logs print it. */
+function clusterName(id: string): string {
+  return BigInt(id).toString(16);
+}
+
+function successor(revision: string): string {
+  return String(BigInt(revision) + 1n);
+}

@@ -1,0 +1,209 @@
+import { mkdir, readdir, readFile, stat, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { writeFileAtomic } from '../../base/atomic-file.ts';
+import { RipstopError } from '../../base/errors.ts';
+
+/** Everything that a file store holds at one moment. */
+export interface TableContent {
+  /** Text of the network configuration; undefined when there is none yet. */
+  readonly config: string | undefined;
+  /** Text of each lease by its key. */
+  readonly entries: ReadonlyMap<string, string>;
+}
+
+/**
+ * Why this is the content of a store that was emptied, as below a mount point without its volume; false when it is not.
+ * @param own key of this node's lease
+ */
+export function emptiness(
+  { config, entries }: TableContent,
+  own: string | undefined,
+  configName: string,
+): string | false {
+  if (config !== undefined || own === undefined || entries.has(own)) return false;
+  return `${configName} and the lease of this node are gone`;
+}
+
+/** What has to be read again: one lease, all, or nothing. */
+export type Meaning = { readonly key: string } | 'all' | 'nothing';
+
+/** The two layouts of the file store. Writers hold the lock at `lockPath`; readers need none. */
+export interface FileTable {
+  readonly lockPath: string;
+  /** Directory of the signs of life, one file a public address. */
+  readonly presencePath: string;
+  /** Name of the configuration, for messages. */
+  readonly configName: string;
+  /** Directories whose changes matter. */
+  readonly watched: readonly string[];
+  prepare(): Promise<void>;
+  read(): Promise<TableContent>;
+  /**
+   * Where a lease is a file of its own: the texts of some keys, undefined for those that are not there.
+   * @returns undefined where this layout has to be read whole
+   */
+  readSome?(keys: Iterable<string>): Promise<Map<string, string | undefined>>;
+  /** What a change of `name` in the watched directory `path` means; null: the system gave no name. */
+  meaning(path: string, name: string | null): Meaning;
+  put(key: string, text: string): Promise<void>;
+  remove(key: string): Promise<void>;
+}
+
+/** A path that ends in `.json` is one file, anything else a directory. */
+export function openTable(path: string): FileTable {
+  return path.endsWith('.json') ? new SingleFileTable(path) : new DirectoryTable(path);
+}
+
+/** `config.json`, `subnets/<key>`, `nodes/<address>`: one file a lease, so that writers rarely meet. */
+class DirectoryTable implements FileTable {
+  readonly lockPath: string;
+  readonly presencePath: string;
+  readonly configName: string;
+  readonly watched: readonly string[];
+  readonly #subnets: string;
+  /** Texts by file name with the stamp they were read under: an unchanged file is not read again. */
+  #cache = new Map<string, { stamp: string; text: string }>();
+
+  constructor(path: string) {
+    this.#subnets = join(path, 'subnets');
+    this.lockPath = join(path, 'lock');
+    this.presencePath = join(path, 'nodes');
+    this.configName = join(path, 'config.json');
+    this.watched = [path, this.#subnets];
+  }
+
+  async prepare(): Promise<void> {
+    await mkdir(this.#subnets, { recursive: true });
+    await mkdir(this.presencePath, { recursive: true });
+  }
+
+  async read(): Promise<TableContent> {
+    const config = await readIfThere(this.configName);
+    const names = (await readdir(this.#subnets)).filter(name => !name.endsWith('.tmp'));
+    const cache = new Map<string, { stamp: string; text: string }>();
+    const entries = new Map<string, string>();
+    for (const name of names.sort()) {
+      const path = join(this.#subnets, name);
+      const found = await stat(path, { bigint: true }).catch(() => undefined);
+      if (!found?.isFile()) continue;
+      const stamp = `${found.ino}.${found.size}.${found.mtimeNs}`;
+      const known = this.#cache.get(name);
+      const text = known?.stamp === stamp ? known.text : await readIfThere(path);
+      if (text === undefined) continue;
+      cache.set(name, { stamp, text });
+      entries.set(name, text);
+    }
+    this.#cache = cache;
+    return { config, entries };
+  }
+
+  async readSome(keys: Iterable<string>): Promise<Map<string, string | undefined>> {
+    const texts = new Map<string, string | undefined>();
+    for (const key of keys) {
+      const path = join(this.#subnets, key);
+      const found = await stat(path).catch(() => undefined);
+      texts.set(key, found?.isFile() ? await readIfThere(path) : undefined);
+      // What is read now may change again under a stamp that a coarse clock does not tell apart.
+      this.#cache.delete(key);
+    }
+    return texts;
+  }
+
+  meaning(path: string, name: string | null): Meaning {
+    if (name === null) return 'all';
+    if (name.endsWith('.tmp')) return 'nothing';
+    if (path === this.#subnets) return { key: name };
+    return name === 'lock' ? 'nothing' : 'all';
+  }
+
+  async put(key: string, text: string): Promise<void> {
+    await writeFileAtomic(join(this.#subnets, key), `${text}\n`);
+  }
+
+  async remove(key: string): Promise<void> {
+    await unlink(join(this.#subnets, key)).catch(ignoreAbsent);
+  }
+}
+
+interface SingleFile {
+  config?: unknown;
+  subnets?: Record<string, unknown>;
+}
+
+/** One JSON object `{"config": …, "subnets": {"<key>": …}}`, replaced as a whole. */
+class SingleFileTable implements FileTable {
+  readonly lockPath: string;
+  readonly presencePath: string;
+  readonly configName: string;
+  readonly watched: readonly string[];
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.lockPath = `${path}.lock`;
+    this.presencePath = `${path}.nodes`;
+    this.configName = `${path}: config`;
+    this.watched = [dirname(path)];
+  }
+
+  async prepare(): Promise<void> {
+    await mkdir(this.presencePath, { recursive: true });
+  }
+
+  async read(): Promise<TableContent> {
+    const whole = await this.#load();
+    return {
+      config: whole.config === undefined ? undefined : JSON.stringify(whole.config),
+      entries: new Map(
+        Object.entries(whole.subnets ?? {}).map(([key, value]) => [key, JSON.stringify(value)]),
+      ),
+    };
+  }
+
+  meaning(_path: string, name: string | null): Meaning {
+    return name === null || name === basename(this.#path) ? 'all' : 'nothing';
+  }
+
+  async put(key: string, text: string): Promise<void> {
+    const whole = await this.#load();
+    await this.#store({ ...whole, subnets: { ...whole.subnets, [key]: JSON.parse(text) } });
+  }
+
+  async remove(key: string): Promise<void> {
+    const whole = await this.#load();
+    if (!whole.subnets || !Object.hasOwn(whole.subnets, key)) return;
+    const { [key]: _gone, ...subnets } = whole.subnets;
+    await this.#store({ ...whole, subnets });
+  }
+
+  async #load(): Promise<SingleFile> {
+    const text = await readIfThere(this.#path);
+    if (text === undefined) return {};
+    try {
+      const whole = JSON.parse(text) as SingleFile;
+      if (typeof whole === 'object' && whole !== null && !Array.isArray(whole)) return whole;
+    } catch {
+      // Told below: never overwritten, because a person broke it and a person has to mend it.
+    }
+    throw new RipstopError(
+      'ECONFIG',
+      `${this.#path} is not a JSON object`,
+      'it takes {"config": {…}, "subnets": {…}}',
+    );
+  }
+
+  async #store(whole: SingleFile): Promise<void> {
+    await writeFileAtomic(this.#path, `${JSON.stringify(whole, null, 2)}\n`);
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  return readFile(path, 'utf8').catch(error => {
+    ignoreAbsent(error);
+    return undefined;
+  });
+}
+
+function ignoreAbsent(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+}

@@ -1,0 +1,114 @@
+import { describeError } from '../../base/errors.ts';
+import type { Log } from '../../base/log.ts';
+import type { Lease } from '../lease/lease.ts';
+import type { KeptLeases, LeaseStore, StoreObserver } from '../lease/store.ts';
+import { HeapTrim } from './heap-trim.ts';
+
+/** What the agent does about what a store tells; the rest of it is only kept and logged here. */
+export interface StoreEvents extends Pick<StoreObserver, 'leases' | 'config' | 'conflict'> {
+  up(): void;
+  /** The store came back without leases that were known; they are kept. */
+  emptied(message: string): void;
+}
+
+/** Follows the store and keeps what it said last. */
+export class StoreWatch {
+  readonly #store: LeaseStore;
+  readonly #log: Log;
+  readonly #trim = new HeapTrim();
+  #leases: ReadonlyMap<string, Lease> | undefined;
+  #isFollowing = false;
+  #isUp = false;
+  #downSince: number | undefined;
+  #kept: KeptLeases | undefined;
+
+  constructor(store: LeaseStore, log: Log) {
+    this.#store = store;
+    this.#log = log;
+  }
+
+  /** All leases by key, as the store said last, or as they were remembered; undefined while neither is known. */
+  get leases(): ReadonlyMap<string, Lease> | undefined {
+    return this.#leases;
+  }
+
+  get isFollowing(): boolean {
+    return this.#isFollowing;
+  }
+
+  /** True while the store answers what follows it. */
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  /** Wall clock in ms since when the store cannot be reached; undefined while it answers. */
+  get downSince(): number | undefined {
+    return this.#downSince;
+  }
+
+  /** Leases that the store does not have any more and that are kept for a while. */
+  get kept(): KeptLeases | undefined {
+    return this.#kept;
+  }
+
+  /** Leases that were saved, until the store has said more. */
+  remember(leases: ReadonlyMap<string, Lease>, kept: KeptLeases | undefined): void {
+    if (this.#leases) return;
+    this.#leases = leases;
+    this.#kept = kept;
+  }
+
+  /** A call to the store failed because it cannot be reached. */
+  unreachable(): void {
+    this.#downSince ??= Date.now();
+  }
+
+  /** A call to the store went well. */
+  reached(): void {
+    if (this.#isUp || !this.#isFollowing) this.#downSince = undefined;
+  }
+
+  /** Begins to follow; later calls do nothing. @param own key of this node's lease */
+  follow(own: string, events: StoreEvents): void {
+    if (this.#isFollowing) return;
+    this.#isFollowing = true;
+    const observer: StoreObserver = {
+      leases: (all, changed) => {
+        this.#leases = all;
+        events.leases(all, changed);
+        this.#trim.note(changed?.size ?? all.size);
+      },
+      config: text => events.config(text),
+      conflict: error => events.conflict(error),
+      up: () => {
+        this.#isUp = true;
+        this.#downSince = undefined;
+        this.#log.info({ store: this.#store.place }, 'the store answers');
+        events.up();
+      },
+      down: error => {
+        this.#isUp = false;
+        this.unreachable();
+        this.#log.warn(`lease store unreachable, keeping the current peers: ${describeError(error)}`);
+      },
+      malformed: error => this.#log.warn(`ignoring: ${describeError(error)}`),
+      retrying: error => this.#log.warn(`trying again: ${describeError(error)}`),
+      kept: kept => {
+        const former = this.#kept;
+        this.#kept = kept;
+        if (!kept) this.#log.info('no lease is kept any more: the store has all that are known');
+        else if (former?.why !== kept.why) {
+          const message = describeKept(this.#store.place, kept);
+          this.#log.error({ leases: kept.keys.length }, message);
+          events.emptied(message);
+        }
+      },
+    };
+    this.#store.follow(observer, { own, leases: this.#leases ?? new Map(), kept: this.#kept });
+  }
+}
+
+/** The fault in a sentence, for log, Event and doctor. */
+export function describeKept(place: string, { keys, until, why }: KeptLeases): string {
+  return `${place} came back without leases that were known (${why}): keeping ${keys.length} of them until ${new Date(until).toISOString()}`;
+}

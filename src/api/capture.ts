@@ -1,0 +1,104 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
+import { RipstopError } from '../base/errors.ts';
+import { integer, listOf, readObject, required, text } from '../base/schema.ts';
+import type { Selection } from '../capture/filter/selection.ts';
+import { CaptureHub } from '../capture/live/capture-hub.ts';
+import type { DataPlane } from '../dataplane/dataplane.ts';
+import { readJson, refuse } from './answers.ts';
+import type { CapturePlaces } from './capture-client.ts';
+
+const BODY_MAX = 16384;
+
+const selectionFields = {
+  points: listOf(text('the name of a point', 'point'), 'capture points; all when left out'),
+  verdicts: listOf(text('the name of a verdict', 'verdict'), 'verdicts; all when left out'),
+  device: text('a device', 'name of an overlay device; the first that fits when left out'),
+  family: integer(4, 6, 'IP version of the packets: 4 or 6'),
+  peer: text('a peer', 'name or underlay address of a peer'),
+  snapLength: required(integer(0, 0x7fffffff, 'bytes to keep of a packet, 0 for all', 'bytes')),
+};
+
+/** An overlay that can be captured from. */
+export interface CapturePlace {
+  readonly device: string;
+  /** IP versions of the packets that it carries. */
+  readonly families: readonly number[];
+  readonly hub: CaptureHub;
+}
+
+/** Answer of GET /captures. */
+export function placesOf(places: readonly CapturePlace[] = []): CapturePlaces {
+  return places.map(({ device, families }) => ({ device, families }));
+}
+
+const hubs = new WeakMap<DataPlane, CaptureHub>();
+
+/** The one hub of a data plane: its rings have one reader at a time. */
+export function hubOf(plane: DataPlane): CaptureHub {
+  const hub = hubs.get(plane) ?? new CaptureHub(plane.watched);
+  hubs.set(plane, hub);
+  return hub;
+}
+
+/**
+ * Answers POST /capture: a JSON selection in, the stream of `capture/live/record-stream.ts` out until the caller hangs up.
+ * @param places none where the kernel carries the packets
+ */
+export async function answerCapture(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  places: readonly CapturePlace[],
+): Promise<void> {
+  const control = new AbortController();
+  response.on('close', () => control.abort());
+  try {
+    const { selection, device, family } = await readSelection(incoming);
+    const { hub } = choosePlace(places, device, family);
+    const stream = await hub.start(selection, control.signal);
+    response.writeHead(200, { 'content-type': 'application/octet-stream' });
+    await pipeline(stream, response);
+  } catch (error) {
+    if (response.headersSent) return;
+    refuse(response, error);
+  }
+}
+
+/** @throws RipstopError ECAPTURE when there is none */
+export function choosePlace(
+  places: readonly CapturePlace[],
+  device: string | undefined,
+  family: number | undefined,
+): CapturePlace {
+  if (places.length === 0)
+    throw new RipstopError(
+      'ECAPTURE',
+      'the kernel carries the packets of this node',
+      'capture with tcpdump on its device',
+    );
+  const fits = (place: CapturePlace) =>
+    (device === undefined || place.device === device) &&
+    (family === undefined || place.families.includes(family));
+  const place = places.find(fits);
+  if (place) return place;
+  const known = places.map(one => `${one.device} (IPv${one.families.join(' and IPv')})`).join(', ');
+  throw new RipstopError('ECAPTURE', `no overlay ${device ?? `carries IPv${family}`}`, `there are: ${known}`);
+}
+
+async function readSelection(
+  incoming: IncomingMessage,
+): Promise<{ selection: Selection; device: string | undefined; family: number | undefined }> {
+  const value = await readJson(incoming, BODY_MAX);
+  const { points, verdicts, peer, snapLength, device, family } = readObject(
+    selectionFields,
+    value,
+    'selection',
+  );
+  const selection = {
+    snapLength,
+    ...(points ? { points } : {}),
+    ...(verdicts ? { verdicts } : {}),
+    ...(peer !== undefined ? { peer } : {}),
+  };
+  return { selection, device, family };
+}

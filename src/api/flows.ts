@@ -1,0 +1,109 @@
+import type { ServerResponse } from 'node:http';
+import { contain } from '../base/boundary.ts';
+import { RipstopError } from '../base/errors.ts';
+import { FlowMonitor } from '../capture/flows/flow-monitor.ts';
+import { orderFlows } from '../capture/flows/flow-order.ts';
+import type { FlowPeerRow, FlowReport, FlowRow } from '../capture/flows/flow-report.ts';
+import type { DataPlane } from '../dataplane/dataplane.ts';
+import { refuse } from './answers.ts';
+
+/** Answer of GET /flows. */
+export interface FlowsAnswer {
+  /** By overlay device: since when, how much was looked at, how full the table is. */
+  readonly overlays: readonly Omit<FlowReport, 'flows' | 'peers'>[];
+  /** Flows that there are; `flows` are the first of them. */
+  readonly total: number;
+  readonly flows: readonly FlowRow[];
+  readonly peers: readonly FlowPeerRow[];
+}
+
+export interface FlowsQuery {
+  /** See FLOW_ORDERS. */
+  readonly sort: string;
+  /** Flows to tell, 0 for all. */
+  readonly limit: number;
+}
+
+/** Path of the agent's interface that streams the flow log. */
+export const FLOW_LOG_PATH = '/flows/log';
+
+const LIMIT = 100;
+/** Bytes that may wait for a reader of the log before lines are left out. */
+const WAITING_MAX = 1 << 20;
+
+const monitors = new WeakMap<DataPlane, FlowMonitor>();
+
+/** The one flow table of a data plane. */
+export function monitorOf(plane: DataPlane, device: string): FlowMonitor {
+  const monitor = monitors.get(plane) ?? new FlowMonitor(plane.watched, device);
+  monitors.set(plane, monitor);
+  return monitor;
+}
+
+/**
+ * What the flow tables say now. Asking turns them on, and for a quarter of a minute they stay on; the first answer is
+ * empty.
+ * @throws RipstopError ECAPTURE where the kernel carries the packets, ECONFIG
+ */
+export function flowsOf(overlays: readonly FlowMonitor[], { sort, limit }: FlowsQuery): FlowsAnswer {
+  if (overlays.length === 0) throw carriedByKernel();
+  const reports = overlays.map(overlay => overlay.report());
+  const rows = orderFlows(
+    reports.flatMap(report => report.flows),
+    sort,
+  );
+  return {
+    overlays: reports.map(({ flows: _flows, peers: _peers, ...overlay }) => overlay),
+    total: rows.length,
+    flows: limit === 0 ? rows : rows.slice(0, limit),
+    peers: reports.flatMap(report => report.peers),
+  };
+}
+
+/** The query of `GET /flows?sort=rate&limit=100`. @throws RipstopError ECONFIG */
+export function readFlowsQuery(query: URLSearchParams): FlowsQuery {
+  const limit = query.get('limit') ?? String(LIMIT);
+  if (!/^\d{1,6}$/.test(limit))
+    throw new RipstopError('ECONFIG', `limit "${limit}" is no whole number`, '0 tells all flows');
+  return { sort: query.get('sort') ?? 'rate', limit: Number(limit) };
+}
+
+/**
+ * Answers GET /flows/log: a JSON object a line (`capture/flows/flow-log.ts`) until the caller hangs up or a data
+ * plane ends, and the flow tables stay on as long. A reader that is too slow loses lines; the next one says how many.
+ */
+export function answerFlowLog(response: ServerResponse, overlays: readonly FlowMonitor[]): void {
+  if (overlays.length === 0) {
+    refuse(response, carriedByKernel());
+    return;
+  }
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  response.flushHeaders();
+  let lostRecords = 0;
+  const hangUp = () => {
+    for (const end of ends) end();
+    response.end();
+  };
+  const ends = overlays.map(overlay =>
+    overlay.follow(record => {
+      if (response.writableLength > WAITING_MAX) {
+        lostRecords++;
+        return;
+      }
+      const lost = lostRecords + (record.lostRecords ?? 0);
+      lostRecords = 0;
+      contain('flows', () =>
+        response.write(`${JSON.stringify(lost > 0 ? { ...record, lostRecords: lost } : record)}\n`),
+      );
+    }, hangUp),
+  );
+  response.on('close', hangUp);
+}
+
+function carriedByKernel(): RipstopError {
+  return new RipstopError(
+    'ECAPTURE',
+    'the kernel carries the packets of this node',
+    'look at its flows with `conntrack -L` or tcpdump',
+  );
+}

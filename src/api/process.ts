@@ -1,0 +1,168 @@
+import type { Server } from 'node:http';
+import { join } from 'node:path';
+import { Agent } from '../agent/agent.ts';
+import type { Flags } from '../agent/config/flags.ts';
+import type { Opened, TcpPlace } from '../agent/endpoints.ts';
+import { agentOptions, openStore } from '../agent/inputs/options.ts';
+import type { Condition } from '../agent/readiness.ts';
+import { logContained } from '../agent/uncaught-record.ts';
+import { contain } from '../base/boundary.ts';
+import { describeError } from '../base/errors.ts';
+import { createLog, type Log } from '../base/log.ts';
+import { endWhenUncaught } from '../base/uncaught.ts';
+import { describeRefusal, onRefusedSetting } from '../net/sysctl.ts';
+import type { Served } from './health.ts';
+import type { OtlpMetrics } from './otlp-metrics.ts';
+import { SOCKET_NAME, serveApi } from './server.ts';
+import { stuckWorker } from './status.ts';
+import { Systemd } from './systemd.ts';
+import type { PageOptions } from './web/access.ts';
+import type { Page } from './web/server.ts';
+
+const POLL_READY_MS = 250;
+
+/** A listener beside the agent that pods need, as the socket of the CNI executables. */
+export interface Companion {
+  /** What the node lacks while it is not open; also its name. */
+  readonly condition: Condition;
+  readonly place: (stateDir: string) => string;
+  readonly open: (agent: Agent, place: string, log: Log) => Promise<Opened>;
+}
+
+/** The agent as a process: logs, signals, endpoints, systemd. Resolves when it has ended. @throws RipstopError at start */
+export async function runAgent(
+  flags: Flags,
+  version: string,
+  companions: readonly Companion[] = [],
+): Promise<void> {
+  const log = createLog(logLevel(flags));
+  logContained(log);
+  for (const note of flags.notes) log.info(note);
+  onRefusedSetting(setting => log.warn(describeRefusal(setting)));
+  const { store, nodeName } = await openStore(flags, process.env);
+  const options = agentOptions(flags, nodeName);
+  const agent = new Agent(options, store, log);
+  const systemd = new Systemd(process.env);
+
+  // The socket first: it shows that no other agent works here. The other endpoints open while the overlay starts.
+  let page: Page | undefined;
+  const link = () => ({ link: page?.link ?? null });
+  const socket = join(options.stateDir, SOCKET_NAME);
+  const api = await serveApi(agent, socket, options.socketGroup, version, link);
+  log.info({ version, node: nodeName, store: store.place, pid: process.pid }, 'agent starts');
+  const stop = (signal: string): void => {
+    log.info({ signal }, 'ending');
+    systemd.stopping();
+    agent.stop();
+  };
+  endWhenUncaught(
+    (error, origin) => agent.beside.uncaught.add(error, origin, log),
+    () => stop('uncaught error'),
+  );
+  const ended = agent.run();
+  let wasReady = false;
+  const watchReadiness = (): void => {
+    const { isReady } = agent.readiness;
+    if (isReady && !wasReady) systemd.ready();
+    if (!isReady && wasReady) systemd.status(agent.readiness.reasons().join('; '));
+    wasReady = isReady;
+  };
+  const watch = setInterval(() => contain('systemd', watchReadiness), POLL_READY_MS);
+  // That this timer fires shows that the event loop turns; a worker that hangs is beyond the help of its own process.
+  systemd.watch(() => stuckWorker(agent) === undefined);
+
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+  process.on('SIGHUP', () => {
+    systemd.reloading();
+    void agent.reload();
+  });
+  const telemetry = await openTelemetry(agent, nodeName, version, log);
+  const { page: pageOptions } = options;
+  if (pageOptions)
+    agent.beside.endpoints.open('page', placeText(pageOptions), async () => {
+      page = await openPage(agent, pageOptions, version);
+      return page;
+    });
+  for (const [place, served] of tcpServers(options)) {
+    // Loaded only where it is wanted: the Prometheus client takes time and memory.
+    const open = async (): Promise<Opened> =>
+      closing(await (await import('./health.ts')).serveHealth(agent, place, served));
+    agent.beside.endpoints.open(served.health ? 'health' : 'metrics', placeText(place), open);
+  }
+  for (const { condition, place, open } of companions) {
+    const path = place(options.stateDir);
+    agent.beside.endpoints.open(
+      condition,
+      path,
+      () => open(agent, path, log),
+      problem => {
+        if (problem === undefined) agent.beside.supply(condition);
+        else agent.readiness.lacks(condition, problem);
+      },
+    );
+  }
+  await ended;
+  clearInterval(watch);
+  await telemetry?.stop();
+  await agent.beside.endpoints.close();
+  closing(api).close();
+  log.info('ended');
+}
+
+/** The HTTP servers that are wanted; one of them where probes and metrics have the same place. */
+function tcpServers({ health, metrics }: Pick<Agent['options'], 'health' | 'metrics'>): [TcpPlace, Served][] {
+  const isShared = health && metrics && placeText(health) === placeText(metrics);
+  if (isShared) return [[health, { health: true, metrics: true }]];
+  return [
+    ...(health ? [[health, { health: true, metrics: false }] as [TcpPlace, Served]] : []),
+    ...(metrics ? [[metrics, { health: false, metrics: true }] as [TcpPlace, Served]] : []),
+  ];
+}
+
+function placeText({ address, port }: TcpPlace): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** Does not wait for what its clients still want. */
+function closing(server: Server): Opened {
+  return {
+    close: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+async function openPage(agent: Agent, options: PageOptions, version: string): Promise<Page> {
+  const { Page } = await import('./web/server.ts');
+  const { agentSource } = await import('./web/source.ts');
+  return Page.serve(agentSource(agent, version), options);
+}
+
+/** Loaded where OpenTelemetry's variables name an endpoint. What is wrong with them is no reason not to carry packets. */
+async function openTelemetry(
+  agent: Agent,
+  node: string,
+  version: string,
+  log: Log,
+): Promise<OtlpMetrics | undefined> {
+  const { env } = process;
+  if (!env.OTEL_EXPORTER_OTLP_ENDPOINT && !env.OTEL_EXPORTER_OTLP_METRICS_ENDPOINT) return undefined;
+  const { OtlpMetrics, otlpOptions } = await import('./otlp-metrics.ts');
+  try {
+    const options = otlpOptions(env, node);
+    return options && new OtlpMetrics(agent, options, version, log);
+  } catch (error) {
+    log.warn(`no metrics for OpenTelemetry: ${describeError(error)}`);
+    return undefined;
+  }
+}
+
+/** --log-level, or klog's -v where only that is given. */
+function logLevel(flags: Flags): string {
+  const level = flags.text('log-level');
+  const verbosity = flags.number('v');
+  if (level !== 'info' || verbosity === 0) return level;
+  return verbosity >= 4 ? 'trace' : 'debug';
+}

@@ -1,0 +1,118 @@
+import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
+import { request, type Server } from 'node:http';
+import { dirname } from 'node:path';
+import type { Agent } from '../agent/agent.ts';
+import { RipstopError } from '../base/errors.ts';
+import { nodeOfAgent } from '../diagnose/trace/node.ts';
+import { type Answers, answerGet } from './answers.ts';
+import { placesOf } from './capture.ts';
+import { CAPTURES_PATH } from './capture-client.ts';
+import { answerWatch, WATCH_PATHS, type Watch } from './debug.ts';
+import { flowsOf, readFlowsQuery } from './flows.ts';
+import { createListener } from './listener.ts';
+import { dropsOf, leasesOf, peersOf, pendingOf, routesOf, statusOf } from './status.ts';
+import type { PageLink } from './web/messages.ts';
+
+/** sun_path of unix(7) without its end; a longer one would be cut in silence. */
+const SOCKET_PATH_MAX = 107;
+
+/** Name of the socket inside the state directory. */
+export const SOCKET_NAME = 'agent.sock';
+
+/**
+ * The agent's own interface: JSON over HTTP on a unix socket that its owner, and with `group` a group, may use. Reading
+ * and captures only: what changes the node goes through configuration and signals.
+ * @throws RipstopError EINUSE when another agent listens there
+ */
+export async function serveApi(
+  agent: Agent,
+  path: string,
+  group: number | undefined,
+  version: string,
+  page: () => PageLink,
+): Promise<Server> {
+  const startedAt = new Date();
+  const answers: Answers = {
+    '/status': () => statusOf(agent, version, startedAt),
+    '/peers': () => peersOf(agent),
+    '/routes': () => routesOf(agent),
+    '/leases': () => leasesOf(agent),
+    '/drops': () => dropsOf(agent),
+    '/pending': () => pendingOf(agent),
+    [CAPTURES_PATH]: () => placesOf(watchOf(agent).captures),
+    '/flows': query => flowsOf(watchOf(agent).flows, readFlowsQuery(query)),
+    '/page': page,
+    // Loaded when asked for: the probes bring an addon of their own, and a node must start without it.
+    '/doctor': async () => (await import('../diagnose/doctor/doctor.ts')).diagnose(agent),
+  };
+  const server = createListener(
+    'socket',
+    (incoming, response) =>
+      answerWatch(incoming, response, () => watchOf(agent)) ??
+      answerGet(incoming, response, answers, WATCH_PATHS),
+    { hasStreams: true },
+  );
+  await listenOn(server, path);
+  if (group !== undefined) {
+    chownSync(path, -1, group);
+    chmodSync(path, 0o660);
+  }
+  return server;
+}
+
+/** What of the agent's overlays can be watched: those that Ripstop itself carries. */
+export function watchOf(agent: Agent): Watch {
+  const carriers = agent.session?.carriers ?? [];
+  const captures = carriers.flatMap(({ capture: hub, plan }) =>
+    hub ? [{ device: plan.device!, families: plan.carries, hub }] : [],
+  );
+  return {
+    hub: captures[0]?.hub,
+    captures,
+    flows: carriers.flatMap(carrier => carrier.flows ?? []),
+    node: nodeOfAgent(agent),
+  };
+}
+
+/**
+ * Listens on a unix socket that only its owner may use; what a dead process left there is replaced.
+ * @throws RipstopError EINUSE when somebody answers there, ESOCKET
+ */
+export async function listenOn(server: Server, path: string): Promise<void> {
+  if (Buffer.byteLength(path) > SOCKET_PATH_MAX)
+    throw new RipstopError(
+      'ESOCKET',
+      `${path}: longer than a socket's path can be`,
+      `it has at most ${SOCKET_PATH_MAX} bytes`,
+    );
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw new RipstopError('ESOCKET', `${path}: ${(error as Error).message}`, 'is --state-dir writable?');
+  }
+  if (await isAnswered(path))
+    throw new RipstopError('EINUSE', `another agent listens on ${path}`, 'give this one its own --state-dir');
+  rmSync(path, { force: true });
+  const umask = process.umask(0o177);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', error => reject(new RipstopError('ESOCKET', `${path}: ${error.message}`)));
+      server.listen(path, resolve);
+    });
+  } finally {
+    process.umask(umask);
+  }
+}
+
+/** True when something answers on the socket; a file that a dead agent left does not. */
+async function isAnswered(path: string): Promise<boolean> {
+  return new Promise(resolve => {
+    const probe = request({ socketPath: path, path: '/status', timeout: 1000 }, response => {
+      response.resume();
+      resolve(true);
+    });
+    probe.on('timeout', () => probe.destroy(new Error('timeout')));
+    probe.on('error', () => resolve(false));
+    probe.end();
+  });
+}

@@ -1,0 +1,299 @@
+import type { Agent } from '../agent/agent.ts';
+import { describeConnected, describeStep } from '../agent/kernel/change.ts';
+import { formatCidr } from '../agent/lease/cidr.ts';
+import { isSameLease, type Lease } from '../agent/lease/lease.ts';
+import type { KeptLeases } from '../agent/lease/store.ts';
+import type { Carrier } from '../agent/overlay/overlay.ts';
+import type { PeerHealth } from '../agent/probe/peer-monitor.ts';
+import type { CounterSnapshot } from '../dataplane/dataplane.ts';
+import { VERDICTS } from '../dataplane/dataplane.ts';
+import type { PeerTally, Tally } from '../dataplane/descriptor/counters.ts';
+import { type LeasePicture, leaseLines } from '../diagnose/doctor/lease-faults.ts';
+import { type RefusedSetting, refusedSettings } from '../net/sysctl.ts';
+
+const STUCK_MS = 10_000;
+
+/** Answers of the agent's socket, as JSON. Bytes, milliseconds and wall-clock times as ISO text. */
+export interface Status {
+  readonly ready: boolean;
+  readonly reasons: readonly string[];
+  readonly node: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly startedAt: string;
+  readonly store: {
+    readonly kind: string;
+    readonly place: string;
+    readonly downSince: string | null;
+    readonly borrowed: boolean;
+    /** The store came back without leases that were known: how many are kept, until when, and what showed it. */
+    readonly kept: { readonly leases: number; readonly until: string; readonly why: string } | null;
+  };
+  readonly lease: {
+    readonly key: string;
+    readonly subnets: readonly string[];
+    readonly endsInMs: number | null;
+  } | null;
+  readonly underlay: {
+    readonly name: string;
+    readonly mtu: number;
+    readonly addresses: readonly string[];
+    readonly published: readonly string[];
+  } | null;
+  readonly overlays: readonly OverlayStatus[];
+  readonly rules: { readonly tool: string; readonly repaired: number } | null;
+  /** Parts of the node and writes to the store that do not hold at the moment; each is tried again. */
+  readonly failing: readonly { readonly part: string; readonly reason: string }[];
+  readonly repairs: Readonly<Record<string, number>>;
+  readonly failedRepairs: number;
+  readonly sessions: number;
+  readonly leases: number;
+  /** Listeners beside the data plane; `problem`: why one is not open. */
+  readonly endpoints: readonly {
+    readonly name: string;
+    readonly place: string;
+    readonly problem: string | null;
+  }[];
+  /** The last uncaught error that ended an agent on this node, and how many there were. */
+  readonly uncaught: { readonly count: number; readonly at: string; readonly message: string } | null;
+  readonly rejected: readonly { readonly key: string; readonly reason: string; readonly message: string }[];
+  /** Kernel settings that traffic does not depend on and that this process may not write. */
+  readonly refusedSettings: readonly RefusedSetting[];
+}
+
+export interface OverlayStatus {
+  readonly mode: string;
+  readonly device: string | null;
+  readonly dataPlane: 'userspace' | 'kernel';
+  readonly mtu: number;
+  readonly mac: string | null;
+  readonly address: string;
+  readonly subnets: readonly string[];
+  readonly peers: number;
+  /** Peers that did not answer the last probes. */
+  readonly silentPeers: number;
+  readonly workerRestarts: number;
+  /** The longest time of the last minute until a worker noticed something; null where the kernel carries the packets. */
+  readonly workerLagMs: number | null;
+  readonly rebuilt: number;
+  readonly offloads: Readonly<Record<string, string>> | null;
+}
+
+export interface PeerStatus {
+  readonly id: string;
+  readonly node: string | null;
+  readonly device: string | null;
+  readonly address: string;
+  readonly mac: string | null;
+  readonly subnets: readonly string[];
+  readonly direct: boolean;
+  /** Inner checksums stay open between the two nodes. */
+  readonly remoteChecksum: boolean;
+  /** What the probes of late found; null before the first one, and where they are switched off. */
+  readonly health: PeerHealth | null;
+  /** Null where the kernel carries the packets and counts none a peer. */
+  readonly traffic: PeerTally | null;
+}
+
+export interface RouteStatus {
+  readonly destination: string;
+  readonly via: string | null;
+  readonly device: string | null;
+}
+
+export interface LeaseStatus {
+  readonly key: string;
+  readonly subnets: readonly string[];
+  readonly node: string | null;
+  readonly publicIp: string | null;
+  readonly publicIpv6: string | null;
+  readonly backend: string;
+  readonly own: boolean;
+  /** ISO time; `never` for a reservation; null: only the store knows. */
+  readonly ends: string | null;
+}
+
+export interface DropStatus {
+  readonly device: string;
+  readonly reason: string;
+  readonly direction: string;
+  readonly frames: number;
+  readonly bytes: number;
+  readonly meaning: string;
+  readonly remedy: string;
+}
+
+export function statusOf(agent: Agent, version: string, startedAt: Date): Status {
+  const { session, store, options } = agent;
+  const basis = session?.basis;
+  return {
+    ready: agent.readiness.isReady,
+    reasons: agent.readiness.reasons(),
+    node: options.nodeName,
+    pid: process.pid,
+    version,
+    startedAt: startedAt.toISOString(),
+    store: {
+      kind: store.kind,
+      place: store.place,
+      downSince: agent.watch.downSince === undefined ? null : new Date(agent.watch.downSince).toISOString(),
+      borrowed: agent.isBorrowed,
+      kept: keptOf(agent.watch.kept),
+    },
+    lease: basis
+      ? { key: basis.lease.key, subnets: subnetsOf(basis.lease), endsInMs: agent.leaseLeftMs ?? null }
+      : null,
+    underlay: basis
+      ? {
+          name: basis.underlay.name,
+          mtu: basis.underlay.mtu,
+          addresses: texts(basis.underlay.address4, basis.underlay.address6),
+          published: texts(basis.underlay.public4, basis.underlay.public6),
+        }
+      : null,
+    overlays: session?.carriers.map(carrier => overlayStatus(agent, carrier)) ?? [],
+    endpoints: agent.beside.endpoints.states.map(({ name, place, problem }) => ({
+      name,
+      place,
+      problem: problem ?? null,
+    })),
+    uncaught: agent.beside.uncaught.last && {
+      count: agent.beside.uncaught.count,
+      ...agent.beside.uncaught.last,
+    },
+    rules: session ? { tool: session.rules.tool, repaired: agent.repairs.rules } : null,
+    failing: [...agent.failing].map(([part, reason]) => ({ part, reason })),
+    repairs: Object.fromEntries(agent.repairs.steps),
+    failedRepairs: agent.repairs.failures,
+    sessions: agent.sessions,
+    leases: agent.leases.size,
+    rejected: session?.rejected ?? [],
+    refusedSettings: refusedSettings(),
+  };
+}
+
+function keptOf(kept: KeptLeases | undefined): Status['store']['kept'] {
+  return kept ? { leases: kept.keys.length, until: new Date(kept.until).toISOString(), why: kept.why } : null;
+}
+
+function overlayStatus(agent: Agent, carrier: Carrier): OverlayStatus {
+  const { plan, peers } = carrier;
+  const counters = carrier.counters();
+  return {
+    mode: plan.mode,
+    device: plan.device ?? null,
+    dataPlane: carrier.isUserspace ? 'userspace' : 'kernel',
+    mtu: plan.mtu,
+    mac: plan.mac ?? null,
+    address: plan.address,
+    subnets: plan.subnets,
+    peers: peers.length,
+    silentPeers: agent.probes.silent(plan.device, peers),
+    workerRestarts: counters?.restarts ?? 0,
+    workerLagMs: counters ? Math.max(counters.lag.egress.maxMs, counters.lag.ingress.maxMs) : null,
+    rebuilt: carrier.rebuilt,
+    offloads: carrier.offloads ?? null,
+  };
+}
+
+/** The worker that has not answered for so long that it never will; undefined when all is well. */
+export function stuckWorker(agent: Agent): string | undefined {
+  for (const carrier of agent.session?.carriers ?? []) {
+    const lag = carrier.counters()?.lag;
+    for (const way of ['egress', 'ingress'] as const)
+      if (lag && lag[way].lastMs > STUCK_MS)
+        return `${carrier.plan.device}: the ${way} worker has not answered for ${Math.round(lag[way].lastMs / 1000)} s`;
+  }
+  return undefined;
+}
+
+export function peersOf(agent: Agent): PeerStatus[] {
+  return (agent.session?.carriers ?? []).flatMap(carrier => {
+    const counters = carrier.counters();
+    return carrier.peers.map(peer => ({
+      id: peer.id,
+      node: peer.node?.split('/')[0] ?? null,
+      device: carrier.plan.device ?? null,
+      address: peer.address,
+      mac: peer.mac ?? null,
+      subnets: peer.subnets,
+      direct: peer.direct ?? false,
+      remoteChecksum: peer.remoteChecksum,
+      health: agent.probes.of(carrier.plan.device, peer) ?? null,
+      traffic: counters?.peers[peer.id] ?? null,
+    }));
+  });
+}
+
+export function routesOf(agent: Agent): RouteStatus[] {
+  return (agent.session?.carriers ?? []).flatMap(carrier =>
+    carrier.desired().routes.map(route => ({
+      destination: route.destination,
+      via: route.gateway ?? null,
+      device: route.device ?? null,
+    })),
+  );
+}
+
+export function leasesOf(agent: Agent): LeaseStatus[] {
+  const own = agent.session?.basis.lease;
+  return [...agent.leases.values()].map(lease => ({
+    key: lease.key,
+    subnets: subnetsOf(lease),
+    node: lease.node?.split('/')[0] ?? null,
+    publicIp: lease.attributes.publicIp ?? null,
+    publicIpv6: lease.attributes.publicIpv6 ?? null,
+    backend: lease.attributes.backendType || 'udp',
+    own: own !== undefined && isSameLease(lease, own),
+    ends:
+      lease.expiresAt === undefined
+        ? null
+        : lease.expiresAt === 0
+          ? 'never'
+          : new Date(lease.expiresAt).toISOString(),
+  }));
+}
+
+/** Ways that frames were lost, the most frequent first; only what happened. */
+export function dropsOf(agent: Agent): DropStatus[] {
+  return (agent.session?.carriers ?? [])
+    .flatMap(carrier => {
+      const counters = carrier.counters();
+      return counters ? dropsIn(counters).map(drop => ({ device: carrier.plan.device ?? '', ...drop })) : [];
+    })
+    .sort((a, b) => b.frames - a.frames);
+}
+
+function dropsIn(counters: CounterSnapshot): Omit<DropStatus, 'device'>[] {
+  return VERDICTS.filter(verdict => verdict.drop).flatMap(({ name, direction, meaning, remedy }) => {
+    const { frames, bytes }: Tally = counters.verdicts[name] ?? { frames: 0, bytes: 0 };
+    return frames > 0 ? [{ reason: name, direction, frames, bytes, meaning, remedy }] : [];
+  });
+}
+
+/** What the next comparison would change, a line a step. */
+export function pendingOf(agent: Agent): string[] {
+  const picture = leasePicture(agent);
+  const carriers = agent.session?.carriers ?? [];
+  return [
+    ...(picture ? leaseLines(picture) : []),
+    ...carriers.flatMap(carrier => carrier.connected().map(describeConnected)),
+    ...carriers.flatMap(carrier => carrier.pending().map(describeStep)),
+  ];
+}
+
+/** What is known of the leases; undefined before there is an overlay. */
+export function leasePicture({ session, leases, store }: Agent): LeasePicture | undefined {
+  if (!session) return undefined;
+  const { rejected, basis } = session;
+  const { unreadable } = store;
+  return { backend: basis.config.backend.type, leases: [...leases.values()], rejected, unreadable };
+}
+
+export function subnetsOf({ v4, v6 }: Lease): string[] {
+  return [v4, v6].filter(cidr => cidr !== undefined).map(formatCidr);
+}
+
+function texts(...values: (string | undefined)[]): string[] {
+  return values.filter(value => value !== undefined);
+}

@@ -1,0 +1,89 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { parseIp } from '../../encap/wire/addresses.ts';
+import { RipstopError } from '../base/errors.ts';
+import { type Field, fail, integer, objectOf, oneOf, readObject, required, text } from '../base/schema.ts';
+import type { TraceRequest } from '../diagnose/trace/answer.ts';
+import type { TraceNode } from '../diagnose/trace/node.ts';
+import { tracePacket } from '../diagnose/trace/trace.ts';
+import { canonicalAddress } from '../net/address-text.ts';
+import { json, readJson, refuse } from './answers.ts';
+
+/** Path of the agent's interface that traces a packet. */
+export const TRACE_PATH = '/trace';
+
+/** A packet of 64 KiB in base64, and the rest. */
+const BODY_MAX = 100_000;
+/** What the length field of UDP leaves for the payload, bytes. */
+const PAYLOAD_MAX = 65535 - 8;
+
+const requestFields = {
+  source: required(address('where the packet comes from')),
+  destination: required(address('where it goes')),
+  protocol: required(oneOf(['tcp', 'udp', 'icmp'], 'its protocol')),
+  sourcePort: required(integer(0, 65535, 'TCP or UDP port')),
+  destinationPort: required(integer(0, 65535, 'TCP or UDP port')),
+  size: required(integer(1, 65535, 'bytes of the IP packet', 'bytes')),
+  arrival: objectOf(
+    {
+      from: required(address('underlay address of the peer')),
+      to: required(address('underlay address of this node')),
+      payload: payload('UDP payload; left out: the bare packet'),
+    },
+    'as it comes from another node',
+  ),
+};
+
+function address(doc: string): Field<string> {
+  const type = 'an IP address';
+  return {
+    ...{ type, doc },
+    read(raw, where) {
+      if (typeof raw !== 'string' || !parseIp(raw)) fail(where, `${JSON.stringify(raw)} is not ${type}`);
+      return canonicalAddress(raw);
+    },
+  };
+}
+
+function payload(doc: string): Field<string> {
+  const base64 = text('base64', doc, /^[A-Za-z0-9+/=]*$/);
+  return {
+    ...base64,
+    read(raw, where) {
+      const written = base64.read(raw, where);
+      const bytes = Buffer.byteLength(written, 'base64');
+      if (bytes > PAYLOAD_MAX) fail(where, `${bytes} bytes`, `a UDP payload has at most ${PAYLOAD_MAX}`);
+      return written;
+    },
+  };
+}
+
+/** Answers POST /trace: a `TraceRequest` in, a `TraceAnswer` out. @param node undefined while the agent has no session */
+export async function answerTrace(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  node: TraceNode | undefined,
+): Promise<void> {
+  try {
+    const request = readRequest(await readJson(incoming, BODY_MAX));
+    if (!node)
+      throw new RipstopError(
+        'EAGENT',
+        'the agent holds no lease yet',
+        '`ripstop status` says what it waits for',
+      );
+    json(response, 200, await tracePacket(node, request));
+  } catch (error) {
+    refuse(response, error);
+  }
+}
+
+function readRequest(value: unknown): TraceRequest {
+  const { arrival, ...packet } = readObject(requestFields, value, '');
+  if (packet.source.includes(':') !== packet.destination.includes(':'))
+    throw new RipstopError(
+      'ECONFIG',
+      `${packet.source} and ${packet.destination} are of different families`,
+      'a packet has addresses of one',
+    );
+  return { ...packet, ...(arrival ? { arrival: { ...arrival, payload: arrival.payload ?? null } } : {}) };
+}

@@ -1,0 +1,165 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describeError } from '../../base/errors.ts';
+import { Presenter } from '../../capture/decode/packet-decoder.ts';
+import { createFilter } from '../../capture/filter/filter.ts';
+import { resolveSelection, type Selection } from '../../capture/filter/selection.ts';
+import { GrowingQueue } from '../../capture/format/byte-queue.ts';
+import type { CaptureHub } from '../../capture/live/capture-hub.ts';
+import type { CaptureContext } from '../../capture/live/context.ts';
+import { CaptureCounts } from '../../capture/live/counts.ts';
+import { readRecordStream } from '../../capture/live/record-stream.ts';
+import { type CaptureRun, runCapture } from '../../capture/live/run.ts';
+import { captureFormat } from '../../capture/sink/file-format.ts';
+import type { CaptureEnding, CaptureView, CaptureWish } from './messages.ts';
+import { KeptPackets } from './packet-buffer.ts';
+
+/** A capture that nobody looks at any more ends after this time; a browser looks once a minute from a tab behind others. */
+const ATTENDED_MS = 150_000;
+/**
+ * Between two batches the thread does its other work for so long. It is the control thread, so a flood may not hold it;
+ * what the rings cannot take meanwhile is counted as lost.
+ */
+const PAUSE_MS = 5;
+/** Packets of one answer. */
+const ANSWER_MAX = 500;
+
+/** A capture that belongs to the page: it runs in this process, its packets stay in memory. */
+export class KeptCapture {
+  readonly #id: number;
+  readonly #wish: CaptureWish;
+  readonly #context: CaptureContext;
+  readonly #presenter: Presenter;
+  readonly #counts: CaptureCounts;
+  readonly #kept: KeptPackets;
+  readonly #stop: AbortController;
+  readonly #watchdog: NodeJS.Timeout;
+  #seen = performance.now();
+  #why: CaptureEnding = 'stopped';
+  #ending: CaptureEnding | null = null;
+  #fault: string | null = null;
+
+  /** @throws RipstopError EINUSE, ECAPTURE, EFILTER */
+  static async start(id: number, wish: CaptureWish, hub: CaptureHub): Promise<KeptCapture> {
+    const stop = new AbortController();
+    try {
+      const selection = selectionOf(wish);
+      const stream = await readRecordStream(paced(await hub.start(selection, stop.signal)));
+      const { context } = stream;
+      const { points } = resolveSelection(selection, context);
+      const named = wish.filter === '' ? {} : { filter: wish.filter };
+      const presenter = new Presenter(context, {
+        points,
+        snapLength: wish.snapLength,
+        segments: false,
+        ...named,
+      });
+      const inner = wish.filter === '' ? {} : { inner: wish.filter };
+      const filter = await createFilter(inner, context, presenter);
+      const capture = new KeptCapture(id, wish, context, presenter, stop);
+      capture.#run({ batches: stream.batches(), filter });
+      return capture;
+    } catch (error) {
+      stop.abort();
+      throw error;
+    }
+  }
+
+  private constructor(
+    id: number,
+    wish: CaptureWish,
+    context: CaptureContext,
+    presenter: Presenter,
+    stop: AbortController,
+  ) {
+    this.#id = id;
+    this.#wish = wish;
+    this.#context = context;
+    this.#presenter = presenter;
+    this.#stop = stop;
+    this.#counts = new CaptureCounts(presenter.interfaces.length);
+    this.#kept = new KeptPackets(presenter.interfaces, context, () => this.stop('memory'));
+    this.#watchdog = setInterval(() => {
+      if (performance.now() - this.#seen > ATTENDED_MS) this.stop('unattended');
+    }, 1000);
+    this.#watchdog.unref();
+  }
+
+  get isRunning(): boolean {
+    return this.#ending === null;
+  }
+
+  stop(why: CaptureEnding = 'stopped'): void {
+    if (this.#stop.signal.aborted) return;
+    this.#why = why;
+    this.#stop.abort();
+  }
+
+  /** @param after packets that the asker has already */
+  view(after: number): CaptureView {
+    this.#seen = performance.now();
+    const { mode, port } = this.#context;
+    return {
+      id: this.#id,
+      running: this.isRunning,
+      wish: this.#wish,
+      ending: this.#ending,
+      fault: this.#fault,
+      delivered: this.#kept.written,
+      lost: this.#counts.totals.dropped,
+      overlay: { mode, port },
+      packets: this.#kept.views(after, ANSWER_MAX),
+    };
+  }
+
+  /** What was captured so far as a pcapng file. */
+  file(version: string): Uint8Array {
+    const format = captureFormat('pcapng', this.#presenter.interfaces, this.#context, version);
+    const queue = new GrowingQueue();
+    format.begin(queue);
+    for (const packet of this.#kept.all) format.packet(queue, packet);
+    format.end(queue, this.#counts.statistics());
+    return queue.take();
+  }
+
+  #run(source: Pick<CaptureRun, 'batches' | 'filter'>): void {
+    const run: CaptureRun = {
+      ...source,
+      presenter: this.#presenter,
+      counts: this.#counts,
+      sink: this.#kept,
+      packets: this.#wish.packets,
+      stop: this.#stop.signal,
+    };
+    void runCapture(run)
+      .then(
+        end => {
+          this.#ending = end === 'stopped' ? this.#why : end === 'count' ? 'count' : 'source';
+        },
+        error => {
+          this.#ending = 'source';
+          this.#fault = describeError(error);
+        },
+      )
+      .finally(() => {
+        clearInterval(this.#watchdog);
+        // Lets the hub go when the capture ended by itself.
+        this.#stop.abort();
+      });
+  }
+}
+
+function selectionOf({ points, verdicts, peer, snapLength }: CaptureWish): Selection {
+  return {
+    snapLength,
+    ...(points.length > 0 ? { points } : {}),
+    ...(verdicts.length > 0 ? { verdicts } : {}),
+    ...(peer !== '' ? { peer } : {}),
+  };
+}
+
+async function* paced(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    yield chunk;
+    await sleep(PAUSE_MS);
+  }
+}

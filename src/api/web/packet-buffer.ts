@@ -1,0 +1,65 @@
+import { describePacket } from '../../capture/decode/text.ts';
+import { type CaptureInterface, LINK_ETHERNET, type Packet } from '../../capture/format/packet.ts';
+import type { CaptureContext } from '../../capture/live/context.ts';
+import type { CaptureSink } from '../../capture/sink/sink.ts';
+import type { PacketView } from './messages.ts';
+
+/** Bytes of packets that are kept at most. */
+const BYTES_MAX = 16 << 20;
+
+/** A sink that keeps the packets in memory, to be looked at in pieces and taken as a file. */
+export class KeptPackets implements CaptureSink {
+  readonly all: Packet[] = [];
+  readonly #interfaces: readonly CaptureInterface[];
+  readonly #overlay: Pick<CaptureContext, 'mode' | 'port'>;
+  readonly #full: () => void;
+  #bytes = 0;
+
+  /** @param full called once, when no further packet is kept */
+  constructor(
+    interfaces: readonly CaptureInterface[],
+    overlay: Pick<CaptureContext, 'mode' | 'port'>,
+    full: () => void,
+  ) {
+    this.#interfaces = interfaces;
+    this.#overlay = overlay;
+    this.#full = full;
+  }
+
+  get written(): number {
+    return this.all.length;
+  }
+
+  async packet(packet: Packet): Promise<void> {
+    if (this.#bytes >= BYTES_MAX) return;
+    // A view would keep the whole batch that it was cut from.
+    this.all.push({ ...packet, bytes: packet.bytes.slice() });
+    this.#bytes += packet.bytes.length;
+    if (this.#bytes >= BYTES_MAX) this.#full();
+  }
+
+  async flush(): Promise<void> {}
+
+  async close(): Promise<void> {}
+
+  /** At most `count` packets after the first `after`, for a person. */
+  views(after: number, count: number): PacketView[] {
+    return this.all.slice(after, after + count).map((packet, at) => this.#view(packet, after + at + 1));
+  }
+
+  #view(packet: Packet, number: number): PacketView {
+    const { name = '', link } = this.#interfaces[packet.interface]!;
+    const kind = link === LINK_ETHERNET ? 'ethernet' : 'ip';
+    return {
+      number,
+      time: String(packet.time),
+      point: name,
+      direction: packet.direction ?? null,
+      link: kind,
+      summary: describePacket(packet.bytes, kind, { length: packet.length, overlay: this.#overlay }),
+      comments: packet.comments ?? [],
+      length: packet.length,
+      bytes: Buffer.from(packet.bytes).toString('base64'),
+    };
+  }
+}

@@ -1,0 +1,226 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describeError, RipstopError } from '../../base/errors.ts';
+import { integer, listOf, readObject, required, text } from '../../base/schema.ts';
+import { choosePlace } from '../capture.ts';
+import { createListener, targetOf } from '../listener.ts';
+import { isAuthorized, isOurHost, type PageOptions, pageLink } from './access.ts';
+import { type Asset, readAssets } from './assets.ts';
+import { KeptCapture } from './buffered-capture.ts';
+import { History } from './history.ts';
+import {
+  CAPTURE_PATH,
+  type CaptureView,
+  type CaptureWish,
+  DOWNLOAD_PATH,
+  type Refusal,
+  VIEW_PATH,
+} from './messages.ts';
+import type { PageSource } from './source.ts';
+import { viewOf } from './view.ts';
+
+const BODY_MAX = 16384;
+
+/** Nothing from elsewhere, nothing inline, in nobody's frame; and no other site learns that we are here. */
+const HEADERS = {
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'cache-control': 'no-store',
+} as const;
+
+const wishFields = {
+  device: required(text('a device', 'device of an overlay, empty for the first one')),
+  points: required(listOf(text('the name of a point', 'point'), 'capture points, none for all')),
+  verdicts: required(listOf(text('the name of a verdict', 'verdict'), 'verdicts, none for all')),
+  peer: required(text('a peer', 'name or address of a peer, empty for all')),
+  filter: required(text('a filter', "filter in tcpdump's language, empty for all")),
+  snapLength: required(integer(0, 262_144, 'bytes to keep of a packet, 0 for all', 'bytes')),
+  packets: required(integer(1, 20_000, 'packets after which it ends')),
+};
+
+const NO_CAPTURE: CaptureView = {
+  id: 0,
+  running: false,
+  wish: null,
+  ending: null,
+  fault: null,
+  delivered: 0,
+  lost: 0,
+  overlay: null,
+  packets: [],
+};
+
+/** The page of a node and what stands behind it. */
+export class Page {
+  /** For a browser, token and all: for whoever may use the agent's socket. */
+  readonly link: string;
+  readonly #server: Server;
+  readonly #source: PageSource;
+  readonly #options: PageOptions;
+  readonly #history: History;
+  readonly #assets: ReadonlyMap<string, Asset>;
+  #capture: KeptCapture | undefined;
+  #captures = 0;
+  #starting: Promise<unknown> = Promise.resolve();
+
+  /** @throws RipstopError EPAGE, or the errno name of a refused listen */
+  static async serve(source: PageSource, options: PageOptions): Promise<Page> {
+    const assets = readAssets();
+    let page: Page | undefined;
+    const server = createListener('page', (request, response) => page?.answer(request, response));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error: NodeJS.ErrnoException) =>
+        reject(
+          new RipstopError(
+            error.code ?? 'EPAGE',
+            `page on ${options.address}:${options.port}: ${error.message}`,
+          ),
+        ),
+      );
+      server.listen(options.port, options.address, resolve);
+    });
+    page = new Page(server, source, options, assets);
+    return page;
+  }
+
+  private constructor(
+    server: Server,
+    source: PageSource,
+    options: PageOptions,
+    assets: ReadonlyMap<string, Asset>,
+  ) {
+    this.#server = server;
+    this.#source = source;
+    this.#options = options;
+    this.#assets = assets;
+    this.#history = new History(() => source.counters());
+    const { port } = server.address() as AddressInfo;
+    this.link = pageLink({ address: options.address, port }, options.token);
+  }
+
+  close(): void {
+    this.#capture?.stop();
+    this.#history.stop();
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+
+  /** Answers one request. */
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (!isOurHost(request.headers.host, this.#options.hosts))
+      return refuse(response, 421, {
+        error: 'this page does not go by that name',
+        hint: 'call it by its address, or name the host with --page-host',
+      });
+    const { path, query } = targetOf(request);
+    const asset = this.#assets.get(path);
+    if (asset && request.method === 'GET') return send(response, asset.type, asset.bytes);
+    if (!isAuthorized(request.headers.authorization, this.#options.token)) {
+      response.setHeader('www-authenticate', 'Bearer realm="ripstop"');
+      return refuse(response, 401, {
+        error: 'the token is missing or wrong',
+        hint: '`ripstop page` prints a link',
+      });
+    }
+    try {
+      await this.#ask(request, path, new URLSearchParams(query), response);
+    } catch (error) {
+      const { hint } = error as Partial<RipstopError>;
+      const known = error instanceof RipstopError;
+      const message = known ? error.message : describeError(error);
+      refuse(response, known ? 400 : 500, { error: message, ...(hint ? { hint } : {}) });
+    }
+  }
+
+  async #ask(
+    request: IncomingMessage,
+    path: string,
+    query: URLSearchParams,
+    response: ServerResponse,
+  ): Promise<void> {
+    const number = (name: string) => readNumber(query, name);
+    switch (`${request.method} ${path}`) {
+      case `GET ${VIEW_PATH}`:
+        return json(response, viewOf(this.#source, this.#history.after(number('since'))));
+      case `GET ${CAPTURE_PATH}`:
+        return json(response, this.#captured(number('id'), number('after')));
+      case `POST ${CAPTURE_PATH}`: {
+        const wish = readWish(await body(request));
+        // One after the other: two at once must not both find the hub free.
+        const started = this.#starting.then(() => this.#start(wish));
+        this.#starting = started.catch(() => undefined);
+        await started;
+        return json(response, this.#captured(0, 0));
+      }
+      case `DELETE ${CAPTURE_PATH}`:
+        this.#capture?.stop();
+        return json(response, {});
+      case `GET ${DOWNLOAD_PATH}`:
+        if (!this.#capture) return refuse(response, 404, { error: 'there was no capture yet' });
+        return send(
+          response,
+          'application/octet-stream',
+          this.#capture.file(this.#source.identity().version),
+        );
+      default:
+        return refuse(response, 404, { error: 'there is no such thing here' });
+    }
+  }
+
+  #captured(id: number, after: number): CaptureView {
+    if (!this.#capture) return NO_CAPTURE;
+    return this.#capture.view(id === this.#captures ? after : 0);
+  }
+
+  async #start(wish: CaptureWish): Promise<void> {
+    const { hub } = choosePlace(this.#source.watch().captures ?? [], wish.device || undefined, undefined);
+    this.#capture?.stop();
+    this.#capture = await KeptCapture.start(this.#captures + 1, wish, hub);
+    this.#captures++;
+  }
+}
+
+async function body(request: IncomingMessage): Promise<unknown> {
+  let written = '';
+  for await (const chunk of request.setEncoding('utf8')) {
+    written += chunk;
+    if (written.length > BODY_MAX) throw new RipstopError('ECONFIG', `more than ${BODY_MAX} bytes`);
+  }
+  try {
+    return JSON.parse(written);
+  } catch {
+    throw new RipstopError('ECONFIG', 'the body is no JSON');
+  }
+}
+
+/** A number of the query, 0 when it is left out. @throws RipstopError ECONFIG */
+function readNumber(query: URLSearchParams, name: string): number {
+  const written = query.get(name) ?? '0';
+  if (!/^\d{1,15}$/.test(written))
+    throw new RipstopError('ECONFIG', `${name} "${written}" is no whole number`);
+  return Number(written);
+}
+
+function readWish(value: unknown): CaptureWish {
+  const wish = readObject(wishFields, value, 'capture');
+  return { ...wish, filter: wish.filter.trim() };
+}
+
+function json(response: ServerResponse, value: unknown): void {
+  send(response, 'application/json', Buffer.from(JSON.stringify(value)));
+}
+
+function refuse(response: ServerResponse, status: number, refusal: Refusal): void {
+  if (response.headersSent) return void response.destroy();
+  send(response, 'application/json', Buffer.from(JSON.stringify(refusal)), status);
+}
+
+function send(response: ServerResponse, type: string, bytes: Uint8Array, status = 200): void {
+  response.writeHead(status, { ...HEADERS, 'content-type': type, 'content-length': bytes.length });
+  response.end(bytes);
+}

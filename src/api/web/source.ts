@@ -1,0 +1,94 @@
+import type { Agent } from '../../agent/agent.ts';
+import type { OverlayNode } from '../../agent/node/node.ts';
+import type { PeerHealth } from '../../agent/probe/peer-monitor.ts';
+import type { CounterSnapshot } from '../../dataplane/dataplane.ts';
+import type { Watch } from '../debug.ts';
+import { nodeWatch } from '../node-server.ts';
+import { watchOf } from '../server.ts';
+import { peersOf, statusOf } from '../status.ts';
+import type { OverlayView, PeerView, ProbeView, View } from './messages.ts';
+
+/** What the page shows of a node: an agent's or one of `ripstop run`. */
+export interface PageSource {
+  identity(): Pick<View, 'node' | 'version' | 'ready' | 'reasons'> & { readonly overlays: OverlayView[] };
+  peers(): PeerView[];
+  /** Of every data plane that runs in this process. */
+  counters(): CounterSnapshot[];
+  watch(): Watch;
+}
+
+export function agentSource(agent: Agent, version: string): PageSource {
+  const startedAt = new Date();
+  const carriers = () => agent.session?.carriers ?? [];
+  return {
+    identity: () => {
+      const { node, ready, reasons, overlays } = statusOf(agent, version, startedAt);
+      return { node, version, ready, reasons, overlays: [...overlays] };
+    },
+    peers: () =>
+      peersOf(agent).map(({ id, node, address, device, subnets, direct, traffic, health }) => ({
+        id,
+        name: node ?? id,
+        address,
+        device,
+        subnets,
+        direct,
+        sent: traffic?.egress ?? null,
+        received: traffic?.ingress ?? null,
+        probe: health && probeOf(health),
+      })),
+    counters: () => carriers().flatMap(carrier => carrier.counters() ?? []),
+    watch: () => watchOf(agent),
+  };
+}
+
+export function nodeSource(node: OverlayNode, name: string, version: string): PageSource {
+  return {
+    identity: () => {
+      const { config, overlay, underlay } = node.settled;
+      const { mode, device, mtu, subnets } = overlay;
+      return {
+        node: name,
+        version,
+        ready: true,
+        reasons: [],
+        overlays: [
+          {
+            mode,
+            device: device ?? config.device,
+            dataPlane: 'userspace',
+            mtu,
+            address: underlay.address,
+            subnets,
+          },
+        ],
+      };
+    },
+    peers: () => {
+      const tallies = node.counters().peers;
+      return node.settled.config.peers.map(({ id, address, subnets }) => ({
+        id,
+        name: id,
+        address,
+        device: node.settled.config.device,
+        subnets,
+        direct: false,
+        sent: tallies[id]?.egress ?? null,
+        received: tallies[id]?.ingress ?? null,
+        probe: null,
+      }));
+    },
+    counters: () => [node.counters()],
+    watch: () => nodeWatch(node),
+  };
+}
+
+/** By the tunnel where there is one. */
+function probeOf({ tunnel, underlay }: PeerHealth): ProbeView {
+  const { lost, probes, rttMs } = tunnel ?? underlay;
+  return {
+    loss: probes > 0 ? lost / probes : 0,
+    rttMs,
+    besideTunnel: tunnel && underlay.probes > 0 ? underlay.lost / underlay.probes : null,
+  };
+}

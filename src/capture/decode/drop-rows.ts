@@ -1,0 +1,83 @@
+import { type CaptureContext, encapsulationOf, errnoName, peerName } from '../live/context.ts';
+import type { CaptureRecord } from '../live/record.ts';
+import type { Presenter } from './packet-decoder.ts';
+import { describePacket } from './text.ts';
+
+/** A lost frame, for a person. */
+export interface DropNote {
+  /** ISO time, UTC, milliseconds. */
+  readonly time: string;
+  readonly reason: string;
+  readonly direction: 'egress' | 'ingress';
+  /** The frame inside. */
+  readonly packet: string;
+  readonly peer: string | null;
+  /** Underlay source of a datagram, null on egress. */
+  readonly from: string | null;
+  readonly errno: string | null;
+  readonly meaning: string;
+  readonly remedy: string;
+}
+
+/** What there is to say about a record of the point `drop`. */
+export function dropNote(record: CaptureRecord, context: CaptureContext, presenter: Presenter): DropNote {
+  const verdict = context.verdicts[record.verdict];
+  const frame = presenter.inner(record);
+  const link = encapsulationOf(context).inner;
+  return {
+    time: new Date(Number(record.time / 1_000_000n)).toISOString(),
+    reason: verdict?.name ?? `verdict ${record.verdict}`,
+    direction: record.direction,
+    packet: describePacket(frame.bytes, link, { length: frame.length }),
+    peer: peerName(context, record.peer) ?? null,
+    from: presenter.source(record) ?? null,
+    errno: record.error > 0 ? errnoName(record.error) : null,
+    meaning: verdict?.meaning ?? '',
+    remedy: verdict?.remedy ?? '',
+  };
+}
+
+/** Lines of one reason in one second of the capture; what is more is counted. */
+const LINES_A_SECOND = 10;
+
+/**
+ * Turns drops into lines: each reason is explained once, and a flood of one reason becomes a count, so that the rare
+ * ones stay visible.
+ */
+export class DropLines {
+  readonly #explained = new Set<string>();
+  readonly #second = new Map<string, { second: string; shown: number; more: number }>();
+
+  /** The lines for one drop, none when its reason floods. */
+  lines(note: DropNote): string[] {
+    const second = note.time.slice(0, 19);
+    const before = this.#second.get(note.reason);
+    const now = before?.second === second ? before : { second, shown: 0, more: 0 };
+    this.#second.set(note.reason, now);
+    if (now.shown === LINES_A_SECOND) {
+      now.more++;
+      return [];
+    }
+    now.shown++;
+    const lines = before && before !== now && before.more > 0 ? [moreLine(note.reason, before)] : [];
+    const { time, reason, direction, packet, errno } = note;
+    const where = note.peer ?? note.from;
+    const context = [errno, where && `${direction === 'egress' ? 'to' : 'from'} ${where}`].filter(Boolean);
+    const about = context.length > 0 ? `  (${context.join(', ')})` : '';
+    lines.push(`${time.slice(11, 23)} ${reason.padEnd(16)} ${direction.padEnd(7)} ${packet}${about}`);
+    if (!this.#explained.has(reason)) {
+      this.#explained.add(reason);
+      lines.push(`  ${note.meaning}`, `  what to do: ${note.remedy}`);
+    }
+    return lines;
+  }
+
+  /** What was counted and not yet told. */
+  rest(): string[] {
+    return [...this.#second].flatMap(([reason, now]) => (now.more > 0 ? [moreLine(reason, now)] : []));
+  }
+}
+
+function moreLine(reason: string, { second, more }: { second: string; more: number }): string {
+  return `${second.slice(11)}     ${reason.padEnd(16)} ${more} more in this second`;
+}

@@ -1,0 +1,53 @@
+import { buildOuter, type Outer } from '../../../encap/outer-header.ts';
+import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
+import { type CaptureContext, encapsulationOf, ownAddress } from '../live/context.ts';
+import type { CaptureRecord } from '../live/record.ts';
+import type { Cut } from './segments.ts';
+
+/** Nobody has seen the underlay's Ethernet header; zeros say so, as in a capture of `lo`. */
+const NO_MAC = '00:00:00:00:00:00';
+const NO_LINK = { source: NO_MAC, destination: NO_MAC };
+/** UDP payload that the largest outer packet has room for, over either family. */
+const PAYLOAD_MAX = 65535 - 48;
+
+/**
+ * The whole datagram of a record as it stood on the underlay, its outer headers made anew: the kernel wrote or read
+ * them. Undefined when the record tells no peer or no address, or when the payload fits no datagram.
+ * @param frame egress: a frame or a segment of it; ingress: the UDP payload
+ */
+export function outerView(record: CaptureRecord, frame: Cut, context: CaptureContext): Cut | undefined {
+  const ends = endsOf(record, context);
+  if (!ends) return undefined;
+  const encapsulation = encapsulationOf(context);
+  const header = record.direction === 'egress' ? encapsulation.header(context.vni) : new Uint8Array(0);
+  if (header.length + frame.length > PAYLOAD_MAX) return undefined;
+  const outer: Outer = { ...ends, header, ...(encapsulation.inner === 'ethernet' ? { link: NO_LINK } : {}) };
+  if (frame.bytes.length === frame.length) {
+    const bytes = buildOuter(outer, frame.bytes);
+    return { bytes, length: bytes.length };
+  }
+  // Lengths as they were; the checksum of bytes that are not here is not known, and all ones claim nothing.
+  const padded = new Uint8Array(frame.length);
+  padded.set(frame.bytes);
+  const whole = buildOuter({ ...outer, checksum: false }, padded);
+  const headers = whole.length - header.length - frame.length;
+  viewOf(whole).setUint16(headers - 2, 0xffff);
+  return { bytes: whole.subarray(0, headers + header.length + frame.bytes.length), length: whole.length };
+}
+
+type Ends = Pick<Outer, 'source' | 'destination' | 'sourcePort' | 'destinationPort'>;
+
+function endsOf(record: CaptureRecord, context: CaptureContext): Ends | undefined {
+  if (record.direction === 'egress') {
+    const peer = record.peer < 0 ? undefined : context.peers[record.peer];
+    const source = peer && ownAddress(context, peer.address);
+    if (!peer || !source) return undefined;
+    const sourcePort = context.sourcePorts[record.port] ?? context.port;
+    return { source, destination: peer.address, sourcePort, destinationPort: peer.port };
+  }
+  if (!record.address) return undefined;
+  const source = formatIp(viewOf(record.address), 0);
+  const destination = ownAddress(context, source);
+  if (!destination) return undefined;
+  return { source, destination, sourcePort: record.port, destinationPort: context.port };
+}

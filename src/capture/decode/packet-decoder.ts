@@ -1,0 +1,146 @@
+import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
+import { NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
+import * as point from '../../dataplane/tap/tap.ts';
+import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
+import { type CaptureContext, encapsulationOf, errnoName, peerName } from '../live/context.ts';
+import type { CaptureRecord } from '../live/record.ts';
+import { outerView } from './outer-header.ts';
+import { type Cut, onTheWire, packetCount } from './segments.ts';
+
+const DESCRIPTIONS: Readonly<Record<point.PointName, string>> = {
+  'egress-inner': 'frames that the device handed over',
+  'egress-outer': 'datagrams to the underlay; their outer headers are made from the peer table',
+  'ingress-outer': 'datagrams from the underlay; their outer headers are made from the source address',
+  'ingress-inner': 'frames handed to the device',
+  drop: 'frames and datagrams that were lost, each with its reason',
+};
+
+export interface PresenterOptions {
+  /** Bits of the points to show, one interface each. */
+  readonly points: number;
+  /** Bytes to keep of a packet, 0 for all. */
+  readonly snapLength: number;
+  /** Superframes as the packets that the wire sees, checksums finished. */
+  readonly segments: boolean;
+  /** Capture filter, for the interface blocks. */
+  readonly filter?: string;
+}
+
+/** Makes the packets of a capture file from the records of the workers. */
+export class Presenter {
+  /** One a point, in the order of POINT_NAMES. */
+  readonly interfaces: readonly CaptureInterface[];
+  readonly #context: CaptureContext;
+  readonly #options: PresenterOptions;
+  readonly #link: 'ethernet' | 'ip';
+  /** Index of a point's interface, by the number of the point. */
+  readonly #indices: number[] = [];
+
+  constructor(context: CaptureContext, options: PresenterOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#link = encapsulationOf(context).inner;
+    const interfaces: CaptureInterface[] = [];
+    for (const [number, name] of point.POINT_NAMES.entries()) {
+      if ((options.points & (1 << number)) === 0) continue;
+      this.#indices[number] = interfaces.length;
+      interfaces.push({
+        name,
+        description: DESCRIPTIONS[name],
+        // Inner frames of `udp` mode are bare IP, and its datagrams are shown so too: one classic file holds both.
+        link: this.#link === 'ethernet' ? LINK_ETHERNET : LINK_RAW,
+        snapLength: options.snapLength,
+        ...(options.filter ? { filter: options.filter } : {}),
+      });
+    }
+    this.interfaces = interfaces;
+  }
+
+  /** Indices of the interfaces that a record has packets for. */
+  shown(record: CaptureRecord): number[] {
+    const points = record.points & this.#options.points;
+    return this.#indices.filter((_, number) => points & (1 << number));
+  }
+
+  /** The packets of a record, point by point; a record may have none to show. */
+  packets(record: CaptureRecord): Packet[] {
+    const packets: Packet[] = [];
+    let lost = record.lost;
+    for (const number of point.POINT_NAMES.keys()) {
+      const bit = 1 << number;
+      if ((record.points & this.#options.points & bit) === 0) continue;
+      for (const cut of this.#cuts(record, bit)) {
+        packets.push(this.#packet(record, number, cut, lost));
+        // What was lost is told once.
+        lost = 0;
+      }
+    }
+    return packets;
+  }
+
+  /** The frame inside, of either direction. */
+  inner(record: CaptureRecord): Cut {
+    if (record.direction === 'egress') return record;
+    const { headerBytes } = encapsulationOf(this.#context);
+    return { bytes: record.bytes.subarray(headerBytes), length: Math.max(0, record.length - headerBytes) };
+  }
+
+  /** The datagram outside, of either direction, undefined for a frame that never became one. */
+  outer(record: CaptureRecord): Cut | undefined {
+    return outerView(record, record, this.#context);
+  }
+
+  /** Underlay source of a datagram as text, undefined on egress. */
+  source(record: CaptureRecord): string | undefined {
+    return record.address && formatIp(viewOf(record.address), 0);
+  }
+
+  #cuts(record: CaptureRecord, bit: number): Cut[] {
+    const inner = bit === point.EGRESS_INNER || bit === point.INGRESS_INNER;
+    if (inner || (bit === point.DROP && record.direction === 'egress')) {
+      const frame = this.inner(record);
+      return this.#options.segments ? onTheWire(frame, record.offload, this.#link) : [frame];
+    }
+    const whole = this.#options.segments ? undefined : this.outer(record);
+    if (whole) return [whole];
+    // Also a superframe too large for the length field of one datagram: then only its segments can be shown.
+    return onTheWire(record, record.offload, this.#link).flatMap(
+      cut => outerView(record, cut, this.#context) ?? [],
+    );
+  }
+
+  #packet(record: CaptureRecord, number: number, cut: Cut, lost: number): Packet {
+    const snap = this.#options.snapLength || cut.bytes.length;
+    return {
+      interface: this.#indices[number]!,
+      time: record.time,
+      bytes: cut.bytes.subarray(0, snap),
+      length: cut.length,
+      direction: record.direction === 'egress' ? 'out' : 'in',
+      comments: this.#comments(record),
+      ...(lost > 0 ? { dropped: BigInt(lost) } : {}),
+    };
+  }
+
+  #comments(record: CaptureRecord): string[] {
+    const verdict = this.#context.verdicts[record.verdict];
+    const name = verdict?.name ?? `verdict ${record.verdict}`;
+    const peer = peerName(this.#context, record.peer);
+    const fate = verdict?.drop ? `drop: ${name}, ${verdict.meaning}` : name;
+    const failed = record.error > 0 ? `, ${errnoName(record.error)}` : '';
+    const comments = [`${fate}${failed}${peer ? `; peer ${peer}` : ''}`];
+    const offload = this.#options.segments ? undefined : this.#offload(record);
+    if (offload) comments.push(offload);
+    return comments;
+  }
+
+  /** What a reader must know about a frame that is not yet as on the wire. */
+  #offload(record: CaptureRecord): string | undefined {
+    const { offload } = record;
+    if (record.direction === 'ingress') return undefined;
+    const count = packetCount(record, offload, this.#link);
+    if (count > 1)
+      return `superframe of ${count} segments, ${offload.gsoSize} bytes of payload each; checksums are left to the sender`;
+    return offload.flags & NEEDS_CHECKSUM ? 'the checksum is left to the sender' : undefined;
+  }
+}

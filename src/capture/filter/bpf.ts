@@ -1,0 +1,231 @@
+import { RipstopError } from '../../base/errors.ts';
+
+/*
+ * The classic BPF machine, as capture filters are compiled to it: an accumulator, an index register, sixteen words of
+ * memory, a packet. Opcodes and meaning: "The BSD Packet Filter" (McCanne, Jacobson 1993) and linux/filter.h.
+ *
+ * A program is checked once, when it is loaded: known opcodes, jumps forward and inside, memory slots that exist, no
+ * constant division by zero, a return at the end. After that it always ends, after at most as many steps as it has
+ * instructions, and cannot leave its arrays. Loads outside the packet reject the packet.
+ */
+export interface BpfProgram {
+  readonly length: number;
+  readonly code: Uint16Array;
+  readonly jumpTrue: Uint8Array;
+  readonly jumpFalse: Uint8Array;
+  readonly k: Uint32Array;
+}
+
+/** BPF_MAXINSNS of the kernel. */
+const INSTRUCTIONS_MAX = 4096;
+const MEMORY_WORDS = 16;
+/** Loads from here on ask the kernel for what it knows beside the packet (SKF_AD_OFF). */
+const ANCILLARY = 0xfffff000;
+
+/** Instruction classes, the low three bits of a code. */
+const LD = 0;
+const LDX = 1;
+const ST = 2;
+const STX = 3;
+const ALU = 4;
+const JMP = 5;
+const RET = 6;
+const MISC = 7;
+
+const ABSOLUTE = [0x20, 0x28, 0x30];
+const LOADS = [0x00, 0x20, 0x28, 0x30, 0x40, 0x48, 0x50, 0x60, 0x80];
+const INDEX_LOADS = [0x01, 0x61, 0x81, 0xb1];
+const RETURNS = [0x06, 0x16];
+const TRANSFERS = [0x07, 0x87];
+const NEGATE = 0x84;
+const DIVISIONS = [0x34, 0x94];
+const JUMP_ALWAYS = 0x05;
+
+/**
+ * Reads a program in the form of `tcpdump -ddd`: the number of instructions, then a line of four decimals each.
+ * Throws RipstopError EFILTER when it is not one that is safe to run.
+ */
+export function parseProgram(text: string): BpfProgram {
+  const lines = text.trim().split('\n');
+  const length = Number(lines[0]);
+  if (!Number.isInteger(length) || length < 1 || length > INSTRUCTIONS_MAX || lines.length !== length + 1)
+    refuse(
+      `${lines.length - 1} instructions where "${lines[0]}" are announced; 1..${INSTRUCTIONS_MAX} are possible`,
+    );
+  const program = {
+    length,
+    code: new Uint16Array(length),
+    jumpTrue: new Uint8Array(length),
+    jumpFalse: new Uint8Array(length),
+    k: new Uint32Array(length),
+  };
+  for (let i = 0; i < length; i++) {
+    const numbers = /^(\d{1,5}) (\d{1,3}) (\d{1,3}) (\d{1,10})$/
+      .exec(lines[i + 1]!)
+      ?.slice(1)
+      .map(Number);
+    if (!numbers) refuse(`instruction ${i} is "${lines[i + 1]}"`);
+    const [code, jumpTrue, jumpFalse, k] = numbers as [number, number, number, number];
+    if (code > 0xffff || jumpTrue > 0xff || jumpFalse > 0xff || k > 0xffffffff)
+      refuse(`instruction ${i} is too wide`);
+    program.code[i] = code;
+    program.jumpTrue[i] = jumpTrue;
+    program.jumpFalse[i] = jumpFalse;
+    program.k[i] = k;
+    const fault = faultOf(program, i);
+    if (fault) refuse(`instruction ${i}: ${fault}`, hintFor(fault));
+  }
+  if ((program.code[length - 1]! & 7) !== RET) refuse('the last instruction is no return');
+  return program;
+}
+
+const OUTSIDE = 'a jump out of the program, or back';
+const KERNEL_ONLY = 'asks for what only a kernel socket knows';
+
+/** What makes instruction `i` unsafe, or undefined. */
+function faultOf(program: BpfProgram, i: number): string | undefined {
+  const code = program.code[i]!;
+  const k = program.k[i]!;
+  const unknown = `unknown code 0x${code.toString(16)}`;
+  switch (code & 7) {
+    case LD:
+      if (!LOADS.includes(code)) return unknown;
+      if (ABSOLUTE.includes(code) && k >= ANCILLARY) return KERNEL_ONLY;
+      return code === 0x60 && k >= MEMORY_WORDS ? `memory slot ${k}` : undefined;
+    case LDX:
+      if (!INDEX_LOADS.includes(code)) return unknown;
+      return code === 0x61 && k >= MEMORY_WORDS ? `memory slot ${k}` : undefined;
+    case ST:
+    case STX:
+      if (code > STX) return unknown;
+      return k >= MEMORY_WORDS ? `memory slot ${k}` : undefined;
+    case ALU:
+      if (code !== NEGATE && ((code & ~0x08) >>> 4 > 0xa || code > 0xac || (code & ~0x08) === NEGATE))
+        return unknown;
+      return DIVISIONS.includes(code) && k === 0 ? 'division by zero' : undefined;
+    case JMP: {
+      if (code === JUMP_ALWAYS) return i + 1 + k >= program.length ? OUTSIDE : undefined;
+      if (code > 0x4d || (code & 0xf0) === 0) return unknown;
+      const furthest = i + 1 + Math.max(program.jumpTrue[i]!, program.jumpFalse[i]!);
+      return furthest >= program.length ? OUTSIDE : undefined;
+    }
+    case RET:
+      return RETURNS.includes(code) ? undefined : unknown;
+    case MISC:
+      return TRANSFERS.includes(code) ? undefined : unknown;
+  }
+  return unknown;
+}
+
+function hintFor(fault: string): string | undefined {
+  if (fault === KERNEL_ONLY) return 'in place of inbound and outbound, choose points with --point';
+  return fault === OUTSIDE ? 'protochain compiles to a loop, which no kernel takes either' : undefined;
+}
+
+function refuse(problem: string, hint?: string): never {
+  throw new RipstopError('EFILTER', `the compiled filter cannot be run: ${problem}`, hint);
+}
+
+/**
+ * Runs a checked program over a packet.
+ * @param bytes the captured bytes
+ * @param wireLength bytes that the packet had
+ * @returns bytes of the packet to keep; 0: it does not match
+ */
+export function runProgram(program: BpfProgram, bytes: Uint8Array, wireLength: number): number {
+  const { code, jumpTrue, jumpFalse, k: constants } = program;
+  const memory = new Uint32Array(MEMORY_WORDS);
+  let a = 0;
+  let x = 0;
+  for (let at = 0; ; at++) {
+    const op = code[at]!;
+    const k = constants[at]!;
+    switch (op & 7) {
+      case LD: {
+        if (op === 0x00) a = k;
+        else if (op === 0x60) a = memory[k]!;
+        else if (op === 0x80) a = wireLength;
+        else {
+          const from = (op & 0xe0) === 0x40 ? x + k : k;
+          const size = 4 >> ((op >> 3) & 3);
+          if (from + size > bytes.length) return 0;
+          a = 0;
+          for (let i = 0; i < size; i++) a = a * 256 + bytes[from + i]!;
+        }
+        break;
+      }
+      case LDX:
+        if (op === 0x01) x = k;
+        else if (op === 0x61) x = memory[k]!;
+        else if (op === 0x81) x = wireLength;
+        else if (k >= bytes.length) return 0;
+        else x = (bytes[k]! & 15) << 2;
+        break;
+      case ST:
+        memory[k] = a;
+        break;
+      case STX:
+        memory[k] = x;
+        break;
+      case ALU: {
+        const operand = op & 0x08 ? x : k;
+        const result = compute(op & 0xf0, a, operand);
+        if (result < 0) return 0;
+        a = result;
+        break;
+      }
+      case JMP: {
+        const operand = op & 0x08 ? x : k;
+        if (op === JUMP_ALWAYS) at += k;
+        else at += compare(op & 0xf0, a, operand) ? jumpTrue[at]! : jumpFalse[at]!;
+        break;
+      }
+      case RET:
+        return op === 0x16 ? a : k;
+      default:
+        if (op === 0x07) x = a;
+        else a = x;
+    }
+  }
+}
+
+/** Unsigned 32-bit arithmetic; -1 for a division by zero. */
+function compute(operation: number, a: number, operand: number): number {
+  switch (operation) {
+    case 0x00:
+      return (a + operand) >>> 0;
+    case 0x10:
+      return (a - operand) >>> 0;
+    case 0x20:
+      return Math.imul(a, operand) >>> 0;
+    case 0x30:
+      return operand === 0 ? -1 : Math.floor(a / operand);
+    case 0x40:
+      return (a | operand) >>> 0;
+    case 0x50:
+      return (a & operand) >>> 0;
+    case 0x60:
+      return operand > 31 ? 0 : (a << operand) >>> 0;
+    case 0x70:
+      return operand > 31 ? 0 : a >>> operand;
+    case 0x80:
+      return -a >>> 0;
+    case 0x90:
+      return operand === 0 ? -1 : a % operand;
+    default:
+      return (a ^ operand) >>> 0;
+  }
+}
+
+function compare(operation: number, a: number, operand: number): boolean {
+  switch (operation) {
+    case 0x10:
+      return a === operand;
+    case 0x20:
+      return a > operand;
+    case 0x30:
+      return a >= operand;
+    default:
+      return (a & operand) !== 0;
+  }
+}

@@ -1,0 +1,58 @@
+import { execFile } from 'node:child_process';
+import { RipstopError } from '../../base/errors.ts';
+import { LINK_ETHERNET } from '../format/packet.ts';
+import { type BpfProgram, parseProgram } from './bpf.ts';
+
+const TIMEOUT_MS = 10_000;
+const OUTPUT_MAX = 1 << 20;
+/** Longer ones cost libpcap's optimiser seconds. */
+const EXPRESSION_MAX = 4096;
+
+/**
+ * Compiles a filter in tcpdump's language (pcap-filter(7)) by libpcap's own compiler: `tcpdump -ddd` as a child, its
+ * arguments passed as they are, no shell. Throws RipstopError EFILTER with libpcap's message.
+ * @param link LINKTYPE_* of the packets that it will see
+ */
+export async function compileFilter(expression: string, link: number): Promise<BpfProgram> {
+  // What follows `--` is never an option, so a filter cannot make tcpdump write a file.
+  const args = ['-ddd', '-y', link === LINK_ETHERNET ? 'EN10MB' : 'RAW', '--', expression];
+  const options = { timeout: TIMEOUT_MS, maxBuffer: OUTPUT_MAX, env: { ...process.env, LC_ALL: 'C' } };
+  if (expression.length > EXPRESSION_MAX)
+    refuse(expression, `it is longer than ${EXPRESSION_MAX} characters`);
+  if (expression.includes('\0')) refuse(expression, 'it contains a NUL character');
+  return new Promise((resolve, reject) => {
+    execFile('tcpdump', args, options, (error, stdout, stderr) => {
+      try {
+        if (error) explain(expression, error as NodeJS.ErrnoException & { killed?: boolean }, stderr);
+        resolve(parseProgram(stdout));
+      } catch (fault) {
+        reject(fault);
+      }
+    });
+  });
+}
+
+function explain(
+  expression: string,
+  error: NodeJS.ErrnoException & { killed?: boolean },
+  stderr: string,
+): never {
+  if (error.code === 'ENOENT')
+    throw new RipstopError(
+      'EFILTER',
+      'tcpdump is not installed; its compiler makes the capture filter',
+      'install tcpdump, or select with --point, --peer, --vni and --verdict alone',
+    );
+  if (error.killed) refuse(expression, `it did not compile within ${TIMEOUT_MS / 1000} s`);
+  const lines = stderr.split('\n').filter(line => line.startsWith('tcpdump: '));
+  refuse(expression, lines.map(line => line.slice('tcpdump: '.length)).join('; ') || error.message);
+}
+
+function refuse(expression: string, problem: string): never {
+  const shown = expression.length > 200 ? `${expression.slice(0, 200)}…` : expression;
+  throw new RipstopError(
+    'EFILTER',
+    `filter ${JSON.stringify(shown)}: ${problem}`,
+    'the language is in `man pcap-filter`',
+  );
+}

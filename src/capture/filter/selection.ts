@@ -1,0 +1,66 @@
+import { formatIp, parseIp, viewOf } from '../../../encap/wire/addresses.ts';
+import { RipstopError } from '../../base/errors.ts';
+import { suggest } from '../../base/suggest.ts';
+import { POINT_NAMES, type Wanted } from '../../dataplane/tap/tap.ts';
+import type { CaptureContext, CaptureVerdict } from '../live/context.ts';
+
+/** What a person selects, by name. Everything absent means "all". */
+export interface Selection {
+  readonly points?: readonly string[];
+  /** Names of verdicts; `drop` stands for every one that loses the frame. */
+  readonly verdicts?: readonly string[];
+  /** Name or underlay address of a peer. */
+  readonly peer?: string;
+  /** Bytes to keep of a packet, 0 for all. */
+  readonly snapLength: number;
+}
+
+/** Turns names into the numbers that the workers compare. Throws RipstopError ECAPTURE with the name that is meant. */
+export function resolveSelection(selection: Selection, context: CaptureContext): Wanted {
+  const verdicts = selection.verdicts?.flatMap(name => verdictNumbers(name, context.verdicts));
+  return {
+    points: pointBits(selection.points ?? POINT_NAMES),
+    snapLength: selection.snapLength,
+    ...(verdicts ? { verdicts } : {}),
+    ...(selection.peer !== undefined ? { peer: peerSlot(selection.peer, context) } : {}),
+  };
+}
+
+/** The bits of points by name. Throws RipstopError ECAPTURE. */
+export function pointBits(names: readonly string[]): number {
+  let bits = 0;
+  for (const name of names) {
+    const number = (POINT_NAMES as readonly string[]).indexOf(name);
+    if (number < 0) unknown('capture point', name, POINT_NAMES);
+    bits |= 1 << number;
+  }
+  return bits;
+}
+
+/** Numbers of the verdicts that a name stands for. Throws RipstopError ECAPTURE. */
+export function verdictNumbers(name: string, verdicts: readonly CaptureVerdict[]): number[] {
+  const numbers = [...verdicts.keys()];
+  if (name === 'drop') return numbers.filter(number => verdicts[number]!.drop);
+  const number = verdicts.findIndex(verdict => verdict.name === name);
+  if (number < 0) unknown('verdict', name, [...verdicts.map(verdict => verdict.name), 'drop']);
+  return [number];
+}
+
+function peerSlot(name: string, context: CaptureContext): number {
+  const parsed = parseIp(name);
+  const address = parsed && formatIp(viewOf(parsed), 0);
+  const slot = context.peers.findIndex(peer => peer && (peer.id === name || peer.address === address));
+  if (slot >= 0) return slot;
+  return unknown(
+    'peer',
+    name,
+    context.peers.flatMap(peer => (peer ? [peer.id, peer.address] : [])),
+  );
+}
+
+function unknown(what: string, name: string, known: readonly string[]): never {
+  const near = suggest(name, known);
+  const shown = known.length > 20 ? [...known.slice(0, 20), '…'] : known;
+  const hint = near ? `did you mean "${near}"?` : `known: ${shown.join(', ') || 'none'}`;
+  throw new RipstopError('ECAPTURE', `unknown ${what} "${name}"`, hint);
+}

@@ -1,0 +1,198 @@
+import { contained } from '../../base/boundary.ts';
+import * as point from '../../dataplane/tap/tap.ts';
+import type { CaptureSource } from '../live/capture-hub.ts';
+import { type CaptureContext, encapsulationOf } from '../live/context.ts';
+import { type RecordVisitor, TapReader } from '../live/record.ts';
+import type { FlowEntry } from './flow-entry.ts';
+import { FlowFields, INGRESS } from './flow-fields.ts';
+import { type FlowRecord, logFlow, STILL_ACTIVE } from './flow-log.ts';
+import { type FlowReport, flowRows, peerRows, rateSeconds } from './flow-report.ts';
+import { FlowTable } from './flow-table.ts';
+
+/** Enough for VXLAN, Ethernet with a tag, IPv6 and TCP with its options. */
+const SNAP_LENGTH = 128;
+/** Between two looks at the rings, milliseconds. */
+const LOOK_MS = 10;
+/** Frames taken at one look: a flood costs a tenth of a core; what is more is overlooked. */
+const FRAMES_A_LOOK = 2048;
+/** Between two marks of the rates, milliseconds. */
+const TICK_MS = 1000;
+/** How long the flow log is silent about a flow that goes on, milliseconds. */
+const LOG_MS = 60_000;
+/** Lines of the flow log in a second; a flood of flows that oust each other has no more to say. */
+const LINES_A_TICK = 5000;
+
+/** What one worker handed over and could not hand over; the ratio is that of the last tick. */
+interface Share {
+  seen: number;
+  lost: number;
+  weight: number;
+}
+
+/** Hears of each line of the flow log. */
+export type FlowFollower = (record: FlowRecord) => void;
+
+/** A flow table at work: reads the rings of its tap, looks at each frame, and tells followers what flows did. */
+export class FlowCounting {
+  readonly table: FlowTable;
+  readonly #source: CaptureSource;
+  readonly #followers: ReadonlyMap<FlowFollower, unknown>;
+  readonly #device: string;
+  readonly #since = Date.now();
+  readonly #reader: TapReader;
+  readonly #fields = new FlowFields();
+  readonly #fate = { peer: -1, dropVerdict: -1, timeMs: 0, weight: 1, wholeSince: 0 };
+  readonly #shares: Share[];
+  readonly #link: 'ethernet' | 'ip';
+  readonly #headerBytes: number;
+  readonly #isDrop: boolean[];
+  readonly #timer: NodeJS.Timeout;
+  #context: CaptureContext;
+  #linesLeft = LINES_A_TICK;
+  #unlogged = 0;
+  #seen = 0;
+  #lost = 0;
+  #sampled = 1;
+  #tickAt: number;
+
+  /** @param ticked is called once a second */
+  constructor(
+    source: CaptureSource,
+    device: string,
+    capacity: number,
+    followers: ReadonlyMap<FlowFollower, unknown>,
+    ticked: () => void,
+  ) {
+    this.#source = source;
+    this.#device = device;
+    this.#followers = followers;
+    this.#context = source.context();
+    this.table = new FlowTable(this.#since, capacity, (key, entry, reason) => this.#log(key, entry, reason));
+    const { inner, headerBytes } = encapsulationOf(this.#context);
+    this.#link = inner;
+    this.#headerBytes = headerBytes;
+    this.#isDrop = this.#context.verdicts.map(verdict => verdict.drop);
+    const rings = source.rings[point.FLOW_TAP]!;
+    this.#shares = rings.map(() => ({ seen: 0, lost: 0, weight: 1 }));
+    this.#reader = new TapReader(rings);
+    this.#reader.discard();
+    this.#tickAt = this.#since + TICK_MS;
+    point.steer(source.control, point.FLOW_TAP, {
+      points: point.EGRESS_INNER | point.INGRESS_INNER | point.DROP,
+      snapLength: SNAP_LENGTH,
+    });
+    this.#timer = setInterval(() => {
+      try {
+        this.#look();
+        if (Date.now() < this.#tickAt) return;
+        this.#tick();
+        ticked();
+      } catch (error) {
+        contained('flows', error);
+        // The record that could not be read would be the first one of the next look again.
+        this.#reader.discard();
+      }
+    }, LOOK_MS);
+    this.#timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    point.steer(this.#source.control, point.FLOW_TAP, undefined);
+  }
+
+  report(): FlowReport {
+    this.#look();
+    const { table } = this;
+    const context = this.#source.context();
+    const now = Date.now();
+    return {
+      device: this.#device,
+      since: new Date(this.#since).toISOString(),
+      rateSeconds: rateSeconds(table, now),
+      frames: {
+        seen: this.#shares.reduce((sum, share) => sum + share.seen, this.#seen),
+        overlooked: this.#shares.reduce((sum, share) => sum + share.lost, this.#lost),
+        other: table.otherFrames,
+      },
+      sampled: this.#sampled,
+      table: { capacity: table.capacity, flows: table.count, ousted: { ...table.ousted } },
+      flows: flowRows(table, context, this.#device, now),
+      peers: peerRows(table, context, this.#device, now),
+    };
+  }
+
+  #look(): void {
+    this.#reader.visit(this.#visit, FRAMES_A_LOOK);
+  }
+
+  readonly #visit: RecordVisitor = (worker, view, at, size, kind, lost) => {
+    const word = (index: number) => view.getInt32(at + index * 4, true);
+    const share = this.#shares[worker]!;
+    const fate = this.#fate;
+    share.seen++;
+    share.lost += lost;
+    fate.timeMs = (word(point.RECORD_SECONDS) >>> 0) * 1000 + word(point.RECORD_NANOSECONDS) / 1e6;
+    if (lost > 0) fate.wholeSince = fate.timeMs;
+    const start = point.HEADER_BYTES + (word(point.RECORD_TURN) & 3);
+    const front = kind === point.KIND_INGRESS ? this.#headerBytes : 0;
+    const captured = Math.min(word(point.RECORD_CAPTURED), size - start) - front;
+    const length = word(point.RECORD_LENGTH) - front;
+    const segment = word(point.RECORD_GSO_SIZE);
+    const direction = kind === point.KIND_INGRESS ? INGRESS : kind;
+    const isIp = this.#fields.read(
+      view,
+      at + start + front,
+      captured,
+      length,
+      this.#link,
+      segment,
+      direction,
+    );
+    if (!isIp) {
+      this.table.otherFrames++;
+      return;
+    }
+    const verdict = word(point.RECORD_VERDICT);
+    fate.peer = word(point.RECORD_PEER);
+    fate.dropVerdict = this.#isDrop[verdict] ? verdict : -1;
+    fate.weight = share.weight;
+    this.table.add(this.#fields, fate);
+  };
+
+  #tick(): void {
+    const now = Date.now();
+    this.#tickAt = now + TICK_MS;
+    let seen = 0;
+    let lost = 0;
+    for (const share of this.#shares) {
+      seen += share.seen;
+      lost += share.lost;
+      share.weight = share.seen > 0 ? (share.seen + share.lost) / share.seen : 1;
+      share.seen = share.lost = 0;
+    }
+    this.#seen += seen;
+    this.#lost += lost;
+    this.#sampled = seen + lost > 0 ? seen / (seen + lost) : 1;
+    this.#context = this.#source.context();
+    this.#linesLeft = LINES_A_TICK;
+    this.table.tick(now);
+    if (this.#followers.size === 0) return;
+    this.table.each((key, entry) => {
+      const isNew = entry.packets > entry.packetsLogged || entry.drops > entry.dropsLogged;
+      if (isNew && now - entry.loggedUntil > LOG_MS) this.#log(key, entry, STILL_ACTIVE);
+    });
+  }
+
+  #log(key: Int32Array, entry: FlowEntry, reason: number): void {
+    if (this.#followers.size === 0) return;
+    if (this.#linesLeft-- <= 0) {
+      this.#unlogged++;
+      return;
+    }
+    const record = logFlow(key, entry, reason, this.#context, this.#device, this.#sampled);
+    const line = this.#unlogged > 0 ? { ...record, lostRecords: this.#unlogged } : record;
+    this.#unlogged = 0;
+    for (const follower of this.#followers.keys()) follower(line);
+  }
+}

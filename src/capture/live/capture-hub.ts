@@ -1,0 +1,94 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RipstopError } from '../../base/errors.ts';
+import { FLOW_TAP, steer, TAPS, type Wanted } from '../../dataplane/tap/tap.ts';
+import { resolveSelection, type Selection } from '../filter/selection.ts';
+import type { CaptureContext } from './context.ts';
+import { TapReader } from './record.ts';
+import { encodeContext, RecordQueue } from './record-stream.ts';
+
+/** What a running data plane offers to be watched by. */
+export interface CaptureSource {
+  readonly control: SharedArrayBuffer;
+  /** By tap, one a worker. */
+  readonly rings: readonly (readonly SharedArrayBuffer[])[];
+  /** True when the data plane has ended. */
+  readonly isOver: boolean;
+  /** As things stand now; peers come and go. */
+  context(): CaptureContext;
+}
+
+/** Between two looks at the rings, milliseconds: a ring holds a good deal more than that at full rate and snap length 128. */
+const LOOK_MS = 5;
+
+/** How long a new capture waits for the end of another one, milliseconds. */
+const GRACE_MS = 500;
+
+/** How long a tap rests after a capture, milliseconds: a worker may be amid a batch that it still puts there. */
+const REST_MS = 50;
+
+/**
+ * The captures of one data plane: each has a tap of its own, with its own rings, as a ring has one reader. Runs on the
+ * control thread, never on a worker. A consumer that is slow makes its rings fill and the workers count what they could
+ * not put there; the other captures do not notice.
+ */
+export class CaptureHub {
+  readonly #source: CaptureSource;
+  readonly #free = [...Array(TAPS).keys()].filter(tap => tap !== FLOW_TAP);
+
+  constructor(source: CaptureSource) {
+    this.#source = source;
+  }
+
+  /**
+   * Starts a capture. The stream is that of `record-stream.ts`; it ends, and the workers stop copying, when `signal`
+   * aborts or its consumer leaves. Throws RipstopError EINUSE, or ECAPTURE for a name that is not known.
+   */
+  async start(selection: Selection, signal: AbortSignal): Promise<AsyncGenerator<Uint8Array, void, void>> {
+    // One that has just been stopped by its user may not have heard of it yet.
+    for (
+      const started = performance.now();
+      this.#free.length === 0 && performance.now() - started < GRACE_MS;
+    )
+      await sleep(LOOK_MS);
+    const context = this.#source.context();
+    const wanted = resolveSelection(selection, context);
+    const tap = this.#free.shift();
+    if (tap === undefined)
+      throw new RipstopError('EINUSE', `${TAPS - 1} captures are running`, 'end one of them first');
+    // Once, whoever comes first: the signal also ends a stream that nobody has begun to read.
+    let released = false;
+    const release = () => {
+      if (released) return;
+      released = true;
+      steer(this.#source.control, tap, undefined);
+      setTimeout(() => this.#free.push(tap), REST_MS).unref();
+    };
+    if (signal.aborted) release();
+    else signal.addEventListener('abort', release, { once: true });
+    return this.#stream(tap, context, wanted, signal, release);
+  }
+
+  async *#stream(
+    tap: number,
+    context: CaptureContext,
+    wanted: Wanted,
+    signal: AbortSignal,
+    release: () => void,
+  ): AsyncGenerator<Uint8Array, void, void> {
+    try {
+      if (signal.aborted) return;
+      const reader = new TapReader(this.#source.rings[tap]!);
+      const queue = new RecordQueue();
+      reader.discard();
+      steer(this.#source.control, tap, wanted);
+      yield encodeContext(context);
+      while (!signal.aborted && !this.#source.isOver) {
+        if (reader.visit(queue.add) > 0) yield queue.take();
+        else await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
+      }
+    } finally {
+      signal.removeEventListener('abort', release);
+      release();
+    }
+  }
+}

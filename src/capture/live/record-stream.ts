@@ -1,0 +1,131 @@
+import { RipstopError } from '../../base/errors.ts';
+import { HEADER_BYTES, KIND_EGRESS, KIND_INGRESS, RECORD_LOST } from '../../dataplane/tap/tap.ts';
+import { GrowingQueue } from '../format/byte-queue.ts';
+import { ByteSource } from '../format/byte-source.ts';
+import type { CaptureContext } from './context.ts';
+import { type CaptureRecord, decodeRecord, type RecordVisitor } from './record.ts';
+
+/*
+ * Records on their way from the process that forwards to the one that shows: a stream of messages, each an int32
+ * length, an int32 kind and that many bytes, little-endian as both sides are the same machine. The first message is
+ * the context as JSON; the others are records in the layout of the ring.
+ */
+const KIND_CONTEXT = 0x43;
+const MESSAGE_HEADER = 8;
+/** A superframe with its header; a context of four thousand peers stays below it, too. */
+const MESSAGE_MAX = 1 << 20;
+/** Records decoded between two looks at the consumer. */
+const BATCH = 1024;
+
+/** The message that opens a stream. */
+export function encodeContext(context: CaptureContext): Uint8Array {
+  const text = new TextEncoder().encode(JSON.stringify(context));
+  const message = new Uint8Array(MESSAGE_HEADER + text.length);
+  const view = new DataView(message.buffer);
+  view.setInt32(0, text.length, true);
+  view.setInt32(4, KIND_CONTEXT, true);
+  message.set(text, MESSAGE_HEADER);
+  return message;
+}
+
+/** Gathers records as messages, straight from the rings: what passes here is neither decoded nor allocated for. */
+export class RecordQueue {
+  readonly #queue = new GrowingQueue();
+
+  /** Adds one record; a visitor of `TapReader`. */
+  readonly add: RecordVisitor = (_worker, view, at, size, kind, lost) => {
+    const queue = this.#queue;
+    const message = queue.reserve(MESSAGE_HEADER + size);
+    const out = queue.view;
+    out.setInt32(message, size, true);
+    out.setInt32(message + 4, kind, true);
+    const to = message + MESSAGE_HEADER;
+    const whole = size & ~3;
+    for (let byte = 0; byte < whole; byte += 4) out.setInt32(to + byte, view.getInt32(at + byte, true), true);
+    for (let byte = whole; byte < size; byte++) out.setUint8(to + byte, view.getUint8(at + byte));
+    out.setInt32(to + RECORD_LOST * 4, lost, true);
+  };
+
+  /** The messages so far; the queue is empty then. */
+  take(): Uint8Array {
+    return this.#queue.take();
+  }
+}
+
+/** A stream as its reader sees it. */
+export interface RecordStream {
+  readonly context: CaptureContext;
+  /** What came in together, in order. Ends with the stream; throws RipstopError EAGENT when that is broken. */
+  batches(): AsyncGenerator<CaptureRecord[], void, void>;
+}
+
+/** Reads the opening of a stream. Throws RipstopError EAGENT. */
+export async function readRecordStream(chunks: AsyncIterable<Uint8Array>): Promise<RecordStream> {
+  const source = new ByteSource(chunks);
+  const first = await nextMessage(source);
+  if (first?.kind !== KIND_CONTEXT) broken(source, 'it does not begin with a context');
+  return { context: JSON.parse(new TextDecoder().decode(first.body)), batches: () => batches(source) };
+}
+
+async function* batches(source: ByteSource): AsyncGenerator<CaptureRecord[], void, void> {
+  try {
+    for (;;) {
+      const records: CaptureRecord[] = [];
+      do {
+        const message = await nextMessage(source);
+        if (!message) {
+          if (records.length > 0) yield records;
+          return;
+        }
+        records.push(recordOf(source, message));
+      } while (records.length < BATCH && hasMessage(source));
+      yield records;
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+interface Message {
+  readonly kind: number;
+  readonly body: DataView;
+}
+
+function recordOf(source: ByteSource, { kind, body }: Message): CaptureRecord {
+  if ((kind !== KIND_EGRESS && kind !== KIND_INGRESS) || body.byteLength < HEADER_BYTES)
+    broken(source, `a message of kind ${kind} and ${body.byteLength} bytes`);
+  const record = decodeRecord(body, 0, body.byteLength, kind, 0);
+  return { ...record, lost: body.getUint32(RECORD_LOST * 4, true) };
+}
+
+/** True when a whole message is at hand, so that reading it does not wait. */
+function hasMessage(source: ByteSource): boolean {
+  if (source.ready < MESSAGE_HEADER) return false;
+  return source.ready >= MESSAGE_HEADER + viewOf(source.peek(MESSAGE_HEADER)).getInt32(0, true);
+}
+
+async function nextMessage(source: ByteSource): Promise<Message | undefined> {
+  if (!(await source.fill(MESSAGE_HEADER))) {
+    if (source.ready > 0) broken(source, 'it ends inside a message');
+    return undefined;
+  }
+  const head = viewOf(source.peek(MESSAGE_HEADER));
+  const length = head.getInt32(0, true);
+  const kind = head.getInt32(4, true);
+  if (length < 0 || length > MESSAGE_MAX) broken(source, `a message of ${length} bytes`);
+  if (!(await source.fill(MESSAGE_HEADER + length))) broken(source, 'it ends inside a message');
+  source.take(MESSAGE_HEADER);
+  return { kind, body: viewOf(source.take(length)) };
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function broken(source: ByteSource, problem: string): never {
+  throw new RipstopError(
+    'EAGENT',
+    `the capture stream broke at byte ${source.offset}: ${problem}`,
+    'is the agent of the same version?',
+  );
+}

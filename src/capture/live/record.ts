@@ -1,0 +1,187 @@
+import {
+  droppedRecords,
+  nextRecord,
+  openConsumer,
+  type Ring,
+  recordKind,
+  recordLength,
+  release,
+} from '../../dataplane/descriptor/ring.ts';
+import * as point from '../../dataplane/tap/tap.ts';
+
+/** The virtio-net fields that came with a frame: what the sender left for the hardware to do. */
+export interface Offload {
+  readonly flags: number;
+  readonly gsoType: number;
+  /** Payload bytes a segment, 0 for none. */
+  readonly gsoSize: number;
+  readonly csumStart: number;
+  readonly csumOffset: number;
+}
+
+/** One frame that a worker let be seen, as a value. */
+export interface CaptureRecord {
+  readonly direction: 'egress' | 'ingress';
+  /** Bits of the points that it passed. */
+  readonly points: number;
+  /** Nanoseconds since 1970-01-01 UTC of its batch. */
+  readonly time: bigint;
+  /** Egress: the frame. Ingress: the UDP payload, encapsulation header and frame. */
+  readonly bytes: Uint8Array;
+  /** Bytes that there were; `bytes` is shorter when the snap length cut it. */
+  readonly length: number;
+  readonly verdict: number;
+  /** Peer slot, -1 for none. */
+  readonly peer: number;
+  readonly offload: Offload;
+  /** Datagrams sent or frames merged. */
+  readonly segments: number;
+  /** errno of a refused send or write, 0 for none. */
+  readonly error: number;
+  /** Egress: index of the sending socket. Ingress: UDP source port. */
+  readonly port: number;
+  /** Ingress: underlay source address, 16 bytes, IPv4 mapped. */
+  readonly address?: Uint8Array;
+  /** Nanoseconds from the moment that its batch was read to `time`; 0: not known. */
+  readonly tookNs: number;
+  /** Records of its worker that were lost since the one before. */
+  readonly lost: number;
+}
+
+/** Records of one worker taken at once at most: bounds the memory of a slow reader. */
+const BURST = 4096;
+
+/**
+ * Looks at one record in place; it is valid during the call.
+ * @param worker index of the ring
+ * @param at where its header begins in `view`
+ * @param size bytes of header, padding and captured bytes together
+ * @param lost records of its worker that were lost since the one before
+ */
+export type RecordVisitor = (
+  worker: number,
+  view: DataView,
+  at: number,
+  size: number,
+  kind: number,
+  lost: number,
+) => void;
+
+/** The reading end of one tap's rings, one a worker. One thread at a time. */
+export class TapReader {
+  readonly #rings: { readonly ring: Ring; head: number; lost: number }[];
+
+  /** @param memories rings of the tap, one a worker */
+  constructor(memories: readonly SharedArrayBuffer[]) {
+    this.#rings = memories.map(memory => ({ ring: openConsumer(memory), head: -1, lost: 0 }));
+  }
+
+  /**
+   * Shows what has come in since the last call, of all workers, in the order of time.
+   * @param most records to show, but for one more a worker
+   * @returns records shown
+   */
+  visit(visitor: RecordVisitor, most = BURST * this.#rings.length): number {
+    let shown = 0;
+    for (const source of this.#rings) source.head = nextRecord(source.ring);
+    for (let worker = this.#earliest(); worker >= 0; worker = this.#earliest()) {
+      const source = this.#rings[worker]!;
+      const { ring, head } = source;
+      const lost = ring.words[(head >> 2) + point.RECORD_LOST]!;
+      const before = source.lost;
+      source.lost = lost;
+      visitor(
+        worker,
+        ring.view,
+        head,
+        recordLength(ring, head),
+        recordKind(ring, head),
+        (lost - before) >>> 0,
+      );
+      shown++;
+      // What was taken must be shown before it is released.
+      source.head = shown < most ? nextRecord(ring) : -1;
+    }
+    for (const { ring } of this.#rings) release(ring);
+    return shown;
+  }
+
+  /** Index of the ring whose head is the oldest, -1 when all are empty. */
+  #earliest(): number {
+    let earliest = -1;
+    let seconds = 0;
+    let nanoseconds = 0;
+    for (let worker = 0; worker < this.#rings.length; worker++) {
+      const { ring, head } = this.#rings[worker]!;
+      if (head < 0) continue;
+      const second = ring.words[(head >> 2) + point.RECORD_SECONDS]!;
+      const nanosecond = ring.words[(head >> 2) + point.RECORD_NANOSECONDS]!;
+      if (earliest >= 0 && (second > seconds || (second === seconds && nanosecond >= nanoseconds))) continue;
+      earliest = worker;
+      seconds = second;
+      nanoseconds = nanosecond;
+    }
+    return earliest;
+  }
+
+  /** What has come in since the last call, as values. */
+  take(): CaptureRecord[] {
+    const records: CaptureRecord[] = [];
+    this.visit((_worker, view, at, size, kind, lost) => {
+      records.push(decodeRecord(view, at, size, kind, lost));
+    });
+    return records;
+  }
+
+  /** Throws away what an earlier capture left behind; what it lost is not counted again. */
+  discard(): void {
+    while (this.visit(() => {}) > 0);
+    for (const source of this.#rings) source.lost = droppedRecords(source.ring) | 0;
+  }
+}
+
+/**
+ * A record as a value, from the layout of `point.ts`.
+ * @param at where its header begins
+ * @param size bytes of header, padding and captured bytes together
+ * @param lost what RECORD_LOST says since the record before
+ */
+export function decodeRecord(
+  view: DataView,
+  at: number,
+  size: number,
+  kind: number,
+  lost: number,
+): CaptureRecord {
+  // Workers write native-endian words; every machine that Node runs on here is little-endian.
+  const word = (index: number) => view.getInt32(at + index * 4, true);
+  const copy = (offset: number, length: number) =>
+    Uint8Array.from(new Uint8Array(view.buffer, view.byteOffset + at + offset, length));
+  const start = point.HEADER_BYTES + (word(point.RECORD_TURN) & 3);
+  const captured = Math.max(0, Math.min(word(point.RECORD_CAPTURED), size - start));
+  const ingress = kind === point.KIND_INGRESS;
+  const offload = word(point.RECORD_OFFLOAD);
+  return {
+    direction: ingress ? 'ingress' : 'egress',
+    points: word(point.RECORD_POINTS),
+    time: BigInt(word(point.RECORD_SECONDS) >>> 0) * 1_000_000_000n + BigInt(word(point.RECORD_NANOSECONDS)),
+    bytes: copy(start, captured),
+    length: word(point.RECORD_LENGTH),
+    verdict: word(point.RECORD_VERDICT),
+    peer: word(point.RECORD_PEER),
+    offload: {
+      flags: offload & 0xff,
+      gsoType: (offload >>> 8) & 0xff,
+      gsoSize: word(point.RECORD_GSO_SIZE),
+      csumStart: word(point.RECORD_CSUM_START),
+      csumOffset: word(point.RECORD_CSUM_OFFSET),
+    },
+    segments: word(point.RECORD_SEGMENTS),
+    error: word(point.RECORD_ERROR),
+    port: word(point.RECORD_PORT),
+    tookNs: word(point.RECORD_TURN) >>> 2,
+    // The words were copied as words, so their bytes stand in network order as the kernel put them.
+    ...(ingress ? { address: copy(point.RECORD_ADDRESS * 4, 16) } : {}),
+    lost,
+  };
+}

@@ -1,0 +1,68 @@
+import type { Mode } from '../../../encap/encap.ts';
+import { FORMATS } from '../../../encap/formats.ts';
+import { innerMtu } from '../../../encap/mtu.ts';
+import { familyOf, parseIp, viewOf } from '../../../encap/wire/addresses.ts';
+import { RipstopError } from '../../base/errors.ts';
+
+/** A remote node of a replay. */
+export interface ReplayPeer {
+  readonly id: string;
+  /** Underlay address, of the family of the own one. */
+  readonly address: string;
+  readonly port?: number | undefined;
+  /** MAC of its VTEP (vxlan). */
+  readonly mac?: string | undefined;
+  readonly subnets: readonly string[];
+}
+
+/** What a forwarder is told, checked by whoever read it. Names as in `DataPlaneOptions`. */
+export interface ReplayConfig {
+  readonly mode: Mode;
+  /** Own underlay address. */
+  readonly address: string;
+  readonly port: number;
+  readonly vni: number;
+  /** MAC of the own VTEP (vxlan). */
+  readonly mac?: string | undefined;
+  readonly mtu: number;
+  readonly underlayMtu: number;
+  readonly flood: boolean;
+  readonly strictSource: boolean;
+  readonly peers: readonly ReplayPeer[];
+}
+
+/** A configuration that leaves to the machine what the machine would settle. */
+export interface ReplayDraft extends Omit<ReplayConfig, 'address' | 'mtu'> {
+  /** What a configuration names as the underlay: an address, an interface or `auto`. */
+  readonly underlay: string;
+  /** Own underlay address, when it is given apart. */
+  readonly address?: string | undefined;
+  /** Undefined for what the underlay MTU leaves. */
+  readonly mtu?: number | undefined;
+}
+
+/** Settles own address and MTU without looking at the machine. Throws RipstopError ECONFIG; `where` names the file. */
+export function settleReplay(draft: ReplayDraft, where: string): ReplayConfig {
+  const { underlay, ...rest } = draft;
+  const address = draft.address ?? (parseIp(underlay) ? underlay : undefined);
+  const refuse = (what: string, hint: string): never => {
+    throw new RipstopError('ECONFIG', what, hint);
+  };
+  if (address === undefined)
+    return refuse(`${where}: the underlay is "${underlay}"`, 'give the own underlay address with --address');
+  const family = familyOfText(address);
+  if (family === undefined)
+    return refuse(`"${address}" is not an IP address`, 'give the own underlay address');
+  for (const peer of draft.peers)
+    if (familyOfText(peer.address) !== family)
+      refuse(
+        `${where}: peer "${peer.id}": ${peer.address} is no IPv${family} address`,
+        'give the own address of its family',
+      );
+  return { ...rest, address, mtu: draft.mtu ?? innerMtu(FORMATS[draft.mode], family, draft.underlayMtu) };
+}
+
+function familyOfText(address: string): 4 | 6 | undefined {
+  const bytes = parseIp(address);
+  return bytes && familyOf(viewOf(bytes), 0);
+}

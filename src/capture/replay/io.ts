@@ -1,0 +1,193 @@
+import { buildOuter } from '../../../encap/outer-header.ts';
+import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
+import * as ethernet from '../../../encap/wire/ethernet.ts';
+import * as ipv4 from '../../../encap/wire/ipv4.ts';
+import * as ipv6 from '../../../encap/wire/ipv6.ts';
+import * as tcp from '../../../encap/wire/tcp.ts';
+import { linkBytes } from '../../../encap/wire/vlan.ts';
+import { GSO_TCPV4, GSO_TCPV6, NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
+import * as batch from '../../dataplane/descriptor/descriptor.ts';
+import { readPeer } from '../../dataplane/tables/peer-table.ts';
+import { onTheWire } from '../decode/segments.ts';
+import type { ReplayConfig } from './config.ts';
+import type { ReplayInput } from './input.ts';
+
+/** Something that a forwarder put out. */
+export interface ReplayOutput {
+  /** `datagram` to a peer, `frame` to the device, `icmp` to the sender of a frame. */
+  readonly kind: 'datagram' | 'frame' | 'icmp';
+  /** As it would be captured: Ethernet in vxlan mode, IP in udp mode; an `icmp` is the message alone. */
+  readonly bytes: Uint8Array;
+}
+
+/** Where the ends and the forwarder agree on numbers that live in other rooms. */
+export interface ReplayNumbers {
+  /** Number of the verdict that lets a frame go on. */
+  readonly forward: number;
+  /** Number of the verdict of a frame that no datagram holds. */
+  readonly tooBig: number;
+  /** int32 fields of a source address, as in `dataplane/io/interfaces.ts`. */
+  readonly sourceStride: number;
+  readonly sourceAddress: number;
+  readonly sourcePort: number;
+}
+
+/** First of the source ports; a live data plane picks them at random from here on. */
+const FIRST_PORT = 49152;
+/** Bytes of frame that one datagram holds over either family, with the longest encapsulation header. */
+const FRAME_ROOM = 65535 - 40 - 8 - 8;
+const NO_MAC = '00:00:00:00:00:00';
+
+/**
+ * Both ends of a forwarder in memory: they hand over what is queued and keep what comes out. They meet the seams
+ * FrameDevice and DatagramPort of `dataplane/io/interfaces.ts`, one of each direction sharing the queue of outputs.
+ */
+export class ReplayEnds {
+  readonly sources: Int32Array;
+  readonly outputs: ReplayOutput[] = [];
+  /** Whether outputs are kept; a run for speed does not. */
+  keeps = true;
+  readonly #config: ReplayConfig;
+  readonly #numbers: ReplayNumbers;
+  readonly #queue: ReplayInput[] = [];
+
+  constructor(config: ReplayConfig, numbers: ReplayNumbers, capacity: number) {
+    this.#config = config;
+    this.#numbers = numbers;
+    this.sources = new Int32Array(new SharedArrayBuffer(capacity * numbers.sourceStride * 4));
+  }
+
+  /** Queues inputs of one direction for the next turn. */
+  load(inputs: readonly ReplayInput[]): void {
+    this.#queue.push(...inputs);
+  }
+
+  readBatch(into: batch.Batch, _timeoutMs: number): number {
+    return this.#fill(into, (input, descriptor) => {
+      if (input.direction === 'egress') describeOffload(into, descriptor, this.#config);
+    });
+  }
+
+  receiveBatch(into: batch.Batch, _timeoutMs: number): number {
+    const { sourceStride, sourceAddress, sourcePort } = this.#numbers;
+    this.sources.fill(0);
+    return this.#fill(into, (input, descriptor, index) => {
+      if (input.direction !== 'ingress') return;
+      const at = index * sourceStride;
+      into.table[descriptor + batch.SOURCE] = index;
+      new Uint8Array(this.sources.buffer, (at + sourceAddress) * 4, 16).set(input.source);
+      this.sources[at + sourcePort] = input.port;
+    });
+  }
+
+  writeBatch(from: batch.Batch, count: number): number {
+    this.#eachForward(from, count, frame => this.outputs.push({ kind: 'frame', bytes: frame.slice() }));
+    return 0;
+  }
+
+  sendBatch(from: batch.Batch, count: number, peers: Int32Array): number {
+    const refused = this.#refuseTooBig(from, count);
+    this.#eachForward(from, count, (frame, at) => {
+      const peer = readPeer(peers, from.table[at + batch.PEER]!);
+      if (!peer) return;
+      const offload = {
+        flags: from.table[at + batch.OFFLOAD]! & 0xff,
+        gsoType: (from.table[at + batch.OFFLOAD]! >>> 8) & 0xff,
+        gsoSize: from.table[at + batch.GSO_SIZE]!,
+        csumStart: from.table[at + batch.CSUM_START]!,
+        csumOffset: from.table[at + batch.CSUM_OFFSET]!,
+      };
+      const isEthernet = this.#config.mode === 'vxlan';
+      const outer = {
+        source: this.#config.address,
+        destination: formatIp(viewOf(peer.address), 0),
+        sourcePort: isEthernet ? FIRST_PORT + from.table[at + batch.SOCKET]! : this.#config.port,
+        destinationPort: peer.port,
+        header: peer.header,
+        ...(isEthernet ? { link: { source: NO_MAC, destination: NO_MAC } } : {}),
+      };
+      for (const { bytes } of onTheWire(
+        { bytes: frame, length: frame.length },
+        offload,
+        isEthernet ? 'ethernet' : 'ip',
+      ))
+        this.outputs.push({ kind: 'datagram', bytes: buildOuter(outer, bytes) });
+    });
+    return refused;
+  }
+
+  /** Keeps an ICMP message that a live data plane would hand to a raw socket. */
+  readonly sendIcmp = (answer: { readonly message: Uint8Array }): void => {
+    if (this.keeps) this.outputs.push({ kind: 'icmp', bytes: answer.message.slice() });
+  };
+
+  close(): void {}
+
+  #fill(into: batch.Batch, finish: (input: ReplayInput, descriptor: number, index: number) => void): number {
+    let offset = batch.HEADROOM;
+    let count = 0;
+    while (count < into.capacity && this.#queue.length > 0) {
+      const input = this.#queue[0]!;
+      const bytes = input.direction === 'egress' ? input.frame : input.payload;
+      if (offset + bytes.length > into.slab.length) break;
+      this.#queue.shift();
+      const at = count * batch.STRIDE;
+      into.table.fill(0, at, at + batch.STRIDE);
+      into.slab.set(bytes, offset);
+      into.table[at + batch.OFFSET] = offset;
+      into.table[at + batch.LENGTH] = bytes.length;
+      finish(input, at, count);
+      offset += (bytes.length + batch.HEADROOM + 63) & ~63;
+      count++;
+    }
+    return count;
+  }
+
+  /** A plain frame that passes the length field of UDP is refused by every kernel (EMSGSIZE). */
+  #refuseTooBig(from: batch.Batch, count: number): number {
+    let refused = 0;
+    for (let at = 0; at < count * batch.STRIDE; at += batch.STRIDE) {
+      const isForward = from.table[at + batch.VERDICT] === this.#numbers.forward;
+      const isPlain = from.table[at + batch.GSO_SIZE] === 0;
+      if (!isForward || !isPlain || from.table[at + batch.LENGTH]! <= FRAME_ROOM) continue;
+      from.table[at + batch.VERDICT] = this.#numbers.tooBig;
+      refused++;
+    }
+    return refused;
+  }
+
+  #eachForward(from: batch.Batch, count: number, use: (frame: Uint8Array, at: number) => void): void {
+    if (!this.keeps) return;
+    for (let at = 0; at < count * batch.STRIDE; at += batch.STRIDE) {
+      if (from.table[at + batch.VERDICT] !== this.#numbers.forward) continue;
+      const offset = from.table[at + batch.OFFSET]!;
+      use(from.slab.subarray(offset, offset + from.table[at + batch.LENGTH]!), at);
+    }
+  }
+}
+
+/** A TCP packet larger than the MTU can only have been a superframe; it is described as the device would do it. */
+function describeOffload(into: batch.Batch, at: number, config: ReplayConfig): void {
+  const { table, view } = into;
+  const offset = table[at + batch.OFFSET]!;
+  const length = table[at + batch.LENGTH]!;
+  const l3 = config.mode === 'vxlan' ? linkBytes(view, offset, length) : 0;
+  if (config.mode === 'vxlan' && (l3 === 0 || !isIp(view.getUint16(offset + l3 - 2)))) return;
+  const ip = offset + l3;
+  const four = ipv4.check(view, ip, length - l3) !== 0;
+  if (!four && ipv6.check(view, ip, length - l3) === 0) return;
+  const bytes = four ? ipv4.totalLength(view, ip) : ipv6.BYTES + ipv6.payloadLength(view, ip);
+  const protocol = four ? ipv4.protocol(view, ip) : ipv6.nextHeader(view, ip);
+  const l4 = four ? ipv4.headerBytes(view, ip) : ipv6.BYTES;
+  if (bytes <= config.mtu || protocol !== ipv4.PROTOCOL_TCP || (four && ipv4.isFragment(view, ip))) return;
+  const headers = l4 + tcp.check(view, ip + l4, bytes - l4);
+  if (headers === l4 || headers >= config.mtu) return;
+  table[at + batch.OFFLOAD] = NEEDS_CHECKSUM | ((four ? GSO_TCPV4 : GSO_TCPV6) << 8);
+  table[at + batch.GSO_SIZE] = config.mtu - headers;
+  table[at + batch.CSUM_START] = l3 + l4;
+  table[at + batch.CSUM_OFFSET] = 16;
+}
+
+function isIp(type: number): boolean {
+  return type === ethernet.TYPE_IPV4 || type === ethernet.TYPE_IPV6;
+}

@@ -1,0 +1,164 @@
+import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
+import type { CaptureVerdict } from '../live/context.ts';
+import type { ReplayResult, ReplaySkip } from './replay.ts';
+
+/** Heading of the table that `resultLine` fills. */
+export const TABLE_HEADING = line('packet', 'seconds', 'way', 'verdict', 'peer', 'out', 'what');
+
+function line(
+  number: string,
+  time: string,
+  way: string,
+  verdict: string,
+  peer: string,
+  out: string,
+  text: string,
+): string {
+  return [
+    number.padStart(7),
+    time.padStart(12),
+    way.padEnd(7),
+    verdict.padEnd(16),
+    peer.padEnd(14),
+    out.padStart(3),
+    text,
+  ].join('  ');
+}
+
+/** One line of the table of results; `start` is the time of the first packet. */
+export function resultLine(result: ReplayResult, verdicts: readonly CaptureVerdict[], start: bigint): string {
+  return line(
+    String(result.number),
+    (Number(result.time - start) / 1e9).toFixed(6),
+    result.direction,
+    nameOf(verdicts, result.verdict),
+    result.peer ?? '-',
+    String(result.outputs.length),
+    result.text,
+  );
+}
+
+/** How many of a run ended how: the most frequent first, then what was not replayed. */
+export class ReplayTally {
+  readonly #verdicts = new Map<string, number>();
+  readonly #skipped = new Map<string, number>();
+  packets = 0;
+
+  readonly verdicts: readonly CaptureVerdict[];
+
+  constructor(verdicts: readonly CaptureVerdict[]) {
+    this.verdicts = verdicts;
+  }
+
+  add(result: ReplayResult | ReplaySkip): void {
+    this.packets++;
+    if ('skipped' in result) bump(this.#skipped, result.skipped);
+    else bump(this.#verdicts, nameOf(this.verdicts, result.verdict));
+  }
+
+  lines(): string[] {
+    const sorted = (counts: Map<string, number>) =>
+      [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+    return [
+      `${plural(this.packets, 'packet')}`,
+      ...sorted(this.#verdicts).map(([name, count]) => `  ${count} ${name}${reason(this.verdicts, name)}`),
+      ...sorted(this.#skipped).map(([why, count]) => `  ${count} not replayed: ${why}`),
+    ];
+  }
+}
+
+/** A packet whose fate differs between two configurations. */
+export interface Difference {
+  readonly before: ReplayResult | ReplaySkip;
+  readonly after: ReplayResult | ReplaySkip;
+}
+
+/** True when two runs differ in the packet: another verdict, another peer, or other bytes put out. */
+export function differs(before: ReplayResult | ReplaySkip, after: ReplayResult | ReplaySkip): boolean {
+  if ('skipped' in before || 'skipped' in after)
+    return !('skipped' in before && 'skipped' in after && before.skipped === after.skipped);
+  if (before.verdict !== after.verdict || before.peer !== after.peer) return true;
+  if (before.outputs.length !== after.outputs.length) return true;
+  return before.outputs.some((output, i) => Buffer.compare(output.bytes, after.outputs[i]!.bytes) !== 0);
+}
+
+/** What changed and for how many packets, as sentences, each with the numbers of its first packets. */
+export function changeLines(
+  differences: readonly Difference[],
+  verdicts: readonly CaptureVerdict[],
+): string[] {
+  const groups = new Map<string, number[]>();
+  for (const { before, after } of differences) {
+    const what = change(before, after, verdicts);
+    const numbers = groups.get(what) ?? [];
+    groups.set(what, numbers);
+    numbers.push(before.number);
+  }
+  const sorted = [...groups].sort((a, b) => b[1].length - a[1].length || a[1][0]! - b[1][0]!);
+  return sorted.map(([what, numbers]) => {
+    const shown = numbers.slice(0, 10).join(', ') + (numbers.length > 10 ? ', …' : '');
+    return `${plural(numbers.length, 'packet')} ${what} (${shown})`;
+  });
+}
+
+function change(
+  before: ReplayResult | ReplaySkip,
+  after: ReplayResult | ReplaySkip,
+  verdicts: readonly CaptureVerdict[],
+): string {
+  if ('skipped' in after) return `would no longer be replayed: ${after.skipped}`;
+  const name = nameOf(verdicts, after.verdict);
+  const lost = verdicts[after.verdict]?.drop;
+  if ('skipped' in before) return `would now be ${name}`;
+  const was = nameOf(verdicts, before.verdict);
+  if (before.verdict !== after.verdict) {
+    if (lost) return `would now be dropped, ${was} before: ${name}${reason(verdicts, name)}`;
+    return `would now be ${name}, ${was} before`;
+  }
+  if (before.peer !== after.peer)
+    return `would go to ${after.peer ?? 'nobody'} instead of ${before.peer ?? 'nobody'}`;
+  return `would be ${name} as before, with other bytes on the wire`;
+}
+
+/** Interfaces of a capture file of results. */
+export function resultInterfaces(mode: 'vxlan' | 'udp'): CaptureInterface[] {
+  const link = mode === 'vxlan' ? LINK_ETHERNET : LINK_RAW;
+  return ['egress-outer', 'ingress-inner', 'drop'].map(name => ({ name, link, snapLength: 0 }));
+}
+
+/** What a packet became, for a capture file: its outputs, or itself at `drop`. ICMP messages have no place there. */
+export function resultPackets(result: ReplayResult, verdicts: readonly CaptureVerdict[]): Packet[] {
+  const name = nameOf(verdicts, result.verdict);
+  const comments = [`packet ${result.number}: ${name}${reason(verdicts, name)}`];
+  const direction = result.direction === 'egress' ? ('out' as const) : ('in' as const);
+  const packet = (number: number, bytes: Uint8Array): Packet => ({
+    interface: number,
+    time: result.time,
+    bytes,
+    length: bytes.length,
+    direction,
+    comments,
+  });
+  if (verdicts[result.verdict]?.drop) return [packet(2, result.frame)];
+  return result.outputs.flatMap(output =>
+    output.kind === 'icmp' ? [] : [packet(output.kind === 'datagram' ? 0 : 1, output.bytes)],
+  );
+}
+
+function nameOf(verdicts: readonly CaptureVerdict[], number: number): string {
+  return verdicts[number]?.name ?? `verdict ${number}`;
+}
+
+/** ` (why)` for a verdict that loses the packet, else nothing. */
+function reason(verdicts: readonly CaptureVerdict[], name: string): string {
+  const verdict = verdicts.find(known => known.name === name);
+  return verdict?.drop ? ` (${verdict.meaning})` : '';
+}
+
+function bump(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+function plural(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`;
+}

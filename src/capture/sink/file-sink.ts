@@ -1,0 +1,187 @@
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import { RipstopError } from '../../base/errors.ts';
+import { GrowingQueue } from '../format/byte-queue.ts';
+import type { CaptureFormat, InterfaceStatistics, Packet } from '../format/packet.ts';
+import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
+
+/** When a capture goes on in a new file. */
+export interface Rotation {
+  /** A file that would grow beyond this many bytes is ended; its closing statistics come on top. */
+  readonly bytes?: number;
+  /** A file older than this many seconds is ended. */
+  readonly seconds?: number;
+  /** Files to keep; the oldest is removed. */
+  readonly files?: number;
+}
+
+export interface FileSinkOptions {
+  readonly path: string;
+  readonly format: CaptureFormat;
+  readonly rotation?: Rotation;
+  /** Counts so far, asked for whenever a file ends. */
+  statistics(): readonly InterfaceStatistics[];
+  /** Milliseconds since 1970-01-01 UTC. */
+  now?(): number;
+}
+
+/**
+ * Writes a capture to a file, or to a row of files. A file is called `<name>.part` until it is whole, so whatever
+ * bears its final name can be read to the end. A rotated file is named as dumpcap does it:
+ * `<stem>_00001_20261124093000.pcapng`, number and UTC time of its beginning.
+ */
+export class FileSink implements CaptureSink {
+  written = 0;
+  readonly #options: FileSinkOptions;
+  readonly #queue = new GrowingQueue();
+  readonly #finished: string[] = [];
+  readonly #now: () => number;
+  #file: FileHandle | undefined;
+  /** Final name of the open file. */
+  #path = '';
+  #number = 0;
+  #openedAt = 0;
+  /** Bytes of whole packets in the open file. */
+  #size = 0;
+  /** Packets in the queue. */
+  #waiting = 0;
+  #packetsInFile = 0;
+
+  private constructor(options: FileSinkOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  /** Opens the first file. Throws RipstopError. */
+  static async open(options: FileSinkOptions): Promise<FileSink> {
+    const sink = new FileSink(options);
+    await sink.#begin();
+    return sink;
+  }
+
+  async packet(packet: Packet): Promise<void> {
+    const { rotation, format } = this.#options;
+    const before = this.#queue.length;
+    format.packet(this.#queue, packet);
+    const grown = this.#size + this.#queue.length;
+    const tooBig = rotation?.bytes !== undefined && grown > rotation.bytes;
+    const tooOld = rotation?.seconds !== undefined && this.#now() - this.#openedAt >= rotation.seconds * 1000;
+    // A packet larger than the limit still gets a file: the limit holds for the files that have more than one.
+    if ((tooBig || tooOld) && this.#packetsInFile > 0) {
+      this.#queue.length = before;
+      await this.#rotate();
+      format.packet(this.#queue, packet);
+    }
+    this.#waiting++;
+    this.#packetsInFile++;
+    if (this.#queue.length >= FLUSH_BYTES) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const file = this.#file;
+    if (!file || this.#queue.length === 0) return;
+    const bytes = this.#queue.take();
+    const packets = this.#waiting;
+    this.#waiting = 0;
+    try {
+      for (let at = 0; at < bytes.length; ) {
+        const { bytesWritten } = await file.write(bytes, at, bytes.length - at, this.#size + at);
+        at += bytesWritten;
+      }
+    } catch (error) {
+      await this.#abandon(file, error as NodeJS.ErrnoException);
+    }
+    this.#size += bytes.length;
+    this.written += packets;
+  }
+
+  async close(): Promise<void> {
+    if (!this.#file) return;
+    this.#options.format.end(this.#queue, this.#options.statistics());
+    await this.flush();
+    await this.#finish();
+  }
+
+  async #rotate(): Promise<void> {
+    await this.close();
+    const { files } = this.#options.rotation ?? {};
+    // The file that is begun next counts, too.
+    while (files !== undefined && this.#finished.length >= files) await remove(this.#finished.shift()!);
+    await this.#begin();
+  }
+
+  async #begin(): Promise<void> {
+    this.#openedAt = this.#now();
+    this.#number++;
+    this.#path = this.#nextPath();
+    this.#size = 0;
+    this.#packetsInFile = 0;
+    try {
+      this.#file = await open(`${this.#path}.part`, 'w', 0o600);
+    } catch (error) {
+      throw failure(this.#path, error as NodeJS.ErrnoException, 'give a path that can be written');
+    }
+    this.#options.format.begin(this.#queue);
+    await this.flush();
+  }
+
+  #nextPath(): string {
+    const { path, rotation } = this.#options;
+    if (rotation?.bytes === undefined && rotation?.seconds === undefined) return path;
+    const suffix = extname(path);
+    const time = new Date(this.#openedAt).toISOString().slice(0, 19).replace(/[-:T]/g, '');
+    const number = String(this.#number).padStart(5, '0');
+    return join(dirname(path), `${basename(path, suffix)}_${number}_${time}${suffix}`);
+  }
+
+  /** Gives the whole file its name. */
+  async #finish(): Promise<void> {
+    const file = this.#file;
+    if (!file) return;
+    this.#file = undefined;
+    try {
+      await file.sync();
+      await file.close();
+      await rename(`${this.#path}.part`, this.#path);
+    } catch (error) {
+      throw failure(this.#path, error as NodeJS.ErrnoException, `what was written is in ${this.#path}.part`);
+    }
+    this.#finished.push(this.#path);
+  }
+
+  /** Cuts the file back to its last whole packet, keeps it under its name, and says why the capture ends. */
+  async #abandon(file: FileHandle, error: NodeJS.ErrnoException): Promise<never> {
+    const kept = `${this.written} packets are kept in ${this.#path}`;
+    await file.truncate(this.#size);
+    await this.#finish();
+    throw failure(this.#path, error, this.#size > 0 ? kept : 'nothing was captured');
+  }
+}
+
+const MEANINGS: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota of the disk is used up',
+  EFBIG: 'the file cannot grow any further',
+  ENOENT: 'the directory does not exist',
+  EACCES: 'no permission to write there',
+  EROFS: 'the file system is read-only',
+  EISDIR: 'this is a directory',
+};
+
+function failure(path: string, error: NodeJS.ErrnoException, hint: string): RipstopError {
+  const code = error.code ?? 'EIO';
+  return new RipstopError(code, `${path}: ${MEANINGS[code] ?? error.message}`, hint, { cause: error });
+}
+
+async function remove(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+      throw failure(
+        path,
+        error as NodeJS.ErrnoException,
+        'the oldest file of the capture could not be removed',
+      );
+  }
+}

@@ -1,0 +1,43 @@
+import type { Writable } from 'node:stream';
+import { RipstopError } from '../../base/errors.ts';
+
+/** Code of the error of a stream whose reader has gone: whatever writes there then ends without a complaint. */
+export const READER_GONE = 'EPIPE';
+
+const GONE = ['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END'];
+
+/** Writes to a stream one piece after the other, and remembers its fault. */
+export class OutputStream {
+  readonly #stream: Writable;
+  readonly #name: string;
+  #fault: NodeJS.ErrnoException | undefined;
+
+  /** @param name what messages call it */
+  constructor(stream: Writable, name = 'standard output') {
+    this.#stream = stream;
+    this.#name = name;
+    // A closed pipe shows as an event, at any time; unheard, it would end the process with a stack trace.
+    stream.on('error', error => {
+      this.#fault ??= error;
+    });
+  }
+
+  get isBroken(): boolean {
+    return this.#fault !== undefined;
+  }
+
+  /** Resolves when the stream has taken it. Throws RipstopError, READER_GONE when nobody reads any more. */
+  async write(data: string | Uint8Array): Promise<void> {
+    if (this.#fault) this.#fail(this.#fault);
+    if (data.length === 0) return;
+    await new Promise<void>((resolve, reject) => {
+      this.#stream.write(data, error => (error ? reject(error) : resolve()));
+    }).catch((error: NodeJS.ErrnoException) => this.#fail(error));
+  }
+
+  #fail(error: NodeJS.ErrnoException): never {
+    this.#fault ??= error;
+    const code = error.code && GONE.includes(error.code) ? READER_GONE : (error.code ?? 'EIO');
+    throw new RipstopError(code, `${this.#name}: ${error.message}`, undefined, { cause: error });
+  }
+}

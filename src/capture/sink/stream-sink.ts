@@ -1,0 +1,59 @@
+import type { Writable } from 'node:stream';
+import { RipstopError } from '../../base/errors.ts';
+import { GrowingQueue } from '../format/byte-queue.ts';
+import type { CaptureFormat, InterfaceStatistics, Packet } from '../format/packet.ts';
+import { OutputStream } from './output-stream.ts';
+import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
+
+export interface StreamSinkOptions {
+  /** Standard output, as a rule. */
+  readonly stream: Writable & { isTTY?: boolean };
+  /** What messages call it, where it is not standard output. */
+  readonly name?: string;
+  readonly format: CaptureFormat;
+  statistics(): readonly InterfaceStatistics[];
+}
+
+/** Writes a capture to a stream, for `| tcpdump -r -` and `| wireshark -k -i -`. */
+export class StreamSink implements CaptureSink {
+  written = 0;
+  readonly #options: StreamSinkOptions;
+  readonly #output: OutputStream;
+  readonly #queue = new GrowingQueue();
+  #waiting = 0;
+  #ended = false;
+
+  /** Throws RipstopError when the stream is a terminal. */
+  constructor(options: StreamSinkOptions) {
+    if (options.stream.isTTY)
+      throw new RipstopError(
+        'ECAPTURE',
+        'a capture is binary and standard output is a terminal',
+        'pipe it into `tcpdump -nr -`, or write it with --write FILE',
+      );
+    this.#options = options;
+    this.#output = new OutputStream(options.stream, options.name);
+    options.format.begin(this.#queue);
+  }
+
+  async packet(packet: Packet): Promise<void> {
+    this.#options.format.packet(this.#queue, packet);
+    this.#waiting++;
+    if (this.#queue.length >= FLUSH_BYTES) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const bytes = this.#queue.take();
+    const packets = this.#waiting;
+    this.#waiting = 0;
+    await this.#output.write(bytes);
+    this.written += packets;
+  }
+
+  async close(): Promise<void> {
+    if (this.#ended || this.#output.isBroken) return;
+    this.#ended = true;
+    this.#options.format.end(this.#queue, this.#options.statistics());
+    await this.flush();
+  }
+}

@@ -1,0 +1,59 @@
+import type { Writable } from 'node:stream';
+import { describePacket } from '../decode/text.ts';
+import { type CaptureInterface, LINK_ETHERNET, type Packet } from '../format/packet.ts';
+import type { CaptureContext } from '../live/context.ts';
+import { OutputStream } from './output-stream.ts';
+import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
+
+/** Shows a capture on a terminal, a line a packet: time of day (UTC), point, packet, comments. */
+export class TextSink implements CaptureSink {
+  written = 0;
+  readonly #interfaces: readonly CaptureInterface[];
+  readonly #overlay: Pick<CaptureContext, 'mode' | 'port'>;
+  readonly #output: OutputStream;
+  #waiting = '';
+  #packets = 0;
+
+  /** @param overlay whose datagrams are opened */
+  constructor(
+    stream: Writable,
+    interfaces: readonly CaptureInterface[],
+    overlay: Pick<CaptureContext, 'mode' | 'port'>,
+  ) {
+    this.#overlay = overlay;
+    this.#interfaces = interfaces;
+    this.#output = new OutputStream(stream);
+  }
+
+  async packet(packet: Packet): Promise<void> {
+    const { name, link } = this.#interfaces[packet.interface]!;
+    const text = describePacket(packet.bytes, link === LINK_ETHERNET ? 'ethernet' : 'ip', {
+      length: packet.length,
+      overlay: this.#overlay,
+    });
+    const lost = packet.dropped ? `[${packet.dropped} lost before] ` : '';
+    const comments = packet.comments?.length ? `  (${packet.comments.join('; ')})` : '';
+    this.#waiting += `${timeOfDay(packet.time)} ${(name ?? '').padEnd(13)} ${lost}${text}${comments}\n`;
+    this.#packets++;
+    if (this.#waiting.length >= FLUSH_BYTES) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const text = this.#waiting;
+    const packets = this.#packets;
+    this.#waiting = '';
+    this.#packets = 0;
+    await this.#output.write(text);
+    this.written += packets;
+  }
+
+  async close(): Promise<void> {
+    await this.flush();
+  }
+}
+
+/** `14:03:07.123456789` */
+function timeOfDay(time: bigint): string {
+  const clock = new Date(Number(time / 1_000_000n)).toISOString().slice(11, 19);
+  return `${clock}.${String(time % 1_000_000_000n).padStart(9, '0')}`;
+}

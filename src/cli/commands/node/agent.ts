@@ -1,0 +1,59 @@
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import type { Flags } from '../../../agent/config/flags.ts';
+import type { Companion } from '../../../api/process.ts';
+
+/** From the end of the agent to the end of its process, ms. */
+const EXIT_MS = 1000;
+
+/** `ripstop agent`: the node agent in the foreground, with flanneld's flags. */
+export function addAgent(program: Command): void {
+  program
+    .command('agent')
+    .summary("run the node agent: flanneld's flags, store and files")
+    .description('Runs the node agent in the foreground.')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(run);
+}
+
+/** The socket of the CNI executables: pods are wired by this process, which has everything loaded. */
+const workForCni = (flags: Flags): Companion => ({
+  condition: 'cni',
+  place: stateDir => join(stateDir, 'cni.sock'),
+  open: async (agent, path, log) => {
+    const { serveCni } = await import('../../../cni/shim/serve.ts');
+    const { processHost } = await import('../../../cni/process.ts');
+    const { readiness } = agent;
+    const host = {
+      ...processHost(),
+      log: (line: string) => log.info(line),
+      agent: { trouble: () => (readiness.isReady ? undefined : readiness.reasons().join('; ')) },
+    };
+    const server = await serveCni(path, host, flags.text('cni-calls-dir'));
+    return { close: () => new Promise<void>(done => server.close(() => done())) };
+  },
+});
+
+async function run(_options: object, command: Command): Promise<void> {
+  // flanneld's flags are Go's (`-x`, `--x=y`, a list by repetition): they are read from the table, not by commander.
+  const argv = process.argv.slice(process.argv.indexOf(command.name()) + 1);
+  const { describeFlags, parseFlags } = await import('../../../agent/config/flags.ts');
+  if (argv.some(word => /^--?(h|help)$/.test(word))) {
+    process.stdout.write(
+      `Usage: ripstop agent [flags]\n\nEvery flag is also a variable, FLANNELD_… or RIPSTOP_….\n\n${describeFlags()}\n`,
+    );
+    return;
+  }
+  const version = command.parent?.version() ?? '';
+  if (argv.some(word => /^--?version(=true)?$/.test(word))) {
+    process.stdout.write(`${version}\n`);
+    return;
+  }
+  const { runAgent } = await import('../../../api/process.ts');
+  const flags = parseFlags(argv, process.env);
+  await runAgent(flags, version, flags.boolean('cni') ? [workForCni(flags)] : []);
+  // The work on a CNI call that hangs must not keep the process.
+  setTimeout(() => process.exit(), EXIT_MS).unref();
+}

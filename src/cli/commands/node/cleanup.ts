@@ -1,0 +1,85 @@
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { RipstopError } from '../../../base/errors.ts';
+
+interface CleanupFlags {
+  instance?: string;
+  stateDir?: string;
+  subnetFile?: string;
+  cniCallsDir: string;
+  flannel?: true;
+  json?: true;
+}
+
+/** `ripstop cleanup`: takes away all that the agent ever made on this node. */
+export function addCleanup(program: Command): void {
+  program
+    .command('cleanup')
+    .summary('remove everything that the agent made on this node')
+    .description(
+      'Removes the devices, routes, rules and files that the agent made on this node, and nothing else. ' +
+        'Also completes the CNI calls (DEL, GC) that were recorded while no agent answered. ' +
+        'The agent must not run. The lease stays in the store until it ends.',
+    )
+    .option('--instance <name>', 'of the agents of several networks, which one')
+    .option('--state-dir <directory>', "the agent's state directory; absent: /run/ripstop, or the instance's")
+    .option(
+      '--subnet-file <file>',
+      "what the CNI plugin reads; absent: /run/flannel/subnet.env, or the instance's",
+    )
+    .option(
+      '--cni-calls-dir <directory>',
+      'directory of the recorded CNI calls',
+      '/var/lib/cni/ripstop/calls',
+    )
+    .option('--flannel', 'also what flannel left: its VXLAN devices, tables and chains')
+    .option('--json', 'print JSON')
+    .action(cleanup);
+}
+
+async function cleanup(options: CleanupFlags): Promise<void> {
+  const { SOCKET_NAME } = await import('../../../api/server.ts');
+  const { askAgent } = await import('../../../api/client.ts');
+  const { readInstance, stateDirOf, subnetFileOf } = await import('../../../agent/inputs/options.ts');
+  const instance = readInstance(options.instance ?? '');
+  const stateDir = stateDirOf(options.stateDir ?? '', instance);
+  const socket = join(stateDir, SOCKET_NAME);
+  const isRunning = await askAgent(socket, '/status').then(
+    () => true,
+    error => (error as RipstopError).code !== 'ENOAGENT',
+  );
+  if (isRunning)
+    throw new RipstopError(
+      'EINUSE',
+      `an agent runs on ${socket}`,
+      'stop it first: it would make everything again',
+    );
+  const { cleanUp } = await import('../../../agent/cleanup.ts');
+  const { flannel = false } = options;
+  const subnetFile = subnetFileOf(options.subnetFile ?? '', instance, stateDir);
+  const calls = await completeRecordedCalls(options.cniCallsDir);
+  const made = await cleanUp({ netns: '', instance, stateDir, subnetFile, flannel });
+  const report = {
+    removed: made.removed,
+    completed: calls.completed,
+    failures: [...calls.refused, ...calls.failed, ...made.failures],
+  };
+  for (const line of options.json ? [] : calls.completed) process.stdout.write(`${line}\n`);
+  if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  else
+    process.stdout.write(
+      report.removed.length + report.completed.length === 0
+        ? 'nothing to remove\n'
+        : report.removed.map(line => `removed ${line}\n`).join(''),
+    );
+  for (const failure of report.failures) process.stderr.write(`ripstop: not removed: ${failure}\n`);
+  if (report.failures.length > 0) process.exitCode = 1;
+}
+
+/** What the CNI executables recorded while no agent answered; the plugins work in this process. */
+async function completeRecordedCalls(directory: string) {
+  const { RecordedCalls } = await import('../../../cni/shim/completion.ts');
+  const { answer } = await import('../../../cni/shim/serve.ts');
+  const { processHost } = await import('../../../cni/process.ts');
+  return new RecordedCalls(directory, { ...processHost(), log: () => {} }, answer).complete();
+}

@@ -1,0 +1,148 @@
+import { openCaptureStream } from '../../../api/capture-client.ts';
+import { DEFAULT_SOCKET } from '../../../api/client.ts';
+import { RipstopError } from '../../../base/errors.ts';
+import { Presenter } from '../../../capture/decode/packet-decoder.ts';
+import { createFilter } from '../../../capture/filter/filter.ts';
+import { pointBits, resolveSelection, type Selection } from '../../../capture/filter/selection.ts';
+import type { CaptureInterface } from '../../../capture/format/packet.ts';
+import type { CaptureContext } from '../../../capture/live/context.ts';
+import { CaptureCounts } from '../../../capture/live/counts.ts';
+import { type RecordStream, readRecordStream } from '../../../capture/live/record-stream.ts';
+import { runCapture } from '../../../capture/live/run.ts';
+import { captureFormat, decodeAs, formatOf } from '../../../capture/sink/file-format.ts';
+import { openSink } from '../../../capture/sink/open-sink.ts';
+import type { CaptureSink } from '../../../capture/sink/sink.ts';
+import { TextSink } from '../../../capture/sink/text-sink.ts';
+import { POINT_NAMES } from '../../../dataplane/tap/tap.ts';
+import { givingWay } from './capture-throttle.ts';
+
+/** Every option as commander hands it over. */
+export interface CaptureOptions {
+  readonly write?: string;
+  readonly format?: 'pcapng' | 'pcap';
+  readonly point?: string[];
+  readonly device?: string;
+  readonly peer?: string;
+  readonly vni?: number;
+  readonly verdict?: string[];
+  readonly outer?: string;
+  readonly snapLength?: number;
+  readonly segments?: true;
+  readonly count?: number;
+  readonly duration?: number;
+  readonly rotateSize?: number;
+  readonly rotateTime?: number;
+  readonly keep?: number;
+  readonly socket?: string;
+}
+
+/** Bytes that hold every header of a datagram with a frame inside: a line shows no more. */
+const SNAP_FOR_LINES = 256;
+/** Below this a TCP header behind VXLAN over IPv6 is cut off, and a filter on ports does not match. */
+const SNAP_FOR_FILTERS = 128;
+
+/** Runs `ripstop capture` until it is stopped, a limit is reached, or the data plane ends. Throws RipstopError. */
+export async function captureToEnd(filter: string, options: CaptureOptions, version: string): Promise<void> {
+  checkTogether(options);
+  const selection: Selection = {
+    snapLength: options.snapLength ?? (options.write === undefined ? SNAP_FOR_LINES : 0),
+    ...(options.point ? { points: options.point } : {}),
+    ...(options.verdict ? { verdicts: options.verdict } : {}),
+    ...(options.peer !== undefined ? { peer: options.peer } : {}),
+  };
+  pointBits(selection.points ?? []);
+  const stop = stopSignal(options.duration);
+  const chunks = await openCaptureStream(
+    options.socket ?? DEFAULT_SOCKET,
+    { ...selection, ...(options.device === undefined ? {} : { device: options.device }) },
+    stop,
+  );
+  const stream = await readRecordStream(chunks);
+  await showStream(stream, selection, filter, options, version, stop);
+}
+
+/** Shows or writes what a stream of records brings. Apart from the agent, so that a test can hand in its own. */
+export async function showStream(
+  stream: RecordStream,
+  selection: Selection,
+  filter: string,
+  options: CaptureOptions,
+  version: string,
+  stop: AbortSignal,
+): Promise<void> {
+  const { context } = stream;
+  const { points } = resolveSelection(selection, context);
+  const { snapLength } = selection;
+  const { segments = false } = options;
+  const presenter = new Presenter(context, { points, snapLength, segments, ...(filter ? { filter } : {}) });
+  if ((filter || options.outer) && snapLength > 0 && snapLength < SNAP_FOR_FILTERS)
+    note(`a snap length below ${SNAP_FOR_FILTERS} may cut off what the filter looks at`);
+  const recordFilter = await createFilter(
+    {
+      ...(filter ? { inner: filter } : {}),
+      ...(options.outer ? { outer: options.outer } : {}),
+      ...(options.vni !== undefined ? { vni: options.vni } : {}),
+    },
+    context,
+    presenter,
+  );
+  const counts = new CaptureCounts(presenter.interfaces.length);
+  const sink = await sinkOf(options, presenter.interfaces, context, counts, version);
+  note(
+    `capturing ${pointList(points)} of ${context.mode}${context.mode === 'vxlan' ? `, VNI ${context.vni}` : ''}`,
+  );
+  const batches = givingWay(stream.batches());
+  await runCapture({ batches, presenter, filter: recordFilter, counts, sink, packets: options.count, stop });
+  const { delivered, dropped } = counts.totals;
+  note(`${delivered} packets captured, ${dropped} lost because the reader was too slow`);
+}
+
+function checkTogether(options: CaptureOptions): void {
+  const { write, rotateSize, rotateTime, keep, format } = options;
+  const rotates = rotateSize !== undefined || rotateTime !== undefined;
+  const refuse = (what: string, hint: string) => {
+    throw new RipstopError('ECONFIG', what, hint);
+  };
+  if (rotates && (write === undefined || write === '-'))
+    refuse('only files can be rotated', 'name one with --write');
+  if (keep !== undefined && !rotates) refuse('--keep without rotation', 'add --rotate-size or --rotate-time');
+  if (format && write === undefined)
+    refuse('--format without --write', 'name a file with --write, or - for standard output');
+}
+
+async function sinkOf(
+  options: CaptureOptions,
+  interfaces: readonly CaptureInterface[],
+  context: CaptureContext,
+  counts: CaptureCounts,
+  version: string,
+): Promise<CaptureSink> {
+  const { write: path } = options;
+  if (path === undefined) return new TextSink(process.stdout, interfaces, context);
+  const format = captureFormat(options.format ?? formatOf(path), interfaces, context, version);
+  const rotation = {
+    ...(options.rotateSize !== undefined ? { bytes: options.rotateSize } : {}),
+    ...(options.rotateTime !== undefined ? { seconds: options.rotateTime } : {}),
+    ...(options.keep !== undefined ? { files: options.keep } : {}),
+  };
+  const sink = await openSink({ path, format, statistics: () => counts.statistics(), rotation });
+  const flag = decodeAs(context);
+  if (flag) note(`to see inside of the datagrams: wireshark ${flag}`);
+  return sink;
+}
+
+function pointList(points: number): string {
+  return POINT_NAMES.filter((_, number) => points & (1 << number)).join(', ');
+}
+
+/** Aborts on SIGINT, SIGTERM, or when the time is over. A second signal ends the process at once. */
+function stopSignal(seconds: number | undefined): AbortSignal {
+  const control = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => control.abort());
+  if (seconds !== undefined) setTimeout(() => control.abort(), seconds * 1000).unref();
+  return control.signal;
+}
+
+function note(text: string): void {
+  process.stderr.write(`ripstop capture: ${text}\n`);
+}

@@ -1,0 +1,82 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { askAgent } from '../../../api/client.ts';
+import type { FlowsAnswer } from '../../../api/flows.ts';
+import { openFlowLog } from '../../../api/flows-client.ts';
+import { createFlowFilter, type FlowEnds } from '../../../capture/flows/flow-filter.ts';
+import { endsOf, type FlowRecord } from '../../../capture/flows/flow-log.ts';
+import { OutputStream, READER_GONE } from '../../../capture/sink/output-stream.ts';
+import { showFlows } from './flows-view.ts';
+
+/** Options as commander hands them over. */
+export interface FlowsOptions {
+  readonly by: 'flow' | 'peer';
+  readonly sort: string;
+  readonly rows: number;
+  readonly seconds: number;
+  readonly socket: string;
+  readonly json?: true;
+  readonly log?: true;
+}
+
+/** `ripstop flows`: what the agent counted, once. @throws RipstopError */
+export async function listFlows(filter: string, options: FlowsOptions): Promise<void> {
+  const wanted = await createFlowFilter(filter);
+  const ask = () => askFlows(options, wanted, options.rows);
+  let answer = await ask();
+  const since = Math.max(...answer.overlays.map(overlay => Date.parse(overlay.since)));
+  const missing = since + options.seconds * 1000 - Date.now();
+  if (missing > 0) {
+    await sleep(missing);
+    answer = await ask();
+  }
+  const rows = options.rows === 0 ? answer.total : options.rows;
+  const text = options.json
+    ? `${JSON.stringify({ ...answer, flows: answer.flows.slice(0, rows) }, null, 2)}\n`
+    : showFlows(answer, { by: options.by, rows });
+  await written(text);
+}
+
+/** Writes to standard output; that its reader has gone is no fault. */
+async function written(text: string): Promise<void> {
+  try {
+    await new OutputStream(process.stdout).write(text);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+  }
+}
+
+/**
+ * The flows that a filter lets pass, in order. Without one the agent tells no more than are shown.
+ * @param wanted undefined: all
+ * @param rows 0 for all
+ * @throws RipstopError
+ */
+export async function askFlows(
+  { socket, sort }: Pick<FlowsOptions, 'socket' | 'sort'>,
+  wanted: ((flow: FlowEnds) => boolean) | undefined,
+  rows: number,
+): Promise<FlowsAnswer> {
+  const limit = wanted ? 0 : rows;
+  const answer = await askAgent<FlowsAnswer>(socket, `/flows?sort=${sort}&limit=${limit}`);
+  if (!wanted) return answer;
+  const flows = answer.flows.filter(wanted);
+  return { ...answer, flows, total: flows.length };
+}
+
+/** `ripstop flows --log`: a JSON object a line, until SIGINT, SIGTERM, or the end of the data plane. @throws RipstopError */
+export async function logFlows(filter: string, { socket }: FlowsOptions): Promise<void> {
+  const wanted = await createFlowFilter(filter);
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  const out = new OutputStream(process.stdout);
+  const lines = await openFlowLog(socket, stop.signal);
+  process.stderr.write('ripstop flows: logging\n');
+  try {
+    for await (const line of lines)
+      if (!wanted || wanted(endsOf(JSON.parse(line) as FlowRecord))) await out.write(`${line}\n`);
+    if (!stop.signal.aborted) process.stderr.write('ripstop flows: the data plane has ended\n');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+    stop.abort();
+  }
+}

@@ -1,0 +1,210 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readNodeConfig, vtepMac } from '../../../agent/node/config.ts';
+import { RipstopError } from '../../../base/errors.ts';
+import { verdictNumbers } from '../../../capture/filter/selection.ts';
+import { openCapture } from '../../../capture/format/open.ts';
+import { PcapFormat } from '../../../capture/format/pcap-writer.ts';
+import { PcapngFormat } from '../../../capture/format/pcapng-writer.ts';
+import { type ReplayConfig, type ReplayDraft, settleReplay } from '../../../capture/replay/config.ts';
+import { ReplayEnds } from '../../../capture/replay/io.ts';
+import {
+  type ReplayForwarder,
+  type ReplayResult,
+  type ReplaySkip,
+  replay,
+  replayForSpeed,
+} from '../../../capture/replay/replay.ts';
+import {
+  changeLines,
+  type Difference,
+  differs,
+  ReplayTally,
+  resultInterfaces,
+  resultLine,
+  resultPackets,
+  TABLE_HEADING,
+} from '../../../capture/replay/report.ts';
+import { formatOf } from '../../../capture/sink/file-format.ts';
+import type { FileSinkOptions } from '../../../capture/sink/file-sink.ts';
+import { openSink } from '../../../capture/sink/open-sink.ts';
+import { OutputStream, READER_GONE } from '../../../capture/sink/output-stream.ts';
+import {
+  OFFLINE_FRAMES,
+  OFFLINE_NUMBERS,
+  OFFLINE_VERDICTS,
+  openOffline,
+} from '../../../dataplane/replay/replay-forwarder.ts';
+
+/** Every option as commander hands it over. */
+export interface ReplayOptions {
+  readonly config: string;
+  readonly address?: string;
+  readonly against?: string;
+  readonly write?: string;
+  readonly verdict?: string[];
+  readonly summary?: true;
+  readonly json?: true;
+  readonly speed: 'full' | 'capture' | 'benchmark';
+  readonly underlayMtu: number;
+}
+
+type Outcome = ReplayResult | ReplaySkip;
+
+const BENCHMARK_SECONDS = 1;
+
+/** Runs `ripstop replay`. Throws RipstopError; a closed pipe ends it quietly. */
+export async function replayToEnd(path: string, options: ReplayOptions, version: string): Promise<void> {
+  checkTogether(path, options);
+  const config = configOf(options.config, options);
+  const out = new OutputStream(process.stdout);
+  try {
+    if (options.speed === 'benchmark') await benchmark(path, config, out);
+    else if (options.against) await compare(path, config, configOf(options.against, options), options, out);
+    else await show(path, config, options, out, version);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+  }
+}
+
+function checkTogether(path: string, options: ReplayOptions): void {
+  const refuse = (what: string, hint: string) => {
+    throw new RipstopError('ECONFIG', what, hint);
+  };
+  if (options.against && options.write) refuse('--write with --against', 'a comparison puts nothing out');
+  if (options.against && path === '-')
+    refuse('--against with standard input', 'the capture is read twice: give a file');
+  if (options.write === '-') refuse('--write - with the table on standard output', 'give a file');
+}
+
+/** The configuration of `ripstop run`, with what the machine would have settled taken from the options. */
+function configOf(file: string, options: ReplayOptions): ReplayConfig {
+  const node = readNodeConfig(file);
+  const draft: ReplayDraft = {
+    mode: node.mode,
+    underlay: node.underlay,
+    address: options.address,
+    port: node.port,
+    vni: node.vni,
+    mac: node.mac,
+    mtu: node.mtu === 'auto' ? undefined : node.mtu,
+    underlayMtu: options.underlayMtu,
+    flood: node.flood,
+    strictSource: node.gate === 'strict',
+    peers: node.peers,
+  };
+  const config = settleReplay(draft, file);
+  if (config.mode === 'udp' || config.mac !== undefined) return config;
+  return { ...config, mac: vtepMac(config.vni, config.address) };
+}
+
+function open(config: ReplayConfig): ReplayForwarder {
+  const ends = new ReplayEnds(config, OFFLINE_NUMBERS, OFFLINE_FRAMES);
+  return { ends, ...openOffline(config, ends) };
+}
+
+async function show(
+  path: string,
+  config: ReplayConfig,
+  options: ReplayOptions,
+  out: OutputStream,
+  version: string,
+): Promise<void> {
+  const wanted =
+    options.verdict && new Set(options.verdict.flatMap(name => verdictNumbers(name, OFFLINE_VERDICTS)));
+  const tally = new ReplayTally(OFFLINE_VERDICTS);
+  const reader = await openCapture(path);
+  const sink = options.write && (await openSink(resultsFile(options.write, config, version)));
+  let start: bigint | undefined;
+  try {
+    if (!options.summary && !options.json) await out.write(`${TABLE_HEADING}\n`);
+    for await (const outcome of paced(replay(reader, config, open(config)), options.speed)) {
+      tally.add(outcome);
+      if ('skipped' in outcome || (wanted && !wanted.has(outcome.verdict))) continue;
+      start ??= outcome.time;
+      if (sink) for (const packet of resultPackets(outcome, OFFLINE_VERDICTS)) await sink.packet(packet);
+      if (options.json) await out.write(`${JSON.stringify(asJson(outcome))}\n`);
+      else if (!options.summary) await out.write(`${resultLine(outcome, OFFLINE_VERDICTS, start)}\n`);
+    }
+  } finally {
+    if (sink) await sink.close();
+  }
+  if (!options.json) await out.write(`${tally.lines().join('\n')}\n`);
+}
+
+/** What was put out and what was lost, as a file. */
+function resultsFile(path: string, config: ReplayConfig, version: string): FileSinkOptions {
+  const interfaces = resultInterfaces(config.mode);
+  const format =
+    formatOf(path) === 'pcap'
+      ? new PcapFormat(interfaces[0]!.link, 0)
+      : new PcapngFormat(interfaces, { application: `ripstop ${version} replay` });
+  return { path, format, statistics: () => [] };
+}
+
+function asJson(result: ReplayResult): object {
+  const { number, time, direction, text, peer, outputs } = result;
+  const verdict = OFFLINE_VERDICTS[result.verdict]?.name;
+  const kinds = outputs.map(({ kind, bytes }) => ({ kind, bytes: bytes.length }));
+  return { number, time: String(time), direction, verdict, peer: peer ?? null, outputs: kinds, packet: text };
+}
+
+async function compare(
+  path: string,
+  before: ReplayConfig,
+  after: ReplayConfig,
+  options: ReplayOptions,
+  out: OutputStream,
+): Promise<void> {
+  const [first, second] = await Promise.all(
+    [before, after].map(async config => replay(await openCapture(path), config, open(config))),
+  );
+  const differences: Difference[] = [];
+  let packets = 0;
+  for await (const one of first!) {
+    const { value: other } = await second!.next();
+    packets++;
+    if (other && differs(one, other)) differences.push({ before: one, after: other });
+  }
+  if (options.json) {
+    for (const { before: one, after: other } of differences)
+      await out.write(`${JSON.stringify({ number: one.number, before: brief(one), after: brief(other) })}\n`);
+    return;
+  }
+  const unchanged = packets - differences.length;
+  for (const line of changeLines(differences, OFFLINE_VERDICTS)) await out.write(`${line}\n`);
+  await out.write(`${unchanged} of ${packets} packets unchanged\n`);
+}
+
+function brief(outcome: Outcome): object {
+  return 'skipped' in outcome ? { skipped: outcome.skipped } : asJson(outcome);
+}
+
+async function benchmark(path: string, config: ReplayConfig, out: OutputStream): Promise<void> {
+  const rate = await replayForSpeed(await openCapture(path), config, open(config), BENCHMARK_SECONDS);
+  const { packets, skipped, rounds, verdicts, seconds } = rate;
+  const ended = verdicts.flatMap((count, number) =>
+    count > 0 ? [`${count} ${OFFLINE_VERDICTS[number]?.name}`] : [],
+  );
+  const perSecond = seconds > 0 ? Math.round((packets * (rounds - 1)) / seconds) : 0;
+  await out.write(
+    `${packets} packets (${ended.join(', ')}; ${skipped} not replayed), ${rounds} times: ` +
+      `${perSecond} packets a second through the forwarder on one core, without devices\n`,
+  );
+}
+
+/** Outcomes at the pace of the capture, or as they come. */
+export async function* paced(
+  outcomes: AsyncIterable<Outcome>,
+  speed: ReplayOptions['speed'],
+  clock: { now(): number; sleep(ms: number): Promise<unknown> } = { now: () => performance.now(), sleep },
+): AsyncGenerator<Outcome> {
+  let begin: { readonly at: number; readonly time: bigint } | undefined;
+  for await (const outcome of outcomes) {
+    if (speed === 'capture' && !('skipped' in outcome)) {
+      begin ??= { at: clock.now(), time: outcome.time };
+      const wait = Number(outcome.time - begin.time) / 1e6 - (clock.now() - begin.at);
+      if (wait > 1) await clock.sleep(wait);
+    }
+    yield outcome;
+  }
+}

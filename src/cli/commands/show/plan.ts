@@ -1,0 +1,48 @@
+import type { Command } from 'commander';
+import { askAgent, DEFAULT_SOCKET } from '../../../api/client.ts';
+
+/** `ripstop plan`: the difference between the kernel and what it should be; makes none of it. */
+export function addPlan(program: Command): void {
+  program
+    .command('plan')
+    .summary('show what the agent would change on this node; change nothing')
+    .description(
+      'Without flags: what the running agent is about to mend. With the flags of `ripstop agent`: what an agent started ' +
+        'with them would change on this node, before it is started. Lines that begin with ! name leases of other nodes ' +
+        'that give no peer. Changes nothing, here and in the store.',
+    )
+    .usage('[--socket <path>] [--json] | [--json] <flags of ripstop agent>')
+    .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
+    .option('--json', 'print JSON')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(plan);
+}
+
+async function plan(options: { socket: string; json?: true }, command: Command): Promise<void> {
+  const words = process.argv
+    .slice(process.argv.indexOf(command.name()) + 1)
+    .filter(word => word !== '--json');
+  const isAsking = words.length === 0 || words[0]!.startsWith('--socket');
+  const steps = isAsking ? await askAgent<string[]>(options.socket, '/pending') : await planFor(words);
+  process.stdout.write(options.json ? `${JSON.stringify(steps, null, 2)}\n` : showPlan(steps));
+}
+
+async function planFor(flagWords: readonly string[]): Promise<string[]> {
+  const { createLog } = await import('../../../base/log.ts');
+  const { parseFlags } = await import('../../../agent/config/flags.ts');
+  const { agentOptions, openStore } = await import('../../../agent/inputs/options.ts');
+  const { dryRun } = await import('../../../diagnose/dry-run.ts');
+  const flags = parseFlags(flagWords, process.env);
+  const { store, nodeName } = await openStore(flags, process.env);
+  try {
+    return await dryRun(agentOptions(flags, nodeName), store, createLog(flags.text('log-level')));
+  } finally {
+    await store.close();
+  }
+}
+
+export function showPlan(steps: readonly string[]): string {
+  const nothing = steps.every(step => step.startsWith('!'));
+  return `${[...steps, ...(nothing ? ['nothing to change: this node is as it should be'] : [])].join('\n')}\n`;
+}

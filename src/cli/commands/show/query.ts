@@ -1,0 +1,36 @@
+import type { Command } from 'commander';
+import { askAgent, DEFAULT_SOCKET } from '../../../api/client.ts';
+
+interface AskOptions {
+  socket: string;
+  json?: true;
+  follow?: true;
+}
+
+/** What a command that only asks the agent has to say. */
+export interface Question<T> {
+  readonly name: string;
+  readonly summary: string;
+  /** Path of the agent's interface. */
+  readonly path: string;
+  /** The answer as text for a terminal. */
+  readonly show: (answer: T) => string;
+  /** Shows what happens from now on, until it is stopped; the command then has `--follow`. */
+  readonly follow?: (socket: string, json: boolean) => Promise<void>;
+}
+
+/** Declares a command that asks the running agent and prints its answer as text or, with --json, as it came. */
+export function addQuestion<T>(program: Command, { name, summary, path, show, follow }: Question<T>): void {
+  const command = program
+    .command(name)
+    .summary(summary)
+    .description(`${summary[0]!.toUpperCase()}${summary.slice(1)}, as the running agent knows it.`)
+    .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
+    .option('--json', 'print JSON')
+    .action(async (options: AskOptions) => {
+      if (options.follow && follow) return follow(options.socket, options.json ?? false);
+      const answer = await askAgent<T>(options.socket, path);
+      process.stdout.write(options.json ? `${JSON.stringify(answer, null, 2)}\n` : show(answer));
+    });
+  if (follow) command.option('--follow', 'show each one as it happens, until Ctrl-C');
+}

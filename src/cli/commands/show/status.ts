@@ -1,0 +1,102 @@
+import type { Command } from 'commander';
+import type { Status } from '../../../api/status.ts';
+import { formatSpan, formatTable } from '../../terminal/table.ts';
+import { addQuestion } from './query.ts';
+
+/** What pods notice. */
+const LONG_LAG_MS = 50;
+
+/** `ripstop status`: what this node does and whether packets can flow. */
+export function addStatus(program: Command): void {
+  addQuestion<Status>(program, {
+    name: 'status',
+    summary: 'show the state of this node',
+    path: '/status',
+    show: showStatus,
+  });
+}
+
+export function showStatus(status: Status): string {
+  const { store, lease, underlay, rules } = status;
+  const rows: [string, string][] = [
+    ['node', `${status.node} (pid ${status.pid}, ripstop ${status.version}, since ${status.startedAt})`],
+    ['ready', status.ready ? 'yes' : `no: ${status.reasons.join('; ')}`],
+    [
+      'store',
+      `${store.place}${store.downSince ? `, AWAY since ${store.downSince}` : ''}${store.borrowed ? ', running on the last known state' : ''}${kept(store)}`,
+    ],
+    [
+      'lease',
+      lease
+        ? `${lease.subnets.join(', ')}${lease.endsInMs === null ? '' : `, ends in ${formatSpan(lease.endsInMs)}`}`
+        : 'none',
+    ],
+    [
+      'underlay',
+      underlay
+        ? `${underlay.name}, ${underlay.addresses.join(', ')}, MTU ${underlay.mtu}${nat(underlay)}`
+        : 'none',
+    ],
+    [
+      'rules',
+      rules ? `${rules.tool}${rules.repaired > 0 ? `, repaired ${rules.repaired} times` : ''}` : 'none',
+    ],
+  ];
+  const repairs = Object.entries(status.repairs);
+  if (repairs.length > 0)
+    rows.push(['mended', repairs.map(([step, count]) => `${step} ${count}`).join(', ')]);
+  if (status.failing.length > 0)
+    rows.push(['failing', status.failing.map(({ part, reason }) => `${part}: ${reason}`).join('; ')]);
+  rows.push(...status.overlays.flatMap(workers));
+  for (const { name, place, problem } of status.endpoints)
+    if (problem !== null) rows.push(['endpoint', `${name} on ${place} is NOT OPEN: ${problem}`]);
+  const { uncaught } = status;
+  if (uncaught)
+    rows.push([
+      'restarted',
+      `after an uncaught error, ${uncaught.count} times; last at ${uncaught.at}: ${uncaught.message}`,
+    ]);
+  if (status.rejected.length > 0)
+    rows.push(['passed over', status.rejected.map(({ key, message }) => `${key} ${message}`).join('; ')]);
+  if (status.refusedSettings.length > 0)
+    rows.push(['settings', `refused: ${status.refusedSettings.map(({ name }) => name).join(', ')}`]);
+  const width = Math.max(...rows.map(([title]) => title.length));
+  const head = rows.map(([title, text]) => `${title.padEnd(width)}  ${text}\n`).join('');
+  if (status.overlays.length === 0) return head;
+  const overlays = status.overlays.map(overlay => [
+    overlay.device ?? '-',
+    overlay.mode,
+    overlay.mode === 'host-gw' ? 'kernel routes' : overlay.dataPlane,
+    overlay.mtu,
+    overlay.mac ?? '-',
+    overlay.subnets.join(','),
+    overlay.silentPeers > 0 ? `${overlay.peers} (${overlay.silentPeers} silent)` : overlay.peers,
+    offloads(overlay.offloads),
+  ]);
+  return `${head}\n${formatTable(['DEVICE', 'MODE', 'DATA PLANE', 'MTU', 'MAC', 'SUBNETS', 'PEERS', 'OFFLOADS'], overlays)}`;
+}
+
+/** Only what is worth a word. */
+function workers({ device, workerRestarts, workerLagMs }: Status['overlays'][number]): [string, string][] {
+  const words = [
+    ...(workerRestarts > 0 ? [`restarted ${workerRestarts} times`] : []),
+    ...(workerLagMs !== null && workerLagMs >= LONG_LAG_MS
+      ? [`a packet waited up to ${Math.round(workerLagMs)} ms for them in the last minute`]
+      : []),
+  ];
+  return words.length > 0 ? [['workers', `${device}: ${words.join(', ')}`]] : [];
+}
+
+function nat({ addresses, published }: NonNullable<Status['underlay']>): string {
+  return published.join() === addresses.join() ? '' : `, published as ${published.join(', ')}`;
+}
+
+function offloads(offloads: Readonly<Record<string, string>> | null): string {
+  if (!offloads) return '-';
+  const off = Object.entries(offloads).filter(([, state]) => state !== 'on');
+  return off.length === 0 ? 'all on' : `off: ${off.map(([name]) => name).join(' ')}`;
+}
+
+function kept({ kept: state }: Status['store']): string {
+  return state ? `, EMPTIED (${state.why}): ${state.leases} leases kept until ${state.until}` : '';
+}

@@ -1,0 +1,68 @@
+import { canonicalAddress, canonicalNetwork } from '../../net/address-text.ts';
+import { listAddresses } from '../../net/rtnetlink/addresses.ts';
+import { findLink, type Link } from '../../net/rtnetlink/links.ts';
+import { listRoutes, TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
+import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
+import { readNetwork, writeAddress } from '../ipam/address-number.ts';
+import { type Interface, isV6, type Result } from '../result/types.ts';
+import { CniError, CODE } from '../skel/errors.ts';
+import type { Call } from '../skel/plugin.ts';
+import { gatewayFor } from './interface.ts';
+
+/** What CHECK finds changed: code 999, as the reference plugins answer. */
+export function changed(problem: string, details?: string): never {
+  throw new CniError(CODE.INTERNAL, problem, details);
+}
+
+/** The pod's interface of the previous result. */
+export function podInterface(call: Call, result: Result): { entry: Interface; index: number } {
+  const index = result.interfaces.findIndex(one => one.name === call.ifname && one.sandbox);
+  const entry = result.interfaces[index];
+  if (!entry) changed(`prevResult has no interface "${call.ifname}" in a sandbox`);
+  if (entry.sandbox !== call.netns) {
+    changed(`Sandbox in prevResult ${entry.sandbox} doesn't match configured netns: ${call.netns}`);
+  }
+  return { entry, index };
+}
+
+/** The link of an entry of the previous result, with the MAC that it had. */
+export function expectLink(socket: NetlinkSocket, entry: Interface, kind?: string): Link {
+  const link = findLink(socket, entry.name);
+  const place = entry.sandbox ? `container ${entry.sandbox}` : 'host';
+  if (!link) changed(`Interface ${entry.name} is missing in the ${place}`);
+  if (kind && link.kind !== kind) changed(`Interface ${entry.name} in the ${place} is not of kind ${kind}`);
+  if (entry.mac && link.mac !== entry.mac.toLowerCase()) {
+    changed(`Interface ${entry.name} Mac ${entry.mac} doesn't match ${place} Mac: ${link.mac}`);
+  }
+  return link;
+}
+
+/** Every address of the pod's interface that the previous result names has to be there. */
+export function expectAddresses(pod: NetlinkSocket, link: Link, index: number, result: Result): void {
+  const there = new Set(listAddresses(pod, { link: link.index }).map(one => one.prefix));
+  for (const one of result.ips) {
+    if (one.interface !== undefined && one.interface !== index) continue;
+    const network = readNetwork(one.address, 'prevResult address');
+    const prefix = `${writeAddress(network.v6, network.address)}/${network.length}`;
+    if (!there.has(prefix)) changed(`Failed to match expected IP ${one.address} on interface ${link.name}`);
+  }
+}
+
+/** Every route of the previous result has to be there, by its gateway. */
+export function expectRoutes(pod: NetlinkSocket, result: Result): void {
+  const there = listRoutes(pod);
+  for (const route of result.routes) {
+    const destination = canonicalNetwork(route.dst);
+    const gateway = gatewayFor(route, result.ips);
+    const wanted = gateway && canonicalAddress(gateway);
+    const found = there.some(
+      one =>
+        one.family === (isV6(route.dst) ? 6 : 4) &&
+        one.destination === destination &&
+        one.table === (route.table || TABLE_MAIN) &&
+        (wanted === undefined || one.gateway === wanted || one.hops?.some(hop => hop.gateway === wanted)),
+    );
+    if (!found)
+      changed(`Expected Route ${route.dst}${gateway ? ` via ${gateway}` : ''} not found in routing table`);
+  }
+}

@@ -1,0 +1,106 @@
+import { isNetError, unless } from '../../net/error.ts';
+import { addAddress, settleAddresses } from '../../net/rtnetlink/addresses.ts';
+import { changeLink } from '../../net/rtnetlink/links.ts';
+import { appendRoute, SCOPE_LINK } from '../../net/rtnetlink/routes.ts';
+import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
+import { changeSetting, wishSetting } from '../../net/sysctl.ts';
+import { contains, readAddress, readNetwork, writeAddress } from '../ipam/address-number.ts';
+import { type AssignedAddress, isV6, type Result, type Route } from '../result/types.ts';
+import { CniError, CODE } from '../skel/errors.ts';
+import { pause } from './netlink-pair.ts';
+
+/** Longest wait for duplicate address detection, ms. */
+const DETECTION_MS = 5000;
+
+/**
+ * Sets a kernel setting that a pod needs, where this kernel (or this namespace) has it: IPv6 may be compiled out.
+ * `wishSetting` is for those that a pod can do without.
+ * @throws NetError EROFS, EACCES, EPERM when it has another value and may not be written
+ */
+export function needSetting(netns: string, name: string, value: string): void {
+  unless(['ENOENT'], () => changeSetting(netns, name, value));
+}
+
+/** Without keep_addr_on_down. */
+export const LOST_WHEN_DOWN = 'an IPv6 address goes when the interface of its pod is set down';
+
+/** Without arp_notify or ndisc_notify. */
+export const UNANNOUNCED = 'neighbours learn by themselves that an address has moved to another pod';
+
+/** Without accept_dad = 0. */
+export const DUPLICATES_LOOKED_FOR =
+  'an IPv6 address can be used after duplicate address detection, 1 to 2 s later';
+
+/** The broadcast address of an IPv4 subnet that has one. */
+export function broadcastOf(cidr: string): { broadcast?: string } {
+  const network = readNetwork(cidr, 'address');
+  return network.v6 || network.length > 30 ? {} : { broadcast: writeAddress(false, network.last) };
+}
+
+/** Refuses a gateway that the pod could not reach: outside of the address's own subnet, and routed over it. */
+export function checkGateways(result: Result): void {
+  for (const { address, gateway } of result.ips) {
+    if (!gateway) continue;
+    const { v6, value } = readAddress(gateway, 'gateway');
+    if (contains(readNetwork(address, 'address'), v6, value)) continue;
+    throw new CniError(
+      CODE.INVALID_CONFIG,
+      `gateway ${gateway} is outside the subnet of ${address}`,
+      'the gateway has to be an address of the same subnet',
+    );
+  }
+}
+
+/**
+ * Gives an interface of the pod its addresses and routes and waits until they can be used.
+ * @param link its index
+ * @throws NetError, naming address or route, as the kernel refuses them
+ */
+export async function configureInterface(
+  pod: NetlinkSocket,
+  netns: string,
+  link: number,
+  ifname: string,
+  result: Result,
+): Promise<void> {
+  const v6 = result.ips.some(one => isV6(one.address));
+  if (v6) {
+    for (const name of ['lo', ifname]) needSetting(netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
+    wishSetting(netns, `net/ipv6/conf/${ifname}/keep_addr_on_down`, '1', LOST_WHEN_DOWN);
+  }
+  changeLink(pod, link, { up: true });
+  for (const { address } of result.ips) addAddress(pod, { link, prefix: address, ...broadcastOf(address) });
+  if (v6) await settleAddresses(pod, link, DETECTION_MS, pause);
+  installRoutes(pod, link, result);
+}
+
+/** Installs the result's routes on an interface whose gateways can be reached. @throws NetError */
+export function installRoutes(pod: NetlinkSocket, link: number, result: Result): void {
+  for (const route of result.routes) installRoute(pod, link, route, result.ips);
+}
+
+/** Gateway that a route without one goes by: that of the first address of its family; none when it is of link scope. */
+export function gatewayFor(route: Route, ips: readonly AssignedAddress[]): string | undefined {
+  if (!route.gw && route.scope === SCOPE_LINK) return undefined;
+  return route.gw ?? ips.find(one => isV6(one.address) === isV6(route.dst) && one.gateway)?.gateway;
+}
+
+function installRoute(pod: NetlinkSocket, link: number, route: Route, ips: readonly AssignedAddress[]): void {
+  const gateway = gatewayFor(route, ips);
+  try {
+    // Appended: several gateways for one destination are several next hops.
+    appendRoute(pod, {
+      destination: route.dst,
+      link,
+      ...(gateway ? { gateway } : {}),
+      ...(route.mtu ? { mtu: route.mtu } : {}),
+      ...(route.advmss ? { advmss: route.advmss } : {}),
+      ...(route.priority ? { metric: route.priority } : {}),
+      ...(route.table !== undefined ? { table: route.table } : {}),
+      ...(route.scope !== undefined ? { scope: route.scope } : {}),
+    });
+  } catch (error) {
+    // IPv6: the route is there already, for example the connected one of the subnet.
+    if (!isNetError(error, 'EEXIST')) throw error;
+  }
+}

@@ -1,0 +1,86 @@
+import { randomBytes } from 'node:crypto';
+import { isNetError } from '../../net/error.ts';
+import {
+  changeLink,
+  createLink,
+  deleteLink,
+  findLink,
+  getLink,
+  type Link,
+  listLinks,
+} from '../../net/rtnetlink/links.ts';
+import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
+import { CniError, CODE } from '../skel/errors.ts';
+import type { Undo } from '../skel/undo.ts';
+import type { Kernel } from './netlink-pair.ts';
+
+const NAME_TRIES = 10;
+
+/** `veth` and eight hexadecimal digits, as the reference plugins name the node's end. */
+function randomName(): string {
+  return `veth${randomBytes(4).toString('hex')}`;
+}
+
+export interface VethOptions {
+  /** Name of the pod's end. */
+  ifname: string;
+  /** Bytes; 0 for the kernel's default. */
+  mtu: number;
+  mac?: string | undefined;
+  /** Alias of the node's end, by which it is found without the pod. */
+  tag: string;
+}
+
+/** Refuses an interface that the pod has already; the specification wants ADD to fail then. */
+export function refuseExisting(pod: NetlinkSocket, ifname: string): void {
+  if (!findLink(pod, ifname)) return;
+  throw new CniError(
+    CODE.INTERNAL,
+    `container interface name "${ifname}" already exists`,
+    'DEL the attachment first',
+  );
+}
+
+/**
+ * Makes a veth pair with one end in the pod. The node's end is up, the pod's is left for its addresses.
+ * @throws CniError 999 when the pod has such an interface, NetError
+ */
+export function createVeth(kernel: Kernel, options: VethOptions, undo: Undo): { node: Link; pod: Link } {
+  const { ifname, mtu, mac, tag } = options;
+  refuseExisting(kernel.pod, ifname);
+  const size = mtu > 0 ? { mtu } : {};
+  const name = nameFor(kernel.node, candidate =>
+    createLink(kernel.node, {
+      kind: 'veth',
+      name: candidate,
+      ...size,
+      alias: tag,
+      peer: { name: ifname, netns: kernel.podNetns, ...size, ...(mac ? { mac } : {}) },
+    }),
+  );
+  undo.push(`delete ${name}`, () => deleteLink(kernel.node, name));
+  const node = getLink(kernel.node, name);
+  // The alias is not taken by every kernel together with a new link.
+  changeLink(kernel.node, node.index, { alias: tag, up: true });
+  return { node: getLink(kernel.node, node.index), pod: getLink(kernel.pod, ifname) };
+}
+
+/** Calls `create` with random names until one is free. @throws NetError EEXIST when ten were taken */
+export function nameFor(node: NetlinkSocket, create: (name: string) => void): string {
+  for (let tries = 1; ; tries++) {
+    const name = randomName();
+    try {
+      create(name);
+      return name;
+    } catch (error) {
+      if (!isNetError(error, 'EEXIST') || tries === NAME_TRIES || !findLink(node, name)) throw error;
+    }
+  }
+}
+
+/** Deletes the node's links whose alias `wanted` accepts. @returns their names */
+export function deleteTagged(node: NetlinkSocket, wanted: (tag: string) => boolean): string[] {
+  const stale = listLinks(node).filter(link => link.alias !== undefined && wanted(link.alias));
+  for (const link of stale) deleteLink(node, link.index);
+  return stale.map(link => link.name);
+}

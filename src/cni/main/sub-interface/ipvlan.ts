@@ -1,0 +1,49 @@
+import { flag, oneOf, text, withDefault } from '../../../base/schema.ts';
+import { IPVLAN_MODES, type IpvlanMode } from '../../../net/rtnetlink/link-kinds.ts';
+import { mtuField } from '../../config/fields.ts';
+import { readLoose } from '../../config/ignore-unknown.ts';
+import { readPrevResult } from '../../config/network.ts';
+import { ipamType, requireIpamType } from '../../delegate/addresses.ts';
+import { changed } from '../../link/checks.ts';
+import type { Plugin } from '../../skel/plugin.ts';
+import { childPlugin } from './sub-interface.ts';
+
+const MODES = Object.keys(IPVLAN_MODES) as IpvlanMode[];
+
+/** Keys of an ipvlan network. */
+export const ipvlanFields = {
+  master: text(
+    'an interface name',
+    'device beneath; default: the only one of the chain, or that of the default route',
+  ),
+  mode: withDefault(oneOf(['', ...MODES], 'layer at which frames are told apart'), 'l2'),
+  mtu: mtuField,
+  linkInContainer: withDefault(flag("the device beneath is in the pod's namespace"), false),
+};
+
+/** A device that shares the MAC address of a device of the node. */
+export const ipvlan: Plugin = childPlugin({
+  name: 'ipvlan',
+  about: 'CNI ipvlan plugin of Ripstop: a device that shares the MAC address of a device of the node',
+  read(call) {
+    const keys = readLoose(ipvlanFields, call.config, '');
+    const mode: IpvlanMode = keys.mode || 'l2';
+    const previous = readPrevResult(call);
+    const only = previous?.interfaces.length === 1 ? previous.interfaces[0]!.name : undefined;
+    const chained = !ipamType(call.config) && previous && previous.ips.length > 0;
+    return {
+      // On DEL and CHECK the previous result is this plugin's own.
+      master: keys.master || (call.command === 'ADD' ? only : undefined),
+      linkInContainer: keys.linkInContainer,
+      mtu: keys.mtu,
+      kind: { kind: 'ipvlan', ipvlan: { mode } },
+      ipam: chained || call.command !== 'ADD' ? ipamType(call.config) : requireIpamType(call.config),
+      given: chained ? previous : undefined,
+    };
+  },
+  verify(config, link) {
+    const wanted = config.kind.kind === 'ipvlan' ? config.kind.ipvlan.mode : undefined;
+    const mode = link.details.ipvlan?.mode;
+    if (mode !== wanted) changed(`ipvlan mode ${mode} does not match the configured ${wanted}`);
+  },
+});

@@ -1,0 +1,45 @@
+import { flag, integer, oneOf, text, withDefault } from '../../../base/schema.ts';
+import { MACVLAN_MODES, type MacvlanMode } from '../../../net/rtnetlink/link-kinds.ts';
+import { macField, mtuField } from '../../config/fields.ts';
+import { readLoose } from '../../config/ignore-unknown.ts';
+import { readWantedMac } from '../../config/requested-mac.ts';
+import { ipamType } from '../../delegate/addresses.ts';
+import { changed } from '../../link/checks.ts';
+import type { Plugin } from '../../skel/plugin.ts';
+import { childPlugin } from './sub-interface.ts';
+
+const MODES = Object.keys(MACVLAN_MODES) as MacvlanMode[];
+
+/** Keys of a macvlan network. */
+export const macvlanFields = {
+  master: text('an interface name', 'device beneath; default: that of the default route'),
+  mode: withDefault(oneOf(['', ...MODES], 'who may talk to whom'), 'bridge'),
+  mtu: mtuField,
+  mac: macField,
+  linkInContainer: withDefault(flag("the device beneath is in the pod's namespace"), false),
+  bcqueuelen: integer(0, 0xffffffff, 'length of the queue for broadcasts', 'packets'),
+};
+
+/** A device of its own MAC address on a device of the node. */
+export const macvlan: Plugin = childPlugin({
+  name: 'macvlan',
+  about: 'CNI macvlan plugin of Ripstop: a device of its own MAC address on a device of the node',
+  read(call) {
+    const keys = readLoose(macvlanFields, call.config, '');
+    const mode: MacvlanMode = keys.mode || 'bridge';
+    const queue = keys.bcqueuelen === undefined ? {} : { broadcastQueueLength: keys.bcqueuelen };
+    return {
+      master: keys.master || undefined,
+      linkInContainer: keys.linkInContainer,
+      mtu: keys.mtu,
+      mac: readWantedMac(call) ?? (keys.mac || undefined),
+      kind: { kind: 'macvlan', macvlan: { mode, ...queue } },
+      ipam: ipamType(call.config),
+    };
+  },
+  verify(config, link) {
+    const wanted = config.kind.kind === 'macvlan' ? config.kind.macvlan.mode : undefined;
+    const mode = link.details.macvlan?.mode;
+    if (mode !== wanted) changed(`macvlan mode ${mode} does not match the configured ${wanted}`);
+  },
+});

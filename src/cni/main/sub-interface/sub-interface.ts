@@ -1,0 +1,187 @@
+import type { KindSpec } from '../../../net/rtnetlink/link-kinds.ts';
+import {
+  changeLink,
+  createLink,
+  deleteLink,
+  findLink,
+  getLink,
+  type Link,
+} from '../../../net/rtnetlink/links.ts';
+import { listRoutes, TABLE_MAIN } from '../../../net/rtnetlink/routes.ts';
+import { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
+import { wishSetting } from '../../../net/sysctl.ts';
+import { readDns, requirePrevResult, validAttachments } from '../../config/network.ts';
+import { forwardToIpam, obtainAddresses, releaseSteps } from '../../delegate/addresses.ts';
+import { changed, expectAddresses, expectLink, expectRoutes, podInterface } from '../../link/checks.ts';
+import { checkGateways, configureInterface, UNANNOUNCED } from '../../link/interface.ts';
+import { attemptAll, inBoth, inPodIfThere, type Kernel } from '../../link/netlink-pair.ts';
+import { refuseExisting } from '../../link/veth.ts';
+import type { Result } from '../../result/types.ts';
+import { CniError, CODE, refuse } from '../../skel/errors.ts';
+import { interfaceNameProblem } from '../../skel/names.ts';
+import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
+import { Undo } from '../../skel/undo.ts';
+import { ALL_VERSIONS } from '../../skel/version.ts';
+
+/*
+ * macvlan, ipvlan and vlan are one thing three times: a device of the pod that stands on a device of the node (or, with
+ * linkInContainer, of the pod). Each of them says how it reads its configuration and what kind of link it makes.
+ */
+
+export interface ChildConfig {
+  /** Name of the device beneath; undefined: the one of the default route. */
+  master: string | undefined;
+  /** The device beneath is in the pod's namespace. */
+  linkInContainer: boolean;
+  /** Bytes; 0: that of the device beneath. */
+  mtu: number;
+  mac?: string | undefined;
+  kind: KindSpec;
+  /** Undefined: no addresses are managed. */
+  ipam: string | undefined;
+  /** Addresses of an earlier plugin, for a chain without `ipam`. */
+  given?: Result | undefined;
+}
+
+export interface ChildKind {
+  name: 'macvlan' | 'ipvlan' | 'vlan';
+  about: string;
+  read(call: Call): ChildConfig;
+  /** Throws what has changed about the link. */
+  verify(config: ChildConfig, link: Link): void;
+}
+
+/** Name of the device that the default route leaves by. @throws CniError 999 when there is none */
+function defaultMaster(socket: NetlinkSocket): Link {
+  const defaults = listRoutes(socket, { table: TABLE_MAIN }).filter(
+    route => (route.destination === '0.0.0.0/0' || route.destination === '::/0') && route.link !== undefined,
+  );
+  const [first] = defaults.sort((a, b) => a.family - b.family || a.metric - b.metric);
+  if (first) return getLink(socket, first.link!);
+  throw new CniError(
+    CODE.INTERNAL,
+    'no default route found to take the master interface from',
+    'name it: "master"',
+  );
+}
+
+function findMaster(socket: NetlinkSocket, config: ChildConfig): Link {
+  if (!config.master) return defaultMaster(socket);
+  const fault = interfaceNameProblem(config.master);
+  if (fault) refuse('master', `${fault.problem}: ${JSON.stringify(config.master)}`);
+  const link = findLink(socket, config.master);
+  if (!link)
+    throw new CniError(
+      CODE.INTERNAL,
+      `master: failed to lookup master "${config.master}": no such interface`,
+    );
+  return link;
+}
+
+/** Makes the link in the pod, down. */
+function createChild(call: Call, kernel: Kernel, config: ChildConfig, undo: Undo): Link {
+  const place = config.linkInContainer ? kernel.pod : kernel.node;
+  refuseExisting(kernel.pod, call.ifname);
+  const master = findMaster(place, config);
+  if (config.mtu > master.mtu) {
+    refuse('mtu', `invalid MTU ${config.mtu}, must be [0, master MTU(${master.mtu})]`);
+  }
+  createLink(place, {
+    ...config.kind,
+    name: call.ifname,
+    parent: master.index,
+    mtu: config.mtu || master.mtu,
+    netns: call.netns,
+    ...(config.mac ? { mac: config.mac } : {}),
+  });
+  undo.push(`delete ${call.ifname}`, () => deleteLink(kernel.pod, call.ifname));
+  return getLink(kernel.pod, call.ifname);
+}
+
+async function addChild(call: Call, kind: ChildKind): Promise<Result> {
+  const config = kind.read(call);
+  const dns = readDns(call.config) ?? {};
+  return inBoth(call, kernel =>
+    Undo.guard(call.host.log, async undo => {
+      const link = createChild(call, kernel, config, undo);
+      const result = await address(call, config, kernel, link, undo);
+      const { name, mac, mtu } = getLink(kernel.pod, link.index);
+      return { ...result, interfaces: [{ name, ...(mac ? { mac } : {}), mtu, sandbox: call.netns }], dns };
+    }),
+  );
+}
+
+async function address(
+  call: Call,
+  config: ChildConfig,
+  kernel: Kernel,
+  link: Link,
+  undo: Undo,
+): Promise<Result> {
+  const given = config.given ?? (config.ipam ? await obtainAddresses(call, config.ipam, undo) : undefined);
+  if (!given) {
+    changeLink(kernel.pod, link.index, { up: true });
+    return { interfaces: [], ips: [], routes: [], dns: {} };
+  }
+  const result = { ...given, ips: given.ips.map(one => ({ ...one, interface: 0 })) };
+  checkGateways(result);
+  // Neighbours hear of the address when it moves to this device.
+  wishSetting(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1', UNANNOUNCED);
+  wishSetting(call.netns, `net/ipv6/conf/${call.ifname}/ndisc_notify`, '1', UNANNOUNCED);
+  await configureInterface(kernel.pod, call.netns, link.index, call.ifname, result);
+  return result;
+}
+
+async function checkChild(call: Call, kind: ChildKind): Promise<void> {
+  const config = kind.read(call);
+  await forwardToIpam(call, 'CHECK');
+  const previous = requirePrevResult(call);
+  const { entry, index } = podInterface(call, previous);
+  await inBoth(call, async ({ node, pod }) => {
+    const link = expectLink(pod, entry, kind.name);
+    if (!link.up) changed(`Interface ${entry.name} is down`);
+    const master = findMaster(config.linkInContainer ? pod : node, config);
+    if (link.parent !== master.index) changed(`Interface ${entry.name} does not stand on ${master.name}`);
+    kind.verify(config, link);
+    expectAddresses(pod, link, index, previous);
+    expectRoutes(pod, previous);
+  });
+}
+
+async function statusOfChild(call: Call, kind: ChildKind): Promise<void> {
+  const config = kind.read(call);
+  if (!config.linkInContainer && config.master) {
+    const socket = new NetlinkSocket({ netns: call.host.netns });
+    try {
+      findMaster(socket, config);
+    } catch (error) {
+      throw new CniError(CODE.PLUGIN_UNAVAILABLE, (error as Error).message);
+    } finally {
+      socket.close();
+    }
+  }
+  await forwardToIpam(call, 'STATUS');
+}
+
+export function childPlugin(kind: ChildKind): Plugin {
+  return {
+    name: kind.name,
+    about: kind.about,
+    versions: ALL_VERSIONS,
+    netns: 'entered',
+    commands: commands({
+      add: call => addChild(call, kind),
+      del: call =>
+        attemptAll(
+          releaseSteps(call, 'DEL', [() => inPodIfThere(call, pod => deleteLink(pod, call.ifname))]),
+        ),
+      check: call => checkChild(call, kind),
+      // The link goes with the pod's namespace; what can leak are addresses.
+      gc: async call => {
+        validAttachments(call);
+        await forwardToIpam(call, 'GC');
+      },
+      status: call => statusOfChild(call, kind),
+    }),
+  };
+}

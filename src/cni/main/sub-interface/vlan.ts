@@ -1,0 +1,30 @@
+import { flag, integer, required, text, withDefault } from '../../../base/schema.ts';
+import { mtuField } from '../../config/fields.ts';
+import { readLoose } from '../../config/ignore-unknown.ts';
+import { requireIpamType } from '../../delegate/addresses.ts';
+import { changed } from '../../link/checks.ts';
+import type { Plugin } from '../../skel/plugin.ts';
+import { childPlugin } from './sub-interface.ts';
+
+/** Keys of a vlan network. */
+export const vlanFields = {
+  master: required(text('an interface name', 'device beneath', /./)),
+  vlanId: withDefault(integer(0, 4094, 'VLAN whose tag frames carry on the device beneath'), 0),
+  mtu: mtuField,
+  linkInContainer: withDefault(flag("the device beneath is in the pod's namespace"), false),
+};
+
+/** A VLAN of a device of the node. */
+export const vlan: Plugin = childPlugin({
+  name: 'vlan',
+  about: 'CNI vlan plugin of Ripstop: a VLAN of a device of the node',
+  read(call) {
+    const { vlanId, ...keys } = readLoose(vlanFields, call.config, '');
+    return { ...keys, kind: { kind: 'vlan', vlan: { id: vlanId } }, ipam: requireIpamType(call.config) };
+  },
+  verify(config, link) {
+    const wanted = config.kind.kind === 'vlan' ? config.kind.vlan.id : undefined;
+    const id = link.details.vlan?.id;
+    if (id !== wanted) changed(`VLAN ${id} does not match the configured ${wanted}`);
+  },
+});

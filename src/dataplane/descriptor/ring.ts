@@ -1,0 +1,192 @@
+import { RipstopError } from '../../base/errors.ts';
+
+/*
+ * A ring of bytes between two threads, for what a worker tells and must not wait for: captured frames, punts, drops.
+ * One producer, one consumer, records of any length, no allocation and no lock on either side.
+ *
+ * Life of a record:
+ *   free       the producer may write there
+ *   reserved   `reserve` gave its bytes to the producer, which fills them; the consumer cannot see it
+ *   published  `commit`, once a batch, moves WRITE past all that is reserved
+ *   taken      `nextRecord` gave its bytes to the consumer, which reads them in place
+ *   free       `release` moves READ past all that was taken
+ * Life of the ring: made empty by `createRing`; opened once by each side; a side that ends, also by a crash, leaves
+ * the other unharmed: without a consumer it fills up and drops are counted, without a producer it runs empty. A
+ * producer that starts again after a crash opens the same memory: HEAD goes back to WRITE, records that were
+ * reserved but never published are gone. The memory goes when the last thread drops it.
+ *
+ * A record: int32 length, int32 kind, the bytes, padding to eight. A record never wraps: where the end of the ring
+ * is too near, a filler record leads to its beginning. When there is no room `reserve` says so and counts; the
+ * producer goes on. Positions run freely as int32 and are masked into the ring; their difference is the fill.
+ *
+ *   line 0   WRITE, stored by the producer          line 1   READ, stored by the consumer
+ *   line 2   the producer's own: HEAD, its copy of READ, records dropped
+ *   line 3   the consumer's own: TAIL, its copy of WRITE      line 4   SLEEPING, stored by the consumer
+ *
+ * Each side works on its own line and looks at the other's only when its copy says full or empty (MCRingBuffer).
+ * Order: the bytes are written before the Atomics.store of WRITE and read after the Atomics.load of it; the same for
+ * READ the other way. A torn read cannot happen: a byte belongs to one side at a time.
+ */
+const WRITE = 0;
+const READ = 16;
+const HEAD = 32;
+const READ_COPY = 33;
+const TAIL = 48;
+const WRITE_COPY = 49;
+const SLEEPING = 64;
+const HEADER_BYTES = 320;
+
+const SIZE_MIN = 1024;
+const SIZE_MAX = 1 << 30;
+
+/** The ring as one side sees it. */
+export interface Ring {
+  readonly memory: SharedArrayBuffer;
+  /** Positions, by line. */
+  readonly control: Int32Array;
+  /** The records, as int32 for their headers. */
+  readonly words: Int32Array;
+  /** The same bytes, for the contents. */
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** Bytes, a power of two. */
+  readonly size: number;
+}
+
+/** Memory of an empty ring. `size` is bytes, a power of two within 1 KiB..1 GiB; a record takes at most half. */
+export function createRing(size: number): SharedArrayBuffer {
+  if (size < SIZE_MIN || size > SIZE_MAX || (size & (size - 1)) !== 0)
+    throw new RipstopError(
+      'ECONFIG',
+      `a ring of ${size} bytes`,
+      'give a power of two within 1024..1073741824',
+    );
+  return new SharedArrayBuffer(HEADER_BYTES + size);
+}
+
+function open(memory: SharedArrayBuffer): Ring {
+  const size = memory.byteLength - HEADER_BYTES;
+  return {
+    memory,
+    control: new Int32Array(memory, 0, HEADER_BYTES / 4),
+    words: new Int32Array(memory, HEADER_BYTES),
+    bytes: new Uint8Array(memory, HEADER_BYTES),
+    view: new DataView(memory, HEADER_BYTES),
+    size,
+  };
+}
+
+/** The producer's side. What an earlier producer reserved and never published is forgotten. */
+export function openProducer(memory: SharedArrayBuffer): Ring {
+  const ring = open(memory);
+  ring.control[HEAD] = Atomics.load(ring.control, WRITE);
+  ring.control[READ_COPY] = Atomics.load(ring.control, READ);
+  return ring;
+}
+
+/** The consumer's side. What an earlier consumer took and never released comes again. */
+export function openConsumer(memory: SharedArrayBuffer): Ring {
+  const ring = open(memory);
+  ring.control[TAIL] = Atomics.load(ring.control, READ);
+  ring.control[WRITE_COPY] = ring.control[TAIL]!;
+  return ring;
+}
+
+/**
+ * Room for a record of `length` bytes: the offset in `bytes` where they go, or -1 when the record does not fit and
+ * is counted as dropped.
+ * @param kind what the record is, not negative
+ * @hot
+ */
+export function reserve(ring: Ring, kind: number, length: number): number {
+  const control = ring.control;
+  const size = ring.size;
+  const head = control[32]!;
+  const at = head & (size - 1);
+  const need = (length + 15) & ~7;
+  const filler = need > size - at ? size - at : 0;
+  if (size - ((head - control[33]!) | 0) < need + filler) control[33] = Atomics.load(control, 16);
+  if (need > size >> 1 || size - ((head - control[33]!) | 0) < need + filler) {
+    control[34]!++;
+    return -1;
+  }
+  const words = ring.words;
+  if (filler !== 0) words[(at >> 2) + 1] = -1;
+  const start = filler === 0 ? at : 0;
+  words[start >> 2] = length;
+  words[(start >> 2) + 1] = kind;
+  control[32] = (head + need + filler) | 0;
+  return start + 8;
+}
+
+/**
+ * Publishes all that was reserved. Once a batch.
+ * @hot
+ */
+export function commit(ring: Ring): void {
+  const control = ring.control;
+  if (control[0] === control[32]) return;
+  Atomics.store(control, 0, control[32]!);
+  if (Atomics.load(control, 64) !== 0) Atomics.notify(control, 0);
+}
+
+/**
+ * Takes the next record: the offset in `bytes` where its contents begin, or -1 when there is none.
+ * @hot
+ */
+export function nextRecord(ring: Ring): number {
+  const control = ring.control;
+  let tail = control[48]!;
+  if (tail === control[49]) {
+    control[49] = Atomics.load(control, 0);
+    if (tail === control[49]) return -1;
+  }
+  const words = ring.words;
+  let at = tail & (ring.size - 1);
+  if (words[(at >> 2) + 1] === -1) {
+    tail = (tail + ring.size - at) | 0;
+    at = 0;
+  }
+  control[48] = (tail + ((words[at >> 2]! + 15) & ~7)) | 0;
+  return at + 8;
+}
+
+/** Bytes of the record whose contents begin at `at`. @hot */
+export function recordLength(ring: Ring, at: number): number {
+  return ring.words[(at >> 2) - 2]!;
+}
+
+/** Kind of the record whose contents begin at `at`. @hot */
+export function recordKind(ring: Ring, at: number): number {
+  return ring.words[(at >> 2) - 1]!;
+}
+
+/**
+ * Gives the bytes of all taken records back.
+ * @hot
+ */
+export function release(ring: Ring): void {
+  Atomics.store(ring.control, 16, ring.control[48]!);
+}
+
+/**
+ * Blocks the consumer's thread until a record is there. Not for the main thread, which polls.
+ * @returns false when `timeoutMs` have passed without one
+ */
+export function waitForRecord(ring: Ring, timeoutMs: number): boolean {
+  const { control } = ring;
+  const tail = control[TAIL]!;
+  // The producer stores WRITE, then looks at SLEEPING; this side the other way round: one of the two sees the other.
+  Atomics.store(control, SLEEPING, 1);
+  Atomics.wait(control, WRITE, tail, timeoutMs);
+  Atomics.store(control, SLEEPING, 0);
+  return Atomics.load(control, WRITE) !== tail;
+}
+
+/**
+ * Records that did not fit, since the ring was made, modulo 2^32. Any thread.
+ * @hot
+ */
+export function droppedRecords(ring: Ring): number {
+  return Atomics.load(ring.control, 34) >>> 0;
+}

@@ -1,0 +1,76 @@
+import * as fields from '../descriptor/descriptor.ts';
+import { type Batch, createBatch, FRAME_MAX } from '../descriptor/descriptor.ts';
+import { SOURCE_STRIDE } from '../io/interfaces.ts';
+import { PEER_INNER_MTU, PEER_PATH_MTU, PEER_STRIDE } from '../tables/peer-table.ts';
+import { currentView, openTables, type Tables } from '../tables/tables.ts';
+import { type EgressRules, judgeEgress } from './classify-egress.ts';
+import { type IngressRules, judgeIngress } from './classify-ingress.ts';
+
+/** What the forwarder would decide about a frame. */
+export interface Judgement {
+  /** Number of the verdict. */
+  readonly verdict: number;
+  /** Peer slot, -1 for none. */
+  readonly peer: number;
+  /** Egress: index of the sending socket. */
+  readonly socket: number;
+  /** Largest outer and inner IP packet for the peer, bytes; 0 without one. */
+  readonly pathMtu: number;
+  readonly innerMtu: number;
+}
+
+/**
+ * Judges a frame or a datagram by the live tables with the code of the workers, and does nothing else: it counts
+ * nothing, answers nothing, sends nothing. For the control thread, which publishes the tables and so cannot meet a half
+ * that is being rewritten.
+ */
+export class Judge {
+  readonly #tables: Tables;
+  readonly #rules: { readonly egress: EgressRules; readonly ingress: IngressRules };
+  readonly #batch: Batch = createBatch(1, FRAME_MAX + 256);
+
+  constructor(tables: SharedArrayBuffer, rules: { egress: EgressRules; ingress: IngressRules }) {
+    this.#tables = openTables(tables);
+    this.#rules = rules;
+  }
+
+  /** @param frame as the device would hand it over */
+  egress(frame: Uint8Array): Judgement {
+    this.#take(frame);
+    judgeEgress(this.#batch, 1, currentView(this.#tables), this.#rules.egress);
+    return this.#judgement();
+  }
+
+  /**
+   * @param payload of the datagram
+   * @param source underlay address that it comes from, 16 bytes, IPv4 mapped
+   */
+  ingress(payload: Uint8Array, source: Uint8Array): Judgement {
+    this.#take(payload);
+    const sources = new Int32Array(SOURCE_STRIDE);
+    new Uint8Array(sources.buffer).set(source);
+    judgeIngress(this.#batch, 1, sources, currentView(this.#tables), this.#rules.ingress);
+    return this.#judgement();
+  }
+
+  #take(bytes: Uint8Array): void {
+    const { table, slab } = this.#batch;
+    table.fill(0);
+    slab.set(bytes);
+    table[fields.LENGTH] = bytes.length;
+  }
+
+  #judgement(): Judgement {
+    const { table } = this.#batch;
+    const peer = table[fields.PEER]!;
+    const record = peer * PEER_STRIDE;
+    const { peers } = currentView(this.#tables);
+    return {
+      verdict: table[fields.VERDICT]!,
+      peer,
+      socket: table[fields.SOCKET]!,
+      pathMtu: peer < 0 ? 0 : peers[record + PEER_PATH_MTU]!,
+      innerMtu: peer < 0 ? 0 : peers[record + PEER_INNER_MTU]!,
+    };
+  }
+}

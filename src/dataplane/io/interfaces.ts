@@ -1,0 +1,51 @@
+import type { Batch } from '../descriptor/descriptor.ts';
+
+/*
+ * The two seams that carry the program. Both ends of the forwarder are replaceable: real devices, loopbacks,
+ * and wrappers that trace, capture or inject faults meet the same few members.
+ */
+
+/** Where inner frames come from and go to: a TAP, a TUN, or a double. */
+export interface FrameDevice {
+  /**
+   * Waits at most `timeoutMs` (0: not at all) and reads what is there, one descriptor a frame.
+   * @returns frames read; 0 on a timeout or when the control descriptor woke the wait
+   */
+  readBatch(batch: Batch, timeoutMs: number): number;
+  /**
+   * Writes the descriptors 0..count-1 whose verdict is FORWARD, merging segments of one flow into superframes.
+   * A frame that is refused gets another verdict (BAD_CHECKSUM, WRITE_FAILED) and its ERROR set.
+   * @returns frames refused
+   */
+  writeBatch(batch: Batch, count: number): number;
+  close(): void;
+}
+
+/** Where outer datagrams go to and come from. */
+export interface DatagramPort {
+  /**
+   * Sends the descriptors 0..count-1 whose verdict is FORWARD, segmented, each to its PEER from its SOCKET.
+   * A frame that is refused gets another verdict (TOO_BIG, SEND_FAILED, EGRESS_MALFORMED) and its ERROR set.
+   * @param peers the peer records (`dataplane/tables/peer-table.ts`) of the generation that the verdicts were made with
+   * @returns frames refused
+   */
+  sendBatch(batch: Batch, count: number, peers: Int32Array): number;
+  /**
+   * Waits at most `timeoutMs` and receives what is there, one descriptor a datagram; SOURCE is the index into
+   * `sources` of the message that it came in.
+   */
+  receiveBatch(batch: Batch, timeoutMs: number): number;
+  /** Source addresses of the last receive, SOURCE_STRIDE int32 a message. */
+  readonly sources: Int32Array;
+  close(): void;
+}
+
+/** int32 fields of one source address: four words of the address, network byte order, IPv4 as ::ffff:a.b.c.d. */
+export const SOURCE_STRIDE = 8;
+export const SOURCE_ADDRESS = 0;
+/** UDP source port, host byte order. */
+export const SOURCE_PORT = 4;
+/** 1 when the kernel cut the message (MSG_TRUNC). */
+export const SOURCE_TRUNCATED = 5;
+/** Bytes of every datagram of the message but the last: the whole message when the kernel did not coalesce. */
+export const SOURCE_BYTES = 6;

@@ -1,0 +1,106 @@
+import { native } from '../../native/load.ts';
+
+/*
+ * What the kernel takes off our hands, probed once at start. Kernel variation stands in this file alone: the rest of
+ * the code reads the record.
+ */
+
+/** The switches a person has: everything is on unless turned off. */
+export interface OffloadSwitches {
+  /** Checksums of frames from the device are left to us (TUN_F_CSUM); the base of all device offloads. */
+  readonly csum: boolean;
+  /** TCP superframes from the device (TUN_F_TSO4, TUN_F_TSO6). */
+  readonly tso: boolean;
+  /** UDP superframes from the device (TUN_F_USO4 and TUN_F_USO6; Linux 6.2). */
+  readonly uso: boolean;
+  /** Many datagrams in one message to the underlay (UDP_SEGMENT; Linux 4.18). */
+  readonly udpGso: boolean;
+  /** Many datagrams in one message from the underlay (UDP_GRO; Linux 5.0). */
+  readonly udpGro: boolean;
+  /** TCP segments merged into superframes before they are written to the device. */
+  readonly mergeTcp: boolean;
+  /** The same for UDP datagrams of equal size. */
+  readonly mergeUdp: boolean;
+}
+
+export const ALL_OFFLOADS: OffloadSwitches = {
+  csum: true,
+  tso: true,
+  uso: true,
+  udpGso: true,
+  udpGro: true,
+  mergeTcp: true,
+  mergeUdp: true,
+};
+
+/** Why an offload is as it is. */
+export type OffloadState =
+  | 'on'
+  | 'off by configuration'
+  | 'not supported by this kernel'
+  | 'refused by the kernel at run time'
+  | `needs ${string}`;
+
+/** The state of each, for the log and `ripstop status`. Immutable. */
+export type Offloads = Readonly<Record<keyof OffloadSwitches, OffloadState>>;
+
+/** TUN_F_* of linux/if_tun.h; USO is newer than Debian 12's headers. */
+const TUN_F_CSUM = 0x01;
+const TUN_F_TSO4 = 0x02;
+const TUN_F_TSO6 = 0x04;
+const TUN_F_USO4 = 0x20;
+const TUN_F_USO6 = 0x40;
+
+/** linux/udp.h */
+export const UDP_SEGMENT = 103;
+export const UDP_GRO = 104;
+
+function wanted(on: boolean, supported: boolean): OffloadState {
+  if (!on) return 'off by configuration';
+  return supported ? 'on' : 'not supported by this kernel';
+}
+
+/**
+ * Asks the kernel for each offload that is switched on and leaves device and sockets set to what it granted.
+ * @param queues descriptors of the device's queues: the mask is the device's, each queue's call replaces it
+ * @param receivers sockets that receive
+ */
+export function probeOffloads(
+  switches: OffloadSwitches,
+  queues: readonly number[],
+  receivers: readonly number[],
+): Offloads {
+  const grants = (mask: number) => queues.every(fd => native.tunSetOffload(fd, mask) === 0);
+  let mask = 0;
+  const ask = (on: boolean, bits: number): OffloadState => {
+    const state = wanted(on, on && grants(mask | bits));
+    if (state === 'on') mask |= bits;
+    return state;
+  };
+  const needs = (base: OffloadState, name: string, state: () => OffloadState): OffloadState =>
+    base === 'on' ? state() : `needs ${name}`;
+
+  const csum = ask(switches.csum, TUN_F_CSUM);
+  const tso = needs(csum, 'csum', () => ask(switches.tso, TUN_F_TSO4 | TUN_F_TSO6));
+  const uso = needs(tso, 'tso', () => ask(switches.uso, TUN_F_USO4 | TUN_F_USO6));
+  grants(mask);
+  const has = (option: number) => receivers.every(fd => native.udpProbe(fd, option) === 1);
+  return Object.freeze({
+    csum,
+    tso,
+    uso,
+    udpGso: wanted(switches.udpGso, switches.udpGso && has(UDP_SEGMENT)),
+    udpGro: wanted(switches.udpGro, switches.udpGro && has(UDP_GRO)),
+    // A device takes superframes from us in the forms that it would hand over itself.
+    mergeTcp: wanted(switches.mergeTcp, true),
+    mergeUdp: uso === 'not supported by this kernel' ? 'needs uso' : wanted(switches.mergeUdp, true),
+  });
+}
+
+/** One line for the log: what is on, and what is not and why. */
+export function describeOffloads(offloads: Offloads): string {
+  const entries = Object.entries(offloads) as [string, OffloadState][];
+  const on = entries.filter(([, state]) => state === 'on').map(([name]) => name);
+  const off = entries.filter(([, state]) => state !== 'on').map(([name, state]) => `${name} (${state})`);
+  return [`on: ${on.join(' ') || 'none'}`, ...(off.length > 0 ? [`off: ${off.join(', ')}`] : [])].join('; ');
+}

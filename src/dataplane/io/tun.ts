@@ -1,0 +1,160 @@
+import { isSystemError, RipstopError } from '../../base/errors.ts';
+import { native } from '../../native/load.ts';
+import type { Batch } from '../descriptor/descriptor.ts';
+import './check-addon-layout.ts';
+import type { FrameDevice } from './interfaces.ts';
+
+/** linux/if_tun.h */
+const IFF_TUN = 0x0001;
+const IFF_TAP = 0x0002;
+const IFF_MULTI_QUEUE = 0x0100;
+const IFF_NO_PI = 0x1000;
+const IFF_VNET_HDR = 0x4000;
+
+/** virtio-net header with num_buffers. Its last eight bytes are where the VXLAN header is written. */
+const VNET_BYTES = 12;
+
+/** Flags of `tunWrite`: what may be merged, and which checksums pass. `native/coalesce.h` holds the same bits. */
+export const MERGE_TCP = 1;
+export const MERGE_UDP = 2;
+/** Accept inner checksums that a kernel peer on this very host left unfinished. */
+export const ACCEPT_UNFINISHED = 4;
+
+/**
+ * Opens all queues of a TUN or TAP device, which begins to exist with the first and ends with the last. Whether it is
+ * new or was left by a previous run: only processes with CAP_NET_ADMIN can attach to it afterwards.
+ * @param netns path of the network namespace, '' for this one
+ * @returns one descriptor a queue
+ * @throws RipstopError ENODEVICE, EPRIV, EINUSE, or the errno name
+ */
+export function openTun(netns: string, name: string, kind: 'tun' | 'tap', queues: number): number[] {
+  const flags =
+    (kind === 'tap' ? IFF_TAP : IFF_TUN) | IFF_NO_PI | IFF_VNET_HDR | (queues > 1 ? IFF_MULTI_QUEUE : 0);
+  const fds: number[] = [];
+  try {
+    for (let queue = 0; queue < queues; queue++) fds.push(native.tunOpen(netns, name, flags, VNET_BYTES));
+    return fds;
+  } catch (error) {
+    for (const fd of fds) native.closeFd(fd);
+    throw explain(error, name, kind);
+  }
+}
+
+/** Lets a device outlive the process that opened it, with all that hangs on it; whoever opens its name next goes on. */
+export function persistTun(fd: number): void {
+  const result = native.tunSetPersist(fd, 1);
+  if (result < 0) throw new RipstopError('EPRIV', `the device cannot be made to stay: errno ${-result}`);
+}
+
+function explain(error: unknown, name: string, kind: string): unknown {
+  if (!isSystemError(error)) return error;
+  if (error.syscall === 'open(/dev/net/tun)') return explainOpen(error);
+  if (error.code === 'EPERM')
+    return new RipstopError(
+      'EPRIV',
+      `cannot create the ${kind} device ${name}: no CAP_NET_ADMIN`,
+      'run as root or with NET_ADMIN',
+      {
+        cause: error,
+      },
+    );
+  if (error.code === 'EBUSY')
+    return new RipstopError(
+      'EINUSE',
+      `device ${name}: another process holds it`,
+      'stop that process, or choose another device name',
+      {
+        cause: error,
+      },
+    );
+  if (error.code === 'EINVAL')
+    return new RipstopError(
+      'EINUSE',
+      `device ${name}: the name is taken by something that is no ${kind} of this shape`,
+      `remove it (ip link del ${name}), or choose another device name`,
+      { cause: error },
+    );
+  return new RipstopError(error.code, `device ${name}: ${error.message}`, undefined, { cause: error });
+}
+
+/** What keeps /dev/net/tun from being opened, by errno name, and what helps. */
+const OPEN_FAILURES: Readonly<Record<string, [code: string, why: string, hint: string]>> = {
+  // devcgroup_check_permission (security/device_cgroup.c) answers EPERM to root as well; file modes answer EACCES.
+  EPERM: [
+    'EPRIV',
+    'the device cgroup of this container or service forbids it',
+    'Kubernetes: set privileged: true in the securityContext, or give the pod the device (docs/privileges.md, The tun device); ' +
+      'Docker: --device /dev/net/tun; systemd: DeviceAllow=/dev/net/tun rw',
+  ],
+  EACCES: [
+    'EPRIV',
+    'this user may not open it, it is on a file system mounted with nodev, or a security module denies it',
+    'run as root, or give this user the device',
+  ],
+  ENOENT: [
+    'ENODEVICE',
+    'it is not there',
+    'load the module (modprobe tun), or give the container the device',
+  ],
+  ENXIO: ['ENODEVICE', 'the kernel has no tun driver', 'load the module on the host (modprobe tun)'],
+  ENODEV: ['ENODEVICE', 'the kernel has no tun driver', 'load the module on the host (modprobe tun)'],
+};
+
+function explainOpen(error: Error & { readonly code: string }): RipstopError {
+  const [code, why, hint] = OPEN_FAILURES[error.code] ?? ['ENODEVICE', error.message, undefined];
+  return new RipstopError(code, `cannot open /dev/net/tun: ${error.code}, ${why}`, hint, { cause: error });
+}
+
+export interface TunOptions {
+  /** Descriptor of the queue. */
+  readonly fd: number;
+  /** eventfd that ends a wait. */
+  readonly control: number;
+  /** Device MTU: bytes of the largest inner IP packet. */
+  readonly mtu: number;
+  /** MERGE_TCP, MERGE_UDP, ACCEPT_UNFINISHED. */
+  readonly flags: number;
+  /** Microseconds to look again at most before a wait (`native/wait.h`). */
+  readonly spinUs: number;
+  /** STAT_* counters of the native side. */
+  readonly stats: Int32Array;
+}
+
+/** One queue of a TUN or TAP, batched. */
+export class TunDevice implements FrameDevice {
+  readonly #options: TunOptions;
+  #flags: number;
+
+  constructor(options: TunOptions) {
+    this.#options = options;
+    this.#flags = options.flags;
+  }
+
+  /** Writes frame by frame from now on: the device keeps refusing superframes. */
+  stopMerging(): void {
+    this.#flags &= ~(MERGE_TCP | MERGE_UDP);
+  }
+
+  readBatch(batch: Batch, timeoutMs: number): number {
+    const { fd, control, spinUs } = this.#options;
+    return native.tunRead(
+      fd,
+      control,
+      batch.slab,
+      batch.table,
+      batch.capacity,
+      VNET_BYTES,
+      spinUs,
+      timeoutMs,
+    );
+  }
+
+  writeBatch(batch: Batch, count: number): number {
+    const { fd, mtu, stats } = this.#options;
+    return native.tunWrite(fd, batch.slab, batch.table, count, VNET_BYTES, this.#flags, mtu, stats);
+  }
+
+  close(): void {
+    native.closeFd(this.#options.fd);
+  }
+}

@@ -1,0 +1,155 @@
+import { isSystemError, RipstopError } from '../../base/errors.ts';
+import { native } from '../../native/load.ts';
+import type { Batch } from '../descriptor/descriptor.ts';
+import './check-addon-layout.ts';
+import { type DatagramPort, SOURCE_STRIDE } from './interfaces.ts';
+
+/** Flags of `udpOpen`. */
+const REUSE_PORT = 1;
+const DONT_FRAGMENT = 2;
+const IPV6 = 4;
+
+/** Bytes of each socket buffer: a few dozen superframes. The default would hold two. */
+const BUFFER_BYTES = 8 << 20;
+
+/** Ports that RFC 7348 section 5 recommends for the source, so that routers can tell flows apart. */
+const ENTROPY_FIRST = 49152;
+const ENTROPY_LAST = 65535;
+
+/** Messages of one receive; a slot of the slab each. */
+export const MESSAGES = 16;
+/** Bytes of one slot: 64 KiB, headroom, and an odd number of cache lines so that headers spread over the cache sets. */
+export const SLOT_BYTES = 65536 + 128 + 64 * 9;
+
+/** Underlay address: 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. */
+export type UnderlayAddress = Uint8Array;
+
+export interface UnderlayPorts {
+  /** Sockets that receive, one a queue, sharing the port. */
+  readonly receivers: number[];
+  /**
+   * Sockets that send, by SOCKET. The last one lets routers fragment; the others set DF. In `udp` mode the receiving
+   * socket itself is the first, since flannel's source port is the overlay's port.
+   */
+  readonly senders: number[];
+}
+
+/**
+ * Opens the sockets of the underlay.
+ * @param sourcePorts how many source ports carry the entropy of the inner flows; 0: send from the overlay's port
+ * @throws RipstopError EINUSE, EADDRNOTAVAIL, or the errno name
+ */
+export function openUnderlay(
+  netns: string,
+  address: UnderlayAddress,
+  family: 4 | 6,
+  port: number,
+  queues: number,
+  sourcePorts: number,
+): UnderlayPorts {
+  const base = family === 6 ? IPV6 : 0;
+  const shared = queues > 1 ? REUSE_PORT : 0;
+  const receivers: number[] = [];
+  const senders: number[] = [];
+  try {
+    if (shared !== 0) native.closeFd(native.udpOpen(netns, address, port, base, BUFFER_BYTES)); // taken by a stranger?
+    for (let queue = 0; queue < queues; queue++)
+      receivers.push(native.udpOpen(netns, address, port, base | shared | DONT_FRAGMENT, BUFFER_BYTES));
+    if (sourcePorts === 0) senders.push(receivers[0]!);
+    for (let i = 0; i < sourcePorts; i++) senders.push(openEntropyPort(netns, address, base | DONT_FRAGMENT));
+    senders.push(openEntropyPort(netns, address, base));
+    return { receivers, senders };
+  } catch (error) {
+    for (const fd of new Set([...receivers, ...senders])) native.closeFd(fd);
+    if (!isSystemError(error)) throw error;
+    throw explain(error, port);
+  }
+}
+
+/** A socket on a random free port of the recommended range. */
+function openEntropyPort(netns: string, address: UnderlayAddress, flags: number): number {
+  for (let tries = 0; ; tries++) {
+    const port = ENTROPY_FIRST + Math.floor(Math.random() * (ENTROPY_LAST - ENTROPY_FIRST + 1));
+    try {
+      return native.udpOpen(netns, address, port, flags, BUFFER_BYTES);
+    } catch (error) {
+      if (!isSystemError(error) || error.code !== 'EADDRINUSE' || tries === 100) throw error;
+    }
+  }
+}
+
+function explain(error: { code: string; message: string }, port: number): RipstopError {
+  if (error.code === 'EADDRINUSE')
+    return new RipstopError(
+      'EINUSE',
+      `UDP port ${port} is in use on the underlay address`,
+      `find its owner (ss -lunp sport = :${port}): kernel VXLAN, flanneld, or another Ripstop`,
+      { cause: error },
+    );
+  if (error.code === 'EADDRNOTAVAIL')
+    return new RipstopError(
+      'EADDRNOTAVAIL',
+      'the underlay address is on no interface of this node',
+      'compare with `ip address`',
+      {
+        cause: error,
+      },
+    );
+  return new RipstopError(error.code, `underlay socket: ${error.message}`, undefined, { cause: error });
+}
+
+export interface UdpPortOptions {
+  /** Descriptor that receives; -1 for a port that only sends. */
+  readonly receiver: number;
+  /** Descriptors that send, by SOCKET. */
+  readonly senders: Int32Array;
+  /** eventfd that ends a wait. */
+  readonly control: number;
+  /** Most datagrams a message (UDP_SEGMENT), 1 for none. */
+  readonly maxSegments: number;
+  /** Microseconds to look again at most before a wait (`native/wait.h`). */
+  readonly spinUs: number;
+  /** STAT_* counters of the native side. */
+  readonly stats: Int32Array;
+}
+
+/** The underlay's sockets, batched. */
+export class UdpPort implements DatagramPort {
+  readonly sources = new Int32Array(new SharedArrayBuffer(MESSAGES * SOURCE_STRIDE * 4));
+  readonly #options: UdpPortOptions;
+  #maxSegments: number;
+
+  constructor(options: UdpPortOptions) {
+    this.#options = options;
+    this.#maxSegments = options.maxSegments;
+  }
+
+  /** Sends datagram by datagram from now on: the kernel keeps refusing UDP_SEGMENT. */
+  stopSegmenting(): void {
+    this.#maxSegments = 1;
+  }
+
+  sendBatch(batch: Batch, count: number, peers: Int32Array): number {
+    const { senders, stats } = this.#options;
+    return native.udpSend(senders, batch.slab, batch.table, count, peers, this.#maxSegments, stats);
+  }
+
+  receiveBatch(batch: Batch, timeoutMs: number): number {
+    const { receiver, control, spinUs } = this.#options;
+    return native.udpReceive(
+      receiver,
+      control,
+      batch.slab,
+      batch.table,
+      this.sources,
+      MESSAGES,
+      spinUs,
+      timeoutMs,
+    );
+  }
+
+  close(): void {
+    const { receiver, senders } = this.#options;
+    for (const fd of new Set([receiver, ...senders])) if (fd >= 0) native.closeFd(fd);
+  }
+}

@@ -1,0 +1,162 @@
+import { finish, sum } from '../../../encap/wire/checksum.ts';
+import {
+  type Batch,
+  CSUM_OFFSET,
+  CSUM_START,
+  createBatch,
+  ERROR,
+  HEADROOM,
+  L3,
+  LENGTH,
+  OFFLOAD,
+  OFFSET,
+  PEER,
+  STRIDE,
+  VERDICT,
+} from '../descriptor/descriptor.ts';
+import { FLOOD, FORWARD, MULTICAST, NO_PEER, PUNT, TOO_BIG } from '../descriptor/verdicts.ts';
+import type { DatagramPort, FrameDevice } from '../io/interfaces.ts';
+import { neighbourMac } from '../tables/neighbour-table.ts';
+import { PEER_INNER_MTU, PEER_PATH_MTU, PEER_STRIDE } from '../tables/peer-table.ts';
+import type { TableView } from '../tables/tables.ts';
+import { Flood } from './head-end-replication.ts';
+import type { IcmpAnswer } from './icmp-builder.ts';
+import { IcmpAnswers } from './icmp-limiter.ts';
+import { NeighbourAnswers } from './neighbour-responder.ts';
+
+/** What the slow room's answers need from the worker. */
+export interface ExceptionEnds {
+  readonly device: FrameDevice;
+  readonly port: DatagramPort;
+  readonly batch: Batch;
+  /** 1 when broadcast and multicast are copied to every peer. */
+  readonly flood: number;
+  /** Sends an ICMP answer from a raw socket; the kernel picks the source address. */
+  sendIcmp(answer: IcmpAnswer): void;
+  /** Tells the control thread that the kernel refused `bytes` of outer packet to the peer in `slot` (EMSGSIZE). */
+  reportTooBig(slot: number, bytes: number): void;
+  nowMs(): number;
+}
+
+/** An Ethernet header without tags. */
+const ETHERNET_BYTES = 14;
+/** Bytes of the largest frame that the slow room writes to the device. */
+const REPLY_BYTES = 512;
+/** Copies of one frame that leave in one send. */
+const COPIES = 256;
+
+/**
+ * Egress frames that need more than a verdict. Cold by design: it allocates, and the slow room's limits bound how
+ * often that happens.
+ */
+export class Exceptions {
+  readonly icmp = new IcmpAnswers();
+  readonly flood = new Flood();
+  readonly neighbours: NeighbourAnswers;
+  readonly #ends: ExceptionEnds;
+  readonly #copies: Batch;
+  readonly #slots = new Int32Array(COPIES);
+  readonly #reply = createBatch(1, HEADROOM + REPLY_BYTES);
+  #tables: TableView | undefined;
+
+  constructor(ends: ExceptionEnds) {
+    this.#ends = ends;
+    this.#copies = { ...ends.batch, table: new Int32Array(COPIES * STRIDE), capacity: COPIES };
+    this.neighbours = new NeighbourAnswers(address => this.#macOf(address));
+  }
+
+  /** Answers, copies or drops what `judgeEgress` did not send on. */
+  settle(batch: Batch, count: number, tables: TableView): void {
+    this.#tables = tables;
+    const table = batch.table;
+    for (let at = 0; at < count * STRIDE; at += STRIDE) {
+      if (table[at + VERDICT] === PUNT) this.#punt(batch, at);
+      const verdict = table[at + VERDICT];
+      if (verdict === NO_PEER || verdict === TOO_BIG) this.#refuse(batch, at, tables);
+      else if (verdict === FLOOD) this.#copy(batch, at, tables);
+    }
+  }
+
+  /** Looks at what the kernel refused: a path that shrank is told to the control thread. */
+  review(batch: Batch, count: number, tables: TableView): void {
+    const table = batch.table;
+    let reported = -1;
+    for (let at = 0; at < count * STRIDE; at += STRIDE) {
+      const slot = table[at + PEER]!;
+      // A frame that was judged too big, without the kernel's EMSGSIZE, tells nothing new about its path.
+      if (table[at + VERDICT] !== TOO_BIG || table[at + ERROR] === 0 || slot < 0 || slot === reported)
+        continue;
+      this.#ends.reportTooBig(slot, tables.peers[slot * PEER_STRIDE + PEER_PATH_MTU]!);
+      reported = slot;
+    }
+  }
+
+  #punt(batch: Batch, at: number): void {
+    const table = batch.table;
+    const answer = this.neighbours.answer(batch.view, table[at + OFFSET]!, table[at + LENGTH]!);
+    if (answer && answer.length <= REPLY_BYTES) {
+      this.#reply.slab.set(answer, HEADROOM);
+      this.#reply.table.fill(0);
+      this.#reply.table[OFFSET] = HEADROOM;
+      this.#reply.table[LENGTH] = answer.length;
+      this.#reply.table[L3] = 14;
+      this.#reply.table[VERDICT] = FORWARD;
+      this.#ends.device.writeBatch(this.#reply, 1);
+    } else {
+      table[at + VERDICT] = this.#ends.flood === 1 ? FLOOD : MULTICAST;
+    }
+  }
+
+  /** ICMP to the sender of a frame that cannot go on. */
+  #refuse(batch: Batch, at: number, tables: TableView): void {
+    const table = batch.table;
+    const l3 = table[at + L3]!;
+    const ip = table[at + OFFSET]! + l3;
+    const length = table[at + LENGTH]! - l3;
+    const now = this.#ends.nowMs();
+    const room = tables.peers[Math.max(0, table[at + PEER]!) * PEER_STRIDE + PEER_INNER_MTU]!;
+    const mtu = room - Math.max(0, l3 - ETHERNET_BYTES);
+    const answer =
+      table[at + VERDICT] === TOO_BIG
+        ? this.icmp.tooBig(batch.view, ip, length, mtu, false, now)
+        : this.icmp.noPeer(batch.view, ip, length, false, now);
+    if (answer) this.#ends.sendIcmp(answer);
+  }
+
+  /** Head-end replication: the same bytes to every peer. */
+  #copy(batch: Batch, at: number, tables: TableView): void {
+    const copies = this.flood.plan(tables.peers, this.#slots, this.#ends.nowMs());
+    finishChecksum(batch, at);
+    const table = this.#copies.table;
+    for (let i = 0; i < copies; i++) {
+      table.set(batch.table.subarray(at, at + STRIDE), i * STRIDE);
+      table[i * STRIDE + PEER] = this.#slots[i]!;
+      table[i * STRIDE + VERDICT] = FORWARD;
+    }
+    this.#ends.port.sendBatch(this.#copies, copies, tables.peers);
+  }
+
+  #macOf(address: Uint8Array): Uint8Array | undefined {
+    if (!this.#tables) return undefined;
+    const view = new DataView(address.buffer, address.byteOffset, 16);
+    const four = view.getInt32(0) === 0 && view.getInt32(4) === 0 && view.getInt32(8) === 0xffff;
+    const words = four ? [view.getInt32(12)] : [0, 4, 8, 12].map(offset => view.getInt32(offset));
+    const mac = neighbourMac(this.#tables, { family: four ? 4 : 6, words });
+    if (!mac) return undefined;
+    const bytes = new Uint8Array(6);
+    new DataView(bytes.buffer).setUint16(0, mac.hi);
+    new DataView(bytes.buffer).setInt32(2, mac.lo);
+    return bytes;
+  }
+}
+
+/** Finishes the open checksum of a plain frame: its copies share the bytes, and not every peer may take it open. */
+function finishChecksum({ table, view }: Batch, at: number): void {
+  if (table[at + OFFLOAD] !== 1) return;
+  const start = table[at + CSUM_START]!;
+  const field = table[at + OFFSET]! + start + table[at + CSUM_OFFSET]!;
+  if (start + table[at + CSUM_OFFSET]! + 2 > table[at + LENGTH]!) return;
+  const value = finish(sum(view, table[at + OFFSET]! + start, table[at + LENGTH]! - start, 0));
+  view.setUint16(field, table[at + CSUM_OFFSET] === 6 && value === 0 ? 0xffff : value);
+  table[at + OFFLOAD] = 0;
+}

@@ -1,0 +1,25 @@
+import { RipstopError } from '../../base/errors.ts';
+
+/** What the tables of one forwarder can hold. Fixed when their memory is made; see `TablesWriter.grow`. */
+export interface TableCapacity {
+  /** Peers, at most PEERS_MAX. */
+  readonly peers: number;
+  /** MAC addresses in the FDB: one a peer (its VTEP), more where stations live behind it. */
+  readonly macs: number;
+  /** Prefixes a family: IPv4 and IPv6 each have room for this many. */
+  readonly prefixes: number;
+  /** Threads that read the tables. */
+  readonly readers: number;
+}
+
+/** Peer slots are packed into sixteen bits beside other fields, 0 standing for "no entry". */
+export const PEERS_MAX = 65534;
+
+/** The error of a table that is too small; `key` is the configuration key that would make room. */
+export function overflow(key: string, holds: number, wanted: number): RipstopError {
+  return new RipstopError(
+    'ECAPACITY',
+    `the tables hold ${holds} ${key} and ${wanted} are wanted`,
+    `raise capacity.${key} to ${wanted} or more`,
+  );
+}

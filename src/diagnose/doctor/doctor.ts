@@ -1,0 +1,41 @@
+import type { Agent } from '../../agent/agent.ts';
+import { Prober } from '../../agent/probe/prober.ts';
+import { describeError } from '../../base/errors.ts';
+import type { Diagnosis, Finding } from './finding.ts';
+import { NODE_CHECKS } from './node-checks.ts';
+import { examinePeers } from './peer-checks.ts';
+
+/** Examines this node and its way to every peer. Takes some seconds; changes nothing. */
+export async function diagnose(agent: Agent): Promise<Diagnosis> {
+  const findings: Finding[] = [];
+  const inOrder: string[] = [];
+  const examine = async (name: string, work: () => Promise<Finding[]>): Promise<void> => {
+    try {
+      const found = await work();
+      if (found.length === 0) inOrder.push(name);
+      findings.push(...found);
+    } catch (error) {
+      findings.push({
+        severity: 'warning',
+        kind: 'not-examined',
+        what: `${name} could not be examined: ${describeError(error)}`,
+        remedy: 'run the agent as root with CAP_NET_ADMIN and CAP_NET_RAW',
+      });
+    }
+  };
+  for (const [name, check] of Object.entries(NODE_CHECKS)) await examine(name, async () => check(agent));
+  const session = agent.session;
+  const prober = new Prober();
+  try {
+    for (const carrier of session?.carriers ?? [])
+      await examine(`peers by ${carrier.plan.device ?? 'routes'}`, async () => {
+        const { findings: found, well } = await examinePeers(carrier, session!.basis.underlay.mtu, prober);
+        if (well > 0) inOrder.push(`${well} peers answer by ${carrier.plan.device ?? 'routes'}`);
+        return found;
+      });
+  } finally {
+    prober.close();
+  }
+  const order = (finding: Finding): number => (finding.severity === 'fault' ? 0 : 1);
+  return { findings: findings.sort((a, b) => order(a) - order(b)), inOrder };
+}

@@ -1,0 +1,90 @@
+import type { Lease } from '../../agent/lease/lease.ts';
+import type { Rejection } from '../../agent/peer.ts';
+import type { Finding } from './finding.ts';
+
+/** What is known of the leases of the other nodes. */
+export interface LeasePicture {
+  /** Type of this node's backend. */
+  readonly backend: string;
+  readonly leases: readonly Lease[];
+  readonly rejected: readonly Rejection[];
+  /** Entries of the store that are no lease, with what is wrong. */
+  readonly unreadable: ReadonlyMap<string, string>;
+}
+
+/** Entries of the store that are named; a store may hold any number of them. */
+const NAMED = 5;
+
+const KINDS: Readonly<Partial<Record<Rejection['reason'], Finding['kind']>>> = {
+  'vni-differs': 'vni-differs',
+  twin: 'stale-identity',
+};
+
+const REMEDIES: Readonly<Record<Rejection['reason'], string>> = {
+  'vni-differs':
+    'make Backend.VNI the same for all nodes (net-conf.json or the config key), restart the odd one',
+  twin: 'two nodes cannot share an address or a MAC: change it on that node, or delete the lease of the node that is gone',
+  'other-backend': 'make Backend.Type the same for all nodes',
+  malformed: 'restart the agent of that node, it writes its lease anew',
+  'no-address': 'give that node --public-ip or --public-ipv6, or an address of the family',
+  'outside-network':
+    'the node has a subnet of another network: restart its agent with the same configuration',
+  overlap: 'give that node another subnet, or delete the lease of the node that is gone',
+  underlay: 'give that node a subnet outside the network between the nodes',
+  refused: 'the message says what is in the way; it is tried again with every change and every comparison',
+  'off-link': 'host-gw needs all nodes on one link: use vxlan with DirectRouting',
+};
+
+/** The faults of the other nodes' leases, those that concern all nodes first. */
+export function leaseFindings(picture: LeasePicture): Finding[] {
+  return [
+    ...unreadableFinding(picture),
+    ...backendFinding(picture),
+    ...picture.rejected.map(
+      ({ key, reason, message }): Finding => ({
+        severity: 'fault',
+        kind: KINDS[reason] ?? 'lease-unusable',
+        what: `no traffic with the node of lease ${key}: it ${message}`,
+        remedy: REMEDIES[reason],
+      }),
+    ),
+  ];
+}
+
+/** The same for `ripstop plan`: one line per fault. */
+export function leaseLines(picture: LeasePicture): string[] {
+  return leaseFindings(picture).map(({ what, remedy }) => `! ${what} (${remedy})`);
+}
+
+function unreadableFinding({ unreadable, leases, rejected }: LeasePicture): Finding[] {
+  if (unreadable.size === 0) return [];
+  const named = [...unreadable.values()].slice(0, NAMED).join('; ');
+  const more = unreadable.size > NAMED ? ` and ${unreadable.size - NAMED} more` : '';
+  // The own lease is the only one that can be read.
+  const all = leases.length <= 1 && rejected.length === 0 ? 'no lease of another node can be read: ' : '';
+  return [
+    {
+      severity: 'fault',
+      kind: 'lease-unreadable',
+      what: `${all}${unreadable.size} ${unreadable.size === 1 ? 'entry' : 'entries'} of the store cannot be read as a lease: ${named}${more}`,
+      remedy: 'delete these entries, or restart the agents that wrote them, with the same version',
+    },
+  ];
+}
+
+/** All leases of a backend that this node does not have: the configuration is wrong, not the leases. */
+function backendFinding({ backend, leases, rejected }: LeasePicture): Finding[] {
+  const others = rejected.filter(({ reason }) => reason === 'other-backend');
+  if (others.length === 0 || others.length < leases.length - 1) return [];
+  const keys = new Set(others.map(({ key }) => key));
+  const types = leases.filter(({ key }) => keys.has(key)).map(lease => lease.attributes.backendType || 'udp');
+  const found = [...new Set(types)].join(', ');
+  return [
+    {
+      severity: 'fault',
+      kind: 'backend-differs',
+      what: `every other node's lease has backend ${found}, and the network configuration gives this node ${backend}: it exchanges no packet with any of them`,
+      remedy: `set Backend.Type in the network configuration to what the cluster uses (without Backend, flanneld and ripstop use udp)`,
+    },
+  ];
+}

@@ -1,0 +1,198 @@
+import type { Agent } from '../../agent/agent.ts';
+import { describeKept } from '../../agent/store/store-watch.ts';
+import { dropsOf, leasePicture } from '../../api/status.ts';
+import { saveIptables } from '../../net/iptables.ts';
+import { listNft } from '../../net/nft/nft.ts';
+import { listLinks } from '../../net/rtnetlink/links.ts';
+import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
+import { describeRefusal, readSetting, refusedSettings } from '../../net/sysctl.ts';
+import type { Finding } from './finding.ts';
+import { leaseFindings } from './lease-faults.ts';
+import { checkEndpoints, checkUncaught } from './process-checks.ts';
+
+type Check = (agent: Agent) => Promise<Finding[]> | Finding[];
+
+/** What this node can tell about itself, without asking another one. Name of each for the list of what is in order. */
+export const NODE_CHECKS: Readonly<Record<string, Check>> = {
+  'readiness and store': checkState,
+  'listeners of the agent': checkEndpoints,
+  'restarts after errors': checkUncaught,
+  'leases of the other nodes': checkLeases,
+  'kernel state': checkKernel,
+  'connected networks': checkConnected,
+  'kernel settings': checkSettings,
+  'masquerade and forward rules': checkRules,
+  'bridge netfilter': checkBridgeNetfilter,
+  'MTU of pods': checkPodMtu,
+  checksums: checkChecksums,
+  'frames lost': checkDrops,
+};
+
+function checkState(agent: Agent): Finding[] {
+  const findings: Finding[] = agent.readiness.reasons().map(reason => ({
+    severity: 'fault',
+    kind: 'not-ready',
+    what: `the node is not ready: ${reason}`,
+    remedy: "see the reason and the agent's log; the agent keeps trying",
+  }));
+  for (const [part, reason] of agent.failing)
+    if (!findings.some(({ what }) => what.includes(reason)))
+      findings.push({
+        severity: 'warning',
+        kind: 'part-failing',
+        what: `${part}: ${reason}`,
+        remedy: 'see the reason; the agent keeps trying',
+      });
+  const { kept } = agent.watch;
+  if (kept)
+    findings.push({
+      severity: 'fault',
+      kind: 'store-emptied',
+      what: describeKept(agent.store.place, kept),
+      remedy:
+        'restore the data of the store, or start the agents of the other nodes: their leases are then taken up one by one',
+    });
+  if (agent.watch.downSince !== undefined)
+    findings.push({
+      severity: 'warning',
+      kind: 'store-away',
+      what: `the lease store ${agent.store.place} has been away since ${new Date(agent.watch.downSince).toISOString()}; traffic goes on, new nodes are not seen`,
+      remedy: 'bring the store back; the agent finds it by itself',
+    });
+  return findings;
+}
+
+function checkLeases(agent: Agent): Finding[] {
+  const picture = leasePicture(agent);
+  return picture ? leaseFindings(picture) : [];
+}
+
+function checkKernel(agent: Agent): Finding[] {
+  const pending = (agent.session?.carriers ?? []).flatMap(carrier => carrier.pending());
+  if (pending.length === 0) return [];
+  return [
+    {
+      severity: 'warning',
+      kind: 'kernel-differs',
+      what: `the kernel differs from what it should be in ${pending.length} places; the agent is about to mend it`,
+      remedy: 'ripstop plan shows them; if they come back, another program undoes them',
+    },
+  ];
+}
+
+function checkSettings(): Finding[] {
+  return refusedSettings().map(setting => ({
+    severity: 'warning',
+    kind: 'setting-refused',
+    what: describeRefusal(setting),
+    remedy: `mount the host's /proc/sys/net at /host/proc/sys/net (docs/deploy/kube-ripstop.yml), or set it on the host`,
+  }));
+}
+
+function checkConnected(agent: Agent): Finding[] {
+  const routes = (agent.session?.carriers ?? []).flatMap(carrier => carrier.connected());
+  return routes.map(({ destination, device = 'another interface' }) => ({
+    severity: 'fault',
+    kind: 'lease-unusable',
+    what: `no traffic with the pods in ${destination}: ${device} is connected to a network of that range`,
+    remedy: `give the node of that lease another subnet, or take the range from ${device}`,
+  }));
+}
+
+async function checkRules(agent: Agent): Promise<Finding[]> {
+  const { netns } = agent.options;
+  const leftovers: string[] = [];
+  for (const [family, table] of [
+    ['ip', 'flannel-ipv4'],
+    ['ip6', 'flannel-ipv6'],
+  ] as const)
+    if ((await listNft(netns, ['table', family, table]).catch(() => [])).length > 0)
+      leftovers.push(`nftables table ${family} ${table}`);
+  const nat = await saveIptables(netns, 4, 'nat').catch(() => '');
+  if (nat.includes('\n:FLANNEL-POSTRTG ')) leftovers.push('iptables chain FLANNEL-POSTRTG');
+  const findings: Finding[] = [];
+  if (leftovers.length > 0)
+    findings.push({
+      severity: 'warning',
+      kind: 'masquerade-wrong',
+      what: `rules that flannel left still act on pod traffic: ${leftovers.join(', ')}`,
+      remedy: 'stop the agent, run `ripstop cleanup --flannel`, start it again',
+    });
+  const cluster = agent.session?.basis.config.v4;
+  if (
+    !agent.options.masquerade &&
+    cluster &&
+    !/-A POSTROUTING .*MASQUERADE/.test(nat) &&
+    !(await masqueradesElsewhere(netns))
+  )
+    findings.push({
+      severity: 'warning',
+      kind: 'masquerade-wrong',
+      what: 'nothing masquerades what leaves the pod network: pods reach nothing beyond the nodes',
+      remedy:
+        'start the agent with --ip-masq, unless another program does it (the bridge plugin with ipMasq)',
+    });
+  return findings;
+}
+
+async function masqueradesElsewhere(netns: string): Promise<boolean> {
+  return JSON.stringify(await listNft(netns, ['ruleset']).catch(() => [])).includes('"masquerade"');
+}
+
+function checkBridgeNetfilter(agent: Agent): Finding[] {
+  try {
+    const value = readSetting(agent.options.netns, 'net.bridge.bridge-nf-call-iptables');
+    if (value === '1') return [];
+  } catch {
+    // No such setting: the module is not loaded.
+  }
+  return [
+    {
+      severity: 'warning',
+      kind: 'bridge-netfilter-missing',
+      what: 'traffic between pods of one node passes the bridge without iptables: Services that answer from the same node break with an iptables kube-proxy',
+      remedy: 'modprobe br_netfilter && sysctl -w net.bridge.bridge-nf-call-iptables=1',
+    },
+  ];
+}
+
+function checkPodMtu(agent: Agent): Finding[] {
+  const mtu = agent.session?.subnetEnv.mtu;
+  if (mtu === undefined) return [];
+  const socket = new NetlinkSocket({ netns: agent.options.netns });
+  try {
+    return listLinks(socket)
+      .filter(link => link.kind === 'bridge' && /^cni/.test(link.name) && link.mtu > mtu)
+      .map(link => ({
+        severity: 'warning',
+        kind: 'pod-mtu-differs',
+        what: `pods behind ${link.name} have MTU ${link.mtu}, the overlay carries ${mtu}: they were made before it changed`,
+        remedy: `ip link set ${link.name} mtu ${mtu}, and make the pods anew`,
+      }));
+  } finally {
+    socket.close();
+  }
+}
+
+function checkChecksums(agent: Agent): Finding[] {
+  return dropsOf(agent)
+    .filter(drop => drop.reason === 'bad-checksum')
+    .map(drop => ({
+      severity: 'fault',
+      kind: 'checksum-broken',
+      what: `${drop.frames} frames came with a wrong inner checksum: an interface on a peer or on the way computes them wrongly`,
+      remedy:
+        'on the peer: ethtool -K <underlay> tx off, and for a kernel VXLAN ethtool -K flannel.1 tx-checksum-ip-generic off',
+    }));
+}
+
+function checkDrops(agent: Agent): Finding[] {
+  return dropsOf(agent)
+    .filter(drop => drop.reason !== 'multicast' && drop.reason !== 'bad-checksum')
+    .map(drop => ({
+      severity: 'warning',
+      kind: 'frames-lost',
+      what: `${drop.device}: ${drop.frames} frames lost (${drop.reason}): ${drop.meaning}`,
+      remedy: drop.remedy || 'ripstop drops',
+    }));
+}

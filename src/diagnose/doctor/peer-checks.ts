@@ -1,0 +1,118 @@
+import { baseAddress } from '../../agent/kernel/desired.ts';
+import type { Carrier } from '../../agent/overlay/overlay.ts';
+import type { OverlayPeer } from '../../agent/peer.ts';
+import type { Prober } from '../../agent/probe/prober.ts';
+import type { Finding } from './finding.ts';
+
+const TIMEOUT_MS = 1000;
+/** An answer takes two tries before it counts as missing. */
+const TRIES = 2;
+/** Echoes under way at once: a thousand peers are asked within some seconds. */
+const AT_ONCE = 64;
+const SMALL = 84;
+
+/** What one peer answered. */
+interface Answers {
+  readonly underlay: boolean;
+  readonly tunnel: boolean;
+  /** The largest underlay packet that was answered, when a full one was not. */
+  readonly pathMtu: number | undefined;
+}
+
+/**
+ * Asks every peer beside the tunnel and through it. What differs tells where it hurts: silence on the underlay is the
+ * network, silence in the tunnel alone is the port or the peer's idea of us.
+ * @returns findings, and how many peers were in order
+ */
+export async function examinePeers(
+  carrier: Carrier,
+  underlayMtu: number,
+  prober: Prober,
+): Promise<{ findings: Finding[]; well: number }> {
+  const findings: Finding[] = [];
+  let well = 0;
+  const queue = [...carrier.peers];
+  const work = async (): Promise<void> => {
+    for (let peer = queue.shift(); peer; peer = queue.shift()) {
+      const found = judge(peer, carrier, underlayMtu, await ask(peer, carrier, underlayMtu, prober));
+      if (found) findings.push(found);
+      else well++;
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return { findings, well };
+}
+
+async function ask(
+  peer: OverlayPeer,
+  carrier: Carrier,
+  underlayMtu: number,
+  prober: Prober,
+): Promise<Answers> {
+  const answers = async (address: string, bytes: number): Promise<boolean> => {
+    for (let attempt = 0; attempt < TRIES; attempt++)
+      if ((await prober.echo(address, bytes, TIMEOUT_MS)) !== undefined) return true;
+    return false;
+  };
+  const underlay = await answers(peer.address, SMALL);
+  const inTunnel = carrier.plan.device !== undefined && !peer.direct && peer.subnets[0] !== undefined;
+  const tunnel = inTunnel ? await answers(baseAddress(peer.subnets[0]!), SMALL) : underlay;
+  const isFull = !underlay || (await answers(peer.address, underlayMtu));
+  const pathMtu = isFull ? undefined : await prober.largest(peer.address, SMALL, underlayMtu, TIMEOUT_MS / 2);
+  return { underlay, tunnel, pathMtu };
+}
+
+function judge(
+  peer: OverlayPeer,
+  carrier: Carrier,
+  underlayMtu: number,
+  { underlay, tunnel, pathMtu }: Answers,
+): Finding | undefined {
+  const { plan } = carrier;
+  const name = peer.node ? `${peer.node.split('/')[0]} (${peer.address})` : `the node at ${peer.address}`;
+  if (pathMtu !== undefined) {
+    const overhead = underlayMtu - plan.mtu;
+    return {
+      severity: 'fault',
+      kind: 'mtu-too-small',
+      what: `the path to ${name} takes packets of ${pathMtu} bytes, the interface says ${underlayMtu}: full packets of pods are lost there`,
+      remedy: `mend the path, or lower the underlay: ip link set <interface> mtu ${pathMtu} on every node (pods then get ${pathMtu - overhead})`,
+    };
+  }
+  if (!underlay && !tunnel)
+    return {
+      severity: 'fault',
+      kind: 'underlay-blocked',
+      what: `${name} answers neither beside the tunnel nor through it: it is down, or the underlay between is blocked`,
+      remedy: `ping ${peer.address}; look at the routes and firewalls between the nodes`,
+    };
+  if (tunnel || plan.device === undefined) return undefined;
+  const hints = ingressHints(carrier);
+  const protocol = plan.mode === 'udp' ? 'the udp port' : 'the VXLAN port';
+  if (hints)
+    return {
+      severity: 'fault',
+      kind: 'stale-identity',
+      what: `${name} answers beside the tunnel and not through it, and datagrams are being refused here: ${hints}`,
+      remedy:
+        'compare `ripstop peers --json` on both nodes: address, MAC and VNI of each must be what the other has; restart the agent there',
+    };
+  const asleep = peer.node
+    ? ''
+    : '; or its agent does not run: the store has no sign of life of it, which a node of flannel never gives';
+  return {
+    severity: 'fault',
+    kind: 'port-filtered',
+    what: `${name} answers beside the tunnel and not through it: ${protocol} is filtered on the way, or that node has another MAC than its lease says${asleep}`,
+    remedy: `open ${protocol} for UDP between the nodes; on ${name}: ripstop drops, and ip -d link show ${plan.device}`,
+  };
+}
+
+/** Refusals of our own ingress that explain a silent tunnel. */
+function ingressHints(carrier: Carrier): string {
+  const verdicts = carrier.counters()?.verdicts ?? {};
+  return ['wrong-vni', 'unknown-peer', 'not-for-us', 'spoofed-source', 'bad-flags']
+    .filter(name => (verdicts[name]?.frames ?? 0) > 0)
+    .map(name => `${name} ${verdicts[name]!.frames}`)
+    .join(', ');
+}

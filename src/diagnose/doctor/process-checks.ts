@@ -1,0 +1,35 @@
+import type { Agent } from '../../agent/agent.ts';
+import type { Finding } from './finding.ts';
+
+const ENDPOINT_REMEDIES: Readonly<Record<string, string>> = {
+  health: '`ss -ltnp` shows which program has the port; stop it, or choose another --healthz-port',
+  metrics: '`ss -ltnp` shows which program has the port; stop it, or choose another --metrics-address',
+  page: '`ss -ltnp` shows which program has the port; stop it, or choose another --page-port',
+};
+
+/** Listeners that could not be opened. */
+export function checkEndpoints(agent: Agent): Finding[] {
+  return agent.beside.endpoints.states
+    .filter(({ problem }) => problem !== undefined)
+    .map(({ name, place, problem }) => ({
+      severity: 'warning',
+      kind: 'endpoint-closed',
+      what: `the endpoint ${name} on ${place} is not open: ${problem}; the agent keeps trying`,
+      remedy: ENDPOINT_REMEDIES[name] ?? 'make its directory writable for the agent',
+    }));
+}
+
+/** Errors that ended an agent on this node. */
+export function checkUncaught(agent: Agent): Finding[] {
+  const { count, last } = agent.beside.uncaught;
+  if (!last) return [];
+  return [
+    {
+      severity: 'warning',
+      kind: 'uncaught-error',
+      what: `the agent has ended ${count} times because of an uncaught error, last at ${last.at}: ${last.message}`,
+      remedy:
+        "this is a bug: report it with the line 'uncaught error' of the agent's log, which has the stack",
+    },
+  ];
+}

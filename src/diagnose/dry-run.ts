@@ -1,0 +1,207 @@
+import { parseNetConf } from '../agent/config/net-conf.ts';
+import { formatSubnetEnv, readSubnetEnv } from '../agent/config/subnet-env.ts';
+import { deviceMacs, isOnLink, underlayView } from '../agent/inputs/link-snapshot.ts';
+import type { AgentOptions } from '../agent/inputs/options.ts';
+import { attributesOf, type OverlayPlan, planOverlays } from '../agent/inputs/plan.ts';
+import { Memory } from '../agent/inputs/state-dir.ts';
+import { UnderlayChooser } from '../agent/inputs/underlay-chooser.ts';
+import { refuseOnUnderlay, underlaySubnets } from '../agent/inputs/underlay-subnets.ts';
+import { describeConnected, describeStep } from '../agent/kernel/change.ts';
+import { desiredState } from '../agent/kernel/desired.ts';
+import { connectedRoutes, diff } from '../agent/kernel/diff.ts';
+import { observe } from '../agent/kernel/observe.ts';
+import type { ObservedState } from '../agent/kernel/state.ts';
+import { nextStep } from '../agent/lease/acquire.ts';
+import { formatKey, type Lease } from '../agent/lease/lease.ts';
+import type { LeaseStore } from '../agent/lease/store.ts';
+import type { SessionBasis } from '../agent/overlay/network.ts';
+import { isCarriedHere, overlayOf } from '../agent/overlay/overlay.ts';
+import { selectPeers } from '../agent/overlay/peer-selector.ts';
+import type { Rejection } from '../agent/peer.ts';
+import { IptablesRules } from '../agent/rules/iptables.ts';
+import { NftablesRules } from '../agent/rules/nftables.ts';
+import { withPodInterfaces } from '../agent/rules/pod-interfaces.ts';
+import { ruleSet, trafficManager } from '../agent/rules/rule-set.ts';
+import { nodeToken } from '../agent/store/node-identity.ts';
+import { RipstopError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
+import { leaseLines } from './doctor/lease-faults.ts';
+
+const STORE_MS = 10_000;
+
+/**
+ * What an agent with these options would change on this node, one line per change, after one per fault of a lease; changes nothing, neither here nor in
+ * the store. For a node where no agent runs yet.
+ * @throws RipstopError as the agent would meet it
+ */
+export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log): Promise<string[]> {
+  const socket = new NetlinkSocket({ netns: options.netns });
+  try {
+    const { text, source } = await store.networkConfig();
+    const config = parseNetConf(text, source, {
+      ranges: store.allocates,
+      tolerateUnknown: options.tolerateUnknown,
+    });
+    for (const note of config.notes) log.info(note);
+    const overrides = (await store.overrides?.()) ?? {};
+    const memory = new Memory(options.stateDir);
+    const history = (await memory.load())?.underlay;
+    const underlay = new UnderlayChooser(options, underlayView(socket), history).choose(config, overrides);
+    const macs = await memory.macs({ ...deviceMacs(socket, config.backend), ...overrides }, false);
+    const attributes = attributesOf(config.backend, underlay, macs, options.remoteChecksum);
+    const subnets = underlaySubnets(socket, underlay.index);
+    const leases = await listOnce(store);
+    const former = await readSubnetEnv(options.subnetFile);
+    const previous = former && { v4: former.subnet, v6: former.subnet6 };
+    const { lease, line } = leaseToBe(
+      leases,
+      { config, attributes, previous, avoid: subnets },
+      store,
+      options.nodeName,
+    );
+    refuseOnUnderlay(lease, subnets, underlay.name);
+    const basis: SessionBasis = { config, underlay, lease, macs };
+    const plans = planOverlays(config, underlay, lease, macs);
+    const rejected = new Map<string, Rejection>();
+    const steps = plans.flatMap(plan => {
+      const onLink = (address: string): boolean => isOnLink(socket, address, underlay.index);
+      const selection = selectPeers({ plan, config, own: lease, onLink, underlay: subnets }, leases);
+      for (const rejection of selection.rejected)
+        rejected.set(`${rejection.key} ${rejection.message}`, rejection);
+      const overlay = overlayOf(plan, config.backend, underlay, isCarriedHere(plan, options.dataPlane));
+      const wanted = desiredState(overlay, selection.peers);
+      return changes(socket, plan, wanted, isCarriedHere(plan, options.dataPlane));
+    });
+    const env = { network: config.v4, subnet: lease.v4, network6: config.v6, subnet6: lease.v6 };
+    const mtu = Math.min(...plans.map(plan => plan.mtu));
+    const text2 = formatSubnetEnv({ ...env, mtu, ipMasq: options.masquerade });
+    const isSame = former !== undefined && formatSubnetEnv(former) === text2;
+    const picture = {
+      backend: config.backend.type,
+      leases,
+      rejected: [...rejected.values()],
+      unreadable: store.unreadable,
+    };
+    return [
+      ...leaseLines(picture),
+      ...line,
+      ...steps,
+      ...(await rulesLine(basis, plans, options)),
+      ...(isSame ? [] : [`~ file ${options.subnetFile}`]),
+    ];
+  } finally {
+    socket.close();
+  }
+}
+
+/** Steps of one overlay; a device that the data plane would open is taken as there and bare. */
+function changes(
+  socket: NetlinkSocket,
+  plan: OverlayPlan,
+  wanted: ReturnType<typeof desiredState>,
+  isUserspace: boolean,
+): string[] {
+  const territory = { device: plan.device, networks: plan.networks };
+  const there = observe(socket, territory, wanted);
+  const isOpen = there.device?.kind === 'tun';
+  const connected = connectedRoutes(wanted.routes, there.routes, territory).map(describeConnected);
+  if (!isUserspace || isOpen || !plan.device)
+    return [...connected, ...diff(wanted, there, territory).map(describeStep)];
+  const opened: ObservedState = {
+    ...there,
+    neighbours: [],
+    forwarding: [],
+    routes: there.routes.filter(route => route.device !== plan.device),
+    device: {
+      index: 0,
+      name: plan.device,
+      kind: 'tun',
+      up: false,
+      mtu: 0,
+      mac: undefined,
+      txQueueLength: 0,
+      addresses: [],
+      vxlan: undefined,
+    },
+  };
+  const replaced = there.device ? [`- device ${plan.device} (it is a ${there.device.kind} device)`] : [];
+  return [
+    ...connected,
+    ...replaced,
+    `+ device ${plan.device} type ${plan.mode === 'vxlan' ? 'tap' : 'tun'}`,
+    ...diff(wanted, opened, territory).map(describeStep),
+  ];
+}
+
+function leaseToBe(
+  leases: readonly Lease[],
+  wish: Parameters<typeof nextStep>[0],
+  store: LeaseStore,
+  nodeName: string,
+): { lease: Lease; line: string[] } {
+  if (!store.allocates) {
+    const own = leases.find(lease => lease.key === nodeName);
+    if (own) return { lease: own, line: [] };
+    throw new RipstopError(
+      'ESTORE',
+      `Node ${nodeName} has no lease yet`,
+      'the agent writes it at its first start',
+    );
+  }
+  const step = nextStep(wish, leases, nodeToken(nodeName), () => 0);
+  const dropped = step.drop.map(stale => `- lease ${stale.key}`);
+  if (step.do === 'keep') {
+    const moved = step.key === step.lease.key ? [] : [`~ lease ${step.key} (was: ${step.lease.key})`];
+    const lease = { ...step.lease, key: step.key, attributes: wish.attributes };
+    return { lease, line: [...dropped, ...moved] };
+  }
+  const { subnets } = step;
+  const key = formatKey(subnets);
+  return {
+    lease: { ...subnets, key, attributes: wish.attributes, expiresAt: undefined, node: undefined },
+    line: [...dropped, `+ lease ${key} (or another free one)`],
+  };
+}
+
+async function rulesLine(
+  basis: SessionBasis,
+  plans: readonly OverlayPlan[],
+  options: AgentOptions,
+): Promise<string[]> {
+  const rules = ruleSet(basis, plans, options);
+  const tool = trafficManager(basis, options) ?? 'nftables';
+  const { netns, instance } = options;
+  const keeper =
+    tool === 'nftables' ? new NftablesRules(netns, instance) : new IptablesRules(netns, instance);
+  const isThere =
+    tool === 'nftables'
+      ? await (keeper as NftablesRules).exists()
+      : await keeper.holds(withPodInterfaces(rules, netns));
+  return isThere ? [] : [`+ rules with ${tool}`];
+}
+
+/** The leases as the store has them now. */
+async function listOnce(store: LeaseStore): Promise<readonly Lease[]> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () =>
+        reject(
+          new RipstopError('ESTORE', `${store.place} did not tell its leases within ${STORE_MS / 1000} s`),
+        ),
+      STORE_MS,
+    );
+    const end = (work: () => void): void => {
+      clearTimeout(timer);
+      work();
+    };
+    store.follow({
+      leases: all => end(() => resolve([...all.values()])),
+      config: () => {},
+      up: () => {},
+      down: error => end(() => reject(error)),
+      malformed: () => {},
+      conflict: () => {},
+    });
+  });
+}

@@ -1,0 +1,78 @@
+import { canonicalAddress } from '../../net/address-text.ts';
+import { listAddresses } from '../../net/rtnetlink/addresses.ts';
+import { listFdb } from '../../net/rtnetlink/fdb.ts';
+import { findLink, type Link } from '../../net/rtnetlink/links.ts';
+import { listNeighbours } from '../../net/rtnetlink/neighbours.ts';
+import { type Arrival, type Route, routeTo } from '../../net/rtnetlink/routes.ts';
+import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
+import { readSetting } from '../../net/sysctl.ts';
+
+/** NUD_* of linux/neighbour.h, by bit. */
+const STATES: readonly (readonly [number, string])[] = [
+  [0x80, 'permanent'],
+  [0x40, 'noarp'],
+  [0x20, 'failed'],
+  [0x10, 'probe'],
+  [0x08, 'delay'],
+  [0x04, 'stale'],
+  [0x02, 'reachable'],
+  [0x01, 'incomplete'],
+];
+const USELESS = ['failed', 'incomplete'];
+const SCOPE_LINK = 253;
+
+/** A neighbour entry in words. */
+export interface KnownNeighbour {
+  readonly mac: string | undefined;
+  readonly state: string;
+  /** False when nobody answered for the address. */
+  readonly answers: boolean;
+}
+
+/** What the kernel says about the way of a packet. Asks; changes nothing. */
+export class KernelWay {
+  readonly #socket: NetlinkSocket;
+
+  constructor(socket: NetlinkSocket) {
+    this.#socket = socket;
+  }
+
+  /** @throws NetError as `routeTo` */
+  route(address: string, arrival?: Arrival): Route {
+    return routeTo(this.#socket, address, arrival);
+  }
+
+  link(nameOrIndex: string | number | undefined): Link | undefined {
+    return nameOrIndex === undefined ? undefined : findLink(this.#socket, nameOrIndex);
+  }
+
+  neighbour(link: number, address: string): KnownNeighbour | undefined {
+    const wanted = canonicalAddress(address);
+    const entry = listNeighbours(this.#socket, { link }).find(one => one.address === wanted);
+    if (!entry) return undefined;
+    const state = STATES.find(([bit]) => entry.state & bit)?.[1] ?? 'none';
+    return { mac: entry.mac, state, answers: !USELESS.includes(state) };
+  }
+
+  /** The port of a bridge behind which a MAC was seen, or the tunnel end of a kernel VXLAN. */
+  forwarding(
+    mac: string,
+    link?: number,
+  ): { port: string | undefined; remote: string | undefined } | undefined {
+    const entry = listFdb(this.#socket, link).find(one => one.mac === mac.toLowerCase());
+    return entry && { port: this.link(entry.link)?.name, remote: entry.remote };
+  }
+
+  /** The address that a masqueraded packet gets when it leaves by the link. */
+  addressOn(link: number, family: 4 | 6): string | undefined {
+    return listAddresses(this.#socket, { link, family })
+      .filter(address => address.scope !== SCOPE_LINK)
+      .map(address => address.prefix.split('/')[0])[0];
+  }
+
+  /** Whether this node forwards packets of the family. */
+  forwards(family: 4 | 6): { name: string; on: boolean } {
+    const name = family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding';
+    return { name: name.replaceAll('/', '.'), on: readSetting(this.#socket.netns, name) !== '0' };
+  }
+}

@@ -1,0 +1,27 @@
+import { MULTICAST, type RuleSet } from '../../agent/rules/model.ts';
+import { holds } from './node.ts';
+
+/**
+ * Whether the rules of `rules/nftables.ts` give a packet another source, and why: the same conditions in the same
+ * order. kube-proxy's mark is not looked at, as only a real packet bears one.
+ */
+export function masqueraded(
+  { families, masquerade }: RuleSet,
+  source: string,
+  destination: string,
+): { readonly applies: boolean; readonly why: string } {
+  const family = source.includes(':') ? 6 : 4;
+  const rules = families.find(one => one.family === family);
+  if (!masquerade) return { applies: false, why: 'the agent runs without --ip-masq' };
+  if (!rules) return { applies: false, why: `the cluster has no IPv${family}` };
+  const [fromCluster, toCluster] = [holds(rules.cluster, source), holds(rules.cluster, destination)];
+  if (fromCluster && toCluster)
+    if (holds(rules.pods, source) || holds(rules.pods, destination))
+      return { applies: false, why: `both ends are in ${rules.cluster}` };
+  if (!fromCluster && holds(rules.pods, destination))
+    return { applies: false, why: 'clients from outside keep their address' };
+  if (fromCluster && !holds(MULTICAST[family], destination))
+    return { applies: true, why: `${destination} is outside of ${rules.cluster}` };
+  if (!fromCluster && toCluster) return { applies: true, why: `${source} is outside of ${rules.cluster}` };
+  return { applies: false, why: 'no rule is about it' };
+}

@@ -1,0 +1,110 @@
+import type { Agent } from '../../agent/agent.ts';
+import { covers, type LayoutPeer } from '../../agent/kernel/desired.ts';
+import type { OverlayNode } from '../../agent/node/node.ts';
+import { IptablesRules } from '../../agent/rules/iptables.ts';
+import type { RuleSet } from '../../agent/rules/model.ts';
+import { NftablesRules } from '../../agent/rules/nftables.ts';
+import { withPodInterfaces } from '../../agent/rules/pod-interfaces.ts';
+import { ruleSet } from '../../agent/rules/rule-set.ts';
+import type { DataPlane } from '../../dataplane/dataplane.ts';
+
+/** A node as a trace walks through it: what Ripstop knows, beside what the kernel is asked. */
+export interface TraceNode {
+  readonly name: string;
+  /** Path of the network namespace, '' for the own one. */
+  readonly netns: string;
+  /** Name of the underlay interface. */
+  readonly underlay: string;
+  readonly overlays: readonly TraceOverlay[];
+  /** NAT and forward rules that are kept here; undefined: none are. */
+  readonly rules: RuleSet | undefined;
+  /** Whether the kernel has them. */
+  hasRules(): Promise<boolean>;
+}
+
+export interface TraceOverlay {
+  readonly mode: 'vxlan' | 'udp' | 'host-gw';
+  /** Undefined for plain routes. */
+  readonly device: string | undefined;
+  readonly mac: string | undefined;
+  /** Own underlay address. */
+  readonly address: string;
+  readonly subnets: readonly string[];
+  readonly networks: readonly string[];
+  readonly peers: readonly TracePeer[];
+  /** Undefined where the kernel carries the packets. */
+  readonly plane: DataPlane | undefined;
+}
+
+export interface TracePeer extends LayoutPeer {
+  readonly id: string;
+  /** What people call it. */
+  readonly name: string;
+}
+
+/** The node of an agent. */
+export function nodeOfAgent({ session, options }: Agent): TraceNode | undefined {
+  if (!session) return undefined;
+  const { carriers, basis } = session;
+  const plans = carriers.map(({ plan }) => plan);
+  const rules = ruleSet(basis, plans, options);
+  const { netns, nodeName, instance } = options;
+  return {
+    name: nodeName,
+    netns,
+    underlay: basis.underlay.name,
+    overlays: carriers.map(({ plan, peers, plane }) => ({
+      ...plan,
+      peers: peers.map(peer => ({ ...peer, name: peer.node?.split('/')[0] ?? peer.id })),
+      plane,
+    })),
+    rules,
+    hasRules: () =>
+      session.rules.tool === 'nftables'
+        ? new NftablesRules(netns, instance).exists()
+        : new IptablesRules(netns, instance).holds(withPodInterfaces(rules, netns)),
+  };
+}
+
+/** The node of `ripstop run`, which keeps no rules. */
+export function nodeOfRun({ settled, plane }: OverlayNode): TraceNode {
+  const { config, underlay, overlay } = settled;
+  return {
+    name: underlay.address,
+    netns: config.namespace,
+    underlay: underlay.device,
+    overlays: [
+      {
+        ...overlay,
+        device: config.device,
+        mac: overlay.mac,
+        address: underlay.address,
+        peers: config.peers.map(peer => ({ ...peer, name: peer.id })),
+        plane,
+      },
+    ],
+    rules: undefined,
+    hasRules: async () => false,
+  };
+}
+
+/** The peer that owns an address, and its overlay. */
+export function ownerOf(
+  node: TraceNode,
+  address: string,
+): { overlay: TraceOverlay; peer: TracePeer } | undefined {
+  for (const overlay of node.overlays)
+    for (const peer of overlay.peers)
+      if (peer.subnets.some(subnet => holds(subnet, address))) return { overlay, peer };
+  return undefined;
+}
+
+/** Whether this node owns an address. */
+export function isOwn(node: TraceNode, address: string): boolean {
+  return node.overlays.some(({ subnets }) => subnets.some(subnet => holds(subnet, address)));
+}
+
+/** Whether a network holds an address. */
+export function holds(network: string, address: string): boolean {
+  return covers(network, `${address}/${address.includes(':') ? 128 : 32}`);
+}

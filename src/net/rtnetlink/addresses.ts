@@ -1,0 +1,192 @@
+import { constants } from 'node:os';
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNSPEC,
+  type Family,
+  familyNumber,
+  formatAddress,
+  formatPrefix,
+  parseAddress,
+  parsePrefix,
+} from '../address-text.ts';
+import { NetError, unless } from '../error.ts';
+import { headerU8, headerU32, readAttributes, readText, readU32 } from './attributes.ts';
+import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
+import type { NetlinkSocket } from './socket.ts';
+
+const RTM_NEWADDR = 20;
+const RTM_DELADDR = 21;
+const RTM_GETADDR = 22;
+/** struct ifaddrmsg: u8 family, u8 prefix length, u8 flags, u8 scope, u32 index. */
+const ADDRESS_HEADER = 8;
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const IFA_LABEL = 3;
+const IFA_BROADCAST = 4;
+const IFA_FLAGS = 8;
+const IFA_RT_PRIORITY = 9;
+const IFA_F_SECONDARY = 0x01;
+const IFA_F_NODAD = 0x02;
+const IFA_F_DADFAILED = 0x08;
+const IFA_F_DEPRECATED = 0x20;
+const IFA_F_TENTATIVE = 0x40;
+const IFA_F_PERMANENT = 0x80;
+const IFA_F_NOPREFIXROUTE = 0x200;
+
+/** One address of a device as the kernel reports it. */
+export interface Address {
+  readonly family: Family;
+  /** Link index. */
+  readonly link: number;
+  /** The device's own address without length. */
+  readonly address: string;
+  readonly prefixLength: number;
+  /** `address/length`. */
+  readonly prefix: string;
+  /** The other end of a point-to-point address. */
+  readonly peer: string | undefined;
+  readonly broadcast: string | undefined;
+  readonly label: string | undefined;
+  /** RT_SCOPE_*: 0 global, 253 link, 254 host. */
+  readonly scope: number;
+  readonly permanent: boolean;
+  readonly secondary: boolean;
+  readonly deprecated: boolean;
+  /** IPv6: not usable yet, duplicate address detection runs (or, with `duplicate`, found another owner). */
+  readonly tentative: boolean;
+  readonly duplicate: boolean;
+  readonly noPrefixRoute: boolean;
+}
+
+export interface AddressSpec {
+  /** Link index. */
+  link: number;
+  /** `address/length`; a bare address has its whole length. */
+  prefix: string;
+  /** The other end, for a point-to-point address. */
+  peer?: string;
+  broadcast?: string;
+  scope?: number;
+  /** No connected route comes with it. */
+  noPrefixRoute?: boolean;
+  /** IPv6: usable at once, no duplicate address detection. */
+  noDuplicateDetection?: boolean;
+  /** Metric of its connected route. */
+  metric?: number;
+}
+
+export function readAddress(message: Message): Address {
+  const { payload } = message;
+  const prefixLength = headerU8(payload, 1);
+  const all = readAttributes(payload, ADDRESS_HEADER);
+  const flags = readU32(all, IFA_FLAGS) ?? headerU8(payload, 2);
+  const far = all.get(IFA_ADDRESS);
+  const near = all.get(IFA_LOCAL) ?? far ?? new Uint8Array(4);
+  const broadcast = all.get(IFA_BROADCAST);
+  const other = far && formatAddress(far);
+  const address = formatAddress(near);
+  return {
+    family: headerU8(payload, 0) === AF_INET6 ? 6 : 4,
+    link: headerU32(payload, 4),
+    address,
+    prefixLength,
+    prefix: formatPrefix(near, prefixLength),
+    peer: other === address ? undefined : other,
+    broadcast: broadcast && formatAddress(broadcast),
+    label: readText(all, IFA_LABEL),
+    scope: headerU8(payload, 3),
+    permanent: (flags & IFA_F_PERMANENT) !== 0,
+    secondary: (flags & IFA_F_SECONDARY) !== 0,
+    deprecated: (flags & IFA_F_DEPRECATED) !== 0,
+    tentative: (flags & IFA_F_TENTATIVE) !== 0,
+    duplicate: (flags & IFA_F_DADFAILED) !== 0,
+    noPrefixRoute: (flags & IFA_F_NOPREFIXROUTE) !== 0,
+  };
+}
+
+/** Addresses of one link, or of all. */
+export function listAddresses(
+  socket: NetlinkSocket,
+  filter: { link?: number; family?: Family } = {},
+): Address[] {
+  const family = filter.family === undefined ? AF_UNSPEC : filter.family === 6 ? AF_INET6 : AF_INET;
+  const writer = new MessageWriter(RTM_GETADDR, 0, 'list addresses')
+    .u8(family)
+    .u8(0)
+    .u8(0)
+    .u8(0)
+    .u32(filter.link ?? 0);
+  const all = socket
+    .dump(writer)
+    .filter(message => message.type === RTM_NEWADDR)
+    .map(readAddress);
+  // Kernels before 4.20 ignore the index in the request.
+  return filter.link === undefined ? all : all.filter(address => address.link === filter.link);
+}
+
+function addressMessage(type: number, flags: number, verb: string, spec: AddressSpec): MessageWriter {
+  const { address, length } = parsePrefix(spec.prefix);
+  const bits = (spec.noPrefixRoute ? IFA_F_NOPREFIXROUTE : 0) | (spec.noDuplicateDetection ? IFA_F_NODAD : 0);
+  const writer = new MessageWriter(type, flags, `${verb} address ${spec.prefix} on device ${spec.link}`)
+    .u8(familyNumber(address))
+    .u8(length)
+    .u8(bits & 0xff)
+    .u8(spec.scope ?? 0)
+    .u32(spec.link);
+  writer.attribute(IFA_LOCAL, address);
+  writer.attribute(IFA_ADDRESS, spec.peer === undefined ? address : parseAddress(spec.peer));
+  if (spec.broadcast !== undefined) writer.attribute(IFA_BROADCAST, parseAddress(spec.broadcast));
+  if (bits !== 0) writer.attributeU32(IFA_FLAGS, bits);
+  if (spec.metric !== undefined) writer.attributeU32(IFA_RT_PRIORITY, spec.metric);
+  return writer;
+}
+
+/** Adds an address. @throws NetError EEXIST when the link has it */
+export function addAddress(socket: NetlinkSocket, spec: AddressSpec): void {
+  socket.request(addressMessage(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, 'add', spec));
+}
+
+/** Adds an address or changes its flags and metric. @throws NetError */
+export function replaceAddress(socket: NetlinkSocket, spec: AddressSpec): void {
+  socket.request(addressMessage(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, 'set', spec));
+}
+
+/** Removes an address; true when it was there. @throws NetError on anything but its absence */
+export function deleteAddress(socket: NetlinkSocket, spec: AddressSpec): boolean {
+  return unless(['EADDRNOTAVAIL', 'ENODEV'], () =>
+    socket.request(addressMessage(RTM_DELADDR, 0, 'delete', spec)),
+  );
+}
+
+/**
+ * Waits until no IPv6 address of the link is tentative: before that a program cannot bind to it.
+ * @param pause sleeps the given milliseconds; handed in so that the caller decides how to wait
+ * @throws NetError EADDRINUSE when another node owns one of them, ETIMEDOUT after `timeoutMs`
+ */
+export async function settleAddresses(
+  socket: NetlinkSocket,
+  link: number,
+  timeoutMs: number,
+  pause: (ms: number) => Promise<void>,
+): Promise<void> {
+  const step = 20;
+  for (let waited = 0; ; waited += step) {
+    const addresses = listAddresses(socket, { link, family: 6 });
+    const duplicate = addresses.find(address => address.duplicate);
+    if (duplicate)
+      throw new NetError(
+        constants.errno.EADDRINUSE,
+        `address ${duplicate.prefix}`,
+        'another node on the link owns it',
+      );
+    if (!addresses.some(address => address.tentative)) return;
+    if (waited >= timeoutMs)
+      throw new NetError(
+        constants.errno.ETIMEDOUT,
+        `addresses of device ${link}`,
+        `still tentative after ${timeoutMs} ms`,
+      );
+    await pause(step);
+  }
+}

@@ -1,0 +1,90 @@
+import { AF_BRIDGE, AF_INET, AF_INET6 } from '../address-text.ts';
+import { isNetError } from '../error.ts';
+import { type Address, readAddress } from './addresses.ts';
+import { type Link, readLink } from './links.ts';
+import type { Message } from './message.ts';
+import { type Neighbour, readNeighbour } from './neighbours.ts';
+import { type Route, readRoute } from './routes.ts';
+import { NetlinkSocket } from './socket.ts';
+
+/** Group masks (RTMGRP_* of linux/rtnetlink.h) by what they tell of. */
+const GROUPS = {
+  link: 0x1,
+  neighbour: 0x4,
+  address: 0x10 | 0x100,
+  route: 0x40 | 0x400,
+} as const;
+export type EventKind = keyof typeof GROUPS;
+
+/** One change in the kernel. `lost`: the kernel dropped events, so the state must be read anew. */
+export type NetEvent =
+  | { readonly kind: 'link'; readonly gone: boolean; readonly link: Link }
+  | { readonly kind: 'address'; readonly gone: boolean; readonly address: Address }
+  | { readonly kind: 'route'; readonly gone: boolean; readonly route: Route }
+  | { readonly kind: 'neighbour'; readonly gone: boolean; readonly neighbour: Neighbour }
+  | { readonly kind: 'lost' };
+
+const LOST: NetEvent = { kind: 'lost' };
+
+/** The event in a message, undefined for what nobody asked for (bridge port and forwarding table events). */
+export function readEvent(message: Message): NetEvent | undefined {
+  const family = message.payload[0];
+  switch (message.type) {
+    case 16:
+    case 17:
+      // A bridge tells of its ports in the family AF_BRIDGE: a DELLINK there means "no port any more", not "gone".
+      return family === AF_BRIDGE
+        ? undefined
+        : { kind: 'link', gone: message.type === 17, link: readLink(message) };
+    case 20:
+    case 21:
+      return { kind: 'address', gone: message.type === 21, address: readAddress(message) };
+    case 24:
+    case 25:
+      return { kind: 'route', gone: message.type === 25, route: readRoute(message) };
+    case 28:
+    case 29:
+      return family === AF_INET || family === AF_INET6
+        ? { kind: 'neighbour', gone: message.type === 29, neighbour: readNeighbour(message) }
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * Events of one namespace. Nothing waits here: the owner calls `drain` when it likes, a timer of a few hundred
+ * milliseconds will do, since the kernel keeps megabytes of events.
+ */
+export class EventSocket {
+  readonly #socket: NetlinkSocket;
+
+  /** @throws NetError when the namespace cannot be entered */
+  constructor(netns: string, kinds: readonly EventKind[]) {
+    const groups = kinds.reduce((mask, kind) => mask | GROUPS[kind], 0);
+    this.#socket = new NetlinkSocket({ netns, groups });
+  }
+
+  /** What happened since the last call, at most `limit` datagrams of it. Never blocks. */
+  drain(limit = 4096): NetEvent[] {
+    const events: NetEvent[] = [];
+    for (let i = 0; i < limit; i++) {
+      try {
+        const messages = this.#socket.receive(0);
+        if (messages.length === 0) break;
+        for (const message of messages) {
+          const event = readEvent(message);
+          if (event) events.push(event);
+        }
+      } catch (error) {
+        if (!isNetError(error, 'ENOBUFS')) throw error;
+        if (events.at(-1) !== LOST) events.push(LOST);
+      }
+    }
+    return events;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}

@@ -1,0 +1,242 @@
+import { formatAddress, parseAddress } from '../address-text.ts';
+import { type Attributes, readU8, readU16, readU16Be, readU32 } from './attributes.ts';
+import type { MessageWriter } from './message.ts';
+
+/*
+ * What is particular to a kind of virtual device: IFLA_INFO_DATA of linux/if_link.h. One table entry a kind for writing,
+ * one reader for what the rest of the house looks at.
+ */
+
+/** What can be asked of any link. Absent: as it is, or the kernel's default for a new one. */
+export interface LinkSettings {
+  name?: string;
+  up?: boolean;
+  /** Bytes. */
+  mtu?: number;
+  mac?: string;
+  /** Index of the bridge that it becomes a port of; 0 takes it out. */
+  master?: number;
+  /** Path of the namespace that it is moved to (or made in). */
+  netns?: string;
+  /** Packets. */
+  txQueueLength?: number;
+  alias?: string;
+  promiscuous?: boolean;
+  allMulticast?: boolean;
+  /** Bytes and segments of the largest packet that the stack hands to it. */
+  gsoMaxSize?: number;
+  gsoMaxSegments?: number;
+  groMaxSize?: number;
+}
+
+export interface BridgeOptions {
+  vlanFiltering?: boolean;
+  /** VLAN that untagged frames of new ports belong to; 0 for none. */
+  defaultPvid?: number;
+  /** Seconds that a learned address is kept. */
+  ageingSeconds?: number;
+  stp?: boolean;
+  multicastSnooping?: boolean;
+}
+
+export interface VxlanOptions {
+  /** 0..16777215. */
+  vni: number;
+  /** Address that datagrams are sent from. */
+  local?: string;
+  /** Default remote for what has no FDB entry: a unicast or multicast address. */
+  group?: string;
+  /** UDP port, 8472 when absent (the kernel's default). */
+  port?: number;
+  learning?: boolean;
+  /** Outer UDP checksum over IPv4. */
+  udpChecksum?: boolean;
+  gbp?: boolean;
+  ttl?: number;
+}
+
+export const MACVLAN_MODES = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
+export type MacvlanMode = keyof typeof MACVLAN_MODES;
+export const IPVLAN_MODES = { l2: 0, l3: 1, l3s: 2 } as const;
+export type IpvlanMode = keyof typeof IPVLAN_MODES;
+
+/** The kinds that this room can make. `parent` (index) in the LinkSpec is the device beneath. */
+export type KindSpec =
+  /** The kernel makes the other end before it is connected, so that end cannot be made up: set it up after. */
+  | { kind: 'veth'; peer: Omit<LinkSettings, 'up'> & { name: string } }
+  | { kind: 'bridge'; bridge?: BridgeOptions }
+  | { kind: 'vxlan'; vxlan: VxlanOptions }
+  | { kind: 'macvlan'; macvlan: { mode: MacvlanMode; broadcastQueueLength?: number } }
+  | { kind: 'ipvlan'; ipvlan: { mode: IpvlanMode } }
+  | { kind: 'vlan'; vlan: { id: number } }
+  | { kind: 'dummy' }
+  | { kind: 'ifb' };
+
+/** What a listed link tells of its kind; only the members of that kind are there. */
+export interface KindDetails {
+  readonly bridge?: Required<BridgeOptions>;
+  readonly vxlan?: {
+    readonly vni: number;
+    /** Index of the underlay device. */
+    readonly parent: number | undefined;
+    readonly local: string | undefined;
+    readonly group: string | undefined;
+    readonly port: number;
+    readonly learning: boolean;
+    readonly udpChecksum: boolean;
+    readonly gbp: boolean;
+  };
+  readonly macvlan?: { readonly mode: MacvlanMode | undefined };
+  readonly ipvlan?: { readonly mode: IpvlanMode | undefined };
+  readonly vlan?: { readonly id: number };
+  /** `persistent`: the device outlives the process that holds it open. */
+  readonly tun?: { readonly mode: 'tun' | 'tap'; readonly persistent: boolean; readonly multiQueue: boolean };
+}
+
+const VETH_INFO_PEER = 1;
+const IFLA_BR_AGEING_TIME = 4;
+const IFLA_BR_STP_STATE = 5;
+const IFLA_BR_VLAN_FILTERING = 7;
+const IFLA_BR_MCAST_SNOOPING = 23;
+const IFLA_BR_VLAN_DEFAULT_PVID = 39;
+const IFLA_VXLAN_ID = 1;
+const IFLA_VXLAN_GROUP = 2;
+const IFLA_VXLAN_LINK = 3;
+const IFLA_VXLAN_LOCAL = 4;
+const IFLA_VXLAN_TTL = 5;
+const IFLA_VXLAN_LEARNING = 7;
+const IFLA_VXLAN_PORT = 15;
+const IFLA_VXLAN_GROUP6 = 16;
+const IFLA_VXLAN_LOCAL6 = 17;
+const IFLA_VXLAN_UDP_CSUM = 18;
+const IFLA_VXLAN_GBP = 23;
+const IFLA_MACVLAN_MODE = 1;
+const IFLA_MACVLAN_BC_QUEUE_LEN = 7;
+const IFLA_IPVLAN_MODE = 1;
+const IFLA_VLAN_ID = 1;
+const IFLA_TUN_TYPE = 3;
+const IFLA_TUN_PERSIST = 6;
+const IFLA_TUN_MULTI_QUEUE = 7;
+/** The kernel counts bridge times in hundredths of a second (USER_HZ). */
+const CENTISECONDS = 100;
+
+/** Writes IFLA_INFO_DATA of `spec`; `writePeer` writes the other end of a veth. */
+export function writeKindData(
+  writer: MessageWriter,
+  dataType: number,
+  spec: KindSpec & { parent?: number },
+  writePeer: (peer: LinkSettings) => void,
+): void {
+  switch (spec.kind) {
+    case 'dummy':
+    case 'ifb':
+      return;
+    case 'veth':
+      writer.nested(dataType, data => data.nested(VETH_INFO_PEER, () => writePeer(spec.peer)));
+      return;
+    case 'bridge':
+      writer.nested(dataType, data => writeBridge(data, spec.bridge ?? {}));
+      return;
+    case 'vxlan':
+      writer.nested(dataType, data => writeVxlan(data, spec.vxlan, spec.parent));
+      return;
+    case 'macvlan': {
+      const { mode, broadcastQueueLength } = spec.macvlan;
+      writer.nested(dataType, data => {
+        data.attributeU32(IFLA_MACVLAN_MODE, MACVLAN_MODES[mode]);
+        if (broadcastQueueLength !== undefined)
+          data.attributeU32(IFLA_MACVLAN_BC_QUEUE_LEN, broadcastQueueLength);
+      });
+      return;
+    }
+    case 'ipvlan':
+      writer.nested(dataType, data => data.attributeU16(IFLA_IPVLAN_MODE, IPVLAN_MODES[spec.ipvlan.mode]));
+      return;
+    case 'vlan':
+      writer.nested(dataType, data => data.attributeU16(IFLA_VLAN_ID, spec.vlan.id));
+  }
+}
+
+export function writeBridge(writer: MessageWriter, options: BridgeOptions): void {
+  if (options.ageingSeconds !== undefined)
+    writer.attributeU32(IFLA_BR_AGEING_TIME, options.ageingSeconds * CENTISECONDS);
+  if (options.stp !== undefined) writer.attributeU32(IFLA_BR_STP_STATE, Number(options.stp));
+  if (options.vlanFiltering !== undefined)
+    writer.attributeU8(IFLA_BR_VLAN_FILTERING, Number(options.vlanFiltering));
+  if (options.multicastSnooping !== undefined)
+    writer.attributeU8(IFLA_BR_MCAST_SNOOPING, Number(options.multicastSnooping));
+  if (options.defaultPvid !== undefined) writer.attributeU16(IFLA_BR_VLAN_DEFAULT_PVID, options.defaultPvid);
+}
+
+function writeVxlan(writer: MessageWriter, options: VxlanOptions, parent: number | undefined): void {
+  writer.attributeU32(IFLA_VXLAN_ID, options.vni);
+  if (parent !== undefined) writer.attributeU32(IFLA_VXLAN_LINK, parent);
+  if (options.local !== undefined) {
+    const local = parseAddress(options.local);
+    writer.attribute(local.length === 4 ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6, local);
+  }
+  if (options.group !== undefined) {
+    const group = parseAddress(options.group);
+    writer.attribute(group.length === 4 ? IFLA_VXLAN_GROUP : IFLA_VXLAN_GROUP6, group);
+  }
+  if (options.ttl !== undefined) writer.attributeU8(IFLA_VXLAN_TTL, options.ttl);
+  writer.attributeU16Be(IFLA_VXLAN_PORT, options.port ?? 8472);
+  writer.attributeU8(IFLA_VXLAN_LEARNING, Number(options.learning ?? false));
+  if (options.udpChecksum !== undefined) writer.attributeU8(IFLA_VXLAN_UDP_CSUM, Number(options.udpChecksum));
+  if (options.gbp) writer.attribute(IFLA_VXLAN_GBP, new Uint8Array(0));
+}
+
+/** The details of a listed link of `kind`. */
+export function readKindDetails(kind: string | undefined, data: Attributes): KindDetails {
+  switch (kind) {
+    case 'bridge':
+      return {
+        bridge: {
+          vlanFiltering: readU8(data, IFLA_BR_VLAN_FILTERING) === 1,
+          defaultPvid: readU16(data, IFLA_BR_VLAN_DEFAULT_PVID) ?? 0,
+          ageingSeconds: (readU32(data, IFLA_BR_AGEING_TIME) ?? 0) / CENTISECONDS,
+          stp: readU32(data, IFLA_BR_STP_STATE) === 1,
+          multicastSnooping: readU8(data, IFLA_BR_MCAST_SNOOPING) === 1,
+        },
+      };
+    case 'vxlan': {
+      const local = data.get(IFLA_VXLAN_LOCAL) ?? data.get(IFLA_VXLAN_LOCAL6);
+      const group = data.get(IFLA_VXLAN_GROUP) ?? data.get(IFLA_VXLAN_GROUP6);
+      return {
+        vxlan: {
+          vni: readU32(data, IFLA_VXLAN_ID) ?? 0,
+          parent: readU32(data, IFLA_VXLAN_LINK),
+          local: local && formatAddress(local),
+          group: group && formatAddress(group),
+          port: readU16Be(data, IFLA_VXLAN_PORT) ?? 0,
+          learning: readU8(data, IFLA_VXLAN_LEARNING) === 1,
+          udpChecksum: readU8(data, IFLA_VXLAN_UDP_CSUM) === 1,
+          gbp: data.has(IFLA_VXLAN_GBP),
+        },
+      };
+    }
+    case 'macvlan':
+      return { macvlan: { mode: modeName(MACVLAN_MODES, readU32(data, IFLA_MACVLAN_MODE)) } };
+    case 'ipvlan':
+      return { ipvlan: { mode: modeName(IPVLAN_MODES, readU16(data, IFLA_IPVLAN_MODE)) } };
+    case 'vlan':
+      return { vlan: { id: readU16(data, IFLA_VLAN_ID) ?? 0 } };
+    case 'tun':
+      return {
+        tun: {
+          mode: readU8(data, IFLA_TUN_TYPE) === 2 ? 'tap' : 'tun',
+          persistent: readU8(data, IFLA_TUN_PERSIST) === 1,
+          multiQueue: readU8(data, IFLA_TUN_MULTI_QUEUE) === 1,
+        },
+      };
+    default:
+      return {};
+  }
+}
+
+function modeName<T extends string>(
+  modes: Readonly<Record<T, number>>,
+  value: number | undefined,
+): T | undefined {
+  return (Object.keys(modes) as T[]).find(name => modes[name] === value);
+}

@@ -1,0 +1,129 @@
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNSPEC,
+  type Family,
+  familyNumber,
+  formatAddress,
+  formatMac,
+  parseAddress,
+  parseMac,
+} from '../address-text.ts';
+import { unless } from '../error.ts';
+import { headerU8, headerU16, headerU32, readAttributes } from './attributes.ts';
+import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
+import type { NetlinkSocket } from './socket.ts';
+
+/* Neighbours: IP address to MAC. */
+
+export const RTM_NEWNEIGH = 28;
+export const RTM_DELNEIGH = 29;
+export const RTM_GETNEIGH = 30;
+/** Bytes of struct ndmsg. */
+export const NEIGHBOUR_HEADER = 12;
+export const NDA_DST = 1;
+export const NDA_LLADDR = 2;
+const NTF_PROXY = 0x08;
+export const NUD_STALE = 0x04;
+export const NUD_NOARP = 0x40;
+export const NUD_PERMANENT = 0x80;
+
+export interface Neighbour {
+  readonly family: Family;
+  readonly link: number;
+  readonly address: string;
+  readonly mac: string | undefined;
+  /** NUD_* bits. */
+  readonly state: number;
+  readonly permanent: boolean;
+}
+
+export interface NeighbourSpec {
+  link: number;
+  address: string;
+  mac: string;
+  /** NUD_*; permanent when absent. */
+  state?: number;
+}
+
+export function readNeighbour(message: Message): Neighbour {
+  const { payload } = message;
+  const all = readAttributes(payload, NEIGHBOUR_HEADER);
+  const address = all.get(NDA_DST);
+  const mac = all.get(NDA_LLADDR);
+  const state = headerU16(payload, 8);
+  return {
+    family: headerU8(payload, 0) === AF_INET6 ? 6 : 4,
+    link: headerU32(payload, 4),
+    address: address ? formatAddress(address) : '',
+    mac: mac && mac.length === 6 ? formatMac(mac) : undefined,
+    state,
+    permanent: (state & NUD_PERMANENT) !== 0,
+  };
+}
+
+/** Writes struct ndmsg: u8 family, pad, u16 pad, i32 link, u16 state, u8 flags, u8 type. */
+export function neighbourHeader(
+  writer: MessageWriter,
+  family: number,
+  link: number,
+  state: number,
+  flags: number,
+): MessageWriter {
+  return writer.u8(family).u8(0).u16(0).u32(link).u16(state).u8(flags).u8(0);
+}
+
+/** Neighbours of both families (proxy entries left out), of one link or of all. */
+export function listNeighbours(
+  socket: NetlinkSocket,
+  filter: { link?: number; family?: Family } = {},
+): Neighbour[] {
+  const family = filter.family === undefined ? AF_UNSPEC : filter.family === 6 ? AF_INET6 : AF_INET;
+  const writer = neighbourHeader(new MessageWriter(RTM_GETNEIGH, 0, 'list neighbours'), family, 0, 0, 0);
+  return socket
+    .dump(writer)
+    .filter(message => message.type === RTM_NEWNEIGH && isIpNeighbour(message))
+    .map(readNeighbour)
+    .filter(neighbour => filter.link === undefined || neighbour.link === filter.link);
+}
+
+function isIpNeighbour(message: Message): boolean {
+  const family = headerU8(message.payload, 0);
+  return (family === AF_INET || family === AF_INET6) && (headerU8(message.payload, 10) & NTF_PROXY) === 0;
+}
+
+function neighbourMessage(type: number, flags: number, verb: string, spec: NeighbourSpec): MessageWriter {
+  const address = parseAddress(spec.address);
+  const state = type === RTM_DELNEIGH ? 0 : (spec.state ?? NUD_PERMANENT);
+  const writer = new MessageWriter(type, flags, `${verb} neighbour ${spec.address} on device ${spec.link}`);
+  neighbourHeader(writer, familyNumber(address), spec.link, state, 0).attribute(NDA_DST, address);
+  if (type !== RTM_DELNEIGH) writer.attribute(NDA_LLADDR, parseMac(spec.mac));
+  return writer;
+}
+
+/** The request of `replaceNeighbour`, for `requestAll`. */
+export function replaceNeighbourRequest(spec: NeighbourSpec): MessageWriter {
+  return neighbourMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, 'set', spec);
+}
+
+/** The request of `deleteNeighbour`, and what it may fail with when nothing is there. */
+export function deleteNeighbourRequest(spec: { link: number; address: string }): MessageWriter {
+  return neighbourMessage(RTM_DELNEIGH, 0, 'delete', { ...spec, mac: '' });
+}
+
+export const NEIGHBOUR_ABSENT = ['ENOENT', 'ENODEV', 'ESRCH'];
+
+/** Adds a neighbour, permanent by default. @throws NetError EEXIST when the address is known */
+export function addNeighbour(socket: NetlinkSocket, spec: NeighbourSpec): void {
+  socket.request(neighbourMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, 'add', spec));
+}
+
+/** Adds a neighbour or changes its MAC and state. @throws NetError */
+export function replaceNeighbour(socket: NetlinkSocket, spec: NeighbourSpec): void {
+  socket.request(replaceNeighbourRequest(spec));
+}
+
+/** Removes a neighbour; true when it was there. @throws NetError on anything but its absence */
+export function deleteNeighbour(socket: NetlinkSocket, spec: { link: number; address: string }): boolean {
+  return unless(NEIGHBOUR_ABSENT, () => socket.request(deleteNeighbourRequest(spec)));
+}

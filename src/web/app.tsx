@@ -1,0 +1,78 @@
+import { useState } from 'preact/hooks';
+import type { View } from '../api/web/messages.ts';
+import { Capture } from './capture/capture.tsx';
+import { Asking, keepToken, takeToken } from './client/api.ts';
+import { TokenGate } from './client/token-prompt.tsx';
+import { useLive } from './client/use-polling.ts';
+import { Drops } from './views/drops.tsx';
+import { Links } from './views/links.tsx';
+import { NodeMap } from './views/map.tsx';
+import { Traffic } from './views/traffic.tsx';
+
+export function App() {
+  const [asking, setAsking] = useState(() => new Asking(takeToken()));
+  const [paused, setPaused] = useState(false);
+  const [peer, setPeer] = useState('');
+  const { live, trouble, locked } = useLive(asking, paused);
+  if (locked)
+    return (
+      <TokenGate
+        wrong={asking.hasToken}
+        enter={token => {
+          keepToken(token);
+          setAsking(new Asking(token));
+        }}
+      />
+    );
+  if (!live) return <p class="waiting">{trouble ?? 'Asking the node …'}</p>;
+  const { view, rates, history } = live;
+  return (
+    <>
+      <a class="skip" href="#capture">
+        Skip to the capture
+      </a>
+      <Header view={view} trouble={trouble} paused={paused} pause={setPaused} />
+      <main>
+        <NodeMap view={view} rates={rates} chosen={peer} choose={setPeer} />
+        <Traffic history={history} flows={view.flows} peer={peer} />
+        <Drops view={view} history={history} />
+        <Links view={view} rates={rates} chosen={peer} choose={setPeer} />
+        <Capture asking={asking} view={view} peer={peer} choose={setPeer} />
+      </main>
+    </>
+  );
+}
+
+interface HeaderProps {
+  readonly view: View;
+  readonly trouble: string | undefined;
+  readonly paused: boolean;
+  readonly pause: (paused: boolean) => void;
+}
+
+function Header({ view, trouble, paused, pause }: HeaderProps) {
+  const state = trouble ? 'lost' : view.ready ? 'ready' : 'waiting';
+  const word = trouble ?? (view.ready ? 'ready: packets can flow' : view.reasons.join('; ') || 'not ready');
+  return (
+    <header>
+      <h1>
+        <img src="icon.svg" alt="" width="28" height="28" />
+        Ripstop <span class="node">{view.node}</span>
+      </h1>
+      <p class="state" data-state={state}>
+        <span class="dot" aria-hidden="true" />
+        {word}
+      </p>
+      <ul class="overlays" aria-label="Overlays">
+        {view.overlays.map(({ mode, device, mtu, dataPlane }) => (
+          <li key={device}>
+            <b>{mode}</b> {device} · MTU {mtu} · {dataPlane}
+          </li>
+        ))}
+      </ul>
+      <button type="button" class="quiet" aria-pressed={paused} onClick={() => pause(!paused)}>
+        {paused ? 'Go on' : 'Pause'}
+      </button>
+    </header>
+  );
+}

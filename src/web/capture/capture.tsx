@@ -1,0 +1,137 @@
+import { useMemo, useRef, useState } from 'preact/hooks';
+import type { CaptureView, CaptureWish, PacketView, View } from '../../api/web/messages.ts';
+import { type Asking, Refused } from '../client/api.ts';
+import { useRepeated } from '../client/use-polling.ts';
+import { announce } from '../figures/announce.ts';
+import { CaptureForm } from './capture-form.tsx';
+import { PacketDetail } from './packet-detail.tsx';
+import { PacketList } from './packet-list.tsx';
+
+interface CaptureProps {
+  readonly asking: Asking;
+  readonly view: View;
+  /** Id of the peer that is looked at, or empty. */
+  readonly peer: string;
+  readonly choose: (id: string) => void;
+}
+
+const LOOK_MS = 700;
+
+const ENDINGS: Readonly<Record<string, string>> = {
+  stopped: 'stopped',
+  count: 'all packets are there',
+  memory: 'the memory for packets is full',
+  unattended: 'ended, as nobody looked',
+  source: 'the data plane ended it',
+};
+
+/** A capture of the data plane: its wish, its packets, one of them whole. */
+export function Capture({ asking, view, peer, choose }: CaptureProps) {
+  const { state, packets, trouble, start, stop } = useCapture(asking);
+  const [chosen, setChosen] = useState(0);
+  const running = state?.running ?? false;
+  const mode = state?.overlay?.mode;
+  const port = state?.overlay?.port;
+  const overlay = useMemo(() => (mode && port ? { mode, port } : undefined), [mode, port]);
+  const packet = packets[chosen - 1];
+  return (
+    <section class="card wide" id="capture" aria-labelledby="capture-title" tabIndex={-1}>
+      <h2 id="capture-title">Capture</h2>
+      {view.captures.length > 0 ? (
+        <CaptureForm
+          view={view}
+          peer={peer}
+          choosePeer={choose}
+          running={running}
+          trouble={trouble}
+          start={wish => {
+            setChosen(0);
+            void start(wish);
+          }}
+          stop={stop}
+        />
+      ) : (
+        <p class="nothing">
+          The kernel carries the packets of this node: capture with tcpdump on its device.
+        </p>
+      )}
+      {state && state.id > 0 ? (
+        <>
+          <div class="progress">
+            <p>
+              <b>{state.delivered}</b> packets
+              {state.lost > 0 ? `, ${state.lost} lost because the reader was too slow` : ''}
+              {running ? ', capturing …' : ` · ${state.fault ?? ENDINGS[state.ending ?? ''] ?? ''}`}
+            </p>
+            <button
+              type="button"
+              class="quiet"
+              disabled={state.delivered === 0}
+              onClick={() => void save(asking, view.node)}
+            >
+              Download pcapng
+            </button>
+          </div>
+          <div class="captured" data-open={packet !== undefined}>
+            <PacketList packets={packets} chosen={chosen} choose={setChosen} />
+            {packet ? <PacketDetail packet={packet} overlay={overlay} /> : null}
+          </div>
+        </>
+      ) : null}
+    </section>
+  );
+}
+
+/** The running capture, or the last one, as the server has it; another browser may have started it. */
+function useCapture(asking: Asking) {
+  const [state, setState] = useState<CaptureView>();
+  const [packets, setPackets] = useState<readonly PacketView[]>([]);
+  const [trouble, setTrouble] = useState<Refused>();
+  const have = useRef({ id: 0, count: 0, running: false });
+  const take = (next: CaptureView) => {
+    const { id, count, running } = have.current;
+    const fresh = next.id !== id;
+    if (fresh) setPackets(next.packets);
+    // Answers to two questions at once may overlap.
+    else if (next.packets[0]?.number === count + 1) setPackets(former => [...former, ...next.packets]);
+    const total = next.packets.at(-1)?.number ?? (fresh ? 0 : count);
+    if (running && !next.running) announce(`Capture ended, ${next.delivered} packets`);
+    have.current = { id: next.id, count: fresh ? total : Math.max(count, total), running: next.running };
+    setState(next);
+  };
+  useRepeated(
+    LOOK_MS,
+    false,
+    async isCurrent => {
+      try {
+        const next = await asking.capture(have.current.id, have.current.count);
+        if (isCurrent()) take(next);
+      } catch {
+        // The look at the node, once a second, says what is wrong.
+      }
+    },
+    [asking],
+  );
+  const start = async (wish: CaptureWish) => {
+    try {
+      setTrouble(undefined);
+      take(await asking.startCapture(wish));
+      announce('Capture started');
+    } catch (error) {
+      if (error instanceof Refused) setTrouble(error);
+    }
+  };
+  const stop = () => void asking.stopCapture().catch(() => {});
+  return { state, packets, trouble, start, stop };
+}
+
+/** Hands the browser the capture as a file to keep. */
+async function save(asking: Asking, node: string): Promise<void> {
+  const url = URL.createObjectURL(await asking.captureFile());
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = `${node}-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.pcapng`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  announce('The file is on its way');
+}

@@ -1,0 +1,86 @@
+import {
+  CAPTURE_PATH,
+  type CaptureView,
+  type CaptureWish,
+  DOWNLOAD_PATH,
+  type Refusal,
+  VIEW_PATH,
+  type View,
+} from '../../api/web/messages.ts';
+
+/** What the server refused. */
+export class Refused extends Error {
+  readonly status: number;
+  readonly hint: string | undefined;
+
+  constructor(status: number, { error, hint }: Refusal) {
+    super(error);
+    this.status = status;
+    this.hint = hint;
+  }
+}
+
+const KEPT = 'ripstop-token';
+
+/** The token: of the link, where it stands behind `#`, else the one that this tab was opened with. */
+export function takeToken(): string {
+  const given = location.hash.slice(1);
+  if (given !== '') {
+    sessionStorage.setItem(KEPT, given);
+    // Neither the history nor a copied address shall hold it.
+    history.replaceState(null, '', location.pathname);
+  }
+  return sessionStorage.getItem(KEPT) ?? '';
+}
+
+export function keepToken(token: string): void {
+  sessionStorage.setItem(KEPT, token);
+}
+
+/** The server of the page. Every call throws Refused, or TypeError while it cannot be reached. */
+export class Asking {
+  readonly #token: string;
+
+  constructor(token: string) {
+    this.#token = token;
+  }
+
+  get hasToken(): boolean {
+    return this.#token !== '';
+  }
+
+  /** @param since end of the last sample that is known */
+  view(since: number): Promise<View> {
+    return this.#json('GET', `${VIEW_PATH}?since=${since}`);
+  }
+
+  capture(id: number, after: number): Promise<CaptureView> {
+    return this.#json('GET', `${CAPTURE_PATH}?id=${id}&after=${after}`);
+  }
+
+  startCapture(wish: CaptureWish): Promise<CaptureView> {
+    return this.#json('POST', CAPTURE_PATH, wish);
+  }
+
+  stopCapture(): Promise<unknown> {
+    return this.#json('DELETE', CAPTURE_PATH);
+  }
+
+  async captureFile(): Promise<Blob> {
+    return (await this.#fetch('GET', DOWNLOAD_PATH)).blob();
+  }
+
+  async #json<T>(method: string, path: string, body?: object): Promise<T> {
+    return (await this.#fetch(method, path, body)).json() as Promise<T>;
+  }
+
+  async #fetch(method: string, path: string, body?: object): Promise<Response> {
+    const response = await fetch(path, {
+      method,
+      headers: { authorization: `Bearer ${this.#token}`, 'content-type': 'application/json' },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    });
+    if (response.ok) return response;
+    throw new Refused(response.status, await response.json().catch(() => ({ error: response.statusText })));
+  }
+}

@@ -1,0 +1,74 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { Sample, View } from '../../api/web/messages.ts';
+import { type LinkRate, ratesBetween } from '../figures/rates.ts';
+import { type Asking, Refused } from './api.ts';
+
+const LOOK_MS = 1000;
+/** Ten minutes of steps of two seconds, as the server keeps them. */
+const SAMPLES = 300;
+
+export interface Live {
+  readonly view: View;
+  readonly rates: ReadonlyMap<string, LinkRate>;
+  readonly history: readonly Sample[];
+}
+
+export interface Watch {
+  readonly live: Live | undefined;
+  /** Why the last look failed. */
+  readonly trouble: string | undefined;
+  /** The token is missing or wrong. */
+  readonly locked: boolean;
+}
+
+/** Looks at the node every second, unless `paused`. */
+export function useLive(asking: Asking, paused: boolean): Watch {
+  const [watch, setWatch] = useState<Watch>({ live: undefined, trouble: undefined, locked: false });
+  const live = useRef<Live>(undefined);
+  useRepeated(
+    LOOK_MS,
+    paused,
+    async isCurrent => {
+      try {
+        const former = live.current;
+        const view = await asking.view(former?.history.at(-1)?.at ?? 0);
+        if (!isCurrent()) return;
+        const history = [...(former?.history ?? []), ...view.history].slice(-SAMPLES);
+        live.current = { view, history, rates: ratesBetween(former?.view, view) };
+        setWatch({ live: live.current, trouble: undefined, locked: false });
+      } catch (error) {
+        if (!isCurrent()) return;
+        const locked = error instanceof Refused && error.status === 401;
+        const trouble = error instanceof Refused ? error.message : 'the node does not answer';
+        setWatch({ live: live.current, trouble, locked });
+      }
+    },
+    [asking],
+  );
+  return watch;
+}
+
+/** Calls `look` at once and then with `ms` between the end of one and the begin of the next, unless `paused`. */
+export function useRepeated(
+  ms: number,
+  paused: boolean,
+  look: (isCurrent: () => boolean) => Promise<void>,
+  inputs: readonly unknown[],
+): void {
+  const latest = useRef(look);
+  latest.current = look;
+  useEffect(() => {
+    if (paused) return undefined;
+    let current = true;
+    let timer = 0;
+    const turn = async () => {
+      await latest.current(() => current);
+      if (current) timer = setTimeout(turn, ms);
+    };
+    void turn();
+    return () => {
+      current = false;
+      clearTimeout(timer);
+    };
+  }, [paused, ...inputs]);
+}

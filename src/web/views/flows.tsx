@@ -1,0 +1,77 @@
+import type { FlowsView, FlowView } from '../../api/web/messages.ts';
+import { bitRate, count, milliseconds, percent } from '../figures/units.ts';
+
+interface FlowsProps {
+  readonly flows: FlowsView;
+  /** Id of the peer that is looked at, or empty. */
+  readonly peer: string;
+}
+
+const SHOWN = 10;
+
+/** The flows with the highest rate now, of all peers or of the one that is looked at. */
+export function Flows({ flows, peer }: FlowsProps) {
+  const rows = flows.rows.filter(flow => peer === '' || flow.peer === peer).slice(0, SHOWN);
+  const sampled = flows.sampled < 1 ? `, from ${percent(flows.sampled)} of the frames` : '';
+  return (
+    <section class="flows" aria-labelledby="flows-title">
+      <h3 id="flows-title">
+        Top flows <span class="hint">{`of ${count(flows.total).trim()}${sampled}`}</span>
+      </h3>
+      <div class="scroll">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Flow</th>
+              <th scope="col" class="number">
+                Rate
+              </th>
+              <th scope="col" class="number">
+                Round trip
+              </th>
+              <th scope="col" class="number">
+                Sent again
+              </th>
+              <th scope="col" class="number">
+                Lost
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map(flow => (
+              <FlowRow
+                key={`${flow.direction} ${flow.protocol} ${flow.source} ${flow.destination}`}
+                flow={flow}
+              />
+            ))}
+          </tbody>
+        </table>
+        {rows.length === 0 ? <p class="nothing">No packet passed in the last seconds.</p> : null}
+      </div>
+    </section>
+  );
+}
+
+function FlowRow({ flow }: { flow: FlowView }) {
+  const { direction, protocol, source, destination, drops, dropReason, retransmissions, rttMs } = flow;
+  return (
+    <tr>
+      <th scope="row">
+        <span class={direction === 'egress' ? 'way sent' : 'way received'}>
+          <span aria-hidden="true">{direction === 'egress' ? '↑' : '↓'}</span>
+          <span class="unseen">{direction === 'egress' ? 'sent' : 'received'}</span>
+        </span>{' '}
+        <span class="mono">
+          {protocol} {source} → {destination}
+        </span>
+        {drops > 0 && dropReason ? <span class="why"> {dropReason}</span> : null}
+      </th>
+      <td class="number">{bitRate(flow.bitRate)}</td>
+      <td class="number">{rttMs === null ? '–' : milliseconds(rttMs)}</td>
+      <td class="number">{protocol === 'tcp' ? count(retransmissions) : '–'}</td>
+      <td class="number" data-bad={drops > 0}>
+        {count(drops)}
+      </td>
+    </tr>
+  );
+}

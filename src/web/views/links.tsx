@@ -1,0 +1,106 @@
+import { useState } from 'preact/hooks';
+import type { PeerView, View } from '../../api/web/messages.ts';
+import { type LinkRate, peerKey } from '../figures/rates.ts';
+import { bitRate, byteCount, milliseconds, percent } from '../figures/units.ts';
+
+interface LinksProps {
+  readonly view: View;
+  readonly rates: ReadonlyMap<string, LinkRate>;
+  readonly chosen: string;
+  readonly choose: (id: string) => void;
+}
+
+/** Peers from which on a field to search them is worth its place. */
+const SEARCHED = 10;
+
+/** Every peer as a row: what the map shows, whole, and in words. */
+export function Links({ view, rates, chosen, choose }: LinksProps) {
+  const [search, setSearch] = useState('');
+  const words = ({ name, address, subnets }: PeerView) => [name, address, ...subnets].join(' ').toLowerCase();
+  const shown = view.peers
+    .filter(peer => words(peer).includes(search.toLowerCase()))
+    .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
+  return (
+    <section class="card wide" aria-labelledby="peers-title">
+      <h2 id="peers-title">Peers</h2>
+      {view.peers.length >= SEARCHED ? (
+        <label class="search">
+          Search
+          <input type="search" value={search} onInput={event => setSearch(event.currentTarget.value)} />
+        </label>
+      ) : null}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard */}
+      <section class="scroll" tabIndex={0} aria-label="Table of peers">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Peer</th>
+              <th scope="col">Address</th>
+              <th scope="col">Pods</th>
+              <th scope="col" class="number">
+                Sent
+              </th>
+              <th scope="col" class="number">
+                Received
+              </th>
+              <th scope="col" class="number">
+                Loss
+              </th>
+              <th scope="col" class="number">
+                Round trip
+              </th>
+              <th scope="col" class="number">
+                In all
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {shown.map(peer => (
+              <PeerRow
+                key={peerKey(peer)}
+                peer={peer}
+                rate={rates.get(peerKey(peer))}
+                isChosen={chosen === peer.id}
+                choose={choose}
+              />
+            ))}
+          </tbody>
+        </table>
+      </section>
+    </section>
+  );
+}
+
+interface RowProps {
+  readonly peer: PeerView;
+  readonly rate: LinkRate | undefined;
+  readonly isChosen: boolean;
+  readonly choose: (id: string) => void;
+}
+
+function PeerRow({ peer, rate, isChosen, choose }: RowProps) {
+  const { id, name, address, subnets, sent, received, probe } = peer;
+  return (
+    <tr data-chosen={isChosen}>
+      <th scope="row">
+        <button
+          type="button"
+          class="plain"
+          aria-pressed={isChosen}
+          onClick={() => choose(isChosen ? '' : id)}
+        >
+          {name}
+        </button>
+      </th>
+      <td class="mono">{address}</td>
+      <td class="mono">{subnets.join(' ')}</td>
+      <td class="number">{sent && rate ? bitRate(rate.sentBits) : '–'}</td>
+      <td class="number">{received && rate ? bitRate(rate.receivedBits) : '–'}</td>
+      <td class="number" data-bad={probe !== null && probe.loss > 0}>
+        {probe ? percent(probe.loss) : '–'}
+      </td>
+      <td class="number">{probe?.rttMs == null ? '–' : milliseconds(probe.rttMs)}</td>
+      <td class="number">{sent && received ? byteCount(sent.bytes + received.bytes) : '–'}</td>
+    </tr>
+  );
+}

@@ -1,0 +1,180 @@
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import type { PeerView, View } from '../../api/web/messages.ts';
+import { type LinkRate, peerKey } from '../figures/rates.ts';
+import { bitRate, milliseconds, percent } from '../figures/units.ts';
+import { type Box, capacity, layOut, type Thread } from './map-layout.ts';
+
+interface MapProps {
+  readonly view: View;
+  readonly rates: ReadonlyMap<string, LinkRate>;
+  /** Id of the peer that is looked at, or empty. */
+  readonly chosen: string;
+  readonly choose: (id: string) => void;
+}
+
+const STILL: LinkRate = { sentBits: 0, receivedBits: 0, sentFrames: 0, receivedFrames: 0 };
+
+/** This node, its peers, and what passes between them now. */
+export function NodeMap({ view, rates, chosen, choose }: MapProps) {
+  const [frame, width] = useWidth();
+  const shown = choosePeers(view.peers, capacity(width));
+  const { height, hub, peers, threads } = layOut(width, shown.length);
+  const hidden = view.peers.length - shown.length;
+  return (
+    <section class="card wide" aria-labelledby="map-title">
+      <h2 id="map-title">Links</h2>
+      <p class="hint">
+        <span class="key sent">sent</span> <span class="key received">received</span>
+        {hidden > 0
+          ? ` · ${shown.length} of ${view.peers.length} peers, those with losses and the busiest; all are in the table`
+          : ''}
+        {view.peers.length === 0 ? 'No peers yet: this node knows of no other one.' : ''}
+      </p>
+      <div class="map" ref={frame} style={{ height: `${height}px` }}>
+        <svg width={width} height={height} aria-hidden="true">
+          {shown.map((peer, at) => (
+            <Link
+              key={peerKey(peer)}
+              peer={peer}
+              thread={threads[at]!}
+              rate={rates.get(peerKey(peer)) ?? STILL}
+            />
+          ))}
+        </svg>
+        <div class="hub" style={place(hub)}>
+          <b>{view.node}</b>
+          <span>{[...new Set(view.overlays.map(({ address }) => address))].join(', ')}</span>
+          <span>
+            {view.overlays
+              .flatMap(({ subnets }) => subnets)
+              .slice(0, 2)
+              .join(', ')}
+          </span>
+        </div>
+        <ul>
+          {shown.map((peer, at) => {
+            const rate = rates.get(peerKey(peer)) ?? STILL;
+            const { label } = threads[at]!;
+            return (
+              <li key={peerKey(peer)}>
+                <button
+                  type="button"
+                  class="peer"
+                  style={place(peers[at]!)}
+                  data-health={health(peer)}
+                  aria-pressed={chosen === peer.id}
+                  onClick={() => choose(chosen === peer.id ? '' : peer.id)}
+                >
+                  <b>{peer.name}</b>
+                  <span>
+                    {peer.address}
+                    {peer.direct ? ' · direct' : ''}
+                  </span>
+                  <span class="unseen">{spoken(peer, rate)}</span>
+                  {label ? null : <Figures peer={peer} rate={rate} />}
+                  <Probe peer={peer} />
+                </button>
+                {label ? (
+                  <div class="figures-at" data-side={label.side} aria-hidden="true" style={spot(label)}>
+                    <Figures peer={peer} rate={rate} />
+                  </div>
+                ) : null}
+              </li>
+            );
+          })}
+        </ul>
+      </div>
+    </section>
+  );
+}
+
+function Link({ peer, thread, rate }: { peer: PeerView; thread: Thread; rate: LinkRate }) {
+  return (
+    <g data-health={health(peer)}>
+      <path class="strand sent" d={thread.out} data-flows={rate.sentBits > 0} style={strand(rate.sentBits)} />
+      <path
+        class="strand received"
+        d={thread.back}
+        data-flows={rate.receivedBits > 0}
+        style={strand(rate.receivedBits)}
+      />
+    </g>
+  );
+}
+
+function Figures({ peer, rate }: { peer: PeerView; rate: LinkRate }) {
+  if (!peer.sent) return <span class="figures">carried by the kernel</span>;
+  return (
+    <span class="figures" aria-hidden="true">
+      <span class="sent">{bitRate(rate.sentBits)}</span>
+      <span class="received">{bitRate(rate.receivedBits)}</span>
+    </span>
+  );
+}
+
+function Probe({ peer }: { peer: PeerView }) {
+  const { probe } = peer;
+  if (!probe) return null;
+  const rtt = probe.rttMs === null ? '' : ` · ${milliseconds(probe.rttMs)}`;
+  return (
+    <span class="probe">
+      {percent(probe.loss)} loss{rtt}
+      {isTunnelAlone(peer) ? ' in the tunnel alone' : ''}
+    </span>
+  );
+}
+
+/** `good`, `lossy`, `dead` by the probes; `unknown` without. */
+function health({ probe }: PeerView): string {
+  if (!probe) return 'unknown';
+  if (probe.loss >= 1) return 'dead';
+  return probe.loss > 0 ? 'lossy' : 'good';
+}
+
+/** The peer answers beside the tunnel and not through it: the fault is in the tunnel. */
+const isTunnelAlone = ({ probe }: PeerView) => probe?.loss === 1 && (probe.besideTunnel ?? 1) < 1;
+
+/** The figures beside the box of a peer, for those who hear it. */
+function spoken({ sent }: PeerView, rate: LinkRate): string {
+  if (!sent) return '';
+  return `sending ${bitRate(rate.sentBits)}, receiving ${bitRate(rate.receivedBits)}`;
+}
+
+/**
+ * As many as there is room for: those with losses, then the busiest since the start; in the order of their names so that
+ * none jumps about.
+ */
+function choosePeers(peers: readonly PeerView[], room: number): PeerView[] {
+  const bytes = ({ sent, received }: PeerView) => (sent?.bytes ?? 0) + (received?.bytes ?? 0);
+  const ill = ({ probe }: PeerView) => Number((probe?.loss ?? 0) > 0);
+  const first = [...peers].sort((a, b) => ill(b) - ill(a) || bytes(b) - bytes(a)).slice(0, room);
+  return first.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
+}
+
+/** Thicker with each power of ten, moving faster, too. */
+function strand(bits: number) {
+  const tens = Math.max(0, Math.log10(bits + 1) - 2);
+  return { strokeWidth: `${1.5 + tens * 0.55}px`, animationDuration: `${Math.max(0.35, 2.4 - tens * 0.3)}s` };
+}
+
+const place = ({ x, y, width, height }: Box) => ({
+  left: `${x}px`,
+  top: `${y}px`,
+  width: `${width}px`,
+  height: `${height}px`,
+});
+const spot = ({ x, y }: { x: number; y: number }) => ({ left: `${x}px`, top: `${y}px` });
+
+/** The width of an element as it is now. */
+function useWidth() {
+  const ref = useRef<HTMLDivElement>(null);
+  const [width, setWidth] = useState(900);
+  useLayoutEffect(() => {
+    const element = ref.current!;
+    setWidth(element.clientWidth);
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  return [ref, width] as const;
+}

@@ -1,0 +1,43 @@
+import t from 'tap';
+import { CHECKOUT } from '../../../bench/lab/tool.ts';
+import { CASES, lacking, type Observed, REFERENCE } from '../../support/cni/reference-links.ts';
+import { asTheReference } from '../../support/cni/reference-links-verdict.ts';
+import { guestMissing, runInGuest } from '../../support/qemu/qemu.ts';
+import { need } from '../../support/skip-unless.ts';
+
+/*
+ * The kinds of link that this machine's kernel does not have (ipvlan, vlan, dummy, VLAN filtering of bridges), in a
+ * guest whose kernel has them: what our plugins make there is what the reference plugins make.
+ */
+
+/** Boot included; a busy machine takes many times what an idle one does. */
+const GUEST_MS = 600_000;
+
+const skip = need('root', 'netns', 'ip', 'nft', `${REFERENCE}/bridge`) || (await guestMissing());
+const wanted = skip ? [] : CASES.filter(one => lacking(one) !== undefined);
+const nothing = !skip && wanted.length === 0 && 'the kernel of this machine has them all';
+
+/** Tests of other files that only a richer kernel can run; each loads tap, which costs the guest five seconds. */
+const elsewhere = { file: 'netns/cni/bridge', name: 'layer 2: VLANs and trunks' };
+
+t.test('links that this kernel lacks', { skip: skip || nothing, timeout: GUEST_MS + 10_000 }, async t => {
+  const names = wanted.map(one => `'${one.name}'`).join(' ');
+  const script = `
+    ${process.execPath} ${CHECKOUT}dist/test/support/qemu/qemu-links-program.js ${names} || exit
+    export TAP_TIMEOUT=${GUEST_MS / 1000} TAP_GREP='/^${elsewhere.name}$/'
+    exec ${process.execPath} ${CHECKOUT}dist/test/${elsewhere.file}.test.js`;
+  const { code, output } = await runInGuest({ script, timeoutMs: GUEST_MS });
+  t.equal(code, 0, 'both programs in the guest came to their end');
+  const answers = output
+    .split('\n')
+    .filter(line => line.startsWith('{'))
+    .map(line => JSON.parse(line) as { name: string; fault?: string; observed?: Observed });
+  for (const { name } of wanted) {
+    const answer = answers.find(one => one.name === name);
+    await t.test(name, async t => {
+      if (answer?.observed) asTheReference(t, answer.observed);
+      else t.fail(answer?.fault ?? 'the guest did not come to it', { output });
+    });
+  }
+  t.match(output, new RegExp(`^ok \\d+ - ${elsewhere.name} # time`, 'm'), `${elsewhere.file}, in the guest`);
+});

@@ -1,0 +1,262 @@
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { CHECKOUT } from '../../../bench/lab/tool.ts';
+import { until } from '../../../bench/lab/until.ts';
+import type { PeerStatus } from '../../../src/api/status.ts';
+import type { Diagnosis, Finding } from '../../../src/diagnose/doctor/finding.ts';
+import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
+import { FlannelNode } from '../../support/agents/flannel-node.ts';
+import { allAtOnce } from '../../support/agents/overlay.ts';
+import { labFor } from '../../support/lab.ts';
+import { need } from '../../support/skip-unless.ts';
+
+/** What `ripstop doctor` on a node says. */
+function doctor(agent: TestAgent): { findings: readonly Finding[]; code: number } {
+  const command = [
+    process.execPath,
+    `${CHECKOUT}dist/src/cli/main.js`,
+    'doctor',
+    '--socket',
+    agent.socket,
+    '--json',
+  ];
+  const { stdout, stderr, code } = agent.node.ns.attempt(command);
+  if (!stdout) throw new Error(stderr);
+  return { findings: (JSON.parse(stdout) as Diagnosis).findings, code };
+}
+
+const ofKind = (findings: readonly Finding[], kind: Finding['kind']) =>
+  findings.filter(finding => finding.kind === kind);
+/** br_netfilter is the machine's affair, not the lab's. */
+const faults = (findings: readonly Finding[]) =>
+  findings.filter(finding => finding.kind !== 'bridge-netfilter-missing');
+
+/** A program that sends one VXLAN datagram whose inner TCP checksum was left to a device that never came. */
+function sendUnfinished(to: string, from: string, underlay: string): string {
+  const hex = (mac: string) => mac.replaceAll(':', '');
+  const ip = '450000290000400040060000' + '0af40202' + '0af40102';
+  const tcp = '30391f9000000001000000005010020000000000' + '78';
+  return `
+    const ip = Buffer.from('${ip}', 'hex');
+    let sum = 0;
+    for (let i = 0; i < 20; i += 2) sum += ip.readUInt16BE(i);
+    ip.writeUInt16BE(~((sum & 0xffff) + (sum >> 16)) & 0xffff, 10);
+    const tcp = Buffer.from('${tcp}', 'hex');
+    let pseudo = 6 + tcp.length;
+    for (let i = 12; i < 20; i += 2) pseudo += ip.readUInt16BE(i);
+    tcp.writeUInt16BE((pseudo & 0xffff) + (pseudo >> 16), 16);
+    const head = Buffer.from('0800000000000100' + '${hex(to)}${hex(from)}0800', 'hex');
+    const socket = require('dgram').createSocket('udp4');
+    socket.send(Buffer.concat([head, ip, tcp]), 8472, '${underlay}', () => socket.close());
+  `;
+}
+
+t.test(
+  'every fault is found by its name, with what mends it',
+  { skip: need('root', 'netns', 'tun', 'nft', 'iptables') },
+  async t => {
+    const lab = labFor(t, { nodes: 3 });
+    const store = fileStoreFor(t);
+    const { agents } = agentsFor(t, lab, [...store.flags, '--ip-masq', '--unfinished-checksums=refuse']);
+    for (const agent of agents) {
+      agent.rememberSubnet();
+      agent.start();
+    }
+    await Promise.all(agents.map(agent => agent.ready(2)));
+    const [one, two] = lab.nodes;
+    const agent = agents[0]!;
+
+    const well = doctor(agent);
+    t.same(faults(well.findings), [], 'nothing is wrong');
+    t.equal(well.code, 0);
+
+    await t.test('port filtered', async t => {
+      two!.ns.must(
+        ['nft', '-f', '-'],
+        'table inet block {\n chain in {\n type filter hook input priority 0\n udp dport 8472 drop\n }\n}\n',
+      );
+      const { findings, code } = doctor(agent);
+      t.match(ofKind(findings, 'port-filtered'), [
+        {
+          severity: 'fault',
+          what: /node2 \(172\.31\.0\.2\) answers beside the tunnel and not through it/,
+          remedy: /open the VXLAN port/,
+        },
+      ]);
+      t.equal(code, 1);
+      two!.ns.must(['nft', 'delete', 'table', 'inet', 'block']);
+    });
+
+    await t.test('agent of a peer ended', async t => {
+      await agents[2]!.stop();
+      await until('its sign of life gone', async () =>
+        (await agent.ask<PeerStatus[]>('/peers')).some(({ node }) => node === null),
+      );
+      t.match(ofKind(doctor(agent).findings, 'port-filtered'), [
+        { what: /the node at 172\.31\.0\.3 .* its agent does not run: the store has no sign of life of it/ },
+      ]);
+      agents[2]!.start();
+      await agents[2]!.ready(2);
+      await agent.ready(2);
+    });
+
+    await t.test('underlay blocked', async t => {
+      two!.ns.must(
+        ['nft', '-f', '-'],
+        'table inet block {\n chain in {\n type filter hook input priority 0\n ip saddr 172.31.0.1 drop\n }\n}\n',
+      );
+      t.match(ofKind(doctor(agent).findings, 'underlay-blocked'), [
+        { what: /node2.*neither beside the tunnel nor through it/, remedy: /ping 172\.31\.0\.2/ },
+      ]);
+      two!.ns.must(['nft', 'delete', 'table', 'inet', 'block']);
+    });
+
+    await t.test('MTU too small on the way', async t => {
+      lab.fabric!.ip('link set port2 mtu 1400');
+      t.match(ofKind(doctor(agent).findings, 'mtu-too-small'), [
+        {
+          what: /the path to node2 .* takes packets of 1400 bytes, the interface says 1500/,
+          remedy: /pods then get 1350/,
+        },
+      ]);
+      lab.fabric!.ip('link set port2 mtu 1500');
+    });
+
+    await t.test('VNI differs, MAC stale, lease of another backend', async t => {
+      const write = (key: string, value: object) =>
+        writeFileSync(join(store.path, 'subnets', key), JSON.stringify(value));
+      write('10.244.77.0-24', {
+        PublicIP: '172.31.0.77',
+        BackendType: 'vxlan',
+        BackendData: { VNI: 2, VtepMAC: '0a:00:00:00:00:77' },
+      });
+      write('10.244.78.0-24', { PublicIP: '172.31.0.78', BackendType: 'host-gw' });
+      const peers = await agent.ask<PeerStatus[]>('/peers');
+      write('10.244.79.0-24', {
+        PublicIP: '172.31.0.79',
+        BackendType: 'vxlan',
+        BackendData: { VNI: 1, VtepMAC: peers[0]!.mac },
+      });
+      await until(
+        'them seen',
+        async () => ofKind(doctor(agent).findings, 'vni-differs').length > 0,
+        60_000,
+        500,
+      );
+      const { findings } = doctor(agent);
+      t.match(ofKind(findings, 'vni-differs'), [
+        { what: /10\.244\.77\.0-24: it has VNI 2, this node 1/, remedy: /Backend\.VNI/ },
+      ]);
+      t.match(ofKind(findings, 'stale-identity'), [{ what: /10\.244\.79\.0-24.*VTEP MAC/ }]);
+      t.match(ofKind(findings, 'lease-unusable'), [{ what: /has backend host-gw, this node vxlan/ }]);
+    });
+
+    await t.test('masquerade wrong, pods’ MTU, bridge netfilter, kernel state', async t => {
+      one!.ns.must(['nft', 'add', 'table', 'ip', 'flannel-ipv4']);
+      lab.podMtu(1500);
+      const { findings } = doctor(agent);
+      t.match(ofKind(findings, 'masquerade-wrong'), [
+        { what: /nftables table ip flannel-ipv4/, remedy: /cleanup --flannel/ },
+      ]);
+      t.match(ofKind(findings, 'pod-mtu-differs'), [
+        { what: /cni0 have MTU 1500, the overlay carries 1450/, remedy: /ip link set cni0 mtu 1450/ },
+      ]);
+      const setting = one!.ns.attempt(['sysctl', '-n', 'net.bridge.bridge-nf-call-iptables']).stdout.trim();
+      t.equal(ofKind(findings, 'bridge-netfilter-missing').length, setting === '1' ? 0 : 1);
+      if (setting === '1') {
+        one!.ns.sysctl('net.bridge.bridge-nf-call-iptables=0');
+        t.match(ofKind(doctor(agent).findings, 'bridge-netfilter-missing'), [
+          { remedy: /modprobe br_netfilter/ },
+        ]);
+      }
+    });
+
+    await t.test('checksum offload broken', async t => {
+      const mac = (ns: typeof one) => ns!.ns.must(['cat', '/sys/class/net/flannel.1/address']).trim();
+      two!.ns.must([process.execPath, '-e', sendUnfinished(mac(one), mac(two), one!.underlay[4])]);
+      await until(
+        'it counted',
+        async () => ofKind(doctor(agent).findings, 'checksum-broken').length > 0,
+        60_000,
+        300,
+      );
+      t.match(ofKind(doctor(agent).findings, 'checksum-broken'), [
+        { severity: 'fault', remedy: /ethtool -K/ },
+      ]);
+    });
+
+    await t.test('frames lost are named with their remedy', async t => {
+      one!.ns.ip(
+        'neigh add 10.244.200.0 lladdr 0a:00:00:00:00:aa dev flannel.1 nud reachable',
+        'route add 10.244.200.0/24 via 10.244.200.0 dev flannel.1 onlink',
+      );
+      one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', '10.244.200.5']);
+      const lost = ofKind(doctor(agent).findings, 'frames-lost');
+      t.match(lost, [{ what: /flannel\.1: \d+ frames lost \(no-peer\)/, remedy: /ripstop peers/ }]);
+    });
+
+    await t.test('store away, kernel state that comes undone, underlay address gone', async t => {
+      const seen = async (kind: Finding['kind'], what: RegExp) => {
+        const texts = () => ofKind(doctor(agent).findings, kind).map(finding => finding.what);
+        let told = texts();
+        for (let tries = 0; told.length === 0 && tries < 20; tries++) told = texts();
+        t.match(told[0], what);
+      };
+      renameSync(store.path, `${store.path}.away`);
+      await seen('store-away', /has been away since/);
+      renameSync(`${store.path}.away`, store.path);
+
+      const undoer = one!.ns.launch(['sh', '-c', 'while :; do ip route del 10.244.2.0/24 2>&-; done']);
+      await seen('kernel-differs', /differs .* in \d+ places/);
+      await undoer.stop();
+
+      one!.ns.ip('addr del 172.31.0.1/24 dev eth0');
+      await seen('not-ready', /no IPv4 address/);
+      one!.ns.ip('addr add 172.31.0.1/24 dev eth0');
+      await agent.ready(2);
+      await until('it well', () => ofKind(doctor(agent).findings, 'not-ready').length === 0, 60_000, 200);
+    });
+  },
+);
+
+t.test(
+  'a peer with another MAC than its lease says; nothing that masquerades; no right to probe',
+  { skip: need('root', 'netns', 'tun', 'vxlan', 'nft', 'iptables', 'setpriv') },
+  async t => {
+    const lab = labFor(t);
+    const [one, two] = lab.nodes;
+    const store = fileStoreFor(t);
+    const { agents } = agentsFor(t, lab, store.flags);
+    const agent = agents[0]!;
+    agent.rememberSubnet();
+    agent.start();
+    await agent.ready(0);
+    // A node of flannel's whose device was made anew behind its lease's back.
+    const before = new FlannelNode(two!, '0a:58:fd:00:00:02');
+    writeFileSync(join(store.path, 'subnets', before.key), before.value);
+    await agent.ready(1);
+    two!.ns.ip('link del flannel.1');
+    const after = new FlannelNode(two!, '0a:58:fd:00:00:99');
+    const own = '10.244.1.0-24';
+    after.learn(own, readFileSync(join(store.path, 'subnets', own), 'utf8'));
+    two!.pods[0]!.ns.attempt(['ping', ...allAtOnce(2), '-W1', one!.pods[0]!.address[4]]);
+    const { findings } = doctor(agent);
+    t.match(ofKind(findings, 'stale-identity'), [
+      {
+        severity: 'fault',
+        what: /172\.31\.0\.2.* refused here: spoofed-source \d/,
+        remedy: /ripstop peers --json/,
+      },
+    ]);
+    t.match(ofKind(findings, 'masquerade-wrong'), [{ what: /nothing masquerades/, remedy: /--ip-masq/ }]);
+
+    await agent.stop();
+    agent.startWith(['+net_admin'], '--cni=false', '--probe-interval=1');
+    await agent.ready(1);
+    t.match(ofKind(doctor(agent).findings, 'not-examined'), [{ remedy: /CAP_NET_RAW/ }]);
+    await until('the probes given up', () =>
+      readFileSync(agent.log, 'utf8').includes('peers are not probed'),
+    );
+  },
+);

@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { CHECKOUT } from '../../../bench/lab/tool.ts';
+import type { Node } from '../../../bench/lab/topology.ts';
+import { until } from '../../../bench/lab/until.ts';
+import { agentsFor } from '../../support/agents/agents.ts';
+import { LabEtcd } from '../../support/agents/etcd-in-lab.ts';
+import { FlannelNode } from '../../support/agents/flannel-node.ts';
+import { PingStream } from '../../support/agents/ping-stream.ts';
+import { labFor } from '../../support/lab.ts';
+import { need } from '../../support/skip-unless.ts';
+
+const SUBNETS = '/coreos.com/network/subnets/';
+const reaches = (from: Node, to: Node): boolean =>
+  from.pods[0]!.ns.attempt(['ping', '-c1', '-W1', to.pods[0]!.address[4]]).code === 0;
+
+t.test(
+  'the migration page, step by step: flannel, Ripstop, and back',
+  { skip: need('root', 'netns', 'tun', 'vxlan', 'nft', 'etcd', 'etcdctl') },
+  async t => {
+    const lab = labFor(t, { nodes: 3 });
+    const etcd = await LabEtcd.start(t, lab);
+    etcd.put('/coreos.com/network/config', '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}');
+    const { agents } = agentsFor(t, lab, [`--etcd-endpoints=${etcd.url}`, '--ip-masq']);
+    const agent = agents[0]!;
+    const [one, two] = lab.nodes as [Node, Node, Node];
+    const flannels = [one, two].map((node, i) => new FlannelNode(node, `0a:58:fd:00:00:0${i + 1}`));
+    const [first, second] = flannels as [FlannelNode, FlannelNode];
+    for (const flannel of flannels) etcd.put(`${SUBNETS}${flannel.key}`, flannel.value);
+    first.learn(second.key, second.value);
+    second.learn(first.key, first.value);
+    one.ns.must(
+      ['iptables-restore', '--noflush'],
+      '*nat\n:FLANNEL-POSTRTG - [0:0]\n-A POSTROUTING -j FLANNEL-POSTRTG\nCOMMIT\n',
+    );
+    t.ok(reaches(one, two), 'flannel to flannel');
+
+    const plan = agent.plan();
+    t.notMatch(plan, '+ lease', 'the lease is kept');
+    t.match(plan, '- device flannel.1 (it is a vxlan device)\n+ device flannel.1 type tap');
+    t.ok(reaches(one, two), 'the plan changed nothing');
+
+    const stream = new PingStream(two, one);
+    await stream.flows();
+    agent.start();
+    const status = await agent.ready(1);
+    await until('traffic', () => reaches(one, two));
+    const { sent, lost } = await stream.end();
+    t.comment(`${lost} of ${sent} pings lost while the tunnel changed hands`);
+    t.equal(
+      status.overlays[0]!.mac,
+      first.mac,
+      'the other node knows this MAC already: it need not learn anything',
+    );
+    t.match(readFileSync(agent.subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.1.1/24');
+    t.equal(
+      etcd.read(SUBNETS).get(`${SUBNETS}${first.key}`),
+      first.value.replace(/(?=}})/, ',"RipstopRemoteChecksum":true'),
+      'the lease reads as it did, with our key behind flannel’s',
+    );
+
+    await agent.stop();
+    const cleanup = [
+      process.execPath,
+      `${CHECKOUT}dist/src/cli/main.js`,
+      'cleanup',
+      '--flannel',
+      '--state-dir',
+      agent.stateDir,
+      '--subnet-file',
+      agent.subnetFile,
+    ];
+    const removed = one.ns.must(cleanup);
+    t.match(removed, 'nftables rules');
+    t.match(removed, 'iptables chain FLANNEL-POSTRTG');
+    t.notMatch(one.ns.must(['nft', 'list', 'ruleset']), /ripstop|FLANNEL/);
+    new FlannelNode(one, first.mac).learn(second.key, second.value);
+    await until('flannel again', () => reaches(one, two));
+    t.ok(etcd.read(SUBNETS).has(`${SUBNETS}${first.key}`), 'the lease is still there');
+  },
+);

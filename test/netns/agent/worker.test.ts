@@ -1,0 +1,83 @@
+import { syncBuiltinESMExports } from 'node:module';
+import threads from 'node:worker_threads';
+import t from 'tap';
+import type { Node } from '../../../bench/lab/topology.ts';
+import { until } from '../../../bench/lab/until.ts';
+import { Agent } from '../../../src/agent/agent.ts';
+import { parseFlags } from '../../../src/agent/config/flags.ts';
+import { agentOptions } from '../../../src/agent/inputs/options.ts';
+import { FileStore } from '../../../src/agent/store/file.ts';
+import { createRegistry } from '../../../src/api/metrics.ts';
+import { statusOf } from '../../../src/api/status.ts';
+import { createLog } from '../../../src/base/log.ts';
+import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
+import { PingStream } from '../../support/agents/ping-stream.ts';
+import { labFor } from '../../support/lab.ts';
+import { need } from '../../support/skip-unless.ts';
+
+/** Every worker thread that this process starts from here on, by name. */
+function watchWorkers(): Map<string, threads.Worker> {
+  const started = new Map<string, threads.Worker>();
+  const { Worker } = threads;
+  threads.Worker = class extends Worker {
+    constructor(file: string | URL, options?: threads.WorkerOptions) {
+      super(file, options);
+      started.set(options?.name ?? '', this);
+    }
+  };
+  syncBuiltinESMExports();
+  return started;
+}
+
+t.test(
+  'a worker that dies is started again and counted, and traffic comes back without a new session',
+  { skip: need('root', 'netns', 'tun', 'nft') },
+  async t => {
+    const workers = watchWorkers();
+    const lab = labFor(t);
+    const store = fileStoreFor(t);
+    const { agents } = agentsFor(t, lab, store.flags);
+    const [one, two] = lab.nodes as [Node, Node];
+    for (const agent of agents) agent.rememberSubnet();
+    agents[1]!.start();
+
+    // The first node's agent is of this very process, whose threads can be ended one by one.
+    const { stateDir, subnetFile } = agents[0]!;
+    const flags = parseFlags(['--iface=eth0', `--state-dir=${stateDir}`, `--subnet-file=${subnetFile}`], {});
+    const options = { ...agentOptions(flags, 'node1'), netns: one.ns.path };
+    const agent = new Agent(
+      options,
+      new FileStore({ path: store.path, nodeName: 'node1' }),
+      createLog('silent'),
+    );
+    const ended = agent.run();
+    t.teardown(async () => {
+      agent.stop();
+      await ended;
+    });
+    const status = () => statusOf(agent, '', new Date()).overlays[0];
+    await until('both ready', () => agent.readiness.isReady && status()?.peers === 1);
+    await until(
+      'traffic',
+      () => one.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two.pods[0]!.address[4]]).code === 0,
+    );
+    await until('the workers asked', () => status()!.workerLagMs! > 0);
+
+    for (const [died, name] of ['egress-0', 'ingress-1'].entries()) {
+      const stream = new PingStream(one, two, 10);
+      await stream.flows();
+      await workers.get(name)!.terminate();
+      await until('it counted', () => status()!.workerRestarts === died + 1);
+      const { lost, gapMs } = await stream.end();
+      t.comment(`${name} ended: ${lost} pings lost, a gap of ${gapMs} ms`);
+    }
+    t.equal(agent.sessions, 1);
+    const metrics = await createRegistry(agent).metrics();
+    t.match(metrics, 'ripstop_worker_restarts_total{device="flannel.1"} 2\n');
+    t.match(
+      metrics,
+      /ripstop_worker_lag_seconds\{device="flannel.1",direction="egress",statistic="max"\} \d+\.\d/,
+    );
+    t.match(metrics, /ripstop_event_loop_lag_seconds\{statistic="max"\} \d/);
+  },
+);

@@ -1,0 +1,206 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Namespace } from '../../../bench/lab/namespace.ts';
+import type { Node } from '../../../bench/lab/topology.ts';
+import { until } from '../../../bench/lab/until.ts';
+import { layKernelVxlan, vtepMac } from '../../support/agents/overlay.ts';
+import { type Configuration, configurationOf, MAIN } from '../../support/agents/run-node.ts';
+import { labFor } from '../../support/lab.ts';
+import { need } from '../../support/skip-unless.ts';
+import { Transcript } from '../../support/transcript.ts';
+
+/*
+ * The faults of docs/debugging.md: each is made, each is found by the commands that the page shows, and their output is
+ * held to what the page shows of it.
+ */
+
+const skip = need('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'tcpdump');
+
+const page = new Transcript('docs/debugging.md');
+
+/** Two nodes with `ripstop run`; `change` spoils the configuration of one of them, or leaves it to the kernel. */
+async function nodesOf(
+  owner: Parameters<typeof labFor>[0] & Parameters<Transcript['hold']>[0],
+  change: (node: Node, good: Configuration) => Configuration | 'kernel',
+) {
+  const lab = labFor(owner);
+  const folder = mkdtempSync(join(tmpdir(), 'rs-fault-'));
+  owner.teardown(() => rmSync(folder, { recursive: true }));
+  const [one, two] = lab.nodes as [Node, Node];
+  const socket = (node: Node) => `${folder}/node${node.index}.sock`;
+  for (const node of lab.nodes) {
+    const peers = lab.nodes.filter(peer => peer !== node);
+    const file = `${folder}/node${node.index}.yaml`;
+    const configuration = change(node, configurationOf(node, peers));
+    if (configuration === 'kernel') {
+      owner.teardown(layKernelVxlan(node, peers));
+      continue;
+    }
+    writeFileSync(file, JSON.stringify(configuration));
+    await node.ns
+      .launch([process.execPath, MAIN, 'run', '-c', file, '--socket', socket(node)])
+      .saying(/"ready":true/);
+  }
+  const ripstop = (node: Node, words: readonly string[]) => [
+    process.execPath,
+    MAIN,
+    ...words,
+    '--socket',
+    socket(node),
+  ];
+  const told = (name: string, place: string, command: string, output: string): string => {
+    page.hold(owner, name, `${place}$ ${command.replaceAll(`${folder}/`, '')}\n${output.trimEnd()}`);
+    return output;
+  };
+  return {
+    one,
+    two,
+    pods: [one.pods[0]!, two.pods[0]!] as const,
+    peerSocket: ['--peer-socket', socket(two)],
+    /** A command of a pod's user, as the page shows it. */
+    asks(name: string, ns: Namespace, place: string, argv: readonly string[]): string {
+      return told(name, place, argv.join(' '), ns.attempt(argv).stdout);
+    },
+    /** A command of Ripstop that ends by itself. */
+    says(name: string, node: Node, ...words: string[]): string {
+      const { stdout, stderr } = node.ns.attempt(ripstop(node, words));
+      return told(name, `node${node.index}`, `ripstop ${words.join(' ')}`, stdout + stderr);
+    },
+    /** Lines of a command of Ripstop that goes on, from the first one with `mark`, while `provoke` is repeated. */
+    async shows(
+      name: string,
+      node: Node,
+      words: readonly string[],
+      mark: RegExp,
+      provoke: () => void,
+      lines = 1,
+    ): Promise<string> {
+      const proc = node.ns.launch(ripstop(node, words));
+      await until('it to begin', () => /capturing |following/.test(proc.stderr));
+      const seen = () => {
+        const all = proc.stdout.split('\n').slice(0, -1);
+        const first = all.findIndex(line => mark.test(line));
+        return first === -1 ? [] : all.slice(first, first + lines);
+      };
+      await until('the packet', () => {
+        provoke();
+        return seen().length === lines;
+      });
+      await proc.stop('SIGINT');
+      return told(name, `node${node.index}`, `ripstop ${words.join(' ')}`, seen().join('\n'));
+    },
+    ping: (...args: string[]) => one.pods[0]!.ns.attempt(['ping', '-c', '1', '-W', '0.3', ...args]),
+  };
+}
+
+const FAR = '10.244.2.2';
+const TRACE = ['trace', '--src', '10.244.1.2', '--dst', FAR];
+const FOLLOW = ['drops', '--follow'];
+
+t.test('a peer is missing: its packets arrive and are unknown', { skip }, async t => {
+  const { one, two, pods, says, asks, shows, ping, peerSocket } = await nodesOf(t, (node, good) =>
+    node.index === 2 ? { ...good, peers: [] } : good,
+  );
+  t.match(
+    asks('missing-ping', pods[0].ns, 'pod1', ['ping', '-c', '2', '-W', '0.5', '-q', FAR]),
+    /100% packet loss/,
+  );
+  const steps = says('missing-trace', one, ...TRACE, ...peerSocket);
+  t.match(
+    steps,
+    /peer +node2 \(172\.31\.0\.2\)[\s\S]*! gate +unknown-peer: the outer source address is no peer/,
+  );
+  const lost = await shows('missing-drops', two, FOLLOW, /unknown-peer/, () => ping(FAR), 3);
+  t.match(lost, /unknown-peer +ingress 10\.244\.1\.2 > 10\.244\.2\.2: ICMP, .*\(from 172\.31\.0\.1\)/);
+});
+
+t.test('an address that nobody owns', { skip }, async t => {
+  const change = (_node: Node, good: Configuration) => ({
+    ...good,
+    mode: 'udp',
+    networks: ['10.244.0.0/16'],
+  });
+  const { one, shows, ping } = await nodesOf(t, change);
+  const line = await shows('nobody-capture', one, ['capture', '-p', 'drop'], /no-peer/, () =>
+    ping('10.244.77.7'),
+  );
+  t.match(line, / drop +10\.244\.1\.2 > 10\.244\.77\.7: ICMP, length 64 {2}\(drop: no-peer, /);
+});
+
+t.test('the underlay shrank: too big, and for which peer', { skip }, async t => {
+  const { one, pods, says, asks, shows, ping, peerSocket } = await nodesOf(t, (_node, good) => good);
+  t.equal(ping('-M', 'do', '-s', '1400', FAR).code, 0, 'fits at first');
+  one.ns.ip('link set eth0 mtu 1400');
+  const line = await shows('mtu-capture', one, ['capture', '--verdict', 'too-big'], / egress-inner /, () =>
+    ping('-M', 'do', '-s', '1400', FAR),
+  );
+  t.match(line, /10\.244\.1\.2 > 10\.244\.2\.2: ICMP, length 1408 {2}\(drop: too-big, .*; peer node2 \(/);
+  const small = asks('mtu-small', pods[0].ns, 'pod1', ['ping', '-c', '1', '-s', '1200', FAR]);
+  t.match(small, / 0% packet loss/);
+  const steps = says('mtu-trace', one, ...TRACE, '--size', '1428', ...peerSocket);
+  t.match(steps, /! mtu +1428 bytes, the path to the peer takes 1350 \(1400 outside\)/);
+});
+
+t.test('another VNI', { skip }, async t => {
+  const { one, two, says, shows, ping, peerSocket } = await nodesOf(t, (node, good) =>
+    node.index === 2 ? { ...good, vni: 2 } : good,
+  );
+  t.match(
+    says('vni-trace', one, ...TRACE, ...peerSocket),
+    /! gate +wrong-vni: another VXLAN network identifier/,
+  );
+  const lost = await shows('vni-drops', two, FOLLOW, /wrong-vni/, () => ping(FAR), 3);
+  t.match(
+    lost,
+    /^[\d:.]{12} wrong-vni +ingress 10\.244\.1\.2 > 10\.244\.2\.2: ICMP, length 64 {2}\(from node1 \(.*\n.*\n {2}what to do: make VNI equal/,
+  );
+  const line = await shows('vni-capture', two, ['capture', '--vni', '1', '-p', 'drop', 'icmp'], /drop/, () =>
+    ping(FAR),
+  );
+  t.match(line, /vni 1 \| .*\(drop: wrong-vni, another VXLAN network identifier; peer node1 \(/);
+});
+
+t.test('a pod sends from an address that its node does not own', { skip }, async t => {
+  const { one, two, pods, says, shows, ping } = await nodesOf(t, (_node, good) => good);
+  pods[0].ns.ip('addr add 10.99.0.1/32 dev eth0');
+  const capture = ['capture', '-p', 'drop', 'src', 'host', '10.99.0.1'];
+  const line = await shows('spoof-capture', two, capture, /drop/, () => ping('-I', '10.99.0.1', FAR));
+  t.match(line, /\(drop: spoofed-source, .*; peer node1 \(/);
+  pods[0].ns.launch(['ping', '-q', '-i', '0.1', '-I', '10.99.0.1', FAR]);
+  t.match(says('spoof-flows', two, 'flows', 'host', '10.99.0.1'), /< icmp +10\.99\.0\.1 +10\.244\.2\.2 /);
+  const steps = says('spoof-trace', one, 'trace', '--src', '10.99.0.1', '--dst', FAR);
+  t.match(steps, /! source +there is no way to 10\.99\.0\.1/);
+});
+
+t.test(
+  'checksum offload that nobody finishes: a kernel peer behind a card that is none',
+  { skip },
+  async t => {
+    const { one, pods, says, shows } = await nodesOf(t, (node, good) => {
+      if (node.index === 2) return 'kernel';
+      const [peer] = good.peers as object[];
+      return {
+        ...good,
+        mac: vtepMac({ index: 1 }),
+        peers: [{ ...peer, mac: vtepMac({ index: 2 }) }],
+        unfinishedChecksums: 'refuse',
+      };
+    });
+    const knock = (seconds: string) => [
+      'timeout',
+      seconds,
+      'bash',
+      '-c',
+      `exec 3<>/dev/tcp/${pods[0].address[4]}/80`,
+    ];
+    const capture = ['capture', '-p', 'drop', 'tcp'];
+    const line = await shows('checksum-capture', one, capture, /drop/, () =>
+      pods[1].ns.attempt(knock('0.3')),
+    );
+    t.match(line, /Flags \[S\].*\(drop: bad-checksum, the inner TCP or UDP checksum is wrong; peer node2 \(/);
+    pods[1].ns.launch(knock('10'));
+    t.match(says('checksum-flows', one, 'flows', 'tcp', 'and', 'dst', 'port', '80'), /< tcp +10\.244\.2\.2/);
+  },
+);

@@ -1,0 +1,129 @@
+import t from 'tap';
+import { Carrier } from '../../../src/agent/overlay/overlay.ts';
+import type { OverlayPeer } from '../../../src/agent/peer.ts';
+import { createLog } from '../../../src/base/log.ts';
+import { addAddress } from '../../../src/net/rtnetlink/addresses.ts';
+import { changeLink, createLink, deleteLink, getLink } from '../../../src/net/rtnetlink/links.ts';
+import { kernelFor } from '../../support/agents/kernel.ts';
+import { need } from '../../support/skip-unless.ts';
+
+/* One overlay whose peers change at awkward moments. */
+
+const skip = need('root', 'netns', 'tun');
+const PEER = (n: number, more: Partial<OverlayPeer> = {}): OverlayPeer => ({
+  id: `10.7.${n}.0-24`,
+  node: undefined,
+  address: `192.0.2.${n}`,
+  mac: `0a:00:00:00:00:${n.toString(16).padStart(2, '0')}`,
+  remoteChecksum: false,
+  direct: false,
+  subnets: [`10.7.${n}.0/24`],
+  hosts: [`192.0.2.${n}`],
+  ...more,
+});
+
+/** A carrier of vxlan in a namespace of its own. `opening` is called when its data plane has opened the device. */
+async function carrierFor(
+  owner: Parameters<typeof kernelFor>[0],
+  peers: OverlayPeer[],
+  opening: () => void = () => {},
+) {
+  const { socket, ns } = kernelFor(owner);
+  createLink(socket, { kind: 'veth', name: 'u', up: true, peer: { name: 'v' } });
+  changeLink(socket, getLink(socket, 'v').index, { up: true });
+  const { index } = getLink(socket, 'u');
+  addAddress(socket, { link: index, prefix: '192.0.2.1/24' });
+  const log = createLog('silent');
+  log.info = ((_fields: object, text: string) => {
+    if (text?.startsWith('offloads')) opening();
+  }) as typeof log.info;
+  const underlay = {
+    index,
+    name: 'u',
+    mtu: 1500,
+    address4: '192.0.2.1',
+    address6: undefined,
+    public4: undefined,
+    public6: undefined,
+  };
+  const plan = {
+    mode: 'vxlan',
+    family: 4,
+    carries: [4],
+    device: 'flannel.1',
+    address: '192.0.2.1',
+    subnets: ['10.7.1.0/24'],
+    networks: ['10.7.0.0/16'],
+    mtu: 1450,
+    mac: '0a:00:00:00:00:01',
+  } as const;
+  const backend = {
+    type: 'vxlan',
+    vni: 1,
+    port: 8472,
+    mtu: 0,
+    gbp: false,
+    learning: false,
+    directRouting: true,
+  } as const;
+  const carrier = await Carrier.start(
+    plan,
+    backend,
+    underlay,
+    { netns: ns.path, dataPlane: 'userspace', unfinishedChecksums: 'auto', flowTable: false, log },
+    peers,
+  );
+  owner.teardown(() => carrier.stop(true));
+  carrier.change({ set: [], removed: [] });
+  const routes = (): string[] =>
+    ns
+      .must(['ip', 'route', 'show', 'proto', '114'])
+      .split('\n')
+      .filter(Boolean)
+      .map(line => line.split(' ')[0]!)
+      .sort();
+  return { carrier, socket, routes };
+}
+
+t.test(
+  'peers that change while a lost device is made anew: the new data plane has them',
+  { skip },
+  async t => {
+    let opened = () => {};
+    const { carrier, socket, routes } = await carrierFor(t, [PEER(2), PEER(3)], () => opened());
+    deleteLink(socket, 'flannel.1');
+    opened = () =>
+      queueMicrotask(() => {
+        const set = [PEER(3, { mac: '0a:00:00:00:00:33' }), PEER(4)];
+        carrier.change({ set, removed: [PEER(2).id] });
+      });
+    await carrier.reconcile();
+    t.equal(carrier.rebuilt, 1);
+    const macs = carrier.plane!.peers.map(({ mac }) => mac).sort();
+    t.same(macs, ['0a:00:00:00:00:04', '0a:00:00:00:00:33']);
+    t.same(routes(), ['10.7.3.0/24', '10.7.4.0/24']);
+  },
+);
+
+t.test('a refused peer is tried again, and changes of others cost as before', { skip }, async t => {
+  const { carrier, socket, routes } = await carrierFor(t, [PEER(2)]);
+  t.notOk(carrier.mustCompare);
+  const { dumps } = carrier.work;
+  // A plain route by way of an address that nothing here is connected to.
+  const far = { address: '198.51.100.9', hosts: ['198.51.100.9'], direct: true };
+  carrier.change({ set: [PEER(9, far)], removed: [] });
+  t.same([...carrier.refused.keys()], [PEER(9).id]);
+  t.ok(carrier.mustCompare, 'it is to be tried again');
+  carrier.change({ set: [PEER(3)], removed: [] });
+  carrier.change({ set: [], removed: [PEER(2).id] });
+  t.equal(carrier.work.dumps, dumps, 'no comparison for the others');
+  t.same(routes(), ['10.7.3.0/24']);
+  await carrier.reconcile();
+  t.equal(carrier.work.dumps, dumps + 1);
+  t.same([...carrier.refused.keys()], [PEER(9).id], 'still refused');
+  addAddress(socket, { link: getLink(socket, 'u').index, prefix: '198.51.100.1/24' });
+  await carrier.reconcile();
+  t.same(routes(), ['10.7.3.0/24', '10.7.9.0/24']);
+  t.equal(carrier.refused.size, 0);
+  t.notOk(carrier.mustCompare);
+});

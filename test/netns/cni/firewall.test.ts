@@ -1,0 +1,205 @@
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
+import { CniNode } from '../../support/cni/cni.ts';
+import { need } from '../../support/skip-unless.ts';
+
+const skip = need('root', 'netns', 'ip', 'nft', 'iptables');
+const ranges = (third: number) => ({
+  ranges: [[{ subnet: `10.${third}.0.0/24` }], [{ subnet: `fd00:${third}::/64` }]],
+});
+
+for (const backend of ['iptables', 'nftables']) {
+  t.test(`firewall with ${backend} in every version`, { skip }, async t => {
+    const lab = new CniNode(t);
+    for (const cniVersion of ALL_VERSIONS) {
+      const pod = lab.pod(t);
+      const bridge = { cniVersion, name: 'net', type: 'bridge', isGateway: true, ipam: lab.ipam(ranges(1)) };
+      const { json: prevResult } = await lab.call('ADD', bridge, { pod });
+      const config = { cniVersion, name: 'net', type: 'firewall', backend, prevResult };
+      const add = await lab.call('ADD', config, { pod });
+      t.strictSame(add.json, prevResult, `${cniVersion}: hands the result on`);
+      const rules = () =>
+        backend === 'iptables'
+          ? lab.node.must(['iptables-save', '-t', 'filter']) +
+            lab.node.must(['ip6tables-save', '-t', 'filter'])
+          : lab.node.must(['nft', 'list', 'table', 'inet', 'ripstop_cni']);
+      if (backend === 'iptables') {
+        t.match(rules(), /-A FORWARD -m comment --comment "CNI firewall plugin rules" -j CNI-FORWARD/);
+        t.match(
+          rules(),
+          /-A CNI-FORWARD -m comment --comment "CNI firewall plugin admin overrides" -j CNI-ADMIN/,
+        );
+        t.match(rules(), /-A CNI-FORWARD -s 10\.1\.0\.\d+\/32 .*-j ACCEPT/);
+        t.match(
+          rules(),
+          /-A CNI-FORWARD -d fd00:1::[0-9a-f]+\/128 -m conntrack --ctstate RELATED,ESTABLISHED .*-j ACCEPT/,
+        );
+      } else t.match(rules(), /elements = \{ 10\.1\.0\.\d+ comment/);
+      if (isAtLeast(cniVersion, '0.4.0')) {
+        t.equal((await lab.call('CHECK', config, { pod })).text, '');
+        if (backend === 'iptables') lab.node.must(['iptables', '-F', 'CNI-FORWARD']);
+        else lab.node.must(['nft', 'flush', 'set', 'inet', 'ripstop_cni', 'pods4']);
+        t.match((await lab.call('CHECK', config, { pod })).json, {
+          msg: /firewall rules of 10\.1\.0\.\d+ are missing/,
+        });
+      }
+      if (cniVersion === '1.1.0') {
+        t.equal((await lab.call('STATUS', config)).text, '');
+        await lab.call('ADD', { ...config, name: 'net' }, { pod, id: 'stale' });
+        t.equal((await lab.call('GC', { ...config, 'cni.dev/valid-attachments': [] })).text, '');
+        t.notMatch(rules(), /10\.1\.0\.\d+/);
+      }
+      for (let round = 0; round < 2; round++) {
+        t.equal(
+          (await lab.call('DEL', { ...config, prevResult: undefined }, {})).text,
+          '',
+          'DEL by name alone',
+        );
+      }
+      t.notMatch(rules(), /10\.1\.0\.\d+|fd00:1::/);
+      await lab.call('DEL', bridge, { pod });
+      pod.remove();
+    }
+  });
+}
+
+t.test(
+  'iptables: pods pass where forwarding is shut; policies keep bridges and pods apart',
+  { skip },
+  async t => {
+    const lab = new CniNode(t);
+    lab.node.must(['iptables', '-P', 'FORWARD', 'DROP']);
+    const add = async (third: number, id: string, firewall: object | undefined) => {
+      const pod = lab.pod(t);
+      const name = `net${third}`;
+      const bridge = {
+        cniVersion: '1.0.0',
+        name,
+        type: 'bridge',
+        bridge: `br${third}`,
+        isDefaultGateway: true,
+        ipam: lab.ipam({ subnet: `10.${third}.0.0/24` }),
+      };
+      const { json: prevResult } = await lab.call('ADD', bridge, { pod, id });
+      const config = { cniVersion: '1.0.0', name, type: 'firewall', prevResult, ...firewall };
+      if (firewall) t.equal((await lab.call('ADD', config, { pod, id })).status, 0);
+      return {
+        pod,
+        address: prevResult.ips[0].address.split('/')[0],
+        close: () => lab.call('DEL', config, { pod, id }),
+      };
+    };
+    const reaches = (from: { pod: { attempt(argv: string[]): { code: number } } }, to: { address: string }) =>
+      from.pod.attempt(['ping', '-c1', '-W1', to.address]).code === 0;
+    const shut = await add(1, 'shut', undefined);
+    const open = await add(2, 'open', {});
+    t.ok(reaches(open, shut), 'what a pod begins passes, with the answers');
+    t.notOk(reaches(shut, open), 'nobody else begins');
+    await open.close();
+    t.notOk(reaches(open, shut), 'shut again');
+
+    const guarded = [
+      await add(3, 'g3', { ingressPolicy: 'same-bridge' }),
+      await add(4, 'g4', { ingressPolicy: 'same-bridge' }),
+    ];
+    t.notOk(reaches(guarded[0]!, guarded[1]!), 'bridge to bridge');
+    t.ok(reaches(guarded[0]!, shut), 'but out to others');
+    const isolated = await add(5, 'i5', { ingressPolicy: 'isolated' });
+    t.notOk(reaches(guarded[0]!, isolated));
+    const rules = lab.node.must(['iptables-save', '-t', 'filter']);
+    t.match(rules, /-A CNI-ISOLATION-STAGE-1 -i br5 -o br5 -j DROP/);
+    t.match(rules, /-A CNI-ISOLATION-STAGE-1 -i br3 ! -o br3 -j CNI-ISOLATION-STAGE-2/);
+    t.equal(rules.match(/-A FORWARD .*-j CNI-FORWARD/g)?.length, 1, 'one jump, however many pods');
+  },
+);
+
+t.test('nftables: policies', { skip }, async t => {
+  const lab = new CniNode(t);
+  const pods: { pod: ReturnType<CniNode['pod']>; address: string }[] = [];
+  for (const third of [3, 4]) {
+    const pod = lab.pod(t);
+    const bridge = {
+      cniVersion: '1.0.0',
+      name: `net${third}`,
+      type: 'bridge',
+      bridge: `br${third}`,
+      isDefaultGateway: true,
+      ipam: lab.ipam({ subnet: `10.${third}.0.0/24` }),
+    };
+    const { json: prevResult } = await lab.call('ADD', bridge, { pod, id: `p${third}` });
+    pods.push({ pod, address: prevResult.ips[0].address.split('/')[0] });
+    const config = {
+      cniVersion: '1.0.0',
+      name: `net${third}`,
+      type: 'firewall',
+      backend: 'nftables',
+      ingressPolicy: 'same-bridge',
+      prevResult,
+    };
+    t.equal((await lab.call('ADD', config, { pod, id: `p${third}` })).status, 0);
+  }
+  t.not(pods[0]!.pod.attempt(['ping', '-c1', '-W1', pods[1]!.address]).code, 0, 'bridge to bridge');
+  pods[0]!.pod.must(['ping', '-c1', '-W2', '10.3.0.1']);
+  const bad = async (changes: object) =>
+    (
+      await lab.call(
+        'ADD',
+        { cniVersion: '1.0.0', name: 'net3', type: 'firewall', prevResult: { ips: [] }, ...changes } as {
+          type: string;
+        },
+        { pod: pods[0]!.pod },
+      )
+    ).json;
+  t.match(await bad({ backend: 'firewalld' }), { code: 7, msg: /firewalld is not supported/ });
+  t.match(await bad({ ingressPolicy: 'half' }), { code: 7, msg: /^ingressPolicy: "half"/ });
+  t.match(await bad({ ingressPolicy: 'isolated' }), { code: 7, msg: /needs a bridge/ });
+  t.match(await bad({ iptablesAdminChainName: 'A B' }), { code: 7, msg: /"A B" is not a chain name/ });
+  t.match(await bad({ prevResult: undefined }), { code: 7, msg: /must be called as chained plugin/ });
+});
+
+t.test('sample and debug in every version', { skip }, async t => {
+  const lab = new CniNode(t);
+  const pod = lab.pod(t);
+  const output = `${lab.scratch}/calls`;
+  for (const cniVersion of ALL_VERSIONS) {
+    const prevResult = isAtLeast(cniVersion, '0.3.0')
+      ? { cniVersion, ips: [{ address: '10.0.0.2/8' }], dns: {} }
+      : { cniVersion, ip4: { ip: '10.0.0.2/8' }, dns: {} };
+    const sample = { cniVersion, name: 'net', type: 'sample', anotherAwesomeArg: 'x', prevResult };
+    t.match((await lab.call('ADD', sample, { pod })).json, prevResult, cniVersion);
+    t.match((await lab.call('ADD', { ...sample, prevResult: undefined }, { pod })).json, {
+      msg: 'must be called as chained plugin',
+    });
+    t.match((await lab.call('ADD', { ...sample, anotherAwesomeArg: undefined }, { pod })).json, {
+      code: 7,
+      msg: /anotherAwesomeArg: is missing/,
+    });
+    const debug = {
+      cniVersion,
+      name: 'net',
+      type: 'debug',
+      cniOutput: output,
+      addHooks: [['no-such-program'], ['ip', 'link', 'set', 'lo', 'mtu', '4000']],
+      delHooks: [['ip', 'link', 'set', 'lo', 'mtu', '5000']],
+      prevResult,
+    };
+    t.match((await lab.call('ADD', debug, { pod })).json, prevResult);
+    t.match(pod.ip('link show lo'), /mtu 4000/, 'a hook that fails does not keep the next from running');
+    if (isAtLeast(cniVersion, '0.4.0')) {
+      for (const config of [sample, debug]) t.equal((await lab.call('CHECK', config, { pod })).text, '');
+    }
+    for (const config of [sample, debug]) {
+      t.equal((await lab.call('DEL', config, { pod })).text, '');
+      t.equal((await lab.call('DEL', config, {})).text, '');
+      if (cniVersion !== '1.1.0') continue;
+      t.equal((await lab.call('STATUS', config)).text, '');
+      t.equal((await lab.call('GC', { ...config, 'cni.dev/valid-attachments': [] })).text, '');
+    }
+    t.match(pod.ip('link show lo'), /mtu 5000/);
+  }
+  t.match(
+    readFileSync(output, 'utf8'),
+    /CmdAdd\nContainerID: c1\nNetNs: .*\nIfName: eth0\n[\s\S]*StdinData: \{"cniVersion":"0\.1\.0"/,
+  );
+});

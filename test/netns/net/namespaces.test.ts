@@ -1,0 +1,120 @@
+import { existsSync, readlinkSync, writeFileSync } from 'node:fs';
+import t from 'tap';
+import { attempt, must } from '../../../bench/lab/command.ts';
+import { runCommand } from '../../../src/net/command.ts';
+import {
+  createNamespace,
+  deleteNamespace,
+  isNamespace,
+  namedNamespace,
+  namespaceIdentity,
+  processNamespace,
+  sameNamespace,
+} from '../../../src/net/namespaces.ts';
+import { changeLink, createLink, getLink, listLinks } from '../../../src/net/rtnetlink/links.ts';
+import { NetlinkSocket, withSocket } from '../../../src/net/rtnetlink/socket.ts';
+import { changeSetting, readNamespaceFile, readSetting, writeSetting } from '../../../src/net/sysctl.ts';
+import { need } from '../../support/skip-unless.ts';
+
+const skip = need('root', 'netns', 'ip', 'nsenter');
+const NAME = `rs-${process.pid}-90`;
+
+t.test('a named namespace', { skip }, async t => {
+  const home = readlinkSync('/proc/self/ns/net');
+  t.teardown(() => deleteNamespace(NAME));
+  const path = createNamespace(NAME);
+  t.equal(path, `/run/netns/${NAME}`);
+  t.equal(readlinkSync('/proc/self/ns/net'), home, 'this process stays where it was');
+  t.ok(isNamespace(path));
+  t.match(must(['ip', 'netns', 'list']), new RegExp(`^${NAME}`, 'm'), 'ip netns knows it');
+  t.match(must(['ip', 'netns', 'exec', NAME, 'ip', 'link']), /lo:/, 'and enters it');
+  t.throws(() => createNamespace(NAME), { code: 'EEXIST' });
+  t.ok(sameNamespace(path, `/run/netns/../netns/${NAME}`));
+  t.notOk(sameNamespace(path, ''));
+  t.equal(namespaceIdentity(''), namespaceIdentity(processNamespace(process.pid)));
+  t.throws(() => namespaceIdentity('/run/netns/nowhere'), { code: 'ENOENT' });
+
+  t.same(
+    withSocket(path, socket => listLinks(socket).map(link => link.name)),
+    ['lo'],
+  );
+  t.ok(deleteNamespace(NAME));
+  t.notOk(existsSync(path));
+  t.notOk(deleteNamespace(NAME), 'deleting again is no error');
+});
+
+t.test('one that ip netns made, and one that a crash left half made', { skip }, async t => {
+  must(['ip', 'netns', 'add', NAME]);
+  t.ok(deleteNamespace(NAME));
+  t.notOk(existsSync(namedNamespace(NAME)));
+  writeFileSync(namedNamespace(NAME), '');
+  t.notOk(isNamespace(namedNamespace(NAME)));
+  t.ok(deleteNamespace(NAME));
+  t.notOk(existsSync(namedNamespace(NAME)));
+});
+
+t.test('names and paths that lead nowhere', { skip }, async t => {
+  for (const name of ['', '.', '..', '../x', 'a/b'])
+    t.throws(() => createNamespace(name), { code: 'EINVAL' }, name);
+  t.notOk(isNamespace('/etc/hostname'));
+  t.notOk(isNamespace('/run/netns/nowhere'));
+  t.throws(() => new NetlinkSocket({ netns: '/run/netns/nowhere' }), {
+    code: 'ENOENT',
+    message: /\/run\/netns\/nowhere/,
+  });
+  t.throws(() => new NetlinkSocket({ netns: '/etc/hostname' }), {
+    code: 'EINVAL',
+    message: /not a network namespace/,
+  });
+  t.throws(() => new NetlinkSocket({ netns: '/proc/self/ns/uts' }), { code: 'EINVAL' });
+});
+
+t.test('kernel settings of a namespace', { skip }, async t => {
+  t.teardown(() => deleteNamespace(NAME));
+  const path = createNamespace(NAME);
+  const home = readSetting('', 'net.ipv4.ip_forward');
+  const fresh = readSetting(path, 'net.ipv4.ip_forward');
+  const other = fresh === '0' ? '1' : '0';
+  t.equal(changeSetting(path, 'net.ipv4.ip_forward', other), fresh, 'tells the former value');
+  t.equal(changeSetting(path, 'net.ipv4.ip_forward', other), undefined, 'nothing to do');
+  t.equal(readSetting('', 'net.ipv4.ip_forward'), home, 'the own namespace is untouched');
+  t.equal(must(['ip', 'netns', 'exec', NAME, 'cat', '/proc/sys/net/ipv4/ip_forward']).trim(), other);
+  withSocket(path, socket => {
+    createLink(socket, { kind: 'bridge', name: 'with.dot' });
+    changeLink(socket, getLink(socket, 'with.dot').index, { up: true });
+  });
+  writeSetting(path, 'net/ipv6/conf/with.dot/accept_ra', '0');
+  t.equal(readSetting(path, 'net/ipv6/conf/with.dot/accept_ra'), '0');
+  t.match(readNamespaceFile(path, '/proc/net/dev'), /with\.dot:/);
+  t.throws(() => readSetting(path, 'net.ipv4.no_such'), { code: 'ENOENT', message: /no_such/ });
+  t.throws(() => writeSetting(path, 'net.ipv4.ip_forward', 'perhaps'), { code: 'EINVAL' });
+  for (const name of ['net/../../etc', '/etc/x', '', 'net//ipv4', 'net..ipv4'])
+    t.throws(() => readSetting(path, name), { code: 'EINVAL' }, name);
+});
+
+t.test('programs inside a namespace', { skip }, async t => {
+  t.teardown(() => deleteNamespace(NAME));
+  const netns = createNamespace(NAME);
+  const { stdout } = await runCommand('ip', ['-o', 'link'], { netns });
+  t.equal(stdout.trim().split('\n').length, 1, 'only the loopback is there');
+  const odd = '$(touch /tmp/x); `id` "quoted" \\';
+  t.equal(
+    (await runCommand('printf', ['%s', odd], { netns })).stdout,
+    odd,
+    'no shell looks at the arguments',
+  );
+  t.equal((await runCommand('cat', [], { netns, input: 'in' })).stdout, 'in');
+  await t.rejects(runCommand('ip', ['link', 'show', 'nowhere'], { netns }), {
+    code: 'ECOMMAND',
+    message: /ip link show nowhere: .*does not exist/,
+  });
+  t.equal((await runCommand('false', [], { netns, accept: [1] })).code, 1);
+  await t.rejects(runCommand('no-such-program', [], { netns }), {
+    code: 'ENOENT',
+    message: /no-such-program/,
+  });
+  await t.rejects(runCommand('no-such-program', []), { code: 'ENOENT', message: /no-such-program/ });
+  await t.rejects(runCommand('sleep', ['20'], { netns, timeoutMs: 100 }), { code: 'ETIMEDOUT' });
+  await t.rejects(runCommand('true', [], { netns: '/run/netns/nowhere' }), { message: /nowhere/ });
+  t.equal(attempt(['ip', 'netns', 'pids', NAME]).stdout, '', 'nothing is left running');
+});

@@ -1,0 +1,272 @@
+import t from 'tap';
+import {
+  addAddress,
+  deleteAddress,
+  listAddresses,
+  replaceAddress,
+  settleAddresses,
+} from '../../../src/net/rtnetlink/addresses.ts';
+import { addFdb, appendFdb, deleteFdb, listFdb, replaceFdb } from '../../../src/net/rtnetlink/fdb.ts';
+import { changeLink, createLink, getLink } from '../../../src/net/rtnetlink/links.ts';
+import {
+  addNeighbour,
+  deleteNeighbour,
+  listNeighbours,
+  NUD_STALE,
+  replaceNeighbour,
+} from '../../../src/net/rtnetlink/neighbours.ts';
+import {
+  addRoute,
+  appendRoute,
+  deleteRoute,
+  listRoutes,
+  PROTOCOL_STATIC,
+  type RouteSpec,
+  replaceRoute,
+  routeTo,
+} from '../../../src/net/rtnetlink/routes.ts';
+import { addRule, deleteRule, listRules } from '../../../src/net/rtnetlink/rules.ts';
+import { kernelFor } from '../../support/agents/kernel.ts';
+import { need } from '../../support/skip-unless.ts';
+
+const skip = need('root', 'netns', 'ip', 'bridge');
+
+/** A namespace with a veth pair `a`, `b`, both up. */
+function wired(owner: Parameters<typeof kernelFor>[0]) {
+  const kernel = kernelFor(owner);
+  createLink(kernel.socket, { kind: 'veth', name: 'a', up: true, peer: { name: 'b' } });
+  const a = getLink(kernel.socket, 'a').index;
+  changeLink(kernel.socket, getLink(kernel.socket, 'b').index, { up: true });
+  return { ...kernel, a };
+}
+
+t.test('addresses', { skip }, async t => {
+  const { socket, ip, a } = wired(t);
+  addAddress(socket, { link: a, prefix: '10.1.0.1/24', broadcast: '10.1.0.255' });
+  addAddress(socket, { link: a, prefix: '10.2.0.1', peer: '10.2.0.2' });
+  addAddress(socket, { link: a, prefix: 'fd00::1/64', noPrefixRoute: true, noDuplicateDetection: true });
+  addAddress(socket, { link: a, prefix: 'fd01::1/64' });
+  const shown = ip('addr', 'show', 'dev', 'a')[0].addr_info;
+  const find = (local: string) => shown.find((address: { local: string }) => address.local === local);
+  t.match(find('10.1.0.1'), { prefixlen: 24, broadcast: '10.1.0.255', scope: 'global' });
+  t.match(find('10.2.0.1'), { prefixlen: 32, address: '10.2.0.2' });
+  t.match(find('fd00::1'), { prefixlen: 64, noprefixroute: true, nodad: true });
+  t.equal(ip('-6', 'route', 'show', 'fd00::/64').length, 0, 'no connected route for noPrefixRoute');
+  t.equal(ip('-6', 'route', 'show', 'fd01::/64').length, 1);
+
+  const read = listAddresses(socket, { link: a });
+  t.match(
+    read.find(address => address.address === '10.2.0.1'),
+    { peer: '10.2.0.2', prefix: '10.2.0.1/32', family: 4, permanent: true, tentative: false },
+  );
+  t.match(
+    read.find(address => address.address === 'fd00::1'),
+    { family: 6, noPrefixRoute: true, tentative: false, peer: undefined },
+  );
+  t.equal(read.find(address => address.address === 'fd01::1')?.tentative, true);
+  await settleAddresses(socket, a, 5000, ms => new Promise(resolve => setTimeout(resolve, ms)));
+  t.equal(listAddresses(socket, { link: a, family: 6 }).find(x => x.address === 'fd01::1')?.tentative, false);
+  t.same(
+    listAddresses(socket)
+      .map(x => `${x.link} ${x.prefix}`)
+      .sort(),
+    ip('addr')
+      .flatMap(link =>
+        link.addr_info.map(
+          (x: { local: string; prefixlen: number }) => `${link.ifindex} ${x.local}/${x.prefixlen}`,
+        ),
+      )
+      .sort(),
+    'the same as iproute2 lists',
+  );
+
+  t.throws(() => addAddress(socket, { link: a, prefix: '10.1.0.1/24' }), { code: 'EEXIST' });
+  replaceAddress(socket, { link: a, prefix: '10.1.0.1/24', metric: 500 });
+  t.match(ip('route', 'show', '10.1.0.0/24'), [{ metric: 500 }]);
+  t.ok(deleteAddress(socket, { link: a, prefix: '10.1.0.1/24' }));
+  t.notOk(deleteAddress(socket, { link: a, prefix: '10.1.0.1/24' }), 'deleting again is no error');
+  t.throws(() => addAddress(socket, { link: 9999, prefix: '10.1.0.1/24' }), { code: 'ENODEV' });
+  for (const prefix of [
+    '10.1.0.1/33',
+    '10.1.0/24',
+    'x',
+    '10.1.0.1/',
+    'fd00::1/129',
+    '10.1.0.1/2x',
+    '1.2.3.4/-1',
+  ])
+    t.throws(() => addAddress(socket, { link: a, prefix }), { code: 'EINVAL' }, prefix);
+});
+
+t.test('routes', { skip }, async t => {
+  const { socket, ip, a } = wired(t);
+  addAddress(socket, { link: a, prefix: '10.1.0.1/24' });
+  addAddress(socket, { link: a, prefix: 'fd01::1/64', noDuplicateDetection: true });
+  // What is made, and what iproute2 shows of it.
+  const cases: [RouteSpec, string[], object][] = [
+    [{ destination: '10.5.0.0/16', gateway: '10.1.0.9' }, ['10.5.0.0/16'], { gateway: '10.1.0.9', dev: 'a' }],
+    [{ destination: '10.6.0.0/16', link: a }, ['10.6.0.0/16'], { dev: 'a', scope: 'link' }],
+    [
+      { destination: '10.7.0.0/24', gateway: '10.7.0.0', link: a, onlink: true, protocol: PROTOCOL_STATIC },
+      ['10.7.0.0/24'],
+      { gateway: '10.7.0.0', flags: ['onlink'], protocol: 'static' },
+    ],
+    [
+      {
+        destination: '10.8.0.0/16',
+        gateway: '10.1.0.2',
+        mtu: 1300,
+        advmss: 1200,
+        metric: 7,
+        source: '10.1.0.1',
+      },
+      ['10.8.0.0/16'],
+      { metric: 7, prefsrc: '10.1.0.1', metrics: [{ mtu: 1300, advmss: 1200 }] },
+    ],
+    [{ destination: '10.9.0.0/16', type: 'blackhole' }, ['10.9.0.0/16'], { type: 'blackhole' }],
+    [
+      { destination: '0.0.0.0/0', gateway: '10.1.0.3', table: 1000 },
+      ['default', 'table', '1000'],
+      { gateway: '10.1.0.3', dst: 'default' },
+    ],
+    [
+      { destination: '10.10.0.0/16', hops: [{ gateway: '10.1.0.4', weight: 3 }, { gateway: '10.1.0.5' }] },
+      ['10.10.0.0/16'],
+      {
+        nexthops: [
+          { gateway: '10.1.0.4', weight: 3 },
+          { gateway: '10.1.0.5', weight: 1 },
+        ],
+      },
+    ],
+    [
+      { destination: '10.11.0.0/16', gateway: 'fd01::7', link: a },
+      ['10.11.0.0/16'],
+      { via: { family: 'inet6', host: 'fd01::7' } },
+    ],
+  ];
+  for (const [spec, words, expected] of cases) {
+    addRoute(socket, spec);
+    t.match(ip('route', 'show', ...words), [expected], spec.destination);
+  }
+  addRoute(socket, { destination: 'fd05::/64', gateway: 'fd05::', link: a, onlink: true, metric: 50 });
+  appendRoute(socket, { destination: 'fd06::/64', gateway: 'fd01::8', link: a });
+  appendRoute(socket, { destination: 'fd06::/64', gateway: 'fd01::9', link: a });
+  t.match(ip('-6', 'route', 'show', 'fd05::/64'), [{ gateway: 'fd05::', metric: 50, flags: ['onlink'] }]);
+  t.match(ip('-6', 'route', 'show', 'fd06::/64'), [
+    { nexthops: [{ gateway: 'fd01::8' }, { gateway: 'fd01::9' }] },
+  ]);
+
+  const read = listRoutes(socket, { family: 4 });
+  const at = (destination: string) => read.find(route => route.destination === destination);
+  t.match(at('10.7.0.0/24'), { gateway: '10.7.0.0', link: a, onlink: true, protocol: 4, table: 254 });
+  t.match(at('10.8.0.0/16'), { mtu: 1300, advmss: 1200, metric: 7, source: '10.1.0.1' });
+  t.match(at('10.9.0.0/16'), { type: 'blackhole' });
+  t.match(at('0.0.0.0/0'), { table: 1000 });
+  t.match(at('10.10.0.0/16')?.hops, [
+    { gateway: '10.1.0.4', weight: 3, link: a },
+    { gateway: '10.1.0.5', weight: 1 },
+  ]);
+  t.match(at('10.11.0.0/16'), { gateway: 'fd01::7' });
+  t.ok(listRoutes(socket, { link: a }).some(route => route.destination === '10.10.0.0/16'));
+  t.notOk(listRoutes(socket, { table: 254 }).some(route => route.table !== 254));
+
+  t.match(routeTo(socket, '10.5.1.2'), { gateway: '10.1.0.9', link: a, source: '10.1.0.1' });
+  t.match(routeTo(socket, 'fd05::99'), { gateway: 'fd05::', link: a });
+  t.throws(() => routeTo(socket, '203.0.113.1'), { code: 'ENETUNREACH' });
+
+  replaceRoute(socket, { destination: '10.5.0.0/16', gateway: '10.1.0.10' });
+  t.match(ip('route', 'show', '10.5.0.0/16'), [{ gateway: '10.1.0.10' }]);
+  t.throws(() => addRoute(socket, { destination: '10.5.0.0/16', gateway: '10.1.0.9' }), {
+    code: 'EEXIST',
+    message: /add route 10.5.0.0\/16 via 10.1.0.9/,
+  });
+  t.throws(() => addRoute(socket, { destination: '10.12.0.0/16', gateway: '198.51.100.1' }), {
+    code: 'ENETUNREACH',
+    kernelText: /invalid gateway/,
+  });
+  for (const { destination, table } of read.filter(route => route.protocol !== 2))
+    t.ok(deleteRoute(socket, { destination, table }), `delete ${destination}`);
+  t.notOk(deleteRoute(socket, { destination: '10.5.0.0/16' }), 'deleting again is no error');
+  t.same(ip('-4', 'route', 'show', 'table', 'all', 'proto', 'boot'), []);
+});
+
+t.test('neighbours and forwarding entries', { skip }, async t => {
+  const { socket, ip, bridge, a } = wired(t);
+  addNeighbour(socket, { link: a, address: '10.1.0.7', mac: '02:00:00:00:00:07' });
+  replaceNeighbour(socket, { link: a, address: 'fd00::7', mac: '02:00:00:00:00:08' });
+  replaceNeighbour(socket, { link: a, address: '10.1.0.8', mac: '02:00:00:00:00:09', state: NUD_STALE });
+  const shown = ip('neigh', 'show', 'dev', 'a');
+  t.match(
+    shown.find(x => x.dst === '10.1.0.7'),
+    { lladdr: '02:00:00:00:00:07', state: ['PERMANENT'] },
+  );
+  t.match(
+    shown.find(x => x.dst === 'fd00::7'),
+    { lladdr: '02:00:00:00:00:08', state: ['PERMANENT'] },
+  );
+  t.match(
+    listNeighbours(socket, { link: a, family: 4 })
+      .map(x => [x.address, x.permanent])
+      .sort(),
+    [
+      ['10.1.0.7', true],
+      ['10.1.0.8', false],
+    ],
+  );
+  t.throws(() => addNeighbour(socket, { link: a, address: '10.1.0.7', mac: '02:00:00:00:00:07' }), {
+    code: 'EEXIST',
+  });
+  replaceNeighbour(socket, { link: a, address: '10.1.0.7', mac: '02:00:00:00:00:77' });
+  t.equal(listNeighbours(socket, { link: a }).find(x => x.address === '10.1.0.7')?.mac, '02:00:00:00:00:77');
+  t.ok(deleteNeighbour(socket, { link: a, address: '10.1.0.7' }));
+  t.notOk(
+    deleteNeighbour(socket, { link: a, address: '10.1.0.99' }),
+    'deleting what is not there is no error',
+  );
+
+  createLink(socket, { kind: 'vxlan', name: 'vx', up: true, vxlan: { vni: 5, local: '10.1.0.1' } });
+  createLink(socket, { kind: 'bridge', name: 'br', up: true });
+  const vx = getLink(socket, 'vx').index;
+  addFdb(socket, { link: vx, mac: '0a:00:00:00:00:01', remote: '192.0.2.1' });
+  replaceFdb(socket, { link: vx, mac: '0a:00:00:00:00:01', remote: '192.0.2.2' });
+  appendFdb(socket, { link: vx, mac: '00:00:00:00:00:00', remote: '192.0.2.3' });
+  appendFdb(socket, { link: vx, mac: '00:00:00:00:00:00', remote: '192.0.2.4' });
+  const entries = bridge('fdb', 'show', 'dev', 'vx').map(x => `${x.mac} ${x.dst} ${x.state}`);
+  const wanted = [
+    '00:00:00:00:00:00 192.0.2.3 permanent',
+    '00:00:00:00:00:00 192.0.2.4 permanent',
+    '0a:00:00:00:00:01 192.0.2.2 permanent',
+  ];
+  t.same(entries.sort(), wanted);
+  t.same(
+    listFdb(socket, vx)
+      .map(x => `${x.mac} ${x.remote} ${x.permanent ? 'permanent' : ''}`)
+      .sort(),
+    wanted,
+  );
+  t.ok(deleteFdb(socket, { link: vx, mac: '0a:00:00:00:00:01' }));
+  t.notOk(deleteFdb(socket, { link: vx, mac: '0a:00:00:00:00:01' }), 'deleting again is no error');
+  changeLink(socket, a, { master: getLink(socket, 'br').index });
+  addFdb(socket, { link: a, mac: '02:00:00:00:aa:01', master: true });
+  t.ok(bridge('fdb', 'show', 'br', 'br').some(x => x.mac === '02:00:00:00:aa:01' && x.ifname === 'a'));
+  t.ok(deleteFdb(socket, { link: a, mac: '02:00:00:00:aa:01', master: true }));
+});
+
+t.test('rules', { skip }, async t => {
+  const { socket, ip } = wired(t);
+  addRule(socket, { family: 4, priority: 100, table: 1000, source: '10.1.0.0/24' });
+  addRule(socket, { family: 4, priority: 101, table: 100, mark: 0x4000, markMask: 0x4000, input: 'a' });
+  addRule(socket, { family: 6, priority: 102, table: 1000, destination: 'fd00::/64' });
+  t.match(ip('rule', 'show', 'priority', '100'), [{ src: '10.1.0.0', srclen: 24, table: '1000' }]);
+  t.match(ip('rule', 'show', 'priority', '101'), [
+    { fwmark: '0x4000', fwmask: '0x4000', iif: 'a', table: '100' },
+  ]);
+  t.match(ip('-6', 'rule', 'show', 'priority', '102'), [{ dst: 'fd00::', dstlen: 64 }]);
+  t.match(
+    listRules(socket, 4).find(rule => rule.priority === 101),
+    { table: 100, mark: 0x4000, markMask: 0x4000, input: 'a' },
+  );
+  t.ok(deleteRule(socket, { family: 4, priority: 100, table: 1000, source: '10.1.0.0/24' }));
+  t.notOk(deleteRule(socket, { family: 4, priority: 100, table: 1000, source: '10.1.0.0/24' }));
+});

@@ -1,0 +1,28 @@
+import t from 'tap';
+import { CONDITIONS, type Condition } from '../../../bench/lab/topology.ts';
+import { counted, overlayFor } from '../../support/agents/overlay.ts';
+import { exchange, stop } from '../../support/io/offloads-off.ts';
+import { labFor } from '../../support/lab.ts';
+import { need } from '../../support/skip-unless.ts';
+
+const skip = need('root', 'netns', 'tun', 'ip', 'ethtool');
+t.test('every condition of the underlay', { skip }, async t => {
+  const lab = labFor(t);
+  for (const condition of Object.keys(CONDITIONS) as Condition[]) {
+    lab.condition(condition);
+    for (const [mode, underlay] of [
+      ['vxlan', 4],
+      ['udp', 6],
+    ] as const) {
+      const planes = await overlayFor(t, lab, { mode, underlay });
+      for (const inner of [4, 6] as const)
+        t.same(
+          await exchange(lab, inner),
+          [],
+          `${condition}, ${mode} over IPv${underlay}, inner IPv${inner}`,
+        );
+      for (const plane of planes) t.equal(counted(plane, 'bad-checksum'), 0);
+      await stop(planes);
+    }
+  }
+});

@@ -1,0 +1,131 @@
+import type { Mode } from '../../../encap/encap.ts';
+import { FORMATS } from '../../../encap/formats.ts';
+import { createLog } from '../../../src/base/log.ts';
+import { createCounters, openCounters } from '../../../src/dataplane/descriptor/counters.ts';
+import { createBatch } from '../../../src/dataplane/descriptor/descriptor.ts';
+import type { Egress, Ingress } from '../../../src/dataplane/fast-path/forwarder.ts';
+import { macWords, type PeerSpec, peerInput, underlayBytes } from '../../../src/dataplane/peer-spec.ts';
+import type { IcmpAnswer } from '../../../src/dataplane/slow-path/icmp-builder.ts';
+import { Exceptions } from '../../../src/dataplane/slow-path/slow-path.ts';
+import { openReader } from '../../../src/dataplane/tables/tables.ts';
+import { TablesWriter } from '../../../src/dataplane/tables/writer.ts';
+import { LoopbackDevice, type LoopbackFrame, LoopbackPort } from './loopback.ts';
+
+/*
+ * Two forwarders in one thread without a kernel: frames of node 1 go in, frames for node 2 come out.
+ */
+
+export interface LoopbackOptions {
+  readonly mode?: Mode;
+  readonly peers?: readonly PeerSpec[];
+  readonly flood?: boolean;
+  readonly mtu?: number;
+  readonly strict?: boolean;
+  /** Frames that the first device hands over in all; default: each once. */
+  readonly total?: number;
+  readonly keep?: (frame: Uint8Array) => void;
+}
+
+export interface LoopbackForwarders {
+  readonly egress: Egress;
+  readonly ingress: Ingress;
+  readonly writer: TablesWriter;
+  readonly device: LoopbackDevice;
+  readonly delivered: LoopbackDevice;
+  /** What the slow room answered with, and what it reported. */
+  readonly icmp: IcmpAnswer[];
+  readonly tooBig: number[];
+  readonly counters: SharedArrayBuffer;
+}
+
+export const NODE1: PeerSpec = {
+  id: 'node1',
+  address: '192.0.2.1',
+  mac: '02:00:00:00:00:01',
+  subnets: ['10.244.1.0/24', 'fd00:1::/64'],
+};
+export const NODE2: PeerSpec = {
+  id: 'node2',
+  address: '192.0.2.2',
+  mac: '02:00:00:00:00:02',
+  subnets: ['10.244.2.0/24', 'fd00:2::/64'],
+};
+export const VNI = 1;
+
+export function loopbackForwarders(
+  frames: readonly LoopbackFrame[],
+  options: LoopbackOptions = {},
+): LoopbackForwarders {
+  const mode = options.mode ?? 'vxlan';
+  const mtu = options.mtu ?? 1450;
+  const ethernet = mode === 'vxlan' ? 1 : 0;
+  const flood = options.flood ? 1 : 0;
+  const writer = new TablesWriter({ peers: 64, macs: 64, prefixes: 128, readers: 2 });
+  const defaults = {
+    format: FORMATS[mode],
+    vni: VNI,
+    port: FORMATS[mode].port,
+    pathMtu: 1500,
+    innerMtu: mtu,
+  };
+  writer.publish((options.peers ?? [NODE1, NODE2]).map(spec => peerInput(spec, defaults)));
+  const counters = createCounters(2, 64);
+  const blocks = openCounters(counters).blocks;
+  const [near, far] = LoopbackPort.pair(
+    underlayBytes(NODE1.address, ''),
+    underlayBytes(NODE2.address, ''),
+    defaults.port,
+  );
+  const device = new LoopbackDevice(frames, options.total);
+  const delivered = new LoopbackDevice([], 0, options.keep);
+  const batch = createBatch(64, 1 << 20);
+  const icmp: IcmpAnswer[] = [];
+  const tooBig: number[] = [];
+  const exceptions = new Exceptions({
+    device,
+    port: near,
+    batch,
+    flood,
+    sendIcmp: answer => icmp.push(answer),
+    reportTooBig: slot => tooBig.push(slot),
+    nowMs: () => performance.now(),
+  });
+  const own = macWords(NODE2.mac!, 'mac');
+  return {
+    egress: {
+      device,
+      port: near,
+      batch,
+      reader: openReader(writer.memory, 0),
+      rules: { ethernet, flood, flowSockets: 16 },
+      exceptions,
+      counters: blocks[0]!,
+    },
+    ingress: {
+      device: delivered,
+      port: far,
+      batch: createBatch(64, 1 << 20),
+      reader: openReader(writer.memory, 1),
+      rules: {
+        ethernet,
+        vni: VNI,
+        macHigh: own.hi,
+        macLow: own.lo,
+        flood,
+        strict: (options.strict ?? true) ? 1 : 0,
+        mtu,
+        superframes: 0,
+      },
+      counters: blocks[1]!,
+    },
+    writer,
+    device,
+    delivered,
+    icmp,
+    tooBig,
+    counters,
+  };
+}
+
+/** For tests that need a log and say nothing. */
+export const SILENT = createLog('silent');

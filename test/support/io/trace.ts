@@ -1,0 +1,34 @@
+import { summarizeEthernet, summarizeIp } from '../../../encap/wire/summary.ts';
+import { type Batch, LENGTH, OFFSET, STRIDE, VERDICT } from '../../../src/dataplane/descriptor/descriptor.ts';
+import type { FrameDevice } from '../../../src/dataplane/io/interfaces.ts';
+
+/** FORWARD of `dataplane/descriptor/verdicts.ts`; io stands below path. */
+const FORWARD = 1;
+
+/**
+ * A device that tells each frame as tcpdump would: `> ` what it hands over, `< ` what it is given to write. For tests
+ * and for looking at a forwarder in one thread; a running node is looked at with `ripstop capture`.
+ * @param kind what a frame is: Ethernet of a TAP, IP of a TUN
+ */
+export function tracedDevice(
+  device: FrameDevice,
+  kind: 'tap' | 'tun',
+  say: (line: string) => void,
+): FrameDevice {
+  const summarize = kind === 'tap' ? summarizeEthernet : summarizeIp;
+  const tell = (mark: string, { table, view }: Batch, at: number) =>
+    say(`${mark} ${summarize(view, table[at + OFFSET]!, table[at + LENGTH]!)}`);
+  return {
+    readBatch(batch, timeoutMs) {
+      const count = device.readBatch(batch, timeoutMs);
+      for (let at = 0; at < count * STRIDE; at += STRIDE) tell('>', batch, at);
+      return count;
+    },
+    writeBatch(batch, count) {
+      for (let at = 0; at < count * STRIDE; at += STRIDE)
+        if (batch.table[at + VERDICT] === FORWARD) tell('<', batch, at);
+      return device.writeBatch(batch, count);
+    },
+    close: () => device.close(),
+  };
+}

@@ -1,0 +1,124 @@
+import t from 'tap';
+import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
+import { LeaseHolder } from '../../../../src/agent/lease/client.ts';
+import type { Lease } from '../../../../src/agent/lease/lease.ts';
+import { RenewalClock } from '../../../../src/agent/lease/renewal.ts';
+import type { LeaseStore } from '../../../../src/agent/lease/store.ts';
+import { RipstopError } from '../../../../src/base/errors.ts';
+import { createLog } from '../../../../src/base/log.ts';
+import { attributesOf, netConf } from '../../../support/agents/lease-store.ts';
+
+const HOUR = 3600_000;
+const { config } = netConf();
+const LEASE: Lease = {
+  key: '10.7.1.0-24',
+  v4: parseCidr('10.7.1.0/24'),
+  v6: undefined,
+  attributes: attributesOf('192.0.2.1'),
+  expiresAt: 0,
+  node: 'a',
+};
+
+t.test('when to renew', async t => {
+  let wall = 1_000_000;
+  let mono = 5;
+  const clock = (expiresAt: number | undefined) =>
+    new RenewalClock(
+      { ...LEASE, expiresAt },
+      HOUR,
+      () => wall,
+      () => mono,
+    );
+  const day = clock(wall + 24 * HOUR);
+  t.equal(day.isDue, false);
+  t.equal(day.leftMs, 24 * HOUR);
+  wall += 23 * HOUR + 1;
+  t.equal(day.isDue, true, 'the wall clock jumped on: the machine slept');
+  wall -= 30 * HOUR;
+  mono += 22 * HOUR;
+  t.equal(day.isDue, false);
+  mono += HOUR;
+  t.equal(day.isDue, true, 'the wall clock was set back: the monotonic one counts');
+  t.equal(day.leftMs, HOUR);
+  const short = clock(wall + HOUR);
+  t.equal(short.isDue, false, 'the margin is at most half of the life');
+  mono += HOUR / 2;
+  t.equal(short.isDue, true);
+  for (const never of [0, undefined]) {
+    t.equal(clock(never).isDue, false);
+    t.equal(clock(never).leftMs, undefined);
+  }
+});
+
+function holder(store: Partial<LeaseStore>) {
+  const events: string[] = [];
+  const made = new LeaseHolder(store as LeaseStore, HOUR, createLog('silent'), new AbortController().signal, {
+    held: () => events.push('held'),
+    renewed: () => events.push('renewed'),
+    contested: () => events.push('contested'),
+    moved: lease => events.push(`moved ${lease.key}`),
+  });
+  made.hold(config, LEASE);
+  return { made, events };
+}
+
+t.test('a lost lease is taken again, as often as it takes', async t => {
+  let calls = 0;
+  const { made, events } = holder({
+    acquire: async () => {
+      calls++;
+      if (calls === 1) throw new RipstopError('ESTORE', 'away');
+      if (calls === 2) throw new RipstopError('EINUSE', 'a rival');
+      return LEASE;
+    },
+  });
+  await Promise.all([made.claim('x'), made.claim('x')]);
+  t.equal(calls, 3, 'one at a time');
+  t.same(events, ['contested', 'held']);
+});
+
+const seen = (...leases: Lease[]) => new Map(leases.map(lease => [lease.key, lease]));
+
+t.test('another subnet is told; what is seen in the store is compared', async t => {
+  let calls = 0;
+  const { made, events } = holder({
+    acquire: async () => {
+      calls++;
+      return { ...LEASE, key: '10.7.2.0-24', v4: parseCidr('10.7.2.0/24') };
+    },
+  });
+  made.check(seen(LEASE));
+  t.equal(calls, 0, 'all is well');
+  made.check(seen());
+  await new Promise(resolve => setImmediate(resolve));
+  t.same(events, ['moved 10.7.2.0-24']);
+  made.check(seen({ ...LEASE, attributes: attributesOf('192.0.2.1', 9) }));
+  await new Promise(resolve => setImmediate(resolve));
+  t.equal(calls, 2, 'written over');
+  made.check(seen({ ...LEASE, v4: parseCidr('10.7.9.0/24') }));
+  await new Promise(resolve => setImmediate(resolve));
+  t.equal(calls, 3, 'another subnet under the same name, as a Node that was made anew has it');
+});
+
+t.test('renewal: only when due, and a lease that ended is taken again', async t => {
+  const calls: string[] = [];
+  const { made, events } = holder({
+    renew: async () => {
+      calls.push('renew');
+      return undefined;
+    },
+    acquire: async () => {
+      calls.push('acquire');
+      return LEASE;
+    },
+  });
+  await made.renewWhenDue();
+  t.same(calls, []);
+  made.hold(config, { ...LEASE, expiresAt: Date.now() });
+  await made.renewWhenDue();
+  t.same(calls, ['renew', 'acquire']);
+  t.same(events, ['held']);
+  made.release();
+  await made.renewWhenDue();
+  t.equal(calls.length, 2);
+});

@@ -1,0 +1,240 @@
+import t from 'tap';
+import { parseNetConf } from '../../../../src/agent/config/net-conf.ts';
+import {
+  attributesOf,
+  type OverlayPlan,
+  planOverlays,
+  underlayFamilies,
+} from '../../../../src/agent/inputs/plan.ts';
+import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
+import type { Lease } from '../../../../src/agent/lease/lease.ts';
+import { selectPeers } from '../../../../src/agent/overlay/peer-selector.ts';
+
+const MACS = { mac4: '02:00:00:00:00:04', mac6: '02:00:00:00:00:06' };
+const UNDERLAY = {
+  index: 2,
+  name: 'eth0',
+  mtu: 1500,
+  address4: '192.0.2.1',
+  address6: 'fd00::1',
+  public4: '192.0.2.1',
+  public6: 'fd00::1',
+};
+const config = (backend: object, extra = {}) =>
+  parseNetConf(JSON.stringify({ Network: '10.0.0.0/16', Backend: backend, ...extra }), 'x');
+const DUAL = { EnableIPv6: true, IPv6Network: 'fc00::/48' };
+
+function lease(
+  n: number,
+  more: Partial<Lease['attributes']> = {},
+  node?: string,
+  subnet = `10.0.${n}.0/24`,
+): Lease {
+  return {
+    key: subnet.replace('/', '-'),
+    v4: parseCidr(subnet),
+    v6: parseCidr(`fc00:0:0:${n}::/64`),
+    expiresAt: undefined,
+    node,
+    attributes: {
+      publicIp: `192.0.2.${n}`,
+      publicIpv6: `fd00::${n}`,
+      backendType: 'vxlan',
+      backendData: { VNI: 1, VtepMAC: `0a:00:00:00:00:0${n}` },
+      backendV6Data: { VNI: 1, VtepMAC: `0a:00:00:00:06:0${n}` },
+      ...more,
+    },
+  };
+}
+
+const OWN = lease(1);
+const WIRE = [parseCidr('192.0.2.1/32')!, parseCidr('192.0.2.0/24')!, parseCidr('10.0.200.0/24')!];
+const select = (conf: ReturnType<typeof config>, leases: Lease[], onLink = () => true, at = 0) => {
+  const plan = planOverlays(conf, UNDERLAY, OWN, MACS)[at]!;
+  return selectPeers({ plan, config: conf, own: OWN, onLink, underlay: WIRE }, [OWN, ...leases]);
+};
+
+t.test('overlays as flannel has them', async t => {
+  const dual = planOverlays(config({ Type: 'vxlan', VNI: 7 }, DUAL), UNDERLAY, OWN, MACS);
+  t.match(dual, [
+    {
+      device: 'flannel.7',
+      family: 4,
+      mtu: 1450,
+      mac: MACS.mac4,
+      subnets: ['10.0.1.0/24'],
+      networks: ['10.0.0.0/16'],
+    },
+    {
+      device: 'flannel-v6.7',
+      family: 6,
+      mtu: 1430,
+      mac: MACS.mac6,
+      subnets: ['fc00:0:0:1::/64'],
+      address: 'fd00::1',
+    },
+  ]);
+  const udp = planOverlays(config({ Type: 'udp' }, DUAL), UNDERLAY, OWN, MACS);
+  t.match(udp, [{ device: 'flannel0', family: 4, carries: [4, 6], mtu: 1472, mac: undefined }]);
+  t.same(underlayFamilies(config({ Type: 'udp' }, DUAL)), { v4: true, v6: false });
+  t.same(underlayFamilies(config({ Type: 'host-gw' }, DUAL)), { v4: true, v6: true });
+  const jumbo = planOverlays(config({ Type: 'vxlan', MTU: 9000 }), UNDERLAY, { ...OWN, v6: undefined }, MACS);
+  t.equal(jumbo[0]!.mtu, 8950);
+  t.throws(() => planOverlays(config({ Type: 'vxlan' }, DUAL), { ...UNDERLAY, mtu: 1300 }, OWN, MACS), {
+    code: 'ECONFIG',
+    message: /eth0/,
+  });
+  t.match(attributesOf({ type: 'udp', port: 1 }, UNDERLAY, MACS, true), {
+    backendType: 'udp',
+    backendData: undefined,
+  });
+});
+
+t.test('peers by overlay', async t => {
+  const conf = config({ Type: 'vxlan' }, DUAL);
+  const four = select(conf, [lease(2)]);
+  t.match(four.peers, [
+    {
+      id: '10.0.2.0-24',
+      address: '192.0.2.2',
+      mac: '0a:00:00:00:00:02',
+      subnets: ['10.0.2.0/24'],
+      direct: false,
+    },
+  ]);
+  const six = select(conf, [lease(2)], () => true, 1);
+  t.match(six.peers, [{ address: 'fd00::2', mac: '0a:00:00:00:06:02', subnets: ['fc00:0:0:2::/64'] }]);
+  t.match(select(config({ Type: 'vxlan', DirectRouting: true }), [lease(2)]).peers, [{ direct: true }]);
+  t.match(select(config({ Type: 'vxlan', DirectRouting: true }), [lease(2)], () => false).peers, [
+    { direct: false },
+  ]);
+  const udp = select(config({ Type: 'udp' }, DUAL), [lease(2, { backendType: '', backendData: undefined })]);
+  t.match(
+    udp.peers,
+    [{ mac: undefined, subnets: ['10.0.2.0/24', 'fc00:0:0:2::/64'] }],
+    'flannel writes no type for udp',
+  );
+});
+
+t.test('inner checksums stay open only between nodes that both say so', async t => {
+  const conf = config({ Type: 'vxlan' }, DUAL);
+  const [plan, plan6] = planOverlays(conf, UNDERLAY, OWN, MACS);
+  const attributes = attributesOf(conf.backend, UNDERLAY, MACS, true);
+  const open = { VNI: 1, VtepMAC: '0a:00:00:00:00:02', RipstopRemoteChecksum: true };
+  const side = (of: OverlayPlan, own: Lease) => ({
+    plan: of,
+    config: conf,
+    own,
+    onLink: () => true,
+    underlay: [],
+  });
+  const agreed = (own: Lease, ...others: Lease[]) =>
+    selectPeers(side(plan!, own), others).peers.map(peer => peer.remoteChecksum);
+  const willing = { ...OWN, attributes };
+  t.same(agreed(willing, lease(2, { backendData: open })), [true]);
+  t.same(agreed(willing, lease(2)), [false], 'a node of flannel’s, or one with the switch off');
+  t.same(agreed(OWN, lease(2, { backendData: open })), [false], 'this node has it off');
+  t.same(
+    agreed(willing, lease(2, { backendData: { ...open, RipstopRemoteChecksum: 'yes' } })),
+    [false],
+    'true and nothing else',
+  );
+  const old = { ...lease(2), key: '10.0.7.0-24', v4: parseCidr('10.0.7.0/24'), v6: undefined };
+  t.same(agreed(willing, lease(2, { backendData: open }), old), [false], 'all leases of a node must say so');
+  const six = selectPeers(side(plan6!, willing), [lease(2, { backendData: open })]);
+  t.same(
+    six.peers.map(peer => peer.remoteChecksum),
+    [false],
+    'each family for itself',
+  );
+});
+
+t.test('one bad lease harms no other', async t => {
+  const conf = config({ Type: 'vxlan' });
+  const bad: [string, Lease][] = [
+    ['other-backend', lease(3, { backendType: 'host-gw' })],
+    ['malformed', lease(3, { backendData: { VtepMAC: 'x' } })],
+    ['malformed', lease(3, { backendData: undefined })],
+    ['vni-differs', lease(3, { backendData: { VNI: 9, VtepMAC: '0a:00:00:00:00:03' } })],
+    ['no-address', lease(3, { publicIp: undefined })],
+    ['twin', lease(3, { publicIp: '192.0.2.1' })],
+    ['twin', lease(3, { backendData: { VNI: 1, VtepMAC: '0a:00:00:00:00:02' } })],
+    ['outside-network', lease(3, {}, undefined, '10.9.3.0/24')],
+    ['overlap', lease(3, {}, undefined, '10.0.2.128/25')],
+    ['overlap', lease(3, {}, undefined, '10.0.1.128/25')],
+    ['underlay', lease(3, {}, undefined, '10.0.200.128/25')],
+    ['underlay', lease(3, { publicIp: '10.0.2.7' })],
+    ['underlay', lease(3, { publicIp: '10.0.1.7' })],
+    ['underlay', lease(3, { publicIp: '10.0.3.7' })],
+    ['twin', lease(3, { backendData: { VNI: 1, VtepMAC: MACS.mac4 } })],
+  ];
+  for (const [reason, wrong] of bad) {
+    const { peers, rejected } = select(conf, [lease(2), wrong]);
+    t.equal(peers.length, 1, reason);
+    t.match(rejected, [{ key: wrong.key, reason }]);
+  }
+  t.match(select(config({ Type: 'host-gw' }), [lease(2, { backendType: 'host-gw' })], () => false).rejected, [
+    { reason: 'off-link' },
+  ]);
+});
+
+t.test('two leases of one node are one peer', async t => {
+  const conf = config({ Type: 'vxlan' });
+  const moved = lease(5, {}, undefined, '10.0.6.0/24');
+  t.match(select(conf, [lease(5), moved]).peers, [{ subnets: ['10.0.5.0/24', '10.0.6.0/24'] }]);
+});
+
+t.test('of two nodes with one address the older is right, and the one that is alive', async t => {
+  const conf = config({ Type: 'vxlan' });
+  const first = lease(5);
+  const second = lease(
+    5,
+    { backendData: { VNI: 1, VtepMAC: '0a:00:00:00:00:99' } },
+    'alive/1',
+    '10.0.6.0/24',
+  );
+  const winner = (a: Partial<Lease>, b: Partial<Lease>) => {
+    const { peers, rejected } = select(conf, [
+      { ...first, ...a },
+      { ...second, ...b },
+    ]);
+    t.equal(peers.length, 1);
+    t.match(rejected, [{ reason: 'twin' }]);
+    return peers[0]!.id;
+  };
+  t.equal(winner({ since: 7 }, { since: 8 }), first.key);
+  t.equal(winner({ since: 8 }, { since: 7 }), second.key);
+  t.equal(winner({ since: 8 }, {}), first.key, 'one of unknown age counts as young');
+  t.equal(winner({ since: 7, isGone: true }, { since: 8 }), second.key);
+});
+
+t.test('ranges around others keep what longest prefix match leaves to them', async t => {
+  const conf = config({ Type: 'vxlan' });
+  const wide = { ...lease(8, {}, undefined, '10.0.0.0/22'), since: 9 };
+  const zero = { ...lease(9, {}, undefined, '10.0.0.0/24'), since: 1 };
+  const two = { ...lease(2), since: 2 };
+  const all = select(conf, [wide, two, zero]);
+  t.same(all.rejected, []);
+  t.same(
+    new Map(all.peers.map(({ id, subnets }) => [id, subnets])),
+    new Map([
+      [zero.key, ['10.0.0.0/24']],
+      [two.key, ['10.0.2.0/24']],
+      [wide.key, ['10.0.3.0/24']],
+    ]),
+    'this node’s own range, and one with the same first address, are cut out',
+  );
+  const { rejected } = select(conf, [{ ...wide, since: 0 }, two]);
+  t.match(rejected, [
+    { key: two.key, reason: 'overlap', message: /within|overlaps 10\.0\.0\.0\/22 of lease/ },
+  ]);
+});
+
+t.test('an underlay address of the other family counts where pods have that family', async t => {
+  const other = lease(3, { publicIpv6: 'fd00::2' });
+  t.match(select(config({ Type: 'vxlan' }, DUAL), [lease(2), other]).rejected, [
+    { key: other.key, reason: 'twin' },
+  ]);
+  t.same(select(config({ Type: 'vxlan' }), [lease(2), other]).rejected, []);
+  t.match(select(config({ Type: 'vxlan' }, DUAL), [lease(2)]).peers, [{ hosts: ['192.0.2.2', 'fd00::2'] }]);
+});

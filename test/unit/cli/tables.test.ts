@@ -1,0 +1,183 @@
+import t from 'tap';
+import type { LeaseStatus, PeerStatus, Status } from '../../../src/api/status.ts';
+import { showDiagnosis } from '../../../src/cli/commands/show/doctor.ts';
+import { showDrops } from '../../../src/cli/commands/show/drops.ts';
+import { showLeases } from '../../../src/cli/commands/show/leases.ts';
+import { showPeers } from '../../../src/cli/commands/show/peers.ts';
+import { showPlan } from '../../../src/cli/commands/show/plan.ts';
+import { showRoutes } from '../../../src/cli/commands/show/routes.ts';
+import { showStatus } from '../../../src/cli/commands/show/status.ts';
+import { formatBytes, formatSpan, formatTable } from '../../../src/cli/terminal/table.ts';
+
+t.test('columns, bytes, spans', async t => {
+  t.equal(
+    formatTable(
+      ['NAME', 'N'],
+      [
+        ['a', 5],
+        ['longer', 1234],
+      ],
+    ),
+    'NAME       N\na          5\nlonger  1234\n',
+  );
+  t.equal(
+    formatTable(
+      ['A', 'B'],
+      [
+        ['x', ''],
+        ['y', 'z'],
+      ],
+    ),
+    'A  B\nx\ny  z\n',
+    'no blanks at the end of a line',
+  );
+  t.same([0, 999, 1000, 1536, 10 ** 7, 5e12].map(formatBytes), [
+    '0 B',
+    '999 B',
+    '0.977 KiB',
+    '1.50 KiB',
+    '9.54 MiB',
+    '4.55 TiB',
+  ]);
+  t.same([0, 999, 61_000, 3_600_000, 90_061_000].map(formatSpan), ['0s', '1s', '1m 1s', '1h', '1d 1h']);
+});
+
+const STATUS: Status = {
+  ready: true,
+  failing: [],
+  endpoints: [],
+  uncaught: null,
+  reasons: [],
+  node: 'node1',
+  pid: 7,
+  version: '0.1.0',
+  startedAt: '2026-11-24T03:00:00.000Z',
+  store: {
+    kind: 'etcd',
+    place: 'etcd http://e:2379 /coreos.com/network/',
+    downSince: null,
+    borrowed: false,
+    kept: null,
+  },
+  lease: { key: '10.244.1.0-24', subnets: ['10.244.1.0/24'], endsInMs: 86_000_000 },
+  underlay: { name: 'eth0', mtu: 1500, addresses: ['192.0.2.1'], published: ['192.0.2.1'] },
+  overlays: [
+    {
+      mode: 'vxlan',
+      device: 'flannel.1',
+      dataPlane: 'userspace',
+      mtu: 1450,
+      mac: '02:00:00:00:00:01',
+      address: '192.0.2.1',
+      subnets: ['10.244.1.0/24'],
+      peers: 2,
+      silentPeers: 0,
+      workerRestarts: 0,
+      workerLagMs: 0.3,
+      rebuilt: 0,
+      offloads: { csum: 'on', uso: 'not supported by this kernel' },
+    },
+  ],
+  rules: { tool: 'nftables', repaired: 0 },
+  repairs: {},
+  failedRepairs: 0,
+  sessions: 1,
+  leases: 3,
+  rejected: [],
+  refusedSettings: [],
+};
+
+t.test('status', async t => {
+  const text = showStatus(STATUS);
+  t.match(text, /^node +node1 \(pid 7, ripstop 0\.1\.0/m);
+  t.match(text, /^ready +yes$/m);
+  t.match(text, /^lease +10\.244\.1\.0\/24, ends in 23h 53m$/m);
+  t.match(text, /^flannel\.1 +vxlan +userspace +1450 +02:00:00:00:00:01 +10\.244\.1\.0\/24 +2 +off: uso$/m);
+  const [overlay] = STATUS.overlays;
+  t.match(showStatus({ ...STATUS, overlays: [{ ...overlay!, silentPeers: 1 }] }), / 2 \(1 silent\) /);
+  const bad = showStatus({
+    ...STATUS,
+    ready: false,
+    reasons: ['peers: unknown yet'],
+    store: { ...STATUS.store, downSince: '2026-11-24T03:05:00.000Z', borrowed: true },
+    underlay: { ...STATUS.underlay!, published: ['203.0.113.1'] },
+    repairs: { 'set-route': 2 },
+    rejected: [{ key: '10.244.9.0-24', reason: 'vni-differs', message: 'has VNI 2, this node 1' }],
+  });
+  t.match(bad, /^ready +no: peers: unknown yet$/m);
+  t.match(bad, /AWAY since 2026-11-24T03:05:00\.000Z, running on the last known state/);
+  t.match(bad, /published as 203\.0\.113\.1/);
+  t.match(bad, /^mended +set-route 2$/m);
+  t.match(bad, /^passed over +10\.244\.9\.0-24 has VNI 2/m);
+  t.notMatch(showStatus({ ...STATUS, lease: null, underlay: null, overlays: [], rules: null }), 'DEVICE');
+});
+
+t.test('peers, leases, routes, drops, plan, doctor', async t => {
+  const peer: PeerStatus = {
+    id: '10.244.2.0-24',
+    node: null,
+    device: 'flannel.1',
+    address: '192.0.2.2',
+    mac: '02:00:00:00:00:02',
+    subnets: ['10.244.2.0/24'],
+    direct: false,
+    remoteChecksum: true,
+    health: {
+      tunnel: { probes: 30, lost: 3, rttMs: 0.4321 },
+      underlay: { probes: 30, lost: 0, rttMs: 0.2 },
+    },
+    traffic: { egress: { frames: 3, bytes: 300 }, ingress: { frames: 4, bytes: 4096 } },
+  };
+  const shown = showPeers([peer]);
+  t.match(shown, /^- +192\.0\.2\.2 +flannel\.1 +10\.244\.2\.0\/24 +300 B +4\.00 KiB +10% +0\.43 ms$/m);
+  t.ok(
+    shown.split('\n').every(line => line.length <= 100),
+    shown,
+  );
+  t.match(
+    showPeers([{ ...peer, direct: true, traffic: null, health: { ...peer.health!, tunnel: null } }]),
+    / direct .* - +- +0% +0\.20 ms$/m,
+  );
+  t.match(showPeers([{ ...peer, traffic: null, health: null }]), / - +- +- +-$/m);
+  t.equal(showPeers([]), 'no peers\n');
+  const lease: LeaseStatus = {
+    key: 'k',
+    subnets: ['10.244.1.0/24'],
+    node: 'a',
+    publicIp: '192.0.2.1',
+    publicIpv6: null,
+    backend: 'vxlan',
+    own: true,
+    ends: null,
+  };
+  t.match(showLeases([lease]), /^\* +10\.244\.1\.0\/24 +a +192\.0\.2\.1 +vxlan +by the store$/m);
+  t.equal(showLeases([]), 'no leases\n');
+  t.match(
+    showRoutes([{ destination: '10.244.2.0/24', via: '10.244.2.0', device: 'flannel.1' }]),
+    /^10\.244\.2\.0\/24 +10\.244\.2\.0 +flannel\.1$/m,
+  );
+  t.match(
+    showDrops([
+      {
+        device: 'flannel.1',
+        reason: 'no-peer',
+        direction: 'egress',
+        frames: 2,
+        bytes: 100,
+        meaning: 'no peer owns it',
+        remedy: 'ask',
+      },
+    ]),
+    /no-peer +egress +2 +100 B +no peer owns it\n\nno-peer: ask\n/,
+  );
+  t.match(showPlan([]), /nothing to change/);
+  t.equal(showPlan(['+ a', '- b']), '+ a\n- b\n');
+  t.match(showDiagnosis({ findings: [], inOrder: ['checksums'] }), 'nothing is wrong\nin order: checksums\n');
+  t.match(
+    showDiagnosis({
+      findings: [{ severity: 'fault', kind: 'port-filtered', what: 'x', remedy: 'y' }],
+      inOrder: [],
+    }),
+    'fault (port-filtered): x\n  mend: y\n',
+  );
+});

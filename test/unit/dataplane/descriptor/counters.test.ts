@@ -1,0 +1,81 @@
+import t from 'tap';
+import {
+  addGauge,
+  BATCH_MAX,
+  BATCHES,
+  COALESCED,
+  countEgress,
+  countersBytes,
+  countIngress,
+  countVerdict,
+  createCounters,
+  openCounters,
+  peerTally,
+  raiseGauge,
+  readGauges,
+  resetPeer,
+  VERDICTS_MAX,
+  verdictTally,
+} from '../../../../src/dataplane/descriptor/counters.ts';
+
+t.test('blocks of all workers are summed', async t => {
+  const counters = openCounters(createCounters(3, 10));
+  const [first, second] = counters.blocks as [Float64Array, Float64Array];
+  countVerdict(first, 1, 44, 60_000);
+  countVerdict(second, 1, 1, 100);
+  countVerdict(second, VERDICTS_MAX - 1, 2, 3);
+  countEgress(first, 9, 44, 60_000);
+  countIngress(second, 9, 5, 500);
+  countIngress(first, 0, 1, 10);
+  t.same(verdictTally(counters, 1), { frames: 45, bytes: 60_100 });
+  t.same(verdictTally(counters, VERDICTS_MAX - 1), { frames: 2, bytes: 3 });
+  t.same(verdictTally(counters, 2), { frames: 0, bytes: 0 });
+  t.same(peerTally(counters, 9), {
+    egress: { frames: 44, bytes: 60_000 },
+    ingress: { frames: 5, bytes: 500 },
+  });
+  t.same(peerTally(counters, 0), { egress: { frames: 0, bytes: 0 }, ingress: { frames: 1, bytes: 10 } });
+});
+
+t.test('gauges add, the largest batch does not', async t => {
+  const counters = openCounters(createCounters(2, 1));
+  const [first, second] = counters.blocks as [Float64Array, Float64Array];
+  addGauge(first, BATCHES, 2);
+  addGauge(second, BATCHES, 3);
+  addGauge(second, COALESCED, 7);
+  raiseGauge(first, BATCH_MAX, 64);
+  raiseGauge(first, BATCH_MAX, 3);
+  raiseGauge(second, BATCH_MAX, 10);
+  t.match(readGauges(counters), { batches: 5, batchMax: 64, coalesced: 7, wakeups: 0 });
+  t.match(readGauges(counters, 1), { batches: 3, batchMax: 10, coalesced: 7 });
+});
+
+t.test('one peer is reset, no other number moves', async t => {
+  const counters = openCounters(createCounters(2, 3));
+  for (const block of counters.blocks)
+    for (let peer = 0; peer < 3; peer++) {
+      countEgress(block, peer, 1, 10);
+      countIngress(block, peer, 2, 20);
+    }
+  resetPeer(counters, 1);
+  const zero = { frames: 0, bytes: 0 };
+  const rest = { egress: { frames: 2, bytes: 20 }, ingress: { frames: 4, bytes: 40 } };
+  t.same(
+    [0, 1, 2].map(peer => peerTally(counters, peer)),
+    [rest, { egress: zero, ingress: zero }, rest],
+  );
+});
+
+t.test('numbers are exact where int32 is not', async t => {
+  const counters = openCounters(createCounters(1, 1));
+  countVerdict(counters.blocks[0]!, 0, 2 ** 52, 1);
+  countVerdict(counters.blocks[0]!, 0, 1, 1);
+  t.equal(verdictTally(counters, 0).frames, 2 ** 52 + 1);
+});
+
+t.test('no two workers share a pair of cache lines, strange memory is refused', async t => {
+  const counters = openCounters(createCounters(4, 5));
+  for (const block of counters.blocks) t.equal(block.byteOffset % 128, 0);
+  t.equal(createCounters(4, 5).byteLength, countersBytes(4, 5));
+  t.throws(() => openCounters(new SharedArrayBuffer(1024)), { code: 'ELAYOUT' });
+});

@@ -1,0 +1,41 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import t from 'tap';
+import { CHECKOUT } from '../../../bench/lab/tool.ts';
+
+/** What asking for the heap's size, and the marks, cost themselves; a byte a frame would be a megabyte. */
+const GARBAGE_BYTES = 50_000;
+
+/** What V8 said between the marks. */
+function between(...args: string[]): { lines: string[]; carried: number; grown: number } {
+  const script = join(CHECKOUT, 'dist/test/support/io/steady-state.js');
+  const run = spawnSync(process.execPath, ['--expose-gc', '--trace-gc', '--trace-deopt', script, ...args], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  const lines = run.stdout.split('\n');
+  const begin = lines.indexOf('MARK begin');
+  const end = lines.indexOf('MARK end');
+  if (run.status !== 0 || begin < 0 || end < 0)
+    throw new Error(`the run broke off: ${run.stderr.slice(-2000)}`);
+  const [, carried, grown] = /carried (\d+) grown (-?\d+)/.exec(run.stdout) ?? [];
+  return { lines: lines.slice(begin + 1, end), carried: Number(carried), grown: Number(grown) };
+}
+
+const isCollection = (line: string) => /Scavenge|Mark-Compact|Minor/.test(line);
+const isDeoptimisation = (line: string) => /deoptimizing|bailout/.test(line);
+
+t.test('a million frames: no collection, no deoptimisation', t => {
+  const { lines, carried, grown } = between();
+  t.ok(carried >= 1_000_000, `${carried} frames carried`);
+  t.strictSame(lines.filter(isCollection), [], 'collections');
+  t.ok(grown < GARBAGE_BYTES, `heap grew by ${grown} bytes`);
+  t.strictSame(lines.filter(isDeoptimisation), [], 'deoptimisations');
+  t.end();
+});
+
+t.test('garbage would be seen', t => {
+  const { grown } = between('leak');
+  t.ok(grown > 10 * GARBAGE_BYTES, `one small object a batch is ${grown} bytes`);
+  t.end();
+});
