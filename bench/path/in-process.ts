@@ -100,8 +100,8 @@ export function forwarderAlone({ direction, mode, peers, tables, watched = false
   const gate = {
     ethernet,
     vni: VNI,
-    macHigh: OWN_MAC.hi,
-    macLow: OWN_MAC.lo,
+    macHi16: OWN_MAC.hi,
+    macLo32: OWN_MAC.lo,
     flood: 0,
     strict: 1,
     mtu: 1450,

@@ -10,7 +10,7 @@ import { deviceNames, planOverlays } from './inputs/plan.ts';
 import { BasisFinder, type Remembered } from './inputs/resolve.ts';
 import { Memory } from './inputs/state-dir.ts';
 import { UnderlayFollower } from './inputs/underlay-follower.ts';
-import { concernsUnderlay } from './kernel/events.ts';
+import { affectsUnderlay } from './kernel/events.ts';
 import { LeaseHolder } from './lease/client.ts';
 import type { Lease } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
@@ -347,7 +347,7 @@ export class Agent {
     const events = this.#events.drain();
     if (!session || events.length === 0) return;
     const { underlay } = session.basis;
-    if (events.some(event => concernsUnderlay(event, underlay))) this.#followUnderlay(session);
+    if (events.some(event => affectsUnderlay(event, underlay))) this.#followUnderlay(session);
     if (session.heed(events)) void this.#reconcile();
   }
 

@@ -1,7 +1,7 @@
 import type { LayoutPeer } from './kernel/desired.ts';
-import type { Rejection } from './lease/claims.ts';
+import type { RejectedLease } from './lease/claims.ts';
 
-export type { Rejection } from './lease/claims.ts';
+export type { RejectedLease } from './lease/claims.ts';
 
 /** A remote node as one overlay sees it; `id` is its lease's key. */
 export interface OverlayPeer extends LayoutPeer {
@@ -14,15 +14,15 @@ export interface OverlayPeer extends LayoutPeer {
 }
 
 /** True for a lease that claims what is another node's, or of the network between the nodes. */
-export function isContradiction({ reason }: Rejection): boolean {
-  return reason === 'twin' || reason === 'overlap' || reason === 'underlay';
+export function isContradiction({ reason }: RejectedLease): boolean {
+  return reason === 'duplicate' || reason === 'overlap' || reason === 'underlay';
 }
 
 /** Leases that an Event names; the log names all. */
 const NAMED = 3;
 
 /** A sentence for an Event; undefined where there is nothing to tell. */
-export function describeRefusals(refused: readonly Rejection[]): string | undefined {
+export function describeRefusals(refused: readonly RejectedLease[]): string | undefined {
   if (refused.length === 0) return undefined;
   const named = refused.slice(0, NAMED).map(({ key, message }) => `lease ${key} ${message}`);
   const more = refused.length > NAMED ? `; and ${refused.length - NAMED} more` : '';

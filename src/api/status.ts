@@ -1,5 +1,5 @@
 import type { Agent } from '../agent/agent.ts';
-import { describeConnected, describeStep } from '../agent/kernel/change.ts';
+import { describeChange, describeConnected } from '../agent/kernel/change.ts';
 import { formatCidr } from '../agent/lease/cidr.ts';
 import { isSameLease, type Lease } from '../agent/lease/lease.ts';
 import type { KeptLeases } from '../agent/lease/store.ts';
@@ -278,7 +278,7 @@ export function pendingOf(agent: Agent): string[] {
   return [
     ...(picture ? leaseLines(picture) : []),
     ...carriers.flatMap(carrier => carrier.connected().map(describeConnected)),
-    ...carriers.flatMap(carrier => carrier.pending().map(describeStep)),
+    ...carriers.flatMap(carrier => carrier.pending().map(describeChange)),
   ];
 }
 

@@ -13,7 +13,7 @@ import { openUnderlay } from './io/udp.ts';
 import { openForeign, openRaw } from './open-descriptors.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
 import { PeerSet, type PeerSpecChange } from './peer-set.ts';
-import { macWords, type PeerSpec, underlayBytes } from './peer-spec.ts';
+import { type PeerSpec, packMac, underlayBytes } from './peer-spec.ts';
 import { PathMtus } from './slow-path/path-mtu.ts';
 import { type CounterSnapshot, gaugesOf, snapshot } from './snapshot.ts';
 import type { TableCapacity } from './tables/capacity.ts';
@@ -151,7 +151,7 @@ export class DataPlane {
     const on = (name: keyof OffloadSwitches) => this.offloads[name] === 'on';
     const ethernet = mode === 'vxlan' ? 1 : 0;
     const flood = options.flood ? 1 : 0;
-    const mac = ethernet === 1 ? macWords(options.mac ?? '', 'mac') : { hi: 0, lo: 0 };
+    const mac = ethernet === 1 ? packMac(options.mac ?? '', 'mac') : { hi: 0, lo: 0 };
     return {
       driver: options.driver ?? 'batched',
       orders: this.#memory.orders,
@@ -168,8 +168,8 @@ export class DataPlane {
       ingress: {
         ethernet,
         vni: options.vni,
-        macHigh: mac.hi,
-        macLow: mac.lo,
+        macHi16: mac.hi,
+        macLo32: mac.lo,
         flood,
         strict: options.strictSource ? 1 : 0,
         mtu,
@@ -302,7 +302,7 @@ export class DataPlane {
       });
       worker.on('exit', code => {
         this.#workers.delete(task.index);
-        this.#writer.forgetReader(task.index);
+        this.#writer.removeReader(task.index);
         if (this.#stopping || code === 0) return;
         this.#restarts++;
         this.#options.log.warn(

@@ -57,7 +57,7 @@ export function underlayBytes(address: string, where: string): Uint8Array {
 }
 
 /** MAC text as the two words of the tables. Throws ECONFIG. */
-export function macWords(mac: string, where: string): Mac {
+export function packMac(mac: string, where: string): Mac {
   const bytes = parseMac(mac);
   if (!bytes)
     throw new RipstopError(
@@ -82,7 +82,7 @@ export function peerInput(spec: PeerSpec, defaults: PeerDefaults): PeerInput {
     innerMtu: defaults.innerMtu,
     header: defaults.format.header(defaults.vni),
     remoteChecksum: defaults.format.name === 'vxlan' && spec.remoteChecksum === true,
-    mac: spec.mac === undefined ? undefined : macWords(spec.mac, where),
+    mac: spec.mac === undefined ? undefined : packMac(spec.mac, where),
     ...hostWords([spec.address, ...(spec.hosts ?? [])], where),
     subnets: spec.subnets.map(cidr => subnetOf(cidr, where)),
   };

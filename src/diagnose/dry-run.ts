@@ -6,7 +6,7 @@ import { attributesOf, type OverlayPlan, planOverlays } from '../agent/inputs/pl
 import { Memory } from '../agent/inputs/state-dir.ts';
 import { UnderlayChooser } from '../agent/inputs/underlay-chooser.ts';
 import { refuseOnUnderlay, underlaySubnets } from '../agent/inputs/underlay-subnets.ts';
-import { describeConnected, describeStep } from '../agent/kernel/change.ts';
+import { describeChange, describeConnected } from '../agent/kernel/change.ts';
 import { desiredState } from '../agent/kernel/desired.ts';
 import { connectedRoutes, diff } from '../agent/kernel/diff.ts';
 import { observe } from '../agent/kernel/observe.ts';
@@ -17,7 +17,7 @@ import type { LeaseStore } from '../agent/lease/store.ts';
 import type { SessionBasis } from '../agent/overlay/network.ts';
 import { isCarriedHere, overlayOf } from '../agent/overlay/overlay.ts';
 import { selectPeers } from '../agent/overlay/peer-selector.ts';
-import type { Rejection } from '../agent/peer.ts';
+import type { RejectedLease } from '../agent/peer.ts';
 import { IptablesRules } from '../agent/rules/iptables.ts';
 import { NftablesRules } from '../agent/rules/nftables.ts';
 import { withPodInterfaces } from '../agent/rules/pod-interfaces.ts';
@@ -63,7 +63,7 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
     refuseOnUnderlay(lease, subnets, underlay.name);
     const basis: SessionBasis = { config, underlay, lease, macs };
     const plans = planOverlays(config, underlay, lease, macs);
-    const rejected = new Map<string, Rejection>();
+    const rejected = new Map<string, RejectedLease>();
     const steps = plans.flatMap(plan => {
       const onLink = (address: string): boolean => isOnLink(socket, address, underlay.index);
       const selection = selectPeers({ plan, config, own: lease, onLink, underlay: subnets }, leases);
@@ -107,7 +107,7 @@ function changes(
   const isOpen = there.device?.kind === 'tun';
   const connected = connectedRoutes(wanted.routes, there.routes, territory).map(describeConnected);
   if (!isUserspace || isOpen || !plan.device)
-    return [...connected, ...diff(wanted, there, territory).map(describeStep)];
+    return [...connected, ...diff(wanted, there, territory).map(describeChange)];
   const opened: ObservedState = {
     ...there,
     neighbours: [],
@@ -130,7 +130,7 @@ function changes(
     ...connected,
     ...replaced,
     `+ device ${plan.device} type ${plan.mode === 'vxlan' ? 'tap' : 'tun'}`,
-    ...diff(wanted, opened, territory).map(describeStep),
+    ...diff(wanted, opened, territory).map(describeChange),
   ];
 }
 

@@ -4,7 +4,7 @@ import {
   addressWords,
   buildAddresses,
   findAddress,
-  findSource,
+  findPeerBySource,
 } from '../../src/dataplane/tables/source-table.ts';
 import { seeded, seedOfRun } from './seeded.ts';
 
@@ -63,6 +63,6 @@ t.test('a source is asked for by its bytes in network order, as the kernel write
   const words = new Int32Array(bytes.buffer);
   const table = new Int32Array(addressWords(1));
   buildAddresses(table, 0, [{ words, tag: 0, peer: 5 }]);
-  t.equal(findSource(table, words[0]!, words[1]!, words[2]!, words[3]!), 5);
-  t.equal(findSource(table, words[0]!, words[1]!, words[2]!, words[3]! + 1), -1);
+  t.equal(findPeerBySource(table, words[0]!, words[1]!, words[2]!, words[3]!), 5);
+  t.equal(findPeerBySource(table, words[0]!, words[1]!, words[2]!, words[3]! + 1), -1);
 });

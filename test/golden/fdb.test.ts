@@ -1,13 +1,13 @@
 import t from 'tap';
 import { PEERS_MAX } from '../../src/dataplane/tables/capacity.ts';
-import { buildFdb, type FdbEntry, fdbWords, findMac } from '../../src/dataplane/tables/fdb.ts';
+import { buildFdb, fdbWords, findMac, type MacEntry } from '../../src/dataplane/tables/fdb.ts';
 import { seeded, seedOfRun } from './seeded.ts';
 
 /** The slow obvious FDB. */
 class MapFdb {
   readonly #peers = new Map<string, number>();
 
-  constructor(entries: readonly FdbEntry[]) {
+  constructor(entries: readonly MacEntry[]) {
     for (const { hi, lo, peer } of entries) this.#peers.set(`${hi}:${lo}`, peer);
   }
 
@@ -21,8 +21,8 @@ t.comment(`seed ${seed}`);
 const random = seeded(seed);
 
 /** Distinct MACs: at random as VTEPs have them, or counting upwards as pods often do. */
-function macs(count: number, counting: boolean): FdbEntry[] {
-  const entries = new Map<string, FdbEntry>();
+function macs(count: number, counting: boolean): MacEntry[] {
+  const entries = new Map<string, MacEntry>();
   const first = random.word();
   while (entries.size < count) {
     const hi = counting ? 0x0242 : random.below(0x10000);

@@ -29,74 +29,74 @@ import {
 } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { changeSetting, wishSetting } from '../../net/sysctl.ts';
-import type { Step } from './change.ts';
+import type { KernelChange } from './change.ts';
 import { type DesiredDevice, PROTOCOL_RIPSTOP, type RouteEntry } from './state.ts';
 
 /**
- * Makes one step. Steps that remove succeed when nothing is there.
+ * Makes one change. Changes that remove succeed when nothing is there.
  * @returns false for a setting that traffic does not depend on and that may not be written
- * @throws NetError naming the step
+ * @throws NetError naming the change
  */
-export function applyStep(socket: NetlinkSocket, step: Step): boolean {
-  if (step.do === 'set-setting' && step.without !== undefined)
-    return wishSetting(socket.netns, step.name, step.value, step.without);
-  makeStep(socket, step);
+export function applyChange(socket: NetlinkSocket, change: KernelChange): boolean {
+  if (change.do === 'set-sysctl' && change.without !== undefined)
+    return wishSetting(socket.netns, change.name, change.value, change.without);
+  makeChange(socket, change);
   return true;
 }
 
-function makeStep(socket: NetlinkSocket, step: Step): void {
+function makeChange(socket: NetlinkSocket, change: KernelChange): void {
   const index = (name: string) => getLink(socket, name).index;
-  switch (step.do) {
+  switch (change.do) {
     case 'create-device':
-      createVxlan(socket, step.device);
+      createVxlan(socket, change.device);
       return;
     case 'delete-device':
-      deleteLink(socket, step.name);
+      deleteLink(socket, change.name);
       return;
     case 'set-device':
-      changeLink(socket, index(step.name), step.settings);
+      changeLink(socket, index(change.name), change.settings);
       return;
     case 'add-address':
       unless(['EEXIST'], () =>
-        addAddress(socket, { link: index(step.device), prefix: step.prefix, noDuplicateDetection: true }),
+        addAddress(socket, { link: index(change.device), prefix: change.prefix, noDuplicateDetection: true }),
       );
       return;
     case 'delete-address': {
-      const link = findLink(socket, step.device);
-      if (link) deleteAddress(socket, { link: link.index, prefix: step.prefix });
+      const link = findLink(socket, change.device);
+      if (link) deleteAddress(socket, { link: link.index, prefix: change.prefix });
       return;
     }
     case 'set-neighbour':
-      replaceNeighbour(socket, { link: index(step.device), address: step.address, mac: step.mac });
+      replaceNeighbour(socket, { link: index(change.device), address: change.address, mac: change.mac });
       return;
     case 'delete-neighbour': {
-      const link = findLink(socket, step.device);
-      if (link) deleteNeighbour(socket, { link: link.index, address: step.address });
+      const link = findLink(socket, change.device);
+      if (link) deleteNeighbour(socket, { link: link.index, address: change.address });
       return;
     }
     case 'set-forwarding':
-      replaceFdb(socket, { link: index(step.device), mac: step.mac, remote: step.remote });
+      replaceFdb(socket, { link: index(change.device), mac: change.mac, remote: change.remote });
       return;
     case 'delete-forwarding': {
-      const link = findLink(socket, step.device);
-      if (link) deleteFdb(socket, { link: link.index, mac: step.mac, remote: step.remote });
+      const link = findLink(socket, change.device);
+      if (link) deleteFdb(socket, { link: link.index, mac: change.mac, remote: change.remote });
       return;
     }
     case 'set-route':
-      replaceRoute(socket, ownRoute(index, step.route));
+      replaceRoute(socket, ownRoute(index, change.route));
       return;
     case 'delete-route':
-      deleteRoute(socket, step.route.original ?? ownRoute(index, step.route));
+      deleteRoute(socket, change.route.original ?? ownRoute(index, change.route));
       return;
-    case 'set-setting':
-      changeSetting(socket.netns, step.name, step.value);
+    case 'set-sysctl':
+      changeSetting(socket.netns, change.name, change.value);
       return;
   }
 }
 
-/** A step on an entry of a peer: such steps do not depend on one another. */
-export type EntryStep = Extract<
-  Step,
+/** A change on an entry of a peer: such changes do not depend on one another. */
+export type EntryChange = Extract<
+  KernelChange,
   {
     do:
       | 'set-neighbour'
@@ -108,7 +108,7 @@ export type EntryStep = Extract<
   }
 >;
 
-const ENTRY_STEPS: ReadonlySet<Step['do']> = new Set<EntryStep['do']>([
+const ENTRY_CHANGES: ReadonlySet<KernelChange['do']> = new Set<EntryChange['do']>([
   'set-neighbour',
   'delete-neighbour',
   'set-forwarding',
@@ -117,21 +117,21 @@ const ENTRY_STEPS: ReadonlySet<Step['do']> = new Set<EntryStep['do']>([
   'delete-route',
 ]);
 
-export function isEntryStep(step: Step): step is EntryStep {
-  return ENTRY_STEPS.has(step.do);
+export function isEntryChange(change: KernelChange): change is EntryChange {
+  return ENTRY_CHANGES.has(change.do);
 }
 
 /**
- * Makes many steps, a message to the kernel for dozens of them. One that fails keeps no other from being made.
+ * Makes many changes, a message to the kernel for dozens of them. One that fails keeps no other from being made.
  * @param isNew routes are set where there is none for their destination, or refused with EEXIST: nothing is displaced
- * @returns the refusals; steps that remove succeed when nothing is there
+ * @returns the refusals; changes that remove succeed when nothing is there
  * @throws NetError when a device is gone, or the kernel does not answer
  */
 export function applyEntries(
   socket: NetlinkSocket,
-  steps: readonly EntryStep[],
-  isNew: (step: EntryStep) => boolean = () => false,
-): Map<EntryStep, NetError> {
+  changes: readonly EntryChange[],
+  isNew: (change: EntryChange) => boolean = () => false,
+): Map<EntryChange, NetError> {
   const links = new Map<string, number>();
   const index = (name: string): number => {
     const known = links.get(name) ?? getLink(socket, name).index;
@@ -139,48 +139,48 @@ export function applyEntries(
     return known;
   };
   const writers: MessageWriter[] = [];
-  const made: { step: EntryStep; absent: readonly string[] }[] = [];
-  for (const step of steps) {
-    const request = requestOf(step, index, isNew(step));
+  const made: { change: EntryChange; absent: readonly string[] }[] = [];
+  for (const change of changes) {
+    const request = requestOf(change, index, isNew(change));
     writers.push(request.writer);
-    made.push({ step, absent: request.absent });
+    made.push({ change, absent: request.absent });
   }
-  const refusals = new Map<EntryStep, NetError>();
+  const refusals = new Map<EntryChange, NetError>();
   for (const [at, error] of socket.requestAll(writers)) {
-    const { step, absent } = made[at]!;
-    if (!absent.includes(error.code)) refusals.set(step, error);
+    const { change, absent } = made[at]!;
+    if (!absent.includes(error.code)) refusals.set(change, error);
   }
   return refusals;
 }
 
 function requestOf(
-  step: EntryStep,
+  change: EntryChange,
   index: (name: string) => number,
   isNew: boolean,
 ): { writer: MessageWriter; absent: readonly string[] } {
-  switch (step.do) {
+  switch (change.do) {
     case 'set-neighbour': {
-      const { device, address, mac } = step;
+      const { device, address, mac } = change;
       return { writer: replaceNeighbourRequest({ link: index(device), address, mac }), absent: [] };
     }
     case 'delete-neighbour': {
-      const { device, address } = step;
+      const { device, address } = change;
       return { writer: deleteNeighbourRequest({ link: index(device), address }), absent: NEIGHBOUR_ABSENT };
     }
     case 'set-forwarding': {
-      const { device, mac, remote } = step;
+      const { device, mac, remote } = change;
       return { writer: replaceFdbRequest({ link: index(device), mac, remote }), absent: [] };
     }
     case 'delete-forwarding': {
-      const { device, mac, remote } = step;
+      const { device, mac, remote } = change;
       return { writer: deleteFdbRequest({ link: index(device), mac, remote }), absent: FDB_ABSENT };
     }
     case 'set-route': {
-      const spec = ownRoute(index, step.route);
+      const spec = ownRoute(index, change.route);
       return { writer: isNew ? addRouteRequest(spec) : replaceRouteRequest(spec), absent: [] };
     }
     case 'delete-route': {
-      const spec = step.route.original ?? ownRoute(index, step.route);
+      const spec = change.route.original ?? ownRoute(index, change.route);
       return { writer: deleteRouteRequest(spec), absent: ROUTE_ABSENT };
     }
   }

@@ -3,7 +3,7 @@ import type { Route } from '../../net/rtnetlink/routes.ts';
 import type { DesiredDevice, ForwardingEntry, NeighbourEntry, ObservedRoute, RouteEntry } from './state.ts';
 
 /** One change of the kernel's state. */
-export type Step =
+export type KernelChange =
   | { readonly do: 'create-device'; readonly device: DesiredDevice }
   | { readonly do: 'delete-device'; readonly name: string; readonly why: string }
   | { readonly do: 'set-device'; readonly name: string; readonly settings: LinkSettings }
@@ -23,7 +23,7 @@ export type Step =
   /** `original`: as the kernel has it; without one it is a route that we made. */
   | { readonly do: 'delete-route'; readonly route: RouteEntry & { readonly original?: Route } }
   | {
-      readonly do: 'set-setting';
+      readonly do: 'set-sysctl';
       readonly name: string;
       readonly value: string;
       /** undefined: the device that it belongs to is not there yet. */
@@ -32,9 +32,9 @@ export type Step =
       readonly without?: string | undefined;
     };
 
-/** True for a step that takes something away: these come first, so that what replaces it finds its place free. */
-export function isRemoval(step: Step): boolean {
-  return step.do.startsWith('delete-');
+/** True for a change that takes something away: these come first, so that what replaces it finds its place free. */
+export function isRemoval(change: KernelChange): boolean {
+  return change.do.startsWith('delete-');
 }
 
 /** A route in the words of `ip route`. */
@@ -52,34 +52,34 @@ export function describeConnected({ destination, device }: ObservedRoute): strin
 }
 
 /** One line for `ripstop plan`: `+` made, `-` removed, `~` changed. */
-export function describeStep(step: Step): string {
-  switch (step.do) {
+export function describeChange(change: KernelChange): string {
+  switch (change.do) {
     case 'create-device':
-      return `+ device ${step.device.name} type vxlan`;
+      return `+ device ${change.device.name} type vxlan`;
     case 'delete-device':
-      return `- device ${step.name} (${step.why})`;
+      return `- device ${change.name} (${change.why})`;
     case 'set-device':
-      return `~ device ${step.name} ${settingWords(step.settings)}`;
+      return `~ device ${change.name} ${settingWords(change.settings)}`;
     case 'add-address':
-      return `+ address ${step.prefix} dev ${step.device}`;
+      return `+ address ${change.prefix} dev ${change.device}`;
     case 'delete-address':
-      return `- address ${step.prefix} dev ${step.device}`;
+      return `- address ${change.prefix} dev ${change.device}`;
     case 'set-neighbour':
-      return `+ neighbour ${step.address} lladdr ${step.mac} dev ${step.device} permanent`;
+      return `+ neighbour ${change.address} lladdr ${change.mac} dev ${change.device} permanent`;
     case 'delete-neighbour':
-      return `- neighbour ${step.address} lladdr ${step.mac} dev ${step.device}`;
+      return `- neighbour ${change.address} lladdr ${change.mac} dev ${change.device}`;
     case 'set-forwarding':
-      return `+ forwarding ${step.mac} dst ${step.remote} dev ${step.device}`;
+      return `+ forwarding ${change.mac} dst ${change.remote} dev ${change.device}`;
     case 'delete-forwarding':
-      return `- forwarding ${step.mac} dst ${step.remote} dev ${step.device}`;
+      return `- forwarding ${change.mac} dst ${change.remote} dev ${change.device}`;
     case 'set-route':
-      return step.former
-        ? `~ route ${routeWords(step.route)} (was: ${routeWords(step.former)})`
-        : `+ route ${routeWords(step.route)}`;
+      return change.former
+        ? `~ route ${routeWords(change.route)} (was: ${routeWords(change.former)})`
+        : `+ route ${routeWords(change.route)}`;
     case 'delete-route':
-      return `- route ${routeWords(step.route)}`;
-    case 'set-setting':
-      return `~ setting ${step.name} = ${step.value}${step.former === undefined ? '' : ` (was ${step.former})`}`;
+      return `- route ${routeWords(change.route)}`;
+    case 'set-sysctl':
+      return `~ setting ${change.name} = ${change.value}${change.former === undefined ? '' : ` (was ${change.former})`}`;
   }
 }
 

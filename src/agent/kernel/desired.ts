@@ -11,11 +11,11 @@ import type {
   KernelVxlan,
   NeighbourEntry,
   RouteEntry,
-  SettingEntry,
+  SysctlEntry,
 } from './state.ts';
 
 /** This node's side of one overlay. */
-export interface Overlay {
+export interface OverlaySpec {
   readonly mode: 'vxlan' | 'udp' | 'host-gw';
   /** Name of the overlay device; absent for host-gw. */
   readonly device?: string | undefined;
@@ -57,7 +57,7 @@ function isV6(subnet: string): boolean {
  * mode each peer subnet has a permanent neighbour (its base address at the peer's VTEP MAC) and a route by way of it; in
  * udp mode the networks are routed to the device. Pure.
  */
-export function desiredState(overlay: Overlay, peers: readonly LayoutPeer[]): DesiredState {
+export function desiredState(overlay: OverlaySpec, peers: readonly LayoutPeer[]): DesiredState {
   const all = peers.map(peer => entriesOf(overlay, peer));
   return {
     ...baseState(overlay),
@@ -68,31 +68,31 @@ export function desiredState(overlay: Overlay, peers: readonly LayoutPeer[]): De
 }
 
 /** What an overlay needs of the kernel besides the entries of its peers: device and settings. */
-export function baseState(overlay: Overlay): DesiredState {
+export function baseState(overlay: OverlaySpec): DesiredState {
   const { device } = overlay;
   return {
     device: device === undefined ? undefined : deviceOf(overlay, device),
     neighbours: [],
     forwarding: [],
     routes: [],
-    settings: settingsOf(overlay),
+    settings: sysctlsOf(overlay),
   };
 }
 
 /** Routes that no peer asks for. */
-export function ownRoutes({ mode, networks, device }: Overlay): RouteEntry[] {
+export function ownRoutes({ mode, networks, device }: OverlaySpec): RouteEntry[] {
   if (mode !== 'udp') return [];
   return networks.map(network => ({ destination: canonicalNetwork(network), device }));
 }
 
 /** What one peer needs of the kernel. */
-export interface PeerEntries {
+export interface KernelEntries {
   readonly neighbours: readonly NeighbourEntry[];
   readonly forwarding: readonly ForwardingEntry[];
   readonly routes: readonly RouteEntry[];
 }
 
-export function entriesOf(overlay: Overlay, peer: LayoutPeer): PeerEntries {
+export function entriesOf(overlay: OverlaySpec, peer: LayoutPeer): KernelEntries {
   const neighbours: NeighbourEntry[] = [];
   const forwarding: ForwardingEntry[] = [];
   const routes: RouteEntry[] = [];
@@ -117,17 +117,17 @@ export function entriesOf(overlay: Overlay, peer: LayoutPeer): PeerEntries {
   return { neighbours, forwarding, routes };
 }
 
-function deviceOf(overlay: Overlay, name: string): DesiredState['device'] {
+function deviceOf(overlay: OverlaySpec, name: string): DesiredState['device'] {
   const { mtu, mac, txQueueLength, vxlan } = overlay;
   const addresses = overlay.subnets.map(subnet => `${baseAddress(subnet)}/${isV6(subnet) ? 128 : 32}`);
   return { name, mtu, mac: mac?.toLowerCase(), txQueueLength, addresses, vxlan };
 }
 
 /** What the kernel must allow so that pods' packets pass through this node, and nothing beyond. */
-function settingsOf(overlay: Overlay): SettingEntry[] {
+function sysctlsOf(overlay: OverlaySpec): SysctlEntry[] {
   const { device, underlay, subnets } = overlay;
   const six = subnets.some(isV6);
-  const settings: SettingEntry[] = [];
+  const settings: SysctlEntry[] = [];
   if (device !== undefined) {
     const own = `net/ipv6/conf/${device}`;
     if (six) settings.push({ name: `${own}/disable_ipv6`, value: '0' });

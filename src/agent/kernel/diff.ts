@@ -1,6 +1,6 @@
 import { RipstopError } from '../../base/errors.ts';
 import type { LinkSettings } from '../../net/rtnetlink/link-kinds.ts';
-import { isRemoval, type Step } from './change.ts';
+import { isRemoval, type KernelChange } from './change.ts';
 import { isOurs } from './observe.ts';
 import {
   type DesiredDevice,
@@ -11,56 +11,56 @@ import {
   type ObservedDevice,
   type ObservedRoute,
   type ObservedState,
+  type OwnershipScope,
   PROTOCOL_KERNEL,
   type RouteEntry,
-  type SettingEntry,
-  type Territory,
+  type SysctlEntry,
 } from './state.ts';
 
 /**
- * The steps that turn what is there into what should be, in the order in which they can be made: removals, device,
+ * The changes that turn what is observed into what should be, in the order in which they can be made: removals, device,
  * settings, addresses, neighbours, forwarding, routes. Empty when nothing is to do. Pure.
  * @throws RipstopError ENODEVICE when the device is gone and not ours to make, EINUSE when another has its name, ENOTSUP when a setting is missing that is needed
  */
-export function diff(wanted: DesiredState, there: ObservedState, territory: Territory): Step[] {
+export function diff(wanted: DesiredState, observed: ObservedState, scope: OwnershipScope): KernelChange[] {
   const { device } = wanted;
-  const rebuilt = device ? rebuild(device, there.device) : [];
+  const rebuilt = device ? rebuild(device, observed.device) : [];
   // A device that is made anew has lost everything that hung on it.
-  const known = rebuilt.some(step => step.do === 'create-device') ? bare(there) : there;
-  const steps: Step[] = [
+  const known = rebuilt.some(change => change.do === 'create-device') ? bare(observed) : observed;
+  const changes: KernelChange[] = [
     ...rebuilt,
-    ...wanted.settings.flatMap(setting => settingStep(setting, known, device)),
-    ...(device ? deviceSteps(device, known.device) : []),
-    ...(device ? entrySteps(device.name, wanted, known) : []),
-    ...routeSteps(wanted.routes, known.routes, territory),
+    ...wanted.settings.flatMap(setting => sysctlChanges(setting, known, device)),
+    ...(device ? deviceChanges(device, known.device) : []),
+    ...(device ? entryChanges(device.name, wanted, known) : []),
+    ...routeChanges(wanted.routes, known.routes, scope),
   ];
-  return [...steps.filter(isRemoval), ...steps.filter(step => !isRemoval(step))];
+  return [...changes.filter(isRemoval), ...changes.filter(change => !isRemoval(change))];
 }
 
-function bare(there: ObservedState): ObservedState {
-  const name = there.device?.name;
-  const routes = there.routes.filter(route => name === undefined || route.device !== name);
-  return { ...there, device: undefined, neighbours: [], forwarding: [], routes };
+function bare(observed: ObservedState): ObservedState {
+  const name = observed.device?.name;
+  const routes = observed.routes.filter(route => name === undefined || route.device !== name);
+  return { ...observed, device: undefined, neighbours: [], forwarding: [], routes };
 }
 
-function rebuild(device: DesiredDevice, there: ObservedDevice | undefined): Step[] {
+function rebuild(device: DesiredDevice, observed: ObservedDevice | undefined): KernelChange[] {
   const { vxlan } = device;
   if (!vxlan) {
-    if (there && there.kind !== 'tun')
+    if (observed && observed.kind !== 'tun')
       throw new RipstopError(
         'EINUSE',
-        `device ${device.name}: the name is taken by a ${there.kind ?? 'hardware'} device`,
+        `device ${device.name}: the name is taken by a ${observed.kind ?? 'hardware'} device`,
         `remove it (ip link del ${device.name})`,
       );
-    if (there) return [];
+    if (observed) return [];
     throw new RipstopError(
       'ENODEVICE',
       `device ${device.name} is gone`,
       'the data plane must be started again',
     );
   }
-  if (!there) return [{ do: 'create-device', device }];
-  const why = difference(vxlan, there);
+  if (!observed) return [{ do: 'create-device', device }];
+  const why = difference(vxlan, observed);
   return why === undefined
     ? []
     : [
@@ -70,21 +70,25 @@ function rebuild(device: DesiredDevice, there: ObservedDevice | undefined): Step
 }
 
 /** What of a kernel VXLAN cannot be changed and differs. */
-function difference(wanted: KernelVxlan, there: ObservedDevice): string | undefined {
-  if (!there.vxlan) return `it is a ${there.kind ?? 'hardware'} device`;
+function difference(wanted: KernelVxlan, observed: ObservedDevice): string | undefined {
+  if (!observed.vxlan) return `it is a ${observed.kind ?? 'hardware'} device`;
   for (const key of ['vni', 'port', 'local', 'parent'] as const)
-    if (wanted[key] !== there.vxlan[key]) return `${key} is ${there.vxlan[key]}`;
+    if (wanted[key] !== observed.vxlan[key]) return `${key} is ${observed.vxlan[key]}`;
   for (const key of ['gbp', 'learning'] as const)
-    if ((wanted[key] ?? false) !== (there.vxlan[key] ?? false))
-      return `${key} is ${there.vxlan[key] ? 'on' : 'off'}`;
+    if ((wanted[key] ?? false) !== (observed.vxlan[key] ?? false))
+      return `${key} is ${observed.vxlan[key] ? 'on' : 'off'}`;
   return undefined;
 }
 
-function settingStep(setting: SettingEntry, there: ObservedState, device: DesiredDevice | undefined): Step[] {
+function sysctlChanges(
+  setting: SysctlEntry,
+  observed: ObservedState,
+  device: DesiredDevice | undefined,
+): KernelChange[] {
   const { name, value, only = {}, without } = setting;
-  const pending = there.device === undefined && device !== undefined && name.includes(`/${device.name}/`);
-  if (pending) return [{ do: 'set-setting', name, value, former: undefined, without }];
-  const former = there.settings.get(name);
+  const pending = observed.device === undefined && device !== undefined && name.includes(`/${device.name}/`);
+  if (pending) return [{ do: 'set-sysctl', name, value, former: undefined, without }];
+  const former = observed.settings.get(name);
   if (former === undefined) {
     if (without !== undefined) return [];
     throw new RipstopError(
@@ -93,18 +97,18 @@ function settingStep(setting: SettingEntry, there: ObservedState, device: Desire
       'IPv6 is switched off or not built in: leave out the IPv6 subnets',
     );
   }
-  const met = Object.entries(only).every(([other, needed]) => there.settings.get(other) === needed);
+  const met = Object.entries(only).every(([other, needed]) => observed.settings.get(other) === needed);
   if (former === value || !met) return [];
-  return [{ do: 'set-setting', name, value, former, without }];
+  return [{ do: 'set-sysctl', name, value, former, without }];
 }
 
-function deviceSteps(wanted: DesiredDevice, there: ObservedDevice | undefined): Step[] {
+function deviceChanges(wanted: DesiredDevice, observed: ObservedDevice | undefined): KernelChange[] {
   const settings: LinkSettings = {};
-  if (there?.mtu !== wanted.mtu) settings.mtu = wanted.mtu;
-  if (wanted.mac !== undefined && there?.mac !== wanted.mac) settings.mac = wanted.mac;
-  if (there?.txQueueLength !== wanted.txQueueLength) settings.txQueueLength = wanted.txQueueLength;
-  if (!there?.up) settings.up = true;
-  const has = there?.addresses ?? [];
+  if (observed?.mtu !== wanted.mtu) settings.mtu = wanted.mtu;
+  if (wanted.mac !== undefined && observed?.mac !== wanted.mac) settings.mac = wanted.mac;
+  if (observed?.txQueueLength !== wanted.txQueueLength) settings.txQueueLength = wanted.txQueueLength;
+  if (!observed?.up) settings.up = true;
+  const has = observed?.addresses ?? [];
   const device = wanted.name;
   return [
     ...(Object.keys(settings).length > 0 ? [{ do: 'set-device', name: device, settings } as const] : []),
@@ -117,11 +121,11 @@ function deviceSteps(wanted: DesiredDevice, there: ObservedDevice | undefined): 
   ];
 }
 
-function entrySteps(device: string, wanted: DesiredState, there: ObservedState): Step[] {
+function entryChanges(device: string, wanted: DesiredState, observed: ObservedState): KernelChange[] {
   const byAddress = (entry: NeighbourEntry) => entry.address;
   const byPair = (entry: ForwardingEntry) => `${entry.mac} ${entry.remote}`;
-  const neighbours = compare(wanted.neighbours, there.neighbours, byAddress, (a, b) => a.mac === b.mac);
-  const forwarding = compare(wanted.forwarding, there.forwarding, byPair, () => true);
+  const neighbours = compare(wanted.neighbours, observed.neighbours, byAddress, (a, b) => a.mac === b.mac);
+  const forwarding = compare(wanted.forwarding, observed.forwarding, byPair, () => true);
   return [
     ...neighbours.stale.map(entry => ({ do: 'delete-neighbour', device, ...entry }) as const),
     ...forwarding.stale.map(entry => ({ do: 'delete-forwarding', device, ...entry }) as const),
@@ -132,45 +136,45 @@ function entrySteps(device: string, wanted: DesiredState, there: ObservedState):
 
 function compare<T>(
   wanted: readonly T[],
-  there: readonly T[],
+  observed: readonly T[],
   key: (entry: T) => string,
   same: (a: T, b: T) => boolean,
 ): { missing: T[]; stale: T[] } {
-  const has = new Map(there.map(entry => [key(entry), entry]));
+  const has = new Map(observed.map(entry => [key(entry), entry]));
   const wants = new Set(wanted.map(key));
   const missing = wanted.filter(entry => {
     const found = has.get(key(entry));
     return found === undefined || !same(entry, found);
   });
-  return { missing, stale: there.filter(entry => !wants.has(key(entry))) };
+  return { missing, stale: observed.filter(entry => !wants.has(key(entry))) };
 }
 
-function routeSteps(
+function routeChanges(
   wanted: readonly RouteEntry[],
-  there: readonly ObservedRoute[],
-  territory: Territory,
-): Step[] {
-  const steps: Step[] = [];
+  observed: readonly ObservedRoute[],
+  scope: OwnershipScope,
+): KernelChange[] {
+  const changes: KernelChange[] = [];
   const byDestination = new Map<string, ObservedRoute[]>();
-  for (const route of there) {
+  for (const route of observed) {
     const rivals = byDestination.get(route.destination);
     if (rivals) rivals.push(route);
     else byDestination.set(route.destination, [route]);
   }
   const wants = new Set(wanted.map(route => route.destination));
-  const connected = new Set(connectedRoutes(wanted, there, territory).map(route => route.destination));
-  for (const route of there)
-    if (isOurs(route, territory) && (!wants.has(route.destination) || connected.has(route.destination)))
-      steps.push({ do: 'delete-route', route });
+  const connected = new Set(connectedRoutes(wanted, observed, scope).map(route => route.destination));
+  for (const route of observed)
+    if (isOurs(route, scope) && (!wants.has(route.destination) || connected.has(route.destination)))
+      changes.push({ do: 'delete-route', route });
   for (const route of wanted) {
     const rivals = byDestination.get(route.destination) ?? [];
     if (connected.has(route.destination)) continue;
     if (rivals.some(rival => satisfies(rival, route))) continue;
     // The kernel keeps one route a metric: the one with the default metric is in the way, others are not.
     const former = rivals.find(rival => rival.metric === (rival.family === 6 ? 1024 : 0));
-    steps.push({ do: 'set-route', route, former });
+    changes.push({ do: 'set-route', route, former });
   }
-  return steps;
+  return changes;
 }
 
 /**
@@ -180,21 +184,21 @@ function routeSteps(
  */
 export function connectedRoutes(
   wanted: readonly RouteEntry[],
-  there: readonly ObservedRoute[],
-  territory: Territory,
+  observed: readonly ObservedRoute[],
+  scope: OwnershipScope,
 ): ObservedRoute[] {
   const wants = new Set(wanted.map(route => route.destination));
-  return there.filter(
+  return observed.filter(
     route =>
-      route.protocol === PROTOCOL_KERNEL && wants.has(route.destination) && route.device !== territory.device,
+      route.protocol === PROTOCOL_KERNEL && wants.has(route.destination) && route.device !== scope.device,
   );
 }
 
-function satisfies(there: ObservedRoute, wanted: RouteEntry): boolean {
+function satisfies(observed: ObservedRoute, wanted: RouteEntry): boolean {
   return (
-    !there.special &&
-    there.gateway === wanted.gateway &&
-    (wanted.device === undefined || there.device === wanted.device) &&
-    (!wanted.onlink || there.onlink === true)
+    !observed.special &&
+    observed.gateway === wanted.gateway &&
+    (wanted.device === undefined || observed.device === wanted.device) &&
+    (!wanted.onlink || observed.onlink === true)
   );
 }

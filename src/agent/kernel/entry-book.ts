@@ -1,14 +1,14 @@
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
-import type { EntryStep } from './apply.ts';
-import { covers, entriesOf, type LayoutPeer, type Overlay, ownRoutes } from './desired.ts';
+import type { EntryChange } from './apply.ts';
+import { covers, entriesOf, type LayoutPeer, type OverlaySpec, ownRoutes } from './desired.ts';
 import {
   type DesiredState,
   type ForwardingEntry,
   type NeighbourEntry,
+  type OwnershipScope,
   PROTOCOL_RIPSTOP,
   type RouteEntry,
-  type Territory,
 } from './state.ts';
 
 /** A peer by the id under which it comes, changes and goes. */
@@ -49,17 +49,17 @@ class Claims<T> {
 const pairOf = ({ mac, remote }: ForwardingEntry): string => `${mac} ${remote}`;
 
 /**
- * The kernel entries that the peers of one overlay want, kept from one change to the next: a change gives the steps for
+ * The kernel entries that the peers of one overlay want, kept from one change to the next: a change gives the changes for
  * the peers that it names and for nobody else.
  */
 export class EntryBook {
-  readonly #overlay: Overlay;
+  readonly #overlay: OverlaySpec;
   readonly #peers = new Map<string, BookPeer>();
   readonly #neighbours = new Claims<NeighbourEntry>();
   readonly #forwarding = new Claims<ForwardingEntry>();
   readonly #routes = new Claims<RouteEntry>();
 
-  constructor(overlay: Overlay, peers: Iterable<BookPeer> = []) {
+  constructor(overlay: OverlaySpec, peers: Iterable<BookPeer> = []) {
     this.#overlay = overlay;
     for (const route of ownRoutes(overlay)) this.#routes.add(route.destination, '', route);
     for (const peer of peers) this.#add(peer);
@@ -74,22 +74,22 @@ export class EntryBook {
     };
   }
 
-  /** The peer that a step is for, undefined when it is for none. */
-  peerOf(step: EntryStep): string | undefined {
-    switch (step.do) {
+  /** The peer that a change is for, undefined when it is for none. */
+  peerOf(change: EntryChange): string | undefined {
+    switch (change.do) {
       case 'set-neighbour':
-        return this.#neighbours.peerOf(step.address);
+        return this.#neighbours.peerOf(change.address);
       case 'set-forwarding':
-        return this.#forwarding.peerOf(pairOf(step));
+        return this.#forwarding.peerOf(pairOf(change));
       case 'set-route':
-        return this.#routes.peerOf(step.route.destination) || undefined;
+        return this.#routes.peerOf(change.route.destination) || undefined;
       default:
         return undefined;
     }
   }
 
   /** Changes some peers. @returns what that takes, removals first */
-  change(set: readonly BookPeer[], removed: readonly string[]): EntryStep[] {
+  change(set: readonly BookPeer[], removed: readonly string[]): EntryChange[] {
     const before = new Touched(this.#neighbours, this.#forwarding, this.#routes);
     for (const id of removed) this.#remove(id, before);
     for (const peer of set) {
@@ -97,7 +97,7 @@ export class EntryBook {
       before.note(entriesOf(this.#overlay, peer));
     }
     for (const peer of set) this.#add(peer);
-    return this.#steps(before);
+    return this.#changes(before);
   }
 
   #add(peer: BookPeer): void {
@@ -119,10 +119,10 @@ export class EntryBook {
     for (const entry of entries.routes) this.#routes.remove(entry.destination, id);
   }
 
-  #steps(before: Touched): EntryStep[] {
+  #changes(before: Touched): EntryChange[] {
     const device = this.#overlay.device ?? '';
-    const removals: EntryStep[] = [];
-    const additions: EntryStep[] = [];
+    const removals: EntryChange[] = [];
+    const additions: EntryChange[] = [];
     for (const [address, was] of before.neighbours) {
       const is = this.#neighbours.of(address);
       if (was && !is) removals.push({ do: 'delete-neighbour', device, ...was });
@@ -151,7 +151,7 @@ export class EntryBook {
   }
 
   /** True when an event tells of something that is not as it is wanted here. */
-  contradicts(event: NetEvent, territory: Territory, deviceIndex: number | undefined): boolean {
+  contradicts(event: NetEvent, scope: OwnershipScope, deviceIndex: number | undefined): boolean {
     if (event.kind === 'neighbour') {
       const { link, address, mac, permanent } = event.neighbour;
       if (link !== deviceIndex) return false;
@@ -166,7 +166,7 @@ export class EntryBook {
     const isOurs =
       route.protocol === PROTOCOL_RIPSTOP &&
       ((route.link !== undefined && route.link === deviceIndex) ||
-        territory.networks.some(network => covers(network, route.destination)));
+        scope.networks.some(network => covers(network, route.destination)));
     if (event.gone) return wanted !== undefined && isOurs;
     if (!wanted) return isOurs;
     return !isOurs || route.gateway !== wanted.gateway;

@@ -3,14 +3,14 @@ import type { Underlay } from '../inputs/underlay.ts';
 import { PROTOCOL_RIPSTOP } from './state.ts';
 
 /** True for changes of the underlay interface and its addresses. */
-export function concernsUnderlay(event: NetEvent, underlay: Underlay): boolean {
+export function affectsUnderlay(event: NetEvent, underlay: Underlay): boolean {
   if (event.kind === 'lost') return true;
   if (event.kind === 'link') return event.link.index === underlay.index || event.link.name === underlay.name;
   return event.kind === 'address' && event.address.link === underlay.index;
 }
 
 /** True for changes of which subnets the underlay interface is connected to, and of its addresses. */
-export function changesReach(event: NetEvent, { index }: Underlay): boolean {
+export function affectsReach(event: NetEvent, { index }: Underlay): boolean {
   if (event.kind === 'address') return event.address.link === index;
   if (event.kind !== 'route') return false;
   const { link, gateway, protocol } = event.route;
@@ -18,7 +18,7 @@ export function changesReach(event: NetEvent, { index }: Underlay): boolean {
 }
 
 /** True for changes of our devices and for lost routes; pods coming and going are no concern of ours. */
-export function concernsOverlay(event: NetEvent, devices: readonly (string | undefined)[]): boolean {
+export function affectsOverlay(event: NetEvent, devices: readonly (string | undefined)[]): boolean {
   if (event.kind === 'lost') return true;
   if (event.kind === 'link') return devices.includes(event.link.name);
   return event.gone && (event.kind === 'route' || (event.kind === 'neighbour' && event.neighbour.permanent));

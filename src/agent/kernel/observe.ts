@@ -12,8 +12,8 @@ import {
   type ObservedDevice,
   type ObservedRoute,
   type ObservedState,
+  type OwnershipScope,
   PROTOCOL_RIPSTOP,
-  type Territory,
 } from './state.ts';
 
 const SCOPE_LINK = 253;
@@ -23,25 +23,25 @@ const SCOPE_LINK = 253;
  * @param wanted tells which destinations and settings are asked for besides what is marked as ours
  * @throws NetError
  */
-export function observe(socket: NetlinkSocket, territory: Territory, wanted: DesiredState): ObservedState {
+export function observe(socket: NetlinkSocket, scope: OwnershipScope, wanted: DesiredState): ObservedState {
   const links = new Map(listLinks(socket).map(link => [link.index, link]));
-  const link = [...links.values()].find(candidate => candidate.name === territory.device);
+  const link = [...links.values()].find(candidate => candidate.name === scope.device);
   return {
     device: link && observeDevice(socket, link, links),
     neighbours: link ? permanentNeighbours(socket, link.index) : [],
     forwarding: link?.kind === 'vxlan' ? forwardingOf(socket, link.index) : [],
-    routes: observeRoutes(socket, territory, wanted, links),
-    settings: new Map(wanted.settings.map(({ name }) => [name, settingOf(socket.netns, name)])),
+    routes: observeRoutes(socket, scope, wanted, links),
+    settings: new Map(wanted.settings.map(({ name }) => [name, sysctlOf(socket.netns, name)])),
   };
 }
 
 /** The same without the entries of peers: cheap, however many these are. */
 export function observeBase(
   socket: NetlinkSocket,
-  territory: Territory,
+  scope: OwnershipScope,
   wanted: DesiredState,
 ): ObservedState {
-  const link = territory.device === undefined ? undefined : findLink(socket, territory.device);
+  const link = scope.device === undefined ? undefined : findLink(socket, scope.device);
   const parent = link?.details.vxlan?.parent;
   const links = parent === undefined ? [] : listLinks(socket);
   return {
@@ -49,7 +49,7 @@ export function observeBase(
     neighbours: [],
     forwarding: [],
     routes: [],
-    settings: new Map(wanted.settings.map(({ name }) => [name, settingOf(socket.netns, name)])),
+    settings: new Map(wanted.settings.map(({ name }) => [name, sysctlOf(socket.netns, name)])),
   };
 }
 
@@ -92,22 +92,22 @@ function forwardingOf(socket: NetlinkSocket, link: number) {
 
 function observeRoutes(
   socket: NetlinkSocket,
-  territory: Territory,
+  scope: OwnershipScope,
   wanted: DesiredState,
   links: ReadonlyMap<number, Link>,
 ): ObservedRoute[] {
   const destinations = new Set(wanted.routes.map(route => route.destination));
   return listRoutes(socket, { table: TABLE_MAIN })
     .map(route => observedRoute(route, links))
-    .filter(route => destinations.has(route.destination) || isOurs(route, territory));
+    .filter(route => destinations.has(route.destination) || isOurs(route, scope));
 }
 
 /** A route that we made, for this overlay and no other one. */
-export function isOurs(route: ObservedRoute, territory: Territory): boolean {
+export function isOurs(route: ObservedRoute, scope: OwnershipScope): boolean {
   if (route.protocol !== PROTOCOL_RIPSTOP) return false;
   return (
-    (route.device !== undefined && route.device === territory.device) ||
-    territory.networks.some(network => covers(network, route.destination))
+    (route.device !== undefined && route.device === scope.device) ||
+    scope.networks.some(network => covers(network, route.destination))
   );
 }
 
@@ -125,7 +125,7 @@ function observedRoute(route: Route, links: ReadonlyMap<number, Link>): Observed
   };
 }
 
-function settingOf(netns: string, name: string): string | undefined {
+function sysctlOf(netns: string, name: string): string | undefined {
   try {
     return readSetting(netns, name);
   } catch (error) {

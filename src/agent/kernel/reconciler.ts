@@ -2,11 +2,11 @@ import { isNetError, type NetError } from '../../net/error.ts';
 import { replaceRoute } from '../../net/rtnetlink/routes.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { isRefusal, refusedSettings, writeSetting } from '../../net/sysctl.ts';
-import { applyEntries, applyStep, type EntryStep, isEntryStep } from './apply.ts';
-import { isRemoval, type Step } from './change.ts';
+import { applyChange, applyEntries, type EntryChange, isEntryChange } from './apply.ts';
+import { isRemoval, type KernelChange } from './change.ts';
 import { connectedRoutes, diff } from './diff.ts';
 import { isOurs, observe, observeBase } from './observe.ts';
-import type { DesiredState, ObservedRoute, Territory } from './state.ts';
+import type { DesiredState, ObservedRoute, OwnershipScope } from './state.ts';
 
 const NOTHING: DesiredState = { neighbours: [], forwarding: [], routes: [], settings: [] };
 
@@ -14,21 +14,21 @@ const NOTHING: DesiredState = { neighbours: [], forwarding: [], routes: [], sett
  * Keeps the kernel state of one overlay as it should be, and remembers what it changed of others, so that it can be
  * given back. Used by `ripstop run` and by the agent.
  */
-export class StateKeeper {
+export class KernelReconciler {
   readonly #socket: NetlinkSocket;
-  readonly #territory: Territory;
+  readonly #scope: OwnershipScope;
   /** Former values of settings, in the order in which they were changed. */
   readonly #settings = new Map<string, string>();
-  readonly #refusals = new Map<EntryStep, NetError>();
+  readonly #refusals = new Map<EntryChange, NetError>();
   #dumps = 0;
   #requests = 0;
   /** Routes of others whose place ours took. */
   readonly #displaced = new Map<string, ObservedRoute>();
 
   /** @throws NetError when the namespace cannot be entered */
-  constructor(netns: string, territory: Territory) {
+  constructor(netns: string, scope: OwnershipScope) {
     this.#socket = new NetlinkSocket({ netns });
-    this.#territory = territory;
+    this.#scope = scope;
   }
 
   get socket(): NetlinkSocket {
@@ -37,59 +37,59 @@ export class StateKeeper {
 
   /** Routes of connected networks whose place wanted routes do not take. @throws NetError */
   connected(wanted: DesiredState): ObservedRoute[] {
-    const { routes } = observe(this.#socket, this.#territory, wanted);
-    return connectedRoutes(wanted.routes, routes, this.#territory);
+    const { routes } = observe(this.#socket, this.#scope, wanted);
+    return connectedRoutes(wanted.routes, routes, this.#scope);
   }
 
-  /** The steps that `apply` would make, but for settings that were refused. Changes nothing. @throws RipstopError, NetError */
-  plan(wanted: DesiredState): Step[] {
+  /** The changes that `apply` would make, but for settings that were refused. Changes nothing. @throws RipstopError, NetError */
+  plan(wanted: DesiredState): KernelChange[] {
     return this.#withoutRefused(this.#diff(wanted));
   }
 
-  #withoutRefused(steps: readonly Step[]): Step[] {
+  #withoutRefused(changes: readonly KernelChange[]): KernelChange[] {
     const names = new Set(refusedSettings().map(({ name }) => name));
-    const isRefused = (step: Step): boolean =>
-      step.do === 'set-setting' && step.without !== undefined && names.has(step.name);
-    return steps.filter(step => !isRefused(step));
+    const isRefused = (change: KernelChange): boolean =>
+      change.do === 'set-sysctl' && change.without !== undefined && names.has(change.name);
+    return changes.filter(change => !isRefused(change));
   }
 
-  #diff(wanted: DesiredState): Step[] {
-    return diff(wanted, observe(this.#socket, this.#territory, wanted), this.#territory);
+  #diff(wanted: DesiredState): KernelChange[] {
+    return diff(wanted, observe(this.#socket, this.#scope, wanted), this.#scope);
   }
 
   /**
    * Makes what is missing and removes what is stale. A setting that may not be written, or an entry of a peer that is
-   * refused, does not keep the other steps from being made: what works without it works. See `refusals` for entries.
-   * @param between called after the removals and before the rest: the moment to change the data plane's peers
-   * @returns the steps that were made
-   * @throws NetError naming the step that failed, after all others for a setting, else at once; what was made stays
+   * refused, does not keep the other changes from being made: what works without it works. See `refusals` for entries.
+   * @param beforeAdditions called after the removals and before the rest: the moment to change the data plane's peers
+   * @returns the changes that were made
+   * @throws NetError naming the change that failed, after all others for a setting, else at once; what was made stays
    */
-  apply(wanted: DesiredState, between?: () => void): Step[] {
-    const steps = this.#diff(wanted);
+  apply(wanted: DesiredState, beforeAdditions?: () => void): KernelChange[] {
+    const changes = this.#diff(wanted);
     this.#dumps++;
     this.#refusals.clear();
-    const removals = steps.filter(isRemoval);
+    const removals = changes.filter(isRemoval);
     const made = this.#make(removals);
-    between?.();
+    beforeAdditions?.();
     // Removals are first in the list already.
-    return [...made, ...this.#make(steps.slice(removals.length))];
+    return [...made, ...this.#make(changes.slice(removals.length))];
   }
 
-  #make(steps: readonly Step[]): Step[] {
-    const made: Step[] = [];
+  #make(changes: readonly KernelChange[]): KernelChange[] {
+    const made: KernelChange[] = [];
     let refused: unknown;
-    for (const part of partsOf(steps)) {
+    for (const part of partsOf(changes)) {
       if (Array.isArray(part)) {
         made.push(...this.#makeEntries(part));
         continue;
       }
       try {
-        if (!applyStep(this.#socket, part)) continue;
+        if (!applyChange(this.#socket, part)) continue;
         this.#remember(part);
         made.push(part);
       } catch (error) {
         // The setting is the reason of what fails after it, as an IPv6 address where IPv6 is switched off.
-        if (part.do !== 'set-setting' || !isRefusal(error)) throw refused ?? error;
+        if (part.do !== 'set-sysctl' || !isRefusal(error)) throw refused ?? error;
         refused ??= error;
       }
     }
@@ -97,37 +97,37 @@ export class StateKeeper {
     return made;
   }
 
-  #makeEntries(steps: readonly EntryStep[]): EntryStep[] {
-    this.#requests += steps.length;
-    const refusals = applyEntries(this.#socket, steps);
-    for (const [step, error] of refusals) this.#refusals.set(step, error);
-    const made = steps.filter(step => !refusals.has(step));
-    for (const step of made) this.#remember(step);
+  #makeEntries(changes: readonly EntryChange[]): EntryChange[] {
+    this.#requests += changes.length;
+    const refusals = applyEntries(this.#socket, changes);
+    for (const [change, error] of refusals) this.#refusals.set(change, error);
+    const made = changes.filter(change => !refusals.has(change));
+    for (const change of made) this.#remember(change);
     return made;
   }
 
   /**
-   * Makes steps on entries of peers that are known to be right, without a look at what is there.
-   * @param between as in `apply`
+   * Makes changes on entries of peers that are known to be right, without a look at what is there.
+   * @param beforeAdditions as in `apply`
    * @returns false when something of others is in the way: `apply` has to compare
    * @throws NetError when the device is gone
    */
-  change(steps: readonly EntryStep[], between?: () => void): boolean {
-    const removals = steps.filter(isRemoval);
-    const additions = steps.filter(step => !isRemoval(step));
+  change(changes: readonly EntryChange[], beforeAdditions?: () => void): boolean {
+    const removals = changes.filter(isRemoval);
+    const additions = changes.filter(change => !isRemoval(change));
     const refusals = applyEntries(this.#socket, removals);
-    between?.();
+    beforeAdditions?.();
     // What replaces a route of ours may; a new one must not take the place of somebody else's.
-    const isNew = (step: EntryStep): boolean => step.do === 'set-route' && step.replaces !== true;
-    for (const [step, error] of applyEntries(this.#socket, additions, isNew)) refusals.set(step, error);
-    this.#requests += steps.length;
+    const isNew = (change: EntryChange): boolean => change.do === 'set-route' && change.replaces !== true;
+    for (const [change, error] of applyEntries(this.#socket, additions, isNew)) refusals.set(change, error);
+    this.#requests += changes.length;
     if ([...refusals.values()].some(error => error.code === 'EEXIST')) return false;
-    for (const [step, error] of refusals) this.#refusals.set(step, error);
+    for (const [change, error] of refusals) this.#refusals.set(change, error);
     return true;
   }
 
   /** Entries of peers that the kernel refused since the last comparison, and why. */
-  get refusals(): ReadonlyMap<EntryStep, NetError> {
+  get refusals(): ReadonlyMap<EntryChange, NetError> {
     return this.#refusals;
   }
 
@@ -141,8 +141,8 @@ export class StateKeeper {
     return this.#withoutRefused(this.#diffBase(base)).length === 0;
   }
 
-  #diffBase(base: DesiredState): Step[] {
-    return diff(base, observeBase(this.#socket, this.#territory, base), this.#territory);
+  #diffBase(base: DesiredState): KernelChange[] {
+    return diff(base, observeBase(this.#socket, this.#scope, base), this.#scope);
   }
 
   /**
@@ -150,7 +150,7 @@ export class StateKeeper {
    * Goes on after a failure; safe to call twice.
    * @returns what could not be undone
    */
-  retire(): unknown[] {
+  teardown(): unknown[] {
     const failures: unknown[] = [];
     const attempt = (action: () => void) => {
       try {
@@ -160,10 +160,10 @@ export class StateKeeper {
       }
     };
     attempt(() => {
-      const { routes } = observe(this.#socket, this.#territory, NOTHING);
+      const { routes } = observe(this.#socket, this.#scope, NOTHING);
       for (const route of routes)
-        if (isOurs(route, this.#territory))
-          attempt(() => applyStep(this.#socket, { do: 'delete-route', route }));
+        if (isOurs(route, this.#scope))
+          attempt(() => applyChange(this.#socket, { do: 'delete-route', route }));
     });
     for (const { original } of this.#displaced.values()) attempt(() => replaceRoute(this.#socket, original));
     this.#displaced.clear();
@@ -183,22 +183,22 @@ export class StateKeeper {
     this.#socket.close();
   }
 
-  #remember(step: Step): void {
-    if (step.do === 'set-setting' && step.former !== undefined && !this.#settings.has(step.name))
-      this.#settings.set(step.name, step.former);
-    if (step.do === 'set-route' && step.former && !isOurs(step.former, this.#territory))
-      this.#displaced.set(step.route.destination, step.former);
+  #remember(change: KernelChange): void {
+    if (change.do === 'set-sysctl' && change.former !== undefined && !this.#settings.has(change.name))
+      this.#settings.set(change.name, change.former);
+    if (change.do === 'set-route' && change.former && !isOurs(change.former, this.#scope))
+      this.#displaced.set(change.route.destination, change.former);
   }
 }
 
-/** Steps on entries of peers that follow one another, as one part; each other step for itself. */
-function partsOf(steps: readonly Step[]): (Step | EntryStep[])[] {
-  const parts: (Step | EntryStep[])[] = [];
-  for (const step of steps) {
+/** Changes on entries of peers that follow one another, as one part; each other change for itself. */
+function partsOf(changes: readonly KernelChange[]): (KernelChange | EntryChange[])[] {
+  const parts: (KernelChange | EntryChange[])[] = [];
+  for (const change of changes) {
     const last = parts.at(-1);
-    if (!isEntryStep(step)) parts.push(step);
-    else if (Array.isArray(last)) last.push(step);
-    else parts.push([step]);
+    if (!isEntryChange(change)) parts.push(change);
+    else if (Array.isArray(last)) last.push(change);
+    else parts.push([change]);
   }
   return parts;
 }

@@ -59,7 +59,7 @@ export interface RouteEntry {
 }
 
 /** A value below /proc/sys, named with slashes since device names may hold dots. */
-export interface SettingEntry {
+export interface SysctlEntry {
   readonly name: string;
   readonly value: string;
   /** Changed only where these settings (of the same list) have these values now. */
@@ -79,7 +79,7 @@ export interface DesiredState {
   /** On a kernel VXLAN. */
   readonly forwarding: readonly ForwardingEntry[];
   readonly routes: readonly RouteEntry[];
-  readonly settings: readonly SettingEntry[];
+  readonly settings: readonly SysctlEntry[];
 }
 
 export interface ObservedDevice {
@@ -115,7 +115,7 @@ export interface ObservedState {
 }
 
 /** What belongs to one overlay, so that another one on the same machine is left alone. */
-export interface Territory {
+export interface OwnershipScope {
   readonly device: string | undefined;
   /** Cluster networks: our routes into them are this overlay's. */
   readonly networks: readonly string[];

@@ -6,7 +6,7 @@ import { type Cidr, contains, formatAddress, formatCidr, isEqual, overlaps, pars
 import type { Lease } from './lease.ts';
 
 /** A lease that gives no peer, and why, for logs, metrics and `ripstop peers`. */
-export interface Rejection {
+export interface RejectedLease {
   readonly key: string;
   readonly reason:
     | 'other-backend'
@@ -16,7 +16,7 @@ export interface Rejection {
     | 'outside-network'
     | 'overlap'
     | 'underlay'
-    | 'twin'
+    | 'duplicate'
     | 'off-link'
     /** The tables or the kernel did not take it; it is tried again. */
     | 'refused';
@@ -53,11 +53,15 @@ export interface OwnSide {
 }
 
 /** @returns the claims of a lease; why it has none that can be used; undefined where it is of another family */
-export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | Rejection | undefined {
+export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | RejectedLease | undefined {
   const { plan, config, own } = side;
   const { backend } = config;
   const { key, attributes } = lease;
-  const reject = (reason: Rejection['reason'], message: string): Rejection => ({ key, reason, message });
+  const reject = (reason: RejectedLease['reason'], message: string): RejectedLease => ({
+    key,
+    reason,
+    message,
+  });
   // flannel's udp backend writes no type.
   const type = attributes.backendType || 'udp';
   if (type !== backend.type) return reject('other-backend', `has backend ${type}, this node ${backend.type}`);
@@ -71,12 +75,12 @@ export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | Rejection |
     ({ family }) => (family === 4 ? config.v4 : config.v6) || family === plan.family,
   );
   const ownHosts = [...hostsOf(own), parseAddress(plan.address)!];
-  const twin = hosts.find(host => ownHosts.some(mine => isEqual(mine, host)));
-  if (twin) return reject('twin', `publishes this node's own address ${textOf(twin)}`);
+  const duplicate = hosts.find(host => ownHosts.some(mine => isEqual(mine, host)));
+  if (duplicate) return reject('duplicate', `publishes this node's own address ${textOf(duplicate)}`);
   const data = vxlanData(lease, side);
   if (data && 'reason' in data) return data;
   if (data && data.mac === plan.mac?.toLowerCase())
-    return reject('twin', `publishes this node's own VTEP MAC ${data.mac}`);
+    return reject('duplicate', `publishes this node's own VTEP MAC ${data.mac}`);
   return (
     rangeFault(lease, subnets, hosts, side) ??
     linkFault(lease, address, side) ?? {
@@ -108,7 +112,7 @@ function rangeFault(
   subnets: readonly Cidr[],
   hosts: readonly Cidr[],
   { config, own, underlay }: OwnSide,
-): Rejection | undefined {
+): RejectedLease | undefined {
   for (const cidr of subnets) {
     const text = formatCidr(cidr);
     const network = cidr.family === 4 ? config.v4 : config.v6;
@@ -148,7 +152,7 @@ function rangeFault(
   return undefined;
 }
 
-function linkFault({ key }: Lease, address: string, side: OwnSide): Rejection | undefined {
+function linkFault({ key }: Lease, address: string, side: OwnSide): RejectedLease | undefined {
   if (side.config.backend.type !== 'host-gw' || side.onLink(address)) return undefined;
   const message = `publishes ${address}, which is behind a router: host-gw needs all nodes on one link`;
   return { key, reason: 'off-link', message };
@@ -164,7 +168,7 @@ function ownRemoteChecksum(side: OwnSide): boolean {
 }
 
 /** What the lease publishes for a vxlan overlay. */
-function vxlanData(lease: Lease, { plan, config }: OwnSide): VxlanData | Rejection | undefined {
+function vxlanData(lease: Lease, { plan, config }: OwnSide): VxlanData | RejectedLease | undefined {
   if (plan.mode !== 'vxlan' || config.backend.type !== 'vxlan') return undefined;
   const { key, attributes } = lease;
   try {

@@ -15,7 +15,7 @@ export interface Holder {
 /** Something that a lease claims and another one holds. */
 export interface Conflict<T> {
   readonly with: T;
-  readonly reason: 'overlap' | 'underlay' | 'twin';
+  readonly reason: 'overlap' | 'underlay' | 'duplicate';
   /** Continues "the lease". */
   readonly message: string;
 }
@@ -87,7 +87,7 @@ export class Holdings<T extends Holder> {
       for (const other of this.#others(this.#byHost.get(textOf(host)), claims))
         yield {
           with: other,
-          reason: 'twin',
+          reason: 'duplicate',
           message: `publishes the underlay address ${textOf(host)} of lease ${other.key}`,
         };
     // At another address, the MAC may be that of another lease which this node had at the former one.
@@ -95,7 +95,7 @@ export class Holdings<T extends Holder> {
       for (const other of this.#others(this.#byMac.get(claims.mac), claims))
         yield {
           with: other,
-          reason: 'twin',
+          reason: 'duplicate',
           message: `publishes the VTEP MAC ${claims.mac} of lease ${other.key}`,
         };
     for (const subnet of claims.subnets)

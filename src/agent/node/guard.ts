@@ -1,7 +1,7 @@
 import { describeError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { EventSocket } from '../../net/rtnetlink/events.ts';
-import { concernsOverlay } from '../kernel/events.ts';
+import { affectsOverlay } from '../kernel/events.ts';
 import type { OverlayNode } from './node.ts';
 
 /** How often the kernel's events are fetched. */
@@ -38,7 +38,7 @@ export class NodeGuard {
     this.#busy = true;
     try {
       const { device } = this.#node.settled.config;
-      const news = this.#events.drain().some(event => concernsOverlay(event, [device]));
+      const news = this.#events.drain().some(event => affectsOverlay(event, [device]));
       if (++this.#looks % LOOKS_A_ROUND === 0 || news) await this.#heal();
     } catch (error) {
       const text = describeError(error);

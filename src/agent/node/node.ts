@@ -7,9 +7,9 @@ import { type CounterSnapshot, DataPlane } from '../../dataplane/dataplane.ts';
 import { changeLink, findLink } from '../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { describeRefusal, onRefusedSetting } from '../../net/sysctl.ts';
-import { describeStep, type Step } from '../kernel/change.ts';
-import { desiredState, type Overlay } from '../kernel/desired.ts';
-import { StateKeeper } from '../kernel/reconciler.ts';
+import { describeChange, type KernelChange } from '../kernel/change.ts';
+import { desiredState, type OverlaySpec } from '../kernel/desired.ts';
+import { KernelReconciler } from '../kernel/reconciler.ts';
 import type { DesiredState } from '../kernel/state.ts';
 import { type NodeConfig, type NodePeer, vtepMac } from './config.ts';
 import { findUnderlay, type NodeUnderlay } from './underlay.ts';
@@ -18,7 +18,7 @@ import { findUnderlay, type NodeUnderlay } from './underlay.ts';
 export interface Settled {
   readonly config: NodeConfig;
   readonly underlay: NodeUnderlay;
-  readonly overlay: Overlay;
+  readonly overlay: OverlaySpec;
   readonly acceptUnfinished: boolean;
 }
 
@@ -56,7 +56,7 @@ export function settle(socket: NetlinkSocket, config: NodeConfig, log: Log): Set
 /** One node of an overlay with a static list of peers: data plane, device, addresses, routes, neighbours. */
 export class OverlayNode {
   readonly #log: Log;
-  readonly #keeper: StateKeeper;
+  readonly #kernel: KernelReconciler;
   /** Destinations of peers that a connected network keeps; logged once. */
   readonly #connected = new Set<string>();
   #plane: DataPlane;
@@ -64,9 +64,9 @@ export class OverlayNode {
   /** What runs now; changes of the node wait for each other. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  private constructor(settled: Settled, keeper: StateKeeper, plane: DataPlane, log: Log) {
+  private constructor(settled: Settled, kernel: KernelReconciler, plane: DataPlane, log: Log) {
     this.#settled = settled;
-    this.#keeper = keeper;
+    this.#kernel = kernel;
     this.#plane = plane;
     this.#log = log;
   }
@@ -77,12 +77,15 @@ export class OverlayNode {
    */
   static async start(config: NodeConfig, log: Log): Promise<OverlayNode> {
     onRefusedSetting(setting => log.warn(describeRefusal(setting)));
-    const keeper = new StateKeeper(config.namespace, { device: config.device, networks: config.networks });
+    const kernel = new KernelReconciler(config.namespace, {
+      device: config.device,
+      networks: config.networks,
+    });
     try {
-      const settled = settle(keeper.socket, config, log);
-      refuseTaken(keeper.socket, config.device);
-      const plane = await startPlane(settled, keeper.socket, log);
-      const node = new OverlayNode(settled, keeper, plane, log);
+      const settled = settle(kernel.socket, config, log);
+      refuseTaken(kernel.socket, config.device);
+      const plane = await startPlane(settled, kernel.socket, log);
+      const node = new OverlayNode(settled, kernel, plane, log);
       try {
         node.#apply(config.peers);
         return node;
@@ -91,7 +94,7 @@ export class OverlayNode {
         throw error;
       }
     } catch (error) {
-      keeper.close();
+      kernel.close();
       throw error;
     }
   }
@@ -119,7 +122,7 @@ export class OverlayNode {
       const pending = (Object.keys(config) as (keyof NodeConfig)[]).filter(
         key => key !== 'peers' && JSON.stringify(config[key]) !== JSON.stringify(former[key]),
       );
-      const next = settle(this.#keeper.socket, { ...former, peers: config.peers }, this.#log).config;
+      const next = settle(this.#kernel.socket, { ...former, peers: config.peers }, this.#log).config;
       try {
         this.#apply(next.peers);
       } catch (error) {
@@ -140,12 +143,12 @@ export class OverlayNode {
   heal(): Promise<string[]> {
     return this.#inTurn(async () => {
       const { config } = this.#settled;
-      const gone = findLink(this.#keeper.socket, config.device) === undefined;
+      const gone = findLink(this.#kernel.socket, config.device) === undefined;
       if (gone) {
         await this.#plane.stop();
-        this.#plane = await startPlane(this.#settled, this.#keeper.socket, this.#log);
+        this.#plane = await startPlane(this.#settled, this.#kernel.socket, this.#log);
       }
-      const steps = this.#apply(config.peers, gone).map(describeStep);
+      const steps = this.#apply(config.peers, gone).map(describeChange);
       return gone ? [`+ device ${config.device}`, ...steps] : steps;
     });
   }
@@ -154,7 +157,7 @@ export class OverlayNode {
   stop(): Promise<void> {
     return this.#inTurn(async () => {
       await this.#end();
-      this.#keeper.close();
+      this.#kernel.close();
     });
   }
 
@@ -168,10 +171,10 @@ export class OverlayNode {
     return desiredState(this.#settled.overlay, peers);
   }
 
-  #apply(peers: readonly NodePeer[], publish = true): Step[] {
-    const steps = this.#keeper.apply(this.#desired(peers), () => publish && this.#plane.setPeers(peers));
-    for (const step of steps) this.#log.debug({ step: describeStep(step) }, 'kernel state');
-    for (const route of this.#keeper.connected(this.#desired(peers))) {
+  #apply(peers: readonly NodePeer[], publish = true): KernelChange[] {
+    const steps = this.#kernel.apply(this.#desired(peers), () => publish && this.#plane.setPeers(peers));
+    for (const step of steps) this.#log.debug({ step: describeChange(step) }, 'kernel state');
+    for (const route of this.#kernel.connected(this.#desired(peers))) {
       const { destination, device } = route;
       if (!this.#connected.has(destination))
         this.#log.warn(
@@ -180,13 +183,13 @@ export class OverlayNode {
         );
       this.#connected.add(destination);
     }
-    const [refusal] = this.#keeper.refusals.values();
+    const [refusal] = this.#kernel.refusals.values();
     if (refusal) throw refusal;
     return steps;
   }
 
   async #end(): Promise<void> {
-    for (const failure of this.#keeper.retire())
+    for (const failure of this.#kernel.teardown())
       this.#log.warn({ err: String(failure) }, 'something could not be undone');
     await this.#plane.stop();
   }

@@ -10,12 +10,12 @@ import type { AgentOptions } from '../inputs/options.ts';
 import { type OverlayPlan, planOverlays, type VtepMacs } from '../inputs/plan.ts';
 import type { Underlay } from '../inputs/underlay.ts';
 import { refuseOnUnderlay, underlaySubnets } from '../inputs/underlay-subnets.ts';
-import { describeStep } from '../kernel/change.ts';
-import { changesReach } from '../kernel/events.ts';
+import { describeChange } from '../kernel/change.ts';
+import { affectsReach } from '../kernel/events.ts';
 import { fits } from '../lease/allocate.ts';
 import type { Cidr } from '../lease/cidr.ts';
 import type { Lease } from '../lease/lease.ts';
-import { describeRefusals, isContradiction, type Rejection } from '../peer.ts';
+import { describeRefusals, isContradiction, type RejectedLease } from '../peer.ts';
 import { NodeRules } from '../rules/node-rules.ts';
 import { ruleSet, trafficManager } from '../rules/rule-set.ts';
 import { addBlackholes } from './blackhole.ts';
@@ -55,7 +55,7 @@ export class Session {
   readonly #options: AgentOptions;
   readonly #log: Log;
   readonly #socket: NetlinkSocket;
-  #rejected: readonly Rejection[] = [];
+  #rejected: readonly RejectedLease[] = [];
   #refused: ReadonlySet<string> = new Set();
   readonly #selectors = new Map<OverlayPlan, PeerSelector>();
   readonly #failing = new Map<Part, string>();
@@ -183,7 +183,7 @@ export class Session {
     return this.#hasPeers;
   }
 
-  get rejected(): readonly Rejection[] {
+  get rejected(): readonly RejectedLease[] {
     return this.#rejected;
   }
 
@@ -232,13 +232,13 @@ export class Session {
   }
 
   /** Gathers the leases that give no peer, and logs those that are new. @returns the new ones */
-  #noteRejections(): Rejection[] {
-    const rejected = new Map<string, Rejection>();
+  #noteRejections(): RejectedLease[] {
+    const rejected = new Map<string, RejectedLease>();
     for (const carrier of this.carriers) {
       for (const rejection of this.#selectors.get(carrier.plan)?.rejected.values() ?? [])
         rejected.set(textOf(rejection), rejection);
       for (const [key, message] of carrier.refused) {
-        const rejection: Rejection = { key, reason: 'refused', message: `cannot be a peer: ${message}` };
+        const rejection: RejectedLease = { key, reason: 'refused', message: `cannot be a peer: ${message}` };
         rejected.set(textOf(rejection), rejection);
       }
     }
@@ -285,12 +285,12 @@ export class Session {
     const { device = 'routes' } = carrier.plan;
     if (steps.length > 0)
       this.#log.info({ device, peers: carrier.peerCount, changes: steps.length }, 'peers applied');
-    for (const step of steps) this.#log.debug({ device }, describeStep(step));
+    for (const step of steps) this.#log.debug({ device }, describeChange(step));
   }
 
   /** Takes note of what the kernel tells. @returns true when something of the overlays is not as it should be */
   heed(events: readonly NetEvent[]): boolean {
-    let isTouched = events.some(event => changesReach(event, this.basis.underlay));
+    let isTouched = events.some(event => affectsReach(event, this.basis.underlay));
     if (isTouched) this.#mustSelect = true;
     for (const carrier of this.carriers)
       for (const event of events) if (carrier.heed(event)) isTouched = true;
@@ -317,7 +317,7 @@ export class Session {
     if (this.#hasPeers)
       await this.#attempt('kernel state', async () => {
         for (const carrier of this.carriers)
-          for (const step of await carrier.reconcile()) this.#count(step.do, describeStep(step));
+          for (const step of await carrier.reconcile()) this.#count(step.do, describeChange(step));
         this.#noteRejections();
       });
     await this.#attempt('blackhole route', async () => this.#blackhole());
@@ -374,6 +374,6 @@ export class Session {
   }
 }
 
-function textOf({ key, message }: Rejection): string {
+function textOf({ key, message }: RejectedLease): string {
   return `${key} ${message}`;
 }

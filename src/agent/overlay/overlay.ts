@@ -9,11 +9,11 @@ import { deleteLink, findLink } from '../../net/rtnetlink/links.ts';
 import type { Backend } from '../config/backend.ts';
 import { type OverlayPlan, tunnelPort } from '../inputs/plan.ts';
 import type { Underlay } from '../inputs/underlay.ts';
-import type { Step } from '../kernel/change.ts';
-import { baseState, type Overlay } from '../kernel/desired.ts';
+import type { KernelChange } from '../kernel/change.ts';
+import { baseState, type OverlaySpec } from '../kernel/desired.ts';
 import { EntryBook } from '../kernel/entry-book.ts';
-import { StateKeeper } from '../kernel/reconciler.ts';
-import type { DesiredState, ObservedRoute, Territory } from '../kernel/state.ts';
+import { KernelReconciler } from '../kernel/reconciler.ts';
+import type { DesiredState, ObservedRoute, OwnershipScope } from '../kernel/state.ts';
 import type { OverlayPeer } from '../peer.ts';
 import type { PeerChanges } from './peer-selector.ts';
 
@@ -44,7 +44,7 @@ export class Carrier {
   readonly #backend: Backend;
   readonly #underlay: Underlay;
   readonly #options: CarrierOptions;
-  readonly #keeper: StateKeeper;
+  readonly #kernel: KernelReconciler;
   #plane: DataPlane | undefined;
   readonly #peers: Map<string, OverlayPeer>;
   /** The same as a list, made when somebody asks. */
@@ -74,7 +74,7 @@ export class Carrier {
     this.#underlay = underlay;
     this.#options = options;
     this.#book = new EntryBook(this.#overlay(), peers);
-    this.#keeper = new StateKeeper(options.netns, this.#territory);
+    this.#kernel = new KernelReconciler(options.netns, this.#territory);
   }
 
   /**
@@ -94,7 +94,7 @@ export class Carrier {
       await carrier.#open();
       return carrier;
     } catch (error) {
-      carrier.#keeper.close();
+      carrier.#kernel.close();
       throw error;
     }
   }
@@ -134,7 +134,7 @@ export class Carrier {
 
   /** True while the kernel may have something else than is wanted, or refused it: the next comparison looks at all of it. */
   get mustCompare(): boolean {
-    return this.#mustCompare || this.#keeper.refusals.size > 0;
+    return this.#mustCompare || this.#kernel.refusals.size > 0;
   }
 
   get peerCount(): number {
@@ -149,7 +149,7 @@ export class Carrier {
   /** Peers that the tables or the kernel did not take, with the reason; the others are not touched by it. */
   get refused(): ReadonlyMap<string, string> {
     const refused = new Map<string, string>();
-    for (const [step, error] of this.#keeper.refusals) {
+    for (const [step, error] of this.#kernel.refusals) {
       const id = this.#book.peerOf(step);
       if (id !== undefined) refused.set(id, error.message);
     }
@@ -158,8 +158,8 @@ export class Carrier {
   }
 
   /** What the kernel was asked for since the start. */
-  get work(): StateKeeper['work'] {
-    return this.#keeper.work;
+  get work(): KernelReconciler['work'] {
+    return this.#kernel.work;
   }
 
   /**
@@ -167,7 +167,7 @@ export class Carrier {
    * @returns the kernel changes made
    * @throws RipstopError, NetError when the device is gone; the next comparison makes up for it
    */
-  change({ set, removed }: PeerChanges): Step[] {
+  change({ set, removed }: PeerChanges): KernelChange[] {
     const steps = this.#book.change(set, removed);
     for (const id of removed) this.#peers.delete(id);
     for (const peer of set) this.#peers.set(peer.id, peer);
@@ -179,7 +179,7 @@ export class Carrier {
       this.#plane?.changePeers({ set: set.map(specOf), removed });
     };
     try {
-      if (!this.#mustCompare && this.#keeper.change(steps, publish)) return steps;
+      if (!this.#mustCompare && this.#kernel.change(steps, publish)) return steps;
       return this.#compareAll(publish);
     } catch (error) {
       this.#mustCompare = true;
@@ -189,8 +189,8 @@ export class Carrier {
   }
 
   /** Looks at everything in the kernel that is of this overlay and mends it. */
-  #compareAll(publish?: () => void): Step[] {
-    const steps = this.#keeper.apply(this.desired(), publish);
+  #compareAll(publish?: () => void): KernelChange[] {
+    const steps = this.#kernel.apply(this.desired(), publish);
     this.#mustCompare = false;
     this.#comparedAt = performance.now();
     this.#noteDevice();
@@ -199,7 +199,7 @@ export class Carrier {
 
   #noteDevice(): void {
     const { device } = this.plan;
-    this.#deviceIndex = device === undefined ? undefined : findLink(this.#keeper.socket, device)?.index;
+    this.#deviceIndex = device === undefined ? undefined : findLink(this.#kernel.socket, device)?.index;
   }
 
   /** Takes note of what the kernel tells. @returns true when something is not as it should be */
@@ -212,7 +212,7 @@ export class Carrier {
     return isOurs;
   }
 
-  get #territory(): Territory {
+  get #territory(): OwnershipScope {
     return { device: this.plan.device, networks: this.plan.networks };
   }
 
@@ -221,7 +221,7 @@ export class Carrier {
    * entries of peers are read when an event told of a foreign change of them, and once a minute.
    * @returns the changes made
    */
-  async reconcile(): Promise<Step[]> {
+  async reconcile(): Promise<KernelChange[]> {
     if (this.isUserspace && !this.#hasDevice()) {
       this.#options.log.warn(
         { device: this.plan.device },
@@ -235,19 +235,19 @@ export class Carrier {
     // Changes of the kernel's own forwarding entries are not among the events.
     const isBlind = this.plan.mode === 'vxlan' && !this.isUserspace;
     const isDue = performance.now() - this.#comparedAt >= COMPARE_MS;
-    if (!this.mustCompare && !isBlind && !isDue && this.#keeper.isBaseRight(baseState(this.#overlay())))
+    if (!this.mustCompare && !isBlind && !isDue && this.#kernel.isBaseRight(baseState(this.#overlay())))
       return [];
     return this.#compareAll();
   }
 
   /** The changes that `reconcile` would make. */
-  pending(): Step[] {
-    return this.#keeper.plan(this.desired());
+  pending(): KernelChange[] {
+    return this.#kernel.plan(this.desired());
   }
 
   /** Destinations of peers that stay with another interface, because it is connected to a network of that range. */
   connected(): ObservedRoute[] {
-    return this.#keeper.connected(this.desired());
+    return this.#kernel.connected(this.desired());
   }
 
   desired(): DesiredState {
@@ -266,22 +266,22 @@ export class Carrier {
     await this.#plane?.stop();
     this.#plane = undefined;
     if (remove) {
-      for (const failure of this.#keeper.retire())
+      for (const failure of this.#kernel.teardown())
         this.#options.log.warn({ err: String(failure) }, 'not undone');
-      if (this.plan.device && this.plan.mode !== 'host-gw') deleteLink(this.#keeper.socket, this.plan.device);
+      if (this.plan.device && this.plan.mode !== 'host-gw') deleteLink(this.#kernel.socket, this.plan.device);
     }
-    this.#keeper.close();
+    this.#kernel.close();
   }
 
   async #open(): Promise<void> {
     if (!this.isUserspace) return;
     const { plan } = this;
     const { netns, log } = this.#options;
-    const inTheWay = findLink(this.#keeper.socket, plan.device!);
+    const inTheWay = findLink(this.#kernel.socket, plan.device!);
     if (inTheWay?.kind === 'vxlan') {
       // flanneld leaves its device when it ends, and so does our own kernel data plane: its name is ours now.
       log.info({ device: plan.device }, 'replacing the kernel VXLAN device');
-      deleteLink(this.#keeper.socket, plan.device!);
+      deleteLink(this.#kernel.socket, plan.device!);
     }
     const given = this.peers;
     const plane = await DataPlane.start({
@@ -318,17 +318,17 @@ export class Carrier {
   }
 
   #hasDevice(): boolean {
-    const link = findLink(this.#keeper.socket, this.plan.device!);
+    const link = findLink(this.#kernel.socket, this.plan.device!);
     return link?.kind === 'tun';
   }
 
   #acceptsUnfinished(): boolean {
     const { unfinishedChecksums } = this.#options;
     if (unfinishedChecksums !== 'auto') return unfinishedChecksums === 'accept';
-    return findLink(this.#keeper.socket, this.#underlay.name)?.kind === 'veth';
+    return findLink(this.#kernel.socket, this.#underlay.name)?.kind === 'veth';
   }
 
-  #overlay(): Overlay {
+  #overlay(): OverlaySpec {
     return overlayOf(this.plan, this.#backend, this.#underlay, this.isUserspace);
   }
 }
@@ -344,7 +344,7 @@ export function overlayOf(
   backend: Backend,
   underlay: Underlay,
   isUserspace: boolean,
-): Overlay {
+): OverlaySpec {
   const { mode, device, mtu, mac, subnets, networks, address } = plan;
   const kernel = backend.type === 'vxlan' && !isUserspace;
   return {

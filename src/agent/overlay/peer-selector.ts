@@ -4,7 +4,7 @@ import {
   isSameClaim,
   type LeaseClaims,
   type OwnSide,
-  type Rejection,
+  type RejectedLease,
   textOf,
 } from '../lease/claims.ts';
 import { type Conflict, type Holder, Holdings } from '../lease/holdings.ts';
@@ -47,7 +47,7 @@ export class PeerSelector {
   readonly #entries = new Map<string, Entry>();
   readonly #holdings: Holdings<Entry>;
   readonly #peers = new Map<string, OverlayPeer>();
-  readonly #rejected = new Map<string, Rejection>();
+  readonly #rejected = new Map<string, RejectedLease>();
   /** Id of the peer at each underlay address. */
   readonly #ids = new Map<string, string>();
   #refusedBefore: ReadonlySet<string>;
@@ -68,7 +68,7 @@ export class PeerSelector {
   }
 
   /** By lease key. */
-  get rejected(): ReadonlyMap<string, Rejection> {
+  get rejected(): ReadonlyMap<string, RejectedLease> {
     return this.#rejected;
   }
 
@@ -207,7 +207,7 @@ export class PeerSelector {
     this.#vacate(other);
     // The stay that begins now.
     other.displacedBy = returns && !isDisplacedBy(by, other) ? { peer: by, stay: by.stay + 1 } : undefined;
-    this.#refuse(other, { with: by, reason: 'twin', message });
+    this.#refuse(other, { with: by, reason: 'duplicate', message });
   }
 
   #unblock(entry: Entry): void {
@@ -288,7 +288,7 @@ export class PeerSelector {
 
 export interface PeerSelection {
   readonly peers: readonly OverlayPeer[];
-  readonly rejected: readonly Rejection[];
+  readonly rejected: readonly RejectedLease[];
 }
 
 /** The peers of one overlay if all leases came at once, and nothing was known before. */
@@ -304,7 +304,7 @@ function mustYield({ with: peer, reason }: Conflict<Entry>, entry: Entry): boole
   // The peer is there only because the node of this entry gave no sign of life.
   if (isDisplacedBy(entry, peer) && !isGone(entry)) return true;
   // An address or a MAC may pass to another node; a range is given to nobody else while its lease lasts.
-  return reason === 'twin' && isGone(peer) && entry.lease.node !== undefined;
+  return reason === 'duplicate' && isGone(peer) && entry.lease.node !== undefined;
 }
 
 function isDisplacedBy({ displacedBy }: Entry, peer: Entry): boolean {

@@ -34,7 +34,7 @@ import {
 import { SOURCE_STRIDE, SOURCE_TRUNCATED } from '../io/interfaces.ts';
 import { findPrefix4, findPrefix6 } from '../tables/lpm.ts';
 import { PEER_HOST4, PEER_HOST6, PEER_MAC, PEER_REMOTE_CHECKSUM, PEER_STRIDE } from '../tables/peer-table.ts';
-import { findSource } from '../tables/source-table.ts';
+import { findPeerBySource } from '../tables/source-table.ts';
 import type { TableView } from '../tables/tables.ts';
 import { ipVersion, packetBytes } from './flow.ts';
 
@@ -44,8 +44,8 @@ export interface IngressRules {
   readonly ethernet: number;
   readonly vni: number;
   /** MAC of the own VTEP: first two bytes, last four as a signed int32. */
-  readonly macHigh: number;
-  readonly macLow: number;
+  readonly macHi16: number;
+  readonly macLo32: number;
   /** 1 when frames to groups pass. */
   readonly flood: number;
   /** 1 when the inner source must belong to the peer that sent it. */
@@ -78,7 +78,7 @@ export function judgeIngress(
     if (table[at + SOURCE] !== message) {
       message = table[at + SOURCE]!;
       const source = message * SOURCE_STRIDE;
-      peer = findSource(
+      peer = findPeerBySource(
         tables.sources,
         sources[source]!,
         sources[source + 1]!,
@@ -138,7 +138,7 @@ function judgeVxlan(
   const high = view.getUint16(frame);
   if ((high & 0x0100) !== 0) {
     if (rules.flood === 0) return MULTICAST;
-  } else if (high !== rules.macHigh || view.getInt32(frame + 2) !== rules.macLow) return NOT_FOR_US;
+  } else if (high !== rules.macHi16 || view.getInt32(frame + 2) !== rules.macLo32) return NOT_FOR_US;
   if (rules.strict === 1 && isFrom(view, frame, peer, tables.peers) === 0) return SPOOFED_SOURCE;
   let l3 = 14;
   let type = view.getUint16(frame + 12);

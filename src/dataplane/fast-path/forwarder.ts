@@ -1,7 +1,7 @@
 import type { Batch } from '../descriptor/descriptor.ts';
 import type { DatagramPort, FrameDevice } from '../io/interfaces.ts';
 import type { Exceptions } from '../slow-path/slow-path.ts';
-import { enterTables, leaveTables, type TablesReader } from '../tables/tables.ts';
+import { beginRead, endRead, type TablesReader } from '../tables/tables.ts';
 import { accountBatch } from './account.ts';
 import { type EgressRules, judgeEgress } from './classify-egress.ts';
 import { type IngressRules, judgeIngress } from './classify-ingress.ts';
@@ -45,13 +45,13 @@ export type Ingress = Direction<IngressRules>;
 export function egressTurn(egress: Egress, timeoutMs: number): number {
   const count = egress.device.readBatch(egress.batch, timeoutMs);
   if (count <= 0) return count;
-  const tables = enterTables(egress.reader);
+  const tables = beginRead(egress.reader);
   const unusual = judgeEgress(egress.batch, count, tables, egress.rules);
   if (unusual > 0) egress.exceptions.settle(egress.batch, count, tables);
   const refused = egress.port.sendBatch(egress.batch, count, tables.peers);
   if (refused > 0) egress.exceptions.review(egress.batch, count, tables);
   accountBatch(egress.counters, egress.batch, count, 1);
-  leaveTables(egress.reader);
+  endRead(egress.reader);
   return count;
 }
 
@@ -63,10 +63,10 @@ export function egressTurn(egress: Egress, timeoutMs: number): number {
 export function ingressTurn(ingress: Ingress, timeoutMs: number): number {
   const count = ingress.port.receiveBatch(ingress.batch, timeoutMs);
   if (count <= 0) return count;
-  const tables = enterTables(ingress.reader);
+  const tables = beginRead(ingress.reader);
   judgeIngress(ingress.batch, count, ingress.port.sources, tables, ingress.rules);
   ingress.device.writeBatch(ingress.batch, count);
   accountBatch(ingress.counters, ingress.batch, count, 0);
-  leaveTables(ingress.reader);
+  endRead(ingress.reader);
   return count;
 }

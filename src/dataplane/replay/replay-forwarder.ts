@@ -11,7 +11,7 @@ import {
   SOURCE_PORT,
   SOURCE_STRIDE,
 } from '../io/interfaces.ts';
-import { macWords, type PeerSpec, peerInput } from '../peer-spec.ts';
+import { type PeerSpec, packMac, peerInput } from '../peer-spec.ts';
 import { type ExceptionEnds, Exceptions } from '../slow-path/slow-path.ts';
 import { openReader } from '../tables/tables.ts';
 import { TablesWriter } from '../tables/writer.ts';
@@ -65,7 +65,7 @@ export function openOffline(options: OfflineOptions, ends: OfflineEnds) {
   const counters = openCounters(createCounters(2, most));
   const ethernet = mode === 'vxlan' ? 1 : 0;
   const flood = options.flood ? 1 : 0;
-  const mac = ethernet === 1 ? macWords(options.mac ?? '', 'mac') : { hi: 0, lo: 0 };
+  const mac = ethernet === 1 ? packMac(options.mac ?? '', 'mac') : { hi: 0, lo: 0 };
   const egressBatch = createBatch(OFFLINE_FRAMES, OFFLINE_FRAMES * (FRAME_MAX + 256));
   const ingressBatch = createBatch(OFFLINE_FRAMES, OFFLINE_FRAMES * (FRAME_MAX + 256));
   let clock = 0;
@@ -95,8 +95,8 @@ export function openOffline(options: OfflineOptions, ends: OfflineEnds) {
     rules: {
       ethernet,
       vni,
-      macHigh: mac.hi,
-      macLow: mac.lo,
+      macHi16: mac.hi,
+      macLo32: mac.lo,
       flood,
       strict: options.strictSource ? 1 : 0,
       mtu,

@@ -16,7 +16,7 @@ export interface TableCapacity {
 export const PEERS_MAX = 65534;
 
 /** The error of a table that is too small; `key` is the configuration key that would make room. */
-export function overflow(key: string, holds: number, wanted: number): RipstopError {
+export function tableFull(key: string, holds: number, wanted: number): RipstopError {
   return new RipstopError(
     'ECAPACITY',
     `the tables hold ${holds} ${key} and ${wanted} are wanted`,

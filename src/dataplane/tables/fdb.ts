@@ -1,5 +1,5 @@
 import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket } from './buckets.ts';
-import { overflow } from './capacity.ts';
+import { tableFull } from './capacity.ts';
 
 /*
  * FDB: destination MAC -> peer slot. Open addressing with linear probing over a power of two of buckets, at most
@@ -24,7 +24,7 @@ export interface Mac {
   readonly lo: number;
 }
 
-export interface FdbEntry extends Mac {
+export interface MacEntry extends Mac {
   /** Peer slot. */
   readonly peer: number;
 }
@@ -46,7 +46,7 @@ const LAYOUT: BucketLayout = {
 
 const scratch = new Int32Array(2);
 
-function bucketOf({ hi, lo, peer }: FdbEntry): Int32Array {
+function bucketOf({ hi, lo, peer }: MacEntry): Int32Array {
   scratch[0] = ((peer + 1) << 16) | hi;
   scratch[1] = lo;
   return scratch;
@@ -58,19 +58,19 @@ export function clearFdb(table: Int32Array, entries = 0): void {
 }
 
 /** Puts a MAC in, in the place of the same one. The caller has checked its room. */
-export function putMac(table: Int32Array, entry: FdbEntry): void {
+export function putMac(table: Int32Array, entry: MacEntry): void {
   putBucket(table, 0, LAYOUT, bucketOf(entry));
 }
 
 /** Takes a MAC out. */
-export function removeMac(table: Int32Array, entry: FdbEntry): void {
+export function removeMac(table: Int32Array, entry: MacEntry): void {
   removeBucket(table, 0, LAYOUT, bucketOf(entry));
 }
 
 /** Replaces what stands in `table`. Each MAC stands in `entries` once. Throws ECAPACITY. */
-export function buildFdb(table: Int32Array, entries: readonly FdbEntry[]): void {
+export function buildFdb(table: Int32Array, entries: readonly MacEntry[]): void {
   const held = (table.length - HEADER) / 2;
-  if (bucketsFor(entries.length) > held) throw overflow('macs', held / 2, entries.length);
+  if (bucketsFor(entries.length) > held) throw tableFull('macs', held / 2, entries.length);
   clearFdb(table, entries.length);
   for (const entry of entries) putMac(table, entry);
 }

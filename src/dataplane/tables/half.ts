@@ -10,7 +10,7 @@ import {
   setLengths6,
 } from './lpm.ts';
 import { clearNeighbours, putNeighbour, removeNeighbour } from './neighbour-table.ts';
-import { type Claims, claimsOf, type PeerInput } from './peer-entries.ts';
+import { type PeerEntries, type PeerInput, peerEntries } from './peer-entries.ts';
 import { PEER_STRIDE } from './peer-table.ts';
 import { clearAddresses, putAddress, removeAddress } from './source-table.ts';
 import type { TableView } from './tables.ts';
@@ -18,7 +18,7 @@ import type { TableView } from './tables.ts';
 /** A peer as it stands in a half. */
 interface Shown {
   readonly input: PeerInput;
-  readonly claims: Claims;
+  readonly entries: PeerEntries;
   readonly slot: number;
 }
 
@@ -78,7 +78,7 @@ export class Half {
         waiting.push(id);
         continue;
       }
-      const shown = { input, claims: claimsOf(input), slot };
+      const shown = { input, entries: peerEntries(input), slot };
       this.#shown.set(id, shown);
       this.#put(shown);
     }
@@ -88,33 +88,33 @@ export class Half {
     setLengths6(this.#view.prefixes6, longestFirst(this.#lengths[6]));
   }
 
-  #put({ claims, slot: peer }: Shown): void {
+  #put({ entries, slot: peer }: Shown): void {
     const view = this.#view;
-    view.peers.set(claims.record, peer * PEER_STRIDE);
-    putAddress(view.sources, 0, { words: claims.source.what, tag: 0, peer });
-    for (const { what } of claims.macs) putMac(view.fdb, { hi: what.hi, lo: what.lo, peer });
-    for (const { what } of claims.subnets) {
+    view.peers.set(entries.record, peer * PEER_STRIDE);
+    putAddress(view.sources, 0, { words: entries.source.what, tag: 0, peer });
+    for (const { what } of entries.macs) putMac(view.fdb, { hi: what.hi, lo: what.lo, peer });
+    for (const { what } of entries.subnets) {
       const entry = { words: what.words, length: what.length, peer };
       if (what.family === 4) putPrefix4(view.prefixes4, entry);
       else putPrefix6(view.prefixes6, entry);
       this.#lengths[what.family][what.length]!++;
     }
-    for (const { what } of claims.vteps)
+    for (const { what } of entries.vteps)
       putNeighbour(view.neighbours, { family: what.family, words: what.words, peer });
   }
 
-  #remove({ claims, slot: peer }: Shown): void {
+  #remove({ entries, slot: peer }: Shown): void {
     const view = this.#view;
     view.peers.fill(0, peer * PEER_STRIDE, (peer + 1) * PEER_STRIDE);
-    removeAddress(view.sources, 0, { words: claims.source.what, tag: 0, peer });
-    for (const { what } of claims.macs) removeMac(view.fdb, { hi: what.hi, lo: what.lo, peer });
-    for (const { what } of claims.subnets) {
+    removeAddress(view.sources, 0, { words: entries.source.what, tag: 0, peer });
+    for (const { what } of entries.macs) removeMac(view.fdb, { hi: what.hi, lo: what.lo, peer });
+    for (const { what } of entries.subnets) {
       const entry = { words: what.words, length: what.length, peer };
       if (what.family === 4) removePrefix4(view.prefixes4, entry);
       else removePrefix6(view.prefixes6, entry);
       this.#lengths[what.family][what.length]!--;
     }
-    for (const { what } of claims.vteps)
+    for (const { what } of entries.vteps)
       removeNeighbour(view.neighbours, { family: what.family, words: what.words, peer });
   }
 }

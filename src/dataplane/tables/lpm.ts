@@ -1,5 +1,5 @@
 import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket } from './buckets.ts';
-import { overflow } from './capacity.ts';
+import { tableFull } from './capacity.ts';
 import { addressWords, clearAddresses, findAddress, putAddress, removeAddress } from './source-table.ts';
 
 /*
@@ -114,7 +114,7 @@ export function setLengths6(table: Int32Array, lengths: readonly number[]): void
 /** Replaces what stands in `table`. Each prefix stands in `entries` once. Throws ECAPACITY. */
 export function buildLpm4(table: Int32Array, entries: readonly PrefixEntry[]): void {
   const held = (table.length - BUCKETS4) / 2;
-  if (bucketsFor(entries.length) > held) throw overflow('prefixes', held / 2, entries.length);
+  if (bucketsFor(entries.length) > held) throw tableFull('prefixes', held / 2, entries.length);
   clearLpm4(table, entries.length);
   setLengths4(table, lengthsOf(entries));
   for (const entry of entries) putPrefix4(table, entry);
@@ -123,7 +123,7 @@ export function buildLpm4(table: Int32Array, entries: readonly PrefixEntry[]): v
 /** Replaces what stands in `table`. Each prefix stands in `entries` once. Throws ECAPACITY. */
 export function buildLpm6(table: Int32Array, entries: readonly PrefixEntry[]): void {
   if (lpm6Words(entries.length) > table.length)
-    throw overflow('prefixes', (table.length - lpm6Words(0) + 64) / 16, entries.length);
+    throw tableFull('prefixes', (table.length - lpm6Words(0) + 64) / 16, entries.length);
   clearLpm6(table, entries.length);
   setLengths6(table, lengthsOf(entries));
   for (const entry of entries) putPrefix6(table, entry);

@@ -14,7 +14,7 @@ export interface OverlayAddress {
   readonly words: ArrayLike<number>;
 }
 
-export interface NeighbourEntry extends OverlayAddress {
+export interface VtepEntry extends OverlayAddress {
   readonly peer: number;
 }
 
@@ -24,16 +24,16 @@ export function clearNeighbours(table: Int32Array, entries = 0): void {
 }
 
 /** Puts an address in, in the place of the same one. The caller has checked its room. */
-export function putNeighbour(table: Int32Array, entry: NeighbourEntry): void {
+export function putNeighbour(table: Int32Array, entry: VtepEntry): void {
   putAddress(table, 0, addressOf(entry));
 }
 
 /** Takes an address out. */
-export function removeNeighbour(table: Int32Array, entry: NeighbourEntry): void {
+export function removeNeighbour(table: Int32Array, entry: VtepEntry): void {
   removeAddress(table, 0, addressOf(entry));
 }
 
-function addressOf({ family, words, peer }: NeighbourEntry): AddressEntry {
+function addressOf({ family, words, peer }: VtepEntry): AddressEntry {
   return { words: family === 6 ? words : [0, 0, 0, words[0]!], tag: family, peer };
 }
 

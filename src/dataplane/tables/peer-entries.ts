@@ -23,40 +23,40 @@ export interface PeerInput extends Omit<PeerRecord, 'mac' | 'scope'> {
 }
 
 /** Something that belongs to one peer alone: what it is called, for the tables and for a person. */
-export interface Claim<T> {
+export interface TableEntry<T> {
   readonly key: string;
   readonly what: T;
   readonly text: (what: T) => string;
 }
 
 /** What one peer wants in the tables: checked as far as it concerns no other, each thing once. */
-export interface Claims {
+export interface PeerEntries {
   readonly id: string;
   /** Its record, as `writePeer` leaves it. */
   readonly record: Int32Array;
-  /** The underlay address as the words that `findSource` takes. */
-  readonly source: Claim<AddressEntry['words']>;
-  readonly macs: readonly Claim<Mac>[];
-  readonly subnets: readonly Claim<Subnet>[];
-  readonly vteps: readonly Claim<OverlayAddress>[];
+  /** The underlay address as the words that `findPeerBySource` takes. */
+  readonly source: TableEntry<AddressEntry['words']>;
+  readonly macs: readonly TableEntry<Mac>[];
+  readonly subnets: readonly TableEntry<Subnet>[];
+  readonly vteps: readonly TableEntry<OverlayAddress>[];
 }
 
-const known = new WeakMap<PeerInput, Claims>();
+const known = new WeakMap<PeerInput, PeerEntries>();
 
 /**
- * The claims of a peer. They are worked out once for each object: of a thousand peers that are published again, most are
+ * The entries of a peer. They are worked out once for each object: of a thousand peers that are published again, most are
  * the ones of last time.
  * @throws RipstopError ECONFIG
  */
-export function claimsOf(peer: PeerInput): Claims {
+export function peerEntries(peer: PeerInput): PeerEntries {
   const before = known.get(peer);
   if (before) return before;
-  const claims = workOut(peer);
-  known.set(peer, claims);
-  return claims;
+  const entries = computeEntries(peer);
+  known.set(peer, entries);
+  return entries;
 }
 
-function workOut(peer: PeerInput): Claims {
+function computeEntries(peer: PeerInput): PeerEntries {
   checkRecord(peer);
   for (const subnet of peer.subnets) checkSubnet(peer.id, subnet);
   const record = new Int32Array(PEER_STRIDE);
@@ -68,13 +68,13 @@ function workOut(peer: PeerInput): Claims {
     id: peer.id,
     record,
     source: { key: words.join(), what: words, text: () => formatIp(viewOf(peer.address), 0) },
-    macs: once([...(peer.mac ? [peer.mac] : []), ...(peer.stations ?? [])], macKey, macText),
-    subnets: once(
+    macs: dedupe([...(peer.mac ? [peer.mac] : []), ...(peer.stations ?? [])], macKey, macText),
+    subnets: dedupe(
       peer.subnets,
       ({ words, length }) => subnetKey(words, length),
       ({ words, length }) => subnetText(words, length),
     ),
-    vteps: once(
+    vteps: dedupe(
       vteps,
       ({ words }) => subnetKey(words, 0),
       ({ words }) => subnetText(words, words.length * 32),
@@ -82,14 +82,18 @@ function workOut(peer: PeerInput): Claims {
   };
 }
 
-/** A peer may say the same thing twice; it claims it once. */
-function once<T>(things: readonly T[], keyOf: (thing: T) => string, text: (thing: T) => string): Claim<T>[] {
-  const claims = new Map<string, Claim<T>>();
+/** A peer may name the same thing twice; the tables have it once. */
+function dedupe<T>(
+  things: readonly T[],
+  keyOf: (thing: T) => string,
+  text: (thing: T) => string,
+): TableEntry<T>[] {
+  const entries = new Map<string, TableEntry<T>>();
   for (const what of things) {
     const key = keyOf(what);
-    claims.set(key, { key, what, text });
+    entries.set(key, { key, what, text });
   }
-  return [...claims.values()];
+  return [...entries.values()];
 }
 
 function macKey({ hi, lo }: Mac): string {

@@ -111,7 +111,7 @@ export function findAddress(
  * descriptor's source address: sixteen bytes in network order (IPv4 as ::ffff:a.b.c.d), read as the host's int32.
  * @hot
  */
-export function findSource(table: Int32Array, w0: number, w1: number, w2: number, w3: number): number {
+export function findPeerBySource(table: Int32Array, w0: number, w1: number, w2: number, w3: number): number {
   return findAddress(table, 0, w0, w1, w2, w3, 0);
 }
 

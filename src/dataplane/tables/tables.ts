@@ -12,7 +12,7 @@ import { addressWords } from './source-table.ts';
  *   Writer    the control thread alone (`tables-writer.ts`). It builds the half that is not current, then stores the
  *             next generation; generation g stands in half g & 1.
  *   Readers   one a worker thread, each with a line of its own that says which generation it is reading, or IDLE.
- *             `enterTables` before a batch, `leaveTables` after it and before every wait in the kernel: an idle
+ *             `beginRead` before a batch, `endRead` after it and before every wait in the kernel: an idle
  *             reader holds the writer up no longer, however long it sleeps.
  *   Reuse     half h is written again only when no reader's line names its generation. A reader writes its line,
  *             then looks whether the generation is still the one it wrote, and begins again when not. So either the
@@ -56,7 +56,7 @@ export interface TableView {
   readonly prefixes4: Int32Array;
   /** IPv6 prefix -> peer, `findPrefix6`. */
   readonly prefixes6: Int32Array;
-  /** Underlay source -> peer, `findSource`. */
+  /** Underlay source -> peer, `findPeerBySource`. */
   readonly sources: Int32Array;
   /** Overlay address of a VTEP -> peer, `neighbours.ts`. */
   readonly neighbours: Int32Array;
@@ -166,10 +166,10 @@ function viewAt(words: Int32Array, first: number, capacity: TableCapacity): Tabl
 }
 
 /**
- * Begins to read: the views to use until `leaveTables` or the next `enterTables`, whichever comes first.
+ * Begins to read: the views to use until `endRead` or the next `beginRead`, whichever comes first.
  * @hot
  */
-export function enterTables(reader: TablesReader): TableView {
+export function beginRead(reader: TablesReader): TableView {
   const words = reader.words;
   const line = reader.line;
   let generation = Atomics.load(words, 16);
@@ -184,7 +184,7 @@ export function enterTables(reader: TablesReader): TableView {
  * Ends reading; the views may be overwritten from now on. Commit counters by peer before this.
  * @hot
  */
-export function leaveTables(reader: TablesReader): void {
+export function endRead(reader: TablesReader): void {
   Atomics.store(reader.words, reader.line, -1);
 }
 
@@ -204,7 +204,7 @@ export function nextView(tables: Tables): TableView {
 }
 
 /** Readers whose line names a generation that is not the current one: while there are any, `nextView` is theirs. */
-export function staleReaders(tables: Tables): number[] {
+export function laggingReaders(tables: Tables): number[] {
   const generation = generationOf(tables);
   const stale: number[] = [];
   for (let reader = 0; reader < tables.capacity.readers; reader++) {
@@ -215,11 +215,11 @@ export function staleReaders(tables: Tables): number[] {
 }
 
 /** Makes `nextView` current. */
-export function advance(tables: Tables): void {
+export function publishGeneration(tables: Tables): void {
   Atomics.store(tables.words, GENERATION, (generationOf(tables) + 1) & GENERATION_MASK);
 }
 
 /** Frees the line of a reader whose thread has ended, also by a crash: it may never have left. */
-export function forgetReader(tables: Tables, reader: number): void {
+export function removeReader(tables: Tables, reader: number): void {
   Atomics.store(tables.words, READERS + reader * LINE, IDLE);
 }

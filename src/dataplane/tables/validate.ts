@@ -1,12 +1,12 @@
 import { RipstopError } from '../../base/errors.ts';
-import { overflow, type TableCapacity } from './capacity.ts';
+import { type TableCapacity, tableFull } from './capacity.ts';
 import { maskWord } from './lpm.ts';
-import type { Claim, Claims } from './peer-entries.ts';
+import type { PeerEntries, TableEntry } from './peer-entries.ts';
 import { subnetKey, subnetText } from './subnet.ts';
 
 /*
  * Who owns what among the peers that are published: nothing may belong to two of them, or the tables would have to
- * choose. Kept from one change to the next, so that a change costs what its own peers claim.
+ * choose. Kept from one change to the next, so that a change costs what its own peers take.
  */
 
 /** Entries of the tables that some peers take. */
@@ -16,14 +16,14 @@ export interface TableNeeds {
   readonly prefixes: number;
 }
 
-/** The claims of all peers. */
+/** The entries of all peers. */
 export class Ownership {
   readonly #allowNested: boolean;
-  readonly #claims = new Map<string, Claims>();
-  readonly #addresses = new Owners('underlay address', 'list each node once');
-  readonly #macs = new Owners('MAC', 'give each VTEP a MAC of its own');
-  readonly #prefixes = new Owners('subnet', 'give each peer subnets of its own');
-  readonly #vteps = new Owners('VTEP address', 'give each VTEP an address of its own');
+  readonly #entries = new Map<string, PeerEntries>();
+  readonly #addresses = new UniqueIndex('underlay address', 'list each node once');
+  readonly #macs = new UniqueIndex('MAC', 'give each VTEP a MAC of its own');
+  readonly #prefixes = new UniqueIndex('subnet', 'give each peer subnets of its own');
+  readonly #vteps = new UniqueIndex('VTEP address', 'give each VTEP an address of its own');
   /** Prefixes by length. */
   readonly #lengths = { 4: new Int32Array(33), 6: new Int32Array(129) };
   readonly #count = { 4: 0, 6: 0 };
@@ -35,53 +35,53 @@ export class Ownership {
 
   get needs(): TableNeeds {
     const prefixes = Math.max(this.#count[4], this.#count[6], Math.ceil(this.#vteps.size / 2));
-    return { peers: this.#claims.size, macs: this.#macs.size, prefixes };
+    return { peers: this.#entries.size, macs: this.#macs.size, prefixes };
   }
 
   /**
    * Notes what a peer owns; it owns nothing so far.
    * @throws RipstopError ECONFIG, EOVERLAP (names both peers); nothing is noted then
    */
-  add(claims: Claims): void {
-    const { id } = claims;
-    if (this.#claims.has(id))
+  add(entries: PeerEntries): void {
+    const { id } = entries;
+    if (this.#entries.has(id))
       throw new RipstopError('ECONFIG', `peer ${id} is listed twice`, 'list each node once');
-    this.#addresses.refuse(claims.source, id);
-    for (const mac of claims.macs) this.#macs.refuse(mac, id);
-    for (const subnet of claims.subnets) this.#prefixes.refuse(subnet, id);
-    for (const vtep of claims.vteps) this.#vteps.refuse(vtep, id);
-    if (!this.#allowNested) this.#refuseNesting(claims);
-    this.#claims.set(id, claims);
-    this.#addresses.add(claims.source, id);
-    for (const mac of claims.macs) this.#macs.add(mac, id);
-    for (const subnet of claims.subnets) {
+    this.#addresses.refuse(entries.source, id);
+    for (const mac of entries.macs) this.#macs.refuse(mac, id);
+    for (const subnet of entries.subnets) this.#prefixes.refuse(subnet, id);
+    for (const vtep of entries.vteps) this.#vteps.refuse(vtep, id);
+    if (!this.#allowNested) this.#rejectNestedPrefixes(entries);
+    this.#entries.set(id, entries);
+    this.#addresses.add(entries.source, id);
+    for (const mac of entries.macs) this.#macs.add(mac, id);
+    for (const subnet of entries.subnets) {
       this.#prefixes.add(subnet, id);
       this.#lengths[subnet.what.family][subnet.what.length]!++;
       this.#count[subnet.what.family]++;
     }
-    for (const vtep of claims.vteps) this.#vteps.add(vtep, id);
+    for (const vtep of entries.vteps) this.#vteps.add(vtep, id);
   }
 
   /** Forgets what a peer owns. */
   remove(id: string): void {
-    const claims = this.#claims.get(id);
-    if (!claims) return;
-    this.#claims.delete(id);
-    this.#addresses.remove(claims.source);
-    for (const mac of claims.macs) this.#macs.remove(mac);
-    for (const subnet of claims.subnets) {
+    const entries = this.#entries.get(id);
+    if (!entries) return;
+    this.#entries.delete(id);
+    this.#addresses.remove(entries.source);
+    for (const mac of entries.macs) this.#macs.remove(mac);
+    for (const subnet of entries.subnets) {
       this.#prefixes.remove(subnet);
       this.#lengths[subnet.what.family][subnet.what.length]!--;
       this.#count[subnet.what.family]--;
     }
-    for (const vtep of claims.vteps) this.#vteps.remove(vtep);
+    for (const vtep of entries.vteps) this.#vteps.remove(vtep);
   }
 
   /**
    * Throws EOVERLAP when a prefix of the peer lies within a prefix of another or around one: where leases never nest it is
    * a slip of the hand, and the longer one would silently take traffic from the shorter.
    */
-  #refuseNesting({ id, subnets }: Claims): void {
+  #rejectNestedPrefixes({ id, subnets }: PeerEntries): void {
     for (const { what } of subnets) {
       const lengths = this.#lengths[what.family];
       for (let length = 0; length < what.length; length++) {
@@ -92,7 +92,7 @@ export class Ownership {
       }
       // Those inside can only be found one by one; there are none unless the lengths differ.
       if (!lengths.some((count, length) => count > 0 && length > what.length)) continue;
-      for (const other of this.#claims.values())
+      for (const other of this.#entries.values())
         for (const { what: inner } of other.subnets)
           if (
             inner.family === what.family &&
@@ -107,11 +107,11 @@ export class Ownership {
 /** @throws RipstopError ECAPACITY (names the key) */
 export function checkRoom(needs: TableNeeds, capacity: TableCapacity): void {
   for (const key of ['peers', 'macs', 'prefixes'] as const)
-    if (needs[key] > capacity[key]) throw overflow(key, capacity[key], needs[key]);
+    if (needs[key] > capacity[key]) throw tableFull(key, capacity[key], needs[key]);
 }
 
 /** Remembers the owner of each key. */
-class Owners {
+class UniqueIndex {
   readonly #what: string;
   readonly #hint: string;
   readonly #owners = new Map<string, string>();
@@ -122,7 +122,7 @@ class Owners {
   }
 
   /** Throws EOVERLAP when another has it. */
-  refuse<T>({ key, what, text }: Claim<T>, id: string): void {
+  refuse<T>({ key, what, text }: TableEntry<T>, id: string): void {
     const owner = this.#owners.get(key);
     if (owner === undefined || owner === id) return;
     throw new RipstopError(

@@ -1,16 +1,16 @@
 import { RipstopError } from '../../base/errors.ts';
 import type { TableCapacity } from './capacity.ts';
 import { Half } from './half.ts';
-import { claimsOf, type PeerInput } from './peer-entries.ts';
+import { type PeerInput, peerEntries } from './peer-entries.ts';
 import { PeerSlots } from './slots.ts';
 import {
-  advance,
   createTables,
   currentView,
-  forgetReader,
   generationOf,
+  laggingReaders,
   openTables,
-  staleReaders,
+  publishGeneration,
+  removeReader,
   type Tables,
   type TableView,
 } from './tables.ts';
@@ -93,7 +93,7 @@ export class TablesWriter {
 
   /** True when no reader uses the half that would be written. */
   canPublish(): boolean {
-    return !this.#isMoving && staleReaders(this.#tables).length === 0;
+    return !this.#isMoving && laggingReaders(this.#tables).length === 0;
   }
 
   /**
@@ -118,7 +118,7 @@ export class TablesWriter {
   /** Who would own what if `peers` were all peers. @throws RipstopError ECONFIG, EOVERLAP */
   ownersOf(peers: readonly PeerInput[]): Ownership {
     const owners = new Ownership(this.#options.allowNested ?? false);
-    for (const peer of peers) owners.add(claimsOf(peer));
+    for (const peer of peers) owners.add(peerEntries(peer));
     return owners;
   }
 
@@ -147,7 +147,7 @@ export class TablesWriter {
   #take(input: PeerInput): boolean {
     const { id } = input;
     try {
-      this.#owners.add(claimsOf(input));
+      this.#owners.add(peerEntries(input));
       try {
         checkRoom(this.#owners.needs, this.#tables.capacity);
       } catch (error) {
@@ -189,13 +189,13 @@ export class TablesWriter {
     // Where all slots are taken, those that came wait for the ones that left: these give their slots up one generation
     // ahead of those who take them over.
     half.update(this.#wanted, id => this.slots.take(id));
-    advance(this.#tables);
+    publishGeneration(this.#tables);
     this.#waits = half.isBehind;
   }
 
   /** The thread of a reader has ended: it holds nothing up from now on. */
-  forgetReader(reader: number): void {
-    forgetReader(this.#tables, reader);
+  removeReader(reader: number): void {
+    removeReader(this.#tables, reader);
   }
 
   /**

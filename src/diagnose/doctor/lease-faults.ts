@@ -1,5 +1,5 @@
 import type { Lease } from '../../agent/lease/lease.ts';
-import type { Rejection } from '../../agent/peer.ts';
+import type { RejectedLease } from '../../agent/peer.ts';
 import type { Finding } from './finding.ts';
 
 /** What is known of the leases of the other nodes. */
@@ -7,7 +7,7 @@ export interface LeasePicture {
   /** Type of this node's backend. */
   readonly backend: string;
   readonly leases: readonly Lease[];
-  readonly rejected: readonly Rejection[];
+  readonly rejected: readonly RejectedLease[];
   /** Entries of the store that are no lease, with what is wrong. */
   readonly unreadable: ReadonlyMap<string, string>;
 }
@@ -15,15 +15,16 @@ export interface LeasePicture {
 /** Entries of the store that are named; a store may hold any number of them. */
 const NAMED = 5;
 
-const KINDS: Readonly<Partial<Record<Rejection['reason'], Finding['kind']>>> = {
+const KINDS: Readonly<Partial<Record<RejectedLease['reason'], Finding['kind']>>> = {
   'vni-differs': 'vni-differs',
-  twin: 'stale-identity',
+  duplicate: 'stale-identity',
 };
 
-const REMEDIES: Readonly<Record<Rejection['reason'], string>> = {
+const REMEDIES: Readonly<Record<RejectedLease['reason'], string>> = {
   'vni-differs':
     'make Backend.VNI the same for all nodes (net-conf.json or the config key), restart the odd one',
-  twin: 'two nodes cannot share an address or a MAC: change it on that node, or delete the lease of the node that is gone',
+  duplicate:
+    'two nodes cannot share an address or a MAC: change it on that node, or delete the lease of the node that is gone',
   'other-backend': 'make Backend.Type the same for all nodes',
   malformed: 'restart the agent of that node, it writes its lease anew',
   'no-address': 'give that node --public-ip or --public-ipv6, or an address of the family',

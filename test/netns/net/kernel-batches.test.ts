@@ -1,6 +1,6 @@
 import t from 'tap';
-import { applyEntries, type EntryStep } from '../../../src/agent/kernel/apply.ts';
-import { StateKeeper } from '../../../src/agent/kernel/reconciler.ts';
+import { applyEntries, type EntryChange } from '../../../src/agent/kernel/apply.ts';
+import { KernelReconciler } from '../../../src/agent/kernel/reconciler.ts';
 import { changeLink, createLink, getLink } from '../../../src/net/rtnetlink/links.ts';
 import { addRoute, deleteRoute, listRoutes, TABLE_MAIN } from '../../../src/net/rtnetlink/routes.ts';
 import { kernelFor } from '../../support/agents/kernel.ts';
@@ -20,13 +20,13 @@ function wired(owner: Parameters<typeof kernelFor>[0]) {
 }
 
 const subnet = (n: number) => `10.96.${n}.0`;
-const neighbour = (n: number): EntryStep => ({
+const neighbour = (n: number): EntryChange => ({
   do: 'set-neighbour',
   device: 'a',
   address: subnet(n),
   mac: `0a:00:00:00:00:${n.toString(16).padStart(2, '0')}`,
 });
-const route = (n: number, more = {}): EntryStep => ({
+const route = (n: number, more = {}): EntryChange => ({
   do: 'set-route',
   route: { destination: `${subnet(n)}/24`, gateway: subnet(n), device: 'a', onlink: true, ...more },
   former: undefined,
@@ -48,7 +48,7 @@ t.test('a refusal in the midst of many steps keeps no other from being made', { 
   );
   t.same([...new Set([...refusals.values()].map(({ code }) => code))], ['ENETUNREACH']);
   t.equal(ours(socket).length, COUNT - bad.length);
-  const removals = steps.map((step): EntryStep => {
+  const removals = steps.map((step): EntryChange => {
     if (step.do !== 'set-route') throw new Error('no route');
     return { do: 'delete-route', route: step.route };
   });
@@ -58,7 +58,7 @@ t.test('a refusal in the midst of many steps keeps no other from being made', { 
 
 t.test('a route of somebody else is not displaced by a change without a look', { skip }, async t => {
   const { socket, ns } = wired(t);
-  const keeper = new StateKeeper(ns.path, { device: 'a', networks: ['10.96.0.0/16'] });
+  const keeper = new KernelReconciler(ns.path, { device: 'a', networks: ['10.96.0.0/16'] });
   t.teardown(() => keeper.close());
   const theirs = { destination: `${subnet(7)}/24`, link: getLink(socket, 'a').index };
   addRoute(socket, theirs);

@@ -1,8 +1,8 @@
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
-import { describeStep } from '../../../src/agent/kernel/change.ts';
-import { desiredState, type LayoutPeer, type Overlay } from '../../../src/agent/kernel/desired.ts';
-import { StateKeeper } from '../../../src/agent/kernel/reconciler.ts';
+import { describeChange } from '../../../src/agent/kernel/change.ts';
+import { desiredState, type LayoutPeer, type OverlaySpec } from '../../../src/agent/kernel/desired.ts';
+import { KernelReconciler } from '../../../src/agent/kernel/reconciler.ts';
 import { kernelPicture } from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
 import { need } from '../../support/skip-unless.ts';
@@ -11,7 +11,7 @@ import { need } from '../../support/skip-unless.ts';
 
 const skip = need('root', 'netns', 'vxlan', 'ping');
 
-function overlayOf(node: Node): Overlay {
+function overlayOf(node: Node): OverlaySpec {
   return {
     mode: 'vxlan',
     device: 'flannel.1',
@@ -37,18 +37,18 @@ t.test('a node is laid out, healed after every foreign change, and cleaned up', 
   const lab = labFor(t);
   const [one, two] = lab.nodes as [Node, Node];
   const keepers = lab.nodes.map(node => {
-    const keeper = new StateKeeper(node.ns.path, { device: 'flannel.1', networks: ['10.244.0.0/16'] });
+    const keeper = new KernelReconciler(node.ns.path, { device: 'flannel.1', networks: ['10.244.0.0/16'] });
     t.teardown(() => keeper.close());
     return keeper;
   });
   const wanted = [desiredState(overlayOf(one), [peerOf(two)]), desiredState(overlayOf(two), [peerOf(one)])];
-  const [keeper] = keepers as [StateKeeper];
+  const [keeper] = keepers as [KernelReconciler];
   const state = wanted[0]!;
 
-  const planned = keeper.plan(state).map(describeStep);
+  const planned = keeper.plan(state).map(describeChange);
   t.equal(planned[0], '+ device flannel.1 type vxlan');
   t.notMatch(one.ns.must(['ip', 'link']), /flannel/, 'a plan changes nothing');
-  t.same(keeper.apply(state).map(describeStep), planned, 'what is done is what was planned');
+  t.same(keeper.apply(state).map(describeChange), planned, 'what is done is what was planned');
   keepers[1]!.apply(wanted[1]!);
   t.same(keeper.plan(state), [], 'and then nothing is left to do');
   const works = (family: 4 | 6) =>
@@ -78,7 +78,7 @@ t.test('a node is laid out, healed after every foreign change, and cleaned up', 
   ];
   for (const [what, command, step] of wounds) {
     one.ns.ip(command);
-    const steps = keeper.apply(state).map(describeStep);
+    const steps = keeper.apply(state).map(describeChange);
     t.ok(
       steps.some(line => step.test(line)),
       `${what}: ${steps.join('; ')}`,
@@ -86,21 +86,21 @@ t.test('a node is laid out, healed after every foreign change, and cleaned up', 
     t.same(keeper.plan(state), [], `${what}: healed`);
   }
   one.ns.must(['bridge', 'fdb', 'del', '0a:00:00:00:00:02', 'dev', 'flannel.1']);
-  t.match(keeper.apply(state).map(describeStep), [
+  t.match(keeper.apply(state).map(describeChange), [
     '+ forwarding 0a:00:00:00:00:02 dst 172.31.0.2 dev flannel.1',
   ]);
   one.ns.must(['bridge', 'fdb', 'append', '0a:00:00:00:00:77', 'dev', 'flannel.1', 'dst', '172.31.0.77']);
-  t.match(keeper.apply(state).map(describeStep), [
+  t.match(keeper.apply(state).map(describeChange), [
     '- forwarding 0a:00:00:00:00:77 dst 172.31.0.77 dev flannel.1',
   ]);
   one.ns.sysctl('net.ipv4.ip_forward=0');
-  t.match(keeper.apply(state).map(describeStep), ['~ setting net/ipv4/ip_forward = 1 (was 0)']);
+  t.match(keeper.apply(state).map(describeChange), ['~ setting net/ipv4/ip_forward = 1 (was 0)']);
   t.ok(works(4) && works(6));
 
   // Another port cannot be changed on the device: it is made anew, with all that hung on it.
   const overlay = overlayOf(one);
   const other = desiredState({ ...overlay, vxlan: { ...overlay.vxlan!, port: 4789 } }, [peerOf(two)]);
-  t.match(keeper.apply(other).map(describeStep).slice(0, 2), [
+  t.match(keeper.apply(other).map(describeChange).slice(0, 2), [
     '- device flannel.1 (port is 8472)',
     '+ device flannel.1 type vxlan',
   ]);
@@ -110,7 +110,7 @@ t.test('a node is laid out, healed after every foreign change, and cleaned up', 
   t.match(
     keeper
       .apply(desiredState(overlay, []))
-      .map(describeStep)
+      .map(describeChange)
       .filter(line => line.startsWith('-')).length >= 1,
     true,
   );
@@ -133,12 +133,12 @@ t.test('plain routes: only ours go, foreign ones come back', { skip }, async t =
   const before = kernelPicture(one.ns)
     .split('\n')
     .filter(line => !line.includes('10.244.88.0/24'));
-  const keeper = new StateKeeper(one.ns.path, { device: undefined, networks: ['10.244.0.0/16'] });
+  const keeper = new KernelReconciler(one.ns.path, { device: undefined, networks: ['10.244.0.0/16'] });
   t.teardown(() => keeper.close());
-  const overlay: Overlay = { ...overlayOf(one), mode: 'host-gw', device: undefined, vxlan: undefined };
+  const overlay: OverlaySpec = { ...overlayOf(one), mode: 'host-gw', device: undefined, vxlan: undefined };
   const peer = { ...peerOf(two), address: two.underlay[4], subnets: [two.subnet[4]] };
   const six = { ...peerOf(two), address: two.underlay[6], subnets: [two.subnet[6]] };
-  const steps = keeper.apply(desiredState(overlay, [peer, six])).map(describeStep);
+  const steps = keeper.apply(desiredState(overlay, [peer, six])).map(describeChange);
   t.equal(steps[0], '- route 10.244.88.0/24 via 172.31.0.2 dev eth0');
   t.match(one.ns.must(['ip', 'route', 'show', two.subnet[4]]), `via ${two.underlay[4]} dev eth0 proto 114`);
   t.match(
@@ -146,7 +146,7 @@ t.test('plain routes: only ours go, foreign ones come back', { skip }, async t =
     `via ${two.underlay[6]} dev eth0 proto 114`,
   );
   t.same(keeper.plan(desiredState(overlay, [peer, six])), []);
-  t.same(keeper.retire(), [], 'all could be undone');
+  t.same(keeper.teardown(), [], 'all could be undone');
   t.same(kernelPicture(one.ns).split('\n'), before, 'all is as it was, without our leftover');
-  t.same(keeper.retire(), [], 'twice is no error');
+  t.same(keeper.teardown(), [], 'twice is no error');
 });

@@ -4,7 +4,7 @@ import { createLog } from '../../../src/base/log.ts';
 import { createCounters, openCounters } from '../../../src/dataplane/descriptor/counters.ts';
 import { createBatch } from '../../../src/dataplane/descriptor/descriptor.ts';
 import type { Egress, Ingress } from '../../../src/dataplane/fast-path/forwarder.ts';
-import { macWords, type PeerSpec, peerInput, underlayBytes } from '../../../src/dataplane/peer-spec.ts';
+import { type PeerSpec, packMac, peerInput, underlayBytes } from '../../../src/dataplane/peer-spec.ts';
 import type { IcmpAnswer } from '../../../src/dataplane/slow-path/icmp-builder.ts';
 import { Exceptions } from '../../../src/dataplane/slow-path/slow-path.ts';
 import { openReader } from '../../../src/dataplane/tables/tables.ts';
@@ -90,7 +90,7 @@ export function loopbackForwarders(
     reportTooBig: slot => tooBig.push(slot),
     nowMs: () => performance.now(),
   });
-  const own = macWords(NODE2.mac!, 'mac');
+  const own = packMac(NODE2.mac!, 'mac');
   return {
     egress: {
       device,
@@ -109,8 +109,8 @@ export function loopbackForwarders(
       rules: {
         ethernet,
         vni: VNI,
-        macHigh: own.hi,
-        macLow: own.lo,
+        macHi16: own.hi,
+        macLo32: own.lo,
         flood,
         strict: (options.strict ?? true) ? 1 : 0,
         mtu,

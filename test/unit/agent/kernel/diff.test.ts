@@ -1,26 +1,26 @@
 import t from 'tap';
-import { describeStep } from '../../../../src/agent/kernel/change.ts';
+import { describeChange } from '../../../../src/agent/kernel/change.ts';
 import {
   baseAddress,
   covers,
   desiredState,
   type LayoutPeer,
-  type Overlay,
+  type OverlaySpec,
 } from '../../../../src/agent/kernel/desired.ts';
 import { connectedRoutes, diff } from '../../../../src/agent/kernel/diff.ts';
 import {
   type DesiredState,
   type ObservedRoute,
   type ObservedState,
+  type OwnershipScope,
   PROTOCOL_KERNEL,
   PROTOCOL_RIPSTOP,
-  type Territory,
 } from '../../../../src/agent/kernel/state.ts';
 import type { Route } from '../../../../src/net/rtnetlink/routes.ts';
 
 /* Desired state against observed state, without a kernel. */
 
-const OVERLAY: Overlay = {
+const OVERLAY: OverlaySpec = {
   mode: 'vxlan',
   device: 'flannel.1',
   mtu: 1450,
@@ -35,7 +35,7 @@ const PEER: LayoutPeer = {
   mac: '0A:00:00:00:00:02',
   subnets: ['10.244.2.0/24', 'fd00:2::/64'],
 };
-const TERRITORY: Territory = { device: 'flannel.1', networks: ['10.244.0.0/16'] };
+const TERRITORY: OwnershipScope = { device: 'flannel.1', networks: ['10.244.0.0/16'] };
 
 function route(destination: string, rest: Partial<ObservedRoute>): ObservedRoute {
   const family = destination.includes(':') ? 6 : 4;
@@ -73,7 +73,7 @@ function satisfied(wanted: DesiredState): ObservedState {
 }
 
 const lines = (wanted: DesiredState, there: ObservedState) =>
-  diff(wanted, there, TERRITORY).map(describeStep);
+  diff(wanted, there, TERRITORY).map(describeChange);
 
 t.test("flannel's layout", async t => {
   const vxlan = desiredState(OVERLAY, [PEER]);

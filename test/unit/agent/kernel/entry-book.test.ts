@@ -1,10 +1,10 @@
 import t from 'tap';
-import { describeStep } from '../../../../src/agent/kernel/change.ts';
-import type { Overlay } from '../../../../src/agent/kernel/desired.ts';
+import { describeChange } from '../../../../src/agent/kernel/change.ts';
+import type { OverlaySpec } from '../../../../src/agent/kernel/desired.ts';
 import { EntryBook } from '../../../../src/agent/kernel/entry-book.ts';
 import type { NetEvent } from '../../../../src/net/rtnetlink/events.ts';
 
-const OVERLAY: Overlay = {
+const OVERLAY: OverlaySpec = {
   mode: 'vxlan',
   device: 'flannel.1',
   mtu: 1450,
@@ -23,7 +23,7 @@ const peer = (n: number, more = {}) => ({
   subnets: [`10.244.${n}.0/24`],
   ...more,
 });
-const said = (steps: ReturnType<EntryBook['change']>) => steps.map(describeStep);
+const said = (steps: ReturnType<EntryBook['change']>) => steps.map(describeChange);
 
 t.test('a change gives the steps of its own peers, removals first', async t => {
   const book = new EntryBook(OVERLAY, [peer(2), peer(3)]);

@@ -144,7 +144,7 @@ class Reference {
       const kind = this.#conflict(lease, other.lease, before);
       if (!kind) continue;
       const isReturn = this.#displacedBy.get(lease.key) === key && !isGone(member);
-      if (!isReturn && !(kind === 'twin' && isGone(other) && lease.node !== undefined)) {
+      if (!isReturn && !(kind === 'duplicate' && isGone(other) && lease.node !== undefined)) {
         this.#waiting.set(lease.key, member);
         return;
       }
@@ -179,19 +179,19 @@ class Reference {
     );
   }
 
-  #conflict(lease: Lease, other: Lease, before: Lease | undefined): 'twin' | 'range' | undefined {
+  #conflict(lease: Lease, other: Lease, before: Lease | undefined): 'duplicate' | 'range' | undefined {
     const isHostNew = !before || !isEqual(hostOf(before), hostOf(lease));
     const isMacNew = isHostNew || macOf(before) !== macOf(lease);
     const isRangeNew = !before || !isEqual(before.v4!, lease.v4!);
     const isSameHost = isEqual(hostOf(lease), hostOf(other));
     const isSameNode = !this.#isNodePerLease && isSameHost && macOf(lease) === macOf(other);
-    // A range decides before a twin: it passes to nobody.
+    // A range decides before a duplicate: it passes to nobody.
     if (isRangeNew && !isSameNode && contains(other.v4!, lease.v4!)) return 'range';
     if (isRangeNew && contains(lease.v4!, hostOf(other))) return 'range';
     if (isHostNew && contains(other.v4!, hostOf(lease))) return 'range';
     if (isSameNode) return undefined;
-    if (isHostNew && isSameHost) return 'twin';
-    return isMacNew && macOf(lease) === macOf(other) ? 'twin' : undefined;
+    if (isHostNew && isSameHost) return 'duplicate';
+    return isMacNew && macOf(lease) === macOf(other) ? 'duplicate' : undefined;
   }
 
   /** Who carries an address, by longest prefix; undefined: nobody. */

@@ -157,8 +157,8 @@ t.test('one bad lease harms no other', async t => {
     ['malformed', lease(3, { backendData: undefined })],
     ['vni-differs', lease(3, { backendData: { VNI: 9, VtepMAC: '0a:00:00:00:00:03' } })],
     ['no-address', lease(3, { publicIp: undefined })],
-    ['twin', lease(3, { publicIp: '192.0.2.1' })],
-    ['twin', lease(3, { backendData: { VNI: 1, VtepMAC: '0a:00:00:00:00:02' } })],
+    ['duplicate', lease(3, { publicIp: '192.0.2.1' })],
+    ['duplicate', lease(3, { backendData: { VNI: 1, VtepMAC: '0a:00:00:00:00:02' } })],
     ['outside-network', lease(3, {}, undefined, '10.9.3.0/24')],
     ['overlap', lease(3, {}, undefined, '10.0.2.128/25')],
     ['overlap', lease(3, {}, undefined, '10.0.1.128/25')],
@@ -166,7 +166,7 @@ t.test('one bad lease harms no other', async t => {
     ['underlay', lease(3, { publicIp: '10.0.2.7' })],
     ['underlay', lease(3, { publicIp: '10.0.1.7' })],
     ['underlay', lease(3, { publicIp: '10.0.3.7' })],
-    ['twin', lease(3, { backendData: { VNI: 1, VtepMAC: MACS.mac4 } })],
+    ['duplicate', lease(3, { backendData: { VNI: 1, VtepMAC: MACS.mac4 } })],
   ];
   for (const [reason, wrong] of bad) {
     const { peers, rejected } = select(conf, [lease(2), wrong]);
@@ -199,7 +199,7 @@ t.test('of two nodes with one address the older is right, and the one that is al
       { ...second, ...b },
     ]);
     t.equal(peers.length, 1);
-    t.match(rejected, [{ reason: 'twin' }]);
+    t.match(rejected, [{ reason: 'duplicate' }]);
     return peers[0]!.id;
   };
   t.equal(winner({ since: 7 }, { since: 8 }), first.key);
@@ -233,7 +233,7 @@ t.test('ranges around others keep what longest prefix match leaves to them', asy
 t.test('an underlay address of the other family counts where pods have that family', async t => {
   const other = lease(3, { publicIpv6: 'fd00::2' });
   t.match(select(config({ Type: 'vxlan' }, DUAL), [lease(2), other]).rejected, [
-    { key: other.key, reason: 'twin' },
+    { key: other.key, reason: 'duplicate' },
   ]);
   t.same(select(config({ Type: 'vxlan' }), [lease(2), other]).rejected, []);
   t.match(select(config({ Type: 'vxlan' }, DUAL), [lease(2)]).peers, [{ hosts: ['192.0.2.2', 'fd00::2'] }]);

@@ -3,8 +3,8 @@ import { findMac } from '../../../../src/dataplane/tables/fdb.ts';
 import { findPrefix4, findPrefix6 } from '../../../../src/dataplane/tables/lpm.ts';
 import { findNeighbour } from '../../../../src/dataplane/tables/neighbour-table.ts';
 import { livePeers, PEER_STRIDE } from '../../../../src/dataplane/tables/peer-table.ts';
-import { findSource } from '../../../../src/dataplane/tables/source-table.ts';
-import { enterTables, openReader, type TableView } from '../../../../src/dataplane/tables/tables.ts';
+import { findPeerBySource } from '../../../../src/dataplane/tables/source-table.ts';
+import { beginRead, openReader, type TableView } from '../../../../src/dataplane/tables/tables.ts';
 import { type PeerInput, TablesWriter } from '../../../../src/dataplane/tables/writer.ts';
 import { mapped, node } from './fixtures/peer-inputs.ts';
 
@@ -31,7 +31,7 @@ function answers(view: TableView, writer: TablesWriter, peers: readonly PeerInpu
   for (const { mac, address, subnets } of peers) {
     found.push(
       name(findMac(view.fdb, mac!.hi, mac!.lo)),
-      name(findSource(view.sources, ...sourceOf(address))),
+      name(findPeerBySource(view.sources, ...sourceOf(address))),
     );
     for (const { family, words, length } of subnets) {
       const inside = [...words] as [number, number, number, number];
@@ -47,7 +47,7 @@ function answers(view: TableView, writer: TablesWriter, peers: readonly PeerInpu
       name(findMac(view.fdb, random(65536), word())),
       name(findPrefix4(view.prefixes4, (10 << 24) | random(1 << 24))),
       name(findPrefix6(view.prefixes6, 0x20010db8, random(512), word(), word())),
-      name(findSource(view.sources, word(), word(), word(), word())),
+      name(findPeerBySource(view.sources, word(), word(), word(), word())),
     );
   return found;
 }
@@ -85,11 +85,11 @@ for (const seed of [1, 2, 3])
         writer.moved();
         reader = openReader(writer.memory, 0);
       }
-      if (random(3) > 0) enterTables(reader); // sometimes a reader lingers, and changes wait
+      if (random(3) > 0) beginRead(reader); // sometimes a reader lingers, and changes wait
       writer.change({ set: set.filter(peer => all.get(peer.id) === peer), removed: left });
       if (random(2) === 0) continue;
-      enterTables(reader);
-      while (!writer.flush()) enterTables(reader);
+      beginRead(reader);
+      while (!writer.flush()) beginRead(reader);
       t.equal(writer.refused.size, 0);
       if (round % 10 !== 0) continue;
       compared++;

@@ -3,12 +3,12 @@ import { findMac } from '../../../../src/dataplane/tables/fdb.ts';
 import { findPrefix4, findPrefix6 } from '../../../../src/dataplane/tables/lpm.ts';
 import { findNeighbour, neighbourMac } from '../../../../src/dataplane/tables/neighbour-table.ts';
 import { livePeers, readPeer } from '../../../../src/dataplane/tables/peer-table.ts';
-import { findSource } from '../../../../src/dataplane/tables/source-table.ts';
+import { findPeerBySource } from '../../../../src/dataplane/tables/source-table.ts';
 import {
+  beginRead,
   createTables,
-  enterTables,
+  endRead,
   generationOf,
-  leaveTables,
   openReader,
   openTables,
   type TablesReader,
@@ -30,13 +30,13 @@ function made(capacity = CAPACITY): { writer: TablesWriter; first: TablesReader;
 t.test('a published peer is found by each of its names', async t => {
   const { writer, first } = made();
   t.equal(writer.publish([node(1), node(2, { address: mapped(10, 9, 8, 7), scope: 3 })]), true);
-  const view = enterTables(first);
+  const view = beginRead(first);
   const slot = writer.slots.of('node-2')!;
   const source = new Int32Array(mapped(10, 9, 8, 7).buffer) as unknown as [number, number, number, number];
   t.equal(findMac(view.fdb, 0x0200, 2), slot);
   t.equal(findPrefix4(view.prefixes4, (10 << 24) | (2 << 8) | 77), slot);
   t.equal(findPrefix6(view.prefixes6, 0x20010db8, 2, 5, 6), slot);
-  t.equal(findSource(view.sources, ...source), slot);
+  t.equal(findPeerBySource(view.sources, ...source), slot);
   t.equal(
     findNeighbour(view, { family: 4, words: [(10 << 24) | (2 << 8)] }),
     slot,
@@ -69,7 +69,7 @@ t.test('peers without MAC, with stations, with VTEP addresses of their own', asy
     node(1, { mac: undefined, header: new Uint8Array(0) }),
     node(2, { stations, vteps: [{ family: 4, words: [0x0a000201] }] }),
   ]);
-  const view = enterTables(first);
+  const view = beginRead(first);
   t.equal(findNeighbour(view, { family: 4, words: [(10 << 24) | (1 << 8)] }), -1, 'no MAC, no VTEP');
   t.equal(readPeer(view.peers, 0)!.mac, undefined);
   t.equal(readPeer(view.peers, 0)!.header.length, 0);
@@ -95,15 +95,15 @@ t.test('a slot stays with its id, whatever else changes', async t => {
 
 t.test('a half that a reader may use is not written', async t => {
   const { writer, first, second } = made();
-  const old = enterTables(first);
+  const old = beginRead(first);
   t.equal(writer.publish([node(1)]), true, 'the other half is free');
   t.equal(writer.canPublish(), false);
   t.equal(writer.publish([node(2)]), false);
   t.equal(writer.publish([node(3)]), false);
   t.equal(findMac(old.fdb, 0x0200, 2), -1);
-  t.equal(findMac(enterTables(second).fdb, 0x0200, 1), 0, 'others see the newest published one');
+  t.equal(findMac(beginRead(second).fdb, 0x0200, 1), 0, 'others see the newest published one');
   t.equal(writer.flush(), false);
-  leaveTables(first);
+  endRead(first);
   t.equal(writer.flush(), true, 'the second reader is in the current generation and does not matter');
   t.same(
     writer.peers.map(peer => peer.id),
@@ -111,7 +111,7 @@ t.test('a half that a reader may use is not written', async t => {
     'the newest list won',
   );
   t.equal(writer.canPublish(), false, 'now it is the second reader that lingers');
-  t.not(findMac(enterTables(second).fdb, 0x0200, 3), -1);
+  t.not(findMac(beginRead(second).fdb, 0x0200, 3), -1);
   t.equal(writer.canPublish(), true);
   t.equal(writer.flush(), true, 'nothing waits');
 });
@@ -134,7 +134,7 @@ t.test('a reader that is overtaken between its look and its mark begins again', 
   t.teardown(() => {
     Atomics.load = load;
   });
-  enterTables(first);
+  beginRead(first);
   t.equal(overtaken, true);
   t.equal(
     writer.canPublish(),
@@ -145,13 +145,13 @@ t.test('a reader that is overtaken between its look and its mark begins again', 
 
 t.test('an idle reader and a dead one hold nothing up', async t => {
   const { writer, first, second } = made();
-  enterTables(first);
-  leaveTables(first);
+  beginRead(first);
+  endRead(first);
   for (let n = 0; n < 10; n++) t.equal(writer.publish([node(n)]), true);
-  enterTables(second);
+  beginRead(second);
   writer.publish([node(1)]);
   t.equal(writer.publish([node(2)]), false);
-  writer.forgetReader(1);
+  writer.removeReader(1);
   t.equal(writer.flush(), true);
 });
 
@@ -160,7 +160,7 @@ t.test('generations wrap without changing halves', async t => {
   writer.tables.words[GENERATION_WORD] = 0x7ffffffe;
   for (let n = 0; n < 4; n++) {
     writer.publish([node(n)]);
-    t.not(findMac(enterTables(first).fdb, 0x0200, n), -1);
+    t.not(findMac(beginRead(first).fdb, 0x0200, n), -1);
   }
   t.equal(generationOf(writer.tables), 2);
 });
@@ -190,9 +190,9 @@ t.test('larger memory: same peers, same slots; nothing is published until all re
   const before = writer.memory;
   writer.grow({ ...CAPACITY, peers: 100, macs: 100, prefixes: 100 });
   t.not(writer.memory, before);
-  const view = enterTables(openReader(writer.memory, 0));
+  const view = beginRead(openReader(writer.memory, 0));
   t.equal(findMac(view.fdb, 0x0200, 3), slot);
-  t.not(findMac(enterTables(first).fdb, 0x0200, 3), -1, 'the old memory goes on as it was');
+  t.not(findMac(beginRead(first).fdb, 0x0200, 3), -1, 'the old memory goes on as it was');
   const hundred = Array.from({ length: 100 }, (_, n) => node(n));
   t.equal(writer.publish(hundred), false, 'a reader may still be in the old memory');
   t.equal(writer.flush(), false);
