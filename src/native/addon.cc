@@ -1,4 +1,4 @@
-// The export table: everything that JavaScript can call, and the layout that both sides agree on.
+// The export table: everything that JavaScript can call, and the numbers that both sides share.
 #include "batch.h"
 #include "call.h"
 
@@ -40,20 +40,86 @@ namespace ripstop {
   X(closeFd, CloseFd)                 \
   X(checksum, ChecksumOf)
 
-#define RIPSTOP_LAYOUT(X)                                                                                    \
-  X(OFFSET, kOffset) X(LENGTH, kLength) X(OFFLOAD, kOffload) X(GSO_SIZE, kGsoSize) X(CSUM_START, kCsumStart) \
-  X(CSUM_OFFSET, kCsumOffset) X(VERDICT, kVerdict) X(PEER, kPeer) X(SOCKET, kSocket) X(SEGMENTS, kSegments)  \
-  X(ERROR, kError) X(L3, kL3) X(FLOW, kFlow) X(STRIDE, kStride) X(HEADROOM, kHeadroom)                       \
-  X(FRAME_MAX, kFrameMax) X(PEER_FAMILY, kPeerFamily) X(PEER_PORT, kPeerPort) X(PEER_ADDRESS, kPeerAddress)  \
-  X(PEER_HEADER_BYTES, kPeerHeaderBytes) X(PEER_HEADER, kPeerHeader) X(PEER_SCOPE, kPeerScope) X(PEER_REMOTE_CHECKSUM, kPeerRemoteChecksum)               \
-  X(PEER_STRIDE, kPeerStride) X(SOURCE_STRIDE, kSourceStride) X(SOURCE_TRUNCATED, kSourceTruncated)          \
-  X(SOURCE_BYTES, kSourceBytes) X(SOURCE_PORT, kSourcePort) X(FORWARD, kForward) X(TOO_BIG, kTooBig)         \
-  X(EGRESS_MALFORMED, kEgressMalformed) X(SEND_FAILED, kSendFailed) X(BAD_CHECKSUM, kBadChecksum)            \
-  X(WRITE_FAILED, kWriteFailed) X(STAT_COUNT, kStatCount)
+// Every number that both languages use, by group. src/dataplane/io/check-addon-layout.ts compares them all at start-up.
+#define RIPSTOP_CONSTANTS(X)                      \
+  X(descriptor, OFFSET, kOffset)                  \
+  X(descriptor, LENGTH, kLength)                  \
+  X(descriptor, OFFLOAD, kOffload)                \
+  X(descriptor, GSO_SIZE, kGsoSize)               \
+  X(descriptor, CSUM_START, kCsumStart)           \
+  X(descriptor, CSUM_OFFSET, kCsumOffset)         \
+  X(descriptor, VERDICT, kVerdict)                \
+  X(descriptor, PEER, kPeer)                      \
+  X(descriptor, SOCKET, kSocket)                  \
+  X(descriptor, SOURCE, kSource)                  \
+  X(descriptor, SEGMENTS, kSegments)              \
+  X(descriptor, ERROR, kError)                    \
+  X(descriptor, L3, kL3)                          \
+  X(descriptor, FLOW, kFlow)                      \
+  X(descriptor, STRIDE, kStride)                  \
+  X(descriptor, HEADROOM, kHeadroom)              \
+  X(descriptor, FRAME_MAX, kFrameMax)             \
+  X(peer, FAMILY, kPeerFamily)                    \
+  X(peer, PORT, kPeerPort)                        \
+  X(peer, ADDRESS, kPeerAddress)                  \
+  X(peer, HEADER_BYTES, kPeerHeaderBytes)         \
+  X(peer, HEADER, kPeerHeader)                    \
+  X(peer, SCOPE, kPeerScope)                      \
+  X(peer, REMOTE_CHECKSUM, kPeerRemoteChecksum)   \
+  X(peer, STRIDE, kPeerStride)                    \
+  X(source, ADDRESS, kSourceAddress)              \
+  X(source, PORT, kSourcePort)                    \
+  X(source, TRUNCATED, kSourceTruncated)          \
+  X(source, BYTES, kSourceBytes)                  \
+  X(source, STRIDE, kSourceStride)                \
+  X(verdict, PENDING, kPending)                   \
+  X(verdict, FORWARD, kForward)                   \
+  X(verdict, TOO_BIG, kTooBig)                    \
+  X(verdict, EGRESS_MALFORMED, kEgressMalformed)  \
+  X(verdict, SEND_FAILED, kSendFailed)            \
+  X(verdict, BAD_CHECKSUM, kBadChecksum)          \
+  X(verdict, WRITE_FAILED, kWriteFailed)          \
+  X(stat, CALLS, kStatCalls)                      \
+  X(stat, UNITS, kStatUnits)                      \
+  X(stat, MERGED, kStatMerged)                    \
+  X(stat, FALLBACKS, kStatFallbacks)              \
+  X(stat, COUNT, kStatCount)                      \
+  X(udp, REUSE_PORT, kReusePort)                  \
+  X(udp, DONT_FRAGMENT, kDontFragment)            \
+  X(udp, IPV6, kIpv6)                             \
+  X(udp, SOCKETS_MAX, kSocketsMax)                \
+  X(udp, MESSAGES_MAX, kMessagesMax)              \
+  X(tun, MERGE_TCP, kMergeTcp)                    \
+  X(tun, MERGE_UDP, kMergeUdp)                    \
+  X(tun, ACCEPT_PARTIAL, kAcceptUnfinished)       \
+  X(tun, VERIFY_ALL, kVerifyAll)                  \
+  X(tun, VNET_BYTES, sizeof(VnetHeader))          \
+  X(vnet, NEEDS_CHECKSUM, kNeedsCsum)             \
+  X(vnet, GSO_TCPV4, kGsoTcp4)                    \
+  X(vnet, GSO_TCPV6, kGsoTcp6)                    \
+  X(vnet, GSO_UDP_L4, kGsoUdp)                    \
+  X(vnet, GSO_ECN, kGsoEcn)                       \
+  X(nft, LISTING, kNftListing)                    \
+  X(nft, JSON, kNftJson)                          \
+  X(nft, SCRIPT, kNftScript)
 
 #define DECLARE(name, function) napi_value function(napi_env, napi_callback_info);
 RIPSTOP_EXPORTS(DECLARE)
 #undef DECLARE
+
+static void AddConstant(napi_env env, napi_value constants, const char* group, const char* name, int32_t number) {
+  bool exists = false;
+  napi_has_named_property(env, constants, group, &exists);
+  napi_value members, value;
+  if (exists) {
+    napi_get_named_property(env, constants, group, &members);
+  } else {
+    napi_create_object(env, &members);
+    napi_set_named_property(env, constants, group, members);
+  }
+  napi_create_int32(env, number, &value);
+  napi_set_named_property(env, members, name, value);
+}
 
 static napi_value Init(napi_env env, napi_value exports) {
 #define EXPORT(name, function)                                                            \
@@ -64,17 +130,12 @@ static napi_value Init(napi_env env, napi_value exports) {
   }
   RIPSTOP_EXPORTS(EXPORT)
 #undef EXPORT
-  napi_value layout;
-  napi_create_object(env, &layout);
-#define FIELD(name, number)                                \
-  {                                                        \
-    napi_value value;                                      \
-    napi_create_int32(env, number, &value);                \
-    napi_set_named_property(env, layout, #name, value);    \
-  }
-  RIPSTOP_LAYOUT(FIELD)
-#undef FIELD
-  napi_set_named_property(env, exports, "layout", layout);
+  napi_value constants;
+  napi_create_object(env, &constants);
+#define CONSTANT(group, name, number) AddConstant(env, constants, #group, #name, static_cast<int32_t>(number));
+  RIPSTOP_CONSTANTS(CONSTANT)
+#undef CONSTANT
+  napi_set_named_property(env, exports, "constants", constants);
   return exports;
 }
 

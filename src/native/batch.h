@@ -1,5 +1,6 @@
-// The descriptor of one frame, as src/dataplane/descriptor/descriptor.ts and src/dataplane/tables/peer-table.ts describe it. The numbers are exported to
-// JavaScript as `layout` and compared when the addon loads: a stale binary is refused.
+// The numbers that C++ and TypeScript share; src/dataplane/descriptor/descriptor.ts and src/dataplane/tables/peer-table.ts
+// describe the fields. addon.cc exports all of them as `constants`. They are compared when the addon loads, and a stale
+// binary is refused.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@ enum Descriptor : int {
   kCsumOffset = 5,
   kVerdict = 6,
   kPeer = 7,
-  kSocket = 8,  // egress: sending socket; ingress: message it came in
+  kSocket = 8,  // egress: sending socket
+  kSource = 8,  // ingress: message that the datagram came in
   kSegments = 9,
   kError = 10,
   kL3 = 11,
@@ -27,6 +29,7 @@ enum Descriptor : int {
 
 // Verdicts that the native side sets or looks at; src/dataplane/descriptor/verdicts.ts names them all.
 enum Verdict : int32_t {
+  kPending = 0,
   kForward = 1,
   kTooBig = 6,
   kEgressMalformed = 7,
@@ -62,6 +65,31 @@ enum Stat : int {
   kStatFallbacks = 3,  // offloaded units that the kernel refused and that went out one by one
   kStatCount = 4,
 };
+
+// Flags of udpOpen.
+enum OpenFlag : int {
+  kReusePort = 1,
+  kDontFragment = 2,  // outer DF: a datagram larger than the path MTU is refused, not fragmented
+  kIpv6 = 4,
+};
+
+// Flags of tunWrite.
+enum WriteFlag : uint32_t {
+  kMergeTcp = 1,
+  kMergeUdp = 2,
+  // Accept a checksum field that holds the bare pseudo-header sum: a kernel peer on this very host left it to a device
+  // that never came. Only with proof that the underlay is local.
+  kAcceptUnfinished = 4,
+  // Verify lone frames too, instead of leaving that to the kernel behind the device.
+  kVerifyAll = 8,
+};
+
+// What nftRun is asked for: a listing in JSON, changes in JSON, changes in nft's language.
+enum NftKind : int { kNftListing = 0, kNftJson = 1, kNftScript = 2 };
+
+// Most sockets of one udpSend, and most messages of one udpReceive.
+constexpr int kSocketsMax = 128;
+constexpr int kMessagesMax = 64;
 
 // Bytes in front of a frame that encapsulation may overwrite, and the largest frame.
 constexpr int32_t kHeadroom = 128;

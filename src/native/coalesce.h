@@ -13,16 +13,6 @@
 
 namespace ripstop {
 
-enum CoalesceFlag : uint32_t {
-  kMergeTcp = 1,
-  kMergeUdp = 2,
-  // Accept a checksum field that holds the bare pseudo-header sum: a kernel peer on this very host left it to a device
-  // that never came. Only with proof that the underlay is local.
-  kAcceptUnfinished = 4,
-  // Verify lone frames too, instead of leaving that to the kernel behind the device.
-  kVerifyAll = 8,
-};
-
 constexpr uint32_t kRunMax = 128;   // segments in one superframe: UDP_MAX_SEGMENTS of the kernel
 constexpr uint32_t kFlowMax = 16;   // flows open at once
 constexpr uint32_t kHeaderMax = 160;

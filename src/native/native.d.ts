@@ -4,8 +4,8 @@
  * `netns` is the path of a network namespace to open the descriptor in, '' for the caller's own.
  */
 export interface Native {
-  /** int32 field numbers and sizes compiled into the addon, compared at load with `dataplane/descriptor/descriptor.ts`. */
-  readonly layout: Readonly<Record<string, number>>;
+  /** Numbers that the addon was compiled with, by group; `dataplane/io/check-addon-layout.ts` compares them at start-up. */
+  readonly constants: Readonly<Record<string, Readonly<Record<string, number>>>>;
 
   // tun.cc -------------------------------------------------------------------------------------------------
   /**

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "batch.h"
 #include "call.h"
 #include "netns.h"
 
@@ -27,8 +28,7 @@ struct Library {
 };
 
 constexpr unsigned int kOutputJson = 1u << 4;
-// What nftRun is asked for: a listing in JSON, changes in JSON, changes in nft's language.
-enum Kind { kListing, kJson, kScript, kKinds };
+constexpr int kKinds = kNftScript + 1;
 
 template <typename Function>
 bool Find(void* handle, const char* name, Function* function) {
@@ -59,7 +59,7 @@ Context* Create(const Library* nft, int kind) {
   if (context == nullptr) return nullptr;
   nft->buffer_output(context);
   nft->buffer_error(context);
-  if (kind != kScript) nft->set_output_flags(context, kOutputJson);
+  if (kind != kNftScript) nft->set_output_flags(context, kOutputJson);
   return context;
 }
 
@@ -104,7 +104,7 @@ napi_value NftRun(napi_env env, napi_callback_info info) {
   const char* error = nft->error(context);
   SetText(env, result, "stderr", error);
   // Answers to what failed may still stand in the socket; not so when a listing found nothing of that name.
-  const bool absent = kind == kListing && error != nullptr && strstr(error, "No such file") != nullptr;
+  const bool absent = kind == kNftListing && error != nullptr && strstr(error, "No such file") != nullptr;
   const bool keep = own && (failed == 0 || absent);
   if (!keep) nft->destroy(context);
   if (own) kept[kind] = keep ? context : nullptr;

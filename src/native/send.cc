@@ -16,7 +16,6 @@ namespace ripstop {
 namespace {
 
 constexpr uint32_t kMessages = 64;
-constexpr uint32_t kSockets = 128;
 constexpr uint32_t kLanes = 128;                    // open messages that are remembered
 constexpr uint32_t kSegmentsMax = 128;               // UDP_MAX_SEGMENTS since Linux 6.9
 constexpr uint32_t kBytes4 = 65535 - 20 - 8;         // UDP payload of one message
@@ -62,7 +61,7 @@ class Sender {
   void Begin(const int32_t* sockets, size_t socket_count, int32_t* table, size_t count, const int32_t* peers,
              size_t peer_count, uint32_t max_segments, int32_t* stats) {
     sockets_ = sockets;
-    socket_count_ = socket_count < kSockets ? socket_count : kSockets;
+    socket_count_ = socket_count < size_t{kSocketsMax} ? socket_count : size_t{kSocketsMax};
     table_ = table;
     count_ = count;
     peers_ = peers;

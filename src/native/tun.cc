@@ -142,7 +142,7 @@ napi_value TunRead(napi_env env, napi_callback_info info) {
     descriptor[kGsoSize] = vnet.gso_size;
     descriptor[kCsumStart] = vnet.csum_start;
     descriptor[kCsumOffset] = vnet.csum_offset;
-    descriptor[kVerdict] = 0;
+    descriptor[kVerdict] = kPending;
     descriptor[kError] = 0;
     descriptor[kSegments] = 0;
     count++;

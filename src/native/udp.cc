@@ -18,14 +18,6 @@ static_assert(UDP_SEGMENT == 103 && UDP_GRO == 104, "linux/udp.h");
 namespace ripstop {
 namespace {
 
-constexpr int kMessagesMax = 64;
-
-enum OpenFlag : int {
-  kReusePort = 1,
-  kDontFragment = 2,  // outer DF: a datagram that the path does not take is refused, not fragmented
-  kIpv6 = 4,
-};
-
 socklen_t FillAddress(sockaddr_storage* storage, bool ipv6, const uint8_t* address, uint16_t port) {
   memset(storage, 0, sizeof *storage);
   if (ipv6) {
@@ -162,7 +154,7 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
   size_t wanted = call.Uint(5);
   Patience patience(call.Int(6));
   int timeout_ms = call.Int(7);
-  if (wanted > kMessagesMax) wanted = kMessagesMax;
+  if (wanted > size_t{kMessagesMax}) wanted = kMessagesMax;
   if (wanted > sources_size / kSourceStride) wanted = sources_size / kSourceStride;
   if (wanted == 0) return call.Number(-EINVAL);
   // Slots are an odd number of cache lines apart, or all their headers would fall into the same cache sets.
@@ -228,8 +220,8 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
       descriptor[kLength] = static_cast<int32_t>(bytes - at < stride ? bytes - at : stride);
       descriptor[kOffload] = 0;
       descriptor[kGsoSize] = 0;
-      descriptor[kVerdict] = 0;
-      descriptor[kSocket] = i;
+      descriptor[kVerdict] = kPending;
+      descriptor[kSource] = i;
       descriptor[kError] = 0;
       descriptor[kSegments] = 0;
       count++;

@@ -1,20 +1,32 @@
+import * as vnet from '../../../encap/wire/vnet-hdr.ts';
 import { RipstopError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
-import * as batch from '../descriptor/descriptor.ts';
-import * as peers from '../tables/peer-table.ts';
-import * as seams from './interfaces.ts';
+import * as descriptor from '../descriptor/descriptor.ts';
+import * as verdict from '../descriptor/verdicts.ts';
+import * as peer from '../tables/peer-table.ts';
+import * as source from './interfaces.ts';
 
 /*
  * The layout of shared memory stands in C++ and in TypeScript. A binary that was built from other sources would read
  * and write the wrong words, so it is refused before the first batch, by the name of the first field that differs.
  */
-const KNOWN: Record<string, unknown> = { ...batch, ...peers, ...seams };
+const KNOWN: Record<string, [prefix: string, constants: Record<string, unknown>]> = {
+  descriptor: ['', { ...descriptor }],
+  peer: ['PEER_', { ...peer }],
+  source: ['SOURCE_', { ...source }],
+  verdict: ['', { ...verdict }],
+  vnet: ['', { ...vnet }],
+};
 
-for (const [name, compiled] of Object.entries(native.layout)) {
-  if (!Object.hasOwn(KNOWN, name) || KNOWN[name] === compiled) continue;
-  throw new RipstopError(
-    'ELAYOUT',
-    `the native addon has ${name} at ${compiled}, the code at ${KNOWN[name]}`,
-    'build it again (npm run build)',
-  );
+for (const [group, constants] of Object.entries(native.constants)) {
+  const [prefix, known] = KNOWN[group] ?? ['', {}];
+  for (const [name, compiled] of Object.entries(constants)) {
+    const ours = known[prefix + name];
+    if (ours === undefined || ours === compiled) continue;
+    throw new RipstopError(
+      'ELAYOUT',
+      `the native addon has ${group} ${name} at ${compiled}, the code at ${String(ours)}`,
+      'build it again (npm run build)',
+    );
+  }
 }
