@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { RipstopError } from '../base/errors.ts';
-import { isOwn, OWN_MARK } from './delegate/find.ts';
+import { isRipstopPlugin, RIPSTOP_MARK } from './delegate/find.ts';
 import { PLUGIN_NAMES } from './plugins.ts';
 import { DEFAULT_CALLS_DIR } from './shim/recorded.ts';
 import { DEFAULT_SOCKET } from './shim/serve.ts';
@@ -41,7 +41,7 @@ export interface InstallOptions {
   names?: readonly string[];
 }
 
-export interface Installed {
+export interface InstallResult {
   /** Files written, in order. */
   written: string[];
   /** Files of other makers that were left alone. */
@@ -77,7 +77,7 @@ function executable({ socket, callsDir, standalone }: InstallOptions): Buffer {
     );
   }
   texts.copy(program, at + SETTINGS_MARK.length);
-  return Buffer.concat([program, Buffer.from(OWN_MARK)]);
+  return Buffer.concat([program, Buffer.from(RIPSTOP_MARK)]);
 }
 
 /** The same file under a further name, or a copy of it where the file system has no hard links. */
@@ -128,7 +128,7 @@ export function defaultConf(): string {
  * plugins. A plugin of another maker stays unless `force` is given.
  * @throws RipstopError when the build is missing; errors of the file system
  */
-export function installCni(options: InstallOptions = {}): Installed {
+export function installCni(options: InstallOptions = {}): InstallResult {
   const binDir = options.binDir ?? DEFAULT_BIN_DIR;
   const content = executable(options);
   const written: string[] = [];
@@ -136,7 +136,7 @@ export function installCni(options: InstallOptions = {}): Installed {
   mkdirSync(binDir, { recursive: true, mode: 0o755 });
   for (const name of options.names ?? PLUGIN_NAMES) {
     const file = `${binDir}/${name}`;
-    if (!options.force && existsSync(file) && !isOwn(file)) {
+    if (!options.force && existsSync(file) && !isRipstopPlugin(file)) {
       kept.push(file);
       continue;
     }
@@ -158,7 +158,9 @@ export function uninstallCni(options: Pick<InstallOptions, 'binDir' | 'confDir'>
   const binDir = options.binDir ?? DEFAULT_BIN_DIR;
   const files = [
     ...(options.confDir ? [`${options.confDir}/${CONF_NAME}`] : []),
-    ...PLUGIN_NAMES.map(name => `${binDir}/${name}`).filter(file => existsSync(file) && isOwn(file)),
+    ...PLUGIN_NAMES.map(name => `${binDir}/${name}`).filter(
+      file => existsSync(file) && isRipstopPlugin(file),
+    ),
   ].filter(existsSync);
   for (const file of files) rmSync(file, { force: true });
   return files;

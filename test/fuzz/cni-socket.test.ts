@@ -10,7 +10,7 @@ import {
   encodeRequest,
   parseResponse,
 } from '../../src/cni/shim/protocol.ts';
-import { answer, serveCni } from '../../src/cni/shim/serve.ts';
+import { handleRequest, serveCni } from '../../src/cni/shim/serve.ts';
 import { type Random, seeded } from '../support/random.ts';
 import { testHost } from '../unit/cni/fixtures/harness.ts';
 import { mutate } from './mutate.ts';
@@ -108,7 +108,7 @@ t.test('an exception outside of the plugins is an answer as well', async t => {
     { ...host, namespaces: undefined as never },
     host,
   ]) {
-    const response = await answer({ plugin: 'host-local', stdin, env }, broken);
+    const response = await handleRequest({ plugin: 'host-local', stdin, env }, broken);
     t.type(JSON.parse(response.stdout || '{}'), 'object');
   }
 });

@@ -22,13 +22,13 @@ function known(fields: Fields, raw: unknown, where: string): Record<string, unkn
 }
 
 /** Reads the keys that `fields` describes and passes over the others. @throws RipstopError ECONFIG */
-export function readLoose<F extends Fields>(fields: F, raw: unknown, where: string): Shape<F> {
+export function readIgnoringUnknown<F extends Fields>(fields: F, raw: unknown, where: string): Shape<F> {
   return readObject(fields, known(fields, raw, where), where);
 }
 
 /** A nested object that may hold keys of others. */
-export function looseOf<F extends Fields>(fields: F, doc: string): Field<Shape<F>> {
-  return { type: 'object', doc, read: (raw, where) => readLoose(fields, raw, where) };
+export function passthroughObject<F extends Fields>(fields: F, doc: string): Field<Shape<F>> {
+  return { type: 'object', doc, read: (raw, where) => readIgnoringUnknown(fields, raw, where) };
 }
 
 /** An object handed on as it is. */

@@ -3,7 +3,7 @@ import { decodeResult } from '../result/decode.ts';
 import type { Dns, Result } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
 import type { Call } from '../skel/plugin.ts';
-import { looseOf, readLoose } from './ignore-unknown.ts';
+import { passthroughObject, readIgnoringUnknown } from './ignore-unknown.ts';
 
 const dnsFields = {
   nameservers: listOf(text('an address', 'DNS servers, in order of preference'), 'DNS servers'),
@@ -14,7 +14,7 @@ const dnsFields = {
 
 /** `dns` of a network configuration, or undefined when the key is absent: the two differ where it replaces IPAM's. */
 export function readDns(config: Record<string, unknown>): Dns | undefined {
-  const { dns } = readLoose({ dns: looseOf(dnsFields, 'resolver settings') }, config, '');
+  const { dns } = readIgnoringUnknown({ dns: passthroughObject(dnsFields, 'resolver settings') }, config, '');
   if (!dns) return undefined;
   const { nameservers, domain, search, options } = dns;
   return {
@@ -40,23 +40,6 @@ export function requirePrevResult(call: Call): Result {
     call.command === 'CHECK' ? 'Required prevResult missing' : 'must be called as chained plugin',
     `prevResult: the ${call.config.type ?? 'plugin'} plugin works on the result of an earlier one`,
   );
-}
-
-/** What the runtime passes for declared capabilities; {} when nothing. */
-export function runtimeConfig(call: Call): Record<string, unknown> {
-  return nested(call.config, 'runtimeConfig');
-}
-
-/** `args.cni`: parameters in the configuration's own `args` (CONVENTIONS, "args in network config"). */
-export function cniArgsOf(config: Record<string, unknown>): Record<string, unknown> {
-  return nested(nested(config, 'args'), 'cni', 'args.');
-}
-
-function nested(source: Record<string, unknown>, key: string, path = ''): Record<string, unknown> {
-  const value = source[key];
-  if (value === undefined || value === null) return {};
-  if (typeof value !== 'object' || Array.isArray(value)) refuse(`${path}${key}`, 'must be an object');
-  return value as Record<string, unknown>;
 }
 
 export interface Attachment {
@@ -88,7 +71,7 @@ export function validAttachments(call: Call): Attachment[] {
   const raw = call.config[key] ?? [];
   if (!Array.isArray(raw)) refuse(key, 'must be a list');
   return raw.map((item, index) => {
-    const { containerID, ifname } = readLoose(attachmentFields, item, `${key}[${index}]`);
+    const { containerID, ifname } = readIgnoringUnknown(attachmentFields, item, `${key}[${index}]`);
     if (!containerID || !ifname) refuse(`${key}[${index}]`, 'needs containerID and ifname');
     return { containerID, ifname };
   });

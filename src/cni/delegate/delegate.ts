@@ -4,7 +4,7 @@ import { CniError, CODE } from '../skel/errors.ts';
 import { execute } from '../skel/execute.ts';
 import type { Call, Command } from '../skel/plugin.ts';
 import { execPlugin } from './exec.ts';
-import { findPlugin, isOwn, lookForPlugin } from './find.ts';
+import { findPlugin, isRipstopPlugin, lookForPlugin } from './find.ts';
 
 /**
  * Hands a command to another plugin (specification 1.1, section 4): same environment but for CNI_COMMAND, the
@@ -19,7 +19,7 @@ async function hand(call: Call, type: string, command: Command, stdin: string): 
   const composed = call.host.inProcess || blind ? await call.host.own(type) : undefined;
   if (composed) return (await execute(composed, env, stdin, call.host)).result;
   const file = findPlugin(type, call.path);
-  const own = isOwn(file) ? await call.host.own(type) : undefined;
+  const own = isRipstopPlugin(file) ? await call.host.own(type) : undefined;
   if (own) return (await execute(own, env, stdin, call.host)).result;
   const stdout = await execPlugin(file, env, stdin, call.host.log);
   return command === 'ADD' ? parseResult(stdout, call, type) : undefined;

@@ -2,7 +2,7 @@ import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { CniError, CODE } from '../skel/errors.ts';
 
 /** The last bytes of an executable that `ripstop cni install` wrote. */
-export const OWN_MARK = 'ripstop-cni-plugin';
+export const RIPSTOP_MARK = 'ripstop-cni-plugin';
 
 /** The executable of a plugin type, looked for in CNI_PATH from left to right. @throws CniError 7 for an unsafe type */
 export function lookForPlugin(type: string, path: readonly string[]): string | undefined {
@@ -27,13 +27,13 @@ export function findPlugin(type: string, path: readonly string[]): string {
 }
 
 /** True for an executable of this program: it can run in this process, a start of Node cheaper. */
-export function isOwn(file: string): boolean {
-  const tail = Buffer.alloc(OWN_MARK.length);
+export function isRipstopPlugin(file: string): boolean {
+  const tail = Buffer.alloc(RIPSTOP_MARK.length);
   const fd = openSync(file, 'r');
   try {
     const { size } = fstatSync(fd);
     const count = readSync(fd, tail, 0, tail.length, Math.max(0, size - tail.length));
-    return tail.toString('latin1', 0, count) === OWN_MARK;
+    return tail.toString('latin1', 0, count) === RIPSTOP_MARK;
   } finally {
     closeSync(fd);
   }

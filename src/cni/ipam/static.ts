@@ -1,7 +1,7 @@
 import { listOf, text } from '../../base/schema.ts';
-import { readCniArgs } from '../config/cni-args.ts';
-import { anything, looseOf, readLoose } from '../config/ignore-unknown.ts';
-import { cniArgsOf, requirePrevResult, runtimeConfig } from '../config/network.ts';
+import { anything, passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
+import { requirePrevResult } from '../config/network.ts';
+import { cniArgsOf, readCniArgs, runtimeConfig } from '../config/runtime.ts';
 import { decodeDns, decodeRoute } from '../result/decode.ts';
 import { type AssignedAddress, isV6, type Result } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
@@ -16,7 +16,7 @@ const addressFields = {
 
 /** `ipam` of a network that uses static. */
 export const staticFields = {
-  addresses: listOf(looseOf(addressFields, 'an address'), 'addresses of the pod'),
+  addresses: listOf(passthroughObject(addressFields, 'an address'), 'addresses of the pod'),
   routes: listOf(anything('a route: {dst, gw, ...}'), 'routes of the pod'),
   dns: anything('resolver settings'),
 };
@@ -62,13 +62,13 @@ function readConfig(call: Call): Result {
   const { ipam: raw } = call.config;
   if (raw === undefined || raw === null)
     throw new CniError(CODE.INVALID_CONFIG, "IPAM config missing 'ipam' key");
-  const ipam = readLoose(staticFields, raw, 'ipam');
+  const ipam = readIgnoringUnknown(staticFields, raw, 'ipam');
   const configured = (ipam.addresses ?? []).map(({ address, gateway }, index): Wanted => {
     if (!address) refuse(`ipam.addresses[${index}].address`, 'is missing');
     return { address, gateway, where: `ipam.addresses[${index}].address` };
   });
   const listed = (source: Record<string, unknown>, where: string) =>
-    (readLoose(wantedFields, source, where).ips ?? []).map((address, index): Wanted => {
+    (readIgnoringUnknown(wantedFields, source, where).ips ?? []).map((address, index): Wanted => {
       return { address, where: `${where}.ips[${index}]` };
     });
   const sources = [

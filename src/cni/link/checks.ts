@@ -10,7 +10,7 @@ import type { Call } from '../skel/plugin.ts';
 import { gatewayFor } from './interface.ts';
 
 /** What CHECK finds changed: code 999, as the reference plugins answer. */
-export function changed(problem: string, details?: string): never {
+export function failCheck(problem: string, details?: string): never {
   throw new CniError(CODE.INTERNAL, problem, details);
 }
 
@@ -18,38 +18,38 @@ export function changed(problem: string, details?: string): never {
 export function podInterface(call: Call, result: Result): { entry: Interface; index: number } {
   const index = result.interfaces.findIndex(one => one.name === call.ifname && one.sandbox);
   const entry = result.interfaces[index];
-  if (!entry) changed(`prevResult has no interface "${call.ifname}" in a sandbox`);
+  if (!entry) failCheck(`prevResult has no interface "${call.ifname}" in a sandbox`);
   if (entry.sandbox !== call.netns) {
-    changed(`Sandbox in prevResult ${entry.sandbox} doesn't match configured netns: ${call.netns}`);
+    failCheck(`Sandbox in prevResult ${entry.sandbox} doesn't match configured netns: ${call.netns}`);
   }
   return { entry, index };
 }
 
 /** The link of an entry of the previous result, with the MAC that it had. */
-export function expectLink(socket: NetlinkSocket, entry: Interface, kind?: string): Link {
+export function checkLink(socket: NetlinkSocket, entry: Interface, kind?: string): Link {
   const link = findLink(socket, entry.name);
   const place = entry.sandbox ? `container ${entry.sandbox}` : 'host';
-  if (!link) changed(`Interface ${entry.name} is missing in the ${place}`);
-  if (kind && link.kind !== kind) changed(`Interface ${entry.name} in the ${place} is not of kind ${kind}`);
+  if (!link) failCheck(`Interface ${entry.name} is missing in the ${place}`);
+  if (kind && link.kind !== kind) failCheck(`Interface ${entry.name} in the ${place} is not of kind ${kind}`);
   if (entry.mac && link.mac !== entry.mac.toLowerCase()) {
-    changed(`Interface ${entry.name} Mac ${entry.mac} doesn't match ${place} Mac: ${link.mac}`);
+    failCheck(`Interface ${entry.name} Mac ${entry.mac} doesn't match ${place} Mac: ${link.mac}`);
   }
   return link;
 }
 
 /** Every address of the pod's interface that the previous result names has to be there. */
-export function expectAddresses(pod: NetlinkSocket, link: Link, index: number, result: Result): void {
+export function checkAddresses(pod: NetlinkSocket, link: Link, index: number, result: Result): void {
   const there = new Set(listAddresses(pod, { link: link.index }).map(one => one.prefix));
   for (const one of result.ips) {
     if (one.interface !== undefined && one.interface !== index) continue;
     const network = readNetwork(one.address, 'prevResult address');
     const prefix = `${writeAddress(network.v6, network.address)}/${network.length}`;
-    if (!there.has(prefix)) changed(`Failed to match expected IP ${one.address} on interface ${link.name}`);
+    if (!there.has(prefix)) failCheck(`Failed to match expected IP ${one.address} on interface ${link.name}`);
   }
 }
 
 /** Every route of the previous result has to be there, by its gateway. */
-export function expectRoutes(pod: NetlinkSocket, result: Result): void {
+export function checkRoutes(pod: NetlinkSocket, result: Result): void {
   const there = listRoutes(pod);
   for (const route of result.routes) {
     const destination = canonicalNetwork(route.dst);
@@ -63,6 +63,6 @@ export function expectRoutes(pod: NetlinkSocket, result: Result): void {
         (wanted === undefined || one.gateway === wanted || one.hops?.some(hop => hop.gateway === wanted)),
     );
     if (!found)
-      changed(`Expected Route ${route.dst}${gateway ? ` via ${gateway}` : ''} not found in routing table`);
+      failCheck(`Expected Route ${route.dst}${gateway ? ` via ${gateway}` : ''} not found in routing table`);
   }
 }

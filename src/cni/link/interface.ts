@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isNetError, unless } from '../../net/error.ts';
 import { addAddress, settleAddresses } from '../../net/rtnetlink/addresses.ts';
 import { changeLink } from '../../net/rtnetlink/links.ts';
@@ -7,7 +8,6 @@ import { changeSetting, wishSetting } from '../../net/sysctl.ts';
 import { contains, readAddress, readNetwork, writeAddress } from '../ipam/address-number.ts';
 import { type AssignedAddress, isV6, type Result, type Route } from '../result/types.ts';
 import { CniError, CODE } from '../skel/errors.ts';
-import { pause } from './netlink-pair.ts';
 
 /** Longest wait for duplicate address detection, ms. */
 const DETECTION_MS = 5000;
@@ -17,7 +17,7 @@ const DETECTION_MS = 5000;
  * `wishSetting` is for those that a pod can do without.
  * @throws NetError EROFS, EACCES, EPERM when it has another value and may not be written
  */
-export function needSetting(netns: string, name: string, value: string): void {
+export function writeSysctlIfExists(netns: string, name: string, value: string): void {
   unless(['ENOENT'], () => changeSetting(netns, name, value));
 }
 
@@ -65,12 +65,12 @@ export async function configureInterface(
 ): Promise<void> {
   const v6 = result.ips.some(one => isV6(one.address));
   if (v6) {
-    for (const name of ['lo', ifname]) needSetting(netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
+    for (const name of ['lo', ifname]) writeSysctlIfExists(netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
     wishSetting(netns, `net/ipv6/conf/${ifname}/keep_addr_on_down`, '1', LOST_WHEN_DOWN);
   }
   changeLink(pod, link, { up: true });
   for (const { address } of result.ips) addAddress(pod, { link, prefix: address, ...broadcastOf(address) });
-  if (v6) await settleAddresses(pod, link, DETECTION_MS, pause);
+  if (v6) await settleAddresses(pod, link, DETECTION_MS, ms => sleep(ms));
   installRoutes(pod, link, result);
 }
 

@@ -3,7 +3,7 @@ import { isNamespace } from '../skel/namespace.ts';
 import type { Call } from '../skel/plugin.ts';
 
 /** Both sides of an attachment: sockets opened inside, used from outside. */
-export interface Kernel {
+export interface NetlinkPair {
   node: NetlinkSocket;
   /** Path of the node's namespace, '' for this process's own. */
   nodeNetns: string;
@@ -12,7 +12,7 @@ export interface Kernel {
 }
 
 /** Opens the node's and the pod's namespace for the length of `work`. @throws NetError */
-export async function inBoth<T>(call: Call, work: (kernel: Kernel) => Promise<T>): Promise<T> {
+export async function withNodeAndPod<T>(call: Call, work: (netlink: NetlinkPair) => Promise<T>): Promise<T> {
   const node = new NetlinkSocket({ netns: call.host.netns });
   try {
     const pod = new NetlinkSocket({ netns: call.netns });
@@ -27,7 +27,7 @@ export async function inBoth<T>(call: Call, work: (kernel: Kernel) => Promise<T>
 }
 
 /** Opens the pod's namespace for `work`, unless it is gone: then there is nothing to do there. */
-export async function inPodIfThere(call: Call, work: (pod: NetlinkSocket) => unknown): Promise<void> {
+export async function withPodIfExists(call: Call, work: (pod: NetlinkSocket) => unknown): Promise<void> {
   if (!isNamespace(call.host.namespaces, call.netns)) return;
   const pod = new NetlinkSocket({ netns: call.netns });
   try {
@@ -38,7 +38,7 @@ export async function inPodIfThere(call: Call, work: (pod: NetlinkSocket) => unk
 }
 
 /** Opens the node's namespace for `work`. */
-export async function inNode<T>(call: Call, work: (node: NetlinkSocket) => T | Promise<T>): Promise<T> {
+export async function withNode<T>(call: Call, work: (node: NetlinkSocket) => T | Promise<T>): Promise<T> {
   const node = new NetlinkSocket({ netns: call.host.netns });
   try {
     return await work(node);
@@ -47,12 +47,8 @@ export async function inNode<T>(call: Call, work: (node: NetlinkSocket) => T | P
   }
 }
 
-export function pause(ms: number): Promise<void> {
-  return new Promise(wake => setTimeout(wake, ms));
-}
-
 /** Runs every step, also behind one that fails, and then throws the first failure: a DEL takes away what it can. */
-export async function attemptAll(steps: readonly (() => unknown)[]): Promise<void> {
+export async function runAll(steps: readonly (() => unknown)[]): Promise<void> {
   let first: { error: unknown } | undefined;
   for (const step of steps) {
     try {

@@ -12,7 +12,7 @@ import {
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 import type { Undo } from '../skel/undo.ts';
-import type { Kernel } from './netlink-pair.ts';
+import type { NetlinkPair } from './netlink-pair.ts';
 
 const NAME_TRIES = 10;
 
@@ -45,24 +45,28 @@ export function refuseExisting(pod: NetlinkSocket, ifname: string): void {
  * Makes a veth pair with one end in the pod. The node's end is up, the pod's is left for its addresses.
  * @throws CniError 999 when the pod has such an interface, NetError
  */
-export function createVeth(kernel: Kernel, options: VethOptions, undo: Undo): { node: Link; pod: Link } {
+export function createVeth(
+  netlink: NetlinkPair,
+  options: VethOptions,
+  undo: Undo,
+): { node: Link; pod: Link } {
   const { ifname, mtu, mac, tag } = options;
-  refuseExisting(kernel.pod, ifname);
+  refuseExisting(netlink.pod, ifname);
   const size = mtu > 0 ? { mtu } : {};
-  const name = nameFor(kernel.node, candidate =>
-    createLink(kernel.node, {
+  const name = nameFor(netlink.node, candidate =>
+    createLink(netlink.node, {
       kind: 'veth',
       name: candidate,
       ...size,
       alias: tag,
-      peer: { name: ifname, netns: kernel.podNetns, ...size, ...(mac ? { mac } : {}) },
+      peer: { name: ifname, netns: netlink.podNetns, ...size, ...(mac ? { mac } : {}) },
     }),
   );
-  undo.push(`delete ${name}`, () => deleteLink(kernel.node, name));
-  const node = getLink(kernel.node, name);
+  undo.push(`delete ${name}`, () => deleteLink(netlink.node, name));
+  const node = getLink(netlink.node, name);
   // The alias is not taken by every kernel together with a new link.
-  changeLink(kernel.node, node.index, { alias: tag, up: true });
-  return { node: getLink(kernel.node, node.index), pod: getLink(kernel.pod, ifname) };
+  changeLink(netlink.node, node.index, { alias: tag, up: true });
+  return { node: getLink(netlink.node, node.index), pod: getLink(netlink.pod, ifname) };
 }
 
 /** Calls `create` with random names until one is free. @throws NetError EEXIST when ten were taken */

@@ -1,8 +1,8 @@
 import { listAddresses } from '../../net/rtnetlink/addresses.ts';
 import { changeLink, findLink, getLink } from '../../net/rtnetlink/links.ts';
 import { readPrevResult } from '../config/network.ts';
-import { changed } from '../link/checks.ts';
-import { inPodIfThere } from '../link/netlink-pair.ts';
+import { failCheck } from '../link/checks.ts';
+import { withPodIfExists } from '../link/netlink-pair.ts';
 import type { Result } from '../result/types.ts';
 import { type Call, commands, type Plugin } from '../skel/plugin.ts';
 import { ALL_VERSIONS } from '../skel/version.ts';
@@ -12,7 +12,7 @@ const LOOPBACK = 'lo';
 
 async function add(call: Call): Promise<Result> {
   let result: Result | undefined;
-  await inPodIfThere(call, pod => {
+  await withPodIfExists(call, pod => {
     const { index, mac } = getLink(pod, LOOPBACK);
     changeLink(pod, index, { up: true });
     const ips = listAddresses(pod, { link: index })
@@ -30,15 +30,15 @@ async function add(call: Call): Promise<Result> {
 }
 
 async function del(call: Call): Promise<void> {
-  await inPodIfThere(call, pod => {
+  await withPodIfExists(call, pod => {
     const link = findLink(pod, LOOPBACK);
     if (link) changeLink(pod, link.index, { up: false });
   });
 }
 
 async function check(call: Call): Promise<void> {
-  await inPodIfThere(call, pod => {
-    if (!getLink(pod, LOOPBACK).up) changed('loopback interface is down');
+  await withPodIfExists(call, pod => {
+    if (!getLink(pod, LOOPBACK).up) failCheck('loopback interface is down');
   });
 }
 

@@ -5,12 +5,12 @@ import { changeLink, deleteLink, getLink, type Link } from '../../net/rtnetlink/
 import { addRoute, listRoutes, SCOPE_HOST, SCOPE_LINK } from '../../net/rtnetlink/routes.ts';
 import { wishSetting } from '../../net/sysctl.ts';
 import { backendField, ipMasqField, mtuField } from '../config/fields.ts';
-import { readLoose } from '../config/ignore-unknown.ts';
+import { readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { readDns, requirePrevResult, validAttachments } from '../config/network.ts';
 import { forwardToIpam, obtainAddresses, releaseSteps, requireIpamType } from '../delegate/addresses.ts';
-import { changed, expectAddresses, expectLink, expectRoutes, podInterface } from '../link/checks.ts';
-import { installRoutes, LOST_WHEN_DOWN, needSetting } from '../link/interface.ts';
-import { attemptAll, inBoth, inNode, inPodIfThere, type Kernel } from '../link/netlink-pair.ts';
+import { checkAddresses, checkLink, checkRoutes, failCheck, podInterface } from '../link/checks.ts';
+import { installRoutes, LOST_WHEN_DOWN, writeSysctlIfExists } from '../link/interface.ts';
+import { type NetlinkPair, runAll, withNode, withNodeAndPod, withPodIfExists } from '../link/netlink-pair.ts';
 import { callTag, staleTags } from '../link/tag.ts';
 import { createVeth, deleteTagged } from '../link/veth.ts';
 import { type AssignedAddress, isV6, type Result } from '../result/types.ts';
@@ -36,7 +36,7 @@ const POD = 1;
 type Routed = AssignedAddress & { gateway: string };
 
 function readConfig(call: Call) {
-  const { ipMasqBackend, ...keys } = readLoose(ptpFields, call.config, '');
+  const { ipMasqBackend, ...keys } = readIgnoringUnknown(ptpFields, call.config, '');
   const backend: Backend = ipMasqBackend || 'nftables';
   return { ...keys, backend, ipam: requireIpamType(call.config) };
 }
@@ -47,18 +47,18 @@ const whole = (address: string) => `${address.split('/')[0]}/${isV6(address) ? 1
 function add(call: Call): Promise<Result> {
   const config = readConfig(call);
   const dns = readDns(call.config);
-  return inBoth(call, kernel =>
+  return withNodeAndPod(call, netlink =>
     Undo.guard(call.host.log, async undo => {
       const given = await obtainAddresses(call, config.ipam, undo);
       const ips = given.ips.map((one): Routed => {
         if (!one.gateway) refuse('ipam', `gave ${one.address} without a gateway, which ptp routes by`);
         return { ...one, gateway: one.gateway, interface: POD };
       });
-      const pair = createVeth(kernel, { ifname: call.ifname, mtu: config.mtu, tag: callTag(call) }, undo);
-      configureNode(call, kernel, pair.node, ips);
-      configurePod(call, kernel, pair.pod, { ...given, ips });
+      const pair = createVeth(netlink, { ifname: call.ifname, mtu: config.mtu, tag: callTag(call) }, undo);
+      configureNode(call, netlink, pair.node, ips);
+      configurePod(call, netlink, pair.pod, { ...given, ips });
       if (config.ipMasq) await masquerade(call, config.backend, ips, undo);
-      const inside = getLink(kernel.pod, pair.pod.index);
+      const inside = getLink(netlink.pod, pair.pod.index);
       return {
         ...given,
         ips,
@@ -74,7 +74,7 @@ function entry({ name, mac, mtu }: Link) {
 }
 
 /** The gateways alone on the node's end, a route to each address, and forwarding. */
-function configureNode(call: Call, { node }: Kernel, link: Link, ips: readonly Routed[]): void {
+function configureNode(call: Call, { node }: NetlinkPair, link: Link, ips: readonly Routed[]): void {
   for (const { address, gateway } of ips) {
     const v6 = isV6(address);
     addOnce(() =>
@@ -85,7 +85,7 @@ function configureNode(call: Call, { node }: Kernel, link: Link, ips: readonly R
       }),
     );
     addRoute(node, { destination: whole(address), link: link.index, ...(v6 ? {} : { scope: SCOPE_HOST }) });
-    needSetting(call.host.netns, v6 ? 'net/ipv6/conf/all/forwarding' : 'net/ipv4/ip_forward', '1');
+    writeSysctlIfExists(call.host.netns, v6 ? 'net/ipv6/conf/all/forwarding' : 'net/ipv4/ip_forward', '1');
   }
 }
 
@@ -93,10 +93,15 @@ function configureNode(call: Call, { node }: Kernel, link: Link, ips: readonly R
  * Addresses without their connected routes: the gateway is on the link, the rest of the subnet behind it. Nobody else
  * is on the link, so duplicates need not be looked for.
  */
-function configurePod(call: Call, { pod }: Kernel, link: Link, result: Result & { ips: Routed[] }): void {
+function configurePod(
+  call: Call,
+  { pod }: NetlinkPair,
+  link: Link,
+  result: Result & { ips: Routed[] },
+): void {
   if (result.ips.some(one => isV6(one.address))) {
     for (const name of ['lo', call.ifname])
-      needSetting(call.netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
+      writeSysctlIfExists(call.netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
     wishSetting(call.netns, `net/ipv6/conf/${call.ifname}/keep_addr_on_down`, '1', LOST_WHEN_DOWN);
   }
   changeLink(pod, link.index, { up: true });
@@ -130,11 +135,11 @@ function addOnce(action: () => void): void {
 async function del(call: Call): Promise<void> {
   readConfig(call);
   const tag = callTag(call);
-  await attemptAll([
+  await runAll([
     () => unmasquerade(call),
     ...releaseSteps(call, 'DEL', [
-      () => inPodIfThere(call, pod => deleteLink(pod, call.ifname)),
-      () => inNode(call, node => deleteTagged(node, one => one === tag)),
+      () => withPodIfExists(call, pod => deleteLink(pod, call.ifname)),
+      () => withNode(call, node => deleteTagged(node, one => one === tag)),
     ]),
   ]);
 }
@@ -144,20 +149,20 @@ async function check(call: Call): Promise<void> {
   await forwardToIpam(call, 'CHECK');
   const previous = requirePrevResult(call);
   const { entry: told, index } = podInterface(call, previous);
-  await inBoth(call, async ({ node, pod }) => {
-    const link = expectLink(pod, told, 'veth');
-    if (!link.up) changed(`Interface ${told.name} is down`);
+  await withNodeAndPod(call, async ({ node, pod }) => {
+    const link = checkLink(pod, told, 'veth');
+    if (!link.up) failCheck(`Interface ${told.name} is down`);
     const end = getLink(node, link.parent ?? 0);
     const own = {
       ...previous,
       ips: previous.ips.filter(one => one.interface === undefined || one.interface === index),
     };
-    expectAddresses(pod, link, index, own);
-    expectRoutes(pod, own);
+    checkAddresses(pod, link, index, own);
+    checkRoutes(pod, own);
     const there = listRoutes(node, { link: end.index });
     for (const { address } of own.ips) {
       if (!there.some(route => route.destination === whole(address)))
-        changed(`route to ${whole(address)} is missing on the node`);
+        failCheck(`route to ${whole(address)} is missing on the node`);
     }
     if (config.ipMasq) await expectMasquerade(call, own.ips);
   });
@@ -166,10 +171,10 @@ async function check(call: Call): Promise<void> {
 async function gc(call: Call): Promise<void> {
   readConfig(call);
   const valid = validAttachments(call);
-  await attemptAll([
+  await runAll([
     () => collectMasquerade(call, valid),
     ...releaseSteps(call, 'GC', [
-      () => inNode(call, node => deleteTagged(node, staleTags(call.name, valid))),
+      () => withNode(call, node => deleteTagged(node, staleTags(call.name, valid))),
     ]),
   ]);
 }

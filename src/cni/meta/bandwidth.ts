@@ -18,10 +18,11 @@ import {
   type TokenBucket,
 } from '../../net/rtnetlink/qdisc.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { looseOf, readLoose } from '../config/ignore-unknown.ts';
-import { requirePrevResult, runtimeConfig, validAttachments } from '../config/network.ts';
-import { changed } from '../link/checks.ts';
-import { inBoth, inNode, type Kernel } from '../link/netlink-pair.ts';
+import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
+import { requirePrevResult, validAttachments } from '../config/network.ts';
+import { runtimeConfig } from '../config/runtime.ts';
+import { failCheck } from '../link/checks.ts';
+import { type NetlinkPair, withNode, withNodeAndPod } from '../link/netlink-pair.ts';
 import { callTag, staleTags } from '../link/tag.ts';
 import type { Interface, Result } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
@@ -80,9 +81,9 @@ function readBucket(rate: number, burst: number, where: string): TokenBucket | u
 
 /** The plugin's own keys win over what the runtime passes. */
 function readLimits(call: Call): Limits {
-  const own = readLoose(bandwidthFields, call.config, '');
-  const given = readLoose(
-    { bandwidth: looseOf(bandwidthFields, 'limits') },
+  const own = readIgnoringUnknown(bandwidthFields, call.config, '');
+  const given = readIgnoringUnknown(
+    { bandwidth: passthroughObject(bandwidthFields, 'limits') },
     runtimeConfig(call),
     'runtimeConfig',
   );
@@ -113,7 +114,7 @@ function formerIfbName(call: Call): string {
 }
 
 /** The node's end of the pod's interface. @throws CniError 999 when it has none on the node */
-function nodeEnd(call: Call, { node, pod }: Kernel, previous: Result): Link {
+function nodeEnd(call: Call, { node, pod }: NetlinkPair, previous: Result): Link {
   const inside = findLink(pod, call.ifname);
   const end =
     inside?.kind === 'veth' && inside.parent !== undefined ? findLink(node, inside.parent) : undefined;
@@ -126,15 +127,15 @@ async function add(call: Call): Promise<Result> {
   const limits = readLimits(call);
   const previous = requirePrevResult(call);
   if (!limits.ingress && !limits.egress) return previous;
-  return inBoth(call, kernel =>
+  return withNodeAndPod(call, netlink =>
     Undo.guard(call.host.log, async undo => {
-      const end = nodeEnd(call, kernel, previous);
+      const end = nodeEnd(call, netlink, previous);
       if (limits.ingress) {
-        undo.push(`lift the limit of ${end.name}`, () => deleteRootQdisc(kernel.node, end.index));
-        replaceTokenBucket(kernel.node, end.index, limits.ingress);
+        undo.push(`lift the limit of ${end.name}`, () => deleteRootQdisc(netlink.node, end.index));
+        replaceTokenBucket(netlink.node, end.index, limits.ingress);
       }
       if (!limits.egress) return previous;
-      const device = shapeEgress(call, kernel.node, end, limits.egress, undo);
+      const device = shapeEgress(call, netlink.node, end, limits.egress, undo);
       return { ...previous, interfaces: [...previous.interfaces, device] };
     }),
   );
@@ -155,7 +156,7 @@ function shapeEgress(call: Call, node: NetlinkSocket, end: Link, bucket: TokenBu
 
 async function del(call: Call): Promise<void> {
   // The queue towards the pod goes with the pod's interface.
-  await inNode(call, node => {
+  await withNode(call, node => {
     deleteLink(node, ifbName(call));
     deleteLink(node, formerIfbName(call));
   });
@@ -165,26 +166,26 @@ async function check(call: Call): Promise<void> {
   const limits = readLimits(call);
   const previous = requirePrevResult(call);
   if (!limits.ingress && !limits.egress) return;
-  await inBoth(call, async kernel => {
-    const end = nodeEnd(call, kernel, previous);
-    if (limits.ingress) expectBucket(kernel.node, end, limits.ingress);
+  await withNodeAndPod(call, async netlink => {
+    const end = nodeEnd(call, netlink, previous);
+    if (limits.ingress) checkBucket(netlink.node, end, limits.ingress);
     if (!limits.egress) return;
-    const device = findLink(kernel.node, ifbName(call));
-    if (!device) changed(`device ${ifbName(call)}, which shapes what ${call.ifname} sends, is missing`);
-    expectBucket(kernel.node, device, limits.egress);
-    if (!listQdiscs(kernel.node, end.index).some(one => one.kind === 'ingress')) {
-      changed(`what comes in by ${end.name} is not led to ${device.name}`);
+    const device = findLink(netlink.node, ifbName(call));
+    if (!device) failCheck(`device ${ifbName(call)}, which shapes what ${call.ifname} sends, is missing`);
+    checkBucket(netlink.node, device, limits.egress);
+    if (!listQdiscs(netlink.node, end.index).some(one => one.kind === 'ingress')) {
+      failCheck(`what comes in by ${end.name} is not led to ${device.name}`);
     }
   });
 }
 
-function expectBucket(node: NetlinkSocket, link: Link, wanted: TokenBucket): void {
+function checkBucket(node: NetlinkSocket, link: Link, wanted: TokenBucket): void {
   const found = listQdiscs(node, link.index).find(one => one.root)?.tokenBucket;
-  if (!found) changed(`${link.name} is not limited`);
+  if (!found) failCheck(`${link.name} is not limited`);
   // The kernel keeps the burst as time.
   const near = Math.abs(found.burst - wanted.burst) <= Math.max(1, wanted.burst / 1000);
   if (found.rate !== wanted.rate || !near) {
-    changed(
+    failCheck(
       `limit of ${link.name} is ${found.rate * 8} bit/s, burst ${found.burst * 8} bit, not ${wanted.rate * 8}, ${wanted.burst * 8}`,
     );
   }
@@ -198,7 +199,7 @@ async function gc(call: Call): Promise<void> {
   // Before it is up and has its alias, a crash leaves a device that only its name tells of.
   const isForgotten = ({ name, up, alias }: Link) =>
     alias === undefined && !up && name.startsWith(ifbPrefix(call.name)) && !living.has(name);
-  await inNode(call, node => {
+  await withNode(call, node => {
     for (const link of listLinks(node)) {
       const { kind, index, alias } = link;
       if (kind === 'ifb' && (isForgotten(link) || (alias !== undefined && isStale(alias))))

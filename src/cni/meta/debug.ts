@@ -2,7 +2,7 @@ import { appendFileSync } from 'node:fs';
 import { describeError } from '../../base/errors.ts';
 import { listOf, text } from '../../base/schema.ts';
 import { runCommand } from '../../net/command.ts';
-import { readLoose } from '../config/ignore-unknown.ts';
+import { readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { readPrevResult } from '../config/network.ts';
 import { emptyResult, type Result } from '../result/types.ts';
 import { isNamespace } from '../skel/namespace.ts';
@@ -56,7 +56,7 @@ async function runHooks(call: Call, list: string[][] | undefined): Promise<void>
 }
 
 async function observe(call: Call, key: 'addHooks' | 'delHooks' | 'checkHooks' | undefined): Promise<void> {
-  const config = readLoose(debugFields, call.config, '');
+  const config = readIgnoringUnknown(debugFields, call.config, '');
   record(call, config.cniOutput);
   if (key) await runHooks(call, config[key]);
 }

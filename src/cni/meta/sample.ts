@@ -1,5 +1,5 @@
 import { flag, required, text, withDefault } from '../../base/schema.ts';
-import { looseOf, readLoose } from '../config/ignore-unknown.ts';
+import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { readPrevResult, validAttachments } from '../config/network.ts';
 import type { Result } from '../result/types.ts';
 import { CniError, CODE } from '../skel/errors.ts';
@@ -15,14 +15,14 @@ import { ALL_VERSIONS } from '../skel/version.ts';
 export const sampleFields = {
   myAwesomeFlag: withDefault(flag('a flag'), false),
   anotherAwesomeArg: required(text('a text', 'a text that has to be given', /./)),
-  runtimeConfig: looseOf(
-    { sample: looseOf({}, 'what the runtime passes for capability "sample"') },
+  runtimeConfig: passthroughObject(
+    { sample: passthroughObject({}, 'what the runtime passes for capability "sample"') },
     'of the runtime',
   ),
 };
 
 function readConfig(call: Call) {
-  return readLoose(sampleFields, call.config, '');
+  return readIgnoringUnknown(sampleFields, call.config, '');
 }
 
 /** A chained plugin works on the result of an earlier one and hands it on. */

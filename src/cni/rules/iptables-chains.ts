@@ -9,7 +9,7 @@ import { withLock } from '../state/lock.ts';
 
 const LOCK_DIRECTORY = '/run/ripstop/cni-iptables';
 
-export function withFrameLock<T>(work: () => Promise<T>): Promise<T> {
+export function withChainsLock<T>(work: () => Promise<T>): Promise<T> {
   return withLock(LOCK_DIRECTORY, work);
 }
 
@@ -24,7 +24,7 @@ export async function ensureChain(
   await iptables(netns, family, ['-t', table, '-N', chain]);
 }
 
-/** Puts a rule at the head of a chain unless it is in it. Under `withFrameLock`. */
+/** Puts a rule at the head of a chain unless it is in it. Under `withChainsLock`. */
 export async function ensureRule(
   netns: string,
   family: Family,

@@ -1,7 +1,7 @@
 import { hasNftTable } from '../../net/nft/presence.ts';
 import type { Attachment } from '../config/network.ts';
-import { changed } from '../link/checks.ts';
-import { attemptAll } from '../link/netlink-pair.ts';
+import { failCheck } from '../link/checks.ts';
+import { runAll } from '../link/netlink-pair.ts';
 import { callTag, staleTags } from '../link/tag.ts';
 import type { AssignedAddress } from '../result/types.ts';
 import type { Call } from '../skel/plugin.ts';
@@ -57,7 +57,7 @@ export async function unmasquerade(call: Call): Promise<void> {
   const { netns } = call.host;
   const tag = callTag(call);
   const theirs = referenceAttachment(call.name, call.containerId, call.ifname);
-  await attemptAll([
+  await runAll([
     () => hasOwnTable(call) && unmasqueradeNft(netns, one => one === tag),
     () => unmasqueradeIptables(netns, ownerOf(call)),
     () => removeReferenceRules(netns, REFERENCE_MASQUERADE, comment => comment.startsWith(theirs)),
@@ -75,7 +75,9 @@ export async function expectMasquerade(call: Call, ips: readonly AssignedAddress
       (await countReferenceRules(netns, REFERENCE_MASQUERADE, one => one.startsWith(theirs))) >= ips.length,
   ];
   for (const isThere of places) if (await isThere()) return;
-  changed(`masquerading of ${ips.map(one => one.address).join(', ')} is missing in nftables and in iptables`);
+  failCheck(
+    `masquerading of ${ips.map(one => one.address).join(', ')} is missing in nftables and in iptables`,
+  );
 }
 
 /** Takes away what no living attachment of the network owns. */
@@ -85,7 +87,7 @@ export async function collectMasquerade(call: Call, valid: readonly Attachment[]
   const living = valid.map(one => referenceAttachment(call.name, one.containerID, one.ifname));
   const isStale = (comment: string) =>
     comment.startsWith(network) && !living.some(one => comment.startsWith(one));
-  await attemptAll([
+  await runAll([
     () => hasOwnTable(call) && unmasqueradeNft(netns, staleTags(call.name, valid)),
     () => collectIptables(netns, call.name, valid),
     () => removeReferenceRules(netns, REFERENCE_MASQUERADE, isStale),

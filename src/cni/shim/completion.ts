@@ -46,7 +46,7 @@ export interface Completion {
   failed: string[];
 }
 
-export type Answer = (request: CniRequest, host: Host) => Promise<CniResponse>;
+export type RequestHandler = (request: CniRequest, host: Host) => Promise<CniResponse>;
 
 /**
  * Completes the calls that the executables recorded while no agent answered, oldest first. Two processes that do so at once
@@ -55,7 +55,7 @@ export type Answer = (request: CniRequest, host: Host) => Promise<CniResponse>;
 export class RecordedCalls {
   readonly #directory: string;
   readonly #host: Host;
-  readonly #answer: Answer;
+  readonly #handle: RequestHandler;
   readonly #limitMs: number;
   /** Records whose last try failed, with what it said. */
   readonly #failed = new Map<string, { call: RecordedCall; problem: string }>();
@@ -67,10 +67,10 @@ export class RecordedCalls {
   #passes = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(directory: string, host: Host, answer: Answer, limitMs = LIMIT_MS) {
+  constructor(directory: string, host: Host, handle: RequestHandler, limitMs = LIMIT_MS) {
     this.#directory = directory;
     this.#host = host;
-    this.#answer = answer;
+    this.#handle = handle;
     this.#limitMs = limitMs;
   }
 
@@ -232,7 +232,7 @@ export class RecordedCalls {
       };
       signal.addEventListener('abort', stop, { once: true });
     });
-    const work = (async () => this.#answer(requestNow(call, this.#host.namespaces), this.#host))();
+    const work = (async () => this.#handle(requestNow(call, this.#host.namespaces), this.#host))();
     try {
       const response = await Promise.race([work, late]);
       if (response) return response.status === 0 ? undefined : readProblem(response.stdout);

@@ -24,7 +24,7 @@ const REQUEST_MS = 30_000;
 const RETRY_MS = 30_000;
 
 /** Works on one call. Never throws: what goes wrong is an answer. */
-export async function answer(request: CniRequest, host: Host): Promise<CniResponse> {
+export async function handleRequest(request: CniRequest, host: Host): Promise<CniResponse> {
   let stdout = '';
   let stderr = '';
   const note = (line: string) => {
@@ -69,7 +69,7 @@ function refusal(fault: CniError, stderr = ''): CniResponse {
  */
 export async function serveCni(path: string, host: Host, callsDir: string): Promise<Server> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const recorded = new RecordedCalls(callsDir, host, answer);
+  const recorded = new RecordedCalls(callsDir, host, handleRequest);
   const server = createServer({ allowHalfOpen: true }, socket => converse(socket, host, recorded));
   await listen(server, path);
   const { ino } = statSync(path);
@@ -114,7 +114,7 @@ async function work(request: CniRequest, host: Host, recorded: RecordedCalls): P
     const problem = await recorded.beforeAdd(id, ifname);
     if (problem !== undefined) return refusal(new CniError(CODE.TRY_AGAIN_LATER, problem));
   }
-  return answer(request, host);
+  return handleRequest(request, host);
 }
 
 /** Collects one request. Bytes are joined once, when all of them are there. */

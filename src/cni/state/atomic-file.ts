@@ -40,28 +40,28 @@ export function writeAtomic(file: string, text: string, mode: number): void {
 }
 
 /** Removes what a crash may have left of the writing of a file. */
-export function removeDraft(file: string): void {
+export function removeTemp(file: string): void {
   rmSync(`${file}${DRAFT}`, { force: true });
 }
 
 /** Removes a file and its draft. */
 export function removeWhole(file: string): void {
   rmSync(file, { force: true });
-  removeDraft(file);
+  removeTemp(file);
 }
 
 /** True for the name of a draft: of a write that is under way, or that a crash has left. */
-export function isDraft(name: string): boolean {
+export function isTemp(name: string): boolean {
   return name.endsWith(DRAFT);
 }
 
 /** Removes the drafts that crashes have left. For GC, which no ADD overlaps (specification 1.1, "GC"). */
-export function removeDrafts(directory: string): void {
+export function removeTemps(directory: string): void {
   let names: string[];
   try {
     names = readdirSync(directory);
   } catch {
     return;
   }
-  for (const name of names) if (isDraft(name)) rmSync(`${directory}/${name}`, { force: true });
+  for (const name of names) if (isTemp(name)) rmSync(`${directory}/${name}`, { force: true });
 }

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Namespace } from '../../../bench/lab/namespace.ts';
-import { OWN_MARK } from '../../../src/cni/delegate/find.ts';
+import { RIPSTOP_MARK } from '../../../src/cni/delegate/find.ts';
 import { loadPlugin, PLUGIN_NAMES } from '../../../src/cni/plugins.ts';
 import { kernelNamespaces } from '../../../src/cni/skel/namespace.ts';
 import type { Host } from '../../../src/cni/skel/plugin.ts';
@@ -38,7 +38,7 @@ export class CniNode {
     this.scratch = mkdtempSync(join(tmpdir(), 'rs-cni-'));
     this.path = join(this.scratch, 'bin');
     mkdirSync(this.path);
-    for (const name of PLUGIN_NAMES) writeFileSync(join(this.path, name), OWN_MARK);
+    for (const name of PLUGIN_NAMES) writeFileSync(join(this.path, name), RIPSTOP_MARK);
     this.#host = {
       clock: () => performance.now(),
       netns: this.node.path,

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { flag, listOf, required, text, withDefault } from '../../../src/base/schema.ts';
-import { readCniArgs } from '../../../src/cni/config/cni-args.ts';
-import { looseOf, readLoose } from '../../../src/cni/config/ignore-unknown.ts';
+import { passthroughObject, readIgnoringUnknown } from '../../../src/cni/config/ignore-unknown.ts';
+import { readCniArgs } from '../../../src/cni/config/runtime.ts';
 import { networkTag, staleTags, tagOf } from '../../../src/cni/link/tag.ts';
 import { parseSubnetEnv } from '../../../src/cni/meta/flannel/subnet-env.ts';
 import { settingName } from '../../../src/cni/meta/tuning/config.ts';
@@ -18,24 +18,27 @@ t.test('configurations of the standard plugins are open, and names match in any 
   const fields = {
     isGateway: withDefault(flag('x'), false),
     name: required(text('a text', 'x', /./)),
-    list: listOf(looseOf({ minID: text('a text', 'x') }, 'x'), 'x'),
+    list: listOf(passthroughObject({ minID: text('a text', 'x') }, 'x'), 'x'),
   };
-  t.match(readLoose(fields, { isgateway: true, name: 'a', other: 5, list: [{ MINID: 'b', z: 1 }] }, ''), {
-    isGateway: true,
-    name: 'a',
-    list: [{ minID: 'b' }],
-  });
+  t.match(
+    readIgnoringUnknown(fields, { isgateway: true, name: 'a', other: 5, list: [{ MINID: 'b', z: 1 }] }, ''),
+    {
+      isGateway: true,
+      name: 'a',
+      list: [{ minID: 'b' }],
+    },
+  );
   t.equal(
-    readLoose(fields, { isGateway: false, ISGATEWAY: true, name: 'a' }, '').isGateway,
+    readIgnoringUnknown(fields, { isGateway: false, ISGATEWAY: true, name: 'a' }, '').isGateway,
     false,
     'the exact name wins',
   );
-  t.equal(readLoose(fields, { isGateway: null, name: 'a' }, '').isGateway, false, 'null is absent');
-  t.throws(() => readLoose(fields, {}, ''), { code: 'ECONFIG', message: /^name: is missing/ });
-  t.throws(() => readLoose(fields, { name: 'a', list: [{ minID: 5 }] }, ''), {
+  t.equal(readIgnoringUnknown(fields, { isGateway: null, name: 'a' }, '').isGateway, false, 'null is absent');
+  t.throws(() => readIgnoringUnknown(fields, {}, ''), { code: 'ECONFIG', message: /^name: is missing/ });
+  t.throws(() => readIgnoringUnknown(fields, { name: 'a', list: [{ minID: 5 }] }, ''), {
     message: /^list\[0\]\.minID: 5 is not a text/,
   });
-  t.throws(() => readLoose(fields, [], 'x'), { code: 7, message: 'x: must be an object' });
+  t.throws(() => readIgnoringUnknown(fields, [], 'x'), { code: 7, message: 'x: must be an object' });
   t.end();
 });
 

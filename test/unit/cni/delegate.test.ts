@@ -3,7 +3,7 @@ import t from 'tap';
 import { forwardToIpam, obtainAddresses } from '../../../src/cni/delegate/addresses.ts';
 import { delegate, delegateAdd } from '../../../src/cni/delegate/delegate.ts';
 import { execPlugin } from '../../../src/cni/delegate/exec.ts';
-import { findPlugin, isOwn, OWN_MARK } from '../../../src/cni/delegate/find.ts';
+import { findPlugin, isRipstopPlugin, RIPSTOP_MARK } from '../../../src/cni/delegate/find.ts';
 import type { Call } from '../../../src/cni/skel/plugin.ts';
 import { Undo } from '../../../src/cni/skel/undo.ts';
 import { scratch, testHost } from './fixtures/harness.ts';
@@ -55,13 +55,13 @@ t.test('the executable: first directory that has it, only bare names, ours by it
     t.throws(() => findPlugin(type, [directory]), { code: 7, message: /invalid plugin name/ }, type);
   }
   t.throws(() => findPlugin('both', []), { code: 4 });
-  t.notOk(isOwn(`${directory}/b/both`));
+  t.notOk(isRipstopPlugin(`${directory}/b/both`));
   writeFileSync(`${directory}/small`, 'x');
-  t.notOk(isOwn(`${directory}/small`));
-  writeFileSync(`${directory}/ours`, `${'x'.repeat(100)}${OWN_MARK}`);
-  t.ok(isOwn(`${directory}/ours`));
+  t.notOk(isRipstopPlugin(`${directory}/small`));
+  writeFileSync(`${directory}/ours`, `${'x'.repeat(100)}${RIPSTOP_MARK}`);
+  t.ok(isRipstopPlugin(`${directory}/ours`));
   symlinkSync(`${directory}/ours`, `${directory}/link`);
-  t.ok(isOwn(`${directory}/link`));
+  t.ok(isRipstopPlugin(`${directory}/link`));
 });
 
 t.test("the agent takes its own plugin where it does not see the runtime's directories", async t => {

@@ -10,7 +10,7 @@ import { readConfig } from '../../../src/cni/ipam/dhcp/config.ts';
 import { DhcpDaemon } from '../../../src/cni/ipam/dhcp/daemon.ts';
 import { durationMs, parseFlags } from '../../../src/cni/ipam/dhcp/daemon-process.ts';
 import { dhcp } from '../../../src/cni/ipam/dhcp/dhcp.ts';
-import { acquire, type Carrier, clientIdOf, extend } from '../../../src/cni/ipam/dhcp/exchange.ts';
+import { acquire, clientIdOf, type DhcpTransport, extend } from '../../../src/cni/ipam/dhcp/exchange.ts';
 import {
   ACK,
   type DhcpMessage,
@@ -195,7 +195,7 @@ t.test('what the options of a lease mean', t => {
 });
 
 /** A link on which `respond` answers what the client sends. */
-function link(respond: (request: DhcpMessage) => Uint8Array[]): Carrier & { sent: DhcpMessage[] } {
+function link(respond: (request: DhcpMessage) => Uint8Array[]): DhcpTransport & { sent: DhcpMessage[] } {
   const sent: DhcpMessage[] = [];
   const waiting: Uint8Array[] = [];
   return {

@@ -7,7 +7,7 @@ import { until } from '../../../bench/lab/until.ts';
 import { RecordedCalls } from '../../../src/cni/shim/completion.ts';
 import { type CniRequest, encodeRequest } from '../../../src/cni/shim/protocol.ts';
 import { bootId, listRecords, readRecord, requestNow } from '../../../src/cni/shim/recorded.ts';
-import { answer } from '../../../src/cni/shim/serve.ts';
+import { handleRequest } from '../../../src/cni/shim/serve.ts';
 import { withLock } from '../../../src/cni/state/lock.ts';
 import { testHost } from './fixtures/harness.ts';
 
@@ -357,7 +357,7 @@ t.test('a recorded DEL frees the address, by the plugin itself', async t => {
     },
     netns: '/run/netns/gone',
   });
-  await new RecordedCalls(directory, host, answer).complete();
+  await new RecordedCalls(directory, host, handleRequest).complete();
   t.strictSame(
     readdirSync(`${dataDir}/net`).filter(name => /^\d/.test(name)),
     ['10.1.0.3'],

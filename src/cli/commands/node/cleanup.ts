@@ -79,7 +79,7 @@ async function cleanup(options: CleanupFlags): Promise<void> {
 /** What the CNI executables recorded while no agent answered; the plugins work in this process. */
 async function completeRecordedCalls(directory: string) {
   const { RecordedCalls } = await import('../../../cni/shim/completion.ts');
-  const { answer } = await import('../../../cni/shim/serve.ts');
+  const { handleRequest } = await import('../../../cni/shim/serve.ts');
   const { processHost } = await import('../../../cni/process.ts');
-  return new RecordedCalls(directory, { ...processHost(), log: () => {} }, answer).complete();
+  return new RecordedCalls(directory, { ...processHost(), log: () => {} }, handleRequest).complete();
 }

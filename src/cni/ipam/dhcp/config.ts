@@ -1,6 +1,6 @@
 import { flag, integer, listOf, text, withDefault } from '../../../base/schema.ts';
-import { readCniArgs } from '../../config/cni-args.ts';
-import { anything, looseOf, readLoose } from '../../config/ignore-unknown.ts';
+import { anything, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
+import { readCniArgs } from '../../config/runtime.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 import { OPTION } from './message.ts';
@@ -46,8 +46,8 @@ export const dhcpFields = {
     text('a path', "socket of the daemon, or '' for the default"),
     DEFAULT_DAEMON_SOCKET,
   ),
-  provide: listOf(looseOf(provideFields, 'an option'), 'options that are sent'),
-  request: listOf(looseOf(requestFields, 'an option'), 'options that are asked for'),
+  provide: listOf(passthroughObject(provideFields, 'an option'), 'options that are sent'),
+  request: listOf(passthroughObject(requestFields, 'an option'), 'options that are asked for'),
   priority: withDefault(integer(0, 0x7fffffff, 'metric of the routes'), 0),
   routes: anything('not used'),
 };
@@ -84,7 +84,7 @@ export function readConfig(call: Call): DhcpConfig {
   const { ipam } = call.config;
   if (ipam === undefined || ipam === null)
     throw new CniError(CODE.INVALID_CONFIG, "IPAM config missing 'ipam' key");
-  const keys = readLoose(dhcpFields, ipam, 'ipam');
+  const keys = readIgnoringUnknown(dhcpFields, ipam, 'ipam');
   const args = keys.provide?.some(one => one.fromArg) ? allArgs(call.args) : new Map<string, string>();
   const provide = (keys.provide ?? []).map((one, index) => {
     const where = `ipam.provide[${index}]`;

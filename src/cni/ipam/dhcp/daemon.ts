@@ -197,15 +197,15 @@ export class DhcpDaemon {
       options: [],
       grantedAt: 0,
     };
-    const carrier = new PacketSocket(netns, link.index);
+    const transport = new PacketSocket(netns, link.index);
     try {
       const client = { ...clientOf(blank, link.mac), broadcast };
-      const terms = await acquire(carrier, client, timeoutMs, now, longestWaitMs);
+      const terms = await acquire(transport, client, timeoutMs, now, longestWaitMs);
       const stored = withTerms(blank, terms, now());
       this.#files.write(stored);
       return resultOf(this.#keep(stored).stored);
     } finally {
-      carrier.close();
+      transport.close();
     }
   }
 

@@ -1,5 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { formatAddress, parseAddress } from '../../../net/address-text.ts';
-import { pause } from '../../link/netlink-pair.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import {
   ACK,
@@ -16,7 +16,7 @@ import {
 } from './message.ts';
 
 /** What carries the packets: a packet socket on the pod's interface, or a double. */
-export interface Carrier {
+export interface DhcpTransport {
   send(mac: Uint8Array, packet: Uint8Array): void;
   receive(): Uint8Array | undefined;
 }
@@ -32,7 +32,7 @@ export interface Client {
   broadcast?: boolean;
 }
 
-export interface Granted {
+export interface Grant {
   address: string;
   server: string;
   options: Options;
@@ -41,7 +41,7 @@ export interface Granted {
 const BROADCAST_MAC = Uint8Array.of(255, 255, 255, 255, 255, 255);
 const ANY = '0.0.0.0';
 const EVERYBODY = '255.255.255.255';
-/** First wait for an answer and its limit, ms; doubled each time, a random second more or less (RFC 2131 section 4.1). */
+/** First wait for a reply and its limit, ms; doubled each time, a random second more or less (RFC 2131 section 4.1). */
 const FIRST_WAIT_MS = 2000;
 const LONGEST_WAIT_MS = 62_000;
 const POLL_MS = 10;
@@ -85,28 +85,34 @@ function message(
 
 const newXid = () => Math.floor(Math.random() * 0x100000000);
 
-function isFor(client: Client, xid: number, answer: DhcpMessage): boolean {
-  return answer.xid === xid && answer.mac.every((byte, i) => byte === client.mac[i]);
+function isFor(client: Client, xid: number, reply: DhcpMessage): boolean {
+  return reply.xid === xid && reply.mac.every((byte, i) => byte === client.mac[i]);
 }
 
-/** The next answer of one of these types within `ms`, or undefined. */
-async function await1(carrier: Carrier, client: Client, xid: number, types: number[], ms: number) {
+/** The next reply of one of these types within `ms`, or undefined. */
+async function waitForReply(
+  transport: DhcpTransport,
+  client: Client,
+  xid: number,
+  types: number[],
+  ms: number,
+) {
   for (let waited = 0; waited <= ms; waited += POLL_MS) {
-    for (let packet = carrier.receive(); packet; packet = carrier.receive()) {
-      const answer = decodeMessage(packet);
-      if (answer && isFor(client, xid, answer) && types.includes(answer.type)) return answer;
+    for (let packet = transport.receive(); packet; packet = transport.receive()) {
+      const reply = decodeMessage(packet);
+      if (reply && isFor(client, xid, reply) && types.includes(reply.type)) return reply;
     }
-    await pause(POLL_MS);
+    await sleep(POLL_MS);
   }
   return undefined;
 }
 
-function granted(answer: DhcpMessage): Granted {
-  const server = answer.options.get(OPTION.SERVER);
+function grantOf(reply: DhcpMessage): Grant {
+  const server = reply.options.get(OPTION.SERVER);
   return {
-    address: answer.yourIp,
+    address: reply.yourIp,
     server: server?.length === 4 ? formatAddress(server) : ANY,
-    options: answer.options,
+    options: reply.options,
   };
 }
 
@@ -115,30 +121,30 @@ function granted(answer: DhcpMessage): Granted {
  * @throws CniError 11 when no server answers in time
  */
 export async function acquire(
-  carrier: Carrier,
+  transport: DhcpTransport,
   client: Client,
   timeoutMs: number,
   now: () => number,
   longestWaitMs = LONGEST_WAIT_MS,
-): Promise<Granted> {
+): Promise<Grant> {
   const end = now() + timeoutMs;
   for (let wait = Math.min(FIRST_WAIT_MS, longestWaitMs); ; wait = Math.min(wait * 2, longestWaitMs)) {
     const left = end - now();
     if (left <= 0) break;
     const patience = Math.min(left, wait + Math.random() * 1000);
     const xid = newXid();
-    carrier.send(BROADCAST_MAC, encodeMessage(message(client, DISCOVER, xid, []), ANY, EVERYBODY));
-    const offer = await await1(carrier, client, xid, [OFFER], patience);
+    transport.send(BROADCAST_MAC, encodeMessage(message(client, DISCOVER, xid, []), ANY, EVERYBODY));
+    const offer = await waitForReply(transport, client, xid, [OFFER], patience);
     if (!offer) continue;
-    const { address, server } = granted(offer);
+    const { address, server } = grantOf(offer);
     const wanted: [number, Uint8Array][] = [
       [OPTION.REQUESTED_IP, parseAddress(address)],
       [OPTION.SERVER, parseAddress(server)],
     ];
-    carrier.send(BROADCAST_MAC, encodeMessage(message(client, REQUEST, xid, wanted), ANY, EVERYBODY));
-    const answer = await await1(carrier, client, xid, [ACK, NAK], patience);
-    if (answer?.type === ACK) return granted(answer);
-    if (answer) await pause(Math.min(1000, Math.max(0, end - now())));
+    transport.send(BROADCAST_MAC, encodeMessage(message(client, REQUEST, xid, wanted), ANY, EVERYBODY));
+    const reply = await waitForReply(transport, client, xid, [ACK, NAK], patience);
+    if (reply?.type === ACK) return grantOf(reply);
+    if (reply) await sleep(Math.min(1000, Math.max(0, end - now())));
   }
   throw new CniError(CODE.TRY_AGAIN_LATER, `no DHCP server has given an address within ${timeoutMs} ms`);
 }
@@ -148,27 +154,27 @@ export async function acquire(
  * @returns the new terms; undefined when nobody answers; 'refused' when the address must not be used any more
  */
 export async function extend(
-  carrier: Carrier,
+  transport: DhcpTransport,
   client: Client,
   address: string,
   server: { ip: string; mac: Uint8Array | undefined } | undefined,
   patienceMs: number,
-): Promise<Granted | 'refused' | undefined> {
+): Promise<Grant | 'refused' | undefined> {
   const xid = newXid();
   const request = message(client, REQUEST, xid, [], address);
-  carrier.send(server?.mac ?? BROADCAST_MAC, encodeMessage(request, address, server?.ip ?? EVERYBODY));
-  const answer = await await1(carrier, client, xid, [ACK, NAK], patienceMs);
-  if (!answer) return undefined;
-  return answer.type === ACK ? granted(answer) : 'refused';
+  transport.send(server?.mac ?? BROADCAST_MAC, encodeMessage(request, address, server?.ip ?? EVERYBODY));
+  const reply = await waitForReply(transport, client, xid, [ACK, NAK], patienceMs);
+  if (!reply) return undefined;
+  return reply.type === ACK ? grantOf(reply) : 'refused';
 }
 
 /** Gives an address back. Nobody acknowledges that. */
-export function giveBack(
-  carrier: Carrier,
+export function release(
+  transport: DhcpTransport,
   client: Client,
   address: string,
   server: { ip: string; mac: Uint8Array | undefined },
 ): void {
   const request = message(client, RELEASE, newXid(), [[OPTION.SERVER, parseAddress(server.ip)]], address);
-  carrier.send(server.mac ?? BROADCAST_MAC, encodeMessage(request, address, server.ip));
+  transport.send(server.mac ?? BROADCAST_MAC, encodeMessage(request, address, server.ip));
 }

@@ -6,7 +6,7 @@ import { changeLink, findLink, type Link } from '../../../net/rtnetlink/links.ts
 import { listNeighbours } from '../../../net/rtnetlink/neighbours.ts';
 import { withSocket } from '../../../net/rtnetlink/socket.ts';
 import type { Result } from '../../result/types.ts';
-import { type Client, clientIdOf, extend, type Granted, giveBack } from './exchange.ts';
+import { type Client, clientIdOf, extend, type Grant, release } from './exchange.ts';
 import type { StoredLease } from './lease-files.ts';
 import { INFINITE_S, leaseResult, leaseTimes } from './reply-options.ts';
 
@@ -39,7 +39,7 @@ const optionsOf = (lease: StoredLease) =>
   new Map(lease.options.map(([code, hex]) => [code, Buffer.from(hex, 'hex')]));
 
 /** The terms of an acknowledgement, in the form in which they are stored. */
-export function withTerms(lease: StoredLease, terms: Granted, now: number): StoredLease {
+export function withTerms(lease: StoredLease, terms: Grant, now: number): StoredLease {
   const options = [...terms.options].map(([code, value]): [number, string] => [
     code,
     Buffer.from(value).toString('hex'),
@@ -104,12 +104,12 @@ export class Lease {
     const link = this.#link();
     if (!link) return this.#finish('its interface is gone');
     if (now() >= this.#at(lease)) return this.#expire(link, 'it was not extended in time');
-    let terms: Granted | 'refused' | undefined;
+    let terms: Grant | 'refused' | undefined;
     try {
-      terms = await this.#talk(link, carrier => {
+      terms = await this.#talk(link, transport => {
         const server = now() < this.#at(t2) ? this.#server(link) : undefined;
         return extend(
-          carrier,
+          transport,
           clientOf(this.stored, link.mac),
           this.stored.address,
           server,
@@ -141,12 +141,12 @@ export class Lease {
     return { ip: server, mac: mac ? parseMac(mac) : undefined };
   }
 
-  async #talk<T>(link: Link, work: (carrier: PacketSocket) => T | Promise<T>): Promise<T> {
-    const carrier = new PacketSocket(this.stored.netns, link.index);
+  async #talk<T>(link: Link, work: (transport: PacketSocket) => T | Promise<T>): Promise<T> {
+    const transport = new PacketSocket(this.stored.netns, link.index);
     try {
-      return await work(carrier);
+      return await work(transport);
     } finally {
-      carrier.close();
+      transport.close();
     }
   }
 
@@ -171,8 +171,8 @@ export class Lease {
     const link = this.#link();
     if (!link?.up) return;
     try {
-      await this.#talk(link, carrier =>
-        giveBack(carrier, clientOf(this.stored, link.mac), this.stored.address, this.#server(link)),
+      await this.#talk(link, transport =>
+        release(transport, clientOf(this.stored, link.mac), this.stored.address, this.#server(link)),
       );
     } catch (error) {
       this.#events.log(`dhcp: ${this.stored.address} could not be given back: ${(error as Error).message}`);

@@ -4,12 +4,12 @@ import { type AddressRange, candidates, describeSet, isReserved, type RangeSet, 
 import type { AddressStore } from './store.ts';
 
 /** One address as given: CIDR with the subnet's length, and the gateway of its range. */
-export interface Given {
+export interface Allocation {
   address: string;
   gateway: string;
 }
 
-function given(range: AddressRange, value: bigint): Given {
+function allocation(range: AddressRange, value: bigint): Allocation {
   const { v6, length } = range.network;
   return { address: `${writeAddress(v6, value)}/${length}`, gateway: writeAddress(v6, range.gateway) };
 }
@@ -26,7 +26,7 @@ export function allocate(
   requested: readonly AddressNumber[],
   containerId: string,
   ifname: string,
-): Given[] {
+): Allocation[] {
   const held = store.addressesOf(containerId, ifname);
   if (held.length > 0) {
     fault(`${held.join(', ')} has been allocated to ${containerId}, duplicate allocation is not allowed`);
@@ -59,7 +59,7 @@ function wanted(
   { v6, value }: AddressNumber,
   containerId: string,
   ifname: string,
-): Given {
+): Allocation {
   const range = rangeOf(set, v6, value)!;
   const text = writeAddress(v6, value);
   if (value === range.gateway) fault(`requested ip ${text} is subnet's gateway`);
@@ -67,10 +67,16 @@ function wanted(
   if (!store.reserve(text, containerId, ifname, index)) {
     fault(`requested IP address ${text} is not available in range set ${describeSet(set)}`);
   }
-  return given(range, value);
+  return allocation(range, value);
 }
 
-function next(store: AddressStore, set: RangeSet, index: number, containerId: string, ifname: string): Given {
+function next(
+  store: AddressStore,
+  set: RangeSet,
+  index: number,
+  containerId: string,
+  ifname: string,
+): Allocation {
   const lastText = store.lastReserved(index);
   const last = lastText === undefined ? undefined : readAddress(lastText, 'last reserved address');
   const sameFamily = last !== undefined && last.v6 === set[0]!.network.v6;
@@ -78,7 +84,7 @@ function next(store: AddressStore, set: RangeSet, index: number, containerId: st
   for (const { range, value } of candidates(set, sameFamily ? last.value : undefined)) {
     const text = writeAddress(range.network.v6, value);
     if (taken?.has(text)) continue;
-    if (store.reserve(text, containerId, ifname, index)) return given(range, value);
+    if (store.reserve(text, containerId, ifname, index)) return allocation(range, value);
     taken ??= store.taken();
   }
   fault(`no IP addresses available in range set: ${describeSet(set)}`);

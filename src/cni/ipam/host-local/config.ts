@@ -1,7 +1,6 @@
 import { listOf, text } from '../../../base/schema.ts';
-import { readCniArgs } from '../../config/cni-args.ts';
-import { anything, looseOf, readLoose } from '../../config/ignore-unknown.ts';
-import { cniArgsOf, runtimeConfig } from '../../config/network.ts';
+import { anything, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
+import { cniArgsOf, readCniArgs, runtimeConfig } from '../../config/runtime.ts';
 import { decodeRoute } from '../../result/decode.ts';
 import type { Route } from '../../result/types.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
@@ -19,7 +18,7 @@ export const rangeFields = {
   gateway: text('an address', 'gateway, never given; default the first address'),
 };
 
-const range = looseOf(rangeFields, 'addresses of one subnet');
+const range = passthroughObject(rangeFields, 'addresses of one subnet');
 const rangeSets = listOf(listOf(range, 'ranges of one family, of which one address is given'), 'range sets');
 
 /** `ipam` of a network that uses host-local. */
@@ -46,11 +45,11 @@ function ipamOf(call: Call) {
   const { ipam } = call.config;
   if (ipam === undefined || ipam === null)
     throw new CniError(CODE.INVALID_CONFIG, "IPAM config missing 'ipam' key");
-  return readLoose(hostLocalFields, ipam, 'ipam');
+  return readIgnoringUnknown(hostLocalFields, ipam, 'ipam');
 }
 
 /** Where the addresses of the call's network stand; all that DEL and GC need. @throws CniError 7 */
-export function readPlace(call: Call): { dataDir: string; network: string } {
+export function readDataDir(call: Call): { dataDir: string; network: string } {
   return { dataDir: ipamOf(call).dataDir || DEFAULT_DATA_DIR, network: call.name };
 }
 
@@ -61,12 +60,12 @@ export function readPlace(call: Call): { dataDir: string; network: string } {
  */
 export function readConfig(call: Call): HostLocalConfig {
   const ipam = ipamOf(call);
-  const runtime = readLoose(
+  const runtime = readIgnoringUnknown(
     { ipRanges: rangeSets, ips: listOf(text('an address', 'address wanted'), 'addresses wanted') },
     runtimeConfig(call),
     'runtimeConfig',
   );
-  const { ips: ofArgs } = readLoose(
+  const { ips: ofArgs } = readIgnoringUnknown(
     { ips: listOf(text('an address', 'address wanted'), 'addresses wanted') },
     cniArgsOf(call.config),
     'args.cni',

@@ -4,12 +4,12 @@ import { CniError, CODE } from '../../skel/errors.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
 import { allocate } from './allocate.ts';
-import { readConfig, readPlace } from './config.ts';
+import { readConfig, readDataDir } from './config.ts';
 import { readResolvConf } from './resolv-conf.ts';
 import { AddressStore } from './store.ts';
 
 function store<T>(call: Call, work: (store: AddressStore) => T): Promise<T> {
-  const { dataDir, network } = readPlace(call);
+  const { dataDir, network } = readDataDir(call);
   return AddressStore.locked(dataDir, network, work);
 }
 

@@ -42,11 +42,11 @@ export class AddressIndex {
   readonly #links: string;
   readonly #seal: string;
 
-  /** @param network directory of the address files; @param place directory of the copy */
-  constructor(network: string, place: string) {
+  /** @param network directory of the address files; @param directory directory of the copy */
+  constructor(network: string, directory: string) {
     this.#network = network;
-    this.#links = `${place}/attachments`;
-    this.#seal = `${place}/seal`;
+    this.#links = `${directory}/attachments`;
+    this.#seal = `${directory}/seal`;
   }
 
   /** True when nobody but us has touched the directory since `seal`. */

@@ -28,14 +28,14 @@ function readHolder(content: string): Key | undefined {
  */
 export class AddressStore {
   readonly #directory: string;
-  readonly #place: string;
+  readonly #indexDirectory: string;
   readonly #index: AddressIndex;
 
   private constructor(dataDir: string, network: string) {
     this.#directory = `${dataDir}/${network}`;
     // A network name never begins with a dot, so this can be nobody's directory.
-    this.#place = `${dataDir}/.ripstop/${network}`;
-    this.#index = new AddressIndex(this.#directory, this.#place);
+    this.#indexDirectory = `${dataDir}/.ripstop/${network}`;
+    this.#index = new AddressIndex(this.#directory, this.#indexDirectory);
   }
 
   /** Runs `work` on the store under the lock that the reference plugin takes too. */
@@ -49,7 +49,7 @@ export class AddressStore {
 
   #open(): void {
     if (this.#index.isCurrent()) return;
-    mkdirSync(this.#place, { recursive: true, mode: 0o755 });
+    mkdirSync(this.#indexDirectory, { recursive: true, mode: 0o755 });
     const holders = new Map<Key, string[]>();
     for (const { address, holder } of this.#walk()) {
       // An empty file is what a crash of the reference plugin leaves: nobody's, and given again when its turn comes.
@@ -84,7 +84,7 @@ export class AddressStore {
    */
   reserve(address: string, containerId: string, ifname: string, set: number): boolean {
     const file = `${this.#directory}/${address}`;
-    const draft = `${this.#place}/draft`;
+    const draft = `${this.#indexDirectory}/draft`;
     rmSync(draft, { force: true });
     writeFileSync(draft, `${containerId}\r\n${ifname}`, { mode: 0o600, flag: 'wx' });
     if (!this.#linkInto(draft, file)) return false;

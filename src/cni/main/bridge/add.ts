@@ -7,10 +7,10 @@ import {
   checkGateways,
   configureInterface,
   DUPLICATES_LOOKED_FOR,
-  needSetting,
   UNANNOUNCED,
+  writeSysctlIfExists,
 } from '../../link/interface.ts';
-import { inBoth, type Kernel } from '../../link/netlink-pair.ts';
+import { type NetlinkPair, withNodeAndPod } from '../../link/netlink-pair.ts';
 import { callTag } from '../../link/tag.ts';
 import { createVeth } from '../../link/veth.ts';
 import { type Interface, isV6, type Result } from '../../result/types.ts';
@@ -29,21 +29,21 @@ const POD = 2;
 export function add(call: Call): Promise<Result> {
   const config = readConfig(call);
   const dns = readDns(call.config);
-  return inBoth(call, kernel =>
+  return withNodeAndPod(call, netlink =>
     Undo.guard(call.host.log, async undo => {
-      const bridge = ensureBridge(kernel.node, kernel.nodeNetns, config.bridge, {
+      const bridge = ensureBridge(netlink.node, netlink.nodeNetns, config.bridge, {
         mtu: config.mtu,
         promiscuous: config.promiscMode,
         vlanFiltering: config.vlan !== 0 || config.trunk.length > 0,
       });
-      const pair = createVeth(kernel, { ...config, ifname: call.ifname, tag: callTag(call) }, undo);
-      connectPort(kernel.node, bridge, pair.node, config);
+      const pair = createVeth(netlink, { ...config, ifname: call.ifname, tag: callTag(call) }, undo);
+      connectPort(netlink.node, bridge, pair.node, config);
       if (config.macspoofchk) await guard(call, pair.node, pair.pod, undo);
-      const result = await address(call, config, kernel, bridge, pair, undo);
+      const result = await address(call, config, netlink, bridge, pair, undo);
       const told = [
-        entry(kernel, config.bridge),
-        entry(kernel, pair.node.name),
-        podEntry(call, kernel, pair.pod),
+        entry(netlink, config.bridge),
+        entry(netlink, pair.node.name),
+        podEntry(call, netlink, pair.pod),
       ];
       const useDns = dns && Object.keys(dns).length > 0 ? dns : result.dns;
       return { ...result, interfaces: [...told, ...result.interfaces], dns: useDns };
@@ -51,13 +51,13 @@ export function add(call: Call): Promise<Result> {
   );
 }
 
-function entry(kernel: Kernel, name: string): Interface {
-  const { mac, mtu } = getLink(kernel.node, name);
+function entry(netlink: NetlinkPair, name: string): Interface {
+  const { mac, mtu } = getLink(netlink.node, name);
   return { name, ...(mac ? { mac } : {}), mtu };
 }
 
-function podEntry(call: Call, kernel: Kernel, pod: Link): Interface {
-  const { name, mac, mtu } = getLink(kernel.pod, pod.index);
+function podEntry(call: Call, netlink: NetlinkPair, pod: Link): Interface {
+  const { name, mac, mtu } = getLink(netlink.pod, pod.index);
   return { name, ...(mac ? { mac } : {}), mtu, sandbox: call.netns };
 }
 
@@ -71,13 +71,13 @@ async function guard(call: Call, port: Link, pod: Link, undo: Undo): Promise<voi
 async function address(
   call: Call,
   config: BridgeConfig,
-  kernel: Kernel,
+  netlink: NetlinkPair,
   bridge: Link,
   pair: { node: Link; pod: Link },
   undo: Undo,
 ): Promise<Result> {
   if (!config.ipam) {
-    if (!config.disableContainerInterface) changeLink(kernel.pod, pair.pod.index, { up: true });
+    if (!config.disableContainerInterface) changeLink(netlink.pod, pair.pod.index, { up: true });
     return { interfaces: [], ips: [], routes: [], dns: {} };
   }
   const result = withGateways(await obtainAddresses(call, config.ipam, undo), config);
@@ -85,9 +85,9 @@ async function address(
   wishSetting(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1', UNANNOUNCED);
   if (!config.enabledad)
     wishSetting(call.netns, `net/ipv6/conf/${call.ifname}/accept_dad`, '0', DUPLICATES_LOOKED_FOR);
-  await configureInterface(kernel.pod, call.netns, pair.pod.index, call.ifname, result);
-  await waitForPort(kernel.node, pair.node.index);
-  const interfaces = config.isGateway ? openGateway(call, config, kernel, bridge, result) : [];
+  await configureInterface(netlink.pod, call.netns, pair.pod.index, call.ifname, result);
+  await waitForPort(netlink.node, pair.node.index);
+  const interfaces = config.isGateway ? openGateway(call, config, netlink, bridge, result) : [];
   if (config.ipMasq) await masquerade(call, config.backend, result.ips, undo);
   return { ...result, interfaces };
 }
@@ -115,19 +115,19 @@ function firstAddress(cidr: string): string {
 function openGateway(
   call: Call,
   config: BridgeConfig,
-  kernel: Kernel,
+  netlink: NetlinkPair,
   bridge: Link,
   result: Result,
 ): Interface[] {
   const vlan = config.vlan !== 0;
   const gateway = vlan
-    ? ensureVlanGateway(kernel.node, bridge, config.vlan, config.preserveDefaultVlan)
+    ? ensureVlanGateway(netlink.node, bridge, config.vlan, config.preserveDefaultVlan)
     : bridge;
   for (const one of result.ips) {
     const length = one.address.split('/')[1];
-    ensureGatewayAddress(kernel.node, gateway, `${one.gateway}/${length}`, config.forceAddress);
+    ensureGatewayAddress(netlink.node, gateway, `${one.gateway}/${length}`, config.forceAddress);
     const forwarding = isV6(one.address) ? 'net/ipv6/conf/all/forwarding' : 'net/ipv4/ip_forward';
-    needSetting(call.host.netns, forwarding, '1');
+    writeSysctlIfExists(call.host.netns, forwarding, '1');
   }
-  return vlan ? [entry(kernel, gateway.name)] : [];
+  return vlan ? [entry(netlink, gateway.name)] : [];
 }

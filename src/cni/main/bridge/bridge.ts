@@ -1,8 +1,8 @@
 import { deleteLink, getLink } from '../../../net/rtnetlink/links.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { forwardToIpam, releaseSteps } from '../../delegate/addresses.ts';
-import { changed, expectAddresses, expectLink, expectRoutes, podInterface } from '../../link/checks.ts';
-import { attemptAll, inBoth, inNode, inPodIfThere } from '../../link/netlink-pair.ts';
+import { checkAddresses, checkLink, checkRoutes, failCheck, podInterface } from '../../link/checks.ts';
+import { runAll, withNode, withNodeAndPod, withPodIfExists } from '../../link/netlink-pair.ts';
 import { callTag, staleTags } from '../../link/tag.ts';
 import { deleteTagged } from '../../link/veth.ts';
 import { collectMasquerade, expectMasquerade, unmasquerade } from '../../rules/masquerade.ts';
@@ -17,13 +17,13 @@ import { isGuarded, unguardPorts } from './spoof-guard.ts';
 async function del(call: Call): Promise<void> {
   readConfig(call);
   const tag = callTag(call);
-  await attemptAll([
+  await runAll([
     () => unmasquerade(call),
     () => unguardPorts(call.host.netns, one => one === tag),
     () => removeReferenceGuard(call.host.netns, call.containerId, call.ifname),
     ...releaseSteps(call, 'DEL', [
-      () => inPodIfThere(call, pod => deleteLink(pod, call.ifname)),
-      () => inNode(call, node => deleteTagged(node, one => one === tag)),
+      () => withPodIfExists(call, pod => deleteLink(pod, call.ifname)),
+      () => withNode(call, node => deleteTagged(node, one => one === tag)),
     ]),
   ]);
 }
@@ -33,29 +33,29 @@ async function check(call: Call): Promise<void> {
   await forwardToIpam(call, 'CHECK');
   const previous = requirePrevResult(call);
   const { entry, index } = podInterface(call, previous);
-  await inBoth(call, async ({ node, pod }) => {
+  await withNodeAndPod(call, async ({ node, pod }) => {
     const bridge = getLink(node, config.bridge);
-    if (bridge.kind !== 'bridge') changed(`${config.bridge} is not a bridge any more`);
-    if (!bridge.up) changed(`bridge ${config.bridge} is down`);
-    const link = expectLink(pod, entry, 'veth');
+    if (bridge.kind !== 'bridge') failCheck(`${config.bridge} is not a bridge any more`);
+    if (!bridge.up) failCheck(`bridge ${config.bridge} is down`);
+    const link = checkLink(pod, entry, 'veth');
     const port = getLink(node, link.parent ?? 0);
     if (port.master !== bridge.index)
-      changed(`${port.name}, the other end of ${entry.name}, is not on ${config.bridge}`);
+      failCheck(`${port.name}, the other end of ${entry.name}, is not on ${config.bridge}`);
     for (const one of previous.interfaces.filter(told => !told.sandbox && told.name === port.name)) {
-      expectLink(node, one, 'veth');
+      checkLink(node, one, 'veth');
     }
-    if (!link.up && !config.disableContainerInterface) changed(`Interface ${entry.name} is down`);
+    if (!link.up && !config.disableContainerInterface) failCheck(`Interface ${entry.name} is down`);
     if (!config.ipam) return;
     const own = {
       ...previous,
       ips: previous.ips.filter(one => one.interface === undefined || one.interface === index),
     };
-    expectAddresses(pod, link, index, own);
-    expectRoutes(pod, own);
+    checkAddresses(pod, link, index, own);
+    checkRoutes(pod, own);
     if (config.ipMasq) await expectMasquerade(call, own.ips);
   });
   if (config.macspoofchk && !(await isPortGuarded(call)))
-    changed(`the spoof guard of ${entry.name} is missing`);
+    failCheck(`the spoof guard of ${entry.name} is missing`);
 }
 
 /** By our guard, or by that of the reference plugin. */
@@ -69,10 +69,10 @@ async function gc(call: Call): Promise<void> {
   readConfig(call);
   const valid = validAttachments(call);
   const stale = staleTags(call.name, valid);
-  await attemptAll([
+  await runAll([
     () => collectMasquerade(call, valid),
     () => unguardPorts(call.host.netns, stale),
-    ...releaseSteps(call, 'GC', [() => inNode(call, node => deleteTagged(node, stale))]),
+    ...releaseSteps(call, 'GC', [() => withNode(call, node => deleteTagged(node, stale))]),
   ]);
 }
 

@@ -1,7 +1,7 @@
 import { flag, integer, listOf, text, withDefault } from '../../../base/schema.ts';
 import { backendField, ipMasqField, mtuField } from '../../config/fields.ts';
-import { looseOf, readLoose } from '../../config/ignore-unknown.ts';
-import { readWantedMac } from '../../config/requested-mac.ts';
+import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
+import { requestedMac } from '../../config/runtime.ts';
 import { ipamType } from '../../delegate/addresses.ts';
 import type { Backend } from '../../rules/masquerade.ts';
 import { refuse } from '../../skel/errors.ts';
@@ -30,7 +30,7 @@ export const bridgeFields = {
   hairpinMode: withDefault(flag('frames may leave by the port that they came in by'), false),
   promiscMode: withDefault(flag('set the bridge promiscuous'), false),
   vlan: withDefault(vlanId(0, 'VLAN of the port, untagged; 0: none'), 0),
-  vlanTrunk: listOf(looseOf(trunkFields, 'VLANs'), 'VLANs of the port, tagged'),
+  vlanTrunk: listOf(passthroughObject(trunkFields, 'VLANs'), 'VLANs of the port, tagged'),
   preserveDefaultVlan: withDefault(flag('leave the default VLAN on the port'), true),
   macspoofchk: withDefault(flag('drop frames of the pod that carry a foreign MAC address'), false),
   enabledad: withDefault(flag('duplicate address detection in the pod'), false),
@@ -81,7 +81,7 @@ function readTrunk(
 
 /** @throws CniError 7, RipstopError ECONFIG */
 export function readConfig(call: Call): BridgeConfig {
-  const { vlanTrunk, ipMasqBackend, ...keys } = readLoose(bridgeFields, call.config, '');
+  const { vlanTrunk, ipMasqBackend, ...keys } = readIgnoringUnknown(bridgeFields, call.config, '');
   const bridge = keys.bridge || 'cni0';
   const fault = interfaceNameProblem(bridge);
   if (fault) refuse('bridge', `${fault.problem}: ${JSON.stringify(bridge)}`);
@@ -98,7 +98,7 @@ export function readConfig(call: Call): BridgeConfig {
     isGateway: keys.isGateway || keys.isDefaultGateway,
     backend: ipMasqBackend || 'nftables',
     trunk: readTrunk(vlanTrunk ?? []),
-    mac: readWantedMac(call),
+    mac: requestedMac(call),
     ipam,
   };
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { changeBridgePort } from '../../../net/rtnetlink/bridge-port.ts';
 import { addBridgeVlan, deleteBridgeVlan, listBridgeVlans } from '../../../net/rtnetlink/bridge-vlans.ts';
 import {
@@ -9,7 +10,6 @@ import {
   type Link,
 } from '../../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
-import { pause } from '../../link/netlink-pair.ts';
 import { nameFor } from '../../link/veth.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import type { BridgeConfig } from './config.ts';
@@ -51,7 +51,7 @@ function setVlans(
 export async function waitForPort(node: NetlinkSocket, index: number): Promise<void> {
   let state = '';
   for (const wait of PORT_WAITS) {
-    if (wait > 0) await pause(wait);
+    if (wait > 0) await sleep(wait);
     const link = getLink(node, index);
     if (link.operational === 'up') return;
     state = link.operational;

@@ -1,7 +1,8 @@
 import { flag, listOf, oneOf, readObject, text, withDefault } from '../../../base/schema.ts';
 import { mtuField } from '../../config/fields.ts';
 import { anyObject, anything } from '../../config/ignore-unknown.ts';
-import { readDns, runtimeConfig } from '../../config/network.ts';
+import { readDns } from '../../config/network.ts';
+import { runtimeConfig } from '../../config/runtime.ts';
 import type { SubnetEnv } from '../../meta/flannel/subnet-env.ts';
 import { BACKENDS } from '../../rules/masquerade.ts';
 import { refuse } from '../../skel/errors.ts';

@@ -1,5 +1,5 @@
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
-import { attemptAll } from '../../link/netlink-pair.ts';
+import { runAll } from '../../link/netlink-pair.ts';
 import { readSubnetEnv } from '../../meta/flannel/subnet-env.ts';
 import { encodeResult } from '../../result/encode.ts';
 import type { Result } from '../../result/types.ts';
@@ -49,7 +49,7 @@ async function add(call: Call): Promise<Result> {
 
 async function del(call: Call): Promise<void> {
   const { bridge, portmap, bandwidth } = readConfig(call, undefined);
-  await attemptAll([bandwidth, portmap, bridge].map(one => () => part(call, 'DEL', one)));
+  await runAll([bandwidth, portmap, bridge].map(one => () => part(call, 'DEL', one)));
 }
 
 async function check(call: Call): Promise<void> {
@@ -62,7 +62,7 @@ async function check(call: Call): Promise<void> {
 async function gc(call: Call): Promise<void> {
   validAttachments(call);
   const { bridge, portmap, bandwidth } = readConfig(call, undefined);
-  await attemptAll([bandwidth, portmap, bridge].map(one => () => part(call, 'GC', one)));
+  await runAll([bandwidth, portmap, bridge].map(one => () => part(call, 'GC', one)));
 }
 
 /** 50 without an agent or a subnet; 51 when the agent says that pods may not reach each other. */

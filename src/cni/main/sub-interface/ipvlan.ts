@@ -1,12 +1,12 @@
 import { flag, oneOf, text, withDefault } from '../../../base/schema.ts';
 import { IPVLAN_MODES, type IpvlanMode } from '../../../net/rtnetlink/link-kinds.ts';
 import { mtuField } from '../../config/fields.ts';
-import { readLoose } from '../../config/ignore-unknown.ts';
+import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { readPrevResult } from '../../config/network.ts';
 import { ipamType, requireIpamType } from '../../delegate/addresses.ts';
-import { changed } from '../../link/checks.ts';
+import { failCheck } from '../../link/checks.ts';
 import type { Plugin } from '../../skel/plugin.ts';
-import { childPlugin } from './sub-interface.ts';
+import { subInterfacePlugin } from './sub-interface.ts';
 
 const MODES = Object.keys(IPVLAN_MODES) as IpvlanMode[];
 
@@ -22,11 +22,11 @@ export const ipvlanFields = {
 };
 
 /** A device that shares the MAC address of a device of the node. */
-export const ipvlan: Plugin = childPlugin({
+export const ipvlan: Plugin = subInterfacePlugin({
   name: 'ipvlan',
   about: 'CNI ipvlan plugin of Ripstop: a device that shares the MAC address of a device of the node',
   read(call) {
-    const keys = readLoose(ipvlanFields, call.config, '');
+    const keys = readIgnoringUnknown(ipvlanFields, call.config, '');
     const mode: IpvlanMode = keys.mode || 'l2';
     const previous = readPrevResult(call);
     const only = previous?.interfaces.length === 1 ? previous.interfaces[0]!.name : undefined;
@@ -44,6 +44,6 @@ export const ipvlan: Plugin = childPlugin({
   verify(config, link) {
     const wanted = config.kind.kind === 'ipvlan' ? config.kind.ipvlan.mode : undefined;
     const mode = link.details.ipvlan?.mode;
-    if (mode !== wanted) changed(`ipvlan mode ${mode} does not match the configured ${wanted}`);
+    if (mode !== wanted) failCheck(`ipvlan mode ${mode} does not match the configured ${wanted}`);
   },
 });

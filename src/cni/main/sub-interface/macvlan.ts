@@ -1,12 +1,12 @@
 import { flag, integer, oneOf, text, withDefault } from '../../../base/schema.ts';
 import { MACVLAN_MODES, type MacvlanMode } from '../../../net/rtnetlink/link-kinds.ts';
 import { macField, mtuField } from '../../config/fields.ts';
-import { readLoose } from '../../config/ignore-unknown.ts';
-import { readWantedMac } from '../../config/requested-mac.ts';
+import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
+import { requestedMac } from '../../config/runtime.ts';
 import { ipamType } from '../../delegate/addresses.ts';
-import { changed } from '../../link/checks.ts';
+import { failCheck } from '../../link/checks.ts';
 import type { Plugin } from '../../skel/plugin.ts';
-import { childPlugin } from './sub-interface.ts';
+import { subInterfacePlugin } from './sub-interface.ts';
 
 const MODES = Object.keys(MACVLAN_MODES) as MacvlanMode[];
 
@@ -21,18 +21,18 @@ export const macvlanFields = {
 };
 
 /** A device of its own MAC address on a device of the node. */
-export const macvlan: Plugin = childPlugin({
+export const macvlan: Plugin = subInterfacePlugin({
   name: 'macvlan',
   about: 'CNI macvlan plugin of Ripstop: a device of its own MAC address on a device of the node',
   read(call) {
-    const keys = readLoose(macvlanFields, call.config, '');
+    const keys = readIgnoringUnknown(macvlanFields, call.config, '');
     const mode: MacvlanMode = keys.mode || 'bridge';
     const queue = keys.bcqueuelen === undefined ? {} : { broadcastQueueLength: keys.bcqueuelen };
     return {
       master: keys.master || undefined,
       linkInContainer: keys.linkInContainer,
       mtu: keys.mtu,
-      mac: readWantedMac(call) ?? (keys.mac || undefined),
+      mac: requestedMac(call) ?? (keys.mac || undefined),
       kind: { kind: 'macvlan', macvlan: { mode, ...queue } },
       ipam: ipamType(call.config),
     };
@@ -40,6 +40,6 @@ export const macvlan: Plugin = childPlugin({
   verify(config, link) {
     const wanted = config.kind.kind === 'macvlan' ? config.kind.macvlan.mode : undefined;
     const mode = link.details.macvlan?.mode;
-    if (mode !== wanted) changed(`macvlan mode ${mode} does not match the configured ${wanted}`);
+    if (mode !== wanted) failCheck(`macvlan mode ${mode} does not match the configured ${wanted}`);
   },
 });

@@ -12,9 +12,9 @@ import { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
 import { wishSetting } from '../../../net/sysctl.ts';
 import { readDns, requirePrevResult, validAttachments } from '../../config/network.ts';
 import { forwardToIpam, obtainAddresses, releaseSteps } from '../../delegate/addresses.ts';
-import { changed, expectAddresses, expectLink, expectRoutes, podInterface } from '../../link/checks.ts';
+import { checkAddresses, checkLink, checkRoutes, failCheck, podInterface } from '../../link/checks.ts';
 import { checkGateways, configureInterface, UNANNOUNCED } from '../../link/interface.ts';
-import { attemptAll, inBoth, inPodIfThere, type Kernel } from '../../link/netlink-pair.ts';
+import { type NetlinkPair, runAll, withNodeAndPod, withPodIfExists } from '../../link/netlink-pair.ts';
 import { refuseExisting } from '../../link/veth.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
@@ -28,7 +28,7 @@ import { ALL_VERSIONS } from '../../skel/version.ts';
  * linkInContainer, of the pod). Each of them says how it reads its configuration and what kind of link it makes.
  */
 
-export interface ChildConfig {
+export interface SubInterfaceConfig {
   /** Name of the device beneath; undefined: the one of the default route. */
   master: string | undefined;
   /** The device beneath is in the pod's namespace. */
@@ -43,12 +43,12 @@ export interface ChildConfig {
   given?: Result | undefined;
 }
 
-export interface ChildKind {
+export interface SubInterfaceKind {
   name: 'macvlan' | 'ipvlan' | 'vlan';
   about: string;
-  read(call: Call): ChildConfig;
+  read(call: Call): SubInterfaceConfig;
   /** Throws what has changed about the link. */
-  verify(config: ChildConfig, link: Link): void;
+  verify(config: SubInterfaceConfig, link: Link): void;
 }
 
 /** Name of the device that the default route leaves by. @throws CniError 999 when there is none */
@@ -65,7 +65,7 @@ function defaultMaster(socket: NetlinkSocket): Link {
   );
 }
 
-function findMaster(socket: NetlinkSocket, config: ChildConfig): Link {
+function findMaster(socket: NetlinkSocket, config: SubInterfaceConfig): Link {
   if (!config.master) return defaultMaster(socket);
   const fault = interfaceNameProblem(config.master);
   if (fault) refuse('master', `${fault.problem}: ${JSON.stringify(config.master)}`);
@@ -79,9 +79,9 @@ function findMaster(socket: NetlinkSocket, config: ChildConfig): Link {
 }
 
 /** Makes the link in the pod, down. */
-function createChild(call: Call, kernel: Kernel, config: ChildConfig, undo: Undo): Link {
-  const place = config.linkInContainer ? kernel.pod : kernel.node;
-  refuseExisting(kernel.pod, call.ifname);
+function createSubInterface(call: Call, netlink: NetlinkPair, config: SubInterfaceConfig, undo: Undo): Link {
+  const place = config.linkInContainer ? netlink.pod : netlink.node;
+  refuseExisting(netlink.pod, call.ifname);
   const master = findMaster(place, config);
   if (config.mtu > master.mtu) {
     refuse('mtu', `invalid MTU ${config.mtu}, must be [0, master MTU(${master.mtu})]`);
@@ -94,18 +94,18 @@ function createChild(call: Call, kernel: Kernel, config: ChildConfig, undo: Undo
     netns: call.netns,
     ...(config.mac ? { mac: config.mac } : {}),
   });
-  undo.push(`delete ${call.ifname}`, () => deleteLink(kernel.pod, call.ifname));
-  return getLink(kernel.pod, call.ifname);
+  undo.push(`delete ${call.ifname}`, () => deleteLink(netlink.pod, call.ifname));
+  return getLink(netlink.pod, call.ifname);
 }
 
-async function addChild(call: Call, kind: ChildKind): Promise<Result> {
+async function addSubInterface(call: Call, kind: SubInterfaceKind): Promise<Result> {
   const config = kind.read(call);
   const dns = readDns(call.config) ?? {};
-  return inBoth(call, kernel =>
+  return withNodeAndPod(call, netlink =>
     Undo.guard(call.host.log, async undo => {
-      const link = createChild(call, kernel, config, undo);
-      const result = await address(call, config, kernel, link, undo);
-      const { name, mac, mtu } = getLink(kernel.pod, link.index);
+      const link = createSubInterface(call, netlink, config, undo);
+      const result = await address(call, config, netlink, link, undo);
+      const { name, mac, mtu } = getLink(netlink.pod, link.index);
       return { ...result, interfaces: [{ name, ...(mac ? { mac } : {}), mtu, sandbox: call.netns }], dns };
     }),
   );
@@ -113,14 +113,14 @@ async function addChild(call: Call, kind: ChildKind): Promise<Result> {
 
 async function address(
   call: Call,
-  config: ChildConfig,
-  kernel: Kernel,
+  config: SubInterfaceConfig,
+  netlink: NetlinkPair,
   link: Link,
   undo: Undo,
 ): Promise<Result> {
   const given = config.given ?? (config.ipam ? await obtainAddresses(call, config.ipam, undo) : undefined);
   if (!given) {
-    changeLink(kernel.pod, link.index, { up: true });
+    changeLink(netlink.pod, link.index, { up: true });
     return { interfaces: [], ips: [], routes: [], dns: {} };
   }
   const result = { ...given, ips: given.ips.map(one => ({ ...one, interface: 0 })) };
@@ -128,27 +128,27 @@ async function address(
   // Neighbours hear of the address when it moves to this device.
   wishSetting(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1', UNANNOUNCED);
   wishSetting(call.netns, `net/ipv6/conf/${call.ifname}/ndisc_notify`, '1', UNANNOUNCED);
-  await configureInterface(kernel.pod, call.netns, link.index, call.ifname, result);
+  await configureInterface(netlink.pod, call.netns, link.index, call.ifname, result);
   return result;
 }
 
-async function checkChild(call: Call, kind: ChildKind): Promise<void> {
+async function checkSubInterface(call: Call, kind: SubInterfaceKind): Promise<void> {
   const config = kind.read(call);
   await forwardToIpam(call, 'CHECK');
   const previous = requirePrevResult(call);
   const { entry, index } = podInterface(call, previous);
-  await inBoth(call, async ({ node, pod }) => {
-    const link = expectLink(pod, entry, kind.name);
-    if (!link.up) changed(`Interface ${entry.name} is down`);
+  await withNodeAndPod(call, async ({ node, pod }) => {
+    const link = checkLink(pod, entry, kind.name);
+    if (!link.up) failCheck(`Interface ${entry.name} is down`);
     const master = findMaster(config.linkInContainer ? pod : node, config);
-    if (link.parent !== master.index) changed(`Interface ${entry.name} does not stand on ${master.name}`);
+    if (link.parent !== master.index) failCheck(`Interface ${entry.name} does not stand on ${master.name}`);
     kind.verify(config, link);
-    expectAddresses(pod, link, index, previous);
-    expectRoutes(pod, previous);
+    checkAddresses(pod, link, index, previous);
+    checkRoutes(pod, previous);
   });
 }
 
-async function statusOfChild(call: Call, kind: ChildKind): Promise<void> {
+async function subInterfaceStatus(call: Call, kind: SubInterfaceKind): Promise<void> {
   const config = kind.read(call);
   if (!config.linkInContainer && config.master) {
     const socket = new NetlinkSocket({ netns: call.host.netns });
@@ -163,25 +163,23 @@ async function statusOfChild(call: Call, kind: ChildKind): Promise<void> {
   await forwardToIpam(call, 'STATUS');
 }
 
-export function childPlugin(kind: ChildKind): Plugin {
+export function subInterfacePlugin(kind: SubInterfaceKind): Plugin {
   return {
     name: kind.name,
     about: kind.about,
     versions: ALL_VERSIONS,
     netns: 'entered',
     commands: commands({
-      add: call => addChild(call, kind),
+      add: call => addSubInterface(call, kind),
       del: call =>
-        attemptAll(
-          releaseSteps(call, 'DEL', [() => inPodIfThere(call, pod => deleteLink(pod, call.ifname))]),
-        ),
-      check: call => checkChild(call, kind),
+        runAll(releaseSteps(call, 'DEL', [() => withPodIfExists(call, pod => deleteLink(pod, call.ifname))])),
+      check: call => checkSubInterface(call, kind),
       // The link goes with the pod's namespace; what can leak are addresses.
       gc: async call => {
         validAttachments(call);
         await forwardToIpam(call, 'GC');
       },
-      status: call => statusOfChild(call, kind),
+      status: call => subInterfaceStatus(call, kind),
     }),
   };
 }

@@ -1,10 +1,10 @@
 import { flag, integer, required, text, withDefault } from '../../../base/schema.ts';
 import { mtuField } from '../../config/fields.ts';
-import { readLoose } from '../../config/ignore-unknown.ts';
+import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { requireIpamType } from '../../delegate/addresses.ts';
-import { changed } from '../../link/checks.ts';
+import { failCheck } from '../../link/checks.ts';
 import type { Plugin } from '../../skel/plugin.ts';
-import { childPlugin } from './sub-interface.ts';
+import { subInterfacePlugin } from './sub-interface.ts';
 
 /** Keys of a vlan network. */
 export const vlanFields = {
@@ -15,16 +15,16 @@ export const vlanFields = {
 };
 
 /** A VLAN of a device of the node. */
-export const vlan: Plugin = childPlugin({
+export const vlan: Plugin = subInterfacePlugin({
   name: 'vlan',
   about: 'CNI vlan plugin of Ripstop: a VLAN of a device of the node',
   read(call) {
-    const { vlanId, ...keys } = readLoose(vlanFields, call.config, '');
+    const { vlanId, ...keys } = readIgnoringUnknown(vlanFields, call.config, '');
     return { ...keys, kind: { kind: 'vlan', vlan: { id: vlanId } }, ipam: requireIpamType(call.config) };
   },
   verify(config, link) {
     const wanted = config.kind.kind === 'vlan' ? config.kind.vlan.id : undefined;
     const id = link.details.vlan?.id;
-    if (id !== wanted) changed(`VLAN ${id} does not match the configured ${wanted}`);
+    if (id !== wanted) failCheck(`VLAN ${id} does not match the configured ${wanted}`);
   },
 });

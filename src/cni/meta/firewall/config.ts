@@ -1,5 +1,5 @@
 import { oneOf, text, withDefault } from '../../../base/schema.ts';
-import { readLoose } from '../../config/ignore-unknown.ts';
+import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import type { Result } from '../../result/types.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
@@ -31,7 +31,7 @@ const CHAIN_MAX = 28;
 
 /** @throws CniError 7 */
 export function readConfig(call: Call): FirewallConfig {
-  const keys = readLoose(firewallFields, call.config, '');
+  const keys = readIgnoringUnknown(firewallFields, call.config, '');
   if (keys.backend === 'firewalld') {
     refuse('backend', 'firewalld is not supported', 'use "iptables", or "nftables" where nothing else drops');
   }

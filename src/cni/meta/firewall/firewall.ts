@@ -1,8 +1,8 @@
 import { hasNftTable } from '../../../net/nft/presence.ts';
 import { findLink } from '../../../net/rtnetlink/links.ts';
 import { readPrevResult, requirePrevResult, validAttachments } from '../../config/network.ts';
-import { changed } from '../../link/checks.ts';
-import { attemptAll, inNode } from '../../link/netlink-pair.ts';
+import { failCheck } from '../../link/checks.ts';
+import { runAll, withNode } from '../../link/netlink-pair.ts';
 import { callTag, staleTags } from '../../link/tag.ts';
 import type { Result } from '../../result/types.ts';
 import { TABLE } from '../../rules/nft-elements.ts';
@@ -20,7 +20,7 @@ async function add(call: Call): Promise<Result> {
   const bridge =
     config.policy === 'open'
       ? undefined
-      : await inNode(call, node => bridgeOf(previous, name => findLink(node, name)?.kind === 'bridge'));
+      : await withNode(call, node => bridgeOf(previous, name => findLink(node, name)?.kind === 'bridge'));
   await Undo.guard(call.host.log, async undo => {
     undo.push('shut the firewall', () => close(call));
     const open = config.backend === 'iptables' ? openIptables : openNft;
@@ -32,7 +32,7 @@ async function add(call: Call): Promise<Result> {
 /** In both back ends: a pod may have been wired with another configuration, or by the reference plugin. */
 async function close(call: Call): Promise<void> {
   const previous = readPrevResult(call);
-  await attemptAll([
+  await runAll([
     () => closeIptables(call, previous ? podAddresses(previous) : []),
     () => hasOwnTable(call) && closeNft(call, tag => tag === callTag(call)),
   ]);
@@ -47,13 +47,13 @@ async function check(call: Call): Promise<void> {
   if (inIptables.length === 0) return;
   const missing = hasOwnTable(call) ? await missingNft(call, inIptables) : inIptables;
   if (missing.length > 0)
-    changed(`firewall rules of ${missing.join(', ')} are missing in iptables and in nftables`);
+    failCheck(`firewall rules of ${missing.join(', ')} are missing in iptables and in nftables`);
 }
 
 async function gc(call: Call): Promise<void> {
   readConfig(call);
   const valid = validAttachments(call);
-  await attemptAll([
+  await runAll([
     () => collectIptables(call, valid),
     () => hasOwnTable(call) && closeNft(call, staleTags(call.name, valid)),
   ]);

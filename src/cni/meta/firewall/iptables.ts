@@ -8,7 +8,7 @@ import {
 import type { Attachment } from '../../config/network.ts';
 import { callTag, staleTags } from '../../link/tag.ts';
 import { isV6 } from '../../result/types.ts';
-import { ensureChain, ensureRule, withFrameLock } from '../../rules/iptables-chains.ts';
+import { ensureChain, ensureRule, withChainsLock } from '../../rules/iptables-chains.ts';
 import type { Call } from '../../skel/plugin.ts';
 import type { FirewallConfig } from './config.ts';
 
@@ -23,7 +23,7 @@ const STAGE1 = 'CNI-ISOLATION-STAGE-1';
 const STAGE2 = 'CNI-ISOLATION-STAGE-2';
 const comment = (text: string) => ['-m', 'comment', '--comment', text];
 
-async function ensureFrame(
+async function ensureChains(
   netns: string,
   family: 4 | 6,
   config: FirewallConfig,
@@ -65,7 +65,7 @@ export async function openIptables(
   for (const family of [4, 6] as const) {
     const own = addresses.filter(one => isV6(one) === (family === 6));
     if (own.length === 0) continue;
-    await withFrameLock(() => ensureFrame(netns, family, config, bridge));
+    await withChainsLock(() => ensureChains(netns, family, config, bridge));
     await restoreIptables(
       netns,
       family,

@@ -1,5 +1,5 @@
 import { text, withDefault } from '../../../base/schema.ts';
-import { anyObject, readLoose } from '../../config/ignore-unknown.ts';
+import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 import type { SubnetEnv } from './subnet-env.ts';
@@ -26,7 +26,7 @@ export interface FlannelConfig {
 
 /** @throws CniError 7 */
 export function readConfig(call: Call): FlannelConfig {
-  const keys = readLoose(flannelFields, call.config, '');
+  const keys = readIgnoringUnknown(flannelFields, call.config, '');
   const delegate = keys.delegate ?? {};
   for (const key of ['name', 'ipam']) {
     if (Object.hasOwn(delegate, key)) {

@@ -1,11 +1,11 @@
 import { validAttachments } from '../../config/network.ts';
 import { delegate, delegateAdd } from '../../delegate/delegate.ts';
-import { attemptAll } from '../../link/netlink-pair.ts';
+import { runAll } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, toCniError } from '../../skel/errors.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
-import { removeDrafts } from '../../state/atomic-file.ts';
+import { removeTemps } from '../../state/atomic-file.ts';
 import { buildDelegate, delegateType, readConfig } from './config.ts';
 import { type Saved, SavedDelegates } from './saved-delegates.ts';
 import { readSubnetEnv } from './subnet-env.ts';
@@ -37,7 +37,7 @@ function forDelegate(call: Call, { delegate: saved }: Saved): string {
 async function del(call: Call): Promise<void> {
   const { dataDir } = readConfig(call);
   const saved = new SavedDelegates(dataDir);
-  saved.forgetDrafts(call.containerId, call.ifname);
+  saved.removeTemps(call.containerId, call.ifname);
   const found = saved.find(call.containerId, call.ifname);
   // Nothing on record: never added, or deleted before.
   if (!found) return;
@@ -74,7 +74,7 @@ async function gc(call: Call): Promise<void> {
     await delegate({ ...call, env }, delegateType(one.delegate), 'DEL', JSON.stringify(one.delegate));
     saved.remove(one);
   });
-  await attemptAll([...steps, () => removeDrafts(config.dataDir), () => forwardBuilt(call, 'GC')]);
+  await runAll([...steps, () => removeTemps(config.dataDir), () => forwardBuilt(call, 'GC')]);
 }
 
 /** GC or STATUS for the delegate, with the configuration that an ADD would give it now. */

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { isDraft, removeDraft, removeWhole, writeAtomic } from '../../state/atomic-file.ts';
+import { isTemp, removeTemp, removeWhole, writeAtomic } from '../../state/atomic-file.ts';
 
 type Json = Record<string, unknown>;
 
@@ -43,7 +43,7 @@ export class SavedDelegates {
 
   list(): Saved[] {
     try {
-      return readdirSync(this.#directory).flatMap(name => (isDraft(name) ? [] : (this.#read(name) ?? [])));
+      return readdirSync(this.#directory).flatMap(name => (isTemp(name) ? [] : (this.#read(name) ?? [])));
     } catch {
       return [];
     }
@@ -54,8 +54,8 @@ export class SavedDelegates {
   }
 
   /** Takes away what a crash left of a record that was not yet one. */
-  forgetDrafts(containerId: string, ifname: string): void {
-    for (const name of [containerId, `${containerId}:${ifname}`]) removeDraft(`${this.#directory}/${name}`);
+  removeTemps(containerId: string, ifname: string): void {
+    for (const name of [containerId, `${containerId}:${ifname}`]) removeTemp(`${this.#directory}/${name}`);
   }
 
   #read(file: string): Saved | undefined {

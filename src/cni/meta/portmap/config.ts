@@ -1,6 +1,6 @@
 import { flag, integer, listOf, oneOf, text, withDefault } from '../../../base/schema.ts';
-import { looseOf, readLoose } from '../../config/ignore-unknown.ts';
-import { runtimeConfig } from '../../config/network.ts';
+import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
+import { runtimeConfig } from '../../config/runtime.ts';
 import { readAddress, writeAddress } from '../../ipam/address-number.ts';
 import type { Result } from '../../result/types.ts';
 import { isV6 } from '../../result/types.ts';
@@ -61,9 +61,9 @@ export interface PortmapConfig {
 
 /** @throws CniError 7, RipstopError ECONFIG */
 export function readConfig(call: Call): PortmapConfig {
-  const keys = readLoose(portmapFields, call.config, '');
-  const fields = { portMappings: listOf(looseOf(mappingFields, 'a host port'), 'host ports') };
-  const { portMappings } = readLoose(fields, runtimeConfig(call), 'runtimeConfig');
+  const keys = readIgnoringUnknown(portmapFields, call.config, '');
+  const fields = { portMappings: listOf(passthroughObject(mappingFields, 'a host port'), 'host ports') };
+  const { portMappings } = readIgnoringUnknown(fields, runtimeConfig(call), 'runtimeConfig');
   const backend: Backend = keys.backend || (keys.externalSetMarkChain ? 'iptables' : 'nftables');
   if (backend === 'nftables' && keys.externalSetMarkChain) {
     refuse('externalSetMarkChain', 'is a chain of iptables and cannot be used with the nftables backend');

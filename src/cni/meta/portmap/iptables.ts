@@ -9,7 +9,7 @@ import {
   variantsInUse,
 } from '../../../net/iptables.ts';
 import type { Attachment } from '../../config/network.ts';
-import { ensureChain, ensureRule, withFrameLock } from '../../rules/iptables-chains.ts';
+import { ensureChain, ensureRule, withChainsLock } from '../../rules/iptables-chains.ts';
 import { CniError } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 import { HOST_PORT_TAKEN, type Mapping, mappingsOf, type PortmapConfig } from './config.ts';
@@ -47,7 +47,7 @@ function commentOf(network: string, containerId: string): string {
 }
 
 /** The frame that all pods share. Its chains are made and filled in one transaction each time, which changes nothing. */
-async function ensureFrame(netns: string, family: 4 | 6, config: PortmapConfig): Promise<void> {
+async function ensureChains(netns: string, family: 4 | 6, config: PortmapConfig): Promise<void> {
   const mark = `0x${config.mark.toString(16)}/0x${config.mark.toString(16)}`;
   const lines = [
     '*nat',
@@ -85,7 +85,7 @@ export async function forwardIptables(
     const cidr = family === 6 ? pod.v6 : pod.v4;
     const mappings = mappingsOf(config.mappings, family === 6);
     if (!cidr || mappings.length === 0) continue;
-    await withFrameLock(() => ensureFrame(netns, family, config));
+    await withChainsLock(() => ensureChains(netns, family, config));
     const conditions = (family === 6 ? config.conditionsV6 : config.conditionsV4).join(' ');
     const address = cidr.split('/')[0]!;
     const comment = commentOf(call.name, call.containerId);

@@ -5,8 +5,8 @@ import { getLink } from '../../../net/rtnetlink/links.ts';
 import { routeTo } from '../../../net/rtnetlink/routes.ts';
 import { wishSetting } from '../../../net/sysctl.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
-import { changed } from '../../link/checks.ts';
-import { attemptAll, inNode } from '../../link/netlink-pair.ts';
+import { failCheck } from '../../link/checks.ts';
+import { runAll, withNode } from '../../link/netlink-pair.ts';
 import { callTag, staleTags } from '../../link/tag.ts';
 import type { Result } from '../../result/types.ts';
 import { TABLE } from '../../rules/nft-elements.ts';
@@ -82,7 +82,7 @@ async function forward(call: Call, config: PortmapConfig, pod: Pod, undo: Undo):
 
 /** Lets 127.0.0.1 reach the pod by its host ports: the kernel drops such a route otherwise. */
 async function routeLocalhost(call: Call, cidr: string): Promise<void> {
-  const name = await inNode(call, node => {
+  const name = await withNode(call, node => {
     const route = routeTo(node, cidr.split('/')[0]!);
     return route.link === undefined ? undefined : getLink(node, route.link).name;
   });
@@ -95,7 +95,7 @@ async function del(call: Call): Promise<void> {
   // By name alone: a runtime may leave out portMappings and prevResult on DEL.
   const config = readConfig(call);
   const { netns } = call.host;
-  await attemptAll([
+  await runAll([
     () => hasOwnTable(call) && unforwardNft(netns, tag => tag === callTag(call)),
     () => unforwardIptables(call),
     () => removeReferenceRules(netns, REFERENCE_HOST_PORTS, comment => comment === call.containerId),
@@ -113,7 +113,7 @@ async function check(call: Call): Promise<void> {
     (await isForwardedIptables(call, config, pod)) ||
     (await isForwardedByReference(call, config, pod));
   if (!isThere)
-    changed(`host ports of container ${call.containerId} are missing in nftables and in iptables`);
+    failCheck(`host ports of container ${call.containerId} are missing in nftables and in iptables`);
 }
 
 /** By the reference plugin's rules in nftables: one per mapping, and more for what is masqueraded. */
@@ -121,8 +121,8 @@ async function isForwardedByReference(call: Call, { mappings }: PortmapConfig, p
   const wanted =
     (pod.v4 ? mappingsOf(mappings, false).length : 0) + (pod.v6 ? mappingsOf(mappings, true).length : 0);
   const chains = REFERENCE_HOST_PORTS.filter(one => one.chain !== 'masquerading');
-  const isOwn = (comment: string) => comment === call.containerId;
-  return (await countReferenceRules(call.host.netns, chains, isOwn)) >= wanted;
+  const isOfContainer = (comment: string) => comment === call.containerId;
+  return (await countReferenceRules(call.host.netns, chains, isOfContainer)) >= wanted;
 }
 
 const hasOwnTable = (call: Call) => hasNftTable(call.host.netns, 'inet', TABLE);
@@ -131,7 +131,7 @@ async function gc(call: Call): Promise<void> {
   readConfig(call);
   const valid = validAttachments(call);
   // The reference's rules in nftables do not name their network, so only a DEL can tell whose they are.
-  await attemptAll([
+  await runAll([
     () => hasOwnTable(call) && unforwardNft(call.host.netns, staleTags(call.name, valid)),
     () => collectPortsIptables(call, valid),
   ]);

@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { flag, integer, text, withDefault } from '../../../base/schema.ts';
-import { readCniArgs } from '../../config/cni-args.ts';
 import { macField } from '../../config/fields.ts';
-import { anyObject, readLoose } from '../../config/ignore-unknown.ts';
-import { cniArgsOf, runtimeConfig } from '../../config/network.ts';
+import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
+import { cniArgsOf, requestedMac } from '../../config/runtime.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 
@@ -43,11 +42,9 @@ export interface TuningConfig {
 
 /** Later sources win: the configuration, CNI_ARGS, `args.cni`, the runtime. */
 function readLinkTuning(call: Call): LinkTuning {
-  const configured = readLoose(linkFields, call.config, '');
-  const ofArgs = readCniArgs(call.args, ['MAC', 'IP', 'GATEWAY']).get('MAC');
-  const ofCni = readLoose(linkFields, cniArgsOf(call.config), 'args.cni');
-  const { mac: ofRuntime } = readLoose({ mac: macField }, runtimeConfig(call), 'runtimeConfig');
-  const mac = ofRuntime || ofCni.mac || (ofArgs && macField.read(ofArgs, 'CNI_ARGS MAC')) || configured.mac;
+  const configured = readIgnoringUnknown(linkFields, call.config, '');
+  const ofCni = readIgnoringUnknown(linkFields, cniArgsOf(call.config), 'args.cni');
+  const mac = requestedMac(call) || configured.mac;
   const mtu = ofCni.mtu ?? configured.mtu;
   const promisc = ofCni.promisc ?? configured.promisc;
   const allmulti = ofCni.allmulti ?? configured.allmulti;
@@ -111,7 +108,7 @@ export function checkAllowed(settings: TuningConfig['settings'], file = ALLOW_LI
 
 /** @throws CniError 7, 4, 2; RipstopError ECONFIG */
 export function readConfig(call: Call): TuningConfig {
-  const { sysctl, dataDir } = readLoose(tuningFields, call.config, '');
+  const { sysctl, dataDir } = readIgnoringUnknown(tuningFields, call.config, '');
   const settings = readSettings(call, sysctl ?? {});
   return { link: readLinkTuning(call), settings, dataDir: dataDir || '/run/cni/tuning' };
 }

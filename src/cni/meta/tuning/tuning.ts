@@ -2,15 +2,15 @@ import { changeLink, findLink, getLink, type Link } from '../../../net/rtnetlink
 import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
 import { changeSetting, readSetting, writeSetting } from '../../../net/sysctl.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
-import { changed } from '../../link/checks.ts';
-import { inBoth, inPodIfThere } from '../../link/netlink-pair.ts';
+import { failCheck } from '../../link/checks.ts';
+import { withNodeAndPod, withPodIfExists } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
-import { removeDrafts } from '../../state/atomic-file.ts';
+import { removeTemps } from '../../state/atomic-file.ts';
 import { checkAllowed, type LinkTuning, readConfig, type TuningConfig } from './config.ts';
-import { collectFormer, forgetFormer, readFormer, saveFormer } from './saved-sysctls.ts';
+import { gcOriginals, readOriginals, removeOriginals, saveOriginals } from './saved-attributes.ts';
 
 const IFF_PROMISC = 0x100;
 const IFF_ALLMULTI = 0x200;
@@ -40,7 +40,9 @@ async function add(call: Call): Promise<Result> {
   const config = readConfig(call);
   checkAllowed(config.settings);
   const previous = requirePrevResult(call);
-  await inBoth(call, ({ pod }) => Undo.guard(call.host.log, async undo => tune(call, config, pod, undo)));
+  await withNodeAndPod(call, ({ pod }) =>
+    Undo.guard(call.host.log, async undo => tune(call, config, pod, undo)),
+  );
   const { mac, mtu } = config.link;
   const interfaces = previous.interfaces.map(one =>
     one.name === call.ifname && one.sandbox
@@ -58,10 +60,10 @@ function tune(call: Call, config: TuningConfig, pod: NetlinkSocket, undo: Undo):
   if (Object.keys(config.link).length === 0) return;
   const link = getLink(pod, call.ifname);
   const former = presentValues(link, config.link);
-  saveFormer(config.dataDir, call.name, call.containerId, call.ifname, former);
+  saveOriginals(config.dataDir, call.name, call.containerId, call.ifname, former);
   undo.push('set the interface back', () => {
     changeLink(pod, link.index, settingsOf(former));
-    forgetFormer(config.dataDir, call.containerId, call.ifname);
+    removeOriginals(config.dataDir, call.containerId, call.ifname);
   });
   changeLink(pod, link.index, settingsOf(config.link));
 }
@@ -69,14 +71,14 @@ function tune(call: Call, config: TuningConfig, pod: NetlinkSocket, undo: Undo):
 /** Interfaces that outlive the pod (of host-device) get their former values; settings end with the namespace. */
 async function del(call: Call): Promise<void> {
   const { dataDir } = readConfig(call);
-  const former = readFormer(dataDir, call.containerId, call.ifname);
+  const former = readOriginals(dataDir, call.containerId, call.ifname);
   if (former) {
-    await inPodIfThere(call, pod => {
+    await withPodIfExists(call, pod => {
       const link = findLink(pod, call.ifname);
       if (link) changeLink(pod, link.index, settingsOf(former));
     });
   }
-  forgetFormer(dataDir, call.containerId, call.ifname);
+  removeOriginals(dataDir, call.containerId, call.ifname);
 }
 
 async function check(call: Call): Promise<void> {
@@ -86,14 +88,14 @@ async function check(call: Call): Promise<void> {
     const found = readSetting(call.netns, name);
     // The kernel separates lists by tabs.
     if (found.split(/\s+/).join(' ') !== value.trim().split(/\s+/).join(' ')) {
-      changed(`Error: Tuning configured value of ${name} is ${value}, current value is ${found}`);
+      failCheck(`Error: Tuning configured value of ${name} is ${value}, current value is ${found}`);
     }
   }
-  await inBoth(call, async ({ pod }) => {
+  await withNodeAndPod(call, async ({ pod }) => {
     const present = presentValues(getLink(pod, call.ifname), config.link);
     for (const key of Object.keys(config.link) as (keyof LinkTuning)[]) {
       if (present[key] === config.link[key]) continue;
-      changed(
+      failCheck(
         `Error: Tuning configured ${key} of ${call.ifname} is ${config.link[key]}, current value is ${present[key]}`,
       );
     }
@@ -105,8 +107,8 @@ async function gc(call: Call): Promise<void> {
   const valid = validAttachments(call);
   const alive = (id: string, ifname: string) =>
     valid.some(one => one.containerID === id && one.ifname === ifname);
-  collectFormer(dataDir, call.name, alive);
-  removeDrafts(dataDir);
+  gcOriginals(dataDir, call.name, alive);
+  removeTemps(dataDir);
 }
 
 /** Kernel settings of the pod and attributes of its interface. */

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { isDraft, removeWhole, writeAtomic } from '../../state/atomic-file.ts';
+import { isTemp, removeWhole, writeAtomic } from '../../state/atomic-file.ts';
 import type { LinkTuning } from './config.ts';
 
 /** The former values of one attachment, as the reference plugin keeps them, and the network that they belong to. */
@@ -14,7 +14,7 @@ function fileOf(dataDir: string, containerId: string, ifname: string): string {
 }
 
 /** @throws CniError 5 */
-export function saveFormer(
+export function saveOriginals(
   dataDir: string,
   network: string,
   containerId: string,
@@ -26,7 +26,7 @@ export function saveFormer(
 }
 
 /** What was saved; undefined when nothing was, or it cannot be read. */
-export function readFormer(dataDir: string, containerId: string, ifname: string): LinkTuning | undefined {
+export function readOriginals(dataDir: string, containerId: string, ifname: string): LinkTuning | undefined {
   return read(fileOf(dataDir, containerId, ifname));
 }
 
@@ -38,12 +38,12 @@ function read(file: string): Saved | undefined {
   }
 }
 
-export function forgetFormer(dataDir: string, containerId: string, ifname: string): void {
+export function removeOriginals(dataDir: string, containerId: string, ifname: string): void {
   removeWhole(fileOf(dataDir, containerId, ifname));
 }
 
 /** Removes the files of a network whose attachment `alive` denies. Files of other networks and makers stay. */
-export function collectFormer(
+export function gcOriginals(
   dataDir: string,
   network: string,
   alive: (containerId: string, ifname: string) => boolean,
@@ -55,7 +55,7 @@ export function collectFormer(
     return;
   }
   for (const name of names) {
-    const saved = isDraft(name) ? undefined : read(`${dataDir}/${name}`);
+    const saved = isTemp(name) ? undefined : read(`${dataDir}/${name}`);
     if (saved?.network !== network || saved.containerId === undefined || saved.ifname === undefined) continue;
     if (!alive(saved.containerId, saved.ifname)) rmSync(`${dataDir}/${name}`, { force: true });
   }
