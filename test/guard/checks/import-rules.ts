@@ -9,19 +9,28 @@ import type { SourceFile } from './sources.ts';
 export const RULES: Readonly<Record<string, readonly string[]>> = {
   encap: [],
   'src/base': [],
+  'src/ip': ['src/base', 'encap'],
   'src/native': [],
-  'src/net': ['src/base', 'src/native', 'encap'],
+  'src/net': ['src/base', 'src/ip', 'src/native', 'encap'],
 
   // The data plane, from the bottom to the top.
-  'src/dataplane/descriptor': ['src/base', 'encap'],
-  'src/dataplane/tables': ['src/dataplane/descriptor', 'src/base', 'encap'],
-  'src/dataplane/io': ['src/dataplane/descriptor', 'src/dataplane/tables', 'src/native', 'src/base', 'encap'],
-  'src/dataplane/tap': ['src/dataplane/descriptor', 'src/dataplane/tables', 'src/base', 'encap'],
+  'src/dataplane/descriptor': ['src/base', 'src/ip', 'encap'],
+  'src/dataplane/tables': ['src/dataplane/descriptor', 'src/base', 'src/ip', 'encap'],
+  'src/dataplane/io': [
+    'src/dataplane/descriptor',
+    'src/dataplane/tables',
+    'src/native',
+    'src/base',
+    'src/ip',
+    'encap',
+  ],
+  'src/dataplane/tap': ['src/dataplane/descriptor', 'src/dataplane/tables', 'src/base', 'src/ip', 'encap'],
   'src/dataplane/slow-path': [
     'src/dataplane/descriptor',
     'src/dataplane/tables',
     'src/dataplane/io',
     'src/base',
+    'src/ip',
     'encap',
   ],
   'src/dataplane/fast-path': [
@@ -40,6 +49,7 @@ export const RULES: Readonly<Record<string, readonly string[]>> = {
     'src/dataplane/fast-path',
     'src/native',
     'src/base',
+    'src/ip',
     'encap',
   ],
 
@@ -48,10 +58,19 @@ export const RULES: Readonly<Record<string, readonly string[]>> = {
     'src/dataplane/tables',
     'src/dataplane/tap',
     'src/base',
+    'src/ip',
     'encap',
   ],
-  'src/agent': ['src/dataplane', 'src/dataplane/descriptor', 'src/capture', 'src/net', 'src/base', 'encap'],
-  'src/diagnose': ['src/agent', 'src/dataplane', 'src/capture', 'src/net', 'src/base', 'encap'],
+  'src/agent': [
+    'src/dataplane',
+    'src/dataplane/descriptor',
+    'src/capture',
+    'src/net',
+    'src/base',
+    'src/ip',
+    'encap',
+  ],
+  'src/diagnose': ['src/agent', 'src/dataplane', 'src/capture', 'src/net', 'src/base', 'src/ip', 'encap'],
   'src/api': [
     'src/diagnose',
     'src/agent',
@@ -61,11 +80,12 @@ export const RULES: Readonly<Record<string, readonly string[]>> = {
     'src/capture',
     'src/net',
     'src/base',
+    'src/ip',
     'encap',
   ],
   // The web UI runs in a browser: what it imports of its server are types, which are gone when it runs.
   'src/web': ['src/api/web', 'encap'],
-  'src/cni': ['src/net', 'src/base', 'encap'],
+  'src/cni': ['src/net', 'src/base', 'src/ip', 'encap'],
   'src/cli': [
     'src/api',
     'src/diagnose',
@@ -76,6 +96,7 @@ export const RULES: Readonly<Record<string, readonly string[]>> = {
     'src/dataplane/tap',
     'src/native',
     'src/base',
+    'src/ip',
   ],
 };
 
