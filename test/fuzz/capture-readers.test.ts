@@ -69,7 +69,7 @@ t.test('the writers: any packet comes back as it was, or as much of it as the fo
   const random = seeded(t);
   const until = performance.now() + 2000;
   let rounds = 0;
-  while (performance.now() < until) {
+  while (performance.now() < until || rounds <= 20) {
     const interfaces = Array.from({ length: random.between(1, 5) }, () => ({
       link: random.between(0, 65535),
       snapLength: random.uint32(),

@@ -64,7 +64,7 @@ function digest(text: string): Buffer {
  * True when the header `Host` is one that we go by. A page elsewhere whose name was made to point here (DNS rebinding)
  * comes with its own name; an address cannot be made to.
  */
-export function isOurHost(header: string | undefined, hosts: readonly string[]): boolean {
+export function isAllowedHost(header: string | undefined, hosts: readonly string[]): boolean {
   const name = /^(\[[\da-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/i.exec(header ?? '')?.[1]?.toLowerCase();
   if (name === undefined) return false;
   return isIP(name.replace(/^\[|\]$/g, '')) !== 0 || name === 'localhost' || hosts.includes(name);

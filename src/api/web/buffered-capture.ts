@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../../base/errors.ts';
-import { Presenter } from '../../capture/decode/packet-decoder.ts';
+import { PacketDecoder } from '../../capture/decode/packet-decoder.ts';
 import { createFilter } from '../../capture/filter/filter.ts';
 import { resolveSelection, type Selection } from '../../capture/filter/selection.ts';
 import { GrowingQueue } from '../../capture/format/byte-queue.ts';
@@ -10,8 +10,8 @@ import { CaptureCounts } from '../../capture/live/counts.ts';
 import { readRecordStream } from '../../capture/live/record-stream.ts';
 import { type CaptureRun, runCapture } from '../../capture/live/run.ts';
 import { captureFormat } from '../../capture/sink/file-format.ts';
-import type { CaptureEnding, CaptureView, CaptureWish } from './messages.ts';
-import { KeptPackets } from './packet-buffer.ts';
+import type { CaptureEnding, CaptureRequest, CaptureView } from './messages.ts';
+import { PacketBuffer } from './packet-buffer.ts';
 
 /** A capture that nobody looks at any more ends after this time; a browser looks once a minute from a tab behind others. */
 const ATTENDED_MS = 150_000;
@@ -24,13 +24,13 @@ const PAUSE_MS = 5;
 const ANSWER_MAX = 500;
 
 /** A capture that belongs to the page: it runs in this process, its packets stay in memory. */
-export class KeptCapture {
+export class BufferedCapture {
   readonly #id: number;
-  readonly #wish: CaptureWish;
+  readonly #wish: CaptureRequest;
   readonly #context: CaptureContext;
-  readonly #presenter: Presenter;
+  readonly #decoder: PacketDecoder;
   readonly #counts: CaptureCounts;
-  readonly #kept: KeptPackets;
+  readonly #kept: PacketBuffer;
   readonly #stop: AbortController;
   readonly #watchdog: NodeJS.Timeout;
   #seen = performance.now();
@@ -39,7 +39,7 @@ export class KeptCapture {
   #fault: string | null = null;
 
   /** @throws RipstopError EINUSE, ECAPTURE, EFILTER */
-  static async start(id: number, wish: CaptureWish, hub: CaptureHub): Promise<KeptCapture> {
+  static async start(id: number, wish: CaptureRequest, hub: CaptureHub): Promise<BufferedCapture> {
     const stop = new AbortController();
     try {
       const selection = selectionOf(wish);
@@ -47,15 +47,15 @@ export class KeptCapture {
       const { context } = stream;
       const { points } = resolveSelection(selection, context);
       const named = wish.filter === '' ? {} : { filter: wish.filter };
-      const presenter = new Presenter(context, {
+      const decoder = new PacketDecoder(context, {
         points,
         snapLength: wish.snapLength,
         segments: false,
         ...named,
       });
       const inner = wish.filter === '' ? {} : { inner: wish.filter };
-      const filter = await createFilter(inner, context, presenter);
-      const capture = new KeptCapture(id, wish, context, presenter, stop);
+      const filter = await createFilter(inner, context, decoder);
+      const capture = new BufferedCapture(id, wish, context, decoder, stop);
       capture.#run({ batches: stream.batches(), filter });
       return capture;
     } catch (error) {
@@ -66,18 +66,18 @@ export class KeptCapture {
 
   private constructor(
     id: number,
-    wish: CaptureWish,
+    wish: CaptureRequest,
     context: CaptureContext,
-    presenter: Presenter,
+    decoder: PacketDecoder,
     stop: AbortController,
   ) {
     this.#id = id;
     this.#wish = wish;
     this.#context = context;
-    this.#presenter = presenter;
+    this.#decoder = decoder;
     this.#stop = stop;
-    this.#counts = new CaptureCounts(presenter.interfaces.length);
-    this.#kept = new KeptPackets(presenter.interfaces, context, () => this.stop('memory'));
+    this.#counts = new CaptureCounts(decoder.interfaces.length);
+    this.#kept = new PacketBuffer(decoder.interfaces, context, () => this.stop('memory'));
     this.#watchdog = setInterval(() => {
       if (performance.now() - this.#seen > ATTENDED_MS) this.stop('unattended');
     }, 1000);
@@ -113,7 +113,7 @@ export class KeptCapture {
 
   /** What was captured so far as a pcapng file. */
   file(version: string): Uint8Array {
-    const format = captureFormat('pcapng', this.#presenter.interfaces, this.#context, version);
+    const format = captureFormat('pcapng', this.#decoder.interfaces, this.#context, version);
     const queue = new GrowingQueue();
     format.begin(queue);
     for (const packet of this.#kept.all) format.packet(queue, packet);
@@ -124,7 +124,7 @@ export class KeptCapture {
   #run(source: Pick<CaptureRun, 'batches' | 'filter'>): void {
     const run: CaptureRun = {
       ...source,
-      presenter: this.#presenter,
+      decoder: this.#decoder,
       counts: this.#counts,
       sink: this.#kept,
       packets: this.#wish.packets,
@@ -148,7 +148,7 @@ export class KeptCapture {
   }
 }
 
-function selectionOf({ points, verdicts, peer, snapLength }: CaptureWish): Selection {
+function selectionOf({ points, verdicts, peer, snapLength }: CaptureRequest): Selection {
   return {
     snapLength,
     ...(points.length > 0 ? { points } : {}),

@@ -121,7 +121,7 @@ export interface Sample {
 }
 
 /** Body of POST /api/capture. */
-export interface CaptureWish {
+export interface CaptureRequest {
   /** Device of an overlay, empty: the first one. */
   readonly device: string;
   readonly points: readonly string[];
@@ -144,7 +144,7 @@ export interface CaptureView {
   /** Another one for each capture; 0: there was none yet. */
   readonly id: number;
   readonly running: boolean;
-  readonly wish: CaptureWish | null;
+  readonly wish: CaptureRequest | null;
   readonly ending: CaptureEnding | null;
   /** Why it ended, when it failed. */
   readonly fault: string | null;

@@ -8,7 +8,7 @@ import type { PacketView } from './messages.ts';
 const BYTES_MAX = 16 << 20;
 
 /** A sink that keeps the packets in memory, to be looked at in pieces and taken as a file. */
-export class KeptPackets implements CaptureSink {
+export class PacketBuffer implements CaptureSink {
   readonly all: Packet[] = [];
   readonly #interfaces: readonly CaptureInterface[];
   readonly #overlay: Pick<CaptureContext, 'mode' | 'port'>;

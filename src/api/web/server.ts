@@ -4,14 +4,14 @@ import { describeError, RipstopError } from '../../base/errors.ts';
 import { integer, listOf, readObject, required, text } from '../../base/schema.ts';
 import { choosePlace } from '../capture.ts';
 import { createListener, targetOf } from '../listener.ts';
-import { isAuthorized, isOurHost, type PageOptions, pageLink } from './access.ts';
+import { isAllowedHost, isAuthorized, type PageOptions, pageLink } from './access.ts';
 import { type Asset, readAssets } from './assets.ts';
-import { KeptCapture } from './buffered-capture.ts';
+import { BufferedCapture } from './buffered-capture.ts';
 import { History } from './history.ts';
 import {
   CAPTURE_PATH,
+  type CaptureRequest,
   type CaptureView,
-  type CaptureWish,
   DOWNLOAD_PATH,
   type Refusal,
   VIEW_PATH,
@@ -64,7 +64,7 @@ export class Page {
   readonly #options: PageOptions;
   readonly #history: History;
   readonly #assets: ReadonlyMap<string, Asset>;
-  #capture: KeptCapture | undefined;
+  #capture: BufferedCapture | undefined;
   #captures = 0;
   #starting: Promise<unknown> = Promise.resolve();
 
@@ -112,7 +112,7 @@ export class Page {
 
   /** Answers one request. */
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (!isOurHost(request.headers.host, this.#options.hosts))
+    if (!isAllowedHost(request.headers.host, this.#options.hosts))
       return refuse(response, 421, {
         error: 'this page does not go by that name',
         hint: 'call it by its address, or name the host with --page-host',
@@ -177,10 +177,10 @@ export class Page {
     return this.#capture.view(id === this.#captures ? after : 0);
   }
 
-  async #start(wish: CaptureWish): Promise<void> {
+  async #start(wish: CaptureRequest): Promise<void> {
     const { hub } = choosePlace(this.#source.watch().captures ?? [], wish.device || undefined, undefined);
     this.#capture?.stop();
-    this.#capture = await KeptCapture.start(this.#captures + 1, wish, hub);
+    this.#capture = await BufferedCapture.start(this.#captures + 1, wish, hub);
     this.#captures++;
   }
 }
@@ -206,7 +206,7 @@ function readNumber(query: URLSearchParams, name: string): number {
   return Number(written);
 }
 
-function readWish(value: unknown): CaptureWish {
+function readWish(value: unknown): CaptureRequest {
   const wish = readObject(wishFields, value, 'capture');
   return { ...wish, filter: wish.filter.trim() };
 }

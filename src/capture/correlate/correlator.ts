@@ -1,51 +1,52 @@
-import type { Sighting } from './observation.ts';
+import type { Observation } from './observation.ts';
 
-/** How long a packet may be on its way to the other node before it counts as lost there, milliseconds. */
-const PATIENCE_MS = 2000;
-/** Packets on their way at once; beyond, the oldest are given up. */
-const UNDERWAY_MAX = 65_536;
+/** How long a packet waits for its observation at the other node, milliseconds. After that it counts as lost. */
+const TIMEOUT_MS = 2000;
+/** Observations that may wait for the other node. Beyond that the oldest expire early. */
+const PENDING_MAX = 65_536;
 
-/** A packet from one node to the other, as far as it was seen. Nodes are 0 and 1, as the caller counts them. */
-export interface Journey {
-  readonly sent: { readonly node: number; readonly sighting: Sighting } | undefined;
-  readonly received: { readonly node: number; readonly sighting: Sighting } | undefined;
-  /**
-   * `arrived`: seen at both ends; `dropped`: one of them lost it; `missing`: it left the one and did not come to the
-   * other; `unannounced`: it came, and nobody saw it leave.
-   */
-  readonly fate: 'arrived' | 'dropped' | 'missing' | 'unannounced';
-}
-
-interface Waiting {
+/** An observation and the node that made it. Nodes are 0 and 1, in the order of the caller. */
+export interface NodeObservation {
   readonly node: number;
-  readonly sighting: Sighting;
-  readonly since: number;
-  /** The next one that looks the same. */
-  next?: Waiting;
+  readonly observation: Observation;
 }
 
-/** Those that look the same and wait for the same end, the oldest first. */
+/** A packet from one node to the other, as far as it was observed. */
+export interface PacketPath {
+  readonly sent: NodeObservation | undefined;
+  readonly received: NodeObservation | undefined;
+  /**
+   * `arrived`: seen at both nodes; `dropped`: one of them dropped it; `missing`: the sender saw it, the receiver did
+   * not; `unmatched`: the receiver saw it, the sender did not.
+   */
+  readonly fate: 'arrived' | 'dropped' | 'missing' | 'unmatched';
+}
+
+interface Pending extends NodeObservation {
+  readonly since: number;
+  /** The next one with the same key. */
+  next?: Pending;
+}
+
+/** Observations with the same key, the oldest first. */
 interface Queue {
-  first: Waiting | undefined;
-  last: Waiting;
+  first: Pending;
+  last: Pending;
 }
 
 /**
- * Joins what two nodes saw of the same packets. Packets that look the same are joined in their order. The two nodes are
- * listened to by different streams, so that the end of a journey may be heard of first.
+ * Joins the observations that two nodes made of the same packets. Packets with equal fingerprints are joined in their
+ * order. The nodes report over separate streams, so a receive may arrive before the matching send.
  */
-export class Journeys {
+export class Correlator {
   readonly #nodes: number;
   readonly #isDrop: readonly boolean[];
-  /**
-   * By `placeOf`: those that left, and those that came without having left. A map keeps the oldest first, and by the
-   * place the other end is found at once, however many look the same.
-   */
-  readonly #waiting = new Map<string, Queue>();
-  #underway = 0;
+  /** By `keyOf`. The map keeps the oldest key first, and finds a match at once however many packets are equal. */
+  readonly #pending = new Map<string, Queue>();
+  #count = 0;
 
   /**
-   * @param nodes that are listened to: 1 or 2
+   * @param nodes that are observed: 1 or 2
    * @param isDrop by verdict
    */
   constructor(nodes: number, isDrop: readonly boolean[]) {
@@ -53,63 +54,59 @@ export class Journeys {
     this.#isDrop = isDrop;
   }
 
-  /** Takes a sighting. @param nowMs monotonic @returns the journey that it ends, if any */
-  see(node: number, sighting: Sighting, nowMs: number): Journey | undefined {
-    const isLost = this.#isDrop[sighting.verdict] === true;
-    const isSent = sighting.direction === 'egress';
-    if (isSent && isLost) return { sent: { node, sighting }, received: undefined, fate: 'dropped' };
-    if (this.#nodes === 1)
-      return this.#ended(isSent ? { node, sighting } : undefined, isSent ? undefined : { node, sighting });
-    const one: Waiting = { node, sighting, since: nowMs };
-    const other = this.#take(placeOf(1 - node, isSent ? 'ingress' : 'egress', sighting.identity));
-    if (other) return isSent ? this.#ended(one, other) : this.#ended(other, one);
-    const place = placeOf(node, sighting.direction, sighting.identity);
-    const alike = this.#waiting.get(place);
-    if (alike) alike.last = alike.last.next = one;
-    else this.#waiting.set(place, { first: one, last: one });
-    this.#underway++;
+  /** Adds an observation. @param nowMs monotonic @returns the path that it completes, if any */
+  add(node: number, observation: Observation, nowMs: number): PacketPath | undefined {
+    const isSent = observation.direction === 'egress';
+    const own = { node, observation };
+    if (isSent && this.#isDropped(own)) return { sent: own, received: undefined, fate: 'dropped' };
+    if (this.#nodes === 1) return isSent ? this.#complete(own, undefined) : this.#complete(undefined, own);
+    const other = this.#take(keyOf(1 - node, isSent ? 'ingress' : 'egress', observation.fingerprint));
+    if (other) return isSent ? this.#complete(own, other) : this.#complete(other, own);
+    const key = keyOf(node, observation.direction, observation.fingerprint);
+    const pending: Pending = { ...own, since: nowMs };
+    const queue = this.#pending.get(key);
+    if (queue) queue.last = queue.last.next = pending;
+    else this.#pending.set(key, { first: pending, last: pending });
+    this.#count++;
     return undefined;
   }
 
-  /** Journeys that nobody will hear the end of. @param nowMs monotonic */
-  overdue(nowMs: number): Journey[] {
-    const journeys: Journey[] = [];
-    for (const [place, alike] of this.#waiting)
-      for (let one = alike.first; one; one = alike.first) {
-        const isPatient = nowMs - one.since < PATIENCE_MS;
-        if (isPatient && this.#underway <= UNDERWAY_MAX) break;
-        this.#take(place);
-        const isSent = one.sighting.direction === 'egress';
-        journeys.push(
-          isSent
-            ? { sent: one, received: undefined, fate: 'missing' }
-            : {
-                sent: undefined,
-                received: one,
-                fate: this.#isDrop[one.sighting.verdict] ? 'dropped' : 'unannounced',
-              },
-        );
+  /** Removes the observations that waited too long. @param nowMs monotonic @returns their paths */
+  expire(nowMs: number): PacketPath[] {
+    const paths: PacketPath[] = [];
+    for (const [key, { first }] of this.#pending)
+      for (let pending: Pending | undefined = first; pending; pending = pending.next) {
+        if (nowMs - pending.since < TIMEOUT_MS && this.#count <= PENDING_MAX) break;
+        this.#take(key);
+        if (pending.observation.direction === 'egress')
+          paths.push({ sent: pending, received: undefined, fate: 'missing' });
+        else {
+          const fate = this.#isDropped(pending) ? 'dropped' : 'unmatched';
+          paths.push({ sent: undefined, received: pending, fate });
+        }
       }
-    return journeys;
+    return paths;
   }
 
-  #ended(sent: Journey['sent'], received: Journey['received']): Journey {
-    const isLost = received !== undefined && this.#isDrop[received.sighting.verdict] === true;
-    return { sent, received, fate: isLost ? 'dropped' : 'arrived' };
+  #complete(sent: PacketPath['sent'], received: PacketPath['received']): PacketPath {
+    return { sent, received, fate: received && this.#isDropped(received) ? 'dropped' : 'arrived' };
   }
 
-  #take(place: string): Waiting | undefined {
-    const alike = this.#waiting.get(place);
-    const one = alike?.first;
-    if (!alike || !one) return undefined;
-    alike.first = one.next;
-    if (!one.next) this.#waiting.delete(place);
-    this.#underway--;
-    return one;
+  #isDropped({ observation }: NodeObservation): boolean {
+    return this.#isDrop[observation.verdict] === true;
+  }
+
+  #take(key: string): Pending | undefined {
+    const queue = this.#pending.get(key);
+    if (!queue) return undefined;
+    const { first } = queue;
+    if (first.next) queue.first = first.next;
+    else this.#pending.delete(key);
+    this.#count--;
+    return first;
   }
 }
 
-/** Where a packet was seen, as a key. */
-function placeOf(node: number, direction: Sighting['direction'], identity: string): string {
-  return `${node} ${direction} ${identity}`;
+function keyOf(node: number, direction: Observation['direction'], fingerprint: string): string {
+  return `${node} ${direction} ${fingerprint}`;
 }

@@ -2,22 +2,22 @@ import { viewOf } from '../../../encap/wire/addresses.ts';
 import * as ipv4 from '../../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../../encap/wire/ipv6.ts';
 import { linkBytes } from '../../../encap/wire/vlan.ts';
-import { type Cut, onTheWire } from '../decode/segments.ts';
+import { type Slice, segmentGso } from '../decode/segments.ts';
 import { describePacket } from '../decode/text.ts';
 import { EGRESS, FlowFields, INGRESS } from '../flows/flow-fields.ts';
-import type { FlowEnds } from '../flows/flow-filter.ts';
+import type { FiveTuple } from '../flows/flow-filter.ts';
 import { describeKey } from '../flows/flow-report.ts';
 import { type CaptureContext, encapsulationOf } from '../live/context.ts';
 import type { CaptureRecord } from '../live/record.ts';
 
-/** One packet at one node. */
-export interface Sighting {
+/** One packet as one node saw it. */
+export interface Observation {
   /** Equal for the same packet at both nodes. */
-  readonly identity: string;
-  /** The packet in words; made when asked for. */
+  readonly fingerprint: string;
+  /** Describes the packet in one line. */
   readonly describe: () => string;
   readonly direction: 'egress' | 'ingress';
-  /** Nanoseconds since 1970-01-01 UTC: read by the forwarder, and done with. */
+  /** When the forwarder read the packet and when it finished with it, nanoseconds since 1970-01-01 UTC. */
   readonly readAt: bigint;
   readonly doneAt: bigint;
   readonly verdict: number;
@@ -27,82 +27,71 @@ export interface Sighting {
   readonly error: number;
 }
 
-/** What of a packet its identity is made of behind the headers: enough to tell two datagrams of one flow apart. */
+/** Payload bytes in a fingerprint of anything but TCP: enough to distinguish two datagrams of one flow. */
 const PAYLOAD_BYTES = 64;
 
-/** Makes sightings of the records of one node. */
-export class Sightings {
-  readonly #context: CaptureContext;
-  readonly #wanted: (flow: FlowEnds) => boolean;
+/** Makes observations from the records of one node. */
+export class ObservationReader {
+  readonly #accepts: (flow: FiveTuple) => boolean;
   readonly #fields = new FlowFields();
   readonly #link: 'ethernet' | 'ip';
   readonly #headerBytes: number;
 
-  /** @param wanted which 5-tuples */
-  constructor(context: CaptureContext, wanted: (flow: FlowEnds) => boolean) {
-    this.#context = context;
-    this.#wanted = wanted;
+  /** @param accepts filter by 5-tuple */
+  constructor(context: CaptureContext, accepts: (flow: FiveTuple) => boolean) {
+    this.#accepts = accepts;
     const { inner, headerBytes } = encapsulationOf(context);
     this.#link = inner;
     this.#headerBytes = headerBytes;
   }
 
-  get context(): CaptureContext {
-    return this.#context;
-  }
-
-  /** The wanted packets of a record; a superframe is several. */
-  of(record: CaptureRecord): Sighting[] {
+  /** The accepted packets of a record, several for a GSO packet. */
+  read(record: CaptureRecord): Observation[] {
     const isEgress = record.direction === 'egress';
     const front = isEgress ? 0 : this.#headerBytes;
-    const frame: Cut = { bytes: record.bytes.subarray(front), length: record.length - front };
-    const { bytes, length } = frame;
+    const frame: Slice = { bytes: record.bytes.subarray(front), length: record.length - front };
+    const view = viewOf(frame.bytes);
     const direction = isEgress ? EGRESS : INGRESS;
-    const isIp = this.#fields.read(viewOf(bytes), 0, bytes.length, length, this.#link, 0, direction);
-    if (!isIp || !this.#wanted(describeKey(this.#fields.key))) return [];
-    const isSuperframe = isEgress && record.offload.gsoSize > 0;
-    const cuts = isSuperframe ? onTheWire(frame, record.offload, this.#link) : [frame];
-    const { direction: way, verdict, peer, error, time } = record;
-    const common = {
-      direction: way,
-      readAt: time - BigInt(record.tookNs),
-      doneAt: time,
-      verdict,
-      peer,
-      error,
-    };
-    return cuts.map(cut => ({
-      ...common,
-      identity: identityOf(cut, this.#link),
-      describe: () => describePacket(cut.bytes, this.#link, { length: cut.length }),
+    const isIp = this.#fields.read(view, 0, view.byteLength, frame.length, this.#link, 0, direction);
+    if (!isIp || !this.#accepts(describeKey(this.#fields.key))) return [];
+    const isGso = isEgress && record.offload.gsoSize > 0;
+    const packets = isGso ? segmentGso(frame, record.offload, this.#link) : [frame];
+    return packets.map(packet => ({
+      fingerprint: fingerprint(packet, this.#link),
+      describe: () => describePacket(packet.bytes, this.#link, { length: packet.length }),
+      direction: record.direction,
+      readAt: record.time - BigInt(record.tookNs),
+      doneAt: record.time,
+      verdict: record.verdict,
+      peer: record.peer,
+      error: record.error,
     }));
   }
 }
 
 /**
- * What stays the same of a packet from one node to the other: addresses, identification, length, the upper header but
- * for its checksum, and of anything but TCP the first bytes of the payload. TTL, TOS and checksums may change, and a
- * checksum may not be there yet. Of TCP the sequence number says enough, and the segments of a superframe of which only
- * the first bytes were captured have nothing else.
+ * The parts of a packet that do not change between the nodes: addresses, identification, length, the upper header
+ * without its checksum, and the first bytes of the payload except for TCP. TTL, TOS and checksums may change on the
+ * way. The sequence number identifies a TCP segment; the segments of a GSO packet that was captured with a short snap
+ * length have no payload to compare.
  */
-export function identityOf({ bytes, length }: Cut, link: 'ethernet' | 'ip'): string {
+export function fingerprint({ bytes, length }: Slice, link: 'ethernet' | 'ip'): string {
   const l3 = link === 'ethernet' ? linkBytes(viewOf(bytes), 0, bytes.length) : 0;
   const packet = bytes.slice(l3);
   const view = viewOf(packet);
-  const isIpv4 = packet.length >= ipv4.MIN_BYTES && packet[0]! >> 4 === 4;
+  const isIpv4 = packet.length >= ipv4.MIN_BYTES && ipv4.version(view, 0) === 4;
   const header = isIpv4 ? ipv4.headerBytes(view, 0) : ipv6.BYTES;
   if (packet.length < header) return `${length - l3} ${text(packet)}`;
-  const protocol = isIpv4 ? packet[9]! : packet[6]!;
+  const protocol = isIpv4 ? ipv4.protocol(view, 0) : ipv6.nextHeader(view, 0);
   // TOS or traffic class, TTL or hop limit, header checksum.
   if (isIpv4) packet[1] = packet[8] = packet[10] = packet[11] = 0;
   else {
-    packet[0]! &= 0xf0;
-    packet[1]! &= 0x0f;
+    view.setUint16(0, view.getUint16(0) & 0xf00f);
     packet[7] = 0;
   }
   const isTcp = protocol === ipv4.PROTOCOL_TCP;
   const isUdp = protocol === ipv4.PROTOCOL_UDP;
-  const checksum = header + (isTcp ? 16 : isUdp ? 6 : -1);
+  const checksum = header + (isTcp ? 16 : 6);
   if (isTcp || isUdp) packet.fill(0, checksum, checksum + 2);
   const upper = isTcp ? ((packet[header + 12] ?? 0x50) >> 4) * 4 : PAYLOAD_BYTES;
   return text(packet.subarray(0, header + upper));

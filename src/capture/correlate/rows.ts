@@ -1,27 +1,26 @@
 import { type CaptureContext, errnoName, ownAddress, peerName } from '../live/context.ts';
-import type { Journey } from './correlator.ts';
-import type { Sighting } from './observation.ts';
+import type { NodeObservation, PacketPath } from './correlator.ts';
 
-/** A journey for a person or a program. Times in nanoseconds. */
-export interface JourneyNote {
-  /** ISO time, UTC, microseconds, at which the forwarder read the packet first. */
+/** The path of a packet for a person or a program. Times in nanoseconds. */
+export interface PathRow {
+  /** ISO time, UTC, microseconds, at which a forwarder first read the packet. */
   readonly time: string;
   readonly packet: string;
-  readonly fate: Journey['fate'];
-  readonly steps: readonly JourneyStep[];
-  /** Verdict that lost it, what it means, what to do; null where it was not lost. */
+  readonly fate: PacketPath['fate'];
+  readonly steps: readonly PathStep[];
+  /** Verdict that dropped it, its meaning and remedy; null where no verdict did. */
   readonly reason: string | null;
   readonly meaning: string | null;
   readonly remedy: string | null;
 }
 
-export interface JourneyStep {
-  /** Own underlay address of the node; `underlay` for the way between. */
+export interface PathStep {
+  /** Own underlay address of the node; `underlay` between the nodes. */
   readonly where: string;
   readonly what: 'egress' | 'underlay' | 'ingress';
   /**
-   * Below zero on the underlay: it was read there before the batch that it left in was done here. Where that took less,
-   * the clocks of the nodes differ.
+   * Negative on the underlay if the receiver read the packet before the sender had finished the batch, or if the
+   * clocks of the nodes differ.
    */
   readonly ns: number;
   readonly verdict: string | null;
@@ -29,38 +28,41 @@ export interface JourneyStep {
 }
 
 /** @param contexts by node */
-export function journeyNote(journey: Journey, contexts: readonly CaptureContext[]): JourneyNote {
-  const { sent, received, fate } = journey;
-  const ends = [sent, received].filter(end => end !== undefined);
-  const steps = ends.map(({ node, sighting }) => stepOf(sighting, contexts[node]!));
+export function pathRow({ sent, received, fate }: PacketPath, contexts: readonly CaptureContext[]): PathRow {
+  const steps: PathStep[] = [];
+  if (sent) steps.push(stepOf(sent, contexts));
   if (sent && received) {
-    const ns = Number(received.sighting.readAt - sent.sighting.doneAt);
-    steps.splice(1, 0, { where: 'underlay', what: 'underlay', ns, verdict: null, peer: null });
+    const ns = Number(received.observation.readAt - sent.observation.doneAt);
+    steps.push({ where: 'underlay', what: 'underlay', ns, verdict: null, peer: null });
   }
-  const first = ends[0]!.sighting;
-  const last = ends.at(-1)!;
-  const verdict = contexts[last.node]!.verdicts[last.sighting.verdict];
-  const isLost = fate === 'dropped';
-  const errno = last.sighting.error > 0 ? ` (${errnoName(last.sighting.error)})` : '';
+  if (received) steps.push(stepOf(received, contexts));
+  const first = sent ?? received;
+  const last = received ?? sent;
+  if (!first || !last) throw new TypeError('bug: a packet path without an observation');
+  const verdict = contexts[last.node]?.verdicts[last.observation.verdict];
+  const isDropped = fate === 'dropped';
+  const errno = last.observation.error > 0 ? ` (${errnoName(last.observation.error)})` : '';
   return {
-    time: isoMicroseconds(first.readAt),
-    packet: first.describe(),
+    time: isoMicroseconds(first.observation.readAt),
+    packet: first.observation.describe(),
     fate,
     steps,
-    reason: isLost ? `${verdict?.name ?? 'lost'}${errno}` : null,
-    meaning: isLost ? (verdict?.meaning ?? null) : null,
-    remedy: isLost ? (verdict?.remedy ?? null) : null,
+    reason: isDropped ? `${verdict?.name ?? 'lost'}${errno}` : null,
+    meaning: isDropped ? (verdict?.meaning ?? null) : null,
+    remedy: isDropped ? (verdict?.remedy ?? null) : null,
   };
 }
 
-function stepOf(sighting: Sighting, context: CaptureContext): JourneyStep {
-  const peer = sighting.peer < 0 ? undefined : context.peers[sighting.peer];
+function stepOf({ node, observation }: NodeObservation, contexts: readonly CaptureContext[]): PathStep {
+  const context = contexts[node];
+  if (!context) throw new TypeError(`bug: no capture context of node ${node}`);
+  const peer = observation.peer < 0 ? undefined : context.peers[observation.peer];
   return {
-    where: ownAddress(context, peer?.address ?? '') ?? context.addresses[0]!,
-    what: sighting.direction,
-    ns: Number(sighting.doneAt - sighting.readAt),
-    verdict: context.verdicts[sighting.verdict]?.name ?? null,
-    peer: peerName(context, sighting.peer) ?? null,
+    where: ownAddress(context, peer?.address ?? '') ?? context.addresses[0] ?? '',
+    what: observation.direction,
+    ns: Number(observation.doneAt - observation.readAt),
+    verdict: context.verdicts[observation.verdict]?.name ?? null,
+    peer: peerName(context, observation.peer) ?? null,
   };
 }
 
@@ -69,45 +71,45 @@ function isoMicroseconds(ns: bigint): string {
   return `${ms.slice(0, -1)}${String((ns / 1000n) % 1000n).padStart(3, '0')}Z`;
 }
 
-/** Two lines a journey, and what to do about each reason once. */
-export class JourneyLines {
+/** Formats paths as two lines each. The first path of a reason also gets its meaning and remedy. */
+export class PathLines {
   readonly #explained = new Set<string>();
 
-  lines({ time, packet, fate, steps, reason, meaning, remedy }: JourneyNote): string[] {
+  lines({ time, packet, fate, steps, reason, meaning, remedy }: PathRow): string[] {
     const way = steps
-      .map(({ where, ns }, at) => `${where} ${span(ns)}${early(ns, steps[at - 1])}`)
+      .map(({ where, ns }, at) => `${where} ${span(ns)}${whyNegative(ns, steps[at - 1])}`)
       .join(' > ');
-    const lines = [`${time.slice(11, 26)} ${packet}`, `  ${way}, ${this.#end(fate, steps, reason)}`];
+    const lines = [`${time.slice(11, 26)} ${packet}`, `  ${way}, ${ending(fate, steps, reason)}`];
     if (reason !== null && !this.#explained.has(reason)) {
       this.#explained.add(reason);
       lines.push(`  ${meaning}`, `  what to do: ${remedy}`);
     }
     return lines;
   }
+}
 
-  #end(fate: Journey['fate'], steps: readonly JourneyStep[], reason: string | null): string {
-    switch (fate) {
-      case 'arrived':
-        return steps.length === 3
-          ? `in all ${span(steps.reduce((sum, { ns }) => sum + ns, 0))}`
-          : `${steps[0]!.what === 'egress' ? 'to' : 'from'} ${steps[0]!.peer ?? 'nobody'}`;
-      case 'dropped':
-        return `lost: ${reason}`;
-      case 'missing':
-        return 'lost on the way: the other node did not see it';
-      case 'unannounced':
-        return 'came without having been seen to leave';
-    }
+function ending(fate: PacketPath['fate'], steps: readonly PathStep[], reason: string | null): string {
+  const [first] = steps;
+  switch (fate) {
+    case 'arrived':
+      if (steps.length === 3) return `total ${span(steps.reduce((sum, { ns }) => sum + ns, 0))}`;
+      return `${first?.what === 'egress' ? 'to' : 'from'} ${first?.peer ?? 'no peer'}`;
+    case 'dropped':
+      return `dropped: ${reason}`;
+    case 'missing':
+      return 'lost between the nodes: the other node did not see it';
+    case 'unmatched':
+      return 'received, but the other node did not see it leave';
   }
 }
 
-/** Why a step took less than nothing. @param before the turn of the sending node, which ends when all its batch has left */
-function early(ns: number, before: JourneyStep | undefined): string {
+/** @param before step at the sending node, which ends when the whole batch is sent */
+function whyNegative(ns: number, before: PathStep | undefined): string {
   if (ns >= 0) return '';
-  return before && -ns <= before.ns ? ' (its batch was still leaving)' : ' (the clocks differ)';
+  return before && -ns <= before.ns ? ' (read before the batch was sent)' : ' (the clocks differ)';
 }
 
-/** Nanoseconds in words, to three digits that count. */
+/** Nanoseconds with unit, three significant digits. */
 function span(ns: number): string {
   if (ns < 0) return `-${span(-ns)}`;
   if (ns < 999_500) return `${(ns / 1000).toPrecision(3)}us`;

@@ -1,10 +1,10 @@
 import { type CaptureContext, encapsulationOf, errnoName, peerName } from '../live/context.ts';
 import type { CaptureRecord } from '../live/record.ts';
-import type { Presenter } from './packet-decoder.ts';
+import type { PacketDecoder } from './packet-decoder.ts';
 import { describePacket } from './text.ts';
 
 /** A lost frame, for a person. */
-export interface DropNote {
+export interface DropRow {
   /** ISO time, UTC, milliseconds. */
   readonly time: string;
   readonly reason: string;
@@ -20,9 +20,9 @@ export interface DropNote {
 }
 
 /** What there is to say about a record of the point `drop`. */
-export function dropNote(record: CaptureRecord, context: CaptureContext, presenter: Presenter): DropNote {
+export function dropRow(record: CaptureRecord, context: CaptureContext, decoder: PacketDecoder): DropRow {
   const verdict = context.verdicts[record.verdict];
-  const frame = presenter.inner(record);
+  const frame = decoder.inner(record);
   const link = encapsulationOf(context).inner;
   return {
     time: new Date(Number(record.time / 1_000_000n)).toISOString(),
@@ -30,7 +30,7 @@ export function dropNote(record: CaptureRecord, context: CaptureContext, present
     direction: record.direction,
     packet: describePacket(frame.bytes, link, { length: frame.length }),
     peer: peerName(context, record.peer) ?? null,
-    from: presenter.source(record) ?? null,
+    from: decoder.source(record) ?? null,
     errno: record.error > 0 ? errnoName(record.error) : null,
     meaning: verdict?.meaning ?? '',
     remedy: verdict?.remedy ?? '',
@@ -49,7 +49,7 @@ export class DropLines {
   readonly #second = new Map<string, { second: string; shown: number; more: number }>();
 
   /** The lines for one drop, none when its reason floods. */
-  lines(note: DropNote): string[] {
+  lines(note: DropRow): string[] {
     const second = note.time.slice(0, 19);
     const before = this.#second.get(note.reason);
     const now = before?.second === second ? before : { second, shown: 0, more: 0 };

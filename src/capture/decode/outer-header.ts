@@ -2,7 +2,7 @@ import { buildOuter, type Outer } from '../../../encap/outer-header.ts';
 import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
 import { type CaptureContext, encapsulationOf, ownAddress } from '../live/context.ts';
 import type { CaptureRecord } from '../live/record.ts';
-import type { Cut } from './segments.ts';
+import type { Slice } from './segments.ts';
 
 /** Nobody has seen the underlay's Ethernet header; zeros say so, as in a capture of `lo`. */
 const NO_MAC = '00:00:00:00:00:00';
@@ -15,7 +15,11 @@ const PAYLOAD_MAX = 65535 - 48;
  * them. Undefined when the record tells no peer or no address, or when the payload fits no datagram.
  * @param frame egress: a frame or a segment of it; ingress: the UDP payload
  */
-export function outerView(record: CaptureRecord, frame: Cut, context: CaptureContext): Cut | undefined {
+export function synthesizeOuter(
+  record: CaptureRecord,
+  frame: Slice,
+  context: CaptureContext,
+): Slice | undefined {
   const ends = endsOf(record, context);
   if (!ends) return undefined;
   const encapsulation = encapsulationOf(context);

@@ -4,39 +4,39 @@ import * as point from '../../dataplane/tap/tap.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
 import { type CaptureContext, encapsulationOf, errnoName, peerName } from '../live/context.ts';
 import type { CaptureRecord } from '../live/record.ts';
-import { outerView } from './outer-header.ts';
-import { type Cut, onTheWire, packetCount } from './segments.ts';
+import { synthesizeOuter } from './outer-header.ts';
+import { packetCount, type Slice, segmentGso } from './segments.ts';
 
 const DESCRIPTIONS: Readonly<Record<point.PointName, string>> = {
-  'egress-inner': 'frames that the device handed over',
-  'egress-outer': 'datagrams to the underlay; their outer headers are made from the peer table',
-  'ingress-outer': 'datagrams from the underlay; their outer headers are made from the source address',
-  'ingress-inner': 'frames handed to the device',
-  drop: 'frames and datagrams that were lost, each with its reason',
+  'egress-inner': 'frames read from the device',
+  'egress-outer': 'datagrams to the underlay; outer headers reconstructed from the peer table',
+  'ingress-outer': 'datagrams from the underlay; outer headers reconstructed from the source address',
+  'ingress-inner': 'frames written to the device',
+  drop: 'dropped frames and datagrams, each with its reason',
 };
 
-export interface PresenterOptions {
+export interface PacketDecoderOptions {
   /** Bits of the points to show, one interface each. */
   readonly points: number;
   /** Bytes to keep of a packet, 0 for all. */
   readonly snapLength: number;
-  /** Superframes as the packets that the wire sees, checksums finished. */
+  /** Split GSO packets into segments and fill in partial checksums. */
   readonly segments: boolean;
   /** Capture filter, for the interface blocks. */
   readonly filter?: string;
 }
 
-/** Makes the packets of a capture file from the records of the workers. */
-export class Presenter {
-  /** One a point, in the order of POINT_NAMES. */
+/** Decodes the records of the workers into the packets of a capture file. */
+export class PacketDecoder {
+  /** One interface per point, in the order of POINT_NAMES. */
   readonly interfaces: readonly CaptureInterface[];
   readonly #context: CaptureContext;
-  readonly #options: PresenterOptions;
+  readonly #options: PacketDecoderOptions;
   readonly #link: 'ethernet' | 'ip';
   /** Index of a point's interface, by the number of the point. */
   readonly #indices: number[] = [];
 
-  constructor(context: CaptureContext, options: PresenterOptions) {
+  constructor(context: CaptureContext, options: PacketDecoderOptions) {
     this.#context = context;
     this.#options = options;
     this.#link = encapsulationOf(context).inner;
@@ -69,25 +69,25 @@ export class Presenter {
     for (const number of point.POINT_NAMES.keys()) {
       const bit = 1 << number;
       if ((record.points & this.#options.points & bit) === 0) continue;
-      for (const cut of this.#cuts(record, bit)) {
-        packets.push(this.#packet(record, number, cut, lost));
-        // What was lost is told once.
+      for (const slice of this.#slices(record, bit)) {
+        packets.push(this.#packet(record, number, slice, lost));
+        // Only the first packet reports the loss.
         lost = 0;
       }
     }
     return packets;
   }
 
-  /** The frame inside, of either direction. */
-  inner(record: CaptureRecord): Cut {
+  /** The inner frame, of either direction. */
+  inner(record: CaptureRecord): Slice {
     if (record.direction === 'egress') return record;
     const { headerBytes } = encapsulationOf(this.#context);
     return { bytes: record.bytes.subarray(headerBytes), length: Math.max(0, record.length - headerBytes) };
   }
 
-  /** The datagram outside, of either direction, undefined for a frame that never became one. */
-  outer(record: CaptureRecord): Cut | undefined {
-    return outerView(record, record, this.#context);
+  /** The outer datagram, of either direction, undefined if its addresses are unknown. */
+  outer(record: CaptureRecord): Slice | undefined {
+    return synthesizeOuter(record, record, this.#context);
   }
 
   /** Underlay source of a datagram as text, undefined on egress. */
@@ -95,27 +95,27 @@ export class Presenter {
     return record.address && formatIp(viewOf(record.address), 0);
   }
 
-  #cuts(record: CaptureRecord, bit: number): Cut[] {
+  #slices(record: CaptureRecord, bit: number): Slice[] {
     const inner = bit === point.EGRESS_INNER || bit === point.INGRESS_INNER;
     if (inner || (bit === point.DROP && record.direction === 'egress')) {
       const frame = this.inner(record);
-      return this.#options.segments ? onTheWire(frame, record.offload, this.#link) : [frame];
+      return this.#options.segments ? segmentGso(frame, record.offload, this.#link) : [frame];
     }
     const whole = this.#options.segments ? undefined : this.outer(record);
     if (whole) return [whole];
-    // Also a superframe too large for the length field of one datagram: then only its segments can be shown.
-    return onTheWire(record, record.offload, this.#link).flatMap(
-      cut => outerView(record, cut, this.#context) ?? [],
+    // A GSO packet too large for the length field of one datagram can only be shown in segments.
+    return segmentGso(record, record.offload, this.#link).flatMap(
+      slice => synthesizeOuter(record, slice, this.#context) ?? [],
     );
   }
 
-  #packet(record: CaptureRecord, number: number, cut: Cut, lost: number): Packet {
-    const snap = this.#options.snapLength || cut.bytes.length;
+  #packet(record: CaptureRecord, number: number, slice: Slice, lost: number): Packet {
+    const snap = this.#options.snapLength || slice.bytes.length;
     return {
       interface: this.#indices[number]!,
       time: record.time,
-      bytes: cut.bytes.subarray(0, snap),
-      length: cut.length,
+      bytes: slice.bytes.subarray(0, snap),
+      length: slice.length,
       direction: record.direction === 'egress' ? 'out' : 'in',
       comments: this.#comments(record),
       ...(lost > 0 ? { dropped: BigInt(lost) } : {}),
@@ -134,13 +134,13 @@ export class Presenter {
     return comments;
   }
 
-  /** What a reader must know about a frame that is not yet as on the wire. */
+  /** How a captured frame differs from the packets on the wire, undefined if it does not. */
   #offload(record: CaptureRecord): string | undefined {
     const { offload } = record;
     if (record.direction === 'ingress') return undefined;
     const count = packetCount(record, offload, this.#link);
     if (count > 1)
-      return `superframe of ${count} segments, ${offload.gsoSize} bytes of payload each; checksums are left to the sender`;
-    return offload.flags & NEEDS_CHECKSUM ? 'the checksum is left to the sender' : undefined;
+      return `GSO packet of ${count} segments, ${offload.gsoSize} bytes of payload each; partial checksums`;
+    return offload.flags & NEEDS_CHECKSUM ? 'partial checksum' : undefined;
   }
 }

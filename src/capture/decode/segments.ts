@@ -8,14 +8,14 @@ import { linkBytes } from '../../../encap/wire/vlan.ts';
 import { GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
 import type { Offload } from '../live/record.ts';
 
-/** Bytes of a frame as far as they were captured, and how many there were. */
-export interface Cut {
+/** Bytes of a packet as far as they were captured, and its whole length. */
+export interface Slice {
   readonly bytes: Uint8Array;
   readonly length: number;
 }
 
-/** A superframe, understood. */
-interface Superframe {
+/** The parsed headers of a GSO packet. */
+interface GsoPacket {
   readonly view: DataView;
   readonly length: number;
   readonly offload: Offload;
@@ -27,27 +27,26 @@ interface Superframe {
 }
 
 /**
- * Cuts a superframe into the packets that the wire sees, and finishes a checksum that was left to the hardware: what
- * the sender of the data plane does in native code, done once more for people (virtio 1.3 section 5.1.6; the kernel's
- * tcp_gso_segment and __udp_gso_segment). A frame that needs neither, or lies about its headers, comes back as it is.
- * Where the snap length cut the payload the packets are cut, too, and their checksum field is left as it was.
+ * Segments a GSO packet and fills in partial checksums, as the addon does when it sends (virtio 1.3 section 5.1.6; the
+ * kernel's tcp_gso_segment and __udp_gso_segment). A frame that needs neither, or whose headers are invalid, is
+ * returned unchanged. If the snap length cut the payload, the segments are cut too and keep the checksum field.
  */
-export function onTheWire(frame: Cut, offload: Offload, link: 'ethernet' | 'ip'): Cut[] {
-  const superframe = understand(frame, offload, link);
-  if (!superframe) return [withChecksum(frame, offload)];
-  const segments: Cut[] = [];
-  const payload = frame.length - superframe.header;
-  for (let at = 0; at < payload; at += offload.gsoSize) segments.push(segment(frame, superframe, at));
+export function segmentGso(frame: Slice, offload: Offload, link: 'ethernet' | 'ip'): Slice[] {
+  const packet = parseGso(frame, offload, link);
+  if (!packet) return [withChecksum(frame, offload)];
+  const segments: Slice[] = [];
+  const payload = frame.length - packet.header;
+  for (let at = 0; at < payload; at += offload.gsoSize) segments.push(segment(frame, packet, at));
   return segments;
 }
 
-/** Packets that a frame stands for. */
-export function packetCount(frame: Cut, offload: Offload, link: 'ethernet' | 'ip'): number {
-  const superframe = understand(frame, offload, link);
-  return superframe ? Math.ceil((frame.length - superframe.header) / offload.gsoSize) : 1;
+/** Number of segments of a frame, 1 for one that is not a GSO packet. */
+export function packetCount(frame: Slice, offload: Offload, link: 'ethernet' | 'ip'): number {
+  const packet = parseGso(frame, offload, link);
+  return packet ? Math.ceil((frame.length - packet.header) / offload.gsoSize) : 1;
 }
 
-function understand(frame: Cut, offload: Offload, link: 'ethernet' | 'ip'): Superframe | undefined {
+function parseGso(frame: Slice, offload: Offload, link: 'ethernet' | 'ip'): GsoPacket | undefined {
   const kind = offload.gsoType & ~GSO_ECN;
   if ((kind !== GSO_TCPV4 && kind !== GSO_TCPV6 && kind !== GSO_UDP_L4) || offload.gsoSize === 0)
     return undefined;
@@ -67,9 +66,9 @@ function understand(frame: Cut, offload: Offload, link: 'ethernet' | 'ip'): Supe
   return { view, length: frame.length, offload, isTcp, l3, l4, header };
 }
 
-/** The packet whose payload begins `at` bytes into the superframe's. */
-function segment(frame: Cut, superframe: Superframe, at: number): Cut {
-  const { l3, l4, header, isTcp, offload } = superframe;
+/** The segment whose payload begins `at` bytes into that of the GSO packet. */
+function segment(frame: Slice, packet: GsoPacket, at: number): Slice {
+  const { l3, l4, header, isTcp, offload } = packet;
   const payload = frame.length - header;
   const size = Math.min(offload.gsoSize, payload - at);
   const from = Math.min(header + at, frame.bytes.length);
@@ -108,7 +107,7 @@ function seal(view: DataView, l3: number, l4: number, length: number, isTcp: boo
 }
 
 /** Finishes the checksum of a single packet: its field holds the pseudo-header sum already. */
-function withChecksum(frame: Cut, offload: Offload): Cut {
+function withChecksum(frame: Slice, offload: Offload): Slice {
   const { csumStart, csumOffset, flags } = offload;
   const field = csumStart + csumOffset;
   const whole = frame.bytes.length === frame.length;

@@ -1,6 +1,6 @@
 import { vni as vniOf } from '../../../encap/vxlan.ts';
 import { viewOf } from '../../../encap/wire/addresses.ts';
-import type { Presenter } from '../decode/packet-decoder.ts';
+import type { PacketDecoder } from '../decode/packet-decoder.ts';
 import { LINK_ETHERNET, LINK_RAW } from '../format/packet.ts';
 import { type CaptureContext, encapsulationOf } from '../live/context.ts';
 import type { CaptureRecord } from '../live/record.ts';
@@ -29,7 +29,7 @@ export interface RecordFilter {
 export async function createFilter(
   options: FilterOptions,
   context: CaptureContext,
-  presenter: Pick<Presenter, 'inner' | 'outer'>,
+  decoder: Pick<PacketDecoder, 'inner' | 'outer'>,
 ): Promise<RecordFilter> {
   const link = encapsulationOf(context).inner === 'ethernet' ? LINK_ETHERNET : LINK_RAW;
   const compile = (expression: string | undefined) =>
@@ -39,8 +39,8 @@ export async function createFilter(
   return {
     accepts(record) {
       if (vni !== undefined && networkOf(record, context) !== vni) return false;
-      if (inner && !matches(inner, presenter.inner(record))) return false;
-      return !outer || matches(outer, presenter.outer(record));
+      if (inner && !matches(inner, decoder.inner(record))) return false;
+      return !outer || matches(outer, decoder.outer(record));
     },
   };
 }

@@ -7,7 +7,7 @@ import { LINK_RAW } from '../format/packet.ts';
 import type { FlowRow } from './flow-report.ts';
 
 /** What a flow is to a filter. */
-export type FlowEnds = Pick<
+export type FiveTuple = Pick<
   FlowRow,
   'protocol' | 'source' | 'sourcePort' | 'destination' | 'destinationPort'
 >;
@@ -23,7 +23,7 @@ const UPPER_BYTES = 20;
  */
 export async function createFlowFilter(
   expression: string,
-): Promise<((flow: FlowEnds) => boolean) | undefined> {
+): Promise<((flow: FiveTuple) => boolean) | undefined> {
   if (expression === '') return undefined;
   const program = await compileFilter(expression, LINK_RAW);
   return flow => {
@@ -33,7 +33,7 @@ export async function createFlowFilter(
 }
 
 /** A bare IP packet of the flow. */
-function packetOf(flow: FlowEnds): Uint8Array {
+function packetOf(flow: FiveTuple): Uint8Array {
   const { source, destination } = flow;
   const protocol = NUMBERS[flow.protocol] ?? Number(flow.protocol);
   const isIpv6 = source.includes(':');

@@ -1,6 +1,6 @@
 import type { CaptureContext } from '../live/context.ts';
 import type { FlowEntry } from './flow-entry.ts';
-import type { FlowEnds } from './flow-filter.ts';
+import type { FiveTuple } from './flow-filter.ts';
 import { describeKey, describePeer } from './flow-report.ts';
 
 /**
@@ -40,7 +40,7 @@ export interface FlowRecord {
 }
 
 /** End reason of a flow that goes on (IPFIX: active timeout). */
-export const STILL_ACTIVE = 2;
+export const ACTIVE_TIMEOUT = 2;
 
 /** The line for what a flow did since its last one. Marks it as told. */
 export function logFlow(
@@ -86,7 +86,7 @@ export function logFlow(
 }
 
 /** The 5-tuple of a line, for a filter. */
-export function endsOf(record: FlowRecord): FlowEnds {
+export function endsOf(record: FlowRecord): FiveTuple {
   return {
     protocol: record.ripstop.protocol,
     source: record.sourceIPv4Address ?? record.sourceIPv6Address ?? '',

@@ -5,7 +5,7 @@ import { type CaptureContext, encapsulationOf } from '../live/context.ts';
 import { type RecordVisitor, TapReader } from '../live/record.ts';
 import type { FlowEntry } from './flow-entry.ts';
 import { FlowFields, INGRESS } from './flow-fields.ts';
-import { type FlowRecord, logFlow, STILL_ACTIVE } from './flow-log.ts';
+import { ACTIVE_TIMEOUT, type FlowRecord, logFlow } from './flow-log.ts';
 import { type FlowReport, flowRows, peerRows, rateSeconds } from './flow-report.ts';
 import { FlowTable } from './flow-table.ts';
 
@@ -13,7 +13,7 @@ import { FlowTable } from './flow-table.ts';
 const SNAP_LENGTH = 128;
 /** Between two looks at the rings, milliseconds. */
 const LOOK_MS = 10;
-/** Frames taken at one look: a flood costs a tenth of a core; what is more is overlooked. */
+/** Frames taken at one look: a flood costs a tenth of a core; what is more is unsampled. */
 const FRAMES_A_LOOK = 2048;
 /** Between two marks of the rates, milliseconds. */
 const TICK_MS = 1000;
@@ -33,7 +33,7 @@ interface Share {
 export type FlowFollower = (record: FlowRecord) => void;
 
 /** A flow table at work: reads the rings of its tap, looks at each frame, and tells followers what flows did. */
-export class FlowCounting {
+export class FlowMeter {
   readonly table: FlowTable;
   readonly #source: CaptureSource;
   readonly #followers: ReadonlyMap<FlowFollower, unknown>;
@@ -112,11 +112,11 @@ export class FlowCounting {
       rateSeconds: rateSeconds(table, now),
       frames: {
         seen: this.#shares.reduce((sum, share) => sum + share.seen, this.#seen),
-        overlooked: this.#shares.reduce((sum, share) => sum + share.lost, this.#lost),
+        unsampled: this.#shares.reduce((sum, share) => sum + share.lost, this.#lost),
         other: table.otherFrames,
       },
       sampled: this.#sampled,
-      table: { capacity: table.capacity, flows: table.count, ousted: { ...table.ousted } },
+      table: { capacity: table.capacity, flows: table.count, evicted: { ...table.evicted } },
       flows: flowRows(table, context, this.#device, now),
       peers: peerRows(table, context, this.#device, now),
     };
@@ -180,7 +180,7 @@ export class FlowCounting {
     if (this.#followers.size === 0) return;
     this.table.each((key, entry) => {
       const isNew = entry.packets > entry.packetsLogged || entry.drops > entry.dropsLogged;
-      if (isNew && now - entry.loggedUntil > LOG_MS) this.#log(key, entry, STILL_ACTIVE);
+      if (isNew && now - entry.loggedUntil > LOG_MS) this.#log(key, entry, ACTIVE_TIMEOUT);
     });
   }
 

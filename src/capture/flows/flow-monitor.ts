@@ -1,5 +1,5 @@
 import type { CaptureSource } from '../live/capture-hub.ts';
-import { FlowCounting, type FlowFollower } from './flow-meter.ts';
+import { type FlowFollower, FlowMeter } from './flow-meter.ts';
 import type { FlowReport } from './flow-report.ts';
 import { DEFAULT_CAPACITY } from './flow-table.ts';
 
@@ -17,7 +17,7 @@ export class FlowMonitor {
   readonly #capacity: number;
   /** With what each wants to be told when the data plane ends. */
   readonly #followers = new Map<FlowFollower, () => void>();
-  #run: FlowCounting | undefined;
+  #run: FlowMeter | undefined;
   #askedAt = 0;
   #isKept = false;
 
@@ -57,8 +57,8 @@ export class FlowMonitor {
     this.#run = undefined;
   }
 
-  #on(): FlowCounting {
-    this.#run ??= new FlowCounting(this.#source, this.#device, this.#capacity, this.#followers, () => {
+  #on(): FlowMeter {
+    this.#run ??= new FlowMeter(this.#source, this.#device, this.#capacity, this.#followers, () => {
       const isWanted = this.#isKept || this.#followers.size > 0 || Date.now() - this.#askedAt < HOLD_MS;
       if (!isWanted || this.#source.isOver) this.close();
       if (this.#source.isOver) for (const over of this.#followers.values()) over();

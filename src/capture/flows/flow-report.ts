@@ -62,15 +62,15 @@ export interface FlowReport {
   readonly since: string;
   /** Seconds that the rates are taken over. */
   readonly rateSeconds: number;
-  /** Frames that were looked at, and those that were overlooked because they came too fast. */
-  readonly frames: { readonly seen: number; readonly overlooked: number; readonly other: number };
+  /** Frames that were looked at, and those that were unsampled because they came too fast. */
+  readonly frames: { readonly seen: number; readonly unsampled: number; readonly other: number };
   /** Part of the frames that was looked at of late; below 1 all counts are estimates, scaled up. */
   readonly sampled: number;
   readonly table: {
     readonly capacity: number;
     readonly flows: number;
     /** Flows that had to make room for others, and what they had counted. */
-    readonly ousted: { readonly flows: number; readonly packets: number; readonly bytes: number };
+    readonly evicted: { readonly flows: number; readonly packets: number; readonly bytes: number };
   };
   readonly flows: readonly FlowRow[];
   readonly peers: readonly FlowPeerRow[];

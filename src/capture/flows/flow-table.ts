@@ -1,6 +1,6 @@
 import { FlowEntry } from './flow-entry.ts';
 import { type FlowFields, KEY_WORDS, reverseKey } from './flow-fields.ts';
-import { smoothed, watchAcknowledged, watchSent } from './tcp-tracker.ts';
+import { ewma, onAck, onDataSent } from './tcp-tracker.ts';
 
 /** Flows that may stand in one bucket. */
 const WAYS = 8;
@@ -10,9 +10,9 @@ export const IDLE_MS = 60_000;
 const ENDED_MS = 5000;
 
 /** Why a flow left the table: flowEndReason of IPFIX (RFC 5102 section 5.11.3). */
-export const END_IDLE = 1;
-export const END_SEEN = 3;
-export const END_OUSTED = 5;
+export const IDLE_TIMEOUT = 1;
+export const END_OF_FLOW = 3;
+export const LACK_OF_RESOURCES = 5;
 
 /** Hears of a flow that leaves the table; key and entry are used again afterwards. @param reason END_* */
 export type FlowEnded = (key: Int32Array, entry: FlowEntry, reason: number) => void;
@@ -25,14 +25,14 @@ export interface PeerSums {
 }
 
 /** What happened to a frame besides its bytes. */
-export interface FlowFate {
+export interface FlowOutcome {
   readonly peer: number;
   /** Verdict of a frame that was lost, -1 for one that was carried on. */
   readonly dropVerdict: number;
   readonly timeMs: number;
-  /** Frames that this one stands for, 1 when none is overlooked. */
+  /** Frames that this one stands for, 1 when none is unsampled. */
   readonly weight: number;
-  /** Since when no frame was overlooked, milliseconds. */
+  /** Since when no frame was unsampled, milliseconds. */
   readonly wholeSince: number;
 }
 
@@ -43,8 +43,8 @@ export interface FlowFate {
  */
 export class FlowTable {
   readonly capacity: number;
-  /** Flows that were ousted, with what they had counted. */
-  readonly ousted = { flows: 0, packets: 0, bytes: 0 };
+  /** Flows that were evicted, with what they had counted. */
+  readonly evicted = { flows: 0, packets: 0, bytes: 0 };
   /** Frames that are no IP. */
   otherFrames = 0;
   readonly #keys: Int32Array;
@@ -83,7 +83,7 @@ export class FlowTable {
   }
 
   /** Counts one frame. */
-  add(fields: FlowFields, fate: FlowFate): void {
+  add(fields: FlowFields, fate: FlowOutcome): void {
     const { timeMs, weight, peer, dropVerdict, wholeSince } = fate;
     const { sums } = this.#sumsOf(peer, fields.key[0]! >>> 16, timeMs);
     const entry = this.#entryOf(fields.key, timeMs);
@@ -101,14 +101,14 @@ export class FlowTable {
       entry.dropVerdict = sums.dropVerdict = dropVerdict;
     }
     if (!fields.isTcp) return;
-    const again = watchSent(entry, fields, timeMs) * weight;
+    const again = onDataSent(entry, fields, timeMs) * weight;
     entry.retransmissions += again;
     sums.retransmissions += again;
     const { reverse } = entry;
-    const sample = reverse ? watchAcknowledged(reverse, fields, timeMs, wholeSince) : -1;
+    const sample = reverse ? onAck(reverse, fields, timeMs, wholeSince) : -1;
     if (!reverse || sample < 0) return;
     const other = this.#sumsOf(reverse.peer, (fields.key[0]! >>> 16) ^ 1, timeMs).sums;
-    other.rtt = smoothed(other.rtt, sample);
+    other.rtt = ewma(other.rtt, sample);
     other.rttMin = other.rttMin < 0 ? sample : Math.min(other.rttMin, sample);
   }
 
@@ -122,7 +122,7 @@ export class FlowTable {
       const entry = this.#entries[slot]!;
       const idle = nowMs - entry.last;
       if (idle > IDLE_MS || (entry.isEnding && idle > ENDED_MS))
-        this.#end(slot, entry.isEnding ? END_SEEN : END_IDLE);
+        this.#end(slot, entry.isEnding ? END_OF_FLOW : IDLE_TIMEOUT);
       else entry.mark();
     }
   }
@@ -185,10 +185,10 @@ export class FlowTable {
       if (weightOf(this.#entries[slot]!) < weightOf(this.#entries[smallest]!)) smallest = slot;
     }
     const { packets, bytes } = this.#entries[smallest]!;
-    this.ousted.flows++;
-    this.ousted.packets += packets;
-    this.ousted.bytes += bytes;
-    this.#end(smallest, END_OUSTED);
+    this.evicted.flows++;
+    this.evicted.packets += packets;
+    this.evicted.bytes += bytes;
+    this.#end(smallest, LACK_OF_RESOURCES);
     return smallest;
   }
 

@@ -16,7 +16,7 @@ const SMOOTHING = 1 / 8;
  * Looks at a segment in the direction that sends it.
  * @returns packets of it that were sent before
  */
-export function watchSent(flow: FlowEntry, fields: FlowFields, nowMs: number): number {
+export function onDataSent(flow: FlowEntry, fields: FlowFields, nowMs: number): number {
   const { flags, sequence, payload } = fields;
   if (flags & (FIN | RST)) flow.isEnding = true;
   const length = payload + (flags & SYN ? 1 : 0) + (flags & FIN ? 1 : 0);
@@ -68,26 +68,21 @@ function isLate(flow: FlowEntry, sequence: number, nowMs: number): boolean {
 /**
  * Looks at a segment in the direction that it acknowledges.
  * @param flow the one whose segments are acknowledged
- * @param wholeSince nothing was overlooked since then: what was timed before may have been acknowledged unseen
+ * @param wholeSince nothing was unsampled since then: what was timed before may have been acknowledged unseen
  * @returns milliseconds since the timed segment passed, -1 for no sample
  */
-export function watchAcknowledged(
-  flow: FlowEntry,
-  fields: FlowFields,
-  nowMs: number,
-  wholeSince: number,
-): number {
+export function onAck(flow: FlowEntry, fields: FlowFields, nowMs: number, wholeSince: number): number {
   if (!flow.isTimed || (fields.flags & ACK) === 0) return -1;
   if (((fields.acknowledgement - flow.timedEnd) | 0) < 0) return -1;
   flow.isTimed = false;
   const sample = nowMs - flow.timedAt;
   if (sample < 0 || flow.timedAt < wholeSince) return -1;
-  flow.rtt = smoothed(flow.rtt, sample);
+  flow.rtt = ewma(flow.rtt, sample);
   flow.rttMin = flow.rttMin < 0 ? sample : Math.min(flow.rttMin, sample);
   return sample;
 }
 
 /** The smoothed time after one more sample; -1 stands for none yet. */
-export function smoothed(before: number, sample: number): number {
+export function ewma(before: number, sample: number): number {
   return before < 0 ? sample : before + (sample - before) * SMOOTHING;
 }

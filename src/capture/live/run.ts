@@ -1,6 +1,6 @@
-import type { Presenter } from '../decode/packet-decoder.ts';
+import type { PacketDecoder } from '../decode/packet-decoder.ts';
 import type { RecordFilter } from '../filter/filter.ts';
-import { READER_GONE } from '../sink/output-stream.ts';
+import { BROKEN_PIPE } from '../sink/output-stream.ts';
 import type { CaptureSink } from '../sink/sink.ts';
 import type { CaptureCounts } from './counts.ts';
 import type { CaptureRecord } from './record.ts';
@@ -8,7 +8,7 @@ import type { CaptureRecord } from './record.ts';
 export interface CaptureRun {
   /** Records as they come; ends by itself when the data plane does. */
   readonly batches: AsyncIterable<readonly CaptureRecord[]>;
-  readonly presenter: Presenter;
+  readonly decoder: PacketDecoder;
   readonly filter: RecordFilter;
   readonly counts: CaptureCounts;
   readonly sink: CaptureSink;
@@ -19,13 +19,13 @@ export interface CaptureRun {
 }
 
 /** Why a capture ended. */
-export type CaptureEnd = 'stopped' | 'count' | 'source' | 'reader';
+export type EndReason = 'stopped' | 'count' | 'source' | 'reader';
 
 /**
  * Runs a capture to its end and closes the sink properly, whatever ends it. A sink that can take no more (a full
  * disk) throws; a reader that has gone does not.
  */
-export async function runCapture(run: CaptureRun): Promise<CaptureEnd> {
+export async function runCapture(run: CaptureRun): Promise<EndReason> {
   const iterator = run.batches[Symbol.asyncIterator]();
   const stopped = new Promise<undefined>(resolve => {
     if (run.stop.aborted) resolve(undefined);
@@ -33,7 +33,7 @@ export async function runCapture(run: CaptureRun): Promise<CaptureEnd> {
   });
   const carry = { lost: 0 };
   try {
-    let end: CaptureEnd | undefined;
+    let end: EndReason | undefined;
     while (!end) {
       const next = await Promise.race([iterator.next(), stopped]);
       if (next === undefined) end = 'stopped';
@@ -44,7 +44,7 @@ export async function runCapture(run: CaptureRun): Promise<CaptureEnd> {
     await run.sink.close();
     return end;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === READER_GONE) return 'reader';
+    if ((error as NodeJS.ErrnoException).code === BROKEN_PIPE) return 'reader';
     await run.sink.close().catch(() => {});
     throw error;
   } finally {
@@ -62,9 +62,9 @@ async function pass(
   records: readonly CaptureRecord[],
   carry: { lost: number },
 ): Promise<boolean> {
-  const { presenter, filter, counts, sink } = run;
+  const { decoder, filter, counts, sink } = run;
   for (const record of records) {
-    const shown = presenter.shown(record);
+    const shown = decoder.shown(record);
     if (shown.length === 0) continue;
     counts.lose(shown[0]!, record.lost);
     carry.lost += record.lost;
@@ -72,7 +72,7 @@ async function pass(
       for (const index of shown) counts.receive(index, 1, false);
       continue;
     }
-    const packets = presenter.packets({ ...record, lost: carry.lost });
+    const packets = decoder.packets({ ...record, lost: carry.lost });
     if (packets.length > 0) carry.lost = 0;
     for (const packet of packets) {
       counts.receive(packet.interface, 1, true);

@@ -32,7 +32,7 @@ export interface ReplayConfig {
 }
 
 /** A configuration that leaves to the machine what the machine would settle. */
-export interface ReplayDraft extends Omit<ReplayConfig, 'address' | 'mtu'> {
+export interface PartialReplayConfig extends Omit<ReplayConfig, 'address' | 'mtu'> {
   /** What a configuration names as the underlay: an address, an interface or `auto`. */
   readonly underlay: string;
   /** Own underlay address, when it is given apart. */
@@ -42,7 +42,7 @@ export interface ReplayDraft extends Omit<ReplayConfig, 'address' | 'mtu'> {
 }
 
 /** Settles own address and MTU without looking at the machine. Throws RipstopError ECONFIG; `where` names the file. */
-export function settleReplay(draft: ReplayDraft, where: string): ReplayConfig {
+export function resolveReplayConfig(draft: PartialReplayConfig, where: string): ReplayConfig {
   const { underlay, ...rest } = draft;
   const address = draft.address ?? (parseIp(underlay) ? underlay : undefined);
   const refuse = (what: string, hint: string): never => {

@@ -8,7 +8,7 @@ import { linkBytes } from '../../../encap/wire/vlan.ts';
 import { GSO_TCPV4, GSO_TCPV6, NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
 import * as batch from '../../dataplane/descriptor/descriptor.ts';
 import { readPeer } from '../../dataplane/tables/peer-table.ts';
-import { onTheWire } from '../decode/segments.ts';
+import { segmentGso } from '../decode/segments.ts';
 import type { ReplayConfig } from './config.ts';
 import type { ReplayInput } from './input.ts';
 
@@ -42,7 +42,7 @@ const NO_MAC = '00:00:00:00:00:00';
  * Both ends of a forwarder in memory: they hand over what is queued and keep what comes out. They meet the seams
  * FrameDevice and DatagramPort of `dataplane/io/interfaces.ts`, one of each direction sharing the queue of outputs.
  */
-export class ReplayEnds {
+export class ReplayIo {
   readonly sources: Int32Array;
   readonly outputs: ReplayOutput[] = [];
   /** Whether outputs are kept; a run for speed does not. */
@@ -106,7 +106,7 @@ export class ReplayEnds {
         header: peer.header,
         ...(isEthernet ? { link: { source: NO_MAC, destination: NO_MAC } } : {}),
       };
-      for (const { bytes } of onTheWire(
+      for (const { bytes } of segmentGso(
         { bytes: frame, length: frame.length },
         offload,
         isEthernet ? 'ethernet' : 'ip',

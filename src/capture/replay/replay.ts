@@ -5,11 +5,11 @@ import { describePacket } from '../decode/text.ts';
 import type { CaptureReader } from '../format/reader.ts';
 import type { ReplayConfig } from './config.ts';
 import { type ReplayInput, replayInput } from './input.ts';
-import type { ReplayEnds, ReplayOutput } from './io.ts';
+import type { ReplayIo, ReplayOutput } from './io.ts';
 
 /** A forwarder without devices, as the wiring builds it around `ends`. */
 export interface ReplayForwarder {
-  readonly ends: ReplayEnds;
+  readonly ends: ReplayIo;
   /** One batch of the direction. Returns the frames handled. */
   turn(direction: 'egress' | 'ingress'): number;
   readonly egressBatch: Batch;
@@ -119,7 +119,7 @@ const SPEED_BYTES = 256 << 20;
  * kept. Copying the packets into the batch counts, as reading them from a device would.
  * Throws RipstopError ECAPTURE for a capture that does not fit memory.
  */
-export async function replayForSpeed(
+export async function benchmarkReplay(
   reader: CaptureReader,
   config: ReplayConfig,
   forwarder: ReplayForwarder,

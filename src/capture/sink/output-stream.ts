@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream';
 import { RipstopError } from '../../base/errors.ts';
 
 /** Code of the error of a stream whose reader has gone: whatever writes there then ends without a complaint. */
-export const READER_GONE = 'EPIPE';
+export const BROKEN_PIPE = 'EPIPE';
 
 const GONE = ['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END'];
 
@@ -26,7 +26,7 @@ export class OutputStream {
     return this.#fault !== undefined;
   }
 
-  /** Resolves when the stream has taken it. Throws RipstopError, READER_GONE when nobody reads any more. */
+  /** Resolves when the stream has taken it. Throws RipstopError, BROKEN_PIPE when nobody reads any more. */
   async write(data: string | Uint8Array): Promise<void> {
     if (this.#fault) this.#fail(this.#fault);
     if (data.length === 0) return;
@@ -37,7 +37,7 @@ export class OutputStream {
 
   #fail(error: NodeJS.ErrnoException): never {
     this.#fault ??= error;
-    const code = error.code && GONE.includes(error.code) ? READER_GONE : (error.code ?? 'EIO');
+    const code = error.code && GONE.includes(error.code) ? BROKEN_PIPE : (error.code ?? 'EIO');
     throw new RipstopError(code, `${this.#name}: ${error.message}`, undefined, { cause: error });
   }
 }

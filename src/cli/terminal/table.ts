@@ -24,7 +24,7 @@ export function formatBytes(bytes: number): string {
 }
 
 /** A span of time for people: its two largest units. */
-export function formatSpan(ms: number): string {
+export function formatDuration(ms: number): string {
   const parts: string[] = [];
   let left = Math.max(0, Math.round(ms / 1000));
   for (const [unit, seconds] of [

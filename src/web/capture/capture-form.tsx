@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import type { CaptureWish, View } from '../../api/web/messages.ts';
+import type { CaptureRequest, View } from '../../api/web/messages.ts';
 import type { Refused } from '../client/api.ts';
 
 interface FormProps {
@@ -9,7 +9,7 @@ interface FormProps {
   readonly running: boolean;
   /** Why the last wish was refused. */
   readonly trouble: Refused | undefined;
-  readonly start: (wish: CaptureWish) => void;
+  readonly start: (wish: CaptureRequest) => void;
   readonly stop: () => void;
 }
 
@@ -21,7 +21,7 @@ export function CaptureForm({ view, peer, choosePeer, running, trouble, start, s
   const [verdict, setVerdict] = useState('');
   const [snapLength, setSnapLength] = useState(256);
   const [packets, setPackets] = useState(1000);
-  const wish: CaptureWish = {
+  const wish: CaptureRequest = {
     device,
     points: points.length === view.points.length ? [] : points,
     verdicts: verdict === '' ? [] : [verdict],

@@ -1,5 +1,5 @@
 import { useMemo, useRef, useState } from 'preact/hooks';
-import type { CaptureView, CaptureWish, PacketView, View } from '../../api/web/messages.ts';
+import type { CaptureRequest, CaptureView, PacketView, View } from '../../api/web/messages.ts';
 import { type Asking, Refused } from '../client/api.ts';
 import { useRepeated } from '../client/use-polling.ts';
 import { announce } from '../figures/announce.ts';
@@ -112,7 +112,7 @@ function useCapture(asking: Asking) {
     },
     [asking],
   );
-  const start = async (wish: CaptureWish) => {
+  const start = async (wish: CaptureRequest) => {
     try {
       setTrouble(undefined);
       take(await asking.startCapture(wish));

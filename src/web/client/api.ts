@@ -1,7 +1,7 @@
 import {
   CAPTURE_PATH,
+  type CaptureRequest,
   type CaptureView,
-  type CaptureWish,
   DOWNLOAD_PATH,
   type Refusal,
   VIEW_PATH,
@@ -58,7 +58,7 @@ export class Asking {
     return this.#json('GET', `${CAPTURE_PATH}?id=${id}&after=${after}`);
   }
 
-  startCapture(wish: CaptureWish): Promise<CaptureView> {
+  startCapture(wish: CaptureRequest): Promise<CaptureView> {
     return this.#json('POST', CAPTURE_PATH, wish);
   }
 

@@ -92,7 +92,7 @@ for (const [mode, family] of [
       protocol: family === 4 ? 'icmp' : 'icmp6',
       ...{ packets: 0, drops: 2, dropReason: 'no-peer', peer: null },
     });
-    t.match(answer.overlays, [{ sampled: 1, frames: { overlooked: 0 } }]);
+    t.match(answer.overlays, [{ sampled: 1, frames: { unsampled: 0 } }]);
     const peer = answer.peers.find(row => row.peer === 'node2')!;
     t.ok(peer.egress.bytes >= sent.bytes && peer.ingress.bytes >= back.bytes);
     t.ok(peer.egress.retransmissions >= sent.retransmissions);

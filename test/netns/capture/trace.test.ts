@@ -4,7 +4,7 @@ import { transfer } from '../../../bench/lab/transfer.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { askAgent } from '../../../src/api/client.ts';
 import type { Status } from '../../../src/api/status.ts';
-import type { JourneyNote } from '../../../src/capture/correlate/rows.ts';
+import type { PathRow } from '../../../src/capture/correlate/rows.ts';
 import { requestOf, showTrace } from '../../../src/cli/commands/packets/trace-run.ts';
 import type { TraceAnswer } from '../../../src/diagnose/trace/answer.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
@@ -191,7 +191,7 @@ t.test(
     const followed = one.ns.launch([process.execPath, MAIN, ...live]);
     await followed.saying(/following at fd31::1 and fd31::2/);
     one.pods[0]!.ns.must(['ping', '-c', '1', to6]);
-    t.match(await followed.success(), /ICMPv6.*\n.* > underlay .*, in all /, 'at the overlay of its family');
+    t.match(await followed.success(), /ICMPv6.*\n.* > underlay .*, total /, 'at the overlay of its family');
 
     const drops = one.ns.launch([process.execPath, MAIN, 'drops', '--follow', '--socket', agents[0]!.socket]);
     await drops.saying(/following/);
@@ -266,11 +266,11 @@ t.test('live: real packets through both nodes', { skip: skip || need('nft') }, a
   const pinged = await follow(...both, '--count', '3');
   t.equal(pod.attempt(['ping', ...allAtOnce(3), to]).code, 0);
   const step = (node: Node) => `${node.underlay[4]} [\\d.]+(us|ms)`;
-  const way = '([\\d.]+(us|ms)|-[\\d.]+(us|ms) \\(its batch was still leaving\\))';
+  const way = '([\\d.]+(us|ms)|-[\\d.]+(us|ms) \\(read before the batch was sent\\))';
   t.match(
     await pinged.success(),
     new RegExp(
-      `^(\\d\\d:\\d\\d:\\d\\d\\.\\d{6} ${from} > ${to}: ICMP, length 64\n  ${step(one)} > underlay ${way} > ${step(two)}, in all [\\d.]+(us|ms)\n){3}$`,
+      `^(\\d\\d:\\d\\d:\\d\\d\\.\\d{6} ${from} > ${to}: ICMP, length 64\n  ${step(one)} > underlay ${way} > ${step(two)}, total [\\d.]+(us|ms)\n){3}$`,
     ),
   );
   t.match(pinged.stderr, /3 packets: 3 arrived\n/);
@@ -283,13 +283,13 @@ t.test('live: real packets through both nodes', { skip: skip || need('nft') }, a
   const notes = streamed.stdout
     .trim()
     .split('\n')
-    .map(line => JSON.parse(line) as JourneyNote);
+    .map(line => JSON.parse(line) as PathRow);
   const odd = notes.filter(
     // Read there after it was read here, though perhaps before the batch that it left in was done.
     ({ fate, steps: [sent, way, got] }) =>
       !(fate === 'arrived' && sent!.ns >= 0 && sent!.ns + (way?.ns ?? NaN) > 0 && (got?.ns ?? NaN) >= 0),
   );
-  t.same(odd, [], `${notes.length} packets, superframes joined with their segments`);
+  t.same(odd, [], `${notes.length} packets, GSO packets joined with their segments`);
 
   const lossy = await follow(...both);
   two.ns.must([
@@ -298,12 +298,14 @@ t.test('live: real packets through both nodes', { skip: skip || need('nft') }, a
       'add rule inet loss in udp dport 8472 drop',
   ]);
   pod.attempt(['ping', '-c', '1', '-W', '1', to]);
-  await until('it is missed', () => /lost on the way: the other node did not see it/.test(lossy.stdout));
+  await until('it is missed', () =>
+    /lost between the nodes: the other node did not see it/.test(lossy.stdout),
+  );
   two.ns.must(['nft', 'delete', 'table', 'inet', 'loss']);
   pod.attempt(['ping', '-c', '1', '-W', '1', '-M', 'do', '-s', '1450', to]);
   await reload(two, { peers: [] });
   pod.attempt(['ping', '-c', '1', '-W', '1', to]);
-  await until('the gate refuses it', () => /lost: unknown-peer\n.*\n {2}what to do: /.test(lossy.stdout));
+  await until('the gate refuses it', () => /dropped: unknown-peer\n.*\n {2}what to do: /.test(lossy.stdout));
   t.match(await lossy.stop('SIGINT'), { code: 0 });
   t.match(lossy.stderr, /2 packets: 1 missing, 1 dropped/);
 

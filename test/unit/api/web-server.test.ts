@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
 import {
+  isAllowedHost,
   isAuthorized,
-  isOurHost,
   type PageOptions,
   pageLink,
   pageToken,
 } from '../../../src/api/web/access.ts';
 import { History } from '../../../src/api/web/history.ts';
-import type { CaptureView, CaptureWish, View } from '../../../src/api/web/messages.ts';
+import type { CaptureRequest, CaptureView, View } from '../../../src/api/web/messages.ts';
 import { Page } from '../../../src/api/web/server.ts';
 import type { PageSource } from '../../../src/api/web/source.ts';
 import { FlowMonitor } from '../../../src/capture/flows/flow-monitor.ts';
@@ -81,7 +81,7 @@ async function served(t: Owner, options: Partial<PageOptions> = {}, withHub = tr
   return { one, ask, read };
 }
 
-const WISH: CaptureWish = {
+const WISH: CaptureRequest = {
   device: '',
   points: ['egress-inner'],
   verdicts: [],
@@ -120,9 +120,9 @@ t.test(
       'a tunnel has its own port',
     );
     t.equal((await ask('GET', '/api/view', { host: 'Node-A.example' })).status, 200);
-    for (const host of ['127.0.0.1', '[::1]:80', '192.0.2.1:80']) t.ok(isOurHost(host, []), host);
+    for (const host of ['127.0.0.1', '[::1]:80', '192.0.2.1:80']) t.ok(isAllowedHost(host, []), host);
     for (const host of [undefined, '', 'a b', '127.0.0.1.evil.example', '[::1', 'x:y:z', 'localhost.'])
-      t.notOk(isOurHost(host, []), String(host));
+      t.notOk(isAllowedHost(host, []), String(host));
   },
 );
 
@@ -188,7 +188,7 @@ t.test('a capture: started, looked at in pieces, taken as a file', async t => {
 
 t.test('what is wrong with a wish is said', async t => {
   const { read } = await served(t);
-  const wrong: [Partial<CaptureWish>, object][] = [
+  const wrong: [Partial<CaptureRequest>, object][] = [
     [{ filter: 'tcp prot 80' }, { error: /filter "tcp prot 80": .*syntax/, hint: /pcap-filter/ }],
     [{ points: ['egres-inner'] }, { error: /unknown capture point "egres-inner"/, hint: /egress-inner/ }],
     [{ peer: 'nobody' }, { error: /unknown peer/ }],

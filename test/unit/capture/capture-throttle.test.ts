@@ -2,7 +2,11 @@ import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { givingWay, type Machine, THIS_MACHINE } from '../../../src/cli/commands/packets/capture-throttle.ts';
+import {
+  type Scheduler,
+  SYSTEM_SCHEDULER,
+  throttleUnderLoad,
+} from '../../../src/cli/commands/packets/capture-throttle.ts';
 
 const some = (count: number, lost = 0) => Array.from({ length: count }, () => ({ lost }));
 
@@ -18,11 +22,11 @@ async function policies(batches: readonly (readonly [number, { lost: number }[]]
     }
   }
   let passed = 0;
-  const stream = givingWay(timed(), {
+  const stream = throttleUnderLoad(timed(), {
     now: () => at,
     idleMs: () => at,
     schedule: policy => asked.at(-1)!.push(policy),
-    rest: async () => t.fail('there is a core to spare'),
+    pause: async () => t.fail('there is a core to spare'),
   });
   for await (const batch of stream) passed += batch.length;
   t.equal(
@@ -32,7 +36,7 @@ async function policies(batches: readonly (readonly [number, { lost: number }[]]
   return asked;
 }
 
-t.test('a capture gives way while it is a flood', async t => {
+t.test('a capture runs at idle priority under load', async t => {
   t.strictSame(
     await policies([
       [50, some(10)],
@@ -66,17 +70,17 @@ t.test('a capture gives way while it is a flood', async t => {
   );
 });
 
-t.test('it rests nine tenths of its time, in a flood on a full machine alone', async t => {
+t.test('a capture pauses nine tenths of its time, only under load without an idle core', async t => {
   /** Rests after each batch of a tenth of a second; passing one on takes `takesMs`. */
   const rests = async (count: number, idleCores: number, takesMs = 2) => {
     const taken: number[] = [];
     let at = 0;
     let idle = 0;
-    const machine: Machine = {
+    const scheduler: Scheduler = {
       now: () => at,
       idleMs: () => idle,
       schedule: () => {},
-      rest: async ms => taken.push(ms),
+      pause: async ms => taken.push(ms),
     };
     async function* timed() {
       for (let batch = 0; batch < 3; batch++) {
@@ -85,7 +89,7 @@ t.test('it rests nine tenths of its time, in a flood on a full machine alone', a
         yield some(count);
       }
     }
-    for await (const _ of givingWay(timed(), machine)) at += takesMs;
+    for await (const _ of throttleUnderLoad(timed(), scheduler)) at += takesMs;
     return taken;
   };
   t.strictSame(await rests(5000, 0.1), [18, 18, 18]);
@@ -95,7 +99,7 @@ t.test('it rests nine tenths of its time, in a flood on a full machine alone', a
 });
 
 t.test('time without work is read from this machine', async t => {
-  const { idleMs, now } = THIS_MACHINE;
+  const { idleMs, now } = SYSTEM_SCHEDULER;
   const began = now();
   const idle = idleMs();
   t.ok(idle > 0);
@@ -107,7 +111,7 @@ t.test('time without work is read from this machine', async t => {
 
 t.test('the threads of this process take the policy', async t => {
   let passed = 0;
-  const stream = givingWay(
+  const stream = throttleUnderLoad(
     (async function* () {
       for (let batch = 0; batch < 3; batch++) {
         const began = performance.now();

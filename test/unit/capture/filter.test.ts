@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Presenter } from '../../../src/capture/decode/packet-decoder.ts';
+import { PacketDecoder } from '../../../src/capture/decode/packet-decoder.ts';
 import { createFilter, type FilterOptions } from '../../../src/capture/filter/filter.ts';
 import { pointBits, resolveSelection } from '../../../src/capture/filter/selection.ts';
 import { FORWARD, NO_PEER, WRONG_VNI } from '../../../src/dataplane/descriptor/verdicts.ts';
@@ -22,7 +22,7 @@ async function seen(
   const filter = await createFilter(
     options,
     context,
-    new Presenter(context, { points: 31, snapLength: 0, segments: false }),
+    new PacketDecoder(context, { points: 31, snapLength: 0, segments: false }),
   );
   return one.reader.take().flatMap((record, i) => (filter.accepts(record) ? [i] : []));
 }

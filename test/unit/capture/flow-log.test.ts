@@ -189,9 +189,9 @@ t.test('in words: numbers of five characters, estimates said', async t => {
     ...{ dropReason: null, ending: false, first: '', last: '' },
   };
   const overlay = { device: 'flannel.1', since: new Date(Date.now() - 5000).toISOString(), rateSeconds: 1.5 };
-  const full = { capacity: 8, flows: 1, ousted: { flows: 3, packets: 3, bytes: 3 } };
+  const full = { capacity: 8, flows: 1, evicted: { flows: 3, packets: 3, bytes: 3 } };
   const answer = {
-    overlays: [{ ...overlay, frames: { seen: 1, overlooked: 99, other: 0 }, sampled: 0.0123, table: full }],
+    overlays: [{ ...overlay, frames: { seen: 1, unsampled: 99, other: 0 }, sampled: 0.0123, table: full }],
     ...{ total: 1, flows: [row] },
     peers: [
       { device: 'flannel.1', peer: null, peerAddress: null, flows: 1, egress: counts, ingress: counts },

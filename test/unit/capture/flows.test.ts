@@ -5,8 +5,13 @@ import { FlowFields, reverseKey } from '../../../src/capture/flows/flow-fields.t
 import { FlowMonitor } from '../../../src/capture/flows/flow-monitor.ts';
 import { orderFlows } from '../../../src/capture/flows/flow-order.ts';
 import type { FlowReport, FlowRow } from '../../../src/capture/flows/flow-report.ts';
-import { END_IDLE, END_OUSTED, END_SEEN, FlowTable } from '../../../src/capture/flows/flow-table.ts';
-import { watchAcknowledged, watchSent } from '../../../src/capture/flows/tcp-tracker.ts';
+import {
+  END_OF_FLOW,
+  FlowTable,
+  IDLE_TIMEOUT,
+  LACK_OF_RESOURCES,
+} from '../../../src/capture/flows/flow-table.ts';
+import { onAck, onDataSent } from '../../../src/capture/flows/tcp-tracker.ts';
 import { NO_PEER } from '../../../src/dataplane/descriptor/verdicts.ts';
 import { seeded } from '../../support/random.ts';
 import { type Ends, ethernet, ip, joined, randomPacket, tcp, udp, V4, V6 } from './fixtures/frames.ts';
@@ -31,7 +36,7 @@ t.test('retransmissions, by literal sequences', async t => {
     const flow = new FlowEntry();
     let again = 0;
     for (const [at, [sequence, payload, flags, time]] of segments.entries())
-      again += watchSent(flow, segment(sequence, payload, flags), time ?? at * 10);
+      again += onDataSent(flow, segment(sequence, payload, flags), time ?? at * 10);
     return again;
   };
   t.equal(count([100, 50], [150, 50], [200, 50]), 0, 'in order');
@@ -48,42 +53,42 @@ t.test('retransmissions, by literal sequences', async t => {
   t.equal(count([100, 50], [150, 0, 0x11], [150, 0, 0x11]), 1, 'FIN again');
   t.equal(count([100, 50], [9000, 0, SYN], [9001, 10], [5, 0, SYN], [6, 10]), 0, 'ports used again');
   const flow = new FlowEntry();
-  const superframe = segment(1000, 10_000);
-  superframe.segment = 1400;
-  t.equal(watchSent(flow, superframe, 0), 0);
-  t.equal(watchSent(flow, superframe, 10), 8, 'a superframe of eight segments');
+  const gsoPacket = segment(1000, 10_000);
+  gsoPacket.segment = 1400;
+  t.equal(onDataSent(flow, gsoPacket, 0), 0);
+  t.equal(onDataSent(flow, gsoPacket, 10), 8, 'a GSO packet of eight segments');
   const half = segment(9600, 2800);
   half.segment = 1400;
-  t.equal(watchSent(flow, half, 20), 1, 'half of it is new');
+  t.equal(onDataSent(flow, half, 20), 1, 'half of it is new');
 });
 
 t.test('round trips, by literal sequences', async t => {
   const flow = new FlowEntry();
   const acknowledged = (number: number, at: number, whole = 0, flags = ACK) =>
-    watchAcknowledged(flow, segment(0, 0, flags, number), at, whole);
+    onAck(flow, segment(0, 0, flags, number), at, whole);
   t.equal(acknowledged(100, 0), -1, 'nothing was sent');
-  watchSent(flow, segment(99, 0, SYN), 10);
+  onDataSent(flow, segment(99, 0, SYN), 10);
   t.equal(acknowledged(100, 12.5, 0, 0x12), 2.5, 'SYN and its answer');
   t.match(flow, { rtt: 2.5, rttMin: 2.5 });
-  watchSent(flow, segment(100, 50), 20);
-  watchSent(flow, segment(150, 50), 21);
+  onDataSent(flow, segment(100, 50), 20);
+  onDataSent(flow, segment(150, 50), 21);
   t.equal(acknowledged(149, 22), -1, 'one byte is missing');
   t.equal(acknowledged(200, 30.5), 10.5, 'from the first one on');
   t.match(flow, { rtt: 3.5, rttMin: 2.5 }, 'an eighth of the new sample');
   t.equal(acknowledged(200, 31), -1, 'told once');
-  watchSent(flow, segment(200, 50), 40);
-  watchSent(flow, segment(200, 50), 240);
+  onDataSent(flow, segment(200, 50), 40);
+  onDataSent(flow, segment(200, 50), 240);
   t.equal(acknowledged(250, 241), -1, 'sent twice: nobody knows which one was meant');
-  watchSent(flow, segment(250, 50), 300);
+  onDataSent(flow, segment(250, 50), 300);
   t.equal(acknowledged(300, 310, 305), -1, 'records were lost in between');
-  watchSent(flow, segment(0xfffffff0 - 50, 50), 400);
+  onDataSent(flow, segment(0xfffffff0 - 50, 50), 400);
   flow.isFollowed = false;
-  watchSent(flow, segment(0xfffffff0, 0x20), 400);
+  onDataSent(flow, segment(0xfffffff0, 0x20), 400);
   t.equal(acknowledged(0xffffffff, 401), -1);
   t.equal(acknowledged(0x10, 404), 4, 'across 2^32');
 });
 
-t.test('headers: both families, tags, superframes, fragments, extension headers, what was cut', async t => {
+t.test('headers: both families, tags, GSO packets, fragments, extension headers, what was cut', async t => {
   const fields = new FlowFields();
   const read = (
     frame: Uint8Array,
@@ -166,7 +171,7 @@ const rowOf = (report: FlowReport, direction: string) =>
 
 t.test('from the frames of the workers to the rows of a report', async t => {
   const { one, before, monitor, report } = watched(t);
-  t.match(before, { flows: [], peers: [], sampled: 1, frames: { seen: 0, overlooked: 0 } });
+  t.match(before, { flows: [], peers: [], sampled: 1, frames: { seen: 0, unsampled: 0 } });
   const packet = ip(V4, 6, tcp({ from: 40000, to: 80, sequence: 1, flags: PUSH }, zeros(5000), V4));
   const frame = ethernet(packet);
   const offload = [1, 1, 1400, 34, 16] as const;
@@ -175,7 +180,7 @@ t.test('from the frames of the workers to the rows of a report', async t => {
   one.pass([{ frame: ethernet(ip(V6, 17, udp(53, 5353, zeros(10), V6))), peer: -1, verdict: NO_PEER }]);
   one.pass([{ frame: joined(zeros(12), [8, 6], zeros(28)) }]);
   const { flows, peers, frames } = report();
-  t.match(frames, { seen: 4, overlooked: 0, other: 1 });
+  t.match(frames, { seen: 4, unsampled: 0, other: 1 });
   t.match(
     orderFlows(flows, 'bytes'),
     [
@@ -232,7 +237,7 @@ t.test('both directions: the time from a segment to its acknowledgement', async 
   t.match(report.peers, [{ egress: { rttMs }, ingress: { rttMs: null } }]);
 });
 
-t.test('what comes too fast is overlooked, said, and the counts are scaled up', async t => {
+t.test('what comes too fast is unsampled, said, and the counts are scaled up', async t => {
   const { one, report } = watched(t, 'egress', 4096);
   const frame = ethernet(ip(V4, 17, udp(1, 2, zeros(50), V4)));
   const flood = () => {
@@ -248,7 +253,7 @@ t.test('what comes too fast is overlooked, said, and the counts are scaled up', 
   flood();
   const { flows, frames } = report();
   t.ok(flows[0]!.packets - before > 60, `${flows[0]!.packets - before} for 100`);
-  t.match(frames.overlooked > 50, true);
+  t.match(frames.unsampled > 50, true);
 });
 
 t.test('bounded: a flood of flows ousts itself, and what is idle goes', async t => {
@@ -266,9 +271,9 @@ t.test('bounded: a flood of flows ousts itself, and what is idle goes', async t 
   for (let i = 0; i < 20; i++) for (const port of long) add(port);
   for (let port = 100; port < 5100; port++) add(port);
   t.equal(table.count, 64);
-  t.equal(table.ousted.flows, 5003 - 64);
+  t.equal(table.evicted.flows, 5003 - 64);
   const kept: number[] = [];
-  let packets = table.ousted.packets;
+  let packets = table.evicted.packets;
   table.each((key, entry) => {
     kept.push(key[1]! >>> 16);
     packets += entry.packets;
@@ -279,14 +284,14 @@ t.test('bounded: a flood of flows ousts itself, and what is idle goes', async t 
   );
   t.equal(packets, 5060, 'nothing is forgotten in the sums');
   t.equal([...table.peers][0]!.sums.packets, 5060);
-  t.ok(ended.every(reason => reason === END_OUSTED));
+  t.ok(ended.every(reason => reason === LACK_OF_RESOURCES));
   ended.length = 0;
   add(2, 0x11, 50_000);
   add(3, ACK, 50_000);
   table.tick(60_500);
   t.equal(table.count, 1);
   t.strictSame(
-    [END_IDLE, END_SEEN].map(reason => ended.filter(one => one === reason).length),
+    [IDLE_TIMEOUT, END_OF_FLOW].map(reason => ended.filter(one => one === reason).length),
     [62, 1],
   );
   table.tick(200_000);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Presenter } from '../../../src/capture/decode/packet-decoder.ts';
+import { PacketDecoder } from '../../../src/capture/decode/packet-decoder.ts';
 import { PcapFormat } from '../../../src/capture/format/pcap-writer.ts';
 import { PcapngFormat } from '../../../src/capture/format/pcapng-writer.ts';
 import {
@@ -37,17 +37,17 @@ function capture(
 ) {
   const { snapLength = 0, segments = false, points = ALL } = options;
   const headerBytes = context.mode === 'vxlan' ? 8 : 0;
-  const presenter = new Presenter(context, { points, snapLength, segments });
+  const decoder = new PacketDecoder(context, { points, snapLength, segments });
   const packets = (['egress', 'ingress'] as const).flatMap(direction => {
     const one = worker(direction, headerBytes);
     one.want({ points, snapLength });
     one.pass(direction === 'egress' ? egress : ingress);
-    return one.reader.take().flatMap(record => presenter.packets(record));
+    return one.reader.take().flatMap(record => decoder.packets(record));
   });
   return {
     packets,
-    presenter,
-    file: written(new PcapngFormat(presenter.interfaces, { application: 'ripstop' }), packets),
+    decoder,
+    file: written(new PcapngFormat(decoder.interfaces, { application: 'ripstop' }), packets),
   };
 }
 
@@ -57,7 +57,7 @@ const isGood = (row: string[], from: number) =>
   row.slice(from, from + 3).every(states => /^(1(,1)*)?$/.test(states)) && !row[from + 3];
 
 t.test('vxlan: the five points, as tshark shows them', { skip: need('tshark') }, async t => {
-  const { file, presenter } = capture(
+  const { file, decoder } = capture(
     [
       { frame: small },
       { frame: small, verdict: NO_PEER, peer: -1 },
@@ -69,7 +69,7 @@ t.test('vxlan: the five points, as tshark shows them', { skip: need('tshark') },
     ],
   );
   t.strictSame(
-    presenter.interfaces.map(({ name, link }) => [name, link]),
+    decoder.interfaces.map(({ name, link }) => [name, link]),
     [
       ['egress-inner', 1],
       ['egress-outer', 1],
@@ -132,13 +132,13 @@ t.test(
   { skip: need('tshark') },
   async t => {
     const bare = ip(V6, 6, tcp({ from: 40000, to: 443, sequence: 1, flags: 2 }, new Uint8Array(0), V6));
-    const { file, presenter } = capture(
+    const { file, decoder } = capture(
       [{ frame: bare }],
       [{ frame: bare, port: 8285 }],
       { points: 15 },
       UDP_CONTEXT,
     );
-    t.ok(presenter.interfaces.every(({ link }) => link === 101));
+    t.ok(decoder.interfaces.every(({ link }) => link === 101));
     const rows = tsharkFields(file, [...FIELDS.slice(0, 2), 'udp.srcport', 'udp.dstport', ...PROOF]);
     t.strictSame(
       rows.map(row => row.slice(0, 4)),
@@ -153,7 +153,7 @@ t.test(
   },
 );
 
-t.test('superframes as seen, and --segments as on the wire', { skip: need('tshark') }, async t => {
+t.test('GSO packets as seen, and --segments as on the wire', { skip: need('tshark') }, async t => {
   const asSeen = capture([{ ...big(20_000) }], [], { points: 3 });
   t.strictSame(
     asSeen.packets.map(packet => packet.length),
@@ -161,7 +161,7 @@ t.test('superframes as seen, and --segments as on the wire', { skip: need('tshar
   );
   t.strictSame(asSeen.packets[0]!.comments, [
     'forward; peer node-b (192.0.2.2)',
-    'superframe of 15 segments, 1398 bytes of payload each; checksums are left to the sender',
+    'GSO packet of 15 segments, 1398 bytes of payload each; partial checksums',
   ]);
   const { file, packets } = capture([{ ...big(20_000) }], [], { points: 3, segments: true });
   t.equal(packets.length, 30);
@@ -176,7 +176,7 @@ t.test('superframes as seen, and --segments as on the wire', { skip: need('tshar
   t.ok(rows.every(row => row[7] === 'forward; peer node-b (192.0.2.2)'));
 });
 
-t.test('a superframe too large for one datagram is shown as the datagrams that it became', async t => {
+t.test('a GSO packet too large for one datagram is shown as the datagrams that it became', async t => {
   const { packets } = capture([{ ...big(65_480) }], [], { points: 3 });
   t.equal(packets.filter(packet => packet.interface === 0).length, 1);
   t.equal(packets.filter(packet => packet.interface === 1).length, Math.ceil(65_480 / 1398));
@@ -215,11 +215,11 @@ t.test(
 t.test('what was lost is told once, at the packet that comes after', async t => {
   const one = worker('egress', 8, 4096);
   one.want({ points: 3, snapLength: 0 });
-  const presenter = new Presenter(CONTEXT, { points: 3, snapLength: 0, segments: false });
+  const decoder = new PacketDecoder(CONTEXT, { points: 3, snapLength: 0, segments: false });
   for (let i = 0; i < 40; i++) one.pass([{ frame: new Uint8Array(200), verdict: FORWARD }]);
   const kept = one.reader.take().length;
   one.pass([{ frame: new Uint8Array(200) }]);
-  const packets = one.reader.take().flatMap(record => presenter.packets(record));
+  const packets = one.reader.take().flatMap(record => decoder.packets(record));
   t.strictSame(
     packets.map(packet => packet.dropped),
     [BigInt(40 - kept), undefined],
@@ -227,8 +227,8 @@ t.test('what was lost is told once, at the packet that comes after', async t => 
 });
 
 t.test('classic pcap takes the same packets', { skip: need('tshark') }, async t => {
-  const { packets, presenter } = capture([{ frame: small }], []);
-  const file = written(new PcapFormat(presenter.interfaces[0]!.link, 0), packets);
+  const { packets, decoder } = capture([{ frame: small }], []);
+  const file = written(new PcapFormat(decoder.interfaces[0]!.link, 0), packets);
   t.strictSame(
     tsharkFields(file, ['frame.protocols', 'vxlan.vni']).map(row => row[1]),
     ['', '1'],

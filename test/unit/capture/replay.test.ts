@@ -1,12 +1,12 @@
 import t from 'tap';
-import { Presenter } from '../../../src/capture/decode/packet-decoder.ts';
+import { PacketDecoder } from '../../../src/capture/decode/packet-decoder.ts';
 import { describePacket } from '../../../src/capture/decode/text.ts';
 import { readCapture } from '../../../src/capture/format/open.ts';
 import { LINK_ETHERNET, LINK_RAW, type Packet } from '../../../src/capture/format/packet.ts';
 import { PcapFormat } from '../../../src/capture/format/pcap-writer.ts';
 import { PcapngFormat } from '../../../src/capture/format/pcapng-writer.ts';
 import type { ReplayConfig } from '../../../src/capture/replay/config.ts';
-import { replayForSpeed } from '../../../src/capture/replay/replay.ts';
+import { benchmarkReplay } from '../../../src/capture/replay/replay.ts';
 import {
   changeLines,
   differs,
@@ -107,7 +107,7 @@ t.test('egress and ingress of a tcpdump file, each packet with its verdict, peer
 });
 
 t.test(
-  'a frame above the MTU is the superframe that it was; one with DF that no offload explains is too big',
+  'a frame above the MTU is the GSO packet that it was; one with DF that no offload explains is too big',
   async t => {
     const big = syn(V4, 5000);
     const bigUdp = ip(V4, 17, udp(1, 2, new Uint8Array(3000), V4));
@@ -193,7 +193,7 @@ t.test('our own captures: inputs are replayed once, whatever points the file has
     [16, [1, 1]],
     [2 | 8, [0, 0]],
   ] as const) {
-    const presenter = new Presenter(CONTEXT, { points, snapLength: 0, segments: false });
+    const decoder = new PacketDecoder(CONTEXT, { points, snapLength: 0, segments: false });
     const [egress, ingress] = [worker('egress'), worker('ingress')];
     for (const one of [egress, ingress]) one.want({ points, snapLength: 0 });
     egress.pass([{ frame: out(syn(V4)) }, { frame: out(syn(V4)), verdict: NO_PEER }]);
@@ -201,9 +201,9 @@ t.test('our own captures: inputs are replayed once, whatever points the file has
     ingress.pass([{ frame: wrapped(1) }, { frame: wrapped(9), verdict: WRONG_VNI }]);
     const taken = [egress, ingress]
       .flatMap(one => one.reader.take())
-      .flatMap(record => presenter.packets(record));
+      .flatMap(record => decoder.packets(record));
     const { results } = await rehearse(
-      written(new PcapngFormat(presenter.interfaces, { application: 'ripstop' }), taken),
+      written(new PcapngFormat(decoder.interfaces, { application: 'ripstop' }), taken),
     );
     const count = (way: string) => results.filter(result => result.direction === way).length;
     t.strictSame([count('egress'), count('ingress')], expected, `points ${points}`);
@@ -247,7 +247,7 @@ t.test('deterministic: two runs over random traffic are equal, in batches and on
   const met = new Set(first.results.map(result => VERDICTS[result.verdict]!.name));
   t.ok(met.size >= 5, [...met].join(' '));
   const { forwarder } = open(VXLAN_CONFIG);
-  const rate = await replayForSpeed(await readCapture(chunked(file), 'test'), VXLAN_CONFIG, forwarder, 0.05);
+  const rate = await benchmarkReplay(await readCapture(chunked(file), 'test'), VXLAN_CONFIG, forwarder, 0.05);
   t.equal(rate.packets, first.results.length);
   t.ok(rate.rounds >= 1);
   t.equal(rate.skipped, first.skips.length);

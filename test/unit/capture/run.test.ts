@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import t from 'tap';
 import { RipstopError } from '../../../src/base/errors.ts';
-import { Presenter } from '../../../src/capture/decode/packet-decoder.ts';
+import { PacketDecoder } from '../../../src/capture/decode/packet-decoder.ts';
 import { createFilter } from '../../../src/capture/filter/filter.ts';
 import { PcapngFormat } from '../../../src/capture/format/pcapng-writer.ts';
 import { CaptureHub } from '../../../src/capture/live/capture-hub.ts';
@@ -91,21 +91,17 @@ async function captured(
   batches: AsyncIterable<readonly CaptureRecord[]>,
   options: { packets?: number; stop?: AbortSignal; inner?: string; sink?: CaptureSink } = {},
 ) {
-  const presenter = new Presenter(CONTEXT, { points: 31, snapLength: 0, segments: false });
-  const counts = new CaptureCounts(presenter.interfaces.length);
+  const decoder = new PacketDecoder(CONTEXT, { points: 31, snapLength: 0, segments: false });
+  const counts = new CaptureCounts(decoder.interfaces.length);
   const stream = new PassThrough();
   const chunks: Buffer[] = [];
   stream.on('data', chunk => chunks.push(chunk));
-  const format = new PcapngFormat(presenter.interfaces, { application: 'ripstop' });
+  const format = new PcapngFormat(decoder.interfaces, { application: 'ripstop' });
   const sink = options.sink ?? new StreamSink({ stream, format, statistics: () => counts.statistics() });
-  const filter = await createFilter(
-    { ...(options.inner ? { inner: options.inner } : {}) },
-    CONTEXT,
-    presenter,
-  );
+  const filter = await createFilter({ ...(options.inner ? { inner: options.inner } : {}) }, CONTEXT, decoder);
   const end = await runCapture({
     batches,
-    presenter,
+    decoder,
     filter,
     counts,
     sink,
@@ -244,11 +240,10 @@ t.test('a capture sees nothing that a worker was about to tell the one before', 
 });
 
 t.test('text for a terminal', async t => {
-  const presenter = new Presenter(CONTEXT, { points: 31, snapLength: 100, segments: false });
+  const decoder = new PacketDecoder(CONTEXT, { points: 31, snapLength: 100, segments: false });
   const stream = new PassThrough();
-  const sink = new TextSink(stream, presenter.interfaces, CONTEXT);
-  for (const record of someRecords())
-    for (const packet of presenter.packets(record)) await sink.packet(packet);
+  const sink = new TextSink(stream, decoder.interfaces, CONTEXT);
+  for (const record of someRecords()) for (const packet of decoder.packets(record)) await sink.packet(packet);
   await sink.close();
   const lines = String(stream.read()).trim().split('\n');
   t.equal(lines.length, 8);

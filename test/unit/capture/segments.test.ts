@@ -1,5 +1,5 @@
 import t from 'tap';
-import { onTheWire, packetCount } from '../../../src/capture/decode/segments.ts';
+import { packetCount, segmentGso } from '../../../src/capture/decode/segments.ts';
 import { seeded } from '../../support/random.ts';
 import { type Ends, ethernet, ip, joined, sum16, tcp, udp, V4, V6 } from './fixtures/frames.ts';
 
@@ -8,8 +8,8 @@ const TCP6 = 4;
 const UDP_L4 = 5;
 const ECN = 0x80;
 
-/** A superframe as a TAP hands it over: checksum field holds the pseudo-header sum, lengths cover all of it. */
-function superframe(ends: Ends, kind: 'tcp' | 'udp', payload: Uint8Array, flags = 0x18, tags: number[] = []) {
+/** A GSO packet as a TAP hands it over: checksum field holds the pseudo-header sum, lengths cover all of it. */
+function gsoPacket(ends: Ends, kind: 'tcp' | 'udp', payload: Uint8Array, flags = 0x18, tags: number[] = []) {
   const l4 =
     kind === 'tcp'
       ? tcp({ from: 1000, to: 80, sequence: 0xfffffff0, flags }, payload, ends)
@@ -56,7 +56,7 @@ t.test('TCP: lengths, sequence, identification, flags, checksums; the payload co
     const tags = random.pick([[], [7], [7, 8]]);
     const gsoSize = random.between(1, 400);
     const payload = random.bytes(random.between(gsoSize, 3000));
-    const { frame, csumStart, csumOffset } = superframe(ends, 'tcp', payload, 0x80 | 0x19, tags);
+    const { frame, csumStart, csumOffset } = gsoPacket(ends, 'tcp', payload, 0x80 | 0x19, tags);
     const offload = {
       flags: 1,
       gsoType: (ends === V4 ? TCP4 : TCP6) | (round & 1 ? ECN : 0),
@@ -65,7 +65,7 @@ t.test('TCP: lengths, sequence, identification, flags, checksums; the payload co
       csumOffset,
     };
     const whole = { bytes: frame, length: frame.length };
-    const segments = onTheWire(whole, offload, 'ethernet');
+    const segments = segmentGso(whole, offload, 'ethernet');
     const l3 = 14 + tags.length * 4;
     const data = csumStart + 32;
     t.equal(segments.length, Math.ceil(payload.length / gsoSize));
@@ -87,10 +87,10 @@ t.test('UDP: each datagram with its own length and checksum', async t => {
   const random = seeded(t, 72);
   for (const ends of [V4, V6]) {
     const payload = random.bytes(2900);
-    const { frame, csumStart, csumOffset } = superframe(ends, 'udp', payload);
+    const { frame, csumStart, csumOffset } = gsoPacket(ends, 'udp', payload);
     const bare = frame.subarray(14);
     const offload = { flags: 1, gsoType: UDP_L4, gsoSize: 1000, csumStart: csumStart - 14, csumOffset };
-    const segments = onTheWire({ bytes: bare, length: bare.length }, offload, 'ip');
+    const segments = segmentGso({ bytes: bare, length: bare.length }, offload, 'ip');
     t.strictSame(
       segments.map(({ bytes }) => word(bytes, csumStart - 14 + 4)),
       [1008, 1008, 908],
@@ -103,22 +103,22 @@ t.test('UDP: each datagram with its own length and checksum', async t => {
 t.test('a single packet gets the checksum that was left open', async t => {
   const payload = Uint8Array.of(1, 2, 3);
   for (const kind of ['tcp', 'udp'] as const) {
-    const { frame, csumStart, csumOffset } = superframe(V4, kind, payload);
+    const { frame, csumStart, csumOffset } = gsoPacket(V4, kind, payload);
     const l4Bytes = frame.length - csumStart;
     const pseudo = sum16(joined(V4.source, V4.target, [0, kind === 'tcp' ? 6 : 17, 0, l4Bytes]));
     frame.set([pseudo >> 8, pseudo & 255], csumStart + csumOffset);
     const offload = { flags: 1, gsoType: 0, gsoSize: 0, csumStart, csumOffset };
-    const [packet] = onTheWire({ bytes: frame, length: frame.length }, offload, 'ethernet');
+    const [packet] = segmentGso({ bytes: frame, length: frame.length }, offload, 'ethernet');
     t.ok(isSound(packet!.bytes, 14), kind);
     t.notOk(isSound(frame, 14), 'the record itself is left alone');
   }
 });
 
 t.test('cut by the snap length: every packet is there, with as many bytes as there are', async t => {
-  const { frame, csumStart, csumOffset } = superframe(V4, 'tcp', new Uint8Array(2500).fill(7));
+  const { frame, csumStart, csumOffset } = gsoPacket(V4, 'tcp', new Uint8Array(2500).fill(7));
   const offload = { flags: 1, gsoType: TCP4, gsoSize: 1000, csumStart, csumOffset };
   const cut = { bytes: frame.subarray(0, 66 + 1200), length: frame.length };
-  const segments = onTheWire(cut, offload, 'ethernet');
+  const segments = segmentGso(cut, offload, 'ethernet');
   t.strictSame(
     segments.map(({ bytes, length }) => [bytes.length, length]),
     [
@@ -130,12 +130,12 @@ t.test('cut by the snap length: every packet is there, with as many bytes as the
   t.ok(isSound(segments[0]!.bytes, 14), 'the one that is whole has its checksum');
   t.equal(word(segments[2]!.bytes, 16), 552);
   const headless = { bytes: frame.subarray(0, 60), length: frame.length };
-  t.strictSame(onTheWire(headless, offload, 'ethernet'), [headless], 'cut inside the headers: as it is');
+  t.strictSame(segmentGso(headless, offload, 'ethernet'), [headless], 'cut inside the headers: as it is');
 });
 
 t.test('hostile headers and offloads: one packet, as it is, and no exception', async t => {
   const random = seeded(t, 73);
-  const { frame } = superframe(V4, 'tcp', new Uint8Array(300));
+  const { frame } = gsoPacket(V4, 'tcp', new Uint8Array(300));
   for (let round = 0; round < 3000; round++) {
     const bytes = frame.slice(0, random.between(0, frame.length));
     for (let flips = random.between(0, 6); flips > 0 && bytes.length > 0; flips--)
@@ -148,7 +148,7 @@ t.test('hostile headers and offloads: one packet, as it is, and no exception', a
       csumOffset: random.pick([0, 6, 16, 65535]),
     };
     const length = bytes.length + random.between(0, 1) * random.between(0, 65535);
-    const packets = onTheWire({ bytes, length }, offload, random.pick(['ethernet', 'ip']));
+    const packets = segmentGso({ bytes, length }, offload, random.pick(['ethernet', 'ip']));
     const sane = packets.length >= 1 && packets.every(packet => packet.bytes.length <= packet.length);
     if (!sane) t.fail(`round ${round}`, { offload });
   }

@@ -6,7 +6,7 @@ import t from 'tap';
 import { LINK_ETHERNET } from '../../../src/capture/format/packet.ts';
 import { PcapFormat } from '../../../src/capture/format/pcap-writer.ts';
 import type { ReplayResult } from '../../../src/capture/replay/replay.ts';
-import { list, size, whole } from '../../../src/cli/commands/packets/capture.ts';
+import { integerOption, list, size } from '../../../src/cli/commands/packets/capture.ts';
 import { paced } from '../../../src/cli/commands/packets/replay-run.ts';
 import { MAIN } from '../../support/agents/run-node.ts';
 import { readAll, written } from '../capture/fixtures/files.ts';
@@ -183,7 +183,7 @@ t.test('values of options', async t => {
     [size('2048'), size('500k'), size('100M'), size('1g')],
     [2048, 512_000, 104_857_600, 1_073_741_824],
   );
-  t.equal(whole(1, 5)('5'), 5);
-  for (const bad of ['0', '6', '1.5', '-1', '', 'x']) t.throws(() => whole(1, 5)(bad));
+  t.equal(integerOption(1, 5)('5'), 5);
+  for (const bad of ['0', '6', '1.5', '-1', '', 'x']) t.throws(() => integerOption(1, 5)(bad));
   for (const bad of ['1023', '1t', 'k', '']) t.throws(() => size(bad));
 });

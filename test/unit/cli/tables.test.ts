@@ -7,7 +7,7 @@ import { showPeers } from '../../../src/cli/commands/show/peers.ts';
 import { showPlan } from '../../../src/cli/commands/show/plan.ts';
 import { showRoutes } from '../../../src/cli/commands/show/routes.ts';
 import { showStatus } from '../../../src/cli/commands/show/status.ts';
-import { formatBytes, formatSpan, formatTable } from '../../../src/cli/terminal/table.ts';
+import { formatBytes, formatDuration, formatTable } from '../../../src/cli/terminal/table.ts';
 
 t.test('columns, bytes, spans', async t => {
   t.equal(
@@ -39,7 +39,7 @@ t.test('columns, bytes, spans', async t => {
     '9.54 MiB',
     '4.55 TiB',
   ]);
-  t.same([0, 999, 61_000, 3_600_000, 90_061_000].map(formatSpan), ['0s', '1s', '1m 1s', '1h', '1d 1h']);
+  t.same([0, 999, 61_000, 3_600_000, 90_061_000].map(formatDuration), ['0s', '1s', '1m 1s', '1h', '1d 1h']);
 });
 
 const STATUS: Status = {

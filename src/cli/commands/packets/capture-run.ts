@@ -1,7 +1,7 @@
 import { openCaptureStream } from '../../../api/capture-client.ts';
 import { DEFAULT_SOCKET } from '../../../api/client.ts';
 import { RipstopError } from '../../../base/errors.ts';
-import { Presenter } from '../../../capture/decode/packet-decoder.ts';
+import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
 import { createFilter } from '../../../capture/filter/filter.ts';
 import { pointBits, resolveSelection, type Selection } from '../../../capture/filter/selection.ts';
 import type { CaptureInterface } from '../../../capture/format/packet.ts';
@@ -14,7 +14,7 @@ import { openSink } from '../../../capture/sink/open-sink.ts';
 import type { CaptureSink } from '../../../capture/sink/sink.ts';
 import { TextSink } from '../../../capture/sink/text-sink.ts';
 import { POINT_NAMES } from '../../../dataplane/tap/tap.ts';
-import { givingWay } from './capture-throttle.ts';
+import { throttleUnderLoad } from './capture-throttle.ts';
 
 /** Every option as commander hands it over. */
 export interface CaptureOptions {
@@ -42,7 +42,11 @@ const SNAP_FOR_LINES = 256;
 const SNAP_FOR_FILTERS = 128;
 
 /** Runs `ripstop capture` until it is stopped, a limit is reached, or the data plane ends. Throws RipstopError. */
-export async function captureToEnd(filter: string, options: CaptureOptions, version: string): Promise<void> {
+export async function runCaptureCommand(
+  filter: string,
+  options: CaptureOptions,
+  version: string,
+): Promise<void> {
   checkTogether(options);
   const selection: Selection = {
     snapLength: options.snapLength ?? (options.write === undefined ? SNAP_FOR_LINES : 0),
@@ -74,7 +78,7 @@ export async function showStream(
   const { points } = resolveSelection(selection, context);
   const { snapLength } = selection;
   const { segments = false } = options;
-  const presenter = new Presenter(context, { points, snapLength, segments, ...(filter ? { filter } : {}) });
+  const decoder = new PacketDecoder(context, { points, snapLength, segments, ...(filter ? { filter } : {}) });
   if ((filter || options.outer) && snapLength > 0 && snapLength < SNAP_FOR_FILTERS)
     note(`a snap length below ${SNAP_FOR_FILTERS} may cut off what the filter looks at`);
   const recordFilter = await createFilter(
@@ -84,15 +88,15 @@ export async function showStream(
       ...(options.vni !== undefined ? { vni: options.vni } : {}),
     },
     context,
-    presenter,
+    decoder,
   );
-  const counts = new CaptureCounts(presenter.interfaces.length);
-  const sink = await sinkOf(options, presenter.interfaces, context, counts, version);
+  const counts = new CaptureCounts(decoder.interfaces.length);
+  const sink = await sinkOf(options, decoder.interfaces, context, counts, version);
   note(
     `capturing ${pointList(points)} of ${context.mode}${context.mode === 'vxlan' ? `, VNI ${context.vni}` : ''}`,
   );
-  const batches = givingWay(stream.batches());
-  await runCapture({ batches, presenter, filter: recordFilter, counts, sink, packets: options.count, stop });
+  const batches = throttleUnderLoad(stream.batches());
+  await runCapture({ batches, decoder, filter: recordFilter, counts, sink, packets: options.count, stop });
   const { delivered, dropped } = counts.totals;
   note(`${delivered} packets captured, ${dropped} lost because the reader was too slow`);
 }

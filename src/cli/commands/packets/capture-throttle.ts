@@ -2,72 +2,72 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { native } from '../../../native/load.ts';
 
-/** sched(7). An idle thread runs when nobody else wants to, and everybody who wakes up interrupts it. */
+/** sched(7). A SCHED_IDLE thread runs only on an otherwise idle core, and every thread that wakes up preempts it. */
 const SCHED_OTHER = 0;
 const SCHED_IDLE = 5;
-/** Records a second that are a flood. */
-const FLOOD = 20_000;
-/** How often that is decided, and for how long there must be none before it counts as over, milliseconds. */
-const TERM_MS = 100;
-const CALM_MS = 2000;
+/** Records per second above which a capture is under load. */
+const BUSY_RATE = 20_000;
+/** Interval of the measurement, and how long the load must be over before the usual policy returns, milliseconds. */
+const WINDOW_MS = 100;
+const COOLDOWN_MS = 2000;
 
-/** Fewer cores than this without work are none to spare. */
+/** The machine has a core to spare when at least this many cores were idle. */
 const SPARE_CORES = 0.5;
-/** Of its time a capture works one part and rests as many, while it is a flood and there is no core to spare. */
-const REST = 9;
-/** The longest rest, milliseconds: who waited for a disk or a pager has not worked. */
-const REST_MAX_MS = 100;
+/** Pause after each batch as a multiple of the time that the batch took, under load without a core to spare. */
+const PAUSE_FACTOR = 9;
+/** The longest pause, milliseconds: time spent waiting for a disk or a pager is not CPU time. */
+const PAUSE_MAX_MS = 100;
 
-/** What giving way asks of the machine. */
-export interface Machine {
+/** The functions of the operating system that `throttleUnderLoad` uses. */
+export interface Scheduler {
   /** Milliseconds of any clock. */
   now(): number;
-  /** Milliseconds that all cores together had no work, of a clock of their own. */
+  /** Idle time of all cores together, milliseconds. */
   idleMs(): number;
   /** The policy of sched(7) for all threads of this process. */
   schedule(policy: number): void;
-  rest(ms: number): Promise<unknown>;
+  pause(ms: number): Promise<unknown>;
 }
 
 /**
- * The same batches. While they are a flood, all threads of this process run only when nobody else wants to, so that a
- * capture takes no time from the traffic that it sees; V8's garbage collector has threads of its own. As a worker that
- * looks again lets others run, idle ones too, they also rest most of the time, unless there is a core to spare. What was
- * lost keeps it a flood, however little is read of it; what waits in buffers from before the loss does not end it. A
- * kernel that refuses changes nothing else.
+ * Passes the batches on. Under load, all threads of this process (V8's garbage collector has its own) run with
+ * SCHED_IDLE, so that a capture does not slow down the traffic. A polling worker yields its core to idle threads, too;
+ * so the process also pauses most of the time, unless there is a core to spare. Lost records count as load even if few
+ * records arrive. If the kernel refuses the policy, the capture continues without it.
  */
-export async function* givingWay<R extends { readonly lost: number }>(
+export async function* throttleUnderLoad<R extends { readonly lost: number }>(
   batches: AsyncIterable<readonly R[]>,
-  machine: Machine = THIS_MACHINE,
+  scheduler: Scheduler = SYSTEM_SCHEDULER,
 ): AsyncGenerator<readonly R[], void, void> {
-  let since = machine.now();
-  let idleSince = machine.idleMs();
+  let since = scheduler.now();
+  let idleSince = scheduler.idleMs();
   let records = 0;
-  let flooded = Number.NEGATIVE_INFINITY;
-  let isFlood = false;
+  let busyAt = Number.NEGATIVE_INFINITY;
+  let isBusy = false;
   let isFull = false;
   for await (const batch of batches) {
     records += batch.length;
     if (batch.some(({ lost }) => lost > 0)) records = Number.POSITIVE_INFINITY;
-    const began = machine.now();
+    const began = scheduler.now();
     const elapsed = began - since;
-    if (elapsed >= TERM_MS) {
+    if (elapsed >= WINDOW_MS) {
       since += elapsed;
-      if (records * 1000 > FLOOD * elapsed) flooded = since;
-      const flood = since - flooded < CALM_MS;
-      if (flood !== isFlood) machine.schedule(flood ? SCHED_IDLE : SCHED_OTHER);
-      isFlood = flood;
-      const idle = machine.idleMs();
+      if (records * 1000 > BUSY_RATE * elapsed) busyAt = since;
+      const busy = since - busyAt < COOLDOWN_MS;
+      if (busy !== isBusy) scheduler.schedule(busy ? SCHED_IDLE : SCHED_OTHER);
+      isBusy = busy;
+      const idle = scheduler.idleMs();
       isFull = idle - idleSince < SPARE_CORES * elapsed;
       idleSince = idle;
       records = 0;
     }
     yield batch;
-    if (isFlood && isFull) await machine.rest(Math.min(REST * (machine.now() - began), REST_MAX_MS));
+    if (isBusy && isFull)
+      await scheduler.pause(Math.min(PAUSE_FACTOR * (scheduler.now() - began), PAUSE_MAX_MS));
   }
 }
 
-export const THIS_MACHINE: Machine = {
+export const SYSTEM_SCHEDULER: Scheduler = {
   now: () => performance.now(),
   // proc(5), /proc/stat: the fourth and fifth figure of the first line, in ticks of 10 ms.
   idleMs: () => {
@@ -77,5 +77,5 @@ export const THIS_MACHINE: Machine = {
   schedule: policy => {
     for (const thread of readdirSync('/proc/self/task')) native.threadPolicy(Number(thread), policy);
   },
-  rest: ms => sleep(ms),
+  pause: ms => sleep(ms),
 };

@@ -22,24 +22,24 @@ export function addCapture(program: Command): void {
     .option('-p, --point <names>', 'egress-inner, egress-outer, ingress-outer, ingress-inner, drop', list)
     .option('--device <device>', 'of this overlay, where the node has one for each family')
     .option('--peer <peer>', 'only packets of this peer: its name or underlay address')
-    .option('--vni <vni>', 'only this VXLAN network identifier', whole(0, 0xffffff))
+    .option('--vni <vni>', 'only this VXLAN network identifier', integerOption(0, 0xffffff))
     .option('--verdict <names>', 'only these verdicts; drop stands for all that lose a packet', list)
     .option('--outer <filter>', 'a filter that sees the whole datagram outside')
     .option(
       '-s, --snap-length <bytes>',
       'bytes to keep of a packet, 0 for all (default: 256 for lines, all for a file)',
-      whole(0, 262144),
+      integerOption(0, 262144),
     )
     .option('--segments', 'superframes as the packets on the wire, with their checksums')
-    .option('-c, --count <packets>', 'end after so many packets', whole(1, 1e12))
-    .option('--duration <seconds>', 'end after this time', whole(1, 1e9))
+    .option('-c, --count <packets>', 'end after so many packets', integerOption(1, 1e12))
+    .option('--duration <seconds>', 'end after this time', integerOption(1, 1e9))
     .option('-C, --rotate-size <size>', 'a new file whenever one has this size: 500k, 100M, 1G', size)
-    .option('-G, --rotate-time <seconds>', 'a new file whenever one has this age', whole(1, 1e9))
-    .option('-W, --keep <files>', 'keep so many files, remove the oldest', whole(1, 1e6))
+    .option('-G, --rotate-time <seconds>', 'a new file whenever one has this age', integerOption(1, 1e9))
+    .option('-W, --keep <files>', 'keep so many files, remove the oldest', integerOption(1, 1e6))
     .option('--socket <path>', "the agent's socket")
     .action(async (filter: string[], options: CaptureOptions, command: Command) => {
-      const { captureToEnd } = await import('./capture-run.ts');
-      await captureToEnd(filter.join(' '), options, command.parent?.version() ?? '');
+      const { runCaptureCommand } = await import('./capture-run.ts');
+      await runCaptureCommand(filter.join(' '), options, command.parent?.version() ?? '');
     });
 }
 
@@ -49,7 +49,7 @@ export function list(text: string, before: string[] = []): string[] {
 }
 
 /** A reader of whole numbers within `min..max`. */
-export function whole(min: number, max: number): (text: string) => number {
+export function integerOption(min: number, max: number): (text: string) => number {
   return text => {
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
     if (value >= min && value <= max) return value;

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { askAgent } from '../../../api/client.ts';
 import type { FlowsAnswer } from '../../../api/flows.ts';
 import { openFlowLog } from '../../../api/flows-client.ts';
-import { createFlowFilter, type FlowEnds } from '../../../capture/flows/flow-filter.ts';
+import { createFlowFilter, type FiveTuple } from '../../../capture/flows/flow-filter.ts';
 import { endsOf, type FlowRecord } from '../../../capture/flows/flow-log.ts';
-import { OutputStream, READER_GONE } from '../../../capture/sink/output-stream.ts';
+import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
 import { showFlows } from './flows-view.ts';
 
 /** Options as commander hands them over. */
@@ -41,7 +41,7 @@ async function written(text: string): Promise<void> {
   try {
     await new OutputStream(process.stdout).write(text);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+    if ((error as NodeJS.ErrnoException).code !== BROKEN_PIPE) throw error;
   }
 }
 
@@ -53,7 +53,7 @@ async function written(text: string): Promise<void> {
  */
 export async function askFlows(
   { socket, sort }: Pick<FlowsOptions, 'socket' | 'sort'>,
-  wanted: ((flow: FlowEnds) => boolean) | undefined,
+  wanted: ((flow: FiveTuple) => boolean) | undefined,
   rows: number,
 ): Promise<FlowsAnswer> {
   const limit = wanted ? 0 : rows;
@@ -76,7 +76,7 @@ export async function logFlows(filter: string, { socket }: FlowsOptions): Promis
       if (!wanted || wanted(endsOf(JSON.parse(line) as FlowRecord))) await out.write(`${line}\n`);
     if (!stop.signal.aborted) process.stderr.write('ripstop flows: the data plane has ended\n');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+    if ((error as NodeJS.ErrnoException).code !== BROKEN_PIPE) throw error;
     stop.abort();
   }
 }

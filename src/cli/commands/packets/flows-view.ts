@@ -1,6 +1,6 @@
 import type { FlowsAnswer } from '../../../api/flows.ts';
 import type { FlowCounts, FlowPeerRow, FlowRow } from '../../../capture/flows/flow-report.ts';
-import { formatSpan, formatTable } from '../../terminal/table.ts';
+import { formatDuration, formatTable } from '../../terminal/table.ts';
 
 /** What is shown of an answer. */
 export interface FlowsView {
@@ -21,9 +21,12 @@ function summary({ overlays, total }: FlowsAnswer): string {
     overlays.reduce((total, { table }) => total + count(table), 0);
   const since = Math.min(...overlays.map(overlay => Date.parse(overlay.since)));
   const sampled = Math.min(...overlays.map(overlay => overlay.sampled));
-  const ousted = sum(table => table.ousted.flows);
-  const words = [`${total} flow${total === 1 ? '' : 's'}, counting for ${formatSpan(Date.now() - since)}`];
-  if (ousted > 0) words.push(`${ousted} small ones left for want of room (${sum(table => table.capacity)})`);
+  const evicted = sum(table => table.evicted.flows);
+  const words = [
+    `${total} flow${total === 1 ? '' : 's'}, counting for ${formatDuration(Date.now() - since)}`,
+  ];
+  if (evicted > 0)
+    words.push(`${evicted} small ones left for want of room (${sum(table => table.capacity)})`);
   if (sampled < 1) words.push(`${percent(sampled)} of the frames seen, counts are estimates`);
   return words.join('; ');
 }

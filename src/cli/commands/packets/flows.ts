@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { DEFAULT_SOCKET } from '../../../api/client.ts';
 import { FLOW_ORDERS } from '../../../capture/flows/flow-order.ts';
-import { whole } from './capture.ts';
+import { integerOption } from './capture.ts';
 import type { FlowsOptions } from './flows-run.ts';
 
 /** The options that `flows` and `top` have in common. */
@@ -27,8 +27,8 @@ export function addFlows(program: Command): void {
           'stays on for a quarter of a minute. > goes to the peer, < comes from it.',
       ),
   )
-    .option('-n, --rows <rows>', 'rows at most, 0 for all', whole(0, 1e6), 20)
-    .option('--seconds <seconds>', 'count at least so long before the answer', whole(1, 3600), 2)
+    .option('-n, --rows <rows>', 'rows at most, 0 for all', integerOption(0, 1e6), 20)
+    .option('--seconds <seconds>', 'count at least so long before the answer', integerOption(1, 3600), 2)
     .option('--json', 'print JSON')
     .option('--log', 'print each flow as a JSON object a line, when it ends and each minute, until Ctrl-C')
     .action(async (filter: string[], options: FlowsOptions) => {

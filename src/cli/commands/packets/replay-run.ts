@@ -5,14 +5,18 @@ import { verdictNumbers } from '../../../capture/filter/selection.ts';
 import { openCapture } from '../../../capture/format/open.ts';
 import { PcapFormat } from '../../../capture/format/pcap-writer.ts';
 import { PcapngFormat } from '../../../capture/format/pcapng-writer.ts';
-import { type ReplayConfig, type ReplayDraft, settleReplay } from '../../../capture/replay/config.ts';
-import { ReplayEnds } from '../../../capture/replay/io.ts';
 import {
+  type PartialReplayConfig,
+  type ReplayConfig,
+  resolveReplayConfig,
+} from '../../../capture/replay/config.ts';
+import { ReplayIo } from '../../../capture/replay/io.ts';
+import {
+  benchmarkReplay,
   type ReplayForwarder,
   type ReplayResult,
   type ReplaySkip,
   replay,
-  replayForSpeed,
 } from '../../../capture/replay/replay.ts';
 import {
   changeLines,
@@ -27,7 +31,7 @@ import {
 import { formatOf } from '../../../capture/sink/file-format.ts';
 import type { FileSinkOptions } from '../../../capture/sink/file-sink.ts';
 import { openSink } from '../../../capture/sink/open-sink.ts';
-import { OutputStream, READER_GONE } from '../../../capture/sink/output-stream.ts';
+import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
 import {
   OFFLINE_FRAMES,
   OFFLINE_NUMBERS,
@@ -53,7 +57,7 @@ type Outcome = ReplayResult | ReplaySkip;
 const BENCHMARK_SECONDS = 1;
 
 /** Runs `ripstop replay`. Throws RipstopError; a closed pipe ends it quietly. */
-export async function replayToEnd(path: string, options: ReplayOptions, version: string): Promise<void> {
+export async function runReplayCommand(path: string, options: ReplayOptions, version: string): Promise<void> {
   checkTogether(path, options);
   const config = configOf(options.config, options);
   const out = new OutputStream(process.stdout);
@@ -62,7 +66,7 @@ export async function replayToEnd(path: string, options: ReplayOptions, version:
     else if (options.against) await compare(path, config, configOf(options.against, options), options, out);
     else await show(path, config, options, out, version);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+    if ((error as NodeJS.ErrnoException).code !== BROKEN_PIPE) throw error;
   }
 }
 
@@ -79,7 +83,7 @@ function checkTogether(path: string, options: ReplayOptions): void {
 /** The configuration of `ripstop run`, with what the machine would have settled taken from the options. */
 function configOf(file: string, options: ReplayOptions): ReplayConfig {
   const node = readNodeConfig(file);
-  const draft: ReplayDraft = {
+  const draft: PartialReplayConfig = {
     mode: node.mode,
     underlay: node.underlay,
     address: options.address,
@@ -92,13 +96,13 @@ function configOf(file: string, options: ReplayOptions): ReplayConfig {
     strictSource: node.gate === 'strict',
     peers: node.peers,
   };
-  const config = settleReplay(draft, file);
+  const config = resolveReplayConfig(draft, file);
   if (config.mode === 'udp' || config.mac !== undefined) return config;
   return { ...config, mac: vtepMac(config.vni, config.address) };
 }
 
 function open(config: ReplayConfig): ReplayForwarder {
-  const ends = new ReplayEnds(config, OFFLINE_NUMBERS, OFFLINE_FRAMES);
+  const ends = new ReplayIo(config, OFFLINE_NUMBERS, OFFLINE_FRAMES);
   return { ends, ...openOffline(config, ends) };
 }
 
@@ -180,7 +184,7 @@ function brief(outcome: Outcome): object {
 }
 
 async function benchmark(path: string, config: ReplayConfig, out: OutputStream): Promise<void> {
-  const rate = await replayForSpeed(await openCapture(path), config, open(config), BENCHMARK_SECONDS);
+  const rate = await benchmarkReplay(await openCapture(path), config, open(config), BENCHMARK_SECONDS);
   const { packets, skipped, rounds, verdicts, seconds } = rate;
   const ended = verdicts.flatMap((count, number) =>
     count > 0 ? [`${count} ${OFFLINE_VERDICTS[number]?.name}`] : [],

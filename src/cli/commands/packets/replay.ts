@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { list, whole } from './capture.ts';
+import { integerOption, list } from './capture.ts';
 import type { ReplayOptions } from './replay-run.ts';
 
 /** `ripstop replay`: what a configuration would do with the packets of a capture. */
@@ -32,9 +32,9 @@ export function addReplay(program: Command): void {
         .choices(['full', 'capture', 'benchmark'])
         .default('full'),
     )
-    .option('--underlay-mtu <bytes>', 'MTU of the underlay', whole(576, 65535), 1500)
+    .option('--underlay-mtu <bytes>', 'MTU of the underlay', integerOption(576, 65535), 1500)
     .action(async (path: string, options: ReplayOptions, command: Command) => {
-      const { replayToEnd } = await import('./replay-run.ts');
-      await replayToEnd(path, options, command.parent?.version() ?? '');
+      const { runReplayCommand } = await import('./replay-run.ts');
+      await runReplayCommand(path, options, command.parent?.version() ?? '');
     });
 }

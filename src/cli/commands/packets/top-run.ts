@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FlowsAnswer } from '../../../api/flows.ts';
 import { createFlowFilter } from '../../../capture/flows/flow-filter.ts';
 import { FLOW_ORDERS } from '../../../capture/flows/flow-order.ts';
-import { OutputStream, READER_GONE } from '../../../capture/sink/output-stream.ts';
+import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
 import { Screen } from '../../terminal/screen.ts';
 import { askFlows, type FlowsOptions } from './flows-run.ts';
 import { showFlows } from './flows-view.ts';
@@ -92,7 +92,7 @@ async function printed(
       await out.write(`${shown > 0 ? '\n' : ''}${new Date().toISOString().slice(11, 19)} ${text}`);
     }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+    if ((error as NodeJS.ErrnoException).code !== BROKEN_PIPE) throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { whole } from './capture.ts';
+import { integerOption } from './capture.ts';
 import { flowOptions } from './flows.ts';
 import type { TopOptions } from './top-run.ts';
 
@@ -14,11 +14,11 @@ export function addTop(program: Command): void {
           'column, p changes between flows and peers, space stops and goes on, q ends.',
       ),
   )
-    .option('-d, --delay <seconds>', 'between two pictures', whole(1, 3600), 1)
+    .option('-d, --delay <seconds>', 'between two pictures', integerOption(1, 3600), 1)
     .option(
       '-n, --iterations <count>',
       'end after so many pictures (default without a terminal: 1)',
-      whole(1, 1e9),
+      integerOption(1, 1e9),
     )
     .action(async (filter: string[], options: TopOptions) => {
       const { watchFlows } = await import('./top-run.ts');

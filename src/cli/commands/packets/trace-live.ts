@@ -1,17 +1,17 @@
 import { isIP } from 'node:net';
 import { openCaptureStream } from '../../../api/capture-client.ts';
-import { Journeys } from '../../../capture/correlate/correlator.ts';
-import { Sightings } from '../../../capture/correlate/observation.ts';
-import { JourneyLines, journeyNote } from '../../../capture/correlate/rows.ts';
-import type { FlowEnds } from '../../../capture/flows/flow-filter.ts';
+import { Correlator } from '../../../capture/correlate/correlator.ts';
+import { ObservationReader } from '../../../capture/correlate/observation.ts';
+import { PathLines, pathRow } from '../../../capture/correlate/rows.ts';
+import type { FiveTuple } from '../../../capture/flows/flow-filter.ts';
 import { readRecordStream } from '../../../capture/live/record-stream.ts';
-import { OutputStream, READER_GONE } from '../../../capture/sink/output-stream.ts';
+import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
 import { requestOf, type TraceOptions } from './trace-run.ts';
 
 /** Of TCP the headers say which packet it is; of anything else the payload does. */
 const TCP_SNAP_LENGTH = 256;
 /** Lines about packets in a second; the others are counted. */
-const JOURNEYS_A_SECOND = 20;
+const PATHS_PER_SECOND = 20;
 const SWEEP_MS = 250;
 
 /**
@@ -29,8 +29,8 @@ export async function traceLive(options: TraceOptions): Promise<void> {
     sockets.map(async socket => readRecordStream(await openCaptureStream(socket, selection, stop.signal))),
   );
   const contexts = streams.map(stream => stream.context);
-  const sightings = contexts.map(context => new Sightings(context, wanted));
-  const journeys = new Journeys(
+  const readers = contexts.map(context => new ObservationReader(context, wanted));
+  const correlator = new Correlator(
     streams.length,
     contexts[0]!.verdicts.map(verdict => verdict.drop),
   );
@@ -43,22 +43,21 @@ export async function traceLive(options: TraceOptions): Promise<void> {
     for await (const records of streams[node]!.batches())
       for (const record of records) {
         lost += record.lost;
-        for (const sighting of sightings[node]!.of(record)) {
-          const journey = journeys.see(node, sighting, performance.now());
-          if (journey) await report.show(journey);
+        for (const observation of readers[node]!.read(record)) {
+          const path = correlator.add(node, observation, performance.now());
+          if (path) await report.show(path);
         }
         if (stop.signal.aborted) return;
       }
   };
   const sweep = setInterval(() => {
-    for (const journey of journeys.overdue(performance.now()))
-      void report.show(journey).catch(() => stop.abort());
+    for (const path of correlator.expire(performance.now())) void report.show(path).catch(() => stop.abort());
   }, SWEEP_MS);
   try {
     await Promise.all(streams.map((_, node) => follow(node)));
   } catch (error) {
     // A stream that was stopped may end inside a message.
-    if (!stop.signal.aborted && (error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+    if (!stop.signal.aborted && (error as NodeJS.ErrnoException).code !== BROKEN_PIPE) throw error;
   } finally {
     clearInterval(sweep);
     stop.abort();
@@ -69,7 +68,7 @@ export async function traceLive(options: TraceOptions): Promise<void> {
 }
 
 /** Says of a flow whether it is the one; what was not given matches all. */
-function matcher(options: TraceOptions): (flow: FlowEnds) => boolean {
+function matcher(options: TraceOptions): (flow: FiveTuple) => boolean {
   const { source, destination } = requestOf(options);
   const { proto, sport, dport } = options;
   const isIcmp = (protocol: string) => protocol === 'icmp' || protocol === 'icmp6';
@@ -81,32 +80,32 @@ function matcher(options: TraceOptions): (flow: FlowEnds) => boolean {
     (dport === undefined || flow.destinationPort === dport);
 }
 
-/** Tells journeys as they end. */
+/** Prints paths as they complete. */
 class Report {
   readonly #out = new OutputStream(process.stdout);
-  readonly #lines = new JourneyLines();
+  readonly #lines = new PathLines();
   readonly #options: TraceOptions;
-  readonly #contexts: Parameters<typeof journeyNote>[1];
+  readonly #contexts: Parameters<typeof pathRow>[1];
   readonly #stop: AbortController;
   readonly #fates = new Map<string, number>();
   #told = 0;
   #second = 0;
   #inSecond = 0;
 
-  constructor(options: TraceOptions, contexts: Parameters<typeof journeyNote>[1], stop: AbortController) {
+  constructor(options: TraceOptions, contexts: Parameters<typeof pathRow>[1], stop: AbortController) {
     this.#options = options;
     this.#contexts = contexts;
     this.#stop = stop;
   }
 
-  async show(journey: Parameters<typeof journeyNote>[0]): Promise<void> {
+  async show(path: Parameters<typeof pathRow>[0]): Promise<void> {
     const { count, json } = this.#options;
     if (count !== undefined && this.#told >= count) return;
     this.#told++;
-    this.#fates.set(journey.fate, (this.#fates.get(journey.fate) ?? 0) + 1);
+    this.#fates.set(path.fate, (this.#fates.get(path.fate) ?? 0) + 1);
     if (count !== undefined && this.#told >= count) this.#stop.abort();
-    const note = journeyNote(journey, this.#contexts);
-    const lines = json ? [JSON.stringify(note)] : this.#isFlood() ? [] : this.#lines.lines(note);
+    const row = pathRow(path, this.#contexts);
+    const lines = json ? [JSON.stringify(row)] : this.#isFlood() ? [] : this.#lines.lines(row);
     for (const line of lines) await this.#out.write(`${line}\n`);
   }
 
@@ -119,6 +118,6 @@ class Report {
     const second = Math.floor(performance.now() / 1000);
     if (second !== this.#second) this.#inSecond = 0;
     this.#second = second;
-    return this.#inSecond++ >= JOURNEYS_A_SECOND;
+    return this.#inSecond++ >= PATHS_PER_SECOND;
   }
 }

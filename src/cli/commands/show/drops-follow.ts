@@ -1,9 +1,9 @@
 import { CAPTURES_PATH, type CapturePlaces, openCaptureStream } from '../../../api/capture-client.ts';
 import { askAgent } from '../../../api/client.ts';
-import { DropLines, dropNote } from '../../../capture/decode/drop-rows.ts';
-import { Presenter } from '../../../capture/decode/packet-decoder.ts';
+import { DropLines, dropRow } from '../../../capture/decode/drop-rows.ts';
+import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
 import { type RecordStream, readRecordStream } from '../../../capture/live/record-stream.ts';
-import { OutputStream, READER_GONE } from '../../../capture/sink/output-stream.ts';
+import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
 import { DROP } from '../../../dataplane/tap/tap.ts';
 
 /** Enough for every header of a frame, and of the VXLAN datagram around it. */
@@ -27,10 +27,10 @@ export async function followDrops(socket: string, json: boolean): Promise<void> 
   const out = new OutputStream(process.stdout);
   const shown = new DropLines();
   const follow = async ({ context, batches }: RecordStream): Promise<void> => {
-    const presenter = new Presenter(context, { points: DROP, snapLength: SNAP_LENGTH, segments: false });
+    const decoder = new PacketDecoder(context, { points: DROP, snapLength: SNAP_LENGTH, segments: false });
     for await (const records of batches())
       for (const record of records) {
-        const note = dropNote(record, context, presenter);
+        const note = dropRow(record, context, decoder);
         const lines = json ? [JSON.stringify(note)] : shown.lines(note);
         for (const line of lines) await out.write(`${line}\n`);
       }
@@ -40,7 +40,7 @@ export async function followDrops(socket: string, json: boolean): Promise<void> 
     for (const line of shown.rest()) await out.write(`${line}\n`);
   } catch (error) {
     // A stream that was stopped may end inside a message.
-    if (!stop.signal.aborted && (error as NodeJS.ErrnoException).code !== READER_GONE) throw error;
+    if (!stop.signal.aborted && (error as NodeJS.ErrnoException).code !== BROKEN_PIPE) throw error;
     stop.abort();
   }
 }

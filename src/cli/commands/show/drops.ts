@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import type { DropStatus } from '../../../api/status.ts';
 import { formatBytes, formatTable } from '../../terminal/table.ts';
-import { addQuestion } from './query.ts';
+import { addQueryCommand } from './query.ts';
 
 /** `ripstop drops`: why frames were lost, and what to do about it. */
 export function addDrops(program: Command): void {
-  addQuestion<DropStatus[]>(program, {
+  addQueryCommand<DropStatus[]>(program, {
     name: 'drops',
     summary: 'show why frames were lost',
     path: '/drops',

@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import type { LeaseStatus } from '../../../api/status.ts';
 import { formatTable } from '../../terminal/table.ts';
-import { addQuestion } from './query.ts';
+import { addQueryCommand } from './query.ts';
 
 /** `ripstop leases`: every lease of the store, this node's marked. */
 export function addLeases(program: Command): void {
-  addQuestion<LeaseStatus[]>(program, {
+  addQueryCommand<LeaseStatus[]>(program, {
     name: 'leases',
     summary: 'list all leases of the store',
     path: '/leases',

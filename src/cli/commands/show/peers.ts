@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import type { PeerStatus } from '../../../api/status.ts';
 import { formatBytes, formatTable } from '../../terminal/table.ts';
-import { addQuestion } from './query.ts';
+import { addQueryCommand } from './query.ts';
 
 /** `ripstop peers`: the other nodes and what went to and came from each. */
 export function addPeers(program: Command): void {
-  addQuestion<PeerStatus[]>(program, {
+  addQueryCommand<PeerStatus[]>(program, {
     name: 'peers',
     summary: 'list the peers with their traffic and how they answer',
     path: '/peers',

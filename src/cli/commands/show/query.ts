@@ -8,7 +8,7 @@ interface AskOptions {
 }
 
 /** What a command that only asks the agent has to say. */
-export interface Question<T> {
+export interface QueryCommand<T> {
   readonly name: string;
   readonly summary: string;
   /** Path of the agent's interface. */
@@ -20,7 +20,10 @@ export interface Question<T> {
 }
 
 /** Declares a command that asks the running agent and prints its answer as text or, with --json, as it came. */
-export function addQuestion<T>(program: Command, { name, summary, path, show, follow }: Question<T>): void {
+export function addQueryCommand<T>(
+  program: Command,
+  { name, summary, path, show, follow }: QueryCommand<T>,
+): void {
   const command = program
     .command(name)
     .summary(summary)

@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import type { RouteStatus } from '../../../api/status.ts';
 import { formatTable } from '../../terminal/table.ts';
-import { addQuestion } from './query.ts';
+import { addQueryCommand } from './query.ts';
 
 /** `ripstop routes`: the routes that the agent keeps in the kernel. */
 export function addRoutes(program: Command): void {
-  addQuestion<RouteStatus[]>(program, {
+  addQueryCommand<RouteStatus[]>(program, {
     name: 'routes',
     summary: 'list the routes that are kept in the kernel',
     path: '/routes',

@@ -1,14 +1,14 @@
 import type { Command } from 'commander';
 import type { Status } from '../../../api/status.ts';
-import { formatSpan, formatTable } from '../../terminal/table.ts';
-import { addQuestion } from './query.ts';
+import { formatDuration, formatTable } from '../../terminal/table.ts';
+import { addQueryCommand } from './query.ts';
 
 /** What pods notice. */
 const LONG_LAG_MS = 50;
 
 /** `ripstop status`: what this node does and whether packets can flow. */
 export function addStatus(program: Command): void {
-  addQuestion<Status>(program, {
+  addQueryCommand<Status>(program, {
     name: 'status',
     summary: 'show the state of this node',
     path: '/status',
@@ -28,7 +28,7 @@ export function showStatus(status: Status): string {
     [
       'lease',
       lease
-        ? `${lease.subnets.join(', ')}${lease.endsInMs === null ? '' : `, ends in ${formatSpan(lease.endsInMs)}`}`
+        ? `${lease.subnets.join(', ')}${lease.endsInMs === null ? '' : `, ends in ${formatDuration(lease.endsInMs)}`}`
         : 'none',
     ],
     [
