@@ -1,14 +1,14 @@
 import {
   type Batch,
-  ERROR,
-  GSO_SIZE,
-  LENGTH,
-  OFFLOAD,
-  OFFSET,
-  SEGMENTS,
-  SOURCE,
-  STRIDE,
-  VERDICT,
+  DESC_ERROR,
+  DESC_GSO_SIZE,
+  DESC_LENGTH,
+  DESC_OFFLOAD,
+  DESC_OFFSET,
+  DESC_SEGMENTS,
+  DESC_SOURCE,
+  DESC_STRIDE,
+  DESC_VERDICT,
 } from '../../src/dataplane/descriptor/descriptor.ts';
 import {
   type DatagramPort,
@@ -53,15 +53,15 @@ export class StillEnds implements FrameDevice, DatagramPort {
     const table = batch.table;
     const { count, room, lead, length } = this.#layout;
     for (let i = 0; i < batch.capacity; i++) {
-      const at = i * STRIDE;
-      table[at + OFFSET] = ((this.#next + i) % count) * room + lead;
-      table[at + LENGTH] = length;
-      table[at + OFFLOAD] = 0;
-      table[at + GSO_SIZE] = 0;
-      table[at + VERDICT] = 0;
-      table[at + SOURCE] = i;
-      table[at + ERROR] = 0;
-      table[at + SEGMENTS] = 0;
+      const at = i * DESC_STRIDE;
+      table[at + DESC_OFFSET] = ((this.#next + i) % count) * room + lead;
+      table[at + DESC_LENGTH] = length;
+      table[at + DESC_OFFLOAD] = 0;
+      table[at + DESC_GSO_SIZE] = 0;
+      table[at + DESC_VERDICT] = 0;
+      table[at + DESC_SOURCE] = i;
+      table[at + DESC_ERROR] = 0;
+      table[at + DESC_SEGMENTS] = 0;
     }
     this.#next = (this.#next + batch.capacity) % count;
     return batch.capacity;
@@ -90,9 +90,9 @@ export class StillEnds implements FrameDevice, DatagramPort {
 
   #count(batch: Batch, count: number): number {
     const table = batch.table;
-    for (let at = 0; at < count * STRIDE; at += STRIDE) {
-      if (table[at + VERDICT] !== FORWARD) continue;
-      table[at + SEGMENTS] = 1;
+    for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
+      if (table[at + DESC_VERDICT] !== FORWARD) continue;
+      table[at + DESC_SEGMENTS] = 1;
       this.forwarded++;
     }
     return 0;

@@ -100,7 +100,7 @@ interface Loop {
   watch(count: number): void;
 }
 
-/** Verdicts that leave OFFSET of a datagram in front of its encapsulation header. */
+/** Verdicts that leave DESC_OFFSET of a datagram in front of its encapsulation header. */
 const UNOPENED = [TRUNCATED, RUNT, BAD_FLAGS, WRONG_VNI, UNKNOWN_PEER];
 
 function tapsOf(task: WorkerTask, batch: Batch): Taps {

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import t from 'tap';
 import {
   createBatch,
+  DESC_L3,
+  DESC_LENGTH,
+  DESC_OFFSET,
+  DESC_STRIDE,
+  DESC_VERDICT,
   HEADROOM,
-  L3,
-  LENGTH,
-  OFFSET,
-  STRIDE,
-  VERDICT,
 } from '../../src/dataplane/descriptor/descriptor.ts';
 import { BAD_CHECKSUM, FORWARD } from '../../src/dataplane/descriptor/verdicts.ts';
 import { ACCEPT_UNFINISHED, MERGE_TCP, MERGE_UDP } from '../../src/dataplane/io/tun.ts';
@@ -50,10 +50,10 @@ function write(
   let cursor = HEADROOM;
   for (const [i, frame] of frames.entries()) {
     batch.slab.set(frame, cursor);
-    batch.table[i * STRIDE + OFFSET] = cursor;
-    batch.table[i * STRIDE + LENGTH] = frame.length;
-    batch.table[i * STRIDE + L3] = l3;
-    batch.table[i * STRIDE + VERDICT] = FORWARD;
+    batch.table[i * DESC_STRIDE + DESC_OFFSET] = cursor;
+    batch.table[i * DESC_STRIDE + DESC_LENGTH] = frame.length;
+    batch.table[i * DESC_STRIDE + DESC_L3] = l3;
+    batch.table[i * DESC_STRIDE + DESC_VERDICT] = FORWARD;
     cursor += frame.length + HEADROOM;
   }
   const stats = new Int32Array(4);
@@ -75,7 +75,7 @@ function write(
     });
     at = end;
   }
-  return { writes, stats, verdicts: frames.map((_, i) => batch.table[i * STRIDE + VERDICT]!) };
+  return { writes, stats, verdicts: frames.map((_, i) => batch.table[i * DESC_STRIDE + DESC_VERDICT]!) };
 }
 
 /** The frames that the receiving stack would see, in order. */
@@ -393,9 +393,9 @@ t.test('noise is written as it came and never crashes', t => {
     const batch = createBatch(frames.length, frames.length * 4096);
     frames.forEach((frame, i) => {
       batch.slab.set(frame, i * 4096 + HEADROOM);
-      batch.table.set([i * 4096 + HEADROOM, frame.length], i * STRIDE);
-      batch.table[i * STRIDE + L3] = random.between(0, 30);
-      batch.table[i * STRIDE + VERDICT] = FORWARD;
+      batch.table.set([i * 4096 + HEADROOM, frame.length], i * DESC_STRIDE);
+      batch.table[i * DESC_STRIDE + DESC_L3] = random.between(0, 30);
+      batch.table[i * DESC_STRIDE + DESC_VERDICT] = FORWARD;
     });
     const fd = openSync('/dev/null', 'w');
     const refused = native.tunWrite(

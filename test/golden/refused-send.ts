@@ -1,17 +1,17 @@
 import {
-  CSUM_START,
   createBatch,
-  ERROR,
-  GSO_SIZE,
+  DESC_CSUM_START,
+  DESC_ERROR,
+  DESC_GSO_SIZE,
+  DESC_L3,
+  DESC_LENGTH,
+  DESC_OFFLOAD,
+  DESC_OFFSET,
+  DESC_SEGMENTS,
+  DESC_SOCKET,
+  DESC_STRIDE,
+  DESC_VERDICT,
   HEADROOM,
-  L3,
-  LENGTH,
-  OFFLOAD,
-  OFFSET,
-  SEGMENTS,
-  SOCKET,
-  STRIDE,
-  VERDICT,
 } from '../../src/dataplane/descriptor/descriptor.ts';
 import { VERDICTS } from '../../src/dataplane/descriptor/verdicts.ts';
 import { PEER_STRIDE, writePeer } from '../../src/dataplane/tables/peer-table.ts';
@@ -36,22 +36,22 @@ export function sendRefused(): { verdict: string; errno: number; segments: numbe
   const batch = createBatch(3, 1 << 16);
   for (let i = 0; i < 3; i++) {
     const packet = makePacket({ family: 4, protocol: 6, payload: new Uint8Array(i === 1 ? 100 : 3000) });
-    const at = i * STRIDE;
+    const at = i * DESC_STRIDE;
     batch.slab.set(packet.bytes, HEADROOM + i * 8192);
-    batch.table[at + OFFSET] = HEADROOM + i * 8192;
-    batch.table[at + LENGTH] = packet.bytes.length;
-    batch.table[at + OFFLOAD] = i === 1 ? 0 : 1 | (1 << 8);
-    batch.table[at + GSO_SIZE] = i === 1 ? 0 : 1000;
-    batch.table[at + CSUM_START] = packet.l4;
-    batch.table[at + L3] = packet.l3;
-    batch.table[at + SOCKET] = i;
-    batch.table[at + VERDICT] = 1;
+    batch.table[at + DESC_OFFSET] = HEADROOM + i * 8192;
+    batch.table[at + DESC_LENGTH] = packet.bytes.length;
+    batch.table[at + DESC_OFFLOAD] = i === 1 ? 0 : 1 | (1 << 8);
+    batch.table[at + DESC_GSO_SIZE] = i === 1 ? 0 : 1000;
+    batch.table[at + DESC_CSUM_START] = packet.l4;
+    batch.table[at + DESC_L3] = packet.l3;
+    batch.table[at + DESC_SOCKET] = i;
+    batch.table[at + DESC_VERDICT] = 1;
   }
   native.udpSend(senders, batch.slab, batch.table, 3, peers, 64, new Int32Array(4));
   for (const fd of senders) native.closeFd(fd);
   return [0, 1, 2].map(i => ({
-    verdict: VERDICTS[batch.table[i * STRIDE + VERDICT]!]!.name,
-    errno: batch.table[i * STRIDE + ERROR]!,
-    segments: batch.table[i * STRIDE + SEGMENTS]!,
+    verdict: VERDICTS[batch.table[i * DESC_STRIDE + DESC_VERDICT]!]!.name,
+    errno: batch.table[i * DESC_STRIDE + DESC_ERROR]!,
+    segments: batch.table[i * DESC_STRIDE + DESC_SEGMENTS]!,
   }));
 }

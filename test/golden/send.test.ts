@@ -1,19 +1,19 @@
 import t from 'tap';
 import {
-  CSUM_OFFSET,
-  CSUM_START,
   createBatch,
-  GSO_SIZE,
+  DESC_CSUM_OFFSET,
+  DESC_CSUM_START,
+  DESC_GSO_SIZE,
+  DESC_L3,
+  DESC_LENGTH,
+  DESC_OFFLOAD,
+  DESC_OFFSET,
+  DESC_PEER,
+  DESC_SEGMENTS,
+  DESC_SOCKET,
+  DESC_STRIDE,
+  DESC_VERDICT,
   HEADROOM,
-  L3,
-  LENGTH,
-  OFFLOAD,
-  OFFSET,
-  PEER,
-  SEGMENTS,
-  SOCKET,
-  STRIDE,
-  VERDICT,
 } from '../../src/dataplane/descriptor/descriptor.ts';
 import { EGRESS_MALFORMED, FORWARD } from '../../src/dataplane/descriptor/verdicts.ts';
 import { SOURCE_STRIDE } from '../../src/dataplane/io/interfaces.ts';
@@ -65,9 +65,9 @@ function openWire(header: Uint8Array): Wire {
     for (;;) {
       const count = native.udpReceive(receiver, -1, back.slab, back.table, sources, MESSAGES, 0, waitMs);
       if (count <= 0) return datagrams;
-      for (let at = 0; at < count * STRIDE; at += STRIDE) {
-        const offset = back.table[at + OFFSET]!;
-        datagrams.push(back.slab.slice(offset, offset + back.table[at + LENGTH]!));
+      for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
+        const offset = back.table[at + DESC_OFFSET]!;
+        datagrams.push(back.slab.slice(offset, offset + back.table[at + DESC_LENGTH]!));
       }
     }
   };
@@ -75,20 +75,20 @@ function openWire(header: Uint8Array): Wire {
     send(frames, maxSegments, waitMs = 20) {
       let cursor = HEADROOM;
       for (const [i, frame] of frames.entries()) {
-        const at = i * STRIDE;
+        const at = i * DESC_STRIDE;
         out.slab.set(frame.bytes, cursor);
-        out.table.fill(0, at, at + STRIDE);
-        out.table[at + OFFSET] = cursor;
-        out.table[at + LENGTH] = frame.bytes.length;
-        out.table[at + OFFLOAD] = (frame.needsCsum ? 1 : 0) | (frame.gsoType << 8);
-        out.table[at + GSO_SIZE] = frame.gsoSize;
-        out.table[at + CSUM_START] = frame.l4;
+        out.table.fill(0, at, at + DESC_STRIDE);
+        out.table[at + DESC_OFFSET] = cursor;
+        out.table[at + DESC_LENGTH] = frame.bytes.length;
+        out.table[at + DESC_OFFLOAD] = (frame.needsCsum ? 1 : 0) | (frame.gsoType << 8);
+        out.table[at + DESC_GSO_SIZE] = frame.gsoSize;
+        out.table[at + DESC_CSUM_START] = frame.l4;
         const udp = frame.bytes[frame.l3 + (frame.bytes[frame.l3]! >> 4 === 4 ? 9 : 6)] === 17;
-        out.table[at + CSUM_OFFSET] = udp ? 6 : 16;
-        out.table[at + L3] = frame.l3;
-        out.table[at + PEER] = 0;
-        out.table[at + SOCKET] = 0;
-        out.table[at + VERDICT] = FORWARD;
+        out.table[at + DESC_CSUM_OFFSET] = udp ? 6 : 16;
+        out.table[at + DESC_L3] = frame.l3;
+        out.table[at + DESC_PEER] = 0;
+        out.table[at + DESC_SOCKET] = 0;
+        out.table[at + DESC_VERDICT] = FORWARD;
         cursor += frame.bytes.length + HEADROOM;
       }
       const stats = new Int32Array(4);
@@ -176,7 +176,7 @@ for (const [mode, header] of [
             break;
           }
           for (const [i, frame] of frames.entries())
-            if (table[i * STRIDE + SEGMENTS] !== segments(frame).length)
+            if (table[i * DESC_STRIDE + DESC_SEGMENTS] !== segments(frame).length)
               t.fail(`round ${round}: frame ${i} tells another number of segments`);
         }
         t.comment(`fallbacks ${fallbacks}`);
@@ -264,7 +264,7 @@ t.test('offload metadata that lies is a verdict, not a crash', t => {
   for (const [what, lie] of lies) {
     const { datagrams, table } = wire.send([{ ...base, ...lie }], 64);
     t.equal(datagrams.length, 0, `${what}: nothing on the wire`);
-    t.equal(table[VERDICT], EGRESS_MALFORMED, `${what}: verdict`);
+    t.equal(table[DESC_VERDICT], EGRESS_MALFORMED, `${what}: verdict`);
   }
   for (let i = 0; i < 3000; i++) {
     const bytes = random.bytes(random.between(1, 200));

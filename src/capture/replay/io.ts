@@ -74,7 +74,7 @@ export class ReplayIo {
     return this.#fill(into, (input, descriptor, index) => {
       if (input.direction !== 'ingress') return;
       const at = index * sourceStride;
-      into.table[descriptor + batch.SOURCE] = index;
+      into.table[descriptor + batch.DESC_SOURCE] = index;
       new Uint8Array(this.sources.buffer, (at + sourceAddress) * 4, 16).set(input.source);
       this.sources[at + sourcePort] = input.port;
     });
@@ -88,20 +88,20 @@ export class ReplayIo {
   sendBatch(from: batch.Batch, count: number, peers: Int32Array): number {
     const refused = this.#refuseTooBig(from, count);
     this.#eachForward(from, count, (frame, at) => {
-      const peer = readPeer(peers, from.table[at + batch.PEER]!);
+      const peer = readPeer(peers, from.table[at + batch.DESC_PEER]!);
       if (!peer) return;
       const offload = {
-        flags: from.table[at + batch.OFFLOAD]! & 0xff,
-        gsoType: (from.table[at + batch.OFFLOAD]! >>> 8) & 0xff,
-        gsoSize: from.table[at + batch.GSO_SIZE]!,
-        csumStart: from.table[at + batch.CSUM_START]!,
-        csumOffset: from.table[at + batch.CSUM_OFFSET]!,
+        flags: from.table[at + batch.DESC_OFFLOAD]! & 0xff,
+        gsoType: (from.table[at + batch.DESC_OFFLOAD]! >>> 8) & 0xff,
+        gsoSize: from.table[at + batch.DESC_GSO_SIZE]!,
+        csumStart: from.table[at + batch.DESC_CSUM_START]!,
+        csumOffset: from.table[at + batch.DESC_CSUM_OFFSET]!,
       };
       const isEthernet = this.#config.mode === 'vxlan';
       const outer = {
         source: this.#config.address,
         destination: formatIp(viewOf(peer.address), 0),
-        sourcePort: isEthernet ? FIRST_PORT + from.table[at + batch.SOCKET]! : this.#config.port,
+        sourcePort: isEthernet ? FIRST_PORT + from.table[at + batch.DESC_SOCKET]! : this.#config.port,
         destinationPort: peer.port,
         header: peer.header,
         ...(isEthernet ? { link: { source: NO_MAC, destination: NO_MAC } } : {}),
@@ -131,11 +131,11 @@ export class ReplayIo {
       const bytes = input.direction === 'egress' ? input.frame : input.payload;
       if (offset + bytes.length > into.slab.length) break;
       this.#queue.shift();
-      const at = count * batch.STRIDE;
-      into.table.fill(0, at, at + batch.STRIDE);
+      const at = count * batch.DESC_STRIDE;
+      into.table.fill(0, at, at + batch.DESC_STRIDE);
       into.slab.set(bytes, offset);
-      into.table[at + batch.OFFSET] = offset;
-      into.table[at + batch.LENGTH] = bytes.length;
+      into.table[at + batch.DESC_OFFSET] = offset;
+      into.table[at + batch.DESC_LENGTH] = bytes.length;
       finish(input, at, count);
       offset += (bytes.length + batch.HEADROOM + 63) & ~63;
       count++;
@@ -146,11 +146,11 @@ export class ReplayIo {
   /** A plain frame that passes the length field of UDP is refused by every kernel (EMSGSIZE). */
   #refuseTooBig(from: batch.Batch, count: number): number {
     let refused = 0;
-    for (let at = 0; at < count * batch.STRIDE; at += batch.STRIDE) {
-      const isForward = from.table[at + batch.VERDICT] === this.#numbers.forward;
-      const isPlain = from.table[at + batch.GSO_SIZE] === 0;
-      if (!isForward || !isPlain || from.table[at + batch.LENGTH]! <= FRAME_ROOM) continue;
-      from.table[at + batch.VERDICT] = this.#numbers.tooBig;
+    for (let at = 0; at < count * batch.DESC_STRIDE; at += batch.DESC_STRIDE) {
+      const isForward = from.table[at + batch.DESC_VERDICT] === this.#numbers.forward;
+      const isPlain = from.table[at + batch.DESC_GSO_SIZE] === 0;
+      if (!isForward || !isPlain || from.table[at + batch.DESC_LENGTH]! <= FRAME_ROOM) continue;
+      from.table[at + batch.DESC_VERDICT] = this.#numbers.tooBig;
       refused++;
     }
     return refused;
@@ -158,10 +158,10 @@ export class ReplayIo {
 
   #eachForward(from: batch.Batch, count: number, use: (frame: Uint8Array, at: number) => void): void {
     if (!this.keeps) return;
-    for (let at = 0; at < count * batch.STRIDE; at += batch.STRIDE) {
-      if (from.table[at + batch.VERDICT] !== this.#numbers.forward) continue;
-      const offset = from.table[at + batch.OFFSET]!;
-      use(from.slab.subarray(offset, offset + from.table[at + batch.LENGTH]!), at);
+    for (let at = 0; at < count * batch.DESC_STRIDE; at += batch.DESC_STRIDE) {
+      if (from.table[at + batch.DESC_VERDICT] !== this.#numbers.forward) continue;
+      const offset = from.table[at + batch.DESC_OFFSET]!;
+      use(from.slab.subarray(offset, offset + from.table[at + batch.DESC_LENGTH]!), at);
     }
   }
 }
@@ -169,8 +169,8 @@ export class ReplayIo {
 /** A TCP packet larger than the MTU can only have been a superframe; it is described as the device would do it. */
 function describeOffload(into: batch.Batch, at: number, config: ReplayConfig): void {
   const { table, view } = into;
-  const offset = table[at + batch.OFFSET]!;
-  const length = table[at + batch.LENGTH]!;
+  const offset = table[at + batch.DESC_OFFSET]!;
+  const length = table[at + batch.DESC_LENGTH]!;
   const l3 = config.mode === 'vxlan' ? linkBytes(view, offset, length) : 0;
   if (config.mode === 'vxlan' && (l3 === 0 || !isIp(view.getUint16(offset + l3 - 2)))) return;
   const ip = offset + l3;
@@ -182,10 +182,10 @@ function describeOffload(into: batch.Batch, at: number, config: ReplayConfig): v
   if (bytes <= config.mtu || protocol !== ipv4.PROTOCOL_TCP || (four && ipv4.isFragment(view, ip))) return;
   const headers = l4 + tcp.check(view, ip + l4, bytes - l4);
   if (headers === l4 || headers >= config.mtu) return;
-  table[at + batch.OFFLOAD] = NEEDS_CHECKSUM | ((four ? GSO_TCPV4 : GSO_TCPV6) << 8);
-  table[at + batch.GSO_SIZE] = config.mtu - headers;
-  table[at + batch.CSUM_START] = l3 + l4;
-  table[at + batch.CSUM_OFFSET] = 16;
+  table[at + batch.DESC_OFFLOAD] = NEEDS_CHECKSUM | ((four ? GSO_TCPV4 : GSO_TCPV6) << 8);
+  table[at + batch.DESC_GSO_SIZE] = config.mtu - headers;
+  table[at + batch.DESC_CSUM_START] = l3 + l4;
+  table[at + batch.DESC_CSUM_OFFSET] = 16;
 }
 
 function isIp(type: number): boolean {

@@ -1,6 +1,6 @@
 import { FORMATS } from '../../../encap/formats.ts';
 import { RipstopError } from '../../base/errors.ts';
-import { type Batch, PEER, STRIDE, VERDICT } from '../../dataplane/descriptor/descriptor.ts';
+import { type Batch, DESC_PEER, DESC_STRIDE, DESC_VERDICT } from '../../dataplane/descriptor/descriptor.ts';
 import { describePacket } from '../decode/text.ts';
 import type { CaptureReader } from '../format/reader.ts';
 import type { ReplayConfig } from './config.ts';
@@ -80,13 +80,13 @@ function pass(
   ends.load([input]);
   forwarder.turn(input.direction);
   const table = (input.direction === 'egress' ? forwarder.egressBatch : forwarder.ingressBatch).table;
-  const slot = table[PEER]!;
+  const slot = table[DESC_PEER]!;
   const frame = frameOf(input, config);
   return {
     direction: input.direction,
     text: describePacket(frame, config.mode === 'vxlan' ? 'ethernet' : 'ip'),
     frame,
-    verdict: table[VERDICT]!,
+    verdict: table[DESC_VERDICT]!,
     peer: slot < 0 ? undefined : forwarder.peerId(slot),
     outputs: ends.outputs.slice(),
   };
@@ -190,5 +190,5 @@ function passBatch(
   const { table } = direction === 'egress' ? forwarder.egressBatch : forwarder.ingressBatch;
   forwarder.ends.load(inputs);
   for (let count = forwarder.turn(direction); count > 0; count = forwarder.turn(direction))
-    for (let at = 0; at < count * STRIDE; at += STRIDE) look(table[at + VERDICT]!);
+    for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) look(table[at + DESC_VERDICT]!);
 }

@@ -5,33 +5,33 @@
  * Descriptor fields, as int32 indices; `src/native/batch.h` holds the same numbers and `dataplane/io/check-addon-layout.ts` compares them.
  * A frame is the inner packet (Ethernet in `vxlan`, IP in `udp`); on receive it is first the whole datagram.
  */
-export const STRIDE = 16;
+export const DESC_STRIDE = 16;
 /** Byte offset of the frame in the slab. */
-export const OFFSET = 0;
+export const DESC_OFFSET = 0;
 /** Bytes of the frame. */
-export const LENGTH = 1;
+export const DESC_LENGTH = 1;
 /** virtio-net header: flags in bits 0..7, gso_type in bits 8..15. */
-export const OFFLOAD = 2;
+export const DESC_OFFLOAD = 2;
 /** virtio-net gso_size: payload bytes a segment, 0 for none. */
-export const GSO_SIZE = 3;
+export const DESC_GSO_SIZE = 3;
 /** virtio-net csum_start and csum_offset, bytes from the start of the frame (csum_offset: from csum_start). */
-export const CSUM_START = 4;
-export const CSUM_OFFSET = 5;
+export const DESC_CSUM_START = 4;
+export const DESC_CSUM_OFFSET = 5;
 /** What is to become of the frame: a number of `dataplane/descriptor/verdicts.ts`. */
-export const VERDICT = 6;
+export const DESC_VERDICT = 6;
 /** Peer slot, -1 for none. */
-export const PEER = 7;
+export const DESC_PEER = 7;
 /** Egress: index of the sending socket. Ingress: index of the message whose source address stands in `sources`. */
-export const SOCKET = 8;
-export const SOURCE = 8;
+export const DESC_SOCKET = 8;
+export const DESC_SOURCE = 8;
 /** Datagrams that the frame became (egress) or, on the first frame of a superframe, frames merged (ingress). */
-export const SEGMENTS = 9;
+export const DESC_SEGMENTS = 9;
 /** errno of a refused send or write, 0 when it went out. */
-export const ERROR = 10;
+export const DESC_ERROR = 10;
 /** Bytes of the Ethernet header with its VLAN tags, 0 in `udp` mode: where the IP header begins. */
-export const L3 = 11;
+export const DESC_L3 = 11;
 /** Hash of the inner flow; picks the source port. */
-export const FLOW = 12;
+export const DESC_FLOW = 12;
 
 /** Bytes in front of every frame that encapsulation may write: virtio-net header and VXLAN header fit many times. */
 export const HEADROOM = 128;
@@ -50,7 +50,7 @@ export interface Batch {
 
 /** A batch of `capacity` descriptors over `slabBytes` of memory, in shared memory so that its address never moves. */
 export function createBatch(capacity: number, slabBytes: number): Batch {
-  const table = new Int32Array(new SharedArrayBuffer(capacity * STRIDE * 4));
+  const table = new Int32Array(new SharedArrayBuffer(capacity * DESC_STRIDE * 4));
   const memory = new SharedArrayBuffer(slabBytes);
   return { table, slab: new Uint8Array(memory), view: new DataView(memory), capacity };
 }

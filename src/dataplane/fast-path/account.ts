@@ -1,6 +1,6 @@
 import { countEgress, countIngress, countVerdict } from '../descriptor/counters.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
-import { LENGTH, PEER, STRIDE, VERDICT } from '../descriptor/descriptor.ts';
+import { DESC_LENGTH, DESC_PEER, DESC_STRIDE, DESC_VERDICT } from '../descriptor/descriptor.ts';
 import { FORWARD } from '../descriptor/verdicts.ts';
 
 /**
@@ -16,16 +16,16 @@ export function accountBatch(block: Float64Array, batch: Batch, count: number, e
   let frames = 0;
   let bytes = 0;
   for (let i = 0; i < count; i++) {
-    const at = i * STRIDE;
-    if (table[at + VERDICT] !== verdict || table[at + PEER] !== peer) {
+    const at = i * DESC_STRIDE;
+    if (table[at + DESC_VERDICT] !== verdict || table[at + DESC_PEER] !== peer) {
       if (frames > 0) settle(block, verdict, peer, frames, bytes, egress);
-      verdict = table[at + VERDICT]!;
-      peer = table[at + PEER]!;
+      verdict = table[at + DESC_VERDICT]!;
+      peer = table[at + DESC_PEER]!;
       frames = 0;
       bytes = 0;
     }
     frames++;
-    bytes += table[at + LENGTH]!;
+    bytes += table[at + DESC_LENGTH]!;
   }
   if (frames > 0) settle(block, verdict, peer, frames, bytes, egress);
 }

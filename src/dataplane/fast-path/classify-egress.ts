@@ -1,16 +1,16 @@
 import type { Batch } from '../descriptor/descriptor.ts';
 import {
-  CSUM_START,
-  FLOW,
-  GSO_SIZE,
-  L3,
-  LENGTH,
-  OFFLOAD,
-  OFFSET,
-  PEER,
-  SOCKET,
-  STRIDE,
-  VERDICT,
+  DESC_CSUM_START,
+  DESC_FLOW,
+  DESC_GSO_SIZE,
+  DESC_L3,
+  DESC_LENGTH,
+  DESC_OFFLOAD,
+  DESC_OFFSET,
+  DESC_PEER,
+  DESC_SOCKET,
+  DESC_STRIDE,
+  DESC_VERDICT,
 } from '../descriptor/descriptor.ts';
 import {
   EGRESS_MALFORMED,
@@ -47,11 +47,11 @@ export function judgeEgress(batch: Batch, count: number, tables: TableView, rule
   const view = batch.view;
   let exceptions = 0;
   for (let i = 0; i < count; i++) {
-    const at = i * STRIDE;
-    const offset = table[at + OFFSET]!;
-    const length = table[at + LENGTH]!;
-    table[at + PEER] = -1;
-    table[at + FLOW] = 0;
+    const at = i * DESC_STRIDE;
+    const offset = table[at + DESC_OFFSET]!;
+    const length = table[at + DESC_LENGTH]!;
+    table[at + DESC_PEER] = -1;
+    table[at + DESC_FLOW] = 0;
     let verdict = FORWARD;
     let l3 = 0;
     let announced = 0;
@@ -77,24 +77,31 @@ export function judgeEgress(batch: Batch, count: number, tables: TableView, rule
       if (peer < 0)
         verdict = isGroupAddress(view, ip) === 0 ? NO_PEER : rules.flood === 1 ? FLOOD : MULTICAST;
     }
-    if (bytes > 0) table[at + FLOW] = flowHash(view, ip, bytes);
-    let socket = table[at + FLOW]! % rules.flowSockets;
+    if (bytes > 0) table[at + DESC_FLOW] = flowHash(view, ip, bytes);
+    let socket = table[at + DESC_FLOW]! % rules.flowSockets;
     if (verdict === FORWARD && bytes > 0) {
-      const gsoType = (table[at + OFFLOAD]! >>> 8) & 0x7f;
+      const gsoType = (table[at + DESC_OFFLOAD]! >>> 8) & 0x7f;
       const size =
         gsoType === 0
           ? bytes
-          : segmentBytes(view, ip, offset + table[at + CSUM_START]!, bytes, gsoType, table[at + GSO_SIZE]!);
+          : segmentBytes(
+              view,
+              ip,
+              offset + table[at + DESC_CSUM_START]!,
+              bytes,
+              gsoType,
+              table[at + DESC_GSO_SIZE]!,
+            );
       const tags = l3 > 14 ? l3 - 14 : 0; // VLAN tags take their bytes from the packet's room
       if (size + tags > tables.peers[peer * PEER_STRIDE + PEER_INNER_MTU]!) {
         if (mayFragment(view, ip, size) === 1) socket = rules.flowSockets;
         else verdict = TOO_BIG;
       }
     }
-    table[at + L3] = l3;
-    table[at + PEER] = peer;
-    table[at + SOCKET] = socket;
-    table[at + VERDICT] = verdict;
+    table[at + DESC_L3] = l3;
+    table[at + DESC_PEER] = peer;
+    table[at + DESC_SOCKET] = socket;
+    table[at + DESC_VERDICT] = verdict;
     if (verdict !== FORWARD) exceptions++;
   }
   return exceptions;

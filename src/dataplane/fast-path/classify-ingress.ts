@@ -7,16 +7,16 @@ import { check as checkUdp } from '../../../encap/udp.ts';
 import { check as checkVxlan } from '../../../encap/vxlan.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
 import {
-  CSUM_OFFSET,
-  CSUM_START,
-  L3,
-  LENGTH,
-  OFFLOAD,
-  OFFSET,
-  PEER,
-  SOURCE,
-  STRIDE,
-  VERDICT,
+  DESC_CSUM_OFFSET,
+  DESC_CSUM_START,
+  DESC_L3,
+  DESC_LENGTH,
+  DESC_OFFLOAD,
+  DESC_OFFSET,
+  DESC_PEER,
+  DESC_SOURCE,
+  DESC_STRIDE,
+  DESC_VERDICT,
 } from '../descriptor/descriptor.ts';
 import {
   BAD_FLAGS,
@@ -57,7 +57,7 @@ export interface IngressRules {
 }
 
 /**
- * The gate: judges every datagram that came in and leaves OFFSET and LENGTH on the frame inside.
+ * The gate: judges every datagram that came in and leaves DESC_OFFSET and DESC_LENGTH on the frame inside.
  * @returns how many are no FORWARD
  * @hot
  */
@@ -74,9 +74,9 @@ export function judgeIngress(
   let message = -1;
   let peer = -1;
   for (let i = 0; i < count; i++) {
-    const at = i * STRIDE;
-    if (table[at + SOURCE] !== message) {
-      message = table[at + SOURCE]!;
+    const at = i * DESC_STRIDE;
+    if (table[at + DESC_SOURCE] !== message) {
+      message = table[at + DESC_SOURCE]!;
       const source = message * SOURCE_STRIDE;
       peer = findPeerBySource(
         tables.sources,
@@ -86,14 +86,14 @@ export function judgeIngress(
         sources[source + 3]!,
       );
     }
-    table[at + PEER] = peer;
-    table[at + L3] = 0;
+    table[at + DESC_PEER] = peer;
+    table[at + DESC_L3] = 0;
     let verdict = FORWARD;
     if (sources[message * SOURCE_STRIDE + SOURCE_TRUNCATED] === 1) verdict = TRUNCATED;
     else if (peer < 0) verdict = UNKNOWN_PEER;
     else if (rules.ethernet === 1) verdict = judgeVxlan(table, at, view, peer, tables, rules);
-    else verdict = judgeBare(view, table[at + OFFSET]!, table[at + LENGTH]!, peer, tables, rules);
-    table[at + VERDICT] = verdict;
+    else verdict = judgeBare(view, table[at + DESC_OFFSET]!, table[at + DESC_LENGTH]!, peer, tables, rules);
+    table[at + DESC_VERDICT] = verdict;
     if (verdict !== FORWARD) exceptions++;
   }
   return exceptions;
@@ -124,8 +124,8 @@ function judgeVxlan(
   tables: TableView,
   rules: IngressRules,
 ): number {
-  const datagram = table[at + OFFSET]!;
-  const bytes = table[at + LENGTH]!;
+  const datagram = table[at + DESC_OFFSET]!;
+  const bytes = table[at + DESC_LENGTH]!;
   const wire =
     tables.peers[peer * PEER_STRIDE + PEER_REMOTE_CHECKSUM] === 1
       ? takeRemoteChecksum(table, at, view, datagram, bytes, rules.vni)
@@ -133,8 +133,8 @@ function judgeVxlan(
   if (wire !== 0) return wire === WIRE_RUNT ? RUNT : wire === WIRE_BAD_FLAGS ? BAD_FLAGS : WRONG_VNI;
   const frame = datagram + 8;
   const length = bytes - 8;
-  table[at + OFFSET] = frame;
-  table[at + LENGTH] = length;
+  table[at + DESC_OFFSET] = frame;
+  table[at + DESC_LENGTH] = length;
   const high = view.getUint16(frame);
   if ((high & 0x0100) !== 0) {
     if (rules.flood === 0) return MULTICAST;
@@ -146,17 +146,17 @@ function judgeVxlan(
     type = view.getUint16(frame + l3 + 2);
     l3 += 4;
   }
-  table[at + L3] = l3;
+  table[at + DESC_L3] = l3;
   const version = ipVersion(type);
   if (version !== 0) {
     const verdict = judgePacket(view, frame + l3, length - l3, version, peer, tables, rules);
-    if (verdict !== FORWARD || table[at + OFFLOAD] !== 1) return verdict;
-    const start = table[at + CSUM_START]! - l3;
-    return mayFinish(view, frame + l3, version, start, start + table[at + CSUM_OFFSET]!) === 1
+    if (verdict !== FORWARD || table[at + DESC_OFFLOAD] !== 1) return verdict;
+    const start = table[at + DESC_CSUM_START]! - l3;
+    return mayFinish(view, frame + l3, version, start, start + table[at + DESC_CSUM_OFFSET]!) === 1
       ? FORWARD
       : BAD_FLAGS;
   }
-  if (table[at + OFFLOAD] === 1) return BAD_FLAGS;
+  if (table[at + DESC_OFFLOAD] === 1) return BAD_FLAGS;
   if (type === 0x0806) return judgeArp(view, frame + l3, length - l3, peer, tables, rules);
   return INNER_MALFORMED;
 }
@@ -180,9 +180,9 @@ function takeRemoteChecksum(
   const start = (where & 0x7f) << 1;
   const offset = where > 0x7f ? 6 : 16;
   if (start + offset + 2 > bytes - 8) return WIRE_BAD_FLAGS;
-  table[at + OFFLOAD] = 1;
-  table[at + CSUM_START] = start;
-  table[at + CSUM_OFFSET] = offset;
+  table[at + DESC_OFFLOAD] = 1;
+  table[at + DESC_CSUM_START] = start;
+  table[at + DESC_CSUM_OFFSET] = offset;
   return 0;
 }
 

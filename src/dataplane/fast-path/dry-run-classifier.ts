@@ -57,18 +57,18 @@ export class Judge {
     const { table, slab } = this.#batch;
     table.fill(0);
     slab.set(bytes);
-    table[fields.LENGTH] = bytes.length;
+    table[fields.DESC_LENGTH] = bytes.length;
   }
 
   #judgement(): Judgement {
     const { table } = this.#batch;
-    const peer = table[fields.PEER]!;
+    const peer = table[fields.DESC_PEER]!;
     const record = peer * PEER_STRIDE;
     const { peers } = currentView(this.#tables);
     return {
-      verdict: table[fields.VERDICT]!,
+      verdict: table[fields.DESC_VERDICT]!,
       peer,
-      socket: table[fields.SOCKET]!,
+      socket: table[fields.DESC_SOCKET]!,
       pathMtu: peer < 0 ? 0 : peers[record + PEER_PATH_MTU]!,
       innerMtu: peer < 0 ? 0 : peers[record + PEER_INNER_MTU]!,
     };

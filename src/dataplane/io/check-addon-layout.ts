@@ -11,7 +11,7 @@ import * as source from './interfaces.ts';
  * and write the wrong words, so it is refused before the first batch, by the name of the first field that differs.
  */
 const KNOWN: Record<string, [prefix: string, constants: Record<string, unknown>]> = {
-  descriptor: ['', { ...descriptor }],
+  descriptor: ['DESC_', { ...descriptor }],
   peer: ['PEER_', { ...peer }],
   source: ['SOURCE_', { ...source }],
   verdict: ['', { ...verdict }],
@@ -21,7 +21,7 @@ const KNOWN: Record<string, [prefix: string, constants: Record<string, unknown>]
 for (const [group, constants] of Object.entries(native.constants)) {
   const [prefix, known] = KNOWN[group] ?? ['', {}];
   for (const [name, compiled] of Object.entries(constants)) {
-    const ours = known[prefix + name];
+    const ours = known[prefix + name] ?? known[name];
     if (ours === undefined || ours === compiled) continue;
     throw new RipstopError(
       'ELAYOUT',

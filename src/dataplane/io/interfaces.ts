@@ -14,7 +14,7 @@ export interface FrameDevice {
   readBatch(batch: Batch, timeoutMs: number): number;
   /**
    * Writes the descriptors 0..count-1 whose verdict is FORWARD, merging segments of one flow into superframes.
-   * A frame that is refused gets another verdict (BAD_CHECKSUM, WRITE_FAILED) and its ERROR set.
+   * A frame that is refused gets another verdict (BAD_CHECKSUM, WRITE_FAILED) and its DESC_ERROR set.
    * @returns frames refused
    */
   writeBatch(batch: Batch, count: number): number;
@@ -24,14 +24,14 @@ export interface FrameDevice {
 /** Where outer datagrams go to and come from. */
 export interface DatagramPort {
   /**
-   * Sends the descriptors 0..count-1 whose verdict is FORWARD, segmented, each to its PEER from its SOCKET.
-   * A frame that is refused gets another verdict (TOO_BIG, SEND_FAILED, EGRESS_MALFORMED) and its ERROR set.
+   * Sends the descriptors 0..count-1 whose verdict is FORWARD, segmented, each to its DESC_PEER from its DESC_SOCKET.
+   * A frame that is refused gets another verdict (TOO_BIG, SEND_FAILED, EGRESS_MALFORMED) and its DESC_ERROR set.
    * @param peers the peer records (`dataplane/tables/peer-table.ts`) of the generation that the verdicts were made with
    * @returns frames refused
    */
   sendBatch(batch: Batch, count: number, peers: Int32Array): number;
   /**
-   * Waits at most `timeoutMs` and receives what is there, one descriptor a datagram; SOURCE is the index into
+   * Waits at most `timeoutMs` and receives what is there, one descriptor a datagram; DESC_SOURCE is the index into
    * `sources` of the message that it came in.
    */
   receiveBatch(batch: Batch, timeoutMs: number): number;

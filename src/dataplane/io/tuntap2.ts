@@ -4,13 +4,13 @@ import { RipstopError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
 import {
   type Batch,
-  ERROR,
+  DESC_ERROR,
+  DESC_LENGTH,
+  DESC_OFFSET,
+  DESC_STRIDE,
+  DESC_VERDICT,
   FRAME_MAX,
   HEADROOM,
-  LENGTH,
-  OFFSET,
-  STRIDE,
-  VERDICT,
 } from '../descriptor/descriptor.ts';
 import type { FrameDevice } from './interfaces.ts';
 
@@ -71,9 +71,9 @@ export class Tuntap2Device implements FrameDevice {
     const ready = native.waitReadable(this.#fd, this.#control, timeoutMs);
     if (ready <= 0) return ready;
     try {
-      batch.table.fill(0, 0, STRIDE);
-      batch.table[OFFSET] = HEADROOM;
-      batch.table[LENGTH] = readSync(this.#fd, batch.slab, HEADROOM, FRAME_MAX, null);
+      batch.table.fill(0, 0, DESC_STRIDE);
+      batch.table[DESC_OFFSET] = HEADROOM;
+      batch.table[DESC_LENGTH] = readSync(this.#fd, batch.slab, HEADROOM, FRAME_MAX, null);
       return 1;
     } catch (error) {
       return -errnoOf(error);
@@ -83,13 +83,13 @@ export class Tuntap2Device implements FrameDevice {
   writeBatch(batch: Batch, count: number): number {
     const { table, slab } = batch;
     let refused = 0;
-    for (let at = 0; at < count * STRIDE; at += STRIDE) {
-      if (table[at + VERDICT] !== FORWARD) continue;
+    for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
+      if (table[at + DESC_VERDICT] !== FORWARD) continue;
       try {
-        writeSync(this.#fd, slab, table[at + OFFSET]!, table[at + LENGTH]!);
+        writeSync(this.#fd, slab, table[at + DESC_OFFSET]!, table[at + DESC_LENGTH]!);
       } catch (error) {
-        table[at + VERDICT] = WRITE_FAILED;
-        table[at + ERROR] = errnoOf(error);
+        table[at + DESC_VERDICT] = WRITE_FAILED;
+        table[at + DESC_ERROR] = errnoOf(error);
         refused++;
       }
     }

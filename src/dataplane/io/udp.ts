@@ -28,7 +28,7 @@ export interface UnderlayPorts {
   /** Sockets that receive, one a queue, sharing the port. */
   readonly receivers: number[];
   /**
-   * Sockets that send, by SOCKET. The last one lets routers fragment; the others set DF. In `udp` mode the receiving
+   * Sockets that send, by DESC_SOCKET. The last one lets routers fragment; the others set DF. In `udp` mode the receiving
    * socket itself is the first, since flannel's source port is the overlay's port.
    */
   readonly senders: number[];
@@ -101,7 +101,7 @@ function explain(error: { code: string; message: string }, port: number): Ripsto
 export interface UdpPortOptions {
   /** Descriptor that receives; -1 for a port that only sends. */
   readonly receiver: number;
-  /** Descriptors that send, by SOCKET. */
+  /** Descriptors that send, by DESC_SOCKET. */
   readonly senders: Int32Array;
   /** eventfd that ends a wait. */
   readonly control: number;

@@ -1,18 +1,18 @@
 import { finish, sum } from '../../../encap/wire/checksum.ts';
 import {
   type Batch,
-  CSUM_OFFSET,
-  CSUM_START,
   createBatch,
-  ERROR,
+  DESC_CSUM_OFFSET,
+  DESC_CSUM_START,
+  DESC_ERROR,
+  DESC_L3,
+  DESC_LENGTH,
+  DESC_OFFLOAD,
+  DESC_OFFSET,
+  DESC_PEER,
+  DESC_STRIDE,
+  DESC_VERDICT,
   HEADROOM,
-  L3,
-  LENGTH,
-  OFFLOAD,
-  OFFSET,
-  PEER,
-  STRIDE,
-  VERDICT,
 } from '../descriptor/descriptor.ts';
 import { FLOOD, FORWARD, MULTICAST, NO_PEER, PUNT, TOO_BIG } from '../descriptor/verdicts.ts';
 import type { DatagramPort, FrameDevice } from '../io/interfaces.ts';
@@ -61,7 +61,7 @@ export class Exceptions {
 
   constructor(ends: ExceptionEnds) {
     this.#ends = ends;
-    this.#copies = { ...ends.batch, table: new Int32Array(COPIES * STRIDE), capacity: COPIES };
+    this.#copies = { ...ends.batch, table: new Int32Array(COPIES * DESC_STRIDE), capacity: COPIES };
     this.neighbours = new NeighbourAnswers(address => this.#macOf(address));
   }
 
@@ -69,9 +69,9 @@ export class Exceptions {
   settle(batch: Batch, count: number, tables: TableView): void {
     this.#tables = tables;
     const table = batch.table;
-    for (let at = 0; at < count * STRIDE; at += STRIDE) {
-      if (table[at + VERDICT] === PUNT) this.#punt(batch, at);
-      const verdict = table[at + VERDICT];
+    for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
+      if (table[at + DESC_VERDICT] === PUNT) this.#punt(batch, at);
+      const verdict = table[at + DESC_VERDICT];
       if (verdict === NO_PEER || verdict === TOO_BIG) this.#refuse(batch, at, tables);
       else if (verdict === FLOOD) this.#copy(batch, at, tables);
     }
@@ -81,10 +81,15 @@ export class Exceptions {
   review(batch: Batch, count: number, tables: TableView): void {
     const table = batch.table;
     let reported = -1;
-    for (let at = 0; at < count * STRIDE; at += STRIDE) {
-      const slot = table[at + PEER]!;
+    for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
+      const slot = table[at + DESC_PEER]!;
       // A frame that was judged too big, without the kernel's EMSGSIZE, tells nothing new about its path.
-      if (table[at + VERDICT] !== TOO_BIG || table[at + ERROR] === 0 || slot < 0 || slot === reported)
+      if (
+        table[at + DESC_VERDICT] !== TOO_BIG ||
+        table[at + DESC_ERROR] === 0 ||
+        slot < 0 ||
+        slot === reported
+      )
         continue;
       this.#ends.reportTooBig(slot, tables.peers[slot * PEER_STRIDE + PEER_PATH_MTU]!);
       reported = slot;
@@ -93,31 +98,31 @@ export class Exceptions {
 
   #punt(batch: Batch, at: number): void {
     const table = batch.table;
-    const answer = this.neighbours.answer(batch.view, table[at + OFFSET]!, table[at + LENGTH]!);
+    const answer = this.neighbours.answer(batch.view, table[at + DESC_OFFSET]!, table[at + DESC_LENGTH]!);
     if (answer && answer.length <= REPLY_BYTES) {
       this.#reply.slab.set(answer, HEADROOM);
       this.#reply.table.fill(0);
-      this.#reply.table[OFFSET] = HEADROOM;
-      this.#reply.table[LENGTH] = answer.length;
-      this.#reply.table[L3] = 14;
-      this.#reply.table[VERDICT] = FORWARD;
+      this.#reply.table[DESC_OFFSET] = HEADROOM;
+      this.#reply.table[DESC_LENGTH] = answer.length;
+      this.#reply.table[DESC_L3] = 14;
+      this.#reply.table[DESC_VERDICT] = FORWARD;
       this.#ends.device.writeBatch(this.#reply, 1);
     } else {
-      table[at + VERDICT] = this.#ends.flood === 1 ? FLOOD : MULTICAST;
+      table[at + DESC_VERDICT] = this.#ends.flood === 1 ? FLOOD : MULTICAST;
     }
   }
 
   /** ICMP to the sender of a frame that cannot go on. */
   #refuse(batch: Batch, at: number, tables: TableView): void {
     const table = batch.table;
-    const l3 = table[at + L3]!;
-    const ip = table[at + OFFSET]! + l3;
-    const length = table[at + LENGTH]! - l3;
+    const l3 = table[at + DESC_L3]!;
+    const ip = table[at + DESC_OFFSET]! + l3;
+    const length = table[at + DESC_LENGTH]! - l3;
     const now = this.#ends.nowMs();
-    const room = tables.peers[Math.max(0, table[at + PEER]!) * PEER_STRIDE + PEER_INNER_MTU]!;
+    const room = tables.peers[Math.max(0, table[at + DESC_PEER]!) * PEER_STRIDE + PEER_INNER_MTU]!;
     const mtu = room - Math.max(0, l3 - ETHERNET_BYTES);
     const answer =
-      table[at + VERDICT] === TOO_BIG
+      table[at + DESC_VERDICT] === TOO_BIG
         ? this.icmp.tooBig(batch.view, ip, length, mtu, false, now)
         : this.icmp.noPeer(batch.view, ip, length, false, now);
     if (answer) this.#ends.sendIcmp(answer);
@@ -129,9 +134,9 @@ export class Exceptions {
     finishChecksum(batch, at);
     const table = this.#copies.table;
     for (let i = 0; i < copies; i++) {
-      table.set(batch.table.subarray(at, at + STRIDE), i * STRIDE);
-      table[i * STRIDE + PEER] = this.#slots[i]!;
-      table[i * STRIDE + VERDICT] = FORWARD;
+      table.set(batch.table.subarray(at, at + DESC_STRIDE), i * DESC_STRIDE);
+      table[i * DESC_STRIDE + DESC_PEER] = this.#slots[i]!;
+      table[i * DESC_STRIDE + DESC_VERDICT] = FORWARD;
     }
     this.#ends.port.sendBatch(this.#copies, copies, tables.peers);
   }
@@ -152,11 +157,11 @@ export class Exceptions {
 
 /** Finishes the open checksum of a plain frame: its copies share the bytes, and not every peer may take it open. */
 function finishChecksum({ table, view }: Batch, at: number): void {
-  if (table[at + OFFLOAD] !== 1) return;
-  const start = table[at + CSUM_START]!;
-  const field = table[at + OFFSET]! + start + table[at + CSUM_OFFSET]!;
-  if (start + table[at + CSUM_OFFSET]! + 2 > table[at + LENGTH]!) return;
-  const value = finish(sum(view, table[at + OFFSET]! + start, table[at + LENGTH]! - start, 0));
-  view.setUint16(field, table[at + CSUM_OFFSET] === 6 && value === 0 ? 0xffff : value);
-  table[at + OFFLOAD] = 0;
+  if (table[at + DESC_OFFLOAD] !== 1) return;
+  const start = table[at + DESC_CSUM_START]!;
+  const field = table[at + DESC_OFFSET]! + start + table[at + DESC_CSUM_OFFSET]!;
+  if (start + table[at + DESC_CSUM_OFFSET]! + 2 > table[at + DESC_LENGTH]!) return;
+  const value = finish(sum(view, table[at + DESC_OFFSET]! + start, table[at + DESC_LENGTH]! - start, 0));
+  view.setUint16(field, table[at + DESC_CSUM_OFFSET] === 6 && value === 0 ? 0xffff : value);
+  table[at + DESC_OFFLOAD] = 0;
 }

@@ -29,7 +29,7 @@ export class Watched {
   readonly #writer: TablesWriter;
   readonly #sourcePorts: readonly number[];
 
-  /** @param sourcePorts ports of the sending sockets, by SOCKET */
+  /** @param sourcePorts ports of the sending sockets, by DESC_SOCKET */
   constructor(overlay: Overlay, writer: TablesWriter, sourcePorts: readonly number[]) {
     this.#overlay = overlay;
     this.#writer = writer;

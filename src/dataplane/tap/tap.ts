@@ -147,7 +147,7 @@ export interface TapOptions {
   readonly direction: 'egress' | 'ingress';
   /** Numbers of the verdicts that mean the frame is lost. */
   readonly drops: readonly number[];
-  /** Ingress: numbers of the verdicts that leave OFFSET on the datagram, before its encapsulation header. */
+  /** Ingress: numbers of the verdicts that leave DESC_OFFSET on the datagram, before its encapsulation header. */
   readonly unopened: readonly number[];
   /** Ingress: bytes of the encapsulation header. */
   readonly headerBytes: number;

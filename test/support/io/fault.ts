@@ -1,4 +1,9 @@
-import { type Batch, LENGTH, OFFSET, STRIDE } from '../../../src/dataplane/descriptor/descriptor.ts';
+import {
+  type Batch,
+  DESC_LENGTH,
+  DESC_OFFSET,
+  DESC_STRIDE,
+} from '../../../src/dataplane/descriptor/descriptor.ts';
 import type { DatagramPort, FrameDevice } from '../../../src/dataplane/io/interfaces.ts';
 
 /*
@@ -42,13 +47,13 @@ class Spoiler {
     const { table, slab } = batch;
     const kept: Int32Array[] = [];
     for (let i = 0; i < count; i++) {
-      const descriptor = table.slice(i * STRIDE, (i + 1) * STRIDE);
+      const descriptor = table.slice(i * DESC_STRIDE, (i + 1) * DESC_STRIDE);
       if (this.#chance(lose)) {
         this.counts.lost++;
         continue;
       }
-      if (descriptor[LENGTH]! > 0 && this.#chance(corrupt)) {
-        const at = descriptor[OFFSET]! + Math.floor(this.#random() * descriptor[LENGTH]!);
+      if (descriptor[DESC_LENGTH]! > 0 && this.#chance(corrupt)) {
+        const at = descriptor[DESC_OFFSET]! + Math.floor(this.#random() * descriptor[DESC_LENGTH]!);
         slab[at]! ^= 1 << Math.floor(this.#random() * 8);
         this.counts.corrupted++;
       }
@@ -63,7 +68,7 @@ class Spoiler {
         this.counts.duplicated++;
       }
     }
-    for (const [i, descriptor] of kept.entries()) table.set(descriptor, i * STRIDE);
+    for (const [i, descriptor] of kept.entries()) table.set(descriptor, i * DESC_STRIDE);
     return kept.length;
   }
 

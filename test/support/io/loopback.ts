@@ -1,18 +1,18 @@
 import type { Batch } from '../../../src/dataplane/descriptor/descriptor.ts';
 import {
-  CSUM_OFFSET,
-  CSUM_START,
-  ERROR,
-  GSO_SIZE,
+  DESC_CSUM_OFFSET,
+  DESC_CSUM_START,
+  DESC_ERROR,
+  DESC_GSO_SIZE,
+  DESC_LENGTH,
+  DESC_OFFLOAD,
+  DESC_OFFSET,
+  DESC_PEER,
+  DESC_SEGMENTS,
+  DESC_SOURCE,
+  DESC_STRIDE,
+  DESC_VERDICT,
   HEADROOM,
-  LENGTH,
-  OFFLOAD,
-  OFFSET,
-  PEER,
-  SEGMENTS,
-  SOURCE,
-  STRIDE,
-  VERDICT,
 } from '../../../src/dataplane/descriptor/descriptor.ts';
 import {
   type DatagramPort,
@@ -71,17 +71,17 @@ export class LoopbackDevice implements FrameDevice {
       const offset = cursor + HEADROOM;
       if (offset + frame.bytes.length > batch.slab.length) break;
       batch.slab.set(frame.bytes, offset);
-      const at = count * STRIDE;
+      const at = count * DESC_STRIDE;
       const table = batch.table;
-      table[at + OFFSET] = offset;
-      table[at + LENGTH] = frame.bytes.length;
-      table[at + OFFLOAD] = frame.offload ?? 0;
-      table[at + GSO_SIZE] = frame.gsoSize ?? 0;
-      table[at + CSUM_START] = frame.csumStart ?? 0;
-      table[at + CSUM_OFFSET] = frame.csumOffset ?? 0;
-      table[at + VERDICT] = 0;
-      table[at + ERROR] = 0;
-      table[at + SEGMENTS] = 0;
+      table[at + DESC_OFFSET] = offset;
+      table[at + DESC_LENGTH] = frame.bytes.length;
+      table[at + DESC_OFFLOAD] = frame.offload ?? 0;
+      table[at + DESC_GSO_SIZE] = frame.gsoSize ?? 0;
+      table[at + DESC_CSUM_START] = frame.csumStart ?? 0;
+      table[at + DESC_CSUM_OFFSET] = frame.csumOffset ?? 0;
+      table[at + DESC_VERDICT] = 0;
+      table[at + DESC_ERROR] = 0;
+      table[at + DESC_SEGMENTS] = 0;
       cursor = (offset + frame.bytes.length + 63) & ~63;
       this.#next = (this.#next + 1) % this.#frames.length;
       this.#left--;
@@ -92,12 +92,12 @@ export class LoopbackDevice implements FrameDevice {
 
   writeBatch(batch: Batch, count: number): number {
     const { table, slab } = batch;
-    for (let at = 0; at < count * STRIDE; at += STRIDE) {
-      if (table[at + VERDICT] !== FORWARD) continue;
-      const offset = table[at + OFFSET]!;
+    for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
+      if (table[at + DESC_VERDICT] !== FORWARD) continue;
+      const offset = table[at + DESC_OFFSET]!;
       this.written.frames++;
-      this.written.bytes += table[at + LENGTH]!;
-      if (this.#keep) this.#keep(slab.slice(offset, offset + table[at + LENGTH]!));
+      this.written.bytes += table[at + DESC_LENGTH]!;
+      if (this.#keep) this.#keep(slab.slice(offset, offset + table[at + DESC_LENGTH]!));
     }
     return 0;
   }
@@ -143,16 +143,16 @@ export class LoopbackPort implements DatagramPort {
 
   sendBatch(batch: Batch, count: number, peers: Int32Array): number {
     const { table, slab } = batch;
-    for (let at = 0; at < count * STRIDE; at += STRIDE) {
-      if (table[at + VERDICT] !== FORWARD) continue;
-      const record = table[at + PEER]! * PEER_STRIDE;
+    for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
+      if (table[at + DESC_VERDICT] !== FORWARD) continue;
+      const record = table[at + DESC_PEER]! * PEER_STRIDE;
       const header = peers[record + PEER_HEADER_BYTES]!;
-      const offset = table[at + OFFSET]! - header;
+      const offset = table[at + DESC_OFFSET]! - header;
       // The words of the record hold the bytes in memory order, lowest first.
       for (let i = 0; i < header; i++)
         slab[offset + i] = peers[record + PEER_HEADER + (i >> 2)]! >> ((i & 3) << 3);
-      if (!this.#out.put(slab, offset, table[at + LENGTH]! + header)) this.lost++;
-      table[at + SEGMENTS] = 1;
+      if (!this.#out.put(slab, offset, table[at + DESC_LENGTH]! + header)) this.lost++;
+      table[at + DESC_SEGMENTS] = 1;
     }
     return 0;
   }
@@ -164,15 +164,15 @@ export class LoopbackPort implements DatagramPort {
     while (count < batch.capacity && count < MESSAGES) {
       const length = this.#in.take(batch.slab, cursor);
       if (length < 0) break;
-      const at = count * STRIDE;
-      table[at + OFFSET] = cursor;
-      table[at + LENGTH] = length;
-      table[at + OFFLOAD] = 0;
-      table[at + GSO_SIZE] = 0;
-      table[at + VERDICT] = 0;
-      table[at + SOURCE] = count;
-      table[at + ERROR] = 0;
-      table[at + SEGMENTS] = 0;
+      const at = count * DESC_STRIDE;
+      table[at + DESC_OFFSET] = cursor;
+      table[at + DESC_LENGTH] = length;
+      table[at + DESC_OFFLOAD] = 0;
+      table[at + DESC_GSO_SIZE] = 0;
+      table[at + DESC_VERDICT] = 0;
+      table[at + DESC_SOURCE] = count;
+      table[at + DESC_ERROR] = 0;
+      table[at + DESC_SEGMENTS] = 0;
       this.sources.set(this.#source, count * SOURCE_STRIDE);
       this.sources[count * SOURCE_STRIDE + SOURCE_TRUNCATED] = 0;
       this.sources[count * SOURCE_STRIDE + SOURCE_BYTES] = length;

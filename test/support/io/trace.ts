@@ -1,5 +1,11 @@
 import { summarizeEthernet, summarizeIp } from '../../../encap/wire/summary.ts';
-import { type Batch, LENGTH, OFFSET, STRIDE, VERDICT } from '../../../src/dataplane/descriptor/descriptor.ts';
+import {
+  type Batch,
+  DESC_LENGTH,
+  DESC_OFFSET,
+  DESC_STRIDE,
+  DESC_VERDICT,
+} from '../../../src/dataplane/descriptor/descriptor.ts';
 import type { FrameDevice } from '../../../src/dataplane/io/interfaces.ts';
 
 /** FORWARD of `dataplane/descriptor/verdicts.ts`; io stands below path. */
@@ -17,16 +23,16 @@ export function tracedDevice(
 ): FrameDevice {
   const summarize = kind === 'tap' ? summarizeEthernet : summarizeIp;
   const tell = (mark: string, { table, view }: Batch, at: number) =>
-    say(`${mark} ${summarize(view, table[at + OFFSET]!, table[at + LENGTH]!)}`);
+    say(`${mark} ${summarize(view, table[at + DESC_OFFSET]!, table[at + DESC_LENGTH]!)}`);
   return {
     readBatch(batch, timeoutMs) {
       const count = device.readBatch(batch, timeoutMs);
-      for (let at = 0; at < count * STRIDE; at += STRIDE) tell('>', batch, at);
+      for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) tell('>', batch, at);
       return count;
     },
     writeBatch(batch, count) {
-      for (let at = 0; at < count * STRIDE; at += STRIDE)
-        if (batch.table[at + VERDICT] === FORWARD) tell('<', batch, at);
+      for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE)
+        if (batch.table[at + DESC_VERDICT] === FORWARD) tell('<', batch, at);
       return device.writeBatch(batch, count);
     },
     close: () => device.close(),

@@ -2,13 +2,13 @@ import type { Namespace } from '../../../bench/lab/namespace.ts';
 import { parseIp } from '../../../encap/wire/addresses.ts';
 import {
   createBatch,
+  DESC_LENGTH,
+  DESC_OFFSET,
+  DESC_PEER,
+  DESC_SOCKET,
+  DESC_STRIDE,
+  DESC_VERDICT,
   HEADROOM,
-  LENGTH,
-  OFFSET,
-  PEER,
-  SOCKET,
-  STRIDE,
-  VERDICT,
 } from '../../../src/dataplane/descriptor/descriptor.ts';
 import { FORWARD } from '../../../src/dataplane/descriptor/verdicts.ts';
 import { UdpPort } from '../../../src/dataplane/io/udp.ts';
@@ -35,8 +35,15 @@ export function volley(
   for (const [index, bytes] of datagrams.entries()) {
     const offset = index * SLOT + HEADROOM;
     batch.slab.set(bytes, offset);
-    const fields = { [OFFSET]: offset, [LENGTH]: bytes.length, [VERDICT]: FORWARD, [PEER]: 0, [SOCKET]: 0 };
-    for (const [field, value] of Object.entries(fields)) batch.table[index * STRIDE + Number(field)] = value;
+    const fields = {
+      [DESC_OFFSET]: offset,
+      [DESC_LENGTH]: bytes.length,
+      [DESC_VERDICT]: FORWARD,
+      [DESC_PEER]: 0,
+      [DESC_SOCKET]: 0,
+    };
+    for (const [field, value] of Object.entries(fields))
+      batch.table[index * DESC_STRIDE + Number(field)] = value;
   }
   const socket = native.udpOpen(from.ns.path, parseIp(from.address)!, 0, family === 6 ? 4 : 0, 1 << 20);
   const stats = new Int32Array(4);

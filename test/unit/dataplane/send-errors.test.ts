@@ -1,5 +1,11 @@
 import t from 'tap';
-import { createBatch, ERROR, PEER, STRIDE, VERDICT } from '../../../src/dataplane/descriptor/descriptor.ts';
+import {
+  createBatch,
+  DESC_ERROR,
+  DESC_PEER,
+  DESC_STRIDE,
+  DESC_VERDICT,
+} from '../../../src/dataplane/descriptor/descriptor.ts';
 import { FORWARD, TOO_BIG } from '../../../src/dataplane/descriptor/verdicts.ts';
 import { Exceptions } from '../../../src/dataplane/slow-path/slow-path.ts';
 import { PEER_PATH_MTU, PEER_STRIDE, peerWords } from '../../../src/dataplane/tables/peer-table.ts';
@@ -33,9 +39,9 @@ t.test('only what the kernel refused is told as a shrunken path', t => {
     [TOO_BIG, 2, EMSGSIZE],
   ] as const;
   for (const [index, [verdict, peer, error]] of frames.entries()) {
-    batch.table[index * STRIDE + VERDICT] = verdict;
-    batch.table[index * STRIDE + PEER] = peer;
-    batch.table[index * STRIDE + ERROR] = error;
+    batch.table[index * DESC_STRIDE + DESC_VERDICT] = verdict;
+    batch.table[index * DESC_STRIDE + DESC_PEER] = peer;
+    batch.table[index * DESC_STRIDE + DESC_ERROR] = error;
   }
   exceptions.review(batch, frames.length, { peers } as unknown as TableView);
   t.same(reports, [

@@ -18,18 +18,25 @@ const WHOLE = { points: ALL, snapLength: 0 };
 t.test('the numbers that the hot function holds as literals are those of the batch and the seam', async t => {
   t.strictSame(
     [
-      batch.STRIDE,
-      batch.OFFSET,
-      batch.LENGTH,
-      batch.OFFLOAD,
-      batch.GSO_SIZE,
-      batch.CSUM_START,
-      batch.CSUM_OFFSET,
+      batch.DESC_STRIDE,
+      batch.DESC_OFFSET,
+      batch.DESC_LENGTH,
+      batch.DESC_OFFLOAD,
+      batch.DESC_GSO_SIZE,
+      batch.DESC_CSUM_START,
+      batch.DESC_CSUM_OFFSET,
     ],
     [16, 0, 1, 2, 3, 4, 5],
   );
   t.strictSame(
-    [batch.VERDICT, batch.PEER, batch.SOCKET, batch.SOURCE, batch.SEGMENTS, batch.ERROR],
+    [
+      batch.DESC_VERDICT,
+      batch.DESC_PEER,
+      batch.DESC_SOCKET,
+      batch.DESC_SOURCE,
+      batch.DESC_SEGMENTS,
+      batch.DESC_ERROR,
+    ],
     [6, 7, 8, 8, 9, 10],
   );
   t.strictSame([SOURCE_STRIDE, SOURCE_ADDRESS, SOURCE_PORT], [8, 0, 4]);
