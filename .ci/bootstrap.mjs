@@ -2,7 +2,7 @@
 /*
  * Makes a fresh clone ready, and does nothing where nothing is missing:
  *   node .ci/bootstrap.mjs native | build | demo | bench | test
- * Order: distribution packages, npm packages, native addon, gauges, TypeScript. Everything it says goes to standard error,
+ * Order: distribution packages, npm packages, native addon, bench tools, TypeScript. Everything it says goes to standard error,
  * so that a command chained behind it owns standard output. Plain Node, no dependency: it runs before `npm ci`.
  */
 import { spawnSync } from 'node:child_process';
@@ -155,15 +155,15 @@ function addon() {
 }
 
 /** Each C file of the bench is one small program: what measures, what hashes, what is measured against. */
-function gauges() {
+function tools() {
   const compiler = findCommand('cc') ?? findCommand('gcc') ?? findCommand('g++');
   const shared = newest(walk(at('bench'), /\.h$/));
   for (const source of walk(at('bench'), /\.c$/)) {
-    const binary = at('dist/gauges', basename(source, '.c'));
+    const binary = at('dist/tools', basename(source, '.c'));
     if (mtime(binary) >= Math.max(mtime(source), shared)) continue;
     mkdirSync(dirname(binary), { recursive: true });
     const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-pthread'];
-    step(`gauge ${relative(root, source)}`, compiler, [...flags, '-o', binary, source]);
+    step(`bench tool ${relative(root, source)}`, compiler, [...flags, '-o', binary, source]);
   }
 }
 
@@ -215,7 +215,7 @@ compiledPackages();
 addon();
 if (profile !== 'native') {
   if (profile === 'test') testRunner();
-  gauges();
+  tools();
   typescript();
   const { buildPage } = await import('./page.mjs');
   await buildPage(newest([...walk(at('src/web'), /./), ...walk(at('encap'), /\.ts$/)]), checkPage);

@@ -5,18 +5,18 @@ export interface Contender {
   /** Column title. */
   label: string;
   /** Why it cannot run here, or undefined when it can. */
-  obstacle(): string | undefined;
+  unavailable(): string | undefined;
   /** Joins all nodes of `lab`; throws when it does not come up, with nothing left behind. */
-  lay(lab: Lab, wish: Wish): Promise<Laid>;
+  deploy(lab: Lab, options: DeployOptions): Promise<Deployment>;
 }
 
-export interface Wish {
+export interface DeployOptions {
   /** Family of the outer packets. */
   underlay: Family;
 }
 
 /** A contender in place. */
-export interface Laid {
+export interface Deployment {
   /** Largest inner IP packet. */
   mtu: number;
   /** Takes it down; the lab can then carry another contender. */

@@ -1,6 +1,6 @@
 import { attempt, must } from '../lab/command.ts';
 import { type Lab, type Node, UNDERLAY_DEVICE, UNDERLAY_MTU } from '../lab/topology.ts';
-import type { Contender, Laid, Wish } from './contender.ts';
+import type { Contender, Deployment, DeployOptions } from './contender.ts';
 
 export interface KernelVxlanOptions {
   vni?: number;
@@ -16,11 +16,11 @@ const DEVICE = 'flannel.1';
 /** A locally administered address that names the node. */
 const vtepMac = (node: Node) => `0a:58:fe:00:00:${node.index.toString(16).padStart(2, '0')}`;
 
-/** The kernel's own vxlan device, laid out as flannel's vxlan backend does: nothing learned, everything written down. */
+/** The kernel's own vxlan device, deployment out as flannel's vxlan backend does: nothing learned, everything written down. */
 export function kernelVxlan(options: KernelVxlanOptions = {}): Contender {
   return {
     label: 'kernel VXLAN',
-    obstacle() {
+    unavailable() {
       const probe = [
         'unshare',
         '--net',
@@ -38,17 +38,17 @@ export function kernelVxlan(options: KernelVxlanOptions = {}): Contender {
       const { code, stderr } = attempt(probe);
       return code === 0 ? undefined : `this kernel makes no vxlan device (${stderr.trim()})`;
     },
-    async lay(lab, wish) {
-      return layKernelVxlan(lab, wish, options);
+    async deploy(lab, request) {
+      return deployKernelVxlan(lab, request, options);
     },
   };
 }
 
-function layKernelVxlan(
+function deployKernelVxlan(
   lab: Lab,
-  { underlay }: Wish,
+  { underlay }: DeployOptions,
   { vni = 1, port = 8472, checksum }: KernelVxlanOptions,
-): Laid {
+): Deployment {
   const mtu = UNDERLAY_MTU - OVERHEAD[underlay];
   const csum = checksum === undefined ? '' : underlay === 4 ? udpChecksum4(checksum) : udpChecksum6(checksum);
   const stop = async () => {

@@ -4,8 +4,8 @@ import type { Contender } from './contender.ts';
 /** No overlay: plain routes over the underlay, as flannel's host-gw. What every tunnel is measured against. */
 export const noOverlay: Contender = {
   label: 'no overlay',
-  obstacle: () => undefined,
-  async lay(lab, { underlay }) {
+  unavailable: () => undefined,
+  async deploy(lab, { underlay }) {
     for (const node of lab.nodes) {
       for (const peer of lab.nodes) {
         if (peer === node) continue;

@@ -4,7 +4,7 @@ import type { Proc } from '../lab/proc.ts';
 import { CHECKOUT } from '../lab/tool.ts';
 import type { Lab, Node } from '../lab/topology.ts';
 import { until } from '../lab/until.ts';
-import type { Contender, Laid, Wish } from './contender.ts';
+import type { Contender, Deployment, DeployOptions } from './contender.ts';
 
 export interface RipstopOptions {
   mode: 'vxlan' | 'udp';
@@ -22,7 +22,7 @@ export interface RipstopOptions {
 export const AS_AGENTS_DO = { mode: 'vxlan', remoteChecksum: true } as const satisfies RipstopOptions;
 
 /** Ripstop in place. */
-export interface RipstopLaid extends Laid {
+export interface RipstopDeployment extends Deployment {
   /** One a node, in the lab's order. */
   processes: readonly RipstopProcess[];
 }
@@ -42,13 +42,17 @@ const READY_MS = 15_000;
 export function ripstop(options: RipstopOptions): Contender {
   return {
     label: options.label ?? 'Ripstop',
-    obstacle: () => (existsSync('/dev/net/tun') ? undefined : 'no /dev/net/tun here (modprobe tun)'),
-    lay: (lab, wish) => layRipstop(lab, wish, options),
+    unavailable: () => (existsSync('/dev/net/tun') ? undefined : 'no /dev/net/tun here (modprobe tun)'),
+    deploy: (lab, request) => deployRipstop(lab, request, options),
   };
 }
 
 /** As the contender does, and tells of its processes. */
-export async function layRipstop(lab: Lab, wish: Wish, options: RipstopOptions): Promise<RipstopLaid> {
+export async function deployRipstop(
+  lab: Lab,
+  request: DeployOptions,
+  options: RipstopOptions,
+): Promise<RipstopDeployment> {
   const device = options.mode === 'vxlan' ? 'flannel.1' : 'flannel0';
   const running: (RipstopProcess & { proc: Proc })[] = [];
   const stop = async () => {
@@ -58,7 +62,7 @@ export async function layRipstop(lab: Lab, wish: Wish, options: RipstopOptions):
     for (const node of lab.nodes) {
       const stem = `${scratch()}/${node.ns.name}-${options.mode}`;
       const [config, log, socket] = [`${stem}.json`, `${stem}.log`, `${stem}.sock`];
-      const settings = nodeConfiguration(node, lab, wish, options);
+      const settings = nodeConfiguration(node, lab, request, options);
       writeFileSync(config, `${JSON.stringify(settings, null, 2)}\n`);
       const runtime = [process.execPath, ...(options.nodeFlags ?? [])];
       const proc = node.ns.launch([...runtime, MAIN, 'run', '--config', config, '--socket', socket], { log });
@@ -78,7 +82,12 @@ export async function layRipstop(lab: Lab, wish: Wish, options: RipstopOptions):
 }
 
 /** Keys: docs/configuration.md. MACs, ports and the device's name are left to Ripstop. JSON is YAML. */
-function nodeConfiguration(node: Node, lab: Lab, { underlay }: Wish, options: RipstopOptions): object {
+function nodeConfiguration(
+  node: Node,
+  lab: Lab,
+  { underlay }: DeployOptions,
+  options: RipstopOptions,
+): object {
   const subnetsOf = ({ subnet }: Node) => [subnet[4], subnet[6]];
   return {
     mode: options.mode,

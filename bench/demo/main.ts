@@ -21,15 +21,15 @@ type Standing = Measurable & { lab: Lab };
 
 /** Builds a lab of its own for `contender` and lets it join the nodes. */
 async function stand(contender: Contender, options: DemoOptions): Promise<Standing> {
-  const obstacle = contender.obstacle();
-  if (obstacle !== undefined) throw new RipstopError('EOBSTACLE', obstacle);
+  const reason = contender.unavailable();
+  if (reason !== undefined) throw new RipstopError('EUNAVAILABLE', reason);
   const lab = buildLab();
   try {
     lab.condition(options.condition);
-    const laid = await contender.lay(lab, options);
+    const deployment = await contender.deploy(lab, options);
     const [from, to] = lab.nodes.map(node => node.pods[0]!);
     const address = to!.address[options.inner];
-    return { label: contender.label, laid, lab, route: { from: from!.ns, to: to!.ns, address } };
+    return { label: contender.label, deployment, lab, route: { from: from!.ns, to: to!.ns, address } };
   } catch (error) {
     lab.remove();
     throw error;
@@ -37,8 +37,8 @@ async function stand(contender: Contender, options: DemoOptions): Promise<Standi
 }
 
 /** Takes an overlay down properly, which shows that it can. */
-async function takeDown({ laid, lab }: Standing): Promise<void> {
-  await laid.stop();
+async function takeDown({ deployment, lab }: Standing): Promise<void> {
+  await deployment.stop();
   lab.remove();
 }
 
@@ -72,11 +72,12 @@ async function run(options: DemoOptions): Promise<number> {
 
   const [own] = standing;
   const kept = options.keep && figures[0]!.errors.length === 0 ? own : undefined;
-  kept?.laid.keep?.();
+  kept?.deployment.keep?.();
   for (const one of standing) if (one !== kept) await takeDown(one);
   if (kept) keepOwn();
 
-  const mtuOf = (index: number) => standing.find(({ label }) => label === contenders[index]?.label)?.laid.mtu;
+  const mtuOf = (index: number) =>
+    standing.find(({ label }) => label === contenders[index]?.label)?.deployment.mtu;
   const report = makeReport({
     options,
     plan,

@@ -101,11 +101,11 @@ export async function runE2e(options: E2eOptions, progress: Progress): Promise<E
 async function stand(id: string, options: E2eOptions): Promise<Standing> {
   const { inner, underlay } = options;
   const contender = CONTENDERS[id]!;
-  const obstacle = contender.obstacle();
-  if (obstacle !== undefined) throw new Error(obstacle);
+  const reason = contender.unavailable();
+  if (reason !== undefined) throw new Error(reason);
   const lab = buildLab();
   try {
-    const laid = await contender.lay(lab, { underlay });
+    const deployment = await contender.deploy(lab, { underlay });
     const [one, two] = lab.nodes;
     const [from, to] = [one!.pods[0]!, two!.pods[0]!];
     return {
@@ -114,7 +114,7 @@ async function stand(id: string, options: E2eOptions): Promise<Standing> {
       measures: measuresOf(id, options),
       pods: { from: from.ns, to: to.ns, address: to.address[inner] },
       nodes: { from: one!.ns, to: two!.ns, address: two!.tunnel[inner] },
-      stop: () => laid.stop(),
+      stop: () => deployment.stop(),
     };
   } catch (error) {
     lab.remove();

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { RipstopError } from '../../src/base/errors.ts';
 import type { Namespace } from './namespace.ts';
 import type { Proc } from './proc.ts';
-import { gauge } from './tool.ts';
+import { tool } from './tool.ts';
 
 /** Between which two namespaces one measures, and the address of the second, which decides the family. */
 export interface Route {
@@ -123,7 +123,7 @@ export async function packetRate(
   flows = 1,
   pace = 0,
 ): Promise<PacketRateResult> {
-  const program = gauge('packets');
+  const program = tool('packets');
   const receiver = route.to.launch([program, 'receive', route.address, '0', `${seconds + 5}`]);
   try {
     const port = await listening(receiver);
@@ -185,7 +185,7 @@ export async function roundTrip(
   kind: 'tcp' | 'udp' | 'connect',
   client: ClientCore = 0,
 ): Promise<RoundTripResult> {
-  const program = gauge('roundtrip');
+  const program = tool('roundtrip');
   const server = route.to.launch([
     ...onCore(client === 0 ? 1 : 0),
     program,

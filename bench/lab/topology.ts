@@ -12,7 +12,7 @@ export const UNDERLAY_MTU = 1500;
 /** The device that faces the underlay, in every node. */
 export const UNDERLAY_DEVICE = 'eth0';
 
-/** Underlay offloads as `reference/feasibility.md` defines them; `def` is what a veth has by itself. */
+/** Offloads of the underlay devices, by `ethtool -K`. */
 export const CONDITIONS = {
   def: ['tso on', 'gso on', 'gro off', 'tx on'],
   wire: ['tso off', 'gso off', 'gro off', 'tx on'],
@@ -20,6 +20,14 @@ export const CONDITIONS = {
   wirecs: ['tso off', 'gso off', 'gro on', 'tx off'],
 } as const;
 export type Condition = keyof typeof CONDITIONS;
+
+/** What a table says of each condition. */
+export const CONDITION_TEXTS: Readonly<Record<Condition, string>> = {
+  def: 'veth default',
+  wire: 'no TSO/GSO',
+  wiregro: 'no TSO/GSO, GRO',
+  wirecs: 'no TSO/GSO, GRO, no checksum offload',
+};
 
 export interface Dual {
   4: string;

@@ -1,5 +1,5 @@
 import type { Namespace } from './namespace.ts';
-import { gauge } from './tool.ts';
+import { tool } from './tool.ts';
 
 export interface TransferOptions {
   from: Namespace;
@@ -38,7 +38,7 @@ interface Report {
  */
 export async function transfer(options: TransferOptions): Promise<TransferResult> {
   const { from, to, address, bytes, seed = 1, timeoutMs = 60_000, port = 0 } = options;
-  const program = gauge('transfer');
+  const program = tool('transfer');
   const seconds = String(Math.ceil(timeoutMs / 1000));
   const receiver = to.launch([program, 'receive', address, String(port), seconds]);
   try {

@@ -7,7 +7,7 @@ import { Exceptions } from '../../src/dataplane/slow-path/slow-path.ts';
 import { openReader } from '../../src/dataplane/tables/tables.ts';
 import type { PeerInput } from '../../src/dataplane/tables/writer.ts';
 import { createControl, createTapRing, openTaps, TAPS, watchBatch } from '../../src/dataplane/tap/tap.ts';
-import { StillEnds } from './null-io.ts';
+import { NullIo } from './null-io.ts';
 import { macOf, podAddress, VNI } from './peers.ts';
 
 const BATCH = 64;
@@ -82,7 +82,7 @@ export function forwarderAlone({ direction, mode, peers, tables, watched = false
   for (let i = 0; i < FRAMES; i++)
     length = writeFrame(batch, i, i % peers.length, macs[i % macs.length]!, mode, ingress);
   const addresses = peers.map(peer => new Int32Array(peer.address.buffer.slice(0, 16)));
-  const ends = new StillEnds({ count: FRAMES, room: ROOM, lead: LEAD, length }, addresses, BATCH);
+  const ends = new NullIo({ count: FRAMES, room: ROOM, lead: LEAD, length }, addresses, BATCH);
 
   const counters = openCounters(createCounters(1, peers.length)).blocks[0]!;
   const ethernet = mode === 'vxlan' ? 1 : 0;

@@ -34,7 +34,7 @@ export interface Layout {
 /** FORWARD of src/dataplane/descriptor/verdicts.ts. */
 const FORWARD = 1;
 
-export class StillEnds implements FrameDevice, DatagramPort {
+export class NullIo implements FrameDevice, DatagramPort {
   readonly sources: Int32Array;
   /** Frames that came out with the verdict FORWARD. */
   forwarded = 0;

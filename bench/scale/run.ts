@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describeError } from '../../src/base/errors.ts';
-import { AS_AGENTS_DO, layRipstop, type RipstopProcess } from '../contenders/ripstop.ts';
+import { AS_AGENTS_DO, deployRipstop, type RipstopProcess } from '../contenders/ripstop.ts';
 import type { Progress } from '../demo/progress.ts';
 import { buildLab } from '../lab/topology.ts';
 import { until } from '../lab/until.ts';
@@ -65,7 +65,7 @@ async function runReload(progress: Progress): Promise<{ samples: Sample[]; missi
   };
   const lab = buildLab();
   try {
-    const { processes, stop } = await layRipstop(lab, { underlay: 4 }, AS_AGENTS_DO);
+    const { processes, stop } = await deployRipstop(lab, { underlay: 4 }, AS_AGENTS_DO);
     try {
       for (const peers of PEERS) {
         const reloadMs = await reload(processes[0]!, peers);

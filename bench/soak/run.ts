@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describeError } from '../../src/base/errors.ts';
-import { AS_AGENTS_DO, layRipstop } from '../contenders/ripstop.ts';
+import { AS_AGENTS_DO, deployRipstop } from '../contenders/ripstop.ts';
 import type { Progress } from '../demo/progress.ts';
 import { MEASURES, type MeasureId } from '../e2e/measures.ts';
 import type { Route } from '../lab/measure.ts';
@@ -49,7 +49,7 @@ async function soak(seconds: number, progress: Progress): Promise<number> {
   try {
     lab.condition(CONDITION);
     const began = performance.now();
-    const laid = await layRipstop(lab, { underlay: 4 }, { ...AS_AGENTS_DO, nodeFlags: TRACE_FLAGS });
+    const deployment = await deployRipstop(lab, { underlay: 4 }, { ...AS_AGENTS_DO, nodeFlags: TRACE_FLAGS });
     /** Every thread has begun by now. A collection that V8 dates by its thread's begin happened at most so much later. */
     const lateness = performance.now() - began;
     let span: Span;
@@ -66,9 +66,9 @@ async function soak(seconds: number, progress: Progress): Promise<number> {
       // A thread that ends tidies up, which is no matter of packets: it must not do so within the span.
       await new Promise(resolve => setTimeout(resolve, lateness + AROUND * 1000));
     } finally {
-      await laid.stop();
+      await deployment.stop();
     }
-    const found = laid.processes.map(({ log }) => workerCollections(readFileSync(log, 'utf8'), span));
+    const found = deployment.processes.map(({ log }) => workerCollections(readFileSync(log, 'utf8'), span));
     const workers = found.reduce((sum, { workers: count }) => sum + count, 0);
     if (workers !== WORKERS)
       throw new Error(`the trace shows ${workers} threads that carry packets, not ${WORKERS}`);

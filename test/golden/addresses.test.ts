@@ -6,11 +6,11 @@ import {
   findAddress,
   findPeerBySource,
 } from '../../src/dataplane/tables/source-table.ts';
-import { seeded, seedOfRun } from './seeded.ts';
+import { Random, seedOfRun } from '../support/random.ts';
 
 const seed = seedOfRun();
 t.comment(`seed ${seed}`);
-const random = seeded(seed);
+const random = new Random(seed);
 
 /** Distinct addresses: IPv4-mapped in one subnet, one IPv6 subnet, or anything. */
 function entriesOf(count: number): AddressEntry[] {

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { PEERS_MAX } from '../../src/dataplane/tables/capacity.ts';
 import { buildFdb, fdbWords, findMac, type MacEntry } from '../../src/dataplane/tables/fdb.ts';
-import { seeded, seedOfRun } from './seeded.ts';
+import { Random, seedOfRun } from '../support/random.ts';
 
 /** The slow obvious FDB. */
 class MapFdb {
@@ -18,7 +18,7 @@ class MapFdb {
 
 const seed = seedOfRun();
 t.comment(`seed ${seed}`);
-const random = seeded(seed);
+const random = new Random(seed);
 
 /** Distinct MACs: at random as VTEPs have them, or counting upwards as pods often do. */
 function macs(count: number, counting: boolean): MacEntry[] {

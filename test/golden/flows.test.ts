@@ -2,8 +2,8 @@ import t from 'tap';
 import { FlowFields } from '../../src/capture/flows/flow-fields.ts';
 import { describeKey } from '../../src/capture/flows/flow-report.ts';
 import { FlowTable } from '../../src/capture/flows/flow-table.ts';
+import { Random, seedOfRun } from '../support/random.ts';
 import { ethernet, ip, joined, udp } from '../unit/capture/fixtures/frames.ts';
-import { seeded, seedOfRun } from './seeded.ts';
 
 /* The flow table beside a slow obvious one: objects in a Map, absolute sequence numbers, every segment remembered. */
 
@@ -67,7 +67,7 @@ class GoldenFlow {
 
 const seed = seedOfRun();
 t.comment(`seed ${seed}`);
-const random = seeded(seed);
+const random = new Random(seed);
 
 const word = (n: number) => [(n >>> 8) & 255, n & 255];
 const long = (n: number) => [...word(n >>> 16), ...word(n & 0xffff)];

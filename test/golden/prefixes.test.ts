@@ -10,7 +10,7 @@ import {
   maskWord,
   type PrefixEntry,
 } from '../../src/dataplane/tables/lpm.ts';
-import { seeded, seedOfRun } from './seeded.ts';
+import { Random, seedOfRun } from '../support/random.ts';
 
 /** The slow obvious table: look at every prefix, keep the longest that fits. */
 function findSlowly(entries: readonly PrefixEntry[], address: readonly number[]): number {
@@ -32,7 +32,7 @@ function findSlowly(entries: readonly PrefixEntry[], address: readonly number[])
 
 const seed = seedOfRun();
 t.comment(`seed ${seed}`);
-const random = seeded(seed);
+const random = new Random(seed);
 
 /** Distinct prefixes below a few roots, so that they nest; `lengths` are drawn with equal chance. */
 function prefixes(count: number, words: 1 | 4, lengths: readonly number[]): PrefixEntry[] {

@@ -109,7 +109,7 @@ t.test('the check finds what is run', async t => {
   t.same(found("attempt(['unshare', '--net', 'ip', 'link']);"), ['ip', 'unshare']);
   t.same(found("launch(['env', 'A=b', 'timeout', '3', 'x']);"), ['env', 'timeout']);
   t.same(found("execFileSync('openssl', ['req']); spawn(file, ['x']);"), ['openssl']);
-  t.same(found("launch([process.execPath, 'x']); launch([gauge('a'), 'b']); f(['nft']);"), []);
+  t.same(found("launch([process.execPath, 'x']); launch([tool('a'), 'b']); f(['nft']);"), []);
   t.same(needsIn("const skip = need('root', 'nft') || need('etcd'); needs('pkg', 'fastd')();"), [
     ...['etcd', 'fastd', 'nft', 'pkg', 'root'],
   ]);

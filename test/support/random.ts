@@ -22,6 +22,16 @@ export class Random {
     return (z ^ (z >>> 14)) >>> 0;
   }
 
+  /** A signed int32. */
+  word(): number {
+    return this.uint32() | 0;
+  }
+
+  /** A whole number, 0 to n - 1. */
+  below(n: number): number {
+    return this.uint32() % n;
+  }
+
   /** A whole number within `min..max`, both included. */
   between(min: number, max: number): number {
     return min + Math.floor((this.uint32() / 2 ** 32) * (max - min + 1));
@@ -41,12 +51,14 @@ export class Random {
   }
 }
 
-/**
- * The generator of one test; its seed is printed, and `RIPSTOP_SEED` runs it again.
- * @param fallback seed when none is given; by default one of the moment
- */
-export function seeded(t: Commenter, fallback = Date.now() & 0x7fffffff): Random {
-  const seed = process.env.RIPSTOP_SEED === undefined ? fallback : Number(process.env.RIPSTOP_SEED);
+/** The seed of this run: `RIPSTOP_SEED`, which repeats an earlier run, else the given one. The caller prints it. */
+export function seedOfRun(fallback = Date.now() & 0x7fffffff): number {
+  return process.env.RIPSTOP_SEED === undefined ? fallback : Number(process.env.RIPSTOP_SEED);
+}
+
+/** The generator of one test, whose seed is printed. `RIPSTOP_SEED` runs it again. */
+export function seeded(t: Commenter, fallback?: number): Random {
+  const seed = seedOfRun(fallback);
   t.comment(`seed ${seed}; run again with RIPSTOP_SEED=${seed}`);
   return new Random(seed);
 }

@@ -3,7 +3,7 @@ import { must } from '../../lab/command.ts';
 import { scratch } from '../../lab/namespace.ts';
 import type { Node } from '../../lab/topology.ts';
 import type { Contender } from '../contender.ts';
-import { layTunnel, needs, otherOf } from './tunnel.ts';
+import { deployTunnel, needs, otherOf } from './tunnel.ts';
 
 const DEVICE = 'fastd0';
 const PORT = 10000;
@@ -13,8 +13,8 @@ const MTU = { 4: 1500 - 28 - 1 - 14, 6: 1500 - 48 - 1 - 14 } as const;
 /** fastd over a TAP, method null: its handshake is authenticated, its packets are neither that nor encrypted. */
 export const fastd: Contender = {
   label: 'fastd, null',
-  obstacle: needs('fastd', 'fastd'),
-  lay(lab, { underlay }) {
+  unavailable: needs('fastd', 'fastd'),
+  deploy(lab, { underlay }) {
     const secrets = new Map<Node, string>(
       lab.nodes.map(node => [node, must(['fastd', '--generate-key', '--machine-readable']).trim()]),
     );
@@ -24,7 +24,7 @@ export const fastd: Contender = {
         `secret "${secrets.get(node)}";`,
       ).trim();
     const bracketed = (address: string) => (underlay === 6 ? `[${address}]` : address);
-    return layTunnel(lab, {
+    return deployTunnel(lab, {
       device: DEVICE,
       layer: 2,
       mtu: MTU[underlay],

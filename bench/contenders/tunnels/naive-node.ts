@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { UNDERLAY_MTU } from '../../lab/topology.ts';
 import type { Contender } from '../contender.ts';
-import { layTunnel, peerArguments } from './tunnel.ts';
+import { deployTunnel, peerArguments } from './tunnel.ts';
 
 const OVERHEAD = { 4: 28, 6: 48 } as const;
 const PROGRAM = fileURLToPath(new URL('./naive-tunnel.js', import.meta.url));
@@ -11,9 +11,9 @@ const DEVICE = 'tun0';
 /** What this project set out from: the tuntap2 fork and node:dgram, a packet at a time. */
 export const naiveNode: Contender = {
   label: 'naive Node',
-  obstacle: () => undefined,
-  lay: (lab, { underlay }) =>
-    layTunnel(lab, {
+  unavailable: () => undefined,
+  deploy: (lab, { underlay }) =>
+    deployTunnel(lab, {
       device: DEVICE,
       layer: 3,
       mtu: UNDERLAY_MTU - OVERHEAD[underlay],

@@ -3,7 +3,7 @@ import { must } from '../../lab/command.ts';
 import { scratch } from '../../lab/namespace.ts';
 import type { Lab, Node } from '../../lab/topology.ts';
 import type { Contender } from '../contender.ts';
-import { layTunnel, needs } from './tunnel.ts';
+import { deployTunnel, needs } from './tunnel.ts';
 
 const DEVICE = 'nebula0';
 const MTU = { 4: 1440, 6: 1420 } as const;
@@ -14,12 +14,12 @@ const addressOf = (node: Node) => `192.168.100.${node.index}`;
 /** Nebula, AES-GCM, which it cannot do without. Its pods' side is IPv4 alone. */
 export const nebula: Contender = {
   label: 'nebula, AES',
-  obstacle: needs('nebula', 'nebula', 'nebula-cert'),
-  lay(lab, { underlay }) {
+  unavailable: needs('nebula', 'nebula', 'nebula-cert'),
+  deploy(lab, { underlay }) {
     const folder = scratch();
     const ca = `${folder}/${lab.nodes[0]!.ns.name}-nebula-ca`;
     must(['nebula-cert', 'ca', '-name', 'bench', '-out-crt', `${ca}.crt`, '-out-key', `${ca}.key`]);
-    return layTunnel(lab, {
+    return deployTunnel(lab, {
       device: DEVICE,
       layer: 3,
       mtu: MTU[underlay],

@@ -1,7 +1,7 @@
-import { gauge } from '../../lab/tool.ts';
+import { tool } from '../../lab/tool.ts';
 import { UNDERLAY_MTU } from '../../lab/topology.ts';
 import type { Contender } from '../contender.ts';
-import { layTunnel, peerArguments } from './tunnel.ts';
+import { deployTunnel, peerArguments } from './tunnel.ts';
 
 const OVERHEAD = { 4: 28, 6: 48 } as const;
 const DEVICE = 'onecall0';
@@ -9,15 +9,15 @@ const DEVICE = 'onecall0';
 /** The loop that flannel's udp backend is: one packet, one read, one sendto (one-call.c). */
 export const oneCall: Contender = {
   label: 'one call (C)',
-  obstacle: () => undefined,
-  lay: (lab, { underlay }) =>
-    layTunnel(lab, {
+  unavailable: () => undefined,
+  deploy: (lab, { underlay }) =>
+    deployTunnel(lab, {
       device: DEVICE,
       layer: 3,
       mtu: UNDERLAY_MTU - OVERHEAD[underlay],
       start: node =>
         node.ns.launch([
-          gauge('one-call'),
+          tool('one-call'),
           DEVICE,
           node.underlay[underlay],
           '8285',

@@ -1,5 +1,5 @@
 import type { Contender } from '../contender.ts';
-import { layTunnel, needs, otherOf } from './tunnel.ts';
+import { deployTunnel, needs, otherOf } from './tunnel.ts';
 
 const DEVICE = 'ovpn0';
 const MTU = { 4: 1500 - 28, 6: 1500 - 48 } as const;
@@ -7,9 +7,9 @@ const MTU = { 4: 1500 - 28, 6: 1500 - 48 } as const;
 /** OpenVPN, point to point, neither cipher nor authentication: what its packet path alone can do. */
 export const openvpn: Contender = {
   label: 'OpenVPN',
-  obstacle: needs('openvpn', 'openvpn'),
-  lay: (lab, { underlay }) =>
-    layTunnel(lab, {
+  unavailable: needs('openvpn', 'openvpn'),
+  deploy: (lab, { underlay }) =>
+    deployTunnel(lab, {
       device: DEVICE,
       layer: 3,
       mtu: MTU[underlay],

@@ -4,7 +4,7 @@ import { scratch } from '../../lab/namespace.ts';
 import type { Proc } from '../../lab/proc.ts';
 import { type Family, type Lab, type Node, UNDERLAY_DEVICE } from '../../lab/topology.ts';
 import type { Contender } from '../contender.ts';
-import { layTunnel, macOf, needs, otherOf } from './tunnel.ts';
+import { deployTunnel, macOf, needs, otherOf } from './tunnel.ts';
 
 /** Bridge whose own port is the overlay device. */
 const OVERLAY = 'ovs0';
@@ -16,9 +16,9 @@ const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
 /** Open vSwitch with its userspace datapath (netdev): VXLAN, ports over AF_PACKET and TAP. */
 export const openvswitch: Contender = {
   label: 'Open vSwitch',
-  obstacle: needs('openvswitch-switch', 'ovs-vswitchd', 'ovsdb-server', 'ovsdb-tool', 'ovs-vsctl'),
-  lay: (lab, { underlay }) =>
-    layTunnel(lab, {
+  unavailable: needs('openvswitch-switch', 'ovs-vswitchd', 'ovsdb-server', 'ovsdb-tool', 'ovs-vsctl'),
+  deploy: (lab, { underlay }) =>
+    deployTunnel(lab, {
       device: OVERLAY,
       layer: 2,
       mtu: MTU[underlay],

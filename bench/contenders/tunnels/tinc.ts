@@ -3,7 +3,7 @@ import { must } from '../../lab/command.ts';
 import { scratch } from '../../lab/namespace.ts';
 import type { Family, Lab, Node } from '../../lab/topology.ts';
 import type { Contender } from '../contender.ts';
-import { layTunnel, needs } from './tunnel.ts';
+import { deployTunnel, needs } from './tunnel.ts';
 
 const DEVICE = 'tinc0';
 /** What tinc itself allows an Ethernet frame of 1500 to carry. */
@@ -12,11 +12,11 @@ const MTU = { 4: 1432, 6: 1412 } as const;
 /** tinc 1.0 as a switch, neither cipher nor digest. */
 export const tinc: Contender = {
   label: 'tinc',
-  obstacle: needs('tinc', 'tincd'),
-  lay(lab, { underlay }) {
+  unavailable: needs('tinc', 'tincd'),
+  deploy(lab, { underlay }) {
     const folders = new Map(lab.nodes.map(node => [node, configure(lab, node, underlay)]));
     exchangeKeys(lab, folders);
-    return layTunnel(lab, {
+    return deployTunnel(lab, {
       device: DEVICE,
       layer: 2,
       mtu: MTU[underlay],

@@ -2,7 +2,7 @@ import type { Proc } from '../../lab/proc.ts';
 import { findProgram } from '../../lab/programs.ts';
 import type { Lab, Node } from '../../lab/topology.ts';
 import { until } from '../../lab/until.ts';
-import type { Laid } from '../contender.ts';
+import type { Deployment } from '../contender.ts';
 
 /*
  * What the tunnels have in common that are a program on every node with a device of its own: start them, wait for the
@@ -28,7 +28,7 @@ const READY_MS = 20_000;
 export const macOf = (node: Node) => `0a:58:fc:00:00:${node.index.toString(16).padStart(2, '0')}`;
 
 /** Lays a tunnel; ends what it started when that fails. */
-export async function layTunnel(lab: Lab, options: TunnelOptions): Promise<Laid> {
+export async function deployTunnel(lab: Lab, options: TunnelOptions): Promise<Deployment> {
   const { mtu } = options;
   const started: Proc[] = [];
   const stop = async () => {
@@ -100,7 +100,7 @@ export function otherOf(lab: Lab, node: Node): Node {
   return lab.nodes.find(candidate => candidate !== node)!;
 }
 
-/** The obstacle of a contender that needs commands: undefined when all are installed. */
+/** Why a contender that needs commands is unavailable: undefined when all are installed. */
 export function needs(packages: string, ...commands: string[]): () => string | undefined {
   return () => {
     const absent = commands.filter(command => findProgram(command) === undefined);

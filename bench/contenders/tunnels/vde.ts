@@ -1,6 +1,6 @@
 import { RipstopError } from '../../../src/base/errors.ts';
 import type { Contender } from '../contender.ts';
-import { layTunnel, needs, otherOf } from './tunnel.ts';
+import { deployTunnel, needs, otherOf } from './tunnel.ts';
 
 const DEVICE = 'vde0';
 const PORT = 8999;
@@ -10,11 +10,12 @@ const MTU = 1500 - 28 - 14;
 /** Virtual Distributed Ethernet: a TAP joined to its UDP plug-in, bare Ethernet frames in datagrams. */
 export const vde: Contender = {
   label: 'vde over UDP',
-  obstacle: needs('vdeplug', 'vde_plug'),
-  async lay(lab, { underlay }) {
+  unavailable: needs('vdeplug', 'vde_plug'),
+  async deploy(lab, { underlay }) {
     // "udp://[fd31::1]:8999->..." is refused by vdeplug 4.0.1.
-    if (underlay === 6) throw new RipstopError('EOBSTACLE', 'vde: its UDP plug-in takes IPv4 addresses only');
-    return layTunnel(lab, {
+    if (underlay === 6)
+      throw new RipstopError('EUNAVAILABLE', 'vde: its UDP plug-in takes IPv4 addresses only');
+    return deployTunnel(lab, {
       device: DEVICE,
       layer: 2,
       mtu: MTU,

@@ -3,7 +3,7 @@ import { must } from '../../lab/command.ts';
 import { scratch } from '../../lab/namespace.ts';
 import type { Node } from '../../lab/topology.ts';
 import type { Contender } from '../contender.ts';
-import { layTunnel, needs } from './tunnel.ts';
+import { deployTunnel, needs } from './tunnel.ts';
 
 const MTU = { 4: 1440, 6: 1420 } as const;
 /** Its control socket lies in a folder that all namespaces share, so the name tells maker and node. */
@@ -12,11 +12,11 @@ const deviceOf = (node: Node) => `wg${process.pid % 1_000_000}n${node.index}`;
 /** WireGuard in user space, in Go. It encrypts, as it must. */
 export const wireguardGo: Contender = {
   label: 'wireguard-go',
-  obstacle: needs('wireguard-go wireguard-tools', 'wireguard-go', 'wg'),
-  lay(lab, { underlay }) {
+  unavailable: needs('wireguard-go wireguard-tools', 'wireguard-go', 'wg'),
+  deploy(lab, { underlay }) {
     const keys = new Map(lab.nodes.map(node => [node, must(['wg', 'genkey']).trim()]));
     const publicKey = (node: Node) => must(['wg', 'pubkey'], keys.get(node)!).trim();
-    return layTunnel(lab, {
+    return deployTunnel(lab, {
       device: deviceOf,
       layer: 3,
       mtu: MTU[underlay],

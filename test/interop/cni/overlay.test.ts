@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { attempt, must } from '../../../bench/lab/command.ts';
 import { launch } from '../../../bench/lab/proc.ts';
-import { CHECKOUT, gauge } from '../../../bench/lab/tool.ts';
+import { CHECKOUT, tool } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
 import { addressOf, CONTAINERD, Containerd, leftovers } from '../../support/cni/cni-containerd.ts';
@@ -90,7 +90,7 @@ t.test('pods of two nodes: overlay, host port from outside, limit', { skip }, as
 
   t.equal(ask(nodes[1], nodes[0].underlay[4], 8080), 'hello', 'the host port, asked by another machine');
 
-  const program = gauge('transfer');
+  const program = tool('transfer');
   const server = launch(left.inNetworkOf(ONE, [program, 'receive', at, '0', '60']));
   const [, port] = await server.saying(/^listening (\d+)$/m);
   must(right.inNetworkOf(TWO, [program, 'send', at, port!, '1000000', '1', '60']));

@@ -5,8 +5,8 @@ import { transfer } from '../../../bench/lab/transfer.ts';
 import {
   counted,
   DEVICE,
-  layKernelVxlan,
-  layRipstop,
+  deployKernelVxlan,
+  deployRipstop,
   overlayMtu,
   peerSpec,
   podAddress,
@@ -48,7 +48,7 @@ for (const condition of ['def', 'wirecs'] as const) {
     const lab = labFor(t);
     lab.condition(condition);
     const [a, b] = lab.nodes;
-    const planes = [await layRipstop(a!, [b!]), await layRipstop(b!, [a!])];
+    const planes = [await deployRipstop(a!, [b!]), await deployRipstop(b!, [a!])];
     t.teardown(() => Promise.all(planes.map(plane => plane.stop())));
     planes[0]!.setPeers([{ ...peerSpec(b!, {}), remoteChecksum: true }]);
     planes[1]!.setPeers([{ ...peerSpec(a!, {}), remoteChecksum: true }]);
@@ -63,10 +63,10 @@ t.test('Ripstop and a kernel with remcsumtx and remcsumrx', { skip }, async t =>
   const lab = labFor(t);
   lab.condition('wirecs');
   const [ours, kernels] = lab.nodes;
-  const plane = await layRipstop(ours!, [kernels!]);
+  const plane = await deployRipstop(ours!, [kernels!]);
   t.teardown(() => plane.stop());
   plane.setPeers([{ ...peerSpec(kernels!, {}), remoteChecksum: true }]);
-  const remove = layKernelVxlan(kernels!, [ours!], { checksum: true, remoteChecksum: true });
+  const remove = deployKernelVxlan(kernels!, [ours!], { checksum: true, remoteChecksum: true });
   t.teardown(remove);
   lab.podMtu(overlayMtu('vxlan', 4));
   t.match(
@@ -81,7 +81,7 @@ t.test('Ripstop and a kernel with remcsumtx and remcsumrx', { skip }, async t =>
 t.test('a peer that did not agree is refused, as the kernel refuses it', { skip }, async t => {
   const lab = labFor(t);
   const [a, b] = lab.nodes;
-  const planes = [await layRipstop(a!, [b!]), await layRipstop(b!, [a!])];
+  const planes = [await deployRipstop(a!, [b!]), await deployRipstop(b!, [a!])];
   t.teardown(() => Promise.all(planes.map(plane => plane.stop())));
   planes[0]!.setPeers([{ ...peerSpec(b!, {}), remoteChecksum: true }]);
   lab.podMtu(overlayMtu('vxlan', 4));

@@ -3,7 +3,14 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { Family, Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { counted, DEVICE, layRipstop, overlayMtu, PORT, podAddress } from '../../support/agents/overlay.ts';
+import {
+  counted,
+  DEVICE,
+  deployRipstop,
+  overlayMtu,
+  PORT,
+  podAddress,
+} from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
 import { Random } from '../../support/random.ts';
 import { need } from '../../support/skip-unless.ts';
@@ -83,7 +90,7 @@ for (const underlay of [4, 6] as const) {
   t.test(`packets cross unchanged, underlay IPv${underlay}`, { skip }, async t => {
     const lab = labFor(t);
     const [ours, theirs] = lab.nodes as [Node, Node];
-    const plane = await layRipstop(ours, [theirs], { mode: 'udp', underlay });
+    const plane = await deployRipstop(ours, [theirs], { mode: 'udp', underlay });
     t.teardown(() => plane.stop());
     const peer = new Peer(theirs, ours, underlay);
     t.teardown(() => peer.stop());

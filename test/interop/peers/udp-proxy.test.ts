@@ -4,7 +4,7 @@ import { transfer } from '../../../bench/lab/transfer.ts';
 import {
   counted,
   DEVICE,
-  layRipstop,
+  deployRipstop,
   overlayMtu,
   PORT,
   pings,
@@ -24,7 +24,7 @@ for (const condition of ['def', 'wirecs'] as const) {
     const lab = labFor(t);
     lab.condition(condition);
     const [ours, theirs] = lab.nodes as [Node, Node];
-    const plane = await layRipstop(ours, [theirs], { mode: 'udp' });
+    const plane = await deployRipstop(ours, [theirs], { mode: 'udp' });
     t.teardown(() => plane.stop());
     const route = [ours.subnet[4], ours.underlay[4]];
     const proxy = theirs.ns.launch([

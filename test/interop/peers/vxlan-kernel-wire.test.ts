@@ -1,13 +1,13 @@
 import t from 'tap';
 import { ping } from '../../../bench/lab/measure.ts';
-import { gauge } from '../../../bench/lab/tool.ts';
+import { tool } from '../../../bench/lab/tool.ts';
 import type { Lab, Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
 import {
   counted,
   DEVICE,
-  layKernelVxlan,
-  layRipstop,
+  deployKernelVxlan,
+  deployRipstop,
   overlayMtu,
   peerSpec,
   pings,
@@ -39,9 +39,9 @@ for (const underlay of [4, 6] as const) {
     const lab = labFor(t);
     const [ours, kernels] = lab.nodes as [Node, Node];
     lab.condition('wirecs');
-    const plane = await layRipstop(ours, [kernels], { underlay });
+    const plane = await deployRipstop(ours, [kernels], { underlay });
     t.teardown(() => plane.stop());
-    layKernelVxlan(kernels, [ours], { underlay, checksum: true });
+    deployKernelVxlan(kernels, [ours], { underlay, checksum: true });
     lab.podMtu(overlayMtu('vxlan', underlay));
     const file = await sniff(
       ours.ns,
@@ -105,16 +105,16 @@ t.test('the outer source port tells inner flows apart', { skip }, async t => {
   const lab = labFor(t);
   const [ours, kernels] = lab.nodes as [Node, Node];
   lab.condition('wire');
-  const plane = await layRipstop(ours, [kernels], {});
+  const plane = await deployRipstop(ours, [kernels], {});
   t.teardown(() => plane.stop());
-  layKernelVxlan(kernels, [ours], { checksum: true });
+  deployKernelVxlan(kernels, [ours], { checksum: true });
   for (const inner of [4, 6] as const) {
     const [pod, server] = [ours.pods[0]!, kernels.pods[0]!];
     const address = server.address[inner];
-    const receiver = server.ns.launch([gauge('packets'), 'receive', address, '0', '60']);
+    const receiver = server.ns.launch([tool('packets'), 'receive', address, '0', '60']);
     const [, port] = await receiver.saying(/^listening (\d+)$/m);
     const file = await sniff(ours.ns, 'eth0', { filter: 'udp dst port 8472', direction: 'out' }, () =>
-      pod.ns.launch([gauge('packets'), 'send', address, port!, '100', '32', '3200', '1']).success(),
+      pod.ns.launch([tool('packets'), 'send', address, port!, '100', '32', '3200', '1']).success(),
     );
     const { sent, received, reordered } = JSON.parse((await receiver.success()).split('\n')[1]!);
     t.same([received, reordered], [sent, 0], 'all arrived in order');
@@ -141,9 +141,9 @@ t.test('any network identifier and port, the peer on another than ours', { skip 
   const [ours, kernels] = lab.nodes as [Node, Node];
   lab.podMtu(overlayMtu('vxlan', 4));
   for (const vni of [0, 0x123456, 0xffffff]) {
-    const plane = await layRipstop(ours, [kernels], { vni, port: 4789 });
+    const plane = await deployRipstop(ours, [kernels], { vni, port: 4789 });
     plane.setPeers([{ ...peerSpec(kernels, {}), port: 14789 }]);
-    const remove = layKernelVxlan(kernels, [ours], { checksum: true, vni, port: 14789 });
+    const remove = deployKernelVxlan(kernels, [ours], { checksum: true, vni, port: 14789 });
     // The kernel sends to its own port unless the forwarding entry names another.
     const fdb = ['bridge', 'fdb', 'replace', vtepMac(ours), 'dev', DEVICE.vxlan, 'dst', ours.underlay[4]];
     kernels.ns.must([...fdb, 'port', '4789', 'self', 'permanent']);
@@ -162,16 +162,16 @@ t.test('unfinished checksums of a kernel peer are refused by default', { skip },
   const lab = labFor(t);
   const [ours, kernels] = lab.nodes as [Node, Node];
   lab.condition('wire'); // tx checksum offload on: the peer leaves inner checksums to a device that never comes
-  const plane = await layRipstop(ours, [kernels], { acceptUnfinished: false });
+  const plane = await deployRipstop(ours, [kernels], { acceptUnfinished: false });
   t.teardown(() => plane.stop());
-  layKernelVxlan(kernels, [ours], { checksum: true });
+  deployKernelVxlan(kernels, [ours], { checksum: true });
   lab.podMtu(overlayMtu('vxlan', 4));
   const [pod, sender] = [ours.pods[0]!, kernels.pods[0]!];
   const address = pod.address[4];
-  const receiver = pod.ns.launch([gauge('packets'), 'receive', address, '0', '2']);
+  const receiver = pod.ns.launch([tool('packets'), 'receive', address, '0', '2']);
   const [, port] = await receiver.saying(/^listening (\d+)$/m);
   const words = ['send', address, port!, '200', '1', '500', '1'];
-  const { sent } = JSON.parse(await sender.ns.launch([gauge('packets'), ...words]).success());
+  const { sent } = JSON.parse(await sender.ns.launch([tool('packets'), ...words]).success());
   const { received } = JSON.parse((await receiver.success()).split('\n')[1]!);
   t.equal(received, 0, 'no datagram with an unfinished checksum reached the pod');
   const refused = counted(plane, 'bad-checksum');

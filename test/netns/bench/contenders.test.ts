@@ -11,20 +11,24 @@ import { need } from '../../support/skip-unless.ts';
 const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'ethtool');
 
 for (const [id, contender] of Object.entries(CONTENDERS)) {
-  const obstacle = skip || contender.obstacle();
-  t.test(`${id}: carries a file whole, and goes`, { skip: obstacle ?? false }, async t => {
+  const unavailable = skip || contender.unavailable();
+  t.test(`${id}: carries a file whole, and goes`, { skip: unavailable ?? false }, async t => {
     const lab = labFor(t);
     lab.condition('wirecs');
     const links = () => lab.nodes.map(node => node.ns.must(['ip', '-o', 'link']).split('\n').length);
     const before = links();
-    const laid = await contender.lay(lab, { underlay: 4 });
+    const deployment = await contender.deploy(lab, { underlay: 4 });
     const [from, to] = lab.nodes.map(node => node.pods[0]!);
     const route = { from: from!.ns, to: to!.ns, address: to!.address[4] };
     t.equal((await ping(route, 3)).received, 3, 'pings are answered');
-    const largest = ['ping', '-c1', '-W2', '-M', 'do', '-s', `${laid.mtu - 28}`, route.address];
-    t.equal(route.from.attempt(largest).code, 0, `a packet of its MTU, ${laid.mtu} bytes, passes whole`);
+    const largest = ['ping', '-c1', '-W2', '-M', 'do', '-s', `${deployment.mtu - 28}`, route.address];
+    t.equal(
+      route.from.attempt(largest).code,
+      0,
+      `a packet of its MTU, ${deployment.mtu} bytes, passes whole`,
+    );
     t.equal((await transfer({ ...route, bytes: 3_000_000 })).intact, true, 'the hashes are the same');
-    await laid.stop();
+    await deployment.stop();
     t.same(links(), before, 'no device is left');
   });
 }

@@ -5,7 +5,7 @@ import t from 'tap';
 import type { Namespace } from '../../../bench/lab/namespace.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { layKernelVxlan, vtepMac } from '../../support/agents/overlay.ts';
+import { deployKernelVxlan, vtepMac } from '../../support/agents/overlay.ts';
 import { type Configuration, configurationOf, MAIN } from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
 import { need } from '../../support/skip-unless.ts';
@@ -35,7 +35,7 @@ async function nodesOf(
     const file = `${folder}/node${node.index}.yaml`;
     const configuration = change(node, configurationOf(node, peers));
     if (configuration === 'kernel') {
-      owner.teardown(layKernelVxlan(node, peers));
+      owner.teardown(deployKernelVxlan(node, peers));
       continue;
     }
     writeFileSync(file, JSON.stringify(configuration));

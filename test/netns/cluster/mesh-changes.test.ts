@@ -1,12 +1,12 @@
 import t from 'tap';
-import { gauge } from '../../../bench/lab/tool.ts';
+import { tool } from '../../../bench/lab/tool.ts';
 import type { Family, Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
 import type { PeerSpec } from '../../../src/dataplane/dataplane.ts';
 import {
   counted,
   DEVICE,
-  layRipstop,
+  deployRipstop,
   overlayFor,
   peerSpec,
   pings,
@@ -32,10 +32,10 @@ const pairs = (nodes: readonly Node[]) =>
 /** Numbered datagrams from pod to pod. @returns what the receiver says */
 async function stream(from: Node, to: Node, family: Family) {
   const address = podAddress(to, family);
-  const receiver = to.pods[0]!.ns.launch([gauge('packets'), 'receive', address, '0', '60']);
+  const receiver = to.pods[0]!.ns.launch([tool('packets'), 'receive', address, '0', '60']);
   const [, port] = await receiver.saying(/^listening (\d+)$/m);
   const words = [address, port!, '200', '2', `${RATE}`, `${SECONDS}`];
-  const sender = from.pods[0]!.ns.launch([gauge('packets'), 'send', ...words]);
+  const sender = from.pods[0]!.ns.launch([tool('packets'), 'send', ...words]);
   await sender.success();
   const { sent, received, reordered } = JSON.parse((await receiver.success()).split('\n')[1]!);
   return { sent, received, reordered } as { sent: number; received: number; reordered: number };
@@ -97,7 +97,7 @@ t.test('peers come, change and go while traffic of the others flows', { skip }, 
     for (const family of [4, 6] as const)
       node.ns.ip(`neigh replace ${one.tunnel[family]} lladdr ${moved.mac} dev ${DEVICE.vxlan} nud permanent`);
   }
-  const again = await layRipstop(one, others, { mac: moved.mac });
+  const again = await deployRipstop(one, others, { mac: moved.mac });
   t.teardown(() => again.stop());
   one.ns.ip(`link set ${DEVICE.vxlan} address ${moved.mac}`);
   for (const node of others) {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { gauge } from '../../../bench/lab/tool.ts';
+import { tool } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
 import type { DataPlane, PeerSpec } from '../../../src/dataplane/dataplane.ts';
@@ -28,10 +28,10 @@ function far(n: number): PeerSpec {
 
 async function stream(from: Node, to: Node, family: 4 | 6) {
   const address = podAddress(to, family);
-  const receiver = to.pods[0]!.ns.launch([gauge('packets'), 'receive', address, '0', `${SECONDS + 20}`]);
+  const receiver = to.pods[0]!.ns.launch([tool('packets'), 'receive', address, '0', `${SECONDS + 20}`]);
   const [, port] = await receiver.saying(/^listening (\d+)$/m);
   const words = [address, port!, '200', '2', `${RATE}`, `${SECONDS}`];
-  const sender = from.pods[0]!.ns.launch([gauge('packets'), 'send', ...words]);
+  const sender = from.pods[0]!.ns.launch([tool('packets'), 'send', ...words]);
   await sender.success((SECONDS + 30) * 1000);
   const { sent, received, reordered } = JSON.parse((await receiver.success()).split('\n')[1]!);
   return { sent, received, reordered } as { sent: number; received: number; reordered: number };

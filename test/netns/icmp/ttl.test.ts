@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { Family, Lab, Node } from '../../../bench/lab/topology.ts';
-import { layKernelVxlan, overlayFor, podAddress } from '../../support/agents/overlay.ts';
+import { deployKernelVxlan, overlayFor, podAddress } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
 import { need } from '../../support/skip-unless.ts';
 
@@ -24,7 +24,7 @@ function hops(lab: Lab, family: Family): string[] {
 t.test('two hops from pod to pod, as with kernel VXLAN', { skip }, async t => {
   const lab = labFor(t);
   const [one, two] = lab.nodes as [Node, Node];
-  const removals = [layKernelVxlan(one, [two]), layKernelVxlan(two, [one])];
+  const removals = [deployKernelVxlan(one, [two]), deployKernelVxlan(two, [one])];
   const kernel = ([4, 6] as const).map(family => hops(lab, family));
   for (const remove of removals) remove();
   for (const [index, family] of ([4, 6] as const).entries()) {

@@ -49,7 +49,7 @@ export function peerSpec(node: Node, { mode = 'vxlan', underlay = 4 }: OverlayWi
 }
 
 /** Ripstop on one node, with `peers`; device, addresses, neighbours and routes in place. Ends with `stop()`. */
-export async function layRipstop(
+export async function deployRipstop(
   node: Node,
   peers: readonly Node[],
   wish: OverlayWish = {},
@@ -94,7 +94,7 @@ export async function overlayFor(t: Owner, lab: Lab, wish: OverlayWish = {}): Pr
   t.teardown(() => Promise.all(planes.map(plane => plane.stop())));
   for (const node of lab.nodes) {
     planes.push(
-      await layRipstop(
+      await deployRipstop(
         node,
         lab.nodes.filter(peer => peer !== node),
         wish,
@@ -116,7 +116,7 @@ export interface KernelWish {
 }
 
 /** The kernel's vxlan device on one node, laid out as flannel's vxlan backend lays it. @returns its removal */
-export function layKernelVxlan(
+export function deployKernelVxlan(
   node: Node,
   peers: readonly Node[],
   { underlay = 4, checksum, remoteChecksum = false, vni = VNI, port = PORT.vxlan }: KernelWish = {},

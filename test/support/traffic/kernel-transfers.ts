@@ -1,7 +1,14 @@
 import type { Test } from 'tap';
 import type { Condition, Family, Lab } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
-import { counted, layKernelVxlan, layRipstop, overlayMtu, podAddress, verdicts } from '../agents/overlay.ts';
+import {
+  counted,
+  deployKernelVxlan,
+  deployRipstop,
+  overlayMtu,
+  podAddress,
+  verdicts,
+} from '../agents/overlay.ts';
 import { labFor } from '../lab.ts';
 
 /*
@@ -46,8 +53,8 @@ export async function transfersWithKernel(t: Test, underlay: Family): Promise<vo
   for (const checksum of [true, false]) {
     for (const { condition, acceptUnfinished } of UNDERLAYS) {
       lab.condition(condition as Condition);
-      const plane = await layRipstop(ours!, [kernels!], { underlay, acceptUnfinished });
-      const remove = layKernelVxlan(kernels!, [ours!], { underlay, checksum });
+      const plane = await deployRipstop(ours!, [kernels!], { underlay, acceptUnfinished });
+      const remove = deployKernelVxlan(kernels!, [ours!], { underlay, checksum });
       lab.podMtu(overlayMtu('vxlan', underlay));
       const name = `underlay IPv${underlay} ${condition}, outer checksum ${checksum ? 'on' : 'zero'}`;
       await t.test(name, async t => {

@@ -2,7 +2,7 @@ import type { Test } from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
 import type { DataPlane } from '../../../src/dataplane/dataplane.ts';
-import { DEVICE, layRipstop, type OverlayWish, PORT } from '../agents/overlay.ts';
+import { DEVICE, deployRipstop, type OverlayWish, PORT } from '../agents/overlay.ts';
 import { labFor } from '../lab.ts';
 import { Gun } from './packet-source.ts';
 
@@ -31,7 +31,7 @@ export async function gateFor(t: Owner, wish: OverlayWish): Promise<Gate> {
   const { mode = 'vxlan' } = wish;
   const lab = labFor(t, { nodes: 3 });
   const [ours, peer, other] = lab.nodes as [Node, Node, Node];
-  const plane = await layRipstop(ours, [peer, other], wish);
+  const plane = await deployRipstop(ours, [peer, other], wish);
   t.teardown(() => plane.stop());
   // Nothing leaves by the device but what the test causes: no multicast of the kernel's own, no answers.
   ours.ns.sysctl(`net/ipv6/conf/${DEVICE[mode]}/disable_ipv6=1`, 'net.ipv4.icmp_echo_ignore_all=1');

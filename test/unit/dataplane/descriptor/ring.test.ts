@@ -13,7 +13,7 @@ import {
   reserve,
   waitForRecord,
 } from '../../../../src/dataplane/descriptor/ring.ts';
-import { seeded, seedOfRun } from '../../../golden/seeded.ts';
+import { Random, seedOfRun } from '../../../support/random.ts';
 
 const seed = seedOfRun();
 t.comment(`seed ${seed}`);
@@ -114,7 +114,7 @@ for (const { size, records } of [
         workerData: { memory, records, seed, done },
       });
       await new Promise(resolve => worker.once('online', resolve));
-      const random = seeded(seed);
+      const random = new Random(seed);
       const ring = openConsumer(memory);
       let seen = 0;
       let last = -1;

@@ -2,18 +2,18 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import t from 'tap';
 import { launch } from '../../../bench/lab/proc.ts';
-import { gauge } from '../../../bench/lab/tool.ts';
+import { tool } from '../../../bench/lab/tool.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { seeded } from '../../support/random.ts';
 
-t.test("the gauges' SHA-256, with and without the processor's instructions, is Node's", async t => {
+t.test("the bench tools' SHA-256, with and without the processor's instructions, is Node's", async t => {
   const random = seeded(t);
   const lengths = [0, 1, 55, 56, 63, 64, 65, 119, 120, 127, 128, 70_001, random.between(0, 300_000)];
   for (const length of lengths) {
     const data = random.bytes(length);
     const expected = createHash('sha256').update(data).digest('hex');
     for (const variant of ['auto', 'plain']) {
-      const { stdout } = spawnSync(gauge('sha256sum'), [variant], { input: data, encoding: 'utf8' });
+      const { stdout } = spawnSync(tool('sha256sum'), [variant], { input: data, encoding: 'utf8' });
       t.equal(stdout.trim(), expected, `${length} bytes, ${variant}`);
     }
   }
@@ -21,11 +21,11 @@ t.test("the gauges' SHA-256, with and without the processor's instructions, is N
 
 t.test('a transfer over loopback arrives whole, for both families', async t => {
   for (const address of ['127.0.0.1', '::1']) {
-    const receiver = launch([gauge('transfer'), 'receive', address, '0', '20']);
+    const receiver = launch([tool('transfer'), 'receive', address, '0', '20']);
     const [, port] = await receiver.saying(/^listening (\d+)$/m);
     const bytes = 3_000_001;
     const sent = JSON.parse(
-      await launch([gauge('transfer'), 'send', address, port!, `${bytes}`, '7', '20']).success(),
+      await launch([tool('transfer'), 'send', address, port!, `${bytes}`, '7', '20']).success(),
     );
     const received = JSON.parse((await receiver.success()).split('\n')[1]!);
     t.equal(received.bytes, bytes);
