@@ -54,41 +54,22 @@ export function headers(): Case[] {
   ];
 }
 
-/** The Internet checksum, in JavaScript and in the addon. */
+/** The Internet checksum in JavaScript. */
 export function checksums(): Case[] {
   const sizes = [64, 1400, 65_000];
-  const { slab, view } = memory(65_536);
-  return sizes.flatMap(size => [
-    {
-      name: 'checksum, JavaScript',
-      size: `${size} B`,
-      operations: 1,
-      run: () => sum(view, 0, size, 0),
-    },
-    {
-      name: 'checksum, native',
-      size: `${size} B`,
-      operations: 1,
-      run: () => native.checksum(slab, 0, size),
-    },
-  ]);
+  const { view } = memory(65_536);
+  return sizes.map(size => ({
+    name: 'checksum, JavaScript',
+    size: `${size} B`,
+    operations: 1,
+    run: () => sum(view, 0, size, 0),
+  }));
 }
 
 /** What crossing into the addon costs. */
 export function nativeCalls(): Case[] {
-  const { slab } = memory(64);
   const event = native.eventOpen();
   return [
-    {
-      name: 'native call, 3 arguments',
-      size: '',
-      operations: REPEAT,
-      run() {
-        let total = 0;
-        for (let i = 0; i < REPEAT; i++) total += native.checksum(slab, 0, 0);
-        return total;
-      },
-    },
     {
       name: 'native call with a system call',
       size: '',

@@ -1,5 +1,5 @@
 // The export table: everything that JavaScript can call, and the numbers that both sides share.
-#include "batch.h"
+#include "constants.h"
 #include "call.h"
 
 namespace ripstop {
@@ -20,7 +20,7 @@ namespace ripstop {
   X(udpSend, UdpSend)                 \
   X(rawOpen, RawOpen)                 \
   X(rawSend, RawSend)                 \
-  X(waitReadable, WaitCall)           \
+  X(waitReadable, WaitReadableCall)           \
   X(eventOpen, EventOpen)             \
   X(eventSignal, EventSignal)         \
   X(eventClear, EventClear)           \
@@ -34,11 +34,7 @@ namespace ripstop {
   X(packetOpen, PacketOpen)           \
   X(packetSend, PacketSend)           \
   X(packetReceive, PacketReceive)     \
-  X(namespaceCreate, NamespaceCreate) \
-  X(namespaceUnpin, NamespaceUnpin)   \
-  X(namespaceShareDirectory, NamespaceShareDirectory) \
-  X(closeFd, CloseFd)                 \
-  X(checksum, ChecksumOf)
+  X(closeFd, CloseFd)
 
 // Every number that both languages use, by group. src/dataplane/io/check-addon-layout.ts compares them all at start-up.
 #define RIPSTOP_CONSTANTS(X)                      \
@@ -91,8 +87,7 @@ namespace ripstop {
   X(udp, MESSAGES_MAX, kMessagesMax)              \
   X(tun, MERGE_TCP, kMergeTcp)                    \
   X(tun, MERGE_UDP, kMergeUdp)                    \
-  X(tun, ACCEPT_PARTIAL, kAcceptUnfinished)       \
-  X(tun, VERIFY_ALL, kVerifyAll)                  \
+  X(tun, ACCEPT_PARTIAL, kAcceptPartial)       \
   X(tun, VNET_BYTES, sizeof(VnetHeader))          \
   X(vnet, NEEDS_CHECKSUM, kNeedsCsum)             \
   X(vnet, GSO_TCPV4, kGsoTcp4)                    \

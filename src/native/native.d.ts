@@ -33,7 +33,7 @@ export interface Native {
     timeoutMs: number,
   ): number;
   /**
-   * Writes the FORWARD frames of 0..count-1, coalesced as `flags` (MERGE_*) allow; `mtu` cuts a superframe that came
+   * Writes the FORWARD frames of 0..count-1, coalesced as `flags` (MERGE_*) allow; `mtu` cuts a GSO packet that came
    * whole. `stats` (STAT_*) are added to. Frames refused, or -errno.
    */
   tunWrite(
@@ -96,7 +96,7 @@ export interface Native {
   /** Takes the signal: 1 when there was one. */
   eventClear(fd: number): number;
 
-  // thread.cc ----------------------------------------------------------------------------------------------
+  // process.cc ---------------------------------------------------------------------------------------------
   /** Sets how a thread of this process is scheduled, 0 the calling one: SCHED_BATCH 3, SCHED_IDLE 5. 0 or -errno. */
   threadPolicy(thread: number, policy: number): number;
 
@@ -106,20 +106,14 @@ export interface Native {
   netlinkSend(fd: number, bytes: Uint8Array): number;
   /** One datagram: its bytes, 0 on a timeout, -errno (-105 ENOBUFS: events were lost; -90: buffer too small). */
   netlinkReceive(fd: number, bytes: Uint8Array, timeoutMs: number): number;
-  closeFd(fd: number): number;
 
-  // namespace.cc -------------------------------------------------------------------------------------------
-  /** Makes a network namespace and pins it to `path`, an existing empty file. Throws. */
-  namespaceCreate(path: string): void;
-  /** Takes the bind mount at `path` away: 0 or -errno (-22: nothing is mounted there). */
-  namespaceUnpin(path: string): number;
-  /** Makes `path` a shared mount of itself, as `ip netns` does with /run/netns: 0 or -errno. */
-  namespaceShareDirectory(path: string): number;
+  // fd.cc --------------------------------------------------------------------------------------------------
   /**
    * Opens a file as a task of `netns` sees it and returns the descriptor: /proc/sys/net and /sys/class/net show
    * the namespace of the task that opens them. `flags` as in open(2). Throws.
    */
   fileOpen(netns: string, path: string, flags: number): number;
+  closeFd(fd: number): number;
   /** flock(2) on a descriptor: LOCK_EX 2, LOCK_NB 4, LOCK_UN 8. 0 or -errno (-11: held by another). */
   fileLock(fd: number, operation: number): number;
 
@@ -135,15 +129,11 @@ export interface Native {
     kind: number,
   ): { code: number; stdout: string; stderr: string } | undefined;
 
-  // datagram.cc --------------------------------------------------------------------------------------------
+  // packet-socket.cc ---------------------------------------------------------------------------------------
   /** Socket for IPv4 packets, without link header, of the interface with this index. Throws. */
   packetOpen(netns: string, link: number): number;
   /** Sends one IPv4 packet to a MAC address (6 bytes). Bytes or -errno. */
   packetSend(fd: number, link: number, mac: Uint8Array, bytes: Uint8Array): number;
   /** One packet: its bytes or -errno (-11: none is there). */
   packetReceive(fd: number, bytes: Uint8Array): number;
-
-  // sum.cc -------------------------------------------------------------------------------------------------
-  /** Internet checksum (RFC 1071) of a byte range, not inverted, folded to 16 bits. For tests and the slow room. */
-  checksum(bytes: Uint8Array, offset: number, length: number): number;
 }

@@ -7,7 +7,7 @@
 #include <cerrno>
 
 #include "call.h"
-#include "netns.h"
+#include "namespace-scope.h"
 
 namespace ripstop {
 
@@ -62,12 +62,6 @@ napi_value NetlinkReceive(napi_env env, napi_callback_info info) {
   if (received < 0) return call.Number(-errno);
   if (static_cast<size_t>(received) > size) return call.Number(-EMSGSIZE);
   return call.Number(static_cast<double>(received));
-}
-
-// closeFd(fd) -> 0 or -errno
-napi_value CloseFd(napi_env env, napi_callback_info info) {
-  Call call(env, info);
-  return call.Number(close(call.Int(0)) < 0 ? -errno : 0);
 }
 
 }  // namespace ripstop

@@ -5,9 +5,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "batch.h"
+#include "constants.h"
 #include "call.h"
-#include "netns.h"
+#include "namespace-scope.h"
 
 namespace ripstop {
 

@@ -1,5 +1,5 @@
 // TUN and TAP queues with the virtio-net header (linux/if_tun.h). One frame is one read or write: that is the device's
-// rule; a superframe is how many packets share it.
+// rule; a GSO packet is how several packets share it.
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
@@ -10,11 +10,11 @@
 #include <cerrno>
 #include <cstring>
 
-#include "batch.h"
+#include "constants.h"
 #include "call.h"
-#include "checksum.h"
-#include "coalesce.h"
-#include "netns.h"
+#include "offload/checksum.h"
+#include "offload/coalesce.h"
+#include "namespace-scope.h"
 #include "wait.h"
 
 namespace ripstop {
@@ -102,7 +102,7 @@ napi_value TunSetPersist(napi_env env, napi_callback_info info) {
 
 // tunRead(fd, control, slab, table, max, headerSize, spinUs, timeoutMs) -> frames or -errno
 // Drains the queue into the slab, frames packed one behind the other with headroom before each. While nothing has come
-// it looks again for at most `spinUs` microseconds (Patience), then waits. Syscalls: read, sched_yield, poll.
+// it looks again for at most `spinUs` microseconds (AdaptivePoller), then waits. Syscalls: read, sched_yield, poll.
 napi_value TunRead(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
@@ -112,7 +112,7 @@ napi_value TunRead(napi_env env, napi_callback_info info) {
   int32_t* table = call.Ints(3, &table_size);
   const size_t max = call.Uint(4);
   const size_t header = call.Uint(5);
-  Patience patience(call.Int(6));
+  AdaptivePoller poller(call.Int(6));
   int timeout_ms = call.Int(7);
   const size_t limit = max < table_size / kStride ? max : table_size / kStride;
 
@@ -125,9 +125,9 @@ napi_value TunRead(napi_env env, napi_callback_info info) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) return call.Number(count > 0 ? static_cast<double>(count) : -errno);
       if (count > 0) break;
-      if (patience.Again()) continue;
+      if (poller.ShouldSpin()) continue;
       if (timeout_ms == 0) break;
-      const int ready = patience.Sleep(fd, control, timeout_ms);
+      const int ready = poller.Wait(fd, control, timeout_ms);
       if (ready <= 0) return call.Number(ready);
       timeout_ms = 0;
       continue;
@@ -179,7 +179,7 @@ struct Writer {
     return written < 0 ? errno : 0;
   }
 
-  // A frame as it came: what cannot be merged, and what remains when a superframe is refused. A checksum that its sender
+  // A frame as it came: what cannot be merged, and what remains when a GSO packet is refused. A checksum that its sender
   // left open is the kernel's to finish.
   void WritePlain(uint8_t* frame, int32_t* descriptor, size_t size) {
     VnetHeader vnet{};
@@ -195,20 +195,20 @@ struct Writer {
     if (error != 0) Refuse(descriptor, kWriteFailed, error);
   }
 
-  // A local kernel peer handed over its superframe whole.
-  bool ExceedsMtu(const Layers& layers) const { return layers.end - layers.l3 > mtu; }
+  // A local kernel peer handed over its GSO packet whole.
+  bool ExceedsMtu(const HeaderOffsets& headers) const { return headers.end - headers.l3 > mtu; }
 
   // Segment size for a lone frame that exceeds the device's MTU.
   uint32_t SegmentHint(const Run& run) const {
-    if (run.count > 1 || !ExceedsMtu(run.layers) || run.layers.protocol != kTcp) return 0;
-    return mtu - (run.layers.header - run.layers.l3);
+    if (run.count > 1 || !ExceedsMtu(run.headers) || run.headers.protocol != kTcp) return 0;
+    return mtu - (run.headers.payload - run.headers.l3);
   }
 
   void Flush(Run* run) {
     const uint32_t hint = SegmentHint(*run);
     if (run->count == 1) {
       if (!run->checked && !CheckLone(run, hint)) return;
-      if (hint == 0 && !run->unfinished) return WritePlain(run->frame, run->first, run->layers.end);
+      if (hint == 0 && !run->partial) return WritePlain(run->frame, run->first, run->headers.end);
     }
     uint8_t merged[kHeaderMax + sizeof(VnetHeader)];
     const size_t size = BuildHeader(*run, header, hint, merged);
@@ -219,8 +219,8 @@ struct Writer {
     if (error == EINVAL && run->count > 1) {
       stats[kStatFallbacks]++;
       for (uint32_t i = 0; i < run->count; i++) {
-        uint8_t* frame = static_cast<uint8_t*>(run->pieces[i].iov_base) - run->layers.header;
-        WritePlain(frame, run->members[i], run->layers.header + run->pieces[i].iov_len);
+        uint8_t* frame = static_cast<uint8_t*>(run->pieces[i].iov_base) - run->headers.payload;
+        WritePlain(frame, run->members[i], run->headers.payload + run->pieces[i].iov_len);
       }
       return;
     }
@@ -232,46 +232,46 @@ struct Writer {
   }
 
   // Whether a lone frame may pass, as far as its checksum says. A plain one is the receiving kernel's to verify,
-  // unless the checksum is unfinished: the pod would drop that in silence, so its fate is decided and counted here.
+  // unless the checksum is partial: the pod would drop that in silence, so its fate is decided and counted here.
   bool CheckLone(Run* run, uint32_t hint) {
-    const uint8_t* field = run->frame + run->layers.l4 + ChecksumOffset(run->layers.protocol);
-    const uint32_t length = run->layers.end - run->layers.l4;
-    if (hint == 0 && !(flags & kVerifyAll) && Load16(field) != Fold(PseudoSum(run->frame, run->layers, length)))
+    const uint8_t* field = run->frame + run->headers.l4 + ChecksumOffset(run->headers.protocol);
+    const uint32_t length = run->headers.end - run->headers.l4;
+    if (hint == 0 && Load16(field) != Fold(PseudoSum(run->frame, run->headers, length)))
       return true;
-    const Checksum state = CheckSum(run->frame, run->layers, flags);
-    run->unfinished = state == Checksum::kUnfinished;
+    const Checksum state = CheckSum(run->frame, run->headers, flags);
+    run->partial = state == Checksum::kPartial;
     if (state == Checksum::kGood || state == Checksum::kAbsent) return true;
-    if (run->unfinished && (flags & kAcceptUnfinished)) return true;
+    if (run->partial && (flags & kAcceptPartial)) return true;
     Refuse(run->first, kBadChecksum, 0);
     return false;
   }
 
   // Whether an open checksum is the one that the packet has, where its sender says that it is.
-  static bool Agrees(const int32_t* descriptor, const Layers& layers) {
+  static bool Agrees(const int32_t* descriptor, const HeaderOffsets& headers) {
     return !(descriptor[kOffload] & kNeedsCsum) ||
-           (descriptor[kCsumStart] == layers.l4 && descriptor[kCsumOffset] == ChecksumOffset(layers.protocol));
+           (descriptor[kCsumStart] == headers.l4 && descriptor[kCsumOffset] == ChecksumOffset(headers.protocol));
   }
 
   void Add(uint8_t* frame, int32_t* descriptor) {
     const size_t size = static_cast<size_t>(descriptor[kLength]);
-    Layers layers;
-    if (!Locate(frame, size, static_cast<size_t>(descriptor[kL3]), &layers) || layers.header > kHeaderMax ||
-        !Agrees(descriptor, layers))
+    HeaderOffsets headers;
+    if (!ParseHeaders(frame, size, static_cast<size_t>(descriptor[kL3]), &headers) || headers.payload > kHeaderMax ||
+        !Agrees(descriptor, headers))
       return WritePlain(frame, descriptor, size);
     if ((flags & (kMergeTcp | kMergeUdp)) == 0) {
-      StartRun(&runs[0], frame, layers, descriptor);
+      StartRun(&runs[0], frame, headers, descriptor);
       return Flush(&runs[0]);
     }
     uint32_t slot = open;
-    if (last < open && SameFlow(runs[last], frame, layers)) {
+    if (last < open && SameFlow(runs[last], frame, headers)) {
       slot = last;
     } else {
       for (uint32_t i = 0; i < open && slot == open; i++)
-        if (SameFlow(runs[i], frame, layers)) slot = i;
+        if (SameFlow(runs[i], frame, headers)) slot = i;
     }
     if (slot < open) {
       bool first_corrupt;
-      const Merge merge = TryMerge(&runs[slot], frame, layers, descriptor, flags, &first_corrupt);
+      const Merge merge = TryMerge(&runs[slot], frame, headers, descriptor, flags, &first_corrupt);
       if (merge == Merge::kJoined) {
         last = slot;
         return;
@@ -285,8 +285,8 @@ struct Writer {
     } else {
       open++;
     }
-    StartRun(&runs[slot], frame, layers, descriptor);
-    if (ExceedsMtu(layers)) runs[slot].closed = true;  // the kernel cuts it, by a segment size of its own
+    StartRun(&runs[slot], frame, headers, descriptor);
+    if (ExceedsMtu(headers)) runs[slot].closed = true;  // the kernel cuts it, by a segment size of its own
     last = slot;
   }
 

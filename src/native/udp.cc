@@ -7,9 +7,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "batch.h"
+#include "constants.h"
 #include "call.h"
-#include "netns.h"
+#include "namespace-scope.h"
 #include "wait.h"
 
 // Debian 12's headers name them; their numbers are fixed by the kernel's ABI all the same.
@@ -39,7 +39,7 @@ bool IsMapped(const uint8_t* address) {
   return memcmp(address, prefix, sizeof prefix) == 0;
 }
 
-int Set(int fd, int level, int option, int value) { return setsockopt(fd, level, option, &value, sizeof value); }
+int SetOption(int fd, int level, int option, int value) { return setsockopt(fd, level, option, &value, sizeof value); }
 
 }  // namespace
 
@@ -62,16 +62,16 @@ napi_value UdpOpen(napi_env env, napi_callback_info info) {
   const int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return call.Throw(errno, "socket(AF_INET, SOCK_DGRAM)");
   if (ipv6) {
-    Set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     // RFC 6935 lets tunnels leave the outer checksum out over IPv6, and kernel VXLAN does on request (udp6zerocsumtx).
-    Set(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
+    SetOption(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
   }
-  if (flags & kReusePort) Set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (flags & kReusePort) SetOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   const bool dont = flags & kDontFragment;
-  if (ipv6) Set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, dont ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_DONT);
-  else Set(fd, IPPROTO_IP, IP_MTU_DISCOVER, dont ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT);
-  if (Set(fd, SOL_SOCKET, SO_RCVBUFFORCE, buffer) < 0) Set(fd, SOL_SOCKET, SO_RCVBUF, buffer);
-  if (Set(fd, SOL_SOCKET, SO_SNDBUFFORCE, buffer) < 0) Set(fd, SOL_SOCKET, SO_SNDBUF, buffer);
+  if (ipv6) SetOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, dont ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_DONT);
+  else SetOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, dont ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT);
+  if (SetOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, buffer) < 0) SetOption(fd, SOL_SOCKET, SO_RCVBUF, buffer);
+  if (SetOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, buffer) < 0) SetOption(fd, SOL_SOCKET, SO_SNDBUF, buffer);
   sockaddr_storage storage;
   const socklen_t length = FillAddress(&storage, ipv6, address, port);
   if (bind(fd, reinterpret_cast<sockaddr*>(&storage), length) < 0) {
@@ -88,9 +88,9 @@ napi_value UdpProbe(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Int(0);
   const int option = call.Int(1);
-  if (option != UDP_SEGMENT) return call.Number(Set(fd, IPPROTO_UDP, option, 1) == 0);
-  const bool taken = Set(fd, IPPROTO_UDP, option, 1000) == 0;
-  if (taken) Set(fd, IPPROTO_UDP, option, 0);
+  if (option != UDP_SEGMENT) return call.Number(SetOption(fd, IPPROTO_UDP, option, 1) == 0);
+  const bool taken = SetOption(fd, IPPROTO_UDP, option, 1000) == 0;
+  if (taken) SetOption(fd, IPPROTO_UDP, option, 0);
   return call.Number(taken);
 }
 
@@ -152,7 +152,7 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
   int32_t* table = call.Ints(3, &table_size);
   int32_t* sources = call.Ints(4, &sources_size);
   size_t wanted = call.Uint(5);
-  Patience patience(call.Int(6));
+  AdaptivePoller poller(call.Int(6));
   int timeout_ms = call.Int(7);
   if (wanted > size_t{kMessagesMax}) wanted = kMessagesMax;
   if (wanted > sources_size / kSourceStride) wanted = sources_size / kSourceStride;
@@ -178,9 +178,9 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
     if (received > 0) break;
     if (errno == EINTR || errno == ECONNREFUSED) continue;  // an ICMP answer to an earlier send is no news here
     if (errno != EAGAIN) return call.Number(-errno);
-    if (patience.Again()) continue;
+    if (poller.ShouldSpin()) continue;
     if (timeout_ms == 0) return call.Number(0);
-    const int ready = patience.Sleep(fd, control, timeout_ms);
+    const int ready = poller.Wait(fd, control, timeout_ms);
     if (ready <= 0) return call.Number(ready);
     timeout_ms = 0;
   }

@@ -27,7 +27,7 @@ int64_t Now() {
 
 }  // namespace
 
-bool Patience::Again() {
+bool AdaptivePoller::ShouldSpin() {
   if (limit_ <= 0) return false;
   const int64_t now = Now();
   if (start_ == 0) start_ = now;
@@ -36,7 +36,7 @@ bool Patience::Again() {
   return true;
 }
 
-int Patience::Sleep(int fd, int control, int timeout_ms) {
+int AdaptivePoller::Wait(int fd, int control, int timeout_ms) {
   const int result = WaitReadable(fd, control, timeout_ms);
   if (limit_ <= 0) return result;
   // Would looking have paid? Then look longer next time, else not at all.
@@ -53,7 +53,7 @@ int WaitReadable(int fd, int control, int timeout_ms) {
 }
 
 // waitReadable(fd, control, timeoutMs) -> 1 readable, 0 timeout or interrupted, -errno. Syscall: poll.
-napi_value WaitCall(napi_env env, napi_callback_info info) {
+napi_value WaitReadableCall(napi_env env, napi_callback_info info) {
   Call call(env, info);
   return call.Number(WaitReadable(call.Int(0), call.Int(1), call.Int(2)));
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -13,7 +13,9 @@ import { coalesceSeeds, segmentSeeds } from './native-seeds.ts';
 const SECONDS = 8;
 const CLANG = ['clang++-14', 'clang++'].find(name => spawnSync(name, ['--version']).status === 0);
 const NATIVE = join(CHECKOUT, 'src/native');
-const PURE = ['checksum.cc', 'packet.cc', 'segment.cc', 'coalesce.cc'].map(file => join(NATIVE, file));
+const PURE = readdirSync(join(NATIVE, 'offload'))
+  .filter(name => name.endsWith('.cc'))
+  .map(name => join(NATIVE, 'offload', name));
 
 const skip = CLANG ? false : 'clang++ is missing: libFuzzer comes with it';
 const targets: [string, () => Uint8Array[]][] = [

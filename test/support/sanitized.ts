@@ -21,7 +21,8 @@ function headers(): string {
 
 /** Builds it when a source is newer. Throws with the compiler's words. */
 export function buildSanitized(): void {
-  const all = readdirSync(NATIVE)
+  const all = ['.', 'offload']
+    .flatMap(folder => readdirSync(join(NATIVE, folder)).map(name => join(folder, name)))
     .filter(name => /\.(cc|h)$/.test(name))
     .map(name => join(NATIVE, name));
   const newest = Math.max(...all.map(file => statSync(file).mtimeMs));

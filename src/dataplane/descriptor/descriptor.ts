@@ -2,7 +2,7 @@
  * The batch: one table of descriptors beside one slab of bytes. A descriptor is sixteen int32 (one cache line),
  * the bytes stay where the kernel put them, and both sides of the native boundary speak only of offsets.
  *
- * Descriptor fields, as int32 indices; `src/native/batch.h` holds the same numbers and `dataplane/io/check-addon-layout.ts` compares them.
+ * Descriptor fields, as int32 indices; `src/native/constants.h` holds the same numbers and `dataplane/io/check-addon-layout.ts` compares them.
  * A frame is the inner packet (Ethernet in `vxlan`, IP in `udp`); on receive it is first the whole datagram.
  */
 export const DESC_STRIDE = 16;

@@ -14,7 +14,7 @@ const IFF_VNET_HDR = 0x4000;
 /** virtio-net header with num_buffers. Its last eight bytes are where the VXLAN header is written. */
 const VNET_BYTES = 12;
 
-/** Flags of `tunWrite`: what may be merged, and which checksums pass. `native/coalesce.h` holds the same bits. */
+/** Flags of `tunWrite`: what may be merged, and which checksums pass. `native/constants.h` holds the same bits. */
 export const MERGE_TCP = 1;
 export const MERGE_UDP = 2;
 /** Accept inner checksums that a kernel peer on this very host left unfinished. */

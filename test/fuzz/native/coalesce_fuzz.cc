@@ -1,11 +1,11 @@
-// libFuzzer target: a train of frames, each a length byte pair and its bytes, through Locate, TryMerge and BuildHeader.
+// libFuzzer target: a train of frames, each a length byte pair and its bytes, through ParseHeaders, TryMerge and BuildHeader.
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <vector>
 
-#include "checksum.h"
-#include "coalesce.h"
+#include "offload/checksum.h"
+#include "offload/coalesce.h"
 
 using namespace ripstop;
 
@@ -25,23 +25,23 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     at += take;
   }
   for (auto& frame : frames) {
-    Layers layers;
-    if (!Locate(frame.data(), frame.size(), l3, &layers)) continue;
-    if (layers.header > layers.end || layers.end > frame.size() || layers.l4 < l3) abort();
-    if (layers.header > kHeaderMax) continue;
-    (void)CheckSum(frame.data(), layers, flags);
+    HeaderOffsets headers;
+    if (!ParseHeaders(frame.data(), frame.size(), l3, &headers)) continue;
+    if (headers.payload > headers.end || headers.end > frame.size() || headers.l4 < l3) abort();
+    if (headers.payload > kHeaderMax) continue;
+    (void)CheckSum(frame.data(), headers, flags);
     bool corrupt = false;
-    if (open && SameFlow(*run, frame.data(), layers) &&
-        TryMerge(run.get(), frame.data(), layers, descriptor.data(), flags, &corrupt) != Merge::kRefused)
+    if (open && SameFlow(*run, frame.data(), headers) &&
+        TryMerge(run.get(), frame.data(), headers, descriptor.data(), flags, &corrupt) != Merge::kRefused)
       continue;
     if (open) {
       uint8_t out[kHeaderMax + sizeof(VnetHeader)];
       const size_t header = BuildHeader(*run, sizeof(VnetHeader), data[0] & 16 ? 1 + data[1] : 0, out);
       uint32_t payload = 0;
       for (uint32_t i = 0; i < run->count; i++) payload += static_cast<uint32_t>(run->pieces[i].iov_len);
-      if (header != sizeof(VnetHeader) + run->layers.header || payload != run->payload || payload > 65535) abort();
+      if (header != sizeof(VnetHeader) + run->headers.payload || payload != run->payload || payload > 65535) abort();
     }
-    StartRun(run.get(), frame.data(), layers, descriptor.data());
+    StartRun(run.get(), frame.data(), headers, descriptor.data());
     open = true;
   }
   return 0;

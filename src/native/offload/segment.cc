@@ -1,8 +1,8 @@
 #include "segment.h"
 
-#include "batch.h"
+#include "../constants.h"
 #include "checksum.h"
-#include "packet.h"
+#include "headers.h"
 
 namespace ripstop {
 namespace {
@@ -13,24 +13,24 @@ constexpr uint8_t kCwr = 0x80;
 
 }  // namespace
 
-bool PlanSegments(const Superframe& superframe, SegmentPlan* plan) {
-  const uint8_t* frame = superframe.frame;
-  const uint32_t l4 = superframe.csum_start;
-  if (superframe.gso_size == 0 || superframe.l3 > 22 || superframe.size < superframe.l3 + 20) return false;
-  const uint8_t* ip = frame + superframe.l3;
-  plan->source = &superframe;
+bool PlanSegments(const GsoPacket& packet, SegmentPlan* plan) {
+  const uint8_t* frame = packet.frame;
+  const uint32_t l4 = packet.csum_start;
+  if (packet.gso_size == 0 || packet.l3 > 22 || packet.size < packet.l3 + 20) return false;
+  const uint8_t* ip = frame + packet.l3;
+  plan->source = &packet;
   plan->version = ip[0] >> 4;
   uint32_t l3_header;
   if (plan->version == 4) {
     l3_header = static_cast<uint32_t>(ip[0] & 0x0f) * 4;
-    if (l3_header < 20 || l4 != superframe.l3 + l3_header) return false;
+    if (l3_header < 20 || l4 != packet.l3 + l3_header) return false;
   } else if (plan->version == 6) {
     l3_header = 40;
-    if (l4 < superframe.l3 + l3_header) return false;  // extension headers may lie between
+    if (l4 < packet.l3 + l3_header) return false;  // extension headers may lie between
   } else {
     return false;
   }
-  switch (superframe.gso_type) {
+  switch (packet.gso_type) {
     case kGsoTcp4:
       if (plan->version != 4) return false;
       plan->protocol = kTcp;
@@ -46,26 +46,26 @@ bool PlanSegments(const Superframe& superframe, SegmentPlan* plan) {
       return false;
   }
   if (plan->protocol == kTcp) {
-    if (superframe.size < l4 + 20) return false;
+    if (packet.size < l4 + 20) return false;
     // virtio's hdr_len is a hint only: on forwarded traffic it may cover payload.
     plan->header = l4 + static_cast<uint32_t>(frame[l4 + 12] >> 4) * 4;
     if (plan->header < l4 + 20) return false;
   } else {
     plan->header = l4 + 8;
   }
-  if (plan->header >= superframe.size || plan->header > kSegmentHeaderMax) return false;
-  plan->payload = superframe.size - plan->header;
-  plan->count = (plan->payload + superframe.gso_size - 1) / superframe.gso_size;
+  if (plan->header >= packet.size || plan->header > kSegmentHeaderMax) return false;
+  plan->payload = packet.size - plan->header;
+  plan->count = (plan->payload + packet.gso_size - 1) / packet.gso_size;
 
   plan->ip_sum = 0;
   if (plan->version == 4) {
     plan->ip_sum = Sum(ip, l3_header) - Load16(ip + 2) - Load16(ip + 4) - Load16(ip + 10);
   }
-  Layers layers;
-  layers.version = plan->version;
-  layers.protocol = plan->protocol;
-  layers.l3 = static_cast<uint16_t>(superframe.l3);
-  plan->pseudo_sum = PseudoSum(frame, layers, 0);
+  HeaderOffsets headers;
+  headers.version = plan->version;
+  headers.protocol = plan->protocol;
+  headers.l3 = static_cast<uint16_t>(packet.l3);
+  plan->pseudo_sum = PseudoSum(frame, headers, 0);
   uint64_t sum = plan->pseudo_sum + Sum(frame + l4, plan->header - l4);
   if (plan->protocol == kTcp)
     sum -= static_cast<uint64_t>(Load32(frame + l4 + 4)) + Load16(frame + l4 + 12) + Load16(frame + l4 + 16);
@@ -77,7 +77,7 @@ bool PlanSegments(const Superframe& superframe, SegmentPlan* plan) {
 
 const uint8_t* MakeSegment(const SegmentPlan& plan, uint32_t index, uint8_t* header, uint32_t* payload_size,
                            bool remote) {
-  const Superframe& source = *plan.source;
+  const GsoPacket& source = *plan.source;
   const uint32_t start = index * source.gso_size;
   const uint32_t size = plan.payload - start < source.gso_size ? plan.payload - start : source.gso_size;
   const uint8_t* payload = source.frame + plan.header + start;

@@ -77,11 +77,9 @@ enum OpenFlag : int {
 enum WriteFlag : uint32_t {
   kMergeTcp = 1,
   kMergeUdp = 2,
-  // Accept a checksum field that holds the bare pseudo-header sum: a kernel peer on this very host left it to a device
-  // that never came. Only with proof that the underlay is local.
-  kAcceptUnfinished = 4,
-  // Verify lone frames too, instead of leaving that to the kernel behind the device.
-  kVerifyAll = 8,
+  // Accept a partial checksum: a kernel peer on this very host left it to a device that the packet never passed. Only with
+  // proof that the underlay is local.
+  kAcceptPartial = 4,
 };
 
 // What nftRun is asked for: a listing in JSON, changes in JSON, changes in nft's language.

@@ -1,4 +1,4 @@
-#include "netns.h"
+#include "namespace-scope.h"
 
 #include <fcntl.h>
 #include <sched.h>

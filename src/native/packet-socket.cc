@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "call.h"
-#include "netns.h"
+#include "namespace-scope.h"
 
 namespace ripstop {
 

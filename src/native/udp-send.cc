@@ -1,5 +1,5 @@
 // Sending: frames become datagrams, datagrams of one size to one peer share a message (UDP_SEGMENT), messages share a
-// system call (sendmmsg). Payload is never copied here: a datagram is a header block and a slice of its superframe.
+// system call (sendmmsg). Payload is never copied here: a datagram is a header block and a slice of its GSO packet.
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
@@ -7,16 +7,16 @@
 #include <cerrno>
 #include <cstring>
 
-#include "batch.h"
+#include "constants.h"
 #include "call.h"
-#include "checksum.h"
-#include "segment.h"
+#include "offload/checksum.h"
+#include "offload/segment.h"
 
 namespace ripstop {
 namespace {
 
 constexpr uint32_t kMessages = 64;
-constexpr uint32_t kLanes = 128;                    // open messages that are remembered
+constexpr uint32_t kBuckets = 128;                    // open messages that are remembered
 constexpr uint32_t kSegmentsMax = 128;               // UDP_MAX_SEGMENTS since Linux 6.9
 constexpr uint32_t kBytes4 = 65535 - 20 - 8;         // UDP payload of one message
 constexpr uint32_t kBytes6 = 65535 - 40 - 8;
@@ -106,11 +106,11 @@ class Sender {
       Append(index, whole, 1, prefix + size);
       return;
     }
-    const Superframe superframe{frame, size, static_cast<uint32_t>(descriptor[kL3]), gso_type,
+    const GsoPacket packet{frame, size, static_cast<uint32_t>(descriptor[kL3]), gso_type,
                                 static_cast<uint32_t>(descriptor[kGsoSize]),
                                 static_cast<uint32_t>(descriptor[kCsumStart])};
     SegmentPlan plan;
-    if (!PlanSegments(superframe, &plan)) return Refuse(descriptor, kEgressMalformed, 0);
+    if (!PlanSegments(packet, &plan)) return Refuse(descriptor, kEgressMalformed, 0);
     for (uint32_t i = 0; i < plan.count; i++) {
       if (arena_used_ + prefix + plan.header > kArena) Flush();
       uint8_t* header = arena_ + arena_used_;
@@ -167,9 +167,9 @@ class Sender {
     const int32_t peer = descriptor[kPeer];
     const int32_t socket = descriptor[kSocket];
     const uint32_t room = peers_[peer * kPeerStride + kPeerFamily] == 6 ? kBytes6 : kBytes4;
-    // Frames of one flow share peer and socket and so a lane; lanes that collide only share fewer messages.
-    int32_t& lane = open_[(static_cast<uint32_t>(peer) * 31 + static_cast<uint32_t>(socket)) % kLanes];
-    int32_t slot = lane;
+    // Frames of one flow share peer and socket and so a bucket; peers that collide only share fewer messages.
+    int32_t& bucket = open_[(static_cast<uint32_t>(peer) * 31 + static_cast<uint32_t>(socket)) % kBuckets];
+    int32_t slot = bucket;
     if (slot >= 0) {
       const Message& message = messages_[slot];
       if (message.peer != peer || message.socket != socket || message.closed || size > message.size ||
@@ -190,7 +190,7 @@ class Sender {
       fresh.size = size;
       fresh.bytes = fresh.datagrams = fresh.pieces = 0;
       fresh.closed = false;
-      lane = slot;
+      bucket = slot;
     }
     Message& message = messages_[slot];
     for (uint32_t i = 0; i < count; i++) message.iov[message.pieces++] = pieces[i];
@@ -299,7 +299,7 @@ class Sender {
   int32_t base_;       // messages of earlier flushes: numbers in descriptors never repeat within a batch
   uint32_t used_;
   size_t arena_used_;
-  int32_t open_[kLanes];  // message that the next datagram of a lane may join
+  int32_t open_[kBuckets];  // message that the next datagram of a bucket may join
   Message messages_[kMessages];
   mmsghdr headers_[kMessages];
   sockaddr_storage names_[kMessages];
