@@ -1,5 +1,5 @@
 import { flag, oneOf, text, withDefault } from '../../base/schema.ts';
-import { BACKENDS } from '../rules/masquerade.ts';
+import { BACKENDS } from '../rules/backend.ts';
 import { refuse } from '../skel/errors.ts';
 
 /** Largest MTU that the kernel takes for an Ethernet device, bytes. */

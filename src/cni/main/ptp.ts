@@ -14,13 +14,8 @@ import { type NetlinkPair, runAll, withNode, withNodeAndPod, withPodIfExists } f
 import { callTag, staleTags } from '../link/tag.ts';
 import { createVeth, deleteTagged } from '../link/veth.ts';
 import { type AssignedAddress, isV6, type Result } from '../result/types.ts';
-import {
-  type Backend,
-  collectMasquerade,
-  expectMasquerade,
-  masquerade,
-  unmasquerade,
-} from '../rules/masquerade.ts';
+import type { Backend } from '../rules/backend.ts';
+import { addMasquerade, checkMasquerade, masquerading } from '../rules/masquerade.ts';
 import { refuse } from '../skel/errors.ts';
 import { type Call, commands, type Plugin } from '../skel/plugin.ts';
 import { Undo } from '../skel/undo.ts';
@@ -57,7 +52,7 @@ function add(call: Call): Promise<Result> {
       const pair = createVeth(netlink, { ifname: call.ifname, mtu: config.mtu, tag: callTag(call) }, undo);
       configureNode(call, netlink, pair.node, ips);
       configurePod(call, netlink, pair.pod, { ...given, ips });
-      if (config.ipMasq) await masquerade(call, config.backend, ips, undo);
+      if (config.ipMasq) await addMasquerade(call, config.backend, ips, undo);
       const inside = getLink(netlink.pod, pair.pod.index);
       return {
         ...given,
@@ -136,7 +131,7 @@ async function del(call: Call): Promise<void> {
   readConfig(call);
   const tag = callTag(call);
   await runAll([
-    () => unmasquerade(call),
+    () => masquerading.remove(call),
     ...releaseSteps(call, 'DEL', [
       () => withPodIfExists(call, pod => deleteLink(pod, call.ifname)),
       () => withNode(call, node => deleteTagged(node, one => one === tag)),
@@ -164,7 +159,7 @@ async function check(call: Call): Promise<void> {
       if (!there.some(route => route.destination === whole(address)))
         failCheck(`route to ${whole(address)} is missing on the node`);
     }
-    if (config.ipMasq) await expectMasquerade(call, own.ips);
+    if (config.ipMasq) await checkMasquerade(call, own.ips);
   });
 }
 
@@ -172,7 +167,7 @@ async function gc(call: Call): Promise<void> {
   readConfig(call);
   const valid = validAttachments(call);
   await runAll([
-    () => collectMasquerade(call, valid),
+    () => masquerading.gc(call, valid),
     ...releaseSteps(call, 'GC', [
       () => withNode(call, node => deleteTagged(node, staleTags(call.name, valid))),
     ]),

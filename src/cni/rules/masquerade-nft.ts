@@ -1,20 +1,14 @@
 import { canonicalAddress, canonicalNetwork } from '../../net/address-text.ts';
 import { applyNftScript } from '../../net/nft/nft.ts';
+import { callTag, staleTags } from '../link/tag.ts';
 import { type AssignedAddress, isV6 } from '../result/types.ts';
-import {
-  deleteElements,
-  listElements,
-  listTagged,
-  removeTagged,
-  type SetName,
-  SRCNAT,
-  TABLE,
-  tagIn,
-} from './nft-elements.ts';
+import type { Call } from '../skel/plugin.ts';
+import type { RuleBackend } from './backend.ts';
+import { deleteElements, listTagged, removeTagged, type SetName, SRCNAT, TABLE } from './nft-elements.ts';
 
 /*
  * A map from the pod's address to the chain of its subnet, which leaves the subnet and multicast alone and masquerades
- * the rest. Adding a pod is one transaction that states the frame anew and adds one element: any number of them at
+ * the rest. Adding a pod is one transaction that states table, maps and chain again and adds one element: any number of them at
  * once cannot double a rule or lose one.
  */
 
@@ -46,40 +40,41 @@ add element inet ${TABLE} ${map} { ${address.split('/')[0]} comment "${tag}" : j
 `;
 }
 
-/** Masquerades what the addresses send out of their subnets. One transaction. @throws RipstopError */
-export async function masqueradeNft(
-  netns: string,
-  tag: string,
-  ips: readonly AssignedAddress[],
-): Promise<void> {
-  await applyNftScript(netns, BASE + ips.map(one => elementScript(one, tag)).join(''));
-}
+const hostOf = ({ address }: AssignedAddress) => canonicalAddress(address.replace(/\/.*$/, ''));
 
-/** Takes away the masquerading of every tag that `wanted` accepts; needs neither address nor namespace. */
-export async function unmasqueradeNft(netns: string, wanted: (tag: string) => boolean): Promise<void> {
-  await removeTagged(netns, 'inet', MAPS, wanted);
-}
+/** Rules are found by the attachment's tag, without its addresses or namespace. */
+export const nftMasquerade: RuleBackend<readonly AssignedAddress[]> = {
+  async add(call, ips) {
+    const tag = callTag(call);
+    await applyNftScript(call.host.netns, BASE + ips.map(one => elementScript(one, tag)).join(''));
+  },
 
-const hostOf = ({ address }: AssignedAddress) => canonicalAddress(address.split('/')[0]!);
+  async remove(call) {
+    const tag = callTag(call);
+    await removeTagged(call.host.netns, 'inet', MAPS, one => one === tag);
+  },
 
-/** Takes away elements of other tags for these addresses: the former owners are gone. */
-export async function displaceNft(
-  netns: string,
-  tag: string,
-  ips: readonly AssignedAddress[],
-): Promise<void> {
+  async check(call, ips) {
+    const tag = callTag(call);
+    const elements = await listTagged(call.host.netns, 'inet', MAPS, one => one === tag);
+    const there = elements.map(one => String(one.key));
+    return ips.filter(one => !there.includes(hostOf(one))).map(one => one.address);
+  },
+
+  async gc(call, valid) {
+    await removeTagged(call.host.netns, 'inet', MAPS, staleTags(call.name, valid));
+  },
+};
+
+/** Removes elements of other attachments for these addresses: those pods are gone, and a comment would name the wrong owner. */
+export async function displaceNft(call: Call, ips: readonly AssignedAddress[]): Promise<void> {
+  const { netns } = call.host;
+  const tag = callTag(call);
   const addresses = ips.map(hostOf);
-  const elements = await listElements(netns, 'inet', MAPS);
-  const stale = elements.filter(one => tagIn(one.comment) !== tag && addresses.includes(String(one.key)));
-  await deleteElements(netns, 'inet', stale);
-}
-
-/** How many of these addresses are masqueraded under this tag. */
-export async function countMasqueradedNft(
-  netns: string,
-  tag: string,
-  ips: readonly AssignedAddress[],
-): Promise<number> {
-  const there = (await listTagged(netns, 'inet', MAPS, one => one === tag)).map(one => String(one.key));
-  return ips.filter(one => there.includes(hostOf(one))).length;
+  const elements = await listTagged(netns, 'inet', MAPS, one => one !== tag);
+  await deleteElements(
+    netns,
+    'inet',
+    elements.filter(one => addresses.includes(String(one.key))),
+  );
 }

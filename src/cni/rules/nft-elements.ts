@@ -29,6 +29,7 @@ export async function listElements(
   sets: readonly SetName[],
 ): Promise<Element[]> {
   const found: Element[] = [];
+  if (!hasNftTable(netns, family, TABLE)) return found;
   for (const set of sets) {
     const [kind, name] = set.split(' ') as [string, string];
     // One by one: the table may hold a thousand elements that are none of theirs.
@@ -52,7 +53,7 @@ function elementsOf(description: unknown, sets: readonly string[]): Element[] {
   });
 }
 
-/** Takes elements away in one transaction. */
+/** Removes elements in one transaction. */
 export async function deleteElements(
   netns: string,
   family: NftFamily,
@@ -67,7 +68,7 @@ export async function deleteElements(
 
 /** The tag at the beginning of a comment; a person's words may follow it. */
 export function tagIn(comment: string): string {
-  return comment.split(' ', 1)[0]!;
+  return comment.replace(/ .*$/s, '');
 }
 
 /** Elements of `sets` whose tag `wanted` accepts. */
@@ -81,16 +82,14 @@ export async function listTagged(
   return elements.filter(element => wanted(tagIn(element.comment)));
 }
 
-/** Takes away the elements of `sets` whose tag `wanted` accepts. @returns how many there were */
+/** Removes the elements of `sets` whose tag `wanted` accepts. */
 export async function removeTagged(
   netns: string,
   family: NftFamily,
   sets: readonly SetName[],
   wanted: (tag: string) => boolean,
-): Promise<number> {
-  const stale = await listTagged(netns, family, sets, wanted);
-  await deleteElements(netns, family, stale);
-  return stale.length;
+): Promise<void> {
+  await deleteElements(netns, family, await listTagged(netns, family, sets, wanted));
 }
 
 /** Removes the tables of all plugins. @returns what was removed */

@@ -14,13 +14,13 @@ import { type NetlinkPair, withNodeAndPod } from '../../link/netlink-pair.ts';
 import { callTag } from '../../link/tag.ts';
 import { createVeth } from '../../link/veth.ts';
 import { type Interface, isV6, type Result } from '../../result/types.ts';
-import { masquerade } from '../../rules/masquerade.ts';
+import { addMasquerade } from '../../rules/masquerade.ts';
 import type { Call } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { ensureBridge, ensureGatewayAddress } from './bridge-link.ts';
 import { type BridgeConfig, readConfig } from './config.ts';
 import { connectPort, ensureVlanGateway, waitForPort } from './port.ts';
-import { guardPort, unguardPorts } from './spoof-guard.ts';
+import { nftGuard } from './spoof-guard.ts';
 
 /** Index of the pod's interface in the result: bridge, node's end, pod's end. */
 const POD = 2;
@@ -62,9 +62,8 @@ function podEntry(call: Call, netlink: NetlinkPair, pod: Link): Interface {
 }
 
 async function guard(call: Call, port: Link, pod: Link, undo: Undo): Promise<void> {
-  const tag = callTag(call);
-  undo.push('take the spoof guard away', () => unguardPorts(call.host.netns, one => one === tag));
-  await guardPort(call.host.netns, tag, port.name, pod.mac!);
+  undo.push('remove the spoof guard', () => nftGuard.remove(call));
+  await nftGuard.add(call, { name: port.name, mac: pod.mac });
 }
 
 /** Addresses, gateway and masquerading. `interfaces` of what it returns holds only the VLAN's gateway. */
@@ -88,7 +87,7 @@ async function address(
   await configureInterface(netlink.pod, call.netns, pair.pod.index, call.ifname, result);
   await waitForPort(netlink.node, pair.node.index);
   const interfaces = config.isGateway ? openGateway(call, config, netlink, bridge, result) : [];
-  if (config.ipMasq) await masquerade(call, config.backend, result.ips, undo);
+  if (config.ipMasq) await addMasquerade(call, config.backend, result.ips, undo);
   return { ...result, interfaces };
 }
 

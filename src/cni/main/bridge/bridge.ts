@@ -5,22 +5,20 @@ import { checkAddresses, checkLink, checkRoutes, failCheck, podInterface } from 
 import { runAll, withNode, withNodeAndPod, withPodIfExists } from '../../link/netlink-pair.ts';
 import { callTag, staleTags } from '../../link/tag.ts';
 import { deleteTagged } from '../../link/veth.ts';
-import { collectMasquerade, expectMasquerade, unmasquerade } from '../../rules/masquerade.ts';
-import { hasReferenceGuard, removeReferenceGuard } from '../../rules/reference-nft.ts';
+import { checkMasquerade, masquerading } from '../../rules/masquerade.ts';
 import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
 import { ALL_VERSIONS } from '../../skel/version.ts';
 import { add } from './add.ts';
 import { readConfig } from './config.ts';
-import { isGuarded, unguardPorts } from './spoof-guard.ts';
+import { spoofGuard } from './spoof-guard.ts';
 
 /** Rules first, by their tag: whoever gets the address next must find none of ours. */
 async function del(call: Call): Promise<void> {
   readConfig(call);
   const tag = callTag(call);
   await runAll([
-    () => unmasquerade(call),
-    () => unguardPorts(call.host.netns, one => one === tag),
-    () => removeReferenceGuard(call.host.netns, call.containerId, call.ifname),
+    () => masquerading.remove(call),
+    () => spoofGuard.remove(call),
     ...releaseSteps(call, 'DEL', [
       () => withPodIfExists(call, pod => deleteLink(pod, call.ifname)),
       () => withNode(call, node => deleteTagged(node, one => one === tag)),
@@ -52,27 +50,22 @@ async function check(call: Call): Promise<void> {
     };
     checkAddresses(pod, link, index, own);
     checkRoutes(pod, own);
-    if (config.ipMasq) await expectMasquerade(call, own.ips);
+    if (config.ipMasq) await checkMasquerade(call, own.ips);
   });
-  if (config.macspoofchk && !(await isPortGuarded(call)))
-    failCheck(`the spoof guard of ${entry.name} is missing`);
-}
-
-/** By our guard, or by that of the reference plugin. */
-async function isPortGuarded(call: Call): Promise<boolean> {
-  const { netns } = call.host;
-  if (await isGuarded(netns, callTag(call))) return true;
-  return hasReferenceGuard(netns, call.containerId, call.ifname);
+  if (!config.macspoofchk) return;
+  const missing = await spoofGuard.check(call, { name: entry.name, mac: entry.mac });
+  if (missing.length > 0) failCheck(`the spoof guard of ${entry.name} is missing`);
 }
 
 async function gc(call: Call): Promise<void> {
   readConfig(call);
   const valid = validAttachments(call);
-  const stale = staleTags(call.name, valid);
   await runAll([
-    () => collectMasquerade(call, valid),
-    () => unguardPorts(call.host.netns, stale),
-    ...releaseSteps(call, 'GC', [() => withNode(call, node => deleteTagged(node, stale))]),
+    () => masquerading.gc(call, valid),
+    () => spoofGuard.gc(call, valid),
+    ...releaseSteps(call, 'GC', [
+      () => withNode(call, node => deleteTagged(node, staleTags(call.name, valid))),
+    ]),
   ]);
 }
 

@@ -3,7 +3,7 @@ import { backendField, ipMasqField, mtuField } from '../../config/fields.ts';
 import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { requestedMac } from '../../config/runtime.ts';
 import { ipamType } from '../../delegate/addresses.ts';
-import type { Backend } from '../../rules/masquerade.ts';
+import type { Backend } from '../../rules/backend.ts';
 import { refuse } from '../../skel/errors.ts';
 import { interfaceNameProblem } from '../../skel/names.ts';
 import type { Call } from '../../skel/plugin.ts';

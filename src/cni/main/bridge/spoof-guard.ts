@@ -1,37 +1,70 @@
 import { applyNftScript } from '../../../net/nft/nft.ts';
-import { hasNftTable } from '../../../net/nft/presence.ts';
+import { callTag, staleTags } from '../../link/tag.ts';
+import { type ExistingRules, everyBackend, type RuleBackend } from '../../rules/backend.ts';
 import { listTagged, removeTagged, type SetName, TABLE } from '../../rules/nft-elements.ts';
+import { hasReferenceGuard, removeReferenceGuard } from '../../rules/reference-nft.ts';
+import { CniError, CODE } from '../../skel/errors.ts';
 
 /*
  * A frame that comes in by a guarded port and does not carry the port's MAC address as its source is dropped. Two sets
  * and one rule for all pods; an element carries the tag of its attachment.
  */
 
+export interface GuardedPort {
+  /** Name of the node's end of the pair. */
+  name: string;
+  /** MAC address of the pod's end. */
+  mac: string | undefined;
+}
+
 const SETS: readonly SetName[] = ['set guarded', 'set allowed'];
 
 /** Before everything else that looks at bridged frames (linux/netfilter_bridge.h NF_BR_PRI_NAT_DST_BRIDGED). */
 const PRIORITY = -300;
 
-export async function guardPort(netns: string, tag: string, port: string, mac: string): Promise<void> {
-  await applyNftScript(
-    netns,
-    `
+const BASE = `
 add table bridge ${TABLE}
 add set bridge ${TABLE} guarded { typeof iifname ; }
 add set bridge ${TABLE} allowed { typeof iifname . ether saddr ; }
 add chain bridge ${TABLE} antispoof { type filter hook prerouting priority ${PRIORITY} ; }
 flush chain bridge ${TABLE} antispoof
 add rule bridge ${TABLE} antispoof iifname @guarded iifname . ether saddr != @allowed drop
-add element bridge ${TABLE} guarded { "${port}" comment "${tag}" }
-add element bridge ${TABLE} allowed { "${port}" . ${mac} comment "${tag}" }
-`,
-  );
-}
+`;
 
-export async function unguardPorts(netns: string, wanted: (tag: string) => boolean): Promise<void> {
-  if (hasNftTable(netns, 'bridge', TABLE)) await removeTagged(netns, 'bridge', SETS, wanted);
-}
+export const nftGuard: RuleBackend<GuardedPort> = {
+  async add(call, { name, mac }) {
+    if (mac === undefined) throw new CniError(CODE.INTERNAL, `the pod's end of ${name} has no MAC address`);
+    const comment = `comment "${callTag(call)}"`;
+    const elements = `
+add element bridge ${TABLE} guarded { "${name}" ${comment} }
+add element bridge ${TABLE} allowed { "${name}" . ${mac} ${comment} }
+`;
+    await applyNftScript(call.host.netns, BASE + elements);
+  },
 
-export async function isGuarded(netns: string, tag: string): Promise<boolean> {
-  return (await listTagged(netns, 'bridge', SETS, one => one === tag)).length === SETS.length;
-}
+  async remove(call) {
+    const tag = callTag(call);
+    await removeTagged(call.host.netns, 'bridge', SETS, one => one === tag);
+  },
+
+  async check(call, { name }) {
+    const tag = callTag(call);
+    const there = await listTagged(call.host.netns, 'bridge', SETS, one => one === tag);
+    return there.length === SETS.length ? [] : [name];
+  },
+
+  async gc(call, valid) {
+    await removeTagged(call.host.netns, 'bridge', SETS, staleTags(call.name, valid));
+  },
+};
+
+const referenceGuard: ExistingRules<GuardedPort> = {
+  remove: ({ host, containerId, ifname }) => removeReferenceGuard(host.netns, containerId, ifname),
+  check: async ({ host, containerId, ifname }, { name }) =>
+    (await hasReferenceGuard(host.netns, containerId, ifname)) ? [] : [name],
+  // Its comments do not name a network, so only a DEL can tell whose they are.
+  gc: async () => {},
+};
+
+/** Our guard and that of the reference plugin. */
+export const spoofGuard = everyBackend([nftGuard, referenceGuard]);

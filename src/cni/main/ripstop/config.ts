@@ -4,7 +4,7 @@ import { anyObject, anything } from '../../config/ignore-unknown.ts';
 import { readDns } from '../../config/network.ts';
 import { runtimeConfig } from '../../config/runtime.ts';
 import type { SubnetEnv } from '../../meta/flannel/subnet-env.ts';
-import { BACKENDS } from '../../rules/masquerade.ts';
+import { BACKENDS } from '../../rules/backend.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 

@@ -26,6 +26,14 @@ export interface FirewallConfig {
   policy: IngressPolicy;
 }
 
+/** What a pod needs of the node's firewall. */
+export interface FirewallRules extends FirewallConfig {
+  /** Addresses of the pod, without length. */
+  addresses: readonly string[];
+  /** The bridge that the policy is about; undefined for the policy "open". */
+  bridge: string | undefined;
+}
+
 /** Longest name of an iptables chain. */
 const CHAIN_MAX = 28;
 
@@ -50,7 +58,7 @@ export function readConfig(call: Call): FirewallConfig {
 export function podAddresses(result: Result): string[] {
   return result.ips
     .filter(one => one.interface === undefined || result.interfaces[one.interface]?.sandbox)
-    .map(one => one.address.split('/')[0]!);
+    .map(one => one.address.replace(/\/.*$/, ''));
 }
 
 /** Name of the bridge that a policy is about: the first interface of the node in the result. @throws CniError 7 */

@@ -1,16 +1,19 @@
-import {
-  restoreIptables,
-  rulesOfChain,
-  saveIptables,
-  splitRule,
-  variantsInUse,
-} from '../../../net/iptables.ts';
-import type { Attachment } from '../../config/network.ts';
+import type { Family } from '../../../net/address-text.ts';
+import { rulesOfChain, saveIptables, splitRule, variantsInUse } from '../../../net/iptables.ts';
+import { readPrevResult } from '../../config/network.ts';
 import { callTag, staleTags } from '../../link/tag.ts';
 import { isV6 } from '../../result/types.ts';
-import { ensureChain, ensureRule, withChainsLock } from '../../rules/iptables-chains.ts';
+import type { RuleBackend } from '../../rules/backend.ts';
+import {
+  applyLines,
+  deletionOf,
+  ensureChain,
+  ensureRule,
+  FAMILIES,
+  withChainsLock,
+} from '../../rules/iptables-chains.ts';
 import type { Call } from '../../skel/plugin.ts';
-import type { FirewallConfig } from './config.ts';
+import { type FirewallRules, podAddresses } from './config.ts';
 
 /*
  * The reference plugin's chains: CNI-FORWARD, reached first from FORWARD, asks the administrator's chain and accepts
@@ -25,23 +28,21 @@ const comment = (text: string) => ['-m', 'comment', '--comment', text];
 
 async function ensureChains(
   netns: string,
-  family: 4 | 6,
-  config: FirewallConfig,
-  bridge: string | undefined,
+  family: Family,
+  { adminChain, policy, bridge }: FirewallRules,
 ): Promise<void> {
-  for (const chain of [config.adminChain, FORWARD]) await ensureChain(netns, family, 'filter', chain);
-  const admin = [...comment('CNI firewall plugin admin overrides'), '-j', config.adminChain];
+  for (const chain of [adminChain, FORWARD]) await ensureChain(netns, family, 'filter', chain);
+  const admin = [...comment('CNI firewall plugin admin overrides'), '-j', adminChain];
   await ensureRule(netns, family, 'filter', FORWARD, admin);
   const jump = [...comment('CNI firewall plugin rules'), '-j', FORWARD];
   await ensureRule(netns, family, 'filter', 'FORWARD', jump);
   if (!bridge) return;
   for (const chain of [STAGE1, STAGE2]) await ensureChain(netns, family, 'filter', chain);
   // Each goes to the head, so this one comes before the rules that accept.
-  const rules = [...comment(`CNI firewall plugin rules (ingressPolicy: ${config.policy})`), '-j', STAGE1];
+  const rules = [...comment(`CNI firewall plugin rules (ingressPolicy: ${policy})`), '-j', STAGE1];
   await ensureRule(netns, family, 'filter', 'FORWARD', rules);
   const drop = ['-o', bridge, '-j', 'DROP'];
-  if (config.policy === 'isolated')
-    await ensureRule(netns, family, 'filter', STAGE1, ['-i', bridge, ...drop]);
+  if (policy === 'isolated') await ensureRule(netns, family, 'filter', STAGE1, ['-i', bridge, ...drop]);
   await ensureRule(netns, family, 'filter', STAGE1, ['-i', bridge, '!', '-o', bridge, '-j', STAGE2]);
   await ensureRule(netns, family, 'filter', STAGE2, drop);
 }
@@ -54,25 +55,46 @@ function podRules(call: Call, address: string): string[] {
   ];
 }
 
-/** Lets the pod's traffic pass, and shuts its bridge as the policy says. */
-export async function openIptables(
-  call: Call,
-  config: FirewallConfig,
-  addresses: readonly string[],
-  bridge: string | undefined,
-): Promise<void> {
-  const { netns } = call.host;
-  for (const family of [4, 6] as const) {
-    const own = addresses.filter(one => isV6(one) === (family === 6));
-    if (own.length === 0) continue;
-    await withChainsLock(() => ensureChains(netns, family, config, bridge));
-    await restoreIptables(
-      netns,
-      family,
-      ['*filter', ...own.flatMap(one => podRules(call, one)), 'COMMIT', ''].join('\n'),
-    );
-  }
-}
+const ofFamily = (addresses: readonly string[], family: Family) =>
+  addresses.filter(one => isV6(one) === (family === 6));
+
+export const iptablesFirewall: RuleBackend<FirewallRules> = {
+  async add(call, rules) {
+    const { netns } = call.host;
+    for (const family of FAMILIES) {
+      const own = ofFamily(rules.addresses, family);
+      if (own.length === 0) continue;
+      await withChainsLock(() => ensureChains(netns, family, rules));
+      const lines = own.flatMap(one => podRules(call, one));
+      await applyLines(netns, family, 'filter', lines);
+    }
+  },
+
+  /** Rules of the reference plugin name nobody: they are found by the addresses, where a previous result has them. */
+  async remove(call) {
+    const previous = readPrevResult(call);
+    const addresses = previous ? podAddresses(previous) : [];
+    const tag = callTag(call);
+    await removeRules(call.host.netns, rule => tagOfRule(rule) === tag || isReferenceRule(rule, addresses));
+  },
+
+  /** An address has two rules, and a jump to their chain. */
+  async check(call, { addresses }) {
+    const missing: string[] = [];
+    for (const family of FAMILIES) {
+      const own = ofFamily(addresses, family);
+      if (own.length === 0) continue;
+      const variants = await acceptingRules(call, family);
+      missing.push(...own.filter(one => !variants.some(rules => countOf(rules, one) >= 2)));
+    }
+    return missing;
+  },
+
+  async gc(call, valid) {
+    const isStale = staleTags(call.name, valid);
+    await removeRules(call.host.netns, rule => isStale(tagOfRule(rule) ?? ''));
+  },
+};
 
 function tagOfRule(rule: string): string | undefined {
   const words = splitRule(rule);
@@ -80,47 +102,24 @@ function tagOfRule(rule: string): string | undefined {
   return at < 0 ? undefined : words[at + 1];
 }
 
+function isReferenceRule(rule: string, addresses: readonly string[]): boolean {
+  const words = splitRule(rule);
+  const at = words.findIndex(word => word === '-s' || word === '-d');
+  const [address = ''] = words[at + 1]?.split('/', 1) ?? [];
+  return tagOfRule(rule) === undefined && at > 0 && addresses.includes(address);
+}
+
 async function removeRules(netns: string, wanted: (rule: string) => boolean): Promise<void> {
-  for (const family of [4, 6] as const)
+  for (const family of FAMILIES)
     for (const variant of await variantsInUse(netns, family, 'filter', FORWARD)) {
       const saved = await saveIptables(netns, family, 'filter', variant);
       const stale = rulesOfChain(saved, FORWARD).filter(wanted);
-      if (stale.length === 0) continue;
-      const lines = ['*filter', ...stale.map(rule => rule.replace(/^-A/, '-D')), 'COMMIT', ''];
-      await restoreIptables(netns, family, lines.join('\n'), variant);
+      if (stale.length > 0) await applyLines(netns, family, 'filter', stale.map(deletionOf), variant);
     }
 }
 
-/** @param addresses of the pod, where they are known: the reference plugin's rules are told by them alone */
-export async function closeIptables(call: Call, addresses: readonly string[]): Promise<void> {
-  const tag = callTag(call);
-  const theirs = (rule: string) => {
-    const words = splitRule(rule);
-    const at = words.findIndex(word => word === '-s' || word === '-d');
-    return tagOfRule(rule) === undefined && at > 0 && addresses.includes(words[at + 1]!.split('/')[0]!);
-  };
-  await removeRules(call.host.netns, rule => tagOfRule(rule) === tag || theirs(rule));
-}
-
-export async function collectIptables(call: Call, valid: readonly Attachment[]): Promise<void> {
-  const stale = staleTags(call.name, valid);
-  await removeRules(call.host.netns, rule => stale(tagOfRule(rule) ?? ''));
-}
-
-/** The addresses of which a rule, or the way to it, is missing in every variant of iptables. */
-export async function missingIptables(call: Call, addresses: readonly string[]): Promise<string[]> {
-  const missing: string[] = [];
-  for (const family of [4, 6] as const) {
-    const own = addresses.filter(one => isV6(one) === (family === 6));
-    if (own.length === 0) continue;
-    const there = await acceptedIn(call, family);
-    missing.push(...own.filter(one => !there.some(rules => countOf(rules, one) >= 2)));
-  }
-  return missing;
-}
-
 /** Per variant: words of the rules that accept, of this attachment and of the reference plugin, which names nobody. */
-async function acceptedIn(call: Call, family: 4 | 6): Promise<string[][][]> {
+async function acceptingRules(call: Call, family: Family): Promise<string[][][]> {
   const { netns } = call.host;
   const tag = callTag(call);
   const found: string[][][] = [];

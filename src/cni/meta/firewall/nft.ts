@@ -1,9 +1,9 @@
 import { applyNftScript } from '../../../net/nft/nft.ts';
-import { callTag } from '../../link/tag.ts';
+import { callTag, staleTags } from '../../link/tag.ts';
 import { isV6 } from '../../result/types.ts';
+import type { RuleBackend } from '../../rules/backend.ts';
 import { listTagged, removeTagged, type SetName, TABLE } from '../../rules/nft-elements.ts';
-import type { Call } from '../../skel/plugin.ts';
-import type { FirewallConfig } from './config.ts';
+import type { FirewallRules } from './config.ts';
 
 /*
  * Two sets of pods whose traffic is accepted, and two of bridges: frames from one shut bridge to a shut bridge pass only
@@ -27,33 +27,33 @@ add rule inet ${TABLE} pods_forward ip6 daddr @pods6 ct state established,relate
 add rule inet ${TABLE} pods_forward ip6 saddr @pods6 accept
 `;
 
-export async function openNft(
-  call: Call,
-  config: FirewallConfig,
-  addresses: readonly string[],
-  bridge: string | undefined,
-): Promise<void> {
-  const tag = callTag(call);
-  const pods = addresses.map(
-    one => `add element inet ${TABLE} ${isV6(one) ? 'pods6' : 'pods4'} { ${one} comment "${tag}" }`,
-  );
-  const shut = bridge ? [`add element inet ${TABLE} shut_bridges { "${bridge}" }`] : [];
-  const pair =
-    bridge && config.policy === 'same-bridge'
-      ? [`add element inet ${TABLE} open_pairs { "${bridge}" . "${bridge}" }`]
-      : [];
-  await applyNftScript(call.host.netns, [BASE, ...pods, ...shut, ...pair, ''].join('\n'));
-}
+export const nftFirewall: RuleBackend<FirewallRules> = {
+  async add(call, { policy, addresses, bridge }) {
+    const tag = callTag(call);
+    const pods = addresses.map(
+      one => `add element inet ${TABLE} ${isV6(one) ? 'pods6' : 'pods4'} { ${one} comment "${tag}" }`,
+    );
+    const shut = bridge ? [`add element inet ${TABLE} shut_bridges { "${bridge}" }`] : [];
+    const pair =
+      bridge && policy === 'same-bridge'
+        ? [`add element inet ${TABLE} open_pairs { "${bridge}" . "${bridge}" }`]
+        : [];
+    await applyNftScript(call.host.netns, [BASE, ...pods, ...shut, ...pair, ''].join('\n'));
+  },
 
-export async function closeNft(call: Call, wanted: (tag: string) => boolean): Promise<void> {
-  await removeTagged(call.host.netns, 'inet', SETS, wanted);
-}
+  async remove(call) {
+    const tag = callTag(call);
+    await removeTagged(call.host.netns, 'inet', SETS, one => one === tag);
+  },
 
-/** The addresses that are not accepted. */
-export async function missingNft(call: Call, addresses: readonly string[]): Promise<string[]> {
-  const tag = callTag(call);
-  const there = (await listTagged(call.host.netns, 'inet', SETS, one => one === tag)).map(one =>
-    String(one.key),
-  );
-  return addresses.filter(one => !there.includes(one));
-}
+  async check(call, { addresses }) {
+    const tag = callTag(call);
+    const elements = await listTagged(call.host.netns, 'inet', SETS, one => one === tag);
+    const there = elements.map(one => String(one.key));
+    return addresses.filter(one => !there.includes(one));
+  },
+
+  async gc(call, valid) {
+    await removeTagged(call.host.netns, 'inet', SETS, staleTags(call.name, valid));
+  },
+};

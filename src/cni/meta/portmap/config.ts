@@ -1,10 +1,11 @@
 import { flag, integer, listOf, oneOf, text, withDefault } from '../../../base/schema.ts';
+import { canonicalAddress, type Family } from '../../../net/address-text.ts';
 import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { runtimeConfig } from '../../config/runtime.ts';
 import { readAddress, writeAddress } from '../../ipam/address-number.ts';
 import type { Result } from '../../result/types.ts';
 import { isV6 } from '../../result/types.ts';
-import { BACKENDS, type Backend } from '../../rules/masquerade.ts';
+import { BACKENDS, type Backend } from '../../rules/backend.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 
@@ -111,15 +112,43 @@ function readMapping(
   return { hostPort: one.hostPort, containerPort: one.containerPort, protocol, hostIp };
 }
 
-/** Addresses of the pod, one a family, as CIDRs: those of the previous result that are in a sandbox. */
-export function podAddresses(result: Result): { v4?: string; v6?: string } {
+/** The host ports of a pod. */
+export interface HostPorts extends PortmapConfig {
+  /** Addresses of the pod, at most one per family, as CIDRs. */
+  pod: { v4?: string; v6?: string };
+}
+
+/** @param result of the earlier plugins: addresses outside of a sandbox are not the pod's */
+export function hostPortsOf(config: PortmapConfig, result: Result): HostPorts {
   const inside = result.ips.filter(one => {
     const owner = one.interface === undefined ? undefined : result.interfaces[one.interface];
     return !owner || owner.sandbox;
   });
   const v4 = inside.find(one => !isV6(one.address))?.address;
   const v6 = inside.find(one => isV6(one.address))?.address;
-  return { ...(v4 ? { v4 } : {}), ...(v6 ? { v6 } : {}) };
+  return { ...config, pod: { ...(v4 ? { v4 } : {}), ...(v6 ? { v6 } : {}) } };
+}
+
+/** The host ports of one family. */
+export interface FamilyPorts {
+  family: Family;
+  /** Address of the pod with its length. */
+  cidr: string;
+  mappings: Mapping[];
+  /** Further matches, joined; '' for none. */
+  conditions: string;
+}
+
+/** The families in which the pod has an address and host ports. */
+export function familyPorts({ pod, mappings, conditionsV4, conditionsV6 }: HostPorts): FamilyPorts[] {
+  const families = [
+    { family: 4 as const, cidr: pod.v4, conditions: conditionsV4 },
+    { family: 6 as const, cidr: pod.v6, conditions: conditionsV6 },
+  ];
+  return families.flatMap(({ family, cidr, conditions }) => {
+    const own = mappingsOf(mappings, family === 6);
+    return cidr && own.length > 0 ? [{ family, cidr, mappings: own, conditions: conditions.join(' ') }] : [];
+  });
 }
 
 /** The mappings that apply to one family; `hostIp` undefined for every address. */
@@ -128,4 +157,20 @@ export function mappingsOf(mappings: readonly Mapping[], v6: boolean): Mapping[]
   return mappings
     .filter(one => one.hostIp === undefined || isV6(one.hostIp) === v6)
     .map(one => (one.hostIp === any ? { ...one, hostIp: undefined } : one));
+}
+
+/** Address of the pod without its length, canonical. */
+export const addressOf = ({ cidr }: FamilyPorts) => canonicalAddress(cidr.replace(/\/.*$/, ''));
+
+/** Address and port as a destination: `10.1.0.2:80`, `[fd00::2]:80`. */
+export const destinationOf = (address: string, port: number) =>
+  isV6(address) ? `[${address}]:${port}` : `${address}:${port}`;
+
+/** A mapping as CHECK names it. */
+export function describeMapping(
+  { hostIp, hostPort, protocol, containerPort }: Mapping,
+  address: string,
+): string {
+  const place = hostIp ? ` of ${hostIp}` : '';
+  return `${hostPort}/${protocol}${place} to ${destinationOf(address, containerPort)}`;
 }

@@ -1,5 +1,8 @@
-import { canonicalAddress, canonicalNetwork } from '../../../net/address-text.ts';
+import { canonicalAddress, canonicalNetwork, type Family } from '../../../net/address-text.ts';
 import { applyNft, applyNftScript, listNft, type NftObject } from '../../../net/nft/nft.ts';
+import { hasNftTable } from '../../../net/nft/presence.ts';
+import { callTag, staleTags } from '../../link/tag.ts';
+import type { RuleBackend } from '../../rules/backend.ts';
 import {
   DSTNAT,
   type Element,
@@ -10,7 +13,18 @@ import {
   tagIn,
 } from '../../rules/nft-elements.ts';
 import { CniError } from '../../skel/errors.ts';
-import { HOST_PORT_TAKEN, type Mapping, mappingsOf, type PortmapConfig } from './config.ts';
+import type { Call } from '../../skel/plugin.ts';
+import {
+  addressOf,
+  describeMapping,
+  destinationOf,
+  type FamilyPorts,
+  familyPorts,
+  HOST_PORT_TAKEN,
+  type HostPorts,
+  type Mapping,
+  type PortmapConfig,
+} from './config.ts';
 
 /*
  * Host ports as elements of maps: (protocol, port) or (address, protocol, port) to the pod's address and port. An
@@ -19,33 +33,41 @@ import { HOST_PORT_TAKEN, type Mapping, mappingsOf, type PortmapConfig } from '.
  * subnet (hairpin) and from the node itself. Mappings with conditions are rules of their own, in front.
  */
 
-const FAMILIES = [
-  { v6: false, digit: '4', ip: 'ip', nfproto: 'ipv4' },
-  { v6: true, digit: '6', ip: 'ip6', nfproto: 'ipv6' },
+/** What nft calls the families. */
+const WORDS = [
+  { number: 4, ip: 'ip', nfproto: 'ipv4', address: 'ipv4_addr' },
+  { number: 6, ip: 'ip6', nfproto: 'ipv6', address: 'ipv6_addr' },
 ] as const;
-type FamilyWords = (typeof FAMILIES)[number];
+type Words = (typeof WORDS)[number];
 
-const targets = ({ digit }: FamilyWords) => [`hostports${digit}`, `hostports${digit}_at`];
-const marks = ({ digit }: FamilyWords) => [`hostmarks${digit}`, `hostmarks${digit}_at`];
-const SETS = FAMILIES.flatMap(family => [...targets(family), ...marks(family)]);
+const wordsOf = (family: Family): Words => (family === 6 ? WORDS[1] : WORDS[0]);
+
+/** The maps of a family: ports on every address of the node, and on one (`at`); their targets, and their marks. */
+const mapsOf = ({ number }: Words) => ({
+  any: `hostports${number}`,
+  at: `hostports${number}_at`,
+  anyMark: `hostmarks${number}`,
+  atMark: `hostmarks${number}_at`,
+});
+const SETS = WORDS.flatMap(family => Object.values(mapsOf(family)));
+/** Longest part of a container's id in a comment, characters. */
+const OWNER_MAX = 64;
 const CONDITIONAL = 'hostports_if';
 
 function base(): string {
-  const maps = FAMILIES.map(family => {
-    const [any, at] = targets(family);
-    const [anyMark, atMark] = marks(family);
+  const maps = WORDS.map(family => {
+    const { any, at, anyMark, atMark } = mapsOf(family);
     // "typeof" would be read anew from the kernel by nft 1.0.6 with a dependency that it then refuses.
     const key = 'inet_proto . inet_service';
-    const address = family.v6 ? 'ipv6_addr' : 'ipv4_addr';
+    const { address } = family;
     return `
 add map inet ${TABLE} ${any} { type ${key} : ${address} . inet_service ; }
 add map inet ${TABLE} ${at} { type ${address} . ${key} : ${address} . inet_service ; }
 add map inet ${TABLE} ${anyMark} { type ${key} : verdict ; }
 add map inet ${TABLE} ${atMark} { type ${address} . ${key} : verdict ; }`;
   });
-  const rules = FAMILIES.map(family => {
-    const [any, at] = targets(family);
-    const [anyMark, atMark] = marks(family);
+  const rules = WORDS.map(family => {
+    const { any, at, anyMark, atMark } = mapsOf(family);
     const key = 'meta l4proto . th dport';
     const only = `add rule inet ${TABLE} hostports meta nfproto ${family.nfproto}`;
     return `
@@ -72,12 +94,12 @@ add rule inet ${TABLE} hostports_local fib daddr type local jump hostports
 }
 
 /** The chain that marks what has to be masqueraded, and what masquerades it. */
-function markScript(config: PortmapConfig, family: FamilyWords, subnet: string, chain: string): string {
+function markScript(config: PortmapConfig, family: Words, subnet: string, chain: string): string {
   const bit = config.mark.toString(16);
   const set = `meta mark set meta mark or 0x${bit}`;
   const sources = config.masqAll
     ? ['']
-    : [`${family.ip} saddr ${subnet}`, ...(family.v6 ? [] : ['ip saddr 127.0.0.0/8'])];
+    : [`${family.ip} saddr ${subnet}`, ...(family.number === 6 ? [] : ['ip saddr 127.0.0.0/8'])];
   return `
 add chain inet ${TABLE} ${chain}
 flush chain inet ${TABLE} ${chain}
@@ -88,91 +110,114 @@ add rule inet ${TABLE} hostports_masq_${bit} meta mark and 0x${bit} == 0x${bit} 
 `;
 }
 
-function familyScript(
-  config: PortmapConfig,
-  family: FamilyWords,
-  pod: string,
-  tag: string,
-  owner: string,
-): string {
-  const mappings = mappingsOf(config.mappings, family.v6);
-  if (mappings.length === 0) return '';
-  const subnet = canonicalNetwork(pod);
-  const address = pod.split('/')[0]!;
+function familyScript(config: PortmapConfig, ports: FamilyPorts, tag: string, owner: string): string {
+  const { cidr, mappings, conditions } = ports;
+  const family = wordsOf(ports.family);
+  const maps = mapsOf(family);
+  const subnet = canonicalNetwork(cidr);
+  const address = cidr.replace(/\/.*$/, '');
   const masquerades = config.snat || config.masqAll;
   const chain = `hostmark_${config.mark.toString(16)}_${config.masqAll ? 'all' : 'own'}_${subnet.replace(/[:./]/g, '_')}`;
-  const conditions = (family.v6 ? config.conditionsV6 : config.conditionsV4).join(' ');
   const comment = `comment "${tag} ${owner}"`;
   const lines = mappings.map(one => {
-    const at = one.hostIp ? `${family.ip} daddr ${one.hostIp} ` : '';
     if (conditions) {
+      const at = one.hostIp ? `${family.ip} daddr ${one.hostIp} ` : '';
       const match = `meta nfproto ${family.nfproto} ${at}meta l4proto ${one.protocol} th dport ${one.hostPort} ${conditions}`;
-      const target = family.v6 ? `[${address}]:${one.containerPort}` : `${address}:${one.containerPort}`;
-      const mark = masquerades
-        ? [`add rule inet ${TABLE} ${CONDITIONAL} ${match} jump ${chain} ${comment}`]
-        : [];
-      return [
-        ...mark,
-        `add rule inet ${TABLE} ${CONDITIONAL} ${match} dnat ${family.ip} to ${target} ${comment}`,
-      ].join('\n');
+      const rule = `add rule inet ${TABLE} ${CONDITIONAL} ${match}`;
+      const mark = masquerades ? `${rule} jump ${chain} ${comment}\n` : '';
+      return `${mark}${rule} dnat ${family.ip} to ${destinationOf(address, one.containerPort)} ${comment}`;
     }
     const key = `${one.hostIp ? `${one.hostIp} . ` : ''}${one.protocol} . ${one.hostPort}`;
-    const which = one.hostIp ? 1 : 0;
-    const target = `create element inet ${TABLE} ${targets(family)[which]} { ${key} ${comment} : ${address} . ${one.containerPort} }`;
+    const target = `create element inet ${TABLE} ${one.hostIp ? maps.at : maps.any} { ${key} ${comment} : ${address} . ${one.containerPort} }`;
     if (!masquerades) return target;
-    return `${target}\ncreate element inet ${TABLE} ${marks(family)[which]} { ${key} ${comment} : jump ${chain} }`;
+    return `${target}\ncreate element inet ${TABLE} ${one.hostIp ? maps.atMark : maps.anyMark} { ${key} ${comment} : jump ${chain} }`;
   });
   return `${masquerades ? markScript(config, family, subnet, chain) : ''}\n${lines.join('\n')}\n`;
 }
 
-/**
- * Forwards the host ports to the pod, in one transaction.
- * @throws CniError 100 when another pod has one of them, naming port and pod
- */
-export async function forwardNft(
-  netns: string,
-  config: PortmapConfig,
-  pod: { v4?: string; v6?: string },
-  tag: string,
-  owner: string,
-): Promise<void> {
-  const scripts = FAMILIES.map(family => {
-    const address = family.v6 ? pod.v6 : pod.v4;
-    return address ? familyScript(config, family, address, tag, owner) : '';
-  });
-  await refuseTaken(netns, config, 'other');
-  try {
-    await applyNftScript(netns, base() + scripts.join(''));
-  } catch (error) {
-    if (!/File exists/.test((error as Error).message)) throw error;
-    await refuseTaken(netns, config, 'own');
-    throw error;
-  }
-}
+/** ADD is one transaction. @throws CniError 100 when another pod has one of the ports, naming port and pod */
+export const nftHostPorts: RuleBackend<HostPorts> = {
+  async add(call, rules) {
+    const { netns } = call.host;
+    const owner = call.containerId.slice(0, OWNER_MAX);
+    const scripts = familyPorts(rules).map(ports => familyScript(rules, ports, callTag(call), owner));
+    await refuseTaken(netns, rules, 'other');
+    try {
+      await applyNftScript(netns, base() + scripts.join(''));
+    } catch (error) {
+      if (!/File exists/.test((error as Error).message)) throw error;
+      await refuseTaken(netns, rules, 'own');
+      throw error;
+    }
+  },
 
-interface Taken {
+  async remove(call) {
+    const tag = callTag(call);
+    await removeOwned(call.host.netns, one => one === tag);
+  },
+
+  async check(call, rules) {
+    const tag = callTag(call);
+    const { elements, rules: handles } = await listOwned(call.host.netns, one => one === tag);
+    const targets = elements.flatMap(one => targetOf(one) ?? []);
+    const missing: string[] = [];
+    const conditional: string[] = [];
+    for (const ports of familyPorts(rules)) {
+      const address = addressOf(ports);
+      const isThere = (one: Mapping) =>
+        targets.some(
+          other =>
+            other.protocol === one.protocol &&
+            other.port === one.hostPort &&
+            other.at === one.hostIp &&
+            other.address === address &&
+            other.containerPort === one.containerPort,
+        );
+      const absent = ports.mappings.filter(one => ports.conditions !== '' || !isThere(one));
+      const names = absent.map(one => describeMapping(one, address));
+      (ports.conditions === '' ? missing : conditional).push(...names);
+    }
+    // A mapping with conditions is one rule, and another one where it is masqueraded.
+    return handles.length < conditional.length ? [...missing, ...conditional] : missing;
+  },
+
+  async gc(call, valid) {
+    await removeOwned(call.host.netns, staleTags(call.name, valid));
+  },
+};
+
+/** An element of a map of targets. */
+interface Target {
   protocol: string;
   port: number;
-  address: string | undefined;
-  element: Element;
+  /** Address of the node; undefined: every one. */
+  at: string | undefined;
+  /** Address and port of the pod. */
+  address: string;
+  containerPort: number;
+  comment: string;
 }
 
-function parseKey(element: Element): Taken | undefined {
-  const { concat } = (element.key ?? {}) as { concat?: (string | number)[] };
-  if (!concat) return undefined;
-  const [protocol, port] = concat.slice(-2);
+/** Undefined for an element of a map of marks. */
+function targetOf({ key, value, comment }: Element): Target | undefined {
+  const parts = (key as { concat?: unknown[] } | undefined)?.concat;
+  const [address, containerPort] = (value as { concat?: unknown[] } | undefined)?.concat ?? [];
+  if (!parts || address === undefined) return undefined;
+  const [protocol, port] = parts.slice(-2);
   return {
     protocol: String(protocol),
     port: Number(port),
-    address: concat.length === 3 ? String(concat[0]) : undefined,
-    element,
+    at: parts.length === 3 ? String(parts[0]) : undefined,
+    address: String(address),
+    containerPort: Number(containerPort),
+    comment,
   };
 }
 
 /** As with sockets, a port on every address and the same port on one address exclude each other. */
-function collide(one: Mapping, other: Taken): boolean {
+function collide(one: Mapping, other: Target): boolean {
   if (one.protocol !== other.protocol || one.hostPort !== other.port) return false;
-  return one.hostIp === undefined || other.address === undefined || one.hostIp === other.address;
+  return one.hostIp === undefined || other.at === undefined || one.hostIp === other.at;
 }
 
 /**
@@ -180,31 +225,29 @@ function collide(one: Mapping, other: Taken): boolean {
  *   other one, where only a search finds it
  * @throws CniError 100, naming who has it
  */
-async function refuseTaken(netns: string, config: PortmapConfig, where: 'own' | 'other'): Promise<void> {
-  for (const family of FAMILIES) {
-    if ((family.v6 ? config.conditionsV6 : config.conditionsV4).length > 0) continue;
-    const mappings = mappingsOf(config.mappings, family.v6);
-    const [any, at] = targets(family);
+async function refuseTaken(netns: string, rules: HostPorts, where: 'own' | 'other'): Promise<void> {
+  for (const { family, mappings, conditions } of familyPorts(rules)) {
+    if (conditions !== '') continue;
+    const { any, at } = mapsOf(wordsOf(family));
     const searched = mappings.map(one => ((one.hostIp !== undefined) === (where === 'own') ? at : any));
     const sets = [...new Set(searched)].map(name => `map ${name}` as const);
-    const taken = (await listElements(netns, 'inet', sets)).flatMap(one => parseKey(one) ?? []);
+    const taken = (await listElements(netns, 'inet', sets)).flatMap(one => targetOf(one) ?? []);
     for (const mapping of mappings) {
       const other = taken.find(one => collide(mapping, one));
       if (!other) continue;
-      const [address, port] = (other.element.value as { concat?: unknown[] })?.concat ?? [];
-      const owner = other.element.comment.slice(tagIn(other.element.comment).length + 1);
+      const owner = other.comment.slice(tagIn(other.comment).length + 1);
       const place = mapping.hostIp ? ` of ${mapping.hostIp}` : '';
       throw new CniError(
         HOST_PORT_TAKEN,
-        `host port ${mapping.hostPort}/${mapping.protocol}${place} is taken: it is forwarded to ${address} port ${port} of container ${owner}`,
+        `host port ${mapping.hostPort}/${mapping.protocol}${place} is taken: it is forwarded to ${other.address} port ${other.containerPort} of container ${owner}`,
         'DEL that attachment or, when its container is gone, run GC on its network',
       );
     }
   }
 }
 
-/** Takes away the host ports of every tag that `wanted` accepts. */
-export async function unforwardNft(netns: string, wanted: (tag: string) => boolean): Promise<void> {
+/** Removes the host ports of every tag that `wanted` accepts. */
+async function removeOwned(netns: string, wanted: (tag: string) => boolean): Promise<void> {
   const { elements, rules } = await listOwned(netns, wanted);
   const commands = [
     ...rules.map(
@@ -226,6 +269,7 @@ async function listOwned(
   netns: string,
   wanted: (tag: string) => boolean,
 ): Promise<{ elements: Element[]; rules: number[] }> {
+  if (!hasNftTable(netns, 'inet', TABLE)) return { elements: [], rules: [] };
   const objects = await listNft(netns, ['table', 'inet', TABLE]);
   const elements = elementsIn(objects, SETS).filter(one => wanted(tagIn(one.comment)));
   const rules = objects.flatMap(object => {
@@ -240,64 +284,21 @@ async function listOwned(
   return { elements, rules };
 }
 
-/** True when every mapping of this tag leads to the pod, in both families. */
-export async function isForwardedNft(
-  netns: string,
-  config: PortmapConfig,
-  pod: { v4?: string; v6?: string },
-  tag: string,
-): Promise<boolean> {
-  const { elements, rules } = await listOwned(netns, one => one === tag);
-  let conditional = 0;
-  for (const family of FAMILIES) {
-    const cidr = family.v6 ? pod.v6 : pod.v4;
-    const mappings = mappingsOf(config.mappings, family.v6);
-    if (!cidr) continue;
-    const address = canonicalAddress(cidr.split('/')[0]!);
-    if ((family.v6 ? config.conditionsV6 : config.conditionsV4).length > 0) {
-      conditional += mappings.length;
-      continue;
-    }
-    const there = elements
-      .filter(one => targets(family).includes(one.set))
-      .flatMap(one => parseKey(one) ?? [])
-      .filter(one => targetOf(one.element)?.address === address);
-    for (const one of mappings) {
-      const isThere = there.some(
-        found =>
-          found.protocol === one.protocol &&
-          found.port === one.hostPort &&
-          found.address === one.hostIp &&
-          targetOf(found.element)?.port === one.containerPort,
-      );
-      if (!isThere) return false;
-    }
-  }
-  // The marks of mappings with conditions are rules as well, so there may be more.
-  return rules.length >= conditional;
-}
-
-/** Address and port that an element of a map of targets leads to. */
-function targetOf({ value }: Element): { address: string; port: number } | undefined {
-  const [address, port] = (value as { concat?: unknown[] } | undefined)?.concat ?? [];
-  return address === undefined ? undefined : { address: String(address), port: Number(port) };
-}
-
-/** Takes away host ports of other tags that lead to an address that this pod has been given: those pods are gone. */
-export async function displaceNft(
-  netns: string,
-  pod: { v4?: string; v6?: string },
-  tag: string,
-): Promise<void> {
-  const addresses = [pod.v4, pod.v6].flatMap(cidr => (cidr ? canonicalAddress(cidr.split('/')[0]!) : []));
+/** Removes host ports of other tags that lead to an address that this pod has been given: those pods are gone. */
+export async function displaceNft(call: Call, { pod }: HostPorts): Promise<void> {
+  const { netns } = call.host;
+  const tag = callTag(call);
+  const addresses = [pod.v4, pod.v6].flatMap(cidr =>
+    cidr ? canonicalAddress(cidr.replace(/\/.*$/, '')) : [],
+  );
   const { elements } = await listOwned(netns, one => one !== tag);
   const stale = elements
     .filter(one => addresses.includes(targetOf(one)?.address ?? ''))
     .map(one => tagIn(one.comment));
-  if (stale.length > 0) await unforwardNft(netns, one => stale.includes(one));
+  if (stale.length > 0) await removeOwned(netns, one => stale.includes(one));
 }
 
 /** @throws CniError 100 when another pod of ours has one of the ports in nftables, for a pod that goes to iptables */
-export async function refuseTakenNft(netns: string, config: PortmapConfig): Promise<void> {
-  for (const where of ['own', 'other'] as const) await refuseTaken(netns, config, where);
+export async function refuseTakenNft({ host }: Call, rules: HostPorts): Promise<void> {
+  for (const where of ['own', 'other'] as const) await refuseTaken(host.netns, rules, where);
 }
