@@ -7,14 +7,14 @@ import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
 import { Beside } from './beside.ts';
 import type { AgentOptions } from './inputs/options.ts';
 import { deviceNames, planOverlays } from './inputs/plan.ts';
-import { BasisFinder, type Remembered } from './inputs/resolve.ts';
-import { Memory } from './inputs/state-dir.ts';
+import { InputResolver, type NetworkInputs, type SavedInputs } from './inputs/resolve.ts';
+import { StateDir } from './inputs/state-dir.ts';
 import { UnderlayFollower } from './inputs/underlay-follower.ts';
 import { affectsUnderlay } from './kernel/events.ts';
 import { LeaseHolder } from './lease/client.ts';
 import type { Lease } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
-import { noRepairs, Session, type SessionBasis } from './overlay/network.ts';
+import { emptyRepairCounts, Network } from './overlay/network.ts';
 import { dropStaleDevices } from './overlay/stale-devices.ts';
 import { PeerProbes } from './probe/peer-monitor.ts';
 import { Readiness } from './readiness.ts';
@@ -24,84 +24,84 @@ import { StoreWatch } from './store/store-watch.ts';
 const EVENTS_MS = 500;
 const RENEW_CHECK_MS = 15_000;
 /** Tries to reach the store at start before the last known state is taken. */
-const PATIENCE = 2;
+const MAX_FAILURES = 2;
 
 /**
  * The node agent: takes a lease, follows the leases of all others, and keeps this node's overlay as they say. One
- * `Session` at a time does the work; this class decides when there is another one.
+ * `Network` at a time does the work; this class decides when there is another one.
  */
 export class Agent {
   readonly options: AgentOptions;
   readonly store: LeaseStore;
   readonly readiness = new Readiness();
-  readonly repairs = noRepairs();
+  readonly repairs = emptyRepairCounts();
   readonly probes: PeerProbes;
   readonly beside: Beside;
   readonly watch: StoreWatch;
   readonly #log: Log;
-  readonly #memory: Memory;
+  readonly #stateDir: StateDir;
   readonly #socket: NetlinkSocket;
   readonly #events: EventSocket;
   readonly #abort = new AbortController();
   readonly #holder: LeaseHolder;
-  readonly #finder: BasisFinder;
+  readonly #resolver: InputResolver;
   readonly #underlay: UnderlayFollower;
-  #session: Session | undefined;
+  #network: Network | undefined;
   /** Keys of leases that contradict those of peers. */
   #refused: ReadonlySet<string> = new Set();
   /** True while the lease comes from memory and the store has not confirmed it. */
-  #isBorrowed = false;
+  #isProvisional = false;
   #isConfirming = false;
-  /** Why another session is wanted. */
+  /** Why another network is wanted. */
   #wanted: string | undefined;
   /** The last change that was announced, so that it is announced once. */
-  #announced: string | undefined;
-  #again: (() => void) | undefined;
+  #announcedChange: string | undefined;
+  #requestRestart: (() => void) | undefined;
   #timers: NodeJS.Timeout[] = [];
-  #sessions = 0;
+  #networkStarts = 0;
 
   constructor(options: AgentOptions, store: LeaseStore, log: Log) {
     this.options = options;
     this.store = store;
     this.#log = log;
-    this.beside = new Beside(options.stateDir, log, this.readiness, () => this.#announce());
+    this.beside = new Beside(options.stateDir, log, this.readiness, () => this.#setNodeCondition());
     this.watch = new StoreWatch(store, log);
-    this.#memory = new Memory(options.stateDir);
+    this.#stateDir = new StateDir(options.stateDir);
     this.#socket = new NetlinkSocket({ netns: options.netns });
     this.#holder = new LeaseHolder(store, options.renewMarginMs, log, this.#abort.signal, {
       held: () => {
-        this.#isBorrowed = false;
+        this.#isProvisional = false;
         this.watch.reached();
         this.readiness.has('identity');
-        this.#remember();
+        this.#save();
       },
-      renewed: () => this.#remember(),
+      renewed: () => this.#save(),
       contested: error => this.readiness.lacks('identity', describeError(error)),
       moved: lease => void this.#restart(`the subnet is now ${lease.key}: running pods keep their addresses`),
     });
-    this.#finder = new BasisFinder(options, store, this.#memory, this.#socket, this.#holder, log);
+    this.#resolver = new InputResolver(options, store, this.#stateDir, this.#socket, this.#holder, log);
     this.#underlay = new UnderlayFollower({
       readiness: this.readiness,
       log,
-      links: () => this.#finder.links(),
-      usable: () => this.#announce(),
+      links: () => this.#resolver.links(),
+      usable: () => this.#setNodeCondition(),
       move: why => {
-        if (this.#announced !== why) this.store.reconnect?.();
+        if (this.#announcedChange !== why) this.store.reconnect?.();
         void this.#restart(why);
       },
     });
     this.probes = new PeerProbes(
-      () => this.#session?.carriers ?? [],
+      () => this.#network?.overlays ?? [],
       // Raw sockets are this process's own namespace's.
       options.netns === '' ? options.probeMs : 0,
       log,
-      (type, message) => void this.#tell(type, 'RipstopPeers', message),
+      (type, message) => void this.#recordEvent(type, 'RipstopPeers', message),
     );
     this.#events = new EventSocket(options.netns, ['link', 'address', 'route', 'neighbour']);
   }
 
-  get session(): Session | undefined {
-    return this.#session;
+  get network(): Network | undefined {
+    return this.#network;
   }
 
   get leases(): ReadonlyMap<string, Lease> {
@@ -109,12 +109,12 @@ export class Agent {
   }
 
   /** Sessions begun; every one after the first was an interruption. */
-  get sessions(): number {
-    return this.#sessions;
+  get networkStarts(): number {
+    return this.#networkStarts;
   }
 
-  get isBorrowed(): boolean {
-    return this.#isBorrowed;
+  get isProvisional(): boolean {
+    return this.#isProvisional;
   }
 
   /** Works until `stop`. Never fails for what may pass: it tries again and says why in `readiness`. */
@@ -125,32 +125,32 @@ export class Agent {
     while (!this.#abort.signal.aborted) {
       try {
         this.#wanted = undefined;
-        const basis = await this.#basis(failures);
-        // The former session carries traffic until here.
-        await this.#retire(basis);
-        await this.#begin(basis);
+        const inputs = await this.#resolveInputs(failures);
+        // The former network carries traffic until here.
+        await this.#stopNetwork(inputs);
+        await this.#startNetwork(inputs);
         failures = 0;
         backoff.reset();
-        await this.#until();
+        await this.#waitForRestart();
       } catch (error) {
         if (this.#abort.signal.aborted) break;
         failures++;
         const text = describeError(error);
         if (this.readiness.lacks('overlay', text)) {
           this.#log.error({ code: (error as RipstopError).code }, `not working yet: ${text}`);
-          await this.#tell('Warning', 'RipstopNotReady', text);
+          await this.#recordEvent('Warning', 'RipstopNotReady', text);
         }
         await backoff.wait(this.#abort.signal);
       }
     }
-    await this.#retire();
+    await this.#stopNetwork();
     await this.#end();
   }
 
   /** Ends the agent. Lease, rules and subnet.env stay: the next life finds them. */
   stop(): void {
     this.#abort.abort();
-    this.#again?.();
+    this.#requestRestart?.();
   }
 
   /** Reads the network configuration again (SIGHUP) and acts on what changed. */
@@ -159,108 +159,108 @@ export class Agent {
     try {
       this.#configChanged((await this.store.networkConfig()).text);
     } catch (error) {
-      this.#log.error(`the configuration stays as it was: ${describeError(error)}`);
+      this.#log.error(`keeping the current configuration: ${describeError(error)}`);
     }
   }
 
   /**
-   * Everything that a session stands on. A process that starts goes on where a former life ended, and the store confirms
-   * it when it can; after some failures the last known state stands in for a store that is away.
+   * What a network is built from. A process that starts uses the saved state of the previous run, and the store confirms
+   * it later; after some failures the saved state replaces a store that is unreachable.
    */
-  async #basis(failures: number): Promise<SessionBasis> {
+  async #resolveInputs(failures: number): Promise<NetworkInputs> {
     const isFirst = !this.watch.isFollowing && failures === 0;
-    const former = isFirst ? await this.#finder.formerLife() : undefined;
-    if (former) return this.#borrow(former, 'going on where a former life ended');
+    const former = isFirst ? await this.#resolver.loadSaved() : undefined;
+    if (former) return this.#startFromSaved(former, 'starting from the saved state of the previous run');
     try {
-      const basis = await this.#finder.fromStore();
+      const inputs = await this.#resolver.fromStore();
       this.watch.reached();
-      this.#isBorrowed = false;
-      return basis;
+      this.#isProvisional = false;
+      return inputs;
     } catch (error) {
       if ((error as RipstopError).code !== 'ESTORE') throw error;
       this.watch.unreachable();
-      const known = failures >= PATIENCE ? await this.#finder.remembered() : undefined;
+      const known = failures >= MAX_FAILURES ? await this.#resolver.saved() : undefined;
       if (!known) throw error;
-      return this.#borrow(known, `carrying on with the last known state: ${describeError(error)}`);
+      return this.#startFromSaved(known, `starting from the saved state: ${describeError(error)}`);
     }
   }
 
-  #borrow({ basis, leases, refused, kept }: Remembered, why: string): SessionBasis {
-    this.#log.info({ lease: basis.lease.key }, why);
+  #startFromSaved({ inputs, leases, refused, kept }: SavedInputs, why: string): NetworkInputs {
+    this.#log.info({ lease: inputs.lease.key }, why);
     if (!this.watch.leases) this.#refused = refused;
     this.watch.remember(leases, kept);
-    this.#isBorrowed = true;
-    return basis;
+    this.#isProvisional = true;
+    return inputs;
   }
 
-  async #begin(basis: SessionBasis): Promise<void> {
-    const names = deviceNames(basis.config.backend);
-    await this.#memory
-      .remember([names[4], names[6]].filter(name => name !== undefined))
+  async #startNetwork(inputs: NetworkInputs): Promise<void> {
+    const names = deviceNames(inputs.config.backend);
+    await this.#stateDir
+      .rememberDevices([names[4], names[6]].filter(name => name !== undefined))
       .catch(error => this.#log.warn(`device names cannot be saved for a restart: ${describeError(error)}`));
     const known = { leases: this.leases, refused: this.#refused };
-    const session = await Session.open(basis, this.options, this.repairs, this.#log, known);
-    this.#session = session;
-    this.#followUnderlay(session);
+    const network = await Network.open(inputs, this.options, this.repairs, this.#log, known);
+    this.#network = network;
+    this.#followUnderlay(network);
     // What is known already comes first: packets flow again, whatever the rest of the start takes.
     if (this.watch.leases) this.#apply();
-    this.#sessions++;
-    this.#announced = undefined;
-    if (!this.#isBorrowed) this.#holder.hold(basis.config, basis.lease);
-    this.#follow(basis.lease.key);
+    this.#networkStarts++;
+    this.#announcedChange = undefined;
+    if (!this.#isProvisional) this.#holder.hold(inputs.config, inputs.lease);
+    this.#watchStore(inputs.lease.key);
     this.#timers = [
       setInterval(() => void this.#reconcile(), this.options.resyncMs),
-      setInterval(() => this.#look(), EVENTS_MS),
+      setInterval(() => this.#pollKernelEvents(), EVENTS_MS),
       setInterval(() => void this.#holder.renewWhenDue(), RENEW_CHECK_MS),
     ];
-    await session.settle();
-    this.#judge(session);
-    await dropStaleDevices(this.#socket, this.#memory, session.carriers, this.#log);
-    if (this.readiness.has('overlay')) this.#announce();
+    await network.start();
+    this.#judge(network);
+    await dropStaleDevices(this.#socket, this.#stateDir, network.overlays, this.#log);
+    if (this.readiness.has('overlay')) this.#setNodeCondition();
   }
 
-  /** Parts of the session that fail make the node not ready, and ready again when they hold. */
-  #judge({ failing }: Session): void {
-    const { isNews, reasons } = this.readiness.judge(failing);
-    for (const reason of reasons) void this.#tell('Warning', 'RipstopNotReady', reason);
-    if (isNews) this.#announce();
+  /** Parts of the network that fail make the node not ready, and ready again when they hold. */
+  #judge({ reconcileErrors }: Network): void {
+    const { isNews, reasons } = this.readiness.judge(reconcileErrors);
+    for (const reason of reasons) void this.#recordEvent('Warning', 'RipstopNotReady', reason);
+    if (isNews) this.#setNodeCondition();
   }
 
-  /** Resolves when another session is needed, or the agent ends. */
-  async #until(): Promise<void> {
+  /** Resolves when another network is needed, or the agent ends. */
+  async #waitForRestart(): Promise<void> {
     await new Promise<void>(resolve => {
-      this.#again = resolve;
-      // Asked for while the session was being started.
+      this.#requestRestart = resolve;
+      // Asked for while the network was being started.
       if (this.#wanted !== undefined || this.#abort.signal.aborted) resolve();
     });
-    this.#again = undefined;
+    this.#requestRestart = undefined;
   }
 
-  /** Ends the session. What the next one has no use for is taken away, the rest carries traffic until it takes over. */
-  async #retire(next?: SessionBasis): Promise<void> {
-    const session = this.#session;
-    if (!session) return;
+  /** Ends the network. What the next one has no use for is taken away, the rest carries traffic until it takes over. */
+  async #stopNetwork(next?: NetworkInputs): Promise<void> {
+    const network = this.#network;
+    if (!network) return;
     for (const timer of this.#timers) clearInterval(timer);
-    this.#session = undefined;
+    this.#network = undefined;
     this.#holder.release();
     this.#underlay.reset();
     this.readiness.lacks('overlay', 'the overlay is being started');
-    await session.stop(next && planOverlays(next.config, next.underlay, next.lease, next.macs));
+    await network.stop(next && planOverlays(next.config, next.underlay, next.lease, next.macs));
   }
 
-  #follow(own: string): void {
+  #watchStore(own: string): void {
     this.watch.follow(own, {
       leases: (all, changed) => {
         this.#apply(changed);
-        if (!this.#isBorrowed) this.#holder.check(all);
+        if (!this.#isProvisional) this.#holder.check(all);
       },
       config: text => this.#configChanged(text),
       up: () => this.#confirm(),
-      emptied: message => void this.#tell('Warning', 'StoreEmptied', message),
+      emptied: message => void this.#recordEvent('Warning', 'StoreEmptied', message),
       conflict: error => {
         this.readiness.lacks('identity', describeError(error));
         this.#log.error(describeError(error));
-        void this.#tell('Warning', 'AddressInUse', describeError(error));
+        void this.#recordEvent('Warning', 'AddressInUse', describeError(error));
         void this.#holder.claim('the address was contested');
       },
     });
@@ -268,54 +268,54 @@ export class Agent {
 
   /** The store answers: what is remembered of it holds, or is another cluster's. */
   #confirm(): void {
-    const basis = this.#session?.basis;
-    if (!this.#isBorrowed || !this.watch.isUp || !basis || this.#isConfirming) return;
+    const inputs = this.#network?.inputs;
+    if (!this.#isProvisional || !this.watch.isUp || !inputs || this.#isConfirming) return;
     this.#isConfirming = true;
     const confirm = async (): Promise<void> => {
-      const isContradicted = await this.#finder.isContradicted();
-      if (this.#session?.basis !== basis) return; // another session has begun by what the store says
-      if (isContradicted) await this.#restart('this node was registered anew while the store was away');
-      else await this.#holder.claim('the last known state is confirmed', basis);
+      const storeDisagrees = await this.#resolver.storeDisagrees();
+      if (this.#network?.inputs !== inputs) return; // another network has begun by what the store says
+      if (storeDisagrees) await this.#restart('this node was registered anew while the store was away');
+      else await this.#holder.claim('the last known state is confirmed', inputs);
     };
     void confirm().finally(() => {
       this.#isConfirming = false;
     });
   }
 
-  /** Gives the session the leases of which `changed` changed (undefined: any); the next comparison makes up for a failure. */
+  /** Gives the network the leases of which `changed` changed (undefined: any); the next comparison makes up for a failure. */
   #apply(changed?: ReadonlySet<string>): void {
-    const session = this.#session;
-    if (!session || !this.watch.leases) return;
+    const network = this.#network;
+    if (!network || !this.watch.leases) return;
     try {
-      const news = session.update(this.watch.leases, changed);
-      this.#refused = session.refused;
+      const news = network.update(this.watch.leases, changed);
+      this.#refused = network.refused;
       // What the kernel tells of this change is compared with it now, not with the next one.
-      this.#look();
-      if (news) void this.#tell('Warning', 'RipstopLeaseRefused', news);
-      if (this.readiness.has('peers')) this.#announce();
+      this.#pollKernelEvents();
+      if (news) void this.#recordEvent('Warning', 'RipstopLeaseRefused', news);
+      if (this.readiness.has('peers')) this.#setNodeCondition();
     } catch (error) {
       const text = describeError(error);
       if (this.readiness.lacks('peers', text)) this.#log.error(`the peers could not be applied: ${text}`);
     }
-    this.#remember();
+    this.#save();
   }
 
   /** Keeps what is known for a start while the store is away. */
-  #remember(): void {
+  #save(): void {
     const { lease } = this.#holder;
-    if (lease) this.#finder.remember(lease, this.watch, this.#refused);
+    if (lease) this.#resolver.save(lease, this.watch, this.#refused);
   }
 
-  #announce(): void {
+  #setNodeCondition(): void {
     if (!this.readiness.isReady) return;
     this.#log.info('ready');
-    this.store.ready?.(`pod subnet ${this.#session?.basis.lease.key ?? ''}`);
+    this.store.ready?.(`pod subnet ${this.#network?.inputs.lease.key ?? ''}`);
   }
 
-  /** Parts of the session and writes to the store that do not hold at the moment, with the reason of each. */
+  /** Parts of the network and writes to the store that do not hold at the moment, with the reason of each. */
   get failing(): ReadonlyMap<string, string> {
     return new Map<string, string>([
-      ...(this.#session?.failing ?? []),
+      ...(this.#network?.reconcileErrors ?? []),
       ...(this.store.failing ?? []),
       ...this.#holder.failing,
     ]);
@@ -327,70 +327,70 @@ export class Agent {
   }
 
   async #reconcile(): Promise<void> {
-    const session = this.#session;
-    if (!session) return;
-    await session.reconcile();
-    if (session !== this.#session) return;
-    this.#judge(session);
-    this.#followUnderlay(session);
-    // The store may have failed when this session began, and answer its watch all the time.
+    const network = this.#network;
+    if (!network) return;
+    await network.reconcile();
+    if (network !== this.#network) return;
+    this.#judge(network);
+    this.#followUnderlay(network);
+    // The store may have failed when this network began, and answer its watch all the time.
     this.#confirm();
-    // Again what was seen last: it may have come while the session was being started.
-    if (this.watch.leases && !this.#isBorrowed) this.#holder.check(this.watch.leases);
-    const mustSelect = session.mustSelect && !this.readiness.reasonFor('underlay');
+    // Again what was seen last: it may have come while the network was being started.
+    if (this.watch.leases && !this.#isProvisional) this.#holder.check(this.watch.leases);
+    const mustSelect = network.mustSelect && !this.readiness.reasonFor('underlay');
     if (mustSelect || this.readiness.reasonFor('peers')) this.#apply();
   }
 
   /** Looks at what the kernel told: the underlay may have moved, or someone touched what is ours. */
-  #look(): void {
-    const session = this.#session;
+  #pollKernelEvents(): void {
+    const network = this.#network;
     const events = this.#events.drain();
-    if (!session || events.length === 0) return;
-    const { underlay } = session.basis;
-    if (events.some(event => affectsUnderlay(event, underlay))) this.#followUnderlay(session);
-    if (session.heed(events)) void this.#reconcile();
+    if (!network || events.length === 0) return;
+    const { underlay } = network.inputs;
+    if (events.some(event => affectsUnderlay(event, underlay))) this.#followUnderlay(network);
+    if (network.noteEvents(events)) void this.#reconcile();
   }
 
-  #followUnderlay({ basis: { underlay, config } }: Session): void {
-    this.#underlay.look(underlay, () => this.#finder.chooseUnderlay(config));
+  #followUnderlay({ inputs: { underlay, config } }: Network): void {
+    this.#underlay.look(underlay, () => this.#resolver.chooseUnderlay(config));
   }
 
   #configChanged(text: string): void {
-    if (text === this.#finder.config?.text) return;
-    const session = this.#session;
+    if (text === this.#resolver.config?.text) return;
+    const network = this.#network;
     const { lease } = this.#holder;
     try {
-      const config = this.#finder.parse(text);
-      if (!session?.standsUnder(config, this.store.allocates) || !lease)
+      const config = this.#resolver.parse(text);
+      if (!network?.isCompatibleWith(config, this.store.allocates) || !lease)
         return void this.#restart('the network configuration changed', text);
-      this.#finder.follow(text);
+      this.#resolver.follow(text);
       this.#holder.hold(config, lease);
       this.#log.info('the network configuration changed; traffic does not notice');
-      void session.adopt(config);
+      void network.applyConfig(config);
     } catch (error) {
       this.#log.error(`the new network configuration is not taken up: ${describeError(error)}`);
-      void this.#tell('Warning', 'BadConfiguration', describeError(error));
+      void this.#recordEvent('Warning', 'BadConfiguration', describeError(error));
     }
   }
 
-  /** Asks for another session. `change` tells one change from the next; each is announced and acted on once. */
+  /** Asks for another network. `change` tells one change from the next; each is announced and acted on once. */
   async #restart(why: string, change = why): Promise<void> {
-    if (this.#announced === change) return;
-    this.#announced = change;
-    this.#log.warn(`traffic is interrupted for a moment: ${why}`);
-    await this.#tell('Normal', 'RipstopRestart', why);
+    if (this.#announcedChange === change) return;
+    this.#announcedChange = change;
+    this.#log.warn(`restarting the overlay, traffic is interrupted: ${why}`);
+    await this.#recordEvent('Normal', 'RipstopRestart', why);
     this.#wanted = why;
-    this.#again?.();
+    this.#requestRestart?.();
   }
 
-  async #tell(type: 'Normal' | 'Warning', reason: string, message: string): Promise<void> {
+  async #recordEvent(type: 'Normal' | 'Warning', reason: string, message: string): Promise<void> {
     const told = settled('events', () => this.store.notify?.({ type, reason, message }));
     await Promise.race([told, pause(2000, this.#abort.signal)]);
   }
 
   async #end(): Promise<void> {
     this.probes.stop();
-    await this.#memory.flush();
+    await this.#stateDir.flush();
     await this.store
       .close()
       .catch(error => this.#log.warn(`the store did not close: ${describeError(error)}`));

@@ -5,7 +5,7 @@ import { deleteLink, listLinks } from '../net/rtnetlink/links.ts';
 import { deleteRoute, listRoutes, TABLE_MAIN } from '../net/rtnetlink/routes.ts';
 import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
 import { readSubnetEnv } from './config/subnet-env.ts';
-import { Memory, ownDevices } from './inputs/state-dir.ts';
+import { ownDevices, StateDir } from './inputs/state-dir.ts';
 import { covers } from './kernel/desired.ts';
 import { PROTOCOL_RIPSTOP } from './kernel/state.ts';
 import { formatCidr } from './lease/cidr.ts';
@@ -48,9 +48,9 @@ export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
   try {
     const env = await readSubnetEnv(options.subnetFile);
     const networks = [env?.network, env?.network6].filter(cidr => cidr !== undefined).map(formatCidr);
-    const memory = new Memory(options.stateDir);
+    const memory = new StateDir(options.stateDir);
     const made = await memory.devices();
-    const macs = Object.values((await memory.formerMacs()) ?? {});
+    const macs = Object.values((await memory.savedMacs()) ?? {});
     const links = listLinks(socket);
     const own = ownDevices(links, made, macs);
     for (const { name, kind } of links) {

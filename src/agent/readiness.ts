@@ -11,7 +11,7 @@ export type Condition =
   | 'identity'
   | 'cni';
 
-/** Conditions of the parts of a session. Without the others (a blackhole route) pods' packets flow. */
+/** Conditions of the parts of a network. Without the others (a blackhole route) pods' packets flow. */
 const CONDITION_OF: Partial<Record<Part, Condition>> = {
   'kernel state': 'kernel',
   rules: 'rules',
@@ -41,7 +41,7 @@ export class Readiness {
     return true;
   }
 
-  /** Takes over which parts of the session fail. `isNews`: one holds again; `reasons`: those that are new. */
+  /** Takes over which parts of the network fail. `isNews`: one holds again; `reasons`: those that are new. */
   judge(failing: ReadonlyMap<Part, string>): { isNews: boolean; reasons: string[] } {
     let isNews = false;
     const reasons: string[] = [];

@@ -30,12 +30,12 @@ function* verdicts(
   isDrop: boolean,
   field: 'frames' | 'bytes',
 ): Generator<readonly [string[], number]> {
-  for (const carrier of agent.session?.carriers ?? []) {
-    const counters = carrier.counters();
+  for (const overlay of agent.network?.overlays ?? []) {
+    const counters = overlay.counters();
     if (!counters) continue;
     for (const { name, drop, direction } of VERDICTS)
       if (drop === isDrop && name !== 'pending')
-        yield [[carrier.plan.device ?? '', name, direction], counters.verdicts[name]?.[field] ?? 0];
+        yield [[overlay.plan.device ?? '', name, direction], counters.verdicts[name]?.[field] ?? 0];
   }
 }
 
@@ -44,12 +44,12 @@ function* peers(
   way: 'egress' | 'ingress',
   field: 'frames' | 'bytes',
 ): Generator<readonly [string[], number]> {
-  for (const carrier of agent.session?.carriers ?? []) {
-    const counters = carrier.counters();
+  for (const overlay of agent.network?.overlays ?? []) {
+    const counters = overlay.counters();
     if (!counters) continue;
-    const known = new Map(carrier.peers.map(peer => [peer.id, peer]));
+    const known = new Map(overlay.peers.map(peer => [peer.id, peer]));
     for (const [id, tally] of Object.entries(counters.peers))
-      yield [[carrier.plan.device ?? '', id, known.get(id)?.address ?? ''], tally[way][field]];
+      yield [[overlay.plan.device ?? '', id, known.get(id)?.address ?? ''], tally[way][field]];
   }
 }
 
@@ -57,7 +57,7 @@ function* probes(
   agent: Agent,
   value: (health: WayHealth) => number | null,
 ): Generator<readonly [string[], number]> {
-  for (const { plan, peers } of agent.session?.carriers ?? [])
+  for (const { plan, peers } of agent.network?.overlays ?? [])
     for (const peer of peers) {
       const health = agent.probes.of(plan.device, peer);
       for (const way of ['tunnel', 'underlay'] as const) {
@@ -71,11 +71,11 @@ function* gauges(
   agent: Agent,
   name: 'batches' | 'wakeups' | 'nativeCalls' | 'fallbacks',
 ): Generator<readonly [string[], number]> {
-  for (const carrier of agent.session?.carriers ?? []) {
-    const counters = carrier.counters();
+  for (const overlay of agent.network?.overlays ?? []) {
+    const counters = overlay.counters();
     if (!counters) continue;
     for (const way of ['egress', 'ingress'] as const)
-      yield [[carrier.plan.device ?? '', way], counters[way][name]];
+      yield [[overlay.plan.device ?? '', way], counters[way][name]];
   }
 }
 
@@ -100,9 +100,9 @@ export const METRICS: readonly Metric[] = [
     help: 'time until the own lease ends; absent when it does not',
     labels: ['lease'],
     read: agent =>
-      agent.leaseLeftMs === undefined || !agent.session
+      agent.leaseLeftMs === undefined || !agent.network
         ? []
-        : [[[agent.session.basis.lease.key], agent.leaseLeftMs / 1000]],
+        : [[[agent.network.inputs.lease.key], agent.leaseLeftMs / 1000]],
   },
   {
     name: 'ripstop_leases',
@@ -124,8 +124,8 @@ export const METRICS: readonly Metric[] = [
     help: 'peers of an overlay',
     labels: ['device'],
     read: agent =>
-      (agent.session?.carriers ?? []).map(
-        carrier => [[carrier.plan.device ?? ''], carrier.peers.length] as const,
+      (agent.network?.overlays ?? []).map(
+        overlay => [[overlay.plan.device ?? ''], overlay.peers.length] as const,
       ),
   },
   {
@@ -133,14 +133,14 @@ export const METRICS: readonly Metric[] = [
     kind: 'gauge',
     help: 'leases that no peer is made of, by reason',
     labels: ['reason'],
-    read: agent => countBy(agent.session?.rejected.map(({ reason }) => reason) ?? []),
+    read: agent => countBy(agent.network?.rejected.map(({ reason }) => reason) ?? []),
   },
   {
     name: 'ripstop_sessions_total',
     kind: 'counter',
     help: 'starts of the overlay; each after the first was an interruption',
     labels: [],
-    read: agent => one(agent.sessions),
+    read: agent => one(agent.networkStarts),
   },
   {
     name: 'ripstop_repairs_total',
@@ -249,7 +249,7 @@ export const METRICS: readonly Metric[] = [
     help: 'peers that did not answer the last probes, through the tunnel where there is one',
     labels: ['device'],
     read: agent =>
-      (agent.session?.carriers ?? []).map(
+      (agent.network?.overlays ?? []).map(
         ({ plan, peers }) => [[plan.device ?? ''], agent.probes.silent(plan.device, peers)] as const,
       ),
   },
@@ -301,8 +301,8 @@ export const METRICS: readonly Metric[] = [
     help: 'workers that died and were started again',
     labels: ['device'],
     read: agent =>
-      (agent.session?.carriers ?? []).map(
-        carrier => [[carrier.plan.device ?? ''], carrier.counters()?.restarts ?? 0] as const,
+      (agent.network?.overlays ?? []).map(
+        overlay => [[overlay.plan.device ?? ''], overlay.counters()?.restarts ?? 0] as const,
       ),
   },
   {
@@ -311,12 +311,12 @@ export const METRICS: readonly Metric[] = [
     help: 'time until a worker notices something, as a packet that comes now; max: of the last minute',
     labels: ['device', 'direction', 'statistic'],
     read: function* (agent) {
-      for (const carrier of agent.session?.carriers ?? []) {
-        const lag = carrier.counters()?.lag;
+      for (const overlay of agent.network?.overlays ?? []) {
+        const lag = overlay.counters()?.lag;
         for (const way of ['egress', 'ingress'] as const)
           if (lag)
             for (const statistic of ['last', 'max'] as const)
-              yield [[carrier.plan.device ?? '', way, statistic], lag[way][`${statistic}Ms`] / 1000];
+              yield [[overlay.plan.device ?? '', way, statistic], lag[way][`${statistic}Ms`] / 1000];
       }
     },
   },
@@ -326,8 +326,8 @@ export const METRICS: readonly Metric[] = [
     help: 'peers whose path takes less than the underlay interface',
     labels: ['device'],
     read: agent =>
-      (agent.session?.carriers ?? []).map(
-        carrier => [[carrier.plan.device ?? ''], carrier.counters()?.loweredPaths ?? 0] as const,
+      (agent.network?.overlays ?? []).map(
+        overlay => [[overlay.plan.device ?? ''], overlay.counters()?.loweredPaths ?? 0] as const,
       ),
   },
   {

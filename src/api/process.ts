@@ -16,7 +16,7 @@ import type { OtlpMetrics } from './otlp-metrics.ts';
 import { SOCKET_NAME, serveApi } from './server.ts';
 import { stuckWorker } from './status.ts';
 import { Systemd } from './systemd.ts';
-import type { PageOptions } from './web/access.ts';
+import { type PageOptions, pageToken } from './web/access.ts';
 import type { Page } from './web/server.ts';
 
 const POLL_READY_MS = 250;
@@ -41,12 +41,17 @@ export async function runAgent(
   onRefusedSetting(setting => log.warn(describeRefusal(setting)));
   const { store, nodeName } = await openStore(flags, process.env);
   const options = agentOptions(flags, nodeName);
+  // Before anything is opened: a web UI that anyone could read ends the start.
+  const page = options.page && {
+    ...options.page,
+    token: pageToken(options.page.address, options.page.tokenFile),
+  };
   const agent = new Agent(options, store, log);
   const systemd = new Systemd(process.env);
 
   // The socket first: it shows that no other agent works here. The other endpoints open while the overlay starts.
-  let page: Page | undefined;
-  const link = () => ({ link: page?.link ?? null });
+  let opened: Page | undefined;
+  const link = () => ({ link: opened?.link ?? null });
   const socket = join(options.stateDir, SOCKET_NAME);
   const api = await serveApi(agent, socket, options.socketGroup, version, link);
   log.info({ version, node: nodeName, store: store.place, pid: process.pid }, 'agent starts');
@@ -78,11 +83,10 @@ export async function runAgent(
     void agent.reload();
   });
   const telemetry = await openTelemetry(agent, nodeName, version, log);
-  const { page: pageOptions } = options;
-  if (pageOptions)
-    agent.beside.endpoints.open('page', placeText(pageOptions), async () => {
-      page = await openPage(agent, pageOptions, version);
-      return page;
+  if (page)
+    agent.beside.endpoints.open('page', placeText(page), async () => {
+      opened = await openPage(agent, page, version);
+      return opened;
     });
   for (const [place, served] of tcpServers(options)) {
     // Loaded only where it is wanted: the Prometheus client takes time and memory.

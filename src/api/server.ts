@@ -62,14 +62,14 @@ export async function serveApi(
 
 /** What of the agent's overlays can be watched: those that Ripstop itself carries. */
 export function watchOf(agent: Agent): Watch {
-  const carriers = agent.session?.carriers ?? [];
-  const captures = carriers.flatMap(({ capture: hub, plan }) =>
+  const overlays = agent.network?.overlays ?? [];
+  const captures = overlays.flatMap(({ capture: hub, plan }) =>
     hub ? [{ device: plan.device!, families: plan.carries, hub }] : [],
   );
   return {
     hub: captures[0]?.hub,
     captures,
-    flows: carriers.flatMap(carrier => carrier.flows ?? []),
+    flows: overlays.flatMap(overlay => overlay.flows ?? []),
     node: nodeOfAgent(agent),
   };
 }

@@ -3,7 +3,7 @@ import { describeChange, describeConnected } from '../agent/kernel/change.ts';
 import { formatCidr } from '../agent/lease/cidr.ts';
 import { isSameLease, type Lease } from '../agent/lease/lease.ts';
 import type { KeptLeases } from '../agent/lease/store.ts';
-import type { Carrier } from '../agent/overlay/overlay.ts';
+import type { Overlay } from '../agent/overlay/overlay.ts';
 import type { PeerHealth } from '../agent/probe/peer-monitor.ts';
 import type { CounterSnapshot } from '../dataplane/dataplane.ts';
 import { VERDICTS } from '../dataplane/dataplane.ts';
@@ -46,7 +46,7 @@ export interface Status {
   readonly failing: readonly { readonly part: string; readonly reason: string }[];
   readonly repairs: Readonly<Record<string, number>>;
   readonly failedRepairs: number;
-  readonly sessions: number;
+  readonly networkStarts: number;
   readonly leases: number;
   /** Listeners beside the data plane; `problem`: why one is not open. */
   readonly endpoints: readonly {
@@ -124,8 +124,8 @@ export interface DropStatus {
 }
 
 export function statusOf(agent: Agent, version: string, startedAt: Date): Status {
-  const { session, store, options } = agent;
-  const basis = session?.basis;
+  const { network, store, options } = agent;
+  const inputs = network?.inputs;
   return {
     ready: agent.readiness.isReady,
     reasons: agent.readiness.reasons(),
@@ -137,21 +137,21 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
       kind: store.kind,
       place: store.place,
       downSince: agent.watch.downSince === undefined ? null : new Date(agent.watch.downSince).toISOString(),
-      borrowed: agent.isBorrowed,
+      borrowed: agent.isProvisional,
       kept: keptOf(agent.watch.kept),
     },
-    lease: basis
-      ? { key: basis.lease.key, subnets: subnetsOf(basis.lease), endsInMs: agent.leaseLeftMs ?? null }
+    lease: inputs
+      ? { key: inputs.lease.key, subnets: subnetsOf(inputs.lease), endsInMs: agent.leaseLeftMs ?? null }
       : null,
-    underlay: basis
+    underlay: inputs
       ? {
-          name: basis.underlay.name,
-          mtu: basis.underlay.mtu,
-          addresses: texts(basis.underlay.address4, basis.underlay.address6),
-          published: texts(basis.underlay.public4, basis.underlay.public6),
+          name: inputs.underlay.name,
+          mtu: inputs.underlay.mtu,
+          addresses: texts(inputs.underlay.address4, inputs.underlay.address6),
+          published: texts(inputs.underlay.public4, inputs.underlay.public6),
         }
       : null,
-    overlays: session?.carriers.map(carrier => overlayStatus(agent, carrier)) ?? [],
+    overlays: network?.overlays.map(overlay => overlayStatus(agent, overlay)) ?? [],
     endpoints: agent.beside.endpoints.states.map(({ name, place, problem }) => ({
       name,
       place,
@@ -161,13 +161,13 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
       count: agent.beside.uncaught.count,
       ...agent.beside.uncaught.last,
     },
-    rules: session ? { tool: session.rules.tool, repaired: agent.repairs.rules } : null,
+    rules: network ? { tool: network.rules.tool, repaired: agent.repairs.rules } : null,
     failing: [...agent.failing].map(([part, reason]) => ({ part, reason })),
     repairs: Object.fromEntries(agent.repairs.steps),
     failedRepairs: agent.repairs.failures,
-    sessions: agent.sessions,
+    networkStarts: agent.networkStarts,
     leases: agent.leases.size,
-    rejected: session?.rejected ?? [],
+    rejected: network?.rejected ?? [],
     refusedSettings: refusedSettings(),
   };
 }
@@ -176,13 +176,13 @@ function keptOf(kept: KeptLeases | undefined): Status['store']['kept'] {
   return kept ? { leases: kept.keys.length, until: new Date(kept.until).toISOString(), why: kept.why } : null;
 }
 
-function overlayStatus(agent: Agent, carrier: Carrier): OverlayStatus {
-  const { plan, peers } = carrier;
-  const counters = carrier.counters();
+function overlayStatus(agent: Agent, overlay: Overlay): OverlayStatus {
+  const { plan, peers } = overlay;
+  const counters = overlay.counters();
   return {
     mode: plan.mode,
     device: plan.device ?? null,
-    dataPlane: carrier.isUserspace ? 'userspace' : 'kernel',
+    dataPlane: overlay.isUserspace ? 'userspace' : 'kernel',
     mtu: plan.mtu,
     mac: plan.mac ?? null,
     address: plan.address,
@@ -191,43 +191,43 @@ function overlayStatus(agent: Agent, carrier: Carrier): OverlayStatus {
     silentPeers: agent.probes.silent(plan.device, peers),
     workerRestarts: counters?.restarts ?? 0,
     workerLagMs: counters ? Math.max(counters.lag.egress.maxMs, counters.lag.ingress.maxMs) : null,
-    rebuilt: carrier.rebuilt,
-    offloads: carrier.offloads ?? null,
+    rebuilt: overlay.rebuilt,
+    offloads: overlay.offloads ?? null,
   };
 }
 
 /** The worker that has not answered for so long that it never will; undefined when all is well. */
 export function stuckWorker(agent: Agent): string | undefined {
-  for (const carrier of agent.session?.carriers ?? []) {
-    const lag = carrier.counters()?.lag;
+  for (const overlay of agent.network?.overlays ?? []) {
+    const lag = overlay.counters()?.lag;
     for (const way of ['egress', 'ingress'] as const)
       if (lag && lag[way].lastMs > STUCK_MS)
-        return `${carrier.plan.device}: the ${way} worker has not answered for ${Math.round(lag[way].lastMs / 1000)} s`;
+        return `${overlay.plan.device}: the ${way} worker has not answered for ${Math.round(lag[way].lastMs / 1000)} s`;
   }
   return undefined;
 }
 
 export function peersOf(agent: Agent): PeerStatus[] {
-  return (agent.session?.carriers ?? []).flatMap(carrier => {
-    const counters = carrier.counters();
-    return carrier.peers.map(peer => ({
+  return (agent.network?.overlays ?? []).flatMap(overlay => {
+    const counters = overlay.counters();
+    return overlay.peers.map(peer => ({
       id: peer.id,
       node: peer.node?.split('/')[0] ?? null,
-      device: carrier.plan.device ?? null,
+      device: overlay.plan.device ?? null,
       address: peer.address,
       mac: peer.mac ?? null,
       subnets: peer.subnets,
       direct: peer.direct ?? false,
       remoteChecksum: peer.remoteChecksum,
-      health: agent.probes.of(carrier.plan.device, peer) ?? null,
+      health: agent.probes.of(overlay.plan.device, peer) ?? null,
       traffic: counters?.peers[peer.id] ?? null,
     }));
   });
 }
 
 export function routesOf(agent: Agent): RouteStatus[] {
-  return (agent.session?.carriers ?? []).flatMap(carrier =>
-    carrier.desired().routes.map(route => ({
+  return (agent.network?.overlays ?? []).flatMap(overlay =>
+    overlay.desired().routes.map(route => ({
       destination: route.destination,
       via: route.gateway ?? null,
       device: route.device ?? null,
@@ -236,7 +236,7 @@ export function routesOf(agent: Agent): RouteStatus[] {
 }
 
 export function leasesOf(agent: Agent): LeaseStatus[] {
-  const own = agent.session?.basis.lease;
+  const own = agent.network?.inputs.lease;
   return [...agent.leases.values()].map(lease => ({
     key: lease.key,
     subnets: subnetsOf(lease),
@@ -256,10 +256,10 @@ export function leasesOf(agent: Agent): LeaseStatus[] {
 
 /** Ways that frames were lost, the most frequent first; only what happened. */
 export function dropsOf(agent: Agent): DropStatus[] {
-  return (agent.session?.carriers ?? [])
-    .flatMap(carrier => {
-      const counters = carrier.counters();
-      return counters ? dropsIn(counters).map(drop => ({ device: carrier.plan.device ?? '', ...drop })) : [];
+  return (agent.network?.overlays ?? [])
+    .flatMap(overlay => {
+      const counters = overlay.counters();
+      return counters ? dropsIn(counters).map(drop => ({ device: overlay.plan.device ?? '', ...drop })) : [];
     })
     .sort((a, b) => b.frames - a.frames);
 }
@@ -274,20 +274,20 @@ function dropsIn(counters: CounterSnapshot): Omit<DropStatus, 'device'>[] {
 /** What the next comparison would change, a line a step. */
 export function pendingOf(agent: Agent): string[] {
   const picture = leasePicture(agent);
-  const carriers = agent.session?.carriers ?? [];
+  const overlays = agent.network?.overlays ?? [];
   return [
     ...(picture ? leaseLines(picture) : []),
-    ...carriers.flatMap(carrier => carrier.connected().map(describeConnected)),
-    ...carriers.flatMap(carrier => carrier.pending().map(describeChange)),
+    ...overlays.flatMap(overlay => overlay.connected().map(describeConnected)),
+    ...overlays.flatMap(overlay => overlay.pending().map(describeChange)),
   ];
 }
 
 /** What is known of the leases; undefined before there is an overlay. */
-export function leasePicture({ session, leases, store }: Agent): LeasePicture | undefined {
-  if (!session) return undefined;
-  const { rejected, basis } = session;
+export function leasePicture({ network, leases, store }: Agent): LeasePicture | undefined {
+  if (!network) return undefined;
+  const { rejected, inputs } = network;
   const { unreadable } = store;
-  return { backend: basis.config.backend.type, leases: [...leases.values()], rejected, unreadable };
+  return { backend: inputs.config.backend.type, leases: [...leases.values()], rejected, unreadable };
 }
 
 export function subnetsOf({ v4, v6 }: Lease): string[] {

@@ -1,9 +1,10 @@
 import { parseNetConf } from '../agent/config/net-conf.ts';
 import { formatSubnetEnv, readSubnetEnv } from '../agent/config/subnet-env.ts';
-import { deviceMacs, isOnLink, underlayView } from '../agent/inputs/link-snapshot.ts';
+import { deviceMacs, isOnLink, linkSnapshot } from '../agent/inputs/link-snapshot.ts';
 import type { AgentOptions } from '../agent/inputs/options.ts';
-import { attributesOf, type OverlayPlan, planOverlays } from '../agent/inputs/plan.ts';
-import { Memory } from '../agent/inputs/state-dir.ts';
+import { leaseAttributes, type OverlayPlan, planOverlays } from '../agent/inputs/plan.ts';
+import type { NetworkInputs } from '../agent/inputs/resolve.ts';
+import { StateDir } from '../agent/inputs/state-dir.ts';
 import { UnderlayChooser } from '../agent/inputs/underlay-chooser.ts';
 import { refuseOnUnderlay, underlaySubnets } from '../agent/inputs/underlay-subnets.ts';
 import { describeChange, describeConnected } from '../agent/kernel/change.ts';
@@ -14,8 +15,7 @@ import type { ObservedState } from '../agent/kernel/state.ts';
 import { nextStep } from '../agent/lease/acquire.ts';
 import { formatKey, type Lease } from '../agent/lease/lease.ts';
 import type { LeaseStore } from '../agent/lease/store.ts';
-import type { SessionBasis } from '../agent/overlay/network.ts';
-import { isCarriedHere, overlayOf } from '../agent/overlay/overlay.ts';
+import { isCarriedHere, overlaySpec } from '../agent/overlay/overlay.ts';
 import { selectPeers } from '../agent/overlay/peer-selector.ts';
 import type { RejectedLease } from '../agent/peer.ts';
 import { IptablesRules } from '../agent/rules/iptables.ts';
@@ -45,11 +45,11 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
     });
     for (const note of config.notes) log.info(note);
     const overrides = (await store.overrides?.()) ?? {};
-    const memory = new Memory(options.stateDir);
+    const memory = new StateDir(options.stateDir);
     const history = (await memory.load())?.underlay;
-    const underlay = new UnderlayChooser(options, underlayView(socket), history).choose(config, overrides);
+    const underlay = new UnderlayChooser(options, linkSnapshot(socket), history).choose(config, overrides);
     const macs = await memory.macs({ ...deviceMacs(socket, config.backend), ...overrides }, false);
-    const attributes = attributesOf(config.backend, underlay, macs, options.remoteChecksum);
+    const attributes = leaseAttributes(config.backend, underlay, macs, options.remoteChecksum);
     const subnets = underlaySubnets(socket, underlay.index);
     const leases = await listOnce(store);
     const former = await readSubnetEnv(options.subnetFile);
@@ -61,7 +61,7 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
       options.nodeName,
     );
     refuseOnUnderlay(lease, subnets, underlay.name);
-    const basis: SessionBasis = { config, underlay, lease, macs };
+    const inputs: NetworkInputs = { config, underlay, lease, macs };
     const plans = planOverlays(config, underlay, lease, macs);
     const rejected = new Map<string, RejectedLease>();
     const steps = plans.flatMap(plan => {
@@ -69,7 +69,7 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
       const selection = selectPeers({ plan, config, own: lease, onLink, underlay: subnets }, leases);
       for (const rejection of selection.rejected)
         rejected.set(`${rejection.key} ${rejection.message}`, rejection);
-      const overlay = overlayOf(plan, config.backend, underlay, isCarriedHere(plan, options.dataPlane));
+      const overlay = overlaySpec(plan, config.backend, underlay, isCarriedHere(plan, options.dataPlane));
       const wanted = desiredState(overlay, selection.peers);
       return changes(socket, plan, wanted, isCarriedHere(plan, options.dataPlane));
     });
@@ -87,7 +87,7 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
       ...leaseLines(picture),
       ...line,
       ...steps,
-      ...(await rulesLine(basis, plans, options)),
+      ...(await rulesLine(inputs, plans, options)),
       ...(isSame ? [] : [`~ file ${options.subnetFile}`]),
     ];
   } finally {
@@ -165,12 +165,12 @@ function leaseToBe(
 }
 
 async function rulesLine(
-  basis: SessionBasis,
+  inputs: NetworkInputs,
   plans: readonly OverlayPlan[],
   options: AgentOptions,
 ): Promise<string[]> {
-  const rules = ruleSet(basis, plans, options);
-  const tool = trafficManager(basis, options) ?? 'nftables';
+  const rules = ruleSet(inputs, plans, options);
+  const tool = trafficManager(inputs, options) ?? 'nftables';
   const { netns, instance } = options;
   const keeper =
     tool === 'nftables' ? new NftablesRules(netns, instance) : new IptablesRules(netns, instance);

@@ -5,7 +5,7 @@ import { listRoutes, type Route, routeTo, TABLE_MAIN } from '../../net/rtnetlink
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import type { Backend } from '../config/backend.ts';
 import { deviceNames } from './plan.ts';
-import type { Link, LinkAddress, UnderlayView } from './underlay.ts';
+import type { Link, LinkAddress, LinkSnapshot } from './underlay.ts';
 
 const SCOPES: Readonly<Record<number, LinkAddress['scope']>> = {
   0: 'global',
@@ -15,7 +15,7 @@ const SCOPES: Readonly<Record<number, LinkAddress['scope']>> = {
 };
 
 /** What rtnetlink says about links, addresses and routes of a namespace, for the choice of the underlay. */
-export function underlayView(socket: NetlinkSocket): UnderlayView {
+export function linkSnapshot(socket: NetlinkSocket): LinkSnapshot {
   return {
     links(): Link[] {
       const addresses = listAddresses(socket);

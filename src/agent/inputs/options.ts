@@ -1,11 +1,21 @@
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { type PageOptions, pageToken } from '../../api/web/access.ts';
 import { RipstopError } from '../../base/errors.ts';
 import type { Flags } from '../config/flags.ts';
 import type { TcpPlace } from '../endpoints.ts';
 import type { LeaseStore } from '../lease/store.ts';
+
+/** Where the web UI listens. */
+export interface PageSettings {
+  /** IP address. */
+  readonly address: string;
+  readonly port: number;
+  /** File that holds its token; '': the web UI makes one at each start. */
+  readonly tokenFile: string;
+  /** Host names besides `localhost` by which browsers may call it. */
+  readonly hosts: readonly string[];
+}
 
 /** What the agent does, from the flags; see `config/flag-table.ts` for each. */
 export interface AgentOptions {
@@ -39,7 +49,7 @@ export interface AgentOptions {
   /** Keep the flow tables on. */
   readonly flowTable: boolean;
   /** Undefined: no page. */
-  readonly page: PageOptions | undefined;
+  readonly page: PageSettings | undefined;
   /** Where /healthz and /readyz are served; undefined: nowhere. */
   readonly health: TcpPlace | undefined;
   /** Where /metrics is served; undefined: nowhere. */
@@ -114,13 +124,11 @@ export function metricsPlace(text: string): TcpPlace | undefined {
   );
 }
 
-function pageOptions(flags: Flags, port: number): PageOptions {
-  const address = flags.text('page-ip');
+function pageOptions(flags: Flags, port: number): PageSettings {
   return {
-    address,
+    address: flags.text('page-ip'),
     port,
-    // Here, so that a page that anyone could read ends the start and not the node.
-    token: pageToken(address, flags.text('page-token-file')),
+    tokenFile: flags.text('page-token-file'),
     hosts: flags.list('page-host').map(name => name.toLowerCase()),
   };
 }

@@ -109,7 +109,7 @@ export function tunnelPort(backend: Backend): number | undefined {
  * What the node tells its peers.
  * @param remoteChecksum it leaves inner checksums open for peers that say the same
  */
-export function attributesOf(
+export function leaseAttributes(
   backend: Backend,
   underlay: Underlay,
   macs: VtepMacs,

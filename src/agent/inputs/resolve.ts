@@ -7,11 +7,10 @@ import { readSubnetEnv } from '../config/subnet-env.ts';
 import type { LeaseHolder } from '../lease/client.ts';
 import { type Lease, type LeaseAttributes, sameAttributes } from '../lease/lease.ts';
 import type { KeptLeases, LeaseStore, Overrides } from '../lease/store.ts';
-import type { SessionBasis } from '../overlay/network.ts';
-import { deviceMacs, underlayView } from './link-snapshot.ts';
+import { deviceMacs, linkSnapshot } from './link-snapshot.ts';
 import type { AgentOptions } from './options.ts';
-import { attributesOf, type VtepMacs } from './plan.ts';
-import type { ConfigText, LastKnown, Memory } from './state-dir.ts';
+import { leaseAttributes, type VtepMacs } from './plan.ts';
+import type { Checkpoint, ConfigText, StateDir } from './state-dir.ts';
 import type { Link, Underlay } from './underlay.ts';
 import { UnderlayChooser } from './underlay-chooser.ts';
 import { underlaySubnets } from './underlay-subnets.ts';
@@ -19,20 +18,28 @@ import { underlaySubnets } from './underlay-subnets.ts';
 /** How long a start waits for the store to object to what is remembered, ms: one that is slower confirms it later. */
 const OBJECTION_MS = 1500;
 
-/** A basis that the store has not confirmed, and the leases that were known with it. */
-export interface Remembered {
-  readonly basis: SessionBasis;
+/** What a network is built from; when one of these changes, the network is started again. */
+export interface NetworkInputs {
+  readonly config: NetworkConfig;
+  readonly underlay: Underlay;
+  readonly lease: Lease;
+  readonly macs: VtepMacs;
+}
+
+/** Inputs that the store has not confirmed, and the leases that were known with it. */
+export interface SavedInputs {
+  readonly inputs: NetworkInputs;
   readonly leases: ReadonlyMap<string, Lease>;
   /** Keys of leases that contradicted those of known peers. */
   readonly refused: ReadonlySet<string>;
   readonly kept: KeptLeases | undefined;
 }
 
-/** Works out what a session stands on: from the store and this node, or from what was remembered of the store. */
-export class BasisFinder {
+/** Resolves the inputs of a network from flags, store and kernel, or from the saved state while the store is unreachable. */
+export class InputResolver {
   readonly #options: AgentOptions;
   readonly #store: LeaseStore;
-  readonly #memory: Memory;
+  readonly #stateDir: StateDir;
   readonly #socket: NetlinkSocket;
   readonly #holder: LeaseHolder;
   readonly #log: Log;
@@ -43,21 +50,21 @@ export class BasisFinder {
   constructor(
     options: AgentOptions,
     store: LeaseStore,
-    memory: Memory,
+    memory: StateDir,
     socket: NetlinkSocket,
     holder: LeaseHolder,
     log: Log,
   ) {
     this.#options = options;
     this.#store = store;
-    this.#memory = memory;
+    this.#stateDir = memory;
     this.#socket = socket;
     this.#holder = holder;
     this.#log = log;
-    this.#chooser = new UnderlayChooser(options, underlayView(socket));
+    this.#chooser = new UnderlayChooser(options, linkSnapshot(socket));
   }
 
-  /** The network configuration that the last basis stands on. */
+  /** The network configuration of the last inputs. */
   get config(): ConfigText | undefined {
     return this.#config;
   }
@@ -68,16 +75,16 @@ export class BasisFinder {
     return parseNetConf(text, source, { ranges: this.#store.allocates, tolerateUnknown });
   }
 
-  /** The basis stands on another text from here on. */
+  /** Replaces the text of the network configuration. */
   follow(text: string): void {
     this.#config = { text, source: this.#config?.source ?? this.#store.place };
   }
 
   /** Asks the store, and takes the lease. @throws RipstopError as the store does, ECONFIG */
-  async fromStore(): Promise<SessionBasis> {
+  async fromStore(): Promise<NetworkInputs> {
     this.#config = await this.#store.networkConfig();
     this.#overrides = (await this.#store.overrides?.()) ?? {};
-    const { config, underlay, macs, attributes } = await this.#here(this.#config);
+    const { config, underlay, macs, attributes } = await this.#resolveNow(this.#config);
     for (const note of [...config.notes, ...this.#mismatches(config)]) this.#log.info(note);
     const former = await readSubnetEnv(this.#options.subnetFile);
     const previous =
@@ -89,12 +96,15 @@ export class BasisFinder {
   }
 
   /** What a life before this process stood on; undefined when there was none, or when something has changed since. */
-  async formerLife(): Promise<Remembered | undefined> {
-    const known = await this.#known();
+  async loadSaved(): Promise<SavedInputs | undefined> {
+    const known = await this.#readState();
     if (!known) return undefined;
     try {
-      const said = await Promise.race([this.#ask(), sleep(OBJECTION_MS, undefined, { ref: false })]);
-      return !said || isSameNode(said, known.overrides) ? await this.#recall(known) : undefined;
+      const said = await Promise.race([
+        this.#fetchOverrides(),
+        sleep(OBJECTION_MS, undefined, { ref: false }),
+      ]);
+      return !said || isSameNode(said, known.overrides) ? await this.#resolveSaved(known) : undefined;
     } catch {
       // Asking the store meets the same trouble, and says so.
       return undefined;
@@ -102,9 +112,9 @@ export class BasisFinder {
   }
 
   /** Whether the store, now that it answers, speaks of another node than what is remembered: it joined another cluster. */
-  async isContradicted(): Promise<boolean> {
+  async storeDisagrees(): Promise<boolean> {
     try {
-      const said = await this.#ask();
+      const said = await this.#fetchOverrides();
       return said !== undefined && !isSameNode(said, this.#overrides);
     } catch (error) {
       return (error as RipstopError).code === 'ENOLEASE';
@@ -112,13 +122,13 @@ export class BasisFinder {
   }
 
   /** The last known state, for as long as the store is away. @throws RipstopError ESTORE when this node has changed since */
-  async remembered(): Promise<Remembered | undefined> {
-    const known = await this.#known();
-    return known && this.#recall({ ...known, config: this.#config ?? known.config });
+  async saved(): Promise<SavedInputs | undefined> {
+    const known = await this.#readState();
+    return known && this.#resolveSaved({ ...known, config: this.#config ?? known.config });
   }
 
   /** Keeps what is known for the next start. */
-  remember(
+  save(
     lease: Lease,
     { leases, kept }: { leases: ReadonlyMap<string, Lease> | undefined; kept: KeptLeases | undefined },
     refused: ReadonlySet<string>,
@@ -126,7 +136,7 @@ export class BasisFinder {
     if (!this.#config || !leases) return;
     const [store, config, overrides] = [this.#store.place, this.#config, this.#overrides];
     const underlay = this.#chooser.history;
-    this.#memory.save({ store, config, lease, leases, refused, overrides, underlay, kept }, error =>
+    this.#stateDir.save({ store, config, lease, leases, refused, overrides, underlay, kept }, error =>
       this.#log.warn(`cannot save the last known state: ${describeError(error)}`),
     );
   }
@@ -142,7 +152,7 @@ export class BasisFinder {
   }
 
   /** What the store says of this node; undefined where it has nothing to say, or is away. */
-  async #ask(): Promise<Overrides | undefined> {
+  async #fetchOverrides(): Promise<Overrides | undefined> {
     try {
       return await this.#store.overrides?.();
     } catch (error) {
@@ -151,24 +161,24 @@ export class BasisFinder {
     }
   }
 
-  async #known(): Promise<LastKnown | undefined> {
-    const known = await this.#memory.load();
+  async #readState(): Promise<Checkpoint | undefined> {
+    const known = await this.#stateDir.load();
     this.#chooser.remember(known?.underlay);
     if (known?.store !== this.#store.place) return undefined;
     return known.lease.expiresAt && known.lease.expiresAt < Date.now() ? undefined : known;
   }
 
-  async #recall(known: LastKnown): Promise<Remembered> {
+  async #resolveSaved(known: Checkpoint): Promise<SavedInputs> {
     const { config: source, lease, leases, refused = new Set(), overrides, kept } = known;
     this.#config = source;
     this.#overrides = overrides;
-    const { config, underlay, macs, attributes } = await this.#here(source);
+    const { config, underlay, macs, attributes } = await this.#resolveNow(source);
     if (!sameAttributes(attributes, lease.attributes))
       throw new RipstopError(
         'ESTORE',
         `${this.#store.place} is away, and this node has changed since it was last there`,
       );
-    return { basis: { config, underlay, lease, macs }, leases, refused, kept };
+    return { inputs: { config, underlay, lease, macs }, leases, refused, kept };
   }
 
   /** Keys that this node's data plane has no use for. */
@@ -184,7 +194,7 @@ export class BasisFinder {
   }
 
   /** What a configuration means on this node as it is now. */
-  async #here({ text, source }: ConfigText): Promise<{
+  async #resolveNow({ text, source }: ConfigText): Promise<{
     config: NetworkConfig;
     underlay: Underlay;
     macs: VtepMacs;
@@ -202,14 +212,14 @@ export class BasisFinder {
         'leave out --public-ip, or take vxlan',
       );
     const known = { ...deviceMacs(this.#socket, config.backend), ...this.#overrides };
-    const macs = await this.#memory.macs(known, true, error =>
+    const macs = await this.#stateDir.macs(known, true, error =>
       this.#log.warn(`the MAC addresses cannot be saved for a restart: ${describeError(error)}`),
     );
     return {
       config,
       underlay,
       macs,
-      attributes: attributesOf(config.backend, underlay, macs, remoteChecksum),
+      attributes: leaseAttributes(config.backend, underlay, macs, remoteChecksum),
     };
   }
 }

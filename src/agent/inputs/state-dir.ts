@@ -17,7 +17,7 @@ export interface ConfigText {
 }
 
 /** What the agent last knew; enough to carry on while the store is away, and at a start until it has answered. */
-export interface LastKnown {
+export interface Checkpoint {
   /** `place` of the store that said it. */
   readonly store: string;
   readonly config: ConfigText;
@@ -49,11 +49,11 @@ interface StoredLease {
  * What outlives the agent in its state directory: the VTEP MACs, so that a restart changes nothing for peers, and the
  * last known state. The directory is a tmpfs: after a reboot there is neither, and the node begins anew.
  */
-export class Memory {
+export class StateDir {
   readonly #directory: string;
   #lastDigest = '';
   /** What the next write keeps. */
-  #wanted: { readonly known: LastKnown; readonly failed: (error: unknown) => void } | undefined;
+  #wanted: { readonly known: Checkpoint; readonly failed: (error: unknown) => void } | undefined;
   /** The write under way. */
   #saving: Promise<void> | undefined;
   /** When the last write began, monotonic ms. */
@@ -81,8 +81,8 @@ export class Memory {
     const path = join(this.#directory, 'vtep.json');
     const stored = this.#macs ?? (await readJson<Partial<VtepMacs>>(path));
     const macs = {
-      mac4: soundMac(stored?.mac4) ?? known.mac ?? randomMac(),
-      mac6: soundMac(stored?.mac6) ?? known.mac6 ?? randomMac(),
+      mac4: parseMacOrUndefined(stored?.mac4) ?? known.mac ?? randomMac(),
+      mac6: parseMacOrUndefined(stored?.mac6) ?? known.mac6 ?? randomMac(),
     };
     if (keep && (stored?.mac4 !== macs.mac4 || stored.mac6 !== macs.mac6))
       await writeFileAtomic(path, `${JSON.stringify(macs)}\n`, 0o600).catch(failed);
@@ -91,7 +91,7 @@ export class Memory {
   }
 
   /** The MACs of a former life; undefined when there was none. */
-  async formerMacs(): Promise<VtepMacs | undefined> {
+  async savedMacs(): Promise<VtepMacs | undefined> {
     return readJson<VtepMacs>(join(this.#directory, 'vtep.json'));
   }
 
@@ -102,31 +102,31 @@ export class Memory {
   }
 
   /** Remembers devices, before they are made. */
-  async remember(devices: readonly string[]): Promise<void> {
+  async rememberDevices(devices: readonly string[]): Promise<void> {
     const known = await this.devices();
     const all = [...new Set([...known, ...devices])].sort();
     if (all.length > known.length)
       await writeFileAtomic(this.#devicesPath(), `${JSON.stringify(all)}\n`, 0o600);
   }
 
-  async load(): Promise<LastKnown | undefined> {
+  async load(): Promise<Checkpoint | undefined> {
     const stored = await readJson<{
       store: string;
-      config: LastKnown['config'];
+      config: Checkpoint['config'];
       lease: StoredLease;
       leases: StoredLease[];
-      overrides?: LastKnown['overrides'];
-      underlay?: LastKnown['underlay'];
+      overrides?: Checkpoint['overrides'];
+      underlay?: Checkpoint['underlay'];
       refused?: string[];
-      kept?: LastKnown['kept'];
+      kept?: Checkpoint['kept'];
     }>(this.#path());
     if (!stored) return undefined;
     try {
       return {
         store: stored.store,
         config: stored.config,
-        lease: thaw(stored.lease),
-        leases: new Map(stored.leases.map(lease => [lease.key, thaw(lease)])),
+        lease: fromJson(stored.lease),
+        leases: new Map(stored.leases.map(lease => [lease.key, fromJson(lease)])),
         overrides: stored.overrides ?? {},
         underlay: stored.underlay,
         refused: new Set(stored.refused),
@@ -143,7 +143,7 @@ export class Memory {
    * the file holds the newest state a moment after the last change.
    * @param failed told of a write that failed, for instance because the disk is full; the next call tries again
    */
-  save(known: LastKnown, failed: (error: unknown) => void): void {
+  save(known: Checkpoint, failed: (error: unknown) => void): void {
     this.#wanted = { known, failed };
     if (this.#saving || this.#timer) return;
     const restMs = this.#savedAt + SAVE_EVERY_MS - performance.now();
@@ -173,12 +173,12 @@ export class Memory {
       });
   }
 
-  async #keep(known: LastKnown): Promise<void> {
+  async #keep(known: Checkpoint): Promise<void> {
     const { store, config, overrides, underlay, kept, lease, leases } = known;
     const refused = [...(known.refused ?? [])];
     const head = JSON.stringify({ store, config, overrides, underlay, refused, kept });
-    const all = Array.from(leases.values(), frozen).join();
-    const text = `${head.slice(0, -1)},"lease":${frozen(lease)},"leases":[${all}]}\n`;
+    const all = Array.from(leases.values(), leaseText).join();
+    const text = `${head.slice(0, -1)},"lease":${leaseText(lease)},"leases":[${all}]}\n`;
     // A digest, not the text: thousands of leases are megabytes that nobody reads again.
     const digest = createHash('sha1').update(text).digest('hex');
     if (digest === this.#lastDigest) return;
@@ -217,15 +217,15 @@ export function ownDevices(
 /** JSON of leases: a change of one does not format the others again. */
 const texts = new WeakMap<Lease, string>();
 
-function frozen(lease: Lease): string {
+function leaseText(lease: Lease): string {
   const known = texts.get(lease);
   if (known !== undefined) return known;
-  const text = JSON.stringify(freeze(lease));
+  const text = JSON.stringify(toJson(lease));
   texts.set(lease, text);
   return text;
 }
 
-function freeze(lease: Lease): StoredLease {
+function toJson(lease: Lease): StoredLease {
   return {
     key: lease.key,
     ...(lease.v4 ? { v4: formatCidr(lease.v4) } : {}),
@@ -236,7 +236,7 @@ function freeze(lease: Lease): StoredLease {
   };
 }
 
-function thaw({ key, v4, v6, attributes, expiresAt, since }: StoredLease): Lease {
+function fromJson({ key, v4, v6, attributes, expiresAt, since }: StoredLease): Lease {
   return {
     key,
     v4: v4 === undefined ? undefined : parseCidr(v4),
@@ -257,7 +257,7 @@ async function readJson<T>(path: string): Promise<T | undefined> {
 }
 
 /** What a disk that was full or a hand that slipped left is no MAC. */
-function soundMac(text: unknown): string | undefined {
+function parseMacOrUndefined(text: unknown): string | undefined {
   return typeof text === 'string' && parseMac(text) ? text : undefined;
 }
 

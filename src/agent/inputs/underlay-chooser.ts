@@ -2,7 +2,7 @@ import type { NetworkConfig } from '../config/net-conf.ts';
 import type { Overrides } from '../lease/store.ts';
 import type { AgentOptions } from './options.ts';
 import { underlayFamilies } from './plan.ts';
-import { chooseUnderlay, type Placement, type Underlay, type UnderlayView } from './underlay.ts';
+import { chooseUnderlay, type LinkSnapshot, type Placement, type Underlay } from './underlay.ts';
 
 /** Placements of an agent, as `last-known.json` keeps them for a restart. */
 export interface UnderlayHistory {
@@ -22,16 +22,16 @@ type Wishes = Pick<AgentOptions, 'iface' | 'ifaceRegex' | 'ifaceCanReach' | 'pub
  */
 export class UnderlayChooser {
   readonly #options: Wishes;
-  readonly #view: UnderlayView;
+  readonly #view: LinkSnapshot;
   #history: UnderlayHistory | undefined;
 
-  constructor(options: Wishes, view: UnderlayView, history?: UnderlayHistory) {
+  constructor(options: Wishes, view: LinkSnapshot, history?: UnderlayHistory) {
     this.#options = options;
     this.#view = view;
     this.#history = history;
   }
 
-  get view(): UnderlayView {
+  get view(): LinkSnapshot {
     return this.#view;
   }
 

@@ -20,7 +20,7 @@ export interface Link {
 }
 
 /** What the choice asks the kernel; `src/agent/inputs/link-snapshot.ts` answers through rtnetlink, tests from a table. */
-export interface UnderlayView {
+export interface LinkSnapshot {
   links(): readonly Link[];
   /** Index of the link of the default route with the lowest metric. */
   defaultRoute(family: Family): number | undefined;
@@ -28,7 +28,7 @@ export interface UnderlayView {
   routeTo(address: string): { link: number; source: string } | undefined;
 }
 
-export interface UnderlayWish {
+export interface UnderlaySelector {
   readonly iface: readonly string[];
   readonly ifaceRegex: readonly string[];
   readonly ifaceCanReach: string;
@@ -74,8 +74,8 @@ const NONE: FormerPlacements = { chosen: [], published: [] };
  * @throws RipstopError EUNDERLAY when nothing fits; there is no falling back to the default route then
  */
 export function chooseUnderlay(
-  wish: UnderlayWish,
-  view: UnderlayView,
+  wish: UnderlaySelector,
+  view: LinkSnapshot,
   former: FormerPlacements = NONE,
 ): Underlay {
   const links = view.links();
@@ -133,7 +133,7 @@ export function chooseUnderlay(
 
 /** The link that has the public address. A loopback device carries no underlay traffic: its address is bound only. */
 function publicLink(
-  wish: UnderlayWish,
+  wish: UnderlaySelector,
   links: readonly Link[],
   known: readonly string[],
 ): Underlay | undefined {
@@ -149,7 +149,7 @@ function publicLink(
  * addresses, as after a renumbering.
  */
 function formerLink(
-  wish: UnderlayWish,
+  wish: UnderlaySelector,
   links: readonly Link[],
   { chosen, published }: FormerPlacements,
   known: readonly string[],
@@ -176,7 +176,7 @@ function formerLink(
   return undefined;
 }
 
-function defaultLink(wish: UnderlayWish, view: UnderlayView, links: readonly Link[]): Link {
+function defaultLink(wish: UnderlaySelector, view: LinkSnapshot, links: readonly Link[]): Link {
   const index4 = wish.v4 ? view.defaultRoute(4) : undefined;
   const index6 = wish.v6 ? view.defaultRoute(6) : undefined;
   if (wish.v4 && wish.v6 && index4 !== index6) {
@@ -208,7 +208,7 @@ function byNameOrAddress(text: string, links: readonly Link[]): { link: Link; ad
 function byPattern(
   pattern: string,
   links: readonly Link[],
-  wish: UnderlayWish,
+  wish: UnderlaySelector,
   known: readonly string[],
 ): { link: Link; address?: string } | string {
   let expression: RegExp;
@@ -247,7 +247,7 @@ function inOrder(link: Link, family: Family, known: readonly string[]): LinkAddr
 /** The underlay on a link, with a public address of this node or else the first of `preferred` that the link has. */
 function complete(
   link: Link,
-  wish: UnderlayWish,
+  wish: UnderlaySelector,
   links: readonly Link[],
   preferred: readonly string[],
 ): Underlay {
@@ -282,7 +282,7 @@ function complete(
 }
 
 /** The addresses of a placement in the families that are wanted. */
-function addressesOf({ address4, address6 }: Placement, { v4, v6 }: UnderlayWish): string[] {
+function addressesOf({ address4, address6 }: Placement, { v4, v6 }: UnderlaySelector): string[] {
   return [v4 ? address4 : undefined, v6 ? address6 : undefined].filter(address => address !== undefined);
 }
 
@@ -308,7 +308,7 @@ function published(text: string, family: Family): string | undefined {
   return formatAddress(family, cidr.value);
 }
 
-function families(wish: UnderlayWish): Family[] {
+function families(wish: UnderlaySelector): Family[] {
   return [...(wish.v4 ? [4 as const] : []), ...(wish.v6 ? [6 as const] : [])];
 }
 

@@ -7,8 +7,8 @@ import type { NetworkConfig } from '../config/net-conf.ts';
 import { formatSubnetEnv, readSubnetEnv, type SubnetEnv, writeSubnetEnv } from '../config/subnet-env.ts';
 import { isOnLink } from '../inputs/link-snapshot.ts';
 import type { AgentOptions } from '../inputs/options.ts';
-import { type OverlayPlan, planOverlays, type VtepMacs } from '../inputs/plan.ts';
-import type { Underlay } from '../inputs/underlay.ts';
+import { type OverlayPlan, planOverlays } from '../inputs/plan.ts';
+import type { NetworkInputs } from '../inputs/resolve.ts';
 import { refuseOnUnderlay, underlaySubnets } from '../inputs/underlay-subnets.ts';
 import { describeChange } from '../kernel/change.ts';
 import { affectsReach } from '../kernel/events.ts';
@@ -19,19 +19,11 @@ import { describeRefusals, isContradiction, type RejectedLease } from '../peer.t
 import { NodeRules } from '../rules/node-rules.ts';
 import { ruleSet, trafficManager } from '../rules/rule-set.ts';
 import { addBlackholes } from './blackhole.ts';
-import { Carrier } from './overlay.ts';
+import { Overlay } from './overlay.ts';
 import { type PeerChanges, PeerSelector } from './peer-selector.ts';
 
-/** What a session stands on; another one of these means another session. */
-export interface SessionBasis {
-  readonly config: NetworkConfig;
-  readonly underlay: Underlay;
-  readonly lease: Lease;
-  readonly macs: VtepMacs;
-}
-
-/** What was mended since the agent started; sessions add to it. */
-export interface Repairs {
+/** Repairs since the agent started; each network adds to them. */
+export interface RepairCounts {
   /** Changes of the kernel's state by kind of step, made by the periodic comparison and not by a lease. */
   readonly steps: Map<string, number>;
   rules: number;
@@ -39,27 +31,27 @@ export interface Repairs {
   failures: number;
 }
 
-export const noRepairs = (): Repairs => ({ steps: new Map(), rules: 0, failures: 0 });
+export const emptyRepairCounts = (): RepairCounts => ({ steps: new Map(), rules: 0, failures: 0 });
 
-/** What a session puts in order, part by part: a part that fails keeps no other one from being tried. */
+/** What a network puts in order, part by part: a part that fails keeps no other one from being tried. */
 export type Part = 'kernel state' | 'blackhole route' | 'rules' | 'subnet.env';
 
 /**
  * The node while it holds one lease under one configuration on one underlay: overlays, rules, subnet.env. Gets leases,
  * keeps everything as it should be, says what it does.
  */
-export class Session {
-  #basis: SessionBasis;
+export class Network {
+  #inputs: NetworkInputs;
   #rules: NodeRules;
-  readonly #repairs: Repairs;
+  readonly #repairs: RepairCounts;
   readonly #options: AgentOptions;
   readonly #log: Log;
   readonly #socket: NetlinkSocket;
   #rejected: readonly RejectedLease[] = [];
   #refused: ReadonlySet<string> = new Set();
   readonly #selectors = new Map<OverlayPlan, PeerSelector>();
-  readonly #failing = new Map<Part, string>();
-  readonly #carriers: Carrier[] = [];
+  readonly #reconcileErrors = new Map<Part, string>();
+  readonly #overlays: Overlay[] = [];
   #hasPeers = false;
   /** Subnets and addresses of the underlay interface, as the last selection among all leases found them. */
   readonly #wire: Cidr[] = [];
@@ -68,13 +60,13 @@ export class Session {
   #comparing: Promise<void> | undefined;
 
   private constructor(
-    basis: SessionBasis,
+    inputs: NetworkInputs,
     plans: readonly OverlayPlan[],
     options: AgentOptions,
-    repairs: Repairs,
+    repairs: RepairCounts,
     log: Log,
   ) {
-    this.#basis = basis;
+    this.#inputs = inputs;
     this.#repairs = repairs;
     this.#options = options;
     this.#log = log;
@@ -83,49 +75,49 @@ export class Session {
   }
 
   /**
-   * Opens the overlays; `settle` follows. Undone on failure.
+   * Opens the overlays; `start` follows. Undone on failure.
    * @param known leases that are known already: packets of their nodes flow when this resolves; and which of them a
    *   selection refused before
    * @throws RipstopError
    */
   static async open(
-    basis: SessionBasis,
+    inputs: NetworkInputs,
     options: AgentOptions,
-    repairs: Repairs,
+    repairs: RepairCounts,
     log: Log,
     known: { leases: ReadonlyMap<string, Lease>; refused: ReadonlySet<string> },
-  ): Promise<Session> {
-    const { config, underlay, lease, macs } = basis;
+  ): Promise<Network> {
+    const { config, underlay, lease, macs } = inputs;
     const plans = planOverlays(config, underlay, lease, macs);
-    const session = new Session(basis, plans, options, repairs, log);
+    const network = new Network(inputs, plans, options, repairs, log);
     try {
-      refuseOnUnderlay(lease, session.#lookAtWire(), underlay.name);
+      refuseOnUnderlay(lease, network.#lookAtWire(), underlay.name);
     } catch (error) {
-      await session.stop();
+      await network.stop();
       throw error;
     }
-    session.#refused = known.refused;
+    network.#refused = known.refused;
     const begun = await Promise.allSettled(
       plans.map(plan => {
-        const peers = [...session.#select(plan, known.leases).peers.values()];
-        return Carrier.start(plan, config.backend, underlay, { ...options, log }, peers);
+        const peers = [...network.#select(plan, known.leases).peers.values()];
+        return Overlay.start(plan, config.backend, underlay, { ...options, log }, peers);
       }),
     );
-    for (const result of begun) if (result.status === 'fulfilled') session.#carriers.push(result.value);
+    for (const result of begun) if (result.status === 'fulfilled') network.#overlays.push(result.value);
     const failure = begun.find(result => result.status === 'rejected');
-    if (!failure) return session;
-    await session.stop();
+    if (!failure) return network;
+    await network.stop();
     throw failure.reason;
   }
 
   #rulesFor(plans: readonly OverlayPlan[]): NodeRules {
-    const [basis, options] = [this.#basis, this.#options];
-    const set = ruleSet(basis, plans, options);
-    return new NodeRules(options.netns, options.instance, set, trafficManager(basis, options), this.#log);
+    const [inputs, options] = [this.#inputs, this.#options];
+    const set = ruleSet(inputs, plans, options);
+    return new NodeRules(options.netns, options.instance, set, trafficManager(inputs, options), this.#log);
   }
 
-  get basis(): SessionBasis {
-    return this.#basis;
+  get inputs(): NetworkInputs {
+    return this.#inputs;
   }
 
   get rules(): NodeRules {
@@ -136,31 +128,31 @@ export class Session {
    * True when tunnel and subnets stay as they are under another configuration.
    * @param allocates the subnet is taken from the ranges of the configuration
    */
-  standsUnder(config: NetworkConfig, allocates: boolean): boolean {
-    const { underlay, lease, macs } = this.#basis;
-    const plans = this.#carriers.map(({ plan }) => plan);
+  isCompatibleWith(config: NetworkConfig, allocates: boolean): boolean {
+    const { underlay, lease, macs } = this.#inputs;
+    const plans = this.#overlays.map(({ plan }) => plan);
     const hasSameFamilies = !config.v4 === !lease.v4 && !config.v6 === !lease.v6;
     return (
       hasSameFamilies &&
-      isDeepStrictEqual(config.backend, this.#basis.config.backend) &&
+      isDeepStrictEqual(config.backend, this.#inputs.config.backend) &&
       isDeepStrictEqual(planOverlays(config, underlay, lease, macs), plans) &&
       (!allocates || fits(config, lease))
     );
   }
 
   /** Goes on under a configuration that it stands under; what fails now is tried again by the next comparison. */
-  async adopt(config: NetworkConfig): Promise<void> {
+  async applyConfig(config: NetworkConfig): Promise<void> {
     await this.#comparing;
-    this.#basis = { ...this.#basis, config };
-    this.#rules = this.#rulesFor(this.#carriers.map(({ plan }) => plan));
-    await this.settle();
+    this.#inputs = { ...this.#inputs, config };
+    this.#rules = this.#rulesFor(this.#overlays.map(({ plan }) => plan));
+    await this.start();
   }
 
   /**
-   * Puts the rules in place and writes subnet.env, by which pods begin to be wired. A part that fails is in `failing`,
+   * Puts the rules in place and writes subnet.env, by which pods begin to be wired. A part that fails is in `reconcileErrors`,
    * and the next comparison tries it again: packets of the pods that are there flow meanwhile.
    */
-  async settle(): Promise<void> {
+  async start(): Promise<void> {
     while (this.#comparing) await this.#comparing;
     await this.#compareOnce(async () => {
       await this.#attempt('blackhole route', async () => this.#blackhole());
@@ -169,13 +161,13 @@ export class Session {
     });
   }
 
-  get carriers(): readonly Carrier[] {
-    return this.#carriers;
+  get overlays(): readonly Overlay[] {
+    return this.#overlays;
   }
 
   /** Parts that could not be put in order at the last comparison, with the reason of each. */
-  get failing(): ReadonlyMap<Part, string> {
-    return this.#failing;
+  get reconcileErrors(): ReadonlyMap<Part, string> {
+    return this.#reconcileErrors;
   }
 
   /** True once the peers of the store, or the last known ones, were applied. */
@@ -193,8 +185,8 @@ export class Session {
   }
 
   get subnetEnv(): SubnetEnv {
-    const { config, lease } = this.basis;
-    const mtus = this.carriers.map(carrier => carrier.plan.mtu);
+    const { config, lease } = this.inputs;
+    const mtus = this.overlays.map(overlay => overlay.plan.mtu);
     return {
       network: config.v4,
       subnet: lease.v4,
@@ -217,10 +209,10 @@ export class Session {
       this.#mustSelect = false;
       this.#lookAtWire();
     }
-    for (const carrier of this.carriers) {
-      const { changes } = this.#select(carrier.plan, leases, changed);
+    for (const overlay of this.overlays) {
+      const { changes } = this.#select(overlay.plan, leases, changed);
       try {
-        this.#give(carrier, changes);
+        this.#setPeers(overlay, changes);
       } catch (error) {
         failures.push(error);
       }
@@ -234,17 +226,17 @@ export class Session {
   /** Gathers the leases that give no peer, and logs those that are new. @returns the new ones */
   #noteRejections(): RejectedLease[] {
     const rejected = new Map<string, RejectedLease>();
-    for (const carrier of this.carriers) {
-      for (const rejection of this.#selectors.get(carrier.plan)?.rejected.values() ?? [])
+    for (const overlay of this.overlays) {
+      for (const rejection of this.#selectors.get(overlay.plan)?.rejected.values() ?? [])
         rejected.set(textOf(rejection), rejection);
-      for (const [key, message] of carrier.refused) {
+      for (const [key, message] of overlay.refused) {
         const rejection: RejectedLease = { key, reason: 'refused', message: `cannot be a peer: ${message}` };
         rejected.set(textOf(rejection), rejection);
       }
     }
-    const told = new Set(this.#rejected.map(textOf));
+    const logged = new Set(this.#rejected.map(textOf));
     this.#rejected = [...rejected.values()];
-    const news = this.#rejected.filter(rejection => !told.has(textOf(rejection)));
+    const news = this.#rejected.filter(rejection => !logged.has(textOf(rejection)));
     for (const { key, reason, message } of news)
       this.#log.warn({ lease: key, reason }, `ignoring lease: it ${message}`);
     this.#refused = new Set(this.#rejected.filter(isContradiction).map(({ key }) => key));
@@ -252,7 +244,7 @@ export class Session {
   }
 
   #lookAtWire(): readonly Cidr[] {
-    this.#wire.splice(0, Infinity, ...underlaySubnets(this.#socket, this.basis.underlay.index));
+    this.#wire.splice(0, Infinity, ...underlaySubnets(this.#socket, this.inputs.underlay.index));
     return this.#wire;
   }
 
@@ -271,7 +263,7 @@ export class Session {
   ): { peers: PeerSelector['peers']; changes: PeerChanges } {
     let selector = this.#selectors.get(plan);
     if (!selector) {
-      const { config, lease: own, underlay } = this.basis;
+      const { config, lease: own, underlay } = this.inputs;
       const onLink = (address: string): boolean => isOnLink(this.#socket, address, underlay.index);
       selector = new PeerSelector({ plan, config, own, onLink, underlay: this.#wire }, this.#refused);
       this.#selectors.set(plan, selector);
@@ -280,26 +272,26 @@ export class Session {
     return { peers: selector.peers, changes };
   }
 
-  #give(carrier: Carrier, changes: PeerChanges): void {
-    const steps = carrier.change(changes);
-    const { device = 'routes' } = carrier.plan;
+  #setPeers(overlay: Overlay, changes: PeerChanges): void {
+    const steps = overlay.change(changes);
+    const { device = 'routes' } = overlay.plan;
     if (steps.length > 0)
-      this.#log.info({ device, peers: carrier.peerCount, changes: steps.length }, 'peers applied');
+      this.#log.info({ device, peers: overlay.peerCount, changes: steps.length }, 'peers applied');
     for (const step of steps) this.#log.debug({ device }, describeChange(step));
   }
 
   /** Takes note of what the kernel tells. @returns true when something of the overlays is not as it should be */
-  heed(events: readonly NetEvent[]): boolean {
-    let isTouched = events.some(event => affectsReach(event, this.basis.underlay));
+  noteEvents(events: readonly NetEvent[]): boolean {
+    let isTouched = events.some(event => affectsReach(event, this.inputs.underlay));
     if (isTouched) this.#mustSelect = true;
-    for (const carrier of this.carriers)
-      for (const event of events) if (carrier.heed(event)) isTouched = true;
+    for (const overlay of this.overlays)
+      for (const event of events) if (overlay.noteEvent(event)) isTouched = true;
     return isTouched;
   }
 
   /**
    * Compares kernel, rules and subnet.env with what they should be and corrects them. Failures are logged, counted and
-   * listed in `failing`; the next call tries again.
+   * listed in `reconcileErrors`; the next call tries again.
    */
   async reconcile(): Promise<void> {
     await (this.#comparing ?? this.#compareOnce(() => this.#compare()));
@@ -316,8 +308,8 @@ export class Session {
     // Before the peers are known, what the previous run left carries traffic: there is nothing to compare it with.
     if (this.#hasPeers)
       await this.#attempt('kernel state', async () => {
-        for (const carrier of this.carriers)
-          for (const step of await carrier.reconcile()) this.#count(step.do, describeChange(step));
+        for (const overlay of this.overlays)
+          for (const step of await overlay.reconcile()) this.#countRepair(step.do, describeChange(step));
         this.#noteRejections();
       });
     await this.#attempt('blackhole route', async () => this.#blackhole());
@@ -326,7 +318,7 @@ export class Session {
       const there = await readSubnetEnv(subnetFile);
       if (there && formatSubnetEnv(there) === formatSubnetEnv(this.subnetEnv)) return;
       await writeSubnetEnv(subnetFile, this.subnetEnv);
-      this.#count('write-subnet-env', `file ${subnetFile}`);
+      this.#countRepair('write-subnet-env', `file ${subnetFile}`);
     });
     await this.#attempt('rules', async () => {
       if (!(await this.rules.ensure())) return;
@@ -338,37 +330,37 @@ export class Session {
   async #attempt(part: Part, work: () => Promise<void>): Promise<void> {
     try {
       await work();
-      if (this.#failing.delete(part)) this.#log.info({ part }, `${part}: in order again`);
+      if (this.#reconcileErrors.delete(part)) this.#log.info({ part }, `${part}: in order again`);
     } catch (error) {
       this.#repairs.failures++;
       const text = describeError(error);
       // Logged once; a failure that repeats is counted.
-      if (this.#failing.get(part) !== text)
+      if (this.#reconcileErrors.get(part) !== text)
         this.#log.error({ part, code: (error as RipstopError).code }, `${part}: ${text}`);
-      this.#failing.set(part, text);
+      this.#reconcileErrors.set(part, text);
     }
   }
 
   /**
-   * Ends the session. Rules, subnet.env and lease stay.
-   * @param next overlays of the session that follows: what they have no use for is taken away; undefined: all stays
+   * Ends the network. Rules, subnet.env and lease stay.
+   * @param next overlays of the network that follows: what they have no use for is taken away; undefined: all stays
    */
   async stop(next?: readonly OverlayPlan[]): Promise<void> {
     await this.#comparing;
-    for (const carrier of this.carriers) {
-      const { device, networks } = carrier.plan;
+    for (const overlay of this.overlays) {
+      const { device, networks } = overlay.plan;
       const goesOn =
         next?.some(plan => plan.device === device && plan.networks.join() === networks.join()) ?? true;
-      await carrier.stop(!goesOn);
+      await overlay.stop(!goesOn);
     }
     this.#socket.close();
   }
 
   #blackhole(): void {
-    if (this.#options.blackhole) addBlackholes(this.#socket, this.basis.lease);
+    if (this.#options.blackhole) addBlackholes(this.#socket, this.inputs.lease);
   }
 
-  #count(repair: string, what: string): void {
+  #countRepair(repair: string, what: string): void {
     this.#repairs.steps.set(repair, (this.#repairs.steps.get(repair) ?? 0) + 1);
     this.#log.warn({ repair }, `mended: ${what}`);
   }

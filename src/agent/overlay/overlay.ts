@@ -1,8 +1,6 @@
-import { hubOf } from '../../api/capture.ts';
-import { monitorOf } from '../../api/flows.ts';
 import type { Log } from '../../base/log.ts';
-import type { FlowMonitor } from '../../capture/flows/flow-monitor.ts';
-import type { CaptureHub } from '../../capture/live/capture-hub.ts';
+import { FlowMonitor } from '../../capture/flows/flow-monitor.ts';
+import { CaptureHub } from '../../capture/live/capture-hub.ts';
 import { ALL_OFFLOADS, type CounterSnapshot, DataPlane, type PeerSpec } from '../../dataplane/dataplane.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { deleteLink, findLink } from '../../net/rtnetlink/links.ts';
@@ -17,7 +15,7 @@ import type { DesiredState, ObservedRoute, OwnershipScope } from '../kernel/stat
 import type { OverlayPeer } from '../peer.ts';
 import type { PeerChanges } from './peer-selector.ts';
 
-export interface CarrierOptions {
+export interface OverlayOptions {
   readonly netns: string;
   /** Who carries vxlan; udp is always ours, host-gw the kernel's. */
   readonly dataPlane: 'userspace' | 'kernel';
@@ -39,13 +37,15 @@ const SOURCE_PORTS = 16;
  * One overlay at work: the data plane where it is ours, and the kernel state that leads pod traffic to it. Says nothing
  * about leases; whoever holds it gives it peers.
  */
-export class Carrier {
+export class Overlay {
   readonly plan: OverlayPlan;
   readonly #backend: Backend;
   readonly #underlay: Underlay;
-  readonly #options: CarrierOptions;
+  readonly #options: OverlayOptions;
   readonly #kernel: KernelReconciler;
   #plane: DataPlane | undefined;
+  #capture: CaptureHub | undefined;
+  #flows: FlowMonitor | undefined;
   readonly #peers: Map<string, OverlayPeer>;
   /** The same as a list, made when somebody asks. */
   #list: readonly OverlayPeer[] | undefined;
@@ -65,7 +65,7 @@ export class Carrier {
     plan: OverlayPlan,
     backend: Backend,
     underlay: Underlay,
-    options: CarrierOptions,
+    options: OverlayOptions,
     peers: readonly OverlayPeer[],
   ) {
     this.plan = plan;
@@ -73,7 +73,7 @@ export class Carrier {
     this.#backend = backend;
     this.#underlay = underlay;
     this.#options = options;
-    this.#book = new EntryBook(this.#overlay(), peers);
+    this.#book = new EntryBook(this.#spec(), peers);
     this.#kernel = new KernelReconciler(options.netns, this.#territory);
   }
 
@@ -86,15 +86,15 @@ export class Carrier {
     plan: OverlayPlan,
     backend: Backend,
     underlay: Underlay,
-    options: CarrierOptions,
+    options: OverlayOptions,
     peers: readonly OverlayPeer[],
-  ): Promise<Carrier> {
-    const carrier = new Carrier(plan, backend, underlay, options, peers);
+  ): Promise<Overlay> {
+    const overlay = new Overlay(plan, backend, underlay, options, peers);
     try {
-      await carrier.#open();
-      return carrier;
+      await overlay.#open();
+      return overlay;
     } catch (error) {
-      carrier.#kernel.close();
+      overlay.#kernel.close();
       throw error;
     }
   }
@@ -120,12 +120,12 @@ export class Carrier {
 
   /** Captures of the data plane, undefined where the kernel carries the packets. */
   get capture(): CaptureHub | undefined {
-    return this.#plane && hubOf(this.#plane);
+    return this.#capture;
   }
 
   /** Flow table of the data plane, undefined where the kernel carries the packets. */
   get flows(): FlowMonitor | undefined {
-    return this.#plane && monitorOf(this.#plane, this.plan.device!);
+    return this.#flows;
   }
 
   get rebuilt(): number {
@@ -203,7 +203,7 @@ export class Carrier {
   }
 
   /** Takes note of what the kernel tells. @returns true when something is not as it should be */
-  heed(event: NetEvent): boolean {
+  noteEvent(event: NetEvent): boolean {
     const isOurs =
       event.kind === 'link'
         ? event.link.name === this.plan.device
@@ -235,7 +235,7 @@ export class Carrier {
     // Changes of the kernel's own forwarding entries are not among the events.
     const isBlind = this.plan.mode === 'vxlan' && !this.isUserspace;
     const isDue = performance.now() - this.#comparedAt >= COMPARE_MS;
-    if (!this.mustCompare && !isBlind && !isDue && this.#kernel.isBaseRight(baseState(this.#overlay())))
+    if (!this.mustCompare && !isBlind && !isDue && this.#kernel.isBaseRight(baseState(this.#spec())))
       return [];
     return this.#compareAll();
   }
@@ -251,7 +251,7 @@ export class Carrier {
   }
 
   desired(): DesiredState {
-    return { ...baseState(this.#overlay()), ...this.#book.entries };
+    return { ...baseState(this.#spec()), ...this.#book.entries };
   }
 
   counters(): CounterSnapshot | undefined {
@@ -265,6 +265,8 @@ export class Carrier {
   async stop(remove = false): Promise<void> {
     await this.#plane?.stop();
     this.#plane = undefined;
+    this.#capture = undefined;
+    this.#flows = undefined;
     if (remove) {
       for (const failure of this.#kernel.teardown())
         this.#options.log.warn({ err: String(failure) }, 'not undone');
@@ -309,6 +311,8 @@ export class Carrier {
       log,
     });
     this.#plane = plane;
+    this.#capture = new CaptureHub(plane.watched);
+    this.#flows = new FlowMonitor(plane.watched, plan.device!);
     // Changes that came while its workers started went to the data plane before it.
     if (this.peers !== given) {
       const removed = given.filter(({ id }) => !this.#peers.has(id)).map(({ id }) => id);
@@ -328,8 +332,8 @@ export class Carrier {
     return findLink(this.#kernel.socket, this.#underlay.name)?.kind === 'veth';
   }
 
-  #overlay(): OverlaySpec {
-    return overlayOf(this.plan, this.#backend, this.#underlay, this.isUserspace);
+  #spec(): OverlaySpec {
+    return overlaySpec(this.plan, this.#backend, this.#underlay, this.isUserspace);
   }
 }
 
@@ -339,7 +343,7 @@ export function isCarriedHere(plan: OverlayPlan, dataPlane: 'userspace' | 'kerne
 }
 
 /** An overlay as the kernel state is laid out for it. */
-export function overlayOf(
+export function overlaySpec(
   plan: OverlayPlan,
   backend: Backend,
   underlay: Underlay,

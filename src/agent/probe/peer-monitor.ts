@@ -2,7 +2,7 @@ import { contain } from '../../base/boundary.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { baseAddress } from '../kernel/desired.ts';
-import type { Carrier } from '../overlay/overlay.ts';
+import type { Overlay } from '../overlay/overlay.ts';
 import type { OverlayPeer } from '../peer.ts';
 import { Way, type WayHealth } from './probe-window.ts';
 import type { Prober } from './prober.ts';
@@ -56,12 +56,12 @@ const SAYS: Readonly<Record<State, string>> = {
  * Asks every peer one small question through the tunnel and one beside it, once an interval, spread evenly over it.
  */
 export class PeerProbes {
-  readonly #carriers: () => readonly Carrier[];
+  readonly #overlays: () => readonly Overlay[];
   readonly #everyMs: number;
   readonly #log: Log;
   readonly #tell: (type: 'Normal' | 'Warning', message: string) => void;
   #watched = new Map<string, Watched>();
-  /** The carriers' lists of peers as they were looked at last. */
+  /** The overlays' lists of peers as they were looked at last. */
   #lists: readonly (readonly OverlayPeer[])[] = [];
   #followedAt = Number.NEGATIVE_INFINITY;
   /** Keys of the peers of this round that are still to be asked, the next one last. */
@@ -79,12 +79,12 @@ export class PeerProbes {
    * @param tell tells a person what changed
    */
   constructor(
-    carriers: () => readonly Carrier[],
+    overlays: () => readonly Overlay[],
     everyMs: number,
     log: Log,
     tell: (type: 'Normal' | 'Warning', message: string) => void,
   ) {
-    this.#carriers = carriers;
+    this.#overlays = overlays;
     this.#everyMs = everyMs;
     this.#log = log;
     this.#tell = tell;
@@ -126,8 +126,8 @@ export class PeerProbes {
 
   /** True when the peer is still the same as at the beginning of the round. */
   #isThere(key: string, { device, id }: Watched): boolean {
-    const carrier = this.#carriers().find(({ plan }) => plan.device === device);
-    const peer = carrier?.peer(id);
+    const overlay = this.#overlays().find(({ plan }) => plan.device === device);
+    const peer = overlay?.peer(id);
     return peer !== undefined && keyOf(device, peer) === key;
   }
 
@@ -136,11 +136,11 @@ export class PeerProbes {
     const time = performance.now();
     if (time - this.#followedAt < Math.min(FOLLOW_MS, this.#everyMs)) return;
     this.#followedAt = time;
-    const lists = this.#carriers().map(({ peers }) => peers);
+    const lists = this.#overlays().map(({ peers }) => peers);
     if (lists.length === this.#lists.length && lists.every((list, at) => list === this.#lists[at])) return;
     this.#lists = lists;
     const now = new Map<string, Watched>();
-    for (const { plan, peers } of this.#carriers())
+    for (const { plan, peers } of this.#overlays())
       for (const peer of peers) {
         const key = keyOf(plan.device, peer);
         now.set(key, this.#watched.get(key) ?? watch(plan.device, peer));

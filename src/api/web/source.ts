@@ -19,7 +19,7 @@ export interface PageSource {
 
 export function agentSource(agent: Agent, version: string): PageSource {
   const startedAt = new Date();
-  const carriers = () => agent.session?.carriers ?? [];
+  const overlays = () => agent.network?.overlays ?? [];
   return {
     identity: () => {
       const { node, ready, reasons, overlays } = statusOf(agent, version, startedAt);
@@ -37,7 +37,7 @@ export function agentSource(agent: Agent, version: string): PageSource {
         received: traffic?.ingress ?? null,
         probe: health && probeOf(health),
       })),
-    counters: () => carriers().flatMap(carrier => carrier.counters() ?? []),
+    counters: () => overlays().flatMap(overlay => overlay.counters() ?? []),
     watch: () => watchOf(agent),
   };
 }

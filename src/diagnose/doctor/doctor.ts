@@ -24,13 +24,13 @@ export async function diagnose(agent: Agent): Promise<Diagnosis> {
     }
   };
   for (const [name, check] of Object.entries(NODE_CHECKS)) await examine(name, async () => check(agent));
-  const session = agent.session;
+  const network = agent.network;
   const prober = new Prober();
   try {
-    for (const carrier of session?.carriers ?? [])
-      await examine(`peers by ${carrier.plan.device ?? 'routes'}`, async () => {
-        const { findings: found, well } = await examinePeers(carrier, session!.basis.underlay.mtu, prober);
-        if (well > 0) inOrder.push(`${well} peers answer by ${carrier.plan.device ?? 'routes'}`);
+    for (const overlay of network?.overlays ?? [])
+      await examine(`peers by ${overlay.plan.device ?? 'routes'}`, async () => {
+        const { findings: found, well } = await examinePeers(overlay, network!.inputs.underlay.mtu, prober);
+        if (well > 0) inOrder.push(`${well} peers answer by ${overlay.plan.device ?? 'routes'}`);
         return found;
       });
   } finally {

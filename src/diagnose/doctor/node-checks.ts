@@ -68,7 +68,7 @@ function checkLeases(agent: Agent): Finding[] {
 }
 
 function checkKernel(agent: Agent): Finding[] {
-  const pending = (agent.session?.carriers ?? []).flatMap(carrier => carrier.pending());
+  const pending = (agent.network?.overlays ?? []).flatMap(overlay => overlay.pending());
   if (pending.length === 0) return [];
   return [
     {
@@ -90,7 +90,7 @@ function checkSettings(): Finding[] {
 }
 
 function checkConnected(agent: Agent): Finding[] {
-  const routes = (agent.session?.carriers ?? []).flatMap(carrier => carrier.connected());
+  const routes = (agent.network?.overlays ?? []).flatMap(overlay => overlay.connected());
   return routes.map(({ destination, device = 'another interface' }) => ({
     severity: 'fault',
     kind: 'lease-unusable',
@@ -118,7 +118,7 @@ async function checkRules(agent: Agent): Promise<Finding[]> {
       what: `rules that flannel left still act on pod traffic: ${leftovers.join(', ')}`,
       remedy: 'stop the agent, run `ripstop cleanup --flannel`, start it again',
     });
-  const cluster = agent.session?.basis.config.v4;
+  const cluster = agent.network?.inputs.config.v4;
   if (
     !agent.options.masquerade &&
     cluster &&
@@ -157,7 +157,7 @@ function checkBridgeNetfilter(agent: Agent): Finding[] {
 }
 
 function checkPodMtu(agent: Agent): Finding[] {
-  const mtu = agent.session?.subnetEnv.mtu;
+  const mtu = agent.network?.subnetEnv.mtu;
   if (mtu === undefined) return [];
   const socket = new NetlinkSocket({ netns: agent.options.netns });
   try {

@@ -1,5 +1,5 @@
 import { baseAddress } from '../../agent/kernel/desired.ts';
-import type { Carrier } from '../../agent/overlay/overlay.ts';
+import type { Overlay } from '../../agent/overlay/overlay.ts';
 import type { OverlayPeer } from '../../agent/peer.ts';
 import type { Prober } from '../../agent/probe/prober.ts';
 import type { Finding } from './finding.ts';
@@ -25,16 +25,16 @@ interface Answers {
  * @returns findings, and how many peers were in order
  */
 export async function examinePeers(
-  carrier: Carrier,
+  overlay: Overlay,
   underlayMtu: number,
   prober: Prober,
 ): Promise<{ findings: Finding[]; well: number }> {
   const findings: Finding[] = [];
   let well = 0;
-  const queue = [...carrier.peers];
+  const queue = [...overlay.peers];
   const work = async (): Promise<void> => {
     for (let peer = queue.shift(); peer; peer = queue.shift()) {
-      const found = judge(peer, carrier, underlayMtu, await ask(peer, carrier, underlayMtu, prober));
+      const found = judge(peer, overlay, underlayMtu, await ask(peer, overlay, underlayMtu, prober));
       if (found) findings.push(found);
       else well++;
     }
@@ -45,7 +45,7 @@ export async function examinePeers(
 
 async function ask(
   peer: OverlayPeer,
-  carrier: Carrier,
+  overlay: Overlay,
   underlayMtu: number,
   prober: Prober,
 ): Promise<Answers> {
@@ -55,7 +55,7 @@ async function ask(
     return false;
   };
   const underlay = await answers(peer.address, SMALL);
-  const inTunnel = carrier.plan.device !== undefined && !peer.direct && peer.subnets[0] !== undefined;
+  const inTunnel = overlay.plan.device !== undefined && !peer.direct && peer.subnets[0] !== undefined;
   const tunnel = inTunnel ? await answers(baseAddress(peer.subnets[0]!), SMALL) : underlay;
   const isFull = !underlay || (await answers(peer.address, underlayMtu));
   const pathMtu = isFull ? undefined : await prober.largest(peer.address, SMALL, underlayMtu, TIMEOUT_MS / 2);
@@ -64,11 +64,11 @@ async function ask(
 
 function judge(
   peer: OverlayPeer,
-  carrier: Carrier,
+  overlay: Overlay,
   underlayMtu: number,
   { underlay, tunnel, pathMtu }: Answers,
 ): Finding | undefined {
-  const { plan } = carrier;
+  const { plan } = overlay;
   const name = peer.node ? `${peer.node.split('/')[0]} (${peer.address})` : `the node at ${peer.address}`;
   if (pathMtu !== undefined) {
     const overhead = underlayMtu - plan.mtu;
@@ -87,7 +87,7 @@ function judge(
       remedy: `ping ${peer.address}; look at the routes and firewalls between the nodes`,
     };
   if (tunnel || plan.device === undefined) return undefined;
-  const hints = ingressHints(carrier);
+  const hints = ingressHints(overlay);
   const protocol = plan.mode === 'udp' ? 'the udp port' : 'the VXLAN port';
   if (hints)
     return {
@@ -109,8 +109,8 @@ function judge(
 }
 
 /** Refusals of our own ingress that explain a silent tunnel. */
-function ingressHints(carrier: Carrier): string {
-  const verdicts = carrier.counters()?.verdicts ?? {};
+function ingressHints(overlay: Overlay): string {
+  const verdicts = overlay.counters()?.verdicts ?? {};
   return ['wrong-vni', 'unknown-peer', 'not-for-us', 'spoofed-source', 'bad-flags']
     .filter(name => (verdicts[name]?.frames ?? 0) > 0)
     .map(name => `${name} ${verdicts[name]!.frames}`)

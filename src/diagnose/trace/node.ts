@@ -43,24 +43,24 @@ export interface TracePeer extends LayoutPeer {
 }
 
 /** The node of an agent. */
-export function nodeOfAgent({ session, options }: Agent): TraceNode | undefined {
-  if (!session) return undefined;
-  const { carriers, basis } = session;
-  const plans = carriers.map(({ plan }) => plan);
-  const rules = ruleSet(basis, plans, options);
+export function nodeOfAgent({ network, options }: Agent): TraceNode | undefined {
+  if (!network) return undefined;
+  const { overlays, inputs } = network;
+  const plans = overlays.map(({ plan }) => plan);
+  const rules = ruleSet(inputs, plans, options);
   const { netns, nodeName, instance } = options;
   return {
     name: nodeName,
     netns,
-    underlay: basis.underlay.name,
-    overlays: carriers.map(({ plan, peers, plane }) => ({
+    underlay: inputs.underlay.name,
+    overlays: overlays.map(({ plan, peers, plane }) => ({
       ...plan,
       peers: peers.map(peer => ({ ...peer, name: peer.node?.split('/')[0] ?? peer.id })),
       plane,
     })),
     rules,
     hasRules: () =>
-      session.rules.tool === 'nftables'
+      network.rules.tool === 'nftables'
         ? new NftablesRules(netns, instance).exists()
         : new IptablesRules(netns, instance).holds(withPodInterfaces(rules, netns)),
   };

@@ -13,7 +13,7 @@ import { findAccess } from '../../../src/agent/store/kube/access.ts';
 import { retryAfterSeconds } from '../../../src/agent/store/kube/http.ts';
 import { annotationNames } from '../../../src/agent/store/kube/node.ts';
 import { KubeStore } from '../../../src/agent/store/kube/store.ts';
-import { attributesOf, record } from '../../support/agents/lease-store.ts';
+import { leaseAttributes, record } from '../../support/agents/lease-store.ts';
 import { KubeApi } from '../../support/kube/kube-api.ts';
 import { need } from '../../support/skip-unless.ts';
 
@@ -77,7 +77,7 @@ t.test('the lease is the Node’s podCIDRs; what peers need goes into flannel’
   const store = open('n1');
   t.same(await store.networkConfig().then(({ text }) => text), TEXT);
   const attributes = {
-    ...attributesOf('192.0.2.1'),
+    ...leaseAttributes('192.0.2.1'),
     publicIpv6: 'fd00::1',
     backendV6Data: { VNI: 1, VtepMAC: '0a:00:00:00:00:06' },
   };
@@ -147,7 +147,7 @@ t.test('overrides by an operator', async t => {
 
 t.test('what stands against a lease', async t => {
   const { api, open } = await cluster(t);
-  const wish = { config: CONFIG, attributes: attributesOf('192.0.2.1'), previous: undefined };
+  const wish = { config: CONFIG, attributes: leaseAttributes('192.0.2.1'), previous: undefined };
   await t.rejects(open('absent').acquire(wish), { code: 'ENOLEASE', message: 'there is no Node absent' });
   api.addNode('none', {});
   await t.rejects(open('none').acquire(wish), {
@@ -250,7 +250,7 @@ t.test('a node whose addresses changed connects anew, and misses nothing', async
   api.addNode('f1', { podCIDR: '10.244.9.0/24' }, flannel('192.0.2.9', '0a:00:00:00:00:01'));
   await seen.until('what came meanwhile', () => seen.keys().includes('f1'));
   await seen.until('it up', () => seen.events.lastIndexOf('up') > seen.events.indexOf('down'));
-  const wish = { config: CONFIG, attributes: attributesOf('192.0.2.1'), previous: undefined };
+  const wish = { config: CONFIG, attributes: leaseAttributes('192.0.2.1'), previous: undefined };
   t.equal((await store.acquire(wish)).key, 'n1', 'requests go on as well');
 });
 
@@ -269,7 +269,7 @@ t.test('the wait before another try is the one that the server asks for, within 
 t.test('429, 503 and 409 are tried again; 403 is told with what to do', async t => {
   const { api, open } = await cluster(t);
   api.addNode('n1', DUAL);
-  const wish = { config: CONFIG, attributes: attributesOf('192.0.2.1'), previous: undefined };
+  const wish = { config: CONFIG, attributes: leaseAttributes('192.0.2.1'), previous: undefined };
   api.faults.push(
     { match: 'PATCH', status: 429, headers: { 'retry-after': '1' } },
     { match: 'PATCH', status: 409 },
@@ -294,7 +294,7 @@ t.test('an operator takes the annotations away', async t => {
   const store = open('n1');
   const lease = await store.acquire({
     config: CONFIG,
-    attributes: attributesOf('192.0.2.1'),
+    attributes: leaseAttributes('192.0.2.1'),
     previous: undefined,
   });
   t.equal(await store.renew(lease), lease);

@@ -7,7 +7,7 @@ import { FileStore } from '../../../src/agent/store/file.ts';
 import { findAccess } from '../../../src/agent/store/kube/access.ts';
 import { KubeStore } from '../../../src/agent/store/kube/store.ts';
 import { EtcdServer } from '../../support/agents/etcd-server.ts';
-import { attributesOf, netConf, record } from '../../support/agents/lease-store.ts';
+import { leaseAttributes, netConf, record } from '../../support/agents/lease-store.ts';
 import { KubeApi } from '../../support/kube/kube-api.ts';
 import { need } from '../../support/skip-unless.ts';
 
@@ -29,7 +29,7 @@ t.test('etcd with another data directory', { skip: need('etcd', 'etcdctl') }, as
   await fill(201, 202);
   const store = new EtcdStore({ endpoints: [etcd.url], prefix: '/coreos.com/network', nodeName: 'n1' });
   t.teardown(() => store.close());
-  const own = await store.acquire({ config, attributes: attributesOf('192.0.2.1'), previous: undefined });
+  const own = await store.acquire({ config, attributes: leaseAttributes('192.0.2.1'), previous: undefined });
   const heard = record(store);
   await heard.until('all', () => heard.keys().length === 3);
 
@@ -39,7 +39,7 @@ t.test('etcd with another data directory', { skip: need('etcd', 'etcdctl') }, as
   await heard.until('the others kept', () => heard.keptKeys.length === 2);
   t.same(heard.keys(), OTHERS);
   t.match(heard.keptWhy, /^the etcd cluster [0-9a-f]+ answers instead of [0-9a-f]+$/);
-  const again = await store.acquire({ config, attributes: attributesOf('192.0.2.1'), previous: own });
+  const again = await store.acquire({ config, attributes: leaseAttributes('192.0.2.1'), previous: own });
   t.equal(again.key, own.key, 'the own lease is written again as it was');
   await fill(201);
   await heard.until('one back', () => heard.keptKeys.length === 1);
@@ -115,7 +115,7 @@ async function files(t: Test) {
   for (const n of [201, 202]) writeFileSync(join(path, 'subnets', `10.7.${n}.0-24`), lease(n));
   const store = new FileStore({ path, nodeName: 'n1', pollMs: 100 });
   t.teardown(() => store.close());
-  const own = await store.acquire({ config, attributes: attributesOf('192.0.2.1'), previous: undefined });
+  const own = await store.acquire({ config, attributes: leaseAttributes('192.0.2.1'), previous: undefined });
   const heard = record(store);
   await heard.until('all', () => heard.keys().length === 3);
   return { path, store, own, heard, config };
@@ -128,7 +128,7 @@ t.test('a shared directory without its volume', async t => {
   await heard.until('both kept', () => heard.keptKeys.length === 2);
   t.same(heard.keys(), OTHERS);
   t.match(heard.keptWhy, /config\.json and the lease of this node are gone/);
-  const again = await store.acquire({ config, attributes: attributesOf('192.0.2.1'), previous: own });
+  const again = await store.acquire({ config, attributes: leaseAttributes('192.0.2.1'), previous: own });
   t.equal(again.key, own.key);
   rmSync(path, { recursive: true });
   renameSync(`${path}.away`, path);

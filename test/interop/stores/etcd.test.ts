@@ -8,7 +8,7 @@ import { parseCidr } from '../../../src/agent/lease/cidr.ts';
 import { formatAttributes } from '../../../src/agent/lease/lease.ts';
 import { EtcdStore } from '../../../src/agent/store/etcd/store.ts';
 import { EtcdServer } from '../../support/agents/etcd-server.ts';
-import { attributesOf, netConf, record } from '../../support/agents/lease-store.ts';
+import { leaseAttributes, netConf, record } from '../../support/agents/lease-store.ts';
 import { FLANNEL_KEY } from '../../vectors/flannel-leases.ts';
 
 const ROOT = '/coreos.com/network';
@@ -41,7 +41,7 @@ t.test('against Debian’s etcd', async t => {
     t.same(await store.networkConfig(), { text, source: `etcd ${prefix}/config` });
     const previous = { v4: parseCidr('10.7.44.0/24'), v6: undefined };
     const asked = Date.now();
-    const lease = await store.acquire({ config, attributes: attributesOf('192.0.2.1'), previous });
+    const lease = await store.acquire({ config, attributes: leaseAttributes('192.0.2.1'), previous });
     t.equal(lease.key, '10.7.44.0-24');
     t.equal(
       await server.ctl('get', '--print-value-only', `${prefix}/subnets/10.7.44.0-24`),
@@ -68,7 +68,11 @@ t.test('against Debian’s etcd', async t => {
     });
     const leases = await Promise.all(
       Array.from({ length: 12 }, (_, i) =>
-        open(`n${i}`).acquire({ config, attributes: attributesOf(`192.0.2.${i + 1}`), previous: undefined }),
+        open(`n${i}`).acquire({
+          config,
+          attributes: leaseAttributes(`192.0.2.${i + 1}`),
+          previous: undefined,
+        }),
       ),
     );
     t.notOk(leases.some((a, i) => leases.some((b, j) => i < j && collide(a, b))));
@@ -79,12 +83,12 @@ t.test('against Debian’s etcd', async t => {
     const { prefix, config, open } = await network(t);
     await server.put(`${prefix}/subnets/10.7.99.0-24`, '{"PublicIP":"192.0.2.9"}');
     const store = open('a');
-    const wish = { config, attributes: attributesOf('192.0.2.9'), previous: undefined };
+    const wish = { config, attributes: leaseAttributes('192.0.2.9'), previous: undefined };
     const lease = await store.acquire(wish);
     t.equal(lease.key, '10.7.99.0-24');
     t.equal(lease.expiresAt, 0);
     await store.renew(lease);
-    await store.acquire({ ...wish, attributes: attributesOf('192.0.2.9', 5) });
+    await store.acquire({ ...wish, attributes: leaseAttributes('192.0.2.9', 5) });
     const raw = JSON.parse(await server.ctl('get', '-w', 'json', `${prefix}/subnets/10.7.99.0-24`));
     t.equal(raw.kvs[0].lease ?? 0, 0, 'no etcd lease was put on it');
     t.match(Buffer.from(raw.kvs[0].value, 'base64').toString(), /0a:00:00:00:00:05/);
@@ -92,7 +96,7 @@ t.test('against Debian’s etcd', async t => {
 
   t.test('dual stack: keys are flannel’s; a lease of ours under a dashed key moves there', async t => {
     const { prefix, config, open } = await network(t, { EnableIPv6: true, IPv6Network: 'fc00:7::/48' });
-    const value = formatAttributes(attributesOf('192.0.2.1'));
+    const value = formatAttributes(leaseAttributes('192.0.2.1'));
     await server.put(`${prefix}/subnets/10.7.44.0-24&fc00-7-0-5---64`, value);
     await server.put(
       `${prefix}/subnets/10.7.45.0-24&fc00:7:0:6::-64`,
@@ -100,7 +104,7 @@ t.test('against Debian’s etcd', async t => {
     );
     const store = open('a');
     const seen = record(store);
-    const wish = { config, attributes: attributesOf('192.0.2.1'), previous: undefined };
+    const wish = { config, attributes: leaseAttributes('192.0.2.1'), previous: undefined };
     const lease = await store.acquire(wish);
     t.equal(lease.key, '10.7.44.0-24&fc00:7:0:5::-64');
     t.same(await keysOf(prefix), [
@@ -109,7 +113,11 @@ t.test('against Debian’s etcd', async t => {
     ]);
     await seen.until('the move', () => seen.keys().includes(lease.key) && seen.current.length === 2);
     t.same(store.unreadable, new Map());
-    const other = await open('b').acquire({ config, attributes: attributesOf('192.0.2.2'), previous: lease });
+    const other = await open('b').acquire({
+      config,
+      attributes: leaseAttributes('192.0.2.2'),
+      previous: lease,
+    });
     t.match(other.key, FLANNEL_KEY);
     t.notOk(collide(other, lease));
     await server.put(`${prefix}/subnets/10.7.44.0-24&fc00-zz---64`, value);
@@ -119,7 +127,7 @@ t.test('against Debian’s etcd', async t => {
 
   t.test('a lease that no longer fits the configuration is given up for another', async t => {
     const { prefix, config, open } = await network(t);
-    const wish = { config, attributes: attributesOf('192.0.2.1'), previous: undefined };
+    const wish = { config, attributes: leaseAttributes('192.0.2.1'), previous: undefined };
     await open('a').acquire(wish);
     const narrower = netConf({ SubnetLen: 26 }).config;
     const lease = await open('a').acquire({ ...wish, config: narrower });
@@ -129,7 +137,7 @@ t.test('against Debian’s etcd', async t => {
 
   t.test('a second live node with our public address is refused, and told when it comes later', async t => {
     const { prefix, config, open } = await network(t);
-    const wish = { config, attributes: attributesOf('10.0.2.15'), previous: undefined };
+    const wish = { config, attributes: leaseAttributes('10.0.2.15'), previous: undefined };
     const first = open('a');
     const lease = await first.acquire(wish);
     const second = open('b');
@@ -147,9 +155,9 @@ t.test('against Debian’s etcd', async t => {
     const seen = record(store);
     await seen.until('up', () => seen.events.includes('up'));
     const b = open('b');
-    const lease = await b.acquire({ config, attributes: attributesOf('192.0.2.2'), previous: undefined });
+    const lease = await b.acquire({ config, attributes: leaseAttributes('192.0.2.2'), previous: undefined });
     await seen.until('b', () => seen.keys().includes(lease.key));
-    await b.acquire({ config, attributes: attributesOf('192.0.2.2', 77), previous: undefined });
+    await b.acquire({ config, attributes: leaseAttributes('192.0.2.2', 77), previous: undefined });
     await seen.until('new MAC', () => seen.macs().includes('0a:00:00:00:00:4d'));
     await server.put(
       `${prefix}/subnets/10.7.9.0-24`,
@@ -167,7 +175,7 @@ t.test('against Debian’s etcd', async t => {
     await server.ctl('del', `${prefix}/subnets/${lease.key}`);
     await seen.until('gone', () => !seen.keys().includes(lease.key));
     t.equal(await b.renew(lease), undefined, 'the holder learns that an operator deleted it');
-    const again = await b.acquire({ config, attributes: attributesOf('192.0.2.2', 77), previous: lease });
+    const again = await b.acquire({ config, attributes: leaseAttributes('192.0.2.2', 77), previous: lease });
     t.equal(again.key, lease.key, 'and takes the same subnet again');
     await server.put(`${prefix}/config`, netConf({ SubnetLen: 25 }).text);
     await seen.until('config', () => seen.configs.length === 1);
@@ -178,7 +186,7 @@ t.test('against Debian’s etcd', async t => {
     const b = open('b');
     await b.acquire({
       config,
-      attributes: attributesOf('192.0.2.2', 1),
+      attributes: leaseAttributes('192.0.2.2', 1),
       previous: { v4: parseCidr('10.7.2.0/24'), v6: undefined },
     });
     const store = open('a');
@@ -210,7 +218,7 @@ t.test('against Debian’s etcd', async t => {
     const seen = record(store);
     await open('b', { ttlSeconds: 2 }).acquire({
       config,
-      attributes: attributesOf('192.0.2.2'),
+      attributes: leaseAttributes('192.0.2.2'),
       previous: undefined,
     });
     await seen.until('there', () => seen.keys().length === 1);
@@ -314,7 +322,11 @@ t.test('TLS with client certificates, user and password', async t => {
     return store;
   };
   const store = open({ username: 'flannel', password: 'pod' });
-  const lease = await store.acquire({ config, attributes: attributesOf('192.0.2.1'), previous: undefined });
+  const lease = await store.acquire({
+    config,
+    attributes: leaseAttributes('192.0.2.1'),
+    previous: undefined,
+  });
   const seen = record(store);
   await seen.until('own lease', () => seen.keys().includes(lease.key));
   await t.rejects(open({ username: 'flannel', password: 'wrong' }).networkConfig(), {

@@ -42,6 +42,6 @@ t.test(
     await until('the route again', () => routes().includes('10.244.77.0/24 via 198.51.100.9'));
     node.ns.ip('addr del 198.51.100.1/24 dev eth0');
     await until('it behind a router again', async () => (await rejected()) === '10.244.77.0-24 off-link');
-    t.ok((await agent!.ask<Status>('/status')).sessions === 1, 'in one session');
+    t.ok((await agent!.ask<Status>('/status')).networkStarts === 1, 'in one session');
   },
 );

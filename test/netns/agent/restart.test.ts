@@ -60,7 +60,7 @@ for (const backend of ['vxlan', 'udp'] as const)
     t.comment(`${backend}: gaps of ${outcomes.map(outcome => outcome.gapMs).join(' and ')} ms`);
     t.equal(stateOf(agent), before, 'same subnet, same MAC, same rules, nothing stale');
     await until('the lease confirmed', async () => !(await agent.ask<Status>('/status')).store.borrowed);
-    t.equal((await agent.ask<Status>('/status')).sessions, 1);
+    t.equal((await agent.ask<Status>('/status')).networkStarts, 1);
     const drops = await agent.ask<DropStatus[]>('/drops');
     t.same(
       drops.filter(({ reason }) => reason !== 'multicast'),

@@ -71,7 +71,7 @@ t.test(
       const { lost, gapMs } = await stream.end();
       t.comment(`${name} ended: ${lost} pings lost, a gap of ${gapMs} ms`);
     }
-    t.equal(agent.sessions, 1);
+    t.equal(agent.networkStarts, 1);
     const metrics = await createRegistry(agent).metrics();
     t.match(metrics, 'ripstop_worker_restarts_total{device="flannel.1"} 2\n');
     t.match(

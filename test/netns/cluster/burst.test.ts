@@ -141,7 +141,7 @@ const routesOf = (node: Node) =>
     .must(['ip', 'route', 'show', 'proto', '114'])
     .split('\n')
     .filter(line => line !== '').length;
-const carrierOf = (agent: Agent) => agent.session!.carriers[0]!;
+const overlayOf = (agent: Agent) => agent.network!.overlays[0]!;
 const savedIn = (root: string): number =>
   (JSON.parse(readFileSync(join(root, 'last-known.json'), 'utf8')) as { leases: unknown[] }).leases.length;
 const scratch = (t: Test): string => {
@@ -159,24 +159,24 @@ for (const [name, { needs, make }] of Object.entries(clusters))
       const node = labFor(t).nodes[0]!;
       const cluster = await make(t, root);
       const agent = await start(t, node, cluster.open(), root);
-      const before = carrierOf(agent).work;
+      const before = overlayOf(agent).work;
       for (let n = 0; n < BURST; n++) await cluster.add(n);
       await until('all routes', () => routesOf(node) === BURST, PATIENCE_MS, 100);
-      const after = carrierOf(agent).work;
-      t.equal(carrierOf(agent).peerCount, BURST);
+      const after = overlayOf(agent).work;
+      t.equal(overlayOf(agent).peerCount, BURST);
       const requests = after.requests - before.requests;
       t.ok(requests <= BURST * 3, `${requests} requests to the kernel for ${BURST} nodes`);
       t.ok(
         after.dumps - before.dumps <= 5,
         `${after.dumps - before.dumps} comparisons with all that is there`,
       );
-      t.equal(carrierOf(agent).pending().length, 0, 'nothing is left to do');
+      t.equal(overlayOf(agent).pending().length, 0, 'nothing is left to do');
       await until('the saved state whole', () => savedIn(root) === BURST + 1);
 
       for (let n = 0; n < BURST; n += 2) await cluster.remove(n);
       await until('half of the routes', () => routesOf(node) === BURST / 2, PATIENCE_MS, 100);
       await until('the saved state without them', () => savedIn(root) === BURST / 2 + 1);
-      t.equal(carrierOf(agent).pending().length, 0);
+      t.equal(overlayOf(agent).pending().length, 0);
     },
   );
 
@@ -219,12 +219,12 @@ t.test(
       for (; count < to; count++) cluster.add(count);
       await until(`${to} peers`, () => routesOf(node) === to, PATIENCE_MS, 100);
       // What the kernel told of these changes has been read, and nothing is left to compare.
-      await until('rest', () => !carrierOf(agent).mustCompare);
+      await until('rest', () => !overlayOf(agent).mustCompare);
     };
     const costs: { requests: number; dumps: number }[] = [];
     for (const peers of [100, 2000]) {
       await grow(peers);
-      const { work: before } = carrierOf(agent);
+      const { work: before } = overlayOf(agent);
       await cluster.add(5000);
       await until('one more', () => routesOf(node) === peers + 1);
       cluster.api.annotate('far5000', {
@@ -237,7 +237,7 @@ t.test(
       );
       await cluster.remove(5000);
       await until('one less', () => routesOf(node) === peers);
-      const { work: after } = carrierOf(agent);
+      const { work: after } = overlayOf(agent);
       costs.push({ requests: after.requests - before.requests, dumps: after.dumps - before.dumps });
     }
     t.same(costs[1], costs[0], 'the same for many and few');

@@ -54,7 +54,7 @@ t.test(
     await until('those taken up', async () => (await statusOf(agent)).store.kept?.leases === 1);
     t.match(await statusOf(agent), {
       ready: true,
-      sessions: 1,
+      networkStarts: 1,
       store: { kept: { why: /revision of etcd went back/ } },
     });
     t.equal((await agent.ask<PeerStatus[]>('/peers')).length, 2, 'the node of flannel is still a peer');

@@ -94,7 +94,7 @@ t.test(
         etcd.ctl('del', `${SUBNETS}10.244.1.0-24`);
         await until('the lease again', () => etcd.read(SUBNETS).has(`${SUBNETS}10.244.1.0-24`));
         await userspace.ready(2);
-        t.equal((await statusOf(userspace)).sessions, 1);
+        t.equal((await statusOf(userspace)).networkStarts, 1);
         // The peer drops the node's packets for as long as the lease is away.
         t.comment(`${(await stream.end()).lost} pings lost meanwhile`);
       },
@@ -148,7 +148,7 @@ t.test(
         await etcd.up();
         await until('the lease confirmed', async () => !(await statusOf(userspace)).store.borrowed);
         t.ok(reaches(one, two));
-        t.equal((await statusOf(userspace)).sessions, 1, 'without an interruption');
+        t.equal((await statusOf(userspace)).networkStarts, 1, 'without an interruption');
       },
     );
 
@@ -156,7 +156,7 @@ t.test(
       const config = (nftables: boolean) =>
         `{ "Network": "10.244.0.0/16", "EnableNFTables": ${nftables}, "SubnetMax": "10.244.200.0", "Backend": { "Type": "vxlan" } }`;
       const stream = new PingStream(one, two);
-      const before = (await statusOf(userspace)).sessions;
+      const before = (await statusOf(userspace)).networkStarts;
       const has = (tool: 'nft' | 'iptables') => {
         const [nft, nat] = [
           one.ns.must(['nft', 'list', 'ruleset']),
@@ -172,7 +172,7 @@ t.test(
       etcd.put(`${PREFIX}/config`, config(true));
       await until('nftables in place of iptables', () => has('nft'));
       const status = await statusOf(userspace);
-      t.match(status, { sessions: before, ready: true, rules: { tool: 'nftables', repaired: 0 } });
+      t.match(status, { networkStarts: before, ready: true, rules: { tool: 'nftables', repaired: 0 } });
       t.equal((await stream.end()).lost, 0);
     });
 

@@ -82,7 +82,7 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
   await until('both ready', () =>
     agents.every(
       ({ agent }) =>
-        agent.readiness.isReady && agent.session?.carriers.every(carrier => carrier.peers.length === 1),
+        agent.readiness.isReady && agent.network?.overlays.every(overlay => overlay.peers.length === 1),
     ),
   );
   lab.podMtu(1430);
@@ -123,7 +123,7 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
     t.equal(one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[4]]).code, 0);
     await api.up();
     await until('it back', () => first.watch.downSince === undefined);
-    t.equal(first.sessions, 1);
+    t.equal(first.networkStarts, 1);
     api.deleteNode('n9');
   });
 
@@ -133,15 +133,15 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
     await run;
     await api.down();
     const again = start(0);
-    await until('it working', () => again.readiness.isReady && again.isBorrowed);
+    await until('it working', () => again.readiness.isReady && again.isProvisional);
     await until('the store missed', () => again.watch.downSince !== undefined);
     await until(
       'traffic',
       () => one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[4]]).code === 0,
     );
     await api.up();
-    await until('the lease confirmed', () => !again.isBorrowed);
-    t.equal(again.sessions, 1, 'without an interruption');
+    await until('the lease confirmed', () => !again.isProvisional);
+    t.equal(again.networkStarts, 1, 'without an interruption');
   });
 
   /** Another life of the first node's agent. @param between what happens while there is none */
@@ -160,27 +160,27 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
       api.isSilent = true;
       asked = api.requests.length;
     });
-    await until('it working', () => again.readiness.isReady && again.isBorrowed);
+    await until('it working', () => again.readiness.isReady && again.isProvisional);
     const calls = api.requests.slice(asked).filter(line => line === 'GET /api/v1/nodes/n0');
     t.equal(calls.length, 1, 'before the first call to it was given up and made again');
     api.speak();
-    await until('the lease confirmed', () => !again.isBorrowed);
-    t.equal(again.sessions, 1, 'without an interruption');
+    await until('the lease confirmed', () => !again.isProvisional);
+    t.equal(again.networkStarts, 1, 'without an interruption');
   });
 
   await t.test('what another cluster said is not remembered in this one', async t => {
     const joined = await anotherLife(() => api.replaceNode('n0', 'elsewhere'));
     await until('it working', () => joined.readiness.isReady);
-    t.notOk(joined.isBorrowed, 'the store was asked first');
+    t.notOk(joined.isProvisional, 'the store was asked first');
 
     const silent = await anotherLife(() => {
       api.isSilent = true;
       api.replaceNode('n0', 'elsewhere again');
     });
-    await until('it working', () => silent.isBorrowed && silent.readiness.isReady);
+    await until('it working', () => silent.isProvisional && silent.readiness.isReady);
     api.speak();
-    await until('the store heard', () => !silent.isBorrowed && silent.readiness.isReady);
-    t.equal(silent.sessions, 2, 'begun anew when the store spoke of another Node');
+    await until('the store heard', () => !silent.isProvisional && silent.readiness.isReady);
+    t.equal(silent.networkStarts, 2, 'begun anew when the store spoke of another Node');
   });
 
   await t.test('a Node that was made anew with another podCIDR is followed', async t => {
@@ -208,7 +208,7 @@ t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', '
     writeFileSync(configPath, JSON.stringify({ ...conf, Backend: { Type: 'host-gw' } }));
     await until('plain routes', () =>
       agents.every(
-        ({ agent }) => agent.readiness.isReady && agent.session?.carriers[0]?.plan.mode === 'host-gw',
+        ({ agent }) => agent.readiness.isReady && agent.network?.overlays[0]?.plan.mode === 'host-gw',
       ),
     );
     await until(

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Carrier } from '../../../src/agent/overlay/overlay.ts';
+import { Overlay } from '../../../src/agent/overlay/overlay.ts';
 import type { OverlayPeer } from '../../../src/agent/peer.ts';
 import { createLog } from '../../../src/base/log.ts';
 import { addAddress } from '../../../src/net/rtnetlink/addresses.ts';
@@ -22,7 +22,7 @@ const PEER = (n: number, more: Partial<OverlayPeer> = {}): OverlayPeer => ({
   ...more,
 });
 
-/** A carrier of vxlan in a namespace of its own. `opening` is called when its data plane has opened the device. */
+/** An overlay of vxlan in a namespace of its own. `opening` is called when its data plane has opened the device. */
 async function carrierFor(
   owner: Parameters<typeof kernelFor>[0],
   peers: OverlayPeer[],
@@ -66,15 +66,15 @@ async function carrierFor(
     learning: false,
     directRouting: true,
   } as const;
-  const carrier = await Carrier.start(
+  const overlay = await Overlay.start(
     plan,
     backend,
     underlay,
     { netns: ns.path, dataPlane: 'userspace', unfinishedChecksums: 'auto', flowTable: false, log },
     peers,
   );
-  owner.teardown(() => carrier.stop(true));
-  carrier.change({ set: [], removed: [] });
+  owner.teardown(() => overlay.stop(true));
+  overlay.change({ set: [], removed: [] });
   const routes = (): string[] =>
     ns
       .must(['ip', 'route', 'show', 'proto', '114'])
@@ -82,7 +82,7 @@ async function carrierFor(
       .filter(Boolean)
       .map(line => line.split(' ')[0]!)
       .sort();
-  return { carrier, socket, routes };
+  return { overlay, socket, routes };
 }
 
 t.test(
@@ -90,40 +90,40 @@ t.test(
   { skip },
   async t => {
     let opened = () => {};
-    const { carrier, socket, routes } = await carrierFor(t, [PEER(2), PEER(3)], () => opened());
+    const { overlay, socket, routes } = await carrierFor(t, [PEER(2), PEER(3)], () => opened());
     deleteLink(socket, 'flannel.1');
     opened = () =>
       queueMicrotask(() => {
         const set = [PEER(3, { mac: '0a:00:00:00:00:33' }), PEER(4)];
-        carrier.change({ set, removed: [PEER(2).id] });
+        overlay.change({ set, removed: [PEER(2).id] });
       });
-    await carrier.reconcile();
-    t.equal(carrier.rebuilt, 1);
-    const macs = carrier.plane!.peers.map(({ mac }) => mac).sort();
+    await overlay.reconcile();
+    t.equal(overlay.rebuilt, 1);
+    const macs = overlay.plane!.peers.map(({ mac }) => mac).sort();
     t.same(macs, ['0a:00:00:00:00:04', '0a:00:00:00:00:33']);
     t.same(routes(), ['10.7.3.0/24', '10.7.4.0/24']);
   },
 );
 
 t.test('a refused peer is tried again, and changes of others cost as before', { skip }, async t => {
-  const { carrier, socket, routes } = await carrierFor(t, [PEER(2)]);
-  t.notOk(carrier.mustCompare);
-  const { dumps } = carrier.work;
+  const { overlay, socket, routes } = await carrierFor(t, [PEER(2)]);
+  t.notOk(overlay.mustCompare);
+  const { dumps } = overlay.work;
   // A plain route by way of an address that nothing here is connected to.
   const far = { address: '198.51.100.9', hosts: ['198.51.100.9'], direct: true };
-  carrier.change({ set: [PEER(9, far)], removed: [] });
-  t.same([...carrier.refused.keys()], [PEER(9).id]);
-  t.ok(carrier.mustCompare, 'it is to be tried again');
-  carrier.change({ set: [PEER(3)], removed: [] });
-  carrier.change({ set: [], removed: [PEER(2).id] });
-  t.equal(carrier.work.dumps, dumps, 'no comparison for the others');
+  overlay.change({ set: [PEER(9, far)], removed: [] });
+  t.same([...overlay.refused.keys()], [PEER(9).id]);
+  t.ok(overlay.mustCompare, 'it is to be tried again');
+  overlay.change({ set: [PEER(3)], removed: [] });
+  overlay.change({ set: [], removed: [PEER(2).id] });
+  t.equal(overlay.work.dumps, dumps, 'no comparison for the others');
   t.same(routes(), ['10.7.3.0/24']);
-  await carrier.reconcile();
-  t.equal(carrier.work.dumps, dumps + 1);
-  t.same([...carrier.refused.keys()], [PEER(9).id], 'still refused');
+  await overlay.reconcile();
+  t.equal(overlay.work.dumps, dumps + 1);
+  t.same([...overlay.refused.keys()], [PEER(9).id], 'still refused');
   addAddress(socket, { link: getLink(socket, 'u').index, prefix: '198.51.100.1/24' });
-  await carrier.reconcile();
+  await overlay.reconcile();
   t.same(routes(), ['10.7.3.0/24', '10.7.9.0/24']);
-  t.equal(carrier.refused.size, 0);
-  t.notOk(carrier.mustCompare);
+  t.equal(overlay.refused.size, 0);
+  t.notOk(overlay.mustCompare);
 });

@@ -11,7 +11,7 @@ import { need } from '../../support/skip-unless.ts';
 
 const skip = need('root', 'netns', 'vxlan', 'ping');
 
-function overlayOf(node: Node): OverlaySpec {
+function overlaySpec(node: Node): OverlaySpec {
   return {
     mode: 'vxlan',
     device: 'flannel.1',
@@ -41,7 +41,10 @@ t.test('a node is laid out, healed after every foreign change, and cleaned up', 
     t.teardown(() => keeper.close());
     return keeper;
   });
-  const wanted = [desiredState(overlayOf(one), [peerOf(two)]), desiredState(overlayOf(two), [peerOf(one)])];
+  const wanted = [
+    desiredState(overlaySpec(one), [peerOf(two)]),
+    desiredState(overlaySpec(two), [peerOf(one)]),
+  ];
   const [keeper] = keepers as [KernelReconciler];
   const state = wanted[0]!;
 
@@ -98,7 +101,7 @@ t.test('a node is laid out, healed after every foreign change, and cleaned up', 
   t.ok(works(4) && works(6));
 
   // Another port cannot be changed on the device: it is made anew, with all that hung on it.
-  const overlay = overlayOf(one);
+  const overlay = overlaySpec(one);
   const other = desiredState({ ...overlay, vxlan: { ...overlay.vxlan!, port: 4789 } }, [peerOf(two)]);
   t.match(keeper.apply(other).map(describeChange).slice(0, 2), [
     '- device flannel.1 (port is 8472)',
@@ -135,7 +138,7 @@ t.test('plain routes: only ours go, foreign ones come back', { skip }, async t =
     .filter(line => !line.includes('10.244.88.0/24'));
   const keeper = new KernelReconciler(one.ns.path, { device: undefined, networks: ['10.244.0.0/16'] });
   t.teardown(() => keeper.close());
-  const overlay: OverlaySpec = { ...overlayOf(one), mode: 'host-gw', device: undefined, vxlan: undefined };
+  const overlay: OverlaySpec = { ...overlaySpec(one), mode: 'host-gw', device: undefined, vxlan: undefined };
   const peer = { ...peerOf(two), address: two.underlay[4], subnets: [two.subnet[4]] };
   const six = { ...peerOf(two), address: two.underlay[6], subnets: [two.subnet[6]] };
   const steps = keeper.apply(desiredState(overlay, [peer, six])).map(describeChange);

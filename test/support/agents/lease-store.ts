@@ -11,7 +11,7 @@ export function netConf(extra: Record<string, unknown> = {}): { text: string; co
 }
 
 /** Attributes of the node with this public address; the MAC's last byte is `mac`. */
-export function attributesOf(publicIp: string, mac = 1): LeaseAttributes {
+export function leaseAttributes(publicIp: string, mac = 1): LeaseAttributes {
   return {
     publicIp,
     publicIpv6: undefined,

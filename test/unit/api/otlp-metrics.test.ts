@@ -31,12 +31,12 @@ const agent = {
   watch: {},
   failing: new Map(),
   leases: new Map(),
-  sessions: 1,
+  networkStarts: 1,
   beside: { endpoints: { states: [] }, uncaught: { count: 0 } },
   repairs: { steps: new Map(), rules: 0, failures: 0 },
   probes: { silent: () => 0 },
-  session: {
-    carriers: [{ plan: { device: 'flannel.1' }, peers: [], counters: () => counters }],
+  network: {
+    overlays: [{ plan: { device: 'flannel.1' }, peers: [], counters: () => counters }],
     rejected: [],
   },
 } as unknown as Agent;

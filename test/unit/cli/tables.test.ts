@@ -81,7 +81,7 @@ const STATUS: Status = {
   rules: { tool: 'nftables', repaired: 0 },
   repairs: {},
   failedRepairs: 0,
-  sessions: 1,
+  networkStarts: 1,
   leases: 3,
   rejected: [],
   refusedSettings: [],

@@ -2,22 +2,26 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { Memory } from '../../../../src/agent/inputs/state-dir.ts';
+import { StateDir } from '../../../../src/agent/inputs/state-dir.ts';
 import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import { writeFileAtomic } from '../../../../src/base/atomic-file.ts';
-import { attributesOf } from '../../../support/agents/lease-store.ts';
+import { leaseAttributes } from '../../../support/agents/lease-store.ts';
 
 t.test('what outlives the agent', async t => {
-  const directory = mkdtempSync(join(tmpdir(), 'rs-memory-'));
+  const directory = mkdtempSync(join(tmpdir(), 'rs-stateDir-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
-  const first = await new Memory(directory).macs({});
+  const first = await new StateDir(directory).macs({});
   t.match(first.mac4, /^[0-9a-f][26ae](:[0-9a-f]{2}){5}$/, 'local and unicast');
   t.not(first.mac4, first.mac6);
-  t.same(await new Memory(directory).macs({ mac: '02:00:00:00:00:01' }), first, 'the same in the next life');
+  t.same(
+    await new StateDir(directory).macs({ mac: '02:00:00:00:00:01' }),
+    first,
+    'the same in the next life',
+  );
   rmSync(join(directory, 'vtep.json'));
   t.equal(
-    (await new Memory(directory).macs({ mac: '02:00:00:00:00:01' })).mac4,
+    (await new StateDir(directory).macs({ mac: '02:00:00:00:00:01' })).mac4,
     '02:00:00:00:00:01',
     'after a reboot the store’s',
   );
@@ -26,7 +30,7 @@ t.test('what outlives the agent', async t => {
     key: '10.7.1.0-24&fc00::-64',
     v4: parseCidr('10.7.1.0/24'),
     v6: parseCidr('fc00::/64'),
-    attributes: attributesOf('192.0.2.1'),
+    attributes: leaseAttributes('192.0.2.1'),
     expiresAt: 77,
     node: 'a',
   };
@@ -40,31 +44,31 @@ t.test('what outlives the agent', async t => {
       ['b', { ...lease, key: 'b', expiresAt: undefined, v6: undefined }],
     ]),
   };
-  t.equal(await new Memory(directory).load(), undefined);
-  const memory = new Memory(directory);
-  memory.save(known, error => t.fail(String(error)));
-  await memory.flush();
-  const back = await new Memory(directory).load();
+  t.equal(await new StateDir(directory).load(), undefined);
+  const stateDir = new StateDir(directory);
+  stateDir.save(known, error => t.fail(String(error)));
+  await stateDir.flush();
+  const back = await new StateDir(directory).load();
   t.same(back!.lease, { ...lease, node: undefined }, 'who is alive is not remembered');
   t.equal(back!.leases.size, 2);
   t.equal(back!.store, '/mnt/net');
   t.same(back!.overrides, { publicIp: '203.0.113.1' });
   t.equal(statSync(join(directory, 'last-known.json')).mode & 0o777, 0o600);
   writeFileSync(join(directory, 'last-known.json'), '{"lease":{}}');
-  t.equal(await new Memory(directory).load(), undefined, 'another version’s file is as good as none');
-  await new Memory(directory).remember(['flannel.1']);
-  await new Memory(directory).remember(['flannel0', 'flannel.1']);
-  t.same(await new Memory(directory).devices(), ['flannel.1', 'flannel0']);
+  t.equal(await new StateDir(directory).load(), undefined, 'another version’s file is as good as none');
+  await new StateDir(directory).rememberDevices(['flannel.1']);
+  await new StateDir(directory).rememberDevices(['flannel0', 'flannel.1']);
+  t.same(await new StateDir(directory).devices(), ['flannel.1', 'flannel0']);
   writeFileSync(join(directory, 'devices.json'), '{"a":1}');
-  t.same(await new Memory(directory).devices(), [], 'a file that says something else is passed over');
+  t.same(await new StateDir(directory).devices(), [], 'a file that says something else is passed over');
   writeFileSync(join(directory, 'vtep.json'), '{"mac4":"zz","mac6":5}');
-  const mended = await new Memory(directory).macs({ mac: '02:00:00:00:00:01' });
+  const mended = await new StateDir(directory).macs({ mac: '02:00:00:00:00:01' });
   t.equal(mended.mac4, '02:00:00:00:00:01');
   t.match(mended.mac6, /^..(:..){5}$/);
 });
 
 t.test('a file that cannot be written is named', async t => {
-  const directory = mkdtempSync(join(tmpdir(), 'rs-memory-'));
+  const directory = mkdtempSync(join(tmpdir(), 'rs-stateDir-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   mkdirSync(join(directory, 'taken'));
   const path = join(directory, 'taken');
@@ -75,13 +79,13 @@ t.test('a file that cannot be written is named', async t => {
 });
 
 t.test('a burst of changes, saved after each: few writes, and the file holds the last state', async t => {
-  const directory = mkdtempSync(join(tmpdir(), 'rs-memory-'));
+  const directory = mkdtempSync(join(tmpdir(), 'rs-stateDir-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   const lease = (key: string): Lease => ({
     key,
     v4: parseCidr('10.7.1.0/24'),
     v6: undefined,
-    attributes: attributesOf('192.0.2.1'),
+    attributes: leaseAttributes('192.0.2.1'),
     expiresAt: 0,
     node: undefined,
   });
@@ -93,7 +97,7 @@ t.test('a burst of changes, saved after each: few writes, and the file holds the
     lease: lease('own'),
     leases,
   };
-  const memory = new Memory(directory);
+  const stateDir = new StateDir(directory);
   const failed = (error: unknown) => t.fail(String(error));
   const inodes = new Set<bigint>();
   const look = () => {
@@ -102,17 +106,17 @@ t.test('a burst of changes, saved after each: few writes, and the file holds the
   };
   for (let n = 0; n < 300; n++) {
     leases.set(`n${n}`, lease(`n${n}`));
-    memory.save(known, failed);
+    stateDir.save(known, failed);
     if (n % 10 === 0) await new Promise(resolve => setImmediate(resolve));
     look();
   }
   for (let n = 0; n < 100; n++) {
     leases.delete(`n${n}`);
-    memory.save(known, failed);
+    stateDir.save(known, failed);
   }
-  await memory.flush();
+  await stateDir.flush();
   look();
-  const back = await new Memory(directory).load();
+  const back = await new StateDir(directory).load();
   t.same([...back!.leases.keys()].sort(), [...leases.keys()].sort());
   t.ok(inodes.size <= 2, `${inodes.size} files were put in place for 400 changes within a second`);
 
@@ -120,11 +124,11 @@ t.test('a burst of changes, saved after each: few writes, and the file holds the
   writeFileSync(directory, 'in the way');
   const failures: unknown[] = [];
   leases.set('late', lease('late'));
-  memory.save(known, error => failures.push(error));
-  await memory.flush();
+  stateDir.save(known, error => failures.push(error));
+  await stateDir.flush();
   t.equal(failures.length, 1, 'a write that fails is told');
   rmSync(directory);
-  memory.save(known, failed);
-  await memory.flush();
-  t.ok((await new Memory(directory).load())!.leases.has('late'), 'and the next one makes up for it');
+  stateDir.save(known, failed);
+  await stateDir.flush();
+  t.ok((await new StateDir(directory).load())!.leases.has('late'), 'and the next one makes up for it');
 });

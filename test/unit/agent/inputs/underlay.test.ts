@@ -3,8 +3,8 @@ import { parseNetConf } from '../../../../src/agent/config/net-conf.ts';
 import {
   chooseUnderlay,
   type Link,
-  type UnderlayView,
-  type UnderlayWish,
+  type LinkSnapshot,
+  type UnderlaySelector,
 } from '../../../../src/agent/inputs/underlay.ts';
 import { UnderlayChooser } from '../../../../src/agent/inputs/underlay-chooser.ts';
 import { MOVE_AFTER_MS, MoveDecision } from '../../../../src/agent/inputs/underlay-follower.ts';
@@ -36,7 +36,7 @@ const LINKS: Link[] = [
   { index: 5, name: 'zero', mtu: 0, addresses: [{ family: 4, address: '172.16.0.1', scope: 'global' }] },
 ];
 
-function view(default4 = 2, default6 = 2): UnderlayView {
+function view(default4 = 2, default6 = 2): LinkSnapshot {
   return {
     links: () => LINKS,
     defaultRoute: family => (family === 4 ? default4 : default6) || undefined,
@@ -44,7 +44,7 @@ function view(default4 = 2, default6 = 2): UnderlayView {
   };
 }
 
-const choose = (wish: Partial<UnderlayWish>, from = view()) =>
+const choose = (wish: Partial<UnderlaySelector>, from = view()) =>
   chooseUnderlay(
     {
       iface: [],
@@ -119,7 +119,7 @@ t.test('all fail: no falling back to the default route', async t => {
 /** A node whose links and default route a test changes. */
 function changing() {
   const state = { links: LINKS, default4: 2 };
-  const from: UnderlayView = { ...view(), links: () => state.links, defaultRoute: () => state.default4 };
+  const from: LinkSnapshot = { ...view(), links: () => state.links, defaultRoute: () => state.default4 };
   const drop = (address: string): void => {
     state.links = state.links.map(link => ({
       ...link,

@@ -6,7 +6,7 @@ import { RenewalClock } from '../../../../src/agent/lease/renewal.ts';
 import type { LeaseStore } from '../../../../src/agent/lease/store.ts';
 import { RipstopError } from '../../../../src/base/errors.ts';
 import { createLog } from '../../../../src/base/log.ts';
-import { attributesOf, netConf } from '../../../support/agents/lease-store.ts';
+import { leaseAttributes, netConf } from '../../../support/agents/lease-store.ts';
 
 const HOUR = 3600_000;
 const { config } = netConf();
@@ -14,7 +14,7 @@ const LEASE: Lease = {
   key: '10.7.1.0-24',
   v4: parseCidr('10.7.1.0/24'),
   v6: undefined,
-  attributes: attributesOf('192.0.2.1'),
+  attributes: leaseAttributes('192.0.2.1'),
   expiresAt: 0,
   node: 'a',
 };
@@ -92,7 +92,7 @@ t.test('another subnet is told; what is seen in the store is compared', async t 
   made.check(seen());
   await new Promise(resolve => setImmediate(resolve));
   t.same(events, ['moved 10.7.2.0-24']);
-  made.check(seen({ ...LEASE, attributes: attributesOf('192.0.2.1', 9) }));
+  made.check(seen({ ...LEASE, attributes: leaseAttributes('192.0.2.1', 9) }));
   await new Promise(resolve => setImmediate(resolve));
   t.equal(calls, 2, 'written over');
   made.check(seen({ ...LEASE, v4: parseCidr('10.7.9.0/24') }));

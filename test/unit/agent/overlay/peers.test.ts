@@ -1,7 +1,7 @@
 import t from 'tap';
 import { parseNetConf } from '../../../../src/agent/config/net-conf.ts';
 import {
-  attributesOf,
+  leaseAttributes,
   type OverlayPlan,
   planOverlays,
   underlayFamilies,
@@ -84,7 +84,7 @@ t.test('overlays as flannel has them', async t => {
     code: 'ECONFIG',
     message: /eth0/,
   });
-  t.match(attributesOf({ type: 'udp', port: 1 }, UNDERLAY, MACS, true), {
+  t.match(leaseAttributes({ type: 'udp', port: 1 }, UNDERLAY, MACS, true), {
     backendType: 'udp',
     backendData: undefined,
   });
@@ -119,7 +119,7 @@ t.test('peers by overlay', async t => {
 t.test('inner checksums stay open only between nodes that both say so', async t => {
   const conf = config({ Type: 'vxlan' }, DUAL);
   const [plan, plan6] = planOverlays(conf, UNDERLAY, OWN, MACS);
-  const attributes = attributesOf(conf.backend, UNDERLAY, MACS, true);
+  const attributes = leaseAttributes(conf.backend, UNDERLAY, MACS, true);
   const open = { VNI: 1, VtepMAC: '0a:00:00:00:00:02', RipstopRemoteChecksum: true };
   const side = (of: OverlayPlan, own: Lease) => ({
     plan: of,

@@ -15,7 +15,7 @@ import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import { formatAttributes } from '../../../../src/agent/lease/lease.ts';
 import { FileStore } from '../../../../src/agent/store/file.ts';
 import { withLock } from '../../../../src/base/file-lock.ts';
-import { attributesOf, netConf, record } from '../../../support/agents/lease-store.ts';
+import { leaseAttributes, netConf, record } from '../../../support/agents/lease-store.ts';
 import { stays } from '../../../support/agents/stays.ts';
 
 for (const layout of ['directory', 'one file'] as const)
@@ -66,7 +66,7 @@ for (const layout of ['directory', 'one file'] as const)
           Array.from({ length: 20 }, (_, i) =>
             open(`n${i}`).acquire({
               config,
-              attributes: attributesOf(`192.0.2.${i + 1}`),
+              attributes: leaseAttributes(`192.0.2.${i + 1}`),
               previous: undefined,
             }),
           ),
@@ -83,19 +83,19 @@ for (const layout of ['directory', 'one file'] as const)
       const { config, open } = place(t);
       const first = await open('a').acquire({
         config,
-        attributes: attributesOf('192.0.2.1'),
+        attributes: leaseAttributes('192.0.2.1'),
         previous: undefined,
       });
       const again = await open('a').acquire({
         config,
-        attributes: attributesOf('192.0.2.1', 9),
+        attributes: leaseAttributes('192.0.2.1', 9),
         previous: undefined,
       });
       t.equal(again.key, first.key);
       const asked = { v4: parseCidr('10.7.200.0/24'), v6: undefined };
       const other = await open('b').acquire({
         config,
-        attributes: attributesOf('192.0.2.2'),
+        attributes: leaseAttributes('192.0.2.2'),
         previous: asked,
       });
       t.equal(other.key, '10.7.200.0-24');
@@ -106,15 +106,15 @@ for (const layout of ['directory', 'one file'] as const)
       const { config, open, setSubnet } = place(t, dual);
       const old = '10.7.44.0-24&fc00-7-0-5---64';
       const previous = { v4: parseCidr('10.7.45.0/24'), v6: parseCidr('fc00:7:0:6::/64') };
-      await open('b').acquire({ config, attributes: attributesOf('192.0.2.2'), previous });
-      setSubnet(old, formatAttributes(attributesOf('192.0.2.1')));
+      await open('b').acquire({ config, attributes: leaseAttributes('192.0.2.2'), previous });
+      setSubnet(old, formatAttributes(leaseAttributes('192.0.2.1')));
       setSubnet('10.7.44.0-24&fc00-zz---64', '{}');
       const store = open('a');
       const seen = record(store);
       await seen.until('both', () => seen.keys().includes(old));
       const lease = await store.acquire({
         config,
-        attributes: attributesOf('192.0.2.1'),
+        attributes: leaseAttributes('192.0.2.1'),
         previous: undefined,
       });
       t.equal(lease.key, '10.7.44.0-24&fc00:7:0:5::-64');
@@ -135,9 +135,13 @@ for (const layout of ['directory', 'one file'] as const)
       const seen = record(store);
       await seen.until('up', () => seen.events.includes('up'));
       const b = open('b');
-      const lease = await b.acquire({ config, attributes: attributesOf('192.0.2.2'), previous: undefined });
+      const lease = await b.acquire({
+        config,
+        attributes: leaseAttributes('192.0.2.2'),
+        previous: undefined,
+      });
       await seen.until('the lease of b', () => seen.keys().includes(lease.key));
-      await b.acquire({ config, attributes: attributesOf('192.0.2.2', 77), previous: undefined });
+      await b.acquire({ config, attributes: leaseAttributes('192.0.2.2', 77), previous: undefined });
       await seen.until('its new MAC', () => seen.macs().includes('0a:00:00:00:00:4d'));
       const count = seen.events.length;
       t.ok(await b.renew(lease));
@@ -159,7 +163,7 @@ for (const layout of ['directory', 'one file'] as const)
       const holder = open('dead', 200);
       const dead = await holder.acquire({
         config,
-        attributes: attributesOf('192.0.2.3'),
+        attributes: leaseAttributes('192.0.2.3'),
         previous: undefined,
       });
       const store = open('a');
@@ -176,7 +180,7 @@ for (const layout of ['directory', 'one file'] as const)
         );
       const kept = await open('e').acquire({
         config,
-        attributes: attributesOf('192.0.2.5'),
+        attributes: leaseAttributes('192.0.2.5'),
         previous: undefined,
       });
       t.equal(kept.key, '10.7.50.0-24');
@@ -187,7 +191,7 @@ for (const layout of ['directory', 'one file'] as const)
 
     t.test('a clock that jumps ends nobody’s lease', async t => {
       const { config, open } = place(t);
-      const wish = { config, attributes: attributesOf('192.0.2.3'), previous: undefined };
+      const wish = { config, attributes: leaseAttributes('192.0.2.3'), previous: undefined };
       const holder = open('alive', 200);
       const lease = await holder.acquire(wish);
       const seen = record(open('a'));
@@ -200,14 +204,14 @@ for (const layout of ['directory', 'one file'] as const)
 
     t.test('a second live node with our public address is refused', async t => {
       const { config, open } = place(t);
-      const wish = { config, attributes: attributesOf('10.0.2.15'), previous: undefined };
+      const wish = { config, attributes: leaseAttributes('10.0.2.15'), previous: undefined };
       await open('a').acquire(wish);
       await t.rejects(open('b').acquire(wish), { code: 'EINUSE', message: /node a is alive/ });
     });
 
     t.test('a dead node’s address may be taken over', async t => {
       const { path, config, open } = place(t);
-      const wish = { config, attributes: attributesOf('10.0.2.15'), previous: undefined };
+      const wish = { config, attributes: leaseAttributes('10.0.2.15'), previous: undefined };
       const first = await open('a').acquire(wish);
       const sign = join(layout === 'directory' ? join(path, 'nodes') : `${path}.nodes`, '10.0.2.15');
       const past = Date.now() / 1000 - 60;
@@ -231,7 +235,7 @@ for (const layout of ['directory', 'one file'] as const)
     t.test('a store that goes away is told once, and so is its return', async t => {
       const { path, config, open } = place(t);
       const store = open('a');
-      await store.acquire({ config, attributes: attributesOf('192.0.2.1'), previous: undefined });
+      await store.acquire({ config, attributes: leaseAttributes('192.0.2.1'), previous: undefined });
       const seen = record(store);
       await seen.until('leases', () => seen.current.length === 1);
       const saved = layout === 'directory' ? undefined : readFileSync(path, 'utf8');

@@ -3,14 +3,14 @@ import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import type { KeptLeases, StoreObserver } from '../../../../src/agent/lease/store.ts';
 import { LeaseBook } from '../../../../src/agent/store/lease-book.ts';
-import { attributesOf } from '../../../support/agents/lease-store.ts';
+import { leaseAttributes } from '../../../support/agents/lease-store.ts';
 import { stays } from '../../../support/agents/stays.ts';
 
 const lease = (key: string, more: Partial<Lease> = {}): Lease => ({
   key,
   v4: parseCidr('10.7.1.0/24'),
   v6: undefined,
-  attributes: attributesOf('192.0.2.1'),
+  attributes: leaseAttributes('192.0.2.1'),
   expiresAt: 0,
   node: undefined,
   ...more,
@@ -74,9 +74,9 @@ t.test('a renewal is no news; another address, subnet or holder is', async t => 
   t.equal(told.length, 1);
   t.equal(made.leases.get('a')!.expiresAt, 99, 'the time is kept all the same');
   const others = [
-    { attributes: attributesOf('192.0.2.2') },
-    { attributes: attributesOf('192.0.2.2'), v4: parseCidr('10.7.2.0/24') },
-    { attributes: attributesOf('192.0.2.2'), v4: parseCidr('10.7.2.0/24'), node: 'x' },
+    { attributes: leaseAttributes('192.0.2.2') },
+    { attributes: leaseAttributes('192.0.2.2'), v4: parseCidr('10.7.2.0/24') },
+    { attributes: leaseAttributes('192.0.2.2'), v4: parseCidr('10.7.2.0/24'), node: 'x' },
   ];
   for (const [at, other] of others.entries()) {
     made.put(lease('a', other));
@@ -121,10 +121,10 @@ function cluster(keepMs?: number) {
   const of = (n: number) =>
     lease(`n${n}`, {
       v4: parseCidr(`10.7.${n}.0/24`),
-      attributes: attributesOf(`192.0.2.${n}`),
+      attributes: leaseAttributes(`192.0.2.${n}`),
       node: `n${n}`,
     });
-  const own = lease('own', { v4: parseCidr('10.7.99.0/24'), attributes: attributesOf('192.0.2.99') });
+  const own = lease('own', { v4: parseCidr('10.7.99.0/24'), attributes: leaseAttributes('192.0.2.99') });
   made.replace([own, of(1), of(2), of(3)]);
   made.flush();
   const next = () =>
