@@ -5,8 +5,8 @@ import { cniArgsOf, readCniArgs, runtimeConfig } from '../config/runtime.ts';
 import { decodeDns, decodeRoute } from '../result/decode.ts';
 import { type AssignedAddress, isV6, type Result } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
-import { type Call, commands, type Plugin } from '../skel/plugin.ts';
-import { ALL_VERSIONS, isAtLeast } from '../skel/version.ts';
+import { type Call, definePlugin } from '../skel/plugin.ts';
+import { isAtLeast } from '../skel/version.ts';
 import { contains, readAddress, readNetwork, writeAddress } from './address-number.ts';
 
 const addressFields = {
@@ -100,16 +100,14 @@ async function check(call: Call): Promise<void> {
 }
 
 /** Addresses that stand in the configuration. Nothing is kept, so there is nothing to release. */
-export const staticAddresses: Plugin = {
+export const staticAddresses = definePlugin({
   name: 'static',
-  about: 'CNI static plugin of Ripstop: addresses that stand in the configuration',
-  versions: ALL_VERSIONS,
+  about: 'addresses that stand in the configuration',
   netns: 'unused',
-  commands: commands({
-    add: async call => readConfig(call),
-    del: async () => {},
-    check,
-    gc: async () => {},
-    status: async () => {},
-  }),
-};
+
+  add: async call => readConfig(call),
+  del: async () => {},
+  check,
+  gc: async () => {},
+  status: async () => {},
+});

@@ -4,8 +4,7 @@ import { readPrevResult } from '../config/network.ts';
 import { failCheck } from '../link/checks.ts';
 import { withPodIfExists } from '../link/netlink-pair.ts';
 import type { Result } from '../result/types.ts';
-import { type Call, commands, type Plugin } from '../skel/plugin.ts';
-import { ALL_VERSIONS } from '../skel/version.ts';
+import { type Call, definePlugin } from '../skel/plugin.ts';
 
 /** The interface is `lo` whatever CNI_IFNAME says. */
 const LOOPBACK = 'lo';
@@ -43,10 +42,12 @@ async function check(call: Call): Promise<void> {
 }
 
 /** Sets the pod's loopback up. */
-export const loopback: Plugin = {
+export const loopback = definePlugin({
   name: 'loopback',
-  about: "CNI loopback plugin of Ripstop: sets the pod's loopback up",
-  versions: ALL_VERSIONS,
-  netns: 'entered',
-  commands: commands({ add, del, check, gc: async () => {}, status: async () => {} }),
-};
+  about: "sets the pod's loopback up",
+  add,
+  del,
+  check,
+  gc: async () => {},
+  status: async () => {},
+});

@@ -17,9 +17,8 @@ import { type AssignedAddress, isV6, type Result } from '../result/types.ts';
 import type { Backend } from '../rules/backend.ts';
 import { addMasquerade, checkMasquerade, masquerading } from '../rules/masquerade.ts';
 import { refuse } from '../skel/errors.ts';
-import { type Call, commands, type Plugin } from '../skel/plugin.ts';
+import { type Call, definePlugin } from '../skel/plugin.ts';
 import { Undo } from '../skel/undo.ts';
-import { ALL_VERSIONS } from '../skel/version.ts';
 
 /** Keys of a ptp network. */
 export const ptpFields = { ipMasq: ipMasqField, ipMasqBackend: backendField, mtu: mtuField };
@@ -180,10 +179,12 @@ async function status(call: Call): Promise<void> {
 }
 
 /** A pod behind a pair of interfaces, routed by the node. */
-export const ptp: Plugin = {
+export const ptp = definePlugin({
   name: 'ptp',
-  about: 'CNI ptp plugin of Ripstop: a pod behind a pair of interfaces, routed by the node',
-  versions: ALL_VERSIONS,
-  netns: 'entered',
-  commands: commands({ add, del, check, gc, status }),
-};
+  about: 'a pod behind a pair of interfaces, routed by the node',
+  add,
+  del,
+  check,
+  gc,
+  status,
+});

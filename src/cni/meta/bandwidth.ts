@@ -26,9 +26,8 @@ import { type NetlinkPair, withNode, withNodeAndPod } from '../link/netlink-pair
 import { callTag, staleTags } from '../link/tag.ts';
 import type { Interface, Result } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
-import { type Call, commands, type Plugin } from '../skel/plugin.ts';
+import { type Call, definePlugin } from '../skel/plugin.ts';
 import { Undo } from '../skel/undo.ts';
-import { ALL_VERSIONS } from '../skel/version.ts';
 
 /** How long a packet waits at most, ms; what would wait longer is dropped. */
 const LATENCY_MS = 25;
@@ -209,10 +208,12 @@ async function gc(call: Call): Promise<void> {
 }
 
 /** Limits what a pod receives and sends. */
-export const bandwidth: Plugin = {
+export const bandwidth = definePlugin({
   name: 'bandwidth',
-  about: 'CNI bandwidth plugin of Ripstop: limits what a pod receives and sends',
-  versions: ALL_VERSIONS,
-  netns: 'entered',
-  commands: commands({ add, del, check, gc, status: async call => void readLimits(call) }),
-};
+  about: 'limits what a pod receives and sends',
+  add,
+  del,
+  check,
+  gc,
+  status: async call => void readLimits(call),
+});

@@ -6,8 +6,7 @@ import { readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { readPrevResult } from '../config/network.ts';
 import { emptyResult, type Result } from '../result/types.ts';
 import { isNamespace } from '../skel/namespace.ts';
-import { type Call, commands, type Plugin } from '../skel/plugin.ts';
-import { ALL_VERSIONS } from '../skel/version.ts';
+import { type Call, definePlugin } from '../skel/plugin.ts';
 
 const hooks = (when: string) =>
   listOf(listOf(text('a word', 'command or argument'), 'command'), `commands run in the pod on ${when}`);
@@ -30,7 +29,7 @@ function record(call: Call, file: string | undefined): void {
     `IfName: ${call.ifname}`,
     `Args: ${call.args}`,
     `Path: ${call.path.join(':')}`,
-    `StdinData: ${call.stdin}`,
+    `StdinData: ${call.configText()}`,
     '----------------------',
     '',
   ];
@@ -67,17 +66,13 @@ async function add(call: Call): Promise<Result> {
 }
 
 /** Writes down what plugins are called with, and runs commands in the pod. */
-export const debug: Plugin = {
+export const debug = definePlugin({
   name: 'debug',
-  about:
-    'CNI debug plugin of Ripstop: writes down what plugins are called with, and runs commands in the pod',
-  versions: ALL_VERSIONS,
-  netns: 'entered',
-  commands: commands({
-    add,
-    del: call => observe(call, 'delHooks'),
-    check: call => observe(call, 'checkHooks'),
-    gc: call => observe(call, undefined),
-    status: call => observe(call, undefined),
-  }),
-};
+  about: 'writes down what plugins are called with, and runs commands in the pod',
+
+  add,
+  del: call => observe(call, 'delHooks'),
+  check: call => observe(call, 'checkHooks'),
+  gc: call => observe(call, undefined),
+  status: call => observe(call, undefined),
+});

@@ -3,8 +3,7 @@ import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown
 import { readPrevResult, validAttachments } from '../config/network.ts';
 import type { Result } from '../result/types.ts';
 import { CniError, CODE } from '../skel/errors.ts';
-import { type Call, commands, type Plugin } from '../skel/plugin.ts';
-import { ALL_VERSIONS } from '../skel/version.ts';
+import { type Call, definePlugin } from '../skel/plugin.ts';
 
 /*
  * A plugin to begin a new one from: what it reads, what each command has to answer, and nothing more. Copy it, give it
@@ -54,10 +53,12 @@ async function status(call: Call): Promise<void> {
 }
 
 /** The smallest whole plugin. */
-export const sample: Plugin = {
+export const sample = definePlugin({
   name: 'sample',
-  about: 'CNI sample plugin of Ripstop: the smallest whole plugin',
-  versions: ALL_VERSIONS,
-  netns: 'entered',
-  commands: commands({ add, del, check, gc, status }),
-};
+  about: 'the smallest whole plugin',
+  add,
+  del,
+  check,
+  gc,
+  status,
+});

@@ -1,7 +1,8 @@
 import { CniError, CODE } from './errors.ts';
 import { checkContainerId, checkInterfaceName } from './names.ts';
 
-export type Command = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION';
+/** The commands that a plugin handles; VERSION is answered before the environment is read. */
+export type Command = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS';
 export type Environment = Record<string, string | undefined>;
 
 /** The parameters that come by environment (specification 1.1, "Parameters"). Absent ones are ''. */

@@ -6,24 +6,30 @@ import { refuseOwnNamespace, requireNamespace } from './namespace.ts';
 import type { Call, Host, Plugin } from './plugin.ts';
 import { isAtLeast, negotiate } from './version.ts';
 
-/** What a command came to: the call as it was understood, and for ADD the result. */
-export interface Outcome {
-  call: Call;
-  result: Result | undefined;
+/** What came on standard input. */
+export interface Input {
+  stdin: string;
+  /** The configuration; empty when `fault` is set. */
+  config: Record<string, unknown>;
+  /** Why the input is no configuration: code 6. */
+  fault: CniError | undefined;
 }
 
-/** The configuration on standard input. @throws CniError 6 for anything but a JSON object */
-export function parseConfig(stdin: string): Record<string, unknown> {
-  let parsed: unknown;
+/** Reads a configuration. Does not throw: the environment is checked first, and its errors name the configuration's version. */
+export function parseInput(stdin: string): Input {
+  const refused = (why: string): Input => ({
+    stdin,
+    config: {},
+    fault: new CniError(CODE.DECODE_FAILURE, `error unmarshall network config: ${why}`),
+  });
   try {
-    parsed = JSON.parse(stdin);
+    const config: unknown = JSON.parse(stdin);
+    if (typeof config !== 'object' || config === null || Array.isArray(config))
+      return refused('it is not a JSON object');
+    return { stdin, config: config as Record<string, unknown>, fault: undefined };
   } catch (error) {
-    throw new CniError(CODE.DECODE_FAILURE, `error unmarshall network config: ${(error as Error).message}`);
+    return refused((error as Error).message);
   }
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw new CniError(CODE.DECODE_FAILURE, 'error unmarshall network config: it is not a JSON object');
-  }
-  return parsed as Record<string, unknown>;
 }
 
 /**
@@ -31,35 +37,67 @@ export function parseConfig(stdin: string): Record<string, unknown> {
  * refused here, before the handler touches anything: the Go library compares the namespaces only afterwards.
  * @throws CniError
  */
-export async function execute(plugin: Plugin, env: Environment, stdin: string, host: Host): Promise<Outcome> {
-  const work = (given: Environment) => perform(plugin, given, stdin, host);
-  return host.spans ? host.spans.record(plugin.name, env, work) : work(env);
+export function execute(
+  plugin: Plugin,
+  env: Environment,
+  { stdin, config, fault }: Input,
+  host: Host,
+): Promise<{ call: Call; result: Result | undefined }> {
+  return recorded(plugin, env, host, async given => {
+    const parameters = readEnvironment(given);
+    if (fault) throw fault;
+    const call = accept(plugin, { ...parameters, env: given, config, configText: () => stdin, host });
+    checkNamespaces(plugin, call);
+    return { call, result: (await plugin.commands[call.command].run(call)) ?? undefined };
+  });
 }
 
-async function perform(plugin: Plugin, env: Environment, stdin: string, host: Host): Promise<Outcome> {
-  const parameters = readEnvironment(env);
-  if (parameters.command === 'VERSION') {
-    throw new CniError(CODE.INVALID_ENVIRONMENT, 'VERSION has no configuration to run');
-  }
-  const config = parseConfig(stdin);
+/**
+ * Runs a command of a further plugin for one that has been checked: names and namespaces are the same.
+ * @returns the result of ADD, undefined for the others
+ * @throws CniError
+ */
+export function perform(plugin: Plugin, request: Request): Promise<Result | undefined> {
+  return recorded(plugin, request.env, request.host, async env => {
+    const call = accept(plugin, { ...request, env });
+    return (await plugin.commands[call.command].run(call)) ?? undefined;
+  });
+}
+
+/** A call before its configuration is checked. */
+export type Request = Omit<Call, 'name' | 'version'>;
+
+/** The call, with version and name of the configuration checked. @throws CniError */
+function accept(plugin: Plugin, request: Request): Call {
+  const { command, config } = request;
   const version = negotiate(config.cniVersion, plugin.versions);
-  const handler = plugin.commands[parameters.command];
-  if (!isAtLeast(version, handler.since)) {
+  const { since } = plugin.commands[command];
+  if (!isAtLeast(version, since)) {
     throw new CniError(
       CODE.INCOMPATIBLE_VERSION,
-      `config version does not allow ${parameters.command}`,
-      `config is "${version}", ${parameters.command} exists since "${handler.since}"`,
+      `config version does not allow ${command}`,
+      `config is "${version}", ${command} exists since "${since}"`,
     );
   }
   checkNetworkName(config.name);
-  const { command, netns } = parameters;
+  return { ...request, name: config.name, version };
+}
+
+function checkNamespaces(plugin: Plugin, { command, netns, env, host }: Call): void {
   if ((command === 'ADD' || command === 'DEL') && !overridesNamespaceCheck(env)) {
     refuseOwnNamespace(host.namespaces, netns, host.netns);
   }
   if (plugin.netns === 'entered' && (command === 'ADD' || command === 'CHECK')) {
     requireNamespace(host.namespaces, netns);
   }
-  const call: Call = { ...parameters, env, stdin, config, name: config.name, version, host };
-  const result = await handler.run(call);
-  return { call, result: result ?? undefined };
+}
+
+/** Runs `work`, as a span of the plugin where a collector of traces is configured. */
+function recorded<T>(
+  plugin: Plugin,
+  env: Environment,
+  { spans }: Host,
+  work: (env: Environment) => Promise<T>,
+): Promise<T> {
+  return spans ? spans.record(plugin.name, env, work) : work(env);
 }

@@ -3,16 +3,16 @@ import type { Result } from '../result/types.ts';
 import type { SpanLog } from '../telemetry/spans.ts';
 import type { Command, Environment, Parameters } from './environment.ts';
 import type { NamespaceProbe } from './namespace.ts';
-import type { CniVersion } from './version.ts';
+import { ALL_VERSIONS, type CniVersion } from './version.ts';
 
 /** One invocation, checked: what every handler is given. */
 export interface Call extends Parameters {
   /** The whole environment, for delegates. */
   env: Environment;
-  /** The configuration as it came, for delegates that are to see it whole. */
-  stdin: string;
   /** The configuration, parsed. */
   config: Record<string, unknown>;
+  /** The configuration as it came, for delegates that are to see it whole. */
+  configText(): string;
   /** Network name. */
   name: string;
   /** Version of configuration and result. */
@@ -73,20 +73,34 @@ export interface Plugin {
   commands: Commands;
 }
 
-/** The command table from five functions, with the minimum versions of the specification. */
-export function commands(handlers: {
+/** What an author writes of a plugin. */
+export interface PluginDefinition {
+  name: string;
+  /** What it does, in a few words. */
+  about: string;
+  /** Default: `entered`. */
+  netns?: Plugin['netns'];
   add(call: Call): Promise<Result>;
   del(call: Call): Promise<void>;
   check(call: Call): Promise<void>;
   gc(call: Call): Promise<void>;
   status(call: Call): Promise<void>;
-}): Commands {
+}
+
+/** A plugin that knows every version of the specification; which version has which command is the specification's. */
+export function definePlugin({ name, about, netns = 'entered', ...handlers }: PluginDefinition): Plugin {
   return {
-    ADD: { since: '0.1.0', run: handlers.add },
-    DEL: { since: '0.1.0', run: handlers.del },
-    CHECK: { since: '0.4.0', run: handlers.check },
-    GC: { since: '1.1.0', run: handlers.gc },
-    STATUS: { since: '1.1.0', run: handlers.status },
+    name,
+    about: `CNI ${name} plugin of Ripstop: ${about}`,
+    versions: ALL_VERSIONS,
+    netns,
+    commands: {
+      ADD: { since: '0.1.0', run: handlers.add },
+      DEL: { since: '0.1.0', run: handlers.del },
+      CHECK: { since: '0.4.0', run: handlers.check },
+      GC: { since: '1.1.0', run: handlers.gc },
+      STATUS: { since: '1.1.0', run: handlers.status },
+    },
   };
 }
 

@@ -1,7 +1,7 @@
 import { encodeResult } from '../result/encode.ts';
 import type { Environment } from './environment.ts';
 import { CniError, CODE, encodeError, toCniError } from './errors.ts';
-import { execute } from './execute.ts';
+import { execute, parseInput } from './execute.ts';
 import type { Host, Plugin } from './plugin.ts';
 import { ALL_VERSIONS, CURRENT_VERSION } from './version.ts';
 
@@ -25,18 +25,19 @@ export async function run(plugin: Plugin, streams: Streams, host: Host): Promise
     streams.stderr(`${plugin.about}\nCNI protocol versions supported: ${plugin.versions.join(', ')}\n`);
     return 0;
   }
-  let stdin = '';
+  let version: string = CURRENT_VERSION;
   try {
     if (env.CNI_COMMAND === 'VERSION') {
       streams.stdout(print({ cniVersion: CURRENT_VERSION, supportedVersions: plugin.versions }));
       return 0;
     }
-    stdin = await readAll(streams);
-    const { call, result } = await execute(plugin, env, stdin, host);
+    const input = parseInput(await readAll(streams));
+    version = versionOfErrors(input.config.cniVersion);
+    const { call, result } = await execute(plugin, env, input, host);
     if (result) streams.stdout(print(encodeResult(result, call.version)));
     return 0;
   } catch (error) {
-    streams.stdout(print(encodeError(toCniError(error), versionOf(stdin))));
+    streams.stdout(print(encodeError(toCniError(error), version)));
     return 1;
   }
 }
@@ -49,14 +50,9 @@ async function readAll(streams: Streams): Promise<string> {
   }
 }
 
-/** The version an error object carries: the configuration's where that is a released one, else our newest. */
-function versionOf(stdin: string): string {
-  try {
-    const named = (JSON.parse(stdin) as { cniVersion?: unknown } | null)?.cniVersion;
-    return ALL_VERSIONS.find(version => version === named) ?? CURRENT_VERSION;
-  } catch {
-    return CURRENT_VERSION;
-  }
+/** The version that an error object carries: the configuration's where that is a released one, else our newest. */
+function versionOfErrors(named: unknown): string {
+  return ALL_VERSIONS.find(version => version === named) ?? CURRENT_VERSION;
 }
 
 function print(value: unknown): string {

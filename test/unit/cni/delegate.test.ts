@@ -24,7 +24,7 @@ function callIn(directory: string, config: object = {}): Call {
       CNI_IFNAME: 'eth0',
       CNI_PATH: directory,
     },
-    stdin: JSON.stringify(config),
+    configText: () => JSON.stringify(config),
     config: config as Record<string, unknown>,
     name: 'net',
     version: '1.0.0',
@@ -92,7 +92,7 @@ t.test('a foreign delegate sees the configuration and the environment but for th
     [{ address: '10.0.0.2/8' }],
     'a result of another version',
   );
-  t.equal(readFileSync(`${directory}/stdin`, 'utf8'), call.stdin);
+  t.equal(readFileSync(`${directory}/stdin`, 'utf8'), call.configText());
   await delegate(call, 'double', 'DEL');
   t.match(readFileSync(`${directory}/env`, 'utf8'), /CNI_COMMAND=DEL\nCNI_CONTAINERID=c1\nCNI_IFNAME=eth0/);
   await forwardToIpam({ ...call, config: {} }, 'CHECK');

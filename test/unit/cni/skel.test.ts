@@ -1,7 +1,7 @@
 import t from 'tap';
 import { CniError } from '../../../src/cni/skel/errors.ts';
 import type { NamespaceProbe } from '../../../src/cni/skel/namespace.ts';
-import { type Call, commands, type Plugin } from '../../../src/cni/skel/plugin.ts';
+import { type Call, definePlugin, type Plugin } from '../../../src/cni/skel/plugin.ts';
 import { ALL_VERSIONS, versionsFrom } from '../../../src/cni/skel/version.ts';
 import { attachment, invoke, testHost } from './fixtures/harness.ts';
 
@@ -14,23 +14,20 @@ function note(call: Call): void {
 }
 
 function plugin(changes: Partial<Plugin> = {}): Plugin {
-  return {
+  const double = definePlugin({
     name: 'noop',
     about: 'a double',
-    versions: ALL_VERSIONS,
     netns: 'unused',
-    commands: commands({
-      add: async call => {
-        note(call);
-        return { interfaces: [{ name: 'x' }], ips: [{ address: '10.0.0.2/24' }], routes: [], dns: {} };
-      },
-      del: async call => note(call),
-      check: async call => note(call),
-      gc: async call => note(call),
-      status: async call => note(call),
-    }),
-    ...changes,
-  };
+    add: async call => {
+      note(call);
+      return { interfaces: [{ name: 'x' }], ips: [{ address: '10.0.0.2/24' }], routes: [], dns: {} };
+    },
+    del: async call => note(call),
+    check: async call => note(call),
+    gc: async call => note(call),
+    status: async call => note(call),
+  });
+  return { ...double, ...changes };
 }
 
 t.beforeEach(() => {
@@ -133,7 +130,10 @@ t.test('VERSION and a start by hand read nothing', async t => {
   const byHand = await invoke(plugin(), {}, 'not read');
   t.equal(byHand.status, 0);
   t.equal(byHand.text, '');
-  t.equal(byHand.stderr, `a double\nCNI protocol versions supported: ${ALL_VERSIONS.join(', ')}\n`);
+  t.equal(
+    byHand.stderr,
+    `CNI noop plugin of Ripstop: a double\nCNI protocol versions supported: ${ALL_VERSIONS.join(', ')}\n`,
+  );
 });
 
 t.test('the namespace is looked at before anything is touched', async t => {

@@ -2,8 +2,7 @@ import { connect } from 'node:net';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
-import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
-import { ALL_VERSIONS } from '../../skel/version.ts';
+import { type Call, definePlugin } from '../../skel/plugin.ts';
 import { readConfig } from './config.ts';
 import type { DhcpRequest } from './daemon.ts';
 
@@ -101,11 +100,12 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Addresses of a DHCP server of the network, by a daemon that keeps the leases. */
-export const dhcp: Plugin = {
+export const dhcp = definePlugin({
   name: 'dhcp',
-  about:
-    'CNI dhcp plugin of Ripstop: addresses of a DHCP server of the network; "dhcp daemon" keeps the leases',
-  versions: ALL_VERSIONS,
-  netns: 'entered',
-  commands: commands({ add, del, check, gc, status }),
-};
+  about: 'addresses of a DHCP server of the network; "dhcp daemon" keeps the leases',
+  add,
+  del,
+  check,
+  gc,
+  status,
+});

@@ -1,8 +1,7 @@
 import { validAttachments } from '../../config/network.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
-import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
-import { ALL_VERSIONS } from '../../skel/version.ts';
+import { type Call, definePlugin } from '../../skel/plugin.ts';
 import { allocate } from './allocate.ts';
 import { readConfig, readDataDir } from './config.ts';
 import { readResolvConf } from './resolv-conf.ts';
@@ -51,10 +50,13 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Addresses from ranges kept on this host, in the reference plugin's files. */
-export const hostLocal: Plugin = {
+export const hostLocal = definePlugin({
   name: 'host-local',
-  about: 'CNI host-local plugin of Ripstop: addresses from ranges kept on this host',
-  versions: ALL_VERSIONS,
+  about: 'addresses from ranges kept on this host',
   netns: 'unused',
-  commands: commands({ add, del, check, gc, status }),
-};
+  add,
+  del,
+  check,
+  gc,
+  status,
+});

@@ -6,8 +6,7 @@ import { runAll, withNode, withNodeAndPod, withPodIfExists } from '../../link/ne
 import { callTag, staleTags } from '../../link/tag.ts';
 import { deleteTagged } from '../../link/veth.ts';
 import { checkMasquerade, masquerading } from '../../rules/masquerade.ts';
-import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
-import { ALL_VERSIONS } from '../../skel/version.ts';
+import { type Call, definePlugin } from '../../skel/plugin.ts';
 import { add } from './add.ts';
 import { readConfig } from './config.ts';
 import { spoofGuard } from './spoof-guard.ts';
@@ -75,10 +74,12 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Pods on a bridge of the node. */
-export const bridge: Plugin = {
+export const bridge = definePlugin({
   name: 'bridge',
-  about: 'CNI bridge plugin of Ripstop: pods on a bridge of the node',
-  versions: ALL_VERSIONS,
-  netns: 'entered',
-  commands: commands({ add, del, check, gc, status }),
-};
+  about: 'pods on a bridge of the node',
+  add,
+  del,
+  check,
+  gc,
+  status,
+});

@@ -4,10 +4,9 @@ import { readSubnetEnv } from '../../meta/flannel/subnet-env.ts';
 import { encodeResult } from '../../result/encode.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, toCniError } from '../../skel/errors.ts';
-import { execute } from '../../skel/execute.ts';
-import { type Call, type Command, commands, type Plugin } from '../../skel/plugin.ts';
+import { perform } from '../../skel/execute.ts';
+import { type Call, type Command, definePlugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { ALL_VERSIONS } from '../../skel/version.ts';
 import { readConfig } from './config.ts';
 
 type Json = Record<string, unknown>;
@@ -26,8 +25,14 @@ function requireAgent(call: Call): void {
 async function part(call: Call, command: Command, config: Json): Promise<Result | undefined> {
   const plugin = await call.host.own(String(config.type));
   if (!plugin) throw new CniError(CODE.INTERNAL, `this program has no plugin "${config.type}"`);
-  const env = { ...call.env, CNI_COMMAND: command };
-  return (await execute(plugin, env, JSON.stringify(config), { ...call.host, inProcess: true })).result;
+  return perform(plugin, {
+    ...call,
+    command,
+    env: { ...call.env, CNI_COMMAND: command },
+    config,
+    configText: () => JSON.stringify(config),
+    host: { ...call.host, inProcess: true },
+  });
 }
 
 async function add(call: Call): Promise<Result> {
@@ -80,10 +85,12 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Interface, addresses, routes, host ports and bandwidth of a pod in one, done by the node agent. */
-export const ripstop: Plugin = {
+export const ripstop = definePlugin({
   name: 'ripstop',
-  about: 'CNI ripstop plugin: wires a pod into the overlay, by the node agent',
-  versions: ALL_VERSIONS,
-  netns: 'entered',
-  commands: commands({ add, del, check, gc, status }),
-};
+  about: 'wires a pod into the overlay, by the node agent',
+  add,
+  del,
+  check,
+  gc,
+  status,
+});

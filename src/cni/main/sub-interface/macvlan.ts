@@ -23,7 +23,7 @@ export const macvlanFields = {
 /** A device of its own MAC address on a device of the node. */
 export const macvlan: Plugin = subInterfacePlugin({
   name: 'macvlan',
-  about: 'CNI macvlan plugin of Ripstop: a device of its own MAC address on a device of the node',
+  about: 'a device of its own MAC address on a device of the node',
   read(call) {
     const keys = readIgnoringUnknown(macvlanFields, call.config, '');
     const mode: MacvlanMode = keys.mode || 'bridge';

@@ -19,9 +19,8 @@ import { refuseExisting } from '../../link/veth.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import { interfaceNameProblem } from '../../skel/names.ts';
-import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
+import { type Call, definePlugin, type Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { ALL_VERSIONS } from '../../skel/version.ts';
 
 /*
  * macvlan, ipvlan and vlan are one thing three times: a device of the pod that stands on a device of the node (or, with
@@ -164,22 +163,18 @@ async function subInterfaceStatus(call: Call, kind: SubInterfaceKind): Promise<v
 }
 
 export function subInterfacePlugin(kind: SubInterfaceKind): Plugin {
-  return {
+  return definePlugin({
     name: kind.name,
     about: kind.about,
-    versions: ALL_VERSIONS,
-    netns: 'entered',
-    commands: commands({
-      add: call => addSubInterface(call, kind),
-      del: call =>
-        runAll(releaseSteps(call, 'DEL', [() => withPodIfExists(call, pod => deleteLink(pod, call.ifname))])),
-      check: call => checkSubInterface(call, kind),
-      // The link goes with the pod's namespace; what can leak are addresses.
-      gc: async call => {
-        validAttachments(call);
-        await forwardToIpam(call, 'GC');
-      },
-      status: call => subInterfaceStatus(call, kind),
-    }),
-  };
+    add: call => addSubInterface(call, kind),
+    del: call =>
+      runAll(releaseSteps(call, 'DEL', [() => withPodIfExists(call, pod => deleteLink(pod, call.ifname))])),
+    check: call => checkSubInterface(call, kind),
+    // The link goes with the pod's namespace; what can leak are addresses.
+    gc: async call => {
+      validAttachments(call);
+      await forwardToIpam(call, 'GC');
+    },
+    status: call => subInterfaceStatus(call, kind),
+  });
 }

@@ -4,9 +4,8 @@ import { failCheck } from '../../link/checks.ts';
 import { withNode } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
 import { everyBackend } from '../../rules/backend.ts';
-import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
+import { type Call, definePlugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { ALL_VERSIONS } from '../../skel/version.ts';
 import { bridgeOf, podAddresses, readConfig } from './config.ts';
 import { iptablesFirewall } from './iptables.ts';
 import { nftFirewall } from './nft.ts';
@@ -48,17 +47,13 @@ async function gc(call: Call): Promise<void> {
 }
 
 /** Lets the traffic of pods pass the node's firewall, and keeps networks apart. */
-export const firewall: Plugin = {
+export const firewall = definePlugin({
   name: 'firewall',
-  about:
-    "CNI firewall plugin of Ripstop: lets the traffic of pods pass the node's firewall, keeps networks apart",
-  versions: ALL_VERSIONS,
-  netns: 'entered',
-  commands: commands({
-    add,
-    del,
-    check,
-    gc,
-    status: async call => void readConfig(call),
-  }),
-};
+  about: "lets the traffic of pods pass the node's firewall, keeps networks apart",
+
+  add,
+  del,
+  check,
+  gc,
+  status: async call => void readConfig(call),
+});

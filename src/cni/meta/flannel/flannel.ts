@@ -3,8 +3,7 @@ import { delegate, delegateAdd } from '../../delegate/delegate.ts';
 import { runAll } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, toCniError } from '../../skel/errors.ts';
-import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
-import { ALL_VERSIONS } from '../../skel/version.ts';
+import { type Call, definePlugin } from '../../skel/plugin.ts';
 import { removeTemps } from '../../state/atomic-file.ts';
 import { buildDelegate, delegateType, readConfig } from './config.ts';
 import { type Saved, SavedDelegates } from './saved-delegates.ts';
@@ -18,7 +17,7 @@ async function add(call: Call): Promise<Result> {
   const former = saved.find(call.containerId, call.ifname);
   saved.save(call.containerId, call.ifname, built);
   try {
-    return await delegateAdd(call, delegateType(built), JSON.stringify(built));
+    return await delegateAdd(call, delegateType(built), built);
   } catch (error) {
     // The delegate has undone its work. A second ADD that it refused must not cost the first one its record.
     const own = saved.find(call.containerId, call.ifname);
@@ -29,9 +28,9 @@ async function add(call: Call): Promise<Result> {
 }
 
 /** The saved configuration as the delegate is to see it now: with the current previous result. */
-function forDelegate(call: Call, { delegate: saved }: Saved): string {
+function forDelegate(call: Call, { delegate: saved }: Saved): Record<string, unknown> {
   const { prevResult } = call.config;
-  return JSON.stringify({ ...saved, ...(prevResult ? { prevResult } : {}) });
+  return { ...saved, ...(prevResult ? { prevResult } : {}) };
 }
 
 async function del(call: Call): Promise<void> {
@@ -71,7 +70,8 @@ async function gc(call: Call): Promise<void> {
   const steps = stale.map(one => async () => {
     const { containerId, ifname = 'eth0' } = one;
     const env = { ...call.env, CNI_CONTAINERID: containerId, CNI_IFNAME: ifname, CNI_NETNS: '' };
-    await delegate({ ...call, env }, delegateType(one.delegate), 'DEL', JSON.stringify(one.delegate));
+    const gone: Call = { ...call, containerId, ifname, netns: '', env };
+    await delegate(gone, delegateType(one.delegate), 'DEL', one.delegate);
     saved.remove(one);
   });
   await runAll([...steps, () => removeTemps(config.dataDir), () => forwardBuilt(call, 'GC')]);
@@ -85,7 +85,7 @@ async function forwardBuilt(call: Call, command: 'GC' | 'STATUS'): Promise<void>
     Object.hasOwn(call.config, key),
   );
   for (const key of lists) built[key] = call.config[key];
-  await delegate(call, delegateType(built), command, JSON.stringify(built));
+  await delegate(call, delegateType(built), command, built);
 }
 
 async function status(call: Call): Promise<void> {
@@ -99,10 +99,12 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Wires pods into the node's subnet of an overlay, by another plugin. */
-export const flannel: Plugin = {
+export const flannel = definePlugin({
   name: 'flannel',
-  about: "CNI flannel plugin of Ripstop: wires pods into the node's subnet of an overlay",
-  versions: ALL_VERSIONS,
-  netns: 'entered',
-  commands: commands({ add, del, check, gc, status }),
-};
+  about: "wires pods into the node's subnet of an overlay",
+  add,
+  del,
+  check,
+  gc,
+  status,
+});

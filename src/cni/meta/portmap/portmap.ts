@@ -13,9 +13,8 @@ import {
   REFERENCE_HOST_PORTS,
   removeReferenceRules,
 } from '../../rules/reference-nft.ts';
-import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
+import { type Call, definePlugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { ALL_VERSIONS } from '../../skel/version.ts';
 import {
   addressOf,
   describeMapping,
@@ -131,10 +130,12 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Forwards ports of the node to a pod. */
-export const portmap: Plugin = {
+export const portmap = definePlugin({
   name: 'portmap',
-  about: 'CNI portmap plugin of Ripstop: forwards ports of the node to a pod',
-  versions: ALL_VERSIONS,
-  netns: 'entered',
-  commands: commands({ add, del, check, gc, status }),
-};
+  about: 'forwards ports of the node to a pod',
+  add,
+  del,
+  check,
+  gc,
+  status,
+});

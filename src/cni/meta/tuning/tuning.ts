@@ -5,9 +5,8 @@ import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { failCheck } from '../../link/checks.ts';
 import { withNodeAndPod, withPodIfExists } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
-import { type Call, commands, type Plugin } from '../../skel/plugin.ts';
+import { type Call, definePlugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { ALL_VERSIONS } from '../../skel/version.ts';
 import { removeTemps } from '../../state/atomic-file.ts';
 import { checkAllowed, type LinkTuning, readConfig, type TuningConfig } from './config.ts';
 import { gcOriginals, readOriginals, removeOriginals, saveOriginals } from './saved-attributes.ts';
@@ -112,16 +111,13 @@ async function gc(call: Call): Promise<void> {
 }
 
 /** Kernel settings of the pod and attributes of its interface. */
-export const tuning: Plugin = {
+export const tuning = definePlugin({
   name: 'tuning',
-  about: 'CNI tuning plugin of Ripstop: kernel settings of the pod and attributes of its interface',
-  versions: ALL_VERSIONS,
-  netns: 'entered',
-  commands: commands({
-    add,
-    del,
-    check,
-    gc,
-    status: async call => checkAllowed(readConfig(call).settings),
-  }),
-};
+  about: 'kernel settings of the pod and attributes of its interface',
+
+  add,
+  del,
+  check,
+  gc,
+  status: async call => checkAllowed(readConfig(call).settings),
+});
