@@ -190,8 +190,8 @@ function typescript() {
   if (existsSync(main)) linkBinary(main);
 }
 
-/** The page has a browser's types, not Node's. */
-function checkPage() {
+/** The web UI has a browser's types, not Node's. */
+function checkWeb() {
   step('web UI', process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('src/web')]);
 }
 
@@ -217,8 +217,8 @@ if (profile !== 'native') {
   if (profile === 'test') testRunner();
   tools();
   typescript();
-  const { buildPage } = await import('./page.mjs');
-  await buildPage(newest([...walk(at('src/web'), /./), ...walk(at('encap'), /\.ts$/)]), checkPage);
+  const { buildWeb } = await import('./web.mjs');
+  await buildWeb(newest([...walk(at('src/web'), /./), ...walk(at('encap'), /\.ts$/)]), checkWeb);
   const { buildCni } = await import('./cni.mjs');
   const obstacle = await buildCni();
   if (obstacle !== undefined) say(`the CNI executables are not built: ${obstacle}`);

@@ -16,7 +16,7 @@ export interface Opened {
 
 /** One listener of the agent as `status`, doctor and metrics show it. */
 export interface EndpointState {
-  /** `health`, `metrics`, `page`, `cni`. */
+  /** `health`, `metrics`, `web`, `cni`. */
   readonly name: string;
   /** Address and port, or path. */
   readonly place: string;

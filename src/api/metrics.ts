@@ -166,7 +166,7 @@ export const METRICS: readonly Metric[] = [
   {
     name: 'ripstop_endpoint_up',
     kind: 'gauge',
-    help: '1 while a listener of the agent (health, metrics, page, cni) is open; 0: it could not be opened, and is tried again',
+    help: '1 while a listener of the agent (health, metrics, web, cni) is open; 0: it could not be opened, and is tried again',
     labels: ['endpoint'],
     read: agent =>
       agent.beside.endpoints.states.map(

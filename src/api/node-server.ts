@@ -8,16 +8,16 @@ import { answerWatch, WATCH_PATHS, type Watch } from './debug.ts';
 import { flowsOf, monitorOf, readFlowsQuery } from './flows.ts';
 import { createListener } from './listener.ts';
 import { listenOn } from './server.ts';
-import type { PageLink } from './web/messages.ts';
+import type { WebLink } from './web/messages.ts';
 
 /**
  * Serves what a node without an agent lets be looked at, and nothing else, on a unix socket: captures, flows,
- * traces, and where its page is.
+ * traces, and the link of its web UI.
  * @throws RipstopError EINUSE, ESOCKET
  */
-export async function serveNode(path: string, node: OverlayNode, page: () => PageLink): Promise<Server> {
+export async function serveNode(path: string, node: OverlayNode, web: () => WebLink): Promise<Server> {
   const answers = {
-    '/page': page,
+    '/web': web,
     [CAPTURES_PATH]: () => placesOf(nodeWatch(node).captures),
     '/flows': (query: URLSearchParams) => flowsOf(nodeWatch(node).flows, readFlowsQuery(query)),
   };

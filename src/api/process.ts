@@ -16,8 +16,8 @@ import type { OtlpMetrics } from './otlp-metrics.ts';
 import { SOCKET_NAME, serveApi } from './server.ts';
 import { stuckWorker } from './status.ts';
 import { Systemd } from './systemd.ts';
-import { type PageOptions, pageToken } from './web/access.ts';
-import type { Page } from './web/server.ts';
+import { type WebOptions, webToken } from './web/access.ts';
+import type { WebServer } from './web/server.ts';
 
 const POLL_READY_MS = 250;
 
@@ -41,17 +41,14 @@ export async function runAgent(
   onRefusedSetting(setting => log.warn(describeRefusal(setting)));
   const { store, nodeName } = await openStore(flags, process.env);
   const options = agentOptions(flags, nodeName);
-  // Before anything is opened: a web UI that anyone could read ends the start.
-  const page = options.page && {
-    ...options.page,
-    token: pageToken(options.page.address, options.page.tokenFile),
-  };
+  // Before the agent starts: a web UI that everyone could read is an error of the configuration.
+  const web = options.web && { ...options.web, token: webToken(options.web.address, options.web.tokenFile) };
   const agent = new Agent(options, store, log);
   const systemd = new Systemd(process.env);
 
   // The socket first: it shows that no other agent works here. The other endpoints open while the overlay starts.
-  let opened: Page | undefined;
-  const link = () => ({ link: opened?.link ?? null });
+  let webServer: WebServer | undefined;
+  const link = () => ({ link: webServer?.link ?? null });
   const socket = join(options.stateDir, SOCKET_NAME);
   const api = await serveApi(agent, socket, options.socketGroup, version, link);
   log.info({ version, node: nodeName, store: store.place, pid: process.pid }, 'agent starts');
@@ -83,10 +80,10 @@ export async function runAgent(
     void agent.reload();
   });
   const telemetry = await openTelemetry(agent, nodeName, version, log);
-  if (page)
-    agent.beside.endpoints.open('page', placeText(page), async () => {
-      opened = await openPage(agent, page, version);
-      return opened;
+  if (web)
+    agent.beside.endpoints.open('web', placeText(web), async () => {
+      webServer = await openWeb(agent, web, version);
+      return webServer;
     });
   for (const [place, served] of tcpServers(options)) {
     // Loaded only where it is wanted: the Prometheus client takes time and memory.
@@ -138,10 +135,10 @@ function closing(server: Server): Opened {
   };
 }
 
-async function openPage(agent: Agent, options: PageOptions, version: string): Promise<Page> {
-  const { Page } = await import('./web/server.ts');
+async function openWeb(agent: Agent, options: WebOptions, version: string): Promise<WebServer> {
+  const { WebServer } = await import('./web/server.ts');
   const { agentSource } = await import('./web/source.ts');
-  return Page.serve(agentSource(agent, version), options);
+  return WebServer.serve(agentSource(agent, version), options);
 }
 
 /** Loaded where OpenTelemetry's variables name an endpoint. What is wrong with them is no reason not to carry packets. */

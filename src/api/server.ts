@@ -11,7 +11,7 @@ import { answerWatch, WATCH_PATHS, type Watch } from './debug.ts';
 import { flowsOf, readFlowsQuery } from './flows.ts';
 import { createListener } from './listener.ts';
 import { dropsOf, leasesOf, peersOf, pendingOf, routesOf, statusOf } from './status.ts';
-import type { PageLink } from './web/messages.ts';
+import type { WebLink } from './web/messages.ts';
 
 /** sun_path of unix(7) without its end; a longer one would be cut in silence. */
 const SOCKET_PATH_MAX = 107;
@@ -29,7 +29,7 @@ export async function serveApi(
   path: string,
   group: number | undefined,
   version: string,
-  page: () => PageLink,
+  web: () => WebLink,
 ): Promise<Server> {
   const startedAt = new Date();
   const answers: Answers = {
@@ -41,7 +41,7 @@ export async function serveApi(
     '/pending': () => pendingOf(agent),
     [CAPTURES_PATH]: () => placesOf(watchOf(agent).captures),
     '/flows': query => flowsOf(watchOf(agent).flows, readFlowsQuery(query)),
-    '/page': page,
+    '/web': web,
     // Loaded when asked for: the probes bring an addon of their own, and a node must start without it.
     '/doctor': async () => (await import('../diagnose/doctor/doctor.ts')).diagnose(agent),
   };

@@ -18,7 +18,7 @@ import { addPeers } from './commands/show/peers.ts';
 import { addPlan } from './commands/show/plan.ts';
 import { addRoutes } from './commands/show/routes.ts';
 import { addStatus } from './commands/show/status.ts';
-import { addPage } from './commands/show/ui.ts';
+import { addUi } from './commands/show/ui.ts';
 
 /*
  * The command line. One file a command: it exports `add<Name>(program)`, which declares the options and loads what the
@@ -33,7 +33,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addRoutes,
   addLeases,
   addDrops,
-  addPage,
+  addUi,
   addPlan,
   addTrace,
   addFlows,

@@ -6,17 +6,6 @@ import type { Flags } from '../config/flags.ts';
 import type { TcpPlace } from '../endpoints.ts';
 import type { LeaseStore } from '../lease/store.ts';
 
-/** Where the web UI listens. */
-export interface PageSettings {
-  /** IP address. */
-  readonly address: string;
-  readonly port: number;
-  /** File that holds its token; '': the web UI makes one at each start. */
-  readonly tokenFile: string;
-  /** Host names besides `localhost` by which browsers may call it. */
-  readonly hosts: readonly string[];
-}
-
 /** What the agent does, from the flags; see `config/flag-table.ts` for each. */
 export interface AgentOptions {
   /** Path of the network namespace to work in; '' for this process's own. */
@@ -48,12 +37,20 @@ export interface AgentOptions {
   readonly tolerateUnknown: boolean;
   /** Keep the flow tables on. */
   readonly flowTable: boolean;
-  /** Undefined: no page. */
-  readonly page: PageSettings | undefined;
+  /** Undefined: no web UI. */
+  readonly web: WebSettings | undefined;
   /** Where /healthz and /readyz are served; undefined: nowhere. */
   readonly health: TcpPlace | undefined;
   /** Where /metrics is served; undefined: nowhere. */
   readonly metrics: TcpPlace | undefined;
+}
+
+/** Where the web UI listens, and who may use it. */
+export interface WebSettings extends TcpPlace {
+  /** File with the token; empty: a new token at each start. */
+  readonly tokenFile: string;
+  /** Names besides `localhost` under which browsers may open it. */
+  readonly hosts: readonly string[];
 }
 
 export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
@@ -67,7 +64,7 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
   const instance = readInstance(flags.text('instance'));
   const stateDir = stateDirOf(flags.text('state-dir'), instance);
   const port = flags.number('healthz-port');
-  const pagePort = flags.number('page-port');
+  const webPort = flags.number('web-port');
   const manager = flags.text('traffic-manager');
   return {
     netns: '',
@@ -94,7 +91,7 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
     remoteChecksum: flags.boolean('remote-checksum') && flags.text('data-plane') === 'userspace',
     tolerateUnknown: flags.boolean('tolerate-unknown-keys'),
     flowTable: flags.boolean('flow-table'),
-    page: pagePort === 0 ? undefined : pageOptions(flags, pagePort),
+    web: webPort === 0 ? undefined : webSettings(flags, webPort),
     health: port === 0 ? undefined : { address: healthAddress(flags.text('healthz-ip')), port },
     metrics: metricsPlace(flags.text('metrics-address')),
   };
@@ -124,12 +121,12 @@ export function metricsPlace(text: string): TcpPlace | undefined {
   );
 }
 
-function pageOptions(flags: Flags, port: number): PageSettings {
+function webSettings(flags: Flags, port: number): WebSettings {
   return {
-    address: flags.text('page-ip'),
+    address: flags.text('web-ip'),
     port,
-    tokenFile: flags.text('page-token-file'),
-    hosts: flags.list('page-host').map(name => name.toLowerCase()),
+    tokenFile: flags.text('web-token-file'),
+    hosts: flags.list('web-host').map(name => name.toLowerCase()),
   };
 }
 

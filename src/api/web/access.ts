@@ -3,39 +3,39 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { RipstopError } from '../../base/errors.ts';
 
-/** Where the page listens, and who may ask. */
-export interface PageOptions {
+/** Where the web UI listens, and who may use it. */
+export interface WebOptions {
   /** IP address. */
   readonly address: string;
   readonly port: number;
-  /** Of `pageToken`. */
+  /** Of `webToken`. */
   readonly token: string;
-  /** Names besides `localhost` by which browsers may call it. */
+  /** Names besides `localhost` under which browsers may open it. */
   readonly hosts: readonly string[];
 }
 
 const TOKEN_MIN = 16;
 
 /**
- * The token without which the page tells nothing. Also on loopback: every user of the machine, and every pod in its
- * network namespace, reaches that, and captures show what pods say to each other.
- * @param tokenFile file that holds it; empty: a new one each start, which only a loopback address may have
+ * The token that every request for data needs, also on loopback: every user of the machine and every pod in its
+ * network namespace can connect to loopback, and a capture shows the traffic of all pods.
+ * @param tokenFile file that holds it; empty: a new one at each start, allowed only on a loopback address
  * @throws RipstopError ECONFIG
  */
-export function pageToken(address: string, tokenFile: string): string {
+export function webToken(address: string, tokenFile: string): string {
   if (tokenFile === '') {
     if (isLoopback(address)) return randomBytes(24).toString('base64url');
     throw new RipstopError(
       'ECONFIG',
-      `the page may not listen on ${address} without a token of yours`,
-      'name a file that holds one with --page-token-file, or leave it on 127.0.0.1',
+      `the web UI needs a token file to listen on ${address}`,
+      'give --web-token-file, or listen on 127.0.0.1',
     );
   }
   let text: string;
   try {
     text = readFileSync(tokenFile, 'utf8').trim();
   } catch (error) {
-    throw new RipstopError('ECONFIG', `token of the page: ${(error as Error).message}`);
+    throw new RipstopError('ECONFIG', `token of the web UI: ${(error as Error).message}`);
   }
   if (!/^[\x21-\x7e]+$/.test(text) || text.length < TOKEN_MIN)
     throw new RipstopError(
@@ -61,8 +61,8 @@ function digest(text: string): Buffer {
 }
 
 /**
- * True when the header `Host` is one that we go by. A page elsewhere whose name was made to point here (DNS rebinding)
- * comes with its own name; an address cannot be made to.
+ * True when the header `Host` names this server. A foreign site whose name was pointed to this address (DNS rebinding)
+ * sends its own name. IP addresses are always accepted, as they cannot be rebound.
  */
 export function isAllowedHost(header: string | undefined, hosts: readonly string[]): boolean {
   const name = /^(\[[\da-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/i.exec(header ?? '')?.[1]?.toLowerCase();
@@ -70,8 +70,8 @@ export function isAllowedHost(header: string | undefined, hosts: readonly string
   return isIP(name.replace(/^\[|\]$/g, '')) !== 0 || name === 'localhost' || hosts.includes(name);
 }
 
-/** The address of the page for a browser, the token behind `#`: that part is never sent, so no log has it. */
-export function pageLink({ address, port }: { address: string; port: number }, token: string): string {
+/** The link for a browser. The token stands behind `#`: browsers do not send this part, so no log contains it. */
+export function webLink({ address, port }: { address: string; port: number }, token: string): string {
   const any = address === '0.0.0.0' || address === '::';
   const host = any ? 'localhost' : address.includes(':') ? `[${address}]` : address;
   return `http://${host}:${port}/#${token}`;

@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { RipstopError } from '../../base/errors.ts';
 
-/** The page as built, beside the compiled source: dist/page. */
-const FOLDER = new URL('../../../page/', import.meta.url);
+/** The built web UI beside the compiled source: dist/web. */
+const FOLDER = new URL('../../../web/', import.meta.url);
 
 const TYPES: Readonly<Record<string, string>> = {
   'index.html': 'text/html; charset=utf-8',
-  'page.js': 'text/javascript; charset=utf-8',
-  'page.css': 'text/css; charset=utf-8',
+  'web.js': 'text/javascript; charset=utf-8',
+  'web.css': 'text/css; charset=utf-8',
   'icon.svg': 'image/svg+xml',
 };
 
@@ -17,7 +17,7 @@ export interface Asset {
   readonly bytes: Buffer;
 }
 
-/** Every file of the page by its path; `/` is the page itself. @throws RipstopError EPAGE */
+/** Every file of the web UI by its path; `/` is index.html. @throws RipstopError EWEB */
 export function readAssets(): ReadonlyMap<string, Asset> {
   const assets = new Map<string, Asset>();
   for (const [name, type] of Object.entries(TYPES)) {
@@ -25,7 +25,7 @@ export function readAssets(): ReadonlyMap<string, Asset> {
     try {
       assets.set(name === 'index.html' ? '/' : `/${name}`, { type, bytes: readFileSync(file) });
     } catch {
-      throw new RipstopError('EPAGE', `the page is not built: ${file} is missing`, 'npm run build');
+      throw new RipstopError('EWEB', `the web UI is not built: ${file} is missing`, 'npm run build');
     }
   }
   return assets;

@@ -23,7 +23,7 @@ const PAUSE_MS = 5;
 /** Packets of one answer. */
 const ANSWER_MAX = 500;
 
-/** A capture that belongs to the page: it runs in this process, its packets stay in memory. */
+/** A capture of the web UI: it runs in this process and keeps its packets in memory. */
 export class BufferedCapture {
   readonly #id: number;
   readonly #wish: CaptureRequest;

@@ -29,7 +29,7 @@ export class History {
     this.#read = read;
     this.#now = now;
     this.#last = this.#totals();
-    this.#timer = setInterval(() => contain('page', () => this.step()), STEP_MS);
+    this.#timer = setInterval(() => contain('web', () => this.step()), STEP_MS);
     this.#timer.unref();
   }
 

@@ -1,15 +1,15 @@
 /*
- * What the page and its server say to each other, as JSON. Bytes and frames are sums since the data plane started; rates
- * are for the reader to make. Times are milliseconds since 1970-01-01 UTC unless they say otherwise.
+ * The JSON messages between the web UI and its server. Bytes and frames are sums since the data plane started; the
+ * reader computes rates. Times are milliseconds since 1970-01-01 UTC unless they say otherwise.
  */
 
-/** Where the page's questions go; all but the page itself want the token. */
+/** Paths of the requests for data, which need the token. */
 export const VIEW_PATH = '/api/view';
 export const CAPTURE_PATH = '/api/capture';
 export const DOWNLOAD_PATH = '/api/capture.pcapng';
 
-/** Answer of GET /page on the agent's socket: the link with its token; null where no page is served. */
-export interface PageLink {
+/** Answer of GET /web on the agent's socket: the link with its token; null if there is no web UI. */
+export interface WebLink {
   readonly link: string | null;
 }
 

@@ -4,7 +4,7 @@ import { describeError, RipstopError } from '../../base/errors.ts';
 import { integer, listOf, readObject, required, text } from '../../base/schema.ts';
 import { choosePlace } from '../capture.ts';
 import { createListener, targetOf } from '../listener.ts';
-import { isAllowedHost, isAuthorized, type PageOptions, pageLink } from './access.ts';
+import { isAllowedHost, isAuthorized, type WebOptions, webLink } from './access.ts';
 import { type Asset, readAssets } from './assets.ts';
 import { BufferedCapture } from './buffered-capture.ts';
 import { History } from './history.ts';
@@ -16,7 +16,7 @@ import {
   type Refusal,
   VIEW_PATH,
 } from './messages.ts';
-import type { PageSource } from './source.ts';
+import type { WebSource } from './source.ts';
 import { viewOf } from './view.ts';
 
 const BODY_MAX = 16384;
@@ -55,43 +55,43 @@ const NO_CAPTURE: CaptureView = {
   packets: [],
 };
 
-/** The page of a node and what stands behind it. */
-export class Page {
+/** The HTTP server of a node's web UI. */
+export class WebServer {
   /** For a browser, token and all: for whoever may use the agent's socket. */
   readonly link: string;
   readonly #server: Server;
-  readonly #source: PageSource;
-  readonly #options: PageOptions;
+  readonly #source: WebSource;
+  readonly #options: WebOptions;
   readonly #history: History;
   readonly #assets: ReadonlyMap<string, Asset>;
   #capture: BufferedCapture | undefined;
   #captures = 0;
   #starting: Promise<unknown> = Promise.resolve();
 
-  /** @throws RipstopError EPAGE, or the errno name of a refused listen */
-  static async serve(source: PageSource, options: PageOptions): Promise<Page> {
+  /** @throws RipstopError EWEB, or the errno name of a refused listen */
+  static async serve(source: WebSource, options: WebOptions): Promise<WebServer> {
     const assets = readAssets();
-    let page: Page | undefined;
-    const server = createListener('page', (request, response) => page?.answer(request, response));
+    let web: WebServer | undefined;
+    const server = createListener('web', (request, response) => web?.answer(request, response));
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) =>
         reject(
           new RipstopError(
-            error.code ?? 'EPAGE',
-            `page on ${options.address}:${options.port}: ${error.message}`,
+            error.code ?? 'EWEB',
+            `web UI on ${options.address}:${options.port}: ${error.message}`,
           ),
         ),
       );
       server.listen(options.port, options.address, resolve);
     });
-    page = new Page(server, source, options, assets);
-    return page;
+    web = new WebServer(server, source, options, assets);
+    return web;
   }
 
   private constructor(
     server: Server,
-    source: PageSource,
-    options: PageOptions,
+    source: WebSource,
+    options: WebOptions,
     assets: ReadonlyMap<string, Asset>,
   ) {
     this.#server = server;
@@ -100,7 +100,7 @@ export class Page {
     this.#assets = assets;
     this.#history = new History(() => source.counters());
     const { port } = server.address() as AddressInfo;
-    this.link = pageLink({ address: options.address, port }, options.token);
+    this.link = webLink({ address: options.address, port }, options.token);
   }
 
   close(): void {
@@ -114,8 +114,8 @@ export class Page {
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (!isAllowedHost(request.headers.host, this.#options.hosts))
       return refuse(response, 421, {
-        error: 'this page does not go by that name',
-        hint: 'call it by its address, or name the host with --page-host',
+        error: 'unknown host name',
+        hint: 'open the IP address instead, or allow the name with --web-host',
       });
     const { path, query } = targetOf(request);
     const asset = this.#assets.get(path);
@@ -124,7 +124,7 @@ export class Page {
       response.setHeader('www-authenticate', 'Bearer realm="ripstop"');
       return refuse(response, 401, {
         error: 'the token is missing or wrong',
-        hint: '`ripstop page` prints a link',
+        hint: '`ripstop ui` prints a link',
       });
     }
     try {

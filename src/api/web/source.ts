@@ -8,8 +8,8 @@ import { watchOf } from '../server.ts';
 import { peersOf, statusOf } from '../status.ts';
 import type { OverlayView, PeerView, ProbeView, View } from './messages.ts';
 
-/** What the page shows of a node: an agent's or one of `ripstop run`. */
-export interface PageSource {
+/** The data of a node that the web UI shows: of an agent or of `ripstop run`. */
+export interface WebSource {
   identity(): Pick<View, 'node' | 'version' | 'ready' | 'reasons'> & { readonly overlays: OverlayView[] };
   peers(): PeerView[];
   /** Of every data plane that runs in this process. */
@@ -17,7 +17,7 @@ export interface PageSource {
   watch(): Watch;
 }
 
-export function agentSource(agent: Agent, version: string): PageSource {
+export function agentSource(agent: Agent, version: string): WebSource {
   const startedAt = new Date();
   const overlays = () => agent.network?.overlays ?? [];
   return {
@@ -42,7 +42,7 @@ export function agentSource(agent: Agent, version: string): PageSource {
   };
 }
 
-export function nodeSource(node: OverlayNode, name: string, version: string): PageSource {
+export function nodeSource(node: OverlayNode, name: string, version: string): WebSource {
   return {
     identity: () => {
       const { config, overlay, underlay } = node.settled;

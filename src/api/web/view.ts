@@ -2,15 +2,15 @@ import { VERDICTS } from '../../dataplane/dataplane.ts';
 import { POINT_NAMES } from '../../dataplane/tap/tap.ts';
 import { flowsOf } from '../flows.ts';
 import type { DropView, FlowsView, Sample, View } from './messages.ts';
-import type { PageSource } from './source.ts';
+import type { WebSource } from './source.ts';
 
-/** Flows of one answer; the page picks those of the peer that is looked at. */
+/** Flows of one answer; the browser selects those of the chosen peer. */
 const FLOWS = 60;
 
 const DROPS = VERDICTS.filter(({ drop }) => drop);
 
-/** What the page shows, as it stands now. Asking keeps the flow tables on. */
-export function viewOf(source: PageSource, history: readonly Sample[]): View {
+/** The current data of the web UI. Each request keeps the flow tables on. */
+export function viewOf(source: WebSource, history: readonly Sample[]): View {
   return {
     ...source.identity(),
     now: Date.now(),
@@ -24,7 +24,7 @@ export function viewOf(source: PageSource, history: readonly Sample[]): View {
   };
 }
 
-function dropsOf(source: PageSource): DropView[] {
+function dropsOf(source: WebSource): DropView[] {
   const planes = source.counters();
   const sum = (name: string, field: 'frames' | 'bytes') =>
     planes.reduce((total, plane) => total + (plane.verdicts[name]?.[field] ?? 0), 0);
@@ -37,7 +37,7 @@ function dropsOf(source: PageSource): DropView[] {
   })).filter(({ frames }) => frames > 0);
 }
 
-function flowsViewOf(source: PageSource): FlowsView | null {
+function flowsViewOf(source: WebSource): FlowsView | null {
   const watched = source.watch().flows;
   if (watched.length === 0) return null;
   const { overlays, total, flows } = flowsOf(watched, { sort: 'rate', limit: FLOWS });

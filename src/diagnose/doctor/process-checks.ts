@@ -4,7 +4,7 @@ import type { Finding } from './finding.ts';
 const ENDPOINT_REMEDIES: Readonly<Record<string, string>> = {
   health: '`ss -ltnp` shows which program has the port; stop it, or choose another --healthz-port',
   metrics: '`ss -ltnp` shows which program has the port; stop it, or choose another --metrics-address',
-  page: '`ss -ltnp` shows which program has the port; stop it, or choose another --page-port',
+  web: '`ss -ltnp` shows which program has the port; stop it, or choose another --web-port',
 };
 
 /** Listeners that could not be opened. */

@@ -37,7 +37,7 @@ export function keepToken(token: string): void {
   sessionStorage.setItem(KEPT, token);
 }
 
-/** The server of the page. Every call throws Refused, or TypeError while it cannot be reached. */
+/** Client of the web UI's server. Every call throws Refused, or TypeError while it cannot be reached. */
 export class Asking {
   readonly #token: string;
 

@@ -22,8 +22,7 @@ export function TokenGate({ wrong, enter }: GateProps) {
           Ripstop
         </h1>
         <p id="how">
-          On the node, <code>ripstop page</code> prints a link that opens this page, and the token behind its
-          #.
+          On the node, <code>ripstop ui</code> prints a link that opens this page, and the token behind its #.
         </p>
         <label>
           Token

@@ -73,7 +73,7 @@ t.test(
     const random = seeded(t, 12);
     const lab = labFor(t);
     const store = fileStoreFor(t);
-    const flags = ['--healthz-port=8081', '--metrics-address=127.0.0.1:9433', '--page-port=8473'];
+    const flags = ['--healthz-port=8081', '--metrics-address=127.0.0.1:9433', '--web-port=8473'];
     const { agents } = agentsFor(t, lab, [...store.flags, ...flags]);
     for (const agent of agents) agent.rememberSubnet();
     for (const agent of agents) agent.start();
@@ -111,7 +111,7 @@ t.test(
     t.equal(status.uncaught, null);
     t.same(
       status.endpoints.map(({ name, problem }) => [name, problem]).sort(),
-      ['cni', 'health', 'metrics', 'page'].map(name => [name, null]),
+      ['cni', 'health', 'metrics', 'web'].map(name => [name, null]),
     );
     t.notMatch(readFileSync(agent!.log, 'utf8'), /uncaught|side service/, 'no handler failed');
     t.match(ns.must(['curl', '-s', 'http://127.0.0.1:9433/metrics']), 'ripstop_uncaught_errors_total 0\n');
@@ -131,14 +131,14 @@ t.test('hostile requests to the listeners of ripstop run, all answer afterwards'
   const procs = [one!, two!].map((node, at) => {
     const file = join(folder, `node${node.index}.yaml`);
     writeFileSync(file, JSON.stringify(configurationOf(node, [at === 0 ? two! : one!])));
-    const ways = at === 0 ? ['--socket', socket, '--page', '127.0.0.1:8473'] : [];
+    const ways = at === 0 ? ['--socket', socket, '--web', '127.0.0.1:8473'] : [];
     return node.ns.launch([process.execPath, MAIN, 'run', '--config', file, ...ways]);
   });
   for (const proc of procs) await proc.saying(/"ready":true/);
   const stream = new PingStream(one!, two!);
   await until('the first pings', () => stream.reached > 5);
   await attack(one!.ns, random.seed, 80, ['http:8473', `http:${socket}`]);
-  await until('the page', () => code(one!.ns, 'http://127.0.0.1:8473/') === 200);
+  await until('the web UI', () => code(one!.ns, 'http://127.0.0.1:8473/') === 200);
   await until('the socket', async () => (await codeOf(socket, '/captures')) === 200);
   const outcome = await stream.end();
   t.equal(outcome.lost, 0, `${outcome.sent} pings`);
@@ -175,7 +175,7 @@ async function ask(ns: Namespace, path: string, text: string): Promise<string> {
 t.test('taken ports and sockets: packets flow, each is named, and opened when it is free', SKIP, async t => {
   const lab = labFor(t);
   const store = fileStoreFor(t);
-  const ports = ['--healthz-port=8081', '--metrics-address=127.0.0.1:9433', '--page-port=8473'];
+  const ports = ['--healthz-port=8081', '--metrics-address=127.0.0.1:9433', '--web-port=8473'];
   const { agents } = agentsFor(t, lab, [...store.flags, ...ports]);
   for (const agent of agents) agent.rememberSubnet();
   const [agent, other] = agents;

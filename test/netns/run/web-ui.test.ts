@@ -75,7 +75,7 @@ t.test('the page shows links, drops and packets, by keyboard alone', { skip }, a
   const { lab, agents } = await cluster(t);
   const [node] = lab.nodes;
   traffic(lab);
-  const link = node!.ns.must([process.execPath, MAIN, 'page', '--socket', agents[0]!.socket]).trim();
+  const link = node!.ns.must([process.execPath, MAIN, 'ui', '--socket', agents[0]!.socket]).trim();
   t.match(link, /^http:\/\/127\.0\.0\.1:8473\/#[\w-]{32}$/);
   const { origin } = new URL(link);
   const context = await browserIn(t, node!.ns, { acceptDownloads: true });
@@ -190,16 +190,13 @@ t.test(
     const socket = join(folder, 's');
     writeFileSync(file, JSON.stringify(configurationOf(one, [two])));
     const run = [process.execPath, MAIN, 'run', '-c', file, '--socket', socket];
-    const refused = one.ns.attempt([...run, '--page', '0.0.0.0:8473']);
+    const refused = one.ns.attempt([...run, '--web', '0.0.0.0:8473']);
     t.equal(refused.code, 2);
-    t.match(
-      refused.stderr,
-      /the page may not listen on 0\.0\.0\.0 without a token of yours; .*--page-token-file/,
-    );
-    t.match(one.ns.attempt([...run, '--page', '8473']).stderr, /takes an address and a port/);
+    t.match(refused.stderr, /the web UI needs a token file to listen on 0\.0\.0\.0; .*--web-token-file/);
+    t.match(one.ns.attempt([...run, '--web', '8473']).stderr, /takes an address and a port/);
 
-    await one.ns.launch([...run, '--page', '127.0.0.1:8473']).saying(/"ready":true/);
-    const link = one.ns.must([process.execPath, MAIN, 'page', '--socket', socket]).trim();
+    await one.ns.launch([...run, '--web', '127.0.0.1:8473']).saying(/"ready":true/);
+    const link = one.ns.must([process.execPath, MAIN, 'ui', '--socket', socket]).trim();
     const [origin, token] = link.split('/#');
     const view = (bearer: string) =>
       one.ns.must([

@@ -7,14 +7,14 @@ import { until } from '../../../bench/lab/until.ts';
 import {
   isAllowedHost,
   isAuthorized,
-  type PageOptions,
-  pageLink,
-  pageToken,
+  type WebOptions,
+  webLink,
+  webToken,
 } from '../../../src/api/web/access.ts';
 import { History } from '../../../src/api/web/history.ts';
 import type { CaptureRequest, CaptureView, View } from '../../../src/api/web/messages.ts';
-import { Page } from '../../../src/api/web/server.ts';
-import type { PageSource } from '../../../src/api/web/source.ts';
+import { WebServer } from '../../../src/api/web/server.ts';
+import type { WebSource } from '../../../src/api/web/source.ts';
 import { FlowMonitor } from '../../../src/capture/flows/flow-monitor.ts';
 import { readCapture } from '../../../src/capture/format/open.ts';
 import { CaptureHub } from '../../../src/capture/live/capture-hub.ts';
@@ -24,7 +24,7 @@ import { chunked } from '../capture/fixtures/files.ts';
 import { ethernet, ip, tcp, V4 } from '../capture/fixtures/frames.ts';
 import { worker } from '../capture/fixtures/tapped.ts';
 
-const LOOPBACK: PageOptions = { address: '127.0.0.1', port: 0, token: '0123456789abcdef', hosts: [] };
+const LOOPBACK: WebOptions = { address: '127.0.0.1', port: 0, token: '0123456789abcdef', hosts: [] };
 
 interface Owner {
   teardown(undo: () => void): void;
@@ -38,11 +38,11 @@ const counters = (drops: number, sent = 0) =>
   }) as unknown as CounterSnapshot;
 
 /** A page over a worker whose batches a test fills. */
-async function served(t: Owner, options: Partial<PageOptions> = {}, withHub = true) {
+async function served(t: Owner, options: Partial<WebOptions> = {}, withHub = true) {
   const one = worker('egress');
   const hub = new CaptureHub(one.source);
   const monitor = new FlowMonitor(one.source, 'flannel.1');
-  const source: PageSource = {
+  const source: WebSource = {
     identity: () => ({ node: 'n1', version: '1', ready: true, reasons: [], overlays: [] }),
     peers: () => [],
     counters: () => [counters(3)],
@@ -52,7 +52,7 @@ async function served(t: Owner, options: Partial<PageOptions> = {}, withHub = tr
       flows: [monitor],
     }),
   };
-  const page = await Page.serve(source, { ...LOOPBACK, ...options });
+  const page = await WebServer.serve(source, { ...LOOPBACK, ...options });
   t.teardown(() => page.close());
   const url = new URL(page.link);
   const token = url.hash.slice(1);
@@ -99,10 +99,10 @@ t.test('who may ask: a token, even on loopback', async t => {
     const { status, headers, bytes } = await ask('GET', '/api/view', { token });
     t.equal(status, 401);
     t.match(headers['www-authenticate'], /Bearer/);
-    t.match(JSON.parse(bytes.toString()), { error: /token/, hint: /ripstop page/ });
+    t.match(JSON.parse(bytes.toString()), { error: /token/, hint: /ripstop ui/ });
   }
   t.equal((await ask('GET', '/', { token: '' })).status, 200, 'the page itself holds no secret');
-  t.equal((await ask('GET', '/page.js/../../package.json', { token: '' })).status, 401);
+  t.equal((await ask('GET', '/web.js/../../package.json', { token: '' })).status, 401);
   t.notOk(isAuthorized(undefined, 'secret'));
   t.notOk(isAuthorized('Basic secret', 'secret'));
   t.ok(isAuthorized('bearer secret', 'secret'));
@@ -128,7 +128,7 @@ t.test(
 
 t.test('nothing from elsewhere: the policy that every answer bears', async t => {
   const { ask } = await served(t);
-  for (const path of ['/', '/page.js', '/page.css', '/icon.svg', '/api/view', '/nothing']) {
+  for (const path of ['/', '/web.js', '/web.css', '/icon.svg', '/api/view', '/nothing']) {
     const { headers } = await ask('GET', path);
     t.match(
       headers['content-security-policy'],
@@ -143,15 +143,15 @@ t.test('elsewhere than on loopback only with a token of the user', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'rs-token-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const tokenFile = join(folder, 'token');
-  t.throws(() => pageToken('0.0.0.0', ''), { code: 'ECONFIG', hint: /--page-token-file/ });
-  t.throws(() => pageToken('0.0.0.0', tokenFile), { code: 'ECONFIG', message: /ENOENT/ });
+  t.throws(() => webToken('0.0.0.0', ''), { code: 'ECONFIG', hint: /--web-token-file/ });
+  t.throws(() => webToken('0.0.0.0', tokenFile), { code: 'ECONFIG', message: /ENOENT/ });
   writeFileSync(tokenFile, 'short\n');
-  t.throws(() => pageToken('0.0.0.0', tokenFile), { code: 'ECONFIG', message: /at least 16/ });
+  t.throws(() => webToken('0.0.0.0', tokenFile), { code: 'ECONFIG', message: /at least 16/ });
   writeFileSync(tokenFile, `${'k'.repeat(20)}\n`);
-  t.equal(pageToken('0.0.0.0', tokenFile), 'k'.repeat(20));
-  t.not(pageToken('127.0.0.1', ''), pageToken('127.0.0.1', ''), 'on loopback a new one each start');
-  t.equal(pageLink({ address: '::', port: 5 }, 't'), 'http://localhost:5/#t');
-  t.equal(pageLink({ address: '::1', port: 5 }, 't'), 'http://[::1]:5/#t');
+  t.equal(webToken('0.0.0.0', tokenFile), 'k'.repeat(20));
+  t.not(webToken('127.0.0.1', ''), webToken('127.0.0.1', ''), 'on loopback a new one each start');
+  t.equal(webLink({ address: '::', port: 5 }, 't'), 'http://localhost:5/#t');
+  t.equal(webLink({ address: '::1', port: 5 }, 't'), 'http://[::1]:5/#t');
 });
 
 t.test('a capture: started, looked at in pieces, taken as a file', async t => {

@@ -5,8 +5,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { Endpoints } from '../../../agent/endpoints.ts';
 import type { OverlayNode } from '../../../agent/node/node.ts';
 import { logContained } from '../../../agent/uncaught-record.ts';
-import type { PageOptions } from '../../../api/web/access.ts';
-import type { Page } from '../../../api/web/server.ts';
+import type { WebOptions } from '../../../api/web/access.ts';
+import type { WebServer } from '../../../api/web/server.ts';
 import { describeError, RipstopError } from '../../../base/errors.ts';
 import { createLog, type Log } from '../../../base/log.ts';
 import { endWhenUncaught, stackOf } from '../../../base/uncaught.ts';
@@ -18,8 +18,8 @@ interface RunOptions {
   check?: true;
   logLevel: string;
   socket?: string;
-  page?: Pick<PageOptions, 'address' | 'port' | 'hosts'>;
-  pageTokenFile?: string;
+  web?: Pick<WebOptions, 'address' | 'port' | 'hosts'>;
+  webTokenFile?: string;
 }
 
 /** `ripstop run`: one node of an overlay in the foreground, its peers listed in a file. */
@@ -35,8 +35,8 @@ export function addRun(program: Command): void {
     .requiredOption('-c, --config <file>', 'YAML file, or - for standard input')
     .option('--check', 'check the file and end; changes nothing')
     .option('--socket <path>', 'serve capture, flows, top and trace on this unix socket')
-    .option('--page <address>', 'serve the page, as on 127.0.0.1:8473', pageAddress)
-    .option('--page-token-file <file>', 'its token, where others can reach it')
+    .option('--web <address>', 'serve the web UI on this address and port, e.g. 127.0.0.1:8473', webAddress)
+    .option('--web-token-file <file>', 'token file, needed when the address is not loopback')
     .addOption(new Option('--log-level <level>', 'least level to log').choices(LEVELS).default('info'))
     .addHelpText('after', '\nKeys of the file: docs/configuration.md')
     .action((options: RunOptions, command: Command) => run(options, command.parent?.version() ?? ''));
@@ -88,33 +88,33 @@ async function run(options: RunOptions, version: string): Promise<void> {
  */
 async function lookedAt(
   node: OverlayNode,
-  { socket, page: wanted, pageTokenFile = '' }: RunOptions,
+  { socket, web: wanted, webTokenFile = '' }: RunOptions,
   version: string,
   endpoints: Endpoints,
   log: Log,
 ): Promise<Server | undefined> {
-  let page: Page | undefined;
+  let web: WebServer | undefined;
   if (wanted) {
-    const { Page } = await import('../../../api/web/server.ts');
+    const { WebServer } = await import('../../../api/web/server.ts');
     const { nodeSource } = await import('../../../api/web/source.ts');
-    const { pageToken } = await import('../../../api/web/access.ts');
-    const token = pageToken(wanted.address, pageTokenFile);
-    endpoints.open('page', `${wanted.address} port ${wanted.port}`, async () => {
-      page = await Page.serve(nodeSource(node, hostname(), version), { ...wanted, token });
+    const { webToken } = await import('../../../api/web/access.ts');
+    const token = webToken(wanted.address, webTokenFile);
+    endpoints.open('web', `${wanted.address} port ${wanted.port}`, async () => {
+      web = await WebServer.serve(nodeSource(node, hostname(), version), { ...wanted, token });
       // A terminal is a person's; a journal is no place for a token.
-      if (process.stderr.isTTY) process.stderr.write(`page: ${page.link}\n`);
-      return page;
+      if (process.stderr.isTTY) process.stderr.write(`web UI: ${web.link}\n`);
+      return web;
     });
-    if (!process.stderr.isTTY && socket === undefined && pageTokenFile === '')
-      log.warn("the web UI's token is only shown by `ripstop page`: add --socket");
+    if (!process.stderr.isTTY && socket === undefined && webTokenFile === '')
+      log.warn("the web UI's token is only shown by `ripstop ui`: add --socket");
   }
   if (socket === undefined) return undefined;
   const { serveNode } = await import('../../../api/node-server.ts');
-  return serveNode(socket, node, () => ({ link: page?.link ?? null }));
+  return serveNode(socket, node, () => ({ link: web?.link ?? null }));
 }
 
 /** `127.0.0.1:8473`, `[::1]:8473`. */
-function pageAddress(text: string): Pick<PageOptions, 'address' | 'port' | 'hosts'> {
+function webAddress(text: string): Pick<WebOptions, 'address' | 'port' | 'hosts'> {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
   const address = match?.[1] ?? match?.[2] ?? '';
   const port = Number(match?.[3]);

@@ -1,25 +1,25 @@
 import type { Command } from 'commander';
 import { askAgent, DEFAULT_SOCKET } from '../../../api/client.ts';
-import type { PageLink } from '../../../api/web/messages.ts';
+import type { WebLink } from '../../../api/web/messages.ts';
 import { RipstopError } from '../../../base/errors.ts';
 
-/** `ripstop page`: the link of the node's page, token and all, for whoever may use the agent's socket. */
-export function addPage(program: Command): void {
+/** `ripstop ui`: the link of the node's web UI with its token, for everyone who may use the agent's socket. */
+export function addUi(program: Command): void {
   program
-    .command('page')
-    .summary("print the link of the node's page")
+    .command('ui')
+    .summary("print the link of the node's web UI")
     .description(
-      "Prints the link of the node's page, for a browser on this machine: peers, drops, flows, a live capture. The link " +
-        'holds the token behind #; treat it as a password. From another machine: ssh -L 8473:127.0.0.1:8473 NODE.',
+      "Prints the link of the node's web UI for a browser on this machine: peers, drops, flows, a live capture. The link " +
+        'contains the token behind #; treat it as a password. From another machine: ssh -L 8473:127.0.0.1:8473 NODE.',
     )
     .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
     .action(async ({ socket }: { socket: string }) => {
-      const { link } = await askAgent<PageLink>(socket, '/page');
+      const { link } = await askAgent<WebLink>(socket, '/web');
       if (link === null)
         throw new RipstopError(
-          'ENOPAGE',
-          'this node serves no page',
-          'agent: --page-port, and its log says why not; run: --page 127.0.0.1:8473',
+          'ENOWEB',
+          'this node has no web UI',
+          'agent: set --web-port and see its log; ripstop run: give --web 127.0.0.1:8473',
         );
       process.stdout.write(`${link}\n`);
     });

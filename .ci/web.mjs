@@ -1,5 +1,5 @@
 /*
- * Makes the agent's page (dist/page): one script, one style sheet, one picture, nothing from elsewhere. Run behind the
+ * Builds the agent's web UI (dist/web): one script, one style sheet, one picture, nothing from elsewhere. Run behind the
  * TypeScript compiler by bootstrap.mjs.
  */
 import { copyFileSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const source = join(root, 'src/web');
-const target = join(root, 'dist/page');
+const target = join(root, 'dist/web');
 
 const mtime = file => (existsSync(file) ? statSync(file).mtimeMs : 0);
 
@@ -17,7 +17,7 @@ const mtime = file => (existsSync(file) ? statSync(file).mtimeMs : 0);
  * @param newest when the youngest source was changed, as `mtimeMs`
  * @param check checks the types; called only when something is built
  */
-export async function buildPage(newest, check) {
+export async function buildWeb(newest, check) {
   const stamp = join(target, '.built');
   if (mtime(stamp) >= newest) return;
   check();
@@ -25,7 +25,7 @@ export async function buildPage(newest, check) {
   for (const name of ['index.html', 'icon.svg']) copyFileSync(join(source, name), join(target, name));
   const { build } = await import('esbuild');
   await build({
-    entryPoints: { page: join(source, 'main.tsx') },
+    entryPoints: { web: join(source, 'main.tsx') },
     outdir: target,
     bundle: true,
     minify: true,
@@ -37,7 +37,7 @@ export async function buildPage(newest, check) {
     legalComments: 'none',
   });
   await build({
-    entryPoints: [join(source, 'styles/page.css')],
+    entryPoints: { web: join(source, 'styles/main.css') },
     outdir: target,
     bundle: true,
     minify: true,
