@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { RipstopError } from '../../src/base/errors.ts';
+import { type ErrorCode, RipstopError } from '../../src/base/errors.ts';
 import { PATIENCE_MS } from './until.ts';
 
 export interface LaunchOptions {
@@ -140,7 +140,7 @@ export class Proc {
   }
 
   /** An error that names the command, what is wrong, and the last lines it said. */
-  failure(code: string, what: string): RipstopError {
+  failure(code: ErrorCode, what: string): RipstopError {
     const tail = `${this.stdout.trim()}\n${this.stderr.trim()}`.trim().split('\n').slice(-8).join('\n  ');
     return new RipstopError(code, `${this.argv.join(' ')}: ${what}${tail ? `\n  ${tail}` : ''}`);
   }

@@ -1,6 +1,6 @@
 import { Backoff, pause } from '../base/backoff.ts';
 import { settled } from '../base/boundary.ts';
-import { describeError, type RipstopError } from '../base/errors.ts';
+import { codeOf, describeError, hasCode } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { EventSocket } from '../net/rtnetlink/events.ts';
 import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
@@ -137,7 +137,7 @@ export class Agent {
         failures++;
         const text = describeError(error);
         if (this.readiness.lacks('overlay', text)) {
-          this.#log.error({ code: (error as RipstopError).code }, `not working yet: ${text}`);
+          this.#log.error({ code: codeOf(error) }, `not working yet: ${text}`);
           await this.#recordEvent('Warning', 'RipstopNotReady', text);
         }
         await backoff.wait(this.#abort.signal);
@@ -177,7 +177,7 @@ export class Agent {
       this.#isProvisional = false;
       return inputs;
     } catch (error) {
-      if ((error as RipstopError).code !== 'ESTORE') throw error;
+      if (!hasCode(error, 'ESTORE')) throw error;
       this.watch.unreachable();
       const known = failures >= MAX_FAILURES ? await this.#resolver.saved() : undefined;
       if (!known) throw error;

@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import { RipstopError } from '../base/errors.ts';
+import { codeOf, messageOf, RipstopError } from '../base/errors.ts';
 import type { Selection } from '../capture/filter/selection.ts';
 import { agentFailure } from './client.ts';
 
@@ -68,14 +68,14 @@ async function* endingQuietly(
     yield* response;
   } catch (error) {
     if (stop.aborted) return;
-    throw new RipstopError('EAGENT', `the agent ended it: ${(error as Error).message}`, 'see its log');
+    throw new RipstopError('EAGENT', `the agent ended it: ${messageOf(error)}`, 'see its log');
   }
 }
 
 function refusal(body: string): RipstopError {
   try {
-    const { code, error, hint } = JSON.parse(body) as { code?: string; error: string; hint?: string };
-    return new RipstopError(code ?? 'EAGENT', error, hint);
+    const refused = JSON.parse(body) as { error: string; hint?: string };
+    return new RipstopError(codeOf(refused, 'EAGENT'), refused.error, refused.hint);
   } catch {
     return new RipstopError('EAGENT', `the agent refused: ${body.slice(0, 200)}`);
   }

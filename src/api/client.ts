@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import { RipstopError } from '../base/errors.ts';
+import { codeOf, RipstopError } from '../base/errors.ts';
 
 /** Where the agent listens when nothing else is said. */
 export const DEFAULT_SOCKET = '/run/ripstop/agent.sock';
@@ -24,17 +24,13 @@ export async function askAgent<T>(
       response.on('error', error => reject(agentFailure(socketPath, error)));
     });
     call.on('timeout', () => call.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
-    call.on('error', (error: NodeJS.ErrnoException) => reject(agentFailure(socketPath, error)));
+    call.on('error', error => reject(agentFailure(socketPath, error)));
     call.end(body && JSON.stringify(body));
   });
   const value = parse(text);
   if (status === 200) return value as T;
-  const {
-    code = 'EAGENT',
-    error = text,
-    hint,
-  } = (value ?? {}) as { code?: string; error?: string; hint?: string };
-  throw new RipstopError(code, `the agent refused ${path}: ${error}`, hint);
+  const { error = text, hint } = (value ?? {}) as { error?: string; hint?: string };
+  throw new RipstopError(codeOf(value, 'EAGENT'), `the agent refused ${path}: ${error}`, hint);
 }
 
 function parse(text: string): unknown {
@@ -46,8 +42,8 @@ function parse(text: string): unknown {
 }
 
 /** What a failed call to the socket means to a person. */
-export function agentFailure(path: string, error: NodeJS.ErrnoException): RipstopError {
-  switch (error.code) {
+export function agentFailure(path: string, error: Error): RipstopError {
+  switch (codeOf(error)) {
     case 'ENOENT':
     case 'ECONNREFUSED':
       return new RipstopError(

@@ -2,7 +2,7 @@ import type { Server, ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { Agent } from '../agent/agent.ts';
 import type { TcpPlace } from '../agent/endpoints.ts';
-import { RipstopError } from '../base/errors.ts';
+import { codeOf, RipstopError } from '../base/errors.ts';
 import { createListener, targetOf } from './listener.ts';
 import { createRegistry } from './metrics.ts';
 import { stuckWorker } from './status.ts';
@@ -39,8 +39,8 @@ export async function serveHealth(
   });
   const flag = served.health ? '--healthz-port' : '--metrics-address';
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(new RipstopError(error.code ?? 'EADDRINUSE', error.message, `choose another ${flag}`)),
+    server.once('error', (error: Error) =>
+      reject(new RipstopError(codeOf(error, 'EADDRINUSE'), error.message, `choose another ${flag}`)),
     );
     server.listen(port, address, resolve);
   });

@@ -2,7 +2,7 @@ import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
 import { request, type Server } from 'node:http';
 import { dirname } from 'node:path';
 import type { Agent } from '../agent/agent.ts';
-import { RipstopError } from '../base/errors.ts';
+import { messageOf, RipstopError } from '../base/errors.ts';
 import { nodeOfAgent } from '../diagnose/trace/node.ts';
 import { type Answers, answerGet } from './answers.ts';
 import { placesOf } from './capture.ts';
@@ -88,7 +88,7 @@ export async function listenOn(server: Server, path: string): Promise<void> {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   } catch (error) {
-    throw new RipstopError('ESOCKET', `${path}: ${(error as Error).message}`, 'is --state-dir writable?');
+    throw new RipstopError('ESOCKET', `${path}: ${messageOf(error)}`, 'is --state-dir writable?');
   }
   if (await isAnswered(path))
     throw new RipstopError('EINUSE', `another agent listens on ${path}`, 'give this one its own --state-dir');

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { messageOf, toError } from './errors.ts';
 
 /**
  * Replaces a file so that a reader sees the old text or the new one, also after a power cut: temporary file in
@@ -24,8 +25,8 @@ export async function writeFileAtomic(path: string, text: string, mode = 0o644):
   } catch (error) {
     await unlink(temporary).catch(() => {});
     // The file that is meant, not the temporary one, whose name differs each time: a message that repeats is said once.
-    const [fault] = (error as Error).message.split(', ', 1);
-    throw Object.assign(error as Error, { message: `${path}: ${fault}` });
+    const [fault] = messageOf(error).split(', ', 1);
+    throw Object.assign(toError(error), { message: `${path}: ${fault}` });
   }
   await syncDirectory(directory);
 }

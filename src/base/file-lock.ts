@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { open, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RipstopError } from './errors.ts';
+import { hasCode, RipstopError } from './errors.ts';
 
 /** Work under the lock takes milliseconds; a lock this old belongs to a process that died. */
 const STALE_MS = 15_000;
@@ -47,7 +47,7 @@ async function take(path: string, token: string): Promise<boolean> {
     }
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    if (hasCode(error, 'EEXIST')) return false;
     throw error;
   }
 }
@@ -63,7 +63,7 @@ async function breakStale(path: string, token: string): Promise<void> {
     // Two may break at once and the second catch a fresh lock: then it goes back, unless someone was quicker.
     if ((await readFile(probe, 'utf8')) !== holder && !(await exists(path))) await rename(probe, path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if (!hasCode(error, 'ENOENT')) throw error;
   } finally {
     await unlink(probe).catch(() => {});
   }

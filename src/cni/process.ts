@@ -1,5 +1,6 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { monotonicMs } from '../base/clock.ts';
+import { hasCode } from '../base/errors.ts';
 import { loadEveryPlugin, loadPlugin } from './plugins.ts';
 import { kernelNamespaces } from './skel/namespace.ts';
 import type { Host } from './skel/plugin.ts';
@@ -25,7 +26,7 @@ function writeAll(fd: number, text: string): void {
     try {
       at += writeSync(fd, bytes, at);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      if (!hasCode(error, 'EAGAIN')) throw error;
     }
   }
 }

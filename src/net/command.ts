@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { RipstopError } from '../base/errors.ts';
+import { codeOf, hasCode, RipstopError } from '../base/errors.ts';
 
 /** What a program left behind. */
 export interface CommandResult {
@@ -57,7 +57,7 @@ export function runCommand(
     const err = gather(child.stderr);
     child.on('error', error => {
       clearTimeout(timer);
-      reject(startFailure(file, error as NodeJS.ErrnoException));
+      reject(startFailure(file, error));
     });
     child.on('close', (code, signal) => {
       clearTimeout(timer);
@@ -110,8 +110,8 @@ function gather(stream: NodeJS.ReadableStream | null): () => string {
   return () => Buffer.concat(chunks).toString('utf8');
 }
 
-function startFailure(file: string, error: NodeJS.ErrnoException): RipstopError {
-  if (error.code === 'ENOENT')
+function startFailure(file: string, error: Error): RipstopError {
+  if (hasCode(error, 'ENOENT'))
     return new RipstopError(
       'ENOENT',
       `${file}: is not installed`,
@@ -120,9 +120,14 @@ function startFailure(file: string, error: NodeJS.ErrnoException): RipstopError 
         cause: error,
       },
     );
-  return new RipstopError(error.code ?? 'ECOMMAND', `${file}: cannot be started (${error.code})`, undefined, {
-    cause: error,
-  });
+  return new RipstopError(
+    codeOf(error, 'ECOMMAND'),
+    `${file}: cannot be started (${codeOf(error)})`,
+    undefined,
+    {
+      cause: error,
+    },
+  );
 }
 
 function commandFailure(program: string, args: readonly string[], result: CommandResult): RipstopError {

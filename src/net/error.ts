@@ -1,18 +1,7 @@
 import { constants } from 'node:os';
-import { RipstopError } from '../base/errors.ts';
+import { type ErrorCode, errnoName, RipstopError } from '../base/errors.ts';
 
-const NAMES = new Map<number, string>();
-for (const [name, number] of Object.entries(constants.errno)) if (!NAMES.has(number)) NAMES.set(number, name);
-// Two names for one number on Linux: the one that the kernel's own source uses.
-NAMES.set(constants.errno.EOPNOTSUPP, 'EOPNOTSUPP');
-NAMES.set(constants.errno.EAGAIN, 'EAGAIN');
-
-/** Name of a positive errno, `E<number>` for one that this platform does not list. */
-export function errnoName(errno: number): string {
-  return NAMES.get(errno) ?? `E${errno}`;
-}
-
-const MEANINGS: Readonly<Record<string, string>> = {
+const MEANINGS: Readonly<Partial<Record<ErrorCode, string>>> = {
   EPERM: 'the capability CAP_NET_ADMIN is missing',
   EEXIST: 'it exists already',
   ENODEV: 'there is no such device',
@@ -45,12 +34,12 @@ export class NetError extends RipstopError {
 }
 
 /** True for a NetError with one of these errno names. */
-export function isNetError(error: unknown, ...codes: string[]): error is NetError {
+export function isNetError(error: unknown, ...codes: readonly ErrorCode[]): error is NetError {
   return error instanceof NetError && (codes.length === 0 || codes.includes(error.code));
 }
 
 /** Runs `action`; true when it did its work, false when it failed with one of `codes`: idempotent deletes. */
-export function unless(codes: readonly string[], action: () => void): boolean {
+export function unless(codes: readonly ErrorCode[], action: () => void): boolean {
   try {
     action();
     return true;

@@ -1,4 +1,4 @@
-import { RipstopError } from '../../base/errors.ts';
+import { messageOf, RipstopError } from '../../base/errors.ts';
 import { fail, flag, integer, readObject, text, withDefault } from '../../base/schema.ts';
 import { suggest } from '../../base/suggest.ts';
 import type { Cidr } from '../lease/cidr.ts';
@@ -149,6 +149,6 @@ function parseJson(json: string): unknown {
   try {
     return JSON.parse(json);
   } catch (error) {
-    fail('network configuration', `is not JSON: ${(error as Error).message}`);
+    fail('network configuration', `is not JSON: ${messageOf(error)}`);
   }
 }

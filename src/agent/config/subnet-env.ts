@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
+import { hasCode } from '../../base/errors.ts';
 import { type Cidr, type Family, formatAddress, formatCidr, networkOf, parseCidr } from '../lease/cidr.ts';
 
 /** What `subnet.env` tells the CNI plugin, and what a former life of the agent told us through it. */
@@ -57,7 +58,7 @@ export async function readSubnetEnv(path: string): Promise<SubnetEnv | undefined
   try {
     return parseSubnetEnv(await readFile(path, 'utf8'));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (hasCode(error, 'ENOENT')) return undefined;
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError, RipstopError } from '../../base/errors.ts';
+import { describeError, hasCode, RipstopError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { type NetworkConfig, parseNetConf } from '../config/net-conf.ts';
@@ -117,7 +117,7 @@ export class InputResolver {
       const said = await this.#fetchOverrides();
       return said !== undefined && !isSameNode(said, this.#overrides);
     } catch (error) {
-      return (error as RipstopError).code === 'ENOLEASE';
+      return hasCode(error, 'ENOLEASE');
     }
   }
 
@@ -156,7 +156,7 @@ export class InputResolver {
     try {
       return await this.#store.overrides?.();
     } catch (error) {
-      if ((error as RipstopError).code === 'ESTORE') return undefined;
+      if (hasCode(error, 'ESTORE')) return undefined;
       throw error;
     }
   }

@@ -1,4 +1,4 @@
-import { RipstopError } from '../../base/errors.ts';
+import { messageOf, RipstopError } from '../../base/errors.ts';
 import { type Family, formatAddress, parseAddress } from '../lease/cidr.ts';
 
 /** An address of an interface, with what the choice looks at. */
@@ -104,7 +104,7 @@ export function chooseUnderlay(
     try {
       return complete(found.link, wish, links, found.address ? [found.address, ...known] : known);
     } catch (error) {
-      failures.push((error as Error).message);
+      failures.push(messageOf(error));
       return undefined;
     }
   };
@@ -215,7 +215,7 @@ function byPattern(
   try {
     expression = new RegExp(pattern);
   } catch (error) {
-    throw new RipstopError('ECONFIG', `--iface-regex ${pattern}: ${(error as Error).message}`);
+    throw new RipstopError('ECONFIG', `--iface-regex ${pattern}: ${messageOf(error)}`);
   }
   for (const link of links)
     for (const family of families(wish))

@@ -1,5 +1,5 @@
 import { Backoff } from '../../base/backoff.ts';
-import { describeError, type RipstopError } from '../../base/errors.ts';
+import { describeError, hasCode, toError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
 import { type Lease, sameAttributes, sameSubnets } from './lease.ts';
@@ -139,7 +139,7 @@ export class LeaseHolder {
         } catch (error) {
           this.#failing.set('lease', `${why}, and it could not be taken again: ${describeError(error)}`);
           this.#log.error(`${why}, and it could not be taken again: ${describeError(error)}`);
-          if ((error as RipstopError).code === 'EINUSE') this.#events.contested(error as Error);
+          if (hasCode(error, 'EINUSE')) this.#events.contested(toError(error));
           await backoff.wait(this.#signal);
         }
       }

@@ -1,4 +1,4 @@
-import { describeError, RipstopError } from '../../base/errors.ts';
+import { describeError, messageOf, RipstopError } from '../../base/errors.ts';
 import { type Cidr, formatAddress, formatCidr, isNetwork, parseAddress, parseCidr } from './cidr.ts';
 
 /** What a node publishes beside its subnet; flannel's LeaseAttrs. */
@@ -102,7 +102,7 @@ export function parseAttributes(json: string, where: string): LeaseAttributes {
   try {
     raw = JSON.parse(json);
   } catch (error) {
-    throw new RipstopError('ELEASE', `${where}: not JSON: ${(error as Error).message}`);
+    throw new RipstopError('ELEASE', `${where}: not JSON: ${messageOf(error)}`);
   }
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
     throw new RipstopError('ELEASE', `${where}: not an object`);

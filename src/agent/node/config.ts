@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { LineCounter, parseDocument } from 'yaml';
-import { RipstopError } from '../../base/errors.ts';
+import { codeOf, RipstopError } from '../../base/errors.ts';
 import { readObject, type Shape } from '../../base/schema.ts';
 import { canonicalAddress, formatMac } from '../../net/address-text.ts';
 import { NAMED_NAMESPACES } from '../../net/namespaces.ts';
@@ -54,8 +54,8 @@ export function readNodeConfig(path: string): NodeConfig {
   try {
     source = readFileSync(path === '-' ? 0 : path, 'utf8');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new RipstopError(code ?? 'EIO', `${path}: cannot be read (${code})`, undefined, { cause: error });
+    const code = codeOf(error, 'EIO');
+    throw new RipstopError(code, `${path}: cannot be read (${code})`, undefined, { cause: error });
   }
   try {
     return parseNodeConfig(source);

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { describeError, type RipstopError } from '../../base/errors.ts';
+import { codeOf, describeError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
@@ -336,7 +336,7 @@ export class Network {
       const text = describeError(error);
       // Logged once; a failure that repeats is counted.
       if (this.#reconcileErrors.get(part) !== text)
-        this.#log.error({ part, code: (error as RipstopError).code }, `${part}: ${text}`);
+        this.#log.error({ part, code: codeOf(error) }, `${part}: ${text}`);
       this.#reconcileErrors.set(part, text);
     }
   }

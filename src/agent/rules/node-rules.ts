@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { RipstopError } from '../../base/errors.ts';
+import { hasCode } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { dropsForwarded, IptablesRules } from './iptables.ts';
 import type { RuleKeeper, RuleSet } from './model.ts';
@@ -102,5 +102,5 @@ export class NodeRules {
 }
 
 function isAbsent(error: unknown): boolean {
-  return error instanceof RipstopError && error.code === 'ENOENT';
+  return hasCode(error, 'ENOENT');
 }

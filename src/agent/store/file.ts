@@ -3,7 +3,7 @@ import { readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { monotonicMs } from '../../base/clock.ts';
-import { RipstopError } from '../../base/errors.ts';
+import { messageOf, RipstopError, toError } from '../../base/errors.ts';
 import { withLock } from '../../base/file-lock.ts';
 import { nextStep } from '../lease/acquire.ts';
 import {
@@ -217,7 +217,7 @@ export class FileStore implements LeaseStore {
       }
       book.flush();
     } catch (error) {
-      if (!this.#isClosed && this.#isUp !== false) observer.down(error as Error);
+      if (!this.#isClosed && this.#isUp !== false) observer.down(toError(error));
       this.#isUp = false;
     }
     if (all) this.#pollAfter(monotonicMs() - from);
@@ -306,7 +306,7 @@ export class FileStore implements LeaseStore {
         since: Number.isNaN(since) ? undefined : since,
       };
     } catch (error) {
-      return error as Error;
+      return toError(error);
     }
   }
 
@@ -360,7 +360,7 @@ export class FileStore implements LeaseStore {
       this.#observer?.conflict(this.#conflict(path, holder));
       return;
     }
-    await writeFileAtomic(path, this.#token).catch(error => this.#observer?.down(error as Error));
+    await writeFileAtomic(path, this.#token).catch(error => this.#observer?.down(toError(error)));
   }
 
   #conflict(where: string, holder: string): RipstopError {
@@ -389,7 +389,7 @@ export class FileStore implements LeaseStore {
       if (error instanceof RipstopError) throw error;
       throw new RipstopError(
         'ESTORE',
-        `${this.place}: ${(error as Error).message}`,
+        `${this.place}: ${messageOf(error)}`,
         'is the directory there and writable?',
         { cause: error },
       );

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
-import { RipstopError } from '../../base/errors.ts';
+import { hasCode, RipstopError } from '../../base/errors.ts';
 
 /** Everything that a file store holds at one moment. */
 export interface TableContent {
@@ -205,5 +205,5 @@ async function readIfThere(path: string): Promise<string | undefined> {
 }
 
 function ignoreAbsent(error: unknown): void {
-  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  if (!hasCode(error, 'ENOENT')) throw error;
 }

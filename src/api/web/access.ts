@@ -1,7 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { RipstopError } from '../../base/errors.ts';
+import { messageOf, RipstopError } from '../../base/errors.ts';
 
 /** Where the web UI listens, and who may use it. */
 export interface WebOptions {
@@ -35,7 +35,7 @@ export function webToken(address: string, tokenFile: string): string {
   try {
     text = readFileSync(tokenFile, 'utf8').trim();
   } catch (error) {
-    throw new RipstopError('ECONFIG', `token of the web UI: ${(error as Error).message}`);
+    throw new RipstopError('ECONFIG', `token of the web UI: ${messageOf(error)}`);
   }
   if (!/^[\x21-\x7e]+$/.test(text) || text.length < TOKEN_MIN)
     throw new RipstopError(

@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { describeError, RipstopError } from '../../base/errors.ts';
+import { codeOf, describeError, RipstopError } from '../../base/errors.ts';
 import { integer, listOf, readObject, required, text } from '../../base/schema.ts';
 import { choosePlace } from '../capture.ts';
 import { createListener, targetOf } from '../listener.ts';
@@ -74,10 +74,10 @@ export class WebServer {
     let web: WebServer | undefined;
     const server = createListener('web', (request, response) => web?.answer(request, response));
     await new Promise<void>((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) =>
+      server.once('error', error =>
         reject(
           new RipstopError(
-            error.code ?? 'EWEB',
+            codeOf(error, 'EWEB'),
             `web UI on ${options.address}:${options.port}: ${error.message}`,
           ),
         ),

@@ -1,4 +1,5 @@
-import { type CaptureContext, errnoName, ownAddress, peerName } from '../live/context.ts';
+import { errnoName } from '../../base/errors.ts';
+import { type CaptureContext, ownAddress, peerName } from '../live/context.ts';
 import type { NodeObservation, PacketPath } from './correlator.ts';
 
 /** The path of a packet for a person or a program. Times in nanoseconds. */

@@ -1,4 +1,5 @@
-import { type CaptureContext, encapsulationOf, errnoName, peerName } from '../live/context.ts';
+import { errnoName } from '../../base/errors.ts';
+import { type CaptureContext, encapsulationOf, peerName } from '../live/context.ts';
 import type { CaptureRecord } from '../live/record.ts';
 import type { PacketDecoder } from './packet-decoder.ts';
 import { describePacket } from './text.ts';

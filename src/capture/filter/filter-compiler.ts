@@ -1,5 +1,5 @@
-import { execFile } from 'node:child_process';
-import { RipstopError } from '../../base/errors.ts';
+import { type ExecFileException, execFile } from 'node:child_process';
+import { hasCode, RipstopError } from '../../base/errors.ts';
 import { LINK_ETHERNET } from '../format/packet.ts';
 import { type BpfProgram, parseProgram } from './bpf.ts';
 
@@ -23,7 +23,7 @@ export async function compileFilter(expression: string, link: number): Promise<B
   return new Promise((resolve, reject) => {
     execFile('tcpdump', args, options, (error, stdout, stderr) => {
       try {
-        if (error) explain(expression, error as NodeJS.ErrnoException & { killed?: boolean }, stderr);
+        if (error) explain(expression, error, stderr);
         resolve(parseProgram(stdout));
       } catch (fault) {
         reject(fault);
@@ -32,12 +32,8 @@ export async function compileFilter(expression: string, link: number): Promise<B
   });
 }
 
-function explain(
-  expression: string,
-  error: NodeJS.ErrnoException & { killed?: boolean },
-  stderr: string,
-): never {
-  if (error.code === 'ENOENT')
+function explain(expression: string, error: ExecFileException, stderr: string): never {
+  if (hasCode(error, 'ENOENT'))
     throw new RipstopError(
       'EFILTER',
       'tcpdump is not installed; its compiler makes the capture filter',

@@ -1,5 +1,5 @@
 import { open as openFile } from 'node:fs/promises';
-import { RipstopError } from '../../base/errors.ts';
+import { hasCode, messageOf, RipstopError } from '../../base/errors.ts';
 import { ByteSource } from './byte-source.ts';
 import { MAGIC_MICRO, MAGIC_NANO, MAGIC_PATCHED } from './pcap-format.ts';
 import { PcapReader } from './pcap-reader.ts';
@@ -15,8 +15,7 @@ export async function openCapture(path: string): Promise<CaptureReader> {
     return await readCapture(file.createReadStream(), path);
   } catch (error) {
     if (error instanceof RipstopError) throw error;
-    const reason =
-      (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (error as Error).message;
+    const reason = hasCode(error, 'ENOENT') ? 'no such file' : messageOf(error);
     throw new RipstopError(
       'ECAPTURE',
       `${path}: ${reason}`,

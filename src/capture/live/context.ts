@@ -1,4 +1,3 @@
-import { getSystemErrorName } from 'node:util';
 import type { Encapsulation, Mode } from '../../../encap/encap.ts';
 import { FORMATS } from '../../../encap/formats.ts';
 
@@ -17,15 +16,6 @@ export interface CaptureVerdict {
   readonly meaning: string;
   /** What a person can do about it. */
   readonly remedy: string;
-}
-
-/** errno as its name, `ENETUNREACH`. */
-export function errnoName(errno: number): string {
-  try {
-    return getSystemErrorName(-errno);
-  } catch {
-    return `errno ${errno}`;
-  }
 }
 
 /**

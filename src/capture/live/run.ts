@@ -1,3 +1,4 @@
+import { hasCode } from '../../base/errors.ts';
 import type { PacketDecoder } from '../decode/packet-decoder.ts';
 import type { RecordFilter } from '../filter/filter.ts';
 import { BROKEN_PIPE } from '../sink/output-stream.ts';
@@ -44,7 +45,7 @@ export async function runCapture(run: CaptureRun): Promise<EndReason> {
     await run.sink.close();
     return end;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === BROKEN_PIPE) return 'reader';
+    if (hasCode(error, BROKEN_PIPE)) return 'reader';
     await run.sink.close().catch(() => {});
     throw error;
   } finally {

@@ -1,6 +1,6 @@
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
-import { RipstopError } from '../../base/errors.ts';
+import { codeOf, type ErrorCode, hasCode, messageOf, RipstopError } from '../../base/errors.ts';
 import { GrowingQueue } from '../format/byte-queue.ts';
 import type { CaptureFormat, InterfaceStatistics, Packet } from '../format/packet.ts';
 import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
@@ -89,7 +89,7 @@ export class FileSink implements CaptureSink {
         at += bytesWritten;
       }
     } catch (error) {
-      await this.#abandon(file, error as NodeJS.ErrnoException);
+      await this.#abandon(file, error);
     }
     this.#size += bytes.length;
     this.written += packets;
@@ -119,7 +119,7 @@ export class FileSink implements CaptureSink {
     try {
       this.#file = await open(`${this.#path}.part`, 'w', 0o600);
     } catch (error) {
-      throw failure(this.#path, error as NodeJS.ErrnoException, 'give a path that can be written');
+      throw failure(this.#path, error, 'give a path that can be written');
     }
     this.#options.format.begin(this.#queue);
     await this.flush();
@@ -144,13 +144,13 @@ export class FileSink implements CaptureSink {
       await file.close();
       await rename(`${this.#path}.part`, this.#path);
     } catch (error) {
-      throw failure(this.#path, error as NodeJS.ErrnoException, `what was written is in ${this.#path}.part`);
+      throw failure(this.#path, error, `what was written is in ${this.#path}.part`);
     }
     this.#finished.push(this.#path);
   }
 
   /** Cuts the file back to its last whole packet, keeps it under its name, and says why the capture ends. */
-  async #abandon(file: FileHandle, error: NodeJS.ErrnoException): Promise<never> {
+  async #abandon(file: FileHandle, error: unknown): Promise<never> {
     const kept = `${this.written} packets are kept in ${this.#path}`;
     await file.truncate(this.#size);
     await this.#finish();
@@ -158,7 +158,7 @@ export class FileSink implements CaptureSink {
   }
 }
 
-const MEANINGS: Readonly<Record<string, string>> = {
+const MEANINGS: Readonly<Partial<Record<ErrorCode, string>>> = {
   ENOSPC: 'the disk is full',
   EDQUOT: 'the quota of the disk is used up',
   EFBIG: 'the file cannot grow any further',
@@ -168,20 +168,16 @@ const MEANINGS: Readonly<Record<string, string>> = {
   EISDIR: 'this is a directory',
 };
 
-function failure(path: string, error: NodeJS.ErrnoException, hint: string): RipstopError {
-  const code = error.code ?? 'EIO';
-  return new RipstopError(code, `${path}: ${MEANINGS[code] ?? error.message}`, hint, { cause: error });
+function failure(path: string, error: unknown, hint: string): RipstopError {
+  const code = codeOf(error, 'EIO');
+  return new RipstopError(code, `${path}: ${MEANINGS[code] ?? messageOf(error)}`, hint, { cause: error });
 }
 
 async function remove(path: string): Promise<void> {
   try {
     await unlink(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
-      throw failure(
-        path,
-        error as NodeJS.ErrnoException,
-        'the oldest file of the capture could not be removed',
-      );
+    if (!hasCode(error, 'ENOENT'))
+      throw failure(path, error, 'the oldest file of the capture could not be removed');
   }
 }

@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { RipstopError } from '../../base/errors.ts';
+import { codeOf, RipstopError } from '../../base/errors.ts';
 
 /** Code of the error of a stream whose reader has gone: whatever writes there then ends without a complaint. */
 export const BROKEN_PIPE = 'EPIPE';
@@ -37,7 +37,8 @@ export class OutputStream {
 
   #fail(error: NodeJS.ErrnoException): never {
     this.#fault ??= error;
-    const code = error.code && GONE.includes(error.code) ? BROKEN_PIPE : (error.code ?? 'EIO');
+    const isGone = error.code !== undefined && GONE.includes(error.code);
+    const code = isGone ? BROKEN_PIPE : codeOf(error, 'EIO');
     throw new RipstopError(code, `${this.#name}: ${error.message}`, undefined, { cause: error });
   }
 }

@@ -1,3 +1,4 @@
+import { messageOf } from '../../base/errors.ts';
 import { decodeResult } from '../result/decode.ts';
 import type { Result } from '../result/types.ts';
 import { CniError, CODE } from '../skel/errors.ts';
@@ -34,7 +35,7 @@ function parseResult(stdout: string, call: Call, type: string): Result {
   try {
     parsed = JSON.parse(stdout);
   } catch (error) {
-    throw new CniError(CODE.DECODE_FAILURE, `result of ${type} is no JSON: ${(error as Error).message}`);
+    throw new CniError(CODE.DECODE_FAILURE, `result of ${type} is no JSON: ${messageOf(error)}`);
   }
   return decodeResult(parsed, call.version, `result of ${type}`);
 }

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { hasCode } from '../../base/errors.ts';
 import type { Environment } from '../skel/environment.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 
@@ -25,7 +26,7 @@ export async function execPlugin(
     try {
       return await once(file, env, stdin, log, limitMs);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ETXTBSY' || attempt === BUSY_TRIES) throw error;
+      if (!hasCode(error, 'ETXTBSY') || attempt === BUSY_TRIES) throw error;
       await new Promise(wake => setTimeout(wake, BUSY_WAIT_MS));
     }
   }

@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { hasCode } from '../../base/errors.ts';
 import type { NamespaceProbe } from '../skel/namespace.ts';
 import { type CniRequest, parseRequest, REQUEST_MAX, requestLength } from './protocol.ts';
 
@@ -35,7 +36,7 @@ export function listRecords(directory: string): string[] {
       .filter(name => name.endsWith(SUFFIX))
       .map(name => `${directory}/${name}`);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    if (hasCode(error, 'ENOENT')) return [];
     throw error;
   }
 }
@@ -47,7 +48,7 @@ export function readRecord(file: string): RecordedCall | undefined {
     // Not blocking: what stands there may be a FIFO.
     fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (hasCode(error, 'ENOENT')) return undefined;
     throw error;
   }
   try {

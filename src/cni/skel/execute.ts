@@ -1,3 +1,4 @@
+import { messageOf } from '../../base/errors.ts';
 import type { Result } from '../result/types.ts';
 import { type Environment, overridesNamespaceCheck, readEnvironment } from './environment.ts';
 import { CniError, CODE } from './errors.ts';
@@ -28,7 +29,7 @@ export function parseInput(stdin: string): Input {
       return refused('it is not a JSON object');
     return { stdin, config: config as Record<string, unknown>, fault: undefined };
   } catch (error) {
-    return refused((error as Error).message);
+    return refused(messageOf(error));
   }
 }
 

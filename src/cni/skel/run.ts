@@ -1,3 +1,4 @@
+import { messageOf } from '../../base/errors.ts';
 import { encodeResult } from '../result/encode.ts';
 import type { Environment } from './environment.ts';
 import { CniError, CODE, encodeError, toCniError } from './errors.ts';
@@ -46,7 +47,7 @@ async function readAll(streams: Streams): Promise<string> {
   try {
     return await streams.stdin();
   } catch (error) {
-    throw new CniError(CODE.IO_FAILURE, `error reading from stdin: ${(error as Error).message}`);
+    throw new CniError(CODE.IO_FAILURE, `error reading from stdin: ${messageOf(error)}`);
   }
 }
 

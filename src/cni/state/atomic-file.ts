@@ -9,6 +9,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { messageOf } from '../../base/errors.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 
 /** Neither a container's id nor an interface's name holds a colon, so no file of theirs ends like this. */
@@ -35,7 +36,7 @@ export function writeAtomic(file: string, text: string, mode: number): void {
     renameSync(draft, file);
   } catch (error) {
     rmSync(draft, { force: true });
-    throw new CniError(CODE.IO_FAILURE, `write ${file}: ${(error as Error).message}`);
+    throw new CniError(CODE.IO_FAILURE, `write ${file}: ${messageOf(error)}`);
   }
 }
 

@@ -1,4 +1,5 @@
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
+import { messageOf } from '../../base/errors.ts';
 import { flock, LOCK_EX, LOCK_NB } from '../../net/file-lock.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 
@@ -25,7 +26,7 @@ export async function withLock<T>(
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     fd = openSync(`${directory}/lock`, constants.O_RDWR | constants.O_CREAT, 0o750);
   } catch (error) {
-    throw new CniError(CODE.IO_FAILURE, `lock of ${directory}: ${(error as Error).message}`);
+    throw new CniError(CODE.IO_FAILURE, `lock of ${directory}: ${messageOf(error)}`);
   }
   try {
     const deadline = Date.now() + waitMs;

@@ -1,4 +1,4 @@
-import { isSystemError, RipstopError } from '../../base/errors.ts';
+import { type ErrorCode, isSystemError, RipstopError, type SystemError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
 import './check-addon-layout.ts';
@@ -78,7 +78,7 @@ function explain(error: unknown, name: string, kind: string): unknown {
 }
 
 /** What keeps /dev/net/tun from being opened, by errno name, and what helps. */
-const OPEN_FAILURES: Readonly<Record<string, [code: string, why: string, hint: string]>> = {
+const OPEN_FAILURES: Readonly<Partial<Record<ErrorCode, [code: ErrorCode, why: string, hint: string]>>> = {
   // devcgroup_check_permission (security/device_cgroup.c) answers EPERM to root as well; file modes answer EACCES.
   EPERM: [
     'EPRIV',
@@ -100,7 +100,7 @@ const OPEN_FAILURES: Readonly<Record<string, [code: string, why: string, hint: s
   ENODEV: ['ENODEVICE', 'the kernel has no tun driver', 'load the module on the host (modprobe tun)'],
 };
 
-function explainOpen(error: Error & { readonly code: string }): RipstopError {
+function explainOpen(error: SystemError): RipstopError {
   const [code, why, hint] = OPEN_FAILURES[error.code] ?? ['ENODEVICE', error.message, undefined];
   return new RipstopError(code, `cannot open /dev/net/tun: ${error.code}, ${why}`, hint, { cause: error });
 }

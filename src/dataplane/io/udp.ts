@@ -1,4 +1,4 @@
-import { isSystemError, RipstopError } from '../../base/errors.ts';
+import { isSystemError, RipstopError, type SystemError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
 import './check-addon-layout.ts';
@@ -78,7 +78,7 @@ function openEntropyPort(netns: string, address: UnderlayAddress, flags: number)
   }
 }
 
-function explain(error: { code: string; message: string }, port: number): RipstopError {
+function explain(error: SystemError, port: number): RipstopError {
   if (error.code === 'EADDRINUSE')
     return new RipstopError(
       'EINUSE',

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../base/errors.ts';
 import { AF_BRIDGE, formatAddress, formatMac, parseAddress, parseMac } from '../address-text.ts';
 import { unless } from '../error.ts';
 import { headerU8, headerU16, headerU32, readAttributes, readU16, readU16Be, readU32 } from './attributes.ts';
@@ -116,7 +117,7 @@ export function deleteFdbRequest(spec: FdbSpec): MessageWriter {
   return fdbMessage(RTM_DELNEIGH, 0, 'delete', spec);
 }
 
-export const FDB_ABSENT = ['ENOENT', 'ENODEV'];
+export const FDB_ABSENT: readonly ErrorCode[] = ['ENOENT', 'ENODEV'];
 
 /** Adds a permanent forwarding entry. @throws NetError EEXIST when the MAC has one */
 export function addFdb(socket: NetlinkSocket, spec: FdbSpec): void {

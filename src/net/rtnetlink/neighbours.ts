@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../base/errors.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -111,7 +112,7 @@ export function deleteNeighbourRequest(spec: { link: number; address: string }):
   return neighbourMessage(RTM_DELNEIGH, 0, 'delete', { ...spec, mac: '' });
 }
 
-export const NEIGHBOUR_ABSENT = ['ENOENT', 'ENODEV', 'ESRCH'];
+export const NEIGHBOUR_ABSENT: readonly ErrorCode[] = ['ENOENT', 'ENODEV', 'ESRCH'];
 
 /** Adds a neighbour, permanent by default. @throws NetError EEXIST when the address is known */
 export function addNeighbour(socket: NetlinkSocket, spec: NeighbourSpec): void {

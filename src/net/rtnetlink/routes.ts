@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../base/errors.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -316,7 +317,7 @@ export function deleteRouteRequest(spec: RouteSpec): MessageWriter {
   return routeMessage(RTM_DELROUTE, 0, 'delete', spec);
 }
 
-export const ROUTE_ABSENT = ['ESRCH', 'ENOENT', 'ENODEV'];
+export const ROUTE_ABSENT: readonly ErrorCode[] = ['ESRCH', 'ENOENT', 'ENODEV'];
 
 /** Adds a route. @throws NetError EEXIST when one for this destination, table and metric is there */
 export function addRoute(socket: NetlinkSocket, spec: RouteSpec): void {

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import t from 'tap';
-import { RipstopError } from '../../../src/base/errors.ts';
+import { type ErrorCode, RipstopError } from '../../../src/base/errors.ts';
 import { PacketDecoder } from '../../../src/capture/decode/packet-decoder.ts';
 import { createFilter } from '../../../src/capture/filter/filter.ts';
 import { PcapngFormat } from '../../../src/capture/format/pcapng-writer.ts';
@@ -148,7 +148,7 @@ t.test('the count and a stop end it', async t => {
 });
 
 t.test('a sink that fails: a gone reader is quiet, a full disk is not', async t => {
-  const failing = (code: string): CaptureSink => ({
+  const failing = (code: ErrorCode): CaptureSink => ({
     written: 0,
     packet: async () => {
       throw new RipstopError(code, 'no more');

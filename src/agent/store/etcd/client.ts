@@ -10,7 +10,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { withoutCredentials } from '../../../base/credentials.ts';
-import { RipstopError } from '../../../base/errors.ts';
+import { messageOf, RipstopError } from '../../../base/errors.ts';
 import { type Compare, type KeyValue, loadServices, type WatchResponse } from './protocol.ts';
 
 export interface EtcdOptions {
@@ -286,7 +286,7 @@ export class EtcdClient {
       try {
         return readFileSync(path);
       } catch (error) {
-        throw new RipstopError('ECONFIG', `--etcd-${flag}: ${(error as Error).message}`);
+        throw new RipstopError('ECONFIG', `--etcd-${flag}: ${messageOf(error)}`);
       }
     };
     return credentials.createSsl(

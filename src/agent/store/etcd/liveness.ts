@@ -1,4 +1,4 @@
-import { RipstopError } from '../../../base/errors.ts';
+import { hasCode, messageOf, RipstopError, toError } from '../../../base/errors.ts';
 import { HEARTBEAT_MS, PRESENCE_MS } from '../node-identity.ts';
 import type { EtcdClient } from './client.ts';
 
@@ -78,9 +78,9 @@ export class EtcdPresence {
       if (this.#key && !this.#isClosed) await this.#put(this.#key);
       this.failing = undefined;
     } catch (error) {
-      this.failing = (error as Error).message;
+      this.failing = messageOf(error);
       // A rival is news; that the store is unreachable is told by the watch. The next beat tries again.
-      if ((error as RipstopError).code === 'EINUSE') this.#lost(error as Error);
+      if (hasCode(error, 'EINUSE')) this.#lost(toError(error));
     }
   }
 

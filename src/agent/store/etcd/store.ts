@@ -1,5 +1,5 @@
 import { Backoff } from '../../../base/backoff.ts';
-import { RipstopError } from '../../../base/errors.ts';
+import { RipstopError, toError } from '../../../base/errors.ts';
 import { mustYield, nextStep } from '../../lease/acquire.ts';
 import {
   formatAttributes,
@@ -312,7 +312,7 @@ export class EtcdStore implements LeaseStore {
     } catch (error) {
       const text = unreadableText(error);
       if (!isFollowed) return undefined;
-      if (this.unreadable.get(key) !== text) this.#observer?.malformed(error as Error);
+      if (this.unreadable.get(key) !== text) this.#observer?.malformed(toError(error));
       this.unreadable.set(key, text);
       return undefined;
     }

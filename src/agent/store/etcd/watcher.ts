@@ -1,5 +1,5 @@
 import { Backoff } from '../../../base/backoff.ts';
-import { RipstopError } from '../../../base/errors.ts';
+import { RipstopError, toError } from '../../../base/errors.ts';
 import type { EtcdClient, WatchStream } from './client.ts';
 import type { KeyValue, WatchResponse } from './protocol.ts';
 
@@ -74,7 +74,7 @@ export class EtcdMirror {
         next = undefined;
       } catch (error) {
         if (signal.aborted) return;
-        if (isUp !== false) this.#events.down(error as Error);
+        if (isUp !== false) this.#events.down(toError(error));
         isUp = false;
         await backoff.wait(signal);
         // A list finds a server that answers; the watch then follows it there.

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { withoutCredentials } from '../../../base/credentials.ts';
-import { RipstopError } from '../../../base/errors.ts';
+import { messageOf, RipstopError } from '../../../base/errors.ts';
 
 /** Where the API server is and what opens its door. Texts of PEM files, not paths. */
 export interface KubeAccess {
@@ -108,6 +108,6 @@ function readFile(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new RipstopError('ECONFIG', (error as Error).message);
+    throw new RipstopError('ECONFIG', messageOf(error));
   }
 }

@@ -1,7 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { pause } from '../../../base/backoff.ts';
-import { RipstopError } from '../../../base/errors.ts';
+import { RipstopError, toError } from '../../../base/errors.ts';
 import type { KubeAccess } from './access.ts';
 
 /** An answer of the API server that is no success. `code` is the HTTP status, `reason` the Status object's. */
@@ -168,7 +168,7 @@ export class KubeHttp {
 
   #broken(error: unknown): RipstopError {
     if (error instanceof RipstopError) return error;
-    const { message } = error as Error;
+    const { message } = toError(error);
     return new RipstopError(
       'ESTORE',
       `API server ${this.place}: ${message}`,

@@ -1,4 +1,5 @@
 import { Backoff } from '../../../base/backoff.ts';
+import { toError } from '../../../base/errors.ts';
 import { KubeError, type KubeHttp } from './http.ts';
 
 /** What every object has. */
@@ -81,7 +82,7 @@ export class KubeMirror<T extends ApiObject> {
           await backoff.wait(signal);
           continue;
         }
-        if (isUp !== false) this.#events.down(error as Error);
+        if (isUp !== false) this.#events.down(toError(error));
         isUp = false;
         await backoff.wait(signal);
       }

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { RipstopError } from '../../../base/errors.ts';
+import { messageOf, RipstopError, toError } from '../../../base/errors.ts';
 import { parseVxlanData } from '../../lease/backend-data.ts';
 import { identityOf, type Lease, unreadableText } from '../../lease/lease.ts';
 import type {
@@ -103,7 +103,7 @@ export class KubeStore implements LeaseStore {
     } catch (error) {
       throw new RipstopError(
         'ECONFIG',
-        (error as Error).message,
+        messageOf(error),
         'mount the ConfigMap with net-conf.json, or set --net-config-path',
       );
     }
@@ -299,7 +299,7 @@ export class KubeStore implements LeaseStore {
 
   /** Keeps why the Node's condition or its Event cannot be written; undefined: both hold. */
   #note(error: unknown): void {
-    const text = error === undefined ? undefined : (error as Error).message;
+    const text = error === undefined ? undefined : messageOf(error);
     if (text === undefined) this.failing.delete(CONDITION);
     else if (this.failing.get(CONDITION) !== text) {
       this.failing.set(CONDITION, text);
@@ -316,7 +316,7 @@ export class KubeStore implements LeaseStore {
       if (!observer) return undefined;
       const { name } = node.metadata;
       const text = unreadableText(error);
-      if (this.unreadable.get(name) !== text) observer.malformed(error as Error);
+      if (this.unreadable.get(name) !== text) observer.malformed(toError(error));
       this.unreadable.set(name, text);
       return undefined;
     }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { RipstopError } from '../../../base/errors.ts';
+import { hasCode, RipstopError } from '../../../base/errors.ts';
 
 interface CleanupFlags {
   instance?: string;
@@ -46,7 +46,7 @@ async function cleanup(options: CleanupFlags): Promise<void> {
   const socket = join(stateDir, SOCKET_NAME);
   const isRunning = await askAgent(socket, '/status').then(
     () => true,
-    error => (error as RipstopError).code !== 'ENOAGENT',
+    error => !hasCode(error, 'ENOAGENT'),
   );
   if (isRunning)
     throw new RipstopError(

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { askAgent } from '../../../api/client.ts';
 import type { FlowsAnswer } from '../../../api/flows.ts';
 import { openFlowLog } from '../../../api/flows-client.ts';
+import { hasCode } from '../../../base/errors.ts';
 import { createFlowFilter, type FiveTuple } from '../../../capture/flows/flow-filter.ts';
 import { endsOf, type FlowRecord } from '../../../capture/flows/flow-log.ts';
 import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
@@ -41,7 +42,7 @@ async function written(text: string): Promise<void> {
   try {
     await new OutputStream(process.stdout).write(text);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== BROKEN_PIPE) throw error;
+    if (!hasCode(error, BROKEN_PIPE)) throw error;
   }
 }
 
@@ -76,7 +77,7 @@ export async function logFlows(filter: string, { socket }: FlowsOptions): Promis
       if (!wanted || wanted(endsOf(JSON.parse(line) as FlowRecord))) await out.write(`${line}\n`);
     if (!stop.signal.aborted) process.stderr.write('ripstop flows: the data plane has ended\n');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== BROKEN_PIPE) throw error;
+    if (!hasCode(error, BROKEN_PIPE)) throw error;
     stop.abort();
   }
 }

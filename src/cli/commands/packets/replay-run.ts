@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readNodeConfig, vtepMac } from '../../../agent/node/config.ts';
-import { RipstopError } from '../../../base/errors.ts';
+import { hasCode, RipstopError } from '../../../base/errors.ts';
 import { verdictNumbers } from '../../../capture/filter/selection.ts';
 import { openCapture } from '../../../capture/format/open.ts';
 import { PcapFormat } from '../../../capture/format/pcap-writer.ts';
@@ -66,7 +66,7 @@ export async function runReplayCommand(path: string, options: ReplayOptions, ver
     else if (options.against) await compare(path, config, configOf(options.against, options), options, out);
     else await show(path, config, options, out, version);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== BROKEN_PIPE) throw error;
+    if (!hasCode(error, BROKEN_PIPE)) throw error;
   }
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FlowsAnswer } from '../../../api/flows.ts';
+import { hasCode } from '../../../base/errors.ts';
 import { createFlowFilter } from '../../../capture/flows/flow-filter.ts';
 import { FLOW_ORDERS } from '../../../capture/flows/flow-order.ts';
 import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
@@ -92,7 +93,7 @@ async function printed(
       await out.write(`${shown > 0 ? '\n' : ''}${new Date().toISOString().slice(11, 19)} ${text}`);
     }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== BROKEN_PIPE) throw error;
+    if (!hasCode(error, BROKEN_PIPE)) throw error;
   }
 }
 

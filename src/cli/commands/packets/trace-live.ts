@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { openCaptureStream } from '../../../api/capture-client.ts';
+import { hasCode } from '../../../base/errors.ts';
 import { Correlator } from '../../../capture/correlate/correlator.ts';
 import { ObservationReader } from '../../../capture/correlate/observation.ts';
 import { PathLines, pathRow } from '../../../capture/correlate/rows.ts';
@@ -57,7 +58,7 @@ export async function traceLive(options: TraceOptions): Promise<void> {
     await Promise.all(streams.map((_, node) => follow(node)));
   } catch (error) {
     // A stream that was stopped may end inside a message.
-    if (!stop.signal.aborted && (error as NodeJS.ErrnoException).code !== BROKEN_PIPE) throw error;
+    if (!stop.signal.aborted && !hasCode(error, BROKEN_PIPE)) throw error;
   } finally {
     clearInterval(sweep);
     stop.abort();

@@ -1,5 +1,6 @@
 import { CAPTURES_PATH, type CapturePlaces, openCaptureStream } from '../../../api/capture-client.ts';
 import { askAgent } from '../../../api/client.ts';
+import { hasCode } from '../../../base/errors.ts';
 import { DropLines, dropRow } from '../../../capture/decode/drop-rows.ts';
 import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
 import { type RecordStream, readRecordStream } from '../../../capture/live/record-stream.ts';
@@ -40,7 +41,7 @@ export async function followDrops(socket: string, json: boolean): Promise<void> 
     for (const line of shown.rest()) await out.write(`${line}\n`);
   } catch (error) {
     // A stream that was stopped may end inside a message.
-    if (!stop.signal.aborted && (error as NodeJS.ErrnoException).code !== BROKEN_PIPE) throw error;
+    if (!stop.signal.aborted && !hasCode(error, BROKEN_PIPE)) throw error;
     stop.abort();
   }
 }

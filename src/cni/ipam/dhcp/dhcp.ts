@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { messageOf } from '../../../base/errors.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
@@ -95,7 +96,7 @@ async function status(call: Call): Promise<void> {
   try {
     await ask(socket, { method: 'status', network: call.name });
   } catch (error) {
-    throw new CniError(CODE.PLUGIN_UNAVAILABLE, (error as Error).message);
+    throw new CniError(CODE.PLUGIN_UNAVAILABLE, messageOf(error));
   }
 }
 

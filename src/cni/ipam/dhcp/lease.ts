@@ -1,4 +1,5 @@
 import { contained } from '../../../base/boundary.ts';
+import { messageOf } from '../../../base/errors.ts';
 import { parseMac } from '../../../net/address-text.ts';
 import { isNetError } from '../../../net/error.ts';
 import { PacketSocket } from '../../../net/packet-socket.ts';
@@ -117,7 +118,7 @@ export class Lease {
         );
       });
     } catch (error) {
-      log(`dhcp: ${this.stored.address}: ${(error as Error).message}`);
+      log(`dhcp: ${this.stored.address}: ${messageOf(error)}`);
     }
     if (this.#isOver) return;
     if (terms === 'refused' || (terms && terms.address !== this.stored.address)) {
@@ -175,7 +176,7 @@ export class Lease {
         release(transport, clientOf(this.stored, link.mac), this.stored.address, this.#server(link)),
       );
     } catch (error) {
-      this.#events.log(`dhcp: ${this.stored.address} could not be given back: ${(error as Error).message}`);
+      this.#events.log(`dhcp: ${this.stored.address} could not be given back: ${messageOf(error)}`);
     }
   }
 

@@ -1,3 +1,4 @@
+import { messageOf } from '../../../base/errors.ts';
 import { validAttachments } from '../../config/network.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
@@ -45,7 +46,7 @@ async function status(call: Call): Promise<void> {
     readConfig(call);
     await store(call, () => undefined);
   } catch (error) {
-    throw new CniError(CODE.PLUGIN_UNAVAILABLE, `host-local: ${(error as Error).message}`);
+    throw new CniError(CODE.PLUGIN_UNAVAILABLE, `host-local: ${messageOf(error)}`);
   }
 }
 

@@ -10,6 +10,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { hasCode } from '../../../base/errors.ts';
 
 /*
  * Who holds which address, answered without reading every address file.
@@ -89,7 +90,7 @@ export class AddressIndex {
     try {
       unlinkSync(`${this.#links}/${fileName(key)}`);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      if (!hasCode(error, 'ENOENT')) throw error;
     }
   }
 }

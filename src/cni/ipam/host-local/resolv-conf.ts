@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { messageOf } from '../../../base/errors.ts';
 import type { Dns } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 
@@ -24,6 +25,6 @@ export function readResolvConf(file: string): Dns {
   try {
     return parseResolvConf(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new CniError(CODE.IO_FAILURE, `ipam.resolvConf: ${(error as Error).message}`);
+    throw new CniError(CODE.IO_FAILURE, `ipam.resolvConf: ${messageOf(error)}`);
   }
 }

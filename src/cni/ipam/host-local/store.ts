@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { isIP } from 'node:net';
+import { hasCode } from '../../../base/errors.ts';
 import type { Attachment } from '../../config/network.ts';
 import { withLock } from '../../state/lock.ts';
 import { AddressIndex, type Key, keyOf } from './index-files.ts';
@@ -103,7 +104,7 @@ export class AddressStore {
         linkSync(draft, file);
         return true;
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+        if (!hasCode(error, 'EEXIST')) throw error;
         if (statSync(file).size > 0) return false;
         unlinkSync(file);
       }

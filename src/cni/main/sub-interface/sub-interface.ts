@@ -1,3 +1,4 @@
+import { messageOf } from '../../../base/errors.ts';
 import type { KindSpec } from '../../../net/rtnetlink/link-kinds.ts';
 import {
   changeLink,
@@ -154,7 +155,7 @@ async function subInterfaceStatus(call: Call, kind: SubInterfaceKind): Promise<v
     try {
       findMaster(socket, config);
     } catch (error) {
-      throw new CniError(CODE.PLUGIN_UNAVAILABLE, (error as Error).message);
+      throw new CniError(CODE.PLUGIN_UNAVAILABLE, messageOf(error));
     } finally {
       socket.close();
     }

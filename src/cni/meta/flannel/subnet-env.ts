@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { messageOf } from '../../../base/errors.ts';
 import { readNetwork, writeAddress } from '../../ipam/address-number.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 
@@ -79,7 +80,7 @@ export function readSubnetEnv(file: string): SubnetEnv {
   } catch (error) {
     throw new CniError(
       CODE.TRY_AGAIN_LATER,
-      `subnetFile: ${(error as Error).message}`,
+      `subnetFile: ${messageOf(error)}`,
       'the node agent (or flanneld) writes it once it has a subnet; is it running?',
     );
   }

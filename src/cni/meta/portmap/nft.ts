@@ -1,3 +1,4 @@
+import { messageOf } from '../../../base/errors.ts';
 import { canonicalAddress, canonicalNetwork, type Family } from '../../../net/address-text.ts';
 import { applyNft, applyNftScript, listNft, type NftObject } from '../../../net/nft/nft.ts';
 import { hasNftTable } from '../../../net/nft/presence.ts';
@@ -145,7 +146,7 @@ export const nftHostPorts: RuleBackend<HostPorts> = {
     try {
       await applyNftScript(netns, base() + scripts.join(''));
     } catch (error) {
-      if (!/File exists/.test((error as Error).message)) throw error;
+      if (!/File exists/.test(messageOf(error))) throw error;
       await refuseTaken(netns, rules, 'own');
       throw error;
     }
