@@ -5,8 +5,7 @@ import { integer, listOf, readObject, required, text } from '../base/schema.ts';
 import type { Selection } from '../capture/filter/selection.ts';
 import { CaptureHub } from '../capture/live/capture-hub.ts';
 import type { DataPlane } from '../dataplane/dataplane.ts';
-import { readJson, refuse } from './answers.ts';
-import type { CapturePlaces } from './capture-client.ts';
+import { readJson, sendError } from './listener.ts';
 
 const BODY_MAX = 16384;
 
@@ -20,16 +19,18 @@ const selectionFields = {
 };
 
 /** An overlay that can be captured from. */
-export interface CapturePlace {
+export interface CaptureTarget {
   readonly device: string;
   /** IP versions of the packets that it carries. */
   readonly families: readonly number[];
   readonly hub: CaptureHub;
 }
 
-/** Answer of GET /captures. */
-export function placesOf(places: readonly CapturePlace[] = []): CapturePlaces {
-  return places.map(({ device, families }) => ({ device, families }));
+/** Answer of GET /captures; empty where the kernel carries the packets. */
+export type CaptureTargets = readonly Pick<CaptureTarget, 'device' | 'families'>[];
+
+export function targetsOf(targets: readonly CaptureTarget[]): CaptureTargets {
+  return targets.map(({ device, families }) => ({ device, families }));
 }
 
 const hubs = new WeakMap<DataPlane, CaptureHub>();
@@ -43,45 +44,46 @@ export function hubOf(plane: DataPlane): CaptureHub {
 
 /**
  * Answers POST /capture: a JSON selection in, the stream of `capture/live/record-stream.ts` out until the caller hangs up.
- * @param places none where the kernel carries the packets
+ * @param targets empty where the kernel carries the packets
  */
 export async function answerCapture(
   incoming: IncomingMessage,
   response: ServerResponse,
-  places: readonly CapturePlace[],
+  targets: readonly CaptureTarget[],
 ): Promise<void> {
   const control = new AbortController();
   response.on('close', () => control.abort());
   try {
     const { selection, device, family } = await readSelection(incoming);
-    const { hub } = choosePlace(places, device, family);
+    const { hub } = selectTarget(targets, device, family);
     const stream = await hub.start(selection, control.signal);
     response.writeHead(200, { 'content-type': 'application/octet-stream' });
     await pipeline(stream, response);
   } catch (error) {
     if (response.headersSent) return;
-    refuse(response, error);
+    sendError(response, error);
   }
 }
 
 /** @throws RipstopError ECAPTURE when there is none */
-export function choosePlace(
-  places: readonly CapturePlace[],
+export function selectTarget(
+  targets: readonly CaptureTarget[],
   device: string | undefined,
   family: number | undefined,
-): CapturePlace {
-  if (places.length === 0)
+): CaptureTarget {
+  if (targets.length === 0)
     throw new RipstopError(
       'ECAPTURE',
       'the kernel carries the packets of this node',
       'capture with tcpdump on its device',
     );
-  const fits = (place: CapturePlace) =>
-    (device === undefined || place.device === device) &&
-    (family === undefined || place.families.includes(family));
-  const place = places.find(fits);
-  if (place) return place;
-  const known = places.map(one => `${one.device} (IPv${one.families.join(' and IPv')})`).join(', ');
+  const target = targets.find(
+    one =>
+      (device === undefined || one.device === device) &&
+      (family === undefined || one.families.includes(family)),
+  );
+  if (target) return target;
+  const known = targets.map(one => `${one.device} (IPv${one.families.join(' and IPv')})`).join(', ');
   throw new RipstopError('ECAPTURE', `no overlay ${device ?? `carries IPv${family}`}`, `there are: ${known}`);
 }
 

@@ -1,48 +1,143 @@
-import { request } from 'node:http';
-import { codeOf, RipstopError } from '../base/errors.ts';
+import { type IncomingMessage, request } from 'node:http';
+import { codeOf, messageOf, RipstopError } from '../base/errors.ts';
+import type { Selection } from '../capture/filter/selection.ts';
 
 /** Where the agent listens when nothing else is said. */
 export const DEFAULT_SOCKET = '/run/ripstop/agent.sock';
 
-const USUAL_MS = 5000;
+/* Paths of the agent's socket that answer with a stream, or that are asked with a body. */
+export const CAPTURE_PATH = '/capture';
+export const CAPTURES_PATH = '/captures';
+export const FLOW_LOG_PATH = '/flows/log';
+export const TRACE_PATH = '/trace';
 
-/** Asks the agent; with a body it is a POST. @throws RipstopError ENOAGENT, EACCES, EAGENT, each with what to do */
-export async function askAgent<T>(
+const TIMEOUT_MS = 5000;
+
+/** What to capture, and where: the first overlay that fits. */
+export interface CaptureRequest extends Selection {
+  readonly device?: string;
+  /** IP version that the overlay carries. */
+  readonly family?: number;
+}
+
+/** Gets JSON from the agent. @throws RipstopError ENOAGENT, EACCES, EAGENT or the agent's own, each with what to do */
+export async function getJson<T>(socketPath: string, path: string, timeoutMs = TIMEOUT_MS): Promise<T> {
+  return jsonOf<T>(socketPath, await send(socketPath, 'GET', path, undefined, timeoutMs));
+}
+
+/** Sends JSON to the agent and gets JSON back. @throws as `getJson` */
+export async function postJson<T>(
   socketPath: string,
   path: string,
-  timeoutMs = USUAL_MS,
-  body?: object,
+  body: object,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<T> {
-  const { status, text } = await new Promise<{ status: number; text: string }>((resolve, reject) => {
-    const method = body ? 'POST' : 'GET';
-    const call = request({ socketPath, path, method, agent: false, timeout: timeoutMs }, response => {
-      let answer = '';
-      response.setEncoding('utf8').on('data', chunk => {
-        answer += chunk;
-      });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text: answer }));
-      response.on('error', error => reject(agentFailure(socketPath, error)));
-    });
-    call.on('timeout', () => call.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
-    call.on('error', error => reject(agentFailure(socketPath, error)));
+  return jsonOf<T>(socketPath, await send(socketPath, 'POST', path, body, timeoutMs));
+}
+
+/**
+ * Starts a capture of a running agent; the stream is that of `capture/live/record-stream.ts`. It ends when `stop` aborts.
+ * @throws as `getJson`
+ */
+export async function openCaptureStream(
+  socketPath: string,
+  capture: CaptureRequest,
+  stop: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
+  return chunksOf(socketPath, await send(socketPath, 'POST', CAPTURE_PATH, capture), stop);
+}
+
+/** The flow log of a running agent, line by line, until `stop` aborts. @throws as `getJson` */
+export async function openFlowLog(socketPath: string, stop: AbortSignal): Promise<AsyncIterable<string>> {
+  return linesOf(await chunksOf(socketPath, await send(socketPath, 'GET', FLOW_LOG_PATH), stop));
+}
+
+/** The response of the agent to a request, when its header fields have come. Without `timeoutMs` it may be silent for any time. */
+async function send(
+  socketPath: string,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: object,
+  timeoutMs?: number,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const call = request({ socketPath, path, method, agent: false, timeout: timeoutMs }, resolve);
+    call.on('timeout', () => call.destroy(new Error(`no answer within ${(timeoutMs ?? 0) / 1000} s`)));
+    call.on('error', error => reject(connectionError(socketPath, error)));
     call.end(body && JSON.stringify(body));
   });
+}
+
+async function jsonOf<T>(socketPath: string, response: IncomingMessage): Promise<T> {
+  const text = await textOf(socketPath, response);
   const value = parse(text);
-  if (status === 200) return value as T;
-  const { error = text, hint } = (value ?? {}) as { error?: string; hint?: string };
-  throw new RipstopError(codeOf(value, 'EAGENT'), `the agent refused ${path}: ${error}`, hint);
+  if (response.statusCode === 200 && value !== undefined) return value as T;
+  throw refusal(text);
+}
+
+/** The chunks of an answer that goes on until `stop` aborts. */
+async function chunksOf(
+  socketPath: string,
+  response: IncomingMessage,
+  stop: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
+  if (response.statusCode !== 200) throw refusal(await textOf(socketPath, response));
+  stop.addEventListener('abort', () => response.destroy(), { once: true });
+  return untilStopped(response, stop);
+}
+
+/** The chunks of a response; that we ourselves end it is no fault. */
+async function* untilStopped(
+  response: AsyncIterable<Uint8Array>,
+  stop: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* response;
+  } catch (error) {
+    if (stop.aborted) return;
+    throw new RipstopError('EAGENT', `the agent ended the stream: ${messageOf(error)}`, 'see its log');
+  }
+}
+
+async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, void> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of chunks) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
+  }
+}
+
+async function textOf(socketPath: string, response: IncomingMessage): Promise<string> {
+  let text = '';
+  try {
+    for await (const chunk of response.setEncoding('utf8')) text += chunk;
+  } catch (error) {
+    throw connectionError(socketPath, error);
+  }
+  return text;
 }
 
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
+    // Not JSON: another program listens there.
     return undefined;
   }
 }
 
+/** What the agent answered in place of what it was asked for. */
+function refusal(text: string): RipstopError {
+  const value = parse(text);
+  const { error, hint } = Object(value) as { error?: unknown; hint?: unknown };
+  const what = typeof error === 'string' ? error : `unexpected answer of the agent: ${text.slice(0, 200)}`;
+  return new RipstopError(codeOf(value, 'EAGENT'), what, typeof hint === 'string' ? hint : undefined);
+}
+
 /** What a failed call to the socket means to a person. */
-export function agentFailure(path: string, error: Error): RipstopError {
+function connectionError(path: string, error: unknown): RipstopError {
   switch (codeOf(error)) {
     case 'ENOENT':
     case 'ECONNREFUSED':
@@ -58,6 +153,6 @@ export function agentFailure(path: string, error: Error): RipstopError {
         'use sudo, or start the agent with --socket-group',
       );
     default:
-      return new RipstopError('EAGENT', `${path}: ${error.message}`);
+      return new RipstopError('EAGENT', `${path}: ${messageOf(error)}`);
   }
 }

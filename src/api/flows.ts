@@ -5,7 +5,7 @@ import { FlowMonitor } from '../capture/flows/flow-monitor.ts';
 import { orderFlows } from '../capture/flows/flow-order.ts';
 import type { FlowPeerRow, FlowReport, FlowRow } from '../capture/flows/flow-report.ts';
 import type { DataPlane } from '../dataplane/dataplane.ts';
-import { refuse } from './answers.ts';
+import { sendError } from './listener.ts';
 
 /** Answer of GET /flows. */
 export interface FlowsAnswer {
@@ -23,9 +23,6 @@ export interface FlowsQuery {
   /** Flows to tell, 0 for all. */
   readonly limit: number;
 }
-
-/** Path of the agent's interface that streams the flow log. */
-export const FLOW_LOG_PATH = '/flows/log';
 
 const LIMIT = 100;
 /** Bytes that may wait for a reader of the log before lines are left out. */
@@ -74,7 +71,7 @@ export function readFlowsQuery(query: URLSearchParams): FlowsQuery {
  */
 export function answerFlowLog(response: ServerResponse, overlays: readonly FlowMonitor[]): void {
   if (overlays.length === 0) {
-    refuse(response, carriedByKernel());
+    sendError(response, carriedByKernel());
     return;
   }
   response.writeHead(200, { 'content-type': 'application/x-ndjson' });

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { contained } from '../base/boundary.ts';
+import { describeError, RipstopError } from '../base/errors.ts';
 
 /** Answers one request. What it throws, or rejects with, is answered with 500. */
 export type Handler = (request: IncomingMessage, response: ServerResponse) => unknown;
@@ -77,4 +78,31 @@ export function targetOf(request: IncomingMessage): { path: string; query: strin
   const at = relative.indexOf('?');
   if (at === -1) return { path: relative || '/', query: '' };
   return { path: relative.slice(0, at) || '/', query: relative.slice(at + 1) };
+}
+
+/** The JSON body of a request. @param maxBytes of the body @throws RipstopError ECONFIG */
+export async function readJson(request: IncomingMessage, maxBytes: number): Promise<unknown> {
+  let body = '';
+  for await (const chunk of request.setEncoding('utf8')) {
+    body += chunk;
+    if (body.length > maxBytes) throw new RipstopError('ECONFIG', `a request of more than ${maxBytes} bytes`);
+  }
+  try {
+    return JSON.parse(body);
+  } catch {
+    throw new RipstopError('ECONFIG', 'the request is not JSON');
+  }
+}
+
+export function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(value));
+}
+
+/** Answers with an error: 400 for what the caller can correct, otherwise 500. */
+export function sendError(response: ServerResponse, error: unknown): void {
+  if (error instanceof RipstopError) {
+    const { code, message, hint } = error;
+    sendJson(response, 400, { code, error: message, hint });
+  } else sendJson(response, 500, { error: describeError(error) });
 }

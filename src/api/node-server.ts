@@ -1,12 +1,11 @@
 import type { Server } from 'node:http';
 import type { OverlayNode } from '../agent/node/node.ts';
 import { nodeOfRun } from '../diagnose/trace/node.ts';
-import { answerGet } from './answers.ts';
-import { hubOf, placesOf } from './capture.ts';
-import { CAPTURES_PATH } from './capture-client.ts';
-import { answerWatch, WATCH_PATHS, type Watch } from './debug.ts';
+import { hubOf, targetsOf } from './capture.ts';
+import { CAPTURES_PATH } from './client.ts';
 import { flowsOf, monitorOf, readFlowsQuery } from './flows.ts';
 import { createListener } from './listener.ts';
+import { type DebugApi, handleRequest } from './routes.ts';
 import { listenOn } from './server.ts';
 import type { WebLink } from './web/messages.ts';
 
@@ -16,16 +15,14 @@ import type { WebLink } from './web/messages.ts';
  * @throws RipstopError EINUSE, ESOCKET
  */
 export async function serveNode(path: string, node: OverlayNode, web: () => WebLink): Promise<Server> {
-  const answers = {
+  const handlers = {
     '/web': web,
-    [CAPTURES_PATH]: () => placesOf(nodeWatch(node).captures),
+    [CAPTURES_PATH]: () => targetsOf(nodeWatch(node).captures),
     '/flows': (query: URLSearchParams) => flowsOf(nodeWatch(node).flows, readFlowsQuery(query)),
   };
   const server = createListener(
     'socket',
-    (incoming, response) =>
-      answerWatch(incoming, response, () => nodeWatch(node)) ??
-      answerGet(incoming, response, answers, WATCH_PATHS),
+    (incoming, response) => handleRequest(incoming, response, handlers, () => nodeWatch(node)),
     { hasStreams: true },
   );
   await listenOn(server, path);
@@ -33,12 +30,11 @@ export async function serveNode(path: string, node: OverlayNode, web: () => WebL
 }
 
 /** The data plane as it is now: it is another one after its device was taken away. */
-export function nodeWatch(node: OverlayNode): Watch {
+export function nodeWatch(node: OverlayNode): DebugApi {
   const { plane, settled } = node;
   const { device } = settled.config;
   const hub = hubOf(plane);
   return {
-    hub,
     captures: [{ device, families: [4, 6], hub }],
     flows: [monitorOf(plane, device)],
     node: nodeOfRun(node),

@@ -3,14 +3,14 @@ import { request, type Server } from 'node:http';
 import { dirname } from 'node:path';
 import type { Agent } from '../agent/agent.ts';
 import { messageOf, RipstopError } from '../base/errors.ts';
-import { nodeOfAgent } from '../diagnose/trace/node.ts';
-import { type Answers, answerGet } from './answers.ts';
-import { placesOf } from './capture.ts';
-import { CAPTURES_PATH } from './capture-client.ts';
-import { answerWatch, WATCH_PATHS, type Watch } from './debug.ts';
+import { dropsOf } from '../diagnose/drops.ts';
+import { traceNodeFromAgent } from '../diagnose/trace/node.ts';
+import { targetsOf } from './capture.ts';
+import { CAPTURES_PATH } from './client.ts';
 import { flowsOf, readFlowsQuery } from './flows.ts';
 import { createListener } from './listener.ts';
-import { dropsOf, leasesOf, peersOf, pendingOf, routesOf, statusOf } from './status.ts';
+import { type DebugApi, type GetHandlers, handleRequest } from './routes.ts';
+import { leasesOf, peersOf, pendingChanges, routesOf, statusOf } from './status.ts';
 import type { WebLink } from './web/messages.ts';
 
 /** sun_path of unix(7) without its end; a longer one would be cut in silence. */
@@ -32,24 +32,22 @@ export async function serveApi(
   web: () => WebLink,
 ): Promise<Server> {
   const startedAt = new Date();
-  const answers: Answers = {
+  const handlers: GetHandlers = {
     '/status': () => statusOf(agent, version, startedAt),
     '/peers': () => peersOf(agent),
     '/routes': () => routesOf(agent),
     '/leases': () => leasesOf(agent),
     '/drops': () => dropsOf(agent),
-    '/pending': () => pendingOf(agent),
-    [CAPTURES_PATH]: () => placesOf(watchOf(agent).captures),
-    '/flows': query => flowsOf(watchOf(agent).flows, readFlowsQuery(query)),
+    '/pending': () => pendingChanges(agent),
+    [CAPTURES_PATH]: () => targetsOf(debugApiOf(agent).captures),
+    '/flows': query => flowsOf(debugApiOf(agent).flows, readFlowsQuery(query)),
     '/web': web,
     // Loaded when asked for: the probes bring an addon of their own, and a node must start without it.
     '/doctor': async () => (await import('../diagnose/doctor/doctor.ts')).diagnose(agent),
   };
   const server = createListener(
     'socket',
-    (incoming, response) =>
-      answerWatch(incoming, response, () => watchOf(agent)) ??
-      answerGet(incoming, response, answers, WATCH_PATHS),
+    (incoming, response) => handleRequest(incoming, response, handlers, () => debugApiOf(agent)),
     { hasStreams: true },
   );
   await listenOn(server, path);
@@ -60,17 +58,15 @@ export async function serveApi(
   return server;
 }
 
-/** What of the agent's overlays can be watched: those that Ripstop itself carries. */
-export function watchOf(agent: Agent): Watch {
+/** What there is of the agent's overlays that Ripstop itself carries. */
+export function debugApiOf(agent: Agent): DebugApi {
   const overlays = agent.network?.overlays ?? [];
-  const captures = overlays.flatMap(({ capture: hub, plan }) =>
-    hub ? [{ device: plan.device!, families: plan.carries, hub }] : [],
-  );
   return {
-    hub: captures[0]?.hub,
-    captures,
+    captures: overlays.flatMap(({ capture: hub, plan: { device, carries } }) =>
+      hub && device !== undefined ? [{ device, families: carries, hub }] : [],
+    ),
     flows: overlays.flatMap(overlay => overlay.flows ?? []),
-    node: nodeOfAgent(agent),
+    node: traceNodeFromAgent(agent),
   };
 }
 

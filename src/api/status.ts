@@ -5,10 +5,8 @@ import { isSameLease, type Lease } from '../agent/lease/lease.ts';
 import type { KeptLeases } from '../agent/lease/store.ts';
 import type { Overlay } from '../agent/overlay/overlay.ts';
 import type { PeerHealth } from '../agent/probe/peer-monitor.ts';
-import type { CounterSnapshot } from '../dataplane/dataplane.ts';
-import { VERDICTS } from '../dataplane/dataplane.ts';
-import type { PeerTally, Tally } from '../dataplane/descriptor/counters.ts';
-import { type LeasePicture, leaseLines } from '../diagnose/doctor/lease-faults.ts';
+import type { PeerTally } from '../dataplane/descriptor/counters.ts';
+import { leaseLines, leasePicture } from '../diagnose/doctor/lease-faults.ts';
 import { type RefusedSetting, refusedSettings } from '../net/sysctl.ts';
 
 const STUCK_MS = 10_000;
@@ -111,16 +109,6 @@ export interface LeaseStatus {
   readonly own: boolean;
   /** ISO time; `never` for a reservation; null: only the store knows. */
   readonly ends: string | null;
-}
-
-export interface DropStatus {
-  readonly device: string;
-  readonly reason: string;
-  readonly direction: string;
-  readonly frames: number;
-  readonly bytes: number;
-  readonly meaning: string;
-  readonly remedy: string;
 }
 
 export function statusOf(agent: Agent, version: string, startedAt: Date): Status {
@@ -254,25 +242,8 @@ export function leasesOf(agent: Agent): LeaseStatus[] {
   }));
 }
 
-/** Ways that frames were lost, the most frequent first; only what happened. */
-export function dropsOf(agent: Agent): DropStatus[] {
-  return (agent.network?.overlays ?? [])
-    .flatMap(overlay => {
-      const counters = overlay.counters();
-      return counters ? dropsIn(counters).map(drop => ({ device: overlay.plan.device ?? '', ...drop })) : [];
-    })
-    .sort((a, b) => b.frames - a.frames);
-}
-
-function dropsIn(counters: CounterSnapshot): Omit<DropStatus, 'device'>[] {
-  return VERDICTS.filter(verdict => verdict.drop).flatMap(({ name, direction, meaning, remedy }) => {
-    const { frames, bytes }: Tally = counters.verdicts[name] ?? { frames: 0, bytes: 0 };
-    return frames > 0 ? [{ reason: name, direction, frames, bytes, meaning, remedy }] : [];
-  });
-}
-
-/** What the next comparison would change, a line a step. */
-export function pendingOf(agent: Agent): string[] {
+/** What the next comparison would change, one line per step. */
+export function pendingChanges(agent: Agent): string[] {
   const picture = leasePicture(agent);
   const overlays = agent.network?.overlays ?? [];
   return [
@@ -280,14 +251,6 @@ export function pendingOf(agent: Agent): string[] {
     ...overlays.flatMap(overlay => overlay.connected().map(describeConnected)),
     ...overlays.flatMap(overlay => overlay.pending().map(describeChange)),
   ];
-}
-
-/** What is known of the leases; undefined before there is an overlay. */
-export function leasePicture({ network, leases, store }: Agent): LeasePicture | undefined {
-  if (!network) return undefined;
-  const { rejected, inputs } = network;
-  const { unreadable } = store;
-  return { backend: inputs.config.backend.type, leases: [...leases.values()], rejected, unreadable };
 }
 
 export function subnetsOf({ v4, v6 }: Lease): string[] {

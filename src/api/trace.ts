@@ -6,10 +6,7 @@ import type { TraceRequest } from '../diagnose/trace/answer.ts';
 import type { TraceNode } from '../diagnose/trace/node.ts';
 import { tracePacket } from '../diagnose/trace/trace.ts';
 import { canonicalAddress } from '../net/address-text.ts';
-import { json, readJson, refuse } from './answers.ts';
-
-/** Path of the agent's interface that traces a packet. */
-export const TRACE_PATH = '/trace';
+import { readJson, sendError, sendJson } from './listener.ts';
 
 /** A packet of 64 KiB in base64, and the rest. */
 const BODY_MAX = 100_000;
@@ -71,9 +68,9 @@ export async function answerTrace(
         'the agent holds no lease yet',
         '`ripstop status` says what it waits for',
       );
-    json(response, 200, await tracePacket(node, request));
+    sendJson(response, 200, await tracePacket(node, request));
   } catch (error) {
-    refuse(response, error);
+    sendError(response, error);
   }
 }
 

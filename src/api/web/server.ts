@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { codeOf, describeError, RipstopError } from '../../base/errors.ts';
 import { integer, listOf, readObject, required, text } from '../../base/schema.ts';
-import { choosePlace } from '../capture.ts';
+import { selectTarget } from '../capture.ts';
 import { createListener, targetOf } from '../listener.ts';
 import { isAllowedHost, isAuthorized, type WebOptions, webLink } from './access.ts';
 import { type Asset, readAssets } from './assets.ts';
@@ -178,7 +178,7 @@ export class WebServer {
   }
 
   async #start(wish: CaptureRequest): Promise<void> {
-    const { hub } = choosePlace(this.#source.watch().captures ?? [], wish.device || undefined, undefined);
+    const { hub } = selectTarget(this.#source.debug().captures, wish.device || undefined, undefined);
     this.#capture?.stop();
     this.#capture = await BufferedCapture.start(this.#captures + 1, wish, hub);
     this.#captures++;

@@ -2,9 +2,9 @@ import type { Agent } from '../../agent/agent.ts';
 import type { OverlayNode } from '../../agent/node/node.ts';
 import type { PeerHealth } from '../../agent/probe/peer-monitor.ts';
 import type { CounterSnapshot } from '../../dataplane/dataplane.ts';
-import type { Watch } from '../debug.ts';
 import { nodeWatch } from '../node-server.ts';
-import { watchOf } from '../server.ts';
+import type { DebugApi } from '../routes.ts';
+import { debugApiOf } from '../server.ts';
 import { peersOf, statusOf } from '../status.ts';
 import type { OverlayView, PeerView, ProbeView, View } from './messages.ts';
 
@@ -14,7 +14,7 @@ export interface WebSource {
   peers(): PeerView[];
   /** Of every data plane that runs in this process. */
   counters(): CounterSnapshot[];
-  watch(): Watch;
+  debug(): DebugApi;
 }
 
 export function agentSource(agent: Agent, version: string): WebSource {
@@ -38,7 +38,7 @@ export function agentSource(agent: Agent, version: string): WebSource {
         probe: health && probeOf(health),
       })),
     counters: () => overlays().flatMap(overlay => overlay.counters() ?? []),
-    watch: () => watchOf(agent),
+    debug: () => debugApiOf(agent),
   };
 }
 
@@ -79,7 +79,7 @@ export function nodeSource(node: OverlayNode, name: string, version: string): We
       }));
     },
     counters: () => [node.counters()],
-    watch: () => nodeWatch(node),
+    debug: () => nodeWatch(node),
   };
 }
 

@@ -20,7 +20,7 @@ export function viewOf(source: WebSource, history: readonly Sample[]): View {
     flows: flowsViewOf(source),
     verdicts: DROPS.map(({ name }) => name),
     points: POINT_NAMES,
-    captures: (source.watch().captures ?? []).map(({ device }) => device),
+    captures: source.debug().captures.map(({ device }) => device),
   };
 }
 
@@ -38,7 +38,7 @@ function dropsOf(source: WebSource): DropView[] {
 }
 
 function flowsViewOf(source: WebSource): FlowsView | null {
-  const watched = source.watch().flows;
+  const watched = source.debug().flows;
   if (watched.length === 0) return null;
   const { overlays, total, flows } = flowsOf(watched, { sort: 'rate', limit: FLOWS });
   return {

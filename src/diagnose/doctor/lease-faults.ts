@@ -1,3 +1,4 @@
+import type { Agent } from '../../agent/agent.ts';
 import type { Lease } from '../../agent/lease/lease.ts';
 import type { RejectedLease } from '../../agent/peer.ts';
 import type { Finding } from './finding.ts';
@@ -88,4 +89,12 @@ function backendFinding({ backend, leases, rejected }: LeasePicture): Finding[] 
       remedy: `set Backend.Type in the network configuration to what the cluster uses (without Backend, flanneld and ripstop use udp)`,
     },
   ];
+}
+
+/** What is known of the leases; undefined before there is an overlay. */
+export function leasePicture({ network, leases, store }: Agent): LeasePicture | undefined {
+  if (!network) return undefined;
+  const { rejected, inputs } = network;
+  const { unreadable } = store;
+  return { backend: inputs.config.backend.type, leases: [...leases.values()], rejected, unreadable };
 }

@@ -1,13 +1,13 @@
 import type { Agent } from '../../agent/agent.ts';
 import { describeKept } from '../../agent/store/store-watch.ts';
-import { dropsOf, leasePicture } from '../../api/status.ts';
 import { saveIptables } from '../../net/iptables.ts';
 import { listNft } from '../../net/nft/nft.ts';
 import { listLinks } from '../../net/rtnetlink/links.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { describeRefusal, readSetting, refusedSettings } from '../../net/sysctl.ts';
+import { dropsOf } from '../drops.ts';
 import type { Finding } from './finding.ts';
-import { leaseFindings } from './lease-faults.ts';
+import { leaseFindings, leasePicture } from './lease-faults.ts';
 import { checkEndpoints, checkUncaught } from './process-checks.ts';
 
 type Check = (agent: Agent) => Promise<Finding[]> | Finding[];

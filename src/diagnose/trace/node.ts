@@ -43,7 +43,7 @@ export interface TracePeer extends LayoutPeer {
 }
 
 /** The node of an agent. */
-export function nodeOfAgent({ network, options }: Agent): TraceNode | undefined {
+export function traceNodeFromAgent({ network, options }: Agent): TraceNode | undefined {
   if (!network) return undefined;
   const { overlays, inputs } = network;
   const plans = overlays.map(({ plan }) => plan);

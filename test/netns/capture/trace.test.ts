@@ -2,7 +2,7 @@ import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { askAgent } from '../../../src/api/client.ts';
+import { postJson } from '../../../src/api/client.ts';
 import type { Status } from '../../../src/api/status.ts';
 import type { PathRow } from '../../../src/capture/correlate/rows.ts';
 import { requestOf, showTrace } from '../../../src/cli/commands/packets/trace-run.ts';
@@ -83,7 +83,7 @@ for (const [mode, family] of [
     /** As the command does, in this process: the socket is a file. */
     const foretell = async (node: Node, src: string, dst: string, more: { size?: number } = {}) => {
       const request = requestOf({ src, dst, socket: socketOf(node), ...more });
-      return showTrace([await askAgent<TraceAnswer>(socketOf(node), '/trace', 5000, request)]);
+      return showTrace([await postJson<TraceAnswer>(socketOf(node), '/trace', request)]);
     };
     const lost = (text: string, expected: RegExp) => {
       t.match(text, expected);
@@ -240,11 +240,11 @@ t.test(
     const { overlays } = await agents[1]!.ask<Status>('/status');
     one.ns.must(['bridge', 'fdb', 'del', overlays[0]!.mac!, 'dev', 'flannel.1']);
     // At once: the agent is about to mend it.
-    t.match(await askAgent<TraceAnswer>(agents[0]!.socket, '/trace', 5000, request), {
+    t.match(await postJson<TraceAnswer>(agents[0]!.socket, '/trace', request), {
       ...{ fate: 'dropped', verdict: /has no forwarding entry/, remedy: /bridge fdb show dev flannel.1/ },
     });
     const refused = (body: object, message: RegExp) =>
-      t.rejects(askAgent(agents[0]!.socket, '/trace', 5000, body), { code: 'ECONFIG', message });
+      t.rejects(postJson(agents[0]!.socket, '/trace', body), { code: 'ECONFIG', message });
     await refused({ ...request, source: 'nowhere' }, /source: "nowhere" is not an IP address/);
     await refused({ ...request, size: 5 }, /a packet of 5 bytes/);
     await refused({ ...request, source: 'fd00::1' }, /of different families/);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import type { DropStatus, LeaseStatus, PeerStatus } from '../../../src/api/status.ts';
+import type { LeaseStatus, PeerStatus } from '../../../src/api/status.ts';
+import type { DropStatus } from '../../../src/diagnose/drops.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
 import { need } from '../../support/skip-unless.ts';

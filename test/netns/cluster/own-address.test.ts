@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { DropStatus } from '../../../src/api/status.ts';
+import type { DropStatus } from '../../../src/diagnose/drops.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
 import { need } from '../../support/skip-unless.ts';

@@ -6,7 +6,7 @@ import type { Ended, Proc } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Lab, Node } from '../../../bench/lab/topology.ts';
 import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
-import { askAgent } from '../../../src/api/client.ts';
+import { getJson } from '../../../src/api/client.ts';
 import type { Status } from '../../../src/api/status.ts';
 
 interface Owner {
@@ -110,7 +110,7 @@ export class TestAgent {
   }
 
   async ask<T>(path: string): Promise<T> {
-    return askAgent<T>(this.socket, path);
+    return getJson<T>(this.socket, path);
   }
 
   /** Waits until it says that packets can flow to `peers` nodes. */

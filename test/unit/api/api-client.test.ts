@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { askAgent } from '../../../src/api/client.ts';
+import { getJson } from '../../../src/api/client.ts';
 
 t.test('an agent that dies in the middle of its answer is told', async t => {
   // The path of a socket ends at 108 bytes: not below a fixture.
@@ -17,5 +17,5 @@ t.test('an agent that dies in the middle of its answer is told', async t => {
   server.listen(socket);
   await once(server, 'listening');
   t.teardown(() => server.close());
-  await t.rejects(askAgent(socket, '/status'), { code: 'EAGENT', message: /agent\.sock: aborted/ });
+  await t.rejects(getJson(socket, '/status'), { code: 'EAGENT', message: /agent\.sock: aborted/ });
 });

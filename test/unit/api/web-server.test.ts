@@ -46,10 +46,10 @@ async function served(t: Owner, options: Partial<WebOptions> = {}, withHub = tru
     identity: () => ({ node: 'n1', version: '1', ready: true, reasons: [], overlays: [] }),
     peers: () => [],
     counters: () => [counters(3)],
-    watch: () => ({
-      hub: withHub ? hub : undefined,
+    debug: () => ({
       captures: withHub ? [{ device: 'flannel.1', families: [4], hub }] : [],
       flows: [monitor],
+      node: undefined,
     }),
   };
   const page = await WebServer.serve(source, { ...LOOPBACK, ...options });

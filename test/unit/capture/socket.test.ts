@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
-import { answerCapture, type CapturePlace } from '../../../src/api/capture.ts';
-import { openCaptureStream } from '../../../src/api/capture-client.ts';
+import { answerCapture, type CaptureTarget } from '../../../src/api/capture.ts';
+import { openCaptureStream } from '../../../src/api/client.ts';
 import { listenOn } from '../../../src/api/server.ts';
 import { CaptureHub } from '../../../src/capture/live/capture-hub.ts';
 import { readRecordStream } from '../../../src/capture/live/record-stream.ts';
@@ -14,7 +14,9 @@ import { worker } from './fixtures/tapped.ts';
 /** A socket that serves captures of a worker whose batches a test fills. */
 async function served(
   t: { teardown(fn: () => void): void },
-  places: (hub: CaptureHub) => readonly CapturePlace[] = hub => [{ device: 'flannel.1', families: [4], hub }],
+  places: (hub: CaptureHub) => readonly CaptureTarget[] = hub => [
+    { device: 'flannel.1', families: [4], hub },
+  ],
 ) {
   const one = worker('egress');
   const folder = mkdtempSync(join(tmpdir(), 'rs-sock-'));

@@ -39,12 +39,12 @@ export function addCleanup(program: Command): void {
 
 async function cleanup(options: CleanupFlags): Promise<void> {
   const { SOCKET_NAME } = await import('../../../api/server.ts');
-  const { askAgent } = await import('../../../api/client.ts');
+  const { getJson } = await import('../../../api/client.ts');
   const { readInstance, stateDirOf, subnetFileOf } = await import('../../../agent/inputs/options.ts');
   const instance = readInstance(options.instance ?? '');
   const stateDir = stateDirOf(options.stateDir ?? '', instance);
   const socket = join(stateDir, SOCKET_NAME);
-  const isRunning = await askAgent(socket, '/status').then(
+  const isRunning = await getJson(socket, '/status').then(
     () => true,
     error => !hasCode(error, 'ENOAGENT'),
   );

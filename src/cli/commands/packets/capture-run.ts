@@ -1,5 +1,4 @@
-import { openCaptureStream } from '../../../api/capture-client.ts';
-import { DEFAULT_SOCKET } from '../../../api/client.ts';
+import { DEFAULT_SOCKET, openCaptureStream } from '../../../api/client.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
 import { createFilter } from '../../../capture/filter/filter.ts';

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { askAgent } from '../../../api/client.ts';
+import { getJson, openFlowLog } from '../../../api/client.ts';
 import type { FlowsAnswer } from '../../../api/flows.ts';
-import { openFlowLog } from '../../../api/flows-client.ts';
 import { hasCode } from '../../../base/errors.ts';
 import { createFlowFilter, type FiveTuple } from '../../../capture/flows/flow-filter.ts';
 import { endsOf, type FlowRecord } from '../../../capture/flows/flow-log.ts';
@@ -58,7 +57,7 @@ export async function askFlows(
   rows: number,
 ): Promise<FlowsAnswer> {
   const limit = wanted ? 0 : rows;
-  const answer = await askAgent<FlowsAnswer>(socket, `/flows?sort=${sort}&limit=${limit}`);
+  const answer = await getJson<FlowsAnswer>(socket, `/flows?sort=${sort}&limit=${limit}`);
   if (!wanted) return answer;
   const flows = answer.flows.filter(wanted);
   return { ...answer, flows, total: flows.length };

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { openCaptureStream } from '../../../api/capture-client.ts';
+import { openCaptureStream } from '../../../api/client.ts';
 import { hasCode } from '../../../base/errors.ts';
 import { Correlator } from '../../../capture/correlate/correlator.ts';
 import { ObservationReader } from '../../../capture/correlate/observation.ts';

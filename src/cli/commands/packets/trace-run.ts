@@ -1,6 +1,5 @@
 import { isIP } from 'node:net';
-import { askAgent } from '../../../api/client.ts';
-import { TRACE_PATH } from '../../../api/trace.ts';
+import { postJson, TRACE_PATH } from '../../../api/client.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import type { TraceAnswer, TraceRequest } from '../../../diagnose/trace/answer.ts';
 
@@ -32,7 +31,7 @@ const LOST = 1;
 export async function traceDry(options: TraceOptions): Promise<void> {
   const request = requestOf(options);
   const ask = (socket: string, more: Partial<TraceRequest> = {}) =>
-    askAgent<TraceAnswer>(socket, TRACE_PATH, TIMEOUT_MS, { ...request, ...more });
+    postJson<TraceAnswer>(socket, TRACE_PATH, { ...request, ...more }, TIMEOUT_MS);
   const answers: TraceAnswer[] = [];
   let [here, there] = [options.socket, options.peerSocket];
   let first = await ask(here);

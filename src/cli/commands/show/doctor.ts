@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { askAgent, DEFAULT_SOCKET } from '../../../api/client.ts';
+import { DEFAULT_SOCKET, getJson } from '../../../api/client.ts';
 import type { Diagnosis } from '../../../diagnose/doctor/finding.ts';
 
 interface DoctorOptions {
@@ -22,7 +22,7 @@ export function addDoctor(program: Command): void {
     .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
     .option('--json', 'print JSON')
     .action(async (options: DoctorOptions) => {
-      const diagnosis = await askAgent<Diagnosis>(options.socket, '/doctor', TIMEOUT_MS);
+      const diagnosis = await getJson<Diagnosis>(options.socket, '/doctor', TIMEOUT_MS);
       process.stdout.write(
         options.json ? `${JSON.stringify(diagnosis, null, 2)}\n` : showDiagnosis(diagnosis),
       );

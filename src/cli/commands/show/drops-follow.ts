@@ -1,5 +1,5 @@
-import { CAPTURES_PATH, type CapturePlaces, openCaptureStream } from '../../../api/capture-client.ts';
-import { askAgent } from '../../../api/client.ts';
+import type { CaptureTargets } from '../../../api/capture.ts';
+import { CAPTURES_PATH, getJson, openCaptureStream } from '../../../api/client.ts';
 import { hasCode } from '../../../base/errors.ts';
 import { DropLines, dropRow } from '../../../capture/decode/drop-rows.ts';
 import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
@@ -17,7 +17,7 @@ const SNAP_LENGTH = 256;
 export async function followDrops(socket: string, json: boolean): Promise<void> {
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-  const places = await askAgent<CapturePlaces>(socket, CAPTURES_PATH);
+  const places = await getJson<CaptureTargets>(socket, CAPTURES_PATH);
   const selection = { snapLength: SNAP_LENGTH, points: ['drop'] };
   // Without a place the agent says why there is none.
   const wishes = places.length > 0 ? places.map(({ device }) => ({ ...selection, device })) : [selection];

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { DropStatus } from '../../../api/status.ts';
+import type { DropStatus } from '../../../diagnose/drops.ts';
 import { formatBytes, formatTable } from '../../terminal/table.ts';
 import { addQueryCommand } from './query.ts';
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { askAgent, DEFAULT_SOCKET } from '../../../api/client.ts';
+import { DEFAULT_SOCKET, getJson } from '../../../api/client.ts';
 
 /** `ripstop plan`: the difference between the kernel and what it should be; makes none of it. */
 export function addPlan(program: Command): void {
@@ -24,7 +24,7 @@ async function plan(options: { socket: string; json?: true }, command: Command):
     .slice(process.argv.indexOf(command.name()) + 1)
     .filter(word => word !== '--json');
   const isAsking = words.length === 0 || words[0]!.startsWith('--socket');
-  const steps = isAsking ? await askAgent<string[]>(options.socket, '/pending') : await planFor(words);
+  const steps = isAsking ? await getJson<string[]>(options.socket, '/pending') : await planFor(words);
   process.stdout.write(options.json ? `${JSON.stringify(steps, null, 2)}\n` : showPlan(steps));
 }
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { askAgent, DEFAULT_SOCKET } from '../../../api/client.ts';
+import { DEFAULT_SOCKET, getJson } from '../../../api/client.ts';
 
 interface AskOptions {
   socket: string;
@@ -32,7 +32,7 @@ export function addQueryCommand<T>(
     .option('--json', 'print JSON')
     .action(async (options: AskOptions) => {
       if (options.follow && follow) return follow(options.socket, options.json ?? false);
-      const answer = await askAgent<T>(options.socket, path);
+      const answer = await getJson<T>(options.socket, path);
       process.stdout.write(options.json ? `${JSON.stringify(answer, null, 2)}\n` : show(answer));
     });
   if (follow) command.option('--follow', 'show each one as it happens, until Ctrl-C');

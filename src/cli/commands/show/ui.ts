@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { askAgent, DEFAULT_SOCKET } from '../../../api/client.ts';
+import { DEFAULT_SOCKET, getJson } from '../../../api/client.ts';
 import type { WebLink } from '../../../api/web/messages.ts';
 import { RipstopError } from '../../../base/errors.ts';
 
@@ -14,7 +14,7 @@ export function addUi(program: Command): void {
     )
     .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
     .action(async ({ socket }: { socket: string }) => {
-      const { link } = await askAgent<WebLink>(socket, '/web');
+      const { link } = await getJson<WebLink>(socket, '/web');
       if (link === null)
         throw new RipstopError(
           'ENOWEB',

@@ -1,0 +1,48 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { FlowMonitor } from '../capture/flows/flow-monitor.ts';
+import type { TraceNode } from '../diagnose/trace/node.ts';
+import { answerCapture, type CaptureTarget } from './capture.ts';
+import { CAPTURE_PATH, FLOW_LOG_PATH, TRACE_PATH } from './client.ts';
+import { answerFlowLog } from './flows.ts';
+import { sendError, sendJson, targetOf } from './listener.ts';
+import { answerTrace } from './trace.ts';
+
+/** Answers of GET by path; each gets the query. An error that it throws is answered, too. */
+export type GetHandlers = Readonly<Record<string, (query: URLSearchParams) => unknown>>;
+
+/** What captures, flow logs and traces need of a node; captures and flows are empty where the kernel carries the packets. */
+export interface DebugApi {
+  readonly captures: readonly CaptureTarget[];
+  readonly flows: readonly FlowMonitor[];
+  /** Undefined while there is no overlay. */
+  readonly node: TraceNode | undefined;
+}
+
+/** Answers a request to the agent's socket. @param debug what there is at the moment */
+export async function handleRequest(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  handlers: GetHandlers,
+  debug: () => DebugApi,
+): Promise<void> {
+  const { path, query } = targetOf(incoming);
+  switch (`${incoming.method} ${path}`) {
+    case `POST ${CAPTURE_PATH}`:
+      return answerCapture(incoming, response, debug().captures);
+    case `POST ${TRACE_PATH}`:
+      return answerTrace(incoming, response, debug().node);
+    case `GET ${FLOW_LOG_PATH}`:
+      return answerFlowLog(response, debug().flows);
+  }
+  const handler = incoming.method === 'GET' && Object.hasOwn(handlers, path) ? handlers[path] : undefined;
+  if (!handler) {
+    const known = [...Object.keys(handlers), FLOW_LOG_PATH].join(', ');
+    const error = `unknown request; known are GET ${known} and POST ${CAPTURE_PATH}, ${TRACE_PATH}`;
+    return sendJson(response, 404, { error });
+  }
+  try {
+    sendJson(response, 200, await handler(new URLSearchParams(query)));
+  } catch (error) {
+    sendError(response, error);
+  }
+}
