@@ -11,12 +11,12 @@ import { InputResolver, type NetworkInputs, type SavedInputs } from './inputs/re
 import { StateDir } from './inputs/state-dir.ts';
 import { UnderlayFollower } from './inputs/underlay-follower.ts';
 import { affectsUnderlay } from './kernel/events.ts';
-import { LeaseHolder } from './lease/client.ts';
+import { LeaseClient } from './lease/client.ts';
 import type { Lease } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
 import { emptyRepairCounts, Network } from './overlay/network.ts';
 import { dropStaleDevices } from './overlay/stale-devices.ts';
-import { PeerProbes } from './probe/peer-monitor.ts';
+import { PeerMonitor } from './probe/peer-monitor.ts';
 import { Readiness } from './readiness.ts';
 import { StoreWatch } from './store/store-watch.ts';
 
@@ -35,7 +35,7 @@ export class Agent {
   readonly store: LeaseStore;
   readonly readiness = new Readiness();
   readonly repairs = emptyRepairCounts();
-  readonly probes: PeerProbes;
+  readonly probes: PeerMonitor;
   readonly beside: Beside;
   readonly watch: StoreWatch;
   readonly #log: Log;
@@ -43,7 +43,7 @@ export class Agent {
   readonly #socket: NetlinkSocket;
   readonly #events: EventSocket;
   readonly #abort = new AbortController();
-  readonly #holder: LeaseHolder;
+  readonly #holder: LeaseClient;
   readonly #resolver: InputResolver;
   readonly #underlay: UnderlayFollower;
   #network: Network | undefined;
@@ -68,15 +68,15 @@ export class Agent {
     this.watch = new StoreWatch(store, log);
     this.#stateDir = new StateDir(options.stateDir);
     this.#socket = new NetlinkSocket({ netns: options.netns });
-    this.#holder = new LeaseHolder(store, options.renewMarginMs, log, this.#abort.signal, {
+    this.#holder = new LeaseClient(store, options.renewMarginMs, log, this.#abort.signal, {
       held: () => {
         this.#isProvisional = false;
         this.watch.reached();
-        this.readiness.has('identity');
+        this.readiness.setTrue('identity');
         this.#save();
       },
       renewed: () => this.#save(),
-      contested: error => this.readiness.lacks('identity', describeError(error)),
+      contested: error => this.readiness.setFalse('identity', describeError(error)),
       moved: lease => void this.#restart(`the subnet is now ${lease.key}: running pods keep their addresses`),
     });
     this.#resolver = new InputResolver(options, store, this.#stateDir, this.#socket, this.#holder, log);
@@ -90,7 +90,7 @@ export class Agent {
         void this.#restart(why);
       },
     });
-    this.probes = new PeerProbes(
+    this.probes = new PeerMonitor(
       () => this.#network?.overlays ?? [],
       // Raw sockets are this process's own namespace's.
       options.netns === '' ? options.probeMs : 0,
@@ -136,7 +136,7 @@ export class Agent {
         if (this.#abort.signal.aborted) break;
         failures++;
         const text = describeError(error);
-        if (this.readiness.lacks('overlay', text)) {
+        if (this.readiness.setFalse('overlay', text)) {
           this.#log.error({ code: codeOf(error) }, `not working yet: ${text}`);
           await this.#recordEvent('Warning', 'RipstopNotReady', text);
         }
@@ -216,12 +216,12 @@ export class Agent {
     await network.start();
     this.#judge(network);
     await dropStaleDevices(this.#socket, this.#stateDir, network.overlays, this.#log);
-    if (this.readiness.has('overlay')) this.#setNodeCondition();
+    if (this.readiness.setTrue('overlay')) this.#setNodeCondition();
   }
 
   /** Parts of the network that fail make the node not ready, and ready again when they hold. */
   #judge({ reconcileErrors }: Network): void {
-    const { isNews, reasons } = this.readiness.judge(reconcileErrors);
+    const { isNews, reasons } = this.readiness.update(reconcileErrors);
     for (const reason of reasons) void this.#recordEvent('Warning', 'RipstopNotReady', reason);
     if (isNews) this.#setNodeCondition();
   }
@@ -244,7 +244,7 @@ export class Agent {
     this.#network = undefined;
     this.#holder.release();
     this.#underlay.reset();
-    this.readiness.lacks('overlay', 'the overlay is being started');
+    this.readiness.setFalse('overlay', 'the overlay is being started');
     await network.stop(next && planOverlays(next.config, next.underlay, next.lease, next.macs));
   }
 
@@ -258,10 +258,10 @@ export class Agent {
       up: () => this.#confirm(),
       emptied: message => void this.#recordEvent('Warning', 'StoreEmptied', message),
       conflict: error => {
-        this.readiness.lacks('identity', describeError(error));
+        this.readiness.setFalse('identity', describeError(error));
         this.#log.error(describeError(error));
         void this.#recordEvent('Warning', 'AddressInUse', describeError(error));
-        void this.#holder.claim('the address was contested');
+        void this.#holder.reacquire('the address was contested');
       },
     });
   }
@@ -275,7 +275,7 @@ export class Agent {
       const storeDisagrees = await this.#resolver.storeDisagrees();
       if (this.#network?.inputs !== inputs) return; // another network has begun by what the store says
       if (storeDisagrees) await this.#restart('this node was registered anew while the store was away');
-      else await this.#holder.claim('the last known state is confirmed', inputs);
+      else await this.#holder.reacquire('the last known state is confirmed', inputs);
     };
     void confirm().finally(() => {
       this.#isConfirming = false;
@@ -292,10 +292,10 @@ export class Agent {
       // What the kernel tells of this change is compared with it now, not with the next one.
       this.#pollKernelEvents();
       if (news) void this.#recordEvent('Warning', 'RipstopLeaseRefused', news);
-      if (this.readiness.has('peers')) this.#setNodeCondition();
+      if (this.readiness.setTrue('peers')) this.#setNodeCondition();
     } catch (error) {
       const text = describeError(error);
-      if (this.readiness.lacks('peers', text)) this.#log.error(`the peers could not be applied: ${text}`);
+      if (this.readiness.setFalse('peers', text)) this.#log.error(`the peers could not be applied: ${text}`);
     }
     this.#save();
   }
@@ -337,8 +337,8 @@ export class Agent {
     this.#confirm();
     // Again what was seen last: it may have come while the network was being started.
     if (this.watch.leases && !this.#isProvisional) this.#holder.check(this.watch.leases);
-    const mustSelect = network.mustSelect && !this.readiness.reasonFor('underlay');
-    if (mustSelect || this.readiness.reasonFor('peers')) this.#apply();
+    const mustSelect = network.mustSelect && !this.readiness.reason('underlay');
+    if (mustSelect || this.readiness.reason('peers')) this.#apply();
   }
 
   /** Looks at what the kernel told: the underlay may have moved, or someone touched what is ours. */
@@ -384,7 +384,7 @@ export class Agent {
   }
 
   async #recordEvent(type: 'Normal' | 'Warning', reason: string, message: string): Promise<void> {
-    const told = settled('events', () => this.store.notify?.({ type, reason, message }));
+    const told = settled('events', () => this.store.recordEvent?.({ type, reason, message }));
     await Promise.race([told, pause(2000, this.#abort.signal)]);
   }
 

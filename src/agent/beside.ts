@@ -20,6 +20,6 @@ export class Beside {
 
   /** A condition of readiness that no session decides on holds again. */
   supply(condition: Condition): void {
-    if (this.#readiness.has(condition)) this.#announce();
+    if (this.#readiness.setTrue(condition)) this.#announce();
   }
 }

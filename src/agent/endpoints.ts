@@ -3,7 +3,7 @@ import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 
 /** Where a TCP listener is. */
-export interface TcpPlace {
+export interface ListenAddress {
   /** IP address. */
   readonly address: string;
   readonly port: number;
@@ -19,7 +19,7 @@ export interface EndpointState {
   /** `health`, `metrics`, `web`, `cni`. */
   readonly name: string;
   /** Address and port, or path. */
-  readonly place: string;
+  readonly location: string;
   /** Why it is not open; undefined: it is open, or is being opened for the first time. */
   readonly problem: string | undefined;
 }
@@ -53,12 +53,12 @@ export class Endpoints {
    */
   open(
     name: string,
-    place: string,
+    location: string,
     open: () => Promise<Opened>,
     changed: (problem: string | undefined) => void = () => {},
   ): void {
-    this.#states.set(name, { name, place, problem: undefined });
-    this.#work.push(this.#try(name, place, open, changed));
+    this.#states.set(name, { name, location, problem: undefined });
+    this.#work.push(this.#try(name, location, open, changed));
   }
 
   /** Closes what is open; what is not is given up. */
@@ -70,7 +70,7 @@ export class Endpoints {
 
   async #try(
     name: string,
-    place: string,
+    location: string,
     open: () => Promise<Opened>,
     changed: (problem: string | undefined) => void,
   ): Promise<void> {
@@ -80,15 +80,15 @@ export class Endpoints {
       try {
         this.#opened.push(await open());
         if (this.#states.get(name)?.problem !== undefined)
-          this.#log.info({ endpoint: name, place }, 'endpoint opened');
-        this.#states.set(name, { name, place, problem: undefined });
+          this.#log.info({ endpoint: name, location }, 'endpoint opened');
+        this.#states.set(name, { name, location, problem: undefined });
         changed(undefined);
         return;
       } catch (error) {
         const problem = describeError(error);
         if (this.#states.get(name)?.problem !== problem)
-          this.#log.warn({ endpoint: name, place }, `endpoint not open, trying again: ${problem}`);
-        this.#states.set(name, { name, place, problem });
+          this.#log.warn({ endpoint: name, location }, `endpoint not open, trying again: ${problem}`);
+        this.#states.set(name, { name, location, problem });
         changed(problem);
         await backoff.wait(signal);
       }

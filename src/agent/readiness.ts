@@ -11,54 +11,54 @@ export type Condition =
   | 'identity'
   | 'cni';
 
-/** Conditions of the parts of a network. Without the others (a blackhole route) pods' packets flow. */
+/** Conditions of the overlay's parts. Without the others (a blackhole route) pods' packets flow. */
 const CONDITION_OF: Partial<Record<Part, Condition>> = {
   'kernel state': 'kernel',
   rules: 'rules',
   'subnet.env': 'subnet.env',
 };
 
-/** Why the node is not ready, by condition; ready when nothing lacks. */
+/** Why the node is not ready, by condition; ready when every condition is true. */
 export class Readiness {
-  readonly #lacking = new Map<Condition, string>([
+  readonly #falseConditions = new Map<Condition, string>([
     ['overlay', 'the overlay is being started'],
     ['peers', 'the leases of the other nodes are not known yet'],
   ]);
 
   get isReady(): boolean {
-    return this.#lacking.size === 0;
+    return this.#falseConditions.size === 0;
   }
 
-  /** @returns true when this is news */
-  has(condition: Condition): boolean {
-    return this.#lacking.delete(condition);
+  /** @returns true when the condition was false */
+  setTrue(condition: Condition): boolean {
+    return this.#falseConditions.delete(condition);
   }
 
-  /** @returns true when this is news */
-  lacks(condition: Condition, reason: string): boolean {
-    if (this.#lacking.get(condition) === reason) return false;
-    this.#lacking.set(condition, reason);
+  /** @returns true when the condition was true, or false for another reason */
+  setFalse(condition: Condition, reason: string): boolean {
+    if (this.#falseConditions.get(condition) === reason) return false;
+    this.#falseConditions.set(condition, reason);
     return true;
   }
 
-  /** Takes over which parts of the network fail. `isNews`: one holds again; `reasons`: those that are new. */
-  judge(failing: ReadonlyMap<Part, string>): { isNews: boolean; reasons: string[] } {
+  /** Sets the conditions of the overlay's parts. `isNews`: one became true; `reasons`: of those that became false. */
+  update(failing: ReadonlyMap<Part, string>): { isNews: boolean; reasons: string[] } {
     let isNews = false;
     const reasons: string[] = [];
     for (const [part, condition] of Object.entries(CONDITION_OF) as [Part, Condition][]) {
       const reason = failing.get(part);
-      if (reason === undefined) isNews = this.has(condition) || isNews;
-      else if (this.lacks(condition, reason)) reasons.push(`${part}: ${reason}`);
+      if (reason === undefined) isNews = this.setTrue(condition) || isNews;
+      else if (this.setFalse(condition, reason)) reasons.push(`${part}: ${reason}`);
     }
     return { isNews, reasons };
   }
 
-  reasonFor(condition: Condition): string | undefined {
-    return this.#lacking.get(condition);
+  reason(condition: Condition): string | undefined {
+    return this.#falseConditions.get(condition);
   }
 
   /** One line per reason. */
   reasons(): string[] {
-    return [...this.#lacking].map(([condition, reason]) => `${condition}: ${reason}`);
+    return [...this.#falseConditions].map(([condition, reason]) => `${condition}: ${reason}`);
   }
 }

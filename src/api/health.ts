@@ -1,7 +1,7 @@
 import type { Server, ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { Agent } from '../agent/agent.ts';
-import type { TcpPlace } from '../agent/endpoints.ts';
+import type { ListenAddress } from '../agent/endpoints.ts';
 import { codeOf, RipstopError } from '../base/errors.ts';
 import { createListener, targetOf } from './listener.ts';
 import { createRegistry } from './metrics.ts';
@@ -20,7 +20,7 @@ export interface Served {
  */
 export async function serveHealth(
   agent: Agent,
-  { address, port }: TcpPlace,
+  { address, port }: ListenAddress,
   served: Served,
 ): Promise<Server> {
   let registry: Registry | undefined;

@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Gauge, Registry } from 'prom-client';
 import type { Agent } from '../agent/agent.ts';
-import type { WayHealth } from '../agent/probe/probe-window.ts';
+import type { PathHealth } from '../agent/probe/probe-window.ts';
 import { containedErrors } from '../base/boundary.ts';
 import { VERDICTS } from '../dataplane/dataplane.ts';
 
@@ -55,7 +55,7 @@ function* peers(
 
 function* probes(
   agent: Agent,
-  value: (health: WayHealth) => number | null,
+  value: (health: PathHealth) => number | null,
 ): Generator<readonly [string[], number]> {
   for (const { plan, peers } of agent.network?.overlays ?? [])
     for (const peer of peers) {

@@ -2,7 +2,7 @@ import type { Server } from 'node:http';
 import { join } from 'node:path';
 import { Agent } from '../agent/agent.ts';
 import type { Flags } from '../agent/config/flags.ts';
-import type { Opened, TcpPlace } from '../agent/endpoints.ts';
+import type { ListenAddress, Opened } from '../agent/endpoints.ts';
 import { agentOptions, openStore } from '../agent/inputs/options.ts';
 import type { Condition } from '../agent/readiness.ts';
 import { logContained } from '../agent/uncaught-record.ts';
@@ -51,7 +51,7 @@ export async function runAgent(
   const link = () => ({ link: webServer?.link ?? null });
   const socket = join(options.stateDir, SOCKET_NAME);
   const api = await serveApi(agent, socket, options.socketGroup, version, link);
-  log.info({ version, node: nodeName, store: store.place, pid: process.pid }, 'agent starts');
+  log.info({ version, node: nodeName, store: store.location, pid: process.pid }, 'agent starts');
   const stop = (signal: string): void => {
     log.info({ signal }, 'ending');
     systemd.stopping();
@@ -99,7 +99,7 @@ export async function runAgent(
       () => open(agent, path, log),
       problem => {
         if (problem === undefined) agent.beside.supply(condition);
-        else agent.readiness.lacks(condition, problem);
+        else agent.readiness.setFalse(condition, problem);
       },
     );
   }
@@ -112,16 +112,19 @@ export async function runAgent(
 }
 
 /** The HTTP servers that are wanted; one of them where probes and metrics have the same place. */
-function tcpServers({ health, metrics }: Pick<Agent['options'], 'health' | 'metrics'>): [TcpPlace, Served][] {
+function tcpServers({
+  health,
+  metrics,
+}: Pick<Agent['options'], 'health' | 'metrics'>): [ListenAddress, Served][] {
   const isShared = health && metrics && placeText(health) === placeText(metrics);
   if (isShared) return [[health, { health: true, metrics: true }]];
   return [
-    ...(health ? [[health, { health: true, metrics: false }] as [TcpPlace, Served]] : []),
-    ...(metrics ? [[metrics, { health: false, metrics: true }] as [TcpPlace, Served]] : []),
+    ...(health ? [[health, { health: true, metrics: false }] as [ListenAddress, Served]] : []),
+    ...(metrics ? [[metrics, { health: false, metrics: true }] as [ListenAddress, Served]] : []),
   ];
 }
 
-function placeText({ address, port }: TcpPlace): string {
+function placeText({ address, port }: ListenAddress): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 

@@ -21,7 +21,7 @@ export interface Status {
   readonly startedAt: string;
   readonly store: {
     readonly kind: string;
-    readonly place: string;
+    readonly location: string;
     readonly downSince: string | null;
     readonly borrowed: boolean;
     /** The store came back without leases that were known: how many are kept, until when, and what showed it. */
@@ -49,7 +49,7 @@ export interface Status {
   /** Listeners beside the data plane; `problem`: why one is not open. */
   readonly endpoints: readonly {
     readonly name: string;
-    readonly place: string;
+    readonly location: string;
     readonly problem: string | null;
   }[];
   /** The last uncaught error that ended an agent on this node, and how many there were. */
@@ -123,7 +123,7 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
     startedAt: startedAt.toISOString(),
     store: {
       kind: store.kind,
-      place: store.place,
+      location: store.location,
       downSince: agent.watch.downSince === undefined ? null : new Date(agent.watch.downSince).toISOString(),
       borrowed: agent.isProvisional,
       kept: keptOf(agent.watch.kept),
@@ -140,9 +140,9 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
         }
       : null,
     overlays: network?.overlays.map(overlay => overlayStatus(agent, overlay)) ?? [],
-    endpoints: agent.beside.endpoints.states.map(({ name, place, problem }) => ({
+    endpoints: agent.beside.endpoints.states.map(({ name, location, problem }) => ({
       name,
-      place,
+      location,
       problem: problem ?? null,
     })),
     uncaught: agent.beside.uncaught.last && {

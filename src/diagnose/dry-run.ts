@@ -12,7 +12,7 @@ import { desiredState } from '../agent/kernel/desired.ts';
 import { connectedRoutes, diff } from '../agent/kernel/diff.ts';
 import { observe } from '../agent/kernel/observe.ts';
 import type { ObservedState } from '../agent/kernel/state.ts';
-import { nextStep } from '../agent/lease/acquire.ts';
+import { nextAction } from '../agent/lease/acquire.ts';
 import { formatKey, type Lease } from '../agent/lease/lease.ts';
 import type { LeaseStore } from '../agent/lease/store.ts';
 import { isCarriedHere, overlaySpec } from '../agent/overlay/overlay.ts';
@@ -136,7 +136,7 @@ function changes(
 
 function leaseToBe(
   leases: readonly Lease[],
-  wish: Parameters<typeof nextStep>[0],
+  wish: Parameters<typeof nextAction>[0],
   store: LeaseStore,
   nodeName: string,
 ): { lease: Lease; line: string[] } {
@@ -149,7 +149,7 @@ function leaseToBe(
       'the agent writes it at its first start',
     );
   }
-  const step = nextStep(wish, leases, nodeToken(nodeName), () => 0);
+  const step = nextAction(wish, leases, nodeToken(nodeName), () => 0);
   const dropped = step.drop.map(stale => `- lease ${stale.key}`);
   if (step.do === 'keep') {
     const moved = step.key === step.lease.key ? [] : [`~ lease ${step.key} (was: ${step.lease.key})`];
@@ -187,7 +187,7 @@ async function listOnce(store: LeaseStore): Promise<readonly Lease[]> {
     const timer = setTimeout(
       () =>
         reject(
-          new RipstopError('ESTORE', `${store.place} did not tell its leases within ${STORE_MS / 1000} s`),
+          new RipstopError('ESTORE', `${store.location} did not tell its leases within ${STORE_MS / 1000} s`),
         ),
       STORE_MS,
     );

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { RipstopError } from '../../base/errors.ts';
 import type { Flags } from '../config/flags.ts';
-import type { TcpPlace } from '../endpoints.ts';
+import type { ListenAddress } from '../endpoints.ts';
 import type { LeaseStore } from '../lease/store.ts';
 
 /** What the agent does, from the flags; see `config/flag-table.ts` for each. */
@@ -40,13 +40,13 @@ export interface AgentOptions {
   /** Undefined: no web UI. */
   readonly web: WebSettings | undefined;
   /** Where /healthz and /readyz are served; undefined: nowhere. */
-  readonly health: TcpPlace | undefined;
+  readonly health: ListenAddress | undefined;
   /** Where /metrics is served; undefined: nowhere. */
-  readonly metrics: TcpPlace | undefined;
+  readonly metrics: ListenAddress | undefined;
 }
 
 /** Where the web UI listens, and who may use it. */
-export interface WebSettings extends TcpPlace {
+export interface WebSettings extends ListenAddress {
   /** File with the token; empty: a new token at each start. */
   readonly tokenFile: string;
   /** Names besides `localhost` under which browsers may open it. */
@@ -108,7 +108,7 @@ function healthAddress(text: string): string {
 }
 
 /** `127.0.0.1:9433`, `[::1]:9433`; undefined for ''. @throws RipstopError ECONFIG */
-export function metricsPlace(text: string): TcpPlace | undefined {
+export function metricsPlace(text: string): ListenAddress | undefined {
   if (text === '') return undefined;
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
   const address = match?.[1] ?? match?.[2] ?? '';

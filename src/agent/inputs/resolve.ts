@@ -4,9 +4,9 @@ import type { Log } from '../../base/log.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { type NetworkConfig, parseNetConf } from '../config/net-conf.ts';
 import { readSubnetEnv } from '../config/subnet-env.ts';
-import type { LeaseHolder } from '../lease/client.ts';
+import type { LeaseClient } from '../lease/client.ts';
 import { type Lease, type LeaseAttributes, sameAttributes } from '../lease/lease.ts';
-import type { KeptLeases, LeaseStore, Overrides } from '../lease/store.ts';
+import type { KeptLeases, LeaseStore, NodeOverrides } from '../lease/store.ts';
 import { deviceMacs, linkSnapshot } from './link-snapshot.ts';
 import type { AgentOptions } from './options.ts';
 import { leaseAttributes, type VtepMacs } from './plan.ts';
@@ -41,18 +41,18 @@ export class InputResolver {
   readonly #store: LeaseStore;
   readonly #stateDir: StateDir;
   readonly #socket: NetlinkSocket;
-  readonly #holder: LeaseHolder;
+  readonly #holder: LeaseClient;
   readonly #log: Log;
   readonly #chooser: UnderlayChooser;
   #config: ConfigText | undefined;
-  #overrides: Overrides = {};
+  #overrides: NodeOverrides = {};
 
   constructor(
     options: AgentOptions,
     store: LeaseStore,
     memory: StateDir,
     socket: NetlinkSocket,
-    holder: LeaseHolder,
+    holder: LeaseClient,
     log: Log,
   ) {
     this.#options = options;
@@ -70,14 +70,14 @@ export class InputResolver {
   }
 
   /** Reads another text of the same source. @throws RipstopError ECONFIG */
-  parse(text: string, source = this.#config?.source ?? this.#store.place): NetworkConfig {
+  parse(text: string, source = this.#config?.source ?? this.#store.location): NetworkConfig {
     const { tolerateUnknown } = this.#options;
     return parseNetConf(text, source, { ranges: this.#store.allocates, tolerateUnknown });
   }
 
   /** Replaces the text of the network configuration. */
   follow(text: string): void {
-    this.#config = { text, source: this.#config?.source ?? this.#store.place };
+    this.#config = { text, source: this.#config?.source ?? this.#store.location };
   }
 
   /** Asks the store, and takes the lease. @throws RipstopError as the store does, ECONFIG */
@@ -134,7 +134,7 @@ export class InputResolver {
     refused: ReadonlySet<string>,
   ): void {
     if (!this.#config || !leases) return;
-    const [store, config, overrides] = [this.#store.place, this.#config, this.#overrides];
+    const [store, config, overrides] = [this.#store.location, this.#config, this.#overrides];
     const underlay = this.#chooser.history;
     this.#stateDir.save({ store, config, lease, leases, refused, overrides, underlay, kept }, error =>
       this.#log.warn(`cannot save the last known state: ${describeError(error)}`),
@@ -152,7 +152,7 @@ export class InputResolver {
   }
 
   /** What the store says of this node; undefined where it has nothing to say, or is away. */
-  async #fetchOverrides(): Promise<Overrides | undefined> {
+  async #fetchOverrides(): Promise<NodeOverrides | undefined> {
     try {
       return await this.#store.overrides?.();
     } catch (error) {
@@ -164,7 +164,7 @@ export class InputResolver {
   async #readState(): Promise<Checkpoint | undefined> {
     const known = await this.#stateDir.load();
     this.#chooser.remember(known?.underlay);
-    if (known?.store !== this.#store.place) return undefined;
+    if (known?.store !== this.#store.location) return undefined;
     return known.lease.expiresAt && known.lease.expiresAt < Date.now() ? undefined : known;
   }
 
@@ -176,7 +176,7 @@ export class InputResolver {
     if (!sameAttributes(attributes, lease.attributes))
       throw new RipstopError(
         'ESTORE',
-        `${this.#store.place} is away, and this node has changed since it was last there`,
+        `${this.#store.location} is away, and this node has changed since it was last there`,
       );
     return { inputs: { config, underlay, lease, macs }, leases, refused, kept };
   }
@@ -224,7 +224,7 @@ export class InputResolver {
   }
 }
 
-function isSameNode(one: Overrides, other: Overrides): boolean {
+function isSameNode(one: NodeOverrides, other: NodeOverrides): boolean {
   return (
     one.publicIp === other.publicIp && one.publicIpv6 === other.publicIpv6 && one.nodeUid === other.nodeUid
   );

@@ -6,7 +6,7 @@ import { writeFileAtomic } from '../../base/atomic-file.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
 import { formatCidr, parseCidr } from '../lease/cidr.ts';
 import { formatAttributes, type Lease, parseAttributes } from '../lease/lease.ts';
-import type { KeptLeases, Overrides } from '../lease/store.ts';
+import type { KeptLeases, NodeOverrides } from '../lease/store.ts';
 import type { VtepMacs } from './plan.ts';
 import type { UnderlayHistory } from './underlay-chooser.ts';
 
@@ -27,7 +27,7 @@ export interface Checkpoint {
   /** Keys of leases that contradict those of known peers. */
   readonly refused?: ReadonlySet<string> | undefined;
   /** What the store said of this node. */
-  readonly overrides: Overrides;
+  readonly overrides: NodeOverrides;
   readonly underlay?: UnderlayHistory | undefined;
   /** Which of the leases an emptied store had lost. */
   readonly kept?: KeptLeases | undefined;

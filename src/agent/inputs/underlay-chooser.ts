@@ -1,5 +1,5 @@
 import type { NetworkConfig } from '../config/net-conf.ts';
-import type { Overrides } from '../lease/store.ts';
+import type { NodeOverrides } from '../lease/store.ts';
 import type { AgentOptions } from './options.ts';
 import { underlayFamilies } from './plan.ts';
 import { chooseUnderlay, type LinkSnapshot, type Placement, type Underlay } from './underlay.ts';
@@ -45,7 +45,7 @@ export class UnderlayChooser {
   }
 
   /** The underlay as this node is now. @throws RipstopError EUNDERLAY, ECONFIG */
-  choose(config: NetworkConfig, overrides: Overrides): Underlay {
+  choose(config: NetworkConfig, overrides: NodeOverrides): Underlay {
     const wish = this.#wish(config, overrides);
     const history = this.#historyOf(JSON.stringify(wish));
     const { publishedIp, publishedIpv6 } = overrides;
@@ -57,7 +57,7 @@ export class UnderlayChooser {
   }
 
   /** A session begins on this underlay. */
-  settle({ name, address4, address6 }: Underlay, config: NetworkConfig, overrides: Overrides): void {
+  settle({ name, address4, address6 }: Underlay, config: NetworkConfig, overrides: NodeOverrides): void {
     const wish = JSON.stringify(this.#wish(config, overrides));
     const current = { name, address4, address6 };
     this.#history = { wish, home: this.#historyOf(wish)?.home ?? current, current };
@@ -67,7 +67,7 @@ export class UnderlayChooser {
     return this.#history?.wish === wish ? this.#history : undefined;
   }
 
-  #wish(config: NetworkConfig, overrides: Overrides) {
+  #wish(config: NetworkConfig, overrides: NodeOverrides) {
     const { iface, ifaceRegex, ifaceCanReach, publicIp, publicIpv6 } = this.#options;
     return {
       iface,

@@ -120,9 +120,9 @@ export class UnderlayFollower {
     const lacking = verdict.do === 'wait' ? verdict.lacking : undefined;
     if (verdict.do === 'wait') lookAgain(verdict.ms + 1);
     if (lacking !== undefined) {
-      if (readiness.lacks('underlay', lacking))
+      if (readiness.setFalse('underlay', lacking))
         log.warn(`the underlay is not usable at the moment: ${lacking}`);
-    } else if (readiness.has('underlay')) {
+    } else if (readiness.setTrue('underlay')) {
       log.info('the underlay is usable again');
       this.#node.usable();
     }

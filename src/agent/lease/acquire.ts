@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { RipstopError } from '../../base/errors.ts';
-import { collide, fits, pickSubnets, type Random } from './allocate.ts';
+import { isWithinRanges, pickSubnets, type Random, subnetsOverlap } from './allocate.ts';
 import { type Cidr, contains, formatAddress, formatCidr, overlaps } from './cidr.ts';
 import {
   formatKey,
@@ -10,10 +10,10 @@ import {
   type Subnets,
   sameSubnets,
 } from './lease.ts';
-import type { LeaseWish } from './store.ts';
+import type { LeaseRequest } from './store.ts';
 
 /** What the node does next about its lease. */
-export type Step =
+export type AcquireAction =
   /**
    * The lease is ours and right: write our attributes over it, keeping whether it ends. Where `key` is not the lease's
    * key, an early version wrote it in a form that flanneld cannot read: move it there. Remove `drop` as well, other leases of
@@ -25,18 +25,18 @@ export type Step =
 
 /**
  * Decides from a list of all leases which subnet the node takes: the one it holds by identity when that still
- * fits, else a former one, else a free one. Pure: whoever calls it carries the step out and, having lost a race,
+ * isWithinRanges, else a former one, else a free one. Pure: whoever calls it carries the step out and, having lost a race,
  * asks again with a new list.
  * @param node this node as `name/boot id`, compared with the live holder of a lease
  * @throws RipstopError EINUSE, ERANGE
  */
-export function nextStep(
-  wish: LeaseWish,
+export function nextAction(
+  request: LeaseRequest,
   all: readonly Lease[],
   node: string,
   random: Random = bound => randomInt(bound),
-): Step {
-  const identity = identityOf(wish.attributes);
+): AcquireAction {
+  const identity = identityOf(request.attributes);
   const ours: Lease[] = [];
   const others: Lease[] = [];
   for (const lease of all) {
@@ -44,18 +44,20 @@ export function nextStep(
     else if (isIdentity(lease, identity)) throw sameAddress(identity, lease);
     else others.push(lease);
   }
-  const avoid = (wish.avoid ?? []).map(cidr =>
+  const avoid = (request.avoid ?? []).map(cidr =>
     cidr.family === 4 ? { v4: cidr, v6: undefined } : { v4: undefined, v6: cidr },
   );
   const fitting = ours.filter(
     lease =>
-      fits(wish.config, lease) &&
-      !avoid.some(other => collide(other, lease)) &&
+      isWithinRanges(request.config, lease) &&
+      !avoid.some(other => subnetsOverlap(other, lease)) &&
       !others.some(other => hasRightTo(other, lease)),
   );
   const held =
-    fitting.find(lease => wish.previous && collide(lease, wish.previous) && isWellNamed(lease)) ??
-    fitting.find(lease => wish.previous && collide(lease, wish.previous)) ??
+    fitting.find(
+      lease => request.previous && subnetsOverlap(lease, request.previous) && isWellNamed(lease),
+    ) ??
+    fitting.find(lease => request.previous && subnetsOverlap(lease, request.previous)) ??
     fitting[0];
   if (held) {
     const isStale = (lease: Lease): boolean =>
@@ -67,13 +69,13 @@ export function nextStep(
   // A reservation that does not fit is an operator's word about another network: it is not ours to delete.
   const drop = ours.filter(lease => lease.expiresAt !== 0);
   const taken = [...others, ...avoid, ...ours.filter(lease => lease.expiresAt === 0)];
-  const picked = pickSubnets(wish.config, taken, wish.previous, random);
+  const picked = pickSubnets(request.config, taken, request.previous, random);
   if ('full' in picked) {
-    const range = picked.full === 4 ? wish.config.range4! : wish.config.range6!;
+    const range = picked.full === 4 ? request.config.range4! : request.config.range6!;
     throw new RipstopError(
       'ERANGE',
       `no free IPv${picked.full} subnet of /${range.length} left in ${formatAddress(picked.full, range.network.value)}/${range.network.length}`,
-      `delete leases of nodes that are gone, or widen the range${wireHint(wish, range.network)}`,
+      `delete leases of nodes that are gone, or widen the range${wireHint(request, range.network)}`,
     );
   }
   return { do: 'create', subnets: picked, drop };
@@ -87,7 +89,7 @@ function hasRightTo(other: Lease, own: Lease): boolean {
   return isOlder && (covers(other.v4, own.v4) || covers(other.v6, own.v6));
 }
 
-function wireHint({ avoid = [] }: LeaseWish, network: Cidr): string {
+function wireHint({ avoid = [] }: LeaseRequest, network: Cidr): string {
   const inside = avoid.filter(cidr => overlaps(cidr, network)).map(formatCidr);
   return inside.length === 0
     ? ''
@@ -98,9 +100,9 @@ function wireHint({ avoid = [] }: LeaseWish, network: Cidr): string {
  * After a creation: true when someone who was first holds an overlapping subnet, so that ours must go. The order
  * is the store's, equal for every reader, hence exactly one of two rivals yields.
  */
-export function mustYield(own: Subnets, earlier: readonly Lease[], attributes: LeaseAttributes): boolean {
+export function losesTieBreak(own: Subnets, earlier: readonly Lease[], attributes: LeaseAttributes): boolean {
   const identity = identityOf(attributes);
-  return earlier.some(lease => collide(lease, own) && !isIdentity(lease, identity));
+  return earlier.some(lease => subnetsOverlap(lease, own) && !isIdentity(lease, identity));
 }
 
 /** True for a key in flannel's form. */

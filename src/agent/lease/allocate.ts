@@ -33,12 +33,12 @@ export function pickSubnets(
 }
 
 /** True when a held lease is what the configuration would hand out today; both families must agree. */
-export function fits(ranges: Ranges, held: Subnets): boolean {
+export function isWithinRanges(ranges: Ranges, held: Subnets): boolean {
   return fitsOne(ranges.range4, held.v4) && fitsOne(ranges.range6, held.v6);
 }
 
 /** True when any half of two leases shares an address. */
-export function collide(a: Subnets, b: Subnets): boolean {
+export function subnetsOverlap(a: Subnets, b: Subnets): boolean {
   return (
     (a.v4 !== undefined && b.v4 !== undefined && overlaps(a.v4, b.v4)) ||
     (a.v6 !== undefined && b.v6 !== undefined && overlaps(a.v6, b.v6))

@@ -1,19 +1,19 @@
 import { Backoff } from '../../base/backoff.ts';
+import { type Clock, monotonicMs } from '../../base/clock.ts';
 import { describeError, hasCode, toError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
 import { type Lease, sameAttributes, sameSubnets } from './lease.ts';
-import { RenewalClock } from './renewal.ts';
-import type { LeaseStore, LeaseWish } from './store.ts';
+import type { LeaseRequest, LeaseStore } from './store.ts';
 
-export interface HolderEvents {
-  /** The lease is ours again, with the same subnet. */
+export interface LeaseClientEvents {
+  /** The lease was acquired again, with the same subnet. */
   held(): void;
-  /** The lease lasts longer now. */
+  /** The lease has a later end. */
   renewed(): void;
-  /** Another live node uses our address; trying goes on. */
+  /** Another live node uses our address; the client keeps trying. */
   contested(error: Error): void;
-  /** The lease is ours again with another subnet: all that stands on the old one must go. */
+  /** The lease was acquired again with another subnet: the overlay must start anew. */
   moved(lease: Lease): void;
 }
 
@@ -22,23 +22,23 @@ interface Held {
   readonly lease: Lease;
 }
 
-/** Keeps the lease of a running session: renews it, and takes it again when it is lost. Touches no traffic. */
-export class LeaseHolder {
+/** Keeps the lease of the running network: acquires it, renews it, and acquires it again when it is lost. Traffic is not affected. */
+export class LeaseClient {
   readonly #store: LeaseStore;
   readonly #marginMs: number;
   readonly #log: Log;
   readonly #signal: AbortSignal;
-  readonly #events: HolderEvents;
+  readonly #events: LeaseClientEvents;
   #held: Held | undefined;
   #renewal: RenewalClock | undefined;
   readonly #failing = new Map<'lease', string>();
-  #isClaiming = false;
-  /** Counts sessions: a claim for one must not write for the next. */
+  #isReacquiring = false;
+  /** Counts networks: an acquisition for one must not write for the next. */
   #generation = 0;
   /** Ends when no acquisition is under way: two at once could write over one another. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(store: LeaseStore, marginMs: number, log: Log, signal: AbortSignal, events: HolderEvents) {
+  constructor(store: LeaseStore, marginMs: number, log: Log, signal: AbortSignal, events: LeaseClientEvents) {
     this.#store = store;
     this.#marginMs = marginMs;
     this.#log = log;
@@ -46,19 +46,19 @@ export class LeaseHolder {
     this.#events = events;
   }
 
-  /** Takes the lease for a session to come. What is held until then is let go: its attributes may be old ones. */
-  async acquire(wish: LeaseWish): Promise<Lease> {
+  /** Acquires the lease of a network that starts next. The present one is released first: its attributes may be old. */
+  async acquire(request: LeaseRequest): Promise<Lease> {
     this.release();
-    return this.#oneByOne(() => this.#store.acquire(wish));
+    return this.#oneByOne(() => this.#store.acquire(request));
   }
 
-  /** A session begins on this lease. */
+  /** A network starts on this lease. */
   hold(config: NetworkConfig, lease: Lease): void {
     this.#held = { config, lease };
     this.#renewal = new RenewalClock(lease, this.#marginMs);
   }
 
-  /** Nothing is renewed or taken again until `hold`. */
+  /** Nothing is renewed or reacquired until `hold`. */
   release(): void {
     this.#generation++;
     this.#held = undefined;
@@ -66,12 +66,12 @@ export class LeaseHolder {
     this.#failing.clear();
   }
 
-  /** What is held; undefined between two sessions. */
+  /** The lease that is held; undefined between two networks. */
   get lease(): Lease | undefined {
     return this.#held?.lease;
   }
 
-  /** Why the lease cannot be renewed, or taken again, at the moment. */
+  /** Why the lease cannot be renewed or reacquired at the moment. */
   get failing(): ReadonlyMap<string, string> {
     return this.#failing;
   }
@@ -81,23 +81,21 @@ export class LeaseHolder {
     return this.#renewal?.leftMs;
   }
 
-  /** Looks for our lease among all: an operator may have deleted it, or someone have written over it. */
+  /** Compares our lease with the store's: an operator may have deleted it, or another program changed it. */
   check(all: ReadonlyMap<string, Lease>): void {
     const own = this.#held?.lease;
     if (!own) return;
-    const seen = all.get(own.key);
-    if (!seen) void this.claim('our lease is gone from the store');
-    else if (!sameSubnets(seen, own)) void this.claim('the store has another subnet for us');
-    else if (!sameAttributes(seen.attributes, own.attributes)) void this.claim('our lease was written over');
+    const why = differenceOf(all.get(own.key), own);
+    if (why) void this.reacquire(why);
   }
 
   async renewWhenDue(): Promise<void> {
     const held = this.#held;
-    if (!held || this.#isClaiming || !this.#renewal?.isDue) return;
+    if (!held || this.#isReacquiring || !this.#renewal?.isDue) return;
     try {
       const renewed = await this.#store.renew(held.lease);
       if (!renewed) {
-        await this.claim('the lease had ended');
+        await this.reacquire('the lease had ended');
         return;
       }
       if (this.#held === held) this.hold(held.config, { ...held.lease, expiresAt: renewed.expiresAt });
@@ -105,46 +103,48 @@ export class LeaseHolder {
       this.#log.info({ lease: renewed.key }, 'lease renewed');
       this.#events.renewed();
     } catch (error) {
-      this.#failing.set('lease', `it could not be renewed: ${describeError(error)}`);
-      this.#log.warn(`the lease could not be renewed, trying again: ${describeError(error)}`);
+      this.#failing.set('lease', `cannot be renewed: ${describeError(error)}`);
+      this.#log.warn(`cannot renew the lease, trying again: ${describeError(error)}`);
     }
   }
 
   /**
-   * Takes the lease anew, as often as it takes.
-   * @param basis what to hold when nothing is held yet (a lease from memory, to be confirmed)
+   * Acquires the lease again, and tries until that succeeds.
+   * @param fallback what to hold when nothing is held yet (a saved lease that the store has not confirmed)
    */
-  async claim(why: string, basis?: Held): Promise<void> {
-    if (this.#isClaiming) return;
-    this.#isClaiming = true;
+  async reacquire(why: string, fallback?: Held): Promise<void> {
+    if (this.#isReacquiring) return;
+    this.#isReacquiring = true;
     const backoff = new Backoff(500, 10_000);
     const generation = this.#generation;
     const isOver = (): boolean => generation !== this.#generation || this.#signal.aborted;
     try {
       for (;;) {
-        const held = this.#held ?? basis;
+        const held = this.#held ?? fallback;
         if (!held || isOver()) return;
         try {
           const { config, lease } = held;
-          const wish = { config, attributes: lease.attributes, previous: lease };
-          const taken = await this.#oneByOne(async () => (isOver() ? undefined : this.#store.acquire(wish)));
+          const request = { config, attributes: lease.attributes, previous: lease };
+          const taken = await this.#oneByOne(async () =>
+            isOver() ? undefined : this.#store.acquire(request),
+          );
           if (!taken) return;
           this.#failing.clear();
-          this.#log.info({ lease: taken.key }, `holding the lease again: ${why}`);
+          this.#log.info({ lease: taken.key }, `lease reacquired: ${why}`);
           if (sameSubnets(taken, lease)) {
             this.hold(config, taken);
             this.#events.held();
           } else this.#events.moved(taken);
           return;
         } catch (error) {
-          this.#failing.set('lease', `${why}, and it could not be taken again: ${describeError(error)}`);
-          this.#log.error(`${why}, and it could not be taken again: ${describeError(error)}`);
+          this.#failing.set('lease', `${why}; cannot reacquire it: ${describeError(error)}`);
+          this.#log.error(`${why}; cannot reacquire it: ${describeError(error)}`);
           if (hasCode(error, 'EINUSE')) this.#events.contested(toError(error));
           await backoff.wait(this.#signal);
         }
       }
     } finally {
-      this.#isClaiming = false;
+      this.#isReacquiring = false;
     }
   }
 
@@ -152,5 +152,47 @@ export class LeaseHolder {
     const result = this.#last.then(work, work);
     this.#last = result.catch(() => {});
     return result;
+  }
+}
+
+function differenceOf(seen: Lease | undefined, own: Lease): string | undefined {
+  if (!seen) return 'our lease is gone from the store';
+  if (!sameSubnets(seen, own)) return 'the store has another subnet for us';
+  if (!sameAttributes(seen.attributes, own.attributes)) return 'our lease was overwritten';
+  return undefined;
+}
+
+/**
+ * When to renew a lease. Two clocks count: the wall clock, because a machine that slept must renew at once, and the
+ * monotonic one, because a wall clock that was set back would renew too late.
+ */
+export class RenewalClock {
+  readonly #expiresAt: number | undefined;
+  readonly #wall: Clock;
+  readonly #monotonic: Clock;
+  readonly #dueWall: number;
+  readonly #dueMonotonic: number;
+  readonly #endMonotonic: number;
+
+  /** @param marginMs how long before its end a lease is renewed; at most half of its duration */
+  constructor(lease: Lease, marginMs: number, wall: Clock = Date.now, monotonic: Clock = monotonicMs) {
+    this.#expiresAt = lease.expiresAt || undefined;
+    this.#wall = wall;
+    this.#monotonic = monotonic;
+    const duration = this.#expiresAt === undefined ? Number.POSITIVE_INFINITY : this.#expiresAt - wall();
+    const wait = duration - Math.min(marginMs, duration / 2);
+    this.#dueWall = wall() + wait;
+    this.#dueMonotonic = monotonic() + wait;
+    this.#endMonotonic = monotonic() + duration;
+  }
+
+  get isDue(): boolean {
+    return this.#wall() >= this.#dueWall || this.#monotonic() >= this.#dueMonotonic;
+  }
+
+  /** Milliseconds until the lease ends, by the clock that is further on; undefined when it does not end. */
+  get leftMs(): number | undefined {
+    if (this.#expiresAt === undefined) return undefined;
+    return Math.min(this.#expiresAt - this.#wall(), this.#endMonotonic - this.#monotonic());
   }
 }

@@ -2,11 +2,11 @@ import type { NetworkConfig } from '../config/net-conf.ts';
 import type { Cidr } from './cidr.ts';
 import type { Lease, LeaseAttributes, Subnets } from './lease.ts';
 
-/** What a node asks of a store. */
-export interface LeaseWish {
+/** The lease that a node requests of a store. */
+export interface LeaseRequest {
   readonly config: NetworkConfig;
   readonly attributes: LeaseAttributes;
-  /** Subnets of a former life, from subnet.env. */
+  /** Subnets of the previous run, from subnet.env. */
   readonly previous: Subnets | undefined;
   /** Networks between the nodes, of which no subnet is taken. */
   readonly avoid?: readonly Cidr[] | undefined;
@@ -57,16 +57,16 @@ export interface KnownLeases {
   readonly kept?: KeptLeases | undefined;
 }
 
-/** What a person must know about the node; a store with a place for it (Kubernetes Events) tells it there. */
-export interface Notice {
+/** What a person must know about the node; a store that can (Kubernetes Events) records it. */
+export interface NodeEvent {
   readonly type: 'Normal' | 'Warning';
   /** CamelCase word as in `kubectl get events`. */
   readonly reason: string;
   readonly message: string;
 }
 
-/** What a store says of this node before it has a lease. */
-export interface Overrides {
+/** What a store or an operator sets for this node before it has a lease. */
+export interface NodeOverrides {
   readonly publicIp?: string;
   readonly publicIpv6?: string;
   readonly mac?: string;
@@ -87,7 +87,7 @@ export interface Overrides {
 export interface LeaseStore {
   readonly kind: 'file' | 'etcd' | 'kubernetes';
   /** Where it is, for messages: a path, endpoints, a URL. */
-  readonly place: string;
+  readonly location: string;
   /** False when the store hands out subnets itself and the ranges of the configuration mean nothing. */
   readonly allocates: boolean;
   /** Entries that are no lease, by name, with what is wrong; as the store was when it was last read. */
@@ -95,7 +95,7 @@ export interface LeaseStore {
   /** Text of the network configuration, and its name for messages. */
   networkConfig(): Promise<{ text: string; source: string }>;
   /** Takes the node's lease, or takes it over again. Calling it once more is how attributes change. */
-  acquire(wish: LeaseWish): Promise<Lease>;
+  acquire(request: LeaseRequest): Promise<Lease>;
   /** Prolongs a lease. Resolves to undefined when it is gone (expired, or deleted by an operator). */
   renew(lease: Lease): Promise<Lease | undefined>;
   /** Begins to tell; at most once. Reconnects by itself until `close`. */
@@ -103,7 +103,7 @@ export interface LeaseStore {
   /** This node's addresses changed: connections that began at the old ones would stay silent for long. */
   reconnect?(): void;
   /** What the store or an operator overrides for this node, before the lease is taken. */
-  overrides?(): Promise<Overrides>;
+  overrides?(): Promise<NodeOverrides>;
   /**
    * Packets can flow: the store says so where it has a place for it (the Node's condition, an Event with `message`), and
    * keeps it so from then on.
@@ -111,7 +111,7 @@ export interface LeaseStore {
   ready?(message: string): void;
   /** Writes that do not hold at the moment, by what they write, with the reason; each is tried again. */
   readonly failing?: ReadonlyMap<string, string>;
-  /** Tells a person; never fails. */
-  notify?(notice: Notice): Promise<void>;
+  /** Records an event of this node for a person; never fails. */
+  recordEvent?(event: NodeEvent): Promise<void>;
   close(): Promise<void>;
 }

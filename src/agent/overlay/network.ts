@@ -12,7 +12,7 @@ import type { NetworkInputs } from '../inputs/resolve.ts';
 import { refuseOnUnderlay, underlaySubnets } from '../inputs/underlay-subnets.ts';
 import { describeChange } from '../kernel/change.ts';
 import { affectsReach } from '../kernel/events.ts';
-import { fits } from '../lease/allocate.ts';
+import { isWithinRanges } from '../lease/allocate.ts';
 import type { Cidr } from '../lease/cidr.ts';
 import type { Lease } from '../lease/lease.ts';
 import { describeRefusals, isContradiction, type RejectedLease } from '../peer.ts';
@@ -136,7 +136,7 @@ export class Network {
       hasSameFamilies &&
       isDeepStrictEqual(config.backend, this.#inputs.config.backend) &&
       isDeepStrictEqual(planOverlays(config, underlay, lease, macs), plans) &&
-      (!allocates || fits(config, lease))
+      (!allocates || isWithinRanges(config, lease))
     );
   }
 

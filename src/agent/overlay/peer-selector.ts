@@ -175,7 +175,7 @@ export class PeerSelector {
     const displaced = new Map<Entry, string>();
     for (const conflict of this.#holdings.conflicts(claims, before)) {
       const { with: other } = conflict;
-      if (!mustYield(conflict, entry)) {
+      if (!losesTieBreak(conflict, entry)) {
         this.#refuse(entry, conflict);
         return;
       }
@@ -300,7 +300,7 @@ export function selectPeers(side: OwnSide, all: readonly Lease[]): PeerSelection
 }
 
 /** True when a peer makes way for `entry`. */
-function mustYield({ with: peer, reason }: Conflict<Entry>, entry: Entry): boolean {
+function losesTieBreak({ with: peer, reason }: Conflict<Entry>, entry: Entry): boolean {
   // The peer is there only because the node of this entry gave no sign of life.
   if (isDisplacedBy(entry, peer) && !isGone(entry)) return true;
   // An address or a MAC may pass to another node; a range is given to nobody else while its lease lasts.

@@ -4,35 +4,35 @@ import type { Log } from '../../base/log.ts';
 import { baseAddress } from '../kernel/desired.ts';
 import type { Overlay } from '../overlay/overlay.ts';
 import type { OverlayPeer } from '../peer.ts';
-import { Way, type WayHealth } from './probe-window.ts';
+import { type PathHealth, ProbeWindow } from './probe-window.ts';
 import type { Prober } from './prober.ts';
 
-/** How a peer answers through the tunnel (null: there is none to it) and beside it. */
+/** How a peer answers through the tunnel (null: plain routes lead to it) and over the underlay. */
 export interface PeerHealth {
-  readonly tunnel: WayHealth | null;
-  readonly underlay: WayHealth;
+  readonly tunnel: PathHealth | null;
+  readonly underlay: PathHealth;
 }
 
-/** A peer is silent when so many probes in a row had no answer. */
+/** Probes in a row without an answer after which a peer counts as silent. */
 const SILENT_AFTER = 3;
 const TIMEOUT_MS = 1000;
 const TICK_MS = 100;
 /** Ten tenths, as floating point adds them. */
 const WHOLE = 1 - 1e-6;
-/** A peer that is new is not asked before this time: then it knows us as well. */
+/** A new peer is not probed before this time, in which it learns of this node. */
 const SETTLED_MS = 5000;
-/** The least time between two looks at who is there. */
+/** The least time between two comparisons with the lists of peers. */
 const FOLLOW_MS = 1000;
-/** Peers that are asked in a second at most; in larger clusters the time between two questions grows. */
-const MOST_A_SECOND = 100;
-/** Bytes of a probe: a small packet, so that it passes where full ones do not; those are the doctor's. */
+/** Peers that are probed per second at most; in larger clusters the interval of the probes grows. */
+const PEERS_PER_SECOND = 100;
+/** Bytes of a probe: a small packet passes where full ones do not; the doctor sends those. */
 const BYTES = 84;
 /** Names in one line of the log. */
-const NAMED = 8;
+const NAMES_MAX = 8;
 
-type State = 'answers' | 'silent' | 'silent in the tunnel';
+type PeerState = 'answers' | 'silent' | 'silent in the tunnel';
 
-interface Watched {
+interface ProbeState {
   readonly device: string | undefined;
   readonly id: string;
   /** Monotonic milliseconds. */
@@ -40,54 +40,54 @@ interface Watched {
   readonly name: string;
   readonly address: string;
   /** Where the tunnel ends: the first address of the peer's subnet; undefined for plain routes. */
-  readonly behind: string | undefined;
-  readonly tunnel: Way;
-  readonly underlay: Way;
-  state: State;
+  readonly tunnelAddress: string | undefined;
+  readonly tunnel: ProbeWindow;
+  readonly underlay: ProbeWindow;
+  state: PeerState;
 }
 
-const SAYS: Readonly<Record<State, string>> = {
+const DESCRIPTIONS: Readonly<Record<PeerState, string>> = {
   answers: 'answering again',
-  silent: 'silent, beside the tunnel and through it',
-  'silent in the tunnel': 'answering beside the tunnel and not through it',
+  silent: 'silent, over the underlay and through the tunnel',
+  'silent in the tunnel': 'answering over the underlay and not through the tunnel',
 };
 
 /**
- * Asks every peer one small question through the tunnel and one beside it, once an interval, spread evenly over it.
+ * Sends every peer one small probe through the tunnel and one over the underlay per interval, spread evenly over it.
  */
-export class PeerProbes {
+export class PeerMonitor {
   readonly #overlays: () => readonly Overlay[];
   readonly #everyMs: number;
   readonly #log: Log;
-  readonly #tell: (type: 'Normal' | 'Warning', message: string) => void;
-  #watched = new Map<string, Watched>();
+  readonly #recordEvent: (type: 'Normal' | 'Warning', message: string) => void;
+  #states = new Map<string, ProbeState>();
   /** The overlays' lists of peers as they were looked at last. */
   #lists: readonly (readonly OverlayPeer[])[] = [];
   #followedAt = Number.NEGATIVE_INFINITY;
-  /** Keys of the peers of this round that are still to be asked, the next one last. */
+  /** Keys of the peers of this round that are still to be probed, the next one last. */
   #queue: string[] = [];
   /** Peers a tick; a fraction is carried on. */
   #pace = 0;
   #credit = 0;
-  readonly #news = new Map<State, string[]>();
+  readonly #transitions = new Map<PeerState, string[]>();
   #timer: NodeJS.Timeout | undefined;
   #prober: Prober | undefined;
   #ticksLeft = 0;
 
   /**
    * @param everyMs 0: never
-   * @param tell tells a person what changed
+   * @param recordEvent records for a person what changed
    */
   constructor(
     overlays: () => readonly Overlay[],
     everyMs: number,
     log: Log,
-    tell: (type: 'Normal' | 'Warning', message: string) => void,
+    recordEvent: (type: 'Normal' | 'Warning', message: string) => void,
   ) {
     this.#overlays = overlays;
     this.#everyMs = everyMs;
     this.#log = log;
-    this.#tell = tell;
+    this.#recordEvent = recordEvent;
   }
 
   start(): void {
@@ -100,38 +100,39 @@ export class PeerProbes {
     this.#prober?.close();
   }
 
-  /** Undefined before the first question to the peer. */
+  /** Undefined before the first probe of the peer. */
   of(device: string | undefined, peer: OverlayPeer): PeerHealth | undefined {
-    const watched = this.#watched.get(keyOf(device, peer));
-    const underlay = watched?.underlay.health;
-    if (!watched || !underlay?.probes) return undefined;
-    return { tunnel: watched.behind === undefined ? null : watched.tunnel.health, underlay };
+    const probed = this.#states.get(keyOf(device, peer));
+    const underlay = probed?.underlay.health;
+    if (!probed || !underlay?.probes) return undefined;
+    return { tunnel: probed.tunnelAddress === undefined ? null : probed.tunnel.health, underlay };
   }
 
   /** Peers of a device that have not answered for some time, through the tunnel where there is one to them. */
   silent(device: string | undefined, peers: readonly OverlayPeer[]): number {
-    const state = (peer: OverlayPeer) => this.#watched.get(keyOf(device, peer))?.state ?? 'answers';
+    const state = (peer: OverlayPeer) => this.#states.get(keyOf(device, peer))?.state ?? 'answers';
     return peers.filter(peer => state(peer) !== 'answers').length;
   }
 
   #tick(): void {
     this.#follow();
     if (this.#ticksLeft-- <= 0) this.#beginRound();
-    for (this.#credit += this.#pace; this.#credit >= WHOLE && this.#queue.length > 0; this.#credit--) {
-      const key = this.#queue.pop()!;
-      const watched = this.#watched.get(key);
-      if (watched && this.#isThere(key, watched)) contain('probes', () => this.#ask(watched));
+    for (this.#credit += this.#pace; this.#credit >= WHOLE; this.#credit--) {
+      const key = this.#queue.pop();
+      if (key === undefined) break;
+      const peer = this.#states.get(key);
+      if (peer && this.#isUnchanged(key, peer)) contain('probes', () => this.#probe(peer));
     }
   }
 
   /** True when the peer is still the same as at the beginning of the round. */
-  #isThere(key: string, { device, id }: Watched): boolean {
+  #isUnchanged(key: string, { device, id }: ProbeState): boolean {
     const overlay = this.#overlays().find(({ plan }) => plan.device === device);
     const peer = overlay?.peer(id);
     return peer !== undefined && keyOf(device, peer) === key;
   }
 
-  /** Those who left are forgotten, those who came are watched; looked at once a second at most. */
+  /** Takes over the lists of peers, at most once per second. */
   #follow(): void {
     const time = performance.now();
     if (time - this.#followedAt < Math.min(FOLLOW_MS, this.#everyMs)) return;
@@ -139,33 +140,35 @@ export class PeerProbes {
     const lists = this.#overlays().map(({ peers }) => peers);
     if (lists.length === this.#lists.length && lists.every((list, at) => list === this.#lists[at])) return;
     this.#lists = lists;
-    const now = new Map<string, Watched>();
+    const now = new Map<string, ProbeState>();
     for (const { plan, peers } of this.#overlays())
       for (const peer of peers) {
         const key = keyOf(plan.device, peer);
-        now.set(key, this.#watched.get(key) ?? watch(plan.device, peer));
+        now.set(key, this.#states.get(key) ?? probeStateOf(plan.device, peer));
       }
-    this.#watched = now;
+    this.#states = now;
   }
 
   #beginRound(): void {
-    this.#announce();
+    this.#reportTransitions();
     const known = performance.now() - Math.min(this.#everyMs, SETTLED_MS);
-    this.#queue = [...this.#watched].filter(([, { since }]) => since <= known).map(([key]) => key);
-    // More peers are asked less often, so that what probes cost has a bound.
-    const roundMs = Math.max(this.#everyMs, (this.#queue.length / MOST_A_SECOND) * 1000);
+    this.#queue = [...this.#states].filter(([, { since }]) => since <= known).map(([key]) => key);
+    // More peers are probed less often, so that the cost of the probes is bounded.
+    const roundMs = Math.max(this.#everyMs, (this.#queue.length / PEERS_PER_SECOND) * 1000);
     this.#ticksLeft = Math.max(1, Math.round(roundMs / TICK_MS)) - 1;
     this.#pace = this.#queue.length / (this.#ticksLeft + 1);
     this.#credit = 0;
   }
 
-  async #ask(watched: Watched): Promise<void> {
-    const { address, behind } = watched;
+  async #probe(peer: ProbeState): Promise<void> {
+    const { address, tunnelAddress } = peer;
     let answers: (number | undefined)[];
     try {
       const prober = await this.#open();
       answers = await Promise.all(
-        [address, behind].map(to => (to === undefined ? undefined : prober.echo(to, BYTES, TIMEOUT_MS))),
+        [address, tunnelAddress].map(to =>
+          to === undefined ? undefined : prober.echo(to, BYTES, TIMEOUT_MS),
+        ),
       );
     } catch (error) {
       if (this.#timer) this.#log.warn(`peers are not probed: ${describeError(error)}`);
@@ -173,28 +176,28 @@ export class PeerProbes {
       return;
     }
     const [underlay, tunnel] = answers;
-    watched.underlay.note(underlay);
-    if (behind !== undefined) watched.tunnel.note(tunnel);
-    const state = stateOf(watched);
-    if (state === watched.state) return;
-    watched.state = state;
-    const names = this.#news.get(state) ?? [];
-    this.#news.set(state, [...names, watched.name]);
+    peer.underlay.add(underlay);
+    if (tunnelAddress !== undefined) peer.tunnel.add(tunnel);
+    const state = stateOf(peer);
+    if (state === peer.state) return;
+    peer.state = state;
+    const names = this.#transitions.get(state) ?? [];
+    this.#transitions.set(state, [...names, peer.name]);
   }
 
   /** One line for all peers that changed in a round, however many they are. */
-  #announce(): void {
-    for (const [state, names] of this.#news) {
-      const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : '';
-      const message = `${names.length === 1 ? '1 peer is' : `${names.length} peers are`} ${SAYS[state]}: ${names.slice(0, NAMED).join(', ')}${more}`;
+  #reportTransitions(): void {
+    for (const [state, names] of this.#transitions) {
+      const more = names.length > NAMES_MAX ? ` and ${names.length - NAMES_MAX} more` : '';
+      const message = `${names.length === 1 ? '1 peer is' : `${names.length} peers are`} ${DESCRIPTIONS[state]}: ${names.slice(0, NAMES_MAX).join(', ')}${more}`;
       if (state === 'answers') this.#log.info(message);
-      else this.#log.warn(`${message}; ask ripstop doctor`);
-      this.#tell(state === 'answers' ? 'Normal' : 'Warning', message);
+      else this.#log.warn(`${message}; run \`ripstop doctor\``);
+      this.#recordEvent(state === 'answers' ? 'Normal' : 'Warning', message);
     }
-    this.#news.clear();
+    this.#transitions.clear();
   }
 
-  /** Loaded with the first question: the probes bring an addon of their own, and a node must start without it. */
+  /** Loaded with the first probe: `raw-socket` has an addon of its own, and a node must start without it. */
   async #open(): Promise<Prober> {
     const { Prober } = await import('./prober.ts');
     this.#prober ??= new Prober();
@@ -206,7 +209,7 @@ function keyOf(device: string | undefined, { id, address, subnets, direct }: Ove
   return `${device} ${id} ${address} ${subnets[0]} ${direct}`;
 }
 
-function watch(device: string | undefined, peer: OverlayPeer): Watched {
+function probeStateOf(device: string | undefined, peer: OverlayPeer): ProbeState {
   const [subnet] = peer.subnets;
   const isTunnelled = device !== undefined && !peer.direct && subnet !== undefined;
   return {
@@ -215,16 +218,16 @@ function watch(device: string | undefined, peer: OverlayPeer): Watched {
     since: performance.now(),
     name: peer.node?.split('/')[0] ?? peer.address,
     address: peer.address,
-    behind: isTunnelled ? baseAddress(subnet) : undefined,
-    tunnel: new Way(),
-    underlay: new Way(),
+    tunnelAddress: isTunnelled ? baseAddress(subnet) : undefined,
+    tunnel: new ProbeWindow(),
+    underlay: new ProbeWindow(),
     state: 'answers',
   };
 }
 
-function stateOf({ behind, tunnel, underlay }: Watched): State {
-  const isSilent = (way: Way) => way.lostInARow >= SILENT_AFTER;
-  if (behind === undefined || isSilent(tunnel))
-    return isSilent(underlay) ? 'silent' : behind === undefined ? 'answers' : 'silent in the tunnel';
+function stateOf({ tunnelAddress, tunnel, underlay }: ProbeState): PeerState {
+  const isSilent = (way: ProbeWindow) => way.lostInARow >= SILENT_AFTER;
+  if (tunnelAddress === undefined || isSilent(tunnel))
+    return isSilent(underlay) ? 'silent' : tunnelAddress === undefined ? 'answers' : 'silent in the tunnel';
   return 'answers';
 }

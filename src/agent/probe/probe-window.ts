@@ -1,23 +1,23 @@
 /** Probes that count: at the default interval, the last five minutes. */
 export const WINDOW = 30;
 
-/** How one way to a peer answered lately. */
-export interface WayHealth {
-  /** Probes of late, at most `WINDOW`, and how many of them had no answer. */
+/** How one path to a peer answered lately. */
+export interface PathHealth {
+  /** Probes, at most `WINDOW`, and how many of them had no answer. */
   readonly probes: number;
   readonly lost: number;
   /** Median of the round trips, in milliseconds; null when none was answered. */
   readonly rttMs: number | null;
 }
 
-/** What probes along one way to a peer found; the last `WINDOW` of them. */
-export class Way {
+/** The results of the last `WINDOW` probes along one path to a peer. */
+export class ProbeWindow {
   readonly #rtts = new Float32Array(WINDOW);
   #probes = 0;
   #lostInARow = 0;
 
   /** @param rttMs undefined: no answer came */
-  note(rttMs: number | undefined): void {
+  add(rttMs: number | undefined): void {
     this.#rtts[this.#probes % WINDOW] = rttMs ?? Number.NaN;
     this.#probes++;
     this.#lostInARow = rttMs === undefined ? this.#lostInARow + 1 : 0;
@@ -27,7 +27,7 @@ export class Way {
     return this.#lostInARow;
   }
 
-  get health(): WayHealth {
+  get health(): PathHealth {
     const probes = Math.min(this.#probes, WINDOW);
     const answered = this.#rtts
       .subarray(0, probes)

@@ -55,7 +55,7 @@ export class Prober {
    * The largest IP packet that `address` answers, between a size that is known to pass and one that is known not to.
    * A dozen echoes at most.
    */
-  async largest(address: string, passes: number, fails: number, timeoutMs: number): Promise<number> {
+  async probePathMtu(address: string, passes: number, fails: number, timeoutMs: number): Promise<number> {
     let [low, high] = [passes, fails];
     for (let tries = 0; high - low > 1 && tries < 12; tries++) {
       const middle = (low + high) >> 1;
@@ -79,14 +79,14 @@ export class Prober {
         : { protocol: raw.Protocol.ICMPv6, addressFamily: raw.AddressFamily.IPv6 },
     );
     socket.setOption(...DO_NOT_FRAGMENT[family], PROBE);
-    socket.on('message', (packet: Buffer) => this.#hear(family, packet));
+    socket.on('message', (packet: Buffer) => this.#onReply(family, packet));
     // The package closes a socket after an error; the next echo opens another.
     socket.on('error', () => this.#sockets.delete(family));
     this.#sockets.set(family, socket);
     return socket;
   }
 
-  #hear(family: Family, packet: Buffer): void {
+  #onReply(family: Family, packet: Buffer): void {
     // IPv4 sockets get the IP header as well, IPv6 sockets do not.
     const at = family === 4 ? (packet[0]! & 15) * 4 : 0;
     if (

@@ -5,7 +5,7 @@ import {
   KUBE_MASQUERADE_MARK,
   MULTICAST,
   POD_LINKS,
-  type RuleKeeper,
+  type RuleReconciler,
   type RuleSet,
   udpPorts,
 } from './model.ts';
@@ -147,7 +147,7 @@ function whole(family: Family, address: string): string {
  * @param instance names the chains of one of several agents on a node
  * @param only the tables to keep; `['filter']` beside nftables, where a foreign FORWARD policy DROP must be overruled
  */
-export class IptablesRules implements RuleKeeper {
+export class IptablesRules implements RuleReconciler {
   readonly tool = 'iptables';
   readonly #netns: string;
   readonly #chains: readonly Chain[];

@@ -53,7 +53,7 @@ export function udpPorts(tunnelPort: number | undefined): string | undefined {
 }
 
 /** Who keeps a rule set in the kernel. Every method is idempotent. */
-export interface RuleKeeper {
+export interface RuleReconciler {
   readonly tool: 'nftables' | 'iptables';
   /** True when the kernel holds exactly these rules in our chains, each jump once. */
   holds(rules: RuleSet): Promise<boolean>;

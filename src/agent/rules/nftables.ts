@@ -4,7 +4,7 @@ import {
   KUBE_MASQUERADE_MARK,
   MULTICAST,
   POD_LINKS,
-  type RuleKeeper,
+  type RuleReconciler,
   type RuleSet,
   udpPorts,
 } from './model.ts';
@@ -139,7 +139,7 @@ function ip(family: 4 | 6): string {
 }
 
 /** Keeps the rules with `nft`. */
-export class NftablesRules implements RuleKeeper {
+export class NftablesRules implements RuleReconciler {
   readonly tool = 'nftables';
   readonly #netns: string;
   readonly #table: string;

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { hasCode } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { dropsForwarded, IptablesRules } from './iptables.ts';
-import type { RuleKeeper, RuleSet } from './model.ts';
+import type { RuleReconciler, RuleSet } from './model.ts';
 import { NftablesRules } from './nftables.ts';
 import { withPodInterfaces } from './pod-interfaces.ts';
 
@@ -13,7 +13,7 @@ export class NodeRules {
   readonly #instance: string;
   readonly #log: Log;
   readonly #wanted: 'nftables' | 'iptables' | undefined;
-  #keeper: RuleKeeper | undefined;
+  #keeper: RuleReconciler | undefined;
   /** As they were wanted last. */
   #wantedRules: RuleSet | undefined;
   /** Beside nftables: an accept there does not overrule a foreign FORWARD policy DROP, one in iptables does. */
@@ -71,7 +71,7 @@ export class NodeRules {
     return { removed, failures };
   }
 
-  async #choose(rules: RuleSet): Promise<RuleKeeper> {
+  async #choose(rules: RuleSet): Promise<RuleReconciler> {
     const nft = new NftablesRules(this.#netns, this.#instance);
     const iptables = new IptablesRules(this.#netns, this.#instance);
     if (this.#wanted === 'iptables') {

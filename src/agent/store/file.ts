@@ -5,7 +5,7 @@ import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { monotonicMs } from '../../base/clock.ts';
 import { messageOf, RipstopError, toError } from '../../base/errors.ts';
 import { withLock } from '../../base/file-lock.ts';
-import { nextStep } from '../lease/acquire.ts';
+import { nextAction } from '../lease/acquire.ts';
 import {
   formatAttributes,
   formatKey,
@@ -15,10 +15,10 @@ import {
   parseKey,
   unreadableText,
 } from '../lease/lease.ts';
-import type { KnownLeases, LeaseStore, LeaseWish, StoreObserver } from '../lease/store.ts';
+import type { KnownLeases, LeaseRequest, LeaseStore, StoreObserver } from '../lease/store.ts';
 import { GATHER_MS, LeaseBook } from './lease-book.ts';
-import { emptiness, type FileTable, openTable, type TableContent } from './lease-file.ts';
-import { HEARTBEAT_MS, nodeToken, PRESENCE_MS } from './node-identity.ts';
+import { emptiness, type LeaseFile, openTable, type TableContent } from './lease-file.ts';
+import { HEARTBEAT_MS, LIVENESS_TTL_MS, nodeToken } from './node-identity.ts';
 
 export interface FileStoreOptions {
   /** Shared directory, or one file whose name ends in `.json`. */
@@ -35,10 +35,10 @@ export interface FileStoreOptions {
 /** Leases in files: the store that needs no server. Several agents may share it, on one machine or on a shared mount. */
 export class FileStore implements LeaseStore {
   readonly kind = 'file';
-  readonly place: string;
+  readonly location: string;
   readonly allocates = true;
   readonly unreadable = new Map<string, string>();
-  readonly #table: FileTable;
+  readonly #table: LeaseFile;
   readonly #token: string;
   readonly #ttlMs: number;
   readonly #pollMs: number;
@@ -68,7 +68,7 @@ export class FileStore implements LeaseStore {
   #isClosed = false;
 
   constructor(options: FileStoreOptions) {
-    this.place = options.path;
+    this.location = options.path;
     this.#table = openTable(options.path);
     this.#token = nodeToken(options.nodeName);
     this.#ttlMs = options.ttlMs ?? 24 * 3600_000;
@@ -92,18 +92,18 @@ export class FileStore implements LeaseStore {
     return { text: config, source };
   }
 
-  async acquire(wish: LeaseWish): Promise<Lease> {
+  async acquire(request: LeaseRequest): Promise<Lease> {
     return this.#locked(async () => {
       const all = await this.#leases(await this.#table.read());
-      const step = nextStep(wish, all, this.#token);
-      await this.#claim(identityOf(wish.attributes));
+      const step = nextAction(request, all, this.#token);
+      await this.#claim(identityOf(request.attributes));
       for (const stale of step.drop) await this.#table.remove(stale.key);
       if (step.do === 'create') {
         const key = formatKey(step.subnets);
         return this.#put({
           ...step.subnets,
           key,
-          attributes: wish.attributes,
+          attributes: request.attributes,
           expiresAt: this.#end(),
           node: this.#token,
         });
@@ -113,7 +113,7 @@ export class FileStore implements LeaseStore {
       const kept = await this.#put({
         ...lease,
         key,
-        attributes: wish.attributes,
+        attributes: request.attributes,
         expiresAt,
         node: this.#token,
       });
@@ -292,8 +292,8 @@ export class FileStore implements LeaseStore {
   #read(key: string, text: string): Lease | Error {
     try {
       const subnets = parseKey(key);
-      if (!subnets) throw new RipstopError('ELEASE', `${this.place}: ${key} is no subnet`);
-      const attributes = parseAttributes(text, `${this.place}: ${key}`);
+      if (!subnets) throw new RipstopError('ELEASE', `${this.location}: ${key} is no subnet`);
+      const attributes = parseAttributes(text, `${this.location}: ${key}`);
       const { Expires: end, Since: begin } = JSON.parse(text) as { Expires?: unknown; Since?: unknown };
       const expiresAt = typeof end === 'string' ? Date.parse(end) : 0;
       const since = typeof begin === 'string' ? Date.parse(begin) : Number.NaN;
@@ -346,7 +346,7 @@ export class FileStore implements LeaseStore {
     try {
       const [token, { mtimeMs }] = await Promise.all([readFile(path, 'utf8'), stat(path)]);
       if (token === this.#token) return token;
-      return Date.now() + this.#skewMs - mtimeMs < PRESENCE_MS ? token : undefined;
+      return Date.now() + this.#skewMs - mtimeMs < LIVENESS_TTL_MS ? token : undefined;
     } catch {
       return undefined;
     }
@@ -381,7 +381,7 @@ export class FileStore implements LeaseStore {
     });
   }
 
-  /** Errors of the file system become ESTORE with the place; ours stay. */
+  /** Errors of the file system become ESTORE with the location; ours stay. */
   async #try<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
@@ -389,7 +389,7 @@ export class FileStore implements LeaseStore {
       if (error instanceof RipstopError) throw error;
       throw new RipstopError(
         'ESTORE',
-        `${this.place}: ${messageOf(error)}`,
+        `${this.location}: ${messageOf(error)}`,
         'is the directory there and writable?',
         { cause: error },
       );

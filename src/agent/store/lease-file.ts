@@ -28,7 +28,7 @@ export function emptiness(
 export type Meaning = { readonly key: string } | 'all' | 'nothing';
 
 /** The two layouts of the file store. Writers hold the lock at `lockPath`; readers need none. */
-export interface FileTable {
+export interface LeaseFile {
   readonly lockPath: string;
   /** Directory of the signs of life, one file a public address. */
   readonly presencePath: string;
@@ -50,12 +50,12 @@ export interface FileTable {
 }
 
 /** A path that ends in `.json` is one file, anything else a directory. */
-export function openTable(path: string): FileTable {
+export function openTable(path: string): LeaseFile {
   return path.endsWith('.json') ? new SingleFileTable(path) : new DirectoryTable(path);
 }
 
 /** `config.json`, `subnets/<key>`, `nodes/<address>`: one file a lease, so that writers rarely meet. */
-class DirectoryTable implements FileTable {
+class DirectoryTable implements LeaseFile {
   readonly lockPath: string;
   readonly presencePath: string;
   readonly configName: string;
@@ -131,7 +131,7 @@ interface SingleFile {
 }
 
 /** One JSON object `{"config": …, "subnets": {"<key>": …}}`, replaced as a whole. */
-class SingleFileTable implements FileTable {
+class SingleFileTable implements LeaseFile {
   readonly lockPath: string;
   readonly presencePath: string;
   readonly configName: string;

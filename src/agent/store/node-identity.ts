@@ -15,6 +15,6 @@ export function nodeToken(name: string): string {
 }
 
 /** How long a node counts as alive after its last sign, ms. */
-export const PRESENCE_MS = 30_000;
+export const LIVENESS_TTL_MS = 30_000;
 /** How often it gives one, ms. */
 export const HEARTBEAT_MS = 10_000;

@@ -83,7 +83,7 @@ export class StoreWatch {
       up: () => {
         this.#isUp = true;
         this.#downSince = undefined;
-        this.#log.info({ store: this.#store.place }, 'the store answers');
+        this.#log.info({ store: this.#store.location }, 'the store answers');
         events.up();
       },
       down: error => {
@@ -98,7 +98,7 @@ export class StoreWatch {
         this.#kept = kept;
         if (!kept) this.#log.info('no lease is kept any more: the store has all that are known');
         else if (former?.why !== kept.why) {
-          const message = describeKept(this.#store.place, kept);
+          const message = describeKept(this.#store.location, kept);
           this.#log.error({ leases: kept.keys.length }, message);
           events.emptied(message);
         }
@@ -109,6 +109,6 @@ export class StoreWatch {
 }
 
 /** The fault in a sentence, for log, Event and doctor. */
-export function describeKept(place: string, { keys, until, why }: KeptLeases): string {
-  return `${place} came back without leases that were known (${why}): keeping ${keys.length} of them until ${new Date(until).toISOString()}`;
+export function describeKept(location: string, { keys, until, why }: KeptLeases): string {
+  return `${location} came back without leases that were known (${why}): keeping ${keys.length} of them until ${new Date(until).toISOString()}`;
 }

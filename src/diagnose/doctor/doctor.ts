@@ -17,7 +17,7 @@ export async function diagnose(agent: Agent): Promise<Diagnosis> {
     } catch (error) {
       findings.push({
         severity: 'warning',
-        kind: 'not-examined',
+        kind: 'skipped',
         what: `${name} could not be examined: ${describeError(error)}`,
         remedy: 'run the agent as root with CAP_NET_ADMIN and CAP_NET_RAW',
       });

@@ -11,27 +11,27 @@ export interface Finding {
 
 export type FindingKind =
   | 'not-ready'
-  | 'store-away'
+  | 'store-unreachable'
   | 'part-failing'
   | 'store-emptied'
-  | 'kernel-differs'
+  | 'kernel-drift'
   | 'setting-refused'
   | 'underlay-blocked'
   | 'port-filtered'
   | 'mtu-too-small'
   | 'vni-differs'
   | 'stale-identity'
-  | 'lease-unusable'
+  | 'lease-rejected'
   | 'lease-unreadable'
   | 'backend-differs'
   | 'masquerade-wrong'
   | 'bridge-netfilter-missing'
   | 'checksum-broken'
   | 'pod-mtu-differs'
-  | 'frames-lost'
+  | 'drops'
   | 'endpoint-closed'
   | 'uncaught-error'
-  | 'not-examined';
+  | 'skipped';
 
 export interface Diagnosis {
   readonly findings: readonly Finding[];

@@ -45,7 +45,7 @@ export function leaseFindings(picture: LeasePicture): Finding[] {
     ...picture.rejected.map(
       ({ key, reason, message }): Finding => ({
         severity: 'fault',
-        kind: KINDS[reason] ?? 'lease-unusable',
+        kind: KINDS[reason] ?? 'lease-rejected',
         what: `no traffic with the node of lease ${key}: it ${message}`,
         remedy: REMEDIES[reason],
       }),

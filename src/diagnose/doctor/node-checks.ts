@@ -25,7 +25,7 @@ export const NODE_CHECKS: Readonly<Record<string, Check>> = {
   'bridge netfilter': checkBridgeNetfilter,
   'MTU of pods': checkPodMtu,
   checksums: checkChecksums,
-  'frames lost': checkDrops,
+  drops: checkDrops,
 };
 
 function checkState(agent: Agent): Finding[] {
@@ -48,16 +48,16 @@ function checkState(agent: Agent): Finding[] {
     findings.push({
       severity: 'fault',
       kind: 'store-emptied',
-      what: describeKept(agent.store.place, kept),
+      what: describeKept(agent.store.location, kept),
       remedy:
         'restore the data of the store, or start the agents of the other nodes: their leases are then taken up one by one',
     });
   if (agent.watch.downSince !== undefined)
     findings.push({
       severity: 'warning',
-      kind: 'store-away',
-      what: `the lease store ${agent.store.place} has been away since ${new Date(agent.watch.downSince).toISOString()}; traffic goes on, new nodes are not seen`,
-      remedy: 'bring the store back; the agent finds it by itself',
+      kind: 'store-unreachable',
+      what: `the lease store ${agent.store.location} is unreachable since ${new Date(agent.watch.downSince).toISOString()}; traffic continues, new nodes are not seen`,
+      remedy: 'make the store reachable again; the agent reconnects on its own',
     });
   return findings;
 }
@@ -73,9 +73,9 @@ function checkKernel(agent: Agent): Finding[] {
   return [
     {
       severity: 'warning',
-      kind: 'kernel-differs',
-      what: `the kernel differs from what it should be in ${pending.length} places; the agent is about to mend it`,
-      remedy: 'ripstop plan shows them; if they come back, another program undoes them',
+      kind: 'kernel-drift',
+      what: `the kernel differs from the desired state in ${pending.length} places; the agent is about to restore it`,
+      remedy: '`ripstop plan` lists them; if they return, another program changes them',
     },
   ];
 }
@@ -93,7 +93,7 @@ function checkConnected(agent: Agent): Finding[] {
   const routes = (agent.network?.overlays ?? []).flatMap(overlay => overlay.connected());
   return routes.map(({ destination, device = 'another interface' }) => ({
     severity: 'fault',
-    kind: 'lease-unusable',
+    kind: 'lease-rejected',
     what: `no traffic with the pods in ${destination}: ${device} is connected to a network of that range`,
     remedy: `give the node of that lease another subnet, or take the range from ${device}`,
   }));
@@ -191,7 +191,7 @@ function checkDrops(agent: Agent): Finding[] {
     .filter(drop => drop.reason !== 'multicast' && drop.reason !== 'bad-checksum')
     .map(drop => ({
       severity: 'warning',
-      kind: 'frames-lost',
+      kind: 'drops',
       what: `${drop.device}: ${drop.frames} frames lost (${drop.reason}): ${drop.meaning}`,
       remedy: drop.remedy || 'ripstop drops',
     }));

@@ -58,7 +58,9 @@ async function ask(
   const inTunnel = overlay.plan.device !== undefined && !peer.direct && peer.subnets[0] !== undefined;
   const tunnel = inTunnel ? await answers(baseAddress(peer.subnets[0]!), SMALL) : underlay;
   const isFull = !underlay || (await answers(peer.address, underlayMtu));
-  const pathMtu = isFull ? undefined : await prober.largest(peer.address, SMALL, underlayMtu, TIMEOUT_MS / 2);
+  const pathMtu = isFull
+    ? undefined
+    : await prober.probePathMtu(peer.address, SMALL, underlayMtu, TIMEOUT_MS / 2);
   return { underlay, tunnel, pathMtu };
 }
 

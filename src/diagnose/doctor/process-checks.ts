@@ -11,10 +11,10 @@ const ENDPOINT_REMEDIES: Readonly<Record<string, string>> = {
 export function checkEndpoints(agent: Agent): Finding[] {
   return agent.beside.endpoints.states
     .filter(({ problem }) => problem !== undefined)
-    .map(({ name, place, problem }) => ({
+    .map(({ name, location, problem }) => ({
       severity: 'warning',
       kind: 'endpoint-closed',
-      what: `the endpoint ${name} on ${place} is not open: ${problem}; the agent keeps trying`,
+      what: `the endpoint ${name} on ${location} is not open: ${problem}; the agent keeps trying`,
       remedy: ENDPOINT_REMEDIES[name] ?? 'make its directory writable for the agent',
     }));
 }

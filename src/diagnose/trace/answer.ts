@@ -28,10 +28,10 @@ export interface TraceStep {
 }
 
 /**
- * What becomes of the packet. `forwarded`: sent to a peer; `delivered`: reaches a pod or the node; `elsewhere`: leaves
- * beside the overlay; `dropped`: lost here.
+ * `forwarded`: sent to a peer; `delivered`: reaches a pod or the node; `routed-elsewhere`: leaves by an interface outside
+ * the overlay; `dropped`: lost on this node.
  */
-export type Fate = 'forwarded' | 'delivered' | 'elsewhere' | 'dropped';
+export type Outcome = 'forwarded' | 'delivered' | 'routed-elsewhere' | 'dropped';
 
 /** What one node would do with a packet. */
 export interface TraceAnswer {
@@ -39,12 +39,12 @@ export interface TraceAnswer {
   /** The packet in tcpdump's words. */
   readonly packet: string;
   readonly steps: readonly TraceStep[];
-  readonly fate: Fate;
+  readonly outcome: Outcome;
   readonly verdict: string;
   /** What to do about it, null where nothing is wrong. */
   readonly remedy: string | null;
   /** As it leaves for the peer. */
   readonly departure: (TraceArrival & { readonly peer: string }) | null;
-  /** Peer that it came from, null when it begins here. */
-  readonly cameFrom: string | null;
+  /** Name of the peer that the packet came from; null when it begins here. */
+  readonly ingressPeer: string | null;
 }

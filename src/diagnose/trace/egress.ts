@@ -2,17 +2,17 @@ import { isNetError } from '../../net/error.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
 import type { Route } from '../../net/rtnetlink/routes.ts';
 import type { TraceAnswer } from './answer.ts';
-import type { KernelWay } from './kernel-lookup.ts';
+import type { KernelLookup } from './kernel-lookup.ts';
 import { deliver, mayForward, refusedRoute } from './local-delivery.ts';
 import { masqueraded } from './masquerade.ts';
-import { holds, isOwn, ownerOf, type TraceNode } from './node.ts';
+import { contains, isOwn, ownerOf, type TraceNode } from './node.ts';
 import type { TracePacket } from './packet.ts';
-import type { Trail } from './recorder.ts';
+import type { TraceRecorder } from './recorder.ts';
 import { throughTunnel } from './tunnel.ts';
 import { overUnderlay } from './underlay.ts';
 
 /** Where a packet begins. */
-export interface Origin {
+export interface SourceInterface {
   /** `node`: it is sent by this node itself; `inside`: by a pod of it; `outside`: by a host beyond. */
   readonly kind: 'node' | 'inside' | 'outside';
   /** The link that it comes in by, for all but the node itself. */
@@ -21,18 +21,18 @@ export interface Origin {
 
 /** A packet that begins at this node, or comes to it from outside of the cluster. */
 export async function traceEgress(
-  trail: Trail,
+  trace: TraceRecorder,
   node: TraceNode,
-  kernel: KernelWay,
+  kernel: KernelLookup,
   packet: TracePacket,
-  origin: Origin,
+  origin: SourceInterface,
 ): Promise<TraceAnswer> {
   const { source, destination } = packet;
   const from = origin.link?.name ?? 'this node';
   const meaning = { node: 'an address of this node', inside: 'a pod behind', outside: 'a host beyond' };
-  trail.pass('source', `${source} is ${meaning[origin.kind]}${origin.link ? ` ${from}` : ''}`);
+  trace.pass('source', `${source} is ${meaning[origin.kind]}${origin.link ? ` ${from}` : ''}`);
   if (origin.kind !== 'node') {
-    const refused = await mayForward(trail, node, kernel, packet);
+    const refused = await mayForward(trace, node, kernel, packet);
     if (refused) return refused;
   }
   const arrival = origin.link && { source, link: origin.link.index };
@@ -41,14 +41,14 @@ export async function traceEgress(
     route = kernel.route(destination, arrival);
   } catch (error) {
     if (!isNetError(error)) throw error;
-    return refusedRoute(trail, destination, error.code, from);
+    return refusedRoute(trace, destination, error.code, from);
   }
   if (route.type === 'local') {
-    trail.pass('route', `${destination} is an address of this node`);
-    return trail.end('delivered', 'delivered to this node itself');
+    trace.pass('route', `${destination} is an address of this node`);
+    return trace.end('delivered', 'delivered to this node itself');
   }
   if (route.type !== 'unicast')
-    return trail.lose(
+    return trace.lose(
       'route',
       `a ${route.type} route holds ${destination}`,
       route.type === 'blackhole'
@@ -57,60 +57,60 @@ export async function traceEgress(
     );
   const link = kernel.link(route.link);
   if (!link)
-    return trail.lose(
+    return trace.lose(
       'route',
       `the route to ${destination} has several next hops or no device`,
       `ip route get ${destination}`,
     );
-  trail.pass('route', `${destination}${route.gateway ? ` via ${route.gateway}` : ''} dev ${link.name}`);
+  trace.pass('route', `${destination}${route.gateway ? ` via ${route.gateway}` : ''} dev ${link.name}`);
   if (packet.bytes.length > (route.mtu ?? link.mtu))
-    return trail.lose(
+    return trace.lose(
       'mtu',
       `${packet.bytes.length} bytes, ${link.name} takes ${route.mtu ?? link.mtu}; the kernel tells the sender by ICMP`,
       `the sender's interface may not be larger than ${route.mtu ?? link.mtu}: see the MTU of its pod`,
     );
   const overlay = node.overlays.find(one => one.device === link.name);
-  const leaving = await translate(trail, node, kernel, packet, link);
-  if (overlay) return throughTunnel(trail, kernel, leaving, overlay, link, route.gateway);
+  const leaving = await translate(trace, node, kernel, packet, link);
+  if (overlay) return throughTunnel(trace, kernel, leaving, overlay, link, route.gateway);
   const direct = directPeer(node, destination, route.gateway);
   if (direct) {
-    trail.pass('peer', `${route.gateway} is ${direct.peer.name}: a plain route, nothing is added`);
+    trace.pass('peer', `${route.gateway} is ${direct.peer.name}: a plain route, nothing is added`);
     return (
-      overUnderlay(trail, kernel, direct.peer.address, leaving.bytes.length) ??
-      trail.end('forwarded', `sent to ${direct.peer.name} as it is, by the kernel`, {
+      overUnderlay(trace, kernel, direct.peer.address, leaving.bytes.length) ??
+      trace.end('forwarded', `sent to ${direct.peer.name} as it is, by the kernel`, {
         ...{ from: direct.overlay.address, to: direct.peer.address, payload: null },
         peer: direct.peer.name,
       })
     );
   }
-  if (isOwn(node, destination)) return deliver(trail, kernel, leaving, link);
-  return besideTheOverlay(trail, node, destination, link);
+  if (isOwn(node, destination)) return deliver(trace, kernel, leaving, link);
+  return bypassOverlay(trace, node, destination, link);
 }
 
 /** The packet with the source that the rules give it, if they do. */
 async function translate(
-  trail: Trail,
+  trace: TraceRecorder,
   node: TraceNode,
-  kernel: KernelWay,
+  kernel: KernelLookup,
   packet: TracePacket,
   link: Link,
 ): Promise<TracePacket> {
   const { source, destination, family } = packet;
   if (!node.rules) {
-    trail.pass('masquerade', 'no: `ripstop run` keeps no NAT rules; those of others are not looked at');
+    trace.pass('masquerade', 'no: `ripstop run` keeps no NAT rules; those of others are not looked at');
     return packet;
   }
   const { applies, why } = masqueraded(node.rules, source, destination);
   const isThere = !node.rules.masquerade || (await node.hasRules());
   if (!applies || !isThere) {
-    trail.pass(
+    trace.pass(
       'masquerade',
       applies ? 'no: the rules are missing, the agent is about to mend them' : `no: ${why}`,
     );
     return packet;
   }
   const address = kernel.addressOn(link.index, family);
-  trail.pass('masquerade', `yes: ${why}; it leaves as ${address ?? `an address of ${link.name}`}`);
+  trace.pass('masquerade', `yes: ${why}; it leaves as ${address ?? `an address of ${link.name}`}`);
   return address ? packet.from(address) : packet;
 }
 
@@ -120,10 +120,10 @@ function directPeer(node: TraceNode, destination: string, gateway: string | unde
 }
 
 /** Out by a device that is none of ours: right for the world, wrong for a pod. */
-function besideTheOverlay(trail: Trail, node: TraceNode, destination: string, link: Link): TraceAnswer {
-  const network = node.overlays.flatMap(({ networks }) => networks).find(one => holds(one, destination));
-  if (!network) return trail.end('elsewhere', `leaves by ${link.name}, beside the overlay`);
-  return trail.lose(
+function bypassOverlay(trace: TraceRecorder, node: TraceNode, destination: string, link: Link): TraceAnswer {
+  const network = node.overlays.flatMap(({ networks }) => networks).find(one => contains(one, destination));
+  if (!network) return trace.end('routed-elsewhere', `leaves by ${link.name}, beside the overlay`);
+  return trace.lose(
     'peer',
     `${destination} is in the pod network ${network}, and no peer owns it: it leaves by ${link.name}`,
     'the node that owned it holds no lease any more, or the address is no pod: `ripstop peers`',

@@ -4,77 +4,77 @@ import { isNetError } from '../../net/error.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
 import type { Route } from '../../net/rtnetlink/routes.ts';
 import type { TraceAnswer, TraceArrival } from './answer.ts';
-import type { KernelWay } from './kernel-lookup.ts';
+import type { KernelLookup } from './kernel-lookup.ts';
 import { deliver, mayForward, refusedRoute } from './local-delivery.ts';
 import type { TraceNode } from './node.ts';
 import type { TracePacket } from './packet.ts';
-import type { Trail } from './recorder.ts';
+import type { TraceRecorder } from './recorder.ts';
 
 /** A packet that comes from another node. */
 export async function traceIngress(
-  trail: Trail,
+  trace: TraceRecorder,
   node: TraceNode,
-  kernel: KernelWay,
+  kernel: KernelLookup,
   packet: TracePacket,
   arrival: TraceArrival,
 ): Promise<TraceAnswer> {
-  const gate = atTheGate(trail, node, kernel, arrival);
-  if ('fate' in gate) return gate;
-  const refused = await mayForward(trail, node, kernel, packet);
+  const gate = atTheGate(trace, node, kernel, arrival);
+  if ('outcome' in gate) return gate;
+  const refused = await mayForward(trace, node, kernel, packet);
   if (refused) return refused;
   let route: Route;
   try {
     route = kernel.route(packet.destination, { source: packet.source, link: gate.index });
   } catch (error) {
     if (!isNetError(error)) throw error;
-    return refusedRoute(trail, packet.destination, error.code, gate.name);
+    return refusedRoute(trace, packet.destination, error.code, gate.name);
   }
   if (route.type === 'local') {
-    trail.pass('route', `${packet.destination} is an address of this node`);
-    return trail.end('delivered', 'delivered to this node itself');
+    trace.pass('route', `${packet.destination} is an address of this node`);
+    return trace.end('delivered', 'delivered to this node itself');
   }
   const link = kernel.link(route.link);
   if (route.type !== 'unicast' || !link)
-    return trail.lose(
+    return trace.lose(
       'route',
       `a ${route.type} route holds ${packet.destination}`,
       'no pod of this node has the address',
     );
-  trail.pass(
+  trace.pass(
     'route',
     `${packet.destination}${route.gateway ? ` via ${route.gateway}` : ''} dev ${link.name}`,
   );
   if (link.index === gate.index)
-    return trail.lose(
+    return trace.lose(
       'route',
       `it would leave by ${link.name} again: the address is no pod of this node`,
       'two nodes have different ideas of who owns it: compare `ripstop peers` of both',
     );
-  return deliver(trail, kernel, packet, link);
+  return deliver(trace, kernel, packet, link);
 }
 
 /** What the gate says of it. @returns the device that it then comes in by, or the answer when it is lost */
 function atTheGate(
-  trail: Trail,
+  trace: TraceRecorder,
   node: TraceNode,
-  kernel: KernelWay,
+  kernel: KernelLookup,
   { from, to, payload }: TraceArrival,
 ): Link | TraceAnswer {
   const overlay = node.overlays.find(one => one.address === to);
   const device = kernel.link(payload === null ? node.underlay : overlay?.device);
   if (!device || (payload !== null && !overlay))
-    return trail.lose(
+    return trace.lose(
       'gate',
       `no overlay of this node has the address ${to}`,
       'the peer sends to an address that is not ours: restart its agent, or mend its list of peers',
     );
   if (payload === null) {
-    trail.pass('gate', `none: it comes as it is from ${from} by ${device.name}`);
+    trace.pass('gate', `none: it comes as it is from ${from} by ${device.name}`);
     return device;
   }
   const plane = overlay?.plane;
   if (!plane) {
-    trail.pass('gate', `none: the kernel's ${device.name} opens it`);
+    trace.pass('gate', `none: the kernel's ${device.name} opens it`);
     return device;
   }
   const judgement = plane
@@ -82,12 +82,12 @@ function atTheGate(
     .ingress(Buffer.from(payload, 'base64'), parseIp(from) ?? new Uint8Array(16));
   const verdict = VERDICTS[judgement.verdict]!;
   if (verdict.drop)
-    return trail.lose(
+    return trace.lose(
       'gate',
       `${verdict.name}: ${verdict.meaning}`,
       verdict.remedy,
       `dropped: ${verdict.name}, ${verdict.meaning}`,
     );
-  trail.pass('gate', `${verdict.name}: ${from} is a peer, and owns the source`);
+  trace.pass('gate', `${verdict.name}: ${from} is a peer, and owns the source`);
   return device;
 }

@@ -30,7 +30,7 @@ export interface KnownNeighbour {
 }
 
 /** What the kernel says about the way of a packet. Asks; changes nothing. */
-export class KernelWay {
+export class KernelLookup {
   readonly #socket: NetlinkSocket;
 
   constructor(socket: NetlinkSocket) {

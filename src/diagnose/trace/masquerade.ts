@@ -1,5 +1,5 @@
 import { MULTICAST, type RuleSet } from '../../agent/rules/model.ts';
-import { holds } from './node.ts';
+import { contains } from './node.ts';
 
 /**
  * Whether the rules of `rules/nftables.ts` give a packet another source, and why: the same conditions in the same
@@ -14,13 +14,13 @@ export function masqueraded(
   const rules = families.find(one => one.family === family);
   if (!masquerade) return { applies: false, why: 'the agent runs without --ip-masq' };
   if (!rules) return { applies: false, why: `the cluster has no IPv${family}` };
-  const [fromCluster, toCluster] = [holds(rules.cluster, source), holds(rules.cluster, destination)];
+  const [fromCluster, toCluster] = [contains(rules.cluster, source), contains(rules.cluster, destination)];
   if (fromCluster && toCluster)
-    if (holds(rules.pods, source) || holds(rules.pods, destination))
+    if (contains(rules.pods, source) || contains(rules.pods, destination))
       return { applies: false, why: `both ends are in ${rules.cluster}` };
-  if (!fromCluster && holds(rules.pods, destination))
+  if (!fromCluster && contains(rules.pods, destination))
     return { applies: false, why: 'clients from outside keep their address' };
-  if (fromCluster && !holds(MULTICAST[family], destination))
+  if (fromCluster && !contains(MULTICAST[family], destination))
     return { applies: true, why: `${destination} is outside of ${rules.cluster}` };
   if (!fromCluster && toCluster) return { applies: true, why: `${source} is outside of ${rules.cluster}` };
   return { applies: false, why: 'no rule is about it' };

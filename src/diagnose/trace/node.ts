@@ -95,16 +95,16 @@ export function ownerOf(
 ): { overlay: TraceOverlay; peer: TracePeer } | undefined {
   for (const overlay of node.overlays)
     for (const peer of overlay.peers)
-      if (peer.subnets.some(subnet => holds(subnet, address))) return { overlay, peer };
+      if (peer.subnets.some(subnet => contains(subnet, address))) return { overlay, peer };
   return undefined;
 }
 
 /** Whether this node owns an address. */
 export function isOwn(node: TraceNode, address: string): boolean {
-  return node.overlays.some(({ subnets }) => subnets.some(subnet => holds(subnet, address)));
+  return node.overlays.some(({ subnets }) => subnets.some(subnet => contains(subnet, address)));
 }
 
-/** Whether a network holds an address. */
-export function holds(network: string, address: string): boolean {
+/** Whether a network contains an address. */
+export function contains(network: string, address: string): boolean {
   return covers(network, `${address}/${address.includes(':') ? 128 : 32}`);
 }

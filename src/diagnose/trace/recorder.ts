@@ -1,13 +1,13 @@
 import { describePacket } from '../../capture/decode/text.ts';
-import type { Fate, TraceAnswer, TraceStep } from './answer.ts';
+import type { Outcome, TraceAnswer, TraceStep } from './answer.ts';
 import type { TracePacket } from './packet.ts';
 
 /** The steps of a packet, in the order in which they are looked at, up to a verdict. */
-export class Trail {
+export class TraceRecorder {
   readonly #steps: TraceStep[] = [];
   readonly #node: string;
   readonly #packet: TracePacket;
-  cameFrom: string | null = null;
+  ingressPeer: string | null = null;
 
   constructor(node: string, packet: TracePacket) {
     this.#node = node;
@@ -18,8 +18,8 @@ export class Trail {
     this.#steps.push({ step, ok: true, text });
   }
 
-  end(fate: Fate, verdict: string, departure: TraceAnswer['departure'] = null): TraceAnswer {
-    return this.#answer(fate, verdict, null, departure);
+  end(outcome: Outcome, verdict: string, departure: TraceAnswer['departure'] = null): TraceAnswer {
+    return this.#answer(outcome, verdict, null, departure);
   }
 
   /** The step at which the packet is lost. */
@@ -29,13 +29,13 @@ export class Trail {
   }
 
   #answer(
-    fate: Fate,
+    outcome: Outcome,
     verdict: string,
     remedy: string | null,
     departure: TraceAnswer['departure'],
   ): TraceAnswer {
     const packet = describePacket(this.#packet.bytes, 'ip');
-    const { cameFrom } = this;
-    return { node: this.#node, packet, steps: this.#steps, fate, verdict, remedy, departure, cameFrom };
+    const { ingressPeer } = this;
+    return { node: this.#node, packet, steps: this.#steps, outcome, verdict, remedy, departure, ingressPeer };
   }
 }

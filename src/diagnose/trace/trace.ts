@@ -2,12 +2,12 @@ import { FORMATS } from '../../../encap/formats.ts';
 import { isNetError } from '../../net/error.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import type { TraceAnswer, TraceArrival, TraceRequest } from './answer.ts';
-import { type Origin, traceEgress } from './egress.ts';
+import { type SourceInterface, traceEgress } from './egress.ts';
 import { traceIngress } from './ingress.ts';
-import { KernelWay } from './kernel-lookup.ts';
+import { KernelLookup } from './kernel-lookup.ts';
 import { isOwn, ownerOf, type TraceNode } from './node.ts';
 import { buildPacket, frameOf, type TracePacket } from './packet.ts';
-import { Trail } from './recorder.ts';
+import { TraceRecorder } from './recorder.ts';
 
 /**
  * What this node would do with a packet, by the live tables of the data plane and the state of the kernel. Sends nothing
@@ -16,15 +16,15 @@ import { Trail } from './recorder.ts';
  */
 export async function tracePacket(node: TraceNode, request: TraceRequest): Promise<TraceAnswer> {
   const packet = buildPacket(request);
-  const trail = new Trail(node.name, packet);
+  const trace = new TraceRecorder(node.name, packet);
   const socket = new NetlinkSocket({ netns: node.netns });
   try {
-    const kernel = new KernelWay(socket);
-    const arrival = request.arrival ?? arrivalFromPeer(trail, node, packet);
-    if (arrival) return await traceIngress(trail, node, kernel, packet, arrival);
+    const kernel = new KernelLookup(socket);
+    const arrival = request.arrival ?? arrivalFromPeer(trace, node, packet);
+    if (arrival) return await traceIngress(trace, node, kernel, packet, arrival);
     const origin = originOf(node, kernel, packet);
-    if (origin) return await traceEgress(trail, node, kernel, packet, origin);
-    return trail.lose(
+    if (origin) return await traceEgress(trace, node, kernel, packet, origin);
+    return trace.lose(
       'source',
       `there is no way to ${packet.source}: it is no pod, no peer and no host that this node can reach`,
       'is the address right? `ripstop peers` and `ripstop status` show whose subnet it could be in',
@@ -35,12 +35,16 @@ export async function tracePacket(node: TraceNode, request: TraceRequest): Promi
 }
 
 /** A packet whose source is a pod of a peer, as that peer would send it. */
-function arrivalFromPeer(trail: Trail, node: TraceNode, packet: TracePacket): TraceArrival | undefined {
+function arrivalFromPeer(
+  trace: TraceRecorder,
+  node: TraceNode,
+  packet: TracePacket,
+): TraceArrival | undefined {
   const owner = ownerOf(node, packet.source);
   if (!owner) return undefined;
   const { overlay, peer } = owner;
-  trail.pass('source', `${packet.source} is a pod of ${peer.name} (${peer.address})`);
-  trail.cameFrom = peer.name;
+  trace.pass('source', `${packet.source} is a pod of ${peer.name} (${peer.address})`);
+  trace.ingressPeer = peer.name;
   const ends = { from: peer.address, to: overlay.address };
   if (overlay.mode === 'host-gw' || peer.direct) return { ...ends, payload: null };
   const isVxlan = overlay.mode === 'vxlan';
@@ -50,7 +54,11 @@ function arrivalFromPeer(trail: Trail, node: TraceNode, packet: TracePacket): Tr
   return { ...ends, payload: Buffer.concat([header, frame]).toString('base64') };
 }
 
-function originOf(node: TraceNode, kernel: KernelWay, { source }: TracePacket): Origin | undefined {
+function originOf(
+  node: TraceNode,
+  kernel: KernelLookup,
+  { source }: TracePacket,
+): SourceInterface | undefined {
   try {
     const route = kernel.route(source);
     if (route.type === 'local') return { kind: 'node', link: undefined };

@@ -4,65 +4,65 @@ import { baseAddress } from '../../agent/kernel/desired.ts';
 import { type DataPlane, VERDICTS } from '../../dataplane/dataplane.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
 import type { TraceAnswer } from './answer.ts';
-import type { KernelWay } from './kernel-lookup.ts';
+import type { KernelLookup } from './kernel-lookup.ts';
 import type { TraceOverlay, TracePeer } from './node.ts';
 import { frameOf, type TracePacket } from './packet.ts';
-import type { Trail } from './recorder.ts';
+import type { TraceRecorder } from './recorder.ts';
 import { overUnderlay } from './underlay.ts';
 
 /** The way of a packet that is routed to the overlay device. */
 export function throughTunnel(
-  trail: Trail,
-  kernel: KernelWay,
+  trace: TraceRecorder,
+  kernel: KernelLookup,
   packet: TracePacket,
   overlay: TraceOverlay,
   link: Link,
   gateway: string | undefined,
 ): TraceAnswer {
   if (!link.up)
-    return trail.lose(
+    return trace.lose(
       'device',
       `${link.name} is down`,
       `ip link set ${link.name} up; the agent does it, too`,
     );
   let frame = packet.bytes;
   if (overlay.mode === 'vxlan') {
-    const mac = resolve(trail, kernel, overlay, link, gateway ?? packet.destination);
+    const mac = resolve(trace, kernel, overlay, link, gateway ?? packet.destination);
     if (typeof mac !== 'string') return mac;
     frame = frameOf(packet, overlay.mac ?? link.mac ?? '', mac);
-    if (!overlay.plane) return byKernel(trail, kernel, overlay, link, mac, frame);
+    if (!overlay.plane) return byKernel(trace, kernel, overlay, link, mac, frame);
   }
   if (!overlay.plane)
-    return trail.lose(
+    return trace.lose(
       'peer',
       `nobody carries the packets of ${link.name}`,
       'the agent is about to start its data plane',
     );
-  return byForwarder(trail, kernel, overlay, overlay.plane, frame, packet.bytes.length);
+  return byForwarder(trace, kernel, overlay, overlay.plane, frame, packet.bytes.length);
 }
 
 /** The MAC of the gateway, as the kernel has it or would learn it. */
 function resolve(
-  trail: Trail,
-  kernel: KernelWay,
+  trace: TraceRecorder,
+  kernel: KernelLookup,
   overlay: TraceOverlay,
   link: Link,
   gateway: string,
 ): string | TraceAnswer {
   const neighbour = kernel.neighbour(link.index, gateway);
   if (neighbour?.mac && neighbour.answers) {
-    trail.pass('neighbour', `${gateway} is at ${neighbour.mac} on ${link.name} (${neighbour.state})`);
+    trace.pass('neighbour', `${gateway} is at ${neighbour.mac} on ${link.name} (${neighbour.state})`);
     return neighbour.mac;
   }
   const owner = overlay.peers.find(peer => peer.subnets.some(subnet => baseAddress(subnet) === gateway));
   if (owner?.mac) {
-    trail.pass(
+    trace.pass(
       'neighbour',
       `${gateway} is not known on ${link.name}: Ripstop answers for it with ${owner.mac}`,
     );
     return owner.mac;
   }
-  return trail.lose(
+  return trace.lose(
     'neighbour',
     `nobody answers for ${gateway} on ${link.name}`,
     'no peer has this address: the route is left over or not ours; `ripstop peers`',
@@ -71,8 +71,8 @@ function resolve(
 
 /** By the live tables, with the code of the workers. */
 function byForwarder(
-  trail: Trail,
-  kernel: KernelWay,
+  trace: TraceRecorder,
+  kernel: KernelLookup,
   overlay: TraceOverlay,
   plane: DataPlane,
   frame: Uint8Array,
@@ -82,16 +82,16 @@ function byForwarder(
   const { verdict: number, peer: slot, socket, innerMtu, pathMtu } = plane.judge().egress(frame);
   const verdict = VERDICTS[number]!;
   const peer = slot < 0 ? undefined : context.peers[slot];
-  if (peer) trail.pass('peer', `${nameOf(overlay.peers, peer.id)} (${peer.address})`);
+  if (peer) trace.pass('peer', `${nameOf(overlay.peers, peer.id)} (${peer.address})`);
   if (verdict.name === 'too-big')
-    return trail.lose(
+    return trace.lose(
       'mtu',
       `${packetBytes} bytes, the path to the peer takes ${innerMtu} (${pathMtu} outside)`,
       verdict.remedy,
       `dropped: too-big, ${verdict.meaning}`,
     );
   if (verdict.drop || !peer)
-    return trail.lose(
+    return trace.lose(
       'peer',
       `${verdict.name}: ${verdict.meaning}`,
       verdict.remedy,
@@ -105,11 +105,11 @@ function byForwarder(
   const port = context.sourcePorts[socket] ?? context.port;
   const outside = outerBytes(from!.includes(':') ? 6 : 4) + payload.length;
   const network = context.mode === 'vxlan' ? `VXLAN, VNI ${context.vni}` : 'bare IP';
-  trail.pass('outer', `UDP ${endpoint(from!, port)} > ${endpoint(peer.address, peer.port)}, ${network}`);
-  trail.pass('mtu', `${packetBytes} bytes become ${outside}, the path to the peer takes ${pathMtu}`);
+  trace.pass('outer', `UDP ${endpoint(from!, port)} > ${endpoint(peer.address, peer.port)}, ${network}`);
+  trace.pass('mtu', `${packetBytes} bytes become ${outside}, the path to the peer takes ${pathMtu}`);
   return (
-    overUnderlay(trail, kernel, peer.address, outside) ??
-    trail.end('forwarded', `sent to ${nameOf(overlay.peers, peer.id)} in UDP`, {
+    overUnderlay(trace, kernel, peer.address, outside) ??
+    trace.end('forwarded', `sent to ${nameOf(overlay.peers, peer.id)} in UDP`, {
       ...{ from: from!, to: peer.address, payload: Buffer.from(payload).toString('base64') },
       peer: nameOf(overlay.peers, peer.id),
     })
@@ -118,8 +118,8 @@ function byForwarder(
 
 /** By the forwarding table of a kernel VXLAN. */
 function byKernel(
-  trail: Trail,
-  kernel: KernelWay,
+  trace: TraceRecorder,
+  kernel: KernelLookup,
   overlay: TraceOverlay,
   link: Link,
   mac: string,
@@ -127,15 +127,15 @@ function byKernel(
 ): TraceAnswer {
   const remote = kernel.forwarding(mac, link.index)?.remote;
   if (!remote)
-    return trail.lose(
+    return trace.lose(
       'peer',
       `${link.name} has no forwarding entry for ${mac}`,
       `bridge fdb show dev ${link.name}; the agent puts it there for each peer`,
     );
   const peer = overlay.peers.find(one => one.address === remote);
   const { vni = 0, port = 0 } = link.details.vxlan ?? {};
-  trail.pass('peer', `${peer?.name ?? 'no node that is known'} (${remote})`);
-  trail.pass(
+  trace.pass('peer', `${peer?.name ?? 'no node that is known'} (${remote})`);
+  trace.pass(
     'outer',
     `UDP from ${overlay.address} > ${endpoint(remote, port)}, VXLAN, VNI ${vni}, by the kernel`,
   );
@@ -143,8 +143,8 @@ function byKernel(
   const outside = outerBytes(overlay.address.includes(':') ? 6 : 4) + payload.length;
   const name = peer?.name ?? remote;
   return (
-    overUnderlay(trail, kernel, remote, outside) ??
-    trail.end('forwarded', `sent to ${name} by the kernel's VXLAN`, {
+    overUnderlay(trace, kernel, remote, outside) ??
+    trace.end('forwarded', `sent to ${name} by the kernel's VXLAN`, {
       ...{ from: overlay.address, to: remote, payload: payload.toString('base64'), peer: name },
     })
   );

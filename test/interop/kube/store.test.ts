@@ -109,7 +109,7 @@ t.test('the lease is the Node’s podCIDRs; what peers need goes into flannel’
     { type: 'NetworkUnavailable', status: 'False', reason: 'RipstopIsUp' },
   ]);
   t.equal(conditions.length, 2, 'merged by type');
-  await store.notify({ type: 'Warning', reason: 'MtuTooSmall', message: 'x' });
+  await store.recordEvent({ type: 'Warning', reason: 'MtuTooSmall', message: 'x' });
   t.match(api.events[0], { type: 'Normal', reason: 'RipstopReady', message: 'pod subnet n1' });
   t.match(api.events[2], {
     involvedObject: { kind: 'Node', name: 'n1', uid: 'uid-n1' },
@@ -284,7 +284,7 @@ t.test('429, 503 and 409 are tried again; 403 is told with what to do', async t 
     message: /GET \/api\/v1\/nodes\/n1: 403/,
   });
   api.faults.push({ match: 'POST', status: 403 });
-  await open('n1').notify({ type: 'Normal', reason: 'X', message: 'y' });
+  await open('n1').recordEvent({ type: 'Normal', reason: 'X', message: 'y' });
   t.pass('an event that is refused stops nothing');
 });
 

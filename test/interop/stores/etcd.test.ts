@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { collide } from '../../../src/agent/lease/allocate.ts';
+import { subnetsOverlap } from '../../../src/agent/lease/allocate.ts';
 import { parseCidr } from '../../../src/agent/lease/cidr.ts';
 import { formatAttributes } from '../../../src/agent/lease/lease.ts';
 import { EtcdStore } from '../../../src/agent/store/etcd/store.ts';
@@ -75,7 +75,7 @@ t.test('against Debian’s etcd', async t => {
         }),
       ),
     );
-    t.notOk(leases.some((a, i) => leases.some((b, j) => i < j && collide(a, b))));
+    t.notOk(leases.some((a, i) => leases.some((b, j) => i < j && subnetsOverlap(a, b))));
     t.equal((await keysOf(prefix)).length, 12, 'losers of a race left nothing behind');
   });
 
@@ -119,7 +119,7 @@ t.test('against Debian’s etcd', async t => {
       previous: lease,
     });
     t.match(other.key, FLANNEL_KEY);
-    t.notOk(collide(other, lease));
+    t.notOk(subnetsOverlap(other, lease));
     await server.put(`${prefix}/subnets/10.7.44.0-24&fc00-zz---64`, value);
     await seen.until('a key that names no subnet', () => seen.events.includes('malformed'));
     t.same([...store.unreadable.keys()], ['10.7.44.0-24&fc00-zz---64']);

@@ -149,7 +149,7 @@ t.test(
         { what: /10\.244\.77\.0-24: it has VNI 2, this node 1/, remedy: /Backend\.VNI/ },
       ]);
       t.match(ofKind(findings, 'stale-identity'), [{ what: /10\.244\.79\.0-24.*VTEP MAC/ }]);
-      t.match(ofKind(findings, 'lease-unusable'), [{ what: /has backend host-gw, this node vxlan/ }]);
+      t.match(ofKind(findings, 'lease-rejected'), [{ what: /has backend host-gw, this node vxlan/ }]);
     });
 
     await t.test('masquerade wrong, pods’ MTU, bridge netfilter, kernel state', async t => {
@@ -192,7 +192,7 @@ t.test(
         'route add 10.244.200.0/24 via 10.244.200.0 dev flannel.1 onlink',
       );
       one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', '10.244.200.5']);
-      const lost = ofKind(doctor(agent).findings, 'frames-lost');
+      const lost = ofKind(doctor(agent).findings, 'drops');
       t.match(lost, [{ what: /flannel\.1: \d+ frames lost \(no-peer\)/, remedy: /ripstop peers/ }]);
     });
 
@@ -204,11 +204,11 @@ t.test(
         t.match(told[0], what);
       };
       renameSync(store.path, `${store.path}.away`);
-      await seen('store-away', /has been away since/);
+      await seen('store-unreachable', /has been away since/);
       renameSync(`${store.path}.away`, store.path);
 
       const undoer = one!.ns.launch(['sh', '-c', 'while :; do ip route del 10.244.2.0/24 2>&-; done']);
-      await seen('kernel-differs', /differs .* in \d+ places/);
+      await seen('kernel-drift', /differs .* in \d+ places/);
       await undoer.stop();
 
       one!.ns.ip('addr del 172.31.0.1/24 dev eth0');
@@ -254,7 +254,7 @@ t.test(
     await agent.stop();
     agent.startWith(['+net_admin'], '--cni=false', '--probe-interval=1');
     await agent.ready(1);
-    t.match(ofKind(doctor(agent).findings, 'not-examined'), [{ remedy: /CAP_NET_RAW/ }]);
+    t.match(ofKind(doctor(agent).findings, 'skipped'), [{ remedy: /CAP_NET_RAW/ }]);
     await until('the probes given up', () =>
       readFileSync(agent.log, 'utf8').includes('peers are not probed'),
     );

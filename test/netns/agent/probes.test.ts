@@ -46,7 +46,7 @@ t.test(
     await until('the tunnel silent', async () => (await silent()).join() === '1,0', 60_000, 200);
     await until(
       'it told',
-      () => said('1 peer is answering beside the tunnel and not through it: node2') === 1,
+      () => said('1 peer is answering over the underlay and not through the tunnel: node2') === 1,
     );
     const metrics = one.ns.must(['curl', '-s', 'http://127.0.0.1:8081/metrics']);
     const metric = (name: string, way: string) => {
@@ -63,7 +63,10 @@ t.test(
 
     const close = block(two, 'ip saddr 172.31.0.1');
     await until('all of it silent', async () => (await silent()).join() === '1,0', 60_000, 200);
-    await until('it told', () => said('1 peer is silent, beside the tunnel and through it: node2') === 1);
+    await until(
+      'it told',
+      () => said('1 peer is silent, over the underlay and through the tunnel: node2') === 1,
+    );
     close();
     t.equal((await agent.ask<Status>('/status')).ready, true, 'a silent peer is no reason to be not ready');
     const drops = await agent.ask<DropStatus[]>('/drops');

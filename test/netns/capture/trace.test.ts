@@ -169,23 +169,27 @@ t.test(
     const stepOf = (answer: TraceAnswer | undefined, name: string) =>
       answer?.steps.find(({ step }) => step === name);
     const [first, second] = await trace('--src', from, '--dst', to);
-    t.match(first, { node: 'node1', fate: 'forwarded', departure: { peer: 'node2', to: two.underlay[4] } });
+    t.match(first, {
+      node: 'node1',
+      outcome: 'forwarded',
+      departure: { peer: 'node2', to: two.underlay[4] },
+    });
     t.match(stepOf(first, 'masquerade'), { text: 'no: both ends are in 10.244.0.0/16' });
-    t.match(second, { node: 'node2', fate: 'delivered', departure: null, remedy: null });
+    t.match(second, { node: 'node2', outcome: 'delivered', departure: null, remedy: null });
 
     const [out] = await trace('--src', from, '--dst', two.underlay[4]);
-    t.match(out, { fate: 'elsewhere', verdict: 'leaves by eth0, beside the overlay' });
+    t.match(out, { outcome: 'routed-elsewhere', verdict: 'leaves by eth0, beside the overlay' });
     t.match(stepOf(out, 'masquerade'), {
       text: `yes: ${two.underlay[4]} is outside of 10.244.0.0/16; it leaves as ${one.underlay[4]}`,
     });
     const [own, far] = await trace('--src', one.underlay[4], '--dst', to);
     t.match(stepOf(own, 'masquerade'), { text: /^yes: .*; it leaves as 10.244.1.0$/ });
-    t.match(far, { fate: 'delivered' }, 'the gate takes it with that source');
+    t.match(far, { outcome: 'delivered' }, 'the gate takes it with that source');
     const [home] = await trace('--src', from, '--dst', '10.244.1.1');
-    t.match(home, { fate: 'delivered', verdict: 'delivered to this node itself' });
+    t.match(home, { outcome: 'delivered', verdict: 'delivered to this node itself' });
 
     const [from6, to6] = [one.pods[0]!.address[6], two.pods[0]!.address[6]];
-    t.match(await trace('--src', from6, '--dst', to6), [{ fate: 'forwarded' }, { fate: 'delivered' }]);
+    t.match(await trace('--src', from6, '--dst', to6), [{ outcome: 'forwarded' }, { outcome: 'delivered' }]);
     const sockets = ['--socket', agents[0]!.socket, '--peer-socket', agents[1]!.socket];
     const live = ['trace', ...sockets, '--live', '-c', '1', '--src', from6, '--dst', to6, '--proto', 'icmp'];
     const followed = one.ns.launch([process.execPath, MAIN, ...live]);
@@ -218,16 +222,16 @@ t.test(
     );
     const plain = await trace('--src', from, '--dst', to);
     t.match(plain, [
-      { fate: 'forwarded', verdict: 'sent to node2 as it is, by the kernel' },
-      { fate: 'delivered' },
+      { outcome: 'forwarded', verdict: 'sent to node2 as it is, by the kernel' },
+      { outcome: 'delivered' },
     ]);
 
     store.write({});
     for (const agent of agents) await agent.stop();
     await start('--data-plane=kernel');
     t.match(await trace('--src', from, '--dst', to), [
-      { fate: 'forwarded', verdict: "sent to node2 by the kernel's VXLAN" },
-      { fate: 'delivered' },
+      { outcome: 'forwarded', verdict: "sent to node2 by the kernel's VXLAN" },
+      { outcome: 'delivered' },
     ]);
     const request = {
       source: from,
@@ -241,7 +245,7 @@ t.test(
     one.ns.must(['bridge', 'fdb', 'del', overlays[0]!.mac!, 'dev', 'flannel.1']);
     // At once: the agent is about to mend it.
     t.match(await postJson<TraceAnswer>(agents[0]!.socket, '/trace', request), {
-      ...{ fate: 'dropped', verdict: /has no forwarding entry/, remedy: /bridge fdb show dev flannel.1/ },
+      ...{ outcome: 'dropped', verdict: /has no forwarding entry/, remedy: /bridge fdb show dev flannel.1/ },
     });
     const refused = (body: object, message: RegExp) =>
       t.rejects(postJson(agents[0]!.socket, '/trace', body), { code: 'ECONFIG', message });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { removeFlannelRules } from '../../../src/agent/rules/flannel-rules.ts';
 import { IptablesRules } from '../../../src/agent/rules/iptables.ts';
-import type { RuleKeeper, RuleSet } from '../../../src/agent/rules/model.ts';
+import type { RuleReconciler, RuleSet } from '../../../src/agent/rules/model.ts';
 import { udpPorts } from '../../../src/agent/rules/model.ts';
 import { NftablesRules } from '../../../src/agent/rules/nftables.ts';
 import { namespaceFor } from '../../support/lab.ts';
@@ -22,7 +22,7 @@ const RULES: RuleSet = {
 for (const tool of ['nftables', 'iptables'] as const)
   t.test(tool, { skip: need('root', 'netns', 'nft', 'iptables', 'ip6tables') }, async t => {
     const ns = namespaceFor(t);
-    const make = (): RuleKeeper =>
+    const make = (): RuleReconciler =>
       tool === 'nftables' ? new NftablesRules(ns.path) : new IptablesRules(ns.path);
     const keeper = make();
     const everything = () => ns.must(['nft', 'list', 'ruleset']);

@@ -54,7 +54,7 @@ const STATUS: Status = {
   startedAt: '2026-11-24T03:00:00.000Z',
   store: {
     kind: 'etcd',
-    place: 'etcd http://e:2379 /coreos.com/network/',
+    location: 'etcd http://e:2379 /coreos.com/network/',
     downSince: null,
     borrowed: false,
     kept: null,

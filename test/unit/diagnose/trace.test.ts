@@ -93,13 +93,17 @@ t.test('what was asked for, and how it is shown', async t => {
   });
   t.match(requestOf({ ...common, src: 'fd00::1', dst: 'fd00::2', proto: 'tcp' }), { size: 60 });
   const answer: TraceAnswer = {
-    ...{ node: 'node1', packet: 'fd00:10:244:1::2.40000 > fd00:10:244:2::2.80: '.repeat(3), cameFrom: null },
+    ...{
+      node: 'node1',
+      packet: 'fd00:10:244:1::2.40000 > fd00:10:244:2::2.80: '.repeat(3),
+      ingressPeer: null,
+    },
     steps: [
       { step: 'source', ok: true, text: 'short' },
       { step: 'route', ok: false, text: 'a long text of many words '.repeat(8).trim() },
     ],
     ...{
-      fate: 'dropped',
+      outcome: 'dropped',
       verdict: 'lost: for a reason',
       remedy: 'mend it '.repeat(30).trim(),
       departure: null,

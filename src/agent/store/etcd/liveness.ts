@@ -1,12 +1,12 @@
 import { hasCode, messageOf, RipstopError, toError } from '../../../base/errors.ts';
-import { HEARTBEAT_MS, PRESENCE_MS } from '../node-identity.ts';
+import { HEARTBEAT_MS, LIVENESS_TTL_MS } from '../node-identity.ts';
 import type { EtcdClient } from './client.ts';
 
 /**
  * Our sign of life: the key `<prefix>/ripstop/nodes/<public address>` under a lease of 30 s. flannel looks below
  * `<prefix>/subnets` only, so its keys and values stay as they are, and yet two nodes with one address are told apart.
  */
-export class EtcdPresence {
+export class EtcdLiveness {
   readonly #client: EtcdClient;
   readonly #root: string;
   readonly #token: string;
@@ -60,7 +60,7 @@ export class EtcdPresence {
     const held = await this.#client.get(key);
     if (held && held.value.toString() !== this.#token) throw inUse(key, held.value.toString());
     if (held && held.lease === this.#lease && (await this.#client.keepAlive(held.lease)) > 0) return;
-    const lease = await this.#client.grant(PRESENCE_MS / 1000);
+    const lease = await this.#client.grant(LIVENESS_TTL_MS / 1000);
     const unchanged = held
       ? ({ key, result: 'EQUAL', target: 'MOD', modRevision: held.modRevision } as const)
       : ({ key, result: 'EQUAL', target: 'VERSION', version: '0' } as const);

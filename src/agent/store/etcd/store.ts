@@ -1,6 +1,6 @@
 import { Backoff } from '../../../base/backoff.ts';
 import { RipstopError, toError } from '../../../base/errors.ts';
-import { mustYield, nextStep } from '../../lease/acquire.ts';
+import { losesTieBreak, nextAction } from '../../lease/acquire.ts';
 import {
   formatAttributes,
   formatKey,
@@ -12,13 +12,13 @@ import {
   type Subnets,
   unreadableText,
 } from '../../lease/lease.ts';
-import type { KnownLeases, LeaseStore, LeaseWish, StoreObserver } from '../../lease/store.ts';
+import type { KnownLeases, LeaseRequest, LeaseStore, StoreObserver } from '../../lease/store.ts';
 import { LeaseBook } from '../lease-book.ts';
 import { nodeToken } from '../node-identity.ts';
 import { EtcdClient, type EtcdOptions } from './client.ts';
-import { EtcdPresence } from './liveness.ts';
+import { EtcdLiveness } from './liveness.ts';
 import type { KeyValue } from './protocol.ts';
-import { EtcdMirror } from './watcher.ts';
+import { EtcdWatcher } from './watcher.ts';
 
 export interface EtcdStoreOptions extends EtcdOptions {
   /** Root of the keys, as flannel's --etcd-prefix. */
@@ -38,16 +38,16 @@ const NODES = 'ripstop/nodes/';
 /** Leases in etcd under flannel's keys: `config`, `subnets/<key>`, and beside them our `ripstop/nodes/<address>`. */
 export class EtcdStore implements LeaseStore {
   readonly kind = 'etcd';
-  readonly place: string;
+  readonly location: string;
   readonly allocates = true;
   readonly unreadable = new Map<string, string>();
   readonly #client: EtcdClient;
   readonly #root: string;
   readonly #token: string;
   readonly #ttlSeconds: number;
-  readonly #presence: EtcdPresence;
+  readonly #presence: EtcdLiveness;
   #observer: StoreObserver | undefined;
-  #mirror: EtcdMirror | undefined;
+  #mirror: EtcdWatcher | undefined;
   #lastConfig: string | undefined;
   #book: LeaseBook | undefined;
   /** Key of this node's lease. */
@@ -59,11 +59,11 @@ export class EtcdStore implements LeaseStore {
 
   constructor(options: EtcdStoreOptions) {
     this.#root = `${options.prefix.replace(/\/+$/, '')}/`;
-    this.place = `etcd ${options.endpoints.join(',')} ${this.#root}`;
+    this.location = `etcd ${options.endpoints.join(',')} ${this.#root}`;
     this.#client = new EtcdClient(options);
     this.#token = nodeToken(options.nodeName);
     this.#ttlSeconds = options.ttlSeconds ?? 24 * 3600;
-    this.#presence = new EtcdPresence(this.#client, `${this.#root}ripstop/nodes/`, this.#token, error =>
+    this.#presence = new EtcdLiveness(this.#client, `${this.#root}ripstop/nodes/`, this.#token, error =>
       this.#observer?.conflict(error),
     );
   }
@@ -86,11 +86,11 @@ export class EtcdStore implements LeaseStore {
     return { text: this.#lastConfig, source: `etcd ${key}` };
   }
 
-  async acquire(wish: LeaseWish): Promise<Lease> {
-    await this.#presence.claim(identityOf(wish.attributes));
+  async acquire(request: LeaseRequest): Promise<Lease> {
+    await this.#presence.claim(identityOf(request.attributes));
     const backoff = new Backoff(20, 1000);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const lease = await this.#attempt(wish);
+      const lease = await this.#attempt(request);
       if (lease) {
         this.#own = lease.key;
         if (this.#book) this.#book.own = lease.key;
@@ -107,14 +107,14 @@ export class EtcdStore implements LeaseStore {
   }
 
   /** One try. Undefined when another node was quicker: the next try looks at what there is then. */
-  async #attempt(wish: LeaseWish): Promise<Lease | undefined> {
+  async #attempt(request: LeaseRequest): Promise<Lease | undefined> {
     const { kvs } = await this.#client.list(this.#root);
     const entries = new Map(kvs.map(kv => [this.#relative(kv), kv]));
-    const step = nextStep(wish, this.#leases(entries), this.#token);
+    const step = nextAction(request, this.#leases(entries), this.#token);
     for (const stale of step.drop) await this.#client.delete(this.#path(stale.key));
     if (step.do === 'keep')
-      return this.#keep(step.lease, step.key, entries.get(`subnets/${step.lease.key}`)!, wish.attributes);
-    return this.#create(step.subnets, wish.attributes);
+      return this.#keep(step.lease, step.key, entries.get(`subnets/${step.lease.key}`)!, request.attributes);
+    return this.#create(step.subnets, request.attributes);
   }
 
   /** @param key what the lease shall have; its entry is moved there in one transaction */
@@ -171,7 +171,7 @@ export class EtcdStore implements LeaseStore {
       const { kvs } = await this.#client.list(`${this.#root}subnets/`);
       const earlier = kvs.filter(kv => BigInt(kv.createRevision) < BigInt(revision));
       const rivals = this.#leases(new Map(earlier.map(kv => [this.#relative(kv), kv])));
-      if (!mustYield(subnets, rivals, attributes))
+      if (!losesTieBreak(subnets, rivals, attributes))
         return {
           ...subnets,
           key,
@@ -197,7 +197,7 @@ export class EtcdStore implements LeaseStore {
     const book = new LeaseBook(observer, known);
     book.own = this.#own ?? known?.own;
     this.#book = book;
-    this.#mirror = new EtcdMirror(this.#client, this.#root, {
+    this.#mirror = new EtcdWatcher(this.#client, this.#root, {
       up: () => observer.up(),
       down: error => observer.down(error),
       replaced: (entries, emptied) => this.#replace(entries, emptied, book, observer),

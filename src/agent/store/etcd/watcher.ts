@@ -22,7 +22,7 @@ export interface MirrorEvents {
  * Follows everything below a prefix: a list, then a watch from the next revision on. A watch that breaks, or
  * that fell behind compaction, is replaced by a new list and a new watch, so nothing that changed in the gap is missed.
  */
-export class EtcdMirror {
+export class EtcdWatcher {
   readonly #client: EtcdClient;
   readonly #prefix: string;
   readonly #events: MirrorEvents;

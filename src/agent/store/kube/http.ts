@@ -49,7 +49,7 @@ export class KubeHttp {
         : new http.Agent({ keepAlive: true });
   }
 
-  get place(): string {
+  get location(): string {
     return this.#access.url.origin;
   }
 
@@ -171,7 +171,7 @@ export class KubeHttp {
     const { message } = toError(error);
     return new RipstopError(
       'ESTORE',
-      `API server ${this.place}: ${message}`,
+      `API server ${this.location}: ${message}`,
       'is it up, and is its address right?',
       { cause: error },
     );

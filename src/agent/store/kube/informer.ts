@@ -17,7 +17,7 @@ interface WatchLine<T> {
   object: T & { code?: number; reason?: string; message?: string };
 }
 
-export interface KubeMirrorEvents<T> {
+export interface InformerEvents<T> {
   /** The part of an object that is of use: a Node has ten times as much, and thousands of them are listed. */
   pick(item: T): T;
   /** A new list: what is not in it is gone. */
@@ -38,14 +38,14 @@ const SILENCE_MS = 150_000;
  * Follows a collection: a paged list, then a watch with bookmarks from the list's resourceVersion on. A watch that
  * ends or breaks goes on from the last version seen; when that version is too old (410 Gone) the list is read again.
  */
-export class KubeMirror<T extends ApiObject> {
+export class Informer<T extends ApiObject> {
   readonly #http: KubeHttp;
   readonly #path: string;
-  readonly #events: KubeMirrorEvents<T>;
+  readonly #events: InformerEvents<T>;
   readonly #abort = new AbortController();
   readonly #done: Promise<void>;
 
-  constructor(http: KubeHttp, path: string, events: KubeMirrorEvents<T>) {
+  constructor(http: KubeHttp, path: string, events: InformerEvents<T>) {
     this.#http = http;
     this.#path = path;
     this.#events = events;

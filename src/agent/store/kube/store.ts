@@ -4,17 +4,17 @@ import { parseVxlanData } from '../../lease/backend-data.ts';
 import { identityOf, type Lease, unreadableText } from '../../lease/lease.ts';
 import type {
   KnownLeases,
+  LeaseRequest,
   LeaseStore,
-  LeaseWish,
-  Notice,
-  Overrides,
+  NodeEvent,
+  NodeOverrides,
   StoreObserver,
 } from '../../lease/store.ts';
 import { LeaseBook } from '../lease-book.ts';
 import type { KubeAccess } from './access.ts';
 import { NodeCondition } from './condition.ts';
 import { KubeError, KubeHttp } from './http.ts';
-import { KubeMirror, PAGE } from './informer.ts';
+import { Informer, PAGE } from './informer.ts';
 import {
   type AnnotationNames,
   annotationNames,
@@ -42,7 +42,7 @@ const CONDITION = 'condition NetworkUnavailable of the Node';
 /** Leases in the annotations of Node objects, as flannel keeps them. */
 export class KubeStore implements LeaseStore {
   readonly kind = 'kubernetes';
-  readonly place: string;
+  readonly location: string;
   readonly allocates = false;
   readonly unreadable = new Map<string, string>();
   readonly #http: KubeHttp;
@@ -51,7 +51,7 @@ export class KubeStore implements LeaseStore {
   readonly #condition: NodeCondition;
   readonly failing = new Map<string, string>();
   #observer: StoreObserver | undefined;
-  #mirror: KubeMirror<NodeObject> | undefined;
+  #mirror: Informer<NodeObject> | undefined;
   #book: LeaseBook | undefined;
   #poll: NodeJS.Timeout | undefined;
   #lastConfig: string | undefined;
@@ -69,7 +69,7 @@ export class KubeStore implements LeaseStore {
       },
       options.setCondition,
     );
-    this.place = this.#http.place;
+    this.location = this.#http.location;
   }
 
   /** The Node's name: NODE_NAME, or that of the node which runs our pod (POD_NAME and POD_NAMESPACE). */
@@ -110,7 +110,7 @@ export class KubeStore implements LeaseStore {
     return { text: this.#lastConfig, source };
   }
 
-  async overrides(): Promise<Overrides> {
+  async overrides(): Promise<NodeOverrides> {
     const { annotations = {}, uid: nodeUid } = (await this.#node()).metadata;
     const names = this.#names;
     const publicIp = annotations[names.publicIpOverwrite] || annotations[names.nodePublicIp];
@@ -129,18 +129,18 @@ export class KubeStore implements LeaseStore {
     };
   }
 
-  async acquire(wish: LeaseWish): Promise<Lease> {
+  async acquire(request: LeaseRequest): Promise<Lease> {
     const node = await this.#node();
-    const subnets = checkSubnets(node, wish.config);
-    await this.#refuseTwin(identityOf(wish.attributes));
-    const annotations = toAnnotations(wish.attributes, this.#names);
+    const subnets = checkSubnets(node, request.config);
+    await this.#refuseTwin(identityOf(request.attributes));
+    const annotations = toAnnotations(request.attributes, this.#names);
     const current = node.metadata.annotations ?? {};
     if (Object.entries(annotations).some(([key, value]) => current[key] !== value))
       await this.#http.patch(`${this.#path()}/status`, { metadata: { annotations } });
     return {
       ...subnets,
       key: this.#options.nodeName,
-      attributes: wish.attributes,
+      attributes: request.attributes,
       expiresAt: 0,
       node: this.#options.nodeName,
     };
@@ -157,7 +157,7 @@ export class KubeStore implements LeaseStore {
     const book = new LeaseBook(observer, known);
     book.own = this.#options.nodeName;
     this.#book = book;
-    this.#mirror = new KubeMirror<NodeObject>(this.#http, '/api/v1/nodes', {
+    this.#mirror = new Informer<NodeObject>(this.#http, '/api/v1/nodes', {
       pick: node => essenceOf(node, this.#names),
       replaced: items => {
         const names = new Set(items.map(item => item.metadata.name));
@@ -200,11 +200,11 @@ export class KubeStore implements LeaseStore {
     return this.#http.patch(`${this.#path()}/status`, { status: { conditions: [condition] } });
   }
 
-  async notify(notice: Notice): Promise<void> {
-    await this.#post(notice).catch(() => {});
+  async recordEvent(event: NodeEvent): Promise<void> {
+    await this.#post(event).catch(() => {});
   }
 
-  async #post({ type, reason, message }: Notice): Promise<void> {
+  async #post({ type, reason, message }: NodeEvent): Promise<void> {
     const now = timestamp();
     const { nodeName } = this.#options;
     const event = {

@@ -35,7 +35,7 @@ export async function traceDry(options: TraceOptions): Promise<void> {
   const answers: TraceAnswer[] = [];
   let [here, there] = [options.socket, options.peerSocket];
   let first = await ask(here);
-  if (first.cameFrom !== null && there !== undefined) {
+  if (first.ingressPeer !== null && there !== undefined) {
     // The packet begins at the other node.
     [here, there] = [there, here];
     first = await ask(here);
@@ -46,7 +46,7 @@ export async function traceDry(options: TraceOptions): Promise<void> {
     answers.push(await ask(there, { arrival: { from, to, payload } }));
   }
   process.stdout.write(options.json ? `${JSON.stringify(answers, null, 2)}\n` : showTrace(answers));
-  if (answers.some(answer => answer.fate === 'dropped')) process.exitCode = LOST;
+  if (answers.some(answer => answer.outcome === 'dropped')) process.exitCode = LOST;
 }
 
 /** @throws RipstopError ECONFIG */

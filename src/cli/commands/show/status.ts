@@ -23,7 +23,7 @@ export function showStatus(status: Status): string {
     ['ready', status.ready ? 'yes' : `no: ${status.reasons.join('; ')}`],
     [
       'store',
-      `${store.place}${store.downSince ? `, AWAY since ${store.downSince}` : ''}${store.borrowed ? ', running on the last known state' : ''}${kept(store)}`,
+      `${store.location}${store.downSince ? `, AWAY since ${store.downSince}` : ''}${store.borrowed ? ', running on the last known state' : ''}${kept(store)}`,
     ],
     [
       'lease',
@@ -48,8 +48,8 @@ export function showStatus(status: Status): string {
   if (status.failing.length > 0)
     rows.push(['failing', status.failing.map(({ part, reason }) => `${part}: ${reason}`).join('; ')]);
   rows.push(...status.overlays.flatMap(workers));
-  for (const { name, place, problem } of status.endpoints)
-    if (problem !== null) rows.push(['endpoint', `${name} on ${place} is NOT OPEN: ${problem}`]);
+  for (const { name, location, problem } of status.endpoints)
+    if (problem !== null) rows.push(['endpoint', `${name} on ${location} is NOT OPEN: ${problem}`]);
   const { uncaught } = status;
   if (uncaught)
     rows.push([

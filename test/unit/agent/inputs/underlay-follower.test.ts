@@ -31,11 +31,11 @@ t.test(
     t.teardown(() => follower.reset());
     follower.look(underlay, () => underlay);
     t.same(moves, []);
-    t.equal(readiness.reasonFor('underlay'), undefined);
+    t.equal(readiness.reason('underlay'), undefined);
     isReadable = true;
     follower.look(underlay, () => {
       throw new Error('none fits');
     });
-    t.match(readiness.reasonFor('underlay'), /192\.0\.2\.1 of eth0 is gone; none fits/);
+    t.match(readiness.reason('underlay'), /192\.0\.2\.1 of eth0 is gone; none fits/);
   },
 );

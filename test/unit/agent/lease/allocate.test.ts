@@ -1,7 +1,12 @@
 import t from 'tap';
 import { parseNetConf } from '../../../../src/agent/config/net-conf.ts';
-import { mustYield, nextStep } from '../../../../src/agent/lease/acquire.ts';
-import { collide, fits, pickSubnets, type Random } from '../../../../src/agent/lease/allocate.ts';
+import { losesTieBreak, nextAction } from '../../../../src/agent/lease/acquire.ts';
+import {
+  isWithinRanges,
+  pickSubnets,
+  type Random,
+  subnetsOverlap,
+} from '../../../../src/agent/lease/allocate.ts';
 import { contains, formatCidr, parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import { formatKey, type Lease, type Subnets } from '../../../../src/agent/lease/lease.ts';
 
@@ -74,9 +79,9 @@ t.test('a hundred seeded fillings: never an overlap, every subnet used, then ful
     const random = seeded(seed + round);
     const taken: Subnets[] = [];
     for (let picked = pickSubnets(net, taken, undefined, random); !('full' in picked); ) {
-      if (taken.some(other => collide(other, picked as Subnets)))
+      if (taken.some(other => subnetsOverlap(other, picked as Subnets)))
         wrong.push(`${round}: ${formatKey(picked)} collides`);
-      if (!contains(net.v4!, picked.v4!) || !fits(net, picked))
+      if (!contains(net.v4!, picked.v4!) || !isWithinRanges(net, picked))
         wrong.push(`${round}: ${formatKey(picked)} does not fit`);
       taken.push(picked);
       picked = pickSubnets(net, taken, undefined, random);
@@ -113,97 +118,100 @@ t.test('the first free of a wide IPv6 range is found by walking the gaps, not th
 });
 
 t.test('identity: the lease with our public address is kept', async t => {
-  const wish = { config: config(), attributes: attributes('1.1.1.1'), previous: undefined };
+  const request = { config: config(), attributes: attributes('1.1.1.1'), previous: undefined };
   const own = lease(subnets('10.0.5.0/24'), '1.1.1.1');
-  t.same(nextStep(wish, [lease(subnets('10.0.6.0/24'), '2.2.2.2'), own], 'a/1'), {
+  t.same(nextAction(request, [lease(subnets('10.0.6.0/24'), '2.2.2.2'), own], 'a/1'), {
     do: 'keep',
     lease: own,
     key: '10.0.5.0-24',
     drop: [],
   });
   const reserved = { ...own, expiresAt: 0 };
-  t.match(nextStep(wish, [reserved], 'a/1'), { do: 'keep', lease: reserved });
+  t.match(nextAction(request, [reserved], 'a/1'), { do: 'keep', lease: reserved });
 });
 
-t.test('identity: a lease that no longer fits is dropped, a reservation is left', async t => {
-  const wish = { config: config(), attributes: attributes('1.1.1.1'), previous: undefined };
+t.test('identity: a lease that no longer isWithinRanges is dropped, a reservation is left', async t => {
+  const request = { config: config(), attributes: attributes('1.1.1.1'), previous: undefined };
   const stale = lease(subnets('10.9.5.0/24'), '1.1.1.1');
   const reserved = lease(subnets('10.8.5.0/24'), '1.1.1.1', { expiresAt: 0 });
-  const step = nextStep(wish, [stale, reserved], 'a/1', () => 0);
+  const step = nextAction(request, [stale, reserved], 'a/1', () => 0);
   t.equal(step.do, 'create');
   t.same(step.do === 'create' && step.drop, [stale]);
 });
 
 t.test('a live node with our address is refused; a dead one is followed', async t => {
-  const wish = { config: config(), attributes: attributes('1.1.1.1'), previous: undefined };
-  t.throws(() => nextStep(wish, [lease(subnets('10.0.5.0/24'), '1.1.1.1', { node: 'b/2' })], 'a/1'), {
+  const request = { config: config(), attributes: attributes('1.1.1.1'), previous: undefined };
+  t.throws(() => nextAction(request, [lease(subnets('10.0.5.0/24'), '1.1.1.1', { node: 'b/2' })], 'a/1'), {
     code: 'EINUSE',
     message: /node b is alive and holds 10.0.5.0-24 with the public address 1.1.1.1/,
   });
   t.throws(
-    () => nextStep(wish, [lease(subnets('10.0.5.0/24'), '1.1.1.1', { node: 'a/2' })], 'a/1'),
+    () => nextAction(request, [lease(subnets('10.0.5.0/24'), '1.1.1.1', { node: 'a/2' })], 'a/1'),
     { code: 'EINUSE' },
     'a clone with our name',
   );
-  t.equal(nextStep(wish, [lease(subnets('10.0.5.0/24'), '1.1.1.1')], 'a/1').do, 'keep');
+  t.equal(nextAction(request, [lease(subnets('10.0.5.0/24'), '1.1.1.1')], 'a/1').do, 'keep');
 });
 
 t.test('no subnet of the network between the nodes is taken', async t => {
   const avoid = [parseCidr('10.0.1.0/24')!, parseCidr('10.0.1.7/32')!, parseCidr('192.0.2.0/24')!];
-  const wish = {
+  const request = {
     config: config(),
     attributes: attributes('1.1.1.1'),
     previous: subnets('10.0.1.0/24'),
     avoid,
   };
-  const step = nextStep(wish, [], 'a/1', () => 0);
+  const step = nextAction(request, [], 'a/1', () => 0);
   t.match(step, { do: 'create' });
   t.equal(formatCidr((step as { subnets: Subnets }).subnets.v4!), '10.0.2.0/24');
   const held = lease(subnets('10.0.1.0/24'), '1.1.1.1');
   t.match(
-    nextStep(wish, [held], 'a/1', () => 0),
+    nextAction(request, [held], 'a/1', () => 0),
     { do: 'create', drop: [held] },
     'one that is held is given up',
   );
-  const flat = { ...wish, avoid: [parseCidr('10.0.0.0/8')!] };
-  t.throws(() => nextStep(flat, [], 'a/1'), { code: 'ERANGE', hint: /10\.0\.0\.0\/8/ });
+  const flat = { ...request, avoid: [parseCidr('10.0.0.0/8')!] };
+  t.throws(() => nextAction(flat, [], 'a/1'), { code: 'ERANGE', hint: /10\.0\.0\.0\/8/ });
 });
 
 t.test('our name under another address: the subnet moves with us', async t => {
-  const wish = { config: config(), attributes: attributes('1.1.1.9'), previous: undefined };
+  const request = { config: config(), attributes: attributes('1.1.1.9'), previous: undefined };
   const own = lease(subnets('10.0.5.0/24'), '1.1.1.1', { node: 'a/1' });
-  t.match(nextStep(wish, [own], 'a/1'), { do: 'keep', lease: own });
+  t.match(nextAction(request, [own], 'a/1'), { do: 'keep', lease: own });
 });
 
 t.test('a lease of ours under a key that flanneld cannot read is moved to the right one', async t => {
   const dual = { EnableIPv6: true, IPv6Network: 'fc00::/48' };
-  const wish = { config: config(dual), attributes: attributes('1.1.1.1'), previous: undefined };
+  const request = { config: config(dual), attributes: attributes('1.1.1.1'), previous: undefined };
   const old = {
     ...lease(subnets('10.0.5.0/24', 'fc00:0:0:5::/64'), '1.1.1.1'),
     key: '10.0.5.0-24&fc00-0-0-5---64',
   };
   const key = '10.0.5.0-24&fc00:0:0:5::-64';
-  t.same(nextStep(wish, [old], 'a/1'), { do: 'keep', lease: old, key, drop: [] });
+  t.same(nextAction(request, [old], 'a/1'), { do: 'keep', lease: old, key, drop: [] });
   const right = { ...old, key };
   t.same(
-    nextStep({ ...wish, previous: old }, [old, right], 'a/1'),
+    nextAction({ ...request, previous: old }, [old, right], 'a/1'),
     { do: 'keep', lease: right, key, drop: [old] },
     'where both are there, the one that flanneld reads is kept',
   );
   const others = { ...old, attributes: attributes('2.2.2.2') };
-  const step = nextStep({ ...wish, previous: old }, [others], 'a/1', () => 0);
+  const step = nextAction({ ...request, previous: old }, [others], 'a/1', () => 0);
   t.equal(step.do, 'create');
-  t.notOk(collide((step as { subnets: Subnets }).subnets, old), 'the subnets of another node count as taken');
+  t.notOk(
+    subnetsOverlap((step as { subnets: Subnets }).subnets, old),
+    'the subnets of another node count as taken',
+  );
 });
 
 t.test('full', async t => {
-  const wish = {
+  const request = {
     config: config({ Network: '10.0.0.0/28' }),
     attributes: attributes('1.1.1.1'),
     previous: undefined,
   };
   const all = ['4', '8', '12'].map(n => lease(subnets(`10.0.0.${n}/30`), `2.2.2.${n}`));
-  t.throws(() => nextStep(wish, all, 'a/1'), {
+  t.throws(() => nextAction(request, all, 'a/1'), {
     code: 'ERANGE',
     message: /no free IPv4 subnet of \/30 left in 10.0.0.0\/28/,
   });
@@ -212,6 +220,6 @@ t.test('full', async t => {
 t.test('after a race exactly one of two yields', async t => {
   const a = lease(subnets('10.0.1.0/24', 'fc00:0:0:1::/64'), '1.1.1.1');
   const b = lease(subnets('10.0.2.0/24', 'fc00:0:0:1::/64'), '2.2.2.2');
-  t.equal(mustYield(b, [a], b.attributes), true);
-  t.equal(mustYield(a, [], a.attributes), false);
+  t.equal(losesTieBreak(b, [a], b.attributes), true);
+  t.equal(losesTieBreak(a, [], a.attributes), false);
 });

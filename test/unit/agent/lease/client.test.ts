@@ -1,8 +1,7 @@
 import t from 'tap';
 import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
-import { LeaseHolder } from '../../../../src/agent/lease/client.ts';
+import { LeaseClient, RenewalClock } from '../../../../src/agent/lease/client.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
-import { RenewalClock } from '../../../../src/agent/lease/renewal.ts';
 import type { LeaseStore } from '../../../../src/agent/lease/store.ts';
 import { RipstopError } from '../../../../src/base/errors.ts';
 import { createLog } from '../../../../src/base/log.ts';
@@ -52,7 +51,7 @@ t.test('when to renew', async t => {
 
 function holder(store: Partial<LeaseStore>) {
   const events: string[] = [];
-  const made = new LeaseHolder(store as LeaseStore, HOUR, createLog('silent'), new AbortController().signal, {
+  const made = new LeaseClient(store as LeaseStore, HOUR, createLog('silent'), new AbortController().signal, {
     held: () => events.push('held'),
     renewed: () => events.push('renewed'),
     contested: () => events.push('contested'),
@@ -72,7 +71,7 @@ t.test('a lost lease is taken again, as often as it takes', async t => {
       return LEASE;
     },
   });
-  await Promise.all([made.claim('x'), made.claim('x')]);
+  await Promise.all([made.reacquire('x'), made.reacquire('x')]);
   t.equal(calls, 3, 'one at a time');
   t.same(events, ['contested', 'held']);
 });

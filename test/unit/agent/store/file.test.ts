@@ -10,7 +10,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
-import { collide } from '../../../../src/agent/lease/allocate.ts';
+import { subnetsOverlap } from '../../../../src/agent/lease/allocate.ts';
 import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import { formatAttributes } from '../../../../src/agent/lease/lease.ts';
 import { FileStore } from '../../../../src/agent/store/file.ts';
@@ -75,7 +75,7 @@ for (const layout of ['directory', 'one file'] as const)
         const errors = results.flatMap(result => (result.status === 'rejected' ? [result.reason.code] : []));
         t.equal(leases.length, 15);
         t.same(errors, ['ERANGE', 'ERANGE', 'ERANGE', 'ERANGE', 'ERANGE']);
-        t.notOk(leases.some((a, i) => leases.some((b, j) => i < j && collide(a, b))));
+        t.notOk(leases.some((a, i) => leases.some((b, j) => i < j && subnetsOverlap(a, b))));
       });
     });
 
