@@ -1,12 +1,6 @@
-import { buildFdb, fdbWords, findMac } from '../../src/dataplane/tables/fdb.ts';
-import {
-  buildLpm4,
-  buildLpm6,
-  findPrefix4,
-  findPrefix6,
-  lpm4Words,
-  lpm6Words,
-} from '../../src/dataplane/tables/lpm.ts';
+import { fdbWords, findMac } from '../../src/dataplane/tables/fdb.ts';
+import { findPrefix4, findPrefix6, lpm4Words, lpm6Words } from '../../src/dataplane/tables/lpm.ts';
+import { fillFdb, fillLpm4, fillLpm6 } from '../../test/support/tables.ts';
 import type { Case } from './case.ts';
 
 const SIZES = [10, 1_000, 100_000];
@@ -24,7 +18,7 @@ export function lookups(): Case[] {
 function macs(size: number): Case {
   const table = new Int32Array(new SharedArrayBuffer(fdbWords(size) * 4));
   const low = (i: number) => Math.imul(i + 1, 0x01000193);
-  buildFdb(
+  fillFdb(
     table,
     Array.from({ length: size }, (_, i) => ({ hi: 0x0a58, lo: low(i), peer: i & 0xfff })),
   );
@@ -44,7 +38,7 @@ function macs(size: number): Case {
 function prefixes4(size: number): Case {
   const table = new Int32Array(new SharedArrayBuffer(lpm4Words(size) * 4));
   const network = (i: number) => (0x0a000000 + i * 256) | 0;
-  buildLpm4(
+  fillLpm4(
     table,
     Array.from({ length: size }, (_, i) => ({ words: [network(i)], length: 24, peer: i & 0xfff })),
   );
@@ -65,7 +59,7 @@ function prefixes6(size: number): Case {
   const table = new Int32Array(new SharedArrayBuffer(lpm6Words(size) * 4));
   const second = (i: number) => (0x02440000 + i) | 0;
   const first = 0xfd000010 | 0;
-  buildLpm6(
+  fillLpm6(
     table,
     Array.from({ length: size }, (_, i) => ({
       words: [first, second(i), 0, 0],

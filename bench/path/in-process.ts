@@ -2,11 +2,12 @@ import type { Mode } from '../../encap/encap.ts';
 import { FORMATS } from '../../encap/formats.ts';
 import { createCounters, openCounters } from '../../src/dataplane/descriptor/counters.ts';
 import { type Batch, createBatch } from '../../src/dataplane/descriptor/descriptor.ts';
+import type { Peer } from '../../src/dataplane/descriptor/peer.ts';
 import { egressTurn, ingressTurn } from '../../src/dataplane/fast-path/forwarder.ts';
 import { Exceptions } from '../../src/dataplane/slow-path/slow-path.ts';
 import { openReader } from '../../src/dataplane/tables/tables.ts';
-import type { PeerInput } from '../../src/dataplane/tables/writer.ts';
 import { createControl, createTapRing, openTaps, TAPS, watchBatch } from '../../src/dataplane/tap/tap.ts';
+import { mappedBytesOf, requireAddress } from '../../src/ip/address.ts';
 import { NullIo } from './null-io.ts';
 import { macOf, podAddress, VNI } from './peers.ts';
 
@@ -59,7 +60,7 @@ function writeFrame(
 export interface Alone {
   direction: 'egress' | 'ingress';
   mode: Mode;
-  peers: readonly PeerInput[];
+  peers: readonly Peer[];
   /** Of a writer that has published them. */
   tables: SharedArrayBuffer;
   /** Lets a capture look at every batch, which is switched off. */
@@ -77,11 +78,10 @@ export function forwarderAlone({ direction, mode, peers, tables, watched = false
 } {
   const ingress = direction === 'ingress';
   const batch: Batch = { ...createBatch(BATCH, FRAMES * ROOM) };
-  const macs = peers.flatMap(peer => (peer.mac ? [peer.mac, ...(peer.stations ?? [])] : [macOf(0)]));
   let length = 0;
   for (let i = 0; i < FRAMES; i++)
-    length = writeFrame(batch, i, i % peers.length, macs[i % macs.length]!, mode, ingress);
-  const addresses = peers.map(peer => new Int32Array(peer.address.buffer.slice(0, 16)));
+    length = writeFrame(batch, i, i % peers.length, macOf(i % peers.length), mode, ingress);
+  const addresses = peers.map(({ address }) => new Int32Array(mappedBytesOf(requireAddress(address)).buffer));
   const ends = new NullIo({ count: FRAMES, room: ROOM, lead: LEAD, length }, addresses, BATCH);
 
   const counters = openCounters(createCounters(1, peers.length)).blocks[0]!;

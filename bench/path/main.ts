@@ -1,14 +1,13 @@
 /*
  * The forwarder's own time, without kernel and without copies, one direction in one thread:
- *   node --expose-gc dist/bench/path/main.js DIRECTION MODE PEERS STATIONS WATCHED SECONDS     prints one JSON line
- * PEERS nodes, STATIONS further MACs behind them (vxlan); WATCHED 1 lets a capture look at each batch, which is switched off.
+ *   node --expose-gc dist/bench/path/main.js DIRECTION MODE PEERS WATCHED SECONDS     prints one JSON line
+ * PEERS nodes; WATCHED 1 lets a capture look at each batch, which is switched off.
  */
 import { PerformanceObserver } from 'node:perf_hooks';
 import type { Mode } from '../../encap/encap.ts';
 import { tablesBytes } from '../../src/dataplane/tables/tables.ts';
-import { TablesWriter } from '../../src/dataplane/tables/writer.ts';
 import { forwarderAlone } from './in-process.ts';
-import { capacityFor, peers } from './peers.ts';
+import { peers, writerFor } from './peers.ts';
 
 export interface PathResult {
   frames: number;
@@ -22,21 +21,20 @@ export interface PathResult {
   publishMs: number;
 }
 
-const [direction, mode, count, stations, watched, seconds] = process.argv.slice(2);
-const capacity = capacityFor(Number(count), Number(stations));
-const writer = new TablesWriter(capacity);
-const inputs = peers(Number(count), Number(stations), mode as Mode);
-writer.publish(inputs);
+const [direction, mode, count, watched, seconds] = process.argv.slice(2);
+const writer = writerFor(Number(count), mode as Mode);
+const all = peers(Number(count), mode as Mode);
+writer.change({ set: all, removed: [] });
 // Equal peers, but not the same objects, which would be no change.
-const anew = inputs.map(input => ({ ...input }));
+const anew = all.map(peer => ({ ...peer }));
 const published = performance.now();
-writer.publish(anew);
+writer.change({ set: anew, removed: [] });
 const publishMs = performance.now() - published;
 
 const { turns, forwarded } = forwarderAlone({
   direction: direction as 'egress' | 'ingress',
   mode: mode as Mode,
-  peers: inputs,
+  peers: all,
   tables: writer.memory,
   watched: watched === '1',
 });
@@ -62,7 +60,7 @@ const result: PathResult = {
   frames,
   seconds: (user + system) / 1e6,
   collections,
-  tableBytes: tablesBytes(capacity),
+  tableBytes: tablesBytes(writer.tables.capacity),
   publishMs,
 };
 process.stdout.write(`${JSON.stringify(result)}\n`);

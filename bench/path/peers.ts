@@ -1,8 +1,9 @@
 import type { Mode } from '../../encap/encap.ts';
 import { FORMATS } from '../../encap/formats.ts';
-import { peerInput } from '../../src/dataplane/peer-spec.ts';
-import type { TableCapacity } from '../../src/dataplane/tables/capacity.ts';
-import type { PeerInput } from '../../src/dataplane/tables/writer.ts';
+import type { Peer } from '../../src/dataplane/descriptor/peer.ts';
+import type { PeerDefaults } from '../../src/dataplane/tables/peer-entries.ts';
+import { TablesWriter } from '../../src/dataplane/tables/writer.ts';
+import { requirePrefix } from '../../src/ip/prefix.ts';
 
 export const VNI = 1;
 
@@ -10,33 +11,29 @@ export const VNI = 1;
 export const podAddress = (node: number) => (0x0a000000 + node * 256 + 2) | 0;
 export const macOf = (n: number) => ({ hi: 0x0a58, lo: n + 1 });
 
-/** Nodes with a subnet a family each, and `stations` further MACs spread over them (vxlan). */
-export function peers(count: number, stations: number, mode: Mode): PeerInput[] {
-  const defaults = {
-    format: FORMATS[mode],
-    vni: VNI,
-    port: FORMATS[mode].port,
-    pathMtu: 1500,
-    innerMtu: 1450,
-  };
-  return Array.from({ length: count }, (_, n) => {
-    const spec = {
-      id: `node${n}`,
-      address: `172.${16 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`,
-      subnets: [`10.${n >> 8}.${n & 255}.0/24`, `fd00:10:${(n + 1).toString(16)}::/64`],
-    };
-    const own = peerInput(spec, defaults);
-    const behind = Array.from({ length: Math.floor(stations / count) }, (_, s) =>
-      macOf(count + s * count + n),
-    );
-    return mode === 'vxlan' ? { ...own, mac: macOf(n), stations: behind } : own;
-  });
+const defaultsOf = (mode: Mode): PeerDefaults => ({
+  mode,
+  vni: VNI,
+  port: FORMATS[mode].port,
+  underlayMtu: 1500,
+  mtu: 1450,
+});
+
+/** Nodes with a subnet of each family. */
+export function peers(count: number, mode: Mode): Peer[] {
+  return Array.from({ length: count }, (_, n) => ({
+    id: `node${n}`,
+    address: `172.${16 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`,
+    subnets: [`10.${n >> 8}.${n & 255}.0/24`, `fd00:10:${(n + 1).toString(16)}::/64`].map(requirePrefix),
+    mac: mode === 'vxlan' ? macText(n) : undefined,
+  }));
 }
 
-/** Tables that hold just them, for one reader. */
-export const capacityFor = (count: number, stations: number): TableCapacity => ({
-  peers: count,
-  macs: count + stations,
-  prefixes: count,
-  readers: 1,
-});
+function macText(n: number): string {
+  const digits = (0x0a58_0000_0000 + n + 1).toString(16).padStart(12, '0');
+  return digits.replace(/..(?!$)/g, '$&:');
+}
+
+/** A writer of tables that have room for just them, for one reader. */
+export const writerFor = (count: number, mode: Mode) =>
+  new TablesWriter({ peers: count, macs: count, prefixes: count, readers: 1 }, defaultsOf(mode));

@@ -1,7 +1,6 @@
 /* The control thread's part of stall.ts: owns the tables and publishes all peers anew, again and again, while it is told to. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { TablesWriter } from '../../src/dataplane/tables/writer.ts';
-import { capacityFor, peers } from './peers.ts';
+import { peers, writerFor } from './peers.ts';
 
 export interface PublisherTask {
   peers: number;
@@ -18,9 +17,9 @@ const PAUSE_MS = 1;
 if (parentPort) {
   const { peers: count, orders } = workerData as PublisherTask;
   const order = new Int32Array(orders);
-  const writer = new TablesWriter(capacityFor(count, 0));
-  const inputs = peers(count, 0, 'vxlan');
-  writer.publish(inputs);
+  const writer = writerFor(count, 'vxlan');
+  const all = peers(count, 'vxlan');
+  writer.change({ set: all, removed: [] });
   parentPort.postMessage(writer.memory);
   let published = 0;
   for (;;) {
@@ -29,7 +28,7 @@ if (parentPort) {
     if (now === WAIT) Atomics.wait(order, 0, WAIT);
     else {
       // Equal peers, but not the same objects, which would be no change.
-      if (writer.publish(inputs.map(input => ({ ...input })))) published++;
+      if (writer.change({ set: all.map(peer => ({ ...peer })), removed: [] })) published++;
       Atomics.wait(order, 0, PUBLISH, PAUSE_MS);
     }
   }

@@ -27,7 +27,7 @@ const [tables] = (await once(publisher, 'message')) as [SharedArrayBuffer];
 const { turns } = forwarderAlone({
   direction: 'egress',
   mode: 'vxlan',
-  peers: peers(count, 0, 'vxlan'),
+  peers: peers(count, 'vxlan'),
   tables,
 });
 

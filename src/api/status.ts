@@ -7,6 +7,7 @@ import type { Overlay } from '../agent/overlay/overlay.ts';
 import type { PeerHealth } from '../agent/probe/peer-monitor.ts';
 import type { PeerTally } from '../dataplane/descriptor/counters.ts';
 import { leaseLines, leasePicture } from '../diagnose/doctor/lease-faults.ts';
+import { formatPrefix } from '../ip/prefix.ts';
 import { type RefusedSetting, refusedSettings } from '../net/sysctl.ts';
 
 const STUCK_MS = 10_000;
@@ -204,9 +205,9 @@ export function peersOf(agent: Agent): PeerStatus[] {
       device: overlay.plan.device ?? null,
       address: peer.address,
       mac: peer.mac ?? null,
-      subnets: peer.subnets,
+      subnets: peer.subnets.map(formatPrefix),
       direct: peer.direct ?? false,
-      remoteChecksum: peer.remoteChecksum,
+      remoteChecksum: peer.remoteChecksum ?? false,
       health: agent.probes.of(overlay.plan.device, peer) ?? null,
       traffic: counters?.peers[peer.id] ?? null,
     }));

@@ -1,9 +1,10 @@
 import { Worker } from 'node:worker_threads';
 import { FORMATS } from '../../encap/formats.ts';
-import { familyOf, viewOf } from '../../encap/wire/addresses.ts';
 import type { RipstopError } from '../base/errors.ts';
+import { mappedBytesOf, requireAddress } from '../ip/address.ts';
 import { native } from '../native/load.ts';
 import { resetPeer } from './descriptor/counters.ts';
+import type { Peer, PeerChanges } from './descriptor/peer.ts';
 import { Judge } from './fast-path/dry-run-classifier.ts';
 import { GrowingMemory } from './growth.ts';
 import { type Lag, LagMeter, worst } from './heartbeat.ts';
@@ -12,11 +13,11 @@ import { ACCEPT_UNFINISHED, MERGE_TCP, MERGE_UDP, openTun, persistTun } from './
 import { openUnderlay } from './io/udp.ts';
 import { openForeign, openRaw } from './open-descriptors.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
-import { PeerSet, type PeerSpecChange } from './peer-set.ts';
-import { type PeerSpec, packMac, underlayBytes } from './peer-spec.ts';
+import { PeerSet } from './peer-set.ts';
 import { PathMtus } from './slow-path/path-mtu.ts';
 import { type CounterSnapshot, gaugesOf, snapshot } from './snapshot.ts';
 import type { TableCapacity } from './tables/capacity.ts';
+import { packMac } from './tables/mac.ts';
 import { TablesWriter } from './tables/writer.ts';
 import { Watched } from './tap/registry.ts';
 import type { WorkerReport, WorkerTask } from './worker.ts';
@@ -24,7 +25,6 @@ import type { WorkerReport, WorkerTask } from './worker.ts';
 export { VERDICTS } from './descriptor/verdicts.ts';
 export { ALL_OFFLOADS } from './io/offloads.ts';
 export type { DataPlaneOptions } from './options.ts';
-export type { PeerSpec } from './peer-spec.ts';
 export type { CounterSnapshot } from './snapshot.ts';
 
 /** Datagrams a message: UDP_MAX_SEGMENTS is 64 before Linux 6.9 and 128 since; a refusal falls back one by one. */
@@ -88,8 +88,7 @@ export class DataPlane {
     this.#options = options;
     this.#descriptors = open;
     const { netns, queues, mode } = options;
-    const address = underlayBytes(options.address, 'underlay address');
-    const family = familyOf(viewOf(address), 0);
+    const address = requireAddress(options.address);
     const kind = mode === 'vxlan' ? 'tap' : 'tun';
     const foreign = options.driver === 'tuntap2' ? openForeign(options, kind) : undefined;
     const queueFds = foreign ? [foreign.fd] : openTun(netns, options.deviceName, kind, queues);
@@ -97,8 +96,8 @@ export class DataPlane {
     this.deviceName = foreign?.name ?? native.tunName(queueFds[0]!);
     const ports = openUnderlay(
       netns,
-      address,
-      family,
+      mappedBytesOf(address),
+      address.family,
       options.port,
       queues,
       mode === 'vxlan' ? options.sourcePorts : 0,
@@ -113,9 +112,8 @@ export class DataPlane {
 
     const { peers, ...room } = options.capacity ?? DEFAULT_CAPACITY;
     const first = Math.min(peers, options.mostPeers ?? peers);
-    this.#writer = new TablesWriter(
-      { ...room, peers: first, readers: queues * 2 },
-      { resetSlot: slot => this.#resetSlot(slot), allowNested: options.allowNested ?? false },
+    this.#writer = new TablesWriter({ ...room, peers: first, readers: queues * 2 }, options, slot =>
+      this.#resetSlot(slot),
     );
     this.#memory = new GrowingMemory(this.#writer, queues * 2);
     this.#paths = new PathMtus({ format: FORMATS[mode] });
@@ -179,23 +177,20 @@ export class DataPlane {
     };
   }
 
-  /**
-   * Makes `peers` the whole set of peers. Traffic of those that stay is not touched.
-   * @throws RipstopError ECONFIG, EOVERLAP, ECAPACITY; the set is unchanged then
-   */
-  setPeers(peers: readonly PeerSpec[]): void {
+  /** Makes `peers` the whole set of peers. Traffic of those that stay is not touched. Otherwise as `changePeers`. */
+  setPeers(peers: readonly Peer[]): void {
     this.#settle(this.#peers.replace(peers));
   }
 
   /**
-   * Changes some peers and leaves the others as they are. A peer that cannot be taken stands in `refused` and is tried
-   * again with every change.
+   * Changes some peers and leaves the others as they are. A peer that finds no room stands in `refused` and is tried again
+   * with every change.
    */
-  changePeers(change: PeerSpecChange): void {
+  changePeers(change: PeerChanges): void {
     this.#settle(this.#peers.change(change));
   }
 
-  /** Peers of `changePeers` that the tables do not have, and why. */
+  /** Peers that the tables have no room for, and why. */
   get refused(): ReadonlyMap<string, RipstopError> {
     return this.#peers.refused;
   }
@@ -238,8 +233,8 @@ export class DataPlane {
   }
 
   /** The peers as they were last set. */
-  get peers(): readonly PeerSpec[] {
-    return this.#peers.specs;
+  get peers(): readonly Peer[] {
+    return this.#peers.peers;
   }
 
   /** What the workers would decide about a frame now. */
@@ -334,7 +329,7 @@ export class DataPlane {
     const id = this.#writer.slots.idOf(report.slot);
     const peer = id === undefined ? undefined : this.#writer.peer(id);
     if (!peer) return;
-    const kernel = native.udpPathMtu(netns, peer.address);
+    const kernel = native.udpPathMtu(netns, mappedBytesOf(requireAddress(peer.address)));
     if (this.#paths.refused(report.slot, report.bytes, kernel, performance.now())) {
       log.warn(
         { peer: peer.id, pathMtu: this.#paths.get(report.slot)?.pathMtu },
@@ -352,7 +347,11 @@ export class DataPlane {
       const id = this.#writer.slots.idOf(slot);
       const peer = id === undefined ? undefined : this.#writer.peer(id);
       if (!peer) continue;
-      this.#paths.answered(slot, native.udpPathMtu(this.#options.netns, peer.address), now);
+      this.#paths.answered(
+        slot,
+        native.udpPathMtu(this.#options.netns, mappedBytesOf(requireAddress(peer.address))),
+        now,
+      );
       ids.push(peer.id);
     }
     if (ids.length > 0) this.#settle(this.#peers.renew(ids));

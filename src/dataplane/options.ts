@@ -1,7 +1,7 @@
 import type { Mode } from '../../encap/encap.ts';
 import type { Log } from '../base/log.ts';
+import type { Peer } from './descriptor/peer.ts';
 import type { OffloadSwitches } from './io/offloads.ts';
-import type { PeerSpec } from './peer-spec.ts';
 
 export type Driver = 'batched' | 'tuntap2';
 
@@ -50,13 +50,11 @@ export interface DataPlaneOptions {
     | undefined;
   /** Peers that the tables grow to at most; the rest is refused by name. Default and limit: 65534. */
   readonly mostPeers?: number | undefined;
-  /** A subnet of one peer may lie within that of another: the longest prefix wins. Otherwise it is refused. */
-  readonly allowNested?: boolean | undefined;
   /**
    * Those that are known before the workers start: what waits in device and socket is theirs already. One that cannot
    * be taken is left out, see `DataPlane.refused`.
    */
-  readonly peers?: readonly PeerSpec[] | undefined;
+  readonly peers?: readonly Peer[] | undefined;
   readonly log: Log;
 }
 

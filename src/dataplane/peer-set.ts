@@ -1,157 +1,114 @@
-import type { Family } from '../../encap/encap.ts';
-import { RipstopError } from '../base/errors.ts';
-import { type OverlayRules, PeerInputs, type PeerSpec } from './peer-spec.ts';
+import type { RipstopError } from '../base/errors.ts';
+import { type Family, requireAddress } from '../ip/address.ts';
+import type { Peer, PeerChanges } from './descriptor/peer.ts';
 import type { PathMtus } from './slow-path/path-mtu.ts';
 import { PEERS_MAX, type TableCapacity } from './tables/capacity.ts';
-import { checkRoom, type TableNeeds } from './tables/validate.ts';
-import type { PeerInput, TablesWriter } from './tables/writer.ts';
+import type { TableNeeds } from './tables/validate.ts';
+import type { TablesWriter } from './tables/writer.ts';
 
-/** Peers that came or changed, and ids of those that are gone. */
-export interface PeerSpecChange {
-  readonly set: readonly PeerSpec[];
-  readonly removed: readonly string[];
-}
+/** Entries of one kind that the tables have room for at most: their memory stays below what an int32 addresses. */
+const ENTRIES_MAX = 1 << 22;
 
 /** What the peers of a data plane need beside the tables. */
-export interface PeerSetOptions extends OverlayRules {
+export interface PeerSetOptions {
+  /** Own underlay address: the peers' have its family. */
+  readonly address: string;
+  readonly underlayMtu: number;
   readonly mostPeers?: number | undefined;
 }
 
 /**
- * The peers of a data plane: what was asked for, what became of it, and what is known of the paths. Works on the control
- * thread; a change costs what its own peers cost.
+ * The peers of a data plane: what was asked for, and what is known of the paths to them. Works on the control thread; a
+ * change costs what its own peers cost.
  */
 export class PeerSet {
-  readonly #options: PeerSetOptions;
+  readonly #family: Family;
+  readonly #underlayMtu: number;
+  readonly #most: number;
   readonly #writer: TablesWriter;
   readonly #paths: PathMtus;
-  readonly #inputs: PeerInputs;
   readonly #grow: (capacity: TableCapacity) => void;
-  #specs = new Map<string, PeerSpec>();
-  /** Peers whose specification is wrong in itself. */
-  readonly #faulty = new Map<string, RipstopError>();
-  /** Peers whose path is to be watched, or is another one, as soon as they have a slot. */
-  readonly #untracked = new Map<string, { family: Family; moved: boolean }>();
+  readonly #peers = new Map<string, Peer>();
+  /** Peers whose path is to be watched, or is another one (true), as soon as they have a slot. */
+  readonly #untracked = new Map<string, boolean>();
 
   /** @param grow makes the tables larger */
   constructor(
-    options: PeerSetOptions,
+    { address, underlayMtu, mostPeers = PEERS_MAX }: PeerSetOptions,
     writer: TablesWriter,
     paths: PathMtus,
     grow: (capacity: TableCapacity) => void,
   ) {
-    this.#options = options;
+    this.#family = requireAddress(address).family;
+    this.#underlayMtu = underlayMtu;
+    this.#most = Math.min(PEERS_MAX, mostPeers);
     this.#writer = writer;
     this.#paths = paths;
-    this.#inputs = new PeerInputs(options);
     this.#grow = grow;
   }
 
   /** The peers as they were last asked for. */
-  get specs(): readonly PeerSpec[] {
-    return [...this.#specs.values()];
+  get peers(): readonly Peer[] {
+    return [...this.#peers.values()];
   }
 
-  /** Peers that are not in the tables, and why. */
+  /** Peers that the tables have no room for, and why. */
   get refused(): ReadonlyMap<string, RipstopError> {
-    const refused = new Map(this.#faulty);
-    for (const [id, { error }] of this.#writer.refused) refused.set(id, error);
-    return refused;
+    return new Map(Array.from(this.#writer.refused, ([id, { error }]) => [id, error]));
   }
 
-  /**
-   * Makes `peers` the whole set.
-   * @returns false when a reader has to move on first
-   * @throws RipstopError ECONFIG, EOVERLAP, ECAPACITY; the set is unchanged then
-   */
-  replace(peers: readonly PeerSpec[]): boolean {
-    const inputs = peers.map(spec => this.#withPath(spec, this.#inputs.one(spec)));
-    this.#makeRoom(this.#writer.ownersOf(inputs).needs);
-    const published = this.#writer.publish(inputs);
-    for (const [index, spec] of peers.entries()) this.#track(spec, inputs[index]!.family);
+  /** Makes `peers` the whole set. @returns as `change` */
+  replace(peers: readonly Peer[]): boolean {
     const ids = new Set(peers.map(({ id }) => id));
-    for (const id of this.#specs.keys()) if (!ids.has(id)) this.#forget(id);
-    this.#specs = new Map(peers.map(spec => [spec.id, spec]));
-    this.#faulty.clear();
-    return published;
+    return this.change({ set: peers, removed: [...this.#peers.keys()].filter(id => !ids.has(id)) });
   }
 
-  /** Changes some peers, each for itself; see `refused`. @returns as `replace` */
-  change({ set, removed }: PeerSpecChange): boolean {
+  /** Changes some peers. @returns false when a reader has to move on before it is published */
+  change({ set, removed }: PeerChanges): boolean {
     for (const id of removed) {
-      this.#forget(id);
-      this.#specs.delete(id);
+      this.#untracked.delete(id);
+      this.#peers.delete(id);
     }
-    const gone = [...removed];
-    const inputs: PeerInput[] = [];
-    for (const spec of set) {
-      try {
-        const input = this.#withPath(spec, this.#inputs.one(spec));
-        if (this.#writer.peer(spec.id) !== input) inputs.push(input);
-        this.#track(spec, input.family);
-        this.#faulty.delete(spec.id);
-      } catch (error) {
-        if (!(error instanceof RipstopError)) throw error;
-        this.#faulty.set(spec.id, error);
-        gone.push(spec.id);
-      }
-      this.#specs.set(spec.id, spec);
+    const paths = set.map(peer => this.#withPath(peer));
+    for (const peer of set) {
+      const former = this.#peers.get(peer.id);
+      // What was learnt about the path to another address is not true of this one.
+      const moved = former !== undefined && former.address !== peer.address;
+      if (!former || moved) this.#untracked.set(peer.id, moved);
+      this.#peers.set(peer.id, peer);
     }
-    let published = this.#writer.change({ set: inputs, removed: gone });
-    while (this.#isFull() && this.#makeMore()) published = this.#writer.change({ set: [], removed: [] });
+    let published = this.#writer.change({ set: paths, removed });
+    while (this.#writer.refused.size > 0 && this.#makeRoom())
+      published = this.#writer.change({ set: [], removed: [] });
     return published;
   }
 
-  /** Publishes a peer again: its path takes more or less. @returns as `replace` */
+  /** Publishes peers again: their paths take more or less. @returns as `change` */
   renew(ids: readonly string[]): boolean {
-    const set = ids.map(id => this.#specs.get(id)).filter(spec => spec !== undefined);
+    const set = ids.map(id => this.#peers.get(id)).filter(peer => peer !== undefined);
     return this.change({ set, removed: [] });
   }
 
   /** Begins to watch the paths of peers that are new; to be called when a change has been published. */
   trackPaths(): void {
-    for (const [id, { family, moved }] of this.#untracked) {
+    for (const [id, moved] of this.#untracked) {
       const slot = this.#writer.slots.of(id);
       if (slot === undefined) continue;
       this.#untracked.delete(id);
-      if (moved || !this.#paths.get(slot)) this.#paths.set(slot, family, this.#options.underlayMtu, moved);
+      if (moved || !this.#paths.get(slot)) this.#paths.set(slot, this.#family, this.#underlayMtu, moved);
     }
   }
 
-  #forget(id: string): void {
-    this.#inputs.forget(id);
-    this.#faulty.delete(id);
-    this.#untracked.delete(id);
-  }
-
-  #track({ id, address }: PeerSpec, family: Family): void {
-    const former = this.#specs.get(id);
-    // What was learnt about the path to another address is not true of this one.
-    const moved = former !== undefined && former.address !== address;
-    if (!former || moved) this.#untracked.set(id, { family, moved });
-  }
-
   /** With the path MTU that was learnt. */
-  #withPath({ id, address }: PeerSpec, input: PeerInput): PeerInput {
-    const { underlayMtu, mtu } = this.#options;
-    const slot = this.#writer.slots.of(id);
-    if (slot === undefined || this.#specs.get(id)?.address !== address) return input;
-    const lowered = this.#paths.get(slot);
-    if (!lowered || lowered.pathMtu >= underlayMtu) return input;
-    return { ...input, pathMtu: lowered.pathMtu, innerMtu: Math.min(mtu, lowered.innerMtu) };
+  #withPath(peer: Peer): Peer {
+    const slot = this.#writer.slots.of(peer.id);
+    if (slot === undefined || this.#peers.get(peer.id)?.address !== peer.address) return peer;
+    const path = this.#paths.get(slot);
+    return path && path.pathMtu < this.#underlayMtu ? { ...peer, pathMtu: path.pathMtu } : peer;
   }
 
-  get #most(): number {
-    return Math.min(PEERS_MAX, this.#options.mostPeers ?? PEERS_MAX);
-  }
-
-  #isFull(): boolean {
-    for (const { error } of this.#writer.refused.values()) if (error.code === 'ECAPACITY') return true;
-    return false;
-  }
-
-  /** Room for twice as much. @returns false when the tables are as large as they get */
-  #makeMore(): boolean {
+  /** Room for twice as much, or more where that is not enough. @returns false when the tables are as large as they get */
+  #makeRoom(): boolean {
     const { capacity } = this.#writer.tables;
     const { peers, macs, prefixes } = this.#writer.needs;
     const waiting = this.#writer.refused.size;
@@ -159,31 +116,21 @@ export class PeerSet {
     const room = { peers: peers + waiting, macs: macs + waiting, prefixes: prefixes + waiting };
     const isEnough = (next: TableCapacity): boolean =>
       next.peers > capacity.peers || next.macs > capacity.macs || next.prefixes > capacity.prefixes;
-    const next = [this.#doubled(room, 1), this.#doubled(room, 2)].find(isEnough);
+    const next = [this.#enlarged(room, 1), this.#enlarged(room, 2)].find(isEnough);
     if (next) this.#grow(next);
     return next !== undefined;
   }
 
-  /** @throws RipstopError ECAPACITY */
-  #makeRoom(needs: TableNeeds): void {
-    const { capacity } = this.#writer.tables;
-    if (needs.peers <= capacity.peers && needs.macs <= capacity.macs && needs.prefixes <= capacity.prefixes)
-      return;
-    const next = this.#doubled(needs, 1);
-    checkRoom(needs, next);
-    this.#grow(next);
-  }
-
-  #doubled(needs: TableNeeds, least: 1 | 2): TableCapacity {
+  /** The present capacity times a power of two. @param least the factor to begin with */
+  #enlarged(needs: TableNeeds, least: 1 | 2): TableCapacity {
     const { peers, macs, prefixes, readers } = this.#writer.tables.capacity;
     let factor: number = least;
     while (peers * factor < needs.peers || macs * factor < needs.macs || prefixes * factor < needs.prefixes)
       factor *= 2;
-    const most = 1 << 22;
     return {
       peers: Math.max(peers, Math.min(peers * factor, this.#most)),
-      macs: Math.min(macs * factor, most),
-      prefixes: Math.min(prefixes * factor, most),
+      macs: Math.min(macs * factor, ENTRIES_MAX),
+      prefixes: Math.min(prefixes * factor, ENTRIES_MAX),
       readers,
     };
   }

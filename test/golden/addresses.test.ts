@@ -2,11 +2,11 @@ import t from 'tap';
 import {
   type AddressEntry,
   addressWords,
-  buildAddresses,
   findAddress,
   findPeerBySource,
 } from '../../src/dataplane/tables/source-table.ts';
 import { Random, seedOfRun } from '../support/random.ts';
+import { fillAddresses } from '../support/tables.ts';
 
 const seed = seedOfRun();
 t.comment(`seed ${seed}`);
@@ -36,7 +36,7 @@ for (const count of [0, 1, 10, 1000, 100_000])
     const golden = new Map(entries.map(({ words, tag, peer }) => [`${words}#${tag}`, peer]));
     const base = 16 * random.below(3);
     const table = new Int32Array(base + addressWords(count)).fill(-1);
-    buildAddresses(table, base, entries);
+    fillAddresses(table, base, entries);
     let wrong = 0;
     const check = (words: readonly number[], tag: number) => {
       const [w0, w1, w2, w3] = words as [number, number, number, number];
@@ -62,7 +62,7 @@ t.test('a source is asked for by its bytes in network order, as the kernel write
   const bytes = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7);
   const words = new Int32Array(bytes.buffer);
   const table = new Int32Array(addressWords(1));
-  buildAddresses(table, 0, [{ words, tag: 0, peer: 5 }]);
+  fillAddresses(table, 0, [{ words, tag: 0, peer: 5 }]);
   t.equal(findPeerBySource(table, words[0]!, words[1]!, words[2]!, words[3]!), 5);
   t.equal(findPeerBySource(table, words[0]!, words[1]!, words[2]!, words[3]! + 1), -1);
 });

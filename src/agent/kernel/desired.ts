@@ -1,10 +1,13 @@
+import type { Peer } from '../../dataplane/descriptor/peer.ts';
+import { formatAddress } from '../../ip/address.ts';
 import {
-  canonicalAddress,
   canonicalNetwork,
-  formatAddress,
+  contains,
+  formatPrefix,
   networkOf,
-  parsePrefix,
-} from '../../net/address-text.ts';
+  type Prefix,
+  requirePrefix,
+} from '../../ip/prefix.ts';
 import type {
   DesiredState,
   ForwardingEntry,
@@ -32,20 +35,9 @@ export interface OverlaySpec {
   readonly vxlan?: KernelVxlan | undefined;
 }
 
-/** What the layout needs of a peer. */
-export interface LayoutPeer {
-  /** Underlay address. */
-  readonly address: string;
-  /** VTEP MAC (vxlan). */
-  readonly mac?: string | undefined;
-  readonly subnets: readonly string[];
-  /** On the same link as this node: plain routes (DirectRouting, host-gw). */
-  readonly direct?: boolean | undefined;
-}
-
 /** The first address of a subnet: flannel gives it to the tunnel device of the node that owns it. */
-export function baseAddress(subnet: string): string {
-  return formatAddress(networkOf(parsePrefix(subnet)).address);
+export function baseAddress(subnet: Prefix): string {
+  return formatAddress(networkOf(subnet));
 }
 
 function isV6(subnet: string): boolean {
@@ -57,7 +49,7 @@ function isV6(subnet: string): boolean {
  * mode each peer subnet has a permanent neighbour (its base address at the peer's VTEP MAC) and a route by way of it; in
  * udp mode the networks are routed to the device. Pure.
  */
-export function desiredState(overlay: OverlaySpec, peers: readonly LayoutPeer[]): DesiredState {
+export function desiredState(overlay: OverlaySpec, peers: readonly Peer[]): DesiredState {
   const all = peers.map(peer => entriesOf(overlay, peer));
   return {
     ...baseState(overlay),
@@ -92,25 +84,24 @@ export interface KernelEntries {
   readonly routes: readonly RouteEntry[];
 }
 
-export function entriesOf(overlay: OverlaySpec, peer: LayoutPeer): KernelEntries {
+export function entriesOf(overlay: OverlaySpec, peer: Peer): KernelEntries {
   const neighbours: NeighbourEntry[] = [];
   const forwarding: ForwardingEntry[] = [];
   const routes: RouteEntry[] = [];
   const { device } = overlay;
   const { mac } = peer;
   const tunnelled = overlay.mode === 'vxlan' && !peer.direct;
-  if (tunnelled && overlay.vxlan && mac)
-    forwarding.push({ mac: mac.toLowerCase(), remote: canonicalAddress(peer.address) });
+  if (tunnelled && overlay.vxlan && mac) forwarding.push({ mac, remote: peer.address });
   for (const subnet of peer.subnets) {
-    const destination = canonicalNetwork(subnet);
+    const destination = formatPrefix(subnet);
     if (peer.direct || overlay.mode === 'host-gw') {
-      routes.push({ destination, gateway: canonicalAddress(peer.address) });
+      routes.push({ destination, gateway: peer.address });
     } else if (overlay.mode === 'udp') {
       if (!overlay.networks.some(network => covers(network, destination)))
         routes.push({ destination, device });
     } else {
       const gateway = baseAddress(subnet);
-      if (mac) neighbours.push({ address: gateway, mac: mac.toLowerCase() });
+      if (mac) neighbours.push({ address: gateway, mac });
       routes.push({ destination, gateway, device, onlink: true });
     }
   }
@@ -119,7 +110,9 @@ export function entriesOf(overlay: OverlaySpec, peer: LayoutPeer): KernelEntries
 
 function deviceOf(overlay: OverlaySpec, name: string): DesiredState['device'] {
   const { mtu, mac, txQueueLength, vxlan } = overlay;
-  const addresses = overlay.subnets.map(subnet => `${baseAddress(subnet)}/${isV6(subnet) ? 128 : 32}`);
+  const addresses = overlay.subnets.map(
+    subnet => `${baseAddress(requirePrefix(subnet))}/${isV6(subnet) ? 128 : 32}`,
+  );
   return { name, mtu, mac: mac?.toLowerCase(), txQueueLength, addresses, vxlan };
 }
 
@@ -150,11 +143,7 @@ function sysctlsOf(overlay: OverlaySpec): SysctlEntry[] {
   return settings;
 }
 
-/** Whether `network` holds the whole of `subnet`. */
+/** Whether `network` contains the whole of `subnet`. */
 export function covers(network: string, subnet: string): boolean {
-  const outer = parsePrefix(network);
-  const inner = parsePrefix(subnet);
-  if (outer.address.length !== inner.address.length || inner.length < outer.length) return false;
-  const cut = networkOf({ address: inner.address, length: outer.length }).address;
-  return networkOf(outer).address.every((byte, at) => byte === cut[at]);
+  return contains(requirePrefix(network), requirePrefix(subnet));
 }

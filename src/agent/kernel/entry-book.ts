@@ -1,7 +1,8 @@
+import type { Peer, PeerChanges } from '../../dataplane/descriptor/peer.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
 import type { EntryChange } from './apply.ts';
-import { covers, entriesOf, type LayoutPeer, type OverlaySpec, ownRoutes } from './desired.ts';
+import { covers, entriesOf, type OverlaySpec, ownRoutes } from './desired.ts';
 import {
   type DesiredState,
   type ForwardingEntry,
@@ -10,9 +11,6 @@ import {
   PROTOCOL_RIPSTOP,
   type RouteEntry,
 } from './state.ts';
-
-/** A peer by the id under which it comes, changes and goes. */
-export type BookPeer = LayoutPeer & { readonly id: string };
 
 /** What is wanted under one key, first come first served: two peers may ask for the same entry. */
 class Claims<T> {
@@ -54,12 +52,12 @@ const pairOf = ({ mac, remote }: ForwardingEntry): string => `${mac} ${remote}`;
  */
 export class EntryBook {
   readonly #overlay: OverlaySpec;
-  readonly #peers = new Map<string, BookPeer>();
+  readonly #peers = new Map<string, Peer>();
   readonly #neighbours = new Claims<NeighbourEntry>();
   readonly #forwarding = new Claims<ForwardingEntry>();
   readonly #routes = new Claims<RouteEntry>();
 
-  constructor(overlay: OverlaySpec, peers: Iterable<BookPeer> = []) {
+  constructor(overlay: OverlaySpec, peers: Iterable<Peer> = []) {
     this.#overlay = overlay;
     for (const route of ownRoutes(overlay)) this.#routes.add(route.destination, '', route);
     for (const peer of peers) this.#add(peer);
@@ -89,7 +87,7 @@ export class EntryBook {
   }
 
   /** Changes some peers. @returns what that takes, removals first */
-  change(set: readonly BookPeer[], removed: readonly string[]): EntryChange[] {
+  change({ set, removed }: PeerChanges): EntryChange[] {
     const before = new Touched(this.#neighbours, this.#forwarding, this.#routes);
     for (const id of removed) this.#remove(id, before);
     for (const peer of set) {
@@ -100,7 +98,7 @@ export class EntryBook {
     return this.#changes(before);
   }
 
-  #add(peer: BookPeer): void {
+  #add(peer: Peer): void {
     const { neighbours, forwarding, routes } = entriesOf(this.#overlay, peer);
     this.#peers.set(peer.id, peer);
     for (const entry of neighbours) this.#neighbours.add(entry.address, peer.id, entry);

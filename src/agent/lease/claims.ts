@@ -2,32 +2,23 @@ import { describeError } from '../../base/errors.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
 import type { OverlayPlan } from '../inputs/plan.ts';
 import { parseVxlanData, type VxlanData } from './backend-data.ts';
-import { type Cidr, contains, formatAddress, formatCidr, isEqual, overlaps, parseAddress } from './cidr.ts';
+import {
+  type Cidr,
+  contains,
+  formatAddress,
+  formatCidr,
+  isEqual,
+  networkOf,
+  overlaps,
+  parseAddress,
+} from './cidr.ts';
 import type { Lease } from './lease.ts';
-
-/** A lease that gives no peer, and why, for logs, metrics and `ripstop peers`. */
-export interface RejectedLease {
-  readonly key: string;
-  readonly reason:
-    | 'other-backend'
-    | 'malformed'
-    | 'no-address'
-    | 'vni-differs'
-    | 'outside-network'
-    | 'overlap'
-    | 'underlay'
-    | 'duplicate'
-    | 'off-link'
-    /** The tables or the kernel did not take it; it is tried again. */
-    | 'refused';
-  /** Continues "the lease". */
-  readonly message: string;
-}
+import type { RejectedLease } from './rejected-lease.ts';
 
 /** What a lease claims for its node in one overlay. */
 export interface LeaseClaims {
   readonly subnets: readonly Cidr[];
-  /** Underlay address of the overlay's family. */
+  /** Underlay address of the overlay's family, in canonical text. */
   readonly address: string;
   /** The published underlay addresses of the families that pods have. */
   readonly hosts: readonly Cidr[];
@@ -67,10 +58,18 @@ export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | RejectedLea
   if (type !== backend.type) return reject('other-backend', `has backend ${type}, this node ${backend.type}`);
   const subnets = plan.carries
     .map(family => (family === 4 ? lease.v4 : lease.v6))
-    .filter(cidr => cidr !== undefined);
+    .filter(cidr => cidr !== undefined)
+    .map(networkOf);
   if (subnets.length === 0) return undefined;
-  const address = plan.family === 4 ? attributes.publicIp : attributes.publicIpv6;
-  if (!address) return reject('no-address', `publishes no IPv${plan.family} address`);
+  const published = plan.family === 4 ? attributes.publicIp : attributes.publicIpv6;
+  if (!published) return reject('no-address', `publishes no IPv${plan.family} address`);
+  const host = parseAddress(published);
+  if (host?.family !== plan.family)
+    return reject(
+      'malformed',
+      `publishes ${JSON.stringify(published)}, which is no IPv${plan.family} address`,
+    );
+  const address = textOf(host);
   const hosts = hostsOf(lease).filter(
     ({ family }) => (family === 4 ? config.v4 : config.v6) || family === plan.family,
   );

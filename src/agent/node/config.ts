@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { LineCounter, parseDocument } from 'yaml';
 import { codeOf, RipstopError } from '../../base/errors.ts';
 import { readObject, type Shape } from '../../base/schema.ts';
+import type { Peer } from '../../dataplane/descriptor/peer.ts';
+import { requirePrefix } from '../../ip/prefix.ts';
 import { canonicalAddress, formatMac } from '../../net/address-text.ts';
 import { NAMED_NAMESPACES } from '../../net/namespaces.ts';
 import { covers } from '../kernel/desired.ts';
@@ -23,6 +25,11 @@ export interface NodePeer {
   readonly mac: string | undefined;
   readonly remoteChecksum: boolean;
   readonly port: number | undefined;
+}
+
+/** As kernel state and data plane take it. */
+export function peerOf(peer: NodePeer): Peer {
+  return { ...peer, subnets: peer.subnets.map(requirePrefix) };
 }
 
 /** A checked configuration. What depends on the machine (underlay, MTU, own MAC) is settled at start. */

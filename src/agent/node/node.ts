@@ -11,7 +11,7 @@ import { describeChange, type KernelChange } from '../kernel/change.ts';
 import { desiredState, type OverlaySpec } from '../kernel/desired.ts';
 import { KernelReconciler } from '../kernel/reconciler.ts';
 import type { DesiredState } from '../kernel/state.ts';
-import { type NodeConfig, type NodePeer, vtepMac } from './config.ts';
+import { type NodeConfig, type NodePeer, peerOf, vtepMac } from './config.ts';
 import { findUnderlay, type NodeUnderlay } from './underlay.ts';
 
 /** What the configuration becomes on this machine. */
@@ -168,11 +168,14 @@ export class OverlayNode {
   }
 
   #desired(peers: readonly NodePeer[]): DesiredState {
-    return desiredState(this.#settled.overlay, peers);
+    return desiredState(this.#settled.overlay, peers.map(peerOf));
   }
 
   #apply(peers: readonly NodePeer[], publish = true): KernelChange[] {
-    const steps = this.#kernel.apply(this.#desired(peers), () => publish && this.#plane.setPeers(peers));
+    const steps = this.#kernel.apply(
+      this.#desired(peers),
+      () => publish && this.#plane.setPeers(peers.map(peerOf)),
+    );
     for (const step of steps) this.#log.debug({ step: describeChange(step) }, 'kernel state');
     for (const route of this.#kernel.connected(this.#desired(peers))) {
       const { destination, device } = route;

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { codeOf, describeError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
+import type { PeerChanges } from '../../dataplane/descriptor/peer.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
@@ -15,12 +16,12 @@ import { affectsReach } from '../kernel/events.ts';
 import { isWithinRanges } from '../lease/allocate.ts';
 import type { Cidr } from '../lease/cidr.ts';
 import type { Lease } from '../lease/lease.ts';
-import { describeRefusals, isContradiction, type RejectedLease } from '../peer.ts';
+import { describeRefusals, isContradiction, type RejectedLease } from '../lease/rejected-lease.ts';
 import { NodeRules } from '../rules/node-rules.ts';
 import { ruleSet, trafficManager } from '../rules/rule-set.ts';
 import { addBlackholes } from './blackhole.ts';
 import { Overlay } from './overlay.ts';
-import { type PeerChanges, PeerSelector } from './peer-selector.ts';
+import { PeerSelector } from './peer-selector.ts';
 
 /** Repairs since the agent started; each network adds to them. */
 export interface RepairCounts {

@@ -1,7 +1,8 @@
 import type { Log } from '../../base/log.ts';
 import { FlowMonitor } from '../../capture/flows/flow-monitor.ts';
 import { CaptureHub } from '../../capture/live/capture-hub.ts';
-import { ALL_OFFLOADS, type CounterSnapshot, DataPlane, type PeerSpec } from '../../dataplane/dataplane.ts';
+import { ALL_OFFLOADS, type CounterSnapshot, DataPlane } from '../../dataplane/dataplane.ts';
+import type { Peer, PeerChanges } from '../../dataplane/descriptor/peer.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { deleteLink, findLink } from '../../net/rtnetlink/links.ts';
 import type { Backend } from '../config/backend.ts';
@@ -12,8 +13,6 @@ import { baseState, type OverlaySpec } from '../kernel/desired.ts';
 import { EntryBook } from '../kernel/entry-book.ts';
 import { KernelReconciler } from '../kernel/reconciler.ts';
 import type { DesiredState, ObservedRoute, OwnershipScope } from '../kernel/state.ts';
-import type { OverlayPeer } from '../peer.ts';
-import type { PeerChanges } from './peer-selector.ts';
 
 export interface OverlayOptions {
   readonly netns: string;
@@ -46,9 +45,9 @@ export class Overlay {
   #plane: DataPlane | undefined;
   #capture: CaptureHub | undefined;
   #flows: FlowMonitor | undefined;
-  readonly #peers: Map<string, OverlayPeer>;
+  readonly #peers: Map<string, Peer>;
   /** The same as a list, made when somebody asks. */
-  #list: readonly OverlayPeer[] | undefined;
+  #list: readonly Peer[] | undefined;
   readonly #book: EntryBook;
   /**
    * The kernel may have something else than the book: only a look at all of it tells. A refused entry is none of it:
@@ -66,7 +65,7 @@ export class Overlay {
     backend: Backend,
     underlay: Underlay,
     options: OverlayOptions,
-    peers: readonly OverlayPeer[],
+    peers: readonly Peer[],
   ) {
     this.plan = plan;
     this.#peers = new Map(peers.map(peer => [peer.id, peer]));
@@ -87,7 +86,7 @@ export class Overlay {
     backend: Backend,
     underlay: Underlay,
     options: OverlayOptions,
-    peers: readonly OverlayPeer[],
+    peers: readonly Peer[],
   ): Promise<Overlay> {
     const overlay = new Overlay(plan, backend, underlay, options, peers);
     try {
@@ -104,7 +103,7 @@ export class Overlay {
     return isCarriedHere(this.plan, this.#options.dataPlane);
   }
 
-  get peers(): readonly OverlayPeer[] {
+  get peers(): readonly Peer[] {
     this.#list ??= [...this.#peers.values()];
     return this.#list;
   }
@@ -142,7 +141,7 @@ export class Overlay {
   }
 
   /** A peer by its id. */
-  peer(id: string): OverlayPeer | undefined {
+  peer(id: string): Peer | undefined {
     return this.#peers.get(id);
   }
 
@@ -168,7 +167,7 @@ export class Overlay {
    * @throws RipstopError, NetError when the device is gone; the next comparison makes up for it
    */
   change({ set, removed }: PeerChanges): KernelChange[] {
-    const steps = this.#book.change(set, removed);
+    const steps = this.#book.change({ set, removed });
     for (const id of removed) this.#peers.delete(id);
     for (const peer of set) this.#peers.set(peer.id, peer);
     this.#list = undefined;
@@ -176,7 +175,7 @@ export class Overlay {
     const publish = (): void => {
       if (isPublished) return;
       isPublished = true;
-      this.#plane?.changePeers({ set: set.map(specOf), removed });
+      this.#plane?.changePeers({ set, removed });
     };
     try {
       if (!this.#mustCompare && this.#kernel.change(steps, publish)) return steps;
@@ -305,19 +304,14 @@ export class Overlay {
       queues: 1,
       sourcePorts: SOURCE_PORTS,
       spinUs: 200,
-      // The selection lets a lease lie around others.
-      allowNested: true,
-      peers: given.map(specOf),
+      peers: given,
       log,
     });
     this.#plane = plane;
     this.#capture = new CaptureHub(plane.watched);
     this.#flows = new FlowMonitor(plane.watched, plan.device!);
     // Changes that came while its workers started went to the data plane before it.
-    if (this.peers !== given) {
-      const removed = given.filter(({ id }) => !this.#peers.has(id)).map(({ id }) => id);
-      plane.changePeers({ set: this.peers.map(specOf), removed });
-    }
+    if (this.peers !== given) plane.setPeers(this.peers);
     if (this.#options.flowTable) this.flows?.keep();
   }
 
@@ -373,9 +367,4 @@ export function overlaySpec(
         }
       : {}),
   };
-}
-
-/** As the data plane has it. A peer with a plain route stays a peer: its side may still send through the tunnel. */
-function specOf({ id, address, mac, subnets, hosts, remoteChecksum }: OverlayPeer): PeerSpec {
-  return { id, address, mac, subnets, hosts, remoteChecksum };
 }

@@ -1,23 +1,9 @@
+import { isSamePeer, type Peer, type PeerChanges } from '../../dataplane/descriptor/peer.ts';
 import { type Cidr, formatCidr } from '../lease/cidr.ts';
-import {
-  claimsOf,
-  isSameClaim,
-  type LeaseClaims,
-  type OwnSide,
-  type RejectedLease,
-  textOf,
-} from '../lease/claims.ts';
+import { claimsOf, isSameClaim, type LeaseClaims, type OwnSide } from '../lease/claims.ts';
 import { type Conflict, type Holder, Holdings } from '../lease/holdings.ts';
 import { isSameLease, type Lease, sameAttributes } from '../lease/lease.ts';
-import type { OverlayPeer } from '../peer.ts';
-
-/** What an update of a selector changed. */
-export interface PeerChanges {
-  /** New peers and changed ones. */
-  readonly set: readonly OverlayPeer[];
-  /** Ids of peers that are gone. */
-  readonly removed: readonly string[];
-}
+import type { RejectedLease } from '../lease/rejected-lease.ts';
 
 /** One lease of another node. */
 interface Entry extends Holder {
@@ -46,7 +32,7 @@ export class PeerSelector {
   readonly #side: OwnSide;
   readonly #entries = new Map<string, Entry>();
   readonly #holdings: Holdings<Entry>;
-  readonly #peers = new Map<string, OverlayPeer>();
+  readonly #peers = new Map<string, Peer>();
   readonly #rejected = new Map<string, RejectedLease>();
   /** Id of the peer at each underlay address. */
   readonly #ids = new Map<string, string>();
@@ -63,7 +49,7 @@ export class PeerSelector {
   }
 
   /** By id. */
-  get peers(): ReadonlyMap<string, OverlayPeer> {
+  get peers(): ReadonlyMap<string, Peer> {
     return this.#peers;
   }
 
@@ -247,47 +233,58 @@ export class PeerSelector {
   }
 
   #flush(): PeerChanges {
-    const former = new Map<string, OverlayPeer>();
-    const now: OverlayPeer[] = [];
+    const former = new Map<string, Peer | undefined>();
+    const now: Peer[] = [];
     for (const address of this.#touched) {
       const id = this.#ids.get(address);
-      if (id !== undefined) former.set(id, this.#peers.get(id)!);
-      const mates = this.#holdings.at(address);
-      if (mates.length > 0) now.push(this.#peerOf(mates));
+      if (id !== undefined) former.set(id, this.#peers.get(id));
       this.#ids.delete(address);
-      if (mates.length > 0) this.#ids.set(address, mates[0]!.key);
+      const peer = this.#peerAt(address);
+      if (!peer) continue;
+      now.push(peer);
+      this.#ids.set(address, peer.id);
     }
     this.#touched = new Set();
     const ids = new Set(now.map(peer => peer.id));
     const removed = [...former.keys()].filter(id => !ids.has(id));
     for (const id of removed) this.#peers.delete(id);
-    const set = now.filter(peer => JSON.stringify(peer) !== JSON.stringify(former.get(peer.id)));
+    const set = now.filter(peer => {
+      const before = former.get(peer.id);
+      return before === undefined || !isSamePeer(peer, before);
+    });
     for (const peer of set) this.#peers.set(peer.id, peer);
     return { set, removed };
   }
 
-  #peerOf(mates: readonly Entry[]): OverlayPeer {
-    const first = mates[0]!;
-    const { address, mac, direct } = first.held!;
-    const subnets = mates.flatMap(({ held }) =>
-      held!.subnets.flatMap(subnet => this.#holdings.left(subnet, address)),
-    );
-    const hosts = mates.flatMap(({ held }) => held!.hosts.map(textOf));
+  /** The peer that the leases of one node give, in the order in which they came. */
+  #peerAt(address: string): Peer | undefined {
+    const mates = this.#holdings.at(address);
+    const held = mates.map(mate => mate.held).filter(claims => claims !== undefined);
+    const [first] = mates;
+    const [own] = held;
+    if (!first || !own) return undefined;
+    const subnets = held
+      .flatMap(claims => claims.subnets)
+      .flatMap(each => this.#holdings.left(each, address));
     return {
       id: first.key,
       node: first.lease.node,
       address,
-      mac,
-      remoteChecksum: mates.every(({ held }) => held!.remoteChecksum),
-      direct,
-      subnets: [...new Set(subnets.map(formatCidr))],
-      hosts: [...new Set([address, ...hosts])],
+      mac: own.mac,
+      remoteChecksum: held.every(claims => claims.remoteChecksum),
+      direct: own.direct,
+      subnets: withoutDoubles(subnets),
+      hosts: withoutDoubles(held.flatMap(claims => claims.hosts)),
     };
   }
 }
 
+function withoutDoubles(prefixes: readonly Cidr[]): Cidr[] {
+  return [...new Map(prefixes.map(prefix => [formatCidr(prefix), prefix])).values()];
+}
+
 export interface PeerSelection {
-  readonly peers: readonly OverlayPeer[];
+  readonly peers: readonly Peer[];
   readonly rejected: readonly RejectedLease[];
 }
 

@@ -1,9 +1,9 @@
 import { contain } from '../../base/boundary.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
+import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import { baseAddress } from '../kernel/desired.ts';
 import type { Overlay } from '../overlay/overlay.ts';
-import type { OverlayPeer } from '../peer.ts';
 import { type PathHealth, ProbeWindow } from './probe-window.ts';
 import type { Prober } from './prober.ts';
 
@@ -62,7 +62,7 @@ export class PeerMonitor {
   readonly #recordEvent: (type: 'Normal' | 'Warning', message: string) => void;
   #states = new Map<string, ProbeState>();
   /** The overlays' lists of peers as they were looked at last. */
-  #lists: readonly (readonly OverlayPeer[])[] = [];
+  #lists: readonly (readonly Peer[])[] = [];
   #followedAt = Number.NEGATIVE_INFINITY;
   /** Keys of the peers of this round that are still to be probed, the next one last. */
   #queue: string[] = [];
@@ -101,7 +101,7 @@ export class PeerMonitor {
   }
 
   /** Undefined before the first probe of the peer. */
-  of(device: string | undefined, peer: OverlayPeer): PeerHealth | undefined {
+  of(device: string | undefined, peer: Peer): PeerHealth | undefined {
     const probed = this.#states.get(keyOf(device, peer));
     const underlay = probed?.underlay.health;
     if (!probed || !underlay?.probes) return undefined;
@@ -109,8 +109,8 @@ export class PeerMonitor {
   }
 
   /** Peers of a device that have not answered for some time, through the tunnel where there is one to them. */
-  silent(device: string | undefined, peers: readonly OverlayPeer[]): number {
-    const state = (peer: OverlayPeer) => this.#states.get(keyOf(device, peer))?.state ?? 'answers';
+  silent(device: string | undefined, peers: readonly Peer[]): number {
+    const state = (peer: Peer) => this.#states.get(keyOf(device, peer))?.state ?? 'answers';
     return peers.filter(peer => state(peer) !== 'answers').length;
   }
 
@@ -205,11 +205,12 @@ export class PeerMonitor {
   }
 }
 
-function keyOf(device: string | undefined, { id, address, subnets, direct }: OverlayPeer): string {
-  return `${device} ${id} ${address} ${subnets[0]} ${direct}`;
+function keyOf(device: string | undefined, { id, address, subnets, direct }: Peer): string {
+  const [subnet] = subnets;
+  return `${device} ${id} ${address} ${subnet && baseAddress(subnet)} ${direct}`;
 }
 
-function probeStateOf(device: string | undefined, peer: OverlayPeer): ProbeState {
+function probeStateOf(device: string | undefined, peer: Peer): ProbeState {
   const [subnet] = peer.subnets;
   const isTunnelled = device !== undefined && !peer.direct && subnet !== undefined;
   return {

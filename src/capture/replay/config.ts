@@ -3,17 +3,7 @@ import { FORMATS } from '../../../encap/formats.ts';
 import { innerMtu } from '../../../encap/mtu.ts';
 import { familyOf, parseIp, viewOf } from '../../../encap/wire/addresses.ts';
 import { RipstopError } from '../../base/errors.ts';
-
-/** A remote node of a replay. */
-export interface ReplayPeer {
-  readonly id: string;
-  /** Underlay address, of the family of the own one. */
-  readonly address: string;
-  readonly port?: number | undefined;
-  /** MAC of its VTEP (vxlan). */
-  readonly mac?: string | undefined;
-  readonly subnets: readonly string[];
-}
+import type { Peer } from '../../dataplane/descriptor/peer.ts';
 
 /** What a forwarder is told, checked by whoever read it. Names as in `DataPlaneOptions`. */
 export interface ReplayConfig {
@@ -28,7 +18,7 @@ export interface ReplayConfig {
   readonly underlayMtu: number;
   readonly flood: boolean;
   readonly strictSource: boolean;
-  readonly peers: readonly ReplayPeer[];
+  readonly peers: readonly Peer[];
 }
 
 /** A configuration that leaves to the machine what the machine would settle. */

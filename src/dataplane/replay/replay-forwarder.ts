@@ -1,7 +1,7 @@
 import type { Mode } from '../../../encap/encap.ts';
-import { FORMATS } from '../../../encap/formats.ts';
 import { createCounters, openCounters } from '../descriptor/counters.ts';
 import { createBatch, FRAME_MAX } from '../descriptor/descriptor.ts';
+import type { Peer } from '../descriptor/peer.ts';
 import { FORWARD, TOO_BIG, VERDICTS } from '../descriptor/verdicts.ts';
 import { egressTurn, ingressTurn } from '../fast-path/forwarder.ts';
 import {
@@ -11,8 +11,8 @@ import {
   SOURCE_PORT,
   SOURCE_STRIDE,
 } from '../io/interfaces.ts';
-import { type PeerSpec, packMac, peerInput } from '../peer-spec.ts';
 import { type ExceptionEnds, Exceptions } from '../slow-path/slow-path.ts';
+import { packMac } from '../tables/mac.ts';
 import { openReader } from '../tables/tables.ts';
 import { TablesWriter } from '../tables/writer.ts';
 
@@ -41,7 +41,7 @@ export interface OfflineOptions {
   readonly underlayMtu: number;
   readonly flood: boolean;
   readonly strictSource: boolean;
-  readonly peers: readonly PeerSpec[];
+  readonly peers: readonly Peer[];
 }
 
 /** The two ends, as doubles, and where ICMP answers go. */
@@ -52,15 +52,14 @@ export interface OfflineEnds extends FrameDevice, DatagramPort {
 /**
  * The forwarder of `forwarder.ts` in this thread, over doubles: no device, no socket, no addon, no privilege, and a
  * clock that is set by hand. For replay and tests.
- * @throws RipstopError ECONFIG, EOVERLAP
+ * @throws RipstopError ECONFIG
  */
 export function openOffline(options: OfflineOptions, ends: OfflineEnds) {
-  const { mode, vni, port, mtu, underlayMtu, peers } = options;
+  const { mode, vni, mtu, peers } = options;
   const most = Math.max(16, peers.length);
   const prefixes = Math.max(16, peers.reduce((sum, peer) => sum + peer.subnets.length, 0) * 2);
-  const writer = new TablesWriter({ peers: most, macs: most * 2, prefixes, readers: 2 }, {});
-  const defaults = { format: FORMATS[mode], vni, port, pathMtu: underlayMtu, innerMtu: mtu };
-  writer.publish(peers.map(spec => peerInput(spec, defaults)));
+  const writer = new TablesWriter({ peers: most, macs: most, prefixes, readers: 2 }, options);
+  writer.change({ set: peers, removed: [] });
 
   const counters = openCounters(createCounters(2, most));
   const ethernet = mode === 'vxlan' ? 1 : 0;

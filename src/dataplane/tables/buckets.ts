@@ -1,5 +1,5 @@
 /*
- * The writer's side of the open-addressed tables (`fdb.ts`, `lpm.ts`, `addresses.ts`): linear probing over a power of two
+ * The writer's side of the open-addressed tables (`fdb.ts`, `lpm.ts`, `source-table.ts`): linear probing over a power of two
  * of buckets, at most half of them used. An entry can be put in and taken out without a rebuild; a table that gets too
  * full, or stays nearly empty, is laid out anew in its own memory, so that a change costs a constant number of buckets on
  * average. Only for a half that nobody reads (`tables.ts`).
@@ -20,6 +20,13 @@ export interface BucketLayout {
   hash(entry: Int32Array, at: number): number;
   /** True when both have the same key. */
   isSame(table: Int32Array, at: number, entry: Int32Array): boolean;
+}
+
+/** The word at `at`, for code that need not be fast. @throws RangeError (a bug) outside of the array */
+export function wordAt(words: ArrayLike<number>, at: number): number {
+  const word = words[at];
+  if (word === undefined) throw new RangeError(`bug: no word ${at} among ${words.length}`);
+  return word;
 }
 
 /** Buckets of an open-addressed table of `entries`: a power of two, at least twice as many, so that probes stay short. */
@@ -43,8 +50,9 @@ export function putBucket(table: Int32Array, base: number, layout: BucketLayout,
   const isNew = table[at + layout.mark] === 0;
   table.set(entry, at);
   if (!isNew) return;
-  const count = ++table[base + layout.countAt]!;
-  if (count * 2 > table[base + layout.maskAt]! + 1) layOut(table, base, layout, bucketsFor(count));
+  const count = wordAt(table, base + layout.countAt) + 1;
+  table[base + layout.countAt] = count;
+  if (count * 2 > wordAt(table, base + layout.maskAt) + 1) layOut(table, base, layout, bucketsFor(count));
 }
 
 /** Takes out the entry with the key of `entry`, if it is there. */
@@ -52,7 +60,7 @@ export function removeBucket(table: Int32Array, base: number, layout: BucketLayo
   const { words, mark, maskAt, countAt, first } = layout;
   let hole = find(table, base, layout, entry);
   if (table[hole + mark] === 0) return;
-  const mask = table[base + maskAt]!;
+  const mask = wordAt(table, base + maskAt);
   const start = base + first;
   // Entries behind the hole move up when their probes began at the hole or before it: no gap may end a probe early.
   let bucket = (hole - start) / words;
@@ -68,13 +76,14 @@ export function removeBucket(table: Int32Array, base: number, layout: BucketLayo
     holeBucket = bucket;
   }
   table.fill(0, hole, hole + words);
-  const count = --table[base + countAt]!;
+  const count = wordAt(table, base + countAt) - 1;
+  table[base + countAt] = count;
   if (mask >= 8 && count * 8 < mask + 1) layOut(table, base, layout, bucketsFor(count));
 }
 
-/** Where the entry stands, or the empty bucket where it would. */
+/** Where the entry stands, or the empty bucket where it would. Look-ups have functions of their own: they are hot. */
 function find(table: Int32Array, base: number, layout: BucketLayout, entry: Int32Array): number {
-  const mask = table[base + layout.maskAt]!;
+  const mask = wordAt(table, base + layout.maskAt);
   const start = base + layout.first;
   let bucket = layout.hash(entry, 0) & mask;
   for (;;) {
@@ -87,7 +96,7 @@ function find(table: Int32Array, base: number, layout: BucketLayout, entry: Int3
 /** The same entries in another number of buckets. */
 function layOut(table: Int32Array, base: number, layout: BucketLayout, buckets: number): void {
   const { words, mark, maskAt, first } = layout;
-  const before = (table[base + maskAt]! + 1) * words;
+  const before = (wordAt(table, base + maskAt) + 1) * words;
   const start = base + first;
   const entries = table.slice(start, start + before);
   table.fill(0, start, start + buckets * words);

@@ -4,9 +4,9 @@ import { RipstopError } from '../../base/errors.ts';
 export interface TableCapacity {
   /** Peers, at most PEERS_MAX. */
   readonly peers: number;
-  /** MAC addresses in the FDB: one a peer (its VTEP), more where stations live behind it. */
+  /** MAC addresses in the FDB: the VTEP of each peer. */
   readonly macs: number;
-  /** Prefixes a family: IPv4 and IPv6 each have room for this many. */
+  /** Prefixes per family: IPv4 and IPv6 each have room for this many. */
   readonly prefixes: number;
   /** Threads that read the tables. */
   readonly readers: number;

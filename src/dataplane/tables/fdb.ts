@@ -1,5 +1,5 @@
-import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket } from './buckets.ts';
-import { tableFull } from './capacity.ts';
+import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket, wordAt } from './buckets.ts';
+import type { Mac } from './mac.ts';
 
 /*
  * FDB: destination MAC -> peer slot. Open addressing with linear probing over a power of two of buckets, at most
@@ -17,12 +17,10 @@ const MASK = 0;
 const COUNT = 1;
 /** One cache line, so that buckets start on one. */
 const HEADER = 16;
-
-/** A MAC address: first two bytes and last four bytes as big-endian values, the latter as a signed int32. */
-export interface Mac {
-  readonly hi: number;
-  readonly lo: number;
-}
+const BUCKET = 2;
+/** Word 0 of a bucket. */
+const HI_MASK = 0xffff;
+const SLOT_SHIFT = 16;
 
 export interface MacEntry extends Mac {
   /** Peer slot. */
@@ -31,23 +29,24 @@ export interface MacEntry extends Mac {
 
 /** int32 words that a table of `entries` needs. */
 export function fdbWords(entries: number): number {
-  return HEADER + bucketsFor(entries) * 2;
+  return HEADER + bucketsFor(entries) * BUCKET;
 }
 
 const LAYOUT: BucketLayout = {
-  words: 2,
+  words: BUCKET,
   mark: 0,
   maskAt: MASK,
   countAt: COUNT,
   first: HEADER,
-  hash: (entry, at) => hashMac(entry[at]! & 0xffff, entry[at + 1]!),
-  isSame: (table, at, entry) => table[at + 1] === entry[1] && (table[at]! & 0xffff) === (entry[0]! & 0xffff),
+  hash: (entry, at) => hashMac(wordAt(entry, at) & HI_MASK, wordAt(entry, at + 1)),
+  isSame: (table, at, entry) =>
+    table[at + 1] === entry[1] && (wordAt(table, at) & HI_MASK) === (wordAt(entry, 0) & HI_MASK),
 };
 
-const scratch = new Int32Array(2);
+const scratch = new Int32Array(BUCKET);
 
 function bucketOf({ hi, lo, peer }: MacEntry): Int32Array {
-  scratch[0] = ((peer + 1) << 16) | hi;
+  scratch[0] = ((peer + 1) << SLOT_SHIFT) | hi;
   scratch[1] = lo;
   return scratch;
 }
@@ -67,14 +66,6 @@ export function removeMac(table: Int32Array, entry: MacEntry): void {
   removeBucket(table, 0, LAYOUT, bucketOf(entry));
 }
 
-/** Replaces what stands in `table`. Each MAC stands in `entries` once. Throws ECAPACITY. */
-export function buildFdb(table: Int32Array, entries: readonly MacEntry[]): void {
-  const held = (table.length - HEADER) / 2;
-  if (bucketsFor(entries.length) > held) throw tableFull('macs', held / 2, entries.length);
-  clearFdb(table, entries.length);
-  for (const entry of entries) putMac(table, entry);
-}
-
 /**
  * Peer slot that owns a MAC, -1 for none.
  * @param hi first two bytes, 0..65535
@@ -82,13 +73,13 @@ export function buildFdb(table: Int32Array, entries: readonly MacEntry[]): void 
  * @hot
  */
 export function findMac(table: Int32Array, hi: number, lo: number): number {
-  const mask = table[0]!;
+  const mask = table[MASK]!;
   let bucket = hashMac(hi, lo) & mask;
   for (;;) {
-    const at = 16 + (bucket << 1);
+    const at = HEADER + bucket * BUCKET;
     const word = table[at]!;
     if (word === 0) return -1;
-    if (table[at + 1] === lo && (word & 0xffff) === hi) return (word >>> 16) - 1;
+    if (table[at + 1] === lo && (word & HI_MASK) === hi) return (word >>> SLOT_SHIFT) - 1;
     bucket = (bucket + 1) & mask;
   }
 }

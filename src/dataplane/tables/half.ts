@@ -1,3 +1,5 @@
+import type { Peer } from '../descriptor/peer.ts';
+import { wordAt } from './buckets.ts';
 import { clearFdb, putMac, removeMac } from './fdb.ts';
 import {
   clearLpm4,
@@ -10,14 +12,13 @@ import {
   setLengths6,
 } from './lpm.ts';
 import { clearNeighbours, putNeighbour, removeNeighbour } from './neighbour-table.ts';
-import { type PeerEntries, type PeerInput, peerEntries } from './peer-entries.ts';
+import type { PeerEntries } from './peer-entries.ts';
 import { PEER_STRIDE } from './peer-table.ts';
 import { clearAddresses, putAddress, removeAddress } from './source-table.ts';
 import type { TableView } from './tables.ts';
 
 /** A peer as it stands in a half. */
 interface Shown {
-  readonly input: PeerInput;
   readonly entries: PeerEntries;
   readonly slot: number;
 }
@@ -49,8 +50,8 @@ export class Half {
     return this.#stale.size > 0;
   }
 
-  get peers(): PeerInput[] {
-    return Array.from(this.#shown.values(), ({ input }) => input);
+  get peers(): Peer[] {
+    return Array.from(this.#shown.values(), ({ entries }) => entries.peer);
   }
 
   /** The peer has changed, come or gone. */
@@ -63,7 +64,7 @@ export class Half {
    * @param wanted all peers
    * @param slotOf undefined: the peer has to wait for a slot, and stays noted
    */
-  update(wanted: ReadonlyMap<string, PeerInput>, slotOf: (id: string) => number | undefined): void {
+  update(wanted: ReadonlyMap<string, PeerEntries>, slotOf: (id: string) => number | undefined): void {
     for (const id of this.#stale) {
       const shown = this.#shown.get(id);
       if (shown) this.#remove(shown);
@@ -71,14 +72,14 @@ export class Half {
     }
     const waiting: string[] = [];
     for (const id of this.#stale) {
-      const input = wanted.get(id);
-      if (!input) continue;
+      const entries = wanted.get(id);
+      if (!entries) continue;
       const slot = slotOf(id);
       if (slot === undefined) {
         waiting.push(id);
         continue;
       }
-      const shown = { input, entries: peerEntries(input), slot };
+      const shown = { entries, slot };
       this.#shown.set(id, shown);
       this.#put(shown);
     }
@@ -90,37 +91,43 @@ export class Half {
 
   #put({ entries, slot: peer }: Shown): void {
     const view = this.#view;
-    view.peers.set(entries.record, peer * PEER_STRIDE);
-    putAddress(view.sources, 0, { words: entries.source.what, tag: 0, peer });
-    for (const { what } of entries.macs) putMac(view.fdb, { hi: what.hi, lo: what.lo, peer });
-    for (const { what } of entries.subnets) {
-      const entry = { words: what.words, length: what.length, peer };
-      if (what.family === 4) putPrefix4(view.prefixes4, entry);
+    const { record, source, mac, prefixes } = entries;
+    view.peers.set(record, peer * PEER_STRIDE);
+    putAddress(view.sources, 0, { words: source, tag: 0, peer });
+    if (mac) putMac(view.fdb, { ...mac, peer });
+    for (const { family, words, length } of prefixes) {
+      const entry = { words, length, peer };
+      if (family === 4) putPrefix4(view.prefixes4, entry);
       else putPrefix6(view.prefixes6, entry);
-      this.#lengths[what.family][what.length]!++;
+      count(this.#lengths[family], length, 1);
+      // As flannel lays it out, the VTEP has the network address of each prefix.
+      if (mac) putNeighbour(view.neighbours, { family, words, peer });
     }
-    for (const { what } of entries.vteps)
-      putNeighbour(view.neighbours, { family: what.family, words: what.words, peer });
   }
 
   #remove({ entries, slot: peer }: Shown): void {
     const view = this.#view;
+    const { source, mac, prefixes } = entries;
     view.peers.fill(0, peer * PEER_STRIDE, (peer + 1) * PEER_STRIDE);
-    removeAddress(view.sources, 0, { words: entries.source.what, tag: 0, peer });
-    for (const { what } of entries.macs) removeMac(view.fdb, { hi: what.hi, lo: what.lo, peer });
-    for (const { what } of entries.subnets) {
-      const entry = { words: what.words, length: what.length, peer };
-      if (what.family === 4) removePrefix4(view.prefixes4, entry);
+    removeAddress(view.sources, 0, { words: source, tag: 0, peer });
+    if (mac) removeMac(view.fdb, { ...mac, peer });
+    for (const { family, words, length } of prefixes) {
+      const entry = { words, length, peer };
+      if (family === 4) removePrefix4(view.prefixes4, entry);
       else removePrefix6(view.prefixes6, entry);
-      this.#lengths[what.family][what.length]!--;
+      count(this.#lengths[family], length, -1);
+      // As flannel lays it out, the VTEP has the network address of each prefix.
+      if (mac) removeNeighbour(view.neighbours, { family, words, peer });
     }
-    for (const { what } of entries.vteps)
-      removeNeighbour(view.neighbours, { family: what.family, words: what.words, peer });
   }
+}
+
+function count(counts: Int32Array, length: number, more: 1 | -1): void {
+  counts[length] = wordAt(counts, length) + more;
 }
 
 function longestFirst(counts: Int32Array): number[] {
   const lengths: number[] = [];
-  for (let length = counts.length - 1; length >= 0; length--) if (counts[length]! > 0) lengths.push(length);
+  for (const [length, count] of counts.entries()) if (count > 0) lengths.unshift(length);
   return lengths;
 }

@@ -1,5 +1,4 @@
-import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket } from './buckets.ts';
-import { tableFull } from './capacity.ts';
+import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket, wordAt } from './buckets.ts';
 import { addressWords, clearAddresses, findAddress, putAddress, removeAddress } from './source-table.ts';
 
 /*
@@ -16,10 +15,21 @@ import { addressWords, clearAddresses, findAddress, putAddress, removeAddress } 
  * Addresses are big-endian values as signed int32. Built by the writer in a half that nobody reads (`tables.ts`);
  * a torn read cannot happen under that protocol.
  */
+const MASK4 = 0;
+const LENGTH_COUNT4 = 1;
 const LENGTHS4 = 2;
+/** Words of a length in the header: mask, length. */
+const LENGTH4 = 2;
 const COUNT4 = 79;
 const BUCKETS4 = 80;
+const BUCKET4 = 2;
+/** Word 1 of a bucket. */
+const LENGTH_MASK = 0xff;
+const SLOT_SHIFT = 8;
+const LENGTH_COUNT6 = 0;
 const LENGTHS6 = 1;
+/** Words of a length in the header: four of the mask, length. */
+const LENGTH6 = 5;
 const BUCKETS6 = 656;
 
 /** A prefix and the slot of the peer that owns it. Bits beyond `length` are zero. */
@@ -32,7 +42,7 @@ export interface PrefixEntry {
 
 /** int32 words that a table of `entries` IPv4 prefixes needs. */
 export function lpm4Words(entries: number): number {
-  return BUCKETS4 + bucketsFor(entries) * 2;
+  return BUCKETS4 + bucketsFor(entries) * BUCKET4;
 }
 
 /** int32 words that a table of `entries` IPv6 prefixes needs. */
@@ -47,20 +57,21 @@ export function maskWord(length: number): number {
 }
 
 const LAYOUT4: BucketLayout = {
-  words: 2,
+  words: BUCKET4,
   mark: 1,
-  maskAt: 0,
+  maskAt: MASK4,
   countAt: COUNT4,
   first: BUCKETS4,
-  hash: (entry, at) => hashPrefix(entry[at]!, entry[at + 1]! & 0xff),
-  isSame: (table, at, entry) => table[at] === entry[0] && (table[at + 1]! & 0xff) === (entry[1]! & 0xff),
+  hash: (entry, at) => hashPrefix(wordAt(entry, at), wordAt(entry, at + 1) & LENGTH_MASK),
+  isSame: (table, at, entry) =>
+    table[at] === entry[0] && (wordAt(table, at + 1) & LENGTH_MASK) === (wordAt(entry, 1) & LENGTH_MASK),
 };
 
-const scratch = new Int32Array(2);
+const scratch = new Int32Array(BUCKET4);
 
 function bucketOf({ words, length, peer }: PrefixEntry): Int32Array {
-  scratch[0] = words[0]!;
-  scratch[1] = ((peer + 1) << 8) | length;
+  scratch[0] = wordAt(words, 0);
+  scratch[1] = ((peer + 1) << SLOT_SHIFT) | length;
   return scratch;
 }
 
@@ -95,43 +106,20 @@ export function removePrefix6(table: Int32Array, { words, length, peer }: Prefix
 
 /** Lists the lengths that a look-up tries. @param lengths each once, longest first */
 export function setLengths4(table: Int32Array, lengths: readonly number[]): void {
-  table[1] = lengths.length;
+  table[LENGTH_COUNT4] = lengths.length;
   for (const [index, length] of lengths.entries()) {
-    table[LENGTHS4 + index * 2] = maskWord(length);
-    table[LENGTHS4 + index * 2 + 1] = length;
+    table[LENGTHS4 + index * LENGTH4] = maskWord(length);
+    table[LENGTHS4 + index * LENGTH4 + 1] = length;
   }
 }
 
 export function setLengths6(table: Int32Array, lengths: readonly number[]): void {
-  table[0] = lengths.length;
+  table[LENGTH_COUNT6] = lengths.length;
   for (const [index, length] of lengths.entries()) {
-    const at = LENGTHS6 + index * 5;
+    const at = LENGTHS6 + index * LENGTH6;
     for (let word = 0; word < 4; word++) table[at + word] = maskWord(length - word * 32);
     table[at + 4] = length;
   }
-}
-
-/** Replaces what stands in `table`. Each prefix stands in `entries` once. Throws ECAPACITY. */
-export function buildLpm4(table: Int32Array, entries: readonly PrefixEntry[]): void {
-  const held = (table.length - BUCKETS4) / 2;
-  if (bucketsFor(entries.length) > held) throw tableFull('prefixes', held / 2, entries.length);
-  clearLpm4(table, entries.length);
-  setLengths4(table, lengthsOf(entries));
-  for (const entry of entries) putPrefix4(table, entry);
-}
-
-/** Replaces what stands in `table`. Each prefix stands in `entries` once. Throws ECAPACITY. */
-export function buildLpm6(table: Int32Array, entries: readonly PrefixEntry[]): void {
-  if (lpm6Words(entries.length) > table.length)
-    throw tableFull('prefixes', (table.length - lpm6Words(0) + 64) / 16, entries.length);
-  clearLpm6(table, entries.length);
-  setLengths6(table, lengthsOf(entries));
-  for (const entry of entries) putPrefix6(table, entry);
-}
-
-/** The prefix lengths that occur, longest first. */
-function lengthsOf(entries: readonly PrefixEntry[]): number[] {
-  return [...new Set(entries.map(entry => entry.length))].sort((a, b) => b - a);
 }
 
 /**
@@ -139,17 +127,17 @@ function lengthsOf(entries: readonly PrefixEntry[]): number[] {
  * @hot
  */
 export function findPrefix4(table: Int32Array, address: number): number {
-  const mask = table[0]!;
-  const end = 2 + (table[1]! << 1);
-  for (let at = 2; at < end; at += 2) {
+  const mask = table[MASK4]!;
+  const end = LENGTHS4 + table[LENGTH_COUNT4]! * LENGTH4;
+  for (let at = LENGTHS4; at < end; at += LENGTH4) {
     const key = address & table[at]!;
     const length = table[at + 1]!;
     let bucket = hashPrefix(key, length) & mask;
     for (;;) {
-      const entry = 80 + (bucket << 1);
+      const entry = BUCKETS4 + bucket * BUCKET4;
       const value = table[entry + 1]!;
       if (value === 0) break;
-      if (table[entry] === key && (value & 0xff) === length) return (value >>> 8) - 1;
+      if (table[entry] === key && (value & LENGTH_MASK) === length) return (value >>> SLOT_SHIFT) - 1;
       bucket = (bucket + 1) & mask;
     }
   }
@@ -161,11 +149,11 @@ export function findPrefix4(table: Int32Array, address: number): number {
  * @hot
  */
 export function findPrefix6(table: Int32Array, w0: number, w1: number, w2: number, w3: number): number {
-  const end = 1 + table[0]! * 5;
-  for (let at = 1; at < end; at += 5) {
+  const end = LENGTHS6 + table[LENGTH_COUNT6]! * LENGTH6;
+  for (let at = LENGTHS6; at < end; at += LENGTH6) {
     const peer = findAddress(
       table,
-      656,
+      BUCKETS6,
       w0 & table[at]!,
       w1 & table[at + 1]!,
       w2 & table[at + 2]!,

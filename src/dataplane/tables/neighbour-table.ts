@@ -1,4 +1,5 @@
-import type { Mac } from './fdb.ts';
+import { wordAt } from './buckets.ts';
+import type { Mac } from './mac.ts';
 import { readPeer } from './peer-table.ts';
 import { type AddressEntry, clearAddresses, findAddress, putAddress, removeAddress } from './source-table.ts';
 import type { TableView } from './tables.ts';
@@ -34,14 +35,15 @@ export function removeNeighbour(table: Int32Array, entry: VtepEntry): void {
 }
 
 function addressOf({ family, words, peer }: VtepEntry): AddressEntry {
-  return { words: family === 6 ? words : [0, 0, 0, words[0]!], tag: family, peer };
+  return { words: family === 6 ? words : [0, 0, 0, wordAt(words, 0)], tag: family, peer };
 }
 
 /** Peer slot whose VTEP has this overlay address, -1 for none. */
 export function findNeighbour(view: TableView, address: OverlayAddress): number {
   const { family, words } = address;
-  if (family === 4) return findAddress(view.neighbours, 0, 0, 0, 0, words[0]!, 4);
-  return findAddress(view.neighbours, 0, words[0]!, words[1]!, words[2]!, words[3]!, 6);
+  const at = (word: number) => wordAt(words, word);
+  if (family === 4) return findAddress(view.neighbours, 0, 0, 0, 0, at(0), 4);
+  return findAddress(view.neighbours, 0, at(0), at(1), at(2), at(3), 6);
 }
 
 /** MAC of the VTEP with this overlay address, undefined when no peer has it. */

@@ -1,115 +1,86 @@
-import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
-import { RipstopError } from '../../base/errors.ts';
-import type { Mac } from './fdb.ts';
+import type { Mode } from '../../../encap/encap.ts';
+import { FORMATS } from '../../../encap/formats.ts';
+import { innerMtu } from '../../../encap/mtu.ts';
+import { type Address, bitsOf, mappedBytesOf, requireAddress } from '../../ip/address.ts';
+import type { Prefix } from '../../ip/prefix.ts';
+import type { Peer } from '../descriptor/peer.ts';
+import { type Mac, packMac } from './mac.ts';
 import type { OverlayAddress } from './neighbour-table.ts';
-import { PEER_STRIDE, type PeerRecord, writePeer } from './peer-table.ts';
-import type { AddressEntry } from './source-table.ts';
-import { checkSubnet, macText, type Subnet, subnetKey, subnetText } from './subnet.ts';
+import { PEER_ADDRESS, PEER_STRIDE, type PeerRecord, writePeer } from './peer-table.ts';
 
-/** One remote node, as the control thread wants it in the tables. */
-export interface PeerInput extends Omit<PeerRecord, 'mac' | 'scope'> {
-  /** Name that stays the peer's while it lives; its slot and counters hang on it. */
-  readonly id: string;
-  /** MAC of the peer's VTEP: frames to it go to this peer, neighbour questions are answered with it. */
-  readonly mac?: Mac | undefined;
-  /** Further MACs behind the peer, where the overlay carries more than routed traffic. */
-  readonly stations?: readonly Mac[] | undefined;
-  /** Interface index of a link-local underlay address. */
-  readonly scope?: number | undefined;
-  /** Prefixes whose addresses live behind the peer. */
-  readonly subnets: readonly Subnet[];
-  /** Overlay addresses of the VTEP; left out, the network address of each subnet, as flannel gives it. */
-  readonly vteps?: readonly OverlayAddress[] | undefined;
+/** What all peers of one overlay share; part of `DataPlaneOptions`. */
+export interface PeerDefaults {
+  readonly mode: Mode;
+  readonly vni: number;
+  readonly port: number;
+  /** Largest outer IP packet. */
+  readonly underlayMtu: number;
+  /** Largest inner IP packet. */
+  readonly mtu: number;
 }
 
-/** Something that belongs to one peer alone: what it is called, for the tables and for a person. */
-export interface TableEntry<T> {
-  readonly key: string;
-  readonly what: T;
-  readonly text: (what: T) => string;
+/** A prefix in words of the tables. */
+export interface PrefixWords extends OverlayAddress {
+  readonly length: number;
 }
 
-/** What one peer wants in the tables: checked as far as it concerns no other, each thing once. */
+/** What stands in the tables for one peer. */
 export interface PeerEntries {
-  readonly id: string;
+  readonly peer: Peer;
   /** Its record, as `writePeer` leaves it. */
   readonly record: Int32Array;
   /** The underlay address as the words that `findPeerBySource` takes. */
-  readonly source: TableEntry<AddressEntry['words']>;
-  readonly macs: readonly TableEntry<Mac>[];
-  readonly subnets: readonly TableEntry<Subnet>[];
-  readonly vteps: readonly TableEntry<OverlayAddress>[];
+  readonly source: Int32Array;
+  /** Undefined for a peer without VTEP (udp). */
+  readonly mac: Mac | undefined;
+  readonly prefixes: readonly PrefixWords[];
 }
 
-const known = new WeakMap<PeerInput, PeerEntries>();
-
-/**
- * The entries of a peer. They are worked out once for each object: of a thousand peers that are published again, most are
- * the ones of last time.
- * @throws RipstopError ECONFIG
- */
-export function peerEntries(peer: PeerInput): PeerEntries {
-  const before = known.get(peer);
-  if (before) return before;
-  const entries = computeEntries(peer);
-  known.set(peer, entries);
-  return entries;
-}
-
-function computeEntries(peer: PeerInput): PeerEntries {
-  checkRecord(peer);
-  for (const subnet of peer.subnets) checkSubnet(peer.id, subnet);
+/** The entries of a peer. The selection among the leases has checked it. @throws RipstopError ECONFIG */
+export function peerEntries(peer: Peer, defaults: PeerDefaults): PeerEntries {
+  const where = `peer ${peer.id}`;
+  const format = FORMATS[defaults.mode];
+  const address = requireAddress(peer.address);
+  const pathMtu = peer.pathMtu ?? defaults.underlayMtu;
+  const mac = peer.mac === undefined ? undefined : packMac(peer.mac, where);
   const record = new Int32Array(PEER_STRIDE);
-  writePeer(record, 0, { ...peer, mac: peer.mac, scope: peer.scope ?? 0 });
-  const words = new Int32Array(Uint8Array.from(peer.address).buffer);
-  // A peer without MAC has no VTEP.
-  const vteps: readonly OverlayAddress[] = peer.mac ? (peer.vteps ?? peer.subnets) : [];
-  return {
-    id: peer.id,
-    record,
-    source: { key: words.join(), what: words, text: () => formatIp(viewOf(peer.address), 0) },
-    macs: dedupe([...(peer.mac ? [peer.mac] : []), ...(peer.stations ?? [])], macKey, macText),
-    subnets: dedupe(
-      peer.subnets,
-      ({ words, length }) => subnetKey(words, length),
-      ({ words, length }) => subnetText(words, length),
-    ),
-    vteps: dedupe(
-      vteps,
-      ({ words }) => subnetKey(words, 0),
-      ({ words }) => subnetText(words, words.length * 32),
-    ),
-  };
+  writePeer(record, 0, {
+    family: address.family,
+    address: mappedBytesOf(address),
+    port: peer.port ?? defaults.port,
+    scope: 0,
+    pathMtu,
+    innerMtu:
+      peer.pathMtu === undefined
+        ? defaults.mtu
+        : Math.min(defaults.mtu, innerMtu(format, address.family, pathMtu)),
+    header: format.header(defaults.vni),
+    mac,
+    remoteChecksum: defaults.mode === 'vxlan' && peer.remoteChecksum === true,
+    ...ownAddresses([address, ...(peer.hosts ?? [])]),
+  });
+  const source = record.subarray(PEER_ADDRESS, PEER_ADDRESS + 4);
+  return { peer, record, source, mac, prefixes: peer.subnets.map(prefixWords) };
 }
 
-/** A peer may name the same thing twice; the tables have it once. */
-function dedupe<T>(
-  things: readonly T[],
-  keyOf: (thing: T) => string,
-  text: (thing: T) => string,
-): TableEntry<T>[] {
-  const entries = new Map<string, TableEntry<T>>();
-  for (const what of things) {
-    const key = keyOf(what);
-    entries.set(key, { key, what, text });
-  }
-  return [...entries.values()];
+/** Own addresses of a peer as its record has them. A link-local one is no source of routed packets. */
+function ownAddresses(addresses: readonly Address[]): Pick<PeerRecord, 'host4' | 'host6'> {
+  const v4 = addresses.find(({ family }) => family === 4);
+  const v6 = addresses.find(({ family, value }) => family === 6 && value >> 118n !== LINK_LOCAL);
+  return { host4: v4 && addressWords(v4)[0], host6: v6 && addressWords(v6) };
 }
 
-function macKey({ hi, lo }: Mac): string {
-  return `${hi} ${lo}`;
+/** The first ten bits of fe80::/10. */
+const LINK_LOCAL = 0xfe80n >> 6n;
+
+function prefixWords(prefix: Prefix): PrefixWords {
+  return { family: prefix.family, words: addressWords(prefix), length: prefix.length };
 }
 
-/** Numbers of a record that the native senders trust. */
-function checkRecord({ id, address, port, header }: PeerInput): void {
-  if (address.length !== 16)
-    throw new RipstopError(
-      'ECONFIG',
-      `peer ${id}: an underlay address of ${address.length} bytes`,
-      'give 16, IPv4 as ::ffff:a.b.c.d',
-    );
-  if (!Number.isInteger(port) || port < 1 || port > 65535)
-    throw new RipstopError('ECONFIG', `peer ${id}: port ${port} is not within 1..65535`);
-  if (header.length > 8)
-    throw new RipstopError('ECONFIG', `peer ${id}: a header of ${header.length} bytes, at most 8 fit`);
+/** One word (IPv4) or four (IPv6): big-endian values as signed int32. */
+function addressWords({ family, value }: Address): number[] {
+  const words: number[] = [];
+  for (let shift = bitsOf(family) - 32; shift >= 0; shift -= 32)
+    words.push(Number(BigInt.asIntN(32, value >> BigInt(shift))));
+  return words;
 }

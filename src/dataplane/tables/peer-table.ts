@@ -1,4 +1,5 @@
-import type { Mac } from './fdb.ts';
+import { wordAt } from './buckets.ts';
+import type { Mac } from './mac.ts';
 
 /**
  * The peer table: one record a remote node, read by the native senders. A record is thirty-two int32; `src/native`
@@ -85,15 +86,15 @@ export function readPeer(table: Int32Array, slot: number): PeerRecord | undefine
   const at = slot * PEER_STRIDE;
   const family = table[at + PEER_FAMILY];
   if (family !== 4 && family !== 6) return undefined;
-  const mac = { hi: table[at + PEER_MAC]!, lo: table[at + PEER_MAC + 1]! };
+  const mac = { hi: wordAt(table, at + PEER_MAC), lo: wordAt(table, at + PEER_MAC + 1) };
   return {
     family,
     address: Uint8Array.from(bytesOf(table, at + PEER_ADDRESS, 16)),
-    port: table[at + PEER_PORT]!,
-    scope: table[at + PEER_SCOPE]!,
-    pathMtu: table[at + PEER_PATH_MTU]!,
-    innerMtu: table[at + PEER_INNER_MTU]!,
-    header: Uint8Array.from(bytesOf(table, at + PEER_HEADER, table[at + PEER_HEADER_BYTES]!)),
+    port: wordAt(table, at + PEER_PORT),
+    scope: wordAt(table, at + PEER_SCOPE),
+    pathMtu: wordAt(table, at + PEER_PATH_MTU),
+    innerMtu: wordAt(table, at + PEER_INNER_MTU),
+    header: Uint8Array.from(bytesOf(table, at + PEER_HEADER, wordAt(table, at + PEER_HEADER_BYTES))),
     mac: mac.hi === 0 && mac.lo === 0 ? undefined : mac,
     remoteChecksum: table[at + PEER_REMOTE_CHECKSUM] === 1,
     ...hostsAt(table, at),
@@ -101,17 +102,9 @@ export function readPeer(table: Int32Array, slot: number): PeerRecord | undefine
 }
 
 function hostsAt(table: Int32Array, at: number): Pick<PeerRecord, 'host4' | 'host6'> {
-  const host4 = table[at + PEER_HOST4]!;
+  const host4 = wordAt(table, at + PEER_HOST4);
   const host6 = [...table.subarray(at + PEER_HOST6, at + PEER_HOST6 + 4)];
   return { ...(host4 ? { host4 } : {}), ...(host6.some(word => word !== 0) ? { host6 } : {}) };
-}
-
-/** Slots that hold a record, rising. */
-export function livePeers(table: Int32Array): number[] {
-  const slots: number[] = [];
-  for (let slot = 0; slot * PEER_STRIDE < table.length; slot++)
-    if (table[slot * PEER_STRIDE + PEER_FAMILY] !== 0) slots.push(slot);
-  return slots;
 }
 
 function bytesOf(table: Int32Array, word: number, length: number): Uint8Array {

@@ -1,8 +1,8 @@
-import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket } from './buckets.ts';
+import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket, wordAt } from './buckets.ts';
 
 /*
- * Exact table: 128-bit address and a one-byte tag -> peer slot. Three tables are made of it: underlay sources (the
- * ingress gate), neighbours, and IPv6 prefixes, where the tag is the prefix length. Open addressing with linear
+ * Exact table: 128-bit address and a one-byte tag -> peer slot. Three tables are made of it: underlay sources,
+ * neighbours, and IPv6 prefixes, where the tag is the prefix length. Open addressing with linear
  * probing, at most half full. A bucket is eight int32, half a cache line and never across two:
  *
  *   words 0..3  the address   word 4  (peer slot + 1) << 8 | tag; 0 marks an empty bucket   words 5..7  free
@@ -14,6 +14,12 @@ const MASK = 0;
 const COUNT = 1;
 const HEADER = 16;
 const BUCKET = 8;
+/** Word of a bucket that holds slot and tag. */
+const VALUE = 4;
+const TAG_MASK = 0xff;
+const SLOT_SHIFT = 8;
+/** Tag of underlay sources. */
+const NO_TAG = 0;
 
 export interface AddressEntry {
   /** Four words of the address, signed int32; the byte order is the caller's, the same in `findAddress`. */
@@ -31,25 +37,31 @@ export function addressWords(entries: number): number {
 
 const LAYOUT: BucketLayout = {
   words: BUCKET,
-  mark: 4,
+  mark: VALUE,
   maskAt: MASK,
   countAt: COUNT,
   first: HEADER,
   hash: (entry, at) =>
-    hashAddress(entry[at]!, entry[at + 1]!, entry[at + 2]!, entry[at + 3]!, entry[at + 4]! & 0xff),
+    hashAddress(
+      wordAt(entry, at),
+      wordAt(entry, at + 1),
+      wordAt(entry, at + 2),
+      wordAt(entry, at + 3),
+      wordAt(entry, at + VALUE) & TAG_MASK,
+    ),
   isSame: (table, at, entry) =>
     table[at + 3] === entry[3] &&
     table[at + 2] === entry[2] &&
     table[at + 1] === entry[1] &&
     table[at] === entry[0] &&
-    (table[at + 4]! & 0xff) === (entry[4]! & 0xff),
+    (wordAt(table, at + VALUE) & TAG_MASK) === (wordAt(entry, VALUE) & TAG_MASK),
 };
 
 const scratch = new Int32Array(BUCKET);
 
 function bucketOf({ words, tag, peer }: AddressEntry): Int32Array {
-  for (let word = 0; word < 4; word++) scratch[word] = words[word]!;
-  scratch[4] = ((peer + 1) << 8) | tag;
+  for (let word = 0; word < 4; word++) scratch[word] = wordAt(words, word);
+  scratch[VALUE] = ((peer + 1) << SLOT_SHIFT) | tag;
   return scratch;
 }
 
@@ -68,12 +80,6 @@ export function removeAddress(table: Int32Array, base: number, entry: AddressEnt
   removeBucket(table, base, LAYOUT, bucketOf(entry));
 }
 
-/** Replaces the table that begins at `base`. The caller has checked its room; an address and tag stand in it once. */
-export function buildAddresses(table: Int32Array, base: number, entries: readonly AddressEntry[]): void {
-  clearAddresses(table, base, entries.length);
-  for (const entry of entries) putAddress(table, base, entry);
-}
-
 /**
  * Peer slot of an address under `tag` in the table that begins at `base`, -1 for none.
  * @hot
@@ -87,32 +93,32 @@ export function findAddress(
   w3: number,
   tag: number,
 ): number {
-  const mask = table[base]!;
-  const first = base + 16;
+  const mask = table[base + MASK]!;
+  const first = base + HEADER;
   let bucket = hashAddress(w0, w1, w2, w3, tag) & mask;
   for (;;) {
-    const at = first + (bucket << 3);
-    const value = table[at + 4]!;
+    const at = first + bucket * BUCKET;
+    const value = table[at + VALUE]!;
     if (value === 0) return -1;
     if (
       table[at + 3] === w3 &&
       table[at + 2] === w2 &&
       table[at + 1] === w1 &&
       table[at] === w0 &&
-      (value & 0xff) === tag
+      (value & TAG_MASK) === tag
     )
-      return (value >>> 8) - 1;
+      return (value >>> SLOT_SHIFT) - 1;
     bucket = (bucket + 1) & mask;
   }
 }
 
 /**
- * Peer slot behind an underlay source, -1 for none: the door of the ingress gate. The words are those of the
+ * Peer slot behind an underlay source, -1 for none: the first source check of ingress. The words are those of the
  * descriptor's source address: sixteen bytes in network order (IPv4 as ::ffff:a.b.c.d), read as the host's int32.
  * @hot
  */
 export function findPeerBySource(table: Int32Array, w0: number, w1: number, w2: number, w3: number): number {
-  return findAddress(table, 0, w0, w1, w2, w3, 0);
+  return findAddress(table, 0, w0, w1, w2, w3, NO_TAG);
 }
 
 /**

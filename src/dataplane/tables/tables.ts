@@ -1,4 +1,5 @@
 import { RipstopError } from '../../base/errors.ts';
+import { wordAt } from './buckets.ts';
 import { PEERS_MAX, type TableCapacity } from './capacity.ts';
 import { fdbWords } from './fdb.ts';
 import { lpm4Words, lpm6Words } from './lpm.ts';
@@ -127,10 +128,10 @@ export function openTables(memory: SharedArrayBuffer): Tables {
   const words = new Int32Array(memory);
   const known = words.length > READERS && words[MAGIC] === MAGIC_WORD && words[VERSION] === LAYOUT_VERSION;
   const capacity = {
-    peers: words[CAPACITY_PEERS]!,
-    macs: words[CAPACITY_MACS]!,
-    prefixes: words[CAPACITY_PREFIXES]!,
-    readers: words[CAPACITY_READERS]!,
+    peers: wordAt(words, CAPACITY_PEERS),
+    macs: wordAt(words, CAPACITY_MACS),
+    prefixes: wordAt(words, CAPACITY_PREFIXES),
+    readers: wordAt(words, CAPACITY_READERS),
   };
   if (!known || tablesBytes(capacity) !== memory.byteLength)
     throw new RipstopError(
@@ -172,10 +173,10 @@ function viewAt(words: Int32Array, first: number, capacity: TableCapacity): Tabl
 export function beginRead(reader: TablesReader): TableView {
   const words = reader.words;
   const line = reader.line;
-  let generation = Atomics.load(words, 16);
+  let generation = Atomics.load(words, GENERATION);
   while (words[line] !== generation) {
     Atomics.store(words, line, generation);
-    generation = Atomics.load(words, 16);
+    generation = Atomics.load(words, GENERATION);
   }
   return (generation & 1) === 0 ? reader.even : reader.odd;
 }
@@ -185,7 +186,7 @@ export function beginRead(reader: TablesReader): TableView {
  * @hot
  */
 export function endRead(reader: TablesReader): void {
-  Atomics.store(reader.words, reader.line, -1);
+  Atomics.store(reader.words, reader.line, IDLE);
 }
 
 /** The current generation. */
@@ -198,12 +199,7 @@ export function currentView(tables: Tables): TableView {
   return (generationOf(tables) & 1) === 0 ? tables.even : tables.odd;
 }
 
-/** The half that the next generation will stand in. */
-export function nextView(tables: Tables): TableView {
-  return (generationOf(tables) & 1) === 0 ? tables.odd : tables.even;
-}
-
-/** Readers whose line names a generation that is not the current one: while there are any, `nextView` is theirs. */
+/** Readers whose line names a generation that is not the current one: while there are any, the other half is theirs. */
 export function laggingReaders(tables: Tables): number[] {
   const generation = generationOf(tables);
   const stale: number[] = [];
@@ -214,7 +210,7 @@ export function laggingReaders(tables: Tables): number[] {
   return stale;
 }
 
-/** Makes `nextView` current. */
+/** Makes the other half the current one. */
 export function publishGeneration(tables: Tables): void {
   Atomics.store(tables.words, GENERATION, (generationOf(tables) + 1) & GENERATION_MASK);
 }

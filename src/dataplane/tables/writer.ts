@@ -1,7 +1,8 @@
 import { RipstopError } from '../../base/errors.ts';
+import type { Peer, PeerChanges } from '../descriptor/peer.ts';
 import type { TableCapacity } from './capacity.ts';
 import { Half } from './half.ts';
-import { type PeerInput, peerEntries } from './peer-entries.ts';
+import { type PeerDefaults, type PeerEntries, peerEntries } from './peer-entries.ts';
 import { PeerSlots } from './slots.ts';
 import {
   createTables,
@@ -14,34 +15,20 @@ import {
   type Tables,
   type TableView,
 } from './tables.ts';
-import { checkRoom, Ownership, type TableNeeds } from './validate.ts';
-
-export type { PeerInput } from './peer-entries.ts';
-
-export interface TablesWriterOptions {
-  /** Lets a prefix of one peer lie within a shorter one of another; the longest wins. */
-  readonly allowNested?: boolean;
-  /** Resets what is counted for a slot: its peer is gone, no reader touches it, the next peer may get it. */
-  readonly resetSlot?: (slot: number) => void;
-}
-
-/** Peers that came or changed, and ids of those that are gone. */
-export interface PeerChange {
-  readonly set: readonly PeerInput[];
-  readonly removed: readonly string[];
-}
+import { checkRoom, type TableNeeds, UniqueIndex } from './validate.ts';
 
 /** The one writer of the tables of a forwarder. Cold; for the control thread. */
 export class TablesWriter {
   readonly slots: PeerSlots;
-  readonly #options: TablesWriterOptions;
+  readonly #defaults: PeerDefaults;
+  readonly #resetSlot: (slot: number) => void;
   #tables: Tables;
   /** Even and odd generations. */
   #halves: readonly [Half, Half];
-  #owners: Ownership;
-  #wanted = new Map<string, PeerInput>();
-  /** Peers that could not be taken, and why. */
-  readonly #refused = new Map<string, { input: PeerInput; error: RipstopError }>();
+  readonly #index = new UniqueIndex();
+  readonly #wanted = new Map<string, PeerEntries>();
+  /** Peers that found no room, and why. */
+  readonly #refused = new Map<string, { peer: Peer; error: RipstopError }>();
   /** Ids that are no longer wanted and still have a slot. */
   readonly #left = new Set<string>();
   /** Readers do not see all of `#wanted` yet. */
@@ -49,12 +36,17 @@ export class TablesWriter {
   /** Some readers are still in the memory before this one. */
   #isMoving = false;
 
-  constructor(capacity: TableCapacity, options: TablesWriterOptions = {}) {
+  /** @param resetSlot resets what is counted for a slot: its peer is gone, no reader touches it, the next peer may get it */
+  constructor(
+    capacity: TableCapacity,
+    defaults: PeerDefaults,
+    resetSlot: (slot: number) => void = () => undefined,
+  ) {
     this.#tables = openTables(createTables(capacity));
     this.#halves = [new Half(this.#tables.even), new Half(this.#tables.odd)];
     this.slots = new PeerSlots(capacity.peers);
-    this.#options = options;
-    this.#owners = new Ownership(options.allowNested ?? false);
+    this.#defaults = defaults;
+    this.#resetSlot = resetSlot;
   }
 
   get tables(): Tables {
@@ -67,16 +59,17 @@ export class TablesWriter {
   }
 
   /** The peers that readers see. Makes a list of all of them. */
-  get peers(): readonly PeerInput[] {
-    return this.#halves[generationOf(this.#tables) & 1]!.peers;
+  get peers(): readonly Peer[] {
+    const [even, odd] = this.#halves;
+    return ((generationOf(this.#tables) & 1) === 0 ? even : odd).peers;
   }
 
   /** A peer as it is wanted, whether readers see it already or not. */
-  peer(id: string): PeerInput | undefined {
-    return this.#wanted.get(id);
+  peer(id: string): Peer | undefined {
+    return this.#wanted.get(id)?.peer;
   }
 
-  /** Peers that `change` could not take, and why; each is tried again with every change. */
+  /** Peers that found no room, and why; each is tried again with every change. */
   get refused(): ReadonlyMap<string, { readonly error: RipstopError }> {
     return this.#refused;
   }
@@ -88,7 +81,7 @@ export class TablesWriter {
 
   /** Entries that the peers take. */
   get needs(): TableNeeds {
-    return this.#owners.needs;
+    return this.#index.needs;
   }
 
   /** True when no reader uses the half that would be written. */
@@ -97,72 +90,56 @@ export class TablesWriter {
   }
 
   /**
-   * Makes `peers` the whole set of peers.
-   * @returns true when readers see them from now on; false when a reader has not moved on yet: the newest state
+   * Changes some peers. One that finds no room is left out and stands in `refused`. The cost is that of the peers that are
+   * named.
+   * @returns true when readers see all of it from now on; false when a reader has not moved on yet: the newest state
    * waits, and `flush` publishes it. A batch lasts well under a millisecond, so a call a little later succeeds.
-   * @throws ECONFIG, EOVERLAP (names both peers) or ECAPACITY (names the key); nothing has changed then
+   * @throws Error (a bug), RipstopError ECONFIG for the first peer that cannot be; all others have been changed then
    */
-  publish(peers: readonly PeerInput[]): boolean {
-    const owners = this.ownersOf(peers);
-    checkRoom(owners.needs, this.#tables.capacity);
-    const former = this.#wanted;
-    this.#wanted = new Map(peers.map(peer => [peer.id, peer]));
-    this.#owners = owners;
-    this.#refused.clear();
-    for (const id of former.keys()) if (!this.#wanted.has(id)) this.#note(id);
-    for (const [id, peer] of this.#wanted) if (former.get(id) !== peer) this.#note(id);
-    this.#waits = true;
-    return this.flush();
-  }
-
-  /** Who would own what if `peers` were all peers. @throws RipstopError ECONFIG, EOVERLAP */
-  ownersOf(peers: readonly PeerInput[]): Ownership {
-    const owners = new Ownership(this.#options.allowNested ?? false);
-    for (const peer of peers) owners.add(peerEntries(peer));
-    return owners;
-  }
-
-  /**
-   * Changes some peers, each for itself: one that cannot be taken is left out, stands in `refused` and is tried again
-   * with the next change. The cost is that of the peers that are named.
-   * @returns as `publish`
-   */
-  change({ set, removed }: PeerChange): boolean {
+  change({ set, removed }: PeerChanges): boolean {
     for (const id of removed) this.#drop(id);
-    for (const { id } of set) this.#drop(id);
+    const changed = set.filter(peer => this.peer(peer.id) !== peer);
+    for (const { id } of changed) this.#drop(id);
     const again = [...this.#refused.values()];
-    for (const { input } of again) if (!this.#take(input)) break; // one more that finds no room: nor will the rest
-    for (const input of set) this.#take(input);
-    return this.flush();
+    for (const { peer } of again) if (!this.#take(peer)) break; // one more that finds no room: nor will the rest
+    const faults: unknown[] = [];
+    for (const peer of changed)
+      try {
+        this.#take(peer);
+      } catch (error) {
+        faults.push(error);
+      }
+    const isPublished = this.flush();
+    if (faults.length > 0) throw faults[0];
+    return isPublished;
   }
 
   #drop(id: string): void {
     this.#refused.delete(id);
-    if (!this.#wanted.delete(id)) return;
-    this.#owners.remove(id);
+    const entries = this.#wanted.get(id);
+    if (!entries) return;
+    this.#wanted.delete(id);
+    this.#index.remove(entries.peer);
     this.#note(id);
   }
 
   /** @returns false when there is no room */
-  #take(input: PeerInput): boolean {
-    const { id } = input;
+  #take(peer: Peer): boolean {
+    const { id } = peer;
+    const entries = peerEntries(peer, this.#defaults);
+    this.#index.add(peer);
     try {
-      this.#owners.add(peerEntries(input));
-      try {
-        checkRoom(this.#owners.needs, this.#tables.capacity);
-      } catch (error) {
-        this.#owners.remove(id);
-        throw error;
-      }
-      this.#wanted.set(id, input);
-      this.#refused.delete(id);
-      this.#note(id);
-      return true;
+      checkRoom(this.#index.needs, this.#tables.capacity);
     } catch (error) {
+      this.#index.remove(peer);
       if (!(error instanceof RipstopError)) throw error;
-      this.#refused.set(id, { input, error });
-      return error.code !== 'ECAPACITY';
+      this.#refused.set(id, { peer, error });
+      return false;
     }
+    this.#wanted.set(id, entries);
+    this.#refused.delete(id);
+    this.#note(id);
+    return true;
   }
 
   #note(id: string): void {
@@ -177,13 +154,14 @@ export class TablesWriter {
     if (!this.#waits) return true;
     if (!this.canPublish()) return false;
     // All readers are in the current generation or idle, so none counts for a peer that vanished before it.
-    for (const slot of this.slots.recycle()) this.#options.resetSlot?.(slot);
+    for (const slot of this.slots.recycle()) this.#resetSlot(slot);
     this.#show();
     return !this.#waits;
   }
 
   #show(): void {
-    const half = this.#halves[(generationOf(this.#tables) + 1) & 1]!;
+    const [even, odd] = this.#halves;
+    const half = (generationOf(this.#tables) & 1) === 0 ? odd : even;
     for (const id of this.#left) this.slots.release(id);
     this.#left.clear();
     // Where all slots are taken, those that came wait for the ones that left: these give their slots up one generation

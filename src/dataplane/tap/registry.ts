@@ -1,5 +1,4 @@
 import type { Mode } from '../../../encap/encap.ts';
-import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
 import { VERDICTS } from '../descriptor/verdicts.ts';
 import type { TablesWriter } from '../tables/writer.ts';
 import { createControl, createTapRing, TAPS } from './tap.ts';
@@ -61,7 +60,7 @@ export class Watched {
     for (const peer of this.#writer.peers) {
       const slot = this.#writer.slots.of(peer.id);
       if (slot === undefined) continue;
-      peers[slot] = { id: peer.id, address: formatIp(viewOf(peer.address), 0), port: peer.port };
+      peers[slot] = { id: peer.id, address: peer.address, port: peer.port ?? port };
     }
     const sourcePorts = this.#sourcePorts;
     return { mode, vni, addresses: [address], port, sourcePorts, peers, verdicts: VERDICTS };

@@ -1,6 +1,6 @@
 import type { Agent } from '../../agent/agent.ts';
 import type { Lease } from '../../agent/lease/lease.ts';
-import type { RejectedLease } from '../../agent/peer.ts';
+import type { RejectedLease } from '../../agent/lease/rejected-lease.ts';
 import type { Finding } from './finding.ts';
 
 /** What is known of the leases of the other nodes. */

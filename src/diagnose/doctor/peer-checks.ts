@@ -1,7 +1,7 @@
 import { baseAddress } from '../../agent/kernel/desired.ts';
 import type { Overlay } from '../../agent/overlay/overlay.ts';
-import type { OverlayPeer } from '../../agent/peer.ts';
 import type { Prober } from '../../agent/probe/prober.ts';
+import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import type { Finding } from './finding.ts';
 
 const TIMEOUT_MS = 1000;
@@ -43,20 +43,16 @@ export async function examinePeers(
   return { findings, well };
 }
 
-async function ask(
-  peer: OverlayPeer,
-  overlay: Overlay,
-  underlayMtu: number,
-  prober: Prober,
-): Promise<Answers> {
+async function ask(peer: Peer, overlay: Overlay, underlayMtu: number, prober: Prober): Promise<Answers> {
   const answers = async (address: string, bytes: number): Promise<boolean> => {
     for (let attempt = 0; attempt < TRIES; attempt++)
       if ((await prober.echo(address, bytes, TIMEOUT_MS)) !== undefined) return true;
     return false;
   };
   const underlay = await answers(peer.address, SMALL);
-  const inTunnel = overlay.plan.device !== undefined && !peer.direct && peer.subnets[0] !== undefined;
-  const tunnel = inTunnel ? await answers(baseAddress(peer.subnets[0]!), SMALL) : underlay;
+  const [subnet] = peer.subnets;
+  const inTunnel = overlay.plan.device !== undefined && !peer.direct && subnet !== undefined;
+  const tunnel = inTunnel ? await answers(baseAddress(subnet), SMALL) : underlay;
   const isFull = !underlay || (await answers(peer.address, underlayMtu));
   const pathMtu = isFull
     ? undefined
@@ -65,7 +61,7 @@ async function ask(
 }
 
 function judge(
-  peer: OverlayPeer,
+  peer: Peer,
   overlay: Overlay,
   underlayMtu: number,
   { underlay, tunnel, pathMtu }: Answers,

@@ -5,7 +5,7 @@ import type { TraceAnswer } from './answer.ts';
 import type { KernelLookup } from './kernel-lookup.ts';
 import { deliver, mayForward, refusedRoute } from './local-delivery.ts';
 import { masqueraded } from './masquerade.ts';
-import { contains, isOwn, ownerOf, type TraceNode } from './node.ts';
+import { isOwn, nameOf, networkContains, ownerOf, type TraceNode } from './node.ts';
 import type { TracePacket } from './packet.ts';
 import type { TraceRecorder } from './recorder.ts';
 import { throughTunnel } from './tunnel.ts';
@@ -74,12 +74,12 @@ export async function traceEgress(
   if (overlay) return throughTunnel(trace, kernel, leaving, overlay, link, route.gateway);
   const direct = directPeer(node, destination, route.gateway);
   if (direct) {
-    trace.pass('peer', `${route.gateway} is ${direct.peer.name}: a plain route, nothing is added`);
+    trace.pass('peer', `${route.gateway} is ${nameOf(direct.peer)}: a plain route, nothing is added`);
     return (
       overUnderlay(trace, kernel, direct.peer.address, leaving.bytes.length) ??
-      trace.end('forwarded', `sent to ${direct.peer.name} as it is, by the kernel`, {
+      trace.end('forwarded', `sent to ${nameOf(direct.peer)} as it is, by the kernel`, {
         ...{ from: direct.overlay.address, to: direct.peer.address, payload: null },
-        peer: direct.peer.name,
+        peer: nameOf(direct.peer),
       })
     );
   }
@@ -121,7 +121,9 @@ function directPeer(node: TraceNode, destination: string, gateway: string | unde
 
 /** Out by a device that is none of ours: right for the world, wrong for a pod. */
 function bypassOverlay(trace: TraceRecorder, node: TraceNode, destination: string, link: Link): TraceAnswer {
-  const network = node.overlays.flatMap(({ networks }) => networks).find(one => contains(one, destination));
+  const network = node.overlays
+    .flatMap(({ networks }) => networks)
+    .find(one => networkContains(one, destination));
   if (!network) return trace.end('routed-elsewhere', `leaves by ${link.name}, beside the overlay`);
   return trace.lose(
     'peer',

@@ -1,5 +1,5 @@
 import { MULTICAST, type RuleSet } from '../../agent/rules/model.ts';
-import { contains } from './node.ts';
+import { networkContains } from './node.ts';
 
 /**
  * Whether the rules of `rules/nftables.ts` give a packet another source, and why: the same conditions in the same
@@ -14,13 +14,16 @@ export function masqueraded(
   const rules = families.find(one => one.family === family);
   if (!masquerade) return { applies: false, why: 'the agent runs without --ip-masq' };
   if (!rules) return { applies: false, why: `the cluster has no IPv${family}` };
-  const [fromCluster, toCluster] = [contains(rules.cluster, source), contains(rules.cluster, destination)];
+  const [fromCluster, toCluster] = [
+    networkContains(rules.cluster, source),
+    networkContains(rules.cluster, destination),
+  ];
   if (fromCluster && toCluster)
-    if (contains(rules.pods, source) || contains(rules.pods, destination))
+    if (networkContains(rules.pods, source) || networkContains(rules.pods, destination))
       return { applies: false, why: `both ends are in ${rules.cluster}` };
-  if (!fromCluster && contains(rules.pods, destination))
+  if (!fromCluster && networkContains(rules.pods, destination))
     return { applies: false, why: 'clients from outside keep their address' };
-  if (fromCluster && !contains(MULTICAST[family], destination))
+  if (fromCluster && !networkContains(MULTICAST[family], destination))
     return { applies: true, why: `${destination} is outside of ${rules.cluster}` };
   if (!fromCluster && toCluster) return { applies: true, why: `${source} is outside of ${rules.cluster}` };
   return { applies: false, why: 'no rule is about it' };

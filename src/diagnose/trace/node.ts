@@ -1,5 +1,5 @@
 import type { Agent } from '../../agent/agent.ts';
-import { covers, type LayoutPeer } from '../../agent/kernel/desired.ts';
+import { peerOf } from '../../agent/node/config.ts';
 import type { OverlayNode } from '../../agent/node/node.ts';
 import { IptablesRules } from '../../agent/rules/iptables.ts';
 import type { RuleSet } from '../../agent/rules/model.ts';
@@ -7,6 +7,9 @@ import { NftablesRules } from '../../agent/rules/nftables.ts';
 import { withPodInterfaces } from '../../agent/rules/pod-interfaces.ts';
 import { ruleSet } from '../../agent/rules/rule-set.ts';
 import type { DataPlane } from '../../dataplane/dataplane.ts';
+import type { Peer } from '../../dataplane/descriptor/peer.ts';
+import { requireAddress } from '../../ip/address.ts';
+import { contains, requirePrefix } from '../../ip/prefix.ts';
 
 /** A node as a trace walks through it: what Ripstop knows, beside what the kernel is asked. */
 export interface TraceNode {
@@ -31,15 +34,14 @@ export interface TraceOverlay {
   readonly address: string;
   readonly subnets: readonly string[];
   readonly networks: readonly string[];
-  readonly peers: readonly TracePeer[];
+  readonly peers: readonly Peer[];
   /** Undefined where the kernel carries the packets. */
   readonly plane: DataPlane | undefined;
 }
 
-export interface TracePeer extends LayoutPeer {
-  readonly id: string;
-  /** What people call it. */
-  readonly name: string;
+/** What people call a peer. */
+export function nameOf({ id, node }: Peer): string {
+  return node?.split('/')[0] ?? id;
 }
 
 /** The node of an agent. */
@@ -55,7 +57,7 @@ export function traceNodeFromAgent({ network, options }: Agent): TraceNode | und
     underlay: inputs.underlay.name,
     overlays: overlays.map(({ plan, peers, plane }) => ({
       ...plan,
-      peers: peers.map(peer => ({ ...peer, name: peer.node?.split('/')[0] ?? peer.id })),
+      peers,
       plane,
     })),
     rules,
@@ -79,7 +81,7 @@ export function nodeOfRun({ settled, plane }: OverlayNode): TraceNode {
         device: config.device,
         mac: overlay.mac,
         address: underlay.address,
-        peers: config.peers.map(peer => ({ ...peer, name: peer.id })),
+        peers: config.peers.map(peerOf),
         plane,
       },
     ],
@@ -89,22 +91,20 @@ export function nodeOfRun({ settled, plane }: OverlayNode): TraceNode {
 }
 
 /** The peer that owns an address, and its overlay. */
-export function ownerOf(
-  node: TraceNode,
-  address: string,
-): { overlay: TraceOverlay; peer: TracePeer } | undefined {
+export function ownerOf(node: TraceNode, address: string): { overlay: TraceOverlay; peer: Peer } | undefined {
+  const wanted = requireAddress(address);
   for (const overlay of node.overlays)
     for (const peer of overlay.peers)
-      if (peer.subnets.some(subnet => contains(subnet, address))) return { overlay, peer };
+      if (peer.subnets.some(subnet => contains(subnet, wanted))) return { overlay, peer };
   return undefined;
 }
 
 /** Whether this node owns an address. */
 export function isOwn(node: TraceNode, address: string): boolean {
-  return node.overlays.some(({ subnets }) => subnets.some(subnet => contains(subnet, address)));
+  return node.overlays.some(({ subnets }) => subnets.some(subnet => networkContains(subnet, address)));
 }
 
 /** Whether a network contains an address. */
-export function contains(network: string, address: string): boolean {
-  return covers(network, `${address}/${address.includes(':') ? 128 : 32}`);
+export function networkContains(network: string, address: string): boolean {
+  return contains(requirePrefix(network), requireAddress(address));
 }

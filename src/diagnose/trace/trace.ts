@@ -5,7 +5,7 @@ import type { TraceAnswer, TraceArrival, TraceRequest } from './answer.ts';
 import { type SourceInterface, traceEgress } from './egress.ts';
 import { traceIngress } from './ingress.ts';
 import { KernelLookup } from './kernel-lookup.ts';
-import { isOwn, ownerOf, type TraceNode } from './node.ts';
+import { isOwn, nameOf, ownerOf, type TraceNode } from './node.ts';
 import { buildPacket, frameOf, type TracePacket } from './packet.ts';
 import { TraceRecorder } from './recorder.ts';
 
@@ -43,8 +43,8 @@ function arrivalFromPeer(
   const owner = ownerOf(node, packet.source);
   if (!owner) return undefined;
   const { overlay, peer } = owner;
-  trace.pass('source', `${packet.source} is a pod of ${peer.name} (${peer.address})`);
-  trace.ingressPeer = peer.name;
+  trace.pass('source', `${packet.source} is a pod of ${nameOf(peer)} (${peer.address})`);
+  trace.ingressPeer = nameOf(peer);
   const ends = { from: peer.address, to: overlay.address };
   if (overlay.mode === 'host-gw' || peer.direct) return { ...ends, payload: null };
   const isVxlan = overlay.mode === 'vxlan';

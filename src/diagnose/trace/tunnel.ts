@@ -2,10 +2,11 @@ import { outerBytes } from '../../../encap/encap.ts';
 import { FORMATS } from '../../../encap/formats.ts';
 import { baseAddress } from '../../agent/kernel/desired.ts';
 import { type DataPlane, VERDICTS } from '../../dataplane/dataplane.ts';
+import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
 import type { TraceAnswer } from './answer.ts';
 import type { KernelLookup } from './kernel-lookup.ts';
-import type { TraceOverlay, TracePeer } from './node.ts';
+import { nameOf, type TraceOverlay } from './node.ts';
 import { frameOf, type TracePacket } from './packet.ts';
 import type { TraceRecorder } from './recorder.ts';
 import { overUnderlay } from './underlay.ts';
@@ -82,7 +83,7 @@ function byForwarder(
   const { verdict: number, peer: slot, socket, innerMtu, pathMtu } = plane.judge().egress(frame);
   const verdict = VERDICTS[number]!;
   const peer = slot < 0 ? undefined : context.peers[slot];
-  if (peer) trace.pass('peer', `${nameOf(overlay.peers, peer.id)} (${peer.address})`);
+  if (peer) trace.pass('peer', `${nameIn(overlay.peers, peer.id)} (${peer.address})`);
   if (verdict.name === 'too-big')
     return trace.lose(
       'mtu',
@@ -109,9 +110,9 @@ function byForwarder(
   trace.pass('mtu', `${packetBytes} bytes become ${outside}, the path to the peer takes ${pathMtu}`);
   return (
     overUnderlay(trace, kernel, peer.address, outside) ??
-    trace.end('forwarded', `sent to ${nameOf(overlay.peers, peer.id)} in UDP`, {
+    trace.end('forwarded', `sent to ${nameIn(overlay.peers, peer.id)} in UDP`, {
       ...{ from: from!, to: peer.address, payload: Buffer.from(payload).toString('base64') },
-      peer: nameOf(overlay.peers, peer.id),
+      peer: nameIn(overlay.peers, peer.id),
     })
   );
 }
@@ -134,14 +135,14 @@ function byKernel(
     );
   const peer = overlay.peers.find(one => one.address === remote);
   const { vni = 0, port = 0 } = link.details.vxlan ?? {};
-  trace.pass('peer', `${peer?.name ?? 'no node that is known'} (${remote})`);
+  trace.pass('peer', `${peer ? nameOf(peer) : 'no node that is known'} (${remote})`);
   trace.pass(
     'outer',
     `UDP from ${overlay.address} > ${endpoint(remote, port)}, VXLAN, VNI ${vni}, by the kernel`,
   );
   const payload = Buffer.concat([FORMATS.vxlan.header(vni), frame]);
   const outside = outerBytes(overlay.address.includes(':') ? 6 : 4) + payload.length;
-  const name = peer?.name ?? remote;
+  const name = peer ? nameOf(peer) : remote;
   return (
     overUnderlay(trace, kernel, remote, outside) ??
     trace.end('forwarded', `sent to ${name} by the kernel's VXLAN`, {
@@ -150,8 +151,9 @@ function byKernel(
   );
 }
 
-function nameOf(peers: readonly TracePeer[], id: string): string {
-  return peers.find(peer => peer.id === id)?.name ?? id;
+function nameIn(peers: readonly Peer[], id: string): string {
+  const peer = peers.find(one => one.id === id);
+  return peer ? nameOf(peer) : id;
 }
 
 function endpoint(address: string, port: number): string {

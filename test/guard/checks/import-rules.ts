@@ -70,7 +70,16 @@ export const RULES: Readonly<Record<string, readonly string[]>> = {
     'src/ip',
     'encap',
   ],
-  'src/diagnose': ['src/agent', 'src/dataplane', 'src/capture', 'src/net', 'src/base', 'src/ip', 'encap'],
+  'src/diagnose': [
+    'src/agent',
+    'src/dataplane',
+    'src/dataplane/descriptor',
+    'src/capture',
+    'src/net',
+    'src/base',
+    'src/ip',
+    'encap',
+  ],
   'src/api': [
     'src/diagnose',
     'src/agent',

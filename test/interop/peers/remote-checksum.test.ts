@@ -8,7 +8,7 @@ import {
   deployKernelVxlan,
   deployRipstop,
   overlayMtu,
-  peerSpec,
+  peerFor,
   podAddress,
 } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
@@ -50,8 +50,8 @@ for (const condition of ['def', 'wirecs'] as const) {
     const [a, b] = lab.nodes;
     const planes = [await deployRipstop(a!, [b!]), await deployRipstop(b!, [a!])];
     t.teardown(() => Promise.all(planes.map(plane => plane.stop())));
-    planes[0]!.setPeers([{ ...peerSpec(b!, {}), remoteChecksum: true }]);
-    planes[1]!.setPeers([{ ...peerSpec(a!, {}), remoteChecksum: true }]);
+    planes[0]!.setPeers([{ ...peerFor(b!, {}), remoteChecksum: true }]);
+    planes[1]!.setPeers([{ ...peerFor(a!, {}), remoteChecksum: true }]);
     lab.podMtu(overlayMtu('vxlan', 4));
     await moveBothWays(t, lab);
     for (const plane of planes)
@@ -65,7 +65,7 @@ t.test('Ripstop and a kernel with remcsumtx and remcsumrx', { skip }, async t =>
   const [ours, kernels] = lab.nodes;
   const plane = await deployRipstop(ours!, [kernels!]);
   t.teardown(() => plane.stop());
-  plane.setPeers([{ ...peerSpec(kernels!, {}), remoteChecksum: true }]);
+  plane.setPeers([{ ...peerFor(kernels!, {}), remoteChecksum: true }]);
   const remove = deployKernelVxlan(kernels!, [ours!], { checksum: true, remoteChecksum: true });
   t.teardown(remove);
   lab.podMtu(overlayMtu('vxlan', 4));
@@ -83,7 +83,7 @@ t.test('a peer that did not agree is refused, as the kernel refuses it', { skip 
   const [a, b] = lab.nodes;
   const planes = [await deployRipstop(a!, [b!]), await deployRipstop(b!, [a!])];
   t.teardown(() => Promise.all(planes.map(plane => plane.stop())));
-  planes[0]!.setPeers([{ ...peerSpec(b!, {}), remoteChecksum: true }]);
+  planes[0]!.setPeers([{ ...peerFor(b!, {}), remoteChecksum: true }]);
   lab.podMtu(overlayMtu('vxlan', 4));
   const { intact } = await transfer({
     from: a!.pods[0]!.ns,

@@ -9,7 +9,7 @@ import {
   deployKernelVxlan,
   deployRipstop,
   overlayMtu,
-  peerSpec,
+  peerFor,
   pings,
   podAddress,
   verdicts,
@@ -142,7 +142,7 @@ t.test('any network identifier and port, the peer on another than ours', { skip 
   lab.podMtu(overlayMtu('vxlan', 4));
   for (const vni of [0, 0x123456, 0xffffff]) {
     const plane = await deployRipstop(ours, [kernels], { vni, port: 4789 });
-    plane.setPeers([{ ...peerSpec(kernels, {}), port: 14789 }]);
+    plane.setPeers([{ ...peerFor(kernels, {}), port: 14789 }]);
     const remove = deployKernelVxlan(kernels, [ours], { checksum: true, vni, port: 14789 });
     // The kernel sends to its own port unless the forwarding entry names another.
     const fdb = ['bridge', 'fdb', 'replace', vtepMac(ours), 'dev', DEVICE.vxlan, 'dst', ours.underlay[4]];

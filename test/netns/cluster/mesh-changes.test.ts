@@ -2,13 +2,14 @@ import t from 'tap';
 import { tool } from '../../../bench/lab/tool.ts';
 import type { Family, Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { PeerSpec } from '../../../src/dataplane/dataplane.ts';
+import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
+import { requirePrefix } from '../../../src/ip/prefix.ts';
 import {
   counted,
   DEVICE,
   deployRipstop,
   overlayFor,
-  peerSpec,
+  peerFor,
   pings,
   podAddress,
   verdicts,
@@ -45,7 +46,7 @@ t.test('peers come, change and go while traffic of the others flows', { skip }, 
   const lab = labFor(t, { nodes: 5 });
   const planes = await overlayFor(t, lab);
   const [one, ...others] = lab.nodes as [Node, ...Node[]];
-  const specs = (node: Node) => lab.nodes.filter(peer => peer !== node).map(peer => peerSpec(peer, {}));
+  const specs = (node: Node) => lab.nodes.filter(peer => peer !== node).map(peer => peerFor(peer, {}));
   const streams = () =>
     pairs(others).map(async ([from, to], index) => {
       const result = await stream(from, to, index % 2 === 0 ? 4 : 6);
@@ -58,11 +59,11 @@ t.test('peers come, change and go while traffic of the others flows', { skip }, 
   const churn = (async () => {
     while (!over) {
       changes++;
-      const far: PeerSpec[] = Array.from({ length: changes % 40 }, (_, i) => ({
+      const far: Peer[] = Array.from({ length: changes % 40 }, (_, i) => ({
         id: `far${i}`,
         address: `172.31.7.${1 + i}`,
         mac: `0a:58:fb:00:${(changes & 255).toString(16).padStart(2, '0')}:${i.toString(16).padStart(2, '0')}`,
-        subnets: [`10.245.${i}.0/24`, `fd00:10:245:${i.toString(16)}::/64`],
+        subnets: [`10.245.${i}.0/24`, `fd00:10:245:${i.toString(16)}::/64`].map(requirePrefix),
       }));
       for (const [index, plane] of planes.entries()) {
         const node = lab.nodes[index]!;
@@ -91,7 +92,7 @@ t.test('peers come, change and go while traffic of the others flows', { skip }, 
   await planes[0]!.stop();
   one.underlay = { 4: '172.31.0.111', 6: 'fd31::111' };
   one.ns.ip('addr add 172.31.0.111/24 dev eth0');
-  const moved = { ...peerSpec(one, {}), mac: '0a:58:fc:00:00:aa' };
+  const moved = { ...peerFor(one, {}), mac: '0a:58:fc:00:00:aa' };
   for (const [index, node] of others.entries()) {
     planes[index + 1]!.setPeers([...specs(node).filter(spec => spec.id !== 'node1'), moved]);
     for (const family of [4, 6] as const)

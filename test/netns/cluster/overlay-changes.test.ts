@@ -1,7 +1,9 @@
 import t from 'tap';
 import { Overlay } from '../../../src/agent/overlay/overlay.ts';
-import type { OverlayPeer } from '../../../src/agent/peer.ts';
 import { createLog } from '../../../src/base/log.ts';
+import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
+import { requireAddress } from '../../../src/ip/address.ts';
+import { requirePrefix } from '../../../src/ip/prefix.ts';
 import { addAddress } from '../../../src/net/rtnetlink/addresses.ts';
 import { changeLink, createLink, deleteLink, getLink } from '../../../src/net/rtnetlink/links.ts';
 import { kernelFor } from '../../support/agents/kernel.ts';
@@ -10,22 +12,22 @@ import { need } from '../../support/skip-unless.ts';
 /* One overlay whose peers change at awkward moments. */
 
 const skip = need('root', 'netns', 'tun');
-const PEER = (n: number, more: Partial<OverlayPeer> = {}): OverlayPeer => ({
+const PEER = (n: number, more: Partial<Peer> = {}): Peer => ({
   id: `10.7.${n}.0-24`,
   node: undefined,
   address: `192.0.2.${n}`,
   mac: `0a:00:00:00:00:${n.toString(16).padStart(2, '0')}`,
   remoteChecksum: false,
   direct: false,
-  subnets: [`10.7.${n}.0/24`],
-  hosts: [`192.0.2.${n}`],
+  subnets: [requirePrefix(`10.7.${n}.0/24`)],
+  hosts: [requireAddress(`192.0.2.${n}`)],
   ...more,
 });
 
 /** An overlay of vxlan in a namespace of its own. `opening` is called when its data plane has opened the device. */
 async function carrierFor(
   owner: Parameters<typeof kernelFor>[0],
-  peers: OverlayPeer[],
+  peers: Peer[],
   opening: () => void = () => {},
 ) {
   const { socket, ns } = kernelFor(owner);
@@ -110,7 +112,7 @@ t.test('a refused peer is tried again, and changes of others cost as before', { 
   t.notOk(overlay.mustCompare);
   const { dumps } = overlay.work;
   // A plain route by way of an address that nothing here is connected to.
-  const far = { address: '198.51.100.9', hosts: ['198.51.100.9'], direct: true };
+  const far = { address: '198.51.100.9', hosts: [requireAddress('198.51.100.9')], direct: true };
   overlay.change({ set: [PEER(9, far)], removed: [] });
   t.same([...overlay.refused.keys()], [PEER(9).id]);
   t.ok(overlay.mustCompare, 'it is to be tried again');

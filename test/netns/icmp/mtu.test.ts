@@ -5,7 +5,7 @@ import { until } from '../../../bench/lab/until.ts';
 import type { Mode } from '../../../encap/encap.ts';
 import { FORMATS } from '../../../encap/formats.ts';
 import { innerMtu } from '../../../encap/mtu.ts';
-import { counted, overlayFor, overlayMtu, peerSpec, podAddress } from '../../support/agents/overlay.ts';
+import { counted, overlayFor, overlayMtu, peerFor, podAddress } from '../../support/agents/overlay.ts';
 import { routedLabFor } from '../../support/agents/routed.ts';
 import { need } from '../../support/skip-unless.ts';
 
@@ -109,8 +109,8 @@ t.test('a peer that moves leaves its narrow path behind', { skip }, async t => {
   });
   lab.shrink(1500);
   nodes[1].ns.ip('addr add 172.31.2.50/24 dev eth0');
-  plane!.setPeers([peerSpec(nodes[1], {})]);
+  plane!.setPeers([peerFor(nodes[1], {})]);
   t.equal(plane!.counters().loweredPaths, 1, 'the same place: what was learnt stays');
-  plane!.setPeers([{ ...peerSpec(nodes[1], {}), address: '172.31.2.50' }]);
+  plane!.setPeers([{ ...peerFor(nodes[1], {}), address: '172.31.2.50' }]);
   t.equal(plane!.counters().loweredPaths, 0, 'another place: nothing is known of its path');
 });

@@ -1,8 +1,10 @@
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { describeChange } from '../../../src/agent/kernel/change.ts';
-import { desiredState, type LayoutPeer, type OverlaySpec } from '../../../src/agent/kernel/desired.ts';
+import { desiredState, type OverlaySpec } from '../../../src/agent/kernel/desired.ts';
 import { KernelReconciler } from '../../../src/agent/kernel/reconciler.ts';
+import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
+import { requirePrefix } from '../../../src/ip/prefix.ts';
 import { kernelPicture } from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
 import { need } from '../../support/skip-unless.ts';
@@ -25,11 +27,12 @@ function overlaySpec(node: Node): OverlaySpec {
   };
 }
 
-function peerOf(node: Node): LayoutPeer {
+function peerOf(node: Node): Peer {
   return {
+    id: `node${node.index}`,
     address: node.underlay[4],
     mac: `0a:00:00:00:00:0${node.index}`,
-    subnets: [node.subnet[4], node.subnet[6]],
+    subnets: [node.subnet[4], node.subnet[6]].map(requirePrefix),
   };
 }
 
@@ -139,8 +142,8 @@ t.test('plain routes: only ours go, foreign ones come back', { skip }, async t =
   const keeper = new KernelReconciler(one.ns.path, { device: undefined, networks: ['10.244.0.0/16'] });
   t.teardown(() => keeper.close());
   const overlay: OverlaySpec = { ...overlaySpec(one), mode: 'host-gw', device: undefined, vxlan: undefined };
-  const peer = { ...peerOf(two), address: two.underlay[4], subnets: [two.subnet[4]] };
-  const six = { ...peerOf(two), address: two.underlay[6], subnets: [two.subnet[6]] };
+  const peer = { ...peerOf(two), address: two.underlay[4], subnets: [requirePrefix(two.subnet[4])] };
+  const six = { ...peerOf(two), address: two.underlay[6], subnets: [requirePrefix(two.subnet[6])] };
   const steps = keeper.apply(desiredState(overlay, [peer, six])).map(describeChange);
   t.equal(steps[0], '- route 10.244.88.0/24 via 172.31.0.2 dev eth0');
   t.match(one.ns.must(['ip', 'route', 'show', two.subnet[4]]), `via ${two.underlay[4]} dev eth0 proto 114`);

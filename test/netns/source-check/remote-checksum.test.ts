@@ -1,5 +1,5 @@
 import t from 'tap';
-import { peerSpec, podAddress, VNI, vtepMac } from '../../support/agents/overlay.ts';
+import { peerFor, podAddress, VNI, vtepMac } from '../../support/agents/overlay.ts';
 import { need } from '../../support/skip-unless.ts';
 import * as wire from '../../support/traffic/datagrams.ts';
 import { type Gate, gateFor, judged, seen } from '../../support/traffic/source-check.ts';
@@ -41,7 +41,7 @@ t.test('a checksum may be left open behind the IP header alone', { skip }, async
   const uninvited = await expectVerdict(gate, [open(frame(segment(4)), 17, false)]);
   t.same(uninvited, { result: { 'bad-flags': 1 }, written: 0 }, 'a peer that has not agreed may not at all');
 
-  plane.setPeers([{ ...peerSpec(peer, {}), remoteChecksum: true }, peerSpec(other, {})]);
+  plane.setPeers([{ ...peerFor(peer, {}), remoteChecksum: true }, peerFor(other, {})]);
   for (const [family, tags] of [
     [4, []],
     [4, [7]],

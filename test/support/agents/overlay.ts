@@ -8,8 +8,10 @@ import type { Mode } from '../../../encap/encap.ts';
 import { FORMATS } from '../../../encap/formats.ts';
 import { innerMtu } from '../../../encap/mtu.ts';
 import { createLog } from '../../../src/base/log.ts';
-import { DataPlane, type DataPlaneOptions, type PeerSpec } from '../../../src/dataplane/dataplane.ts';
+import { DataPlane, type DataPlaneOptions } from '../../../src/dataplane/dataplane.ts';
+import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
 import { ALL_OFFLOADS } from '../../../src/dataplane/io/offloads.ts';
+import { requirePrefix } from '../../../src/ip/prefix.ts';
 
 /*
  * Overlays on the nodes of a lab, node by node, so that a Ripstop data plane (in this process) and the kernel's vxlan
@@ -39,12 +41,12 @@ interface Owner {
 }
 
 /** What a node's peers call it. */
-export function peerSpec(node: Node, { mode = 'vxlan', underlay = 4 }: OverlayWish): PeerSpec {
+export function peerFor(node: Node, { mode = 'vxlan', underlay = 4 }: OverlayWish): Peer {
   return {
     id: `node${node.index}`,
     address: node.underlay[underlay],
     mac: mode === 'vxlan' ? vtepMac(node) : undefined,
-    subnets: [node.subnet[4], node.subnet[6]],
+    subnets: [node.subnet[4], node.subnet[6]].map(requirePrefix),
   };
 }
 
@@ -77,7 +79,7 @@ export async function deployRipstop(
     ...options,
   });
   try {
-    plane.setPeers(peers.map(peer => peerSpec(peer, wish)));
+    plane.setPeers(peers.map(peer => peerFor(peer, wish)));
     const mac = mode === 'vxlan' ? `address ${vtepMac(node)}` : '';
     node.ns.ip(`link set ${DEVICE[mode]} ${mac} mtu ${mtu} txqueuelen 10000 up`, ...addresses(node, mode));
     for (const peer of peers) routeTo(node, peer, mode, neighbours);

@@ -3,12 +3,15 @@ import { FORMATS } from '../../../encap/formats.ts';
 import { createLog } from '../../../src/base/log.ts';
 import { createCounters, openCounters } from '../../../src/dataplane/descriptor/counters.ts';
 import { createBatch } from '../../../src/dataplane/descriptor/descriptor.ts';
+import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
 import type { Egress, Ingress } from '../../../src/dataplane/fast-path/forwarder.ts';
-import { type PeerSpec, packMac, peerInput, underlayBytes } from '../../../src/dataplane/peer-spec.ts';
 import type { IcmpAnswer } from '../../../src/dataplane/slow-path/icmp-builder.ts';
 import { Exceptions } from '../../../src/dataplane/slow-path/slow-path.ts';
+import { packMac } from '../../../src/dataplane/tables/mac.ts';
 import { openReader } from '../../../src/dataplane/tables/tables.ts';
 import { TablesWriter } from '../../../src/dataplane/tables/writer.ts';
+import { mappedBytesOf, requireAddress } from '../../../src/ip/address.ts';
+import { requirePrefix } from '../../../src/ip/prefix.ts';
 import { LoopbackDevice, type LoopbackFrame, LoopbackPort } from './loopback.ts';
 
 /*
@@ -17,7 +20,7 @@ import { LoopbackDevice, type LoopbackFrame, LoopbackPort } from './loopback.ts'
 
 export interface LoopbackOptions {
   readonly mode?: Mode;
-  readonly peers?: readonly PeerSpec[];
+  readonly peers?: readonly Peer[];
   readonly flood?: boolean;
   readonly mtu?: number;
   readonly strict?: boolean;
@@ -38,17 +41,17 @@ export interface LoopbackForwarders {
   readonly counters: SharedArrayBuffer;
 }
 
-export const NODE1: PeerSpec = {
+export const NODE1: Peer = {
   id: 'node1',
   address: '192.0.2.1',
   mac: '02:00:00:00:00:01',
-  subnets: ['10.244.1.0/24', 'fd00:1::/64'],
+  subnets: ['10.244.1.0/24', 'fd00:1::/64'].map(requirePrefix),
 };
-export const NODE2: PeerSpec = {
+export const NODE2: Peer = {
   id: 'node2',
   address: '192.0.2.2',
   mac: '02:00:00:00:00:02',
-  subnets: ['10.244.2.0/24', 'fd00:2::/64'],
+  subnets: ['10.244.2.0/24', 'fd00:2::/64'].map(requirePrefix),
 };
 export const VNI = 1;
 
@@ -60,20 +63,14 @@ export function loopbackForwarders(
   const mtu = options.mtu ?? 1450;
   const ethernet = mode === 'vxlan' ? 1 : 0;
   const flood = options.flood ? 1 : 0;
-  const writer = new TablesWriter({ peers: 64, macs: 64, prefixes: 128, readers: 2 });
-  const defaults = {
-    format: FORMATS[mode],
-    vni: VNI,
-    port: FORMATS[mode].port,
-    pathMtu: 1500,
-    innerMtu: mtu,
-  };
-  writer.publish((options.peers ?? [NODE1, NODE2]).map(spec => peerInput(spec, defaults)));
+  const defaults = { mode, vni: VNI, port: FORMATS[mode].port, underlayMtu: 1500, mtu };
+  const writer = new TablesWriter({ peers: 64, macs: 64, prefixes: 128, readers: 2 }, defaults);
+  writer.change({ set: options.peers ?? [NODE1, NODE2], removed: [] });
   const counters = createCounters(2, 64);
   const blocks = openCounters(counters).blocks;
   const [near, far] = LoopbackPort.pair(
-    underlayBytes(NODE1.address, ''),
-    underlayBytes(NODE2.address, ''),
+    mappedBytesOf(requireAddress(NODE1.address)),
+    mappedBytesOf(requireAddress(NODE2.address)),
     defaults.port,
   );
   const device = new LoopbackDevice(frames, options.total);

@@ -2,6 +2,8 @@ import t from 'tap';
 import { openCounters, peerTally, verdictTally } from '../../../src/dataplane/descriptor/counters.ts';
 import { VERDICTS } from '../../../src/dataplane/descriptor/verdicts.ts';
 import { egressTurn, ingressTurn } from '../../../src/dataplane/fast-path/forwarder.ts';
+import { requireAddress } from '../../../src/ip/address.ts';
+import { requirePrefix } from '../../../src/ip/prefix.ts';
 import { makePacket, type PacketShape } from '../../golden/packets.ts';
 import type { LoopbackFrame } from '../../support/io/loopback.ts';
 import {
@@ -65,11 +67,16 @@ for (const mode of ['vxlan', 'udp'] as const) {
 for (const mode of ['vxlan', 'udp'] as const) {
   t.test(`${mode}: a peer may send from its own underlay addresses, and from no one else's`, t => {
     const l3 = mode === 'vxlan' ? 14 : 0;
-    const third = { id: 'node3', address: '192.0.2.3', mac: '02:00:00:00:00:03', subnets: ['10.244.3.0/24'] };
+    const third = {
+      id: 'node3',
+      address: '192.0.2.3',
+      mac: '02:00:00:00:00:03',
+      subnets: ['10.244.3.0/24'].map(requirePrefix),
+    };
     const peers = [
-      { ...NODE1, hosts: ['192.0.2.1', 'fd31:9::1'] },
+      { ...NODE1, hosts: ['192.0.2.1', 'fd31:9::1'].map(requireAddress) },
       NODE2,
-      { ...third, hosts: ['fd31:9::3'] },
+      { ...third, hosts: ['fd31:9::3'].map(requireAddress) },
     ];
     const four = (...source: number[]) => patched(packet({ l3 }), l3 + 12, ...source);
     const six = (...end: number[]) =>
@@ -163,7 +170,12 @@ t.test('IPv4 without DF that is too big leaves by the socket that lets routers f
 });
 
 t.test('head-end replication copies to every peer', t => {
-  const third = { id: 'node3', address: '192.0.2.3', mac: '02:00:00:00:00:03', subnets: ['10.244.3.0/24'] };
+  const third = {
+    id: 'node3',
+    address: '192.0.2.3',
+    mac: '02:00:00:00:00:03',
+    subnets: ['10.244.3.0/24'].map(requirePrefix),
+  };
   const bytes = patched(packet(), 0, 255, 255, 255, 255, 255, 255);
   const { counted, delivered } = carry([{ bytes }], { flood: true, peers: [NODE1, NODE2, third] });
   t.equal(counted.flood, 1);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readNodeConfig, vtepMac } from '../../../agent/node/config.ts';
+import { peerOf, readNodeConfig, vtepMac } from '../../../agent/node/config.ts';
 import { hasCode, RipstopError } from '../../../base/errors.ts';
 import { verdictNumbers } from '../../../capture/filter/selection.ts';
 import { openCapture } from '../../../capture/format/open.ts';
@@ -94,7 +94,7 @@ function configOf(file: string, options: ReplayOptions): ReplayConfig {
     underlayMtu: options.underlayMtu,
     flood: node.flood,
     strictSource: node.gate === 'strict',
-    peers: node.peers,
+    peers: node.peers.map(peerOf),
   };
   const config = resolveReplayConfig(draft, file);
   if (config.mode === 'udp' || config.mac !== undefined) return config;

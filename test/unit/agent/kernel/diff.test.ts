@@ -1,12 +1,6 @@
 import t from 'tap';
 import { describeChange } from '../../../../src/agent/kernel/change.ts';
-import {
-  baseAddress,
-  covers,
-  desiredState,
-  type LayoutPeer,
-  type OverlaySpec,
-} from '../../../../src/agent/kernel/desired.ts';
+import { baseAddress, covers, desiredState, type OverlaySpec } from '../../../../src/agent/kernel/desired.ts';
 import { connectedRoutes, diff } from '../../../../src/agent/kernel/diff.ts';
 import {
   type DesiredState,
@@ -16,6 +10,8 @@ import {
   PROTOCOL_KERNEL,
   PROTOCOL_RIPSTOP,
 } from '../../../../src/agent/kernel/state.ts';
+import type { Peer } from '../../../../src/dataplane/descriptor/peer.ts';
+import { formatPrefix, requirePrefix } from '../../../../src/ip/prefix.ts';
 import type { Route } from '../../../../src/net/rtnetlink/routes.ts';
 
 /* Desired state against observed state, without a kernel. */
@@ -30,12 +26,13 @@ const OVERLAY: OverlaySpec = {
   networks: ['10.244.0.0/16'],
   underlay: 'eth0',
 };
-const PEER: LayoutPeer = {
+const PEER: Peer = {
+  id: 'node2',
   address: '192.0.2.2',
-  mac: '0A:00:00:00:00:02',
-  subnets: ['10.244.2.0/24', 'fd00:2::/64'],
+  mac: '0a:00:00:00:00:02',
+  subnets: ['10.244.2.0/24', 'fd00:2::/64'].map(requirePrefix),
 };
-const TERRITORY: OwnershipScope = { device: 'flannel.1', networks: ['10.244.0.0/16'] };
+const SCOPE: OwnershipScope = { device: 'flannel.1', networks: ['10.244.0.0/16'] };
 
 function route(destination: string, rest: Partial<ObservedRoute>): ObservedRoute {
   const family = destination.includes(':') ? 6 : 4;
@@ -72,8 +69,7 @@ function satisfied(wanted: DesiredState): ObservedState {
   };
 }
 
-const lines = (wanted: DesiredState, there: ObservedState) =>
-  diff(wanted, there, TERRITORY).map(describeChange);
+const lines = (wanted: DesiredState, there: ObservedState) => diff(wanted, there, SCOPE).map(describeChange);
 
 t.test("flannel's layout", async t => {
   const vxlan = desiredState(OVERLAY, [PEER]);
@@ -102,7 +98,9 @@ t.test("flannel's layout", async t => {
   );
   t.same(udp.neighbours, []);
 
-  const direct = desiredState(OVERLAY, [{ ...PEER, direct: true, subnets: ['10.244.2.0/24'] }]);
+  const direct = desiredState(OVERLAY, [
+    { ...PEER, direct: true, subnets: [requirePrefix('10.244.2.0/24')] },
+  ]);
   t.same(direct.routes, [{ destination: '10.244.2.0/24', gateway: '192.0.2.2' }]);
   t.same(direct.neighbours, []);
   const plain = desiredState({ ...OVERLAY, mode: 'host-gw', device: undefined }, [PEER]);
@@ -120,7 +118,7 @@ t.test("flannel's layout", async t => {
     ),
     'IPv6 settings are left alone without IPv6 pods',
   );
-  t.equal(baseAddress('10.244.3.77/20'), '10.244.0.0');
+  t.equal(baseAddress(requirePrefix('10.244.3.77/20')), '10.244.0.0');
   t.ok(covers('10.244.0.0/16', '10.244.9.0/24'));
   t.notOk(covers('10.244.9.0/24', '10.244.0.0/16'));
   t.notOk(covers('10.244.0.0/16', 'fd00::/64'));
@@ -206,7 +204,7 @@ t.test('router advertisements stay as they are on a node that forwards already',
 });
 
 t.test('a route with another metric is no rival, one hop of several is no match', async t => {
-  const wanted = desiredState(OVERLAY, [{ ...PEER, subnets: ['10.244.2.0/24'] }]);
+  const wanted = desiredState(OVERLAY, [{ ...PEER, subnets: [requirePrefix('10.244.2.0/24')] }]);
   const there = satisfied(wanted);
   const beside = route('10.244.2.0/24', { gateway: '192.0.2.9', device: 'eth0', metric: 50, protocol: 4 });
   t.same(lines(wanted, { ...there, routes: [beside] }), [
@@ -224,7 +222,9 @@ t.test('a route with another metric is no rival, one hop of several is no match'
 t.test('the route of a connected network is never displaced, whatever its metric', async t => {
   const wanted = desiredState(OVERLAY, [PEER]);
   const there = satisfied(wanted);
-  const elsewhere = there.routes.filter(({ destination }) => !PEER.subnets.includes(destination));
+  const elsewhere = there.routes.filter(
+    ({ destination }) => !PEER.subnets.map(formatPrefix).includes(destination),
+  );
   for (const [metric, metric6] of [
     [0, 256],
     [100, 1024],
@@ -241,7 +241,7 @@ t.test('the route of a connected network is never displaced, whatever its metric
       ['- route 10.244.2.0/24', '- route fd00:2::/64'],
       'one of ours beside it goes',
     );
-    t.same(connectedRoutes(wanted.routes, connected, TERRITORY), connected);
+    t.same(connectedRoutes(wanted.routes, connected, SCOPE), connected);
   }
   const own = route('10.244.2.0/24', { device: 'flannel.1', protocol: PROTOCOL_KERNEL });
   t.equal(lines(wanted, { ...there, routes: [own] }).length, 2, 'one of our own device is');

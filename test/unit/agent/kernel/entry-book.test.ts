@@ -2,6 +2,7 @@ import t from 'tap';
 import { describeChange } from '../../../../src/agent/kernel/change.ts';
 import type { OverlaySpec } from '../../../../src/agent/kernel/desired.ts';
 import { EntryBook } from '../../../../src/agent/kernel/entry-book.ts';
+import { requirePrefix } from '../../../../src/ip/prefix.ts';
 import type { NetEvent } from '../../../../src/net/rtnetlink/events.ts';
 
 const OVERLAY: OverlaySpec = {
@@ -14,30 +15,34 @@ const OVERLAY: OverlaySpec = {
   networks: ['10.244.0.0/16'],
   underlay: 'eth0',
 };
-const TERRITORY = { device: 'flannel.1', networks: ['10.244.0.0/16'] };
+const SCOPE = { device: 'flannel.1', networks: ['10.244.0.0/16'] };
 const INDEX = 7;
 const peer = (n: number, more = {}) => ({
   id: `n${n}`,
   address: `192.0.2.${n}`,
   mac: `02:00:00:00:00:0${n}`,
-  subnets: [`10.244.${n}.0/24`],
+  subnets: [requirePrefix(`10.244.${n}.0/24`)],
   ...more,
 });
 const said = (steps: ReturnType<EntryBook['change']>) => steps.map(describeChange);
 
 t.test('a change gives the steps of its own peers, removals first', async t => {
   const book = new EntryBook(OVERLAY, [peer(2), peer(3)]);
-  t.same(said(book.change([peer(4)], ['n2'])), [
+  t.same(said(book.change({ set: [peer(4)], removed: ['n2'] })), [
     '- neighbour 10.244.2.0 lladdr 02:00:00:00:00:02 dev flannel.1',
     '- route 10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink',
     '+ neighbour 10.244.4.0 lladdr 02:00:00:00:00:04 dev flannel.1 permanent',
     '+ route 10.244.4.0/24 via 10.244.4.0 dev flannel.1 onlink',
   ]);
-  t.same(said(book.change([peer(3, { mac: '02:00:00:00:00:33' })], [])), [
+  t.same(said(book.change({ set: [peer(3, { mac: '02:00:00:00:00:33' })], removed: [] })), [
     '+ neighbour 10.244.3.0 lladdr 02:00:00:00:00:33 dev flannel.1 permanent',
   ]);
-  t.same(book.change([peer(3, { mac: '02:00:00:00:00:33' })], ['nobody']), [], 'the same again');
-  t.same(said(book.change([peer(4, { direct: true })], [])), [
+  t.same(
+    book.change({ set: [peer(3, { mac: '02:00:00:00:00:33' })], removed: ['nobody'] }),
+    [],
+    'the same again',
+  );
+  t.same(said(book.change({ set: [peer(4, { direct: true })], removed: [] })), [
     '- neighbour 10.244.4.0 lladdr 02:00:00:00:00:04 dev flannel.1',
     '- route 10.244.4.0/24 via 10.244.4.0 dev flannel.1 onlink',
     '+ route 10.244.4.0/24 via 192.0.2.4',
@@ -46,10 +51,12 @@ t.test('a change gives the steps of its own peers, removals first', async t => {
 
 t.test('what two peers want is the first one’s, and the other one’s when that has gone', async t => {
   const book = new EntryBook(OVERLAY, [peer(2)]);
-  const around = peer(5, { subnets: ['10.244.2.0/23'] });
-  t.same(said(book.change([around], [])), ['+ route 10.244.2.0/23 via 10.244.2.0 dev flannel.1 onlink']);
+  const around = peer(5, { subnets: [requirePrefix('10.244.2.0/23')] });
+  t.same(said(book.change({ set: [around], removed: [] })), [
+    '+ route 10.244.2.0/23 via 10.244.2.0 dev flannel.1 onlink',
+  ]);
   t.equal(book.entries.neighbours.length, 1);
-  t.same(said(book.change([], ['n2'])), [
+  t.same(said(book.change({ set: [], removed: ['n2'] })), [
     '- route 10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink',
     '+ neighbour 10.244.2.0 lladdr 02:00:00:00:00:05 dev flannel.1 permanent',
   ]);
@@ -70,7 +77,7 @@ t.test('events that tell of what is wanted contradict nothing, foreign changes d
       ...more,
     },
   });
-  const contradicts = (event: NetEvent) => book.contradicts(event, TERRITORY, INDEX);
+  const contradicts = (event: NetEvent) => book.contradicts(event, SCOPE, INDEX);
   t.notOk(contradicts(neighbour({})));
   t.ok(contradicts(neighbour({}, true)), 'taken away');
   t.ok(contradicts(neighbour({ mac: '02:00:00:00:00:99' })), 'another MAC');

@@ -9,6 +9,8 @@ import {
 import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import { selectPeers } from '../../../../src/agent/overlay/peer-selector.ts';
+import { requireAddress } from '../../../../src/ip/address.ts';
+import { formatPrefix, requirePrefix } from '../../../../src/ip/prefix.ts';
 
 const MACS = { mac4: '02:00:00:00:00:04', mac6: '02:00:00:00:00:06' };
 const UNDERLAY = {
@@ -98,12 +100,14 @@ t.test('peers by overlay', async t => {
       id: '10.0.2.0-24',
       address: '192.0.2.2',
       mac: '0a:00:00:00:00:02',
-      subnets: ['10.0.2.0/24'],
+      subnets: ['10.0.2.0/24'].map(requirePrefix),
       direct: false,
     },
   ]);
   const six = select(conf, [lease(2)], () => true, 1);
-  t.match(six.peers, [{ address: 'fd00::2', mac: '0a:00:00:00:06:02', subnets: ['fc00:0:0:2::/64'] }]);
+  t.match(six.peers, [
+    { address: 'fd00::2', mac: '0a:00:00:00:06:02', subnets: ['fc00:0:0:2::/64'].map(requirePrefix) },
+  ]);
   t.match(select(config({ Type: 'vxlan', DirectRouting: true }), [lease(2)]).peers, [{ direct: true }]);
   t.match(select(config({ Type: 'vxlan', DirectRouting: true }), [lease(2)], () => false).peers, [
     { direct: false },
@@ -111,7 +115,7 @@ t.test('peers by overlay', async t => {
   const udp = select(config({ Type: 'udp' }, DUAL), [lease(2, { backendType: '', backendData: undefined })]);
   t.match(
     udp.peers,
-    [{ mac: undefined, subnets: ['10.0.2.0/24', 'fc00:0:0:2::/64'] }],
+    [{ mac: undefined, subnets: ['10.0.2.0/24', 'fc00:0:0:2::/64'].map(requirePrefix) }],
     'flannel writes no type for udp',
   );
 });
@@ -157,6 +161,8 @@ t.test('one bad lease harms no other', async t => {
     ['malformed', lease(3, { backendData: undefined })],
     ['vni-differs', lease(3, { backendData: { VNI: 9, VtepMAC: '0a:00:00:00:00:03' } })],
     ['no-address', lease(3, { publicIp: undefined })],
+    ['malformed', lease(3, { publicIp: '192.0.2.300' })],
+    ['malformed', lease(3, { publicIp: 'fd00::3' })],
     ['duplicate', lease(3, { publicIp: '192.0.2.1' })],
     ['duplicate', lease(3, { backendData: { VNI: 1, VtepMAC: '0a:00:00:00:00:02' } })],
     ['outside-network', lease(3, {}, undefined, '10.9.3.0/24')],
@@ -181,7 +187,9 @@ t.test('one bad lease harms no other', async t => {
 t.test('two leases of one node are one peer', async t => {
   const conf = config({ Type: 'vxlan' });
   const moved = lease(5, {}, undefined, '10.0.6.0/24');
-  t.match(select(conf, [lease(5), moved]).peers, [{ subnets: ['10.0.5.0/24', '10.0.6.0/24'] }]);
+  t.match(select(conf, [lease(5), moved]).peers, [
+    { subnets: ['10.0.5.0/24', '10.0.6.0/24'].map(requirePrefix) },
+  ]);
 });
 
 t.test('of two nodes with one address the older is right, and the one that is alive', async t => {
@@ -216,7 +224,7 @@ t.test('ranges around others keep what longest prefix match leaves to them', asy
   const all = select(conf, [wide, two, zero]);
   t.same(all.rejected, []);
   t.same(
-    new Map(all.peers.map(({ id, subnets }) => [id, subnets])),
+    new Map(all.peers.map(({ id, subnets }) => [id, subnets.map(formatPrefix)])),
     new Map([
       [zero.key, ['10.0.0.0/24']],
       [two.key, ['10.0.2.0/24']],
@@ -236,5 +244,7 @@ t.test('an underlay address of the other family counts where pods have that fami
     { key: other.key, reason: 'duplicate' },
   ]);
   t.same(select(config({ Type: 'vxlan' }), [lease(2), other]).rejected, []);
-  t.match(select(config({ Type: 'vxlan' }, DUAL), [lease(2)]).peers, [{ hosts: ['192.0.2.2', 'fd00::2'] }]);
+  t.match(select(config({ Type: 'vxlan' }, DUAL), [lease(2)]).peers, [
+    { hosts: ['192.0.2.2', 'fd00::2'].map(requireAddress) },
+  ]);
 });

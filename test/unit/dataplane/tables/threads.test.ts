@@ -2,7 +2,9 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { TablesWriter } from '../../../../src/dataplane/tables/writer.ts';
+import { publish } from '../../../support/tables.ts';
 import { generation, PEERS } from './fixtures/generations.ts';
+import { OVERLAY } from './fixtures/peers.ts';
 import type { ReaderReport } from './fixtures/tables-reader.ts';
 
 const READERS = 3;
@@ -11,8 +13,8 @@ const GENERATIONS = 1000;
 const SEEN = 10;
 
 t.test('while generations are published, every batch of every reader sees exactly one', async t => {
-  const writer = new TablesWriter({ peers: PEERS, macs: PEERS, prefixes: PEERS, readers: READERS });
-  writer.publish(generation(1));
+  const writer = new TablesWriter({ peers: PEERS, macs: PEERS, prefixes: PEERS, readers: READERS }, OVERLAY);
+  publish(writer, generation(1));
   const stop = new Int32Array(new SharedArrayBuffer(4));
   /** Generations that each reader has seen so far. */
   const seen = new Int32Array(new SharedArrayBuffer(4 * READERS));
@@ -27,7 +29,7 @@ t.test('while generations are published, every batch of every reader sees exactl
   const pause = new Int32Array(new SharedArrayBuffer(4));
   let refused = 0;
   for (let tag = 2; tag <= GENERATIONS || seen.some(count => count <= SEEN); tag++) {
-    let done = writer.publish(generation(tag));
+    let done = publish(writer, generation(tag));
     while (!done) {
       refused++;
       Atomics.wait(pause, 0, 0, 0.05);

@@ -1,16 +1,20 @@
-import type { LayoutPeer } from './kernel/desired.ts';
-import type { RejectedLease } from './lease/claims.ts';
-
-export type { RejectedLease } from './lease/claims.ts';
-
-/** A remote node as one overlay sees it; `id` is its lease's key. */
-export interface OverlayPeer extends LayoutPeer {
-  readonly id: string;
-  readonly node: string | undefined;
-  /** Its underlay addresses of both families: inner sources that are its own beside `subnets`. */
-  readonly hosts: readonly string[];
-  /** Both leases say that inner checksums stay open between the two (`lease/backend-data.ts`). */
-  readonly remoteChecksum: boolean;
+/** A lease that gives no peer, and why, for logs, metrics and `ripstop peers`. */
+export interface RejectedLease {
+  readonly key: string;
+  readonly reason:
+    | 'other-backend'
+    | 'malformed'
+    | 'no-address'
+    | 'vni-differs'
+    | 'outside-network'
+    | 'overlap'
+    | 'underlay'
+    | 'duplicate'
+    | 'off-link'
+    /** The tables or the kernel did not take it; it is tried again. */
+    | 'refused';
+  /** Continues "the lease". */
+  readonly message: string;
 }
 
 /** True for a lease that claims what is another node's, or of the network between the nodes. */
