@@ -1,356 +1,240 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Gauge, Registry } from 'prom-client';
 import type { Agent } from '../agent/agent.ts';
+import type { Overlay } from '../agent/overlay/overlay.ts';
 import type { PathHealth } from '../agent/probe/probe-window.ts';
 import { containedErrors } from '../base/boundary.ts';
-import { VERDICTS } from '../dataplane/dataplane.ts';
+import { type CounterSnapshot, VERDICTS } from '../dataplane/dataplane.ts';
 
-/** One metric of the agent. The page `docs/metrics.md` and the registry are made from this table. */
+/** One metric of the agent. The registry and the table in `docs/agent.md` are made from METRICS. */
 export interface Metric {
   readonly name: string;
   readonly kind: 'counter' | 'gauge';
   readonly help: string;
   readonly labels: readonly string[];
-  /** Values now: labels in the order of `labels`, then the number. */
-  readonly read: (
-    agent: Agent,
-    lag: LagProbe,
-  ) => Iterable<readonly [labels: readonly string[], value: number]>;
+  readonly read: Read;
 }
+
+/** Values now: labels in the order of `labels`, then the number. */
+type Read = (agent: Agent, lag: LagProbe) => Iterable<Sample>;
+type Sample = readonly [labels: readonly string[], value: number];
+type Series = Pick<Metric, 'labels' | 'read'>;
 
 /** Event-loop delay since the last scrape, in seconds. */
 export interface LagProbe {
   take(): { mean: number; max: number };
 }
 
-const one = (value: number): [[readonly string[], number]] => [[[], value]];
+const DIRECTIONS = ['egress', 'ingress'] as const;
 
-function* verdicts(
-  agent: Agent,
-  isDrop: boolean,
-  field: 'frames' | 'bytes',
-): Generator<readonly [string[], number]> {
-  for (const overlay of agent.network?.overlays ?? []) {
-    const counters = overlay.counters();
-    if (!counters) continue;
-    for (const { name, drop, direction } of VERDICTS)
-      if (drop === isDrop && name !== 'pending')
-        yield [[overlay.plan.device ?? '', name, direction], counters.verdicts[name]?.[field] ?? 0];
-  }
+/** One number, absent while it is undefined. */
+function single(value: (agent: Agent) => number | undefined): Series {
+  return { labels: [], read: agent => [value(agent)].flatMap(now => (now === undefined ? [] : [[[], now]])) };
 }
 
-function* peers(
-  agent: Agent,
-  way: 'egress' | 'ingress',
-  field: 'frames' | 'bytes',
-): Generator<readonly [string[], number]> {
-  for (const overlay of agent.network?.overlays ?? []) {
-    const counters = overlay.counters();
-    if (!counters) continue;
-    const known = new Map(overlay.peers.map(peer => [peer.id, peer]));
-    for (const [id, tally] of Object.entries(counters.peers))
-      yield [[overlay.plan.device ?? '', id, known.get(id)?.address ?? ''], tally[way][field]];
-  }
+/** One number per value of a label. */
+function by(label: string, values: (agent: Agent, lag: LagProbe) => Iterable<[string, number]>): Series {
+  return {
+    labels: [label],
+    read: (agent, lag) => [...values(agent, lag)].map(([key, now]) => [[key], now] as const),
+  };
 }
 
-function* probes(
-  agent: Agent,
-  value: (health: PathHealth) => number | null,
-): Generator<readonly [string[], number]> {
-  for (const { plan, peers } of agent.network?.overlays ?? [])
-    for (const peer of peers) {
-      const health = agent.probes.of(plan.device, peer);
-      for (const way of ['tunnel', 'underlay'] as const) {
-        const number = health?.[way] ? value(health[way]) : null;
-        if (number !== null) yield [[plan.device ?? '', peer.id, peer.address, way], number];
-      }
-    }
+function perOverlay(value: (overlay: Overlay, agent: Agent) => number): Series {
+  return by('device', agent => overlaysOf(agent).map(one => [one.plan.device ?? '', value(one, agent)]));
 }
 
-function* gauges(
-  agent: Agent,
-  name: 'batches' | 'wakeups' | 'nativeCalls' | 'fallbacks',
-): Generator<readonly [string[], number]> {
-  for (const overlay of agent.network?.overlays ?? []) {
-    const counters = overlay.counters();
-    if (!counters) continue;
-    for (const way of ['egress', 'ingress'] as const)
-      yield [[overlay.plan.device ?? '', way], counters[way][name]];
-  }
-}
-
-export const METRICS: readonly Metric[] = [
-  {
-    name: 'ripstop_ready',
-    kind: 'gauge',
-    help: '1 when packets can flow',
-    labels: [],
-    read: agent => one(agent.readiness.isReady ? 1 : 0),
-  },
-  {
-    name: 'ripstop_store_up',
-    kind: 'gauge',
-    help: '1 while the lease store answers',
-    labels: ['store'],
-    read: agent => [[[agent.store.kind], agent.watch.downSince === undefined ? 1 : 0]],
-  },
-  {
-    name: 'ripstop_lease_remaining_seconds',
-    kind: 'gauge',
-    help: 'time until the own lease ends; absent when it does not',
-    labels: ['lease'],
-    read: agent =>
-      agent.leaseLeftMs === undefined || !agent.network
-        ? []
-        : [[[agent.network.inputs.lease.key], agent.leaseLeftMs / 1000]],
-  },
-  {
-    name: 'ripstop_leases',
-    kind: 'gauge',
-    help: 'leases in the store, the own one included',
-    labels: [],
-    read: agent => one(agent.leases.size),
-  },
-  {
-    name: 'ripstop_kept_leases',
-    kind: 'gauge',
-    help: 'leases that an emptied store has lost and that are kept for 10 minutes',
-    labels: [],
-    read: agent => one(agent.watch.kept?.keys.length ?? 0),
-  },
-  {
-    name: 'ripstop_peers',
-    kind: 'gauge',
-    help: 'peers of an overlay',
-    labels: ['device'],
-    read: agent =>
-      (agent.network?.overlays ?? []).map(
-        overlay => [[overlay.plan.device ?? ''], overlay.peers.length] as const,
-      ),
-  },
-  {
-    name: 'ripstop_rejected_leases',
-    kind: 'gauge',
-    help: 'leases that no peer is made of, by reason',
-    labels: ['reason'],
-    read: agent => countBy(agent.network?.rejected.map(({ reason }) => reason) ?? []),
-  },
-  {
-    name: 'ripstop_sessions_total',
-    kind: 'counter',
-    help: 'starts of the overlay; each after the first was an interruption',
-    labels: [],
-    read: agent => one(agent.networkStarts),
-  },
-  {
-    name: 'ripstop_repairs_total',
-    kind: 'counter',
-    help: 'foreign changes of kernel state and of subnet.env that were mended, by kind',
-    labels: ['step'],
-    read: agent => [...agent.repairs.steps].map(([step, count]) => [[step], count] as const),
-  },
-  {
-    name: 'ripstop_rule_repairs_total',
-    kind: 'counter',
-    help: 'times that foreign changes of the rules were mended',
-    labels: [],
-    read: agent => one(agent.repairs.rules),
-  },
-  {
-    name: 'ripstop_repair_failures_total',
-    kind: 'counter',
-    help: 'comparisons with the kernel that failed',
-    labels: [],
-    read: agent => one(agent.repairs.failures),
-  },
-  {
-    name: 'ripstop_endpoint_up',
-    kind: 'gauge',
-    help: '1 while a listener of the agent (health, metrics, web, cni) is open; 0: it could not be opened, and is tried again',
-    labels: ['endpoint'],
-    read: agent =>
-      agent.beside.endpoints.states.map(
-        ({ name, problem }) => [[name], problem === undefined ? 1 : 0] as const,
-      ),
-  },
-  {
-    name: 'ripstop_contained_errors_total',
-    kind: 'counter',
-    help: 'errors in a listener or a side service that ended there and did not concern packets, by part',
-    labels: ['part'],
-    read: () => [...containedErrors()].map(([part, count]) => [[part], count] as const),
-  },
-  {
-    name: 'ripstop_uncaught_errors_total',
-    kind: 'counter',
-    help: 'errors that nothing had handled and that ended an agent on this node, since its state directory was made',
-    labels: [],
-    read: agent => one(agent.beside.uncaught.count),
-  },
-  {
-    name: 'ripstop_drops_total',
-    kind: 'counter',
-    help: 'frames lost, by reason',
-    labels: ['device', 'reason', 'direction'],
-    read: agent => verdicts(agent, true, 'frames'),
-  },
-  {
-    name: 'ripstop_drop_bytes_total',
-    kind: 'counter',
-    help: 'bytes of frames lost, by reason',
-    labels: ['device', 'reason', 'direction'],
-    read: agent => verdicts(agent, true, 'bytes'),
-  },
-  {
-    name: 'ripstop_frames_total',
-    kind: 'counter',
-    help: 'frames that were not lost, by what became of them',
-    labels: ['device', 'verdict', 'direction'],
-    read: agent => verdicts(agent, false, 'frames'),
-  },
-  {
-    name: 'ripstop_bytes_total',
-    kind: 'counter',
-    help: 'bytes of frames that were not lost',
-    labels: ['device', 'verdict', 'direction'],
-    read: agent => verdicts(agent, false, 'bytes'),
-  },
-  {
-    name: 'ripstop_peer_sent_frames_total',
-    kind: 'counter',
-    help: 'frames sent to a peer',
-    labels: ['device', 'peer', 'address'],
-    read: agent => peers(agent, 'egress', 'frames'),
-  },
-  {
-    name: 'ripstop_peer_sent_bytes_total',
-    kind: 'counter',
-    help: 'bytes sent to a peer',
-    labels: ['device', 'peer', 'address'],
-    read: agent => peers(agent, 'egress', 'bytes'),
-  },
-  {
-    name: 'ripstop_peer_received_frames_total',
-    kind: 'counter',
-    help: 'frames received from a peer',
-    labels: ['device', 'peer', 'address'],
-    read: agent => peers(agent, 'ingress', 'frames'),
-  },
-  {
-    name: 'ripstop_peer_received_bytes_total',
-    kind: 'counter',
-    help: 'bytes received from a peer',
-    labels: ['device', 'peer', 'address'],
-    read: agent => peers(agent, 'ingress', 'bytes'),
-  },
-  {
-    name: 'ripstop_silent_peers',
-    kind: 'gauge',
-    help: 'peers that did not answer the last probes, through the tunnel where there is one',
-    labels: ['device'],
-    read: agent =>
-      (agent.network?.overlays ?? []).map(
-        ({ plan, peers }) => [[plan.device ?? ''], agent.probes.silent(plan.device, peers)] as const,
-      ),
-  },
-  {
-    name: 'ripstop_peer_loss_ratio',
-    kind: 'gauge',
-    help: 'part of the last probes of a peer that had no answer, by way: tunnel, underlay',
-    labels: ['device', 'peer', 'address', 'way'],
-    read: agent => probes(agent, ({ probes, lost }) => lost / probes),
-  },
-  {
-    name: 'ripstop_peer_rtt_seconds',
-    kind: 'gauge',
-    help: 'median round trip of the last probes of a peer, by way: tunnel, underlay',
-    labels: ['device', 'peer', 'address', 'way'],
-    read: agent => probes(agent, ({ rttMs }) => (rttMs === null ? null : rttMs / 1000)),
-  },
-  {
-    name: 'ripstop_worker_batches_total',
-    kind: 'counter',
-    help: 'batches that the workers carried',
-    labels: ['device', 'direction'],
-    read: agent => gauges(agent, 'batches'),
-  },
-  {
-    name: 'ripstop_worker_wakeups_total',
-    kind: 'counter',
-    help: 'times that the workers woke up',
-    labels: ['device', 'direction'],
-    read: agent => gauges(agent, 'wakeups'),
-  },
-  {
-    name: 'ripstop_worker_native_calls_total',
-    kind: 'counter',
-    help: 'calls into the addon',
-    labels: ['device', 'direction'],
-    read: agent => gauges(agent, 'nativeCalls'),
-  },
-  {
-    name: 'ripstop_worker_offload_fallbacks_total',
-    kind: 'counter',
-    help: 'offloaded units that the kernel refused and that went out one by one',
-    labels: ['device', 'direction'],
-    read: agent => gauges(agent, 'fallbacks'),
-  },
-  {
-    name: 'ripstop_worker_restarts_total',
-    kind: 'counter',
-    help: 'workers that died and were started again',
-    labels: ['device'],
-    read: agent =>
-      (agent.network?.overlays ?? []).map(
-        overlay => [[overlay.plan.device ?? ''], overlay.counters()?.restarts ?? 0] as const,
-      ),
-  },
-  {
-    name: 'ripstop_worker_lag_seconds',
-    kind: 'gauge',
-    help: 'time until a worker notices something, as a packet that comes now; max: of the last minute',
-    labels: ['device', 'direction', 'statistic'],
-    read: function* (agent) {
-      for (const overlay of agent.network?.overlays ?? []) {
-        const lag = overlay.counters()?.lag;
-        for (const way of ['egress', 'ingress'] as const)
-          if (lag)
-            for (const statistic of ['last', 'max'] as const)
-              yield [[overlay.plan.device ?? '', way, statistic], lag[way][`${statistic}Ms`] / 1000];
+/** What the workers of the userspace data planes count: none where the kernel carries the packets. */
+function perDataPlane(
+  labels: readonly string[],
+  samples: (counters: CounterSnapshot, overlay: Overlay) => Iterable<Sample>,
+): Series {
+  return {
+    labels: ['device', ...labels],
+    *read(agent) {
+      for (const overlay of overlaysOf(agent)) {
+        const counters = overlay.counters();
+        if (!counters) continue;
+        for (const [values, now] of samples(counters, overlay))
+          yield [[overlay.plan.device ?? '', ...values], now];
       }
     },
-  },
-  {
-    name: 'ripstop_lowered_paths',
-    kind: 'gauge',
-    help: 'peers whose path takes less than the underlay interface',
-    labels: ['device'],
-    read: agent =>
-      (agent.network?.overlays ?? []).map(
-        overlay => [[overlay.plan.device ?? ''], overlay.counters()?.loweredPaths ?? 0] as const,
-      ),
-  },
-  {
-    name: 'ripstop_event_loop_lag_seconds',
-    kind: 'gauge',
-    help: 'delay of the agent’s event loop since the last scrape; no packet waits for it',
-    labels: ['statistic'],
-    read: (_agent, lag) => {
-      const { mean, max } = lag.take();
-      return [
-        [['mean'], mean],
-        [['max'], max],
-      ];
+  };
+}
+
+function perVerdict(label: 'reason' | 'verdict', field: 'frames' | 'bytes'): Series {
+  const counted = VERDICTS.filter(({ name, drop }) => drop === (label === 'reason') && name !== 'pending');
+  return perDataPlane([label, 'direction'], ({ verdicts }) =>
+    counted.map(({ name, direction }) => [[name, direction], verdicts[name]?.[field] ?? 0]),
+  );
+}
+
+function perPeer(direction: 'egress' | 'ingress', field: 'frames' | 'bytes'): Series {
+  return perDataPlane(['peer', 'address'], ({ peers }, overlay) => {
+    const addresses = new Map(overlay.peers.map(({ id, address }) => [id, address]));
+    return Object.entries(peers).map(([id, counts]) => [
+      [id, addresses.get(id) ?? ''],
+      counts[direction][field],
+    ]);
+  });
+}
+
+/** Per peer and path: through the tunnel, and over the underlay. */
+function perPath(value: (health: PathHealth) => number | null): Series {
+  return {
+    labels: ['device', 'peer', 'address', 'path'],
+    *read(agent) {
+      for (const { plan, peers } of overlaysOf(agent))
+        for (const peer of peers) {
+          const health = agent.probes.of(plan.device, peer);
+          for (const path of ['tunnel', 'underlay'] as const) {
+            const now = health?.[path] ? value(health[path]) : null;
+            if (now !== null) yield [[plan.device ?? '', peer.id, peer.address, path], now];
+          }
+        }
     },
-  },
-  {
-    name: 'ripstop_resident_memory_bytes',
-    kind: 'gauge',
-    help: 'memory of the process',
-    labels: [],
-    read: () => one(process.memoryUsage.rss()),
-  },
-];
+  };
+}
+
+function perWorker(name: 'batches' | 'wakeups' | 'nativeCalls' | 'fallbacks'): Series {
+  return perDataPlane(['direction'], counters =>
+    DIRECTIONS.map(direction => [[direction], counters[direction][name]]),
+  );
+}
+
+const workerLag = perDataPlane(['direction', 'statistic'], ({ lag }) =>
+  DIRECTIONS.flatMap((direction): Sample[] => [
+    [[direction, 'last'], lag[direction].lastMs / 1000],
+    [[direction, 'max'], lag[direction].maxMs / 1000],
+  ]),
+);
+
+function leaseLeft({ network, leaseLeftMs }: Agent): [string, number][] {
+  return network && leaseLeftMs !== undefined ? [[network.inputs.lease.key, leaseLeftMs / 1000]] : [];
+}
+
+function overlaysOf({ network }: Agent): readonly Overlay[] {
+  return network?.overlays ?? [];
+}
+
+const gauge = (help: string, series: Series) => ({ kind: 'gauge', help, ...series }) as const;
+const counter = (help: string, series: Series) => ({ kind: 'counter', help, ...series }) as const;
+
+const TABLE: Readonly<Record<string, Omit<Metric, 'name'>>> = {
+  ripstop_ready: gauge(
+    'Whether the overlay can forward packets: 1 or 0.',
+    single(one => Number(one.readiness.isReady)),
+  ),
+  ripstop_store_up: gauge(
+    'Whether the lease store answers: 1 or 0.',
+    by('store', ({ store, watch }) => [[store.kind, Number(watch.downSince === undefined)]]),
+  ),
+  ripstop_lease_remaining_seconds: gauge(
+    "Time until this node's lease ends; absent for a lease without an end.",
+    by('lease', leaseLeft),
+  ),
+  ripstop_leases: gauge(
+    "Leases in the store, this node's included.",
+    single(one => one.leases.size),
+  ),
+  ripstop_kept_leases: gauge(
+    'Leases that are kept for 10 minutes after the store lost them all at once.',
+    single(one => one.watch.kept?.keys.length ?? 0),
+  ),
+  ripstop_rejected_leases: gauge(
+    'Rejected leases, by reason.',
+    by('reason', one => countBy(one.network?.rejected.map(({ reason }) => reason))),
+  ),
+  ripstop_overlay_starts_total: counter(
+    'Starts of the overlay; each after the first interrupted traffic.',
+    single(one => one.networkStarts),
+  ),
+  ripstop_repairs_total: counter(
+    'Foreign changes of kernel state and of subnet.env that were reverted, by kind.',
+    by('step', one => one.repairs.steps),
+  ),
+  ripstop_rule_repairs_total: counter(
+    'Foreign changes of the firewall rules that were reverted.',
+    single(one => one.repairs.rules),
+  ),
+  ripstop_repair_failures_total: counter(
+    'Comparisons with the kernel state that failed.',
+    single(one => one.repairs.failures),
+  ),
+  ripstop_endpoint_up: gauge(
+    'Whether a listener of the agent is open: 1, or 0 while opening it is retried.',
+    by('endpoint', one =>
+      one.beside.endpoints.states.map(({ name, problem }) => [name, Number(problem === undefined)]),
+    ),
+  ),
+  ripstop_contained_errors_total: counter(
+    'Errors in a listener or side service that did not affect packets, by part.',
+    by('part', containedErrors),
+  ),
+  ripstop_uncaught_errors_total: counter(
+    'Uncaught errors that ended an agent on this node since its state directory was made.',
+    single(one => one.beside.uncaught.count),
+  ),
+  ripstop_drops_total: counter('Frames dropped, by reason.', perVerdict('reason', 'frames')),
+  ripstop_drop_bytes_total: counter('Bytes of dropped frames, by reason.', perVerdict('reason', 'bytes')),
+  ripstop_frames_total: counter('Frames that were not dropped, by verdict.', perVerdict('verdict', 'frames')),
+  ripstop_bytes_total: counter(
+    'Bytes of frames that were not dropped, by verdict.',
+    perVerdict('verdict', 'bytes'),
+  ),
+  ripstop_peers: gauge(
+    'Peers of an overlay.',
+    perOverlay(({ peers }) => peers.length),
+  ),
+  ripstop_peers_unreachable: gauge(
+    'Peers that did not answer the last probes, through the tunnel where there is one.',
+    perOverlay(({ plan, peers }, agent) => agent.probes.silent(plan.device, peers)),
+  ),
+  ripstop_peers_reduced_mtu: gauge(
+    'Peers with a path MTU below the MTU of the underlay interface.',
+    perOverlay(one => one.counters()?.loweredPaths ?? 0),
+  ),
+  ripstop_peer_sent_frames_total: counter('Frames sent to a peer.', perPeer('egress', 'frames')),
+  ripstop_peer_sent_bytes_total: counter('Bytes sent to a peer.', perPeer('egress', 'bytes')),
+  ripstop_peer_received_frames_total: counter('Frames received from a peer.', perPeer('ingress', 'frames')),
+  ripstop_peer_received_bytes_total: counter('Bytes received from a peer.', perPeer('ingress', 'bytes')),
+  ripstop_peer_loss_ratio: gauge(
+    'Ratio of the last probes of a peer that had no answer, by path.',
+    perPath(({ probes, lost }) => lost / probes),
+  ),
+  ripstop_peer_rtt_seconds: gauge(
+    'Median round-trip time of the last probes of a peer, by path.',
+    perPath(({ rttMs }) => (rttMs === null ? null : rttMs / 1000)),
+  ),
+  ripstop_worker_batches_total: counter('Batches that the workers forwarded.', perWorker('batches')),
+  ripstop_worker_wakeups_total: counter('Wake-ups of the workers.', perWorker('wakeups')),
+  ripstop_worker_native_calls_total: counter(
+    'Calls of the workers into the addon.',
+    perWorker('nativeCalls'),
+  ),
+  ripstop_worker_offload_fallbacks_total: counter(
+    'GSO packets that the kernel refused and that were sent segment by segment.',
+    perWorker('fallbacks'),
+  ),
+  ripstop_worker_restarts_total: counter(
+    'Restarts of workers that had ended.',
+    perOverlay(one => one.counters()?.restarts ?? 0),
+  ),
+  ripstop_worker_lag_seconds: gauge(
+    'Response time of the workers: the last one, and the maximum of the last minute.',
+    workerLag,
+  ),
+  ripstop_event_loop_lag_seconds: gauge(
+    "Delay of the agent's event loop since the last scrape; packets do not wait for it.",
+    by('statistic', (_agent, lag) => Object.entries(lag.take())),
+  ),
+  ripstop_resident_memory_bytes: gauge(
+    'Resident memory of the process.',
+    single(() => process.memoryUsage.rss()),
+  ),
+};
+
+export const METRICS: readonly Metric[] = Object.entries(TABLE).map(([name, row]) => ({ name, ...row }));
 
 /** A registry whose numbers are read from the agent at each scrape. */
 export function createRegistry(agent: Agent): Registry {
@@ -390,8 +274,8 @@ export function lagProbe(): LagProbe {
   };
 }
 
-function countBy(words: readonly string[]): (readonly [string[], number])[] {
+function countBy(words: readonly string[] = []): Map<string, number> {
   const counts = new Map<string, number>();
   for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
-  return [...counts].map(([word, count]) => [[word], count] as const);
+  return counts;
 }

@@ -1,7 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { METRICS } from '../../src/api/metrics.ts';
 import { withAgent } from './checks/agent-doc.ts';
 import { ROOT } from './checks/sources.ts';
 
@@ -12,13 +11,4 @@ t.test('docs/agent.md lists every flag and every metric of the agent', async t =
   const wanted = withAgent(page);
   if (process.env.UPDATE_DOCS === '1' && wanted !== page) writeFileSync(PAGE, wanted);
   else t.equal(page, wanted, 'UPDATE_DOCS=1 node dist/test/guard/agent-doc.test.js writes it');
-});
-
-t.test('metrics are named as Prometheus advises', async t => {
-  for (const { name, kind, labels } of METRICS) {
-    t.match(name, /^ripstop_[a-z_]+$/);
-    t.equal(name.endsWith('_total'), kind === 'counter', name);
-    t.equal(new Set(labels).size, labels.length);
-  }
-  t.equal(new Set(METRICS.map(({ name }) => name)).size, METRICS.length);
 });

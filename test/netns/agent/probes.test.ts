@@ -49,14 +49,14 @@ t.test(
       () => said('1 peer is answering over the underlay and not through the tunnel: node2') === 1,
     );
     const metrics = one.ns.must(['curl', '-s', 'http://127.0.0.1:8081/metrics']);
-    const metric = (name: string, way: string) => {
-      const labels = `device="flannel.1",peer="10.244.2.0-24[^"]*",address="172.31.0.2",way="${way}"`;
+    const metric = (name: string, path: string) => {
+      const labels = `device="flannel.1",peer="10.244.2.0-24[^"]*",address="172.31.0.2",path="${path}"`;
       return Number(new RegExp(`^ripstop_peer_${name}{${labels}} (.+)$`, 'm').exec(metrics)?.[1]);
     };
     t.equal(metric('loss_ratio', 'underlay'), 0);
     t.ok(metric('loss_ratio', 'tunnel') > 0.1);
     t.ok(metric('rtt_seconds', 'underlay') > 0);
-    t.match(metrics, 'ripstop_silent_peers{device="flannel.1"} 1\n');
+    t.match(metrics, 'ripstop_peers_unreachable{device="flannel.1"} 1\n');
     open();
     await until('it answers', async () => (await silent()).join() === '0,0', 60_000, 200);
     await until('that told', () => said('1 peer is answering again: node2') === 1);
