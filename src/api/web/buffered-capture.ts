@@ -6,10 +6,9 @@ import { resolveSelection, type Selection } from '../../capture/filter/selection
 import { GrowingQueue } from '../../capture/format/byte-queue.ts';
 import type { CaptureHub } from '../../capture/live/capture-hub.ts';
 import type { CaptureContext } from '../../capture/live/context.ts';
-import { CaptureCounts } from '../../capture/live/counts.ts';
 import { readRecordStream } from '../../capture/live/record-stream.ts';
-import { type CaptureRun, runCapture } from '../../capture/live/run.ts';
-import { captureFormat } from '../../capture/sink/file-format.ts';
+import { CaptureCounts, type CaptureRun, runCapture } from '../../capture/run.ts';
+import { captureFormat } from '../../capture/sink/open-sink.ts';
 import type { CaptureEnding, CaptureRequest, CaptureView } from './messages.ts';
 import { PacketBuffer } from './packet-buffer.ts';
 

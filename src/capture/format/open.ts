@@ -1,10 +1,10 @@
 import { open as openFile } from 'node:fs/promises';
 import { hasCode, messageOf, RipstopError } from '../../base/errors.ts';
 import { ByteSource } from './byte-source.ts';
-import { MAGIC_MICRO, MAGIC_NANO, MAGIC_PATCHED } from './pcap-format.ts';
-import { PcapReader } from './pcap-reader.ts';
-import { SECTION_HEADER } from './pcapng-blocks.ts';
-import { PcapngReader } from './pcapng-reader.ts';
+import { MAGIC_MICRO, MAGIC_NANO, MAGIC_PATCHED } from './pcap/format.ts';
+import { PcapReader } from './pcap/reader.ts';
+import { SECTION_HEADER } from './pcapng/blocks.ts';
+import { PcapngReader } from './pcapng/reader.ts';
 import { broken, type CaptureReader } from './reader.ts';
 
 /** Opens a capture file, or standard input for `-`. Throws RipstopError ECAPTURE. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { LINK_ETHERNET } from '../../../src/capture/format/packet.ts';
-import { PcapFormat } from '../../../src/capture/format/pcap-writer.ts';
+import { PcapFormat } from '../../../src/capture/format/pcap/writer.ts';
 import type { ReplayResult } from '../../../src/capture/replay/replay.ts';
 import { integerOption, list, size } from '../../../src/cli/commands/packets/capture.ts';
 import { paced } from '../../../src/cli/commands/packets/replay-run.ts';

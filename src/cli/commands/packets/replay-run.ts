@@ -3,8 +3,8 @@ import { peerOf, readNodeConfig, vtepMac } from '../../../agent/node/config.ts';
 import { hasCode, RipstopError } from '../../../base/errors.ts';
 import { verdictNumbers } from '../../../capture/filter/selection.ts';
 import { openCapture } from '../../../capture/format/open.ts';
-import { PcapFormat } from '../../../capture/format/pcap-writer.ts';
-import { PcapngFormat } from '../../../capture/format/pcapng-writer.ts';
+import { PcapFormat } from '../../../capture/format/pcap/writer.ts';
+import { PcapngFormat } from '../../../capture/format/pcapng/writer.ts';
 import {
   type PartialReplayConfig,
   type ReplayConfig,
@@ -28,9 +28,8 @@ import {
   resultPackets,
   TABLE_HEADING,
 } from '../../../capture/replay/report.ts';
-import { formatOf } from '../../../capture/sink/file-format.ts';
 import type { FileSinkOptions } from '../../../capture/sink/file-sink.ts';
-import { openSink } from '../../../capture/sink/open-sink.ts';
+import { formatOf, openSink } from '../../../capture/sink/open-sink.ts';
 import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
 import {
   OFFLINE_FRAMES,

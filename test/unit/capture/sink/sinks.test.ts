@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
-import { LINK_RAW, type Packet } from '../../../src/capture/format/packet.ts';
-import { PcapFormat } from '../../../src/capture/format/pcap-writer.ts';
-import { PcapngFormat } from '../../../src/capture/format/pcapng-writer.ts';
-import { FileSink } from '../../../src/capture/sink/file-sink.ts';
-import { openSink } from '../../../src/capture/sink/open-sink.ts';
-import { StreamSink } from '../../../src/capture/sink/stream-sink.ts';
-import { readAll } from './fixtures/files.ts';
+import { until } from '../../../../bench/lab/until.ts';
+import { LINK_RAW, type Packet } from '../../../../src/capture/format/packet.ts';
+import { PcapFormat } from '../../../../src/capture/format/pcap/writer.ts';
+import { PcapngFormat } from '../../../../src/capture/format/pcapng/writer.ts';
+import { FileSink } from '../../../../src/capture/sink/file-sink.ts';
+import { openSink } from '../../../../src/capture/sink/open-sink.ts';
+import { StreamSink } from '../../../../src/capture/sink/stream-sink.ts';
+import { readAll } from '../fixtures/files.ts';
 
 const format = () =>
   new PcapngFormat([{ link: LINK_RAW, snapLength: 0, name: 'drop' }], { application: 'ripstop' });
@@ -109,7 +109,7 @@ t.test('a path that cannot be written is a clear error', async t => {
 
 t.test('a full disk ends the capture; the packets before it are kept and can be read', async t => {
   const path = join(directory(t), 'full.pcapng');
-  const child = fileURLToPath(new URL('./fixtures/full-disk.js', import.meta.url));
+  const child = fileURLToPath(new URL('../fixtures/full-disk.js', import.meta.url));
   const script =
     'mount -t tmpfs -o size=64k none "$1" && "$2" "$3" "$1/full.pcapng" && cat "$1/full.pcapng" > "$4"';
   const place = join(path, '..');
@@ -155,7 +155,7 @@ t.test('a closed stream is told as EPIPE, and close is then quiet', async t => {
 });
 
 t.test('a real pipe: tcpdump reads along, and `head` closing it is no fault', async t => {
-  const child = fileURLToPath(new URL('./fixtures/to-stdout.js', import.meta.url));
+  const child = fileURLToPath(new URL('../fixtures/to-stdout.js', import.meta.url));
   const run = (rest: string) =>
     execFileSync('sh', ['-c', `"$1" "$2" | ${rest}`, 'sh', process.execPath, child], {
       encoding: 'utf8',
@@ -187,7 +187,7 @@ t.test('a pipe in the file system is written to, and stays one', async t => {
   await sink.close();
   await t.rejects(openSink({ path, format: format(), statistics, rotation: { seconds: 1 } }), {
     code: 'ECONFIG',
-    message: /no regular file/,
+    message: /not a regular file/,
   });
   t.ok(statSync(path).isFIFO());
   await until('it came through', async () => {

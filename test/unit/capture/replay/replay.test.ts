@@ -1,12 +1,12 @@
 import t from 'tap';
-import { PacketDecoder } from '../../../src/capture/decode/packet-decoder.ts';
-import { describePacket } from '../../../src/capture/decode/text.ts';
-import { readCapture } from '../../../src/capture/format/open.ts';
-import { LINK_ETHERNET, LINK_RAW, type Packet } from '../../../src/capture/format/packet.ts';
-import { PcapFormat } from '../../../src/capture/format/pcap-writer.ts';
-import { PcapngFormat } from '../../../src/capture/format/pcapng-writer.ts';
-import type { ReplayConfig } from '../../../src/capture/replay/config.ts';
-import { benchmarkReplay } from '../../../src/capture/replay/replay.ts';
+import { PacketDecoder } from '../../../../src/capture/decode/packet-decoder.ts';
+import { describePacket } from '../../../../src/capture/decode/text.ts';
+import { readCapture } from '../../../../src/capture/format/open.ts';
+import { LINK_ETHERNET, LINK_RAW, type Packet } from '../../../../src/capture/format/packet.ts';
+import { PcapFormat } from '../../../../src/capture/format/pcap/writer.ts';
+import { PcapngFormat } from '../../../../src/capture/format/pcapng/writer.ts';
+import type { ReplayConfig } from '../../../../src/capture/replay/config.ts';
+import { benchmarkReplay } from '../../../../src/capture/replay/replay.ts';
 import {
   changeLines,
   differs,
@@ -14,7 +14,7 @@ import {
   resultInterfaces,
   resultLine,
   resultPackets,
-} from '../../../src/capture/replay/report.ts';
+} from '../../../../src/capture/replay/report.ts';
 import {
   FORWARD,
   MULTICAST,
@@ -26,14 +26,25 @@ import {
   UNKNOWN_PEER,
   VERDICTS,
   WRONG_VNI,
-} from '../../../src/dataplane/descriptor/verdicts.ts';
-import { Random } from '../../support/random.ts';
-import { need } from '../../support/skip-unless.ts';
-import { chunked, written } from './fixtures/files.ts';
-import { type Ends, ethernet, ip, joined, randomPacket, tcp, udp, V4, V6, vxlan } from './fixtures/frames.ts';
-import { OTHER_SUBNET, open, rehearse, UDP_CONFIG, VXLAN_CONFIG } from './fixtures/scripted.ts';
-import { CONTEXT, worker } from './fixtures/tapped.ts';
-import { tsharkFields } from './fixtures/tshark.ts';
+} from '../../../../src/dataplane/descriptor/verdicts.ts';
+import { Random } from '../../../support/random.ts';
+import { need } from '../../../support/skip-unless.ts';
+import { chunked, written } from '../fixtures/files.ts';
+import {
+  type Ends,
+  ethernet,
+  ip,
+  joined,
+  randomPacket,
+  tcp,
+  udp,
+  V4,
+  V6,
+  vxlan,
+} from '../fixtures/frames.ts';
+import { OTHER_SUBNET, open, rehearse, UDP_CONFIG, VXLAN_CONFIG } from '../fixtures/scripted.ts';
+import { CONTEXT, worker } from '../fixtures/tapped.ts';
+import { tsharkFields } from '../fixtures/tshark.ts';
 
 const swap = ({ source, target }: Ends): Ends => ({ source: target, target: source });
 const syn = (ends: Ends, payload = 0) =>

@@ -1,19 +1,19 @@
 import t from 'tap';
-import { PacketDecoder } from '../../../src/capture/decode/packet-decoder.ts';
-import { PcapFormat } from '../../../src/capture/format/pcap-writer.ts';
-import { PcapngFormat } from '../../../src/capture/format/pcapng-writer.ts';
+import { PacketDecoder } from '../../../../src/capture/decode/packet-decoder.ts';
+import { PcapFormat } from '../../../../src/capture/format/pcap/writer.ts';
+import { PcapngFormat } from '../../../../src/capture/format/pcapng/writer.ts';
 import {
   FORWARD,
   NO_PEER,
   SEND_FAILED,
   UNKNOWN_PEER,
   WRONG_VNI,
-} from '../../../src/dataplane/descriptor/verdicts.ts';
-import { need } from '../../support/skip-unless.ts';
-import { written } from './fixtures/files.ts';
-import { ethernet, ip, joined, tcp, V4, V6 } from './fixtures/frames.ts';
-import { CONTEXT, type Judged, UDP_CONTEXT, worker } from './fixtures/tapped.ts';
-import { tsharkFields } from './fixtures/tshark.ts';
+} from '../../../../src/dataplane/descriptor/verdicts.ts';
+import { need } from '../../../support/skip-unless.ts';
+import { written } from '../fixtures/files.ts';
+import { ethernet, ip, joined, tcp, V4, V6 } from '../fixtures/frames.ts';
+import { CONTEXT, type Judged, UDP_CONTEXT, worker } from '../fixtures/tapped.ts';
+import { tsharkFields } from '../fixtures/tshark.ts';
 
 const ALL = 31;
 const small = ethernet(

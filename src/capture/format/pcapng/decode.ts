@@ -1,6 +1,6 @@
-import type { CaptureInterface, Direction, InterfaceStatistics, Packet } from './packet.ts';
-import * as ng from './pcapng-blocks.ts';
-import { findOption, type Option, readOptions, readText } from './pcapng-options.ts';
+import type { CaptureInterface, Direction, InterfaceStatistics, Packet } from '../packet.ts';
+import * as ng from './blocks.ts';
+import { findOption, type Option, readOptions, readText } from './options.ts';
 
 const NANOSECONDS = 1_000_000_000n;
 

@@ -1,10 +1,10 @@
 import t from 'tap';
-import { LINK_ETHERNET, LINK_RAW } from '../../../src/capture/format/packet.ts';
-import { PcapFormat } from '../../../src/capture/format/pcap-writer.ts';
-import { PcapngFormat } from '../../../src/capture/format/pcapng-writer.ts';
-import { written } from './fixtures/files.ts';
-import { ethernet, ip, joined, tcp, V4, V6, vxlan } from './fixtures/frames.ts';
-import { readWith, tsharkFields } from './fixtures/tshark.ts';
+import { LINK_ETHERNET, LINK_RAW } from '../../../../src/capture/format/packet.ts';
+import { PcapFormat } from '../../../../src/capture/format/pcap/writer.ts';
+import { PcapngFormat } from '../../../../src/capture/format/pcapng/writer.ts';
+import { written } from '../fixtures/files.ts';
+import { ethernet, ip, joined, tcp, V4, V6, vxlan } from '../fixtures/frames.ts';
+import { readWith, tsharkFields } from '../fixtures/tshark.ts';
 
 const inner4 = ethernet(
   ip(V4, 6, tcp({ from: 40000, to: 80, sequence: 9, flags: 0x18 }, Uint8Array.of(1, 2, 3), V4)),

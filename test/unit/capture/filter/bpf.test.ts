@@ -1,13 +1,13 @@
 import t from 'tap';
-import { parseProgram, runProgram } from '../../../src/capture/filter/bpf.ts';
-import { compileFilter } from '../../../src/capture/filter/filter-compiler.ts';
-import { LINK_ETHERNET, LINK_RAW } from '../../../src/capture/format/packet.ts';
-import { PcapFormat } from '../../../src/capture/format/pcap-writer.ts';
-import { seeded } from '../../support/random.ts';
-import { need } from '../../support/skip-unless.ts';
-import { written } from './fixtures/files.ts';
-import { randomPacket } from './fixtures/frames.ts';
-import { readWith } from './fixtures/tshark.ts';
+import { parseProgram, runProgram } from '../../../../src/capture/filter/bpf.ts';
+import { compileFilter } from '../../../../src/capture/filter/filter-compiler.ts';
+import { LINK_ETHERNET, LINK_RAW } from '../../../../src/capture/format/packet.ts';
+import { PcapFormat } from '../../../../src/capture/format/pcap/writer.ts';
+import { seeded } from '../../../support/random.ts';
+import { need } from '../../../support/skip-unless.ts';
+import { written } from '../fixtures/files.ts';
+import { randomPacket } from '../fixtures/frames.ts';
+import { readWith } from '../fixtures/tshark.ts';
 
 const program = (...lines: string[]) => [lines.length, ...lines].join('\n');
 const run = (text: string, bytes: readonly number[], length = bytes.length) =>

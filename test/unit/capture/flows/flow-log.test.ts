@@ -1,16 +1,16 @@
 import { PassThrough } from 'node:stream';
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
-import { answerFlowLog, flowsOf, readFlowsQuery } from '../../../src/api/flows.ts';
-import { createFlowFilter } from '../../../src/capture/flows/flow-filter.ts';
-import { endsOf, type FlowRecord } from '../../../src/capture/flows/flow-log.ts';
-import { FlowMonitor } from '../../../src/capture/flows/flow-monitor.ts';
-import type { FlowRow } from '../../../src/capture/flows/flow-report.ts';
-import { formatMs, scaled, showFlows } from '../../../src/cli/commands/packets/flows-view.ts';
-import { NO_PEER } from '../../../src/dataplane/descriptor/verdicts.ts';
-import { need } from '../../support/skip-unless.ts';
-import { ethernet, ip, tcp, udp, V4, V6 } from './fixtures/frames.ts';
-import { worker } from './fixtures/tapped.ts';
+import { until } from '../../../../bench/lab/until.ts';
+import { answerFlowLog, flowsOf, readFlowsQuery } from '../../../../src/api/flows.ts';
+import { createFlowFilter } from '../../../../src/capture/flows/flow-filter.ts';
+import { endsOf, type FlowRecord } from '../../../../src/capture/flows/flow-log.ts';
+import { FlowMonitor } from '../../../../src/capture/flows/flow-monitor.ts';
+import type { FlowRow } from '../../../../src/capture/flows/flow-report.ts';
+import { formatMs, scaled, showFlows } from '../../../../src/cli/commands/packets/flows-view.ts';
+import { NO_PEER } from '../../../../src/dataplane/descriptor/verdicts.ts';
+import { need } from '../../../support/skip-unless.ts';
+import { ethernet, ip, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
+import { worker } from '../fixtures/tapped.ts';
 
 const datagram = (port: number) => ethernet(ip(V4, 17, udp(port, 53, new Uint8Array(20), V4)));
 const fin = ethernet(

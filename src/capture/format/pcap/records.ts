@@ -1,6 +1,6 @@
-import type { ByteSource } from './byte-source.ts';
-import * as pcap from './pcap-format.ts';
-import { broken } from './reader.ts';
+import type { ByteSource } from '../byte-source.ts';
+import { broken } from '../reader.ts';
+import * as pcap from './format.ts';
 
 /** What the file header of a classic capture says. */
 export interface PcapHeader {

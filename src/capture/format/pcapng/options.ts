@@ -1,4 +1,4 @@
-import { OPT_ENDOFOPT, padded } from './pcapng-blocks.ts';
+import { OPT_ENDOFOPT, padded } from './blocks.ts';
 
 /** One option: its code, and its value as it stands in the block. */
 export interface Option {

@@ -1,9 +1,9 @@
 import t from 'tap';
-import { DropLines, dropRow } from '../../../src/capture/decode/drop-rows.ts';
-import { PacketDecoder } from '../../../src/capture/decode/packet-decoder.ts';
-import { NO_PEER, SEND_FAILED, UNKNOWN_PEER } from '../../../src/dataplane/descriptor/verdicts.ts';
-import { ethernet, ip, joined, tcp, V4 } from './fixtures/frames.ts';
-import { CONTEXT, type Judged, worker } from './fixtures/tapped.ts';
+import { DropLines, dropRow } from '../../../../src/capture/decode/drop-rows.ts';
+import { PacketDecoder } from '../../../../src/capture/decode/packet-decoder.ts';
+import { NO_PEER, SEND_FAILED, UNKNOWN_PEER } from '../../../../src/dataplane/descriptor/verdicts.ts';
+import { ethernet, ip, joined, tcp, V4 } from '../fixtures/frames.ts';
+import { CONTEXT, type Judged, worker } from '../fixtures/tapped.ts';
 
 const frame = ethernet(ip(V4, 6, tcp({ from: 40000, to: 80, sequence: 1, flags: 2 }, new Uint8Array(0), V4)));
 const decoder = new PacketDecoder(CONTEXT, { points: 16, snapLength: 256, segments: false });

@@ -1,24 +1,23 @@
 import { PassThrough } from 'node:stream';
 import t from 'tap';
-import { type ErrorCode, RipstopError } from '../../../src/base/errors.ts';
-import { PacketDecoder } from '../../../src/capture/decode/packet-decoder.ts';
-import { createFilter } from '../../../src/capture/filter/filter.ts';
-import { PcapngFormat } from '../../../src/capture/format/pcapng-writer.ts';
-import { CaptureHub } from '../../../src/capture/live/capture-hub.ts';
-import { CaptureCounts } from '../../../src/capture/live/counts.ts';
-import type { CaptureRecord } from '../../../src/capture/live/record.ts';
-import { encodeContext, RecordQueue, readRecordStream } from '../../../src/capture/live/record-stream.ts';
-import { runCapture } from '../../../src/capture/live/run.ts';
-import type { CaptureSink } from '../../../src/capture/sink/sink.ts';
-import { StreamSink } from '../../../src/capture/sink/stream-sink.ts';
-import { TextSink } from '../../../src/capture/sink/text-sink.ts';
-import { commit } from '../../../src/dataplane/descriptor/ring.ts';
-import { NO_PEER, WRONG_VNI } from '../../../src/dataplane/descriptor/verdicts.ts';
-import { captureBatch, TAPS, wantedPoints } from '../../../src/dataplane/tap/tap.ts';
-import { need } from '../../support/skip-unless.ts';
-import { chunked, readAll } from './fixtures/files.ts';
-import { ethernet, ip, joined, tcp, udp, V4 } from './fixtures/frames.ts';
-import { CONTEXT, type Judged, worker } from './fixtures/tapped.ts';
+import { type ErrorCode, RipstopError } from '../../../../src/base/errors.ts';
+import { PacketDecoder } from '../../../../src/capture/decode/packet-decoder.ts';
+import { createFilter } from '../../../../src/capture/filter/filter.ts';
+import { PcapngFormat } from '../../../../src/capture/format/pcapng/writer.ts';
+import { CaptureHub } from '../../../../src/capture/live/capture-hub.ts';
+import type { CaptureRecord } from '../../../../src/capture/live/record.ts';
+import { encodeContext, RecordQueue, readRecordStream } from '../../../../src/capture/live/record-stream.ts';
+import { CaptureCounts, runCapture } from '../../../../src/capture/run.ts';
+import type { CaptureSink } from '../../../../src/capture/sink/sink.ts';
+import { StreamSink } from '../../../../src/capture/sink/stream-sink.ts';
+import { TextSink } from '../../../../src/capture/sink/text-sink.ts';
+import { commit } from '../../../../src/dataplane/descriptor/ring.ts';
+import { NO_PEER, WRONG_VNI } from '../../../../src/dataplane/descriptor/verdicts.ts';
+import { captureBatch, TAPS, wantedPoints } from '../../../../src/dataplane/tap/tap.ts';
+import { need } from '../../../support/skip-unless.ts';
+import { chunked, readAll } from '../fixtures/files.ts';
+import { ethernet, ip, joined, tcp, udp, V4 } from '../fixtures/frames.ts';
+import { CONTEXT, type Judged, worker } from '../fixtures/tapped.ts';
 
 const frame = ethernet(ip(V4, 6, tcp({ from: 40000, to: 80, sequence: 1, flags: 2 }, new Uint8Array(0), V4)));
 const wrapped = (vni: number) => joined([8, 0, 0, 0, 0, 0, vni, 0], frame);
@@ -156,7 +155,7 @@ t.test('a sink that fails: a gone reader is quiet, a full disk is not', async t 
     flush: async () => {},
     close: async () => {},
   });
-  t.equal((await captured(of(someRecords()), { sink: failing('EPIPE') })).end, 'reader');
+  t.equal((await captured(of(someRecords()), { sink: failing('EPIPE') })).end, 'broken-pipe');
   await t.rejects(captured(of(someRecords()), { sink: failing('ENOSPC') }), { code: 'ENOSPC' });
 });
 

@@ -1,10 +1,10 @@
-import type { ByteSource } from './byte-source.ts';
-import type { CaptureInterface, InterfaceStatistics, Packet } from './packet.ts';
-import * as ng from './pcapng-blocks.ts';
-import { BYTE_ORDER_MAGIC, BYTE_ORDER_MAGIC_SWAPPED } from './pcapng-blocks.ts';
-import { readInterface, readPacket, readStatistics, type TimeUnit } from './pcapng-decode.ts';
-import { findOption, readOptions, readText } from './pcapng-options.ts';
-import { broken, type CaptureReader } from './reader.ts';
+import type { ByteSource } from '../byte-source.ts';
+import type { CaptureInterface, InterfaceStatistics, Packet } from '../packet.ts';
+import { broken, type CaptureReader } from '../reader.ts';
+import * as ng from './blocks.ts';
+import { BYTE_ORDER_MAGIC, BYTE_ORDER_MAGIC_SWAPPED } from './blocks.ts';
+import { readInterface, readPacket, readStatistics, type TimeUnit } from './decode.ts';
+import { findOption, readOptions, readText } from './options.ts';
 
 /** Largest block that is taken into memory: a packet of libpcap's largest size with its comments, bytes. */
 const BLOCK_MAX = 1 << 20;

@@ -1,5 +1,5 @@
-import type { ByteQueue, CaptureFormat, CaptureInterface, InterfaceStatistics, Packet } from './packet.ts';
-import * as ng from './pcapng-blocks.ts';
+import type { ByteQueue, CaptureFormat, CaptureInterface, InterfaceStatistics, Packet } from '../packet.ts';
+import * as ng from './blocks.ts';
 
 /** What the section header says about the capture as a whole. */
 export interface SectionInfo {

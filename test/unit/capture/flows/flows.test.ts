@@ -1,21 +1,21 @@
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
-import { FlowEntry } from '../../../src/capture/flows/flow-entry.ts';
-import { FlowFields, reverseKey } from '../../../src/capture/flows/flow-fields.ts';
-import { FlowMonitor } from '../../../src/capture/flows/flow-monitor.ts';
-import { orderFlows } from '../../../src/capture/flows/flow-order.ts';
-import type { FlowReport, FlowRow } from '../../../src/capture/flows/flow-report.ts';
+import { until } from '../../../../bench/lab/until.ts';
+import { FlowEntry } from '../../../../src/capture/flows/flow-entry.ts';
+import { FlowFields, reverseKey } from '../../../../src/capture/flows/flow-fields.ts';
+import { FlowMonitor } from '../../../../src/capture/flows/flow-monitor.ts';
+import { orderFlows } from '../../../../src/capture/flows/flow-order.ts';
+import type { FlowReport, FlowRow } from '../../../../src/capture/flows/flow-report.ts';
 import {
   END_OF_FLOW,
   FlowTable,
   IDLE_TIMEOUT,
   LACK_OF_RESOURCES,
-} from '../../../src/capture/flows/flow-table.ts';
-import { onAck, onDataSent } from '../../../src/capture/flows/tcp-tracker.ts';
-import { NO_PEER } from '../../../src/dataplane/descriptor/verdicts.ts';
-import { seeded } from '../../support/random.ts';
-import { type Ends, ethernet, ip, joined, randomPacket, tcp, udp, V4, V6 } from './fixtures/frames.ts';
-import { worker } from './fixtures/tapped.ts';
+} from '../../../../src/capture/flows/flow-table.ts';
+import { onAck, onDataSent } from '../../../../src/capture/flows/tcp-tracker.ts';
+import { NO_PEER } from '../../../../src/dataplane/descriptor/verdicts.ts';
+import { seeded } from '../../../support/random.ts';
+import { type Ends, ethernet, ip, joined, randomPacket, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
+import { worker } from '../fixtures/tapped.ts';
 
 const reversed = ({ source, target }: Ends): Ends => ({ source: target, target: source });
 const zeros = (count: number) => new Uint8Array(count);

@@ -1,19 +1,19 @@
 import t from 'tap';
-import { Correlator, type PacketPath } from '../../../src/capture/correlate/correlator.ts';
+import { Correlator, type PacketPath } from '../../../../src/capture/correlate/correlator.ts';
 import {
   fingerprint,
   type Observation,
   ObservationReader,
-} from '../../../src/capture/correlate/observation.ts';
-import { PathLines, pathRow } from '../../../src/capture/correlate/rows.ts';
-import { segmentGso } from '../../../src/capture/decode/segments.ts';
-import type { CaptureRecord } from '../../../src/capture/live/record.ts';
-import { FORWARD, TOO_BIG, UNKNOWN_PEER, VERDICTS } from '../../../src/dataplane/descriptor/verdicts.ts';
-import { EGRESS_INNER, INGRESS_INNER } from '../../../src/dataplane/tap/tap.ts';
-import { seeded } from '../../support/random.ts';
-import { countReads } from '../../support/traffic/reads.ts';
-import { ethernet, ip, joined, tcp, udp, V4, V6 } from './fixtures/frames.ts';
-import { CONTEXT } from './fixtures/tapped.ts';
+} from '../../../../src/capture/correlate/observation.ts';
+import { PathLines, pathRow } from '../../../../src/capture/correlate/rows.ts';
+import { segmentGso } from '../../../../src/capture/decode/segments.ts';
+import type { CaptureRecord } from '../../../../src/capture/live/record.ts';
+import { FORWARD, TOO_BIG, UNKNOWN_PEER, VERDICTS } from '../../../../src/dataplane/descriptor/verdicts.ts';
+import { EGRESS_INNER, INGRESS_INNER } from '../../../../src/dataplane/tap/tap.ts';
+import { seeded } from '../../../support/random.ts';
+import { countReads } from '../../../support/traffic/reads.ts';
+import { ethernet, ip, joined, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
+import { CONTEXT } from '../fixtures/tapped.ts';
 
 const NONE = { flags: 0, gsoType: 0, gsoSize: 0, csumStart: 0, csumOffset: 0 };
 const DROPS = VERDICTS.map(verdict => verdict.drop);

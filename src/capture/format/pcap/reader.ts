@@ -1,10 +1,10 @@
 import { EventEmitter } from 'node:events';
 import { parse } from 'pcap-parser';
-import type { ByteSource } from './byte-source.ts';
-import type { CaptureInterface, InterfaceStatistics, Packet } from './packet.ts';
-import { LINK_TYPE, MAGIC_MICRO } from './pcap-format.ts';
-import { type PcapHeader, pcapRecords, readPcapHeader } from './pcap-records.ts';
-import type { CaptureReader } from './reader.ts';
+import type { ByteSource } from '../byte-source.ts';
+import type { CaptureInterface, InterfaceStatistics, Packet } from '../packet.ts';
+import type { CaptureReader } from '../reader.ts';
+import { LINK_TYPE, MAGIC_MICRO } from './format.ts';
+import { type PcapHeader, pcapRecords, readPcapHeader } from './records.ts';
 
 /** What `pcap-parser` takes for a stream; nothing flows by itself, each record is pushed. */
 class RecordStream extends EventEmitter {

@@ -1,5 +1,5 @@
-import type { ByteQueue, CaptureFormat, Packet } from './packet.ts';
-import * as pcap from './pcap-format.ts';
+import type { ByteQueue, CaptureFormat, Packet } from '../packet.ts';
+import * as pcap from './format.ts';
 
 /**
  * Writes classic captures, little-endian, nanosecond magic. The format knows one link type and neither comments,

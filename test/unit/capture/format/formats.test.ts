@@ -1,10 +1,10 @@
 import t from 'tap';
-import { LINK_ETHERNET, LINK_RAW, type Packet } from '../../../src/capture/format/packet.ts';
-import { PcapFormat } from '../../../src/capture/format/pcap-writer.ts';
-import { PcapngFormat } from '../../../src/capture/format/pcapng-writer.ts';
-import { Random } from '../../support/random.ts';
-import { chunked, readAll, written } from './fixtures/files.ts';
-import { joined, randomPacket } from './fixtures/frames.ts';
+import { LINK_ETHERNET, LINK_RAW, type Packet } from '../../../../src/capture/format/packet.ts';
+import { PcapFormat } from '../../../../src/capture/format/pcap/writer.ts';
+import { PcapngFormat } from '../../../../src/capture/format/pcapng/writer.ts';
+import { Random } from '../../../support/random.ts';
+import { chunked, readAll, written } from '../fixtures/files.ts';
+import { joined, randomPacket } from '../fixtures/frames.ts';
 
 const SEED = 0x5eed01;
 const NOW = 1_790_000_000_123_456_789n;
@@ -307,7 +307,7 @@ t.test('pcapng: a flood of interfaces is refused before it fills the memory', as
     yield section(true);
     for (;;) yield one;
   }
-  const { readCapture } = await import('../../../src/capture/format/open.ts');
+  const { readCapture } = await import('../../../../src/capture/format/open.ts');
   const reader = await readCapture(flood(), 'flood');
   await t.rejects(reader.packets().next(), /more than 4096 interfaces/);
 });
@@ -322,7 +322,7 @@ t.test('the stream is let go when the consumer stops early', async t => {
       closed = true;
     }
   }
-  const { readCapture } = await import('../../../src/capture/format/open.ts');
+  const { readCapture } = await import('../../../../src/capture/format/open.ts');
   for await (const packet of (await readCapture(source(), 'early')).packets()) {
     t.equal(packet.interface, 0);
     break;

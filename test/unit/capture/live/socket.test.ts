@@ -3,13 +3,13 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
-import { answerCapture, type CaptureTarget } from '../../../src/api/capture.ts';
-import { openCaptureStream } from '../../../src/api/client.ts';
-import { listenOn } from '../../../src/api/server.ts';
-import { CaptureHub } from '../../../src/capture/live/capture-hub.ts';
-import { readRecordStream } from '../../../src/capture/live/record-stream.ts';
-import { worker } from './fixtures/tapped.ts';
+import { until } from '../../../../bench/lab/until.ts';
+import { answerCapture, type CaptureTarget } from '../../../../src/api/capture.ts';
+import { openCaptureStream } from '../../../../src/api/client.ts';
+import { listenOn } from '../../../../src/api/server.ts';
+import { CaptureHub } from '../../../../src/capture/live/capture-hub.ts';
+import { readRecordStream } from '../../../../src/capture/live/record-stream.ts';
+import { worker } from '../fixtures/tapped.ts';
 
 /** A socket that serves captures of a worker whose batches a test fills. */
 async function served(
