@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { View } from '../api/web/messages.ts';
 import { Capture } from './capture/capture.tsx';
-import { Asking, keepToken, takeToken } from './client/api.ts';
+import { ApiClient, keepToken, takeToken } from './client/api.ts';
 import { TokenGate } from './client/token-prompt.tsx';
 import { useLive } from './client/use-polling.ts';
 import { Drops } from './views/drops.tsx';
@@ -10,21 +10,21 @@ import { NodeMap } from './views/map.tsx';
 import { Traffic } from './views/traffic.tsx';
 
 export function App() {
-  const [asking, setAsking] = useState(() => new Asking(takeToken()));
+  const [api, setAsking] = useState(() => new ApiClient(takeToken()));
   const [paused, setPaused] = useState(false);
   const [peer, setPeer] = useState('');
-  const { live, trouble, locked } = useLive(asking, paused);
+  const { live, trouble, locked } = useLive(api, paused);
   if (locked)
     return (
       <TokenGate
-        wrong={asking.hasToken}
+        wrong={api.hasToken}
         enter={token => {
           keepToken(token);
-          setAsking(new Asking(token));
+          setAsking(new ApiClient(token));
         }}
       />
     );
-  if (!live) return <p class="waiting">{trouble ?? 'Asking the node …'}</p>;
+  if (!live) return <p class="waiting">{trouble ?? 'ApiClient the node …'}</p>;
   const { view, rates, history } = live;
   return (
     <>
@@ -37,7 +37,7 @@ export function App() {
         <Traffic history={history} flows={view.flows} peer={peer} />
         <Drops view={view} history={history} />
         <Links view={view} rates={rates} chosen={peer} choose={setPeer} />
-        <Capture asking={asking} view={view} peer={peer} choose={setPeer} />
+        <Capture api={api} view={view} peer={peer} choose={setPeer} />
       </main>
     </>
   );

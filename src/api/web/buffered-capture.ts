@@ -25,7 +25,7 @@ const ANSWER_MAX = 500;
 /** A capture of the web UI: it runs in this process and keeps its packets in memory. */
 export class BufferedCapture {
   readonly #id: number;
-  readonly #wish: CaptureRequest;
+  readonly #request: CaptureRequest;
   readonly #context: CaptureContext;
   readonly #decoder: PacketDecoder;
   readonly #counts: CaptureCounts;
@@ -38,23 +38,23 @@ export class BufferedCapture {
   #fault: string | null = null;
 
   /** @throws RipstopError EINUSE, ECAPTURE, EFILTER */
-  static async start(id: number, wish: CaptureRequest, hub: CaptureHub): Promise<BufferedCapture> {
+  static async start(id: number, request: CaptureRequest, hub: CaptureHub): Promise<BufferedCapture> {
     const stop = new AbortController();
     try {
-      const selection = selectionOf(wish);
+      const selection = selectionOf(request);
       const stream = await readRecordStream(paced(await hub.start(selection, stop.signal)));
       const { context } = stream;
       const { points } = resolveSelection(selection, context);
-      const named = wish.filter === '' ? {} : { filter: wish.filter };
+      const named = request.filter === '' ? {} : { filter: request.filter };
       const decoder = new PacketDecoder(context, {
         points,
-        snapLength: wish.snapLength,
+        snapLength: request.snapLength,
         segments: false,
         ...named,
       });
-      const inner = wish.filter === '' ? {} : { inner: wish.filter };
+      const inner = request.filter === '' ? {} : { inner: request.filter };
       const filter = await createFilter(inner, context, decoder);
-      const capture = new BufferedCapture(id, wish, context, decoder, stop);
+      const capture = new BufferedCapture(id, request, context, decoder, stop);
       capture.#run({ batches: stream.batches(), filter });
       return capture;
     } catch (error) {
@@ -65,13 +65,13 @@ export class BufferedCapture {
 
   private constructor(
     id: number,
-    wish: CaptureRequest,
+    request: CaptureRequest,
     context: CaptureContext,
     decoder: PacketDecoder,
     stop: AbortController,
   ) {
     this.#id = id;
-    this.#wish = wish;
+    this.#request = request;
     this.#context = context;
     this.#decoder = decoder;
     this.#stop = stop;
@@ -100,7 +100,7 @@ export class BufferedCapture {
     return {
       id: this.#id,
       running: this.isRunning,
-      wish: this.#wish,
+      request: this.#request,
       ending: this.#ending,
       fault: this.#fault,
       delivered: this.#kept.written,
@@ -126,7 +126,7 @@ export class BufferedCapture {
       decoder: this.#decoder,
       counts: this.#counts,
       sink: this.#kept,
-      packets: this.#wish.packets,
+      packets: this.#request.packets,
       stop: this.#stop.signal,
     };
     void runCapture(run)

@@ -144,7 +144,7 @@ export interface CaptureView {
   /** Another one for each capture; 0: there was none yet. */
   readonly id: number;
   readonly running: boolean;
-  readonly wish: CaptureRequest | null;
+  readonly request: CaptureRequest | null;
   readonly ending: CaptureEnding | null;
   /** Why it ended, when it failed. */
   readonly fault: string | null;
@@ -175,7 +175,7 @@ export interface PacketView {
 }
 
 /** Body of every answer that is none: what is wrong, and what would be right. */
-export interface Refusal {
+export interface ErrorBody {
   readonly error: string;
   readonly hint?: string;
 }

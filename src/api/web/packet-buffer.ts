@@ -1,3 +1,4 @@
+import { elementAt } from '../../base/at.ts';
 import { describePacket } from '../../capture/decode/text.ts';
 import { type CaptureInterface, LINK_ETHERNET, type Packet } from '../../capture/format/packet.ts';
 import type { CaptureContext } from '../../capture/live/context.ts';
@@ -48,7 +49,7 @@ export class PacketBuffer implements CaptureSink {
   }
 
   #view(packet: Packet, number: number): PacketView {
-    const { name = '', link } = this.#interfaces[packet.interface]!;
+    const { name = '', link } = elementAt(this.#interfaces, packet.interface);
     const kind = link === LINK_ETHERNET ? 'ethernet' : 'ip';
     return {
       number,

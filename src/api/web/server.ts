@@ -13,7 +13,7 @@ import {
   type CaptureRequest,
   type CaptureView,
   DOWNLOAD_PATH,
-  type Refusal,
+  type ErrorBody,
   VIEW_PATH,
 } from './messages.ts';
 import type { WebSource } from './source.ts';
@@ -33,7 +33,7 @@ const HEADERS = {
   'cache-control': 'no-store',
 } as const;
 
-const wishFields = {
+const requestFields = {
   device: required(text('a device', 'device of an overlay, empty for the first one')),
   points: required(listOf(text('the name of a point', 'point'), 'capture points, none for all')),
   verdicts: required(listOf(text('the name of a verdict', 'verdict'), 'verdicts, none for all')),
@@ -46,7 +46,7 @@ const wishFields = {
 const NO_CAPTURE: CaptureView = {
   id: 0,
   running: false,
-  wish: null,
+  request: null,
   ending: null,
   fault: null,
   delivered: 0,
@@ -113,7 +113,7 @@ export class WebServer {
   /** Answers one request. */
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (!isAllowedHost(request.headers.host, this.#options.hosts))
-      return refuse(response, 421, {
+      return sendError(response, 421, {
         error: 'unknown host name',
         hint: 'open the IP address instead, or allow the name with --web-host',
       });
@@ -122,7 +122,7 @@ export class WebServer {
     if (asset && request.method === 'GET') return send(response, asset.type, asset.bytes);
     if (!isAuthorized(request.headers.authorization, this.#options.token)) {
       response.setHeader('www-authenticate', 'Bearer realm="ripstop"');
-      return refuse(response, 401, {
+      return sendError(response, 401, {
         error: 'the token is missing or wrong',
         hint: '`ripstop ui` prints a link',
       });
@@ -133,7 +133,7 @@ export class WebServer {
       const { hint } = error as Partial<RipstopError>;
       const known = error instanceof RipstopError;
       const message = known ? error.message : describeError(error);
-      refuse(response, known ? 400 : 500, { error: message, ...(hint ? { hint } : {}) });
+      sendError(response, known ? 400 : 500, { error: message, ...(hint ? { hint } : {}) });
     }
   }
 
@@ -150,9 +150,9 @@ export class WebServer {
       case `GET ${CAPTURE_PATH}`:
         return json(response, this.#captured(number('id'), number('after')));
       case `POST ${CAPTURE_PATH}`: {
-        const wish = readWish(await body(request));
+        const capture = readRequest(await body(request));
         // One after the other: two at once must not both find the hub free.
-        const started = this.#starting.then(() => this.#start(wish));
+        const started = this.#starting.then(() => this.#start(capture));
         this.#starting = started.catch(() => undefined);
         await started;
         return json(response, this.#captured(0, 0));
@@ -161,14 +161,14 @@ export class WebServer {
         this.#capture?.stop();
         return json(response, {});
       case `GET ${DOWNLOAD_PATH}`:
-        if (!this.#capture) return refuse(response, 404, { error: 'there was no capture yet' });
+        if (!this.#capture) return sendError(response, 404, { error: 'there was no capture yet' });
         return send(
           response,
           'application/octet-stream',
           this.#capture.file(this.#source.identity().version),
         );
       default:
-        return refuse(response, 404, { error: 'there is no such thing here' });
+        return sendError(response, 404, { error: 'there is no such thing here' });
     }
   }
 
@@ -177,10 +177,10 @@ export class WebServer {
     return this.#capture.view(id === this.#captures ? after : 0);
   }
 
-  async #start(wish: CaptureRequest): Promise<void> {
-    const { hub } = selectTarget(this.#source.debug().captures, wish.device || undefined, undefined);
+  async #start(request: CaptureRequest): Promise<void> {
+    const { hub } = selectTarget(this.#source.debug().captures, request.device || undefined, undefined);
     this.#capture?.stop();
-    this.#capture = await BufferedCapture.start(this.#captures + 1, wish, hub);
+    this.#capture = await BufferedCapture.start(this.#captures + 1, request, hub);
     this.#captures++;
   }
 }
@@ -206,18 +206,18 @@ function readNumber(query: URLSearchParams, name: string): number {
   return Number(written);
 }
 
-function readWish(value: unknown): CaptureRequest {
-  const wish = readObject(wishFields, value, 'capture');
-  return { ...wish, filter: wish.filter.trim() };
+function readRequest(value: unknown): CaptureRequest {
+  const request = readObject(requestFields, value, 'capture');
+  return { ...request, filter: request.filter.trim() };
 }
 
 function json(response: ServerResponse, value: unknown): void {
   send(response, 'application/json', Buffer.from(JSON.stringify(value)));
 }
 
-function refuse(response: ServerResponse, status: number, refusal: Refusal): void {
+function sendError(response: ServerResponse, status: number, body: ErrorBody): void {
   if (response.headersSent) return void response.destroy();
-  send(response, 'application/json', Buffer.from(JSON.stringify(refusal)), status);
+  send(response, 'application/json', Buffer.from(JSON.stringify(body)), status);
 }
 
 function send(response: ServerResponse, type: string, bytes: Uint8Array, status = 200): void {

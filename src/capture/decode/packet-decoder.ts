@@ -1,5 +1,6 @@
 import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
 import { NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
+import { elementAt } from '../../base/at.ts';
 import { errnoName } from '../../base/errors.ts';
 import * as point from '../../dataplane/tap/tap.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
@@ -113,7 +114,7 @@ export class PacketDecoder {
   #packet(record: CaptureRecord, number: number, slice: Slice, lost: number): Packet {
     const snap = this.#options.snapLength || slice.bytes.length;
     return {
-      interface: this.#indices[number]!,
+      interface: elementAt(this.#indices, number),
       time: record.time,
       bytes: slice.bytes.subarray(0, snap),
       length: slice.length,

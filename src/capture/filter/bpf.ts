@@ -1,3 +1,4 @@
+import { viewOf } from '../../../encap/wire/addresses.ts';
 import { RipstopError } from '../../base/errors.ts';
 
 /*
@@ -8,12 +9,13 @@ import { RipstopError } from '../../base/errors.ts';
  * constant division by zero, a return at the end. After that it always ends, after at most as many steps as it has
  * instructions, and cannot leave its arrays. Loads outside the packet reject the packet.
  */
-export interface BpfProgram {
-  readonly length: number;
-  readonly code: Uint16Array;
-  readonly jumpTrue: Uint8Array;
-  readonly jumpFalse: Uint8Array;
-  readonly k: Uint32Array;
+export type BpfProgram = readonly Instruction[];
+
+interface Instruction {
+  readonly code: number;
+  readonly jumpTrue: number;
+  readonly jumpFalse: number;
+  readonly k: number;
 }
 
 /** BPF_MAXINSNS of the kernel. */
@@ -46,46 +48,35 @@ const JUMP_ALWAYS = 0x05;
  * Throws RipstopError EFILTER when it is not one that is safe to run.
  */
 export function parseProgram(text: string): BpfProgram {
-  const lines = text.trim().split('\n');
-  const length = Number(lines[0]);
-  if (!Number.isInteger(length) || length < 1 || length > INSTRUCTIONS_MAX || lines.length !== length + 1)
+  const [count, ...lines] = text.trim().split('\n');
+  const length = Number(count);
+  if (!Number.isInteger(length) || length < 1 || length > INSTRUCTIONS_MAX || lines.length !== length)
     refuse(
-      `${lines.length - 1} instructions where "${lines[0]}" are announced; 1..${INSTRUCTIONS_MAX} are possible`,
+      `${lines.length} instructions where "${count}" are announced; 1..${INSTRUCTIONS_MAX} are possible`,
     );
-  const program = {
-    length,
-    code: new Uint16Array(length),
-    jumpTrue: new Uint8Array(length),
-    jumpFalse: new Uint8Array(length),
-    k: new Uint32Array(length),
-  };
-  for (let i = 0; i < length; i++) {
-    const numbers = /^(\d{1,5}) (\d{1,3}) (\d{1,3}) (\d{1,10})$/
-      .exec(lines[i + 1]!)
-      ?.slice(1)
-      .map(Number);
-    if (!numbers) refuse(`instruction ${i} is "${lines[i + 1]}"`);
-    const [code, jumpTrue, jumpFalse, k] = numbers as [number, number, number, number];
-    if (code > 0xffff || jumpTrue > 0xff || jumpFalse > 0xff || k > 0xffffffff)
-      refuse(`instruction ${i} is too wide`);
-    program.code[i] = code;
-    program.jumpTrue[i] = jumpTrue;
-    program.jumpFalse[i] = jumpFalse;
-    program.k[i] = k;
-    const fault = faultOf(program, i);
+  const program = lines.map(parseInstruction);
+  for (const [i, instruction] of program.entries()) {
+    const fault = faultOf(instruction, length - i - 1);
     if (fault) refuse(`instruction ${i}: ${fault}`, hintFor(fault));
   }
-  if ((program.code[length - 1]! & 7) !== RET) refuse('the last instruction is no return');
+  if (((program.at(-1)?.code ?? 0) & 7) !== RET) refuse('the last instruction is not a return');
   return program;
+}
+
+function parseInstruction(line: string, i: number): Instruction {
+  const match = /^(\d{1,5}) (\d{1,3}) (\d{1,3}) (\d{1,10})$/.exec(line);
+  if (!match) refuse(`instruction ${i} is "${line}"`);
+  const [code, jumpTrue, jumpFalse, k] = match.slice(1).map(Number) as [number, number, number, number];
+  if (code > 0xffff || jumpTrue > 0xff || jumpFalse > 0xff || k > 0xffffffff)
+    refuse(`instruction ${i} is too wide`);
+  return { code, jumpTrue, jumpFalse, k };
 }
 
 const OUTSIDE = 'a jump out of the program, or back';
 const KERNEL_ONLY = 'asks for what only a kernel socket knows';
 
-/** What makes instruction `i` unsafe, or undefined. */
-function faultOf(program: BpfProgram, i: number): string | undefined {
-  const code = program.code[i]!;
-  const k = program.k[i]!;
+/** What makes an instruction unsafe, or undefined. @param following number of the instructions behind it */
+function faultOf({ code, jumpTrue, jumpFalse, k }: Instruction, following: number): string | undefined {
   const unknown = `unknown code 0x${code.toString(16)}`;
   switch (code & 7) {
     case LD:
@@ -104,10 +95,9 @@ function faultOf(program: BpfProgram, i: number): string | undefined {
         return unknown;
       return DIVISIONS.includes(code) && k === 0 ? 'division by zero' : undefined;
     case JMP: {
-      if (code === JUMP_ALWAYS) return i + 1 + k >= program.length ? OUTSIDE : undefined;
+      if (code === JUMP_ALWAYS) return k >= following ? OUTSIDE : undefined;
       if (code > 0x4d || (code & 0xf0) === 0) return unknown;
-      const furthest = i + 1 + Math.max(program.jumpTrue[i]!, program.jumpFalse[i]!);
-      return furthest >= program.length ? OUTSIDE : undefined;
+      return Math.max(jumpTrue, jumpFalse) >= following ? OUTSIDE : undefined;
     }
     case RET:
       return RETURNS.includes(code) ? undefined : unknown;
@@ -133,39 +123,40 @@ function refuse(problem: string, hint?: string): never {
  * @returns bytes of the packet to keep; 0: it does not match
  */
 export function runProgram(program: BpfProgram, bytes: Uint8Array, wireLength: number): number {
-  const { code, jumpTrue, jumpFalse, k: constants } = program;
-  const memory = new Uint32Array(MEMORY_WORDS);
+  const packet = viewOf(bytes);
+  const memory = new DataView(new ArrayBuffer(MEMORY_WORDS * 4));
   let a = 0;
   let x = 0;
   for (let at = 0; ; at++) {
-    const op = code[at]!;
-    const k = constants[at]!;
+    const instruction = program[at];
+    if (!instruction) throw new RangeError('bug: the filter ran out of its program');
+    const { code: op, k } = instruction;
     switch (op & 7) {
       case LD: {
         if (op === 0x00) a = k;
-        else if (op === 0x60) a = memory[k]!;
+        else if (op === 0x60) a = memory.getUint32(k * 4);
         else if (op === 0x80) a = wireLength;
         else {
           const from = (op & 0xe0) === 0x40 ? x + k : k;
           const size = 4 >> ((op >> 3) & 3);
           if (from + size > bytes.length) return 0;
-          a = 0;
-          for (let i = 0; i < size; i++) a = a * 256 + bytes[from + i]!;
+          if (size === 4) a = packet.getUint32(from);
+          else a = size === 2 ? packet.getUint16(from) : packet.getUint8(from);
         }
         break;
       }
       case LDX:
         if (op === 0x01) x = k;
-        else if (op === 0x61) x = memory[k]!;
+        else if (op === 0x61) x = memory.getUint32(k * 4);
         else if (op === 0x81) x = wireLength;
         else if (k >= bytes.length) return 0;
-        else x = (bytes[k]! & 15) << 2;
+        else x = (packet.getUint8(k) & 15) << 2;
         break;
       case ST:
-        memory[k] = a;
+        memory.setUint32(k * 4, a);
         break;
       case STX:
-        memory[k] = x;
+        memory.setUint32(k * 4, x);
         break;
       case ALU: {
         const operand = op & 0x08 ? x : k;
@@ -177,7 +168,7 @@ export function runProgram(program: BpfProgram, bytes: Uint8Array, wireLength: n
       case JMP: {
         const operand = op & 0x08 ? x : k;
         if (op === JUMP_ALWAYS) at += k;
-        else at += compare(op & 0xf0, a, operand) ? jumpTrue[at]! : jumpFalse[at]!;
+        else at += compare(op & 0xf0, a, operand) ? instruction.jumpTrue : instruction.jumpFalse;
         break;
       }
       case RET:

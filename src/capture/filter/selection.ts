@@ -39,8 +39,7 @@ export function pointBits(names: readonly string[]): number {
 
 /** Numbers of the verdicts that a name stands for. Throws RipstopError ECAPTURE. */
 export function verdictNumbers(name: string, verdicts: readonly CaptureVerdict[]): number[] {
-  const numbers = [...verdicts.keys()];
-  if (name === 'drop') return numbers.filter(number => verdicts[number]!.drop);
+  if (name === 'drop') return verdicts.flatMap(({ drop }, number) => (drop ? [number] : []));
   const number = verdicts.findIndex(verdict => verdict.name === name);
   if (number < 0) unknown('verdict', name, [...verdicts.map(verdict => verdict.name), 'drop']);
   return [number];

@@ -2,6 +2,7 @@ import * as ipv4 from '../../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../../encap/wire/ipv6.ts';
 import * as tcp from '../../../encap/wire/tcp.ts';
 import { linkBytes } from '../../../encap/wire/vlan.ts';
+import { elementAt } from '../../base/at.ts';
 
 /** Words of a flow's key: head, ports, source (4), destination (4); addresses in network order, IPv4 in its last word. */
 export const KEY_WORDS = 10;
@@ -128,10 +129,9 @@ export class FlowFields {
 
 /** Writes into `to` the key of the packets that answer those of `key`. */
 export function reverseKey(key: Int32Array, to: Int32Array): void {
-  to[0] = key[0]! ^ (1 << 16);
-  to[1] = (key[1]! << 16) | (key[1]! >>> 16);
-  for (let word = 0; word < 4; word++) {
-    to[2 + word] = key[6 + word]!;
-    to[6 + word] = key[2 + word]!;
-  }
+  const ports = elementAt(key, 1);
+  to[0] = elementAt(key, 0) ^ (1 << 16);
+  to[1] = (ports << 16) | (ports >>> 16);
+  to.set(key.subarray(6, 10), 2);
+  to.set(key.subarray(2, 6), 6);
 }

@@ -1,3 +1,4 @@
+import { elementAt } from '../../base/at.ts';
 import type { CaptureContext } from '../live/context.ts';
 import type { FlowEntry } from './flow-entry.ts';
 import type { FiveTuple } from './flow-filter.ts';
@@ -59,7 +60,7 @@ export function logFlow(
     flowEndMilliseconds: new Date(entry.last).toISOString(),
     flowEndReason: reason,
     flowDirection: direction === 'egress' ? 1 : 0,
-    protocolIdentifier: key[0]! & 0xff,
+    protocolIdentifier: elementAt(key, 0) & 0xff,
     [`source${version}Address`]: source,
     [`destination${version}Address`]: destination,
     ...(sourcePort === null ? {} : { sourceTransportPort: sourcePort }),

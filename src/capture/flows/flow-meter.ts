@@ -1,3 +1,4 @@
+import { elementAt } from '../../base/at.ts';
 import { contained } from '../../base/boundary.ts';
 import * as point from '../../dataplane/tap/tap.ts';
 import type { CaptureSource } from '../live/capture-hub.ts';
@@ -72,7 +73,7 @@ export class FlowMeter {
     this.#link = inner;
     this.#headerBytes = headerBytes;
     this.#isDrop = this.#context.verdicts.map(verdict => verdict.drop);
-    const rings = source.rings[point.FLOW_TAP]!;
+    const rings = elementAt(source.rings, point.FLOW_TAP);
     this.#shares = rings.map(() => ({ seen: 0, lost: 0, weight: 1 }));
     this.#reader = new TapReader(rings);
     this.#reader.discard();
@@ -128,7 +129,7 @@ export class FlowMeter {
 
   readonly #visit: RecordVisitor = (worker, view, at, size, kind, lost) => {
     const word = (index: number) => view.getInt32(at + index * 4, true);
-    const share = this.#shares[worker]!;
+    const share = elementAt(this.#shares, worker);
     const fate = this.#fate;
     share.seen++;
     share.lost += lost;

@@ -1,4 +1,5 @@
 import { formatIp } from '../../../encap/wire/addresses.ts';
+import { elementAt } from '../../base/at.ts';
 import type { CaptureContext } from '../live/context.ts';
 import type { FlowEntry } from './flow-entry.ts';
 import { EGRESS } from './flow-fields.ts';
@@ -165,22 +166,24 @@ const HAVE_PORTS = [6, 17, 132];
 
 /** A key of `flow-fields.ts` in words. */
 export function describeKey(key: Int32Array) {
-  const isIpv6 = ((key[0]! >>> 8) & 1) === 1;
-  const protocol = key[0]! & 0xff;
+  const head = elementAt(key, 0);
+  const ports = elementAt(key, 1);
+  const isIpv6 = ((head >>> 8) & 1) === 1;
+  const protocol = head & 0xff;
   const address = (from: number): string => {
     const view = new DataView(new ArrayBuffer(16));
-    for (let word = 0; word < 4; word++) view.setInt32(word * 4, key[from + word]!);
+    for (const [word, value] of key.subarray(from, from + 4).entries()) view.setInt32(word * 4, value);
     if (!isIpv6) view.setUint16(10, 0xffff);
     return formatIp(view, 0);
   };
   const hasPorts = HAVE_PORTS.includes(protocol);
   return {
-    direction: key[0]! >>> 16 === EGRESS ? ('egress' as const) : ('ingress' as const),
+    direction: head >>> 16 === EGRESS ? ('egress' as const) : ('ingress' as const),
     protocol: PROTOCOLS[protocol] ?? String(protocol),
     source: address(2),
-    sourcePort: hasPorts ? key[1]! >>> 16 : null,
+    sourcePort: hasPorts ? ports >>> 16 : null,
     destination: address(6),
-    destinationPort: hasPorts ? key[1]! & 0xffff : null,
+    destinationPort: hasPorts ? ports & 0xffff : null,
   };
 }
 

@@ -1,3 +1,4 @@
+import { elementAt } from '../../base/at.ts';
 import { FlowEntry } from './flow-entry.ts';
 import { type FlowFields, KEY_WORDS, reverseKey } from './flow-fields.ts';
 import { ewma, onAck, onDataSent } from './tcp-tracker.ts';
@@ -85,7 +86,8 @@ export class FlowTable {
   /** Counts one frame. */
   add(fields: FlowFields, fate: FlowOutcome): void {
     const { timeMs, weight, peer, dropVerdict, wholeSince } = fate;
-    const { sums } = this.#sumsOf(peer, fields.key[0]! >>> 16, timeMs);
+    const direction = elementAt(fields.key, 0) >>> 16;
+    const { sums } = this.#sumsOf(peer, direction, timeMs);
     const entry = this.#entryOf(fields.key, timeMs);
     entry.peer = peer;
     entry.last = sums.last = Math.max(entry.last, timeMs);
@@ -107,7 +109,7 @@ export class FlowTable {
     const { reverse } = entry;
     const sample = reverse ? onAck(reverse, fields, timeMs, wholeSince) : -1;
     if (!reverse || sample < 0) return;
-    const other = this.#sumsOf(reverse.peer, (fields.key[0]! >>> 16) ^ 1, timeMs).sums;
+    const other = this.#sumsOf(reverse.peer, direction ^ 1, timeMs).sums;
     other.rtt = ewma(other.rtt, sample);
     other.rttMin = other.rttMin < 0 ? sample : Math.min(other.rttMin, sample);
   }
@@ -119,7 +121,7 @@ export class FlowTable {
     for (const { sums } of this.#peers.values()) sums.mark();
     for (let slot = 0; slot < this.capacity; slot++) {
       if (this.#isUsed[slot] === 0) continue;
-      const entry = this.#entries[slot]!;
+      const entry = this.#entryAt(slot);
       const idle = nowMs - entry.last;
       if (idle > IDLE_MS || (entry.isEnding && idle > ENDED_MS))
         this.#end(slot, entry.isEnding ? END_OF_FLOW : IDLE_TIMEOUT);
@@ -130,7 +132,7 @@ export class FlowTable {
   /** Shows every flow; the key is valid during the call. */
   each(visitor: (key: Int32Array, entry: FlowEntry) => void): void {
     for (let slot = 0; slot < this.capacity; slot++)
-      if (this.#isUsed[slot] === 1) visitor(this.#keyAt(slot), this.#entries[slot]!);
+      if (this.#isUsed[slot] === 1) visitor(this.#keyAt(slot), this.#entryAt(slot));
   }
 
   #sumsOf(peer: number, direction: number, nowMs: number): PeerSums {
@@ -146,10 +148,10 @@ export class FlowTable {
 
   #entryOf(key: Int32Array, nowMs: number): FlowEntry {
     const found = this.#find(key);
-    if (found >= 0) return this.#entries[found]!;
+    if (found >= 0) return this.#entryAt(found);
     const slot = this.#place(key);
-    this.#entries[slot] ??= new FlowEntry();
-    const entry = this.#entries[slot]!;
+    const entry = this.#entries[slot] ?? new FlowEntry();
+    this.#entries[slot] = entry;
     entry.begin(nowMs);
     this.#isUsed[slot] = 1;
     this.#count++;
@@ -157,7 +159,7 @@ export class FlowTable {
     reverseKey(key, this.#reverse);
     const other = this.#find(this.#reverse);
     if (other >= 0) {
-      entry.reverse = this.#entries[other]!;
+      entry.reverse = this.#entryAt(other);
       entry.reverse.reverse = entry;
     }
     return entry;
@@ -182,9 +184,9 @@ export class FlowTable {
     let smallest = first;
     for (let slot = first; slot < first + WAYS; slot++) {
       if (this.#isUsed[slot] === 0) return slot;
-      if (weightOf(this.#entries[slot]!) < weightOf(this.#entries[smallest]!)) smallest = slot;
+      if (weightOf(this.#entryAt(slot)) < weightOf(this.#entryAt(smallest))) smallest = slot;
     }
-    const { packets, bytes } = this.#entries[smallest]!;
+    const { packets, bytes } = this.#entryAt(smallest);
     this.evicted.flows++;
     this.evicted.packets += packets;
     this.evicted.bytes += bytes;
@@ -193,12 +195,19 @@ export class FlowTable {
   }
 
   #end(slot: number, reason: number): void {
-    const entry = this.#entries[slot]!;
+    const entry = this.#entryAt(slot);
     this.#ended(this.#keyAt(slot), entry, reason);
     if (entry.reverse) entry.reverse.reverse = undefined;
     entry.reverse = undefined;
     this.#isUsed[slot] = 0;
     this.#count--;
+  }
+
+  /** The entry of a used slot. */
+  #entryAt(slot: number): FlowEntry {
+    const entry = this.#entries[slot];
+    if (!entry) throw new RangeError(`bug: no flow in slot ${slot}`);
+    return entry;
   }
 
   #keyAt(slot: number): Int32Array {
@@ -208,8 +217,8 @@ export class FlowTable {
   /** First slot of the bucket of a key. */
   #bucket(key: Int32Array): number {
     let hash = 0;
-    for (let word = 0; word < KEY_WORDS; word++) {
-      hash = Math.imul(hash ^ key[word]!, 0x2c1b3c6d);
+    for (const word of key) {
+      hash = Math.imul(hash ^ word, 0x2c1b3c6d);
       hash ^= hash >>> 15;
     }
     hash = Math.imul(hash, 0x297a2d39);

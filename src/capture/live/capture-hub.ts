@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { elementAt } from '../../base/at.ts';
 import { RipstopError } from '../../base/errors.ts';
 import { FLOW_TAP, steer, TAPS, type Wanted } from '../../dataplane/tap/tap.ts';
 import { resolveSelection, type Selection } from '../filter/selection.ts';
@@ -77,7 +78,7 @@ export class CaptureHub {
   ): AsyncGenerator<Uint8Array, void, void> {
     try {
       if (signal.aborted) return;
-      const reader = new TapReader(this.#source.rings[tap]!);
+      const reader = new TapReader(elementAt(this.#source.rings, tap));
       const queue = new RecordQueue();
       reader.discard();
       steer(this.#source.control, tap, wanted);

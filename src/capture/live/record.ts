@@ -1,3 +1,4 @@
+import { elementAt } from '../../base/at.ts';
 import {
   droppedRecords,
   nextRecord,
@@ -85,9 +86,9 @@ export class TapReader {
     let shown = 0;
     for (const source of this.#rings) source.head = nextRecord(source.ring);
     for (let worker = this.#earliest(); worker >= 0; worker = this.#earliest()) {
-      const source = this.#rings[worker]!;
+      const source = elementAt(this.#rings, worker);
       const { ring, head } = source;
-      const lost = ring.words[(head >> 2) + point.RECORD_LOST]!;
+      const lost = elementAt(ring.words, (head >> 2) + point.RECORD_LOST);
       const before = source.lost;
       source.lost = lost;
       visitor(
@@ -111,11 +112,10 @@ export class TapReader {
     let earliest = -1;
     let seconds = 0;
     let nanoseconds = 0;
-    for (let worker = 0; worker < this.#rings.length; worker++) {
-      const { ring, head } = this.#rings[worker]!;
+    for (const [worker, { ring, head }] of this.#rings.entries()) {
       if (head < 0) continue;
-      const second = ring.words[(head >> 2) + point.RECORD_SECONDS]!;
-      const nanosecond = ring.words[(head >> 2) + point.RECORD_NANOSECONDS]!;
+      const second = elementAt(ring.words, (head >> 2) + point.RECORD_SECONDS);
+      const nanosecond = elementAt(ring.words, (head >> 2) + point.RECORD_NANOSECONDS);
       if (earliest >= 0 && (second > seconds || (second === seconds && nanosecond >= nanoseconds))) continue;
       earliest = worker;
       seconds = second;

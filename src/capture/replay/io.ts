@@ -6,6 +6,7 @@ import * as ipv6 from '../../../encap/wire/ipv6.ts';
 import * as tcp from '../../../encap/wire/tcp.ts';
 import { linkBytes } from '../../../encap/wire/vlan.ts';
 import { GSO_TCPV4, GSO_TCPV6, NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
+import { elementAt } from '../../base/at.ts';
 import * as batch from '../../dataplane/descriptor/descriptor.ts';
 import { readPeer } from '../../dataplane/tables/peer-table.ts';
 import { segmentGso } from '../decode/segments.ts';
@@ -88,20 +89,21 @@ export class ReplayIo {
   sendBatch(from: batch.Batch, count: number, peers: Int32Array): number {
     const refused = this.#refuseTooBig(from, count);
     this.#eachForward(from, count, (frame, at) => {
-      const peer = readPeer(peers, from.table[at + batch.DESC_PEER]!);
+      const field = (index: number) => elementAt(from.table, at + index);
+      const peer = readPeer(peers, field(batch.DESC_PEER));
       if (!peer) return;
       const offload = {
-        flags: from.table[at + batch.DESC_OFFLOAD]! & 0xff,
-        gsoType: (from.table[at + batch.DESC_OFFLOAD]! >>> 8) & 0xff,
-        gsoSize: from.table[at + batch.DESC_GSO_SIZE]!,
-        csumStart: from.table[at + batch.DESC_CSUM_START]!,
-        csumOffset: from.table[at + batch.DESC_CSUM_OFFSET]!,
+        flags: field(batch.DESC_OFFLOAD) & 0xff,
+        gsoType: (field(batch.DESC_OFFLOAD) >>> 8) & 0xff,
+        gsoSize: field(batch.DESC_GSO_SIZE),
+        csumStart: field(batch.DESC_CSUM_START),
+        csumOffset: field(batch.DESC_CSUM_OFFSET),
       };
       const isEthernet = this.#config.mode === 'vxlan';
       const outer = {
         source: this.#config.address,
         destination: formatIp(viewOf(peer.address), 0),
-        sourcePort: isEthernet ? FIRST_PORT + from.table[at + batch.DESC_SOCKET]! : this.#config.port,
+        sourcePort: isEthernet ? FIRST_PORT + field(batch.DESC_SOCKET) : this.#config.port,
         destinationPort: peer.port,
         header: peer.header,
         ...(isEthernet ? { link: { source: NO_MAC, destination: NO_MAC } } : {}),
@@ -126,8 +128,7 @@ export class ReplayIo {
   #fill(into: batch.Batch, finish: (input: ReplayInput, descriptor: number, index: number) => void): number {
     let offset = batch.HEADROOM;
     let count = 0;
-    while (count < into.capacity && this.#queue.length > 0) {
-      const input = this.#queue[0]!;
+    for (let input = this.#queue[0]; input && count < into.capacity; input = this.#queue[0]) {
       const bytes = input.direction === 'egress' ? input.frame : input.payload;
       if (offset + bytes.length > into.slab.length) break;
       this.#queue.shift();
@@ -149,7 +150,7 @@ export class ReplayIo {
     for (let at = 0; at < count * batch.DESC_STRIDE; at += batch.DESC_STRIDE) {
       const isForward = from.table[at + batch.DESC_VERDICT] === this.#numbers.forward;
       const isPlain = from.table[at + batch.DESC_GSO_SIZE] === 0;
-      if (!isForward || !isPlain || from.table[at + batch.DESC_LENGTH]! <= FRAME_ROOM) continue;
+      if (!isForward || !isPlain || elementAt(from.table, at + batch.DESC_LENGTH) <= FRAME_ROOM) continue;
       from.table[at + batch.DESC_VERDICT] = this.#numbers.tooBig;
       refused++;
     }
@@ -160,17 +161,17 @@ export class ReplayIo {
     if (!this.keeps) return;
     for (let at = 0; at < count * batch.DESC_STRIDE; at += batch.DESC_STRIDE) {
       if (from.table[at + batch.DESC_VERDICT] !== this.#numbers.forward) continue;
-      const offset = from.table[at + batch.DESC_OFFSET]!;
-      use(from.slab.subarray(offset, offset + from.table[at + batch.DESC_LENGTH]!), at);
+      const offset = elementAt(from.table, at + batch.DESC_OFFSET);
+      use(from.slab.subarray(offset, offset + elementAt(from.table, at + batch.DESC_LENGTH)), at);
     }
   }
 }
 
-/** A TCP packet larger than the MTU can only have been a superframe; it is described as the device would do it. */
+/** A TCP packet larger than the MTU can only have been a GSO packet; it is described as the device would describe it. */
 function describeOffload(into: batch.Batch, at: number, config: ReplayConfig): void {
   const { table, view } = into;
-  const offset = table[at + batch.DESC_OFFSET]!;
-  const length = table[at + batch.DESC_LENGTH]!;
+  const offset = elementAt(table, at + batch.DESC_OFFSET);
+  const length = elementAt(table, at + batch.DESC_LENGTH);
   const l3 = config.mode === 'vxlan' ? linkBytes(view, offset, length) : 0;
   if (config.mode === 'vxlan' && (l3 === 0 || !isIp(view.getUint16(offset + l3 - 2)))) return;
   const ip = offset + l3;

@@ -1,4 +1,5 @@
 import { FORMATS } from '../../../encap/formats.ts';
+import { elementAt } from '../../base/at.ts';
 import { RipstopError } from '../../base/errors.ts';
 import { type Batch, DESC_PEER, DESC_STRIDE, DESC_VERDICT } from '../../dataplane/descriptor/descriptor.ts';
 import { describePacket } from '../decode/text.ts';
@@ -60,7 +61,7 @@ export async function* replay(
     // Captures are not always in order; the clock of a forwarder never goes back.
     clock = Math.max(clock, Number(packet.time - start) / 1e6);
     const names = new Set(reader.interfaces.map(point => point.name));
-    const input = replayInput(packet, reader.interfaces[packet.interface]!, names, config);
+    const input = replayInput(packet, elementAt(reader.interfaces, packet.interface), names, config);
     if ('skipped' in input) {
       yield { number, skipped: input.skipped };
       continue;
@@ -80,13 +81,13 @@ function pass(
   ends.load([input]);
   forwarder.turn(input.direction);
   const table = (input.direction === 'egress' ? forwarder.egressBatch : forwarder.ingressBatch).table;
-  const slot = table[DESC_PEER]!;
+  const slot = elementAt(table, DESC_PEER);
   const frame = frameOf(input, config);
   return {
     direction: input.direction,
     text: describePacket(frame, config.mode === 'vxlan' ? 'ethernet' : 'ip'),
     frame,
-    verdict: table[DESC_VERDICT]!,
+    verdict: elementAt(table, DESC_VERDICT),
     peer: slot < 0 ? undefined : forwarder.peerId(slot),
     outputs: ends.outputs.slice(),
   };
@@ -153,7 +154,7 @@ async function inputsOf(
   let bytes = 0;
   for await (const packet of reader.packets()) {
     const names = new Set(reader.interfaces.map(point => point.name));
-    const input = replayInput(packet, reader.interfaces[packet.interface]!, names, config);
+    const input = replayInput(packet, elementAt(reader.interfaces, packet.interface), names, config);
     if ('skipped' in input) {
       skipped++;
       continue;
@@ -175,7 +176,7 @@ function runsOf(inputs: readonly ReplayInput[], capacity: number): ReplayInput[]
   const runs: ReplayInput[][] = [];
   for (const input of inputs) {
     const last = runs.at(-1);
-    if (last && last[0]!.direction === input.direction && last.length < capacity) last.push(input);
+    if (last && last[0]?.direction === input.direction && last.length < capacity) last.push(input);
     else runs.push([input]);
   }
   return runs;
@@ -186,9 +187,9 @@ function passBatch(
   forwarder: ReplayForwarder,
   look: (verdict: number) => void = () => {},
 ): void {
-  const { direction } = inputs[0]!;
+  const { direction } = elementAt(inputs, 0);
   const { table } = direction === 'egress' ? forwarder.egressBatch : forwarder.ingressBatch;
   forwarder.ends.load(inputs);
   for (let count = forwarder.turn(direction); count > 0; count = forwarder.turn(direction))
-    for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) look(table[at + DESC_VERDICT]!);
+    for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) look(elementAt(table, at + DESC_VERDICT));
 }

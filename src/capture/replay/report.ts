@@ -79,7 +79,10 @@ export function differs(before: ReplayResult | ReplaySkip, after: ReplayResult |
     return !('skipped' in before && 'skipped' in after && before.skipped === after.skipped);
   if (before.verdict !== after.verdict || before.peer !== after.peer) return true;
   if (before.outputs.length !== after.outputs.length) return true;
-  return before.outputs.some((output, i) => Buffer.compare(output.bytes, after.outputs[i]!.bytes) !== 0);
+  return before.outputs.some(({ bytes }, i) => {
+    const other = after.outputs[i];
+    return !other || Buffer.compare(bytes, other.bytes) !== 0;
+  });
 }
 
 /** What changed and for how many packets, as sentences, each with the numbers of its first packets. */
@@ -94,7 +97,8 @@ export function changeLines(
     groups.set(what, numbers);
     numbers.push(before.number);
   }
-  const sorted = [...groups].sort((a, b) => b[1].length - a[1].length || a[1][0]! - b[1][0]!);
+  // Equal counts stay in the order of their first packets, as the sort is stable.
+  const sorted = [...groups].sort((a, b) => b[1].length - a[1].length);
   return sorted.map(([what, numbers]) => {
     const shown = numbers.slice(0, 10).join(', ') + (numbers.length > 10 ? ', …' : '');
     return `${plural(numbers.length, 'packet')} ${what} (${shown})`;

@@ -5,13 +5,13 @@ import { GrowingQueue } from '../format/byte-queue.ts';
 import type { CaptureFormat, InterfaceStatistics, Packet } from '../format/packet.ts';
 import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
 
-/** When a capture goes on in a new file. */
+/** When a capture continues in a new file. */
 export interface Rotation {
-  /** A file that would grow beyond this many bytes is ended; its closing statistics come on top. */
+  /** Start a new file before one exceeds this many bytes; the closing statistics are not counted. */
   readonly bytes?: number;
-  /** A file older than this many seconds is ended. */
+  /** Start a new file when one is older than this many seconds. */
   readonly seconds?: number;
-  /** Files to keep; the oldest is removed. */
+  /** Number of files to keep; the oldest is removed. */
   readonly files?: number;
 }
 
@@ -26,9 +26,9 @@ export interface FileSinkOptions {
 }
 
 /**
- * Writes a capture to a file, or to a row of files. A file is called `<name>.part` until it is whole, so whatever
- * bears its final name can be read to the end. A rotated file is named as dumpcap does it:
- * `<stem>_00001_20261124093000.pcapng`, number and UTC time of its beginning.
+ * Writes a capture to one file, or to rotated files. A file is called `<name>.part` until it is complete, so a file with
+ * its final name can always be read to the end. Rotated files are named as by dumpcap:
+ * `<stem>_00001_20261124093000.pcapng`, the number and the UTC time of the start.
  */
 export class FileSink implements CaptureSink {
   written = 0;
@@ -106,7 +106,10 @@ export class FileSink implements CaptureSink {
     await this.close();
     const { files } = this.#options.rotation ?? {};
     // The file that is begun next counts, too.
-    while (files !== undefined && this.#finished.length >= files) await remove(this.#finished.shift()!);
+    while (files !== undefined && this.#finished.length >= files) {
+      const oldest = this.#finished.shift();
+      if (oldest !== undefined) await remove(oldest);
+    }
     await this.#begin();
   }
 

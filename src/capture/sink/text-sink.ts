@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import { elementAt } from '../../base/at.ts';
 import { describePacket } from '../decode/text.ts';
 import { type CaptureInterface, LINK_ETHERNET, type Packet } from '../format/packet.ts';
 import type { CaptureContext } from '../live/context.ts';
@@ -26,7 +27,7 @@ export class TextSink implements CaptureSink {
   }
 
   async packet(packet: Packet): Promise<void> {
-    const { name, link } = this.#interfaces[packet.interface]!;
+    const { name, link } = elementAt(this.#interfaces, packet.interface);
     const text = describePacket(packet.bytes, link === LINK_ETHERNET ? 'ethernet' : 'ip', {
       length: packet.length,
       overlay: this.#overlay,

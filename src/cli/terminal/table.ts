@@ -8,7 +8,7 @@ export function formatTable(
   const widths = titles.map((title, at) => Math.max(title.length, ...cells.map(row => row[at]?.length ?? 0)));
   const line = (row: readonly string[]): string =>
     row
-      .map((cell, at) => (isNumeric[at] ? cell.padStart(widths[at]!) : cell.padEnd(widths[at]!)))
+      .map((cell, at) => (isNumeric[at] ? cell.padStart(widths[at] ?? 0) : cell.padEnd(widths[at] ?? 0)))
       .join('  ')
       .trimEnd();
   return `${[titles, ...cells].map(line).join('\n')}\n`;

@@ -1,15 +1,15 @@
 import { useState } from 'preact/hooks';
 import type { CaptureRequest, View } from '../../api/web/messages.ts';
-import type { Refused } from '../client/api.ts';
+import type { RequestError } from '../client/api.ts';
 
 interface FormProps {
   readonly view: View;
   readonly peer: string;
   readonly choosePeer: (id: string) => void;
   readonly running: boolean;
-  /** Why the last wish was refused. */
-  readonly trouble: Refused | undefined;
-  readonly start: (wish: CaptureRequest) => void;
+  /** Why the last request was refused. */
+  readonly trouble: RequestError | undefined;
+  readonly start: (request: CaptureRequest) => void;
   readonly stop: () => void;
 }
 
@@ -21,7 +21,7 @@ export function CaptureForm({ view, peer, choosePeer, running, trouble, start, s
   const [verdict, setVerdict] = useState('');
   const [snapLength, setSnapLength] = useState(256);
   const [packets, setPackets] = useState(1000);
-  const wish: CaptureRequest = {
+  const request: CaptureRequest = {
     device,
     points: points.length === view.points.length ? [] : points,
     verdicts: verdict === '' ? [] : [verdict],
@@ -32,11 +32,11 @@ export function CaptureForm({ view, peer, choosePeer, running, trouble, start, s
   };
   return (
     <form
-      class="wish"
+      class="capture-form"
       onSubmit={event => {
         event.preventDefault();
         if (running) stop();
-        else start(wish);
+        else start(request);
       }}
     >
       <label class="filter">

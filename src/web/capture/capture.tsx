@@ -1,6 +1,6 @@
 import { useMemo, useRef, useState } from 'preact/hooks';
 import type { CaptureRequest, CaptureView, PacketView, View } from '../../api/web/messages.ts';
-import { type Asking, Refused } from '../client/api.ts';
+import { type ApiClient, RequestError } from '../client/api.ts';
 import { useRepeated } from '../client/use-polling.ts';
 import { announce } from '../figures/announce.ts';
 import { CaptureForm } from './capture-form.tsx';
@@ -8,7 +8,7 @@ import { PacketDetail } from './packet-detail.tsx';
 import { PacketList } from './packet-list.tsx';
 
 interface CaptureProps {
-  readonly asking: Asking;
+  readonly api: ApiClient;
   readonly view: View;
   /** Id of the peer that is looked at, or empty. */
   readonly peer: string;
@@ -25,9 +25,9 @@ const ENDINGS: Readonly<Record<string, string>> = {
   source: 'the data plane ended it',
 };
 
-/** A capture of the data plane: its wish, its packets, one of them whole. */
-export function Capture({ asking, view, peer, choose }: CaptureProps) {
-  const { state, packets, trouble, start, stop } = useCapture(asking);
+/** A capture of the data plane: its request, its packets, one of them whole. */
+export function Capture({ api, view, peer, choose }: CaptureProps) {
+  const { state, packets, trouble, start, stop } = useCapture(api);
   const [chosen, setChosen] = useState(0);
   const running = state?.running ?? false;
   const mode = state?.overlay?.mode;
@@ -44,9 +44,9 @@ export function Capture({ asking, view, peer, choose }: CaptureProps) {
           choosePeer={choose}
           running={running}
           trouble={trouble}
-          start={wish => {
+          start={request => {
             setChosen(0);
-            void start(wish);
+            void start(request);
           }}
           stop={stop}
         />
@@ -67,7 +67,7 @@ export function Capture({ asking, view, peer, choose }: CaptureProps) {
               type="button"
               class="quiet"
               disabled={state.delivered === 0}
-              onClick={() => void save(asking, view.node)}
+              onClick={() => void save(api, view.node)}
             >
               Download pcapng
             </button>
@@ -83,10 +83,10 @@ export function Capture({ asking, view, peer, choose }: CaptureProps) {
 }
 
 /** The running capture, or the last one, as the server has it; another browser may have started it. */
-function useCapture(asking: Asking) {
+function useCapture(api: ApiClient) {
   const [state, setState] = useState<CaptureView>();
   const [packets, setPackets] = useState<readonly PacketView[]>([]);
-  const [trouble, setTrouble] = useState<Refused>();
+  const [trouble, setTrouble] = useState<RequestError>();
   const have = useRef({ id: 0, count: 0, running: false });
   const take = (next: CaptureView) => {
     const { id, count, running } = have.current;
@@ -104,30 +104,30 @@ function useCapture(asking: Asking) {
     false,
     async isCurrent => {
       try {
-        const next = await asking.capture(have.current.id, have.current.count);
+        const next = await api.capture(have.current.id, have.current.count);
         if (isCurrent()) take(next);
       } catch {
         // The look at the node, once a second, says what is wrong.
       }
     },
-    [asking],
+    [api],
   );
-  const start = async (wish: CaptureRequest) => {
+  const start = async (request: CaptureRequest) => {
     try {
       setTrouble(undefined);
-      take(await asking.startCapture(wish));
+      take(await api.startCapture(request));
       announce('Capture started');
     } catch (error) {
-      if (error instanceof Refused) setTrouble(error);
+      if (error instanceof RequestError) setTrouble(error);
     }
   };
-  const stop = () => void asking.stopCapture().catch(() => {});
+  const stop = () => void api.stopCapture().catch(() => {});
   return { state, packets, trouble, start, stop };
 }
 
 /** Hands the browser the capture as a file to keep. */
-async function save(asking: Asking, node: string): Promise<void> {
-  const url = URL.createObjectURL(await asking.captureFile());
+async function save(api: ApiClient, node: string): Promise<void> {
+  const url = URL.createObjectURL(await api.captureFile());
   const link = document.createElement('a');
   link.href = url;
   link.download = `${node}-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.pcapng`;

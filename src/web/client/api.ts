@@ -3,17 +3,17 @@ import {
   type CaptureRequest,
   type CaptureView,
   DOWNLOAD_PATH,
-  type Refusal,
+  type ErrorBody,
   VIEW_PATH,
   type View,
 } from '../../api/web/messages.ts';
 
 /** What the server refused. */
-export class Refused extends Error {
+export class RequestError extends Error {
   readonly status: number;
   readonly hint: string | undefined;
 
-  constructor(status: number, { error, hint }: Refusal) {
+  constructor(status: number, { error, hint }: ErrorBody) {
     super(error);
     this.status = status;
     this.hint = hint;
@@ -37,8 +37,8 @@ export function keepToken(token: string): void {
   sessionStorage.setItem(KEPT, token);
 }
 
-/** Client of the web UI's server. Every call throws Refused, or TypeError while it cannot be reached. */
-export class Asking {
+/** Client of the web UI's server. Every call throws RequestError, or TypeError while it cannot be reached. */
+export class ApiClient {
   readonly #token: string;
 
   constructor(token: string) {
@@ -58,8 +58,8 @@ export class Asking {
     return this.#json('GET', `${CAPTURE_PATH}?id=${id}&after=${after}`);
   }
 
-  startCapture(wish: CaptureRequest): Promise<CaptureView> {
-    return this.#json('POST', CAPTURE_PATH, wish);
+  startCapture(request: CaptureRequest): Promise<CaptureView> {
+    return this.#json('POST', CAPTURE_PATH, request);
   }
 
   stopCapture(): Promise<unknown> {
@@ -81,6 +81,9 @@ export class Asking {
       ...(body ? { body: JSON.stringify(body) } : {}),
     });
     if (response.ok) return response;
-    throw new Refused(response.status, await response.json().catch(() => ({ error: response.statusText })));
+    throw new RequestError(
+      response.status,
+      await response.json().catch(() => ({ error: response.statusText })),
+    );
   }
 }

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Sample, View } from '../../api/web/messages.ts';
 import { type LinkRate, ratesBetween } from '../figures/rates.ts';
-import { type Asking, Refused } from './api.ts';
+import { type ApiClient, RequestError } from './api.ts';
 
 const LOOK_MS = 1000;
 /** Ten minutes of steps of two seconds, as the server keeps them. */
@@ -22,7 +22,7 @@ export interface Watch {
 }
 
 /** Looks at the node every second, unless `paused`. */
-export function useLive(asking: Asking, paused: boolean): Watch {
+export function useLive(api: ApiClient, paused: boolean): Watch {
   const [watch, setWatch] = useState<Watch>({ live: undefined, trouble: undefined, locked: false });
   const live = useRef<Live>(undefined);
   useRepeated(
@@ -31,19 +31,19 @@ export function useLive(asking: Asking, paused: boolean): Watch {
     async isCurrent => {
       try {
         const former = live.current;
-        const view = await asking.view(former?.history.at(-1)?.at ?? 0);
+        const view = await api.view(former?.history.at(-1)?.at ?? 0);
         if (!isCurrent()) return;
         const history = [...(former?.history ?? []), ...view.history].slice(-SAMPLES);
         live.current = { view, history, rates: ratesBetween(former?.view, view) };
         setWatch({ live: live.current, trouble: undefined, locked: false });
       } catch (error) {
         if (!isCurrent()) return;
-        const locked = error instanceof Refused && error.status === 401;
-        const trouble = error instanceof Refused ? error.message : 'the node does not answer';
+        const locked = error instanceof RequestError && error.status === 401;
+        const trouble = error instanceof RequestError ? error.message : 'the node does not answer';
         setWatch({ live: live.current, trouble, locked });
       }
     },
-    [asking],
+    [api],
   );
   return watch;
 }

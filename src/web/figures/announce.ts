@@ -1,4 +1,5 @@
-/** Tells those who listen instead of look; a new text takes the place of the former. */
+/** Announces a text to screen readers; it replaces the one before. */
 export function announce(text: string): void {
-  document.getElementById('said')!.textContent = text;
+  const region = document.getElementById('said');
+  if (region) region.textContent = text;
 }

@@ -1,7 +1,6 @@
 import { useId, useState } from 'preact/hooks';
 import type { Sample } from '../../api/web/messages.ts';
-import { niceSteps } from './scale.ts';
-import { clock } from './units.ts';
+import { clock, niceSteps } from './units.ts';
 
 /** One line of a chart, or one layer of a stack. */
 export interface Series {
@@ -42,7 +41,7 @@ export function TimeChart({ label, history, series, stacked, format }: ChartProp
     stacked ? row.reduce((sum, value) => sum + value, 0) : Math.max(0, ...row),
   );
   const steps = niceSteps(Math.max(0, ...tops));
-  const top = steps.at(-1)!;
+  const top = steps.at(-1) ?? 1;
   const y = (value: number) => (HEIGHT - BOTTOM) * (1 - value / top) + 6;
   const at = Math.min(cursor ?? history.length - 1, history.length - 1);
   const sample = history[at];
@@ -131,13 +130,14 @@ interface DrawnProps {
 function Stack({ history, series, values, x, y }: DrawnProps) {
   return series.map(({ name, colour }, index) => {
     const path = history.map((sample, at) => {
-      const row = values[at]!;
-      if (row[index] === 0) return '';
-      const below = row.slice(0, index).reduce((sum, value) => sum + value, 0);
+      const row = values[at] ?? [];
+      const value = row[index] ?? 0;
+      if (value === 0) return '';
+      const below = row.slice(0, index).reduce((sum, lower) => sum + lower, 0);
       const left = x(sample.at - sample.ms);
       const width = Math.max(1, x(sample.at) - left - 0.4);
       const low = y(below);
-      return `M${left} ${low}h${width}V${Math.min(low - 1, y(below + row[index]!))}h${-width}Z`;
+      return `M${left} ${low}h${width}V${Math.min(low - 1, y(below + value))}h${-width}Z`;
     });
     return <path key={name} class="bar" d={path.join('')} style={{ fill: `var(--series-${colour})` }} />;
   });
@@ -146,11 +146,13 @@ function Stack({ history, series, values, x, y }: DrawnProps) {
 function Lines({ history, series, values, x, y }: DrawnProps) {
   return series.map(({ name, colour }, index) => {
     const points = history.map(
-      (sample, at) => `${x(sample.at).toFixed(1)} ${y(values[at]![index]!).toFixed(1)}`,
+      (sample, at) => `${x(sample.at).toFixed(1)} ${y(values[at]?.[index] ?? 0).toFixed(1)}`,
     );
-    if (points.length === 0) return null;
-    const first = x(history[0]!.at).toFixed(1);
-    const end = x(history.at(-1)!.at).toFixed(1);
+    const [oldest] = history;
+    const newest = history.at(-1);
+    if (!oldest || !newest) return null;
+    const first = x(oldest.at).toFixed(1);
+    const end = x(newest.at).toFixed(1);
     return (
       <g key={name} style={{ color: `var(--series-${colour})` }}>
         <path class="area" d={`M${points.join('L')}L${end} ${y(0)}L${first} ${y(0)}Z`} />

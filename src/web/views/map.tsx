@@ -32,14 +32,11 @@ export function NodeMap({ view, rates, chosen, choose }: MapProps) {
       </p>
       <div class="map" ref={frame} style={{ height: `${height}px` }}>
         <svg width={width} height={height} aria-hidden="true">
-          {shown.map((peer, at) => (
-            <Link
-              key={peerKey(peer)}
-              peer={peer}
-              thread={threads[at]!}
-              rate={rates.get(peerKey(peer)) ?? STILL}
-            />
-          ))}
+          {shown.map((peer, at) => {
+            const thread = threads[at];
+            const rate = rates.get(peerKey(peer)) ?? STILL;
+            return thread && <Link key={peerKey(peer)} peer={peer} thread={thread} rate={rate} />;
+          })}
         </svg>
         <div class="hub" style={place(hub)}>
           <b>{view.node}</b>
@@ -54,13 +51,15 @@ export function NodeMap({ view, rates, chosen, choose }: MapProps) {
         <ul>
           {shown.map((peer, at) => {
             const rate = rates.get(peerKey(peer)) ?? STILL;
-            const { label } = threads[at]!;
+            const box = peers[at];
+            const label = threads[at]?.label;
+            if (!box) return null;
             return (
               <li key={peerKey(peer)}>
                 <button
                   type="button"
                   class="peer"
-                  style={place(peers[at]!)}
+                  style={place(box)}
                   data-health={health(peer)}
                   aria-pressed={chosen === peer.id}
                   onClick={() => choose(chosen === peer.id ? '' : peer.id)}
@@ -170,7 +169,8 @@ function useWidth() {
   const ref = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(900);
   useLayoutEffect(() => {
-    const element = ref.current!;
+    const element = ref.current;
+    if (!element) return;
     setWidth(element.clientWidth);
     const observer = new ResizeObserver(() => setWidth(element.clientWidth));
     observer.observe(element);

@@ -81,7 +81,7 @@ async function served(t: Owner, options: Partial<WebOptions> = {}, withHub = tru
   return { one, ask, read };
 }
 
-const WISH: CaptureRequest = {
+const REQUEST: CaptureRequest = {
   device: '',
   points: ['egress-inner'],
   verdicts: [],
@@ -158,7 +158,7 @@ t.test('a capture: started, looked at in pieces, taken as a file', async t => {
   const { one, read, ask } = await served(t);
   t.match(await read('GET', '/api/capture'), { id: 0, running: false, packets: [] });
   t.equal((await ask('GET', '/api/capture.pcapng')).status, 404);
-  t.match(await read('POST', '/api/capture', WISH), { id: 1, running: true });
+  t.match(await read('POST', '/api/capture', REQUEST), { id: 1, running: true });
   await until('the workers copy', () => one.pass([{ frame, peer: 1 }]) > 0);
   one.pass([{ frame, verdict: verdicts.NO_PEER }]);
   await until('both are there', async () => (await read<CaptureView>('GET', '/api/capture')).delivered >= 2);
@@ -186,7 +186,7 @@ t.test('a capture: started, looked at in pieces, taken as a file', async t => {
   t.match(kept.at(-1)?.comments, [/^drop: no-peer, /]);
 });
 
-t.test('what is wrong with a wish is said', async t => {
+t.test('what is wrong with a request is said', async t => {
   const { read } = await served(t);
   const wrong: [Partial<CaptureRequest>, object][] = [
     [{ filter: 'tcp prot 80' }, { error: /filter "tcp prot 80": .*syntax/, hint: /pcap-filter/ }],
@@ -196,17 +196,17 @@ t.test('what is wrong with a wish is said', async t => {
     [{ packets: 0 }, { error: /capture\.packets/ }],
   ];
   for (const [change, refusal] of wrong)
-    t.match(await read('POST', '/api/capture', { ...WISH, ...change }), refusal);
-  t.match(await read('POST', '/api/capture', WISH), { running: true }, 'and the next one starts');
-  t.match(await read('POST', '/api/capture', WISH), { running: true }, 'one takes the place of another');
+    t.match(await read('POST', '/api/capture', { ...REQUEST, ...change }), refusal);
+  t.match(await read('POST', '/api/capture', REQUEST), { running: true }, 'and the next one starts');
+  t.match(await read('POST', '/api/capture', REQUEST), { running: true }, 'one takes the place of another');
   const { read: kernel } = await served(t, {}, false);
-  t.match(await kernel('POST', '/api/capture', WISH), { error: /the kernel carries/ });
+  t.match(await kernel('POST', '/api/capture', REQUEST), { error: /the kernel carries/ });
   t.strictSame((await kernel<View>('GET', '/api/view')).captures, []);
 });
 
 t.test('what is no whole number in a question is refused', async t => {
   const { ask } = await served(t);
-  await ask('POST', '/api/capture', { body: WISH });
+  await ask('POST', '/api/capture', { body: REQUEST });
   for (const path of ['/api/capture?id=1&after=-1', '/api/capture?id=x', '/api/view?since=1e3']) {
     const { status, bytes } = await ask('GET', path);
     t.equal(status, 400, path);
@@ -216,7 +216,7 @@ t.test('what is no whole number in a question is refused', async t => {
 
 t.test('the end after so many packets', async t => {
   const { one, read } = await served(t);
-  await read('POST', '/api/capture', { ...WISH, packets: 3 });
+  await read('POST', '/api/capture', { ...REQUEST, packets: 3 });
   await until('it ends', async () => {
     one.pass([{ frame }]);
     return !(await read<CaptureView>('GET', '/api/capture')).running;

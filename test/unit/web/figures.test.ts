@@ -1,12 +1,12 @@
 import t from 'tap';
 import type { PeerView, View } from '../../../src/api/web/messages.ts';
 import { peerKey, ratesBetween } from '../../../src/web/figures/rates.ts';
-import { niceSteps } from '../../../src/web/figures/scale.ts';
 import {
   bitRate,
   byteCount,
   count,
   milliseconds,
+  niceSteps,
   percent,
   perSecond,
 } from '../../../src/web/figures/units.ts';

@@ -1,3 +1,4 @@
+import { elementAt } from '../../../base/at.ts';
 import type { ByteQueue, CaptureFormat, CaptureInterface, InterfaceStatistics, Packet } from '../packet.ts';
 import * as ng from './blocks.ts';
 
@@ -118,7 +119,7 @@ function openOption(out: ByteQueue, code: number, length: number): number {
 function textOption(out: ByteQueue, code: number, text: string): void {
   const bytes = encoder.encode(text);
   let length = Math.min(bytes.length, TEXT_MAX);
-  if (length < bytes.length) while ((bytes[length]! & 0xc0) === 0x80) length--;
+  if (length < bytes.length) while ((elementAt(bytes, length) & 0xc0) === 0x80) length--;
   const at = openOption(out, code, length);
   out.bytes.set(bytes.subarray(0, length), at);
 }

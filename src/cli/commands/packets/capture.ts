@@ -59,8 +59,8 @@ export function integerOption(min: number, max: number): (text: string) => numbe
 
 /** Bytes of `500k`, `100M`, `1G` or a plain number; the letters are powers of 1024. */
 export function size(text: string): number {
-  const match = /^(\d{1,9})([kmg]?)$/i.exec(text);
-  const bytes = match ? Number(match[1]) * 1024 ** ['', 'k', 'm', 'g'].indexOf(match[2]!.toLowerCase()) : 0;
+  const [, digits, unit = ''] = /^(\d{1,9})([kmg]?)$/i.exec(text) ?? [];
+  const bytes = digits ? Number(digits) * 1024 ** ['', 'k', 'm', 'g'].indexOf(unit.toLowerCase()) : 0;
   if (bytes >= 1024) return bytes;
   throw new InvalidArgumentError('It takes a size of at least 1k, as 500k, 100M or 1G.');
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { peerOf, readNodeConfig, vtepMac } from '../../../agent/node/config.ts';
+import { elementAt } from '../../../base/at.ts';
 import { hasCode, RipstopError } from '../../../base/errors.ts';
 import { verdictNumbers } from '../../../capture/filter/selection.ts';
 import { openCapture } from '../../../capture/format/open.ts';
@@ -139,7 +140,7 @@ function resultsFile(path: string, config: ReplayConfig, version: string): FileS
   const interfaces = resultInterfaces(config.mode);
   const format =
     formatOf(path) === 'pcap'
-      ? new PcapFormat(interfaces[0]!.link, 0)
+      ? new PcapFormat(elementAt(interfaces, 0).link, 0)
       : new PcapngFormat(interfaces, { application: `ripstop ${version} replay` });
   return { path, format, statistics: () => [] };
 }

@@ -62,7 +62,7 @@ async function onScreen(
     if (key === 'q') stop.abort();
     if (key === 'p') view.by = view.by === 'flow' ? 'peer' : 'flow';
     if (key === ' ') view.isPaused = !view.isPaused;
-    if (key === 's') view.sort = FLOW_ORDERS[(FLOW_ORDERS.indexOf(view.sort) + 1) % FLOW_ORDERS.length]!;
+    if (key === 's') view.sort = FLOW_ORDERS[FLOW_ORDERS.indexOf(view.sort) + 1] ?? 'rate';
     if (key === 's' && answer) void refresh().catch(() => {});
     else draw();
   });

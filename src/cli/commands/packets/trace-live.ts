@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { openCaptureStream } from '../../../api/client.ts';
+import { elementAt } from '../../../base/at.ts';
 import { hasCode } from '../../../base/errors.ts';
 import { Correlator } from '../../../capture/correlate/correlator.ts';
 import { ObservationReader } from '../../../capture/correlate/observation.ts';
@@ -33,7 +34,7 @@ export async function traceLive(options: TraceOptions): Promise<void> {
   const readers = contexts.map(context => new ObservationReader(context, wanted));
   const correlator = new Correlator(
     streams.length,
-    contexts[0]!.verdicts.map(verdict => verdict.drop),
+    elementAt(contexts, 0).verdicts.map(verdict => verdict.drop),
   );
   const report = new Report(options, contexts, stop);
   process.stderr.write(
@@ -41,10 +42,10 @@ export async function traceLive(options: TraceOptions): Promise<void> {
   );
   let lost = 0;
   const follow = async (node: number): Promise<void> => {
-    for await (const records of streams[node]!.batches())
+    for await (const records of elementAt(streams, node).batches())
       for (const record of records) {
         lost += record.lost;
-        for (const observation of readers[node]!.read(record)) {
+        for (const observation of elementAt(readers, node).read(record)) {
           const path = correlator.add(node, observation, performance.now());
           if (path) await report.show(path);
         }

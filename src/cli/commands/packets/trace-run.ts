@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { postJson, TRACE_PATH } from '../../../api/client.ts';
+import { elementAt } from '../../../base/at.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import type { TraceAnswer, TraceRequest } from '../../../diagnose/trace/answer.ts';
 
@@ -84,13 +85,13 @@ const LINE_WIDTH = 80;
 
 /** The answers of one or two nodes as text. */
 export function showTrace(answers: readonly TraceAnswer[]): string {
-  const lines = wrapped('', answers[0]!.packet);
+  const lines = wrapped('', elementAt(answers, 0).packet);
   for (const { node, steps } of answers) {
     lines.push('', node);
     for (const { step, ok, text } of steps)
       lines.push(...wrapped(`${ok ? '  ' : '! '}${step}`.padEnd(NAME_WIDTH), text));
   }
-  const last = answers.at(-1)!;
+  const last = elementAt(answers, answers.length - 1);
   lines.push('', ...wrapped('verdict: '.padEnd(NAME_WIDTH), last.verdict));
   if (last.remedy) lines.push(...wrapped('what to do: '.padEnd(NAME_WIDTH), last.remedy));
   else if (last.departure)

@@ -23,8 +23,8 @@ async function plan(options: { socket: string; json?: true }, command: Command):
   const words = process.argv
     .slice(process.argv.indexOf(command.name()) + 1)
     .filter(word => word !== '--json');
-  const isAsking = words.length === 0 || words[0]!.startsWith('--socket');
-  const steps = isAsking ? await getJson<string[]>(options.socket, '/pending') : await planFor(words);
+  const isAsking = words[0]?.startsWith('--socket') ?? true;
+  const steps = isAsking ? await askAgent<string[]>(options.socket, '/pending') : await planFor(words);
   process.stdout.write(options.json ? `${JSON.stringify(steps, null, 2)}\n` : showPlan(steps));
 }
 

@@ -27,7 +27,7 @@ export function addQueryCommand<T>(
   const command = program
     .command(name)
     .summary(summary)
-    .description(`${summary[0]!.toUpperCase()}${summary.slice(1)}, as the running agent knows it.`)
+    .description(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}, as reported by the running agent.`)
     .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
     .option('--json', 'print JSON')
     .action(async (options: AskOptions) => {
