@@ -12,27 +12,20 @@ import { addReplay } from './commands/packets/replay.ts';
 import { addTop } from './commands/packets/top.ts';
 import { addTrace } from './commands/packets/trace.ts';
 import { addDoctor } from './commands/show/doctor.ts';
-import { addDrops } from './commands/show/drops.ts';
-import { addLeases } from './commands/show/leases.ts';
-import { addPeers } from './commands/show/peers.ts';
 import { addPlan } from './commands/show/plan.ts';
-import { addRoutes } from './commands/show/routes.ts';
-import { addStatus } from './commands/show/status.ts';
+import { addQueries } from './commands/show/query.ts';
 import { addUi } from './commands/show/ui.ts';
 
 /*
- * The command line. One file a command: it exports `add<Name>(program)`, which declares the options and loads what the
- * command needs only when it runs, so that `ripstop --help` and the small commands start at once.
+ * The command line. The file of a command exports `add<Name>(program)`, which only declares the options. What runs the
+ * command stands in a second file, which is imported when the command runs: the commands need very different modules,
+ * and loading all of them would delay `ripstop --help` and every small command.
  */
 
 const COMMANDS: readonly ((program: Command) => void)[] = [
   addRun,
   addAgent,
-  addStatus,
-  addPeers,
-  addRoutes,
-  addLeases,
-  addDrops,
+  addQueries,
   addUi,
   addPlan,
   addTrace,

@@ -1,12 +1,9 @@
 import t from 'tap';
 import type { LeaseStatus, PeerStatus, Status } from '../../../src/api/status.ts';
 import { showDiagnosis } from '../../../src/cli/commands/show/doctor.ts';
-import { showDrops } from '../../../src/cli/commands/show/drops.ts';
-import { showLeases } from '../../../src/cli/commands/show/leases.ts';
-import { showPeers } from '../../../src/cli/commands/show/peers.ts';
 import { showPlan } from '../../../src/cli/commands/show/plan.ts';
-import { showRoutes } from '../../../src/cli/commands/show/routes.ts';
 import { showStatus } from '../../../src/cli/commands/show/status.ts';
+import { showDrops, showLeases, showPeers, showRoutes } from '../../../src/cli/commands/show/tables.ts';
 import { formatBytes, formatDuration, formatTable } from '../../../src/cli/terminal/table.ts';
 
 t.test('columns, bytes, spans', async t => {
@@ -105,10 +102,10 @@ t.test('status', async t => {
     rejected: [{ key: '10.244.9.0-24', reason: 'vni-differs', message: 'has VNI 2, this node 1' }],
   });
   t.match(bad, /^ready +no: peers: unknown yet$/m);
-  t.match(bad, /AWAY since 2026-11-24T03:05:00\.000Z, running on the last known state/);
+  t.match(bad, /UNREACHABLE since 2026-11-24T03:05:00\.000Z, using the saved state/);
   t.match(bad, /published as 203\.0\.113\.1/);
-  t.match(bad, /^mended +set-route 2$/m);
-  t.match(bad, /^passed over +10\.244\.9\.0-24 has VNI 2/m);
+  t.match(bad, /^repairs +set-route 2$/m);
+  t.match(bad, /^ignored +10\.244\.9\.0-24 has VNI 2/m);
   t.notMatch(showStatus({ ...STATUS, lease: null, underlay: null, overlays: [], rules: null }), 'DEVICE');
 });
 
@@ -172,12 +169,12 @@ t.test('peers, leases, routes, drops, plan, doctor', async t => {
   );
   t.match(showPlan([]), /nothing to change/);
   t.equal(showPlan(['+ a', '- b']), '+ a\n- b\n');
-  t.match(showDiagnosis({ findings: [], inOrder: ['checksums'] }), 'nothing is wrong\nin order: checksums\n');
+  t.match(showDiagnosis({ findings: [], inOrder: ['checksums'] }), 'no fault found\nchecked: checksums\n');
   t.match(
     showDiagnosis({
       findings: [{ severity: 'fault', kind: 'port-filtered', what: 'x', remedy: 'y' }],
       inOrder: [],
     }),
-    'fault (port-filtered): x\n  mend: y\n',
+    'fault (port-filtered): x\n  fix: y\n',
   );
 });

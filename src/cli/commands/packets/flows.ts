@@ -4,33 +4,33 @@ import { FLOW_ORDERS } from '../../../capture/flows/flow-order.ts';
 import { integerOption } from './capture.ts';
 import type { FlowsOptions } from './flows-run.ts';
 
-/** The options that `flows` and `top` have in common. */
+/** The common options of `flows` and `top`. */
 export function flowOptions(command: Command): Command {
   return command
-    .argument('[filter...]', 'which flows, as for tcpdump: tcp port 80 and host 10.244.2.9')
+    .argument('[filter...]', 'flows to show, e.g. tcp port 80 and host 10.244.2.9')
     .addOption(
-      new Option('--by <what>', 'a row a flow or a row a peer').choices(['flow', 'peer']).default('flow'),
+      new Option('--by <what>', 'one row per flow or per peer').choices(['flow', 'peer']).default('flow'),
     )
-    .addOption(new Option('--sort <by>', 'the largest first').choices(FLOW_ORDERS).default('rate'))
+    .addOption(new Option('--sort <by>', 'sort key, largest first').choices(FLOW_ORDERS).default('rate'))
     .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET);
 }
 
-/** `ripstop flows`: the flows inside of the running data plane, once, or as a log. */
+/** `ripstop flows`: the flows inside the running data plane, once or as a log. */
 export function addFlows(program: Command): void {
   flowOptions(
     program
       .command('flows')
       .summary('list the flows inside the running data plane')
       .description(
-        'Lists the flows inside the running data plane by 5-tuple or by peer: rate, bytes, what was lost, TCP ' +
-          'segments that were sent again, and the time to their acknowledgement. Asking turns counting on, and it ' +
-          'stays on for a quarter of a minute. > goes to the peer, < comes from it.',
+        'Lists the flows inside the running data plane by 5-tuple or by peer: rate, bytes, drops, TCP ' +
+          'retransmissions and RTT. The command enables flow counting, which stays on for 15 seconds. ' +
+          '> is to the peer, < is from the peer.',
       ),
   )
-    .option('-n, --rows <rows>', 'rows at most, 0 for all', integerOption(0, 1e6), 20)
-    .option('--seconds <seconds>', 'count at least so long before the answer', integerOption(1, 3600), 2)
+    .option('-n, --rows <rows>', 'maximum number of rows, 0 for all', integerOption(0, 1e6), 20)
+    .option('--seconds <seconds>', 'minimum counting time before the answer', integerOption(1, 3600), 2)
     .option('--json', 'print JSON')
-    .option('--log', 'print each flow as a JSON object a line, when it ends and each minute, until Ctrl-C')
+    .option('--log', 'print one JSON line per flow when it ends and every minute, until Ctrl-C')
     .action(async (filter: string[], options: FlowsOptions) => {
       const { listFlows, logFlows } = await import('./flows-run.ts');
       await (options.log ? logFlows : listFlows)(filter.join(' '), options);

@@ -2,33 +2,33 @@ import { type Command, Option } from 'commander';
 import { integerOption, list } from './capture.ts';
 import type { ReplayOptions } from './replay-run.ts';
 
-/** `ripstop replay`: what a configuration would do with the packets of a capture. */
+/** `ripstop replay`: how a configuration would forward the packets of a capture. */
 export function addReplay(program: Command): void {
   program
     .command('replay')
     .summary('feed a capture through a forwarder, without devices or root')
     .description(
       'Feeds a capture (pcap or pcapng, of Ripstop, tcpdump or Wireshark) through the forwarder of a configuration, without ' +
-        'devices or root, and says what becomes of each packet. With --against, says what a second configuration would ' +
-        'change. The clock is that of the capture: the same file gives the same answer.',
+        'devices or root, and shows the verdict of each packet. --against shows what a second configuration would ' +
+        'change. The clock is that of the capture, so the same file always gives the same result.',
     )
-    .argument('<capture>', 'the file, or - for standard input')
+    .argument('<capture>', 'capture file; - for standard input')
     .requiredOption('-c, --config <file>', 'configuration as for ripstop run')
-    .option('--address <address>', 'own underlay address, when the configuration does not name one')
-    .option('--against <file>', 'a second configuration: only what would change is shown')
-    .option(
-      '-w, --write <file>',
-      'write what was put out, and what was dropped: pcapng, or pcap by its suffix',
-    )
+    .option('--address <address>', 'own underlay address, if the configuration names none')
+    .option('--against <file>', 'second configuration; show only what it would change')
+    .option('-w, --write <file>', 'write the output and the drops to a pcapng or .pcap file')
     .option(
       '--verdict <names>',
-      'only packets with these verdicts; drop stands for all that lose a packet',
+      'only packets with these verdicts; drop selects all verdicts that drop',
       list,
     )
-    .option('--summary', 'only how many packets ended how')
-    .option('--json', 'a JSON object a line')
+    .option('--summary', 'print only the number of packets per verdict')
+    .option('--json', 'print one JSON object per packet')
     .addOption(
-      new Option('--speed <speed>', 'full; as captured; or benchmark: packets a second, nothing else')
+      new Option(
+        '--speed <speed>',
+        'full; capture: at the original pace; benchmark: print only packets per second',
+      )
         .choices(['full', 'capture', 'benchmark'])
         .default('full'),
     )

@@ -3,21 +3,21 @@ import { integerOption } from './capture.ts';
 import { flowOptions } from './flows.ts';
 import type { TopOptions } from './top-run.ts';
 
-/** `ripstop top`: the flows as they are now, over and over. */
+/** `ripstop top`: the current flows, refreshed periodically. */
 export function addTop(program: Command): void {
   flowOptions(
     program
       .command('top')
       .summary('watch the flows inside the running data plane')
       .description(
-        'Shows the flows inside the running data plane over and over, the busiest first. Keys: s sorts by the next ' +
-          'column, p changes between flows and peers, space stops and goes on, q ends.',
+        'Shows the flows inside the running data plane, the busiest first, and refreshes periodically. Keys: s sorts by ' +
+          'the next column, p switches between flows and peers, space pauses, q quits.',
       ),
   )
-    .option('-d, --delay <seconds>', 'between two pictures', integerOption(1, 3600), 1)
+    .option('-d, --delay <seconds>', 'refresh interval in seconds', integerOption(1, 3600), 1)
     .option(
       '-n, --iterations <count>',
-      'end after so many pictures (default without a terminal: 1)',
+      'stop after this number of refreshes (default without a terminal: 1)',
       integerOption(1, 1e9),
     )
     .action(async (filter: string[], options: TopOptions) => {

@@ -7,17 +7,18 @@ interface DoctorOptions {
   json?: true;
 }
 
-/** A thousand silent peers are asked twice, 64 at a time, beside the tunnel and in it. */
+/** A thousand silent peers are probed twice, 64 at a time, over the underlay and through the tunnel. */
 const TIMEOUT_MS = 120_000;
 
-/** `ripstop doctor`: says in plain words what is wrong and how to mend it. Exit code 1 when there is a fault. */
+/** `ripstop doctor`: finds faults and shows how to fix them. The exit status is 1 if there is one. */
 export function addDoctor(program: Command): void {
   program
     .command('doctor')
-    .summary('find out what is wrong, and how to mend it')
+    .summary('find faults and how to fix them')
     .description(
-      'Has the running agent examine this node and its way to every peer: beside the tunnel, through it, and with full ' +
-        'packets. Says what is wrong with the command that mends it. Changes nothing. Exit code 1 when there is a fault.',
+      'The running agent checks this node and its path to every peer: over the underlay, through the tunnel, and with ' +
+        'full-size packets. Each fault is shown with the command that fixes it. Nothing is changed. The exit status ' +
+        'is 1 if there is a fault.',
     )
     .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
     .option('--json', 'print JSON')
@@ -32,8 +33,8 @@ export function addDoctor(program: Command): void {
 
 export function showDiagnosis({ findings, inOrder }: Diagnosis): string {
   const found = findings.map(
-    ({ severity, kind, what, remedy }) => `${severity} (${kind}): ${what}\n  mend: ${remedy}\n`,
+    ({ severity, kind, what, remedy }) => `${severity} (${kind}): ${what}\n  fix: ${remedy}\n`,
   );
-  const well = inOrder.length > 0 ? `in order: ${inOrder.join(', ')}\n` : '';
-  return `${found.length > 0 ? `${found.join('\n')}\n` : 'nothing is wrong\n'}${well}`;
+  const well = inOrder.length > 0 ? `checked: ${inOrder.join(', ')}\n` : '';
+  return `${found.length > 0 ? `${found.join('\n')}\n` : 'no fault found\n'}${well}`;
 }

@@ -1,15 +1,15 @@
 import type { Command } from 'commander';
 import { DEFAULT_SOCKET, getJson } from '../../../api/client.ts';
 
-/** `ripstop plan`: the difference between the kernel and what it should be; makes none of it. */
+/** `ripstop plan`: the difference between the present and the desired kernel state; changes nothing. */
 export function addPlan(program: Command): void {
   program
     .command('plan')
     .summary('show what the agent would change on this node; change nothing')
     .description(
-      'Without flags: what the running agent is about to mend. With the flags of `ripstop agent`: what an agent started ' +
-        'with them would change on this node, before it is started. Lines that begin with ! name leases of other nodes ' +
-        'that give no peer. Changes nothing, here and in the store.',
+      'Without flags: pending repairs of the running agent. With the flags of `ripstop agent`: what an agent ' +
+        'with these flags would change on this node. Lines that begin with ! name ignored leases of other nodes. ' +
+        'Changes nothing on the node and in the store.',
     )
     .usage('[--socket <path>] [--json] | [--json] <flags of ripstop agent>')
     .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
@@ -24,7 +24,7 @@ async function plan(options: { socket: string; json?: true }, command: Command):
     .slice(process.argv.indexOf(command.name()) + 1)
     .filter(word => word !== '--json');
   const isAsking = words[0]?.startsWith('--socket') ?? true;
-  const steps = isAsking ? await askAgent<string[]>(options.socket, '/pending') : await planFor(words);
+  const steps = isAsking ? await getJson<string[]>(options.socket, '/pending') : await planFor(words);
   process.stdout.write(options.json ? `${JSON.stringify(steps, null, 2)}\n` : showPlan(steps));
 }
 
@@ -44,5 +44,5 @@ async function planFor(flagWords: readonly string[]): Promise<string[]> {
 
 export function showPlan(steps: readonly string[]): string {
   const nothing = steps.every(step => step.startsWith('!'));
-  return `${[...steps, ...(nothing ? ['nothing to change: this node is as it should be'] : [])].join('\n')}\n`;
+  return `${[...steps, ...(nothing ? ['nothing to change'] : [])].join('\n')}\n`;
 }

@@ -1,39 +1,57 @@
 import type { Command } from 'commander';
 import { DEFAULT_SOCKET, getJson } from '../../../api/client.ts';
+import { showStatus } from './status.ts';
+import { showDrops, showLeases, showPeers, showRoutes } from './tables.ts';
 
-interface AskOptions {
+interface QueryOptions {
   socket: string;
   json?: true;
   follow?: true;
 }
 
-/** What a command that only asks the agent has to say. */
-export interface QueryCommand<T> {
+/** A command that prints the agent's answer to `GET /<name>`. */
+interface QueryCommand<T> {
   readonly name: string;
   readonly summary: string;
-  /** Path of the agent's interface. */
-  readonly path: string;
-  /** The answer as text for a terminal. */
+  /** Formats the answer for a terminal. */
   readonly show: (answer: T) => string;
-  /** Shows what happens from now on, until it is stopped; the command then has `--follow`. */
+  /** Prints events until it is stopped; the command then has `--follow`. */
   readonly follow?: (socket: string, json: boolean) => Promise<void>;
 }
 
-/** Declares a command that asks the running agent and prints its answer as text or, with --json, as it came. */
-export function addQueryCommand<T>(
-  program: Command,
-  { name, summary, path, show, follow }: QueryCommand<T>,
-): void {
+/** `ripstop status`, `peers`, `routes`, `leases` and `drops`. */
+export function addQueries(program: Command): void {
+  addQuery(program, { name: 'status', summary: 'show the state of this node', show: showStatus });
+  addQuery(program, {
+    name: 'peers',
+    summary: 'list the peers with their traffic and reachability',
+    show: showPeers,
+  });
+  addQuery(program, {
+    name: 'routes',
+    summary: 'list the routes that the agent keeps in the kernel',
+    show: showRoutes,
+  });
+  addQuery(program, { name: 'leases', summary: 'list all leases of the store', show: showLeases });
+  addQuery(program, {
+    name: 'drops',
+    summary: 'show why frames were dropped',
+    show: showDrops,
+    follow: async (socket, json) => (await import('./drops-follow.ts')).followDrops(socket, json),
+  });
+}
+
+function addQuery<T>(program: Command, { name, summary, show, follow }: QueryCommand<T>): void {
   const command = program
     .command(name)
     .summary(summary)
     .description(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}, as reported by the running agent.`)
     .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
     .option('--json', 'print JSON')
-    .action(async (options: AskOptions) => {
-      if (options.follow && follow) return follow(options.socket, options.json ?? false);
-      const answer = await getJson<T>(options.socket, path);
-      process.stdout.write(options.json ? `${JSON.stringify(answer, null, 2)}\n` : show(answer));
+    .action(async ({ socket, json, follow: isFollowing }: QueryOptions) => {
+      if (isFollowing && follow) return follow(socket, json ?? false);
+      const answer = await getJson<T>(socket, `/${name}`);
+      process.stdout.write(json ? `${JSON.stringify(answer, null, 2)}\n` : show(answer));
     });
-  if (follow) command.option('--follow', 'show each one as it happens, until Ctrl-C');
+  if (follow) command.option('--follow', 'print each drop as it happens, until Ctrl-C');
 }

@@ -1,20 +1,8 @@
-import type { Command } from 'commander';
 import type { Status } from '../../../api/status.ts';
 import { formatDuration, formatTable } from '../../terminal/table.ts';
-import { addQueryCommand } from './query.ts';
 
-/** What pods notice. */
+/** From here on pods notice it. */
 const LONG_LAG_MS = 50;
-
-/** `ripstop status`: what this node does and whether packets can flow. */
-export function addStatus(program: Command): void {
-  addQueryCommand<Status>(program, {
-    name: 'status',
-    summary: 'show the state of this node',
-    path: '/status',
-    show: showStatus,
-  });
-}
 
 export function showStatus(status: Status): string {
   const { store, lease, underlay, rules } = status;
@@ -23,7 +11,7 @@ export function showStatus(status: Status): string {
     ['ready', status.ready ? 'yes' : `no: ${status.reasons.join('; ')}`],
     [
       'store',
-      `${store.location}${store.downSince ? `, AWAY since ${store.downSince}` : ''}${store.borrowed ? ', running on the last known state' : ''}${kept(store)}`,
+      `${store.location}${store.downSince ? `, UNREACHABLE since ${store.downSince}` : ''}${store.borrowed ? ', using the saved state' : ''}${kept(store)}`,
     ],
     [
       'lease',
@@ -44,7 +32,7 @@ export function showStatus(status: Status): string {
   ];
   const repairs = Object.entries(status.repairs);
   if (repairs.length > 0)
-    rows.push(['mended', repairs.map(([step, count]) => `${step} ${count}`).join(', ')]);
+    rows.push(['repairs', repairs.map(([step, count]) => `${step} ${count}`).join(', ')]);
   if (status.failing.length > 0)
     rows.push(['failing', status.failing.map(({ part, reason }) => `${part}: ${reason}`).join('; ')]);
   rows.push(...status.overlays.flatMap(workers));
@@ -57,7 +45,7 @@ export function showStatus(status: Status): string {
       `after an uncaught error, ${uncaught.count} times; last at ${uncaught.at}: ${uncaught.message}`,
     ]);
   if (status.rejected.length > 0)
-    rows.push(['passed over', status.rejected.map(({ key, message }) => `${key} ${message}`).join('; ')]);
+    rows.push(['ignored', status.rejected.map(({ key, message }) => `${key} ${message}`).join('; ')]);
   if (status.refusedSettings.length > 0)
     rows.push(['settings', `refused: ${status.refusedSettings.map(({ name }) => name).join(', ')}`]);
   const width = Math.max(...rows.map(([title]) => title.length));
@@ -81,7 +69,7 @@ function workers({ device, workerRestarts, workerLagMs }: Status['overlays'][num
   const words = [
     ...(workerRestarts > 0 ? [`restarted ${workerRestarts} times`] : []),
     ...(workerLagMs !== null && workerLagMs >= LONG_LAG_MS
-      ? [`a packet waited up to ${Math.round(workerLagMs)} ms for them in the last minute`]
+      ? [`responded after up to ${Math.round(workerLagMs)} ms in the last minute`]
       : []),
   ];
   return words.length > 0 ? [['workers', `${device}: ${words.join(', ')}`]] : [];

@@ -65,7 +65,7 @@ t.test('a program that is not safe is refused', async t => {
     [program('0 0 0'), /instruction 0 is "0 0 0"/],
     [program('6 0 0 99999999999'), /instruction 0 is/],
     [program('6 0 0 4294967296'), /too wide/],
-    [program('0 0 0 0'), /no return/],
+    [program('0 0 0 0'), /not a return/],
     [program('21 0 5 1', '6 0 0 0'), /out of the program/],
     [program('5 0 0 4294967295', '6 0 0 0'), /out of the program, or back/],
     [program('5 0 0 1', '6 0 0 0'), /out of the program/],

@@ -1,0 +1,61 @@
+import type { LeaseStatus, PeerStatus, RouteStatus } from '../../../api/status.ts';
+import type { DropStatus } from '../../../diagnose/drops.ts';
+import { formatBytes, formatTable } from '../../terminal/table.ts';
+
+/* The answers of the agent as tables for a terminal. */
+
+export function showPeers(peers: PeerStatus[]): string {
+  if (peers.length === 0) return 'no peers\n';
+  const rows = peers.map(({ node, device, address, subnets, direct, traffic, health }) => {
+    const way = health?.tunnel ?? health?.underlay;
+    return [
+      node ?? '-',
+      address,
+      direct ? 'direct' : (device ?? 'routes'),
+      subnets.join(','),
+      traffic ? formatBytes(traffic.egress.bytes) : '-',
+      traffic ? formatBytes(traffic.ingress.bytes) : '-',
+      way ? `${Math.round((way.lost / way.probes) * 100)}%` : '-',
+      way && way.rttMs !== null ? `${way.rttMs.toPrecision(2)} ms` : '-',
+    ];
+  });
+  return formatTable(['NODE', 'ADDRESS', 'BY', 'SUBNETS', 'SENT', 'RECEIVED', 'LOSS', 'RTT'], rows);
+}
+
+export function showRoutes(routes: RouteStatus[]): string {
+  if (routes.length === 0) return 'no routes\n';
+  return formatTable(
+    ['DESTINATION', 'VIA', 'DEVICE'],
+    routes.map(({ destination, via, device }) => [destination, via ?? '-', device ?? '-']),
+  );
+}
+
+export function showLeases(leases: LeaseStatus[]): string {
+  if (leases.length === 0) return 'no leases\n';
+  const rows = leases.map(lease => [
+    lease.own ? '*' : '',
+    lease.subnets.join(','),
+    lease.node ?? '-',
+    [lease.publicIp, lease.publicIpv6].filter(Boolean).join(','),
+    lease.backend,
+    lease.ends ?? 'by the store',
+  ]);
+  return formatTable(['', 'SUBNETS', 'NODE', 'ADDRESS', 'BACKEND', 'ENDS'], rows);
+}
+
+export function showDrops(drops: DropStatus[]): string {
+  if (drops.length === 0) return 'no drops\n';
+  const table = formatTable(
+    ['DEVICE', 'REASON', 'DIRECTION', 'FRAMES', 'BYTES', 'MEANING'],
+    drops.map(drop => [
+      drop.device,
+      drop.reason,
+      drop.direction,
+      drop.frames,
+      formatBytes(drop.bytes),
+      drop.meaning,
+    ]),
+  );
+  const remedies = new Map(drops.filter(drop => drop.remedy).map(drop => [drop.reason, drop.remedy]));
+  return `${table}\n${[...remedies].map(([reason, remedy]) => `${reason}: ${remedy}\n`).join('')}`;
+}
