@@ -1,49 +1,82 @@
 import { elementAt } from '../../base/at.ts';
+import {
+  type Field,
+  fail,
+  integer,
+  objectOf,
+  readObject,
+  required,
+  type Shape,
+  text,
+  withDefault,
+} from '../../base/schema.ts';
 import type { CaptureContext } from '../live/context.ts';
 import type { FlowEntry } from './flow-entry.ts';
 import type { FiveTuple } from './flow-filter.ts';
 import { describeKey, describePeer } from './flow-report.ts';
 
+const count: Field<number> = {
+  type: 'a number',
+  doc: 'count',
+  read: (raw, where) =>
+    typeof raw === 'number' ? raw : fail(where, `${JSON.stringify(raw)} is not a number`),
+};
+const time = text('an ISO time', 'time');
+const address = text('an address', 'address');
+const port = integer(0, 65_535, 'port');
+
 /**
- * One line of the flow log: what a flow did since its line before. The names are the information elements of IPFIX
- * (https://www.iana.org/assignments/ipfix), so that a collector which takes IPFIX as JSON takes these; what IPFIX has
- * no element for stands under `ripstop`. docs/decisions/0074-flow-table.md says why there is no binary IPFIX.
+ * One line of the flow log: what a flow did since its previous line. The names are the information elements of IPFIX
+ * (https://www.iana.org/assignments/ipfix), so a collector that accepts IPFIX as JSON accepts these lines; fields
+ * without an IPFIX element stand under `ripstop`. docs/decisions/0074-flow-table.md says why there is no binary IPFIX.
  */
-export interface FlowRecord {
-  readonly flowStartMilliseconds: string;
-  readonly flowEndMilliseconds: string;
-  /** 1 idle, 2 still active, 3 end seen, 5 no room. */
-  readonly flowEndReason: number;
+const recordFields = {
+  flowStartMilliseconds: required(time),
+  flowEndMilliseconds: required(time),
+  /** 1 idle timeout, 2 active timeout, 3 end of flow, 5 lack of resources. */
+  flowEndReason: required(count),
   /** 0 ingress, 1 egress. */
-  readonly flowDirection: number;
-  readonly protocolIdentifier: number;
-  readonly sourceIPv4Address?: string;
-  readonly destinationIPv4Address?: string;
-  readonly sourceIPv6Address?: string;
-  readonly destinationIPv6Address?: string;
-  readonly sourceTransportPort?: number;
-  readonly destinationTransportPort?: number;
-  readonly packetDeltaCount: number;
-  readonly octetDeltaCount: number;
-  readonly droppedPacketDeltaCount: number;
-  readonly samplingProbability: number;
+  flowDirection: required(count),
+  protocolIdentifier: required(count),
+  sourceIPv4Address: address,
+  destinationIPv4Address: address,
+  sourceIPv6Address: address,
+  destinationIPv6Address: address,
+  sourceTransportPort: port,
+  destinationTransportPort: port,
+  packetDeltaCount: required(count),
+  octetDeltaCount: required(count),
+  droppedPacketDeltaCount: required(count),
+  samplingProbability: required(count),
   /** Lines that were left out before this one. */
-  readonly lostRecords?: number;
-  readonly ripstop: {
-    readonly device: string;
-    readonly protocol: string;
-    readonly peer: string | null;
-    readonly peerAddress: string | null;
-    readonly retransmissions: number;
-    readonly rttMs: number | null;
-    readonly dropReason: string | null;
-  };
+  lostRecords: count,
+  ripstop: required(
+    objectOf(
+      {
+        device: required(text('a device', 'overlay device')),
+        protocol: required(text('a protocol', 'name of the protocol')),
+        peer: withDefault<string | null>(text('a name', 'peer'), null),
+        peerAddress: withDefault<string | null>(address, null),
+        retransmissions: required(count),
+        rttMs: withDefault<number | null>(count, null),
+        dropReason: withDefault<string | null>(text('a verdict', 'verdict of the last drop'), null),
+      },
+      'fields without an element of IPFIX',
+    ),
+  ),
+};
+
+export type FlowRecord = Readonly<Shape<typeof recordFields>>;
+
+/** Reads a line of the flow log. @throws RipstopError ECONFIG */
+export function readFlowRecord(line: string): FlowRecord {
+  return readObject(recordFields, JSON.parse(line), 'flow');
 }
 
-/** End reason of a flow that goes on (IPFIX: active timeout). */
+/** flowEndReason of a flow that continues. */
 export const ACTIVE_TIMEOUT = 2;
 
-/** The line for what a flow did since its last one. Marks it as told. */
+/** The line for what a flow did since its previous line. */
 export function logFlow(
   key: Int32Array,
   entry: FlowEntry,
@@ -53,7 +86,7 @@ export function logFlow(
   sampled: number,
 ): FlowRecord {
   const { direction, protocol, source, destination, sourcePort, destinationPort } = describeKey(key);
-  const version = source.includes(':') ? 'IPv6' : 'IPv4';
+  const isIpv6 = source.includes(':');
   const drops = entry.drops - entry.dropsLogged;
   const record = {
     flowStartMilliseconds: new Date(entry.loggedUntil).toISOString(),
@@ -61,14 +94,17 @@ export function logFlow(
     flowEndReason: reason,
     flowDirection: direction === 'egress' ? 1 : 0,
     protocolIdentifier: elementAt(key, 0) & 0xff,
-    [`source${version}Address`]: source,
-    [`destination${version}Address`]: destination,
-    ...(sourcePort === null ? {} : { sourceTransportPort: sourcePort }),
-    ...(destinationPort === null ? {} : { destinationTransportPort: destinationPort }),
+    sourceIPv4Address: isIpv6 ? undefined : source,
+    destinationIPv4Address: isIpv6 ? undefined : destination,
+    sourceIPv6Address: isIpv6 ? source : undefined,
+    destinationIPv6Address: isIpv6 ? destination : undefined,
+    sourceTransportPort: sourcePort ?? undefined,
+    destinationTransportPort: destinationPort ?? undefined,
     packetDeltaCount: Math.round(entry.packets - entry.packetsLogged),
     octetDeltaCount: Math.round(entry.bytes - entry.bytesLogged),
     droppedPacketDeltaCount: Math.round(drops),
     samplingProbability: sampled,
+    lostRecords: undefined,
     ripstop: {
       device,
       protocol,
@@ -87,7 +123,7 @@ export function logFlow(
 }
 
 /** The 5-tuple of a line, for a filter. */
-export function endsOf(record: FlowRecord): FiveTuple {
+export function fiveTupleOf(record: FlowRecord): FiveTuple {
   return {
     protocol: record.ripstop.protocol,
     source: record.sourceIPv4Address ?? record.sourceIPv6Address ?? '',

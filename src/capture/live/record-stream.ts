@@ -1,20 +1,20 @@
-import { RipstopError } from '../../base/errors.ts';
+import { describeError, RipstopError } from '../../base/errors.ts';
 import { HEADER_BYTES, KIND_EGRESS, KIND_INGRESS, RECORD_LOST } from '../../dataplane/tap/tap.ts';
 import { GrowingQueue } from '../format/byte-queue.ts';
 import { ByteSource } from '../format/byte-source.ts';
-import type { CaptureContext } from './context.ts';
+import { type CaptureContext, readContext } from './context.ts';
 import { type CaptureRecord, decodeRecord, type RecordVisitor } from './record.ts';
 
 /*
- * Records on their way from the process that forwards to the one that shows: a stream of messages, each an int32
- * length, an int32 kind and that many bytes, little-endian as both sides are the same machine. The first message is
- * the context as JSON; the others are records in the layout of the ring.
+ * The stream of records from the forwarding process to its reader. Each message is an int32 length, an int32 kind and
+ * that many bytes, little-endian, as both processes run on one machine. The first message is the context as JSON; the
+ * others are records in the layout of the ring.
  */
 const KIND_CONTEXT = 0x43;
 const MESSAGE_HEADER = 8;
-/** A superframe with its header; a context of four thousand peers stays below it, too. */
+/** Enough for a GSO packet with its header, and for a context of four thousand peers. */
 const MESSAGE_MAX = 1 << 20;
-/** Records decoded between two looks at the consumer. */
+/** Records decoded before the consumer is called. */
 const BATCH = 1024;
 
 /** The message that opens a stream. */
@@ -28,7 +28,7 @@ export function encodeContext(context: CaptureContext): Uint8Array {
   return message;
 }
 
-/** Gathers records as messages, straight from the rings: what passes here is neither decoded nor allocated for. */
+/** Gathers records as messages, straight from the rings, without decoding them. */
 export class RecordQueue {
   readonly #queue = new GrowingQueue();
 
@@ -64,7 +64,15 @@ export async function readRecordStream(chunks: AsyncIterable<Uint8Array>): Promi
   const source = new ByteSource(chunks);
   const first = await nextMessage(source);
   if (first?.kind !== KIND_CONTEXT) broken(source, 'it does not begin with a context');
-  return { context: JSON.parse(new TextDecoder().decode(first.body)), batches: () => batches(source) };
+  return { context: contextOf(source, first.body), batches: () => batches(source) };
+}
+
+function contextOf(source: ByteSource, body: DataView): CaptureContext {
+  try {
+    return readContext(JSON.parse(new TextDecoder().decode(body)));
+  } catch (error) {
+    return broken(source, describeError(error));
+  }
 }
 
 async function* batches(source: ByteSource): AsyncGenerator<CaptureRecord[], void, void> {

@@ -3,7 +3,7 @@ import { getJson, openFlowLog } from '../../../api/client.ts';
 import type { FlowsAnswer } from '../../../api/flows.ts';
 import { hasCode } from '../../../base/errors.ts';
 import { createFlowFilter, type FiveTuple } from '../../../capture/flows/flow-filter.ts';
-import { endsOf, type FlowRecord } from '../../../capture/flows/flow-log.ts';
+import { fiveTupleOf, readFlowRecord } from '../../../capture/flows/flow-log.ts';
 import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
 import { showFlows } from './flows-view.ts';
 
@@ -73,7 +73,7 @@ export async function logFlows(filter: string, { socket }: FlowsOptions): Promis
   process.stderr.write('ripstop flows: logging\n');
   try {
     for await (const line of lines)
-      if (!wanted || wanted(endsOf(JSON.parse(line) as FlowRecord))) await out.write(`${line}\n`);
+      if (!wanted || wanted(fiveTupleOf(readFlowRecord(line)))) await out.write(`${line}\n`);
     if (!stop.signal.aborted) process.stderr.write('ripstop flows: the data plane has ended\n');
   } catch (error) {
     if (!hasCode(error, BROKEN_PIPE)) throw error;
