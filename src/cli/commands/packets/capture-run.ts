@@ -11,6 +11,7 @@ import { captureFormat, decodeAs, formatOf, openSink } from '../../../capture/si
 import type { CaptureSink } from '../../../capture/sink/sink.ts';
 import { TextSink } from '../../../capture/sink/text-sink.ts';
 import { POINT_NAMES } from '../../../dataplane/tap/tap.ts';
+import { stopOnSignal } from '../../terminal/stop.ts';
 import { throttleUnderLoad } from './capture-throttle.ts';
 
 /** Every option as commander hands it over. */
@@ -52,7 +53,7 @@ export async function runCaptureCommand(
     ...(options.peer !== undefined ? { peer: options.peer } : {}),
   };
   pointBits(selection.points ?? []);
-  const stop = stopSignal(options.duration);
+  const stop = stopOnSignal(options.duration).signal;
   const chunks = await openCaptureStream(
     options.socket ?? DEFAULT_SOCKET,
     { ...selection, ...(options.device === undefined ? {} : { device: options.device }) },
@@ -134,14 +135,6 @@ async function sinkOf(
 
 function pointList(points: number): string {
   return POINT_NAMES.filter((_, number) => points & (1 << number)).join(', ');
-}
-
-/** Aborts on SIGINT, SIGTERM, or when the time is over. A second signal ends the process at once. */
-function stopSignal(seconds: number | undefined): AbortSignal {
-  const control = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => control.abort());
-  if (seconds !== undefined) setTimeout(() => control.abort(), seconds * 1000).unref();
-  return control.signal;
 }
 
 function note(text: string): void {

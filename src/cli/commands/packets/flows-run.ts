@@ -5,6 +5,7 @@ import { hasCode } from '../../../base/errors.ts';
 import { createFlowFilter, type FiveTuple } from '../../../capture/flows/flow-filter.ts';
 import { fiveTupleOf, readFlowRecord } from '../../../capture/flows/flow-log.ts';
 import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
+import { stopOnSignal } from '../../terminal/stop.ts';
 import { showFlows } from './flows-view.ts';
 
 /** Options as commander hands them over. */
@@ -66,8 +67,7 @@ export async function askFlows(
 /** `ripstop flows --log`: a JSON object a line, until SIGINT, SIGTERM, or the end of the data plane. @throws RipstopError */
 export async function logFlows(filter: string, { socket }: FlowsOptions): Promise<void> {
   const wanted = await createFlowFilter(filter);
-  const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  const stop = stopOnSignal();
   const out = new OutputStream(process.stdout);
   const lines = await openFlowLog(socket, stop.signal);
   process.stderr.write('ripstop flows: logging\n');

@@ -5,6 +5,7 @@ import { createFlowFilter } from '../../../capture/flows/flow-filter.ts';
 import { FLOW_ORDERS } from '../../../capture/flows/flow-order.ts';
 import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
 import { Screen } from '../../terminal/screen.ts';
+import { stopOnSignal } from '../../terminal/stop.ts';
 import { askFlows, type FlowsOptions } from './flows-run.ts';
 import { showFlows } from './flows-view.ts';
 
@@ -25,8 +26,7 @@ const PRINTED_ROWS = 20;
 /** `ripstop top`, on a terminal or as plain pictures. Ends on q, Ctrl-C or SIGTERM. @throws RipstopError */
 export async function watchFlows(filter: string, options: TopOptions): Promise<void> {
   const wanted = await createFlowFilter(filter);
-  const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  const stop = stopOnSignal();
   const view = { by: options.by, sort: options.sort, isPaused: false };
   const most = process.stdout.isTTY ? SCREEN_ROWS : PRINTED_ROWS;
   const ask = () => askFlows({ socket: options.socket, sort: view.sort }, wanted, most);

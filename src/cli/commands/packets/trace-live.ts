@@ -8,6 +8,7 @@ import { PathLines, pathRow } from '../../../capture/correlate/rows.ts';
 import type { FiveTuple } from '../../../capture/flows/flow-filter.ts';
 import { readRecordStream } from '../../../capture/live/record-stream.ts';
 import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
+import { stopOnSignal } from '../../terminal/stop.ts';
 import { requestOf, type TraceOptions } from './trace-run.ts';
 
 /** Of TCP the headers say which packet it is; of anything else the payload does. */
@@ -23,8 +24,7 @@ const SWEEP_MS = 250;
 export async function traceLive(options: TraceOptions): Promise<void> {
   const wanted = matcher(options);
   const sockets = [options.socket, ...(options.peerSocket === undefined ? [] : [options.peerSocket])];
-  const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  const stop = stopOnSignal();
   const family = isIP(options.src);
   const selection = { snapLength: options.proto === 'tcp' ? TCP_SNAP_LENGTH : 0, family };
   const streams = await Promise.all(

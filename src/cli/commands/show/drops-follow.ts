@@ -6,6 +6,7 @@ import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
 import { type RecordStream, readRecordStream } from '../../../capture/live/record-stream.ts';
 import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
 import { DROP } from '../../../dataplane/tap/tap.ts';
+import { stopOnSignal } from '../../terminal/stop.ts';
 
 /** Enough for every header of a frame, and of the VXLAN datagram around it. */
 const SNAP_LENGTH = 256;
@@ -15,8 +16,7 @@ const SNAP_LENGTH = 256;
  * SIGTERM.
  */
 export async function followDrops(socket: string, json: boolean): Promise<void> {
-  const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  const stop = stopOnSignal();
   const places = await getJson<CaptureTargets>(socket, CAPTURES_PATH);
   const selection = { snapLength: SNAP_LENGTH, points: ['drop'] };
   // Without a place the agent says why there is none.

@@ -43,7 +43,7 @@ t.test('a line a flow: when it makes room, when it is over; kept on while somebo
     ...{ packetDeltaCount: 1, octetDeltaCount: 48, droppedPacketDeltaCount: 0 },
     ripstop: { device: 'flannel.1', protocol: 'udp', peer: 'node-b', dropReason: null },
   });
-    t.equal(lines[0]?.sourceIPv6Address, undefined);
+  t.equal(lines[0]?.sourceIPv6Address, undefined);
   await until('the end of the connection', () => lines.some(line => line.protocolIdentifier === 6));
   const last = lines.find(line => line.protocolIdentifier === 6)!;
   t.match(last, {
