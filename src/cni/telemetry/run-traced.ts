@@ -1,8 +1,9 @@
 import { describeError } from '../../base/errors.ts';
+import { postOtlp } from '../../base/otlp.ts';
 import type { Environment } from '../skel/environment.ts';
 import type { Host, Plugin } from '../skel/plugin.ts';
 import { run, type Streams } from '../skel/run.ts';
-import { collectorOf, sendSpans } from './otlp.ts';
+import { collectorOf, encodeSpans } from './otlp.ts';
 import { SpanLog } from './spans.ts';
 
 /** Longest wait for the collector, ms: a process of its own ends only then, and the runtime waits for its end. */
@@ -25,8 +26,8 @@ export async function runTraced(
   const status = await run(plugin, streams, { ...host, spans: log });
   const deliver = async () => {
     if (log.spans.length === 0) return;
-    const problem = await sendSpans(collector, log.spans, LIMIT_MS).catch(describeError);
-    if (problem) host.log(`trace: ${problem}`);
+    const body = encodeSpans(log.spans, collector.service);
+    await postOtlp(collector, body, LIMIT_MS).catch(error => host.log(`trace: ${describeError(error)}`));
   };
   return { status, exported: deliver() };
 }

@@ -83,7 +83,7 @@ t.test("OpenTelemetry's variables", async t => {
   const options = (env: Record<string, string>) => otlpOptions(env, 'node1');
   t.equal(options({}), undefined);
   const base = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://c:4318/' };
-  t.match(options(base), { endpoint: 'http://c:4318/v1/metrics', intervalMs: 60_000, headers: {} });
+  t.match(options(base), { endpoint: { url: 'http://c:4318/v1/metrics', headers: {} }, intervalMs: 60_000 });
   t.equal(options({ ...base, OTEL_SDK_DISABLED: 'true' }), undefined);
   t.equal(options({ ...base, OTEL_METRICS_EXPORTER: 'none' }), undefined);
   t.match(
@@ -96,8 +96,7 @@ t.test("OpenTelemetry's variables", async t => {
       OTEL_SERVICE_NAME: 'overlay',
     }),
     {
-      endpoint: 'https://m/x',
-      headers: { authorization: 'Basic abc', x: '1=2' },
+      endpoint: { url: 'https://m/x', headers: { authorization: 'Basic abc', x: '1=2' } },
       intervalMs: 500,
       resource: { 'service.name': 'overlay', 'host.name': 'node1', 'k8s.cluster.name': 'a,b' },
     },

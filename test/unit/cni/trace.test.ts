@@ -228,7 +228,7 @@ t.test('traceparent and the variables of the exporter', t => {
   ]) {
     t.equal(parseTraceParent(wrong), undefined, wrong);
   }
-  const url = (env: Record<string, string>) => collectorOf(env)?.url.href;
+  const url = (env: Record<string, string>) => collectorOf(env)?.url;
   t.equal(url({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://h:4318/' }), 'http://h:4318/v1/traces');
   t.equal(url({ OTEL_EXPORTER_OTLP_ENDPOINT: 'https://h/base' }), 'https://h/base/v1/traces');
   t.equal(url({ OTEL_EXPORTER_OTLP_ENDPOINT: 'h:4318' }), undefined);

@@ -52,7 +52,9 @@ t.test('no place shows them', async t => {
     t.notMatch(text, /s3cret/);
   }
   t.match(otlp('http://me:s%333cret@c:4318'), {
-    endpoint: 'http://c:4318/v1/metrics',
-    headers: { authorization: `Basic ${Buffer.from('me:s33cret').toString('base64')}` },
+    endpoint: {
+      url: 'http://c:4318/v1/metrics',
+      headers: { authorization: `Basic ${Buffer.from('me:s33cret').toString('base64')}` },
+    },
   });
 });
