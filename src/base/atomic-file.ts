@@ -1,16 +1,31 @@
 import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf, toError } from './errors.ts';
 
-/**
- * Replaces a file so that a reader sees the old text or the new one, also after a power cut: temporary file in
- * the same directory, fsync, rename, fsync of the directory. On failure (disk full) the old file stays.
+/*
+ * Files that are replaced: a reader sees the old content or the new one, also after a power cut. The new content is written to
+ * a temporary file in the same directory, synced, and renamed. On failure (disk full) the old file stays.
  */
+
+/** What a temporary file's name has behind that of its file. No name of a container or interface holds a colon. */
+const TEMP = ':.tmp';
+
+/** As `writeFileAtomicSync`, for a file that several processes may write; the rename is durable when the promise is fulfilled. */
 export async function writeFileAtomic(path: string, text: string, mode = 0o644): Promise<void> {
   const directory = dirname(path);
   await mkdir(directory, { recursive: true });
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}${TEMP}`;
   try {
     const file = await open(temporary, 'wx', mode);
     try {
@@ -24,11 +39,70 @@ export async function writeFileAtomic(path: string, text: string, mode = 0o644):
     await rename(temporary, path);
   } catch (error) {
     await unlink(temporary).catch(() => {});
-    // The file that is meant, not the temporary one, whose name differs each time: a message that repeats is said once.
-    const [fault] = messageOf(error).split(', ', 1);
-    throw Object.assign(toError(error), { message: `${path}: ${fault}` });
+    throw aboutFile(path, error);
   }
   await syncDirectory(directory);
+}
+
+/**
+ * Replaces a file of which there is one writer at a time: its temporary file has one name, by which `removeWithTemp` finds what
+ * a crash has left.
+ * @param mode permission bits of the file; its directory is made with 0700
+ */
+export function writeFileAtomicSync(path: string, content: string | Uint8Array, mode: number): void {
+  const temporary = `${path}${TEMP}`;
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    // Never written into: it may be a further name of a file that is in use.
+    rmSync(temporary, { force: true });
+    const fd = openSync(temporary, 'wx', mode);
+    try {
+      writeFileSync(fd, content);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw aboutFile(path, error);
+  }
+}
+
+/** Removes what a crash may have left of the writing of a file by `writeFileAtomicSync`. */
+export function removeTemp(path: string): void {
+  rmSync(`${path}${TEMP}`, { force: true });
+}
+
+/** Removes a file of `writeFileAtomicSync`, and what a crash may have left of its writing. */
+export function removeWithTemp(path: string): void {
+  rmSync(path, { force: true });
+  removeTemp(path);
+}
+
+/** Removes the temporary files that crashes have left in a directory, which nobody may be writing to. */
+export function removeTemps(directory: string): void {
+  for (const name of namesIn(directory))
+    if (name.endsWith(TEMP)) rmSync(`${directory}/${name}`, { force: true });
+}
+
+/** Names of the files in a directory without temporary ones; none where it cannot be read. */
+export function listFiles(directory: string): string[] {
+  return namesIn(directory).filter(name => !name.endsWith(TEMP));
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+/** The error with the file that is meant, not the temporary one, whose name differs each time: a repeated one is logged once. */
+function aboutFile(path: string, error: unknown): Error {
+  const [problem] = messageOf(error).split(', ', 1);
+  return Object.assign(toError(error), { message: `${path}: ${problem}`, path });
 }
 
 /** Makes renames and unlinks in a directory durable; silently nothing where the file system cannot. */

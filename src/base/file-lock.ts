@@ -8,12 +8,12 @@ const STALE_MS = 15_000;
 const GIVE_UP_MS = 30_000;
 
 /**
- * Runs `work` while this process alone holds `path`, a file made with O_EXCL: that works on local disks and on
- * NFS alike and between machines, where flock does not always. A lock left by a dead process is broken after
- * 15 s by the clock of the file server, not by ours.
+ * Runs `work` while this process alone holds `path`, a file made with O_EXCL. That works on local disks and on NFS, and between
+ * machines, where flock(2) does not always (`withFlock` of net is for one machine). A lock that an ended process has left is broken
+ * after 15 s by the clock of the file server, not by ours.
  * @throws RipstopError ESTORE when the lock cannot be had within 30 s
  */
-export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+export async function withLockFile<T>(path: string, work: () => Promise<T>): Promise<T> {
   const token = `${process.pid}.${randomBytes(6).toString('hex')}`;
   const giveUp = performance.now() + GIVE_UP_MS;
   for (let round = 0; !(await take(path, token)); round++) {

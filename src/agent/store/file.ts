@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { monotonicMs } from '../../base/clock.ts';
 import { messageOf, RipstopError, toError } from '../../base/errors.ts';
-import { withLock } from '../../base/file-lock.ts';
+import { withLockFile } from '../../base/file-lock.ts';
 import { nextAction } from '../lease/acquire.ts';
 import {
   formatAttributes,
@@ -374,7 +374,7 @@ export class FileStore implements LeaseStore {
   async #locked<T>(work: () => Promise<T>): Promise<T> {
     return this.#try(async () => {
       await this.#table.prepare();
-      return withLock(this.#table.lockPath, async () => {
+      return withLockFile(this.#table.lockPath, async () => {
         this.#skewMs = (await stat(this.#table.lockPath)).mtimeMs - Date.now();
         return work();
       });

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { hasCode } from '../../base/errors.ts';
+import { decodeError } from '../result/decode.ts';
 import type { Environment } from '../skel/environment.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 
@@ -85,16 +86,11 @@ function pluginError(file: string, stdout: string, stderr: string, status: strin
     );
   }
   try {
-    const { code, msg, details } = JSON.parse(stdout) as { code?: unknown; msg?: unknown; details?: unknown };
-    return new CniError(
-      typeof code === 'number' && code > 0 ? code : CODE.INTERNAL,
-      String(msg ?? status),
-      details ? String(details) : undefined,
-    );
+    return decodeError(JSON.parse(stdout), name, status);
   } catch {
     return new CniError(
       CODE.INTERNAL,
-      `netplugin failed but its error is no JSON: ${name}: ${status}: ${stdout.trim()}`,
+      `netplugin failed but its error is no error object: ${name}: ${status}: ${stdout.trim()}`,
     );
   }
 }

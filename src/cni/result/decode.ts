@@ -29,6 +29,18 @@ export function decodeResult(raw: unknown, fallback: CniVersion, where: string):
   return isAtLeast(version, '0.3.0') ? decodeLists(source, where) : decodeOldest(source, where);
 }
 
+/**
+ * The error object that another plugin printed.
+ * @param unnamed message of an error without one
+ * @throws CniError 6 for anything that is no error object
+ */
+export function decodeError(raw: unknown, where: string, unnamed = 'error without a message'): CniError {
+  const source = object(raw, where);
+  const code = optionalNumber(source.code, `${where}.code`) ?? 0;
+  const msg = optionalText(source.msg, `${where}.msg`) ?? unnamed;
+  return new CniError(code > 0 ? code : CODE.INTERNAL, msg, optionalText(source.details, `${where}.details`));
+}
+
 function decodeLists(source: Record<string, unknown>, where: string): Result {
   return {
     interfaces: list(source.interfaces, `${where}.interfaces`, decodeInterface),

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Family } from '../../net/address-text.ts';
+import { withFlock } from '../../net/file-lock.ts';
 import {
   iptables,
   restoreIptables,
@@ -11,7 +12,6 @@ import {
 } from '../../net/iptables.ts';
 import type { Attachment } from '../config/network.ts';
 import type { Call } from '../skel/plugin.ts';
-import { withLock } from '../state/lock.ts';
 
 /*
  * The reference plugins' chains in iptables. Some are shared by all pods: "is it there? no: insert it" is two steps, so calls
@@ -23,7 +23,7 @@ export const FAMILIES = [4, 6] as const;
 const LOCK_DIRECTORY = '/run/ripstop/cni-iptables';
 
 export function withChainsLock<T>(work: () => Promise<T>): Promise<T> {
-  return withLock(LOCK_DIRECTORY, work);
+  return withFlock(LOCK_DIRECTORY, work);
 }
 
 /** Makes a chain unless it is there; what it holds stays. */

@@ -10,9 +10,10 @@ import {
 } from 'node:fs';
 import { basename } from 'node:path';
 import { describeError } from '../../base/errors.ts';
+import { withFlock } from '../../net/file-lock.ts';
+import { decodeError } from '../result/decode.ts';
 import { CODE } from '../skel/errors.ts';
 import type { Host } from '../skel/plugin.ts';
-import { withLock } from '../state/lock.ts';
 import type { CniRequest, CniResponse } from './protocol.ts';
 import { listRecords, type RecordedCall, readRecord, requestNow } from './recorded.ts';
 import { describeCall, isOvertaken, networkOf } from './recorded-network.ts';
@@ -122,7 +123,7 @@ export class RecordedCalls {
     const work = async (): Promise<Completion> => {
       try {
         if (listRecords(this.#directory).length === 0) this.#failed.clear();
-        else await withLock(`${this.#directory}/completing`, () => this.#completeAll(wanted, report));
+        else await withFlock(`${this.#directory}/completing`, () => this.#completeAll(wanted, report));
         this.#trouble = undefined;
       } catch (error) {
         const trouble = `recorded calls in ${this.#directory}: ${describeError(error)}`;
@@ -250,7 +251,7 @@ export class RecordedCalls {
 
   /** Removes the record that was completed, and not one that has taken its name since. */
   async #remove(call: RecordedCall): Promise<void> {
-    await withLock(this.#directory, () => {
+    await withFlock(this.#directory, () => {
       const found = lstatSync(call.file, { bigint: true, throwIfNoEntry: false });
       if (found?.ino === call.inode) rmSync(call.file, { force: true });
     });
@@ -280,8 +281,8 @@ export class RecordedCalls {
 
 function readProblem(stdout: string): { code: number; text: string } {
   try {
-    const { code, msg, details } = JSON.parse(stdout) as { code: number; msg: string; details?: string };
-    return { code: Number(code), text: details ? `${msg}: ${details}` : String(msg) };
+    const { code, message, details } = decodeError(JSON.parse(stdout), 'error object');
+    return { code, text: details ? `${message}: ${details}` : message };
   } catch {
     return { code: CODE.INTERNAL, text: stdout.trim() || 'no error object' };
   }

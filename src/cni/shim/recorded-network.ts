@@ -1,13 +1,20 @@
 import { readdirSync, statSync } from 'node:fs';
+import { type Shape, text } from '../../base/schema.ts';
+import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { DEFAULT_DATA_DIR } from '../ipam/host-local/config.ts';
 import { bootId, type RecordedCall } from './recorded.ts';
 
-type Json = Record<string, unknown>;
+const ipam = passthroughObject({ dataDir: text('a path', 'directory of the address files') }, 'IPAM');
+const configFields = {
+  name: text('a network name', 'network of the call'),
+  ipam,
+  delegate: passthroughObject({ ipam }, 'configuration of a delegate'),
+};
 
-function configOf(call: RecordedCall): Json {
+/** What is needed of the configuration of a recorded call; nothing where it is malformed: no plugin works on it then. */
+function configOf(call: RecordedCall): Partial<Shape<typeof configFields>> {
   try {
-    const config: unknown = JSON.parse(call.request.stdin);
-    return typeof config === 'object' && config !== null ? (config as Json) : {};
+    return readIgnoringUnknown(configFields, JSON.parse(call.request.stdin), '');
   } catch {
     return {};
   }
@@ -15,8 +22,7 @@ function configOf(call: RecordedCall): Json {
 
 /** Name of the network of a recorded call; '' where its configuration names none. */
 export function networkOf(call: RecordedCall): string {
-  const { name } = configOf(call);
-  return typeof name === 'string' ? name : '';
+  return configOf(call).name ?? '';
 }
 
 /** A recorded call for a person. */
@@ -41,10 +47,8 @@ export function isOvertaken(call: RecordedCall, all: readonly RecordedCall[]): b
 
 function dataDirsOf(call: RecordedCall): string[] {
   const config = configOf(call);
-  const dirs = [config, config.delegate as Json | undefined].map(
-    one => (one?.ipam as Json | undefined)?.dataDir,
-  );
-  return [DEFAULT_DATA_DIR, ...dirs.filter(dir => typeof dir === 'string' && dir !== '').map(String)];
+  const named = [config.ipam?.dataDir, config.delegate?.ipam?.dataDir];
+  return [DEFAULT_DATA_DIR, ...named.flatMap(dir => dir || [])];
 }
 
 function hasReservationSince(directory: string, time: bigint): boolean {

@@ -35,15 +35,21 @@ export function refuse(where: string, problem: string, hint?: string): never {
   throw new CniError(CODE.INVALID_CONFIG, `${where}: ${problem}`, hint);
 }
 
+const FAULT_CODES: Readonly<Record<string, number>> = {
+  ECONFIG: CODE.INVALID_CONFIG,
+  EAGAIN: CODE.TRY_AGAIN_LATER,
+};
+
 /**
- * Any thrown value as a CNI error. A configuration fault becomes code 7, a refused system call on a file code 5,
- * everything else 999. A CNI error passes through unchanged, so nothing is ever wrapped twice.
+ * Any thrown value as a CNI error. A configuration fault becomes code 7, a refused system call on a file code 5, a resource
+ * that another process keeps code 11, everything else 999. A CNI error passes through unchanged, so nothing is ever wrapped twice.
  */
 export function toCniError(error: unknown): CniError {
   if (error instanceof CniError) return error;
   if (error instanceof RipstopError) {
-    const code = error.code === 'ECONFIG' ? CODE.INVALID_CONFIG : CODE.INTERNAL;
-    return new CniError(code, error.message, error.hint, { cause: error });
+    return new CniError(FAULT_CODES[error.code] ?? CODE.INTERNAL, error.message, error.hint, {
+      cause: error,
+    });
   }
   if (isSystemError(error) && 'path' in error) {
     return new CniError(CODE.IO_FAILURE, error.message, undefined, { cause: error });

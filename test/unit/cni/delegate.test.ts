@@ -123,7 +123,7 @@ t.test("a delegate's error comes back as it is; what is no error object is told"
   });
   t.match(await fails('echo trouble; exit 1'), {
     code: 999,
-    message: /its error is no JSON: double: exit status 1: trouble/,
+    message: /its error is no error object: double: exit status 1: trouble/,
   });
   t.match(await fails('kill -9 $$'), { code: 999, message: /killed by SIGKILL/ });
   t.match(await fails('echo no json'), { code: 6, message: /result of double is no JSON/ });

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import t from 'tap';
 import { launch } from '../../../bench/lab/proc.ts';
@@ -11,6 +11,7 @@ import { DhcpDaemon } from '../../../src/cni/ipam/dhcp/daemon.ts';
 import { durationMs, parseFlags } from '../../../src/cni/ipam/dhcp/daemon-process.ts';
 import { dhcp } from '../../../src/cni/ipam/dhcp/dhcp.ts';
 import { acquire, clientIdOf, type DhcpTransport, extend } from '../../../src/cni/ipam/dhcp/exchange.ts';
+import { LeaseFiles, type StoredLease } from '../../../src/cni/ipam/dhcp/lease-files.ts';
 import {
   ACK,
   type DhcpMessage,
@@ -360,6 +361,64 @@ t.test("the reference plugins' daemon and plugin are told apart from ours", asyn
   for await (const chunk of client) said += chunk;
   t.match(said, /^HTTP\/1\.0 501 .*dhcp plugin of Ripstop/);
   t.equal((await invoke(dhcp, attachment('STATUS'), config)).text, '', 'and goes on');
+});
+
+t.test('a damaged file of a lease is skipped and logged, and a malformed request is refused', async t => {
+  const directory = scratch(t);
+  const stateDir = `${directory}/leases`;
+  const socket = `${directory}/dhcp.sock`;
+  const good: StoredLease = {
+    network: 'lan',
+    containerId: 'c1',
+    ifname: 'eth0',
+    netns: '/no/such/namespace',
+    link: 2,
+    address: '10.0.0.9',
+    server: '10.0.0.1',
+    provide: [],
+    request: [1, 3],
+    priority: 0,
+    options: [{ code: 51, hex: 'ffffffff' }],
+    grantedAt: 0,
+  };
+  new LeaseFiles(stateDir).write(good);
+  const { address: _, ...without } = good;
+  const damaged = ['', 'null', '{}', '[]', '7', '{"network":1}', JSON.stringify(without)];
+  damaged.push(JSON.stringify({ ...good, options: [[51, 'ffffffff']] }));
+  damaged.push(JSON.stringify({ ...good, address: 'somewhere' }));
+  for (const [index, text] of damaged.entries()) writeFileSync(`${stateDir}/${index}.json`, text);
+  const log: string[] = [];
+  const daemon = new DhcpDaemon({
+    socket,
+    stateDir,
+    timeoutMs: 100,
+    log: line => void log.push(line),
+    now: Date.now,
+  });
+  await daemon.start();
+  t.teardown(() => daemon.stop());
+  const logged = damaged.map((_, index) => `${stateDir}/${index}.json, which is no lease`);
+  t.ok(
+    logged.every(part => log.some(line => line.includes(part))),
+    log.join('\n'),
+  );
+  t.equal(log.length, damaged.length);
+  const ask = async (request: unknown): Promise<unknown> => {
+    const client = connect(socket, () => client.end(JSON.stringify(request)));
+    let text = '';
+    for await (const chunk of client) text += chunk;
+    return JSON.parse(text);
+  };
+  const lease = { network: 'lan', containerId: 'c1', ifname: 'eth0' };
+  t.match(await ask({ method: 'check', ...lease }), { result: { ips: [{ address: '10.0.0.9/32' }] } });
+  const malformed = [
+    { method: 'nonsense', network: 'lan' },
+    { method: 'check', network: 'lan', containerId: 'c1' },
+    { method: 'collect', network: 'lan', valid: null },
+    { method: 'collect', network: 'lan', valid: [{ containerID: 5, ifname: 'eth0' }] },
+  ];
+  for (const request of malformed) t.match(await ask(request), { error: { code: 7 } });
+  t.match(await ask({ method: 'check', ...lease }), { result: {} }, 'and the lease is kept');
 });
 
 t.test("the daemon takes the reference daemon's flags", async t => {

@@ -8,7 +8,7 @@ import { RecordedCalls } from '../../../src/cni/shim/completion.ts';
 import { type CniRequest, encodeRequest } from '../../../src/cni/shim/protocol.ts';
 import { bootId, listRecords, readRecord, requestNow } from '../../../src/cni/shim/recorded.ts';
 import { handleRequest } from '../../../src/cni/shim/serve.ts';
-import { withLock } from '../../../src/cni/state/lock.ts';
+import { withFlock } from '../../../src/net/file-lock.ts';
 import { testHost } from './fixtures/harness.ts';
 
 interface Made {
@@ -221,12 +221,12 @@ t.test('a directory that cannot be locked: named once, and tried again', async t
   t.notOk(recorded.hasFailed);
 });
 
-t.test('a lock that another process keeps: code 11 naming it', async t => {
+t.test('a lock that another process keeps: an error that names it', async t => {
   const { directory } = setUp(t);
-  await withLock(directory, async () => {
+  await withFlock(directory, async () => {
     await t.rejects(
-      withLock(directory, () => t.fail('the lock was given twice'), 30),
-      { code: 11, message: /another process has held it/ },
+      withFlock(directory, () => t.fail('the lock was given twice'), 30),
+      { code: 'EAGAIN', message: /another process has held it/ },
     );
   });
 });

@@ -9,25 +9,10 @@ import type { Result } from '../../result/types.ts';
 import { CniError, CODE, encodeError, toCniError } from '../../skel/errors.ts';
 import { acquire } from './exchange.ts';
 import { clientOf, Lease, type LeaseEvents, resultOf, withTerms } from './lease.ts';
-import { LeaseFiles, type StoredLease } from './lease-files.ts';
+import { LeaseFiles, type LeaseKey, type StoredLease } from './lease-files.ts';
+import { type DhcpRequest, readRequest } from './request.ts';
 
 export const DEFAULT_STATE_DIR = '/var/lib/cni/dhcp';
-
-/** What the plugin asks of the daemon: one JSON object a connection, answered by one. */
-export type DhcpRequest = { network: string } & (
-  | {
-      method: 'allocate';
-      containerId: string;
-      ifname: string;
-      netns: string;
-      provide: StoredLease['provide'];
-      request: number[];
-      priority: number;
-    }
-  | { method: 'release' | 'check'; containerId: string; ifname: string }
-  | { method: 'collect'; valid: { containerID: string; ifname: string }[] }
-  | { method: 'status' }
-);
 
 export interface DaemonOptions {
   socket: string;
@@ -69,7 +54,7 @@ export class DhcpDaemon {
 
   /** Takes up the leases on disk and opens the socket. @throws errors of the file system */
   async start(): Promise<void> {
-    for (const stored of this.#files.list()) this.#keep(stored);
+    for (const stored of this.#files.list(this.#options.log)) this.#keep(stored);
     const { socket, fd } = this.#options;
     const server = createServer({ allowHalfOpen: true }, client => this.#converse(client));
     server.maxConnections = CLIENTS_MAX;
@@ -142,7 +127,7 @@ export class DhcpDaemon {
   }
 
   async #work(text: string): Promise<Result | undefined> {
-    const request = JSON.parse(text) as DhcpRequest;
+    const request = readRequest(text);
     switch (request.method) {
       case 'allocate':
         return this.#allocate(request);
@@ -167,8 +152,6 @@ export class DhcpDaemon {
       }
       case 'status':
         return undefined;
-      default:
-        throw new CniError(CODE.INTERNAL, 'the request names no method of the dhcp daemon');
     }
   }
 
@@ -219,14 +202,6 @@ export class DhcpDaemon {
   }
 }
 
-function keyOf({
-  network,
-  containerId,
-  ifname,
-}: {
-  network: string;
-  containerId: string;
-  ifname: string;
-}): string {
+function keyOf({ network, containerId, ifname }: LeaseKey): string {
   return `${containerId}/${network}/${ifname}`;
 }

@@ -1,14 +1,18 @@
 import { connect } from 'node:net';
 import { messageOf } from '../../../base/errors.ts';
+import { readObject } from '../../../base/schema.ts';
+import { anything } from '../../config/ignore-unknown.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
+import { decodeError, decodeResult } from '../../result/decode.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import { type Call, definePlugin } from '../../skel/plugin.ts';
+import { CURRENT_VERSION } from '../../skel/version.ts';
 import { readConfig } from './config.ts';
-import type { DhcpRequest } from './daemon.ts';
+import type { DhcpRequest } from './request.ts';
 
 /** Asks the daemon. @throws CniError 11 when it does not answer, or the daemon's own error */
-function ask(socket: string, request: DhcpRequest): Promise<Result | null> {
+function ask(socket: string, request: DhcpRequest): Promise<Result | undefined> {
   return new Promise((resolve, reject) => {
     const late = (why: string) =>
       reject(
@@ -26,24 +30,25 @@ function ask(socket: string, request: DhcpRequest): Promise<Result | null> {
     client.on('error', error => late(error.message));
     client.on('close', () => {
       if (text === '') return late('it ended while it worked on the request');
-      const answer = readAnswer(text);
-      if (!answer) return late("what listens there is not Ripstop's dhcp daemon");
-      const { result, error } = answer;
-      if (error) reject(new CniError(error.code, error.msg, error.details));
-      else resolve(result ?? null);
+      try {
+        const reply = readReply(text);
+        if (reply instanceof CniError) reject(reply);
+        else resolve(reply);
+      } catch {
+        // The reference plugins' daemon answers in words of HTTP.
+        late("what listens there is not Ripstop's dhcp daemon");
+      }
     });
   });
 }
 
-/** The reference plugins' daemon answers in words of HTTP: undefined. */
-function readAnswer(
-  text: string,
-): { result?: Result | null; error?: { code: number; msg: string; details?: string } } | undefined {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+const replyFields = { result: anything('result of the method'), error: anything('error object of CNI') };
+
+/** @throws for anything but a reply of our daemon */
+function readReply(text: string): Result | CniError | undefined {
+  const { result, error } = readObject(replyFields, JSON.parse(text), 'reply');
+  if (error !== undefined) return decodeError(error, 'reply');
+  return result === undefined ? undefined : decodeResult(result, CURRENT_VERSION, 'reply');
 }
 
 const attachment = (call: Call) => ({

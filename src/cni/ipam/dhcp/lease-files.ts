@@ -1,26 +1,63 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
+import { listFiles, removeWithTemp, writeFileAtomicSync } from '../../../base/atomic-file.ts';
+import { describeError } from '../../../base/errors.ts';
+import {
+  type Field,
+  fail,
+  integer,
+  listOf,
+  objectOf,
+  readObject,
+  required,
+  type Shape,
+  text,
+} from '../../../base/schema.ts';
 import { tagOf } from '../../link/tag.ts';
-import { removeWhole, writeAtomic } from '../../state/atomic-file.ts';
 
-/** One lease as it stands on disk. Option values as hexadecimal text. */
-export interface StoredLease {
-  network: string;
-  containerId: string;
-  ifname: string;
-  netns: string;
-  /** Index of the interface: another one by the same name is not the one that has the lease. */
-  link: number;
-  address: string;
-  server: string;
-  provide: { code: number; hex: string }[];
-  request: number[];
-  priority: number;
-  options: [number, string][];
-  /** Milliseconds since 1970 of the acknowledgement. */
-  grantedAt: number;
-}
+/** Which lease it is. */
+export const attachmentFields = {
+  network: required(text('a network name', 'network of the attachment')),
+  containerId: required(text('a container id', 'container of the attachment')),
+  ifname: required(text('an interface name', 'interface of the attachment')),
+};
+export type LeaseKey = Shape<typeof attachmentFields>;
 
-/** The daemon's leases on disk, so that it can be started anew while pods run. */
+const optionFields = {
+  code: required(integer(0, 255, 'code of the option')),
+  hex: required(text('hexadecimal digits', 'value of the option', /^([0-9a-f]{2})*$/i)),
+};
+export const optionList = (doc: string) => required(listOf(objectOf(optionFields, 'an option'), doc));
+const address = (doc: string): Field<string> => ({
+  type: 'an IPv4 address',
+  doc,
+  read: (raw, where) =>
+    typeof raw === 'string' && isIPv4(raw)
+      ? raw
+      : fail(where, `${JSON.stringify(raw)} is not an IPv4 address`),
+});
+
+/** What of the network's configuration belongs to a lease. */
+export const requestFields = {
+  netns: required(text('a path', "the pod's namespace")),
+  provide: optionList('options that are sent'),
+  request: required(listOf(integer(0, 255, 'code of an option'), 'options that are asked for')),
+  priority: required(integer(0, 0x7fffffff, 'metric of the routes')),
+};
+
+/** One lease as it is stored on disk. */
+const storedFields = {
+  ...attachmentFields,
+  ...requestFields,
+  link: required(integer(1, 0x7fffffff, 'index of the interface: a later one of the same name has no lease')),
+  address: required(address('address of the lease')),
+  server: required(address('server that gave it')),
+  options: optionList('options of the acknowledgement'),
+  grantedAt: required(integer(0, Number.MAX_SAFE_INTEGER, 'time of the acknowledgement', 'ms since 1970')),
+};
+export type StoredLease = Shape<typeof storedFields>;
+
+/** The daemon's leases on disk, so that it can be restarted while pods run. */
 export class LeaseFiles {
   readonly #directory: string;
 
@@ -28,32 +65,28 @@ export class LeaseFiles {
     this.#directory = directory;
   }
 
-  #file(lease: Pick<StoredLease, 'network' | 'containerId' | 'ifname'>): string {
-    return `${this.#directory}/${tagOf(lease.network, lease.containerId, lease.ifname)}.json`;
+  #file({ network, containerId, ifname }: LeaseKey): string {
+    return `${this.#directory}/${tagOf(network, containerId, ifname)}.json`;
   }
 
-  /** @throws CniError 5 */
+  /** @throws errors of the file system */
   write(lease: StoredLease): void {
-    writeAtomic(this.#file(lease), JSON.stringify(lease), 0o600);
+    writeFileAtomicSync(this.#file(lease), JSON.stringify(lease), 0o600);
   }
 
-  remove(lease: Pick<StoredLease, 'network' | 'containerId' | 'ifname'>): void {
-    removeWhole(this.#file(lease));
+  remove(lease: LeaseKey): void {
+    removeWithTemp(this.#file(lease));
   }
 
-  /** All that can be read; a file that cannot is left alone. */
-  list(): StoredLease[] {
-    let names: string[];
-    try {
-      names = readdirSync(this.#directory);
-    } catch {
-      return [];
-    }
-    return names.flatMap(name => {
-      if (!name.endsWith('.json')) return [];
+  /** All leases; a file that holds none is left alone and logged: one damaged file must not stop the daemon. */
+  list(log: (line: string) => void): StoredLease[] {
+    const files = listFiles(this.#directory).filter(name => name.endsWith('.json'));
+    return files.flatMap(name => {
+      const file = `${this.#directory}/${name}`;
       try {
-        return [JSON.parse(readFileSync(`${this.#directory}/${name}`, 'utf8')) as StoredLease];
-      } catch {
+        return [readObject(storedFields, JSON.parse(readFileSync(file, 'utf8')), '')];
+      } catch (error) {
+        log(`dhcp: ignoring ${file}, which is no lease: ${describeError(error)}`);
         return [];
       }
     });

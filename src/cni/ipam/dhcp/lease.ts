@@ -37,14 +37,14 @@ export function clientOf(lease: StoredLease, mac: string | undefined): Client {
 }
 
 const optionsOf = (lease: StoredLease) =>
-  new Map(lease.options.map(([code, hex]) => [code, Buffer.from(hex, 'hex')]));
+  new Map(lease.options.map(({ code, hex }) => [code, Buffer.from(hex, 'hex')]));
 
 /** The terms of an acknowledgement, in the form in which they are stored. */
 export function withTerms(lease: StoredLease, terms: Grant, now: number): StoredLease {
-  const options = [...terms.options].map(([code, value]): [number, string] => [
+  const options = [...terms.options].map(([code, value]) => ({
     code,
-    Buffer.from(value).toString('hex'),
-  ]);
+    hex: Buffer.from(value).toString('hex'),
+  }));
   return { ...lease, address: terms.address, server: terms.server, options, grantedAt: now };
 }
 

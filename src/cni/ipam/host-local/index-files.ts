@@ -10,6 +10,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { isIP } from 'node:net';
 import { hasCode } from '../../../base/errors.ts';
 
 /*
@@ -73,9 +74,12 @@ export class AddressIndex {
     for (const [key, addresses] of holders) this.set(key, addresses);
   }
 
+  /** What is no address is left out: the caller removes files by these names. */
   addressesOf(key: Key): string[] {
     try {
-      return readlinkSync(`${this.#links}/${fileName(key)}`).split(',');
+      return readlinkSync(`${this.#links}/${fileName(key)}`)
+        .split(',')
+        .filter(isIP);
     } catch {
       return [];
     }

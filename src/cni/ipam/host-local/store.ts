@@ -11,8 +11,8 @@ import {
 } from 'node:fs';
 import { isIP } from 'node:net';
 import { hasCode } from '../../../base/errors.ts';
+import { withFlock } from '../../../net/file-lock.ts';
 import type { Attachment } from '../../config/network.ts';
-import { withLock } from '../../state/lock.ts';
 import { AddressIndex, type Key, keyOf } from './index-files.ts';
 
 const LAST_RESERVED = 'last_reserved_ip.';
@@ -41,7 +41,7 @@ export class AddressStore {
 
   /** Runs `work` on the store under the lock that the reference plugin takes too. */
   static locked<T>(dataDir: string, network: string, work: (store: AddressStore) => T): Promise<T> {
-    return withLock(`${dataDir}/${network}`, () => {
+    return withFlock(`${dataDir}/${network}`, () => {
       const store = new AddressStore(dataDir, network);
       store.#open();
       return work(store);

@@ -1,10 +1,10 @@
+import { removeTemps } from '../../../base/atomic-file.ts';
 import { validAttachments } from '../../config/network.ts';
 import { delegate, delegateAdd } from '../../delegate/delegate.ts';
 import { runAll } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, toCniError } from '../../skel/errors.ts';
 import { type Call, definePlugin } from '../../skel/plugin.ts';
-import { removeTemps } from '../../state/atomic-file.ts';
 import { buildDelegate, delegateType, readConfig } from './config.ts';
 import { type Saved, SavedDelegates } from './saved-delegates.ts';
 import { readSubnetEnv } from './subnet-env.ts';

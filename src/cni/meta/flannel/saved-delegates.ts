@@ -1,10 +1,15 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { isTemp, removeTemp, removeWhole, writeAtomic } from '../../state/atomic-file.ts';
+import { readFileSync } from 'node:fs';
+import { listFiles, removeTemp, removeWithTemp, writeFileAtomicSync } from '../../../base/atomic-file.ts';
+import { text } from '../../../base/schema.ts';
+import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 
 type Json = Record<string, unknown>;
 
 /** Beside the delegate's own keys: which interface the file is for. The delegate ignores it, as it does other keys. */
 const IFNAME = 'ripstop.ifname';
+
+const savedFields = { [IFNAME]: text('an interface name', 'interface of the attachment') };
+const configuration = anyObject('configuration of the delegate');
 
 /** One attachment's delegate configuration on disk. `ifname` undefined: written by the flannel plugin. */
 export interface Saved {
@@ -26,11 +31,15 @@ export class SavedDelegates {
     this.#directory = directory;
   }
 
-  /** @throws CniError 5 */
+  /** @throws errors of the file system */
   save(containerId: string, ifname: string, delegate: Json): void {
     const first = this.#read(containerId);
     const name = first && first.ifname !== ifname ? `${containerId}:${ifname}` : containerId;
-    writeAtomic(`${this.#directory}/${name}`, JSON.stringify({ ...delegate, [IFNAME]: ifname }), 0o600);
+    writeFileAtomicSync(
+      `${this.#directory}/${name}`,
+      JSON.stringify({ ...delegate, [IFNAME]: ifname }),
+      0o600,
+    );
   }
 
   /** What was saved for an attachment; undefined when there is none or it cannot be read. */
@@ -42,29 +51,24 @@ export class SavedDelegates {
   }
 
   list(): Saved[] {
-    try {
-      return readdirSync(this.#directory).flatMap(name => (isTemp(name) ? [] : (this.#read(name) ?? [])));
-    } catch {
-      return [];
-    }
+    return listFiles(this.#directory).flatMap(name => this.#read(name) ?? []);
   }
 
   remove(saved: Saved): void {
-    removeWhole(`${this.#directory}/${saved.file}`);
+    removeWithTemp(`${this.#directory}/${saved.file}`);
   }
 
-  /** Takes away what a crash left of a record that was not yet one. */
+  /** Removes what a crash left of a record that was not yet one. */
   removeTemps(containerId: string, ifname: string): void {
     for (const name of [containerId, `${containerId}:${ifname}`]) removeTemp(`${this.#directory}/${name}`);
   }
 
   #read(file: string): Saved | undefined {
     try {
-      const { [IFNAME]: ifname, ...delegate } = JSON.parse(
-        readFileSync(`${this.#directory}/${file}`, 'utf8'),
-      ) as Json;
-      const containerId = file.split(':', 1)[0]!;
-      return { file, containerId, ifname: typeof ifname === 'string' ? ifname : undefined, delegate };
+      const saved: unknown = JSON.parse(readFileSync(`${this.#directory}/${file}`, 'utf8'));
+      const { [IFNAME]: _, ...delegate } = configuration.read(saved, file);
+      const { [IFNAME]: ifname } = readIgnoringUnknown(savedFields, saved, file);
+      return { file, containerId: file.replace(/:.*$/s, ''), ifname, delegate };
     } catch {
       return undefined;
     }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { flag, integer, text, withDefault } from '../../../base/schema.ts';
+import { flag, integer, type Shape, text, withDefault } from '../../../base/schema.ts';
 import { macField } from '../../config/fields.ts';
 import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { cniArgsOf, requestedMac } from '../../config/runtime.ts';
@@ -9,7 +9,8 @@ import type { Call } from '../../skel/plugin.ts';
 /** Lines of regular expressions; when the file is there, only settings that match one may be changed. */
 const ALLOW_LIST = '/etc/cni/tuning/allowlist.conf';
 
-const linkFields = {
+/** Attributes of the pod's interface, in configurations and in what is saved of it. */
+export const linkFields = {
   mac: macField,
   mtu: integer(0, 65535, 'MTU', 'bytes'),
   promisc: flag('take every frame'),
@@ -25,13 +26,7 @@ export const tuningFields = {
 };
 
 /** Attributes of the pod's interface; what is absent is left as it is. */
-export interface LinkTuning {
-  mac?: string;
-  mtu?: number;
-  promisc?: boolean;
-  allmulti?: boolean;
-  txQLen?: number;
-}
+export type LinkTuning = Partial<Shape<typeof linkFields>>;
 
 export interface TuningConfig {
   link: LinkTuning;

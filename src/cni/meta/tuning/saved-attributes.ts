@@ -1,19 +1,22 @@
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { isTemp, removeWhole, writeAtomic } from '../../state/atomic-file.ts';
-import type { LinkTuning } from './config.ts';
+import { readFileSync } from 'node:fs';
+import { listFiles, removeWithTemp, writeFileAtomicSync } from '../../../base/atomic-file.ts';
+import { text } from '../../../base/schema.ts';
+import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
+import { type LinkTuning, linkFields } from './config.ts';
 
-/** The former values of one attachment, as the reference plugin keeps them, and the network that they belong to. */
-interface Saved extends LinkTuning {
-  network?: string;
-  containerId?: string;
-  ifname?: string;
-}
+/** The original attributes of one attachment's interface as the reference plugin keeps them, and whose they are. */
+const savedFields = {
+  ...linkFields,
+  network: text('a network name', 'network of the attachment'),
+  containerId: text('a container id', 'container of the attachment'),
+  ifname: text('an interface name', 'interface of the attachment'),
+};
 
 function fileOf(dataDir: string, containerId: string, ifname: string): string {
   return `${dataDir}/${containerId}_${ifname}.json`;
 }
 
-/** @throws CniError 5 */
+/** @throws errors of the file system */
 export function saveOriginals(
   dataDir: string,
   network: string,
@@ -21,8 +24,8 @@ export function saveOriginals(
   ifname: string,
   values: LinkTuning,
 ) {
-  const saved: Saved = { ...values, network, containerId, ifname };
-  writeAtomic(fileOf(dataDir, containerId, ifname), JSON.stringify(saved), 0o600);
+  const saved = { ...values, network, containerId, ifname };
+  writeFileAtomicSync(fileOf(dataDir, containerId, ifname), JSON.stringify(saved), 0o600);
 }
 
 /** What was saved; undefined when nothing was, or it cannot be read. */
@@ -30,33 +33,27 @@ export function readOriginals(dataDir: string, containerId: string, ifname: stri
   return read(fileOf(dataDir, containerId, ifname));
 }
 
-function read(file: string): Saved | undefined {
+function read(file: string) {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Saved;
+    return readIgnoringUnknown(savedFields, JSON.parse(readFileSync(file, 'utf8')), file);
   } catch {
     return undefined;
   }
 }
 
 export function removeOriginals(dataDir: string, containerId: string, ifname: string): void {
-  removeWhole(fileOf(dataDir, containerId, ifname));
+  removeWithTemp(fileOf(dataDir, containerId, ifname));
 }
 
-/** Removes the files of a network whose attachment `alive` denies. Files of other networks and makers stay. */
+/** Removes the files of a network whose attachment is not `valid`. Files of other networks and makers stay. */
 export function gcOriginals(
   dataDir: string,
   network: string,
-  alive: (containerId: string, ifname: string) => boolean,
+  isValid: (containerId: string, ifname: string) => boolean,
 ): void {
-  let names: string[];
-  try {
-    names = readdirSync(dataDir);
-  } catch {
-    return;
-  }
-  for (const name of names) {
-    const saved = isTemp(name) ? undefined : read(`${dataDir}/${name}`);
+  for (const name of listFiles(dataDir)) {
+    const saved = read(`${dataDir}/${name}`);
     if (saved?.network !== network || saved.containerId === undefined || saved.ifname === undefined) continue;
-    if (!alive(saved.containerId, saved.ifname)) rmSync(`${dataDir}/${name}`, { force: true });
+    if (!isValid(saved.containerId, saved.ifname)) removeWithTemp(`${dataDir}/${name}`);
   }
 }

@@ -1,3 +1,4 @@
+import { removeTemps } from '../../../base/atomic-file.ts';
 import { changeLink, findLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
 import { changeSetting, readSetting, writeSetting } from '../../../net/sysctl.ts';
@@ -7,7 +8,6 @@ import { withNodeAndPod, withPodIfExists } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
 import { type Call, definePlugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { removeTemps } from '../../state/atomic-file.ts';
 import { checkAllowed, type LinkTuning, readConfig, type TuningConfig } from './config.ts';
 import { gcOriginals, readOriginals, removeOriginals, saveOriginals } from './saved-attributes.ts';
 

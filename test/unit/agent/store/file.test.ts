@@ -14,7 +14,7 @@ import { subnetsOverlap } from '../../../../src/agent/lease/allocate.ts';
 import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import { formatAttributes } from '../../../../src/agent/lease/lease.ts';
 import { FileStore } from '../../../../src/agent/store/file.ts';
-import { withLock } from '../../../../src/base/file-lock.ts';
+import { withLockFile } from '../../../../src/base/file-lock.ts';
 import { leaseAttributes, netConf, record } from '../../../support/agents/lease-store.ts';
 import { stays } from '../../../support/agents/stays.ts';
 
@@ -258,7 +258,7 @@ t.test('the lock excludes, and a dead holder’s is broken', async t => {
   let most = 0;
   await Promise.all(
     Array.from({ length: 20 }, () =>
-      withLock(path, async () => {
+      withLockFile(path, async () => {
         most = Math.max(most, ++inside);
         await new Promise(setImmediate);
         inside--;
@@ -270,10 +270,10 @@ t.test('the lock excludes, and a dead holder’s is broken', async t => {
   writeFileSync(path, 'dead');
   const past = Date.now() / 1000 - 60;
   utimesSync(path, past, past);
-  t.equal(await withLock(path, async () => 'in'), 'in');
+  t.equal(await withLockFile(path, async () => 'in'), 'in');
   t.same(readdirSync(root), []);
   await t.rejects(
-    withLock(path, () => Promise.reject(new Error('x'))),
+    withLockFile(path, () => Promise.reject(new Error('x'))),
     { message: 'x' },
   );
   t.same(readdirSync(root), [], 'released after a failure');

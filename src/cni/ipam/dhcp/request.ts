@@ -1,0 +1,38 @@
+import { listOf, objectOf, oneOf, readObject, required, type Shape, text } from '../../../base/schema.ts';
+import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
+import { attachmentFields, requestFields } from './lease-files.ts';
+
+/*
+ * What the plugin asks of the daemon: one JSON object per connection, answered by one, `{result}` or `{error}`.
+ */
+
+const { network } = attachmentFields;
+
+const validFields = {
+  containerID: required(text('a container id', 'container of an attachment')),
+  ifname: required(text('an interface name', 'interface of an attachment')),
+};
+
+/** The methods and their parameters. */
+const METHODS = {
+  allocate: { ...attachmentFields, ...requestFields },
+  release: attachmentFields,
+  check: attachmentFields,
+  collect: {
+    network,
+    valid: required(listOf(objectOf(validFields, 'an attachment'), 'attachments to keep')),
+  },
+  status: { network },
+};
+type Method = keyof typeof METHODS;
+
+export type DhcpRequest = { [M in Method]: { method: M } & Shape<(typeof METHODS)[M]> }[Method];
+
+const methodField = required(oneOf(Object.keys(METHODS) as Method[], 'what to do'));
+
+/** @throws SyntaxError; RipstopError ECONFIG for what is no request */
+export function readRequest(source: string): DhcpRequest {
+  const raw: unknown = JSON.parse(source);
+  const { method } = readIgnoringUnknown({ method: methodField }, raw, 'request');
+  return readObject({ method: methodField, ...METHODS[method] }, raw, 'request') as DhcpRequest;
+}
