@@ -44,8 +44,7 @@ export function readObject<F extends Fields>(fields: F, raw: unknown, where: str
     fail(at(key), 'unknown key', near ? `did you mean "${near}"?` : `known keys: ${known.join(', ')}`);
   }
   const result: Record<string, unknown> = {};
-  for (const key of known) {
-    const field = fields[key]!;
+  for (const [key, field] of Object.entries(fields)) {
     const value = Object.hasOwn(source, key) ? source[key] : undefined;
     if (value !== undefined && value !== null) result[key] = field.read(value, at(key));
     else if (field.required) fail(at(key), 'is missing', `it takes ${field.type}: ${field.doc}`);

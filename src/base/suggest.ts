@@ -1,22 +1,21 @@
 /** Damerau-Levenshtein distance (adjacent transposition counts 1). */
 function distance(a: string, b: string): number {
-  const rows: number[][] = [];
-  for (let i = 0; i <= a.length; i++) {
-    const row: number[] = [i];
-    rows.push(row);
-    for (let j = 1; j <= b.length; j++) {
-      if (i === 0) {
-        row.push(j);
-        continue;
-      }
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1, left = i; j <= b.length; j++) {
       const same = a[i - 1] === b[j - 1];
-      let best = Math.min(rows[i - 1]![j]! + 1, row[j - 1]! + 1, rows[i - 1]![j - 1]! + (same ? 0 : 1));
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        best = Math.min(best, rows[i - 2]![j - 2]! + 1);
-      row.push(best);
+      const [diagonal = 0, above = 0] = last.slice(j - 1, j + 1);
+      left = Math.min(above + 1, left + 1, diagonal + (same ? 0 : 1));
+      const swapped = beforeLast[j - 2];
+      if (swapped !== undefined && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        left = Math.min(left, swapped + 1);
+      row.push(left);
     }
+    [beforeLast, last] = [last, row];
   }
-  return rows[a.length]![b.length]!;
+  return last.at(-1) ?? 0;
 }
 
 /** The known word nearest to `word`, when it is near enough to be a slip of the keyboard; else undefined. */

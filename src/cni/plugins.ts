@@ -25,7 +25,7 @@ export const PLUGIN_NAMES: readonly string[] = Object.keys(LOADERS);
 
 /** The plugin of this name, or undefined for a foreign type. */
 export async function loadPlugin(name: string): Promise<Plugin | undefined> {
-  return Object.hasOwn(LOADERS, name) ? LOADERS[name]!() : undefined;
+  return Object.hasOwn(LOADERS, name) ? LOADERS[name]?.() : undefined;
 }
 
 /** Loads all of them, for the compile cache. */

@@ -3,29 +3,24 @@ import { changeLink, findLink, getLink } from '../../net/rtnetlink/links.ts';
 import { readPrevResult } from '../config/network.ts';
 import { failCheck } from '../link/checks.ts';
 import { withPodIfExists } from '../link/netlink-pair.ts';
-import type { Result } from '../result/types.ts';
+import { emptyResult, type Result } from '../result/types.ts';
 import { type Call, definePlugin } from '../skel/plugin.ts';
 
 /** The interface is `lo` whatever CNI_IFNAME says. */
 const LOOPBACK = 'lo';
 
 async function add(call: Call): Promise<Result> {
-  let result: Result | undefined;
+  const result = emptyResult();
   await withPodIfExists(call, pod => {
     const { index, mac } = getLink(pod, LOOPBACK);
     changeLink(pod, index, { up: true });
-    const ips = listAddresses(pod, { link: index })
+    result.ips = listAddresses(pod, { link: index })
       .filter(one => one.address === '127.0.0.1' || one.address === '::1')
       .sort((a, b) => a.family - b.family)
       .map(one => ({ address: one.prefix, interface: 0 }));
-    result = {
-      interfaces: [{ name: LOOPBACK, mac: mac ?? '00:00:00:00:00:00', sandbox: call.netns }],
-      ips,
-      routes: [],
-      dns: {},
-    };
+    result.interfaces = [{ name: LOOPBACK, mac: mac ?? '00:00:00:00:00:00', sandbox: call.netns }];
   });
-  return readPrevResult(call) ?? result!;
+  return readPrevResult(call) ?? result;
 }
 
 async function del(call: Call): Promise<void> {

@@ -13,7 +13,7 @@ import { installRoutes, LOST_WHEN_DOWN, writeSysctlIfExists } from '../link/inte
 import { type NetlinkPair, runAll, withNode, withNodeAndPod, withPodIfExists } from '../link/netlink-pair.ts';
 import { callTag, staleTags } from '../link/tag.ts';
 import { createVeth, deleteTagged } from '../link/veth.ts';
-import { type AssignedAddress, isV6, type Result } from '../result/types.ts';
+import { type AssignedAddress, hostPart, isV6, type Result } from '../result/types.ts';
 import type { Backend } from '../rules/backend.ts';
 import { addMasquerade, checkMasquerade, masquerading } from '../rules/masquerade.ts';
 import { refuse } from '../skel/errors.ts';
@@ -35,7 +35,7 @@ function readConfig(call: Call) {
   return { ...keys, backend, ipam: requireIpamType(call.config) };
 }
 
-const whole = (address: string) => `${address.split('/')[0]}/${isV6(address) ? 128 : 32}`;
+const whole = (address: string) => `${hostPart(address)}/${isV6(address) ? 128 : 32}`;
 
 /** A pair of interfaces with a routed pod behind it. Undone whole when a step fails. */
 function add(call: Call): Promise<Result> {
@@ -101,7 +101,7 @@ function configurePod(
   changeLink(pod, link.index, { up: true });
   for (const { address, gateway } of result.ips) {
     const v6 = isV6(address);
-    const source = address.split('/')[0]!;
+    const source = hostPart(address);
     addAddress(pod, {
       link: link.index,
       prefix: address,

@@ -53,3 +53,8 @@ export function emptyResult(): Result {
 export function isV6(address: string): boolean {
   return address.includes(':');
 }
+
+/** The address of a CIDR, without the length. */
+export function hostPart(cidr: string): string {
+  return cidr.replace(/\/.*$/, '');
+}

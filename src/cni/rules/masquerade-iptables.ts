@@ -1,7 +1,7 @@
 import type { Family } from '../../net/address-text.ts';
 import { canonicalAddress, canonicalNetwork } from '../../net/address-text.ts';
 import { rulesOfChain, saveIptables, splitRule, variantsInUse } from '../../net/iptables.ts';
-import { type AssignedAddress, isV6 } from '../result/types.ts';
+import { type AssignedAddress, hostPart, isV6 } from '../result/types.ts';
 import type { Call } from '../skel/plugin.ts';
 import type { RuleBackend } from './backend.ts';
 import { applyLines, FAMILIES, PodChains } from './iptables-chains.ts';
@@ -27,7 +27,7 @@ export const iptablesMasquerade: RuleBackend<readonly AssignedAddress[]> = {
       const rules = own.flatMap(({ address }) => [
         `-A ${chain} -d ${canonicalNetwork(address)} ${comment} -j ACCEPT`,
         `-A ${chain} ! -d ${multicast} ${comment} -j MASQUERADE`,
-        `-A POSTROUTING -s ${address.split('/')[0]} ${comment} -j ${chain}`,
+        `-A POSTROUTING -s ${hostPart(address)} ${comment} -j ${chain}`,
       ]);
       await applyLines(call.host.netns, family, 'nat', [`:${chain} - [0:0]`, ...rules]);
     }
@@ -50,19 +50,19 @@ export const iptablesMasquerade: RuleBackend<readonly AssignedAddress[]> = {
   gc: (call, valid) => CHAINS.gc(call, valid),
 };
 
-const hostOf = (cidr: string) => canonicalAddress(cidr.replace(/\/.*$/, ''));
+const hostOf = (cidr: string) => canonicalAddress(hostPart(cidr));
 
 /** The source addresses from which POSTROUTING jumps to the attachment's chain, in every variant of iptables. */
-async function jumpSources(call: Call, family: Family): Promise<(string | undefined)[]> {
+async function jumpSources(call: Call, family: Family): Promise<string[]> {
   const { netns } = call.host;
   const chain = CHAINS.nameOf(call.name, call.containerId);
-  const sources: (string | undefined)[] = [];
+  const sources: string[] = [];
   for (const variant of await variantsInUse(netns, family, 'nat', chain)) {
     const saved = await saveIptables(netns, family, 'nat', variant);
     const jumps = rulesOfChain(saved, 'POSTROUTING')
       .map(splitRule)
       .filter(words => words.at(-1) === chain);
-    sources.push(...jumps.map(words => words[words.indexOf('-s') + 1]?.split('/')[0]));
+    sources.push(...jumps.map(words => hostPart(words[words.indexOf('-s') + 1] ?? '')));
   }
   return sources;
 }

@@ -1,7 +1,7 @@
 import { canonicalAddress, canonicalNetwork } from '../../net/address-text.ts';
 import { applyNftScript } from '../../net/nft/nft.ts';
 import { callTag, staleTags } from '../link/tag.ts';
-import { type AssignedAddress, isV6 } from '../result/types.ts';
+import { type AssignedAddress, hostPart, isV6 } from '../result/types.ts';
 import type { Call } from '../skel/plugin.ts';
 import type { RuleBackend } from './backend.ts';
 import { deleteElements, listTagged, removeTagged, type SetName, SRCNAT, TABLE } from './nft-elements.ts';
@@ -36,11 +36,11 @@ flush chain inet ${TABLE} ${chain}
 add rule inet ${TABLE} ${chain} ${family} daddr ${subnet} return
 add rule inet ${TABLE} ${chain} ${family} daddr ${multicast} return
 add rule inet ${TABLE} ${chain} masquerade
-add element inet ${TABLE} ${map} { ${address.split('/')[0]} comment "${tag}" : jump ${chain} }
+add element inet ${TABLE} ${map} { ${hostPart(address)} comment "${tag}" : jump ${chain} }
 `;
 }
 
-const hostOf = ({ address }: AssignedAddress) => canonicalAddress(address.replace(/\/.*$/, ''));
+const hostOf = ({ address }: AssignedAddress) => canonicalAddress(hostPart(address));
 
 /** Rules are found by the attachment's tag, without its addresses or namespace. */
 export const nftMasquerade: RuleBackend<readonly AssignedAddress[]> = {

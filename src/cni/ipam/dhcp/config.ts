@@ -61,7 +61,8 @@ export interface DhcpConfig {
 }
 
 function optionCode(option: string | undefined, where: string): number {
-  if (option !== undefined && Object.hasOwn(OPTION_NAMES, option)) return OPTION_NAMES[option]!;
+  const named = Object.entries(OPTION_NAMES).find(([name]) => name === option);
+  if (named) return named[1];
   const number = Number(option);
   if (option !== undefined && /^\d+$/.test(option) && number >= 1 && number <= 254) return number;
   refuse(

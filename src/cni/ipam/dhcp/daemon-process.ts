@@ -23,16 +23,17 @@ const LISTEN_FD = 3;
 /** Flags of the form `-name value`, `--name value` or `--name=value`, as Go programs take them. */
 export function parseFlags(args: readonly string[]): Map<string, string> | undefined {
   const flags = new Map<string, string>();
-  for (let i = 0; i < args.length; i++) {
-    const [, isSet, setting] = /^--?(broadcast)(?:=(true|false))?$/.exec(args[i]!) ?? [];
+  const words = args.values();
+  for (const word of words) {
+    const [, isSet, setting] = /^--?(broadcast)(?:=(true|false))?$/.exec(word) ?? [];
     if (isSet) {
       flags.set(isSet, setting ?? 'true');
       continue;
     }
-    const match = VALUES.exec(args[i]!);
-    const value = match ? (match[2] ?? args[++i]) : undefined;
-    if (value === undefined) return undefined;
-    flags.set(match![1]!, value);
+    const [, name, given] = VALUES.exec(word) ?? [];
+    const value = name === undefined ? undefined : (given ?? words.next().value);
+    if (name === undefined || value === undefined) return undefined;
+    flags.set(name, value);
   }
   return flags;
 }
@@ -44,7 +45,7 @@ export function durationMs(text: string): number {
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
   if (!/^(\d+(\.\d+)?(h|ms|m|s))+$/.test(text)) return Number.NaN;
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(h|ms|m|s)/g)];
-  return parts.reduce((sum, [, count, unit]) => sum + Number(count) * UNITS_MS[unit!]!, 0);
+  return parts.reduce((sum, [, count, unit = '']) => sum + Number(count) * (UNITS_MS[unit] ?? Number.NaN), 0);
 }
 
 /** `dhcp daemon`: runs until SIGTERM or SIGINT. @returns the exit status */

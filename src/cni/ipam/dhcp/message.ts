@@ -155,9 +155,9 @@ export function decodeMessage(packet: Uint8Array): DhcpMessage | undefined {
 /** Options by code, the parts of one code joined (RFC 3396); undefined when a length leads out. */
 function readOptions(bytes: Uint8Array): Map<number, Uint8Array> | undefined {
   const found = new Map<number, Uint8Array>();
-  for (let at = 0; at < bytes.length; ) {
-    const code = bytes[at]!;
-    if (code === END) break;
+  for (let at = 0; ; ) {
+    const code = bytes[at];
+    if (code === undefined || code === END) break;
     if (code === 0) {
       at++;
       continue;

@@ -46,8 +46,9 @@ function maskLength(mask: Uint8Array | undefined): number {
 export function classlessRoutes(value: Uint8Array | undefined): Route[] {
   const routes: Route[] = [];
   if (!value) return routes;
-  for (let at = 0; at < value.length; ) {
-    const length = value[at]!;
+  for (let at = 0; ; ) {
+    const length = value[at];
+    if (length === undefined) break;
     const bytes = Math.ceil(length / 8);
     if (length > 32 || at + 1 + bytes + 4 > value.length) break;
     const destination = new Uint8Array(4);
@@ -65,9 +66,11 @@ export function classlessRoutes(value: Uint8Array | undefined): Route[] {
 function classfulRoutes(value: Uint8Array | undefined): Route[] {
   const list = addresses(value);
   const routes: Route[] = [];
-  for (let i = 0; i + 1 < list.length; i += 2) {
-    const first = Number(list[i]!.split('.')[0]);
-    routes.push({ dst: `${list[i]}/${first < 128 ? 8 : first < 192 ? 16 : 24}`, gw: list[i + 1]! });
+  for (const [at, destination] of list.entries()) {
+    const gw = list[at + 1];
+    if (at % 2 === 1 || gw === undefined) continue;
+    const first = Number.parseInt(destination, 10);
+    routes.push({ dst: `${destination}/${first < 128 ? 8 : first < 192 ? 16 : 24}`, gw });
   }
   return routes;
 }
@@ -96,8 +99,9 @@ function readName(bytes: Uint8Array, start: number): { name: string; next: numbe
   let next = 0;
   let at = start;
   // Each step goes on or back once; a circle of pointers ends with the count.
-  for (let steps = 0; at < bytes.length && steps < 128; steps++) {
-    const length = bytes[at]!;
+  for (let steps = 0; steps < 128; steps++) {
+    const length = bytes[at];
+    if (length === undefined) break;
     if (length === 0) return { name: labels.join('.'), next: next || at + 1 };
     if (length >= 0xc0) {
       next ||= at + 2;

@@ -34,9 +34,13 @@ export function allocate(
   const open = [...requested];
   try {
     const result = sets.map((set, index) => {
-      const at = open.findIndex(({ v6, value }) => rangeOf(set, v6, value));
-      if (at < 0) return next(store, set, index, containerId, ifname);
-      return wanted(store, set, index, open.splice(at, 1)[0]!, containerId, ifname);
+      for (const [at, { v6, value }] of open.entries()) {
+        const range = rangeOf(set, v6, value);
+        if (!range) continue;
+        open.splice(at, 1);
+        return wanted(store, set, index, range, value, containerId, ifname);
+      }
+      return next(store, set, index, containerId, ifname);
     });
     if (open.length > 0) {
       const rest = open.map(({ v6, value }) => writeAddress(v6, value)).join(', ');
@@ -56,12 +60,12 @@ function wanted(
   store: AddressStore,
   set: RangeSet,
   index: number,
-  { v6, value }: AddressNumber,
+  range: AddressRange,
+  value: bigint,
   containerId: string,
   ifname: string,
 ): Allocation {
-  const range = rangeOf(set, v6, value)!;
-  const text = writeAddress(v6, value);
+  const text = writeAddress(range.network.v6, value);
   if (value === range.gateway) fault(`requested ip ${text} is subnet's gateway`);
   if (isReserved(range, value)) fault(`requested ip ${text} is subnet's network or broadcast address`);
   if (!store.reserve(text, containerId, ifname, index)) {
@@ -79,7 +83,7 @@ function next(
 ): Allocation {
   const lastText = store.lastReserved(index);
   const last = lastText === undefined ? undefined : readAddress(lastText, 'last reserved address');
-  const sameFamily = last !== undefined && last.v6 === set[0]!.network.v6;
+  const sameFamily = last !== undefined && last.v6 === set[0].network.v6;
   let taken: Set<string> | undefined;
   for (const { range, value } of candidates(set, sameFamily ? last.value : undefined)) {
     const text = writeAddress(range.network.v6, value);

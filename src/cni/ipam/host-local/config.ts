@@ -79,12 +79,8 @@ export function readConfig(call: Call): HostLocalConfig {
     ...(ipam.ranges ?? []).map((set, index) => ({ set, where: `ipam.ranges[${index}]` })),
   ];
   if (named.length === 0) refuse('ipam.ranges', 'no IP ranges specified', 'give "ranges" or "subnet"');
-  const sets = named.map(({ set, where }) => readRangeSet(set, where));
-  checkSets(
-    sets,
-    named.map(({ where }) => where),
-    call,
-  );
+  const sets = named.map(({ set, where }) => ({ set: readRangeSet(set, where), where }));
+  checkSets(sets, call);
   const ofEnvironment = readCniArgs(call.args, ['IP', 'MAC', 'GATEWAY']).get('IP');
   const requested = [
     ...(ofEnvironment ? [readAddress(ofEnvironment, 'CNI_ARGS IP')] : []),
@@ -93,7 +89,7 @@ export function readConfig(call: Call): HostLocalConfig {
   ];
   const dataDir = ipam.dataDir || DEFAULT_DATA_DIR;
   return {
-    sets,
+    sets: sets.map(({ set }) => set),
     routes: (ipam.routes ?? []).map((one, index) => decodeRoute(one, `ipam.routes[${index}]`)),
     resolvConf: ipam.resolvConf || undefined,
     directory: `${dataDir}/${call.name}`,
@@ -102,13 +98,13 @@ export function readConfig(call: Call): HostLocalConfig {
   };
 }
 
-function checkSets(sets: readonly RangeSet[], names: readonly string[], call: Call): void {
-  sets.forEach((set, index) => {
-    const other = sets.findIndex((earlier, at) => at < index && setsOverlap(earlier, set));
-    if (other >= 0) refuse(names[index]!, `range set ${index} overlaps with ${other}`);
-  });
+function checkSets(sets: readonly { set: RangeSet; where: string }[], call: Call): void {
+  for (const [index, { set, where }] of sets.entries()) {
+    const other = sets.findIndex((earlier, at) => at < index && setsOverlap(earlier.set, set));
+    if (other >= 0) refuse(where, `range set ${index} overlaps with ${other}`);
+  }
   if (isAtLeast(call.version, '0.3.0')) return;
-  const v6 = sets.filter(set => set[0]!.network.v6).length;
+  const v6 = sets.filter(({ set }) => set[0].network.v6).length;
   if (v6 > 1 || sets.length - v6 > 1) {
     refuse('ipam.ranges', `CNI version ${call.version} does not support more than 1 address per family`);
   }

@@ -17,8 +17,8 @@ export interface AddressRange {
   gateway: bigint;
 }
 
-/** Ranges of one family from which one address is given. */
-export type RangeSet = readonly AddressRange[];
+/** Ranges of one family from which one address is given; at least one. */
+export type RangeSet = readonly [AddressRange, ...AddressRange[]];
 
 /** Shortest host part: network, gateway, broadcast and one pod. */
 const MIN_HOST_BITS = 2;
@@ -69,14 +69,15 @@ export function readRange(config: RangeConfig, where: string): AddressRange {
 
 /** Ranges of one set: one family, none over another. @throws CniError 7 */
 export function readRangeSet(configs: readonly RangeConfig[], where: string): RangeSet {
-  if (configs.length === 0) refuse(where, 'empty range set');
   const ranges = configs.map((config, index) => readRange(config, `${where}[${index}]`));
-  ranges.forEach((range, index) => {
-    if (range.network.v6 !== ranges[0]!.network.v6) refuse(`${where}[${index}]`, 'mixed address families');
-    const other = ranges.findIndex((earlier, at) => at < index && overlap(earlier, range));
-    if (other >= 0) refuse(where, `subnets ${describe(ranges[other]!)} and ${describe(range)} overlap`);
-  });
-  return ranges;
+  const [first, ...others] = ranges;
+  if (!first) refuse(where, 'empty range set');
+  for (const [index, range] of ranges.entries()) {
+    if (range.network.v6 !== first.network.v6) refuse(`${where}[${index}]`, 'mixed address families');
+    const other = ranges.slice(0, index).find(earlier => overlap(earlier, range));
+    if (other) refuse(where, `subnets ${describe(other)} and ${describe(range)} overlap`);
+  }
+  return [first, ...others];
 }
 
 function overlap(a: AddressRange, b: AddressRange): boolean {
@@ -98,24 +99,30 @@ export function isReserved({ network, gateway }: AddressRange, value: bigint): b
   return value === gateway || (!network.v6 && (value === network.base || value === network.last));
 }
 
+/** An address that may be given, and its range. */
+interface Candidate {
+  range: AddressRange;
+  value: bigint;
+}
+
+function* free(range: AddressRange, start = range.start, end = range.end): Generator<Candidate> {
+  for (let value = start; value <= end; value++) if (!isReserved(range, value)) yield { range, value };
+}
+
 /**
  * The addresses of a set in the order in which they are tried: behind the last one given, around once.
  * @param last the address given last, or undefined to begin at the first
  */
-export function* candidates(
-  set: RangeSet,
-  last: bigint | undefined,
-): Generator<{ range: AddressRange; value: bigint }> {
+export function* candidates(set: RangeSet, last: bigint | undefined): Generator<Candidate> {
   const at = last === undefined ? -1 : set.findIndex(range => last >= range.start && last <= range.end);
-  const order = at < 0 ? set : [...set.slice(at), ...set.slice(0, at)];
-  for (const [index, range] of order.entries()) {
-    const from = index === 0 && at >= 0 ? last! + 1n : range.start;
-    for (let value = from; value <= range.end; value++) if (!isReserved(range, value)) yield { range, value };
+  const current = set[at];
+  if (!current || last === undefined) {
+    for (const range of set) yield* free(range);
+    return;
   }
-  if (at < 0) return;
-  const range = order[0]!;
-  for (let value = range.start; value <= last!; value++)
-    if (!isReserved(range, value)) yield { range, value };
+  yield* free(current, last + 1n);
+  for (const range of [...set.slice(at + 1), ...set.slice(0, at)]) yield* free(range);
+  yield* free(current, current.start, last);
 }
 
 /** `10.1.0.1-10.1.0.254` for messages. */

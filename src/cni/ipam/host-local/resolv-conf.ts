@@ -11,9 +11,10 @@ export function parseResolvConf(text: string): Dns {
       .replace(/[#;].*$/, '')
       .trim()
       .split(/\s+/);
-    if (values.length === 0) continue;
-    if (keyword === 'nameserver') dns.nameservers = [...(dns.nameservers ?? []), values[0]!];
-    else if (keyword === 'domain') dns.domain = values[0]!;
+    const [first] = values;
+    if (first === undefined) continue;
+    if (keyword === 'nameserver') dns.nameservers = [...(dns.nameservers ?? []), first];
+    else if (keyword === 'domain') dns.domain = first;
     else if (keyword === 'search') dns.search = values;
     else if (keyword === 'options') dns.options = [...(dns.options ?? []), ...values];
   }

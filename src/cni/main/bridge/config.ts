@@ -72,8 +72,10 @@ function readTrunk(
     if (minID === undefined && maxID === undefined && id === undefined)
       refuse(where, 'needs minID and maxID, or id');
     if ((minID === undefined) !== (maxID === undefined)) refuse(where, 'minID and maxID belong together');
-    if (minID !== undefined && minID > maxID!) refuse(where, `minID ${minID} is greater than maxID ${maxID}`);
-    if (minID !== undefined) for (let one = Math.max(minID, 1); one <= maxID!; one++) ids.add(one);
+    if (minID !== undefined && maxID !== undefined) {
+      if (minID > maxID) refuse(where, `minID ${minID} is greater than maxID ${maxID}`);
+      for (let one = Math.max(minID, 1); one <= maxID; one++) ids.add(one);
+    }
     if (id) ids.add(id);
   });
   return [...ids].sort((a, b) => a - b);

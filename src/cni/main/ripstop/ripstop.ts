@@ -35,17 +35,23 @@ async function part(call: Call, command: Command, config: Json): Promise<Result 
   });
 }
 
+async function addPart(call: Call, config: Json): Promise<Result> {
+  const result = await part(call, 'ADD', config);
+  if (!result) throw new CniError(CODE.INTERNAL, `plugin ${config.type} returned no result for ADD`);
+  return result;
+}
+
 async function add(call: Call): Promise<Result> {
   // Read twice: where the file is stands in the configuration, and the configuration is built from the file.
   const { subnetFile } = readConfig(call, undefined);
   requireAgent(call);
   const config = readConfig(call, readSubnetEnv(subnetFile));
   return Undo.guard(call.host.log, async undo => {
-    let result = (await part(call, 'ADD', config.bridge))!;
+    let result = await addPart(call, config.bridge);
     undo.push('delete the interface', () => part(call, 'DEL', config.bridge));
     for (const meta of [config.portmap, config.bandwidth]) {
       const chained = { ...meta, prevResult: encodeResult(result, '1.1.0') };
-      result = (await part(call, 'ADD', chained))!;
+      result = await addPart(call, chained);
       undo.push(`take ${meta.type} away`, () => part(call, 'DEL', meta));
     }
     return result;

@@ -29,7 +29,8 @@ export const ipvlan: Plugin = subInterfacePlugin({
     const keys = readIgnoringUnknown(ipvlanFields, call.config, '');
     const mode: IpvlanMode = keys.mode || 'l2';
     const previous = readPrevResult(call);
-    const only = previous?.interfaces.length === 1 ? previous.interfaces[0]!.name : undefined;
+    const [first, second] = previous?.interfaces ?? [];
+    const only = second === undefined ? first?.name : undefined;
     const chained = !ipamType(call.config) && previous && previous.ips.length > 0;
     return {
       // On DEL and CHECK the previous result is this plugin's own.

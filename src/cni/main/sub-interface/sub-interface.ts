@@ -57,7 +57,7 @@ function defaultMaster(socket: NetlinkSocket): Link {
     route => (route.destination === '0.0.0.0/0' || route.destination === '::/0') && route.link !== undefined,
   );
   const [first] = defaults.sort((a, b) => a.family - b.family || a.metric - b.metric);
-  if (first) return getLink(socket, first.link!);
+  if (first?.link !== undefined) return getLink(socket, first.link);
   throw new CniError(
     CODE.INTERNAL,
     'no default route found to take the master interface from',

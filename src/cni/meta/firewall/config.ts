@@ -1,6 +1,7 @@
 import { oneOf, text, withDefault } from '../../../base/schema.ts';
 import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import type { Result } from '../../result/types.ts';
+import { hostPart } from '../../result/types.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 
@@ -58,7 +59,7 @@ export function readConfig(call: Call): FirewallConfig {
 export function podAddresses(result: Result): string[] {
   return result.ips
     .filter(one => one.interface === undefined || result.interfaces[one.interface]?.sandbox)
-    .map(one => one.address.replace(/\/.*$/, ''));
+    .map(one => hostPart(one.address));
 }
 
 /** Name of the bridge that a policy is about: the first interface of the node in the result. @throws CniError 7 */

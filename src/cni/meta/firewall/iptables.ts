@@ -2,7 +2,7 @@ import type { Family } from '../../../net/address-text.ts';
 import { rulesOfChain, saveIptables, splitRule, variantsInUse } from '../../../net/iptables.ts';
 import { readPrevResult } from '../../config/network.ts';
 import { callTag, staleTags } from '../../link/tag.ts';
-import { isV6 } from '../../result/types.ts';
+import { hostPart, isV6 } from '../../result/types.ts';
 import type { RuleBackend } from '../../rules/backend.ts';
 import {
   applyLines,
@@ -105,8 +105,7 @@ function tagOfRule(rule: string): string | undefined {
 function isReferenceRule(rule: string, addresses: readonly string[]): boolean {
   const words = splitRule(rule);
   const at = words.findIndex(word => word === '-s' || word === '-d');
-  const [address = ''] = words[at + 1]?.split('/', 1) ?? [];
-  return tagOfRule(rule) === undefined && at > 0 && addresses.includes(address);
+  return tagOfRule(rule) === undefined && at > 0 && addresses.includes(hostPart(words[at + 1] ?? ''));
 }
 
 async function removeRules(netns: string, wanted: (rule: string) => boolean): Promise<void> {
@@ -133,4 +132,4 @@ async function acceptingRules(call: Call, family: Family): Promise<string[][][]>
 }
 
 const countOf = (rules: readonly string[][], address: string) =>
-  rules.filter(words => words.some(word => word.split('/')[0] === address)).length;
+  rules.filter(words => words.some(word => hostPart(word) === address)).length;

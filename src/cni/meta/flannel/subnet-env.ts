@@ -60,7 +60,7 @@ export function parseSubnetEnv(text: string, file: string): SubnetEnv {
   const mtu = Number(values.get('FLANNEL_MTU'));
   if (!Number.isInteger(mtu) || mtu < 0 || mtu > 65535)
     refuse(`${file}: FLANNEL_MTU`, `"${values.get('FLANNEL_MTU')}" is not 0..65535`);
-  const masquerades = values.get('FLANNEL_IPMASQ')!;
+  const masquerades = values.get('FLANNEL_IPMASQ') ?? '';
   if (masquerades !== 'true' && masquerades !== 'false') {
     refuse(`${file}: FLANNEL_IPMASQ`, `"${masquerades}" is not true or false`);
   }

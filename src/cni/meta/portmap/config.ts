@@ -4,7 +4,7 @@ import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unkn
 import { runtimeConfig } from '../../config/runtime.ts';
 import { readAddress, writeAddress } from '../../ipam/address-number.ts';
 import type { Result } from '../../result/types.ts';
-import { isV6 } from '../../result/types.ts';
+import { hostPart, isV6 } from '../../result/types.ts';
 import { BACKENDS, type Backend } from '../../rules/backend.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
@@ -160,7 +160,7 @@ export function mappingsOf(mappings: readonly Mapping[], v6: boolean): Mapping[]
 }
 
 /** Address of the pod without its length, canonical. */
-export const addressOf = ({ cidr }: FamilyPorts) => canonicalAddress(cidr.replace(/\/.*$/, ''));
+export const addressOf = ({ cidr }: FamilyPorts) => canonicalAddress(hostPart(cidr));
 
 /** Address and port as a destination: `10.1.0.2:80`, `[fd00::2]:80`. */
 export const destinationOf = (address: string, port: number) =>

@@ -1,5 +1,6 @@
 import { canonicalNetwork, type Family } from '../../../net/address-text.ts';
 import { rulesOfChain, saveIptables, splitRule, variantsInUse } from '../../../net/iptables.ts';
+import { hostPart } from '../../result/types.ts';
 import type { RuleBackend } from '../../rules/backend.ts';
 import {
   applyLines,
@@ -64,7 +65,7 @@ function podLines(call: Call, config: PortmapConfig, ports: FamilyPorts): string
     : [`-s ${canonicalNetwork(cidr)}`, ...(family === 4 ? ['-s 127.0.0.1/32'] : [])];
   const rules = mappings.flatMap(one => {
     const match = `-A ${chain} -p ${one.protocol} -m ${one.protocol} --dport ${one.hostPort}${one.hostIp ? ` -d ${one.hostIp}` : ''}`;
-    const target = destinationOf(cidr.replace(/\/.*$/, ''), one.containerPort);
+    const target = destinationOf(hostPart(cidr), one.containerPort);
     const marking =
       config.snat || config.masqAll ? sources.map(source => `${match} ${source} -j ${setMark}`) : [];
     return [...marking, `${match} ${comment} -j DNAT --to-destination ${target}`];
@@ -139,7 +140,7 @@ function translationsIn(saved: string): Translation[] {
     .map(line => {
       const words = splitRule(line);
       const after = (flag: string) => words[words.indexOf(flag) + 1] ?? '';
-      const at = words.includes('-d') ? after('-d').split('/')[0] : undefined;
+      const at = words.includes('-d') ? hostPart(after('-d')) : undefined;
       return {
         chain: words[1] ?? '',
         protocol: after('-p'),

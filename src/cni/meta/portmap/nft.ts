@@ -3,6 +3,7 @@ import { canonicalAddress, canonicalNetwork, type Family } from '../../../net/ad
 import { applyNft, applyNftScript, listNft, type NftObject } from '../../../net/nft/nft.ts';
 import { hasNftTable } from '../../../net/nft/presence.ts';
 import { callTag, staleTags } from '../../link/tag.ts';
+import { hostPart } from '../../result/types.ts';
 import type { RuleBackend } from '../../rules/backend.ts';
 import {
   DSTNAT,
@@ -116,7 +117,7 @@ function familyScript(config: PortmapConfig, ports: FamilyPorts, tag: string, ow
   const family = wordsOf(ports.family);
   const maps = mapsOf(family);
   const subnet = canonicalNetwork(cidr);
-  const address = cidr.replace(/\/.*$/, '');
+  const address = hostPart(cidr);
   const masquerades = config.snat || config.masqAll;
   const chain = `hostmark_${config.mark.toString(16)}_${config.masqAll ? 'all' : 'own'}_${subnet.replace(/[:./]/g, '_')}`;
   const comment = `comment "${tag} ${owner}"`;
@@ -289,9 +290,7 @@ async function listOwned(
 export async function displaceNft(call: Call, { pod }: HostPorts): Promise<void> {
   const { netns } = call.host;
   const tag = callTag(call);
-  const addresses = [pod.v4, pod.v6].flatMap(cidr =>
-    cidr ? canonicalAddress(cidr.replace(/\/.*$/, '')) : [],
-  );
+  const addresses = [pod.v4, pod.v6].flatMap(cidr => (cidr ? canonicalAddress(hostPart(cidr)) : []));
   const { elements } = await listOwned(netns, one => one !== tag);
   const stale = elements
     .filter(one => addresses.includes(targetOf(one)?.address ?? ''))

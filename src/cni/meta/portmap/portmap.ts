@@ -7,6 +7,7 @@ import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { failCheck } from '../../link/checks.ts';
 import { withNode } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
+import { hostPart } from '../../result/types.ts';
 import { type ExistingRules, everyBackend } from '../../rules/backend.ts';
 import {
   countReferenceRules,
@@ -96,7 +97,7 @@ async function forward(call: Call, rules: HostPorts, undo: Undo): Promise<void> 
 /** Lets 127.0.0.1 reach the pod by its host ports: the kernel drops such a route otherwise. */
 async function routeLocalhost(call: Call, cidr: string): Promise<void> {
   const name = await withNode(call, node => {
-    const route = routeTo(node, cidr.replace(/\/.*$/, ''));
+    const route = routeTo(node, hostPart(cidr));
     return route.link === undefined ? undefined : getLink(node, route.link).name;
   });
   if (!name) return;
