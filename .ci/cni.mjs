@@ -28,7 +28,9 @@ function newest(folder) {
 
 /** Builds what is older than its sources. @returns undefined, or why it cannot be built */
 export async function buildCni() {
-  const sources = Math.max(...['src/base', 'src/net', 'src/native', 'src/cni'].map(room => newest(at(room))));
+  const sources = Math.max(
+    ...['encap', 'src/base', 'src/ip', 'src/net', 'src/native', 'src/cni'].map(folder => newest(at(folder))),
+  );
   const cache = join(target, `plugins-${process.version}-${process.arch}.cache`);
   if (Math.min(mtime(join(target, 'shim')), mtime(cache)) >= sources) return undefined;
   mkdirSync(target, { recursive: true });

@@ -1,8 +1,7 @@
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RipstopError } from '../base/errors.ts';
+import { errnoName, messageOf, RipstopError, toError } from '../base/errors.ts';
 import { native } from '../native/load.ts';
-import { errnoName } from './error.ts';
 
 /** flock(2) operations (sys/file.h). */
 const LOCK_EX = 2;
@@ -58,7 +57,6 @@ function open(directory: string, path: string): number {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     return openSync(path, constants.O_RDWR | constants.O_CREAT, 0o750);
   } catch (error) {
-    const fault = error as Error;
-    throw Object.assign(fault, { message: `lock of ${directory}: ${fault.message}` });
+    throw Object.assign(toError(error), { message: `lock of ${directory}: ${messageOf(error)}` });
   }
 }

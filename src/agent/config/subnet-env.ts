@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { hasCode } from '../../base/errors.ts';
-import { type Cidr, type Family, formatAddress, formatCidr, networkOf, parseCidr } from '../lease/cidr.ts';
+import { parseSubnetEnv as readText } from '../../ip/subnet-env.ts';
+import { type Cidr, formatAddress, formatCidr } from '../lease/cidr.ts';
 
 /** What `subnet.env` tells the CNI plugin, and what a former life of the agent told us through it. */
 export interface SubnetEnv {
@@ -29,27 +30,16 @@ export function formatSubnetEnv(env: SubnetEnv): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** Reads the text back; a value that is no CIDR of its family counts as absent, as in flannel. */
+/** Reads the text back; a value that is no subnet of its family counts as absent, as in flannel. */
 export function parseSubnetEnv(text: string): SubnetEnv {
-  const values = new Map<string, string>();
-  for (const line of text.split('\n')) {
-    const at = line.indexOf('=');
-    if (at > 0 && !line.startsWith('#'))
-      values.set(line.slice(0, at).trim(), unquote(line.slice(at + 1).trim()));
-  }
-  const cidr = (key: string, family: Family): Cidr | undefined => {
-    const value = values.get(key);
-    const parsed = value?.includes('/') ? parseCidr(value) : undefined;
-    return parsed?.family === family ? networkOf(parsed) : undefined;
-  };
-  const mtu = Number(values.get('FLANNEL_MTU'));
+  const { networks, subnets, mtu, ipMasq } = readText(text);
   return {
-    network: cidr('FLANNEL_NETWORK', 4),
-    subnet: cidr('FLANNEL_SUBNET', 4),
-    network6: cidr('FLANNEL_IPV6_NETWORK', 6),
-    subnet6: cidr('FLANNEL_IPV6_SUBNET', 6),
-    mtu: Number.isInteger(mtu) && mtu > 0 ? mtu : undefined,
-    ipMasq: values.get('FLANNEL_IPMASQ') === 'true',
+    network: networks.find(one => one.family === 4),
+    subnet: subnets.find(one => one.family === 4),
+    network6: networks.find(one => one.family === 6),
+    subnet6: subnets.find(one => one.family === 6),
+    mtu: mtu || undefined,
+    ipMasq: ipMasq ?? false,
   };
 }
 
@@ -70,8 +60,4 @@ export async function writeSubnetEnv(path: string, env: SubnetEnv): Promise<void
 
 function firstHost(subnet: Cidr): string {
   return `${formatAddress(subnet.family, subnet.value + 1n)}/${subnet.length}`;
-}
-
-function unquote(value: string): string {
-  return /^(["']).*\1$/.test(value) ? value.slice(1, -1) : value;
 }
