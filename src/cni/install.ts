@@ -1,17 +1,6 @@
-import {
-  closeSync,
-  copyFileSync,
-  existsSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { writeFileAtomicSync } from '../base/atomic-file.ts';
 import { RipstopError } from '../base/errors.ts';
 import { isRipstopPlugin, RIPSTOP_MARK } from './delegate/find.ts';
 import { PLUGIN_NAMES } from './plugins.ts';
@@ -19,7 +8,6 @@ import { DEFAULT_CALLS_DIR } from './shim/recorded.ts';
 import { DEFAULT_SOCKET } from './shim/serve.ts';
 
 export const DEFAULT_BIN_DIR = '/opt/cni/bin';
-export const DEFAULT_CONF_DIR = '/etc/cni/net.d';
 export const CONF_NAME = '10-ripstop.conflist';
 
 export interface InstallOptions {
@@ -92,23 +80,6 @@ function placeAgain(first: string, file: string): void {
   renameSync(draft, file);
 }
 
-/** Whole or not at all, and while the old one runs: a runtime may be starting it at this moment. */
-function place(file: string, content: Buffer | string, mode: number): void {
-  const draft = `${file}.ripstop-tmp`;
-  // What an interrupted installation left may be a further name of an executable in use.
-  rmSync(draft, { force: true });
-  try {
-    writeFileSync(draft, content, { mode });
-    const fd = openSync(draft, 'r');
-    fsyncSync(fd);
-    closeSync(fd);
-    renameSync(draft, file);
-  } catch (error) {
-    rmSync(draft, { force: true });
-    throw error;
-  }
-}
-
 /**
  * The network that `ripstop cni install` configures: everything in one plugin, done by the agent. Runtimes that know
  * version 1.1 take it, older ones 1.0.
@@ -140,14 +111,14 @@ export function installCni(options: InstallOptions = {}): InstallResult {
       kept.push(file);
       continue;
     }
-    if (written[0] === undefined) place(file, content, 0o755);
+    if (written[0] === undefined) writeFileAtomicSync(file, content, 0o755);
     else placeAgain(written[0], file);
     written.push(file);
   }
   if (options.confDir) {
     mkdirSync(options.confDir, { recursive: true, mode: 0o755 });
     const file = `${options.confDir}/${CONF_NAME}`;
-    place(file, options.conf ?? defaultConf(), 0o644);
+    writeFileAtomicSync(file, options.conf ?? defaultConf(), 0o644);
     written.push(file);
   }
   return { written, kept };

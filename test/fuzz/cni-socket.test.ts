@@ -4,13 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { RecordedCalls } from '../../src/cni/shim/completion.ts';
-import {
-  type CniRequest,
-  type CniResponse,
-  encodeRequest,
-  parseResponse,
-} from '../../src/cni/shim/protocol.ts';
+import type { CniRequest, CniResponse } from '../../src/cni/shim/protocol.ts';
 import { handleRequest, serveCni } from '../../src/cni/shim/serve.ts';
+import { encodeRequest, parseResponse } from '../support/cni/protocol.ts';
 import { type Random, seeded } from '../support/random.ts';
 import { testHost } from '../unit/cni/fixtures/harness.ts';
 import { mutate } from './mutate.ts';

@@ -5,7 +5,7 @@ import { cniArgsOf, readCniArgs, runtimeConfig } from '../config/runtime.ts';
 import { decodeDns, decodeRoute } from '../result/decode.ts';
 import { type AssignedAddress, isV6, type Result } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
-import { type Call, definePlugin } from '../skel/plugin.ts';
+import type { Call, Plugin } from '../skel/plugin.ts';
 import { isAtLeast } from '../skel/version.ts';
 import { contains, readAddress, readNetwork, writeAddress } from './address-number.ts';
 
@@ -100,7 +100,7 @@ async function check(call: Call): Promise<void> {
 }
 
 /** Addresses that stand in the configuration. Nothing is kept, so there is nothing to release. */
-export const staticAddresses = definePlugin({
+export const staticAddresses: Plugin = {
   name: 'static',
   about: 'addresses that stand in the configuration',
   netns: 'unused',
@@ -110,4 +110,4 @@ export const staticAddresses = definePlugin({
   check,
   gc: async () => {},
   status: async () => {},
-});
+};

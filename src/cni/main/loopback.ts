@@ -4,7 +4,7 @@ import { readPrevResult } from '../config/network.ts';
 import { failCheck } from '../link/checks.ts';
 import { withPodIfExists } from '../link/netlink-pair.ts';
 import { emptyResult, type Result } from '../result/types.ts';
-import { type Call, definePlugin } from '../skel/plugin.ts';
+import type { Call, Plugin } from '../skel/plugin.ts';
 
 /** The interface is `lo` whatever CNI_IFNAME says. */
 const LOOPBACK = 'lo';
@@ -37,12 +37,13 @@ async function check(call: Call): Promise<void> {
 }
 
 /** Sets the pod's loopback up. */
-export const loopback = definePlugin({
+export const loopback: Plugin = {
   name: 'loopback',
   about: "sets the pod's loopback up",
+  netns: 'entered',
   add,
   del,
   check,
   gc: async () => {},
   status: async () => {},
-});
+};

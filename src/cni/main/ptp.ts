@@ -17,7 +17,7 @@ import { type AssignedAddress, hostPart, isV6, type Result } from '../result/typ
 import type { Backend } from '../rules/backend.ts';
 import { addMasquerade, checkMasquerade, masquerading } from '../rules/masquerade.ts';
 import { refuse } from '../skel/errors.ts';
-import { type Call, definePlugin } from '../skel/plugin.ts';
+import type { Call, Plugin } from '../skel/plugin.ts';
 import { Undo } from '../skel/undo.ts';
 
 /** Keys of a ptp network. */
@@ -179,12 +179,13 @@ async function status(call: Call): Promise<void> {
 }
 
 /** A pod behind a pair of interfaces, routed by the node. */
-export const ptp = definePlugin({
+export const ptp: Plugin = {
   name: 'ptp',
   about: 'a pod behind a pair of interfaces, routed by the node',
+  netns: 'entered',
   add,
   del,
   check,
   gc,
   status,
-});
+};

@@ -26,7 +26,7 @@ import { type NetlinkPair, withNode, withNodeAndPod } from '../link/netlink-pair
 import { callTag, staleTags } from '../link/tag.ts';
 import type { Interface, Result } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
-import { type Call, definePlugin } from '../skel/plugin.ts';
+import type { Call, Plugin } from '../skel/plugin.ts';
 import { Undo } from '../skel/undo.ts';
 
 /** How long a packet waits at most, ms; what would wait longer is dropped. */
@@ -208,12 +208,13 @@ async function gc(call: Call): Promise<void> {
 }
 
 /** Limits what a pod receives and sends. */
-export const bandwidth = definePlugin({
+export const bandwidth: Plugin = {
   name: 'bandwidth',
   about: 'limits what a pod receives and sends',
+  netns: 'entered',
   add,
   del,
   check,
   gc,
   status: async call => void readLimits(call),
-});
+};

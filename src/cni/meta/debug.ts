@@ -6,7 +6,7 @@ import { readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { readPrevResult } from '../config/network.ts';
 import { emptyResult, type Result } from '../result/types.ts';
 import { isNamespace } from '../skel/namespace.ts';
-import { type Call, definePlugin } from '../skel/plugin.ts';
+import type { Call, Plugin } from '../skel/plugin.ts';
 
 const hooks = (when: string) =>
   listOf(listOf(text('a word', 'command or argument'), 'command'), `commands run in the pod on ${when}`);
@@ -66,13 +66,14 @@ async function add(call: Call): Promise<Result> {
 }
 
 /** Writes down what plugins are called with, and runs commands in the pod. */
-export const debug = definePlugin({
+export const debug: Plugin = {
   name: 'debug',
   about: 'writes down what plugins are called with, and runs commands in the pod',
+  netns: 'entered',
 
   add,
   del: call => observe(call, 'delHooks'),
   check: call => observe(call, 'checkHooks'),
   gc: call => observe(call, undefined),
   status: call => observe(call, undefined),
-});
+};

@@ -3,7 +3,7 @@ import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown
 import { readPrevResult, validAttachments } from '../config/network.ts';
 import type { Result } from '../result/types.ts';
 import { CniError, CODE } from '../skel/errors.ts';
-import { type Call, definePlugin } from '../skel/plugin.ts';
+import type { Call, Plugin } from '../skel/plugin.ts';
 
 /*
  * A plugin to begin a new one from: what it reads, what each command has to answer, and nothing more. Copy it, give it
@@ -53,12 +53,13 @@ async function status(call: Call): Promise<void> {
 }
 
 /** The smallest whole plugin. */
-export const sample = definePlugin({
+export const sample: Plugin = {
   name: 'sample',
   about: 'the smallest whole plugin',
+  netns: 'entered',
   add,
   del,
   check,
   gc,
   status,
-});
+};

@@ -1,8 +1,8 @@
-import { chmodSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
-import { contain, contained } from '../../base/boundary.ts';
+import { contain } from '../../base/boundary.ts';
 import { describeError } from '../../base/errors.ts';
+import { listenPrivately } from '../../base/private-socket.ts';
 import { loadPlugin } from '../plugins.ts';
 import { CniError, CODE, encodeError, toCniError } from '../skel/errors.ts';
 import type { Host } from '../skel/plugin.ts';
@@ -68,10 +68,9 @@ function refusal(fault: CniError, stderr = ''): CniResponse {
  * after it has written one.
  */
 export async function serveCni(path: string, host: Host, callsDir: string): Promise<Server> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   const recorded = new RecordedCalls(callsDir, host, handleRequest);
   const server = createServer({ allowHalfOpen: true }, socket => converse(socket, host, recorded));
-  await listen(server, path);
+  await listenPrivately(server, path, 'cni');
   const { ino } = statSync(path);
   contain('cni', () => recorded.complete());
   const retry = setInterval(() => contain('cni', () => recorded.retry()), RETRY_MS);
@@ -83,28 +82,6 @@ export async function serveCni(path: string, host: Host, callsDir: string): Prom
     if (statSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true });
   });
   return server;
-}
-
-/** Bound under another name, restricted, then moved: there is no moment in which others could connect. */
-function listen(server: Server, path: string): Promise<void> {
-  const draft = `${path}.${process.pid}`;
-  rmSync(draft, { force: true });
-  return new Promise((resolve, reject) => {
-    // Behind the listen: accept(2) may fail (EMFILE); the server goes on listening.
-    server.on('error', error => (server.listening ? contained('cni', error) : reject(error)));
-    server.listen(draft, () => {
-      try {
-        chmodSync(draft, 0o600);
-        renameSync(draft, path);
-      } catch (error) {
-        server.close();
-        rmSync(draft, { force: true });
-        reject(error);
-        return;
-      }
-      resolve();
-    });
-  });
 }
 
 /** An ADD goes behind everything that was recorded; the other commands need not wait. */

@@ -1,11 +1,11 @@
 import { messageOf } from '../../base/errors.ts';
 import type { Result } from '../result/types.ts';
-import { type Environment, overridesNamespaceCheck, readEnvironment } from './environment.ts';
+import { type Command, type Environment, overridesNamespaceCheck, readEnvironment } from './environment.ts';
 import { CniError, CODE } from './errors.ts';
 import { checkNetworkName } from './names.ts';
 import { refuseOwnNamespace, requireNamespace } from './namespace.ts';
 import type { Call, Host, Plugin } from './plugin.ts';
-import { isAtLeast, negotiate } from './version.ts';
+import { type CniVersion, isAtLeast, negotiate } from './version.ts';
 
 /** What came on standard input. */
 export interface Input {
@@ -47,9 +47,9 @@ export function execute(
   return recorded(plugin, env, host, async given => {
     const parameters = readEnvironment(given);
     if (fault) throw fault;
-    const call = accept(plugin, { ...parameters, env: given, config, configText: () => stdin, host });
+    const call = accept({ ...parameters, env: given, config, configText: () => stdin, host });
     checkNamespaces(plugin, call);
-    return { call, result: (await plugin.commands[call.command].run(call)) ?? undefined };
+    return { call, result: await handle(plugin, call) };
   });
 }
 
@@ -60,19 +60,28 @@ export function execute(
  */
 export function perform(plugin: Plugin, request: Request): Promise<Result | undefined> {
   return recorded(plugin, request.env, request.host, async env => {
-    const call = accept(plugin, { ...request, env });
-    return (await plugin.commands[call.command].run(call)) ?? undefined;
+    const call = accept({ ...request, env });
+    return handle(plugin, call);
   });
 }
 
 /** A call before its configuration is checked. */
 export type Request = Omit<Call, 'name' | 'version'>;
 
+/** Oldest configuration version that has a command (specification 1.1, "Plugin operations"). */
+const SINCE: Readonly<Record<Command, CniVersion>> = {
+  ADD: '0.1.0',
+  DEL: '0.1.0',
+  CHECK: '0.4.0',
+  GC: '1.1.0',
+  STATUS: '1.1.0',
+};
+
 /** The call, with version and name of the configuration checked. @throws CniError */
-function accept(plugin: Plugin, request: Request): Call {
+function accept(request: Request): Call {
   const { command, config } = request;
-  const version = negotiate(config.cniVersion, plugin.versions);
-  const { since } = plugin.commands[command];
+  const version = negotiate(config.cniVersion);
+  const since = SINCE[command];
   if (!isAtLeast(version, since)) {
     throw new CniError(
       CODE.INCOMPATIBLE_VERSION,
@@ -82,6 +91,25 @@ function accept(plugin: Plugin, request: Request): Call {
   }
   checkNetworkName(config.name);
   return { ...request, name: config.name, version };
+}
+
+async function handle(plugin: Plugin, call: Call): Promise<Result | undefined> {
+  switch (call.command) {
+    case 'ADD':
+      return plugin.add(call);
+    case 'DEL':
+      await plugin.del(call);
+      break;
+    case 'CHECK':
+      await plugin.check(call);
+      break;
+    case 'GC':
+      await plugin.gc(call);
+      break;
+    case 'STATUS':
+      await plugin.status(call);
+  }
+  return undefined;
 }
 
 function checkNamespaces(plugin: Plugin, { command, netns, env, host }: Call): void {

@@ -3,7 +3,7 @@ import type { Result } from '../result/types.ts';
 import type { SpanLog } from '../telemetry/spans.ts';
 import type { Command, Environment, Parameters } from './environment.ts';
 import type { NamespaceProbe } from './namespace.ts';
-import { ALL_VERSIONS, type CniVersion } from './version.ts';
+import type { CniVersion } from './version.ts';
 
 /** One invocation, checked: what every handler is given. */
 export interface Call extends Parameters {
@@ -44,64 +44,22 @@ export interface AgentView {
   trouble(): string | undefined;
 }
 
-export interface Handler<T> {
-  /** Oldest configuration version that has this command (specification 1.1, "Plugin operations"). */
-  since: CniVersion;
-  run(call: Call): Promise<T>;
-}
-
-/** Every command, from the first day of a plugin on; VERSION is the skeleton's own. */
-export interface Commands {
-  ADD: Handler<Result>;
-  DEL: Handler<void>;
-  CHECK: Handler<void>;
-  GC: Handler<void>;
-  STATUS: Handler<void>;
-}
-
+/** Every command but VERSION, which the skeleton answers; every version of the specification is known. */
 export interface Plugin {
   /** File name of the executable and `type` in configurations. */
   name: string;
-  /** One line for a person who runs the executable by hand. */
+  /** What it does, in a few words. */
   about: string;
-  versions: readonly CniVersion[];
   /**
    * `entered`: ADD and CHECK need a real namespace, which is verified before anything is touched.
    * `unused`: address management never opens it, so callers may hand in a placeholder.
    */
   netns: 'entered' | 'unused';
-  commands: Commands;
-}
-
-/** What an author writes of a plugin. */
-export interface PluginDefinition {
-  name: string;
-  /** What it does, in a few words. */
-  about: string;
-  /** Default: `entered`. */
-  netns?: Plugin['netns'];
   add(call: Call): Promise<Result>;
   del(call: Call): Promise<void>;
   check(call: Call): Promise<void>;
   gc(call: Call): Promise<void>;
   status(call: Call): Promise<void>;
-}
-
-/** A plugin that knows every version of the specification; which version has which command is the specification's. */
-export function definePlugin({ name, about, netns = 'entered', ...handlers }: PluginDefinition): Plugin {
-  return {
-    name,
-    about: `CNI ${name} plugin of Ripstop: ${about}`,
-    versions: ALL_VERSIONS,
-    netns,
-    commands: {
-      ADD: { since: '0.1.0', run: handlers.add },
-      DEL: { since: '0.1.0', run: handlers.del },
-      CHECK: { since: '0.4.0', run: handlers.check },
-      GC: { since: '1.1.0', run: handlers.gc },
-      STATUS: { since: '1.1.0', run: handlers.status },
-    },
-  };
 }
 
 export type { Command };

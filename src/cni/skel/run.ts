@@ -23,13 +23,15 @@ export async function run(plugin: Plugin, streams: Streams, host: Host): Promise
   const { env } = streams;
   if (!env.CNI_COMMAND) {
     // Started by hand: the specification leaves this open, the Go library answers so.
-    streams.stderr(`${plugin.about}\nCNI protocol versions supported: ${plugin.versions.join(', ')}\n`);
+    streams.stderr(
+      `CNI ${plugin.name} plugin of Ripstop: ${plugin.about}\nCNI protocol versions supported: ${ALL_VERSIONS.join(', ')}\n`,
+    );
     return 0;
   }
   let version: string = CURRENT_VERSION;
   try {
     if (env.CNI_COMMAND === 'VERSION') {
-      streams.stdout(print({ cniVersion: CURRENT_VERSION, supportedVersions: plugin.versions }));
+      streams.stdout(print({ cniVersion: CURRENT_VERSION, supportedVersions: ALL_VERSIONS }));
       return 0;
     }
     const input = parseInput(await readAll(streams));

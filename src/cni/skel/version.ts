@@ -7,7 +7,7 @@ export type CniVersion = (typeof ALL_VERSIONS)[number];
 export const CURRENT_VERSION: CniVersion = '1.1.0';
 
 /** A configuration without `cniVersion` speaks the oldest version (Go library, `ConfigDecoder`). */
-export const DEFAULT_VERSION: CniVersion = '0.1.0';
+const DEFAULT_VERSION: CniVersion = '0.1.0';
 
 const order = (version: CniVersion) => ALL_VERSIONS.indexOf(version);
 
@@ -16,27 +16,18 @@ export function isAtLeast(version: CniVersion, least: CniVersion): boolean {
   return order(version) >= order(least);
 }
 
-/** The versions from `least` on, for a plugin that cannot speak older ones. */
-export function versionsFrom(least: CniVersion): readonly CniVersion[] {
-  return ALL_VERSIONS.slice(order(least));
-}
-
 /**
- * The configuration's version, when the plugin speaks it.
- * @throws CniError 1 otherwise, naming both sides; CniError 6 when the value is no text
+ * The version of a configuration.
+ * @throws CniError 1 for a version that is not known, naming both sides; CniError 6 when the value is no text
  */
-export function negotiate(wanted: unknown, supported: readonly CniVersion[]): CniVersion {
-  if (wanted === undefined || wanted === null || wanted === '') return pick(DEFAULT_VERSION, supported);
+export function negotiate(wanted: unknown): CniVersion {
+  if (wanted === undefined || wanted === null || wanted === '') return DEFAULT_VERSION;
   if (typeof wanted !== 'string') {
     throw new CniError(CODE.DECODE_FAILURE, `cniVersion: ${JSON.stringify(wanted)} is not a text`);
   }
-  return pick(wanted, supported);
-}
-
-function pick(wanted: string, supported: readonly CniVersion[]): CniVersion {
-  const found = supported.find(version => version === wanted);
+  const found = ALL_VERSIONS.find(version => version === wanted);
   if (found) return found;
-  const list = supported.map(version => `"${version}"`).join(' ');
+  const list = ALL_VERSIONS.map(version => `"${version}"`).join(' ');
   throw new CniError(
     CODE.INCOMPATIBLE_VERSION,
     'incompatible CNI versions',

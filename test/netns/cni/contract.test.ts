@@ -70,17 +70,11 @@ t.test('each plugin in each version: what it answers, and DEL of what never was'
   const before = there();
   t.strictSame(Object.keys(configurations(lab)).sort(), [...PLUGIN_NAMES].sort(), 'none is left out');
   for (const name of PLUGIN_NAMES) {
-    const { versions } = (await loadPlugin(name))!;
     const told = await lab.call('VERSION', { type: name });
-    t.strictSame(told.json, { cniVersion: '1.1.0', supportedVersions: versions }, `${name} VERSION`);
+    t.strictSame(told.json, { cniVersion: '1.1.0', supportedVersions: [...ALL_VERSIONS] }, `${name} VERSION`);
     for (const version of ALL_VERSIONS) {
       const network = config(name, version);
       const tooOld = { status: 1, json: { cniVersion: version, code: 1 } };
-      if (!versions.includes(version)) {
-        for (const command of ['ADD', 'DEL'])
-          t.match(await lab.call(command, network, { pod: '/no/such/netns' }), tooOld, `${name} ${version}`);
-        continue;
-      }
       for (const pod of [undefined, '/no/such/netns', '/etc/hostname'])
         t.equal((await lab.call('DEL', network, { pod })).text, '', `${name} ${version} DEL, ${pod}`);
       if (!isAtLeast(version, '0.4.0'))

@@ -9,6 +9,7 @@ import { installCni } from '../../../src/cni/install.ts';
 import { loadPlugin, PLUGIN_NAMES } from '../../../src/cni/plugins.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { kernelNamespaces } from '../../../src/cni/skel/namespace.ts';
+import { ALL_VERSIONS } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../support/cni/cni.ts';
 import { need } from '../../support/skip-unless.ts';
 
@@ -113,7 +114,7 @@ t.test('VERSION says of every plugin what the plugin itself says', { skip }, asy
   for (const name of PLUGIN_NAMES) {
     const { code, json } = await exec(name, 'VERSION', '');
     t.equal(code, 0);
-    t.strictSame(json, { cniVersion: '1.1.0', supportedVersions: (await loadPlugin(name))!.versions }, name);
+    t.strictSame(json, { cniVersion: '1.1.0', supportedVersions: [...ALL_VERSIONS] }, name);
   }
 });
 

@@ -1,4 +1,4 @@
-import { encodeRequest } from '../../../src/cni/shim/protocol.ts';
+import { encodeRequest } from '../cni/protocol.ts';
 import type { Random } from '../random.ts';
 
 const LINE = '\r\n';

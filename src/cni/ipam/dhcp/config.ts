@@ -3,6 +3,7 @@ import { anything, passthroughObject, readIgnoringUnknown } from '../../config/i
 import { readCniArgs } from '../../config/runtime.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
+import type { StoredLease } from './lease-files.ts';
 import { OPTION } from './message.ts';
 
 export const DEFAULT_DAEMON_SOCKET = '/run/cni/dhcp.sock';
@@ -53,11 +54,8 @@ export const dhcpFields = {
 };
 
 /** What the daemon needs to know of a network. Values of options as hexadecimal text, so that it can be stored. */
-export interface DhcpConfig {
+export interface DhcpConfig extends Pick<StoredLease, 'provide' | 'request' | 'priority'> {
   socket: string;
-  provide: { code: number; hex: string }[];
-  request: number[];
-  priority: number;
 }
 
 function optionCode(option: string | undefined, where: string): number {

@@ -1,7 +1,7 @@
-import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
 import { contained } from '../../../base/boundary.ts';
+import { listenPrivately } from '../../../base/private-socket.ts';
 import { PacketSocket } from '../../../net/packet-socket.ts';
 import { changeLink, getLink } from '../../../net/rtnetlink/links.ts';
 import { withSocket } from '../../../net/rtnetlink/socket.ts';
@@ -58,28 +58,12 @@ export class DhcpDaemon {
     const { socket, fd } = this.#options;
     const server = createServer({ allowHalfOpen: true }, client => this.#converse(client));
     server.maxConnections = CLIENTS_MAX;
-    // Behind the listen: accept(2) may fail (EMFILE); the server goes on listening.
-    server.on('error', error => {
-      if (server.listening) contained('dhcp', error);
-    });
     this.#server = server;
-    if (fd !== undefined) {
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject);
-        server.listen({ fd }, resolve);
-      });
-      return;
-    }
-    mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
-    const draft = `${socket}.${process.pid}`;
-    rmSync(draft, { force: true });
+    if (fd === undefined) return listenPrivately(server, socket, 'dhcp');
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(draft, resolve);
+      server.on('error', error => (server.listening ? contained('dhcp', error) : reject(error)));
+      server.listen({ fd }, resolve);
     });
-    // Restricted before it has its name: nobody else can connect in between.
-    chmodSync(draft, 0o600);
-    renameSync(draft, socket);
   }
 
   /** Ends the daemon, not the leases. */

@@ -6,7 +6,7 @@ import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { decodeError, decodeResult } from '../../result/decode.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
-import { type Call, definePlugin } from '../../skel/plugin.ts';
+import type { Call, Plugin } from '../../skel/plugin.ts';
 import { CURRENT_VERSION } from '../../skel/version.ts';
 import { readConfig } from './config.ts';
 import type { DhcpRequest } from './request.ts';
@@ -106,12 +106,13 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Addresses of a DHCP server of the network, by a daemon that keeps the leases. */
-export const dhcp = definePlugin({
+export const dhcp: Plugin = {
   name: 'dhcp',
   about: 'addresses of a DHCP server of the network; "dhcp daemon" keeps the leases',
+  netns: 'entered',
   add,
   del,
   check,
   gc,
   status,
-});
+};

@@ -7,16 +7,9 @@ import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 import { isAtLeast } from '../../skel/version.ts';
 import { type AddressNumber, readAddress } from '../address-number.ts';
-import { type RangeSet, readRangeSet, setsOverlap } from './ranges.ts';
+import { type RangeSet, rangeFields, readRangeSet, setsOverlap } from './ranges.ts';
 
 export const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
-
-export const rangeFields = {
-  subnet: text('a CIDR', 'network that the addresses belong to', /./),
-  rangeStart: text('an address', 'first address to give'),
-  rangeEnd: text('an address', 'last address to give'),
-  gateway: text('an address', 'gateway, never given; default the first address'),
-};
 
 const range = passthroughObject(rangeFields, 'addresses of one subnet');
 const rangeSets = listOf(listOf(range, 'ranges of one family, of which one address is given'), 'range sets');

@@ -2,7 +2,7 @@ import { messageOf } from '../../../base/errors.ts';
 import { validAttachments } from '../../config/network.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
-import { type Call, definePlugin } from '../../skel/plugin.ts';
+import type { Call, Plugin } from '../../skel/plugin.ts';
 import { allocate } from './allocate.ts';
 import { readConfig, readDataDir } from './config.ts';
 import { readResolvConf } from './resolv-conf.ts';
@@ -51,7 +51,7 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Addresses from ranges kept on this host, in the reference plugin's files. */
-export const hostLocal = definePlugin({
+export const hostLocal: Plugin = {
   name: 'host-local',
   about: 'addresses from ranges kept on this host',
   netns: 'unused',
@@ -60,4 +60,4 @@ export const hostLocal = definePlugin({
   check,
   gc,
   status,
-});
+};

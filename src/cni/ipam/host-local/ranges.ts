@@ -1,13 +1,15 @@
+import { type Shape, text } from '../../../base/schema.ts';
 import { refuse } from '../../skel/errors.ts';
 import { contains, type Network, readAddress, readNetwork, writeAddress } from '../address-number.ts';
 
+export const rangeFields = {
+  subnet: text('a CIDR', 'network that the addresses belong to', /./),
+  rangeStart: text('an address', 'first address to give'),
+  rangeEnd: text('an address', 'last address to give'),
+  gateway: text('an address', 'gateway, never given; default the first address'),
+};
 /** One range as configured. */
-export interface RangeConfig {
-  subnet?: string | undefined;
-  rangeStart?: string | undefined;
-  rangeEnd?: string | undefined;
-  gateway?: string | undefined;
-}
+export type RangeConfig = Partial<Shape<typeof rangeFields>>;
 
 /** Addresses `start` to `end` of a subnet, both included. */
 export interface AddressRange {

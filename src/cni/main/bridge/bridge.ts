@@ -6,7 +6,7 @@ import { runAll, withNode, withNodeAndPod, withPodIfExists } from '../../link/ne
 import { callTag, staleTags } from '../../link/tag.ts';
 import { deleteTagged } from '../../link/veth.ts';
 import { checkMasquerade, masquerading } from '../../rules/masquerade.ts';
-import { type Call, definePlugin } from '../../skel/plugin.ts';
+import type { Call, Plugin } from '../../skel/plugin.ts';
 import { add } from './add.ts';
 import { readConfig } from './config.ts';
 import { spoofGuard } from './spoof-guard.ts';
@@ -74,12 +74,13 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Pods on a bridge of the node. */
-export const bridge = definePlugin({
+export const bridge: Plugin = {
   name: 'bridge',
   about: 'pods on a bridge of the node',
+  netns: 'entered',
   add,
   del,
   check,
   gc,
   status,
-});
+};

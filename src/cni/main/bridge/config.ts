@@ -1,4 +1,4 @@
-import { flag, integer, listOf, text, withDefault } from '../../../base/schema.ts';
+import { flag, integer, listOf, type Shape, text, withDefault } from '../../../base/schema.ts';
 import { backendField, ipMasqField, mtuField } from '../../config/fields.ts';
 import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { requestedMac } from '../../config/runtime.ts';
@@ -38,34 +38,17 @@ export const bridgeFields = {
   portIsolation: withDefault(flag('no traffic between ports'), false),
 };
 
-export interface BridgeConfig {
-  bridge: string;
-  isGateway: boolean;
-  isDefaultGateway: boolean;
-  forceAddress: boolean;
-  ipMasq: boolean;
+export interface BridgeConfig extends Omit<Shape<typeof bridgeFields>, 'ipMasqBackend' | 'vlanTrunk'> {
   backend: Backend;
-  mtu: number;
-  hairpinMode: boolean;
-  promiscMode: boolean;
-  /** 0: none. */
-  vlan: number;
   /** Tagged VLANs, ascending, without doubles. */
   trunk: number[];
-  preserveDefaultVlan: boolean;
-  macspoofchk: boolean;
-  enabledad: boolean;
-  disableContainerInterface: boolean;
-  portIsolation: boolean;
   mac: string | undefined;
   /** Type of the address plugin; undefined: layer 2 only. */
   ipam: string | undefined;
 }
 
 /** Tagged VLANs of a trunk list. @throws CniError 7 */
-function readTrunk(
-  list: { minID?: number | undefined; maxID?: number | undefined; id?: number | undefined }[],
-): number[] {
+function readTrunk(list: readonly Shape<typeof trunkFields>[]): number[] {
   const ids = new Set<number>();
   list.forEach(({ minID, maxID, id }, index) => {
     const where = `vlanTrunk[${index}]`;

@@ -5,7 +5,7 @@ import { encodeResult } from '../../result/encode.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, toCniError } from '../../skel/errors.ts';
 import { perform } from '../../skel/execute.ts';
-import { type Call, type Command, definePlugin } from '../../skel/plugin.ts';
+import type { Call, Command, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { readConfig } from './config.ts';
 
@@ -91,12 +91,13 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Interface, addresses, routes, host ports and bandwidth of a pod in one, done by the node agent. */
-export const ripstop = definePlugin({
+export const ripstop: Plugin = {
   name: 'ripstop',
   about: 'wires a pod into the overlay, by the node agent',
+  netns: 'entered',
   add,
   del,
   check,
   gc,
   status,
-});
+};

@@ -20,7 +20,7 @@ import { refuseExisting } from '../../link/veth.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import { interfaceNameProblem } from '../../skel/names.ts';
-import { type Call, definePlugin, type Plugin } from '../../skel/plugin.ts';
+import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 
 /*
@@ -164,9 +164,10 @@ async function subInterfaceStatus(call: Call, kind: SubInterfaceKind): Promise<v
 }
 
 export function subInterfacePlugin(kind: SubInterfaceKind): Plugin {
-  return definePlugin({
+  return {
     name: kind.name,
     about: kind.about,
+    netns: 'entered',
     add: call => addSubInterface(call, kind),
     del: call =>
       runAll(releaseSteps(call, 'DEL', [() => withPodIfExists(call, pod => deleteLink(pod, call.ifname))])),
@@ -177,5 +178,5 @@ export function subInterfacePlugin(kind: SubInterfaceKind): Plugin {
       await forwardToIpam(call, 'GC');
     },
     status: call => subInterfaceStatus(call, kind),
-  });
+  };
 }

@@ -4,7 +4,7 @@ import { failCheck } from '../../link/checks.ts';
 import { withNode } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
 import { everyBackend } from '../../rules/backend.ts';
-import { type Call, definePlugin } from '../../skel/plugin.ts';
+import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { bridgeOf, podAddresses, readConfig } from './config.ts';
 import { iptablesFirewall } from './iptables.ts';
@@ -47,13 +47,14 @@ async function gc(call: Call): Promise<void> {
 }
 
 /** Lets the traffic of pods pass the node's firewall, and keeps networks apart. */
-export const firewall = definePlugin({
+export const firewall: Plugin = {
   name: 'firewall',
   about: "lets the traffic of pods pass the node's firewall, keeps networks apart",
+  netns: 'entered',
 
   add,
   del,
   check,
   gc,
   status: async call => void readConfig(call),
-});
+};

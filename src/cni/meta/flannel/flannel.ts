@@ -4,7 +4,7 @@ import { delegate, delegateAdd } from '../../delegate/delegate.ts';
 import { runAll } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, toCniError } from '../../skel/errors.ts';
-import { type Call, definePlugin } from '../../skel/plugin.ts';
+import type { Call, Plugin } from '../../skel/plugin.ts';
 import { buildDelegate, delegateType, readConfig } from './config.ts';
 import { type Saved, SavedDelegates } from './saved-delegates.ts';
 import { readSubnetEnv } from './subnet-env.ts';
@@ -99,12 +99,13 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Wires pods into the node's subnet of an overlay, by another plugin. */
-export const flannel = definePlugin({
+export const flannel: Plugin = {
   name: 'flannel',
   about: "wires pods into the node's subnet of an overlay",
+  netns: 'entered',
   add,
   del,
   check,
   gc,
   status,
-});
+};

@@ -1,4 +1,4 @@
-import { flag, integer, listOf, oneOf, text, withDefault } from '../../../base/schema.ts';
+import { flag, integer, listOf, oneOf, type Shape, text, withDefault } from '../../../base/schema.ts';
 import { canonicalAddress, type Family } from '../../../net/address-text.ts';
 import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { runtimeConfig } from '../../config/runtime.ts';
@@ -83,15 +83,7 @@ export function readConfig(call: Call): PortmapConfig {
   };
 }
 
-function readMapping(
-  one: {
-    hostPort?: number | undefined;
-    containerPort?: number | undefined;
-    protocol: string;
-    hostIP?: string | undefined;
-  },
-  where: string,
-): Mapping {
+function readMapping(one: Shape<typeof mappingFields>, where: string): Mapping {
   if (!one.hostPort)
     refuse(`${where}.hostPort`, `Invalid host port number: ${one.hostPort ?? 'none'}`, 'it takes 1..65535');
   if (!one.containerPort) {

@@ -14,7 +14,7 @@ import {
   REFERENCE_HOST_PORTS,
   removeReferenceRules,
 } from '../../rules/reference-nft.ts';
-import { type Call, definePlugin } from '../../skel/plugin.ts';
+import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import {
   addressOf,
@@ -131,12 +131,13 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Forwards ports of the node to a pod. */
-export const portmap = definePlugin({
+export const portmap: Plugin = {
   name: 'portmap',
   about: 'forwards ports of the node to a pod',
+  netns: 'entered',
   add,
   del,
   check,
   gc,
   status,
-});
+};

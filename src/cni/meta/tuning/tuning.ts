@@ -6,7 +6,7 @@ import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { failCheck } from '../../link/checks.ts';
 import { withNodeAndPod, withPodIfExists } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
-import { type Call, definePlugin } from '../../skel/plugin.ts';
+import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { checkAllowed, type LinkTuning, readConfig, type TuningConfig } from './config.ts';
 import { gcOriginals, readOriginals, removeOriginals, saveOriginals } from './saved-attributes.ts';
@@ -111,13 +111,14 @@ async function gc(call: Call): Promise<void> {
 }
 
 /** Kernel settings of the pod and attributes of its interface. */
-export const tuning = definePlugin({
+export const tuning: Plugin = {
   name: 'tuning',
   about: 'kernel settings of the pod and attributes of its interface',
+  netns: 'entered',
 
   add,
   del,
   check,
   gc,
   status: async call => checkAllowed(readConfig(call).settings),
-});
+};
