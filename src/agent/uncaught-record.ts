@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { reportContained } from '../base/boundary.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { integer, openObject, readKnown, required, text } from '../base/schema.ts';
 import { stackOf } from '../base/uncaught.ts';
 
 /** Name of the record inside the state directory. */
@@ -14,6 +15,14 @@ export interface LastUncaught {
   readonly at: string;
   readonly message: string;
 }
+
+const RECORD_FIELDS = {
+  count: required(integer(0, Number.MAX_SAFE_INTEGER, 'errors so far')),
+  last: openObject(
+    { at: required(text('a time', 'when')), message: required(text('a text', 'what')) },
+    'the last error',
+  ),
+};
 
 /** Characters of a message that are kept. */
 const MESSAGE_MAX = 500;
@@ -32,16 +41,15 @@ export class UncaughtRecord {
   constructor(stateDir: string) {
     this.#path = join(stateDir, UNCAUGHT_NAME);
     try {
-      const { count, last } = JSON.parse(readFileSync(this.#path, 'utf8')) as Record<string, unknown>;
-      if (Number.isSafeInteger(count)) this.#count = count as number;
-      const { at, message } = (last ?? {}) as Record<string, unknown>;
-      if (typeof at === 'string' && typeof message === 'string') this.#last = { at, message };
+      const record = readKnown(RECORD_FIELDS, JSON.parse(readFileSync(this.#path, 'utf8')), this.#path);
+      this.#count = record.count;
+      this.#last = record.last ?? null;
     } catch {
-      // None so far, or the record is damaged: counting begins at 0.
+      // None so far (ENOENT), or the record is damaged: counting begins at 0.
     }
   }
 
-  /** Since the state directory was made; it outlives the process. */
+  /** Since the state directory was made, by all runs of the agent. */
   get count(): number {
     return this.#count;
   }

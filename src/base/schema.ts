@@ -1,4 +1,4 @@
-import { RipstopError } from './errors.ts';
+import { messageOf, RipstopError } from './errors.ts';
 import { suggest } from './suggest.ts';
 
 /**
@@ -33,24 +33,51 @@ export function fail(where: string, problem: string, hint?: string): never {
 
 /** Reads `raw` against `fields`; unknown keys are errors with a suggestion. */
 export function readObject<F extends Fields>(fields: F, raw: unknown, where: string): Shape<F> {
-  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
-    fail(where || 'configuration', 'must be an object');
-  const source = raw as Record<string, unknown>;
+  const source = objectFrom(raw, where);
   const known = Object.keys(fields);
-  const at = (key: string) => (where ? `${where}.${key}` : key);
   for (const key of Object.keys(source)) {
     if (Object.hasOwn(fields, key)) continue;
     const near = suggest(key, known);
-    fail(at(key), 'unknown key', near ? `did you mean "${near}"?` : `known keys: ${known.join(', ')}`);
+    fail(
+      keyPath(where, key),
+      'unknown key',
+      near ? `did you mean "${near}"?` : `known keys: ${known.join(', ')}`,
+    );
   }
+  return readKnown(fields, source, where);
+}
+
+/** Reads the keys that `fields` describes and ignores the others: for objects that another program or version writes. */
+export function readKnown<F extends Fields>(fields: F, raw: unknown, where: string): Shape<F> {
+  const source = objectFrom(raw, where);
   const result: Record<string, unknown> = {};
   for (const [key, field] of Object.entries(fields)) {
     const value = Object.hasOwn(source, key) ? source[key] : undefined;
-    if (value !== undefined && value !== null) result[key] = field.read(value, at(key));
-    else if (field.required) fail(at(key), 'is missing', `it takes ${field.type}: ${field.doc}`);
+    const at = keyPath(where, key);
+    if (value !== undefined && value !== null) result[key] = field.read(value, at);
+    else if (field.required) fail(at, 'is missing', `it takes ${field.type}: ${field.doc}`);
     else result[key] = field.fallback;
   }
   return result as Shape<F>;
+}
+
+/** The value of a JSON text. @throws RipstopError ECONFIG */
+export function parseJson(text: string, where: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    fail(where, `is not JSON: ${messageOf(error)}`);
+  }
+}
+
+function objectFrom(raw: unknown, where: string): Record<string, unknown> {
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
+    fail(where || 'configuration', 'must be an object');
+  return raw as Record<string, unknown>;
+}
+
+function keyPath(where: string, key: string): string {
+  return where ? `${where}.${key}` : key;
 }
 
 /** A text, optionally held to a pattern whose meaning `type` tells. */
@@ -125,6 +152,31 @@ export function listOf<T>(item: Field<T>, doc: string): Field<T[]> {
 /** A nested object with fields of its own. */
 export function objectOf<F extends Fields>(fields: F, doc: string): Field<Shape<F>> {
   return { type: 'object', doc, fields, read: (raw, where) => readObject(fields, raw, where) };
+}
+
+/** A nested object that may have other keys, too. */
+export function openObject<F extends Fields>(fields: F, doc: string): Field<Shape<F>> {
+  return { type: 'object', doc, fields, read: (raw, where) => readKnown(fields, raw, where) };
+}
+
+/** An object whose keys are free and whose values are read by `item`. */
+export function mapOf<T>(item: Field<T>, doc: string): Field<Record<string, T>> {
+  return {
+    type: `map of ${item.type}`,
+    doc,
+    read: (raw, where) =>
+      Object.fromEntries(
+        Object.entries(objectFrom(raw, where)).map(([key, value]) => [
+          key,
+          item.read(value, keyPath(where, key)),
+        ]),
+      ),
+  };
+}
+
+/** Any value, handed on as it is to the code that reads it. */
+export function anyValue(doc: string): Field<unknown> {
+  return { type: 'any', doc, read: raw => raw };
 }
 
 /** `field`, which must be given. */

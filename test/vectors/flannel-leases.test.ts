@@ -2,7 +2,7 @@ import t from 'tap';
 import { parseVxlanData } from '../../src/agent/lease/backend-data.ts';
 import { formatCidr } from '../../src/agent/lease/cidr.ts';
 import { formatAttributes, formatKey, parseAttributes, parseKey } from '../../src/agent/lease/lease.ts';
-import { annotationNames, toAnnotations, toLease } from '../../src/agent/store/kube/node.ts';
+import { annotationNames, readNode, toAnnotations, toLease } from '../../src/agent/store/kube/node.ts';
 import { DASHED_KEYS, FLANNEL_ANNOTATIONS, FLANNEL_KEY, FLANNEL_LEASES } from './flannel-leases.ts';
 
 t.test('keys that flanneld writes are read, and written the same', async t => {
@@ -40,7 +40,7 @@ t.test('annotations that flanneld writes are read, and written the same', async 
     metadata: { name: 'n1', annotations: FLANNEL_ANNOTATIONS },
     spec: { podCIDRs: ['10.244.1.0/24', 'fd00:10:244:1::/64'] },
   };
-  const lease = toLease(node, names)!;
+  const lease = toLease(readNode(node, names), names)!;
   t.equal(formatCidr(lease.v4!), '10.244.1.0/24');
   t.equal(formatCidr(lease.v6!), 'fd00:10:244:1::/64');
   t.same(toAnnotations(lease.attributes, names), FLANNEL_ANNOTATIONS);

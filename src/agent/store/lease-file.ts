@@ -1,7 +1,8 @@
 import { mkdir, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
-import { hasCode, RipstopError } from '../../base/errors.ts';
+import { hasCode } from '../../base/errors.ts';
+import { anyValue, mapOf, parseJson, readKnown, type Shape } from '../../base/schema.ts';
 
 /** Everything that a file store holds at one moment. */
 export interface TableContent {
@@ -125,10 +126,13 @@ class DirectoryTable implements LeaseFile {
   }
 }
 
-interface SingleFile {
-  config?: unknown;
-  subnets?: Record<string, unknown>;
-}
+/** Values are of any kind here: `parseNetConf` and `parseAttributes` read them. */
+const SINGLE_FILE_FIELDS = {
+  config: anyValue('network configuration'),
+  subnets: mapOf(anyValue('attributes of a lease'), 'leases by their key'),
+};
+
+type SingleFile = Partial<Shape<typeof SINGLE_FILE_FIELDS>>;
 
 /** One JSON object `{"config": …, "subnets": {"<key>": …}}`, replaced as a whole. */
 class SingleFileTable implements LeaseFile {
@@ -179,17 +183,9 @@ class SingleFileTable implements LeaseFile {
   async #load(): Promise<SingleFile> {
     const text = await readIfThere(this.#path);
     if (text === undefined) return {};
-    try {
-      const whole = JSON.parse(text) as SingleFile;
-      if (typeof whole === 'object' && whole !== null && !Array.isArray(whole)) return whole;
-    } catch {
-      // Told below: never overwritten, because a person broke it and a person has to mend it.
-    }
-    throw new RipstopError(
-      'ECONFIG',
-      `${this.#path} is not a JSON object`,
-      'it takes {"config": {…}, "subnets": {…}}',
-    );
+    // A damaged file is never overwritten: a person changed it, and a person has to correct it.
+    const value = parseJson(text, this.#path);
+    return { ...(value as object), ...readKnown(SINGLE_FILE_FIELDS, value, this.#path) };
   }
 
   async #store(whole: SingleFile): Promise<void> {

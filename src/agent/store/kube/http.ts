@@ -1,7 +1,8 @@
 import http from 'node:http';
 import https from 'node:https';
 import { pause } from '../../../base/backoff.ts';
-import { RipstopError, toError } from '../../../base/errors.ts';
+import { messageOf, RipstopError } from '../../../base/errors.ts';
+import { type Fields, parseJson, readKnown, type Shape, text } from '../../../base/schema.ts';
 import type { KubeAccess } from './access.ts';
 
 /** An answer of the API server that is no success. `code` is the HTTP status, `reason` the Status object's. */
@@ -25,6 +26,12 @@ const STRATEGIC_MERGE = 'application/strategic-merge-patch+json';
 /** Tries of one call while the server says "too many requests" or "conflict". */
 const ATTEMPTS = 5;
 const LONGEST_RETRY_AFTER_S = 30;
+
+/** The part of a Status object that messages are made of. */
+const STATUS_FIELDS = {
+  reason: text('a word', 'machine-readable reason'),
+  message: text('a text', 'for people'),
+};
 
 /** The API server as plain HTTP: JSON requests, and a stream of JSON lines for watches. */
 export class KubeHttp {
@@ -53,37 +60,43 @@ export class KubeHttp {
     return this.#access.url.origin;
   }
 
-  async get<T>(path: string): Promise<T> {
-    return this.#retry<T>('GET', path);
+  /** @param fields of the answer; other keys are ignored */
+  async get<F extends Fields>(path: string, fields: F): Promise<Shape<F>> {
+    return this.#read(fields, path, await this.#retry('GET', path));
   }
 
   /** A list of objects without spec and status: a fraction of the bytes. */
-  async getMetadata<T>(path: string): Promise<T> {
-    return this.#retry<T>('GET', path, undefined, undefined, METADATA_ONLY);
+  async getMetadata<F extends Fields>(path: string, fields: F): Promise<Shape<F>> {
+    return this.#read(fields, path, await this.#retry('GET', path, undefined, undefined, METADATA_ONLY));
   }
 
-  async post<T>(path: string, body: object): Promise<T> {
-    return this.#retry<T>('POST', path, JSON.stringify(body), 'application/json');
+  async post(path: string, body: object): Promise<void> {
+    await this.#retry('POST', path, JSON.stringify(body), 'application/json');
   }
 
   /** Strategic merge patch: lists such as conditions are merged by their key, not replaced. */
-  async patch<T>(path: string, body: object): Promise<T> {
-    return this.#retry<T>('PATCH', path, JSON.stringify(body), STRATEGIC_MERGE);
+  async patch<F extends Fields>(path: string, body: object, fields: F): Promise<Shape<F>> {
+    return this.#read(fields, path, await this.#retry('PATCH', path, JSON.stringify(body), STRATEGIC_MERGE));
   }
 
   /**
    * Opens a watch. Yields each JSON line as it comes; ends when the server ends it. Throws KubeError for an answer
    * other than 200, and an ESTORE when the connection breaks or stays silent for `silenceMs`.
    */
-  async *watch<T>(path: string, signal: AbortSignal, silenceMs: number): AsyncGenerator<T> {
+  async *watch<F extends Fields>(
+    path: string,
+    fields: F,
+    signal: AbortSignal,
+    silenceMs: number,
+  ): AsyncGenerator<Shape<F>> {
     const response = await this.#send('GET', path, undefined, undefined, signal, silenceMs);
     let rest = '';
     try {
       for await (const chunk of response.setEncoding('utf8')) {
         rest += chunk;
         const lines = rest.split('\n');
-        rest = lines.pop()!;
-        for (const line of lines) if (line.trim() !== '') yield JSON.parse(line) as T;
+        rest = lines.pop() ?? '';
+        for (const line of lines) if (line.trim() !== '') yield this.#read(fields, path, JSON.parse(line));
       }
     } catch (error) {
       throw this.#broken(error);
@@ -103,13 +116,13 @@ export class KubeHttp {
   }
 
   /** Repeats what the server asks to be repeated: 429 and 503 with Retry-After, 409 on a patch. */
-  async #retry<T>(
+  async #retry(
     method: string,
     path: string,
     body?: string,
     type?: string,
     accept = JSON_OBJECTS,
-  ): Promise<T> {
+  ): Promise<unknown> {
     for (let attempt = 1; ; attempt++) {
       try {
         const response = await this.#send(
@@ -123,7 +136,7 @@ export class KubeHttp {
         );
         let text = '';
         for await (const chunk of response.setEncoding('utf8')) text += chunk;
-        return JSON.parse(text) as T;
+        return JSON.parse(text);
       } catch (error) {
         const waitS =
           error instanceof KubeError
@@ -166,12 +179,20 @@ export class KubeHttp {
     throw await readFailure(response, `${method} ${path.split('?')[0]}`);
   }
 
+  /** @throws RipstopError ESTORE: what answers is not an API server, or one that we do not understand */
+  #read<F extends Fields>(fields: F, path: string, value: unknown): Shape<F> {
+    try {
+      return readKnown(fields, value, path.replace(/\?.*/, ''));
+    } catch (error) {
+      throw new RipstopError('ESTORE', `API server ${this.location}: unexpected answer: ${messageOf(error)}`);
+    }
+  }
+
   #broken(error: unknown): RipstopError {
     if (error instanceof RipstopError) return error;
-    const { message } = toError(error);
     return new RipstopError(
       'ESTORE',
-      `API server ${this.location}: ${message}`,
+      `API server ${this.location}: ${messageOf(error)}`,
       'is it up, and is its address right?',
       { cause: error },
     );
@@ -179,12 +200,12 @@ export class KubeHttp {
 }
 
 async function readFailure(response: http.IncomingMessage, what: string): Promise<KubeError> {
-  let text = '';
-  for await (const chunk of response.setEncoding('utf8')) text += chunk;
+  let body = '';
+  for await (const chunk of response.setEncoding('utf8')) body += chunk;
   let reason = '';
-  let message = text.slice(0, 200);
+  let message = body.slice(0, 200);
   try {
-    const status = JSON.parse(text) as { reason?: string; message?: string };
+    const status = readKnown(STATUS_FIELDS, parseJson(body, 'Status'), 'Status');
     reason = status.reason ?? '';
     message = status.message ?? message;
   } catch {

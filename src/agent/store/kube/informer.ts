@@ -1,25 +1,52 @@
 import { Backoff } from '../../../base/backoff.ts';
 import { toError } from '../../../base/errors.ts';
+import {
+  anyValue,
+  integer,
+  listOf,
+  oneOf,
+  openObject,
+  readKnown,
+  required,
+  text,
+} from '../../../base/schema.ts';
 import { KubeError, type KubeHttp } from './http.ts';
 
-/** What every object has. */
-interface ApiObject {
-  metadata: { name: string; resourceVersion?: string };
-}
+const LIST_FIELDS = {
+  metadata: required(
+    openObject(
+      {
+        resourceVersion: required(text('a text', 'where a watch begins')),
+        continue: text('a text', 'token of the next page'),
+      },
+      'of the list',
+    ),
+  ),
+  items: required(listOf(anyValue('an object'), 'objects')),
+};
 
-interface ObjectList<T> {
-  metadata: { resourceVersion: string; continue?: string };
-  items: T[];
-}
+const WATCH_FIELDS = {
+  type: required(oneOf(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR'], 'what happened')),
+  object: required(anyValue('the object, or a Status')),
+};
 
-interface WatchLine<T> {
-  type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
-  object: T & { code?: number; reason?: string; message?: string };
-}
+/** What every object has; a bookmark has no name. */
+const OBJECT_FIELDS = {
+  metadata: required(
+    openObject({ name: text('a text', 'name'), resourceVersion: text('a text', 'version') }, 'of the object'),
+  ),
+};
+
+/** The Status of a watch that failed. */
+const STATUS_FIELDS = {
+  code: integer(0, 999, 'HTTP status'),
+  reason: text('a word', 'machine-readable reason'),
+  message: text('a text', 'for people'),
+};
 
 export interface InformerEvents<T> {
-  /** The part of an object that is of use: a Node has ten times as much, and thousands of them are listed. */
-  pick(item: T): T;
+  /** Reads the part of an object that is of use: a Node has ten times as much. Undefined: it is unreadable and skipped. */
+  read(object: unknown): T | undefined;
   /** A new list: what is not in it is gone. */
   replaced(items: readonly T[]): void;
   changed(item: T): void;
@@ -38,7 +65,7 @@ const SILENCE_MS = 150_000;
  * Follows a collection: a paged list, then a watch with bookmarks from the list's resourceVersion on. A watch that
  * ends or breaks goes on from the last version seen; when that version is too old (410 Gone) the list is read again.
  */
-export class Informer<T extends ApiObject> {
+export class Informer<T> {
   readonly #http: KubeHttp;
   readonly #path: string;
   readonly #events: InformerEvents<T>;
@@ -97,10 +124,14 @@ export class Informer<T extends ApiObject> {
         let token = '';
         let version = '';
         do {
-          const page = await this.#http.get<ObjectList<T>>(
+          const page = await this.#http.get(
             `${this.#path}?limit=${PAGE}${token ? `&continue=${encodeURIComponent(token)}` : ''}`,
+            LIST_FIELDS,
           );
-          for (const item of page.items) items.push(this.#events.pick(item));
+          for (const object of page.items) {
+            const item = this.#events.read(object);
+            if (item !== undefined) items.push(item);
+          }
           version ||= page.metadata.resourceVersion;
           token = page.metadata.continue ?? '';
         } while (token);
@@ -116,16 +147,20 @@ export class Informer<T extends ApiObject> {
   /** Reads one watch to its end, giving each resourceVersion that was reached. */
   async *#watch(from: string): AsyncGenerator<string> {
     const query = `watch=1&allowWatchBookmarks=true&timeoutSeconds=${WATCH_SECONDS}&resourceVersion=${encodeURIComponent(from)}`;
-    for await (const { type, object } of this.#http.watch<WatchLine<T>>(
-      `${this.#path}?${query}`,
-      this.#abort.signal,
-      SILENCE_MS,
-    )) {
-      if (type === 'ERROR')
-        throw new KubeError(object.code ?? 500, object.reason ?? '', `watch: ${object.message ?? 'failed'}`);
-      if (type === 'DELETED') this.#events.deleted(object.metadata.name);
-      else if (type !== 'BOOKMARK') this.#events.changed(object);
-      if (object.metadata.resourceVersion) yield object.metadata.resourceVersion;
+    const { signal } = this.#abort;
+    const lines = this.#http.watch(`${this.#path}?${query}`, WATCH_FIELDS, signal, SILENCE_MS);
+    for await (const { type, object } of lines) {
+      if (type === 'ERROR') {
+        const { code = 500, reason = '', message = 'failed' } = readKnown(STATUS_FIELDS, object, 'Status');
+        throw new KubeError(code, reason, `watch: ${message}`);
+      }
+      const { name = '', resourceVersion } = readKnown(OBJECT_FIELDS, object, 'object').metadata;
+      if (type === 'DELETED') this.#events.deleted(name);
+      else if (type !== 'BOOKMARK') {
+        const item = this.#events.read(object);
+        if (item !== undefined) this.#events.changed(item);
+      }
+      if (resourceVersion) yield resourceVersion;
     }
   }
 }

@@ -1,19 +1,44 @@
 import { RipstopError } from '../../../base/errors.ts';
+import { listOf, mapOf, openObject, readKnown, required, type Shape, text } from '../../../base/schema.ts';
 import { contains, formatCidr, networkOf, parseCidr } from '../../lease/cidr.ts';
 import { type Lease, type LeaseAttributes, parseAttributes, type Subnets } from '../../lease/lease.ts';
 
 /** The part of a Kubernetes Node that leases are made of. */
-export interface NodeObject {
-  metadata: {
-    name: string;
-    uid?: string;
-    resourceVersion?: string;
-    creationTimestamp?: string;
-    annotations?: Record<string, string>;
-  };
-  spec?: { podCIDR?: string; podCIDRs?: string[] };
-  status?: { conditions?: { type: string; status: string }[] };
-}
+export const NODE_FIELDS = {
+  metadata: required(
+    openObject(
+      {
+        name: required(text('a text', 'name')),
+        uid: text('a text', 'another one after the Node was created again'),
+        resourceVersion: text('a text', 'version'),
+        creationTimestamp: text('a time', 'age of the Node'),
+        annotations: mapOf(text('a text', 'value'), 'ours among them'),
+      },
+      'of the Node',
+    ),
+  ),
+  spec: openObject(
+    {
+      podCIDR: text('a prefix', 'of one family'),
+      podCIDRs: listOf(text('a prefix', 'pod subnet'), 'one per family'),
+    },
+    'of the Node',
+  ),
+  status: openObject(
+    {
+      conditions: listOf(
+        openObject(
+          { type: required(text('a word', 'type')), status: required(text('a word', 'True, False')) },
+          'condition',
+        ),
+        'conditions',
+      ),
+    },
+    'of the Node',
+  ),
+};
+
+export type NodeObject = Shape<typeof NODE_FIELDS>;
 
 /** Who is alive, and whether the own Node is shown as connected. */
 const CONDITIONS = ['Ready', 'NetworkUnavailable'];
@@ -53,30 +78,18 @@ export function annotationNames(prefix: string): AnnotationNames {
 }
 
 /**
- * What leases are made of, and nothing else: a Node has some 14 kB, of which a lease takes 500 bytes. Strings are copied
- * by the parser, so the rest is free once this is kept in its place.
+ * Reads what leases are made of, and nothing else: a Node has some 14 kB, of which a lease takes 500 bytes. Strings are
+ * copied by the parser, so the rest is free once this is kept in its place. @throws RipstopError ECONFIG
  */
-export function essenceOf({ metadata, spec, status }: NodeObject, names: AnnotationNames): NodeObject {
-  const { name, uid, resourceVersion, creationTimestamp, annotations = {} } = metadata;
-  const ours = Object.values(names).filter(key => annotations[key] !== undefined);
-  const conditions = status?.conditions?.filter(({ type }) => CONDITIONS.includes(type)) ?? [];
+export function readNode(raw: unknown, names: AnnotationNames): NodeObject {
+  const { metadata, spec, status } = readKnown(NODE_FIELDS, raw, 'Node');
+  const ours = new Set<string>(Object.values(names));
+  const annotations = Object.entries(metadata.annotations ?? {}).filter(([key]) => ours.has(key));
+  const conditions = status?.conditions?.filter(({ type }) => CONDITIONS.includes(type));
   return {
-    metadata: {
-      name,
-      ...(uid === undefined ? {} : { uid }),
-      ...(resourceVersion === undefined ? {} : { resourceVersion }),
-      ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
-      annotations: Object.fromEntries(ours.map(key => [key, annotations[key]!])),
-    },
-    ...(spec === undefined
-      ? {}
-      : {
-          spec: {
-            ...(spec.podCIDR === undefined ? {} : { podCIDR: spec.podCIDR }),
-            ...(spec.podCIDRs === undefined ? {} : { podCIDRs: spec.podCIDRs }),
-          },
-        }),
-    status: { conditions: conditions.map(({ type, status: is }) => ({ type, status: is })) },
+    metadata: { ...metadata, annotations: Object.fromEntries(annotations) },
+    spec,
+    status: { conditions },
   };
 }
 
@@ -97,17 +110,14 @@ export function toAnnotations(attributes: LeaseAttributes, names: AnnotationName
 
 /** The pod subnets of a Node; both undefined while the controller manager has assigned none. */
 export function podSubnets(node: NodeObject): Subnets {
-  const texts = node.spec?.podCIDRs?.length
-    ? node.spec.podCIDRs
-    : node.spec?.podCIDR
-      ? [node.spec.podCIDR]
-      : [];
-  const subnets = texts.map(text => {
-    const cidr = parseCidr(text);
+  const { podCIDR, podCIDRs = [] } = node.spec ?? {};
+  const prefixes = podCIDRs.length > 0 || podCIDR === undefined ? podCIDRs : [podCIDR];
+  const subnets = prefixes.map(prefix => {
+    const cidr = parseCidr(prefix);
     if (!cidr)
       throw new RipstopError(
         'ELEASE',
-        `Node ${node.metadata.name}: podCIDR ${JSON.stringify(text)} is no CIDR`,
+        `Node ${node.metadata.name}: podCIDR ${JSON.stringify(prefix)} is no CIDR`,
       );
     return networkOf(cidr);
   });

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { messageOf, RipstopError, toError } from '../../../base/errors.ts';
+import { listOf, openObject, required, type Shape, text } from '../../../base/schema.ts';
 import { parseVxlanData } from '../../lease/backend-data.ts';
 import { identityOf, type Lease, unreadableText } from '../../lease/lease.ts';
 import type {
@@ -19,8 +20,9 @@ import {
   type AnnotationNames,
   annotationNames,
   checkSubnets,
-  essenceOf,
+  NODE_FIELDS,
   type NodeObject,
+  readNode,
   toAnnotations,
   toLease,
 } from './node.ts';
@@ -36,6 +38,17 @@ export interface KubeStoreOptions {
   /** How often the mounted configuration is looked at, ms. */
   readonly configPollMs?: number;
 }
+
+/** The part of a Pod that names its Node. */
+const POD_FIELDS = {
+  spec: required(openObject({ nodeName: required(text('a name', 'its Node')) }, 'of the Pod')),
+};
+
+/** A page of a list of Nodes without spec and status. */
+const METADATA_LIST = {
+  metadata: openObject({ continue: text('a text', 'token of the next page') }, 'of the list'),
+  items: required(listOf(openObject({ metadata: NODE_FIELDS.metadata }, 'a Node'), 'Nodes')),
+};
 
 const CONDITION = 'condition NetworkUnavailable of the Node';
 
@@ -87,9 +100,7 @@ export class KubeStore implements LeaseStore {
       );
     const http = new KubeHttp(access);
     try {
-      const { spec } = await http.get<{ spec: { nodeName: string } }>(
-        `/api/v1/namespaces/${namespace}/pods/${pod}`,
-      );
+      const { spec } = await http.get(`/api/v1/namespaces/${namespace}/pods/${pod}`, POD_FIELDS);
       return spec.nodeName;
     } finally {
       http.close();
@@ -136,7 +147,7 @@ export class KubeStore implements LeaseStore {
     const annotations = toAnnotations(request.attributes, this.#names);
     const current = node.metadata.annotations ?? {};
     if (Object.entries(annotations).some(([key, value]) => current[key] !== value))
-      await this.#http.patch(`${this.#path()}/status`, { metadata: { annotations } });
+      await this.#http.patch(`${this.#path()}/status`, { metadata: { annotations } }, NODE_FIELDS);
     return {
       ...subnets,
       key: this.#options.nodeName,
@@ -158,7 +169,7 @@ export class KubeStore implements LeaseStore {
     book.own = this.#options.nodeName;
     this.#book = book;
     this.#mirror = new Informer<NodeObject>(this.#http, '/api/v1/nodes', {
-      pick: node => essenceOf(node, this.#names),
+      read: node => this.#nodeOf(node, observer),
       replaced: items => {
         const names = new Set(items.map(item => item.metadata.name));
         this.#see(items.find(item => item.metadata.name === this.#options.nodeName));
@@ -197,7 +208,7 @@ export class KubeStore implements LeaseStore {
       lastTransitionTime: now,
       lastHeartbeatTime: now,
     };
-    return this.#http.patch(`${this.#path()}/status`, { status: { conditions: [condition] } });
+    return this.#http.patch(`${this.#path()}/status`, { status: { conditions: [condition] } }, NODE_FIELDS);
   }
 
   async recordEvent(event: NodeEvent): Promise<void> {
@@ -250,7 +261,7 @@ export class KubeStore implements LeaseStore {
 
   async #node(): Promise<NodeObject> {
     try {
-      const node = await this.#http.get<NodeObject>(this.#path());
+      const node = await this.#http.get(this.#path(), NODE_FIELDS);
       this.#nodeUid = node.metadata.uid ?? '';
       return node;
     } catch (error) {
@@ -276,8 +287,9 @@ export class KubeStore implements LeaseStore {
     while (token !== undefined) {
       // A server that reads version 0 from its cache may pass over the limit, and then gives all at once.
       const query = token === '' ? 'resourceVersion=0' : `continue=${encodeURIComponent(token)}`;
-      const page: { metadata?: { continue?: string }; items: NodeObject[] } = await this.#http.getMetadata(
+      const page: Shape<typeof METADATA_LIST> = await this.#http.getMetadata(
         `/api/v1/nodes?limit=${PAGE}&${query}`,
+        METADATA_LIST,
       );
       for (const { metadata } of page.items) {
         const { annotations = {}, name } = metadata;
@@ -287,7 +299,7 @@ export class KubeStore implements LeaseStore {
       token = page.metadata?.continue || undefined;
     }
     for (const name of suspects) {
-      const suspect = await this.#http.get<NodeObject>(`/api/v1/nodes/${encodeURIComponent(name)}`);
+      const suspect = await this.#http.get(`/api/v1/nodes/${encodeURIComponent(name)}`, NODE_FIELDS);
       if (!this.#read(suspect)?.node) continue;
       throw new RipstopError(
         'EINUSE',
@@ -304,6 +316,18 @@ export class KubeStore implements LeaseStore {
     else if (this.failing.get(CONDITION) !== text) {
       this.failing.set(CONDITION, text);
       this.#observer?.retrying?.(new RipstopError('ESTORE', `the ${CONDITION} cannot be set: ${text}`));
+    }
+  }
+
+  /** A Node of the API server; undefined, and told once, for an object that is none. */
+  #nodeOf(raw: unknown, observer: StoreObserver): NodeObject | undefined {
+    try {
+      return readNode(raw, this.#names);
+    } catch (error) {
+      const text = unreadableText(error);
+      if (this.unreadable.get('a Node') !== text) observer.malformed(toError(error));
+      this.unreadable.set('a Node', text);
+      return undefined;
     }
   }
 
@@ -335,7 +359,7 @@ function timestamp(): string {
   return new Date().toISOString().replace(/\.\d+/, '');
 }
 
-/** The VTEP MAC of a former life, from our own annotation; undefined when there is none that is sound. */
+/** The VTEP MAC of the previous run, from our own annotation; undefined when there is none that is sound. */
 function ownMac(json: string | undefined): string | undefined {
   try {
     return json ? parseVxlanData(JSON.parse(json), 'own annotation').mac : undefined;

@@ -2,7 +2,7 @@ import t from 'tap';
 import { parseNetConf } from '../../../../src/agent/config/net-conf.ts';
 import { parseSubnetEnv } from '../../../../src/agent/config/subnet-env.ts';
 import { formatAttributes, formatKey, parseAttributes, parseKey } from '../../../../src/agent/lease/lease.ts';
-import { annotationNames, toLease } from '../../../../src/agent/store/kube/node.ts';
+import { annotationNames, readNode, toLease } from '../../../../src/agent/store/kube/node.ts';
 import { RipstopError } from '../../../../src/base/errors.ts';
 
 /*
@@ -77,7 +77,7 @@ t.test(`nothing that stands in a store breaks the reader; SEED=${seed}`, async t
         parseSubnetEnv(
           mutate('FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1450\n', random),
         ),
-      () => toLease(node, names),
+      () => toLease(readNode(node, names), names),
     ]) {
       const error = foreign(work);
       if (error) broken.push({ round, key, value, config, error });

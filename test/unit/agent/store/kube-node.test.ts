@@ -1,5 +1,5 @@
 import t from 'tap';
-import { annotationNames, essenceOf, toLease } from '../../../../src/agent/store/kube/node.ts';
+import { annotationNames, readNode, toLease } from '../../../../src/agent/store/kube/node.ts';
 
 const NAMES = annotationNames('flannel.alpha.coreos.com');
 
@@ -27,5 +27,15 @@ t.test('a Node whose list entry is cut to what leases are made of gives the same
     Date.parse('2026-11-24T10:00:00Z'),
     'its age decides between two that claim the same',
   );
-  t.same(toLease(essenceOf(node, NAMES), NAMES), lease);
+  t.same(toLease(readNode(node, NAMES), NAMES), lease);
+});
+
+t.test('an object that is no Node is refused by the path of its fault', async t => {
+  const wrong: [unknown, RegExp][] = [
+    [{}, /Node\.metadata: is missing/],
+    [{ metadata: { name: 7 } }, /Node\.metadata\.name: 7 is not a text/],
+    [{ metadata: { name: 'n', annotations: { a: 1 } } }, /Node\.metadata\.annotations\.a/],
+    [{ metadata: { name: 'n' }, spec: { podCIDRs: 'x' } }, /Node\.spec\.podCIDRs: must be a list/],
+  ];
+  for (const [raw, message] of wrong) t.throws(() => readNode(raw, NAMES), { code: 'ECONFIG', message });
 });
