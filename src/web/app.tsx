@@ -2,29 +2,29 @@ import { useState } from 'preact/hooks';
 import type { View } from '../api/web/messages.ts';
 import { Capture } from './capture/capture.tsx';
 import { ApiClient, keepToken, takeToken } from './client/api.ts';
-import { TokenGate } from './client/token-prompt.tsx';
-import { useLive } from './client/use-polling.ts';
+import { TokenPrompt } from './client/token-prompt.tsx';
+import { useView } from './client/use-polling.ts';
 import { Drops } from './views/drops.tsx';
 import { Links } from './views/links.tsx';
 import { NodeMap } from './views/map.tsx';
 import { Traffic } from './views/traffic.tsx';
 
 export function App() {
-  const [api, setAsking] = useState(() => new ApiClient(takeToken()));
+  const [api, setApi] = useState(() => new ApiClient(takeToken()));
   const [paused, setPaused] = useState(false);
   const [peer, setPeer] = useState('');
-  const { live, trouble, locked } = useLive(api, paused);
+  const { live, trouble, locked } = useView(api, paused);
   if (locked)
     return (
-      <TokenGate
+      <TokenPrompt
         wrong={api.hasToken}
         enter={token => {
           keepToken(token);
-          setAsking(new ApiClient(token));
+          setApi(new ApiClient(token));
         }}
       />
     );
-  if (!live) return <p class="waiting">{trouble ?? 'ApiClient the node …'}</p>;
+  if (!live) return <p class="waiting">{trouble ?? 'Connecting to the node …'}</p>;
   const { view, rates, history } = live;
   return (
     <>
@@ -71,7 +71,7 @@ function Header({ view, trouble, paused, pause }: HeaderProps) {
         ))}
       </ul>
       <button type="button" class="quiet" aria-pressed={paused} onClick={() => pause(!paused)}>
-        {paused ? 'Go on' : 'Pause'}
+        {paused ? 'Resume' : 'Pause'}
       </button>
     </header>
   );

@@ -12,14 +12,11 @@ import { captureFormat } from '../../capture/sink/open-sink.ts';
 import type { CaptureEnding, CaptureRequest, CaptureView } from './messages.ts';
 import { PacketBuffer } from './packet-buffer.ts';
 
-/** A capture that nobody looks at any more ends after this time; a browser looks once a minute from a tab behind others. */
-const ATTENDED_MS = 150_000;
-/**
- * Between two batches the thread does its other work for so long. It is the control thread, so a flood may not hold it;
- * what the rings cannot take meanwhile is counted as lost.
- */
+/** A capture ends if no browser asks for this time. A background tab asks once per minute. */
+const IDLE_MS = 150_000;
+/** Pause between two batches, so that a high packet rate does not block the control thread; records lost meanwhile are counted. */
 const PAUSE_MS = 5;
-/** Packets of one answer. */
+/** Maximum number of packets in one answer. */
 const ANSWER_MAX = 500;
 
 /** A capture of the web UI: it runs in this process and keeps its packets in memory. */
@@ -29,10 +26,10 @@ export class BufferedCapture {
   readonly #context: CaptureContext;
   readonly #decoder: PacketDecoder;
   readonly #counts: CaptureCounts;
-  readonly #kept: PacketBuffer;
+  readonly #packets: PacketBuffer;
   readonly #stop: AbortController;
   readonly #watchdog: NodeJS.Timeout;
-  #seen = performance.now();
+  #lastRequest = performance.now();
   #why: CaptureEnding = 'stopped';
   #ending: CaptureEnding | null = null;
   #fault: string | null = null;
@@ -76,9 +73,9 @@ export class BufferedCapture {
     this.#decoder = decoder;
     this.#stop = stop;
     this.#counts = new CaptureCounts(decoder.interfaces.length);
-    this.#kept = new PacketBuffer(decoder.interfaces, context, () => this.stop('memory'));
+    this.#packets = new PacketBuffer(decoder.interfaces, context, () => this.stop('memory'));
     this.#watchdog = setInterval(() => {
-      if (performance.now() - this.#seen > ATTENDED_MS) this.stop('unattended');
+      if (performance.now() - this.#lastRequest > IDLE_MS) this.stop('unattended');
     }, 1000);
     this.#watchdog.unref();
   }
@@ -93,9 +90,9 @@ export class BufferedCapture {
     this.#stop.abort();
   }
 
-  /** @param after packets that the asker has already */
+  /** @param after number of packets that the browser already has */
   view(after: number): CaptureView {
-    this.#seen = performance.now();
+    this.#lastRequest = performance.now();
     const { mode, port } = this.#context;
     return {
       id: this.#id,
@@ -103,19 +100,19 @@ export class BufferedCapture {
       request: this.#request,
       ending: this.#ending,
       fault: this.#fault,
-      delivered: this.#kept.written,
+      delivered: this.#packets.written,
       lost: this.#counts.totals.dropped,
       overlay: { mode, port },
-      packets: this.#kept.views(after, ANSWER_MAX),
+      packets: this.#packets.views(after, ANSWER_MAX),
     };
   }
 
-  /** What was captured so far as a pcapng file. */
+  /** The packets so far as a pcapng file. */
   file(version: string): Uint8Array {
     const format = captureFormat('pcapng', this.#decoder.interfaces, this.#context, version);
     const queue = new GrowingQueue();
     format.begin(queue);
-    for (const packet of this.#kept.all) format.packet(queue, packet);
+    for (const packet of this.#packets.all) format.packet(queue, packet);
     format.end(queue, this.#counts.statistics());
     return queue.take();
   }
@@ -125,7 +122,7 @@ export class BufferedCapture {
       ...source,
       decoder: this.#decoder,
       counts: this.#counts,
-      sink: this.#kept,
+      sink: this.#packets,
       packets: this.#request.packets,
       stop: this.#stop.signal,
     };
@@ -141,7 +138,7 @@ export class BufferedCapture {
       )
       .finally(() => {
         clearInterval(this.#watchdog);
-        // Lets the hub go when the capture ended by itself.
+        // Frees the tap if the capture ended by itself.
         this.#stop.abort();
       });
   }

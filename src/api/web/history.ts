@@ -3,7 +3,7 @@ import type { CounterSnapshot } from '../../dataplane/dataplane.ts';
 import { VERDICTS } from '../../dataplane/dataplane.ts';
 import type { Sample } from './messages.ts';
 
-/** One step, and how many are kept: ten minutes. */
+/** Length of a step and number of steps kept: ten minutes. */
 export const STEP_MS = 2000;
 const STEPS = 300;
 
@@ -16,7 +16,7 @@ interface Totals {
   readonly drops: Readonly<Record<string, number>>;
 }
 
-/** What passed in the last minutes, step by step: a fault can be looked at after it happened. */
+/** Traffic and drops of the last minutes in steps, so that a fault can be seen after it happened. */
 export class History {
   readonly #samples: Sample[] = [];
   readonly #read: () => readonly CounterSnapshot[];
@@ -24,7 +24,7 @@ export class History {
   readonly #timer: NodeJS.Timeout;
   #last: Totals;
 
-  /** @param read counters of every data plane as they are now */
+  /** @param read the current counters of every data plane */
   constructor(read: () => readonly CounterSnapshot[], now: () => number = Date.now) {
     this.#read = read;
     this.#now = now;
@@ -42,7 +42,7 @@ export class History {
     return this.#samples.filter(({ at }) => at > since);
   }
 
-  /** Ends a step. A sum that fell belongs to a data plane that was started again: it counts from zero. */
+  /** Ends a step. A sum that decreased is of a restarted data plane, which counts from zero. */
   step(): void {
     const last = this.#last;
     const now = this.#totals();

@@ -13,7 +13,7 @@ export interface WebLink {
   readonly link: string | null;
 }
 
-/** Answer of GET /api/view. `?since=` names the last sample that the asker has. */
+/** Answer of GET /api/view. `?since=` names the last sample that the browser has. */
 export interface View {
   readonly now: number;
   readonly node: string;
@@ -55,9 +55,9 @@ export interface PeerView {
   readonly address: string;
   readonly device: string | null;
   readonly subnets: readonly string[];
-  /** By a plain route, without the tunnel. */
+  /** Reached by a plain route, without the tunnel. */
   readonly direct: boolean;
-  /** Null where the kernel carries the packets and counts none a peer. */
+  /** Null where the kernel forwards and does not count per peer. */
   readonly sent: TallyView | null;
   readonly received: TallyView | null;
   /** Of the periodic probes; null where there are none. */
@@ -69,7 +69,7 @@ export interface ProbeView {
   readonly loss: number;
   /** Null when no answer came. */
   readonly rttMs: number | null;
-  /** The same beside the tunnel; null where there is none. */
+  /** The same over the underlay; null if it is not probed. */
   readonly besideTunnel: number | null;
 }
 
@@ -82,9 +82,9 @@ export interface DropView {
 }
 
 export interface FlowsView {
-  /** Those that the table holds; `rows` are the ones with the highest rate. */
+  /** Number of flows in the table; `rows` are those with the highest rate. */
   readonly total: number;
-  /** Part of the frames that was looked at, 0..1; below 1 the figures are estimates. */
+  /** Share of the frames that was counted, 0..1; below 1 the figures are estimates. */
   readonly sampled: number;
   readonly rows: readonly FlowView[];
 }
@@ -104,7 +104,7 @@ export interface FlowView {
   /** Packets lost here since the table was turned on. */
   readonly drops: number;
   readonly dropReason: string | null;
-  /** TCP segments that were sent again. */
+  /** Retransmitted TCP segments. */
   readonly retransmissions: number;
   readonly rttMs: number | null;
 }
@@ -139,9 +139,9 @@ export interface CaptureRequest {
 
 export type CaptureEnding = 'stopped' | 'count' | 'memory' | 'unattended' | 'source';
 
-/** Answer of GET /api/capture. `?id=` and `?after=` name the capture and how many of its packets the asker has. */
+/** Answer of GET /api/capture. `?id=` and `?after=` name the capture and how many of its packets the browser has. */
 export interface CaptureView {
-  /** Another one for each capture; 0: there was none yet. */
+  /** Unique per capture; 0: no capture yet. */
   readonly id: number;
   readonly running: boolean;
   readonly request: CaptureRequest | null;
@@ -165,7 +165,7 @@ export interface PacketView {
   readonly point: string;
   readonly direction: 'in' | 'out' | null;
   readonly link: 'ethernet' | 'ip';
-  /** One line, as tcpdump would say it. */
+  /** One line in the manner of tcpdump. */
   readonly summary: string;
   /** The first is its verdict and peer. */
   readonly comments: readonly string[];
@@ -174,7 +174,7 @@ export interface PacketView {
   readonly bytes: string;
 }
 
-/** Body of every answer that is none: what is wrong, and what would be right. */
+/** Body of every error response. */
 export interface ErrorBody {
   readonly error: string;
   readonly hint?: string;

@@ -5,10 +5,10 @@ import type { CaptureContext } from '../../capture/live/context.ts';
 import type { CaptureSink } from '../../capture/sink/sink.ts';
 import type { PacketView } from './messages.ts';
 
-/** Bytes of packets that are kept at most. */
+/** Maximum bytes of buffered packets. */
 const BYTES_MAX = 16 << 20;
 
-/** A sink that keeps the packets in memory, to be looked at in pieces and taken as a file. */
+/** A sink that keeps the packets in memory, for views in pieces and for download. */
 export class PacketBuffer implements CaptureSink {
   readonly all: Packet[] = [];
   readonly #interfaces: readonly CaptureInterface[];
@@ -16,7 +16,7 @@ export class PacketBuffer implements CaptureSink {
   readonly #full: () => void;
   #bytes = 0;
 
-  /** @param full called once, when no further packet is kept */
+  /** @param full called once, when the limit is reached */
   constructor(
     interfaces: readonly CaptureInterface[],
     overlay: Pick<CaptureContext, 'mode' | 'port'>,
@@ -33,7 +33,7 @@ export class PacketBuffer implements CaptureSink {
 
   async packet(packet: Packet): Promise<void> {
     if (this.#bytes >= BYTES_MAX) return;
-    // A view would keep the whole batch that it was cut from.
+    // Copied, as a subarray would keep its whole batch in memory.
     this.all.push({ ...packet, bytes: packet.bytes.slice() });
     this.#bytes += packet.bytes.length;
     if (this.#bytes >= BYTES_MAX) this.#full();
@@ -43,7 +43,7 @@ export class PacketBuffer implements CaptureSink {
 
   async close(): Promise<void> {}
 
-  /** At most `count` packets after the first `after`, for a person. */
+  /** Views of at most `count` packets after the first `after`. */
   views(after: number, count: number): PacketView[] {
     return this.all.slice(after, after + count).map((packet, at) => this.#view(packet, after + at + 1));
   }

@@ -21,7 +21,7 @@ import { viewOf } from './view.ts';
 
 const BODY_MAX = 16384;
 
-/** Nothing from elsewhere, nothing inline, in nobody's frame; and no other site learns that we are here. */
+/** Allow own files only, nothing inline and no frames; send no referrer. */
 const HEADERS = {
   'content-security-policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
@@ -151,7 +151,7 @@ export class WebServer {
         return json(response, this.#captured(number('id'), number('after')));
       case `POST ${CAPTURE_PATH}`: {
         const capture = readRequest(await body(request));
-        // One after the other: two at once must not both find the hub free.
+        // One after the other, so that two requests do not both replace the capture.
         const started = this.#starting.then(() => this.#start(capture));
         this.#starting = started.catch(() => undefined);
         await started;
@@ -161,14 +161,14 @@ export class WebServer {
         this.#capture?.stop();
         return json(response, {});
       case `GET ${DOWNLOAD_PATH}`:
-        if (!this.#capture) return sendError(response, 404, { error: 'there was no capture yet' });
+        if (!this.#capture) return sendError(response, 404, { error: 'no capture yet' });
         return send(
           response,
           'application/octet-stream',
           this.#capture.file(this.#source.identity().version),
         );
       default:
-        return sendError(response, 404, { error: 'there is no such thing here' });
+        return sendError(response, 404, { error: 'not found' });
     }
   }
 
@@ -194,15 +194,15 @@ async function body(request: IncomingMessage): Promise<unknown> {
   try {
     return JSON.parse(written);
   } catch {
-    throw new RipstopError('ECONFIG', 'the body is no JSON');
+    throw new RipstopError('ECONFIG', 'the body is not JSON');
   }
 }
 
-/** A number of the query, 0 when it is left out. @throws RipstopError ECONFIG */
+/** A number of the query, 0 if it is absent. @throws RipstopError ECONFIG */
 function readNumber(query: URLSearchParams, name: string): number {
   const written = query.get(name) ?? '0';
   if (!/^\d{1,15}$/.test(written))
-    throw new RipstopError('ECONFIG', `${name} "${written}" is no whole number`);
+    throw new RipstopError('ECONFIG', `${name} "${written}" is not an integer`);
   return Number(written);
 }
 

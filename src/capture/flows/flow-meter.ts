@@ -12,28 +12,28 @@ import { FlowTable } from './flow-table.ts';
 
 /** Enough for VXLAN, Ethernet with a tag, IPv6 and TCP with its options. */
 const SNAP_LENGTH = 128;
-/** Between two looks at the rings, milliseconds. */
-const LOOK_MS = 10;
-/** Frames taken at one look: a flood costs a tenth of a core; what is more is unsampled. */
-const FRAMES_A_LOOK = 2048;
-/** Between two marks of the rates, milliseconds. */
+/** Polling interval of the rings, milliseconds. */
+const POLL_MS = 10;
+/** Maximum number of frames per poll, which limits the cost to a tenth of a core. Further frames are not sampled. */
+const FRAMES_PER_POLL = 2048;
+/** Interval of the rates, milliseconds. */
 const TICK_MS = 1000;
-/** How long the flow log is silent about a flow that goes on, milliseconds. */
+/** Interval of the log lines of a continuing flow, milliseconds. */
 const LOG_MS = 60_000;
-/** Lines of the flow log in a second; a flood of flows that oust each other has no more to say. */
-const LINES_A_TICK = 5000;
+/** Maximum number of lines of the flow log per tick. */
+const LINES_PER_TICK = 5000;
 
-/** What one worker handed over and could not hand over; the ratio is that of the last tick. */
+/** Frames of one worker that were sampled and lost; the weight is the ratio of the last tick. */
 interface Share {
   seen: number;
   lost: number;
   weight: number;
 }
 
-/** Hears of each line of the flow log. */
+/** Receives each line of the flow log. */
 export type FlowFollower = (record: FlowRecord) => void;
 
-/** A flow table at work: reads the rings of its tap, looks at each frame, and tells followers what flows did. */
+/** The metering process: reads the rings of the flow tap, counts each frame in the table, and sends log lines to followers. */
 export class FlowMeter {
   readonly table: FlowTable;
   readonly #source: CaptureSource;
@@ -49,7 +49,7 @@ export class FlowMeter {
   readonly #isDrop: boolean[];
   readonly #timer: NodeJS.Timeout;
   #context: CaptureContext;
-  #linesLeft = LINES_A_TICK;
+  #linesLeft = LINES_PER_TICK;
   #unlogged = 0;
   #seen = 0;
   #lost = 0;
@@ -84,16 +84,16 @@ export class FlowMeter {
     });
     this.#timer = setInterval(() => {
       try {
-        this.#look();
+        this.#poll();
         if (Date.now() < this.#tickAt) return;
         this.#tick();
         ticked();
       } catch (error) {
         contained('flows', error);
-        // The record that could not be read would be the first one of the next look again.
+        // Otherwise the next poll would begin with the same broken record.
         this.#reader.discard();
       }
-    }, LOOK_MS);
+    }, POLL_MS);
     this.#timer.unref();
   }
 
@@ -103,7 +103,7 @@ export class FlowMeter {
   }
 
   report(): FlowReport {
-    this.#look();
+    this.#poll();
     const { table } = this;
     const context = this.#source.context();
     const now = Date.now();
@@ -123,8 +123,8 @@ export class FlowMeter {
     };
   }
 
-  #look(): void {
-    this.#reader.visit(this.#visit, FRAMES_A_LOOK);
+  #poll(): void {
+    this.#reader.visit(this.#visit, FRAMES_PER_POLL);
   }
 
   readonly #visit: RecordVisitor = (worker, view, at, size, kind, lost) => {
@@ -176,7 +176,7 @@ export class FlowMeter {
     this.#lost += lost;
     this.#sampled = seen + lost > 0 ? seen / (seen + lost) : 1;
     this.#context = this.#source.context();
-    this.#linesLeft = LINES_A_TICK;
+    this.#linesLeft = LINES_PER_TICK;
     this.table.tick(now);
     if (this.#followers.size === 0) return;
     this.table.each((key, entry) => {

@@ -5,19 +5,19 @@ import type { FlowEntry } from './flow-entry.ts';
 import { EGRESS } from './flow-fields.ts';
 import type { FlowTable } from './flow-table.ts';
 
-/** What is counted of a flow, or of all flows of a peer in one direction. */
+/** Counts of a flow, or of all flows of a peer in one direction. */
 export interface FlowCounts {
-  /** Packets and IP bytes as they are on the wire, carried on. */
+  /** Forwarded packets and IP bytes, as on the wire. */
   readonly packets: number;
   readonly bytes: number;
-  /** Of the last one to two seconds: packets a second, bits a second. */
+  /** Packets per second and bits per second, over the last one to two seconds. */
   readonly packetRate: number;
   readonly bitRate: number;
-  /** Packets that were lost here. */
+  /** Packets dropped by this node. */
   readonly drops: number;
-  /** TCP segments that were sent again. */
+  /** Retransmitted TCP segments. */
   readonly retransmissions: number;
-  /** From a TCP segment at this node to its acknowledgement, smoothed and smallest; null: not known. */
+  /** From a TCP segment at this node to its acknowledgement, smoothed and minimum; null if unknown. */
   readonly rttMs: number | null;
   readonly rttMinMs: number | null;
 }
@@ -35,7 +35,7 @@ export interface FlowRow extends FlowCounts {
   readonly destinationPort: number | null;
   readonly peer: string | null;
   readonly peerAddress: string | null;
-  /** Verdict of the last packet that was lost. */
+  /** Verdict of the last dropped packet. */
   readonly dropReason: string | null;
   /** FIN or RST was seen. */
   readonly ending: boolean;
@@ -55,7 +55,7 @@ export interface FlowPeerRow {
   readonly ingress: FlowCounts;
 }
 
-/** What the flow table of one data plane says. */
+/** The flow table of one data plane. */
 export interface FlowReport {
   /** Of the overlay. */
   readonly device: string;
@@ -63,21 +63,21 @@ export interface FlowReport {
   readonly since: string;
   /** Seconds that the rates are taken over. */
   readonly rateSeconds: number;
-  /** Frames that were looked at, and those that were unsampled because they came too fast. */
+  /** Sampled frames, frames that came too fast to be sampled, and frames that are not IP. */
   readonly frames: { readonly seen: number; readonly unsampled: number; readonly other: number };
-  /** Part of the frames that was looked at of late; below 1 all counts are estimates, scaled up. */
+  /** Share of the recent frames that was sampled; below 1 all counts are scaled estimates. */
   readonly sampled: number;
   readonly table: {
     readonly capacity: number;
     readonly flows: number;
-    /** Flows that had to make room for others, and what they had counted. */
+    /** Number and counts of flows that were evicted to make room. */
     readonly evicted: { readonly flows: number; readonly packets: number; readonly bytes: number };
   };
   readonly flows: readonly FlowRow[];
   readonly peers: readonly FlowPeerRow[];
 }
 
-/** The rows of a table as people read them. */
+/** The flows of a table. */
 export function flowRows(
   table: FlowTable,
   context: CaptureContext,

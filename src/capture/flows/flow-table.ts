@@ -3,10 +3,10 @@ import { FlowEntry } from './flow-entry.ts';
 import { type FlowFields, KEY_WORDS, reverseKey } from './flow-fields.ts';
 import { ewma, onAck, onDataSent } from './tcp-tracker.ts';
 
-/** Flows that may stand in one bucket. */
+/** Slots per bucket. */
 const WAYS = 8;
 export const DEFAULT_CAPACITY = 8192;
-/** After so long without a packet a flow is over; after its FIN or RST sooner. */
+/** A flow ends after this time without a packet; after FIN or RST sooner. */
 export const IDLE_MS = 60_000;
 const ENDED_MS = 5000;
 
@@ -15,38 +15,38 @@ export const IDLE_TIMEOUT = 1;
 export const END_OF_FLOW = 3;
 export const LACK_OF_RESOURCES = 5;
 
-/** Hears of a flow that leaves the table; key and entry are used again afterwards. @param reason END_* */
+/** Called when a flow leaves the table; key and entry are reused afterwards. @param reason flowEndReason */
 export type FlowEnded = (key: Int32Array, entry: FlowEntry, reason: number) => void;
 
-/** Sums over all flows of a peer in one direction, those that left the table included. */
+/** Sums over all flows of a peer in one direction, including those that left the table. */
 export interface PeerSums {
   readonly peer: number;
   readonly direction: number;
   readonly sums: FlowEntry;
 }
 
-/** What happened to a frame besides its bytes. */
+/** What the data plane did with a frame. */
 export interface FlowOutcome {
   readonly peer: number;
-  /** Verdict of a frame that was lost, -1 for one that was carried on. */
+  /** Verdict of a dropped frame, -1 for a forwarded one. */
   readonly dropVerdict: number;
   readonly timeMs: number;
-  /** Frames that this one stands for, 1 when none is unsampled. */
+  /** Number of frames that this one stands for, 1 if all are sampled. */
   readonly weight: number;
-  /** Since when no frame was unsampled, milliseconds. */
+  /** Since when every frame was sampled, milliseconds. */
   readonly wholeSince: number;
 }
 
 /**
- * The flows that pass, in bounded memory: a hash table of buckets with eight places. A new flow that finds its bucket
- * full takes the place of the one with the fewest packets there, so that a flood of short flows ousts itself and not the
- * long ones; what it had counted stays in the sums. One thread.
+ * The current flows in bounded memory: a hash table of buckets with eight slots. A new flow in a full bucket evicts the
+ * one with the fewest packets, so many short flows evict each other and not the long ones. The counts of an evicted flow
+ * stay in the sums. One thread.
  */
 export class FlowTable {
   readonly capacity: number;
-  /** Flows that were evicted, with what they had counted. */
+  /** Number and counts of evicted flows. */
   readonly evicted = { flows: 0, packets: 0, bytes: 0 };
-  /** Frames that are no IP. */
+  /** Frames that are not IP. */
   otherFrames = 0;
   readonly #keys: Int32Array;
   readonly #entries: (FlowEntry | undefined)[];
@@ -69,12 +69,12 @@ export class FlowTable {
     this.#ended = ended;
   }
 
-  /** Flows that it holds. */
+  /** Number of flows in the table. */
   get count(): number {
     return this.#count;
   }
 
-  /** Since when the marks count, milliseconds since 1970: what came since then, by the time, is the rate. */
+  /** Start of the interval over which rates are computed, milliseconds since 1970. */
   get markedAt(): number {
     return this.#before;
   }
@@ -114,7 +114,7 @@ export class FlowTable {
     other.rttMin = other.rttMin < 0 ? sample : Math.min(other.rttMin, sample);
   }
 
-  /** Moves the marks of the rates on and lets go of flows that are over. Once a second. */
+  /** Starts a new interval for the rates and removes flows that ended. Once per second. */
   tick(nowMs: number): void {
     this.#before = this.#marked;
     this.#marked = nowMs;
@@ -178,7 +178,7 @@ export class FlowTable {
     return -1;
   }
 
-  /** A free slot for a new flow; makes one free where there is none. */
+  /** A free slot for a new flow; evicts one if there is none. */
   #place(key: Int32Array): number {
     const first = this.#bucket(key);
     let smallest = first;
@@ -226,7 +226,7 @@ export class FlowTable {
   }
 }
 
-/** What a flow is worth when one must go. */
+/** The flow with the smallest weight of a bucket is evicted. */
 function weightOf({ packets, drops }: FlowEntry): number {
   return packets + drops;
 }

@@ -3,18 +3,18 @@ import type { FlowEntry } from './flow-entry.ts';
 import type { FlowFields } from './flow-fields.ts';
 
 /*
- * What the sequence numbers tell somebody in the middle. Numbers are compared modulo 2^32 (RFC 9293 section 3.4): a
+ * What a device on the path can infer from sequence numbers. Numbers are compared modulo 2^32 (RFC 9293 section 3.4): a
  * difference as int32 below zero is "before".
  */
 
-/** A hole that is filled sooner than this was a detour of the network, not a retransmission (as Wireshark has it). */
+/** A gap that is filled within this time is reordering, not a retransmission (as in Wireshark). */
 const REORDER_MS = 3;
-/** Weight of a new sample in the smoothed time (RFC 6298 section 2). */
+/** Weight of a new sample in the smoothed RTT (RFC 6298 section 2). */
 const SMOOTHING = 1 / 8;
 
 /**
- * Looks at a segment in the direction that sends it.
- * @returns packets of it that were sent before
+ * Tracks a segment of the flow.
+ * @returns number of its packets that are retransmissions
  */
 export function onDataSent(flow: FlowEntry, fields: FlowFields, nowMs: number): number {
   const { flags, sequence, payload } = fields;
@@ -35,7 +35,7 @@ export function onDataSent(flow: FlowEntry, fields: FlowFields, nowMs: number): 
   if (ahead < 0) {
     const isProbe = payload <= 1 && ahead === -1 && (flags & (SYN | FIN)) === 0;
     const again = isProbe || isLate(flow, sequence, nowMs) ? 0 : Math.min(length, -ahead);
-    // A segment that was sent twice tells no time: nobody knows which one is acknowledged (Karn's algorithm).
+    // A retransmitted segment gives no RTT sample, as its acknowledgement is ambiguous (Karn's algorithm).
     if (again > 0 && ((sequence - flow.timedEnd) | 0) < 0) flow.isTimed = false;
     if (((end - flow.next) | 0) > 0) flow.next = end;
     return Math.ceil(again / fields.segment);
@@ -57,7 +57,7 @@ function time(flow: FlowEntry, end: number, nowMs: number): void {
   flow.timedAt = nowMs;
 }
 
-/** True when the segment fills the youngest hole so soon that it was only overtaken. */
+/** True if the segment fills the youngest gap so early that it was only reordered. */
 function isLate(flow: FlowEntry, sequence: number, nowMs: number): boolean {
   if (!flow.hasGap || ((sequence - flow.gapStart) | 0) < 0 || ((sequence - flow.gapEnd) | 0) >= 0)
     return false;
@@ -66,9 +66,9 @@ function isLate(flow: FlowEntry, sequence: number, nowMs: number): boolean {
 }
 
 /**
- * Looks at a segment in the direction that it acknowledges.
- * @param flow the one whose segments are acknowledged
- * @param wholeSince nothing was unsampled since then: what was timed before may have been acknowledged unseen
+ * Tracks an acknowledgement.
+ * @param flow the flow whose segments are acknowledged
+ * @param wholeSince since when every frame was sampled: an earlier segment may have been acknowledged unseen
  * @returns milliseconds since the timed segment passed, -1 for no sample
  */
 export function onAck(flow: FlowEntry, fields: FlowFields, nowMs: number, wholeSince: number): number {
@@ -82,7 +82,7 @@ export function onAck(flow: FlowEntry, fields: FlowFields, nowMs: number, wholeS
   return sample;
 }
 
-/** The smoothed time after one more sample; -1 stands for none yet. */
+/** Exponentially weighted moving average; -1 means no sample yet. */
 export function ewma(before: number, sample: number): number {
   return before < 0 ? sample : before + (sample - before) * SMOOTHING;
 }

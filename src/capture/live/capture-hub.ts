@@ -7,30 +7,30 @@ import type { CaptureContext } from './context.ts';
 import { TapReader } from './record.ts';
 import { encodeContext, RecordQueue } from './record-stream.ts';
 
-/** What a running data plane offers to be watched by. */
+/** What a running data plane offers to captures. */
 export interface CaptureSource {
   readonly control: SharedArrayBuffer;
-  /** By tap, one a worker. */
+  /** By tap, one ring per worker. */
   readonly rings: readonly (readonly SharedArrayBuffer[])[];
   /** True when the data plane has ended. */
   readonly isOver: boolean;
-  /** As things stand now; peers come and go. */
+  /** The present context; peers come and go. */
   context(): CaptureContext;
 }
 
-/** Between two looks at the rings, milliseconds: a ring holds a good deal more than that at full rate and snap length 128. */
-const LOOK_MS = 5;
+/** Polling interval of the rings, milliseconds. At full rate and snap length 128 a ring holds far more than that. */
+const POLL_MS = 5;
 
 /** How long a new capture waits for the end of another one, milliseconds. */
 const GRACE_MS = 500;
 
-/** How long a tap rests after a capture, milliseconds: a worker may be amid a batch that it still puts there. */
-const REST_MS = 50;
+/** How long a tap stays unused after a capture, milliseconds: a worker may still write its current batch. */
+const DRAIN_MS = 50;
 
 /**
- * The captures of one data plane: each has a tap of its own, with its own rings, as a ring has one reader. Runs on the
- * control thread, never on a worker. A consumer that is slow makes its rings fill and the workers count what they could
- * not put there; the other captures do not notice.
+ * The captures of one data plane. Each has its own tap with its own rings, as a ring has one reader. Runs on the
+ * control thread, never on a worker. If a consumer is slow, its rings fill up and the workers count the lost records;
+ * other captures are not affected.
  */
 export class CaptureHub {
   readonly #source: CaptureSource;
@@ -45,24 +45,24 @@ export class CaptureHub {
    * aborts or its consumer leaves. Throws RipstopError EINUSE, or ECAPTURE for a name that is not known.
    */
   async start(selection: Selection, signal: AbortSignal): Promise<AsyncGenerator<Uint8Array, void, void>> {
-    // One that has just been stopped by its user may not have heard of it yet.
+    // A capture that its user has just stopped may still hold its tap.
     for (
       const started = performance.now();
       this.#free.length === 0 && performance.now() - started < GRACE_MS;
     )
-      await sleep(LOOK_MS);
+      await sleep(POLL_MS);
     const context = this.#source.context();
     const wanted = resolveSelection(selection, context);
     const tap = this.#free.shift();
     if (tap === undefined)
-      throw new RipstopError('EINUSE', `${TAPS - 1} captures are running`, 'end one of them first');
-    // Once, whoever comes first: the signal also ends a stream that nobody has begun to read.
+      throw new RipstopError('EINUSE', `${TAPS - 1} captures are running`, 'stop one of them first');
+    // Once, by the signal or by the end of the stream: the signal also ends a stream that was never read.
     let released = false;
     const release = () => {
       if (released) return;
       released = true;
       steer(this.#source.control, tap, undefined);
-      setTimeout(() => this.#free.push(tap), REST_MS).unref();
+      setTimeout(() => this.#free.push(tap), DRAIN_MS).unref();
     };
     if (signal.aborted) release();
     else signal.addEventListener('abort', release, { once: true });
@@ -85,7 +85,7 @@ export class CaptureHub {
       yield encodeContext(context);
       while (!signal.aborted && !this.#source.isOver) {
         if (reader.visit(queue.add) > 0) yield queue.take();
-        else await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
+        else await sleep(POLL_MS, undefined, { signal }).catch(() => {});
       }
     } finally {
       signal.removeEventListener('abort', release);

@@ -1,22 +1,22 @@
 import type { Writable } from 'node:stream';
 import { codeOf, RipstopError } from '../../base/errors.ts';
 
-/** Code of the error of a stream whose reader has gone: whatever writes there then ends without a complaint. */
+/** Code of the error of a stream whose reader has closed it: writers then end without an error message. */
 export const BROKEN_PIPE = 'EPIPE';
 
 const GONE = ['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END'];
 
-/** Writes to a stream one piece after the other, and remembers its fault. */
+/** Writes to a stream in order and keeps its first error. */
 export class OutputStream {
   readonly #stream: Writable;
   readonly #name: string;
   #fault: NodeJS.ErrnoException | undefined;
 
-  /** @param name what messages call it */
+  /** @param name name in error messages */
   constructor(stream: Writable, name = 'standard output') {
     this.#stream = stream;
     this.#name = name;
-    // A closed pipe shows as an event, at any time; unheard, it would end the process with a stack trace.
+    // A closed pipe emits an event at any time; without a listener it would end the process with a stack trace.
     stream.on('error', error => {
       this.#fault ??= error;
     });
@@ -26,7 +26,7 @@ export class OutputStream {
     return this.#fault !== undefined;
   }
 
-  /** Resolves when the stream has taken it. Throws RipstopError, BROKEN_PIPE when nobody reads any more. */
+  /** Resolves when the data is written. Throws RipstopError, with BROKEN_PIPE when the reader is gone. */
   async write(data: string | Uint8Array): Promise<void> {
     if (this.#fault) this.#fail(this.#fault);
     if (data.length === 0) return;

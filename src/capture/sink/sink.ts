@@ -1,16 +1,16 @@
 import type { Packet } from '../format/packet.ts';
 
-/** Where a running capture goes. A sink that can take no more throws RipstopError; what it took before is kept. */
+/** The destination of a capture. A sink that cannot continue throws RipstopError; earlier packets are kept. */
 export interface CaptureSink {
-  /** Takes a packet; it may wait in memory until `flush`. */
+  /** Adds a packet; it may stay in memory until `flush`. */
   packet(packet: Packet): Promise<void>;
-  /** Hands everything on that waits. */
+  /** Writes the packets that wait in memory. */
   flush(): Promise<void>;
-  /** Ends the capture properly. A second call does nothing. */
+  /** Completes the capture. A second call does nothing. */
   close(): Promise<void>;
-  /** Packets that have left memory. */
+  /** Packets written so far. */
   readonly written: number;
 }
 
-/** Bytes that may wait before a sink writes by itself. */
+/** A sink flushes by itself when this many bytes wait. */
 export const FLUSH_BYTES = 256 * 1024;

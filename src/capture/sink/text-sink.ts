@@ -6,7 +6,7 @@ import type { CaptureContext } from '../live/context.ts';
 import { OutputStream } from './output-stream.ts';
 import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
 
-/** Shows a capture on a terminal, a line a packet: time of day (UTC), point, packet, comments. */
+/** Prints one line per packet: time of day (UTC), point, packet, comments. */
 export class TextSink implements CaptureSink {
   written = 0;
   readonly #interfaces: readonly CaptureInterface[];
@@ -15,7 +15,7 @@ export class TextSink implements CaptureSink {
   #waiting = '';
   #packets = 0;
 
-  /** @param overlay whose datagrams are opened */
+  /** @param overlay whose datagrams are decoded */
   constructor(
     stream: Writable,
     interfaces: readonly CaptureInterface[],

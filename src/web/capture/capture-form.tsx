@@ -53,7 +53,7 @@ export function CaptureForm({ view, peer, choosePeer, running, trouble, start, s
           onInput={event => setFilter(event.currentTarget.value)}
         />
         <span class="hint" id="filter-hint">
-          In tcpdump’s language; it sees the packet inside of the tunnel.
+          In the language of tcpdump; applies to the inner packet.
         </span>
       </label>
       {view.captures.length > 1 ? (

@@ -1,7 +1,7 @@
 import { useMemo, useRef, useState } from 'preact/hooks';
 import type { CaptureRequest, CaptureView, PacketView, View } from '../../api/web/messages.ts';
 import { type ApiClient, RequestError } from '../client/api.ts';
-import { useRepeated } from '../client/use-polling.ts';
+import { usePolling } from '../client/use-polling.ts';
 import { announce } from '../figures/announce.ts';
 import { CaptureForm } from './capture-form.tsx';
 import { PacketDetail } from './packet-detail.tsx';
@@ -10,7 +10,7 @@ import { PacketList } from './packet-list.tsx';
 interface CaptureProps {
   readonly api: ApiClient;
   readonly view: View;
-  /** Id of the peer that is looked at, or empty. */
+  /** Id of the chosen peer, or empty. */
   readonly peer: string;
   readonly choose: (id: string) => void;
 }
@@ -19,13 +19,13 @@ const LOOK_MS = 700;
 
 const ENDINGS: Readonly<Record<string, string>> = {
   stopped: 'stopped',
-  count: 'all packets are there',
-  memory: 'the memory for packets is full',
-  unattended: 'ended, as nobody looked',
-  source: 'the data plane ended it',
+  count: 'packet limit reached',
+  memory: 'memory limit reached',
+  unattended: 'stopped: no browser was open',
+  source: 'the data plane ended',
 };
 
-/** A capture of the data plane: its request, its packets, one of them whole. */
+/** A capture of the data plane: the form, the packet list, the chosen packet. */
 export function Capture({ api, view, peer, choose }: CaptureProps) {
   const { state, packets, trouble, start, stop } = useCapture(api);
   const [chosen, setChosen] = useState(0);
@@ -99,7 +99,7 @@ function useCapture(api: ApiClient) {
     have.current = { id: next.id, count: fresh ? total : Math.max(count, total), running: next.running };
     setState(next);
   };
-  useRepeated(
+  usePolling(
     LOOK_MS,
     false,
     async isCurrent => {
@@ -133,5 +133,5 @@ async function save(api: ApiClient, node: string): Promise<void> {
   link.download = `${node}-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.pcapng`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
-  announce('The file is on its way');
+  announce('Downloading the file');
 }

@@ -1,13 +1,13 @@
 import { useState } from 'preact/hooks';
 
-interface GateProps {
+interface TokenPromptProps {
   /** A token was tried, and was none. */
   readonly wrong: boolean;
   readonly enter: (token: string) => void;
 }
 
 /** Asks for the token. */
-export function TokenGate({ wrong, enter }: GateProps) {
+export function TokenPrompt({ wrong, enter }: TokenPromptProps) {
   const [token, setToken] = useState('');
   return (
     <main class="gate">
@@ -22,7 +22,7 @@ export function TokenGate({ wrong, enter }: GateProps) {
           Ripstop
         </h1>
         <p id="how">
-          On the node, <code>ripstop ui</code> prints a link that opens this page, and the token behind its #.
+          On the node, <code>ripstop ui</code> prints a link with the token behind its #.
         </p>
         <label>
           Token
@@ -37,7 +37,7 @@ export function TokenGate({ wrong, enter }: GateProps) {
           />
         </label>
         <p class="trouble" id="wrong" role="alert">
-          {wrong ? 'That is not the token; the agent makes a new one each start.' : ''}
+          {wrong ? 'Wrong token. The agent makes a new one at each start.' : ''}
         </p>
         <button type="submit" class="main">
           Open

@@ -22,10 +22,10 @@ export interface Watch {
 }
 
 /** Looks at the node every second, unless `paused`. */
-export function useLive(api: ApiClient, paused: boolean): Watch {
+export function useView(api: ApiClient, paused: boolean): Watch {
   const [watch, setWatch] = useState<Watch>({ live: undefined, trouble: undefined, locked: false });
   const live = useRef<Live>(undefined);
-  useRepeated(
+  usePolling(
     LOOK_MS,
     paused,
     async isCurrent => {
@@ -49,7 +49,7 @@ export function useLive(api: ApiClient, paused: boolean): Watch {
 }
 
 /** Calls `look` at once and then with `ms` between the end of one and the begin of the next, unless `paused`. */
-export function useRepeated(
+export function usePolling(
   ms: number,
   paused: boolean,
   look: (isCurrent: () => boolean) => Promise<void>,

@@ -37,7 +37,7 @@ export function Drops({ view, history }: { view: View; history: readonly Sample[
       </dl>
       <TimeChart label="Drops" history={history} series={series} stacked format={perSecond} />
       {view.drops.length === 0 ? (
-        <p class="nothing">Nothing was lost since the data plane started.</p>
+        <p class="nothing">No drops since the data plane started.</p>
       ) : (
         <ul class="reasons">
           {[...view.drops]

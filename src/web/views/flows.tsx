@@ -46,7 +46,7 @@ export function Flows({ flows, peer }: FlowsProps) {
             ))}
           </tbody>
         </table>
-        {rows.length === 0 ? <p class="nothing">No packet passed in the last seconds.</p> : null}
+        {rows.length === 0 ? <p class="nothing">No packets in the last seconds.</p> : null}
       </div>
     </section>
   );

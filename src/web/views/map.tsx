@@ -28,7 +28,7 @@ export function NodeMap({ view, rates, chosen, choose }: MapProps) {
         {hidden > 0
           ? ` · ${shown.length} of ${view.peers.length} peers, those with losses and the busiest; all are in the table`
           : ''}
-        {view.peers.length === 0 ? 'No peers yet: this node knows of no other one.' : ''}
+        {view.peers.length === 0 ? 'No peers yet.' : ''}
       </p>
       <div class="map" ref={frame} style={{ height: `${height}px` }}>
         <svg width={width} height={height} aria-hidden="true">

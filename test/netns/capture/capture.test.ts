@@ -187,7 +187,7 @@ t.test('what is wrong is said, and captures run side by side', { skip }, async t
   const files = ['a', 'b', 'c', 'd', 'e'].map(name => `${folder}/${name}.pcapng`);
   const running = [];
   for (const file of files) running.push(await capture('-p', 'egress-inner', '-c', '2', '-w', file, 'icmp'));
-  await fails(/5 captures are running; end one of them first/);
+  await fails(/5 captures are running; stop one of them first/);
   ping(one, two.pods[0]!.address[4], 2);
   for (const proc of running) await proc.success();
   for (const file of files) t.equal((await readAll(readFileSync(file))).packets.length, 2, file);

@@ -171,7 +171,7 @@ t.test('the page shows links, drops and packets, by keyboard alone', { skip }, a
   await stranger.keyboard.press('Enter');
   await stranger
     .getByRole('alert')
-    .getByText(/not the token/)
+    .getByText(/Wrong token/)
     .waitFor();
   await stranger.getByLabel('Token').fill(new URL(link).hash.slice(1));
   await stranger.keyboard.press('Enter');

@@ -210,7 +210,7 @@ t.test('what is no whole number in a question is refused', async t => {
   for (const path of ['/api/capture?id=1&after=-1', '/api/capture?id=x', '/api/view?since=1e3']) {
     const { status, bytes } = await ask('GET', path);
     t.equal(status, 400, path);
-    t.match(JSON.parse(bytes.toString()), { error: /^(after|id|since) ".+" is no whole number$/ });
+    t.match(JSON.parse(bytes.toString()), { error: /^(after|id|since) ".+" is not an integer$/ });
   }
 });
 

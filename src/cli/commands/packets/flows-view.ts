@@ -25,8 +25,7 @@ function summary({ overlays, total }: FlowsAnswer): string {
   const words = [
     `${total} flow${total === 1 ? '' : 's'}, counting for ${formatDuration(Date.now() - since)}`,
   ];
-  if (evicted > 0)
-    words.push(`${evicted} small ones left for want of room (${sum(table => table.capacity)})`);
+  if (evicted > 0) words.push(`${evicted} small flows evicted (table of ${sum(table => table.capacity)})`);
   if (sampled < 1) words.push(`${percent(sampled)} of the frames seen, counts are estimates`);
   return words.join('; ');
 }

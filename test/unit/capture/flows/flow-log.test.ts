@@ -200,7 +200,7 @@ t.test('in words: numbers of five characters, estimates said', async t => {
   const text = showFlows(answer, { by: 'flow', rows: 5 });
   t.match(
     text,
-    /^1 flow, counting for 5s; 3 small ones left for want of room \(8\); 1.2 % of the frames seen, counts are estimates\n/,
+    /^1 flow, counting for 5s; 3 small flows evicted \(table of 8\); 1.2 % of the frames seen, counts are estimates\n/,
   );
   t.match(text, /^> tcp +\[fd00::1\]:1 +10.244.2.9:80 +4.00M +4.88k +1 +2 +1.50ms$/m);
   t.match(showFlows(answer, { by: 'peer', rows: 5 }), /^< - +- +1 +2 +4.00M/m);
