@@ -21,9 +21,6 @@ export function writeSysctlIfExists(netns: string, name: string, value: string):
   unless(['ENOENT'], () => changeSetting(netns, name, value));
 }
 
-/** Without keep_addr_on_down. */
-export const LOST_WHEN_DOWN = 'an IPv6 address goes when the interface of its pod is set down';
-
 /** Without arp_notify or ndisc_notify. */
 export const UNANNOUNCED = 'neighbours learn by themselves that an address has moved to another pod';
 
@@ -51,6 +48,17 @@ export function checkGateways(result: Result): void {
   }
 }
 
+/** Lets an interface of the pod have IPv6 addresses. */
+export function enableIpv6(netns: string, ifname: string): void {
+  for (const name of ['lo', ifname]) writeSysctlIfExists(netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
+  wishSetting(
+    netns,
+    `net/ipv6/conf/${ifname}/keep_addr_on_down`,
+    '1',
+    'an IPv6 address goes when the interface of its pod is set down',
+  );
+}
+
 /**
  * Gives an interface of the pod its addresses and routes and waits until they can be used.
  * @param link its index
@@ -64,10 +72,7 @@ export async function configureInterface(
   result: Result,
 ): Promise<void> {
   const v6 = result.ips.some(one => isV6(one.address));
-  if (v6) {
-    for (const name of ['lo', ifname]) writeSysctlIfExists(netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
-    wishSetting(netns, `net/ipv6/conf/${ifname}/keep_addr_on_down`, '1', LOST_WHEN_DOWN);
-  }
+  if (v6) enableIpv6(netns, ifname);
   changeLink(pod, link, { up: true });
   for (const { address } of result.ips) addAddress(pod, { link, prefix: address, ...broadcastOf(address) });
   if (v6) await settleAddresses(pod, link, DETECTION_MS, ms => sleep(ms));

@@ -3,13 +3,12 @@ import { isNetError } from '../../net/error.ts';
 import { addAddress } from '../../net/rtnetlink/addresses.ts';
 import { changeLink, deleteLink, getLink, type Link } from '../../net/rtnetlink/links.ts';
 import { addRoute, listRoutes, SCOPE_HOST, SCOPE_LINK } from '../../net/rtnetlink/routes.ts';
-import { wishSetting } from '../../net/sysctl.ts';
 import { backendField, ipMasqField, mtuField } from '../config/fields.ts';
 import { readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { readDns, requirePrevResult, validAttachments } from '../config/network.ts';
 import { forwardToIpam, obtainAddresses, releaseSteps, requireIpamType } from '../delegate/addresses.ts';
 import { checkAddresses, checkLink, checkRoutes, failCheck, podInterface } from '../link/checks.ts';
-import { installRoutes, LOST_WHEN_DOWN, writeSysctlIfExists } from '../link/interface.ts';
+import { enableIpv6, installRoutes, writeSysctlIfExists } from '../link/interface.ts';
 import { type NetlinkPair, runAll, withNode, withNodeAndPod, withPodIfExists } from '../link/netlink-pair.ts';
 import { callTag, staleTags } from '../link/tag.ts';
 import { createVeth, deleteTagged } from '../link/veth.ts';
@@ -93,11 +92,7 @@ function configurePod(
   link: Link,
   result: Result & { ips: Routed[] },
 ): void {
-  if (result.ips.some(one => isV6(one.address))) {
-    for (const name of ['lo', call.ifname])
-      writeSysctlIfExists(call.netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
-    wishSetting(call.netns, `net/ipv6/conf/${call.ifname}/keep_addr_on_down`, '1', LOST_WHEN_DOWN);
-  }
+  if (result.ips.some(one => isV6(one.address))) enableIpv6(call.netns, call.ifname);
   changeLink(pod, link.index, { up: true });
   for (const { address, gateway } of result.ips) {
     const v6 = isV6(address);

@@ -1,10 +1,10 @@
 import { canonicalAddress, canonicalNetwork } from '../../net/address-text.ts';
 import { applyNftScript } from '../../net/nft/nft.ts';
-import { callTag, staleTags } from '../link/tag.ts';
+import { callTag } from '../link/tag.ts';
 import { type AssignedAddress, hostPart, isV6 } from '../result/types.ts';
 import type { Call } from '../skel/plugin.ts';
 import type { RuleBackend } from './backend.ts';
-import { deleteElements, listTagged, removeTagged, type SetName, SRCNAT, TABLE } from './nft-elements.ts';
+import { SRCNAT, TABLE, TaggedSets, tagIn } from './nft-elements.ts';
 
 /*
  * A map from the pod's address to the chain of its subnet, which leaves the subnet and multicast alone and masquerades
@@ -12,7 +12,7 @@ import { deleteElements, listTagged, removeTagged, type SetName, SRCNAT, TABLE }
  * once cannot double a rule or lose one.
  */
 
-const MAPS: readonly SetName[] = ['map masquerade4', 'map masquerade6'];
+const MAPS = new TaggedSets('inet', ['map masquerade4', 'map masquerade6']);
 
 const BASE = `
 add table inet ${TABLE}
@@ -42,39 +42,24 @@ add element inet ${TABLE} ${map} { ${hostPart(address)} comment "${tag}" : jump 
 
 const hostOf = ({ address }: AssignedAddress) => canonicalAddress(hostPart(address));
 
-/** Rules are found by the attachment's tag, without its addresses or namespace. */
 export const nftMasquerade: RuleBackend<readonly AssignedAddress[]> = {
   async add(call, ips) {
     const tag = callTag(call);
     await applyNftScript(call.host.netns, BASE + ips.map(one => elementScript(one, tag)).join(''));
   },
 
-  async remove(call) {
-    const tag = callTag(call);
-    await removeTagged(call.host.netns, 'inet', MAPS, one => one === tag);
-  },
-
   async check(call, ips) {
-    const tag = callTag(call);
-    const elements = await listTagged(call.host.netns, 'inet', MAPS, one => one === tag);
-    const there = elements.map(one => String(one.key));
+    const there = await MAPS.keysOf(call);
     return ips.filter(one => !there.includes(hostOf(one))).map(one => one.address);
   },
 
-  async gc(call, valid) {
-    await removeTagged(call.host.netns, 'inet', MAPS, staleTags(call.name, valid));
-  },
+  remove: call => MAPS.remove(call),
+  gc: (call, valid) => MAPS.gc(call, valid),
 };
 
 /** Removes elements of other attachments for these addresses: those pods are gone, and a comment would name the wrong owner. */
 export async function displaceNft(call: Call, ips: readonly AssignedAddress[]): Promise<void> {
-  const { netns } = call.host;
   const tag = callTag(call);
   const addresses = ips.map(hostOf);
-  const elements = await listTagged(netns, 'inet', MAPS, one => one !== tag);
-  await deleteElements(
-    netns,
-    'inet',
-    elements.filter(one => addresses.includes(String(one.key))),
-  );
+  await MAPS.removeIf(call, ({ comment, key }) => tagIn(comment) !== tag && addresses.includes(String(key)));
 }

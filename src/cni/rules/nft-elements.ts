@@ -1,5 +1,8 @@
 import { applyNft, listNft, type NftObject } from '../../net/nft/nft.ts';
 import { hasNftTable } from '../../net/nft/presence.ts';
+import type { Attachment } from '../config/network.ts';
+import { callTag, staleTags } from '../link/tag.ts';
+import type { Call } from '../skel/plugin.ts';
 
 /** The one table of all plugins; where a chain of another tool stands is of no matter to it. */
 export const TABLE = 'ripstop_cni';
@@ -53,49 +56,58 @@ function elementsOf(description: unknown, sets: readonly string[]): Element[] {
   });
 }
 
-/** Removes elements in one transaction. */
-export async function deleteElements(
-  netns: string,
-  family: NftFamily,
-  elements: readonly Element[],
-): Promise<void> {
-  if (elements.length === 0) return;
-  const commands = elements.map(
-    ({ set, key }): NftObject => ({ delete: { element: { family, table: TABLE, name: set, elem: [key] } } }),
-  );
-  await applyNft(netns, commands);
-}
+/** The command that removes an element. */
+export const deletionOf = (family: NftFamily, { set, key }: Element): NftObject => ({
+  delete: { element: { family, table: TABLE, name: set, elem: [key] } },
+});
 
 /** The tag at the beginning of a comment; a person's words may follow it. */
 export function tagIn(comment: string): string {
   return comment.replace(/ .*$/s, '');
 }
 
-/** Elements of `sets` whose tag `wanted` accepts. */
-export async function listTagged(
-  netns: string,
-  family: NftFamily,
-  sets: readonly SetName[],
-  wanted: (tag: string) => boolean,
-): Promise<Element[]> {
-  const elements = await listElements(netns, family, sets);
-  return elements.filter(element => wanted(tagIn(element.comment)));
-}
+/** The sets and maps of one feature, whose elements carry the tag of their attachment: that finds them without its addresses. */
+export class TaggedSets {
+  readonly #family: NftFamily;
+  readonly #sets: readonly SetName[];
 
-/** Removes the elements of `sets` whose tag `wanted` accepts. */
-export async function removeTagged(
-  netns: string,
-  family: NftFamily,
-  sets: readonly SetName[],
-  wanted: (tag: string) => boolean,
-): Promise<void> {
-  await deleteElements(netns, family, await listTagged(netns, family, sets, wanted));
+  constructor(family: NftFamily, sets: readonly SetName[]) {
+    this.#family = family;
+    this.#sets = sets;
+  }
+
+  /** Keys of the attachment's elements. */
+  async keysOf(call: Call): Promise<string[]> {
+    const tag = callTag(call);
+    const elements = await listElements(call.host.netns, this.#family, this.#sets);
+    return elements.filter(one => tagIn(one.comment) === tag).map(one => String(one.key));
+  }
+
+  /** Removes the attachment's elements. */
+  async remove(call: Call): Promise<void> {
+    const tag = callTag(call);
+    await this.removeIf(call, one => tagIn(one.comment) === tag);
+  }
+
+  /** Removes the elements of the network that belong to no valid attachment. */
+  async gc(call: Call, valid: readonly Attachment[]): Promise<void> {
+    const isStale = staleTags(call.name, valid);
+    await this.removeIf(call, one => isStale(tagIn(one.comment)));
+  }
+
+  async removeIf({ host }: Call, wanted: (element: Element) => boolean): Promise<void> {
+    const elements = await listElements(host.netns, this.#family, this.#sets);
+    await applyNft(
+      host.netns,
+      elements.filter(wanted).map(one => deletionOf(this.#family, one)),
+    );
+  }
 }
 
 /** Removes the tables of all plugins. @returns what was removed */
 export async function removeOwnTables(netns: string): Promise<string[]> {
   const families = (['inet', 'bridge'] as const).filter(family => hasNftTable(netns, family, TABLE));
   const remove = families.map((family): NftObject => ({ delete: { table: { family, name: TABLE } } }));
-  if (remove.length > 0) await applyNft(netns, remove);
+  await applyNft(netns, remove);
   return families.map(family => `nftables table ${family} ${TABLE}`);
 }

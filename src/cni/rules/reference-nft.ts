@@ -61,7 +61,6 @@ export async function removeReferenceRules(
   for (const one of chains) {
     const { family, table, chain } = one;
     const rules = await rulesOf(netns, one, wanted);
-    if (rules.length === 0) continue;
     await applyNft(
       netns,
       rules.map(({ handle }): NftObject => ({ delete: { rule: { family, table, chain, handle } } })),

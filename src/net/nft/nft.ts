@@ -11,6 +11,7 @@ export type NftObject = Readonly<Record<string, unknown>>;
 
 /** Runs the commands as one transaction. @throws RipstopError ECOMMAND with nft's own words; nothing was changed then */
 export async function applyNft(netns: string, commands: readonly NftObject[]): Promise<void> {
+  if (commands.length === 0) return;
   const result = await runNft(netns, JSON.stringify({ nftables: commands }), 'json');
   if (result.code !== 0) refuseNft('nft -j -f -', result);
 }

@@ -1,7 +1,7 @@
 import { applyNftScript } from '../../../net/nft/nft.ts';
-import { callTag, staleTags } from '../../link/tag.ts';
+import { callTag } from '../../link/tag.ts';
 import { type ExistingRules, everyBackend, type RuleBackend } from '../../rules/backend.ts';
-import { listTagged, removeTagged, type SetName, TABLE } from '../../rules/nft-elements.ts';
+import { TABLE, TaggedSets } from '../../rules/nft-elements.ts';
 import { hasReferenceGuard, removeReferenceGuard } from '../../rules/reference-nft.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 
@@ -17,7 +17,8 @@ export interface GuardedPort {
   mac: string | undefined;
 }
 
-const SETS: readonly SetName[] = ['set guarded', 'set allowed'];
+/** A guarded port has an element in each. */
+const SETS = new TaggedSets('bridge', ['set guarded', 'set allowed']);
 
 /** Before everything else that looks at bridged frames (linux/netfilter_bridge.h NF_BR_PRI_NAT_DST_BRIDGED). */
 const PRIORITY = -300;
@@ -42,20 +43,9 @@ add element bridge ${TABLE} allowed { "${name}" . ${mac} ${comment} }
     await applyNftScript(call.host.netns, BASE + elements);
   },
 
-  async remove(call) {
-    const tag = callTag(call);
-    await removeTagged(call.host.netns, 'bridge', SETS, one => one === tag);
-  },
-
-  async check(call, { name }) {
-    const tag = callTag(call);
-    const there = await listTagged(call.host.netns, 'bridge', SETS, one => one === tag);
-    return there.length === SETS.length ? [] : [name];
-  },
-
-  async gc(call, valid) {
-    await removeTagged(call.host.netns, 'bridge', SETS, staleTags(call.name, valid));
-  },
+  check: async (call, { name }) => ((await SETS.keysOf(call)).length === 2 ? [] : [name]),
+  remove: call => SETS.remove(call),
+  gc: (call, valid) => SETS.gc(call, valid),
 };
 
 const referenceGuard: ExistingRules<GuardedPort> = {

@@ -1,8 +1,8 @@
 import { applyNftScript } from '../../../net/nft/nft.ts';
-import { callTag, staleTags } from '../../link/tag.ts';
+import { callTag } from '../../link/tag.ts';
 import { isV6 } from '../../result/types.ts';
 import type { RuleBackend } from '../../rules/backend.ts';
-import { listTagged, removeTagged, type SetName, TABLE } from '../../rules/nft-elements.ts';
+import { TABLE, TaggedSets } from '../../rules/nft-elements.ts';
 import type { FirewallRules } from './config.ts';
 
 /*
@@ -10,7 +10,7 @@ import type { FirewallRules } from './config.ts';
  * when the pair is allowed, which for the policy "same-bridge" is the bridge with itself.
  */
 
-const SETS: readonly SetName[] = ['set pods4', 'set pods6'];
+const SETS = new TaggedSets('inet', ['set pods4', 'set pods6']);
 
 const BASE = `
 add table inet ${TABLE}
@@ -41,19 +41,11 @@ export const nftFirewall: RuleBackend<FirewallRules> = {
     await applyNftScript(call.host.netns, [BASE, ...pods, ...shut, ...pair, ''].join('\n'));
   },
 
-  async remove(call) {
-    const tag = callTag(call);
-    await removeTagged(call.host.netns, 'inet', SETS, one => one === tag);
-  },
-
   async check(call, { addresses }) {
-    const tag = callTag(call);
-    const elements = await listTagged(call.host.netns, 'inet', SETS, one => one === tag);
-    const there = elements.map(one => String(one.key));
+    const there = await SETS.keysOf(call);
     return addresses.filter(one => !there.includes(one));
   },
 
-  async gc(call, valid) {
-    await removeTagged(call.host.netns, 'inet', SETS, staleTags(call.name, valid));
-  },
+  remove: call => SETS.remove(call),
+  gc: (call, valid) => SETS.gc(call, valid),
 };

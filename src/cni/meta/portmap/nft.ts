@@ -7,6 +7,7 @@ import { hostPart } from '../../result/types.ts';
 import type { RuleBackend } from '../../rules/backend.ts';
 import {
   DSTNAT,
+  deletionOf,
   type Element,
   elementsIn,
   listElements,
@@ -257,13 +258,9 @@ async function removeOwned(netns: string, wanted: (tag: string) => boolean): Pro
         delete: { rule: { family: 'inet', table: TABLE, chain: CONDITIONAL, handle } },
       }),
     ),
-    ...elements.map(
-      ({ set, key }): NftObject => ({
-        delete: { element: { family: 'inet', table: TABLE, name: set, elem: [key] } },
-      }),
-    ),
+    ...elements.map(one => deletionOf('inet', one)),
   ];
-  if (commands.length > 0) await applyNft(netns, commands);
+  await applyNft(netns, commands);
 }
 
 /** What the accepted tags have in the table: elements, and handles of the rules with conditions. */
