@@ -80,7 +80,7 @@ export function removeWithTemp(path: string): void {
   removeTemp(path);
 }
 
-/** Removes the temporary files that crashes have left in a directory, which nobody may be writing to. */
+/** Removes the temporary files that crashes have left in a directory. Not while files in it may be written. */
 export function removeTemps(directory: string): void {
   for (const name of namesIn(directory))
     if (name.endsWith(TEMP)) rmSync(`${directory}/${name}`, { force: true });

@@ -3,7 +3,7 @@ import { open, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode, RipstopError } from './errors.ts';
 
-/** Work under the lock takes milliseconds; a lock this old belongs to a process that died. */
+/** Work under the lock takes milliseconds; a lock this old belongs to a process that has ended. */
 const STALE_MS = 15_000;
 const GIVE_UP_MS = 30_000;
 

@@ -6,7 +6,7 @@ export type Log = Logger;
 const KEPT_BYTES = 1 << 20;
 
 /**
- * Structured log on standard error, one JSON object a line; standard output stays free for results.
+ * Structured log on standard error, one JSON object per line; standard output stays free for results.
  * @param level pino level name: `trace` to `fatal`, or `silent`
  */
 export function createLog(level = 'info'): Log {

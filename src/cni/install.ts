@@ -124,7 +124,7 @@ export function installCni(options: InstallOptions = {}): InstallResult {
   return { written, kept };
 }
 
-/** Takes away what `installCni` wrote: the configuration first, then the executables that are ours. @returns the files */
+/** Removes what `installCni` wrote: the configuration first, then the executables that are ours. @returns the files */
 export function uninstallCni(options: Pick<InstallOptions, 'binDir' | 'confDir'> = {}): string[] {
   const binDir = options.binDir ?? DEFAULT_BIN_DIR;
   const files = [

@@ -48,13 +48,13 @@ export interface Attachment {
 }
 
 const attachmentFields = {
-  containerID: text('a container id', 'container of a live attachment'),
-  ifname: text('an interface name', 'interface of a live attachment'),
+  containerID: text('a container id', 'container of an attachment'),
+  ifname: text('an interface name', 'interface of an attachment'),
 };
 
 /**
  * The attachments that GC has to keep. A missing list is refused: read as an empty one it would take the network
- * from every running pod. An explicit null or [] means "none are alive".
+ * from every running pod. An explicit null or [] means that there are none.
  * @throws CniError 7
  */
 export function validAttachments(call: Call): Attachment[] {

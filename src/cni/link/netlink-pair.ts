@@ -47,7 +47,7 @@ export async function withNode<T>(call: Call, work: (node: NetlinkSocket) => T |
   }
 }
 
-/** Runs every step, also behind one that fails, and then throws the first failure: a DEL takes away what it can. */
+/** Runs every step, also behind one that fails, and then throws the first failure: a DEL removes what it can. */
 export async function runAll(steps: readonly (() => unknown)[]): Promise<void> {
   let first: { error: unknown } | undefined;
   for (const step of steps) {

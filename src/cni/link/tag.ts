@@ -25,9 +25,9 @@ export function callTag(call: Call): string {
   return tagOf(call.name, call.containerId, call.ifname);
 }
 
-/** Tells the tags of a network that belong to none of the living attachments. */
+/** A predicate for the tags of a network that belong to no valid attachment. */
 export function staleTags(network: string, valid: readonly Attachment[]): (tag: string) => boolean {
   const prefix = networkTag(network);
-  const living = new Set(valid.map(one => tagOf(network, one.containerID, one.ifname)));
-  return tag => tag.startsWith(prefix) && !living.has(tag);
+  const kept = new Set(valid.map(one => tagOf(network, one.containerID, one.ifname)));
+  return tag => tag.startsWith(prefix) && !kept.has(tag);
 }

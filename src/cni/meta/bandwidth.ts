@@ -190,14 +190,14 @@ function checkBucket(node: NetlinkSocket, link: Link, wanted: TokenBucket): void
   }
 }
 
-/** Deletes the network's shaping devices that no living attachment owns, and no link of another kind. */
+/** Deletes the network's shaping devices that belong to no valid attachment, and no link of another kind. */
 async function gc(call: Call): Promise<void> {
   const valid = validAttachments(call);
   const isStale = staleTags(call.name, valid);
-  const living = new Set(valid.map(one => nameOf(call.name, one.containerID, one.ifname)));
-  // Before it is up and has its alias, a crash leaves a device that only its name tells of.
+  const kept = new Set(valid.map(one => nameOf(call.name, one.containerID, one.ifname)));
+  // Before it is up and has its alias, a device that a crash has left has only its name.
   const isForgotten = ({ name, up, alias }: Link) =>
-    alias === undefined && !up && name.startsWith(ifbPrefix(call.name)) && !living.has(name);
+    alias === undefined && !up && name.startsWith(ifbPrefix(call.name)) && !kept.has(name);
   await withNode(call, node => {
     for (const link of listLinks(node)) {
       const { kind, index, alias } = link;

@@ -42,7 +42,7 @@ async function check(call: Call): Promise<void> {
   readConfig(call);
 }
 
-/** Has to take away what no living attachment owns. */
+/** Has to remove what belongs to no valid attachment. */
 async function gc(call: Call): Promise<void> {
   validAttachments(call);
 }

@@ -5,7 +5,7 @@ import { type AssignedAddress, type Dns, type Interface, isV6, type Result, type
 type Json = Record<string, unknown>;
 
 /**
- * A result in the shape of one specification version: 0.1.0 and 0.2.0 carry one address a family, 0.3.0 to 0.4.0
+ * A result in the shape of one specification version: 0.1.0 and 0.2.0 carry one address per family, 0.3.0 to 0.4.0
  * name each address's family, 1.1.0 adds MTU, socket path, PCI id and route attributes.
  * @throws CniError 999 when 0.1.0 or 0.2.0 has to tell of a network without addresses
  */

@@ -4,7 +4,7 @@ import { hasNftChain, type NftTableFamily } from '../../net/nft/presence.ts';
 
 /*
  * What the reference plugins keep in nftables (since their 1.6; the spoof guard since 1.0): one rule per pod with a comment
- * that names the attachment. It is only taken away and counted here; our own rules are elsewhere.
+ * that names the attachment. The rules are only removed and counted here; our own rules are elsewhere.
  */
 
 export interface ReferenceChain {
@@ -52,7 +52,7 @@ async function rulesOf(
   });
 }
 
-/** Takes away the rules whose comment `wanted` accepts. */
+/** Removes the rules whose comment `wanted` accepts. */
 export async function removeReferenceRules(
   netns: string,
   chains: readonly ReferenceChain[],
@@ -91,7 +91,7 @@ export async function hasReferenceGuard(
   return (await countReferenceRules(netns, [SPOOF_GUARD], one => one === comment)) > 0;
 }
 
-/** Takes away the reference's spoof guard of an attachment: the rule that leads to it, then its two chains. */
+/** Removes the reference's spoof guard of an attachment: the rule that leads to it, then its two chains. */
 export async function removeReferenceGuard(
   netns: string,
   containerId: string,

@@ -1,5 +1,5 @@
 /*
- * What passes between the executable in /opt/cni/bin and the agent, one call a connection:
+ * What passes between the executable in /opt/cni/bin and the agent, one call per connection:
  *
  *   request   "RSCNI1\n", field( field(plugin) field(standard input) field("NAME=value") ... )
  *   response  u8 exit status, field(standard output), field(standard error)

@@ -33,9 +33,9 @@ export function describeCall(call: RecordedCall): string {
 }
 
 /**
- * True for a GC whose list of living attachments may be out of date. Through us no ADD comes between a recorded GC and its
+ * True for a GC whose list of valid attachments may be out of date. Through us no ADD comes between a recorded GC and its
  * completion, but other plugins may have been in use in the meantime: an address of the network that was reserved after
- * the call tells of them. A GC of a former boot speaks of attachments that are all gone, and the runtime collects again.
+ * the call shows that. The attachments of a GC of an earlier boot are all gone, and the runtime collects again.
  */
 export function isOvertaken(call: RecordedCall, all: readonly RecordedCall[]): boolean {
   if (call.boot === '' || call.boot !== bootId()) return true;

@@ -44,7 +44,7 @@ export async function handleRequest(request: CniRequest, host: Host): Promise<Cn
         stderr += text;
       },
     };
-    // Nobody waits for the spans: they go out behind the answer.
+    // The answer does not wait for the spans.
     const { status } = await runTraced(plugin, streams, { ...host, log: note });
     return { status, stdout, stderr };
   } catch (error) {
@@ -63,7 +63,7 @@ function refusal(fault: CniError, stderr = ''): CniResponse {
  * containers run side by side; what they share is guarded where it lies (files by flock, rules by transactions).
  * The agent is to close it last: a call that is under way is answered before `close` calls back.
  *
- * What was recorded in `callsDir` while nobody listened is completed once the socket is there, and ADDs wait for it. Not
+ * What was recorded in `callsDir` while no agent listened is completed once the socket is there, and ADDs wait for it. Not
  * before: a recorded call that hangs would keep the socket closed. No record is missed: the executable connects again
  * after it has written one.
  */

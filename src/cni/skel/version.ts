@@ -6,7 +6,7 @@ export type CniVersion = (typeof ALL_VERSIONS)[number];
 
 export const CURRENT_VERSION: CniVersion = '1.1.0';
 
-/** A configuration without `cniVersion` speaks the oldest version (Go library, `ConfigDecoder`). */
+/** A configuration without `cniVersion` is of the oldest version (Go library, `ConfigDecoder`). */
 const DEFAULT_VERSION: CniVersion = '0.1.0';
 
 const order = (version: CniVersion) => ALL_VERSIONS.indexOf(version);

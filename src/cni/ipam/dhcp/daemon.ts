@@ -123,13 +123,13 @@ export class DhcpDaemon {
         return resultOf(lease.stored);
       }
       case 'collect': {
-        const alive = new Set(
+        const valid = new Set(
           request.valid.map(one =>
             keyOf({ network: request.network, containerId: one.containerID, ifname: one.ifname }),
           ),
         );
         const stale = [...this.#leases].filter(
-          ([key, one]) => one.stored.network === request.network && !alive.has(key),
+          ([key, one]) => one.stored.network === request.network && !valid.has(key),
         );
         for (const [key] of stale) await this.#release(key);
         return undefined;

@@ -151,7 +151,7 @@ export async function acquire(
 
 /**
  * Asks to keep an address: the server that gave it while `server` is named, any server otherwise.
- * @returns the new terms; undefined when nobody answers; 'refused' when the address must not be used any more
+ * @returns the new terms; undefined without an answer; 'refused' when the address must not be used any more
  */
 export async function extend(
   transport: DhcpTransport,
@@ -168,7 +168,7 @@ export async function extend(
   return reply.type === ACK ? grantOf(reply) : 'refused';
 }
 
-/** Gives an address back. Nobody acknowledges that. */
+/** Gives an address back. There is no acknowledgement. */
 export function release(
   transport: DhcpTransport,
   client: Client,

@@ -17,7 +17,7 @@ import { hasCode } from '../../../base/errors.ts';
  * Who holds which address, answered without reading every address file.
  *
  * The reference format names files by address, so finding those of a container means reading all. Beside the
- * network's directory, where the reference plugin does not look, stands one symbolic link an attachment whose
+ * network's directory, where the reference plugin does not look, stands one symbolic link per attachment, whose
  * target is the list of its addresses. Links are never the truth, only a copy; whether the copy is current is told
  * by the directory's own modification time: after each change we set it to a whole second that has passed, and
  * note it. Any change by another program, and any crash of ours half way, leaves a later time, and the copy is
@@ -51,7 +51,7 @@ export class AddressIndex {
     this.#seal = `${directory}/seal`;
   }
 
-  /** True when nobody but us has touched the directory since `seal`. */
+  /** True when no other program has changed the directory since `seal`. */
   isCurrent(): boolean {
     try {
       return readFileSync(this.#seal, 'utf8') === String(statSync(this.#network).mtimeMs);

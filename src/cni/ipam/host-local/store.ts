@@ -24,7 +24,7 @@ function readHolder(content: string): Key | undefined {
 }
 
 /**
- * The addresses of one network on disk, in the reference plugin's format: a file an address holding
+ * The addresses of one network on disk, in the reference plugin's format: one file per address holding
  * "<container>\r\n<interface>", and `last_reserved_ip.<set>`. Only to be used inside `locked`.
  */
 export class AddressStore {
@@ -34,7 +34,7 @@ export class AddressStore {
 
   private constructor(dataDir: string, network: string) {
     this.#directory = `${dataDir}/${network}`;
-    // A network name never begins with a dot, so this can be nobody's directory.
+    // A network name never begins with a dot, so this is the directory of no network.
     this.#indexDirectory = `${dataDir}/.ripstop/${network}`;
     this.#index = new AddressIndex(this.#directory, this.#indexDirectory);
   }
@@ -53,7 +53,7 @@ export class AddressStore {
     mkdirSync(this.#indexDirectory, { recursive: true, mode: 0o755 });
     const holders = new Map<Key, string[]>();
     for (const { address, holder } of this.#walk()) {
-      // An empty file is what a crash of the reference plugin leaves: nobody's, and given again when its turn comes.
+      // A crash of the reference plugin leaves an empty file. The address is free, and is given again when its turn comes.
       if (holder) holders.set(holder, [...(holders.get(holder) ?? []), address]);
     }
     this.#index.rebuild(holders);

@@ -26,7 +26,7 @@ function randomMac(): string {
 
 /**
  * The bridge of this name, made when it is missing, up. Two calls may make it at once: one wins, both go on with it.
- * It is never taken away: pods of other calls may be on it.
+ * It is never removed: pods of other calls may be on it.
  * @throws CniError 999 when the name belongs to another kind of device
  */
 export function ensureBridge(

@@ -56,7 +56,7 @@ function withoutReserved(config: Json): Json {
 }
 
 /**
- * The configurations of the three plugins that this one is made of. They speak the newest version among themselves;
+ * The configurations of the three plugins that this one is made of. They use the newest version among themselves;
  * what the runtime sees is converted at the end.
  * @param env what the agent tells; undefined where it is not needed (DEL, CHECK, GC)
  * @throws RipstopError ECONFIG with a suggestion for an unknown key, CniError 7

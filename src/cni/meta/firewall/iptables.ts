@@ -70,7 +70,7 @@ export const iptablesFirewall: RuleBackend<FirewallRules> = {
     }
   },
 
-  /** Rules of the reference plugin name nobody: they are found by the addresses, where a previous result has them. */
+  /** Rules of the reference plugin carry no name: they are found by the addresses, where a previous result has them. */
   async remove(call) {
     const previous = readPrevResult(call);
     const addresses = previous ? podAddresses(previous) : [];
@@ -117,7 +117,7 @@ async function removeRules(netns: string, wanted: (rule: string) => boolean): Pr
     }
 }
 
-/** Per variant: words of the rules that accept, of this attachment and of the reference plugin, which names nobody. */
+/** Per variant: words of the rules that accept, of this attachment and of the reference plugin, whose rules carry no name. */
 async function acceptingRules(call: Call, family: Family): Promise<string[][][]> {
   const { netns } = call.host;
   const tag = callTag(call);

@@ -72,7 +72,7 @@ export function buildDelegate(call: Call, config: FlannelConfig, env: SubnetEnv)
   };
 }
 
-/** One range set a family, and a route to each network of the cluster beside the user's own. */
+/** One range set per family, and a route to each network of the cluster besides the user's own. */
 function buildIpam(ipam: Json, env: SubnetEnv): Json {
   if (ipam.routes !== undefined && !Array.isArray(ipam.routes)) refuse('ipam.routes', 'must be a list');
   const routes = (ipam.routes ?? []) as { dst?: unknown }[];

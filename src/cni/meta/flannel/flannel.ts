@@ -56,17 +56,17 @@ async function check(call: Call): Promise<void> {
   await delegate(call, delegateType(found.delegate), 'CHECK', forDelegate(call, found));
 }
 
-/** Deletes each attachment that is on record and not alive, then lets the delegate look for what is on no record. */
+/** Deletes each attachment that is on record and not valid, then lets the delegate look for what is on no record. */
 async function gc(call: Call): Promise<void> {
   const config = readConfig(call);
   const valid = validAttachments(call);
   const saved = new SavedDelegates(config.dataDir);
-  const alive = (one: Saved) =>
+  const isValid = (one: Saved) =>
     valid.some(
       ({ containerID, ifname }) =>
         containerID === one.containerId && (one.ifname === undefined || one.ifname === ifname),
     );
-  const stale = saved.list().filter(one => one.delegate.name === call.name && !alive(one));
+  const stale = saved.list().filter(one => one.delegate.name === call.name && !isValid(one));
   const steps = stale.map(one => async () => {
     const { containerId, ifname = 'eth0' } = one;
     const env = { ...call.env, CNI_CONTAINERID: containerId, CNI_IFNAME: ifname, CNI_NETNS: '' };

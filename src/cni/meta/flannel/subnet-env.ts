@@ -4,7 +4,7 @@ import { formatPrefix } from '../../../ip/prefix.ts';
 import { parseSubnetEnv as readText } from '../../../ip/subnet-env.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 
-/** What flanneld (or the Ripstop agent) tells of this node. */
+/** What flanneld (or the Ripstop agent) has written about this node. */
 export interface SubnetEnv {
   /** Networks of the whole cluster, canonical CIDRs of both families. */
   networks: string[];

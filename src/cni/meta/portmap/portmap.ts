@@ -90,7 +90,7 @@ async function forward(call: Call, rules: HostPorts, undo: Undo): Promise<void> 
     return;
   }
   await nftHostPorts.add(call, rules);
-  // Only now: what a refused ADD did not make belongs to somebody else or to nobody.
+  // Only now: a refused ADD has made nothing, and the rules of its tag are those of an earlier ADD.
   undo.push('remove the host ports', () => nftHostPorts.remove(call));
 }
 

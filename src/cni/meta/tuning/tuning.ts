@@ -104,9 +104,9 @@ async function check(call: Call): Promise<void> {
 async function gc(call: Call): Promise<void> {
   const { dataDir } = readConfig(call);
   const valid = validAttachments(call);
-  const alive = (id: string, ifname: string) =>
+  const isValid = (id: string, ifname: string) =>
     valid.some(one => one.containerID === id && one.ifname === ifname);
-  gcOriginals(dataDir, call.name, alive);
+  gcOriginals(dataDir, call.name, isValid);
   removeTemps(dataDir);
 }
 
