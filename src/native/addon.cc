@@ -1,6 +1,6 @@
 // The export table: everything that JavaScript can call, and the numbers that both sides share.
 #include "constants.h"
-#include "call.h"
+#include "environment.h"
 
 namespace ripstop {
 
@@ -117,10 +117,11 @@ static void AddConstant(napi_env env, napi_value constants, const char* group, c
 }
 
 static napi_value Init(napi_env env, napi_value exports) {
+  if (!CreateEnvironment(env)) return nullptr;
 #define EXPORT(name, function)                                                            \
   {                                                                                       \
     napi_value value;                                                                     \
-    napi_create_function(env, #name, NAPI_AUTO_LENGTH, function, nullptr, &value);        \
+    napi_create_function(env, #name, NAPI_AUTO_LENGTH, function, const_cast<char*>(#name), &value); \
     napi_set_named_property(env, exports, #name, value);                                  \
   }
   RIPSTOP_EXPORTS(EXPORT)

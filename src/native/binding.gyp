@@ -5,6 +5,7 @@
       "sources": [
         "addon.cc",
         "call.cc",
+        "environment.cc",
         "fd.cc",
         "namespace-scope.cc",
         "netlink.cc",
@@ -13,6 +14,7 @@
         "process.cc",
         "raw.cc",
         "tun.cc",
+        "tun-write.cc",
         "udp.cc",
         "udp-send.cc",
         "wait.cc",

@@ -85,6 +85,13 @@ enum WriteFlag : uint32_t {
 // What nftRun is asked for: a listing in JSON, changes in JSON, changes in nft's language.
 enum NftKind : int { kNftListing = 0, kNftJson = 1, kNftScript = 2 };
 
+// Smallest (RFC 791) and largest MTU of a device.
+constexpr int kMtuMin = 68;
+constexpr int kMtuMax = 65535;
+
+// Longest spin before a wait, microseconds: one second.
+constexpr int kSpinMaxUs = 1000000;
+
 // Most sockets of one udpSend, and most messages of one udpReceive.
 constexpr int kSocketsMax = 128;
 constexpr int kMessagesMax = 64;

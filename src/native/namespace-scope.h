@@ -1,6 +1,8 @@
 // Opening a descriptor inside a network namespace without leaving the thread there.
 #pragma once
 
+#include "unique-fd.h"
+
 namespace ripstop {
 
 // Enters the namespace at `path` for the lifetime of the object and brings the thread back. An empty path stays
@@ -17,7 +19,9 @@ class NamespaceScope {
   const char* syscall() const { return syscall_; }
 
  private:
-  int home_ = -1;
+  void Fail(const char* syscall);
+
+  UniqueFd home_;
   int error_ = 0;
   const char* syscall_ = "";
 };

@@ -1,6 +1,7 @@
 /**
- * The addon, whole. Set-up calls throw an Error with `code`, `errno` and `syscall`; hot calls return n >= 0 or
- * -errno and never throw. JavaScript owns all memory; a call borrows it until it returns.
+ * The whole addon. Set-up calls throw an Error with `code`, `errno` and `syscall` when the kernel refuses; hot calls return
+ * n >= 0 or -errno. Both throw a TypeError or RangeError on a wrong argument and do nothing then. JavaScript owns all memory;
+ * a call borrows it until it returns.
  * `netns` is the path of a network namespace to open the descriptor in, '' for the caller's own.
  */
 export interface Native {
@@ -33,8 +34,8 @@ export interface Native {
     timeoutMs: number,
   ): number;
   /**
-   * Writes the FORWARD frames of 0..count-1, coalesced as `flags` (MERGE_*) allow; `mtu` cuts a GSO packet that came
-   * whole. `stats` (STAT_*) are added to. Frames refused, or -errno.
+   * Writes the FORWARD frames of 0..count-1, merged as `flags` (`constants.tun`) allow; `mtu` cuts a GSO packet that came
+   * whole. `stats` (`constants.stat`) are added to. Frames refused, or -errno.
    */
   tunWrite(
     fd: number,
@@ -48,15 +49,15 @@ export interface Native {
   ): number;
 
   // udp.cc -------------------------------------------------------------------------------------------------
-  /** Opens a UDP socket bound to `address` (16 bytes, IPv4 mapped) and `port`. `flags` are UDP_*. Throws. */
+  /** Opens a UDP socket bound to `address` (16 bytes, IPv4 mapped) and `port`. `flags`: `constants.udp`. Throws. */
   udpOpen(netns: string, address: Uint8Array, port: number, flags: number, bufferBytes: number): number;
-  /** 1 when the option is on after asking for it (UDP_SEGMENT 103, UDP_GRO 104), else 0. */
+  /** 1 when the kernel has the option (UDP_SEGMENT 103, UDP_GRO 104), else 0. UDP_GRO is on afterwards. */
   udpProbe(fd: number, option: number): number;
   /** Port that a socket is bound to. Throws. */
   udpPort(fd: number): number;
   /**
-   * Sends the FORWARD frames of 0..count-1, at most `maxSegments` datagrams a message; the last of `sockets` lets routers
-   * fragment. `stats` (STAT_*) are added to. Frames refused, or -errno.
+   * Sends the FORWARD frames of 0..count-1, at most `maxSegments` datagrams per message; the last of `sockets` lets routers
+   * fragment. `stats` (`constants.stat`) are added to. Frames refused, or -errno.
    */
   udpSend(
     sockets: Int32Array,
@@ -67,7 +68,7 @@ export interface Native {
     maxSegments: number,
     stats: Int32Array,
   ): number;
-  /** Receives; one descriptor a datagram. Datagrams or -errno. */
+  /** Receives; one descriptor per datagram. Datagrams or -errno. */
   udpReceive(
     fd: number,
     control: number,
@@ -93,7 +94,7 @@ export interface Native {
   /** eventfd that ends a wait. Throws. */
   eventOpen(): number;
   eventSignal(fd: number): number;
-  /** Takes the signal: 1 when there was one. */
+  /** Clears the signal: 1 when there was one, else 0. */
   eventClear(fd: number): number;
 
   // process.cc ---------------------------------------------------------------------------------------------

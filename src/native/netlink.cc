@@ -2,12 +2,13 @@
 #include <linux/netlink.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 
 #include "call.h"
 #include "namespace-scope.h"
+#include "unique-fd.h"
 
 namespace ripstop {
 
@@ -16,52 +17,57 @@ namespace ripstop {
 // with extended acknowledgements and strict dump checks. Syscalls: setns, socket, bind, setsockopt.
 napi_value NetlinkOpen(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  char path[512];
-  if (!call.Text(0, path, sizeof path)) return nullptr;
-  int protocol = call.Int(1);
+  char path[PATH_MAX];
+  call.Text(0, path);
+  const int protocol = call.Int(1, 0, MAX_LINKS - 1);
+  const uint32_t groups = call.Uint(2);
+  if (!call.ok()) return nullptr;
   NamespaceScope scope(path);
   if (scope.error()) return call.Throw(scope.error(), scope.syscall());
-  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
-  if (fd < 0) return call.Throw(errno, "socket(AF_NETLINK)");
+  UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
+  if (!fd) return call.Throw(errno, "socket(AF_NETLINK)");
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
-  address.nl_groups = call.Uint(2);
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) < 0) {
-    int error = errno;
-    close(fd);
-    return call.Throw(error, "bind(AF_NETLINK)");
-  }
+  address.nl_groups = groups;
+  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0)
+    return call.Throw(errno, "bind(AF_NETLINK)");
+  // All four may fail. Without EXT_ACK errors have no text, without CAP_ACK they repeat the request, without strict checks
+  // a dump is not filtered by the kernel: the reader copes with each. Without the buffer, events are lost earlier, which
+  // ENOBUFS tells.
   const int on = 1;
   const int receive_bytes = 4 << 20;
-  setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
-  setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
-  setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
-  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &receive_bytes, sizeof receive_bytes);
-  return call.Number(fd);
+  setsockopt(fd.get(), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
+  setsockopt(fd.get(), SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
+  setsockopt(fd.get(), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
+  setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &receive_bytes, sizeof receive_bytes);
+  return call.Number(fd.Release());
 }
 
-// netlinkSend(fd, bytes) -> bytes sent or -errno
+// netlinkSend(fd, bytes) -> bytes sent or -errno. Syscall: send.
 napi_value NetlinkSend(napi_env env, napi_callback_info info) {
   Call call(env, info);
   size_t size;
+  const int fd = call.Fd(0);
   const uint8_t* bytes = call.Bytes(1, &size);
-  ssize_t sent = send(call.Int(0), bytes, size, 0);
-  return call.Number(sent < 0 ? -errno : static_cast<double>(sent));
+  if (!call.ok()) return nullptr;
+  return call.NumberOrErrno(send(fd, bytes, size, 0));
 }
 
 // netlinkReceive(fd, bytes, timeoutMs) -> bytes of one datagram, 0 on a timeout, -errno (-EMSGSIZE: buffer too small)
+// Syscalls: poll, recv.
 napi_value NetlinkReceive(napi_env env, napi_callback_info info) {
   Call call(env, info);
   size_t size;
+  const int fd = call.Fd(0);
   uint8_t* bytes = call.Bytes(1, &size);
-  pollfd waited{call.Int(0), POLLIN, 0};
-  int ready = poll(&waited, 1, call.Int(2));
-  if (ready < 0) return call.Number(-errno);
-  if (ready == 0) return call.Number(0);
-  ssize_t received = recv(waited.fd, bytes, size, MSG_DONTWAIT | MSG_TRUNC);
-  if (received < 0) return call.Number(-errno);
-  if (static_cast<size_t>(received) > size) return call.Number(-EMSGSIZE);
-  return call.Number(static_cast<double>(received));
+  const int timeout_ms = call.Timeout(2);
+  if (!call.ok()) return nullptr;
+  pollfd waited{fd, POLLIN, 0};
+  const int ready = poll(&waited, 1, timeout_ms);
+  if (ready <= 0) return call.NumberOrErrno(ready);
+  const ssize_t received = recv(fd, bytes, size, MSG_DONTWAIT | MSG_TRUNC);
+  if (received > 0 && static_cast<size_t>(received) > size) return call.Number(-EMSGSIZE);
+  return call.NumberOrErrno(received);
 }
 
 }  // namespace ripstop

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include "constants.h"
@@ -63,10 +64,10 @@ Context* Create(const Library* nft, int kind) {
   return context;
 }
 
-// Contexts of the own namespace stay. Closing the socket of one waits until the kernel has freed what its transaction
-// replaced (nft_rcv_nl_event), 5 to 15 ms. One a kind, for a listing remembers the part of the rules that it has seen;
-// a change is sure to look anew, the generation having moved by the one before. They are not kept of other namespaces:
-// an open socket keeps a namespace alive.
+// Contexts of the own namespace are kept, also when the thread ends: closing the socket of one waits until the kernel has
+// freed what its transaction replaced (nft_rcv_nl_event), 5 to 15 ms. There is one per kind, since a listing remembers the
+// part of the rules that it has read; a change reads them again, because the one before has moved the generation. Contexts
+// of other namespaces are not kept, as an open socket keeps a namespace alive.
 thread_local Context* kept[kKinds];
 
 void SetText(napi_env env, napi_value object, const char* name, const char* text) {
@@ -82,12 +83,13 @@ void SetText(napi_env env, napi_value object, const char* name, const char* text
 // Syscalls: setns, socket, sendmsg, recvmsg. Capability: CAP_NET_ADMIN.
 napi_value NftRun(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  char path[512];
-  if (!call.Text(0, path, sizeof path)) return nullptr;
+  char path[PATH_MAX];
+  call.Text(0, path);
   size_t size;
   const uint8_t* commands = call.Bytes(1, &size);
-  const int kind = call.Int(2);
-  if (size == 0 || commands[size - 1] != '\0' || kind < 0 || kind >= kKinds) return call.Throw(EINVAL, "nftRun");
+  const int kind = call.Int(2, kNftListing, kNftScript);
+  call.Require(size > 0 && memchr(commands, '\0', size) == commands + size - 1, 1, "bytes that end in their only NUL");
+  if (!call.ok()) return nullptr;
   const Library* nft = Load();
   if (nft == nullptr) return call.Undefined();
   NamespaceScope scope(path);

@@ -1,8 +1,6 @@
 // How the kernel schedules a thread.
 #include <sched.h>
 
-#include <cerrno>
-
 #include "call.h"
 
 namespace ripstop {
@@ -12,8 +10,11 @@ namespace ripstop {
 // Syscall: sched_setscheduler.
 napi_value ThreadPolicy(napi_env env, napi_callback_info info) {
   Call call(env, info);
+  const int thread = call.Int(0, 0, INT32_MAX);
+  const int policy = call.Int(1, SCHED_OTHER, SCHED_IDLE);
+  if (!call.ok()) return nullptr;
   const sched_param parameter{};
-  return call.Number(sched_setscheduler(call.Int(0), call.Int(1), &parameter) < 0 ? -errno : 0);
+  return call.NumberOrErrno(sched_setscheduler(thread, policy, &parameter));
 }
 
 }  // namespace ripstop

@@ -1,10 +1,11 @@
-// Raw ICMP sockets, for the answers of the slow room: the kernel picks the route and the source address.
+// Raw ICMP sockets, for the answers of the slow path: the kernel picks the route and the source address.
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstring>
+#include <climits>
 
+#include "address.h"
 #include "call.h"
 #include "namespace-scope.h"
 
@@ -13,15 +14,20 @@ namespace ripstop {
 // rawOpen(netns, family) -> fd, non-blocking. Syscalls: setns, socket. Capability: CAP_NET_RAW.
 napi_value RawOpen(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  char path[512];
-  if (!call.Text(0, path, sizeof path)) return nullptr;
-  const bool ipv6 = call.Int(1) == 6;
+  char path[PATH_MAX];
+  call.Text(0, path);
+  const int family = call.Int(1, 4, 6);
+  call.Require(family != 5, 1, "4 or 6");
+  if (!call.ok()) return nullptr;
+  const bool ipv6 = family == 6;
   NamespaceScope scope(path);
   if (scope.error()) return call.Throw(scope.error(), scope.syscall());
   const int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
                         ipv6 ? static_cast<int>(IPPROTO_ICMPV6) : static_cast<int>(IPPROTO_ICMP));
   if (fd < 0) return call.Throw(errno, "socket(SOCK_RAW, ICMP)");
-  const int none = 0;  // nothing is ever read from it: keep its queue from filling
+  // Nothing is ever read from this socket. The smallest buffer only limits what the kernel queues in vain, so a refusal
+  // changes nothing.
+  const int none = 0;
   setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &none, sizeof none);
   return call.Number(fd);
 }
@@ -29,27 +35,16 @@ napi_value RawOpen(napi_env env, napi_callback_info info) {
 // rawSend(fd, address, bytes, length) -> bytes or -errno. Syscall: sendto.
 napi_value RawSend(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  size_t address_size, size;
-  const uint8_t* address = call.Bytes(1, &address_size);
+  size_t size;
+  const int fd = call.Fd(0);
+  const uint8_t* address = call.FixedBytes(1, kAddressBytes);
   const uint8_t* bytes = call.Bytes(2, &size);
-  const size_t length = call.Uint(3);
-  if (address_size != 16 || length > size) return call.Number(-EINVAL);
-  static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  sockaddr_storage name{};
-  socklen_t name_size;
-  if (memcmp(address, mapped, sizeof mapped) == 0) {
-    auto* four = reinterpret_cast<sockaddr_in*>(&name);
-    four->sin_family = AF_INET;
-    memcpy(&four->sin_addr, address + 12, 4);
-    name_size = sizeof *four;
-  } else {
-    auto* six = reinterpret_cast<sockaddr_in6*>(&name);
-    six->sin6_family = AF_INET6;
-    memcpy(&six->sin6_addr, address, 16);
-    name_size = sizeof *six;
-  }
-  const ssize_t sent = sendto(call.Int(0), bytes, length, 0, reinterpret_cast<sockaddr*>(&name), name_size);
-  return call.Number(sent < 0 ? -errno : static_cast<double>(sent));
+  const uint32_t length = call.Uint(3);
+  call.Require(length <= size, 3, "at most the bytes of argument 3");
+  if (!call.ok()) return nullptr;
+  sockaddr_storage name;
+  const socklen_t name_size = ToSockaddr(&name, !IsMapped(address), address, 0);
+  return call.NumberOrErrno(sendto(fd, bytes, length, 0, reinterpret_cast<sockaddr*>(&name), name_size));
 }
 
 }  // namespace ripstop

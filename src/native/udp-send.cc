@@ -4,11 +4,14 @@
 #include <netinet/udp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
-#include "constants.h"
+#include "address.h"
 #include "call.h"
+#include "constants.h"
+#include "environment.h"
 #include "offload/checksum.h"
 #include "offload/segment.h"
 
@@ -17,10 +20,11 @@ namespace {
 
 constexpr uint32_t kMessages = 64;
 constexpr uint32_t kBuckets = 128;                    // open messages that are remembered
-constexpr uint32_t kSegmentsMax = 128;               // UDP_MAX_SEGMENTS since Linux 6.9
+constexpr int kSegmentsMax = 128;               // UDP_MAX_SEGMENTS since Linux 6.9
 constexpr uint32_t kBytes4 = 65535 - 20 - 8;         // UDP payload of one message
 constexpr uint32_t kBytes6 = 65535 - 40 - 8;
 constexpr size_t kArena = 256 * 1024;                // header blocks of one flush
+constexpr uint32_t kPrefixMax = 8;                   // bytes of an encapsulation header in a peer record
 
 // Remote checksum offload in the VXLAN header, as the kernel's driver has it (include/net/vxlan.h, VXLAN_HF_RCO): a flag
 // in the first word, and in the last byte where the checksum begins, in units of two bytes, and whether it is UDP's.
@@ -56,17 +60,20 @@ struct Message {
   iovec iov[2 * kSegmentsMax];
 };
 
+}  // namespace
+
+// The messages of one batch. Of several hundred KB: allocated once per environment.
 class Sender {
  public:
   void Begin(const int32_t* sockets, size_t socket_count, int32_t* table, size_t count, const int32_t* peers,
              size_t peer_count, uint32_t max_segments, int32_t* stats) {
     sockets_ = sockets;
-    socket_count_ = socket_count < size_t{kSocketsMax} ? socket_count : size_t{kSocketsMax};
+    socket_count_ = socket_count;
     table_ = table;
     count_ = count;
     peers_ = peers;
     peer_count_ = peer_count;
-    max_segments_ = max_segments < 1 ? 1 : max_segments < kSegmentsMax ? max_segments : kSegmentsMax;
+    max_segments_ = max_segments;
     stats_ = stats;
     refused_ = 0;
     base_ = 0;
@@ -86,14 +93,14 @@ class Sender {
       return Refuse(descriptor, kSendFailed, EFAULT);
     }
     const int32_t* record = peers_ + peer * kPeerStride;
-    const uint32_t prefix = static_cast<uint32_t>(record[kPeerHeaderBytes]) & 15;
+    const uint32_t prefix = std::min(static_cast<uint32_t>(record[kPeerHeaderBytes]), kPrefixMax);
     uint8_t* frame = slab + offset;
     const uint32_t size = static_cast<uint32_t>(length);
     const uint8_t gso_type = static_cast<uint8_t>(descriptor[kOffload] >> 8) & static_cast<uint8_t>(~kGsoEcn);
     descriptor[kFirstMessage] = -1;
     descriptor[kSegments] = 0;
     // A peer that asked for it finishes inner checksums itself: nobody sums the payload on the way.
-    const bool agreed = record[kPeerRemoteChecksum] != 0 && prefix == 8;
+    const bool agreed = record[kPeerRemoteChecksum] != 0 && prefix == kPrefixMax;
     const uint8_t remote = agreed ? RemoteChecksum(descriptor) : 0;
     if (gso_type == 0) {
       if (remote == 0 && (descriptor[kOffload] & kNeedsCsum) &&
@@ -211,24 +218,9 @@ class Sender {
     msghdr& header = headers_[slot].msg_hdr;
     header = {};
     sockaddr_storage& name = names_[slot];
-    const uint8_t* address = reinterpret_cast<const uint8_t*>(record + kPeerAddress);
-    const uint16_t port = htons(static_cast<uint16_t>(record[kPeerPort]));
-    if (record[kPeerFamily] == 6) {
-      sockaddr_in6 six{};
-      six.sin6_family = AF_INET6;
-      six.sin6_port = port;
-      six.sin6_scope_id = static_cast<uint32_t>(record[kPeerScope]);
-      memcpy(&six.sin6_addr, address, 16);
-      memcpy(&name, &six, sizeof six);
-      header.msg_namelen = sizeof six;
-    } else {
-      sockaddr_in four{};
-      four.sin_family = AF_INET;
-      four.sin_port = port;
-      memcpy(&four.sin_addr, address + 12, 4);
-      memcpy(&name, &four, sizeof four);
-      header.msg_namelen = sizeof four;
-    }
+    header.msg_namelen = ToSockaddr(&name, record[kPeerFamily] == 6,
+                                    reinterpret_cast<const uint8_t*>(record + kPeerAddress),
+                                    static_cast<uint16_t>(record[kPeerPort]), static_cast<uint32_t>(record[kPeerScope]));
     header.msg_name = &name;
     header.msg_iov = message.iov;
     header.msg_iovlen = message.pieces;
@@ -307,30 +299,31 @@ class Sender {
   alignas(64) uint8_t arena_[kArena + kSegmentHeaderMax];
 };
 
-}  // namespace
-
 // udpSend(sockets, slab, table, count, peers, maxSegments, stats) -> frames refused, or -errno
 // Sends the FORWARD frames of 0..count-1, each to its PEER from its SOCKET; a refusal is told in VERDICT and ERROR.
-// The last of `sockets` lets routers fragment. `maxSegments` 1 switches UDP_SEGMENT off. Blocks while the socket's buffer is full. Syscalls: sendmmsg, sendmsg.
+// The last of `sockets` lets routers fragment. `maxSegments` 1 switches UDP_SEGMENT off. Blocks while the socket's buffer is
+// full. Syscalls: sendmmsg, sendmsg.
 napi_value UdpSend(napi_env env, napi_callback_info info) {
-  static thread_local Sender scratch;
-  Sender& sender = scratch;  // one look-up of the thread's own
   Call call(env, info);
   size_t socket_count, slab_size, table_size, peers_size, stats_size;
   const int32_t* sockets = call.Ints(0, &socket_count);
   uint8_t* slab = call.Bytes(1, &slab_size);
   int32_t* table = call.Ints(2, &table_size);
-  size_t count = call.Uint(3);
+  const size_t count = call.Uint(3);
   const int32_t* peers = call.Ints(4, &peers_size);
-  const uint32_t max_segments = call.Uint(5);
+  const uint32_t max_segments = static_cast<uint32_t>(call.Int(5, 1, kSegmentsMax));
   int32_t* stats = call.Ints(6, &stats_size);
-  if (stats_size < kStatCount) return call.Number(-EINVAL);
-  if (count > table_size / kStride) count = table_size / kStride;
-  sender.Begin(sockets, socket_count, table, count, peers, peers_size / kPeerStride, max_segments, stats);
+  call.Require(socket_count >= 1 && socket_count <= kSocketsMax, 0, "an Int32Array of 1 to 128 descriptors");
+  call.Require(count <= table_size / kStride, 3, "at most the descriptors of argument 3");
+  call.Require(stats_size >= kStatCount, 6, "an Int32Array with one element per statistic");
+  if (!call.ok()) return nullptr;
+  std::shared_ptr<Sender>& sender = Environment::Of(env).sender;
+  if (!sender) sender.reset(new Sender);
+  sender->Begin(sockets, socket_count, table, count, peers, peers_size / kPeerStride, max_segments, stats);
   for (size_t i = 0; i < count; i++)
-    if (table[i * kStride + kVerdict] == kForward) sender.Add(slab, slab_size, static_cast<int32_t>(i));
-  sender.Flush();
-  return call.Number(sender.refused());
+    if (table[i * kStride + kVerdict] == kForward) sender->Add(slab, slab_size, static_cast<int32_t>(i));
+  sender->Flush();
+  return call.Number(sender->refused());
 }
 
 }  // namespace ripstop

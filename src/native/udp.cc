@@ -1,15 +1,18 @@
-// UDP sockets of the underlay: opening, and receiving with UDP_GRO. Sending is send.cc.
+// UDP sockets of the underlay: opening, and receiving with UDP_GRO. Sending is udp-send.cc.
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
-#include "constants.h"
+#include "address.h"
 #include "call.h"
+#include "constants.h"
+#include "environment.h"
 #include "namespace-scope.h"
+#include "unique-fd.h"
 #include "wait.h"
 
 // Debian 12's headers name them; their numbers are fixed by the kernel's ABI all the same.
@@ -18,148 +21,132 @@ static_assert(UDP_SEGMENT == 103 && UDP_GRO == 104, "linux/udp.h");
 namespace ripstop {
 namespace {
 
-socklen_t FillAddress(sockaddr_storage* storage, bool ipv6, const uint8_t* address, uint16_t port) {
-  memset(storage, 0, sizeof *storage);
-  if (ipv6) {
-    auto* six = reinterpret_cast<sockaddr_in6*>(storage);
-    six->sin6_family = AF_INET6;
-    six->sin6_port = htons(port);
-    memcpy(&six->sin6_addr, address, 16);
-    return sizeof *six;
-  }
-  auto* four = reinterpret_cast<sockaddr_in*>(storage);
-  four->sin_family = AF_INET;
-  four->sin_port = htons(port);
-  memcpy(&four->sin_addr, address + 12, 4);
-  return sizeof *four;
+bool SetOption(int fd, int level, int option, int value) {
+  return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
-bool IsMapped(const uint8_t* address) {
-  static const uint8_t prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  return memcmp(address, prefix, sizeof prefix) == 0;
+// Sets the options without which the socket would not be the one that was asked for. Null, or the call that failed.
+const char* SetAddressing(int fd, bool ipv6, int flags) {
+  if (ipv6 && !SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) return "setsockopt(IPV6_V6ONLY)";
+  if ((flags & kReusePort) && !SetOption(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return "setsockopt(SO_REUSEPORT)";
+  const bool dont = flags & kDontFragment;
+  const bool set = ipv6 ? SetOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, dont ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_DONT)
+                        : SetOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, dont ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT);
+  return set ? nullptr : "setsockopt(MTU_DISCOVER)";
 }
-
-int SetOption(int fd, int level, int option, int value) { return setsockopt(fd, level, option, &value, sizeof value); }
 
 }  // namespace
+
+// What one recvmmsg fills.
+class Receiver {
+ public:
+  mmsghdr messages[kMessagesMax];
+  iovec pieces[kMessagesMax];
+  sockaddr_storage names[kMessagesMax];
+  alignas(cmsghdr) uint8_t controls[kMessagesMax][64];
+};
 
 // udpOpen(netns, address, port, flags, bufferBytes) -> fd
 // A UDP socket bound to `address` (16 bytes, IPv4 mapped) and `port` (0: any). Buffers of `bufferBytes` where the
 // privilege allows, else as large as the system lets. Syscalls: setns, socket, setsockopt, bind.
 napi_value UdpOpen(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  char path[512];
-  size_t size;
-  if (!call.Text(0, path, sizeof path)) return nullptr;
-  const uint8_t* address = call.Bytes(1, &size);
-  if (size != 16) return call.Throw(EINVAL, "udpOpen(address)");
-  const uint16_t port = static_cast<uint16_t>(call.Int(2));
-  const int flags = call.Int(3);
-  const int buffer = call.Int(4);
+  char path[PATH_MAX];
+  call.Text(0, path);
+  const uint8_t* address = call.FixedBytes(1, kAddressBytes);
+  const uint16_t port = static_cast<uint16_t>(call.Uint(2, UINT16_MAX));
+  const int flags = call.Int(3, 0, kReusePort | kDontFragment | kIpv6);
+  const int buffer = call.Int(4, 1, INT32_MAX / 2);  // the kernel doubles it
+  if (!call.ok()) return nullptr;
   const bool ipv6 = flags & kIpv6;
   NamespaceScope scope(path);
   if (scope.error()) return call.Throw(scope.error(), scope.syscall());
-  const int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return call.Throw(errno, "socket(AF_INET, SOCK_DGRAM)");
-  if (ipv6) {
-    SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    // RFC 6935 lets tunnels leave the outer checksum out over IPv6, and kernel VXLAN does on request (udp6zerocsumtx).
-    SetOption(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
-  }
-  if (flags & kReusePort) SetOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-  const bool dont = flags & kDontFragment;
-  if (ipv6) SetOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, dont ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_DONT);
-  else SetOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, dont ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT);
-  if (SetOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, buffer) < 0) SetOption(fd, SOL_SOCKET, SO_RCVBUF, buffer);
-  if (SetOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, buffer) < 0) SetOption(fd, SOL_SOCKET, SO_SNDBUF, buffer);
-  sockaddr_storage storage;
-  const socklen_t length = FillAddress(&storage, ipv6, address, port);
-  if (bind(fd, reinterpret_cast<sockaddr*>(&storage), length) < 0) {
-    const int error = errno;
-    close(fd);
-    return call.Throw(error, "bind");
-  }
-  return call.Number(fd);
+  UniqueFd fd(socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) return call.Throw(errno, "socket(AF_INET, SOCK_DGRAM)");
+  const char* failed = SetAddressing(fd.get(), ipv6, flags);
+  if (failed != nullptr) return call.Throw(errno, failed);
+  // RFC 6935 lets tunnels leave the outer checksum out over IPv6, and kernel VXLAN does on request (udp6zerocsumtx). Where
+  // it cannot be set, the kernel drops such datagrams and counts them, as without a tunnel.
+  if (ipv6) SetOption(fd.get(), IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
+  // Buffers are best effort: without the privilege they end at the system's limit.
+  if (!SetOption(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, buffer)) SetOption(fd.get(), SOL_SOCKET, SO_RCVBUF, buffer);
+  if (!SetOption(fd.get(), SOL_SOCKET, SO_SNDBUFFORCE, buffer)) SetOption(fd.get(), SOL_SOCKET, SO_SNDBUF, buffer);
+  sockaddr_storage name;
+  const socklen_t length = ToSockaddr(&name, ipv6, address, port);
+  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&name), length) < 0) return call.Throw(errno, "bind");
+  return call.Number(fd.Release());
 }
 
-// udpProbe(fd, option) -> 1 when the kernel took the option, else 0
+// udpProbe(fd, option) -> 1 when the kernel has the option, else 0. Syscall: setsockopt.
 // UDP_GRO is switched on by it; UDP_SEGMENT is only tried and left off, since each message carries its own size.
 napi_value UdpProbe(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  const int fd = call.Int(0);
-  const int option = call.Int(1);
-  if (option != UDP_SEGMENT) return call.Number(SetOption(fd, IPPROTO_UDP, option, 1) == 0);
-  const bool taken = SetOption(fd, IPPROTO_UDP, option, 1000) == 0;
-  if (taken) SetOption(fd, IPPROTO_UDP, option, 0);
-  return call.Number(taken);
+  const int fd = call.Fd(0);
+  const int option = call.Int(1, UDP_SEGMENT, UDP_GRO);
+  if (!call.ok()) return nullptr;
+  if (option == UDP_GRO) return call.Number(SetOption(fd, IPPROTO_UDP, UDP_GRO, 1));
+  const bool supported = SetOption(fd, IPPROTO_UDP, UDP_SEGMENT, 1000);
+  if (supported) SetOption(fd, IPPROTO_UDP, UDP_SEGMENT, 0);
+  return call.Number(supported);
 }
 
 // udpPort(fd) -> the port that the socket is bound to. Syscall: getsockname.
 napi_value UdpPort(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  sockaddr_storage storage{};
-  socklen_t length = sizeof storage;
-  if (getsockname(call.Int(0), reinterpret_cast<sockaddr*>(&storage), &length) < 0)
-    return call.Throw(errno, "getsockname");
-  // The port stands at the same place in both families.
-  return call.Number(ntohs(reinterpret_cast<sockaddr_in*>(&storage)->sin_port));
+  const int fd = call.Fd(0);
+  if (!call.ok()) return nullptr;
+  sockaddr_storage name{};
+  socklen_t length = sizeof name;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&name), &length) < 0) return call.Throw(errno, "getsockname");
+  uint8_t address[kAddressBytes];
+  return call.Number(FromSockaddr(name, address));
 }
 
-// udpPathMtu(netns, address) -> bytes of the largest IP packet that the kernel believes in, or -errno
+// udpPathMtu(netns, address) -> path MTU that the kernel has recorded towards `address`, bytes of IP, or -errno
 // Syscalls: setns, socket, connect, getsockopt(IP_MTU).
 napi_value UdpPathMtu(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  char path[512];
-  size_t size;
-  if (!call.Text(0, path, sizeof path)) return nullptr;
-  const uint8_t* address = call.Bytes(1, &size);
-  if (size != 16) return call.Number(-EINVAL);
+  char path[PATH_MAX];
+  call.Text(0, path);
+  const uint8_t* address = call.FixedBytes(1, kAddressBytes);
+  if (!call.ok()) return nullptr;
   const bool ipv6 = !IsMapped(address);
   NamespaceScope scope(path);
   if (scope.error()) return call.Number(-scope.error());
-  const int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return call.Number(-errno);
-  sockaddr_storage storage;
-  const socklen_t length = FillAddress(&storage, ipv6, address, 9);
+  const UniqueFd fd(socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) return call.Number(-errno);
+  sockaddr_storage name;
+  const socklen_t length = ToSockaddr(&name, ipv6, address, 9);
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&name), length) < 0) return call.Number(-errno);
   int mtu = 0;
   socklen_t mtu_size = sizeof mtu;
-  int result = connect(fd, reinterpret_cast<sockaddr*>(&storage), length);
-  if (result == 0)
-    result = ipv6 ? getsockopt(fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &mtu_size)
-                  : getsockopt(fd, IPPROTO_IP, IP_MTU, &mtu, &mtu_size);
-  const int error = errno;
-  close(fd);
-  return call.Number(result < 0 ? -error : mtu);
+  const int result = ipv6 ? getsockopt(fd.get(), IPPROTO_IPV6, IPV6_MTU, &mtu, &mtu_size)
+                          : getsockopt(fd.get(), IPPROTO_IP, IP_MTU, &mtu, &mtu_size);
+  return call.Number(result < 0 ? -errno : mtu);
 }
 
 // udpReceive(fd, control, slab, table, sources, messages, spinUs, timeoutMs) -> datagrams or -errno
-// Receives up to `messages` messages into equal slots of the slab and leaves one descriptor a datagram: a message that
+// Receives up to `messages` messages into equal slots of the slab and leaves one descriptor per datagram: a message that
 // the kernel coalesced (UDP_GRO) holds many. Syscalls: recvmmsg, sched_yield, poll.
 napi_value UdpReceive(napi_env env, napi_callback_info info) {
-  struct Scratch {
-    mmsghdr messages[kMessagesMax];
-    iovec pieces[kMessagesMax];
-    sockaddr_storage names[kMessagesMax];
-    alignas(cmsghdr) uint8_t controls[kMessagesMax][64];
-  };
-  static thread_local Scratch own;
-  Scratch& scratch = own;  // one look-up of the thread's own
   Call call(env, info);
-  const int fd = call.Int(0);
-  const int control = call.Int(1);
   size_t slab_size, table_size, sources_size;
+  const int fd = call.Fd(0);
+  const int control = call.OptionalFd(1);
   uint8_t* slab = call.Bytes(2, &slab_size);
   int32_t* table = call.Ints(3, &table_size);
   int32_t* sources = call.Ints(4, &sources_size);
-  size_t wanted = call.Uint(5);
-  AdaptivePoller poller(call.Int(6));
-  int timeout_ms = call.Int(7);
-  if (wanted > size_t{kMessagesMax}) wanted = kMessagesMax;
-  if (wanted > sources_size / kSourceStride) wanted = sources_size / kSourceStride;
-  if (wanted == 0) return call.Number(-EINVAL);
+  const size_t wanted = static_cast<size_t>(call.Int(5, 1, kMessagesMax));
+  Environment& environment = Environment::Of(env);
+  AdaptivePoller poller(call.Int(6, 0, kSpinMaxUs), &environment.spin_ns);
+  int timeout_ms = call.Timeout(7);
+  call.Require(wanted <= sources_size / kSourceStride, 5, "at most the sources of argument 5");
   // Slots are an odd number of cache lines apart, or all their headers would fall into the same cache sets.
-  const size_t slot = (slab_size / wanted) / 64 * 64;
-  if (slot < kHeadroom + 65536) return call.Number(-EINVAL);
+  const size_t slot = call.ok() ? slab_size / wanted / 64 * 64 : 0;
+  call.Require(slot >= kHeadroom + 65536, 2, "a slab with one slot per message");
+  if (!call.ok()) return nullptr;
+  if (!environment.receiver) environment.receiver.reset(new Receiver);
+  Receiver& scratch = *environment.receiver;
   for (size_t i = 0; i < wanted; i++) {
     scratch.pieces[i] = {slab + i * slot + kHeadroom, slot - kHeadroom};
     msghdr& header = scratch.messages[i].msg_hdr;
@@ -176,7 +163,7 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
   for (;;) {
     received = recvmmsg(fd, scratch.messages, static_cast<unsigned>(wanted), MSG_DONTWAIT, nullptr);
     if (received > 0) break;
-    if (errno == EINTR || errno == ECONNREFUSED) continue;  // an ICMP answer to an earlier send is no news here
+    if (errno == EINTR || errno == ECONNREFUSED) continue;  // an ICMP error for an earlier send does not matter here
     if (errno != EAGAIN) return call.Number(-errno);
     if (poller.ShouldSpin()) continue;
     if (timeout_ms == 0) return call.Number(0);
@@ -191,15 +178,7 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
     const msghdr& header = scratch.messages[i].msg_hdr;
     int32_t* source = sources + i * kSourceStride;
     const uint32_t bytes = scratch.messages[i].msg_len;
-    const auto* four = reinterpret_cast<const sockaddr_in*>(header.msg_name);
-    if (four->sin_family == AF_INET6) {
-      memcpy(source + kSourceAddress, &reinterpret_cast<const sockaddr_in6*>(header.msg_name)->sin6_addr, 16);
-    } else {
-      uint8_t mapped[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-      memcpy(mapped + 12, &four->sin_addr, 4);
-      memcpy(source + kSourceAddress, mapped, 16);
-    }
-    source[kSourcePort] = ntohs(four->sin_port);
+    source[kSourcePort] = FromSockaddr(scratch.names[i], source + kSourceAddress);
     source[kSourceTruncated] = (header.msg_flags & MSG_TRUNC) ? 1 : 0;
     uint32_t stride = bytes;
     for (cmsghdr* item = CMSG_FIRSTHDR(&header); item; item = CMSG_NXTHDR(const_cast<msghdr*>(&header), item)) {
@@ -211,7 +190,7 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
     source[kSourceBytes] = static_cast<int32_t>(stride);
     const int32_t start = static_cast<int32_t>(static_cast<size_t>(i) * slot) + kHeadroom;
     for (uint32_t at = 0; at < bytes || at == 0; at += stride) {
-      if (count == limit) {  // cannot happen with 128 descriptors a message; what is cut is told as truncated
+      if (count == limit) {  // cannot happen with 128 descriptors per message; what is cut is reported as truncated
         source[kSourceTruncated] = 1;
         break;
       }

@@ -13,11 +13,8 @@
 namespace ripstop {
 namespace {
 
-// What a thread begins to look for.
+// How long a thread spins at first.
 constexpr int64_t kFirst = 10000;
-
-// How long this thread looks, nanoseconds.
-thread_local int64_t learned = 0;
 
 int64_t Now() {
   timespec time;
@@ -31,7 +28,7 @@ bool AdaptivePoller::ShouldSpin() {
   if (limit_ <= 0) return false;
   const int64_t now = Now();
   if (start_ == 0) start_ = now;
-  if (now - start_ >= learned) return false;
+  if (now - start_ >= *learned_) return false;
   sched_yield();
   return true;
 }
@@ -39,9 +36,9 @@ bool AdaptivePoller::ShouldSpin() {
 int AdaptivePoller::Wait(int fd, int control, int timeout_ms) {
   const int result = WaitReadable(fd, control, timeout_ms);
   if (limit_ <= 0) return result;
-  // Would looking have paid? Then look longer next time, else not at all.
-  if (Now() - start_ > limit_) learned = 0;
-  else learned = learned == 0 ? kFirst : learned * 2 < limit_ ? learned * 2 : limit_;
+  // Would spinning have paid? Then spin longer next time, else not at all.
+  if (Now() - start_ > limit_) *learned_ = 0;
+  else *learned_ = *learned_ == 0 ? kFirst : *learned_ * 2 < limit_ ? *learned_ * 2 : limit_;
   return result;
 }
 
@@ -55,7 +52,11 @@ int WaitReadable(int fd, int control, int timeout_ms) {
 // waitReadable(fd, control, timeoutMs) -> 1 readable, 0 timeout or interrupted, -errno. Syscall: poll.
 napi_value WaitReadableCall(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  return call.Number(WaitReadable(call.Int(0), call.Int(1), call.Int(2)));
+  const int fd = call.Fd(0);
+  const int control = call.OptionalFd(1);
+  const int timeout_ms = call.Timeout(2);
+  if (!call.ok()) return nullptr;
+  return call.Number(WaitReadable(fd, control, timeout_ms));
 }
 
 // eventOpen() -> fd. Syscall: eventfd.
@@ -67,15 +68,19 @@ napi_value EventOpen(napi_env env, napi_callback_info info) {
 // eventSignal(fd) -> 0 or -errno. Syscall: write.
 napi_value EventSignal(napi_env env, napi_callback_info info) {
   Call call(env, info);
+  const int fd = call.Fd(0);
+  if (!call.ok()) return nullptr;
   const uint64_t one = 1;
-  return call.Number(write(call.Int(0), &one, sizeof one) < 0 ? -errno : 0);
+  return call.Number(write(fd, &one, sizeof one) < 0 ? -errno : 0);
 }
 
 // eventClear(fd) -> 1 when it was signalled, else 0. Syscall: read.
 napi_value EventClear(napi_env env, napi_callback_info info) {
   Call call(env, info);
+  const int fd = call.Fd(0);
+  if (!call.ok()) return nullptr;
   uint64_t value = 0;
-  return call.Number(read(call.Int(0), &value, sizeof value) == sizeof value ? 1 : 0);
+  return call.Number(read(fd, &value, sizeof value) == sizeof value ? 1 : 0);
 }
 
 }  // namespace ripstop

@@ -9,20 +9,22 @@ namespace ripstop {
 // Syscall: poll.
 int WaitReadable(int fd, int control, int timeout_ms);
 
-// How long to look again before sleeping. Waking a sleeper costs more than the answer to a small packet takes to come,
-// so a look pays where the next packet is near: the thread learns from its last waits how near that is, up to a limit,
-// and does not look at all where waits are long. Each look lets others run first.
+// How long to poll before blocking. Waking a blocked thread costs more than a small packet's answer takes, so spinning pays
+// where the next packet is near. The thread learns from its last waits how near that is, up to a limit, and does not spin
+// where waits are long. Each turn yields the CPU first.
 class AdaptivePoller {
  public:
-  explicit AdaptivePoller(int limit_us) : limit_(limit_us * 1000LL) {}
+  // `learned_ns` is kept between the calls of one thread.
+  AdaptivePoller(int limit_us, int64_t* learned_ns) : limit_(limit_us * 1000LL), learned_(learned_ns) {}
 
-  // True when it is worth looking again. Syscalls: sched_yield.
+  // True when another look is worth it. Syscalls: sched_yield.
   bool ShouldSpin();
-  // What WaitReadable does and returns, learning from how long it took.
+  // Does and returns what WaitReadable does, and learns from how long it took.
   int Wait(int fd, int control, int timeout_ms);
 
  private:
-  int64_t limit_;  // nanoseconds, as all below
+  int64_t limit_;  // nanoseconds, as all here
+  int64_t* learned_;
   int64_t start_ = 0;
 };
 

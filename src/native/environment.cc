@@ -1,0 +1,20 @@
+#include "environment.h"
+
+namespace ripstop {
+
+bool CreateEnvironment(napi_env env) {
+  auto* environment = new Environment;
+  const auto destroy = [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); };
+  if (napi_set_instance_data(env, environment, destroy, nullptr) == napi_ok) return true;
+  delete environment;
+  napi_throw_error(env, nullptr, "the native addon cannot keep its state");
+  return false;
+}
+
+Environment& Environment::Of(napi_env env) {
+  void* data = nullptr;
+  napi_get_instance_data(env, &data);
+  return *static_cast<Environment*>(data);
+}
+
+}  // namespace ripstop

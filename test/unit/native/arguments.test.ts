@@ -1,0 +1,155 @@
+import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs';
+import t from 'tap';
+import { native } from '../../../src/native/load.ts';
+
+/*
+ * A native call with a wrong argument throws and does nothing. Each function is called with one argument after the other
+ * missing, of a wrong type, NaN, a fraction and out of range, while the others are right. A call that went on would close,
+ * open, lock or write to one of this process's descriptors.
+ */
+
+interface Valid {
+  readonly value: unknown;
+  /** Values that the function must refuse, besides those that no argument of this type may have. */
+  readonly wrong: readonly unknown[];
+}
+
+/** The descriptor that a function gets as its right argument: whatever it did to it would be seen. */
+const own = openSync('/dev/null', 'r+');
+t.teardown(() => closeSync(own));
+
+const NUMBERS = [undefined, null, '1', {}, 1n, true, NaN, 0.5, Infinity, -Infinity, 2 ** 32, -(2 ** 31) - 1];
+const number = (value: number, ...wrong: number[]): Valid => ({ value, wrong: [...NUMBERS, ...wrong] });
+const fd: Valid = number(own, -1, 2 ** 31);
+const control: Valid = number(-1, -2, 2 ** 31);
+const timeout: Valid = number(0, -2, 2 ** 31);
+const spin: Valid = number(0, -1, 1_000_001);
+const text = (value: string, ...wrong: string[]): Valid => ({
+  value,
+  wrong: [undefined, null, 1, {}, Buffer.from(value), 'a\0b', 'x'.repeat(4096), ...wrong],
+});
+const path = text('/nowhere');
+const bytes = (size: number, ...wrong: unknown[]): Valid => ({
+  value: new Uint8Array(size),
+  wrong: [
+    undefined,
+    null,
+    1,
+    'text',
+    [0],
+    new ArrayBuffer(size),
+    new Int8Array(size),
+    new Int32Array(size),
+    ...wrong,
+  ],
+});
+const ints = (size: number, ...wrong: unknown[]): Valid => ({
+  value: new Int32Array(size),
+  wrong: [undefined, null, 1, [0], new Uint8Array(size), new Uint32Array(size), ...wrong],
+});
+const address = bytes(16, new Uint8Array(4), new Uint8Array(17));
+const stats = ints(4, new Int32Array(3));
+
+const FUNCTIONS: Record<string, readonly Valid[]> = {
+  tunOpen: [path, text('t0', 'sixteen-bytes-xx'), number(1, -1, 65_536), number(12, -1, 13)],
+  tunName: [fd],
+  tunSetOwner: [fd],
+  tunSetOffload: [fd, number(0, -1)],
+  tunSetPersist: [fd, number(0, -1, 2)],
+  tunRead: [fd, control, bytes(70_000), ints(16), number(1, -1, 2), number(12, -1, 13), spin, timeout],
+  tunWrite: [
+    fd,
+    bytes(100),
+    ints(16),
+    number(1, -1, 2),
+    number(12, -1, 13),
+    number(0, -1, 8),
+    number(1450, 67, 65_536),
+    stats,
+  ],
+  udpOpen: [path, address, number(1, -1, 65_536), number(0, -1, 8), number(1, 0, -1, 2 ** 30)],
+  udpProbe: [fd, number(103, 102, 105)],
+  udpPort: [fd],
+  udpPathMtu: [path, address],
+  udpReceive: [
+    fd,
+    control,
+    bytes(70_000, new Uint8Array(65_536)),
+    ints(16),
+    ints(8, new Int32Array(7)),
+    number(1, 0, -1, 65),
+    spin,
+    timeout,
+  ],
+  udpSend: [
+    ints(1, new Int32Array(0), new Int32Array(129)),
+    bytes(100),
+    ints(16),
+    number(1, -1, 2),
+    ints(32),
+    number(1, 0, -1, 129),
+    stats,
+  ],
+  rawOpen: [path, number(4, 3, 5, 7)],
+  rawSend: [fd, address, bytes(8), number(8, -1, 9)],
+  waitReadable: [fd, control, timeout],
+  eventOpen: [],
+  eventSignal: [fd],
+  eventClear: [fd],
+  threadPolicy: [number(0, -1), number(3, -1, 6)],
+  netlinkOpen: [path, number(0, -1, 32), number(0, -1)],
+  netlinkSend: [fd, bytes(4)],
+  netlinkReceive: [fd, bytes(4), timeout],
+  fileOpen: [path, path, number(0, -1)],
+  fileLock: [fd, number(1, 0, -1, 16)],
+  closeFd: [fd],
+  nftRun: [
+    path,
+    { ...bytes(1), wrong: [...bytes(1).wrong, Buffer.from('a'), Buffer.from('\0\0')] },
+    number(0, -1, 3),
+  ],
+  packetOpen: [path, number(1, 0, -1)],
+  packetSend: [fd, number(1, 0, -1), bytes(6, new Uint8Array(5)), bytes(4)],
+  packetReceive: [fd, bytes(4)],
+};
+
+const descriptors = () => readdirSync('/proc/self/fd').sort().join(' ');
+
+t.test('every exported function has its row here', t => {
+  const exported = Object.entries(native).filter(([, value]) => typeof value === 'function');
+  t.same(exported.map(([name]) => name).sort(), Object.keys(FUNCTIONS).sort());
+  t.end();
+});
+
+for (const [name, valid] of Object.entries(FUNCTIONS)) {
+  if (valid.length === 0) continue;
+  t.test(`${name} refuses wrong arguments`, t => {
+    const call = (native as unknown as Record<string, (...args: unknown[]) => unknown>)[name];
+    if (call === undefined) throw new Error(`no function ${name}`);
+    const before = descriptors();
+    const refuses = (args: unknown[], what: string) => {
+      try {
+        const result = call(...args);
+        t.fail(`${what} was accepted: ${String(result)}`);
+      } catch (error) {
+        const { code, message } = error as { code?: string; message: string };
+        if (code !== 'ERR_INVALID_ARG_TYPE' && code !== 'ERR_OUT_OF_RANGE') t.fail(`${what}: ${message}`);
+        else if (!message.startsWith(`native ${name}: argument `)) t.fail(`${what}: ${message}`);
+      }
+    };
+    refuses([], 'no argument');
+    for (const [i, { wrong }] of valid.entries()) {
+      const values = valid.map(each => each.value);
+      refuses(values.slice(0, i), `without argument ${i + 1}`);
+      for (const value of wrong) refuses(values.with(i, value), `argument ${i + 1} as ${describe(value)}`);
+    }
+    t.equal(descriptors(), before, 'no descriptor was opened or closed');
+    for (const standard of [0, 1, 2, own]) t.doesNotThrow(() => fstatSync(standard));
+    t.end();
+  });
+}
+
+function describe(value: unknown): string {
+  if (ArrayBuffer.isView(value)) return `${value.constructor.name}(${value.byteLength} bytes)`;
+  return `${typeof value} ${String(value).slice(0, 20)}`;
+}
