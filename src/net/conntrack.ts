@@ -52,8 +52,10 @@ export function forgetUdpFlows(netns: string, family: Family, ports: ReadonlySet
       const port = udpPort(flow);
       if (port === undefined || !ports.has(port)) continue;
       const all = readAttributes(flow.payload, HEADER);
+      const tuple = all.get(CTA_TUPLE_ORIG);
+      if (tuple === undefined) continue;
       const writer = begin(DELETE, family, `forget the UDP flow to port ${port}`);
-      writer.attribute(CTA_TUPLE_ORIG | 0x8000, all.get(CTA_TUPLE_ORIG)!);
+      writer.attribute(CTA_TUPLE_ORIG | 0x8000, tuple);
       const zone = all.get(CTA_ZONE);
       if (zone) writer.attribute(CTA_ZONE, zone);
       // It may have ended meanwhile.

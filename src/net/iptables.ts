@@ -138,12 +138,12 @@ export function splitRule(line: string): string[] {
   let word: string | undefined;
   let quoted = false;
   for (let i = 0; i < line.length; i++) {
-    const char = line[i]!;
+    const char = line.charAt(i);
     if (char === '"') {
       quoted = !quoted;
       word ??= '';
     } else if (char === '\\' && i + 1 < line.length) {
-      word = (word ?? '') + line[++i]!;
+      word = (word ?? '') + line.charAt(++i);
     } else if (/\s/.test(char) && !quoted) {
       if (word !== undefined) words.push(word);
       word = undefined;
@@ -158,9 +158,4 @@ export function splitRule(line: string): string[] {
 /** The `-A` lines of one chain in the output of `saveIptables`, in their order. */
 export function rulesOfChain(saved: string, chain: string): string[] {
   return saved.split('\n').filter(line => line.startsWith(`-A ${chain} `));
-}
-
-/** Whether a chain stands in the output of `saveIptables`. */
-export function hasChain(saved: string, chain: string): boolean {
-  return saved.split('\n').some(line => line.startsWith(`:${chain} `));
 }

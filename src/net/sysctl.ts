@@ -1,4 +1,4 @@
-import { closeSync, existsSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, readFileSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { isSystemError } from '../base/errors.ts';
 import { native } from '../native/load.ts';
@@ -52,6 +52,11 @@ function withFile<T>(netns: string, path: string, flags: number, what: string, u
   } finally {
     if (fd >= 0) closeSync(fd);
   }
+}
+
+/** A file of /sys/class/net or /proc/net as the namespace sees it. @throws NetError */
+export function readNamespaceFile(netns: string, path: string): string {
+  return withFile(netns, path, O_RDONLY, `read ${path}`, fd => readFileSync(fd, 'utf8'));
 }
 
 /** Value of a kernel setting, without the newline. @throws NetError ENOENT when this kernel has no such setting */
@@ -155,17 +160,4 @@ export function wishSetting(netns: string, name: string, value: string, without:
 /** One line for log, status and doctor. */
 export function describeRefusal({ name, value, reason, without }: RefusedSetting): string {
   return `kernel setting ${name} cannot be set to ${value}: ${reason}; without it, ${without}`;
-}
-
-/** A file of /sys/class/net or /proc/net as the namespace sees it, at most `limit` bytes. @throws NetError */
-export function readNamespaceFile(netns: string, path: string, limit = 1 << 20): string {
-  return withFile(netns, path, O_RDONLY, `read ${path}`, fd => {
-    const buffer = Buffer.alloc(limit);
-    let used = 0;
-    for (;;) {
-      const count = readSync(fd, buffer, used, limit - used, null);
-      used += count;
-      if (count === 0 || used === limit) return buffer.toString('utf8', 0, used);
-    }
-  });
 }

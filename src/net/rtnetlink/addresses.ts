@@ -12,7 +12,7 @@ import {
 } from '../address-text.ts';
 import { NetError, unless } from '../error.ts';
 import { headerU8, headerU32, readAttributes, readText, readU32 } from './attributes.ts';
-import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
+import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';
 
 const RTM_NEWADDR = 20;
@@ -25,7 +25,6 @@ const IFA_LOCAL = 2;
 const IFA_LABEL = 3;
 const IFA_BROADCAST = 4;
 const IFA_FLAGS = 8;
-const IFA_RT_PRIORITY = 9;
 const IFA_F_SECONDARY = 0x01;
 const IFA_F_NODAD = 0x02;
 const IFA_F_DADFAILED = 0x08;
@@ -72,8 +71,6 @@ export interface AddressSpec {
   noPrefixRoute?: boolean;
   /** IPv6: usable at once, no duplicate address detection. */
   noDuplicateDetection?: boolean;
-  /** Metric of its connected route. */
-  metric?: number;
 }
 
 export function readAddress(message: Message): Address {
@@ -117,10 +114,7 @@ export function listAddresses(
     .u8(0)
     .u8(0)
     .u32(filter.link ?? 0);
-  const all = socket
-    .dump(writer)
-    .filter(message => message.type === RTM_NEWADDR)
-    .map(readAddress);
+  const all = socket.list(writer, RTM_NEWADDR, readAddress);
   // Kernels before 4.20 ignore the index in the request.
   return filter.link === undefined ? all : all.filter(address => address.link === filter.link);
 }
@@ -138,18 +132,12 @@ function addressMessage(type: number, flags: number, verb: string, spec: Address
   writer.attribute(IFA_ADDRESS, spec.peer === undefined ? address : parseAddress(spec.peer));
   if (spec.broadcast !== undefined) writer.attribute(IFA_BROADCAST, parseAddress(spec.broadcast));
   if (bits !== 0) writer.attributeU32(IFA_FLAGS, bits);
-  if (spec.metric !== undefined) writer.attributeU32(IFA_RT_PRIORITY, spec.metric);
   return writer;
 }
 
 /** Adds an address. @throws NetError EEXIST when the link has it */
 export function addAddress(socket: NetlinkSocket, spec: AddressSpec): void {
   socket.request(addressMessage(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, 'add', spec));
-}
-
-/** Adds an address or changes its flags and metric. @throws NetError */
-export function replaceAddress(socket: NetlinkSocket, spec: AddressSpec): void {
-  socket.request(addressMessage(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, 'set', spec));
 }
 
 /** Removes an address; true when it was there. @throws NetError on anything but its absence */

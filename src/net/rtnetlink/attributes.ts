@@ -96,8 +96,9 @@ export function readText(attributes: Attributes, type: number): string | undefin
 
 /** Unsigned number at a fixed place of a message header. @throws NetError EBADMSG when the message is too short */
 export function headerU8(bytes: Uint8Array, at: number): number {
-  if (bytes.length < at + 1) throw malformed(`message of ${bytes.length} bytes, ${at + 1} are needed`);
-  return bytes[at]!;
+  const value = bytes[at];
+  if (value === undefined) throw malformed(`message of ${bytes.length} bytes, ${at + 1} are needed`);
+  return value;
 }
 
 export function headerU16(bytes: Uint8Array, at: number): number {

@@ -49,15 +49,16 @@ function info(flags: number, id: number): Uint8Array {
 }
 
 function vlanMessage(type: number, verb: string, spec: BridgeVlanSpec): MessageWriter {
-  const range = spec.lastId !== undefined && spec.lastId !== spec.id;
-  const span = range ? `${spec.id}-${spec.lastId}` : String(spec.id);
+  const { id, lastId = id } = spec;
+  const range = lastId !== id;
+  const span = range ? `${id}-${lastId}` : String(id);
   const flags = (spec.pvid ? INFO_PVID : 0) | (spec.untagged ? INFO_UNTAGGED : 0);
   const writer = new MessageWriter(type, 0, `${verb} VLAN ${span} on bridge port ${spec.link}`);
   writer.u8(AF_BRIDGE).u8(0).u16(0).u32(spec.link).u32(0).u32(0);
   return writer.nested(IFLA_AF_SPEC, list => {
     if (spec.self) list.attributeU16(IFLA_BRIDGE_FLAGS, BRIDGE_FLAGS_SELF);
-    list.attribute(IFLA_BRIDGE_VLAN_INFO, info(flags | (range ? INFO_RANGE_BEGIN : 0), spec.id));
-    if (range) list.attribute(IFLA_BRIDGE_VLAN_INFO, info(flags | INFO_RANGE_END, spec.lastId!));
+    list.attribute(IFLA_BRIDGE_VLAN_INFO, info(flags | (range ? INFO_RANGE_BEGIN : 0), id));
+    if (range) list.attribute(IFLA_BRIDGE_VLAN_INFO, info(flags | INFO_RANGE_END, lastId));
   });
 }
 
@@ -85,12 +86,9 @@ export function readBridgeVlans(message: Message): BridgeVlan[] {
   return found;
 }
 
-/** VLANs of all bridge ports, one entry a VLAN. */
+/** VLANs of all bridge ports, one entry per VLAN. */
 export function listBridgeVlans(socket: NetlinkSocket): BridgeVlan[] {
   const writer = new MessageWriter(RTM_GETLINK, 0, 'list bridge VLANs');
   writer.u8(AF_BRIDGE).u8(0).u16(0).u32(0).u32(0).u32(0).attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_BRVLAN);
-  return socket
-    .dump(writer)
-    .filter(message => message.type === RTM_NEWLINK)
-    .flatMap(readBridgeVlans);
+  return socket.list(writer, RTM_NEWLINK, readBridgeVlans).flat();
 }

@@ -2,14 +2,7 @@ import type { ErrorCode } from '../../base/errors.ts';
 import { AF_BRIDGE, formatAddress, formatMac, parseAddress, parseMac } from '../address-text.ts';
 import { unless } from '../error.ts';
 import { headerU8, headerU16, headerU32, readAttributes, readU16, readU16Be, readU32 } from './attributes.ts';
-import {
-  type Message,
-  MessageWriter,
-  NLM_F_APPEND,
-  NLM_F_CREATE,
-  NLM_F_EXCL,
-  NLM_F_REPLACE,
-} from './message.ts';
+import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_REPLACE } from './message.ts';
 import {
   NDA_DST,
   NDA_LLADDR,
@@ -83,9 +76,7 @@ export function listFdb(socket: NetlinkSocket, link?: number): FdbEntry[] {
     0,
   );
   return socket
-    .dump(writer)
-    .filter(message => message.type === RTM_NEWNEIGH && headerU8(message.payload, 0) === AF_BRIDGE)
-    .map(readFdbEntry)
+    .list(writer, RTM_NEWNEIGH, readFdbEntry, message => headerU8(message.payload, 0) === AF_BRIDGE)
     .filter(entry => link === undefined || entry.link === link);
 }
 
@@ -119,19 +110,9 @@ export function deleteFdbRequest(spec: FdbSpec): MessageWriter {
 
 export const FDB_ABSENT: readonly ErrorCode[] = ['ENOENT', 'ENODEV'];
 
-/** Adds a permanent forwarding entry. @throws NetError EEXIST when the MAC has one */
-export function addFdb(socket: NetlinkSocket, spec: FdbSpec): void {
-  socket.request(fdbMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, 'add', spec));
-}
-
 /** Adds a permanent forwarding entry or changes its remote. @throws NetError */
 export function replaceFdb(socket: NetlinkSocket, spec: FdbSpec): void {
   socket.request(replaceFdbRequest(spec));
-}
-
-/** Adds a further remote for a MAC, as the all-zero MAC of head-end replication has. @throws NetError */
-export function appendFdb(socket: NetlinkSocket, spec: FdbSpec): void {
-  socket.request(fdbMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_APPEND, 'append', spec));
 }
 
 /** Removes a forwarding entry; true when it was there. @throws NetError on anything but its absence */

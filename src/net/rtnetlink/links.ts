@@ -140,8 +140,7 @@ function linkHeader(writer: MessageWriter, index: number, flags = 0, change = 0)
 
 /** All links of the namespace, by index. */
 export function listLinks(socket: NetlinkSocket): Link[] {
-  const messages = socket.dump(linkHeader(new MessageWriter(RTM_GETLINK, 0, 'list links'), 0));
-  return messages.filter(message => message.type === RTM_NEWLINK).map(readLink);
+  return socket.list(linkHeader(new MessageWriter(RTM_GETLINK, 0, 'list links'), 0), RTM_NEWLINK, readLink);
 }
 
 /** The link with this name or index, undefined when there is none. */

@@ -12,7 +12,7 @@ import {
 } from '../address-text.ts';
 import { unless } from '../error.ts';
 import { headerU8, headerU16, headerU32, readAttributes } from './attributes.ts';
-import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
+import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_REPLACE } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';
 
 /* Neighbours: IP address to MAC. */
@@ -82,9 +82,7 @@ export function listNeighbours(
   const family = filter.family === undefined ? AF_UNSPEC : filter.family === 6 ? AF_INET6 : AF_INET;
   const writer = neighbourHeader(new MessageWriter(RTM_GETNEIGH, 0, 'list neighbours'), family, 0, 0, 0);
   return socket
-    .dump(writer)
-    .filter(message => message.type === RTM_NEWNEIGH && isIpNeighbour(message))
-    .map(readNeighbour)
+    .list(writer, RTM_NEWNEIGH, readNeighbour, isIpNeighbour)
     .filter(neighbour => filter.link === undefined || neighbour.link === filter.link);
 }
 
@@ -113,11 +111,6 @@ export function deleteNeighbourRequest(spec: { link: number; address: string }):
 }
 
 export const NEIGHBOUR_ABSENT: readonly ErrorCode[] = ['ENOENT', 'ENODEV', 'ESRCH'];
-
-/** Adds a neighbour, permanent by default. @throws NetError EEXIST when the address is known */
-export function addNeighbour(socket: NetlinkSocket, spec: NeighbourSpec): void {
-  socket.request(neighbourMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, 'add', spec));
-}
 
 /** Adds a neighbour or changes its MAC and state. @throws NetError */
 export function replaceNeighbour(socket: NetlinkSocket, spec: NeighbourSpec): void {

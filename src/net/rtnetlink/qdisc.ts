@@ -42,11 +42,11 @@ const TCA_ACT_OPTIONS = 2;
 const TCA_MIRRED_PARMS = 2;
 const TC_ACT_STOLEN = 4;
 const TCA_EGRESS_REDIR = 1;
-/** The scheduler's clock counts 64 ns a tick (PSCHED_SHIFT 6). */
+/** The scheduler's clock counts 64 ns per tick (PSCHED_SHIFT 6). */
 const TICK_NS = 64;
 
 export interface TokenBucket {
-  /** Bytes a second, on average. */
+  /** Bytes per second, on average. */
   readonly rate: number;
   /** Bytes that may leave at once. */
   readonly burst: number;
@@ -110,11 +110,7 @@ function readTokenBucket(options: Attributes): TokenBucket | undefined {
 /** Queueing disciplines of one link, the kernel's default ones included. */
 export function listQdiscs(socket: NetlinkSocket, link: number): Qdisc[] {
   const writer = header(new MessageWriter(RTM_GETQDISC, 0, `list queueing of device ${link}`), link, 0, 0);
-  return socket
-    .dump(writer)
-    .filter(message => message.type === RTM_NEWQDISC)
-    .map(readQdisc)
-    .filter(qdisc => qdisc.link === link);
+  return socket.list(writer, RTM_NEWQDISC, readQdisc).filter(qdisc => qdisc.link === link);
 }
 
 /** Shapes what leaves by `link`, in place of its root queue. @throws NetError */

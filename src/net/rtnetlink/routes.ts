@@ -189,9 +189,7 @@ export function listRoutes(
   const family = filter.family === undefined ? AF_UNSPEC : filter.family === 6 ? AF_INET6 : AF_INET;
   const writer = new MessageWriter(RTM_GETROUTE, 0, 'list routes').u8(family).bytes(new Uint8Array(11));
   return socket
-    .dump(writer)
-    .filter(message => message.type === RTM_NEWROUTE && (headerU32(message.payload, 8) & RTM_F_CLONED) === 0)
-    .map(readRoute)
+    .list(writer, RTM_NEWROUTE, readRoute, message => (headerU32(message.payload, 8) & RTM_F_CLONED) === 0)
     .filter(route => filter.table === undefined || route.table === filter.table)
     .filter(route => filter.link === undefined || usesLink(route, filter.link));
 }

@@ -116,6 +116,7 @@ export class NetlinkSocket {
     const refusals = new Map<number, NetError>();
     for (let from = 0; from < writers.length; from += BATCH) {
       const batch = writers.slice(from, from + BATCH);
+      const what = (at: number) => batch[at]?.what ?? 'carry out requests';
       const first = this.#sequence;
       this.#sequence += batch.length;
       const last = first + batch.length - 1;
@@ -125,10 +126,10 @@ export class NetlinkSocket {
         return [message, new Uint8Array(align4(message.length) - message.length)];
       });
       const sent = native.netlinkSend(this.#fd, Buffer.concat(parts));
-      if (sent < 0) throw new NetError(-sent, batch[0]!.what, 'the request could not be sent');
+      if (sent < 0) throw new NetError(-sent, what(0), 'the request could not be sent');
       this.#collect(first, last, (sequence, errno, text) => {
         const at = sequence - first;
-        if (errno !== 0) refusals.set(from + at, new NetError(errno, batch[at]!.what, text));
+        if (errno !== 0) refusals.set(from + at, new NetError(errno, what(at), text));
       });
     }
     return refusals;
@@ -169,6 +170,18 @@ export class NetlinkSocket {
       writer.what,
       `the table changed during each of ${DUMP_TRIES} dumps`,
     );
+  }
+
+  /** The objects of a table: the messages of `type` that `matches` accepts, read by `read`. @throws NetError */
+  list<T>(
+    writer: MessageWriter,
+    type: number,
+    read: (message: Message) => T,
+    matches: (message: Message) => boolean = () => true,
+  ): T[] {
+    return this.dump(writer)
+      .filter(message => message.type === type && matches(message))
+      .map(read);
   }
 
   /**

@@ -1,6 +1,5 @@
 import t from 'tap';
 import {
-  hasChain,
   iptables,
   restoreIptables,
   rulesOfChain,
@@ -80,7 +79,6 @@ t.test('iptables', { skip: need('root', 'netns', 'iptables', 'ip6tables') }, asy
     await restoreIptables(ns.path, family, `*nat\n:RS-TEST - [0:0]\n${rule}\n${rule}\nCOMMIT\n`);
     await restoreIptables(ns.path, family, `*nat\n:RS-TEST - [0:0]\n${rule}\nCOMMIT\n`);
     const saved = await saveIptables(ns.path, family, 'nat');
-    t.ok(hasChain(saved, 'RS-TEST'));
     const rules = rulesOfChain(saved, 'RS-TEST');
     t.equal(rules.length, 1, 'the chain was refilled, not added to');
     t.match(splitRule(rules[0]!), [
