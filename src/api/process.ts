@@ -10,7 +10,7 @@ import { contain } from '../base/boundary.ts';
 import { describeError } from '../base/errors.ts';
 import { createLog, type Log } from '../base/log.ts';
 import { endWhenUncaught } from '../base/uncaught.ts';
-import { describeRefusal, onRefusedSetting } from '../net/sysctl.ts';
+import { describeRefusedSysctl, onRefusedSysctl } from '../net/sysctl.ts';
 import type { Served } from './health.ts';
 import type { OtlpMetrics } from './otlp-metrics.ts';
 import { SOCKET_NAME, serveApi } from './server.ts';
@@ -38,7 +38,7 @@ export async function runAgent(
   const log = createLog(logLevel(flags));
   logContained(log);
   for (const note of flags.notes) log.info(note);
-  onRefusedSetting(setting => log.warn(describeRefusal(setting)));
+  onRefusedSysctl(setting => log.warn(describeRefusedSysctl(setting)));
   const { store, nodeName } = await openStore(flags, process.env);
   const options = agentOptions(flags, nodeName);
   // Before the agent starts: a web UI that everyone could read is an error of the configuration.

@@ -8,7 +8,7 @@ import type { PeerHealth } from '../agent/probe/peer-monitor.ts';
 import type { PeerTally } from '../dataplane/descriptor/counters.ts';
 import { leaseLines, leasePicture } from '../diagnose/doctor/lease-faults.ts';
 import { formatPrefix } from '../ip/prefix.ts';
-import { type RefusedSetting, refusedSettings } from '../net/sysctl.ts';
+import { type RefusedSysctl, refusedSysctls } from '../net/sysctl.ts';
 
 const STUCK_MS = 10_000;
 
@@ -57,7 +57,7 @@ export interface Status {
   readonly uncaught: { readonly count: number; readonly at: string; readonly message: string } | null;
   readonly rejected: readonly { readonly key: string; readonly reason: string; readonly message: string }[];
   /** Kernel settings that traffic does not depend on and that this process may not write. */
-  readonly refusedSettings: readonly RefusedSetting[];
+  readonly refusedSysctls: readonly RefusedSysctl[];
 }
 
 export interface OverlayStatus {
@@ -157,7 +157,7 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
     networkStarts: agent.networkStarts,
     leases: agent.leases.size,
     rejected: network?.rejected ?? [],
-    refusedSettings: refusedSettings(),
+    refusedSysctls: refusedSysctls(),
   };
 }
 

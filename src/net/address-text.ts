@@ -8,7 +8,7 @@ import {
   parseMac as parseMacText,
   viewOf,
 } from '../../encap/wire/addresses.ts';
-import { malformed, NetError } from './error.ts';
+import { malformedMessage, NetError } from './error.ts';
 
 /*
  * Addresses as people write them and as the kernel takes them: 4 or 16 bytes in network order. Text out is canonical
@@ -44,7 +44,7 @@ export function parseAddress(text: string): Uint8Array {
 export function formatAddress(bytes: Uint8Array): string {
   if (bytes.length === 4) return formatIpv4(viewOf(bytes), 0);
   if (bytes.length === 16) return formatIpv6(viewOf(bytes), 0);
-  throw malformed(`address of ${bytes.length} bytes`);
+  throw malformedMessage(`address of ${bytes.length} bytes`);
 }
 
 /** The canonical text of an address. @throws NetError EINVAL */
@@ -90,6 +90,6 @@ export function parseMac(text: string): Uint8Array {
 
 /** Text of 6 bytes. @throws NetError EBADMSG for any other number of them */
 export function formatMac(bytes: Uint8Array): string {
-  if (bytes.length !== 6) throw malformed(`MAC address of ${bytes.length} bytes`);
+  if (bytes.length !== 6) throw malformedMessage(`MAC address of ${bytes.length} bytes`);
   return formatMacAt(viewOf(bytes), 0);
 }

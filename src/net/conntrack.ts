@@ -1,5 +1,5 @@
 import { AF_INET, AF_INET6, type Family } from './address-text.ts';
-import { unless } from './error.ts';
+import { ignoreErrors } from './error.ts';
 import { readAttributes, readNested, readU8, readU16Be } from './rtnetlink/attributes.ts';
 import { type Message, MessageWriter } from './rtnetlink/message.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from './rtnetlink/socket.ts';
@@ -42,7 +42,7 @@ function udpPort(message: Message): number | undefined {
  * @returns how many there were
  * @throws NetError EOPNOTSUPP, EPROTONOSUPPORT when the kernel tracks no connections for others to see
  */
-export function forgetUdpFlows(netns: string, family: Family, ports: ReadonlySet<number>): number {
+export function deleteUdpConntrack(netns: string, family: Family, ports: ReadonlySet<number>): number {
   if (ports.size === 0) return 0;
   const socket = new NetlinkSocket({ netns, protocol: NETLINK_NETFILTER });
   try {
@@ -59,7 +59,7 @@ export function forgetUdpFlows(netns: string, family: Family, ports: ReadonlySet
       const zone = all.get(CTA_ZONE);
       if (zone) writer.attribute(CTA_ZONE, zone);
       // It may have ended meanwhile.
-      if (unless(['ENOENT'], () => socket.request(writer))) count++;
+      if (ignoreErrors(['ENOENT'], () => socket.request(writer))) count++;
     }
     return count;
   } finally {

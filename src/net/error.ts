@@ -39,7 +39,7 @@ export function isNetError(error: unknown, ...codes: readonly ErrorCode[]): erro
 }
 
 /** Runs `action`; true when it did its work, false when it failed with one of `codes`: idempotent deletes. */
-export function unless(codes: readonly ErrorCode[], action: () => void): boolean {
+export function ignoreErrors(codes: readonly ErrorCode[], action: () => void): boolean {
   try {
     action();
     return true;
@@ -50,6 +50,6 @@ export function unless(codes: readonly ErrorCode[], action: () => void): boolean
 }
 
 /** An answer whose bytes contradict themselves. */
-export function malformed(what: string): NetError {
+export function malformedMessage(what: string): NetError {
   return new NetError(constants.errno.EBADMSG, 'netlink answer', what);
 }

@@ -2,7 +2,7 @@ import { closeSync, existsSync, readFileSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { isSystemError } from '../base/errors.ts';
 import { native } from '../native/load.ts';
-import { isNetError, NetError, unless } from './error.ts';
+import { ignoreErrors, isNetError, NetError } from './error.ts';
 
 /*
  * Kernel settings of a namespace: /proc/sys/net shows the namespace of the task that opens a file, so files are opened
@@ -33,7 +33,7 @@ const REASONS: Readonly<Record<(typeof REFUSED)[number], string>> = {
  * with slashes: `net/ipv4/conf/flannel.1/forwarding`.
  * @throws NetError EINVAL for a name that would lead out of /proc/sys
  */
-export function settingPath(name: string): string {
+export function sysctlPath(name: string): string {
   const path = name.includes('/') ? name : name.replaceAll('.', '/');
   if (path.startsWith('/') || path.split('/').some(part => part === '' || part === '.' || part === '..'))
     throw new NetError(constants.errno.EINVAL, `kernel setting ${JSON.stringify(name)}`, 'is not a name');
@@ -60,8 +60,8 @@ export function readNamespaceFile(netns: string, path: string): string {
 }
 
 /** Value of a kernel setting, without the newline. @throws NetError ENOENT when this kernel has no such setting */
-export function readSetting(netns: string, name: string): string {
-  const text = withFile(netns, settingPath(name), O_RDONLY, `read ${name}`, fd => readFileSync(fd, 'utf8'));
+export function readSysctl(netns: string, name: string): string {
+  const text = withFile(netns, sysctlPath(name), O_RDONLY, `read ${name}`, fd => readFileSync(fd, 'utf8'));
   return text.trimEnd();
 }
 
@@ -69,8 +69,8 @@ export function readSetting(netns: string, name: string): string {
  * Sets a kernel setting, by the second mount where /proc/sys refuses it.
  * @throws NetError ENOENT (no such setting), EACCES, EPERM, EROFS (not allowed), EINVAL (not a value)
  */
-export function writeSetting(netns: string, name: string, value: string): void {
-  const path = settingPath(name);
+export function writeSysctl(netns: string, name: string, value: string): void {
+  const path = sysctlPath(name);
   const paths = [path];
   if (path.startsWith(NET) && existsSync(SECOND_MOUNT)) paths.push(SECOND_MOUNT + path.slice(NET.length));
   let refused: NetError | undefined;
@@ -79,14 +79,14 @@ export function writeSetting(netns: string, name: string, value: string): void {
       withFile(netns, file, O_WRONLY, `set ${name} = ${value}`, fd => writeSync(fd, `${value}\n`));
       return;
     } catch (error) {
-      if (!isRefusal(error)) throw error;
+      if (!isSysctlRefusal(error)) throw error;
       refused ??= error;
     }
   throw refusal(refused!, name, value);
 }
 
 /** True for a setting that exists and may not be written here. */
-export function isRefusal(error: unknown): error is NetError {
+export function isSysctlRefusal(error: unknown): error is NetError {
   return isNetError(error, ...REFUSED);
 }
 
@@ -104,15 +104,15 @@ function refusal({ code, errno }: NetError, name: string, value: string): NetErr
  * Sets a kernel setting unless it has the value already.
  * @returns the former value when it was changed, for undoing it; undefined when nothing was done
  */
-export function changeSetting(netns: string, name: string, value: string): string | undefined {
-  const former = readSetting(netns, name);
+export function changeSysctl(netns: string, name: string, value: string): string | undefined {
+  const former = readSysctl(netns, name);
   if (former === value) return undefined;
-  writeSetting(netns, name, value);
+  writeSysctl(netns, name, value);
   return former;
 }
 
 /** A setting that was refused and that traffic does not depend on. */
-export interface RefusedSetting {
+export interface RefusedSysctl {
   readonly name: string;
   readonly value: string;
   /** Errno name and reason. */
@@ -122,33 +122,33 @@ export interface RefusedSetting {
 }
 
 /** By name: a node makes the same settings for each pod. */
-const refused = new Map<string, RefusedSetting>();
-let report: (setting: RefusedSetting) => void = () => {};
+const refused = new Map<string, RefusedSysctl>();
+let report: (setting: RefusedSysctl) => void = () => {};
 
-/** Calls `listener` once for each name that `wishSetting` could not set in this process. */
-export function onRefusedSetting(listener: (setting: RefusedSetting) => void): void {
+/** Calls `listener` once for each name that `trySysctl` could not set in this process. */
+export function onRefusedSysctl(listener: (setting: RefusedSysctl) => void): void {
   report = listener;
 }
 
-/** What `wishSetting` could not set in this process, and has not set since. */
-export function refusedSettings(): readonly RefusedSetting[] {
+/** What `trySysctl` could not set in this process, and has not set since. */
+export function refusedSysctls(): readonly RefusedSysctl[] {
   return [...refused.values()];
 }
 
 /**
  * Sets a kernel setting that traffic does not depend on, where this kernel has it and lets it be written. A refusal is
- * reported (`onRefusedSetting`).
+ * reported (`onRefusedSysctl`).
  * @param without what is different without it, as in `host ports do not answer on 127.0.0.1`
  * @returns false when it was refused
  * @throws NetError EINVAL and others, which no permission explains
  */
-export function wishSetting(netns: string, name: string, value: string, without: string): boolean {
+export function trySysctl(netns: string, name: string, value: string, without: string): boolean {
   try {
-    unless(['ENOENT'], () => changeSetting(netns, name, value));
+    ignoreErrors(['ENOENT'], () => changeSysctl(netns, name, value));
     refused.delete(name);
     return true;
   } catch (error) {
-    if (!isRefusal(error)) throw error;
+    if (!isSysctlRefusal(error)) throw error;
     const setting = { name, value, reason: `${error.kernelText} (${error.code})`, without };
     const isNew = !refused.has(name);
     refused.set(name, setting);
@@ -158,6 +158,6 @@ export function wishSetting(netns: string, name: string, value: string, without:
 }
 
 /** One line for log, status and doctor. */
-export function describeRefusal({ name, value, reason, without }: RefusedSetting): string {
+export function describeRefusedSysctl({ name, value, reason, without }: RefusedSysctl): string {
   return `kernel setting ${name} cannot be set to ${value}: ${reason}; without it, ${without}`;
 }

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { NetError, unless } from '../../net/error.ts';
+import { ignoreErrors, NetError } from '../../net/error.ts';
 import { addAddress, deleteAddress } from '../../net/rtnetlink/addresses.ts';
 import {
   deleteFdb,
@@ -28,7 +28,7 @@ import {
   SCOPE_UNIVERSE,
 } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { changeSetting, wishSetting } from '../../net/sysctl.ts';
+import { changeSysctl, trySysctl } from '../../net/sysctl.ts';
 import type { KernelChange } from './change.ts';
 import { type DesiredDevice, PROTOCOL_RIPSTOP, type RouteEntry } from './state.ts';
 
@@ -39,7 +39,7 @@ import { type DesiredDevice, PROTOCOL_RIPSTOP, type RouteEntry } from './state.t
  */
 export function applyChange(socket: NetlinkSocket, change: KernelChange): boolean {
   if (change.do === 'set-sysctl' && change.without !== undefined)
-    return wishSetting(socket.netns, change.name, change.value, change.without);
+    return trySysctl(socket.netns, change.name, change.value, change.without);
   makeChange(socket, change);
   return true;
 }
@@ -57,7 +57,7 @@ function makeChange(socket: NetlinkSocket, change: KernelChange): void {
       changeLink(socket, index(change.name), change.settings);
       return;
     case 'add-address':
-      unless(['EEXIST'], () =>
+      ignoreErrors(['EEXIST'], () =>
         addAddress(socket, { link: index(change.device), prefix: change.prefix, noDuplicateDetection: true }),
       );
       return;
@@ -89,7 +89,7 @@ function makeChange(socket: NetlinkSocket, change: KernelChange): void {
       deleteRoute(socket, change.route.original ?? ownRoute(index, change.route));
       return;
     case 'set-sysctl':
-      changeSetting(socket.netns, change.name, change.value);
+      changeSysctl(socket.netns, change.name, change.value);
       return;
   }
 }

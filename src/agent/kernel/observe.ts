@@ -5,7 +5,7 @@ import { findLink, type Link, listLinks } from '../../net/rtnetlink/links.ts';
 import { listNeighbours } from '../../net/rtnetlink/neighbours.ts';
 import { listRoutes, type Route, TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { readSetting } from '../../net/sysctl.ts';
+import { readSysctl } from '../../net/sysctl.ts';
 import { covers } from './desired.ts';
 import {
   type DesiredState,
@@ -127,7 +127,7 @@ function observedRoute(route: Route, links: ReadonlyMap<number, Link>): Observed
 
 function sysctlOf(netns: string, name: string): string | undefined {
   try {
-    return readSetting(netns, name);
+    return readSysctl(netns, name);
   } catch (error) {
     if (isNetError(error, 'ENOENT')) return undefined;
     throw error;

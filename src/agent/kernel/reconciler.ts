@@ -1,7 +1,7 @@
 import { isNetError, type NetError } from '../../net/error.ts';
 import { replaceRoute } from '../../net/rtnetlink/routes.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { isRefusal, refusedSettings, writeSetting } from '../../net/sysctl.ts';
+import { isSysctlRefusal, refusedSysctls, writeSysctl } from '../../net/sysctl.ts';
 import { applyChange, applyEntries, type EntryChange, isEntryChange } from './apply.ts';
 import { isRemoval, type KernelChange } from './change.ts';
 import { connectedRoutes, diff } from './diff.ts';
@@ -47,7 +47,7 @@ export class KernelReconciler {
   }
 
   #withoutRefused(changes: readonly KernelChange[]): KernelChange[] {
-    const names = new Set(refusedSettings().map(({ name }) => name));
+    const names = new Set(refusedSysctls().map(({ name }) => name));
     const isRefused = (change: KernelChange): boolean =>
       change.do === 'set-sysctl' && change.without !== undefined && names.has(change.name);
     return changes.filter(change => !isRefused(change));
@@ -89,7 +89,7 @@ export class KernelReconciler {
         made.push(part);
       } catch (error) {
         // The setting is the reason of what fails after it, as an IPv6 address where IPv6 is switched off.
-        if (part.do !== 'set-sysctl' || !isRefusal(error)) throw refused ?? error;
+        if (part.do !== 'set-sysctl' || !isSysctlRefusal(error)) throw refused ?? error;
         refused ??= error;
       }
     }
@@ -170,7 +170,7 @@ export class KernelReconciler {
     for (const [name, value] of [...this.#settings].reverse())
       attempt(() => {
         try {
-          writeSetting(this.#socket.netns, name, value);
+          writeSysctl(this.#socket.netns, name, value);
         } catch (error) {
           if (!isNetError(error, 'ENOENT')) throw error;
         }

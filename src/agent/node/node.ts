@@ -6,7 +6,7 @@ import type { Log } from '../../base/log.ts';
 import { type CounterSnapshot, DataPlane } from '../../dataplane/dataplane.ts';
 import { changeLink, findLink } from '../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { describeRefusal, onRefusedSetting } from '../../net/sysctl.ts';
+import { describeRefusedSysctl, onRefusedSysctl } from '../../net/sysctl.ts';
 import { describeChange, type KernelChange } from '../kernel/change.ts';
 import { desiredState, type OverlaySpec } from '../kernel/desired.ts';
 import { KernelReconciler } from '../kernel/reconciler.ts';
@@ -76,7 +76,7 @@ export class OverlayNode {
    * @throws RipstopError one clear line; nothing is left behind then
    */
   static async start(config: NodeConfig, log: Log): Promise<OverlayNode> {
-    onRefusedSetting(setting => log.warn(describeRefusal(setting)));
+    onRefusedSysctl(setting => log.warn(describeRefusedSysctl(setting)));
     const kernel = new KernelReconciler(config.namespace, {
       device: config.device,
       networks: config.networks,

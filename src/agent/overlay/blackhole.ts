@@ -1,4 +1,4 @@
-import { unless } from '../../net/error.ts';
+import { ignoreErrors } from '../../net/error.ts';
 import { addRoute } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { formatCidr } from '../lease/cidr.ts';
@@ -12,7 +12,7 @@ const PROTOCOL_STATIC = 4;
 export function addBlackholes(socket: NetlinkSocket, { v4, v6 }: Subnets): void {
   for (const subnet of [v4, v6])
     if (subnet)
-      unless(['EEXIST'], () =>
+      ignoreErrors(['EEXIST'], () =>
         addRoute(socket, {
           destination: formatCidr(subnet),
           type: 'blackhole',

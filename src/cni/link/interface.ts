@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isNetError, unless } from '../../net/error.ts';
-import { addAddress, settleAddresses } from '../../net/rtnetlink/addresses.ts';
+import { ignoreErrors, isNetError } from '../../net/error.ts';
+import { addAddress, waitForDad } from '../../net/rtnetlink/addresses.ts';
 import { changeLink } from '../../net/rtnetlink/links.ts';
 import { appendRoute, SCOPE_LINK } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { changeSetting, wishSetting } from '../../net/sysctl.ts';
+import { changeSysctl, trySysctl } from '../../net/sysctl.ts';
 import { contains, readAddress, readNetwork, writeAddress } from '../ipam/address-number.ts';
 import { type AssignedAddress, isV6, type Result, type Route } from '../result/types.ts';
 import { CniError, CODE } from '../skel/errors.ts';
@@ -14,11 +14,11 @@ const DETECTION_MS = 5000;
 
 /**
  * Sets a kernel setting that a pod needs, where this kernel (or this namespace) has it: IPv6 may be compiled out.
- * `wishSetting` is for those that a pod can do without.
+ * `trySysctl` is for those that a pod can do without.
  * @throws NetError EROFS, EACCES, EPERM when it has another value and may not be written
  */
 export function writeSysctlIfExists(netns: string, name: string, value: string): void {
-  unless(['ENOENT'], () => changeSetting(netns, name, value));
+  ignoreErrors(['ENOENT'], () => changeSysctl(netns, name, value));
 }
 
 /** Without arp_notify or ndisc_notify. */
@@ -51,7 +51,7 @@ export function checkGateways(result: Result): void {
 /** Lets an interface of the pod have IPv6 addresses. */
 export function enableIpv6(netns: string, ifname: string): void {
   for (const name of ['lo', ifname]) writeSysctlIfExists(netns, `net/ipv6/conf/${name}/disable_ipv6`, '0');
-  wishSetting(
+  trySysctl(
     netns,
     `net/ipv6/conf/${ifname}/keep_addr_on_down`,
     '1',
@@ -75,7 +75,7 @@ export async function configureInterface(
   if (v6) enableIpv6(netns, ifname);
   changeLink(pod, link, { up: true });
   for (const { address } of result.ips) addAddress(pod, { link, prefix: address, ...broadcastOf(address) });
-  if (v6) await settleAddresses(pod, link, DETECTION_MS, ms => sleep(ms));
+  if (v6) await waitForDad(pod, link, DETECTION_MS, ms => sleep(ms));
   installRoutes(pod, link, result);
 }
 

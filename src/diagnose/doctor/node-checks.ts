@@ -4,7 +4,7 @@ import { saveIptables } from '../../net/iptables.ts';
 import { listNft } from '../../net/nft/nft.ts';
 import { listLinks } from '../../net/rtnetlink/links.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { describeRefusal, readSetting, refusedSettings } from '../../net/sysctl.ts';
+import { describeRefusedSysctl, readSysctl, refusedSysctls } from '../../net/sysctl.ts';
 import { dropsOf } from '../drops.ts';
 import type { Finding } from './finding.ts';
 import { leaseFindings, leasePicture } from './lease-faults.ts';
@@ -81,10 +81,10 @@ function checkKernel(agent: Agent): Finding[] {
 }
 
 function checkSettings(): Finding[] {
-  return refusedSettings().map(setting => ({
+  return refusedSysctls().map(setting => ({
     severity: 'warning',
     kind: 'setting-refused',
-    what: describeRefusal(setting),
+    what: describeRefusedSysctl(setting),
     remedy: `mount the host's /proc/sys/net at /host/proc/sys/net (docs/deploy/kube-ripstop.yml), or set it on the host`,
   }));
 }
@@ -141,7 +141,7 @@ async function masqueradesElsewhere(netns: string): Promise<boolean> {
 
 function checkBridgeNetfilter(agent: Agent): Finding[] {
   try {
-    const value = readSetting(agent.options.netns, 'net.bridge.bridge-nf-call-iptables');
+    const value = readSysctl(agent.options.netns, 'net.bridge.bridge-nf-call-iptables');
     if (value === '1') return [];
   } catch {
     // No such setting: the module is not loaded.

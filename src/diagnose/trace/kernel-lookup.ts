@@ -3,9 +3,9 @@ import { listAddresses } from '../../net/rtnetlink/addresses.ts';
 import { listFdb } from '../../net/rtnetlink/fdb.ts';
 import { findLink, type Link } from '../../net/rtnetlink/links.ts';
 import { listNeighbours } from '../../net/rtnetlink/neighbours.ts';
-import { type Arrival, type Route, routeTo } from '../../net/rtnetlink/routes.ts';
+import { type InputInterface, type Route, routeTo } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { readSetting } from '../../net/sysctl.ts';
+import { readSysctl } from '../../net/sysctl.ts';
 
 /** NUD_* of linux/neighbour.h, by bit. */
 const STATES: readonly (readonly [number, string])[] = [
@@ -38,7 +38,7 @@ export class KernelLookup {
   }
 
   /** @throws NetError as `routeTo` */
-  route(address: string, arrival?: Arrival): Route {
+  route(address: string, arrival?: InputInterface): Route {
     return routeTo(this.#socket, address, arrival);
   }
 
@@ -73,6 +73,6 @@ export class KernelLookup {
   /** Whether this node forwards packets of the family. */
   forwards(family: 4 | 6): { name: string; on: boolean } {
     const name = family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding';
-    return { name: name.replaceAll('/', '.'), on: readSetting(this.#socket.netns, name) !== '0' };
+    return { name: name.replaceAll('/', '.'), on: readSysctl(this.#socket.netns, name) !== '0' };
   }
 }

@@ -1,5 +1,5 @@
 import { RipstopError } from '../../base/errors.ts';
-import { refuseNft, runNft } from './run.ts';
+import { runNft, throwNftError } from './run.ts';
 
 /*
  * nftables in nft's language and its JSON (libnftables-json(5)): one run is one kernel transaction, so a table is replaced
@@ -13,13 +13,13 @@ export type NftObject = Readonly<Record<string, unknown>>;
 export async function applyNft(netns: string, commands: readonly NftObject[]): Promise<void> {
   if (commands.length === 0) return;
   const result = await runNft(netns, JSON.stringify({ nftables: commands }), 'json');
-  if (result.code !== 0) refuseNft('nft -j -f -', result);
+  if (result.code !== 0) throwNftError('nft -j -f -', result);
 }
 
 /** Runs a script in nft's own language as one transaction. @throws RipstopError ECOMMAND */
 export async function applyNftScript(netns: string, script: string): Promise<void> {
   const result = await runNft(netns, script, 'script');
-  if (result.code !== 0) refuseNft('nft -f -', result);
+  if (result.code !== 0) throwNftError('nft -f -', result);
 }
 
 /**
@@ -30,7 +30,7 @@ export async function listNft(netns: string, what: readonly string[]): Promise<N
   const result = await runNft(netns, `list ${what.join(' ')}`, 'listing');
   if (result.code !== 0) {
     if (/No such file or directory/.test(result.stderr)) return [];
-    refuseNft(`nft list ${what.join(' ')}`, result);
+    throwNftError(`nft list ${what.join(' ')}`, result);
   }
   const parsed = parse(result.stdout);
   return parsed.filter(object => !('metainfo' in object));

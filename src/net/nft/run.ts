@@ -46,12 +46,12 @@ function byLibrary(netns: string, commands: string, kind: NftKind): CommandResul
 }
 
 /** The first line of what nft says that is a sentence; positions in the input mean nothing to the reader. */
-export function nftComplaint({ stderr, stdout, code }: CommandResult): string {
+export function nftErrorText({ stderr, stdout, code }: CommandResult): string {
   const [first = ''] = (stderr.trim() || stdout.trim() || `exit code ${code}`).split('\n');
   return first;
 }
 
 /** @throws RipstopError ECOMMAND with nft's own words */
-export function refuseNft(what: string, result: CommandResult): never {
-  throw new RipstopError('ECOMMAND', `${what}: ${nftComplaint(result)}`);
+export function throwNftError(what: string, result: CommandResult): never {
+  throw new RipstopError('ECOMMAND', `${what}: ${nftErrorText(result)}`);
 }

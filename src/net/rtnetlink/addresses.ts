@@ -10,7 +10,7 @@ import {
   parseAddress,
   parsePrefix,
 } from '../address-text.ts';
-import { NetError, unless } from '../error.ts';
+import { ignoreErrors, NetError } from '../error.ts';
 import { headerU8, headerU32, readAttributes, readText, readU32 } from './attributes.ts';
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';
@@ -142,7 +142,7 @@ export function addAddress(socket: NetlinkSocket, spec: AddressSpec): void {
 
 /** Removes an address; true when it was there. @throws NetError on anything but its absence */
 export function deleteAddress(socket: NetlinkSocket, spec: AddressSpec): boolean {
-  return unless(['EADDRNOTAVAIL', 'ENODEV'], () =>
+  return ignoreErrors(['EADDRNOTAVAIL', 'ENODEV'], () =>
     socket.request(addressMessage(RTM_DELADDR, 0, 'delete', spec)),
   );
 }
@@ -152,7 +152,7 @@ export function deleteAddress(socket: NetlinkSocket, spec: AddressSpec): boolean
  * @param pause sleeps the given milliseconds; handed in so that the caller decides how to wait
  * @throws NetError EADDRINUSE when another node owns one of them, ETIMEDOUT after `timeoutMs`
  */
-export async function settleAddresses(
+export async function waitForDad(
   socket: NetlinkSocket,
   link: number,
   timeoutMs: number,

@@ -1,4 +1,4 @@
-import { malformed } from '../error.ts';
+import { malformedMessage } from '../error.ts';
 
 /*
  * Netlink attributes (linux/netlink.h, struct nlattr): u16 length including the 4-byte header, u16 type, value, padding
@@ -38,11 +38,13 @@ export function eachAttribute(
     const length = data.getUint16(at, LITTLE_ENDIAN);
     const type = data.getUint16(at + 2, LITTLE_ENDIAN) & TYPE_MASK;
     if (length < ATTRIBUTE_HEADER || at + length > bytes.length)
-      throw malformed(`attribute ${type} at byte ${at} claims ${length} bytes of ${bytes.length - at}`);
+      throw malformedMessage(
+        `attribute ${type} at byte ${at} claims ${length} bytes of ${bytes.length - at}`,
+      );
     visit(type, bytes.subarray(at + ATTRIBUTE_HEADER, at + length));
     at += align4(length);
   }
-  if (at < bytes.length) throw malformed(`${bytes.length - at} bytes after the last attribute`);
+  if (at < bytes.length) throw malformedMessage(`${bytes.length - at} bytes after the last attribute`);
 }
 
 /** The attributes in `bytes` from `offset`. Values are views, not copies. */
@@ -61,7 +63,8 @@ export function readNested(attributes: Attributes, type: number): Attributes {
 function sized(attributes: Attributes, type: number, size: number): DataView | undefined {
   const value = attributes.get(type);
   if (!value) return undefined;
-  if (value.length < size) throw malformed(`attribute ${type} has ${value.length} bytes, ${size} are needed`);
+  if (value.length < size)
+    throw malformedMessage(`attribute ${type} has ${value.length} bytes, ${size} are needed`);
   return view(value);
 }
 
@@ -97,16 +100,16 @@ export function readText(attributes: Attributes, type: number): string | undefin
 /** Unsigned number at a fixed place of a message header. @throws NetError EBADMSG when the message is too short */
 export function headerU8(bytes: Uint8Array, at: number): number {
   const value = bytes[at];
-  if (value === undefined) throw malformed(`message of ${bytes.length} bytes, ${at + 1} are needed`);
+  if (value === undefined) throw malformedMessage(`message of ${bytes.length} bytes, ${at + 1} are needed`);
   return value;
 }
 
 export function headerU16(bytes: Uint8Array, at: number): number {
-  if (bytes.length < at + 2) throw malformed(`message of ${bytes.length} bytes, ${at + 2} are needed`);
+  if (bytes.length < at + 2) throw malformedMessage(`message of ${bytes.length} bytes, ${at + 2} are needed`);
   return view(bytes).getUint16(at, LITTLE_ENDIAN);
 }
 
 export function headerU32(bytes: Uint8Array, at: number): number {
-  if (bytes.length < at + 4) throw malformed(`message of ${bytes.length} bytes, ${at + 4} are needed`);
+  if (bytes.length < at + 4) throw malformedMessage(`message of ${bytes.length} bytes, ${at + 4} are needed`);
   return view(bytes).getUint32(at, LITTLE_ENDIAN);
 }

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../base/errors.ts';
 import { AF_BRIDGE, formatAddress, formatMac, parseAddress, parseMac } from '../address-text.ts';
-import { unless } from '../error.ts';
+import { ignoreErrors } from '../error.ts';
 import { headerU8, headerU16, headerU32, readAttributes, readU16, readU16Be, readU32 } from './attributes.ts';
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_REPLACE } from './message.ts';
 import {
@@ -117,5 +117,5 @@ export function replaceFdb(socket: NetlinkSocket, spec: FdbSpec): void {
 
 /** Removes a forwarding entry; true when it was there. @throws NetError on anything but its absence */
 export function deleteFdb(socket: NetlinkSocket, spec: FdbSpec): boolean {
-  return unless(FDB_ABSENT, () => socket.request(deleteFdbRequest(spec)));
+  return ignoreErrors(FDB_ABSENT, () => socket.request(deleteFdbRequest(spec)));
 }

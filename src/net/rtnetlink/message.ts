@@ -1,4 +1,4 @@
-import { malformed } from '../error.ts';
+import { malformedMessage } from '../error.ts';
 import { ATTRIBUTE_HEADER, align4, headerU16, headerU32, LITTLE_ENDIAN, NLA_F_NESTED } from './attributes.ts';
 
 /*
@@ -38,7 +38,7 @@ export function splitMessages(datagram: Uint8Array): Message[] {
   while (datagram.length - at >= MESSAGE_HEADER) {
     const length = headerU32(datagram, at);
     if (length < MESSAGE_HEADER || at + length > datagram.length)
-      throw malformed(`message at byte ${at} claims ${length} bytes of ${datagram.length - at}`);
+      throw malformedMessage(`message at byte ${at} claims ${length} bytes of ${datagram.length - at}`);
     messages.push({
       type: headerU16(datagram, at + 4),
       flags: headerU16(datagram, at + 6),
@@ -47,7 +47,7 @@ export function splitMessages(datagram: Uint8Array): Message[] {
     });
     at += align4(length);
   }
-  if (at < datagram.length) throw malformed(`${datagram.length - at} bytes after the last message`);
+  if (at < datagram.length) throw malformedMessage(`${datagram.length - at} bytes after the last message`);
   return messages;
 }
 

@@ -10,7 +10,7 @@ import {
   parseAddress,
   parseMac,
 } from '../address-text.ts';
-import { unless } from '../error.ts';
+import { ignoreErrors } from '../error.ts';
 import { headerU8, headerU16, headerU32, readAttributes } from './attributes.ts';
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_REPLACE } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';
@@ -119,5 +119,5 @@ export function replaceNeighbour(socket: NetlinkSocket, spec: NeighbourSpec): vo
 
 /** Removes a neighbour; true when it was there. @throws NetError on anything but its absence */
 export function deleteNeighbour(socket: NetlinkSocket, spec: { link: number; address: string }): boolean {
-  return unless(NEIGHBOUR_ABSENT, () => socket.request(deleteNeighbourRequest(spec)));
+  return ignoreErrors(NEIGHBOUR_ABSENT, () => socket.request(deleteNeighbourRequest(spec)));
 }

@@ -1,4 +1,4 @@
-import { unless } from '../error.ts';
+import { ignoreErrors } from '../error.ts';
 import {
   type Attributes,
   headerU32,
@@ -152,7 +152,7 @@ export function deleteIngressQdisc(socket: NetlinkSocket, link: number): boolean
 
 function remove(socket: NetlinkSocket, link: number, handle: number, parent: number, what: string): boolean {
   // EINVAL: the ingress queue is not there; ENOENT: the root queue is the kernel's own default.
-  return unless(['ENOENT', 'ENODEV', 'EINVAL'], () =>
+  return ignoreErrors(['ENOENT', 'ENODEV', 'EINVAL'], () =>
     socket.request(header(new MessageWriter(RTM_DELQDISC, 0, what), link, handle, parent)),
   );
 }
@@ -164,7 +164,7 @@ function remove(socket: NetlinkSocket, link: number, handle: number, parent: num
  */
 export function redirectIngress(socket: NetlinkSocket, from: number, to: number): void {
   const what = `redirect what comes in by device ${from} to device ${to}`;
-  unless(['EEXIST'], () =>
+  ignoreErrors(['EEXIST'], () =>
     socket.request(
       header(
         new MessageWriter(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, what),

@@ -12,7 +12,7 @@ import {
   parseAddress,
   parsePrefix,
 } from '../address-text.ts';
-import { malformed, unless } from '../error.ts';
+import { ignoreErrors, malformedMessage } from '../error.ts';
 import {
   type Attributes,
   headerU8,
@@ -168,7 +168,7 @@ function readHops(bytes: Uint8Array): NextHop[] {
   while (at + HOP_HEADER <= bytes.length) {
     const length = headerU16(bytes, at);
     if (length < HOP_HEADER || at + length > bytes.length)
-      throw malformed(`next hop at byte ${at} claims ${length} bytes`);
+      throw malformedMessage(`next hop at byte ${at} claims ${length} bytes`);
     const hop = bytes.subarray(at, at + length);
     hops.push({
       link: headerU32(hop, 4),
@@ -199,7 +199,7 @@ function usesLink(route: Route, link: number): boolean {
 }
 
 /** A packet that comes from elsewhere: its source address and the link that it comes in by. */
-export interface Arrival {
+export interface InputInterface {
   readonly source: string;
   readonly link: number;
 }
@@ -209,7 +209,7 @@ export interface Arrival {
  * packet is one to be forwarded, and what the kernel checks of such is checked: reverse path, forwarding.
  * @throws NetError ENETUNREACH, EHOSTUNREACH when there is none; EXDEV, EINVAL when the arrival is refused
  */
-export function routeTo(socket: NetlinkSocket, address: string, arrival?: Arrival): Route {
+export function routeTo(socket: NetlinkSocket, address: string, arrival?: InputInterface): Route {
   const bytes = parseAddress(address);
   const source = arrival && parseAddress(arrival.source);
   const writer = new MessageWriter(RTM_GETROUTE, 0, `look up the route to ${address}`)
@@ -220,7 +220,7 @@ export function routeTo(socket: NetlinkSocket, address: string, arrival?: Arriva
     .attribute(RTA_DST, bytes);
   if (arrival && source) writer.attribute(RTA_SRC, source).attributeU32(RTA_IIF, arrival.link);
   const found = socket.get(writer).find(message => message.type === RTM_NEWROUTE);
-  if (!found) throw malformed(`no route in the answer for ${address}`);
+  if (!found) throw malformedMessage(`no route in the answer for ${address}`);
   return readRoute(found);
 }
 
@@ -334,5 +334,5 @@ export function appendRoute(socket: NetlinkSocket, spec: RouteSpec): void {
 
 /** Removes the route that matches all that `spec` names; true when it was there. @throws NetError otherwise */
 export function deleteRoute(socket: NetlinkSocket, spec: RouteSpec): boolean {
-  return unless(ROUTE_ABSENT, () => socket.request(deleteRouteRequest(spec)));
+  return ignoreErrors(ROUTE_ABSENT, () => socket.request(deleteRouteRequest(spec)));
 }

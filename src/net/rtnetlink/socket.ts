@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { isSystemError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
-import { malformed, NetError } from '../error.ts';
+import { malformedMessage, NetError } from '../error.ts';
 import { align4, LITTLE_ENDIAN, readAttributes, readText } from './attributes.ts';
 import {
   MESSAGE_HEADER,
@@ -54,7 +54,7 @@ export function readOutcome(message: Message): Outcome {
   const { payload, flags, type } = message;
   if (payload.length < 4) {
     if (type === NLMSG_DONE) return { errno: 0, text: '' };
-    throw malformed(`error message of ${payload.length} bytes`);
+    throw malformedMessage(`error message of ${payload.length} bytes`);
   }
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   const errno = -view.getInt32(0, LITTLE_ENDIAN);
@@ -62,12 +62,13 @@ export function readOutcome(message: Message): Outcome {
   let at = 4;
   if (type === NLMSG_ERROR) {
     // The request follows: its header only when capped, whole otherwise.
-    if (payload.length < 4 + MESSAGE_HEADER) throw malformed(`error message of ${payload.length} bytes`);
+    if (payload.length < 4 + MESSAGE_HEADER)
+      throw malformedMessage(`error message of ${payload.length} bytes`);
     const request = flags & NLM_F_CAPPED ? MESSAGE_HEADER : view.getUint32(4, LITTLE_ENDIAN);
-    if (request > payload.length - at) throw malformed(`error message that repeats ${request} bytes`);
+    if (request > payload.length - at) throw malformedMessage(`error message that repeats ${request} bytes`);
     at += align4(request);
   }
-  if (at > payload.length) throw malformed(`error message of ${payload.length} bytes`);
+  if (at > payload.length) throw malformedMessage(`error message of ${payload.length} bytes`);
   return { errno, text: readText(readAttributes(payload, at), NLMSGERR_ATTR_MSG) ?? '' };
 }
 

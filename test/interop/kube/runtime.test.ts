@@ -164,7 +164,7 @@ t.test(
     const node = await one.runtime.exec(one.agent, 'node', '-p', 'process.versions.node.split(".")[0]');
     t.equal(node.stdout.trim(), '24');
     const status = JSON.parse((await one.runtime.exec(one.agent, ...MAIN, 'status', '--json')).stdout);
-    t.match(status, { ready: true, refusedSettings: [] }, 'settings are written through the second mount');
+    t.match(status, { ready: true, refusedSysctls: [] }, 'settings are written through the second mount');
 
     const [left, right] = await Promise.all([one.runtime.pod('left'), two.runtime.pod('right')]);
     const reach = (from: typeof left, to: typeof left) => from.run(['ping', '-c1', '-W2', to.ip]).code === 0;

@@ -92,7 +92,7 @@ t.test('agent, /proc/sys read-only, carries packets, wires pods and says what is
     await until('traffic', () => one.pods[0]!.ns.attempt(ping).code === 0);
   }
   t.strictSame(
-    statuses[0]!.refusedSettings.map(({ name }) => name.split('/').pop()),
+    statuses[0]!.refusedSysctls.map(({ name }) => name.split('/').pop()),
     ['accept_ra', 'addr_gen_mode', 'accept_ra', 'addr_gen_mode'],
     'of each device',
   );
@@ -104,7 +104,7 @@ t.test('agent, /proc/sys read-only, carries packets, wires pods and says what is
   const added = addPod(agent, binDir, pod.path, 'c1');
   t.equal(added.code, 0, added.stdout);
   t.match(pod.must(['ip', '-6', 'addr', 'show', 'dev', 'eth0']), 'fd00:10:244:');
-  const settings = (await agent.ready(1)).refusedSettings.map(({ name }) => name);
+  const settings = (await agent.ready(1)).refusedSysctls.map(({ name }) => name);
   for (const name of ['cni0/route_localnet', 'eth0/keep_addr_on_down', 'flannel.1/accept_ra'])
     t.equal(linesOf(readFileSync(agent.log, 'utf8'), `${name} cannot be set`).length, 1, name);
 

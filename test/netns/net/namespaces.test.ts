@@ -5,7 +5,7 @@ import { runCommand } from '../../../src/net/command.ts';
 import { isNamespace, NAMED_NAMESPACES } from '../../../src/net/namespaces.ts';
 import { changeLink, createLink, getLink, listLinks } from '../../../src/net/rtnetlink/links.ts';
 import { NetlinkSocket, withSocket } from '../../../src/net/rtnetlink/socket.ts';
-import { changeSetting, readNamespaceFile, readSetting, writeSetting } from '../../../src/net/sysctl.ts';
+import { changeSysctl, readNamespaceFile, readSysctl, writeSysctl } from '../../../src/net/sysctl.ts';
 import { need } from '../../support/skip-unless.ts';
 
 const skip = need('root', 'netns', 'ip', 'nsenter');
@@ -45,24 +45,24 @@ t.test('paths that lead to no namespace', { skip }, async t => {
 
 t.test('kernel settings of a namespace', { skip }, async t => {
   const path = namedNamespace(t);
-  const home = readSetting('', 'net.ipv4.ip_forward');
-  const fresh = readSetting(path, 'net.ipv4.ip_forward');
+  const home = readSysctl('', 'net.ipv4.ip_forward');
+  const fresh = readSysctl(path, 'net.ipv4.ip_forward');
   const other = fresh === '0' ? '1' : '0';
-  t.equal(changeSetting(path, 'net.ipv4.ip_forward', other), fresh, 'tells the former value');
-  t.equal(changeSetting(path, 'net.ipv4.ip_forward', other), undefined, 'nothing to do');
-  t.equal(readSetting('', 'net.ipv4.ip_forward'), home, 'the own namespace is untouched');
+  t.equal(changeSysctl(path, 'net.ipv4.ip_forward', other), fresh, 'tells the former value');
+  t.equal(changeSysctl(path, 'net.ipv4.ip_forward', other), undefined, 'nothing to do');
+  t.equal(readSysctl('', 'net.ipv4.ip_forward'), home, 'the own namespace is untouched');
   t.equal(must(['ip', 'netns', 'exec', NAME, 'cat', '/proc/sys/net/ipv4/ip_forward']).trim(), other);
   withSocket(path, socket => {
     createLink(socket, { kind: 'bridge', name: 'with.dot' });
     changeLink(socket, getLink(socket, 'with.dot').index, { up: true });
   });
-  writeSetting(path, 'net/ipv6/conf/with.dot/accept_ra', '0');
-  t.equal(readSetting(path, 'net/ipv6/conf/with.dot/accept_ra'), '0');
+  writeSysctl(path, 'net/ipv6/conf/with.dot/accept_ra', '0');
+  t.equal(readSysctl(path, 'net/ipv6/conf/with.dot/accept_ra'), '0');
   t.match(readNamespaceFile(path, '/proc/net/dev'), /with\.dot:/);
-  t.throws(() => readSetting(path, 'net.ipv4.no_such'), { code: 'ENOENT', message: /no_such/ });
-  t.throws(() => writeSetting(path, 'net.ipv4.ip_forward', 'perhaps'), { code: 'EINVAL' });
+  t.throws(() => readSysctl(path, 'net.ipv4.no_such'), { code: 'ENOENT', message: /no_such/ });
+  t.throws(() => writeSysctl(path, 'net.ipv4.ip_forward', 'perhaps'), { code: 'EINVAL' });
   for (const name of ['net/../../etc', '/etc/x', '', 'net//ipv4', 'net..ipv4'])
-    t.throws(() => readSetting(path, name), { code: 'EINVAL' }, name);
+    t.throws(() => readSysctl(path, name), { code: 'EINVAL' }, name);
 });
 
 t.test('programs inside a namespace', { skip }, async t => {

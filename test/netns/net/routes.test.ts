@@ -3,7 +3,7 @@ import {
   addAddress,
   deleteAddress,
   listAddresses,
-  settleAddresses,
+  waitForDad,
 } from '../../../src/net/rtnetlink/addresses.ts';
 import { deleteFdb, listFdb, replaceFdb } from '../../../src/net/rtnetlink/fdb.ts';
 import { changeLink, createLink, getLink } from '../../../src/net/rtnetlink/links.ts';
@@ -61,7 +61,7 @@ t.test('addresses', { skip }, async t => {
     { family: 6, noPrefixRoute: true, tentative: false, peer: undefined },
   );
   t.equal(read.find(address => address.address === 'fd01::1')?.tentative, true);
-  await settleAddresses(socket, a, 5000, ms => new Promise(resolve => setTimeout(resolve, ms)));
+  await waitForDad(socket, a, 5000, ms => new Promise(resolve => setTimeout(resolve, ms)));
   t.equal(listAddresses(socket, { link: a, family: 6 }).find(x => x.address === 'fd01::1')?.tentative, false);
   t.same(
     listAddresses(socket)

@@ -81,7 +81,7 @@ const STATUS: Status = {
   networkStarts: 1,
   leases: 3,
   rejected: [],
-  refusedSettings: [],
+  refusedSysctls: [],
 };
 
 t.test('status', async t => {

@@ -46,8 +46,8 @@ export function showStatus(status: Status): string {
     ]);
   if (status.rejected.length > 0)
     rows.push(['ignored', status.rejected.map(({ key, message }) => `${key} ${message}`).join('; ')]);
-  if (status.refusedSettings.length > 0)
-    rows.push(['settings', `refused: ${status.refusedSettings.map(({ name }) => name).join(', ')}`]);
+  if (status.refusedSysctls.length > 0)
+    rows.push(['settings', `refused: ${status.refusedSysctls.map(({ name }) => name).join(', ')}`]);
   const width = Math.max(...rows.map(([title]) => title.length));
   const head = rows.map(([title, text]) => `${title.padEnd(width)}  ${text}\n`).join('');
   if (status.overlays.length === 0) return head;

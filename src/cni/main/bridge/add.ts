@@ -1,5 +1,5 @@
 import { changeLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
-import { wishSetting } from '../../../net/sysctl.ts';
+import { trySysctl } from '../../../net/sysctl.ts';
 import { readDns } from '../../config/network.ts';
 import { obtainAddresses } from '../../delegate/addresses.ts';
 import { readNetwork, writeAddress } from '../../ipam/address-number.ts';
@@ -81,9 +81,9 @@ async function address(
   }
   const result = withGateways(await obtainAddresses(call, config.ipam, undo), config);
   checkGateways(result);
-  wishSetting(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1', UNANNOUNCED);
+  trySysctl(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1', UNANNOUNCED);
   if (!config.enabledad)
-    wishSetting(call.netns, `net/ipv6/conf/${call.ifname}/accept_dad`, '0', DUPLICATES_LOOKED_FOR);
+    trySysctl(call.netns, `net/ipv6/conf/${call.ifname}/accept_dad`, '0', DUPLICATES_LOOKED_FOR);
   await configureInterface(netlink.pod, call.netns, pair.pod.index, call.ifname, result);
   await waitForPort(netlink.node, pair.node.index);
   const interfaces = config.isGateway ? openGateway(call, config, netlink, bridge, result) : [];

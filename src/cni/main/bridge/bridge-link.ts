@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { formatMac } from '../../../net/address-text.ts';
-import { isNetError, unless } from '../../../net/error.ts';
+import { ignoreErrors, isNetError } from '../../../net/error.ts';
 import { addAddress, deleteAddress, listAddresses } from '../../../net/rtnetlink/addresses.ts';
 import { changeBridge } from '../../../net/rtnetlink/bridge-port.ts';
 import { changeLink, createLink, findLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
-import { wishSetting } from '../../../net/sysctl.ts';
+import { trySysctl } from '../../../net/sysctl.ts';
 import { readNetwork, writeAddress } from '../../ipam/address-number.ts';
 import { DUPLICATES_LOOKED_FOR } from '../../link/interface.ts';
 import { isV6 } from '../../result/types.ts';
@@ -38,7 +38,7 @@ export function ensureBridge(
   const { mtu, promiscuous, vlanFiltering } = options;
   let link = findLink(node, name);
   if (!link) {
-    unless(['EEXIST'], () =>
+    ignoreErrors(['EEXIST'], () =>
       createLink(node, {
         kind: 'bridge',
         name,
@@ -48,14 +48,9 @@ export function ensureBridge(
       }),
     );
     // Routes are the plugin's to make: router advertisements must not add any.
-    wishSetting(
-      netns,
-      `net/ipv6/conf/${name}/accept_ra`,
-      '0',
-      'a pod can add routes by router advertisements',
-    );
+    trySysctl(netns, `net/ipv6/conf/${name}/accept_ra`, '0', 'a pod can add routes by router advertisements');
     // Its link-local address comes from a random MAC; looking for duplicates would keep the first pod waiting for 2 s.
-    wishSetting(netns, `net/ipv6/conf/${name}/accept_dad`, '0', DUPLICATES_LOOKED_FOR);
+    trySysctl(netns, `net/ipv6/conf/${name}/accept_dad`, '0', DUPLICATES_LOOKED_FOR);
     link = getLink(node, name);
   }
   if (link.kind !== 'bridge') {

@@ -10,7 +10,7 @@ import {
 } from '../../../net/rtnetlink/links.ts';
 import { listRoutes, TABLE_MAIN } from '../../../net/rtnetlink/routes.ts';
 import { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
-import { wishSetting } from '../../../net/sysctl.ts';
+import { trySysctl } from '../../../net/sysctl.ts';
 import { readDns, requirePrevResult, validAttachments } from '../../config/network.ts';
 import { forwardToIpam, obtainAddresses, releaseSteps } from '../../delegate/addresses.ts';
 import { checkAddresses, checkLink, checkRoutes, failCheck, podInterface } from '../../link/checks.ts';
@@ -126,8 +126,8 @@ async function address(
   const result = { ...given, ips: given.ips.map(one => ({ ...one, interface: 0 })) };
   checkGateways(result);
   // Neighbours hear of the address when it moves to this device.
-  wishSetting(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1', UNANNOUNCED);
-  wishSetting(call.netns, `net/ipv6/conf/${call.ifname}/ndisc_notify`, '1', UNANNOUNCED);
+  trySysctl(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1', UNANNOUNCED);
+  trySysctl(call.netns, `net/ipv6/conf/${call.ifname}/ndisc_notify`, '1', UNANNOUNCED);
   await configureInterface(netlink.pod, call.netns, link.index, call.ifname, result);
   return result;
 }

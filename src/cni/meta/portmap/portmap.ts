@@ -1,8 +1,8 @@
 import { describeError } from '../../../base/errors.ts';
-import { forgetUdpFlows } from '../../../net/conntrack.ts';
+import { deleteUdpConntrack } from '../../../net/conntrack.ts';
 import { getLink } from '../../../net/rtnetlink/links.ts';
 import { routeTo } from '../../../net/rtnetlink/routes.ts';
-import { wishSetting } from '../../../net/sysctl.ts';
+import { trySysctl } from '../../../net/sysctl.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { failCheck } from '../../link/checks.ts';
 import { withNode } from '../../link/netlink-pair.ts';
@@ -74,7 +74,7 @@ function forgetFlows(call: Call, { mappings }: PortmapConfig): void {
   try {
     for (const family of [4, 6] as const) {
       const own = mappingsOf(mappings, family === 6).filter(one => one.protocol === 'udp');
-      forgetUdpFlows(call.host.netns, family, new Set(own.map(one => one.hostPort)));
+      deleteUdpConntrack(call.host.netns, family, new Set(own.map(one => one.hostPort)));
     }
   } catch (error) {
     call.host.log(`portmap: ${describeError(error)}`);
@@ -102,7 +102,7 @@ async function routeLocalhost(call: Call, cidr: string): Promise<void> {
   });
   if (!name) return;
   const setting = `net/ipv4/conf/${name}/route_localnet`;
-  wishSetting(call.host.netns, setting, '1', 'host ports do not answer on 127.0.0.1');
+  trySysctl(call.host.netns, setting, '1', 'host ports do not answer on 127.0.0.1');
 }
 
 async function del(call: Call): Promise<void> {

@@ -1,7 +1,7 @@
 import { removeTemps } from '../../../base/atomic-file.ts';
 import { changeLink, findLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
-import { changeSetting, readSetting, writeSetting } from '../../../net/sysctl.ts';
+import { changeSysctl, readSysctl, writeSysctl } from '../../../net/sysctl.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { failCheck } from '../../link/checks.ts';
 import { withNodeAndPod, withPodIfExists } from '../../link/netlink-pair.ts';
@@ -53,8 +53,8 @@ async function add(call: Call): Promise<Result> {
 
 function tune(call: Call, config: TuningConfig, pod: NetlinkSocket, undo: Undo): void {
   for (const { name, value } of config.settings) {
-    const former = changeSetting(call.netns, name, value);
-    if (former !== undefined) undo.push(`set ${name} back`, () => writeSetting(call.netns, name, former));
+    const former = changeSysctl(call.netns, name, value);
+    if (former !== undefined) undo.push(`set ${name} back`, () => writeSysctl(call.netns, name, former));
   }
   if (Object.keys(config.link).length === 0) return;
   const link = getLink(pod, call.ifname);
@@ -84,7 +84,7 @@ async function check(call: Call): Promise<void> {
   const config = readConfig(call);
   requirePrevResult(call);
   for (const { name, value } of config.settings) {
-    const found = readSetting(call.netns, name);
+    const found = readSysctl(call.netns, name);
     // The kernel separates lists by tabs.
     if (found.split(/\s+/).join(' ') !== value.trim().split(/\s+/).join(' ')) {
       failCheck(`Error: Tuning configured value of ${name} is ${value}, current value is ${found}`);
