@@ -60,13 +60,13 @@ export function formatKey({ v4, v6 }: Subnets): string {
 export function parseKey(key: string): Subnets | undefined {
   const match = /^(?:(\d+\.\d+\.\d+\.\d+-\d+)(?:&([0-9a-f:-]+))?|([0-9a-f:-]+))$/.exec(key);
   if (!match) return undefined;
-  const text6 = match[2] ?? match[3];
-  const has4 = match[1] !== undefined && !(match[1] === NO_IPV4 && text6 !== undefined);
-  const v4 = has4 ? parseCidr(match[1]!.replace('-', '/')) : undefined;
-  const cut = text6?.lastIndexOf('-') ?? -1;
+  const [, first, second, alone] = match;
+  const text6 = second ?? alone;
+  const text4 = first === NO_IPV4 && text6 !== undefined ? undefined : first;
+  const v4 = text4 === undefined ? undefined : parseCidr(text4.replace('-', '/'));
   const v6 =
-    cut > 0 ? parseCidr(`${text6!.slice(0, cut).replaceAll('-', ':')}/${text6!.slice(cut + 1)}`) : undefined;
-  if (has4 && (v4?.family !== 4 || v4.length === 0)) return undefined;
+    text6 === undefined ? undefined : parseCidr(text6.replace(/-([^-]*)$/, '/$1').replaceAll('-', ':'));
+  if (text4 !== undefined && (v4?.family !== 4 || v4.length === 0)) return undefined;
   if (text6 !== undefined && (v6?.family !== 6 || v6.length === 0)) return undefined;
   if ((v4 && !isNetwork(v4)) || (v6 && !isNetwork(v6))) return undefined;
   return { v4, v6 };

@@ -88,7 +88,7 @@ export class Prober {
 
   #onReply(family: Family, packet: Buffer): void {
     // IPv4 sockets get the IP header as well, IPv6 sockets do not.
-    const at = family === 4 ? (packet[0]! & 15) * 4 : 0;
+    const at = family === 4 && packet.length > 0 ? (packet.readUInt8(0) & 15) * 4 : 0;
     if (
       packet.length < at + 8 ||
       packet[at] !== ECHO_REPLY[family] ||

@@ -243,13 +243,16 @@ export class IptablesRules implements RuleReconciler {
 function canonicalRule(rule: string): string {
   const words = splitRule(rule);
   const options: string[] = [];
-  for (let at = 0; at < words.length; ) {
-    const start = at;
-    if (words[at] === '!') at++;
-    at++;
-    while (at < words.length && !/^(-|!)/.test(words[at]!)) at++;
-    options.push(words.slice(start, at).join(' '));
+  let option: string[] = [];
+  for (const word of words) {
+    // `!` begins an option, and the one behind it belongs to it.
+    if (/^(-|!)/.test(word) && option.length > 0 && option.join() !== '!') {
+      options.push(option.join(' '));
+      option = [];
+    }
+    option.push(word);
   }
+  if (option.length > 0) options.push(option.join(' '));
   // `-m udp` is implied by `-p udp`, and saved in either way by different versions.
   return options
     .filter(option => option !== '-m udp')

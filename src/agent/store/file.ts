@@ -187,8 +187,8 @@ export class FileStore implements LeaseStore {
   }
 
   async #readAndTell(all: boolean): Promise<void> {
-    const observer = this.#observer!;
-    const book = this.#book!;
+    const [observer, book] = [this.#observer, this.#book];
+    if (!observer || !book) return;
     const from = monotonicMs();
     try {
       if (all) this.#isStale = false;
@@ -210,7 +210,8 @@ export class FileStore implements LeaseStore {
         const there = new Set(leases.map(lease => lease.key));
         const gone = dirty.filter(key => !there.has(key));
         // The last ones went, or the store was emptied: the whole of it tells.
-        this.#isStale ||= gone.length > 0 && (gone.includes(this.#own!) || book.isEmptyWithout(gone));
+        this.#isStale ||=
+          gone.length > 0 && (gone.some(key => key === this.#own) || book.isEmptyWithout(gone));
         if (this.#isStale) return;
         for (const key of gone) book.delete(key);
         for (const lease of leases) book.put(lease);

@@ -24,18 +24,27 @@ export async function diagnose(agent: Agent): Promise<Diagnosis> {
     }
   };
   for (const [name, check] of Object.entries(NODE_CHECKS)) await examine(name, async () => check(agent));
-  const network = agent.network;
+  const { network } = agent;
+  if (!network) return sorted(findings, inOrder);
   const prober = new Prober();
   try {
-    for (const overlay of network?.overlays ?? [])
-      await examine(`peers by ${overlay.plan.device ?? 'routes'}`, async () => {
-        const { findings: found, well } = await examinePeers(overlay, network!.inputs.underlay.mtu, prober);
-        if (well > 0) inOrder.push(`${well} peers answer by ${overlay.plan.device ?? 'routes'}`);
+    const { overlays, inputs } = network;
+    for (const overlay of overlays) {
+      const device = overlay.plan.device ?? 'routes';
+      await examine(`peers by ${device}`, async () => {
+        const { findings: found, well } = await examinePeers(overlay, inputs.underlay.mtu, prober);
+        if (well > 0) inOrder.push(`${well} peers answer by ${device}`);
         return found;
       });
+    }
   } finally {
     prober.close();
   }
+  return sorted(findings, inOrder);
+}
+
+/** Faults before warnings. */
+function sorted(findings: readonly Finding[], inOrder: readonly string[]): Diagnosis {
   const order = (finding: Finding): number => (finding.severity === 'fault' ? 0 : 1);
-  return { findings: findings.sort((a, b) => order(a) - order(b)), inOrder };
+  return { findings: [...findings].sort((a, b) => order(a) - order(b)), inOrder };
 }

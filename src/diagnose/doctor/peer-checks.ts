@@ -110,7 +110,9 @@ function judge(
 function ingressHints(overlay: Overlay): string {
   const verdicts = overlay.counters()?.verdicts ?? {};
   return ['wrong-vni', 'unknown-peer', 'not-for-us', 'spoofed-source', 'bad-flags']
-    .filter(name => (verdicts[name]?.frames ?? 0) > 0)
-    .map(name => `${name} ${verdicts[name]!.frames}`)
+    .flatMap(name => {
+      const frames = verdicts[name]?.frames ?? 0;
+      return frames > 0 ? `${name} ${frames}` : [];
+    })
     .join(', ');
 }

@@ -1,4 +1,5 @@
 import { parseIp } from '../../../encap/wire/addresses.ts';
+import { elementAt } from '../../base/at.ts';
 import { VERDICTS } from '../../dataplane/dataplane.ts';
 import { isNetError } from '../../net/error.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
@@ -80,7 +81,7 @@ function atTheGate(
   const judgement = plane
     .judge()
     .ingress(Buffer.from(payload, 'base64'), parseIp(from) ?? new Uint8Array(16));
-  const verdict = VERDICTS[judgement.verdict]!;
+  const verdict = elementAt(VERDICTS, judgement.verdict);
   if (verdict.drop)
     return trace.lose(
       'gate',

@@ -1,6 +1,7 @@
 import { outerBytes } from '../../../encap/encap.ts';
 import { FORMATS } from '../../../encap/formats.ts';
 import { baseAddress } from '../../agent/kernel/desired.ts';
+import { elementAt } from '../../base/at.ts';
 import { type DataPlane, VERDICTS } from '../../dataplane/dataplane.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
@@ -81,7 +82,7 @@ function byForwarder(
 ): TraceAnswer {
   const context = plane.watched.context();
   const { verdict: number, peer: slot, socket, innerMtu, pathMtu } = plane.judge().egress(frame);
-  const verdict = VERDICTS[number]!;
+  const verdict = elementAt(VERDICTS, number);
   const peer = slot < 0 ? undefined : context.peers[slot];
   if (peer) trace.pass('peer', `${nameIn(overlay.peers, peer.id)} (${peer.address})`);
   if (verdict.name === 'too-big')
@@ -102,16 +103,16 @@ function byForwarder(
   const payload = new Uint8Array(format.headerBytes + frame.length);
   payload.set(format.header(context.vni));
   payload.set(frame, format.headerBytes);
-  const [from] = context.addresses;
+  const from = elementAt(context.addresses, 0);
   const port = context.sourcePorts[socket] ?? context.port;
-  const outside = outerBytes(from!.includes(':') ? 6 : 4) + payload.length;
+  const outside = outerBytes(from.includes(':') ? 6 : 4) + payload.length;
   const network = context.mode === 'vxlan' ? `VXLAN, VNI ${context.vni}` : 'bare IP';
-  trace.pass('outer', `UDP ${endpoint(from!, port)} > ${endpoint(peer.address, peer.port)}, ${network}`);
+  trace.pass('outer', `UDP ${endpoint(from, port)} > ${endpoint(peer.address, peer.port)}, ${network}`);
   trace.pass('mtu', `${packetBytes} bytes become ${outside}, the path to the peer takes ${pathMtu}`);
   return (
     overUnderlay(trace, kernel, peer.address, outside) ??
     trace.end('forwarded', `sent to ${nameIn(overlay.peers, peer.id)} in UDP`, {
-      ...{ from: from!, to: peer.address, payload: Buffer.from(payload).toString('base64') },
+      ...{ from: from, to: peer.address, payload: Buffer.from(payload).toString('base64') },
       peer: nameIn(overlay.peers, peer.id),
     })
   );

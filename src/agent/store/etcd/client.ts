@@ -9,6 +9,7 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
+import { elementAt } from '../../../base/at.ts';
 import { withoutCredentials } from '../../../base/credentials.ts';
 import { messageOf, RipstopError } from '../../../base/errors.ts';
 import { type Compare, type KeyValue, loadServices, type WatchResponse } from './protocol.ts';
@@ -156,8 +157,8 @@ export class EtcdClient {
     const metadata = await this.#metadata();
     // A server cut off from its cluster ends the watch instead of staying silent for ever.
     metadata.set('hasleader', 'true');
-    const open = (connection.Watch as unknown as Record<string, (m: Metadata) => WatchStream>).Watch!;
-    const stream = open.call(connection.Watch, metadata);
+    const client = connection.Watch as unknown as { Watch(metadata: Metadata): WatchStream };
+    const stream = client.Watch(metadata);
     stream.write({
       createRequest: { key: Buffer.from(prefix), rangeEnd: endOfPrefix(prefix), startRevision: revision },
     });
@@ -181,8 +182,10 @@ export class EtcdClient {
   async #unary<T>(connection: Connection, service: Name, method: string, request: object): Promise<T> {
     const metadata = service === 'Auth' ? new Metadata() : await this.#metadata();
     const client = connection[service] as unknown as Record<string, Unary>;
+    const call = client[method];
+    if (!call) throw new RangeError(`bug: etcd has no method ${method}`);
     return new Promise<T>((resolve, reject) => {
-      client[method]!(request, metadata, this.#deadline(), (error, response) =>
+      call.call(client, request, metadata, this.#deadline(), (error, response) =>
         error ? reject(error) : resolve(response),
       );
     });
@@ -248,7 +251,7 @@ export class EtcdClient {
   #connect(at: number): Connection {
     const known = this.#connections[at];
     if (known) return known;
-    const { target, isTls } = parseEndpoint(this.#options.endpoints[at]!);
+    const { target, isTls } = parseEndpoint(elementAt(this.#options.endpoints, at));
     // Files are read again at each new connection, so that rotated certificates are taken up.
     const channel = isTls ? this.#tls() : credentials.createInsecure();
     const options = {
@@ -325,6 +328,6 @@ function parseEndpoint(endpoint: string): { target: string; isTls: boolean } {
 /** First key after all that begin with `prefix`: its last byte plus one (our prefixes end in '/'). */
 function endOfPrefix(prefix: string): Buffer {
   const end = Buffer.from(prefix);
-  end[end.length - 1]!++;
+  end.writeUInt8(end.readUInt8(end.length - 1) + 1, end.length - 1);
   return end;
 }

@@ -90,7 +90,7 @@ export class NodeCondition {
       try {
         if (this.#isSettingDue) await this.#set();
         if (this.#mustTell) {
-          await this.#writer.tellReady(this.#message!);
+          if (this.#message !== undefined) await this.#writer.tellReady(this.#message);
           this.#mustTell = false;
         }
         this.#writer.failing(undefined);

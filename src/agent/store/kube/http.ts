@@ -10,13 +10,17 @@ export class KubeError extends RipstopError {
   readonly status: number;
   readonly reason: string;
 
-  constructor(status: number, reason: string, what: string) {
+  /** Value of the header Retry-After. */
+  readonly retryAfter: string | undefined;
+
+  constructor(status: number, reason: string, what: string, retryAfter?: string) {
     const hint =
       status === 403 || status === 401 ? 'check the ClusterRole and the token of the agent' : undefined;
     // A server that is overloaded or only half up is as good as away; one that says no has been reached.
     super(status >= 500 || status === 429 ? 'ESTORE' : 'EREFUSED', what, hint);
     this.status = status;
     this.reason = reason;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -32,6 +36,14 @@ const STATUS_FIELDS = {
   reason: text('a word', 'machine-readable reason'),
   message: text('a text', 'for people'),
 };
+
+interface Call {
+  readonly method: 'GET' | 'POST' | 'PATCH';
+  readonly path: string;
+  readonly body?: object;
+  readonly contentType?: string;
+  readonly accept?: string;
+}
 
 /** The API server as plain HTTP: JSON requests, and a stream of JSON lines for watches. */
 export class KubeHttp {
@@ -62,21 +74,25 @@ export class KubeHttp {
 
   /** @param fields of the answer; other keys are ignored */
   async get<F extends Fields>(path: string, fields: F): Promise<Shape<F>> {
-    return this.#read(fields, path, await this.#retry('GET', path));
+    return this.#read(fields, path, await this.#retry({ method: 'GET', path }));
   }
 
   /** A list of objects without spec and status: a fraction of the bytes. */
   async getMetadata<F extends Fields>(path: string, fields: F): Promise<Shape<F>> {
-    return this.#read(fields, path, await this.#retry('GET', path, undefined, undefined, METADATA_ONLY));
+    return this.#read(fields, path, await this.#retry({ method: 'GET', path, accept: METADATA_ONLY }));
   }
 
   async post(path: string, body: object): Promise<void> {
-    await this.#retry('POST', path, JSON.stringify(body), 'application/json');
+    await this.#retry({ method: 'POST', path, body, contentType: 'application/json' });
   }
 
   /** Strategic merge patch: lists such as conditions are merged by their key, not replaced. */
   async patch<F extends Fields>(path: string, body: object, fields: F): Promise<Shape<F>> {
-    return this.#read(fields, path, await this.#retry('PATCH', path, JSON.stringify(body), STRATEGIC_MERGE));
+    return this.#read(
+      fields,
+      path,
+      await this.#retry({ method: 'PATCH', path, body, contentType: STRATEGIC_MERGE }),
+    );
   }
 
   /**
@@ -89,7 +105,7 @@ export class KubeHttp {
     signal: AbortSignal,
     silenceMs: number,
   ): AsyncGenerator<Shape<F>> {
-    const response = await this.#send('GET', path, undefined, undefined, signal, silenceMs);
+    const response = await this.#send({ method: 'GET', path }, signal, silenceMs);
     let rest = '';
     try {
       for await (const chunk of response.setEncoding('utf8')) {
@@ -116,31 +132,17 @@ export class KubeHttp {
   }
 
   /** Repeats what the server asks to be repeated: 429 and 503 with Retry-After, 409 on a patch. */
-  async #retry(
-    method: string,
-    path: string,
-    body?: string,
-    type?: string,
-    accept = JSON_OBJECTS,
-  ): Promise<unknown> {
+  async #retry(call: Call): Promise<unknown> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const response = await this.#send(
-          method,
-          path,
-          body,
-          type,
-          this.#abort.signal,
-          this.#timeoutMs,
-          accept,
-        );
+        const response = await this.#send(call, this.#abort.signal, this.#timeoutMs);
         let text = '';
         for await (const chunk of response.setEncoding('utf8')) text += chunk;
         return JSON.parse(text);
       } catch (error) {
         const waitS =
           error instanceof KubeError
-            ? retryAfterSeconds(error.status, (error as { retryAfter?: string }).retryAfter, method)
+            ? retryAfterSeconds(error.status, error.retryAfter, call.method)
             : undefined;
         if (waitS === undefined || attempt === ATTEMPTS || this.#abort.signal.aborted)
           throw error instanceof RipstopError ? error : this.#broken(error);
@@ -149,22 +151,14 @@ export class KubeHttp {
     }
   }
 
-  async #send(
-    method: string,
-    path: string,
-    body: string | undefined,
-    type: string | undefined,
-    signal: AbortSignal,
-    silenceMs: number,
-    accept = JSON_OBJECTS,
-  ): Promise<http.IncomingMessage> {
+  async #send(call: Call, signal: AbortSignal, silenceMs: number): Promise<http.IncomingMessage> {
+    const { method, path, contentType, accept = JSON_OBJECTS } = call;
     const { url, token } = this.#access;
+    const body = call.body && JSON.stringify(call.body);
     const headers: Record<string, string> = { accept, 'user-agent': 'ripstop' };
     if (token) headers.authorization = `Bearer ${token()}`;
-    if (body !== undefined) {
-      headers['content-type'] = type!;
-      headers['content-length'] = String(Buffer.byteLength(body));
-    }
+    if (contentType !== undefined) headers['content-type'] = contentType;
+    if (body !== undefined) headers['content-length'] = String(Buffer.byteLength(body));
     const send = url.protocol === 'https:' ? https.request : http.request;
     const whole = new URL(url.pathname.replace(/\/$/, '') + path, url);
     const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
@@ -175,7 +169,8 @@ export class KubeHttp {
       request.on('error', error => reject(this.#broken(error)));
       request.end(body);
     });
-    if (response.statusCode! >= 200 && response.statusCode! < 300) return response;
+    const { statusCode = 0 } = response;
+    if (statusCode >= 200 && statusCode < 300) return response;
     throw await readFailure(response, `${method} ${path.split('?')[0]}`);
   }
 
@@ -211,8 +206,8 @@ async function readFailure(response: http.IncomingMessage, what: string): Promis
   } catch {
     // A proxy in between answers in plain text.
   }
-  const error = new KubeError(response.statusCode!, reason, `${what}: ${response.statusCode} ${message}`);
-  return Object.assign(error, { retryAfter: response.headers['retry-after'] });
+  const { statusCode = 0, headers } = response;
+  return new KubeError(statusCode, reason, `${what}: ${statusCode} ${message}`, headers['retry-after']);
 }
 
 /**
