@@ -14,7 +14,7 @@ export const TRACE_PATH = '/trace';
 const TIMEOUT_MS = 5000;
 
 /** What to capture, and where: the first overlay that fits. */
-export interface CaptureRequest extends Selection {
+export interface OverlaySelection extends Selection {
   readonly device?: string;
   /** IP version that the overlay carries. */
   readonly family?: number;
@@ -41,7 +41,7 @@ export async function postJson<T>(
  */
 export async function openCaptureStream(
   socketPath: string,
-  capture: CaptureRequest,
+  capture: OverlaySelection,
   stop: AbortSignal,
 ): Promise<AsyncIterable<Uint8Array>> {
   return chunksOf(socketPath, await send(socketPath, 'POST', CAPTURE_PATH, capture), stop);

@@ -3,7 +3,7 @@ import { contain } from '../base/boundary.ts';
 
 /**
  * Tells systemd about the service (sd_notify(3)). Node has no datagram sockets in the file system, so the program that
- * comes with systemd speaks for us; the unit says NotifyAccess=all for that. Without NOTIFY_SOCKET nothing happens.
+ * comes with systemd sends the message; the unit has NotifyAccess=all for that. Without NOTIFY_SOCKET nothing happens.
  */
 export class Systemd {
   readonly #isThere: boolean;
@@ -19,20 +19,20 @@ export class Systemd {
   }
 
   ready(): void {
-    this.#say('READY=1', 'STATUS=packets can flow');
+    this.#notify('READY=1', 'STATUS=packets can flow');
   }
 
   status(text: string): void {
-    this.#say(`STATUS=${text}`);
+    this.#notify(`STATUS=${text}`);
   }
 
   reloading(): void {
-    this.#say('STATUS=reading the configuration again');
+    this.#notify('STATUS=reading the configuration again');
   }
 
   stopping(): void {
     clearInterval(this.#timer);
-    this.#say('STOPPING=1');
+    this.#notify('STOPPING=1');
   }
 
   /** Notifies the watchdog as long as `isWell` holds. */
@@ -41,13 +41,13 @@ export class Systemd {
     this.#timer = setInterval(
       () =>
         contain('systemd', () => {
-          if (isWell()) this.#say('WATCHDOG=1');
+          if (isWell()) this.#notify('WATCHDOG=1');
         }),
       this.watchdogMs,
     );
   }
 
-  #say(...words: string[]): void {
+  #notify(...words: string[]): void {
     if (!this.#isThere) return;
     // A reason may have any text in it: a newline would begin another assignment, and exec(2) takes no null byte.
     const lines = words.map(word => word.replace(/\p{Cc}+/gu, ' '));

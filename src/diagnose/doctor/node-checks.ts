@@ -1,5 +1,6 @@
 import type { Agent } from '../../agent/agent.ts';
 import { describeKept } from '../../agent/store/store-watch.ts';
+import { hasCode } from '../../base/errors.ts';
 import { saveIptables } from '../../net/iptables.ts';
 import { listNft } from '../../net/nft/nft.ts';
 import { listLinks } from '../../net/rtnetlink/links.ts';
@@ -143,8 +144,9 @@ function checkBridgeNetfilter(agent: Agent): Finding[] {
   try {
     const value = readSysctl(agent.options.netns, 'net.bridge.bridge-nf-call-iptables');
     if (value === '1') return [];
-  } catch {
+  } catch (error) {
     // No such setting: the module is not loaded.
+    if (!hasCode(error, 'ENOENT')) throw error;
   }
   return [
     {

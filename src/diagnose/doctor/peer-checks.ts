@@ -20,7 +20,7 @@ interface Answers {
 }
 
 /**
- * Asks every peer beside the tunnel and through it. What differs tells where it hurts: silence on the underlay is the
+ * Probes every peer over the underlay and through the tunnel. The difference locates the fault: silence on the underlay is the
  * network, silence in the tunnel alone is the port or the peer's idea of us.
  * @returns findings, and how many peers were in order
  */
@@ -73,15 +73,15 @@ function judge(
     return {
       severity: 'fault',
       kind: 'mtu-too-small',
-      what: `the path to ${name} takes packets of ${pathMtu} bytes, the interface says ${underlayMtu}: full packets of pods are lost there`,
-      remedy: `mend the path, or lower the underlay: ip link set <interface> mtu ${pathMtu} on every node (pods then get ${pathMtu - overhead})`,
+      what: `the path MTU to ${name} is ${pathMtu}, the MTU of the interface is ${underlayMtu}: full packets of pods are lost`,
+      remedy: `raise the MTU of the path, or lower the underlay: ip link set <interface> mtu ${pathMtu} on every node (pods then get ${pathMtu - overhead})`,
     };
   }
   if (!underlay && !tunnel)
     return {
       severity: 'fault',
       kind: 'underlay-blocked',
-      what: `${name} answers neither beside the tunnel nor through it: it is down, or the underlay between is blocked`,
+      what: `${name} answers neither over the underlay nor through the tunnel: it is down, or the underlay between the nodes is blocked`,
       remedy: `ping ${peer.address}; look at the routes and firewalls between the nodes`,
     };
   if (tunnel || plan.device === undefined) return undefined;
@@ -91,7 +91,7 @@ function judge(
     return {
       severity: 'fault',
       kind: 'stale-identity',
-      what: `${name} answers beside the tunnel and not through it, and datagrams are being refused here: ${hints}`,
+      what: `${name} answers over the underlay and not through the tunnel, and this node drops datagrams: ${hints}`,
       remedy:
         'compare `ripstop peers --json` on both nodes: address, MAC and VNI of each must be what the other has; restart the agent there',
     };
@@ -101,7 +101,7 @@ function judge(
   return {
     severity: 'fault',
     kind: 'port-filtered',
-    what: `${name} answers beside the tunnel and not through it: ${protocol} is filtered on the way, or that node has another MAC than its lease says${asleep}`,
+    what: `${name} answers over the underlay and not through the tunnel: ${protocol} is filtered on the way, or that node has another MAC than its lease says${asleep}`,
     remedy: `open ${protocol} for UDP between the nodes; on ${name}: ripstop drops, and ip -d link show ${plan.device}`,
   };
 }
