@@ -41,21 +41,28 @@ export class GrowingMemory {
 
   /** The counters, the block of each worker where it counts now. */
   get counters(): Counters {
-    const newest = this.#counters.get(this.#version)!;
+    const newest = this.#countersOf(this.#version);
     if (this.#counters.size === 1) return newest;
     const blocks = newest.blocks.map((_, worker) => this.#blockOf(worker));
     return { ...newest, blocks };
   }
 
+  /** The block in which a worker counts now. */
   #blockOf(worker: number): Float64Array {
-    return this.#counters.get(this.#orders[WORKERS + worker]!)!.blocks[worker]!;
+    return blockIn(this.#countersOf(Atomics.load(this.#orders, WORKERS + worker)), worker);
+  }
+
+  #countersOf(version: number): Counters {
+    const counters = this.#counters.get(version);
+    if (!counters) throw new Error(`bug: no counters of version ${version}`);
+    return counters;
   }
 
   /** What a worker starts with. What the one before it has counted goes on. */
   start(worker: number): WorkerMemory {
     const version = this.#version;
     if (Atomics.load(this.#orders, WORKERS + worker) !== version) {
-      this.#counters.get(version)!.blocks[worker]!.set(this.#blockOf(worker));
+      blockIn(this.#countersOf(version), worker).set(this.#blockOf(worker));
       Atomics.store(this.#orders, WORKERS + worker, version);
     }
     return this.#newest();
@@ -63,7 +70,7 @@ export class GrowingMemory {
 
   #newest(): WorkerMemory {
     const version = this.#version;
-    return { tables: this.#writer.memory, counters: this.#counters.get(version)!.memory, version };
+    return { tables: this.#writer.memory, counters: this.#countersOf(version).memory, version };
   }
 
   /** Makes room. @param post gives the memory to all workers that run */
@@ -100,6 +107,12 @@ export class GrowingMemory {
     Atomics.store(this.#orders, STOP, 1);
     Atomics.notify(this.#orders, STOP);
   }
+}
+
+function blockIn({ blocks }: Counters, worker: number): Float64Array {
+  const block = blocks[worker];
+  if (!block) throw new Error(`bug: no counters of worker ${worker}`);
+  return block;
 }
 
 /** The orders as a worker sees them. */

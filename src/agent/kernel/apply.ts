@@ -139,16 +139,16 @@ export function applyEntries(
     return known;
   };
   const writers: MessageWriter[] = [];
-  const made: { change: EntryChange; absent: readonly string[] }[] = [];
+  const asked: { change: EntryChange; absent: readonly string[] }[] = [];
   for (const change of changes) {
     const request = requestOf(change, index, isNew(change));
     writers.push(request.writer);
-    made.push({ change, absent: request.absent });
+    asked.push({ change, absent: request.absent });
   }
   const refusals = new Map<EntryChange, NetError>();
   for (const [at, error] of socket.requestAll(writers)) {
-    const { change, absent } = made[at]!;
-    if (!absent.includes(error.code)) refusals.set(change, error);
+    const request = asked[at];
+    if (request && !request.absent.includes(error.code)) refusals.set(request.change, error);
   }
   return refusals;
 }

@@ -40,7 +40,7 @@ class Claims<T> {
   }
 
   all(): T[] {
-    return Array.from(this.#byKey.values(), claims => claims[0]!.entry);
+    return [...this.#byKey.values()].flatMap(([first]) => (first ? [first.entry] : []));
   }
 }
 

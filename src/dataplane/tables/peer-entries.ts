@@ -1,7 +1,7 @@
 import type { Mode } from '../../../encap/encap.ts';
 import { FORMATS } from '../../../encap/formats.ts';
 import { innerMtu } from '../../../encap/mtu.ts';
-import { type Address, bitsOf, mappedBytesOf, requireAddress } from '../../ip/address.ts';
+import { type Address, mappedBytesOf, requireAddress } from '../../ip/address.ts';
 import type { Prefix } from '../../ip/prefix.ts';
 import type { Peer } from '../descriptor/peer.ts';
 import { type Mac, packMac } from './mac.ts';
@@ -79,8 +79,10 @@ function prefixWords(prefix: Prefix): PrefixWords {
 
 /** One word (IPv4) or four (IPv6): big-endian values as signed int32. */
 function addressWords({ family, value }: Address): number[] {
-  const words: number[] = [];
-  for (let shift = bitsOf(family) - 32; shift >= 0; shift -= 32)
-    words.push(Number(BigInt.asIntN(32, value >> BigInt(shift))));
-  return words;
+  if (family === 4) return [Number(value) | 0];
+  SCRATCH.setBigUint64(0, value >> 64n);
+  SCRATCH.setBigUint64(8, value);
+  return [SCRATCH.getInt32(0), SCRATCH.getInt32(4), SCRATCH.getInt32(8), SCRATCH.getInt32(12)];
 }
+
+const SCRATCH = new DataView(new ArrayBuffer(16));

@@ -1,4 +1,4 @@
-import { formatPrefix } from '../../ip/prefix.ts';
+import { formatPrefix, type Prefix } from '../../ip/prefix.ts';
 import type { Peer } from '../descriptor/peer.ts';
 import { type TableCapacity, tableFull } from './capacity.ts';
 
@@ -28,7 +28,8 @@ export class UniqueIndex {
     const keys = keysOf(peer);
     for (const key of keys) {
       const owner = this.#owners.get(key);
-      if (owner !== undefined) throw new Error(`bug: peers ${owner} and ${peer.id} both have the ${key}`);
+      if (owner !== undefined)
+        throw new Error(`bug: peers ${owner} and ${peer.id} both have the ${nameOf(key, peer)}`);
     }
     for (const key of keys) this.#owners.set(key, peer.id);
     this.#count(peer, 1);
@@ -50,8 +51,18 @@ export class UniqueIndex {
 function keysOf({ address, mac, subnets }: Peer): string[] {
   const keys = [`address ${address}`];
   if (mac !== undefined) keys.push(`MAC ${mac}`);
-  for (const subnet of subnets) keys.push(`subnet ${formatPrefix(subnet)}`);
+  for (const subnet of subnets) keys.push(keyOf(subnet));
   return keys;
+}
+
+/** Cheaper than the text of the prefix. */
+function keyOf({ family, value, length }: Prefix): string {
+  return `${family} ${value}/${length}`;
+}
+
+function nameOf(key: string, { subnets }: Peer): string {
+  const subnet = subnets.find(each => keyOf(each) === key);
+  return subnet ? `subnet ${formatPrefix(subnet)}` : key;
 }
 
 /** @throws RipstopError ECAPACITY (names the key) */
