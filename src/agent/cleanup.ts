@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeError } from '../base/errors.ts';
+import { formatPrefix } from '../ip/prefix.ts';
 import { deleteLink, listLinks } from '../net/rtnetlink/links.ts';
 import { deleteRoute, listRoutes, TABLE_MAIN } from '../net/rtnetlink/routes.ts';
 import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
@@ -8,7 +9,6 @@ import { readSubnetEnv } from './config/subnet-env.ts';
 import { ownDevices, StateDir } from './inputs/state-dir.ts';
 import { covers } from './kernel/desired.ts';
 import { PROTOCOL_RIPSTOP } from './kernel/state.ts';
-import { formatCidr } from './lease/cidr.ts';
 import { BLACKHOLE_METRIC } from './overlay/blackhole.ts';
 import { removeFlannelRules } from './rules/flannel-rules.ts';
 import { NodeRules } from './rules/node-rules.ts';
@@ -47,7 +47,7 @@ export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
   const socket = new NetlinkSocket({ netns: options.netns });
   try {
     const env = await readSubnetEnv(options.subnetFile);
-    const networks = [env?.network, env?.network6].filter(cidr => cidr !== undefined).map(formatCidr);
+    const networks = [env?.network, env?.network6].filter(cidr => cidr !== undefined).map(formatPrefix);
     const memory = new StateDir(options.stateDir);
     const made = await memory.devices();
     const macs = Object.values((await memory.savedMacs()) ?? {});

@@ -1,6 +1,5 @@
 import type { Agent } from '../agent/agent.ts';
 import { describeChange, describeConnected } from '../agent/kernel/change.ts';
-import { formatCidr } from '../agent/lease/cidr.ts';
 import { isSameLease, type Lease } from '../agent/lease/lease.ts';
 import type { KeptLeases } from '../agent/lease/store.ts';
 import type { Overlay } from '../agent/overlay/overlay.ts';
@@ -255,7 +254,7 @@ export function pendingChanges(agent: Agent): string[] {
 }
 
 export function subnetsOf({ v4, v6 }: Lease): string[] {
-  return [v4, v6].filter(cidr => cidr !== undefined).map(formatCidr);
+  return [v4, v6].filter(cidr => cidr !== undefined).map(formatPrefix);
 }
 
 function texts(...values: (string | undefined)[]): string[] {

@@ -1,16 +1,16 @@
 import t from 'tap';
 import { parseVxlanData } from '../../src/agent/lease/backend-data.ts';
-import { formatCidr } from '../../src/agent/lease/cidr.ts';
 import { formatAttributes, formatKey, parseAttributes, parseKey } from '../../src/agent/lease/lease.ts';
 import { annotationNames, readNode, toAnnotations, toLease } from '../../src/agent/store/kube/node.ts';
+import { formatPrefix } from '../../src/ip/prefix.ts';
 import { DASHED_KEYS, FLANNEL_ANNOTATIONS, FLANNEL_KEY, FLANNEL_LEASES } from './flannel-leases.ts';
 
 t.test('keys that flanneld writes are read, and written the same', async t => {
   for (const { key, v4, v6 } of FLANNEL_LEASES) {
     const subnets = parseKey(key);
     t.ok(subnets, key);
-    t.equal(subnets?.v4 && formatCidr(subnets.v4), v4, key);
-    t.equal(subnets?.v6 && formatCidr(subnets.v6), v6, key);
+    t.equal(subnets?.v4 && formatPrefix(subnets.v4), v4, key);
+    t.equal(subnets?.v6 && formatPrefix(subnets.v6), v6, key);
     t.equal(formatKey(subnets!), key);
   }
 });
@@ -41,7 +41,7 @@ t.test('annotations that flanneld writes are read, and written the same', async 
     spec: { podCIDRs: ['10.244.1.0/24', 'fd00:10:244:1::/64'] },
   };
   const lease = toLease(readNode(node, names), names)!;
-  t.equal(formatCidr(lease.v4!), '10.244.1.0/24');
-  t.equal(formatCidr(lease.v6!), 'fd00:10:244:1::/64');
+  t.equal(formatPrefix(lease.v4!), '10.244.1.0/24');
+  t.equal(formatPrefix(lease.v6!), 'fd00:10:244:1::/64');
   t.same(toAnnotations(lease.attributes, names), FLANNEL_ANNOTATIONS);
 });

@@ -1,14 +1,14 @@
 import { messageOf, RipstopError } from '../../base/errors.ts';
 import { fail, flag, integer, readObject, text, withDefault } from '../../base/schema.ts';
 import { suggest } from '../../base/suggest.ts';
-import type { Cidr } from '../lease/cidr.ts';
+import type { Prefix } from '../../ip/prefix.ts';
 import { type Backend, backendFieldsOf, readBackend } from './backend.ts';
 import { readNetwork, readRange, type SubnetRange } from './ranges.ts';
 
 /** What `net-conf.json`, or the store's `config` key, says; flannel's schema with its defaults. */
 export interface NetworkConfig {
-  readonly v4: Cidr | undefined;
-  readonly v6: Cidr | undefined;
+  readonly v4: Prefix | undefined;
+  readonly v6: Prefix | undefined;
   /** Ranges to allocate from; undefined with a store that hands out subnets itself (kubernetes). */
   readonly range4: SubnetRange | undefined;
   readonly range6: SubnetRange | undefined;

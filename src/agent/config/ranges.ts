@@ -1,9 +1,10 @@
 import { fail } from '../../base/schema.ts';
-import { type Cidr, contains, type Family, formatCidr, isNetwork, parseCidr, sizeOf } from '../lease/cidr.ts';
+import type { Family } from '../../ip/address.ts';
+import { contains, formatPrefix, isNetwork, type Prefix, parsePrefix, sizeOf } from '../../ip/prefix.ts';
 
 /** Where subnets of one family are taken from. `min` and `max` are the first and the last subnet. */
 export interface SubnetRange {
-  readonly network: Cidr;
+  readonly network: Prefix;
   readonly length: number;
   readonly min: bigint;
   readonly max: bigint;
@@ -29,17 +30,17 @@ export interface RangeKeys {
 }
 
 /** Reads the network of a family alone; host bits are refused because a typing slip would move the range. */
-export function readNetwork(family: Family, textOf: string | undefined): Cidr {
+export function readNetwork(family: Family, textOf: string | undefined): Prefix {
   const key = KEYS[family].network;
   if (!textOf)
     fail(key, 'is missing', `it takes the pod network as an IPv${family} CIDR, or switch the family off`);
-  const network = textOf.includes('/') ? parseCidr(textOf) : undefined;
+  const network = textOf.includes('/') ? parsePrefix(textOf) : undefined;
   if (!network || network.family !== family)
     fail(key, `${JSON.stringify(textOf)} is not an IPv${family} CIDR`);
   if (!isNetwork(network)) {
     const size = sizeOf(family, network.length);
     const base = { ...network, value: (network.value / size) * size };
-    fail(key, `${textOf} has host bits set`, `did you mean ${formatCidr(base)}?`);
+    fail(key, `${textOf} has host bits set`, `did you mean ${formatPrefix(base)}?`);
   }
   return network;
 }
@@ -52,14 +53,14 @@ export function readRange(family: Family, keys: RangeKeys): SubnetRange {
   if (network.length > limits.longestNetwork)
     fail(
       name.network,
-      `${formatCidr(network)} is too small`,
+      `${formatPrefix(network)} is too small`,
       `the longest prefix is /${limits.longestNetwork}`,
     );
   const length = keys.length || (network.length > limits.usual - 2 ? network.length + 2 : limits.usual);
   if (length < network.length + 2)
     fail(
       name.length,
-      `/${length} leaves fewer than four subnets in ${formatCidr(network)}`,
+      `/${length} leaves fewer than four subnets in ${formatPrefix(network)}`,
       `use ${network.length + 2} or more`,
     );
   if (length > limits.longestSubnet)
@@ -70,11 +71,11 @@ export function readRange(family: Family, keys: RangeKeys): SubnetRange {
   const bound = (key: 'min' | 'max', fallback: bigint): bigint => {
     const given = keys[key];
     if (!given) return fallback;
-    const subnet = parseCidr(given.includes('/') ? given : `${given}/${length}`);
+    const subnet = parsePrefix(given.includes('/') ? given : `${given}/${length}`);
     if (!subnet || subnet.family !== family)
       fail(name[key], `${JSON.stringify(given)} is not an IPv${family} address`);
     if (!contains(network, { ...subnet, length }))
-      fail(name[key], `${given} is outside ${formatCidr(network)}`);
+      fail(name[key], `${given} is outside ${formatPrefix(network)}`);
     if (subnet.value % size !== 0n) fail(name[key], `${given} is not the base of a /${length}`);
     return subnet.value;
   };

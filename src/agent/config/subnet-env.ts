@@ -1,16 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { hasCode } from '../../base/errors.ts';
+import { formatAddress } from '../../ip/address.ts';
+import { formatPrefix, nth, type Prefix } from '../../ip/prefix.ts';
 import { parseSubnetEnv as readText } from '../../ip/subnet-env.ts';
-import { type Cidr, formatAddress, formatCidr } from '../lease/cidr.ts';
 
 /** What `subnet.env` tells the CNI plugin, and what a former life of the agent told us through it. */
 export interface SubnetEnv {
-  readonly network: Cidr | undefined;
+  readonly network: Prefix | undefined;
   /** The node's subnet (network address). */
-  readonly subnet: Cidr | undefined;
-  readonly network6: Cidr | undefined;
-  readonly subnet6: Cidr | undefined;
+  readonly subnet: Prefix | undefined;
+  readonly network6: Prefix | undefined;
+  readonly subnet6: Prefix | undefined;
   /** MTU of pod interfaces in bytes; undefined when an old file has none. */
   readonly mtu: number | undefined;
   readonly ipMasq: boolean;
@@ -20,10 +21,10 @@ export interface SubnetEnv {
 export function formatSubnetEnv(env: SubnetEnv): string {
   const lines: string[] = [];
   if (env.network && env.subnet)
-    lines.push(`FLANNEL_NETWORK=${formatCidr(env.network)}`, `FLANNEL_SUBNET=${firstHost(env.subnet)}`);
+    lines.push(`FLANNEL_NETWORK=${formatPrefix(env.network)}`, `FLANNEL_SUBNET=${firstHost(env.subnet)}`);
   if (env.network6 && env.subnet6)
     lines.push(
-      `FLANNEL_IPV6_NETWORK=${formatCidr(env.network6)}`,
+      `FLANNEL_IPV6_NETWORK=${formatPrefix(env.network6)}`,
       `FLANNEL_IPV6_SUBNET=${firstHost(env.subnet6)}`,
     );
   lines.push(`FLANNEL_MTU=${env.mtu ?? 0}`, `FLANNEL_IPMASQ=${env.ipMasq}`);
@@ -58,6 +59,6 @@ export async function writeSubnetEnv(path: string, env: SubnetEnv): Promise<void
   await writeFileAtomic(path, formatSubnetEnv(env), 0o644);
 }
 
-function firstHost(subnet: Cidr): string {
-  return `${formatAddress(subnet.family, subnet.value + 1n)}/${subnet.length}`;
+function firstHost(subnet: Prefix): string {
+  return `${formatAddress(nth(subnet, 1n))}/${subnet.length}`;
 }

@@ -1,10 +1,11 @@
 import { FORMATS } from '../../../encap/formats.ts';
 import { type MtuResult, overlayMtu } from '../../../encap/mtu.ts';
 import { RipstopError } from '../../base/errors.ts';
+import type { Family } from '../../ip/address.ts';
+import { formatPrefix } from '../../ip/prefix.ts';
 import type { Backend } from '../config/backend.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
 import { formatVxlanData } from '../lease/backend-data.ts';
-import { type Family, formatCidr } from '../lease/cidr.ts';
 import type { Lease, LeaseAttributes } from '../lease/lease.ts';
 import type { Underlay } from './underlay.ts';
 
@@ -77,8 +78,8 @@ export function planOverlays(
         carries,
         device: deviceNames(backend)[family],
         address,
-        subnets: carries.map(carried => formatCidr((carried === 4 ? lease.v4 : lease.v6)!)),
-        networks: carries.map(carried => formatCidr((carried === 4 ? config.v4 : config.v6)!)),
+        subnets: carries.map(carried => formatPrefix((carried === 4 ? lease.v4 : lease.v6)!)),
+        networks: carries.map(carried => formatPrefix((carried === 4 ? config.v4 : config.v6)!)),
         mtu,
         mac: backend.type === 'vxlan' ? (family === 4 ? macs.mac4 : macs.mac6) : undefined,
       };

@@ -1,10 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseMac } from '../../../encap/wire/addresses.ts';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
+import { parseMac, randomMac } from '../../ip/mac.ts';
+import { formatPrefix, parsePrefix } from '../../ip/prefix.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
-import { formatCidr, parseCidr } from '../lease/cidr.ts';
 import { formatAttributes, type Lease, parseAttributes } from '../lease/lease.ts';
 import type { KeptLeases, NodeOverrides } from '../lease/store.ts';
 import type { VtepMacs } from './plan.ts';
@@ -228,8 +228,8 @@ function leaseText(lease: Lease): string {
 function toJson(lease: Lease): StoredLease {
   return {
     key: lease.key,
-    ...(lease.v4 ? { v4: formatCidr(lease.v4) } : {}),
-    ...(lease.v6 ? { v6: formatCidr(lease.v6) } : {}),
+    ...(lease.v4 ? { v4: formatPrefix(lease.v4) } : {}),
+    ...(lease.v6 ? { v6: formatPrefix(lease.v6) } : {}),
     attributes: JSON.parse(formatAttributes(lease.attributes)),
     ...(lease.expiresAt === undefined ? {} : { expiresAt: lease.expiresAt }),
     ...(lease.since === undefined ? {} : { since: lease.since }),
@@ -239,8 +239,8 @@ function toJson(lease: Lease): StoredLease {
 function fromJson({ key, v4, v6, attributes, expiresAt, since }: StoredLease): Lease {
   return {
     key,
-    v4: v4 === undefined ? undefined : parseCidr(v4),
-    v6: v6 === undefined ? undefined : parseCidr(v6),
+    v4: v4 === undefined ? undefined : parsePrefix(v4),
+    v6: v6 === undefined ? undefined : parsePrefix(v6),
     attributes: parseAttributes(JSON.stringify(attributes), key),
     expiresAt,
     node: undefined,
@@ -259,10 +259,4 @@ async function readJson<T>(path: string): Promise<T | undefined> {
 /** What a disk that was full or a hand that slipped left is no MAC. */
 function parseMacOrUndefined(text: unknown): string | undefined {
   return typeof text === 'string' && parseMac(text) ? text : undefined;
-}
-
-function randomMac(): string {
-  const bytes = randomBytes(6);
-  bytes[0] = (bytes[0]! & 0xfc) | 0x02;
-  return [...bytes].map(byte => byte.toString(16).padStart(2, '0')).join(':');
 }

@@ -1,18 +1,19 @@
 import { RipstopError } from '../../base/errors.ts';
+import { bitsOf } from '../../ip/address.ts';
+import { formatPrefix, isNetwork, networkOf, overlaps, type Prefix, parsePrefix } from '../../ip/prefix.ts';
 import { listAddresses } from '../../net/rtnetlink/addresses.ts';
 import { listRoutes, TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { PROTOCOL_KERNEL } from '../kernel/state.ts';
-import { bitsOf, type Cidr, formatCidr, isNetwork, networkOf, overlaps, parseCidr } from '../lease/cidr.ts';
 import type { Subnets } from '../lease/lease.ts';
 
 const SCOPE_LINK = 253;
 
 /** The subnets that the underlay interface is connected to, and its own addresses: pods must have none of them. */
-export function underlaySubnets(socket: NetlinkSocket, link: number): Cidr[] {
-  const found = new Map<string, Cidr>();
+export function underlaySubnets(socket: NetlinkSocket, link: number): Prefix[] {
+  const found = new Map<string, Prefix>();
   const add = (text: string, isWhole = false): void => {
-    const cidr = parseCidr(text);
+    const cidr = parsePrefix(text);
     if (!cidr) return;
     const subnet = isWhole ? { ...cidr, length: bitsOf(cidr.family) } : networkOf(cidr);
     // A default route is no subnet of this link.
@@ -35,13 +36,13 @@ export function underlaySubnets(socket: NetlinkSocket, link: number): Cidr[] {
  * another's packets.
  * @throws RipstopError ECONFIG
  */
-export function refuseOnUnderlay({ v4, v6 }: Subnets, underlay: readonly Cidr[], name: string): void {
+export function refuseOnUnderlay({ v4, v6 }: Subnets, underlay: readonly Prefix[], name: string): void {
   for (const subnet of [v4, v6]) {
     const wire = underlay.find(cidr => subnet && overlaps(cidr, subnet));
     if (subnet && wire)
       throw new RipstopError(
         'ECONFIG',
-        `the pod subnet ${formatCidr(subnet)} of this node overlaps ${formatCidr(wire)}, the network of ${name}`,
+        `the pod subnet ${formatPrefix(subnet)} of this node overlaps ${formatPrefix(wire)}, the network of ${name}`,
         'choose a pod network outside the networks between the nodes, or give this node another subnet of it',
       );
   }

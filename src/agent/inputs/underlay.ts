@@ -1,5 +1,5 @@
 import { messageOf, RipstopError } from '../../base/errors.ts';
-import { type Family, formatAddress, parseAddress } from '../lease/cidr.ts';
+import { type Family, formatAddress, parseAddress } from '../../ip/address.ts';
 
 /** An address of an interface, with what the choice looks at. */
 export interface LinkAddress {
@@ -202,7 +202,7 @@ function byNameOrAddress(text: string, links: readonly Link[]): { link: Link; ad
   const wanted = parseAddress(text);
   const link = wanted ? byAddress(text, links) : links.find(candidate => candidate.name === text);
   if (!link) return `--iface ${text}: no such ${wanted ? 'address' : 'interface'} here`;
-  return wanted ? { link, address: formatAddress(wanted.family, wanted.value) } : { link };
+  return wanted ? { link, address: formatAddress(wanted) } : { link };
 }
 
 function byPattern(
@@ -228,7 +228,7 @@ function byPattern(
 function byAddress(text: string, links: readonly Link[]): Link | undefined {
   const wanted = parseAddress(text);
   if (!wanted) return undefined;
-  const canonical = formatAddress(wanted.family, wanted.value);
+  const canonical = formatAddress(wanted);
   return links.find(link => link.addresses.some(({ address }) => address === canonical));
 }
 
@@ -299,13 +299,13 @@ export function missingAddresses({ address4, address6 }: Underlay, links: readon
 
 function published(text: string, family: Family): string | undefined {
   if (!text) return undefined;
-  const cidr = parseAddress(text);
-  if (cidr?.family !== family)
+  const address = parseAddress(text);
+  if (address?.family !== family)
     throw new RipstopError(
       'ECONFIG',
       `--public-ip${family === 6 ? 'v6' : ''}: ${JSON.stringify(text)} is not an IPv${family} address`,
     );
-  return formatAddress(family, cidr.value);
+  return formatAddress(address);
 }
 
 function families(wish: UnderlaySelector): Family[] {

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { RipstopError } from '../../base/errors.ts';
+import { contains, formatPrefix, overlaps, type Prefix } from '../../ip/prefix.ts';
 import { isWithinRanges, pickSubnets, type Random, subnetsOverlap } from './allocate.ts';
-import { type Cidr, contains, formatAddress, formatCidr, overlaps } from './cidr.ts';
 import {
   formatKey,
   identityOf,
@@ -74,7 +74,7 @@ export function nextAction(
     const range = picked.full === 4 ? request.config.range4! : request.config.range6!;
     throw new RipstopError(
       'ERANGE',
-      `no free IPv${picked.full} subnet of /${range.length} left in ${formatAddress(picked.full, range.network.value)}/${range.network.length}`,
+      `no free IPv${picked.full} subnet of /${range.length} left in ${formatPrefix(range.network)}`,
       `delete leases of nodes that are gone, or widen the range${wireHint(request, range.network)}`,
     );
   }
@@ -83,14 +83,14 @@ export function nextAction(
 
 /** True when other nodes take `other` and refuse `own`, by the rules of `PeerSelector`: a younger lease takes nothing away. */
 function hasRightTo(other: Lease, own: Lease): boolean {
-  const covers = (outer: Cidr | undefined, inner: Cidr | undefined): boolean =>
+  const covers = (outer: Prefix | undefined, inner: Prefix | undefined): boolean =>
     outer !== undefined && inner !== undefined && contains(outer, inner);
   const isOlder = other.since !== undefined && own.since !== undefined && other.since < own.since;
   return isOlder && (covers(other.v4, own.v4) || covers(other.v6, own.v6));
 }
 
-function wireHint({ avoid = [] }: LeaseRequest, network: Cidr): string {
-  const inside = avoid.filter(cidr => overlaps(cidr, network)).map(formatCidr);
+function wireHint({ avoid = [] }: LeaseRequest, network: Prefix): string {
+  const inside = avoid.filter(cidr => overlaps(cidr, network)).map(formatPrefix);
   return inside.length === 0
     ? ''
     : `; subnets of the network between the nodes (${inside.join(', ')}) are not taken`;

@@ -1,5 +1,6 @@
+import type { Family } from '../../ip/address.ts';
+import { contains, overlaps, type Prefix, sizeOf } from '../../ip/prefix.ts';
 import type { SubnetRange } from '../config/ranges.ts';
-import { type Cidr, contains, type Family, overlaps, sizeOf } from './cidr.ts';
 import type { Subnets } from './lease.ts';
 
 /** Whole number within 0..bound-1, every one as likely. */
@@ -45,7 +46,7 @@ export function subnetsOverlap(a: Subnets, b: Subnets): boolean {
   );
 }
 
-function fitsOne(range: SubnetRange | undefined, held: Cidr | undefined): boolean {
+function fitsOne(range: SubnetRange | undefined, held: Prefix | undefined): boolean {
   if (!range || !held) return !range && !held;
   return (
     held.length === range.length &&
@@ -55,17 +56,17 @@ function fitsOne(range: SubnetRange | undefined, held: Cidr | undefined): boolea
   );
 }
 
-function halves(taken: readonly Subnets[], half: 'v4' | 'v6'): Cidr[] {
+function halves(taken: readonly Subnets[], half: 'v4' | 'v6'): Prefix[] {
   return taken.map(subnets => subnets[half]).filter(cidr => cidr !== undefined);
 }
 
 function pickOne(
   family: Family,
   range: SubnetRange,
-  taken: readonly Cidr[],
-  previous: Cidr | undefined,
+  taken: readonly Prefix[],
+  previous: Prefix | undefined,
   random: Random,
-): Cidr | undefined {
+): Prefix | undefined {
   const size = sizeOf(family, range.length);
   const held = occupied(range, taken, size);
   const isFree = (value: bigint): boolean => !held.some(([from, to]) => value < to && value + size > from);
@@ -85,7 +86,7 @@ function pickOne(
 }
 
 /** Address intervals [from, to) inside the range that are held, sorted and merged. */
-function occupied(range: SubnetRange, taken: readonly Cidr[], size: bigint): [bigint, bigint][] {
+function occupied(range: SubnetRange, taken: readonly Prefix[], size: bigint): [bigint, bigint][] {
   const end = range.max + size;
   const intervals = taken
     .map(cidr => [cidr.value, cidr.value + sizeOf(cidr.family, cidr.length)] as [bigint, bigint])

@@ -1,27 +1,19 @@
 import { describeError } from '../../base/errors.ts';
+import { type Address, formatAddress, isSameAddress, parseAddress } from '../../ip/address.ts';
+import { contains, formatPrefix, isSamePrefix, networkOf, overlaps, type Prefix } from '../../ip/prefix.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
 import type { OverlayPlan } from '../inputs/plan.ts';
 import { parseVxlanData, type VxlanData } from './backend-data.ts';
-import {
-  type Cidr,
-  contains,
-  formatAddress,
-  formatCidr,
-  isEqual,
-  networkOf,
-  overlaps,
-  parseAddress,
-} from './cidr.ts';
 import type { Lease } from './lease.ts';
 import type { RejectedLease } from './rejected-lease.ts';
 
 /** What a lease claims for its node in one overlay. */
 export interface LeaseClaims {
-  readonly subnets: readonly Cidr[];
+  readonly subnets: readonly Prefix[];
   /** Underlay address of the overlay's family, in canonical text. */
   readonly address: string;
   /** The published underlay addresses of the families that pods have. */
-  readonly hosts: readonly Cidr[];
+  readonly hosts: readonly Address[];
   /** VTEP MAC (vxlan). */
   readonly mac: string | undefined;
   /** Both nodes leave inner checksums open for one another. */
@@ -40,7 +32,7 @@ export interface OwnSide {
   /** Asked for DirectRouting and host-gw: whether an address is on a link of this node. */
   readonly onLink: (address: string) => boolean;
   /** Subnets and addresses of the underlay interface. */
-  readonly underlay: readonly Cidr[];
+  readonly underlay: readonly Prefix[];
 }
 
 /** @returns the claims of a lease; why it has none that can be used; undefined where it is of another family */
@@ -69,13 +61,13 @@ export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | RejectedLea
       'malformed',
       `publishes ${JSON.stringify(published)}, which is no IPv${plan.family} address`,
     );
-  const address = textOf(host);
+  const address = formatAddress(host);
   const hosts = hostsOf(lease).filter(
     ({ family }) => (family === 4 ? config.v4 : config.v6) || family === plan.family,
   );
   const ownHosts = [...hostsOf(own), parseAddress(plan.address)!];
-  const duplicate = hosts.find(host => ownHosts.some(mine => isEqual(mine, host)));
-  if (duplicate) return reject('duplicate', `publishes this node's own address ${textOf(duplicate)}`);
+  const duplicate = hosts.find(host => ownHosts.some(mine => isSameAddress(mine, host)));
+  if (duplicate) return reject('duplicate', `publishes this node's own address ${formatAddress(duplicate)}`);
   const data = vxlanData(lease, side);
   if (data && 'reason' in data) return data;
   if (data && data.mac === plan.mac?.toLowerCase())
@@ -95,25 +87,21 @@ export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | RejectedLea
 }
 
 /** The underlay addresses that a lease publishes. */
-function hostsOf({ attributes }: Lease): Cidr[] {
+function hostsOf({ attributes }: Lease): Address[] {
   return [attributes.publicIp, attributes.publicIpv6]
     .map(text => (text === undefined ? undefined : parseAddress(text)))
     .filter(host => host !== undefined);
 }
 
-export function textOf(host: Cidr): string {
-  return formatAddress(host.family, host.value);
-}
-
 /** What is wrong with the range of a lease whatever the other leases are: this node and its underlay always win. */
 function rangeFault(
   { key }: Lease,
-  subnets: readonly Cidr[],
-  hosts: readonly Cidr[],
+  subnets: readonly Prefix[],
+  hosts: readonly Address[],
   { config, own, underlay }: OwnSide,
 ): RejectedLease | undefined {
   for (const cidr of subnets) {
-    const text = formatCidr(cidr);
+    const text = formatPrefix(cidr);
     const network = cidr.family === 4 ? config.v4 : config.v6;
     if (!network || !contains(network, cidr))
       return { key, reason: 'outside-network', message: `has ${text}, which is outside the pod network` };
@@ -122,21 +110,21 @@ function rangeFault(
       return {
         key,
         reason: 'overlap',
-        message: `has ${text}, which overlaps ${formatCidr(mine)} of this node`,
+        message: `has ${text}, which overlaps ${formatPrefix(mine)} of this node`,
       };
     const wire = underlay.find(subnet => overlaps(subnet, cidr));
     if (wire)
       return {
         key,
         reason: 'underlay',
-        message: `has ${text}, which overlaps the underlay subnet ${formatCidr(wire)} of this node`,
+        message: `has ${text}, which overlaps the underlay subnet ${formatPrefix(wire)} of this node`,
       };
     const host = hosts.find(candidate => contains(cidr, candidate));
     if (host)
       return {
         key,
         reason: 'underlay',
-        message: `has ${text}, which contains its own underlay address ${textOf(host)}`,
+        message: `has ${text}, which contains its own underlay address ${formatAddress(host)}`,
       };
   }
   for (const mine of [own.v4, own.v6]) {
@@ -145,7 +133,7 @@ function rangeFault(
       return {
         key,
         reason: 'underlay',
-        message: `publishes ${textOf(host)}, which lies within ${formatCidr(mine)} of this node`,
+        message: `publishes ${formatAddress(host)}, which lies within ${formatPrefix(mine)} of this node`,
       };
   }
   return undefined;
@@ -182,10 +170,19 @@ function vxlanData(lease: Lease, { plan, config }: OwnSide): VxlanData | Rejecte
 /** True when two leases claim the same; whether checksums stay open and how packets travel is no claim. */
 export function isSameClaim(a: LeaseClaims, b: LeaseClaims): boolean {
   return (
-    a.address === b.address && a.mac === b.mac && sameList(a.subnets, b.subnets) && sameList(a.hosts, b.hosts)
+    a.address === b.address &&
+    a.mac === b.mac &&
+    isSameList(a.subnets, b.subnets, isSamePrefix) &&
+    isSameList(a.hosts, b.hosts, isSameAddress)
   );
 }
 
-function sameList(a: readonly Cidr[], b: readonly Cidr[]): boolean {
-  return a.length === b.length && a.every((cidr, at) => isEqual(cidr, b[at]!));
+function isSameList<T>(a: readonly T[], b: readonly T[], isSame: (x: T, y: T) => boolean): boolean {
+  return (
+    a.length === b.length &&
+    a.every((entry, at) => {
+      const other = b[at];
+      return other !== undefined && isSame(entry, other);
+    })
+  );
 }

@@ -1,7 +1,8 @@
-import { type Cidr, contains, formatCidr, isEqual } from './cidr.ts';
-import { type LeaseClaims, textOf } from './claims.ts';
+import { formatAddress, isSameAddress } from '../../ip/address.ts';
+import { contains, formatPrefix, halvesOf, isSamePrefix, type Prefix } from '../../ip/prefix.ts';
+import type { LeaseClaims } from './claims.ts';
 import { type Lease, parseKey } from './lease.ts';
-import { AddressList, halvesOf, PrefixIndex } from './prefix-index.ts';
+import { AddressList, PrefixIndex } from './prefix-index.ts';
 
 /** A lease that may hold what it claims. */
 export interface Holder {
@@ -43,7 +44,7 @@ export class Holdings<T extends Holder> {
   }
 
   /** Those with a range that equals `subnet` or contains it. */
-  around(subnet: Cidr): T[] {
+  around(subnet: Prefix): T[] {
     return this.#ranges.containing(subnet).map(({ owner }) => owner);
   }
 
@@ -55,7 +56,7 @@ export class Holdings<T extends Holder> {
       [...this.at(address), holder].sort((a, b) => a.turn - b.turn),
     );
     for (const host of claims.hosts) {
-      addTo(this.#byHost, textOf(host), holder);
+      addTo(this.#byHost, formatAddress(host), holder);
       this.#hosts.add(host, holder);
     }
     if (mac !== undefined) addTo(this.#byMac, mac, holder);
@@ -70,7 +71,7 @@ export class Holdings<T extends Holder> {
     if (others.length > 0) this.#byAddress.set(held.address, others);
     else this.#byAddress.delete(held.address);
     for (const host of held.hosts) {
-      deleteFrom(this.#byHost, textOf(host), holder);
+      deleteFrom(this.#byHost, formatAddress(host), holder);
       this.#hosts.delete(host, holder);
     }
     if (held.mac !== undefined) deleteFrom(this.#byMac, held.mac, holder);
@@ -82,13 +83,13 @@ export class Holdings<T extends Holder> {
    * @param before what this lease held until now: nobody else can hold it, so that it is not asked for
    */
   *conflicts(claims: LeaseClaims, before: LeaseClaims | undefined): Generator<Conflict<T>> {
-    const newHosts = claims.hosts.filter(host => !before?.hosts.some(known => isEqual(known, host)));
+    const newHosts = claims.hosts.filter(host => !before?.hosts.some(known => isSameAddress(known, host)));
     for (const host of newHosts)
-      for (const other of this.#others(this.#byHost.get(textOf(host)), claims))
+      for (const other of this.#others(this.#byHost.get(formatAddress(host)), claims))
         yield {
           with: other,
           reason: 'duplicate',
-          message: `publishes the underlay address ${textOf(host)} of lease ${other.key}`,
+          message: `publishes the underlay address ${formatAddress(host)} of lease ${other.key}`,
         };
     // At another address, the MAC may be that of another lease which this node had at the former one.
     if (claims.mac !== undefined && (claims.mac !== before?.mac || claims.address !== before.address))
@@ -99,30 +100,31 @@ export class Holdings<T extends Holder> {
           message: `publishes the VTEP MAC ${claims.mac} of lease ${other.key}`,
         };
     for (const subnet of claims.subnets)
-      if (!before?.subnets.some(known => isEqual(known, subnet))) yield* this.#rangeConflicts(subnet, claims);
+      if (!before?.subnets.some(known => isSamePrefix(known, subnet)))
+        yield* this.#rangeConflicts(subnet, claims);
     for (const host of newHosts)
-      for (const { cidr, owner } of this.#ranges.containing(host))
+      for (const { prefix, owner } of this.#ranges.containing(host))
         yield {
           with: owner,
           reason: 'underlay',
-          message: `publishes ${textOf(host)}, which lies within ${formatCidr(cidr)} of lease ${owner.key}`,
+          message: `publishes ${formatAddress(host)}, which lies within ${formatPrefix(prefix)} of lease ${owner.key}`,
         };
   }
 
-  *#rangeConflicts(subnet: Cidr, claims: LeaseClaims): Generator<Conflict<T>> {
-    for (const { cidr, owner } of this.#ranges.containing(subnet))
+  *#rangeConflicts(subnet: Prefix, claims: LeaseClaims): Generator<Conflict<T>> {
+    for (const { prefix, owner } of this.#ranges.containing(subnet))
       if (!this.#isSameNode(owner.held!, claims))
         yield {
           with: owner,
           reason: 'overlap',
-          message: `has ${formatCidr(subnet)}, which overlaps ${formatCidr(cidr)} of lease ${owner.key}`,
+          message: `has ${formatPrefix(subnet)}, which overlaps ${formatPrefix(prefix)} of lease ${owner.key}`,
         };
     const host = this.#hosts.firstWithin(subnet);
     if (host)
       yield {
         with: host.owner,
         reason: 'underlay',
-        message: `has ${formatCidr(subnet)}, which contains the underlay address ${textOf(host.cidr)} of lease ${host.owner.key}`,
+        message: `has ${formatPrefix(subnet)}, which contains the underlay address ${formatAddress(host.address)} of lease ${host.owner.key}`,
       };
   }
 
@@ -140,11 +142,11 @@ export class Holdings<T extends Holder> {
    * neighbour of a range go by that address, and two ranges cannot share it. The rest is left to longest prefix match.
    * @param address of the node that holds it
    */
-  left(range: Cidr, address: string): Cidr[] {
+  left(range: Prefix, address: string): Prefix[] {
     const mine = range.family === 4 ? this.#own.v4 : this.#own.v6;
     if (mine && contains(mine, range)) return [];
     const rivals = this.#ranges.beginningAt(range).filter(({ held }) => held!.address !== address);
-    if (rivals.some(({ held }) => held!.subnets.some(subnet => isEqual(subnet, range)))) return [];
+    if (rivals.some(({ held }) => held!.subnets.some(subnet => isSamePrefix(subnet, range)))) return [];
     if (rivals.length === 0 && !(mine && contains(range, mine))) return [range];
     return halvesOf(range).flatMap(half => this.left(half, address));
   }

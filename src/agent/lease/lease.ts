@@ -1,5 +1,6 @@
 import { describeError, messageOf, RipstopError } from '../../base/errors.ts';
-import { type Cidr, formatAddress, formatCidr, isNetwork, parseAddress, parseCidr } from './cidr.ts';
+import { formatAddress, parseAddress } from '../../ip/address.ts';
+import { formatPrefix, isNetwork, type Prefix, parsePrefix } from '../../ip/prefix.ts';
 
 /** What a node publishes beside its subnet; flannel's LeaseAttrs. */
 export interface LeaseAttributes {
@@ -15,8 +16,8 @@ export interface LeaseAttributes {
 
 /** The subnets of one node; at least one of the two. */
 export interface Subnets {
-  readonly v4: Cidr | undefined;
-  readonly v6: Cidr | undefined;
+  readonly v4: Prefix | undefined;
+  readonly v6: Prefix | undefined;
 }
 
 /** A subnet that a node holds. */
@@ -49,8 +50,8 @@ const NO_IPV4 = '0.0.0.0-0';
  */
 export function formatKey({ v4, v6 }: Subnets): string {
   if (!v4 && !v6) throw new RangeError('a lease without any subnet');
-  const half4 = v4 ? formatCidr(v4).replace('/', '-') : NO_IPV4;
-  return v6 ? `${half4}&${formatCidr(v6).replace('/', '-')}` : half4;
+  const half4 = v4 ? formatPrefix(v4).replace('/', '-') : NO_IPV4;
+  return v6 ? `${half4}&${formatPrefix(v6).replace('/', '-')}` : half4;
 }
 
 /**
@@ -63,9 +64,9 @@ export function parseKey(key: string): Subnets | undefined {
   const [, first, second, alone] = match;
   const text6 = second ?? alone;
   const text4 = first === NO_IPV4 && text6 !== undefined ? undefined : first;
-  const v4 = text4 === undefined ? undefined : parseCidr(text4.replace('-', '/'));
+  const v4 = text4 === undefined ? undefined : parsePrefix(text4.replace('-', '/'));
   const v6 =
-    text6 === undefined ? undefined : parseCidr(text6.replace(/-([^-]*)$/, '/$1').replaceAll('-', ':'));
+    text6 === undefined ? undefined : parsePrefix(text6.replace(/-([^-]*)$/, '/$1').replaceAll('-', ':'));
   if (text4 !== undefined && (v4?.family !== 4 || v4.length === 0)) return undefined;
   if (text6 !== undefined && (v6?.family !== 6 || v6.length === 0)) return undefined;
   if ((v4 && !isNetwork(v4)) || (v6 && !isNetwork(v6))) return undefined;
@@ -129,11 +130,11 @@ export function unreadableText(error: unknown): string {
 
 function readAddress(raw: unknown, family: 4 | 6, where: string): string | undefined {
   if (raw === undefined || raw === null || raw === '') return undefined;
-  const cidr = typeof raw === 'string' ? parseAddress(raw) : undefined;
-  if (cidr?.family !== family)
+  const address = typeof raw === 'string' ? parseAddress(raw) : undefined;
+  if (address?.family !== family)
     throw new RipstopError('ELEASE', `${where}: ${JSON.stringify(raw)} is not an IPv${family} address`);
   // A node without IPv4 publishes flannel's zero value.
-  return cidr.value === 0n ? undefined : formatAddress(family, cidr.value);
+  return address.value === 0n ? undefined : formatAddress(address);
 }
 
 /** What identifies a node in flannel: its public address (the IPv6 one on nodes without IPv4). */
@@ -143,8 +144,8 @@ export function identityOf(attributes: LeaseAttributes): string {
 
 /** True when two leases are of the same subnets, whatever the store calls them. */
 export function sameSubnets(a: Subnets, b: Subnets): boolean {
-  const same = (x: Cidr | undefined, y: Cidr | undefined): boolean =>
-    (x && formatCidr(x)) === (y && formatCidr(y));
+  const same = (x: Prefix | undefined, y: Prefix | undefined): boolean =>
+    (x && formatPrefix(x)) === (y && formatPrefix(y));
   return same(a.v4, b.v4) && same(a.v6, b.v6);
 }
 

@@ -1,5 +1,5 @@
+import type { Prefix } from '../../ip/prefix.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
-import type { Cidr } from './cidr.ts';
 import type { Lease, LeaseAttributes, Subnets } from './lease.ts';
 
 /** The lease that a node requests of a store. */
@@ -9,7 +9,7 @@ export interface LeaseRequest {
   /** Subnets of the previous run, from subnet.env. */
   readonly previous: Subnets | undefined;
   /** Networks between the nodes, of which no subnet is taken. */
-  readonly avoid?: readonly Cidr[] | undefined;
+  readonly avoid?: readonly Prefix[] | undefined;
 }
 
 /** What a store tells while it is followed. Calls come one at a time, never inside another call of the store. */

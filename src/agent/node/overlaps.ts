@@ -1,4 +1,4 @@
-import { bitsOf, parseCidr } from '../lease/cidr.ts';
+import { lastOf, parsePrefix } from '../../ip/prefix.ts';
 
 /** A subnet with its owner's place in the configuration. */
 export interface OwnedSubnet {
@@ -15,10 +15,9 @@ export interface OwnedSubnet {
  */
 export function findOverlap(owned: readonly OwnedSubnet[]): readonly [OwnedSubnet, OwnedSubnet] | undefined {
   const spans = owned.flatMap((entry, index) => {
-    const cidr = parseCidr(entry.subnet);
+    const cidr = parsePrefix(entry.subnet);
     if (!cidr) return [];
-    const last = cidr.value | ((1n << BigInt(bitsOf(cidr.family) - cidr.length)) - 1n);
-    return [{ index, family: cidr.family, first: cidr.value, last }];
+    return [{ index, family: cidr.family, first: cidr.value, last: lastOf(cidr).value }];
   });
   spans.sort((a, b) => a.family - b.family || Number(a.first > b.first) - Number(a.first < b.first));
   let widest: (typeof spans)[0] | undefined;

@@ -1,7 +1,7 @@
+import { formatPrefix } from '../../ip/prefix.ts';
 import { ignoreErrors } from '../../net/error.ts';
 import { addRoute } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { formatCidr } from '../lease/cidr.ts';
 import type { Subnets } from '../lease/lease.ts';
 
 /** Metric of the blackhole route: any route to the pods is better. */
@@ -14,7 +14,7 @@ export function addBlackholes(socket: NetlinkSocket, { v4, v6 }: Subnets): void 
     if (subnet)
       ignoreErrors(['EEXIST'], () =>
         addRoute(socket, {
-          destination: formatCidr(subnet),
+          destination: formatPrefix(subnet),
           type: 'blackhole',
           metric: BLACKHOLE_METRIC,
           protocol: PROTOCOL_STATIC,

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { codeOf, describeError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import type { PeerChanges } from '../../dataplane/descriptor/peer.ts';
+import type { Prefix } from '../../ip/prefix.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
@@ -14,7 +15,6 @@ import { refuseOnUnderlay, underlaySubnets } from '../inputs/underlay-subnets.ts
 import { describeChange } from '../kernel/change.ts';
 import { affectsReach } from '../kernel/events.ts';
 import { isWithinRanges } from '../lease/allocate.ts';
-import type { Cidr } from '../lease/cidr.ts';
 import type { Lease } from '../lease/lease.ts';
 import { describeRefusals, isContradiction, type RejectedLease } from '../lease/rejected-lease.ts';
 import { NodeRules } from '../rules/node-rules.ts';
@@ -55,7 +55,7 @@ export class Network {
   readonly #overlays: Overlay[] = [];
   #hasPeers = false;
   /** Subnets and addresses of the underlay interface, as the last selection among all leases found them. */
-  readonly #wire: Cidr[] = [];
+  readonly #wire: Prefix[] = [];
   #mustSelect = false;
   /** The comparison under way. */
   #comparing: Promise<void> | undefined;
@@ -244,7 +244,7 @@ export class Network {
     return news;
   }
 
-  #lookAtWire(): readonly Cidr[] {
+  #lookAtWire(): readonly Prefix[] {
     this.#wire.splice(0, Infinity, ...underlaySubnets(this.#socket, this.inputs.underlay.index));
     return this.#wire;
   }

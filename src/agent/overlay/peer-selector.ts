@@ -1,5 +1,6 @@
 import { isSamePeer, type Peer, type PeerChanges } from '../../dataplane/descriptor/peer.ts';
-import { type Cidr, formatCidr } from '../lease/cidr.ts';
+import { formatAddress } from '../../ip/address.ts';
+import { formatPrefix, type Prefix } from '../../ip/prefix.ts';
 import { claimsOf, isSameClaim, type LeaseClaims, type OwnSide } from '../lease/claims.ts';
 import { type Conflict, type Holder, Holdings } from '../lease/holdings.ts';
 import { isSameLease, type Lease, sameAttributes } from '../lease/lease.ts';
@@ -219,7 +220,7 @@ export class PeerSelector {
   }
 
   /** Peers with a range around this one may be left with more, or less. */
-  #touchAround(subnet: Cidr): void {
+  #touchAround(subnet: Prefix): void {
     for (const owner of this.#holdings.around(subnet)) this.#touched.add(owner.held!.address);
   }
 
@@ -273,14 +274,17 @@ export class PeerSelector {
       mac: own.mac,
       remoteChecksum: held.every(claims => claims.remoteChecksum),
       direct: own.direct,
-      subnets: withoutDoubles(subnets),
-      hosts: withoutDoubles(held.flatMap(claims => claims.hosts)),
+      subnets: withoutDoubles(subnets, formatPrefix),
+      hosts: withoutDoubles(
+        held.flatMap(claims => claims.hosts),
+        formatAddress,
+      ),
     };
   }
 }
 
-function withoutDoubles(prefixes: readonly Cidr[]): Cidr[] {
-  return [...new Map(prefixes.map(prefix => [formatCidr(prefix), prefix])).values()];
+function withoutDoubles<T>(list: readonly T[], textOf: (each: T) => string): T[] {
+  return [...new Map(list.map(each => [textOf(each), each])).values()];
 }
 
 export interface PeerSelection {

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import raw, { type Socket } from 'raw-socket';
-import type { Family } from '../lease/cidr.ts';
+import type { Family } from '../../ip/address.ts';
 
 /** Bytes in front of the payload of an echo: IP header and ICMP header. */
 const HEADERS: Readonly<Record<Family, number>> = { 4: 28, 6: 48 };

@@ -1,5 +1,5 @@
+import type { Family } from '../../ip/address.ts';
 import { restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../net/iptables.ts';
-import type { Family } from '../lease/cidr.ts';
 import {
   type FamilyRules,
   KUBE_MASQUERADE_MARK,

@@ -1,4 +1,4 @@
-import type { Family } from '../lease/cidr.ts';
+import type { Family } from '../../ip/address.ts';
 
 /** What the rules of a node say, whichever tool carries them. All texts are CIDRs or addresses. */
 export interface RuleSet {

@@ -1,8 +1,8 @@
+import { formatPrefix } from '../../ip/prefix.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
 import type { AgentOptions } from '../inputs/options.ts';
 import { type OverlayPlan, tunnelPort } from '../inputs/plan.ts';
 import type { Underlay } from '../inputs/underlay.ts';
-import { formatCidr } from '../lease/cidr.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { FamilyRules, RuleSet } from './model.ts';
 
@@ -33,7 +33,7 @@ export function ruleSet(
     const [cluster, pods] = family === 4 ? [config.v4, lease.v4] : [config.v6, lease.v6];
     if (!cluster || !pods) continue;
     const underlay = plans.find(plan => plan.family === family && plan.device !== undefined)?.address;
-    families.push({ family, cluster: formatCidr(cluster), pods: formatCidr(pods), underlay });
+    families.push({ family, cluster: formatPrefix(cluster), pods: formatPrefix(pods), underlay });
   }
   const port = tunnelPort(config.backend);
   const devices = plans.map(({ device }) => device).filter(device => device !== undefined);

@@ -1,4 +1,4 @@
-import { formatCidr } from '../lease/cidr.ts';
+import { formatPrefix } from '../../ip/prefix.ts';
 import { formatAttributes, identityOf, type Lease, sameSubnets } from '../lease/lease.ts';
 import type { KnownLeases, StoreObserver } from '../lease/store.ts';
 
@@ -221,7 +221,7 @@ class KeptIndex {
 }
 
 function claimsOf({ v4, v6, attributes }: Lease): string[] {
-  const subnets = [v4, v6].filter(cidr => cidr !== undefined).map(formatCidr);
+  const subnets = [v4, v6].filter(cidr => cidr !== undefined).map(formatPrefix);
   return [...subnets, `address ${identityOf(attributes)}`];
 }
 

@@ -8,11 +8,11 @@ import type { TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 import { until } from '../../../bench/lab/until.ts';
 import { parseNetConf } from '../../../src/agent/config/net-conf.ts';
-import { formatCidr } from '../../../src/agent/lease/cidr.ts';
 import { findAccess } from '../../../src/agent/store/kube/access.ts';
 import { retryAfterSeconds } from '../../../src/agent/store/kube/http.ts';
 import { annotationNames } from '../../../src/agent/store/kube/node.ts';
 import { KubeStore } from '../../../src/agent/store/kube/store.ts';
+import { formatPrefix } from '../../../src/ip/prefix.ts';
 import { leaseAttributes, record } from '../../support/agents/lease-store.ts';
 import { KubeApi } from '../../support/kube/kube-api.ts';
 import { need } from '../../support/skip-unless.ts';
@@ -83,8 +83,8 @@ t.test('the lease is the Node’s podCIDRs; what peers need goes into flannel’
   };
   const lease = await store.acquire({ config: CONFIG, attributes, previous: undefined });
   t.equal(lease.key, 'n1');
-  t.equal(formatCidr(lease.v4!), '10.244.3.0/24');
-  t.equal(formatCidr(lease.v6!), 'fc00:0:0:3::/64');
+  t.equal(formatPrefix(lease.v4!), '10.244.3.0/24');
+  t.equal(formatPrefix(lease.v6!), 'fc00:0:0:3::/64');
   t.same(api.nodes.get('n1')!.metadata.annotations, {
     other: 'stays',
     [`${P}/kube-subnet-manager`]: 'true',

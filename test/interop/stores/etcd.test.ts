@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { subnetsOverlap } from '../../../src/agent/lease/allocate.ts';
-import { parseCidr } from '../../../src/agent/lease/cidr.ts';
 import { formatAttributes } from '../../../src/agent/lease/lease.ts';
 import { EtcdStore } from '../../../src/agent/store/etcd/store.ts';
+import { parsePrefix } from '../../../src/ip/prefix.ts';
 import { EtcdServer } from '../../support/agents/etcd-server.ts';
 import { leaseAttributes, netConf, record } from '../../support/agents/lease-store.ts';
 import { FLANNEL_KEY } from '../../vectors/flannel-leases.ts';
@@ -39,7 +39,7 @@ t.test('against Debian’s etcd', async t => {
     const { prefix, config, open, text } = await network(t);
     const store = open('a');
     t.same(await store.networkConfig(), { text, source: `etcd ${prefix}/config` });
-    const previous = { v4: parseCidr('10.7.44.0/24'), v6: undefined };
+    const previous = { v4: parsePrefix('10.7.44.0/24'), v6: undefined };
     const asked = Date.now();
     const lease = await store.acquire({ config, attributes: leaseAttributes('192.0.2.1'), previous });
     t.equal(lease.key, '10.7.44.0-24');
@@ -187,7 +187,7 @@ t.test('against Debian’s etcd', async t => {
     await b.acquire({
       config,
       attributes: leaseAttributes('192.0.2.2', 1),
-      previous: { v4: parseCidr('10.7.2.0/24'), v6: undefined },
+      previous: { v4: parsePrefix('10.7.2.0/24'), v6: undefined },
     });
     const store = open('a');
     const seen = record(store);

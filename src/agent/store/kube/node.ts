@@ -1,6 +1,6 @@
 import { RipstopError } from '../../../base/errors.ts';
 import { listOf, mapOf, openObject, readKnown, required, type Shape, text } from '../../../base/schema.ts';
-import { contains, formatCidr, networkOf, parseCidr } from '../../lease/cidr.ts';
+import { contains, formatPrefix, networkOf, parsePrefix } from '../../../ip/prefix.ts';
 import { type Lease, type LeaseAttributes, parseAttributes, type Subnets } from '../../lease/lease.ts';
 
 /** The part of a Kubernetes Node that leases are made of. */
@@ -113,7 +113,7 @@ export function podSubnets(node: NodeObject): Subnets {
   const { podCIDR, podCIDRs = [] } = node.spec ?? {};
   const prefixes = podCIDRs.length > 0 || podCIDR === undefined ? podCIDRs : [podCIDR];
   const subnets = prefixes.map(prefix => {
-    const cidr = parseCidr(prefix);
+    const cidr = parsePrefix(prefix);
     if (!cidr)
       throw new RipstopError(
         'ELEASE',
@@ -183,7 +183,7 @@ export function checkSubnets(node: NodeObject, network: Subnets): Subnets {
     if (!contains(outer, inner))
       throw new RipstopError(
         'ECONFIG',
-        `podCIDR ${formatCidr(inner)} of Node ${name} is outside ${key} ${formatCidr(outer)}`,
+        `podCIDR ${formatPrefix(inner)} of Node ${name} is outside ${key} ${formatPrefix(outer)}`,
         `make ${key} in net-conf.json equal to --cluster-cidr`,
       );
     return inner;

@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto';
-import { formatMac } from '../../../net/address-text.ts';
+import { randomMac } from '../../../ip/mac.ts';
 import { ignoreErrors, isNetError } from '../../../net/error.ts';
 import { addAddress, deleteAddress, listAddresses } from '../../../net/rtnetlink/addresses.ts';
 import { changeBridge } from '../../../net/rtnetlink/bridge-port.ts';
@@ -15,13 +14,6 @@ export interface BridgeLinkOptions {
   mtu: number;
   promiscuous: boolean;
   vlanFiltering: boolean;
-}
-
-/** A locally administered unicast MAC. Given at birth it stays; a bridge without one takes its lowest port's. */
-function randomMac(): string {
-  const bytes = randomBytes(6);
-  bytes[0] = (bytes[0]! & 0xfe) | 0x02;
-  return formatMac(bytes);
 }
 
 /**
@@ -42,6 +34,7 @@ export function ensureBridge(
       createLink(node, {
         kind: 'bridge',
         name,
+        // A bridge without a MAC of its own takes the lowest one of its ports, which changes with them.
         mac: randomMac(),
         ...(mtu > 0 ? { mtu } : {}),
         ...(vlanFiltering ? { bridge: { vlanFiltering } } : {}),

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { parseNetConf } from '../../../../src/agent/config/net-conf.ts';
-import { formatCidr } from '../../../../src/agent/lease/cidr.ts';
 import { RipstopError } from '../../../../src/base/errors.ts';
+import { formatPrefix } from '../../../../src/ip/prefix.ts';
 
 const read = (value: unknown, options = {}) => parseNetConf(JSON.stringify(value), 'net-conf.json', options);
 
@@ -17,7 +17,7 @@ function refusal(value: unknown, options = {}): RipstopError {
 
 t.test('the manifest that flannel ships is read as it is', async t => {
   const config = read({ Network: '10.244.0.0/16', EnableNFTables: false, Backend: { Type: 'vxlan' } });
-  t.equal(formatCidr(config.v4!), '10.244.0.0/16');
+  t.equal(formatPrefix(config.v4!), '10.244.0.0/16');
   t.equal(config.v6, undefined);
   t.equal(config.nftables, false);
   t.same(config.backend, {
@@ -135,7 +135,7 @@ t.test('dual stack, and IPv6 alone', async t => {
 t.test('with the kubernetes store the range keys mean nothing', async t => {
   const config = read({ Network: '10.0.0.0/29', SubnetLen: 24 }, { ranges: false });
   t.equal(config.range4, undefined);
-  t.equal(formatCidr(config.v4!), '10.0.0.0/29');
+  t.equal(formatPrefix(config.v4!), '10.0.0.0/29');
   t.match(config.notes[1], /podCIDR of the Node rules/);
 });
 

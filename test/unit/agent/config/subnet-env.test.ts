@@ -8,11 +8,11 @@ import {
   readSubnetEnv,
   writeSubnetEnv,
 } from '../../../../src/agent/config/subnet-env.ts';
-import { formatCidr, parseCidr } from '../../../../src/agent/lease/cidr.ts';
+import { formatPrefix, parsePrefix } from '../../../../src/ip/prefix.ts';
 
 const env = {
-  network: parseCidr('10.244.0.0/16'),
-  subnet: parseCidr('10.244.3.0/24'),
+  network: parsePrefix('10.244.0.0/16'),
+  subnet: parsePrefix('10.244.3.0/24'),
   network6: undefined,
   subnet6: undefined,
   mtu: 1450,
@@ -26,8 +26,8 @@ t.test('written as flannel writes it', async t => {
   );
   const dual = {
     ...env,
-    network6: parseCidr('fc00::/48'),
-    subnet6: parseCidr('fc00:0:0:5::/64'),
+    network6: parsePrefix('fc00::/48'),
+    subnet6: parsePrefix('fc00:0:0:5::/64'),
     ipMasq: false,
   };
   t.equal(
@@ -43,7 +43,7 @@ t.test('read back', async t => {
   const odd = parseSubnetEnv(
     '# x\nFLANNEL_NETWORK="10.1.0.0/16"\nFLANNEL_SUBNET=nonsense\nFLANNEL_IPV6_SUBNET=10.1.0.1/24\nrubbish\n',
   );
-  t.equal(formatCidr(odd.network!), '10.1.0.0/16');
+  t.equal(formatPrefix(odd.network!), '10.1.0.0/16');
   t.equal(odd.subnet, undefined, 'a value that is no CIDR counts as absent');
   t.equal(odd.subnet6, undefined, 'and so does one of the other family');
   t.equal(odd.mtu, undefined);

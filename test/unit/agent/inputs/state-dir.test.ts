@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { StateDir } from '../../../../src/agent/inputs/state-dir.ts';
-import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import { writeFileAtomic } from '../../../../src/base/atomic-file.ts';
+import { parsePrefix } from '../../../../src/ip/prefix.ts';
 import { leaseAttributes } from '../../../support/agents/lease-store.ts';
 
 t.test('what outlives the agent', async t => {
@@ -28,8 +28,8 @@ t.test('what outlives the agent', async t => {
 
   const lease: Lease = {
     key: '10.7.1.0-24&fc00::-64',
-    v4: parseCidr('10.7.1.0/24'),
-    v6: parseCidr('fc00::/64'),
+    v4: parsePrefix('10.7.1.0/24'),
+    v6: parsePrefix('fc00::/64'),
     attributes: leaseAttributes('192.0.2.1'),
     expiresAt: 77,
     node: 'a',
@@ -83,7 +83,7 @@ t.test('a burst of changes, saved after each: few writes, and the file holds the
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   const lease = (key: string): Lease => ({
     key,
-    v4: parseCidr('10.7.1.0/24'),
+    v4: parsePrefix('10.7.1.0/24'),
     v6: undefined,
     attributes: leaseAttributes('192.0.2.1'),
     expiresAt: 0,

@@ -7,8 +7,8 @@ import {
   type Random,
   subnetsOverlap,
 } from '../../../../src/agent/lease/allocate.ts';
-import { contains, formatCidr, parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import { formatKey, type Lease, type Subnets } from '../../../../src/agent/lease/lease.ts';
+import { contains, formatPrefix, parsePrefix } from '../../../../src/ip/prefix.ts';
 
 const seed = Number(process.env.SEED ?? 20261124);
 t.comment(`SEED=${seed}`);
@@ -25,8 +25,8 @@ function seeded(start: number): Random {
 }
 
 const subnets = (v4?: string, v6?: string): Subnets => ({
-  v4: v4 ? parseCidr(v4) : undefined,
-  v6: v6 ? parseCidr(v6) : undefined,
+  v4: v4 ? parsePrefix(v4) : undefined,
+  v6: v6 ? parsePrefix(v6) : undefined,
 });
 const config = (extra = {}) =>
   parseNetConf(JSON.stringify({ Network: '10.0.0.0/16', Backend: { Type: 'vxlan' }, ...extra }), 'x');
@@ -52,18 +52,18 @@ function lease(held: Subnets, publicIp: string, more: Partial<Lease> = {}): Leas
 t.test('the previous subnet is taken again when it is free and right', async t => {
   const random: Random = () => 0;
   const again = pickSubnets(config(), [], subnets('10.0.77.0/24'), random) as Subnets;
-  t.equal(formatCidr(again.v4!), '10.0.77.0/24');
+  t.equal(formatPrefix(again.v4!), '10.0.77.0/24');
   const held = pickSubnets(config(), [subnets('10.0.77.0/24')], subnets('10.0.77.0/24'), random) as Subnets;
-  t.equal(formatCidr(held.v4!), '10.0.1.0/24');
+  t.equal(formatPrefix(held.v4!), '10.0.1.0/24');
   const wrongLength = pickSubnets(config(), [], subnets('10.0.76.0/23'), random) as Subnets;
-  t.equal(formatCidr(wrongLength.v4!), '10.0.1.0/24');
+  t.equal(formatPrefix(wrongLength.v4!), '10.0.1.0/24');
   const outside = pickSubnets(
     config({ SubnetMin: '10.0.80.0' }),
     [],
     subnets('10.0.77.0/24'),
     random,
   ) as Subnets;
-  t.equal(formatCidr(outside.v4!), '10.0.80.0/24');
+  t.equal(formatPrefix(outside.v4!), '10.0.80.0/24');
 });
 
 t.test('a hundred seeded fillings: never an overlap, every subnet used, then full', async t => {
@@ -94,7 +94,7 @@ t.test('a hundred seeded fillings: never an overlap, every subnet used, then ful
 t.test('foreign lengths and wide leases block what they cover', async t => {
   const net = config({ Network: '10.0.0.0/22', SubnetLen: 24, SubnetMin: '10.0.0.0' });
   const taken = [subnets('10.0.0.128/25'), subnets('10.0.2.0/23'), subnets('192.168.0.0/24')];
-  t.equal(formatCidr((pickSubnets(net, taken, undefined, () => 0) as Subnets).v4!), '10.0.1.0/24');
+  t.equal(formatPrefix((pickSubnets(net, taken, undefined, () => 0) as Subnets).v4!), '10.0.1.0/24');
   t.same(
     pickSubnets(net, [...taken, subnets('10.0.1.7/32')], undefined, () => 0),
     { full: 4 },
@@ -114,7 +114,7 @@ t.test('the first free of a wide IPv6 range is found by walking the gaps, not th
     subnets(undefined, `fc00:0:0:${(i + 1).toString(16)}::/64`),
   );
   const picked = pickSubnets(net, taken, undefined, () => 0) as Subnets;
-  t.equal(formatCidr(picked.v6!), 'fc00:0:0:3e9::/64');
+  t.equal(formatPrefix(picked.v6!), 'fc00:0:0:3e9::/64');
 });
 
 t.test('identity: the lease with our public address is kept', async t => {
@@ -154,7 +154,7 @@ t.test('a live node with our address is refused; a dead one is followed', async 
 });
 
 t.test('no subnet of the network between the nodes is taken', async t => {
-  const avoid = [parseCidr('10.0.1.0/24')!, parseCidr('10.0.1.7/32')!, parseCidr('192.0.2.0/24')!];
+  const avoid = [parsePrefix('10.0.1.0/24')!, parsePrefix('10.0.1.7/32')!, parsePrefix('192.0.2.0/24')!];
   const request = {
     config: config(),
     attributes: attributes('1.1.1.1'),
@@ -163,14 +163,14 @@ t.test('no subnet of the network between the nodes is taken', async t => {
   };
   const step = nextAction(request, [], 'a/1', () => 0);
   t.match(step, { do: 'create' });
-  t.equal(formatCidr((step as { subnets: Subnets }).subnets.v4!), '10.0.2.0/24');
+  t.equal(formatPrefix((step as { subnets: Subnets }).subnets.v4!), '10.0.2.0/24');
   const held = lease(subnets('10.0.1.0/24'), '1.1.1.1');
   t.match(
     nextAction(request, [held], 'a/1', () => 0),
     { do: 'create', drop: [held] },
     'one that is held is given up',
   );
-  const flat = { ...request, avoid: [parseCidr('10.0.0.0/8')!] };
+  const flat = { ...request, avoid: [parsePrefix('10.0.0.0/8')!] };
   t.throws(() => nextAction(flat, [], 'a/1'), { code: 'ERANGE', hint: /10\.0\.0\.0\/8/ });
 });
 

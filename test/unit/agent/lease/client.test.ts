@@ -1,17 +1,17 @@
 import t from 'tap';
-import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import { LeaseClient, RenewalClock } from '../../../../src/agent/lease/client.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import type { LeaseStore } from '../../../../src/agent/lease/store.ts';
 import { RipstopError } from '../../../../src/base/errors.ts';
 import { createLog } from '../../../../src/base/log.ts';
+import { parsePrefix } from '../../../../src/ip/prefix.ts';
 import { leaseAttributes, netConf } from '../../../support/agents/lease-store.ts';
 
 const HOUR = 3600_000;
 const { config } = netConf();
 const LEASE: Lease = {
   key: '10.7.1.0-24',
-  v4: parseCidr('10.7.1.0/24'),
+  v4: parsePrefix('10.7.1.0/24'),
   v6: undefined,
   attributes: leaseAttributes('192.0.2.1'),
   expiresAt: 0,
@@ -83,7 +83,7 @@ t.test('another subnet is told; what is seen in the store is compared', async t 
   const { made, events } = holder({
     acquire: async () => {
       calls++;
-      return { ...LEASE, key: '10.7.2.0-24', v4: parseCidr('10.7.2.0/24') };
+      return { ...LEASE, key: '10.7.2.0-24', v4: parsePrefix('10.7.2.0/24') };
     },
   });
   made.check(seen(LEASE));
@@ -94,7 +94,7 @@ t.test('another subnet is told; what is seen in the store is compared', async t 
   made.check(seen({ ...LEASE, attributes: leaseAttributes('192.0.2.1', 9) }));
   await new Promise(resolve => setImmediate(resolve));
   t.equal(calls, 2, 'written over');
-  made.check(seen({ ...LEASE, v4: parseCidr('10.7.9.0/24') }));
+  made.check(seen({ ...LEASE, v4: parsePrefix('10.7.9.0/24') }));
   await new Promise(resolve => setImmediate(resolve));
   t.equal(calls, 3, 'another subnet under the same name, as a Node that was made anew has it');
 });

@@ -1,6 +1,5 @@
 import t from 'tap';
 import { formatVxlanData, parseVxlanData } from '../../../../src/agent/lease/backend-data.ts';
-import { formatCidr, parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import {
   formatAttributes,
   formatKey,
@@ -8,6 +7,7 @@ import {
   parseKey,
   sameAttributes,
 } from '../../../../src/agent/lease/lease.ts';
+import { formatPrefix, parsePrefix } from '../../../../src/ip/prefix.ts';
 
 const base = {
   publicIp: '192.168.1.2',
@@ -18,8 +18,8 @@ const base = {
 };
 
 t.test('keys are flannel’s', async t => {
-  const v4 = parseCidr('10.5.34.0/24');
-  const v6 = parseCidr('fc00:0:0:5::/64');
+  const v4 = parsePrefix('10.5.34.0/24');
+  const v6 = parsePrefix('fc00:0:0:5::/64');
   t.equal(formatKey({ v4, v6: undefined }), '10.5.34.0-24');
   t.equal(formatKey({ v4, v6 }), '10.5.34.0-24&fc00:0:0:5::-64');
   t.equal(formatKey({ v4: undefined, v6 }), '0.0.0.0-0&fc00:0:0:5::-64');
@@ -29,8 +29,8 @@ t.test('keys are flannel’s', async t => {
     { v4: undefined, v6 },
   ]) {
     const back = parseKey(formatKey(subnets))!;
-    t.equal(back.v4 && formatCidr(back.v4), subnets.v4 && formatCidr(subnets.v4));
-    t.equal(back.v6 && formatCidr(back.v6), subnets.v6 && formatCidr(subnets.v6));
+    t.equal(back.v4 && formatPrefix(back.v4), subnets.v4 && formatPrefix(subnets.v4));
+    t.equal(back.v6 && formatPrefix(back.v6), subnets.v6 && formatPrefix(subnets.v6));
   }
   for (const wrong of [
     '',

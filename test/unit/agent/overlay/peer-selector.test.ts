@@ -1,16 +1,16 @@
 import t from 'tap';
 import { parseNetConf } from '../../../../src/agent/config/net-conf.ts';
 import { planOverlays } from '../../../../src/agent/inputs/plan.ts';
-import {
-  type Cidr,
-  contains,
-  formatCidr,
-  isEqual,
-  overlaps,
-  parseCidr,
-} from '../../../../src/agent/lease/cidr.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import { PeerSelector } from '../../../../src/agent/overlay/peer-selector.ts';
+import {
+  contains,
+  formatPrefix,
+  isSamePrefix,
+  overlaps,
+  type Prefix,
+  parsePrefix,
+} from '../../../../src/ip/prefix.ts';
 
 /*
  * The selector against a slow reference: the same rules, with every lease held against every other one at each step.
@@ -30,7 +30,7 @@ const UNDERLAY = {
   public4: '192.0.2.1',
   public6: undefined,
 };
-const WIRE = [parseCidr('10.0.7.0/28')!, parseCidr('192.0.2.0/24')!];
+const WIRE = [parsePrefix('10.0.7.0/28')!, parsePrefix('192.0.2.0/24')!];
 
 function generator(start: number): (bound: number) => number {
   let state = start | 1;
@@ -47,7 +47,7 @@ type Life = 'unknown' | 'alive' | 'gone';
 function leaseOf(key: string, range: string, host: string, mac: number, life: Life, since: number): Lease {
   return {
     key,
-    v4: parseCidr(range),
+    v4: parsePrefix(range),
     v6: undefined,
     attributes: {
       publicIp: host,
@@ -71,7 +71,7 @@ interface Member {
 }
 
 const macOf = (lease: Lease) => (lease.attributes.backendData as { VtepMAC: string }).VtepMAC;
-const hostOf = (lease: Lease) => parseCidr(lease.attributes.publicIp!)!;
+const hostOf = (lease: Lease) => parsePrefix(lease.attributes.publicIp!)!;
 
 class Reference {
   readonly #own: Lease;
@@ -152,7 +152,7 @@ class Reference {
     }
     if (before?.attributes.publicIp === lease.attributes.publicIp)
       for (const [key, mate] of this.peers)
-        if (isEqual(hostOf(mate.lease), hostOf(lease)) && macOf(mate.lease) !== macOf(lease))
+        if (isSamePrefix(hostOf(mate.lease), hostOf(lease)) && macOf(mate.lease) !== macOf(lease))
           displaced.push(key);
     for (const key of displaced) {
       if (this.#displacedBy.get(lease.key) === key || !isGone(this.peers.get(key)!))
@@ -170,7 +170,7 @@ class Reference {
   #isHopeless(lease: Lease): boolean {
     const own = this.#own;
     return (
-      isEqual(hostOf(lease), hostOf(own)) ||
+      isSamePrefix(hostOf(lease), hostOf(own)) ||
       macOf(lease) === MACS.mac4 ||
       contains(own.v4!, lease.v4!) ||
       contains(own.v4!, hostOf(lease)) ||
@@ -180,10 +180,10 @@ class Reference {
   }
 
   #conflict(lease: Lease, other: Lease, before: Lease | undefined): 'duplicate' | 'range' | undefined {
-    const isHostNew = !before || !isEqual(hostOf(before), hostOf(lease));
+    const isHostNew = !before || !isSamePrefix(hostOf(before), hostOf(lease));
     const isMacNew = isHostNew || macOf(before) !== macOf(lease);
-    const isRangeNew = !before || !isEqual(before.v4!, lease.v4!);
-    const isSameHost = isEqual(hostOf(lease), hostOf(other));
+    const isRangeNew = !before || !isSamePrefix(before.v4!, lease.v4!);
+    const isSameHost = isSamePrefix(hostOf(lease), hostOf(other));
     const isSameNode = !this.#isNodePerLease && isSameHost && macOf(lease) === macOf(other);
     // A range decides before a duplicate: it passes to nobody.
     if (isRangeNew && !isSameNode && contains(other.v4!, lease.v4!)) return 'range';
@@ -195,7 +195,7 @@ class Reference {
   }
 
   /** Who carries an address, by longest prefix; undefined: nobody. */
-  ownerOf(address: Cidr): string | undefined {
+  ownerOf(address: Prefix): string | undefined {
     if (contains(this.#own.v4!, address)) return undefined;
     const holders = [...this.peers.values()].filter(({ lease }) => contains(lease.v4!, address));
     return holders.sort((a, b) => b.lease.v4!.length - a.lease.v4!.length)[0]?.lease.attributes.publicIp;
@@ -207,11 +207,11 @@ function isGone({ lease, wasAlive }: Member): boolean {
 }
 
 function sameClaim(a: Lease, b: Lease): boolean {
-  return isEqual(a.v4!, b.v4!) && sameText(a, b);
+  return isSamePrefix(a.v4!, b.v4!) && sameText(a, b);
 }
 
 function sameText(a: Lease, b: Lease): boolean {
-  return isEqual(hostOf(a), hostOf(b)) && macOf(a) === macOf(b);
+  return isSamePrefix(hostOf(a), hostOf(b)) && macOf(a) === macOf(b);
 }
 
 for (const store of ['a node has subnet keys', 'a node has one lease by its name'] as const)
@@ -237,7 +237,7 @@ for (const store of ['a node has subnet keys', 'a node has one lease by its name
             key,
             leaseOf(
               key,
-              formatCidr(known.v4!),
+              formatPrefix(known.v4!),
               known.attributes.publicIp!,
               Number.parseInt(macOf(known).slice(-2), 16),
               pick(['unknown', 'alive', 'gone']),
@@ -247,9 +247,9 @@ for (const store of ['a node has subnet keys', 'a node has one lease by its name
         else {
           const length = pick([26, 27, 28, 28, 28, 29]);
           const value =
-            (parseCidr('10.0.0.0/20')!.value >> BigInt(32 - length)) +
+            (parsePrefix('10.0.0.0/20')!.value >> BigInt(32 - length)) +
             BigInt(random(2 ** (length - 22)) + (random(8) === 0 ? 2 ** (length - 22) : 0));
-          const range = formatCidr({ family: 4, value: value << BigInt(32 - length), length });
+          const range = formatPrefix({ family: 4, value: value << BigInt(32 - length), length });
           const host = random(12) === 0 ? `10.0.${random(2)}.${random(256)}` : `198.51.100.${1 + random(6)}`;
           leases.set(
             key,
@@ -277,14 +277,14 @@ for (const store of ['a node has subnet keys', 'a node has one lease by its name
           return;
         }
         for (let last = 0; last < 1024; last += 16) {
-          const address = parseCidr(`10.0.${last >> 8}.${last & 255}`)!;
+          const address = parsePrefix(`10.0.${last >> 8}.${last & 255}`)!;
           const holders = [...selector.peers.values()].flatMap(peer =>
             peer.subnets.filter(subnet => contains(subnet, address)).map(({ length }) => ({ peer, length })),
           );
           const owner = holders.sort((a, b) => b.length - a.length)[0]?.peer.address;
           compared++;
           if (owner !== reference.ownerOf(address)) {
-            t.equal(owner, reference.ownerOf(address), `${context}: ${formatCidr(address)}`);
+            t.equal(owner, reference.ownerOf(address), `${context}: ${formatPrefix(address)}`);
             return;
           }
         }

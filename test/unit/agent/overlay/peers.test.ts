@@ -6,11 +6,10 @@ import {
   planOverlays,
   underlayFamilies,
 } from '../../../../src/agent/inputs/plan.ts';
-import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import { selectPeers } from '../../../../src/agent/overlay/peer-selector.ts';
 import { requireAddress } from '../../../../src/ip/address.ts';
-import { formatPrefix, requirePrefix } from '../../../../src/ip/prefix.ts';
+import { formatPrefix, parsePrefix, requirePrefix } from '../../../../src/ip/prefix.ts';
 
 const MACS = { mac4: '02:00:00:00:00:04', mac6: '02:00:00:00:00:06' };
 const UNDERLAY = {
@@ -34,8 +33,8 @@ function lease(
 ): Lease {
   return {
     key: subnet.replace('/', '-'),
-    v4: parseCidr(subnet),
-    v6: parseCidr(`fc00:0:0:${n}::/64`),
+    v4: parsePrefix(subnet),
+    v6: parsePrefix(`fc00:0:0:${n}::/64`),
     expiresAt: undefined,
     node,
     attributes: {
@@ -50,7 +49,7 @@ function lease(
 }
 
 const OWN = lease(1);
-const WIRE = [parseCidr('192.0.2.1/32')!, parseCidr('192.0.2.0/24')!, parseCidr('10.0.200.0/24')!];
+const WIRE = [parsePrefix('192.0.2.1/32')!, parsePrefix('192.0.2.0/24')!, parsePrefix('10.0.200.0/24')!];
 const select = (conf: ReturnType<typeof config>, leases: Lease[], onLink = () => true, at = 0) => {
   const plan = planOverlays(conf, UNDERLAY, OWN, MACS)[at]!;
   return selectPeers({ plan, config: conf, own: OWN, onLink, underlay: WIRE }, [OWN, ...leases]);
@@ -143,7 +142,7 @@ t.test('inner checksums stay open only between nodes that both say so', async t 
     [false],
     'true and nothing else',
   );
-  const old = { ...lease(2), key: '10.0.7.0-24', v4: parseCidr('10.0.7.0/24'), v6: undefined };
+  const old = { ...lease(2), key: '10.0.7.0-24', v4: parsePrefix('10.0.7.0/24'), v6: undefined };
   t.same(agreed(willing, lease(2, { backendData: open }), old), [false], 'all leases of a node must say so');
   const six = selectPeers(side(plan6!, willing), [lease(2, { backendData: open })]);
   t.same(

@@ -11,10 +11,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { subnetsOverlap } from '../../../../src/agent/lease/allocate.ts';
-import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import { formatAttributes } from '../../../../src/agent/lease/lease.ts';
 import { FileStore } from '../../../../src/agent/store/file.ts';
 import { withLockFile } from '../../../../src/base/file-lock.ts';
+import { parsePrefix } from '../../../../src/ip/prefix.ts';
 import { leaseAttributes, netConf, record } from '../../../support/agents/lease-store.ts';
 import { stays } from '../../../support/agents/stays.ts';
 
@@ -92,7 +92,7 @@ for (const layout of ['directory', 'one file'] as const)
         previous: undefined,
       });
       t.equal(again.key, first.key);
-      const asked = { v4: parseCidr('10.7.200.0/24'), v6: undefined };
+      const asked = { v4: parsePrefix('10.7.200.0/24'), v6: undefined };
       const other = await open('b').acquire({
         config,
         attributes: leaseAttributes('192.0.2.2'),
@@ -105,7 +105,7 @@ for (const layout of ['directory', 'one file'] as const)
       const dual = { EnableIPv6: true, IPv6Network: 'fc00:7::/48' };
       const { config, open, setSubnet } = place(t, dual);
       const old = '10.7.44.0-24&fc00-7-0-5---64';
-      const previous = { v4: parseCidr('10.7.45.0/24'), v6: parseCidr('fc00:7:0:6::/64') };
+      const previous = { v4: parsePrefix('10.7.45.0/24'), v6: parsePrefix('fc00:7:0:6::/64') };
       await open('b').acquire({ config, attributes: leaseAttributes('192.0.2.2'), previous });
       setSubnet(old, formatAttributes(leaseAttributes('192.0.2.1')));
       setSubnet('10.7.44.0-24&fc00-zz---64', '{}');

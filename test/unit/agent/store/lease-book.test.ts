@@ -1,14 +1,14 @@
 import t from 'tap';
-import { parseCidr } from '../../../../src/agent/lease/cidr.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import type { KeptLeases, StoreObserver } from '../../../../src/agent/lease/store.ts';
 import { LeaseBook } from '../../../../src/agent/store/lease-book.ts';
+import { parsePrefix } from '../../../../src/ip/prefix.ts';
 import { leaseAttributes } from '../../../support/agents/lease-store.ts';
 import { stays } from '../../../support/agents/stays.ts';
 
 const lease = (key: string, more: Partial<Lease> = {}): Lease => ({
   key,
-  v4: parseCidr('10.7.1.0/24'),
+  v4: parsePrefix('10.7.1.0/24'),
   v6: undefined,
   attributes: leaseAttributes('192.0.2.1'),
   expiresAt: 0,
@@ -75,8 +75,8 @@ t.test('a renewal is no news; another address, subnet or holder is', async t => 
   t.equal(made.leases.get('a')!.expiresAt, 99, 'the time is kept all the same');
   const others = [
     { attributes: leaseAttributes('192.0.2.2') },
-    { attributes: leaseAttributes('192.0.2.2'), v4: parseCidr('10.7.2.0/24') },
-    { attributes: leaseAttributes('192.0.2.2'), v4: parseCidr('10.7.2.0/24'), node: 'x' },
+    { attributes: leaseAttributes('192.0.2.2'), v4: parsePrefix('10.7.2.0/24') },
+    { attributes: leaseAttributes('192.0.2.2'), v4: parsePrefix('10.7.2.0/24'), node: 'x' },
   ];
   for (const [at, other] of others.entries()) {
     made.put(lease('a', other));
@@ -120,11 +120,11 @@ function cluster(keepMs?: number) {
   made.own = 'own';
   const of = (n: number) =>
     lease(`n${n}`, {
-      v4: parseCidr(`10.7.${n}.0/24`),
+      v4: parsePrefix(`10.7.${n}.0/24`),
       attributes: leaseAttributes(`192.0.2.${n}`),
       node: `n${n}`,
     });
-  const own = lease('own', { v4: parseCidr('10.7.99.0/24'), attributes: leaseAttributes('192.0.2.99') });
+  const own = lease('own', { v4: parsePrefix('10.7.99.0/24'), attributes: leaseAttributes('192.0.2.99') });
   made.replace([own, of(1), of(2), of(3)]);
   made.flush();
   const next = () =>
@@ -151,7 +151,7 @@ t.test('a list without any other node (J8): the leases are kept, and end one by 
   made.put({ ...of(2), key: 'other' });
   made.flush();
   t.same(keys(), ['n1', 'n3', 'other', 'own'], 'a new lease has the subnet of a kept one');
-  made.put({ ...of(3), key: 'moved', v4: parseCidr('10.7.33.0/24') });
+  made.put({ ...of(3), key: 'moved', v4: parsePrefix('10.7.33.0/24') });
   made.flush();
   t.same(keys(), ['moved', 'n1', 'other', 'own'], 'a new lease has the address of a kept one');
   t.same(kept.at(-1), []);
