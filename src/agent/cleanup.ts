@@ -1,13 +1,12 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeError } from '../base/errors.ts';
-import { formatPrefix } from '../ip/prefix.ts';
+import { covers, formatPrefix } from '../ip/prefix.ts';
 import { deleteLink, listLinks } from '../net/rtnetlink/links.ts';
 import { deleteRoute, listRoutes, TABLE_MAIN } from '../net/rtnetlink/routes.ts';
 import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
 import { readSubnetEnv } from './config/subnet-env.ts';
 import { ownDevices, StateDir } from './inputs/state-dir.ts';
-import { covers } from './kernel/desired.ts';
 import { PROTOCOL_RIPSTOP } from './kernel/state.ts';
 import { BLACKHOLE_METRIC } from './overlay/blackhole.ts';
 import { removeFlannelRules } from './rules/flannel-rules.ts';

@@ -5,7 +5,7 @@ import { type Field, fail, integer, objectOf, oneOf, readObject, required, text 
 import type { TraceRequest } from '../diagnose/trace/answer.ts';
 import type { TraceNode } from '../diagnose/trace/node.ts';
 import { tracePacket } from '../diagnose/trace/trace.ts';
-import { canonicalAddress } from '../net/address-text.ts';
+import { canonicalAddress } from '../ip/address.ts';
 import { readJson, sendError, sendJson } from './listener.ts';
 
 /** A packet of 64 KiB in base64, and the rest. */

@@ -61,10 +61,9 @@ export function formatAddress({ family, value }: Address): string {
   return family === 4 ? formatIpv4(viewOf(bytes), 0) : formatIpv6(viewOf(bytes), 0);
 }
 
-/** The canonical text of an address, however it was written; undefined when it is no address. */
-export function canonicalAddress(text: string): string | undefined {
-  const address = parseAddress(text);
-  return address && formatAddress(address);
+/** The canonical text of an address, however it was written. @throws RipstopError ECONFIG */
+export function canonicalAddress(text: string): string {
+  return formatAddress(requireAddress(text));
 }
 
 export function isSameAddress(a: Address, b: Address): boolean {

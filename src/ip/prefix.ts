@@ -14,8 +14,7 @@ export function parsePrefix(text: string): Prefix | undefined {
   const bits = bitsOf(address.family);
   if (slash < 0) return { ...address, length: bits };
   const digits = text.slice(slash + 1);
-  // No sign, no space, no leading zero: some readers take it for octal.
-  if (!/^(0|[1-9][0-9]{0,2})$/.test(digits) || Number(digits) > bits) return undefined;
+  if (!/^[0-9]{1,3}$/.test(digits) || Number(digits) > bits) return undefined;
   return { ...address, length: Number(digits) };
 }
 
@@ -37,6 +36,16 @@ export function formatPrefix(prefix: Prefix): string {
 /** The canonical text of the network that a prefix names, host bits cleared. @throws RipstopError ECONFIG */
 export function canonicalNetwork(text: string): string {
   return formatPrefix(networkOf(requirePrefix(text)));
+}
+
+/** The text of the first address of a prefix. */
+export function baseAddress(prefix: Prefix): string {
+  return formatAddress(networkOf(prefix));
+}
+
+/** `contains` for texts. @throws RipstopError ECONFIG */
+export function covers(outer: string, inner: string): boolean {
+  return contains(requirePrefix(outer), requirePrefix(inner));
 }
 
 /** Number of addresses in a prefix of `length`. */

@@ -1,4 +1,5 @@
-import { AF_INET, AF_INET6, type Family } from './address-text.ts';
+import type { Family } from '../ip/address.ts';
+import { familyNumber } from './address-bytes.ts';
 import { ignoreErrors } from './error.ts';
 import { readAttributes, readNested, readU8, readU16Be } from './rtnetlink/attributes.ts';
 import { type Message, MessageWriter } from './rtnetlink/message.ts';
@@ -22,10 +23,7 @@ const CTA_PROTO_DST_PORT = 3;
 const UDP = 17;
 
 function begin(type: number, family: Family, what: string): MessageWriter {
-  return new MessageWriter(type, 0, what)
-    .u8(family === 6 ? AF_INET6 : AF_INET)
-    .u8(0)
-    .u16(0);
+  return new MessageWriter(type, 0, what).u8(familyNumber(family)).u8(0).u16(0);
 }
 
 /** Port that a flow was first sent to, when it is UDP. */

@@ -1,6 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { RipstopError } from '../base/errors.ts';
-import type { Family } from './address-text.ts';
+import type { Family } from '../ip/address.ts';
 import { runCommand, SEARCH } from './command.ts';
 import { isNetError } from './error.ts';
 import { hasNftChain, hasNftTable } from './nft/presence.ts';

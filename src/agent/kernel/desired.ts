@@ -1,13 +1,5 @@
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
-import { formatAddress } from '../../ip/address.ts';
-import {
-  canonicalNetwork,
-  contains,
-  formatPrefix,
-  networkOf,
-  type Prefix,
-  requirePrefix,
-} from '../../ip/prefix.ts';
+import { baseAddress, canonicalNetwork, covers, formatPrefix, requirePrefix } from '../../ip/prefix.ts';
 import type {
   DesiredState,
   ForwardingEntry,
@@ -33,11 +25,6 @@ export interface OverlaySpec {
   readonly underlay: string;
   /** Set to use the kernel's VXLAN in place of a device that the data plane made. */
   readonly vxlan?: KernelVxlan | undefined;
-}
-
-/** The first address of a subnet: flannel gives it to the tunnel device of the node that owns it. */
-export function baseAddress(subnet: Prefix): string {
-  return formatAddress(networkOf(subnet));
 }
 
 function isV6(subnet: string): boolean {
@@ -100,6 +87,7 @@ export function entriesOf(overlay: OverlaySpec, peer: Peer): KernelEntries {
       if (!overlay.networks.some(network => covers(network, destination)))
         routes.push({ destination, device });
     } else {
+      // flannel gives the first address of a subnet to the tunnel device of the node that owns it.
       const gateway = baseAddress(subnet);
       if (mac) neighbours.push({ address: gateway, mac });
       routes.push({ destination, gateway, device, onlink: true });
@@ -141,9 +129,4 @@ function sysctlsOf(overlay: OverlaySpec): SysctlEntry[] {
     settings.push({ name: forwarding, value: '1' });
   }
   return settings;
-}
-
-/** Whether `network` contains the whole of `subnet`. */
-export function covers(network: string, subnet: string): boolean {
-  return contains(requirePrefix(network), requirePrefix(subnet));
 }

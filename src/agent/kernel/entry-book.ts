@@ -1,8 +1,9 @@
 import type { Peer, PeerChanges } from '../../dataplane/descriptor/peer.ts';
+import { covers } from '../../ip/prefix.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
 import type { EntryChange } from './apply.ts';
-import { covers, entriesOf, type OverlaySpec, ownRoutes } from './desired.ts';
+import { entriesOf, type OverlaySpec, ownRoutes } from './desired.ts';
 import {
   type DesiredState,
   type ForwardingEntry,

@@ -1,3 +1,4 @@
+import { covers } from '../../ip/prefix.ts';
 import { isNetError } from '../../net/error.ts';
 import { listAddresses } from '../../net/rtnetlink/addresses.ts';
 import { listFdb } from '../../net/rtnetlink/fdb.ts';
@@ -6,7 +7,6 @@ import { listNeighbours } from '../../net/rtnetlink/neighbours.ts';
 import { listRoutes, type Route, TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { readSysctl } from '../../net/sysctl.ts';
-import { covers } from './desired.ts';
 import {
   type DesiredState,
   type ObservedDevice,

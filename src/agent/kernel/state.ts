@@ -1,4 +1,4 @@
-import type { Family } from '../../net/address-text.ts';
+import type { Family } from '../../ip/address.ts';
 import type { Route } from '../../net/rtnetlink/routes.ts';
 
 /*

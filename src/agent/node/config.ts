@@ -4,10 +4,10 @@ import { LineCounter, parseDocument } from 'yaml';
 import { codeOf, RipstopError } from '../../base/errors.ts';
 import { readObject, type Shape } from '../../base/schema.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
-import { requirePrefix } from '../../ip/prefix.ts';
-import { canonicalAddress, formatMac } from '../../net/address-text.ts';
+import { canonicalAddress } from '../../ip/address.ts';
+import { formatMac } from '../../ip/mac.ts';
+import { covers, requirePrefix } from '../../ip/prefix.ts';
 import { NAMED_NAMESPACES } from '../../net/namespaces.ts';
-import { covers } from '../kernel/desired.ts';
 import { nodeFields, type peerFields } from './fields.ts';
 import { findOverlap, type OwnedSubnet } from './overlaps.ts';
 

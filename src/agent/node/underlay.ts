@@ -1,10 +1,10 @@
 import { RipstopError } from '../../base/errors.ts';
-import { canonicalAddress, type Family } from '../../net/address-text.ts';
+import { canonicalAddress, type Family } from '../../ip/address.ts';
+import { covers } from '../../ip/prefix.ts';
 import { type Address, listAddresses } from '../../net/rtnetlink/addresses.ts';
 import { type Link, listLinks } from '../../net/rtnetlink/links.ts';
 import { listRoutes, TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { covers } from '../kernel/desired.ts';
 import { type NodeConfig, refuseLoop } from './config.ts';
 
 /** Where this node meets its peers. */

@@ -1,15 +1,7 @@
 import { type Field, fail, listOf } from '../../base/schema.ts';
-import {
-  canonicalAddress,
-  formatAddress,
-  formatMac,
-  formatPrefix,
-  networkOf,
-  type Prefix,
-  parseMac,
-  parsePrefix,
-} from '../../net/address-text.ts';
-import { covers } from '../kernel/desired.ts';
+import { canonicalAddress } from '../../ip/address.ts';
+import { formatMac, parseMac } from '../../ip/mac.ts';
+import { covers, formatPrefix, isNetwork, networkOf, parsePrefix } from '../../ip/prefix.ts';
 
 /* Readers of the values that a configuration of addresses is made of. */
 
@@ -59,7 +51,7 @@ export const address = (doc: string): Field<string> => {
 export const mac = (doc: string): Field<string> =>
   canonical('a unicast MAC address', doc, raw => {
     const bytes = parseMac(raw);
-    if ((bytes[0]! & 1) !== 0 || bytes.every(byte => byte === 0)) throw new RangeError(raw);
+    if (!bytes || ((bytes[0] ?? 1) & 1) !== 0 || bytes.every(byte => byte === 0)) throw new RangeError(raw);
     return formatMac(bytes);
   });
 
@@ -68,26 +60,16 @@ export const subnet = (doc: string): Field<string> => ({
   type: 'subnet',
   doc,
   read(raw, where) {
-    const prefix = typeof raw === 'string' && raw.includes('/') ? prefixOf(raw) : undefined;
+    const prefix = typeof raw === 'string' && raw.includes('/') ? parsePrefix(raw) : undefined;
     if (!prefix) fail(where, `${JSON.stringify(raw)} is not a subnet`, 'write 10.244.1.0/24 or fd00:1::/64');
-    const { address: base, length } = networkOf(prefix);
-    const network = formatPrefix(base, length);
-    if (formatAddress(base) !== formatAddress(prefix.address))
-      fail(where, `${raw} has bits set beyond its length`, `the subnet is ${network}`);
+    const network = formatPrefix(networkOf(prefix));
+    if (!isNetwork(prefix)) fail(where, `${raw} has bits set beyond its length`, `the subnet is ${network}`);
     const refused = NO_NODE.find(([range]) => covers(range, network) || covers(network, range));
     if (refused)
       fail(where, `${network} holds addresses that are ${refused[1]}`, 'pods have unicast addresses');
     return network;
   },
 });
-
-function prefixOf(text: string): Prefix | undefined {
-  try {
-    return parsePrefix(text);
-  } catch {
-    return undefined;
-  }
-}
 
 /** `auto` or a whole number within bounds. */
 export function autoOr(field: Field<number>): Field<number | 'auto'> {

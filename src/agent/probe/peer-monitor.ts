@@ -2,7 +2,7 @@ import { contain } from '../../base/boundary.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
-import { baseAddress } from '../kernel/desired.ts';
+import { baseAddress } from '../../ip/prefix.ts';
 import type { Overlay } from '../overlay/overlay.ts';
 import { type PathHealth, ProbeWindow } from './probe-window.ts';
 import type { Prober } from './prober.ts';

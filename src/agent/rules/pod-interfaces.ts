@@ -1,8 +1,7 @@
-import { canonicalNetwork } from '../../net/address-text.ts';
+import { canonicalNetwork, covers } from '../../ip/prefix.ts';
 import { type Address, listAddresses } from '../../net/rtnetlink/addresses.ts';
 import { listLinks } from '../../net/rtnetlink/links.ts';
 import { withSocket } from '../../net/rtnetlink/socket.ts';
-import { covers } from '../kernel/desired.ts';
 import { POD_LINKS, type RuleSet } from './model.ts';
 
 /** Bridge of flannel's CNI configuration: named before the first pod makes it. */

@@ -1,4 +1,7 @@
 import { listOf, text } from '../../base/schema.ts';
+import { formatAddress } from '../../ip/address.ts';
+import { contains, formatPrefix } from '../../ip/prefix.ts';
+import { readAddress, readPrefix } from '../config/addresses.ts';
 import { anything, passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { requirePrevResult } from '../config/network.ts';
 import { cniArgsOf, readCniArgs, runtimeConfig } from '../config/runtime.ts';
@@ -7,7 +10,6 @@ import { type AssignedAddress, isV6, type Result } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
 import type { Call, Plugin } from '../skel/plugin.ts';
 import { isAtLeast } from '../skel/version.ts';
-import { contains, readAddress, readNetwork, writeAddress } from './address-number.ts';
 
 const addressFields = {
   address: text('a CIDR', 'address with the length of its subnet'),
@@ -33,12 +35,13 @@ interface Wanted {
 
 /** An address of the list, canonical. @throws CniError 7 */
 function assigned({ address, gateway, where }: Wanted): AssignedAddress {
-  const network = readNetwork(address, where);
-  const canonical = `${writeAddress(network.v6, network.address)}/${network.length}`;
+  const prefix = readPrefix(address, where);
+  const canonical = formatPrefix(prefix);
   if (!gateway) return { address: canonical };
-  const { v6, value } = readAddress(gateway, `${where} gateway`);
-  if (v6 !== network.v6) refuse(`${where} gateway`, `${gateway} is not of the family of ${address}`);
-  return { address: canonical, gateway: writeAddress(v6, value) };
+  const read = readAddress(gateway, `${where} gateway`);
+  if (read.family !== prefix.family)
+    refuse(`${where} gateway`, `${gateway} is not of the family of ${address}`);
+  return { address: canonical, gateway: formatAddress(read) };
 }
 
 /** Addresses of CNI_ARGS: IP a list of CIDRs, GATEWAY a list of addresses, each for the subnet that it lies in. */
@@ -49,10 +52,10 @@ function fromCniArgs(call: Call): Wanted[] {
       .split(',')
       .map(part => part.trim())
       .filter(part => part !== '');
-  const gateways = split('GATEWAY').map(one => ({ one, ...readAddress(one, 'CNI_ARGS GATEWAY') }));
+  const gateways = split('GATEWAY').map(one => ({ one, read: readAddress(one, 'CNI_ARGS GATEWAY') }));
   return split('IP').map(address => {
-    const network = readNetwork(address, 'CNI_ARGS IP');
-    const gateway = gateways.find(({ v6, value }) => contains(network, v6, value))?.one;
+    const prefix = readPrefix(address, 'CNI_ARGS IP');
+    const gateway = gateways.find(({ read }) => contains(prefix, read))?.one;
     return { address, gateway, where: 'CNI_ARGS IP' };
   });
 }

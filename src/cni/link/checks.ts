@@ -1,9 +1,10 @@
-import { canonicalAddress, canonicalNetwork } from '../../net/address-text.ts';
+import { canonicalAddress } from '../../ip/address.ts';
+import { canonicalNetwork, formatPrefix } from '../../ip/prefix.ts';
 import { listAddresses } from '../../net/rtnetlink/addresses.ts';
 import { findLink, type Link } from '../../net/rtnetlink/links.ts';
 import { listRoutes, TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { readNetwork, writeAddress } from '../ipam/address-number.ts';
+import { readPrefix } from '../config/addresses.ts';
 import { type Interface, isV6, type Result } from '../result/types.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 import type { Call } from '../skel/plugin.ts';
@@ -42,8 +43,7 @@ export function checkAddresses(pod: NetlinkSocket, link: Link, index: number, re
   const there = new Set(listAddresses(pod, { link: link.index }).map(one => one.prefix));
   for (const one of result.ips) {
     if (one.interface !== undefined && one.interface !== index) continue;
-    const network = readNetwork(one.address, 'prevResult address');
-    const prefix = `${writeAddress(network.v6, network.address)}/${network.length}`;
+    const prefix = formatPrefix(readPrefix(one.address, 'prevResult address'));
     if (!there.has(prefix)) failCheck(`Failed to match expected IP ${one.address} on interface ${link.name}`);
   }
 }

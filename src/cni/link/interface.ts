@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { formatAddress } from '../../ip/address.ts';
+import { contains, lastOf } from '../../ip/prefix.ts';
 import { ignoreErrors, isNetError } from '../../net/error.ts';
 import { addAddress, waitForDad } from '../../net/rtnetlink/addresses.ts';
 import { changeLink } from '../../net/rtnetlink/links.ts';
 import { appendRoute, SCOPE_LINK } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { changeSysctl, trySysctl } from '../../net/sysctl.ts';
-import { contains, readAddress, readNetwork, writeAddress } from '../ipam/address-number.ts';
+import { readAddress, readPrefix } from '../config/addresses.ts';
 import { type AssignedAddress, isV6, type Result, type Route } from '../result/types.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 
@@ -30,16 +32,15 @@ export const DUPLICATES_LOOKED_FOR =
 
 /** The broadcast address of an IPv4 subnet that has one. */
 export function broadcastOf(cidr: string): { broadcast?: string } {
-  const network = readNetwork(cidr, 'address');
-  return network.v6 || network.length > 30 ? {} : { broadcast: writeAddress(false, network.last) };
+  const prefix = readPrefix(cidr, 'address');
+  return prefix.family === 6 || prefix.length > 30 ? {} : { broadcast: formatAddress(lastOf(prefix)) };
 }
 
 /** Refuses a gateway that the pod could not reach: outside of the address's own subnet, and routed over it. */
 export function checkGateways(result: Result): void {
   for (const { address, gateway } of result.ips) {
     if (!gateway) continue;
-    const { v6, value } = readAddress(gateway, 'gateway');
-    if (contains(readNetwork(address, 'address'), v6, value)) continue;
+    if (contains(readPrefix(address, 'address'), readAddress(gateway, 'gateway'))) continue;
     throw new CniError(
       CODE.INVALID_CONFIG,
       `gateway ${gateway} is outside the subnet of ${address}`,

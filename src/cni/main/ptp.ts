@@ -1,4 +1,4 @@
-import { canonicalNetwork } from '../../net/address-text.ts';
+import { canonicalNetwork } from '../../ip/prefix.ts';
 import { isNetError } from '../../net/error.ts';
 import { addAddress } from '../../net/rtnetlink/addresses.ts';
 import { changeLink, deleteLink, getLink, type Link } from '../../net/rtnetlink/links.ts';

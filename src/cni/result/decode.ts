@@ -1,4 +1,5 @@
-import { parseAddress, parsePrefix } from '../../net/address-text.ts';
+import { parseAddress } from '../../ip/address.ts';
+import { parsePrefix } from '../../ip/prefix.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 import { ALL_VERSIONS, type CniVersion, isAtLeast } from '../skel/version.ts';
 import {
@@ -137,23 +138,14 @@ function optionalText(raw: unknown, where: string): string | undefined {
 
 function cidr(raw: unknown, where: string): string {
   const value = text(raw, where);
-  return value.includes('/') && isRead(parsePrefix, value)
+  return value.includes('/') && parsePrefix(value)
     ? value
     : undecodable(where, raw, 'an address with length');
 }
 
 function optionalAddress(raw: unknown, where: string): string | undefined {
   const value = optionalText(raw, where);
-  return value === undefined || isRead(parseAddress, value) ? value : undecodable(where, raw, 'an address');
-}
-
-function isRead(parse: (text: string) => unknown, value: string): boolean {
-  try {
-    parse(value);
-    return true;
-  } catch {
-    return false;
-  }
+  return value === undefined || parseAddress(value) ? value : undecodable(where, raw, 'an address');
 }
 
 function optionalNumber(raw: unknown, where: string): number | undefined {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Family } from '../../net/address-text.ts';
+import type { Family } from '../../ip/address.ts';
 import { withFlock } from '../../net/file-lock.ts';
 import {
   iptables,

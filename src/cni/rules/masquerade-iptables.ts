@@ -1,5 +1,5 @@
-import type { Family } from '../../net/address-text.ts';
-import { canonicalAddress, canonicalNetwork } from '../../net/address-text.ts';
+import { canonicalAddress, type Family } from '../../ip/address.ts';
+import { canonicalNetwork } from '../../ip/prefix.ts';
 import { rulesOfChain, saveIptables, splitRule, variantsInUse } from '../../net/iptables.ts';
 import { type AssignedAddress, hostPart, isV6 } from '../result/types.ts';
 import type { Call } from '../skel/plugin.ts';

@@ -1,4 +1,5 @@
-import { canonicalAddress, canonicalNetwork } from '../../net/address-text.ts';
+import { canonicalAddress } from '../../ip/address.ts';
+import { canonicalNetwork } from '../../ip/prefix.ts';
 import { applyNftScript } from '../../net/nft/nft.ts';
 import { callTag } from '../link/tag.ts';
 import { type AssignedAddress, hostPart, isV6 } from '../result/types.ts';

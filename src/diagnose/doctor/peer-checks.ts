@@ -1,7 +1,7 @@
-import { baseAddress } from '../../agent/kernel/desired.ts';
 import type { Overlay } from '../../agent/overlay/overlay.ts';
 import type { Prober } from '../../agent/probe/prober.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
+import { baseAddress } from '../../ip/prefix.ts';
 import type { Finding } from './finding.ts';
 
 const TIMEOUT_MS = 1000;

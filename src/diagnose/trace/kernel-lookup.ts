@@ -1,4 +1,4 @@
-import { canonicalAddress } from '../../net/address-text.ts';
+import { canonicalAddress } from '../../ip/address.ts';
 import { listAddresses } from '../../net/rtnetlink/addresses.ts';
 import { listFdb } from '../../net/rtnetlink/fdb.ts';
 import { findLink, type Link } from '../../net/rtnetlink/links.ts';

@@ -1,6 +1,6 @@
 import { outerBytes } from '../../../encap/encap.ts';
 import { FORMATS } from '../../../encap/formats.ts';
-import { baseAddress } from '../../agent/kernel/desired.ts';
+import { baseAddress } from '../../ip/prefix.ts';
 import { elementAt } from '../../base/at.ts';
 import { type DataPlane, VERDICTS } from '../../dataplane/dataplane.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';

@@ -1,4 +1,4 @@
-import { AF_BRIDGE, AF_INET, AF_INET6 } from '../address-text.ts';
+import { AF_BRIDGE, AF_INET, AF_INET6 } from '../address-bytes.ts';
 import { isNetError } from '../error.ts';
 import { MessageWriter } from '../rtnetlink/message.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../rtnetlink/socket.ts';

@@ -1,15 +1,13 @@
 import { constants } from 'node:os';
+import type { Family } from '../../ip/address.ts';
 import {
-  AF_INET,
   AF_INET6,
-  AF_UNSPEC,
-  type Family,
+  addressBytes,
+  addressText,
   familyNumber,
-  formatAddress,
-  formatPrefix,
-  parseAddress,
-  parsePrefix,
-} from '../address-text.ts';
+  prefixBytes,
+  prefixText,
+} from '../address-bytes.ts';
 import { ignoreErrors, NetError } from '../error.ts';
 import { headerU8, headerU32, readAttributes, readText, readU32 } from './attributes.ts';
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from './message.ts';
@@ -81,16 +79,16 @@ export function readAddress(message: Message): Address {
   const far = all.get(IFA_ADDRESS);
   const near = all.get(IFA_LOCAL) ?? far ?? new Uint8Array(4);
   const broadcast = all.get(IFA_BROADCAST);
-  const other = far && formatAddress(far);
-  const address = formatAddress(near);
+  const other = far && addressText(far);
+  const address = addressText(near);
   return {
     family: headerU8(payload, 0) === AF_INET6 ? 6 : 4,
     link: headerU32(payload, 4),
     address,
     prefixLength,
-    prefix: formatPrefix(near, prefixLength),
+    prefix: prefixText(near, prefixLength),
     peer: other === address ? undefined : other,
-    broadcast: broadcast && formatAddress(broadcast),
+    broadcast: broadcast && addressText(broadcast),
     label: readText(all, IFA_LABEL),
     scope: headerU8(payload, 3),
     permanent: (flags & IFA_F_PERMANENT) !== 0,
@@ -107,7 +105,7 @@ export function listAddresses(
   socket: NetlinkSocket,
   filter: { link?: number; family?: Family } = {},
 ): Address[] {
-  const family = filter.family === undefined ? AF_UNSPEC : filter.family === 6 ? AF_INET6 : AF_INET;
+  const family = familyNumber(filter.family);
   const writer = new MessageWriter(RTM_GETADDR, 0, 'list addresses')
     .u8(family)
     .u8(0)
@@ -120,17 +118,17 @@ export function listAddresses(
 }
 
 function addressMessage(type: number, flags: number, verb: string, spec: AddressSpec): MessageWriter {
-  const { address, length } = parsePrefix(spec.prefix);
+  const { address, length } = prefixBytes(spec.prefix);
   const bits = (spec.noPrefixRoute ? IFA_F_NOPREFIXROUTE : 0) | (spec.noDuplicateDetection ? IFA_F_NODAD : 0);
   const writer = new MessageWriter(type, flags, `${verb} address ${spec.prefix} on device ${spec.link}`)
-    .u8(familyNumber(address))
+    .u8(familyNumber(address.length === 16 ? 6 : 4))
     .u8(length)
     .u8(bits & 0xff)
     .u8(spec.scope ?? 0)
     .u32(spec.link);
   writer.attribute(IFA_LOCAL, address);
-  writer.attribute(IFA_ADDRESS, spec.peer === undefined ? address : parseAddress(spec.peer));
-  if (spec.broadcast !== undefined) writer.attribute(IFA_BROADCAST, parseAddress(spec.broadcast));
+  writer.attribute(IFA_ADDRESS, spec.peer === undefined ? address : addressBytes(spec.peer));
+  if (spec.broadcast !== undefined) writer.attribute(IFA_BROADCAST, addressBytes(spec.broadcast));
   if (bits !== 0) writer.attributeU32(IFA_FLAGS, bits);
   return writer;
 }

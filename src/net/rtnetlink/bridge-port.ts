@@ -1,4 +1,4 @@
-import { AF_UNSPEC } from '../address-text.ts';
+import { AF_UNSPEC } from '../address-bytes.ts';
 import { type Attributes, readU8 } from './attributes.ts';
 import { type BridgeOptions, writeBridge } from './link-kinds.ts';
 import { MessageWriter } from './message.ts';

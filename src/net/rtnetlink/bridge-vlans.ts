@@ -1,4 +1,4 @@
-import { AF_BRIDGE } from '../address-text.ts';
+import { AF_BRIDGE } from '../address-bytes.ts';
 import { eachAttribute, headerU16, headerU32, readAttributes } from './attributes.ts';
 import { type Message, MessageWriter } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';

@@ -1,4 +1,4 @@
-import { AF_BRIDGE, AF_INET, AF_INET6 } from '../address-text.ts';
+import { AF_BRIDGE, AF_INET, AF_INET6 } from '../address-bytes.ts';
 import { isNetError } from '../error.ts';
 import { type Address, readAddress } from './addresses.ts';
 import { type Link, readLink } from './links.ts';

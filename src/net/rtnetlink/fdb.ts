@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../base/errors.ts';
-import { AF_BRIDGE, formatAddress, formatMac, parseAddress, parseMac } from '../address-text.ts';
+import { AF_BRIDGE, addressBytes, addressText, macBytes, macText } from '../address-bytes.ts';
 import { ignoreErrors } from '../error.ts';
 import { headerU8, headerU16, headerU32, readAttributes, readU16, readU16Be, readU32 } from './attributes.ts';
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_REPLACE } from './message.ts';
@@ -56,8 +56,8 @@ function readFdbEntry(message: Message): FdbEntry {
   const state = headerU16(payload, 8);
   return {
     link: headerU32(payload, 4),
-    mac: formatMac(all.get(NDA_LLADDR) ?? new Uint8Array(6)),
-    remote: remote && formatAddress(remote),
+    mac: macText(all.get(NDA_LLADDR) ?? new Uint8Array(6)),
+    remote: remote && addressText(remote),
     port: readU16Be(all, NDA_PORT),
     vlan: readU16(all, NDA_VLAN),
     master: readU32(all, NDA_MASTER),
@@ -92,8 +92,8 @@ function fdbMessage(type: number, flags: number, verb: string, spec: FdbSpec): M
     NUD_PERMANENT | NUD_NOARP,
     spec.master ? NTF_MASTER : NTF_SELF,
   );
-  writer.attribute(NDA_LLADDR, parseMac(spec.mac));
-  if (spec.remote !== undefined) writer.attribute(NDA_DST, parseAddress(spec.remote));
+  writer.attribute(NDA_LLADDR, macBytes(spec.mac));
+  if (spec.remote !== undefined) writer.attribute(NDA_DST, addressBytes(spec.remote));
   if (spec.vlan !== undefined) writer.attributeU16(NDA_VLAN, spec.vlan);
   return writer;
 }

@@ -1,4 +1,4 @@
-import { formatAddress, parseAddress } from '../address-text.ts';
+import { addressBytes, addressText } from '../address-bytes.ts';
 import { type Attributes, readU8, readU16, readU16Be, readU32 } from './attributes.ts';
 import type { MessageWriter } from './message.ts';
 
@@ -172,11 +172,11 @@ function writeVxlan(writer: MessageWriter, options: VxlanOptions, parent: number
   writer.attributeU32(IFLA_VXLAN_ID, options.vni);
   if (parent !== undefined) writer.attributeU32(IFLA_VXLAN_LINK, parent);
   if (options.local !== undefined) {
-    const local = parseAddress(options.local);
+    const local = addressBytes(options.local);
     writer.attribute(local.length === 4 ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6, local);
   }
   if (options.group !== undefined) {
-    const group = parseAddress(options.group);
+    const group = addressBytes(options.group);
     writer.attribute(group.length === 4 ? IFLA_VXLAN_GROUP : IFLA_VXLAN_GROUP6, group);
   }
   if (options.ttl !== undefined) writer.attributeU8(IFLA_VXLAN_TTL, options.ttl);
@@ -206,8 +206,8 @@ export function readKindDetails(kind: string | undefined, data: Attributes): Kin
         vxlan: {
           vni: readU32(data, IFLA_VXLAN_ID) ?? 0,
           parent: readU32(data, IFLA_VXLAN_LINK),
-          local: local && formatAddress(local),
-          group: group && formatAddress(group),
+          local: local && addressText(local),
+          group: group && addressText(group),
           port: readU16Be(data, IFLA_VXLAN_PORT) ?? 0,
           learning: readU8(data, IFLA_VXLAN_LEARNING) === 1,
           udpChecksum: readU8(data, IFLA_VXLAN_UDP_CSUM) === 1,

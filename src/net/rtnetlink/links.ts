@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
-import { AF_UNSPEC, formatMac, parseMac } from '../address-text.ts';
+import { AF_UNSPEC, macBytes, macText } from '../address-bytes.ts';
 import { isNetError, NetError } from '../error.ts';
 import {
   headerU16,
@@ -116,7 +116,7 @@ export function readLink(message: Message): Link {
     running: (flags & IFF_RUNNING) !== 0,
     operational: OPERATIONAL[readU8(all, IFLA_OPERSTATE) ?? 0] ?? 'unknown',
     mtu: readU32(all, IFLA_MTU) ?? 0,
-    mac: mac && mac.length === 6 ? formatMac(mac) : undefined,
+    mac: mac && mac.length === 6 ? macText(mac) : undefined,
     master: readU32(all, IFLA_MASTER),
     parent: readU32(all, IFLA_LINK),
     parentNetnsId: readI32(all, IFLA_LINK_NETNSID),
@@ -186,7 +186,7 @@ function checkName(name: string): string {
 function writeSettings(writer: MessageWriter, settings: LinkSettings, open: number[]): void {
   if (settings.name !== undefined) writer.attributeText(IFLA_IFNAME, checkName(settings.name));
   if (settings.mtu !== undefined) writer.attributeU32(IFLA_MTU, settings.mtu);
-  if (settings.mac !== undefined) writer.attribute(IFLA_ADDRESS, parseMac(settings.mac));
+  if (settings.mac !== undefined) writer.attribute(IFLA_ADDRESS, macBytes(settings.mac));
   if (settings.master !== undefined) writer.attributeU32(IFLA_MASTER, settings.master);
   if (settings.txQueueLength !== undefined) writer.attributeU32(IFLA_TXQLEN, settings.txQueueLength);
   if (settings.alias !== undefined) writer.attribute(IFLA_IFALIAS, new TextEncoder().encode(settings.alias));

@@ -1,15 +1,14 @@
 import type { ErrorCode } from '../../base/errors.ts';
+import type { Family } from '../../ip/address.ts';
 import {
   AF_INET,
   AF_INET6,
-  AF_UNSPEC,
-  type Family,
+  addressBytes,
+  addressText,
   familyNumber,
-  formatAddress,
-  formatMac,
-  parseAddress,
-  parseMac,
-} from '../address-text.ts';
+  macBytes,
+  macText,
+} from '../address-bytes.ts';
 import { ignoreErrors } from '../error.ts';
 import { headerU8, headerU16, headerU32, readAttributes } from './attributes.ts';
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_REPLACE } from './message.ts';
@@ -56,8 +55,8 @@ export function readNeighbour(message: Message): Neighbour {
   return {
     family: headerU8(payload, 0) === AF_INET6 ? 6 : 4,
     link: headerU32(payload, 4),
-    address: address ? formatAddress(address) : '',
-    mac: mac && mac.length === 6 ? formatMac(mac) : undefined,
+    address: address ? addressText(address) : '',
+    mac: mac && mac.length === 6 ? macText(mac) : undefined,
     state,
     permanent: (state & NUD_PERMANENT) !== 0,
   };
@@ -79,7 +78,7 @@ export function listNeighbours(
   socket: NetlinkSocket,
   filter: { link?: number; family?: Family } = {},
 ): Neighbour[] {
-  const family = filter.family === undefined ? AF_UNSPEC : filter.family === 6 ? AF_INET6 : AF_INET;
+  const family = familyNumber(filter.family);
   const writer = neighbourHeader(new MessageWriter(RTM_GETNEIGH, 0, 'list neighbours'), family, 0, 0, 0);
   return socket
     .list(writer, RTM_NEWNEIGH, readNeighbour, isIpNeighbour)
@@ -92,11 +91,14 @@ function isIpNeighbour(message: Message): boolean {
 }
 
 function neighbourMessage(type: number, flags: number, verb: string, spec: NeighbourSpec): MessageWriter {
-  const address = parseAddress(spec.address);
+  const address = addressBytes(spec.address);
   const state = type === RTM_DELNEIGH ? 0 : (spec.state ?? NUD_PERMANENT);
   const writer = new MessageWriter(type, flags, `${verb} neighbour ${spec.address} on device ${spec.link}`);
-  neighbourHeader(writer, familyNumber(address), spec.link, state, 0).attribute(NDA_DST, address);
-  if (type !== RTM_DELNEIGH) writer.attribute(NDA_LLADDR, parseMac(spec.mac));
+  neighbourHeader(writer, familyNumber(address.length === 16 ? 6 : 4), spec.link, state, 0).attribute(
+    NDA_DST,
+    address,
+  );
+  if (type !== RTM_DELNEIGH) writer.attribute(NDA_LLADDR, macBytes(spec.mac));
   return writer;
 }
 

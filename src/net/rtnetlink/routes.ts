@@ -1,17 +1,14 @@
 import type { ErrorCode } from '../../base/errors.ts';
+import type { Family } from '../../ip/address.ts';
 import {
-  AF_INET,
   AF_INET6,
-  AF_UNSPEC,
-  type Family,
+  addressBytes,
+  addressText,
   familyNumber,
-  formatAddress,
-  formatPrefix,
-  networkOf,
-  type Prefix,
-  parseAddress,
-  parsePrefix,
-} from '../address-text.ts';
+  networkBytes,
+  type PrefixBytes,
+  prefixText,
+} from '../address-bytes.ts';
 import { ignoreErrors, malformedMessage } from '../error.ts';
 import {
   type Attributes,
@@ -135,13 +132,10 @@ export function readRoute(message: Message): Route {
   const hops = all.get(RTA_MULTIPATH);
   return {
     family,
-    destination: formatPrefix(
-      all.get(RTA_DST) ?? new Uint8Array(family === 6 ? 16 : 4),
-      headerU8(payload, 1),
-    ),
+    destination: prefixText(all.get(RTA_DST) ?? new Uint8Array(family === 6 ? 16 : 4), headerU8(payload, 1)),
     gateway: gatewayOf(all),
     link: readU32(all, RTA_OIF),
-    source: source && formatAddress(source),
+    source: source && addressText(source),
     metric: readU32(all, RTA_PRIORITY) ?? 0,
     table: readU32(all, RTA_TABLE) ?? headerU8(payload, 4),
     protocol: headerU8(payload, 5),
@@ -157,9 +151,9 @@ export function readRoute(message: Message): Route {
 /** The gateway, which may be of the other family than the route (RTA_VIA: u16 family, address). */
 function gatewayOf(all: Attributes): string | undefined {
   const gateway = all.get(RTA_GATEWAY);
-  if (gateway) return formatAddress(gateway);
+  if (gateway) return addressText(gateway);
   const via = all.get(RTA_VIA);
-  return via && (via.length === 6 || via.length === 18) ? formatAddress(via.subarray(2)) : undefined;
+  return via && (via.length === 6 || via.length === 18) ? addressText(via.subarray(2)) : undefined;
 }
 
 function readHops(bytes: Uint8Array): NextHop[] {
@@ -186,7 +180,7 @@ export function listRoutes(
   socket: NetlinkSocket,
   filter: { family?: Family; table?: number; link?: number } = {},
 ): Route[] {
-  const family = filter.family === undefined ? AF_UNSPEC : filter.family === 6 ? AF_INET6 : AF_INET;
+  const family = familyNumber(filter.family);
   const writer = new MessageWriter(RTM_GETROUTE, 0, 'list routes').u8(family).bytes(new Uint8Array(11));
   return socket
     .list(writer, RTM_NEWROUTE, readRoute, message => (headerU32(message.payload, 8) & RTM_F_CLONED) === 0)
@@ -210,10 +204,10 @@ export interface InputInterface {
  * @throws NetError ENETUNREACH, EHOSTUNREACH when there is none; EXDEV, EINVAL when the arrival is refused
  */
 export function routeTo(socket: NetlinkSocket, address: string, arrival?: InputInterface): Route {
-  const bytes = parseAddress(address);
-  const source = arrival && parseAddress(arrival.source);
+  const bytes = addressBytes(address);
+  const source = arrival && addressBytes(arrival.source);
   const writer = new MessageWriter(RTM_GETROUTE, 0, `look up the route to ${address}`)
-    .u8(familyNumber(bytes))
+    .u8(familyNumber(bytes.length === 16 ? 6 : 4))
     .u8(bytes.length * 8)
     .u8(source ? source.length * 8 : 0)
     .bytes(new Uint8Array(9))
@@ -225,12 +219,12 @@ export function routeTo(socket: NetlinkSocket, address: string, arrival?: InputI
 }
 
 function routeMessage(type: number, flags: number, verb: string, spec: RouteSpec): MessageWriter {
-  const destination = networkOf(parsePrefix(spec.destination));
+  const destination = networkBytes(spec.destination);
   const table = spec.table ?? TABLE_MAIN;
   const deleting = type === RTM_DELROUTE;
   const kind = spec.type ?? (deleting ? 'unspec' : 'unicast');
   const writer = new MessageWriter(type, flags, `${verb} route ${describeRoute(spec)}`)
-    .u8(familyNumber(destination.address))
+    .u8(familyNumber(destination.family))
     .u8(destination.length)
     .u8(0)
     .u8(0)
@@ -242,7 +236,7 @@ function routeMessage(type: number, flags: number, verb: string, spec: RouteSpec
   writer.attribute(RTA_DST, destination.address).attributeU32(RTA_TABLE, table);
   if (spec.link !== undefined) writer.attributeU32(RTA_OIF, spec.link);
   if (spec.gateway !== undefined) writeGateway(writer, spec.gateway, destination);
-  if (spec.source !== undefined) writer.attribute(RTA_PREFSRC, parseAddress(spec.source));
+  if (spec.source !== undefined) writer.attribute(RTA_PREFSRC, addressBytes(spec.source));
   if (spec.metric !== undefined) writer.attributeU32(RTA_PRIORITY, spec.metric);
   if (spec.mtu !== undefined || spec.advmss !== undefined) {
     writer.nested(RTA_METRICS, metrics => {
@@ -255,25 +249,25 @@ function routeMessage(type: number, flags: number, verb: string, spec: RouteSpec
 }
 
 /** As `ip route` does: a unicast IPv4 route without a gateway reaches its destination on the link. */
-function defaultScope(spec: RouteSpec, destination: Prefix, deleting: boolean): number {
+function defaultScope(spec: RouteSpec, destination: PrefixBytes, deleting: boolean): number {
   if (deleting) return 255; // RT_SCOPE_NOWHERE: any
   const direct = (spec.type ?? 'unicast') === 'unicast' && spec.gateway === undefined && !spec.hops;
   return direct && destination.address.length === 4 ? SCOPE_LINK : SCOPE_UNIVERSE;
 }
 
-function writeGateway(writer: MessageWriter, gateway: string, destination: Prefix): void {
-  const bytes = parseAddress(gateway);
+function writeGateway(writer: MessageWriter, gateway: string, destination: PrefixBytes): void {
+  const bytes = addressBytes(gateway);
   if (bytes.length === destination.address.length) {
     writer.attribute(RTA_GATEWAY, bytes);
     return;
   }
   const via = new Uint8Array(2 + bytes.length);
-  new Uint16Array(via.buffer, 0, 1)[0] = familyNumber(bytes);
+  new Uint16Array(via.buffer, 0, 1)[0] = familyNumber(bytes.length === 16 ? 6 : 4);
   via.set(bytes, 2);
   writer.attribute(RTA_VIA, via);
 }
 
-function writeHops(writer: MessageWriter, hops: readonly NextHop[], destination: Prefix): void {
+function writeHops(writer: MessageWriter, hops: readonly NextHop[], destination: PrefixBytes): void {
   writer.nested(RTA_MULTIPATH, list => {
     for (const hop of hops) {
       const start = list.length;

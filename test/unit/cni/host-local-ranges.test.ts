@@ -1,14 +1,14 @@
 import t from 'tap';
-import { writeAddress } from '../../../src/cni/ipam/address-number.ts';
 import { candidates, readRange, readRangeSet, setsOverlap } from '../../../src/cni/ipam/host-local/ranges.ts';
+import { type Family, formatAddress } from '../../../src/ip/address.ts';
 
-const show = (v6: boolean) => (value: bigint) => writeAddress(v6, value);
+const show = (family: Family) => (value: bigint) => formatAddress({ family, value });
 
 t.test('defaults: first address the gateway, last before the broadcast', t => {
   const v4 = readRange({ subnet: '10.1.2.0/24' }, 'r');
-  t.strictSame([v4.start, v4.end, v4.gateway].map(show(false)), ['10.1.2.1', '10.1.2.254', '10.1.2.1']);
+  t.strictSame([v4.start, v4.end, v4.gateway].map(show(4)), ['10.1.2.1', '10.1.2.254', '10.1.2.1']);
   const v6 = readRange({ subnet: 'fd00:1::/64' }, 'r');
-  t.strictSame([v6.start, v6.end, v6.gateway].map(show(true)), [
+  t.strictSame([v6.start, v6.end, v6.gateway].map(show(6)), [
     'fd00:1::1',
     'fd00:1::ffff:ffff:ffff:ffff',
     'fd00:1::1',
@@ -63,7 +63,7 @@ t.test('candidates: behind the last one, around once, without the reserved', t =
     const set = readRangeSet(configs, 's');
     const at =
       last === undefined ? undefined : readRange({ subnet: '0.0.0.0/0', rangeStart: last }, 'x').start;
-    return [...candidates(set, at)].map(({ value }) => writeAddress(false, value));
+    return [...candidates(set, at)].map(({ value }) => formatAddress({ family: 4, value }));
   };
   const small = [{ subnet: '10.0.0.0/29' }];
   t.strictSame(list(small), ['10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5', '10.0.0.6']);

@@ -1,8 +1,10 @@
 import t from 'tap';
 import { formatAddress, requireAddress } from '../../../src/ip/address.ts';
 import {
+  baseAddress,
   canonicalNetwork,
   contains,
+  covers,
   formatPrefix,
   halvesOf,
   isNetwork,
@@ -22,11 +24,12 @@ t.test('prefixes are read with their host bits, a bare address with its whole le
   t.equal(parsePrefix('10.1.2.3')?.length, 32);
   t.equal(parsePrefix('fd00::1')?.length, 128);
   t.equal(formatPrefix(requirePrefix('FD00::0/0')), 'fd00::/0');
+  t.equal(parsePrefix('10.0.0.0/024')?.length, 24, 'as in Go');
 });
 
 t.test('what is no prefix is refused', async t => {
   const bad =
-    '|10.0.0.0/|10.0.0.0/33|fd00::/129|10.0.0.0/-1|10.0.0.0/+8|10.0.0.0/ 8|10.0.0.0/8 |10.0.0.0/08|fd00::/064|10.0.0.0/8/8|' +
+    '|10.0.0.0/|10.0.0.0/33|fd00::/129|10.0.0.0/-1|10.0.0.0/+8|10.0.0.0/ 8|10.0.0.0/8 |10.0.0.0/0008|10.0.0.0/8/8|' +
     '10.0.0/8|/8|fe80::%eth0/64|fe80::/64%eth0|10.0.0.0/1e1|10.0.0.0/255.0.0.0';
   for (const text of bad.split('|')) t.equal(parsePrefix(text), undefined, JSON.stringify(text));
   t.throws(() => requirePrefix('10.0.0.0/33'), {
@@ -52,6 +55,7 @@ t.test('networks', async t => {
     t.equal(isNetwork(requirePrefix(text)), text.split('/')[0] === network.split('/')[0], text);
     t.ok(isSamePrefix(networkOf(requirePrefix(text)), requirePrefix(network)));
   }
+  t.equal(baseAddress(requirePrefix('10.244.3.77/20')), '10.244.0.0');
   t.equal(sizeOf(4, 24), 256n);
   t.equal(sizeOf(6, 64), 1n << 64n);
   t.strictSame(halvesOf(requirePrefix('10.0.0.0/8')).map(formatPrefix), ['10.0.0.0/9', '10.128.0.0/9']);
@@ -84,6 +88,8 @@ t.test('what contains what', async t => {
     t.equal(overlaps(requirePrefix(outer), requirePrefix(inner)), overlapping, `${inner} and ${outer}`);
     t.equal(overlaps(requirePrefix(inner), requirePrefix(outer)), overlapping, `${outer} and ${inner}`);
   }
+  t.ok(covers('::/0', 'fd00::/64'));
+  t.notOk(covers('10.244.9.0/24', '10.244.0.0/16'));
   t.ok(contains(requirePrefix('10.1.2.0/24'), requireAddress('10.1.2.255')));
   t.notOk(contains(requirePrefix('10.1.2.0/24'), requireAddress('10.1.3.0')));
   t.notOk(contains(requirePrefix('0.0.0.0/0'), requireAddress('::1')));

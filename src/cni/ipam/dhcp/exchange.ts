@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatAddress, parseAddress } from '../../../net/address-text.ts';
+import { addressBytes, addressText } from '../../../net/address-bytes.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import {
   ACK,
@@ -111,7 +111,7 @@ function grantOf(reply: DhcpMessage): Grant {
   const server = reply.options.get(OPTION.SERVER);
   return {
     address: reply.yourIp,
-    server: server?.length === 4 ? formatAddress(server) : ANY,
+    server: server?.length === 4 ? addressText(server) : ANY,
     options: reply.options,
   };
 }
@@ -138,8 +138,8 @@ export async function acquire(
     if (!offer) continue;
     const { address, server } = grantOf(offer);
     const wanted: [number, Uint8Array][] = [
-      [OPTION.REQUESTED_IP, parseAddress(address)],
-      [OPTION.SERVER, parseAddress(server)],
+      [OPTION.REQUESTED_IP, addressBytes(address)],
+      [OPTION.SERVER, addressBytes(server)],
     ];
     transport.send(BROADCAST_MAC, encodeMessage(message(client, REQUEST, xid, wanted), ANY, EVERYBODY));
     const reply = await waitForReply(transport, client, xid, [ACK, NAK], patience);
@@ -175,6 +175,6 @@ export function release(
   address: string,
   server: { ip: string; mac: Uint8Array | undefined },
 ): void {
-  const request = message(client, RELEASE, newXid(), [[OPTION.SERVER, parseAddress(server.ip)]], address);
+  const request = message(client, RELEASE, newXid(), [[OPTION.SERVER, addressBytes(server.ip)]], address);
   transport.send(server.mac ?? BROADCAST_MAC, encodeMessage(request, address, server.ip));
 }

@@ -1,6 +1,6 @@
 import { contained } from '../../../base/boundary.ts';
 import { messageOf } from '../../../base/errors.ts';
-import { parseMac } from '../../../net/address-text.ts';
+import { macBytes } from '../../../net/address-bytes.ts';
 import { isNetError } from '../../../net/error.ts';
 import { PacketSocket } from '../../../net/packet-socket.ts';
 import { changeLink, findLink, type Link } from '../../../net/rtnetlink/links.ts';
@@ -29,7 +29,7 @@ export interface LeaseEvents {
 /** @param mac of the interface now: another plugin may have changed it, and answers go there */
 export function clientOf(lease: StoredLease, mac: string | undefined): Client {
   return {
-    mac: parseMac(mac ?? '00:00:00:00:00:00'),
+    mac: macBytes(mac ?? '00:00:00:00:00:00'),
     id: clientIdOf(lease.containerId, lease.network, lease.ifname),
     provide: lease.provide,
     request: lease.request,
@@ -139,7 +139,7 @@ export class Lease {
     const { netns, server } = this.stored;
     const known = withSocket(netns, socket => listNeighbours(socket, { link: link.index, family: 4 }));
     const mac = known.find(one => one.address === server)?.mac;
-    return { ip: server, mac: mac ? parseMac(mac) : undefined };
+    return { ip: server, mac: mac ? macBytes(mac) : undefined };
   }
 
   async #talk<T>(link: Link, work: (transport: PacketSocket) => T | Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 import { finishUdp, pseudo4, sum } from '../../../../encap/wire/checksum.ts';
 import { emit as emitIpv4, parse as parseIpv4 } from '../../../../encap/wire/ipv4.ts';
 import { emit as emitUdp, parse as parseUdp } from '../../../../encap/wire/udp.ts';
-import { formatAddress, parseAddress } from '../../../net/address-text.ts';
+import { addressBytes, addressText } from '../../../net/address-bytes.ts';
 
 /*
  * DHCP messages (RFC 2131 section 2) in their IPv4 and UDP headers.
@@ -86,8 +86,8 @@ export function encodeMessage(message: DhcpMessage, source: string, destination:
   view.setUint32(at + 4, message.xid);
   view.setUint16(at + 8, message.seconds);
   view.setUint16(at + 10, message.broadcast ? BROADCAST : 0);
-  packet.set(parseAddress(message.clientIp), at + 12);
-  packet.set(parseAddress(message.yourIp), at + 16);
+  packet.set(addressBytes(message.clientIp), at + 12);
+  packet.set(addressBytes(message.yourIp), at + 16);
   packet.set(message.mac, at + 28);
   view.setUint32(at + 236, COOKIE);
   packet.set([OPTION.MESSAGE_TYPE, 1, message.type], at + OPTIONS_AT);
@@ -145,8 +145,8 @@ export function decodeMessage(packet: Uint8Array): DhcpMessage | undefined {
     xid: data.getUint32(4),
     seconds: data.getUint16(8),
     broadcast: (data.getUint16(10) & BROADCAST) !== 0,
-    clientIp: formatAddress(body.subarray(12, 16)),
-    yourIp: formatAddress(body.subarray(16, 20)),
+    clientIp: addressText(body.subarray(12, 16)),
+    yourIp: addressText(body.subarray(16, 20)),
     mac: body.slice(28, 34),
     options,
   };

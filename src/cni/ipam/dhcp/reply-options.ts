@@ -1,4 +1,4 @@
-import { formatAddress } from '../../../net/address-text.ts';
+import { addressText } from '../../../net/address-bytes.ts';
 import type { Result, Route } from '../../result/types.ts';
 import { OPTION, type Options } from './message.ts';
 
@@ -32,7 +32,7 @@ export function leaseTimes(options: Options): LeaseTimes {
 function addresses(value: Uint8Array | undefined): string[] {
   const list: string[] = [];
   for (let at = 0; value && at + 4 <= value.length; at += 4)
-    list.push(formatAddress(value.subarray(at, at + 4)));
+    list.push(addressText(value.subarray(at, at + 4)));
   return list;
 }
 
@@ -54,9 +54,9 @@ export function classlessRoutes(value: Uint8Array | undefined): Route[] {
     const destination = new Uint8Array(4);
     destination.set(value.subarray(at + 1, at + 1 + bytes));
     at += 1 + bytes;
-    const gateway = formatAddress(value.subarray(at, at + 4));
+    const gateway = addressText(value.subarray(at, at + 4));
     at += 4;
-    const dst = `${formatAddress(destination)}/${length}`;
+    const dst = `${addressText(destination)}/${length}`;
     routes.push(gateway === '0.0.0.0' ? { dst, scope: 253 } : { dst, gw: gateway });
   }
   return routes;

@@ -1,5 +1,7 @@
+import { type Address, formatAddress } from '../../../ip/address.ts';
+import { formatPrefix } from '../../../ip/prefix.ts';
+import { readAddress } from '../../config/addresses.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
-import { type AddressNumber, readAddress, writeAddress } from '../address-number.ts';
 import { type AddressRange, candidates, describeSet, isReserved, type RangeSet, rangeOf } from './ranges.ts';
 import type { AddressStore } from './store.ts';
 
@@ -10,8 +12,9 @@ export interface Allocation {
 }
 
 function allocation(range: AddressRange, value: bigint): Allocation {
-  const { v6, length } = range.network;
-  return { address: `${writeAddress(v6, value)}/${length}`, gateway: writeAddress(v6, range.gateway) };
+  const { family, length } = range.network;
+  const gateway = formatAddress({ family, value: range.gateway });
+  return { address: formatPrefix({ family, value, length }), gateway };
 }
 
 /**
@@ -23,7 +26,7 @@ function allocation(range: AddressRange, value: bigint): Allocation {
 export function allocate(
   store: AddressStore,
   sets: readonly RangeSet[],
-  requested: readonly AddressNumber[],
+  requested: readonly Address[],
   containerId: string,
   ifname: string,
 ): Allocation[] {
@@ -34,16 +37,16 @@ export function allocate(
   const open = [...requested];
   try {
     const result = sets.map((set, index) => {
-      for (const [at, { v6, value }] of open.entries()) {
-        const range = rangeOf(set, v6, value);
+      for (const [at, address] of open.entries()) {
+        const range = rangeOf(set, address);
         if (!range) continue;
         open.splice(at, 1);
-        return wanted(store, set, index, range, value, containerId, ifname);
+        return wanted(store, set, index, range, address.value, containerId, ifname);
       }
       return next(store, set, index, containerId, ifname);
     });
     if (open.length > 0) {
-      const rest = open.map(({ v6, value }) => writeAddress(v6, value)).join(', ');
+      const rest = open.map(formatAddress).join(', ');
       fault(
         `failed to allocate all requested IPs: ${rest}`,
         `the ranges are ${sets.map(describeSet).join('; ')}`,
@@ -65,7 +68,7 @@ function wanted(
   containerId: string,
   ifname: string,
 ): Allocation {
-  const text = writeAddress(range.network.v6, value);
+  const text = formatAddress({ family: range.network.family, value });
   if (value === range.gateway) fault(`requested ip ${text} is subnet's gateway`);
   if (isReserved(range, value)) fault(`requested ip ${text} is subnet's network or broadcast address`);
   if (!store.reserve(text, containerId, ifname, index)) {
@@ -83,10 +86,10 @@ function next(
 ): Allocation {
   const lastText = store.lastReserved(index);
   const last = lastText === undefined ? undefined : readAddress(lastText, 'last reserved address');
-  const sameFamily = last !== undefined && last.v6 === set[0].network.v6;
+  const sameFamily = last !== undefined && last.family === set[0].network.family;
   let taken: Set<string> | undefined;
   for (const { range, value } of candidates(set, sameFamily ? last.value : undefined)) {
-    const text = writeAddress(range.network.v6, value);
+    const text = formatAddress({ family: range.network.family, value });
     if (taken?.has(text)) continue;
     if (store.reserve(text, containerId, ifname, index)) return allocation(range, value);
     taken ??= store.taken();

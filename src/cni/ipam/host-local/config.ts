@@ -1,4 +1,6 @@
 import { listOf, text } from '../../../base/schema.ts';
+import type { Address } from '../../../ip/address.ts';
+import { readAddress } from '../../config/addresses.ts';
 import { anything, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { cniArgsOf, readCniArgs, runtimeConfig } from '../../config/runtime.ts';
 import { decodeRoute } from '../../result/decode.ts';
@@ -6,7 +8,6 @@ import type { Route } from '../../result/types.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 import { isAtLeast } from '../../skel/version.ts';
-import { type AddressNumber, readAddress } from '../address-number.ts';
 import { type RangeSet, rangeFields, readRangeSet, setsOverlap } from './ranges.ts';
 
 export const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
@@ -31,7 +32,7 @@ export interface HostLocalConfig {
   directory: string;
   dataDir: string;
   /** Addresses that the runtime asks for. */
-  requested: AddressNumber[];
+  requested: Address[];
 }
 
 function ipamOf(call: Call) {
@@ -97,7 +98,7 @@ function checkSets(sets: readonly { set: RangeSet; where: string }[], call: Call
     if (other >= 0) refuse(where, `range set ${index} overlaps with ${other}`);
   }
   if (isAtLeast(call.version, '0.3.0')) return;
-  const v6 = sets.filter(({ set }) => set[0].network.v6).length;
+  const v6 = sets.filter(({ set }) => set[0].network.family === 6).length;
   if (v6 > 1 || sets.length - v6 > 1) {
     refuse('ipam.ranges', `CNI version ${call.version} does not support more than 1 address per family`);
   }

@@ -1,6 +1,8 @@
 import { type Shape, text } from '../../../base/schema.ts';
+import { type Address, bitsOf, formatAddress } from '../../../ip/address.ts';
+import { contains, isNetwork, lastOf, networkOf, nth, type Prefix } from '../../../ip/prefix.ts';
+import { readAddress, readPrefix } from '../../config/addresses.ts';
 import { refuse } from '../../skel/errors.ts';
-import { contains, type Network, readAddress, readNetwork, writeAddress } from '../address-number.ts';
 
 export const rangeFields = {
   subnet: text('a CIDR', 'network that the addresses belong to', /./),
@@ -13,7 +15,7 @@ export type RangeConfig = Partial<Shape<typeof rangeFields>>;
 
 /** Addresses `start` to `end` of a subnet, both included. */
 export interface AddressRange {
-  network: Network;
+  network: Prefix;
   start: bigint;
   end: bigint;
   gateway: bigint;
@@ -31,39 +33,44 @@ const MIN_HOST_BITS = 2;
  */
 export function readRange(config: RangeConfig, where: string): AddressRange {
   if (!config.subnet) refuse(`${where}.subnet`, 'is missing');
-  const network = readNetwork(config.subnet, `${where}.subnet`);
-  const { v6, base, length, last } = network;
-  if (network.address !== base) {
+  const network = readPrefix(config.subnet, `${where}.subnet`);
+  const { family, length } = network;
+  if (!isNetwork(network)) {
     refuse(
       `${where}.subnet`,
       'Network has host bits set',
-      `for a prefix of length ${length} the network address is ${writeAddress(v6, base)}`,
+      `for a prefix of length ${length} the network address is ${formatAddress(networkOf(network))}`,
     );
   }
-  if ((v6 ? 128 : 32) - length < MIN_HOST_BITS) {
+  if (bitsOf(family) - length < MIN_HOST_BITS) {
     refuse(
       `${where}.subnet`,
       `Network ${config.subnet} too small to allocate from`,
-      `at most /${v6 ? 126 : 30}`,
+      `at most /${bitsOf(family) - MIN_HOST_BITS}`,
     );
   }
+  const last = lastOf(network).value;
   const bound = (key: 'rangeStart' | 'rangeEnd', fallback: bigint) => {
     const text = config[key];
     if (!text) return fallback;
     const address = readAddress(text, `${where}.${key}`);
-    if (!contains(network, address.v6, address.value)) {
+    if (!contains(network, address)) {
       refuse(`${where}.${key}`, `${text} not in network ${config.subnet}`);
     }
     return address.value;
   };
-  const start = bound('rangeStart', base + 1n);
-  const end = bound('rangeEnd', v6 ? last : last - 1n);
+  const start = bound('rangeStart', nth(network, 1n).value);
+  const end = bound('rangeEnd', family === 6 ? last : last - 1n);
   if (start > end)
-    refuse(`${where}.rangeStart`, `${config.rangeStart} is behind the end ${writeAddress(v6, end)}`);
-  let gateway = base + 1n;
+    refuse(
+      `${where}.rangeStart`,
+      `${config.rangeStart} is behind the end ${formatAddress({ family, value: end })}`,
+    );
+  let gateway = nth(network, 1n).value;
   if (config.gateway) {
     const address = readAddress(config.gateway, `${where}.gateway`);
-    if (address.v6 !== v6) refuse(`${where}.gateway`, `${config.gateway} is not of the subnet's family`);
+    if (address.family !== family)
+      refuse(`${where}.gateway`, `${config.gateway} is not of the subnet's family`);
     gateway = address.value;
   }
   return { network, start, end, gateway };
@@ -75,7 +82,7 @@ export function readRangeSet(configs: readonly RangeConfig[], where: string): Ra
   const [first, ...others] = ranges;
   if (!first) refuse(where, 'empty range set');
   for (const [index, range] of ranges.entries()) {
-    if (range.network.v6 !== first.network.v6) refuse(`${where}[${index}]`, 'mixed address families');
+    if (range.network.family !== first.network.family) refuse(`${where}[${index}]`, 'mixed address families');
     const other = ranges.slice(0, index).find(earlier => overlap(earlier, range));
     if (other) refuse(where, `subnets ${describe(other)} and ${describe(range)} overlap`);
   }
@@ -83,7 +90,7 @@ export function readRangeSet(configs: readonly RangeConfig[], where: string): Ra
 }
 
 function overlap(a: AddressRange, b: AddressRange): boolean {
-  return a.network.v6 === b.network.v6 && a.start <= b.end && b.start <= a.end;
+  return a.network.family === b.network.family && a.start <= b.end && b.start <= a.end;
 }
 
 /** True when some address is in both sets. */
@@ -92,13 +99,14 @@ export function setsOverlap(a: RangeSet, b: RangeSet): boolean {
 }
 
 /** The range of the set that an address lies in. */
-export function rangeOf(set: RangeSet, v6: boolean, value: bigint): AddressRange | undefined {
-  return set.find(({ network, start, end }) => network.v6 === v6 && value >= start && value <= end);
+export function rangeOf(set: RangeSet, { family, value }: Address): AddressRange | undefined {
+  return set.find(({ network, start, end }) => network.family === family && value >= start && value <= end);
 }
 
 /** True for an address that no pod may have: the gateway, and in IPv4 network and broadcast. */
 export function isReserved({ network, gateway }: AddressRange, value: bigint): boolean {
-  return value === gateway || (!network.v6 && (value === network.base || value === network.last));
+  if (value === gateway) return true;
+  return network.family === 4 && (value === network.value || value === lastOf(network).value);
 }
 
 /** An address that may be given, and its range. */
@@ -128,8 +136,8 @@ export function* candidates(set: RangeSet, last: bigint | undefined): Generator<
 }
 
 /** `10.1.0.1-10.1.0.254` for messages. */
-export function describe({ network: { v6 }, start, end }: AddressRange): string {
-  return `${writeAddress(v6, start)}-${writeAddress(v6, end)}`;
+export function describe({ network: { family }, start, end }: AddressRange): string {
+  return `${formatAddress({ family, value: start })}-${formatAddress({ family, value: end })}`;
 }
 
 export function describeSet(set: RangeSet): string {

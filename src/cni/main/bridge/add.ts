@@ -1,8 +1,10 @@
+import { formatAddress } from '../../../ip/address.ts';
+import { nth } from '../../../ip/prefix.ts';
 import { changeLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
 import { trySysctl } from '../../../net/sysctl.ts';
+import { readPrefix } from '../../config/addresses.ts';
 import { readDns } from '../../config/network.ts';
 import { obtainAddresses } from '../../delegate/addresses.ts';
-import { readNetwork, writeAddress } from '../../ipam/address-number.ts';
 import {
   checkGateways,
   configureInterface,
@@ -106,8 +108,7 @@ function withGateways(given: Result, config: BridgeConfig): Result {
 }
 
 function firstAddress(cidr: string): string {
-  const network = readNetwork(cidr, 'address');
-  return writeAddress(network.v6, network.base + 1n);
+  return formatAddress(nth(readPrefix(cidr, 'address'), 1n));
 }
 
 /** Puts the gateway addresses on the bridge (or the VLAN's interface) and lets the node forward. */

@@ -1,13 +1,13 @@
 import { randomMac } from '../../../ip/mac.ts';
+import { formatPrefix, overlaps, requirePrefix } from '../../../ip/prefix.ts';
 import { ignoreErrors, isNetError } from '../../../net/error.ts';
 import { addAddress, deleteAddress, listAddresses } from '../../../net/rtnetlink/addresses.ts';
 import { changeBridge } from '../../../net/rtnetlink/bridge-port.ts';
 import { changeLink, createLink, findLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
 import { trySysctl } from '../../../net/sysctl.ts';
-import { readNetwork, writeAddress } from '../../ipam/address-number.ts';
+import { readPrefix } from '../../config/addresses.ts';
 import { DUPLICATES_LOOKED_FOR } from '../../link/interface.ts';
-import { isV6 } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 
 export interface BridgeLinkOptions {
@@ -66,11 +66,12 @@ export function ensureBridge(
  * @throws CniError 999 when there is such an address and `force` is off
  */
 export function ensureGatewayAddress(node: NetlinkSocket, link: Link, prefix: string, force: boolean): void {
-  const wanted = readNetwork(prefix, 'gateway');
-  const canonical = `${writeAddress(wanted.v6, wanted.address)}/${wanted.length}`;
-  for (const one of listAddresses(node, { link: link.index, family: wanted.v6 ? 6 : 4 })) {
+  const wanted = readPrefix(prefix, 'gateway');
+  const canonical = formatPrefix(wanted);
+  for (const one of listAddresses(node, { link: link.index, family: wanted.family })) {
     if (one.prefix === canonical) return;
-    if (wanted.v6 && (one.scope !== 0 || !overlaps(one.prefix, prefix))) continue;
+    const isOther = one.scope !== 0 || !overlaps(requirePrefix(one.prefix), wanted);
+    if (wanted.family === 6 && isOther) continue;
     if (!force) {
       throw new CniError(
         CODE.INTERNAL,
@@ -85,7 +86,7 @@ export function ensureGatewayAddress(node: NetlinkSocket, link: Link, prefix: st
     addAddress(node, {
       link: link.index,
       prefix: canonical,
-      ...(wanted.v6 ? { noDuplicateDetection: true } : {}),
+      ...(wanted.family === 6 ? { noDuplicateDetection: true } : {}),
     });
   } catch (error) {
     if (!isNetError(error, 'EEXIST')) throw error;
@@ -93,11 +94,4 @@ export function ensureGatewayAddress(node: NetlinkSocket, link: Link, prefix: st
   // A bridge that somebody else made may still follow its ports: setting its address to itself pins it.
   if (link.kind === 'bridge' && link.mac)
     changeLink(node, link.index, { mac: getLink(node, link.index).mac! });
-}
-
-function overlaps(a: string, b: string): boolean {
-  if (isV6(a) !== isV6(b)) return false;
-  const left = readNetwork(a, 'address');
-  const right = readNetwork(b, 'address');
-  return left.base <= right.last && right.base <= left.last;
 }

@@ -1,4 +1,4 @@
-import type { Family } from '../../../net/address-text.ts';
+import type { Family } from '../../../ip/address.ts';
 import { rulesOfChain, saveIptables, splitRule, variantsInUse } from '../../../net/iptables.ts';
 import { readPrevResult } from '../../config/network.ts';
 import { callTag, staleTags } from '../../link/tag.ts';

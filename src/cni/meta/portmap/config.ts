@@ -1,8 +1,8 @@
 import { flag, integer, listOf, oneOf, type Shape, text, withDefault } from '../../../base/schema.ts';
-import { canonicalAddress, type Family } from '../../../net/address-text.ts';
+import { canonicalAddress, type Family, formatAddress } from '../../../ip/address.ts';
+import { readAddress } from '../../config/addresses.ts';
 import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { runtimeConfig } from '../../config/runtime.ts';
-import { readAddress, writeAddress } from '../../ipam/address-number.ts';
 import type { Result } from '../../result/types.ts';
 import { hostPart, isV6 } from '../../result/types.ts';
 import { BACKENDS, type Backend } from '../../rules/backend.ts';
@@ -97,9 +97,8 @@ function readMapping(one: Shape<typeof mappingFields>, where: string): Mapping {
   if (!protocol) refuse(`${where}.protocol`, `"${one.protocol}" is not one of ${PROTOCOLS.join(', ')}`);
   let hostIp: string | undefined;
   if (one.hostIP) {
-    const { v6, value } = readAddress(one.hostIP, `${where}.hostIP`);
     // The unspecified address of a family asks for that family, on every address of the node.
-    hostIp = writeAddress(v6, value);
+    hostIp = formatAddress(readAddress(one.hostIP, `${where}.hostIP`));
   }
   return { hostPort: one.hostPort, containerPort: one.containerPort, protocol, hostIp };
 }

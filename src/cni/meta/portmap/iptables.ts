@@ -1,4 +1,5 @@
-import { canonicalNetwork, type Family } from '../../../net/address-text.ts';
+import type { Family } from '../../../ip/address.ts';
+import { canonicalNetwork } from '../../../ip/prefix.ts';
 import { rulesOfChain, saveIptables, splitRule, variantsInUse } from '../../../net/iptables.ts';
 import { hostPart } from '../../result/types.ts';
 import type { RuleBackend } from '../../rules/backend.ts';

@@ -1,5 +1,6 @@
 import { messageOf } from '../../../base/errors.ts';
-import { canonicalAddress, canonicalNetwork, type Family } from '../../../net/address-text.ts';
+import { canonicalAddress, type Family } from '../../../ip/address.ts';
+import { canonicalNetwork } from '../../../ip/prefix.ts';
 import { applyNft, applyNftScript, listNft, type NftObject } from '../../../net/nft/nft.ts';
 import { hasNftTable } from '../../../net/nft/presence.ts';
 import { callTag, staleTags } from '../../link/tag.ts';

@@ -1,10 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
-import { covers } from '../../../../src/agent/kernel/desired.ts';
 import { parseNodeConfig, readNodeConfig, vtepMac } from '../../../../src/agent/node/config.ts';
 import { findOverlap } from '../../../../src/agent/node/overlaps.ts';
 import { describeError } from '../../../../src/base/errors.ts';
-import { canonicalNetwork } from '../../../../src/net/address-text.ts';
+import { canonicalNetwork, covers } from '../../../../src/ip/prefix.ts';
 import { seeded } from '../../../support/random.ts';
 import { countReads } from '../../../support/traffic/reads.ts';
 

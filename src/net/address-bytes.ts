@@ -1,0 +1,73 @@
+import { formatIpv4, formatIpv6, viewOf } from '../../encap/wire/addresses.ts';
+import { RipstopError } from '../base/errors.ts';
+import { bytesOf, type Family, requireAddress } from '../ip/address.ts';
+import { formatMac, parseMac } from '../ip/mac.ts';
+import { networkOf, type Prefix, requirePrefix } from '../ip/prefix.ts';
+import { malformedMessage } from './error.ts';
+
+/*
+ * Addresses as kernel messages have them: 4 or 16 bytes in network order, beside the number of their family. Dumps have
+ * thousands of them, so that their text is written from the bytes. It is canonical, as tables are compared by it.
+ */
+
+export const AF_UNSPEC = 0;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const AF_BRIDGE = 7;
+
+/** The kernel's number of a family, or of both where none is given. */
+export function familyNumber(family: Family | undefined): number {
+  if (family === undefined) return AF_UNSPEC;
+  return family === 6 ? AF_INET6 : AF_INET;
+}
+
+/** Address and prefix length of a message. */
+export interface PrefixBytes {
+  readonly family: Family;
+  readonly address: Uint8Array;
+  readonly length: number;
+}
+
+/** @throws RipstopError ECONFIG for a text that is no address */
+export function addressBytes(text: string): Uint8Array {
+  return bytesOf(requireAddress(text));
+}
+
+/** A prefix with its host bits. @throws RipstopError ECONFIG for a text that is no prefix */
+export function prefixBytes(text: string): PrefixBytes {
+  return bytesOfPrefix(requirePrefix(text));
+}
+
+/** A prefix without its host bits. @throws RipstopError ECONFIG for a text that is no prefix */
+export function networkBytes(text: string): PrefixBytes {
+  return bytesOfPrefix(networkOf(requirePrefix(text)));
+}
+
+function bytesOfPrefix(prefix: Prefix): PrefixBytes {
+  return { family: prefix.family, address: bytesOf(prefix), length: prefix.length };
+}
+
+/** @throws NetError EBADMSG for another number of bytes than 4 or 16 */
+export function addressText(bytes: Uint8Array): string {
+  if (bytes.length === 4) return formatIpv4(viewOf(bytes), 0);
+  if (bytes.length === 16) return formatIpv6(viewOf(bytes), 0);
+  throw malformedMessage(`address of ${bytes.length} bytes`);
+}
+
+/** @throws NetError EBADMSG for another number of bytes than 4 or 16 */
+export function prefixText(bytes: Uint8Array, length: number): string {
+  return `${addressText(bytes)}/${length}`;
+}
+
+/** @throws RipstopError ECONFIG for a text that is no MAC address */
+export function macBytes(text: string): Uint8Array {
+  const bytes = parseMac(text);
+  if (!bytes) throw new RipstopError('ECONFIG', `${JSON.stringify(text)} is not a MAC address`);
+  return bytes;
+}
+
+/** @throws NetError EBADMSG for another number of bytes than 6 */
+export function macText(bytes: Uint8Array): string {
+  if (bytes.length !== 6) throw malformedMessage(`MAC address of ${bytes.length} bytes`);
+  return formatMac(bytes);
+}
