@@ -15,9 +15,6 @@ export const BAD_FLAGS = 2;
 /** Another VXLAN network identifier than ours. */
 export const WRONG_VNI = 3;
 
-/** Names of the results of `check`, by number; they equal the names of the verdicts. */
-export const CHECK_NAMES: readonly string[] = ['ok', 'runt', 'bad-flags', 'wrong-vni'];
-
 export type Mode = 'vxlan' | 'udp';
 
 export interface Encapsulation {

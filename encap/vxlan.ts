@@ -16,20 +16,13 @@ import { BAD_FLAGS, type Encapsulation, OK, outerBytes, RUNT, WRONG_VNI } from '
 export const HEADER_BYTES = 8;
 
 /** The I flag alone in the first word. */
-export const FLAGS_WORD = 0x08000000;
+const FLAGS_WORD = 0x08000000;
 
 /** Largest network identifier. */
 export const MAX_VNI = 0xffffff;
 
 /** Port of flannel and of the Linux driver by default, older than the assignment. */
 export const PORT_LINUX = 8472;
-/** Port that IANA assigned. */
-export const PORT_IANA = 4789;
-
-/** First word: flags and reserved bytes, signed. */
-export function flagsWord(view: DataView, off: number): number {
-  return view.getInt32(off);
-}
 
 export function vni(view: DataView, off: number): number {
   return view.getUint32(off + 4) >>> 8;
@@ -41,13 +34,13 @@ export function vni(view: DataView, off: number): number {
  */
 export function check(view: DataView, off: number, length: number, network: number): number {
   if (length < 22) return RUNT;
-  if (view.getInt32(off) !== 0x08000000 || view.getUint8(off + 7) !== 0) return BAD_FLAGS;
+  if (view.getInt32(off) !== FLAGS_WORD || view.getUint8(off + 7) !== 0) return BAD_FLAGS;
   return view.getUint32(off + 4) >>> 8 === network ? OK : WRONG_VNI;
 }
 
 /** Writes the header for `network` at `off`. */
 export function write(view: DataView, off: number, network: number): void {
-  view.setInt32(off, 0x08000000);
+  view.setInt32(off, FLAGS_WORD);
   view.setUint32(off + 4, network << 8);
 }
 

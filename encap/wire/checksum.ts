@@ -47,8 +47,3 @@ export function pseudo6(view: DataView, ip: number, protocol: number, length: nu
 export function verify(view: DataView, off: number, length: number, seed: number): boolean {
   return sum(view, off, length, seed) === 0xffff;
 }
-
-/** The checksum field after one of the summed 16-bit words changed (RFC 1624, equation 3). */
-export function adjust(checksum: number, oldWord: number, newWord: number): number {
-  return ~fold((~checksum & 0xffff) + (~oldWord & 0xffff) + newWord) & 0xffff;
-}

@@ -23,49 +23,9 @@ export function check(_view: DataView, _off: number, length: number): number {
   return length >= 14 ? 14 : 0;
 }
 
-/** First two bytes of the destination MAC, big-endian. With `destinationLow` the key of the FDB. */
-export function destinationHigh(view: DataView, off: number): number {
-  return view.getUint16(off);
-}
-
-/** Last four bytes of the destination MAC, big-endian and signed, as an Int32Array holds them. */
-export function destinationLow(view: DataView, off: number): number {
-  return view.getInt32(off + 2);
-}
-
-/** First two bytes of the source MAC, big-endian. */
-export function sourceHigh(view: DataView, off: number): number {
-  return view.getUint16(off + 6);
-}
-
-/** Last four bytes of the source MAC, big-endian and signed. */
-export function sourceLow(view: DataView, off: number): number {
-  return view.getInt32(off + 8);
-}
-
 /** The type field; below 0x0600 it is the length of an IEEE 802.3 frame. */
 export function type(view: DataView, off: number): number {
   return view.getUint16(off + 12);
-}
-
-/** 1 when the destination is a group address, broadcast included, else 0. */
-export function isGroup(view: DataView, off: number): number {
-  return view.getUint8(off) & 1;
-}
-
-/** 1 when the source is a group address, which no station may have, else 0. */
-export function isSourceGroup(view: DataView, off: number): number {
-  return view.getUint8(off + 6) & 1;
-}
-
-export function setDestination(view: DataView, off: number, high: number, low: number): void {
-  view.setUint16(off, high);
-  view.setInt32(off + 2, low);
-}
-
-export function setSource(view: DataView, off: number, high: number, low: number): void {
-  view.setUint16(off + 6, high);
-  view.setInt32(off + 8, low);
 }
 
 export function setType(view: DataView, off: number, value: number): void {

@@ -13,7 +13,6 @@ export const BYTES = 8;
 
 export const ECHO_REPLY = 0;
 export const UNREACHABLE = 3;
-export const SOURCE_QUENCH = 4;
 export const REDIRECT = 5;
 export const ECHO_REQUEST = 8;
 export const TIME_EXCEEDED = 11;
@@ -49,11 +48,6 @@ export function identifier(view: DataView, off: number): number {
 }
 
 export function sequence(view: DataView, off: number): number {
-  return view.getUint16(off + 6);
-}
-
-/** Next-hop MTU of fragmentation needed, 0 from a router older than RFC 1191. */
-export function nextHopMtu(view: DataView, off: number): number {
   return view.getUint16(off + 6);
 }
 

@@ -113,17 +113,8 @@ export function setTotalLength(view: DataView, off: number, value: number): void
   view.setUint16(off + 2, value);
 }
 
-/** Identification, DF and MF, fragment offset: one word, `id << 16 | flags << 13 | offset / 8`. */
-export function setFragmentWord(view: DataView, off: number, value: number): void {
-  view.setUint32(off + 4, value);
-}
-
 export function setTtl(view: DataView, off: number, value: number): void {
   view.setUint8(off + 8, value);
-}
-
-export function setHeaderChecksum(view: DataView, off: number, value: number): void {
-  view.setUint16(off + 10, value);
 }
 
 /** Writes the header checksum that the rest of the header asks for. */

@@ -16,20 +16,19 @@ export const BYTES = 40;
 /** The smallest MTU that a link may have (RFC 8200 section 5). */
 export const MIN_MTU = 1280;
 
-export const NEXT_HOP_BY_HOP = 0;
-export const NEXT_ROUTING = 43;
-export const NEXT_FRAGMENT = 44;
-export const NEXT_ESP = 50;
-export const NEXT_AH = 51;
+const NEXT_HOP_BY_HOP = 0;
+const NEXT_ROUTING = 43;
+const NEXT_FRAGMENT = 44;
+const NEXT_AH = 51;
 export const NEXT_ICMPV6 = 58;
 export const NEXT_NONE = 59;
-export const NEXT_DESTINATION = 60;
-export const NEXT_MOBILITY = 135;
-export const NEXT_HIP = 139;
-export const NEXT_SHIM6 = 140;
+const NEXT_DESTINATION = 60;
+const NEXT_MOBILITY = 135;
+const NEXT_HIP = 139;
+const NEXT_SHIM6 = 140;
 
-/** Most extension headers that `upper` walks: a longer chain has no honest use and costs time. */
-export const MAX_EXTENSIONS = 8;
+/** Most extension headers that `upperLayer` walks: a longer chain has no honest use and costs time. */
+const MAX_EXTENSIONS = 8;
 
 /**
  * 40 when version and payload length fit into `length` bytes at `off`, else 0. Bytes after the payload are padding
@@ -64,19 +63,9 @@ export function hopLimit(view: DataView, off: number): number {
   return view.getUint8(off + 7);
 }
 
-/** Word `index` (0..3) of the source, most significant first, big-endian and signed. */
-export function sourceWord(view: DataView, off: number, index: number): number {
-  return view.getInt32(off + 8 + index * 4);
-}
-
-/** Word `index` (0..3) of the destination. */
-export function destinationWord(view: DataView, off: number, index: number): number {
-  return view.getInt32(off + 24 + index * 4);
-}
-
-/** Bit of `upper`'s result: a fragment header is there. */
+/** Bit of `upperLayer`'s result: a fragment header is there. */
 export const UPPER_FRAGMENT = 1 << 24;
-/** Bit of `upper`'s result: the packet is a fragment and not the first, so its upper header is elsewhere. */
+/** Bit of `upperLayer`'s result: the packet is a fragment and not the first, so its upper header is elsewhere. */
 export const UPPER_LATER_FRAGMENT = 1 << 25;
 
 /**
@@ -84,58 +73,58 @@ export const UPPER_LATER_FRAGMENT = 1 << 25;
  * @returns upper protocol in bits 0..7, offset of its header from `off` in bits 8..23, UPPER_* bits; -1 when a header
  *   is cut short, the chain is too long, or a hop-by-hop header stands elsewhere than first
  */
-export function upper(view: DataView, off: number): number {
+export function upperLayer(view: DataView, off: number): number {
   const end = 40 + view.getUint16(off + 4);
   let next = view.getUint8(off + 6);
   let at = 40;
   let flags = 0;
   for (let count = 0; isExtension(next); count++) {
-    if (count === 8 || at + 8 > end || (next === 0 && count > 0)) return -1;
+    if (count === MAX_EXTENSIONS || at + 8 > end || (next === NEXT_HOP_BY_HOP && count > 0)) return -1;
     const kind = next;
     next = view.getUint8(off + at);
-    if (kind === 44) {
+    if (kind === NEXT_FRAGMENT) {
       const word = view.getUint16(off + at + 2);
-      flags |= word & 0xfff8 ? (1 << 24) | (1 << 25) : 1 << 24;
+      flags |= word & 0xfff8 ? UPPER_FRAGMENT | UPPER_LATER_FRAGMENT : UPPER_FRAGMENT;
       at += 8;
       // What follows a later fragment's header is data of the upper layer, wherever it was cut.
       if (word & 0xfff8) return (at << 8) | next | flags;
       continue;
     }
     const bytes = view.getUint8(off + at + 1);
-    at += kind === 51 ? (bytes + 2) << 2 : (bytes + 1) << 3;
+    at += kind === NEXT_AH ? (bytes + 2) << 2 : (bytes + 1) << 3;
     if (at > end) return -1;
   }
   return (at << 8) | next | flags;
 }
 
-/** True for a next header that `upper` walks over. ESP, no-next-header and every transport end the walk. */
+/** True for a next header that `upperLayer` walks over. ESP, no-next-header and every transport end the walk. */
 export function isExtension(next: number): boolean {
   switch (next) {
-    case 0: // hop-by-hop
-    case 43: // routing
-    case 44: // fragment
-    case 51: // authentication
-    case 60: // destination options
-    case 135: // mobility
-    case 139: // HIP
-    case 140: // shim6
+    case NEXT_HOP_BY_HOP:
+    case NEXT_ROUTING:
+    case NEXT_FRAGMENT:
+    case NEXT_AH:
+    case NEXT_DESTINATION:
+    case NEXT_MOBILITY:
+    case NEXT_HIP:
+    case NEXT_SHIM6:
       return true;
     default:
       return false;
   }
 }
 
-/** Upper protocol of a result of `upper` that is not -1. */
+/** Upper protocol of a result of `upperLayer` that is not -1. */
 export function upperProtocol(result: number): number {
   return result & 0xff;
 }
 
-/** Offset of the upper header from the IPv6 header, of a result of `upper` that is not -1. */
+/** Offset of the upper header from the IPv6 header, of a result of `upperLayer` that is not -1. */
 export function upperOffset(result: number): number {
   return (result >> 8) & 0xffff;
 }
 
-/** Where a later fragment's data belongs, bytes; `data` is where `upper` said that it begins, behind its header. */
+/** Where a later fragment's data belongs, bytes; `data` is where `upperLayer` said that it begins, behind its header. */
 export function fragmentOffset(view: DataView, data: number): number {
   return view.getUint16(data - 6) & 0xfff8;
 }

@@ -42,10 +42,6 @@ export function checksum(view: DataView, off: number): number {
   return view.getUint16(off + 6);
 }
 
-export function setSourcePort(view: DataView, off: number, value: number): void {
-  view.setUint16(off, value);
-}
-
 export function setTotalLength(view: DataView, off: number, value: number): void {
   view.setUint16(off + 4, value);
 }

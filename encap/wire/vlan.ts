@@ -1,3 +1,5 @@
+import { TYPE_SERVICE_VLAN, TYPE_VLAN } from './ethernet.ts';
+
 /*
  * VLAN tag (IEEE 802.1Q clause 9.6; stacked: 802.1ad). `off` is where the tag protocol identifier stands, which is
  * where an untagged header has its type.
@@ -8,9 +10,6 @@
  */
 export const BYTES = 4;
 
-/** Most tags that are looked through: 802.1ad nests two, and FRAME_MAX leaves room for two. */
-export const MAX_TAGS = 2;
-
 /** Bytes of the tag when `length` bytes at `off` hold it and the type after it, else 0. */
 export function check(view: DataView, off: number, length: number): number {
   return length >= 6 && isTag(view.getUint16(off)) ? 4 : 0;
@@ -18,7 +17,7 @@ export function check(view: DataView, off: number, length: number): number {
 
 /** True for a type that announces a tag. */
 export function isTag(type: number): boolean {
-  return type === 0x8100 || type === 0x88a8;
+  return type === TYPE_VLAN || type === TYPE_SERVICE_VLAN;
 }
 
 /** VLAN identifier, 0 for a priority tag. */
@@ -35,11 +34,6 @@ export function dropEligible(view: DataView, off: number): number {
   return (view.getUint8(off + 2) >> 4) & 1;
 }
 
-/** Type of what follows the tag. */
-export function innerType(view: DataView, off: number): number {
-  return view.getUint16(off + 4);
-}
-
 /**
  * Bytes of the Ethernet header at `off` with its tags (14, 18 or 22), 0 when the frame ends inside it or carries more
  * than two tags. The type of the payload is the two bytes before: `view.getUint16(off + result - 2)`.
@@ -47,13 +41,13 @@ export function innerType(view: DataView, off: number): number {
 export function linkBytes(view: DataView, off: number, length: number): number {
   if (length < 14) return 0;
   const outer = view.getUint16(off + 12);
-  if (outer !== 0x8100 && outer !== 0x88a8) return 14;
+  if (outer !== TYPE_VLAN && outer !== TYPE_SERVICE_VLAN) return 14;
   if (length < 18) return 0;
   const inner = view.getUint16(off + 16);
-  if (inner !== 0x8100 && inner !== 0x88a8) return 18;
+  if (inner !== TYPE_VLAN && inner !== TYPE_SERVICE_VLAN) return 18;
   if (length < 22) return 0;
   const last = view.getUint16(off + 20);
-  return last === 0x8100 || last === 0x88a8 ? 0 : 22;
+  return last === TYPE_VLAN || last === TYPE_SERVICE_VLAN ? 0 : 22;
 }
 
 export function setTag(view: DataView, off: number, protocol: number, control: number): void {

@@ -1,10 +1,11 @@
 import t from 'tap';
+import { dissect } from '../../encap/dissect.ts';
 import { FORMATS } from '../../encap/formats.ts';
 import * as vxlan from '../../encap/vxlan.ts';
 import { parseMac } from '../../encap/wire/addresses.ts';
 import * as ipv6 from '../../encap/wire/ipv6.ts';
-import { summarizeEthernet, summarizeIp } from '../../encap/wire/summary.ts';
 import { linkBytes } from '../../encap/wire/vlan.ts';
+import { describePacket } from '../../src/capture/decode/text.ts';
 import { tooBig, unreachable } from '../../src/dataplane/slow-path/icmp-builder.ts';
 import { NeighbourAnswers } from '../../src/dataplane/slow-path/neighbour-responder.ts';
 import { seeded } from '../support/random.ts';
@@ -32,13 +33,15 @@ function digest(view: DataView, off: number, length: number): unknown[] {
   const link = linkBytes(view, off, length);
   if (link > length) throw new Error(`link header of ${link} bytes in ${length}`);
   if (ipv6.check(view, off, length) > 0) {
-    const upper = ipv6.upper(view, off);
+    const upper = ipv6.upperLayer(view, off);
     if (upper >= 0 && ipv6.upperOffset(upper) > length) throw new Error('upper header outside the packet');
     seen.push(upper);
   }
-  for (const line of [summarizeEthernet(view, off, length), summarizeIp(view, off, length)]) {
-    if (line === '' || /undefined|NaN|\n/.test(line)) throw new Error(`summary: ${line}`);
-    seen.push(line);
+  const packet = new Uint8Array(view.buffer, view.byteOffset + off, length);
+  for (const link of ['ethernet', 'ip'] as const) {
+    const line = describePacket(packet, link, { overlay: { mode: 'vxlan', port: 8472 } });
+    if (line === '' || /undefined|NaN|\n/.test(line)) throw new Error(`line: ${line}`);
+    seen.push(line, dissect(packet, link));
   }
   for (const answer of [unreachable(view, off, length), tooBig(view, off, length, 1400)]) {
     if (answer && answer.message.length > (answer.family === 4 ? 556 : 1240))

@@ -1,104 +1,117 @@
-import type { Mode } from '../../../encap/encap.ts';
+import { type DissectOptions, dissect, type Layer, type OpenedOverlay } from '../../../encap/dissect.ts';
 import * as vxlan from '../../../encap/vxlan.ts';
-import { viewOf } from '../../../encap/wire/addresses.ts';
 import * as arp from '../../../encap/wire/arp.ts';
 import * as ethernet from '../../../encap/wire/ethernet.ts';
 import * as ipv4 from '../../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../../encap/wire/ipv6.ts';
 import * as tcp from '../../../encap/wire/tcp.ts';
 import * as udp from '../../../encap/wire/udp.ts';
-import { linkBytes } from '../../../encap/wire/vlan.ts';
-import { FRAME_MAX } from '../../dataplane/descriptor/descriptor.ts';
-
-/** What more is known of a frame than its bytes. */
-export interface TextHints {
-  /** Bytes that the frame had; headers that the snap length cut off read as zeros. */
-  readonly length?: number;
-  /** An overlay whose datagrams are opened. */
-  readonly overlay?: { readonly mode: Mode; readonly port: number };
-}
 
 /**
- * One line about a frame, as tcpdump would say it: `10.244.1.5.40000 > 10.244.2.9.80: TCP Flags [S], …`. Never throws;
- * what cannot be read is named by what it is.
+ * One line about a frame in tcpdump's words: `10.244.1.5.40000 > 10.244.2.9.80: TCP Flags [S], …`. It never throws; what
+ * cannot be read is named by what it is.
  * @param bytes the captured bytes
  * @param link whether the bytes begin with Ethernet or with IP
  */
-export function describePacket(bytes: Uint8Array, link: 'ethernet' | 'ip', hints: TextHints = {}): string {
-  const { length = bytes.length, overlay } = hints;
-  if (bytes.length < length && length <= FRAME_MAX) {
-    const whole = new Uint8Array(length);
-    whole.set(bytes);
-    return describePacket(whole, link, { ...(overlay ? { overlay } : {}) });
-  }
-  const view = viewOf(bytes);
-  if (link === 'ip') return describeIp(view, 0, overlay);
-  const l3 = linkBytes(view, 0, bytes.length);
-  if (l3 === 0) return `${bytes.length} bytes, too short for Ethernet`;
-  const type = view.getUint16(l3 - 2);
-  if (type === ethernet.TYPE_IPV4 || type === ethernet.TYPE_IPV6) return describeIp(view, l3, overlay);
-  const question = type === ethernet.TYPE_ARP ? arp.parse(view, l3, bytes.length - l3) : undefined;
-  return question ? `ARP ${arp.format(question)}` : ethernet.format(ethernet.parse(view, 0, bytes.length)!);
+export function describePacket(
+  bytes: Uint8Array,
+  link: 'ethernet' | 'ip',
+  options: DissectOptions = {},
+): string {
+  const layers = dissect(bytes, link, options);
+  return link === 'ethernet'
+    ? describeEthernet(layers, 0, options.overlay)
+    : describeIp(layers, 0, options.overlay);
 }
 
-function describeIp(view: DataView, off: number, overlay: TextHints['overlay']): string {
-  const length = view.byteLength - off;
-  if (ipv4.check(view, off, length) !== 0) {
-    const header = ipv4.parse(view, off, length)!;
-    const l4 = off + ipv4.headerBytes(view, off);
-    const end = off + header.totalLength;
-    if (header.fragmentOffset > 0)
-      return `${header.source} > ${header.destination}: fragment at ${header.fragmentOffset}`;
-    return describeUpper(view, l4, end - l4, header.protocol, header.source, header.destination, overlay);
-  }
-  if (ipv6.check(view, off, length) !== 0) {
-    const header = ipv6.parse(view, off, length)!;
-    const upper = ipv6.upper(view, off);
-    const { source, destination } = header;
-    if (upper < 0) return `${source} > ${destination}: broken extension headers`;
-    if (upper & ipv6.UPPER_LATER_FRAGMENT) return `${source} > ${destination}: fragment`;
-    const l4 = off + ipv6.upperOffset(upper);
-    const end = off + ipv6.BYTES + header.payloadLength;
-    return describeUpper(view, l4, end - l4, ipv6.upperProtocol(upper), source, destination, overlay);
-  }
-  return `${length} bytes that are no IP packet`;
+/** The line from the layer at place `at` on. */
+function describeEthernet(layers: readonly Layer[], at: number, overlay?: OpenedOverlay): string {
+  const layer = layers[at];
+  if (layer?.kind !== 'ethernet' || layer.isCut) return `${layer?.length ?? 0} bytes, too short for Ethernet`;
+  if (layer.type === ethernet.TYPE_IPV4 || layer.type === ethernet.TYPE_IPV6)
+    return describeIp(layers, at + 1, overlay);
+  const inside = layers[at + 1];
+  return inside?.kind === 'arp' && !inside.isCut
+    ? `ARP ${arp.format(inside.header)}`
+    : ethernet.format(layer.header);
 }
+
+function describeIp(layers: readonly Layer[], at: number, overlay?: OpenedOverlay): string {
+  const layer = layers[at];
+  if (layer?.kind === 'ipv4' && !layer.isCut) {
+    const { source, destination, protocol, totalLength, fragmentOffset } = layer.header;
+    if (fragmentOffset > 0) return `${source} > ${destination}: fragment at ${fragmentOffset}`;
+    const length = totalLength - layer.length;
+    return describeUpper(layers, at + 1, { source, destination, protocol, length }, overlay);
+  }
+  if (layer?.kind === 'ipv6' && !layer.isCut) {
+    const { source, destination, nextHeader, payloadLength } = layer.header;
+    if (!ipv6.isExtension(nextHeader)) {
+      const packet = { source, destination, protocol: nextHeader, length: payloadLength };
+      return describeUpper(layers, at + 1, packet, overlay);
+    }
+    const extensions = layers[at + 1];
+    if (extensions?.kind !== 'extensions' || extensions.isCut)
+      return `${source} > ${destination}: broken extension headers`;
+    const { protocol, isLaterFragment } = extensions;
+    if (isLaterFragment) return `${source} > ${destination}: fragment`;
+    const length = payloadLength - extensions.length;
+    return describeUpper(layers, at + 2, { source, destination, protocol, length }, overlay);
+  }
+  return `${layer?.length ?? 0} bytes that are no IP packet`;
+}
+
+/** What the IP headers say of what they carry. */
+interface IpPacket {
+  readonly source: string;
+  readonly destination: string;
+  readonly protocol: number;
+  /** Bytes of it. */
+  readonly length: number;
+}
+
+const NAMES: Readonly<Record<number, string>> = {
+  [ipv4.PROTOCOL_ICMP]: 'ICMP',
+  [ipv6.NEXT_ICMPV6]: 'ICMPv6',
+  [ipv4.PROTOCOL_SCTP]: 'SCTP',
+};
 
 function describeUpper(
-  view: DataView,
-  l4: number,
-  length: number,
-  protocol: number,
-  from: string,
-  to: string,
-  overlay: TextHints['overlay'],
+  layers: readonly Layer[],
+  at: number,
+  { source, destination, protocol, length }: IpPacket,
+  overlay: OpenedOverlay | undefined,
 ): string {
+  const layer = layers[at];
+  const between = `${source} > ${destination}`;
   if (protocol === ipv4.PROTOCOL_TCP) {
-    const header = tcp.parse(view, l4, length);
-    if (!header) return `${from} > ${to}: TCP, cut short`;
-    const text = tcp.format(header, length - tcp.headerBytes(view, l4));
-    return `${from}.${header.sourcePort} > ${to}.${header.destinationPort}: TCP ${text}`;
+    if (layer?.kind !== 'tcp') return `${between}: TCP, cut short`;
+    const { sourcePort, destinationPort } = layer.header;
+    const text = tcp.format(layer.header, layer.payload);
+    return `${source}.${sourcePort} > ${destination}.${destinationPort}: TCP ${text}`;
   }
   if (protocol === ipv4.PROTOCOL_UDP) {
-    const header = udp.parse(view, l4, length);
-    if (!header) return `${from} > ${to}: UDP, cut short`;
-    const ends = `${from}.${header.sourcePort} > ${to}.${header.destinationPort}`;
-    if (header.destinationPort !== overlay?.port) return `${ends}: ${udp.format(header)}`;
-    const payload = new Uint8Array(
-      view.buffer,
-      view.byteOffset + l4 + udp.BYTES,
-      header.totalLength - udp.BYTES,
-    );
-    return `${ends}: ${describePayload(payload, overlay.mode)}`;
+    if (layer?.kind !== 'udp') return `${between}: UDP, cut short`;
+    const { sourcePort, destinationPort } = layer.header;
+    const text =
+      overlay?.port === destinationPort
+        ? describePayload(layers, at + 1, overlay, layer.header)
+        : udp.format(layer.header);
+    return `${source}.${sourcePort} > ${destination}.${destinationPort}: ${text}`;
   }
-  const names: Readonly<Record<number, string>> = { 1: 'ICMP', 58: 'ICMPv6', 132: 'SCTP' };
-  return `${from} > ${to}: ${names[protocol] ?? `protocol ${protocol}`}, length ${Math.max(0, length)}`;
+  return `${between}: ${NAMES[protocol] ?? `protocol ${protocol}`}, length ${Math.max(0, length)}`;
 }
 
 /** The payload of a datagram of the overlay. */
-function describePayload(payload: Uint8Array, mode: Mode): string {
-  if (mode === 'udp') return `| ${describePacket(payload, 'ip')}`;
-  const header = vxlan.parse(viewOf(payload), 0, payload.length);
-  if (!header) return `${payload.length} bytes, too short for VXLAN`;
-  return `${vxlan.format(header)} | ${describePacket(payload.subarray(vxlan.HEADER_BYTES), 'ethernet')}`;
+function describePayload(
+  layers: readonly Layer[],
+  at: number,
+  overlay: OpenedOverlay,
+  datagram: udp.Udp,
+): string {
+  if (overlay.mode === 'udp') return `| ${describeIp(layers, at)}`;
+  const layer = layers[at];
+  if (layer?.kind !== 'vxlan' || layer.isCut)
+    return `${datagram.totalLength - udp.BYTES} bytes, too short for VXLAN`;
+  return `${vxlan.format(layer.header)} | ${describeEthernet(layers, at + 1)}`;
 }

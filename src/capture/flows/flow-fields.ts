@@ -97,7 +97,7 @@ export class FlowFields {
     const chain = new Uint8Array(this.#chain.buffer);
     chain.fill(0);
     chain.set(new Uint8Array(view.buffer, view.byteOffset + ip, there));
-    return ipv6.upper(this.#chain, 0);
+    return ipv6.upperLayer(this.#chain, 0);
   }
 
   #upper(

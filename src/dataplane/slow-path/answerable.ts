@@ -40,7 +40,7 @@ export function mayAnswerIpv6(
 ): boolean {
   if (ipv6.check(view, off, length) === 0 || !isNode(view, off + 8)) return false;
   if (!tooBig && (linkGroup || view.getUint8(off + 24) === 0xff)) return false;
-  const upper = ipv6.upper(view, off);
+  const upper = ipv6.upperLayer(view, off);
   if (upper < 0 || upper & ipv6.UPPER_LATER_FRAGMENT) return false;
   if (ipv6.upperProtocol(upper) !== ipv6.NEXT_ICMPV6) return true;
   const at = ipv6.upperOffset(upper);

@@ -1,16 +1,27 @@
 import { useMemo, useState } from 'preact/hooks';
+import { type DissectOptions, dissect, type Layer } from '../../../encap/dissect.ts';
 import type { PacketView } from '../../api/web/messages.ts';
-import { type Layer, layersOf, type Overlay } from './dissect.ts';
+import { layerView } from './layer-view.ts';
 
 /** One packet, layer by layer, and its bytes. */
-export function PacketDetail({ packet, overlay }: { packet: PacketView; overlay: Overlay | undefined }) {
+export function PacketDetail({
+  packet,
+  overlay,
+}: {
+  packet: PacketView;
+  overlay: DissectOptions['overlay'];
+}) {
   const [lit, light] = useState<Layer>();
   const bytes = useMemo(
     () => Uint8Array.from(atob(packet.bytes), char => char.charCodeAt(0)),
     [packet.bytes],
   );
   const layers = useMemo(
-    () => layersOf(bytes, packet.length, packet.link, overlay),
+    () =>
+      dissect(bytes, packet.link, { length: packet.length, overlay }).map(layer => ({
+        layer,
+        view: layerView(layer),
+      })),
     [bytes, packet.length, packet.link, overlay],
   );
   return (
@@ -31,20 +42,20 @@ export function PacketDetail({ packet, overlay }: { packet: PacketView; overlay:
         ) : null}
       </ul>
       <div class="layers">
-        {layers.map(layer => (
+        {layers.map(({ layer, view }) => (
           <details
             key={layer.offset}
-            open={layer.name !== 'Data'}
+            open={view.name !== 'Data'}
             onPointerEnter={() => light(layer)}
             onPointerLeave={() => light(undefined)}
             onFocusCapture={() => light(layer)}
             onBlurCapture={() => light(undefined)}
           >
             <summary>
-              <b>{layer.name}</b> {layer.summary}
+              <b>{view.name}</b> {view.summary}
             </summary>
             <dl>
-              {layer.fields.map(([label, value]) => (
+              {view.fields.map(([label, value]) => (
                 <div key={label}>
                   <dt>{label}</dt>
                   <dd>{value}</dd>

@@ -1,4 +1,4 @@
-import { summarizeEthernet, summarizeIp } from '../../../encap/wire/summary.ts';
+import { describePacket } from '../../../src/capture/decode/text.ts';
 import {
   type Batch,
   DESC_LENGTH,
@@ -21,9 +21,15 @@ export function tracedDevice(
   kind: 'tap' | 'tun',
   say: (line: string) => void,
 ): FrameDevice {
-  const summarize = kind === 'tap' ? summarizeEthernet : summarizeIp;
-  const tell = (mark: string, { table, view }: Batch, at: number) =>
-    say(`${mark} ${summarize(view, table[at + DESC_OFFSET]!, table[at + DESC_LENGTH]!)}`);
+  const link = kind === 'tap' ? 'ethernet' : 'ip';
+  const tell = (mark: string, { table, view }: Batch, at: number) => {
+    const frame = new Uint8Array(
+      view.buffer,
+      view.byteOffset + table[at + DESC_OFFSET]!,
+      table[at + DESC_LENGTH]!,
+    );
+    say(`${mark} ${describePacket(frame, link)}`);
+  };
   return {
     readBatch(batch, timeoutMs) {
       const count = device.readBatch(batch, timeoutMs);

@@ -26,7 +26,7 @@ const TCP = new Array(20).fill(0);
 function walk(bytes: Uint8Array) {
   const view = viewOf(bytes);
   t.equal(ipv6.check(view, 0, bytes.length), 40, 'the packet passes check');
-  const result = ipv6.upper(view, 0);
+  const result = ipv6.upperLayer(view, 0);
   if (result < 0) return undefined;
   return {
     protocol: ipv6.upperProtocol(result),
@@ -103,7 +103,7 @@ t.test('random chains never lead out of the payload', async t => {
       view.setUint8(at, random.pick(kinds));
       view.setUint8(at + 1, random.between(0, 2));
     }
-    const result = ipv6.upper(view, 0);
+    const result = ipv6.upperLayer(view, 0);
     if (result < 0) continue;
     walked++;
     if (ipv6.upperOffset(result) > 40 + view.getUint16(4)) t.fail(`round ${round}`);

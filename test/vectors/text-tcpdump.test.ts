@@ -10,11 +10,12 @@ import * as icmp from '../../encap/wire/icmp.ts';
 import * as icmpv6 from '../../encap/wire/icmpv6.ts';
 import * as ipv4 from '../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../encap/wire/ipv6.ts';
-import { summarizeEthernet } from '../../encap/wire/summary.ts';
 import * as tcp from '../../encap/wire/tcp.ts';
 import * as udp from '../../encap/wire/udp.ts';
+import { describePacket } from '../../src/capture/decode/text.ts';
 import { type Random, seeded } from '../support/random.ts';
 import { need } from '../support/skip-unless.ts';
+import { fromTcpdump } from './tcpdump-line.ts';
 
 const FRAMES = 400;
 
@@ -135,10 +136,10 @@ function pcap(frames: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat([head, ...records]);
 }
 
-t.test('well-formed frames are summed up in the words of tcpdump', { skip: need('tcpdump') }, async t => {
+t.test('well-formed frames are described in the words of tcpdump', { skip: need('tcpdump') }, async t => {
   const random = seeded(t);
   const frames = Array.from({ length: FRAMES }, () => frame(random));
-  const folder = mkdtempSync(join(tmpdir(), 'rs-summary-'));
+  const folder = mkdtempSync(join(tmpdir(), 'rs-text-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'frames.pcap');
   writeFileSync(path, pcap(frames));
@@ -146,7 +147,8 @@ t.test('well-formed frames are summed up in the words of tcpdump', { skip: need(
   const lines = output.trimEnd().split('\n');
   t.equal(lines.length, frames.length);
   for (const [index, bytes] of frames.entries()) {
-    const ours = summarizeEthernet(viewOf(bytes), 0, bytes.length);
-    if (ours !== lines[index]) t.equal(ours, lines[index], Buffer.from(bytes).toString('hex'));
+    const ours = describePacket(bytes, 'ethernet');
+    const theirs = fromTcpdump(lines[index] ?? '');
+    if (ours !== theirs) t.equal(ours, theirs, Buffer.from(bytes).toString('hex'));
   }
 });
