@@ -3,7 +3,7 @@
  * All of it is pure; a format is a frozen value, not an object with state.
  */
 
-/** Family of an IP header. */
+/** IP version. */
 export type Family = 4 | 6;
 
 /** The datagram holds a frame of ours. */

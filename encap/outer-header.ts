@@ -12,15 +12,15 @@ import * as udp from './wire/udp.ts';
  */
 
 export interface Outer {
-  /** Underlay addresses as text, both of one family; the family of the outer header follows. */
-  source: string;
-  destination: string;
+  /** Underlay addresses, both of 4 or of 16 bytes; the family of the outer header follows. */
+  source: Uint8Array;
+  destination: Uint8Array;
   sourcePort: number;
   destinationPort: number;
   /** Bytes between UDP header and frame, of `Encapsulation.header`. */
   header: Uint8Array;
-  /** An Ethernet header in front, MACs as text; left out: the datagram begins with IP. */
-  link?: { source: string; destination: string };
+  /** An Ethernet header in front, left out: the datagram begins with IP. */
+  link?: Pick<ethernet.Ethernet, 'source' | 'destination'>;
   /** Default 64. */
   ttl?: number;
   /** TOS or traffic class, default 0. */
@@ -37,12 +37,10 @@ export interface Outer {
 
 /**
  * The outer headers around `frame`, all lengths and checksums right.
- * @throws RangeError when an address is none, the families differ, or the result passes 65 535 bytes of IP
+ * @throws RangeError when an address has a wrong length, or the result passes 65 535 bytes of IP
  */
 export function buildOuter(outer: Outer, frame: Uint8Array): Uint8Array {
-  const family: Family = outer.source.includes(':') ? 6 : 4;
-  if (outer.destination.includes(':') !== (family === 6))
-    throw new RangeError(`${outer.source} and ${outer.destination} are of different families`);
+  const family: Family = outer.source.length === 16 ? 6 : 4;
   const link = outer.link ? ethernet.BYTES : 0;
   const ipBytes = family === 4 ? ipv4.MIN_BYTES : ipv6.BYTES;
   const udpBytes = udp.BYTES + outer.header.length + frame.length;

@@ -1,9 +1,9 @@
 /*
- * Addresses as bytes and as text. Three forms, all in network order:
+ * Addresses as bytes, and their text. Three forms, all in network order:
  *   MAC   6 bytes
  *   IPv4  4 bytes
  *   IP    16 bytes, an IPv4 address as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2): the form of tables and descriptions
- * Text of IPv6 is written as RFC 5952 asks. A reader that is handed nonsense returns undefined; it never throws.
+ * Text of IPv6 is written as RFC 5952 asks. Text is read in src/ip.
  */
 
 /** A view of exactly the bytes of `bytes`, for the accessors of this folder. */
@@ -11,24 +11,10 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-const HEX = '0123456789abcdef';
+/** `00` to `ff` */
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, value) => value.toString(16).padStart(2, '0'));
 
-function hexByte(value: number): string {
-  return HEX[value >> 4]! + HEX[value & 15]!;
-}
-
-/** `aa:bb:cc:dd:ee:ff` (or with `-`, or one digit a part) to 6 bytes; undefined when it is no MAC address. */
-export function parseMac(text: string): Uint8Array | undefined {
-  const parts = text.split(text.includes('-') ? '-' : ':');
-  if (parts.length !== 6) return undefined;
-  const bytes = new Uint8Array(6);
-  for (let i = 0; i < 6; i++) {
-    const part = parts[i]!;
-    if (!/^[0-9a-fA-F]{1,2}$/.test(part)) return undefined;
-    bytes[i] = Number.parseInt(part, 16);
-  }
-  return bytes;
-}
+const hexByte = (value: number): string => HEX[value] ?? '';
 
 /** The MAC address at `off` as `aa:bb:cc:dd:ee:ff`. */
 export function formatMac(view: DataView, off: number): string {
@@ -37,59 +23,9 @@ export function formatMac(view: DataView, off: number): string {
   return text;
 }
 
-/** Dotted quad to 4 bytes. Leading zeros are refused: some readers take them for octal. */
-export function parseIpv4(text: string): Uint8Array | undefined {
-  const parts = text.split('.');
-  if (parts.length !== 4) return undefined;
-  const bytes = new Uint8Array(4);
-  for (let i = 0; i < 4; i++) {
-    const part = parts[i]!;
-    if (!/^(0|[1-9][0-9]{0,2})$/.test(part)) return undefined;
-    const value = Number(part);
-    if (value > 255) return undefined;
-    bytes[i] = value;
-  }
-  return bytes;
-}
-
 /** The IPv4 address at `off` as dotted quad. */
 export function formatIpv4(view: DataView, off: number): string {
   return `${view.getUint8(off)}.${view.getUint8(off + 1)}.${view.getUint8(off + 2)}.${view.getUint8(off + 3)}`;
-}
-
-/** IPv6 text (RFC 4291 section 2.2, all three forms, no zone) to 16 bytes. */
-export function parseIpv6(text: string): Uint8Array | undefined {
-  if (text.length > 45) return undefined;
-  const halves = text.split('::');
-  if (halves.length > 2) return undefined;
-  const head = readGroups(halves[0]!, halves.length === 1);
-  const tail = halves.length === 2 ? readGroups(halves[1]!, true) : [];
-  if (!head || !tail) return undefined;
-  const missing = 8 - head.length - tail.length;
-  if (halves.length === 1 ? missing !== 0 : missing < 1) return undefined;
-  const bytes = new Uint8Array(16);
-  const view = viewOf(bytes);
-  for (const [index, group] of head.entries()) view.setUint16(index * 2, group);
-  for (const [index, group] of tail.entries()) view.setUint16((8 - tail.length + index) * 2, group);
-  return bytes;
-}
-
-/** The groups of one side of `::`; a dotted quad may stand at the end of the text only. */
-function readGroups(text: string, mayEndInQuad: boolean): number[] | undefined {
-  if (text === '') return [];
-  const groups: number[] = [];
-  const parts = text.split(':');
-  for (const [index, part] of parts.entries()) {
-    if (part.includes('.')) {
-      const quad = mayEndInQuad && index === parts.length - 1 ? parseIpv4(part) : undefined;
-      if (!quad) return undefined;
-      groups.push((quad[0]! << 8) | quad[1]!, (quad[2]! << 8) | quad[3]!);
-    } else {
-      if (!/^[0-9a-fA-F]{1,4}$/.test(part)) return undefined;
-      groups.push(Number.parseInt(part, 16));
-    }
-  }
-  return groups.length <= 8 ? groups : undefined;
 }
 
 /** The IPv6 address at `off` as RFC 5952 writes it; IPv4-mapped ones end in a dotted quad. */
@@ -133,13 +69,6 @@ export function mapIpv4(view: DataView, off: number): Uint8Array {
   return bytes;
 }
 
-/** IPv4 or IPv6 text to 16 bytes, IPv4 mapped. */
-export function parseIp(text: string): Uint8Array | undefined {
-  if (text.includes(':')) return parseIpv6(text);
-  const quad = parseIpv4(text);
-  return quad && mapIpv4(viewOf(quad), 0);
-}
-
 /** The 16 bytes at `off` as text; the mapped form as the IPv4 address that it stands for. */
 export function formatIp(view: DataView, off: number): string {
   return isMapped(view, off) ? formatIpv4(view, off + 12) : formatIpv6(view, off);
@@ -155,22 +84,27 @@ export function words(view: DataView, off: number): [number, number, number, num
   return [view.getInt32(off), view.getInt32(off + 4), view.getInt32(off + 8), view.getInt32(off + 12)];
 }
 
-/** Writes text `mac` at `off`; throws RangeError when it is no MAC address. */
-export function writeMac(view: DataView, off: number, mac: string): void {
-  write(view, off, parseMac(mac), mac, 'MAC');
+/** The text of the 4 or 16 bytes of an address. @throws RangeError for any other number of them */
+export function addressText(bytes: Uint8Array): string {
+  if (bytes.length === 4) return formatIpv4(viewOf(bytes), 0);
+  if (bytes.length === 16) return formatIpv6(viewOf(bytes), 0);
+  throw new RangeError(`an IP address of ${bytes.length} bytes`);
 }
 
-/** Writes text `address` as 4 bytes at `off`; throws RangeError when it is no IPv4 address. */
-export function writeIpv4(view: DataView, off: number, address: string): void {
-  write(view, off, parseIpv4(address), address, 'IPv4');
+/** The text of the 6 bytes of a MAC address. @throws RangeError for any other number of them */
+export function macText(bytes: Uint8Array): string {
+  if (bytes.length !== 6) throw new RangeError(`a MAC address of ${bytes.length} bytes`);
+  return formatMac(viewOf(bytes), 0);
 }
 
-/** Writes text `address` as 16 bytes at `off`; throws RangeError when it is no IPv6 address. */
-export function writeIpv6(view: DataView, off: number, address: string): void {
-  write(view, off, parseIpv6(address), address, 'IPv6');
+/** A copy of the `length` bytes at `off`. */
+export function copyBytes(view: DataView, off: number, length: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + off, length).slice();
 }
 
-function write(view: DataView, off: number, bytes: Uint8Array | undefined, text: string, kind: string): void {
-  if (!bytes) throw new RangeError(`"${text}" is no ${kind} address`);
-  for (let i = 0; i < bytes.length; i++) view.setUint8(off + i, bytes[i]!);
+/** Writes an address of `length` bytes at `off`. @throws RangeError when it has another number of them */
+export function writeBytes(view: DataView, off: number, bytes: Uint8Array, length: number): void {
+  if (bytes.length !== length)
+    throw new RangeError(`an address of ${bytes.length} bytes in place of ${length}`);
+  new Uint8Array(view.buffer, view.byteOffset + off, length).set(bytes);
 }

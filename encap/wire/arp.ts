@@ -1,4 +1,4 @@
-import { formatIpv4, formatMac, writeIpv4, writeMac } from './addresses.ts';
+import { addressText, copyBytes, macText, writeBytes } from './addresses.ts';
 
 /*
  * ARP for IPv4 over Ethernet (RFC 826).
@@ -43,10 +43,11 @@ export function setOperation(view: DataView, off: number, value: number): void {
 
 export interface Arp {
   operation: number;
-  senderMac: string;
-  senderAddress: string;
-  targetMac: string;
-  targetAddress: string;
+  /** 6 bytes; an address has 4. */
+  senderMac: Uint8Array;
+  senderAddress: Uint8Array;
+  targetMac: Uint8Array;
+  targetAddress: Uint8Array;
 }
 
 /** The message as a value, or undefined when it is cut short or for other than IPv4 over Ethernet. */
@@ -54,29 +55,30 @@ export function parse(view: DataView, off: number, length: number): Arp | undefi
   if (check(view, off, length) === 0) return undefined;
   return {
     operation: operation(view, off),
-    senderMac: formatMac(view, off + 8),
-    senderAddress: formatIpv4(view, off + 14),
-    targetMac: formatMac(view, off + 18),
-    targetAddress: formatIpv4(view, off + 24),
+    senderMac: copyBytes(view, off + 8, 6),
+    senderAddress: copyBytes(view, off + 14, 4),
+    targetMac: copyBytes(view, off + 18, 6),
+    targetAddress: copyBytes(view, off + 24, 4),
   };
 }
 
-/** Writes the message; returns its bytes. Throws RangeError on a text that is no address. */
+/** Writes the message; returns its bytes. Throws RangeError on an address of a wrong length. */
 export function emit(view: DataView, off: number, message: Arp): number {
   view.setUint32(off, 0x00010800);
   view.setUint16(off + 4, 0x0604);
   setOperation(view, off, message.operation);
-  writeMac(view, off + 8, message.senderMac);
-  writeIpv4(view, off + 14, message.senderAddress);
-  writeMac(view, off + 18, message.targetMac);
-  writeIpv4(view, off + 24, message.targetAddress);
+  writeBytes(view, off + 8, message.senderMac, 6);
+  writeBytes(view, off + 14, message.senderAddress, 4);
+  writeBytes(view, off + 18, message.targetMac, 6);
+  writeBytes(view, off + 24, message.targetAddress, 4);
   return 28;
 }
 
 /** `Request who-has 10.0.0.2 tell 10.0.0.1`. */
 export function format(message: Arp): string {
-  if (message.operation === REPLY) return `Reply ${message.senderAddress} is-at ${message.senderMac}`;
+  if (message.operation === REPLY)
+    return `Reply ${addressText(message.senderAddress)} is-at ${macText(message.senderMac)}`;
   if (message.operation !== REQUEST) return `operation ${message.operation}`;
-  const known = message.targetMac === '00:00:00:00:00:00' ? '' : ` (${message.targetMac})`;
-  return `Request who-has ${message.targetAddress}${known} tell ${message.senderAddress}`;
+  const known = message.targetMac.every(byte => byte === 0) ? '' : ` (${macText(message.targetMac)})`;
+  return `Request who-has ${addressText(message.targetAddress)}${known} tell ${addressText(message.senderAddress)}`;
 }

@@ -1,4 +1,4 @@
-import { formatMac, writeMac } from './addresses.ts';
+import { copyBytes, macText, writeBytes } from './addresses.ts';
 
 /*
  * Ethernet II (IEEE 802.3 clause 3.1.1), tags in vlan.ts.
@@ -33,26 +33,28 @@ export function setType(view: DataView, off: number, value: number): void {
 }
 
 export interface Ethernet {
-  destination: string;
-  source: string;
+  /** MAC addresses, 6 bytes. */
+  destination: Uint8Array;
+  source: Uint8Array;
   type: number;
 }
 
 /** The header as a value, or undefined when it is cut short. */
 export function parse(view: DataView, off: number, length: number): Ethernet | undefined {
   if (check(view, off, length) === 0) return undefined;
-  return { destination: formatMac(view, off), source: formatMac(view, off + 6), type: type(view, off) };
+  return { destination: copyBytes(view, off, 6), source: copyBytes(view, off + 6, 6), type: type(view, off) };
 }
 
-/** Writes the header; returns its bytes. Throws RangeError on a text that is no MAC address. */
+/** Writes the header; returns its bytes. Throws RangeError on a MAC of other than 6 bytes. */
 export function emit(view: DataView, off: number, header: Ethernet): number {
-  writeMac(view, off, header.destination);
-  writeMac(view, off + 6, header.source);
+  writeBytes(view, off, header.destination, 6);
+  writeBytes(view, off + 6, header.source, 6);
   setType(view, off, header.type);
   return 14;
 }
 
 /** `source > destination, ethertype 0x0800`. */
 export function format(header: Ethernet): string {
-  return `${header.source} > ${header.destination}, ethertype 0x${header.type.toString(16).padStart(4, '0')}`;
+  const type = header.type.toString(16).padStart(4, '0');
+  return `${macText(header.source)} > ${macText(header.destination)}, ethertype 0x${type}`;
 }

@@ -1,4 +1,4 @@
-import { formatIpv4, writeIpv4 } from './addresses.ts';
+import { addressText, copyBytes, writeBytes } from './addresses.ts';
 import { finish, sum } from './checksum.ts';
 
 /*
@@ -133,8 +133,9 @@ export interface Ipv4 {
   fragmentOffset: number;
   ttl: number;
   protocol: number;
-  source: string;
-  destination: string;
+  /** 4 bytes. */
+  source: Uint8Array;
+  destination: Uint8Array;
   /** Raw options, a multiple of 4 bytes, at most 40. */
   options: Uint8Array;
 }
@@ -152,9 +153,9 @@ export function parse(view: DataView, off: number, length: number): Ipv4 | undef
     fragmentOffset: fragmentOffset(view, off),
     ttl: ttl(view, off),
     protocol: protocol(view, off),
-    source: formatIpv4(view, off + 12),
-    destination: formatIpv4(view, off + 16),
-    options: new Uint8Array(view.buffer, view.byteOffset + off + 20, header - 20).slice(),
+    source: copyBytes(view, off + 12, 4),
+    destination: copyBytes(view, off + 16, 4),
+    options: copyBytes(view, off + 20, header - 20),
   };
 }
 
@@ -171,14 +172,15 @@ export function emit(view: DataView, off: number, header: Ipv4): number {
   view.setUint16(off + 6, flags | (header.fragmentOffset >> 3));
   view.setUint8(off + 8, header.ttl);
   view.setUint8(off + 9, header.protocol);
-  writeIpv4(view, off + 12, header.source);
-  writeIpv4(view, off + 16, header.destination);
-  for (let i = 0; i < options.length; i++) view.setUint8(off + 20 + i, options[i]!);
+  writeBytes(view, off + 12, header.source, 4);
+  writeBytes(view, off + 16, header.destination, 4);
+  writeBytes(view, off + 20, options, options.length);
   fillChecksum(view, off);
   return 20 + options.length;
 }
 
 /** `10.0.0.1 > 10.0.0.2: ttl 64, proto 6, length 60`. */
 export function format(header: Ipv4): string {
-  return `${header.source} > ${header.destination}: ttl ${header.ttl}, proto ${header.protocol}, length ${header.totalLength}`;
+  const between = `${addressText(header.source)} > ${addressText(header.destination)}`;
+  return `${between}: ttl ${header.ttl}, proto ${header.protocol}, length ${header.totalLength}`;
 }

@@ -1,4 +1,4 @@
-import { formatIpv6, writeIpv6 } from './addresses.ts';
+import { addressText, copyBytes, writeBytes } from './addresses.ts';
 
 /*
  * IPv6 (RFC 8200).
@@ -143,8 +143,9 @@ export interface Ipv6 {
   payloadLength: number;
   nextHeader: number;
   hopLimit: number;
-  source: string;
-  destination: string;
+  /** 16 bytes. */
+  source: Uint8Array;
+  destination: Uint8Array;
 }
 
 /** The fixed header as a value, or undefined when `check` refuses it. */
@@ -156,24 +157,24 @@ export function parse(view: DataView, off: number, length: number): Ipv6 | undef
     payloadLength: payloadLength(view, off),
     nextHeader: nextHeader(view, off),
     hopLimit: hopLimit(view, off),
-    source: formatIpv6(view, off + 8),
-    destination: formatIpv6(view, off + 24),
+    source: copyBytes(view, off + 8, 16),
+    destination: copyBytes(view, off + 24, 16),
   };
 }
 
-/** Writes the fixed header; returns its bytes. Throws RangeError on a text that is no address. */
+/** Writes the fixed header; returns its bytes. Throws RangeError on an address of a wrong length. */
 export function emit(view: DataView, off: number, header: Ipv6): number {
   view.setUint32(off, 0x60000000 + header.trafficClass * 0x100000 + header.flowLabel);
   view.setUint16(off + 4, header.payloadLength);
   view.setUint8(off + 6, header.nextHeader);
   view.setUint8(off + 7, header.hopLimit);
-  writeIpv6(view, off + 8, header.source);
-  writeIpv6(view, off + 24, header.destination);
+  writeBytes(view, off + 8, header.source, 16);
+  writeBytes(view, off + 24, header.destination, 16);
   return 40;
 }
 
 /** `fd00::1 > fd00::2: hlim 64, next-header 6, length 20`. */
 export function format(header: Ipv6): string {
   const { source, destination, hopLimit: hops, nextHeader: next, payloadLength: payload } = header;
-  return `${source} > ${destination}: hlim ${hops}, next-header ${next}, length ${payload}`;
+  return `${addressText(source)} > ${addressText(destination)}: hlim ${hops}, next-header ${next}, length ${payload}`;
 }

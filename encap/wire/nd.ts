@@ -1,4 +1,4 @@
-import { formatIpv6, formatMac, writeIpv6, writeMac } from './addresses.ts';
+import { addressText, copyBytes, writeBytes } from './addresses.ts';
 
 /*
  * Neighbour solicitation and advertisement (RFC 4861 sections 4.3 and 4.4).
@@ -72,9 +72,10 @@ export interface NeighbourMessage {
   checksum: number;
   /** ROUTER, SOLICITED, OVERRIDE of an advertisement, 0 in a solicitation. */
   flags: number;
-  target: string;
+  /** 16 bytes. */
+  target: Uint8Array;
   /** The link-layer address option that belongs to the type: source in a solicitation, target in an advertisement. */
-  mac: string | undefined;
+  mac: Uint8Array | undefined;
 }
 
 /** The message as a value, or undefined when `check` refuses it. Other options are not kept. */
@@ -86,31 +87,32 @@ export function parse(view: DataView, off: number, length: number): NeighbourMes
     type: kind,
     checksum: view.getUint16(off + 2),
     flags: flags(view, off),
-    target: formatIpv6(view, off + 8),
-    mac: at < 0 ? undefined : formatMac(view, at),
+    target: copyBytes(view, off + 8, 16),
+    mac: at < 0 ? undefined : copyBytes(view, at, 6),
   };
 }
 
-/** Writes the message with the checksum given; returns its bytes. Throws RangeError on a text that is no address. */
+/** Writes the message with the checksum given; returns its bytes. Throws RangeError on an address of a wrong length. */
 export function emit(view: DataView, off: number, message: NeighbourMessage): number {
   view.setUint16(off, message.type << 8);
   view.setUint16(off + 2, message.checksum);
   view.setUint32(off + 4, message.flags);
-  writeIpv6(view, off + 8, message.target);
+  writeBytes(view, off + 8, message.target, 16);
   if (message.mac === undefined) return 24;
   view.setUint8(off + 24, message.type === SOLICITATION ? OPTION_SOURCE_MAC : OPTION_TARGET_MAC);
   view.setUint8(off + 25, 1);
-  writeMac(view, off + 26, message.mac);
+  writeBytes(view, off + 26, message.mac, 6);
   return 32;
 }
 
 /** `ICMP6, neighbor solicitation, who has fd00::2`. */
 export function format(message: NeighbourMessage): string {
-  if (message.type === SOLICITATION) return `ICMP6, neighbor solicitation, who has ${message.target}`;
+  if (message.type === SOLICITATION)
+    return `ICMP6, neighbor solicitation, who has ${addressText(message.target)}`;
   const names = [];
   if (message.flags & ROUTER) names.push('router');
   if (message.flags & SOLICITED) names.push('solicited');
   if (message.flags & OVERRIDE) names.push('override');
   const suffix = names.length > 0 ? `, Flags [${names.join(', ')}]` : '';
-  return `ICMP6, neighbor advertisement, tgt is ${message.target}${suffix}`;
+  return `ICMP6, neighbor advertisement, tgt is ${addressText(message.target)}${suffix}`;
 }

@@ -1,3 +1,5 @@
+import { copyBytes, writeBytes } from './addresses.ts';
+
 /*
  * TCP (RFC 9293 section 3.1).
  *
@@ -112,7 +114,7 @@ export function parse(view: DataView, off: number, length: number): Tcp | undefi
     window: window(view, off),
     checksum: checksum(view, off),
     urgentPointer: urgentPointer(view, off),
-    options: new Uint8Array(view.buffer, view.byteOffset + off + 20, header - 20).slice(),
+    options: copyBytes(view, off + 20, header - 20),
   };
 }
 
@@ -130,7 +132,7 @@ export function emit(view: DataView, off: number, header: Tcp): number {
   view.setUint16(off + 14, header.window);
   view.setUint16(off + 16, header.checksum);
   view.setUint16(off + 18, header.urgentPointer);
-  for (let i = 0; i < options.length; i++) view.setUint8(off + 20 + i, options[i]!);
+  writeBytes(view, off + 20, options, options.length);
   return 20 + options.length;
 }
 

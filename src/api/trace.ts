@@ -1,11 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { parseIp } from '../../encap/wire/addresses.ts';
 import { RipstopError } from '../base/errors.ts';
 import { type Field, fail, integer, objectOf, oneOf, readObject, required, text } from '../base/schema.ts';
 import type { TraceRequest } from '../diagnose/trace/answer.ts';
 import type { TraceNode } from '../diagnose/trace/node.ts';
 import { tracePacket } from '../diagnose/trace/trace.ts';
-import { canonicalAddress } from '../ip/address.ts';
+import { formatAddress, parseAddress } from '../ip/address.ts';
 import { readJson, sendError, sendJson } from './listener.ts';
 
 /** A packet of 64 KiB in base64, and the rest. */
@@ -35,8 +34,9 @@ function address(doc: string): Field<string> {
   return {
     ...{ type, doc },
     read(raw, where) {
-      if (typeof raw !== 'string' || !parseIp(raw)) fail(where, `${JSON.stringify(raw)} is not ${type}`);
-      return canonicalAddress(raw);
+      const parsed = typeof raw === 'string' ? parseAddress(raw) : undefined;
+      if (!parsed) fail(where, `${JSON.stringify(raw)} is not ${type}`);
+      return formatAddress(parsed);
     },
   };
 }

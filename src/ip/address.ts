@@ -1,5 +1,6 @@
 import { Address4, Address6 } from 'ip-address';
-import { formatIpv4, formatIpv6, viewOf } from '../../encap/wire/addresses.ts';
+import type { Family } from '../../encap/encap.ts';
+import { addressText, viewOf } from '../../encap/wire/addresses.ts';
 import { RipstopError } from '../base/errors.ts';
 
 /*
@@ -8,8 +9,7 @@ import { RipstopError } from '../base/errors.ts';
  * An IPv4-mapped address (::ffff:10.0.0.1) is an IPv6 address here.
  */
 
-/** IP version. */
-export type Family = 4 | 6;
+export type { Family };
 
 export interface Address {
   readonly family: Family;
@@ -56,9 +56,8 @@ export function requireAddress(text: string): Address {
 }
 
 /** The canonical text of an address. */
-export function formatAddress({ family, value }: Address): string {
-  const bytes = bytesOf({ family, value });
-  return family === 4 ? formatIpv4(viewOf(bytes), 0) : formatIpv6(viewOf(bytes), 0);
+export function formatAddress(address: Address): string {
+  return addressText(bytesOf(address));
 }
 
 /** The canonical text of an address, however it was written. @throws RipstopError ECONFIG */
@@ -80,6 +79,11 @@ export function bytesOf({ family, value }: Address): Uint8Array {
     view.setBigUint64(8, value);
   }
   return bytes;
+}
+
+/** The 4 or 16 bytes of the address that a text names. @throws RipstopError ECONFIG */
+export function addressBytes(text: string): Uint8Array {
+  return bytesOf(requireAddress(text));
 }
 
 /** The 16 bytes of an address, an IPv4 address mapped (::ffff:a.b.c.d): the form of the forwarding tables. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { formatMac as formatMacAt, viewOf } from '../../encap/wire/addresses.ts';
+import { macText, viewOf } from '../../encap/wire/addresses.ts';
+import { RipstopError } from '../base/errors.ts';
 
 /** Six bytes of `aa:bb:cc:dd:ee:ff` (or with `-`, or with one digit per part); undefined when the text is no MAC. */
 export function parseMac(text: string): Uint8Array | undefined {
@@ -8,10 +9,16 @@ export function parseMac(text: string): Uint8Array | undefined {
   return Uint8Array.from(parts, part => Number.parseInt(part, 16));
 }
 
-/** The text of six bytes. @throws RangeError for any other number of them */
-export function formatMac(bytes: Uint8Array): string {
-  if (bytes.length !== 6) throw new RangeError(`a MAC address of ${bytes.length} bytes`);
-  return formatMacAt(viewOf(bytes), 0);
+/** Reads a MAC address. @throws RipstopError ECONFIG */
+export function macBytes(text: string): Uint8Array {
+  const bytes = parseMac(text);
+  if (!bytes)
+    throw new RipstopError(
+      'ECONFIG',
+      `${JSON.stringify(text)} is not a MAC address`,
+      'write aa:bb:cc:dd:ee:ff',
+    );
+  return bytes;
 }
 
 /** Text of a random unicast MAC that is locally administered (IEEE 802 clause 8.2). */
@@ -19,5 +26,5 @@ export function randomMac(): string {
   const bytes = new Uint8Array(randomBytes(6));
   const view = viewOf(bytes);
   view.setUint8(0, (view.getUint8(0) & 0xfc) | 0x02);
-  return formatMac(bytes);
+  return macText(bytes);
 }

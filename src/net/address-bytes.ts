@@ -1,7 +1,5 @@
-import { formatIpv4, formatIpv6, viewOf } from '../../encap/wire/addresses.ts';
-import { RipstopError } from '../base/errors.ts';
-import { bytesOf, type Family, requireAddress } from '../ip/address.ts';
-import { formatMac, parseMac } from '../ip/mac.ts';
+import * as addresses from '../../encap/wire/addresses.ts';
+import { bytesOf, type Family } from '../ip/address.ts';
 import { networkOf, type Prefix, requirePrefix } from '../ip/prefix.ts';
 import { malformedMessage } from './error.ts';
 
@@ -28,11 +26,6 @@ export interface PrefixBytes {
   readonly length: number;
 }
 
-/** @throws RipstopError ECONFIG for a text that is no address */
-export function addressBytes(text: string): Uint8Array {
-  return bytesOf(requireAddress(text));
-}
-
 /** A prefix with its host bits. @throws RipstopError ECONFIG for a text that is no prefix */
 export function prefixBytes(text: string): PrefixBytes {
   return bytesOfPrefix(requirePrefix(text));
@@ -49,9 +42,8 @@ function bytesOfPrefix(prefix: Prefix): PrefixBytes {
 
 /** @throws NetError EBADMSG for another number of bytes than 4 or 16 */
 export function addressText(bytes: Uint8Array): string {
-  if (bytes.length === 4) return formatIpv4(viewOf(bytes), 0);
-  if (bytes.length === 16) return formatIpv6(viewOf(bytes), 0);
-  throw malformedMessage(`address of ${bytes.length} bytes`);
+  if (bytes.length !== 4 && bytes.length !== 16) throw malformedMessage(`address of ${bytes.length} bytes`);
+  return addresses.addressText(bytes);
 }
 
 /** @throws NetError EBADMSG for another number of bytes than 4 or 16 */
@@ -59,15 +51,8 @@ export function prefixText(bytes: Uint8Array, length: number): string {
   return `${addressText(bytes)}/${length}`;
 }
 
-/** @throws RipstopError ECONFIG for a text that is no MAC address */
-export function macBytes(text: string): Uint8Array {
-  const bytes = parseMac(text);
-  if (!bytes) throw new RipstopError('ECONFIG', `${JSON.stringify(text)} is not a MAC address`);
-  return bytes;
-}
-
 /** @throws NetError EBADMSG for another number of bytes than 6 */
 export function macText(bytes: Uint8Array): string {
   if (bytes.length !== 6) throw malformedMessage(`MAC address of ${bytes.length} bytes`);
-  return formatMac(bytes);
+  return addresses.macText(bytes);
 }

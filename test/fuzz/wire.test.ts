@@ -2,12 +2,12 @@ import t from 'tap';
 import { dissect } from '../../encap/dissect.ts';
 import { FORMATS } from '../../encap/formats.ts';
 import * as vxlan from '../../encap/vxlan.ts';
-import { parseMac } from '../../encap/wire/addresses.ts';
 import * as ipv6 from '../../encap/wire/ipv6.ts';
 import { linkBytes } from '../../encap/wire/vlan.ts';
 import { describePacket } from '../../src/capture/decode/text.ts';
 import { tooBig, unreachable } from '../../src/dataplane/slow-path/icmp-builder.ts';
 import { NeighbourAnswers } from '../../src/dataplane/slow-path/neighbour-responder.ts';
+import { macBytes } from '../../src/ip/mac.ts';
 import { seeded } from '../support/random.ts';
 import { HEADERS } from '../unit/encap/fixtures/headers.ts';
 import { mutate } from './mutate.ts';
@@ -15,7 +15,7 @@ import { WIRE_SEEDS } from './seeds/wire.ts';
 
 /** Inputs tried; about three seconds on one slow core. */
 const INPUTS = 25_000;
-const MAC = parseMac('0e:00:00:00:00:01')!;
+const MAC = macBytes('0e:00:00:00:00:01');
 
 /** Everything that the wire and slow rooms make of `length` bytes at `off`. Throws when a promise is broken. */
 function digest(view: DataView, off: number, length: number): unknown[] {

@@ -1,5 +1,5 @@
 import type { Outer } from '../../encap/outer-header.ts';
-import { formatMac, viewOf } from '../../encap/wire/addresses.ts';
+import { copyBytes, viewOf } from '../../encap/wire/addresses.ts';
 import * as ethernet from '../../encap/wire/ethernet.ts';
 import * as ipv4 from '../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../encap/wire/ipv6.ts';
@@ -18,7 +18,7 @@ export interface Dissected {
 export function dissect(bytes: Uint8Array): Dissected {
   const view = viewOf(bytes);
   const ip = ethernet.BYTES;
-  const link = { source: formatMac(view, 6), destination: formatMac(view, 0) };
+  const link = { source: copyBytes(view, 6, 6), destination: copyBytes(view, 0, 6) };
   const isFour = ethernet.type(view, 0) === ethernet.TYPE_IPV4;
   const four = isFour ? ipv4.parse(view, ip, bytes.length - ip) : undefined;
   const six = isFour ? undefined : ipv6.parse(view, ip, bytes.length - ip);

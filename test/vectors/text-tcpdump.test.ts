@@ -13,6 +13,8 @@ import * as ipv6 from '../../encap/wire/ipv6.ts';
 import * as tcp from '../../encap/wire/tcp.ts';
 import * as udp from '../../encap/wire/udp.ts';
 import { describePacket } from '../../src/capture/decode/text.ts';
+import { addressBytes } from '../../src/ip/address.ts';
+import { macBytes } from '../../src/ip/mac.ts';
 import { type Random, seeded } from '../support/random.ts';
 import { need } from '../support/skip-unless.ts';
 import { fromTcpdump } from './tcpdump-line.ts';
@@ -20,8 +22,8 @@ import { fromTcpdump } from './tcpdump-line.ts';
 const FRAMES = 400;
 
 const four = (random: Random) =>
-  `10.${random.between(0, 255)}.${random.between(0, 255)}.${random.between(1, 254)}`;
-const six = (random: Random) => `fd00:${random.between(1, 9999)}::${random.between(1, 9999)}`;
+  Uint8Array.of(10, random.between(0, 255), random.between(0, 255), random.between(1, 254));
+const six = (random: Random) => addressBytes(`fd00:${random.between(1, 9999)}::${random.between(1, 9999)}`);
 
 /** Payload of a random transport whose ports no decoder of tcpdump claims, and its protocol number. */
 function transport(random: Random, family: 4 | 6): [protocol: number, payload: Uint8Array] {
@@ -66,7 +68,7 @@ function transport(random: Random, family: 4 | 6): [protocol: number, payload: U
 function frame(random: Random): Uint8Array {
   const bytes = new Uint8Array(200);
   const view = viewOf(bytes);
-  const link = { destination: '02:00:00:00:00:02', source: '02:00:00:00:00:01' };
+  const link = { destination: macBytes('02:00:00:00:00:02'), source: macBytes('02:00:00:00:00:01') };
   const kind = random.between(0, 4);
   if (kind === 0) {
     const sender = four(random);
@@ -74,8 +76,8 @@ function frame(random: Random): Uint8Array {
     const length = arp.emit(view, at, {
       operation: random.between(1, 2),
       senderMac: link.source,
-      senderAddress: random.pick([sender, sender, '0.0.0.0']),
-      targetMac: random.pick(['00:00:00:00:00:00', link.destination]),
+      senderAddress: random.pick([sender, sender, new Uint8Array(4)]),
+      targetMac: random.pick([new Uint8Array(6), link.destination]),
       targetAddress: random.pick([four(random), four(random), sender]),
     });
     return bytes.slice(0, at + length);

@@ -5,7 +5,7 @@
 import { createSocket } from 'node:dgram';
 import { createRequire } from 'node:module';
 import { isIPv6 } from 'node:net';
-import { parseIp } from '../../../encap/wire/addresses.ts';
+import { addressBytes } from '../../../src/ip/address.ts';
 
 interface Tun extends NodeJS.ReadWriteStream {
   name: string;
@@ -20,7 +20,7 @@ const routes: { version: number; prefix: string; peer: string }[] = [];
 for (let i = 0; i + 1 < pairs.length; i += 2) {
   const [network, bits] = pairs[i]!.split('/');
   const version = isIPv6(network!) ? 6 : 4;
-  const bytes = Buffer.from(parseIp(network!)!).subarray(version === 6 ? 0 : 12);
+  const bytes = Buffer.from(addressBytes(network!));
   routes.push({ version, prefix: bytes.toString('hex', 0, Number(bits) / 8), peer: pairs[i + 1]! });
 }
 

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { LineCounter, parseDocument } from 'yaml';
+import { macText } from '../../../encap/wire/addresses.ts';
 import { codeOf, RipstopError } from '../../base/errors.ts';
 import { readObject, type Shape } from '../../base/schema.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import { canonicalAddress } from '../../ip/address.ts';
-import { formatMac } from '../../ip/mac.ts';
 import { covers, requirePrefix } from '../../ip/prefix.ts';
 import { NAMED_NAMESPACES } from '../../net/namespaces.ts';
 import { nodeFields, type peerFields } from './fields.ts';
@@ -52,7 +52,7 @@ export function vtepMac(vni: number, address: string): string {
     .digest();
   const bytes = new Uint8Array(digest.subarray(0, 6));
   bytes[0] = (bytes[0]! & 0xfc) | 0x02;
-  return formatMac(bytes);
+  return macText(bytes);
 }
 
 /** Reads and checks a file. @throws RipstopError ECONFIG (with line and column for what is no YAML), or the errno name */

@@ -1,6 +1,7 @@
+import { macText } from '../../../encap/wire/addresses.ts';
 import { type Field, fail, listOf } from '../../base/schema.ts';
 import { canonicalAddress } from '../../ip/address.ts';
-import { formatMac, parseMac } from '../../ip/mac.ts';
+import { parseMac } from '../../ip/mac.ts';
 import { covers, formatPrefix, isNetwork, networkOf, parsePrefix } from '../../ip/prefix.ts';
 
 /* Readers of the values that a configuration of addresses is made of. */
@@ -52,7 +53,7 @@ export const mac = (doc: string): Field<string> =>
   canonical('a unicast MAC address', doc, raw => {
     const bytes = parseMac(raw);
     if (!bytes || ((bytes[0] ?? 1) & 1) !== 0 || bytes.every(byte => byte === 0)) throw new RangeError(raw);
-    return formatMac(bytes);
+    return macText(bytes);
   });
 
 /** A subnet of pods without host bits, in canonical text. */

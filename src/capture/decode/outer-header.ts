@@ -1,11 +1,12 @@
 import { buildOuter, type Outer } from '../../../encap/outer-header.ts';
 import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
+import { addressBytes } from '../../ip/address.ts';
 import { type CaptureContext, encapsulationOf, ownAddress } from '../live/context.ts';
 import type { CaptureRecord } from '../live/record.ts';
 import type { Slice } from './segments.ts';
 
 /** Nobody has seen the underlay's Ethernet header; zeros say so, as in a capture of `lo`. */
-const NO_MAC = '00:00:00:00:00:00';
+const NO_MAC = new Uint8Array(6);
 const NO_LINK = { source: NO_MAC, destination: NO_MAC };
 /** UDP payload that the largest outer packet has room for, over either family. */
 const PAYLOAD_MAX = 65535 - 48;
@@ -47,11 +48,21 @@ function endsOf(record: CaptureRecord, context: CaptureContext): Ends | undefine
     const source = peer && ownAddress(context, peer.address);
     if (!peer || !source) return undefined;
     const sourcePort = context.sourcePorts[record.port] ?? context.port;
-    return { source, destination: peer.address, sourcePort, destinationPort: peer.port };
+    return {
+      source: addressBytes(source),
+      destination: addressBytes(peer.address),
+      sourcePort,
+      destinationPort: peer.port,
+    };
   }
   if (!record.address) return undefined;
   const source = formatIp(viewOf(record.address), 0);
   const destination = ownAddress(context, source);
   if (!destination) return undefined;
-  return { source, destination, sourcePort: record.port, destinationPort: context.port };
+  return {
+    source: addressBytes(source),
+    destination: addressBytes(destination),
+    sourcePort: record.port,
+    destinationPort: context.port,
+  };
 }

@@ -1,5 +1,6 @@
 import { type DissectOptions, dissect, type Layer, type OpenedOverlay } from '../../../encap/dissect.ts';
 import * as vxlan from '../../../encap/vxlan.ts';
+import { addressText } from '../../../encap/wire/addresses.ts';
 import * as arp from '../../../encap/wire/arp.ts';
 import * as ethernet from '../../../encap/wire/ethernet.ts';
 import * as ipv4 from '../../../encap/wire/ipv4.ts';
@@ -39,13 +40,17 @@ function describeEthernet(layers: readonly Layer[], at: number, overlay?: Opened
 function describeIp(layers: readonly Layer[], at: number, overlay?: OpenedOverlay): string {
   const layer = layers[at];
   if (layer?.kind === 'ipv4' && !layer.isCut) {
-    const { source, destination, protocol, totalLength, fragmentOffset } = layer.header;
+    const { protocol, totalLength, fragmentOffset } = layer.header;
+    const source = addressText(layer.header.source);
+    const destination = addressText(layer.header.destination);
     if (fragmentOffset > 0) return `${source} > ${destination}: fragment at ${fragmentOffset}`;
     const length = totalLength - layer.length;
     return describeUpper(layers, at + 1, { source, destination, protocol, length }, overlay);
   }
   if (layer?.kind === 'ipv6' && !layer.isCut) {
-    const { source, destination, nextHeader, payloadLength } = layer.header;
+    const { nextHeader, payloadLength } = layer.header;
+    const source = addressText(layer.header.source);
+    const destination = addressText(layer.header.destination);
     if (!ipv6.isExtension(nextHeader)) {
       const packet = { source, destination, protocol: nextHeader, length: payloadLength };
       return describeUpper(layers, at + 1, packet, overlay);

@@ -1,7 +1,7 @@
-import { formatIp, parseIp, viewOf } from '../../../encap/wire/addresses.ts';
 import { RipstopError } from '../../base/errors.ts';
 import { suggest } from '../../base/suggest.ts';
 import { POINT_NAMES, type Wanted } from '../../dataplane/tap/tap.ts';
+import { formatAddress, parseAddress } from '../../ip/address.ts';
 import type { CaptureContext, CaptureVerdict } from '../live/context.ts';
 
 /** What a person selects, by name. Everything absent means "all". */
@@ -46,8 +46,8 @@ export function verdictNumbers(name: string, verdicts: readonly CaptureVerdict[]
 }
 
 function peerSlot(name: string, context: CaptureContext): number {
-  const parsed = parseIp(name);
-  const address = parsed && formatIp(viewOf(parsed), 0);
+  const parsed = parseAddress(name);
+  const address = parsed && formatAddress(parsed);
   const slot = context.peers.findIndex(peer => peer && (peer.id === name || peer.address === address));
   if (slot >= 0) return slot;
   return unknown(

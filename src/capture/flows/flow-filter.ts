@@ -1,6 +1,7 @@
 import { viewOf } from '../../../encap/wire/addresses.ts';
 import * as ipv4 from '../../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../../encap/wire/ipv6.ts';
+import { addressBytes } from '../../ip/address.ts';
 import { runProgram } from '../filter/bpf.ts';
 import { compileFilter } from '../filter/filter-compiler.ts';
 import { LINK_RAW } from '../format/packet.ts';
@@ -34,9 +35,10 @@ export async function createFlowFilter(
 
 /** A bare IP packet of the flow. */
 function packetOf(flow: FiveTuple): Uint8Array {
-  const { source, destination } = flow;
+  const source = addressBytes(flow.source);
+  const destination = addressBytes(flow.destination);
   const protocol = NUMBERS[flow.protocol] ?? Number(flow.protocol);
-  const isIpv6 = source.includes(':');
+  const isIpv6 = source.length === 16;
   const header = isIpv6 ? ipv6.BYTES : ipv4.MIN_BYTES;
   const bytes = new Uint8Array(header + UPPER_BYTES);
   const view = viewOf(bytes);

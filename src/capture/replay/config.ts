@@ -1,9 +1,9 @@
 import type { Mode } from '../../../encap/encap.ts';
 import { FORMATS } from '../../../encap/formats.ts';
 import { innerMtu } from '../../../encap/mtu.ts';
-import { familyOf, parseIp, viewOf } from '../../../encap/wire/addresses.ts';
 import { RipstopError } from '../../base/errors.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
+import { parseAddress } from '../../ip/address.ts';
 
 /** What a forwarder is told, checked by whoever read it. Names as in `DataPlaneOptions`. */
 export interface ReplayConfig {
@@ -34,25 +34,20 @@ export interface PartialReplayConfig extends Omit<ReplayConfig, 'address' | 'mtu
 /** Settles own address and MTU without looking at the machine. Throws RipstopError ECONFIG; `where` names the file. */
 export function resolveReplayConfig(draft: PartialReplayConfig, where: string): ReplayConfig {
   const { underlay, ...rest } = draft;
-  const address = draft.address ?? (parseIp(underlay) ? underlay : undefined);
+  const address = draft.address ?? (parseAddress(underlay) ? underlay : undefined);
   const refuse = (what: string, hint: string): never => {
     throw new RipstopError('ECONFIG', what, hint);
   };
   if (address === undefined)
     return refuse(`${where}: the underlay is "${underlay}"`, 'give the own underlay address with --address');
-  const family = familyOfText(address);
+  const family = parseAddress(address)?.family;
   if (family === undefined)
     return refuse(`"${address}" is not an IP address`, 'give the own underlay address');
   for (const peer of draft.peers)
-    if (familyOfText(peer.address) !== family)
+    if (parseAddress(peer.address)?.family !== family)
       refuse(
         `${where}: peer "${peer.id}": ${peer.address} is no IPv${family} address`,
         'give the own address of its family',
       );
   return { ...rest, address, mtu: draft.mtu ?? innerMtu(FORMATS[draft.mode], family, draft.underlayMtu) };
-}
-
-function familyOfText(address: string): 4 | 6 | undefined {
-  const bytes = parseIp(address);
-  return bytes && familyOf(viewOf(bytes), 0);
 }

@@ -1,4 +1,4 @@
-import { mapIpv4, parseIp, parseMac, viewOf } from '../../../encap/wire/addresses.ts';
+import { mapIpv4, viewOf } from '../../../encap/wire/addresses.ts';
 import * as ethernet from '../../../encap/wire/ethernet.ts';
 import * as ipv4 from '../../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../../encap/wire/ipv6.ts';
@@ -6,6 +6,8 @@ import * as udp from '../../../encap/wire/udp.ts';
 import { linkBytes } from '../../../encap/wire/vlan.ts';
 import { FRAME_MAX } from '../../dataplane/descriptor/descriptor.ts';
 import { POINT_NAMES } from '../../dataplane/tap/tap.ts';
+import { mappedBytesOf, requireAddress } from '../../ip/address.ts';
+import { parseMac } from '../../ip/mac.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
 import type { ReplayConfig } from './config.ts';
 
@@ -106,8 +108,8 @@ function readOuter(bytes: Uint8Array, link: number, config: ReplayConfig): Outer
   if (udp.check(view, l4, bytes.length - l4) === 0 || udp.destinationPort(view, l4) !== config.port)
     return undefined;
   const payload = bytes.subarray(l4 + udp.BYTES, l4 + udp.totalLength(view, l4));
-  const own = parseIp(config.address);
-  const isOwn = (address: Uint8Array) => own?.every((byte, i) => address[i] === byte) ?? false;
+  const own = mappedBytesOf(requireAddress(config.address));
+  const isOwn = (address: Uint8Array) => own.every((byte, i) => address[i] === byte);
   const [source, target] = addresses;
   return {
     input: { direction: 'ingress', payload, source, port: udp.sourcePort(view, l4) },

@@ -9,6 +9,7 @@ import { GSO_TCPV4, GSO_TCPV6, NEEDS_CHECKSUM } from '../../../encap/wire/vnet-h
 import { elementAt } from '../../base/at.ts';
 import * as batch from '../../dataplane/descriptor/descriptor.ts';
 import { readPeer } from '../../dataplane/tables/peer-table.ts';
+import { addressBytes } from '../../ip/address.ts';
 import { segmentGso } from '../decode/segments.ts';
 import type { ReplayConfig } from './config.ts';
 import type { ReplayInput } from './input.ts';
@@ -37,7 +38,7 @@ export interface ReplayNumbers {
 const FIRST_PORT = 49152;
 /** Bytes of frame that one datagram holds over either family, with the longest encapsulation header. */
 const FRAME_ROOM = 65535 - 40 - 8 - 8;
-const NO_MAC = '00:00:00:00:00:00';
+const NO_MAC = new Uint8Array(6);
 
 /**
  * Both ends of a forwarder in memory: they hand over what is queued and keep what comes out. They meet the seams
@@ -101,8 +102,8 @@ export class ReplayIo {
       };
       const isEthernet = this.#config.mode === 'vxlan';
       const outer = {
-        source: this.#config.address,
-        destination: formatIp(viewOf(peer.address), 0),
+        source: addressBytes(this.#config.address),
+        destination: addressBytes(formatIp(viewOf(peer.address), 0)),
         sourcePort: isEthernet ? FIRST_PORT + field(batch.DESC_SOCKET) : this.#config.port,
         destinationPort: peer.port,
         header: peer.header,

@@ -1,6 +1,6 @@
-import { parseIp } from '../../../encap/wire/addresses.ts';
 import { elementAt } from '../../base/at.ts';
 import { VERDICTS } from '../../dataplane/dataplane.ts';
+import { mappedBytesOf, requireAddress } from '../../ip/address.ts';
 import { isNetError } from '../../net/error.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
 import type { Route } from '../../net/rtnetlink/routes.ts';
@@ -80,7 +80,7 @@ function atTheGate(
   }
   const judgement = plane
     .judge()
-    .ingress(Buffer.from(payload, 'base64'), parseIp(from) ?? new Uint8Array(16));
+    .ingress(Buffer.from(payload, 'base64'), mappedBytesOf(requireAddress(from)));
   const verdict = elementAt(VERDICTS, judgement.verdict);
   if (verdict.drop)
     return trace.lose(

@@ -1,8 +1,10 @@
-import { parseMac, viewOf } from '../../../encap/wire/addresses.ts';
+import { viewOf } from '../../../encap/wire/addresses.ts';
 import * as ipv4 from '../../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../../encap/wire/ipv6.ts';
 import * as tcp from '../../../encap/wire/tcp.ts';
 import { RipstopError } from '../../base/errors.ts';
+import { addressBytes } from '../../ip/address.ts';
+import { macBytes } from '../../ip/mac.ts';
 import type { TraceRequest } from './answer.ts';
 
 const PROTOCOLS = { tcp: ipv4.PROTOCOL_TCP, udp: ipv4.PROTOCOL_UDP, icmp: 1 } as const;
@@ -32,15 +34,16 @@ export function buildPacket(request: Omit<TraceRequest, 'arrival'>): TracePacket
     throw new RipstopError('ECONFIG', `a packet of ${size} bytes`, `it has ${least}..65535 bytes`);
   const bytes = new Uint8Array(size);
   const view = viewOf(bytes);
+  const ends = { source: addressBytes(source), destination: addressBytes(destination) };
   const number = protocol === 'icmp' && family === 6 ? ipv6.NEXT_ICMPV6 : PROTOCOLS[protocol];
   if (family === 6) {
     const payloadLength = size - header;
     const fixed = { trafficClass: 0, flowLabel: 0, hopLimit: 64 };
-    ipv6.emit(view, 0, { ...fixed, payloadLength, nextHeader: number, source, destination });
+    ipv6.emit(view, 0, { ...fixed, payloadLength, nextHeader: number, ...ends });
   } else {
     const fixed = { tos: 0, identification: 1, dontFragment: true, moreFragments: false, fragmentOffset: 0 };
     const rest = { ttl: 64, protocol: number, totalLength: size, options: new Uint8Array(0) };
-    ipv4.emit(view, 0, { ...fixed, ...rest, source, destination });
+    ipv4.emit(view, 0, { ...fixed, ...rest, ...ends });
   }
   emitUpper(view, header, request, family);
   return { source, destination, family, bytes, from: other => buildPacket({ ...request, source: other }) };
@@ -63,8 +66,8 @@ function emitUpper(view: DataView, l4: number, request: Omit<TraceRequest, 'arri
 /** The packet in an Ethernet frame. MACs as text. */
 export function frameOf(packet: TracePacket, source: string, destination: string): Uint8Array {
   const frame = new Uint8Array(14 + packet.bytes.length);
-  frame.set(parseMac(destination) ?? [], 0);
-  frame.set(parseMac(source) ?? [], 6);
+  frame.set(macBytes(destination), 0);
+  frame.set(macBytes(source), 6);
   viewOf(frame).setUint16(12, packet.family === 6 ? 0x86dd : 0x0800);
   frame.set(packet.bytes, 14);
   return frame;

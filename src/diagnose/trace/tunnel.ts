@@ -1,9 +1,9 @@
 import { outerBytes } from '../../../encap/encap.ts';
 import { FORMATS } from '../../../encap/formats.ts';
-import { baseAddress } from '../../ip/prefix.ts';
 import { elementAt } from '../../base/at.ts';
 import { type DataPlane, VERDICTS } from '../../dataplane/dataplane.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
+import { baseAddress } from '../../ip/prefix.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
 import type { TraceAnswer } from './answer.ts';
 import type { KernelLookup } from './kernel-lookup.ts';

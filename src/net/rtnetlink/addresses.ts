@@ -1,13 +1,6 @@
 import { constants } from 'node:os';
-import type { Family } from '../../ip/address.ts';
-import {
-  AF_INET6,
-  addressBytes,
-  addressText,
-  familyNumber,
-  prefixBytes,
-  prefixText,
-} from '../address-bytes.ts';
+import { addressBytes, type Family } from '../../ip/address.ts';
+import { AF_INET6, addressText, familyNumber, prefixBytes, prefixText } from '../address-bytes.ts';
 import { ignoreErrors, NetError } from '../error.ts';
 import { headerU8, headerU32, readAttributes, readText, readU32 } from './attributes.ts';
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from './message.ts';

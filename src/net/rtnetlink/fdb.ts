@@ -1,5 +1,7 @@
 import type { ErrorCode } from '../../base/errors.ts';
-import { AF_BRIDGE, addressBytes, addressText, macBytes, macText } from '../address-bytes.ts';
+import { addressBytes } from '../../ip/address.ts';
+import { macBytes } from '../../ip/mac.ts';
+import { AF_BRIDGE, addressText, macText } from '../address-bytes.ts';
 import { ignoreErrors } from '../error.ts';
 import { headerU8, headerU16, headerU32, readAttributes, readU16, readU16Be, readU32 } from './attributes.ts';
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_REPLACE } from './message.ts';

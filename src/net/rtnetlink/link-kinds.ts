@@ -1,4 +1,5 @@
-import { addressBytes, addressText } from '../address-bytes.ts';
+import { addressBytes } from '../../ip/address.ts';
+import { addressText } from '../address-bytes.ts';
 import { type Attributes, readU8, readU16, readU16Be, readU32 } from './attributes.ts';
 import type { MessageWriter } from './message.ts';
 

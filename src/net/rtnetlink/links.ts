@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
-import { AF_UNSPEC, macBytes, macText } from '../address-bytes.ts';
+import { macBytes } from '../../ip/mac.ts';
+import { AF_UNSPEC, macText } from '../address-bytes.ts';
 import { isNetError, NetError } from '../error.ts';
 import {
   headerU16,

@@ -1,14 +1,7 @@
 import type { ErrorCode } from '../../base/errors.ts';
-import type { Family } from '../../ip/address.ts';
-import {
-  AF_INET,
-  AF_INET6,
-  addressBytes,
-  addressText,
-  familyNumber,
-  macBytes,
-  macText,
-} from '../address-bytes.ts';
+import { addressBytes, type Family } from '../../ip/address.ts';
+import { macBytes } from '../../ip/mac.ts';
+import { AF_INET, AF_INET6, addressText, familyNumber, macText } from '../address-bytes.ts';
 import { ignoreErrors } from '../error.ts';
 import { headerU8, headerU16, headerU32, readAttributes } from './attributes.ts';
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_REPLACE } from './message.ts';

@@ -1,8 +1,7 @@
 import type { ErrorCode } from '../../base/errors.ts';
-import type { Family } from '../../ip/address.ts';
+import { addressBytes, type Family } from '../../ip/address.ts';
 import {
   AF_INET6,
-  addressBytes,
   addressText,
   familyNumber,
   networkBytes,

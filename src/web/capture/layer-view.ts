@@ -1,5 +1,6 @@
 import type { HeaderKind, Layer } from '../../../encap/dissect.ts';
 import * as vxlan from '../../../encap/vxlan.ts';
+import { addressText, macText } from '../../../encap/wire/addresses.ts';
 import * as arp from '../../../encap/wire/arp.ts';
 import * as ethernet from '../../../encap/wire/ethernet.ts';
 import * as icmp from '../../../encap/wire/icmp.ts';
@@ -46,16 +47,16 @@ const bytesText = (count: number) => `${count} byte${count === 1 ? '' : 's'}`;
 function summaryOf(layer: HeaderLayer): string {
   switch (layer.kind) {
     case 'ethernet':
-      return `${layer.header.source} → ${layer.header.destination}`;
+      return `${macText(layer.header.source)} → ${macText(layer.header.destination)}`;
     case 'arp':
       return arp.format(layer.header);
     case 'ipv4': {
       const { source, destination, ttl, totalLength } = layer.header;
-      return `${source} → ${destination}, ttl ${ttl}, ${totalLength} bytes`;
+      return `${addressText(source)} → ${addressText(destination)}, ttl ${ttl}, ${totalLength} bytes`;
     }
     case 'ipv6': {
       const { source, destination, hopLimit, payloadLength } = layer.header;
-      return `${source} → ${destination}, hop limit ${hopLimit}, ${payloadLength} bytes`;
+      return `${addressText(source)} → ${addressText(destination)}, hop limit ${hopLimit}, ${payloadLength} bytes`;
     }
     case 'extensions':
       return bytesText(layer.length);
@@ -79,8 +80,8 @@ function fieldsOf(layer: HeaderLayer): LayerView['fields'] {
     case 'ethernet': {
       const { header, tags, type } = layer;
       return [
-        ['Destination', header.destination],
-        ['Source', header.source],
+        ['Destination', macText(header.destination)],
+        ['Source', macText(header.source)],
         ...tags.map((tag, at) => [`VLAN tag ${at + 1}`, vlan.format(tag)] as const),
         ['Type', TYPES[type] ? `${hex(type)} (${TYPES[type]})` : hex(type)],
       ];
@@ -89,16 +90,16 @@ function fieldsOf(layer: HeaderLayer): LayerView['fields'] {
       const { operation, senderAddress, senderMac, targetAddress, targetMac } = layer.header;
       return [
         ['Operation', String(operation)],
-        ['Sender', `${senderAddress} at ${senderMac}`],
-        ['Target', `${targetAddress} at ${targetMac}`],
+        ['Sender', `${addressText(senderAddress)} at ${macText(senderMac)}`],
+        ['Target', `${addressText(targetAddress)} at ${macText(targetMac)}`],
       ];
     }
     case 'ipv4': {
       const { header } = layer;
       const flags = [header.dontFragment ? 'DF' : '', header.moreFragments ? 'MF' : ''].filter(Boolean);
       return [
-        ['Source', header.source],
-        ['Destination', header.destination],
+        ['Source', addressText(header.source)],
+        ['Destination', addressText(header.destination)],
         ['Time to live', String(header.ttl)],
         ['Protocol', protocolName(header.protocol)],
         ['Total length', String(header.totalLength)],
@@ -113,8 +114,8 @@ function fieldsOf(layer: HeaderLayer): LayerView['fields'] {
     case 'ipv6': {
       const { header } = layer;
       return [
-        ['Source', header.source],
-        ['Destination', header.destination],
+        ['Source', addressText(header.source)],
+        ['Destination', addressText(header.destination)],
         ['Hop limit', String(header.hopLimit)],
         ['Next header', protocolName(header.nextHeader)],
         ['Payload length', String(header.payloadLength)],

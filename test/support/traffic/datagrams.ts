@@ -1,4 +1,5 @@
-import { parseIp, parseMac } from '../../../encap/wire/addresses.ts';
+import { addressBytes as address } from '../../../src/ip/address.ts';
+import { macBytes } from '../../../src/ip/mac.ts';
 
 /*
  * Datagrams put together byte by byte, with none of the code that is to judge them: what a header holds is written out
@@ -37,10 +38,6 @@ export function sum(...parts: readonly Uint8Array[]): number {
 }
 
 const word = (value: number) => [value >> 8, value & 255];
-const address = (text: string) => {
-  const mapped = parseIp(text)!;
-  return text.includes(':') ? mapped : mapped.slice(12);
-};
 export const isIpv6 = (text: string) => text.includes(':');
 
 /** The pseudo-header of RFC 793 and RFC 8200 section 8.1. */
@@ -88,13 +85,13 @@ export function tcp(source: string, destination: string, { sequence, payload, ch
 /** ARP for IPv4 over Ethernet (RFC 826). */
 export function arp(operation: number, senderMac: string, sender: string, target: string): Uint8Array {
   const fixed = Uint8Array.of(0, 1, 8, 0, 6, 4, ...word(operation));
-  return join(fixed, parseMac(senderMac)!, address(sender), new Uint8Array(6), address(target));
+  return join(fixed, macBytes(senderMac), address(sender), new Uint8Array(6), address(target));
 }
 
 /** An Ethernet frame; `tags` are VLAN identifiers, outermost first. */
 export function ethernet(to: string, from: string, type: number, payload: Uint8Array, ...tags: number[]) {
   const tagged = tags.flatMap(tag => [0x81, 0x00, ...word(tag)]);
-  return join(parseMac(to)!, parseMac(from)!, Uint8Array.of(...tagged, ...word(type)), payload);
+  return join(macBytes(to), macBytes(from), Uint8Array.of(...tagged, ...word(type)), payload);
 }
 
 /** The EtherType of an IP packet, by its version. */

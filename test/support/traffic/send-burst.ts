@@ -1,5 +1,4 @@
 import type { Namespace } from '../../../bench/lab/namespace.ts';
-import { parseIp } from '../../../encap/wire/addresses.ts';
 import {
   createBatch,
   DESC_LENGTH,
@@ -13,6 +12,7 @@ import {
 import { FORWARD } from '../../../src/dataplane/descriptor/verdicts.ts';
 import { UdpPort } from '../../../src/dataplane/io/udp.ts';
 import { peerWords, writePeer } from '../../../src/dataplane/tables/peer-table.ts';
+import { mappedBytesOf, requireAddress } from '../../../src/ip/address.ts';
 import { native } from '../../../src/native/load.ts';
 
 /** Room for one datagram of an underlay's MTU. */
@@ -31,7 +31,12 @@ export function volley(
   const peers = new Int32Array(peerWords(1));
   const family = to.address.includes(':') ? 6 : 4;
   const fixed = { scope: 0, pathMtu: 1500, innerMtu: 1500, header: new Uint8Array(0), mac: undefined };
-  writePeer(peers, 0, { family, address: parseIp(to.address)!, port: to.port, ...fixed });
+  writePeer(peers, 0, {
+    family,
+    address: mappedBytesOf(requireAddress(to.address)),
+    port: to.port,
+    ...fixed,
+  });
   for (const [index, bytes] of datagrams.entries()) {
     const offset = index * SLOT + HEADROOM;
     batch.slab.set(bytes, offset);
@@ -45,7 +50,13 @@ export function volley(
     for (const [field, value] of Object.entries(fields))
       batch.table[index * DESC_STRIDE + Number(field)] = value;
   }
-  const socket = native.udpOpen(from.ns.path, parseIp(from.address)!, 0, family === 6 ? 4 : 0, 1 << 20);
+  const socket = native.udpOpen(
+    from.ns.path,
+    mappedBytesOf(requireAddress(from.address)),
+    0,
+    family === 6 ? 4 : 0,
+    1 << 20,
+  );
   const stats = new Int32Array(4);
   // The last sender is the one that lets routers fragment and never uses UDP_SEGMENT; it is not used.
   const senders = Int32Array.of(socket, socket);

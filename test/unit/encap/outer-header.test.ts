@@ -5,16 +5,17 @@ import { viewOf } from '../../../encap/wire/addresses.ts';
 import { pseudo4, pseudo6, verify } from '../../../encap/wire/checksum.ts';
 import * as ipv4 from '../../../encap/wire/ipv4.ts';
 import * as udp from '../../../encap/wire/udp.ts';
+import { addressBytes } from '../../../src/ip/address.ts';
 import { seeded } from '../../support/random.ts';
 
 const FOUR: Outer = {
-  source: '192.0.2.1',
-  destination: '192.0.2.2',
+  source: addressBytes('192.0.2.1'),
+  destination: addressBytes('192.0.2.2'),
   sourcePort: 50_000,
   destinationPort: 8472,
   header: FORMATS.vxlan.header(1),
 };
-const SIX: Outer = { ...FOUR, source: '2001:db8::1', destination: '2001:db8::2' };
+const SIX: Outer = { ...FOUR, source: addressBytes('2001:db8::1'), destination: addressBytes('2001:db8::2') };
 
 t.test('lengths and checksums are right for frames of every small length and some large ones', async t => {
   const random = seeded(t, 0x5eed0012);
@@ -53,7 +54,9 @@ t.test('what fits no datagram, mixed families and bad addresses are refused', as
   t.throws(() => fits(FOUR, 65_535 - 35), RangeError);
   t.equal(fits(SIX, 65_535 - 16), 65_575, 'the IPv6 header does not count');
   t.throws(() => fits(SIX, 65_535 - 15), RangeError);
-  t.throws(() => fits({ ...FOUR, destination: '2001:db8::2' }, 0), /different families/);
-  t.throws(() => fits({ ...FOUR, destination: '192.0.2.300' }, 0), /"192.0.2.300" is no IPv4 address/);
-  t.throws(() => fits({ ...FOUR, link: { source: 'x', destination: 'y' } }, 0), RangeError);
+  t.throws(() => fits({ ...FOUR, destination: addressBytes('2001:db8::2') }, 0), RangeError);
+  t.throws(
+    () => fits({ ...FOUR, link: { source: new Uint8Array(5), destination: new Uint8Array(6) } }, 0),
+    RangeError,
+  );
 });

@@ -1,13 +1,12 @@
 import t from 'tap';
-import { formatMac, parseMac, randomMac } from '../../../src/ip/mac.ts';
+import { macBytes, parseMac, randomMac } from '../../../src/ip/mac.ts';
 
-t.test('MAC addresses are read and written', async t => {
+t.test('MAC addresses are read', async t => {
   t.strictSame(parseMac('0E-1-2-a-b-C'), Uint8Array.of(0x0e, 1, 2, 10, 11, 12));
-  t.equal(formatMac(Uint8Array.of(0x0e, 1, 2, 10, 11, 12)), '0e:01:02:0a:0b:0c');
   const bad =
     '|01:02:03:04:05|01:02:03:04:05:06:07|01:02:03:04:05:0g|01:02:03-04:05:06|001:02:03:04:05:06|::::::';
   for (const text of bad.split('|')) t.equal(parseMac(text), undefined, JSON.stringify(text));
-  t.throws(() => formatMac(new Uint8Array(5)), RangeError);
+  t.throws(() => macBytes('x'), { code: 'ECONFIG', message: '"x" is not a MAC address' });
 });
 
 t.test('a random MAC is unicast and locally administered', async t => {

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { addressBytes, addressText, networkBytes, prefixBytes } from '../../../src/net/address-bytes.ts';
+import { addressBytes } from '../../../src/ip/address.ts';
+import { addressText, networkBytes, prefixBytes } from '../../../src/net/address-bytes.ts';
 import { NetError } from '../../../src/net/error.ts';
 import {
   eachAttribute,

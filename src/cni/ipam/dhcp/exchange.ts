@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { addressBytes, addressText } from '../../../net/address-bytes.ts';
+import { addressBytes } from '../../../ip/address.ts';
+import { addressText } from '../../../net/address-bytes.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import {
   ACK,

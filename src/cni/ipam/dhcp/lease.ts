@@ -1,6 +1,6 @@
 import { contained } from '../../../base/boundary.ts';
 import { messageOf } from '../../../base/errors.ts';
-import { macBytes } from '../../../net/address-bytes.ts';
+import { macBytes } from '../../../ip/mac.ts';
 import { isNetError } from '../../../net/error.ts';
 import { PacketSocket } from '../../../net/packet-socket.ts';
 import { changeLink, findLink, type Link } from '../../../net/rtnetlink/links.ts';

@@ -1,7 +1,8 @@
 import { finishUdp, pseudo4, sum } from '../../../../encap/wire/checksum.ts';
 import { emit as emitIpv4, parse as parseIpv4 } from '../../../../encap/wire/ipv4.ts';
 import { emit as emitUdp, parse as parseUdp } from '../../../../encap/wire/udp.ts';
-import { addressBytes, addressText } from '../../../net/address-bytes.ts';
+import { addressBytes } from '../../../ip/address.ts';
+import { addressText } from '../../../net/address-bytes.ts';
 
 /*
  * DHCP messages (RFC 2131 section 2) in their IPv4 and UDP headers.
@@ -107,8 +108,8 @@ export function encodeMessage(message: DhcpMessage, source: string, destination:
     fragmentOffset: 0,
     ttl: 64,
     protocol: UDP,
-    source,
-    destination,
+    source: addressBytes(source),
+    destination: addressBytes(destination),
     options: new Uint8Array(0),
   });
   const udpLength = 8 + length;

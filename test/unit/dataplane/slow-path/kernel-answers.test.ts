@@ -1,10 +1,12 @@
 import t from 'tap';
-import { parseIp, parseMac, viewOf } from '../../../../encap/wire/addresses.ts';
+import { viewOf } from '../../../../encap/wire/addresses.ts';
 import * as icmpv6 from '../../../../encap/wire/icmpv6.ts';
 import * as ipv4 from '../../../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../../../encap/wire/ipv6.ts';
 import { type IcmpAnswer, tooBig, unreachable } from '../../../../src/dataplane/slow-path/icmp-builder.ts';
 import { NeighbourAnswers } from '../../../../src/dataplane/slow-path/neighbour-responder.ts';
+import { mappedBytesOf, requireAddress } from '../../../../src/ip/address.ts';
+import { parseMac } from '../../../../src/ip/mac.ts';
 import { innerOf } from '../../../vectors/datagrams.ts';
 import * as refused from '../../../vectors/kernel-icmp.ts';
 import * as kernel from '../../../vectors/kernel-vxlan.ts';
@@ -50,7 +52,7 @@ for (const [name, vector, routed, answer, mtu, sender] of CASES) {
     const ours: IcmpAnswer | undefined =
       mtu > 0 ? tooBig(viewOf(packet), 0, packet.length, mtu) : unreachable(viewOf(packet), 0, packet.length);
     t.strictSame(ours?.message, messageOf(answer));
-    t.strictSame(ours?.destination, parseIp(sender));
+    t.strictSame(ours?.destination, mappedBytesOf(requireAddress(sender)));
     t.equal(ours?.family, packet[0]! >> 4);
   });
 }
@@ -59,7 +61,10 @@ for (const [name, vector, routed, answer, mtu, sender] of CASES) {
 function neighbours() {
   const asked: string[] = [];
   const known = new Map(
-    ['10.244.2.0', 'fd00:10:244:2::'].map(text => [String(parseIp(text)), '0e:00:00:00:04:02']),
+    ['10.244.2.0', 'fd00:10:244:2::'].map(text => [
+      String(mappedBytesOf(requireAddress(text))),
+      '0e:00:00:00:04:02',
+    ]),
   );
   const answers = new NeighbourAnswers(address => {
     asked.push(String(address));
@@ -73,7 +78,7 @@ t.test('ARP: the reply is the kernel’s, byte for byte', async t => {
   const { answers, asked } = neighbours();
   const request = innerOf(kernel.ARP_REQUEST);
   t.strictSame(answers.answer(viewOf(request), 0, request.length), innerOf(kernel.ARP_REPLY));
-  t.strictSame(asked, [String(parseIp('10.244.2.0'))]);
+  t.strictSame(asked, [String(mappedBytesOf(requireAddress('10.244.2.0')))]);
   t.strictSame(answers.counts, { arpAnswered: 1, ndAnswered: 0, unanswered: 0 });
 });
 

@@ -1,7 +1,9 @@
 import t from 'tap';
-import { parseIp, parseMac, viewOf } from '../../../../encap/wire/addresses.ts';
+import { viewOf } from '../../../../encap/wire/addresses.ts';
 import * as nd from '../../../../encap/wire/nd.ts';
 import { NeighbourAnswers } from '../../../../src/dataplane/slow-path/neighbour-responder.ts';
+import { mappedBytesOf, requireAddress } from '../../../../src/ip/address.ts';
+import { parseMac } from '../../../../src/ip/mac.ts';
 import { innerOf } from '../../../vectors/datagrams.ts';
 import * as kernel from '../../../vectors/kernel-vxlan.ts';
 import { sealNd } from './fixtures/packets.ts';
@@ -74,7 +76,10 @@ t.test('ND: duplicate address detection is left to the holder of the address', a
 });
 
 t.test('ND: a unicast check without option is answered to the frame’s sender', async t => {
-  const frame = withoutOption({ 0: [0x0e, 0, 0, 0, 4, 2], 38: parseIp('fd00:10:244:2::')! });
+  const frame = withoutOption({
+    0: [0x0e, 0, 0, 0, 4, 2],
+    38: mappedBytesOf(requireAddress('fd00:10:244:2::')),
+  });
   t.strictSame(answer(frame), innerOf(kernel.ADVERTISEMENT));
 });
 
