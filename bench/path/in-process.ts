@@ -3,10 +3,11 @@ import { FORMATS } from '../../encap/formats.ts';
 import { createCounters, openCounters } from '../../src/dataplane/descriptor/counters.ts';
 import { type Batch, createBatch } from '../../src/dataplane/descriptor/descriptor.ts';
 import type { Peer } from '../../src/dataplane/descriptor/peer.ts';
-import { egressTurn, ingressTurn } from '../../src/dataplane/fast-path/forwarder.ts';
-import { Exceptions } from '../../src/dataplane/slow-path/slow-path.ts';
+import { forwardEgressBatch, forwardIngressBatch, NO_TAP } from '../../src/dataplane/fast-path/forwarder.ts';
+import { SlowPath } from '../../src/dataplane/slow-path/slow-path.ts';
 import { openReader } from '../../src/dataplane/tables/tables.ts';
-import { createControl, createTapRing, openTaps, TAPS, watchBatch } from '../../src/dataplane/tap/tap.ts';
+import { noteRead, openTaps, tapBatch } from '../../src/dataplane/tap/tap.ts';
+import { createTapControl, createTapRing, TAPS } from '../../src/dataplane/tap/tap-control.ts';
 import { mappedBytesOf, requireAddress } from '../../src/ip/address.ts';
 import { NullIo } from './null-io.ts';
 import { macOf, podAddress, VNI } from './peers.ts';
@@ -86,8 +87,18 @@ export function forwarderAlone({ direction, mode, peers, tables, watched = false
 
   const counters = openCounters(createCounters(1, peers.length)).blocks[0]!;
   const ethernet = mode === 'vxlan' ? 1 : 0;
-  const common = { device: ends, port: ends, batch, reader: openReader(tables, 0), counters };
-  const exceptions = new Exceptions({
+  const taps = openTaps({
+    control: createTapControl(),
+    rings: Array.from({ length: TAPS }, () => createTapRing()),
+    batch,
+    direction,
+    headerBytes: 0,
+  });
+  const tap = watched
+    ? { onRead: () => noteRead(taps), onDone: (count: number) => tapBatch(taps, count, ends.sources) }
+    : NO_TAP;
+  const common = { device: ends, port: ends, batch, reader: openReader(tables, 0), counters, tap };
+  const slowPath = new SlowPath({
     device: ends,
     port: ends,
     batch,
@@ -96,32 +107,19 @@ export function forwarderAlone({ direction, mode, peers, tables, watched = false
     reportTooBig: () => {},
     nowMs: () => performance.now(),
   });
-  const egress = { ...common, exceptions, rules: { ethernet, flood: 0, flowSockets: 16 } };
-  const gate = {
+  const egress = { ...common, slowPath, config: { ethernet, flood: 0, flowSockets: 16 } };
+  const config = {
     ethernet,
     vni: VNI,
     macHi16: OWN_MAC.hi,
     macLo32: OWN_MAC.lo,
     flood: 0,
-    strict: 1,
+    sourceCheck: 1,
     mtu: 1450,
-    superframes: 0,
+    gsoPackets: 0,
   };
-  const inward = { ...common, rules: gate };
-  const taps = openTaps({
-    control: createControl(),
-    rings: Array.from({ length: TAPS }, () => createTapRing()),
-    batch,
-    direction,
-    drops: [],
-    unopened: [],
-    headerBytes: 0,
-  });
-  const turn = (): number => {
-    const count = ingress ? ingressTurn(inward, 0) : egressTurn(egress, 0);
-    if (watched) watchBatch(taps, count, ends.sources);
-    return count;
-  };
+  const inward = { ...common, config };
+  const turn = (): number => (ingress ? forwardIngressBatch(inward, 0) : forwardEgressBatch(egress, 0));
   return {
     turns(n) {
       let frames = 0;

@@ -10,13 +10,9 @@ import {
   DESC_STRIDE,
   DESC_VERDICT,
 } from '../../src/dataplane/descriptor/descriptor.ts';
-import {
-  type DatagramPort,
-  type FrameDevice,
-  SOURCE_BYTES,
-  SOURCE_PORT,
-  SOURCE_STRIDE,
-} from '../../src/dataplane/io/interfaces.ts';
+import { SOURCE_BYTES, SOURCE_PORT, SOURCE_STRIDE } from '../../src/dataplane/descriptor/source.ts';
+import { FORWARD } from '../../src/dataplane/descriptor/verdicts.ts';
+import type { DatagramPort, FrameDevice } from '../../src/dataplane/io/interfaces.ts';
 
 /*
  * Both seams with nothing behind them: the frames lie in the slab already and are handed over where they lie, a window
@@ -30,9 +26,6 @@ export interface Layout {
   lead: number;
   length: number;
 }
-
-/** FORWARD of src/dataplane/descriptor/verdicts.ts. */
-const FORWARD = 1;
 
 export class NullIo implements FrameDevice, DatagramPort {
   readonly sources: Int32Array;

@@ -37,7 +37,7 @@ const hubs = new WeakMap<DataPlane, CaptureHub>();
 
 /** The one hub of a data plane: its rings have one reader at a time. */
 export function hubOf(plane: DataPlane): CaptureHub {
-  const hub = hubs.get(plane) ?? new CaptureHub(plane.watched);
+  const hub = hubs.get(plane) ?? new CaptureHub(plane.taps);
   hubs.set(plane, hub);
   return hub;
 }

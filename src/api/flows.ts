@@ -32,7 +32,7 @@ const monitors = new WeakMap<DataPlane, FlowMonitor>();
 
 /** The one flow table of a data plane. */
 export function monitorOf(plane: DataPlane, device: string): FlowMonitor {
-  const monitor = monitors.get(plane) ?? new FlowMonitor(plane.watched, device);
+  const monitor = monitors.get(plane) ?? new FlowMonitor(plane.taps, device);
   monitors.set(plane, monitor);
   return monitor;
 }

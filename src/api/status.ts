@@ -4,7 +4,7 @@ import { isSameLease, type Lease } from '../agent/lease/lease.ts';
 import type { KeptLeases } from '../agent/lease/store.ts';
 import type { Overlay } from '../agent/overlay/overlay.ts';
 import type { PeerHealth } from '../agent/probe/peer-monitor.ts';
-import type { PeerTally } from '../dataplane/descriptor/counters.ts';
+import type { PeerCount } from '../dataplane/descriptor/read-counters.ts';
 import { leaseLines, leasePicture } from '../diagnose/doctor/lease-faults.ts';
 import { formatPrefix } from '../ip/prefix.ts';
 import { type RefusedSysctl, refusedSysctls } from '../net/sysctl.ts';
@@ -90,7 +90,7 @@ export interface PeerStatus {
   /** What the probes of late found; null before the first one, and where they are switched off. */
   readonly health: PeerHealth | null;
   /** Null where the kernel carries the packets and counts none a peer. */
-  readonly traffic: PeerTally | null;
+  readonly traffic: PeerCount | null;
 }
 
 export interface RouteStatus {

@@ -26,7 +26,7 @@ export interface Lag {
 }
 
 /** The control thread's side, for one worker. */
-export class LagMeter {
+export class HeartbeatMonitor {
   readonly memory = new SharedArrayBuffer(BYTES);
   readonly #numbers = new Int32Array(this.memory);
   readonly #times = new Float64Array(this.memory);
@@ -64,7 +64,7 @@ export class LagMeter {
  * The worker's side: gives a function that is called once a turn, and costs one load when nothing was asked.
  * @param isWoken true, once, when `wake` was called since
  */
-export function lagAnswerer(
+export function heartbeatResponder(
   memory: SharedArrayBuffer,
   isWoken: () => boolean,
   now = sharedClock,
@@ -81,7 +81,7 @@ export function lagAnswerer(
 }
 
 /** The worst of several workers. */
-export function worst(lags: readonly Lag[]): Lag {
+export function maxLag(lags: readonly Lag[]): Lag {
   return {
     lastMs: Math.max(0, ...lags.map(lag => lag.lastMs)),
     maxMs: Math.max(0, ...lags.map(lag => lag.maxMs)),

@@ -1,29 +1,74 @@
 import { RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { mappedBytesOf, requireAddress } from '../ip/address.ts';
 import { native } from '../native/load.ts';
+import type { OffloadSwitches } from './io/offloads.ts';
+import { openTun } from './io/tun.ts';
 import { openTuntap2 } from './io/tuntap2.ts';
+import { openUnderlay, type UnderlayPorts } from './io/udp.ts';
 import type { DataPlaneOptions } from './options.ts';
 
-/** The package's device, where it can be. */
-export function openForeign(
+export interface OpenDevice {
+  readonly name: string;
+  /** One descriptor per queue. */
+  readonly queues: readonly number[];
+  /** Offloads that this driver can use. */
+  readonly switches: OffloadSwitches;
+}
+
+/** Creates the device. @throws RipstopError EPRIV, ENODEVICE, EINUSE, ECONFIG */
+export function openDevice(options: DataPlaneOptions): OpenDevice {
+  const { netns, deviceName, queues, offloads } = options;
+  const kind = options.mode === 'vxlan' ? 'tap' : 'tun';
+  if (options.driver === 'tuntap2') {
+    const { fd, name } = openPackagedTun(options, kind);
+    return { name, queues: [fd], switches: { ...offloads, csum: false, mergeTcp: false, mergeUdp: false } };
+  }
+  const [first, ...others] = openTun(netns, deviceName, kind, queues);
+  if (first === undefined) throw new Error('a device without queues');
+  return { name: native.tunName(first), queues: [first, ...others], switches: offloads };
+}
+
+/** The device of the package node-tuntap2. */
+function openPackagedTun(
   { netns, queues }: DataPlaneOptions,
   kind: 'tun' | 'tap',
 ): { fd: number; name: string } {
   if (netns !== '' || queues > 1)
     throw new RipstopError(
       'ECONFIG',
-      `driver tuntap2 cannot ${netns === '' ? `have ${queues} queues` : `reach into the namespace ${netns}`}`,
+      `driver tuntap2 does not support ${netns === '' ? `${queues} queues` : `the namespace ${netns}`}`,
       netns === '' ? 'set workers to 1' : 'start this process inside the namespace',
     );
   return openTuntap2(kind);
 }
 
-/** A raw socket for ICMP answers, -1 without the privilege: then pods get no answers, which is said once. */
+/** Opens the sockets of the underlay. @throws RipstopError EINUSE, EADDRNOTAVAIL, ECONFIG */
+export function openPorts({
+  netns,
+  address: text,
+  mode,
+  port,
+  queues,
+  sourcePorts,
+}: DataPlaneOptions): UnderlayPorts {
+  const address = requireAddress(text);
+  return openUnderlay({
+    netns,
+    address: mappedBytesOf(address),
+    family: address.family,
+    port,
+    queues,
+    sourcePorts: mode === 'vxlan' ? sourcePorts : 0,
+  });
+}
+
+/** A raw socket for ICMP errors, or -1 without the privilege: then pods get no ICMP errors. */
 export function openRaw(netns: string, family: 4 | 6, log: Log): number {
   try {
     return native.rawOpen(netns, family);
   } catch (error) {
-    log.warn({ family, err: String(error) }, 'no raw socket: pods get no ICMP errors from the overlay');
+    log.warn({ family, err: String(error) }, 'cannot open raw socket; ICMP errors disabled');
     return -1;
   }
 }

@@ -3,29 +3,30 @@ import type { Log } from '../base/log.ts';
 import type { Peer } from './descriptor/peer.ts';
 import type { OffloadSwitches } from './io/offloads.ts';
 
-export type Driver = 'batched' | 'tuntap2';
+/** What implements the device: `io/tun.ts` or `io/tuntap2.ts`. */
+export type Driver = 'native' | 'tuntap2';
 
-/** What a data plane is told once, at start. */
+/** Configuration of a data plane. Constant while it runs. */
 export interface DataPlaneOptions {
   readonly mode: Mode;
   /** Path of the network namespace for device and sockets; '' for this one. */
   readonly netns: string;
-  /** Name of the device, which begins to exist at start and, unless `persistent`, ends at stop. */
+  /** Name of the device. It is created at start and, unless `persistent`, removed at stop. */
   readonly deviceName: string;
   /**
-   * `batched`: our own device, superframes and all. `tuntap2`: that of the package, a packet a call; it lives in the
-   * namespace of this process and is made under a name of its own.
+   * `native`: our own device, with batches and offloads. `tuntap2`: the device of the package, one packet per call; the
+   * package chooses its name and creates it in the namespace of this process.
    */
   readonly driver?: Driver | undefined;
-  /** The device stays when this process ends, however it ends; `batched` alone. */
+  /** The device stays when this process ends, for whatever reason. Only with `native`. */
   readonly persistent?: boolean | undefined;
-  /** Own underlay address; what the sockets bind to. */
+  /** Own underlay address, which the sockets bind to. */
   readonly address: string;
   /** UDP port of the overlay. */
   readonly port: number;
-  /** VXLAN network identifier; of no meaning in udp mode. */
+  /** VXLAN network identifier; not used in udp mode. */
   readonly vni: number;
-  /** MAC of the own VTEP (vxlan). Whoever brings the device up gives it the same. */
+  /** MAC of the own VTEP (vxlan). The device must be given the same MAC. */
   readonly mac?: string | undefined;
   /** MTU of the device: bytes of the largest inner IP packet. */
   readonly mtu: number;
@@ -33,30 +34,30 @@ export interface DataPlaneOptions {
   readonly underlayMtu: number;
   /** Copy broadcast and multicast to every peer. */
   readonly flood: boolean;
-  /** Drop what comes with an inner source that its peer does not own. */
-  readonly strictSource: boolean;
-  /** Accept inner checksums left unfinished by a kernel peer on this host: only where the underlay is local. */
-  readonly acceptUnfinished: boolean;
+  /** Drop frames whose inner source does not belong to the peer that sent them. */
+  readonly sourceCheck: boolean;
+  /** Accept partial inner checksums (CHECKSUM_PARTIAL) from a kernel peer on this host. Only for a local underlay. */
+  readonly acceptPartialChecksums: boolean;
   readonly offloads: OffloadSwitches;
-  /** Queues of device and underlay; each has a worker a direction. */
+  /** Queues of device and underlay; each has one worker per direction. */
   readonly queues: number;
   /** Source ports that carry the entropy of inner flows (vxlan). */
   readonly sourcePorts: number;
-  /** Microseconds that a worker looks again at most before it sleeps (`native/wait.h`). */
-  readonly spinUs: number;
-  /** What the tables have room for at first; they grow while traffic flows. */
+  /** Longest busy polling of an idle worker before it sleeps (`native/wait.h`). */
+  readonly busyPollMicroseconds: number;
+  /** Initial capacity of the tables; they grow while traffic flows. */
   readonly capacity?:
     | { readonly peers: number; readonly macs: number; readonly prefixes: number }
     | undefined;
-  /** Peers that the tables grow to at most; the rest is refused by name. Default and limit: 65534. */
+  /** Most peers that the tables grow to; further peers are refused by name. Default and limit: 65534. */
   readonly mostPeers?: number | undefined;
   /**
-   * Those that are known before the workers start: what waits in device and socket is theirs already. One that cannot
-   * be taken is left out, see `DataPlane.refused`.
+   * Peers that are known before the workers start, so that packets queued in device and socket are forwarded. A peer
+   * that cannot be used is left out: see `DataPlane.refused`.
    */
   readonly peers?: readonly Peer[] | undefined;
   readonly log: Log;
 }
 
-/** What the tables have room for at first when the options do not say. */
+/** Initial capacity of the tables when the options set none. */
 export const DEFAULT_CAPACITY = { peers: 4096, macs: 8192, prefixes: 8192 };

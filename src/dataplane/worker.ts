@@ -2,36 +2,41 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { HEADER_BYTES as VXLAN_HEADER_BYTES } from '../../encap/vxlan.ts';
 import { native } from '../native/load.ts';
 import {
-  addGauge,
+  addStat,
   BATCH_MAX,
   BATCHES,
   COALESCED,
+  counterBlock,
   FALLBACKS,
+  maxStat,
   NATIVE_CALLS,
-  openCounters,
-  raiseGauge,
   SEGMENTS,
   WAKEUPS,
 } from './descriptor/counters.ts';
 import { type Batch, createBatch, FRAME_MAX } from './descriptor/descriptor.ts';
-import { BAD_FLAGS, RUNT, TRUNCATED, UNKNOWN_PEER, VERDICTS, WRONG_VNI } from './descriptor/verdicts.ts';
-import type { EgressRules } from './fast-path/classify-egress.ts';
-import type { IngressRules } from './fast-path/classify-ingress.ts';
-import { type Egress, egressTurn, type Ingress, ingressTurn } from './fast-path/forwarder.ts';
-import { StampedDevice, StampedPort } from './fast-path/stamped.ts';
+import { createStats, STAT_CALLS, STAT_FALLBACKS, STAT_MERGED, STAT_UNITS } from './descriptor/stats.ts';
+import type { EgressConfig } from './fast-path/classify-egress.ts';
+import type { IngressConfig } from './fast-path/classify-ingress.ts';
+import {
+  type BatchTap,
+  type Egress,
+  forwardEgressBatch,
+  forwardIngressBatch,
+  type Ingress,
+} from './fast-path/forwarder.ts';
 import { type WorkerMemory, WorkerOrders } from './growth.ts';
-import { lagAnswerer } from './heartbeat.ts';
+import { heartbeatResponder } from './heartbeat.ts';
 import type { OffloadSwitches } from './io/offloads.ts';
 import { TunDevice } from './io/tun.ts';
 import { Tuntap2Device } from './io/tuntap2.ts';
-import { MESSAGES, SLOT_BYTES, UdpPort } from './io/udp.ts';
+import { RX_BATCH, RX_SLOT_BYTES, UdpPort } from './io/udp.ts';
 import type { Driver } from './options.ts';
-import { Exceptions } from './slow-path/slow-path.ts';
+import { SlowPath } from './slow-path/slow-path.ts';
 import { openReader } from './tables/tables.ts';
-import type { WatchedWorker } from './tap/registry.ts';
-import { openTaps, type Taps, watchBatch } from './tap/tap.ts';
+import type { WorkerTaps } from './tap/registry.ts';
+import { noteRead, openTaps, tapBatch } from './tap/tap.ts';
 
-/** What the control thread hands to a worker: descriptors, shared memory, rules. */
+/** What the control thread hands to a worker: descriptors, shared memory, configuration. */
 export interface WorkerTask {
   readonly direction: 'egress' | 'ingress';
   /** Index of this worker: its block of counters, its line in the tables. */
@@ -45,85 +50,83 @@ export interface WorkerTask {
   readonly tun: number;
   readonly driver: Driver;
   readonly mtu: number;
-  /** MERGE_*, ACCEPT_UNFINISHED: what writes to the device may do. */
+  /** MERGE_*, ACCEPT_PARTIAL: what writes to the device may do. */
   readonly writeFlags: number;
   readonly receiver: number;
   readonly senders: readonly number[];
   readonly maxSegments: number;
-  /** Raw sockets for ICMP answers, -1 where that family has none. */
+  /** Raw sockets for ICMP errors, -1 for a family without one. */
   readonly icmp4: number;
   readonly icmp6: number;
-  readonly egress: EgressRules;
-  readonly ingress: IngressRules;
-  readonly spinUs: number;
-  readonly capture: WatchedWorker;
-  /** By which the control thread asks for a sign of life (`lag.ts`). */
-  readonly lag: SharedArrayBuffer;
+  readonly egress: EgressConfig;
+  readonly ingress: IngressConfig;
+  readonly busyPollMicroseconds: number;
+  readonly capture: WorkerTaps;
+  /** Heartbeat of this worker (`heartbeat.ts`). */
+  readonly heartbeat: SharedArrayBuffer;
 }
 
-/** What a worker tells the control thread. */
+/** What a worker reports to the control thread. */
 export type WorkerReport =
   | { readonly kind: 'ready' }
   | { readonly kind: 'too-big'; readonly slot: number; readonly bytes: number }
   | { readonly kind: 'refused'; readonly offloads: readonly (keyof OffloadSwitches)[] }
   | { readonly kind: 'failed'; readonly errno: number };
 
-/** The longest wait; only a bound, since the control eventfd ends it sooner. */
+/** Longest wait for a frame. Only a bound: the control eventfd ends a wait sooner. */
 const WAIT_MS = 1000;
-/** Frames of one egress batch, and the bytes they may take: a dozen superframes stay within the second-level cache. */
+/** Frames of one egress batch, and the bytes they may take: a dozen GSO packets stay within the second-level cache. */
 const EGRESS_FRAMES = 64;
 const EGRESS_BYTES = 12 * (FRAME_MAX + 256);
 /** Datagrams of one ingress batch: every message may hold as many as UDP_SEGMENT puts into one. */
-const INGRESS_DATAGRAMS = MESSAGES * 128;
-/** After a failed read, so that a device that is gone does not spin the worker. */
+const INGRESS_DATAGRAMS = RX_BATCH * 128;
+/** Pause after a failed read, so that a deleted device does not keep the worker busy. */
 const FAILURE_PAUSE_MS = 100;
-/** Batches in a row with refused offloads after which a worker does without: one refusal may be an accident. */
-const STRIKES = 16;
+/** Consecutive batches with refused offloads before a worker stops using them: a single refusal may be transient. */
+const MAX_CONSECUTIVE_ERRORS = 16;
 /** sched(7): a thread that does not interrupt others when it wakes up. */
 const SCHED_BATCH = 3;
-/** STAT_* of the native side: system calls, units, merged, fallbacks. */
-const STATS = 4;
 
 function report(message: WorkerReport): void {
   parentPort?.postMessage(message);
 }
 
-/** One turn of this worker's direction, and where its native side counts. */
+/** One direction of this worker. */
 interface Loop {
-  turn(timeoutMs: number): number;
+  /** Carries one batch. @returns frames handled, 0 when none came, or -errno */
+  forward(timeoutMs: number): number;
+  /** What the native side counted. */
   readonly stats: Int32Array;
-  /** Does without the offload that the kernel keeps refusing; tells which. */
-  giveUp(): readonly (keyof OffloadSwitches)[];
-  /** Goes on with other tables and counters, between two turns. */
-  move(tables: SharedArrayBuffer, counters: Float64Array): void;
-  /** Lets a capture see the batch of the last turn, of `count` frames. */
-  watch(count: number): void;
+  /** Stops using the offloads that the kernel keeps refusing. @returns their names */
+  disableOffloads(): readonly (keyof OffloadSwitches)[];
+  /** Replaces tables and counters, between two batches. */
+  useMemory(tables: SharedArrayBuffer, counters: Float64Array): void;
 }
 
-/** Verdicts that leave DESC_OFFSET of a datagram in front of its encapsulation header. */
-const UNOPENED = [TRUNCATED, RUNT, BAD_FLAGS, WRONG_VNI, UNKNOWN_PEER];
-
-function tapsOf(task: WorkerTask, batch: Batch): Taps {
-  const { direction } = task;
-  const drops = [...VERDICTS.keys()].filter(number => VERDICTS[number]!.drop);
+function openTap(task: WorkerTask, batch: Batch, sources: Int32Array): BatchTap {
   const headerBytes = task.ingress.ethernet === 1 ? VXLAN_HEADER_BYTES : 0;
-  return openTaps({ ...task.capture, batch, direction, drops, unopened: UNOPENED, headerBytes });
+  const taps = openTaps({ ...task.capture, batch, direction: task.direction, headerBytes });
+  return { onRead: () => noteRead(taps), onDone: count => tapBatch(taps, count, sources) };
 }
 
-function openDevice(task: WorkerTask, spinUs: number, stats: Int32Array): TunDevice | Tuntap2Device {
+function openDevice(
+  task: WorkerTask,
+  busyPollMicroseconds: number,
+  stats: Int32Array,
+): TunDevice | Tuntap2Device {
   const { tun: fd, control, mtu, writeFlags: flags } = task;
   if (task.driver === 'tuntap2') return new Tuntap2Device(fd, control);
-  return new TunDevice({ fd, control, mtu, flags, spinUs, stats });
+  return new TunDevice({ fd, control, mtu, flags, busyPollMicroseconds, stats });
 }
 
 function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
   const batch = createBatch(EGRESS_FRAMES, EGRESS_BYTES);
-  const stats = new Int32Array(STATS);
-  const { control, spinUs, maxSegments } = task;
-  const device = openDevice(task, spinUs, stats);
+  const stats = createStats();
+  const { control, busyPollMicroseconds, maxSegments } = task;
+  const device = openDevice(task, busyPollMicroseconds, stats);
   const senders = Int32Array.from(task.senders);
-  const port = new UdpPort({ receiver: -1, senders, control, maxSegments, spinUs, stats });
-  const exceptions = new Exceptions({
+  const port = new UdpPort({ receiver: -1, senders, control, maxSegments, busyPollMicroseconds, stats });
+  const slowPath = new SlowPath({
     device,
     port,
     batch,
@@ -136,99 +139,91 @@ function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
     nowMs: () => performance.now(),
   });
   const reader = openReader(task.memory.tables, task.index);
-  const taps = tapsOf(task, batch);
-  const stamped = new StampedDevice(device, taps);
-  const egress: Egress = { device: stamped, port, batch, reader, rules: task.egress, exceptions, counters };
+  const tap = openTap(task, batch, port.sources);
+  const egress: Egress = { device, port, batch, reader, config: task.egress, counters, tap, slowPath };
   return {
-    turn: timeoutMs => egressTurn(egress, timeoutMs),
-    move: (tables, block) => {
+    forward: timeoutMs => forwardEgressBatch(egress, timeoutMs),
+    useMemory: (tables, block) => {
       egress.reader = openReader(tables, task.index);
       egress.counters = block;
     },
     stats,
-    giveUp: () => {
+    disableOffloads: () => {
       port.stopSegmenting();
       return ['udpGso'];
     },
-    watch: count => watchBatch(taps, count, port.sources),
   };
 }
 
 function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
-  const batch = createBatch(INGRESS_DATAGRAMS, MESSAGES * SLOT_BYTES);
-  const stats = new Int32Array(STATS);
-  const { control, spinUs } = task;
+  const batch = createBatch(INGRESS_DATAGRAMS, RX_BATCH * RX_SLOT_BYTES);
+  const stats = createStats();
+  const { control, busyPollMicroseconds, receiver } = task;
   const device = openDevice(task, 0, stats);
-  const port = new UdpPort({
-    receiver: task.receiver,
-    senders: new Int32Array(0),
-    control,
-    maxSegments: 1,
-    spinUs,
-    stats,
-  });
+  const senders = new Int32Array(0);
+  const port = new UdpPort({ receiver, senders, control, maxSegments: 1, busyPollMicroseconds, stats });
   const reader = openReader(task.memory.tables, task.index);
-  const taps = tapsOf(task, batch);
-  const stamped = new StampedPort(port, taps);
-  const ingress: Ingress = { device, port: stamped, batch, reader, rules: task.ingress, counters };
+  const tap = openTap(task, batch, port.sources);
+  const ingress: Ingress = { device, port, batch, reader, config: task.ingress, counters, tap };
   return {
-    turn: timeoutMs => ingressTurn(ingress, timeoutMs),
-    move: (tables, block) => {
+    forward: timeoutMs => forwardIngressBatch(ingress, timeoutMs),
+    useMemory: (tables, block) => {
       ingress.reader = openReader(tables, task.index);
       ingress.counters = block;
     },
     stats,
-    giveUp: () => {
+    disableOffloads: () => {
       if (device instanceof TunDevice) device.stopMerging();
       return ['mergeTcp', 'mergeUdp'];
     },
-    watch: count => watchBatch(taps, count, port.sources),
   };
 }
 
-/** Adds what the native side counted to this worker's gauges. */
-function harvest(counters: Float64Array, stats: Int32Array, frames: number): void {
-  addGauge(counters, BATCHES, 1);
-  raiseGauge(counters, BATCH_MAX, frames);
-  addGauge(counters, NATIVE_CALLS, stats[0]!);
-  addGauge(counters, SEGMENTS, stats[1]! + stats[2]!);
-  addGauge(counters, COALESCED, stats[2]!);
-  addGauge(counters, FALLBACKS, stats[3]!);
-  for (let i = 0; i < STATS; i++) stats[i] = 0;
+/**
+ * Moves what the native side counted to this worker's counters.
+ * @hot
+ */
+function collectStats(counters: Float64Array, stats: Int32Array, frames: number): void {
+  addStat(counters, BATCHES, 1);
+  maxStat(counters, BATCH_MAX, frames);
+  addStat(counters, NATIVE_CALLS, stats[STAT_CALLS]!);
+  addStat(counters, SEGMENTS, stats[STAT_UNITS]! + stats[STAT_MERGED]!);
+  addStat(counters, COALESCED, stats[STAT_MERGED]!);
+  addStat(counters, FALLBACKS, stats[STAT_FALLBACKS]!);
+  stats.fill(0);
 }
 
 function run(task: WorkerTask, port: MessagePort): void {
-  native.threadPolicy(0, SCHED_BATCH); // a kernel that refuses schedules it like any other thread
-  let counters = openCounters(task.memory.counters).blocks[task.index]!;
+  native.threadPolicy(0, SCHED_BATCH); // best effort: a refusal leaves the default policy
+  let counters = counterBlock(task.memory.counters, task.index);
   const orders = new WorkerOrders(task.orders, task.index, task.memory.version);
-  const { turn, stats, watch, giveUp, move } =
+  const { forward, stats, disableOffloads, useMemory } =
     task.direction === 'egress' ? egressLoop(task, counters) : ingressLoop(task, counters);
-  const answer = lagAnswerer(task.lag, () => native.eventClear(task.control) === 1);
+  const answerHeartbeat = heartbeatResponder(task.heartbeat, () => native.eventClear(task.control) === 1);
   report({ kind: 'ready' });
-  let strikes = 0;
+  let consecutiveErrors = 0;
   let failure = 0;
   while (!orders.isOver) {
-    const count = turn(WAIT_MS);
+    const count = forward(WAIT_MS);
     const memory = orders.newer(port);
     if (memory) {
-      const block = openCounters(memory.counters).blocks[task.index]!;
+      const block = counterBlock(memory.counters, task.index);
       block.set(counters);
       counters = block;
-      move(memory.tables, block);
+      useMemory(memory.tables, block);
       orders.taken(memory);
     }
-    answer();
-    addGauge(counters, WAKEUPS, 1);
+    answerHeartbeat();
+    addStat(counters, WAKEUPS, 1);
     if (count > 0) {
-      watch(count);
-      strikes = stats[3] === 0 ? 0 : strikes + 1;
-      harvest(counters, stats, count);
-      if (strikes === STRIKES) report({ kind: 'refused', offloads: giveUp() });
+      consecutiveErrors = stats[STAT_FALLBACKS] === 0 ? 0 : consecutiveErrors + 1;
+      collectStats(counters, stats, count);
+      if (consecutiveErrors === MAX_CONSECUTIVE_ERRORS)
+        report({ kind: 'refused', offloads: disableOffloads() });
     }
-    if (count < 0 && count !== failure) report({ kind: 'failed', errno: -count }); // once, however long it lasts
+    if (count < 0 && count !== failure) report({ kind: 'failed', errno: -count }); // once per failure
     failure = Math.min(count, 0);
-    if (count >= 0) continue;
-    orders.pause(FAILURE_PAUSE_MS);
+    if (count < 0) orders.pause(FAILURE_PAUSE_MS);
   }
 }
 

@@ -5,8 +5,9 @@ import * as vxlan from '../../encap/vxlan.ts';
 import * as ipv6 from '../../encap/wire/ipv6.ts';
 import { linkBytes } from '../../encap/wire/vlan.ts';
 import { describePacket } from '../../src/capture/decode/text.ts';
-import { tooBig, unreachable } from '../../src/dataplane/slow-path/icmp-builder.ts';
-import { NeighbourAnswers } from '../../src/dataplane/slow-path/neighbour-responder.ts';
+import { buildTooBig, buildUnreachable } from '../../src/dataplane/slow-path/icmp-builder.ts';
+import { mayTriggerIcmpError } from '../../src/dataplane/slow-path/icmp-eligibility.ts';
+import { NeighbourResponder } from '../../src/dataplane/slow-path/neighbour-responder.ts';
 import { macBytes } from '../../src/ip/mac.ts';
 import { seeded } from '../support/random.ts';
 import { HEADERS } from '../unit/encap/fixtures/headers.ts';
@@ -43,12 +44,16 @@ function digest(view: DataView, off: number, length: number): unknown[] {
     if (line === '' || /undefined|NaN|\n/.test(line)) throw new Error(`line: ${line}`);
     seen.push(line, dissect(packet, link));
   }
-  for (const answer of [unreachable(view, off, length), tooBig(view, off, length, 1400)]) {
+  const errors = [
+    mayTriggerIcmpError(view, off, length, false) ? buildUnreachable(view, off, length) : undefined,
+    mayTriggerIcmpError(view, off, length, true) ? buildTooBig(view, off, length, 1400) : undefined,
+  ];
+  for (const answer of errors) {
     if (answer && answer.message.length > (answer.family === 4 ? 556 : 1240))
       throw new Error('answer too long');
     seen.push(answer);
   }
-  const reply = new NeighbourAnswers(() => MAC).answer(view, off, length);
+  const reply = new NeighbourResponder(() => MAC).answer(view, off, length);
   if (reply && reply.length !== 42 && reply.length !== 86) throw new Error(`reply of ${reply.length} bytes`);
   seen.push(reply);
   return seen;

@@ -11,8 +11,8 @@ import {
   DESC_VERDICT,
   HEADROOM,
 } from '../../src/dataplane/descriptor/descriptor.ts';
+import { ACCEPT_PARTIAL, MERGE_TCP, MERGE_UDP } from '../../src/dataplane/descriptor/native-arguments.ts';
 import { BAD_CHECKSUM, FORWARD } from '../../src/dataplane/descriptor/verdicts.ts';
-import { ACCEPT_UNFINISHED, MERGE_TCP, MERGE_UDP } from '../../src/dataplane/io/tun.ts';
 import { native } from '../../src/native/load.ts';
 import { Random } from '../support/random.ts';
 import { leaveUnfinished, makePacket, type Packet, randomPayload } from './packets.ts';
@@ -345,10 +345,10 @@ t.test('unfinished checksums: refused by default, finished by the kernel where t
   const refused = write(frames, BOTH);
   t.equal(refused.stats[2], 0, 'nothing merged');
   t.ok(refused.verdicts.filter(verdict => verdict === BAD_CHECKSUM).length >= 3);
-  const accepted = write(frames, BOTH | ACCEPT_UNFINISHED);
+  const accepted = write(frames, BOTH | ACCEPT_PARTIAL);
   t.equal(accepted.writes.length, 1);
   t.equal(accepted.writes[0]!.flags, 1);
-  const lone = write([frames[0]!], BOTH | ACCEPT_UNFINISHED);
+  const lone = write([frames[0]!], BOTH | ACCEPT_PARTIAL);
   t.equal(lone.writes[0]!.flags, 1, 'a lone one is handed to the kernel to finish');
   t.equal(lone.writes[0]!.gsoType, 0);
   t.end();
@@ -357,7 +357,7 @@ t.test('unfinished checksums: refused by default, finished by the kernel where t
 t.test('a whole superframe of a kernel peer on this host is cut to the MTU of the device', t => {
   const packet = makePacket({ family: 4, protocol: 6, payload: new Random(3).bytes(20000) });
   leaveUnfinished(packet);
-  const { writes } = write([packet.bytes], BOTH | ACCEPT_UNFINISHED, 14, 1450);
+  const { writes } = write([packet.bytes], BOTH | ACCEPT_PARTIAL, 14, 1450);
   t.equal(writes.length, 1);
   t.equal(writes[0]!.gsoType, 1);
   t.equal(writes[0]!.gsoSize, 1450 - 40);
@@ -365,13 +365,13 @@ t.test('a whole superframe of a kernel peer on this host is cut to the MTU of th
   for (const each of whole) leaveUnfinished(each);
   const frames = whole.map(each => each.bytes);
   t.strictSame(
-    write(frames, BOTH | ACCEPT_UNFINISHED, 14, 1450).writes.map(each => each.gsoSize),
+    write(frames, BOTH | ACCEPT_PARTIAL, 14, 1450).writes.map(each => each.gsoSize),
     [1410, 1410, 0],
     'such ones are not merged: their size is no segment size',
   );
   const corrupt = makePacket({ family: 4, protocol: 6, payload: new Random(4).bytes(20000) });
   corrupt.bytes[corrupt.header + 5]! ^= 0x10;
-  t.strictSame(write([corrupt.bytes], BOTH | ACCEPT_UNFINISHED, 14, 1450).verdicts, [BAD_CHECKSUM]);
+  t.strictSame(write([corrupt.bytes], BOTH | ACCEPT_PARTIAL, 14, 1450).verdicts, [BAD_CHECKSUM]);
   t.end();
 });
 
@@ -404,7 +404,7 @@ t.test('noise is written as it came and never crashes', t => {
       batch.table,
       frames.length,
       VNET,
-      BOTH | ACCEPT_UNFINISHED,
+      BOTH | ACCEPT_PARTIAL,
       1450,
       new Int32Array(4),
     );

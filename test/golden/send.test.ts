@@ -15,9 +15,9 @@ import {
   DESC_VERDICT,
   HEADROOM,
 } from '../../src/dataplane/descriptor/descriptor.ts';
+import { SOURCE_STRIDE } from '../../src/dataplane/descriptor/source.ts';
 import { EGRESS_MALFORMED, FORWARD } from '../../src/dataplane/descriptor/verdicts.ts';
-import { SOURCE_STRIDE } from '../../src/dataplane/io/interfaces.ts';
-import { MESSAGES, SLOT_BYTES } from '../../src/dataplane/io/udp.ts';
+import { RX_BATCH, RX_SLOT_BYTES } from '../../src/dataplane/io/udp.ts';
 import { PEER_STRIDE, writePeer } from '../../src/dataplane/tables/peer-table.ts';
 import { native } from '../../src/native/load.ts';
 import { Random } from '../support/random.ts';
@@ -58,12 +58,12 @@ function openWire(header: Uint8Array): Wire {
     mac: undefined,
   });
   const out = createBatch(64, 64 * 66000);
-  const back = createBatch(MESSAGES * 128, MESSAGES * SLOT_BYTES);
-  const sources = new Int32Array(MESSAGES * SOURCE_STRIDE);
+  const back = createBatch(RX_BATCH * 128, RX_BATCH * RX_SLOT_BYTES);
+  const sources = new Int32Array(RX_BATCH * SOURCE_STRIDE);
   const drain = (waitMs: number) => {
     const datagrams: Uint8Array[] = [];
     for (;;) {
-      const count = native.udpReceive(receiver, -1, back.slab, back.table, sources, MESSAGES, 0, waitMs);
+      const count = native.udpReceive(receiver, -1, back.slab, back.table, sources, RX_BATCH, 0, waitMs);
       if (count <= 0) return datagrams;
       for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
         const offset = back.table[at + DESC_OFFSET]!;

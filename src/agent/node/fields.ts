@@ -80,10 +80,10 @@ export const nodeFields = {
   },
   driver: withDefault(
     oneOf(
-      ['batched', 'tuntap2'],
+      ['native', 'tuntap2'],
       "what makes the device: Ripstop's own, or the package node-tuntap2, a packet a call, for comparison",
     ),
-    'batched',
+    'native',
   ),
   mac: mac('MAC of the own VTEP (vxlan); derived from vni and underlay address when left out'),
   mtu: withDefault(

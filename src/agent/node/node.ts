@@ -232,12 +232,12 @@ async function startPlane(
     mtu: overlay.mtu,
     underlayMtu: underlay.mtu,
     flood: config.flood,
-    strictSource: config.gate === 'strict',
-    acceptUnfinished,
+    sourceCheck: config.gate === 'strict',
+    acceptPartialChecksums: acceptUnfinished,
     offloads: config.offloads,
     queues: config.workers,
     sourcePorts: config.sourcePorts,
-    spinUs: config.spin,
+    busyPollMicroseconds: config.spin,
     log,
   });
   // tuntap2 names its device itself.

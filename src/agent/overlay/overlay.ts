@@ -298,18 +298,18 @@ export class Overlay {
       mtu: plan.mtu,
       underlayMtu: this.#underlay.mtu,
       flood: false,
-      strictSource: true,
-      acceptUnfinished: this.#acceptsUnfinished(),
+      sourceCheck: true,
+      acceptPartialChecksums: this.#acceptsUnfinished(),
       offloads: ALL_OFFLOADS,
       queues: 1,
       sourcePorts: SOURCE_PORTS,
-      spinUs: 200,
+      busyPollMicroseconds: 200,
       peers: given,
       log,
     });
     this.#plane = plane;
-    this.#capture = new CaptureHub(plane.watched);
-    this.#flows = new FlowMonitor(plane.watched, plan.device!);
+    this.#capture = new CaptureHub(plane.taps);
+    this.#flows = new FlowMonitor(plane.taps, plan.device!);
     // Changes that came while its workers started went to the data plane before it.
     if (this.peers !== given) plane.setPeers(this.peers);
     if (this.#options.flowTable) this.flows?.keep();

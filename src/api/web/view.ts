@@ -1,5 +1,5 @@
 import { VERDICTS } from '../../dataplane/dataplane.ts';
-import { POINT_NAMES } from '../../dataplane/tap/tap.ts';
+import { POINT_NAMES } from '../../dataplane/tap/record-layout.ts';
 import { flowsOf } from '../flows.ts';
 import type { DropView, FlowsView, Sample, View } from './messages.ts';
 import type { WebSource } from './source.ts';

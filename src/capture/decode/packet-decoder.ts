@@ -2,7 +2,7 @@ import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
 import { NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
 import { elementAt } from '../../base/at.ts';
 import { errnoName } from '../../base/errors.ts';
-import * as point from '../../dataplane/tap/tap.ts';
+import * as point from '../../dataplane/tap/record-layout.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
 import { type CaptureContext, encapsulationOf, peerName } from '../live/context.ts';
 import type { CaptureRecord } from '../live/record.ts';

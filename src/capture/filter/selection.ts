@@ -1,6 +1,7 @@
 import { RipstopError } from '../../base/errors.ts';
 import { suggest } from '../../base/suggest.ts';
-import { POINT_NAMES, type Wanted } from '../../dataplane/tap/tap.ts';
+import { POINT_NAMES } from '../../dataplane/tap/record-layout.ts';
+import type { TapFilter } from '../../dataplane/tap/tap-control.ts';
 import { formatAddress, parseAddress } from '../../ip/address.ts';
 import type { CaptureContext, CaptureVerdict } from '../live/context.ts';
 
@@ -16,7 +17,7 @@ export interface Selection {
 }
 
 /** Turns names into the numbers that the workers compare. Throws RipstopError ECAPTURE with the name that is meant. */
-export function resolveSelection(selection: Selection, context: CaptureContext): Wanted {
+export function resolveSelection(selection: Selection, context: CaptureContext): TapFilter {
   const verdicts = selection.verdicts?.flatMap(name => verdictNumbers(name, context.verdicts));
   return {
     points: pointBits(selection.points ?? POINT_NAMES),

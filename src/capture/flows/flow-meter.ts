@@ -1,6 +1,7 @@
 import { elementAt } from '../../base/at.ts';
 import { contained } from '../../base/boundary.ts';
-import * as point from '../../dataplane/tap/tap.ts';
+import * as point from '../../dataplane/tap/record-layout.ts';
+import { FLOW_TAP, setTapFilter } from '../../dataplane/tap/tap-control.ts';
 import type { CaptureSource } from '../live/capture-hub.ts';
 import { type CaptureContext, encapsulationOf } from '../live/context.ts';
 import { type RecordVisitor, TapReader } from '../live/record.ts';
@@ -73,12 +74,12 @@ export class FlowMeter {
     this.#link = inner;
     this.#headerBytes = headerBytes;
     this.#isDrop = this.#context.verdicts.map(verdict => verdict.drop);
-    const rings = elementAt(source.rings, point.FLOW_TAP);
+    const rings = elementAt(source.rings, FLOW_TAP);
     this.#shares = rings.map(() => ({ seen: 0, lost: 0, weight: 1 }));
     this.#reader = new TapReader(rings);
     this.#reader.discard();
     this.#tickAt = this.#since + TICK_MS;
-    point.steer(source.control, point.FLOW_TAP, {
+    setTapFilter(source.control, FLOW_TAP, {
       points: point.EGRESS_INNER | point.INGRESS_INNER | point.DROP,
       snapLength: SNAP_LENGTH,
     });
@@ -99,7 +100,7 @@ export class FlowMeter {
 
   stop(): void {
     clearInterval(this.#timer);
-    point.steer(this.#source.control, point.FLOW_TAP, undefined);
+    setTapFilter(this.#source.control, FLOW_TAP, undefined);
   }
 
   report(): FlowReport {
@@ -135,7 +136,7 @@ export class FlowMeter {
     share.lost += lost;
     fate.timeMs = (word(point.RECORD_SECONDS) >>> 0) * 1000 + word(point.RECORD_NANOSECONDS) / 1e6;
     if (lost > 0) fate.wholeSince = fate.timeMs;
-    const start = point.HEADER_BYTES + (word(point.RECORD_TURN) & 3);
+    const start = point.RECORD_HEADER_BYTES + (word(point.RECORD_LATENCY_AND_PADDING) & 3);
     const front = kind === point.KIND_INGRESS ? this.#headerBytes : 0;
     const captured = Math.min(word(point.RECORD_CAPTURED), size - start) - front;
     const length = word(point.RECORD_LENGTH) - front;

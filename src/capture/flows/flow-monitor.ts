@@ -60,8 +60,8 @@ export class FlowMonitor {
   #on(): FlowMeter {
     this.#run ??= new FlowMeter(this.#source, this.#device, this.#capacity, this.#followers, () => {
       const isWanted = this.#isKept || this.#followers.size > 0 || Date.now() - this.#askedAt < HOLD_MS;
-      if (!isWanted || this.#source.isOver) this.close();
-      if (this.#source.isOver) for (const over of this.#followers.values()) over();
+      if (!isWanted || this.#source.isClosed) this.close();
+      if (this.#source.isClosed) for (const over of this.#followers.values()) over();
     });
     return this.#run;
   }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { elementAt } from '../../base/at.ts';
 import { RipstopError } from '../../base/errors.ts';
-import { FLOW_TAP, steer, TAPS, type Wanted } from '../../dataplane/tap/tap.ts';
+import { FLOW_TAP, setTapFilter, TAPS, type TapFilter } from '../../dataplane/tap/tap-control.ts';
 import { resolveSelection, type Selection } from '../filter/selection.ts';
 import type { CaptureContext } from './context.ts';
 import { TapReader } from './record.ts';
@@ -13,7 +13,7 @@ export interface CaptureSource {
   /** By tap, one ring per worker. */
   readonly rings: readonly (readonly SharedArrayBuffer[])[];
   /** True when the data plane has ended. */
-  readonly isOver: boolean;
+  readonly isClosed: boolean;
   /** The present context; peers come and go. */
   context(): CaptureContext;
 }
@@ -61,7 +61,7 @@ export class CaptureHub {
     const release = () => {
       if (released) return;
       released = true;
-      steer(this.#source.control, tap, undefined);
+      setTapFilter(this.#source.control, tap, undefined);
       setTimeout(() => this.#free.push(tap), DRAIN_MS).unref();
     };
     if (signal.aborted) release();
@@ -72,7 +72,7 @@ export class CaptureHub {
   async *#stream(
     tap: number,
     context: CaptureContext,
-    wanted: Wanted,
+    wanted: TapFilter,
     signal: AbortSignal,
     release: () => void,
   ): AsyncGenerator<Uint8Array, void, void> {
@@ -81,9 +81,9 @@ export class CaptureHub {
       const reader = new TapReader(elementAt(this.#source.rings, tap));
       const queue = new RecordQueue();
       reader.discard();
-      steer(this.#source.control, tap, wanted);
+      setTapFilter(this.#source.control, tap, wanted);
       yield encodeContext(context);
-      while (!signal.aborted && !this.#source.isOver) {
+      while (!signal.aborted && !this.#source.isClosed) {
         if (reader.visit(queue.add) > 0) yield queue.take();
         else await sleep(POLL_MS, undefined, { signal }).catch(() => {});
       }

@@ -1,5 +1,10 @@
 import { describeError, RipstopError } from '../../base/errors.ts';
-import { HEADER_BYTES, KIND_EGRESS, KIND_INGRESS, RECORD_LOST } from '../../dataplane/tap/tap.ts';
+import {
+  KIND_EGRESS,
+  KIND_INGRESS,
+  RECORD_HEADER_BYTES,
+  RECORD_LOST,
+} from '../../dataplane/tap/record-layout.ts';
 import { GrowingQueue } from '../format/byte-queue.ts';
 import { ByteSource } from '../format/byte-source.ts';
 import { type CaptureContext, readContext } from './context.ts';
@@ -100,7 +105,7 @@ interface Message {
 }
 
 function recordOf(source: ByteSource, { kind, body }: Message): CaptureRecord {
-  if ((kind !== KIND_EGRESS && kind !== KIND_INGRESS) || body.byteLength < HEADER_BYTES)
+  if ((kind !== KIND_EGRESS && kind !== KIND_INGRESS) || body.byteLength < RECORD_HEADER_BYTES)
     broken(source, `a message of kind ${kind} and ${body.byteLength} bytes`);
   const record = decodeRecord(body, 0, body.byteLength, kind, 0);
   return { ...record, lost: body.getUint32(RECORD_LOST * 4, true) };

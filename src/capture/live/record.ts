@@ -8,7 +8,7 @@ import {
   recordLength,
   release,
 } from '../../dataplane/descriptor/ring.ts';
-import * as point from '../../dataplane/tap/tap.ts';
+import * as point from '../../dataplane/tap/record-layout.ts';
 
 /** The virtio-net fields that came with a frame: what the sender left for the hardware to do. */
 export interface Offload {
@@ -141,7 +141,7 @@ export class TapReader {
 }
 
 /**
- * A record as a value, from the layout of `point.ts`.
+ * A record as a value, from the layout of `ts`.
  * @param at where its header begins
  * @param size bytes of header, padding and captured bytes together
  * @param lost what RECORD_LOST says since the record before
@@ -157,7 +157,7 @@ export function decodeRecord(
   const word = (index: number) => view.getInt32(at + index * 4, true);
   const copy = (offset: number, length: number) =>
     Uint8Array.from(new Uint8Array(view.buffer, view.byteOffset + at + offset, length));
-  const start = point.HEADER_BYTES + (word(point.RECORD_TURN) & 3);
+  const start = point.RECORD_HEADER_BYTES + (word(point.RECORD_LATENCY_AND_PADDING) & 3);
   const captured = Math.max(0, Math.min(word(point.RECORD_CAPTURED), size - start));
   const ingress = kind === point.KIND_INGRESS;
   const offload = word(point.RECORD_OFFLOAD);
@@ -179,7 +179,7 @@ export function decodeRecord(
     segments: word(point.RECORD_SEGMENTS),
     error: word(point.RECORD_ERROR),
     port: word(point.RECORD_PORT),
-    tookNs: word(point.RECORD_TURN) >>> 2,
+    tookNs: word(point.RECORD_LATENCY_AND_PADDING) >>> 2,
     // The words were copied as words, so their bytes stand in network order as the kernel put them.
     ...(ingress ? { address: copy(point.RECORD_ADDRESS * 4, 16) } : {}),
     lost,

@@ -17,7 +17,7 @@ export interface ReplayConfig {
   readonly mtu: number;
   readonly underlayMtu: number;
   readonly flood: boolean;
-  readonly strictSource: boolean;
+  readonly sourceCheck: boolean;
   readonly peers: readonly Peer[];
 }
 

@@ -5,7 +5,7 @@ import * as ipv6 from '../../../encap/wire/ipv6.ts';
 import * as udp from '../../../encap/wire/udp.ts';
 import { linkBytes } from '../../../encap/wire/vlan.ts';
 import { FRAME_MAX } from '../../dataplane/descriptor/descriptor.ts';
-import { POINT_NAMES } from '../../dataplane/tap/tap.ts';
+import { POINT_NAMES } from '../../dataplane/tap/record-layout.ts';
 import { mappedBytesOf, requireAddress } from '../../ip/address.ts';
 import { parseMac } from '../../ip/mac.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';

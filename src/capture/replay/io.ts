@@ -8,6 +8,8 @@ import { linkBytes } from '../../../encap/wire/vlan.ts';
 import { GSO_TCPV4, GSO_TCPV6, NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
 import { elementAt } from '../../base/at.ts';
 import * as batch from '../../dataplane/descriptor/descriptor.ts';
+import { SOURCE_ADDRESS, SOURCE_PORT, SOURCE_STRIDE } from '../../dataplane/descriptor/source.ts';
+import { FORWARD, TOO_BIG } from '../../dataplane/descriptor/verdicts.ts';
 import { readPeer } from '../../dataplane/tables/peer-table.ts';
 import { addressBytes } from '../../ip/address.ts';
 import { segmentGso } from '../decode/segments.ts';
@@ -20,18 +22,6 @@ export interface ReplayOutput {
   readonly kind: 'datagram' | 'frame' | 'icmp';
   /** As it would be captured: Ethernet in vxlan mode, IP in udp mode; an `icmp` is the message alone. */
   readonly bytes: Uint8Array;
-}
-
-/** Where the ends and the forwarder agree on numbers that live in other rooms. */
-export interface ReplayNumbers {
-  /** Number of the verdict that lets a frame go on. */
-  readonly forward: number;
-  /** Number of the verdict of a frame that no datagram holds. */
-  readonly tooBig: number;
-  /** int32 fields of a source address, as in `dataplane/io/interfaces.ts`. */
-  readonly sourceStride: number;
-  readonly sourceAddress: number;
-  readonly sourcePort: number;
 }
 
 /** First of the source ports; a live data plane picks them at random from here on. */
@@ -50,13 +40,11 @@ export class ReplayIo {
   /** Whether outputs are kept; a run for speed does not. */
   keeps = true;
   readonly #config: ReplayConfig;
-  readonly #numbers: ReplayNumbers;
   readonly #queue: ReplayInput[] = [];
 
-  constructor(config: ReplayConfig, numbers: ReplayNumbers, capacity: number) {
+  constructor(config: ReplayConfig, capacity: number) {
     this.#config = config;
-    this.#numbers = numbers;
-    this.sources = new Int32Array(new SharedArrayBuffer(capacity * numbers.sourceStride * 4));
+    this.sources = new Int32Array(new SharedArrayBuffer(capacity * SOURCE_STRIDE * 4));
   }
 
   /** Queues inputs of one direction for the next turn. */
@@ -71,14 +59,13 @@ export class ReplayIo {
   }
 
   receiveBatch(into: batch.Batch, _timeoutMs: number): number {
-    const { sourceStride, sourceAddress, sourcePort } = this.#numbers;
     this.sources.fill(0);
     return this.#fill(into, (input, descriptor, index) => {
       if (input.direction !== 'ingress') return;
-      const at = index * sourceStride;
+      const at = index * SOURCE_STRIDE;
       into.table[descriptor + batch.DESC_SOURCE] = index;
-      new Uint8Array(this.sources.buffer, (at + sourceAddress) * 4, 16).set(input.source);
-      this.sources[at + sourcePort] = input.port;
+      new Uint8Array(this.sources.buffer, (at + SOURCE_ADDRESS) * 4, 16).set(input.source);
+      this.sources[at + SOURCE_PORT] = input.port;
     });
   }
 
@@ -149,10 +136,10 @@ export class ReplayIo {
   #refuseTooBig(from: batch.Batch, count: number): number {
     let refused = 0;
     for (let at = 0; at < count * batch.DESC_STRIDE; at += batch.DESC_STRIDE) {
-      const isForward = from.table[at + batch.DESC_VERDICT] === this.#numbers.forward;
+      const isForward = from.table[at + batch.DESC_VERDICT] === FORWARD;
       const isPlain = from.table[at + batch.DESC_GSO_SIZE] === 0;
       if (!isForward || !isPlain || elementAt(from.table, at + batch.DESC_LENGTH) <= FRAME_ROOM) continue;
-      from.table[at + batch.DESC_VERDICT] = this.#numbers.tooBig;
+      from.table[at + batch.DESC_VERDICT] = TOO_BIG;
       refused++;
     }
     return refused;
@@ -161,7 +148,7 @@ export class ReplayIo {
   #eachForward(from: batch.Batch, count: number, use: (frame: Uint8Array, at: number) => void): void {
     if (!this.keeps) return;
     for (let at = 0; at < count * batch.DESC_STRIDE; at += batch.DESC_STRIDE) {
-      if (from.table[at + batch.DESC_VERDICT] !== this.#numbers.forward) continue;
+      if (from.table[at + batch.DESC_VERDICT] !== FORWARD) continue;
       const offset = elementAt(from.table, at + batch.DESC_OFFSET);
       use(from.slab.subarray(offset, offset + elementAt(from.table, at + batch.DESC_LENGTH)), at);
     }

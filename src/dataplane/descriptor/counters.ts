@@ -1,27 +1,33 @@
 import { RipstopError } from '../../base/errors.ts';
 
 /*
- * Counters: one block of float64 a worker in shared memory, all of them sums since start.
+ * Counters: one block of float64 per worker in shared memory, all of them sums since start.
  *
  *   Writer    of a block: its worker alone, with plain additions; no two blocks share a cache line.
- *   Readers   anybody, at any time. Each number is right, but a frame may stand in one number and not yet in the next.
+ *   Readers   any thread, at any time. Each number is exact, but a frame may be in one number and not yet in the next.
  *   Torn read of one number: a float64 that is aligned is one store and one load on the 64-bit machines that Node
  *             runs on; each number is exact up to 2^53 (9 PB, 28 years at 10 Mpps) and makes no garbage.
  *   Reset     of a peer: by the control thread as `resetSlot` of `TablesWriter`, when no worker can count for the
- *             slot any more. The store of the next generation follows it, so a worker that gets to know the slot's
- *             next peer sees the zeros.
+ *             slot any more. The next generation is published after it, so a worker that sees the slot's next peer
+ *             sees the zeros.
  *
- * A block: verdicts { frames, bytes } · gauges · peers { egress frames, egress bytes, ingress frames, ingress bytes }
+ * A block: verdicts { frames, bytes } · worker statistics · peers { egress frames, egress bytes, ingress frames, ingress bytes }
  */
-const GAUGES_AT = 64;
-const PEERS_AT = 80;
+/** Index of the first number of each part. */
+export const STATS_AT = 64;
+export const PEERS_AT = 80;
+/** Numbers per verdict: frames, bytes. */
+export const VERDICT_NUMBERS = 2;
+/** Numbers per peer: frames and bytes of egress, then of ingress. */
+export const PEER_NUMBERS = 4;
+export const INGRESS_AT = 2;
 /** Numbers in the header that names the sizes, and in a cache line pair: the prefetcher fetches two lines. */
 const LINE_PAIR = 16;
 
 /** Verdict numbers that a block has room for. */
 export const VERDICTS_MAX = 32;
 
-/* Numbers of the gauges; what they say stands in GAUGES below. */
+/* Indices of the worker statistics; WORKER_STATS below describes them. */
 export const BATCHES = 0;
 export const WAKEUPS = 1;
 export const BATCH_MAX = 2;
@@ -30,39 +36,27 @@ export const NATIVE_CALLS = 4;
 export const COALESCED = 5;
 export const FALLBACKS = 6;
 
-/** The gauges in the order of their numbers, with what they say, for `docs/metrics.md`. */
-export const GAUGES = [
+/** The worker statistics by index, with their meanings for `docs/metrics.md`. All are counters but `batchMax`. */
+export const WORKER_STATS = [
   { name: 'batches', meaning: 'batches that carried at least one frame' },
-  { name: 'wakeups', meaning: 'times that the wait in the kernel ended, with frames or without' },
-  { name: 'batchMax', meaning: 'frames of the largest batch so far: the only number that is no sum' },
-  { name: 'segments', meaning: 'datagrams (egress) or frames (ingress) that stood for packets on the wire' },
+  { name: 'wakeups', meaning: 'returns from the wait in the kernel, with or without frames' },
+  { name: 'batchMax', meaning: 'frames of the largest batch so far; a maximum, not a sum' },
+  { name: 'segments', meaning: 'packets on the wire: datagrams sent (egress) or frames received (ingress)' },
   { name: 'nativeCalls', meaning: 'calls into the addon' },
-  { name: 'coalesced', meaning: 'frames merged into a superframe before the device got them' },
-  { name: 'fallbacks', meaning: 'offloaded units that the kernel refused and that went out one by one' },
+  { name: 'coalesced', meaning: 'frames merged into GSO packets before they were written to the device' },
+  { name: 'fallbacks', meaning: 'offloaded units that the kernel refused and that were sent one by one' },
 ] as const;
 
-export type Gauges = Record<(typeof GAUGES)[number]['name'], number>;
-
-export interface Tally {
-  frames: number;
-  bytes: number;
-}
-
-export interface PeerTally {
-  egress: Tally;
-  ingress: Tally;
-}
-
-/** The counters as one thread sees them. */
+/** Views of the counters for one thread. */
 export interface Counters {
   readonly memory: SharedArrayBuffer;
   readonly peers: number;
-  /** One block a worker; a worker writes its own only. */
+  /** One block per worker; a worker writes only its own. */
   readonly blocks: readonly Float64Array[];
 }
 
 function blockLength(peers: number): number {
-  return Math.ceil((PEERS_AT + peers * 4) / LINE_PAIR) * LINE_PAIR;
+  return Math.ceil((PEERS_AT + peers * PEER_NUMBERS) / LINE_PAIR) * LINE_PAIR;
 }
 
 /** Bytes of shared memory for the counters of `workers` threads and `peers` slots. */
@@ -82,8 +76,7 @@ export function createCounters(workers: number, peers: number): SharedArrayBuffe
 /** Views of counters that another thread made. Throws ELAYOUT when the memory holds something else. */
 export function openCounters(memory: SharedArrayBuffer): Counters {
   const numbers = new Float64Array(memory);
-  const workers = numbers[0]!;
-  const peers = numbers[1]!;
+  const [workers = 0, peers = 0] = numbers;
   if (!(workers >= 1) || countersBytes(workers, peers) !== memory.byteLength)
     throw new RipstopError('ELAYOUT', 'the shared memory holds no counters', 'restart all workers');
   const length = blockLength(peers);
@@ -94,12 +87,19 @@ export function openCounters(memory: SharedArrayBuffer): Counters {
   return { memory, peers, blocks };
 }
 
+/** The block of one worker. */
+export function counterBlock(memory: SharedArrayBuffer, worker: number): Float64Array {
+  const block = openCounters(memory).blocks[worker];
+  if (!block) throw new Error(`the counters have no block for worker ${worker}`);
+  return block;
+}
+
 /**
  * Adds frames and bytes to a verdict.
  * @hot
  */
 export function countVerdict(block: Float64Array, verdict: number, frames: number, bytes: number): void {
-  const at = verdict << 1;
+  const at = verdict * VERDICT_NUMBERS;
   block[at]! += frames;
   block[at + 1]! += bytes;
 }
@@ -109,7 +109,7 @@ export function countVerdict(block: Float64Array, verdict: number, frames: numbe
  * @hot
  */
 export function countEgress(block: Float64Array, peer: number, frames: number, bytes: number): void {
-  const at = 80 + (peer << 2);
+  const at = PEERS_AT + peer * PEER_NUMBERS;
   block[at]! += frames;
   block[at + 1]! += bytes;
 }
@@ -119,62 +119,29 @@ export function countEgress(block: Float64Array, peer: number, frames: number, b
  * @hot
  */
 export function countIngress(block: Float64Array, peer: number, frames: number, bytes: number): void {
-  const at = 82 + (peer << 2);
+  const at = PEERS_AT + peer * PEER_NUMBERS + INGRESS_AT;
   block[at]! += frames;
   block[at + 1]! += bytes;
 }
 
 /**
- * Adds to a gauge that sums.
+ * Adds to a worker statistic.
  * @hot
  */
-export function addGauge(block: Float64Array, gauge: number, amount: number): void {
-  block[64 + gauge]! += amount;
+export function addStat(block: Float64Array, stat: number, amount: number): void {
+  block[STATS_AT + stat]! += amount;
 }
 
 /**
- * Raises a gauge that keeps the largest value.
+ * Raises a worker statistic that is a maximum.
  * @hot
  */
-export function raiseGauge(block: Float64Array, gauge: number, value: number): void {
-  if (value > block[64 + gauge]!) block[64 + gauge] = value;
-}
-
-/** Frames and bytes of a verdict, all workers together. */
-export function verdictTally(counters: Counters, verdict: number): Tally {
-  return tally(counters, verdict * 2);
-}
-
-/** What the peer in slot `peer` sent and got, all workers together. */
-export function peerTally(counters: Counters, peer: number): PeerTally {
-  const at = PEERS_AT + peer * 4;
-  return { egress: tally(counters, at), ingress: tally(counters, at + 2) };
-}
-
-/** The gauges of all workers together, or of one. */
-export function readGauges(counters: Counters, worker?: number): Gauges {
-  const blocks = worker === undefined ? counters.blocks : [counters.blocks[worker]!];
-  const gauges = {} as Gauges;
-  for (const [gauge, { name }] of GAUGES.entries()) {
-    const values = blocks.map(block => block[GAUGES_AT + gauge]!);
-    gauges[name] = gauge === BATCH_MAX ? Math.max(...values) : values.reduce((sum, value) => sum + value, 0);
-  }
-  return gauges;
+export function maxStat(block: Float64Array, stat: number, value: number): void {
+  if (value > block[STATS_AT + stat]!) block[STATS_AT + stat] = value;
 }
 
 /** Zeroes what is counted for a slot. Only when no worker counts for it: see the head of this file. */
 export function resetPeer(counters: Counters, peer: number): void {
-  const at = PEERS_AT + peer * 4;
-  for (const block of counters.blocks) block.fill(0, at, at + 4);
-}
-
-function tally(counters: Counters, at: number): Tally {
-  let frames = 0;
-  let bytes = 0;
-  // While the memory grows, a worker may still count in a block that has fewer slots.
-  for (const block of counters.blocks) {
-    frames += block[at] ?? 0;
-    bytes += block[at + 1] ?? 0;
-  }
-  return { frames, bytes };
+  const at = PEERS_AT + peer * PEER_NUMBERS;
+  for (const block of counters.blocks) block.fill(0, at, at + PEER_NUMBERS);
 }

@@ -1,40 +1,45 @@
 import { RipstopError } from '../../base/errors.ts';
 
 /*
- * A ring of bytes between two threads, for what a worker tells and must not wait for: captured frames, punts, drops.
- * One producer, one consumer, records of any length, no allocation and no lock on either side.
+ * A ring of bytes between two threads, for what a worker reports and must not wait for: captured frames.
+ * One producer, one consumer, records of any length, no allocation and no lock on either side. The consumer polls.
  *
- * Life of a record:
+ * States of a record:
  *   free       the producer may write there
  *   reserved   `reserve` gave its bytes to the producer, which fills them; the consumer cannot see it
- *   published  `commit`, once a batch, moves WRITE past all that is reserved
+ *   published  `commit`, once per batch, moves WRITE past all reserved records
  *   taken      `nextRecord` gave its bytes to the consumer, which reads them in place
- *   free       `release` moves READ past all that was taken
- * Life of the ring: made empty by `createRing`; opened once by each side; a side that ends, also by a crash, leaves
- * the other unharmed: without a consumer it fills up and drops are counted, without a producer it runs empty. A
- * producer that starts again after a crash opens the same memory: HEAD goes back to WRITE, records that were
- * reserved but never published are gone. The memory goes when the last thread drops it.
+ *   free       `release` moves READ past all taken records
+ * `createRing` makes an empty ring; each side opens it once. The end of one side, also by a crash, does not harm the other:
+ * without a consumer the ring fills up and drops are counted, without a producer it runs empty. A producer that restarts
+ * opens the same memory: HEAD goes back to WRITE, so records that were reserved but not published are lost.
  *
  * A record: int32 length, int32 kind, the bytes, padding to eight. A record never wraps: where the end of the ring
- * is too near, a filler record leads to its beginning. When there is no room `reserve` says so and counts; the
- * producer goes on. Positions run freely as int32 and are masked into the ring; their difference is the fill.
+ * is too near, a filler record leads to its beginning. When there is no room, `reserve` counts a drop and the producer
+ * continues. Positions run freely as int32 and are masked into the ring; their difference is the fill level.
  *
  *   line 0   WRITE, stored by the producer          line 1   READ, stored by the consumer
  *   line 2   the producer's own: HEAD, its copy of READ, records dropped
- *   line 3   the consumer's own: TAIL, its copy of WRITE      line 4   SLEEPING, stored by the consumer
+ *   line 3   the consumer's own: TAIL, its copy of WRITE
  *
- * Each side works on its own line and looks at the other's only when its copy says full or empty (MCRingBuffer).
- * Order: the bytes are written before the Atomics.store of WRITE and read after the Atomics.load of it; the same for
- * READ the other way. A torn read cannot happen: a byte belongs to one side at a time.
+ * Each side uses its own line and loads the other's only when its copy says full or empty (MCRingBuffer).
+ * Order: the bytes are written before the Atomics.store of WRITE and read after the Atomics.load of it; likewise for READ
+ * in the other direction. No torn reads: a byte belongs to one side at a time.
  */
 const WRITE = 0;
 const READ = 16;
 const HEAD = 32;
 const READ_COPY = 33;
+const DROPPED = 34;
 const TAIL = 48;
 const WRITE_COPY = 49;
-const SLEEPING = 64;
-const HEADER_BYTES = 320;
+const HEADER_BYTES = 256;
+
+/** Bytes of length and kind in front of a record, and the word of the kind. */
+const RECORD_HEAD = 8;
+const KIND_WORD = 1;
+/** Kind of a filler record. */
+const FILLER = -1;
 
 const SIZE_MIN = 1024;
 const SIZE_MAX = 1 << 30;
@@ -93,6 +98,14 @@ export function openConsumer(memory: SharedArrayBuffer): Ring {
 }
 
 /**
+ * Bytes that a record of `length` bytes takes: with its head, padded to eight.
+ * @hot
+ */
+function recordBytes(length: number): number {
+  return (length + RECORD_HEAD + 7) & ~7;
+}
+
+/**
  * Room for a record of `length` bytes: the offset in `bytes` where they go, or -1 when the record does not fit and
  * is counted as dropped.
  * @param kind what the record is, not negative
@@ -101,22 +114,23 @@ export function openConsumer(memory: SharedArrayBuffer): Ring {
 export function reserve(ring: Ring, kind: number, length: number): number {
   const control = ring.control;
   const size = ring.size;
-  const head = control[32]!;
+  const head = control[HEAD]!;
   const at = head & (size - 1);
-  const need = (length + 15) & ~7;
+  const need = recordBytes(length);
   const filler = need > size - at ? size - at : 0;
-  if (size - ((head - control[33]!) | 0) < need + filler) control[33] = Atomics.load(control, 16);
-  if (need > size >> 1 || size - ((head - control[33]!) | 0) < need + filler) {
-    control[34]!++;
+  if (size - ((head - control[READ_COPY]!) | 0) < need + filler)
+    control[READ_COPY] = Atomics.load(control, READ);
+  if (need > size >> 1 || size - ((head - control[READ_COPY]!) | 0) < need + filler) {
+    control[DROPPED]!++;
     return -1;
   }
   const words = ring.words;
-  if (filler !== 0) words[(at >> 2) + 1] = -1;
+  if (filler !== 0) words[(at >> 2) + KIND_WORD] = FILLER;
   const start = filler === 0 ? at : 0;
   words[start >> 2] = length;
-  words[(start >> 2) + 1] = kind;
-  control[32] = (head + need + filler) | 0;
-  return start + 8;
+  words[(start >> 2) + KIND_WORD] = kind;
+  control[HEAD] = (head + need + filler) | 0;
+  return start + RECORD_HEAD;
 }
 
 /**
@@ -125,9 +139,8 @@ export function reserve(ring: Ring, kind: number, length: number): number {
  */
 export function commit(ring: Ring): void {
   const control = ring.control;
-  if (control[0] === control[32]) return;
-  Atomics.store(control, 0, control[32]!);
-  if (Atomics.load(control, 64) !== 0) Atomics.notify(control, 0);
+  if (control[WRITE] === control[HEAD]) return;
+  Atomics.store(control, WRITE, control[HEAD]!);
 }
 
 /**
@@ -136,19 +149,19 @@ export function commit(ring: Ring): void {
  */
 export function nextRecord(ring: Ring): number {
   const control = ring.control;
-  let tail = control[48]!;
-  if (tail === control[49]) {
-    control[49] = Atomics.load(control, 0);
-    if (tail === control[49]) return -1;
+  let tail = control[TAIL]!;
+  if (tail === control[WRITE_COPY]) {
+    control[WRITE_COPY] = Atomics.load(control, WRITE);
+    if (tail === control[WRITE_COPY]) return -1;
   }
   const words = ring.words;
   let at = tail & (ring.size - 1);
-  if (words[(at >> 2) + 1] === -1) {
+  if (words[(at >> 2) + KIND_WORD] === FILLER) {
     tail = (tail + ring.size - at) | 0;
     at = 0;
   }
-  control[48] = (tail + ((words[at >> 2]! + 15) & ~7)) | 0;
-  return at + 8;
+  control[TAIL] = (tail + recordBytes(words[at >> 2]!)) | 0;
+  return at + RECORD_HEAD;
 }
 
 /** Bytes of the record whose contents begin at `at`. @hot */
@@ -166,21 +179,7 @@ export function recordKind(ring: Ring, at: number): number {
  * @hot
  */
 export function release(ring: Ring): void {
-  Atomics.store(ring.control, 16, ring.control[48]!);
-}
-
-/**
- * Blocks the consumer's thread until a record is there. Not for the main thread, which polls.
- * @returns false when `timeoutMs` have passed without one
- */
-export function waitForRecord(ring: Ring, timeoutMs: number): boolean {
-  const { control } = ring;
-  const tail = control[TAIL]!;
-  // The producer stores WRITE, then looks at SLEEPING; this side the other way round: one of the two sees the other.
-  Atomics.store(control, SLEEPING, 1);
-  Atomics.wait(control, WRITE, tail, timeoutMs);
-  Atomics.store(control, SLEEPING, 0);
-  return Atomics.load(control, WRITE) !== tail;
+  Atomics.store(ring.control, READ, ring.control[TAIL]!);
 }
 
 /**
@@ -188,5 +187,5 @@ export function waitForRecord(ring: Ring, timeoutMs: number): boolean {
  * @hot
  */
 export function droppedRecords(ring: Ring): number {
-  return Atomics.load(ring.control, 34) >>> 0;
+  return Atomics.load(ring.control, DROPPED) >>> 0;
 }

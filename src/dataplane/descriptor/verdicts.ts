@@ -1,4 +1,6 @@
-/** One way that a frame can end. */
+import * as wire from '../../../encap/encap.ts';
+
+/** What became of a frame. */
 export interface Verdict {
   /** Counter label and packet comment: lower-case words joined by `-`. */
   readonly name: string;
@@ -25,9 +27,11 @@ export const TOO_BIG = 6;
 export const EGRESS_MALFORMED = 7;
 export const SEND_FAILED = 8;
 export const TRUNCATED = 9;
-export const RUNT = 10;
-export const BAD_FLAGS = 11;
-export const WRONG_VNI = 12;
+/* The faults that the `check` of an encapsulation returns are verdicts too, in the same order. */
+const WIRE_FAULT = 9;
+export const RUNT = WIRE_FAULT + wire.RUNT;
+export const BAD_FLAGS = WIRE_FAULT + wire.BAD_FLAGS;
+export const WRONG_VNI = WIRE_FAULT + wire.WRONG_VNI;
 export const UNKNOWN_PEER = 13;
 export const SPOOFED_SOURCE = 14;
 export const INNER_MALFORMED = 15;
@@ -36,15 +40,18 @@ export const BAD_CHECKSUM = 17;
 export const NOT_FOR_US = 18;
 export const WRITE_FAILED = 19;
 
+/** Verdicts that are given before the encapsulation header is removed: DESC_OFFSET is still that of the datagram. */
+export const OUTER_VERDICTS: readonly number[] = [TRUNCATED, RUNT, BAD_FLAGS, WRONG_VNI, UNKNOWN_PEER];
+
 export const VERDICTS: readonly Verdict[] = [
   {
     name: 'pending',
     drop: false,
     direction: 'both',
-    meaning: 'not judged yet; never seen in a counter',
+    meaning: 'not classified yet; never counted',
     remedy: '',
   },
-  { name: 'forward', drop: false, direction: 'both', meaning: 'carried on', remedy: '' },
+  { name: 'forward', drop: false, direction: 'both', meaning: 'forwarded', remedy: '' },
   {
     name: 'flood',
     drop: false,
@@ -56,16 +63,16 @@ export const VERDICTS: readonly Verdict[] = [
     name: 'punt',
     drop: false,
     direction: 'both',
-    meaning: 'answered by the slow room: ARP or neighbour discovery',
+    meaning: 'answered locally (ARP or neighbour discovery)',
     remedy: '',
   },
   {
     name: 'no-peer',
     drop: true,
     direction: 'egress',
-    meaning: 'no peer owns the destination; the sender got an ICMP unreachable (rate-limited)',
+    meaning: 'no peer owns the destination; the sender gets an ICMP unreachable (rate-limited)',
     remedy:
-      'compare the destination with `ripstop peers`: a missing lease, a stale neighbour or a route too wide',
+      'compare the destination with `ripstop peers`: missing lease, stale neighbour entry, or too wide a route',
   },
   {
     name: 'multicast',
@@ -78,30 +85,30 @@ export const VERDICTS: readonly Verdict[] = [
     name: 'too-big',
     drop: true,
     direction: 'egress',
-    meaning:
-      'larger than the path to the peer takes; the sender got fragmentation-needed or packet-too-big (rate-limited)',
-    remedy: 'lower the MTU of the overlay, or mend the underlay path that shrank',
+    meaning: 'exceeds the path MTU; the sender gets fragmentation-needed or packet-too-big (rate-limited)',
+    remedy: 'lower the overlay MTU, or fix the underlay MTU',
   },
   {
     name: 'egress-malformed',
     drop: true,
     direction: 'egress',
-    meaning: 'a frame from the device whose headers lie about their length or offload',
-    remedy: 'a local sender writes broken packets: capture at the point `drop`',
+    meaning: 'invalid length or offload header in a frame from the device',
+    remedy: 'a local sender writes invalid packets: capture at the point `drop`',
   },
   {
     name: 'send-failed',
     drop: true,
     direction: 'egress',
     meaning: 'the kernel refused the datagram',
-    remedy: 'look at the errno in `ripstop drops`: route to the peer, firewall OUTPUT rule, full send buffer',
+    remedy:
+      'see the errno in `ripstop drops`: no route to the peer, firewall OUTPUT rule, or full send buffer',
   },
   {
     name: 'truncated',
     drop: true,
     direction: 'ingress',
-    meaning: 'a datagram longer than the receive buffer',
-    remedy: 'the peer sends more than 64 KiB at once: its offload settings are broken',
+    meaning: 'the datagram is longer than the receive buffer',
+    remedy: 'the peer sends more than 64 KiB at once: check its offload settings',
   },
   {
     name: 'runt',
@@ -121,15 +128,15 @@ export const VERDICTS: readonly Verdict[] = [
     name: 'wrong-vni',
     drop: true,
     direction: 'ingress',
-    meaning: 'another VXLAN network identifier',
+    meaning: 'another VXLAN network identifier than ours',
     remedy: 'make VNI equal on all nodes',
   },
   {
     name: 'unknown-peer',
     drop: true,
     direction: 'ingress',
-    meaning: 'the outer source address is no peer',
-    remedy: 'a node without a lease, NAT on the underlay, or an intruder: compare with `ripstop peers`',
+    meaning: 'the outer source address belongs to no peer',
+    remedy: 'compare with `ripstop peers`: node without a lease, NAT on the underlay, or an intruder',
   },
   {
     name: 'spoofed-source',
@@ -142,14 +149,14 @@ export const VERDICTS: readonly Verdict[] = [
     name: 'inner-malformed',
     drop: true,
     direction: 'ingress',
-    meaning: 'inner version, header length or total length lies',
+    meaning: 'invalid version, header length or total length of the inner packet',
     remedy: 'broken offload on the peer: capture at the point `drop` on both nodes',
   },
   {
     name: 'oversized',
     drop: true,
     direction: 'ingress',
-    meaning: 'inner packet larger than the device takes',
+    meaning: 'the inner packet exceeds the MTU of the device',
     remedy: 'make the overlay MTU equal on all nodes',
   },
   {
@@ -163,14 +170,19 @@ export const VERDICTS: readonly Verdict[] = [
     name: 'not-for-us',
     drop: true,
     direction: 'ingress',
-    meaning: 'inner destination MAC is another node’s',
-    remedy: 'stale neighbour or FDB entry on the peer',
+    meaning: 'the inner destination MAC is that of another node',
+    remedy: 'the peer has a stale neighbour or FDB entry',
   },
   {
     name: 'write-failed',
     drop: true,
     direction: 'ingress',
     meaning: 'the device refused the frame',
-    remedy: 'look at the errno in `ripstop drops`: device down or queue full',
+    remedy: 'see the errno in `ripstop drops`: device down or queue full',
   },
 ];
+
+/** Verdicts of frames that are lost. */
+export const DROP_VERDICTS: readonly number[] = VERDICTS.flatMap(({ drop }, number) =>
+  drop ? [number] : [],
+);

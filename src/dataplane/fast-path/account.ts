@@ -18,7 +18,7 @@ export function accountBatch(block: Float64Array, batch: Batch, count: number, e
   for (let i = 0; i < count; i++) {
     const at = i * DESC_STRIDE;
     if (table[at + DESC_VERDICT] !== verdict || table[at + DESC_PEER] !== peer) {
-      if (frames > 0) settle(block, verdict, peer, frames, bytes, egress);
+      if (frames > 0) countRun(block, verdict, peer, frames, bytes, egress);
       verdict = table[at + DESC_VERDICT]!;
       peer = table[at + DESC_PEER]!;
       frames = 0;
@@ -27,11 +27,11 @@ export function accountBatch(block: Float64Array, batch: Batch, count: number, e
     frames++;
     bytes += table[at + DESC_LENGTH]!;
   }
-  if (frames > 0) settle(block, verdict, peer, frames, bytes, egress);
+  if (frames > 0) countRun(block, verdict, peer, frames, bytes, egress);
 }
 
 /** @hot */
-function settle(
+function countRun(
   block: Float64Array,
   verdict: number,
   peer: number,

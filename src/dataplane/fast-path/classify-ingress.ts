@@ -1,10 +1,17 @@
-import {
-  BAD_FLAGS as WIRE_BAD_FLAGS,
-  RUNT as WIRE_RUNT,
-  WRONG_VNI as WIRE_WRONG_VNI,
-} from '../../../encap/encap.ts';
+import * as wire from '../../../encap/encap.ts';
 import { check as checkUdp } from '../../../encap/udp.ts';
-import { check as checkVxlan } from '../../../encap/vxlan.ts';
+import { check as checkVxlan, HEADER_BYTES as VXLAN_BYTES } from '../../../encap/vxlan.ts';
+import { BYTES as ARP_BYTES } from '../../../encap/wire/arp.ts';
+import {
+  BYTES as ETHERNET_BYTES,
+  TYPE_ARP,
+  TYPE_SERVICE_VLAN,
+  TYPE_VLAN,
+} from '../../../encap/wire/ethernet.ts';
+import { PROTOCOL_TCP } from '../../../encap/wire/ipv4.ts';
+import { BYTES as IPV6_BYTES } from '../../../encap/wire/ipv6.ts';
+import { MAX_TAGS, BYTES as TAG_BYTES } from '../../../encap/wire/vlan.ts';
+import { NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
 import {
   DESC_CSUM_OFFSET,
@@ -18,6 +25,7 @@ import {
   DESC_STRIDE,
   DESC_VERDICT,
 } from '../descriptor/descriptor.ts';
+import { SOURCE_STRIDE, SOURCE_TRUNCATED } from '../descriptor/source.ts';
 import {
   BAD_FLAGS,
   FORWARD,
@@ -29,48 +37,64 @@ import {
   SPOOFED_SOURCE,
   TRUNCATED,
   UNKNOWN_PEER,
-  WRONG_VNI,
 } from '../descriptor/verdicts.ts';
-import { SOURCE_STRIDE, SOURCE_TRUNCATED } from '../io/interfaces.ts';
 import { findPrefix4, findPrefix6 } from '../tables/lpm.ts';
 import { PEER_HOST4, PEER_HOST6, PEER_MAC, PEER_REMOTE_CHECKSUM, PEER_STRIDE } from '../tables/peer-table.ts';
 import { findPeerBySource } from '../tables/source-table.ts';
 import type { TableView } from '../tables/tables.ts';
 import { ipVersion, packetBytes } from './flow.ts';
 
-/** What the gate goes by besides the tables. Constant while a worker runs. */
-export interface IngressRules {
+/** Bit of the first two bytes of a MAC that marks a group. */
+const GROUP_BIT = 0x0100;
+/** Bytes of an Ethernet header with the most tags. */
+const L3_MAX = ETHERNET_BYTES + MAX_TAGS * TAG_BYTES;
+/** First word of a VXLAN header with the flags I and RCO (include/net/vxlan.h of the kernel, VXLAN_HF_RCO). */
+const REMOTE_CHECKSUM_WORD = 0x08200000;
+/** Bit of the last header byte: the checksum is that of UDP. The other bits are its start in units of two. */
+const REMOTE_CHECKSUM_UDP = 0x80;
+/** Offset of the checksum in the header of UDP and TCP. */
+const UDP_CHECKSUM = 6;
+const TCP_CHECKSUM = 16;
+/** First words of an ARP packet for IPv4 over Ethernet: types of hardware and protocol, lengths of their addresses. */
+const ARP_ETHERNET_IPV4 = 0x00010800;
+const ARP_LENGTHS = 0x0604;
+
+/** Verdict of a fault that `check` of the encapsulation returned: the two have the same order. */
+const WIRE_FAULT = RUNT - wire.RUNT;
+
+/** Configuration of the classification besides the tables. Constant while a worker runs. */
+export interface IngressConfig {
   /** 1 when frames are Ethernet (vxlan), 0 when they are IP (udp). */
   readonly ethernet: number;
   readonly vni: number;
   /** MAC of the own VTEP: first two bytes, last four as a signed int32. */
   readonly macHi16: number;
   readonly macLo32: number;
-  /** 1 when frames to groups pass. */
+  /** 1 when frames to broadcast and multicast MACs pass. */
   readonly flood: number;
   /** 1 when the inner source must belong to the peer that sent it. */
-  readonly strict: number;
+  readonly sourceCheck: number;
   /** Bytes of the largest inner IP packet. */
   readonly mtu: number;
-  /** 1 when a TCP packet above the MTU may be the whole superframe of a kernel peer on this host. */
-  readonly superframes: number;
+  /** 1 when a TCP packet above the MTU may be a whole GSO packet of a kernel peer on this host. */
+  readonly gsoPackets: number;
 }
 
 /**
- * The gate: judges every datagram that came in and leaves DESC_OFFSET and DESC_LENGTH on the frame inside.
- * @returns how many are no FORWARD
+ * Gives each received datagram a verdict and moves DESC_OFFSET and DESC_LENGTH to the frame inside.
+ * @returns how many have another verdict than FORWARD
  * @hot
  */
-export function judgeIngress(
+export function classifyIngress(
   batch: Batch,
   count: number,
   sources: Int32Array,
   tables: TableView,
-  rules: IngressRules,
+  config: IngressConfig,
 ): number {
   const table = batch.table;
   const view = batch.view;
-  let exceptions = 0;
+  let dropped = 0;
   let message = -1;
   let peer = -1;
   for (let i = 0; i < count; i++) {
@@ -91,82 +115,85 @@ export function judgeIngress(
     let verdict = FORWARD;
     if (sources[message * SOURCE_STRIDE + SOURCE_TRUNCATED] === 1) verdict = TRUNCATED;
     else if (peer < 0) verdict = UNKNOWN_PEER;
-    else if (rules.ethernet === 1) verdict = judgeVxlan(table, at, view, peer, tables, rules);
-    else verdict = judgeBare(view, table[at + DESC_OFFSET]!, table[at + DESC_LENGTH]!, peer, tables, rules);
+    else if (config.ethernet === 1) verdict = classifyVxlan(table, at, view, peer, tables, config);
+    else
+      verdict = classifyUdp(view, table[at + DESC_OFFSET]!, table[at + DESC_LENGTH]!, peer, tables, config);
     table[at + DESC_VERDICT] = verdict;
-    if (verdict !== FORWARD) exceptions++;
+    if (verdict !== FORWARD) dropped++;
   }
-  return exceptions;
+  return dropped;
 }
 
 /**
- * A datagram of flannel's udp format: an IP packet and nothing else, its version told by its first half byte.
+ * A datagram of flannel's udp format: a bare IP packet, whose version is its first half byte.
  * @hot
  */
-function judgeBare(
+function classifyUdp(
   view: DataView,
   ip: number,
   length: number,
   peer: number,
   tables: TableView,
-  rules: IngressRules,
+  config: IngressConfig,
 ): number {
   if (checkUdp(view, ip, length, 0) !== 0) return RUNT;
-  return judgePacket(view, ip, length, view.getUint8(ip) >>> 4, peer, tables, rules);
+  return classifyPacket(view, ip, length, view.getUint8(ip) >>> 4, peer, tables, config);
 }
 
 /** @hot */
-function judgeVxlan(
+function classifyVxlan(
   table: Int32Array,
   at: number,
   view: DataView,
   peer: number,
   tables: TableView,
-  rules: IngressRules,
+  config: IngressConfig,
 ): number {
   const datagram = table[at + DESC_OFFSET]!;
   const bytes = table[at + DESC_LENGTH]!;
-  const wire =
+  const fault =
     tables.peers[peer * PEER_STRIDE + PEER_REMOTE_CHECKSUM] === 1
-      ? takeRemoteChecksum(table, at, view, datagram, bytes, rules.vni)
-      : checkVxlan(view, datagram, bytes, rules.vni);
-  if (wire !== 0) return wire === WIRE_RUNT ? RUNT : wire === WIRE_BAD_FLAGS ? BAD_FLAGS : WRONG_VNI;
-  const frame = datagram + 8;
-  const length = bytes - 8;
+      ? checkRemoteChecksum(table, at, view, datagram, bytes, config.vni)
+      : checkVxlan(view, datagram, bytes, config.vni);
+  if (fault !== wire.OK) return WIRE_FAULT + fault;
+  const frame = datagram + VXLAN_BYTES;
+  const length = bytes - VXLAN_BYTES;
   table[at + DESC_OFFSET] = frame;
   table[at + DESC_LENGTH] = length;
   const high = view.getUint16(frame);
-  if ((high & 0x0100) !== 0) {
-    if (rules.flood === 0) return MULTICAST;
-  } else if (high !== rules.macHi16 || view.getInt32(frame + 2) !== rules.macLo32) return NOT_FOR_US;
-  if (rules.strict === 1 && isFrom(view, frame, peer, tables.peers) === 0) return SPOOFED_SOURCE;
-  let l3 = 14;
-  let type = view.getUint16(frame + 12);
-  while ((type === 0x8100 || type === 0x88a8) && l3 < 22 && length >= l3 + 4) {
-    type = view.getUint16(frame + l3 + 2);
-    l3 += 4;
+  if ((high & GROUP_BIT) !== 0) {
+    if (config.flood === 0) return MULTICAST;
+  } else if (high !== config.macHi16 || view.getInt32(frame + 2) !== config.macLo32) return NOT_FOR_US;
+  if (config.sourceCheck === 1 && sourceMacBelongsToPeer(view, frame, peer, tables.peers) === 0)
+    return SPOOFED_SOURCE;
+  let l3 = ETHERNET_BYTES;
+  let type = view.getUint16(frame + l3 - 2);
+  while ((type === TYPE_VLAN || type === TYPE_SERVICE_VLAN) && l3 < L3_MAX && length >= l3 + TAG_BYTES) {
+    l3 += TAG_BYTES;
+    type = view.getUint16(frame + l3 - 2);
   }
   table[at + DESC_L3] = l3;
   const version = ipVersion(type);
   if (version !== 0) {
-    const verdict = judgePacket(view, frame + l3, length - l3, version, peer, tables, rules);
-    if (verdict !== FORWARD || table[at + DESC_OFFLOAD] !== 1) return verdict;
+    const verdict = classifyPacket(view, frame + l3, length - l3, version, peer, tables, config);
+    if (verdict !== FORWARD || table[at + DESC_OFFLOAD] !== NEEDS_CHECKSUM) return verdict;
     const start = table[at + DESC_CSUM_START]! - l3;
-    return mayFinish(view, frame + l3, version, start, start + table[at + DESC_CSUM_OFFSET]!) === 1
+    return isValidPartialChecksum(view, frame + l3, version, start, start + table[at + DESC_CSUM_OFFSET]!) ===
+      1
       ? FORWARD
       : BAD_FLAGS;
   }
-  if (table[at + DESC_OFFLOAD] === 1) return BAD_FLAGS;
-  if (type === 0x0806) return judgeArp(view, frame + l3, length - l3, peer, tables, rules);
+  if (table[at + DESC_OFFLOAD] === NEEDS_CHECKSUM) return BAD_FLAGS;
+  if (type === TYPE_ARP) return classifyArp(view, frame + l3, length - l3, peer, tables, config);
   return INNER_MALFORMED;
 }
 
 /**
- * The VXLAN header of a peer with remote checksum offload: as `checkVxlan`, but it may leave the checksum open and say
- * where (include/net/vxlan.h of the kernel, VXLAN_HF_RCO; the last byte: start in units of two, 0x80 for UDP).
+ * Checks the VXLAN header of a peer with remote checksum offload (RCO): as `checkVxlan`, but the header may describe a
+ * partial inner checksum, which goes to the descriptor.
  * @hot
  */
-function takeRemoteChecksum(
+function checkRemoteChecksum(
   table: Int32Array,
   at: number,
   view: DataView,
@@ -174,36 +201,43 @@ function takeRemoteChecksum(
   bytes: number,
   vni: number,
 ): number {
-  if (bytes < 22 || view.getInt32(datagram) !== 0x08200000) return checkVxlan(view, datagram, bytes, vni);
-  if (view.getUint32(datagram + 4) >>> 8 !== vni) return WIRE_WRONG_VNI;
+  if (bytes < VXLAN_BYTES + ETHERNET_BYTES || view.getInt32(datagram) !== REMOTE_CHECKSUM_WORD)
+    return checkVxlan(view, datagram, bytes, vni);
+  if (view.getUint32(datagram + 4) >>> 8 !== vni) return wire.WRONG_VNI;
   const where = view.getUint8(datagram + 7);
-  const start = (where & 0x7f) << 1;
-  const offset = where > 0x7f ? 6 : 16;
-  if (start + offset + 2 > bytes - 8) return WIRE_BAD_FLAGS;
-  table[at + DESC_OFFLOAD] = 1;
+  const start = (where & ~REMOTE_CHECKSUM_UDP) << 1;
+  const offset = (where & REMOTE_CHECKSUM_UDP) !== 0 ? UDP_CHECKSUM : TCP_CHECKSUM;
+  if (start + offset + 2 > bytes - VXLAN_BYTES) return wire.BAD_FLAGS;
+  table[at + DESC_OFFLOAD] = NEEDS_CHECKSUM;
   table[at + DESC_CSUM_START] = start;
   table[at + DESC_CSUM_OFFSET] = offset;
-  return 0;
+  return wire.OK;
 }
 
 /**
- * 1 when an open checksum, summed from `start` and written at `field`, both from the IP header, lies behind that header and
- * within its packet. Anything else would let a peer have the kernel rewrite the addresses that were just judged.
+ * 1 when a partial checksum, summed from `start` and written at `field`, both from the IP header, lies behind that header
+ * and within its packet. Anything else would let a peer make the kernel rewrite the addresses that were just checked.
  * @hot
  */
-function mayFinish(view: DataView, ip: number, version: number, start: number, field: number): number {
+function isValidPartialChecksum(
+  view: DataView,
+  ip: number,
+  version: number,
+  start: number,
+  field: number,
+): number {
   if (version === 4) {
     const header = (view.getUint8(ip) & 15) << 2;
     return start === header && field + 2 <= view.getUint16(ip + 2) ? 1 : 0;
   }
-  return start >= 40 && field + 2 <= 40 + view.getUint16(ip + 4) ? 1 : 0;
+  return start >= IPV6_BYTES && field + 2 <= IPV6_BYTES + view.getUint16(ip + 4) ? 1 : 0;
 }
 
 /**
- * 1 when the source MAC is the VTEP's of the peer, or the peer's is not known.
+ * 1 when the source MAC is that of the peer's VTEP, or the peer's MAC is not known.
  * @hot
  */
-function isFrom(view: DataView, frame: number, peer: number, peers: Int32Array): number {
+function sourceMacBelongsToPeer(view: DataView, frame: number, peer: number, peers: Int32Array): number {
   const at = peer * PEER_STRIDE + PEER_MAC;
   const high = peers[at]!;
   const low = peers[at + 1]!;
@@ -212,23 +246,23 @@ function isFrom(view: DataView, frame: number, peer: number, peers: Int32Array):
 }
 
 /** @hot */
-function judgePacket(
+function classifyPacket(
   view: DataView,
   ip: number,
   length: number,
   version: number,
   peer: number,
   tables: TableView,
-  rules: IngressRules,
+  config: IngressConfig,
 ): number {
   const bytes = packetBytes(view, ip, length, version);
   if (bytes < 0) return INNER_MALFORMED;
   const four = version === 4;
-  if (bytes > rules.mtu) {
+  if (bytes > config.mtu) {
     const protocol = four ? view.getUint8(ip + 9) : view.getUint8(ip + 6);
-    if (rules.superframes === 0 || protocol !== 6) return OVERSIZED;
+    if (config.gsoPackets === 0 || protocol !== PROTOCOL_TCP) return OVERSIZED;
   }
-  if (rules.strict === 0) return FORWARD;
+  if (config.sourceCheck === 0) return FORWARD;
   const owner = four
     ? findPrefix4(tables.prefixes4, view.getInt32(ip + 12))
     : findPrefix6(
@@ -246,8 +280,8 @@ function judgePacket(
 }
 
 /**
- * 1 when the source of an IPv4 packet is the own address of the peer: where nothing masquerades, a node answers pods of
- * other nodes from it, by the tunnel.
+ * 1 when the source of an IPv4 packet is the peer's own address: without masquerading, a node answers pods of other
+ * nodes from it, through the tunnel.
  * @hot
  */
 function isHost4(view: DataView, ip: number, at: number, peers: Int32Array): number {
@@ -271,16 +305,20 @@ function isHost6(view: DataView, ip: number, at: number, peers: Int32Array): num
  * ARP over Ethernet for IPv4 (RFC 826): the sender's address must be the peer's.
  * @hot
  */
-function judgeArp(
+function classifyArp(
   view: DataView,
   arp: number,
   length: number,
   peer: number,
   tables: TableView,
-  rules: IngressRules,
+  config: IngressConfig,
 ): number {
-  if (length < 28 || view.getInt32(arp) !== 0x00010800 || view.getUint16(arp + 4) !== 0x0604)
+  if (
+    length < ARP_BYTES ||
+    view.getInt32(arp) !== ARP_ETHERNET_IPV4 ||
+    view.getUint16(arp + 4) !== ARP_LENGTHS
+  )
     return INNER_MALFORMED;
-  if (rules.strict === 0) return FORWARD;
+  if (config.sourceCheck === 0) return FORWARD;
   return findPrefix4(tables.prefixes4, view.getInt32(arp + 14)) === peer ? FORWARD : SPOOFED_SOURCE;
 }

@@ -1,13 +1,13 @@
 import * as fields from '../descriptor/descriptor.ts';
 import { type Batch, createBatch, FRAME_MAX } from '../descriptor/descriptor.ts';
-import { SOURCE_STRIDE } from '../io/interfaces.ts';
+import { SOURCE_STRIDE } from '../descriptor/source.ts';
 import { PEER_INNER_MTU, PEER_PATH_MTU, PEER_STRIDE } from '../tables/peer-table.ts';
 import { currentView, openTables, type Tables } from '../tables/tables.ts';
-import { type EgressRules, judgeEgress } from './classify-egress.ts';
-import { type IngressRules, judgeIngress } from './classify-ingress.ts';
+import { classifyEgress, type EgressConfig } from './classify-egress.ts';
+import { classifyIngress, type IngressConfig } from './classify-ingress.ts';
 
 /** What the forwarder would decide about a frame. */
-export interface Judgement {
+export interface Classification {
   /** Number of the verdict. */
   readonly verdict: number;
   /** Peer slot, -1 for none. */
@@ -24,43 +24,43 @@ export interface Judgement {
  * nothing, answers nothing, sends nothing. For the control thread, which publishes the tables and so cannot meet a half
  * that is being rewritten.
  */
-export class Judge {
+export class DryRunClassifier {
   readonly #tables: Tables;
-  readonly #rules: { readonly egress: EgressRules; readonly ingress: IngressRules };
+  readonly #config: { readonly egress: EgressConfig; readonly ingress: IngressConfig };
   readonly #batch: Batch = createBatch(1, FRAME_MAX + 256);
 
-  constructor(tables: SharedArrayBuffer, rules: { egress: EgressRules; ingress: IngressRules }) {
+  constructor(tables: SharedArrayBuffer, rules: { egress: EgressConfig; ingress: IngressConfig }) {
     this.#tables = openTables(tables);
-    this.#rules = rules;
+    this.#config = rules;
   }
 
   /** @param frame as the device would hand it over */
-  egress(frame: Uint8Array): Judgement {
-    this.#take(frame);
-    judgeEgress(this.#batch, 1, currentView(this.#tables), this.#rules.egress);
-    return this.#judgement();
+  egress(frame: Uint8Array): Classification {
+    this.#load(frame);
+    classifyEgress(this.#batch, 1, currentView(this.#tables), this.#config.egress);
+    return this.#classification();
   }
 
   /**
    * @param payload of the datagram
    * @param source underlay address that it comes from, 16 bytes, IPv4 mapped
    */
-  ingress(payload: Uint8Array, source: Uint8Array): Judgement {
-    this.#take(payload);
+  ingress(payload: Uint8Array, source: Uint8Array): Classification {
+    this.#load(payload);
     const sources = new Int32Array(SOURCE_STRIDE);
     new Uint8Array(sources.buffer).set(source);
-    judgeIngress(this.#batch, 1, sources, currentView(this.#tables), this.#rules.ingress);
-    return this.#judgement();
+    classifyIngress(this.#batch, 1, sources, currentView(this.#tables), this.#config.ingress);
+    return this.#classification();
   }
 
-  #take(bytes: Uint8Array): void {
+  #load(bytes: Uint8Array): void {
     const { table, slab } = this.#batch;
     table.fill(0);
     slab.set(bytes);
     table[fields.DESC_LENGTH] = bytes.length;
   }
 
-  #judgement(): Judgement {
+  #classification(): Classification {
     const { table } = this.#batch;
     const peer = table[fields.DESC_PEER]!;
     const record = peer * PEER_STRIDE;

@@ -1,72 +1,103 @@
 import type { Batch } from '../descriptor/descriptor.ts';
 import type { DatagramPort, FrameDevice } from '../io/interfaces.ts';
-import type { Exceptions } from '../slow-path/slow-path.ts';
+import type { SlowPath } from '../slow-path/slow-path.ts';
 import { beginRead, endRead, type TablesReader } from '../tables/tables.ts';
 import { accountBatch } from './account.ts';
-import { type EgressRules, judgeEgress } from './classify-egress.ts';
-import { type IngressRules, judgeIngress } from './classify-ingress.ts';
+import { classifyEgress, type EgressConfig } from './classify-egress.ts';
+import { classifyIngress, type IngressConfig } from './classify-ingress.ts';
 
 /*
- * The life of a frame.
+ * How frames travel. One call carries one batch through these stations, in a worker thread that blocks in the kernel while
+ * there is nothing to do:
  *
- *   egress    the device hands over a batch of frames, superframes among them; each gets a verdict from the tables of
- *             this generation; what is no plain FORWARD is answered, copied or dropped; the rest leaves, segmented,
- *             as datagrams; everything is counted.
- *   ingress   the underlay hands over a batch of datagrams; the gate judges each; the frames inside go to the device,
- *             merged into superframes; everything is counted.
+ *              egress: device to underlay                    ingress: underlay to device
+ *   1 read       frames and GSO packets from the device        datagrams from the underlay
+ *   2 classify   a verdict, a peer and a socket per frame      a verdict per datagram: peer, VNI, source, inner packet
+ *   3 slow path  ICMP errors, ARP and ND replies, replication  none
+ *   4 send       segmented, as datagrams                       coalesced into GSO packets, to the device
+ *   5 count      frames and bytes by verdict and by peer       the same
+ *   6 tap        copies for captures, while one is on          the same
  *
- * A turn is one batch. It runs in a worker thread of its own, blocked in the kernel while there is nothing to do.
+ * All tables that one batch uses are of one generation.
  */
 
-/** One direction of the data plane on one queue: two ends, the memory between them, and what to go by. */
-export interface Direction<Rules> {
+/** Sees each batch, for captures (`tap/tap.ts`). Does next to nothing while no capture runs. */
+export interface BatchTap {
+  /** The batch has been read. */
+  onRead(): void;
+  /** The verdicts of the descriptors 0..count-1 are final and the bytes are still in the slab. */
+  onDone(count: number): void;
+}
+
+/** For a forwarder that nothing captures. */
+export const NO_TAP: BatchTap = { onRead: () => {}, onDone: () => {} };
+
+/** What the forwarder uses for one direction of one queue. */
+export interface ForwardingContext<Config> {
   readonly device: FrameDevice;
   readonly port: DatagramPort;
   readonly batch: Batch;
-  /** Changes between two turns, when the tables grow; so do the counters. */
+  /** Replaced between two batches when the tables grow; so are the counters. */
   reader: TablesReader;
-  readonly rules: Rules;
+  readonly config: Config;
   /** This worker's counters. */
   counters: Float64Array;
+  readonly tap: BatchTap;
 }
 
-export interface Egress extends Direction<EgressRules> {
-  /** Frames that need more than a verdict: answers, copies, refusals. Cold. */
-  readonly exceptions: Exceptions;
+export interface Egress extends ForwardingContext<EgressConfig> {
+  readonly slowPath: SlowPath;
 }
 
-export type Ingress = Direction<IngressRules>;
+export type Ingress = ForwardingContext<IngressConfig>;
 
 /**
- * One batch from the device to the underlay; waits for it at most `timeoutMs`.
+ * Carries one batch from the device to the underlay; waits for it at most `timeoutMs`.
  * @returns frames handled, 0 when none came, -errno when the device failed
  * @hot
  */
-export function egressTurn(egress: Egress, timeoutMs: number): number {
-  const count = egress.device.readBatch(egress.batch, timeoutMs);
+export function forwardEgressBatch(egress: Egress, timeoutMs: number): number {
+  const { device, port, batch, tap, slowPath } = egress;
+  // 1 read
+  const count = device.readBatch(batch, timeoutMs);
   if (count <= 0) return count;
+  tap.onRead();
   const tables = beginRead(egress.reader);
-  const unusual = judgeEgress(egress.batch, count, tables, egress.rules);
-  if (unusual > 0) egress.exceptions.settle(egress.batch, count, tables);
-  const refused = egress.port.sendBatch(egress.batch, count, tables.peers);
-  if (refused > 0) egress.exceptions.review(egress.batch, count, tables);
-  accountBatch(egress.counters, egress.batch, count, 1);
+  // 2 classify
+  const unusual = classifyEgress(batch, count, tables, egress.config);
+  // 3 slow path
+  if (unusual > 0) slowPath.handle(batch, count, tables);
+  // 4 send
+  const refused = port.sendBatch(batch, count, tables.peers);
+  if (refused > 0) slowPath.reportSendErrors(batch, count, tables);
+  // 5 count
+  accountBatch(egress.counters, batch, count, 1);
   endRead(egress.reader);
+  // 6 tap
+  tap.onDone(count);
   return count;
 }
 
 /**
- * One batch from the underlay to the device; waits for it at most `timeoutMs`.
+ * Carries one batch from the underlay to the device; waits for it at most `timeoutMs`.
  * @returns datagrams handled, 0 when none came, -errno when the socket failed
  * @hot
  */
-export function ingressTurn(ingress: Ingress, timeoutMs: number): number {
-  const count = ingress.port.receiveBatch(ingress.batch, timeoutMs);
+export function forwardIngressBatch(ingress: Ingress, timeoutMs: number): number {
+  const { device, port, batch, tap } = ingress;
+  // 1 read
+  const count = port.receiveBatch(batch, timeoutMs);
   if (count <= 0) return count;
+  tap.onRead();
   const tables = beginRead(ingress.reader);
-  judgeIngress(ingress.batch, count, ingress.port.sources, tables, ingress.rules);
-  ingress.device.writeBatch(ingress.batch, count);
-  accountBatch(ingress.counters, ingress.batch, count, 0);
+  // 2 classify
+  classifyIngress(batch, count, port.sources, tables, ingress.config);
+  // 4 send
+  device.writeBatch(batch, count);
+  // 5 count
+  accountBatch(ingress.counters, batch, count, 0);
   endRead(ingress.reader);
+  // 6 tap
+  tap.onDone(count);
   return count;
 }

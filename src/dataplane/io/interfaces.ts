@@ -35,17 +35,7 @@ export interface DatagramPort {
    * `sources` of the message that it came in.
    */
   receiveBatch(batch: Batch, timeoutMs: number): number;
-  /** Source addresses of the last receive, SOURCE_STRIDE int32 a message. */
+  /** Source addresses of the last receive, one record of `descriptor/source.ts` per message. */
   readonly sources: Int32Array;
   close(): void;
 }
-
-/** int32 fields of one source address: four words of the address, network byte order, IPv4 as ::ffff:a.b.c.d. */
-export const SOURCE_STRIDE = 8;
-export const SOURCE_ADDRESS = 0;
-/** UDP source port, host byte order. */
-export const SOURCE_PORT = 4;
-/** 1 when the kernel cut the message (MSG_TRUNC). */
-export const SOURCE_TRUNCATED = 5;
-/** Bytes of every datagram of the message but the last: the whole message when the kernel did not coalesce. */
-export const SOURCE_BYTES = 6;

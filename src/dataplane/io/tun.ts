@@ -1,7 +1,7 @@
 import { type ErrorCode, isSystemError, RipstopError, type SystemError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
-import './check-addon-layout.ts';
+import { MERGE_TCP, MERGE_UDP, VNET_BYTES } from '../descriptor/native-arguments.ts';
 import type { FrameDevice } from './interfaces.ts';
 
 /** linux/if_tun.h */
@@ -10,15 +10,6 @@ const IFF_TAP = 0x0002;
 const IFF_MULTI_QUEUE = 0x0100;
 const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
-
-/** virtio-net header with num_buffers. Its last eight bytes are where the VXLAN header is written. */
-const VNET_BYTES = 12;
-
-/** Flags of `tunWrite`: what may be merged, and which checksums pass. `native/constants.h` holds the same bits. */
-export const MERGE_TCP = 1;
-export const MERGE_UDP = 2;
-/** Accept inner checksums that a kernel peer on this very host left unfinished. */
-export const ACCEPT_UNFINISHED = 4;
 
 /**
  * Opens all queues of a TUN or TAP device, which begins to exist with the first and ends with the last. Whether it is
@@ -112,10 +103,10 @@ export interface TunOptions {
   readonly control: number;
   /** Device MTU: bytes of the largest inner IP packet. */
   readonly mtu: number;
-  /** MERGE_TCP, MERGE_UDP, ACCEPT_UNFINISHED. */
+  /** MERGE_TCP, MERGE_UDP, ACCEPT_PARTIAL. */
   readonly flags: number;
   /** Microseconds to look again at most before a wait (`native/wait.h`). */
-  readonly spinUs: number;
+  readonly busyPollMicroseconds: number;
   /** STAT_* counters of the native side. */
   readonly stats: Int32Array;
 }
@@ -136,7 +127,7 @@ export class TunDevice implements FrameDevice {
   }
 
   readBatch(batch: Batch, timeoutMs: number): number {
-    const { fd, control, spinUs } = this.#options;
+    const { fd, control, busyPollMicroseconds } = this.#options;
     return native.tunRead(
       fd,
       control,
@@ -144,7 +135,7 @@ export class TunDevice implements FrameDevice {
       batch.table,
       batch.capacity,
       VNET_BYTES,
-      spinUs,
+      busyPollMicroseconds,
       timeoutMs,
     );
   }

@@ -12,16 +12,13 @@ import {
   FRAME_MAX,
   HEADROOM,
 } from '../descriptor/descriptor.ts';
+import { FORWARD, WRITE_FAILED } from '../descriptor/verdicts.ts';
 import type { FrameDevice } from './interfaces.ts';
 
 /*
  * A TUN or TAP of the package node-tuntap2 (its maintained fork): one packet a call, no virtio-net header, so neither
  * superframes nor open checksums. Correct and slow; it shows that the seam holds, and what the batched device is worth.
  */
-
-/** FORWARD and WRITE_FAILED of `dataplane/descriptor/verdicts.ts`; io stands below path. */
-const FORWARD = 1;
-const WRITE_FAILED = 19;
 
 /** What we use of the package: a device that begins with the object. Its streams stay unread. */
 interface Tuntap2 {

@@ -1,31 +1,27 @@
 import { isSystemError, RipstopError, type SystemError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
-import './check-addon-layout.ts';
-import { type DatagramPort, SOURCE_STRIDE } from './interfaces.ts';
+import { UDP_DONT_FRAGMENT, UDP_IPV6, UDP_REUSE_PORT } from '../descriptor/native-arguments.ts';
+import { SOURCE_STRIDE } from '../descriptor/source.ts';
+import type { DatagramPort } from './interfaces.ts';
 
-/** Flags of `udpOpen`. */
-const REUSE_PORT = 1;
-const DONT_FRAGMENT = 2;
-const IPV6 = 4;
-
-/** Bytes of each socket buffer: a few dozen superframes. The default would hold two. */
+/** Bytes of each socket buffer: a few dozen GSO packets. The default would hold two. */
 const BUFFER_BYTES = 8 << 20;
 
 /** Ports that RFC 7348 section 5 recommends for the source, so that routers can tell flows apart. */
 const ENTROPY_FIRST = 49152;
 const ENTROPY_LAST = 65535;
 
-/** Messages of one receive; a slot of the slab each. */
-export const MESSAGES = 16;
+/** Messages of one receive; each has a slot of the slab. */
+export const RX_BATCH = 16;
 /** Bytes of one slot: 64 KiB, headroom, and an odd number of cache lines so that headers spread over the cache sets. */
-export const SLOT_BYTES = 65536 + 128 + 64 * 9;
+export const RX_SLOT_BYTES = 65536 + 128 + 64 * 9;
 
 /** Underlay address: 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. */
 export type UnderlayAddress = Uint8Array;
 
 export interface UnderlayPorts {
-  /** Sockets that receive, one a queue, sharing the port. */
+  /** Sockets that receive, one per queue, sharing the port. */
   readonly receivers: number[];
   /**
    * Sockets that send, by DESC_SOCKET. The last one lets routers fragment; the others set DF. In `udp` mode the receiving
@@ -34,29 +30,35 @@ export interface UnderlayPorts {
   readonly senders: number[];
 }
 
+export interface UnderlayOptions {
+  /** Path of the network namespace, '' for this one. */
+  readonly netns: string;
+  readonly address: UnderlayAddress;
+  readonly family: 4 | 6;
+  /** Port of the overlay. */
+  readonly port: number;
+  readonly queues: number;
+  /** Source ports that carry the entropy of the inner flows; 0: send from the overlay's port. */
+  readonly sourcePorts: number;
+}
+
 /**
  * Opens the sockets of the underlay.
- * @param sourcePorts how many source ports carry the entropy of the inner flows; 0: send from the overlay's port
  * @throws RipstopError EINUSE, EADDRNOTAVAIL, or the errno name
  */
-export function openUnderlay(
-  netns: string,
-  address: UnderlayAddress,
-  family: 4 | 6,
-  port: number,
-  queues: number,
-  sourcePorts: number,
-): UnderlayPorts {
-  const base = family === 6 ? IPV6 : 0;
-  const shared = queues > 1 ? REUSE_PORT : 0;
+export function openUnderlay(options: UnderlayOptions): UnderlayPorts {
+  const { netns, address, family, port, queues, sourcePorts } = options;
+  const base = family === 6 ? UDP_IPV6 : 0;
+  const shared = queues > 1 ? UDP_REUSE_PORT : 0;
   const receivers: number[] = [];
   const senders: number[] = [];
   try {
-    if (shared !== 0) native.closeFd(native.udpOpen(netns, address, port, base, BUFFER_BYTES)); // taken by a stranger?
+    if (shared !== 0) native.closeFd(native.udpOpen(netns, address, port, base, BUFFER_BYTES)); // fails if another process has the port
     for (let queue = 0; queue < queues; queue++)
-      receivers.push(native.udpOpen(netns, address, port, base | shared | DONT_FRAGMENT, BUFFER_BYTES));
-    if (sourcePorts === 0) senders.push(receivers[0]!);
-    for (let i = 0; i < sourcePorts; i++) senders.push(openEntropyPort(netns, address, base | DONT_FRAGMENT));
+      receivers.push(native.udpOpen(netns, address, port, base | shared | UDP_DONT_FRAGMENT, BUFFER_BYTES));
+    if (sourcePorts === 0) senders.push(...receivers.slice(0, 1));
+    for (let i = 0; i < sourcePorts; i++)
+      senders.push(openEntropyPort(netns, address, base | UDP_DONT_FRAGMENT));
     senders.push(openEntropyPort(netns, address, base));
     return { receivers, senders };
   } catch (error) {
@@ -105,17 +107,17 @@ export interface UdpPortOptions {
   readonly senders: Int32Array;
   /** eventfd that ends a wait. */
   readonly control: number;
-  /** Most datagrams a message (UDP_SEGMENT), 1 for none. */
+  /** Most datagrams per message (UDP_SEGMENT), 1 for none. */
   readonly maxSegments: number;
-  /** Microseconds to look again at most before a wait (`native/wait.h`). */
-  readonly spinUs: number;
+  /** Longest busy polling before a wait (`native/wait.h`). */
+  readonly busyPollMicroseconds: number;
   /** STAT_* counters of the native side. */
   readonly stats: Int32Array;
 }
 
 /** The underlay's sockets, batched. */
 export class UdpPort implements DatagramPort {
-  readonly sources = new Int32Array(new SharedArrayBuffer(MESSAGES * SOURCE_STRIDE * 4));
+  readonly sources = new Int32Array(new SharedArrayBuffer(RX_BATCH * SOURCE_STRIDE * 4));
   readonly #options: UdpPortOptions;
   #maxSegments: number;
 
@@ -135,15 +137,15 @@ export class UdpPort implements DatagramPort {
   }
 
   receiveBatch(batch: Batch, timeoutMs: number): number {
-    const { receiver, control, spinUs } = this.#options;
+    const { receiver, control, busyPollMicroseconds } = this.#options;
     return native.udpReceive(
       receiver,
       control,
       batch.slab,
       batch.table,
       this.sources,
-      MESSAGES,
-      spinUs,
+      RX_BATCH,
+      busyPollMicroseconds,
       timeoutMs,
     );
   }

@@ -10,7 +10,7 @@ import * as ethernet from '../../../encap/wire/ethernet.ts';
 export type NeighbourLookup = (address: Uint8Array) => Uint8Array | undefined;
 
 /** Whether 6 bytes at `off` are the MAC of one station: no group bit, not all zero. */
-export function isStation(view: DataView, off: number): boolean {
+export function isUnicastMac(view: DataView, off: number): boolean {
   return (view.getUint8(off) & 1) === 0 && (view.getUint16(off) !== 0 || view.getUint32(off + 2) !== 0);
 }
 
@@ -23,7 +23,7 @@ export function isStation(view: DataView, off: number): boolean {
  * - senders whose MAC or address is no station's.
  * @returns a frame of 42 bytes to write to the device, or undefined
  */
-export function answerArp(
+export function arpReply(
   view: DataView,
   off: number,
   length: number,
@@ -36,7 +36,7 @@ export function answerArp(
     return undefined;
   const sender = arp.senderAddress(view, at);
   if (sender === 0 || sender >= 0xe0000000 || sender === arp.targetAddress(view, at)) return undefined;
-  if (!isStation(view, at + 8)) return undefined;
+  if (!isUnicastMac(view, at + 8)) return undefined;
   const mac = lookup(mapIpv4(view, at + 24));
   if (!mac) return undefined;
 

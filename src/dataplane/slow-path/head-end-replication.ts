@@ -1,50 +1,41 @@
 import { PEER_FAMILY, PEER_STRIDE } from '../tables/peer-table.ts';
+import { TokenBucket } from './rate-limit.ts';
 
 /*
  * Head-end replication: a broadcast or multicast frame is sent to every peer, one copy each. One frame from a pod
- * becomes as many datagrams as there are peers, so copies are bounded twice: by frame and by second.
+ * becomes as many datagrams as there are peers, so copies are limited twice: per frame and per second.
  */
 
-export interface FloodOptions {
-  /** Most copies of one frame. With more peers than that, frames take turns, so that none is left out for good. */
+export interface ReplicationLimits {
+  /** Most copies of one frame. With more peers than that, each frame starts with the peer after the last copy. */
   copiesPerFrame: number;
-  /** Most copies a second, over all frames. */
+  /** Most copies per second, over all frames. */
   copiesPerSecond: number;
 }
 
-export const DEFAULT_FLOOD: FloodOptions = { copiesPerFrame: 256, copiesPerSecond: 20_000 };
+export const DEFAULT_REPLICATION: ReplicationLimits = { copiesPerFrame: 256, copiesPerSecond: 20_000 };
 
-export class Flood {
-  /** Frames copied, copies planned, copies that a bound held back. */
+export class HeadEndReplication {
+  /** Frames copied, copies planned, copies withheld by a limit. */
   readonly counts = { frames: 0, copies: 0, withheld: 0 };
-  readonly #options: FloodOptions;
-  #tokens: number;
-  #atMs = Number.NEGATIVE_INFINITY;
+  readonly #copiesPerFrame: number;
+  readonly #bucket: TokenBucket;
   #next = 0;
 
-  constructor(options: FloodOptions = DEFAULT_FLOOD) {
-    this.#options = options;
-    this.#tokens = options.copiesPerSecond;
+  constructor(limits: ReplicationLimits = DEFAULT_REPLICATION) {
+    this.#copiesPerFrame = limits.copiesPerFrame;
+    this.#bucket = new TokenBucket({ perSecond: limits.copiesPerSecond, burst: limits.copiesPerSecond });
   }
 
   /**
    * The peer slots that get a copy of one frame.
-   * @param peers the peer table, PEER_STRIDE int32 a record; records of family 0 are empty
+   * @param peers the peer table, PEER_STRIDE int32 per record; records of family 0 are empty
    * @param slots where the slots go; its length bounds the copies too
    * @returns how many slots were written
    */
   plan(peers: Int32Array, slots: Int32Array, nowMs: number): number {
-    const { copiesPerFrame, copiesPerSecond } = this.#options;
-    // At most one second's worth gathers; a clock that went back adds nothing.
-    if (nowMs > this.#atMs) {
-      this.#tokens = Math.min(
-        copiesPerSecond,
-        this.#tokens + ((nowMs - this.#atMs) * copiesPerSecond) / 1000,
-      );
-      this.#atMs = nowMs;
-    }
     const records = Math.floor(peers.length / PEER_STRIDE);
-    const most = Math.min(copiesPerFrame, slots.length, Math.floor(this.#tokens));
+    const most = Math.min(this.#copiesPerFrame, slots.length, Math.floor(this.#bucket.available(nowMs)));
     const start = this.#next < records ? this.#next : 0;
     let copies = 0;
     let withheld = 0;
@@ -54,7 +45,7 @@ export class Flood {
       if (copies < most) slots[copies++] = slot;
       else if (withheld++ === 0) this.#next = slot;
     }
-    this.#tokens -= copies;
+    this.#bucket.take(copies);
     this.counts.frames++;
     this.counts.copies += copies;
     this.counts.withheld += withheld;

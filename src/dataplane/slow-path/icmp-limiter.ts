@@ -1,29 +1,29 @@
-import { mayAnswerIpv4, mayAnswerIpv6 } from './answerable.ts';
-import { type IcmpAnswer, tooBig, unreachable } from './icmp-builder.ts';
+import { buildTooBig, buildUnreachable, type IcmpError } from './icmp-builder.ts';
+import { isIpv6, mayTriggerIcmpError } from './icmp-eligibility.ts';
 import { RateLimiter, type RateLimitOptions, type Suppressed } from './rate-limit.ts';
 
 /** What became of the packets that called for an ICMP error. */
 export interface IcmpCounts {
-  /** Answers handed out. */
+  /** Errors sent. */
   unreachable: number;
   tooBig: number;
-  /** Packets that no rule allows to answer. */
+  /** Packets that may not trigger an ICMP error. */
   unanswerable: number;
-  /** Answers held back, by limit and kind. */
+  /** Errors suppressed, by limit and kind. */
   suppressedUnreachable: Suppressed;
   suppressedTooBig: Suppressed;
 }
 
 /**
- * ICMP errors to pods: may the packet be answered, may an answer leave now, and only then the answer itself, so that
- * a flood costs little. The two kinds have limits of their own: a pod that scans empty addresses must not keep another
- * from learning its path MTU.
+ * ICMP errors to pods. It checks whether the packet may trigger an error, then the rate limits, and only then builds the
+ * error, so that a flood costs little. The two kinds have separate limits: a pod that scans unused addresses must not
+ * keep another pod from learning its path MTU.
  */
-export class IcmpAnswers {
+export class IcmpLimiter {
   readonly #unreachable: RateLimiter;
   readonly #tooBig: RateLimiter;
   readonly #counts = { unreachable: 0, tooBig: 0, unanswerable: 0 };
-  /** Drawn anew by each process, so that a pod cannot compute whose limit it would share. */
+  /** Random for each process, so that a pod cannot compute whose limit it would share. */
   readonly #salt = Math.floor(Math.random() * 2 ** 32) | 0;
 
   constructor(limits?: RateLimitOptions) {
@@ -31,31 +31,22 @@ export class IcmpAnswers {
     this.#tooBig = new RateLimiter(limits);
   }
 
-  /** The answer to an IP packet whose destination no peer owns; undefined: none, and counted why. */
-  noPeer(
-    view: DataView,
-    off: number,
-    length: number,
-    linkGroup: boolean,
-    nowMs: number,
-  ): IcmpAnswer | undefined {
-    if (!this.#mayLeave(this.#unreachable, view, off, length, linkGroup, false, nowMs)) return undefined;
+  /** The error for an IP packet whose destination no peer owns; undefined for none. */
+  unreachable(view: DataView, off: number, length: number, nowMs: number): IcmpError | undefined {
+    const isAllowed =
+      this.#isEligible(view, off, length, false) && this.#allow(this.#unreachable, view, off, length, nowMs);
+    if (!isAllowed) return undefined;
     this.#counts.unreachable++;
-    return unreachable(view, off, length, linkGroup);
+    return buildUnreachable(view, off, length);
   }
 
-  /** The answer to an IP packet that is larger than the `mtu` bytes its path takes; undefined: none. */
-  tooBig(
-    view: DataView,
-    off: number,
-    length: number,
-    mtu: number,
-    linkGroup: boolean,
-    nowMs: number,
-  ): IcmpAnswer | undefined {
-    if (!this.#mayLeave(this.#tooBig, view, off, length, linkGroup, true, nowMs)) return undefined;
+  /** The error for an IP packet that exceeds the `mtu` of its path; undefined for none. */
+  tooBig(view: DataView, off: number, length: number, mtu: number, nowMs: number): IcmpError | undefined {
+    const isAllowed =
+      this.#isEligible(view, off, length, true) && this.#allow(this.#tooBig, view, off, length, nowMs);
+    if (!isAllowed) return undefined;
     this.#counts.tooBig++;
-    return tooBig(view, off, length, mtu, linkGroup);
+    return buildTooBig(view, off, length, mtu);
   }
 
   counts(): IcmpCounts {
@@ -66,23 +57,14 @@ export class IcmpAnswers {
     };
   }
 
-  #mayLeave(
-    limiter: RateLimiter,
-    view: DataView,
-    off: number,
-    length: number,
-    linkGroup: boolean,
-    isTooBig: boolean,
-    nowMs: number,
-  ): boolean {
-    const six = length > 0 && view.getUint8(off) >> 4 === 6;
-    const answerable = six
-      ? mayAnswerIpv6(view, off, length, linkGroup, isTooBig)
-      : mayAnswerIpv4(view, off, length, linkGroup);
-    if (!answerable) {
-      this.#counts.unanswerable++;
-      return false;
-    }
+  #isEligible(view: DataView, off: number, length: number, isTooBig: boolean): boolean {
+    if (mayTriggerIcmpError(view, off, length, isTooBig)) return true;
+    this.#counts.unanswerable++;
+    return false;
+  }
+
+  #allow(limiter: RateLimiter, view: DataView, off: number, length: number, nowMs: number): boolean {
+    const six = isIpv6(view, off, length);
     const at = off + (six ? 8 : 12);
     const words = six ? 4 : 1;
     const source = mix(view, at, words, this.#salt);

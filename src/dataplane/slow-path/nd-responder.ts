@@ -2,7 +2,7 @@ import { finish, pseudo6, sum, verify } from '../../../encap/wire/checksum.ts';
 import * as ethernet from '../../../encap/wire/ethernet.ts';
 import * as ipv6 from '../../../encap/wire/ipv6.ts';
 import * as nd from '../../../encap/wire/nd.ts';
-import { isStation, type NeighbourLookup } from './arp-responder.ts';
+import { isUnicastMac, type NeighbourLookup } from './arp-responder.ts';
 
 /** Neighbour discovery never crosses a router: RFC 4861 section 7.1. */
 const HOP_LIMIT = 255;
@@ -18,7 +18,7 @@ const HOP_LIMIT = 255;
  * away from whoever configures it on this link.
  * @returns a frame of 86 bytes to write to the device, or undefined
  */
-export function answerNd(
+export function neighbourAdvertisement(
   view: DataView,
   off: number,
   length: number,
@@ -40,7 +40,7 @@ export function answerNd(
   // The option says where the sender wants its answer; without it (a unicast check) the frame itself tells.
   const option = nd.macOffset(view, at, bytes, nd.OPTION_SOURCE_MAC);
   const asker = option < 0 ? off + 6 : option;
-  if (!isStation(view, asker)) return undefined;
+  if (!isUnicastMac(view, asker)) return undefined;
   const mac = lookup(copy(view, target, 16));
   if (!mac) return undefined;
   return advertisement(copy(view, asker, 6), copy(view, ip + 8, 16), mac, copy(view, target, 16));

@@ -1,6 +1,6 @@
 import { check, TYPE_ARP, TYPE_IPV6, type } from '../../../encap/wire/ethernet.ts';
-import { answerArp, type NeighbourLookup } from './arp-responder.ts';
-import { answerNd } from './nd-responder.ts';
+import { arpReply, type NeighbourLookup } from './arp-responder.ts';
+import { neighbourAdvertisement } from './nd-responder.ts';
 
 /** Questions after overlay neighbours that the device asked. */
 export interface NeighbourCounts {
@@ -14,7 +14,7 @@ export interface NeighbourCounts {
  * Answers the TAP's ARP requests and neighbour solicitations from the table of peers, so that no question has to
  * cross the overlay. A device with permanent neighbour entries never asks; one without works all the same.
  */
-export class NeighbourAnswers {
+export class NeighbourResponder {
   readonly counts: NeighbourCounts = { arpAnswered: 0, ndAnswered: 0, unanswered: 0 };
   readonly #lookup: NeighbourLookup;
 
@@ -26,13 +26,13 @@ export class NeighbourAnswers {
   answer(view: DataView, off: number, length: number): Uint8Array | undefined {
     const kind = check(view, off, length) === 0 ? 0 : type(view, off);
     if (kind === TYPE_ARP) {
-      const reply = answerArp(view, off, length, this.#lookup);
+      const reply = arpReply(view, off, length, this.#lookup);
       if (reply) {
         this.counts.arpAnswered++;
         return reply;
       }
     } else if (kind === TYPE_IPV6) {
-      const advertisement = answerNd(view, off, length, this.#lookup);
+      const advertisement = neighbourAdvertisement(view, off, length, this.#lookup);
       if (advertisement) {
         this.counts.ndAnswered++;
         return advertisement;

@@ -83,7 +83,7 @@ export class PathMtus {
    * route when asked (0 or -errno: it does not know).
    * @returns the change, or undefined when nothing new was learnt
    */
-  refused(peer: number, bytes: number, kernelMtu: number, nowMs: number): PathMtuChange | undefined {
+  onPacketTooBig(peer: number, bytes: number, kernelMtu: number, nowMs: number): PathMtuChange | undefined {
     const state = this.#states.get(peer);
     // A refusal of something larger than what is known already is old news that was still in the batch.
     if (!state || bytes > state.current) return undefined;
@@ -99,7 +99,7 @@ export class PathMtus {
   }
 
   /** The kernel's answer for a peer that was due. @returns the change, or undefined when it says the same as before */
-  answered(peer: number, kernelMtu: number, nowMs: number): PathMtuChange | undefined {
+  onRouteMtu(peer: number, kernelMtu: number, nowMs: number): PathMtuChange | undefined {
     const state = this.#states.get(peer);
     if (!state) return undefined;
     if (kernelMtu <= 0 || kernelMtu === state.current) {

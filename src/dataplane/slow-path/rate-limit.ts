@@ -1,13 +1,13 @@
 /*
- * How many answers may leave. Three nested limits, the way the kernel nests icmp_msgs_per_sec and icmp_ratelimit: one
- * for the pair of addresses (a retransmitting sender needs to be told once), one for the sender (a pod that scans must
- * not use up what others need), one for the node. Memory is bounded; time comes in as an argument.
+ * Limits of ICMP errors: three nested token buckets, as the kernel nests icmp_msgs_per_sec and icmp_ratelimit. One is for
+ * the pair of addresses (a sender that retransmits needs one error), one for the sender (a pod that scans must not use
+ * up the errors of others), one for the node. Memory is bounded; time is an argument.
  */
 
 export interface Rate {
-  /** Tokens a second. */
+  /** Tokens per second. */
   perSecond: number;
-  /** Tokens that may gather. */
+  /** Tokens that may accumulate. */
   burst: number;
 }
 
@@ -15,7 +15,7 @@ export interface RateLimitOptions {
   node: Rate;
   source: Rate;
   pair: Rate;
-  /** Most sources and most pairs remembered; the one not seen for longest is forgotten. */
+  /** Most sources and most pairs remembered; the least recently used one is forgotten. */
   entries: number;
 }
 
@@ -26,53 +26,65 @@ export const DEFAULT_RATE_LIMIT: RateLimitOptions = {
   entries: 4096,
 };
 
-/** Answers held back, by the limit that held them. */
+/** Errors suppressed, by the limit that suppressed them. */
 export interface Suppressed {
   node: number;
   source: number;
   pair: number;
 }
 
-interface Bucket {
-  tokens: number;
-  atMs: number;
-}
+/** A token bucket, full at first. Time is an argument. */
+export class TokenBucket {
+  readonly #rate: Rate;
+  #tokens: number;
+  #atMs: number | undefined;
 
-function fill(bucket: Bucket, rate: Rate, nowMs: number): void {
-  // A clock that went back neither takes tokens away nor mints them twice.
-  if (nowMs <= bucket.atMs) return;
-  bucket.tokens = Math.min(rate.burst, bucket.tokens + ((nowMs - bucket.atMs) * rate.perSecond) / 1000);
-  bucket.atMs = nowMs;
+  constructor(rate: Rate) {
+    this.#rate = rate;
+    this.#tokens = rate.burst;
+  }
+
+  /** Tokens that are there at `nowMs`, fractions included. A clock that went back neither adds nor removes any. */
+  available(nowMs: number): number {
+    this.#atMs ??= nowMs;
+    if (nowMs > this.#atMs) {
+      const { burst, perSecond } = this.#rate;
+      this.#tokens = Math.min(burst, this.#tokens + ((nowMs - this.#atMs) * perSecond) / 1000);
+      this.#atMs = nowMs;
+    }
+    return this.#tokens;
+  }
+
+  take(tokens: number): void {
+    this.#tokens -= tokens;
+  }
 }
 
 export class RateLimiter {
   readonly suppressed: Suppressed = { node: 0, source: 0, pair: 0 };
   readonly #options: RateLimitOptions;
-  readonly #node: Bucket;
-  readonly #sources = new Map<number, Bucket>();
-  readonly #pairs = new Map<number, Bucket>();
+  readonly #node: TokenBucket;
+  readonly #sources = new Map<number, TokenBucket>();
+  readonly #pairs = new Map<number, TokenBucket>();
 
   constructor(options: RateLimitOptions = DEFAULT_RATE_LIMIT) {
     this.#options = options;
-    this.#node = { tokens: options.node.burst, atMs: 0 };
+    this.#node = new TokenBucket(options.node);
   }
 
   /**
-   * Whether an answer may leave at `nowMs`. A refusal takes no token from anyone.
-   * @param source hash of the address that the answer goes to
+   * Whether an error may be sent at `nowMs`. A refusal takes no token from any bucket.
+   * @param source hash of the address that the error goes to
    * @param pair hash of that address and the destination of its packet; those that collide share a limit
    */
   allow(source: number, pair: number, nowMs: number): boolean {
-    const { node, source: perSource, pair: perPair, entries } = this.#options;
-    const pairBucket = touch(this.#pairs, pair, perPair, entries, nowMs);
-    if (pairBucket.tokens < 1) return this.#hold('pair');
-    const sourceBucket = touch(this.#sources, source, perSource, entries, nowMs);
-    if (sourceBucket.tokens < 1) return this.#hold('source');
-    fill(this.#node, node, nowMs);
-    if (this.#node.tokens < 1) return this.#hold('node');
-    pairBucket.tokens--;
-    sourceBucket.tokens--;
-    this.#node.tokens--;
+    const { source: perSource, pair: perPair, entries } = this.#options;
+    const ofPair = touch(this.#pairs, pair, perPair, entries);
+    if (ofPair.available(nowMs) < 1) return this.#suppress('pair');
+    const ofSource = touch(this.#sources, source, perSource, entries);
+    if (ofSource.available(nowMs) < 1) return this.#suppress('source');
+    if (this.#node.available(nowMs) < 1) return this.#suppress('node');
+    for (const bucket of [ofPair, ofSource, this.#node]) bucket.take(1);
     return true;
   }
 
@@ -81,21 +93,20 @@ export class RateLimiter {
     return this.#sources.size + this.#pairs.size;
   }
 
-  #hold(limit: keyof Suppressed): false {
+  #suppress(limit: keyof Suppressed): false {
     this.suppressed[limit]++;
     return false;
   }
 }
 
-/** The bucket of `key`, filled up to now and moved to the young end; the oldest goes when there are too many. */
-function touch(map: Map<number, Bucket>, key: number, rate: Rate, entries: number, nowMs: number): Bucket {
-  let bucket = map.get(key);
-  if (bucket) map.delete(key);
-  else {
-    bucket = { tokens: rate.burst, atMs: nowMs };
-    if (map.size >= entries) map.delete(map.keys().next().value!);
+/** The bucket of `key`, moved to the end of the most recently used; the least recently used one makes room. */
+function touch(map: Map<number, TokenBucket>, key: number, rate: Rate, entries: number): TokenBucket {
+  const bucket = map.get(key) ?? new TokenBucket(rate);
+  map.delete(key);
+  for (const oldest of map.keys()) {
+    if (map.size < entries) break;
+    map.delete(oldest);
   }
   map.set(key, bucket);
-  fill(bucket, rate, nowMs);
   return bucket;
 }

@@ -16,23 +16,23 @@ import {
 } from '../descriptor/descriptor.ts';
 import { FLOOD, FORWARD, MULTICAST, NO_PEER, PUNT, TOO_BIG } from '../descriptor/verdicts.ts';
 import type { DatagramPort, FrameDevice } from '../io/interfaces.ts';
-import { neighbourMac } from '../tables/neighbour-table.ts';
+import { copyMac } from '../tables/neighbour-table.ts';
 import { PEER_INNER_MTU, PEER_PATH_MTU, PEER_STRIDE } from '../tables/peer-table.ts';
 import type { TableView } from '../tables/tables.ts';
-import { Flood } from './head-end-replication.ts';
-import type { IcmpAnswer } from './icmp-builder.ts';
-import { IcmpAnswers } from './icmp-limiter.ts';
-import { NeighbourAnswers } from './neighbour-responder.ts';
+import { HeadEndReplication } from './head-end-replication.ts';
+import type { IcmpError } from './icmp-builder.ts';
+import { IcmpLimiter } from './icmp-limiter.ts';
+import { NeighbourResponder } from './neighbour-responder.ts';
 
 /** What the slow room's answers need from the worker. */
-export interface ExceptionEnds {
+export interface SlowPathIo {
   readonly device: FrameDevice;
   readonly port: DatagramPort;
   readonly batch: Batch;
   /** 1 when broadcast and multicast are copied to every peer. */
   readonly flood: number;
   /** Sends an ICMP answer from a raw socket; the kernel picks the source address. */
-  sendIcmp(answer: IcmpAnswer): void;
+  sendIcmp(answer: IcmpError): void;
   /** Tells the control thread that the kernel refused `bytes` of outer packet to the peer in `slot` (EMSGSIZE). */
   reportTooBig(slot: number, bytes: number): void;
   nowMs(): number;
@@ -49,24 +49,27 @@ const COPIES = 256;
  * Egress frames that need more than a verdict. Cold by design: it allocates, and the slow room's limits bound how
  * often that happens.
  */
-export class Exceptions {
-  readonly icmp = new IcmpAnswers();
-  readonly flood = new Flood();
-  readonly neighbours: NeighbourAnswers;
-  readonly #ends: ExceptionEnds;
+export class SlowPath {
+  readonly icmp = new IcmpLimiter();
+  readonly replication = new HeadEndReplication();
+  readonly neighbours: NeighbourResponder;
+  readonly #io: SlowPathIo;
   readonly #copies: Batch;
   readonly #slots = new Int32Array(COPIES);
   readonly #reply = createBatch(1, HEADROOM + REPLY_BYTES);
   #tables: TableView | undefined;
 
-  constructor(ends: ExceptionEnds) {
-    this.#ends = ends;
+  constructor(ends: SlowPathIo) {
+    this.#io = ends;
     this.#copies = { ...ends.batch, table: new Int32Array(COPIES * DESC_STRIDE), capacity: COPIES };
-    this.neighbours = new NeighbourAnswers(address => this.#macOf(address));
+    this.neighbours = new NeighbourResponder(address => {
+      const mac = new Uint8Array(6);
+      return this.#tables && copyMac(this.#tables, address, mac) ? mac : undefined;
+    });
   }
 
-  /** Answers, copies or drops what `judgeEgress` did not send on. */
-  settle(batch: Batch, count: number, tables: TableView): void {
+  /** Answers, copies or drops what `classifyEgress` did not forward. */
+  handle(batch: Batch, count: number, tables: TableView): void {
     this.#tables = tables;
     const table = batch.table;
     for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
@@ -78,7 +81,7 @@ export class Exceptions {
   }
 
   /** Looks at what the kernel refused: a path that shrank is told to the control thread. */
-  review(batch: Batch, count: number, tables: TableView): void {
+  reportSendErrors(batch: Batch, count: number, tables: TableView): void {
     const table = batch.table;
     let reported = -1;
     for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
@@ -91,7 +94,7 @@ export class Exceptions {
         slot === reported
       )
         continue;
-      this.#ends.reportTooBig(slot, tables.peers[slot * PEER_STRIDE + PEER_PATH_MTU]!);
+      this.#io.reportTooBig(slot, tables.peers[slot * PEER_STRIDE + PEER_PATH_MTU]!);
       reported = slot;
     }
   }
@@ -106,9 +109,9 @@ export class Exceptions {
       this.#reply.table[DESC_LENGTH] = answer.length;
       this.#reply.table[DESC_L3] = 14;
       this.#reply.table[DESC_VERDICT] = FORWARD;
-      this.#ends.device.writeBatch(this.#reply, 1);
+      this.#io.device.writeBatch(this.#reply, 1);
     } else {
-      table[at + DESC_VERDICT] = this.#ends.flood === 1 ? FLOOD : MULTICAST;
+      table[at + DESC_VERDICT] = this.#io.flood === 1 ? FLOOD : MULTICAST;
     }
   }
 
@@ -118,19 +121,19 @@ export class Exceptions {
     const l3 = table[at + DESC_L3]!;
     const ip = table[at + DESC_OFFSET]! + l3;
     const length = table[at + DESC_LENGTH]! - l3;
-    const now = this.#ends.nowMs();
+    const now = this.#io.nowMs();
     const room = tables.peers[Math.max(0, table[at + DESC_PEER]!) * PEER_STRIDE + PEER_INNER_MTU]!;
     const mtu = room - Math.max(0, l3 - ETHERNET_BYTES);
     const answer =
       table[at + DESC_VERDICT] === TOO_BIG
-        ? this.icmp.tooBig(batch.view, ip, length, mtu, false, now)
-        : this.icmp.noPeer(batch.view, ip, length, false, now);
-    if (answer) this.#ends.sendIcmp(answer);
+        ? this.icmp.tooBig(batch.view, ip, length, mtu, now)
+        : this.icmp.unreachable(batch.view, ip, length, now);
+    if (answer) this.#io.sendIcmp(answer);
   }
 
   /** Head-end replication: the same bytes to every peer. */
   #copy(batch: Batch, at: number, tables: TableView): void {
-    const copies = this.flood.plan(tables.peers, this.#slots, this.#ends.nowMs());
+    const copies = this.replication.plan(tables.peers, this.#slots, this.#io.nowMs());
     finishChecksum(batch, at);
     const table = this.#copies.table;
     for (let i = 0; i < copies; i++) {
@@ -138,20 +141,7 @@ export class Exceptions {
       table[i * DESC_STRIDE + DESC_PEER] = this.#slots[i]!;
       table[i * DESC_STRIDE + DESC_VERDICT] = FORWARD;
     }
-    this.#ends.port.sendBatch(this.#copies, copies, tables.peers);
-  }
-
-  #macOf(address: Uint8Array): Uint8Array | undefined {
-    if (!this.#tables) return undefined;
-    const view = new DataView(address.buffer, address.byteOffset, 16);
-    const four = view.getInt32(0) === 0 && view.getInt32(4) === 0 && view.getInt32(8) === 0xffff;
-    const words = four ? [view.getInt32(12)] : [0, 4, 8, 12].map(offset => view.getInt32(offset));
-    const mac = neighbourMac(this.#tables, { family: four ? 4 : 6, words });
-    if (!mac) return undefined;
-    const bytes = new Uint8Array(6);
-    new DataView(bytes.buffer).setUint16(0, mac.hi);
-    new DataView(bytes.buffer).setInt32(2, mac.lo);
-    return bytes;
+    this.#io.port.sendBatch(this.#copies, copies, tables.peers);
   }
 }
 

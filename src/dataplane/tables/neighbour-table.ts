@@ -1,5 +1,4 @@
 import { wordAt } from './buckets.ts';
-import type { Mac } from './mac.ts';
 import { readPeer } from './peer-table.ts';
 import { type AddressEntry, clearAddresses, findAddress, putAddress, removeAddress } from './source-table.ts';
 import type { TableView } from './tables.ts';
@@ -46,8 +45,19 @@ export function findNeighbour(view: TableView, address: OverlayAddress): number 
   return findAddress(view.neighbours, 0, at(0), at(1), at(2), at(3), 6);
 }
 
-/** MAC of the VTEP with this overlay address, undefined when no peer has it. */
-export function neighbourMac(view: TableView, address: OverlayAddress): Mac | undefined {
-  const peer = findNeighbour(view, address);
-  return peer === -1 ? undefined : readPeer(view.peers, peer)?.mac;
+/**
+ * Copies the MAC of the VTEP with this overlay address (16 bytes, IPv4 mapped) to `to`.
+ * @returns false when no peer has the address
+ */
+export function copyMac(view: TableView, address: Uint8Array, to: Uint8Array): boolean {
+  const from = new DataView(address.buffer, address.byteOffset, 16);
+  const isIpv4 = from.getInt32(0) === 0 && from.getInt32(4) === 0 && from.getInt32(8) === 0xffff;
+  const words = (isIpv4 ? [12] : [0, 4, 8, 12]).map(offset => from.getInt32(offset));
+  const peer = findNeighbour(view, { family: isIpv4 ? 4 : 6, words });
+  const mac = peer === -1 ? undefined : readPeer(view.peers, peer)?.mac;
+  if (!mac) return false;
+  const out = new DataView(to.buffer, to.byteOffset, 6);
+  out.setUint16(0, mac.hi);
+  out.setInt32(2, mac.lo);
+  return true;
 }

@@ -1,10 +1,10 @@
 import type { Mode } from '../../../encap/encap.ts';
 import { VERDICTS } from '../descriptor/verdicts.ts';
 import type { TablesWriter } from '../tables/writer.ts';
-import { createControl, createTapRing, TAPS } from './tap.ts';
+import { createTapControl, createTapRing, TAPS } from './tap-control.ts';
 
 /** What describes the overlay, of the options of the data plane. */
-interface Overlay {
+interface CapturedOverlay {
   readonly mode: Mode;
   readonly vni: number;
   readonly address: string;
@@ -12,31 +12,31 @@ interface Overlay {
 }
 
 /** Memory by which one worker lets itself be captured. */
-export interface WatchedWorker {
+export interface WorkerTaps {
   readonly control: SharedArrayBuffer;
   /** By tap. */
   readonly rings: readonly SharedArrayBuffer[];
 }
 
 /** By which a data plane lets itself be captured: a control block, rings, and names for what stands in them. */
-export class Watched {
-  readonly control = createControl();
+export class TapRegistry {
+  readonly control = createTapControl();
   /** By tap, one a worker. */
   readonly rings: readonly SharedArrayBuffer[][] = Array.from({ length: TAPS }, () => []);
   #isOver = false;
-  readonly #overlay: Overlay;
+  readonly #overlay: CapturedOverlay;
   readonly #writer: TablesWriter;
   readonly #sourcePorts: readonly number[];
 
   /** @param sourcePorts ports of the sending sockets, by DESC_SOCKET */
-  constructor(overlay: Overlay, writer: TablesWriter, sourcePorts: readonly number[]) {
+  constructor(overlay: CapturedOverlay, writer: TablesWriter, sourcePorts: readonly number[]) {
     this.#overlay = overlay;
     this.#writer = writer;
     this.#sourcePorts = sourcePorts;
   }
 
   /** True when the data plane has ended: nothing comes any more. */
-  get isOver(): boolean {
+  get isClosed(): boolean {
     return this.#isOver;
   }
 
@@ -44,7 +44,7 @@ export class Watched {
     this.#isOver = true;
   }
 
-  addWorker(): WatchedWorker {
+  addWorker(): WorkerTaps {
     const rings = this.rings.map(workers => {
       const ring = createTapRing();
       workers.push(ring);

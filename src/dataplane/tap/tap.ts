@@ -1,141 +1,70 @@
-import type { Batch } from '../descriptor/descriptor.ts';
-import { commit, createRing, droppedRecords, openProducer, type Ring, reserve } from '../descriptor/ring.ts';
+import {
+  type Batch,
+  DESC_CSUM_OFFSET,
+  DESC_CSUM_START,
+  DESC_ERROR,
+  DESC_GSO_SIZE,
+  DESC_LENGTH,
+  DESC_OFFLOAD,
+  DESC_OFFSET,
+  DESC_PEER,
+  DESC_SEGMENTS,
+  DESC_SOCKET,
+  DESC_SOURCE,
+  DESC_STRIDE,
+  DESC_VERDICT,
+} from '../descriptor/descriptor.ts';
+import { commit, droppedRecords, openProducer, type Ring, reserve } from '../descriptor/ring.ts';
+import { SOURCE_ADDRESS, SOURCE_PORT, SOURCE_STRIDE } from '../descriptor/source.ts';
+import { DROP_VERDICTS, OUTER_VERDICTS } from '../descriptor/verdicts.ts';
+import {
+  DROP,
+  EGRESS_INNER,
+  EGRESS_OUTER,
+  INGRESS_INNER,
+  INGRESS_OUTER,
+  KIND_EGRESS,
+  KIND_INGRESS,
+  RECORD_ADDRESS,
+  RECORD_CAPTURED,
+  RECORD_CSUM_OFFSET,
+  RECORD_CSUM_START,
+  RECORD_ERROR,
+  RECORD_GSO_SIZE,
+  RECORD_HEADER_BYTES,
+  RECORD_LATENCY_AND_PADDING,
+  RECORD_LENGTH,
+  RECORD_LOST,
+  RECORD_NANOSECONDS,
+  RECORD_OFFLOAD,
+  RECORD_PEER,
+  RECORD_POINTS,
+  RECORD_PORT,
+  RECORD_SECONDS,
+  RECORD_SEGMENTS,
+  RECORD_VERDICT,
+} from './record-layout.ts';
+import { CONTROL_PEER, CONTROL_POINTS, CONTROL_SNAP, CONTROL_VERDICTS, tapWords } from './tap-control.ts';
 
 /*
- * Where the hot path lets itself be watched. After each turn the worker hands the batch to `watchBatch`, which looks
- * at one flag and, when a point is on, copies what is wanted into a ring. It never waits. Everything else of a capture
+ * Where a worker copies frames for captures. After each batch the worker calls `tapBatch`, which looks at one word and,
+ * while a point is on, copies what the tap's filter selects into a ring. It never waits. Everything else of a capture
  * happens on the other side of that ring.
  *
- * After a turn the verdicts are final and the bytes still stand in the slab; a frame that was sent whole has its
- * checksum finished and its offload cleared by then.
+ * After a batch the verdicts are final and the bytes are still in the slab; a frame that was sent whole has its checksum
+ * filled in and its offload fields cleared by then.
  */
 
-/** Bits of the points; the number of a point is the place of its bit in POINT_NAMES. */
-export const EGRESS_INNER = 1;
-export const EGRESS_OUTER = 2;
-export const INGRESS_OUTER = 4;
-export const INGRESS_INNER = 8;
-export const DROP = 16;
-export const POINT_NAMES = [
-  'egress-inner',
-  'egress-outer',
-  'ingress-outer',
-  'ingress-inner',
-  'drop',
-] as const;
-export type PointName = (typeof POINT_NAMES)[number];
+/** Bit n: the frame is lost with verdict n. */
+const DROP_MASK = maskOf(DROP_VERDICTS);
+/** Bit n: verdict n leaves DESC_OFFSET on the datagram, before its encapsulation header. */
+const OUTER_MASK = maskOf(OUTER_VERDICTS);
+/** The points that a lost frame does not pass. */
+const LAST_POINTS = EGRESS_OUTER | INGRESS_INNER;
+const RECORD_HEADER_WORDS = RECORD_HEADER_BYTES / 4;
 
-/*
- * A record of the ring: int32 words, then the bytes. Points of one frame share a record: the reader makes a packet
- * for each. The bytes begin at HEADER_BYTES + (TURN & 3): slab and ring are then aligned alike, and words can
- * be copied.
- */
-/** Kinds of record: which way the frame went. */
-export const KIND_EGRESS = 0;
-export const KIND_INGRESS = 1;
-/** Points that the frame passed and that were wanted. */
-export const RECORD_POINTS = 0;
-/** Nanoseconds since 1970-01-01 UTC of the batch: seconds, and nanoseconds within. */
-export const RECORD_SECONDS = 1;
-export const RECORD_NANOSECONDS = 2;
-/** Bytes copied, and bytes that there were. On ingress with the encapsulation header, on egress without. */
-export const RECORD_CAPTURED = 3;
-export const RECORD_LENGTH = 4;
-export const RECORD_VERDICT = 5;
-/** Peer slot, -1 for none. */
-export const RECORD_PEER = 6;
-/** The virtio-net fields of the descriptor: see `dataplane/descriptor/descriptor.ts`. */
-export const RECORD_OFFLOAD = 7;
-export const RECORD_GSO_SIZE = 8;
-export const RECORD_CSUM_START = 9;
-export const RECORD_CSUM_OFFSET = 10;
-/** Datagrams sent, or frames merged. */
-export const RECORD_SEGMENTS = 11;
-export const RECORD_ERROR = 12;
-/** Egress: index of the sending socket. Ingress: UDP source port. */
-export const RECORD_PORT = 13;
-/** Ingress: underlay source address in four words; egress: zeros. */
-export const RECORD_ADDRESS = 14;
-/** Records that this ring had to drop so far, modulo 2^32. */
-export const RECORD_LOST = 18;
-/**
- * Low two bits: those of the place of the bytes in the slab, which is the padding in front of them. The others:
- * nanoseconds from the moment that the batch was read to the stamp; 0: not known, or more than half a second.
- */
-export const RECORD_TURN = 19;
-export const HEADER_BYTES = 80;
-
-/**
- * Taps of a data plane: each has a selection of its own and a ring of its own in every worker, so that who looks at
- * one neither waits for another nor loses by it. Memory that no tap has touched is not there.
- */
-export const TAPS = 6;
-/** The tap that feeds the flow table; the others are for captures. */
-export const FLOW_TAP = 0;
-
-/*
- * The control block: int32 in shared memory, written by whoever starts and stops the captures, read by the workers.
- * Word 0: points that are on at any tap, 0: nobody looks. Four words a tap follow.
- */
-const CONTROL_WORDS = 4;
-/** Points that are on; 0: this tap is off. */
-const CONTROL_POINTS = 0;
-/** Bytes to keep of a frame at most. */
-const CONTROL_SNAP = 1;
-/** Bit n: frames of verdict n are wanted. */
-const CONTROL_VERDICTS = 2;
-/** Peer slot that is wanted, -1 for all. */
-const CONTROL_PEER = 3;
-
-/** What a tap asks of the workers. The rest of its filter is for the reader. */
-export interface Wanted {
-  /** Bits of the points. */
-  readonly points: number;
-  /** Bytes to keep of a frame, 0 for all. */
-  readonly snapLength: number;
-  /** Numbers of the verdicts, or undefined for all. */
-  readonly verdicts?: readonly number[];
-  /** Peer slot, or undefined for all. */
-  readonly peer?: number;
-}
-
-/** Memory that steers the taps of all workers; all off. */
-export function createControl(): SharedArrayBuffer {
-  return new SharedArrayBuffer(4 * CONTROL_WORDS * (TAPS + 1));
-}
-
-/** Turns a tap on or off (`undefined`), while traffic flows. Workers see it at their next batch. One thread. */
-export function steer(control: SharedArrayBuffer, tap: number, wanted: Wanted | undefined): void {
-  // Off first: a worker must not see new points together with the old snap length.
-  Atomics.store(wordsOf(control, tap), CONTROL_POINTS, 0);
-  if (wanted) select(wordsOf(control, tap), wanted);
-  let points = 0;
-  for (let one = 0; one < TAPS; one++) points |= wordsOf(control, one)[CONTROL_POINTS]!;
-  Atomics.store(new Int32Array(control), 0, points);
-}
-
-/** The words of one tap. */
-function wordsOf(control: SharedArrayBuffer, tap: number): Int32Array {
-  return new Int32Array(control, 4 * CONTROL_WORDS * (tap + 1), CONTROL_WORDS);
-}
-
-function select(words: Int32Array, wanted: Wanted): void {
-  Atomics.store(words, CONTROL_SNAP, wanted.snapLength || 0x7fffffff);
-  Atomics.store(
-    words,
-    CONTROL_VERDICTS,
-    wanted.verdicts?.reduce((mask, verdict) => mask | (1 << verdict), 0) ?? -1,
-  );
-  Atomics.store(words, CONTROL_PEER, wanted.peer ?? -1);
-  Atomics.store(words, CONTROL_POINTS, wanted.points);
-}
-
-/** Bytes of a worker's ring: some thousand frames of snap length 128, or sixty whole superframes. */
-export const RING_BYTES = 4 << 20;
-
-/** Memory of one tap's ring in one worker. */
-export function createTapRing(bytes = RING_BYTES): SharedArrayBuffer {
-  return createRing(bytes);
+function maskOf(verdicts: readonly number[]): number {
+  return verdicts.reduce((mask, verdict) => mask | (1 << verdict), 0);
 }
 
 /** What a worker knows of its batches. Constant while it runs. */
@@ -145,10 +74,6 @@ export interface TapOptions {
   readonly rings: readonly SharedArrayBuffer[];
   readonly batch: Batch;
   readonly direction: 'egress' | 'ingress';
-  /** Numbers of the verdicts that mean the frame is lost. */
-  readonly drops: readonly number[];
-  /** Ingress: numbers of the verdicts that leave DESC_OFFSET on the datagram, before its encapsulation header. */
-  readonly unopened: readonly number[];
   /** Ingress: bytes of the encapsulation header. */
   readonly headerBytes: number;
 }
@@ -164,8 +89,6 @@ export interface Tap {
   /** KIND_EGRESS or KIND_INGRESS, and the points that this direction has. */
   readonly direction: number;
   readonly points: number;
-  readonly dropMask: number;
-  readonly unopenedMask: number;
   readonly headerBytes: number;
   /** Wall clock at 0 of `performance.now()`: seconds, nanoseconds. */
   readonly origin: Int32Array;
@@ -177,7 +100,7 @@ export interface Taps {
   readonly control: Int32Array;
   readonly points: number;
   readonly origin: Int32Array;
-  /** `performance.now()` when the batch was read (`dataplane/fast-path/stamped.ts`). */
+  /** `performance.now()` when the batch was read: see `noteRead`. */
   readonly readAt: Float64Array;
   readonly each: readonly Tap[];
 }
@@ -185,7 +108,6 @@ export interface Taps {
 /** Opens a worker's side; call it in the worker, whose `performance.now()` the stamps go by. */
 export function openTaps(options: TapOptions): Taps {
   const { batch } = options;
-  const bit = (mask: number, verdict: number) => mask | (1 << verdict);
   const seconds = Math.floor(performance.timeOrigin / 1000);
   const common = {
     table: batch.table,
@@ -195,15 +117,13 @@ export function openTaps(options: TapOptions): Taps {
       options.direction === 'egress'
         ? EGRESS_INNER | EGRESS_OUTER | DROP
         : INGRESS_OUTER | INGRESS_INNER | DROP,
-    dropMask: options.drops.reduce(bit, 0),
-    unopenedMask: options.unopened.reduce(bit, 0),
     headerBytes: options.direction === 'egress' ? 0 : options.headerBytes,
     origin: Int32Array.of(seconds, Math.round((performance.timeOrigin - seconds * 1000) * 1e6)),
   };
   const { points, origin } = common;
   const each = options.rings.map((ring, tap) => ({
     ...common,
-    control: wordsOf(options.control, tap),
+    control: tapWords(options.control, tap),
     ring: openProducer(ring),
   }));
   const readAt = new Float64Array(1);
@@ -214,17 +134,25 @@ export function openTaps(options: TapOptions): Taps {
  * Points that are on for this worker, at one tap or at any, 0 when it has nothing to capture. Once a batch.
  * @hot
  */
-export function wantedPoints(tap: Tap | Taps): number {
-  return tap.control[0]! & tap.points;
+export function activePoints(tap: Tap | Taps): number {
+  return tap.control[CONTROL_POINTS]! & tap.points;
+}
+
+/**
+ * Notes when a batch was read, for the latency in the records. Once per batch, right after the read; it reads the clock
+ * only while a tap is on.
+ */
+export function noteRead(taps: Taps): void {
+  if (activePoints(taps) !== 0) taps.readAt[0] = performance.now();
 }
 
 /**
  * Copies the wanted ones of the descriptors 0..count-1 into the ring; `commit` of `dataplane/descriptor/ring.ts` publishes them, once
  * a batch. What does not fit is counted by the ring and lost to the capture, never to the traffic.
- * @param points result of `wantedPoints`, not 0
+ * @param points result of `activePoints`, not 0
  * @param sources source addresses of the batch as in `dataplane/io/interfaces.ts`; not looked at on egress
  * @param nowMs `performance.now()` of the batch
- * @param tookNs nanoseconds since it was read, below 2^29
+ * @param latencyNs nanoseconds since it was read, below 2^29
  * @hot
  */
 export function captureBatch(
@@ -233,88 +161,87 @@ export function captureBatch(
   count: number,
   sources: Int32Array,
   nowMs: number,
-  tookNs: number,
+  latencyNs: number,
 ): void {
-  const { table, slab, ring, control, origin, direction, dropMask, unopenedMask, headerBytes } = tap;
+  const { table, slab, ring, control, origin, direction, headerBytes } = tap;
   const words = ring.words;
   const lost = droppedRecords(ring) | 0;
-  const snap = control[1]!;
-  const verdicts = control[2]!;
-  const onlyPeer = control[3]!;
+  const snap = control[CONTROL_SNAP]!;
+  const verdicts = control[CONTROL_VERDICTS]!;
+  const onlyPeer = control[CONTROL_PEER]!;
   const elapsed = origin[1]! + nowMs * 1e6;
   const carried = Math.floor(elapsed / 1e9);
   const seconds = (origin[0]! + carried) | 0;
   const nanoseconds = (elapsed - carried * 1e9) | 0;
   for (let i = 0; i < count; i++) {
-    const at = i * 16;
-    const verdict = table[at + 6]!;
-    const peer = table[at + 7]!;
+    const at = i * DESC_STRIDE;
+    const verdict = table[at + DESC_VERDICT]!;
+    const peer = table[at + DESC_PEER]!;
     if (((verdicts >>> verdict) & 1) === 0 || (onlyPeer !== -1 && peer !== onlyPeer)) continue;
-    // A lost frame came by at its first point and at `drop`, not at the last one; the others never at `drop`.
-    const passed = points & (((dropMask >>> verdict) & 1) === 0 ? ~16 : ~10);
+    // A lost frame passed its first point and `drop`, not the last one; other frames never pass `drop`.
+    const passed = points & (((DROP_MASK >>> verdict) & 1) === 0 ? ~DROP : ~LAST_POINTS);
     if (passed === 0) continue;
-    const front = ((unopenedMask >>> verdict) & 1) === 0 ? headerBytes : 0;
-    const offset = table[at]! - front;
-    const length = table[at + 1]! + front;
+    const front = ((OUTER_MASK >>> verdict) & 1) === 0 ? headerBytes : 0;
+    const offset = table[at + DESC_OFFSET]! - front;
+    const length = table[at + DESC_LENGTH]! + front;
     const captured = length < snap ? length : snap;
-    const copied = (offset & 3) + captured;
-    const record = reserve(ring, direction, 80 + copied);
+    const padding = offset & 3;
+    const copied = padding + captured;
+    const record = reserve(ring, direction, RECORD_HEADER_BYTES + copied);
     if (record < 0) continue;
     const to = record >> 2;
-    words[to] = passed;
-    words[to + 1] = seconds;
-    words[to + 2] = nanoseconds;
-    words[to + 3] = captured;
-    words[to + 4] = length;
-    words[to + 5] = verdict;
-    words[to + 6] = peer;
-    words[to + 7] = table[at + 2]!;
-    words[to + 8] = table[at + 3]!;
-    words[to + 9] = table[at + 4]!;
-    words[to + 10] = table[at + 5]!;
-    words[to + 11] = table[at + 9]!;
-    words[to + 12] = table[at + 10]!;
-    const source = table[at + 8]!;
-    if (direction === 0) {
-      words[to + 13] = source;
-      words[to + 14] = words[to + 15] = words[to + 16] = words[to + 17] = 0;
+    words[to + RECORD_POINTS] = passed;
+    words[to + RECORD_SECONDS] = seconds;
+    words[to + RECORD_NANOSECONDS] = nanoseconds;
+    words[to + RECORD_CAPTURED] = captured;
+    words[to + RECORD_LENGTH] = length;
+    words[to + RECORD_VERDICT] = verdict;
+    words[to + RECORD_PEER] = peer;
+    words[to + RECORD_OFFLOAD] = table[at + DESC_OFFLOAD]!;
+    words[to + RECORD_GSO_SIZE] = table[at + DESC_GSO_SIZE]!;
+    words[to + RECORD_CSUM_START] = table[at + DESC_CSUM_START]!;
+    words[to + RECORD_CSUM_OFFSET] = table[at + DESC_CSUM_OFFSET]!;
+    words[to + RECORD_SEGMENTS] = table[at + DESC_SEGMENTS]!;
+    words[to + RECORD_ERROR] = table[at + DESC_ERROR]!;
+    const address = to + RECORD_ADDRESS;
+    if (direction === KIND_EGRESS) {
+      words[to + RECORD_PORT] = table[at + DESC_SOCKET]!;
+      words[address] = words[address + 1] = words[address + 2] = words[address + 3] = 0;
     } else {
-      const from = source * 8;
-      words[to + 13] = sources[from + 4]!;
-      words[to + 14] = sources[from]!;
-      words[to + 15] = sources[from + 1]!;
-      words[to + 16] = sources[from + 2]!;
-      words[to + 17] = sources[from + 3]!;
+      const source = table[at + DESC_SOURCE]! * SOURCE_STRIDE;
+      words[to + RECORD_PORT] = sources[source + SOURCE_PORT]!;
+      words[address] = sources[source + SOURCE_ADDRESS]!;
+      words[address + 1] = sources[source + SOURCE_ADDRESS + 1]!;
+      words[address + 2] = sources[source + SOURCE_ADDRESS + 2]!;
+      words[address + 3] = sources[source + SOURCE_ADDRESS + 3]!;
     }
-    words[to + 18] = lost;
-    words[to + 19] = (tookNs << 2) | (offset & 3);
+    words[to + RECORD_LOST] = lost;
+    words[to + RECORD_LATENCY_AND_PADDING] = (latencyNs << 2) | padding;
+    const bytes = to + RECORD_HEADER_WORDS;
     const first = offset >> 2;
     const end = (copied + 3) >> 2;
-    for (let word = 0; word < end; word++) words[to + 20 + word] = slab[first + word]!;
+    for (let word = 0; word < end; word++) words[bytes + word] = slab[first + word]!;
   }
 }
 
-/**
- * What a worker calls after each turn: captures the batch of `count` descriptors for every tap that wants it. With all
- * taps off it is one load and one comparison.
- */
-export function watchBatch(taps: Taps, count: number, sources: Int32Array): void {
-  if (wantedPoints(taps) === 0) return;
+/** Captures the batch of `count` descriptors for every tap that is on. With all taps off it is one load and one comparison. */
+export function tapBatch(taps: Taps, count: number, sources: Int32Array): void {
+  if (activePoints(taps) === 0) return;
   const nowMs = performance.now();
   followClock(taps.origin, nowMs);
   // A tap that came on after the batch was read finds an old time there.
   const elapsed = (nowMs - taps.readAt[0]!) * 1e6;
-  const tookNs = elapsed < TOOK_MAX_NS ? elapsed | 0 : 0;
+  const latencyNs = elapsed < LATENCY_MAX_NS ? elapsed | 0 : 0;
   for (const tap of taps.each) {
-    const points = wantedPoints(tap);
+    const points = activePoints(tap);
     if (points === 0) continue;
-    captureBatch(tap, points, count, sources, nowMs, tookNs);
+    captureBatch(tap, points, count, sources, nowMs, latencyNs);
     commit(tap.ring);
   }
 }
 
 /** What the bits of RECORD_TURN hold. */
-const TOOK_MAX_NS = 2 ** 29;
+const LATENCY_MAX_NS = 2 ** 29;
 
 /** `Date.now()` and the sum of origin and `performance.now()` may differ by less than this, milliseconds. */
 const CLOCK_SLACK_MS = 20;

@@ -79,7 +79,7 @@ function atTheGate(
     return device;
   }
   const judgement = plane
-    .judge()
+    .classifier()
     .ingress(Buffer.from(payload, 'base64'), mappedBytesOf(requireAddress(from)));
   const verdict = elementAt(VERDICTS, judgement.verdict);
   if (verdict.drop)

@@ -49,7 +49,7 @@ function arrivalFromPeer(
   if (overlay.mode === 'host-gw' || peer.direct) return { ...ends, payload: null };
   const isVxlan = overlay.mode === 'vxlan';
   const frame = isVxlan ? frameOf(packet, peer.mac ?? '', overlay.mac ?? '') : packet.bytes;
-  const vni = overlay.plane?.watched.context().vni ?? 0;
+  const vni = overlay.plane?.taps.context().vni ?? 0;
   const header = FORMATS[isVxlan ? 'vxlan' : 'udp'].header(vni);
   return { ...ends, payload: Buffer.concat([header, frame]).toString('base64') };
 }

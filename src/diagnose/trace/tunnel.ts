@@ -80,8 +80,8 @@ function byForwarder(
   frame: Uint8Array,
   packetBytes: number,
 ): TraceAnswer {
-  const context = plane.watched.context();
-  const { verdict: number, peer: slot, socket, innerMtu, pathMtu } = plane.judge().egress(frame);
+  const context = plane.taps.context();
+  const { verdict: number, peer: slot, socket, innerMtu, pathMtu } = plane.classifier().egress(frame);
   const verdict = elementAt(VERDICTS, number);
   const peer = slot < 0 ? undefined : context.peers[slot];
   if (peer) trace.pass('peer', `${nameIn(overlay.peers, peer.id)} (${peer.address})`);

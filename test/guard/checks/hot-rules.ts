@@ -57,9 +57,12 @@ const METHODS = new Set([
   'writeBatch',
   'sendBatch',
   'receiveBatch',
-  // Exceptions of the path, the cold way out of a batch that has any
-  'settle',
-  'review',
+  // BatchTap, once a batch
+  'onRead',
+  'onDone',
+  // SlowPath, for batches with frames that need it
+  'handle',
+  'reportSendErrors',
 ]);
 
 /** Objects whose methods are all plain functions: of numbers, of shared memory, of the addon. */

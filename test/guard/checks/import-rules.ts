@@ -102,6 +102,7 @@ export const RULES: Readonly<Record<string, readonly string[]>> = {
     'src/cni',
     'src/capture',
     'src/dataplane',
+    'src/dataplane/descriptor',
     'src/dataplane/tap',
     'src/native',
     'src/base',
@@ -112,7 +113,6 @@ export const RULES: Readonly<Record<string, readonly string[]>> = {
 /** Imports that stand against the table until the change that removes them lands: at the end of the move it is empty. */
 export const PENDING: readonly string[] = [
   'src/agent/node/node.ts: src/agent may not import src/api/flows.ts',
-  'src/dataplane/fast-path/stamped.ts: src/dataplane/fast-path may not import src/dataplane/tap/tap.ts',
 ];
 
 /** Free to import everything; nothing imports them. */

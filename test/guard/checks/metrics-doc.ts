@@ -1,4 +1,4 @@
-import { GAUGES } from '../../../src/dataplane/descriptor/counters.ts';
+import { WORKER_STATS } from '../../../src/dataplane/descriptor/counters.ts';
 import { VERDICTS } from '../../../src/dataplane/descriptor/verdicts.ts';
 
 /** What the generated part of docs/metrics.md stands between. */
@@ -14,11 +14,11 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [row(head), row(head.map(() => '---')), ...rows.map(row)];
 }
 
-/** The generated part: every verdict and every gauge that the data plane counts. */
+/** The generated part: every verdict and every worker statistic of the data plane. */
 export function renderMetrics(): string {
   const verdicts = VERDICTS.map(({ name, drop, direction, meaning, remedy }) => [
     `\`${name}\``,
-    drop ? 'dropped' : '',
+    drop ? 'yes' : '',
     direction,
     meaning,
     remedy,
@@ -28,13 +28,13 @@ export function renderMetrics(): string {
     '',
     '## Verdicts',
     '',
-    ...table(['verdict', 'fate', 'direction', 'what happened', 'what to do'], verdicts),
+    ...table(['verdict', 'dropped', 'direction', 'what happened', 'what to do'], verdicts),
     '',
-    '## Gauges of a worker',
+    '## Statistics of a worker',
     '',
     ...table(
-      ['gauge', 'what it says'],
-      GAUGES.map(({ name, meaning }) => [`\`${name}\``, meaning]),
+      ['statistic', 'meaning'],
+      WORKER_STATS.map(({ name, meaning }) => [`\`${name}\``, meaning]),
     ),
     '',
     END,

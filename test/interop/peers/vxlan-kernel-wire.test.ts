@@ -162,7 +162,7 @@ t.test('unfinished checksums of a kernel peer are refused by default', { skip },
   const lab = labFor(t);
   const [ours, kernels] = lab.nodes as [Node, Node];
   lab.condition('wire'); // tx checksum offload on: the peer leaves inner checksums to a device that never comes
-  const plane = await deployRipstop(ours, [kernels], { acceptUnfinished: false });
+  const plane = await deployRipstop(ours, [kernels], { acceptPartialChecksums: false });
   t.teardown(() => plane.stop());
   deployKernelVxlan(kernels, [ours], { checksum: true });
   lab.podMtu(overlayMtu('vxlan', 4));

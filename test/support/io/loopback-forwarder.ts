@@ -4,9 +4,9 @@ import { createLog } from '../../../src/base/log.ts';
 import { createCounters, openCounters } from '../../../src/dataplane/descriptor/counters.ts';
 import { createBatch } from '../../../src/dataplane/descriptor/descriptor.ts';
 import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
-import type { Egress, Ingress } from '../../../src/dataplane/fast-path/forwarder.ts';
-import type { IcmpAnswer } from '../../../src/dataplane/slow-path/icmp-builder.ts';
-import { Exceptions } from '../../../src/dataplane/slow-path/slow-path.ts';
+import { type Egress, type Ingress, NO_TAP } from '../../../src/dataplane/fast-path/forwarder.ts';
+import type { IcmpError } from '../../../src/dataplane/slow-path/icmp-builder.ts';
+import { SlowPath } from '../../../src/dataplane/slow-path/slow-path.ts';
 import { packMac } from '../../../src/dataplane/tables/mac.ts';
 import { openReader } from '../../../src/dataplane/tables/tables.ts';
 import { TablesWriter } from '../../../src/dataplane/tables/writer.ts';
@@ -36,7 +36,7 @@ export interface LoopbackForwarders {
   readonly device: LoopbackDevice;
   readonly delivered: LoopbackDevice;
   /** What the slow room answered with, and what it reported. */
-  readonly icmp: IcmpAnswer[];
+  readonly icmp: IcmpError[];
   readonly tooBig: number[];
   readonly counters: SharedArrayBuffer;
 }
@@ -76,9 +76,9 @@ export function loopbackForwarders(
   const device = new LoopbackDevice(frames, options.total);
   const delivered = new LoopbackDevice([], 0, options.keep);
   const batch = createBatch(64, 1 << 20);
-  const icmp: IcmpAnswer[] = [];
+  const icmp: IcmpError[] = [];
   const tooBig: number[] = [];
-  const exceptions = new Exceptions({
+  const slowPath = new SlowPath({
     device,
     port: near,
     batch,
@@ -94,26 +94,28 @@ export function loopbackForwarders(
       port: near,
       batch,
       reader: openReader(writer.memory, 0),
-      rules: { ethernet, flood, flowSockets: 16 },
-      exceptions,
+      config: { ethernet, flood, flowSockets: 16 },
+      slowPath,
       counters: blocks[0]!,
+      tap: NO_TAP,
     },
     ingress: {
       device: delivered,
       port: far,
       batch: createBatch(64, 1 << 20),
       reader: openReader(writer.memory, 1),
-      rules: {
+      config: {
         ethernet,
         vni: VNI,
         macHi16: own.hi,
         macLo32: own.lo,
         flood,
-        strict: (options.strict ?? true) ? 1 : 0,
+        sourceCheck: (options.strict ?? true) ? 1 : 0,
         mtu,
-        superframes: 0,
+        gsoPackets: 0,
       },
       counters: blocks[1]!,
+      tap: NO_TAP,
     },
     writer,
     device,

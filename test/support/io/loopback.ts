@@ -15,13 +15,13 @@ import {
   HEADROOM,
 } from '../../../src/dataplane/descriptor/descriptor.ts';
 import {
-  type DatagramPort,
-  type FrameDevice,
   SOURCE_BYTES,
   SOURCE_PORT,
   SOURCE_STRIDE,
   SOURCE_TRUNCATED,
-} from '../../../src/dataplane/io/interfaces.ts';
+} from '../../../src/dataplane/descriptor/source.ts';
+import { FORWARD } from '../../../src/dataplane/descriptor/verdicts.ts';
+import type { DatagramPort, FrameDevice } from '../../../src/dataplane/io/interfaces.ts';
 import { PEER_HEADER, PEER_HEADER_BYTES, PEER_STRIDE } from '../../../src/dataplane/tables/peer-table.ts';
 
 /*
@@ -29,9 +29,6 @@ import { PEER_HEADER, PEER_HEADER_BYTES, PEER_STRIDE } from '../../../src/datapl
  * Nothing waits and nothing is segmented: a superframe crosses whole with its offload fields, as it does over veth.
  * Steady use allocates nothing.
  */
-
-/** FORWARD of `dataplane/descriptor/verdicts.ts`; io stands below path. */
-const FORWARD = 1;
 
 /** A frame and what the virtio-net header would say of it. */
 export interface LoopbackFrame {
@@ -136,8 +133,8 @@ export class LoopbackPort implements DatagramPort {
     const there = new Wire(bytes);
     const back = new Wire(bytes);
     return [
-      new LoopbackPort(there, back, b, port, MESSAGES),
-      new LoopbackPort(back, there, a, port, MESSAGES),
+      new LoopbackPort(there, back, b, port, LOOPBACK_MESSAGES),
+      new LoopbackPort(back, there, a, port, LOOPBACK_MESSAGES),
     ];
   }
 
@@ -161,7 +158,7 @@ export class LoopbackPort implements DatagramPort {
     const { table } = batch;
     let count = 0;
     let cursor = HEADROOM;
-    while (count < batch.capacity && count < MESSAGES) {
+    while (count < batch.capacity && count < LOOPBACK_MESSAGES) {
       const length = this.#in.take(batch.slab, cursor);
       if (length < 0) break;
       const at = count * DESC_STRIDE;
@@ -188,7 +185,7 @@ export class LoopbackPort implements DatagramPort {
   }
 }
 
-const MESSAGES = 64;
+const LOOPBACK_MESSAGES = 64;
 
 /** Bytes in flight in one direction. It is filled, emptied whole, and filled again: it never wraps. */
 class Wire {

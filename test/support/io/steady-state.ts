@@ -1,4 +1,4 @@
-import { egressTurn, ingressTurn } from '../../../src/dataplane/fast-path/forwarder.ts';
+import { forwardEgressBatch, forwardIngressBatch } from '../../../src/dataplane/fast-path/forwarder.ts';
 import { makePacket } from '../../golden/packets.ts';
 import { loopbackForwarders } from './loopback-forwarder.ts';
 
@@ -29,8 +29,8 @@ function run(total: number, leak: unknown[] | undefined): number {
   const { egress, ingress, delivered } = forwarders;
   const start = delivered.written.frames;
   while (delivered.written.frames - start < total) {
-    egressTurn(egress, 0);
-    while (ingressTurn(ingress, 0) > 0);
+    forwardEgressBatch(egress, 0);
+    while (forwardIngressBatch(ingress, 0) > 0);
     if (leak) leak.push({ at: delivered.written.frames, text: `frame ${delivered.written.frames}` });
   }
   return delivered.written.frames - start;

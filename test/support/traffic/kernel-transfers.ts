@@ -20,8 +20,8 @@ import { labFor } from '../lab.ts';
 
 /** `def`: the kernel peer hands over whole superframes and unfinished checksums. `wirecs`: what a plain NIC does. */
 const UNDERLAYS = [
-  { condition: 'def', acceptUnfinished: true },
-  { condition: 'wirecs', acceptUnfinished: false },
+  { condition: 'def', acceptPartialChecksums: true },
+  { condition: 'wirecs', acceptPartialChecksums: false },
 ] as const;
 const LARGE = 1_000_000_000;
 const SMALL = 256_000_000;
@@ -51,9 +51,9 @@ export async function transfersWithKernel(t: Test, underlay: Family): Promise<vo
   const [ours, kernels] = lab.nodes;
   let setup = underlay === 4 ? 0 : 4;
   for (const checksum of [true, false]) {
-    for (const { condition, acceptUnfinished } of UNDERLAYS) {
+    for (const { condition, acceptPartialChecksums } of UNDERLAYS) {
       lab.condition(condition as Condition);
-      const plane = await deployRipstop(ours!, [kernels!], { underlay, acceptUnfinished });
+      const plane = await deployRipstop(ours!, [kernels!], { underlay, acceptPartialChecksums });
       const remove = deployKernelVxlan(kernels!, [ours!], { underlay, checksum });
       lab.podMtu(overlayMtu('vxlan', underlay));
       const name = `underlay IPv${underlay} ${condition}, outer checksum ${checksum ? 'on' : 'zero'}`;

@@ -60,7 +60,14 @@ export function volley(
   const stats = new Int32Array(4);
   // The last sender is the one that lets routers fragment and never uses UDP_SEGMENT; it is not used.
   const senders = Int32Array.of(socket, socket);
-  const port = new UdpPort({ receiver: -1, senders, control: -1, maxSegments: 64, spinUs: 0, stats });
+  const port = new UdpPort({
+    receiver: -1,
+    senders,
+    control: -1,
+    maxSegments: 64,
+    busyPollMicroseconds: 0,
+    stats,
+  });
   try {
     const refused = port.sendBatch(batch, datagrams.length, peers);
     if (refused !== 0) throw new Error(`${refused} of ${datagrams.length} datagrams were refused`);

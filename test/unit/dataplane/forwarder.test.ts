@@ -1,7 +1,8 @@
 import t from 'tap';
-import { openCounters, peerTally, verdictTally } from '../../../src/dataplane/descriptor/counters.ts';
+import { openCounters } from '../../../src/dataplane/descriptor/counters.ts';
+import { peerCount, verdictCount } from '../../../src/dataplane/descriptor/read-counters.ts';
 import { VERDICTS } from '../../../src/dataplane/descriptor/verdicts.ts';
-import { egressTurn, ingressTurn } from '../../../src/dataplane/fast-path/forwarder.ts';
+import { forwardEgressBatch, forwardIngressBatch } from '../../../src/dataplane/fast-path/forwarder.ts';
 import { requireAddress } from '../../../src/ip/address.ts';
 import { requirePrefix } from '../../../src/ip/prefix.ts';
 import { makePacket, type PacketShape } from '../../golden/packets.ts';
@@ -23,12 +24,12 @@ const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 function carry(frames: readonly LoopbackFrame[], options: LoopbackOptions = {}) {
   const delivered: Uint8Array[] = [];
   const forwarders = loopbackForwarders(frames, { ...options, keep: frame => delivered.push(frame) });
-  while (egressTurn(forwarders.egress, 0) > 0);
-  while (ingressTurn(forwarders.ingress, 0) > 0);
+  while (forwardEgressBatch(forwarders.egress, 0) > 0);
+  while (forwardIngressBatch(forwarders.ingress, 0) > 0);
   const counters = openCounters(forwarders.counters);
   const counted: Record<string, number> = {};
   for (const [number, { name }] of VERDICTS.entries()) {
-    const { frames: count } = verdictTally(counters, number);
+    const { frames: count } = verdictCount(counters, number);
     if (count > 0) counted[name] = count;
   }
   return { ...forwarders, delivered, counted, counters };
@@ -58,8 +59,8 @@ for (const mode of ['vxlan', 'udp'] as const) {
     t.strictSame(delivered.map(hex), frames.map(hex));
     t.strictSame(counted, { forward: 8 }, 'four out, four in');
     const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
-    t.strictSame(peerTally(counters, writer.slots.of('node2')!).egress, { frames: 4, bytes });
-    t.strictSame(peerTally(counters, writer.slots.of('node1')!).ingress, { frames: 4, bytes });
+    t.strictSame(peerCount(counters, writer.slots.of('node2')!).egress, { frames: 4, bytes });
+    t.strictSame(peerCount(counters, writer.slots.of('node1')!).ingress, { frames: 4, bytes });
     t.end();
   });
 }
@@ -198,9 +199,9 @@ t.test('superframes are judged by the packets that they will be', t => {
 t.test('the inner flow decides the source port, steadily and widely', t => {
   const frames = Array.from({ length: 64 }, (_, flow) => ({ bytes: packet({ flow, protocol: 6 }) }));
   const { egress } = loopbackForwarders([...frames, ...frames]);
-  egressTurn(egress, 0);
+  forwardEgressBatch(egress, 0);
   const first = Array.from({ length: 64 }, (_, i) => egress.batch.table[i * 16 + 8]);
-  egressTurn(egress, 0);
+  forwardEgressBatch(egress, 0);
   const second = Array.from({ length: 64 }, (_, i) => egress.batch.table[i * 16 + 8]);
   t.strictSame(first, second, 'the same flow, the same port');
   t.ok(new Set(first).size >= 12, `64 flows over ${new Set(first).size} of 16 ports`);

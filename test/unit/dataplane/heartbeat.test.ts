@@ -1,5 +1,5 @@
 import t from 'tap';
-import { LagMeter, lagAnswerer, worst } from '../../../src/dataplane/heartbeat.ts';
+import { HeartbeatMonitor, heartbeatResponder, maxLag } from '../../../src/dataplane/heartbeat.ts';
 
 /** What the eventfd is between the threads. */
 function bell(): [wake: () => void, isWoken: () => boolean] {
@@ -14,10 +14,10 @@ function bell(): [wake: () => void, isWoken: () => boolean] {
 
 t.test('a question is answered once, when its eventfd has fired', async t => {
   let now = 1000;
-  const meter = new LagMeter(() => now);
+  const meter = new HeartbeatMonitor(() => now);
   const [wake, isWoken] = bell();
   t.same(meter.lag, { lastMs: 0, maxMs: 0 });
-  const answer = lagAnswerer(meter.memory, isWoken);
+  const answer = heartbeatResponder(meter.memory, isWoken);
   answer();
   t.equal(isWoken(), false, 'nothing was asked');
 
@@ -35,8 +35,8 @@ t.test('a question is answered once, when its eventfd has fired', async t => {
 t.test('the last answer and the longest of the last minute', async t => {
   const [wake, isWoken] = bell();
   let now = 1000;
-  const meter = new LagMeter(() => now);
-  const answer = lagAnswerer(meter.memory, isWoken, () => now);
+  const meter = new HeartbeatMonitor(() => now);
+  const answer = heartbeatResponder(meter.memory, isWoken, () => now);
   const ask = (ms: number) => {
     meter.ask(wake);
     now += ms;
@@ -50,7 +50,7 @@ t.test('the last answer and the longest of the last minute', async t => {
   for (let i = 0; i < 60; i++) ask(1);
   t.same(meter.lag, { lastMs: 1, maxMs: 1 }, 'an answer of more than 60 questions ago is forgotten');
   t.same(
-    worst([
+    maxLag([
       { lastMs: 1, maxMs: 5 },
       { lastMs: 2, maxMs: 3 },
     ]),

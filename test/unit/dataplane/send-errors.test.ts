@@ -7,7 +7,7 @@ import {
   DESC_VERDICT,
 } from '../../../src/dataplane/descriptor/descriptor.ts';
 import { FORWARD, TOO_BIG } from '../../../src/dataplane/descriptor/verdicts.ts';
-import { Exceptions } from '../../../src/dataplane/slow-path/slow-path.ts';
+import { SlowPath } from '../../../src/dataplane/slow-path/slow-path.ts';
 import { PEER_PATH_MTU, PEER_STRIDE, peerWords } from '../../../src/dataplane/tables/peer-table.ts';
 import type { TableView } from '../../../src/dataplane/tables/tables.ts';
 
@@ -23,7 +23,7 @@ t.test('only what the kernel refused is told as a shrunken path', t => {
   };
   const device = { readBatch: never, writeBatch: never, close: never };
   const port = { sendBatch: never, receiveBatch: never, sources: new Int32Array(0), close: never };
-  const exceptions = new Exceptions({
+  const exceptions = new SlowPath({
     device,
     port,
     batch,
@@ -43,7 +43,7 @@ t.test('only what the kernel refused is told as a shrunken path', t => {
     batch.table[index * DESC_STRIDE + DESC_PEER] = peer;
     batch.table[index * DESC_STRIDE + DESC_ERROR] = error;
   }
-  exceptions.review(batch, frames.length, { peers } as unknown as TableView);
+  exceptions.reportSendErrors(batch, frames.length, { peers } as unknown as TableView);
   t.same(reports, [
     [1, 1500],
     [2, 1450],

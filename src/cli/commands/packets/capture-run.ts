@@ -10,7 +10,7 @@ import { CaptureCounts, runCapture } from '../../../capture/run.ts';
 import { captureFormat, decodeAs, formatOf, openSink } from '../../../capture/sink/open-sink.ts';
 import type { CaptureSink } from '../../../capture/sink/sink.ts';
 import { TextSink } from '../../../capture/sink/text-sink.ts';
-import { POINT_NAMES } from '../../../dataplane/tap/tap.ts';
+import { POINT_NAMES } from '../../../dataplane/tap/record-layout.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { throttleUnderLoad } from './capture-throttle.ts';
 

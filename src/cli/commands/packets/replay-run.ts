@@ -32,12 +32,8 @@ import {
 import type { FileSinkOptions } from '../../../capture/sink/file-sink.ts';
 import { formatOf, openSink } from '../../../capture/sink/open-sink.ts';
 import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
-import {
-  OFFLINE_FRAMES,
-  OFFLINE_NUMBERS,
-  OFFLINE_VERDICTS,
-  openOffline,
-} from '../../../dataplane/replay/replay-forwarder.ts';
+import { VERDICTS } from '../../../dataplane/descriptor/verdicts.ts';
+import { openReplayForwarder, REPLAY_BATCH } from '../../../dataplane/replay/replay-forwarder.ts';
 
 /** Every option as commander hands it over. */
 export interface ReplayOptions {
@@ -93,7 +89,7 @@ function configOf(file: string, options: ReplayOptions): ReplayConfig {
     mtu: node.mtu === 'auto' ? undefined : node.mtu,
     underlayMtu: options.underlayMtu,
     flood: node.flood,
-    strictSource: node.gate === 'strict',
+    sourceCheck: node.gate === 'strict',
     peers: node.peers.map(peerOf),
   };
   const config = resolveReplayConfig(draft, file);
@@ -102,8 +98,8 @@ function configOf(file: string, options: ReplayOptions): ReplayConfig {
 }
 
 function open(config: ReplayConfig): ReplayForwarder {
-  const ends = new ReplayIo(config, OFFLINE_NUMBERS, OFFLINE_FRAMES);
-  return { ends, ...openOffline(config, ends) };
+  const ends = new ReplayIo(config, REPLAY_BATCH);
+  return { ends, ...openReplayForwarder(config, ends) };
 }
 
 async function show(
@@ -113,9 +109,8 @@ async function show(
   out: OutputStream,
   version: string,
 ): Promise<void> {
-  const wanted =
-    options.verdict && new Set(options.verdict.flatMap(name => verdictNumbers(name, OFFLINE_VERDICTS)));
-  const tally = new ReplayTally(OFFLINE_VERDICTS);
+  const wanted = options.verdict && new Set(options.verdict.flatMap(name => verdictNumbers(name, VERDICTS)));
+  const tally = new ReplayTally(VERDICTS);
   const reader = await openCapture(path);
   const sink = options.write && (await openSink(resultsFile(options.write, config, version)));
   let start: bigint | undefined;
@@ -125,9 +120,9 @@ async function show(
       tally.add(outcome);
       if ('skipped' in outcome || (wanted && !wanted.has(outcome.verdict))) continue;
       start ??= outcome.time;
-      if (sink) for (const packet of resultPackets(outcome, OFFLINE_VERDICTS)) await sink.packet(packet);
+      if (sink) for (const packet of resultPackets(outcome, VERDICTS)) await sink.packet(packet);
       if (options.json) await out.write(`${JSON.stringify(asJson(outcome))}\n`);
-      else if (!options.summary) await out.write(`${resultLine(outcome, OFFLINE_VERDICTS, start)}\n`);
+      else if (!options.summary) await out.write(`${resultLine(outcome, VERDICTS, start)}\n`);
     }
   } finally {
     if (sink) await sink.close();
@@ -147,7 +142,7 @@ function resultsFile(path: string, config: ReplayConfig, version: string): FileS
 
 function asJson(result: ReplayResult): object {
   const { number, time, direction, text, peer, outputs } = result;
-  const verdict = OFFLINE_VERDICTS[result.verdict]?.name;
+  const verdict = VERDICTS[result.verdict]?.name;
   const kinds = outputs.map(({ kind, bytes }) => ({ kind, bytes: bytes.length }));
   return { number, time: String(time), direction, verdict, peer: peer ?? null, outputs: kinds, packet: text };
 }
@@ -175,7 +170,7 @@ async function compare(
     return;
   }
   const unchanged = packets - differences.length;
-  for (const line of changeLines(differences, OFFLINE_VERDICTS)) await out.write(`${line}\n`);
+  for (const line of changeLines(differences, VERDICTS)) await out.write(`${line}\n`);
   await out.write(`${unchanged} of ${packets} packets unchanged\n`);
 }
 
@@ -187,7 +182,7 @@ async function benchmark(path: string, config: ReplayConfig, out: OutputStream):
   const rate = await benchmarkReplay(await openCapture(path), config, open(config), BENCHMARK_SECONDS);
   const { packets, skipped, rounds, verdicts, seconds } = rate;
   const ended = verdicts.flatMap((count, number) =>
-    count > 0 ? [`${count} ${OFFLINE_VERDICTS[number]?.name}`] : [],
+    count > 0 ? [`${count} ${VERDICTS[number]?.name}`] : [],
   );
   const perSecond = seconds > 0 ? Math.round((packets * (rounds - 1)) / seconds) : 0;
   await out.write(

@@ -5,7 +5,7 @@ import { DropLines, dropRow } from '../../../capture/decode/drop-rows.ts';
 import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
 import { type RecordStream, readRecordStream } from '../../../capture/live/record-stream.ts';
 import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
-import { DROP } from '../../../dataplane/tap/tap.ts';
+import { DROP } from '../../../dataplane/tap/record-layout.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 
 /** Enough for every header of a frame, and of the VXLAN datagram around it. */

@@ -89,9 +89,9 @@ t.test('vxlan: the five points, as tshark shows them', { skip: need('tshark') },
   const out = '0x00000002';
   const back = '0x00000001';
   const lost =
-    'drop: no-peer, no peer owns the destination; the sender got an ICMP unreachable (rate-limited)';
+    'drop: no-peer, no peer owns the destination; the sender gets an ICMP unreachable (rate-limited)';
   const failed = `drop: send-failed, the kernel refused the datagram, ENETUNREACH; ${b}`;
-  const wrong = `drop: wrong-vni, another VXLAN network identifier; ${b}`;
+  const wrong = `drop: wrong-vni, another VXLAN network identifier than ours; ${b}`;
   t.strictSame(
     // Whether tshark names the payload depends on what it knows of the connection.
     rows.map(row => [row[0], row[1]!.replace(/:data$/, ''), row[2], row[3]]),
@@ -124,7 +124,7 @@ t.test('vxlan over IPv6, a stranger without a peer', { skip: need('tshark') }, a
   t.ok(rows.every(row => isGood(row, 4)));
   t.strictSame(rows[0]!.slice(8), ['2001:db8::1', '2001:db8::3', '50002']);
   t.strictSame(rows[1]!.slice(8), ['2001:db8::9', '2001:db8::1', '50000']);
-  t.equal(rows[1]![2], 'drop: unknown-peer, the outer source address is no peer');
+  t.equal(rows[1]![2], 'drop: unknown-peer, the outer source address belongs to no peer');
 });
 
 t.test(

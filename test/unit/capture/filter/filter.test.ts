@@ -2,10 +2,10 @@ import t from 'tap';
 import { PacketDecoder } from '../../../../src/capture/decode/packet-decoder.ts';
 import { createFilter, type FilterOptions } from '../../../../src/capture/filter/filter.ts';
 import { pointBits, resolveSelection } from '../../../../src/capture/filter/selection.ts';
-import { FORWARD, NO_PEER, WRONG_VNI } from '../../../../src/dataplane/descriptor/verdicts.ts';
+import { DROP_VERDICTS, FORWARD, NO_PEER, WRONG_VNI } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import { need } from '../../../support/skip-unless.ts';
 import { ethernet, ip, joined, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
-import { CONTEXT, DROPS, type Judged, UDP_CONTEXT, worker } from '../fixtures/tapped.ts';
+import { CONTEXT, type Judged, UDP_CONTEXT, worker } from '../fixtures/tapped.ts';
 
 const web = ethernet(ip(V4, 6, tcp({ from: 40000, to: 80, sequence: 1, flags: 2 }, new Uint8Array(0), V4)));
 const dns = ethernet(ip(V6, 17, udp(40000, 53, new Uint8Array(30), V6)));
@@ -65,7 +65,7 @@ t.test('names become numbers', async t => {
   );
   t.strictSame(
     resolveSelection({ snapLength: 0, verdicts: ['drop'], peer: '2001:0db8::0003' }, CONTEXT).verdicts,
-    DROPS,
+    DROP_VERDICTS,
   );
   t.equal(resolveSelection({ snapLength: 0, peer: '2001:0db8::0003' }, CONTEXT).peer, 2);
 });

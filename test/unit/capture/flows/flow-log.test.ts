@@ -91,7 +91,7 @@ t.test('a reader of the log that is too slow loses lines, and is told', async t 
 t.test('the log ends with a data plane, as a capture does', async t => {
   const planes = ['flannel.1', 'flannel-v6.1'].map(device => {
     const one = worker('egress');
-    const source = { ...one.source, isOver: false };
+    const source = { ...one.source, isClosed: false };
     const monitor = new FlowMonitor(source, device, 8);
     t.teardown(() => monitor.close());
     return { one, source, monitor };
@@ -102,7 +102,7 @@ t.test('the log ends with a data plane, as a capture does', async t => {
     response as never,
     planes.map(({ monitor }) => monitor),
   );
-  planes[0]!.source.isOver = true;
+  planes[0]!.source.isClosed = true;
   await until('the answer ends', () => response.writableEnded, 60_000, 50);
   const { one, monitor } = planes[1]!;
   for (let port = 1; port <= 20; port++) one.pass([{ frame: datagram(port) }]);
@@ -112,12 +112,12 @@ t.test('the log ends with a data plane, as a capture does', async t => {
 
 t.test('kept on by configuration; off with the data plane', async t => {
   const one = worker('egress');
-  const source = { ...one.source, isOver: false };
+  const source = { ...one.source, isClosed: false };
   const monitor = new FlowMonitor(source, 'flannel.1');
   t.equal(one.pass([{ frame: fin }]), 0);
   monitor.keep();
   t.equal(one.pass([{ frame: fin }]), 17);
-  source.isOver = true;
+  source.isClosed = true;
   await until('it ends by itself', () => one.pass([{ frame: fin }]) === 0, 60_000, 50);
   t.throws(() => flowsOf([], { sort: 'rate', limit: 1 }), { code: 'ECAPTURE' });
   t.strictSame(readFlowsQuery(new URLSearchParams('limit=7&sort=rtt')), { sort: 'rtt', limit: 7 });

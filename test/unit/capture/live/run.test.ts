@@ -13,7 +13,8 @@ import { StreamSink } from '../../../../src/capture/sink/stream-sink.ts';
 import { TextSink } from '../../../../src/capture/sink/text-sink.ts';
 import { commit } from '../../../../src/dataplane/descriptor/ring.ts';
 import { NO_PEER, WRONG_VNI } from '../../../../src/dataplane/descriptor/verdicts.ts';
-import { captureBatch, TAPS, wantedPoints } from '../../../../src/dataplane/tap/tap.ts';
+import { activePoints, captureBatch } from '../../../../src/dataplane/tap/tap.ts';
+import { TAPS } from '../../../../src/dataplane/tap/tap-control.ts';
 import { need } from '../../../support/skip-unless.ts';
 import { chunked, readAll } from '../fixtures/files.ts';
 import { ethernet, ip, joined, tcp, udp, V4 } from '../fixtures/frames.ts';
@@ -220,7 +221,7 @@ t.test('a capture sees nothing that a worker was about to tell the one before', 
   const control = new AbortController();
   const former = await hub.start({ snapLength: 0 }, control.signal);
   await former.next();
-  const [tap] = one.taps.each.filter(each => wantedPoints(each) !== 0);
+  const [tap] = one.taps.each.filter(each => activePoints(each) !== 0);
   control.abort();
   // All taps but the one that is given back are taken.
   await hub.start({ snapLength: 0 }, others.signal);

@@ -174,7 +174,7 @@ t.test('outputs as a capture: right checksums, VXLAN, comments', { skip: need('t
   t.strictSame(rows, [
     ...Array(3).fill(['egress-outer', 'packet 1: forward', '1', '1', '', '8472']),
     ['ingress-inner', 'packet 2: forward', '', '1', '', ''],
-    ['drop', 'packet 3: wrong-vni (another VXLAN network identifier)', '', '1', '', ''],
+    ['drop', 'packet 3: wrong-vni (another VXLAN network identifier than ours)', '', '1', '', ''],
   ]);
 });
 
@@ -233,7 +233,7 @@ t.test('two configurations: what would change, and why', async t => {
   };
   t.strictSame(await changed(VXLAN_CONFIG), []);
   t.strictSame(await changed({ ...VXLAN_CONFIG, vni: 2 }), [
-    '14 packets would now be dropped, forward before: wrong-vni (another VXLAN network identifier) (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …)',
+    '14 packets would now be dropped, forward before: wrong-vni (another VXLAN network identifier than ours) (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …)',
     '2 packets would be forward as before, with other bytes on the wire (15, 16)',
   ]);
   t.strictSame(await changed(OTHER_SUBNET), [

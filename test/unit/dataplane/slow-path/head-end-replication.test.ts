@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Flood } from '../../../../src/dataplane/slow-path/head-end-replication.ts';
+import { HeadEndReplication } from '../../../../src/dataplane/slow-path/head-end-replication.ts';
 import { PEER_FAMILY, PEER_STRIDE } from '../../../../src/dataplane/tables/peer-table.ts';
 
 /** A peer table with `records` records of which those in `used` are taken. */
@@ -9,13 +9,13 @@ function table(records: number, used: Iterable<number>): Int32Array {
   return peers;
 }
 
-function plan(flood: Flood, peers: Int32Array, nowMs: number, room = 64): number[] {
+function plan(flood: HeadEndReplication, peers: Int32Array, nowMs: number, room = 64): number[] {
   const slots = new Int32Array(room);
   return [...slots.subarray(0, flood.plan(peers, slots, nowMs))];
 }
 
 t.test('every peer gets one copy, empty records none', async t => {
-  const flood = new Flood();
+  const flood = new HeadEndReplication();
   t.strictSame(plan(flood, table(8, [1, 2, 5]), 0), [1, 2, 5]);
   t.strictSame(plan(flood, table(8, []), 1), []);
   t.strictSame(plan(flood, new Int32Array(0), 2), []);
@@ -23,7 +23,7 @@ t.test('every peer gets one copy, empty records none', async t => {
 });
 
 t.test('with more peers than copies, frames take turns', async t => {
-  const flood = new Flood({ copiesPerFrame: 2, copiesPerSecond: 1000 });
+  const flood = new HeadEndReplication({ copiesPerFrame: 2, copiesPerSecond: 1000 });
   const peers = table(8, [0, 2, 3, 6, 7]);
   const plans = Array.from({ length: 5 }, () => plan(flood, peers, 0));
   t.strictSame(plans, [
@@ -37,7 +37,7 @@ t.test('with more peers than copies, frames take turns', async t => {
 });
 
 t.test('the caller’s room bounds the copies too, and a table that shrank does no harm', async t => {
-  const flood = new Flood();
+  const flood = new HeadEndReplication();
   const many = table(
     10,
     Array.from({ length: 10 }, (_, i) => i),
@@ -47,7 +47,7 @@ t.test('the caller’s room bounds the copies too, and a table that shrank does 
 });
 
 t.test('copies a second are bounded', async t => {
-  const flood = new Flood({ copiesPerFrame: 100, copiesPerSecond: 50 });
+  const flood = new HeadEndReplication({ copiesPerFrame: 100, copiesPerSecond: 50 });
   const peers = table(
     10,
     Array.from({ length: 10 }, (_, i) => i),

@@ -2,8 +2,8 @@ import t from 'tap';
 import { viewOf } from '../../../../encap/wire/addresses.ts';
 import { sum } from '../../../../encap/wire/checksum.ts';
 import * as icmpv6 from '../../../../encap/wire/icmpv6.ts';
-import { tooBig, unreachable } from '../../../../src/dataplane/slow-path/icmp-builder.ts';
-import { IcmpAnswers } from '../../../../src/dataplane/slow-path/icmp-limiter.ts';
+import { buildTooBig, buildUnreachable } from '../../../../src/dataplane/slow-path/icmp-builder.ts';
+import { IcmpLimiter } from '../../../../src/dataplane/slow-path/icmp-limiter.ts';
 import { packet4, packet6 } from './fixtures/packets.ts';
 
 t.test('as much of the packet is quoted as fits: 576 bytes of IPv4, 1280 of IPv6 in all', async t => {
@@ -14,7 +14,7 @@ t.test('as much of the packet is quoted as fits: 576 bytes of IPv4, 1280 of IPv6
     [1500, 548],
   ] as const) {
     const packet = packet4(new Uint8Array(bytes - 20).fill(7));
-    const answer = tooBig(viewOf(packet), 0, bytes, 1400)!;
+    const answer = buildTooBig(viewOf(packet), 0, bytes, 1400);
     t.equal(answer.message.length, 8 + quoted);
     t.strictSame(answer.message.subarray(8), packet.subarray(0, quoted));
     t.equal(sum(viewOf(answer.message), 0, answer.message.length, 0), 0xffff, 'checksum');
@@ -26,7 +26,7 @@ t.test('as much of the packet is quoted as fits: 576 bytes of IPv4, 1280 of IPv6
     [9000, 1232],
   ] as const) {
     const packet = packet6(new Uint8Array(bytes - 40).fill(7));
-    const answer = tooBig(viewOf(packet), 0, bytes, 1400)!;
+    const answer = buildTooBig(viewOf(packet), 0, bytes, 1400);
     t.strictSame(answer.message.subarray(8), packet.subarray(0, quoted));
     t.equal(icmpv6.checksum(viewOf(answer.message), 0), 0, 'the kernel fills it in');
   }
@@ -36,37 +36,39 @@ t.test('padding behind the packet and a superframe’s other bytes are not quote
   const packet = packet4(new Uint8Array(8));
   const padded = new Uint8Array(packet.length + 18).fill(0xee);
   padded.set(packet);
-  t.strictSame(unreachable(viewOf(padded), 0, padded.length)!.message.subarray(8), packet);
+  t.strictSame(buildUnreachable(viewOf(padded), 0, padded.length).message.subarray(8), packet);
 });
 
 t.test('the MTU is never one that a receiver must ignore', async t => {
   const four = packet4(new Uint8Array(600));
   const six = packet6(new Uint8Array(1400));
-  const mtu4 = (mtu: number) => viewOf(tooBig(viewOf(four), 0, four.length, mtu)!.message).getUint16(6);
-  const mtu6 = (mtu: number) => icmpv6.mtu(viewOf(tooBig(viewOf(six), 0, six.length, mtu)!.message), 0);
+  const mtu4 = (mtu: number) => viewOf(buildTooBig(viewOf(four), 0, four.length, mtu).message).getUint16(6);
+  const mtu6 = (mtu: number) => icmpv6.mtu(viewOf(buildTooBig(viewOf(six), 0, six.length, mtu).message), 0);
   t.strictSame([mtu4(0), mtu4(67), mtu4(68), mtu4(1450), mtu4(70_000)], [68, 68, 68, 1450, 65_535]);
   t.strictSame([mtu6(0), mtu6(1279), mtu6(1280), mtu6(1430)], [1280, 1280, 1280, 1430]);
 });
 
 t.test('what is no IP packet is not answered', async t => {
   for (const bytes of [new Uint8Array(0), new Uint8Array(100), Uint8Array.of(0x45), Uint8Array.of(0x60)]) {
-    t.equal(unreachable(viewOf(bytes), 0, bytes.length), undefined);
-    t.equal(tooBig(viewOf(bytes), 0, bytes.length, 1400), undefined);
+    const limiter = new IcmpLimiter();
+    t.equal(limiter.unreachable(viewOf(bytes), 0, bytes.length, 0), undefined);
+    t.equal(limiter.tooBig(viewOf(bytes), 0, bytes.length, 1400, 0), undefined);
   }
 });
 
 t.test('answers, suppressions and refusals are counted; the kinds do not share a limit', async t => {
   const rate = { perSecond: 1, burst: 2 };
-  const answers = new IcmpAnswers({ node: rate, source: rate, pair: rate, entries: 8 });
+  const answers = new IcmpLimiter({ node: rate, source: rate, pair: rate, entries: 8 });
   const packet = packet4(new Uint8Array(8));
   const view = viewOf(packet);
-  const noPeer = (nowMs: number) => answers.noPeer(view, 0, packet.length, false, nowMs) !== undefined;
+  const noPeer = (nowMs: number) => answers.unreachable(view, 0, packet.length, nowMs) !== undefined;
   t.strictSame(
     [noPeer(0), noPeer(0), noPeer(0), noPeer(999), noPeer(1000), noPeer(1000)],
     [true, true, false, false, true, false],
   );
-  t.ok(answers.tooBig(view, 0, packet.length, 1400, false, 1000), 'too-big has tokens of its own');
-  t.equal(answers.noPeer(view, 0, packet.length, true, 9000), undefined, 'a link-layer broadcast');
+  t.ok(answers.tooBig(view, 0, packet.length, 1400, 1000), 'too-big has tokens of its own');
+  const group = packet4(new Uint8Array(8), { destination: '224.0.0.1' });
+  t.equal(answers.unreachable(viewOf(group), 0, group.length, 9000), undefined, 'to a group');
   t.strictSame(answers.counts(), {
     unreachable: 3,
     tooBig: 1,
@@ -83,9 +85,9 @@ t.test('each pod and each pair has its own limit', async t => {
     pair: { perSecond: 1, burst: 1 },
     entries: 1000,
   };
-  const answers = new IcmpAnswers(limits);
+  const answers = new IcmpLimiter(limits);
   const ask = (packet: Uint8Array) =>
-    answers.noPeer(viewOf(packet), 0, packet.length, false, 5000) === undefined ? 0 : 1;
+    answers.unreachable(viewOf(packet), 0, packet.length, 5000) === undefined ? 0 : 1;
   for (const [make, sources, destinations] of [
     [packet4, ['10.244.1.2', '10.244.1.3'], ['10.9.0.1', '10.9.0.2', '10.9.0.3', '10.9.0.4']],
     [packet6, ['fd00:1::2', 'fd00:1::3'], ['fd09::1', 'fd09::2', 'fd09::3', 'fd09:0:0:1::']],

@@ -3,8 +3,12 @@ import { viewOf } from '../../../../encap/wire/addresses.ts';
 import * as icmpv6 from '../../../../encap/wire/icmpv6.ts';
 import * as ipv4 from '../../../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../../../encap/wire/ipv6.ts';
-import { type IcmpAnswer, tooBig, unreachable } from '../../../../src/dataplane/slow-path/icmp-builder.ts';
-import { NeighbourAnswers } from '../../../../src/dataplane/slow-path/neighbour-responder.ts';
+import {
+  buildTooBig,
+  buildUnreachable,
+  type IcmpError,
+} from '../../../../src/dataplane/slow-path/icmp-builder.ts';
+import { NeighbourResponder } from '../../../../src/dataplane/slow-path/neighbour-responder.ts';
 import { mappedBytesOf, requireAddress } from '../../../../src/ip/address.ts';
 import { parseMac } from '../../../../src/ip/mac.ts';
 import { innerOf } from '../../../vectors/datagrams.ts';
@@ -49,8 +53,10 @@ const CASES: Refusal[] = [
 for (const [name, vector, routed, answer, mtu, sender] of CASES) {
   t.test(`${name}: byte for byte what the kernel sends`, async t => {
     const packet = packetOf(vector, routed);
-    const ours: IcmpAnswer | undefined =
-      mtu > 0 ? tooBig(viewOf(packet), 0, packet.length, mtu) : unreachable(viewOf(packet), 0, packet.length);
+    const ours: IcmpError | undefined =
+      mtu > 0
+        ? buildTooBig(viewOf(packet), 0, packet.length, mtu)
+        : buildUnreachable(viewOf(packet), 0, packet.length);
     t.strictSame(ours?.message, messageOf(answer));
     t.strictSame(ours?.destination, mappedBytesOf(requireAddress(sender)));
     t.equal(ours?.family, packet[0]! >> 4);
@@ -66,7 +72,7 @@ function neighbours() {
       '0e:00:00:00:04:02',
     ]),
   );
-  const answers = new NeighbourAnswers(address => {
+  const answers = new NeighbourResponder(address => {
     asked.push(String(address));
     const mac = known.get(String(address));
     return mac === undefined ? undefined : parseMac(mac);

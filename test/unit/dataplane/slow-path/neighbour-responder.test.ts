@@ -1,7 +1,7 @@
 import t from 'tap';
 import { viewOf } from '../../../../encap/wire/addresses.ts';
 import * as nd from '../../../../encap/wire/nd.ts';
-import { NeighbourAnswers } from '../../../../src/dataplane/slow-path/neighbour-responder.ts';
+import { NeighbourResponder } from '../../../../src/dataplane/slow-path/neighbour-responder.ts';
 import { mappedBytesOf, requireAddress } from '../../../../src/ip/address.ts';
 import { parseMac } from '../../../../src/ip/mac.ts';
 import { innerOf } from '../../../vectors/datagrams.ts';
@@ -12,7 +12,7 @@ const ANYONE = () => parseMac('0e:00:00:00:04:02');
 
 /** The answer to `frame` when every address is known. */
 function answer(frame: Uint8Array): Uint8Array | undefined {
-  return new NeighbourAnswers(ANYONE).answer(viewOf(frame), 0, frame.length);
+  return new NeighbourResponder(ANYONE).answer(viewOf(frame), 0, frame.length);
 }
 
 /** A copy of a kernel frame with bytes put in at offsets. */
@@ -101,7 +101,7 @@ t.test('cut at every length nothing is answered; what is not found is counted', 
     for (let cut = 0; cut < whole.length; cut++)
       t.equal(answer(whole.slice(0, cut)), undefined, `${cut} bytes`);
   }
-  const answers = new NeighbourAnswers(() => undefined);
+  const answers = new NeighbourResponder(() => undefined);
   for (const vector of [kernel.ARP_REQUEST, kernel.SOLICITATION, kernel.UDP_4]) {
     const frame = innerOf(vector);
     t.equal(answers.answer(viewOf(frame), 0, frame.length), undefined);

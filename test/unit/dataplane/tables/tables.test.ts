@@ -1,7 +1,7 @@
 import t from 'tap';
 import { findMac } from '../../../../src/dataplane/tables/fdb.ts';
 import { findPrefix4, findPrefix6 } from '../../../../src/dataplane/tables/lpm.ts';
-import { findNeighbour, neighbourMac } from '../../../../src/dataplane/tables/neighbour-table.ts';
+import { copyMac, findNeighbour } from '../../../../src/dataplane/tables/neighbour-table.ts';
 import { PEER_FAMILY, PEER_STRIDE, readPeer } from '../../../../src/dataplane/tables/peer-table.ts';
 import { findPeerBySource } from '../../../../src/dataplane/tables/source-table.ts';
 import {
@@ -57,8 +57,11 @@ t.test('a published peer is found by each of its names', async t => {
     'VTEP at the network address',
   );
   t.equal(findNeighbour(view, { family: 6, words: [0x20010db8, 2, 0, 0] }), slot);
-  t.same(neighbourMac(view, { family: 4, words: [(10 << 24) | (2 << 8)] }), { hi: 0x0200, lo: 2 });
-  t.equal(neighbourMac(view, { family: 4, words: [(10 << 24) | (2 << 8) | 1] }), undefined);
+  const mac = new Uint8Array(6);
+  const ipv4 = (last: number) => Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 2, last);
+  t.ok(copyMac(view, ipv4(0), mac));
+  t.strictSame(mac, Uint8Array.of(2, 0, 0, 0, 0, 2));
+  t.notOk(copyMac(view, ipv4(1), mac));
   t.same(readPeer(view.peers, slot), {
     family: 4,
     address: mapped(10, 9, 8, 7),

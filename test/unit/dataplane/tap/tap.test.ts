@@ -1,5 +1,4 @@
 import t from 'tap';
-import * as batch from '../../../../src/dataplane/descriptor/descriptor.ts';
 import {
   FORWARD,
   NO_PEER,
@@ -7,44 +6,13 @@ import {
   SPOOFED_SOURCE,
   UNKNOWN_PEER,
 } from '../../../../src/dataplane/descriptor/verdicts.ts';
-import { SOURCE_ADDRESS, SOURCE_PORT, SOURCE_STRIDE } from '../../../../src/dataplane/io/interfaces.ts';
-import * as point from '../../../../src/dataplane/tap/tap.ts';
+import * as point from '../../../../src/dataplane/tap/record-layout.ts';
+import { tapBatch } from '../../../../src/dataplane/tap/tap.ts';
 import { seeded } from '../../../support/random.ts';
 import { type Judged, worker } from '../../capture/fixtures/tapped.ts';
 
 const ALL = 31;
 const WHOLE = { points: ALL, snapLength: 0 };
-
-t.test('the numbers that the hot function holds as literals are those of the batch and the seam', async t => {
-  t.strictSame(
-    [
-      batch.DESC_STRIDE,
-      batch.DESC_OFFSET,
-      batch.DESC_LENGTH,
-      batch.DESC_OFFLOAD,
-      batch.DESC_GSO_SIZE,
-      batch.DESC_CSUM_START,
-      batch.DESC_CSUM_OFFSET,
-    ],
-    [16, 0, 1, 2, 3, 4, 5],
-  );
-  t.strictSame(
-    [
-      batch.DESC_VERDICT,
-      batch.DESC_PEER,
-      batch.DESC_SOCKET,
-      batch.DESC_SOURCE,
-      batch.DESC_SEGMENTS,
-      batch.DESC_ERROR,
-    ],
-    [6, 7, 8, 8, 9, 10],
-  );
-  t.strictSame([SOURCE_STRIDE, SOURCE_ADDRESS, SOURCE_PORT], [8, 0, 4]);
-  t.strictSame(
-    [point.HEADER_BYTES, point.RECORD_ADDRESS, point.RECORD_LOST, point.RECORD_TURN, point.RECORD_SEGMENTS],
-    [80, 14, 18, 19, 11],
-  );
-});
 
 t.test('off until it is wanted, and off again', async t => {
   const egress = worker('egress');
@@ -192,7 +160,7 @@ t.test('a wall clock that was set, or a machine that slept, is followed', async 
   one.reader.take();
   one.taps.origin[0]! -= 3600;
   const before = Date.now();
-  point.watchBatch(one.taps, 1, one.sources);
+  tapBatch(one.taps, 1, one.sources);
   const after = Date.now();
   const [record] = one.reader.take();
   const stamp = Number(record!.time / 1_000_000n);

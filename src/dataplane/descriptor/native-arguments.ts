@@ -1,0 +1,24 @@
+/*
+ * Flags and limits of the native calls. `src/native/constants.h` holds the same numbers; `dataplane/io/check-addon-layout.ts`
+ * compares them.
+ */
+
+/** Flags of `udpOpen`. */
+export const UDP_REUSE_PORT = 1;
+/** Sets DF in the outer header: a datagram above the path MTU is refused, not fragmented. */
+export const UDP_DONT_FRAGMENT = 2;
+export const UDP_IPV6 = 4;
+
+/** Most sockets of one `udpSend`. */
+export const UDP_SOCKETS_MAX = 128;
+/** Most messages of one `udpReceive`. */
+export const UDP_MESSAGES_MAX = 64;
+
+/** Flags of `tunWrite`: what may be merged, and which checksums are accepted. */
+export const MERGE_TCP = 1;
+export const MERGE_UDP = 2;
+/** Accept the partial checksums (CHECKSUM_PARTIAL) of a kernel peer on this host. */
+export const ACCEPT_PARTIAL = 4;
+
+/** Bytes of the virtio-net header with num_buffers. Its last eight bytes are where the VXLAN header is written. */
+export const VNET_BYTES = 12;

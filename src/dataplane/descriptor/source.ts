@@ -1,0 +1,15 @@
+/*
+ * The source record: where a message of the underlay came from. `receiveBatch` fills one record per message, and
+ * DESC_SOURCE of a descriptor is the index of its message.
+ */
+
+/** int32 fields of one record. */
+export const SOURCE_STRIDE = 8;
+/** Address in four words, network byte order, IPv4 as ::ffff:a.b.c.d. */
+export const SOURCE_ADDRESS = 0;
+/** UDP source port, host byte order. */
+export const SOURCE_PORT = 4;
+/** 1 when the kernel cut the message (MSG_TRUNC). */
+export const SOURCE_TRUNCATED = 5;
+/** Bytes of every datagram of the message but the last: the whole message when the kernel did not coalesce. */
+export const SOURCE_BYTES = 6;

@@ -1,0 +1,154 @@
+import { Worker } from 'node:worker_threads';
+import type { Log } from '../base/log.ts';
+import { native } from '../native/load.ts';
+import type { GrowingMemory, WorkerMemory } from './growth.ts';
+import { HeartbeatMonitor, type Lag, maxLag } from './heartbeat.ts';
+import type { WorkerReport, WorkerTask } from './worker.ts';
+
+/** A task as the data plane describes it; the supervisor adds memory and heartbeat. */
+export type WorkerPlan = Omit<WorkerTask, 'index' | 'memory' | 'heartbeat'>;
+
+type Direction = WorkerTask['direction'];
+
+export interface SupervisorOptions {
+  readonly log: Log;
+  readonly device: string;
+  readonly memory: GrowingMemory;
+  /** A worker reports something other than its start or a failed read. */
+  onReport(worker: number, report: Exclude<WorkerReport, { kind: 'ready' | 'failed' }>): void;
+  /** A worker has ended and reads no tables any more. */
+  onExit(worker: number): void;
+}
+
+const RESTART_MS = 100;
+const HEARTBEAT_MS = 1000;
+/** errno of a read from a TUN or TAP whose device was deleted. */
+const EBADFD = 77;
+
+interface Supervised {
+  readonly task: Omit<WorkerTask, 'memory'>;
+  readonly heartbeat: HeartbeatMonitor;
+  thread: Worker | undefined;
+}
+
+/** Starts the workers, restarts those that fail, measures their response times and receives their reports. */
+export class WorkerSupervisor {
+  readonly #options: SupervisorOptions;
+  readonly #workers: Supervised[] = [];
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #restarts = 0;
+  #isStopping = false;
+
+  /** @param plans one per worker; the index of a worker is its place */
+  constructor(options: SupervisorOptions, plans: readonly WorkerPlan[]) {
+    this.#options = options;
+    for (const [index, plan] of plans.entries()) {
+      const heartbeat = new HeartbeatMonitor();
+      const task = { ...plan, index, heartbeat: heartbeat.memory };
+      this.#workers.push({ task, heartbeat, thread: undefined });
+    }
+  }
+
+  /** Resolves when all workers are ready. */
+  async start(): Promise<void> {
+    await Promise.all(this.#workers.map(worker => this.#startWorker(worker)));
+    const timer = setInterval(() => {
+      for (const index of this.#workers.keys()) this.wake(index);
+    }, HEARTBEAT_MS);
+    timer.unref();
+    this.#timers.add(timer);
+  }
+
+  /** Restarts of workers that failed. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Indices of the workers of a direction. */
+  workersOf(direction: Direction): number[] {
+    return this.#of(direction).map(({ task }) => task.index);
+  }
+
+  /** Response time of the slowest worker of a direction. */
+  lag(direction: Direction): Lag {
+    return maxLag(this.#of(direction).map(({ heartbeat }) => heartbeat.lag));
+  }
+
+  #of(direction: Direction): Supervised[] {
+    return this.#workers.filter(({ task }) => task.direction === direction);
+  }
+
+  isRunning(worker: number): boolean {
+    return this.#workers[worker]?.thread !== undefined;
+  }
+
+  /** Ends the wait of a worker, so that it looks at its memory; the time until it does is a heartbeat. */
+  wake(worker: number): void {
+    const supervised = this.#workers[worker];
+    supervised?.heartbeat.ask(() => native.eventSignal(supervised.task.control));
+  }
+
+  /** Hands newer memory to all workers that run. */
+  post(memory: WorkerMemory): void {
+    for (const { thread } of this.#workers) thread?.postMessage(memory);
+  }
+
+  /** Resolves when all workers have ended. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#options.memory.stop();
+    const ended = this.#workers.map(
+      ({ thread }) => thread && new Promise<void>(done => thread.once('exit', () => done())),
+    );
+    for (const { task } of this.#workers) native.eventSignal(task.control);
+    await Promise.all(ended);
+  }
+
+  #startWorker(worker: Supervised): Promise<void> {
+    const { task } = worker;
+    const { log, memory, onExit } = this.#options;
+    const thread = new Worker(new URL('./worker.js', import.meta.url), {
+      workerData: { ...task, memory: memory.start(task.index) } satisfies WorkerTask,
+      name: `${task.direction}-${task.index}`,
+    });
+    worker.thread = thread;
+    const about = { worker: task.index, direction: task.direction };
+    return new Promise((ready, failed) => {
+      thread.on('message', (report: WorkerReport) => {
+        if (report.kind === 'ready') ready();
+        else this.#onReport(task, report);
+      });
+      thread.on('error', error => {
+        log.error({ ...about, err: error.message }, 'worker failed');
+        failed(error);
+      });
+      thread.on('exit', code => {
+        worker.thread = undefined;
+        onExit(task.index);
+        if (this.#isStopping || code === 0) return;
+        this.#restarts++;
+        log.warn({ ...about, code }, 'worker ended, restarting it');
+        this.#restart(worker);
+      });
+    });
+  }
+
+  #restart(worker: Supervised): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      this.#startWorker(worker).catch(() => {}); // its exit event starts the next attempt
+    }, RESTART_MS);
+    this.#timers.add(timer);
+  }
+
+  #onReport({ index, direction }: WorkerPlan & { index: number }, report: WorkerReport): void {
+    const { log, device, onReport } = this.#options;
+    if (report.kind === 'failed')
+      log.error(
+        { worker: index, direction, errno: report.errno, device },
+        report.errno === EBADFD ? 'overlay device was deleted' : 'read failed',
+      );
+    else if (report.kind !== 'ready') onReport(index, report);
+  }
+}

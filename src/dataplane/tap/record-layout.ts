@@ -1,0 +1,55 @@
+/*
+ * The record of one captured frame in the ring between worker and reader: int32 words, then the bytes. The points of one
+ * frame share a record; the reader makes one packet per point. The bytes begin at RECORD_HEADER_BYTES plus the padding of
+ * RECORD_LATENCY_AND_PADDING, so that slab and ring are aligned alike and words can be copied.
+ */
+
+/** Bits of the points; the number of a point is the place of its bit in POINT_NAMES. */
+export const EGRESS_INNER = 1;
+export const EGRESS_OUTER = 2;
+export const INGRESS_OUTER = 4;
+export const INGRESS_INNER = 8;
+export const DROP = 16;
+export const POINT_NAMES = [
+  'egress-inner',
+  'egress-outer',
+  'ingress-outer',
+  'ingress-inner',
+  'drop',
+] as const;
+export type PointName = (typeof POINT_NAMES)[number];
+
+/** Kinds of record: which way the frame went. */
+export const KIND_EGRESS = 0;
+export const KIND_INGRESS = 1;
+/** Points that the frame passed and that were wanted. */
+export const RECORD_POINTS = 0;
+/** Nanoseconds since 1970-01-01 UTC of the batch: seconds, and nanoseconds within. */
+export const RECORD_SECONDS = 1;
+export const RECORD_NANOSECONDS = 2;
+/** Bytes copied, and bytes that there were. On ingress with the encapsulation header, on egress without. */
+export const RECORD_CAPTURED = 3;
+export const RECORD_LENGTH = 4;
+export const RECORD_VERDICT = 5;
+/** Peer slot, -1 for none. */
+export const RECORD_PEER = 6;
+/** The virtio-net fields of the descriptor: see `dataplane/descriptor/descriptor.ts`. */
+export const RECORD_OFFLOAD = 7;
+export const RECORD_GSO_SIZE = 8;
+export const RECORD_CSUM_START = 9;
+export const RECORD_CSUM_OFFSET = 10;
+/** Datagrams sent, or frames merged. */
+export const RECORD_SEGMENTS = 11;
+export const RECORD_ERROR = 12;
+/** Egress: index of the sending socket. Ingress: UDP source port. */
+export const RECORD_PORT = 13;
+/** Ingress: underlay source address in four words; egress: zeros. */
+export const RECORD_ADDRESS = 14;
+/** Records that this ring had to drop so far, modulo 2^32. */
+export const RECORD_LOST = 18;
+/**
+ * Low two bits: those of the place of the bytes in the slab, which is the padding in front of them. The others:
+ * nanoseconds from the moment that the batch was read to the stamp; 0: not known, or more than half a second.
+ */
+export const RECORD_LATENCY_AND_PADDING = 19;
+export const RECORD_HEADER_BYTES = 80;

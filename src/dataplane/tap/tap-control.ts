@@ -1,0 +1,74 @@
+import { createRing } from '../descriptor/ring.ts';
+
+/**
+ * Taps of a data plane. Each has its own filter and its own ring in every worker, so that captures neither wait for each
+ * other nor lose records to each other. The kernel gives no memory to a ring before its tap is used.
+ */
+export const TAPS = 6;
+/** The tap that feeds the flow table; the others are for captures. */
+export const FLOW_TAP = 0;
+
+/*
+ * The control block: int32 in shared memory, written by whoever starts and stops the captures, read by the workers.
+ * Word 0: points that are on at any tap, 0: nobody looks. Four words a tap follow.
+ */
+const CONTROL_WORDS = 4;
+/** Points that are on; 0: this tap is off. */
+export const CONTROL_POINTS = 0;
+/** Bytes to keep of a frame at most. */
+export const CONTROL_SNAP = 1;
+/** Bit n: frames of verdict n are wanted. */
+export const CONTROL_VERDICTS = 2;
+/** Peer slot that is wanted, -1 for all. */
+export const CONTROL_PEER = 3;
+
+/** What a tap asks of the workers. The rest of its filter is for the reader. */
+export interface TapFilter {
+  /** Bits of the points. */
+  readonly points: number;
+  /** Bytes to keep of a frame, 0 for all. */
+  readonly snapLength: number;
+  /** Numbers of the verdicts, or undefined for all. */
+  readonly verdicts?: readonly number[];
+  /** Peer slot, or undefined for all. */
+  readonly peer?: number;
+}
+
+/** Memory that steers the taps of all workers; all off. */
+export function createTapControl(): SharedArrayBuffer {
+  return new SharedArrayBuffer(4 * CONTROL_WORDS * (TAPS + 1));
+}
+
+/** Turns a tap on or off (`undefined`), while traffic flows. Workers see it at their next batch. One thread. */
+export function setTapFilter(control: SharedArrayBuffer, tap: number, wanted: TapFilter | undefined): void {
+  // Off first: a worker must not see new points together with the old snap length.
+  Atomics.store(tapWords(control, tap), CONTROL_POINTS, 0);
+  if (wanted) writeFilter(tapWords(control, tap), wanted);
+  let points = 0;
+  for (let one = 0; one < TAPS; one++) points |= tapWords(control, one)[CONTROL_POINTS]!;
+  Atomics.store(new Int32Array(control), 0, points);
+}
+
+/** The words of one tap. */
+export function tapWords(control: SharedArrayBuffer, tap: number): Int32Array {
+  return new Int32Array(control, 4 * CONTROL_WORDS * (tap + 1), CONTROL_WORDS);
+}
+
+function writeFilter(words: Int32Array, wanted: TapFilter): void {
+  Atomics.store(words, CONTROL_SNAP, wanted.snapLength || 0x7fffffff);
+  Atomics.store(
+    words,
+    CONTROL_VERDICTS,
+    wanted.verdicts?.reduce((mask, verdict) => mask | (1 << verdict), 0) ?? -1,
+  );
+  Atomics.store(words, CONTROL_PEER, wanted.peer ?? -1);
+  Atomics.store(words, CONTROL_POINTS, wanted.points);
+}
+
+/** Bytes of a worker's ring: some thousand frames of snap length 128, or sixty whole superframes. */
+export const RING_BYTES = 4 << 20;
+
+/** Memory of one tap's ring in one worker. */
+export function createTapRing(bytes = RING_BYTES): SharedArrayBuffer {
+  return createRing(bytes);
+}
