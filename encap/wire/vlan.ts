@@ -9,6 +9,8 @@ import { TYPE_SERVICE_VLAN, TYPE_VLAN } from './ethernet.ts';
  *   4  type of what follows      2   (not counted as part of the tag)
  */
 export const BYTES = 4;
+/** Most tags in a header: a service tag and a customer tag. */
+export const MAX_TAGS = 2;
 
 /** Bytes of the tag when `length` bytes at `off` hold it and the type after it, else 0. */
 export function check(view: DataView, off: number, length: number): number {

@@ -215,7 +215,7 @@ export class DataPlane {
     return this.#peers.peers;
   }
 
-  /** Tells what the workers would decide about a frame now. */
+  /** Classifies single frames as the workers would now. */
   classifier(): DryRunClassifier {
     return new DryRunClassifier(this.#writer.memory, this.#configs);
   }

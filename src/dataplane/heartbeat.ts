@@ -1,16 +1,18 @@
+import { elementAt } from '../base/at.ts';
+
 /*
- * How long a worker takes to notice something: the control thread asks by number and by eventfd, the worker answers with
- * the time at which it did. About what a packet that comes now waits for.
+ * Response time of a worker: the control thread sends a numbered request and signals the eventfd, the worker answers with
+ * the time. A packet that arrives now waits about as long.
  *
- *   asked     written by the control thread, read by the worker
- *   answered  the number that was answered last; written by the worker after `at`, read by the control thread
+ *   asked     number of the last request; written by the control thread, read by the worker
+ *   answered  number of the last answer; written by the worker after `at`, read by the control thread
  *   at        monotonic milliseconds of that answer, the same clock in all threads
  */
 const ASKED = 0;
 const ANSWERED = 1;
 const AT = 1; // as a float64, behind the two int32
 const BYTES = 16;
-/** Lags that are kept, one a question. */
+/** Lags that are kept, one per request. */
 const KEPT = 60;
 
 /** Monotonic milliseconds that every thread of the process agrees on, which `performance.now()` is not. */
@@ -21,7 +23,7 @@ export function sharedClock(): number {
 
 export interface Lag {
   readonly lastMs: number;
-  /** The longest of the last minute. */
+  /** Maximum of the last minute. */
   readonly maxMs: number;
 }
 
@@ -34,19 +36,23 @@ export class HeartbeatMonitor {
   readonly #now: () => number;
   #askedAt = 0;
   #count = 0;
+  #lastLag = 0;
 
   constructor(now = sharedClock) {
     this.#now = now;
   }
 
   /**
-   * Notes the answer to the last question and asks the next one; does nothing while the last one is open.
+   * Records the answer to the last request and sends the next one; does nothing while a request is open.
    * @param wake ends the worker's wait
    */
   ask(wake: () => void): void {
     const asked = Atomics.load(this.#numbers, ASKED);
     if (Atomics.load(this.#numbers, ANSWERED) !== asked) return;
-    if (asked > 0) this.#lags[this.#count++ % KEPT] = Math.max(0, this.#times[AT]! - this.#askedAt);
+    if (asked > 0) {
+      this.#lastLag = Math.max(0, elementAt(this.#times, AT) - this.#askedAt);
+      this.#lags[this.#count++ % KEPT] = this.#lastLag;
+    }
     this.#askedAt = this.#now();
     Atomics.store(this.#numbers, ASKED, (asked + 1) | 0);
     wake();
@@ -55,13 +61,12 @@ export class HeartbeatMonitor {
   get lag(): Lag {
     const isOpen = Atomics.load(this.#numbers, ANSWERED) !== Atomics.load(this.#numbers, ASKED);
     const open = isOpen ? this.#now() - this.#askedAt : 0;
-    const last = this.#count > 0 ? this.#lags[(this.#count - 1) % KEPT]! : 0;
-    return { lastMs: Math.max(last, open), maxMs: Math.max(open, ...this.#lags) };
+    return { lastMs: Math.max(this.#lastLag, open), maxMs: Math.max(open, ...this.#lags) };
   }
 }
 
 /**
- * The worker's side: gives a function that is called once a turn, and costs one load when nothing was asked.
+ * The worker's side: returns a function to call once per batch. It costs one load while no request is open.
  * @param isWoken true, once, when `wake` was called since
  */
 export function heartbeatResponder(
@@ -73,14 +78,14 @@ export function heartbeatResponder(
   const times = new Float64Array(memory);
   return () => {
     const asked = Atomics.load(numbers, ASKED);
-    // The number may be seen before the eventfd fires; what fires later must be taken back, or no wait would last.
+    // The number may be visible before the eventfd fires. The signal must be cleared, or every wait would end at once.
     if (asked === numbers[ANSWERED] || !isWoken()) return;
     times[AT] = now();
     Atomics.store(numbers, ANSWERED, asked);
   };
 }
 
-/** The worst of several workers. */
+/** The maximum over several workers. */
 export function maxLag(lags: readonly Lag[]): Lag {
   return {
     lastMs: Math.max(0, ...lags.map(lag => lag.lastMs)),

@@ -1,6 +1,6 @@
 /**
- * The batch: one table of descriptors beside one slab of bytes. A descriptor is sixteen int32 (one cache line),
- * the bytes stay where the kernel put them, and both sides of the native boundary speak only of offsets.
+ * The batch: one table of descriptors and one slab of bytes. A descriptor is sixteen int32 (one cache line). The bytes stay
+ * where the kernel put them; both sides of the native boundary use offsets.
  *
  * Descriptor fields, as int32 indices; `src/native/constants.h` holds the same numbers and `dataplane/io/check-addon-layout.ts` compares them.
  * A frame is the inner packet (Ethernet in `vxlan`, IP in `udp`); on receive it is first the whole datagram.
@@ -12,19 +12,19 @@ export const DESC_OFFSET = 0;
 export const DESC_LENGTH = 1;
 /** virtio-net header: flags in bits 0..7, gso_type in bits 8..15. */
 export const DESC_OFFLOAD = 2;
-/** virtio-net gso_size: payload bytes a segment, 0 for none. */
+/** virtio-net gso_size: payload bytes per segment, 0 for none. */
 export const DESC_GSO_SIZE = 3;
 /** virtio-net csum_start and csum_offset, bytes from the start of the frame (csum_offset: from csum_start). */
 export const DESC_CSUM_START = 4;
 export const DESC_CSUM_OFFSET = 5;
-/** What is to become of the frame: a number of `dataplane/descriptor/verdicts.ts`. */
+/** Verdict of the frame: a number of `dataplane/descriptor/verdicts.ts`. */
 export const DESC_VERDICT = 6;
 /** Peer slot, -1 for none. */
 export const DESC_PEER = 7;
 /** Egress: index of the sending socket. Ingress: index of the message whose source address stands in `sources`. */
 export const DESC_SOCKET = 8;
 export const DESC_SOURCE = 8;
-/** Datagrams that the frame became (egress) or, on the first frame of a superframe, frames merged (ingress). */
+/** Egress: datagrams sent for the frame. Ingress: frames merged, on the first frame of a GSO packet. */
 export const DESC_SEGMENTS = 9;
 /** errno of a refused send or write, 0 when it went out. */
 export const DESC_ERROR = 10;

@@ -93,7 +93,7 @@ export function openProducer(memory: SharedArrayBuffer): Ring {
 export function openConsumer(memory: SharedArrayBuffer): Ring {
   const ring = open(memory);
   ring.control[TAIL] = Atomics.load(ring.control, READ);
-  ring.control[WRITE_COPY] = ring.control[TAIL]!;
+  ring.control[WRITE_COPY] = Atomics.load(ring.control, READ);
   return ring;
 }
 

@@ -6,7 +6,7 @@ import { currentView, openTables, type Tables } from '../tables/tables.ts';
 import { classifyEgress, type EgressConfig } from './classify-egress.ts';
 import { classifyIngress, type IngressConfig } from './classify-ingress.ts';
 
-/** What the forwarder would decide about a frame. */
+/** The forwarder's decision about a frame. */
 export interface Classification {
   /** Number of the verdict. */
   readonly verdict: number;
@@ -20,9 +20,8 @@ export interface Classification {
 }
 
 /**
- * Judges a frame or a datagram by the live tables with the code of the workers, and does nothing else: it counts
- * nothing, answers nothing, sends nothing. For the control thread, which publishes the tables and so cannot meet a half
- * that is being rewritten.
+ * Classifies a frame or a datagram by the live tables with the code of the workers, without effects: it counts, answers
+ * and sends nothing. For the control thread, which publishes the tables, so that they cannot change meanwhile.
  */
 export class DryRunClassifier {
   readonly #tables: Tables;

@@ -1,19 +1,19 @@
 import type { Batch } from '../descriptor/descriptor.ts';
 
 /*
- * The two seams that carry the program. Both ends of the forwarder are replaceable: real devices, loopbacks,
- * and wrappers that trace, capture or inject faults meet the same few members.
+ * The two interfaces of the forwarder. Both are replaceable: real devices, loopbacks and wrappers that inject faults
+ * implement the same few members.
  */
 
 /** Where inner frames come from and go to: a TAP, a TUN, or a double. */
 export interface FrameDevice {
   /**
-   * Waits at most `timeoutMs` (0: not at all) and reads what is there, one descriptor a frame.
+   * Waits at most `timeoutMs` (0: not at all) and reads the frames that are there, one descriptor per frame.
    * @returns frames read; 0 on a timeout or when the control descriptor woke the wait
    */
   readBatch(batch: Batch, timeoutMs: number): number;
   /**
-   * Writes the descriptors 0..count-1 whose verdict is FORWARD, merging segments of one flow into superframes.
+   * Writes the descriptors 0..count-1 whose verdict is FORWARD, merging segments of one flow into GSO packets.
    * A frame that is refused gets another verdict (BAD_CHECKSUM, WRITE_FAILED) and its DESC_ERROR set.
    * @returns frames refused
    */
@@ -31,7 +31,7 @@ export interface DatagramPort {
    */
   sendBatch(batch: Batch, count: number, peers: Int32Array): number;
   /**
-   * Waits at most `timeoutMs` and receives what is there, one descriptor a datagram; DESC_SOURCE is the index into
+   * Waits at most `timeoutMs` and receives the datagrams that are there, one descriptor per datagram; DESC_SOURCE is the index into
    * `sources` of the message that it came in.
    */
   receiveBatch(batch: Batch, timeoutMs: number): number;

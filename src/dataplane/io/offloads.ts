@@ -1,23 +1,22 @@
 import { native } from '../../native/load.ts';
 
 /*
- * What the kernel takes off our hands, probed once at start. Kernel variation stands in this file alone: the rest of
- * the code reads the record.
+ * Kernel offloads, probed once at start. Only this file knows about kernel versions; the rest of the code reads the result.
  */
 
-/** The switches a person has: everything is on unless turned off. */
+/** Configuration: everything is on unless switched off. */
 export interface OffloadSwitches {
   /** Checksums of frames from the device are left to us (TUN_F_CSUM); the base of all device offloads. */
   readonly csum: boolean;
-  /** TCP superframes from the device (TUN_F_TSO4, TUN_F_TSO6). */
+  /** TCP GSO packets from the device (TUN_F_TSO4, TUN_F_TSO6). */
   readonly tso: boolean;
-  /** UDP superframes from the device (TUN_F_USO4 and TUN_F_USO6; Linux 6.2). */
+  /** UDP GSO packets from the device (TUN_F_USO4 and TUN_F_USO6; Linux 6.2). */
   readonly uso: boolean;
   /** Many datagrams in one message to the underlay (UDP_SEGMENT; Linux 4.18). */
   readonly udpGso: boolean;
   /** Many datagrams in one message from the underlay (UDP_GRO; Linux 5.0). */
   readonly udpGro: boolean;
-  /** TCP segments merged into superframes before they are written to the device. */
+  /** TCP segments merged into GSO packets before they are written to the device. */
   readonly mergeTcp: boolean;
   /** The same for UDP datagrams of equal size. */
   readonly mergeUdp: boolean;
@@ -91,7 +90,7 @@ export function probeOffloads(
     uso,
     udpGso: wanted(switches.udpGso, switches.udpGso && has(UDP_SEGMENT)),
     udpGro: wanted(switches.udpGro, switches.udpGro && has(UDP_GRO)),
-    // A device takes superframes from us in the forms that it would hand over itself.
+    // A device accepts GSO packets of the kinds that it would deliver itself.
     mergeTcp: wanted(switches.mergeTcp, true),
     mergeUdp: uso === 'not supported by this kernel' ? 'needs uso' : wanted(switches.mergeUdp, true),
   });

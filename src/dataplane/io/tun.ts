@@ -12,10 +12,10 @@ const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
 
 /**
- * Opens all queues of a TUN or TAP device, which begins to exist with the first and ends with the last. Whether it is
- * new or was left by a previous run: only processes with CAP_NET_ADMIN can attach to it afterwards.
+ * Opens all queues of a TUN or TAP device. The first creates it, closing the last removes it. Whether it is new or was
+ * left by a previous run, only processes with CAP_NET_ADMIN can attach to it afterwards.
  * @param netns path of the network namespace, '' for this one
- * @returns one descriptor a queue
+ * @returns one descriptor per queue
  * @throws RipstopError ENODEVICE, EPRIV, EINUSE, or the errno name
  */
 export function openTun(netns: string, name: string, kind: 'tun' | 'tap', queues: number): number[] {
@@ -31,7 +31,7 @@ export function openTun(netns: string, name: string, kind: 'tun' | 'tap', queues
   }
 }
 
-/** Lets a device outlive the process that opened it, with all that hangs on it; whoever opens its name next goes on. */
+/** Keeps a device, with its addresses and routes, when the process ends; the next process that opens its name reuses it. */
 export function persistTun(fd: number): void {
   const result = native.tunSetPersist(fd, 1);
   if (result < 0) throw new RipstopError('EPRIV', `the device cannot be made to stay: errno ${-result}`);
@@ -105,7 +105,7 @@ export interface TunOptions {
   readonly mtu: number;
   /** MERGE_TCP, MERGE_UDP, ACCEPT_PARTIAL. */
   readonly flags: number;
-  /** Microseconds to look again at most before a wait (`native/wait.h`). */
+  /** Longest busy polling before a wait (`native/wait.h`). */
   readonly busyPollMicroseconds: number;
   /** STAT_* counters of the native side. */
   readonly stats: Int32Array;
@@ -121,7 +121,7 @@ export class TunDevice implements FrameDevice {
     this.#flags = options.flags;
   }
 
-  /** Writes frame by frame from now on: the device keeps refusing superframes. */
+  /** Writes frame by frame from now on, because the device keeps refusing GSO packets. */
   stopMerging(): void {
     this.#flags &= ~(MERGE_TCP | MERGE_UDP);
   }

@@ -1,5 +1,6 @@
 import { readSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { elementAt } from '../../base/at.ts';
 import { RipstopError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
 import {
@@ -16,18 +17,19 @@ import { FORWARD, WRITE_FAILED } from '../descriptor/verdicts.ts';
 import type { FrameDevice } from './interfaces.ts';
 
 /*
- * A TUN or TAP of the package node-tuntap2 (its maintained fork): one packet a call, no virtio-net header, so neither
- * superframes nor open checksums. Correct and slow; it shows that the seam holds, and what the batched device is worth.
+ * A TUN or TAP of the package node-tuntap2 (its maintained fork): one packet per call and no virtio-net header, so neither
+ * GSO packets nor partial checksums. Correct and slow, for comparison with the native device.
  */
 
-/** What we use of the package: a device that begins with the object. Its streams stay unread. */
+/** What we use of the package: the constructor creates the device. Its streams stay unread. */
 interface Tuntap2 {
   readonly name: string;
   readonly _fd: number;
 }
 
 /**
- * Makes a device, in the namespace of the caller: the package knows no other. It chooses the name (`tun0`, `tap0`).
+ * Creates a device in the namespace of the caller, as the package supports no other. The package chooses the name (`tun0`,
+ * `tap0`).
  * @throws RipstopError EPRIV, ENODEVICE
  */
 export function openTuntap2(kind: 'tun' | 'tap'): { fd: number; name: string } {
@@ -53,7 +55,7 @@ export function openTuntap2(kind: 'tun' | 'tap'): { fd: number; name: string } {
   return { fd: device._fd, name: device.name };
 }
 
-/** One such device at the seam: a batch is one frame. */
+/** One such device as a FrameDevice: a batch is one frame. */
 export class Tuntap2Device implements FrameDevice {
   readonly #fd: number;
   readonly #control: number;
@@ -83,7 +85,7 @@ export class Tuntap2Device implements FrameDevice {
     for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
       if (table[at + DESC_VERDICT] !== FORWARD) continue;
       try {
-        writeSync(this.#fd, slab, table[at + DESC_OFFSET]!, table[at + DESC_LENGTH]!);
+        writeSync(this.#fd, slab, elementAt(table, at + DESC_OFFSET), elementAt(table, at + DESC_LENGTH));
       } catch (error) {
         table[at + DESC_VERDICT] = WRITE_FAILED;
         table[at + DESC_ERROR] = errnoOf(error);

@@ -17,7 +17,7 @@ export function isUnicastMac(view: DataView, off: number): boolean {
 /**
  * The reply to the ARP request in the untagged Ethernet frame at `off`, in the name of the peer that has the address.
  * Nothing is answered to
- * - replies and announcements (sender and target address equal): nobody asked anything;
+ * - replies and announcements (sender and target address equal), which ask nothing;
  * - probes (sender 0.0.0.0, RFC 5227): they ask whether the address is in use on this link, and only its holder may
  *   object; a peer's address lives on another link, as for the kernel's own proxy ARP;
  * - senders whose MAC or address is no station's.

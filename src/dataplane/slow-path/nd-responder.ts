@@ -37,7 +37,7 @@ export function neighbourAdvertisement(
   const target = nd.targetOffset(at);
   if (view.getUint8(target) === 0xff || view.getUint8(ip + 8) === 0xff || isUnspecified(view, ip + 8))
     return undefined;
-  // The option says where the sender wants its answer; without it (a unicast check) the frame itself tells.
+  // The option holds the sender's MAC; without it (a unicast check) the frame's source MAC is used.
   const option = nd.macOffset(view, at, bytes, nd.OPTION_SOURCE_MAC);
   const asker = option < 0 ? off + 6 : option;
   if (!isUnicastMac(view, asker)) return undefined;

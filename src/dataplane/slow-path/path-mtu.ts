@@ -7,9 +7,9 @@ import { innerMtu, MIN_UNDERLAY } from '../../../encap/mtu.ts';
  *   OPEN      path MTU = what the underlay interface takes (the ceiling)
  *     | a datagram was refused with EMSGSIZE
  *     v
- *   LOWERED   path MTU = what the kernel says about the route; after `retryMs` it is `due`: ask the kernel again
+ *   LOWERED   path MTU = the kernel's MTU of the route; after `retryMs` it is `due`: ask the kernel again
  *     |                  (its own memory of a lowered path ends after net.ipv4.route.mtu_expires, 10 minutes)
- *     | it says more: up again, to OPEN when that is the ceiling; no more: stay, ask later; less: lower still
+ *     | larger: raise it, to OPEN at the ceiling; equal: stay and ask later; smaller: lower it
  */
 
 /** Sizes of real paths in falling order (RFC 1191 section 7.1), for a refusal that the kernel does not explain. */
@@ -26,7 +26,7 @@ export interface PathMtuOptions {
   floor?: Readonly<Record<Family, number>>;
 }
 
-/** What the peer table has to say from now on. */
+/** New values for the peer table. */
 export interface PathMtuChange {
   peer: number;
   /** Largest outer IP packet, bytes. */
@@ -56,7 +56,7 @@ export class PathMtus {
   }
 
   /**
-   * Adds a peer, or tells the interface MTU (`ceiling`) anew. What was learnt about a lowered path is kept, unless the
+   * Adds a peer, or updates its interface MTU (`ceiling`). A lowered path MTU is kept, unless the
    * underlay address moved (`moved`) or changed its family.
    */
   set(peer: number, family: Family, ceiling: number, moved = false): PathMtuChange {
@@ -79,8 +79,8 @@ export class PathMtus {
   }
 
   /**
-   * The kernel refused an outer IP packet of `bytes` to `peer` with EMSGSIZE; `kernelMtu` is what it says about the
-   * route when asked (0 or -errno: it does not know).
+   * The kernel refused an outer IP packet of `bytes` to `peer` with EMSGSIZE; `kernelMtu` is the kernel's MTU of
+   * the route (0 or -errno: unknown).
    * @returns the change, or undefined when nothing new was learnt
    */
   onPacketTooBig(peer: number, bytes: number, kernelMtu: number, nowMs: number): PathMtuChange | undefined {
@@ -98,7 +98,7 @@ export class PathMtus {
     return peers;
   }
 
-  /** The kernel's answer for a peer that was due. @returns the change, or undefined when it says the same as before */
+  /** The kernel's answer for a peer that was due. @returns the change, or undefined when it is unchanged */
   onRouteMtu(peer: number, kernelMtu: number, nowMs: number): PathMtuChange | undefined {
     const state = this.#states.get(peer);
     if (!state) return undefined;
@@ -120,7 +120,7 @@ export class PathMtus {
     return state && this.#change(peer, state);
   }
 
-  /** Peers whose path takes less than the underlay interface. */
+  /** Peers with a path MTU below the interface MTU. */
   get lowered(): number {
     let count = 0;
     for (const state of this.#states.values()) if (state.current < state.ceiling) count++;

@@ -1,4 +1,7 @@
 import { finish, sum } from '../../../encap/wire/checksum.ts';
+import { BYTES as ETHERNET_BYTES } from '../../../encap/wire/ethernet.ts';
+import { NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
+import { elementAt } from '../../base/at.ts';
 import {
   type Batch,
   createBatch,
@@ -24,7 +27,7 @@ import type { IcmpError } from './icmp-builder.ts';
 import { IcmpLimiter } from './icmp-limiter.ts';
 import { NeighbourResponder } from './neighbour-responder.ts';
 
-/** What the slow room's answers need from the worker. */
+/** What the slow path uses of its worker. */
 export interface SlowPathIo {
   readonly device: FrameDevice;
   readonly port: DatagramPort;
@@ -33,21 +36,20 @@ export interface SlowPathIo {
   readonly flood: number;
   /** Sends an ICMP answer from a raw socket; the kernel picks the source address. */
   sendIcmp(answer: IcmpError): void;
-  /** Tells the control thread that the kernel refused `bytes` of outer packet to the peer in `slot` (EMSGSIZE). */
+  /** Reports that the kernel refused an outer packet of `bytes` to the peer in `slot` (EMSGSIZE). */
   reportTooBig(slot: number, bytes: number): void;
   nowMs(): number;
 }
 
-/** An Ethernet header without tags. */
-const ETHERNET_BYTES = 14;
-/** Bytes of the largest frame that the slow room writes to the device. */
+/** Offset of the checksum in a UDP header, where zero means that there is none. */
+const UDP_CHECKSUM = 6;
+/** Bytes of the largest reply that is written to the device. */
 const REPLY_BYTES = 512;
 /** Copies of one frame that leave in one send. */
 const COPIES = 256;
 
 /**
- * Egress frames that need more than a verdict. Cold by design: it allocates, and the slow room's limits bound how
- * often that happens.
+ * Egress frames that need more than a verdict. Cold by design: it allocates, and rate limits bound how often.
  */
 export class SlowPath {
   readonly icmp = new IcmpLimiter();
@@ -85,8 +87,8 @@ export class SlowPath {
     const table = batch.table;
     let reported = -1;
     for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
-      const slot = table[at + DESC_PEER]!;
-      // A frame that was judged too big, without the kernel's EMSGSIZE, tells nothing new about its path.
+      const slot = elementAt(table, at + DESC_PEER);
+      // Without the kernel's EMSGSIZE the frame was classified as too big: its path MTU is known already.
       if (
         table[at + DESC_VERDICT] !== TOO_BIG ||
         table[at + DESC_ERROR] === 0 ||
@@ -94,20 +96,21 @@ export class SlowPath {
         slot === reported
       )
         continue;
-      this.#io.reportTooBig(slot, tables.peers[slot * PEER_STRIDE + PEER_PATH_MTU]!);
+      this.#io.reportTooBig(slot, elementAt(tables.peers, slot * PEER_STRIDE + PEER_PATH_MTU));
       reported = slot;
     }
   }
 
   #punt(batch: Batch, at: number): void {
     const table = batch.table;
-    const answer = this.neighbours.answer(batch.view, table[at + DESC_OFFSET]!, table[at + DESC_LENGTH]!);
+    const offset = elementAt(table, at + DESC_OFFSET);
+    const answer = this.neighbours.answer(batch.view, offset, elementAt(table, at + DESC_LENGTH));
     if (answer && answer.length <= REPLY_BYTES) {
       this.#reply.slab.set(answer, HEADROOM);
       this.#reply.table.fill(0);
       this.#reply.table[DESC_OFFSET] = HEADROOM;
       this.#reply.table[DESC_LENGTH] = answer.length;
-      this.#reply.table[DESC_L3] = 14;
+      this.#reply.table[DESC_L3] = ETHERNET_BYTES;
       this.#reply.table[DESC_VERDICT] = FORWARD;
       this.#io.device.writeBatch(this.#reply, 1);
     } else {
@@ -118,11 +121,12 @@ export class SlowPath {
   /** ICMP to the sender of a frame that cannot go on. */
   #refuse(batch: Batch, at: number, tables: TableView): void {
     const table = batch.table;
-    const l3 = table[at + DESC_L3]!;
-    const ip = table[at + DESC_OFFSET]! + l3;
-    const length = table[at + DESC_LENGTH]! - l3;
+    const l3 = elementAt(table, at + DESC_L3);
+    const ip = elementAt(table, at + DESC_OFFSET) + l3;
+    const length = elementAt(table, at + DESC_LENGTH) - l3;
     const now = this.#io.nowMs();
-    const room = tables.peers[Math.max(0, table[at + DESC_PEER]!) * PEER_STRIDE + PEER_INNER_MTU]!;
+    const slot = Math.max(0, elementAt(table, at + DESC_PEER));
+    const room = elementAt(tables.peers, slot * PEER_STRIDE + PEER_INNER_MTU);
     const mtu = room - Math.max(0, l3 - ETHERNET_BYTES);
     const answer =
       table[at + DESC_VERDICT] === TOO_BIG
@@ -138,20 +142,22 @@ export class SlowPath {
     const table = this.#copies.table;
     for (let i = 0; i < copies; i++) {
       table.set(batch.table.subarray(at, at + DESC_STRIDE), i * DESC_STRIDE);
-      table[i * DESC_STRIDE + DESC_PEER] = this.#slots[i]!;
+      table[i * DESC_STRIDE + DESC_PEER] = elementAt(this.#slots, i);
       table[i * DESC_STRIDE + DESC_VERDICT] = FORWARD;
     }
     this.#io.port.sendBatch(this.#copies, copies, tables.peers);
   }
 }
 
-/** Finishes the open checksum of a plain frame: its copies share the bytes, and not every peer may take it open. */
+/** Fills in the partial checksum of a plain frame: its copies share the bytes, and not every peer accepts a partial one. */
 function finishChecksum({ table, view }: Batch, at: number): void {
-  if (table[at + DESC_OFFLOAD] !== 1) return;
-  const start = table[at + DESC_CSUM_START]!;
-  const field = table[at + DESC_OFFSET]! + start + table[at + DESC_CSUM_OFFSET]!;
-  if (start + table[at + DESC_CSUM_OFFSET]! + 2 > table[at + DESC_LENGTH]!) return;
-  const value = finish(sum(view, table[at + DESC_OFFSET]! + start, table[at + DESC_LENGTH]! - start, 0));
-  view.setUint16(field, table[at + DESC_CSUM_OFFSET] === 6 && value === 0 ? 0xffff : value);
+  if (table[at + DESC_OFFLOAD] !== NEEDS_CHECKSUM) return;
+  const frame = elementAt(table, at + DESC_OFFSET);
+  const length = elementAt(table, at + DESC_LENGTH);
+  const start = elementAt(table, at + DESC_CSUM_START);
+  const field = elementAt(table, at + DESC_CSUM_OFFSET);
+  if (start + field + 2 > length) return;
+  const value = finish(sum(view, frame + start, length - start, 0));
+  view.setUint16(frame + start + field, field === UDP_CHECKSUM && value === 0 ? 0xffff : value);
   table[at + DESC_OFFLOAD] = 0;
 }

@@ -3,7 +3,7 @@ import { VERDICTS } from '../descriptor/verdicts.ts';
 import type { TablesWriter } from '../tables/writer.ts';
 import { createTapControl, createTapRing, TAPS } from './tap-control.ts';
 
-/** What describes the overlay, of the options of the data plane. */
+/** The part of the options that describes the overlay. */
 interface CapturedOverlay {
   readonly mode: Mode;
   readonly vni: number;
@@ -11,17 +11,17 @@ interface CapturedOverlay {
   readonly port: number;
 }
 
-/** Memory by which one worker lets itself be captured. */
+/** Shared memory of the taps of one worker. */
 export interface WorkerTaps {
   readonly control: SharedArrayBuffer;
   /** By tap. */
   readonly rings: readonly SharedArrayBuffer[];
 }
 
-/** By which a data plane lets itself be captured: a control block, rings, and names for what stands in them. */
+/** The capture points of a data plane: a control block, rings, and the context that their records need. */
 export class TapRegistry {
   readonly control = createTapControl();
-  /** By tap, one a worker. */
+  /** By tap, one per worker. */
   readonly rings: readonly SharedArrayBuffer[][] = Array.from({ length: TAPS }, () => []);
   #isOver = false;
   readonly #overlay: CapturedOverlay;
@@ -35,7 +35,7 @@ export class TapRegistry {
     this.#sourcePorts = sourcePorts;
   }
 
-  /** True when the data plane has ended: nothing comes any more. */
+  /** True when the data plane has stopped: no more records come. */
   get isClosed(): boolean {
     return this.#isOver;
   }
@@ -53,7 +53,7 @@ export class TapRegistry {
     return { control: this.control, rings };
   }
 
-  /** What the records mean at this moment, as `capture/live/context.ts` wants it. */
+  /** What the numbers in the records mean now, for `capture/live/context.ts`. */
   context() {
     const { mode, vni, address, port } = this.#overlay;
     const peers: { id: string; address: string; port: number }[] = [];

@@ -9,8 +9,8 @@ export const TAPS = 6;
 export const FLOW_TAP = 0;
 
 /*
- * The control block: int32 in shared memory, written by whoever starts and stops the captures, read by the workers.
- * Word 0: points that are on at any tap, 0: nobody looks. Four words a tap follow.
+ * The control block: int32 in shared memory, written by the thread that starts and stops captures, read by the workers.
+ * Word 0: points that are on at any tap, 0 for none. Four words per tap follow.
  */
 const CONTROL_WORDS = 4;
 /** Points that are on; 0: this tap is off. */
@@ -34,7 +34,7 @@ export interface TapFilter {
   readonly peer?: number;
 }
 
-/** Memory that steers the taps of all workers; all off. */
+/** The control block of all workers, with all taps off. */
 export function createTapControl(): SharedArrayBuffer {
   return new SharedArrayBuffer(4 * CONTROL_WORDS * (TAPS + 1));
 }
@@ -45,7 +45,7 @@ export function setTapFilter(control: SharedArrayBuffer, tap: number, wanted: Ta
   Atomics.store(tapWords(control, tap), CONTROL_POINTS, 0);
   if (wanted) writeFilter(tapWords(control, tap), wanted);
   let points = 0;
-  for (let one = 0; one < TAPS; one++) points |= tapWords(control, one)[CONTROL_POINTS]!;
+  for (let one = 0; one < TAPS; one++) points |= Atomics.load(tapWords(control, one), CONTROL_POINTS);
   Atomics.store(new Int32Array(control), 0, points);
 }
 
@@ -65,7 +65,7 @@ function writeFilter(words: Int32Array, wanted: TapFilter): void {
   Atomics.store(words, CONTROL_POINTS, wanted.points);
 }
 
-/** Bytes of a worker's ring: some thousand frames of snap length 128, or sixty whole superframes. */
+/** Bytes of a worker's ring: some thousand frames of snap length 128, or sixty whole GSO packets. */
 export const RING_BYTES = 4 << 20;
 
 /** Memory of one tap's ring in one worker. */

@@ -67,7 +67,7 @@ function maskOf(verdicts: readonly number[]): number {
   return verdicts.reduce((mask, verdict) => mask | (1 << verdict), 0);
 }
 
-/** What a worker knows of its batches. Constant while it runs. */
+/** What a tap needs of its worker. Constant while the worker runs. */
 export interface TapOptions {
   readonly control: SharedArrayBuffer;
   /** Of `createTapRing`, by tap. */
@@ -246,7 +246,7 @@ const LATENCY_MAX_NS = 2 ** 29;
 /** `Date.now()` and the sum of origin and `performance.now()` may differ by less than this, milliseconds. */
 const CLOCK_SLACK_MS = 20;
 
-/** Takes the wall clock anew when it was set, or when the machine slept: the monotonic clock knows neither. */
+/** Follows the wall clock when it was set or the machine was suspended; the monotonic clock shows neither. */
 function followClock(origin: Int32Array, nowMs: number): void {
   const wall = Date.now();
   const drift = wall - (origin[0]! * 1000 + origin[1]! / 1e6 + nowMs);
