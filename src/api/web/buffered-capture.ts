@@ -42,15 +42,9 @@ export class BufferedCapture {
       const stream = await readRecordStream(paced(await hub.start(selection, stop.signal)));
       const { context } = stream;
       const { points } = resolveSelection(selection, context);
-      const named = request.filter === '' ? {} : { filter: request.filter };
-      const decoder = new PacketDecoder(context, {
-        points,
-        snapLength: request.snapLength,
-        segments: false,
-        ...named,
-      });
-      const inner = request.filter === '' ? {} : { inner: request.filter };
-      const filter = await createFilter(inner, context, decoder);
+      const { snapLength, filter: inner } = request;
+      const decoder = new PacketDecoder(context, { points, snapLength, segments: false, filter: inner });
+      const filter = await createFilter({ inner }, context, decoder);
       const capture = new BufferedCapture(id, request, context, decoder, stop);
       capture.#run({ batches: stream.batches(), filter });
       return capture;
@@ -147,9 +141,9 @@ export class BufferedCapture {
 function selectionOf({ points, verdicts, peer, snapLength }: CaptureRequest): Selection {
   return {
     snapLength,
-    ...(points.length > 0 ? { points } : {}),
-    ...(verdicts.length > 0 ? { verdicts } : {}),
-    ...(peer !== '' ? { peer } : {}),
+    points: points.length > 0 ? points : undefined,
+    verdicts: verdicts.length > 0 ? verdicts : undefined,
+    peer: peer || undefined,
   };
 }
 

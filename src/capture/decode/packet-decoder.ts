@@ -25,7 +25,7 @@ export interface PacketDecoderOptions {
   /** Split GSO packets into segments and fill in partial checksums. */
   readonly segments: boolean;
   /** Capture filter, for the interface blocks. */
-  readonly filter?: string;
+  readonly filter?: string | undefined;
 }
 
 /** Decodes the records of the workers into the packets of a capture file. */

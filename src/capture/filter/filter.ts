@@ -7,23 +7,23 @@ import type { CaptureRecord } from '../live/record.ts';
 import { type BpfProgram, runProgram } from './bpf.ts';
 import { compileFilter } from './filter-compiler.ts';
 
-/** What of a capture the reader itself decides; points, verdicts and peer are left to the workers. */
+/** The filter that the reader applies; the workers select points, verdicts and peer. */
 export interface FilterOptions {
-  /** In tcpdump's language, over the frame inside. */
-  readonly inner?: string;
-  /** In tcpdump's language, over the whole datagram outside. */
-  readonly outer?: string;
+  /** In the language of tcpdump, for the inner frame. */
+  readonly inner?: string | undefined;
+  /** In the language of tcpdump, for the outer datagram. */
+  readonly outer?: string | undefined;
   /** VXLAN network identifier on the wire. */
-  readonly vni?: number;
+  readonly vni?: number | undefined;
 }
 
-/** Says of each record whether it is wanted. */
+/** Decides which records are captured. */
 export interface RecordFilter {
   accepts(record: CaptureRecord): boolean;
 }
 
 /**
- * Prepares the filter. It sees the captured bytes: with a small snap length what lies behind them does not match.
+ * Prepares the filter. It applies to the captured bytes: with a small snap length the rest of a packet never matches.
  * Throws RipstopError EFILTER.
  */
 export async function createFilter(
@@ -49,7 +49,7 @@ function matches(program: BpfProgram, packet: { bytes: Uint8Array; length: numbe
   return packet !== undefined && runProgram(program, packet.bytes, packet.length) !== 0;
 }
 
-/** The VNI that a record bears, undefined where there is none. */
+/** The VNI of a record, undefined if it has none. */
 function networkOf(record: CaptureRecord, context: CaptureContext): number | undefined {
   if (context.mode !== 'vxlan') return undefined;
   if (record.direction === 'egress') return context.vni;

@@ -5,13 +5,13 @@ import type { TapFilter } from '../../dataplane/tap/tap-control.ts';
 import { formatAddress, parseAddress } from '../../ip/address.ts';
 import type { CaptureContext, CaptureVerdict } from '../live/context.ts';
 
-/** What a person selects, by name. Everything absent means "all". */
+/** A selection by names. An absent key selects all. */
 export interface Selection {
-  readonly points?: readonly string[];
-  /** Names of verdicts; `drop` stands for every one that loses the frame. */
-  readonly verdicts?: readonly string[];
+  readonly points?: readonly string[] | undefined;
+  /** Names of verdicts; `drop` selects all that drop the frame. */
+  readonly verdicts?: readonly string[] | undefined;
   /** Name or underlay address of a peer. */
-  readonly peer?: string;
+  readonly peer?: string | undefined;
   /** Bytes to keep of a packet, 0 for all. */
   readonly snapLength: number;
 }

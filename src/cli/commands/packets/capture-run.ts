@@ -5,7 +5,7 @@ import { createFilter } from '../../../capture/filter/filter.ts';
 import { pointBits, resolveSelection, type Selection } from '../../../capture/filter/selection.ts';
 import type { CaptureInterface } from '../../../capture/format/packet.ts';
 import type { CaptureContext } from '../../../capture/live/context.ts';
-import { type RecordStream, readRecordStream } from '../../../capture/live/record-stream.ts';
+import { readRecordStream } from '../../../capture/live/record-stream.ts';
 import { CaptureCounts, runCapture } from '../../../capture/run.ts';
 import { captureFormat, decodeAs, formatOf, openSink } from '../../../capture/sink/open-sink.ts';
 import type { CaptureSink } from '../../../capture/sink/sink.ts';
@@ -46,55 +46,38 @@ export async function runCaptureCommand(
   version: string,
 ): Promise<void> {
   checkTogether(options);
+  const { device, outer, vni, segments = false } = options;
+  const snapLength = options.snapLength ?? (options.write === undefined ? SNAP_FOR_LINES : 0);
   const selection: Selection = {
-    snapLength: options.snapLength ?? (options.write === undefined ? SNAP_FOR_LINES : 0),
-    ...(options.point ? { points: options.point } : {}),
-    ...(options.verdict ? { verdicts: options.verdict } : {}),
-    ...(options.peer !== undefined ? { peer: options.peer } : {}),
+    snapLength,
+    points: options.point,
+    verdicts: options.verdict,
+    peer: options.peer,
   };
   pointBits(selection.points ?? []);
   const stop = stopOnSignal(options.duration).signal;
-  const chunks = await openCaptureStream(
-    options.socket ?? DEFAULT_SOCKET,
-    { ...selection, ...(options.device === undefined ? {} : { device: options.device }) },
-    stop,
-  );
-  const stream = await readRecordStream(chunks);
-  await showStream(stream, selection, filter, options, version, stop);
-}
-
-/** Shows or writes what a stream of records brings. Apart from the agent, so that a test can hand in its own. */
-export async function showStream(
-  stream: RecordStream,
-  selection: Selection,
-  filter: string,
-  options: CaptureOptions,
-  version: string,
-  stop: AbortSignal,
-): Promise<void> {
-  const { context } = stream;
+  const request = { ...selection, ...(device === undefined ? {} : { device }) };
+  const chunks = await openCaptureStream(options.socket ?? DEFAULT_SOCKET, request, stop);
+  const { context, batches } = await readRecordStream(chunks);
   const { points } = resolveSelection(selection, context);
-  const { snapLength } = selection;
-  const { segments = false } = options;
-  const decoder = new PacketDecoder(context, { points, snapLength, segments, ...(filter ? { filter } : {}) });
-  if ((filter || options.outer) && snapLength > 0 && snapLength < SNAP_FOR_FILTERS)
+  const decoder = new PacketDecoder(context, { points, snapLength, segments, filter });
+  if ((filter || outer) && snapLength > 0 && snapLength < SNAP_FOR_FILTERS)
     note(`a snap length below ${SNAP_FOR_FILTERS} may cut off what the filter looks at`);
-  const recordFilter = await createFilter(
-    {
-      ...(filter ? { inner: filter } : {}),
-      ...(options.outer ? { outer: options.outer } : {}),
-      ...(options.vni !== undefined ? { vni: options.vni } : {}),
-    },
-    context,
-    decoder,
-  );
+  const recordFilter = await createFilter({ inner: filter, outer, vni }, context, decoder);
   const counts = new CaptureCounts(decoder.interfaces.length);
   const sink = await sinkOf(options, decoder.interfaces, context, counts, version);
   note(
     `capturing ${pointList(points)} of ${context.mode}${context.mode === 'vxlan' ? `, VNI ${context.vni}` : ''}`,
   );
-  const batches = throttleUnderLoad(stream.batches());
-  await runCapture({ batches, decoder, filter: recordFilter, counts, sink, packets: options.count, stop });
+  await runCapture({
+    batches: throttleUnderLoad(batches()),
+    decoder,
+    filter: recordFilter,
+    counts,
+    sink,
+    packets: options.count,
+    stop,
+  });
   const { delivered, dropped } = counts.totals;
   note(`${delivered} packets captured, ${dropped} lost because the reader was too slow`);
 }
