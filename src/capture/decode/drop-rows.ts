@@ -4,13 +4,13 @@ import type { CaptureRecord } from '../live/record.ts';
 import type { PacketDecoder } from './packet-decoder.ts';
 import { describePacket } from './text.ts';
 
-/** A lost frame, for a person. */
+/** A dropped frame for a person or a program. */
 export interface DropRow {
   /** ISO time, UTC, milliseconds. */
   readonly time: string;
   readonly reason: string;
   readonly direction: 'egress' | 'ingress';
-  /** The frame inside. */
+  /** The inner frame. */
   readonly packet: string;
   readonly peer: string | null;
   /** Underlay source of a datagram, null on egress. */
@@ -20,7 +20,7 @@ export interface DropRow {
   readonly remedy: string;
 }
 
-/** What there is to say about a record of the point `drop`. */
+/** The row of a record of the point `drop`. */
 export function dropRow(record: CaptureRecord, context: CaptureContext, decoder: PacketDecoder): DropRow {
   const verdict = context.verdicts[record.verdict];
   const frame = decoder.inner(record);
@@ -38,24 +38,24 @@ export function dropRow(record: CaptureRecord, context: CaptureContext, decoder:
   };
 }
 
-/** Lines of one reason in one second of the capture; what is more is counted. */
-const LINES_A_SECOND = 10;
+/** Maximum number of lines per reason and second of the capture; further drops are counted. */
+const LINES_PER_SECOND = 10;
 
 /**
- * Turns drops into lines: each reason is explained once, and a flood of one reason becomes a count, so that the rare
- * ones stay visible.
+ * Formats drops as lines. Each reason is explained once. Many drops of one reason become a count, so that rare reasons
+ * stay visible.
  */
 export class DropLines {
   readonly #explained = new Set<string>();
   readonly #second = new Map<string, { second: string; shown: number; more: number }>();
 
-  /** The lines for one drop, none when its reason floods. */
+  /** The lines for one drop, none if its reason has reached the limit. */
   lines(note: DropRow): string[] {
     const second = note.time.slice(0, 19);
     const before = this.#second.get(note.reason);
     const now = before?.second === second ? before : { second, shown: 0, more: 0 };
     this.#second.set(note.reason, now);
-    if (now.shown === LINES_A_SECOND) {
+    if (now.shown === LINES_PER_SECOND) {
       now.more++;
       return [];
     }
@@ -73,7 +73,7 @@ export class DropLines {
     return lines;
   }
 
-  /** What was counted and not yet told. */
+  /** Lines for the counts that are not printed yet. */
   rest(): string[] {
     return [...this.#second].flatMap(([reason, now]) => (now.more > 0 ? [moreLine(reason, now)] : []));
   }

@@ -38,7 +38,7 @@ export function resultLine(result: ReplayResult, verdicts: readonly CaptureVerdi
   );
 }
 
-/** How many of a run ended how: the most frequent first, then what was not replayed. */
+/** Counts of a run by verdict, the most frequent first, then by reason for not replaying. */
 export class ReplayTally {
   readonly #verdicts = new Map<string, number>();
   readonly #skipped = new Map<string, number>();
@@ -67,13 +67,13 @@ export class ReplayTally {
   }
 }
 
-/** A packet whose fate differs between two configurations. */
+/** A packet whose result differs between two configurations. */
 export interface Difference {
   readonly before: ReplayResult | ReplaySkip;
   readonly after: ReplayResult | ReplaySkip;
 }
 
-/** True when two runs differ in the packet: another verdict, another peer, or other bytes put out. */
+/** True when two runs differ in the packet: another verdict, another peer, or other output. */
 export function differs(before: ReplayResult | ReplaySkip, after: ReplayResult | ReplaySkip): boolean {
   if ('skipped' in before || 'skipped' in after)
     return !('skipped' in before && 'skipped' in after && before.skipped === after.skipped);
@@ -85,7 +85,7 @@ export function differs(before: ReplayResult | ReplaySkip, after: ReplayResult |
   });
 }
 
-/** What changed and for how many packets, as sentences, each with the numbers of its first packets. */
+/** One sentence per kind of change, with the numbers of its first packets. */
 export function changeLines(
   differences: readonly Difference[],
   verdicts: readonly CaptureVerdict[],
@@ -120,7 +120,7 @@ function change(
     return `would now be ${name}, ${was} before`;
   }
   if (before.peer !== after.peer)
-    return `would go to ${after.peer ?? 'nobody'} instead of ${before.peer ?? 'nobody'}`;
+    return `would go to ${after.peer ?? 'no peer'} instead of ${before.peer ?? 'no peer'}`;
   return `would be ${name} as before, with other bytes on the wire`;
 }
 
@@ -130,7 +130,7 @@ export function resultInterfaces(mode: 'vxlan' | 'udp'): CaptureInterface[] {
   return ['egress-outer', 'ingress-inner', 'drop'].map(name => ({ name, link, snapLength: 0 }));
 }
 
-/** What a packet became, for a capture file: its outputs, or itself at `drop`. ICMP messages have no place there. */
+/** The packets of a result for a capture file: the outputs, or the input at `drop`. ICMP messages are left out. */
 export function resultPackets(result: ReplayResult, verdicts: readonly CaptureVerdict[]): Packet[] {
   const name = nameOf(verdicts, result.verdict);
   const comments = [`packet ${result.number}: ${name}${reason(verdicts, name)}`];

@@ -266,7 +266,7 @@ t.test('deterministic: two runs over random traffic are equal, in batches and on
     t.equal(
       count,
       first.results.filter(result => result.verdict === verdict).length,
-      VERDICTS[verdict]?.name,
+      VERDICTS[verdict]?.name ?? 'unknown',
     );
 });
 
