@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /*
  * Makes a fresh clone ready, and does nothing where nothing is missing:
- *   node .ci/bootstrap.mjs native | build | demo | bench | test
+ *   node .ci/bootstrap.mjs native | sanitize | build | demo | bench | test
  * Order: distribution packages, npm packages, native addon, bench tools, TypeScript. Everything it says goes to standard error,
  * so that a command chained behind it owns standard output. Plain Node, no dependency: it runs before `npm ci`.
  */
@@ -133,24 +133,26 @@ function compiledPackages() {
   step('npm rebuild raw-socket', 'npm', ['rebuild', 'raw-socket'], { env });
 }
 
-function addon() {
+/** Compiles the addon in a configuration of binding.gyp: `Release`, or `Sanitize` with address and UB sanitizers. */
+function addon(variant) {
   const sources = [...walk(at('src/native'), /\.(cc|h|c)$/), at('src/native/binding.gyp')];
-  const stamp = at('src/native/build/Release/.ripstop-built');
-  const binary = at('src/native/build/Release/ripstop.node');
+  const stamp = at('src/native/build', variant, '.ripstop-built');
+  const binary = at('src/native/build', variant, 'ripstop.node');
   const made = existsSync(stamp) ? readFileSync(stamp, 'utf8') : undefined;
   if (mtime(binary) >= newest(sources) && made === platform()) return;
-  const args = [
-    at('node_modules/node-gyp/bin/node-gyp.js'),
-    'configure',
-    'build',
-    `--directory=${at('src/native')}`,
-  ];
-  const prefix = headers();
-  if (prefix !== undefined) args.push(`--nodedir=${prefix}`);
+  const gyp = [at('node_modules/node-gyp/bin/node-gyp.js')];
   // make compares times alone: what was built for another platform would count as fresh.
-  const fits = made === undefined ? loads(binary) : made === platform();
-  if (existsSync(binary) && !fits) args.splice(1, 0, 'clean');
-  step('native addon', process.execPath, [...args, '--loglevel=warn']);
+  const fits = made === undefined ? variant !== 'Release' || loads(binary) : made === platform();
+  if (existsSync(binary) && !fits) gyp.push('clean');
+  gyp.push('configure');
+  if (variant === 'Release') gyp.push('build');
+  gyp.push(`--directory=${at('src/native')}`, '--loglevel=warn');
+  const prefix = headers();
+  if (prefix !== undefined) gyp.push(`--nodedir=${prefix}`);
+  step(`native addon (${variant})`, process.execPath, gyp);
+  // node-gyp itself builds Release and Debug only.
+  if (variant !== 'Release')
+    step(`native addon (${variant})`, 'make', ['-s', '-C', at('src/native/build'), `BUILDTYPE=${variant}`]);
   writeFileSync(stamp, platform());
 }
 
@@ -212,8 +214,8 @@ if (!Object.hasOwn(profiles, profile))
 packages(profile);
 nodeModules();
 compiledPackages();
-addon();
-if (profile !== 'native') {
+addon(profile === 'sanitize' ? 'Sanitize' : 'Release');
+if (profile !== 'native' && profile !== 'sanitize') {
   if (profile === 'test') testRunner();
   tools();
   typescript();

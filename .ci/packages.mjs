@@ -113,6 +113,7 @@ export const ESSENTIAL = [
 /** Packages by profile; `required` ones end the set-up when they cannot be had. */
 export const profiles = {
   native: { required: build, wanted: [] },
+  sanitize: { required: build, wanted: [] },
   build: { required: build, wanted: [] },
   demo: { required: demo, wanted: [] },
   bench: { required: demo, wanted: bench },

@@ -28,7 +28,16 @@
       "cflags_cc": [
         "-std=c++17", "-O3", "-fno-exceptions", "-fno-rtti", "-fvisibility=hidden",
         "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror"
-      ]
+      ],
+      "configurations": {
+        "Sanitize": {
+          "cflags_cc!": ["-O3"],
+          "cflags_cc": [
+            "-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"
+          ],
+          "ldflags": ["-fsanitize=address,undefined"]
+        }
+      }
     }
   ]
 }
