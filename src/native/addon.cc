@@ -4,98 +4,98 @@
 
 namespace ripstop {
 
-#define RIPSTOP_EXPORTS(X)            \
-  X(tunOpen, TunOpen)                 \
-  X(tunName, TunName)                 \
-  X(tunSetOwner, TunSetOwner)         \
-  X(tunSetOffload, TunSetOffload)     \
-  X(tunSetPersist, TunSetPersist)     \
-  X(tunRead, TunRead)                 \
-  X(tunWrite, TunWrite)               \
-  X(udpOpen, UdpOpen)                 \
-  X(udpProbe, UdpProbe)               \
-  X(udpPort, UdpPort)                 \
-  X(udpPathMtu, UdpPathMtu)           \
-  X(udpReceive, UdpReceive)           \
-  X(udpSend, UdpSend)                 \
-  X(rawOpen, RawOpen)                 \
-  X(rawSend, RawSend)                 \
-  X(waitReadable, WaitReadableCall)           \
-  X(eventOpen, EventOpen)             \
-  X(eventSignal, EventSignal)         \
-  X(eventClear, EventClear)           \
-  X(threadPolicy, ThreadPolicy)       \
-  X(netlinkOpen, NetlinkOpen)         \
-  X(netlinkSend, NetlinkSend)         \
-  X(netlinkReceive, NetlinkReceive)   \
-  X(fileOpen, FileOpen)               \
-  X(fileLock, FileLock)               \
-  X(nftRun, NftRun)                   \
-  X(packetOpen, PacketOpen)           \
-  X(packetSend, PacketSend)           \
-  X(packetReceive, PacketReceive)     \
+#define RIPSTOP_EXPORTS(X)          \
+  X(tunOpen, TunOpen)               \
+  X(tunName, TunName)               \
+  X(tunSetOwner, TunSetOwner)       \
+  X(tunSetOffload, TunSetOffload)   \
+  X(tunSetPersist, TunSetPersist)   \
+  X(tunRead, TunRead)               \
+  X(tunWrite, TunWrite)             \
+  X(udpOpen, UdpOpen)               \
+  X(udpProbe, UdpProbe)             \
+  X(udpPort, UdpPort)               \
+  X(udpPathMtu, UdpPathMtu)         \
+  X(udpReceive, UdpReceive)         \
+  X(udpSend, UdpSend)               \
+  X(rawOpen, RawOpen)               \
+  X(rawSend, RawSend)               \
+  X(waitReadable, WaitReadableCall) \
+  X(eventOpen, EventOpen)           \
+  X(eventSignal, EventSignal)       \
+  X(eventClear, EventClear)         \
+  X(threadPolicy, ThreadPolicy)     \
+  X(netlinkOpen, NetlinkOpen)       \
+  X(netlinkSend, NetlinkSend)       \
+  X(netlinkReceive, NetlinkReceive) \
+  X(fileOpen, FileOpen)             \
+  X(fileLock, FileLock)             \
+  X(nftRun, NftRun)                 \
+  X(packetOpen, PacketOpen)         \
+  X(packetSend, PacketSend)         \
+  X(packetReceive, PacketReceive)   \
   X(closeFd, CloseFd)
 
 // Every number that both languages use, by group. src/dataplane/io/check-addon-layout.ts compares them all at start-up.
-#define RIPSTOP_CONSTANTS(X)                      \
-  X(descriptor, OFFSET, kOffset)                  \
-  X(descriptor, LENGTH, kLength)                  \
-  X(descriptor, OFFLOAD, kOffload)                \
-  X(descriptor, GSO_SIZE, kGsoSize)               \
-  X(descriptor, CSUM_START, kCsumStart)           \
-  X(descriptor, CSUM_OFFSET, kCsumOffset)         \
-  X(descriptor, VERDICT, kVerdict)                \
-  X(descriptor, PEER, kPeer)                      \
-  X(descriptor, SOCKET, kSocket)                  \
-  X(descriptor, SOURCE, kSource)                  \
-  X(descriptor, SEGMENTS, kSegments)              \
-  X(descriptor, ERROR, kError)                    \
-  X(descriptor, L3, kL3)                          \
-  X(descriptor, FLOW, kFlow)                      \
-  X(descriptor, STRIDE, kStride)                  \
-  X(descriptor, HEADROOM, kHeadroom)              \
-  X(descriptor, FRAME_MAX, kFrameMax)             \
-  X(peer, FAMILY, kPeerFamily)                    \
-  X(peer, PORT, kPeerPort)                        \
-  X(peer, ADDRESS, kPeerAddress)                  \
-  X(peer, HEADER_BYTES, kPeerHeaderBytes)         \
-  X(peer, HEADER, kPeerHeader)                    \
-  X(peer, SCOPE, kPeerScope)                      \
-  X(peer, REMOTE_CHECKSUM, kPeerRemoteChecksum)   \
-  X(peer, STRIDE, kPeerStride)                    \
-  X(source, ADDRESS, kSourceAddress)              \
-  X(source, PORT, kSourcePort)                    \
-  X(source, TRUNCATED, kSourceTruncated)          \
-  X(source, BYTES, kSourceBytes)                  \
-  X(source, STRIDE, kSourceStride)                \
-  X(verdict, PENDING, kPending)                   \
-  X(verdict, FORWARD, kForward)                   \
-  X(verdict, TOO_BIG, kTooBig)                    \
-  X(verdict, EGRESS_MALFORMED, kEgressMalformed)  \
-  X(verdict, SEND_FAILED, kSendFailed)            \
-  X(verdict, BAD_CHECKSUM, kBadChecksum)          \
-  X(verdict, WRITE_FAILED, kWriteFailed)          \
-  X(stat, CALLS, kStatCalls)                      \
-  X(stat, UNITS, kStatUnits)                      \
-  X(stat, MERGED, kStatMerged)                    \
-  X(stat, FALLBACKS, kStatFallbacks)              \
-  X(stat, COUNT, kStatCount)                      \
-  X(udp, REUSE_PORT, kReusePort)                  \
-  X(udp, DONT_FRAGMENT, kDontFragment)            \
-  X(udp, IPV6, kIpv6)                             \
-  X(udp, SOCKETS_MAX, kSocketsMax)                \
-  X(udp, MESSAGES_MAX, kMessagesMax)              \
-  X(tun, MERGE_TCP, kMergeTcp)                    \
-  X(tun, MERGE_UDP, kMergeUdp)                    \
-  X(tun, ACCEPT_PARTIAL, kAcceptPartial)       \
-  X(tun, VNET_BYTES, sizeof(VnetHeader))          \
-  X(vnet, NEEDS_CHECKSUM, kNeedsCsum)             \
-  X(vnet, GSO_TCPV4, kGsoTcp4)                    \
-  X(vnet, GSO_TCPV6, kGsoTcp6)                    \
-  X(vnet, GSO_UDP_L4, kGsoUdp)                    \
-  X(vnet, GSO_ECN, kGsoEcn)                       \
-  X(nft, LISTING, kNftListing)                    \
-  X(nft, JSON, kNftJson)                          \
+#define RIPSTOP_CONSTANTS(X)                     \
+  X(descriptor, OFFSET, kOffset)                 \
+  X(descriptor, LENGTH, kLength)                 \
+  X(descriptor, OFFLOAD, kOffload)               \
+  X(descriptor, GSO_SIZE, kGsoSize)              \
+  X(descriptor, CSUM_START, kCsumStart)          \
+  X(descriptor, CSUM_OFFSET, kCsumOffset)        \
+  X(descriptor, VERDICT, kVerdict)               \
+  X(descriptor, PEER, kPeer)                     \
+  X(descriptor, SOCKET, kSocket)                 \
+  X(descriptor, SOURCE, kSource)                 \
+  X(descriptor, SEGMENTS, kSegments)             \
+  X(descriptor, ERROR, kError)                   \
+  X(descriptor, L3, kL3)                         \
+  X(descriptor, FLOW, kFlow)                     \
+  X(descriptor, STRIDE, kStride)                 \
+  X(descriptor, HEADROOM, kHeadroom)             \
+  X(descriptor, FRAME_MAX, kFrameMax)            \
+  X(peer, FAMILY, kPeerFamily)                   \
+  X(peer, PORT, kPeerPort)                       \
+  X(peer, ADDRESS, kPeerAddress)                 \
+  X(peer, HEADER_BYTES, kPeerHeaderBytes)        \
+  X(peer, HEADER, kPeerHeader)                   \
+  X(peer, SCOPE, kPeerScope)                     \
+  X(peer, REMOTE_CHECKSUM, kPeerRemoteChecksum)  \
+  X(peer, STRIDE, kPeerStride)                   \
+  X(source, ADDRESS, kSourceAddress)             \
+  X(source, PORT, kSourcePort)                   \
+  X(source, TRUNCATED, kSourceTruncated)         \
+  X(source, BYTES, kSourceBytes)                 \
+  X(source, STRIDE, kSourceStride)               \
+  X(verdict, PENDING, kPending)                  \
+  X(verdict, FORWARD, kForward)                  \
+  X(verdict, TOO_BIG, kTooBig)                   \
+  X(verdict, EGRESS_MALFORMED, kEgressMalformed) \
+  X(verdict, SEND_FAILED, kSendFailed)           \
+  X(verdict, BAD_CHECKSUM, kBadChecksum)         \
+  X(verdict, WRITE_FAILED, kWriteFailed)         \
+  X(stat, CALLS, kStatCalls)                     \
+  X(stat, UNITS, kStatUnits)                     \
+  X(stat, MERGED, kStatMerged)                   \
+  X(stat, FALLBACKS, kStatFallbacks)             \
+  X(stat, COUNT, kStatCount)                     \
+  X(udp, REUSE_PORT, kReusePort)                 \
+  X(udp, DONT_FRAGMENT, kDontFragment)           \
+  X(udp, IPV6, kIpv6)                            \
+  X(udp, SOCKETS_MAX, kSocketsMax)               \
+  X(udp, MESSAGES_MAX, kMessagesMax)             \
+  X(tun, MERGE_TCP, kMergeTcp)                   \
+  X(tun, MERGE_UDP, kMergeUdp)                   \
+  X(tun, ACCEPT_PARTIAL, kAcceptPartial)         \
+  X(tun, VNET_BYTES, sizeof(VnetHeader))         \
+  X(vnet, NEEDS_CHECKSUM, kNeedsCsum)            \
+  X(vnet, GSO_TCPV4, kGsoTcp4)                   \
+  X(vnet, GSO_TCPV6, kGsoTcp6)                   \
+  X(vnet, GSO_UDP_L4, kGsoUdp)                   \
+  X(vnet, GSO_ECN, kGsoEcn)                      \
+  X(nft, LISTING, kNftListing)                   \
+  X(nft, JSON, kNftJson)                         \
   X(nft, SCRIPT, kNftScript)
 
 #define DECLARE(name, function) napi_value function(napi_env, napi_callback_info);
@@ -118,11 +118,11 @@ static void AddConstant(napi_env env, napi_value constants, const char* group, c
 
 static napi_value Init(napi_env env, napi_value exports) {
   if (!CreateEnvironment(env)) return nullptr;
-#define EXPORT(name, function)                                                            \
-  {                                                                                       \
-    napi_value value;                                                                     \
+#define EXPORT(name, function)                                                                      \
+  {                                                                                                 \
+    napi_value value;                                                                               \
     napi_create_function(env, #name, NAPI_AUTO_LENGTH, function, const_cast<char*>(#name), &value); \
-    napi_set_named_property(env, exports, #name, value);                                  \
+    napi_set_named_property(env, exports, #name, value);                                            \
   }
   RIPSTOP_EXPORTS(EXPORT)
 #undef EXPORT

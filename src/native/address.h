@@ -1,5 +1,5 @@
-// The one form in which both languages pass an IP address, 16 bytes in network order with IPv4 as ::ffff:a.b.c.d, to and
-// from the kernel's sockaddr.
+// The one form in which both languages pass an IP address, 16 bytes in network order with IPv4 as ::ffff:a.b.c.d, to
+// and from the kernel's sockaddr.
 #pragma once
 
 #include <netinet/in.h>

@@ -1,6 +1,6 @@
-// The numbers that C++ and TypeScript share; src/dataplane/descriptor/descriptor.ts and src/dataplane/tables/peer-table.ts
-// describe the fields. addon.cc exports all of them as `constants`. They are compared when the addon loads, and a stale
-// binary is refused.
+// The numbers that C++ and TypeScript share; src/dataplane/descriptor/descriptor.ts and
+// src/dataplane/tables/peer-table.ts describe the fields. addon.cc exports all of them as `constants`. They are
+// compared when the addon loads, and a stale binary is refused.
 #pragma once
 
 #include <cstdint>
@@ -77,8 +77,8 @@ enum OpenFlag : int {
 enum WriteFlag : uint32_t {
   kMergeTcp = 1,
   kMergeUdp = 2,
-  // Accept a partial checksum: a kernel peer on this very host left it to a device that the packet never passed. Only with
-  // proof that the underlay is local.
+  // Accept a partial checksum: a kernel peer on this very host left it to a device that the packet never passed. Only
+  // with proof that the underlay is local.
   kAcceptPartial = 4,
 };
 

@@ -12,8 +12,8 @@ class FrameWriter;
 class Receiver;
 class Sender;
 
-// Allocated when the environment loads the addon and freed when it ends. The large members are allocated by the first call
-// that needs them, so that an environment without a data plane does not pay for them.
+// Allocated when the environment loads the addon and freed when it ends. The large members are allocated by the first
+// call that needs them, so that an environment without a data plane does not pay for them.
 struct Environment {
   static Environment& Of(napi_env env);
 

@@ -25,8 +25,8 @@ napi_value FileOpen(napi_env env, napi_callback_info info) {
   return call.NumberOrThrow(open(path, flags | O_CLOEXEC, 0600), "open");
 }
 
-// fileLock(fd, operation) -> 0 or -errno. flock(2): LOCK_SH 1, LOCK_EX 2, LOCK_NB 4, LOCK_UN 8; -EWOULDBLOCK with LOCK_NB
-// when another description holds it. The lock ends with the descriptor. Syscalls: flock.
+// fileLock(fd, operation) -> 0 or -errno. flock(2): LOCK_SH 1, LOCK_EX 2, LOCK_NB 4, LOCK_UN 8; -EWOULDBLOCK with
+// LOCK_NB when another description holds it. The lock ends with the descriptor. Syscalls: flock.
 napi_value FileLock(napi_env env, napi_callback_info info) {
   Call call(env, info);
   const int fd = call.Fd(0);

@@ -31,9 +31,9 @@ napi_value NetlinkOpen(napi_env env, napi_callback_info info) {
   address.nl_groups = groups;
   if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0)
     return call.Throw(errno, "bind(AF_NETLINK)");
-  // All four may fail. Without EXT_ACK errors have no text, without CAP_ACK they repeat the request, without strict checks
-  // a dump is not filtered by the kernel: the reader copes with each. Without the buffer, events are lost earlier, which
-  // ENOBUFS tells.
+  // All four may fail. Without EXT_ACK errors have no text, without CAP_ACK they repeat the request, without strict
+  // checks a dump is not filtered by the kernel: the reader copes with each. Without the buffer, events are lost
+  // earlier, which ENOBUFS tells.
   const int on = 1;
   const int receive_bytes = 4 << 20;
   setsockopt(fd.get(), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);

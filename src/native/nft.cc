@@ -1,13 +1,13 @@
-// nftables through the library that the nft program is made of, where it is installed: a run takes a millisecond instead
-// of a process. Loaded at run time, so that nothing needs it to start. Cold: the control plane only.
+// nftables through the library that the nft program is made of, where it is installed: a run takes a millisecond
+// instead of a process. Loaded at run time, so that nothing needs it to start. Cold: the control plane only.
 #include <dlfcn.h>
 
 #include <cerrno>
 #include <climits>
 #include <cstring>
 
-#include "constants.h"
 #include "call.h"
+#include "constants.h"
 #include "namespace-scope.h"
 
 namespace ripstop {
@@ -64,10 +64,10 @@ Context* Create(const Library* nft, int kind) {
   return context;
 }
 
-// Contexts of the own namespace are kept, also when the thread ends: closing the socket of one waits until the kernel has
-// freed what its transaction replaced (nft_rcv_nl_event), 5 to 15 ms. There is one per kind, since a listing remembers the
-// part of the rules that it has read; a change reads them again, because the one before has moved the generation. Contexts
-// of other namespaces are not kept, as an open socket keeps a namespace alive.
+// Contexts of the own namespace are kept, also when the thread ends: closing the socket of one waits until the kernel
+// has freed what its transaction replaced (nft_rcv_nl_event), 5 to 15 ms. There is one per kind, since a listing
+// remembers the part of the rules that it has read; a change reads them again, because the one before has moved the
+// generation. Contexts of other namespaces are not kept, as an open socket keeps a namespace alive.
 thread_local Context* kept[kKinds];
 
 void SetText(napi_env env, napi_value object, const char* name, const char* text) {

@@ -85,8 +85,8 @@ class FrameWriter {
     return written < 0 ? errno : 0;
   }
 
-  // A frame as it came: what cannot be merged, and what remains when a GSO packet is refused. A checksum that its sender
-  // left partial is the kernel's to finish.
+  // A frame as it came: what cannot be merged, and what remains when a GSO packet is refused. A checksum that its
+  // sender left partial is the kernel's to finish.
   void WritePlain(uint8_t* frame, int32_t* descriptor, size_t size) {
     VnetHeader vnet{};
     if (descriptor[kOffload] & kNeedsCsum) {
@@ -137,8 +137,8 @@ class FrameWriter {
     for (uint32_t i = 0; i < run->count; i++) Refuse(run->members[i], kWriteFailed, error);
   }
 
-  // Whether the checksum of a lone frame lets it pass. The receiving kernel verifies a complete one. A partial one is decided
-  // and counted here, because the pod would drop the frame without a trace.
+  // Whether the checksum of a lone frame lets it pass. The receiving kernel verifies a complete one. A partial one is
+  // decided and counted here, because the pod would drop the frame without a trace.
   bool CheckLone(Run* run, uint32_t hint) {
     const uint8_t* field = run->frame + run->headers.l4 + ChecksumOffset(run->headers.protocol);
     const uint32_t length = run->headers.end - run->headers.l4;

@@ -1,5 +1,5 @@
-// TUN and TAP queues with the virtio-net header (linux/if_tun.h): opening and reading. The device hands over one frame per
-// read; a GSO packet is how several packets share it. Writing is tun-write.cc.
+// TUN and TAP queues with the virtio-net header (linux/if_tun.h): opening and reading. The device hands over one frame
+// per read; a GSO packet is how several packets share it. Writing is tun-write.cc.
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>

@@ -19,15 +19,16 @@ namespace ripstop {
 namespace {
 
 constexpr uint32_t kMessages = 64;
-constexpr uint32_t kBuckets = 128;                    // open messages that are remembered
-constexpr int kSegmentsMax = 128;               // UDP_MAX_SEGMENTS since Linux 6.9
-constexpr uint32_t kBytes4 = 65535 - 20 - 8;         // UDP payload of one message
+constexpr uint32_t kBuckets = 128;            // open messages that are remembered
+constexpr int kSegmentsMax = 128;             // UDP_MAX_SEGMENTS since Linux 6.9
+constexpr uint32_t kBytes4 = 65535 - 20 - 8;  // UDP payload of one message
 constexpr uint32_t kBytes6 = 65535 - 40 - 8;
-constexpr size_t kArena = 256 * 1024;                // header blocks of one flush
-constexpr uint32_t kPrefixMax = 8;                   // bytes of an encapsulation header in a peer record
+constexpr size_t kArena = 256 * 1024;  // header blocks of one flush
+constexpr uint32_t kPrefixMax = 8;     // bytes of an encapsulation header in a peer record
 
-// Remote checksum offload in the VXLAN header, as the kernel's driver has it (include/net/vxlan.h, VXLAN_HF_RCO): a flag
-// in the first word, and in the last byte where the checksum begins, in units of two bytes, and whether it is UDP's.
+// Remote checksum offload in the VXLAN header, as the kernel's driver has it (include/net/vxlan.h, VXLAN_HF_RCO): a
+// flag in the first word, and in the last byte where the checksum begins, in units of two bytes, and whether it is
+// UDP's.
 constexpr uint8_t kRemoteFlag = 0x20;
 constexpr uint8_t kRemoteUdp = 0x80;
 constexpr int32_t kRemoteStartMax = 254;
@@ -51,12 +52,12 @@ void WritePrefix(uint8_t* prefix, const int32_t* record, uint32_t size, uint8_t 
 struct Message {
   int32_t peer;
   int32_t socket;
-  int32_t owner;         // frame that opened it
-  uint32_t size;         // bytes of every datagram but the last
+  int32_t owner;  // frame that opened it
+  uint32_t size;  // bytes of every datagram but the last
   uint32_t bytes;
   uint32_t datagrams;
   uint32_t pieces;
-  bool closed;           // a shorter datagram ended it
+  bool closed;  // a shorter datagram ended it
   iovec iov[2 * kSegmentsMax];
 };
 
@@ -113,9 +114,12 @@ class Sender {
       Append(index, whole, 1, prefix + size);
       return;
     }
-    const GsoPacket packet{frame, size, static_cast<uint32_t>(descriptor[kL3]), gso_type,
-                                static_cast<uint32_t>(descriptor[kGsoSize]),
-                                static_cast<uint32_t>(descriptor[kCsumStart])};
+    const GsoPacket packet{frame,
+                           size,
+                           static_cast<uint32_t>(descriptor[kL3]),
+                           gso_type,
+                           static_cast<uint32_t>(descriptor[kGsoSize]),
+                           static_cast<uint32_t>(descriptor[kCsumStart])};
     SegmentPlan plan;
     if (!PlanSegments(packet, &plan)) return Refuse(descriptor, kEgressMalformed, 0);
     for (uint32_t i = 0; i < plan.count; i++) {
@@ -218,9 +222,9 @@ class Sender {
     msghdr& header = headers_[slot].msg_hdr;
     header = {};
     sockaddr_storage& name = names_[slot];
-    header.msg_namelen = ToSockaddr(&name, record[kPeerFamily] == 6,
-                                    reinterpret_cast<const uint8_t*>(record + kPeerAddress),
-                                    static_cast<uint16_t>(record[kPeerPort]), static_cast<uint32_t>(record[kPeerScope]));
+    header.msg_namelen =
+        ToSockaddr(&name, record[kPeerFamily] == 6, reinterpret_cast<const uint8_t*>(record + kPeerAddress),
+                   static_cast<uint16_t>(record[kPeerPort]), static_cast<uint32_t>(record[kPeerScope]));
     header.msg_name = &name;
     header.msg_iov = message.iov;
     header.msg_iovlen = message.pieces;
@@ -262,7 +266,8 @@ class Sender {
       at = end;
     }
     stats_[kStatUnits] += static_cast<int32_t>(taken);
-    // Where no datagram passes alone either, the offload is not to blame: before Linux 6.13 a path that shrank is EINVAL.
+    // Where no datagram passes alone either, the offload is not to blame: before Linux 6.13 a path that shrank is
+    // EINVAL.
     if (taken > 0) stats_[kStatFallbacks]++;
     if (failed) Fail(slot, failed);
   }
@@ -288,7 +293,7 @@ class Sender {
   uint32_t max_segments_;
   int32_t* stats_;
   uint32_t refused_;
-  int32_t base_;       // messages of earlier flushes: numbers in descriptors never repeat within a batch
+  int32_t base_;  // messages of earlier flushes: numbers in descriptors never repeat within a batch
   uint32_t used_;
   size_t arena_used_;
   int32_t open_[kBuckets];  // message that the next datagram of a bucket may join
@@ -301,8 +306,8 @@ class Sender {
 
 // udpSend(sockets, slab, table, count, peers, maxSegments, stats) -> frames refused, or -errno
 // Sends the FORWARD frames of 0..count-1, each to its PEER from its SOCKET; a refusal is told in VERDICT and ERROR.
-// The last of `sockets` lets routers fragment. `maxSegments` 1 switches UDP_SEGMENT off. Blocks while the socket's buffer is
-// full. Syscalls: sendmmsg, sendmsg.
+// The last of `sockets` lets routers fragment. `maxSegments` 1 switches UDP_SEGMENT off. Blocks while the socket's
+// buffer is full. Syscalls: sendmmsg, sendmsg.
 napi_value UdpSend(napi_env env, napi_callback_info info) {
   Call call(env, info);
   size_t socket_count, slab_size, table_size, peers_size, stats_size;

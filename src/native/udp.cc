@@ -65,8 +65,8 @@ napi_value UdpOpen(napi_env env, napi_callback_info info) {
   if (!fd) return call.Throw(errno, "socket(AF_INET, SOCK_DGRAM)");
   const char* failed = SetAddressing(fd.get(), ipv6, flags);
   if (failed != nullptr) return call.Throw(errno, failed);
-  // RFC 6935 lets tunnels leave the outer checksum out over IPv6, and kernel VXLAN does on request (udp6zerocsumtx). Where
-  // it cannot be set, the kernel drops such datagrams and counts them, as without a tunnel.
+  // RFC 6935 lets tunnels leave the outer checksum out over IPv6, and kernel VXLAN does on request (udp6zerocsumtx).
+  // Where it cannot be set, the kernel drops such datagrams and counts them, as without a tunnel.
   if (ipv6) SetOption(fd.get(), IPPROTO_UDP, UDP_NO_CHECK6_RX, 1);
   // Buffers are best effort: without the privilege they end at the system's limit.
   if (!SetOption(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, buffer)) SetOption(fd.get(), SOL_SOCKET, SO_RCVBUF, buffer);
@@ -126,8 +126,8 @@ napi_value UdpPathMtu(napi_env env, napi_callback_info info) {
 }
 
 // udpReceive(fd, control, slab, table, sources, messages, spinUs, timeoutMs) -> datagrams or -errno
-// Receives up to `messages` messages into equal slots of the slab and leaves one descriptor per datagram: a message that
-// the kernel coalesced (UDP_GRO) holds many. Syscalls: recvmmsg, sched_yield, poll.
+// Receives up to `messages` messages into equal slots of the slab and leaves one descriptor per datagram: a message
+// that the kernel coalesced (UDP_GRO) holds many. Syscalls: recvmmsg, sched_yield, poll.
 napi_value UdpReceive(napi_env env, napi_callback_info info) {
   Call call(env, info);
   size_t slab_size, table_size, sources_size;

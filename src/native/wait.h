@@ -9,9 +9,9 @@ namespace ripstop {
 // Syscall: poll.
 int WaitReadable(int fd, int control, int timeout_ms);
 
-// How long to poll before blocking. Waking a blocked thread costs more than a small packet's answer takes, so spinning pays
-// where the next packet is near. The thread learns from its last waits how near that is, up to a limit, and does not spin
-// where waits are long. Each turn yields the CPU first.
+// How long to poll before blocking. Waking a blocked thread costs more than a small packet's answer takes, so spinning
+// pays where the next packet is near. The thread learns from its last waits how near that is, up to a limit, and does
+// not spin where waits are long. Each turn yields the CPU first.
 class AdaptivePoller {
  public:
   // `learned_ns` is kept between the calls of one thread.

@@ -13,7 +13,8 @@ typedef uint64_t Lanes __attribute__((vector_size(64)));
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
 __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
-uint64_t SumLong(const uint8_t* bytes, size_t size) {
+uint64_t
+SumLong(const uint8_t* bytes, size_t size) {
   Lanes low{}, high{}, low2{}, high2{};
   size_t at = 0;
   for (; at + 128 <= size; at += 128) {

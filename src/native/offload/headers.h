@@ -1,5 +1,5 @@
-// One look at an inner packet: where its headers are, and whether it says the truth about their lengths. Pure: no system
-// calls, no N-API; the fuzzers call it directly.
+// One look at an inner packet: where its headers are, and whether it says the truth about their lengths. Pure: no
+// system calls, no N-API; the fuzzers call it directly.
 #pragma once
 
 #include <cstddef>
@@ -11,12 +11,12 @@ constexpr uint8_t kTcp = 6;
 constexpr uint8_t kUdp = 17;
 
 struct HeaderOffsets {
-  uint8_t version = 0;    // 4 or 6
-  uint8_t protocol = 0;   // TCP or UDP
-  uint16_t l3 = 0;        // bytes before the IP header
-  uint16_t l4 = 0;        // bytes before the TCP or UDP header
-  uint16_t payload = 0;   // bytes before the payload
-  uint32_t end = 0;       // bytes up to the end of the IP packet; the frame may be padded behind it
+  uint8_t version = 0;   // 4 or 6
+  uint8_t protocol = 0;  // TCP or UDP
+  uint16_t l3 = 0;       // bytes before the IP header
+  uint16_t l4 = 0;       // bytes before the TCP or UDP header
+  uint16_t payload = 0;  // bytes before the payload
+  uint32_t end = 0;      // bytes up to the end of the IP packet; the frame may be padded behind it
 };
 
 // Finds IP and TCP or UDP in a frame whose IP header begins at `l3`. Returns true only for packets that may be merged:

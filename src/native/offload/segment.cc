@@ -69,8 +69,7 @@ bool PlanSegments(const GsoPacket& packet, SegmentPlan* plan) {
   uint64_t sum = plan->pseudo_sum + Sum(frame + l4, plan->header - l4);
   if (plan->protocol == kTcp)
     sum -= static_cast<uint64_t>(Load32(frame + l4 + 4)) + Load16(frame + l4 + 12) + Load16(frame + l4 + 16);
-  else
-    sum -= static_cast<uint64_t>(Load16(frame + l4 + 4)) + Load16(frame + l4 + 6);
+  else sum -= static_cast<uint64_t>(Load16(frame + l4 + 4)) + Load16(frame + l4 + 6);
   plan->l4_sum = Fold(sum);
   return true;
 }

@@ -1,4 +1,5 @@
-// Egress: one GSO packet is cut into the packets that the kernel would have sent without the offload. Pure: no system calls, no N-API.
+// Egress: one GSO packet is cut into the packets that the kernel would have sent without the offload. Pure: no system
+// calls, no N-API.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// libFuzzer target: a train of frames, each a length byte pair and its bytes, through ParseHeaders, TryMerge and BuildHeader.
+// libFuzzer target: a train of frames, each a length byte pair and its bytes, through ParseHeaders, TryMerge and
+// BuildHeader.
 #include <cstdint>
 #include <cstdlib>
 #include <memory>

@@ -13,8 +13,8 @@ using namespace ripstop;
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 8) return 0;
   std::vector<uint8_t> frame(data + 8, data + size);
-  const GsoPacket packet{frame.data(),  static_cast<uint32_t>(frame.size()), data[0] % 32u,
-                              data[1],       Load16(data + 2),                    Load16(data + 4)};
+  const GsoPacket packet{frame.data(),    static_cast<uint32_t>(frame.size()), data[0] % 32u, data[1], Load16(data + 2),
+                         Load16(data + 4)};
   if (!FinishChecksum(frame.data(), static_cast<uint32_t>(frame.size()), Load16(data + 4), data[6])) {
     // Refused: nothing may have been written, which the address sanitizer would tell.
   }
