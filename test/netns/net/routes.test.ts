@@ -90,7 +90,7 @@ t.test('addresses', { skip }, async t => {
     '10.1.0.1/2x',
     '1.2.3.4/-1',
   ])
-    t.throws(() => addAddress(socket, { link: a, prefix }), { code: 'EINVAL' }, prefix);
+    t.throws(() => addAddress(socket, { link: a, prefix }), { code: 'ECONFIG' }, prefix);
 });
 
 t.test('routes', { skip }, async t => {
