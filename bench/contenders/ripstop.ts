@@ -38,7 +38,7 @@ export interface RipstopProcess {
 const MAIN = `${CHECKOUT}dist/src/cli/main.js`;
 const READY_MS = 15_000;
 
-/** `ripstop run --config` on every node, each with all the others as static peers. */
+/** `ripstop run` on every node, each with all the others as static peers. */
 export function ripstop(options: RipstopOptions): Contender {
   return {
     label: options.label ?? 'Ripstop',
@@ -61,11 +61,12 @@ export async function deployRipstop(
   try {
     for (const node of lab.nodes) {
       const stem = `${scratch()}/${node.ns.name}-${options.mode}`;
-      const [config, log, socket] = [`${stem}.json`, `${stem}.log`, `${stem}.sock`];
+      const [config, log, socket] = [`${stem}.json`, `${stem}.log`, `${stem}/agent.sock`];
       const settings = nodeConfiguration(node, lab, request, options);
       writeFileSync(config, `${JSON.stringify(settings, null, 2)}\n`);
       const runtime = [process.execPath, ...(options.nodeFlags ?? [])];
-      const proc = node.ns.launch([...runtime, MAIN, 'run', '--config', config, '--socket', socket], { log });
+      const flags = [`--state-dir=${stem}`, '--probe-interval=0'];
+      const proc = node.ns.launch([...runtime, MAIN, 'run', config, ...flags], { log });
       running.push({ proc, pid: proc.pid, config, log, socket });
     }
     for (const { proc, log } of running) {

@@ -105,11 +105,11 @@ async function reload({ pid, config, log }: RipstopProcess, count: number): Prom
   const said = () => readFileSync(log, 'utf8').slice(already);
   await until(
     `${log} to say that ${count} peers are read`,
-    () => /peers (?:read again|stay)/.test(said()),
+    () => /configuration read again|keeping the current/.test(said()),
     RELOAD_MS,
     5,
   );
-  if (/peers stay/.test(said())) throw new Error(`the peers were refused: ${said()}`);
+  if (/keeping the current/.test(said())) throw new Error(`the peers were refused: ${said()}`);
   return performance.now() - began;
 }
 

@@ -5,8 +5,9 @@ import type { Log } from '../base/log.ts';
 import { EventSocket } from '../net/rtnetlink/events.ts';
 import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
 import { Beside } from './beside.ts';
+import { ConfigWatch } from './config-watch.ts';
 import type { AgentOptions } from './inputs/options.ts';
-import { deviceNames, planOverlays } from './inputs/plan.ts';
+import { planOverlays } from './inputs/plan.ts';
 import { InputResolver, type NetworkInputs, type SavedInputs } from './inputs/resolve.ts';
 import { StateDir } from './inputs/state-dir.ts';
 import { UnderlayFollower } from './inputs/underlay-follower.ts';
@@ -46,6 +47,7 @@ export class Agent {
   readonly #holder: LeaseClient;
   readonly #resolver: InputResolver;
   readonly #underlay: UnderlayFollower;
+  readonly #config: ConfigWatch;
   #network: Network | undefined;
   /** Keys of leases that contradict those of peers. */
   #refused: ReadonlySet<string> = new Set();
@@ -90,6 +92,15 @@ export class Agent {
         void this.#restart(why);
       },
     });
+    this.#config = new ConfigWatch({
+      store,
+      resolver: this.#resolver,
+      lease: this.#holder,
+      log,
+      network: () => this.#network,
+      restart: (why, change) => void this.#restart(why, change),
+      warn: message => void this.#recordEvent('Warning', 'BadConfiguration', message),
+    });
     this.probes = new PeerMonitor(
       () => this.#network?.overlays ?? [],
       // Raw sockets are this process's own namespace's.
@@ -117,7 +128,10 @@ export class Agent {
     return this.#isProvisional;
   }
 
-  /** Works until `stop`. Never fails for what may pass: it tries again and says why in `readiness`. */
+  /**
+   * Works until `stop`. A failure is in `readiness` and tried again.
+   * @throws RipstopError, NetError with `exitOnFailure`, when the first start fails
+   */
   async run(): Promise<void> {
     const backoff = new Backoff(500, 10_000);
     let failures = 0;
@@ -134,6 +148,11 @@ export class Agent {
         await this.#waitForRestart();
       } catch (error) {
         if (this.#abort.signal.aborted) break;
+        if (this.options.exitOnFailure && this.#networkStarts === 0) {
+          await this.#stopNetwork();
+          await this.#end();
+          throw error;
+        }
         failures++;
         const text = describeError(error);
         if (this.readiness.setFalse('overlay', text)) {
@@ -153,14 +172,9 @@ export class Agent {
     this.#requestRestart?.();
   }
 
-  /** Reads the network configuration again (SIGHUP) and acts on what changed. */
-  async reload(): Promise<void> {
-    this.#log.info('reading the configuration again');
-    try {
-      this.#configChanged((await this.store.networkConfig()).text);
-    } catch (error) {
-      this.#log.error(`keeping the current configuration: ${describeError(error)}`);
-    }
+  /** Reads the network configuration again (SIGHUP) and takes up what changed. */
+  reload(): Promise<void> {
+    return this.#config.reload();
   }
 
   /**
@@ -173,6 +187,8 @@ export class Agent {
     if (former) return this.#startFromSaved(former, 'starting from the saved state of the previous run');
     try {
       const inputs = await this.#resolver.fromStore();
+      this.#config.noteFaults(inputs.config);
+      if (this.store.leases) this.watch.remember(this.store.leases, undefined);
       this.watch.reached();
       this.#isProvisional = false;
       return inputs;
@@ -194,9 +210,9 @@ export class Agent {
   }
 
   async #startNetwork(inputs: NetworkInputs): Promise<void> {
-    const names = deviceNames(inputs.config.backend);
+    const names = planOverlays(inputs).map(({ device }) => device);
     await this.#stateDir
-      .rememberDevices([names[4], names[6]].filter(name => name !== undefined))
+      .rememberDevices(names.filter(name => name !== undefined))
       .catch(error => this.#log.warn(`device names cannot be saved for a restart: ${describeError(error)}`));
     const known = { leases: this.leases, refused: this.#refused };
     const network = await Network.open(inputs, this.options, this.repairs, this.#log, known);
@@ -245,7 +261,8 @@ export class Agent {
     this.#holder.release();
     this.#underlay.reset();
     this.readiness.setFalse('overlay', 'the overlay is being started');
-    await network.stop(next && planOverlays(next.config, next.underlay, next.lease, next.macs));
+    const rest = this.options.keepState ? undefined : [];
+    await network.stop(next ? planOverlays(next) : rest);
   }
 
   #watchStore(own: string): void {
@@ -254,7 +271,7 @@ export class Agent {
         this.#apply(changed);
         if (!this.#isProvisional) this.#holder.check(all);
       },
-      config: text => this.#configChanged(text),
+      config: text => this.#config.changed(text),
       up: () => this.#confirm(),
       emptied: message => void this.#recordEvent('Warning', 'StoreEmptied', message),
       conflict: error => {
@@ -294,6 +311,7 @@ export class Agent {
       if (news) void this.#recordEvent('Warning', 'RipstopLeaseRefused', news);
       if (this.readiness.setTrue('peers')) this.#setNodeCondition();
     } catch (error) {
+      if (this.options.exitOnFailure && this.#networkStarts === 0) throw error;
       const text = describeError(error);
       if (this.readiness.setFalse('peers', text)) this.#log.error(`the peers could not be applied: ${text}`);
     }
@@ -308,7 +326,7 @@ export class Agent {
 
   #setNodeCondition(): void {
     if (!this.readiness.isReady) return;
-    this.#log.info('ready');
+    this.#log.info({ ready: true, lease: this.#network?.inputs.lease.key }, 'ready: packets can flow');
     this.store.ready?.(`pod subnet ${this.#network?.inputs.lease.key ?? ''}`);
   }
 
@@ -353,24 +371,6 @@ export class Agent {
 
   #followUnderlay({ inputs: { underlay, config } }: Network): void {
     this.#underlay.look(underlay, () => this.#resolver.chooseUnderlay(config));
-  }
-
-  #configChanged(text: string): void {
-    if (text === this.#resolver.config?.text) return;
-    const network = this.#network;
-    const { lease } = this.#holder;
-    try {
-      const config = this.#resolver.parse(text);
-      if (!network?.isCompatibleWith(config, this.store.allocates) || !lease)
-        return void this.#restart('the network configuration changed', text);
-      this.#resolver.follow(text);
-      this.#holder.hold(config, lease);
-      this.#log.info('the network configuration changed; traffic does not notice');
-      void network.applyConfig(config);
-    } catch (error) {
-      this.#log.error(`the new network configuration is not taken up: ${describeError(error)}`);
-      void this.#recordEvent('Warning', 'BadConfiguration', describeError(error));
-    }
   }
 
   /** Asks for another network. `change` tells one change from the next; each is announced and acted on once. */

@@ -49,7 +49,7 @@ export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
     const networks = [env?.network, env?.network6].filter(cidr => cidr !== undefined).map(formatPrefix);
     const memory = new StateDir(options.stateDir);
     const made = await memory.devices();
-    const macs = Object.values((await memory.savedMacs()) ?? {});
+    const macs = await memory.savedMacs();
     const links = listLinks(socket);
     const own = ownDevices(links, made, macs);
     for (const { name, kind } of links) {

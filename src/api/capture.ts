@@ -3,8 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { RipstopError } from '../base/errors.ts';
 import { integer, listOf, readObject, required, text } from '../base/schema.ts';
 import type { Selection } from '../capture/filter/selection.ts';
-import { CaptureHub } from '../capture/live/capture-hub.ts';
-import type { DataPlane } from '../dataplane/dataplane.ts';
+import type { CaptureHub } from '../capture/live/capture-hub.ts';
 import { readJson, sendError } from './listener.ts';
 
 const BODY_MAX = 16384;
@@ -31,15 +30,6 @@ export type CaptureTargets = readonly Pick<CaptureTarget, 'device' | 'families'>
 
 export function targetsOf(targets: readonly CaptureTarget[]): CaptureTargets {
   return targets.map(({ device, families }) => ({ device, families }));
-}
-
-const hubs = new WeakMap<DataPlane, CaptureHub>();
-
-/** The one hub of a data plane: its rings have one reader at a time. */
-export function hubOf(plane: DataPlane): CaptureHub {
-  const hub = hubs.get(plane) ?? new CaptureHub(plane.taps);
-  hubs.set(plane, hub);
-  return hub;
 }
 
 /**

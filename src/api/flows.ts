@@ -1,10 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import { contain } from '../base/boundary.ts';
 import { RipstopError } from '../base/errors.ts';
-import { FlowMonitor } from '../capture/flows/flow-monitor.ts';
+import type { FlowMonitor } from '../capture/flows/flow-monitor.ts';
 import { orderFlows } from '../capture/flows/flow-order.ts';
 import type { FlowPeerRow, FlowReport, FlowRow } from '../capture/flows/flow-report.ts';
-import type { DataPlane } from '../dataplane/dataplane.ts';
 import { sendError } from './listener.ts';
 
 /** Answer of GET /flows. */
@@ -27,15 +26,6 @@ export interface FlowsQuery {
 const LIMIT = 100;
 /** Bytes that may wait for a reader of the log before lines are left out. */
 const WAITING_MAX = 1 << 20;
-
-const monitors = new WeakMap<DataPlane, FlowMonitor>();
-
-/** The one flow table of a data plane. */
-export function monitorOf(plane: DataPlane, device: string): FlowMonitor {
-  const monitor = monitors.get(plane) ?? new FlowMonitor(plane.taps, device);
-  monitors.set(plane, monitor);
-  return monitor;
-}
 
 /**
  * What the flow tables say now. Asking turns them on, and for a quarter of a minute they stay on; the first answer is

@@ -39,8 +39,8 @@ export async function runAgent(
   logContained(log);
   for (const note of flags.notes) log.info(note);
   onRefusedSysctl(setting => log.warn(describeRefusedSysctl(setting)));
-  const { store, nodeName } = await openStore(flags, process.env);
-  const options = agentOptions(flags, nodeName);
+  const { store, nodeName, netns } = await openStore(flags, process.env);
+  const options = agentOptions(flags, nodeName, netns);
   // Before the agent starts: a web UI that everyone could read is an error of the configuration.
   const web = options.web && { ...options.web, token: webToken(options.web.address, options.web.tokenFile) };
   const agent = new Agent(options, store, log);
@@ -62,6 +62,8 @@ export async function runAgent(
     () => stop('uncaught error'),
   );
   const ended = agent.run();
+  // Its failure is thrown below, when everything else has been opened.
+  ended.catch(() => {});
   let wasReady = false;
   const watchReadiness = (): void => {
     const { isReady } = agent.readiness;
@@ -103,11 +105,14 @@ export async function runAgent(
       },
     );
   }
-  await ended;
-  clearInterval(watch);
-  await telemetry?.stop();
-  await agent.beside.endpoints.close();
-  closing(api).close();
+  try {
+    await ended;
+  } finally {
+    clearInterval(watch);
+    await telemetry?.stop();
+    await agent.beside.endpoints.close();
+    closing(api).close();
+  }
   log.info('ended');
 }
 

@@ -8,6 +8,7 @@ import type { PeerCount } from '../dataplane/descriptor/read-counters.ts';
 import { leaseLines, leasePicture } from '../diagnose/doctor/lease-faults.ts';
 import { formatPrefix } from '../ip/prefix.ts';
 import { type RefusedSysctl, refusedSysctls } from '../net/sysctl.ts';
+import { type SettingStatus, settingsOf } from './settings.ts';
 
 const STUCK_MS = 10_000;
 
@@ -39,7 +40,9 @@ export interface Status {
     readonly published: readonly string[];
   } | null;
   readonly overlays: readonly OverlayStatus[];
+  /** Null while there is no overlay, and where the agent maintains no rules. */
   readonly rules: { readonly tool: string; readonly repaired: number } | null;
+  readonly settings: readonly SettingStatus[];
   /** Parts of the node and writes to the store that do not hold at the moment; each is tried again. */
   readonly failing: readonly { readonly part: string; readonly reason: string }[];
   readonly repairs: Readonly<Record<string, number>>;
@@ -149,7 +152,8 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
       count: agent.beside.uncaught.count,
       ...agent.beside.uncaught.last,
     },
-    rules: network ? { tool: network.rules.tool, repaired: agent.repairs.rules } : null,
+    rules: network && options.rules ? { tool: network.rules.tool, repaired: agent.repairs.rules } : null,
+    settings: settingsOf(agent),
     failing: [...agent.failing].map(([part, reason]) => ({ part, reason })),
     repairs: Object.fromEntries(agent.repairs.steps),
     failedRepairs: agent.repairs.failures,

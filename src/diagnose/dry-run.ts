@@ -1,9 +1,10 @@
 import { parseNetConf } from '../agent/config/net-conf.ts';
+import { ResolvedSettings } from '../agent/config/settings.ts';
 import { formatSubnetEnv, readSubnetEnv } from '../agent/config/subnet-env.ts';
 import { deviceMacs, isOnLink, linkSnapshot } from '../agent/inputs/link-snapshot.ts';
 import type { AgentOptions } from '../agent/inputs/options.ts';
 import { leaseAttributes, type OverlayPlan, planOverlays } from '../agent/inputs/plan.ts';
-import type { NetworkInputs } from '../agent/inputs/resolve.ts';
+import { derivedMacs, type NetworkInputs } from '../agent/inputs/resolve.ts';
 import { StateDir } from '../agent/inputs/state-dir.ts';
 import { UnderlayChooser } from '../agent/inputs/underlay-chooser.ts';
 import { refuseOnUnderlay, underlaySubnets } from '../agent/inputs/underlay-subnets.ts';
@@ -16,7 +17,7 @@ import { nextAction } from '../agent/lease/acquire.ts';
 import { formatKey, type Lease } from '../agent/lease/lease.ts';
 import type { RejectedLease } from '../agent/lease/rejected-lease.ts';
 import type { LeaseStore } from '../agent/lease/store.ts';
-import { isCarriedHere, overlaySpec } from '../agent/overlay/overlay.ts';
+import { isCarriedHere, overlaySpec } from '../agent/overlay/overlay-spec.ts';
 import { selectPeers } from '../agent/overlay/peer-selector.ts';
 import { IptablesRules } from '../agent/rules/iptables.ts';
 import { NftablesRules } from '../agent/rules/nftables.ts';
@@ -39,16 +40,18 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
   const socket = new NetlinkSocket({ netns: options.netns });
   try {
     const { text, source } = await store.networkConfig();
-    const config = parseNetConf(text, source, {
-      ranges: store.allocates,
-      tolerateUnknown: options.tolerateUnknown,
-    });
+    const ranges = store.allocates;
+    const { tolerateUnknown } = options;
+    const config = store.parseConfig?.() ?? parseNetConf(text, source, { ranges, tolerateUnknown });
+    const { origin, values } = config.settings;
+    const settings = new ResolvedSettings({ flag: options.settings, [origin]: values });
     for (const note of config.notes) log.info(note);
     const overrides = (await store.overrides?.()) ?? {};
     const memory = new StateDir(options.stateDir);
     const history = (await memory.load())?.underlay;
     const underlay = new UnderlayChooser(options, linkSnapshot(socket), history).choose(config, overrides);
-    const macs = await memory.macs({ ...deviceMacs(socket, config.backend), ...overrides }, false);
+    const known = { ...deviceMacs(socket, config.backend), ...overrides };
+    const macs = derivedMacs(config, underlay) ?? (await memory.macs(known, false));
     const attributes = leaseAttributes(config.backend, underlay, macs, options.remoteChecksum);
     const subnets = underlaySubnets(socket, underlay.index);
     const leases = await listOnce(store);
@@ -61,17 +64,19 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
       options.nodeName,
     );
     refuseOnUnderlay(lease, subnets, underlay.name);
-    const inputs: NetworkInputs = { config, underlay, lease, macs };
-    const plans = planOverlays(config, underlay, lease, macs);
+    const inputs: NetworkInputs = { config, underlay, lease, macs, settings };
+    const plans = planOverlays(inputs);
     const rejected = new Map<string, RejectedLease>();
     const steps = plans.flatMap(plan => {
       const onLink = (address: string): boolean => isOnLink(socket, address, underlay.index);
       const selection = selectPeers({ plan, config, own: lease, onLink, underlay: subnets }, leases);
       for (const rejection of selection.rejected)
         rejected.set(`${rejection.key} ${rejection.message}`, rejection);
-      const overlay = overlaySpec(plan, config.backend, underlay, isCarriedHere(plan, options.dataPlane));
+      const isUserspace = isCarriedHere(plan, options.dataPlane);
+      const { txQueueLength } = settings.values;
+      const overlay = overlaySpec({ plan, backend: config.backend, underlay, isUserspace, txQueueLength });
       const wanted = desiredState(overlay, selection.peers);
-      return changes(socket, plan, wanted, isCarriedHere(plan, options.dataPlane));
+      return changes(socket, plan, wanted, isUserspace);
     });
     const env = { network: config.v4, subnet: lease.v4, network6: config.v6, subnet6: lease.v6 };
     const mtu = Math.min(...plans.map(plan => plan.mtu));
@@ -87,7 +92,7 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
       ...leaseLines(picture),
       ...line,
       ...steps,
-      ...(await rulesLine(inputs, plans, options)),
+      ...(options.rules ? await rulesLine(inputs, plans, options) : []),
       ...(isSame ? [] : [`~ file ${options.subnetFile}`]),
     ];
   } finally {

@@ -1,15 +1,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { parseNodeConfig } from '../../src/agent/node/config.ts';
-import { withNodeKeys } from './checks/configuration-doc.ts';
+import { parseStaticFile } from '../../src/agent/store/static/static-file.ts';
+import { withFileKeys } from './checks/configuration-doc.ts';
 import { ROOT } from './checks/sources.ts';
 
 const PAGE = join(ROOT, 'docs/configuration.md');
 
 t.test('docs/configuration.md lists the keys that there are', async t => {
   const page = readFileSync(PAGE, 'utf8');
-  const wanted = withNodeKeys(page);
+  const wanted = withFileKeys(page);
   if (process.env.UPDATE_DOCS === '1' && wanted !== page) writeFileSync(PAGE, wanted);
   else t.equal(page, wanted, 'UPDATE_DOCS=1 node dist/test/guard/configuration.test.js writes it');
 });
@@ -19,5 +19,5 @@ t.test('every example on the page is a valid configuration', async t => {
     match => match[1]!,
   );
   t.ok(examples.length > 0);
-  for (const example of examples) t.doesNotThrow(() => parseNodeConfig(example), example);
+  for (const example of examples) t.doesNotThrow(() => parseStaticFile(example, 'example'), example);
 });

@@ -1,3 +1,5 @@
+import { SETTING_NAMES, SETTINGS, type SettingName, settingFlag } from './settings.ts';
+
 /** How the text of a flag becomes a value. */
 export type FlagKind = 'text' | 'number' | 'boolean' | 'list' | 'repeated';
 
@@ -159,17 +161,17 @@ export const FLAGS: readonly Flag[] = [
   {
     name: 'store',
     kind: 'text',
-    words: ['', 'file', 'etcd', 'kubernetes'],
+    words: ['', 'file', 'etcd', 'kubernetes', 'static'],
     fallback: '',
     own: true,
-    doc: 'file, etcd or kubernetes; empty: kubernetes with --kube-subnet-mgr, file with --store-path, else etcd',
+    doc: 'file, etcd, kubernetes or static; empty: kubernetes with --kube-subnet-mgr, file with --store-path, else etcd',
   },
   {
     name: 'store-path',
     kind: 'text',
     fallback: '',
     own: true,
-    doc: 'shared directory, or one .json file, of the file store',
+    doc: 'shared directory, or one .json file, of the file store; YAML file of the static store',
   },
   {
     name: 'data-plane',
@@ -186,6 +188,27 @@ export const FLAGS: readonly Flag[] = [
     fallback: '',
     own: true,
     doc: 'nftables or iptables; empty: as EnableNFTables says, else nftables',
+  },
+  {
+    name: 'rules',
+    kind: 'boolean',
+    fallback: true,
+    own: true,
+    doc: 'maintain firewall and NAT rules',
+  },
+  {
+    name: 'keep-state',
+    kind: 'boolean',
+    fallback: true,
+    own: true,
+    doc: 'leave devices, routes and neighbours in place at the end, for the next start',
+  },
+  {
+    name: 'exit-on-failure',
+    kind: 'boolean',
+    fallback: false,
+    own: true,
+    doc: 'exit when the first start fails instead of trying again',
   },
   {
     name: 'node-name',
@@ -216,14 +239,6 @@ export const FLAGS: readonly Flag[] = [
     doc: 'numeric group that may use the socket; empty: root only',
   },
   {
-    name: 'unfinished-checksums',
-    kind: 'text',
-    words: ['auto', 'accept', 'refuse'],
-    fallback: 'auto',
-    own: true,
-    doc: 'inner checksums that a kernel peer on this host left unfinished; auto: accept where the underlay is a veth',
-  },
-  {
     name: 'remote-checksum',
     kind: 'boolean',
     fallback: true,
@@ -237,13 +252,6 @@ export const FLAGS: readonly Flag[] = [
     fallback: 10,
     own: true,
     doc: 'seconds between two small probes of each peer, through the tunnel and beside it; 0: none',
-  },
-  {
-    name: 'flow-table',
-    kind: 'boolean',
-    fallback: false,
-    own: true,
-    doc: 'count flows all the time, for `ripstop flows`; else counting begins when somebody asks',
   },
   {
     name: 'web-ip',
@@ -310,4 +318,20 @@ export const FLAGS: readonly Flag[] = [
     own: true,
     doc: 'least level that is logged',
   },
+  ...SETTING_NAMES.map(settingRow),
 ];
+
+/** A setting of the data plane: without the flag, the static file or the cluster may give it. */
+function settingRow(name: SettingName): Flag {
+  const { fallback, range, words, doc } = SETTINGS[name];
+  const kind = typeof fallback === 'number' ? 'number' : typeof fallback === 'boolean' ? 'boolean' : 'text';
+  return {
+    name: settingFlag(name),
+    kind,
+    fallback,
+    doc,
+    own: true,
+    ...(range ? { range } : {}),
+    ...(words ? { words } : {}),
+  };
+}

@@ -2,17 +2,37 @@ import { withoutCredentials } from '../../base/credentials.ts';
 import { RipstopError } from '../../base/errors.ts';
 import { suggest } from '../../base/suggest.ts';
 import { FLAGS, type Flag } from './flag-table.ts';
+import {
+  SETTING_NAMES,
+  type SettingLayer,
+  type SettingName,
+  type SettingValue,
+  settingFlag,
+} from './settings.ts';
 
 type Value = string | number | boolean | readonly string[];
 
 /** Values of all flags by name, and lines that a person should see. */
 export class Flags {
   readonly #values: ReadonlyMap<string, Value>;
+  readonly #given: ReadonlySet<string>;
   readonly notes: readonly string[];
 
-  constructor(values: ReadonlyMap<string, Value>, notes: readonly string[]) {
+  constructor(values: ReadonlyMap<string, Value>, given: ReadonlySet<string>, notes: readonly string[]) {
     this.#values = values;
+    this.#given = given;
     this.notes = notes;
+  }
+
+  /** The settings of the data plane that the command line or the environment gives. */
+  get settings(): SettingLayer {
+    const layer = new Map<SettingName, SettingValue>();
+    for (const name of SETTING_NAMES) {
+      const flag = settingFlag(name);
+      const value = this.#values.get(flag);
+      if (this.#given.has(flag) && value !== undefined) layer.set(name, value as SettingValue);
+    }
+    return layer;
   }
 
   text(name: string): string {
@@ -47,18 +67,20 @@ export function variableOf(flag: Flag): string {
 /**
  * Reads the command line in the forms that Go's flag package takes (`-x`, `--x`, `=value` or the next word; a
  * boolean alone is true), then the environment for what the command line left open.
+ * @param defaults of a command that has others than the table
  * @throws RipstopError ECONFIG
  */
 export function parseFlags(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
+  defaults: Readonly<Record<string, Value>> = {},
 ): Flags {
   const values = new Map<string, Value>();
   const notes: string[] = [];
   const byName = new Map(FLAGS.map(flag => [flag.name, flag]));
 
   for (let at = 0; at < argv.length; at++) {
-    const word = argv[at]!;
+    const word = argv[at] ?? '';
     const match = /^--?([^=]+)(?:=([\s\S]*))?$/.exec(word);
     if (!match)
       throw new RipstopError(
@@ -66,7 +88,7 @@ export function parseFlags(
         `${JSON.stringify(withoutCredentials(word))}: not a flag`,
         'flags begin with --',
       );
-    const name = match[1]!;
+    const name = match[1] ?? '';
     const flag = byName.get(name);
     if (!flag) {
       const near = suggest(name, [...byName.keys()]);
@@ -76,28 +98,30 @@ export function parseFlags(
         near ? `did you mean --${near}?` : 'see ripstop agent --help',
       );
     }
-    let given = match[2];
-    if (given === undefined) {
-      if (flag.kind === 'boolean') given = 'true';
-      else if (++at < argv.length) given = argv[at]!;
-      else throw new RipstopError('ECONFIG', `--${name}: its value is missing`);
+    let value = match[2];
+    if (value === undefined) {
+      if (flag.kind === 'boolean') value = 'true';
+      else value = argv[++at];
+      if (value === undefined) throw new RipstopError('ECONFIG', `--${name}: its value is missing`);
     }
-    take(values, flag, given, `--${name}`);
+    take(values, flag, value, `--${name}`);
     if (flag.inert) notes.push(`--${name} has no effect: ${flag.inert}`);
   }
+  const given = new Set(values.keys());
   for (const flag of FLAGS) {
     if (values.has(flag.name)) continue;
-    const given = env[variableOf(flag)];
-    if (given !== undefined && given !== '') {
-      for (const part of flag.kind === 'repeated' ? given.split(',') : [given])
+    const text = env[variableOf(flag)];
+    if (text !== undefined && text !== '') {
+      for (const part of flag.kind === 'repeated' ? text.split(',') : [text])
         take(values, flag, part, variableOf(flag));
+      given.add(flag.name);
       if (flag.inert) notes.push(`${variableOf(flag)} has no effect: ${flag.inert}`);
-    } else values.set(flag.name, flag.fallback);
+    } else values.set(flag.name, defaults[flag.name] ?? flag.fallback);
   }
   for (const name of Object.keys(env))
     if (name.startsWith('FLANNELD_') && !FLAGS.some(flag => variableOf(flag) === name))
       notes.push(`${name} belongs to no flag and is passed over`);
-  return new Flags(values, notes);
+  return new Flags(values, given, notes);
 }
 
 function take(values: Map<string, Value>, flag: Flag, given: string, where: string): void {
@@ -137,12 +161,13 @@ function take(values: Map<string, Value>, flag: Flag, given: string, where: stri
   }
 }
 
-/** Help of all flags, one a line, from the table. */
-export function describeFlags(): string {
+/** Help of all flags, one per line, from the table. */
+export function describeFlags(defaults: Readonly<Record<string, Value>> = {}): string {
   const width = Math.max(...FLAGS.map(flag => flag.name.length)) + 4;
   return FLAGS.filter(flag => !flag.inert)
     .map(flag => {
-      const fallback = Array.isArray(flag.fallback) ? flag.fallback.join(',') : String(flag.fallback);
+      const value = defaults[flag.name] ?? flag.fallback;
+      const fallback = Array.isArray(value) ? value.join(',') : String(value);
       return `  --${flag.name.padEnd(width)}${flag.doc}${fallback === '' ? '' : ` [${fallback}]`}`;
     })
     .join('\n');

@@ -1,9 +1,11 @@
 import { messageOf, RipstopError } from '../../base/errors.ts';
 import { fail, flag, integer, readObject, text, withDefault } from '../../base/schema.ts';
 import { suggest } from '../../base/suggest.ts';
+import type { Family } from '../../ip/address.ts';
 import type { Prefix } from '../../ip/prefix.ts';
 import { type Backend, backendFieldsOf, readBackend } from './backend.ts';
 import { readNetwork, readRange, type SubnetRange } from './ranges.ts';
+import { readClusterSettings, type SettingFault, type SettingLayer } from './settings.ts';
 
 /** What `net-conf.json`, or the store's `config` key, says; flannel's schema with its defaults. */
 export interface NetworkConfig {
@@ -15,8 +17,30 @@ export interface NetworkConfig {
   /** EnableNFTables as given; undefined: not given. */
   readonly nftables: boolean | undefined;
   readonly backend: Backend;
+  /** Settings of the data plane that the configuration gives: for the cluster, or of a static file. */
+  readonly settings: {
+    readonly origin: 'cluster' | 'file';
+    readonly values: SettingLayer;
+    /** Keys without a right value: a node keeps the present one. */
+    readonly faults: readonly SettingFault[];
+  };
+  /** What a static file says of its overlay and net-conf.json cannot. */
+  readonly single?: SingleOverlay | undefined;
   /** What a person should know about the reading: defaults that surprise, keys that were passed over. */
   readonly notes: readonly string[];
+}
+
+/** One overlay for the pods of both families, as a static file describes it. */
+export interface SingleOverlay {
+  /** Family of the underlay addresses. */
+  readonly family: Family;
+  /** Interface or address; undefined: that of the default route. */
+  readonly underlay: string | undefined;
+  readonly device: string;
+  /** MAC of the own VTEP; undefined: derived from VNI and underlay address. */
+  readonly mac: string | undefined;
+  /** Bytes of the largest pod packet; undefined: what the underlay leaves. */
+  readonly mtu: number | undefined;
 }
 
 export interface NetConfOptions {
@@ -68,7 +92,7 @@ function readNetConf(raw: unknown, options: NetConfOptions, notes: string[]): Ne
   const top = canonicalKeys(object, [...Object.keys(netConfFields), 'Backend'], '', tolerate, notes);
   const { Backend: backendRaw, ...rest } = top;
   const read = readObject(netConfFields, rest, '');
-  const backend = readBackendKey(backendRaw, tolerate, notes);
+  const { backend, ripstop } = readBackendKey(backendRaw, tolerate, notes);
   if (!read.EnableIPv4 && !read.EnableIPv6)
     fail('EnableIPv4', 'both families are switched off', 'set EnableIPv4 or EnableIPv6');
 
@@ -96,23 +120,30 @@ function readNetConf(raw: unknown, options: NetConfOptions, notes: string[]): Ne
     range6,
     nftables: read.EnableNFTables,
     backend,
+    settings: { origin: 'cluster', ...readClusterSettings(ripstop, 'Backend.Ripstop') },
     notes,
   };
 }
 
-function readBackendKey(raw: unknown, tolerate: boolean, notes: string[]): Backend {
+/** `ripstop`: the object of our own settings, which flannel ignores. */
+function readBackendKey(
+  raw: unknown,
+  tolerate: boolean,
+  notes: string[],
+): { backend: Backend; ripstop: unknown } {
   // pkg/subnet/config.go, parseBackendType: absent means udp, although flannel's documentation names vxlan.
   if (raw === undefined) {
     notes.push('Backend is absent: using udp, as flanneld does');
-    return readBackend({ Type: 'udp' }, 'Backend', notes);
+    return { backend: readBackend({ Type: 'udp' }, 'Backend', notes), ripstop: undefined };
   }
   const object = requireObject(raw, 'Backend');
   const typeKey = Object.keys(object).find(key => key.toLowerCase() === 'type');
   if (typeKey === undefined)
     fail('Backend.Type', 'is missing', 'name the backend: udp, vxlan or host-gw (flanneld refuses this too)');
   const fields = backendFieldsOf(object[typeKey], 'Backend.Type');
-  const keys = canonicalKeys(object, Object.keys(fields), 'Backend.', tolerate, notes);
-  return readBackend(keys, 'Backend', notes);
+  const known = [...Object.keys(fields), 'Ripstop'];
+  const { Ripstop: ripstop, ...keys } = canonicalKeys(object, known, 'Backend.', tolerate, notes);
+  return { backend: readBackend(keys, 'Backend', notes), ripstop };
 }
 
 /** Gives every key the spelling of `known`; the rest are errors, or notes when tolerated. */

@@ -1,10 +1,11 @@
+import type { Family } from '../../ip/address.ts';
 import { isNetError } from '../../net/error.ts';
 import { listAddresses } from '../../net/rtnetlink/addresses.ts';
 import { findLink, listLinks } from '../../net/rtnetlink/links.ts';
 import { listRoutes, type Route, routeTo, TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import type { Backend } from '../config/backend.ts';
-import { deviceNames } from './plan.ts';
+import { deviceName } from './plan.ts';
 import type { Link, LinkAddress, LinkSnapshot } from './underlay.ts';
 
 const SCOPES: Readonly<Record<number, LinkAddress['scope']>> = {
@@ -60,12 +61,12 @@ export function isOnLink(socket: NetlinkSocket, address: string, index: number):
 
 /** MACs of the kernel VXLAN devices that flannel, or our own kernel data plane, left: peers know them already. */
 export function deviceMacs(socket: NetlinkSocket, backend: Backend): { mac?: string; mac6?: string } {
-  const names = deviceNames(backend);
-  const macOf = (name: string | undefined): string | undefined => {
-    const link = name === undefined ? undefined : findLink(socket, name);
+  if (backend.type !== 'vxlan') return {};
+  const macOf = (family: Family): string | undefined => {
+    const link = findLink(socket, deviceName(backend, family));
     return link?.kind === 'vxlan' ? link.mac : undefined;
   };
-  const [mac, mac6] = [macOf(names[4]), macOf(names[6])];
+  const [mac, mac6] = [macOf(4), macOf(6)];
   return { ...(mac ? { mac } : {}), ...(mac6 ? { mac6 } : {}) };
 }
 

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { RipstopError } from '../../base/errors.ts';
 import type { Flags } from '../config/flags.ts';
+import type { SettingLayer } from '../config/settings.ts';
 import type { ListenAddress } from '../endpoints.ts';
 import type { LeaseStore } from '../lease/store.ts';
 
@@ -31,12 +32,17 @@ export interface AgentOptions {
   readonly blackhole: boolean;
   readonly trafficManager: 'nftables' | 'iptables' | undefined;
   readonly dataPlane: 'userspace' | 'kernel';
-  readonly unfinishedChecksums: 'auto' | 'accept' | 'refuse';
+  /** Settings of the data plane that flags and variables give. */
+  readonly settings: SettingLayer;
   /** Leave inner checksums open between nodes that agree; only our own data plane can. */
   readonly remoteChecksum: boolean;
   readonly tolerateUnknown: boolean;
-  /** Keep the flow tables on. */
-  readonly flowTable: boolean;
+  /** Maintain firewall and NAT rules. */
+  readonly rules: boolean;
+  /** Devices, routes and neighbours stay at the end, for the next start. */
+  readonly keepState: boolean;
+  /** A first start that fails ends the agent. */
+  readonly exitOnFailure: boolean;
   /** Undefined: no web UI. */
   readonly web: WebSettings | undefined;
   /** Where /healthz and /readyz are served; undefined: nowhere. */
@@ -53,7 +59,8 @@ export interface WebSettings extends ListenAddress {
   readonly hosts: readonly string[];
 }
 
-export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
+/** @param netns path of the network namespace that the store names; '' for that of the process */
+export function agentOptions(flags: Flags, nodeName: string, netns = ''): AgentOptions {
   const group = flags.text('socket-group');
   if (group !== '' && !/^\d+$/.test(group))
     throw new RipstopError(
@@ -63,16 +70,18 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
     );
   const instance = readInstance(flags.text('instance'));
   const stateDir = stateDirOf(flags.text('state-dir'), instance);
+  // A node of a static file may run beside flannel: its subnet.env is not the one that pods are wired by.
+  const isStatic = flags.text('store') === 'static';
   const port = flags.number('healthz-port');
   const webPort = flags.number('web-port');
   const manager = flags.text('traffic-manager');
   return {
-    netns: '',
+    netns,
     nodeName,
     instance,
     stateDir,
     socketGroup: group === '' ? undefined : Number(group),
-    subnetFile: subnetFileOf(flags.text('subnet-file'), instance, stateDir),
+    subnetFile: subnetFileOf(flags.text('subnet-file'), isStatic ? 'static' : instance, stateDir),
     iface: flags.list('iface'),
     ifaceRegex: flags.list('iface-regex'),
     ifaceCanReach: flags.text('iface-can-reach'),
@@ -87,10 +96,12 @@ export function agentOptions(flags: Flags, nodeName: string): AgentOptions {
     blackhole: flags.boolean('ip-blackhole-route'),
     trafficManager: manager === '' ? undefined : (manager as 'nftables' | 'iptables'),
     dataPlane: flags.text('data-plane') as 'userspace' | 'kernel',
-    unfinishedChecksums: flags.text('unfinished-checksums') as 'auto' | 'accept' | 'refuse',
+    settings: flags.settings,
+    rules: flags.boolean('rules'),
+    keepState: flags.boolean('keep-state'),
+    exitOnFailure: flags.boolean('exit-on-failure'),
     remoteChecksum: flags.boolean('remote-checksum') && flags.text('data-plane') === 'userspace',
     tolerateUnknown: flags.boolean('tolerate-unknown-keys'),
-    flowTable: flags.boolean('flow-table'),
     web: webPort === 0 ? undefined : webSettings(flags, webPort),
     health: port === 0 ? undefined : { address: healthAddress(flags.text('healthz-ip')), port },
     metrics: metricsPlace(flags.text('metrics-address')),
@@ -153,7 +164,7 @@ export function subnetFileOf(given: string, instance: string, stateDir: string):
 export async function openStore(
   flags: Flags,
   env: Readonly<Record<string, string | undefined>>,
-): Promise<{ store: LeaseStore; nodeName: string }> {
+): Promise<{ store: LeaseStore; nodeName: string; netns: string }> {
   const kind = storeKind(flags);
   const given = flags.text('node-name');
   if (kind === 'kubernetes') {
@@ -168,9 +179,17 @@ export async function openStore(
       configPath: flags.text('net-config-path'),
       setCondition: flags.boolean('set-node-network-unavailable'),
     });
-    return { store, nodeName };
+    return { store, nodeName, netns: '' };
   }
   const nodeName = given || env.NODE_NAME || hostname();
+  if (kind === 'static') {
+    const path = flags.text('store-path');
+    if (!path)
+      throw new RipstopError('ECONFIG', '--store=static needs --store-path', 'the YAML file of this node');
+    const { StaticStore } = await import('../store/static/store.ts');
+    const store = new StaticStore(path, nodeName);
+    return { store, nodeName, netns: store.file.namespace };
+  }
   if (kind === 'file') {
     const path = flags.text('store-path');
     if (!path)
@@ -180,7 +199,7 @@ export async function openStore(
         'a directory that all nodes share, or one .json file',
       );
     const { FileStore } = await import('../store/file.ts');
-    return { store: new FileStore({ path, nodeName }), nodeName };
+    return { store: new FileStore({ path, nodeName }), nodeName, netns: '' };
   }
   const { EtcdStore } = await import('../store/etcd/store.ts');
   const store = new EtcdStore({
@@ -193,12 +212,12 @@ export async function openStore(
     ...optional('username', flags.text('etcd-username')),
     ...optional('password', flags.text('etcd-password')),
   });
-  return { store, nodeName };
+  return { store, nodeName, netns: '' };
 }
 
-function storeKind(flags: Flags): 'file' | 'etcd' | 'kubernetes' {
+function storeKind(flags: Flags): LeaseStore['kind'] {
   const named = flags.text('store');
-  if (named !== '') return named as 'file' | 'etcd' | 'kubernetes';
+  if (named !== '') return named as LeaseStore['kind'];
   if (flags.boolean('kube-subnet-mgr')) return 'kubernetes';
   return flags.text('store-path') ? 'file' : 'etcd';
 }

@@ -6,21 +6,14 @@ import { formatPrefix } from '../../ip/prefix.ts';
 import type { Backend } from '../config/backend.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
 import { formatVxlanData } from '../lease/backend-data.ts';
-import type { Lease, LeaseAttributes } from '../lease/lease.ts';
+import type { Lease, LeaseAttributes, Subnets } from '../lease/lease.ts';
 import type { Underlay } from './underlay.ts';
 
-/**
- * One overlay of this node: a device with what is routed to it, or plain routes. flannel's vxlan has one a family, each
- * over the underlay of its own family; udp has one for both.
- */
-export interface OverlayPlan {
-  readonly mode: 'vxlan' | 'udp' | 'host-gw';
+interface PlanBase {
   /** Family of the underlay addresses. */
   readonly family: Family;
   /** Families of the pod subnets that go this way. */
   readonly carries: readonly Family[];
-  /** Undefined for host-gw. */
-  readonly device: string | undefined;
   /** Own underlay address. */
   readonly address: string;
   /** Own pod subnets and the cluster's networks, of the families carried. */
@@ -28,9 +21,31 @@ export interface OverlayPlan {
   readonly networks: readonly string[];
   /** Bytes of the largest pod packet. */
   readonly mtu: number;
+}
+
+/** An overlay with a device and a UDP port. */
+export interface TunnelPlan extends PlanBase {
+  readonly mode: 'vxlan' | 'udp';
+  readonly device: string;
+  readonly port: number;
+  /** 0 in udp mode. */
+  readonly vni: number;
   /** VTEP MAC (vxlan). */
   readonly mac: string | undefined;
 }
+
+/** Plain routes to the peers. */
+export interface HostGatewayPlan extends PlanBase {
+  readonly mode: 'host-gw';
+  readonly device: undefined;
+  readonly mac: undefined;
+}
+
+/**
+ * One overlay of this node. flannel's vxlan has one per family, each over the underlay of its own family; udp has one for
+ * both.
+ */
+export type OverlayPlan = TunnelPlan | HostGatewayPlan;
 
 /** VTEP MACs of the node by family of the overlay. */
 export interface VtepMacs {
@@ -38,52 +53,66 @@ export interface VtepMacs {
   readonly mac6: string;
 }
 
-/** Names of the devices, as flannel has them, for a backend; with their family and for all that it may make. */
-export function deviceNames(backend: Backend): { 4: string | undefined; 6: string | undefined } {
-  if (backend.type === 'vxlan') return { 4: `flannel.${backend.vni}`, 6: `flannel-v6.${backend.vni}` };
-  return backend.type === 'udp' ? { 4: 'flannel0', 6: 'flannel0' } : { 4: undefined, 6: undefined };
+type TunnelBackend = Exclude<Backend, { type: 'host-gw' }>;
+
+/** Name of the device of a family, as flannel has it. */
+export function deviceName(backend: TunnelBackend, family: Family): string {
+  if (backend.type === 'udp') return 'flannel0';
+  return family === 4 ? `flannel.${backend.vni}` : `flannel-v6.${backend.vni}`;
 }
 
 /** Whether peers need an underlay address of each family: udp carries both over one. */
-export function underlayFamilies({ backend, v4, v6 }: NetworkConfig): { v4: boolean; v6: boolean } {
+export function underlayFamilies({ backend, v4, v6, single }: NetworkConfig): { v4: boolean; v6: boolean } {
+  if (single) return { v4: single.family === 4, v6: single.family === 6 };
   return { v4: v4 !== undefined, v6: v6 !== undefined && (backend.type !== 'udp' || v4 === undefined) };
+}
+
+/** What the overlays of a node follow from. */
+export interface PlanInputs {
+  readonly config: NetworkConfig;
+  readonly underlay: Underlay;
+  readonly lease: Lease;
+  readonly macs: VtepMacs;
 }
 
 /**
  * The overlays of a node that holds `lease`.
  * @throws RipstopError ECONFIG when the underlay leaves too little for pods
  */
-export function planOverlays(
-  config: NetworkConfig,
-  underlay: Underlay,
-  lease: Lease,
-  macs: VtepMacs,
-): OverlayPlan[] {
-  const { backend } = config;
+export function planOverlays({ config, underlay, lease, macs }: PlanInputs): OverlayPlan[] {
+  const { backend, single } = config;
   const families = ([4, 6] as const).filter(family =>
     family === 4 ? lease.v4 && config.v4 : lease.v6 && config.v6,
   );
-  const overlays = backend.type === 'udp' ? [families] : families.map(family => [family]);
+  const overlays = backend.type === 'udp' || single ? [families] : families.map(family => [family]);
   return overlays
     .filter(carries => carries.length > 0)
     .map((carries): OverlayPlan => {
-      const family = carries[0]!;
-      const address = (family === 4 ? underlay.address4 : underlay.address6)!;
-      const result = podMtu(backend, underlay.mtu, family, carries);
+      const family = single?.family ?? (carries.includes(4) ? 4 : 6);
+      const address = family === 4 ? underlay.address4 : underlay.address6;
+      if (address === undefined) throw new TypeError(`an overlay over IPv${family} without an own address`);
+      const result = podMtu(backend, underlay.mtu, family, carries, single?.mtu);
       if (!result.ok) throw new RipstopError('ECONFIG', `${underlay.name}: ${result.problem}`, result.hint);
       const { mtu } = result;
-      return {
-        mode: backend.type,
-        family,
-        carries,
-        device: deviceNames(backend)[family],
-        address,
-        subnets: carries.map(carried => formatPrefix((carried === 4 ? lease.v4 : lease.v6)!)),
-        networks: carries.map(carried => formatPrefix((carried === 4 ? config.v4 : config.v6)!)),
-        mtu,
-        mac: backend.type === 'vxlan' ? (family === 4 ? macs.mac4 : macs.mac6) : undefined,
-      };
+      const subnets = cidrsOf(lease, carries);
+      const networks = cidrsOf(config, carries);
+      const base = { family, carries, address, subnets, networks, mtu };
+      if (backend.type === 'host-gw') return { ...base, mode: 'host-gw', device: undefined, mac: undefined };
+      const device = single?.device ?? deviceName(backend, family);
+      if (backend.type === 'udp')
+        return { ...base, mode: 'udp', device, port: backend.port, vni: 0, mac: undefined };
+      const { port, vni } = backend;
+      return { ...base, mode: 'vxlan', device, port, vni, mac: family === 4 ? macs.mac4 : macs.mac6 };
     });
+}
+
+/** Without the network of all addresses, which a static file has that names none. */
+function cidrsOf(of: Subnets, carries: readonly Family[]): string[] {
+  return carries
+    .map(family => (family === 4 ? of.v4 : of.v6))
+    .filter(prefix => prefix !== undefined)
+    .filter(({ length }) => length > 0)
+    .map(formatPrefix);
 }
 
 /**
@@ -95,10 +124,11 @@ function podMtu(
   underlayMtu: number,
   family: Family,
   carries: readonly Family[],
+  wanted: number | undefined,
 ): MtuResult {
   if (backend.type === 'host-gw') return { ok: true, mtu: underlayMtu, warning: undefined };
   const outer = backend.type === 'vxlan' && backend.mtu > 0 ? backend.mtu : underlayMtu;
-  return overlayMtu(FORMATS[backend.type], family, outer, carries);
+  return overlayMtu(FORMATS[backend.type], family, outer, carries, wanted);
 }
 
 /** UDP port of the tunnel; undefined without one. */

@@ -3,14 +3,17 @@ import { describeError, hasCode, RipstopError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { type NetworkConfig, parseNetConf } from '../config/net-conf.ts';
+import { ResolvedSettings, type SettingLayer } from '../config/settings.ts';
 import { readSubnetEnv } from '../config/subnet-env.ts';
 import type { LeaseClient } from '../lease/client.ts';
 import { type Lease, type LeaseAttributes, sameAttributes } from '../lease/lease.ts';
 import type { KeptLeases, LeaseStore, NodeOverrides } from '../lease/store.ts';
+import { vtepMac } from '../store/static/vtep-mac.ts';
+import type { Checkpoint, ConfigText } from './checkpoint.ts';
 import { deviceMacs, linkSnapshot } from './link-snapshot.ts';
 import type { AgentOptions } from './options.ts';
-import { leaseAttributes, type VtepMacs } from './plan.ts';
-import type { Checkpoint, ConfigText, StateDir } from './state-dir.ts';
+import { leaseAttributes, type PlanInputs, type VtepMacs } from './plan.ts';
+import type { StateDir } from './state-dir.ts';
 import type { Link, Underlay } from './underlay.ts';
 import { UnderlayChooser } from './underlay-chooser.ts';
 import { underlaySubnets } from './underlay-subnets.ts';
@@ -19,11 +22,8 @@ import { underlaySubnets } from './underlay-subnets.ts';
 const OBJECTION_MS = 1500;
 
 /** What a network is built from; when one of these changes, the network is started again. */
-export interface NetworkInputs {
-  readonly config: NetworkConfig;
-  readonly underlay: Underlay;
-  readonly lease: Lease;
-  readonly macs: VtepMacs;
+export interface NetworkInputs extends PlanInputs {
+  readonly settings: ResolvedSettings;
 }
 
 /** Inputs that the store has not confirmed, and the leases that were known with it. */
@@ -46,6 +46,8 @@ export class InputResolver {
   readonly #chooser: UnderlayChooser;
   #config: ConfigText | undefined;
   #overrides: NodeOverrides = {};
+  /** The settings that the configuration gave last. */
+  #given: SettingLayer = new Map();
 
   constructor(
     options: AgentOptions,
@@ -72,12 +74,24 @@ export class InputResolver {
   /** Reads another text of the same source. @throws RipstopError ECONFIG */
   parse(text: string, source = this.#config?.source ?? this.#store.location): NetworkConfig {
     const { tolerateUnknown } = this.#options;
+    if (this.#store.parseConfig) return this.#store.parseConfig();
     return parseNetConf(text, source, { ranges: this.#store.allocates, tolerateUnknown });
   }
 
   /** Replaces the text of the network configuration. */
   follow(text: string): void {
     this.#config = { text, source: this.#config?.source ?? this.#store.location };
+  }
+
+  /** The settings in force under a configuration. Of a key that it gives wrongly, the present value stays. */
+  settings({ settings: { origin, values, faults } }: NetworkConfig): ResolvedSettings {
+    const given = new Map(values);
+    for (const name of faults.flatMap(fault => fault.names)) {
+      const present = this.#given.get(name);
+      if (present !== undefined) given.set(name, present);
+    }
+    this.#given = given;
+    return new ResolvedSettings({ flag: this.#options.settings, [origin]: given });
   }
 
   /** Asks the store, and takes the lease. @throws RipstopError as the store does, ECONFIG */
@@ -92,11 +106,12 @@ export class InputResolver {
     const avoid = underlaySubnets(this.#socket, underlay.index);
     const lease = await this.#holder.acquire({ config, attributes, previous, avoid });
     this.#log.info({ lease: lease.key, underlay: underlay.name, mtu: underlay.mtu }, 'holding a lease');
-    return { config, underlay, lease, macs };
+    return { config, underlay, lease, macs, settings: this.settings(config) };
   }
 
   /** What a life before this process stood on; undefined when there was none, or when something has changed since. */
   async loadSaved(): Promise<SavedInputs | undefined> {
+    if (this.#store.leases) return undefined;
     const known = await this.#readState();
     if (!known) return undefined;
     try {
@@ -133,7 +148,7 @@ export class InputResolver {
     { leases, kept }: { leases: ReadonlyMap<string, Lease> | undefined; kept: KeptLeases | undefined },
     refused: ReadonlySet<string>,
   ): void {
-    if (!this.#config || !leases) return;
+    if (!this.#config || !leases || this.#store.leases) return;
     const [store, config, overrides] = [this.#store.location, this.#config, this.#overrides];
     const underlay = this.#chooser.history;
     this.#stateDir.save({ store, config, lease, leases, refused, overrides, underlay, kept }, error =>
@@ -178,7 +193,12 @@ export class InputResolver {
         'ESTORE',
         `${this.#store.location} is away, and this node has changed since it was last there`,
       );
-    return { inputs: { config, underlay, lease, macs }, leases, refused, kept };
+    return {
+      inputs: { config, underlay, lease, macs, settings: this.settings(config) },
+      leases,
+      refused,
+      kept,
+    };
   }
 
   /** Keys that this node's data plane has no use for. */
@@ -191,6 +211,13 @@ export class InputResolver {
     return keys
       .filter(([, isOn]) => isOn)
       .map(([key]) => `Backend.${key} is the kernel's: here it takes --data-plane=kernel`);
+  }
+
+  async #savedMacs({ backend }: NetworkConfig): Promise<VtepMacs> {
+    const known = { ...deviceMacs(this.#socket, backend), ...this.#overrides };
+    return this.#stateDir.macs(known, true, error =>
+      this.#log.warn(`the MAC addresses cannot be saved for a restart: ${describeError(error)}`),
+    );
   }
 
   /** What a configuration means on this node as it is now. */
@@ -211,10 +238,7 @@ export class InputResolver {
         `the public address ${public4 ?? public6} is none of ${underlay.name}: host-gw routes to it, which NAT does not let`,
         'leave out --public-ip, or take vxlan',
       );
-    const known = { ...deviceMacs(this.#socket, config.backend), ...this.#overrides };
-    const macs = await this.#stateDir.macs(known, true, error =>
-      this.#log.warn(`the MAC addresses cannot be saved for a restart: ${describeError(error)}`),
-    );
+    const macs = derivedMacs(config, underlay) ?? (await this.#savedMacs(config));
     return {
       config,
       underlay,
@@ -222,6 +246,14 @@ export class InputResolver {
       attributes: leaseAttributes(config.backend, underlay, macs, remoteChecksum),
     };
   }
+}
+
+/** A node of a static file has the MAC that the other nodes derive for it (docs/decisions/0032). */
+export function derivedMacs({ single, backend }: NetworkConfig, underlay: Underlay): VtepMacs | undefined {
+  if (!single) return undefined;
+  const address = underlay.address4 ?? underlay.address6 ?? '';
+  const mac = single.mac ?? vtepMac(backend.type === 'vxlan' ? backend.vni : 0, address);
+  return { mac4: mac, mac6: mac };
 }
 
 function isSameNode(one: NodeOverrides, other: NodeOverrides): boolean {

@@ -3,47 +3,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { parseMac, randomMac } from '../../ip/mac.ts';
-import { formatPrefix, parsePrefix } from '../../ip/prefix.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
-import { formatAttributes, type Lease, parseAttributes } from '../lease/lease.ts';
-import type { KeptLeases, NodeOverrides } from '../lease/store.ts';
+import { type Checkpoint, formatCheckpoint, parseCheckpoint } from './checkpoint.ts';
 import type { VtepMacs } from './plan.ts';
-import type { UnderlayHistory } from './underlay-chooser.ts';
-
-/** The network configuration as the store has it, and its name for messages. */
-export interface ConfigText {
-  readonly text: string;
-  readonly source: string;
-}
-
-/** What the agent last knew; enough to carry on while the store is away, and at a start until it has answered. */
-export interface Checkpoint {
-  /** `place` of the store that said it. */
-  readonly store: string;
-  readonly config: ConfigText;
-  readonly lease: Lease;
-  /** By key. May change in place until it is written. */
-  readonly leases: ReadonlyMap<string, Lease>;
-  /** Keys of leases that contradict those of known peers. */
-  readonly refused?: ReadonlySet<string> | undefined;
-  /** What the store said of this node. */
-  readonly overrides: NodeOverrides;
-  readonly underlay?: UnderlayHistory | undefined;
-  /** Which of the leases an emptied store had lost. */
-  readonly kept?: KeptLeases | undefined;
-}
 
 /** The least time between two writes of the last known state, ms. */
 const SAVE_EVERY_MS = 1000;
-
-interface StoredLease {
-  key: string;
-  v4?: string;
-  v6?: string;
-  attributes: unknown;
-  expiresAt?: number;
-  since?: number;
-}
 
 /**
  * What outlives the agent in its state directory: the VTEP MACs, so that a restart changes nothing for peers, and the
@@ -79,26 +44,26 @@ export class StateDir {
     },
   ): Promise<VtepMacs> {
     const path = join(this.#directory, 'vtep.json');
-    const stored = this.#macs ?? (await readJson<Partial<VtepMacs>>(path));
+    const stored = this.#macs ?? (await readMacs(path));
     const macs = {
-      mac4: parseMacOrUndefined(stored?.mac4) ?? known.mac ?? randomMac(),
-      mac6: parseMacOrUndefined(stored?.mac6) ?? known.mac6 ?? randomMac(),
+      mac4: stored.mac4 ?? known.mac ?? randomMac(),
+      mac6: stored.mac6 ?? known.mac6 ?? randomMac(),
     };
-    if (keep && (stored?.mac4 !== macs.mac4 || stored.mac6 !== macs.mac6))
+    if (keep && (stored.mac4 !== macs.mac4 || stored.mac6 !== macs.mac6))
       await writeFileAtomic(path, `${JSON.stringify(macs)}\n`, 0o600).catch(failed);
     this.#macs = macs;
     return macs;
   }
 
-  /** The MACs of a former life; undefined when there was none. */
-  async savedMacs(): Promise<VtepMacs | undefined> {
-    return readJson<VtepMacs>(join(this.#directory, 'vtep.json'));
+  /** The MACs of the previous run. */
+  async savedMacs(): Promise<string[]> {
+    return Object.values(await readMacs(join(this.#directory, 'vtep.json')));
   }
 
   /** Names of the devices that were ever made on this node, for `ripstop cleanup`. */
   async devices(): Promise<string[]> {
-    const names = await readJson<unknown>(this.#devicesPath());
-    return Array.isArray(names) ? names : [];
+    const names = await readJson(this.#devicesPath());
+    return Array.isArray(names) ? names.filter(name => typeof name === 'string') : [];
   }
 
   /** Remembers devices, before they are made. */
@@ -109,33 +74,9 @@ export class StateDir {
       await writeFileAtomic(this.#devicesPath(), `${JSON.stringify(all)}\n`, 0o600);
   }
 
+  /** The saved state; undefined where there is none, and for a file of another version. */
   async load(): Promise<Checkpoint | undefined> {
-    const stored = await readJson<{
-      store: string;
-      config: Checkpoint['config'];
-      lease: StoredLease;
-      leases: StoredLease[];
-      overrides?: Checkpoint['overrides'];
-      underlay?: Checkpoint['underlay'];
-      refused?: string[];
-      kept?: Checkpoint['kept'];
-    }>(this.#path());
-    if (!stored) return undefined;
-    try {
-      return {
-        store: stored.store,
-        config: stored.config,
-        lease: fromJson(stored.lease),
-        leases: new Map(stored.leases.map(lease => [lease.key, fromJson(lease)])),
-        overrides: stored.overrides ?? {},
-        underlay: stored.underlay,
-        refused: new Set(stored.refused),
-        kept: stored.kept,
-      };
-    } catch {
-      // Written by another version: as good as absent.
-      return undefined;
-    }
+    return parseCheckpoint(await readJson(this.#path()));
   }
 
   /**
@@ -174,11 +115,7 @@ export class StateDir {
   }
 
   async #keep(known: Checkpoint): Promise<void> {
-    const { store, config, overrides, underlay, kept, lease, leases } = known;
-    const refused = [...(known.refused ?? [])];
-    const head = JSON.stringify({ store, config, overrides, underlay, refused, kept });
-    const all = Array.from(leases.values(), leaseText).join();
-    const text = `${head.slice(0, -1)},"lease":${leaseText(lease)},"leases":[${all}]}\n`;
+    const text = formatCheckpoint(known);
     // A digest, not the text: thousands of leases are megabytes that nobody reads again.
     const digest = createHash('sha1').update(text).digest('hex');
     if (digest === this.#lastDigest) return;
@@ -214,49 +151,20 @@ export function ownDevices(
     .map(({ name }) => name);
 }
 
-/** JSON of leases: a change of one does not format the others again. */
-const texts = new WeakMap<Lease, string>();
-
-function leaseText(lease: Lease): string {
-  const known = texts.get(lease);
-  if (known !== undefined) return known;
-  const text = JSON.stringify(toJson(lease));
-  texts.set(lease, text);
-  return text;
-}
-
-function toJson(lease: Lease): StoredLease {
-  return {
-    key: lease.key,
-    ...(lease.v4 ? { v4: formatPrefix(lease.v4) } : {}),
-    ...(lease.v6 ? { v6: formatPrefix(lease.v6) } : {}),
-    attributes: JSON.parse(formatAttributes(lease.attributes)),
-    ...(lease.expiresAt === undefined ? {} : { expiresAt: lease.expiresAt }),
-    ...(lease.since === undefined ? {} : { since: lease.since }),
-  };
-}
-
-function fromJson({ key, v4, v6, attributes, expiresAt, since }: StoredLease): Lease {
-  return {
-    key,
-    v4: v4 === undefined ? undefined : parsePrefix(v4),
-    v6: v6 === undefined ? undefined : parsePrefix(v6),
-    attributes: parseAttributes(JSON.stringify(attributes), key),
-    expiresAt,
-    node: undefined,
-    ...(since === undefined ? {} : { since }),
-  };
-}
-
-async function readJson<T>(path: string): Promise<T | undefined> {
+async function readJson(path: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as T;
+    return JSON.parse(await readFile(path, 'utf8'));
   } catch {
     return undefined;
   }
 }
 
-/** What a disk that was full or a hand that slipped left is no MAC. */
-function parseMacOrUndefined(text: unknown): string | undefined {
-  return typeof text === 'string' && parseMac(text) ? text : undefined;
+/** The MACs of `vtep.json`; a file that a full disk cut has none. */
+async function readMacs(path: string): Promise<Partial<VtepMacs>> {
+  const { mac4, mac6 } = Object(await readJson(path)) as Record<string, unknown>;
+  return { ...(isMac(mac4) ? { mac4 } : {}), ...(isMac(mac6) ? { mac6 } : {}) };
+}
+
+function isMac(text: unknown): text is string {
+  return typeof text === 'string' && parseMac(text) !== undefined;
 }

@@ -69,8 +69,10 @@ export class UnderlayChooser {
 
   #wish(config: NetworkConfig, overrides: NodeOverrides) {
     const { iface, ifaceRegex, ifaceCanReach, publicIp, publicIpv6 } = this.#options;
+    const isNamed = iface.length > 0 || ifaceRegex.length > 0 || ifaceCanReach !== '';
+    const underlay = isNamed ? undefined : config.single?.underlay;
     return {
-      iface,
+      iface: underlay === undefined ? iface : [underlay],
       ifaceRegex,
       ifaceCanReach,
       publicIp: overrides.publicIp ?? publicIp,

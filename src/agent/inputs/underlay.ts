@@ -201,7 +201,7 @@ function defaultLink(wish: UnderlaySelector, view: LinkSnapshot, links: readonly
 function byNameOrAddress(text: string, links: readonly Link[]): { link: Link; address?: string } | string {
   const wanted = parseAddress(text);
   const link = wanted ? byAddress(text, links) : links.find(candidate => candidate.name === text);
-  if (!link) return `--iface ${text}: no such ${wanted ? 'address' : 'interface'} here`;
+  if (!link) return `${text}: no such ${wanted ? 'address' : 'interface'} here`;
   return wanted ? { link, address: formatAddress(wanted) } : { link };
 }
 

@@ -85,7 +85,7 @@ export interface NodeOverrides {
  * ECONFIG when the configuration is missing or wrong.
  */
 export interface LeaseStore {
-  readonly kind: 'file' | 'etcd' | 'kubernetes';
+  readonly kind: 'file' | 'etcd' | 'kubernetes' | 'static';
   /** Where it is, for messages: a path, endpoints, a URL. */
   readonly location: string;
   /** False when the store hands out subnets itself and the ranges of the configuration mean nothing. */
@@ -94,6 +94,12 @@ export interface LeaseStore {
   readonly unreadable: ReadonlyMap<string, string>;
   /** Text of the network configuration, and its name for messages. */
   networkConfig(): Promise<{ text: string; source: string }>;
+  /** The network configuration of a store that has its own format; absent: the text is flannel's net-conf.json. */
+  parseConfig?(): NetworkConfig;
+  /** Leases that are known without asking anyone. */
+  readonly leases?: ReadonlyMap<string, Lease>;
+  /** Reads what a person changed (SIGHUP); absent: the store notices it itself. @throws RipstopError ECONFIG */
+  reload?(): Promise<void>;
   /** Takes the node's lease, or takes it over again. Calling it once more is how attributes change. */
   acquire(request: LeaseRequest): Promise<Lease>;
   /** Prolongs a lease. Resolves to undefined when it is gone (expired, or deleted by an operator). */

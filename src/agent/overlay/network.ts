@@ -6,6 +6,7 @@ import type { Prefix } from '../../ip/prefix.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
+import type { ResolvedSettings } from '../config/settings.ts';
 import { formatSubnetEnv, readSubnetEnv, type SubnetEnv, writeSubnetEnv } from '../config/subnet-env.ts';
 import { isOnLink } from '../inputs/link-snapshot.ts';
 import type { AgentOptions } from '../inputs/options.ts';
@@ -88,8 +89,8 @@ export class Network {
     log: Log,
     known: { leases: ReadonlyMap<string, Lease>; refused: ReadonlySet<string> },
   ): Promise<Network> {
-    const { config, underlay, lease, macs } = inputs;
-    const plans = planOverlays(config, underlay, lease, macs);
+    const { config, underlay, lease } = inputs;
+    const plans = planOverlays(inputs);
     const network = new Network(inputs, plans, options, repairs, log);
     try {
       refuseOnUnderlay(lease, network.#lookAtWire(), underlay.name);
@@ -101,7 +102,13 @@ export class Network {
     const begun = await Promise.allSettled(
       plans.map(plan => {
         const peers = [...network.#select(plan, known.leases).peers.values()];
-        return Overlay.start(plan, config.backend, underlay, { ...options, log }, peers);
+        return Overlay.start(
+          plan,
+          config.backend,
+          underlay,
+          { ...options, settings: inputs.settings.values, log },
+          peers,
+        );
       }),
     );
     for (const result of begun) if (result.status === 'fulfilled') network.#overlays.push(result.value);
@@ -127,24 +134,27 @@ export class Network {
 
   /**
    * True when tunnel and subnets stay as they are under another configuration.
+   * @param settings in force under that configuration
    * @param allocates the subnet is taken from the ranges of the configuration
    */
-  isCompatibleWith(config: NetworkConfig, allocates: boolean): boolean {
-    const { underlay, lease, macs } = this.#inputs;
+  isCompatibleWith(config: NetworkConfig, settings: ResolvedSettings, allocates: boolean): boolean {
+    const { lease, config: present } = this.#inputs;
     const plans = this.#overlays.map(({ plan }) => plan);
     const hasSameFamilies = !config.v4 === !lease.v4 && !config.v6 === !lease.v6;
     return (
       hasSameFamilies &&
-      isDeepStrictEqual(config.backend, this.#inputs.config.backend) &&
-      isDeepStrictEqual(planOverlays(config, underlay, lease, macs), plans) &&
+      isDeepStrictEqual(config.backend, present.backend) &&
+      isDeepStrictEqual(config.single, present.single) &&
+      settings.isSame(this.#inputs.settings) &&
+      isDeepStrictEqual(planOverlays({ ...this.#inputs, config }), plans) &&
       (!allocates || isWithinRanges(config, lease))
     );
   }
 
   /** Goes on under a configuration that it stands under; what fails now is tried again by the next comparison. */
-  async applyConfig(config: NetworkConfig): Promise<void> {
+  async applyConfig(config: NetworkConfig, settings: ResolvedSettings): Promise<void> {
     await this.#comparing;
-    this.#inputs = { ...this.#inputs, config };
+    this.#inputs = { ...this.#inputs, config, settings };
     this.#rules = this.#rulesFor(this.#overlays.map(({ plan }) => plan));
     await this.start();
   }
@@ -157,7 +167,7 @@ export class Network {
     while (this.#comparing) await this.#comparing;
     await this.#compareOnce(async () => {
       await this.#attempt('blackhole route', async () => this.#blackhole());
-      await this.#attempt('rules', async () => void (await this.rules.ensure()));
+      if (this.#options.rules) await this.#attempt('rules', async () => void (await this.rules.ensure()));
       await this.#attempt('subnet.env', () => writeSubnetEnv(this.#options.subnetFile, this.subnetEnv));
     });
   }
@@ -189,9 +199,9 @@ export class Network {
     const { config, lease } = this.inputs;
     const mtus = this.overlays.map(overlay => overlay.plan.mtu);
     return {
-      network: config.v4,
+      network: isNamed(config.v4) ? config.v4 : undefined,
       subnet: lease.v4,
-      network6: config.v6,
+      network6: isNamed(config.v6) ? config.v6 : undefined,
       subnet6: lease.v6,
       // Pods have one interface for both families: the smaller MTU holds for both.
       mtu: Math.min(...mtus),
@@ -322,7 +332,7 @@ export class Network {
       this.#countRepair('write-subnet-env', `file ${subnetFile}`);
     });
     await this.#attempt('rules', async () => {
-      if (!(await this.rules.ensure())) return;
+      if (!this.#options.rules || !(await this.rules.ensure())) return;
       this.#repairs.rules++;
       this.#log.warn({ repair: 'rules' }, 'restored modified firewall rules');
     });
@@ -369,4 +379,9 @@ export class Network {
 
 function textOf({ key, message }: RejectedLease): string {
   return `${key} ${message}`;
+}
+
+/** False for the network of all addresses, which a static file has that names none. */
+function isNamed(network: Prefix | undefined): boolean {
+  return network !== undefined && network.length > 0;
 }

@@ -1,36 +1,34 @@
+import { RipstopError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { FlowMonitor } from '../../capture/flows/flow-monitor.ts';
 import { CaptureHub } from '../../capture/live/capture-hub.ts';
-import { ALL_OFFLOADS, type CounterSnapshot, DataPlane } from '../../dataplane/dataplane.ts';
+import { type CounterSnapshot, DataPlane } from '../../dataplane/dataplane.ts';
 import type { Peer, PeerChanges } from '../../dataplane/descriptor/peer.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
-import { deleteLink, findLink } from '../../net/rtnetlink/links.ts';
+import { changeLink, deleteLink, findLink } from '../../net/rtnetlink/links.ts';
 import type { Backend } from '../config/backend.ts';
-import { type OverlayPlan, tunnelPort } from '../inputs/plan.ts';
+import type { Settings } from '../config/settings.ts';
+import type { OverlayPlan } from '../inputs/plan.ts';
 import type { Underlay } from '../inputs/underlay.ts';
 import type { KernelChange } from '../kernel/change.ts';
 import { baseState, type OverlaySpec } from '../kernel/desired.ts';
 import { EntryBook } from '../kernel/entry-book.ts';
 import { KernelReconciler } from '../kernel/reconciler.ts';
 import type { DesiredState, ObservedRoute, OwnershipScope } from '../kernel/state.ts';
+import { isCarriedHere, overlaySpec } from './overlay-spec.ts';
 
 export interface OverlayOptions {
   readonly netns: string;
   /** Who carries vxlan; udp is always ours, host-gw the kernel's. */
   readonly dataPlane: 'userspace' | 'kernel';
-  /** Inner checksums that a kernel peer on this host left unfinished; auto: accepted where the underlay is a veth. */
-  readonly unfinishedChecksums: 'auto' | 'accept' | 'refuse';
-  /** Keep the flow table on. */
-  readonly flowTable: boolean;
+  readonly settings: Settings;
+  /** The device outlives the process: addresses, routes and neighbours wait for the next start of the agent. */
+  readonly keepState: boolean;
   readonly log: Log;
 }
 
-/** As `ripstop run` and the benchmarks have it: a burst of a whole batch fits. */
-const QUEUE_PACKETS = 10_000;
 /** The longest time between two comparisons of all entries of peers, ms. */
 const COMPARE_MS = 60_000;
-/** Source ports that carry the entropy of inner flows. */
-const SOURCE_PORTS = 16;
 
 /**
  * One overlay at work: the data plane where it is ours, and the kernel state that leads pod traffic to it. Says nothing
@@ -269,102 +267,95 @@ export class Overlay {
     if (remove) {
       for (const failure of this.#kernel.teardown())
         this.#options.log.warn({ err: String(failure) }, 'not undone');
-      if (this.plan.device && this.plan.mode !== 'host-gw') deleteLink(this.#kernel.socket, this.plan.device);
+      if (this.plan.device) deleteLink(this.#kernel.socket, this.plan.device);
     }
     this.#kernel.close();
   }
 
   async #open(): Promise<void> {
-    if (!this.isUserspace) return;
     const { plan } = this;
-    const { netns, log } = this.#options;
-    const inTheWay = findLink(this.#kernel.socket, plan.device!);
-    if (inTheWay?.kind === 'vxlan') {
-      // flanneld leaves its device when it ends, and so does our own kernel data plane: its name is ours now.
-      log.info({ device: plan.device }, 'replacing the kernel VXLAN device');
-      deleteLink(this.#kernel.socket, plan.device!);
-    }
+    const { netns, log, keepState, settings, dataPlane } = this.#options;
+    if (!isCarriedHere(plan, dataPlane)) return;
+    this.#clearName(plan.device);
     const given = this.peers;
     const plane = await DataPlane.start({
-      mode: plan.mode as 'vxlan' | 'udp',
+      mode: plan.mode,
       netns,
-      deviceName: plan.device!,
-      // Addresses, routes and neighbours wait for the agent's next life, which has nothing to do but to go on.
-      persistent: true,
+      deviceName: plan.device,
+      driver: settings.driver,
+      persistent: keepState && settings.driver === 'native',
       address: plan.address,
-      port: tunnelPort(this.#backend)!,
-      vni: this.#backend.type === 'vxlan' ? this.#backend.vni : 0,
+      port: plan.port,
+      vni: plan.vni,
       mac: plan.mac,
       mtu: plan.mtu,
       underlayMtu: this.#underlay.mtu,
-      flood: false,
-      sourceCheck: true,
-      acceptPartialChecksums: this.#acceptsUnfinished(),
-      offloads: ALL_OFFLOADS,
-      queues: 1,
-      sourcePorts: SOURCE_PORTS,
-      busyPollMicroseconds: 200,
+      flood: settings.flood,
+      sourceCheck: settings.sourceCheck === 'strict',
+      acceptPartialChecksums: this.#acceptsPartial(),
+      offloads: settings.offloads,
+      queues: settings.workers,
+      sourcePorts: settings.sourcePorts,
+      busyPollMicroseconds: settings.busyPollMicroseconds,
       peers: given,
       log,
     });
+    // The package names its device itself.
+    const made =
+      plane.deviceName === plan.device ? undefined : findLink(this.#kernel.socket, plane.deviceName);
+    if (made) changeLink(this.#kernel.socket, made.index, { name: plan.device });
     this.#plane = plane;
     this.#capture = new CaptureHub(plane.taps);
-    this.#flows = new FlowMonitor(plane.taps, plan.device!);
+    this.#flows = new FlowMonitor(plane.taps, plan.device);
     // Changes that came while its workers started went to the data plane before it.
     if (this.peers !== given) plane.setPeers(this.peers);
-    if (this.#options.flowTable) this.flows?.keep();
+    if (settings.flowTable) this.flows?.keep();
   }
 
   #hasDevice(): boolean {
-    const link = findLink(this.#kernel.socket, this.plan.device!);
-    return link?.kind === 'tun';
+    const { device } = this.plan;
+    return device !== undefined && findLink(this.#kernel.socket, device)?.kind === 'tun';
   }
 
-  #acceptsUnfinished(): boolean {
-    const { unfinishedChecksums } = this.#options;
-    if (unfinishedChecksums !== 'auto') return unfinishedChecksums === 'accept';
+  /**
+   * A name that our own kernel data plane or flanneld left is replaced, and a persistent device of ours is opened again;
+   * any other device is not touched.
+   * @throws RipstopError EINUSE
+   */
+  #clearName(device: string): void {
+    const { keepState, log } = this.#options;
+    const link = findLink(this.#kernel.socket, device);
+    if (!link || (link.kind === 'tun' && keepState)) return;
+    if (link.kind === 'vxlan' && keepState) {
+      log.info({ device }, 'replacing the kernel VXLAN device');
+      deleteLink(this.#kernel.socket, device);
+      return;
+    }
+    const kind = link.kind === 'tun' ? (link.details.tun?.mode ?? 'tun') : (link.kind ?? 'hardware');
+    throw new RipstopError(
+      'EINUSE',
+      `device ${device}: the name is taken by a ${kind} device`,
+      link.kind === 'tun'
+        ? 'stop the program that holds it, or use another name'
+        : `remove it (ip link del ${device}), or use another name`,
+    );
+  }
+
+  #acceptsPartial(): boolean {
+    const { partialChecksums } = this.#options.settings;
+    if (partialChecksums !== 'auto') return partialChecksums === 'accept';
+    // The other end of a veth is on this host, where a kernel peer leaves checksums to a card that does not exist.
     return findLink(this.#kernel.socket, this.#underlay.name)?.kind === 'veth';
   }
 
   #spec(): OverlaySpec {
-    return overlaySpec(this.plan, this.#backend, this.#underlay, this.isUserspace);
+    const { txQueueLength } = this.#options.settings;
+    return overlaySpec({
+      plan: this.plan,
+      backend: this.#backend,
+      underlay: this.#underlay,
+      isUserspace: this.isUserspace,
+      txQueueLength,
+    });
   }
-}
-
-/** True when Ripstop itself carries the packets of an overlay. */
-export function isCarriedHere(plan: OverlayPlan, dataPlane: 'userspace' | 'kernel'): boolean {
-  return plan.mode === 'udp' || (plan.mode === 'vxlan' && dataPlane === 'userspace');
-}
-
-/** An overlay as the kernel state is laid out for it. */
-export function overlaySpec(
-  plan: OverlayPlan,
-  backend: Backend,
-  underlay: Underlay,
-  isUserspace: boolean,
-): OverlaySpec {
-  const { mode, device, mtu, mac, subnets, networks, address } = plan;
-  const kernel = backend.type === 'vxlan' && !isUserspace;
-  return {
-    mode,
-    device,
-    mtu,
-    mac,
-    txQueueLength: kernel ? 1000 : QUEUE_PACKETS,
-    subnets,
-    networks,
-    underlay: underlay.name,
-    ...(kernel
-      ? {
-          vxlan: {
-            vni: backend.vni,
-            port: backend.port,
-            local: address,
-            parent: underlay.name,
-            gbp: backend.gbp,
-            learning: backend.learning,
-          },
-        }
-      : {}),
-  };
 }

@@ -15,7 +15,7 @@ export async function dropStaleDevices(
   try {
     const used = overlays.map(({ plan }) => plan.device);
     const made = (await stateDir.devices()).filter(name => !used.includes(name));
-    const macs = Object.values((await stateDir.savedMacs()) ?? {});
+    const macs = await stateDir.savedMacs();
     for (const name of ownDevices(listLinks(socket), made, macs)) {
       log.info({ device: name }, 'removing a stale device');
       deleteLink(socket, name);

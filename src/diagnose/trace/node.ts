@@ -1,6 +1,4 @@
 import type { Agent } from '../../agent/agent.ts';
-import { peerOf } from '../../agent/node/config.ts';
-import type { OverlayNode } from '../../agent/node/node.ts';
 import { IptablesRules } from '../../agent/rules/iptables.ts';
 import type { RuleSet } from '../../agent/rules/model.ts';
 import { NftablesRules } from '../../agent/rules/nftables.ts';
@@ -60,33 +58,11 @@ export function traceNodeFromAgent({ network, options }: Agent): TraceNode | und
       peers,
       plane,
     })),
-    rules,
+    rules: options.rules ? rules : undefined,
     hasRules: () =>
       network.rules.tool === 'nftables'
         ? new NftablesRules(netns, instance).exists()
         : new IptablesRules(netns, instance).holds(withPodInterfaces(rules, netns)),
-  };
-}
-
-/** The node of `ripstop run`, which keeps no rules. */
-export function nodeOfRun({ settled, plane }: OverlayNode): TraceNode {
-  const { config, underlay, overlay } = settled;
-  return {
-    name: underlay.address,
-    netns: config.namespace,
-    underlay: underlay.device,
-    overlays: [
-      {
-        ...overlay,
-        device: config.device,
-        mac: overlay.mac,
-        address: underlay.address,
-        peers: config.peers.map(peerOf),
-        plane,
-      },
-    ],
-    rules: undefined,
-    hasRules: async () => false,
   };
 }
 

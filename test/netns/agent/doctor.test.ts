@@ -58,7 +58,7 @@ t.test(
   async t => {
     const lab = labFor(t, { nodes: 3 });
     const store = fileStoreFor(t);
-    const { agents } = agentsFor(t, lab, [...store.flags, '--ip-masq', '--unfinished-checksums=refuse']);
+    const { agents } = agentsFor(t, lab, [...store.flags, '--ip-masq', '--partial-checksums=refuse']);
     for (const agent of agents) {
       agent.rememberSubnet();
       agent.start();

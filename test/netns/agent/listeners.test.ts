@@ -10,7 +10,7 @@ import type { Status } from '../../../src/api/status.ts';
 import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
-import { configurationOf, MAIN } from '../../support/agents/run-node.ts';
+import { configurationOf, runCommand } from '../../support/agents/run-node.ts';
 import { encodeRequest } from '../../support/cni/protocol.ts';
 import { labFor, namespaceFor } from '../../support/lab.ts';
 import { seeded } from '../../support/random.ts';
@@ -127,12 +127,12 @@ t.test('hostile requests to the listeners of ripstop run, all answer afterwards'
   const folder = mkdtempSync(join(tmpdir(), 'rs-run-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const [one, two] = lab.nodes;
-  const socket = join(folder, 'run.sock');
+  const socket = join(folder, 'node1', 'agent.sock');
   const procs = [one!, two!].map((node, at) => {
     const file = join(folder, `node${node.index}.yaml`);
     writeFileSync(file, JSON.stringify(configurationOf(node, [at === 0 ? two! : one!])));
-    const ways = at === 0 ? ['--socket', socket, '--web', '127.0.0.1:8473'] : [];
-    return node.ns.launch([process.execPath, MAIN, 'run', '--config', file, ...ways]);
+    const ways = at === 0 ? ['--web-port=8473'] : [];
+    return node.ns.launch([...runCommand(file, join(folder, `node${at + 1}`)), ...ways]);
   });
   for (const proc of procs) await proc.saying(/"ready":true/);
   const stream = new PingStream(one!, two!);

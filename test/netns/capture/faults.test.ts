@@ -6,7 +6,7 @@ import type { Namespace } from '../../../bench/lab/namespace.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { deployKernelVxlan, vtepMac } from '../../support/agents/overlay.ts';
-import { type Configuration, configurationOf, MAIN } from '../../support/agents/run-node.ts';
+import { type Configuration, configurationOf, MAIN, runCommand } from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
 import { need } from '../../support/skip-unless.ts';
 import { Transcript } from '../../support/transcript.ts';
@@ -29,7 +29,8 @@ async function nodesOf(
   const folder = mkdtempSync(join(tmpdir(), 'rs-fault-'));
   owner.teardown(() => rmSync(folder, { recursive: true }));
   const [one, two] = lab.nodes as [Node, Node];
-  const socket = (node: Node) => `${folder}/node${node.index}.sock`;
+  const stateOf = (node: Node) => `${folder}/node${node.index}`;
+  const socket = (node: Node) => `${stateOf(node)}/agent.sock`;
   for (const node of lab.nodes) {
     const peers = lab.nodes.filter(peer => peer !== node);
     const file = `${folder}/node${node.index}.yaml`;
@@ -40,7 +41,7 @@ async function nodesOf(
     }
     writeFileSync(file, JSON.stringify(configuration));
     await node.ns
-      .launch([process.execPath, MAIN, 'run', '-c', file, '--socket', socket(node)])
+      .launch([...runCommand(file, stateOf(node)), `--node-name=${node.underlay[4]}`])
       .saying(/"ready":true/);
   }
   const ripstop = (node: Node, words: readonly string[]) => [
@@ -51,7 +52,11 @@ async function nodesOf(
     socket(node),
   ];
   const told = (name: string, place: string, command: string, output: string): string => {
-    page.hold(owner, name, `${place}$ ${command.replaceAll(`${folder}/`, '')}\n${output.trimEnd()}`);
+    page.hold(
+      owner,
+      name,
+      `${place}$ ${command.replaceAll(`${folder}/`, '').replaceAll('/agent.sock', '.sock')}\n${output.trimEnd()}`,
+    );
     return output;
   };
   return {
@@ -132,7 +137,8 @@ t.test('an address that nobody owns', { skip }, async t => {
 t.test('the underlay shrank: too big, and for which peer', { skip }, async t => {
   const { one, pods, says, asks, shows, ping, peerSocket } = await nodesOf(t, (_node, good) => good);
   t.equal(ping('-M', 'do', '-s', '1400', FAR).code, 0, 'fits at first');
-  one.ns.ip('link set eth0 mtu 1400');
+  // Not the MTU of the interface, which the node follows.
+  one.ns.ip('route change 172.31.0.0/24 dev eth0 proto kernel src 172.31.0.1 mtu 1400');
   const line = await shows('mtu-capture', one, ['capture', '--verdict', 'too-big'], / egress-inner /, () =>
     ping('-M', 'do', '-s', '1400', FAR),
   );
@@ -185,7 +191,7 @@ t.test(
         ...good,
         mac: vtepMac({ index: 1 }),
         peers: [{ ...peer, mac: vtepMac({ index: 2 }) }],
-        unfinishedChecksums: 'refuse',
+        partialChecksums: 'refuse',
       };
     });
     const knock = (seconds: string) => [

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { ResolvedSettings } from '../../../src/agent/config/settings.ts';
 import { Overlay } from '../../../src/agent/overlay/overlay.ts';
 import { createLog } from '../../../src/base/log.ts';
 import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
@@ -53,6 +54,8 @@ async function carrierFor(
     family: 4,
     carries: [4],
     device: 'flannel.1',
+    port: 8472,
+    vni: 1,
     address: '192.0.2.1',
     subnets: ['10.7.1.0/24'],
     networks: ['10.7.0.0/16'],
@@ -72,7 +75,13 @@ async function carrierFor(
     plan,
     backend,
     underlay,
-    { netns: ns.path, dataPlane: 'userspace', unfinishedChecksums: 'auto', flowTable: false, log },
+    {
+      netns: ns.path,
+      dataPlane: 'userspace',
+      settings: new ResolvedSettings({}).values,
+      keepState: true,
+      log,
+    },
     peers,
   );
   owner.teardown(() => overlay.stop(true));

@@ -2,13 +2,21 @@ import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import type { Lab, Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
-import { configurationOf, kernelPicture, runReady } from '../../support/agents/run-node.ts';
+import { until } from '../../../bench/lab/until.ts';
+import {
+  configurationOf,
+  kernelPicture,
+  MAIN,
+  newStateDir,
+  runCommand,
+  runReady,
+} from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
 import { need } from '../../support/skip-unless.ts';
 
 /* Two nodes in namespaces, each with `ripstop run` and a pod behind it. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ping');
+const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'nft');
 
 function ping(from: Node, to: Node, family: 4 | 6, ...options: string[]) {
   const pod = from.pods[0]!;
@@ -33,15 +41,14 @@ async function overlay(
   const lab: Lab = labFor(owner);
   const before = lab.nodes.map(node => kernelPicture(node.ns));
   const folder = owner.testdir();
-  const procs = await Promise.all(
-    lab.nodes.map(node => {
-      const file = `${folder}/node${node.index}.yaml`;
-      const peers = lab.nodes.filter(peer => peer !== node);
-      writeFileSync(file, JSON.stringify(configurationOf(node, peers, { ...extra }, underlay)));
-      return runReady(node.ns, file);
-    }),
-  );
-  return { lab, before, procs };
+  const files = lab.nodes.map(node => {
+    const file = `${folder}/node${node.index}.yaml`;
+    const peers = lab.nodes.filter(peer => peer !== node);
+    writeFileSync(file, JSON.stringify(configurationOf(node, peers, { ...extra }, underlay)));
+    return file;
+  });
+  const procs = await Promise.all(lab.nodes.map((node, at) => runReady(node.ns, files[at]!)));
+  return { lab, before, procs, files };
 }
 
 for (const mode of ['vxlan', 'udp'] as const) {
@@ -124,7 +131,11 @@ t.test('every offload switched off, more workers, one source port: files arrive 
     mergeTcp: false,
     mergeUdp: false,
   };
-  const { lab, procs } = await overlay(t, { offloads: off, workers: 2, sourcePorts: 1, spin: 0 }, 4);
+  const { lab, procs } = await overlay(
+    t,
+    { offloads: off, workers: 2, sourcePorts: 1, busyPollMicroseconds: 0 },
+    4,
+  );
   const [one, two] = lab.nodes as [Node, Node];
   for (const name of Object.keys(off))
     t.match(
@@ -165,11 +176,11 @@ for (const mode of ['vxlan', 'udp'] as const) {
 }
 
 t.test('a killed process leaves no device, and the next one starts', { skip }, async t => {
-  const { lab, procs, before } = await overlay(t, {}, 4);
+  const { lab, procs, before, files } = await overlay(t, {}, 4);
   const [one] = lab.nodes as [Node];
   await procs[0]!.stop('SIGKILL');
   t.equal(kernelPicture(one.ns), before[0], 'the kernel took everything away with the device');
-  const again = await runReady(one.ns, String(procs[0]!.argv.at(-3)));
+  const again = await runReady(one.ns, files[0]!);
   t.equal(ping(one, lab.nodes[1]!, 4).code, 0);
   t.match(await again.stop(), { code: 0 });
 });
@@ -199,4 +210,35 @@ t.test('the namespace key, auto underlay, own MAC, port, VNI, device name, MTU',
   t.match(one.ns.must(['ss', '-Hlun']), '172.31.0.1:4789');
   t.notMatch(two.ns.must(['ip', 'link']), /overlay/);
   t.match(await proc.stop(), { code: 0 });
+});
+
+t.test('doctor, probes, metrics and the other commands of the agent', { skip }, async t => {
+  const lab = labFor(t);
+  const [one, two] = lab.nodes as [Node, Node];
+  const folder = t.testdir();
+  const states = [newStateDir(), newStateDir()];
+  const procs = lab.nodes.map((node, at) => {
+    const file = `${folder}/node${node.index}.yaml`;
+    const peers = lab.nodes.filter(peer => peer !== node);
+    writeFileSync(file, JSON.stringify({ ...configurationOf(node, peers), workers: 2 }));
+    const flags = ['--probe-interval=1', '--metrics-address=127.0.0.1:9433', '--source-ports=4'];
+    return node.ns.launch([...runCommand(file, states[at]), ...flags]);
+  });
+  for (const proc of procs) await proc.saying(/"ready":true/);
+  const ask = (...words: string[]) =>
+    one.ns.attempt([process.execPath, MAIN, ...words, '--socket', `${states[0]}/agent.sock`]);
+  await until('the probes', () => /node2 +172\.31\.0\.2 .* 0% /.test(ask('peers').stdout));
+  t.match(ask('doctor'), { code: 0 });
+  const { stdout: status } = ask('status');
+  t.match(status, /^ready +yes$/m);
+  t.match(status, /^rules +none$/m);
+  t.match(status, /^workers +2 +file$/m);
+  t.match(status, /^sourcePorts +4 +flag$/m);
+  t.match(status, /^flood +false +default$/m);
+  t.match(ask('plan').stdout, /nothing to change/);
+  t.match(ask('routes').stdout, two.subnet[4]);
+  const script = "fetch('http://127.0.0.1:9433/metrics').then(async r => console.log(await r.text()))";
+  t.match(one.ns.must([process.execPath, '-e', script]), /^ripstop_peers\{.*\} 1$/m);
+  t.equal(one.ns.must(['nft', 'list', 'tables']), '', 'no rules');
+  for (const proc of procs) t.match(await proc.stop(), { code: 0 });
 });

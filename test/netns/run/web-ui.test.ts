@@ -9,7 +9,7 @@ import type { Lab, Node } from '../../../bench/lab/topology.ts';
 import { PATIENCE_MS } from '../../../bench/lab/until.ts';
 import { openCapture } from '../../../src/capture/format/open.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
-import { configurationOf, MAIN } from '../../support/agents/run-node.ts';
+import { configurationOf, MAIN, runCommand } from '../../support/agents/run-node.ts';
 import { browserIn, faultsOf, hurdlesOf } from '../../support/browser.ts';
 import { labFor } from '../../support/lab.ts';
 import { need } from '../../support/skip-unless.ts';
@@ -187,15 +187,14 @@ t.test(
     const folder = mkdtempSync(join(tmpdir(), 'rs-page-'));
     t.teardown(() => rmSync(folder, { recursive: true }));
     const file = join(folder, 'node.yaml');
-    const socket = join(folder, 's');
+    const socket = join(folder, 's', 'agent.sock');
     writeFileSync(file, JSON.stringify(configurationOf(one, [two])));
-    const run = [process.execPath, MAIN, 'run', '-c', file, '--socket', socket];
-    const refused = one.ns.attempt([...run, '--web', '0.0.0.0:8473']);
+    const run = runCommand(file, join(folder, 's'));
+    const refused = one.ns.attempt([...run, '--web-port=8473', '--web-ip=0.0.0.0']);
     t.equal(refused.code, 2);
     t.match(refused.stderr, /the web UI needs a token file to listen on 0\.0\.0\.0; .*--web-token-file/);
-    t.match(one.ns.attempt([...run, '--web', '8473']).stderr, /takes an address and a port/);
 
-    await one.ns.launch([...run, '--web', '127.0.0.1:8473']).saying(/"ready":true/);
+    await one.ns.launch([...run, '--web-port=8473']).saying(/"ready":true/);
     const link = one.ns.must([process.execPath, MAIN, 'ui', '--socket', socket]).trim();
     const [origin, token] = link.split('/#');
     const view = (bearer: string) =>

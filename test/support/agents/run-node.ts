@@ -1,9 +1,23 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Namespace } from '../../../bench/lab/namespace.ts';
 import type { Proc } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 
 export const MAIN = `${CHECKOUT}dist/src/cli/main.js`;
+
+const stateRoot = mkdtempSync(join(tmpdir(), 'rs-run-'));
+// Also for a test that runs as another user than root.
+chmodSync(stateRoot, 0o777);
+process.once('exit', () => rmSync(stateRoot, { recursive: true, force: true }));
+let runs = 0;
+
+/** A state directory of its own: the path of the socket in it is short, as unix(7) wants it. */
+export function newStateDir(): string {
+  return join(stateRoot, String(runs++));
+}
 
 /** A configuration as a JSON object; JSON is YAML. */
 export type Configuration = Record<string, unknown>;
@@ -27,14 +41,18 @@ export function configurationOf(
   };
 }
 
+/** `ripstop run` without probes, which would be counted among the packets of a test. */
+export function runCommand(file: string, stateDir = newStateDir()): string[] {
+  return [process.execPath, MAIN, 'run', file, `--state-dir=${stateDir}`, '--probe-interval=0'];
+}
+
 /**
  * Starts `ripstop run` inside a namespace, without waiting.
  * @param before words in front of the command (setpriv ...)
  * @param input standard input, for the file `-`
  */
 export function startRun(ns: Namespace, file: string, before: readonly string[] = [], input = ''): Proc {
-  const argv = [...before, process.execPath, MAIN, 'run', '--config', file, '--log-level', 'debug'];
-  return ns.launch(argv, { input });
+  return ns.launch([...before, ...runCommand(file), '--log-level=debug'], { input });
 }
 
 /** Starts `ripstop run` and waits until packets can flow. */

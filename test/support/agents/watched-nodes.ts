@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Proc } from '../../../bench/lab/proc.ts';
 import type { Lab, Node } from '../../../bench/lab/topology.ts';
 import { labFor } from '../lab.ts';
-import { type Configuration, configurationOf, MAIN } from './run-node.ts';
+import { type Configuration, configurationOf, MAIN, runCommand } from './run-node.ts';
 
 /** Two nodes under `ripstop run`, each with a socket by which it lets itself be watched. */
 export interface WatchedNodes {
@@ -32,7 +32,8 @@ export async function watchedNodes(
   const folder = mkdtempSync(join(tmpdir(), 'rs-cap-'));
   owner.teardown(() => rmSync(folder, { recursive: true }));
   const [one, two] = lab.nodes as [Node, Node];
-  const socketOf = (node: Node) => `${folder}/node${node.index}.sock`;
+  const stateOf = (node: Node) => `${folder}/node${node.index}`;
+  const socketOf = (node: Node) => `${stateOf(node)}/agent.sock`;
   const fileOf = (node: Node) => `${folder}/node${node.index}.yaml`;
   const configure = (node: Node, more: Configuration = {}) => {
     const peers = lab.nodes.filter(peer => peer !== node);
@@ -42,8 +43,9 @@ export async function watchedNodes(
   const running = new Map<Node, Proc>();
   for (const node of lab.nodes) {
     configure(node);
-    const argv = [process.execPath, MAIN, 'run', '--config', fileOf(node), '--socket', socketOf(node)];
-    const proc = node.ns.launch(argv);
+    // All nodes of a lab have the host's name: their addresses tell them apart.
+    const name = `--node-name=${node.underlay[underlay]}`;
+    const proc = node.ns.launch([...runCommand(fileOf(node), stateOf(node)), name]);
     await proc.saying(/"ready":true/);
     running.set(node, proc);
   }
@@ -51,7 +53,7 @@ export async function watchedNodes(
     configure(node, more);
     const proc = running.get(node)!;
     proc.kill('SIGHUP');
-    await proc.saying(/peers read again/);
+    await proc.saying(/configuration read again/);
   };
   const ripstop = (node: Node, command: string, ...args: string[]) =>
     node.ns.launch([process.execPath, MAIN, command, '--socket', socketOf(node), ...args]);

@@ -54,7 +54,7 @@ const node = {
 };
 writeFileSync(join(folder, 'c.pcap'), capture);
 writeFileSync(join(folder, 'a.yaml'), JSON.stringify(node));
-writeFileSync(join(folder, 'b.yaml'), JSON.stringify({ ...node, gate: 'off' }));
+writeFileSync(join(folder, 'b.yaml'), JSON.stringify({ ...node, sourceCheck: 'off' }));
 writeFileSync(join(folder, 'auto.yaml'), JSON.stringify({ ...node, underlay: 'auto' }));
 
 t.test('replay: a table, a summary, JSON, a file', async t => {

@@ -76,6 +76,11 @@ const STATUS: Status = {
     },
   ],
   rules: { tool: 'nftables', repaired: 0 },
+  settings: [
+    { name: 'workers', value: 2, origin: 'cluster' },
+    { name: 'busyPollMicroseconds', value: 200, origin: 'default' },
+    { name: 'offloads.tso', value: false, origin: 'flag' },
+  ],
   repairs: {},
   failedRepairs: 0,
   networkStarts: 1,
@@ -90,6 +95,10 @@ t.test('status', async t => {
   t.match(text, /^ready +yes$/m);
   t.match(text, /^lease +10\.244\.1\.0\/24, ends in 23h 53m$/m);
   t.match(text, /^flannel\.1 +vxlan +userspace +1450 +02:00:00:00:00:01 +10\.244\.1\.0\/24 +2 +off: uso$/m);
+  t.match(
+    text,
+    /^SETTING +VALUE +FROM\nworkers +2 +cluster\nbusyPoll\S+ +200 +default\noffloads\.tso +false +flag$/m,
+  );
   const [overlay] = STATUS.overlays;
   t.match(showStatus({ ...STATUS, overlays: [{ ...overlay!, silentPeers: 1 }] }), / 2 \(1 silent\) /);
   const bad = showStatus({

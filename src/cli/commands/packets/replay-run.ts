@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { peerOf, readNodeConfig, vtepMac } from '../../../agent/node/config.ts';
+import { ResolvedSettings } from '../../../agent/config/settings.ts';
+import { parseStaticFile, readText } from '../../../agent/store/static/static-file.ts';
+import { vtepMac } from '../../../agent/store/static/vtep-mac.ts';
 import { elementAt } from '../../../base/at.ts';
 import { hasCode, RipstopError } from '../../../base/errors.ts';
 import { verdictNumbers } from '../../../capture/filter/selection.ts';
@@ -34,6 +36,7 @@ import { formatOf, openSink } from '../../../capture/sink/open-sink.ts';
 import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
 import { VERDICTS } from '../../../dataplane/descriptor/verdicts.ts';
 import { openReplayForwarder, REPLAY_BATCH } from '../../../dataplane/replay/replay-forwarder.ts';
+import { requirePrefix } from '../../../ip/prefix.ts';
 
 /** Every option as commander hands it over. */
 export interface ReplayOptions {
@@ -78,7 +81,8 @@ function checkTogether(path: string, options: ReplayOptions): void {
 
 /** The configuration of `ripstop run`, with what the machine would have settled taken from the options. */
 function configOf(file: string, options: ReplayOptions): ReplayConfig {
-  const node = readNodeConfig(file);
+  const node = parseStaticFile(readText(file), file);
+  const { flood, sourceCheck } = new ResolvedSettings({ file: node.settings }).values;
   const draft: PartialReplayConfig = {
     mode: node.mode,
     underlay: node.underlay,
@@ -88,9 +92,14 @@ function configOf(file: string, options: ReplayOptions): ReplayConfig {
     mac: node.mac,
     mtu: node.mtu === 'auto' ? undefined : node.mtu,
     underlayMtu: options.underlayMtu,
-    flood: node.flood,
-    sourceCheck: node.gate === 'strict',
-    peers: node.peers.map(peerOf),
+    flood,
+    sourceCheck: sourceCheck === 'strict',
+    peers: node.peers.map(({ name, address, mac, subnets }) => ({
+      id: name,
+      address,
+      mac: node.mode === 'vxlan' ? (mac ?? vtepMac(node.vni, address)) : undefined,
+      subnets: subnets.map(requirePrefix),
+    })),
   };
   const config = resolveReplayConfig(draft, file);
   if (config.mode === 'udp' || config.mac !== undefined) return config;

@@ -34,9 +34,9 @@ async function planFor(flagWords: readonly string[]): Promise<string[]> {
   const { agentOptions, openStore } = await import('../../../agent/inputs/options.ts');
   const { dryRun } = await import('../../../diagnose/dry-run.ts');
   const flags = parseFlags(flagWords, process.env);
-  const { store, nodeName } = await openStore(flags, process.env);
+  const { store, nodeName, netns } = await openStore(flags, process.env);
   try {
-    return await dryRun(agentOptions(flags, nodeName), store, createLog(flags.text('log-level')));
+    return await dryRun(agentOptions(flags, nodeName, netns), store, createLog(flags.text('log-level')));
   } finally {
     await store.close();
   }

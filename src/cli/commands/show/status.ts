@@ -51,6 +51,7 @@ export function showStatus(status: Status): string {
   const width = Math.max(...rows.map(([title]) => title.length));
   const head = rows.map(([title, text]) => `${title.padEnd(width)}  ${text}\n`).join('');
   if (status.overlays.length === 0) return head;
+  const settings = status.settings.map(({ name, value, origin }) => [name, String(value), origin]);
   const overlays = status.overlays.map(overlay => [
     overlay.device ?? '-',
     overlay.mode,
@@ -61,7 +62,7 @@ export function showStatus(status: Status): string {
     overlay.silentPeers > 0 ? `${overlay.peers} (${overlay.silentPeers} silent)` : overlay.peers,
     offloads(overlay.offloads),
   ]);
-  return `${head}\n${formatTable(['DEVICE', 'MODE', 'DATA PLANE', 'MTU', 'MAC', 'SUBNETS', 'PEERS', 'OFFLOADS'], overlays)}`;
+  return `${head}\n${formatTable(['DEVICE', 'MODE', 'DATA PLANE', 'MTU', 'MAC', 'SUBNETS', 'PEERS', 'OFFLOADS'], overlays)}\n${formatTable(['SETTING', 'VALUE', 'FROM'], settings)}`;
 }
 
 /** Only what is worth a word. */

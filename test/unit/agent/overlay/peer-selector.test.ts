@@ -223,7 +223,7 @@ for (const store of ['a node has subnet keys', 'a node has one lease by its name
       const random = generator(seed + round * 7919);
       const pick = <T>(of: readonly T[]): T => of[random(of.length)]!;
       const own = leaseOf(isNodePerLease ? 'own' : '10.0.1.0-28', '10.0.1.0/28', '192.0.2.1', 4, 'alive', 0);
-      const plan = planOverlays(config, UNDERLAY, own, MACS)[0]!;
+      const plan = planOverlays({ config, underlay: UNDERLAY, lease: own, macs: MACS })[0]!;
       const selector = new PeerSelector({ plan, config, own, onLink: () => true, underlay: WIRE });
       const reference = new Reference(own, isNodePerLease);
       const leases = new Map<string, Lease>();

@@ -3,6 +3,7 @@ import { parseNetConf } from '../../../../src/agent/config/net-conf.ts';
 import {
   leaseAttributes,
   type OverlayPlan,
+  type PlanInputs,
   planOverlays,
   underlayFamilies,
 } from '../../../../src/agent/inputs/plan.ts';
@@ -50,13 +51,15 @@ function lease(
 
 const OWN = lease(1);
 const WIRE = [parsePrefix('192.0.2.1/32')!, parsePrefix('192.0.2.0/24')!, parsePrefix('10.0.200.0/24')!];
+const plansOf = (config: PlanInputs['config'], more: Partial<PlanInputs> = {}) =>
+  planOverlays({ config, underlay: UNDERLAY, lease: OWN, macs: MACS, ...more });
 const select = (conf: ReturnType<typeof config>, leases: Lease[], onLink = () => true, at = 0) => {
-  const plan = planOverlays(conf, UNDERLAY, OWN, MACS)[at]!;
+  const plan = plansOf(conf)[at]!;
   return selectPeers({ plan, config: conf, own: OWN, onLink, underlay: WIRE }, [OWN, ...leases]);
 };
 
 t.test('overlays as flannel has them', async t => {
-  const dual = planOverlays(config({ Type: 'vxlan', VNI: 7 }, DUAL), UNDERLAY, OWN, MACS);
+  const dual = plansOf(config({ Type: 'vxlan', VNI: 7 }, DUAL));
   t.match(dual, [
     {
       device: 'flannel.7',
@@ -75,13 +78,13 @@ t.test('overlays as flannel has them', async t => {
       address: 'fd00::1',
     },
   ]);
-  const udp = planOverlays(config({ Type: 'udp' }, DUAL), UNDERLAY, OWN, MACS);
+  const udp = plansOf(config({ Type: 'udp' }, DUAL));
   t.match(udp, [{ device: 'flannel0', family: 4, carries: [4, 6], mtu: 1472, mac: undefined }]);
   t.same(underlayFamilies(config({ Type: 'udp' }, DUAL)), { v4: true, v6: false });
   t.same(underlayFamilies(config({ Type: 'host-gw' }, DUAL)), { v4: true, v6: true });
-  const jumbo = planOverlays(config({ Type: 'vxlan', MTU: 9000 }), UNDERLAY, { ...OWN, v6: undefined }, MACS);
+  const jumbo = plansOf(config({ Type: 'vxlan', MTU: 9000 }), { lease: { ...OWN, v6: undefined } });
   t.equal(jumbo[0]!.mtu, 8950);
-  t.throws(() => planOverlays(config({ Type: 'vxlan' }, DUAL), { ...UNDERLAY, mtu: 1300 }, OWN, MACS), {
+  t.throws(() => plansOf(config({ Type: 'vxlan' }, DUAL), { underlay: { ...UNDERLAY, mtu: 1300 } }), {
     code: 'ECONFIG',
     message: /eth0/,
   });
@@ -121,7 +124,7 @@ t.test('peers by overlay', async t => {
 
 t.test('inner checksums stay open only between nodes that both say so', async t => {
   const conf = config({ Type: 'vxlan' }, DUAL);
-  const [plan, plan6] = planOverlays(conf, UNDERLAY, OWN, MACS);
+  const [plan, plan6] = plansOf(conf);
   const attributes = leaseAttributes(conf.backend, UNDERLAY, MACS, true);
   const open = { VNI: 1, VtepMAC: '0a:00:00:00:00:02', RipstopRemoteChecksum: true };
   const side = (of: OverlayPlan, own: Lease) => ({

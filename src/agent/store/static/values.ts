@@ -1,8 +1,8 @@
-import { macText } from '../../../encap/wire/addresses.ts';
-import { type Field, fail, listOf } from '../../base/schema.ts';
-import { canonicalAddress } from '../../ip/address.ts';
-import { parseMac } from '../../ip/mac.ts';
-import { covers, formatPrefix, isNetwork, networkOf, parsePrefix } from '../../ip/prefix.ts';
+import { macText } from '../../../../encap/wire/addresses.ts';
+import { type Field, fail, listOf } from '../../../base/schema.ts';
+import { canonicalAddress } from '../../../ip/address.ts';
+import { parseMac } from '../../../ip/mac.ts';
+import { covers, formatPrefix, isNetwork, networkOf, parsePrefix } from '../../../ip/prefix.ts';
 
 /* Readers of the values that a configuration of addresses is made of. */
 
@@ -81,13 +81,18 @@ export function autoOr(field: Field<number>): Field<number | 'auto'> {
   };
 }
 
-/** A list with at least one item. */
-export function listed<T>(field: Field<T>, doc: string): Field<T[]> {
+/** Prefixes, at most one per family and at least `least`. */
+export function onePerFamily(field: Field<string>, doc: string, least: 0 | 1): Field<string[]> {
   return {
     ...listOf(field, doc),
     read(raw, where) {
       const items = listOf(field, doc).read(raw, where);
-      if (items.length === 0) fail(where, 'is empty', `it takes at least one: ${doc}`);
+      if (items.length < least) fail(where, 'is empty', `at least one is needed: ${doc}`);
+      for (const isV6 of [false, true]) {
+        const second = items.filter(item => item.includes(':') === isV6)[1];
+        if (second !== undefined)
+          fail(where, `${second} is the second of IPv${isV6 ? 6 : 4}`, 'give at most one of each family');
+      }
       return items;
     },
   };

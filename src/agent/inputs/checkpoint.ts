@@ -1,0 +1,141 @@
+import { RipstopError } from '../../base/errors.ts';
+import { type Field, listOf, objectOf, readObject, required, type Shape, text } from '../../base/schema.ts';
+import { formatPrefix, parsePrefix } from '../../ip/prefix.ts';
+import { formatAttributes, type Lease, parseAttributes } from '../lease/lease.ts';
+import type { KeptLeases, NodeOverrides } from '../lease/store.ts';
+import type { UnderlayHistory } from './underlay-chooser.ts';
+
+/** The network configuration as the store has it, and its name for messages. */
+export interface ConfigText {
+  readonly text: string;
+  readonly source: string;
+}
+
+/** What the agent last knew; enough to carry on while the store is away, and at a start until it has answered. */
+export interface Checkpoint {
+  /** `place` of the store that said it. */
+  readonly store: string;
+  readonly config: ConfigText;
+  readonly lease: Lease;
+  /** By key. May change in place until it is written. */
+  readonly leases: ReadonlyMap<string, Lease>;
+  /** Keys of leases that contradict those of known peers. */
+  readonly refused?: ReadonlySet<string> | undefined;
+  /** What the store said of this node. */
+  readonly overrides: NodeOverrides;
+  readonly underlay?: UnderlayHistory | undefined;
+  /** Which of the leases an emptied store had lost. */
+  readonly kept?: KeptLeases | undefined;
+}
+
+/** Of the file; another one makes it void. */
+const VERSION = 1;
+
+const number: Field<number> = {
+  type: 'number',
+  doc: '',
+  read(raw) {
+    if (typeof raw === 'number') return raw;
+    throw new RipstopError('ECONFIG', `${JSON.stringify(raw)} is not a number`);
+  },
+};
+const anything: Field<unknown> = { type: 'JSON', doc: '', read: raw => raw };
+const word = text('text', '');
+const words = listOf(word, '');
+
+const leaseFields = {
+  key: required(word),
+  v4: word,
+  v6: word,
+  attributes: required(anything),
+  expiresAt: number,
+  since: number,
+};
+
+const overrideFields = {
+  publicIp: word,
+  publicIpv6: word,
+  mac: word,
+  mac6: word,
+  publishedIp: word,
+  publishedIpv6: word,
+  nodeUid: word,
+};
+
+const placement = objectOf({ name: required(word), address4: word, address6: word }, '');
+
+const checkpointFields = {
+  version: required(number),
+  store: required(word),
+  config: required(objectOf({ text: required(word), source: required(word) }, '')),
+  lease: required(objectOf(leaseFields, '')),
+  leases: required(listOf(objectOf(leaseFields, ''), '')),
+  overrides: required(objectOf(overrideFields, '')),
+  underlay: objectOf({ wish: required(word), home: required(placement), current: required(placement) }, ''),
+  refused: required(words),
+  kept: objectOf({ keys: required(words), until: required(number), why: required(word) }, ''),
+};
+
+/** The checkpoint in a file; undefined for anything else, and for what another version wrote. */
+export function parseCheckpoint(raw: unknown): Checkpoint | undefined {
+  try {
+    const { version, lease, leases, overrides, refused, ...rest } = readObject(checkpointFields, raw, '');
+    if (version !== VERSION) return undefined;
+    return {
+      ...rest,
+      lease: fromJson(lease),
+      leases: new Map(leases.map(each => [each.key, fromJson(each)])),
+      overrides: withoutAbsent(overrides),
+      refused: new Set(refused),
+    };
+  } catch (error) {
+    if (error instanceof RipstopError) return undefined;
+    throw error;
+  }
+}
+
+/** One line. A change of one lease does not format the others again. */
+export function formatCheckpoint(checkpoint: Checkpoint): string {
+  const { store, config, overrides, underlay, kept, lease, leases } = checkpoint;
+  const refused = [...(checkpoint.refused ?? [])];
+  const head = JSON.stringify({ version: VERSION, store, config, overrides, underlay, refused, kept });
+  const all = Array.from(leases.values(), leaseText).join();
+  return `${head.slice(0, -1)},"lease":${leaseText(lease)},"leases":[${all}]}\n`;
+}
+
+function withoutAbsent(overrides: Shape<typeof overrideFields>): NodeOverrides {
+  return Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined));
+}
+
+const texts = new WeakMap<Lease, string>();
+
+function leaseText(lease: Lease): string {
+  const known = texts.get(lease);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(toJson(lease));
+  texts.set(lease, text);
+  return text;
+}
+
+function toJson(lease: Lease): object {
+  return {
+    key: lease.key,
+    ...(lease.v4 ? { v4: formatPrefix(lease.v4) } : {}),
+    ...(lease.v6 ? { v6: formatPrefix(lease.v6) } : {}),
+    attributes: JSON.parse(formatAttributes(lease.attributes)),
+    ...(lease.expiresAt === undefined ? {} : { expiresAt: lease.expiresAt }),
+    ...(lease.since === undefined ? {} : { since: lease.since }),
+  };
+}
+
+function fromJson({ key, v4, v6, attributes, expiresAt, since }: Shape<typeof leaseFields>): Lease {
+  return {
+    key,
+    v4: v4 === undefined ? undefined : parsePrefix(v4),
+    v6: v6 === undefined ? undefined : parsePrefix(v6),
+    attributes: parseAttributes(JSON.stringify(attributes), key),
+    expiresAt,
+    node: undefined,
+    ...(since === undefined ? {} : { since }),
+  };
+}

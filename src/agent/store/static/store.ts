@@ -1,0 +1,96 @@
+import { RipstopError } from '../../../base/errors.ts';
+import type { NetworkConfig } from '../../config/net-conf.ts';
+import { formatKey, type Lease } from '../../lease/lease.ts';
+import type { LeaseRequest, LeaseStore, StoreObserver } from '../../lease/store.ts';
+import {
+  networkConfigOf,
+  parseStaticFile,
+  peerLease,
+  readText,
+  type StaticFile,
+  subnetsOf,
+} from './static-file.ts';
+
+/**
+ * A lease store that is one file of this node: the own subnets and the peers stand in it, and no lease ends. The file is
+ * read at start and on `reload` (SIGHUP).
+ */
+export class StaticStore implements LeaseStore {
+  readonly kind = 'static';
+  readonly location: string;
+  readonly allocates = false;
+  readonly unreadable = new Map<string, string>();
+  readonly #nodeName: string;
+  #file: StaticFile;
+  #leases = new Map<string, Lease>();
+  #own: Lease | undefined;
+  #observer: StoreObserver | undefined;
+
+  /** @param path `-` for standard input @throws RipstopError ECONFIG, or the errno name */
+  constructor(path: string, nodeName: string) {
+    this.location = path;
+    this.#nodeName = nodeName;
+    this.#file = parseStaticFile(readText(path), path);
+    this.#setLeases();
+  }
+
+  get file(): StaticFile {
+    return this.#file;
+  }
+
+  get leases(): ReadonlyMap<string, Lease> {
+    return this.#leases;
+  }
+
+  /** The text has no peers: these are leases. */
+  async networkConfig(): Promise<{ text: string; source: string }> {
+    return { text: JSON.stringify(configKeys(this.#file)), source: this.location };
+  }
+
+  parseConfig(): NetworkConfig {
+    return networkConfigOf(this.#file);
+  }
+
+  async acquire({ attributes }: LeaseRequest): Promise<Lease> {
+    const subnets = subnetsOf(this.#file.subnets);
+    this.#own = { key: formatKey(subnets), ...subnets, attributes, expiresAt: 0, node: this.#nodeName };
+    this.#setLeases();
+    return this.#own;
+  }
+
+  async renew(lease: Lease): Promise<Lease> {
+    return lease;
+  }
+
+  follow(observer: StoreObserver): void {
+    this.#observer = observer;
+    queueMicrotask(() => {
+      observer.up();
+      observer.leases(this.#leases, undefined);
+    });
+  }
+
+  async reload(): Promise<void> {
+    if (this.location === '-')
+      throw new RipstopError('ECONFIG', 'standard input cannot be read again', 'use a file');
+    this.#file = parseStaticFile(readText(this.location), this.location);
+    const subnets = subnetsOf(this.#file.subnets);
+    if (this.#own) this.#own = { ...this.#own, ...subnets, key: formatKey(subnets) };
+    this.#setLeases();
+    this.#observer?.leases(this.#leases, undefined);
+  }
+
+  async close(): Promise<void> {
+    this.#observer = undefined;
+  }
+
+  #setLeases(): void {
+    const peers = this.#file.peers.map(peer => peerLease(peer, this.#file));
+    this.#leases = new Map([...(this.#own ? [this.#own] : []), ...peers].map(lease => [lease.key, lease]));
+  }
+}
+
+/** Everything but the peers, in a form that JSON keeps. */
+function configKeys({ peers: _peers, settings, ...rest }: StaticFile): object {
+  return { ...rest, settings: [...settings] };
+}

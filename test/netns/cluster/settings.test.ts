@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { until } from '../../../bench/lab/until.ts';
+import type { SettingStatus } from '../../../src/api/settings.ts';
+import type { Status } from '../../../src/api/status.ts';
+import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
+import { MAIN } from '../../support/agents/run-node.ts';
+import { labFor } from '../../support/lab.ts';
+import { need } from '../../support/skip-unless.ts';
+
+/* Settings of the whole cluster, in the object Ripstop of the backend in net-conf.json, reach running nodes. */
+
+const skip = need('root', 'netns', 'tun', 'nft', 'ip', 'ping');
+
+const backend = (ripstop: object) => ({ Backend: { Type: 'vxlan', Ripstop: ripstop } });
+
+t.test('a setting of the cluster reaches each node without a restart of its process', { skip }, async t => {
+  const lab = labFor(t);
+  const [one, two] = lab.nodes;
+  const store = fileStoreFor(t, backend({ workers: 2, offloads: { tso: false } }));
+  const { agents } = agentsFor(t, lab, store.flags);
+  const [first, second] = agents;
+  for (const agent of agents) agent.rememberSubnet();
+  first!.start();
+  second!.start('--workers=1');
+  for (const agent of agents) await agent.ready(1);
+  const settingsOf = async (agent = first!): Promise<Record<string, SettingStatus>> => {
+    const { settings } = await agent.ask<Status>('/status');
+    return Object.fromEntries(settings.map(setting => [setting.name, setting]));
+  };
+  t.match(await settingsOf(), {
+    workers: { value: 2, origin: 'cluster' },
+    'offloads.tso': { value: false, origin: 'cluster' },
+    sourcePorts: { value: 16, origin: 'default' },
+  });
+  t.match((await first!.ask<Status>('/status')).overlays[0]!.offloads, { tso: 'off by configuration' });
+  t.match(await settingsOf(second), { workers: { value: 1, origin: 'flag' } }, 'a flag comes first');
+  const shown = one!.ns.must([process.execPath, MAIN, 'status', '--socket', first!.socket]);
+  t.match(shown, /^workers +2 +cluster$/m);
+  const [, table = ''] = shown.split('\nSETTING');
+  t.ok(table.split('\n').every(line => line.length <= 80));
+
+  const { pid } = await first!.ask<Status>('/status');
+  store.write(backend({ workers: 2, txQueueLength: 500 }));
+  await until('the new queue length', async () => (await settingsOf()).txQueueLength?.value === 500);
+  t.match(
+    readFileSync(first!.log, 'utf8'),
+    /restarting the overlay, .*txQueueLength is 500 \(cluster\), was 1000/,
+  );
+  const again = await first!.ready(1);
+  t.equal(again.pid, pid);
+  t.match(one!.ns.must(['ip', '-j', 'link', 'show', 'flannel.1']), /"txqlen":500/);
+
+  store.write(backend({ workers: 'many', txQueueLength: 500 }));
+  await until('the fault to be named', () =>
+    /keeping the present setting: Backend\.Ripstop\.workers: .*many/.test(readFileSync(first!.log, 'utf8')),
+  );
+  t.match(await settingsOf(), { workers: { value: 2, origin: 'cluster' } });
+  t.equal((await first!.ready(1)).networkStarts, again.networkStarts, 'and traffic is not interrupted');
+  const ping = ['ping', '-c', '1', '-W', '2', two!.pods[0]!.address[4]];
+  await until('traffic', () => one!.pods[0]!.ns.attempt(ping).code === 0);
+});
