@@ -2,6 +2,7 @@ import { appendFileSync } from 'node:fs';
 import { describeError } from '../../base/errors.ts';
 import { listOf, text } from '../../base/schema.ts';
 import { runCommand } from '../../net/command.ts';
+import { absolutePath } from '../config/fields.ts';
 import { readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { readPrevResult } from '../config/network.ts';
 import { emptyResult, type Result } from '../result/types.ts';
@@ -13,7 +14,7 @@ const hooks = (when: string) =>
 
 /** Keys of a debug plugin. */
 export const debugFields = {
-  cniOutput: text('a path', 'file that every call is appended to'),
+  cniOutput: absolutePath('file that every call is appended to'),
   addHooks: hooks('ADD'),
   delHooks: hooks('DEL'),
   checkHooks: hooks('CHECK'),

@@ -1,10 +1,11 @@
 import { readdirSync, statSync } from 'node:fs';
 import { type Shape, text } from '../../base/schema.ts';
+import { absolutePath } from '../config/fields.ts';
 import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { DEFAULT_DATA_DIR } from '../ipam/host-local/config.ts';
 import { bootId, type RecordedCall } from './recorded.ts';
 
-const ipam = passthroughObject({ dataDir: text('a path', 'directory of the address files') }, 'IPAM');
+const ipam = passthroughObject({ dataDir: absolutePath('directory of the address files') }, 'IPAM');
 const configFields = {
   name: text('a network name', 'network of the call'),
   ipam,

@@ -1,4 +1,5 @@
 import { flag, integer, listOf, text, withDefault } from '../../../base/schema.ts';
+import { absolutePath } from '../../config/fields.ts';
 import { anything, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { readCniArgs } from '../../config/runtime.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
@@ -44,7 +45,7 @@ const requestFields = {
 /** `ipam` of a network that uses dhcp. */
 export const dhcpFields = {
   daemonSocketPath: withDefault(
-    text('a path', "socket of the daemon, or '' for the default"),
+    absolutePath("socket of the daemon, or '' for the default"),
     DEFAULT_DAEMON_SOCKET,
   ),
   provide: listOf(passthroughObject(provideFields, 'an option'), 'options that are sent'),

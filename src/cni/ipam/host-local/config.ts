@@ -1,6 +1,7 @@
 import { listOf, text } from '../../../base/schema.ts';
 import type { Address } from '../../../ip/address.ts';
 import { readAddress } from '../../config/addresses.ts';
+import { absolutePath } from '../../config/fields.ts';
 import { anything, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { cniArgsOf, readCniArgs, runtimeConfig } from '../../config/runtime.ts';
 import { decodeRoute } from '../../result/decode.ts';
@@ -20,8 +21,8 @@ export const hostLocalFields = {
   ...rangeFields,
   ranges: rangeSets,
   routes: listOf(anything('a route: {dst, gw, ...}'), 'routes of the pod'),
-  resolvConf: text('a path', 'file in resolv.conf format that is returned as DNS settings'),
-  dataDir: text('a path', 'directory of the address files'),
+  resolvConf: absolutePath('file in resolv.conf format that is returned as DNS settings'),
+  dataDir: absolutePath('directory of the address files'),
 };
 
 export interface HostLocalConfig {

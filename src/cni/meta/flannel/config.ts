@@ -1,4 +1,5 @@
-import { text, withDefault } from '../../../base/schema.ts';
+import { withDefault } from '../../../base/schema.ts';
+import { absolutePath } from '../../config/fields.ts';
 import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
@@ -8,9 +9,9 @@ type Json = Record<string, unknown>;
 
 /** Keys of a flannel network. */
 export const flannelFields = {
-  subnetFile: withDefault(text('a path', "file with the node's subnets"), '/run/flannel/subnet.env'),
+  subnetFile: withDefault(absolutePath("file with the node's subnets"), '/run/flannel/subnet.env'),
   dataDir: withDefault(
-    text('a path', 'directory of the configurations given to the delegate'),
+    absolutePath('directory of the configurations given to the delegate'),
     '/var/lib/cni/flannel',
   ),
   delegate: anyObject('configuration of the plugin that wires the pod; name and ipam are set here'),

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { flag, integer, type Shape, text, withDefault } from '../../../base/schema.ts';
-import { macField } from '../../config/fields.ts';
+import { flag, integer, type Shape, withDefault } from '../../../base/schema.ts';
+import { absolutePath, macField } from '../../config/fields.ts';
 import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { cniArgsOf, requestedMac } from '../../config/runtime.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
@@ -22,7 +22,7 @@ export const linkFields = {
 export const tuningFields = {
   ...linkFields,
   sysctl: anyObject('kernel settings below net, IFNAME standing for the interface: name to value'),
-  dataDir: withDefault(text('a path', 'directory of the former values'), '/run/cni/tuning'),
+  dataDir: withDefault(absolutePath('directory of the former values'), '/run/cni/tuning'),
 };
 
 /** Attributes of the pod's interface; what is absent is left as it is. */
