@@ -27,7 +27,7 @@ export interface HostGatewayBackend {
   readonly type: 'host-gw';
 }
 
-export type Backend = UdpBackend | VxlanBackend | HostGatewayBackend;
+export type BackendConfig = UdpBackend | VxlanBackend | HostGatewayBackend;
 
 const typeField = { Type: withDefault(text('text', 'name of the backend'), 'vxlan') };
 
@@ -66,7 +66,7 @@ export function backendFieldsOf(
 }
 
 /** Reads an object whose keys already have their canonical case and whose unknown keys are gone. */
-export function readBackend(raw: Record<string, unknown>, where: string, notes: string[]): Backend {
+export function readBackend(raw: Record<string, unknown>, where: string, notes: string[]): BackendConfig {
   const fields = backendFieldsOf(raw.Type, `${where}.Type`);
   if (fields === backendFields.udp) {
     const read = readObject(backendFields.udp, raw, where);

@@ -3,7 +3,7 @@ import { fail, flag, integer, readObject, text, withDefault } from '../../base/s
 import { suggest } from '../../base/suggest.ts';
 import type { Family } from '../../ip/address.ts';
 import type { Prefix } from '../../ip/prefix.ts';
-import { type Backend, backendFieldsOf, readBackend } from './backend.ts';
+import { type BackendConfig, backendFieldsOf, readBackend } from './backend.ts';
 import { readNetwork, readRange, type SubnetRange } from './ranges.ts';
 import { readClusterSettings, type SettingFault, type SettingLayer } from './settings.ts';
 
@@ -16,7 +16,7 @@ export interface NetworkConfig {
   readonly range6: SubnetRange | undefined;
   /** EnableNFTables as given; undefined: not given. */
   readonly nftables: boolean | undefined;
-  readonly backend: Backend;
+  readonly backend: BackendConfig;
   /** Settings of the data plane that the configuration gives: for the cluster, or of a static file. */
   readonly settings: {
     readonly origin: 'cluster' | 'file';
@@ -130,7 +130,7 @@ function readBackendKey(
   raw: unknown,
   tolerate: boolean,
   notes: string[],
-): { backend: Backend; ripstop: unknown } {
+): { backend: BackendConfig; ripstop: unknown } {
   // pkg/subnet/config.go, parseBackendType: absent means udp, although flannel's documentation names vxlan.
   if (raw === undefined) {
     notes.push('Backend is absent: using udp, as flanneld does');

@@ -19,11 +19,11 @@ export interface Settings {
   readonly partialChecksums: 'auto' | 'accept' | 'refuse';
   readonly driver: 'native' | 'tuntap2';
   readonly flowTable: boolean;
-  readonly offloads: Readonly<Record<Offload, boolean>>;
+  readonly offloads: Readonly<Record<OffloadName, boolean>>;
 }
 
-export type Offload = 'csum' | 'tso' | 'uso' | 'udpGso' | 'udpGro' | 'mergeTcp' | 'mergeUdp';
-export type SettingName = Exclude<keyof Settings, 'offloads'> | `offloads.${Offload}`;
+export type OffloadName = 'csum' | 'tso' | 'uso' | 'udpGso' | 'udpGro' | 'mergeTcp' | 'mergeUdp';
+export type SettingName = Exclude<keyof Settings, 'offloads'> | `offloads.${OffloadName}`;
 export type SettingValue = number | boolean | string;
 
 /** Where a value was given. A flag or its variable takes precedence over the file, the file over the cluster. */

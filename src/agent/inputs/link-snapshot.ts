@@ -4,9 +4,9 @@ import { listAddresses } from '../../net/rtnetlink/addresses.ts';
 import { findLink, listLinks } from '../../net/rtnetlink/links.ts';
 import { listRoutes, type Route, routeTo, TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import type { Backend } from '../config/backend.ts';
+import type { BackendConfig } from '../config/backend.ts';
 import { deviceName } from './plan.ts';
-import type { Link, LinkAddress, LinkSnapshot } from './underlay.ts';
+import type { LinkAddress, LinkSnapshot, UnderlayLink } from './underlay.ts';
 
 const SCOPES: Readonly<Record<number, LinkAddress['scope']>> = {
   0: 'global',
@@ -18,7 +18,7 @@ const SCOPES: Readonly<Record<number, LinkAddress['scope']>> = {
 /** What rtnetlink says about links, addresses and routes of a namespace, for the choice of the underlay. */
 export function linkSnapshot(socket: NetlinkSocket): LinkSnapshot {
   return {
-    links(): Link[] {
+    links(): UnderlayLink[] {
       const addresses = listAddresses(socket);
       return listLinks(socket).map(({ index, name, mtu }) => ({
         index,
@@ -60,7 +60,7 @@ export function isOnLink(socket: NetlinkSocket, address: string, index: number):
 }
 
 /** MACs of the kernel VXLAN devices that flannel, or our own kernel data plane, left: peers know them already. */
-export function deviceMacs(socket: NetlinkSocket, backend: Backend): { mac?: string; mac6?: string } {
+export function deviceMacs(socket: NetlinkSocket, backend: BackendConfig): { mac?: string; mac6?: string } {
   if (backend.type !== 'vxlan') return {};
   const macOf = (family: Family): string | undefined => {
     const link = findLink(socket, deviceName(backend, family));

@@ -3,7 +3,7 @@ import { type MtuResult, overlayMtu } from '../../../encap/mtu.ts';
 import { RipstopError } from '../../base/errors.ts';
 import type { Family } from '../../ip/address.ts';
 import { formatPrefix } from '../../ip/prefix.ts';
-import type { Backend } from '../config/backend.ts';
+import type { BackendConfig } from '../config/backend.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
 import { formatVxlanData } from '../lease/backend-data.ts';
 import type { Lease, LeaseAttributes, Subnets } from '../lease/lease.ts';
@@ -53,7 +53,7 @@ export interface VtepMacs {
   readonly mac6: string;
 }
 
-type TunnelBackend = Exclude<Backend, { type: 'host-gw' }>;
+type TunnelBackend = Exclude<BackendConfig, { type: 'host-gw' }>;
 
 /** Name of the device of a family, as flannel has it. */
 export function deviceName(backend: TunnelBackend, family: Family): string {
@@ -120,7 +120,7 @@ function cidrsOf(of: Subnets, carries: readonly Family[]): string[] {
  * families, so that its IPv6 overlay sends datagrams the underlay does not take.
  */
 function podMtu(
-  backend: Backend,
+  backend: BackendConfig,
   underlayMtu: number,
   family: Family,
   carries: readonly Family[],
@@ -132,7 +132,7 @@ function podMtu(
 }
 
 /** UDP port of the tunnel; undefined without one. */
-export function tunnelPort(backend: Backend): number | undefined {
+export function tunnelPort(backend: BackendConfig): number | undefined {
   return backend.type === 'host-gw' ? undefined : backend.port;
 }
 
@@ -141,7 +141,7 @@ export function tunnelPort(backend: Backend): number | undefined {
  * @param remoteChecksum it leaves inner checksums open for peers that say the same
  */
 export function leaseAttributes(
-  backend: Backend,
+  backend: BackendConfig,
   underlay: Underlay,
   macs: VtepMacs,
   remoteChecksum: boolean,

@@ -14,7 +14,7 @@ import { deviceMacs, linkSnapshot } from './link-snapshot.ts';
 import type { AgentOptions } from './options.ts';
 import { leaseAttributes, type PlanInputs, type VtepMacs } from './plan.ts';
 import type { StateDir } from './state-dir.ts';
-import type { Link, Underlay } from './underlay.ts';
+import type { Underlay, UnderlayLink } from './underlay.ts';
 import { UnderlayChooser } from './underlay-chooser.ts';
 import { underlaySubnets } from './underlay-subnets.ts';
 
@@ -162,7 +162,7 @@ export class InputResolver {
   }
 
   /** Links of this node with their addresses. */
-  links(): readonly Link[] {
+  links(): readonly UnderlayLink[] {
     return this.#chooser.view.links();
   }
 

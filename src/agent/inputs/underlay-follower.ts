@@ -2,7 +2,7 @@ import { type Clock, monotonicMs } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import type { Readiness } from '../readiness.ts';
-import { describeUnderlay, type Link, missingAddresses, type Underlay } from './underlay.ts';
+import { describeUnderlay, missingAddresses, type Underlay, type UnderlayLink } from './underlay.ts';
 
 /**
  * How long another underlay must be the right one before the agent moves, ms. A DHCP client that renews by flushing and
@@ -11,7 +11,7 @@ import { describeUnderlay, type Link, missingAddresses, type Underlay } from './
 export const MOVE_AFTER_MS = 5000;
 
 /** `lacking`: why the tunnel cannot carry packets meanwhile. `ms`: look again after this time. */
-export type Verdict =
+export type FollowerDecision =
   | { readonly do: 'stay' }
   | { readonly do: 'wait'; readonly ms: number; readonly lacking: string | undefined }
   | { readonly do: 'move'; readonly why: string };
@@ -30,7 +30,7 @@ export class MoveDecision {
   }
 
   /** @param choose the underlay as this node is now; throws when none fits */
-  look(underlay: Underlay, choose: () => Underlay, links: readonly Link[]): Verdict {
+  look(underlay: Underlay, choose: () => Underlay, links: readonly UnderlayLink[]): FollowerDecision {
     const missing = missingAddresses(underlay, links);
     const isGone = missing.length > 0;
     if (!isGone) this.#present = new Set(links.flatMap(link => link.addresses.map(({ address }) => address)));
@@ -79,7 +79,7 @@ function isSamePlace(one: Underlay, other: Underlay): boolean {
 export interface FollowedNode {
   readonly readiness: Readiness;
   readonly log: Log;
-  links(): readonly Link[];
+  links(): readonly UnderlayLink[];
   /** Begins another session on the underlay as it is then. */
   move(why: string): void;
   /** The underlay is usable again. */
@@ -103,7 +103,7 @@ export class UnderlayFollower {
     const lookAgain = (ms: number): void => {
       this.#timer = setTimeout(() => this.look(underlay, choose), ms);
     };
-    let links: readonly Link[];
+    let links: readonly UnderlayLink[];
     try {
       links = this.#node.links();
     } catch (error) {

@@ -11,7 +11,7 @@ export interface LinkAddress {
   readonly deprecated?: boolean;
 }
 
-export interface Link {
+export interface UnderlayLink {
   readonly index: number;
   readonly name: string;
   /** Bytes. */
@@ -21,7 +21,7 @@ export interface Link {
 
 /** What the choice asks the kernel; `src/agent/inputs/link-snapshot.ts` answers through rtnetlink, tests from a table. */
 export interface LinkSnapshot {
-  links(): readonly Link[];
+  links(): readonly UnderlayLink[];
   /** Index of the link of the default route with the lowest metric. */
   defaultRoute(family: Family): number | undefined;
   /** Where a packet to `address` would leave, and with which source. */
@@ -95,7 +95,7 @@ export function chooseUnderlay(
       return complete(link, wish, links, wanted);
   }
   const failures: string[] = [];
-  const attempt = (find: () => { link: Link; address?: string } | string): Underlay | undefined => {
+  const attempt = (find: () => { link: UnderlayLink; address?: string } | string): Underlay | undefined => {
     const found = find();
     if (typeof found === 'string') {
       failures.push(found);
@@ -134,7 +134,7 @@ export function chooseUnderlay(
 /** The link that has the public address. A loopback device carries no underlay traffic: its address is bound only. */
 function publicLink(
   wish: UnderlaySelector,
-  links: readonly Link[],
+  links: readonly UnderlayLink[],
   known: readonly string[],
 ): Underlay | undefined {
   for (const address of [wish.v4 ? wish.publicIp : '', wish.v6 ? wish.publicIpv6 : '']) {
@@ -150,7 +150,7 @@ function publicLink(
  */
 function formerLink(
   wish: UnderlaySelector,
-  links: readonly Link[],
+  links: readonly UnderlayLink[],
   { chosen, published }: FormerPlacements,
   known: readonly string[],
 ): Underlay | undefined {
@@ -176,7 +176,11 @@ function formerLink(
   return undefined;
 }
 
-function defaultLink(wish: UnderlaySelector, view: LinkSnapshot, links: readonly Link[]): Link {
+function defaultLink(
+  wish: UnderlaySelector,
+  view: LinkSnapshot,
+  links: readonly UnderlayLink[],
+): UnderlayLink {
   const index4 = wish.v4 ? view.defaultRoute(4) : undefined;
   const index6 = wish.v6 ? view.defaultRoute(6) : undefined;
   if (wish.v4 && wish.v6 && index4 !== index6) {
@@ -198,7 +202,10 @@ function defaultLink(wish: UnderlaySelector, view: LinkSnapshot, links: readonly
   return link;
 }
 
-function byNameOrAddress(text: string, links: readonly Link[]): { link: Link; address?: string } | string {
+function byNameOrAddress(
+  text: string,
+  links: readonly UnderlayLink[],
+): { link: UnderlayLink; address?: string } | string {
   const wanted = parseAddress(text);
   const link = wanted ? byAddress(text, links) : links.find(candidate => candidate.name === text);
   if (!link) return `${text}: no such ${wanted ? 'address' : 'interface'} here`;
@@ -207,10 +214,10 @@ function byNameOrAddress(text: string, links: readonly Link[]): { link: Link; ad
 
 function byPattern(
   pattern: string,
-  links: readonly Link[],
+  links: readonly UnderlayLink[],
   wish: UnderlaySelector,
   known: readonly string[],
-): { link: Link; address?: string } | string {
+): { link: UnderlayLink; address?: string } | string {
   let expression: RegExp;
   try {
     expression = new RegExp(pattern);
@@ -225,7 +232,7 @@ function byPattern(
   return link ? { link } : `--iface-regex ${pattern}: neither an address nor a name matches`;
 }
 
-function byAddress(text: string, links: readonly Link[]): Link | undefined {
+function byAddress(text: string, links: readonly UnderlayLink[]): UnderlayLink | undefined {
   const wanted = parseAddress(text);
   if (!wanted) return undefined;
   const canonical = formatAddress(wanted);
@@ -233,7 +240,7 @@ function byAddress(text: string, links: readonly Link[]): Link | undefined {
 }
 
 /** Addresses of a link, best first: `known` ones, global before link-local, lasting before temporary and deprecated. */
-function inOrder(link: Link, family: Family, known: readonly string[]): LinkAddress[] {
+function inOrder(link: UnderlayLink, family: Family, known: readonly string[]): LinkAddress[] {
   const rank = ({ address, scope, deprecated, temporary }: LinkAddress) => {
     const at = known.indexOf(address);
     if (at >= 0) return at - known.length;
@@ -246,9 +253,9 @@ function inOrder(link: Link, family: Family, known: readonly string[]): LinkAddr
 
 /** The underlay on a link, with a public address of this node or else the first of `preferred` that the link has. */
 function complete(
-  link: Link,
+  link: UnderlayLink,
   wish: UnderlaySelector,
-  links: readonly Link[],
+  links: readonly UnderlayLink[],
   preferred: readonly string[],
 ): Underlay {
   if (link.mtu <= 0) throw new RipstopError('EUNDERLAY', `interface ${link.name} has MTU 0`);
@@ -286,12 +293,12 @@ function addressesOf({ address4, address6 }: Placement, { v4, v6 }: UnderlaySele
   return [v4 ? address4 : undefined, v6 ? address6 : undefined].filter(address => address !== undefined);
 }
 
-function hasAddress(link: Link, address: string): boolean {
+function hasAddress(link: UnderlayLink, address: string): boolean {
   return link.addresses.some(candidate => candidate.address === address && candidate.scope !== 'host');
 }
 
 /** Addresses of an underlay that no interface of this node has any more. */
-export function missingAddresses({ address4, address6 }: Underlay, links: readonly Link[]): string[] {
+export function missingAddresses({ address4, address6 }: Underlay, links: readonly UnderlayLink[]): string[] {
   return [address4, address6].filter(
     address => address !== undefined && !links.some(link => hasAddress(link, address)),
   ) as string[];
@@ -312,7 +319,7 @@ function families(wish: UnderlaySelector): Family[] {
   return [...(wish.v4 ? [4 as const] : []), ...(wish.v6 ? [6 as const] : [])];
 }
 
-function names(links: readonly Link[]): string {
+function names(links: readonly UnderlayLink[]): string {
   return links.map(link => link.name).join(', ');
 }
 

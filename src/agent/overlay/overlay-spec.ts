@@ -1,4 +1,4 @@
-import type { Backend } from '../config/backend.ts';
+import type { BackendConfig } from '../config/backend.ts';
 import type { OverlayPlan, TunnelPlan } from '../inputs/plan.ts';
 import type { Underlay } from '../inputs/underlay.ts';
 import type { OverlaySpec } from '../kernel/desired.ts';
@@ -10,7 +10,7 @@ export function isCarriedHere(plan: OverlayPlan, dataPlane: 'userspace' | 'kerne
 
 export interface OverlaySide {
   readonly plan: OverlayPlan;
-  readonly backend: Backend;
+  readonly backend: BackendConfig;
   readonly underlay: Underlay;
   readonly isUserspace: boolean;
   readonly txQueueLength: number;

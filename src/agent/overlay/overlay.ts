@@ -6,7 +6,7 @@ import { type CounterSnapshot, DataPlane } from '../../dataplane/dataplane.ts';
 import type { Peer, PeerChanges } from '../../dataplane/descriptor/peer.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { changeLink, deleteLink, findLink } from '../../net/rtnetlink/links.ts';
-import type { Backend } from '../config/backend.ts';
+import type { BackendConfig } from '../config/backend.ts';
 import type { Settings } from '../config/settings.ts';
 import type { OverlayPlan } from '../inputs/plan.ts';
 import type { Underlay } from '../inputs/underlay.ts';
@@ -36,7 +36,7 @@ const COMPARE_MS = 60_000;
  */
 export class Overlay {
   readonly plan: OverlayPlan;
-  readonly #backend: Backend;
+  readonly #backend: BackendConfig;
   readonly #underlay: Underlay;
   readonly #options: OverlayOptions;
   readonly #kernel: KernelReconciler;
@@ -60,7 +60,7 @@ export class Overlay {
 
   private constructor(
     plan: OverlayPlan,
-    backend: Backend,
+    backend: BackendConfig,
     underlay: Underlay,
     options: OverlayOptions,
     peers: readonly Peer[],
@@ -81,7 +81,7 @@ export class Overlay {
    */
   static async start(
     plan: OverlayPlan,
-    backend: Backend,
+    backend: BackendConfig,
     underlay: Underlay,
     options: OverlayOptions,
     peers: readonly Peer[],

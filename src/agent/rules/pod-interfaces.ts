@@ -1,5 +1,5 @@
 import { canonicalNetwork, covers } from '../../ip/prefix.ts';
-import { type Address, listAddresses } from '../../net/rtnetlink/addresses.ts';
+import { type InterfaceAddress, listAddresses } from '../../net/rtnetlink/addresses.ts';
 import { listLinks } from '../../net/rtnetlink/links.ts';
 import { withSocket } from '../../net/rtnetlink/socket.ts';
 import { POD_LINKS, type RuleSet } from './model.ts';
@@ -19,11 +19,11 @@ export function withPodInterfaces(rules: RuleSet, netns: string): RuleSet {
   const { names, nodeNetworks } = withSocket(netns, socket => {
     const addresses = listAddresses(socket);
     const links = listLinks(socket);
-    const isPods = ({ family, address }: Address) =>
+    const isPods = ({ family, address }: InterfaceAddress) =>
       families.some(one => one.family === family && covers(one.pods, address));
     const toPods = new Set(addresses.filter(isPods).map(({ link }) => link));
     const underlay = links.find(({ name }) => name === guard.underlay)?.index;
-    const inCluster = ({ family, address }: Address) =>
+    const inCluster = ({ family, address }: InterfaceAddress) =>
       families.some(one => one.family === family && covers(one.cluster, address));
     const networks = addresses
       .filter(one => one.link === underlay && inCluster(one))

@@ -6,7 +6,7 @@ import * as tcp from '../../../encap/wire/tcp.ts';
 import * as udp from '../../../encap/wire/udp.ts';
 import { linkBytes } from '../../../encap/wire/vlan.ts';
 import { GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
-import type { Offload } from '../live/record.ts';
+import type { GsoFields } from '../live/record.ts';
 
 /** Bytes of a packet as far as they were captured, and its whole length. */
 export interface Slice {
@@ -18,7 +18,7 @@ export interface Slice {
 interface GsoPacket {
   readonly view: DataView;
   readonly length: number;
-  readonly offload: Offload;
+  readonly offload: GsoFields;
   readonly isTcp: boolean;
   /** Offsets of the IP and of the TCP or UDP header, and bytes of all headers. */
   readonly l3: number;
@@ -31,7 +31,7 @@ interface GsoPacket {
  * kernel's tcp_gso_segment and __udp_gso_segment). A frame that needs neither, or whose headers are invalid, is
  * returned unchanged. If the snap length cut the payload, the segments are cut too and keep the checksum field.
  */
-export function segmentGso(frame: Slice, offload: Offload, link: 'ethernet' | 'ip'): Slice[] {
+export function segmentGso(frame: Slice, offload: GsoFields, link: 'ethernet' | 'ip'): Slice[] {
   const packet = parseGso(frame, offload, link);
   if (!packet) return [withChecksum(frame, offload)];
   const segments: Slice[] = [];
@@ -41,12 +41,12 @@ export function segmentGso(frame: Slice, offload: Offload, link: 'ethernet' | 'i
 }
 
 /** Number of segments of a frame, 1 for one that is not a GSO packet. */
-export function packetCount(frame: Slice, offload: Offload, link: 'ethernet' | 'ip'): number {
+export function packetCount(frame: Slice, offload: GsoFields, link: 'ethernet' | 'ip'): number {
   const packet = parseGso(frame, offload, link);
   return packet ? Math.ceil((frame.length - packet.header) / offload.gsoSize) : 1;
 }
 
-function parseGso(frame: Slice, offload: Offload, link: 'ethernet' | 'ip'): GsoPacket | undefined {
+function parseGso(frame: Slice, offload: GsoFields, link: 'ethernet' | 'ip'): GsoPacket | undefined {
   const kind = offload.gsoType & ~GSO_ECN;
   if ((kind !== GSO_TCPV4 && kind !== GSO_TCPV6 && kind !== GSO_UDP_L4) || offload.gsoSize === 0)
     return undefined;
@@ -107,7 +107,7 @@ function seal(view: DataView, l3: number, l4: number, length: number, isTcp: boo
 }
 
 /** Finishes the checksum of a single packet: its field holds the pseudo-header sum already. */
-function withChecksum(frame: Slice, offload: Offload): Slice {
+function withChecksum(frame: Slice, offload: GsoFields): Slice {
   const { csumStart, csumOffset, flags } = offload;
   const field = csumStart + csumOffset;
   const whole = frame.bytes.length === frame.length;

@@ -11,7 +11,7 @@ import {
 import * as point from '../../dataplane/tap/record-layout.ts';
 
 /** The virtio-net fields that came with a frame: what the sender left for the hardware to do. */
-export interface Offload {
+export interface GsoFields {
   readonly flags: number;
   readonly gsoType: number;
   /** Payload bytes a segment, 0 for none. */
@@ -34,7 +34,7 @@ export interface CaptureRecord {
   readonly verdict: number;
   /** Peer slot, -1 for none. */
   readonly peer: number;
-  readonly offload: Offload;
+  readonly offload: GsoFields;
   /** Datagrams sent or frames merged. */
   readonly segments: number;
   /** errno of a refused send or write, 0 for none. */

@@ -8,7 +8,7 @@ import { appendRoute, SCOPE_LINK } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { changeSysctl, trySysctl } from '../../net/sysctl.ts';
 import { readAddress, readPrefix } from '../config/addresses.ts';
-import { type AssignedAddress, isV6, type Result, type Route } from '../result/types.ts';
+import { type AssignedAddress, isV6, type Result, type ResultRoute } from '../result/types.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 
 /** Longest wait for duplicate address detection, ms. */
@@ -86,12 +86,17 @@ export function installRoutes(pod: NetlinkSocket, link: number, result: Result):
 }
 
 /** Gateway that a route without one goes by: that of the first address of its family; none when it is of link scope. */
-export function gatewayFor(route: Route, ips: readonly AssignedAddress[]): string | undefined {
+export function gatewayFor(route: ResultRoute, ips: readonly AssignedAddress[]): string | undefined {
   if (!route.gw && route.scope === SCOPE_LINK) return undefined;
   return route.gw ?? ips.find(one => isV6(one.address) === isV6(route.dst) && one.gateway)?.gateway;
 }
 
-function installRoute(pod: NetlinkSocket, link: number, route: Route, ips: readonly AssignedAddress[]): void {
+function installRoute(
+  pod: NetlinkSocket,
+  link: number,
+  route: ResultRoute,
+  ips: readonly AssignedAddress[],
+): void {
   const gateway = gatewayFor(route, ips);
   try {
     // Appended: several gateways for one destination are several next hops.

@@ -13,7 +13,7 @@ import { type NetlinkPair, runAll, withNode, withNodeAndPod, withPodIfExists } f
 import { callTag, staleTags } from '../link/tag.ts';
 import { createVeth, deleteTagged } from '../link/veth.ts';
 import { type AssignedAddress, hostPart, isV6, type Result } from '../result/types.ts';
-import type { Backend } from '../rules/backend.ts';
+import type { BackendName } from '../rules/backend.ts';
 import { addMasquerade, checkMasquerade, masquerading } from '../rules/masquerade.ts';
 import { refuse } from '../skel/errors.ts';
 import type { Call, Plugin } from '../skel/plugin.ts';
@@ -30,7 +30,7 @@ type Routed = AssignedAddress & { gateway: string };
 
 function readConfig(call: Call) {
   const { ipMasqBackend, ...keys } = readIgnoringUnknown(ptpFields, call.config, '');
-  const backend: Backend = ipMasqBackend || 'nftables';
+  const backend: BackendName = ipMasqBackend || 'nftables';
   return { ...keys, backend, ipam: requireIpamType(call.config) };
 }
 

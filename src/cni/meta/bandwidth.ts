@@ -15,7 +15,7 @@ import {
   listQdiscs,
   redirectIngress,
   replaceTokenBucket,
-  type TokenBucket,
+  type TokenBucketFilter,
 } from '../../net/rtnetlink/qdisc.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
@@ -62,12 +62,12 @@ export const bandwidthFields = {
 
 interface Limits {
   /** Towards and from the pod; undefined: not limited. */
-  ingress: TokenBucket | undefined;
-  egress: TokenBucket | undefined;
+  ingress: TokenBucketFilter | undefined;
+  egress: TokenBucketFilter | undefined;
 }
 
 /** @throws CniError 7 */
-function readBucket(rate: number, burst: number, where: string): TokenBucket | undefined {
+function readBucket(rate: number, burst: number, where: string): TokenBucketFilter | undefined {
   if (rate === 0 && burst === 0) return undefined;
   if (burst === 0) refuse(`${where}Burst`, 'is missing: if rate is set, burst must also be set');
   if (rate === 0) refuse(`${where}Rate`, 'is missing: if burst is set, rate must also be set');
@@ -141,7 +141,13 @@ async function add(call: Call): Promise<Result> {
 }
 
 /** What the pod sends comes in by the node's end: it is led out of a device of its own, and shaped there. */
-function shapeEgress(call: Call, node: NetlinkSocket, end: Link, bucket: TokenBucket, undo: Undo): Interface {
+function shapeEgress(
+  call: Call,
+  node: NetlinkSocket,
+  end: Link,
+  bucket: TokenBucketFilter,
+  undo: Undo,
+): Interface {
   const name = ifbName(call);
   createLink(node, { kind: 'ifb', name, mtu: end.mtu });
   undo.push(`delete ${name}`, () => deleteLink(node, name));
@@ -178,7 +184,7 @@ async function check(call: Call): Promise<void> {
   });
 }
 
-function checkBucket(node: NetlinkSocket, link: Link, wanted: TokenBucket): void {
+function checkBucket(node: NetlinkSocket, link: Link, wanted: TokenBucketFilter): void {
   const found = listQdiscs(node, link.index).find(one => one.root)?.tokenBucket;
   if (!found) failCheck(`${link.name} is not limited`);
   // The kernel keeps the burst as time.

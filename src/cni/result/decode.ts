@@ -8,7 +8,7 @@ import {
   emptyResult,
   type Interface,
   type Result,
-  type Route,
+  type ResultRoute,
 } from './types.ts';
 
 /**
@@ -87,9 +87,9 @@ function decodeAddress(raw: unknown, where: string): AssignedAddress {
   };
 }
 
-export function decodeRoute(raw: unknown, where: string): Route {
+export function decodeRoute(raw: unknown, where: string): ResultRoute {
   const source = object(raw, where);
-  const route: Route = { dst: cidr(source.dst, `${where}.dst`) };
+  const route: ResultRoute = { dst: cidr(source.dst, `${where}.dst`) };
   const gw = optionalAddress(source.gw, `${where}.gw`);
   if (gw) route.gw = gw;
   for (const key of ['mtu', 'advmss', 'priority', 'table', 'scope'] as const) {

@@ -1,6 +1,13 @@
 import { CniError, CODE } from '../skel/errors.ts';
 import { type CniVersion, isAtLeast } from '../skel/version.ts';
-import { type AssignedAddress, type Dns, type Interface, isV6, type Result, type Route } from './types.ts';
+import {
+  type AssignedAddress,
+  type Dns,
+  type Interface,
+  isV6,
+  type Result,
+  type ResultRoute,
+} from './types.ts';
 
 type Json = Record<string, unknown>;
 
@@ -84,7 +91,7 @@ function encodeAddress(one: AssignedAddress, withFamily: boolean): Json {
   };
 }
 
-function encodeRoute(one: Route, newest: boolean): Json {
+function encodeRoute(one: ResultRoute, newest: boolean): Json {
   return {
     dst: one.dst,
     ...(one.gw ? { gw: one.gw } : {}),

@@ -19,7 +19,7 @@ export interface AssignedAddress {
 }
 
 /** A route to install in the container; `gw` absent: the gateway of the address of the same family. */
-export interface Route {
+export interface ResultRoute {
   dst: string;
   gw?: string;
   /** Since 1.1. */
@@ -41,7 +41,7 @@ export interface Dns {
 export interface Result {
   interfaces: Interface[];
   ips: AssignedAddress[];
-  routes: Route[];
+  routes: ResultRoute[];
   dns: Dns;
 }
 

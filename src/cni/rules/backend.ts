@@ -9,7 +9,7 @@ import type { Call } from '../skel/plugin.ts';
  */
 
 export const BACKENDS = ['nftables', 'iptables'] as const;
-export type Backend = (typeof BACKENDS)[number];
+export type BackendName = (typeof BACKENDS)[number];
 
 /** The rules of one feature (masquerading, firewall, host ports) in one place. `Spec` is what a pod needs of the feature. */
 export interface ExistingRules<Spec> {

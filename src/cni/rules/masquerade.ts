@@ -2,7 +2,7 @@ import { failCheck } from '../link/checks.ts';
 import type { AssignedAddress } from '../result/types.ts';
 import type { Call } from '../skel/plugin.ts';
 import type { Undo } from '../skel/undo.ts';
-import { type Backend, type ExistingRules, everyBackend } from './backend.ts';
+import { type BackendName, type ExistingRules, everyBackend } from './backend.ts';
 import { iptablesMasquerade } from './masquerade-iptables.ts';
 import { displaceNft, nftMasquerade } from './masquerade-nft.ts';
 import {
@@ -44,7 +44,7 @@ export const masquerading = everyBackend([nftMasquerade, iptablesMasquerade, ref
 /** Masquerades the pod's addresses in one back end. */
 export async function addMasquerade(
   call: Call,
-  backend: Backend,
+  backend: BackendName,
   ips: readonly AssignedAddress[],
   undo: Undo,
 ): Promise<void> {

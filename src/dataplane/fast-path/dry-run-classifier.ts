@@ -1,3 +1,4 @@
+import { elementAt } from '../../base/at.ts';
 import * as fields from '../descriptor/descriptor.ts';
 import { type Batch, createBatch, FRAME_MAX } from '../descriptor/descriptor.ts';
 import { SOURCE_STRIDE } from '../descriptor/source.ts';
@@ -61,15 +62,15 @@ export class DryRunClassifier {
 
   #classification(): Classification {
     const { table } = this.#batch;
-    const peer = table[fields.DESC_PEER]!;
+    const peer = elementAt(table, fields.DESC_PEER);
     const record = peer * PEER_STRIDE;
     const { peers } = currentView(this.#tables);
     return {
-      verdict: table[fields.DESC_VERDICT]!,
+      verdict: elementAt(table, fields.DESC_VERDICT),
       peer,
-      socket: table[fields.DESC_SOCKET]!,
-      pathMtu: peer < 0 ? 0 : peers[record + PEER_PATH_MTU]!,
-      innerMtu: peer < 0 ? 0 : peers[record + PEER_INNER_MTU]!,
+      socket: elementAt(table, fields.DESC_SOCKET),
+      pathMtu: peer < 0 ? 0 : elementAt(peers, record + PEER_PATH_MTU),
+      innerMtu: peer < 0 ? 0 : elementAt(peers, record + PEER_INNER_MTU),
     };
   }
 }

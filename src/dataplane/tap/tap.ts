@@ -1,3 +1,4 @@
+import { elementAt } from '../../base/at.ts';
 import {
   type Batch,
   DESC_CSUM_OFFSET,
@@ -230,7 +231,7 @@ export function tapBatch(taps: Taps, count: number, sources: Int32Array): void {
   const nowMs = performance.now();
   followClock(taps.origin, nowMs);
   // A tap that came on after the batch was read finds an old time there.
-  const elapsed = (nowMs - taps.readAt[0]!) * 1e6;
+  const elapsed = (nowMs - elementAt(taps.readAt, 0)) * 1e6;
   const latencyNs = elapsed < LATENCY_MAX_NS ? elapsed | 0 : 0;
   for (const tap of taps.each) {
     const points = activePoints(tap);
@@ -249,7 +250,7 @@ const CLOCK_SLACK_MS = 20;
 /** Follows the wall clock when it was set or the machine was suspended; the monotonic clock shows neither. */
 function followClock(origin: Int32Array, nowMs: number): void {
   const wall = Date.now();
-  const drift = wall - (origin[0]! * 1000 + origin[1]! / 1e6 + nowMs);
+  const drift = wall - (elementAt(origin, 0) * 1000 + elementAt(origin, 1) / 1e6 + nowMs);
   if (Math.abs(drift) < CLOCK_SLACK_MS) return;
   const start = wall - nowMs;
   origin[0] = Math.floor(start / 1000);

@@ -25,7 +25,7 @@ const IFA_F_PERMANENT = 0x80;
 const IFA_F_NOPREFIXROUTE = 0x200;
 
 /** One address of a device as the kernel reports it. */
-export interface Address {
+export interface InterfaceAddress {
   readonly family: Family;
   /** Link index. */
   readonly link: number;
@@ -64,7 +64,7 @@ export interface AddressSpec {
   noDuplicateDetection?: boolean;
 }
 
-export function readAddress(message: Message): Address {
+export function readAddress(message: Message): InterfaceAddress {
   const { payload } = message;
   const prefixLength = headerU8(payload, 1);
   const all = readAttributes(payload, ADDRESS_HEADER);
@@ -97,7 +97,7 @@ export function readAddress(message: Message): Address {
 export function listAddresses(
   socket: NetlinkSocket,
   filter: { link?: number; family?: Family } = {},
-): Address[] {
+): InterfaceAddress[] {
   const family = familyNumber(filter.family);
   const writer = new MessageWriter(RTM_GETADDR, 0, 'list addresses')
     .u8(family)

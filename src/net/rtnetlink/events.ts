@@ -1,6 +1,6 @@
 import { AF_BRIDGE, AF_INET, AF_INET6 } from '../address-bytes.ts';
 import { isNetError } from '../error.ts';
-import { type Address, readAddress } from './addresses.ts';
+import { type InterfaceAddress, readAddress } from './addresses.ts';
 import { type Link, readLink } from './links.ts';
 import type { Message } from './message.ts';
 import { type Neighbour, readNeighbour } from './neighbours.ts';
@@ -19,7 +19,7 @@ export type EventKind = keyof typeof GROUPS;
 /** One change in the kernel. `lost`: the kernel dropped events, so the state must be read anew. */
 export type NetEvent =
   | { readonly kind: 'link'; readonly gone: boolean; readonly link: Link }
-  | { readonly kind: 'address'; readonly gone: boolean; readonly address: Address }
+  | { readonly kind: 'address'; readonly gone: boolean; readonly address: InterfaceAddress }
   | { readonly kind: 'route'; readonly gone: boolean; readonly route: Route }
   | { readonly kind: 'neighbour'; readonly gone: boolean; readonly neighbour: Neighbour }
   | { readonly kind: 'lost' };

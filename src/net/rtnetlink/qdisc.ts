@@ -45,7 +45,7 @@ const TCA_EGRESS_REDIR = 1;
 /** The scheduler's clock counts 64 ns per tick (PSCHED_SHIFT 6). */
 const TICK_NS = 64;
 
-export interface TokenBucket {
+export interface TokenBucketFilter {
   /** Bytes per second, on average. */
   readonly rate: number;
   /** Bytes that may leave at once. */
@@ -62,7 +62,7 @@ export interface Qdisc {
   readonly handle: number;
   readonly parent: number;
   readonly root: boolean;
-  readonly tokenBucket: TokenBucket | undefined;
+  readonly tokenBucket: TokenBucketFilter | undefined;
 }
 
 function header(
@@ -91,7 +91,7 @@ function readQdisc(message: Message): Qdisc {
 }
 
 /** struct tc_tbf_qopt: rate and peak tc_ratespec (12 bytes each, rate at 8), u32 limit, buffer in ticks, mtu. */
-function readTokenBucket(options: Attributes): TokenBucket | undefined {
+function readTokenBucket(options: Attributes): TokenBucketFilter | undefined {
   const parameters = options.get(TCA_TBF_PARMS);
   if (!parameters) return undefined;
   const wide = options.get(TCA_TBF_RATE64);
@@ -114,7 +114,7 @@ export function listQdiscs(socket: NetlinkSocket, link: number): Qdisc[] {
 }
 
 /** Shapes what leaves by `link`, in place of its root queue. @throws NetError */
-export function replaceTokenBucket(socket: NetlinkSocket, link: number, bucket: TokenBucket): void {
+export function replaceTokenBucket(socket: NetlinkSocket, link: number, bucket: TokenBucketFilter): void {
   const what = `shape device ${link} to ${bucket.rate} bytes a second`;
   const writer = header(
     new MessageWriter(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, what),

@@ -3,14 +3,14 @@ import type { FlowCounts, FlowPeerRow, FlowRow } from '../../../capture/flows/fl
 import { formatDuration, formatTable } from '../../terminal/table.ts';
 
 /** What is shown of an answer. */
-export interface FlowsView {
+export interface FlowsPage {
   readonly by: 'flow' | 'peer';
   /** Rows at most. */
   readonly rows: number;
 }
 
 /** The answer as text: a line about what was looked at, then a table that fits 80 columns with pods of IPv4. */
-export function showFlows(answer: FlowsAnswer, { by, rows }: FlowsView): string {
+export function showFlows(answer: FlowsAnswer, { by, rows }: FlowsPage): string {
   const table =
     by === 'peer' ? peerTable(answer.peers.slice(0, rows)) : flowTable(answer.flows.slice(0, rows));
   return `${summary(answer)}\n${table}`;

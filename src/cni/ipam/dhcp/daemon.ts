@@ -8,7 +8,7 @@ import { withSocket } from '../../../net/rtnetlink/socket.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, encodeError, toCniError } from '../../skel/errors.ts';
 import { acquire } from './exchange.ts';
-import { clientOf, Lease, type LeaseEvents, resultOf, withTerms } from './lease.ts';
+import { clientOf, DhcpLease, type LeaseEvents, resultOf, withTerms } from './lease.ts';
 import { LeaseFiles, type LeaseKey, type StoredLease } from './lease-files.ts';
 import { type DhcpRequest, readRequest } from './request.ts';
 
@@ -44,7 +44,7 @@ const REFUSAL = 'HTTP/1.0 501 the daemon of Ripstop serves the dhcp plugin of Ri
 export class DhcpDaemon {
   readonly #options: DaemonOptions;
   readonly #files: LeaseFiles;
-  readonly #leases = new Map<string, Lease>();
+  readonly #leases = new Map<string, DhcpLease>();
   #server: Server | undefined;
 
   constructor(options: DaemonOptions) {
@@ -74,7 +74,7 @@ export class DhcpDaemon {
     if (this.#options.fd === undefined) rmSync(this.#options.socket, { force: true });
   }
 
-  #keep(stored: StoredLease): Lease {
+  #keep(stored: StoredLease): DhcpLease {
     const events: LeaseEvents = {
       now: this.#options.now,
       log: this.#options.log,
@@ -84,7 +84,7 @@ export class DhcpDaemon {
         this.#files.remove(lease);
       },
     };
-    const lease = new Lease(stored, events);
+    const lease = new DhcpLease(stored, events);
     this.#leases.set(keyOf(stored), lease);
     return lease;
   }

@@ -53,7 +53,7 @@ export function resultOf(lease: StoredLease): Result {
 }
 
 /** One lease that is kept: extended in time, ended with its interface. */
-export class Lease {
+export class DhcpLease {
   stored: StoredLease;
   readonly #events: LeaseEvents;
   #timer: NodeJS.Timeout | undefined;

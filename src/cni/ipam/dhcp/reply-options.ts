@@ -1,5 +1,5 @@
 import { addressText } from '../../../net/address-bytes.ts';
-import type { Result, Route } from '../../result/types.ts';
+import type { Result, ResultRoute } from '../../result/types.ts';
 import { OPTION, type Options } from './message.ts';
 
 /** Times of a lease, seconds from the acknowledgement. */
@@ -43,8 +43,8 @@ function maskLength(mask: Uint8Array | undefined): number {
 }
 
 /** Classless routes (RFC 3442): length, as many bytes of the destination as it has, gateway. */
-export function classlessRoutes(value: Uint8Array | undefined): Route[] {
-  const routes: Route[] = [];
+export function classlessRoutes(value: Uint8Array | undefined): ResultRoute[] {
+  const routes: ResultRoute[] = [];
   if (!value) return routes;
   for (let at = 0; ; ) {
     const length = value[at];
@@ -63,9 +63,9 @@ export function classlessRoutes(value: Uint8Array | undefined): Route[] {
 }
 
 /** Static routes by class (option 33): pairs of destination and gateway. */
-function classfulRoutes(value: Uint8Array | undefined): Route[] {
+function classfulRoutes(value: Uint8Array | undefined): ResultRoute[] {
   const list = addresses(value);
-  const routes: Route[] = [];
+  const routes: ResultRoute[] = [];
   for (const [at, destination] of list.entries()) {
     const gw = list[at + 1];
     if (at % 2 === 1 || gw === undefined) continue;

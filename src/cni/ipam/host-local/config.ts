@@ -5,7 +5,7 @@ import { absolutePath } from '../../config/fields.ts';
 import { anything, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { cniArgsOf, readCniArgs, runtimeConfig } from '../../config/runtime.ts';
 import { decodeRoute } from '../../result/decode.ts';
-import type { Route } from '../../result/types.ts';
+import type { ResultRoute } from '../../result/types.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 import { isAtLeast } from '../../skel/version.ts';
@@ -27,7 +27,7 @@ export const hostLocalFields = {
 
 export interface HostLocalConfig {
   sets: RangeSet[];
-  routes: Route[];
+  routes: ResultRoute[];
   resolvConf: string | undefined;
   /** `<dataDir>/<network name>`. */
   directory: string;

@@ -3,7 +3,7 @@ import { backendField, ipMasqField, mtuField } from '../../config/fields.ts';
 import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { requestedMac } from '../../config/runtime.ts';
 import { ipamType } from '../../delegate/addresses.ts';
-import type { Backend } from '../../rules/backend.ts';
+import type { BackendName } from '../../rules/backend.ts';
 import { refuse } from '../../skel/errors.ts';
 import { interfaceNameProblem } from '../../skel/names.ts';
 import type { Call } from '../../skel/plugin.ts';
@@ -39,7 +39,7 @@ export const bridgeFields = {
 };
 
 export interface BridgeConfig extends Omit<Shape<typeof bridgeFields>, 'ipMasqBackend' | 'vlanTrunk'> {
-  backend: Backend;
+  backend: BackendName;
   /** Tagged VLANs, ascending, without doubles. */
   trunk: number[];
   mac: string | undefined;

@@ -3,7 +3,7 @@ import { absolutePath, mtuField } from '../../config/fields.ts';
 import { anyObject, anything } from '../../config/ignore-unknown.ts';
 import { readDns } from '../../config/network.ts';
 import { runtimeConfig } from '../../config/runtime.ts';
-import type { SubnetEnv } from '../../meta/flannel/subnet-env.ts';
+import type { NodeSubnets } from '../../meta/flannel/subnet-env.ts';
 import { BACKENDS } from '../../rules/backend.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
@@ -61,7 +61,7 @@ function withoutReserved(config: Json): Json {
  * @param env what the agent tells; undefined where it is not needed (DEL, CHECK, GC)
  * @throws RipstopError ECONFIG with a suggestion for an unknown key, CniError 7
  */
-export function readConfig(call: Call, env: SubnetEnv | undefined): RipstopConfig {
+export function readConfig(call: Call, env: NodeSubnets | undefined): RipstopConfig {
   const keys = readObject(ripstopFields, withoutReserved(call.config), '');
   const ipam = readObject(ipamFields, keys.ipam ?? {}, 'ipam');
   const { portMappings, bandwidth, ...runtime } = runtimeConfig(call);
@@ -107,7 +107,7 @@ export function readConfig(call: Call, env: SubnetEnv | undefined): RipstopConfi
 
 function buildIpam(
   ipam: { dataDir?: string | undefined; routes?: unknown[] | undefined; resolvConf?: string | undefined },
-  env: SubnetEnv | undefined,
+  env: NodeSubnets | undefined,
 ): Json {
   const { dataDir, routes = [], resolvConf } = ipam;
   return {

@@ -3,7 +3,7 @@ import { absolutePath } from '../../config/fields.ts';
 import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
-import type { SubnetEnv } from './subnet-env.ts';
+import type { NodeSubnets } from './subnet-env.ts';
 
 type Json = Record<string, unknown>;
 
@@ -57,7 +57,7 @@ export function delegateType(config: Json): string {
  * The delegate's configuration: what the user wrote, filled with what the daemon tells. What is masqueraded by the
  * daemon is not masqueraded again.
  */
-export function buildDelegate(call: Call, config: FlannelConfig, env: SubnetEnv): Json {
+export function buildDelegate(call: Call, config: FlannelConfig, env: NodeSubnets): Json {
   const type = delegateType(config.delegate);
   const { runtimeConfig, cniVersion } = call.config;
   return {
@@ -74,7 +74,7 @@ export function buildDelegate(call: Call, config: FlannelConfig, env: SubnetEnv)
 }
 
 /** One range set per family, and a route to each network of the cluster besides the user's own. */
-function buildIpam(ipam: Json, env: SubnetEnv): Json {
+function buildIpam(ipam: Json, env: NodeSubnets): Json {
   if (ipam.routes !== undefined && !Array.isArray(ipam.routes)) refuse('ipam.routes', 'must be a list');
   const routes = (ipam.routes ?? []) as { dst?: unknown }[];
   const there = new Set(routes.map(route => route?.dst));

@@ -5,7 +5,7 @@ import { parseSubnetEnv as readText } from '../../../ip/subnet-env.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 
 /** What flanneld (or the Ripstop agent) has written about this node. */
-export interface SubnetEnv {
+export interface NodeSubnets {
   /** Networks of the whole cluster, canonical CIDRs of both families. */
   networks: string[];
   /** This node's subnets, canonical CIDRs, IPv4 first. */
@@ -21,7 +21,7 @@ export interface SubnetEnv {
  * @param file its name, for messages
  * @throws CniError 7 naming every value that is missing, or the first one that is wrong
  */
-export function parseSubnetEnv(text: string, file: string): SubnetEnv {
+export function parseSubnetEnv(text: string, file: string): NodeSubnets {
   const { networks, subnets, mtu, ipMasq, faults } = readText(text);
   const [fault] = faults;
   if (fault !== undefined) throw new CniError(CODE.INVALID_CONFIG, `${file}: ${fault}`);
@@ -42,7 +42,7 @@ export function parseSubnetEnv(text: string, file: string): SubnetEnv {
 }
 
 /** @throws CniError 11 while the file is not there: the daemon that writes it is still starting; 7 */
-export function readSubnetEnv(file: string): SubnetEnv {
+export function readSubnetEnv(file: string): NodeSubnets {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');

@@ -5,7 +5,7 @@ import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unkn
 import { runtimeConfig } from '../../config/runtime.ts';
 import type { Result } from '../../result/types.ts';
 import { hostPart, isV6 } from '../../result/types.ts';
-import { BACKENDS, type Backend } from '../../rules/backend.ts';
+import { BACKENDS, type BackendName } from '../../rules/backend.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 
@@ -49,7 +49,7 @@ export interface Mapping {
 }
 
 export interface PortmapConfig {
-  backend: Backend;
+  backend: BackendName;
   snat: boolean;
   masqAll: boolean;
   /** Value of the packet mark's bit. */
@@ -65,7 +65,7 @@ export function readConfig(call: Call): PortmapConfig {
   const keys = readIgnoringUnknown(portmapFields, call.config, '');
   const fields = { portMappings: listOf(passthroughObject(mappingFields, 'a host port'), 'host ports') };
   const { portMappings } = readIgnoringUnknown(fields, runtimeConfig(call), 'runtimeConfig');
-  const backend: Backend = keys.backend || (keys.externalSetMarkChain ? 'iptables' : 'nftables');
+  const backend: BackendName = keys.backend || (keys.externalSetMarkChain ? 'iptables' : 'nftables');
   if (backend === 'nftables' && keys.externalSetMarkChain) {
     refuse('externalSetMarkChain', 'is a chain of iptables and cannot be used with the nftables backend');
   }

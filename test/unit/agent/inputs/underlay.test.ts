@@ -2,14 +2,14 @@ import t from 'tap';
 import { parseNetConf } from '../../../../src/agent/config/net-conf.ts';
 import {
   chooseUnderlay,
-  type Link,
   type LinkSnapshot,
+  type UnderlayLink,
   type UnderlaySelector,
 } from '../../../../src/agent/inputs/underlay.ts';
 import { UnderlayChooser } from '../../../../src/agent/inputs/underlay-chooser.ts';
 import { MOVE_AFTER_MS, MoveDecision } from '../../../../src/agent/inputs/underlay-follower.ts';
 
-const LINKS: Link[] = [
+const LINKS: UnderlayLink[] = [
   { index: 1, name: 'lo', mtu: 65536, addresses: [{ family: 4, address: '127.0.0.1', scope: 'host' }] },
   {
     index: 2,
