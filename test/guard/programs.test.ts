@@ -110,7 +110,7 @@ t.test('the check finds what is run', async t => {
   t.same(found("launch(['env', 'A=b', 'timeout', '3', 'x']);"), ['env', 'timeout']);
   t.same(found("execFileSync('openssl', ['req']); spawn(file, ['x']);"), ['openssl']);
   t.same(found("launch([process.execPath, 'x']); launch([tool('a'), 'b']); f(['nft']);"), []);
-  t.same(needsIn("const skip = need('root', 'nft') || need('etcd'); needs('pkg', 'fastd')();"), [
+  t.same(needsIn("const skip = skipUnless('root', 'nft') || skipUnless('etcd'); needs('pkg', 'fastd')();"), [
     ...['etcd', 'fastd', 'nft', 'pkg', 'root'],
   ]);
 });

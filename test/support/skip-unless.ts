@@ -14,7 +14,7 @@ const capabilities: Record<string, () => boolean> = {
       .code === 0,
 };
 
-/** Names that `need` takes besides commands and files. */
+/** Names that `skipUnless` takes besides commands and files. */
 export const CAPABILITIES: readonly string[] = Object.keys(capabilities);
 
 const known = new Map<string, boolean>();
@@ -31,10 +31,10 @@ function has(capability: string): boolean {
 }
 
 /**
- * For `{ skip: need('netns', 'vxlan', 'tcpdump') }`: false when all is there, else the reason.
+ * For `{ skip: skipUnless('netns', 'vxlan', 'tcpdump') }`: false when all is there, else the reason.
  * @param wanted `root`, `tun`, `netns`, `vxlan`, `static busybox`, the name of a command, or the path of a file
  */
-export function need(...wanted: string[]): string | false {
+export function skipUnless(...wanted: string[]): string | false {
   const missing = wanted.filter(capability => !has(capability));
   return missing.length > 0 && `missing here: ${missing.join(', ')}`;
 }

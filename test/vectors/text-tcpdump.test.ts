@@ -16,7 +16,7 @@ import { describePacket } from '../../src/capture/decode/text.ts';
 import { addressBytes } from '../../src/ip/address.ts';
 import { macBytes } from '../../src/ip/mac.ts';
 import { type Random, seeded } from '../support/random.ts';
-import { need } from '../support/skip-unless.ts';
+import { skipUnless } from '../support/skip-unless.ts';
 import { fromTcpdump } from './tcpdump-line.ts';
 
 const FRAMES = 400;
@@ -138,19 +138,26 @@ function pcap(frames: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat([head, ...records]);
 }
 
-t.test('well-formed frames are described in the words of tcpdump', { skip: need('tcpdump') }, async t => {
-  const random = seeded(t);
-  const frames = Array.from({ length: FRAMES }, () => frame(random));
-  const folder = mkdtempSync(join(tmpdir(), 'rs-text-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
-  const path = join(folder, 'frames.pcap');
-  writeFileSync(path, pcap(frames));
-  const output = execFileSync('tcpdump', ['-n', '-t', '-S', '-r', path], { encoding: 'utf8', stdio: 'pipe' });
-  const lines = output.trimEnd().split('\n');
-  t.equal(lines.length, frames.length);
-  for (const [index, bytes] of frames.entries()) {
-    const ours = describePacket(bytes, 'ethernet');
-    const theirs = fromTcpdump(lines[index] ?? '');
-    if (ours !== theirs) t.equal(ours, theirs, Buffer.from(bytes).toString('hex'));
-  }
-});
+t.test(
+  'well-formed frames are described in the words of tcpdump',
+  { skip: skipUnless('tcpdump') },
+  async t => {
+    const random = seeded(t);
+    const frames = Array.from({ length: FRAMES }, () => frame(random));
+    const folder = mkdtempSync(join(tmpdir(), 'rs-text-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, 'frames.pcap');
+    writeFileSync(path, pcap(frames));
+    const output = execFileSync('tcpdump', ['-n', '-t', '-S', '-r', path], {
+      encoding: 'utf8',
+      stdio: 'pipe',
+    });
+    const lines = output.trimEnd().split('\n');
+    t.equal(lines.length, frames.length);
+    for (const [index, bytes] of frames.entries()) {
+      const ours = describePacket(bytes, 'ethernet');
+      const theirs = fromTcpdump(lines[index] ?? '');
+      if (ours !== theirs) t.equal(ours, theirs, Buffer.from(bytes).toString('hex'));
+    }
+  },
+);

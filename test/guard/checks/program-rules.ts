@@ -74,8 +74,8 @@ function walk(node: AnyNode, see: (node: AnyNode) => void): void {
   }
 }
 
-/** What tests ask for with `need(...)` and contenders with `needs(...)`, capabilities and paths included. */
+/** What tests ask for with `skipUnless(...)` and contenders with `needs(...)`, capabilities and paths included. */
 export function needsIn(code: string): string[] {
-  const calls = [...code.matchAll(/\bneeds?\(([^()]*)\)/g)].map(match => match[1]!);
+  const calls = [...code.matchAll(/\b(?:skipUnless|needs)\(([^()]*)\)/g)].map(match => match[1]!);
   return [...new Set(calls.flatMap(text => [...text.matchAll(/'([^']+)'/g)].map(match => match[1]!)))].sort();
 }

@@ -6,13 +6,13 @@ import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { kernelNamespaces } from '../../../src/cni/skel/namespace.ts';
 import { CniNode } from '../../support/cni/cni.ts';
 import { addressOf, CONTAINERD, Containerd, leftovers } from '../../support/cni/cni-containerd.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * One node: what the plugins do for a real runtime. Two nodes and their overlay are in cni-overlay.
  */
 
-const skip = need('root', 'netns', 'ip', 'nft', ...CONTAINERD);
+const skip = skipUnless('root', 'netns', 'ip', 'nft', ...CONTAINERD);
 
 const ENV =
   'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.3.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n';

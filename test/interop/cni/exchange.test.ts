@@ -3,7 +3,7 @@ import { mkdirSync, symlinkSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { Namespace } from '../../../bench/lab/namespace.ts';
 import { CniNode } from '../../support/cni/cni.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * The plugins of a node are exchanged while pods run: ours for the reference's (Debian's containernetworking-plugins), the
@@ -12,8 +12,17 @@ import { need } from '../../support/skip-unless.ts';
  */
 
 const GO = '/usr/lib/cni';
-const skip = need('root', 'netns', 'ip', 'nft', 'iptables', `${GO}/ptp`, `${GO}/portmap`, `${GO}/host-local`);
-const skipLegacy = skip || need('iptables-legacy', 'ip6tables-legacy');
+const skip = skipUnless(
+  'root',
+  'netns',
+  'ip',
+  'nft',
+  'iptables',
+  `${GO}/ptp`,
+  `${GO}/portmap`,
+  `${GO}/host-local`,
+);
+const skipLegacy = skip || skipUnless('iptables-legacy', 'ip6tables-legacy');
 
 type Maker = 'ours' | 'theirs';
 // biome-ignore lint/suspicious/noExplicitAny: answers are compared member by member

@@ -8,14 +8,14 @@ import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/ag
 import { addressOf, CONTAINERD, Containerd, leftovers } from '../../support/cni/cni-containerd.ts';
 import { shapers } from '../../support/io/shapers.ts';
 import { labFor, namespaceFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * Two nodes as they are meant to be run: on each an agent and containerd, which starts containers through our plugins;
  * one node's network is that of `ripstop`, the other's is flannel's chain. Between them the overlay of the agents.
  */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'nft', 'iptables', 'iperf3', 'dnsmasq', ...CONTAINERD);
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'nft', 'iptables', 'iperf3', 'dnsmasq', ...CONTAINERD);
 
 const LIMIT = 20e6;
 const [ONE, TWO, LEASED] = ['one', 'two', 'leased'].map(name => `${name}-${process.pid}`) as [

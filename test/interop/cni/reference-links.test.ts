@@ -2,11 +2,11 @@ import t from 'tap';
 import { CniNode } from '../../support/cni/cni.ts';
 import { CASES, lacking, observe, REFERENCE } from '../../support/cni/reference-links.ts';
 import { asTheReference } from '../../support/cni/reference-links-verdict.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* Where this machine's kernel lacks a kind of link, qemu-plugins.test.ts runs the case in a guest that has it. */
 
-const skip = need('root', 'netns', 'ip', 'nft', `${REFERENCE}/bridge`);
+const skip = skipUnless('root', 'netns', 'ip', 'nft', `${REFERENCE}/bridge`);
 
 const lab = skip ? undefined : new CniNode(t);
 const rooms = lab && { lab, theirs: lab.pod(t), ours: lab.pod(t) };

@@ -4,7 +4,7 @@ import type { Namespace } from '../../../bench/lab/namespace.ts';
 import { launch } from '../../../bench/lab/proc.ts';
 import { installCni } from '../../../src/cni/install.ts';
 import { CniNode } from '../../support/cni/cni.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * Ours and the reference plugins (Debian's containernetworking-plugins) calling each other, as executables, in the
@@ -12,7 +12,7 @@ import { need } from '../../support/skip-unless.ts';
  */
 
 const GO = '/usr/lib/cni';
-const skip = need('root', 'netns', 'ip', 'nft', 'iptables', `${GO}/bridge`, `${GO}/host-local`);
+const skip = skipUnless('root', 'netns', 'ip', 'nft', 'iptables', `${GO}/bridge`, `${GO}/host-local`);
 /** Versions that the reference plugins of Debian 12 speak. */
 const VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0'];
 

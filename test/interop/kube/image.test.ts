@@ -8,7 +8,7 @@ import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /** What the last stage of the Dockerfile takes over from the build, laid out as in the image. */
 function layOut(root: string): void {
@@ -39,7 +39,7 @@ function copyProductionModules(to: string): void {
 
 t.test(
   'what the image holds is enough: agent, doctor, CNI executables',
-  { skip: need('root', 'netns', 'tun', 'nft', 'npm', 'curl') },
+  { skip: skipUnless('root', 'netns', 'tun', 'nft', 'npm', 'curl') },
   async t => {
     const root = mkdtempSync(join(tmpdir(), 'rs-image-'));
     t.teardown(() => rmSync(root, { recursive: true, force: true }));

@@ -8,7 +8,7 @@ import { parseAllDocuments } from 'yaml';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { parseFlags } from '../../../src/agent/config/flags.ts';
 import { parseNetConf } from '../../../src/agent/config/net-conf.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 const MANIFEST = `${CHECKOUT}docs/deploy/kube-ripstop.yml`;
 const run = promisify(execFile);
@@ -54,7 +54,7 @@ function discovery(path: string): object | undefined {
   return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: version, resources };
 }
 
-t.test('the manifest passes kubectl’s client-side dry run', { skip: need('kubectl') }, async t => {
+t.test('the manifest passes kubectl’s client-side dry run', { skip: skipUnless('kubectl') }, async t => {
   const server = createServer((request, response) => {
     const found = discovery(request.url!.split('?')[0]!);
     response.writeHead(found ? 200 : 404, { 'content-type': 'application/json' });

@@ -13,14 +13,14 @@ import { KubeApi } from '../../support/kube/kube-api.ts';
 import { daemonPod, type KubePod } from '../../support/kube/kube-pod.ts';
 import { packImage, packPause } from '../../support/kube/oci-image.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * The DaemonSet's pod in real container runtimes: the image as the Dockerfile builds it, run through containerd's CRI
  * socket on two nodes as a kubelet would, and the same container by hand under runc and crun.
  */
 
-const skip = need(
+const skip = skipUnless(
   ...BUILDER,
   'netns',
   'tun',
@@ -186,7 +186,7 @@ t.test(
     // From here on the agent of the first node runs by hand; what it left carries on.
     await one.runtime.stop(one.agent);
     for (const runtime of ['runc', 'crun'])
-      await t.test(`${runtime} with containerd's configuration`, { skip: need(runtime) }, async t => {
+      await t.test(`${runtime} with containerd's configuration`, { skip: skipUnless(runtime) }, async t => {
         const first = new ByHand(runtime, one.runtime, image, spec);
         if (runtime === 'crun' && !allowsTun(runtime)) {
           await until(

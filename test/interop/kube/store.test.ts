@@ -15,7 +15,7 @@ import { KubeStore } from '../../../src/agent/store/kube/store.ts';
 import { formatPrefix } from '../../../src/ip/prefix.ts';
 import { leaseAttributes, record } from '../../support/agents/lease-store.ts';
 import { KubeApi } from '../../support/kube/kube-api.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * Against an HTTP server of our own that behaves as the Kubernetes API documents. Not tried on a real API server:
@@ -355,7 +355,7 @@ t.test('access: token file, kubeconfig, in-cluster, refusals', async t => {
   await t.rejects(KubeStore.nodeName(inside, {}), { code: 'ECONFIG', hint: /NODE_NAME/ });
 });
 
-t.test('TLS: the cluster’s CA, a client certificate', { skip: need('openssl') }, async t => {
+t.test('TLS: the cluster’s CA, a client certificate', { skip: skipUnless('openssl') }, async t => {
   const directory = mkdtempSync(join(tmpdir(), 'rs-kube-tls-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   const at = (name: string) => join(directory, name);

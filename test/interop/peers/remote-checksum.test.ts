@@ -12,14 +12,14 @@ import {
   podAddress,
 } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * Remote checksum offload: inner checksums travel open, and the receiver's stack finishes them. Between Ripstop nodes,
  * and with the kernel's vxlan device, which speaks the same header when told to (remcsumtx, remcsumrx).
  */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'bridge', 'vxlan', 'ethtool');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'bridge', 'vxlan', 'ethtool');
 interface Assertions {
   ok(value: unknown, message: string): unknown;
 }

@@ -13,8 +13,8 @@ import {
 } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
 import { Random } from '../../support/random.ts';
-import { need } from '../../support/skip-unless.ts';
-import { sniff } from '../../support/traffic/capture-frames.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
+import { captureFrames } from '../../support/traffic/capture-frames.ts';
 import * as wire from '../../support/traffic/datagrams.ts';
 import { inject, packetsOf } from '../../support/traffic/inject.ts';
 
@@ -24,7 +24,7 @@ import { inject, packetsOf } from '../../support/traffic/inject.ts';
  * no byte of it changed.
  */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'cc', 'tcpdump');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'cc', 'tcpdump');
 const PROGRAM = fileURLToPath(new URL('../../support/traffic/udp-peer-program.js', import.meta.url));
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
@@ -112,7 +112,7 @@ for (const underlay of [4, 6] as const) {
 
       const back = packets(far, own, most);
       const goal = counted(plane, 'forward') + back.length;
-      const file = await sniff(ours.ns, DEVICE.udp, { direction: 'in' }, async () => {
+      const file = await captureFrames(ours.ns, DEVICE.udp, { direction: 'in' }, async () => {
         peer.send(back);
         await until('the packets', () => counted(plane, 'forward') >= goal);
       });

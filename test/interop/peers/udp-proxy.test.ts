@@ -13,12 +13,12 @@ import {
 } from '../../support/agents/overlay.ts';
 import { compiled } from '../../support/compile.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
-import { dissect, sniff } from '../../support/traffic/capture-frames.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
+import { captureFrames, dissect } from '../../support/traffic/capture-frames.ts';
 
 /* Ripstop on node 1, a forwarder that behaves as flannel's udp proxy on node 2: pods talk across. IPv4, as in flannel. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'cc', 'ping', 'ethtool', 'tcpdump', 'tshark');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'cc', 'ping', 'ethtool', 'tcpdump', 'tshark');
 for (const condition of ['def', 'wirecs'] as const) {
   t.test(`pods behind Ripstop and behind flannel's udp format, ${condition}`, { skip }, async t => {
     const lab = labFor(t);
@@ -50,7 +50,7 @@ for (const condition of ['def', 'wirecs'] as const) {
     const said = own.attempt(['ping', '-n', '-c', '1', '-W', '2', podAddress(theirs, 4)]).stdout;
     t.match(said, 'ttl=61', 'TTL of a reply');
 
-    const ports = await sniff(
+    const ports = await captureFrames(
       ours.ns,
       'eth0',
       { filter: 'udp', direction: 'out', complete: false },

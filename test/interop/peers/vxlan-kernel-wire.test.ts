@@ -16,12 +16,12 @@ import {
   vtepMac,
 } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
-import { dissect, sniff } from '../../support/traffic/capture-frames.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
+import { captureFrames, dissect } from '../../support/traffic/capture-frames.ts';
 
 /* What stands on the wire between Ripstop (node 1) and the kernel's vxlan device (node 2), as tshark reads it. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'bridge', 'vxlan', 'ethtool', 'tcpdump', 'tshark');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'bridge', 'vxlan', 'ethtool', 'tcpdump', 'tshark');
 const VXLAN_PORT = ['-d', 'udp.port==8472,vxlan'];
 const VERIFY = ['ip', 'udp', 'tcp'].flatMap(layer => ['-o', `${layer}.check_checksum:TRUE`]);
 
@@ -43,7 +43,7 @@ for (const underlay of [4, 6] as const) {
     t.teardown(() => plane.stop());
     deployKernelVxlan(kernels, [ours], { underlay, checksum: true });
     lab.podMtu(overlayMtu('vxlan', underlay));
-    const file = await sniff(
+    const file = await captureFrames(
       ours.ns,
       'eth0',
       { filter: 'udp port 8472', direction: 'out', complete: false },
@@ -113,7 +113,7 @@ t.test('the outer source port tells inner flows apart', { skip }, async t => {
     const address = server.address[inner];
     const receiver = server.ns.launch([tool('packets'), 'receive', address, '0', '60']);
     const [, port] = await receiver.saying(/^listening (\d+)$/m);
-    const file = await sniff(ours.ns, 'eth0', { filter: 'udp dst port 8472', direction: 'out' }, () =>
+    const file = await captureFrames(ours.ns, 'eth0', { filter: 'udp dst port 8472', direction: 'out' }, () =>
       pod.ns.launch([tool('packets'), 'send', address, port!, '100', '32', '3200', '1']).success(),
     );
     const { sent, received, reordered } = JSON.parse((await receiver.success()).split('\n')[1]!);

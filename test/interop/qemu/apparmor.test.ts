@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { MAIN } from '../../support/agents/run-node.ts';
 import { guestMissing, runInGuest } from '../../support/qemu/qemu.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * The profile that containerd gives its containers, in a guest whose kernel has AppArmor: it denies writes below
@@ -13,7 +13,8 @@ import { need } from '../../support/skip-unless.ts';
 const GUEST_MS = 280_000;
 
 const skip =
-  need('root', 'apparmor_parser', 'aa-exec', 'setpriv', '/usr/bin/containerd') || (await guestMissing());
+  skipUnless('root', 'apparmor_parser', 'aa-exec', 'setpriv', '/usr/bin/containerd') ||
+  (await guestMissing());
 
 /** The template of contrib/apparmor, filled in as containerd does for a daemon without a profile of its own. */
 function profile(name: string): string {

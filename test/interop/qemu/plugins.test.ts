@@ -3,7 +3,7 @@ import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { CASES, lacking, type Observed, REFERENCE } from '../../support/cni/reference-links.ts';
 import { asTheReference } from '../../support/cni/reference-links-verdict.ts';
 import { guestMissing, runInGuest } from '../../support/qemu/qemu.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * The kinds of link that this machine's kernel does not have (ipvlan, vlan, dummy, VLAN filtering of bridges), in a
@@ -13,7 +13,7 @@ import { need } from '../../support/skip-unless.ts';
 /** Boot included; a busy machine takes many times what an idle one does. */
 const GUEST_MS = 600_000;
 
-const skip = need('root', 'netns', 'ip', 'nft', `${REFERENCE}/bridge`) || (await guestMissing());
+const skip = skipUnless('root', 'netns', 'ip', 'nft', `${REFERENCE}/bridge`) || (await guestMissing());
 const wanted = skip ? [] : CASES.filter(one => lacking(one) !== undefined);
 const nothing = !skip && wanted.length === 0 && 'the kernel of this machine has them all';
 

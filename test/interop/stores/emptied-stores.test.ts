@@ -9,7 +9,7 @@ import { KubeStore } from '../../../src/agent/store/kube/store.ts';
 import { EtcdServer } from '../../support/agents/etcd-server.ts';
 import { leaseAttributes, netConf, record } from '../../support/agents/lease-store.ts';
 import { KubeApi } from '../../support/kube/kube-api.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* Stores that come back empty (J8): what is known of other nodes is kept, and what returns is taken up. */
 
@@ -18,7 +18,7 @@ const OTHERS = ['10.7.201.0-24', '10.7.202.0-24'];
 const lease = (n: number): string =>
   `{"PublicIP":"192.0.2.${n}","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"0a:00:00:00:02:${n}"}}`;
 
-t.test('etcd with another data directory', { skip: need('etcd', 'etcdctl') }, async t => {
+t.test('etcd with another data directory', { skip: skipUnless('etcd', 'etcdctl') }, async t => {
   const etcd = await EtcdServer.start();
   t.teardown(() => etcd.stop());
   const { text, config } = netConf();

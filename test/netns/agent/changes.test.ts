@@ -9,7 +9,7 @@ import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/ag
 import { LabEtcd } from '../../support/agents/etcd-in-lab.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 const CONFIG = '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}';
 const EVERY_MS = 10;
@@ -22,7 +22,7 @@ for (const kind of ['file', 'etcd'] as const)
   t.test(
     `nodes come, change and go under traffic: five nodes on ${kind}`,
     {
-      skip: need('root', 'netns', 'tun', 'nft') || (kind === 'etcd' && need('etcd', 'etcdctl')),
+      skip: skipUnless('root', 'netns', 'tun', 'nft') || (kind === 'etcd' && skipUnless('etcd', 'etcdctl')),
     },
     async t => {
       const lab = labFor(t, { nodes: 5 });

@@ -9,10 +9,10 @@ import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const SKIP = { skip: need('root', 'netns', 'tun', 'nft') };
-const LEGACY = { skip: SKIP.skip || need('iptables-legacy', 'iptables-legacy-restore', 'flock') };
+const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft') };
+const LEGACY = { skip: SKIP.skip || skipUnless('iptables-legacy', 'iptables-legacy-restore', 'flock') };
 
 const statusOf = (agent: TestAgent): Promise<Status> => agent.ask<Status>('/status');
 const reaches = (from: Node, to: Node): boolean =>

@@ -8,14 +8,14 @@ import { DEVICE } from '../../support/agents/overlay.ts';
 import { configurationOf, runReady } from '../../support/agents/run-node.ts';
 import { compiled } from '../../support/compile.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * The overlay device belongs to CAP_NET_ADMIN. A host whose tun character device has mode 0666, as udev's default rules
  * set it, is made in a mount namespace of the process that tries.
  */
 
-const SKIP = { skip: need('root', 'netns', 'tun', 'nft', 'setpriv', 'cc') };
+const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft', 'setpriv', 'cc') };
 
 /** linux/if_tun.h */
 const [IFF_TUN, IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR] = [0x1, 0x2, 0x100, 0x1000, 0x4000];

@@ -9,7 +9,7 @@ import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/ag
 import { FlannelNode } from '../../support/agents/flannel-node.ts';
 import { allAtOnce } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /** What `ripstop doctor` on a node says. */
 function doctor(agent: TestAgent): { findings: readonly Finding[]; code: number } {
@@ -54,7 +54,7 @@ function sendUnfinished(to: string, from: string, underlay: string): string {
 
 t.test(
   'every fault is found by its name, with what mends it',
-  { skip: need('root', 'netns', 'tun', 'nft', 'iptables') },
+  { skip: skipUnless('root', 'netns', 'tun', 'nft', 'iptables') },
   async t => {
     const lab = labFor(t, { nodes: 3 });
     const store = fileStoreFor(t);
@@ -224,7 +224,7 @@ t.test(
 
 t.test(
   'a peer with another MAC than its lease says; nothing that masquerades; no right to probe',
-  { skip: need('root', 'netns', 'tun', 'vxlan', 'nft', 'iptables', 'setpriv') },
+  { skip: skipUnless('root', 'netns', 'tun', 'vxlan', 'nft', 'iptables', 'setpriv') },
   async t => {
     const lab = labFor(t);
     const [one, two] = lab.nodes;

@@ -9,47 +9,54 @@ import type { PeerStatus, Status } from '../../../src/api/status.ts';
 import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor, TestAgent } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const SKIP = { skip: need('root', 'netns', 'tun', 'nft') };
+const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft') };
 
-t.test('with a node that speaks flannel’s udp backend', { skip: SKIP.skip || need('python3') }, async t => {
-  const lab = labFor(t);
-  const store = fileStoreFor(t, { Backend: { Type: 'udp' } });
-  const { agents } = agentsFor(t, lab, store.flags);
-  const [one, two] = lab.nodes;
-  agents[0]!.rememberSubnet();
-  agents[0]!.start();
-  await agents[0]!.ready(0);
-  const speaker = [
-    'python3',
-    `${CHECKOUT}test/support/agents/flannel-udp.py`,
-    'flannel0',
-    two!.underlay[4],
-    '8285',
-    `${one!.subnet[4]}=${one!.underlay[4]}`,
-  ];
-  await two!.ns.launch(speaker).saying(/open/);
-  two!.ns.ip(
-    'link set flannel0 mtu 1472 up',
-    'addr add 10.244.2.0/32 dev flannel0',
-    'route add 10.244.0.0/16 dev flannel0',
-  );
-  // Its lease as flannel's udp backend writes it: no type, no data.
-  writeFileSync(join(store.path, 'subnets', '10.244.2.0-24'), '{"PublicIP":"172.31.0.2","PublicIPv6":null}');
-  await agents[0]!.ready(1);
-  lab.podMtu(1472);
-  for (const [from, to] of [
-    [one, two],
-    [two, one],
-  ]) {
-    const ping = ['ping', '-c1', '-W2', '-Mdo', '-s1444', to!.pods[0]!.address[4]];
-    for (let i = 0; i < 3; i++)
-      await until('a full packet', () => from!.pods[0]!.ns.attempt(ping).code === 0);
-  }
-  const [peer] = await agents[0]!.ask<PeerStatus[]>('/peers');
-  t.ok(peer!.traffic!.ingress.frames >= 6);
-});
+t.test(
+  'with a node that speaks flannel’s udp backend',
+  { skip: SKIP.skip || skipUnless('python3') },
+  async t => {
+    const lab = labFor(t);
+    const store = fileStoreFor(t, { Backend: { Type: 'udp' } });
+    const { agents } = agentsFor(t, lab, store.flags);
+    const [one, two] = lab.nodes;
+    agents[0]!.rememberSubnet();
+    agents[0]!.start();
+    await agents[0]!.ready(0);
+    const speaker = [
+      'python3',
+      `${CHECKOUT}test/support/agents/flannel-udp.py`,
+      'flannel0',
+      two!.underlay[4],
+      '8285',
+      `${one!.subnet[4]}=${one!.underlay[4]}`,
+    ];
+    await two!.ns.launch(speaker).saying(/open/);
+    two!.ns.ip(
+      'link set flannel0 mtu 1472 up',
+      'addr add 10.244.2.0/32 dev flannel0',
+      'route add 10.244.0.0/16 dev flannel0',
+    );
+    // Its lease as flannel's udp backend writes it: no type, no data.
+    writeFileSync(
+      join(store.path, 'subnets', '10.244.2.0-24'),
+      '{"PublicIP":"172.31.0.2","PublicIPv6":null}',
+    );
+    await agents[0]!.ready(1);
+    lab.podMtu(1472);
+    for (const [from, to] of [
+      [one, two],
+      [two, one],
+    ]) {
+      const ping = ['ping', '-c1', '-W2', '-Mdo', '-s1444', to!.pods[0]!.address[4]];
+      for (let i = 0; i < 3; i++)
+        await until('a full packet', () => from!.pods[0]!.ns.attempt(ping).code === 0);
+    }
+    const [peer] = await agents[0]!.ask<PeerStatus[]>('/peers');
+    t.ok(peer!.traffic!.ingress.frames >= 6);
+  },
+);
 
 t.test('IPv6 alone, pods and underlay', SKIP, async t => {
   const lab = labFor(t);
@@ -153,7 +160,7 @@ t.test('disk full beneath the log and the state: packets do not notice', SKIP, a
   t.doesNotThrow(() => JSON.parse(log.at(-1)!), 'the log goes on with whole lines');
 });
 
-t.test('NET_ADMIN and NET_RAW are enough', { skip: SKIP.skip || need('setpriv') }, async t => {
+t.test('NET_ADMIN and NET_RAW are enough', { skip: SKIP.skip || skipUnless('setpriv') }, async t => {
   const lab = labFor(t);
   const store = fileStoreFor(t);
   const { agents } = agentsFor(t, lab, [...store.flags, '--ip-masq', '--cni=false']);

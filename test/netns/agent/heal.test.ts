@@ -6,14 +6,14 @@ import { until } from '../../../bench/lab/until.ts';
 import type { Status } from '../../../src/api/status.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const SKIP = { skip: need('root', 'netns', 'tun', 'nft', 'iptables', 'curl') };
+const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft', 'iptables', 'curl') };
 
 for (const dataPlane of ['userspace', 'kernel'] as const)
   t.test(
     `foreign changes heal and are counted: ${dataPlane}`,
-    { skip: SKIP.skip || (dataPlane === 'kernel' && need('vxlan')) },
+    { skip: SKIP.skip || (dataPlane === 'kernel' && skipUnless('vxlan')) },
     async t => {
       const lab = labFor(t);
       const store = fileStoreFor(t);

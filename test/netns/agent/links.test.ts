@@ -6,11 +6,11 @@ import { until } from '../../../bench/lab/until.ts';
 import type { Status } from '../../../src/api/status.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 t.test(
   'the underlay interface gets another subnet and loses it: the leases that depend on it are judged again',
-  { skip: need('root', 'netns', 'nft') },
+  { skip: skipUnless('root', 'netns', 'nft') },
   async t => {
     const lab = labFor(t, { nodes: 2 });
     const store = fileStoreFor(t, { Network: '10.244.0.0/16', Backend: { Type: 'host-gw' } });

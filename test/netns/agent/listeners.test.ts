@@ -14,9 +14,9 @@ import { configurationOf, runCommand } from '../../support/agents/run-node.ts';
 import { encodeRequest } from '../../support/cni/protocol.ts';
 import { labFor, namespaceFor } from '../../support/lab.ts';
 import { seeded } from '../../support/random.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const SKIP = { skip: need('root', 'netns', 'tun', 'nft', 'ping', 'curl') };
+const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft', 'ping', 'curl') };
 
 /** Sends hostile bytes from inside a namespace. @returns connections that were made */
 async function attack(

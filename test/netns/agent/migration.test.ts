@@ -8,7 +8,7 @@ import { LabEtcd } from '../../support/agents/etcd-in-lab.ts';
 import { FlannelNode } from '../../support/agents/flannel-node.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 const SUBNETS = '/coreos.com/network/subnets/';
 const reaches = (from: Node, to: Node): boolean =>
@@ -16,7 +16,7 @@ const reaches = (from: Node, to: Node): boolean =>
 
 t.test(
   'the migration page, step by step: flannel, Ripstop, and back',
-  { skip: need('root', 'netns', 'tun', 'vxlan', 'nft', 'etcd', 'etcdctl') },
+  { skip: skipUnless('root', 'netns', 'tun', 'vxlan', 'nft', 'etcd', 'etcdctl') },
   async t => {
     const lab = labFor(t, { nodes: 3 });
     const etcd = await LabEtcd.start(t, lab);

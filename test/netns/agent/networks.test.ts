@@ -6,12 +6,12 @@ import type { Status } from '../../../src/api/status.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { stays } from '../../support/agents/stays.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 for (const tool of ['nftables', 'iptables'] as const)
   t.test(
     `two networks on the same nodes, an agent each, leave one another alone: ${tool}`,
-    { skip: need('root', 'netns', 'tun', 'nft', 'iptables') },
+    { skip: skipUnless('root', 'netns', 'tun', 'nft', 'iptables') },
     async t => {
       const lab = labFor(t);
       const [one, two] = lab.nodes as [Node, Node];

@@ -6,7 +6,7 @@ import type { PeerStatus, Status } from '../../../src/api/status.ts';
 import type { DropStatus } from '../../../src/diagnose/drops.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /** Drops at node 2 what a filter of nft says, until it is told to stop. */
 function block(node: Node, what: string): () => void {
@@ -17,7 +17,7 @@ function block(node: Node, what: string): () => void {
 
 t.test(
   'each peer is probed through the tunnel and beside it, and silence is told once',
-  { skip: need('root', 'netns', 'tun', 'nft', 'curl') },
+  { skip: skipUnless('root', 'netns', 'tun', 'nft', 'curl') },
   async t => {
     const lab = labFor(t, { nodes: 3 });
     const store = fileStoreFor(t, { EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' });

@@ -8,9 +8,9 @@ import type { DropStatus } from '../../../src/diagnose/drops.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const SKIP = { skip: need('root', 'netns', 'tun', 'nft') };
+const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft') };
 const DUAL = { EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' };
 
 /** All that a restart must not change: devices with addresses, routes, neighbours, rules, subnet.env. */

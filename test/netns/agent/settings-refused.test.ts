@@ -8,14 +8,14 @@ import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
 import { configurationOf, MAIN, startRun } from '../../support/agents/run-node.ts';
 import { labFor, namespaceFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * Nodes whose /proc/sys is read-only, as container runtimes and systemd's ProtectKernelTunables=yes make it. A device
  * that the agent has just made never has the settings that it would like.
  */
 
-const SKIP = { skip: need('root', 'netns', 'tun', 'nft') };
+const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft') };
 const READ_ONLY = [
   'unshare',
   '--mount',

@@ -13,7 +13,7 @@ import { createLog } from '../../../src/base/log.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /** Every worker thread that this process starts from here on, by name. */
 function watchWorkers(): Map<string, threads.Worker> {
@@ -31,7 +31,7 @@ function watchWorkers(): Map<string, threads.Worker> {
 
 t.test(
   'a worker that dies is started again and counted, and traffic comes back without a new session',
-  { skip: need('root', 'netns', 'tun', 'nft') },
+  { skip: skipUnless('root', 'netns', 'tun', 'nft') },
   async t => {
     const workers = watchWorkers();
     const lab = labFor(t);

@@ -5,9 +5,9 @@ import t from 'tap';
 import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { BenchFile } from '../../../bench/report/samples.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'ethtool', 'iperf3');
+const skip = skipUnless('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'ethtool', 'iperf3');
 const folder = mkdtempSync(join(tmpdir(), 'rs-bench-'));
 t.teardown(() => rmSync(folder, { recursive: true }));
 
@@ -40,25 +40,29 @@ t.test('e2e: every contender, measure and round gives its samples', { skip }, as
   t.same(namespacesOf(pid), [], 'nothing is left');
 });
 
-t.test('cni: chains wire and unwire a pod in turn', { skip: skip || need('iptables', 'nft') }, async t => {
-  const { file, output, pid } = await bench('cni', '--quick');
-  t.same(
-    file.missing.filter(({ contender }) => contender !== 'cni-go'),
-    [],
-  );
-  for (const chain of ['own', 'own-agent', 'flannel', 'ripstop']) {
-    for (const figure of ['cniAdd', 'cniDel']) {
-      const taken = file.samples.filter(s => s.contender === `cni-${chain}` && s.figure === figure);
-      t.ok(taken.every(({ value }) => value > 0));
-      t.equal(taken.filter(s => s.condition === '').length, 5, `${chain}: ${figure}`);
-      // Without an agent each call takes a start of Node; beside many pods that says nothing new.
-      const crowded = taken.filter(s => s.condition === '20 pods').length;
-      t.equal(crowded, chain === 'own' ? 0 : 5, `${chain}: ${figure}, beside 20 pods`);
+t.test(
+  'cni: chains wire and unwire a pod in turn',
+  { skip: skip || skipUnless('iptables', 'nft') },
+  async t => {
+    const { file, output, pid } = await bench('cni', '--quick');
+    t.same(
+      file.missing.filter(({ contender }) => contender !== 'cni-go'),
+      [],
+    );
+    for (const chain of ['own', 'own-agent', 'flannel', 'ripstop']) {
+      for (const figure of ['cniAdd', 'cniDel']) {
+        const taken = file.samples.filter(s => s.contender === `cni-${chain}` && s.figure === figure);
+        t.ok(taken.every(({ value }) => value > 0));
+        t.equal(taken.filter(s => s.condition === '').length, 5, `${chain}: ${figure}`);
+        // Without an agent each call takes a start of Node; beside many pods that says nothing new.
+        const crowded = taken.filter(s => s.condition === '20 pods').length;
+        t.equal(crowded, chain === 'own' ? 0 : 5, `${chain}: ${figure}, beside 20 pods`);
+      }
     }
-  }
-  t.match(output, /ripstop, agent/);
-  t.same(namespacesOf(pid), []);
-});
+    t.match(output, /ripstop, agent/);
+    t.same(namespacesOf(pid), []);
+  },
+);
 
 t.test('path: frames are carried without a collection', async t => {
   const { file } = await bench('path', '--quick');

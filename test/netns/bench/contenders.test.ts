@@ -3,12 +3,12 @@ import { CONTENDERS } from '../../../bench/contenders/index.ts';
 import { ping } from '../../../bench/lab/measure.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * Every contender of the benchmark carries traffic whole before anyone reads a figure of it, and goes without a trace.
  */
-const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'ethtool');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping', 'ethtool');
 
 for (const [id, contender] of Object.entries(CONTENDERS)) {
   const unavailable = skip || contender.unavailable();

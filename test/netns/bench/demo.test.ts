@@ -4,9 +4,9 @@ import type { DemoReport } from '../../../bench/demo/report.ts';
 import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'ethtool', 'iperf3');
+const skip = skipUnless('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'ethtool', 'iperf3');
 const MAIN = `${CHECKOUT}dist/bench/demo/main.js`;
 
 /** Namespaces and files that the process with this pid made. */

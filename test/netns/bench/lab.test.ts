@@ -6,9 +6,9 @@ import { removeStale } from '../../../bench/lab/namespace.ts';
 import { CONDITIONS, type Condition } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'ip', 'ping', 'ethtool');
+const skip = skipUnless('root', 'netns', 'ip', 'ping', 'ethtool');
 
 t.test('two nodes on a cable, in every underlay condition, both families', { skip }, async t => {
   const { nodes, condition, fabric } = labFor(t);

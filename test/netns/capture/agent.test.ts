@@ -3,11 +3,11 @@ import { until } from '../../../bench/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { MAIN } from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* `ripstop capture` through the agent: peers have the names of their leases, and host-gw has nothing to capture. */
 
-const skip = need('root', 'netns', 'tun', 'nft', 'ip', 'ping', 'tcpdump');
+const skip = skipUnless('root', 'netns', 'tun', 'nft', 'ip', 'ping', 'tcpdump');
 
 async function nodes(owner: Parameters<typeof labFor>[0], type: string) {
   const lab = labFor(owner);

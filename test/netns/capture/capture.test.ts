@@ -7,13 +7,13 @@ import { until } from '../../../bench/lab/until.ts';
 import { allAtOnce } from '../../support/agents/overlay.ts';
 import { type Configuration, MAIN } from '../../support/agents/run-node.ts';
 import { watchedNodes } from '../../support/agents/watched-nodes.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 import { readAll } from '../../unit/capture/fixtures/files.ts';
 import { tsharkFields } from '../../unit/capture/fixtures/tshark.ts';
 
 /* `ripstop capture` on a running node, read with tshark. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'tshark', 'tcpdump');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping', 'tshark', 'tcpdump');
 
 async function overlay(owner: Parameters<typeof watchedNodes>[0], extra: Configuration) {
   const { one, two, folder, ripstop } = await watchedNodes(owner, extra);

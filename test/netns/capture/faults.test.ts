@@ -8,7 +8,7 @@ import { until } from '../../../bench/lab/until.ts';
 import { deployKernelVxlan, vtepMac } from '../../support/agents/overlay.ts';
 import { type Configuration, configurationOf, MAIN, runCommand } from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 import { Transcript } from '../../support/transcript.ts';
 
 /*
@@ -16,7 +16,7 @@ import { Transcript } from '../../support/transcript.ts';
  * held to what the page shows of it.
  */
 
-const skip = need('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'tcpdump');
+const skip = skipUnless('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'tcpdump');
 
 const page = new Transcript('docs/debugging.md');
 

@@ -11,11 +11,11 @@ import { allAtOnce } from '../../support/agents/overlay.ts';
 import { MAIN } from '../../support/agents/run-node.ts';
 import { watchedNodes } from '../../support/agents/watched-nodes.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* `ripstop flows` and `ripstop top` on running nodes, beside what the kernel itself counted. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'nft', 'tcpdump', 'script');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping', 'nft', 'tcpdump', 'script');
 
 const TRANSFER_BYTES = 20_000_000;
 

@@ -12,11 +12,11 @@ import { allAtOnce } from '../../support/agents/overlay.ts';
 import { MAIN } from '../../support/agents/run-node.ts';
 import { watchedNodes } from '../../support/agents/watched-nodes.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* `ripstop trace`: what it foretells, beside what then happens. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'tcpdump');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping', 'tcpdump');
 
 for (const [mode, family] of [
   ['vxlan', 4],
@@ -135,7 +135,7 @@ for (const [mode, family] of [
 
 t.test(
   'the agent: masquerade, names of nodes, plain routes, the kernel',
-  { skip: skip || need('nft', 'vxlan') },
+  { skip: skip || skipUnless('nft', 'vxlan') },
   async t => {
     const lab = labFor(t);
     const dual = { EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' };
@@ -257,7 +257,7 @@ t.test(
   },
 );
 
-t.test('live: real packets through both nodes', { skip: skip || need('nft') }, async t => {
+t.test('live: real packets through both nodes', { skip: skip || skipUnless('nft') }, async t => {
   const { one, two, ripstop, socketOf, reload } = await watchedNodes(t, {});
   const [from, to] = [one, two].map(node => node.pods[0]!.address[4]) as [string, string];
   const pod = one.pods[0]!.ns;

@@ -16,7 +16,7 @@ import { createLog } from '../../../src/base/log.ts';
 import { EtcdServer } from '../../support/agents/etcd-server.ts';
 import { KubeApi } from '../../support/kube/kube-api.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* Many nodes that come and go at once, in each store: what is applied, what is saved, and how much work it takes. */
 
@@ -46,7 +46,7 @@ interface Cluster {
 
 const clusters: Record<
   string,
-  { needs: Parameters<typeof need>; make(t: Test, root: string): Promise<Cluster> }
+  { needs: Parameters<typeof skipUnless>; make(t: Test, root: string): Promise<Cluster> }
 > = {
   file: {
     needs: [],
@@ -153,7 +153,7 @@ const scratch = (t: Test): string => {
 for (const [name, { needs, make }] of Object.entries(clusters))
   t.test(
     `${name}: ${BURST} nodes come and go at once: all is applied, the saved state is whole`,
-    { skip: need('root', 'netns', 'tun', 'nft', ...needs) },
+    { skip: skipUnless('root', 'netns', 'tun', 'nft', ...needs) },
     async t => {
       const root = scratch(t);
       const node = labFor(t).nodes[0]!;
@@ -182,7 +182,7 @@ for (const [name, { needs, make }] of Object.entries(clusters))
 
 t.test(
   'a node deleted while others come is gone before they have all come',
-  { skip: need('root', 'netns', 'tun', 'nft') },
+  { skip: skipUnless('root', 'netns', 'tun', 'nft') },
   async t => {
     const root = scratch(t);
     const node = labFor(t).nodes[0]!;
@@ -208,7 +208,7 @@ t.test(
 
 t.test(
   'a change costs as many requests with 2000 peers as with 100, and no comparison',
-  { skip: need('root', 'netns', 'tun', 'nft') },
+  { skip: skipUnless('root', 'netns', 'tun', 'nft') },
   async t => {
     const root = scratch(t);
     const node = labFor(t).nodes[0]!;

@@ -4,9 +4,9 @@ import type { LeaseStatus, PeerStatus } from '../../../src/api/status.ts';
 import type { DropStatus } from '../../../src/diagnose/drops.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const SKIP = { skip: need('root', 'netns', 'tun', 'nft', 'iptables') };
+const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft', 'iptables') };
 const DUAL = { EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' };
 
 for (const backend of ['vxlan', 'udp', 'host-gw'] as const)

@@ -9,13 +9,13 @@ import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * A lease that claims what another node has: three agents under traffic, and leases written by hand.
  */
 
-const SKIP = { skip: need('root', 'netns', 'tun', 'nft') };
+const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft') };
 /** Pings of each pair while a conflict is there. */
 const PINGS = 60;
 

@@ -9,7 +9,7 @@ import { agentsFor, type TestAgent } from '../../support/agents/agents.ts';
 import { LabEtcd } from '../../support/agents/etcd-in-lab.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 const CONFIG = '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}';
 const ROOT = '/coreos.com/network';
@@ -24,7 +24,7 @@ const reaches = (from: Node, to: Node): boolean =>
 
 t.test(
   'etcd comes back with another data directory (J8): no ping is lost, the fault is named, a restart keeps it',
-  { skip: need('root', 'netns', 'tun', 'nft', 'etcd', 'etcdctl') },
+  { skip: skipUnless('root', 'netns', 'tun', 'nft', 'etcd', 'etcdctl') },
   async t => {
     const lab = labFor(t, { nodes: 3 });
     const [one, two] = lab.nodes as [Node, Node, Node];

@@ -8,7 +8,7 @@ import { LabEtcd } from '../../support/agents/etcd-in-lab.ts';
 import { FlannelNode } from '../../support/agents/flannel-node.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 const PREFIX = '/coreos.com/network';
 const SUBNETS = `${PREFIX}/subnets/`;
@@ -21,7 +21,7 @@ const statusOf = (agent: TestAgent) => agent.ask<Status>('/status');
 
 t.test(
   'a mixed cluster on a real etcd',
-  { skip: need('root', 'netns', 'tun', 'vxlan', 'nft', 'etcd', 'etcdctl') },
+  { skip: skipUnless('root', 'netns', 'tun', 'vxlan', 'nft', 'etcd', 'etcdctl') },
   async t => {
     const lab = labFor(t, { nodes: 3 });
     const etcd = await LabEtcd.start(t, lab);

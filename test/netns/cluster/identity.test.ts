@@ -5,11 +5,11 @@ import type { PeerStatus, Status } from '../../../src/api/status.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 type Owner = Parameters<typeof labFor>[0] & Parameters<typeof agentsFor>[0];
 
-const SKIP = { skip: need('root', 'netns', 'tun', 'nft') };
+const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft') };
 const DUAL = { EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' };
 const EVERY_MS = 10;
 /** Pings of more than 6 s: longer than the agent waits before it moves, and several of its comparisons. */

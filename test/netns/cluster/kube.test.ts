@@ -10,11 +10,11 @@ import { KubeStore } from '../../../src/agent/store/kube/store.ts';
 import { createLog } from '../../../src/base/log.ts';
 import { KubeApi } from '../../support/kube/kube-api.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 const P = 'flannel.alpha.coreos.com';
 
-t.test('two nodes on the Kubernetes API', { skip: need('root', 'netns', 'tun', 'nft') }, async t => {
+t.test('two nodes on the Kubernetes API', { skip: skipUnless('root', 'netns', 'tun', 'nft') }, async t => {
   const lab = labFor(t);
   const api = await KubeApi.start();
   const root = mkdtempSync(join(tmpdir(), 'rs-kube-'));

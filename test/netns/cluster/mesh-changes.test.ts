@@ -16,11 +16,11 @@ import {
   vtepMac,
 } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* Five nodes on one switch: what changes about one peer does not touch the traffic of the others. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ping');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping');
 const SECONDS = 2;
 /** Datagrams a second of one pair: twelve pairs share the cores of the machine that tests. */
 const RATE = 250;

@@ -7,11 +7,11 @@ import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
 import { requirePrefix } from '../../../src/ip/prefix.ts';
 import { overlayFor, peerFor, podAddress } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* The tables of two nodes grow from ten peers to thousands while numbered datagrams pass between their pods. */
 
-const skip = need('root', 'netns', 'tun', 'ip');
+const skip = skipUnless('root', 'netns', 'tun', 'ip');
 const SECONDS = 6;
 const RATE = 1000;
 const PEERS = 6000;

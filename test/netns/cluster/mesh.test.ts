@@ -3,11 +3,11 @@ import type { Family, Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
 import { overlayFor, pings, podAddress } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* Five nodes on one switch, each a peer of all others. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ping');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping');
 const pairs = (nodes: readonly Node[]) =>
   nodes.flatMap(from => nodes.filter(to => to !== from).map(to => [from, to] as const));
 

@@ -8,11 +8,11 @@ import { requirePrefix } from '../../../src/ip/prefix.ts';
 import { addAddress } from '../../../src/net/rtnetlink/addresses.ts';
 import { changeLink, createLink, deleteLink, getLink } from '../../../src/net/rtnetlink/links.ts';
 import { kernelFor } from '../../support/agents/kernel.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* One overlay whose peers change at awkward moments. */
 
-const skip = need('root', 'netns', 'tun');
+const skip = skipUnless('root', 'netns', 'tun');
 const PEER = (n: number, more: Partial<Peer> = {}): Peer => ({
   id: `10.7.${n}.0-24`,
   node: undefined,

@@ -4,14 +4,14 @@ import { until } from '../../../bench/lab/until.ts';
 import type { DropStatus } from '../../../src/diagnose/drops.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * Without masquerading, which is flannel's default and the agent's, a pod's packet to another node's own address leaves
  * by the underlay. The answer has that address as its inner source and comes through the tunnel.
  */
 
-const SKIP = { skip: need('root', 'netns', 'tun', 'nft', 'ping') };
+const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft', 'ping') };
 const DUAL = { EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' };
 
 for (const type of ['vxlan', 'udp'] as const) {

@@ -5,7 +5,7 @@ import { until } from '../../../bench/lab/until.ts';
 import type { Status } from '../../../src/api/status.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 const NODES = 1000;
 const hex = (value: number) => value.toString(16).padStart(2, '0');
@@ -26,7 +26,7 @@ const residentKiB = (pid: number) =>
 
 t.test(
   'a thousand nodes arrive at once, and are there at a start',
-  { skip: need('root', 'netns', 'tun', 'nft') },
+  { skip: skipUnless('root', 'netns', 'tun', 'nft') },
   async t => {
     const lab = labFor(t);
     const store = fileStoreFor(t, { Network: '10.64.0.0/10' });

@@ -6,11 +6,11 @@ import type { Status } from '../../../src/api/status.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { MAIN } from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* Settings of the whole cluster, in the object Ripstop of the backend in net-conf.json, reach running nodes. */
 
-const skip = need('root', 'netns', 'tun', 'nft', 'ip', 'ping');
+const skip = skipUnless('root', 'netns', 'tun', 'nft', 'ip', 'ping');
 
 const backend = (ripstop: object) => ({ Backend: { Type: 'vxlan', Ripstop: ripstop } });
 

@@ -10,9 +10,9 @@ import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { kernelNamespaces } from '../../../src/cni/skel/namespace.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../support/cni/cni.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'ip', 'nft');
+const skip = skipUnless('root', 'netns', 'ip', 'nft');
 // biome-ignore lint/suspicious/noExplicitAny: answers are compared member by member
 type Answer = { code: number; json: any; stdout: string; stderr: string };
 
@@ -359,7 +359,7 @@ t.test('the socket: only for root, bad callers are turned away, others served', 
   t.equal((await exec('ADD', config('1.1.0'), { pod: lab.pod(t) })).code, 0);
 });
 
-t.test('install and uninstall: ours only, whole, twice', { skip: need('root') }, async t => {
+t.test('install and uninstall: ours only, whole, twice', { skip: skipUnless('root') }, async t => {
   const lab = new CniNode(t);
   const binDir = `${lab.scratch}/opt`;
   const confDir = `${lab.scratch}/net.d`;

@@ -3,9 +3,9 @@ import t, { type Test } from 'tap';
 import { attempt } from '../../../bench/lab/command.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../support/cni/cni.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'ip', 'nft');
+const skip = skipUnless('root', 'netns', 'ip', 'nft');
 const filtering =
   skip ||
   (attempt(['unshare', '--net', 'ip', 'link', 'add', 'b0', 'type', 'bridge', 'vlan_filtering', '1']).code !==
@@ -349,7 +349,7 @@ t.test('the guard drops a frame with a foreign MAC address', { skip }, async t =
 
 t.test(
   'iptables as the backend: the reference rules, taken away by name',
-  { skip: need('root', 'netns', 'iptables') },
+  { skip: skipUnless('root', 'netns', 'iptables') },
   async t => {
     const lab = new CniNode(t);
     const config = {

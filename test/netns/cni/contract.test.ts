@@ -3,14 +3,14 @@ import t, { type Test } from 'tap';
 import { loadPlugin, PLUGIN_NAMES } from '../../../src/cni/plugins.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../support/cni/cni.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * What the specification asks of every plugin alike, asked of every plugin in every version: the command's oldest
  * version, DEL of what never was, GC and STATUS, and bad input, which has its code and leaves nothing.
  */
 
-const skip = need('root', 'netns', 'ip', 'nft', 'iptables');
+const skip = skipUnless('root', 'netns', 'ip', 'nft', 'iptables');
 
 const ENV =
   'FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.3.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n';

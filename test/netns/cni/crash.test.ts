@@ -5,9 +5,9 @@ import { attempt } from '../../../bench/lab/command.ts';
 import type { Namespace } from '../../../bench/lab/namespace.ts';
 import { CniNode } from '../../support/cni/cni.ts';
 import { seeded } from '../../support/random.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'ip', 'nft', 'iptables');
+const skip = skipUnless('root', 'netns', 'ip', 'nft', 'iptables');
 const child = fileURLToPath(new URL('../../support/cni/cni-crash-child.js', import.meta.url));
 
 /*

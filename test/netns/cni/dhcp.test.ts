@@ -5,9 +5,9 @@ import { installCni } from '../../../src/cni/install.ts';
 import { DhcpDaemon } from '../../../src/cni/ipam/dhcp/daemon.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../support/cni/cni.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'ip', 'dnsmasq');
+const skip = skipUnless('root', 'netns', 'ip', 'dnsmasq');
 
 /** A node whose bridge leads to a DHCP server of Debian's dnsmasq. */
 async function setUp(t: Test, options: string[] = []) {

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../support/cni/cni.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'ip', 'nft', 'iptables');
+const skip = skipUnless('root', 'netns', 'ip', 'nft', 'iptables');
 const ranges = (third: number) => ({
   ranges: [[{ subnet: `10.${third}.0.0/24` }], [{ subnet: `fd00:${third}::/64` }]],
 });

@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import t from 'tap';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../support/cni/cni.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'ip', 'nft');
+const skip = skipUnless('root', 'netns', 'ip', 'nft');
 type Pod = ReturnType<CniNode['pod']>;
 // biome-ignore lint/suspicious/noExplicitAny: results are compared member by member
 type Json = any;

@@ -2,9 +2,9 @@ import t, { type Test } from 'tap';
 import { attempt } from '../../../bench/lab/command.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../support/cni/cni.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'ip', 'nft');
+const skip = skipUnless('root', 'netns', 'ip', 'nft');
 /** Whether this kernel makes links of a kind; else the reason for skipping. */
 const kernelHas = (kind: string, module: string) =>
   skip ||

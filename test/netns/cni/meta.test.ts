@@ -7,9 +7,9 @@ import { checkAllowed } from '../../../src/cni/meta/tuning/config.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../support/cni/cni.ts';
 import { shapers } from '../../support/io/shapers.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'ip', 'nft', 'tc');
+const skip = skipUnless('root', 'netns', 'ip', 'nft', 'tc');
 const ifb =
   skip ||
   (attempt(['unshare', '--net', 'ip', 'link', 'add', 'x', 'type', 'ifb']).code !== 0 &&

@@ -1,8 +1,8 @@
 import t from 'tap';
 import { CniNode } from '../../support/cni/cni.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'ip', 'nft', 'iptables');
+const skip = skipUnless('root', 'netns', 'ip', 'nft', 'iptables');
 
 for (const backend of ['nftables', 'iptables']) {
   t.test(`${backend}: mappings, refusals, CHECK, DEL, GC`, { skip }, async t => {
@@ -181,7 +181,7 @@ t.test('conditions and marks', { skip }, async t => {
   }
 });
 
-t.test('UDP flows follow the mapping at once', { skip: skip || need('conntrack') }, async t => {
+t.test('UDP flows follow the mapping at once', { skip: skip || skipUnless('conntrack') }, async t => {
   const lab = new CniNode(t);
   lab.node.ip('link add up0 type veth peer name up1', 'addr add 192.0.2.1/24 dev up0', 'link set up0 up');
   const bridge = {

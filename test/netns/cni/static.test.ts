@@ -11,13 +11,13 @@ import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { kernelNamespaces } from '../../../src/cni/skel/namespace.ts';
 import { ALL_VERSIONS } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../support/cni/cni.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * The executables in a root file system that holds nothing else: no loader, no libc, no Node, no /proc.
  */
 
-const skip = need('root', 'netns', 'ip', 'nft', 'chroot');
+const skip = skipUnless('root', 'netns', 'ip', 'nft', 'chroot');
 
 const SOCKET = '/run/ripstop/cni.sock';
 const CALLS = '/var/lib/cni/ripstop/calls';
@@ -97,17 +97,21 @@ function setUp(t: Test) {
   };
 }
 
-t.test('the executable needs no loader, and all names are one file', { skip: need('root') }, async t => {
-  const { root } = setUp(t);
-  const files = PLUGIN_NAMES.map(name => `${root}/opt/cni/bin/${name}`);
-  const elf = readFileSync(files[0]!);
-  // Program headers of ELF64: e_phoff at 32, e_phentsize at 54, e_phnum at 56; p_type 3 is PT_INTERP.
-  const [at, size, count] = [Number(elf.readBigUInt64LE(32)), elf.readUInt16LE(54), elf.readUInt16LE(56)];
-  const types = Array.from({ length: count }, (_, i) => elf.readUInt32LE(at + i * size));
-  t.notOk(types.includes(3), 'no interpreter');
-  t.equal(new Set(files.map(file => statSync(file).ino)).size, 1);
-  t.ok(elf.length < 2 << 20, `${elf.length} bytes`);
-});
+t.test(
+  'the executable needs no loader, and all names are one file',
+  { skip: skipUnless('root') },
+  async t => {
+    const { root } = setUp(t);
+    const files = PLUGIN_NAMES.map(name => `${root}/opt/cni/bin/${name}`);
+    const elf = readFileSync(files[0]!);
+    // Program headers of ELF64: e_phoff at 32, e_phentsize at 54, e_phnum at 56; p_type 3 is PT_INTERP.
+    const [at, size, count] = [Number(elf.readBigUInt64LE(32)), elf.readUInt16LE(54), elf.readUInt16LE(56)];
+    const types = Array.from({ length: count }, (_, i) => elf.readUInt32LE(at + i * size));
+    t.notOk(types.includes(3), 'no interpreter');
+    t.equal(new Set(files.map(file => statSync(file).ino)).size, 1);
+    t.ok(elf.length < 2 << 20, `${elf.length} bytes`);
+  },
+);
 
 t.test('VERSION says of every plugin what the plugin itself says', { skip }, async t => {
   const { exec } = setUp(t);
@@ -276,7 +280,7 @@ t.test(
 
 t.test(
   'an agent that takes no connections: code 11 within the limit',
-  { skip: need('root', 'python3') },
+  { skip: skipUnless('root', 'python3') },
   async t => {
     const { exec, root, records } = setUp(t);
     mkdirSync(dirname(root + SOCKET), { recursive: true });

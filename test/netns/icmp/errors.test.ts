@@ -5,11 +5,11 @@ import { createLog, type Log } from '../../../src/base/log.ts';
 import { counted, counts, overlayFor, pings, podAddress, routeTo } from '../../support/agents/overlay.ts';
 import { stays } from '../../support/agents/stays.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* Device and underlay go and come back: what is lost meanwhile has a name, and nothing needs a restart. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ping');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping');
 
 for (const mode of ['vxlan', 'udp'] as const) {
   t.test(`${mode}: device down, underlay down, peer gone`, { skip }, async t => {

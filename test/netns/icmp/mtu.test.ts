@@ -7,11 +7,11 @@ import { FORMATS } from '../../../encap/formats.ts';
 import { innerMtu } from '../../../encap/mtu.ts';
 import { counted, overlayFor, overlayMtu, peerFor, podAddress } from '../../support/agents/overlay.ts';
 import { routedLabFor } from '../../support/agents/routed.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* The underlay path shrinks while traffic flows: the pods are told, as by a router, and nothing hangs. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ping');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping');
 /** Bytes of IP and ICMP header around a ping's payload. */
 const HEADERS = { 4: 28, 6: 48 } as const;
 const NARROW = 1400;

@@ -12,12 +12,12 @@ import {
   vtepMac,
 } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
-import { dissect, sniff } from '../../support/traffic/capture-frames.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
+import { captureFrames, dissect } from '../../support/traffic/capture-frames.ts';
 
 /* What goes to many: broadcast and multicast, ARP and neighbour discovery. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'tcpdump', 'tshark');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping', 'tcpdump', 'tshark');
 const TIMES = 3;
 
 /** Destinations that reach everyone; in udp mode there is no Ethernet to broadcast on. */
@@ -46,7 +46,7 @@ for (const mode of ['vxlan', 'udp'] as const) {
     const planes = await overlayFor(t, lab, { mode });
     prepare(lab, mode);
     const before = counted(planes[0]!, 'multicast');
-    const file = await sniff(lab.nodes[0]!.ns, 'eth0', { filter: 'udp', direction: 'out' }, () =>
+    const file = await captureFrames(lab.nodes[0]!.ns, 'eth0', { filter: 'udp', direction: 'out' }, () =>
       call(lab, mode),
     );
     const sent = () => counted(planes[0]!, 'multicast') - before >= groups(mode).length * TIMES;
@@ -65,8 +65,8 @@ for (const mode of ['vxlan', 'udp'] as const) {
       .join(' or ');
     const [, two, three] = lab.nodes as [Node, Node, Node];
     let third = '';
-    const second = await sniff(two.ns, DEVICE[mode], { filter }, async () => {
-      third = await sniff(three.ns, DEVICE[mode], { filter }, async () => {
+    const second = await captureFrames(two.ns, DEVICE[mode], { filter }, async () => {
+      third = await captureFrames(three.ns, DEVICE[mode], { filter }, async () => {
         await call(lab, mode);
         const copies = groups(mode).length * TIMES;
         const arrived = () => planes.slice(1).every(plane => counted(plane, 'forward') >= copies);
@@ -99,7 +99,7 @@ t.test('ARP and neighbour discovery are answered from the table', { skip }, asyn
   for (const peer of peers) {
     for (const family of [4, 6] as const) {
       const from = one.pods[0]!.ns;
-      const file = await sniff(peer.ns, DEVICE.vxlan, { filter: 'arp or icmp6' }, async () => {
+      const file = await captureFrames(peer.ns, DEVICE.vxlan, { filter: 'arp or icmp6' }, async () => {
         t.equal(await pings(from, podAddress(peer, family)), 3);
       });
       const asked = dissect(file, ['frame.number'], {

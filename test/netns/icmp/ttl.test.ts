@@ -2,11 +2,11 @@ import t from 'tap';
 import type { Family, Lab, Node } from '../../../bench/lab/topology.ts';
 import { deployKernelVxlan, overlayFor, podAddress } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* Pod to pod is two hops, the two nodes, whatever lies between them: kernel VXLAN is asked in the same way. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'bridge', 'vxlan', 'ping');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'bridge', 'vxlan', 'ping');
 
 /** Who answers probes that may live 1, 2, 3 and 4 hops, and what is left of the TTL of a reply. */
 function hops(lab: Lab, family: Family): string[] {

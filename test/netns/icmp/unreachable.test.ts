@@ -2,11 +2,11 @@ import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { allAtOnce, counts, DEVICE, overlayFor, podAddress } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* A pod that calls an address which no peer owns is told so by its own gateway, and not more often than is decent. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ping');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping');
 const STRAY = { 4: '10.244.99', 6: 'fd00:10:244:99:' } as const;
 const FLOOD = 1000;
 

@@ -5,9 +5,9 @@ import { changeLink, createLink, deleteLink, getLink } from '../../../src/net/rt
 import { replaceNeighbour } from '../../../src/net/rtnetlink/neighbours.ts';
 import { addRoute } from '../../../src/net/rtnetlink/routes.ts';
 import { kernelFor } from '../../support/agents/kernel.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns');
+const skip = skipUnless('root', 'netns');
 
 t.test('each kind of change is told', { skip }, async t => {
   const { socket, ns } = kernelFor(t);

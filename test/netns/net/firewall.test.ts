@@ -17,9 +17,9 @@ import {
   replaceTokenBucket,
 } from '../../../src/net/rtnetlink/qdisc.ts';
 import { kernelFor } from '../../support/agents/kernel.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-t.test('nftables', { skip: need('root', 'netns', 'nft') }, async t => {
+t.test('nftables', { skip: skipUnless('root', 'netns', 'nft') }, async t => {
   const { ns } = kernelFor(t);
   const table = { family: 'inet', name: 'ripstop-test' };
   t.same(await listNft(ns.path, ['table', 'inet', 'ripstop-test']), [], 'an absent table is an empty list');
@@ -56,7 +56,7 @@ t.test('nftables', { skip: need('root', 'netns', 'nft') }, async t => {
   t.equal((await listNft(ns.path, ['chains'])).length, 2);
 });
 
-t.test('a table ip nat on a node without iptables', { skip: need('root', 'netns', 'nft') }, async t => {
+t.test('a table ip nat on a node without iptables', { skip: skipUnless('root', 'netns', 'nft') }, async t => {
   const { ns } = kernelFor(t);
   ns.must(['nft', '-f', '-'], 'table ip nat {\n chain own {\n }\n}\n');
   const { PATH } = process.env;
@@ -69,7 +69,7 @@ t.test('a table ip nat on a node without iptables', { skip: need('root', 'netns'
   t.same(await variantsInUse(ns.path, 4, 'nat', 'own'), ['nft'], 'a chain that is looked for counts');
 });
 
-t.test('iptables', { skip: need('root', 'netns', 'iptables', 'ip6tables') }, async t => {
+t.test('iptables', { skip: skipUnless('root', 'netns', 'iptables', 'ip6tables') }, async t => {
   const { ns } = kernelFor(t);
   for (const family of [4, 6] as const) {
     const source = family === 4 ? '10.1.0.0/16' : 'fd00::/64';
@@ -99,7 +99,7 @@ t.test('iptables', { skip: need('root', 'netns', 'iptables', 'ip6tables') }, asy
   }
 });
 
-t.test('shaping', { skip: need('root', 'netns', 'tc') }, async t => {
+t.test('shaping', { skip: skipUnless('root', 'netns', 'tc') }, async t => {
   const { socket, tc } = kernelFor(t);
   createLink(socket, { kind: 'veth', name: 'a', up: true, peer: { name: 'b' } });
   createLink(socket, { kind: 'bridge', name: 'target', up: true });

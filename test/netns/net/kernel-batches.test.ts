@@ -4,11 +4,11 @@ import { KernelReconciler } from '../../../src/agent/kernel/reconciler.ts';
 import { changeLink, createLink, getLink } from '../../../src/net/rtnetlink/links.ts';
 import { addRoute, deleteRoute, listRoutes, TABLE_MAIN } from '../../../src/net/rtnetlink/routes.ts';
 import { kernelFor } from '../../support/agents/kernel.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* Steps on entries of peers, many in one message to the kernel. */
 
-const skip = need('root', 'netns');
+const skip = skipUnless('root', 'netns');
 const COUNT = 200;
 
 /** A namespace with a link `a` that is up. */

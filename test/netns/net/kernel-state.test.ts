@@ -7,11 +7,11 @@ import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
 import { requirePrefix } from '../../../src/ip/prefix.ts';
 import { kernelPicture } from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* The same code that `ripstop run` uses, on the kernel's own VXLAN: made, healed, given back. */
 
-const skip = need('root', 'netns', 'vxlan', 'ping');
+const skip = skipUnless('root', 'netns', 'vxlan', 'ping');
 
 function overlaySpec(node: Node): OverlaySpec {
   return {

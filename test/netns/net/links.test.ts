@@ -11,11 +11,11 @@ import {
   listLinks,
 } from '../../../src/net/rtnetlink/links.ts';
 import { kernelFor } from '../../support/agents/kernel.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* What is asked of the kernel here is read back with iproute2. */
 
-const skip = need('root', 'netns', 'ip');
+const skip = skipUnless('root', 'netns', 'ip');
 
 /** The kinds that every kernel has that Ripstop runs on; others only where theirs is built. */
 function made(socket: Parameters<typeof createLink>[0], spec: LinkSpec): string | undefined {

@@ -6,9 +6,9 @@ import { isNamespace, NAMED_NAMESPACES } from '../../../src/net/namespaces.ts';
 import { changeLink, createLink, getLink, listLinks } from '../../../src/net/rtnetlink/links.ts';
 import { NetlinkSocket, withSocket } from '../../../src/net/rtnetlink/socket.ts';
 import { changeSysctl, readNamespaceFile, readSysctl, writeSysctl } from '../../../src/net/sysctl.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'ip', 'nsenter');
+const skip = skipUnless('root', 'netns', 'ip', 'nsenter');
 const NAME = `rs-${process.pid}-90`;
 
 /** A namespace with a name, as `ip netns` makes it, until the test ends. */

@@ -24,9 +24,9 @@ import {
   routeTo,
 } from '../../../src/net/rtnetlink/routes.ts';
 import { kernelFor } from '../../support/agents/kernel.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'ip', 'bridge');
+const skip = skipUnless('root', 'netns', 'ip', 'bridge');
 
 /** A namespace with a veth pair `a`, `b`, both up. */
 function wired(owner: Parameters<typeof kernelFor>[0]) {

@@ -13,8 +13,8 @@ import {
 } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
 import { Random } from '../../support/random.ts';
-import { need } from '../../support/skip-unless.ts';
-import { dissect, sniff } from '../../support/traffic/capture-frames.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
+import { captureFrames, dissect } from '../../support/traffic/capture-frames.ts';
 import * as wire from '../../support/traffic/datagrams.ts';
 import { inject, packetsOf } from '../../support/traffic/inject.ts';
 
@@ -23,7 +23,7 @@ import { inject, packetsOf } from '../../support/traffic/inject.ts';
  * byte for byte. VLAN tags among them, without needing a kernel that makes VLAN devices.
  */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'cc', 'tcpdump', 'tshark');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'cc', 'tcpdump', 'tshark');
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
@@ -78,7 +78,7 @@ async function carried(
   const [, two] = nodes;
   const goal = counted(planes[1]!, 'forward') + frames;
   const device = planes[1]!.deviceName;
-  return sniff(two!.ns, device, { direction: 'in', snap: 65_600 }, async () => {
+  return captureFrames(two!.ns, device, { direction: 'in', snap: 65_600 }, async () => {
     send();
     await until(`${frames} frames`, () => counted(planes[1]!, 'forward') >= goal).catch(error => {
       throw new Error(`${error.message} ${JSON.stringify(planes.map(verdicts))}`);
@@ -142,7 +142,7 @@ t.test('a tagged superframe is cut into whole tagged segments', { skip }, async 
     const count = Math.ceil(payload.length / offload.gsoSize);
     const goal = counted(planes[1]!, 'forward') + count;
     const watch = { filter: 'udp port 8472', direction: 'out', snap: 65_600 } as const;
-    const file = await sniff(one.ns, 'eth0', watch, async () => {
+    const file = await captureFrames(one.ns, 'eth0', watch, async () => {
       inject(one.ns, DEVICE.vxlan, [frame], { offload, type: 0x8100 });
       await until('the segments', () => counted(planes[1]!, 'forward') >= goal).catch(error => {
         throw new Error(`${error.message} ${JSON.stringify(planes.map(verdicts))}`);

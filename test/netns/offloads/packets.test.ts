@@ -6,12 +6,12 @@ import { ALL_OFFLOADS, type OffloadSwitches } from '../../../src/dataplane/io/of
 import { allAtOnce, overlayFor, podAddress } from '../../support/agents/overlay.ts';
 import { labFor } from '../../support/lab.ts';
 import { Random } from '../../support/random.ts';
-import { need } from '../../support/skip-unless.ts';
-import { volley } from '../../support/traffic/send-burst.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
+import { sendBurst } from '../../support/traffic/send-burst.ts';
 
 /* What is no TCP stream: datagrams of every awkward size, alone, in bursts and as superframes; ICMP; fragments. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'ethtool');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping', 'ethtool');
 const SWITCHES = Object.keys(ALL_OFFLOADS) as (keyof OffloadSwitches)[];
 const NONE = Object.fromEntries(SWITCHES.map(name => [name, false])) as unknown as OffloadSwitches;
 /** A tap test, as far as it is needed here. */
@@ -67,7 +67,7 @@ async function superframes(t: Asserts, { nodes }: Lab, name: string): Promise<vo
       const random = new Random(size);
       const sent = Array.from({ length: count }, (_, i) => random.bytes(i === count - 1 ? last : size));
       const from = { ns: one.pods[0]!.ns, address: podAddress(one, inner) };
-      volley(from, { address, port: Number(port) }, sent);
+      sendBurst(from, { address, port: Number(port) }, sent);
       const received = JSON.parse((await sink.success()).split('\n')[1]!);
       t.same(
         received,

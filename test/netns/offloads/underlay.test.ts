@@ -3,9 +3,9 @@ import { CONDITIONS, type Condition } from '../../../bench/lab/topology.ts';
 import { counted, overlayFor } from '../../support/agents/overlay.ts';
 import { exchange, stop } from '../../support/io/offloads-off.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ethtool');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ethtool');
 t.test('every condition of the underlay', { skip }, async t => {
   const lab = labFor(t);
   for (const condition of Object.keys(CONDITIONS) as Condition[]) {

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { offloadsOff } from '../../support/io/offloads-off.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ethtool');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ethtool');
 t.test('vxlan: each offload off, then all', { skip }, t => offloadsOff(t, 'vxlan'));

@@ -8,7 +8,7 @@ import type { RuleSet } from '../../../src/agent/rules/model.ts';
 import { NftablesRules } from '../../../src/agent/rules/nftables.ts';
 import { withPodInterfaces } from '../../../src/agent/rules/pod-interfaces.ts';
 import { namespaceFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
  * A pod network that covers the network between the nodes, as kubeadm's 192.168.0.0/16 does in many a LAN.
@@ -45,7 +45,7 @@ function send(ns: Namespace, from: string, to: string, port: number): void {
 for (const tool of ['nftables', 'iptables'] as const)
   t.test(
     `tunnel port, a pod network that covers the LAN, ${tool}: nodes reach it, pods do not`,
-    { skip: need('root', 'netns', 'nft', 'iptables', 'ip6tables') },
+    { skip: skipUnless('root', 'netns', 'nft', 'iptables', 'ip6tables') },
     async t => {
       const [node, pod, sibling, peer] = [0, 1, 2, 3].map(() => namespaceFor(t)) as [
         Namespace,
@@ -125,7 +125,7 @@ function byDefaultLegacy(t: Test): void {
 for (const tool of ['nftables', 'iptables', 'iptables-legacy'] as const)
   t.test(
     `tunnel port, datagrams in fragments to another port, ${tool}: they pass`,
-    { skip: need('root', 'netns', 'nft', 'iptables', 'ip6tables', 'ip6tables-legacy') },
+    { skip: skipUnless('root', 'netns', 'nft', 'iptables', 'ip6tables', 'ip6tables-legacy') },
     async t => {
       if (tool === 'iptables-legacy') byDefaultLegacy(t);
       const [node, pod, peer] = [0, 1, 2].map(() => namespaceFor(t)) as [Namespace, Namespace, Namespace];

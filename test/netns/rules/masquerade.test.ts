@@ -3,7 +3,7 @@ import type { Namespace } from '../../../bench/lab/namespace.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 const PORT = 8000;
 const OUTSIDE = '172.31.0.254';
@@ -21,7 +21,7 @@ function seen(from: Namespace, to: string): string {
 
 t.test(
   'whose address is kept and whose is not',
-  { skip: need('root', 'netns', 'tun', 'nft', 'iptables', 'conntrack') },
+  { skip: skipUnless('root', 'netns', 'tun', 'nft', 'iptables', 'conntrack') },
   async t => {
     const lab = labFor(t, { nodes: 3 });
     const store = fileStoreFor(t);

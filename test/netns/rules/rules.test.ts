@@ -5,7 +5,7 @@ import type { RuleReconciler, RuleSet } from '../../../src/agent/rules/model.ts'
 import { udpPorts } from '../../../src/agent/rules/model.ts';
 import { NftablesRules } from '../../../src/agent/rules/nftables.ts';
 import { namespaceFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 const RULES: RuleSet = {
   families: [
@@ -20,7 +20,7 @@ const RULES: RuleSet = {
 };
 
 for (const tool of ['nftables', 'iptables'] as const)
-  t.test(tool, { skip: need('root', 'netns', 'nft', 'iptables', 'ip6tables') }, async t => {
+  t.test(tool, { skip: skipUnless('root', 'netns', 'nft', 'iptables', 'ip6tables') }, async t => {
     const ns = namespaceFor(t);
     const make = (): RuleReconciler =>
       tool === 'nftables' ? new NftablesRules(ns.path) : new IptablesRules(ns.path);
@@ -107,7 +107,7 @@ for (const tool of ['nftables', 'iptables'] as const)
 
 t.test(
   'what flannel left is taken away, and nothing else',
-  { skip: need('root', 'netns', 'nft', 'iptables', 'ip6tables') },
+  { skip: skipUnless('root', 'netns', 'nft', 'iptables', 'ip6tables') },
   async t => {
     const ns = namespaceFor(t);
     for (const program of ['iptables', 'ip6tables'])

@@ -6,10 +6,10 @@ import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { MAIN } from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 import { inVxlan, udpPacket } from '../../support/traffic/forged.ts';
 
-const SKIP = { skip: need('root', 'netns', 'tun', 'nft', 'iptables', 'ip6tables', 'setpriv', 'ping') };
+const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft', 'iptables', 'ip6tables', 'setpriv', 'ping') };
 /** Where the victims listen. */
 const PORT = 9999;
 const SERVICE = '10.96.0.10';
@@ -67,7 +67,7 @@ for (const [mode, dataPlane, tool] of [
 ] as const)
   t.test(
     `forged tunnel datagrams of a pod, ${mode}, ${dataPlane}, ${tool}: none arrives`,
-    { skip: SKIP.skip || (dataPlane === 'kernel' && need('vxlan')) },
+    { skip: SKIP.skip || (dataPlane === 'kernel' && skipUnless('vxlan')) },
     async t => {
       const lab = labFor(t, { podsPerNode: 2 });
       const isDual = mode === 'vxlan';

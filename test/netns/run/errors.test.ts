@@ -15,11 +15,11 @@ import {
   startRun,
 } from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* Whatever is wrong at start: one clear line on standard error, an exit code that is not 0, nothing left behind. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'unshare', 'setpriv');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'unshare', 'setpriv');
 
 interface Case {
   readonly what: string;
@@ -209,7 +209,7 @@ t.test('start', { skip }, async t => {
 /** A control group of version 1 that forbids the device, as container runtimes make them. */
 const DEVICES = '/sys/fs/cgroup/devices/devices.deny';
 
-t.test('a device cgroup without /dev/net/tun is named', { skip: skip || need(DEVICES) }, t => {
+t.test('a device cgroup without /dev/net/tun is named', { skip: skip || skipUnless(DEVICES) }, t => {
   const lab = labFor(t, { podsPerNode: 0 });
   const [one, two] = lab.nodes as [Node, Node];
   const group = join(dirname(DEVICES), `ripstop-test-${process.pid}`);

@@ -5,11 +5,11 @@ import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { type Configuration, configurationOf, runReady } from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* SIGHUP: the peers are read again while traffic flows. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ping');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping');
 
 /** A ping at `perSecond` until stopped; tells what was lost. What was under way at the end does not count. */
 function steadyPing(from: Namespace, to: string, perSecond: number) {

@@ -12,11 +12,11 @@ import {
   runReady,
 } from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* Two nodes in namespaces, each with `ripstop run` and a pod behind it. */
 
-const skip = need('root', 'netns', 'tun', 'ip', 'ping', 'nft');
+const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping', 'nft');
 
 function ping(from: Node, to: Node, family: 4 | 6, ...options: string[]) {
   const pod = from.pods[0]!;

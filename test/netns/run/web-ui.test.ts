@@ -12,11 +12,11 @@ import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/ag
 import { configurationOf, MAIN, runCommand } from '../../support/agents/run-node.ts';
 import { browserIn, faultsOf, hurdlesOf } from '../../support/browser.ts';
 import { labFor } from '../../support/lab.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /* The page of an agent in a real browser, on three nodes with traffic and faults. UPDATE_DOCS=1 keeps the pictures. */
 
-const skip = need('root', 'netns', 'tun', 'nft', 'ip', 'ping', 'iperf3', 'tcpdump', 'chromium');
+const skip = skipUnless('root', 'netns', 'tun', 'nft', 'ip', 'ping', 'iperf3', 'tcpdump', 'chromium');
 
 /** Where pictures for the documentation go. */
 const PICTURES = join(CHECKOUT, 'docs/images');

@@ -1,11 +1,11 @@
 import t from 'tap';
 import { PORT, podAddress, VNI, vtepMac } from '../../support/agents/overlay.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 import * as wire from '../../support/traffic/datagrams.ts';
-import { volley } from '../../support/traffic/send-burst.ts';
+import { sendBurst } from '../../support/traffic/send-burst.ts';
 import { gateFor, judged } from '../../support/traffic/source-check.ts';
 
-const skip = need('root', 'netns', 'tun', 'ip');
+const skip = skipUnless('root', 'netns', 'tun', 'ip');
 t.test('a corrupt segment is not merged into a superframe', { skip }, async t => {
   const gate = await gateFor(t, { mode: 'vxlan' });
   const { ours, peer, plane } = gate;
@@ -21,7 +21,7 @@ t.test('a corrupt segment is not merged into a superframe', { skip }, async t =>
     const run = (checksum: 'good' | 'bad' | 'unfinished') =>
       Array.from({ length: 20 }, (_, index) => segment(index, bad.has(index) ? checksum : 'good'));
     const merged = plane.counters().ingress.coalesced;
-    const good = await judged(gate, 20, async () => volley(from, to, run('good')));
+    const good = await judged(gate, 20, async () => sendBurst(from, to, run('good')));
     t.same(good, { forward: 20 });
     t.equal(
       plane.counters().ingress.coalesced - merged,
@@ -29,7 +29,7 @@ t.test('a corrupt segment is not merged into a superframe', { skip }, async t =>
       `IPv${family}: twenty good ones are one superframe`,
     );
     for (const checksum of ['bad', 'unfinished'] as const) {
-      const result = await judged(gate, 20, async () => volley(from, to, run(checksum)));
+      const result = await judged(gate, 20, async () => sendBurst(from, to, run(checksum)));
       t.equal((result['bad-checksum'] ?? 0) + (result.forward ?? 0), 20, JSON.stringify(result));
       // A lone wrong one is left to the pod's kernel, an unfinished one never: that kernel would take it for corrupt too.
       if (checksum === 'unfinished') t.equal(result['bad-checksum'], 4, `IPv${family}: ${checksum}`);

@@ -1,11 +1,11 @@
 import t from 'tap';
 import { podAddress, VNI, vtepMac } from '../../support/agents/overlay.ts';
 import { type Random, seeded } from '../../support/random.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 import * as wire from '../../support/traffic/datagrams.ts';
 import { frames, gateFor, judged, seen } from '../../support/traffic/source-check.ts';
 
-const skip = need('root', 'netns', 'tun', 'ip');
+const skip = skipUnless('root', 'netns', 'tun', 'ip');
 /** One datagram that was good before chance had it. */
 function mutated(random: Random, good: readonly Uint8Array[]): Uint8Array {
   let bytes: Uint8Array = random.pick(good).slice();

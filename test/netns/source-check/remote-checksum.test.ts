@@ -1,6 +1,6 @@
 import t from 'tap';
 import { peerFor, podAddress, VNI, vtepMac } from '../../support/agents/overlay.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 import * as wire from '../../support/traffic/datagrams.ts';
 import { type Gate, gateFor, judged, seen } from '../../support/traffic/source-check.ts';
 
@@ -9,7 +9,7 @@ import { type Gate, gateFor, judged, seen } from '../../support/traffic/source-c
  * may write behind the IP header of its packet and nowhere else, least of all over the source address that was judged.
  */
 
-const skip = need('root', 'netns', 'tun', 'ip');
+const skip = skipUnless('root', 'netns', 'tun', 'ip');
 const RCO = 0x20;
 
 /** The datagram with its checksum left open: start in units of two bytes from the frame, and whether UDP's field. */

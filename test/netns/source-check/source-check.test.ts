@@ -1,6 +1,6 @@
 import t from 'tap';
 import { podAddress, VNI, vtepMac } from '../../support/agents/overlay.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 import * as wire from '../../support/traffic/datagrams.ts';
 import { type Gate, gateFor, judged, type Owner, seen } from '../../support/traffic/source-check.ts';
 
@@ -9,7 +9,7 @@ import { type Gate, gateFor, judged, type Owner, seen } from '../../support/traf
  * must pass afterwards.
  */
 
-const skip = need('root', 'netns', 'tun', 'ip');
+const skip = skipUnless('root', 'netns', 'tun', 'ip');
 interface Case {
   name: string;
   verdict: string;
@@ -33,7 +33,7 @@ async function judgeAll(t: Owner, gate: Gate, cases: Case[], good: Uint8Array[])
 }
 
 /** The lies that an IP header can tell, each on an otherwise good packet. */
-function liesOf(four: Uint8Array, six: Uint8Array): Uint8Array[] {
+function spoofedFrames(four: Uint8Array, six: Uint8Array): Uint8Array[] {
   const version = (packet: Uint8Array, value: number) =>
     wire.put(packet, 0, (value << 4) | (packet[0]! & 15));
   const versions = [0, 1, 2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -137,7 +137,7 @@ t.test('vxlan: each bad datagram ends under its own verdict', { skip }, async t 
       {
         name: 'headers that lie',
         verdict: 'inner-malformed',
-        datagrams: liesOf(four, six).map(lie => typed(wire.etherType(lie), lie)),
+        datagrams: spoofedFrames(four, six).map(lie => typed(wire.etherType(lie), lie)),
       },
       {
         name: 'type and version disagree',
@@ -205,7 +205,7 @@ t.test('udp: each bad datagram ends under its own verdict', { skip }, async t =>
         verdict: 'inner-malformed',
         datagrams: [...upTo(four, 20, four.length), ...upTo(six, 20, six.length)],
       },
-      { name: 'headers that lie', verdict: 'inner-malformed', datagrams: liesOf(four, six) },
+      { name: 'headers that lie', verdict: 'inner-malformed', datagrams: spoofedFrames(four, six) },
       {
         name: 'inner source of another',
         verdict: 'spoofed-source',

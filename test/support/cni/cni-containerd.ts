@@ -11,7 +11,7 @@ import { staticBusybox } from '../qemu/busybox.ts';
  * /etc/cni/net.d. It runs in the namespace of a node and with its own /etc and /opt, so the machine's are not touched.
  */
 
-/** For `need`. */
+/** For `skipUnless`. */
 export const CONTAINERD = ['containerd', 'ctr', 'runc', 'static busybox', '/sys/fs/cgroup'] as const;
 
 interface Owner {

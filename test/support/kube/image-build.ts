@@ -25,7 +25,7 @@ import { type ImageConfig, ignores, readDockerfile, type Stage, type Step } from
  * this machine's npm. RUN has this machine's certificates.
  */
 
-/** For `need`. */
+/** For `skipUnless`. */
 export const BUILDER = ['root', 'mmdebstrap', 'npm', 'tar', 'chroot', 'unshare'] as const;
 
 const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ripstop', 'image');

@@ -12,7 +12,7 @@ import { must } from '../../../bench/lab/command.ts';
 import { scratch } from '../../../bench/lab/namespace.ts';
 import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import { need } from '../skip-unless.ts';
+import { skipUnless } from '../skip-unless.ts';
 import { staticBusybox } from './busybox.ts';
 import { type GuestKernel, guestKernel, loadOrder } from './qemu-kernel.ts';
 
@@ -43,7 +43,7 @@ export interface GuestWish {
 /** Why no guest can run here, or false: for `{ skip: await guestMissing() }`. Fetches the kernel on first use. */
 export async function guestMissing(): Promise<string | false> {
   if (process.arch !== 'x64') return `missing here: a guest for ${process.arch}`;
-  const lacks = need('qemu-system-x86_64', 'static busybox', 'apt-get', 'dpkg-deb', 'gzip');
+  const lacks = skipUnless('qemu-system-x86_64', 'static busybox', 'apt-get', 'dpkg-deb', 'gzip');
   if (lacks) return lacks;
   try {
     await guestKernel();

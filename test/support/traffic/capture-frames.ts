@@ -19,7 +19,7 @@ export interface SniffOptions {
  * Runs `action` while tcpdump, an observer that is none of ours, writes down what passes `device`.
  * @returns path of the capture
  */
-export async function sniff(
+export async function captureFrames(
   ns: Namespace,
   device: string,
   { filter = '', direction = 'inout', snap = 2048, complete = true }: SniffOptions,

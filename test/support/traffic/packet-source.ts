@@ -9,7 +9,7 @@ interface Owner {
 }
 
 /** Sends datagrams of any content from one address of a namespace: a process of its own that knows node:dgram alone. */
-export class Gun {
+export class PacketSource {
   readonly #child: ChildProcess;
   #asked = 0;
   #sent = 0;

@@ -22,7 +22,7 @@ const SLOT = HEADROOM + 1536;
  * Sends datagrams of one size (the last may be shorter) as one message with UDP_SEGMENT: over a veth that takes
  * superframes they arrive as one message, thus in one batch.
  */
-export function volley(
+export function sendBurst(
   from: { ns: Namespace; address: string },
   to: { address: string; port: number },
   datagrams: readonly Uint8Array[],
@@ -71,7 +71,7 @@ export function volley(
   try {
     const refused = port.sendBatch(batch, datagrams.length, peers);
     if (refused !== 0) throw new Error(`${refused} of ${datagrams.length} datagrams were refused`);
-    if (stats[1] !== 1) throw new Error(`the volley left in ${stats[1]} messages`);
+    if (stats[1] !== 1) throw new Error(`the sendBurst left in ${stats[1]} messages`);
   } finally {
     native.closeFd(socket);
   }

@@ -4,7 +4,7 @@ import { until } from '../../../bench/lab/until.ts';
 import type { DataPlane } from '../../../src/dataplane/dataplane.ts';
 import { DEVICE, deployRipstop, type OverlayWish, PORT } from '../agents/overlay.ts';
 import { labFor } from '../lab.ts';
-import { Gun } from './packet-source.ts';
+import { PacketSource } from './packet-source.ts';
 
 /*
  * Ripstop on node 1 of three, whose peers are 2 and 3. Everything is sent from node 2, which is either that peer or, by
@@ -19,8 +19,8 @@ export interface Gate {
   ours: Node;
   peer: Node;
   other: Node;
-  fromPeer: Gun;
-  fromStranger: Gun;
+  fromPeer: PacketSource;
+  fromStranger: PacketSource;
 }
 
 /** A tap test, as far as it is needed here. */
@@ -37,7 +37,7 @@ export async function gateFor(t: Owner, wish: OverlayWish): Promise<Gate> {
   ours.ns.sysctl(`net/ipv6/conf/${DEVICE[mode]}/disable_ipv6=1`, 'net.ipv4.icmp_echo_ignore_all=1');
   ours.ns.ip(`route flush dev ${DEVICE[mode]}`);
   peer.ns.ip(`addr add ${STRANGER}/24 dev eth0`);
-  const gun = (from: string) => new Gun(t, peer.ns, from, ours.underlay[4], PORT[mode]);
+  const gun = (from: string) => new PacketSource(t, peer.ns, from, ours.underlay[4], PORT[mode]);
   return { plane, ours, peer, other, fromPeer: gun(peer.underlay[4]), fromStranger: gun(STRANGER) };
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
 import { Systemd } from '../../../src/api/systemd.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 /** Prints every datagram that comes to a unix socket. */
 const LISTENER = `
@@ -18,7 +18,7 @@ while True: print(s.recv(4096).decode().replace("\\n", " "), flush=True)
 
 t.test(
   'systemd is told of readiness, state and life',
-  { skip: need('python3', 'systemd-notify') },
+  { skip: skipUnless('python3', 'systemd-notify') },
   async t => {
     const root = mkdtempSync(join(tmpdir(), 'rs-sd-'));
     const path = join(root, 'notify');

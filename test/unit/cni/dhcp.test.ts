@@ -31,7 +31,7 @@ import {
 } from '../../../src/cni/ipam/dhcp/reply-options.ts';
 import type { Call } from '../../../src/cni/skel/plugin.ts';
 import { seeded } from '../../support/random.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 import { attachment, invoke, scratch } from './fixtures/harness.ts';
 
 const mac = Uint8Array.of(2, 0, 0, 0, 0, 1);
@@ -449,7 +449,7 @@ t.test("the daemon takes the reference daemon's flags", async t => {
   t.ok(silent.sent.length > 1, 'asked again sooner than after two seconds');
 });
 
-t.test('systemd hands the socket in', { skip: need('systemd-socket-activate') }, async t => {
+t.test('systemd hands the socket in', { skip: skipUnless('systemd-socket-activate') }, async t => {
   const directory = scratch(t);
   const socket = `${directory}/dhcp.sock`;
   const launcher = `${CHECKOUT}dist/cni/launch.cjs`;

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { staticBusybox } from '../../support/qemu/busybox.ts';
-import { need } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../support/skip-unless.ts';
 
 const { isStatic } = (await import(`${CHECKOUT}.ci/busybox.mjs`)) as { isStatic(file: string): boolean };
 
@@ -31,6 +31,6 @@ t.test('a program is static when it is an ELF file that names no loader', async 
   t.equal(isStatic(process.execPath), false, 'Node needs its libraries');
 });
 
-t.test('the busybox of the tests is static', { skip: need('static busybox') }, async t => {
+t.test('the busybox of the tests is static', { skip: skipUnless('static busybox') }, async t => {
   t.equal(isStatic(staticBusybox()!), true);
 });

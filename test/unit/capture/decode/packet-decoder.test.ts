@@ -9,7 +9,7 @@ import {
   UNKNOWN_PEER,
   WRONG_VNI,
 } from '../../../../src/dataplane/descriptor/verdicts.ts';
-import { need } from '../../../support/skip-unless.ts';
+import { skipUnless } from '../../../support/skip-unless.ts';
 import { written } from '../fixtures/files.ts';
 import { ethernet, ip, joined, tcp, V4, V6 } from '../fixtures/frames.ts';
 import { CONTEXT, type Judged, UDP_CONTEXT, worker } from '../fixtures/tapped.ts';
@@ -56,7 +56,7 @@ const PROOF = ['tcp.checksum.status', 'udp.checksum.status', 'ip.checksum.status
 const isGood = (row: string[], from: number) =>
   row.slice(from, from + 3).every(states => /^(1(,1)*)?$/.test(states)) && !row[from + 3];
 
-t.test('vxlan: the five points, as tshark shows them', { skip: need('tshark') }, async t => {
+t.test('vxlan: the five points, as tshark shows them', { skip: skipUnless('tshark') }, async t => {
   const { file, decoder } = capture(
     [
       { frame: small },
@@ -113,7 +113,7 @@ t.test('vxlan: the five points, as tshark shows them', { skip: need('tshark') },
   t.equal(rows[9]![11], '9');
 });
 
-t.test('vxlan over IPv6, a stranger without a peer', { skip: need('tshark') }, async t => {
+t.test('vxlan over IPv6, a stranger without a peer', { skip: skipUnless('tshark') }, async t => {
   const six = [0x20, 1, 0xd, 0xb8, ...new Array(11).fill(0), 9];
   const { file } = capture(
     [{ frame: small, peer: 2, socket: 1 }],
@@ -129,7 +129,7 @@ t.test('vxlan over IPv6, a stranger without a peer', { skip: need('tshark') }, a
 
 t.test(
   'udp mode: bare packets inside and outside, flannel’s port at both ends',
-  { skip: need('tshark') },
+  { skip: skipUnless('tshark') },
   async t => {
     const bare = ip(V6, 6, tcp({ from: 40000, to: 443, sequence: 1, flags: 2 }, new Uint8Array(0), V6));
     const { file, decoder } = capture(
@@ -153,7 +153,7 @@ t.test(
   },
 );
 
-t.test('GSO packets as seen, and --segments as on the wire', { skip: need('tshark') }, async t => {
+t.test('GSO packets as seen, and --segments as on the wire', { skip: skipUnless('tshark') }, async t => {
   const asSeen = capture([{ ...big(20_000) }], [], { points: 3 });
   t.strictSame(
     asSeen.packets.map(packet => packet.length),
@@ -184,7 +184,7 @@ t.test('a GSO packet too large for one datagram is shown as the datagrams that i
 
 t.test(
   'snap length: packets are cut, not malformed, and lengths are those on the wire',
-  { skip: need('tshark') },
+  { skip: skipUnless('tshark') },
   async t => {
     for (const segments of [false, true]) {
       const { file } = capture([{ ...big(3000) }, { frame: small }], [{ frame: encapsulated(small) }], {
@@ -226,7 +226,7 @@ t.test('what was lost is told once, at the packet that comes after', async t => 
   );
 });
 
-t.test('classic pcap takes the same packets', { skip: need('tshark') }, async t => {
+t.test('classic pcap takes the same packets', { skip: skipUnless('tshark') }, async t => {
   const { packets, decoder } = capture([{ frame: small }], []);
   const file = written(new PcapFormat(decoder.interfaces[0]!.link, 0), packets);
   t.strictSame(

@@ -4,7 +4,7 @@ import { compileFilter } from '../../../../src/capture/filter/filter-compiler.ts
 import { LINK_ETHERNET, LINK_RAW } from '../../../../src/capture/format/packet.ts';
 import { PcapFormat } from '../../../../src/capture/format/pcap/writer.ts';
 import { seeded } from '../../../support/random.ts';
-import { need } from '../../../support/skip-unless.ts';
+import { skipUnless } from '../../../support/skip-unless.ts';
 import { written } from '../fixtures/files.ts';
 import { randomPacket } from '../fixtures/frames.ts';
 import { readWith } from '../fixtures/tshark.ts';
@@ -154,7 +154,7 @@ const ETHERNET_FILTERS = [
   'ether[12:2] = 0x86dd',
 ];
 
-t.test('what tcpdump selects from a file, we select', { skip: need('tcpdump') }, async t => {
+t.test('what tcpdump selects from a file, we select', { skip: skipUnless('tcpdump') }, async t => {
   const random = seeded(t, 75);
   for (const [link, kind, filters] of [
     [LINK_ETHERNET, 'ethernet', [...FILTERS, ...ETHERNET_FILTERS]],
@@ -179,7 +179,7 @@ t.test('what tcpdump selects from a file, we select', { skip: need('tcpdump') },
   }
 });
 
-t.test('a filter that does not compile: libpcap’s words', { skip: need('tcpdump') }, async t => {
+t.test('a filter that does not compile: libpcap’s words', { skip: skipUnless('tcpdump') }, async t => {
   const cases: [string, RegExp][] = [
     ['tcp prt 80', /^filter "tcp prt 80": can't parse filter expression: syntax error/],
     ['host 300.1.2.3', /^filter "host 300\.1\.2\.3": /],

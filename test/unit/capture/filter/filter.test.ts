@@ -3,7 +3,7 @@ import { PacketDecoder } from '../../../../src/capture/decode/packet-decoder.ts'
 import { createFilter, type FilterOptions } from '../../../../src/capture/filter/filter.ts';
 import { pointBits, resolveSelection } from '../../../../src/capture/filter/selection.ts';
 import { DROP_VERDICTS, FORWARD, NO_PEER, WRONG_VNI } from '../../../../src/dataplane/descriptor/verdicts.ts';
-import { need } from '../../../support/skip-unless.ts';
+import { skipUnless } from '../../../support/skip-unless.ts';
 import { ethernet, ip, joined, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
 import { CONTEXT, type Judged, UDP_CONTEXT, worker } from '../fixtures/tapped.ts';
 
@@ -27,7 +27,7 @@ async function seen(
   return one.reader.take().flatMap((record, i) => (filter.accepts(record) ? [i] : []));
 }
 
-t.test('inner and outer filters, of both directions', { skip: need('tcpdump') }, async t => {
+t.test('inner and outer filters, of both directions', { skip: skipUnless('tcpdump') }, async t => {
   const out = [
     { frame: web },
     { frame: dns },

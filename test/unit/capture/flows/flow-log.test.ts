@@ -8,7 +8,7 @@ import { FlowMonitor } from '../../../../src/capture/flows/flow-monitor.ts';
 import type { FlowRow } from '../../../../src/capture/flows/flow-report.ts';
 import { formatMs, scaled, showFlows } from '../../../../src/cli/commands/packets/flows-view.ts';
 import { NO_PEER } from '../../../../src/dataplane/descriptor/verdicts.ts';
-import { need } from '../../../support/skip-unless.ts';
+import { skipUnless } from '../../../support/skip-unless.ts';
 import { ethernet, ip, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
 import { worker } from '../fixtures/tapped.ts';
 
@@ -125,7 +125,7 @@ t.test('kept on by configuration; off with the data plane', async t => {
   t.throws(() => readFlowsQuery(new URLSearchParams('limit=-1')), { code: 'ECONFIG' });
 });
 
-t.test("a filter in tcpdump's language", { skip: need('tcpdump') }, async t => {
+t.test("a filter in tcpdump's language", { skip: skipUnless('tcpdump') }, async t => {
   const web = {
     protocol: 'tcp',
     source: '10.244.1.5',

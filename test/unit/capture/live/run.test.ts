@@ -15,7 +15,7 @@ import { commit } from '../../../../src/dataplane/descriptor/ring.ts';
 import { NO_PEER, WRONG_VNI } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import { activePoints, captureBatch } from '../../../../src/dataplane/tap/tap.ts';
 import { TAPS } from '../../../../src/dataplane/tap/tap-control.ts';
-import { need } from '../../../support/skip-unless.ts';
+import { skipUnless } from '../../../support/skip-unless.ts';
 import { chunked, readAll } from '../fixtures/files.ts';
 import { ethernet, ip, joined, tcp, udp, V4 } from '../fixtures/frames.ts';
 import { CONTEXT, type Judged, worker } from '../fixtures/tapped.ts';
@@ -260,7 +260,7 @@ t.test('text for a terminal', async t => {
 
 t.test(
   'what was lost before a packet that is filtered out is told by the next one that passes',
-  { skip: need('tcpdump') },
+  { skip: skipUnless('tcpdump') },
   async t => {
     const datagram = ethernet(ip(V4, 17, udp(1, 53, new Uint8Array(9), V4)));
     const [wanted, other] = tapped('egress', [{ frame }, { frame: datagram }]).take();

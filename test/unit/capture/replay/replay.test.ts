@@ -28,7 +28,7 @@ import {
   WRONG_VNI,
 } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import { Random } from '../../../support/random.ts';
-import { need } from '../../../support/skip-unless.ts';
+import { skipUnless } from '../../../support/skip-unless.ts';
 import { chunked, written } from '../fixtures/files.ts';
 import {
   type Ends,
@@ -155,7 +155,7 @@ t.test('an ARP question is answered to the device', async t => {
   );
 });
 
-t.test('outputs as a capture: right checksums, VXLAN, comments', { skip: need('tshark') }, async t => {
+t.test('outputs as a capture: right checksums, VXLAN, comments', { skip: skipUnless('tshark') }, async t => {
   const { results } = await rehearse(
     pcap(out(syn(V4, 3000)), datagram(back(syn(swap(V6)))), datagram(back(syn(V4)), 9)),
   );
