@@ -22,7 +22,7 @@ import type { WebServer } from './web/server.ts';
 const POLL_READY_MS = 250;
 
 /** A listener beside the agent that pods need, as the socket of the CNI executables. */
-export interface Companion {
+export interface SideService {
   /** What the node lacks while it is not open; also its name. */
   readonly condition: Condition;
   readonly place: (stateDir: string) => string;
@@ -33,7 +33,7 @@ export interface Companion {
 export async function runAgent(
   flags: Flags,
   version: string,
-  companions: readonly Companion[] = [],
+  sideServices: readonly SideService[] = [],
 ): Promise<void> {
   const log = createLog(logLevel(flags));
   logContained(log);
@@ -93,7 +93,7 @@ export async function runAgent(
       closing(await (await import('./health.ts')).serveHealth(agent, place, served));
     agent.beside.endpoints.open(served.health ? 'health' : 'metrics', placeText(place), open);
   }
-  for (const { condition, place, open } of companions) {
+  for (const { condition, place, open } of sideServices) {
     const path = place(options.stateDir);
     agent.beside.endpoints.open(
       condition,

@@ -9,7 +9,7 @@ import type { CaptureContext } from '../../capture/live/context.ts';
 import { readRecordStream } from '../../capture/live/record-stream.ts';
 import { CaptureCounts, type CaptureRun, runCapture } from '../../capture/run.ts';
 import { captureFormat } from '../../capture/sink/open-sink.ts';
-import type { CaptureEnding, CaptureRequest, CaptureView } from './messages.ts';
+import type { CaptureEndReason, CaptureRequest, CaptureView } from './messages.ts';
 import { PacketBuffer } from './packet-buffer.ts';
 
 /** A capture ends if no browser asks for this time. A background tab asks once per minute. */
@@ -30,8 +30,8 @@ export class BufferedCapture {
   readonly #stop: AbortController;
   readonly #watchdog: NodeJS.Timeout;
   #lastRequest = performance.now();
-  #why: CaptureEnding = 'stopped';
-  #ending: CaptureEnding | null = null;
+  #why: CaptureEndReason = 'stopped';
+  #ending: CaptureEndReason | null = null;
   #fault: string | null = null;
 
   /** @throws RipstopError EINUSE, ECAPTURE, EFILTER */
@@ -78,7 +78,7 @@ export class BufferedCapture {
     return this.#ending === null;
   }
 
-  stop(why: CaptureEnding = 'stopped'): void {
+  stop(why: CaptureEndReason = 'stopped'): void {
     if (this.#stop.signal.aborted) return;
     this.#why = why;
     this.#stop.abort();

@@ -137,7 +137,7 @@ export interface CaptureRequest {
   readonly packets: number;
 }
 
-export type CaptureEnding = 'stopped' | 'count' | 'memory' | 'unattended' | 'source';
+export type CaptureEndReason = 'stopped' | 'count' | 'memory' | 'unattended' | 'source';
 
 /** Answer of GET /api/capture. `?id=` and `?after=` name the capture and how many of its packets the browser has. */
 export interface CaptureView {
@@ -145,7 +145,7 @@ export interface CaptureView {
   readonly id: number;
   readonly running: boolean;
   readonly request: CaptureRequest | null;
-  readonly ending: CaptureEnding | null;
+  readonly ending: CaptureEndReason | null;
   /** Why it ended, when it failed. */
   readonly fault: string | null;
   readonly delivered: number;

@@ -36,7 +36,7 @@ export class FlowFields {
    * @param at where the frame begins in `view`
    * @param captured bytes that are there
    * @param length bytes that there were
-   * @param segment payload bytes of one segment of a superframe, 0 for a single packet
+   * @param segment payload bytes of one segment of a GSO packet, 0 for a single packet
    * @returns false when it is no IP packet
    */
   read(

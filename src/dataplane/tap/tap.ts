@@ -241,7 +241,7 @@ export function tapBatch(taps: Taps, count: number, sources: Int32Array): void {
   }
 }
 
-/** What the bits of RECORD_TURN hold. */
+/** Largest latency that the bits of RECORD_LATENCY_AND_PADDING hold, nanoseconds. */
 const LATENCY_MAX_NS = 2 ** 29;
 
 /** `Date.now()` and the sum of origin and `performance.now()` may differ by less than this, milliseconds. */

@@ -276,7 +276,7 @@ export class KubeStore implements LeaseStore {
   }
 
   /**
-   * A Node that is Ready under our public address is a twin; one that is gone but not yet deleted does not count. A
+   * A Node that is Ready under our public address is a duplicate; one that is gone but not yet deleted does not count. A
    * thousand nodes may start at once: annotations alone are listed, and only a suspect is looked at whole.
    */
   async #refuseTwin(identity: string): Promise<void> {

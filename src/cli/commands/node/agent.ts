@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Flags } from '../../../agent/config/flags.ts';
-import type { Companion } from '../../../api/process.ts';
+import type { SideService } from '../../../api/process.ts';
 
 /** From the end of the agent to the end of its process, ms. */
 const EXIT_MS = 1000;
@@ -19,7 +19,7 @@ export function addAgent(program: Command): void {
 }
 
 /** The socket of the CNI executables: pods are wired by this process, which has everything loaded. */
-const workForCni = (flags: Flags): Companion => ({
+const workForCni = (flags: Flags): SideService => ({
   condition: 'cni',
   place: stateDir => join(stateDir, 'cni.sock'),
   open: async (agent, path, log) => {
