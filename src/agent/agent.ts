@@ -7,7 +7,7 @@ import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
 import { Beside } from './beside.ts';
 import { ConfigWatch } from './config-watch.ts';
 import type { AgentOptions } from './inputs/options.ts';
-import { planOverlays } from './inputs/plan.ts';
+import { type OverlayPlan, planOverlays } from './inputs/plan.ts';
 import { InputResolver, type NetworkInputs, type SavedInputs } from './inputs/resolve.ts';
 import { StateDir } from './inputs/state-dir.ts';
 import { UnderlayFollower } from './inputs/underlay-follower.ts';
@@ -140,9 +140,10 @@ export class Agent {
       try {
         this.#wanted = undefined;
         const inputs = await this.#resolveInputs(failures);
-        // The former network carries traffic until here.
-        await this.#stopNetwork(inputs);
-        await this.#startNetwork(inputs);
+        const plans = planOverlays(inputs);
+        // The former network carries traffic until here, also while inputs have a fault.
+        await this.#stopNetwork(plans);
+        await this.#startNetwork(inputs, plans);
         failures = 0;
         backoff.reset();
         await this.#waitForRestart();
@@ -156,7 +157,8 @@ export class Agent {
         failures++;
         const text = describeError(error);
         if (this.readiness.setFalse('overlay', text)) {
-          this.#log.error({ code: codeOf(error) }, `not working yet: ${text}`);
+          const state = this.#network ? 'the present overlay stays' : 'not working yet';
+          this.#log.error({ code: codeOf(error) }, `${state}: ${text}`);
           await this.#recordEvent('Warning', 'RipstopNotReady', text);
         }
         await backoff.wait(this.#abort.signal);
@@ -209,10 +211,9 @@ export class Agent {
     return inputs;
   }
 
-  async #startNetwork(inputs: NetworkInputs): Promise<void> {
-    const names = planOverlays(inputs).map(({ device }) => device);
+  async #startNetwork(inputs: NetworkInputs, plans: readonly OverlayPlan[]): Promise<void> {
     await this.#stateDir
-      .rememberDevices(names.filter(name => name !== undefined))
+      .rememberDevices(plans.flatMap(({ device }) => device ?? []))
       .catch(error => this.#log.warn(`device names cannot be saved for a restart: ${describeError(error)}`));
     const known = { leases: this.leases, refused: this.#refused };
     const network = await Network.open(inputs, this.options, this.repairs, this.#log, known);
@@ -253,7 +254,7 @@ export class Agent {
   }
 
   /** Ends the network. What the next one has no use for is taken away, the rest carries traffic until it takes over. */
-  async #stopNetwork(next?: NetworkInputs): Promise<void> {
+  async #stopNetwork(next?: readonly OverlayPlan[]): Promise<void> {
     const network = this.#network;
     if (!network) return;
     for (const timer of this.#timers) clearInterval(timer);
@@ -261,8 +262,7 @@ export class Agent {
     this.#holder.release();
     this.#underlay.reset();
     this.readiness.setFalse('overlay', 'the overlay is being started');
-    const rest = this.options.keepState ? undefined : [];
-    await network.stop(next ? planOverlays(next) : rest);
+    await network.stop(next ?? (this.options.keepState ? undefined : []));
   }
 
   #watchStore(own: string): void {
