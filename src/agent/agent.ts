@@ -16,7 +16,7 @@ import { LeaseClient } from './lease/client.ts';
 import type { Lease } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
 import { emptyRepairCounts, Network } from './overlay/network.ts';
-import { dropStaleDevices } from './overlay/stale-devices.ts';
+import { dropStaleDevices, recordDevices } from './overlay/stale-devices.ts';
 import { PeerMonitor } from './probe/peer-monitor.ts';
 import { Readiness } from './readiness.ts';
 import { StoreWatch } from './store/store-watch.ts';
@@ -212,10 +212,8 @@ export class Agent {
   }
 
   async #startNetwork(inputs: NetworkInputs, plans: readonly OverlayPlan[]): Promise<void> {
-    await this.#stateDir
-      .rememberDevices(plans.flatMap(({ device }) => device ?? []))
-      .catch(error => this.#log.warn(`device names cannot be saved for a restart: ${describeError(error)}`));
-    const known = { leases: this.leases, refused: this.#refused };
+    const devices = await recordDevices(this.#socket, this.#stateDir, plans, this.#log);
+    const known = { leases: this.leases, refused: this.#refused, devices };
     const network = await Network.open(inputs, this.options, this.repairs, this.#log, known);
     this.#network = network;
     this.#followUnderlay(network);

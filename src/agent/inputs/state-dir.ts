@@ -26,6 +26,8 @@ export class StateDir {
   #timer: NodeJS.Timeout | undefined;
   /** Also those that could not be saved. */
   #macs: VtepMacs | undefined;
+  /** Names of devices, also those that could not be saved. */
+  readonly #made = new Set<string>();
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -63,15 +65,17 @@ export class StateDir {
   /** Names of the devices that were ever made on this node, for `ripstop cleanup`. */
   async devices(): Promise<string[]> {
     const names = await readJson(this.#devicesPath());
-    return Array.isArray(names) ? names.filter(name => typeof name === 'string') : [];
+    const saved = Array.isArray(names) ? names.filter(name => typeof name === 'string') : [];
+    return [...new Set([...saved, ...this.#made])];
   }
 
-  /** Remembers devices, before they are made. */
+  /** Records names of devices. */
   async rememberDevices(devices: readonly string[]): Promise<void> {
     const known = await this.devices();
     const all = [...new Set([...known, ...devices])].sort();
-    if (all.length > known.length)
-      await writeFileAtomic(this.#devicesPath(), `${JSON.stringify(all)}\n`, 0o600);
+    if (all.length === known.length) return;
+    for (const name of devices) this.#made.add(name);
+    await writeFileAtomic(this.#devicesPath(), `${JSON.stringify(all)}\n`, 0o600);
   }
 
   /** The saved state; undefined where there is none, and for a file of another version. */

@@ -78,8 +78,8 @@ export class Network {
 
   /**
    * Opens the overlays; `start` follows. Undone on failure.
-   * @param known leases that are known already: packets of their nodes flow when this resolves; and which of them a
-   *   selection refused before
+   * @param known leases that are known already: packets of their nodes flow when this resolves; which of them a
+   *   selection refused before; names of the devices that agents of this node made
    * @throws RipstopError
    */
   static async open(
@@ -87,7 +87,11 @@ export class Network {
     options: AgentOptions,
     repairs: RepairCounts,
     log: Log,
-    known: { leases: ReadonlyMap<string, Lease>; refused: ReadonlySet<string> },
+    known: {
+      leases: ReadonlyMap<string, Lease>;
+      refused: ReadonlySet<string>;
+      devices: readonly string[];
+    },
   ): Promise<Network> {
     const { config, underlay, lease } = inputs;
     const plans = planOverlays(inputs);
@@ -106,7 +110,7 @@ export class Network {
           plan,
           config.backend,
           underlay,
-          { ...options, settings: inputs.settings.values, log },
+          { ...options, settings: inputs.settings.values, ownDevices: known.devices, log },
           peers,
         );
       }),

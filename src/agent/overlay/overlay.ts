@@ -5,7 +5,7 @@ import { CaptureHub } from '../../capture/live/capture-hub.ts';
 import { type CounterSnapshot, DataPlane } from '../../dataplane/dataplane.ts';
 import type { Peer, PeerChanges } from '../../dataplane/descriptor/peer.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
-import { changeLink, deleteLink, findLink } from '../../net/rtnetlink/links.ts';
+import { changeLink, deleteLink, findLink, type Link } from '../../net/rtnetlink/links.ts';
 import type { BackendConfig } from '../config/backend.ts';
 import type { Settings } from '../config/settings.ts';
 import type { OverlayPlan } from '../inputs/plan.ts';
@@ -24,11 +24,15 @@ export interface OverlayOptions {
   readonly settings: Settings;
   /** The device outlives the process: addresses, routes and neighbours wait for the next start of the agent. */
   readonly keepState: boolean;
+  /** Names of the devices that agents of this node made: one that does not fit is made anew. */
+  readonly ownDevices: readonly string[];
   readonly log: Log;
 }
 
 /** The longest time between two comparisons of all entries of peers, ms. */
 const COMPARE_MS = 60_000;
+/** linux/if.h: the carrier of a TUN or TAP is on while a process holds a queue of it. */
+const IFF_LOWER_UP = 0x10000;
 
 /**
  * One overlay at work: the data plane where it is ours, and the kernel state that leads pod traffic to it. Says nothing
@@ -300,16 +304,21 @@ export class Overlay {
       peers: given,
       log,
     });
-    // The package names its device itself.
-    const made =
-      plane.deviceName === plan.device ? undefined : findLink(this.#kernel.socket, plane.deviceName);
-    if (made) changeLink(this.#kernel.socket, made.index, { name: plan.device });
-    this.#plane = plane;
-    this.#capture = new CaptureHub(plane.taps);
-    this.#flows = new FlowMonitor(plane.taps, plan.device);
-    // Changes that came while its workers started went to the data plane before it.
-    if (this.peers !== given) plane.setPeers(this.peers);
-    if (settings.flowTable) this.flows?.keep();
+    try {
+      // The package names its device itself.
+      const made =
+        plane.deviceName === plan.device ? undefined : findLink(this.#kernel.socket, plane.deviceName);
+      if (made) changeLink(this.#kernel.socket, made.index, { name: plan.device });
+      this.#capture = new CaptureHub(plane.taps);
+      this.#flows = new FlowMonitor(plane.taps, plan.device);
+      // Changes that came while its workers started went to the data plane before it.
+      if (this.peers !== given) plane.setPeers(this.peers);
+      if (settings.flowTable) this.flows?.keep();
+      this.#plane = plane;
+    } catch (error) {
+      await plane.stop();
+      throw error;
+    }
   }
 
   #hasDevice(): boolean {
@@ -318,16 +327,17 @@ export class Overlay {
   }
 
   /**
-   * A name that our own kernel data plane or flanneld left is replaced, and a persistent device of ours is opened again;
-   * any other device is not touched.
+   * A name that our own kernel data plane or flanneld left is replaced, and a persistent device of ours is opened again,
+   * or made anew where it has another shape than the settings want; any other device is not touched.
    * @throws RipstopError EINUSE
    */
   #clearName(device: string): void {
     const { keepState, log } = this.#options;
     const link = findLink(this.#kernel.socket, device);
-    if (!link || (link.kind === 'tun' && keepState)) return;
-    if (link.kind === 'vxlan' && keepState) {
-      log.info({ device }, 'replacing the kernel VXLAN device');
+    if (!link || (link.kind === 'tun' && keepState && this.#fits(link))) return;
+    if (keepState && (link.kind === 'vxlan' || this.#isLeftOver(link))) {
+      const what = link.kind === 'vxlan' ? 'the kernel VXLAN device' : 'the device of the former settings';
+      log.info({ device }, `replacing ${what}`);
       deleteLink(this.#kernel.socket, device);
       return;
     }
@@ -338,6 +348,19 @@ export class Overlay {
       link.kind === 'tun'
         ? 'stop the program that holds it, or use another name'
         : `remove it (ip link del ${device}), or use another name`,
+    );
+  }
+
+  /** True when the data plane can open the device that is there. The kernel fixes at creation whether it has queues. */
+  #fits({ details: { tun } }: Link): boolean {
+    const { driver, workers } = this.#options.settings;
+    return driver === 'native' && tun?.multiQueue === workers > 1;
+  }
+
+  /** True for a persistent device that an agent of this node made, and that no process holds. */
+  #isLeftOver({ name, flags, details: { tun } }: Link): boolean {
+    return (
+      tun?.persistent === true && (flags & IFF_LOWER_UP) === 0 && this.#options.ownDevices.includes(name)
     );
   }
 

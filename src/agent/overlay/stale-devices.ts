@@ -1,11 +1,35 @@
 import { describeError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
-import { deleteLink, listLinks } from '../../net/rtnetlink/links.ts';
+import { deleteLink, findLink, listLinks } from '../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
+import type { OverlayPlan } from '../inputs/plan.ts';
 import { ownDevices, type StateDir } from '../inputs/state-dir.ts';
 import type { Overlay } from './overlay.ts';
 
-/** Deletes devices of an earlier run that ended under another configuration. What fails is logged. */
+/**
+ * Records the devices that are about to be made. A device that is already there may be foreign: its name is recorded
+ * once an overlay has opened it (`dropStaleDevices`).
+ * @returns names of all devices that agents of this node made
+ */
+export async function recordDevices(
+  socket: NetlinkSocket,
+  stateDir: StateDir,
+  plans: readonly OverlayPlan[],
+  log: Log,
+): Promise<readonly string[]> {
+  const names = plans.flatMap(({ device }) => device ?? []);
+  const absent = names.filter(name => !findLink(socket, name));
+  await remember(stateDir, absent, log);
+  return stateDir.devices();
+}
+
+async function remember(stateDir: StateDir, names: readonly string[], log: Log): Promise<void> {
+  await stateDir
+    .rememberDevices(names)
+    .catch(error => log.warn(`device names cannot be saved for a restart: ${describeError(error)}`));
+}
+
+/** Records the devices in use, and deletes those of an earlier run under another configuration. What fails is logged. */
 export async function dropStaleDevices(
   socket: NetlinkSocket,
   stateDir: StateDir,
@@ -13,7 +37,8 @@ export async function dropStaleDevices(
   log: Log,
 ): Promise<void> {
   try {
-    const used = overlays.map(({ plan }) => plan.device);
+    const used = overlays.flatMap(({ plan }) => plan.device ?? []);
+    await remember(stateDir, used, log);
     const made = (await stateDir.devices()).filter(name => !used.includes(name));
     const macs = await stateDir.savedMacs();
     for (const name of ownDevices(listLinks(socket), made, macs)) {

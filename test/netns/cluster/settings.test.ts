@@ -14,6 +14,44 @@ const skip = skipUnless('root', 'netns', 'tun', 'nft', 'ip', 'ping');
 
 const backend = (ripstop: object) => ({ Backend: { Type: 'vxlan', Ripstop: ripstop } });
 
+t.test('a change of the shape of the device makes it anew', { skip }, async t => {
+  const lab = labFor(t);
+  const [one, two] = lab.nodes;
+  const store = fileStoreFor(t);
+  const { agents } = agentsFor(t, lab, store.flags);
+  const [first] = agents;
+  for (const agent of agents) {
+    agent.rememberSubnet();
+    agent.start();
+  }
+  for (const agent of agents) await agent.ready(1);
+  const ping = ['ping', '-c', '1', '-W', '2', two!.pods[0]!.address[4]];
+  const carries = () => until('traffic', () => one!.pods[0]!.ns.attempt(ping).code === 0);
+  const multiQueue = () => {
+    const [link] = JSON.parse(one!.ns.must(['ip', '-j', '-d', 'link', 'show', 'flannel.1']));
+    return link.linkinfo.info_data.multi_queue === true;
+  };
+  await carries();
+  let starts = 1;
+  const settings = [{ workers: 2 }, { workers: 1 }, { driver: 'tuntap2' }, { driver: 'native' }];
+  for (const ripstop of settings) {
+    store.write(backend(ripstop));
+    starts++;
+    await until(`the overlay with ${JSON.stringify(ripstop)}`, async () => {
+      const { ready, networkStarts } = await first!.ask<Status>('/status');
+      return ready && networkStarts === starts;
+    });
+    await carries();
+    t.equal(multiQueue(), ripstop.workers === 2);
+  }
+  await first!.stop();
+  first!.start('--workers=2');
+  await first!.ready(1);
+  await carries();
+  t.ok(multiQueue(), 'another number of workers after a restart');
+  t.notMatch(readFileSync(first!.log, 'utf8'), /EINUSE|EEXIST/);
+});
+
 t.test('a setting of the cluster reaches each node without a restart of its process', { skip }, async t => {
   const lab = labFor(t);
   const [one, two] = lab.nodes;
