@@ -45,6 +45,7 @@ export type Part = 'kernel state' | 'blackhole route' | 'rules' | 'subnet.env';
 export class Network {
   #inputs: NetworkInputs;
   #rules: NodeRules;
+  #isStarted = false;
   readonly #repairs: RepairCounts;
   readonly #options: AgentOptions;
   readonly #log: Log;
@@ -173,6 +174,7 @@ export class Network {
       await this.#attempt('blackhole route', async () => this.#blackhole());
       if (this.#options.rules) await this.#attempt('rules', async () => void (await this.rules.ensure()));
       await this.#attempt('subnet.env', () => writeSubnetEnv(this.#options.subnetFile, this.subnetEnv));
+      this.#isStarted = true;
     });
   }
 
@@ -333,7 +335,8 @@ export class Network {
       const there = await readSubnetEnv(subnetFile);
       if (there && formatSubnetEnv(there) === formatSubnetEnv(this.subnetEnv)) return;
       await writeSubnetEnv(subnetFile, this.subnetEnv);
-      this.#countRepair('write-subnet-env', `file ${subnetFile}`);
+      // A comparison may come before the first writing, which is no repair.
+      if (this.#isStarted) this.#countRepair('write-subnet-env', `file ${subnetFile}`);
     });
     await this.#attempt('rules', async () => {
       if (!this.#options.rules || !(await this.rules.ensure())) return;
