@@ -189,7 +189,7 @@ export class Agent {
     if (former) return this.#startFromSaved(former, 'starting from the saved state of the previous run');
     try {
       const inputs = await this.#resolver.fromStore();
-      this.#config.noteFaults(inputs.config);
+      this.#config.noteFaults(inputs.settings);
       if (this.store.leases) this.watch.remember(this.store.leases, undefined);
       this.watch.reached();
       this.#isProvisional = false;

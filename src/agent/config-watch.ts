@@ -1,6 +1,6 @@
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import type { NetworkConfig } from './config/net-conf.ts';
+import type { ResolvedSettings } from './config/settings.ts';
 import type { InputResolver } from './inputs/resolve.ts';
 import type { LeaseClient } from './lease/client.ts';
 import type { LeaseStore } from './lease/store.ts';
@@ -59,7 +59,7 @@ export class ConfigWatch {
         this.#agent.restart(`the network configuration changed${what}`, text);
         return;
       }
-      this.noteFaults(config);
+      this.noteFaults(settings);
       resolver.follow(text);
       client.hold(config, lease);
       log.info('the network configuration changed; traffic is not interrupted');
@@ -71,8 +71,8 @@ export class ConfigWatch {
   }
 
   /** Names the settings of the cluster that are wrong. They do not stop the node: the present values stay. */
-  noteFaults({ settings: { faults } }: NetworkConfig): void {
-    for (const { message } of faults) {
+  noteFaults({ faults }: ResolvedSettings): void {
+    for (const message of faults) {
       this.#agent.log.error(`keeping the present setting: ${message}`);
       this.#agent.warn(message);
     }

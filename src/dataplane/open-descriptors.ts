@@ -4,7 +4,7 @@ import { mappedBytesOf, requireAddress } from '../ip/address.ts';
 import { native } from '../native/load.ts';
 import type { OffloadSwitches } from './io/offloads.ts';
 import { openTun } from './io/tun.ts';
-import { openTuntap2 } from './io/tuntap2.ts';
+import { loadTuntap2, openTuntap2 } from './io/tuntap2.ts';
 import { openUnderlay, type UnderlayPorts } from './io/udp.ts';
 import type { DataPlaneOptions } from './options.ts';
 
@@ -21,7 +21,8 @@ export function openDevice(options: DataPlaneOptions): OpenDevice {
   const { netns, deviceName, queues, offloads } = options;
   const kind = options.mode === 'vxlan' ? 'tap' : 'tun';
   if (options.driver === 'tuntap2') {
-    const { fd, name } = openPackagedTun(options, kind);
+    checkDriver(options);
+    const { fd, name } = openTuntap2(kind);
     return { name, queues: [fd], switches: { ...offloads, csum: false, mergeTcp: false, mergeUdp: false } };
   }
   const [first, ...others] = openTun(netns, deviceName, kind, queues);
@@ -29,18 +30,20 @@ export function openDevice(options: DataPlaneOptions): OpenDevice {
   return { name: native.tunName(first), queues: [first, ...others], switches: offloads };
 }
 
-/** The device of the package node-tuntap2. */
-function openPackagedTun(
-  { netns, queues }: DataPlaneOptions,
-  kind: 'tun' | 'tap',
-): { fd: number; name: string } {
+/** @throws RipstopError ECONFIG when the driver cannot make such a device on this node */
+export function checkDriver({
+  driver,
+  netns,
+  queues,
+}: Pick<DataPlaneOptions, 'driver' | 'netns' | 'queues'>): void {
+  if (driver !== 'tuntap2') return;
   if (netns !== '' || queues > 1)
     throw new RipstopError(
       'ECONFIG',
       `driver tuntap2 does not support ${netns === '' ? `${queues} queues` : `the namespace ${netns}`}`,
       netns === '' ? 'set workers to 1' : 'start this process inside the namespace',
     );
-  return openTuntap2(kind);
+  loadTuntap2();
 }
 
 /** Opens the sockets of the underlay. @throws RipstopError EINUSE, EADDRNOTAVAIL, ECONFIG */

@@ -5,7 +5,7 @@ import type { Family } from '../../ip/address.ts';
 import type { Prefix } from '../../ip/prefix.ts';
 import { type BackendConfig, backendFieldsOf, readBackend } from './backend.ts';
 import { readNetwork, readRange, type SubnetRange } from './ranges.ts';
-import { readClusterSettings, type SettingFault, type SettingLayer } from './settings.ts';
+import { type NetworkSettings, readClusterSettings } from './settings.ts';
 
 /** What `net-conf.json`, or the store's `config` key, says; flannel's schema with its defaults. */
 export interface NetworkConfig {
@@ -17,13 +17,7 @@ export interface NetworkConfig {
   /** EnableNFTables as given; undefined: not given. */
   readonly nftables: boolean | undefined;
   readonly backend: BackendConfig;
-  /** Settings of the data plane that the configuration gives: for the cluster, or of a static file. */
-  readonly settings: {
-    readonly origin: 'cluster' | 'file';
-    readonly values: SettingLayer;
-    /** Keys without a right value: a node keeps the present one. */
-    readonly faults: readonly SettingFault[];
-  };
+  readonly settings: NetworkSettings;
   /** What a static file says of its overlay and net-conf.json cannot. */
   readonly single?: SingleOverlay | undefined;
   /** What a person should know about the reading: defaults that surprise, keys that were passed over. */

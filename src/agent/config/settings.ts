@@ -105,6 +105,14 @@ export interface SettingFault {
   readonly message: string;
 }
 
+/** Settings that a network configuration gives: for the cluster, or of a static file. */
+export interface NetworkSettings {
+  readonly origin: 'cluster' | 'file';
+  readonly values: SettingLayer;
+  /** Keys without a right value: a node keeps the present one. */
+  readonly faults: readonly SettingFault[];
+}
+
 /** The reader of one setting, for a configuration file. */
 export function settingField({ fallback, range, words, unit, doc }: Setting): Field {
   if (range) return integer(range[0], range[1], doc, unit);
@@ -160,8 +168,14 @@ export function readClusterSettings(
 /** The settings in force, with the origin of each. */
 export class ResolvedSettings {
   readonly #values: ReadonlyMap<SettingName, { readonly value: SettingValue; readonly origin: Origin }>;
+  /** Values of the cluster that are not used, one sentence per value. */
+  readonly faults: readonly string[];
 
-  constructor(layers: Readonly<Partial<Record<Exclude<Origin, 'default'>, SettingLayer>>>) {
+  constructor(
+    layers: Readonly<Partial<Record<Exclude<Origin, 'default'>, SettingLayer>>>,
+    faults: readonly string[] = [],
+  ) {
+    this.faults = faults;
     this.#values = new Map(
       SETTING_NAMES.map(name => {
         const origin = (['flag', 'file', 'cluster'] as const).find(candidate => layers[candidate]?.has(name));
@@ -198,4 +212,53 @@ export class ResolvedSettings {
       return before === value ? [] : [`${name} is ${value} (${origin}), was ${before}`];
     });
   }
+}
+
+/** Settings of which the values may be impossible in combination. The first is kept back if that is enough. */
+const DEPENDENT = ['driver', 'workers'] as const;
+
+/**
+ * Resolves the settings under a configuration. Of a key of the cluster that has a wrong value, or one that cannot work on
+ * this node, the present value stays.
+ * @param present values that the configuration gave last
+ * @param problemOf the reason why this node cannot work by such settings; undefined: it can
+ * @returns `given`: the values of the configuration that are used
+ */
+export function resolveSettings(
+  flag: SettingLayer,
+  { origin, values, faults }: NetworkSettings,
+  present: SettingLayer,
+  problemOf: (settings: Settings) => string | undefined,
+): { given: SettingLayer; settings: ResolvedSettings } {
+  const messages = faults.map(({ message }) => message);
+  const given = withPresent(
+    values,
+    present,
+    faults.flatMap(({ names }) => names),
+  );
+  const settings = new ResolvedSettings({ flag, [origin]: given }, messages);
+  const problem = origin === 'cluster' ? problemOf(settings.values) : undefined;
+  if (problem === undefined) return { given, settings };
+  for (const name of DEPENDENT) {
+    const possible = withPresent(given, present, [name]);
+    const all = [...messages, `Backend.Ripstop.${name}: ${problem}`];
+    const others = new ResolvedSettings({ flag, cluster: possible }, all);
+    if (problemOf(others.values) === undefined) return { given: possible, settings: others };
+  }
+  return { given, settings };
+}
+
+/** `layer` with the present values of `names`. */
+function withPresent(
+  layer: SettingLayer,
+  present: SettingLayer,
+  names: readonly SettingName[],
+): SettingLayer {
+  const result = new Map(layer);
+  for (const name of names) {
+    const value = present.get(name);
+    if (value === undefined) result.delete(name);
+    else result.set(name, value);
+  }
+  return result;
 }

@@ -1,9 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, hasCode, RipstopError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
+import { checkDriver } from '../../dataplane/open-descriptors.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { type NetworkConfig, parseNetConf } from '../config/net-conf.ts';
-import { ResolvedSettings, type SettingLayer } from '../config/settings.ts';
+import {
+  type ResolvedSettings,
+  resolveSettings,
+  type SettingLayer,
+  type Settings,
+} from '../config/settings.ts';
 import { readSubnetEnv } from '../config/subnet-env.ts';
 import type { LeaseClient } from '../lease/client.ts';
 import { type Lease, type LeaseAttributes, sameAttributes } from '../lease/lease.ts';
@@ -84,14 +90,19 @@ export class InputResolver {
   }
 
   /** The settings in force under a configuration. Of a key that it gives wrongly, the present value stays. */
-  settings({ settings: { origin, values, faults } }: NetworkConfig): ResolvedSettings {
-    const given = new Map(values);
-    for (const name of faults.flatMap(fault => fault.names)) {
-      const present = this.#given.get(name);
-      if (present !== undefined) given.set(name, present);
-    }
+  settings(config: NetworkConfig): ResolvedSettings {
+    const { settings: flag, netns } = this.#options;
+    const problemOf = ({ driver, workers }: Settings): string | undefined => {
+      try {
+        checkDriver({ driver, netns, queues: workers });
+        return undefined;
+      } catch (error) {
+        return describeError(error);
+      }
+    };
+    const { given, settings } = resolveSettings(flag, config.settings, this.#given, problemOf);
     this.#given = given;
-    return new ResolvedSettings({ flag: this.#options.settings, [origin]: given });
+    return settings;
   }
 
   /** Asks the store, and takes the lease. @throws RipstopError as the store does, ECONFIG */

@@ -21,22 +21,34 @@ import type { FrameDevice } from './interfaces.ts';
  * GSO packets nor partial checksums. Correct and slow, for comparison with the native device.
  */
 
+const PACKAGE = '@xiaobaidadada/node-tuntap2-wintun';
+
 /** What we use of the package: the constructor creates the device. Its streams stay unread. */
 interface Tuntap2 {
   readonly name: string;
   readonly _fd: number;
 }
 
+/** Loads the package. It is optional: an installation may lack it. */
+export function loadTuntap2(): { LinuxTun: new () => Tuntap2; LinuxTap: new () => Tuntap2 } {
+  try {
+    return createRequire(import.meta.url)(PACKAGE);
+  } catch (cause) {
+    const hint = 'install it, or use the driver native';
+    throw new RipstopError('ECONFIG', `driver tuntap2 needs the package ${PACKAGE}`, hint, { cause });
+  }
+}
+
 /**
  * Creates a device in the namespace of the caller, as the package supports no other. The package chooses the name (`tun0`,
  * `tap0`).
- * @throws RipstopError EPRIV, ENODEVICE
+ * @throws RipstopError ECONFIG, EPRIV, ENODEVICE
  */
 export function openTuntap2(kind: 'tun' | 'tap'): { fd: number; name: string } {
+  const { LinuxTun, LinuxTap } = loadTuntap2();
   let device: Tuntap2;
   try {
-    const { LinuxTun, LinuxTap } = createRequire(import.meta.url)('@xiaobaidadada/node-tuntap2-wintun');
-    device = (kind === 'tap' ? new LinuxTap() : new LinuxTun()) as Tuntap2;
+    device = kind === 'tap' ? new LinuxTap() : new LinuxTun();
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const missing = message.includes('ENOENT');

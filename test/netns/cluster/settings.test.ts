@@ -89,6 +89,13 @@ t.test('a setting of the cluster reaches each node without a restart of its proc
   t.equal(again.pid, pid);
   t.match(one!.ns.must(['ip', '-j', 'link', 'show', 'flannel.1']), /"txqlen":500/);
 
+  store.write(backend({ workers: 2, txQueueLength: 500, driver: 'tuntap2' }));
+  await until('the impossible value to be named', () =>
+    /keeping the present setting: Backend\.Ripstop\.driver: .*2 queues/.test(
+      readFileSync(first!.log, 'utf8'),
+    ),
+  );
+  t.match(await settingsOf(), { workers: { value: 2 }, driver: { value: 'native', origin: 'default' } });
   store.write(backend({ workers: 'many', txQueueLength: 500 }));
   await until('the fault to be named', () =>
     /keeping the present setting: Backend\.Ripstop\.workers: .*many/.test(readFileSync(first!.log, 'utf8')),

@@ -4,6 +4,7 @@ import { type NetworkConfig, parseNetConf } from '../../../../src/agent/config/n
 import {
   ResolvedSettings,
   readClusterSettings,
+  resolveSettings,
   SETTING_NAMES,
   SETTINGS,
   settingFlag,
@@ -100,4 +101,32 @@ t.test('a wrong flag or file is an error, a wrong value of the cluster a fault',
     { names: SETTING_NAMES, message: 'Backend.Ripstop: must be a JSON object' },
   ]);
   for (const type of ['udp', 'host-gw']) t.same(cluster({ workers: 2 }, type).settings.faults, [], type);
+});
+
+t.test('a value of the cluster that cannot work with the others is a fault of that value', async t => {
+  const problemOf = ({ driver, workers }: { driver: string; workers: number }) =>
+    driver === 'tuntap2' && workers > 1 ? 'impossible' : undefined;
+  const resolve = (ripstop: object, present: object = {}, flags: string[] = []) => {
+    const { settings } = resolveSettings(
+      parseFlags(flags, {}).settings,
+      cluster(ripstop).settings,
+      cluster(present).settings.values,
+      problemOf,
+    );
+    return { ...settings.values, faults: settings.faults };
+  };
+  const both = { driver: 'tuntap2', workers: 2 };
+  const driver = { driver: 'native', workers: 2, faults: ['Backend.Ripstop.driver: impossible'] };
+  const workers = { driver: 'tuntap2', workers: 1, faults: ['Backend.Ripstop.workers: impossible'] };
+  t.match(resolve(both), driver, 'at the start');
+  t.match(resolve(both, { workers: 2 }), driver);
+  t.match(resolve(both, { driver: 'tuntap2' }), workers);
+  t.match(resolve({ driver: 'tuntap2' }, {}, ['--workers=2']), driver);
+  t.match(resolve({ workers: 2 }, {}, ['--driver=tuntap2']), workers);
+  t.match(resolve({ driver: 'tuntap2' }, { workers: 2 }), { driver: 'tuntap2', workers: 1, faults: [] });
+  t.match(
+    resolve({}, {}, ['--workers=2', '--driver=tuntap2']),
+    { ...both, faults: [] },
+    'not of the cluster',
+  );
 });
