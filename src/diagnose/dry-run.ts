@@ -24,6 +24,7 @@ import { NftablesRules } from '../agent/rules/nftables.ts';
 import { withPodInterfaces } from '../agent/rules/pod-interfaces.ts';
 import { ruleSet, trafficManager } from '../agent/rules/rule-set.ts';
 import { nodeToken } from '../agent/store/node-identity.ts';
+import { StaticStore } from '../agent/store/static/store.ts';
 import { RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
@@ -145,6 +146,7 @@ function leaseToBe(
   store: LeaseStore,
   nodeName: string,
 ): { lease: Lease; line: string[] } {
+  if (store instanceof StaticStore) return { lease: store.ownLease(wish.attributes), line: [] };
   if (!store.allocates) {
     const own = leases.find(lease => lease.key === nodeName);
     if (own) return { lease: own, line: [] };

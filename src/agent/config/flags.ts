@@ -68,12 +68,14 @@ export function variableOf(flag: Flag): string {
  * Reads the command line in the forms that Go's flag package takes (`-x`, `--x`, `=value` or the next word; a
  * boolean alone is true), then the environment for what the command line left open.
  * @param defaults of a command that has others than the table
+ * @param fixed values that the command itself gives: neither a flag nor a variable changes them
  * @throws RipstopError ECONFIG
  */
 export function parseFlags(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
   defaults: Readonly<Record<string, Value>> = {},
+  fixed: Readonly<Record<string, Value>> = {},
 ): Flags {
   const values = new Map<string, Value>();
   const notes: string[] = [];
@@ -98,6 +100,8 @@ export function parseFlags(
         near ? `did you mean --${near}?` : 'see ripstop agent --help',
       );
     }
+    if (Object.hasOwn(fixed, name))
+      throw new RipstopError('ECONFIG', `--${name}: this command gives it itself`, 'leave the flag out');
     let value = match[2];
     if (value === undefined) {
       if (flag.kind === 'boolean') value = 'true';
@@ -110,6 +114,11 @@ export function parseFlags(
   const given = new Set(values.keys());
   for (const flag of FLAGS) {
     if (values.has(flag.name)) continue;
+    const own = fixed[flag.name];
+    if (own !== undefined) {
+      values.set(flag.name, own);
+      continue;
+    }
     const text = env[variableOf(flag)];
     if (text !== undefined && text !== '') {
       for (const part of flag.kind === 'repeated' ? text.split(',') : [text])

@@ -16,10 +16,3 @@ export function affectsReach(event: NetEvent, { index }: Underlay): boolean {
   const { link, gateway, protocol } = event.route;
   return link === index && gateway === undefined && protocol !== PROTOCOL_RIPSTOP;
 }
-
-/** True for changes of our devices and for lost routes; pods coming and going are no concern of ours. */
-export function affectsOverlay(event: NetEvent, devices: readonly (string | undefined)[]): boolean {
-  if (event.kind === 'lost') return true;
-  if (event.kind === 'link') return devices.includes(event.link.name);
-  return event.gone && (event.kind === 'route' || (event.kind === 'neighbour' && event.neighbour.permanent));
-}

@@ -114,7 +114,7 @@ export class PodChains {
           netns,
           family,
           variant,
-          (chain, rules) => !kept.has(chain) && isOfNetwork(rules),
+          (chain, rules) => !kept.has(chain) && isOfNetwork(rules()),
         );
   }
 
@@ -126,14 +126,18 @@ export class PodChains {
     netns: string,
     family: Family,
     variant: Variant,
-    wanted: (chain: string, rules: readonly string[]) => boolean,
+    wanted: (chain: string, rules: () => readonly string[]) => boolean,
   ): Promise<void> {
     const saved = await saveIptables(netns, family, 'nat', variant);
-    const entries = rulesOfChain(saved, this.#parent);
-    const entriesOf = (chain: string) => entries.filter(rule => splitRule(rule).at(-1) === chain);
+    // Split once: the parent has a rule for every pod, and each of their chains is looked at.
+    const entries = rulesOfChain(saved, this.#parent).map(rule => ({ rule, target: splitRule(rule).at(-1) }));
+    const entriesOf = (chain: string) =>
+      entries.filter(({ target }) => target === chain).map(({ rule }) => rule);
     const name = `${this.#prefix}[0-9a-f]{${NAME_MAX - this.#prefix.length}}`;
     const chains = [...saved.matchAll(new RegExp(`^:(${name}) `, 'gm'))].map(([, chain = '']) => chain);
-    const stale = chains.filter(chain => wanted(chain, [...entriesOf(chain), ...rulesOfChain(saved, chain)]));
+    const stale = chains.filter(chain =>
+      wanted(chain, () => [...entriesOf(chain), ...rulesOfChain(saved, chain)]),
+    );
     if (stale.length === 0) return;
     const lines = [
       ...stale.flatMap(entriesOf).map(deletionOf),

@@ -26,6 +26,15 @@ export async function diagnose(agent: Agent): Promise<Diagnosis> {
   for (const [name, check] of Object.entries(NODE_CHECKS)) await examine(name, async () => check(agent));
   const { network } = agent;
   if (!network) return sorted(findings, inOrder);
+  if (agent.options.netns !== '') {
+    findings.push({
+      severity: 'warning',
+      kind: 'skipped',
+      what: 'the peers were not probed: raw sockets belong to the namespace of the process, not to that of the overlay',
+      remedy: 'run the agent inside the namespace, without the key or flag that names one',
+    });
+    return sorted(findings, inOrder);
+  }
   const prober = new Prober();
   try {
     const { overlays, inputs } = network;

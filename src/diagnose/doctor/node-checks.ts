@@ -121,6 +121,7 @@ async function checkRules(agent: Agent): Promise<Finding[]> {
     });
   const cluster = agent.network?.inputs.config.v4;
   if (
+    agent.options.rules &&
     !agent.options.masquerade &&
     cluster &&
     !/-A POSTROUTING .*MASQUERADE/.test(nat) &&

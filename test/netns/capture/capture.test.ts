@@ -16,14 +16,14 @@ import { tsharkFields } from '../../unit/capture/fixtures/tshark.ts';
 const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping', 'tshark', 'tcpdump');
 
 async function overlay(owner: Parameters<typeof watchedNodes>[0], extra: Configuration) {
-  const { one, two, folder, ripstop } = await watchedNodes(owner, extra);
+  const { one, two, folder, socketOf, ripstop } = await watchedNodes(owner, extra);
   /** `ripstop capture` of node 1; ready when it says so. */
   const capture = async (...args: string[]) => {
     const proc = ripstop(one, 'capture', ...args);
     await proc.saying(/capturing |ripstop: /);
     return proc;
   };
-  return { one, two, folder, capture };
+  return { one, two, folder, socketOf, capture };
 }
 
 const ping = (from: Node, address: string, count = 3) =>
@@ -194,7 +194,7 @@ t.test('what is wrong is said, and captures run side by side', { skip }, async t
 });
 
 t.test('a reader that stalls or leaves: traffic goes on', { skip }, async t => {
-  const { one, two, folder } = await overlay(t, {});
+  const { one, two, folder, socketOf } = await overlay(t, {});
   const address = two.pods[0]!.address[4];
   const between = { from: one.pods[0]!.ns, to: two.pods[0]!.ns, address };
   const shell = (rest: string) =>
@@ -205,7 +205,7 @@ t.test('a reader that stalls or leaves: traffic goes on', { skip }, async t => {
       'sh',
       process.execPath,
       MAIN,
-      `${folder}/node1.sock`,
+      socketOf(one),
     ]);
   const late = `${folder}/late.pcapng`;
   const stalled = shell(`| (until [ -e ${folder}/read ]; do sleep 0.1; done; cat > ${late})`);

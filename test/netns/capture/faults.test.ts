@@ -115,7 +115,7 @@ t.test('a peer is missing: its packets arrive and are unknown', { skip }, async 
   const steps = says('missing-trace', one, ...TRACE, ...peerSocket);
   t.match(
     steps,
-    /peer +node2 \(172\.31\.0\.2\)[\s\S]*! gate +unknown-peer: the outer source address is no peer/,
+    /peer +node2 \(172\.31\.0\.2\)[\s\S]*! gate +unknown-peer: the outer source address belongs to no peer/,
   );
   const lost = await shows('missing-drops', two, FOLLOW, /unknown-peer/, () => ping(FAR), 3);
   t.match(lost, /unknown-peer +ingress 10\.244\.1\.2 > 10\.244\.2\.2: ICMP, .*\(from 172\.31\.0\.1\)/);
@@ -165,7 +165,7 @@ t.test('another VNI', { skip }, async t => {
   const line = await shows('vni-capture', two, ['capture', '--vni', '1', '-p', 'drop', 'icmp'], /drop/, () =>
     ping(FAR),
   );
-  t.match(line, /vni 1 \| .*\(drop: wrong-vni, another VXLAN network identifier; peer node1 \(/);
+  t.match(line, /vni 1 \| .*\(drop: wrong-vni, another VXLAN network identifier than ours; peer node1 \(/);
 });
 
 t.test('a pod sends from an address that its node does not own', { skip }, async t => {

@@ -111,7 +111,7 @@ for (const [mode, family] of [
     await reload(two, { peers: [] });
     const refused = await trace(one, ...wholly);
     t.equal(refused.code, 1);
-    lost(refused.text, /gate +unknown-peer: the outer source address is no peer/);
+    lost(refused.text, /gate +unknown-peer: the outer source address belongs to no peer/);
     t.equal(ping(to).code, 1, 'and so it is');
     one.ns.ip('link set eth0 mtu 1400');
     lost(

@@ -285,6 +285,16 @@ t.test('--check', { skip }, async t => {
     code: 0,
     stdout: /valid: vxlan on flannel\.1, 1 peer\n$/,
   });
+  const peer = (name: string, subnet: string) => `{name: ${name}, address: 192.0.2.1, subnets: [${subnet}]}`;
+  writeFileSync(
+    file,
+    `subnets: [10.244.1.0/24]\npeers: [${peer('a', '10.244.2.0/24')}, ${peer('b', '10.244.3.0/24')}]\n`,
+  );
+  t.match(main('run', file, '--check'), {
+    code: 2,
+    stdout: '',
+    stderr: /node\.yaml: peer "b" .*192\.0\.2\.1/,
+  });
   writeFileSync(file, 'subnets: [10.244.1.0/24]\nvni: x\n');
   t.match(main('run', file, '--check'), {
     code: 2,

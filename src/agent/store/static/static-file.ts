@@ -3,7 +3,7 @@ import { LineCounter, parseDocument } from 'yaml';
 import { codeOf, RipstopError } from '../../../base/errors.ts';
 import { fail, readObject, type Shape } from '../../../base/schema.ts';
 import { type Family, parseAddress } from '../../../ip/address.ts';
-import { type Prefix, parsePrefix } from '../../../ip/prefix.ts';
+import { contains, type Prefix, parsePrefix, requirePrefix } from '../../../ip/prefix.ts';
 import { NAMED_NAMESPACES } from '../../../net/namespaces.ts';
 import { UDP_PORT, VXLAN_PORT } from '../../config/backend.ts';
 import type { NetworkConfig } from '../../config/net-conf.ts';
@@ -14,7 +14,7 @@ import {
   type SettingValue,
 } from '../../config/settings.ts';
 import { formatVxlanData } from '../../lease/backend-data.ts';
-import type { Lease } from '../../lease/lease.ts';
+import { formatKey, type Lease, type Subnets } from '../../lease/lease.ts';
 import { fileFields, type networkFields, type peerFields } from './fields.ts';
 import { vtepMac } from './vtep-mac.ts';
 
@@ -66,6 +66,7 @@ function complete(raw: unknown): StaticFile {
     if (names.has(name)) fail(`peers[${index}].name`, `a second peer "${name}"`, 'names are unique');
     names.add(name);
   }
+  refuseLoops(read);
   return {
     ...{ mode, vni, peers, subnets, networks, underlay, mac, mtu },
     port: read.port ?? (mode === 'vxlan' ? VXLAN_PORT : UDP_PORT),
@@ -73,6 +74,19 @@ function complete(raw: unknown): StaticFile {
     namespace: namespacePath(read.namespace),
     settings: settingsOf(read),
   };
+}
+
+/** In udp mode the networks are routed to the device: datagrams to a node inside of one would enter the tunnel again. */
+function refuseLoops({ networks, peers, underlay }: NetworkKeys): void {
+  const nodes = peers.map(({ address }, index) => ({ where: `peers[${index}].address`, address }));
+  nodes.push({ where: 'underlay', address: underlay });
+  for (const { where, address } of nodes) {
+    // The own underlay may also be given by the name of its interface.
+    const host = parseAddress(address);
+    const network = host && networks.find(candidate => contains(requirePrefix(candidate), host));
+    if (network !== undefined)
+      fail(where, `${address} lies in the pod network ${network}`, 'nodes need addresses outside of it');
+  }
 }
 
 function settingsOf(read: Readonly<Record<string, unknown>>): SettingLayer {
@@ -103,6 +117,12 @@ function ofFamily(texts: readonly string[], family: Family): Prefix | undefined 
 export function subnetsOf(texts: readonly string[]): { v4: Prefix | undefined; v6: Prefix | undefined } {
   return { v4: ofFamily(texts, 4), v6: ofFamily(texts, 6) };
 }
+
+/**
+ * Key of the own lease. Peers have their names as keys, which hold no `@`: none is taken for this node's, and since the key
+ * is no subnet, each lease counts as a node of its own.
+ */
+export const ownKey = (subnets: Subnets): string => `self@${formatKey(subnets)}`;
 
 /** The network of a file in the form that the agent takes from every store. */
 export function networkConfigOf(file: StaticFile): NetworkConfig {

@@ -1,9 +1,10 @@
 import { RipstopError } from '../../../base/errors.ts';
 import type { NetworkConfig } from '../../config/net-conf.ts';
-import { formatKey, type Lease } from '../../lease/lease.ts';
+import type { Lease, LeaseAttributes } from '../../lease/lease.ts';
 import type { LeaseRequest, LeaseStore, StoreObserver } from '../../lease/store.ts';
 import {
   networkConfigOf,
+  ownKey,
   parseStaticFile,
   peerLease,
   readText,
@@ -51,9 +52,14 @@ export class StaticStore implements LeaseStore {
     return networkConfigOf(this.#file);
   }
 
-  async acquire({ attributes }: LeaseRequest): Promise<Lease> {
+  /** The own lease of the file, with what this node publishes. */
+  ownLease(attributes: LeaseAttributes): Lease {
     const subnets = subnetsOf(this.#file.subnets);
-    this.#own = { key: formatKey(subnets), ...subnets, attributes, expiresAt: 0, node: this.#nodeName };
+    return { key: ownKey(subnets), ...subnets, attributes, expiresAt: 0, node: this.#nodeName };
+  }
+
+  async acquire({ attributes }: LeaseRequest): Promise<Lease> {
+    this.#own = this.ownLease(attributes);
     this.#setLeases();
     return this.#own;
   }
@@ -73,9 +79,16 @@ export class StaticStore implements LeaseStore {
   async reload(): Promise<void> {
     if (this.location === '-')
       throw new RipstopError('ECONFIG', 'standard input cannot be read again', 'use a file');
-    this.#file = parseStaticFile(readText(this.location), this.location);
-    const subnets = subnetsOf(this.#file.subnets);
-    if (this.#own) this.#own = { ...this.#own, ...subnets, key: formatKey(subnets) };
+    const file = parseStaticFile(readText(this.location), this.location);
+    if (file.namespace !== this.#file.namespace)
+      throw new RipstopError(
+        'ECONFIG',
+        `${this.location}: namespace: cannot change while the node runs`,
+        'restart the node, or restore the former value',
+      );
+    this.#file = file;
+    const subnets = subnetsOf(file.subnets);
+    if (this.#own) this.#own = { ...this.#own, ...subnets, key: ownKey(subnets) };
     this.#setLeases();
     this.#observer?.leases(this.#leases, undefined);
   }

@@ -2,7 +2,6 @@ import type { Command } from 'commander';
 
 /** What `ripstop run` does differently from `ripstop agent`, as values of the agent's flags. */
 const DEFAULTS = {
-  store: 'static',
   rules: false,
   'keep-state': false,
   'exit-on-failure': true,
@@ -35,11 +34,17 @@ async function run(command: Command): Promise<void> {
   const flags = parseFlags(
     words.filter(word => word !== '--check'),
     process.env,
-    { ...DEFAULTS, 'store-path': file },
+    DEFAULTS,
+    { store: 'static', 'store-path': file },
   );
   if (words.includes('--check')) {
     const { parseStaticFile, readText } = await import('../../../agent/store/static/static-file.ts');
-    const { mode, device, peers } = parseStaticFile(readText(file), file);
+    const { contradictionsOf } = await import('../../../agent/store/static/contradictions.ts');
+    const parsed = parseStaticFile(readText(file), file);
+    const { mode, device, peers } = parsed;
+    const refused = contradictionsOf(parsed).map(({ key, message }) => `peer "${key}" ${message}`);
+    if (refused.length > 0)
+      throw new RipstopError('ECONFIG', `${file}: ${refused.join('; ')}`, 'a node would ignore such a peer');
     const count = `${peers.length} peer${peers.length === 1 ? '' : 's'}`;
     process.stdout.write(`${file}: valid: ${mode} on ${device}, ${count}\n`);
     return;

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ResolvedSettings } from '../../../agent/config/settings.ts';
+import { contradictionsOf } from '../../../agent/store/static/contradictions.ts';
 import { parseStaticFile, readText } from '../../../agent/store/static/static-file.ts';
 import { vtepMac } from '../../../agent/store/static/vtep-mac.ts';
 import { elementAt } from '../../../base/at.ts';
@@ -82,6 +83,10 @@ function checkTogether(path: string, options: ReplayOptions): void {
 /** The configuration of `ripstop run`, with what the machine would have settled taken from the options. */
 function configOf(file: string, options: ReplayOptions): ReplayConfig {
   const node = parseStaticFile(readText(file), file);
+  const refused = contradictionsOf(node, options.address);
+  for (const { key, message } of refused)
+    process.stderr.write(`ripstop: ${file}: ignoring peer "${key}": it ${message}\n`);
+  const ignored = new Set(refused.map(({ key }) => key));
   const { flood, sourceCheck } = new ResolvedSettings({ file: node.settings }).values;
   const draft: PartialReplayConfig = {
     mode: node.mode,
@@ -94,12 +99,14 @@ function configOf(file: string, options: ReplayOptions): ReplayConfig {
     underlayMtu: options.underlayMtu,
     flood,
     sourceCheck: sourceCheck === 'strict',
-    peers: node.peers.map(({ name, address, mac, subnets }) => ({
-      id: name,
-      address,
-      mac: node.mode === 'vxlan' ? (mac ?? vtepMac(node.vni, address)) : undefined,
-      subnets: subnets.map(requirePrefix),
-    })),
+    peers: node.peers
+      .filter(({ name }) => !ignored.has(name))
+      .map(({ name, address, mac, subnets }) => ({
+        id: name,
+        address,
+        mac: node.mode === 'vxlan' ? (mac ?? vtepMac(node.vni, address)) : undefined,
+        subnets: subnets.map(requirePrefix),
+      })),
   };
   const config = resolveReplayConfig(draft, file);
   if (config.mode === 'udp' || config.mac !== undefined) return config;

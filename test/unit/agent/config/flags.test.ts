@@ -83,3 +83,15 @@ t.test('help lists every flag that has an effect', async t => {
   t.match(help, /--iface-can-reach/);
   t.notMatch(help, /vmodule/);
 });
+
+t.test('a value that the command fixes, given as a variable or a flag, is not changed', async t => {
+  const fixed = { store: 'static', 'store-path': 'node.yaml' };
+  const env = { RIPSTOP_STORE: 'etcd', RIPSTOP_STORE_PATH: 'other.yaml' };
+  const flags = parseFlags([], env, {}, fixed);
+  t.equal(flags.text('store'), 'static');
+  t.equal(flags.text('store-path'), 'node.yaml');
+  t.throws(() => parseFlags(['--store=etcd'], {}, {}, fixed), {
+    code: 'ECONFIG',
+    message: '--store: this command gives it itself',
+  });
+});

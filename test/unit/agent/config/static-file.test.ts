@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import { ResolvedSettings } from '../../../../src/agent/config/settings.ts';
+import { contradictionsOf } from '../../../../src/agent/store/static/contradictions.ts';
 import {
   networkConfigOf,
   parseStaticFile,
@@ -53,6 +54,40 @@ peers:
   t.same(config.subnets, ['fd00:1::/64']);
   t.equal(config.mac, '0a:0b:0c:0d:0e:0f');
   t.match(config.peers, [{ name: 'two', address: 'fd31::2', subnets: ['fd00:2::/64', '10.244.2.0/24'] }]);
+});
+
+t.test('a node address within a pod network is refused, as its datagrams would enter the tunnel', async t => {
+  const file = (underlay: string, peer: string) => `mode: udp
+underlay: ${underlay}
+subnets: [192.1.1.0/24]
+networks: [192.0.0.0/8]
+peers: [{ name: b, address: ${peer}, subnets: [192.1.2.0/24] }]
+`;
+  t.throws(() => parse(file('198.51.100.1', '192.9.9.9')), {
+    code: 'ECONFIG',
+    message: 'node.yaml: peers[0].address: 192.9.9.9 lies in the pod network 192.0.0.0/8',
+  });
+  t.throws(() => parse(file('192.9.9.8', '198.51.100.2')), { message: /underlay: 192\.9\.9\.8 lies/ });
+  t.equal(parse(file('198.51.100.1', '198.51.100.2')).peers.length, 1);
+});
+
+t.test('contradictions of a file are the leases that its node refuses', async t => {
+  const file = (peers: string, head = 'underlay: 192.0.2.1') =>
+    contradictionsOf(parse(`${MINIMAL}${head}\npeers:\n${peers}`)).map(
+      ({ key, message }) => `${key} ${message}`,
+    );
+  const a = '  - { name: a, address: 192.0.2.2, subnets: [10.244.2.0/24] }\n';
+  t.same(file(a), []);
+  t.match(file(`${a}  - { name: b, address: 192.0.2.2, subnets: [10.244.3.0/24] }\n`), [/^b .*192\.0\.2\.2/]);
+  t.match(file(`${a}  - { name: b, address: 192.0.2.3, subnets: [10.244.2.0/24] }\n`), [
+    /^b .*10\.244\.2\.0\/24/,
+  ]);
+  t.match(file('  - { name: b, address: 192.0.2.1, subnets: [10.244.3.0/24] }\n'), [
+    /^b publishes this node's own/,
+  ]);
+  t.match(file('  - { name: b, address: 192.0.2.3, subnets: [10.244.1.0/25] }\n', 'underlay: auto'), [
+    /^b has 10\.244\.1\.0\/25, which overlaps/,
+  ]);
 });
 
 t.test('peers are leases that do not end, with derived MACs', async t => {
