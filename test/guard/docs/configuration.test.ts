@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { parseStaticFile } from '../../src/agent/store/static/static-file.ts';
-import { withFileKeys } from './checks/configuration-doc.ts';
-import { ROOT } from './checks/sources.ts';
+import { parseStaticFile } from '../../../src/agent/store/static/static-file.ts';
+import { withFileKeys } from '../checks/configuration-doc.ts';
+import { ROOT } from '../checks/sources.ts';
 
 const PAGE = join(ROOT, 'docs/configuration.md');
 
@@ -11,7 +11,7 @@ t.test('docs/configuration.md lists the keys that there are', async t => {
   const page = readFileSync(PAGE, 'utf8');
   const wanted = withFileKeys(page);
   if (process.env.UPDATE_DOCS === '1' && wanted !== page) writeFileSync(PAGE, wanted);
-  else t.equal(page, wanted, 'UPDATE_DOCS=1 node dist/test/guard/configuration.test.js writes it');
+  else t.equal(page, wanted, 'UPDATE_DOCS=1 node dist/test/guard/docs/configuration.test.js writes it');
 });
 
 t.test('every example on the page is a valid configuration', async t => {

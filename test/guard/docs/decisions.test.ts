@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import t from 'tap';
-import { ROOT, sourcesBelow } from './checks/sources.ts';
+import { ROOT, sourcesBelow } from '../checks/sources.ts';
 
 const LINES_MAX = 40;
 /** Written before the limit. */

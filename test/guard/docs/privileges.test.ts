@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { ROOT, sourcesBelow } from './checks/sources.ts';
+import { ROOT, sourcesBelow } from '../checks/sources.ts';
 
 /* The native functions say in their comments which capability they need; docs/privileges.md must know of each. */
 
