@@ -1,7 +1,7 @@
 /*
  * Runs the compiled tests under tap and says how they went: `npm test`, or `npm test -- netns/bench/demo unit/shm` for the
- * files whose path holds one of these. One line a file while it goes, the output of what failed, the reasons of what was
- * skipped, tap's own summary, and a last line that counts. The raw TAP stays in `.tap/last.tap`.
+ * files whose path holds one of these. It prints one line per file as each ends, the output of what failed, the reasons of what
+ * was skipped, the slowest files, tap's own summary, and a last line with the counts. The raw TAP stays in `.tap/last.tap`.
  */
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, readdirSync } from 'node:fs';
@@ -12,7 +12,11 @@ import { CHECKOUT } from '../../bench/lab/tool.ts';
 
 /** Lines shown of one failed file; the rest is in the raw TAP. */
 const SHOWN_LINES = 300;
+/** Files in the table of the slowest. */
+const SLOWEST = 10;
 const say = (line = '') => process.stdout.write(`${line}\n`);
+
+const secondsOf = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 
 function testFiles(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap(entry => {
@@ -34,6 +38,10 @@ class Summary {
   passed = 0;
   failed: Result[] = [];
   skipped: Result[] = [];
+  /** Each file with its time. */
+  private readonly files: { name: string; ms: number }[] = [];
+  /** The tests were told to end, so that what fails says nothing. */
+  interrupted = false;
   /** tap's closing comments: `# { total: 3, pass: 3 }`, `# time=12ms`. */
   closing: string[] = [];
 
@@ -56,9 +64,12 @@ class Summary {
       if (result.fullname || result.name) this.skipped.push(result);
     });
     parser.on('assert', (file: Result) => {
-      const seconds = `${((file.time ?? 0) / 1000).toFixed(1)} s`;
-      const what = file.skip ? `skipped: ${file.skip}` : `${count} checks, ${seconds}`;
-      say(`${file.ok ? 'ok    ' : 'FAILED'} ${file.name.replace('dist/', '').replace('.js', '')}  ${what}`);
+      if (this.interrupted) return;
+      const name = file.name.replace('dist/', '').replace('.js', '');
+      const ms = file.time ?? 0;
+      this.files.push({ name, ms });
+      const what = file.skip ? `skipped: ${file.skip}` : `${count} checks, ${secondsOf(ms)}`;
+      say(`${file.ok ? 'ok    ' : 'FAILED'} ${name}  ${what}`);
       if (!file.ok) for (const line of section.slice(-SHOWN_LINES)) process.stdout.write(`  | ${line}`);
       section = [];
       count = 0;
@@ -74,6 +85,11 @@ class Summary {
       say(
         `  ${named(result)}: ${typeof result.skip === 'string' && result.skip ? result.skip : 'no reason given'}`,
       );
+    }
+    if (this.files.length > SLOWEST) {
+      say('\nslowest files:');
+      const slowest = this.files.toSorted((a, b) => b.ms - a.ms).slice(0, SLOWEST);
+      for (const { name, ms } of slowest) say(`${secondsOf(ms).padStart(9)}  ${name}`);
     }
     const failed = [...this.failed.map(named), ...(broken ? [broken] : [])];
     if (failed.length > 0) say(`\nfailed (${failed.length}):`);
@@ -103,15 +119,23 @@ function main(): void {
   summary.watch(parser);
   child.stdout.pipe(createWriteStream(join(CHECKOUT, '.tap/last.tap')));
   child.stdout.pipe(parser as unknown as NodeJS.WritableStream);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => {
+      summary.interrupted = true;
+      child.kill(signal);
+    });
   let code: number | null | undefined;
   const end = () => {
     if (code === undefined || !ended) return;
+    removeStale();
+    if (summary.interrupted) {
+      say('interrupted');
+      process.exit(130);
+    }
     const fine = code === 0 && parser.ok;
     const broken =
       !fine && summary.failed.length === 0 ? `the run itself: tap ended with exit code ${code}` : undefined;
     summary.print(broken);
-    removeStale();
     process.exitCode = fine && summary.failed.length === 0 ? 0 : 1;
   };
   let ended = false;
