@@ -106,11 +106,11 @@ function readBench(path: string): BenchFile {
   try {
     file = JSON.parse(readFileSync(path, 'utf8')) as BenchFile;
   } catch (error) {
-    throw new RipstopError('EINPUT', `${path} cannot be read as JSON: ${describeError(error)}`);
+    throw new RipstopError('ECONFIG', `${path} cannot be read as JSON: ${describeError(error)}`);
   }
   if (file?.format === 'ripstop-bench/1') return file;
   throw new RipstopError(
-    'EINPUT',
+    'ECONFIG',
     `${path} is no file of bench --json`,
     'its "format" would be "ripstop-bench/1"',
   );

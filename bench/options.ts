@@ -145,7 +145,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
   const { compare, ...raw } = command.opts<Raw>();
   const given = command.args;
   if (compare !== undefined && given.length !== 1)
-    throw new RipstopError('EUSAGE', '--compare takes two files', 'bench --compare before.json after.json');
+    throw new RipstopError('ECONFIG', '--compare takes two files', 'bench --compare before.json after.json');
   const base = raw.quick ? QUICK : FULL;
   return {
     ...base,
@@ -161,5 +161,5 @@ export function readOptions(argv: readonly string[]): BenchOptions {
 function readSuite(word: string): Suite {
   const found = SUITES.find(suite => suite === word);
   if (found !== undefined) return found;
-  throw new RipstopError('EUSAGE', `no suite "${word}"`, `there are ${SUITES.join(', ')}`);
+  throw new RipstopError('ECONFIG', `no suite "${word}"`, `there are ${SUITES.join(', ')}`);
 }

@@ -22,7 +22,7 @@ type Standing = Measurable & { lab: Lab };
 /** Builds a lab of its own for `contender` and lets it join the nodes. */
 async function stand(contender: Contender, options: DemoOptions): Promise<Standing> {
   const reason = contender.unavailable();
-  if (reason !== undefined) throw new RipstopError('EUNAVAILABLE', reason);
+  if (reason !== undefined) throw new RipstopError('ENOTSUP', reason);
   const lab = buildLab();
   try {
     lab.condition(options.condition);

@@ -33,14 +33,14 @@ export const LAB_PROGRAMS: readonly string[] = Object.keys(PACKAGES);
 /**
  * Checks before anything is set up that the commands of a lab are installed: a lab without ping would wait in vain for
  * an answer.
- * @throws RipstopError ENOPROGRAM that names all missing ones and their packages
+ * @throws RipstopError ECOMMAND that names all missing ones and their packages
  */
 export function requirePrograms(names = LAB_PROGRAMS, find = findProgram): void {
   const missing = names.filter(name => find(name) === undefined);
   if (missing.length === 0) return;
   const packages = [...new Set(missing.map(name => PACKAGES[name] ?? name))];
   throw new RipstopError(
-    'ENOPROGRAM',
+    'ECOMMAND',
     `not installed here: ${missing.join(', ')}`,
     `apt-get install ${packages.join(' ')}`,
   );

@@ -10,12 +10,12 @@ const FIRST: readonly FigureId[] = ['tcp1', 'tcp4', 'udp64x1', 'rr50', 'cpu'];
 const OWN = 'vxlan';
 const RIVALS = ['kernel', 'one-call'];
 
-/** `text` with the table between the marks replaced. @throws RipstopError EINPUT when the marks are not there */
+/** `text` with the table between the marks replaced. @throws RipstopError ECONFIG when the marks are not there */
 export function withFigures(text: string, file: BenchFile): string {
   const begin = text.indexOf(BEGIN);
   const end = text.indexOf(END);
   if (begin < 0 || end < begin)
-    throw new RipstopError('EINPUT', 'no marks to write the figures between', `put "${BEGIN}" and "${END}"`);
+    throw new RipstopError('ECONFIG', 'no marks to write the figures between', `put "${BEGIN}" and "${END}"`);
   return `${text.slice(0, begin + BEGIN.length)}\n${figures(file)}\n${text.slice(end)}`;
 }
 

@@ -8,30 +8,25 @@ const FAULT_CODES = [
   'ECOMMAND',
   'ECONFIG',
   'EFILTER',
-  'EINPUT',
   'EINUSE',
   'ELAYOUT',
   'ELEASE',
-  'EMTU',
   'ENOAGENT',
   'ENODEVICE',
-  'ENOKERNEL',
   'ENOLEASE',
   'ENOWEB',
-  'ENOPROGRAM',
-  'EOVERLAP',
   'EWEB',
   'EPRIV',
   'EREFUSED',
   'ESOCKET',
   'ESTORE',
-  'EUNAVAILABLE',
   'EUNDERLAY',
-  'EUSAGE',
 ] as const;
 
+export type FaultCode = (typeof FAULT_CODES)[number];
+
 /** Stable upper-case name of a fault: one of ours, or the errno name of a failed call (`E<number>` for an unlisted errno). */
-export type ErrorCode = (typeof FAULT_CODES)[number] | keyof typeof constants.errno | `E${number}`;
+export type ErrorCode = FaultCode | keyof typeof constants.errno | `E${number}`;
 
 /**
  * What a person sees when something is wrong before traffic flows. `what` names the fault and the place,

@@ -12,6 +12,7 @@ import { addReplay } from './commands/packets/replay.ts';
 import { addTop } from './commands/packets/top.ts';
 import { addTrace } from './commands/packets/trace.ts';
 import { addDoctor } from './commands/show/doctor.ts';
+import { addExplain } from './commands/show/explain.ts';
 import { addPlan } from './commands/show/plan.ts';
 import { addQueries } from './commands/show/query.ts';
 import { addUi } from './commands/show/ui.ts';
@@ -34,6 +35,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addCapture,
   addReplay,
   addDoctor,
+  addExplain,
   addCni,
   addCleanup,
 ];
@@ -75,7 +77,8 @@ try {
   if (ended) {
     process.exitCode = ended.exitCode === 0 ? 0 : CALLED_WRONGLY;
   } else {
-    process.stderr.write(`ripstop: ${describeError(error)}\n`);
+    const code = error instanceof RipstopError ? ` [${error.code}]` : '';
+    process.stderr.write(`ripstop: ${describeError(error)}${code}\n`);
     if (!(error instanceof RipstopError) && error instanceof Error)
       process.stderr.write(`${error.stack ?? ''}\n`);
     // At once: a half-made thing that still holds a handle must not keep a failed command alive.

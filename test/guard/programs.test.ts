@@ -95,7 +95,7 @@ t.test('each command that a test runs or asks for is brought by its profile', as
 t.test('a missing command is named with its package before anything is set up', async t => {
   t.doesNotThrow(() => requirePrograms(['ip'], () => '/sbin/ip'));
   t.throws(() => requirePrograms(['ip', 'tc', 'ping'], name => (name === 'ip' ? '/sbin/ip' : undefined)), {
-    code: 'ENOPROGRAM',
+    code: 'ECOMMAND',
     message: 'not installed here: tc, ping',
     hint: 'apt-get install iproute2 iputils-ping',
   });

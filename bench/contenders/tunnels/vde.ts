@@ -13,8 +13,7 @@ export const vde: Contender = {
   unavailable: needs('vdeplug', 'vde_plug'),
   async deploy(lab, { underlay }) {
     // "udp://[fd31::1]:8999->..." is refused by vdeplug 4.0.1.
-    if (underlay === 6)
-      throw new RipstopError('EUNAVAILABLE', 'vde: its UDP plug-in takes IPv4 addresses only');
+    if (underlay === 6) throw new RipstopError('ENOTSUP', 'vde: its UDP plug-in takes IPv4 addresses only');
     return deployTunnel(lab, {
       device: DEVICE,
       layer: 2,

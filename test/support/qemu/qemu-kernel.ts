@@ -89,7 +89,7 @@ function packageName(): string {
   const answer = attempt(['apt-cache', 'depends', META_PACKAGE]).stdout;
   const name = /Depends: (linux-image-\S+)/.exec(answer)?.[1];
   if (name) return name;
-  throw new RipstopError('ENOKERNEL', `apt knows no package ${META_PACKAGE}`);
+  throw new RipstopError('ENOTSUP', `apt knows no package ${META_PACKAGE}`);
 }
 
 /**

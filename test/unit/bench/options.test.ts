@@ -40,8 +40,8 @@ t.test('what is not said has a default, and --quick has others', async t => {
   });
   t.same(readOptions(['--with', 'a', '--with', 'b']).with, ['a', 'b']);
   t.same(readOptions(['--compare', 'a', 'b']).compare, ['a', 'b']);
-  t.throws(() => readOptions(['--compare', 'a']), { code: 'EUSAGE' });
-  t.throws(() => readOptions(['e2']), { code: 'EUSAGE' });
+  t.throws(() => readOptions(['--compare', 'a']), { code: 'ECONFIG' });
+  t.throws(() => readOptions(['e2']), { code: 'ECONFIG' });
 });
 
 t.test('a mistake is one clear line and a code', async t => {

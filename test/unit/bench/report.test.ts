@@ -239,5 +239,5 @@ t.test('the figures of the README stand between their marks, and there is nothin
   t.equal(withFigures(once, RUN), once, 'written twice is written once');
   t.equal(once.slice(0, 200), text.slice(0, 200));
   t.equal(once.slice(-200), text.slice(-200));
-  t.throws(() => withFigures('no marks', RUN), { code: 'EINPUT' });
+  t.throws(() => withFigures('no marks', RUN), { code: 'ECONFIG' });
 });

@@ -16,11 +16,7 @@ export function addUi(program: Command): void {
     .action(async ({ socket }: { socket: string }) => {
       const { link } = await getJson<WebLink>(socket, '/web');
       if (link === null)
-        throw new RipstopError(
-          'ENOWEB',
-          'this node has no web UI',
-          'agent: set --web-port and see its log; ripstop run: give --web 127.0.0.1:8473',
-        );
+        throw new RipstopError('ENOWEB', 'this node has no web UI', 'start it with --web-port 8473');
       process.stdout.write(`${link}\n`);
     });
 }

@@ -1,0 +1,123 @@
+import type { FaultCode } from '../../base/errors.ts';
+import type { ExplanationText } from './text.ts';
+
+/** By code of an error that Ripstop itself raises; codes of system calls are in errno(3). */
+export const ERROR_CODES: Readonly<Record<FaultCode, ExplanationText>> = {
+  EAGENT: {
+    meaning: 'The agent did not answer a command as expected.',
+    cause: 'It ended while it answered, has another version, or holds no lease yet.',
+    evidence: '`ripstop status`, and the log of the agent.',
+    remedy: 'Use the same version for command and agent, and repeat the command when the agent is ready.',
+  },
+  ECAPACITY: {
+    meaning: 'The forwarding tables have no room for another entry.',
+    cause: 'The cluster has more peers, prefixes or MAC addresses than the tables were made for.',
+    evidence: 'The message names the table, what it holds and what is wanted.',
+    remedy: 'Raise the capacity that the message names.',
+  },
+  ECAPTURE: {
+    meaning: 'A capture cannot be taken, read or written.',
+    cause: 'The file is damaged or no capture, the device does not exist, or the kernel carries the packets.',
+    evidence: 'The message names the file and the byte, or the devices that there are.',
+    remedy: 'Follow the hint of the message.',
+  },
+  ECOMMAND: {
+    meaning: 'A program that Ripstop starts has failed.',
+    cause: 'The program is not installed, may not be run, or refuses its input.',
+    evidence: 'The message has the command and the first line of its error.',
+    remedy: 'Run the command by itself to see its complete output.',
+  },
+  ECONFIG: {
+    meaning: 'A flag, a file or the network configuration has a wrong value. The exit status is 2.',
+    cause: 'A key is unknown, a value has the wrong type or range, or two values contradict each other.',
+    evidence: 'The message names the file or flag, the key, and what would be right.',
+    remedy:
+      'Correct the value; `ripstop run --check FILE` and `ripstop plan` check without changing anything.',
+  },
+  EFILTER: {
+    meaning: 'A capture filter cannot be compiled.',
+    cause: 'The expression is wrong, or tcpdump, whose compiler is used, is not installed.',
+    evidence: '`tcpdump -d EXPRESSION` gives the same error.',
+    remedy: 'Correct the expression (pcap-filter(7)), or select with --point, --peer, --vni and --verdict.',
+  },
+  EINUSE: {
+    meaning: 'Something that Ripstop needs belongs to another program or node.',
+    cause:
+      'A port, device, socket or lock is held by another process, or a running node has the same public address.',
+    evidence: '`ss -lunp`, `ip -d link show`, or the node that the message names.',
+    remedy: 'Stop the other owner, or choose another port, name or address.',
+  },
+  ELAYOUT: {
+    meaning: 'The native addon or the shared memory does not fit the code.',
+    cause: 'The addon was built from another version.',
+    evidence: 'The message names the first value that differs.',
+    remedy: 'Run `npm run build`, and restart the agent.',
+  },
+  ELEASE: {
+    meaning: 'A lease in the store is malformed.',
+    cause: 'Another program or another version wrote it.',
+    evidence: 'The message names the key and the field. `ripstop doctor` lists such leases.',
+    remedy: 'Delete the lease, or restart the agent of that node.',
+  },
+  ENOAGENT: {
+    meaning: 'No agent listens on the socket.',
+    cause: 'The agent is not running, or has another --state-dir or --socket.',
+    evidence: '`ls -l /run/ripstop` shows the sockets.',
+    remedy: 'Start `ripstop agent` or `ripstop run FILE`, or name the socket with --socket.',
+  },
+  ENODEVICE: {
+    meaning: 'A network device that is needed does not exist.',
+    cause: 'Another program deleted it, or the module tun is not loaded.',
+    evidence: '`ip link show` lists the devices; `ls /dev/net/tun` shows the module.',
+    remedy: 'Load the module with `modprobe tun`. The agent makes its devices again by itself.',
+  },
+  ENOLEASE: {
+    meaning: 'The node has no lease, and cannot get one.',
+    cause:
+      'No network configuration is in the store, the network has no free subnet, or the Node object has no podCIDR.',
+    evidence: '`ripstop status` shows the reason. `kubectl get node NAME -o yaml` shows spec.podCIDRs.',
+    remedy: 'Write the network configuration, or let kube-controller-manager allocate node CIDRs.',
+  },
+  ENOWEB: {
+    meaning: 'The agent serves no web UI.',
+    cause: 'It was started without --web-port.',
+    evidence: '`ripstop status` lists the listeners.',
+    remedy: 'Start it with that flag.',
+  },
+  EPRIV: {
+    meaning: 'The process may not do what the task needs.',
+    cause: 'CAP_NET_ADMIN, CAP_NET_RAW or another privilege is missing.',
+    evidence: '`grep Cap /proc/PID/status`; docs/privileges.md lists what is needed for what.',
+    remedy: 'Run as root, or add the capability to the unit or the container.',
+  },
+  EREFUSED: {
+    meaning: 'The API server refused a request.',
+    cause: 'The service account lacks a permission (RBAC), or the object has changed.',
+    evidence: 'The message has the status of the answer. `kubectl auth can-i` tests a permission.',
+    remedy: 'Apply the roles of docs/deploy/kube-ripstop.yml.',
+  },
+  ESOCKET: {
+    meaning: "The agent's socket cannot be made.",
+    cause: 'Its path is too long, or its directory is not writable.',
+    evidence: 'The message has the path and the limit.',
+    remedy: 'Choose another --state-dir.',
+  },
+  ESTORE: {
+    meaning: 'The lease store cannot be read or written.',
+    cause: 'It is unreachable, refuses the credentials, or its file or directory is not writable.',
+    evidence: 'The message has the location and the error of the client.',
+    remedy: 'Check address, certificates and permissions. The agent tries again.',
+  },
+  EUNDERLAY: {
+    meaning: 'The agent cannot decide which interface carries the datagrams.',
+    cause: 'There is no default route, the families have different ones, or no interface fits the selection.',
+    evidence: '`ip route show default` and `ip -6 route show default`.',
+    remedy: 'Name the interface or its address with --iface.',
+  },
+  EWEB: {
+    meaning: 'The web UI cannot be served.',
+    cause: 'The port is in use, or the web UI is not built.',
+    evidence: 'The message has the address or the missing file.',
+    remedy: 'Choose another --web-port, or run `npm run build`.',
+  },
+};

@@ -1,0 +1,148 @@
+import type { FindingKind } from '../doctor/finding.ts';
+import type { ExplanationText } from './text.ts';
+
+const DOCTOR = '`ripstop doctor` names the place and the command that fixes it.';
+
+/** By kind of finding of `ripstop doctor`. */
+export const FINDINGS: Readonly<Record<FindingKind, ExplanationText>> = {
+  'not-ready': {
+    meaning: 'The node does not carry packets of pods as it is configured to.',
+    cause:
+      'One of the conditions of readiness does not hold: no lease, no network configuration, no device, or a data plane that has stopped.',
+    evidence: '`ripstop status` shows the reason. `/readyz` and the metric ripstop_ready have it as well.',
+    remedy: 'Remove the cause that the reason names. The agent tries again without a restart.',
+  },
+  'store-unreachable': {
+    meaning: 'The agent cannot read the lease store at present.',
+    cause:
+      'The etcd server or the API server is down, or a firewall, a certificate or a token stands between.',
+    evidence: '`ripstop status` shows since when. The metric ripstop_store_up is 0.',
+    remedy:
+      'Make the store reachable. Traffic continues with the last known leases; new nodes are not seen until then.',
+  },
+  'part-failing': {
+    meaning: 'One part of the agent fails repeatedly, and the node carries packets without it.',
+    cause: 'The reason stands in the finding, for example a file that cannot be written.',
+    evidence: DOCTOR,
+    remedy: 'Remove the cause that the reason names. The agent tries again.',
+  },
+  'store-emptied': {
+    meaning: 'The store lost the leases of all other nodes at once, and the agent keeps them for now.',
+    cause: 'The data of etcd were deleted or restored from an old backup, or the prefix changed.',
+    evidence: '`ripstop status` shows the kept leases. The metric ripstop_kept_leases counts them.',
+    remedy: 'Restore the data of the store, or restart the agents of the other nodes, which register again.',
+  },
+  'kernel-drift': {
+    meaning: 'Routes, addresses, neighbours or rules in the kernel differ from what the agent wants.',
+    cause: 'Another program changed them since the last comparison.',
+    evidence:
+      '`ripstop plan` lists the differences. The metric ripstop_repairs_total counts the corrections.',
+    remedy: 'The agent corrects them. If they come back, find the program that changes them, and stop it.',
+  },
+  'setting-refused': {
+    meaning: 'The kernel refused a sysctl that the agent set.',
+    cause: '/proc/sys is mounted read-only in the container, or the setting does not exist in this kernel.',
+    evidence: DOCTOR,
+    remedy:
+      "Mount the host's /proc/sys/net as docs/deploy/kube-ripstop.yml does, or set the value on the host.",
+  },
+  'underlay-blocked': {
+    meaning: 'A peer answers neither over the underlay nor through the tunnel.',
+    cause: 'The node is down, or a route or a firewall between the nodes blocks all traffic.',
+    evidence: '`ping PEER` from the node fails. `ripstop peers` shows the loss of both paths.',
+    remedy: 'Check the node, the routes and the firewalls between the nodes.',
+  },
+  'port-filtered': {
+    meaning: 'A peer answers over the underlay and not through the tunnel.',
+    cause: 'A firewall or a security group drops the UDP port of the overlay: 8472 for vxlan, 8285 for udp.',
+    evidence: '`tcpdump -ni UNDERLAY udp port 8472` on the peer shows no datagram of this node.',
+    remedy: 'Open the UDP port between the nodes in both directions.',
+  },
+  'mtu-too-small': {
+    meaning: 'The path to a peer carries smaller packets than the interface of the underlay suggests.',
+    cause: 'A link, a VPN or a cloud network on the way has a smaller MTU.',
+    evidence: '`ping -M do -s SIZE PEER` fails above the path MTU that the finding names.',
+    remedy: 'Raise the MTU of the path, or lower that of the underlay interface on every node.',
+  },
+  'vni-differs': {
+    meaning: 'The lease of a peer has another VXLAN network identifier than this node.',
+    cause: 'That node read another network configuration, or was not restarted after a change.',
+    evidence: '`ripstop peers --json` shows the VNI of each lease.',
+    remedy: 'Make `Backend.VNI` equal for all nodes, and restart the agent of the node that differs.',
+  },
+  'stale-identity': {
+    meaning: 'A peer sends with another address, MAC or VNI than its lease says.',
+    cause: 'The device of that node was made anew by another program, or two nodes use one identity.',
+    evidence: '`ripstop peers --json` on both nodes. `ripstop drops` shows what the ingress refuses.',
+    remedy: 'Restart the agent of that node, so that it writes its lease again.',
+  },
+  'lease-rejected': {
+    meaning: 'The lease of a peer is valid as text and cannot be used, so that no packet goes to that node.',
+    cause:
+      'It overlaps another lease or the underlay, lies outside the network, or has no address of the family.',
+    evidence:
+      '`ripstop status` and the metric ripstop_rejected_leases count them; `ripstop doctor` names each.',
+    remedy: 'Follow the command of the finding, which depends on the reason.',
+  },
+  'lease-unreadable': {
+    meaning: 'An entry of the store cannot be read as a lease.',
+    cause: 'Another program wrote it, or an agent of another version.',
+    evidence: 'The finding names the key and what is wrong in it.',
+    remedy: 'Delete the entry, or restart the agent that wrote it.',
+  },
+  'backend-differs': {
+    meaning: "All other nodes use another backend than this node's configuration.",
+    cause: 'The network configuration was changed for this node alone, or has no `Backend` (then it is udp).',
+    evidence: '`ripstop plan` shows the backend; the leases of the others show theirs.',
+    remedy: 'Set `Backend.Type` to what the cluster uses.',
+  },
+  'masquerade-wrong': {
+    meaning:
+      'The rules that masquerade traffic leaving the pod network are missing, or flannel left its own.',
+    cause: 'The agent runs without --ip-masq, or flannel was stopped without removing its rules.',
+    evidence: '`nft list ruleset` and `iptables-save -t nat` show the rules.',
+    remedy: 'Start the agent with --ip-masq, or run `ripstop cleanup --flannel` while no agent runs.',
+  },
+  'bridge-netfilter-missing': {
+    meaning: 'Frames between pods of one node pass the bridge without iptables.',
+    cause: 'The module br_netfilter is not loaded, or net.bridge.bridge-nf-call-iptables is 0.',
+    evidence: '`sysctl net.bridge.bridge-nf-call-iptables` fails or prints 0.',
+    remedy: 'Load the module and set the sysctl to 1 if kube-proxy uses iptables.',
+  },
+  'checksum-broken': {
+    meaning: 'Frames arrive with a wrong inner checksum.',
+    cause: 'A checksum offload of an interface on the peer or on the way computes them wrongly.',
+    evidence: '`ripstop drops` counts bad-checksum. `ethtool -k UNDERLAY` shows the offloads.',
+    remedy: 'Switch the offload off on the peer: `ethtool -K UNDERLAY tx off`.',
+  },
+  'pod-mtu-differs': {
+    meaning: 'Pods have a larger MTU than the overlay carries.',
+    cause: 'They were made before the MTU of the overlay changed.',
+    evidence: '`ip link show cni0` and /run/flannel/subnet.env differ.',
+    remedy: 'Set the MTU of the bridge, and make the pods anew.',
+  },
+  drops: {
+    meaning: 'The data plane lost frames.',
+    cause: 'The verdict in the finding has its own page: `ripstop explain VERDICT`.',
+    evidence: '`ripstop drops` counts by reason; `ripstop drops --follow` shows each frame.',
+    remedy: 'Follow the text of the verdict.',
+  },
+  'endpoint-closed': {
+    meaning: 'The agent could not open one of its listeners.',
+    cause: 'Another program has the port or the path, or the directory is not writable.',
+    evidence: '`ss -ltnp` shows the owner of a port. The metric ripstop_endpoint_up is 0.',
+    remedy: 'Stop that program, or choose another address. The agent tries again without a restart.',
+  },
+  'uncaught-error': {
+    meaning: 'The agent ended because of an error that no code caught, and was started again.',
+    cause: 'This is a bug of Ripstop.',
+    evidence: "The line 'uncaught error' of the agent's log has the stack.",
+    remedy: 'Report it with that line.',
+  },
+  skipped: {
+    meaning: 'The doctor could not run a check.',
+    cause: 'The check needs something that is not there yet, for example a lease, or failed itself.',
+    evidence: 'The finding names the check and the reason.',
+    remedy: 'Remove the reason, and run the doctor again.',
+  },
+};
