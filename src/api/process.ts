@@ -1,9 +1,9 @@
 import type { Server } from 'node:http';
-import { join } from 'node:path';
 import { Agent } from '../agent/agent.ts';
 import type { Flags } from '../agent/config/flags.ts';
 import type { ListenAddress, Opened } from '../agent/endpoints.ts';
-import { agentOptions, openStore } from '../agent/inputs/options.ts';
+import { type AgentOptions, agentOptions, openStore } from '../agent/inputs/options.ts';
+import type { LeaseStore } from '../agent/lease/store.ts';
 import type { Condition } from '../agent/readiness.ts';
 import { logContained } from '../agent/uncaught-record.ts';
 import { contain } from '../base/boundary.ts';
@@ -13,7 +13,7 @@ import { endWhenUncaught } from '../base/uncaught.ts';
 import { describeRefusedSysctl, onRefusedSysctl } from '../net/sysctl.ts';
 import type { Served } from './health.ts';
 import type { OtlpMetrics } from './otlp-metrics.ts';
-import { SOCKET_NAME, serveApi } from './server.ts';
+import { serveApi, socketPath } from './server.ts';
 import { stuckWorker } from './status.ts';
 import { Systemd } from './systemd.ts';
 import { type WebOptions, webToken } from './web/access.ts';
@@ -29,8 +29,32 @@ export interface SideService {
   readonly open: (agent: Agent, place: string, log: Log) => Promise<Opened>;
 }
 
+/** What an agent works by. */
+export interface PreparedAgent {
+  readonly options: AgentOptions;
+  readonly store: LeaseStore;
+  /** Path of the agent's socket. */
+  readonly socket: string;
+  /** Undefined: no web UI. */
+  readonly web: WebOptions | undefined;
+}
+
+/** Validates flags and files; changes nothing on the node. @throws RipstopError ECONFIG, ESOCKET, ESTORE */
+export async function prepareAgent(flags: Flags): Promise<PreparedAgent> {
+  const { store, nodeName, netns } = await openStore(flags, process.env);
+  const options = agentOptions(flags, nodeName, netns);
+  const { web, stateDir } = options;
+  return {
+    options,
+    store,
+    socket: socketPath(stateDir),
+    web: web && { ...web, token: webToken(web.address, web.tokenFile) },
+  };
+}
+
 /** The agent as a process: logs, signals, endpoints, systemd. Resolves when it has ended. @throws RipstopError at start */
 export async function runAgent(
+  { options, store, socket, web }: PreparedAgent,
   flags: Flags,
   version: string,
   sideServices: readonly SideService[] = [],
@@ -39,17 +63,13 @@ export async function runAgent(
   logContained(log);
   for (const note of flags.notes) log.info(note);
   onRefusedSysctl(setting => log.warn(describeRefusedSysctl(setting)));
-  const { store, nodeName, netns } = await openStore(flags, process.env);
-  const options = agentOptions(flags, nodeName, netns);
-  // Before the agent starts: a web UI that everyone could read is an error of the configuration.
-  const web = options.web && { ...options.web, token: webToken(options.web.address, options.web.tokenFile) };
+  const { nodeName } = options;
   const agent = new Agent(options, store, log);
   const systemd = new Systemd(process.env);
 
   // The socket first: it shows that no other agent works here. The other endpoints open while the overlay starts.
   let webServer: WebServer | undefined;
   const link = () => ({ link: webServer?.link ?? null });
-  const socket = join(options.stateDir, SOCKET_NAME);
   const api = await serveApi(agent, socket, options.socketGroup, version, link);
   log.info({ version, node: nodeName, store: store.location, pid: process.pid }, 'agent starts');
   const stop = (signal: string): void => {

@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
 import { request, type Server } from 'node:http';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Agent } from '../agent/agent.ts';
 import { messageOf, RipstopError } from '../base/errors.ts';
 import { dropsOf } from '../diagnose/drops.ts';
@@ -16,8 +16,16 @@ import type { WebLink } from './web/messages.ts';
 /** sun_path of unix(7) without its end; a longer one would be cut in silence. */
 const SOCKET_PATH_MAX = 107;
 
-/** Name of the socket inside the state directory. */
-export const SOCKET_NAME = 'agent.sock';
+/** Path of the agent's socket inside its state directory. @throws RipstopError ESOCKET for a path that is too long */
+export function socketPath(stateDir: string): string {
+  const path = join(stateDir, 'agent.sock');
+  if (Buffer.byteLength(path) <= SOCKET_PATH_MAX) return path;
+  throw new RipstopError(
+    'ESOCKET',
+    `${path}: longer than the path of a socket can be`,
+    `it has at most ${SOCKET_PATH_MAX} bytes; choose another --state-dir`,
+  );
+}
 
 /**
  * The agent's own interface: JSON over HTTP on a unix socket that its owner, and with `group` a group, may use. Reading
@@ -75,12 +83,6 @@ export function debugApiOf(agent: Agent): DebugApi {
  * @throws RipstopError EINUSE when somebody answers there, ESOCKET
  */
 export async function listenOn(server: Server, path: string): Promise<void> {
-  if (Buffer.byteLength(path) > SOCKET_PATH_MAX)
-    throw new RipstopError(
-      'ESOCKET',
-      `${path}: longer than a socket's path can be`,
-      `it has at most ${SOCKET_PATH_MAX} bytes`,
-    );
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   } catch (error) {

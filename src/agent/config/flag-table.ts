@@ -1,337 +1,232 @@
-import { SETTING_NAMES, SETTINGS, type SettingName, settingFlag } from './settings.ts';
+import { SETTING_NAMES, SETTINGS, settingFlag } from './settings.ts';
 
-/** How the text of a flag becomes a value. */
-export type FlagKind = 'text' | 'number' | 'boolean' | 'list' | 'repeated';
+/** Headings of `--help`, in this order. A command leaves out whole groups. */
+export const FLAG_GROUPS = {
+  store: 'Lease store',
+  etcd: 'etcd',
+  kubernetes: 'Kubernetes',
+  underlay: 'Underlay',
+  rules: 'Firewall rules and routes',
+  agent: 'Agent',
+  listeners: 'Health, metrics and web UI',
+  cni: 'CNI',
+  dataPlane: 'Data plane',
+  inert: 'Without effect',
+} as const;
 
-/** One flag of `ripstop agent`: reading, `--help` and the documentation are made from the table. */
-export interface Flag {
-  readonly name: string;
-  readonly kind: FlagKind;
-  readonly fallback: string | number | boolean | readonly string[];
+export type FlagGroup = keyof typeof FLAG_GROUPS;
+export type FlagValue = string | number | boolean | readonly string[];
+
+/** How a flag is read. */
+interface FlagType {
+  readonly kind: 'text' | 'number' | 'boolean' | 'list' | 'repeated';
+  readonly fallback: FlagValue;
   readonly doc: string;
   /** For `kind: number`: lowest and highest value. */
   readonly range?: readonly [number, number];
-  /** For `kind: text`: the only words that are right. */
+  /** For `kind: text`: the accepted values. */
   readonly words?: readonly string[];
-  /** Accepted because flanneld has it; why it has no effect. */
+  /** The flag is accepted because flanneld has it; why it has no effect. */
   readonly inert?: string;
-  /** Ours, not flanneld's: its variable is RIPSTOP_ instead of FLANNELD_. */
-  readonly own?: boolean;
 }
 
-const ENDPOINTS = ['http://127.0.0.1:4001', 'http://127.0.0.1:2379'];
-const KLOG = 'klog’s; use --log-level';
+/** One flag of `ripstop agent`. Reading, `--help` and docs/agent.md are made from the table. */
+export interface Flag extends FlagType {
+  readonly name: string;
+  readonly group: FlagGroup;
+  /** Not a flag of flanneld: its variable begins with RIPSTOP_ instead of FLANNELD_. */
+  readonly own: boolean;
+}
 
-/** flanneld's flags under the same names, then ours. */
+const text = (fallback: string, doc: string): FlagType => ({ kind: 'text', fallback, doc });
+const word = (words: readonly string[], fallback: string, doc: string): FlagType => ({
+  ...text(fallback, doc),
+  words,
+});
+const boolean = (fallback: boolean, doc: string): FlagType => ({ kind: 'boolean', fallback, doc });
+const list = (fallback: readonly string[], doc: string): FlagType => ({ kind: 'list', fallback, doc });
+const repeated = (doc: string): FlagType => ({ kind: 'repeated', fallback: [], doc });
+const number = (range: readonly [number, number], fallback: number, doc: string): FlagType => ({
+  kind: 'number',
+  ...{ range, fallback, doc },
+});
+const inert = (fallback: FlagValue, why: string): FlagType => ({
+  kind: typeof fallback === 'boolean' ? 'boolean' : 'text',
+  ...{ fallback, doc: 'accepted', inert: why },
+});
+
+type Table = Readonly<Partial<Record<FlagGroup, Readonly<Record<string, FlagType>>>>>;
+
+const FLANNELD: Table = {
+  etcd: {
+    'etcd-endpoints': list(
+      ['http://127.0.0.1:4001', 'http://127.0.0.1:2379'],
+      'etcd servers, comma separated (API v3)',
+    ),
+    'etcd-prefix': text('/coreos.com/network', 'root of the keys in etcd'),
+    'etcd-keyfile': text('', 'TLS client key for etcd'),
+    'etcd-certfile': text('', 'TLS client certificate for etcd'),
+    'etcd-cafile': text('', 'certificate of the CA that signed the certificate of etcd'),
+    'etcd-username': text('', 'etcd user'),
+    'etcd-password': text('', 'password of the etcd user'),
+  },
+  kubernetes: {
+    'kube-subnet-mgr': boolean(false, 'keep the leases in Node objects instead of etcd'),
+    'kube-api-url': text('', 'URL of the API server'),
+    'kubeconfig-file': text('', 'kubeconfig; without it and the URL, the service account of the pod is used'),
+    'kube-annotation-prefix': text('flannel.alpha.coreos.com', 'prefix of the annotations'),
+    'net-config-path': text('/etc/kube-flannel/net-conf.json', 'file with the network configuration'),
+    'set-node-network-unavailable': boolean(true, 'maintain the condition NodeNetworkUnavailable'),
+  },
+  underlay: {
+    iface: repeated('underlay interface, by name or address; may be repeated'),
+    'iface-regex': repeated('pattern for addresses, then for interface names; tried after --iface'),
+    'iface-can-reach': text('', 'use the interface with the route to this address; tried last'),
+    'public-ip': text(
+      '',
+      'IPv4 address that peers send to; bound if an interface has it, otherwise only published (NAT)',
+    ),
+    'public-ipv6': text(
+      '',
+      'IPv6 address that peers send to; bound if an interface has it, otherwise only published (NAT)',
+    ),
+  },
+  agent: {
+    'subnet-file': text(
+      '',
+      'file that the CNI plugin reads; empty: /run/flannel/subnet.env, but subnet.env in the state directory with --instance and in ripstop run',
+    ),
+    v: number([0, 10], 0, 'klog verbosity: 1 means --log-level debug, 4 means trace'),
+  },
+  store: {
+    'subnet-lease-renew-margin': number([1, 1439], 60, 'renew a lease this many minutes before it ends'),
+  },
+  rules: {
+    'ip-masq': boolean(false, 'masquerade traffic that leaves the pod network'),
+    'ip-masq-fully-random-disable': boolean(false, 'do not randomize source ports when masquerading'),
+    'iptables-resync': number([1, 3600], 5, 'seconds between two checks of rules and kernel state'),
+    'iptables-forward-rules': boolean(true, 'accept forwarded pod traffic'),
+    'ip-blackhole-route': boolean(false, 'add a blackhole route for the subnet of this node'),
+  },
+  listeners: {
+    'healthz-ip': text('127.0.0.1', 'IP address of /healthz and /readyz'),
+    'healthz-port': number([0, 65535], 0, 'port of /healthz and /readyz; 0 disables them'),
+  },
+  inert: {
+    vmodule: inert('', 'klog’s; use --log-level'),
+    log_backtrace_at: inert('', 'klog’s; use --log-level'),
+    logtostderr: inert(true, 'logs always go to standard error'),
+    alsologtostderr: inert(true, 'logs always go to standard error'),
+  },
+};
+
+const OWN: Table = {
+  store: {
+    store: word(
+      ['', 'file', 'etcd', 'kubernetes', 'static'],
+      '',
+      'file, etcd, kubernetes or static; empty: kubernetes with --kube-subnet-mgr, file with --store-path, otherwise etcd',
+    ),
+    'store-path': text(
+      '',
+      'file store: shared directory, or one .json file; static store: YAML file of this node',
+    ),
+    'tolerate-unknown-keys': boolean(false, 'ignore unknown keys of the network configuration'),
+  },
+  dataPlane: {
+    'data-plane': word(
+      ['userspace', 'kernel'],
+      'userspace',
+      'userspace: Ripstop carries vxlan; kernel: the kernel’s VXLAN device does',
+    ),
+    'remote-checksum': boolean(
+      true,
+      'leave inner checksums partial between nodes whose leases both announce it (vxlan)',
+    ),
+  },
+  rules: {
+    'traffic-manager': word(
+      ['', 'nftables', 'iptables'],
+      '',
+      'nftables or iptables; empty: iptables if EnableNFTables is false, otherwise nftables',
+    ),
+    rules: boolean(true, 'maintain firewall and NAT rules'),
+  },
+  agent: {
+    'keep-state': boolean(true, 'keep devices, routes and neighbours at the end, for the next start'),
+    'exit-on-failure': boolean(false, 'exit when the first start fails instead of retrying'),
+    'node-name': text('', 'name of this node; empty: $NODE_NAME, otherwise the host name'),
+    'state-dir': text(
+      '',
+      'directory of the agent’s socket and saved state; empty: /run/ripstop, with --instance /run/ripstop-NAME',
+    ),
+    instance: text(
+      '',
+      'name of this agent where a node runs one agent per network; keeps their state and rules apart',
+    ),
+    'socket-group': text('', 'numeric group that may use the agent’s socket; empty: only root'),
+    'log-level': word(
+      ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
+      'info',
+      'lowest level that is logged',
+    ),
+  },
+  underlay: {
+    'probe-interval': number(
+      [0, 3600],
+      10,
+      'interval of the peer probes (one through the tunnel, one over the underlay) in seconds; 0 disables them',
+    ),
+  },
+  listeners: {
+    'web-ip': text(
+      '127.0.0.1',
+      'IP address of the web UI; an address that is not loopback needs --web-token-file',
+    ),
+    'web-port': number([0, 65535], 8473, 'port of the web UI; 0 disables it'),
+    'web-token-file': text(
+      '',
+      'file with the token of the web UI; empty: a new token at each start, which `ripstop ui` prints',
+    ),
+    'web-host': list([], 'host names besides localhost under which browsers may open the web UI'),
+    'metrics-address': text(
+      '',
+      'IP address and port of /metrics, as in 127.0.0.1:9433 or [::1]:9433; empty: not served',
+    ),
+  },
+  cni: {
+    cni: boolean(true, 'serve CNI requests on cni.sock in the state directory'),
+    'cni-calls-dir': text(
+      '/var/lib/cni/ripstop/calls',
+      'directory of the CNI calls (DEL, GC) that the executables recorded while no agent answered',
+    ),
+  },
+};
+
+/** Settings of the data plane. Without the flag, the static file or the cluster may give the value. */
+function settingFlags(): Record<string, FlagType> {
+  const flags: Record<string, FlagType> = {};
+  for (const name of SETTING_NAMES) {
+    const { fallback, range, words, doc } = SETTINGS[name];
+    flags[settingFlag(name)] =
+      typeof fallback === 'boolean'
+        ? boolean(fallback, doc)
+        : typeof fallback === 'number'
+          ? number(range!, fallback, doc)
+          : word(words!, fallback, doc);
+  }
+  return flags;
+}
+
+function rows(table: Table, own: boolean): Flag[] {
+  return Object.entries(table).flatMap(([group, flags]) =>
+    Object.entries(flags).map(([name, flag]) => ({ name, group: group as FlagGroup, own, ...flag })),
+  );
+}
+
+/** The flags of flanneld, then those of Ripstop. */
 export const FLAGS: readonly Flag[] = [
-  {
-    name: 'etcd-endpoints',
-    kind: 'list',
-    fallback: ENDPOINTS,
-    doc: 'etcd servers, comma separated (API v3)',
-  },
-  { name: 'etcd-prefix', kind: 'text', fallback: '/coreos.com/network', doc: 'root of the keys in etcd' },
-  { name: 'etcd-keyfile', kind: 'text', fallback: '', doc: 'TLS key towards etcd' },
-  { name: 'etcd-certfile', kind: 'text', fallback: '', doc: 'TLS certificate towards etcd' },
-  { name: 'etcd-cafile', kind: 'text', fallback: '', doc: 'CA that signed etcd’s certificate' },
-  { name: 'etcd-username', kind: 'text', fallback: '', doc: 'user of etcd' },
-  { name: 'etcd-password', kind: 'text', fallback: '', doc: 'password of that user' },
-  {
-    name: 'kube-subnet-mgr',
-    kind: 'boolean',
-    fallback: false,
-    doc: 'take leases from Node objects, no etcd',
-  },
-  { name: 'kube-api-url', kind: 'text', fallback: '', doc: 'URL of the API server' },
-  {
-    name: 'kubeconfig-file',
-    kind: 'text',
-    fallback: '',
-    doc: 'kubeconfig; neither this nor the URL: in-cluster',
-  },
-  {
-    name: 'kube-annotation-prefix',
-    kind: 'text',
-    fallback: 'flannel.alpha.coreos.com',
-    doc: 'prefix of the annotations',
-  },
-  {
-    name: 'net-config-path',
-    kind: 'text',
-    fallback: '/etc/kube-flannel/net-conf.json',
-    doc: 'network configuration (kubernetes)',
-  },
-  {
-    name: 'iface',
-    kind: 'repeated',
-    fallback: [],
-    doc: 'underlay interface, by name or address; may be repeated',
-  },
-  {
-    name: 'iface-regex',
-    kind: 'repeated',
-    fallback: [],
-    doc: 'pattern for addresses, then for names; after --iface',
-  },
-  {
-    name: 'iface-can-reach',
-    kind: 'text',
-    fallback: '',
-    doc: 'the interface with the route to this address; last',
-  },
-  {
-    name: 'public-ip',
-    kind: 'text',
-    fallback: '',
-    doc: 'IPv4 address that peers send to; bound if an interface has it, else only published (NAT)',
-  },
-  {
-    name: 'public-ipv6',
-    kind: 'text',
-    fallback: '',
-    doc: 'IPv6 address that peers send to; bound if an interface has it, else only published (NAT)',
-  },
-  {
-    name: 'subnet-file',
-    kind: 'text',
-    fallback: '',
-    doc: 'what the CNI plugin reads; empty: /run/flannel/subnet.env, with --instance subnet.env in its state directory',
-  },
-  {
-    name: 'subnet-lease-renew-margin',
-    kind: 'number',
-    range: [1, 1439],
-    fallback: 60,
-    doc: 'renew this many minutes before a lease ends',
-  },
-  { name: 'ip-masq', kind: 'boolean', fallback: false, doc: 'masquerade what leaves the pod network' },
-  {
-    name: 'ip-masq-fully-random-disable',
-    kind: 'boolean',
-    fallback: false,
-    doc: 'no random source ports in masquerading',
-  },
-  {
-    name: 'iptables-resync',
-    kind: 'number',
-    range: [1, 3600],
-    fallback: 5,
-    doc: 'seconds between two checks of rules and kernel state',
-  },
-  { name: 'iptables-forward-rules', kind: 'boolean', fallback: true, doc: 'accept forwarded pod traffic' },
-  { name: 'ip-blackhole-route', kind: 'boolean', fallback: false, doc: 'blackhole route for the own subnet' },
-  { name: 'healthz-ip', kind: 'text', fallback: '127.0.0.1', doc: 'IP address of /healthz and /readyz' },
-  {
-    name: 'healthz-port',
-    kind: 'number',
-    range: [0, 65535],
-    fallback: 0,
-    doc: 'port of /healthz and /readyz; 0: not served',
-  },
-  {
-    name: 'set-node-network-unavailable',
-    kind: 'boolean',
-    fallback: true,
-    doc: 'maintain the condition NodeNetworkUnavailable',
-  },
-  {
-    name: 'v',
-    kind: 'number',
-    range: [0, 10],
-    fallback: 0,
-    doc: 'klog verbosity: 1 means --log-level debug, 4 trace',
-  },
-  { name: 'vmodule', kind: 'text', fallback: '', doc: 'accepted', inert: KLOG },
-  { name: 'log_backtrace_at', kind: 'text', fallback: '', doc: 'accepted', inert: KLOG },
-  {
-    name: 'logtostderr',
-    kind: 'boolean',
-    fallback: true,
-    doc: 'accepted',
-    inert: 'logs go to standard error always',
-  },
-  {
-    name: 'alsologtostderr',
-    kind: 'boolean',
-    fallback: true,
-    doc: 'accepted',
-    inert: 'logs go to standard error always',
-  },
-
-  {
-    name: 'store',
-    kind: 'text',
-    words: ['', 'file', 'etcd', 'kubernetes', 'static'],
-    fallback: '',
-    own: true,
-    doc: 'file, etcd, kubernetes or static; empty: kubernetes with --kube-subnet-mgr, file with --store-path, else etcd',
-  },
-  {
-    name: 'store-path',
-    kind: 'text',
-    fallback: '',
-    own: true,
-    doc: 'shared directory, or one .json file, of the file store; YAML file of the static store',
-  },
-  {
-    name: 'data-plane',
-    kind: 'text',
-    words: ['userspace', 'kernel'],
-    fallback: 'userspace',
-    own: true,
-    doc: 'who carries vxlan: Ripstop or the kernel’s device',
-  },
-  {
-    name: 'traffic-manager',
-    kind: 'text',
-    words: ['', 'nftables', 'iptables'],
-    fallback: '',
-    own: true,
-    doc: 'nftables or iptables; empty: as EnableNFTables says, else nftables',
-  },
-  {
-    name: 'rules',
-    kind: 'boolean',
-    fallback: true,
-    own: true,
-    doc: 'maintain firewall and NAT rules',
-  },
-  {
-    name: 'keep-state',
-    kind: 'boolean',
-    fallback: true,
-    own: true,
-    doc: 'leave devices, routes and neighbours in place at the end, for the next start',
-  },
-  {
-    name: 'exit-on-failure',
-    kind: 'boolean',
-    fallback: false,
-    own: true,
-    doc: 'exit when the first start fails instead of trying again',
-  },
-  {
-    name: 'node-name',
-    kind: 'text',
-    fallback: '',
-    own: true,
-    doc: 'identity of this node; empty: $NODE_NAME, else the host name',
-  },
-  {
-    name: 'state-dir',
-    kind: 'text',
-    fallback: '',
-    own: true,
-    doc: 'socket of the agent and what it remembers; empty: /run/ripstop, with --instance /run/ripstop-NAME',
-  },
-  {
-    name: 'instance',
-    kind: 'text',
-    fallback: '',
-    own: true,
-    doc: 'name of this agent where a node has one for each of several networks: tells state and rules apart',
-  },
-  {
-    name: 'socket-group',
-    kind: 'text',
-    fallback: '',
-    own: true,
-    doc: 'numeric group that may use the socket; empty: root only',
-  },
-  {
-    name: 'remote-checksum',
-    kind: 'boolean',
-    fallback: true,
-    own: true,
-    doc: 'leave inner checksums open between nodes that both say so in their leases (vxlan)',
-  },
-  {
-    name: 'probe-interval',
-    kind: 'number',
-    range: [0, 3600],
-    fallback: 10,
-    own: true,
-    doc: 'seconds between two small probes of each peer, through the tunnel and beside it; 0: none',
-  },
-  {
-    name: 'web-ip',
-    kind: 'text',
-    fallback: '127.0.0.1',
-    own: true,
-    doc: 'address of the web UI; one that is not loopback needs --web-token-file',
-  },
-  {
-    name: 'web-port',
-    kind: 'number',
-    range: [0, 65535],
-    fallback: 8473,
-    own: true,
-    doc: 'port of the web UI; 0 disables it',
-  },
-  {
-    name: 'web-token-file',
-    kind: 'text',
-    fallback: '',
-    own: true,
-    doc: 'file with the token of the web UI; empty: a new token at each start, which `ripstop ui` prints',
-  },
-  {
-    name: 'web-host',
-    kind: 'list',
-    fallback: [],
-    own: true,
-    doc: 'host names besides localhost under which browsers may open the web UI',
-  },
-  {
-    name: 'metrics-address',
-    kind: 'text',
-    fallback: '',
-    own: true,
-    doc: 'IP address and port of /metrics, as in 127.0.0.1:9433 or [::1]:9433; empty: not served',
-  },
-  {
-    name: 'cni',
-    kind: 'boolean',
-    fallback: true,
-    own: true,
-    doc: 'work for the CNI executables (cni.sock in the state directory)',
-  },
-  {
-    name: 'cni-calls-dir',
-    kind: 'text',
-    fallback: '/var/lib/cni/ripstop/calls',
-    own: true,
-    doc: 'directory of the CNI calls (DEL, GC) that the executables recorded while no agent answered',
-  },
-  {
-    name: 'tolerate-unknown-keys',
-    kind: 'boolean',
-    fallback: false,
-    own: true,
-    doc: 'pass over unknown keys of the network configuration',
-  },
-  {
-    name: 'log-level',
-    kind: 'text',
-    words: ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
-    fallback: 'info',
-    own: true,
-    doc: 'least level that is logged',
-  },
-  ...SETTING_NAMES.map(settingRow),
+  ...rows(FLANNELD, false),
+  ...rows(OWN, true),
+  ...rows({ dataPlane: settingFlags() }, true),
 ];
-
-/** A setting of the data plane: without the flag, the static file or the cluster may give it. */
-function settingRow(name: SettingName): Flag {
-  const { fallback, range, words, doc } = SETTINGS[name];
-  const kind = typeof fallback === 'number' ? 'number' : typeof fallback === 'boolean' ? 'boolean' : 'text';
-  return {
-    name: settingFlag(name),
-    kind,
-    fallback,
-    doc,
-    own: true,
-    ...(range ? { range } : {}),
-    ...(words ? { words } : {}),
-  };
-}

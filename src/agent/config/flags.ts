@@ -1,7 +1,7 @@
 import { withoutCredentials } from '../../base/credentials.ts';
 import { RipstopError } from '../../base/errors.ts';
 import { suggest } from '../../base/suggest.ts';
-import { FLAGS, type Flag } from './flag-table.ts';
+import { FLAGS, type Flag, type FlagGroup, type FlagValue } from './flag-table.ts';
 import {
   SETTING_NAMES,
   type SettingLayer,
@@ -10,15 +10,24 @@ import {
   settingFlag,
 } from './settings.ts';
 
-type Value = string | number | boolean | readonly string[];
+/** The flags of one command. */
+export interface FlagSet {
+  readonly command: string;
+  /** Values of flags that are not given, where they differ from the table. */
+  readonly defaults: Readonly<Record<string, FlagValue>>;
+  /** Groups that the command does not take: neither a flag nor a variable changes their values. */
+  readonly without: readonly FlagGroup[];
+}
+
+export const AGENT_FLAGS: FlagSet = { command: 'ripstop agent', defaults: {}, without: [] };
 
 /** Values of all flags by name, and lines that a person should see. */
 export class Flags {
-  readonly #values: ReadonlyMap<string, Value>;
+  readonly #values: ReadonlyMap<string, FlagValue>;
   readonly #given: ReadonlySet<string>;
   readonly notes: readonly string[];
 
-  constructor(values: ReadonlyMap<string, Value>, given: ReadonlySet<string>, notes: readonly string[]) {
+  constructor(values: ReadonlyMap<string, FlagValue>, given: ReadonlySet<string>, notes: readonly string[]) {
     this.#values = values;
     this.#given = given;
     this.notes = notes;
@@ -51,11 +60,10 @@ export class Flags {
     return this.#of(name, 'object') as readonly string[];
   }
 
-  #of(name: string, kind: string): Value {
+  #of(name: string, kind: string): FlagValue {
     const value = this.#values.get(name);
-    // A wrong name here is a slip in our own code, not in a person's.
-    if (typeof value !== kind) throw new TypeError(`flag ${name} is not of kind ${kind}`);
-    return value as Value;
+    if (typeof value !== kind) throw new TypeError(`bug: flag ${name} is not of kind ${kind}`);
+    return value as FlagValue;
   }
 }
 
@@ -66,20 +74,17 @@ export function variableOf(flag: Flag): string {
 
 /**
  * Reads the command line in the forms that Go's flag package takes (`-x`, `--x`, `=value` or the next word; a
- * boolean alone is true), then the environment for what the command line left open.
- * @param defaults of a command that has others than the table
- * @param fixed values that the command itself gives: neither a flag nor a variable changes them
+ * boolean alone is true), then the environment for flags that the command line does not give.
  * @throws RipstopError ECONFIG
  */
 export function parseFlags(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-  defaults: Readonly<Record<string, Value>> = {},
-  fixed: Readonly<Record<string, Value>> = {},
+  { command, defaults, without }: FlagSet = AGENT_FLAGS,
 ): Flags {
-  const values = new Map<string, Value>();
+  const values = new Map<string, FlagValue>();
   const notes: string[] = [];
-  const byName = new Map(FLAGS.map(flag => [flag.name, flag]));
+  const isTaken = ({ group }: Flag): boolean => !without.includes(group);
 
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? '';
@@ -91,17 +96,20 @@ export function parseFlags(
         'flags begin with --',
       );
     const name = match[1] ?? '';
-    const flag = byName.get(name);
-    if (!flag) {
-      const near = suggest(name, [...byName.keys()]);
+    const flag = FLAGS.find(candidate => candidate.name === name);
+    if (!flag || !isTaken(flag)) {
+      const near = flag
+        ? undefined
+        : suggest(
+            name,
+            FLAGS.filter(isTaken).map(known => known.name),
+          );
       throw new RipstopError(
         'ECONFIG',
-        `--${name}: unknown flag`,
-        near ? `did you mean --${near}?` : 'see ripstop agent --help',
+        `--${name}: ${flag ? `not a flag of ${command}` : 'unknown flag'}`,
+        near ? `did you mean --${near}?` : `see ${command} --help`,
       );
     }
-    if (Object.hasOwn(fixed, name))
-      throw new RipstopError('ECONFIG', `--${name}: this command gives it itself`, 'leave the flag out');
     let value = match[2];
     if (value === undefined) {
       if (flag.kind === 'boolean') value = 'true';
@@ -114,13 +122,8 @@ export function parseFlags(
   const given = new Set(values.keys());
   for (const flag of FLAGS) {
     if (values.has(flag.name)) continue;
-    const own = fixed[flag.name];
-    if (own !== undefined) {
-      values.set(flag.name, own);
-      continue;
-    }
-    const text = env[variableOf(flag)];
-    if (text !== undefined && text !== '') {
+    const text = isTaken(flag) ? env[variableOf(flag)] : undefined;
+    if (text) {
       for (const part of flag.kind === 'repeated' ? text.split(',') : [text])
         take(values, flag, part, variableOf(flag));
       given.add(flag.name);
@@ -129,11 +132,11 @@ export function parseFlags(
   }
   for (const name of Object.keys(env))
     if (name.startsWith('FLANNELD_') && !FLAGS.some(flag => variableOf(flag) === name))
-      notes.push(`${name} belongs to no flag and is passed over`);
+      notes.push(`ignoring the variable ${name}: no flag has this name`);
   return new Flags(values, given, notes);
 }
 
-function take(values: Map<string, Value>, flag: Flag, given: string, where: string): void {
+function take(values: Map<string, FlagValue>, flag: Flag, given: string, where: string): void {
   const refuse = (what: string): never => {
     throw new RipstopError('ECONFIG', `${where}: ${JSON.stringify(given)} is not ${what}`, flag.doc);
   };
@@ -168,16 +171,4 @@ function take(values: Map<string, Value>, flag: Flag, given: string, where: stri
       }
       values.set(flag.name, given);
   }
-}
-
-/** Help of all flags, one per line, from the table. */
-export function describeFlags(defaults: Readonly<Record<string, Value>> = {}): string {
-  const width = Math.max(...FLAGS.map(flag => flag.name.length)) + 4;
-  return FLAGS.filter(flag => !flag.inert)
-    .map(flag => {
-      const value = defaults[flag.name] ?? flag.fallback;
-      const fallback = Array.isArray(value) ? value.join(',') : String(value);
-      return `  --${flag.name.padEnd(width)}${flag.doc}${fallback === '' ? '' : ` [${fallback}]`}`;
-    })
-    .join('\n');
 }

@@ -6,6 +6,7 @@ import type { Flags } from '../config/flags.ts';
 import type { SettingLayer } from '../config/settings.ts';
 import type { ListenAddress } from '../endpoints.ts';
 import type { LeaseStore } from '../lease/store.ts';
+import { ifacePattern, publishedAddress } from './underlay.ts';
 
 /** What the agent does, from the flags; see `config/flag-table.ts` for each. */
 export interface AgentOptions {
@@ -65,9 +66,12 @@ export function agentOptions(flags: Flags, nodeName: string, netns = ''): AgentO
   if (group !== '' && !/^\d+$/.test(group))
     throw new RipstopError(
       'ECONFIG',
-      `--socket-group: ${JSON.stringify(group)} is no group number`,
+      `--socket-group: ${JSON.stringify(group)} is not a group number`,
       'see `getent group`',
     );
+  publishedAddress(flags.text('public-ip'), 4);
+  publishedAddress(flags.text('public-ipv6'), 6);
+  for (const pattern of flags.list('iface-regex')) ifacePattern(pattern);
   const instance = readInstance(flags.text('instance'));
   const stateDir = stateDirOf(flags.text('state-dir'), instance);
   // A node of a static file may run beside flannel: its subnet.env is not the one that pods are wired by.
@@ -103,18 +107,19 @@ export function agentOptions(flags: Flags, nodeName: string, netns = ''): AgentO
     remoteChecksum: flags.boolean('remote-checksum') && flags.text('data-plane') === 'userspace',
     tolerateUnknown: flags.boolean('tolerate-unknown-keys'),
     web: webPort === 0 ? undefined : webSettings(flags, webPort),
-    health: port === 0 ? undefined : { address: healthAddress(flags.text('healthz-ip')), port },
+    health: port === 0 ? undefined : { address: listenAddress(flags, 'healthz-ip'), port },
     metrics: metricsPlace(flags.text('metrics-address')),
   };
 }
 
 /** @throws RipstopError ECONFIG */
-function healthAddress(text: string): string {
+function listenAddress(flags: Flags, name: string): string {
+  const text = flags.text(name);
   if (isIP(text) !== 0) return text;
   throw new RipstopError(
     'ECONFIG',
-    `--healthz-ip: ${JSON.stringify(text)} is not an IP address`,
-    '127.0.0.1 for probes from this node, 0.0.0.0 or :: for all addresses',
+    `--${name}: ${JSON.stringify(text)} is not an IP address`,
+    '127.0.0.1 for clients on this node, 0.0.0.0 or :: for all addresses',
   );
 }
 
@@ -134,7 +139,7 @@ export function metricsPlace(text: string): ListenAddress | undefined {
 
 function webSettings(flags: Flags, port: number): WebSettings {
   return {
-    address: flags.text('web-ip'),
+    address: listenAddress(flags, 'web-ip'),
     port,
     tokenFile: flags.text('web-token-file'),
     hosts: flags.list('web-host').map(name => name.toLowerCase()),

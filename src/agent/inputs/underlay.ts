@@ -218,12 +218,7 @@ function byPattern(
   wish: UnderlaySelector,
   known: readonly string[],
 ): { link: UnderlayLink; address?: string } | string {
-  let expression: RegExp;
-  try {
-    expression = new RegExp(pattern);
-  } catch (error) {
-    throw new RipstopError('ECONFIG', `--iface-regex ${pattern}: ${messageOf(error)}`);
-  }
+  const expression = ifacePattern(pattern);
   for (const link of links)
     for (const family of families(wish))
       for (const { address } of inOrder(link, family, known))
@@ -259,8 +254,8 @@ function complete(
   preferred: readonly string[],
 ): Underlay {
   if (link.mtu <= 0) throw new RipstopError('EUNDERLAY', `interface ${link.name} has MTU 0`);
-  const public4 = wish.v4 ? published(wish.publicIp, 4) : undefined;
-  const public6 = wish.v6 ? published(wish.publicIpv6, 6) : undefined;
+  const public4 = wish.v4 ? publishedAddress(wish.publicIp, 4) : undefined;
+  const public6 = wish.v6 ? publishedAddress(wish.publicIpv6, 6) : undefined;
   const pick = (family: Family, own: string | undefined): string | undefined =>
     own !== undefined && links.some(candidate => hasAddress(candidate, own))
       ? own
@@ -304,7 +299,17 @@ export function missingAddresses({ address4, address6 }: Underlay, links: readon
   ) as string[];
 }
 
-function published(text: string, family: Family): string | undefined {
+/** The pattern of --iface-regex. @throws RipstopError ECONFIG */
+export function ifacePattern(pattern: string): RegExp {
+  try {
+    return new RegExp(pattern);
+  } catch (error) {
+    throw new RipstopError('ECONFIG', `--iface-regex ${pattern}: ${messageOf(error)}`);
+  }
+}
+
+/** The address of --public-ip or --public-ipv6; undefined for ''. @throws RipstopError ECONFIG */
+export function publishedAddress(text: string, family: Family): string | undefined {
   if (!text) return undefined;
   const address = parseAddress(text);
   if (address?.family !== family)

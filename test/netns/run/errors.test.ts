@@ -301,10 +301,26 @@ t.test('--check', { skip }, async t => {
     stdout: '',
     stderr: /^ripstop: .*node\.yaml: vni: "x" is not a whole number within 0\.\.16777215\n$/,
   });
+  writeFileSync(file, 'subnets: [10.244.1.0/24]\n');
+  const wrong: Record<string, RegExp> = {
+    '--instance=BAD': /--instance: "BAD"/,
+    '--web-port=9000 --web-ip=0.0.0.0': /web UI needs a token file/,
+    '--driver=tuntap2 --workers=2': /driver tuntap2 does not support 2 queues/,
+    '--etcd-prefix=/x': /--etcd-prefix: not a flag of ripstop run/,
+    [`--state-dir=/tmp/${'x'.repeat(120)}`]: /longer than the path of a socket/,
+  };
+  for (const [flags, stderr] of Object.entries(wrong))
+    t.match(main('run', file, '--check', ...flags.split(' ')), { code: 2, stdout: '', stderr }, flags);
   t.match(main('run'), { code: 2, stderr: /^ripstop: the file is missing; ripstop run FILE/ });
   t.match(main('rum'), { code: 2, stderr: /Did you mean run\?/ });
   t.match(main('--version'), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ });
-  t.match(main('run', '--help'), { code: 0, stdout: /^Usage: ripstop run FILE[\s\S]*--workers/ });
+  const help = main('run', '--help');
+  t.match(help, { code: 0, stdout: /^Usage: ripstop run FILE[\s\S]*\nUnderlay:\n[\s\S]*--workers/ });
+  t.notMatch(help.stdout, /--(etcd|kube|net-config|store|cni)/, 'flags that run does not take');
+  t.same(
+    help.stdout.split('\n').filter(line => line.length > 80),
+    [],
+  );
   const { stdout, code } = main('--help');
   t.equal(code, 0);
   t.ok(

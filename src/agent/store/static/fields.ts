@@ -58,7 +58,7 @@ export const networkFields = {
   networks: withDefault(
     onePerFamily(
       subnet('network'),
-      'pod networks of the cluster, at most one per family; udp mode routes them whole to the device',
+      'pod networks of the cluster, at most one per family; they contain every subnet of the file, and udp mode routes them whole to the device',
       0,
     ),
     [],

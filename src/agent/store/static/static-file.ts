@@ -3,7 +3,7 @@ import { LineCounter, parseDocument } from 'yaml';
 import { codeOf, RipstopError } from '../../../base/errors.ts';
 import { fail, readObject, type Shape } from '../../../base/schema.ts';
 import { type Family, parseAddress } from '../../../ip/address.ts';
-import { contains, type Prefix, parsePrefix, requirePrefix } from '../../../ip/prefix.ts';
+import { contains, formatPrefix, type Prefix, parsePrefix, requirePrefix } from '../../../ip/prefix.ts';
 import { NAMED_NAMESPACES } from '../../../net/namespaces.ts';
 import { UDP_PORT, VXLAN_PORT } from '../../config/backend.ts';
 import type { NetworkConfig } from '../../config/net-conf.ts';
@@ -14,7 +14,7 @@ import {
   type SettingValue,
 } from '../../config/settings.ts';
 import { formatVxlanData } from '../../lease/backend-data.ts';
-import { formatKey, type Lease, type Subnets } from '../../lease/lease.ts';
+import { formatKey, type Lease, type LeaseAttributes, type Subnets } from '../../lease/lease.ts';
 import { fileFields, type networkFields, type peerFields } from './fields.ts';
 import { vtepMac } from './vtep-mac.ts';
 
@@ -66,7 +66,7 @@ function complete(raw: unknown): StaticFile {
     if (names.has(name)) fail(`peers[${index}].name`, `a second peer "${name}"`, 'names are unique');
     names.add(name);
   }
-  refuseLoops(read);
+  checkNetworks(read);
   return {
     ...{ mode, vni, peers, subnets, networks, underlay, mac, mtu },
     port: read.port ?? (mode === 'vxlan' ? VXLAN_PORT : UDP_PORT),
@@ -76,16 +76,38 @@ function complete(raw: unknown): StaticFile {
   };
 }
 
-/** In udp mode the networks are routed to the device: datagrams to a node inside of one would enter the tunnel again. */
-function refuseLoops({ networks, peers, underlay }: NetworkKeys): void {
+/** Holds subnets and addresses against `networks`. */
+function checkNetworks({ mode, subnets, networks, peers, underlay }: NetworkKeys): void {
+  const prefixes = networks.map(requirePrefix);
+  const owners = [
+    { where: '', subnets },
+    ...peers.map((peer, index) => ({ where: `peers[${index}].`, subnets: peer.subnets })),
+  ];
+  for (const { where, subnets } of owners)
+    for (const [index, text] of subnets.entries()) {
+      const subnet = requirePrefix(text);
+      const network = prefixes.find(({ family }) => family === subnet.family);
+      if (network && !contains(network, subnet))
+        fail(
+          `${where}subnets[${index}]`,
+          `${text} is outside the pod network ${formatPrefix(network)}`,
+          'correct networks, or leave it out to allow any subnet',
+        );
+    }
+  if (mode !== 'udp') return;
+  // The networks are routed to the device: datagrams to a node inside of one would enter the tunnel again.
   const nodes = peers.map(({ address }, index) => ({ where: `peers[${index}].address`, address }));
   nodes.push({ where: 'underlay', address: underlay });
   for (const { where, address } of nodes) {
     // The own underlay may also be given by the name of its interface.
     const host = parseAddress(address);
-    const network = host && networks.find(candidate => contains(requirePrefix(candidate), host));
-    if (network !== undefined)
-      fail(where, `${address} lies in the pod network ${network}`, 'nodes need addresses outside of it');
+    const network = host && prefixes.find(candidate => contains(candidate, host));
+    if (network)
+      fail(
+        where,
+        `${address} lies in the pod network ${formatPrefix(network)}`,
+        'nodes need addresses outside of it',
+      );
   }
 }
 
@@ -114,15 +136,18 @@ function ofFamily(texts: readonly string[], family: Family): Prefix | undefined 
 }
 
 /** Own and peers' subnets of a file, by family. */
-export function subnetsOf(texts: readonly string[]): { v4: Prefix | undefined; v6: Prefix | undefined } {
+function subnetsOf(texts: readonly string[]): Subnets {
   return { v4: ofFamily(texts, 4), v6: ofFamily(texts, 6) };
 }
 
 /**
- * Key of the own lease. Peers have their names as keys, which hold no `@`: none is taken for this node's, and since the key
- * is no subnet, each lease counts as a node of its own.
+ * The lease of this node. The names of peers, which are the keys of their leases, contain no `@`: no peer can have the key of
+ * this lease. Since the key is not a subnet, each lease counts as one node.
  */
-export const ownKey = (subnets: Subnets): string => `self@${formatKey(subnets)}`;
+export function ownLease(file: StaticFile, attributes: LeaseAttributes, node: string | undefined): Lease {
+  const subnets = subnetsOf(file.subnets);
+  return { key: `self@${formatKey(subnets)}`, ...subnets, attributes, expiresAt: 0, node };
+}
 
 /** The network of a file in the form that the agent takes from every store. */
 export function networkConfigOf(file: StaticFile): NetworkConfig {

@@ -4,12 +4,11 @@ import type { Lease, LeaseAttributes } from '../../lease/lease.ts';
 import type { LeaseRequest, LeaseStore, StoreObserver } from '../../lease/store.ts';
 import {
   networkConfigOf,
-  ownKey,
+  ownLease,
   parseStaticFile,
   peerLease,
   readText,
   type StaticFile,
-  subnetsOf,
 } from './static-file.ts';
 
 /**
@@ -54,8 +53,7 @@ export class StaticStore implements LeaseStore {
 
   /** The own lease of the file, with what this node publishes. */
   ownLease(attributes: LeaseAttributes): Lease {
-    const subnets = subnetsOf(this.#file.subnets);
-    return { key: ownKey(subnets), ...subnets, attributes, expiresAt: 0, node: this.#nodeName };
+    return ownLease(this.#file, attributes, this.#nodeName);
   }
 
   async acquire({ attributes }: LeaseRequest): Promise<Lease> {
@@ -87,8 +85,7 @@ export class StaticStore implements LeaseStore {
         'restart the node, or restore the former value',
       );
     this.#file = file;
-    const subnets = subnetsOf(file.subnets);
-    if (this.#own) this.#own = { ...this.#own, ...subnets, key: ownKey(subnets) };
+    if (this.#own) this.#own = this.ownLease(this.#own.attributes);
     this.#setLeases();
     this.#observer?.leases(this.#leases, undefined);
   }

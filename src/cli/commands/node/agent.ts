@@ -39,11 +39,12 @@ const workForCni = (flags: Flags): SideService => ({
 async function run(_options: object, command: Command): Promise<void> {
   // flanneld's flags are Go's (`-x`, `--x=y`, a list by repetition): they are read from the table, not by commander.
   const argv = process.argv.slice(process.argv.indexOf(command.name()) + 1);
-  const { describeFlags, parseFlags } = await import('../../../agent/config/flags.ts');
+  const { AGENT_FLAGS, parseFlags } = await import('../../../agent/config/flags.ts');
   if (argv.some(word => /^--?(h|help)$/.test(word))) {
-    process.stdout.write(
-      `Usage: ripstop agent [flags]\n\nEvery flag is also a variable, FLANNELD_… or RIPSTOP_….\n\n${describeFlags()}\n`,
-    );
+    const { describeFlags } = await import('./flags-help.ts');
+    const usage =
+      'Usage: ripstop agent [flags]\n\nEvery flag is also a variable, FLANNELD_… or RIPSTOP_….\n\n';
+    process.stdout.write(usage + describeFlags(AGENT_FLAGS));
     return;
   }
   const version = command.parent?.version() ?? '';
@@ -51,9 +52,10 @@ async function run(_options: object, command: Command): Promise<void> {
     process.stdout.write(`${version}\n`);
     return;
   }
-  const { runAgent } = await import('../../../api/process.ts');
+  const { prepareAgent, runAgent } = await import('../../../api/process.ts');
   const flags = parseFlags(argv, process.env);
-  await runAgent(flags, version, flags.boolean('cni') ? [workForCni(flags)] : []);
+  const services = flags.boolean('cni') ? [workForCni(flags)] : [];
+  await runAgent(await prepareAgent(flags), flags, version, services);
   // The work on a CNI call that hangs must not keep the process.
   setTimeout(() => process.exit(), EXIT_MS).unref();
 }

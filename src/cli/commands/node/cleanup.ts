@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { Command } from 'commander';
 import { hasCode, RipstopError } from '../../../base/errors.ts';
 
@@ -38,12 +37,12 @@ export function addCleanup(program: Command): void {
 }
 
 async function cleanup(options: CleanupFlags): Promise<void> {
-  const { SOCKET_NAME } = await import('../../../api/server.ts');
+  const { socketPath } = await import('../../../api/server.ts');
   const { getJson } = await import('../../../api/client.ts');
   const { readInstance, stateDirOf, subnetFileOf } = await import('../../../agent/inputs/options.ts');
   const instance = readInstance(options.instance ?? '');
   const stateDir = stateDirOf(options.stateDir ?? '', instance);
-  const socket = join(stateDir, SOCKET_NAME);
+  const socket = socketPath(stateDir);
   const isRunning = await getJson(socket, '/status').then(
     () => true,
     error => !hasCode(error, 'ENOAGENT'),

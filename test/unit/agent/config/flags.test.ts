@@ -1,6 +1,7 @@
 import t from 'tap';
-import { describeFlags, parseFlags } from '../../../../src/agent/config/flags.ts';
+import { AGENT_FLAGS, parseFlags } from '../../../../src/agent/config/flags.ts';
 import { agentOptions } from '../../../../src/agent/inputs/options.ts';
+import { describeFlags } from '../../../../src/cli/commands/node/flags-help.ts';
 
 t.test('defaults are flanneld’s', async t => {
   const flags = parseFlags([], {});
@@ -56,7 +57,7 @@ t.test('the command line wins over the environment', async t => {
   t.same(flags.list('iface'), ['a', 'b']);
   t.equal(flags.boolean('ip-masq'), true);
   t.equal(flags.text('data-plane'), 'kernel');
-  t.same(flags.notes, ['FLANNELD_NO_SUCH belongs to no flag and is passed over']);
+  t.same(flags.notes, ['ignoring the variable FLANNELD_NO_SUCH: no flag has this name']);
 });
 
 t.test('refusals say what would be right', async t => {
@@ -78,20 +79,42 @@ t.test('klog’s flags are accepted and said to be without effect', async t => {
   t.same(parseFlags(['--vmodule=x=1'], {}).notes, ['--vmodule has no effect: klog’s; use --log-level']);
 });
 
-t.test('help lists every flag that has an effect', async t => {
-  const help = describeFlags();
-  t.match(help, /--iface-can-reach/);
+t.test('help lists every flag that has an effect, in lines of 80 columns', async t => {
+  const help = describeFlags(AGENT_FLAGS);
+  t.match(help, /\nUnderlay:\n {2}--iface .*\n[\s\S]*--iface-can-reach/);
   t.notMatch(help, /vmodule/);
+  t.same(
+    help.split('\n').filter(line => line.length > 80),
+    [],
+  );
 });
 
-t.test('a value that the command fixes, given as a variable or a flag, is not changed', async t => {
-  const fixed = { store: 'static', 'store-path': 'node.yaml' };
+t.test('a flag that the command does not take is refused, and its variable changes nothing', async t => {
+  const set = {
+    command: 'ripstop run',
+    defaults: { store: 'static', 'store-path': 'node.yaml' },
+    without: ['store'] as const,
+  };
   const env = { RIPSTOP_STORE: 'etcd', RIPSTOP_STORE_PATH: 'other.yaml' };
-  const flags = parseFlags([], env, {}, fixed);
+  const flags = parseFlags([], env, set);
   t.equal(flags.text('store'), 'static');
   t.equal(flags.text('store-path'), 'node.yaml');
-  t.throws(() => parseFlags(['--store=etcd'], {}, {}, fixed), {
+  t.throws(() => parseFlags(['--store=etcd'], {}, set), {
     code: 'ECONFIG',
-    message: '--store: this command gives it itself',
+    message: '--store: not a flag of ripstop run',
+    hint: 'see ripstop run --help',
   });
+  t.notMatch(describeFlags(set), /--store/);
+});
+
+t.test('values that no start can use are refused before it', async t => {
+  const wrong: Record<string, RegExp> = {
+    '--iface-regex=(': /--iface-regex \(: /,
+    '--public-ip=fd00::1': /--public-ip: "fd00::1" is not an IPv4 address/,
+    '--public-ipv6=x': /--public-ipv6: "x" is not an IPv6 address/,
+    '--web-ip=localhost': /--web-ip: "localhost" is not an IP address/,
+    '--instance=BAD': /--instance: "BAD"/,
+  };
+  for (const [flag, message] of Object.entries(wrong))
+    t.throws(() => agentOptions(parseFlags([flag], {}), 'n'), { code: 'ECONFIG', message }, flag);
 });

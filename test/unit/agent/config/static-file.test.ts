@@ -69,6 +69,22 @@ peers: [{ name: b, address: ${peer}, subnets: [192.1.2.0/24] }]
   });
   t.throws(() => parse(file('192.9.9.8', '198.51.100.2')), { message: /underlay: 192\.9\.9\.8 lies/ });
   t.equal(parse(file('198.51.100.1', '198.51.100.2')).peers.length, 1);
+  const vxlan = file('192.9.9.8', '192.9.9.9').replace('mode: udp', 'mode: vxlan');
+  t.equal(parse(vxlan).peers.length, 1, 'vxlan routes only the subnets of peers to the device');
+});
+
+t.test('a subnet outside the networks is refused, whatever the mode', async t => {
+  const peers = 'peers: [{ name: b, address: 192.0.2.2, subnets: [10.9.2.0/24] }]';
+  for (const mode of ['vxlan', 'udp']) {
+    const file = (networks: string) => `mode: ${mode}\n${MINIMAL}networks: [${networks}]\n${peers}\n`;
+    t.throws(() => parse(file('10.244.0.0/16')), {
+      code: 'ECONFIG',
+      message: 'node.yaml: peers[0].subnets[0]: 10.9.2.0/24 is outside the pod network 10.244.0.0/16',
+    });
+    t.throws(() => parse(file('10.9.0.0/16')), { message: /: subnets\[0\]: 10\.244\.1\.0\/24 is outside/ });
+    t.equal(parse(file('10.0.0.0/8')).peers.length, 1);
+    t.equal(parse(file('fd00::/48')).peers.length, 1, 'a network of the other family says nothing');
+  }
 });
 
 t.test('contradictions of a file are the leases that its node refuses', async t => {
@@ -85,6 +101,9 @@ t.test('contradictions of a file are the leases that its node refuses', async t 
   t.match(file('  - { name: b, address: 192.0.2.1, subnets: [10.244.3.0/24] }\n'), [
     /^b publishes this node's own/,
   ]);
+  t.same(file(a, 'underlay: eth0'), [], 'an interface gives no address to compare with');
+  t.throws(() => file(a, 'mtu: 65536'), { message: /^node\.yaml: mtu: 65536 is not/ });
+  t.throws(() => file(a, 'underlay: 192.0.2.1\nmtu: 65500'), { code: 'ECONFIG', message: /^mtu: MTU 65500/ });
   t.match(file('  - { name: b, address: 192.0.2.3, subnets: [10.244.1.0/25] }\n', 'underlay: auto'), [
     /^b has 10\.244\.1\.0\/25, which overlaps/,
   ]);
