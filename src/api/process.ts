@@ -39,7 +39,7 @@ export interface PreparedAgent {
   readonly web: WebOptions | undefined;
 }
 
-/** Validates flags and files; changes nothing on the node. @throws RipstopError ECONFIG, ESOCKET, ESTORE */
+/** Validates flags and files; changes nothing on the node. @throws RipstopError ECONFIG, ESTORE */
 export async function prepareAgent(flags: Flags): Promise<PreparedAgent> {
   const { store, nodeName, netns } = await openStore(flags, process.env);
   const options = agentOptions(flags, nodeName, netns);

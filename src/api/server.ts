@@ -16,12 +16,12 @@ import type { WebLink } from './web/messages.ts';
 /** sun_path of unix(7) without its end; a longer one would be cut in silence. */
 const SOCKET_PATH_MAX = 107;
 
-/** Path of the agent's socket inside its state directory. @throws RipstopError ESOCKET for a path that is too long */
+/** Path of the agent's socket inside its state directory. @throws RipstopError ECONFIG for a path that is too long */
 export function socketPath(stateDir: string): string {
   const path = join(stateDir, 'agent.sock');
   if (Buffer.byteLength(path) <= SOCKET_PATH_MAX) return path;
   throw new RipstopError(
-    'ESOCKET',
+    'ECONFIG',
     `${path}: longer than the path of a socket can be`,
     `it has at most ${SOCKET_PATH_MAX} bytes; choose another --state-dir`,
   );

@@ -96,7 +96,7 @@ t.test('a stop, an agent that is not there, and a path that cannot be', async t 
   stop.abort();
   t.equal((await next).done, true);
   t.throws(() => socketPath(`/tmp/${'x'.repeat(120)}`), {
-    code: 'ESOCKET',
+    code: 'ECONFIG',
     message: /longer than the path of a socket can be/,
   });
 });
