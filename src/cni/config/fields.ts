@@ -21,9 +21,6 @@ export const mtuField = withDefault(
   0,
 );
 
-/** A path from the root: a relative one would depend on where the runtime or the agent was started. '' is absent. */
-export const absolutePath = (doc: string) => text('an absolute path', doc, /^(\/.*)?$/s);
-
 /** A MAC address; '' is the same as absent. */
 export const macField = text(
   'a MAC address',

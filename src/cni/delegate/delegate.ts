@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { messageOf } from '../../base/errors.ts';
 import { decodeResult } from '../result/decode.ts';
 import type { Result } from '../result/types.ts';
@@ -26,7 +27,8 @@ async function hand(call: Call, type: string, command: Command, config: Json): P
   const file = findPlugin(type, call.path);
   const own = isRipstopPlugin(file) ? await call.host.own(type) : undefined;
   if (own) return perform(own, request);
-  const stdout = await execPlugin(file, env, configText(), call.host.log);
+  const cwd = existsSync(call.cwd) ? call.cwd : '/';
+  const stdout = await execPlugin(file, cwd, env, configText(), call.host.log);
   return command === 'ADD' ? parseResult(stdout, call, type) : undefined;
 }
 

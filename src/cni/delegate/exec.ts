@@ -12,12 +12,14 @@ const LIMIT_MS = 230_000;
 
 /**
  * Runs a foreign plugin with `env` and `stdin`; its standard error goes to `log`.
+ * @param cwd working directory of the runtime; `/` where this process does not see it
  * @returns its standard output
  * @param limitMs after this time it is killed
  * @throws the plugin's own error with code, msg and details untouched, or CniError 999
  */
 export async function execPlugin(
   file: string,
+  cwd: string,
   env: Environment,
   stdin: string,
   log: (text: string) => void,
@@ -25,7 +27,7 @@ export async function execPlugin(
 ): Promise<string> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await once(file, env, stdin, log, limitMs);
+      return await once(file, cwd, env, stdin, log, limitMs);
     } catch (error) {
       if (!hasCode(error, 'ETXTBSY') || attempt === BUSY_TRIES) throw error;
       await new Promise(wake => setTimeout(wake, BUSY_WAIT_MS));
@@ -35,13 +37,14 @@ export async function execPlugin(
 
 function once(
   file: string,
+  cwd: string,
   env: Environment,
   stdin: string,
   log: (text: string) => void,
   limitMs: number,
 ): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, [], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(file, [], { cwd, env, stdio: ['pipe', 'pipe', 'pipe'] });
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
       // Not when its output ends: a process that it has started may keep that open.

@@ -1,8 +1,8 @@
 import { appendFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { describeError } from '../../base/errors.ts';
 import { listOf, text } from '../../base/schema.ts';
 import { runCommand } from '../../net/command.ts';
-import { absolutePath } from '../config/fields.ts';
 import { readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { readPrevResult } from '../config/network.ts';
 import { emptyResult, type Result } from '../result/types.ts';
@@ -14,7 +14,7 @@ const hooks = (when: string) =>
 
 /** Keys of a debug plugin. */
 export const debugFields = {
-  cniOutput: absolutePath('file that every call is appended to'),
+  cniOutput: text('a path', 'file that every call is appended to'),
   addHooks: hooks('ADD'),
   delHooks: hooks('DEL'),
   checkHooks: hooks('CHECK'),
@@ -57,7 +57,7 @@ async function runHooks(call: Call, list: string[][] | undefined): Promise<void>
 
 async function observe(call: Call, key: 'addHooks' | 'delHooks' | 'checkHooks' | undefined): Promise<void> {
   const config = readIgnoringUnknown(debugFields, call.config, '');
-  record(call, config.cniOutput);
+  record(call, config.cniOutput && resolve(call.cwd, config.cniOutput));
   if (key) await runHooks(call, config[key]);
 }
 

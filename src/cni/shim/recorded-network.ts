@@ -1,11 +1,12 @@
 import { readdirSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { type Shape, text } from '../../base/schema.ts';
-import { absolutePath } from '../config/fields.ts';
 import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { DEFAULT_DATA_DIR } from '../ipam/host-local/config.ts';
+import { CWD } from '../skel/environment.ts';
 import { bootId, type RecordedCall } from './recorded.ts';
 
-const ipam = passthroughObject({ dataDir: absolutePath('directory of the address files') }, 'IPAM');
+const ipam = passthroughObject({ dataDir: text('a path', 'directory of the address files') }, 'IPAM');
 const configFields = {
   name: text('a network name', 'network of the call'),
   ipam,
@@ -49,7 +50,7 @@ export function isOvertaken(call: RecordedCall, all: readonly RecordedCall[]): b
 function dataDirsOf(call: RecordedCall): string[] {
   const config = configOf(call);
   const named = [config.ipam?.dataDir, config.delegate?.ipam?.dataDir];
-  return [DEFAULT_DATA_DIR, ...named.flatMap(dir => dir || [])];
+  return [DEFAULT_DATA_DIR, ...named.flatMap(dir => (dir ? resolve(call.request.env[CWD] ?? '/', dir) : []))];
 }
 
 function hasReservationSince(directory: string, time: bigint): boolean {

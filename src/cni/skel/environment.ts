@@ -1,9 +1,13 @@
+import { resolve } from 'node:path';
 import { CniError, CODE } from './errors.ts';
 import { checkContainerId, checkInterfaceName } from './names.ts';
 
 /** The commands that a plugin handles; VERSION is answered before the environment is read. */
 export type Command = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS';
 export type Environment = Record<string, string | undefined>;
+
+/** Variable by which the executable passes its working directory to the agent (request.c). */
+export const CWD = 'RIPSTOP_CWD';
 
 /** The parameters that come by environment (specification 1.1, "Parameters"). Absent ones are ''. */
 export interface Parameters {
@@ -13,7 +17,9 @@ export interface Parameters {
   ifname: string;
   /** CNI_ARGS as given: `K=V;K=V`. */
   args: string;
-  /** CNI_PATH, split. */
+  /** Working directory of the runtime. Relative paths of its environment and configuration start there. */
+  cwd: string;
+  /** Directories of CNI_PATH, absolute. */
   path: string[];
 }
 
@@ -45,13 +51,18 @@ export function readEnvironment(env: Environment): Parameters {
     const names = missing.map(variable => variable.name).join(',');
     throw new CniError(CODE.INVALID_ENVIRONMENT, `required env variables [${names}] missing`);
   }
+  const cwd = env[CWD] || process.cwd();
   const parameters: Parameters = {
     command: command as Command,
     containerId: env.CNI_CONTAINERID ?? '',
     netns: env.CNI_NETNS ?? '',
     ifname: env.CNI_IFNAME ?? '',
     args: env.CNI_ARGS ?? '',
-    path: (env.CNI_PATH ?? '').split(':').filter(directory => directory !== ''),
+    cwd,
+    path: (env.CNI_PATH ?? '')
+      .split(':')
+      .filter(directory => directory !== '')
+      .map(directory => resolve(cwd, directory)),
   };
   if (command === 'ADD' || command === 'DEL' || command === 'CHECK') {
     checkContainerId(parameters.containerId);

@@ -15,6 +15,7 @@ function callIn(directory: string, config: object = {}): Call {
     netns: '/some/where',
     ifname: 'eth0',
     args: '',
+    cwd: directory,
     path: ['/no/such/directory', directory],
     env: {
       ...process.env,
@@ -186,7 +187,14 @@ t.test(
     const directory = scratch(t);
     double(directory, `sleep 1000 & echo $! >${directory}/child; wait`);
     await t.rejects(
-      execPlugin(`${directory}/double`, process.env as Record<string, string>, '{}', () => {}, 500),
+      execPlugin(
+        `${directory}/double`,
+        directory,
+        process.env as Record<string, string>,
+        '{}',
+        () => {},
+        500,
+      ),
       { code: 999, message: /double: not finished after 0\.5 s, killed/ },
     );
     process.kill(Number(readFileSync(`${directory}/child`, 'utf8')));

@@ -1,5 +1,5 @@
+import { resolve } from 'node:path';
 import { flag, integer, listOf, text, withDefault } from '../../../base/schema.ts';
-import { absolutePath } from '../../config/fields.ts';
 import { anything, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { readCniArgs } from '../../config/runtime.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
@@ -44,10 +44,7 @@ const requestFields = {
 
 /** `ipam` of a network that uses dhcp. */
 export const dhcpFields = {
-  daemonSocketPath: withDefault(
-    absolutePath("socket of the daemon, or '' for the default"),
-    DEFAULT_DAEMON_SOCKET,
-  ),
+  daemonSocketPath: text('a path', `socket of the daemon, by default ${DEFAULT_DAEMON_SOCKET}`),
   provide: listOf(passthroughObject(provideFields, 'an option'), 'options that are sent'),
   request: listOf(passthroughObject(requestFields, 'an option'), 'options that are asked for'),
   priority: withDefault(integer(0, 0x7fffffff, 'metric of the routes'), 0),
@@ -99,7 +96,7 @@ export function readConfig(call: Call): DhcpConfig {
   );
   const defaults = entries.some(one => one.skipDefault) ? [] : DEFAULT_REQUEST;
   return {
-    socket: keys.daemonSocketPath || DEFAULT_DAEMON_SOCKET,
+    socket: resolve(call.cwd, keys.daemonSocketPath || DEFAULT_DAEMON_SOCKET),
     provide,
     request: [...new Set([...defaults, ...listed])],
     priority: keys.priority,

@@ -1,7 +1,7 @@
+import { resolve } from 'node:path';
 import { listOf, text } from '../../../base/schema.ts';
 import type { Address } from '../../../ip/address.ts';
 import { readAddress } from '../../config/addresses.ts';
-import { absolutePath } from '../../config/fields.ts';
 import { anything, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { cniArgsOf, readCniArgs, runtimeConfig } from '../../config/runtime.ts';
 import { decodeRoute } from '../../result/decode.ts';
@@ -21,8 +21,8 @@ export const hostLocalFields = {
   ...rangeFields,
   ranges: rangeSets,
   routes: listOf(anything('a route: {dst, gw, ...}'), 'routes of the pod'),
-  resolvConf: absolutePath('file in resolv.conf format that is returned as DNS settings'),
-  dataDir: absolutePath('directory of the address files'),
+  resolvConf: text('a path', 'file in resolv.conf format that is returned as DNS settings'),
+  dataDir: text('a path', 'directory of the address files'),
 };
 
 export interface HostLocalConfig {
@@ -43,9 +43,12 @@ function ipamOf(call: Call) {
   return readIgnoringUnknown(hostLocalFields, ipam, 'ipam');
 }
 
+const dataDirOf = (call: Call, ipam: { dataDir?: string | undefined }) =>
+  resolve(call.cwd, ipam.dataDir || DEFAULT_DATA_DIR);
+
 /** Where the addresses of the call's network stand; all that DEL and GC need. @throws CniError 7 */
 export function readDataDir(call: Call): { dataDir: string; network: string } {
-  return { dataDir: ipamOf(call).dataDir || DEFAULT_DATA_DIR, network: call.name };
+  return { dataDir: dataDirOf(call, ipamOf(call)), network: call.name };
 }
 
 /**
@@ -82,11 +85,11 @@ export function readConfig(call: Call): HostLocalConfig {
     ...(ofArgs ?? []).map((one, index) => readAddress(one, `args.cni.ips[${index}]`)),
     ...(runtime.ips ?? []).map((one, index) => readAddress(one, `runtimeConfig.ips[${index}]`)),
   ];
-  const dataDir = ipam.dataDir || DEFAULT_DATA_DIR;
+  const dataDir = dataDirOf(call, ipam);
   return {
     sets: sets.map(({ set }) => set),
     routes: (ipam.routes ?? []).map((one, index) => decodeRoute(one, `ipam.routes[${index}]`)),
-    resolvConf: ipam.resolvConf || undefined,
+    resolvConf: ipam.resolvConf ? resolve(call.cwd, ipam.resolvConf) : undefined,
     directory: `${dataDir}/${call.name}`,
     dataDir,
     requested,

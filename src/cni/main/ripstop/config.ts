@@ -1,5 +1,6 @@
+import { resolve } from 'node:path';
 import { flag, listOf, oneOf, readObject, text, withDefault } from '../../../base/schema.ts';
-import { absolutePath, mtuField } from '../../config/fields.ts';
+import { mtuField } from '../../config/fields.ts';
 import { anyObject, anything } from '../../config/ignore-unknown.ts';
 import { readDns } from '../../config/network.ts';
 import { runtimeConfig } from '../../config/runtime.ts';
@@ -24,9 +25,9 @@ const reserved = {
 
 const ipamFields = {
   type: oneOf(['host-local'], 'address management'),
-  dataDir: absolutePath('directory of the address files'),
+  dataDir: text('a path', 'directory of the address files'),
   routes: listOf(anything('a route: {dst, gw, ...}'), 'routes beside those to the networks of the overlay'),
-  resolvConf: absolutePath('file in resolv.conf format that is returned as DNS settings'),
+  resolvConf: text('a path', 'file in resolv.conf format that is returned as DNS settings'),
 };
 
 /** Keys of a ripstop network. It is ours alone, so a key that is not known is a slip and refused. */
@@ -39,7 +40,7 @@ export const ripstopFields = {
   macspoofchk: withDefault(flag('drop frames of the pod that carry a foreign MAC address'), false),
   portIsolation: withDefault(flag('no traffic between pods of the node'), false),
   backend: withDefault(oneOf(BACKENDS, 'where rules are put'), 'nftables'),
-  subnetFile: withDefault(absolutePath("file with the node's subnets"), '/run/flannel/subnet.env'),
+  subnetFile: withDefault(text('a path', "file with the node's subnets"), '/run/flannel/subnet.env'),
   ipam: anyObject('address management; ranges come from the agent'),
 };
 
@@ -101,7 +102,7 @@ export function readConfig(call: Call, env: NodeSubnets | undefined): RipstopCon
       runtimeConfig: portMappings ? { portMappings } : {},
     },
     bandwidth: { ...common, type: 'bandwidth', runtimeConfig: bandwidth ? { bandwidth } : {} },
-    subnetFile: keys.subnetFile,
+    subnetFile: resolve(call.cwd, keys.subnetFile),
   };
 }
 

@@ -1,5 +1,5 @@
-import { withDefault } from '../../../base/schema.ts';
-import { absolutePath } from '../../config/fields.ts';
+import { resolve } from 'node:path';
+import { text } from '../../../base/schema.ts';
 import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
@@ -7,13 +7,13 @@ import type { NodeSubnets } from './subnet-env.ts';
 
 type Json = Record<string, unknown>;
 
+const DEFAULT_SUBNET_FILE = '/run/flannel/subnet.env';
+const DEFAULT_DATA_DIR = '/var/lib/cni/flannel';
+
 /** Keys of a flannel network. */
 export const flannelFields = {
-  subnetFile: withDefault(absolutePath("file with the node's subnets"), '/run/flannel/subnet.env'),
-  dataDir: withDefault(
-    absolutePath('directory of the configurations given to the delegate'),
-    '/var/lib/cni/flannel',
-  ),
+  subnetFile: text('a path', `file with the node's subnets, by default ${DEFAULT_SUBNET_FILE}`),
+  dataDir: text('a path', `directory of the delegates' configurations, by default ${DEFAULT_DATA_DIR}`),
   delegate: anyObject('configuration of the plugin that wires the pod; name and ipam are set here'),
   ipam: anyObject('address management; ranges are set here'),
 };
@@ -41,8 +41,8 @@ export function readConfig(call: Call): FlannelConfig {
     refuse('delegate.type', "'delegate' dictionary, if present, must have (string) 'type' field");
   }
   return {
-    subnetFile: keys.subnetFile || '/run/flannel/subnet.env',
-    dataDir: keys.dataDir || '/var/lib/cni/flannel',
+    subnetFile: resolve(call.cwd, keys.subnetFile || DEFAULT_SUBNET_FILE),
+    dataDir: resolve(call.cwd, keys.dataDir || DEFAULT_DATA_DIR),
     delegate,
     ipam: keys.ipam ?? {},
   };

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { flag, integer, type Shape, withDefault } from '../../../base/schema.ts';
-import { absolutePath, macField } from '../../config/fields.ts';
+import { resolve } from 'node:path';
+import { flag, integer, type Shape, text } from '../../../base/schema.ts';
+import { macField } from '../../config/fields.ts';
 import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { cniArgsOf, requestedMac } from '../../config/runtime.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
@@ -8,6 +9,8 @@ import type { Call } from '../../skel/plugin.ts';
 
 /** Lines of regular expressions; when the file is there, only settings that match one may be changed. */
 const ALLOW_LIST = '/etc/cni/tuning/allowlist.conf';
+
+const DEFAULT_DATA_DIR = '/run/cni/tuning';
 
 /** Attributes of the pod's interface, in configurations and in what is saved of it. */
 export const linkFields = {
@@ -22,7 +25,7 @@ export const linkFields = {
 export const tuningFields = {
   ...linkFields,
   sysctl: anyObject('kernel settings below net, IFNAME standing for the interface: name to value'),
-  dataDir: withDefault(absolutePath('directory of the former values'), '/run/cni/tuning'),
+  dataDir: text('a path', `directory of the former values, by default ${DEFAULT_DATA_DIR}`),
 };
 
 /** Attributes of the pod's interface; what is absent is left as it is. */
@@ -105,5 +108,5 @@ export function checkAllowed(settings: TuningConfig['settings'], file = ALLOW_LI
 export function readConfig(call: Call): TuningConfig {
   const { sysctl, dataDir } = readIgnoringUnknown(tuningFields, call.config, '');
   const settings = readSettings(call, sysctl ?? {});
-  return { link: readLinkTuning(call), settings, dataDir: dataDir || '/run/cni/tuning' };
+  return { link: readLinkTuning(call), settings, dataDir: resolve(call.cwd, dataDir || DEFAULT_DATA_DIR) };
 }
