@@ -3,9 +3,18 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { readDataDir } from '../../src/cni/ipam/host-local/config.ts';
 import { RecordedCalls } from '../../src/cni/shim/completion.ts';
-import type { CniRequest, CniResponse } from '../../src/cni/shim/protocol.ts';
+import {
+  type CniRequest,
+  type CniResponse,
+  parseRequest,
+  requestLength,
+} from '../../src/cni/shim/protocol.ts';
 import { handleRequest, serveCni } from '../../src/cni/shim/serve.ts';
+import { CWD } from '../../src/cni/skel/environment.ts';
+import { parseInput } from '../../src/cni/skel/execute.ts';
+import type { Call } from '../../src/cni/skel/plugin.ts';
 import { encodeRequest, parseResponse } from '../support/cni/protocol.ts';
 import { type Random, seeded } from '../support/random.ts';
 import { testHost } from '../unit/cni/fixtures/harness.ts';
@@ -35,6 +44,34 @@ function ask(socket: string, parts: readonly Uint8Array[]): Promise<CniResponse 
   });
 }
 
+/** False for a request that host-local would work on outside of `folder`: what it does there outlasts the test. */
+function staysIn(folder: string, bytes: Uint8Array): boolean {
+  try {
+    const length = requestLength(Buffer.from(bytes));
+    const { stdin, env } = parseRequest(Buffer.from(bytes.subarray(0, length)));
+    const { config, fault } = parseInput(stdin);
+    const { dataDir } = readDataDir({ config, cwd: env[CWD] || process.cwd() } as Call);
+    return fault !== undefined || `${dataDir}/`.startsWith(`${folder}/`);
+  } catch {
+    return true;
+  }
+}
+
+t.test('only requests that stay in the folder of the test are sent', async t => {
+  const request = (ipam: object) =>
+    frame({ plugin: 'host-local', stdin: JSON.stringify({ ipam }), env: { [CWD]: '/tmp/one' } });
+  t.ok(staysIn('/tmp/one', request({ dataDir: '/tmp/one' })));
+  t.ok(staysIn('/tmp/one', request({ datadir: 'sub' })));
+  t.ok(staysIn('/tmp/one', request({ dataDir: 7 })), 'refused before anything is written');
+  for (const ipam of [
+    { dataDir: '/tmp/2ne' },
+    { dataDir: '/tmp/one2' },
+    { dataDir: '..' },
+    { dbtaDir: 'sub' },
+  ])
+    t.notOk(staysIn('/tmp/one', request(ipam)), JSON.stringify(ipam));
+});
+
 function cut(random: Random, bytes: Uint8Array): Uint8Array[] {
   const at = random.between(0, bytes.length);
   return random.chance(0.5) ? [bytes] : [bytes.subarray(0, at), bytes.subarray(at)];
@@ -47,7 +84,13 @@ t.test('broken requests cost nobody else an answer', async t => {
   const socket = `${folder}/cni.sock`;
   const server = await serveCni(socket, testHost(), `${folder}/calls`);
   t.teardown(() => server.close());
-  const env = { CNI_COMMAND: 'STATUS', CNI_CONTAINERID: 'c1', CNI_IFNAME: 'eth0', CNI_PATH: folder };
+  const env = {
+    CNI_COMMAND: 'STATUS',
+    CNI_CONTAINERID: 'c1',
+    CNI_IFNAME: 'eth0',
+    CNI_PATH: folder,
+    [CWD]: folder,
+  };
   const stdin = JSON.stringify({
     cniVersion: '1.1.0',
     name: 'net',
@@ -76,8 +119,9 @@ t.test('broken requests cost nobody else an answer', async t => {
   let answered = 0;
   while (performance.now() < until) {
     const asked = Array.from({ length: 20 }, () => {
-      const bytes = random.pick(seeds);
-      return ask(socket, cut(random, random.chance(0.2) ? bytes : mutate(random, bytes)));
+      const seed = random.pick(seeds);
+      const mutated = random.chance(0.2) ? seed : mutate(random, seed);
+      return ask(socket, cut(random, staysIn(folder, mutated) ? mutated : seed));
     });
     for (const response of await Promise.all(asked)) {
       rounds++;
