@@ -6,13 +6,14 @@ import { run, type Streams } from '../skel/run.ts';
 import { collectorOf, encodeSpans } from './otlp.ts';
 import { SpanLog } from './spans.ts';
 
-/** Longest wait for the collector, ms: a process of its own ends only then, and the runtime waits for its end. */
-const LIMIT_MS = 200;
+/** Longest wait for the collector, ms. The runtime waits for the end of a plugin's own process, not for the agent. */
+const PROCESS_LIMIT_MS = 200;
+const AGENT_LIMIT_MS = 10_000;
 
 /**
  * One invocation, and a span of each plugin that took part in it where a collector is configured: by the variables of
  * the caller, or by those of this process.
- * @returns the exit status as soon as the answer is out; `exported` settles, always fulfilled, within 200 ms more
+ * @returns the exit status as soon as the answer is out; `exported` is fulfilled when the spans are sent or given up
  */
 export async function runTraced(
   plugin: Plugin,
@@ -27,7 +28,8 @@ export async function runTraced(
   const deliver = async () => {
     if (log.spans.length === 0) return;
     const body = encodeSpans(log.spans, collector.service);
-    await postOtlp(collector, body, LIMIT_MS).catch(error => host.log(`trace: ${describeError(error)}`));
+    const limitMs = host.agent ? AGENT_LIMIT_MS : PROCESS_LIMIT_MS;
+    await postOtlp(collector, body, limitMs).catch(error => host.log(`trace: ${describeError(error)}`));
   };
   return { status, exported: deliver() };
 }

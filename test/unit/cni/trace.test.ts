@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import t, { type Test } from 'tap';
@@ -212,6 +213,25 @@ t.test(
     t.match(lines, [/^trace: no answer of 127\.0\.0\.1:\d+ within 200 ms$/]);
   },
 );
+
+t.test('a span is sent although the event loop pauses for longer than the limit', async t => {
+  const { received, endpoint, config } = await setUp(t);
+  const pause = () =>
+    process.nextTick(() => {
+      for (const end = performance.now() + 400; performance.now() < end; );
+    });
+  subscribe('net.client.socket', pause);
+  t.teardown(() => unsubscribe('net.client.socket', pause));
+  const streams = {
+    env: attachment('ADD', { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint }),
+    stdin: () => JSON.stringify(config),
+    stdout: () => {},
+    stderr: () => {},
+  };
+  const host = testHost();
+  await (await runTraced((await host.own('host-local'))!, streams, host)).exported;
+  await until('the span', () => received.length === 1);
+});
 
 t.test('traceparent and the variables of the exporter', t => {
   const context = parseTraceParent(PARENT)!;
