@@ -1,8 +1,7 @@
-import { rmSync, statSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { contain } from '../../base/boundary.ts';
 import { describeError } from '../../base/errors.ts';
-import { listenPrivately } from '../../base/private-socket.ts';
+import { PrivateSocket } from '../../base/private-socket.ts';
 import { loadPlugin } from '../plugins.ts';
 import { CniError, CODE, encodeError, toCniError } from '../skel/errors.ts';
 import type { Host } from '../skel/plugin.ts';
@@ -61,27 +60,36 @@ function refusal(fault: CniError, stderr = ''): CniResponse {
 /**
  * Opens the socket on which the executables hand over their calls. Only root may connect. Calls of different
  * containers run side by side; what they share is guarded where it lies (files by flock, rules by transactions).
- * The agent is to close it last: a call that is under way is answered before `close` calls back.
+ * The agent is to close it last: `close` waits until the calls under way are answered.
  *
  * What was recorded in `callsDir` while no agent listened is completed once the socket is there, and ADDs wait for it. Not
  * before: a recorded call that hangs would keep the socket closed. No record is missed: the executable connects again
  * after it has written one.
  */
-export async function serveCni(path: string, host: Host, callsDir: string): Promise<Server> {
+export async function serveCni(
+  path: string,
+  host: Host,
+  callsDir: string,
+  lookMs?: number,
+): Promise<{ close(): Promise<void> }> {
   const recorded = new RecordedCalls(callsDir, host, handleRequest);
-  const server = createServer({ allowHalfOpen: true }, socket => converse(socket, host, recorded));
-  await listenPrivately(server, path, 'cni');
-  const { ino } = statSync(path);
+  const socket = await PrivateSocket.open({
+    path,
+    part: 'cni',
+    connect: connection => converse(connection, host, recorded),
+    log: host.log,
+    ...(lookMs === undefined ? {} : { lookMs }),
+  });
   contain('cni', () => recorded.complete());
   const retry = setInterval(() => contain('cni', () => recorded.retry()), RETRY_MS);
   retry.unref();
-  server.on('close', () => {
-    clearInterval(retry);
-    recorded.end();
-    // Unless a later agent has put its own there.
-    if (statSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true });
-  });
-  return server;
+  return {
+    async close() {
+      clearInterval(retry);
+      await socket.close();
+      recorded.end();
+    },
+  };
 }
 
 /** An ADD goes behind everything that was recorded; the other commands need not wait. */

@@ -42,7 +42,7 @@ function agentOf(lab: CniNode, at: (name: string) => string) {
     /** @returns what ends it */
     start: async () => {
       const server = await serveCni(at('cni.sock'), host, at('calls'));
-      return () => new Promise<void>(done => server.close(() => done()));
+      return () => server.close();
     },
   };
 }

@@ -40,7 +40,7 @@ async function setUp(t: Test, options: { standalone?: boolean } = {}) {
   };
   const start = () => serveCni(socket, host, callsDir);
   let server = await start();
-  const stop = () => new Promise<void>(done => server.close(() => done()));
+  const stop = () => server.close();
   t.teardown(stop);
   const config = (cniVersion: string, runtimeConfig: object = {}) => ({
     cniVersion,

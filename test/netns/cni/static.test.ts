@@ -49,7 +49,7 @@ function setUp(t: Test) {
         agent: { trouble: () => undefined },
       };
       const server = await serveCni(root + SOCKET, host, root + CALLS);
-      const stop = () => new Promise<void>(done => server.close(() => done()));
+      const stop = () => server.close();
       t.teardown(stop);
       return stop;
     },

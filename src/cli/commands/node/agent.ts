@@ -31,8 +31,7 @@ const workForCni = (flags: Flags): SideService => ({
       log: (line: string) => log.info(line),
       agent: { trouble: () => (readiness.isReady ? undefined : readiness.reasons().join('; ')) },
     };
-    const server = await serveCni(path, host, flags.text('cni-calls-dir'));
-    return { close: () => new Promise<void>(done => server.close(() => done())) };
+    return serveCni(path, host, flags.text('cni-calls-dir'));
   },
 });
 

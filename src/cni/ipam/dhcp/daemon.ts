@@ -1,7 +1,6 @@
-import { rmSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { contained } from '../../../base/boundary.ts';
-import { listenPrivately } from '../../../base/private-socket.ts';
+import { PrivateSocket } from '../../../base/private-socket.ts';
 import { PacketSocket } from '../../../net/packet-socket.ts';
 import { changeLink, getLink } from '../../../net/rtnetlink/links.ts';
 import { withSocket } from '../../../net/rtnetlink/socket.ts';
@@ -45,7 +44,7 @@ export class DhcpDaemon {
   readonly #options: DaemonOptions;
   readonly #files: LeaseFiles;
   readonly #leases = new Map<string, DhcpLease>();
-  #server: Server | undefined;
+  #socket: { close(): Promise<unknown> } | undefined;
 
   constructor(options: DaemonOptions) {
     this.#options = options;
@@ -55,23 +54,28 @@ export class DhcpDaemon {
   /** Takes up the leases on disk and opens the socket. @throws errors of the file system */
   async start(): Promise<void> {
     for (const stored of this.#files.list(this.#options.log)) this.#keep(stored);
-    const { socket, fd } = this.#options;
-    const server = createServer({ allowHalfOpen: true }, client => this.#converse(client));
+    this.#socket = await this.#open();
+  }
+
+  async #open(): Promise<{ close(): Promise<unknown> }> {
+    const { socket: path, fd, log } = this.#options;
+    const connect = (client: Socket) => this.#converse(client);
+    if (fd === undefined)
+      return PrivateSocket.open({ path, part: 'dhcp', connect, maxConnections: CLIENTS_MAX, log });
+    const server = createServer({ allowHalfOpen: true }, connect);
     server.maxConnections = CLIENTS_MAX;
-    this.#server = server;
-    if (fd === undefined) return listenPrivately(server, socket, 'dhcp');
     await new Promise<void>((resolve, reject) => {
       server.on('error', error => (server.listening ? contained('dhcp', error) : reject(error)));
       server.listen({ fd }, resolve);
     });
+    return { close: () => new Promise(done => server.close(done)) };
   }
 
   /** Ends the daemon, not the leases. */
   async stop(): Promise<void> {
     for (const lease of this.#leases.values()) lease.stop();
     this.#leases.clear();
-    await new Promise<void>(done => (this.#server ? this.#server.close(() => done()) : done()));
-    if (this.#options.fd === undefined) rmSync(this.#options.socket, { force: true });
+    await this.#socket?.close();
   }
 
   #keep(stored: StoredLease): DhcpLease {
