@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { readDataDir } from '../../src/cni/ipam/host-local/config.ts';
+import { readDirectory } from '../../src/cni/ipam/host-local/config.ts';
 import { RecordedCalls } from '../../src/cni/shim/completion.ts';
 import {
   type CniRequest,
@@ -50,8 +50,8 @@ function staysIn(folder: string, bytes: Uint8Array): boolean {
     const length = requestLength(Buffer.from(bytes));
     const { stdin, env } = parseRequest(Buffer.from(bytes.subarray(0, length)));
     const { config, fault } = parseInput(stdin);
-    const { dataDir } = readDataDir({ config, cwd: env[CWD] || process.cwd() } as Call);
-    return fault !== undefined || `${dataDir}/`.startsWith(`${folder}/`);
+    const directory = readDirectory({ config, name: 'net', cwd: env[CWD] || process.cwd() } as Call);
+    return fault !== undefined || directory.startsWith(`${folder}/`);
   } catch {
     return true;
   }

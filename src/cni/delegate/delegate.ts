@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs';
 import { messageOf } from '../../base/errors.ts';
 import { decodeResult } from '../result/decode.ts';
 import type { Result } from '../result/types.ts';
+import type { Command } from '../skel/environment.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 import { perform, type Request } from '../skel/execute.ts';
-import type { Call, Command } from '../skel/plugin.ts';
+import type { Call } from '../skel/plugin.ts';
 import { execPlugin } from './exec.ts';
 import { findPlugin, isRipstopPlugin, lookForPlugin } from './find.ts';
 

@@ -105,12 +105,8 @@ async function check(call: Call): Promise<void> {
 /** Addresses that stand in the configuration. Nothing is kept, so there is nothing to release. */
 export const staticAddresses: Plugin = {
   name: 'static',
-  about: 'addresses that stand in the configuration',
-  netns: 'unused',
+  usesNamespace: false,
 
   add: async call => readConfig(call),
-  del: async () => {},
   check,
-  gc: async () => {},
-  status: async () => {},
 };

@@ -37,13 +37,4 @@ async function check(call: Call): Promise<void> {
 }
 
 /** Sets the pod's loopback up. */
-export const loopback: Plugin = {
-  name: 'loopback',
-  about: "sets the pod's loopback up",
-  netns: 'entered',
-  add,
-  del,
-  check,
-  gc: async () => {},
-  status: async () => {},
-};
+export const loopback: Plugin = { name: 'loopback', add, del, check };

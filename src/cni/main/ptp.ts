@@ -174,13 +174,4 @@ async function status(call: Call): Promise<void> {
 }
 
 /** A pod behind a pair of interfaces, routed by the node. */
-export const ptp: Plugin = {
-  name: 'ptp',
-  about: 'a pod behind a pair of interfaces, routed by the node',
-  netns: 'entered',
-  add,
-  del,
-  check,
-  gc,
-  status,
-};
+export const ptp: Plugin = { name: 'ptp', add, del, check, gc, status };

@@ -216,8 +216,6 @@ async function gc(call: Call): Promise<void> {
 /** Limits what a pod receives and sends. */
 export const bandwidth: Plugin = {
   name: 'bandwidth',
-  about: 'limits what a pod receives and sends',
-  netns: 'entered',
   add,
   del,
   check,

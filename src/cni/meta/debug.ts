@@ -69,8 +69,6 @@ async function add(call: Call): Promise<Result> {
 /** Writes down what plugins are called with, and runs commands in the pod. */
 export const debug: Plugin = {
   name: 'debug',
-  about: 'writes down what plugins are called with, and runs commands in the pod',
-  netns: 'entered',
 
   add,
   del: call => observe(call, 'delHooks'),

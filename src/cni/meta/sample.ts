@@ -53,13 +53,4 @@ async function status(call: Call): Promise<void> {
 }
 
 /** The smallest whole plugin. */
-export const sample: Plugin = {
-  name: 'sample',
-  about: 'the smallest whole plugin',
-  netns: 'entered',
-  add,
-  del,
-  check,
-  gc,
-  status,
-};
+export const sample: Plugin = { name: 'sample', add, del, check, gc, status };

@@ -93,22 +93,11 @@ function accept(request: Request): Call {
   return { ...request, name: config.name, version };
 }
 
+const HANDLERS = { DEL: 'del', CHECK: 'check', GC: 'gc', STATUS: 'status' } as const;
+
 async function handle(plugin: Plugin, call: Call): Promise<Result | undefined> {
-  switch (call.command) {
-    case 'ADD':
-      return plugin.add(call);
-    case 'DEL':
-      await plugin.del(call);
-      break;
-    case 'CHECK':
-      await plugin.check(call);
-      break;
-    case 'GC':
-      await plugin.gc(call);
-      break;
-    case 'STATUS':
-      await plugin.status(call);
-  }
+  if (call.command === 'ADD') return plugin.add(call);
+  await plugin[HANDLERS[call.command]]?.(call);
   return undefined;
 }
 
@@ -116,7 +105,7 @@ function checkNamespaces(plugin: Plugin, { command, netns, env, host }: Call): v
   if ((command === 'ADD' || command === 'DEL') && !overridesNamespaceCheck(env)) {
     refuseOwnNamespace(host.namespaces, netns, host.netns);
   }
-  if (plugin.netns === 'entered' && (command === 'ADD' || command === 'CHECK')) {
+  if (plugin.usesNamespace !== false && (command === 'ADD' || command === 'CHECK')) {
     requireNamespace(host.namespaces, netns);
   }
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Result } from '../result/types.ts';
 import type { SpanLog } from '../telemetry/spans.ts';
-import type { Command, Environment, Parameters } from './environment.ts';
+import type { Environment, Parameters } from './environment.ts';
 import type { NamespaceProbe } from './namespace.ts';
 import type { CniVersion } from './version.ts';
 
@@ -48,18 +48,15 @@ export interface AgentView {
 export interface Plugin {
   /** File name of the executable and `type` in configurations. */
   name: string;
-  /** What it does, in a few words. */
-  about: string;
   /**
-   * `entered`: ADD and CHECK need a real namespace, which is verified before anything is touched.
-   * `unused`: address management never opens it, so callers may hand in a placeholder.
+   * False for address management, which never opens the namespace: callers may pass a placeholder. For the others ADD and CHECK
+   * need a namespace, which is verified before anything is changed.
    */
-  netns: 'entered' | 'unused';
+  usesNamespace?: boolean;
   add(call: Call): Promise<Result>;
-  del(call: Call): Promise<void>;
-  check(call: Call): Promise<void>;
-  gc(call: Call): Promise<void>;
-  status(call: Call): Promise<void>;
+  /** A command without a handler has nothing to do and succeeds. */
+  del?(call: Call): Promise<void>;
+  check?(call: Call): Promise<void>;
+  gc?(call: Call): Promise<void>;
+  status?(call: Call): Promise<void>;
 }
-
-export type { Command };

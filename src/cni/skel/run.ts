@@ -24,7 +24,7 @@ export async function run(plugin: Plugin, streams: Streams, host: Host): Promise
   if (!env.CNI_COMMAND) {
     // Started by hand: the specification leaves this open, the Go library answers so.
     streams.stderr(
-      `CNI ${plugin.name} plugin of Ripstop: ${plugin.about}\nCNI protocol versions supported: ${ALL_VERSIONS.join(', ')}\n`,
+      `CNI ${plugin.name} plugin of Ripstop\nCNI protocol versions supported: ${ALL_VERSIONS.join(', ')}\n`,
     );
     return 0;
   }

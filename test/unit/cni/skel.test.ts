@@ -16,8 +16,7 @@ function note(call: Call): void {
 function plugin(changes: Partial<Plugin> = {}): Plugin {
   return {
     name: 'noop',
-    about: 'a double',
-    netns: 'unused',
+    usesNamespace: false,
     add: async call => {
       note(call);
       return { interfaces: [{ name: 'x' }], ips: [{ address: '10.0.0.2/24' }], routes: [], dns: {} };
@@ -131,7 +130,7 @@ t.test('VERSION and a start by hand read nothing', async t => {
   t.equal(byHand.text, '');
   t.equal(
     byHand.stderr,
-    `CNI noop plugin of Ripstop: a double\nCNI protocol versions supported: ${ALL_VERSIONS.join(', ')}\n`,
+    `CNI noop plugin of Ripstop\nCNI protocol versions supported: ${ALL_VERSIONS.join(', ')}\n`,
   );
 });
 
@@ -146,7 +145,7 @@ t.test('the namespace is looked at before anything is touched', async t => {
   const host = { ...testHost(), namespaces: probe };
   const call = (command: string, netns: string, entered: boolean, more: NodeJS.ProcessEnv = {}) =>
     invoke(
-      plugin({ netns: entered ? 'entered' : 'unused' }),
+      plugin({ usesNamespace: entered }),
       attachment(command, { CNI_NETNS: netns, ...more }),
       { cniVersion: '1.1.0', name: 'net' },
       host,

@@ -106,13 +106,4 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Addresses of a DHCP server of the network, by a daemon that keeps the leases. */
-export const dhcp: Plugin = {
-  name: 'dhcp',
-  about: 'addresses of a DHCP server of the network; "dhcp daemon" keeps the leases',
-  netns: 'entered',
-  add,
-  del,
-  check,
-  gc,
-  status,
-};
+export const dhcp: Plugin = { name: 'dhcp', add, del, check, gc, status };

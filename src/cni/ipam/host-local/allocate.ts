@@ -5,21 +5,25 @@ import { CniError, CODE } from '../../skel/errors.ts';
 import { type AddressRange, candidates, describeSet, isReserved, type RangeSet, rangeOf } from './ranges.ts';
 import type { AddressStore } from './store.ts';
 
-/** One address as given: CIDR with the subnet's length, and the gateway of its range. */
-export interface Allocation {
+/** One allocated address: CIDR with the length of the subnet, and the gateway of its range. */
+interface Allocation {
   address: string;
   gateway: string;
 }
 
+/** Reserves an address of a range for the attachment. @returns false when it is reserved already */
+type Reserve = (range: AddressRange, value: bigint) => boolean;
+
+const textOf = ({ network: { family } }: AddressRange, value: bigint) => formatAddress({ family, value });
+
 function allocation(range: AddressRange, value: bigint): Allocation {
   const { family, length } = range.network;
-  const gateway = formatAddress({ family, value: range.gateway });
-  return { address: formatPrefix({ family, value, length }), gateway };
+  return { address: formatPrefix({ family, value, length }), gateway: textOf(range, range.gateway) };
 }
 
 /**
- * One address from each set: the requested one where there is one in the set, else the next free one behind the
- * last given. All or nothing.
+ * Allocates one address from each set: a requested one that is in the set, otherwise the next free one behind the last one
+ * allocated. When one set fails, nothing stays allocated.
  * @throws CniError 999: a second allocation for the attachment, a request that is taken, the gateway or in no set,
  *   no free address
  */
@@ -37,13 +41,11 @@ export function allocate(
   const open = [...requested];
   try {
     const result = sets.map((set, index) => {
-      for (const [at, address] of open.entries()) {
-        const range = rangeOf(set, address);
-        if (!range) continue;
-        open.splice(at, 1);
-        return wanted(store, set, index, range, address.value, containerId, ifname);
-      }
-      return next(store, set, index, containerId, ifname);
+      const reserve: Reserve = (range, value) =>
+        store.reserve(textOf(range, value), containerId, ifname, index);
+      const at = open.findIndex(address => rangeOf(set, address));
+      const [wanted] = at < 0 ? [] : open.splice(at, 1);
+      return wanted ? allocateRequested(set, wanted, reserve) : allocateNext(store, set, index, reserve);
     });
     if (open.length > 0) {
       const rest = open.map(formatAddress).join(', ');
@@ -59,39 +61,24 @@ export function allocate(
   }
 }
 
-function wanted(
-  store: AddressStore,
-  set: RangeSet,
-  index: number,
-  range: AddressRange,
-  value: bigint,
-  containerId: string,
-  ifname: string,
-): Allocation {
-  const text = formatAddress({ family: range.network.family, value });
-  if (value === range.gateway) fault(`requested ip ${text} is subnet's gateway`);
-  if (isReserved(range, value)) fault(`requested ip ${text} is subnet's network or broadcast address`);
-  if (!store.reserve(text, containerId, ifname, index)) {
-    fault(`requested IP address ${text} is not available in range set ${describeSet(set)}`);
-  }
-  return allocation(range, value);
+function allocateRequested(set: RangeSet, address: Address, reserve: Reserve): Allocation {
+  const text = formatAddress(address);
+  const range = rangeOf(set, address);
+  if (address.value === range?.gateway) fault(`requested ip ${text} is subnet's gateway`);
+  if (range && isReserved(range, address.value))
+    fault(`requested ip ${text} is subnet's network or broadcast address`);
+  if (range && reserve(range, address.value)) return allocation(range, address.value);
+  fault(`requested IP address ${text} is not available in range set ${describeSet(set)}`);
 }
 
-function next(
-  store: AddressStore,
-  set: RangeSet,
-  index: number,
-  containerId: string,
-  ifname: string,
-): Allocation {
+function allocateNext(store: AddressStore, set: RangeSet, index: number, reserve: Reserve): Allocation {
   const lastText = store.lastReserved(index);
   const last = lastText === undefined ? undefined : readAddress(lastText, 'last reserved address');
   const sameFamily = last !== undefined && last.family === set[0].network.family;
   let taken: Set<string> | undefined;
   for (const { range, value } of candidates(set, sameFamily ? last.value : undefined)) {
-    const text = formatAddress({ family: range.network.family, value });
-    if (taken?.has(text)) continue;
-    if (store.reserve(text, containerId, ifname, index)) return allocation(range, value);
+    if (taken?.has(textOf(range, value))) continue;
+    if (reserve(range, value)) return allocation(range, value);
     taken ??= store.taken();
   }
   fault(`no IP addresses available in range set: ${describeSet(set)}`);

@@ -17,7 +17,7 @@ const range = passthroughObject(rangeFields, 'addresses of one subnet');
 const rangeSets = listOf(listOf(range, 'ranges of one family, of which one address is given'), 'range sets');
 
 /** `ipam` of a network that uses host-local. */
-export const hostLocalFields = {
+const hostLocalFields = {
   ...rangeFields,
   ranges: rangeSets,
   routes: listOf(anything('a route: {dst, gw, ...}'), 'routes of the pod'),
@@ -25,13 +25,10 @@ export const hostLocalFields = {
   dataDir: text('a path', 'directory of the address files'),
 };
 
-export interface HostLocalConfig {
+interface HostLocalConfig {
   sets: RangeSet[];
   routes: ResultRoute[];
   resolvConf: string | undefined;
-  /** `<dataDir>/<network name>`. */
-  directory: string;
-  dataDir: string;
   /** Addresses that the runtime asks for. */
   requested: Address[];
 }
@@ -43,12 +40,9 @@ function ipamOf(call: Call) {
   return readIgnoringUnknown(hostLocalFields, ipam, 'ipam');
 }
 
-const dataDirOf = (call: Call, ipam: { dataDir?: string | undefined }) =>
-  resolve(call.cwd, ipam.dataDir || DEFAULT_DATA_DIR);
-
-/** Where the addresses of the call's network stand; all that DEL and GC need. @throws CniError 7 */
-export function readDataDir(call: Call): { dataDir: string; network: string } {
-  return { dataDir: dataDirOf(call, ipamOf(call)), network: call.name };
+/** Directory of the address files of the call's network. It is all that DEL and GC need. @throws CniError 7 */
+export function readDirectory(call: Call): string {
+  return `${resolve(call.cwd, ipamOf(call).dataDir || DEFAULT_DATA_DIR)}/${call.name}`;
 }
 
 /**
@@ -85,13 +79,10 @@ export function readConfig(call: Call): HostLocalConfig {
     ...(ofArgs ?? []).map((one, index) => readAddress(one, `args.cni.ips[${index}]`)),
     ...(runtime.ips ?? []).map((one, index) => readAddress(one, `runtimeConfig.ips[${index}]`)),
   ];
-  const dataDir = dataDirOf(call, ipam);
   return {
     sets: sets.map(({ set }) => set),
     routes: (ipam.routes ?? []).map((one, index) => decodeRoute(one, `ipam.routes[${index}]`)),
     resolvConf: ipam.resolvConf ? resolve(call.cwd, ipam.resolvConf) : undefined,
-    directory: `${dataDir}/${call.name}`,
-    dataDir,
     requested,
   };
 }

@@ -4,13 +4,12 @@ import type { Result } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { allocate } from './allocate.ts';
-import { readConfig, readDataDir } from './config.ts';
+import { readConfig, readDirectory } from './config.ts';
 import { readResolvConf } from './resolv-conf.ts';
 import { AddressStore } from './store.ts';
 
 function store<T>(call: Call, work: (store: AddressStore) => T): Promise<T> {
-  const { dataDir, network } = readDataDir(call);
-  return AddressStore.locked(dataDir, network, work);
+  return AddressStore.locked(readDirectory(call), work);
 }
 
 async function add(call: Call): Promise<Result> {
@@ -51,13 +50,4 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Addresses from ranges kept on this host, in the reference plugin's files. */
-export const hostLocal: Plugin = {
-  name: 'host-local',
-  about: 'addresses from ranges kept on this host',
-  netns: 'unused',
-  add,
-  del,
-  check,
-  gc,
-  status,
-};
+export const hostLocal: Plugin = { name: 'host-local', usesNamespace: false, add, del, check, gc, status };

@@ -1,76 +1,48 @@
-import {
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { linkSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { hasCode } from '../../../base/errors.ts';
 import { withFlock } from '../../../net/file-lock.ts';
 import type { Attachment } from '../../config/network.ts';
-import { AddressIndex, type Key, keyOf } from './index-files.ts';
 
 const LAST_RESERVED = 'last_reserved_ip.';
 
-/** What stands in an address file: container and, since CNI 0.8 plugins, interface. */
-function readHolder(content: string): Key | undefined {
-  const [containerId = '', ifname = ''] = content.trim().split(/\r?\n/, 2);
-  return containerId.trim() === '' ? undefined : keyOf(containerId.trim(), ifname.trim());
+/** An address file. Plugins before CNI 0.8 wrote no interface: it is ''. An empty file, which a crash left, has no container. */
+interface Reservation {
+  address: string;
+  containerId: string;
+  ifname: string;
 }
 
 /**
- * The addresses of one network on disk, in the reference plugin's format: one file per address holding
+ * The addresses of one network on disk, in the reference plugin's format: one file per address that contains
  * "<container>\r\n<interface>", and `last_reserved_ip.<set>`. Only to be used inside `locked`.
  */
 export class AddressStore {
   readonly #directory: string;
-  readonly #indexDirectory: string;
-  readonly #index: AddressIndex;
 
-  private constructor(dataDir: string, network: string) {
-    this.#directory = `${dataDir}/${network}`;
-    // A network name never begins with a dot, so this is the directory of no network.
-    this.#indexDirectory = `${dataDir}/.ripstop/${network}`;
-    this.#index = new AddressIndex(this.#directory, this.#indexDirectory);
+  private constructor(directory: string) {
+    this.#directory = directory;
   }
 
-  /** Runs `work` on the store under the lock that the reference plugin takes too. */
-  static locked<T>(dataDir: string, network: string, work: (store: AddressStore) => T): Promise<T> {
-    return withFlock(`${dataDir}/${network}`, () => {
-      const store = new AddressStore(dataDir, network);
-      store.#open();
-      return work(store);
+  /** Runs `work` on the store in `directory` under the lock that the reference plugin takes too. */
+  static locked<T>(directory: string, work: (store: AddressStore) => T): Promise<T> {
+    return withFlock(directory, () => work(new AddressStore(directory)));
+  }
+
+  #reservations(): Reservation[] {
+    const names = readdirSync(this.#directory).filter(name => isIP(name) !== 0);
+    return names.map(address => {
+      const content = readFileSync(`${this.#directory}/${address}`, 'utf8');
+      const [containerId = '', ifname = ''] = content.trim().split(/\r?\n/, 2);
+      return { address, containerId: containerId.trim(), ifname: ifname.trim() };
     });
   }
 
-  #open(): void {
-    if (this.#index.isCurrent()) return;
-    mkdirSync(this.#indexDirectory, { recursive: true, mode: 0o755 });
-    const holders = new Map<Key, string[]>();
-    for (const { address, holder } of this.#walk()) {
-      // A crash of the reference plugin leaves an empty file. The address is free, and is given again when its turn comes.
-      if (holder) holders.set(holder, [...(holders.get(holder) ?? []), address]);
-    }
-    this.#index.rebuild(holders);
-    this.#index.seal();
-  }
-
-  *#walk(): Generator<{ address: string; holder: Key | undefined }> {
-    for (const address of readdirSync(this.#directory)) {
-      if (isIP(address) === 0) continue;
-      yield { address, holder: readHolder(readFileSync(`${this.#directory}/${address}`, 'utf8')) };
-    }
-  }
-
-  /** Addresses of an attachment; files of old plugins, without interface, belong to every one of the container. */
+  /** Addresses of an attachment. Files without an interface belong to every interface of the container. */
   addressesOf(containerId: string, ifname: string): string[] {
-    const exact = this.#index.addressesOf(keyOf(containerId, ifname));
-    return exact.length > 0 ? exact : this.#index.addressesOf(keyOf(containerId, ''));
+    const own = this.#reservations().filter(one => one.containerId === containerId);
+    const exact = own.filter(one => one.ifname === ifname);
+    return (exact.length > 0 ? exact : own.filter(one => one.ifname === '')).map(one => one.address);
   }
 
   /** Names of all address files: read once when the first candidate turned out to be taken. */
@@ -79,22 +51,20 @@ export class AddressStore {
   }
 
   /**
-   * Takes an address, unless it is somebody's. The file appears with its content or not at all: it is written
-   * elsewhere and linked into place. Not synced: a machine that loses power loses its pods too, and an address
-   * that is forgotten then is free, which is right.
+   * Reserves an address.
+   * The file appears with its content or not at all: it is written under another name and linked into place. It is not synced,
+   * because a power failure ends the pods as well.
+   * @returns false when the address is reserved already
    */
   reserve(address: string, containerId: string, ifname: string, set: number): boolean {
-    const file = `${this.#directory}/${address}`;
-    const draft = `${this.#indexDirectory}/draft`;
+    const draft = `${this.#directory}/.draft`;
     rmSync(draft, { force: true });
     writeFileSync(draft, `${containerId}\r\n${ifname}`, { mode: 0o600, flag: 'wx' });
-    if (!this.#linkInto(draft, file)) return false;
-    unlinkSync(draft);
+    const isReserved = this.#linkInto(draft, `${this.#directory}/${address}`);
+    rmSync(draft);
+    if (!isReserved) return false;
     writeFileSync(draft, address, { mode: 0o600 });
     renameSync(draft, `${this.#directory}/${LAST_RESERVED}${set}`);
-    const key = keyOf(containerId, ifname);
-    this.#index.set(key, [...this.#index.addressesOf(key), address]);
-    this.#index.seal();
     return true;
   }
 
@@ -106,12 +76,12 @@ export class AddressStore {
       } catch (error) {
         if (!hasCode(error, 'EEXIST')) throw error;
         if (statSync(file).size > 0) return false;
-        unlinkSync(file);
+        rmSync(file);
       }
     }
   }
 
-  /** The address given last in a set, or undefined. */
+  /** The last reserved address of a set, or undefined. */
   lastReserved(set: number): string | undefined {
     try {
       const address = readFileSync(`${this.#directory}/${LAST_RESERVED}${set}`, 'utf8').trim();
@@ -121,34 +91,23 @@ export class AddressStore {
     }
   }
 
-  /** Frees what an attachment holds; nothing to free is fine. Touches the attachment's files only. */
-  release(containerId: string, ifname: string): string[] {
-    const exact = keyOf(containerId, ifname);
-    const key = this.#index.addressesOf(exact).length > 0 ? exact : keyOf(containerId, '');
-    const addresses = this.#index.addressesOf(key);
-    if (addresses.length > 0) this.#drop(key, addresses);
-    return addresses;
+  /** Frees the addresses of an attachment, if it has any. */
+  release(containerId: string, ifname: string): void {
+    for (const address of this.addressesOf(containerId, ifname)) this.#remove(address);
   }
 
-  /** Frees every address whose attachment is not in `valid`, and empty files. @returns the addresses */
+  /** Frees every address whose attachment is not in `valid`, and removes empty files. @returns the addresses */
   collect(valid: readonly Attachment[]): string[] {
-    const kept = new Set<Key>(
-      valid.flatMap(one => [keyOf(one.containerID, one.ifname), keyOf(one.containerID, '')]),
-    );
-    const freed: string[] = [];
-    for (const { address, holder } of this.#walk()) {
-      if (holder && kept.has(holder)) continue;
-      rmSync(`${this.#directory}/${address}`, { force: true });
-      if (holder) this.#index.remove(holder);
-      freed.push(address);
-    }
-    if (freed.length > 0) this.#index.seal();
-    return freed;
+    const isValid = ({ containerId, ifname }: Reservation) =>
+      valid.some(one => one.containerID === containerId && (ifname === '' || one.ifname === ifname));
+    const stale = this.#reservations()
+      .filter(one => !isValid(one))
+      .map(one => one.address);
+    for (const address of stale) this.#remove(address);
+    return stale;
   }
 
-  #drop(key: Key, addresses: readonly string[]): void {
-    for (const address of addresses) rmSync(`${this.#directory}/${address}`, { force: true });
-    this.#index.remove(key);
-    this.#index.seal();
+  #remove(address: string): void {
+    rmSync(`${this.#directory}/${address}`, { force: true });
   }
 }

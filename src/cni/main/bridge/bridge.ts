@@ -74,13 +74,4 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Pods on a bridge of the node. */
-export const bridge: Plugin = {
-  name: 'bridge',
-  about: 'pods on a bridge of the node',
-  netns: 'entered',
-  add,
-  del,
-  check,
-  gc,
-  status,
-};
+export const bridge: Plugin = { name: 'bridge', add, del, check, gc, status };

@@ -3,9 +3,10 @@ import { runAll } from '../../link/netlink-pair.ts';
 import { readSubnetEnv } from '../../meta/flannel/subnet-env.ts';
 import { encodeResult } from '../../result/encode.ts';
 import type { Result } from '../../result/types.ts';
+import type { Command } from '../../skel/environment.ts';
 import { CniError, CODE, toCniError } from '../../skel/errors.ts';
 import { perform } from '../../skel/execute.ts';
-import type { Call, Command, Plugin } from '../../skel/plugin.ts';
+import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { readConfig } from './config.ts';
 
@@ -91,13 +92,4 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Interface, addresses, routes, host ports and bandwidth of a pod in one, done by the node agent. */
-export const ripstop: Plugin = {
-  name: 'ripstop',
-  about: 'wires a pod into the overlay, by the node agent',
-  netns: 'entered',
-  add,
-  del,
-  check,
-  gc,
-  status,
-};
+export const ripstop: Plugin = { name: 'ripstop', add, del, check, gc, status };

@@ -24,7 +24,6 @@ export const ipvlanFields = {
 /** A device that shares the MAC address of a device of the node. */
 export const ipvlan: Plugin = subInterfacePlugin({
   name: 'ipvlan',
-  about: 'a device that shares the MAC address of a device of the node',
   read(call) {
     const keys = readIgnoringUnknown(ipvlanFields, call.config, '');
     const mode: IpvlanMode = keys.mode || 'l2';

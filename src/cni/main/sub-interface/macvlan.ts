@@ -23,7 +23,6 @@ export const macvlanFields = {
 /** A device of its own MAC address on a device of the node. */
 export const macvlan: Plugin = subInterfacePlugin({
   name: 'macvlan',
-  about: 'a device of its own MAC address on a device of the node',
   read(call) {
     const keys = readIgnoringUnknown(macvlanFields, call.config, '');
     const mode: MacvlanMode = keys.mode || 'bridge';

@@ -45,7 +45,6 @@ export interface SubInterfaceConfig {
 
 export interface SubInterfaceKind {
   name: 'macvlan' | 'ipvlan' | 'vlan';
-  about: string;
   read(call: Call): SubInterfaceConfig;
   /** Throws what has changed about the link. */
   verify(config: SubInterfaceConfig, link: Link): void;
@@ -166,8 +165,6 @@ async function subInterfaceStatus(call: Call, kind: SubInterfaceKind): Promise<v
 export function subInterfacePlugin(kind: SubInterfaceKind): Plugin {
   return {
     name: kind.name,
-    about: kind.about,
-    netns: 'entered',
     add: call => addSubInterface(call, kind),
     del: call =>
       runAll(releaseSteps(call, 'DEL', [() => withPodIfExists(call, pod => deleteLink(pod, call.ifname))])),

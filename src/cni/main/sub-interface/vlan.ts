@@ -17,7 +17,6 @@ export const vlanFields = {
 /** A VLAN of a device of the node. */
 export const vlan: Plugin = subInterfacePlugin({
   name: 'vlan',
-  about: 'a VLAN of a device of the node',
   read(call) {
     const { vlanId, ...keys } = readIgnoringUnknown(vlanFields, call.config, '');
     return { ...keys, kind: { kind: 'vlan', vlan: { id: vlanId } }, ipam: requireIpamType(call.config) };

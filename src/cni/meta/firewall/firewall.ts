@@ -49,8 +49,6 @@ async function gc(call: Call): Promise<void> {
 /** Lets the traffic of pods pass the node's firewall, and keeps networks apart. */
 export const firewall: Plugin = {
   name: 'firewall',
-  about: "lets the traffic of pods pass the node's firewall, keeps networks apart",
-  netns: 'entered',
 
   add,
   del,

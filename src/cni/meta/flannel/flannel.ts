@@ -99,13 +99,4 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Wires pods into the node's subnet of an overlay, by another plugin. */
-export const flannel: Plugin = {
-  name: 'flannel',
-  about: "wires pods into the node's subnet of an overlay",
-  netns: 'entered',
-  add,
-  del,
-  check,
-  gc,
-  status,
-};
+export const flannel: Plugin = { name: 'flannel', add, del, check, gc, status };

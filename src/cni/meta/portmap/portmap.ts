@@ -131,13 +131,4 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Forwards ports of the node to a pod. */
-export const portmap: Plugin = {
-  name: 'portmap',
-  about: 'forwards ports of the node to a pod',
-  netns: 'entered',
-  add,
-  del,
-  check,
-  gc,
-  status,
-};
+export const portmap: Plugin = { name: 'portmap', add, del, check, gc, status };

@@ -113,8 +113,6 @@ async function gc(call: Call): Promise<void> {
 /** Kernel settings of the pod and attributes of its interface. */
 export const tuning: Plugin = {
   name: 'tuning',
-  about: 'kernel settings of the pod and attributes of its interface',
-  netns: 'entered',
 
   add,
   del,
