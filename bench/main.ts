@@ -1,4 +1,4 @@
-/* `npm run bench`: see docs/benchmarking.md. Tables on standard output, everything else on standard error. */
+/* `npm run bench`: see docs/guides/benchmark/benchmarking.md. Tables on standard output, everything else on standard error. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describeError, RipstopError } from '../src/base/errors.ts';
 import { cniSeconds, runCni } from './cni/run.ts';
@@ -15,7 +15,6 @@ import { type BenchOptions, readOptions } from './options.ts';
 import { formatComparison } from './report/compare.ts';
 import { joined } from './report/join.ts';
 import { formatMarkdown } from './report/markdown.ts';
-import { withFigures } from './report/readme.ts';
 import type { BenchFile, Missing, Sample } from './report/samples.ts';
 import { formatRun } from './report/table.ts';
 import { BURSTS, QUICK_BURSTS, runScale, scaleSeconds } from './scale/run.ts';
@@ -133,7 +132,6 @@ async function main(): Promise<void> {
     writeFileSync(options.html, formatHtml(file));
   }
   if (options.docs) writeFileSync(options.docs, formatMarkdown(file));
-  if (options.readme) writeFileSync(options.readme, withFigures(readFileSync(options.readme, 'utf8'), file));
   process.stdout.write(formatRun(file));
 }
 

@@ -15,7 +15,6 @@ export interface BenchOptions {
   json?: string;
   html?: string;
   docs?: string;
-  readme?: string;
   from?: string;
   /** Files of earlier runs whose suites stand in for those that this run does not measure. */
   with: readonly string[];
@@ -94,7 +93,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     .description(
       'Measures Ripstop and its rivals: micro (single operations), path (the forwarder alone), scale (thousands of peers), cni ' +
         '(wiring a pod), e2e (pod to pod, everyone in turn), soak (garbage collections under long traffic). ' +
-        'Ends in a table; docs/benchmarking.md explains what is measured and how.',
+        'Ends in a table; docs/guides/benchmark/benchmarking.md explains what is measured and how.',
     )
     .argument('[suites...]', `any of ${SUITES.join(', ')}; all when none is named`)
     .option(
@@ -104,8 +103,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     )
     .option('--json <file>', 'write every sample to this file')
     .option('--html <file>', 'write a self-contained report with plots to this file')
-    .option('--docs <file>', 'write the report as Markdown to this file (docs/benchmarks.md)')
-    .option('--readme <file>', 'replace the table of figures in this file (README.md)')
+    .option('--docs <file>', 'write the report as Markdown to this file (bench/results/benchmarks.md)')
     .option('--from <file>', 'measure nothing; write table and reports from this file of --json')
     .option(
       '--with <file>',

@@ -82,7 +82,7 @@ export async function deployRipstop(
   }
 }
 
-/** Keys: docs/configuration.md. MACs, ports and the device's name are left to Ripstop. JSON is YAML. */
+/** Keys: docs/reference/configuration.md. MACs, ports and the device's name are left to Ripstop. JSON is YAML. */
 function nodeConfiguration(
   node: Node,
   lab: Lab,

@@ -1,4 +1,4 @@
-/* `npm run demo`: see docs/demo.md. Results on standard output, everything else on standard error. */
+/* `npm run demo`: see docs/guides/benchmark/demo.md. Results on standard output, everything else on standard error. */
 import { describeError, RipstopError } from '../../src/base/errors.ts';
 import type { Contender } from '../contenders/contender.ts';
 import { kernelVxlan } from '../contenders/kernel-vxlan.ts';

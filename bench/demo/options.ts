@@ -34,7 +34,7 @@ export function readOptions(argv: readonly string[]): DemoOptions {
     .option('--inner <family>', 'IP version between the pods, 4 or 6', family, 4)
     .option('--underlay <family>', 'IP version between the nodes, 4 or 6', family, 4)
     .addOption(
-      new Option('--condition <name>', 'offloads of the underlay, see docs/demo.md')
+      new Option('--condition <name>', 'offloads of the underlay, see docs/guides/benchmark/demo.md')
         .choices(Object.keys(CONDITIONS))
         .default('wirecs'),
     )

@@ -14,7 +14,7 @@ export interface Compared extends Pair {
   ratio: number | null;
 }
 
-/** What `--json` prints; docs/demo.md describes every field. */
+/** What `--json` prints; docs/guides/benchmark/demo.md describes every field. */
 export interface DemoReport {
   format: 'ripstop-demo/1';
   ok: boolean;

@@ -6,7 +6,7 @@ import type { PathHealth } from '../agent/probe/probe-window.ts';
 import { containedErrors } from '../base/boundary.ts';
 import { type CounterSnapshot, VERDICTS } from '../dataplane/dataplane.ts';
 
-/** One metric of the agent. The registry and the table in `docs/agent.md` are made from METRICS. */
+/** One metric of the agent. The registry and the table in `docs/reference/metrics.md` are made from METRICS. */
 export interface Metric {
   readonly name: string;
   readonly kind: 'counter' | 'gauge';

@@ -3,7 +3,7 @@ import { suggest } from './suggest.ts';
 
 /**
  * One key of a configuration object. The table of fields is the only place where a key is described:
- * reading, `--help` and `docs/configuration.md` are all made from it.
+ * reading, `--help` and `docs/reference/configuration.md` are all made from it.
  */
 export interface Field<T = unknown> {
   /** Turns the raw JSON or YAML value into the typed one. Throws RipstopError ECONFIG through `fail`. */

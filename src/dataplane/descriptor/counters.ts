@@ -36,7 +36,7 @@ export const NATIVE_CALLS = 4;
 export const COALESCED = 5;
 export const FALLBACKS = 6;
 
-/** The worker statistics by index, with their meanings for `docs/metrics.md`. All are counters but `batchMax`. */
+/** The worker statistics by index, with their meanings for `docs/reference/metrics.md`. All are counters but `batchMax`. */
 export const WORKER_STATS = [
   { name: 'batches', meaning: 'batches that carried at least one frame' },
   { name: 'wakeups', meaning: 'returns from the wait in the kernel, with or without frames' },

@@ -7,7 +7,7 @@ export interface Verdict {
   /** Whether the frame is lost. */
   readonly drop: boolean;
   readonly direction: 'egress' | 'ingress' | 'both';
-  /** What happened, for `docs/metrics.md` and `ripstop drops`. */
+  /** What happened, for `docs/reference/metrics.md` and `ripstop drops`. */
   readonly meaning: string;
   /** What a person can do about it; empty when nothing is wrong. */
   readonly remedy: string;

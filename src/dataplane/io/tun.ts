@@ -74,7 +74,7 @@ const OPEN_FAILURES: Readonly<Partial<Record<ErrorCode, [code: ErrorCode, why: s
   EPERM: [
     'EPRIV',
     'the device cgroup of this container or service forbids it',
-    'Kubernetes: set privileged: true in the securityContext, or give the pod the device (docs/privileges.md, The tun device); ' +
+    'Kubernetes: set privileged: true in the securityContext, or give the pod the device (docs/guides/operate/privileges.md, The tun device); ' +
       'Docker: --device /dev/net/tun; systemd: DeviceAllow=/dev/net/tun rw',
   ],
   EACCES: [

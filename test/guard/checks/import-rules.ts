@@ -2,7 +2,7 @@ import { dirname, join, normalize } from 'node:path';
 import type { SourceFile } from './sources.ts';
 
 /*
- * Which folder may import which: the table of docs/architecture.md. A folder without a row of its own has the row of the
+ * Which folder may import which: the table of docs/guides/develop/architecture.md. A folder without a row of its own has the row of the
  * folder above it. A folder may import itself and what lies below the same row. `x` opens the folder x and the folders
  * below it that have no row of their own; a folder with a row is opened by its own name only.
  */

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import t from 'tap';
 import { ROOT, sourcesBelow } from '../checks/sources.ts';
 
-/* The native functions say in their comments which capability they need; docs/privileges.md must know of each. */
+/* The native functions say in their comments which capability they need; docs/guides/operate/privileges.md must know of each. */
 
-t.test('docs/privileges.md knows every native call that needs a capability', async t => {
-  const page = readFileSync(join(ROOT, 'docs/privileges.md'), 'utf8');
+t.test('docs/guides/operate/privileges.md knows every native call that needs a capability', async t => {
+  const page = readFileSync(join(ROOT, 'docs/guides/operate/privileges.md'), 'utf8');
   let found = 0;
   for (const { path, text } of sourcesBelow('src/native', ['.cc'])) {
     for (const [block] of text.matchAll(/(?:^\/\/.*\n)+/gm)) {

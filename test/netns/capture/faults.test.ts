@@ -12,13 +12,13 @@ import { skipUnless } from '../../support/skip-unless.ts';
 import { Transcript } from '../../support/transcript.ts';
 
 /*
- * The faults of docs/debugging.md: each is made, each is found by the commands that the page shows, and their output is
+ * The faults of docs/guides/debug/faults.md: each is made, each is found by the commands that the page shows, and their output is
  * held to what the page shows of it.
  */
 
 const skip = skipUnless('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'tcpdump');
 
-const page = new Transcript('docs/debugging.md');
+const page = new Transcript('docs/guides/debug/faults.md');
 
 /** Two nodes with `ripstop run`; `change` spoils the configuration of one of them, or leaves it to the kernel. */
 async function nodesOf(

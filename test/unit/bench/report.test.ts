@@ -1,12 +1,10 @@
-import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { compareRuns, formatComparison } from '../../../bench/report/compare.ts';
 import { judgeGoals } from '../../../bench/report/goals.ts';
 import { formatHtml } from '../../../bench/report/html.ts';
 import { joined } from '../../../bench/report/join.ts';
 import { formatMarkdown } from '../../../bench/report/markdown.ts';
-import { withFigures } from '../../../bench/report/readme.ts';
+import { captionOf, plotOf } from '../../../bench/report/readme.ts';
 import type { BenchFile, Sample } from '../../../bench/report/samples.ts';
 import { mannWhitney, quantile, summarize } from '../../../bench/report/statistics.ts';
 import { formatRun } from '../../../bench/report/table.ts';
@@ -232,12 +230,33 @@ t.test('Markdown and HTML hold the same tables; the page needs nothing but itsel
   t.ok((html.match(/<svg/g) ?? []).length >= 2, 'plots are in the page');
 });
 
-t.test('the figures of the README stand between their marks, and there is nothing else touched', async t => {
-  const text = readFileSync(`${CHECKOUT}README.md`, 'utf8');
-  const once = withFigures(text, RUN);
-  t.match(once, /\| TCP, 1 stream, Gbit\/s \| wirecs \| 6\.00 \| 5\.00 \| 1\.20 \|/);
-  t.equal(withFigures(once, RUN), once, 'written twice is written once');
-  t.equal(once.slice(0, 200), text.slice(0, 200));
-  t.equal(once.slice(-200), text.slice(-200));
-  t.throws(() => withFigures('no marks', RUN), { code: 'ECONFIG' });
+t.test('plot of the README: bars in proportion to the medians of the report', async t => {
+  const columns = ['kernel VXLAN', 'Ripstop vxlan', 'Ripstop udp', 'one call (C)', 'fastd, null'];
+  const row = (name: string, medians: number[]) =>
+    `| ${name} | ${medians.map(median => `${median} (${median} to ${median})`).join(' | ')} |`;
+  const report = [
+    '- Ripstop: 0.1.0, commit abc',
+    '- machine: 2 cores, a processor',
+    '- kernel: 6.1',
+    '- Node: v20',
+    '- run: 2026-01-02 03:04 UTC, 5 s',
+    '## End to end, underlay wirecs: x',
+    `|  | ${columns.join(' | ')} |`,
+    row('TCP, 1 stream, Gbit/s', [10, 5, 5, 2, 1]),
+    row('UDP 64 bytes, 1 flow, kpps', [1, 2, 3, 4, 5]),
+    row('round trip, p50, us', [1, 2, 3, 4, 5]),
+    row('CPU time per gigabit, s/Gbit', [1, 2, 3, 4, 5]),
+    '## Next',
+  ].join('\n');
+  const widths = [...plotOf(report).matchAll(/<rect x="150" y="\d+" width="([\d.]+)"/g)].map(found =>
+    Number(found[1]),
+  );
+  t.equal(widths.length, 20);
+  t.equal(widths[1], widths[0]! / 2);
+  t.equal(
+    captionOf(report),
+    'Pod to pod, medians; 2 cores, a processor, Linux 6.1, Node v20; Ripstop 0.1.0, commit abc, 2026-01-02.',
+  );
+  t.throws(() => plotOf(report.replace('fastd, null', 'fastd')), /no figure "TCP, 1 stream, Gbit\/s"/);
+  t.throws(() => plotOf(report.replace('wirecs', 'wire')), /no table/);
 });

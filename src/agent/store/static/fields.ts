@@ -16,7 +16,7 @@ import { address, autoOr, mac, onePerFamily, subnet } from './values.ts';
 
 /*
  * The keys of the file of `ripstop run`. This table and that of the settings are the only places where they are described:
- * reading, messages and docs/configuration.md come from them.
+ * reading, messages and docs/reference/configuration.md come from them.
  */
 
 export const peerFields = {

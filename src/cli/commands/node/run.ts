@@ -54,7 +54,7 @@ const USAGE = `Usage: ripstop run FILE [flags]
 
 Runs the node agent in the foreground. FILE (YAML) lists the peers; - is
 standard input. SIGHUP reads the file again. At the end (Ctrl-C, SIGTERM)
-everything that the node made is removed. docs/configuration.md describes the
+everything that the node made is removed. docs/reference/configuration.md describes the
 keys of the file.
 
   --check  check the file and the flags, then exit; changes nothing

@@ -1,19 +1,20 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { VERDICTS_MAX, WORKER_STATS } from '../../src/dataplane/descriptor/counters.ts';
-import * as verdicts from '../../src/dataplane/descriptor/verdicts.ts';
-import { END, renderMetrics, withMetrics } from './checks/metrics-doc.ts';
-import { ROOT, sourcesBelow } from './checks/sources.ts';
+import { VERDICTS_MAX, WORKER_STATS } from '../../../src/dataplane/descriptor/counters.ts';
+import * as verdicts from '../../../src/dataplane/descriptor/verdicts.ts';
+import { rendered, withGenerated } from '../checks/generated.ts';
+import * as parts from '../checks/metrics-doc.ts';
+import { ROOT, sourcesBelow } from '../checks/sources.ts';
 
-const PAGE = join(ROOT, 'docs/metrics.md');
+const PAGE = join(ROOT, 'docs/reference/metrics.md');
 const { VERDICTS } = verdicts;
 
-t.test('docs/metrics.md lists what is counted, no more and no less', async t => {
+t.test('docs/reference/metrics.md lists what is counted, no more and no less', async t => {
   const page = readFileSync(PAGE, 'utf8');
-  const wanted = withMetrics(page);
+  const wanted = withGenerated(withGenerated(page, parts.verdicts), parts.metrics);
   if (process.env.UPDATE_DOCS === '1' && wanted !== page) writeFileSync(PAGE, wanted);
-  else t.equal(page, wanted, 'UPDATE_DOCS=1 node dist/test/guard/metrics.test.js writes it');
+  else t.equal(page, wanted, 'UPDATE_DOCS=1 node dist/test/guard/docs/metrics.test.js writes it');
   const listed = [...wanted.matchAll(/^\| `([a-z-]+)` \|/gm)].map(match => match[1]);
   for (const { name } of VERDICTS) t.ok(listed.includes(name), name);
 });
@@ -42,14 +43,15 @@ t.test('every worker statistic is counted somewhere', async t => {
   }
 });
 
-t.test('whoever reads of a drop is told what to do', async t => {
+t.test('verdicts: each has a meaning, and each drop a remedy', async t => {
   for (const { name, drop, meaning, remedy } of VERDICTS)
     t.ok(meaning !== '' && (!drop || remedy !== ''), name);
 });
 
 t.test('the check finds what it looks for', async t => {
-  const page = `before\n${renderMetrics()}\nafter\n`;
-  t.equal(withMetrics(page), page);
-  t.equal(withMetrics(page.replace('`runt`', '`stunt`')), page);
-  t.throws(() => withMetrics(page.replace(END, '')), /lost its marks/);
+  const page = `before\n${rendered(parts.verdicts)}\nbetween\n${rendered(parts.metrics)}\nafter\n`;
+  t.equal(withGenerated(page, parts.verdicts), page);
+  t.equal(withGenerated(page.replace('`runt`', '`stunt`'), parts.verdicts), page);
+  t.equal(withGenerated(page.replace('`ripstop_ready`', '`ripstop_red`'), parts.metrics), page);
+  t.throws(() => withGenerated(page.replace('src/api/metrics.ts', ''), parts.metrics), /lost its marks/);
 });
