@@ -54,7 +54,7 @@ function goals(file: BenchFile): Table[] {
   return [
     { title, head: ['end to end', 'of', ...conditions], rows },
     {
-      title: 'Goals beside them',
+      title: 'Further goals',
       head: ['figure', 'of', 'where', 'reached'],
       rows: others.map(goal => [...names(goal), goal.condition, verdictOf(file, goal)]),
     },
@@ -82,7 +82,7 @@ function endToEnd(list: readonly Cell[], file: BenchFile): Table[] {
 const ALONE = {
   soak: 'Garbage collections in the four threads that carry packets, under traffic of all kinds',
   path: 'The forwarder alone, one direction in one thread',
-  update: 'One direction of the forwarder while another thread publishes all peers anew, again and again',
+  update: 'One direction of the forwarder while another thread publishes all peers repeatedly',
   scale: 'A node by its number of peers',
   micro: 'Single operations',
 };

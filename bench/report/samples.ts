@@ -93,7 +93,7 @@ const ALL = {
   nsPerFrame: { title: 'time per frame', unit: 'ns', better: 'less', digits: 1 },
   mpps: { title: 'frames', unit: 'Mpps', better: 'more', digits: 2 },
   tableBytes: { title: 'memory of the tables', unit: 'bytes', better: 'less', digits: 0 },
-  publishMs: { title: 'time to publish all peers anew', unit: 'ms', better: 'less', digits: 1 },
+  publishMs: { title: 'time to publish all peers again', unit: 'ms', better: 'less', digits: 1 },
   stallUs: { title: 'longest stall', short: 'stall us', unit: 'us', better: 'less', digits: 0 },
   gapUs: {
     title: 'stall and waiting for a core',
