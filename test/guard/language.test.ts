@@ -6,9 +6,10 @@ import { ROOT, sourcesBelow } from './checks/sources.ts';
 
 /** Not yet revised. Remove an entry as soon as the folder passes; the list ends empty. */
 const PENDING = [
-  'CHANGELOG.md',
   'bench/',
-  'docs/',
+  'docs/reference/explain.md',
+  'docs/reference/flags.md',
+  'docs/reference/configuration.md',
   'encap/',
   'src/agent/',
   'src/api/',

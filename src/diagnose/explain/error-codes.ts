@@ -87,7 +87,7 @@ export const ERROR_CODES: Readonly<Record<FaultCode, ExplanationText>> = {
   EPRIV: {
     meaning: 'The process may not do what the task needs.',
     cause: 'CAP_NET_ADMIN, CAP_NET_RAW or another privilege is missing.',
-    evidence: '`grep Cap /proc/PID/status`; docs/privileges.md lists what is needed for what.',
+    evidence: '`grep Cap /proc/PID/status`; docs/guides/operate/privileges.md lists what is needed for what.',
     remedy: 'Run as root, or add the capability to the unit or the container.',
   },
   EREFUSED: {
