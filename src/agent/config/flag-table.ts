@@ -30,7 +30,7 @@ interface FlagType {
   readonly inert?: string;
 }
 
-/** One flag of `ripstop agent`. Reading, `--help` and docs/agent.md are made from the table. */
+/** One flag of `ripstop agent`. Reading, `--help` and docs/reference/flags.md are made from the table. */
 export interface Flag extends FlagType {
   readonly name: string;
   readonly group: FlagGroup;

@@ -54,8 +54,8 @@ const USAGE = `Usage: ripstop run FILE [flags]
 
 Runs the node agent in the foreground. FILE (YAML) lists the peers; - is
 standard input. SIGHUP reads the file again. At the end (Ctrl-C, SIGTERM)
-everything that the node made is removed. docs/reference/configuration.md describes the
-keys of the file.
+everything that the node made is removed. The keys of the file are described in
+docs/reference/configuration.md.
 
   --check  check the file and the flags, then exit; changes nothing
 
