@@ -46,7 +46,7 @@ const PATH_ROWS = [
   ['ingress', 'udp', 2, false],
   ['ingress', 'udp', 1000, false],
 ] as const;
-/** Peers whose tables are published anew while frames go through. */
+/** Peers whose tables are published again while frames are forwarded. */
 const STALL_PEERS = 1000;
 
 type Values = Partial<Record<FigureId, number>>;
@@ -82,7 +82,7 @@ export async function runPath(rounds: number, seconds: number, progress: Progres
       });
     }
     const condition = `${STALL_PEERS} peers`;
-    progress.step(`path: ${condition} published anew`, seconds + PATH_START);
+    progress.step(`path: ${condition} published again`, seconds + PATH_START);
     const program = [process.execPath, `${CHECKOUT}dist/bench/path/stall.js`, `${STALL_PEERS}`, `${seconds}`];
     const lines = (await launch(program).success(60_000 + seconds * 2000)).trim().split('\n');
     const [rest, busy] = lines.map(line => JSON.parse(line) as StallResult);

@@ -84,7 +84,7 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
   };
 }
 
-/** Above this share somebody else is at work. */
+/** Above this share other programs use the machine. */
 const BUSY = 0.1;
 const LOOK_MS = 500;
 
@@ -110,7 +110,7 @@ function readBench(path: string): BenchFile {
   if (file?.format === 'ripstop-bench/1') return file;
   throw new RipstopError(
     'ECONFIG',
-    `${path} is no file of bench --json`,
+    `${path} is not a file of bench --json`,
     'its "format" would be "ripstop-bench/1"',
   );
 }
@@ -127,7 +127,7 @@ async function main(): Promise<void> {
   const file = earlier.reduce(joined, measured);
   if (options.json) writeFileSync(options.json, `${JSON.stringify(file)}\n`);
   if (options.html) {
-    // The plotting library is large: loaded by whoever wants plots.
+    // The plotting library is large: load it only for plots.
     const { formatHtml } = await import('./report/html.ts');
     writeFileSync(options.html, formatHtml(file));
   }

@@ -148,7 +148,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
   return {
     ...base,
     measures: undefined,
-    // Who names contenders means them alone.
+    // With --contenders only the named ones are measured.
     ...(raw.contenders ? { brief: [] } : {}),
     ...raw,
     suites: compare === undefined && given.length > 0 ? given.map(readSuite) : SUITES,

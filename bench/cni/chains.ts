@@ -12,7 +12,7 @@ export interface Folders {
   go: string;
   /** Ours, whose agent's socket answers. */
   served: string;
-  /** Ours, and nobody answers. */
+  /** Ripstop's plugins without an agent. */
   alone: string;
   scratch: string;
 }

@@ -1,7 +1,7 @@
 /*
  * Plays the runtime inside of a node's namespace: wires the pods that stay, then wires and unwires one more again and
  * again through every chain in turn.
- *   node dist/bench/cni/main.js TASK.json      prints one JSON line a pod and chain
+ *   node dist/bench/cni/main.js TASK.json      prints one JSON line per pod and chain
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

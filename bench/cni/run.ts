@@ -14,7 +14,7 @@ const REFERENCE = '/usr/lib/cni';
 const ROUND_SECONDS = 1;
 /** What it takes to wire a pod that stays, by all chains together, seconds. */
 const CROWD_SECONDS = 0.2;
-/** Measured again beside so many pods. */
+/** Pods on the node in the second measurement. */
 const CROWD = 500;
 const CROWD_ROUNDS = 20;
 const SMALL_CROWD = 20;
@@ -113,7 +113,7 @@ async function take(
   }
 }
 
-/** What the daemon tells the plugins about this node. */
+/** The file from which the plugins read the subnet of this node. */
 function subnetEnv(folder: string): string {
   const file = `${folder}/subnet.env`;
   const lines = [

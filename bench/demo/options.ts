@@ -11,9 +11,9 @@ export interface DemoOptions {
   check: boolean;
   json: boolean;
   keep: boolean;
-  /** Kernel VXLAN beside it. */
+  /** Measure kernel VXLAN as well. */
   kernel: boolean;
-  /** Only remove what `--keep` left standing. */
+  /** Only remove what `--keep` left. */
   remove: boolean;
 }
 
@@ -28,7 +28,7 @@ export function readOptions(argv: readonly string[]): DemoOptions {
     .usage('[options]    (npm run demo -- [options])')
     .description(
       'Two nodes and a pod behind each, in network namespaces on this machine, joined by Ripstop: ping, file transfer ' +
-        'compared by hash, throughput, latency and packet rate, with kernel VXLAN beside it. Removes all it made.',
+        'compared by hash, throughput, latency and packet rate, compared with kernel VXLAN. Removes everything that it created.',
     )
     .addOption(new Option('--mode <mode>', 'wire format').choices(['vxlan', 'udp']).default('vxlan'))
     .option('--inner <family>', 'IP version between the pods, 4 or 6', family, 4)
@@ -40,10 +40,10 @@ export function readOptions(argv: readonly string[]): DemoOptions {
     )
     .option('--quick', 'fewer and shorter rounds, well under 40 seconds', false)
     .option('--check', 'ping and transfer only, in a few seconds; nothing is measured', false)
-    .option('--json', 'one JSON object on standard output, nothing else there', false)
-    .option('--keep', 'leave the Ripstop overlay standing and print how to enter and remove it', false)
-    .option('--no-kernel', 'without kernel VXLAN beside it')
-    .option('--remove', 'remove what --keep left standing, and do nothing else', false)
+    .option('--json', 'print one JSON object on standard output and nothing else', false)
+    .option('--keep', 'keep the Ripstop overlay and print how to enter and remove it', false)
+    .option('--no-kernel', 'do not measure kernel VXLAN')
+    .option('--remove', 'remove what --keep left, and do nothing else', false)
     .helpOption('-h, --help', 'print this')
     .allowExcessArguments(false);
   return command.parse(argv, { from: 'user' }).opts<DemoOptions>();

@@ -47,7 +47,7 @@ export const FULL: Plan = {
 
 /** UDP payload of the packet rate, bytes. */
 export const PACKET_BYTES = 64;
-/** What starting and ending a measurement takes beside it, seconds. */
+/** Time for starting and ending a measurement, in seconds. */
 export const AROUND = 0.5;
 /** For the estimate of the transfer: a slow tunnel's Gbit/s. */
 export const SLOW_GBIT = 4;

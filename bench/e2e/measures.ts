@@ -71,7 +71,7 @@ export const MEASURES = {
 
 export type MeasureId = keyof typeof MEASURES;
 
-/** What a measurement takes beside its own seconds: starting tools, farewells. */
+/** Time that a measurement takes in addition to its own seconds: starting and ending tools. */
 export const AROUND = 0.3;
 
 export const lengthOf = (measure: Measure, seconds: number) =>

@@ -3,7 +3,7 @@ import { attempt, type Finished, must } from './command.ts';
 import { type LaunchOptions, launch, type Proc } from './proc.ts';
 
 /*
- * Network namespaces named `rs-<pid>-<n>` after the process that made them. Whoever starts next can therefore tell
+ * Network namespaces named `rs-<pid>-<n>` after the process that made them. The next process can therefore find
  * what a crash left behind (`removeStale`), and the process itself removes its own on every way out.
  */
 

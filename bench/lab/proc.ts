@@ -76,7 +76,7 @@ export class Proc {
     this.#child.unref();
   }
 
-  /** Sends a signal; a process that has ended already is no error. */
+  /** Sends a signal; a process that has already ended is not an error. */
   kill(signal: NodeJS.Signals = 'SIGTERM'): void {
     if (this.result === undefined) this.#child.kill(signal);
   }

@@ -107,7 +107,7 @@ function draw(
   const below = Math.ceil(series.length / LEGEND) * 24 + (askew ? 95 : 35);
   const all = series.flatMap(({ values }) => values.flatMap(value => (value ? [value.min, value.max] : [])));
   const positive = all.filter(value => value > 0);
-  // Bars stand on the lowest decade; left alone they would hang from 1.
+  // Bars begin at the lowest decade; by default they would begin at 1.
   const lowest = decade(Math.floor, Math.min(...positive));
   const chart = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height: HEIGHT + below });
   try {

@@ -13,7 +13,7 @@ export interface Change {
 }
 
 const SUITES = ['e2e', 'path', 'update', 'micro', 'scale', 'cni', 'soak'];
-/** Below this a change is no news even when it is certain. */
+/** A smaller change is not reported, even if it is certain. */
 const LEAST_CHANGE = 0.02;
 const CHANCE = 0.05;
 /** With fewer on a side no difference can be certain: 3 and 3 rounds leave a chance of 10 % at best. */

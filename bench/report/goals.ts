@@ -6,7 +6,7 @@ type Find = (contender: string, condition: string, figure: FigureId) => Cell | u
 /** What is to be reached. */
 export interface Goal {
   title: string;
-  /** Who is judged, and beside whom: ids, or names where there is none. */
+  /** What is compared with what: ids of contenders, or names. */
   who: string;
   beside: string;
   condition: string;
@@ -27,7 +27,7 @@ interface Reached {
 const SUITES = ['e2e', 'path', 'update', 'scale', 'soak'];
 const OWN = 'vxlan';
 const CONDITIONS = ['def', 'wire', 'wiregro', 'wirecs'];
-/** The other tunnels in user space that do without a cipher; the goal counts against whoever of them is fastest. */
+/** The other tunnels in user space that do without a cipher; the goal compares with the fastest of them. */
 const OTHERS = ['vde', 'openvswitch', 'fastd', 'openvpn', 'tinc'];
 
 function ratio(own: Cell | undefined, rival: Cell | undefined): Reached | undefined {

@@ -34,7 +34,7 @@ export interface BenchFile {
   inner: 4 | 6;
   underlay: 4 | 6;
   congestion: string;
-  /** Share of the cores that somebody else kept busy just before, 0..1. */
+  /** Share of the cores that other programs used just before, 0..1. */
   busyBefore?: number;
   /** Column titles by contender id. */
   labels: Record<string, string>;

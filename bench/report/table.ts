@@ -12,7 +12,7 @@ const ALONE = ['micro', 'path', 'update', 'scale', 'soak'];
 /** What all are put in ratio to. */
 const YARDSTICK = 'kernel';
 
-/** All of a run as text, 80 columns wide: medians, and beside them the ratio to kernel VXLAN. */
+/** All of a run as text, 80 columns wide: medians, and the ratio to kernel VXLAN. */
 export function formatRun(file: BenchFile): string {
   const parts = [
     formatHead(file),
@@ -70,7 +70,7 @@ function formatE2e(file: BenchFile): string[] {
   });
 }
 
-/** Suites that stand alone: one line a row, columns as wide as they must be. */
+/** Suites without conditions: one line per row, columns as wide as needed. */
 function formatAlone(file: BenchFile): string[] {
   return ALONE.map(suite => {
     const list = cells(file.samples, suite);

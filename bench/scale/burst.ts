@@ -36,7 +36,7 @@ export interface BurstResult {
 const WAIT_MS = 180_000;
 const TICKS_A_SECOND = 100;
 
-/** One agent beside an API server to which Nodes come and from which they go. */
+/** One agent with an API server that creates and deletes Nodes. */
 export async function measureBurst({ nodes, seconds, dual, restS }: Burst): Promise<BurstResult> {
   const rest = () => new Promise(resolve => setTimeout(resolve, restS * 1000));
   const lab = buildLab();

@@ -23,7 +23,7 @@ const burstSeconds = ({ seconds, restS }: Burst): number => 10 + 2 * seconds + 3
 export const scaleSeconds = (bursts: readonly Burst[]): number =>
   10 + bursts.reduce((sum, burst) => sum + burstSeconds(burst), 0);
 
-/** What many peers cost: an agent beside an API server to which they come, and `ripstop run`, given them by SIGHUP. */
+/** The cost of many peers: an agent with an API server that creates them, and `ripstop run`, which reads them at SIGHUP. */
 export async function runScale(
   progress: Progress,
   bursts: readonly Burst[],

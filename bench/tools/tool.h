@@ -62,7 +62,7 @@ static inline int local_port(int fd) {
   return ntohs(at.ss_family == AF_INET ? ((struct sockaddr_in *)&at)->sin_port : ((struct sockaddr_in6 *)&at)->sin6_port);
 }
 
-/* A bound socket (TCP: listening); says `listening PORT` so that whoever started this program can go on. */
+/* A bound socket (TCP: listening); says `listening PORT` so that the caller can continue. */
 static inline int serve(const char *address, const char *port, int type) {
   struct addrinfo *at = resolve(address, port, type);
   int fd = socket(at->ai_family, type | SOCK_CLOEXEC, 0), one = 1;

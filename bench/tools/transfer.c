@@ -1,8 +1,8 @@
 /*
- * A file transfer whose content nobody need store: the sender streams what its seed generates, both ends hash it.
+ * A file transfer whose content is not stored: the sender streams what its seed generates, both ends hash it.
  *   transfer receive ADDRESS PORT SECONDS             prints `listening PORT`, then one JSON line
  *   transfer send ADDRESS PORT BYTES SEED SECONDS     prints one JSON line
- * Whoever compares the two `sha256` has compared the transfer. SECONDS bounds the whole run.
+ * Equal values of `sha256` mean equal contents. SECONDS bounds the whole run.
  */
 #include "tool.h"
 #include "sha256.h"

@@ -5,7 +5,7 @@ import { ROOT, type SourceFile, sourcesBelow } from './checks/sources.ts';
 
 const LINES_MAX = 400;
 const DRAWERS = /(^|[-./])(utils?|helpers?|commons?|misc|managers?)([-./]|$)/i;
-/** Names that the house has; dotfiles aside, what else stands at the top is what a tool insists on finding there. */
+/** Files at the top; besides them only what a tool needs there, and dotfiles. */
 const TOP = [
   'README.md',
   'CHANGELOG.md',

@@ -40,7 +40,7 @@ t.test('what is hot calls only what is hot', async t => {
   t.same(cold, []);
 });
 
-t.test('every mark stands in front of a function, and none was lost in compiling', async t => {
+t.test('every mark is before a function, and none was lost in compiling', async t => {
   for (const [path, module] of marked) t.equal(module.stray, 0, path);
   const written = sources.flatMap(({ text }) => [
     ...text.matchAll(/\/\*\*(?:(?!\*\/)[\s\S])*?@hot\s*(?:\n|\*\/)/g),

@@ -6,7 +6,7 @@ import { ROOT, sourcesBelow } from './checks/sources.ts';
 
 /** Not yet revised. Remove an entry as soon as the folder passes; the list ends empty. */
 const PENDING = [
-  'bench/',
+  'bench/path/',
   'docs/reference/explain.md',
   'docs/reference/flags.md',
   'docs/reference/configuration.md',
@@ -25,10 +25,8 @@ const PENDING = [
   'src/web/',
   'test/fuzz/',
   'test/golden/',
-  'test/guard/',
   'test/interop/',
   'test/netns/',
-  'test/support/',
   'test/unit/',
 ];
 /** They hold what must not be written. */

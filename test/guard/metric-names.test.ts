@@ -26,7 +26,7 @@ function faultsOf({ name, kind, help, labels }: Named): string[] {
     [kind !== 'counter' && isTotal, 'only a counter ends with _total'],
     [RESERVED.test(stem), 'a reserved suffix'],
     [OTHER_UNITS.test(stem), `a unit that is not a base unit (${BASE_UNITS.join(', ')})`],
-    [unit !== undefined && !stem.endsWith(`_${unit}`), `${unit} stands at the end`],
+    [unit !== undefined && !stem.endsWith(`_${unit}`), `${unit} is at the end`],
     [/_(by|per)_/.test(stem), 'labels are not part of the name'],
     [labels.some(label => !/^[a-z][a-z_]*$/.test(label)), 'a label of other characters'],
     [labels.some(label => RESERVED_LABELS.includes(label)), 'a reserved label'],

@@ -10,7 +10,7 @@ function biome(args: readonly string[], input = '') {
 t.test('the formatter and the linter have nothing to say', async t => {
   const { status, stdout, stderr } = biome(['check', '--colors=off', '--max-diagnostics=20', '.']);
   if (status !== 0) for (const line of `${stdout}${stderr}`.split('\n')) t.comment(line);
-  t.equal(status, 0, 'npx biome check --write <file> mends most');
+  t.equal(status, 0, 'npx biome check --write <file> repairs most');
 });
 
 t.test('the check would speak up, by the rules of this house', async t => {

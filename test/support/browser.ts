@@ -34,7 +34,7 @@ export async function browserIn(
   options: BrowserContextOptions = {},
 ): Promise<BrowserContext> {
   const folder = mkdtempSync(join(tmpdir(), 'rs-chromium-'));
-  // `ip netns exec` hides the descriptors of the pipe from nobody, and Playwright takes one executable.
+  // `ip netns exec` passes the descriptors of the pipe on, and Playwright takes one executable.
   const start = join(folder, 'chromium');
   writeFileSync(start, `#!/bin/sh\nexec ip netns exec ${ns.name} chromium "$@"\n`);
   chmodSync(start, 0o755);

@@ -3,7 +3,7 @@ import { attempt } from '../../bench/lab/command.ts';
 import { findProgram } from '../../bench/lab/programs.ts';
 import { staticBusybox } from './qemu/busybox.ts';
 
-/** What is no command and no file, and how one sees it. */
+/** Capabilities other than commands and files, and how to detect them. */
 const capabilities: Record<string, () => boolean> = {
   root: () => process.getuid?.() === 0,
   tun: () => existsSync('/dev/net/tun'),

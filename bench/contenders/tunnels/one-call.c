@@ -38,7 +38,7 @@ static void add_route(char *subnet, const char *peer, const char *port) {
   struct route *route = &routes[route_count++];
   char *slash = strchr(subnet, '/');
   if (slash == NULL || route_count == MOST_ROUTES) {
-    fprintf(stderr, "\"%s\" is no subnet, or there are more than %d\n", subnet, MOST_ROUTES - 1);
+    fprintf(stderr, "\"%s\" is not a subnet, or there are more than %d\n", subnet, MOST_ROUTES - 1);
     exit(2);
   }
   *slash = 0;

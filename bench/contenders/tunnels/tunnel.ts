@@ -10,7 +10,7 @@ import type { Deployment } from '../contender.ts';
  */
 
 export interface TunnelOptions {
-  /** Its name, or a name a node where a program keeps state outside of its namespace. */
+  /** Its name, or one name per node for a program that keeps state outside of its namespace. */
   device: string | ((node: Node) => string);
   /** 2: a TAP, on which the peer is a neighbour with a MAC. 3: a TUN. */
   layer: 2 | 3;

@@ -79,7 +79,7 @@ export interface HotFunction {
 
 export interface HotModule {
   readonly functions: readonly HotFunction[];
-  /** Marks that stand in front of anything but a function declaration. */
+  /** Marks that are not before a function declaration. */
   readonly stray: number;
   /** Imported name by local name: `local -> [exported, module]`. */
   readonly imported: ReadonlyMap<string, readonly [string, string]>;

@@ -57,7 +57,7 @@ export function timeFaults(code: string): string[] {
     for (const [key, value] of Object.entries(node)) {
       for (const child of [value].flat()) {
         if (typeof (child as AnyNode | null)?.type !== 'string') continue;
-        // The condition of a loop bounds it, and is no assertion.
+        // The condition of a loop bounds it, and is not an assertion.
         if (isLoop && key === 'test') continue;
         visit(child as AnyNode, isLoop || (inLoop && !isFunction));
       }

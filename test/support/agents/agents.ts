@@ -35,7 +35,7 @@ export class TestAgent {
     this.#flags = flags;
   }
 
-  /** The lab's pods have addresses already: a former life that held their subnet, as subnet.env tells it. */
+  /** The pods of the lab already have addresses: writes a subnet.env as a previous run with their subnet would have left it. */
   rememberSubnet(): void {
     const [v4, v6] = [this.node.subnet[4], this.node.subnet[6]];
     writeFileSync(

@@ -51,7 +51,7 @@ export class LabEtcd {
     this.#proc = undefined;
   }
 
-  /** Takes the data away, after `down`: the next start begins anew, under the same cluster id. */
+  /** Takes the data away, after `down`: the next start is empty, under the same cluster id. */
   wipe(): void {
     rmSync(this.#directory, { recursive: true, force: true });
   }

@@ -1,7 +1,7 @@
 import { must } from '../../../bench/lab/command.ts';
 import { type Node, UNDERLAY_DEVICE } from '../../../bench/lab/topology.ts';
 
-/** A lease as it stands in etcd. */
+/** A lease as etcd has it. */
 interface Value {
   PublicIP: string;
   BackendData: { VNI: number; VtepMAC: string };

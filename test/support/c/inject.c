@@ -1,6 +1,6 @@
 /*
  * inject DEVICE ETHERTYPE: takes lines of hexadecimal from standard input, each a virtio-net header of 10 bytes and a
- * frame, and sends every frame out of DEVICE as if the kernel had: superframes and unfinished checksums included
+ * frame, and sends every frame out of DEVICE as if the kernel had: GSO packets and partial checksums included
  * (packet(7), PACKET_VNET_HDR). ETHERTYPE is what the packet socket names when the device has no link header.
  */
 #include <arpa/inet.h>

@@ -2,8 +2,8 @@
  * udp-proxy DEVICE LOCAL PORT (SUBNET/LENGTH NODE)...
  *
  * A node of flannel's udp backend with nothing clever in it: a TUN, a UDP socket, one packet a turn, IPv4 only. Like
- * flannel's own proxy it lowers the TTL at both ends of the tunnel, drops what would live no longer, sends from PORT and
- * asks nobody where a datagram came from. Written for the tests from the format alone, so that both sides of the wire
+ * flannel's own proxy it lowers the TTL at both ends of the tunnel, drops packets whose TTL is used up, sends from PORT and
+ * does not check the source of a datagram. Written for the tests from the format alone, so that both sides of the wire
  * are not the same code.
  */
 #include <arpa/inet.h>
@@ -46,7 +46,7 @@ static int open_tun(const char *name) {
 static struct sockaddr_in address(const char *text, int port) {
   struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
   if (inet_pton(AF_INET, text, &at.sin_addr) != 1) {
-    fprintf(stderr, "udp-proxy: %s is no IPv4 address\n", text);
+    fprintf(stderr, "udp-proxy: %s is not an IPv4 address\n", text);
     exit(2);
   }
   return at;
@@ -58,7 +58,7 @@ static const struct sockaddr_in *find(uint32_t destination) {
   return NULL;
 }
 
-/* Takes one hop off and mends the header checksum (RFC 1624); 0 when the packet has none left or is no IPv4. */
+/* Decrements the TTL and updates the header checksum (RFC 1624); 0 if the TTL is used up or the packet is not IPv4. */
 static int age(ssize_t size) {
   if (size < 20 || packet[0] >> 4 != 4 || packet[8] <= 1) return 0;
   uint32_t sum = ((uint32_t)packet[10] << 8 | packet[11]) + 0x100;

@@ -7,7 +7,7 @@ import { type InstallOptions, installCni } from '../../../src/cni/install.ts';
 import { staticBusybox } from '../qemu/busybox.ts';
 
 /*
- * A real runtime: Debian's containerd, whose `ctr run --cni` calls what stands in /opt/cni/bin by what stands in
+ * A real runtime: Debian's containerd, whose `ctr run --cni` calls the plugins of /opt/cni/bin as configured in
  * /etc/cni/net.d. It runs in the namespace of a node and with its own /etc and /opt, so the machine's are not touched.
  */
 
@@ -126,7 +126,7 @@ export class Containerd {
 /** Address of a container from what it printed. */
 export const addressOf = (proc: Proc): string => /inet ([\d.]+)\/24/.exec(proc.stdout)?.[1] ?? '';
 
-/** What our plugins leave on a node while a pod is wired. */
+/** What Ripstop's plugins leave on a node during the time of a pod. */
 export function leftovers(node: Namespace): string[] {
   return [
     ...(node.ip('link show').match(/veth[0-9a-f]{8}|bwp[0-9a-f]+/g) ?? []),

@@ -95,7 +95,7 @@ export class CniNode {
     return { status, text, json: text === '' ? undefined : JSON.parse(text) };
   }
 
-  /** `ipam` of a host-local network whose files stand in the scratch directory. */
+  /** `ipam` of a host-local network with its files in the scratch directory. */
   ipam(ipam: object = { subnet: '10.1.0.0/24' }): object {
     return { type: 'host-local', dataDir: join(this.scratch, 'networks'), ...ipam };
   }

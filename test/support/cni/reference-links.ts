@@ -6,8 +6,8 @@ import type { Shown } from '../agents/kernel.ts';
 import type { CniNode } from './cni.ts';
 
 /*
- * What our plugins make of an interface, beside what the reference plugins (Debian's containernetworking-plugins) make
- * of it from the same configuration. `observe` only looks, and its record is plain JSON: it also runs in a guest.
+ * Compares the interfaces of Ripstop's plugins with those of the reference plugins (Debian's containernetworking-plugins)
+ * for the same configuration. `observe` only looks, and its record is plain JSON: it also runs in a guest.
  */
 
 export const REFERENCE = '/usr/lib/cni';

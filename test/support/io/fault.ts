@@ -62,7 +62,7 @@ class Spoiler {
         kept.splice(kept.length - 2, 0, kept.pop()!);
         this.counts.swapped++;
       }
-      // A copy shares the bytes of its original, which nobody changes before both are judged.
+      // A copy shares the bytes of its original, which does not change before both are classified.
       if (kept.length + count - i - 1 < batch.capacity && this.#chance(duplicate)) {
         kept.push(descriptor.slice());
         this.counts.duplicated++;

@@ -35,7 +35,7 @@ export interface LoopbackForwarders {
   readonly writer: TablesWriter;
   readonly device: LoopbackDevice;
   readonly delivered: LoopbackDevice;
-  /** What the slow room answered with, and what it reported. */
+  /** ICMP errors of the slow path, and what it reported. */
   readonly icmp: IcmpError[];
   readonly tooBig: number[];
   readonly counters: SharedArrayBuffer;

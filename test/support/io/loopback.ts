@@ -25,8 +25,8 @@ import type { DatagramPort, FrameDevice } from '../../../src/dataplane/io/interf
 import { PEER_HEADER, PEER_HEADER_BYTES, PEER_STRIDE } from '../../../src/dataplane/tables/peer-table.ts';
 
 /*
- * Both seams without a kernel: for tests, the path benchmark and whoever wants to run a forwarder in one thread.
- * Nothing waits and nothing is segmented: a superframe crosses whole with its offload fields, as it does over veth.
+ * Device and socket without a kernel: for tests, the path benchmark and a forwarder in one thread.
+ * Nothing waits and nothing is segmented: a GSO packet crosses whole with its offload fields, as it does over veth.
  * Steady use allocates nothing.
  */
 

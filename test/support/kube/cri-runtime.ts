@@ -22,7 +22,7 @@ type Method = (request: object, options: object, done: (error: Error | null, ans
 
 type Service = Record<string, Method> & { close(): void };
 
-/** What a runtime tells of a container or pod on request: the OCI configuration among it. */
+/** The answer of a runtime to a verbose request about a container or pod, with the OCI configuration. */
 export interface Verbose {
   readonly pid: number;
   readonly runtimeSpec: OciSpec;

@@ -65,7 +65,7 @@ export class KubeApi {
     this.#server = this.#make();
   }
 
-  /** Answers again; who waits for an answer has to ask anew. */
+  /** Answers again; a client that waits for an answer must repeat its request. */
   speak(): void {
     this.isSilent = false;
     this.#server.closeAllConnections();

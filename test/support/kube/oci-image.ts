@@ -23,7 +23,7 @@ import { type BuiltImage, mountWords } from './image-build.ts';
 
 const MS = 300_000;
 
-/** Packs an image as built. @returns path of the archive, beside the layers of the image */
+/** Packs an image as built. @returns path of the archive, next to the layers of the image */
 export async function packImage(image: BuiltImage, name: string, folder: string): Promise<string> {
   const cached = join(dirname(image.layers[0]!), `${image.key}.tar`);
   if (existsSync(cached)) return cached;

@@ -48,7 +48,7 @@ const WANTED = [
 ];
 
 const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ripstop', 'guest-kernel');
-/** One kernel for one list of wanted files; it stays until somebody deletes it. */
+/** One kernel for one list of wanted files; it stays until it is deleted. */
 const HOME = join(CACHE, createHash('sha256').update(WANTED.join()).digest('hex').slice(0, 16));
 
 /** The cached kernel, fetched on first use. @throws RipstopError that says what apt-get said */
@@ -70,7 +70,7 @@ async function fetch(): Promise<void> {
     await launch(['apt-get', '-q', 'download', name], { cwd: folder }).success(DOWNLOAD_MS);
     const archive = readdirSync(folder).find(file => file.endsWith('.deb'))!;
     const patterns = WANTED.map(one => `'${one}'`).join(' ');
-    // A pattern without a file is no error: versions differ in what they build in. From 6.12 on modules are compressed.
+    // A pattern without a file is not an error: versions differ in what they build in. From 6.12 on modules are compressed.
     const unpack =
       `dpkg-deb --fsys-tarfile ${archive} | tar -x --wildcards ${patterns} 2>tar.log; ` +
       "find lib -name '*.ko.xz' -exec xz -d {} + && ls boot/vmlinuz-* >/dev/null";
@@ -78,7 +78,7 @@ async function fetch(): Promise<void> {
     must([staticBusybox()!, 'depmod', '-b', folder, readdirSync(join(folder, 'lib/modules'))[0]!]);
     rmSync(join(folder, archive));
     rmSync(join(folder, 'tar.log'), { force: true });
-    // Who else fetched meanwhile was as good.
+    // Another process may have fetched the same in the meantime.
     if (!existsSync(HOME)) renameSync(folder, HOME);
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -57,7 +57,7 @@ export function ip(source: string, destination: string, protocol: number, payloa
   return join(put(header, 10, ...word(~sum(header) & 0xffff)), payload);
 }
 
-/** An echo reply that nobody asked for: the receiving kernel takes it and stays silent (RFC 792, RFC 4443). */
+/** An unsolicited echo reply: the receiving kernel accepts it and does not answer (RFC 792, RFC 4443). */
 export function echoReply(source: string, destination: string, bytes = 32): Uint8Array {
   const six = isIpv6(source);
   const message = join(Uint8Array.of(six ? 129 : 0, 0, 0, 0, 0x77, 0x77, 0, 1), new Uint8Array(bytes));

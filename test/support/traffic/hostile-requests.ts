@@ -52,7 +52,7 @@ const BODIES = [
 
 const POSTS = ['/capture', '/trace', '/api/capture', '/healthz'];
 
-/** Requests made by hand; each is what one connection sends. */
+/** Handwritten requests; each is what one connection sends. */
 export function handmadeRequests(): string[] {
   const withBody = POSTS.flatMap(path =>
     BODIES.map(body => `${request(`POST ${path} HTTP/1.1`, `Content-Length: ${body.length}`)}${body}`),
@@ -91,7 +91,7 @@ const CALL = encodeRequest({
   env: { CNI_COMMAND: 'VERSION' },
 });
 
-/** Requests made by hand for the socket of the CNI executables; none of them wires anything. */
+/** Handwritten requests for the socket of the CNI executables; none of them wires anything. */
 export function handmadeCalls(): Buffer[] {
   const call = (plugin: string, stdin: string, env: Record<string, string>): Buffer =>
     encodeRequest({ plugin, stdin, env });
@@ -102,7 +102,7 @@ export function handmadeCalls(): Buffer[] {
     Buffer.from('RSCNI1\n\x00\x00\x00\x00', 'latin1'),
     Buffer.from('RSCNI1\n\x04\x00\x00\x00\xff\xff\xff\xff', 'latin1'),
     Buffer.from('GET / HTTP/1.1\r\n\r\n'),
-    call('nobody', '{}', { CNI_COMMAND: 'ADD' }),
+    call('unknown', '{}', { CNI_COMMAND: 'ADD' }),
     call('../../x', '{}', { CNI_COMMAND: 'VERSION' }),
     call('__proto__', '{}', { CNI_COMMAND: 'VERSION' }),
     call('ripstop', '', { CNI_COMMAND: 'STATUS' }),

@@ -18,7 +18,7 @@ import { labFor } from '../lab.ts';
  * dimension meets 1 GB at least twice; the rest is 256 MB.
  */
 
-/** `def`: the kernel peer hands over whole superframes and unfinished checksums. `wirecs`: what a plain NIC does. */
+/** `def`: the kernel peer sends whole GSO packets and partial checksums. `wirecs`: what a plain NIC does. */
 const UNDERLAYS = [
   { condition: 'def', acceptPartialChecksums: true },
   { condition: 'wirecs', acceptPartialChecksums: false },

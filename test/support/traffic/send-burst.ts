@@ -19,8 +19,8 @@ import { native } from '../../../src/native/load.ts';
 const SLOT = HEADROOM + 1536;
 
 /**
- * Sends datagrams of one size (the last may be shorter) as one message with UDP_SEGMENT: over a veth that takes
- * superframes they arrive as one message, thus in one batch.
+ * Sends datagrams of one size (the last may be shorter) as one message with UDP_SEGMENT: over a veth that accepts
+ * GSO packets they arrive as one message, thus in one batch.
  */
 export function sendBurst(
   from: { ns: Namespace; address: string },

@@ -53,7 +53,7 @@ t.test('a mistake is one clear line and a code', async t => {
   writeFileSync(join(folder, 'a.json'), '{"format":"other"}');
   const foreign = bench('--compare', join(folder, 'a.json'), join(folder, 'a.json'));
   t.equal((await foreign.ended).code, 1);
-  t.match(foreign.stderr, /^bench: .*a\.json is no file of bench --json; its "format" would be/);
+  t.match(foreign.stderr, /^bench: .*a\.json is not a file of bench --json; its "format" would be/);
   const absent = bench('--compare', join(folder, 'b.json'), join(folder, 'a.json'));
   t.equal((await absent.ended).code, 1);
   t.match(absent.stderr, /^bench: .*b\.json cannot be read as JSON: ENOENT/);
