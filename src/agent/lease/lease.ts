@@ -37,6 +37,8 @@ export interface Lease extends Subnets {
   readonly node: string | undefined;
   /** True: the store can tell that the holder is gone, or out of order for a while. */
   readonly isGone?: boolean;
+  /** True: the store lost the lease, and it is kept for a while. A lease that the store has takes precedence. */
+  readonly isKept?: boolean;
   /** Age, comparable within one store: the smaller the older. Undefined where the store does not tell. */
   readonly since?: number | undefined;
 }

@@ -133,7 +133,7 @@ export class PeerSelector {
     if (claims && isSameClaim(before, claims)) {
       entry.held = claims;
       this.#touched.add(claims.address);
-      if (isGone(entry)) for (const other of entry.waiting) this.#retry.add(other);
+      if (isGone(entry) || lease.isKept) for (const other of entry.waiting) this.#retry.add(other);
       return;
     }
     this.#vacate(entry);
@@ -166,10 +166,7 @@ export class PeerSelector {
         this.#refuse(entry, conflict);
         return;
       }
-      const why = isDisplacedBy(entry, other)
-        ? 'whose node gives signs of life again'
-        : 'and its own node gives no sign of life';
-      displaced.set(other, `claims what lease ${entry.key} claims, ${why}`);
+      displaced.set(other, `claims what lease ${entry.key} claims, ${whyDisplaced(other, entry)}`);
     }
     // Another lease of this node with the MAC that the node had before.
     if (before?.address === claims.address)
@@ -300,12 +297,19 @@ export function selectPeers(side: OwnSide, all: readonly Lease[]): PeerSelection
   return { peers: [...selector.peers.values()], rejected: [...selector.rejected.values()] };
 }
 
-/** True when a peer makes way for `entry`. */
+/** True when a peer is displaced by `entry`. */
 function losesTieBreak({ with: peer, reason }: Conflict<Entry>, entry: Entry): boolean {
+  if (peer.lease.isKept) return !entry.lease.isKept;
   // The peer is there only because the node of this entry gave no sign of life.
   if (isDisplacedBy(entry, peer) && !isGone(entry)) return true;
   // An address or a MAC may pass to another node; a range is given to nobody else while its lease lasts.
   return reason === 'duplicate' && isGone(peer) && entry.lease.node !== undefined;
+}
+
+function whyDisplaced(peer: Entry, entry: Entry): string {
+  if (peer.lease.isKept) return 'which the store has';
+  if (isDisplacedBy(entry, peer)) return 'whose node gives signs of life again';
+  return 'and its own node gives no sign of life';
 }
 
 function isDisplacedBy({ displacedBy }: Entry, peer: Entry): boolean {

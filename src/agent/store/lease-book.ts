@@ -150,7 +150,7 @@ export class LeaseBook {
       const known = this.#leases.get(key);
       if (!known) continue;
       // Whether its node is alive is not known any more.
-      const lease = { ...known, node: undefined };
+      const lease = { ...known, node: undefined, isKept: true };
       this.#kept.add(lease);
       this.#leases.set(key, lease);
       this.#note(key);

@@ -8,7 +8,7 @@ import {
   underlayFamilies,
 } from '../../../../src/agent/inputs/plan.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
-import { selectPeers } from '../../../../src/agent/overlay/peer-selector.ts';
+import { PeerSelector, selectPeers } from '../../../../src/agent/overlay/peer-selector.ts';
 import { requireAddress } from '../../../../src/ip/address.ts';
 import { formatPrefix, parsePrefix, requirePrefix } from '../../../../src/ip/prefix.ts';
 
@@ -216,6 +216,36 @@ t.test('of two nodes with one address the older is right, and the one that is al
   t.equal(winner({ since: 8 }, { since: 7 }), second.key);
   t.equal(winner({ since: 8 }, {}), first.key, 'one of unknown age counts as young');
   t.equal(winner({ since: 7, isGone: true }, { since: 8 }), second.key);
+});
+
+t.test('a lease that the store has takes precedence over a kept one', async t => {
+  const conf = config({ Type: 'vxlan' });
+  const side = { plan: plansOf(conf)[0]!, config: conf, own: OWN, onLink: () => true, underlay: WIRE };
+  const kept = { ...lease(2, {}, undefined, '10.0.2.0/23'), isKept: true };
+  const address = { publicIp: '192.0.2.2' };
+  for (const [what, fresh] of [
+    ['within its range', lease(3)],
+    ['with its address', lease(4, address)],
+    ['with its MAC', lease(4, { backendData: kept.attributes.backendData })],
+  ] as const) {
+    const selector = new PeerSelector(side);
+    selector.update(new Map([[kept.key, kept]]));
+    const leases = new Map([kept, fresh].map(each => [each.key, each]));
+    selector.update(leases, [fresh.key]);
+    t.strictSame([...selector.peers.keys()], [fresh.key], what);
+    t.match(selector.rejected.get(kept.key)?.message, `what lease ${fresh.key} claims, which the store has`);
+    leases.delete(fresh.key);
+    selector.update(leases, [fresh.key]);
+    t.strictSame([...selector.peers.keys()], [kept.key], 'it is a peer again when the other one is gone');
+  }
+
+  const selector = new PeerSelector(side);
+  const whole = { ...kept, isKept: false };
+  const leases = new Map([whole, lease(3)].map(each => [each.key, each]));
+  selector.update(leases);
+  t.strictSame([...selector.peers.keys()], [kept.key], 'the store has both: the first one stays');
+  selector.update(leases.set(kept.key, kept), [kept.key]);
+  t.strictSame([...selector.peers.keys()], [lease(3).key], 'the store lost the one');
 });
 
 t.test('ranges around others keep what longest prefix match leaves to them', async t => {
