@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import threads from 'node:worker_threads';
 import t from 'tap';
@@ -11,29 +12,58 @@ import { createRegistry } from '../../../src/api/metrics.ts';
 import { statusOf } from '../../../src/api/status.ts';
 import { createLog } from '../../../src/base/log.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
+import { deployRipstop } from '../../support/agents/overlay.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { labFor } from '../../support/lab.ts';
 import { skipUnless } from '../../support/skip-unless.ts';
 
-/** Every worker thread that this process starts from here on, by name. */
-function watchWorkers(): Map<string, threads.Worker> {
+/** Every worker thread that this process starts during a test, by name. @param broken name of a worker that fails */
+function watchWorkers(
+  t: { teardown(undo: () => unknown): void },
+  broken?: string,
+): Map<string, threads.Worker> {
   const started = new Map<string, threads.Worker>();
   const { Worker } = threads;
   threads.Worker = class extends Worker {
     constructor(file: string | URL, options?: threads.WorkerOptions) {
-      super(file, options);
+      const isBroken = broken !== undefined && options?.name === broken;
+      super(isBroken ? new URL('data:text/javascript,throw new Error("no memory")') : file, options);
       started.set(options?.name ?? '', this);
     }
   };
   syncBuiltinESMExports();
+  t.teardown(() => {
+    threads.Worker = Worker;
+    syncBuiltinESMExports();
+  });
   return started;
 }
+
+t.test(
+  'a worker that fails at the start of the data plane stops the whole of it',
+  { skip: skipUnless('root', 'netns', 'tun') },
+  async t => {
+    const lab = labFor(t, { podsPerNode: 0 });
+    const [one, two] = lab.nodes as [Node, Node];
+    const workers = watchWorkers(t, 'ingress-1');
+    const descriptors = () => readdirSync('/proc/self/fd').length;
+    const before = descriptors();
+    await t.rejects(deployRipstop(one, [two], { queues: 2 }), /no memory/);
+    t.equal(workers.size, 4);
+    await until('the workers to have ended', () =>
+      [...workers.values()].every(worker => worker.threadId < 0),
+    );
+    t.equal(descriptors(), before, 'every descriptor is closed');
+    t.notMatch(one.ns.must(['ip', 'link']), 'flannel.1');
+    t.equal(workers.size, 4, 'no worker is restarted');
+  },
+);
 
 t.test(
   'a worker that dies is started again and counted, and traffic comes back without a new session',
   { skip: skipUnless('root', 'netns', 'tun', 'nft') },
   async t => {
-    const workers = watchWorkers();
+    const workers = watchWorkers(t);
     const lab = labFor(t);
     const store = fileStoreFor(t);
     const { agents } = agentsFor(t, lab, store.flags);
