@@ -1,31 +1,31 @@
 import { Backoff, pause } from '../base/backoff.ts';
 import { settled } from '../base/boundary.ts';
-import { codeOf, describeError, hasCode } from '../base/errors.ts';
+import { codeOf, describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { EventSocket } from '../net/rtnetlink/events.ts';
 import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
-import { Beside } from './beside.ts';
 import { ConfigWatch } from './config-watch.ts';
+import { Endpoints } from './endpoints.ts';
 import type { AgentOptions } from './inputs/options.ts';
 import { type OverlayPlan, planOverlays } from './inputs/plan.ts';
-import { InputResolver, type NetworkInputs, type SavedInputs } from './inputs/resolve.ts';
+import { InputResolver, type NetworkInputs } from './inputs/resolve.ts';
+import { InputSource } from './inputs/source.ts';
 import { StateDir } from './inputs/state-dir.ts';
 import { UnderlayFollower } from './inputs/underlay-follower.ts';
 import { affectsUnderlay } from './kernel/events.ts';
+import { FormerState } from './kernel/former-state.ts';
 import { LeaseClient } from './lease/client.ts';
-import type { Lease } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
 import { emptyRepairCounts, Network } from './overlay/network.ts';
 import { dropStaleDevices, recordDevices } from './overlay/stale-devices.ts';
 import { PeerMonitor } from './probe/peer-monitor.ts';
 import { Readiness } from './readiness.ts';
 import { StoreWatch } from './store/store-watch.ts';
+import { UncaughtRecord } from './uncaught-record.ts';
 
 /** How often the kernel's events are looked at, ms: a foreign change heals within this time and a comparison. */
 const EVENTS_MS = 500;
 const RENEW_CHECK_MS = 15_000;
-/** Tries to reach the store at start before the last known state is taken. */
-const MAX_FAILURES = 2;
 
 /**
  * The node agent: takes a lease, follows the leases of all others, and keeps this node's overlay as they say. One
@@ -34,10 +34,11 @@ const MAX_FAILURES = 2;
 export class Agent {
   readonly options: AgentOptions;
   readonly store: LeaseStore;
-  readonly readiness = new Readiness();
+  readonly readiness = new Readiness(() => this.#setNodeCondition());
   readonly repairs = emptyRepairCounts();
   readonly probes: PeerMonitor;
-  readonly beside: Beside;
+  readonly endpoints: Endpoints;
+  readonly uncaught: UncaughtRecord;
   readonly watch: StoreWatch;
   readonly #log: Log;
   readonly #stateDir: StateDir;
@@ -46,13 +47,13 @@ export class Agent {
   readonly #abort = new AbortController();
   readonly #holder: LeaseClient;
   readonly #resolver: InputResolver;
+  readonly #source: InputSource;
   readonly #underlay: UnderlayFollower;
   readonly #config: ConfigWatch;
+  readonly #former = new FormerState();
   #network: Network | undefined;
-  /** Keys of leases that contradict those of peers. */
-  #refused: ReadonlySet<string> = new Set();
-  /** True while the lease comes from memory and the store has not confirmed it. */
-  #isProvisional = false;
+  /** Why the next network cannot start; the present one stays meanwhile. */
+  #fault: string | undefined;
   #isConfirming = false;
   /** Why another network is wanted. */
   #wanted: string | undefined;
@@ -66,13 +67,14 @@ export class Agent {
     this.options = options;
     this.store = store;
     this.#log = log;
-    this.beside = new Beside(options.stateDir, log, this.readiness, () => this.#setNodeCondition());
+    this.endpoints = new Endpoints(log);
+    this.uncaught = new UncaughtRecord(options.stateDir);
     this.watch = new StoreWatch(store, log);
     this.#stateDir = new StateDir(options.stateDir);
     this.#socket = new NetlinkSocket({ netns: options.netns });
     this.#holder = new LeaseClient(store, options.renewMarginMs, log, this.#abort.signal, {
       held: () => {
-        this.#isProvisional = false;
+        this.#source.isProvisional = false;
         this.watch.reached();
         this.readiness.setTrue('identity');
         this.#save();
@@ -82,11 +84,11 @@ export class Agent {
       moved: lease => void this.#restart(`the subnet is now ${lease.key}: running pods keep their addresses`),
     });
     this.#resolver = new InputResolver(options, store, this.#stateDir, this.#socket, this.#holder, log);
+    this.#source = new InputSource(store, this.#resolver, this.watch, log);
     this.#underlay = new UnderlayFollower({
       readiness: this.readiness,
       log,
       links: () => this.#resolver.links(),
-      usable: () => this.#setNodeCondition(),
       move: why => {
         if (this.#announcedChange !== why) this.store.reconnect?.();
         void this.#restart(why);
@@ -99,6 +101,10 @@ export class Agent {
       log,
       network: () => this.#network,
       restart: (why, change) => void this.#restart(why, change),
+      takenUp: () => {
+        if (store.leases) this.watch.remember(store.leases);
+        this.#apply();
+      },
       warn: message => void this.#recordEvent('Warning', 'BadConfiguration', message),
     });
     this.probes = new PeerMonitor(
@@ -115,17 +121,13 @@ export class Agent {
     return this.#network;
   }
 
-  get leases(): ReadonlyMap<string, Lease> {
-    return this.watch.leases ?? new Map();
-  }
-
   /** Sessions begun; every one after the first was an interruption. */
   get networkStarts(): number {
     return this.#networkStarts;
   }
 
   get isProvisional(): boolean {
-    return this.#isProvisional;
+    return this.#source.isProvisional;
   }
 
   /**
@@ -139,11 +141,17 @@ export class Agent {
     while (!this.#abort.signal.aborted) {
       try {
         this.#wanted = undefined;
-        const inputs = await this.#resolveInputs(failures);
+        const inputs = await this.#source.next(failures);
+        this.#config.logFaults(inputs.settings);
         const plans = planOverlays(inputs);
-        // The former network carries traffic until here, also while inputs have a fault.
-        await this.#stopNetwork(plans);
-        await this.#startNetwork(inputs, plans);
+        const network = this.#network;
+        if (network?.isCompatibleWith(inputs, plans)) await this.#goOn(network, inputs);
+        else {
+          // The former network carries traffic until here, also while inputs have a fault.
+          await this.#stopNetwork(plans);
+          await this.#startNetwork(inputs, plans);
+        }
+        this.#fault = undefined;
         failures = 0;
         backoff.reset();
         await this.#waitForRestart();
@@ -156,10 +164,13 @@ export class Agent {
         }
         failures++;
         const text = describeError(error);
-        if (this.readiness.setFalse('overlay', text)) {
-          const state = this.#network ? 'the present overlay stays' : 'not working yet';
+        const present = this.#network;
+        const isNews = present ? this.#fault !== text : this.readiness.setFalse('overlay', text);
+        this.#fault = text;
+        if (isNews) {
+          const state = present ? 'the present overlay stays' : 'not working yet';
           this.#log.error({ code: codeOf(error) }, `${state}: ${text}`);
-          await this.#recordEvent('Warning', 'RipstopNotReady', text);
+          await this.#recordEvent('Warning', present ? 'RipstopFault' : 'RipstopNotReady', text);
         }
         await backoff.wait(this.#abort.signal);
       }
@@ -168,7 +179,7 @@ export class Agent {
     await this.#end();
   }
 
-  /** Ends the agent. Lease, rules and subnet.env stay: the next life finds them. */
+  /** Ends the agent. Lease, rules and subnet.env stay for the next start. */
   stop(): void {
     this.#abort.abort();
     this.#requestRestart?.();
@@ -179,49 +190,18 @@ export class Agent {
     return this.#config.reload();
   }
 
-  /**
-   * What a network is built from. A process that starts uses the saved state of the previous run, and the store confirms
-   * it later; after some failures the saved state replaces a store that is unreachable.
-   */
-  async #resolveInputs(failures: number): Promise<NetworkInputs> {
-    const isFirst = !this.watch.isFollowing && failures === 0;
-    const former = isFirst ? await this.#resolver.loadSaved() : undefined;
-    if (former) return this.#startFromSaved(former, 'starting from the saved state of the previous run');
-    try {
-      const inputs = await this.#resolver.fromStore();
-      this.#config.noteFaults(inputs.settings);
-      if (this.store.leases) this.watch.remember(this.store.leases, undefined);
-      this.watch.reached();
-      this.#isProvisional = false;
-      return inputs;
-    } catch (error) {
-      if (!hasCode(error, 'ESTORE')) throw error;
-      this.watch.unreachable();
-      const known = failures >= MAX_FAILURES ? await this.#resolver.saved() : undefined;
-      if (!known) throw error;
-      return this.#startFromSaved(known, `starting from the saved state: ${describeError(error)}`);
-    }
-  }
-
-  #startFromSaved({ inputs, leases, refused, kept }: SavedInputs, why: string): NetworkInputs {
-    this.#log.info({ lease: inputs.lease.key }, why);
-    if (!this.watch.leases) this.#refused = refused;
-    this.watch.remember(leases, kept);
-    this.#isProvisional = true;
-    return inputs;
-  }
-
   async #startNetwork(inputs: NetworkInputs, plans: readonly OverlayPlan[]): Promise<void> {
     const devices = await recordDevices(this.#socket, this.#stateDir, plans, this.#log);
-    const known = { leases: this.leases, refused: this.#refused, devices };
-    const network = await Network.open(inputs, this.options, this.repairs, this.#log, known);
+    const known = { leases: this.watch.leases ?? new Map(), refused: this.#source.refused, devices };
+    const host = { options: this.options, repairs: this.repairs, former: this.#former, log: this.#log };
+    const network = await Network.open(inputs, host, known);
     this.#network = network;
     this.#followUnderlay(network);
     // What is known already comes first: packets flow again, whatever the rest of the start takes.
     if (this.watch.leases) this.#apply();
     this.#networkStarts++;
     this.#announcedChange = undefined;
-    if (!this.#isProvisional) this.#holder.hold(inputs.config, inputs.lease);
+    this.#hold(inputs);
     this.#watchStore(inputs.lease.key);
     this.#timers = [
       setInterval(() => void this.#reconcile(), this.options.resyncMs),
@@ -231,14 +211,26 @@ export class Agent {
     await network.start();
     this.#judge(network);
     await dropStaleDevices(this.#socket, this.#stateDir, network.overlays, this.#log);
-    if (this.readiness.setTrue('overlay')) this.#setNodeCondition();
+    this.readiness.setTrue('overlay');
+  }
+
+  /** The present network has the inputs of the next one, for instance because a configuration was restored. */
+  async #goOn(network: Network, inputs: NetworkInputs): Promise<void> {
+    this.#announcedChange = undefined;
+    this.#hold(inputs);
+    await network.takeUp(inputs);
+    this.#apply();
+  }
+
+  #hold({ config, lease }: NetworkInputs): void {
+    if (!this.#source.isProvisional) this.#holder.hold(config, lease);
+    this.#save();
   }
 
   /** Parts of the network that fail make the node not ready, and ready again when they hold. */
   #judge({ reconcileErrors }: Network): void {
-    const { isNews, reasons } = this.readiness.update(reconcileErrors);
-    for (const reason of reasons) void this.#recordEvent('Warning', 'RipstopNotReady', reason);
-    if (isNews) this.#setNodeCondition();
+    for (const reason of this.readiness.update(reconcileErrors))
+      void this.#recordEvent('Warning', 'RipstopNotReady', reason);
   }
 
   /** Resolves when another network is needed, or the agent ends. */
@@ -267,7 +259,7 @@ export class Agent {
     this.watch.follow(own, {
       leases: (all, changed) => {
         this.#apply(changed);
-        if (!this.#isProvisional) this.#holder.check(all);
+        if (!this.#source.isProvisional) this.#holder.check(all);
       },
       config: text => this.#config.changed(text),
       up: () => this.#confirm(),
@@ -284,7 +276,7 @@ export class Agent {
   /** The store answers: what is remembered of it holds, or is another cluster's. */
   #confirm(): void {
     const inputs = this.#network?.inputs;
-    if (!this.#isProvisional || !this.watch.isUp || !inputs || this.#isConfirming) return;
+    if (!this.#source.isProvisional || !this.watch.isUp || !inputs || this.#isConfirming) return;
     this.#isConfirming = true;
     const confirm = async (): Promise<void> => {
       const storeDisagrees = await this.#resolver.storeDisagrees();
@@ -303,11 +295,11 @@ export class Agent {
     if (!network || !this.watch.leases) return;
     try {
       const news = network.update(this.watch.leases, changed);
-      this.#refused = network.refused;
+      this.#source.refused = network.refused;
       // What the kernel tells of this change is compared with it now, not with the next one.
       this.#pollKernelEvents();
       if (news) void this.#recordEvent('Warning', 'RipstopLeaseRefused', news);
-      if (this.readiness.setTrue('peers')) this.#setNodeCondition();
+      this.readiness.setTrue('peers');
     } catch (error) {
       if (this.options.exitOnFailure && this.#networkStarts === 0) throw error;
       const text = describeError(error);
@@ -319,18 +311,20 @@ export class Agent {
   /** Keeps what is known for a start while the store is away. */
   #save(): void {
     const { lease } = this.#holder;
-    if (lease) this.#resolver.save(lease, this.watch, this.#refused);
+    if (lease) this.#resolver.save(lease, this.watch, this.#source.refused);
   }
 
   #setNodeCondition(): void {
-    if (!this.readiness.isReady) return;
     this.#log.info({ ready: true, lease: this.#network?.inputs.lease.key }, 'ready: packets can flow');
     this.store.ready?.(`pod subnet ${this.#network?.inputs.lease.key ?? ''}`);
   }
 
   /** Parts of the network and writes to the store that do not hold at the moment, with the reason of each. */
   get failing(): ReadonlyMap<string, string> {
+    const fault = this.#network && this.#fault;
     return new Map<string, string>([
+      ...(fault === undefined ? [] : [['next overlay', fault] as const]),
+      ...(this.#config.fault === undefined ? [] : [['configuration', this.#config.fault] as const]),
       ...(this.#network?.reconcileErrors ?? []),
       ...(this.store.failing ?? []),
       ...this.#holder.failing,
@@ -349,10 +343,11 @@ export class Agent {
     if (network !== this.#network) return;
     this.#judge(network);
     this.#followUnderlay(network);
+    this.#config.retry();
     // The store may have failed when this network began, and answer its watch all the time.
     this.#confirm();
     // Again what was seen last: it may have come while the network was being started.
-    if (this.watch.leases && !this.#isProvisional) this.#holder.check(this.watch.leases);
+    if (this.watch.leases && !this.#source.isProvisional) this.#holder.check(this.watch.leases);
     const mustSelect = network.mustSelect && !this.readiness.reason('underlay');
     if (mustSelect || this.readiness.reason('peers')) this.#apply();
   }
@@ -392,6 +387,9 @@ export class Agent {
     await this.store
       .close()
       .catch(error => this.#log.warn(`the store did not close: ${describeError(error)}`));
+    if (!this.options.keepState)
+      for (const failure of this.#former.restore(this.#socket))
+        this.#log.warn(`cannot restore the former kernel state: ${describeError(failure)}`);
     this.#events.close();
     this.#socket.close();
   }

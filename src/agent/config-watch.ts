@@ -1,77 +1,118 @@
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import type { NetworkConfig } from './config/net-conf.ts';
 import type { ResolvedSettings } from './config/settings.ts';
-import type { InputResolver } from './inputs/resolve.ts';
+import type { InputResolver, NetworkInputs } from './inputs/resolve.ts';
+import { isWithinRanges } from './lease/allocate.ts';
 import type { LeaseClient } from './lease/client.ts';
 import type { LeaseStore } from './lease/store.ts';
 import type { Network } from './overlay/network.ts';
 
-/** What the agent lets its configuration do. */
+/** What the configuration needs of the agent. */
 export interface ConfiguredAgent {
   readonly store: LeaseStore;
   readonly resolver: InputResolver;
   readonly lease: LeaseClient;
   readonly log: Log;
   network(): Network | undefined;
-  /** Starts the network again. `change` tells one change from the next. */
+  /** Starts the network again. `change` distinguishes one change from the next. */
   restart(why: string, change: string): void;
+  /** The network goes on with a new configuration, or with leases that were read together with it. */
+  takenUp(): void;
   warn(message: string): void;
 }
 
-/** Takes up changes of the network configuration: into the running network where it allows that, else by a restart of it. */
+/**
+ * Takes up changes of the network configuration: in the running network where that is possible, otherwise by a restart
+ * of the network. A configuration that this node cannot follow changes nothing.
+ */
 export class ConfigWatch {
   readonly #agent: ConfiguredAgent;
+  /** The configuration that this node cannot follow, and why. `text` is undefined for one that a person must reload. */
+  #refused: { readonly text: string | undefined; readonly reason: string } | undefined;
+  #loggedFaults = '';
 
   constructor(agent: ConfiguredAgent) {
     this.#agent = agent;
   }
 
-  /** Reads the configuration again (SIGHUP). A configuration with a fault changes nothing. */
+  /** Why this node does not follow the newest configuration. */
+  get fault(): string | undefined {
+    return this.#refused?.reason;
+  }
+
+  /** Reads the configuration again (SIGHUP). */
   async reload(): Promise<void> {
     const { store, log } = this.#agent;
     log.info('reading the configuration again');
     try {
-      await store.reload?.();
+      await store.reload?.(config => void this.#resolve(config));
       this.changed((await store.networkConfig()).text);
       log.info({ leases: store.leases?.size }, 'configuration read again');
     } catch (error) {
-      log.error(`keeping the current configuration: ${describeError(error)}`);
+      this.#refuse(error, undefined);
     }
+  }
+
+  /** Tries a configuration again that this node could not follow: the node may have changed since. */
+  retry(): void {
+    if (this.#refused?.text !== undefined) this.changed(this.#refused.text);
   }
 
   /** The store has the configuration with this text. */
   changed(text: string): void {
     const { store, resolver, lease: client, log } = this.#agent;
-    if (text === resolver.config?.text) return;
-    const network = this.#agent.network();
-    const { lease } = client;
     try {
-      const config = resolver.parse(text);
-      if (!network || !lease) {
-        this.#agent.restart('the network configuration changed', text);
-        return;
+      if (text !== resolver.config?.text) {
+        const config = resolver.parse(text);
+        const inputs = this.#resolve(config);
+        const network = this.#agent.network();
+        const isRestart =
+          !network ||
+          !inputs ||
+          !network.isCompatibleWith(inputs) ||
+          (store.allocates && !isWithinRanges(config, inputs.lease));
+        if (isRestart) {
+          const changes = network && inputs ? inputs.settings.changesFrom(network.inputs.settings) : [];
+          const what = changes.length > 0 ? `: ${changes.join('; ')}` : '';
+          this.#refused = undefined;
+          this.#agent.restart(`the network configuration changed${what}`, text);
+          return;
+        }
+        this.logFaults(inputs.settings);
+        resolver.follow(text, inputs);
+        client.hold(config, inputs.lease);
+        log.info('the network configuration changed; traffic is not interrupted');
+        void network.takeUp(inputs);
       }
-      const present = network.inputs.settings;
-      const settings = resolver.settings(config);
-      if (!network.isCompatibleWith(config, settings, store.allocates)) {
-        const changes = settings.changesFrom(present);
-        const what = changes.length > 0 ? `: ${changes.join('; ')}` : '';
-        this.#agent.restart(`the network configuration changed${what}`, text);
-        return;
-      }
-      this.noteFaults(settings);
-      resolver.follow(text);
-      client.hold(config, lease);
-      log.info('the network configuration changed; traffic is not interrupted');
-      void network.applyConfig(config, settings);
+      this.#refused = undefined;
+      this.#agent.takenUp();
     } catch (error) {
-      log.error(`the new network configuration is not used: ${describeError(error)}`);
-      this.#agent.warn(describeError(error));
+      this.#refuse(error, text);
     }
   }
 
-  /** Names the settings of the cluster that are wrong. They do not stop the node: the present values stay. */
-  noteFaults({ faults }: ResolvedSettings): void {
+  /** The inputs of the running network under a configuration; undefined without a network. @throws RipstopError */
+  #resolve(config: NetworkConfig): NetworkInputs | undefined {
+    const { resolver, lease: client } = this.#agent;
+    const present = this.#agent.network()?.inputs;
+    return present && client.lease && resolver.under(config, { ...present, lease: client.lease });
+  }
+
+  #refuse(error: unknown, text: string | undefined): void {
+    const reason = describeError(error);
+    const isNews = this.#refused?.reason !== reason || text === undefined;
+    this.#refused = { text, reason };
+    if (!isNews) return;
+    this.#agent.log.error(`keeping the current configuration: ${reason}`);
+    this.#agent.warn(reason);
+  }
+
+  /** Names the wrong settings of the cluster, once. They do not stop the node: the present values stay. */
+  logFaults({ faults }: ResolvedSettings): void {
+    const text = faults.join('\n');
+    if (text === this.#loggedFaults) return;
+    this.#loggedFaults = text;
     for (const message of faults) {
       this.#agent.log.error(`keeping the present setting: ${message}`);
       this.#agent.warn(message);

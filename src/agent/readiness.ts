@@ -24,6 +24,12 @@ export class Readiness {
     ['overlay', 'the overlay is being started'],
     ['peers', 'the leases of the other nodes are not known yet'],
   ]);
+  readonly #becameReady: () => void;
+
+  /** @param becameReady called when the last false condition becomes true */
+  constructor(becameReady: () => void) {
+    this.#becameReady = becameReady;
+  }
 
   get isReady(): boolean {
     return this.#falseConditions.size === 0;
@@ -31,7 +37,9 @@ export class Readiness {
 
   /** @returns true when the condition was false */
   setTrue(condition: Condition): boolean {
-    return this.#falseConditions.delete(condition);
+    const wasFalse = this.#falseConditions.delete(condition);
+    if (wasFalse && this.isReady) this.#becameReady();
+    return wasFalse;
   }
 
   /** @returns true when the condition was true, or false for another reason */
@@ -41,16 +49,15 @@ export class Readiness {
     return true;
   }
 
-  /** Sets the conditions of the overlay's parts. `isNews`: one became true; `reasons`: of those that became false. */
-  update(failing: ReadonlyMap<Part, string>): { isNews: boolean; reasons: string[] } {
-    let isNews = false;
+  /** Sets the conditions of the overlay's parts. @returns the reasons of those that became false */
+  update(failing: ReadonlyMap<Part, string>): string[] {
     const reasons: string[] = [];
     for (const [part, condition] of Object.entries(CONDITION_OF) as [Part, Condition][]) {
       const reason = failing.get(part);
-      if (reason === undefined) isNews = this.setTrue(condition) || isNews;
+      if (reason === undefined) this.setTrue(condition);
       else if (this.setFalse(condition, reason)) reasons.push(`${part}: ${reason}`);
     }
-    return { isNews, reasons };
+    return reasons;
   }
 
   reason(condition: Condition): string | undefined {

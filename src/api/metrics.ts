@@ -135,7 +135,7 @@ const TABLE: Readonly<Record<string, Omit<Metric, 'name'>>> = {
   ),
   ripstop_leases: gauge(
     "Leases in the store, this node's included.",
-    single(one => one.leases.size),
+    single(one => one.watch.leases?.size ?? 0),
   ),
   ripstop_kept_leases: gauge(
     'Leases that are kept for 10 minutes after the store lost them all at once.',
@@ -164,7 +164,7 @@ const TABLE: Readonly<Record<string, Omit<Metric, 'name'>>> = {
   ripstop_endpoint_up: gauge(
     'Whether a listener of the agent is open: 1, or 0 while opening it is retried.',
     by('endpoint', one =>
-      one.beside.endpoints.states.map(({ name, problem }) => [name, Number(problem === undefined)]),
+      one.endpoints.states.map(({ name, problem }) => [name, Number(problem === undefined)]),
     ),
   ),
   ripstop_contained_errors_total: counter(
@@ -173,7 +173,7 @@ const TABLE: Readonly<Record<string, Omit<Metric, 'name'>>> = {
   ),
   ripstop_uncaught_errors_total: counter(
     'Uncaught errors that ended an agent on this node since its state directory was made.',
-    single(one => one.beside.uncaught.count),
+    single(one => one.uncaught.count),
   ),
   ripstop_drops_total: counter('Frames dropped, by reason.', perVerdict('reason', 'frames')),
   ripstop_drop_bytes_total: counter('Bytes of dropped frames, by reason.', perVerdict('reason', 'bytes')),

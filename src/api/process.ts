@@ -78,7 +78,7 @@ export async function runAgent(
     agent.stop();
   };
   endWhenUncaught(
-    (error, origin) => agent.beside.uncaught.add(error, origin, log),
+    (error, origin) => agent.uncaught.add(error, origin, log),
     () => stop('uncaught error'),
   );
   const ended = agent.run();
@@ -103,7 +103,7 @@ export async function runAgent(
   });
   const telemetry = await openTelemetry(agent, nodeName, version, log);
   if (web)
-    agent.beside.endpoints.open('web', placeText(web), async () => {
+    agent.endpoints.open('web', placeText(web), async () => {
       webServer = await openWeb(agent, web, version);
       return webServer;
     });
@@ -111,16 +111,16 @@ export async function runAgent(
     // Loaded only where it is wanted: the Prometheus client takes time and memory.
     const open = async (): Promise<Opened> =>
       closing(await (await import('./health.ts')).serveHealth(agent, place, served));
-    agent.beside.endpoints.open(served.health ? 'health' : 'metrics', placeText(place), open);
+    agent.endpoints.open(served.health ? 'health' : 'metrics', placeText(place), open);
   }
   for (const { condition, place, open } of sideServices) {
     const path = place(options.stateDir);
-    agent.beside.endpoints.open(
+    agent.endpoints.open(
       condition,
       path,
       () => open(agent, path, log),
       problem => {
-        if (problem === undefined) agent.beside.supply(condition);
+        if (problem === undefined) agent.readiness.setTrue(condition);
         else agent.readiness.setFalse(condition, problem);
       },
     );
@@ -130,7 +130,7 @@ export async function runAgent(
   } finally {
     clearInterval(watch);
     await telemetry?.stop();
-    await agent.beside.endpoints.close();
+    await agent.endpoints.close();
     closing(api).close();
   }
   log.info('ended');

@@ -143,14 +143,14 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
         }
       : null,
     overlays: network?.overlays.map(overlay => overlayStatus(agent, overlay)) ?? [],
-    endpoints: agent.beside.endpoints.states.map(({ name, location, problem }) => ({
+    endpoints: agent.endpoints.states.map(({ name, location, problem }) => ({
       name,
       location,
       problem: problem ?? null,
     })),
-    uncaught: agent.beside.uncaught.last && {
-      count: agent.beside.uncaught.count,
-      ...agent.beside.uncaught.last,
+    uncaught: agent.uncaught.last && {
+      count: agent.uncaught.count,
+      ...agent.uncaught.last,
     },
     rules: network && options.rules ? { tool: network.rules.tool, repaired: agent.repairs.rules } : null,
     settings: settingsOf(agent),
@@ -158,7 +158,7 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
     repairs: Object.fromEntries(agent.repairs.steps),
     failedRepairs: agent.repairs.failures,
     networkStarts: agent.networkStarts,
-    leases: agent.leases.size,
+    leases: agent.watch.leases?.size ?? 0,
     rejected: network?.rejected ?? [],
     refusedSysctls: refusedSysctls(),
   };
@@ -229,7 +229,7 @@ export function routesOf(agent: Agent): RouteStatus[] {
 
 export function leasesOf(agent: Agent): LeaseStatus[] {
   const own = agent.network?.inputs.lease;
-  return [...agent.leases.values()].map(lease => ({
+  return [...(agent.watch.leases?.values() ?? [])].map(lease => ({
     key: lease.key,
     subnets: subnetsOf(lease),
     node: lease.node?.split('/')[0] ?? null,

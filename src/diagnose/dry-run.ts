@@ -1,10 +1,15 @@
 import { parseNetConf } from '../agent/config/net-conf.ts';
-import { ResolvedSettings } from '../agent/config/settings.ts';
 import { formatSubnetEnv, readSubnetEnv } from '../agent/config/subnet-env.ts';
 import { deviceMacs, isOnLink, linkSnapshot } from '../agent/inputs/link-snapshot.ts';
 import type { AgentOptions } from '../agent/inputs/options.ts';
-import { leaseAttributes, type OverlayPlan, planOverlays } from '../agent/inputs/plan.ts';
-import { derivedMacs, type NetworkInputs } from '../agent/inputs/resolve.ts';
+import {
+  isCarriedHere,
+  leaseAttributes,
+  type OverlayPlan,
+  planOverlays,
+  subnetEnvOf,
+} from '../agent/inputs/plan.ts';
+import { derivedMacs, type NetworkInputs, settingsUnder } from '../agent/inputs/resolve.ts';
 import { StateDir } from '../agent/inputs/state-dir.ts';
 import { UnderlayChooser } from '../agent/inputs/underlay-chooser.ts';
 import { refuseOnUnderlay, underlaySubnets } from '../agent/inputs/underlay-subnets.ts';
@@ -17,7 +22,7 @@ import { nextAction } from '../agent/lease/acquire.ts';
 import { formatKey, type Lease } from '../agent/lease/lease.ts';
 import type { RejectedLease } from '../agent/lease/rejected-lease.ts';
 import type { LeaseStore } from '../agent/lease/store.ts';
-import { isCarriedHere, overlaySpec } from '../agent/overlay/overlay-spec.ts';
+import { overlaySpec } from '../agent/overlay/overlay-spec.ts';
 import { selectPeers } from '../agent/overlay/peer-selector.ts';
 import { IptablesRules } from '../agent/rules/iptables.ts';
 import { NftablesRules } from '../agent/rules/nftables.ts';
@@ -44,8 +49,7 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
     const ranges = store.allocates;
     const { tolerateUnknown } = options;
     const config = store.parseConfig?.() ?? parseNetConf(text, source, { ranges, tolerateUnknown });
-    const { origin, values } = config.settings;
-    const settings = new ResolvedSettings({ flag: options.settings, [origin]: values });
+    const settings = settingsUnder(options, config);
     for (const note of config.notes) log.info(note);
     const overrides = (await store.overrides?.()) ?? {};
     const memory = new StateDir(options.stateDir);
@@ -79,10 +83,8 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
       const wanted = desiredState(overlay, selection.peers);
       return changes(socket, plan, wanted, isUserspace);
     });
-    const env = { network: config.v4, subnet: lease.v4, network6: config.v6, subnet6: lease.v6 };
-    const mtu = Math.min(...plans.map(plan => plan.mtu));
-    const text2 = formatSubnetEnv({ ...env, mtu, ipMasq: options.masquerade });
-    const isSame = former !== undefined && formatSubnetEnv(former) === text2;
+    const env = formatSubnetEnv(subnetEnvOf(inputs, plans, options));
+    const isSame = former !== undefined && formatSubnetEnv(former) === env;
     const picture = {
       backend: config.backend.type,
       leases,
@@ -90,6 +92,7 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
       unreadable: store.unreadable,
     };
     return [
+      ...settings.faults.map(fault => `! setting ignored: ${fault}`),
       ...leaseLines(picture),
       ...line,
       ...steps,

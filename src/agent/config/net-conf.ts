@@ -3,6 +3,7 @@ import { fail, flag, integer, readObject, text, withDefault } from '../../base/s
 import { suggest } from '../../base/suggest.ts';
 import type { Family } from '../../ip/address.ts';
 import type { Prefix } from '../../ip/prefix.ts';
+import type { Subnets } from '../lease/lease.ts';
 import { type BackendConfig, backendFieldsOf, readBackend } from './backend.ts';
 import { readNetwork, readRange, type SubnetRange } from './ranges.ts';
 import { type NetworkSettings, readClusterSettings } from './settings.ts';
@@ -28,6 +29,8 @@ export interface NetworkConfig {
 export interface SingleOverlay {
   /** Family of the underlay addresses. */
   readonly family: Family;
+  /** Pod subnets of this node. */
+  readonly subnets: Subnets;
   /** Interface or address; undefined: that of the default route. */
   readonly underlay: string | undefined;
   readonly device: string;

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import { describeError } from '../../base/errors.ts';
 import { type Field, fail, flag, integer, oneOf } from '../../base/schema.ts';
 import { suggest } from '../../base/suggest.ts';
@@ -170,12 +169,15 @@ export class ResolvedSettings {
   readonly #values: ReadonlyMap<SettingName, { readonly value: SettingValue; readonly origin: Origin }>;
   /** Values of the cluster that are not used, one sentence per value. */
   readonly faults: readonly string[];
+  /** The values of the configuration that are used. */
+  readonly given: SettingLayer;
 
   constructor(
     layers: Readonly<Partial<Record<Exclude<Origin, 'default'>, SettingLayer>>>,
     faults: readonly string[] = [],
   ) {
     this.faults = faults;
+    this.given = layers.file ?? layers.cluster ?? new Map();
     this.#values = new Map(
       SETTING_NAMES.map(name => {
         const origin = (['flag', 'file', 'cluster'] as const).find(candidate => layers[candidate]?.has(name));
@@ -200,11 +202,6 @@ export class ResolvedSettings {
     return Array.from(this.#values, ([name, { value, origin }]) => ({ name, value, origin }));
   }
 
-  /** True when the data plane is told the same, whatever the origins. */
-  isSame(other: ResolvedSettings): boolean {
-    return isDeepStrictEqual(this.values, other.values);
-  }
-
   /** What is different from `former`, for a log line: `workers is 2 (cluster), was 1`. */
   changesFrom(former: ResolvedSettings): string[] {
     return this.list().flatMap(({ name, value, origin }) => {
@@ -222,14 +219,13 @@ const DEPENDENT = ['driver', 'workers'] as const;
  * this node, the present value stays.
  * @param present values that the configuration gave last
  * @param problemOf the reason why this node cannot work by such settings; undefined: it can
- * @returns `given`: the values of the configuration that are used
  */
 export function resolveSettings(
   flag: SettingLayer,
   { origin, values, faults }: NetworkSettings,
   present: SettingLayer,
   problemOf: (settings: Settings) => string | undefined,
-): { given: SettingLayer; settings: ResolvedSettings } {
+): ResolvedSettings {
   const messages = faults.map(({ message }) => message);
   const given = withPresent(
     values,
@@ -238,14 +234,14 @@ export function resolveSettings(
   );
   const settings = new ResolvedSettings({ flag, [origin]: given }, messages);
   const problem = origin === 'cluster' ? problemOf(settings.values) : undefined;
-  if (problem === undefined) return { given, settings };
+  if (problem === undefined) return settings;
   for (const name of DEPENDENT) {
     const possible = withPresent(given, present, [name]);
     const all = [...messages, `Backend.Ripstop.${name}: ${problem}`];
     const others = new ResolvedSettings({ flag, cluster: possible }, all);
-    if (problemOf(others.values) === undefined) return { given: possible, settings: others };
+    if (problemOf(others.values) === undefined) return others;
   }
-  return { given, settings };
+  return settings;
 }
 
 /** `layer` with the present values of `names`. */

@@ -5,7 +5,7 @@ import { formatAddress } from '../../ip/address.ts';
 import { formatPrefix, nth, type Prefix } from '../../ip/prefix.ts';
 import { parseSubnetEnv as readText } from '../../ip/subnet-env.ts';
 
-/** What `subnet.env` tells the CNI plugin, and what a former life of the agent told us through it. */
+/** What `subnet.env` says: the agent writes it for the CNI plugin, and reads its former subnet from it. */
 export interface SubnetEnv {
   readonly network: Prefix | undefined;
   /** The node's subnet (network address). */
@@ -44,7 +44,7 @@ export function parseSubnetEnv(text: string): SubnetEnv {
   };
 }
 
-/** The file of a former life, or undefined when there is none. */
+/** The file of the previous run, or undefined when there is none. */
 export async function readSubnetEnv(path: string): Promise<SubnetEnv | undefined> {
   try {
     return parseSubnetEnv(await readFile(path, 'utf8'));

@@ -5,8 +5,10 @@ import type { Family } from '../../ip/address.ts';
 import { formatPrefix } from '../../ip/prefix.ts';
 import type { BackendConfig } from '../config/backend.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
+import type { SubnetEnv } from '../config/subnet-env.ts';
 import { formatVxlanData } from '../lease/backend-data.ts';
 import type { Lease, LeaseAttributes, Subnets } from '../lease/lease.ts';
+import type { AgentOptions } from './options.ts';
 import type { Underlay } from './underlay.ts';
 
 interface PlanBase {
@@ -46,6 +48,11 @@ export interface HostGatewayPlan extends PlanBase {
  * both.
  */
 export type OverlayPlan = TunnelPlan | HostGatewayPlan;
+
+/** True when Ripstop itself carries the packets of an overlay. */
+export function isCarriedHere(plan: OverlayPlan, dataPlane: 'userspace' | 'kernel'): plan is TunnelPlan {
+  return plan.mode === 'udp' || (plan.mode === 'vxlan' && dataPlane === 'userspace');
+}
 
 /** VTEP MACs of the node by family of the overlay. */
 export interface VtepMacs {
@@ -129,6 +136,23 @@ function podMtu(
   if (backend.type === 'host-gw') return { ok: true, mtu: underlayMtu, warning: undefined };
   const outer = backend.type === 'vxlan' && backend.mtu > 0 ? backend.mtu : underlayMtu;
   return overlayMtu(FORMATS[backend.type], family, outer, carries, wanted);
+}
+
+/** What `subnet.env` says of a node. */
+export function subnetEnvOf(
+  { config, lease }: PlanInputs,
+  plans: readonly OverlayPlan[],
+  { masquerade }: Pick<AgentOptions, 'masquerade'>,
+): SubnetEnv {
+  return {
+    network: config.v4,
+    subnet: lease.v4,
+    network6: config.v6,
+    subnet6: lease.v6,
+    // Pods have one interface for both families: the smaller MTU holds for both.
+    mtu: Math.min(...plans.map(({ mtu }) => mtu)),
+    ipMasq: masquerade,
+  };
 }
 
 /** UDP port of the tunnel; undefined without one. */

@@ -4,12 +4,7 @@ import type { Log } from '../../base/log.ts';
 import { checkDriver } from '../../dataplane/open-descriptors.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { type NetworkConfig, parseNetConf } from '../config/net-conf.ts';
-import {
-  type ResolvedSettings,
-  resolveSettings,
-  type SettingLayer,
-  type Settings,
-} from '../config/settings.ts';
+import { type ResolvedSettings, resolveSettings } from '../config/settings.ts';
 import { readSubnetEnv } from '../config/subnet-env.ts';
 import type { LeaseClient } from '../lease/client.ts';
 import { type Lease, type LeaseAttributes, sameAttributes } from '../lease/lease.ts';
@@ -18,11 +13,11 @@ import { vtepMac } from '../store/static/vtep-mac.ts';
 import type { Checkpoint, ConfigText } from './checkpoint.ts';
 import { deviceMacs, linkSnapshot } from './link-snapshot.ts';
 import type { AgentOptions } from './options.ts';
-import { leaseAttributes, type PlanInputs, type VtepMacs } from './plan.ts';
+import { isCarriedHere, leaseAttributes, type PlanInputs, planOverlays, type VtepMacs } from './plan.ts';
 import type { StateDir } from './state-dir.ts';
 import type { Underlay, UnderlayLink } from './underlay.ts';
 import { UnderlayChooser } from './underlay-chooser.ts';
-import { underlaySubnets } from './underlay-subnets.ts';
+import { refuseOnUnderlay, underlaySubnets } from './underlay-subnets.ts';
 
 /** How long a start waits for the store to object to what is remembered, ms: one that is slower confirms it later. */
 const OBJECTION_MS = 1500;
@@ -52,8 +47,7 @@ export class InputResolver {
   readonly #chooser: UnderlayChooser;
   #config: ConfigText | undefined;
   #overrides: NodeOverrides = {};
-  /** The settings that the configuration gave last. */
-  #given: SettingLayer = new Map();
+  #settings: ResolvedSettings | undefined;
 
   constructor(
     options: AgentOptions,
@@ -84,32 +78,36 @@ export class InputResolver {
     return parseNetConf(text, source, { ranges: this.#store.allocates, tolerateUnknown });
   }
 
-  /** Replaces the text of the network configuration. */
-  follow(text: string): void {
+  /** The network goes on with the inputs that this text gives. */
+  follow(text: string, { settings }: NetworkInputs): void {
     this.#config = { text, source: this.#config?.source ?? this.#store.location };
+    this.#settings = settings;
   }
 
-  /** The settings in force under a configuration. Of a key that it gives wrongly, the present value stays. */
-  settings(config: NetworkConfig): ResolvedSettings {
-    const { settings: flag, netns } = this.#options;
-    const problemOf = ({ driver, workers }: Settings): string | undefined => {
-      try {
-        checkDriver({ driver, netns, queues: workers });
-        return undefined;
-      } catch (error) {
-        return describeError(error);
-      }
-    };
-    const { given, settings } = resolveSettings(flag, config.settings, this.#given, problemOf);
-    this.#given = given;
-    return settings;
+  /**
+   * The inputs of a running network under another configuration. Changes nothing.
+   * @throws RipstopError when this node, as it is now, cannot follow the configuration
+   */
+  under(config: NetworkConfig, present: NetworkInputs): NetworkInputs {
+    const underlay = this.chooseUnderlay(config);
+    const settings = settingsUnder(this.#options, config, this.#settings);
+    const lease = { ...present.lease, ...config.single?.subnets };
+    const macs = derivedMacs(config, underlay) ?? present.macs;
+    const inputs = { config, underlay, lease, macs, settings };
+    if (planOverlays(inputs).some(plan => isCarriedHere(plan, this.#options.dataPlane))) {
+      const { driver, workers } = settings.values;
+      checkDriver({ driver, netns: this.#options.netns, queues: workers });
+    }
+    if (config.single) refuseOnUnderlay(lease, underlaySubnets(this.#socket, underlay.index), underlay.name);
+    return inputs;
   }
 
   /** Asks the store, and takes the lease. @throws RipstopError as the store does, ECONFIG */
   async fromStore(): Promise<NetworkInputs> {
-    this.#config = await this.#store.networkConfig();
+    const source = await this.#store.networkConfig();
     this.#overrides = (await this.#store.overrides?.()) ?? {};
-    const { config, underlay, macs, attributes } = await this.#resolveNow(this.#config);
+    const { config, underlay, macs, attributes } = await this.#resolveNow(source);
+    this.#config = source;
     for (const note of [...config.notes, ...this.#mismatches(config)]) this.#log.info(note);
     const former = await readSubnetEnv(this.#options.subnetFile);
     const previous =
@@ -117,7 +115,12 @@ export class InputResolver {
     const avoid = underlaySubnets(this.#socket, underlay.index);
     const lease = await this.#holder.acquire({ config, attributes, previous, avoid });
     this.#log.info({ lease: lease.key, underlay: underlay.name, mtu: underlay.mtu }, 'holding a lease');
-    return { config, underlay, lease, macs, settings: this.settings(config) };
+    return this.#inputs(config, underlay, lease, macs);
+  }
+
+  #inputs(config: NetworkConfig, underlay: Underlay, lease: Lease, macs: VtepMacs): NetworkInputs {
+    this.#settings = settingsUnder(this.#options, config, this.#settings);
+    return { config, underlay, lease, macs, settings: this.#settings };
   }
 
   /** What a life before this process stood on; undefined when there was none, or when something has changed since. */
@@ -205,7 +208,7 @@ export class InputResolver {
         `${this.#store.location} is away, and this node has changed since it was last there`,
       );
     return {
-      inputs: { config, underlay, lease, macs, settings: this.settings(config) },
+      inputs: this.#inputs(config, underlay, lease, macs),
       leases,
       refused,
       kept,
@@ -257,6 +260,22 @@ export class InputResolver {
       attributes: leaseAttributes(config.backend, underlay, macs, remoteChecksum),
     };
   }
+}
+
+/** The settings in force under a configuration. Of a key that it gives wrongly, the present value stays. */
+export function settingsUnder(
+  { settings: flag, netns }: Pick<AgentOptions, 'settings' | 'netns'>,
+  config: NetworkConfig,
+  present?: ResolvedSettings,
+): ResolvedSettings {
+  return resolveSettings(flag, config.settings, present?.given ?? new Map(), ({ driver, workers }) => {
+    try {
+      checkDriver({ driver, netns, queues: workers });
+      return undefined;
+    } catch (error) {
+      return describeError(error);
+    }
+  });
 }
 
 /** A node of a static file has the MAC that the other nodes derive for it (docs/decisions/0032). */

@@ -82,8 +82,6 @@ export interface FollowedNode {
   links(): readonly UnderlayLink[];
   /** Begins another session on the underlay as it is then. */
   move(why: string): void;
-  /** The underlay is usable again. */
-  usable(): void;
 }
 
 /** Follows the underlay of one session after another. */
@@ -122,10 +120,7 @@ export class UnderlayFollower {
     if (lacking !== undefined) {
       if (readiness.setFalse('underlay', lacking))
         log.warn(`the underlay is not usable at the moment: ${lacking}`);
-    } else if (readiness.setTrue('underlay')) {
-      log.info('the underlay is usable again');
-      this.#node.usable();
-    }
+    } else if (readiness.setTrue('underlay')) log.info('the underlay is usable again');
   }
 
   /** The session ends: whatever was under way is void. */

@@ -1,34 +1,32 @@
-import { isNetError, type NetError } from '../../net/error.ts';
-import { replaceRoute } from '../../net/rtnetlink/routes.ts';
+import type { NetError } from '../../net/error.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { isSysctlRefusal, refusedSysctls, writeSysctl } from '../../net/sysctl.ts';
+import { isSysctlRefusal, refusedSysctls } from '../../net/sysctl.ts';
 import { applyChange, applyEntries, type EntryChange, isEntryChange } from './apply.ts';
 import { isRemoval, type KernelChange } from './change.ts';
 import { connectedRoutes, diff } from './diff.ts';
+import type { FormerState } from './former-state.ts';
 import { isOurs, observe, observeBase } from './observe.ts';
 import type { DesiredState, ObservedRoute, OwnershipScope } from './state.ts';
 
 const NOTHING: DesiredState = { neighbours: [], forwarding: [], routes: [], settings: [] };
 
-/**
- * Keeps the kernel state of one overlay as it should be, and remembers what it changed of others, so that it can be
- * given back. Used by `ripstop run` and by the agent.
- */
+/** Keeps the kernel state of one overlay as it should be. */
 export class KernelReconciler {
   readonly #socket: NetlinkSocket;
   readonly #scope: OwnershipScope;
-  /** Former values of settings, in the order in which they were changed. */
-  readonly #settings = new Map<string, string>();
+  readonly #former: FormerState;
   readonly #refusals = new Map<EntryChange, NetError>();
   #dumps = 0;
   #requests = 0;
-  /** Routes of others whose place ours took. */
-  readonly #displaced = new Map<string, ObservedRoute>();
 
-  /** @throws NetError when the namespace cannot be entered */
-  constructor(netns: string, scope: OwnershipScope) {
+  /**
+   * @param former receives what is changed of others
+   * @throws NetError when the namespace cannot be entered
+   */
+  constructor(netns: string, scope: OwnershipScope, former: FormerState) {
     this.#socket = new NetlinkSocket({ netns });
     this.#scope = scope;
+    this.#former = former;
   }
 
   get socket(): NetlinkSocket {
@@ -146,37 +144,19 @@ export class KernelReconciler {
   }
 
   /**
-   * Removes our routes and gives back what was changed of others. What hangs on the device ends with the device.
-   * Goes on after a failure; safe to call twice.
-   * @returns what could not be undone
+   * Removes our routes. What hangs on the device ends with the device. A failure does not stop the rest.
+   * @returns the failures
    */
-  teardown(): unknown[] {
-    const failures: unknown[] = [];
-    const attempt = (action: () => void) => {
-      try {
-        action();
-      } catch (error) {
-        failures.push(error);
-      }
-    };
-    attempt(() => {
+  removeRoutes(): unknown[] {
+    try {
       const { routes } = observe(this.#socket, this.#scope, NOTHING);
-      for (const route of routes)
-        if (isOurs(route, this.#scope))
-          attempt(() => applyChange(this.#socket, { do: 'delete-route', route }));
-    });
-    for (const { original } of this.#displaced.values()) attempt(() => replaceRoute(this.#socket, original));
-    this.#displaced.clear();
-    for (const [name, value] of [...this.#settings].reverse())
-      attempt(() => {
-        try {
-          writeSysctl(this.#socket.netns, name, value);
-        } catch (error) {
-          if (!isNetError(error, 'ENOENT')) throw error;
-        }
-      });
-    this.#settings.clear();
-    return failures;
+      const removals = routes
+        .filter(route => isOurs(route, this.#scope))
+        .map(route => ({ do: 'delete-route', route }) as const);
+      return [...applyEntries(this.#socket, removals).values()];
+    } catch (error) {
+      return [error];
+    }
   }
 
   close(): void {
@@ -184,10 +164,10 @@ export class KernelReconciler {
   }
 
   #remember(change: KernelChange): void {
-    if (change.do === 'set-sysctl' && change.former !== undefined && !this.#settings.has(change.name))
-      this.#settings.set(change.name, change.former);
+    if (change.do === 'set-sysctl' && change.former !== undefined)
+      this.#former.addSysctl(change.name, change.former);
     if (change.do === 'set-route' && change.former && !isOurs(change.former, this.#scope))
-      this.#displaced.set(change.route.destination, change.former);
+      this.#former.addRoute(change.route.destination, change.former.original);
   }
 }
 

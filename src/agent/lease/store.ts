@@ -98,8 +98,13 @@ export interface LeaseStore {
   parseConfig?(): NetworkConfig;
   /** Leases that are known without asking anyone. */
   readonly leases?: ReadonlyMap<string, Lease>;
-  /** Reads what a person changed (SIGHUP); absent: the store notices it itself. @throws RipstopError ECONFIG */
-  reload?(): Promise<void>;
+  /**
+   * Reads what a person changed (SIGHUP); absent: the store notices it itself. The observer is not told: afterwards,
+   * `networkConfig` and `leases` are new.
+   * @param check throws when this node cannot follow the configuration; then nothing changes
+   * @throws RipstopError ECONFIG, and what `check` throws
+   */
+  reload?(check: (config: NetworkConfig) => void): Promise<void>;
   /** Takes the node's lease, or takes it over again. Calling it once more is how attributes change. */
   acquire(request: LeaseRequest): Promise<Lease>;
   /** Prolongs a lease. Resolves to undefined when it is gone (expired, or deleted by an operator). */

@@ -5,18 +5,16 @@ import type { PeerChanges } from '../../dataplane/descriptor/peer.ts';
 import type { Prefix } from '../../ip/prefix.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import type { NetworkConfig } from '../config/net-conf.ts';
-import type { ResolvedSettings } from '../config/settings.ts';
 import { formatSubnetEnv, readSubnetEnv, type SubnetEnv, writeSubnetEnv } from '../config/subnet-env.ts';
 import { isOnLink } from '../inputs/link-snapshot.ts';
 import type { AgentOptions } from '../inputs/options.ts';
-import { type OverlayPlan, planOverlays } from '../inputs/plan.ts';
+import { isCarriedHere, type OverlayPlan, planOverlays, subnetEnvOf } from '../inputs/plan.ts';
 import type { NetworkInputs } from '../inputs/resolve.ts';
 import { refuseOnUnderlay, underlaySubnets } from '../inputs/underlay-subnets.ts';
 import { describeChange } from '../kernel/change.ts';
 import { affectsReach } from '../kernel/events.ts';
-import { isWithinRanges } from '../lease/allocate.ts';
-import type { Lease } from '../lease/lease.ts';
+import type { FormerState } from '../kernel/former-state.ts';
+import { type Lease, sameSubnets } from '../lease/lease.ts';
 import { describeRefusals, isContradiction, type RejectedLease } from '../lease/rejected-lease.ts';
 import { NodeRules } from '../rules/node-rules.ts';
 import { ruleSet, trafficManager } from '../rules/rule-set.ts';
@@ -34,6 +32,14 @@ export interface RepairCounts {
 }
 
 export const emptyRepairCounts = (): RepairCounts => ({ steps: new Map(), rules: 0, failures: 0 });
+
+/** What the networks of one agent share. */
+export interface NetworkHost {
+  readonly options: AgentOptions;
+  readonly repairs: RepairCounts;
+  readonly former: FormerState;
+  readonly log: Log;
+}
 
 /** What a network puts in order, part by part: a part that fails keeps no other one from being tried. */
 export type Part = 'kernel state' | 'blackhole route' | 'rules' | 'subnet.env';
@@ -65,9 +71,7 @@ export class Network {
   private constructor(
     inputs: NetworkInputs,
     plans: readonly OverlayPlan[],
-    options: AgentOptions,
-    repairs: RepairCounts,
-    log: Log,
+    { options, repairs, log }: NetworkHost,
   ) {
     this.#inputs = inputs;
     this.#repairs = repairs;
@@ -85,9 +89,7 @@ export class Network {
    */
   static async open(
     inputs: NetworkInputs,
-    options: AgentOptions,
-    repairs: RepairCounts,
-    log: Log,
+    host: NetworkHost,
     known: {
       leases: ReadonlyMap<string, Lease>;
       refused: ReadonlySet<string>;
@@ -96,7 +98,7 @@ export class Network {
   ): Promise<Network> {
     const { config, underlay, lease } = inputs;
     const plans = planOverlays(inputs);
-    const network = new Network(inputs, plans, options, repairs, log);
+    const network = new Network(inputs, plans, host);
     try {
       refuseOnUnderlay(lease, network.#lookAtWire(), underlay.name);
     } catch (error) {
@@ -111,7 +113,13 @@ export class Network {
           plan,
           config.backend,
           underlay,
-          { ...options, settings: inputs.settings.values, ownDevices: known.devices, log },
+          {
+            ...host.options,
+            settings: inputs.settings.values,
+            ownDevices: known.devices,
+            former: host.former,
+            log: host.log,
+          },
           peers,
         );
       }),
@@ -137,30 +145,41 @@ export class Network {
     return this.#rules;
   }
 
-  /**
-   * True when tunnel and subnets stay as they are under another configuration.
-   * @param settings in force under that configuration
-   * @param allocates the subnet is taken from the ranges of the configuration
-   */
-  isCompatibleWith(config: NetworkConfig, settings: ResolvedSettings, allocates: boolean): boolean {
-    const { lease, config: present } = this.#inputs;
-    const plans = this.#overlays.map(({ plan }) => plan);
-    const hasSameFamilies = !config.v4 === !lease.v4 && !config.v6 === !lease.v6;
+  /** True when overlays, lease and peers stay as they are under other inputs. @param plans of `inputs` */
+  isCompatibleWith(inputs: NetworkInputs, plans = planOverlays(inputs)): boolean {
+    const { config, lease } = inputs;
+    const present = this.#inputs;
     return (
-      hasSameFamilies &&
-      isDeepStrictEqual(config.backend, present.backend) &&
-      isDeepStrictEqual(config.single, present.single) &&
-      settings.isSame(this.#inputs.settings) &&
-      isDeepStrictEqual(planOverlays({ ...this.#inputs, config }), plans) &&
-      (!allocates || isWithinRanges(config, lease))
+      !config.v4 === !lease.v4 &&
+      !config.v6 === !lease.v6 &&
+      sameSubnets(lease, present.lease) &&
+      isDeepStrictEqual(inputs.underlay, present.underlay) &&
+      isDeepStrictEqual(config.backend, present.config.backend) &&
+      isDeepStrictEqual(config.single, present.config.single) &&
+      isDeepStrictEqual(plans, this.#plans) &&
+      isDeepStrictEqual(this.#settingsInUse(inputs), this.#settingsInUse(present))
     );
   }
 
-  /** Goes on under a configuration that it stands under; what fails now is tried again by the next comparison. */
-  async applyConfig(config: NetworkConfig, settings: ResolvedSettings): Promise<void> {
+  /** Settings that the overlays depend on: plain routes on none, a device of the kernel on the length of its queue. */
+  #settingsInUse({ settings: { values } }: NetworkInputs): unknown {
+    if (this.#plans.some(plan => isCarriedHere(plan, this.#options.dataPlane))) return values;
+    return this.#plans.some(({ device }) => device !== undefined) ? values.txQueueLength : undefined;
+  }
+
+  get #subnetEnv(): SubnetEnv {
+    return subnetEnvOf(this.#inputs, this.#plans, this.#options);
+  }
+
+  get #plans(): OverlayPlan[] {
+    return this.#overlays.map(({ plan }) => plan);
+  }
+
+  /** Goes on with compatible inputs. What fails now is tried again by the next comparison. */
+  async takeUp(inputs: NetworkInputs): Promise<void> {
     await this.#comparing;
-    this.#inputs = { ...this.#inputs, config, settings };
-    this.#rules = this.#rulesFor(this.#overlays.map(({ plan }) => plan));
+    this.#inputs = inputs;
+    this.#rules = this.#rulesFor(this.#plans);
     await this.start();
   }
 
@@ -173,7 +192,7 @@ export class Network {
     await this.#compareOnce(async () => {
       await this.#attempt('blackhole route', async () => this.#blackhole());
       if (this.#options.rules) await this.#attempt('rules', async () => void (await this.rules.ensure()));
-      await this.#attempt('subnet.env', () => writeSubnetEnv(this.#options.subnetFile, this.subnetEnv));
+      await this.#attempt('subnet.env', () => writeSubnetEnv(this.#options.subnetFile, this.#subnetEnv));
       this.#isStarted = true;
     });
   }
@@ -199,20 +218,6 @@ export class Network {
   /** Keys of the leases that contradict this node's or a peer's. */
   get refused(): ReadonlySet<string> {
     return this.#refused;
-  }
-
-  get subnetEnv(): SubnetEnv {
-    const { config, lease } = this.inputs;
-    const mtus = this.overlays.map(overlay => overlay.plan.mtu);
-    return {
-      network: isNamed(config.v4) ? config.v4 : undefined,
-      subnet: lease.v4,
-      network6: isNamed(config.v6) ? config.v6 : undefined,
-      subnet6: lease.v6,
-      // Pods have one interface for both families: the smaller MTU holds for both.
-      mtu: Math.min(...mtus),
-      ipMasq: this.#options.masquerade,
-    };
   }
 
   /**
@@ -333,8 +338,8 @@ export class Network {
     await this.#attempt('subnet.env', async () => {
       const { subnetFile } = this.#options;
       const there = await readSubnetEnv(subnetFile);
-      if (there && formatSubnetEnv(there) === formatSubnetEnv(this.subnetEnv)) return;
-      await writeSubnetEnv(subnetFile, this.subnetEnv);
+      if (there && formatSubnetEnv(there) === formatSubnetEnv(this.#subnetEnv)) return;
+      await writeSubnetEnv(subnetFile, this.#subnetEnv);
       // A comparison may come before the first writing, which is no repair.
       if (this.#isStarted) this.#countRepair('write-subnet-env', `file ${subnetFile}`);
     });
@@ -380,15 +385,10 @@ export class Network {
 
   #countRepair(repair: string, what: string): void {
     this.#repairs.steps.set(repair, (this.#repairs.steps.get(repair) ?? 0) + 1);
-    this.#log.warn({ repair }, `mended: ${what}`);
+    this.#log.warn({ repair }, `repaired: ${what}`);
   }
 }
 
 function textOf({ key, message }: RejectedLease): string {
   return `${key} ${message}`;
-}
-
-/** False for the network of all addresses, which a static file has that names none. */
-function isNamed(network: Prefix | undefined): boolean {
-  return network !== undefined && network.length > 0;
 }

@@ -1,12 +1,7 @@
 import type { BackendConfig } from '../config/backend.ts';
-import type { OverlayPlan, TunnelPlan } from '../inputs/plan.ts';
+import type { OverlayPlan } from '../inputs/plan.ts';
 import type { Underlay } from '../inputs/underlay.ts';
 import type { OverlaySpec } from '../kernel/desired.ts';
-
-/** True when Ripstop itself carries the packets of an overlay. */
-export function isCarriedHere(plan: OverlayPlan, dataPlane: 'userspace' | 'kernel'): plan is TunnelPlan {
-  return plan.mode === 'udp' || (plan.mode === 'vxlan' && dataPlane === 'userspace');
-}
 
 export interface OverlaySide {
   readonly plan: OverlayPlan;

@@ -8,14 +8,15 @@ import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { changeLink, deleteLink, findLink, type Link } from '../../net/rtnetlink/links.ts';
 import type { BackendConfig } from '../config/backend.ts';
 import type { Settings } from '../config/settings.ts';
-import type { OverlayPlan } from '../inputs/plan.ts';
+import { isCarriedHere, type OverlayPlan } from '../inputs/plan.ts';
 import type { Underlay } from '../inputs/underlay.ts';
 import type { KernelChange } from '../kernel/change.ts';
 import { baseState, type OverlaySpec } from '../kernel/desired.ts';
 import { EntryBook } from '../kernel/entry-book.ts';
+import type { FormerState } from '../kernel/former-state.ts';
 import { KernelReconciler } from '../kernel/reconciler.ts';
 import type { DesiredState, ObservedRoute, OwnershipScope } from '../kernel/state.ts';
-import { isCarriedHere, overlaySpec } from './overlay-spec.ts';
+import { overlaySpec } from './overlay-spec.ts';
 
 export interface OverlayOptions {
   readonly netns: string;
@@ -26,6 +27,8 @@ export interface OverlayOptions {
   readonly keepState: boolean;
   /** Names of the devices that agents of this node made: one that does not fit is made anew. */
   readonly ownDevices: readonly string[];
+  /** Receives what is changed of others. */
+  readonly former: FormerState;
   readonly log: Log;
 }
 
@@ -75,7 +78,7 @@ export class Overlay {
     this.#underlay = underlay;
     this.#options = options;
     this.#book = new EntryBook(this.#spec(), peers);
-    this.#kernel = new KernelReconciler(options.netns, this.#territory);
+    this.#kernel = new KernelReconciler(options.netns, this.#territory, options.former);
   }
 
   /**
@@ -269,8 +272,8 @@ export class Overlay {
     this.#capture = undefined;
     this.#flows = undefined;
     if (remove) {
-      for (const failure of this.#kernel.teardown())
-        this.#options.log.warn({ err: String(failure) }, 'not undone');
+      for (const failure of this.#kernel.removeRoutes())
+        this.#options.log.warn({ err: String(failure) }, 'cannot remove a route');
       if (this.plan.device) deleteLink(this.#kernel.socket, this.plan.device);
     }
     this.#kernel.close();

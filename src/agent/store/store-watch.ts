@@ -51,9 +51,8 @@ export class StoreWatch {
     return this.#kept;
   }
 
-  /** Leases that were saved, until the store has said more. */
-  remember(leases: ReadonlyMap<string, Lease>, kept: KeptLeases | undefined): void {
-    if (this.#leases) return;
+  /** Leases that are known without the store: saved ones, or those of a file. */
+  remember(leases: ReadonlyMap<string, Lease>, kept?: KeptLeases): void {
     this.#leases = leases;
     this.#kept = kept;
   }

@@ -92,9 +92,14 @@ function backendFinding({ backend, leases, rejected }: LeasePicture): Finding[] 
 }
 
 /** What is known of the leases; undefined before there is an overlay. */
-export function leasePicture({ network, leases, store }: Agent): LeasePicture | undefined {
+export function leasePicture({ network, watch, store }: Agent): LeasePicture | undefined {
   if (!network) return undefined;
   const { rejected, inputs } = network;
   const { unreadable } = store;
-  return { backend: inputs.config.backend.type, leases: [...leases.values()], rejected, unreadable };
+  return {
+    backend: inputs.config.backend.type,
+    leases: [...(watch.leases?.values() ?? [])],
+    rejected,
+    unreadable,
+  };
 }

@@ -160,8 +160,8 @@ function checkBridgeNetfilter(agent: Agent): Finding[] {
 }
 
 function checkPodMtu(agent: Agent): Finding[] {
-  const mtu = agent.network?.subnetEnv.mtu;
-  if (mtu === undefined) return [];
+  if (!agent.network) return [];
+  const mtu = Math.min(...agent.network.overlays.map(({ plan }) => plan.mtu));
   const socket = new NetlinkSocket({ netns: agent.options.netns });
   try {
     return listLinks(socket)

@@ -9,7 +9,7 @@ const ENDPOINT_REMEDIES: Readonly<Record<string, string>> = {
 
 /** Listeners that could not be opened. */
 export function checkEndpoints(agent: Agent): Finding[] {
-  return agent.beside.endpoints.states
+  return agent.endpoints.states
     .filter(({ problem }) => problem !== undefined)
     .map(({ name, location, problem }) => ({
       severity: 'warning',
@@ -21,7 +21,7 @@ export function checkEndpoints(agent: Agent): Finding[] {
 
 /** Errors that ended an agent on this node. */
 export function checkUncaught(agent: Agent): Finding[] {
-  const { count, last } = agent.beside.uncaught;
+  const { count, last } = agent.uncaught;
   if (!last) return [];
   return [
     {

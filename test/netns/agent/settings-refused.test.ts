@@ -44,7 +44,7 @@ t.test('ripstop run, /proc/sys read-only, carries packets and names each setting
   }
   // One comparison at least comes after the start.
   one.ns.ip('link set flannel.1 txqueuelen 500');
-  await procs[0]!.saying(/"repair":"[a-z-]+","msg":"mended: /);
+  await procs[0]!.saying(/"repair":"[a-z-]+","msg":"repaired: /);
   t.match(await procs[0]!.stop(), { code: 0 });
   const { stderr } = procs[0]!;
   for (const name of ['accept_ra', 'addr_gen_mode']) {

@@ -183,7 +183,7 @@ t.test(
         '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan","MTU":1400,"Oops":1}}',
       );
       await until('the refusal of a wrong one', () =>
-        readFileSync(userspace.log, 'utf8').includes('the new network configuration is not used'),
+        readFileSync(userspace.log, 'utf8').includes('keeping the current configuration'),
       );
       t.equal((await statusOf(userspace)).overlays[0]!.mtu, 1450);
       etcd.put(`${PREFIX}/config`, '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan","MTU":1400}}');

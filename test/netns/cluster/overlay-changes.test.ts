@@ -1,5 +1,6 @@
 import t from 'tap';
 import { ResolvedSettings } from '../../../src/agent/config/settings.ts';
+import { FormerState } from '../../../src/agent/kernel/former-state.ts';
 import { Overlay } from '../../../src/agent/overlay/overlay.ts';
 import { createLog } from '../../../src/base/log.ts';
 import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
@@ -82,6 +83,7 @@ async function carrierFor(
         settings: { ...new ResolvedSettings({}).values, workers },
         keepState: true,
         ownDevices,
+        former: new FormerState(),
         log,
       },
       peers,

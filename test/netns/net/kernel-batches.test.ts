@@ -1,5 +1,6 @@
 import t from 'tap';
 import { applyEntries, type EntryChange } from '../../../src/agent/kernel/apply.ts';
+import { FormerState } from '../../../src/agent/kernel/former-state.ts';
 import { KernelReconciler } from '../../../src/agent/kernel/reconciler.ts';
 import { changeLink, createLink, getLink } from '../../../src/net/rtnetlink/links.ts';
 import { addRoute, deleteRoute, listRoutes, TABLE_MAIN } from '../../../src/net/rtnetlink/routes.ts';
@@ -58,7 +59,8 @@ t.test('a refusal in the midst of many steps keeps no other from being made', { 
 
 t.test('a route of somebody else is not displaced by a change without a look', { skip }, async t => {
   const { socket, ns } = wired(t);
-  const keeper = new KernelReconciler(ns.path, { device: 'a', networks: ['10.96.0.0/16'] });
+  const scope = { device: 'a', networks: ['10.96.0.0/16'] };
+  const keeper = new KernelReconciler(ns.path, scope, new FormerState());
   t.teardown(() => keeper.close());
   const theirs = { destination: `${subnet(7)}/24`, link: getLink(socket, 'a').index };
   addRoute(socket, theirs);

@@ -102,31 +102,6 @@ t.test('peers added, changed and removed under traffic; the others lose nothing'
   for (const proc of procs) t.match(await proc.stop(), { code: 0 });
 });
 
-t.test('a file that this node cannot follow leaves the overlay as it is', { skip }, async t => {
-  const lab = labFor(t);
-  const [one, two] = lab.nodes as [Node, Node];
-  const folder = t.testdir();
-  const file = (node: Node) => `${folder}/node${node.index}.yaml`;
-  const write = (mtu: number) =>
-    writeFileSync(file(one), JSON.stringify(configurationOf(one, [two], { mtu })));
-  write(1400);
-  writeFileSync(file(two), JSON.stringify(configurationOf(two, [one])));
-  const [first, second] = await Promise.all([runReady(one.ns, file(one)), runReady(two.ns, file(two))]);
-  const reaches = () =>
-    one.pods[0]!.ns.attempt(['ping', '-c', '1', '-W', '1', two.pods[0]!.address[4]]).code === 0;
-  await until('traffic', reaches);
-  write(9000);
-  first.kill('SIGHUP');
-  await first.saying(/"level":"error".*the present overlay stays: .*9000/);
-  t.ok(reaches(), 'the overlay carries packets');
-  write(1400);
-  first.kill('SIGHUP');
-  await first.saying(/"ready":true[\s\S]*"ready":true/);
-  await until('traffic again', reaches);
-  t.notMatch(first.stderr, /EINUSE/);
-  for (const proc of [first, second]) t.match(await proc.stop(), { code: 0 });
-});
-
 t.test('five nodes, all pairs', { skip }, async t => {
   const lab = labFor(t, { nodes: 5 });
   const folder = t.testdir();

@@ -168,6 +168,7 @@ export function networkConfigOf(file: StaticFile): NetworkConfig {
     settings: { origin: 'file', values: settings, faults: [] },
     single: {
       family: underlayFamily(file),
+      subnets: subnetsOf(subnets),
       underlay: underlay === 'auto' ? undefined : underlay,
       device,
       mac,

@@ -24,7 +24,6 @@ export class StaticStore implements LeaseStore {
   #file: StaticFile;
   #leases = new Map<string, Lease>();
   #own: Lease | undefined;
-  #observer: StoreObserver | undefined;
 
   /** @param path `-` for standard input @throws RipstopError ECONFIG, or the errno name */
   constructor(path: string, nodeName: string) {
@@ -67,14 +66,13 @@ export class StaticStore implements LeaseStore {
   }
 
   follow(observer: StoreObserver): void {
-    this.#observer = observer;
     queueMicrotask(() => {
       observer.up();
       observer.leases(this.#leases, undefined);
     });
   }
 
-  async reload(): Promise<void> {
+  async reload(check: (config: NetworkConfig) => void): Promise<void> {
     if (this.location === '-')
       throw new RipstopError('ECONFIG', 'standard input cannot be read again', 'use a file');
     const file = parseStaticFile(readText(this.location), this.location);
@@ -84,15 +82,12 @@ export class StaticStore implements LeaseStore {
         `${this.location}: namespace: cannot change while the node runs`,
         'restart the node, or restore the former value',
       );
+    check(networkConfigOf(file));
     this.#file = file;
-    if (this.#own) this.#own = this.ownLease(this.#own.attributes);
     this.#setLeases();
-    this.#observer?.leases(this.#leases, undefined);
   }
 
-  async close(): Promise<void> {
-    this.#observer = undefined;
-  }
+  async close(): Promise<void> {}
 
   #setLeases(): void {
     const peers = this.#file.peers.map(peer => peerLease(peer, this.#file));

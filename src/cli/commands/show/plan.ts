@@ -8,7 +8,7 @@ export function addPlan(program: Command): void {
     .summary('show what the agent would change on this node; change nothing')
     .description(
       'Without flags: pending repairs of the running agent. With the flags of `ripstop agent`: what an agent ' +
-        'with these flags would change on this node. Lines that begin with ! name ignored leases of other nodes. ' +
+        'with these flags would change on this node. Lines that begin with ! name ignored leases and settings. ' +
         'Changes nothing on the node and in the store.',
     )
     .usage('[--socket <path>] [--json] | [--json] <flags of ripstop agent>')

@@ -10,7 +10,7 @@ import {
 } from '../../../../src/agent/store/static/static-file.ts';
 import { StaticStore } from '../../../../src/agent/store/static/store.ts';
 import { vtepMac } from '../../../../src/agent/store/static/vtep-mac.ts';
-import { describeError } from '../../../../src/base/errors.ts';
+import { describeError, RipstopError } from '../../../../src/base/errors.ts';
 
 const parse = (source: string) => parseStaticFile(source, 'node.yaml');
 
@@ -159,14 +159,23 @@ t.test('the store reads the file again, and a wrong file changes nothing', async
   t.same([...store.leases.keys()], [own.key, 'a']);
   const { text } = await store.networkConfig();
   write(`peers: [${peer('a', 2)}, ${peer('b', 3)}]\n`);
-  await store.reload();
+  await store.reload(() => {});
   t.same([...store.leases.keys()], [own.key, 'a', 'b']);
   t.equal((await store.networkConfig()).text, text, 'peers are no part of the configuration');
   write('prots: 1\n');
-  await t.rejects(store.reload(), /node\.yaml: prots: unknown key/);
+  await t.rejects(
+    store.reload(() => {}),
+    /node\.yaml: prots: unknown key/,
+  );
   t.same([...store.leases.keys()], [own.key, 'a', 'b']);
+  write('peers: []\n');
+  const check = () => {
+    throw new RipstopError('EUNDERLAY', 'no such interface');
+  };
+  await t.rejects(store.reload(check), /no such interface/);
+  t.same([...store.leases.keys()], [own.key, 'a', 'b'], 'a file that the node cannot follow');
   write(`workers: 2\npeers: [${peer('b', 3)}]\n`);
-  await store.reload();
+  await store.reload(() => {});
   t.not((await store.networkConfig()).text, text);
   const { values } = store.parseConfig().settings;
   t.equal(new ResolvedSettings({ file: values }).values.workers, 2);

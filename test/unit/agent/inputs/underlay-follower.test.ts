@@ -16,7 +16,7 @@ t.test(
       public6: undefined,
     };
     const moves: string[] = [];
-    const readiness = new Readiness();
+    const readiness = new Readiness(() => {});
     let isReadable = false;
     const follower = new UnderlayFollower({
       readiness,
@@ -25,7 +25,6 @@ t.test(
         if (!isReadable) throw new Error('the table changed during each of 20 dumps');
         return [];
       },
-      usable: () => {},
       move: why => moves.push(why),
     });
     t.teardown(() => follower.reset());

@@ -1,0 +1,60 @@
+import { describeError, hasCode } from '../../base/errors.ts';
+import type { Log } from '../../base/log.ts';
+import type { LeaseStore } from '../lease/store.ts';
+import type { StoreWatch } from '../store/store-watch.ts';
+import type { InputResolver, NetworkInputs, SavedInputs } from './resolve.ts';
+
+/** Failures of the store after which a start uses the saved state. */
+const MAX_FAILURES = 2;
+
+/**
+ * Where the inputs of the next network come from. A process that starts uses the saved state of the previous run, and the
+ * store confirms it later; after some failures the saved state also replaces a store that is unreachable.
+ */
+export class InputSource {
+  /** True while the inputs are saved ones that the store has not confirmed. */
+  isProvisional = false;
+  /** Keys of leases that contradict those of peers. */
+  refused: ReadonlySet<string> = new Set();
+  readonly #store: LeaseStore;
+  readonly #resolver: InputResolver;
+  readonly #watch: StoreWatch;
+  readonly #log: Log;
+
+  constructor(store: LeaseStore, resolver: InputResolver, watch: StoreWatch, log: Log) {
+    this.#store = store;
+    this.#resolver = resolver;
+    this.#watch = watch;
+    this.#log = log;
+  }
+
+  /** @param failures of this start until now @throws RipstopError */
+  async next(failures: number): Promise<NetworkInputs> {
+    const isFirst = !this.#watch.isFollowing && failures === 0;
+    const former = isFirst ? await this.#resolver.loadSaved() : undefined;
+    if (former) return this.#startFromSaved(former, 'starting from the saved state of the previous run');
+    try {
+      const inputs = await this.#resolver.fromStore();
+      if (this.#store.leases) this.#watch.remember(this.#store.leases);
+      this.#watch.reached();
+      this.isProvisional = false;
+      return inputs;
+    } catch (error) {
+      if (!hasCode(error, 'ESTORE')) throw error;
+      this.#watch.unreachable();
+      const known = failures >= MAX_FAILURES ? await this.#resolver.saved() : undefined;
+      if (!known) throw error;
+      return this.#startFromSaved(known, `starting from the saved state: ${describeError(error)}`);
+    }
+  }
+
+  #startFromSaved({ inputs, leases, refused, kept }: SavedInputs, why: string): NetworkInputs {
+    this.#log.info({ lease: inputs.lease.key }, why);
+    if (!this.#watch.leases) {
+      this.refused = refused;
+      this.#watch.remember(leases, kept);
+    }
+    this.isProvisional = true;
+    return inputs;
+  }
+}

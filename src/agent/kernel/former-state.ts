@@ -1,0 +1,49 @@
+import { isNetError } from '../../net/error.ts';
+import { type Route, replaceRoute } from '../../net/rtnetlink/routes.ts';
+import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
+import { writeSysctl } from '../../net/sysctl.ts';
+
+/** The sysctls and routes of others that were changed since the process started, as they were before. */
+export class FormerState {
+  /** Values by name, in the order in which they were changed. */
+  readonly #sysctls = new Map<string, string>();
+  /** Routes whose place ours took, by destination. */
+  readonly #routes = new Map<string, Route>();
+
+  /** A sysctl had this value. Only its first value counts. */
+  addSysctl(name: string, value: string): void {
+    if (!this.#sysctls.has(name)) this.#sysctls.set(name, value);
+  }
+
+  addRoute(destination: string, route: Route): void {
+    this.#routes.set(destination, route);
+  }
+
+  /**
+   * Restores everything. A failure does not stop the rest.
+   * @returns what could not be restored
+   */
+  restore(socket: NetlinkSocket): unknown[] {
+    const failures: unknown[] = [];
+    const attempt = (action: () => void): void => {
+      try {
+        action();
+      } catch (error) {
+        failures.push(error);
+      }
+    };
+    for (const route of this.#routes.values()) attempt(() => replaceRoute(socket, route));
+    this.#routes.clear();
+    for (const [name, value] of [...this.#sysctls].reverse())
+      attempt(() => {
+        try {
+          writeSysctl(socket.netns, name, value);
+        } catch (error) {
+          // It belonged to a device that is gone.
+          if (!isNetError(error, 'ENOENT')) throw error;
+        }
+      });
+    this.#sysctls.clear();
+    return failures;
+  }
+}
