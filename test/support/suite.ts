@@ -5,6 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { Parser, type Result } from 'tap-parser';
 import { removeStale } from '../../bench/lab/namespace.ts';
@@ -15,6 +16,12 @@ const SHOWN_LINES = 300;
 /** Files in the table of the slowest. */
 const SLOWEST = 10;
 const say = (line = '') => process.stdout.write(`${line}\n`);
+
+/**
+ * Files that run side by side: one more than processors, since many of them wait. Each makes its own network namespaces,
+ * ports and directories. The kernel serialises changes of devices (RTNL), so that more than six gain nothing.
+ */
+const JOBS = Math.min(availableParallelism() + 1, 6);
 
 const secondsOf = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 
@@ -110,7 +117,7 @@ function main(): void {
   }
   mkdirSync(join(CHECKOUT, '.tap'), { recursive: true });
   const runner = join(CHECKOUT, 'node_modules/tap/dist/esm/run.mjs');
-  const child = spawn(process.execPath, [runner, 'run', '--reporter=tap', ...files], {
+  const child = spawn(process.execPath, [runner, 'run', '--reporter=tap', `--jobs=${JOBS}`, ...files], {
     cwd: CHECKOUT,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
