@@ -1,6 +1,6 @@
 import { Backoff } from '../base/backoff.ts';
 import { describeError } from '../base/errors.ts';
-import type { Log } from '../base/log.ts';
+import { componentLog, type Log } from '../base/log.ts';
 
 /** Where a TCP listener is. */
 export interface ListenAddress {
@@ -40,7 +40,7 @@ export class Endpoints {
   readonly #abort = new AbortController();
 
   constructor(log: Log) {
-    this.#log = log;
+    this.#log = componentLog(log, 'api');
   }
 
   get states(): readonly EndpointState[] {

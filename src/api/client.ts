@@ -10,6 +10,13 @@ export const CAPTURE_PATH = '/capture';
 export const CAPTURES_PATH = '/captures';
 export const FLOW_LOG_PATH = '/flows/log';
 export const TRACE_PATH = '/trace';
+export const LOG_LEVEL_PATH = '/log-level';
+
+/** Answer to GET and POST of LOG_LEVEL_PATH. */
+export interface LogLevels {
+  /** As `--log-level` has them. */
+  readonly levels: string;
+}
 
 const TIMEOUT_MS = 5000;
 

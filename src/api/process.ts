@@ -8,7 +8,7 @@ import type { Condition } from '../agent/readiness.ts';
 import { logContained } from '../agent/uncaught-record.ts';
 import { contain } from '../base/boundary.ts';
 import { describeError } from '../base/errors.ts';
-import { createLog, type Log } from '../base/log.ts';
+import { componentLog, createLog, type Log } from '../base/log.ts';
 import { endWhenUncaught } from '../base/uncaught.ts';
 import { describeRefusedSysctl, onRefusedSysctl } from '../net/sysctl.ts';
 import type { Served } from './health.ts';
@@ -37,6 +37,7 @@ export interface PreparedAgent {
   readonly socket: string;
   /** Undefined: no web UI. */
   readonly web: WebOptions | undefined;
+  readonly log: Log;
 }
 
 /** Validates flags and files; changes nothing on the node. @throws RipstopError ECONFIG, ESTORE */
@@ -47,6 +48,7 @@ export async function prepareAgent(flags: Flags): Promise<PreparedAgent> {
   return {
     options,
     store,
+    log: createLog(logLevels(flags), flags.text('log-format')),
     socket: socketPath(stateDir),
     web: web && { ...web, token: webToken(web.address, web.tokenFile) },
   };
@@ -54,23 +56,22 @@ export async function prepareAgent(flags: Flags): Promise<PreparedAgent> {
 
 /** The agent as a process: logs, signals, endpoints, systemd. Resolves when it has ended. @throws RipstopError at start */
 export async function runAgent(
-  { options, store, socket, web }: PreparedAgent,
+  { options, store, socket, web, log }: PreparedAgent,
   flags: Flags,
   version: string,
   sideServices: readonly SideService[] = [],
 ): Promise<void> {
-  const log = createLog(logLevel(flags));
   logContained(log);
   for (const note of flags.notes) log.info(note);
   onRefusedSysctl(setting => log.warn(describeRefusedSysctl(setting)));
   const { nodeName } = options;
-  const agent = new Agent(options, store, log);
+  const agent = new Agent(options, store, componentLog(log, 'agent'));
   const systemd = new Systemd(process.env);
 
   // The socket first: it shows that no other agent works here. The other endpoints open while the overlay starts.
   let webServer: WebServer | undefined;
   const link = () => ({ link: webServer?.link ?? null });
-  const api = await serveApi(agent, socket, options.socketGroup, version, link);
+  const api = await serveApi(agent, socket, options.socketGroup, version, link, log);
   log.info({ version, node: nodeName, store: store.location, pid: process.pid }, 'agent starts');
   const stop = (signal: string): void => {
     log.info({ signal }, 'ending');
@@ -189,7 +190,7 @@ async function openTelemetry(
 }
 
 /** --log-level, or klog's -v where only that is given. */
-function logLevel(flags: Flags): string {
+function logLevels(flags: Flags): string {
   const level = flags.text('log-level');
   const verbosity = flags.number('v');
   if (level !== 'info' || verbosity === 0) return level;

@@ -1,11 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Log, logLevels, setLogLevels } from '../base/log.ts';
+import { readObject, required, text } from '../base/schema.ts';
 import type { FlowMonitor } from '../capture/flows/flow-monitor.ts';
 import type { TraceNode } from '../diagnose/trace/node.ts';
 import { answerCapture, type CaptureTarget } from './capture.ts';
-import { CAPTURE_PATH, FLOW_LOG_PATH, TRACE_PATH } from './client.ts';
+import { CAPTURE_PATH, FLOW_LOG_PATH, LOG_LEVEL_PATH, TRACE_PATH } from './client.ts';
 import { answerFlowLog } from './flows.ts';
-import { sendError, sendJson, targetOf } from './listener.ts';
+import { readJson, sendError, sendJson, targetOf } from './listener.ts';
 import { answerTrace } from './trace.ts';
+
+const LEVELS_BODY_MAX = 4096;
 
 /** Answers of GET by path; each gets the query. An error that it throws is answered, too. */
 export type GetHandlers = Readonly<Record<string, (query: URLSearchParams) => unknown>>;
@@ -24,6 +28,7 @@ export async function handleRequest(
   response: ServerResponse,
   handlers: GetHandlers,
   debug: () => DebugApi,
+  log: Log,
 ): Promise<void> {
   const { path, query } = targetOf(incoming);
   switch (`${incoming.method} ${path}`) {
@@ -31,17 +36,31 @@ export async function handleRequest(
       return answerCapture(incoming, response, debug().captures);
     case `POST ${TRACE_PATH}`:
       return answerTrace(incoming, response, debug().node);
+    case `POST ${LOG_LEVEL_PATH}`:
+      return answerLogLevels(incoming, response, log);
     case `GET ${FLOW_LOG_PATH}`:
       return answerFlowLog(response, debug().flows);
   }
   const handler = incoming.method === 'GET' && Object.hasOwn(handlers, path) ? handlers[path] : undefined;
   if (!handler) {
     const known = [...Object.keys(handlers), FLOW_LOG_PATH].join(', ');
-    const error = `unknown request; known are GET ${known} and POST ${CAPTURE_PATH}, ${TRACE_PATH}`;
+    const error = `unknown request; known are GET ${known} and POST ${CAPTURE_PATH}, ${TRACE_PATH}, ${LOG_LEVEL_PATH}`;
     return sendJson(response, 404, { error });
   }
   try {
     sendJson(response, 200, await handler(new URLSearchParams(query)));
+  } catch (error) {
+    sendError(response, error);
+  }
+}
+
+const levelFields = { levels: required(text('levels', 'as --log-level has them: info,store=debug')) };
+
+/** Answers POST /log-level: `{ levels }` in, the levels that hold from now on out. */
+async function answerLogLevels(incoming: IncomingMessage, response: ServerResponse, log: Log): Promise<void> {
+  try {
+    setLogLevels(log, readObject(levelFields, await readJson(incoming, LEVELS_BODY_MAX), '').levels);
+    sendJson(response, 200, { levels: logLevels(log) });
   } catch (error) {
     sendError(response, error);
   }

@@ -3,10 +3,11 @@ import { request, type Server } from 'node:http';
 import { dirname, join } from 'node:path';
 import type { Agent } from '../agent/agent.ts';
 import { messageOf, RipstopError } from '../base/errors.ts';
+import { type Log, logLevels } from '../base/log.ts';
 import { dropsOf } from '../diagnose/drops.ts';
 import { traceNodeFromAgent } from '../diagnose/trace/node.ts';
 import { targetsOf } from './capture.ts';
-import { CAPTURES_PATH } from './client.ts';
+import { CAPTURES_PATH, LOG_LEVEL_PATH } from './client.ts';
 import { flowsOf, readFlowsQuery } from './flows.ts';
 import { createListener } from './listener.ts';
 import { type DebugApi, type GetHandlers, handleRequest } from './routes.ts';
@@ -29,7 +30,7 @@ export function socketPath(stateDir: string): string {
 
 /**
  * The agent's own interface: JSON over HTTP on a unix socket that its owner, and with `group` a group, may use. Reading
- * and captures only: what changes the node goes through configuration and signals.
+ * captures and log levels only: what changes the node goes through configuration and signals.
  * @throws RipstopError EINUSE when another agent listens there
  */
 export async function serveApi(
@@ -38,6 +39,7 @@ export async function serveApi(
   group: number | undefined,
   version: string,
   web: () => WebLink,
+  log: Log,
 ): Promise<Server> {
   const startedAt = new Date();
   const handlers: GetHandlers = {
@@ -50,12 +52,13 @@ export async function serveApi(
     [CAPTURES_PATH]: () => targetsOf(debugApiOf(agent).captures),
     '/flows': query => flowsOf(debugApiOf(agent).flows, readFlowsQuery(query)),
     '/web': web,
+    [LOG_LEVEL_PATH]: () => ({ levels: logLevels(log) }),
     // Loaded when asked for: the probes bring an addon of their own, and a node must start without it.
     '/doctor': async () => (await import('../diagnose/doctor/doctor.ts')).diagnose(agent),
   };
   const server = createListener(
     'socket',
-    (incoming, response) => handleRequest(incoming, response, handlers, () => debugApiOf(agent)),
+    (incoming, response) => handleRequest(incoming, response, handlers, () => debugApiOf(agent), log),
     { hasStreams: true },
   );
   await listenOn(server, path);

@@ -13,6 +13,7 @@ import { addTop } from './commands/packets/top.ts';
 import { addTrace } from './commands/packets/trace.ts';
 import { addDoctor } from './commands/show/doctor.ts';
 import { addExplain } from './commands/show/explain.ts';
+import { addLogLevel } from './commands/show/log-level.ts';
 import { addPlan } from './commands/show/plan.ts';
 import { addQueries } from './commands/show/query.ts';
 import { addUi } from './commands/show/ui.ts';
@@ -36,6 +37,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addReplay,
   addDoctor,
   addExplain,
+  addLogLevel,
   addCni,
   addCleanup,
 ];

@@ -1,3 +1,4 @@
+import { LOG_LEVELS } from '../../base/log.ts';
 import { SETTING_NAMES, SETTINGS, settingFlag } from './settings.ts';
 
 /** Headings of `--help`, in this order. A command leaves out whole groups. */
@@ -165,10 +166,14 @@ const OWN: Table = {
       'name of this agent where a node runs one agent per network; keeps their state and rules apart',
     ),
     'socket-group': text('', 'numeric group that may use the agent’s socket; empty: only root'),
-    'log-level': word(
-      ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
+    'log-level': text(
       'info',
-      'lowest level that is logged',
+      `lowest level that is logged (${LOG_LEVELS.join(', ')}); one component by itself: info,store=debug`,
+    ),
+    'log-format': word(
+      ['auto', 'text', 'json'],
+      'auto',
+      'text or json; auto: text on a terminal and in the journal, json elsewhere',
     ),
   },
   underlay: {

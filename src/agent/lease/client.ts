@@ -1,7 +1,7 @@
 import { Backoff } from '../../base/backoff.ts';
 import { type Clock, monotonicMs } from '../../base/clock.ts';
 import { describeError, hasCode, toError } from '../../base/errors.ts';
-import type { Log } from '../../base/log.ts';
+import { componentLog, type Log } from '../../base/log.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
 import { type Lease, sameAttributes, sameSubnets } from './lease.ts';
 import type { LeaseRequest, LeaseStore } from './store.ts';
@@ -41,7 +41,7 @@ export class LeaseClient {
   constructor(store: LeaseStore, marginMs: number, log: Log, signal: AbortSignal, events: LeaseClientEvents) {
     this.#store = store;
     this.#marginMs = marginMs;
-    this.#log = log;
+    this.#log = componentLog(log, 'lease');
     this.#signal = signal;
     this.#events = events;
   }

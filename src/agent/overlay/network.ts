@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { codeOf, describeError } from '../../base/errors.ts';
-import type { Log } from '../../base/log.ts';
+import { componentLog, type Log } from '../../base/log.ts';
 import type { PeerChanges } from '../../dataplane/descriptor/peer.ts';
 import type { Prefix } from '../../ip/prefix.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
@@ -76,7 +76,7 @@ export class Network {
     this.#inputs = inputs;
     this.#repairs = repairs;
     this.#options = options;
-    this.#log = log;
+    this.#log = componentLog(log, 'overlay');
     this.#socket = new NetlinkSocket({ netns: options.netns });
     this.#rules = this.#rulesFor(plans);
   }
@@ -134,7 +134,8 @@ export class Network {
   #rulesFor(plans: readonly OverlayPlan[]): NodeRules {
     const [inputs, options] = [this.#inputs, this.#options];
     const set = ruleSet(inputs, plans, options);
-    return new NodeRules(options.netns, options.instance, set, trafficManager(inputs, options), this.#log);
+    const log = componentLog(this.#log, 'rules');
+    return new NodeRules(options.netns, options.instance, set, trafficManager(inputs, options), log);
   }
 
   get inputs(): NetworkInputs {

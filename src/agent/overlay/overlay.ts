@@ -1,5 +1,5 @@
 import { RipstopError } from '../../base/errors.ts';
-import type { Log } from '../../base/log.ts';
+import { componentLog, type Log } from '../../base/log.ts';
 import { FlowMonitor } from '../../capture/flows/flow-monitor.ts';
 import { CaptureHub } from '../../capture/live/capture-hub.ts';
 import { type CounterSnapshot, DataPlane } from '../../dataplane/dataplane.ts';
@@ -305,7 +305,7 @@ export class Overlay {
       sourcePorts: settings.sourcePorts,
       busyPollMicroseconds: settings.busyPollMicroseconds,
       peers: given,
-      log,
+      log: componentLog(log, 'dataplane'),
     });
     try {
       // The package names its device itself.

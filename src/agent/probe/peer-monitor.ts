@@ -1,6 +1,6 @@
 import { contain } from '../../base/boundary.ts';
 import { describeError } from '../../base/errors.ts';
-import type { Log } from '../../base/log.ts';
+import { componentLog, type Log } from '../../base/log.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import { baseAddress } from '../../ip/prefix.ts';
 import type { Overlay } from '../overlay/overlay.ts';
@@ -86,7 +86,7 @@ export class PeerMonitor {
   ) {
     this.#overlays = overlays;
     this.#everyMs = everyMs;
-    this.#log = log;
+    this.#log = componentLog(log, 'probe');
     this.#recordEvent = recordEvent;
   }
 

@@ -1,5 +1,5 @@
 import { describeError } from '../../base/errors.ts';
-import type { Log } from '../../base/log.ts';
+import { componentLog, type Log } from '../../base/log.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { KeptLeases, LeaseStore, StoreObserver } from '../lease/store.ts';
 import { HeapTrim } from './heap-trim.ts';
@@ -24,7 +24,7 @@ export class StoreWatch {
 
   constructor(store: LeaseStore, log: Log) {
     this.#store = store;
-    this.#log = log;
+    this.#log = componentLog(log, 'store');
   }
 
   /** All leases by key, as the store said last, or as they were remembered; undefined while neither is known. */

@@ -1,0 +1,22 @@
+import type { Command } from 'commander';
+import { DEFAULT_SOCKET, getJson, LOG_LEVEL_PATH, type LogLevels, postJson } from '../../../api/client.ts';
+
+/** `ripstop log-level`: the levels of the running agent's log, and their change until it ends. */
+export function addLogLevel(program: Command): void {
+  program
+    .command('log-level')
+    .summary("show or change the levels of the agent's log")
+    .description(
+      'Print the log levels of the running agent, or change them until it ends. The syntax is that of --log-level: one ' +
+        'level for all components, then one per component that differs.',
+    )
+    .argument('[levels]', 'info, debug, or warn,store=debug,dataplane=trace')
+    .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
+    .action(async (levels: string | undefined, { socket }: { socket: string }) => {
+      const now =
+        levels === undefined
+          ? await getJson<LogLevels>(socket, LOG_LEVEL_PATH)
+          : await postJson<LogLevels>(socket, LOG_LEVEL_PATH, { levels });
+      process.stdout.write(`${now.levels}\n`);
+    });
+}
