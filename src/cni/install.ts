@@ -17,7 +17,7 @@ export interface InstallOptions {
   confDir?: string | undefined;
   /** Text of the configuration, instead of the default one. */
   conf?: string;
-  /** Put ours in the place of other makers' plugins of the same name. */
+  /** Overwrite plugins of the same name that Ripstop did not install. */
   force?: boolean;
   /** Socket of the agent. */
   socket?: string;
@@ -32,7 +32,7 @@ export interface InstallOptions {
 export interface InstallResult {
   /** Files written, in order. */
   written: string[];
-  /** Files of other makers that were left alone. */
+  /** Files that Ripstop did not install and therefore kept. */
   kept: string[];
 }
 
@@ -53,7 +53,7 @@ function executable({ socket, callsDir, standalone }: InstallOptions): Buffer {
   }
   const program = readFileSync(shim);
   const at = program.indexOf(SETTINGS_MARK, 0, 'latin1');
-  if (at < 0) throw new RipstopError('EBADMSG', `${shim} has no block of settings`, 'build it anew');
+  if (at < 0) throw new RipstopError('EBADMSG', `${shim} has no block of settings`, 'build it again');
   const inProcess = standalone ? [process.execPath, `${library()}launch.cjs`] : ['', ''];
   const settings = [socket ?? DEFAULT_SOCKET, callsDir ?? DEFAULT_CALLS_DIR, ...inProcess];
   const texts = Buffer.from(settings.map(text => `${text}\0`).join(''));
@@ -96,7 +96,7 @@ export function defaultConf(): string {
 
 /**
  * Puts the executables, and behind them the configuration, in place: a runtime that sees the configuration finds the
- * plugins. A plugin of another maker stays unless `force` is given.
+ * plugins. A plugin that Ripstop did not install stays unless `force` is given.
  * @throws RipstopError when the build is missing; errors of the file system
  */
 export function installCni(options: InstallOptions = {}): InstallResult {

@@ -8,7 +8,7 @@ import { runTraced } from './telemetry/run-traced.ts';
 
 export { loadEveryPlugin };
 
-/** What this process lends to plugins. */
+/** The host of plugins that run in a process of their own. */
 export function processHost(): Host {
   return {
     clock: monotonicMs,
@@ -19,7 +19,7 @@ export function processHost(): Host {
   };
 }
 
-/** Writes the whole text: a pipe may take it in parts. */
+/** Writes the whole text; a pipe may accept it in parts. */
 function writeAll(fd: number, text: string): void {
   const bytes = Buffer.from(text);
   for (let at = 0; at < bytes.length; ) {
@@ -31,7 +31,7 @@ function writeAll(fd: number, text: string): void {
   }
 }
 
-/** An executable's whole life: runs the named plugin on this process's environment and streams, and exits. */
+/** Runs the named plugin on the environment and streams of this process, and exits. */
 export async function runPluginProcess(name: string, args: readonly string[] = []): Promise<never> {
   if (name === 'dhcp' && args[0] === 'daemon') {
     const { runDhcpDaemon } = await import('./ipam/dhcp/daemon-process.ts');

@@ -2,7 +2,7 @@ import { type Address, parseAddress } from '../../ip/address.ts';
 import { type Prefix, parsePrefix } from '../../ip/prefix.ts';
 import { refuse } from '../skel/errors.ts';
 
-/** Reads an address of a configuration; a prefix length behind it is left out. @throws CniError 7 naming `where` */
+/** Reads an address of a configuration; a prefix length behind it is ignored. @throws CniError 7 naming `where` */
 export function readAddress(text: string, where: string): Address {
   return parseAddress(text.replace(/\/\d+$/, '')) ?? refuse(where, `"${text}" is not an IP address`);
 }

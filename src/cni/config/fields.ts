@@ -1,25 +1,11 @@
-import { flag, oneOf, text, withDefault } from '../../base/schema.ts';
+import { flag, integer, oneOf, text, withDefault } from '../../base/schema.ts';
 import { BACKENDS } from '../rules/backend.ts';
-import { refuse } from '../skel/errors.ts';
 
 /** Largest MTU that the kernel takes for an Ethernet device, bytes. */
 const MTU_MAX = 65535;
 
 /** `mtu`: 0 and absent are the kernel's default. */
-export const mtuField = withDefault(
-  {
-    type: `0..${MTU_MAX}`,
-    unit: 'bytes',
-    doc: 'MTU of the interface; 0: the default',
-    read(raw: unknown, where: string): number {
-      if (typeof raw !== 'number' || !Number.isInteger(raw) || raw < 0 || raw > MTU_MAX) {
-        refuse(where, `invalid MTU ${JSON.stringify(raw)}`, `it takes 0..${MTU_MAX}`);
-      }
-      return raw;
-    },
-  },
-  0,
-);
+export const mtuField = withDefault(integer(0, MTU_MAX, 'MTU of the interface; 0: the default', 'bytes'), 0);
 
 /** A MAC address; '' is the same as absent. */
 export const macField = text(

@@ -1,4 +1,4 @@
-import { type Field, type Fields, readObject, type Shape } from '../../base/schema.ts';
+import { anyValue, type Field, type Fields, mapOf, readObject, type Shape } from '../../base/schema.ts';
 import { refuse } from '../skel/errors.ts';
 
 /*
@@ -21,7 +21,7 @@ function known(fields: Fields, raw: unknown, where: string): Record<string, unkn
   return picked;
 }
 
-/** Reads the keys that `fields` describes and passes over the others. @throws RipstopError ECONFIG */
+/** Reads the keys that `fields` describes and ignores the others. @throws RipstopError ECONFIG, CniError 7 */
 export function readIgnoringUnknown<F extends Fields>(fields: F, raw: unknown, where: string): Shape<F> {
   return readObject(fields, known(fields, raw, where), where);
 }
@@ -32,18 +32,4 @@ export function passthroughObject<F extends Fields>(fields: F, doc: string): Fie
 }
 
 /** An object handed on as it is. */
-export function anyObject(doc: string): Field<Record<string, unknown>> {
-  return {
-    type: 'object',
-    doc,
-    read(raw, where) {
-      if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) refuse(where, 'must be an object');
-      return raw as Record<string, unknown>;
-    },
-  };
-}
-
-/** A value handed on as it is, to be read where it is used. */
-export function anything(doc: string): Field<unknown> {
-  return { type: 'any', doc, read: raw => raw };
-}
+export const anyObject = (doc: string): Field<Record<string, unknown>> => mapOf(anyValue('any value'), doc);

@@ -1,28 +1,13 @@
-import { listOf, text } from '../../base/schema.ts';
+import { listOf, required, text } from '../../base/schema.ts';
 import { decodeResult } from '../result/decode.ts';
-import type { Dns, Result } from '../result/types.ts';
-import { CniError, CODE, refuse } from '../skel/errors.ts';
+import { type Dns, dnsField, type Result } from '../result/types.ts';
+import { CniError, CODE } from '../skel/errors.ts';
 import type { Call } from '../skel/plugin.ts';
 import { passthroughObject, readIgnoringUnknown } from './ignore-unknown.ts';
 
-const dnsFields = {
-  nameservers: listOf(text('an address', 'DNS servers, in order of preference'), 'DNS servers'),
-  domain: text('a domain', 'local domain for short names'),
-  search: listOf(text('a domain', 'search domain'), 'search domains'),
-  options: listOf(text('an option', 'resolver option'), 'resolver options'),
-};
-
 /** `dns` of a network configuration, or undefined when the key is absent: the two differ where it replaces IPAM's. */
 export function readDns(config: Record<string, unknown>): Dns | undefined {
-  const { dns } = readIgnoringUnknown({ dns: passthroughObject(dnsFields, 'resolver settings') }, config, '');
-  if (!dns) return undefined;
-  const { nameservers, domain, search, options } = dns;
-  return {
-    ...(nameservers ? { nameservers } : {}),
-    ...(domain ? { domain } : {}),
-    ...(search ? { search } : {}),
-    ...(options ? { options } : {}),
-  };
+  return readIgnoringUnknown({ dns: dnsField }, config, '').dns;
 }
 
 /** The earlier plugins' result, or undefined at the head of a chain. @throws CniError 6 */
@@ -31,7 +16,7 @@ export function readPrevResult(call: Call): Result | undefined {
   return raw === undefined || raw === null ? undefined : decodeResult(raw, call.version, 'prevResult');
 }
 
-/** The earlier plugins' result for a plugin that cannot stand alone. @throws CniError 7 when there is none */
+/** The earlier plugins' result, for a plugin that only works in a chain. @throws CniError 7 without one */
 export function requirePrevResult(call: Call): Result {
   const result = readPrevResult(call);
   if (result) return result;
@@ -42,15 +27,15 @@ export function requirePrevResult(call: Call): Result {
   );
 }
 
-export interface Attachment {
-  containerID: string;
-  ifname: string;
-}
-
-const attachmentFields = {
-  containerID: text('a container id', 'container of an attachment'),
-  ifname: text('an interface name', 'interface of an attachment'),
-};
+const attachmentField = passthroughObject(
+  {
+    containerID: required(text('a container id', 'container of an attachment', /./)),
+    ifname: required(text('an interface name', 'interface of an attachment', /./)),
+  },
+  'an attachment',
+);
+export const attachmentsField = listOf(attachmentField, 'attachments to keep');
+export type Attachment = ReturnType<typeof attachmentField.read>;
 
 /**
  * The attachments that GC has to keep. A missing list is refused: read as an empty one it would take the network
@@ -68,11 +53,5 @@ export function validAttachments(call: Call): Attachment[] {
       'GC takes the attachments to keep',
     );
   }
-  const raw = call.config[key] ?? [];
-  if (!Array.isArray(raw)) refuse(key, 'must be a list');
-  return raw.map((item, index) => {
-    const { containerID, ifname } = readIgnoringUnknown(attachmentFields, item, `${key}[${index}]`);
-    if (!containerID || !ifname) refuse(`${key}[${index}]`, 'needs containerID and ifname');
-    return { containerID, ifname };
-  });
+  return attachmentsField.read(call.config[key] ?? [], key);
 }

@@ -1,7 +1,8 @@
-import { CniError, CODE, refuse } from '../skel/errors.ts';
+import { isGoTrue } from '../skel/environment.ts';
+import { CniError, CODE } from '../skel/errors.ts';
 import type { Call } from '../skel/plugin.ts';
 import { macField } from './fields.ts';
-import { readIgnoringUnknown } from './ignore-unknown.ts';
+import { anyObject, passthroughObject, readIgnoringUnknown } from './ignore-unknown.ts';
 
 /*
  * What a runtime passes beside the configuration: capability arguments (`runtimeConfig`), `args.cni`, and the variable
@@ -32,7 +33,7 @@ export function readCniArgs(args: string, known: readonly string[]): Map<string,
     if (!key || value === undefined || extra !== undefined) bad(`invalid pair "${pair}"`);
     pairs.set(key, value);
   }
-  const lenient = ['1', 't', 'T', 'true', 'TRUE', 'True'].includes(pairs.get('IgnoreUnknown') ?? '');
+  const lenient = isGoTrue(pairs.get('IgnoreUnknown'));
   const unknown = [...pairs.keys()].filter(
     key => key !== 'IgnoreUnknown' && !known.includes(key) && !KUBERNETES.includes(key),
   );
@@ -40,24 +41,20 @@ export function readCniArgs(args: string, known: readonly string[]): Map<string,
   return pairs;
 }
 
+const cniField = passthroughObject({ cni: anyObject('parameters of plugins') }, 'parameters of the caller');
+const runtimeFields = { runtimeConfig: anyObject('values of declared capabilities'), args: cniField };
+
 /** What the runtime passes for declared capabilities; {} when nothing. */
 export function runtimeConfig(call: Call): Record<string, unknown> {
-  return nested(call.config, 'runtimeConfig');
+  return readIgnoringUnknown(runtimeFields, call.config, '').runtimeConfig ?? {};
 }
 
 /** `args.cni`: parameters in the configuration's own `args` (CONVENTIONS, "args in network config"). */
 export function cniArgsOf(config: Record<string, unknown>): Record<string, unknown> {
-  return nested(nested(config, 'args'), 'cni', 'args.');
+  return readIgnoringUnknown(runtimeFields, config, '').args?.cni ?? {};
 }
 
-function nested(source: Record<string, unknown>, key: string, path = ''): Record<string, unknown> {
-  const value = source[key];
-  if (value === undefined || value === null) return {};
-  if (typeof value !== 'object' || Array.isArray(value)) refuse(`${path}${key}`, 'must be an object');
-  return value as Record<string, unknown>;
-}
-
-/** MAC that the pod is to have: capability `mac`, then `args.cni.mac`, then CNI_ARGS. @throws CniError 4, ECONFIG */
+/** Requested MAC address of the pod: capability `mac`, then `args.cni.mac`, then CNI_ARGS. @throws CniError 4, ECONFIG */
 export function requestedMac(call: Call): string | undefined {
   const ofArgs = readCniArgs(call.args, ['MAC', 'IP', 'GATEWAY']).get('MAC');
   const { mac: ofRuntime } = readIgnoringUnknown({ mac: macField }, runtimeConfig(call), 'runtimeConfig');

@@ -1,18 +1,18 @@
+import { text } from '../../base/schema.ts';
+import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import type { Result } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
 import type { Call } from '../skel/plugin.ts';
 import type { Undo } from '../skel/undo.ts';
 import { delegate, delegateAdd } from './delegate.ts';
 
-/** `ipam.type`, or undefined for a network without address management. @throws CniError 7 */
+const ipamFields = {
+  ipam: passthroughObject({ type: text('the name of a plugin', 'address plugin') }, 'address management'),
+};
+
+/** `ipam.type`, or undefined for a network without address management. @throws CniError 7, RipstopError ECONFIG */
 export function ipamType(config: Record<string, unknown>): string | undefined {
-  const { ipam } = config;
-  if (ipam === undefined || ipam === null) return undefined;
-  if (typeof ipam !== 'object' || Array.isArray(ipam)) refuse('ipam', 'must be an object');
-  const { type } = ipam as { type?: unknown };
-  if (type === undefined || type === null || type === '') return undefined;
-  if (typeof type !== 'string') refuse('ipam.type', `${JSON.stringify(type)} is not a text`);
-  return type;
+  return readIgnoringUnknown(ipamFields, config, '').ipam?.type || undefined;
 }
 
 /** `ipam.type` for a plugin that cannot do without addresses. @throws CniError 7 */
@@ -22,7 +22,7 @@ export function requireIpamType(config: Record<string, unknown>): string {
   );
 }
 
-/** Addresses for the pod; a failure of a later step gives them back. At least one must come. */
+/** Obtains addresses for the pod; a failure of a later step releases them. At least one address is required. */
 export async function obtainAddresses(call: Call, type: string, undo: Undo): Promise<Result> {
   const result = await delegateAdd(call, type);
   // Only now: a failed ADD has released its own, and a refused second ADD must not take the first one's address.
@@ -41,8 +41,8 @@ export async function forwardToIpam(call: Call, command: 'DEL' | 'CHECK' | 'GC' 
 const WITHOUT_INTERFACE = ['host-local', 'static'];
 
 /**
- * The steps of a DEL or GC that take interfaces and addresses away, in their order. An address that is only noted somewhere
- * goes last, when nothing uses it any more; others may have to be given back by the interface itself (dhcp).
+ * The steps of a DEL or GC that remove interfaces and addresses, in order. Addresses of plugins that work on files are released
+ * last, when nothing uses them any more. Others (dhcp) need the interface for the release.
  */
 export function releaseSteps(
   call: Call,

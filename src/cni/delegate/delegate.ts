@@ -12,7 +12,7 @@ import { findPlugin, isRipstopPlugin, lookForPlugin } from './find.ts';
 type Json = Record<string, unknown>;
 
 /**
- * Hands a command to another plugin (specification 1.1, section 4): same environment but for CNI_COMMAND, the
+ * Delegates a command to another plugin (specification 1.1, section 4): same environment but for CNI_COMMAND, the
  * given configuration. CNI_PATH decides which executable it is; when that is one of ours it runs in
  * this process, otherwise it is started. The agent, which in a container does not see the runtime's directories, takes
  * its own plugin where none is found. A delegate's error comes back with its own code.

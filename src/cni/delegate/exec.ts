@@ -25,9 +25,43 @@ export async function execPlugin(
   log: (text: string) => void,
   limitMs = LIMIT_MS,
 ): Promise<string> {
+  const once = () =>
+    new Promise<string>((resolve, reject) => {
+      const child = spawn(file, [], { cwd, env, stdio: ['pipe', 'pipe', 'pipe'] });
+      const timer = setTimeout(() => {
+        child.kill('SIGKILL');
+        // Not when its output ends: a process that it has started may keep that open.
+        for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+        reject(new CniError(CODE.INTERNAL, `${file}: not finished after ${limitMs / 1000} s, killed`));
+      }, limitMs);
+      let stdout = '';
+      let stderr = '';
+      child.stdout.setEncoding('utf8').on('data', chunk => {
+        stdout += chunk;
+      });
+      child.stderr.setEncoding('utf8').on('data', chunk => {
+        stderr += chunk;
+        log(String(chunk).trimEnd());
+      });
+      child.on('error', (error: NodeJS.ErrnoException) => {
+        clearTimeout(timer);
+        const failed =
+          error.code === 'ETXTBSY' ? error : new CniError(CODE.INTERNAL, `${file}: ${error.message}`);
+        reject(failed);
+      });
+      child.on('close', (status, signal) => {
+        clearTimeout(timer);
+        if (status === 0) resolve(stdout);
+        else
+          reject(pluginError(file, stdout, stderr, signal ? `killed by ${signal}` : `exit status ${status}`));
+      });
+      // A plugin that fails early closes its input. Its error object has the reason, the broken pipe has not.
+      child.stdin.on('error', () => {});
+      child.stdin.end(stdin);
+    });
   for (let attempt = 1; ; attempt++) {
     try {
-      return await once(file, cwd, env, stdin, log, limitMs);
+      return await once();
     } catch (error) {
       if (!hasCode(error, 'ETXTBSY') || attempt === BUSY_TRIES) throw error;
       await new Promise(wake => setTimeout(wake, BUSY_WAIT_MS));
@@ -35,50 +69,7 @@ export async function execPlugin(
   }
 }
 
-function once(
-  file: string,
-  cwd: string,
-  env: Environment,
-  stdin: string,
-  log: (text: string) => void,
-  limitMs: number,
-): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(file, [], { cwd, env, stdio: ['pipe', 'pipe', 'pipe'] });
-    const timer = setTimeout(() => {
-      child.kill('SIGKILL');
-      // Not when its output ends: a process that it has started may keep that open.
-      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
-      reject(new CniError(CODE.INTERNAL, `${file}: not finished after ${limitMs / 1000} s, killed`));
-    }, limitMs);
-    let stdout = '';
-    let stderr = '';
-    child.stdout.setEncoding('utf8').on('data', chunk => {
-      stdout += chunk;
-    });
-    child.stderr.setEncoding('utf8').on('data', chunk => {
-      stderr += chunk;
-      log(String(chunk).trimEnd());
-    });
-    child.on('error', (error: NodeJS.ErrnoException) => {
-      clearTimeout(timer);
-      const failed =
-        error.code === 'ETXTBSY' ? error : new CniError(CODE.INTERNAL, `${file}: ${error.message}`);
-      reject(failed);
-    });
-    child.on('close', (status, signal) => {
-      clearTimeout(timer);
-      if (status === 0) resolve(stdout);
-      else
-        reject(pluginError(file, stdout, stderr, signal ? `killed by ${signal}` : `exit status ${status}`));
-    });
-    // A plugin that fails early closes its input; its error object tells why, the broken pipe does not.
-    child.stdin.on('error', () => {});
-    child.stdin.end(stdin);
-  });
-}
-
-/** The error object of a plugin that failed, or what can be said when it left none. */
+/** The error object of a plugin that failed, or a description when it printed none. */
 function pluginError(file: string, stdout: string, stderr: string, status: string): CniError {
   const name = file.slice(file.lastIndexOf('/') + 1);
   if (stdout.trim() === '') {

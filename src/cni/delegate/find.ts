@@ -26,7 +26,7 @@ export function findPlugin(type: string, path: readonly string[]): string {
   throw new CniError(CODE.INTERNAL, `failed to find plugin "${type}" in path [${path.join(' ')}]`);
 }
 
-/** True for an executable of this program: it can run in this process, a start of Node cheaper. */
+/** True for an executable of this program, which can run in this process without a start of Node. */
 export function isRipstopPlugin(file: string): boolean {
   const tail = Buffer.alloc(RIPSTOP_MARK.length);
   const fd = openSync(file, 'r');

@@ -2,11 +2,10 @@ import { listOf, text } from '../../base/schema.ts';
 import { formatAddress } from '../../ip/address.ts';
 import { contains, formatPrefix } from '../../ip/prefix.ts';
 import { readAddress, readPrefix } from '../config/addresses.ts';
-import { anything, passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
+import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { requirePrevResult } from '../config/network.ts';
 import { cniArgsOf, readCniArgs, runtimeConfig } from '../config/runtime.ts';
-import { decodeDns, decodeRoute } from '../result/decode.ts';
-import { type AssignedAddress, isV6, type Result } from '../result/types.ts';
+import { type AssignedAddress, dnsField, isV6, type Result, routesField } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
 import type { Call, Plugin } from '../skel/plugin.ts';
 import { isAtLeast } from '../skel/version.ts';
@@ -16,11 +15,10 @@ const addressFields = {
   gateway: text('an address', 'gateway of the subnet'),
 };
 
-/** `ipam` of a network that uses static. */
-export const staticFields = {
+const staticFields = {
   addresses: listOf(passthroughObject(addressFields, 'an address'), 'addresses of the pod'),
-  routes: listOf(anything('a route: {dst, gw, ...}'), 'routes of the pod'),
-  dns: anything('resolver settings'),
+  routes: routesField,
+  dns: dnsField,
 };
 
 const wantedFields = {
@@ -62,10 +60,7 @@ function fromCniArgs(call: Call): Wanted[] {
 
 /** All of `ipam`, with the addresses that win: runtimeConfig, then `args.cni`, then CNI_ARGS, then the configured. */
 function readConfig(call: Call): Result {
-  const { ipam: raw } = call.config;
-  if (raw === undefined || raw === null)
-    throw new CniError(CODE.INVALID_CONFIG, "IPAM config missing 'ipam' key");
-  const ipam = readIgnoringUnknown(staticFields, raw, 'ipam');
+  const ipam = readIgnoringUnknown(staticFields, call.config.ipam, 'ipam');
   const configured = (ipam.addresses ?? []).map(({ address, gateway }, index): Wanted => {
     if (!address) refuse(`ipam.addresses[${index}].address`, 'is missing');
     return { address, gateway, where: `ipam.addresses[${index}].address` };
@@ -88,8 +83,8 @@ function readConfig(call: Call): Result {
   return {
     interfaces: [],
     ips,
-    routes: (ipam.routes ?? []).map((one, index) => decodeRoute(one, `ipam.routes[${index}]`)),
-    dns: decodeDns(ipam.dns, 'ipam.dns'),
+    routes: ipam.routes ?? [],
+    dns: ipam.dns ?? {},
   };
 }
 
@@ -102,7 +97,7 @@ async function check(call: Call): Promise<void> {
   }
 }
 
-/** Addresses that stand in the configuration. Nothing is kept, so there is nothing to release. */
+/** Addresses from the configuration. No state is kept, so nothing has to be released. */
 export const staticAddresses: Plugin = {
   name: 'static',
   usesNamespace: false,

@@ -15,15 +15,16 @@ export function failCheck(problem: string, details?: string): never {
   throw new CniError(CODE.INTERNAL, problem, details);
 }
 
-/** The pod's interface of the previous result. */
-export function podInterface(call: Call, result: Result): { entry: Interface; index: number } {
+/** The pod's interface in the previous result, and the result with the addresses of this interface only. */
+export function podInterface(call: Call, result: Result): { entry: Interface; own: Result } {
   const index = result.interfaces.findIndex(one => one.name === call.ifname && one.sandbox);
   const entry = result.interfaces[index];
   if (!entry) failCheck(`prevResult has no interface "${call.ifname}" in a sandbox`);
   if (entry.sandbox !== call.netns) {
     failCheck(`Sandbox in prevResult ${entry.sandbox} doesn't match configured netns: ${call.netns}`);
   }
-  return { entry, index };
+  const ips = result.ips.filter(one => one.interface === undefined || one.interface === index);
+  return { entry, own: { ...result, ips } };
 }
 
 /** The link of an entry of the previous result, with the MAC that it had. */
@@ -38,11 +39,10 @@ export function checkLink(socket: NetlinkSocket, entry: Interface, kind?: string
   return link;
 }
 
-/** Every address of the pod's interface that the previous result names has to be there. */
-export function checkAddresses(pod: NetlinkSocket, link: Link, index: number, result: Result): void {
+/** Every address of `result` has to be on the pod's interface. */
+export function checkAddresses(pod: NetlinkSocket, link: Link, result: Result): void {
   const there = new Set(listAddresses(pod, { link: link.index }).map(one => one.prefix));
   for (const one of result.ips) {
-    if (one.interface !== undefined && one.interface !== index) continue;
     const prefix = formatPrefix(readPrefix(one.address, 'prevResult address'));
     if (!there.has(prefix)) failCheck(`Failed to match expected IP ${one.address} on interface ${link.name}`);
   }

@@ -1,22 +1,34 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatAddress } from '../../ip/address.ts';
 import { contains, lastOf } from '../../ip/prefix.ts';
-import { ignoreErrors, isNetError } from '../../net/error.ts';
+import { ignoreErrors } from '../../net/error.ts';
 import { addAddress, waitForDad } from '../../net/rtnetlink/addresses.ts';
-import { changeLink } from '../../net/rtnetlink/links.ts';
+import { changeLink, type Link } from '../../net/rtnetlink/links.ts';
 import { appendRoute, SCOPE_LINK } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { changeSysctl, trySysctl } from '../../net/sysctl.ts';
 import { readAddress, readPrefix } from '../config/addresses.ts';
-import { type AssignedAddress, isV6, type Result, type ResultRoute } from '../result/types.ts';
+import {
+  type AssignedAddress,
+  given,
+  type Interface,
+  isV6,
+  type Result,
+  type ResultRoute,
+} from '../result/types.ts';
 import { CniError, CODE } from '../skel/errors.ts';
+
+/** A link as the entry of a result. @param sandbox namespace of the link; absent: that of the node */
+export function interfaceEntry({ name, mac, mtu }: Link, sandbox?: string): Interface {
+  return given({ name, mac, mtu, sandbox });
+}
 
 /** Longest wait for duplicate address detection, ms. */
 const DETECTION_MS = 5000;
 
 /**
- * Sets a kernel setting that a pod needs, where this kernel (or this namespace) has it: IPv6 may be compiled out.
- * `trySysctl` is for those that a pod can do without.
+ * Sets a kernel setting that a pod needs, if this kernel (or namespace) has it: IPv6 may be compiled out.
+ * `trySysctl` is for optional settings.
  * @throws NetError EROFS, EACCES, EPERM when it has another value and may not be written
  */
 export function writeSysctlIfExists(netns: string, name: string, value: string): void {
@@ -24,7 +36,7 @@ export function writeSysctlIfExists(netns: string, name: string, value: string):
 }
 
 /** Without arp_notify or ndisc_notify. */
-export const UNANNOUNCED = 'neighbours learn by themselves that an address has moved to another pod';
+export const UNANNOUNCED = 'neighbours are not notified when an address moves to another pod';
 
 /** Without accept_dad = 0. */
 export const DUPLICATES_LOOKED_FOR =
@@ -56,7 +68,7 @@ export function enableIpv6(netns: string, ifname: string): void {
     netns,
     `net/ipv6/conf/${ifname}/keep_addr_on_down`,
     '1',
-    'an IPv6 address goes when the interface of its pod is set down',
+    'the pod loses its IPv6 addresses when its interface is set down',
   );
 }
 
@@ -98,20 +110,11 @@ function installRoute(
   ips: readonly AssignedAddress[],
 ): void {
   const gateway = gatewayFor(route, ips);
-  try {
-    // Appended: several gateways for one destination are several next hops.
-    appendRoute(pod, {
-      destination: route.dst,
-      link,
-      ...(gateway ? { gateway } : {}),
-      ...(route.mtu ? { mtu: route.mtu } : {}),
-      ...(route.advmss ? { advmss: route.advmss } : {}),
-      ...(route.priority ? { metric: route.priority } : {}),
-      ...(route.table !== undefined ? { table: route.table } : {}),
-      ...(route.scope !== undefined ? { scope: route.scope } : {}),
-    });
-  } catch (error) {
-    // IPv6: the route is there already, for example the connected one of the subnet.
-    if (!isNetError(error, 'EEXIST')) throw error;
-  }
+  const { dst: destination, mtu, advmss, priority, table, scope } = route;
+  const [size, segment, metric] = [mtu, advmss, priority].map(value => value || undefined);
+  // IPv6: the route may be there already, for example the connected one of the subnet. Appended: several gateways for one
+  // destination are several next hops.
+  ignoreErrors(['EEXIST'], () =>
+    appendRoute(pod, given({ destination, link, gateway, mtu: size, advmss: segment, metric, table, scope })),
+  );
 }

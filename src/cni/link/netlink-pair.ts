@@ -11,40 +11,33 @@ export interface NetlinkPair {
   podNetns: string;
 }
 
-/** Opens the node's and the pod's namespace for the length of `work`. @throws NetError */
-export async function withNodeAndPod<T>(call: Call, work: (netlink: NetlinkPair) => Promise<T>): Promise<T> {
-  const node = new NetlinkSocket({ netns: call.host.netns });
+async function withOpen<T>(netns: string, work: (socket: NetlinkSocket) => T | Promise<T>): Promise<T> {
+  const socket = new NetlinkSocket({ netns });
   try {
-    const pod = new NetlinkSocket({ netns: call.netns });
-    try {
-      return await work({ node, nodeNetns: call.host.netns, pod, podNetns: call.netns });
-    } finally {
-      pod.close();
-    }
+    return await work(socket);
   } finally {
-    node.close();
+    socket.close();
   }
+}
+
+/** Opens the node's and the pod's namespace for `work`. @throws NetError */
+export function withNodeAndPod<T>(
+  { host, netns }: Call,
+  work: (pair: NetlinkPair) => Promise<T>,
+): Promise<T> {
+  return withOpen(host.netns, node =>
+    withOpen(netns, pod => work({ node, nodeNetns: host.netns, pod, podNetns: netns })),
+  );
 }
 
 /** Opens the pod's namespace for `work`, unless it is gone: then there is nothing to do there. */
 export async function withPodIfExists(call: Call, work: (pod: NetlinkSocket) => unknown): Promise<void> {
-  if (!isNamespace(call.host.namespaces, call.netns)) return;
-  const pod = new NetlinkSocket({ netns: call.netns });
-  try {
-    await work(pod);
-  } finally {
-    pod.close();
-  }
+  if (isNamespace(call.host.namespaces, call.netns)) await withOpen(call.netns, work);
 }
 
 /** Opens the node's namespace for `work`. */
-export async function withNode<T>(call: Call, work: (node: NetlinkSocket) => T | Promise<T>): Promise<T> {
-  const node = new NetlinkSocket({ netns: call.host.netns });
-  try {
-    return await work(node);
-  } finally {
-    node.close();
-  }
+export function withNode<T>(call: Call, work: (node: NetlinkSocket) => T | Promise<T>): Promise<T> {
+  return withOpen(call.host.netns, work);
 }
 
 /** Runs every step, also behind one that fails, and then throws the first failure: a DEL removes what it can. */

@@ -31,7 +31,7 @@ export interface VethOptions {
   tag: string;
 }
 
-/** Refuses an interface that the pod has already; the specification wants ADD to fail then. */
+/** Refuses an interface that the pod has already, as the specification demands of ADD. */
 export function refuseExisting(pod: NetlinkSocket, ifname: string): void {
   if (!findLink(pod, ifname)) return;
   throw new CniError(
@@ -64,7 +64,7 @@ export function createVeth(
   );
   undo.push(`delete ${name}`, () => deleteLink(netlink.node, name));
   const node = getLink(netlink.node, name);
-  // The alias is not taken by every kernel together with a new link.
+  // Not every kernel accepts the alias together with a new link.
   changeLink(netlink.node, node.index, { alias: tag, up: true });
   return { node: getLink(netlink.node, node.index), pod: getLink(netlink.pod, ifname) };
 }

@@ -1,26 +1,26 @@
 import { canonicalNetwork } from '../../ip/prefix.ts';
-import { isNetError } from '../../net/error.ts';
+import { ignoreErrors } from '../../net/error.ts';
 import { addAddress } from '../../net/rtnetlink/addresses.ts';
-import { changeLink, deleteLink, getLink, type Link } from '../../net/rtnetlink/links.ts';
+import { changeLink, getLink, type Link } from '../../net/rtnetlink/links.ts';
 import { addRoute, listRoutes, SCOPE_HOST, SCOPE_LINK } from '../../net/rtnetlink/routes.ts';
 import { backendField, ipMasqField, mtuField } from '../config/fields.ts';
 import { readIgnoringUnknown } from '../config/ignore-unknown.ts';
-import { readDns, requirePrevResult, validAttachments } from '../config/network.ts';
-import { forwardToIpam, obtainAddresses, releaseSteps, requireIpamType } from '../delegate/addresses.ts';
+import { readDns, requirePrevResult } from '../config/network.ts';
+import { forwardToIpam, obtainAddresses, requireIpamType } from '../delegate/addresses.ts';
 import { checkAddresses, checkLink, checkRoutes, failCheck, podInterface } from '../link/checks.ts';
-import { enableIpv6, installRoutes, writeSysctlIfExists } from '../link/interface.ts';
-import { type NetlinkPair, runAll, withNode, withNodeAndPod, withPodIfExists } from '../link/netlink-pair.ts';
-import { callTag, staleTags } from '../link/tag.ts';
-import { createVeth, deleteTagged } from '../link/veth.ts';
+import { enableIpv6, installRoutes, interfaceEntry, writeSysctlIfExists } from '../link/interface.ts';
+import { type NetlinkPair, withNodeAndPod } from '../link/netlink-pair.ts';
+import { callTag } from '../link/tag.ts';
+import { createVeth } from '../link/veth.ts';
 import { type AssignedAddress, hostPart, isV6, type Result } from '../result/types.ts';
 import type { BackendName } from '../rules/backend.ts';
 import { addMasquerade, checkMasquerade, masquerading } from '../rules/masquerade.ts';
 import { refuse } from '../skel/errors.ts';
 import type { Call, Plugin } from '../skel/plugin.ts';
 import { Undo } from '../skel/undo.ts';
+import { collectVeths, removeVeth } from './remove-veth.ts';
 
-/** Keys of a ptp network. */
-export const ptpFields = { ipMasq: ipMasqField, ipMasqBackend: backendField, mtu: mtuField };
+const ptpFields = { ipMasq: ipMasqField, ipMasqBackend: backendField, mtu: mtuField };
 
 /** Index of the pod's interface in the result: node's end, pod's end. */
 const POD = 1;
@@ -55,28 +55,21 @@ function add(call: Call): Promise<Result> {
       return {
         ...given,
         ips,
-        interfaces: [entry(pair.node), { ...entry(inside), sandbox: call.netns }],
+        interfaces: [interfaceEntry(pair.node), interfaceEntry(inside, call.netns)],
         dns: dns && Object.keys(dns).length > 0 ? dns : given.dns,
       };
     }),
   );
 }
 
-function entry({ name, mac, mtu }: Link) {
-  return { name, ...(mac ? { mac } : {}), mtu };
-}
+/** Two addresses of one subnet share gateway and subnet route. */
+const addOnce = (action: () => void) => ignoreErrors(['EEXIST'], action);
 
 /** The gateways alone on the node's end, a route to each address, and forwarding. */
 function configureNode(call: Call, { node }: NetlinkPair, link: Link, ips: readonly Routed[]): void {
   for (const { address, gateway } of ips) {
     const v6 = isV6(address);
-    addOnce(() =>
-      addAddress(node, {
-        link: link.index,
-        prefix: whole(gateway),
-        ...(v6 ? { noDuplicateDetection: true } : {}),
-      }),
-    );
+    addOnce(() => addAddress(node, { link: link.index, prefix: whole(gateway), noDuplicateDetection: v6 }));
     addRoute(node, { destination: whole(address), link: link.index, ...(v6 ? {} : { scope: SCOPE_HOST }) });
     writeSysctlIfExists(call.host.netns, v6 ? 'net/ipv6/conf/all/forwarding' : 'net/ipv4/ip_forward', '1');
   }
@@ -97,12 +90,7 @@ function configurePod(
   for (const { address, gateway } of result.ips) {
     const v6 = isV6(address);
     const source = hostPart(address);
-    addAddress(pod, {
-      link: link.index,
-      prefix: address,
-      noPrefixRoute: true,
-      ...(v6 ? { noDuplicateDetection: true } : {}),
-    });
+    addAddress(pod, { link: link.index, prefix: address, noPrefixRoute: true, noDuplicateDetection: v6 });
     const scope = v6 ? {} : { scope: SCOPE_LINK };
     addOnce(() => addRoute(pod, { destination: whole(gateway), link: link.index, source, ...scope }));
     addOnce(() =>
@@ -112,41 +100,21 @@ function configurePod(
   installRoutes(pod, link.index, result);
 }
 
-/** Two addresses of one subnet share gateway and subnet route. */
-function addOnce(action: () => void): void {
-  try {
-    action();
-  } catch (error) {
-    if (!isNetError(error, 'EEXIST')) throw error;
-  }
-}
-
 async function del(call: Call): Promise<void> {
   readConfig(call);
-  const tag = callTag(call);
-  await runAll([
-    () => masquerading.remove(call),
-    ...releaseSteps(call, 'DEL', [
-      () => withPodIfExists(call, pod => deleteLink(pod, call.ifname)),
-      () => withNode(call, node => deleteTagged(node, one => one === tag)),
-    ]),
-  ]);
+  await removeVeth(call, [masquerading]);
 }
 
 async function check(call: Call): Promise<void> {
   const config = readConfig(call);
   await forwardToIpam(call, 'CHECK');
   const previous = requirePrevResult(call);
-  const { entry: told, index } = podInterface(call, previous);
+  const { entry: told, own } = podInterface(call, previous);
   await withNodeAndPod(call, async ({ node, pod }) => {
     const link = checkLink(pod, told, 'veth');
     if (!link.up) failCheck(`Interface ${told.name} is down`);
     const end = getLink(node, link.parent ?? 0);
-    const own = {
-      ...previous,
-      ips: previous.ips.filter(one => one.interface === undefined || one.interface === index),
-    };
-    checkAddresses(pod, link, index, own);
+    checkAddresses(pod, link, own);
     checkRoutes(pod, own);
     const there = listRoutes(node, { link: end.index });
     for (const { address } of own.ips) {
@@ -159,13 +127,7 @@ async function check(call: Call): Promise<void> {
 
 async function gc(call: Call): Promise<void> {
   readConfig(call);
-  const valid = validAttachments(call);
-  await runAll([
-    () => masquerading.gc(call, valid),
-    ...releaseSteps(call, 'GC', [
-      () => withNode(call, node => deleteTagged(node, staleTags(call.name, valid))),
-    ]),
-  ]);
+  await collectVeths(call, [masquerading]);
 }
 
 async function status(call: Call): Promise<void> {

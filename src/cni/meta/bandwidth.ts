@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { withDefault } from '../../base/schema.ts';
+import { integer, withDefault } from '../../base/schema.ts';
 import {
   changeLink,
   createLink,
@@ -22,6 +22,7 @@ import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown
 import { requirePrevResult, validAttachments } from '../config/network.ts';
 import { runtimeConfig } from '../config/runtime.ts';
 import { failCheck } from '../link/checks.ts';
+import { interfaceEntry } from '../link/interface.ts';
 import { type NetlinkPair, withNode, withNodeAndPod } from '../link/netlink-pair.ts';
 import { callTag, staleTags } from '../link/tag.ts';
 import type { Interface, Result } from '../result/types.ts';
@@ -29,35 +30,19 @@ import { CniError, CODE, refuse } from '../skel/errors.ts';
 import type { Call, Plugin } from '../skel/plugin.ts';
 import { Undo } from '../skel/undo.ts';
 
-/** How long a packet waits at most, ms; what would wait longer is dropped. */
+/** Longest queueing delay, ms; packets beyond it are dropped. */
 const LATENCY_MS = 25;
 /** Bursts are counted in bytes in 32 bits. */
 const BURST_MAX_BITS = 0xffffffff * 8;
 const IFB_NAME_LENGTH = 15;
 
-const bits = (doc: string) =>
-  withDefault(
-    {
-      type: 'a whole number',
-      unit: doc.includes('burst') ? 'bits' : 'bits/s',
-      doc,
-      read(raw: unknown, where: string): number {
-        if (typeof raw === 'number' && Number.isInteger(raw) && raw >= 0) return raw;
-        refuse(
-          where,
-          `${JSON.stringify(raw)} is not a whole number of ${doc.includes('burst') ? 'bits' : 'bits a second'}`,
-        );
-      },
-    },
-    0,
-  );
+const bits = (unit: string, doc: string) => withDefault(integer(0, Number.MAX_SAFE_INTEGER, doc, unit), 0);
 
-/** Keys of a bandwidth plugin; capability `bandwidth` has the same. */
-export const bandwidthFields = {
-  ingressRate: bits('rate towards the pod'),
-  ingressBurst: bits('burst towards the pod'),
-  egressRate: bits('rate from the pod'),
-  egressBurst: bits('burst from the pod'),
+const bandwidthFields = {
+  ingressRate: bits('bits/s', 'rate towards the pod'),
+  ingressBurst: bits('bits', 'burst towards the pod'),
+  egressRate: bits('bits/s', 'rate from the pod'),
+  egressBurst: bits('bits', 'burst from the pod'),
 };
 
 interface Limits {
@@ -107,7 +92,7 @@ function nameOf(network: string, containerId: string, ifname: string): string {
 
 const ifbName = (call: Call) => nameOf(call.name, call.containerId, call.ifname);
 
-/** The reference plugin's name, which leaves the interface out: for what it made before a change of plugins. */
+/** The reference plugin's name, without the interface: its devices remain after a change of plugins. */
 function formerIfbName(call: Call): string {
   return `bwp${digest(call.name + call.containerId)}`.slice(0, IFB_NAME_LENGTH);
 }
@@ -140,7 +125,7 @@ async function add(call: Call): Promise<Result> {
   );
 }
 
-/** What the pod sends comes in by the node's end: it is led out of a device of its own, and shaped there. */
+/** Packets of the pod arrive at the node's end. They are redirected to an ifb device and shaped there. */
 function shapeEgress(
   call: Call,
   node: NetlinkSocket,
@@ -154,9 +139,9 @@ function shapeEgress(
   const device = getLink(node, name);
   changeLink(node, device.index, { up: true, alias: callTag(call) });
   replaceTokenBucket(node, device.index, bucket);
-  undo.push(`lead ${end.name} straight again`, () => deleteIngressQdisc(node, end.index));
+  undo.push(`remove the redirection of ${end.name}`, () => deleteIngressQdisc(node, end.index));
   redirectIngress(node, end.index, device.index);
-  return { name, ...(device.mac ? { mac: device.mac } : {}), mtu: device.mtu };
+  return interfaceEntry(device);
 }
 
 async function del(call: Call): Promise<void> {
@@ -176,10 +161,11 @@ async function check(call: Call): Promise<void> {
     if (limits.ingress) checkBucket(netlink.node, end, limits.ingress);
     if (!limits.egress) return;
     const device = findLink(netlink.node, ifbName(call));
-    if (!device) failCheck(`device ${ifbName(call)}, which shapes what ${call.ifname} sends, is missing`);
+    if (!device)
+      failCheck(`device ${ifbName(call)}, which limits the packets from ${call.ifname}, is missing`);
     checkBucket(netlink.node, device, limits.egress);
     if (!listQdiscs(netlink.node, end.index).some(one => one.kind === 'ingress')) {
-      failCheck(`what comes in by ${end.name} is not led to ${device.name}`);
+      failCheck(`packets that arrive at ${end.name} are not redirected to ${device.name}`);
     }
   });
 }

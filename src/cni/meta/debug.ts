@@ -12,8 +12,7 @@ import type { Call, Plugin } from '../skel/plugin.ts';
 const hooks = (when: string) =>
   listOf(listOf(text('a word', 'command or argument'), 'command'), `commands run in the pod on ${when}`);
 
-/** Keys of a debug plugin. */
-export const debugFields = {
+const debugFields = {
   cniOutput: text('a path', 'file that every call is appended to'),
   addHooks: hooks('ADD'),
   delHooks: hooks('DEL'),

@@ -11,7 +11,7 @@ import type { Call, Plugin } from '../skel/plugin.ts';
  */
 
 /** One table describes every key: reading, messages and documentation are made from it. */
-export const sampleFields = {
+const sampleFields = {
   myAwesomeFlag: withDefault(flag('a flag'), false),
   anotherAwesomeArg: required(text('a text', 'a text that has to be given', /./)),
   runtimeConfig: passthroughObject(

@@ -5,7 +5,7 @@ import type { Call } from '../skel/plugin.ts';
 /*
  * The configured back end decides only where ADD puts its rules. A pod may have been wired with another configuration, or by
  * the reference plugins, so DEL, CHECK and GC go through every place in which there may be rules: our table of nftables, both
- * variants of iptables, and the reference's tables of nftables. A place without rules costs one question to the kernel.
+ * variants of iptables, and the reference's tables of nftables. For a place without rules that is one query to the kernel.
  */
 
 export const BACKENDS = ['nftables', 'iptables'] as const;

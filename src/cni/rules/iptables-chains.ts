@@ -15,7 +15,7 @@ import type { Call } from '../skel/plugin.ts';
 
 /*
  * The reference plugins' chains in iptables. Some are shared by all pods: "is it there? no: insert it" is two steps, so calls
- * that run at once take a lock, or a jump would stand twice. Others belong to one attachment each.
+ * that run at the same time take a lock, otherwise a jump could be inserted twice. Others belong to one attachment each.
  */
 
 export const FAMILIES = [4, 6] as const;
@@ -26,16 +26,9 @@ export function withChainsLock<T>(work: () => Promise<T>): Promise<T> {
   return withFlock(LOCK_DIRECTORY, work);
 }
 
-/** Makes a chain unless it is there; what it holds stays. */
-export async function ensureChain(
-  netns: string,
-  family: Family,
-  table: string,
-  chain: string,
-): Promise<void> {
-  // Exit code 1 says that it exists.
-  await iptables(netns, family, ['-t', table, '-N', chain]);
-}
+/** Creates a chain unless it exists, which is exit code 1 of iptables; its rules stay. */
+export const ensureChain = (netns: string, family: Family, table: string, chain: string) =>
+  iptables(netns, family, ['-t', table, '-N', chain]);
 
 /** Puts a rule at the head of a chain unless it is in it. Under `withChainsLock`. */
 export async function ensureRule(
@@ -120,7 +113,7 @@ export class PodChains {
 
   /**
    * Removes the chains that `wanted` accepts, and the rules that lead to them.
-   * @param wanted is given the rules of the chain and those that lead to it: the latter may be lost while the chain is there
+   * @param wanted gets the rules of the chain and the jumps to it, which may be missing although the chain exists
    */
   async removeFrom(
     netns: string,

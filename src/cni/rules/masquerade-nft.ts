@@ -58,7 +58,7 @@ export const nftMasquerade: RuleBackend<readonly AssignedAddress[]> = {
   gc: (call, valid) => MAPS.gc(call, valid),
 };
 
-/** Removes elements of other attachments for these addresses: those pods are gone, and a comment would name the wrong owner. */
+/** Removes elements of other attachments for these addresses: those pods no longer exist, and the comment would name the wrong owner. */
 export async function displaceNft(call: Call, ips: readonly AssignedAddress[]): Promise<void> {
   const tag = callTag(call);
   const addresses = ips.map(hostOf);

@@ -4,7 +4,7 @@ import type { Attachment } from '../config/network.ts';
 import { callTag, staleTags } from '../link/tag.ts';
 import type { Call } from '../skel/plugin.ts';
 
-/** The one table of all plugins; where a chain of another tool stands is of no matter to it. */
+/** The table that all plugins share. */
 export const TABLE = 'ripstop_cni';
 
 /** Priority of destination and source translation (linux/netfilter_ipv4.h). */
@@ -35,7 +35,7 @@ export async function listElements(
   if (!hasNftTable(netns, family, TABLE)) return found;
   for (const set of sets) {
     const [kind, name] = set.split(' ') as [string, string];
-    // One by one: the table may hold a thousand elements that are none of theirs.
+    // One set at a time: the table may have thousands of elements in other sets.
     found.push(...elementsIn(await listNft(netns, [kind, family, TABLE, name]), [name]));
   }
   return found;
@@ -61,7 +61,7 @@ export const deletionOf = (family: NftFamily, { set, key }: Element): NftObject 
   delete: { element: { family, table: TABLE, name: set, elem: [key] } },
 });
 
-/** The tag at the beginning of a comment; a person's words may follow it. */
+/** The tag at the beginning of a comment; text for the administrator may follow it. */
 export function tagIn(comment: string): string {
   return comment.replace(/ .*$/s, '');
 }

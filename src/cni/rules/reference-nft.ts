@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { applyNft, listNft, type NftObject } from '../../net/nft/nft.ts';
 import { hasNftChain, type NftTableFamily } from '../../net/nft/presence.ts';
+import type { Call } from '../skel/plugin.ts';
 
 /*
  * What the reference plugins keep in nftables (since their 1.6; the spoof guard since 1.0): one rule per pod with a comment
@@ -82,21 +83,14 @@ export async function countReferenceRules(
 /** The reference's guard against foreign MAC addresses: pkg/link/spoofcheck.go. */
 const SPOOF_GUARD: ReferenceChain = { family: 'bridge', table: 'nat', chain: 'PREROUTING' };
 
-export async function hasReferenceGuard(
-  netns: string,
-  containerId: string,
-  ifname: string,
-): Promise<boolean> {
+export async function hasReferenceGuard({ host, containerId, ifname }: Call): Promise<boolean> {
   const comment = `macspoofchk-${containerId}-${ifname}`;
-  return (await countReferenceRules(netns, [SPOOF_GUARD], one => one === comment)) > 0;
+  return (await countReferenceRules(host.netns, [SPOOF_GUARD], one => one === comment)) > 0;
 }
 
 /** Removes the reference's spoof guard of an attachment: the rule that leads to it, then its two chains. */
-export async function removeReferenceGuard(
-  netns: string,
-  containerId: string,
-  ifname: string,
-): Promise<void> {
+export async function removeReferenceGuard({ host, containerId, ifname }: Call): Promise<void> {
+  const { netns } = host;
   const id = `${containerId}-${ifname}`;
   const { family, table } = SPOOF_GUARD;
   await removeReferenceRules(netns, [SPOOF_GUARD], comment => comment === `macspoofchk-${id}`);

@@ -26,7 +26,7 @@ const LIMIT_MS = 120_000;
 const LATE_PART = 0.01;
 /** How often the process may end during one call before that call is refused. */
 const ENDS_MAX = 3;
-/** Records that are kept for a person to look at. */
+/** Number of refused records that are kept for inspection. */
 const REFUSED_MAX = 100;
 /** Answers that no further try can change. */
 const FINAL: readonly number[] = [
@@ -38,7 +38,7 @@ const FINAL: readonly number[] = [
   CODE.INVALID_NETNS,
 ];
 
-/** What became of recorded calls; each entry names one. */
+/** The outcome of a pass over the recorded calls; each entry describes one call. */
 export interface Completion {
   completed: string[];
   /** Taken out of the way: no further try can complete them. */
@@ -90,7 +90,7 @@ export class RecordedCalls {
     if (this.hasFailed && this.#passes === 0) await this.complete();
   }
 
-  /** Begins no further call, and waits for none. What is not completed stays recorded. */
+  /** Starts no further call and does not wait for running ones. Calls that are not completed stay recorded. */
   end(): void {
     this.#end.abort();
   }
@@ -101,21 +101,11 @@ export class RecordedCalls {
    */
   async beforeAdd(containerId: string, ifname: string): Promise<string | undefined> {
     const isOfAttachment = (call: RecordedCall) => call.containerId === containerId && call.ifname === ifname;
-    // The fast way of nearly every ADD: one listing of an absent or empty directory.
-    if (this.#isEmpty()) return undefined;
     await this.#inTurn(file => {
       const failed = this.#failed.get(file);
       return !failed || isOfAttachment(failed.call);
     });
     return [...this.#failed.values()].find(({ call }) => isOfAttachment(call))?.problem;
-  }
-
-  #isEmpty(): boolean {
-    try {
-      return listRecords(this.#directory).length === 0;
-    } catch {
-      return false;
-    }
   }
 
   #inTurn(wanted: (file: string) => boolean): Promise<Completion> {
@@ -185,12 +175,12 @@ export class RecordedCalls {
       const [was, count] = readFileSync(this.#marker, 'utf8').split(' ');
       if (was === name) times += Number(count) || 0;
     } catch {
-      // The process before this one ended in order.
+      // The previous process did not end during a call.
     }
     try {
       writeFileSync(this.#marker, `${name} ${times}`, { mode: 0o600 });
     } catch {
-      // A file system without room: the calls are completed without the count.
+      // The file system is full: the calls are completed without the count.
     }
     return times;
   }
@@ -249,7 +239,7 @@ export class RecordedCalls {
     }
   }
 
-  /** Removes the record that was completed, and not one that has taken its name since. */
+  /** Removes the completed record, but not a later one of the same name. */
   async #remove(call: RecordedCall): Promise<void> {
     await withFlock(this.#directory, () => {
       const found = lstatSync(call.file, { bigint: true, throwIfNoEntry: false });
@@ -266,7 +256,7 @@ export class RecordedCalls {
       renameSync(file, kept);
       prune(directory);
     } catch (error) {
-      // What cannot be moved, for example within a file system without room, goes: it must not come up each time.
+      // A record that cannot be moved, for example on a full file system, is deleted: otherwise it would be tried each time.
       rmSync(file, { recursive: true, force: true });
       this.#host.log(`recorded call ${file}: ${describeError(error)}`);
     }

@@ -1,5 +1,5 @@
 /*
- * Bytes, and waits that end. Syscalls: poll, read, write, send, recv, socket, connect.
+ * Growing buffers, and input and output with deadlines. System calls: poll, read, write, recv, socket, connect.
  */
 #define _GNU_SOURCE
 #include "shim.h"
@@ -78,24 +78,9 @@ int read_to_end(int fd, struct bytes *into, size_t most, int64_t deadline) {
   }
 }
 
-int write_whole(int fd, const void *data, size_t length) {
+int write_whole(int fd, const void *data, size_t length, int64_t deadline) {
   for (const char *at = data; length > 0;) {
     ssize_t count = write(fd, at, length);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno == EAGAIN) {
-      if (wait_for(fd, POLLOUT, now_ms() + 10000) < 0) return -1;
-      continue;
-    }
-    if (count < 0) return -1;
-    at += count;
-    length -= (size_t)count;
-  }
-  return 0;
-}
-
-int send_whole(int fd, const void *data, size_t length, int64_t deadline) {
-  for (const char *at = data; length > 0;) {
-    ssize_t count = send(fd, at, length, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && errno == EAGAIN) {
       if (wait_for(fd, POLLOUT, deadline) < 0) return -1;

@@ -1,5 +1,5 @@
 // Starts one plugin in a Node of its own: `node launch.cjs <plugin>`. The bundle beside it is compiled from a cache that
-// `--cache` writes when the plugins are built: compiling it anew would cost a fifth of the start.
+// `--cache` writes when the plugins are built: compiling it each time would take a fifth of the start.
 'use strict';
 const { readFileSync, renameSync, writeFileSync } = require('node:fs');
 const { Script } = require('node:vm');

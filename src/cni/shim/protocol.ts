@@ -7,7 +7,7 @@
  */
 
 export const MAGIC = 'RSCNI1\n';
-/** Largest request that is taken, bytes. */
+/** Largest accepted request, bytes. */
 export const REQUEST_MAX = 32 << 20;
 const HEADER = MAGIC.length + 4;
 
@@ -31,7 +31,7 @@ export function field(text: string): Buffer {
   return Buffer.concat([header, bytes]);
 }
 
-/** Length of the whole request that `bytes` begins, or undefined while that cannot be told. @throws Error when it is none */
+/** Length of the request that starts with `bytes`, or undefined while the header is incomplete. @throws Error for other data */
 export function requestLength(bytes: Buffer): number | undefined {
   const seen = Math.min(bytes.length, MAGIC.length);
   if (bytes.toString('latin1', 0, seen) !== MAGIC.slice(0, seen)) throw new Error('not a CNI request');

@@ -140,7 +140,7 @@ static void name_record(const struct call *call, char name[64]) {
   snprintf(name, 64, "%s-%016llx%016llx" SUFFIX, call->command, (unsigned long long)one, (unsigned long long)other);
 }
 
-/* Device, inode and birth of the namespace: the numbers alone are given again to later ones. "" when it is none. */
+/* Device, inode and change time of the namespace, because the numbers alone are reused. "" when it is not a namespace. */
 static void identify_namespace(const char *path, char *into, size_t room) {
   struct statfs file_system;
   struct stat found;
@@ -176,7 +176,7 @@ static int write_record(int directory_fd, const char *name, const struct bytes *
   unlinkat(directory_fd, draft, 0);
   int fd = openat(directory_fd, draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return -1;
-  int is_written = write_whole(fd, record->data, record->length) == 0 && fsync(fd) == 0;
+  int is_written = write_whole(fd, record->data, record->length, 0) == 0 && fsync(fd) == 0;
   int fault = errno;
   close(fd);
   if (is_written && renameat(directory_fd, draft, directory_fd, name) == 0) return fsync(directory_fd);

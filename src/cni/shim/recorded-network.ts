@@ -27,7 +27,7 @@ export function networkOf(call: RecordedCall): string {
   return configOf(call).name ?? '';
 }
 
-/** A recorded call for a person. */
+/** A recorded call, for log lines. */
 export function describeCall(call: RecordedCall): string {
   const { command, request, containerId, ifname } = call;
   const who = command === 'DEL' ? ` for ${ifname} of container ${containerId}` : '';

@@ -17,7 +17,7 @@ const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 export interface RecordedCall {
   /** Path of the record. */
   file: string;
-  /** Inode of the record, by which a later one of the same name is told from it. */
+  /** Inode of the record, which distinguishes it from a later record of the same name. */
   inode: bigint;
   request: CniRequest;
   command: 'DEL' | 'GC';
@@ -45,7 +45,7 @@ export function listRecords(directory: string): string[] {
 export function readRecord(file: string): RecordedCall | undefined {
   let fd: number;
   try {
-    // Not blocking: what stands there may be a FIFO.
+    // Not blocking: the file may be a FIFO.
     fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined;
@@ -71,7 +71,7 @@ function parseRecord(bytes: Buffer): Omit<RecordedCall, 'file' | 'inode'> {
   return { request, command, containerId, ifname, time: BigInt(time), boot };
 }
 
-/** This boot's id; '' where the kernel does not tell. */
+/** Id of this boot; '' if it cannot be read. */
 export function bootId(): string {
   try {
     return readFileSync(BOOT_ID, 'latin1').trim();
@@ -81,9 +81,9 @@ export function bootId(): string {
 }
 
 /**
- * The call as it is to be run now. Its namespace may be gone, and its path may be another container's by now: it is left
- * out unless it is the same one. The numbers of device and inode are given again, so the time at which the inode came to
- * be counts as well; a namespace without a mount has a new one each time it is looked at, and is left out.
+ * The call as it is to be run now. Its namespace may have ended, and the path may belong to another container, so the path is
+ * removed unless it leads to the same namespace. Device and inode numbers are reused, so the inode's change time is compared
+ * too. A namespace without a mount gets a new time on each access and is removed.
  */
 export function requestNow(call: RecordedCall, namespaces: NamespaceProbe, boot = bootId()): CniRequest {
   const { RIPSTOP_TIME: _time, RIPSTOP_BOOT: _boot, RIPSTOP_NETNS: was, ...env } = call.request.env;

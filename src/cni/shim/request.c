@@ -46,7 +46,7 @@ static enum asked trouble(void) { return errno == ETIMEDOUT ? ASKED_LATE : ASKED
 static enum asked converse(int fd, const struct call *call, int64_t deadline, int *status, struct bytes out[2]) {
   struct bytes frame = {0};
   append_request(&frame, call, NULL);
-  int sent = frame.failed ? -1 : send_whole(fd, frame.data, frame.length, deadline);
+  int sent = frame.failed ? -1 : write_whole(fd, frame.data, frame.length, deadline);
   free(frame.data);
   if (sent < 0) return trouble();
   uint8_t code;

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { contain } from '../../base/boundary.ts';
 import { describeError } from '../../base/errors.ts';
-import { PrivateSocket } from '../../base/private-socket.ts';
+import { openPrivately } from '../../base/private-socket.ts';
 import { loadPlugin } from '../plugins.ts';
 import { CniError, CODE, encodeError, toCniError } from '../skel/errors.ts';
 import type { Host } from '../skel/plugin.ts';
@@ -17,12 +17,12 @@ import {
 
 export const DEFAULT_SOCKET = '/run/ripstop/cni.sock';
 
-/** Longest time in which an executable has to hand its call over, ms. */
+/** Longest time for the arrival of a request, ms. */
 const REQUEST_MS = 30_000;
 /** Between two tries of recorded calls that failed, ms. */
 const RETRY_MS = 30_000;
 
-/** Works on one call. Never throws: what goes wrong is an answer. */
+/** Runs one call. Never throws: a failure becomes an error object. */
 export async function handleRequest(request: CniRequest, host: Host): Promise<CniResponse> {
   let stdout = '';
   let stderr = '';
@@ -59,7 +59,7 @@ function refusal(fault: CniError, stderr = ''): CniResponse {
 
 /**
  * Opens the socket on which the executables hand over their calls. Only root may connect. Calls of different
- * containers run side by side; what they share is guarded where it lies (files by flock, rules by transactions).
+ * containers run concurrently; shared files are locked with flock(2), and rules are changed in transactions.
  * The agent is to close it last: `close` waits until the calls under way are answered.
  *
  * What was recorded in `callsDir` while no agent listened is completed once the socket is there, and ADDs wait for it. Not
@@ -73,7 +73,7 @@ export async function serveCni(
   lookMs?: number,
 ): Promise<{ close(): Promise<void> }> {
   const recorded = new RecordedCalls(callsDir, host, handleRequest);
-  const socket = await PrivateSocket.open({
+  const socket = await openPrivately({
     path,
     part: 'cni',
     connect: connection => converse(connection, host, recorded),
@@ -92,7 +92,7 @@ export async function serveCni(
   };
 }
 
-/** An ADD goes behind everything that was recorded; the other commands need not wait. */
+/** An ADD waits for the recorded calls; the other commands need not. */
 async function work(request: CniRequest, host: Host, recorded: RecordedCalls): Promise<CniResponse> {
   const { CNI_COMMAND: command, CNI_CONTAINERID: id = '', CNI_IFNAME: ifname = '' } = request.env;
   if (command === 'ADD') {
@@ -131,7 +131,7 @@ function converse(socket: Socket, host: Host, recorded: RecordedCalls): void {
     host.log(`cni socket: ${why}`);
     socket.destroy();
   };
-  // A runtime that gave up has closed its end; the call goes on to its end, as a process that it cannot see would.
+  // When the runtime has given up and closed its end, the call is still completed.
   socket.on('error', () => {});
   socket.on('end', () => {
     if (!isTaken) socket.destroy();

@@ -9,7 +9,7 @@
  *   ADD, CHECK      without an agent: code 11 (try again later);
  *   DEL, GC         without an agent: the call is recorded on disk, and the answer is success; the agent completes it
  *                   before it serves the first ADD (recorded.ts). Deleting is implemented once, in TypeScript.
- * Every wait ends: the limits stand in `limit_ms`.
+ * Every wait has a limit (`limit_ms`).
  *
  * `ripstop cni install` writes the settings into the file itself, behind the mark. An executable of a node without an
  * agent (`--standalone`) has a Node and a launcher in its settings, and becomes `node launcher <plugin>`.
@@ -18,13 +18,15 @@
 #include "shim.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { SETTINGS_SIZE = 4096, INPUT_MAX = 16 << 20 };
+/* OUTPUT_MS: longest wait until the runtime reads the answer. */
+enum { SETTINGS_SIZE = 4096, INPUT_MAX = 16 << 20, OUTPUT_MS = 10000 };
 enum { TRY_AGAIN_LATER = 11, NOT_AVAILABLE = 50, BAD_ENVIRONMENT = 4, IO_FAILURE = 5, BAD_JSON = 6, BAD_CONFIG = 7 };
 
 #define NEWEST "1.1.0"
@@ -57,7 +59,7 @@ static int64_t limit_ms(const char *command) {
 }
 
 static int print(const struct bytes *text) {
-  if (text->failed || write_whole(1, text->data, text->length) < 0) return 1;
+  if (text->failed || write_whole(1, text->data, text->length, now_ms() + OUTPUT_MS) < 0) return 1;
   return 0;
 }
 
@@ -91,7 +93,7 @@ static int answer_version(void) {
   return print(&text);
 }
 
-/* Started by hand, not by a runtime. */
+/* Prints what this is when it is started without a runtime. */
 static int introduce(const char *plugin, int has_arguments) {
   fprintf(stderr, "CNI plugin %s of Ripstop: hands the calls of a container runtime to the node agent\n", plugin);
   fprintf(stderr, "CNI protocol versions supported:");
@@ -105,11 +107,11 @@ static int introduce(const char *plugin, int has_arguments) {
 /* Becomes `node launcher <plugin>`, with `input` on standard input again. Returns only when that fails. */
 static int become_process(const struct settings *to, char **own, const struct call *call, int has_input) {
   if (has_input) {
-    /* An unlinked file in memory: a pipe would need somebody to write it. */
+    /* An unlinked file in memory, because a pipe would need a second process that writes it. */
     int fd = memfd_create("cni-config", 0);
-    if (fd < 0 || write_whole(fd, call->input.data, call->input.length) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+    if (fd < 0 || write_whole(fd, call->input.data, call->input.length, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
         dup2(fd, 0) < 0)
-      return answer_error(call, IO_FAILURE, "the configuration cannot be handed on", strerror(errno));
+      return answer_error(call, IO_FAILURE, "the configuration cannot be passed to Node", strerror(errno));
     close(fd);
   }
   char *arguments[20] = {(char *)to->node, (char *)to->launcher, (char *)call->plugin};
@@ -158,14 +160,14 @@ static int record(const struct settings *settings, const struct call *call, int6
   /* An agent that began to listen before the record was there may have looked for records already. */
   if (ask_agent(settings->socket, call, deadline, &status, out) != ASKED_ANSWERED) return 0;
   if (status == 0) forget_record(file);
-  write_whole(2, out[1].data, out[1].length);
+  write_whole(2, out[1].data, out[1].length, now_ms() + OUTPUT_MS);
   return print(&out[0]) ? 1 : status;
 }
 
 static int without_agent(const struct settings *settings, const struct call *call, enum asked came, int is_object,
                          int64_t deadline) {
   static const char kAway[] = "the Ripstop agent of this node does not answer";
-  static const char kStart[] = "start it (ripstop agent); pods that are wired already are not affected";
+  static const char kStart[] = "start it (ripstop agent); existing pods are not affected";
   if (came == ASKED_LATE)
     return answer_error(call, strcmp(call->command, "STATUS") == 0 ? NOT_AVAILABLE : TRY_AGAIN_LATER,
                         "the Ripstop agent of this node did not answer within the time limit",
@@ -184,6 +186,7 @@ static int without_agent(const struct settings *settings, const struct call *cal
 }
 
 int main(int argc, char **argv) {
+  signal(SIGPIPE, SIG_IGN);
   struct settings settings = read_settings();
   struct call call = {.plugin = argc > 0 ? argv[0] : "", .command = getenv("CNI_COMMAND")};
   const char *slash = strrchr(call.plugin, '/');
@@ -211,7 +214,7 @@ int main(int argc, char **argv) {
   int status = 0;
   enum asked came = ask_agent(settings.socket, &call, deadline, &status, out);
   if (came == ASKED_ANSWERED) {
-    write_whole(2, out[1].data, out[1].length);
+    write_whole(2, out[1].data, out[1].length, now_ms() + OUTPUT_MS);
     return print(&out[0]) ? 1 : status;
   }
   /* Nothing completes a record on such a node, and deleting twice is harmless. */

@@ -15,7 +15,7 @@ struct bytes {
   int failed;
 };
 
-/* What stands behind the mark in the settings of the executable; absent texts are "". */
+/* The texts behind the mark in the executable; absent ones are "". */
 struct settings {
   const char *socket;
   const char *calls; /* directory of recorded calls */
@@ -34,7 +34,7 @@ struct call {
 
 enum asked {
   ASKED_ANSWERED, /* the answer is complete */
-  ASKED_NOBODY,   /* nobody listens; nothing was sent */
+  ASKED_NOBODY,   /* no process listens; nothing was sent */
   ASKED_BROKEN,   /* the agent ended while it worked on the call */
   ASKED_LATE,     /* there was no answer within the limit */
 };
@@ -45,8 +45,7 @@ void append(struct bytes *to, const void *data, size_t length);
 void append_text(struct bytes *to, const char *text);
 void append_field(struct bytes *to, const void *data, size_t length);
 int read_to_end(int fd, struct bytes *into, size_t most, int64_t deadline);
-int write_whole(int fd, const void *data, size_t length);
-int send_whole(int fd, const void *data, size_t length, int64_t deadline);
+int write_whole(int fd, const void *data, size_t length, int64_t deadline);
 int receive_whole(int fd, void *into, size_t length, int64_t deadline);
 int connect_to(const char *path, int64_t deadline);
 

@@ -71,7 +71,7 @@ export function readEnvironment(env: Environment): Parameters {
   return parameters;
 }
 
-/** CNI_NETNS_OVERRIDE as Go's strconv.ParseBool reads it. */
-export function overridesNamespaceCheck(env: Environment): boolean {
-  return ['1', 't', 'T', 'true', 'TRUE', 'True'].includes(env.CNI_NETNS_OVERRIDE ?? '');
+/** True for the texts that Go's strconv.ParseBool reads as true. */
+export function isGoTrue(text: string | undefined): boolean {
+  return ['1', 't', 'T', 'true', 'TRUE', 'True'].includes(text ?? '');
 }

@@ -4,7 +4,6 @@ import { describeError, isSystemError, RipstopError } from '../../base/errors.ts
 export const CODE = {
   INCOMPATIBLE_VERSION: 1,
   UNSUPPORTED_FIELD: 2,
-  UNKNOWN_CONTAINER: 3,
   INVALID_ENVIRONMENT: 4,
   IO_FAILURE: 5,
   DECODE_FAILURE: 6,

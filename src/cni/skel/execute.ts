@@ -1,6 +1,6 @@
 import { messageOf } from '../../base/errors.ts';
 import type { Result } from '../result/types.ts';
-import { type Command, type Environment, overridesNamespaceCheck, readEnvironment } from './environment.ts';
+import { type Command, type Environment, isGoTrue, readEnvironment } from './environment.ts';
 import { CniError, CODE } from './errors.ts';
 import { checkNetworkName } from './names.ts';
 import { refuseOwnNamespace, requireNamespace } from './namespace.ts';
@@ -102,7 +102,7 @@ async function handle(plugin: Plugin, call: Call): Promise<Result | undefined> {
 }
 
 function checkNamespaces(plugin: Plugin, { command, netns, env, host }: Call): void {
-  if ((command === 'ADD' || command === 'DEL') && !overridesNamespaceCheck(env)) {
+  if ((command === 'ADD' || command === 'DEL') && !isGoTrue(env.CNI_NETNS_OVERRIDE)) {
     refuseOwnNamespace(host.namespaces, netns, host.netns);
   }
   if (plugin.usesNamespace !== false && (command === 'ADD' || command === 'CHECK')) {

@@ -8,7 +8,6 @@ const MAX_INTERFACE_NAME = 15;
 
 /** Refuses an id that could leave its directory or that the specification forbids: code 4. */
 export function checkContainerId(id: string): void {
-  if (id === '') throw new CniError(CODE.INVALID_ENVIRONMENT, 'missing containerID', 'set CNI_CONTAINERID');
   if (!IDENTIFIER.test(id))
     throw new CniError(CODE.INVALID_ENVIRONMENT, 'invalid characters in containerID', id);
 }
@@ -25,7 +24,6 @@ export function checkNetworkName(name: unknown): asserts name is string {
 
 /** Why the kernel (or the specification) would refuse an interface name, or undefined when it is good. */
 export function interfaceNameProblem(name: string): { problem: string; details?: string } | undefined {
-  if (name === '') return { problem: 'interface name is empty' };
   if (Buffer.byteLength(name) > MAX_INTERFACE_NAME) {
     return {
       problem: 'interface name is too long',

@@ -20,7 +20,7 @@ export interface Call extends Parameters {
   host: Host;
 }
 
-/** What the process lends to plugins; tests and the agent hand in their own. */
+/** The services of the process that runs the plugins. Tests and the agent pass their own. */
 export interface Host {
   clock: Clock;
   /** Path of the node's own network namespace; '' for the one of this process. */
@@ -38,9 +38,9 @@ export interface Host {
   spans?: SpanLog;
 }
 
-/** What the agent tells plugins of its own state. */
+/** The agent's state, for plugins. */
 export interface AgentView {
-  /** Why pods of this node may not reach others just now, or undefined when all is well. */
+  /** Why pods of this node may be unable to reach others, or undefined. */
   trouble(): string | undefined;
 }
 

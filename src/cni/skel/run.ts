@@ -22,7 +22,7 @@ export interface Streams {
 export async function run(plugin: Plugin, streams: Streams, host: Host): Promise<number> {
   const { env } = streams;
   if (!env.CNI_COMMAND) {
-    // Started by hand: the specification leaves this open, the Go library answers so.
+    // Started without a runtime: the specification does not cover this; the Go library prints the same.
     streams.stderr(
       `CNI ${plugin.name} plugin of Ripstop\nCNI protocol versions supported: ${ALL_VERSIONS.join(', ')}\n`,
     );

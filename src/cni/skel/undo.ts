@@ -2,8 +2,8 @@ import { describeError } from '../../base/errors.ts';
 
 /**
  * What has been done and how to take it back. Each step of an ADD pushes its reverse as soon as it has succeeded;
- * a failure unwinds the stack, newest first. A reverse that fails is logged and does not keep the rest from
- * running: the first fault is the one the caller has to hear about.
+ * a failure unwinds the stack, newest first. A reverse that fails is logged, and the rest is still run: the caller
+ * gets the first fault.
  */
 export class Undo {
   readonly #steps: { what: string; reverse: () => unknown }[] = [];

@@ -1,18 +1,18 @@
 import { randomBytes } from 'node:crypto';
 
-/** Where a span stands in a trace, as the variable TRACEPARENT carries it (W3C Trace Context, "traceparent"). */
+/** The position of a span in a trace, as in the variable TRACEPARENT (W3C Trace Context, "traceparent"). */
 export interface TraceContext {
   /** 32 hexadecimal digits. */
   traceId: string;
   /** 16 hexadecimal digits. */
   spanId: string;
-  /** False when whoever began the trace does not want it recorded. */
+  /** False when the trace is not to be recorded. */
   sampled: boolean;
 }
 
 const FORM = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
 
-/** Undefined for what is none: the standard has it ignored then, and a trace begun. */
+/** @returns undefined for a malformed value, which the standard says to ignore; a new trace begins then */
 export function parseTraceParent(text: string | undefined): TraceContext | undefined {
   const [, version, traceId, spanId, flags, rest] = FORM.exec(text ?? '') ?? [];
   if (!version || !traceId || !spanId || !flags || version === 'ff' || (version === '00' && rest))

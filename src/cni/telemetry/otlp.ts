@@ -8,7 +8,7 @@ export interface Collector extends OtlpEndpoint {
   service: string;
 }
 
-/** The collector that the variables name; undefined when there is none, or it cannot be used: no call fails of it. */
+/** The collector that the variables name. @returns undefined without one or with an invalid one: a call never fails for that */
 export function collectorOf(env: Environment): Collector | undefined {
   try {
     const endpoint = otlpEndpoint(env, 'traces');

@@ -21,12 +21,12 @@ export interface Span {
   error: { code: number; message: string } | undefined;
 }
 
-/** The spans of one invocation: of its plugin, and of those that it handed work to within this process. */
+/** The spans of one invocation: that of its plugin, and those of the delegates that ran in this process. */
 export class SpanLog {
   readonly spans: Span[] = [];
   readonly #now: Clock;
 
-  /** @param wall read once: a step of it while the plugins work moves no span against another */
+  /** @param wall is read once, so that a clock step during the call does not shift the spans against each other */
   constructor(wall: Clock = Date.now, clock: Clock = monotonicMs) {
     const origin = wall() - clock();
     this.#now = () => origin + clock();
@@ -34,7 +34,7 @@ export class SpanLog {
 
   /**
    * Runs a plugin's work as a span below the one that TRACEPARENT names.
-   * @param work is given the environment for further plugins, whose spans are to stand below this one
+   * @param work gets the environment for further plugins, whose spans become children of this one
    */
   async record<T>(plugin: string, env: Environment, work: (env: Environment) => Promise<T>): Promise<T> {
     const parent = parseTraceParent(env.TRACEPARENT);

@@ -192,7 +192,7 @@ t.test('what a failed ADD leaves: nothing', { skip }, async t => {
       /cannot use IPAM when DisableContainerInterface/,
     ],
     [{ ipam: lab.ipam(), bridge: 'a/b' }, 7, /^bridge: /],
-    [{ ipam: lab.ipam(), mtu: -5 }, 7, /invalid MTU -5/],
+    [{ ipam: lab.ipam(), mtu: -5 }, 7, /^mtu: -5 is not a whole number within 0\.\.65535/],
     [{ ipam: lab.ipam(), vlanTrunk: [{ minID: 5 }] }, 7, /minID and maxID belong together/],
     [{ ipam: lab.ipam(), isGateway: 'yes' }, 7, /^isGateway: "yes" is not true or false/],
   ];

@@ -160,10 +160,10 @@ t.test('conditions and marks', { skip }, async t => {
     [{ backend: 'nftables', externalSetMarkChain: 'KUBE-MARK-MASQ' }, /^externalSetMarkChain: /],
     [{ markMasqBit: 32 }, /^markMasqBit: 32/],
     [{ backend: 'pf' }, /^backend: "pf"/],
-    [{ runtimeConfig: { portMappings: [{ containerPort: 80 }] } }, /Invalid host port number: none/],
+    [{ runtimeConfig: { portMappings: [{ containerPort: 80 }] } }, /portMappings\[0\]\.hostPort: is missing/],
     [
       { runtimeConfig: { portMappings: [{ hostPort: 1, containerPort: 0 }] } },
-      /Invalid container port number: 0/,
+      /containerPort: 0 is not a whole number within 1\.\.65535/,
     ],
     [{ runtimeConfig: { portMappings: [{ hostPort: 70000, containerPort: 80 }] } }, /hostPort: 70000/],
     [

@@ -188,7 +188,7 @@ t.test('STATUS tells a configuration or directory that cannot work', async t => 
 t.test('bad configurations', async t => {
   const dataDir = scratch(t);
   const cases: [object, number, RegExp][] = [
-    [{ cniVersion: '1.0.0', name: 'net' }, 7, /IPAM config missing 'ipam' key/],
+    [{ cniVersion: '1.0.0', name: 'net' }, 7, /^ipam: must be an object/],
     [network(dataDir, {}), 7, /no IP ranges specified/],
     [network(dataDir, { ranges: {} }), 7, /^ipam\.ranges: must be a list/],
     [

@@ -83,14 +83,14 @@ t.test('a result without version is of the configuration, a foreign one is refus
 
 t.test('what is no result is named by its place', async t => {
   const cases: [unknown, RegExp][] = [
-    ['x', /^prevResult: "x" is not an object/],
-    [{ ips: {} }, /^prevResult\.ips: \{\} is not a list/],
-    [{ ips: [{ address: 5 }] }, /^prevResult\.ips\[0\]\.address: 5 is not a text/],
+    ['x', /^prevResult: must be an object/],
+    [{ ips: {} }, /^prevResult\.ips: must be a list/],
+    [{ ips: [{ address: 5 }] }, /^prevResult\.ips\[0\]\.address: 5 is not an address with length/],
     [
       { ips: [{ address: '10.0.0.1/8', interface: 'a' }] },
       /^prevResult\.ips\[0\]\.interface: "a" is not a whole/,
     ],
-    [{ interfaces: [{}] }, /^prevResult\.interfaces\[0\]\.name: nothing is not a text/],
+    [{ interfaces: [{}] }, /^prevResult\.interfaces\[0\]\.name: is missing/],
     [{ routes: [{ gw: '10.0.0.1' }] }, /^prevResult\.routes\[0\]\.dst/],
     [{ dns: { nameservers: [5] } }, /^prevResult\.dns\.nameservers\[0\]/],
   ];

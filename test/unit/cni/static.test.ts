@@ -70,7 +70,7 @@ t.test('what is no CIDR is named by its source', async t => {
     [{}, 'IP=10.9.0.2/24;GATEWAY=x', /^CNI_ARGS GATEWAY: "x" is not an IP address/],
     [{ args: { cni: { ips: ['z'] } } }, '', /^args\.cni\.ips\[0\]: "z" is not a CIDR/],
     [{ runtimeConfig: { ips: ['z'] } }, '', /^runtimeConfig\.ips\[0\]: "z"/],
-    [{ ipam: undefined }, 'IP=10.9.0.2/24', /missing 'ipam' key/],
+    [{ ipam: undefined }, 'IP=10.9.0.2/24', /^ipam: must be an object/],
     [{ ipam: { addresses: [{ address: '10.0.0.1/8', gateway: 'fd00::1' }] } }, '', /not of the family/],
   ];
   for (const [changes, args, msg] of cases) t.match((await add(changes, args)).json, { code: 7, msg });

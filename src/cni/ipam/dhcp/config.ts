@@ -1,10 +1,9 @@
 import { resolve } from 'node:path';
-import { flag, integer, listOf, text, withDefault } from '../../../base/schema.ts';
-import { anything, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
+import { anyValue, flag, integer, listOf, text, withDefault } from '../../../base/schema.ts';
+import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { readCniArgs } from '../../config/runtime.ts';
-import { CniError, CODE, refuse } from '../../skel/errors.ts';
+import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
-import type { StoredLease } from './lease-files.ts';
 import { OPTION } from './message.ts';
 
 export const DEFAULT_DAEMON_SOCKET = '/run/cni/dhcp.sock';
@@ -19,7 +18,7 @@ const OPTION_NAMES: Readonly<Record<string, number>> = {
   'vendor-class-identifier': OPTION.VENDOR_CLASS,
 };
 
-/** What is asked for unless an entry of `request` says `skipDefault`. */
+/** The options that are requested unless an entry of `request` has `skipDefault`. */
 const DEFAULT_REQUEST = [
   OPTION.SUBNET_MASK,
   OPTION.ROUTER,
@@ -35,26 +34,20 @@ const DEFAULT_REQUEST = [
 const provideFields = {
   option: text('an option', 'name or number', /./),
   value: text('a text', 'value'),
-  fromArg: text('a key', 'key of CNI_ARGS whose value is taken'),
+  fromArg: text('a key', 'key of CNI_ARGS that has the value'),
 };
 const requestFields = {
   option: text('an option', 'name or number'),
   skipDefault: withDefault(flag('ask for nothing but what is listed'), false),
 };
 
-/** `ipam` of a network that uses dhcp. */
-export const dhcpFields = {
+const dhcpFields = {
   daemonSocketPath: text('a path', `socket of the daemon, by default ${DEFAULT_DAEMON_SOCKET}`),
   provide: listOf(passthroughObject(provideFields, 'an option'), 'options that are sent'),
   request: listOf(passthroughObject(requestFields, 'an option'), 'options that are asked for'),
   priority: withDefault(integer(0, 0x7fffffff, 'metric of the routes'), 0),
-  routes: anything('not used'),
+  routes: anyValue('not used'),
 };
-
-/** What the daemon needs to know of a network. Values of options as hexadecimal text, so that it can be stored. */
-export interface DhcpConfig extends Pick<StoredLease, 'provide' | 'request' | 'priority'> {
-  socket: string;
-}
 
 function optionCode(option: string | undefined, where: string): number {
   const named = Object.entries(OPTION_NAMES).find(([name]) => name === option);
@@ -77,11 +70,8 @@ function optionValue(code: number, value: string): string {
 }
 
 /** @throws CniError 7, 4; RipstopError ECONFIG */
-export function readConfig(call: Call): DhcpConfig {
-  const { ipam } = call.config;
-  if (ipam === undefined || ipam === null)
-    throw new CniError(CODE.INVALID_CONFIG, "IPAM config missing 'ipam' key");
-  const keys = readIgnoringUnknown(dhcpFields, ipam, 'ipam');
+export function readConfig(call: Call) {
+  const keys = readIgnoringUnknown(dhcpFields, call.config.ipam, 'ipam');
   const args = keys.provide?.some(one => one.fromArg) ? allArgs(call.args) : new Map<string, string>();
   const provide = (keys.provide ?? []).map((one, index) => {
     const where = `ipam.provide[${index}]`;

@@ -1,4 +1,5 @@
 import { rmSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import { reportContained } from '../../../base/boundary.ts';
 import { endWhenUncaught, stackOf } from '../../../base/uncaught.ts';
 import { DEFAULT_DAEMON_SOCKET } from './config.ts';
@@ -7,35 +8,39 @@ import { DEFAULT_STATE_DIR, DhcpDaemon } from './daemon.ts';
 const USAGE = `usage: dhcp daemon [--socketpath FILE] [--statedir DIRECTORY] [--pidfile FILE] [--hostprefix DIRECTORY]
                    [--broadcast] [--timeout TIME] [--resendmax TIME] [--resendtimeout TIME]
   --socketpath     socket that the plugin connects to (${DEFAULT_DAEMON_SOCKET}); not used when systemd hands one in
-  --statedir       directory of the leases, which outlive the daemon (${DEFAULT_STATE_DIR})
+  --statedir       directory in which leases are kept across restarts (${DEFAULT_STATE_DIR})
   --pidfile        file to write the process id to
-  --hostprefix     directory that the node's root is mounted on, put before the paths of namespaces
+  --hostprefix     mount point of the node's root file system, prepended to the paths of namespaces
   --broadcast      ask the servers to answer by broadcast
   --timeout        longest wait for an address (10s)
-  --resendmax      longest wait before it is asked for again (62s)
-  --resendtimeout  taken for the sake of the reference daemon's callers: --timeout is the whole wait
+  --resendmax      longest wait before a request is repeated (62s)
+  --resendtimeout  accepted for compatibility and ignored: --timeout limits the whole wait
 `;
 
-const VALUES = /^--?(socketpath|statedir|pidfile|hostprefix|timeout|resendmax|resendtimeout)(?:=(.*))?$/s;
+const value = { type: 'string' } as const;
+const OPTIONS = {
+  socketpath: value,
+  statedir: value,
+  pidfile: value,
+  hostprefix: value,
+  timeout: value,
+  resendmax: value,
+  resendtimeout: value,
+  broadcast: { type: 'boolean' },
+} as const;
 /** First descriptor that systemd hands in (sd_listen_fds(3)). */
 const LISTEN_FD = 3;
 
-/** Flags of the form `-name value`, `--name value` or `--name=value`, as Go programs take them. */
-export function parseFlags(args: readonly string[]): Map<string, string> | undefined {
-  const flags = new Map<string, string>();
-  const words = args.values();
-  for (const word of words) {
-    const [, isSet, setting] = /^--?(broadcast)(?:=(true|false))?$/.exec(word) ?? [];
-    if (isSet) {
-      flags.set(isSet, setting ?? 'true');
-      continue;
-    }
-    const [, name, given] = VALUES.exec(word) ?? [];
-    const value = name === undefined ? undefined : (given ?? words.next().value);
-    if (name === undefined || value === undefined) return undefined;
-    flags.set(name, value);
+/** Flags as Go programs accept them: with one dash or two, and `--broadcast=false`. @returns undefined for other words */
+export function parseFlags(args: readonly string[]) {
+  const words = args
+    .map(word => word.replace(/^-(?=[a-z])/, '--').replace(/^(--broadcast)=true$/, '$1'))
+    .filter(word => word !== '--broadcast=false');
+  try {
+    return parseArgs({ args: words, options: OPTIONS }).values;
+  } catch {
+    return undefined;
   }
-  return flags;
 }
 
 const UNITS_MS: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
@@ -51,7 +56,8 @@ export function durationMs(text: string): number {
 /** `dhcp daemon`: runs until SIGTERM or SIGINT. @returns the exit status */
 export async function runDhcpDaemon(args: readonly string[]): Promise<number> {
   const flags = parseFlags(args);
-  const duration = (name: string, fallback: string) => durationMs(flags?.get(name) ?? fallback);
+  const duration = (name: 'timeout' | 'resendmax' | 'resendtimeout', fallback: string) =>
+    durationMs(flags?.[name] ?? fallback);
   const timeoutMs = duration('timeout', '10s');
   const longestWaitMs = duration('resendmax', '62s');
   if (!flags || !(timeoutMs > 0) || !(longestWaitMs > 0) || !(duration('resendtimeout', '208s') > 0)) {
@@ -60,18 +66,18 @@ export async function runDhcpDaemon(args: readonly string[]): Promise<number> {
   }
   const { LISTEN_PID, LISTEN_FDS } = process.env;
   const daemon = new DhcpDaemon({
-    socket: flags.get('socketpath') ?? DEFAULT_DAEMON_SOCKET,
+    socket: flags.socketpath ?? DEFAULT_DAEMON_SOCKET,
     ...(LISTEN_PID === String(process.pid) && LISTEN_FDS === '1' ? { fd: LISTEN_FD } : {}),
-    stateDir: flags.get('statedir') ?? DEFAULT_STATE_DIR,
-    hostPrefix: flags.get('hostprefix') ?? '',
-    broadcast: flags.get('broadcast') === 'true',
+    stateDir: flags.statedir ?? DEFAULT_STATE_DIR,
+    hostPrefix: flags.hostprefix ?? '',
+    broadcast: flags.broadcast ?? false,
     timeoutMs,
     longestWaitMs,
     log: line => void process.stderr.write(`${line}\n`),
     now: Date.now,
   });
   const log = (line: string): void => void process.stderr.write(`${line}\n`);
-  // A reader of the log that has gone must not end the daemon.
+  // A closed standard error must not end the daemon.
   process.stderr.on('error', () => {});
   reportContained((part, error, count) => {
     if (count === 1) log(`${part}: error contained: ${stackOf(error)}`);
@@ -81,7 +87,7 @@ export async function runDhcpDaemon(args: readonly string[]): Promise<number> {
     endWhenUncaught(error => log(`dhcp daemon: uncaught error, ending: ${stackOf(error)}`), resolve);
   });
   await daemon.start();
-  const pidFile = flags.get('pidfile');
+  const pidFile = flags.pidfile;
   if (pidFile) writeFileSync(pidFile, `${process.pid}\n`);
   process.stderr.write('dhcp daemon: ready\n');
   await ended;

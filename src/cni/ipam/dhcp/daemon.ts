@@ -1,6 +1,6 @@
 import { createServer, type Socket } from 'node:net';
 import { contained } from '../../../base/boundary.ts';
-import { PrivateSocket } from '../../../base/private-socket.ts';
+import { openPrivately } from '../../../base/private-socket.ts';
 import { PacketSocket } from '../../../net/packet-socket.ts';
 import { changeLink, getLink } from '../../../net/rtnetlink/links.ts';
 import { withSocket } from '../../../net/rtnetlink/socket.ts';
@@ -24,7 +24,7 @@ export interface DaemonOptions {
   broadcast?: boolean;
   /** Longest wait for an address, ms. */
   timeoutMs: number;
-  /** Longest wait before it is asked for again, ms. */
+  /** Longest wait before a request is repeated, ms. */
   longestWaitMs?: number;
   log(line: string): void;
   /** Milliseconds since 1970. */
@@ -36,10 +36,10 @@ const REQUEST_MAX = 1 << 20;
 const REQUEST_MS = 10_000;
 /** Connections at once: a node has some hundred pods. */
 const CLIENTS_MAX = 1024;
-/** To the reference plugins' dhcp, which asks for Go's net/rpc over HTTP and would wait for ever. */
+/** Answer to the reference plugin, which uses Go's net/rpc over HTTP and would wait forever. */
 const REFUSAL = 'HTTP/1.0 501 the daemon of Ripstop serves the dhcp plugin of Ripstop alone\r\n\r\n';
 
-/** Keeps the leases of pods. What it knows stands on disk, so it can be stopped and started while pods run. */
+/** Keeps the leases of pods. Its state is on disk, so it can be restarted while pods run. */
 export class DhcpDaemon {
   readonly #options: DaemonOptions;
   readonly #files: LeaseFiles;
@@ -61,7 +61,7 @@ export class DhcpDaemon {
     const { socket: path, fd, log } = this.#options;
     const connect = (client: Socket) => this.#converse(client);
     if (fd === undefined)
-      return PrivateSocket.open({ path, part: 'dhcp', connect, maxConnections: CLIENTS_MAX, log });
+      return openPrivately({ path, part: 'dhcp', connect, maxConnections: CLIENTS_MAX, log });
     const server = createServer({ allowHalfOpen: true }, connect);
     server.maxConnections = CLIENTS_MAX;
     await new Promise<void>((resolve, reject) => {
@@ -147,7 +147,7 @@ export class DhcpDaemon {
     const { network, containerId, ifname, provide, request: wanted, priority } = request;
     const { timeoutMs, longestWaitMs, broadcast = false, hostPrefix = '', now } = this.#options;
     const netns = `${hostPrefix}${request.netns}`;
-    // A runtime that comes again after a failure: the former lease is not needed any more.
+    // The runtime repeats a failed ADD: the previous lease is not needed any more.
     await this.#release(keyOf(request));
     const link = withSocket(netns, socket => {
       const found = getLink(socket, ifname);

@@ -1,7 +1,6 @@
 import { connect } from 'node:net';
 import { messageOf } from '../../../base/errors.ts';
-import { readObject } from '../../../base/schema.ts';
-import { anything } from '../../config/ignore-unknown.ts';
+import { anyValue, readObject } from '../../../base/schema.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { decodeError, decodeResult } from '../../result/decode.ts';
 import type { Result } from '../../result/types.ts';
@@ -42,7 +41,7 @@ function ask(socket: string, request: DhcpRequest): Promise<Result | undefined> 
   });
 }
 
-const replyFields = { result: anything('result of the method'), error: anything('error object of CNI') };
+const replyFields = { result: anyValue('result of the method'), error: anyValue('error object of CNI') };
 
 /** @throws for anything but a reply of our daemon */
 function readReply(text: string): Result | CniError | undefined {
@@ -71,7 +70,7 @@ async function add(call: Call): Promise<Result> {
   return result;
 }
 
-/** Succeeds without a daemon: when it starts again it drops the leases whose interface is gone. */
+/** Succeeds without a daemon, because the daemon drops leases without an interface when it starts again. */
 async function del(call: Call): Promise<void> {
   const { socket } = readConfig(call);
   try {

@@ -16,7 +16,7 @@ import {
   REQUEST,
 } from './message.ts';
 
-/** What carries the packets: a packet socket on the pod's interface, or a double. */
+/** Sends and receives packets on the pod's interface. */
 export interface DhcpTransport {
   send(mac: Uint8Array, packet: Uint8Array): void;
   receive(): Uint8Array | undefined;
@@ -54,34 +54,21 @@ export function clientIdOf(containerId: string, network: string, ifname: string)
   return `${containerId}/${network}/${ifname}`.slice(0, CLIENT_ID_MAX - 1);
 }
 
-function common(client: Client): Map<number, Uint8Array> {
-  const options = new Map<number, Uint8Array>();
-  options.set(OPTION.CLIENT_ID, Buffer.concat([Buffer.from([0]), Buffer.from(client.id)]));
-  // What the network configures wins over our own.
-  for (const { code, hex } of client.provide) options.set(code, Buffer.from(hex, 'hex'));
-  if (client.request.length > 0) options.set(OPTION.PARAMETERS, Uint8Array.from(client.request));
-  return options;
-}
-
 function message(
-  client: Client,
+  { mac, id, provide, request, broadcast = false }: Client,
   type: number,
   xid: number,
   more: [number, Uint8Array][],
   clientIp = ANY,
 ): DhcpMessage {
-  const options = common(client);
+  // A client identifier of the network's configuration replaces ours.
+  const options = new Map<number, Uint8Array>([
+    [OPTION.CLIENT_ID, Buffer.from(`\0${id}`)],
+    ...provide.map(({ code, hex }): [number, Uint8Array] => [code, Buffer.from(hex, 'hex')]),
+  ]);
+  if (request.length > 0) options.set(OPTION.PARAMETERS, Uint8Array.from(request));
   for (const [code, value] of more) options.set(code, value);
-  return {
-    type,
-    xid,
-    seconds: 0,
-    broadcast: client.broadcast ?? false,
-    clientIp,
-    yourIp: ANY,
-    mac: client.mac,
-    options,
-  };
+  return { type, xid, seconds: 0, broadcast, clientIp, yourIp: ANY, mac, options };
 }
 
 const newXid = () => Math.floor(Math.random() * 0x100000000);
@@ -169,7 +156,7 @@ export async function extend(
   return reply.type === ACK ? grantOf(reply) : 'refused';
 }
 
-/** Gives an address back. There is no acknowledgement. */
+/** Releases an address. The server does not acknowledge it. */
 export function release(
   transport: DhcpTransport,
   client: Client,

@@ -52,7 +52,7 @@ export function resultOf(lease: StoredLease): Result {
   return leaseResult(lease.address, optionsOf(lease), lease.priority);
 }
 
-/** One lease that is kept: extended in time, ended with its interface. */
+/** Extends one lease in time, and ends it when its interface is gone. */
 export class DhcpLease {
   stored: StoredLease;
   readonly #events: LeaseEvents;
@@ -65,12 +65,12 @@ export class DhcpLease {
     this.#schedule(0);
   }
 
-  /** Milliseconds since 1970 at which so many seconds of the lease are over. */
+  /** Time at which `seconds` of the lease have passed, ms since 1970. */
   #at(seconds: number): number {
     return this.stored.grantedAt + seconds * 1000;
   }
 
-  /** @param least not sooner than in so many ms */
+  /** @param least shortest wait, ms */
   #schedule(least: number): void {
     const { lease, t1 } = leaseTimes(optionsOf(this.stored));
     if (this.#isOver || lease === INFINITE_S) return;
@@ -162,11 +162,11 @@ export class DhcpLease {
 
   #finish(why: string): void {
     this.stop();
-    this.#events.log(`dhcp: ${this.stored.address} is not kept any more: ${why}`);
+    this.#events.log(`dhcp: stopped extending the lease of ${this.stored.address}: ${why}`);
     this.#events.ended(this.stored);
   }
 
-  /** Gives the address back, where the interface is still there to do so. */
+  /** Releases the address if the interface still exists. */
   async release(): Promise<void> {
     this.stop();
     const link = this.#link();
@@ -176,11 +176,11 @@ export class DhcpLease {
         release(transport, clientOf(this.stored, link.mac), this.stored.address, this.#server(link)),
       );
     } catch (error) {
-      this.#events.log(`dhcp: ${this.stored.address} could not be given back: ${messageOf(error)}`);
+      this.#events.log(`dhcp: ${this.stored.address} could not be released: ${messageOf(error)}`);
     }
   }
 
-  /** Ends the care for it, not the lease. */
+  /** Stops extending the lease without releasing it. */
   stop(): void {
     this.#isOver = true;
     clearTimeout(this.#timer);

@@ -124,8 +124,9 @@ export function encodeMessage(message: DhcpMessage, source: string, destination:
 }
 
 /**
- * The message in an IPv4 packet for a DHCP client, or undefined when there is none: anybody on the link can send here.
- * Checksums are not looked at: a neighbour on the same machine leaves them to a device that the packet never meets.
+ * The message in an IPv4 packet for a DHCP client. Any host on the link can send such packets.
+ * @returns undefined for anything that is not a DHCP message
+ * Checksums are not verified: a sender on the same machine leaves them to a device that the packet never reaches.
  */
 export function decodeMessage(packet: Uint8Array): DhcpMessage | undefined {
   const view = new DataView(packet.buffer, packet.byteOffset, packet.length);

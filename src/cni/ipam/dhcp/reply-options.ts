@@ -114,7 +114,7 @@ function readName(bytes: Uint8Array, start: number): { name: string; next: numbe
   return { name: '', next: bytes.length };
 }
 
-/** What the runtime is told of a lease. Classless routes take the place of the others and of the router (RFC 3442). */
+/** The CNI result of a lease. Classless routes replace the other routes and the router (RFC 3442). */
 export function leaseResult(yourIp: string, options: Options, priority: number): Result {
   const [gateway] = addresses(options.get(OPTION.ROUTER));
   const classless = classlessRoutes(options.get(OPTION.CLASSLESS_ROUTES));

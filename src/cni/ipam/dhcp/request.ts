@@ -1,5 +1,6 @@
-import { listOf, objectOf, oneOf, readObject, required, type Shape, text } from '../../../base/schema.ts';
+import { oneOf, readObject, required, type Shape } from '../../../base/schema.ts';
 import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
+import { attachmentsField } from '../../config/network.ts';
 import { attachmentFields, requestFields } from './lease-files.ts';
 
 /*
@@ -8,20 +9,12 @@ import { attachmentFields, requestFields } from './lease-files.ts';
 
 const { network } = attachmentFields;
 
-const validFields = {
-  containerID: required(text('a container id', 'container of an attachment')),
-  ifname: required(text('an interface name', 'interface of an attachment')),
-};
-
 /** The methods and their parameters. */
 const METHODS = {
   allocate: { ...attachmentFields, ...requestFields },
   release: attachmentFields,
   check: attachmentFields,
-  collect: {
-    network,
-    valid: required(listOf(objectOf(validFields, 'an attachment'), 'attachments to keep')),
-  },
+  collect: { network, valid: required(attachmentsField) },
   status: { network },
 };
 type Method = keyof typeof METHODS;

@@ -1,12 +1,10 @@
 import { resolve } from 'node:path';
 import { listOf, text } from '../../../base/schema.ts';
-import type { Address } from '../../../ip/address.ts';
 import { readAddress } from '../../config/addresses.ts';
-import { anything, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
+import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { cniArgsOf, readCniArgs, runtimeConfig } from '../../config/runtime.ts';
-import { decodeRoute } from '../../result/decode.ts';
-import type { ResultRoute } from '../../result/types.ts';
-import { CniError, CODE, refuse } from '../../skel/errors.ts';
+import { routesField } from '../../result/types.ts';
+import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 import { isAtLeast } from '../../skel/version.ts';
 import { type RangeSet, rangeFields, readRangeSet, setsOverlap } from './ranges.ts';
@@ -16,29 +14,15 @@ export const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
 const range = passthroughObject(rangeFields, 'addresses of one subnet');
 const rangeSets = listOf(listOf(range, 'ranges of one family, of which one address is given'), 'range sets');
 
-/** `ipam` of a network that uses host-local. */
 const hostLocalFields = {
   ...rangeFields,
   ranges: rangeSets,
-  routes: listOf(anything('a route: {dst, gw, ...}'), 'routes of the pod'),
+  routes: routesField,
   resolvConf: text('a path', 'file in resolv.conf format that is returned as DNS settings'),
   dataDir: text('a path', 'directory of the address files'),
 };
 
-interface HostLocalConfig {
-  sets: RangeSet[];
-  routes: ResultRoute[];
-  resolvConf: string | undefined;
-  /** Addresses that the runtime asks for. */
-  requested: Address[];
-}
-
-function ipamOf(call: Call) {
-  const { ipam } = call.config;
-  if (ipam === undefined || ipam === null)
-    throw new CniError(CODE.INVALID_CONFIG, "IPAM config missing 'ipam' key");
-  return readIgnoringUnknown(hostLocalFields, ipam, 'ipam');
-}
+const ipamOf = (call: Call) => readIgnoringUnknown(hostLocalFields, call.config.ipam, 'ipam');
 
 /** Directory of the address files of the call's network. It is all that DEL and GC need. @throws CniError 7 */
 export function readDirectory(call: Call): string {
@@ -50,7 +34,7 @@ export function readDirectory(call: Call): string {
  * Requested addresses: CNI_ARGS IP, `args.cni.ips`, capability `ips`.
  * @throws CniError 7, 4 for a malformed CNI_ARGS
  */
-export function readConfig(call: Call): HostLocalConfig {
+export function readConfig(call: Call) {
   const ipam = ipamOf(call);
   const runtime = readIgnoringUnknown(
     { ipRanges: rangeSets, ips: listOf(text('an address', 'address wanted'), 'addresses wanted') },
@@ -81,7 +65,7 @@ export function readConfig(call: Call): HostLocalConfig {
   ];
   return {
     sets: sets.map(({ set }) => set),
-    routes: (ipam.routes ?? []).map((one, index) => decodeRoute(one, `ipam.routes[${index}]`)),
+    routes: ipam.routes ?? [],
     resolvConf: ipam.resolvConf ? resolve(call.cwd, ipam.resolvConf) : undefined,
     requested,
   };

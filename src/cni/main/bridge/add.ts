@@ -9,6 +9,7 @@ import {
   checkGateways,
   configureInterface,
   DUPLICATES_LOOKED_FOR,
+  interfaceEntry,
   UNANNOUNCED,
   writeSysctlIfExists,
 } from '../../link/interface.ts';
@@ -33,34 +34,20 @@ export function add(call: Call): Promise<Result> {
   const dns = readDns(call.config);
   return withNodeAndPod(call, netlink =>
     Undo.guard(call.host.log, async undo => {
-      const bridge = ensureBridge(netlink.node, netlink.nodeNetns, config.bridge, {
-        mtu: config.mtu,
-        promiscuous: config.promiscMode,
-        vlanFiltering: config.vlan !== 0 || config.trunk.length > 0,
-      });
+      const bridge = ensureBridge(netlink.node, netlink.nodeNetns, config);
       const pair = createVeth(netlink, { ...config, ifname: call.ifname, tag: callTag(call) }, undo);
       connectPort(netlink.node, bridge, pair.node, config);
       if (config.macspoofchk) await guard(call, pair.node, pair.pod, undo);
       const result = await address(call, config, netlink, bridge, pair, undo);
       const told = [
-        entry(netlink, config.bridge),
-        entry(netlink, pair.node.name),
-        podEntry(call, netlink, pair.pod),
+        interfaceEntry(getLink(netlink.node, config.bridge)),
+        interfaceEntry(getLink(netlink.node, pair.node.index)),
+        interfaceEntry(getLink(netlink.pod, pair.pod.index), call.netns),
       ];
       const useDns = dns && Object.keys(dns).length > 0 ? dns : result.dns;
       return { ...result, interfaces: [...told, ...result.interfaces], dns: useDns };
     }),
   );
-}
-
-function entry(netlink: NetlinkPair, name: string): Interface {
-  const { mac, mtu } = getLink(netlink.node, name);
-  return { name, ...(mac ? { mac } : {}), mtu };
-}
-
-function podEntry(call: Call, netlink: NetlinkPair, pod: Link): Interface {
-  const { name, mac, mtu } = getLink(netlink.pod, pod.index);
-  return { name, ...(mac ? { mac } : {}), mtu, sandbox: call.netns };
 }
 
 async function guard(call: Call, port: Link, pod: Link, undo: Undo): Promise<void> {
@@ -120,14 +107,12 @@ function openGateway(
   result: Result,
 ): Interface[] {
   const vlan = config.vlan !== 0;
-  const gateway = vlan
-    ? ensureVlanGateway(netlink.node, bridge, config.vlan, config.preserveDefaultVlan)
-    : bridge;
+  const gateway = vlan ? ensureVlanGateway(netlink.node, bridge, config) : bridge;
   for (const one of result.ips) {
     const length = one.address.split('/')[1];
     ensureGatewayAddress(netlink.node, gateway, `${one.gateway}/${length}`, config.forceAddress);
     const forwarding = isV6(one.address) ? 'net/ipv6/conf/all/forwarding' : 'net/ipv4/ip_forward';
     writeSysctlIfExists(call.host.netns, forwarding, '1');
   }
-  return vlan ? [entry(netlink, gateway.name)] : [];
+  return vlan ? [interfaceEntry(getLink(netlink.node, gateway.index))] : [];
 }

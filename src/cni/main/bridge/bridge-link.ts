@@ -1,6 +1,6 @@
 import { randomMac } from '../../../ip/mac.ts';
 import { formatPrefix, overlaps, requirePrefix } from '../../../ip/prefix.ts';
-import { ignoreErrors, isNetError } from '../../../net/error.ts';
+import { ignoreErrors } from '../../../net/error.ts';
 import { addAddress, deleteAddress, listAddresses } from '../../../net/rtnetlink/addresses.ts';
 import { changeBridge } from '../../../net/rtnetlink/bridge-port.ts';
 import { changeLink, createLink, findLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
@@ -9,25 +9,16 @@ import { trySysctl } from '../../../net/sysctl.ts';
 import { readPrefix } from '../../config/addresses.ts';
 import { DUPLICATES_LOOKED_FOR } from '../../link/interface.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
-
-export interface BridgeLinkOptions {
-  mtu: number;
-  promiscuous: boolean;
-  vlanFiltering: boolean;
-}
+import type { BridgeConfig } from './config.ts';
 
 /**
- * The bridge of this name, made when it is missing, up. Two calls may make it at once: one wins, both go on with it.
+ * The configured bridge, created when it is missing, up. Two calls may make it at once: one wins, both go on with it.
  * It is never removed: pods of other calls may be on it.
  * @throws CniError 999 when the name belongs to another kind of device
  */
-export function ensureBridge(
-  node: NetlinkSocket,
-  netns: string,
-  name: string,
-  options: BridgeLinkOptions,
-): Link {
-  const { mtu, promiscuous, vlanFiltering } = options;
+export function ensureBridge(node: NetlinkSocket, netns: string, config: BridgeConfig): Link {
+  const { bridge: name, mtu, promiscMode: promiscuous } = config;
+  const vlanFiltering = config.vlan !== 0 || config.trunk.length > 0;
   let link = findLink(node, name);
   if (!link) {
     ignoreErrors(['EEXIST'], () =>
@@ -81,17 +72,12 @@ export function ensureGatewayAddress(node: NetlinkSocket, link: Link, prefix: st
     }
     deleteAddress(node, { link: link.index, prefix: one.prefix });
   }
-  try {
-    // The bridge has the address alone on this node; detection would leave it unusable until a port is up.
-    addAddress(node, {
-      link: link.index,
-      prefix: canonical,
-      ...(wanted.family === 6 ? { noDuplicateDetection: true } : {}),
-    });
-  } catch (error) {
-    if (!isNetError(error, 'EEXIST')) throw error;
-  }
-  // A bridge that somebody else made may still follow its ports: setting its address to itself pins it.
+  // The bridge has the address alone on this node; detection would leave it unusable until a port is up.
+  const noDuplicateDetection = wanted.family === 6;
+  ignoreErrors(['EEXIST'], () =>
+    addAddress(node, { link: link.index, prefix: canonical, noDuplicateDetection }),
+  );
+  // The address of a bridge that another program made may follow its ports. Setting it explicitly pins it.
   if (link.kind === 'bridge' && link.mac)
     changeLink(node, link.index, { mac: getLink(node, link.index).mac! });
 }

@@ -1,35 +1,27 @@
-import { deleteLink, getLink } from '../../../net/rtnetlink/links.ts';
-import { requirePrevResult, validAttachments } from '../../config/network.ts';
-import { forwardToIpam, releaseSteps } from '../../delegate/addresses.ts';
+import { getLink } from '../../../net/rtnetlink/links.ts';
+import { requirePrevResult } from '../../config/network.ts';
+import { forwardToIpam } from '../../delegate/addresses.ts';
 import { checkAddresses, checkLink, checkRoutes, failCheck, podInterface } from '../../link/checks.ts';
-import { runAll, withNode, withNodeAndPod, withPodIfExists } from '../../link/netlink-pair.ts';
-import { callTag, staleTags } from '../../link/tag.ts';
-import { deleteTagged } from '../../link/veth.ts';
+import { withNodeAndPod } from '../../link/netlink-pair.ts';
 import { checkMasquerade, masquerading } from '../../rules/masquerade.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
+import { collectVeths, removeVeth } from '../remove-veth.ts';
 import { add } from './add.ts';
 import { readConfig } from './config.ts';
 import { spoofGuard } from './spoof-guard.ts';
 
-/** Rules first, by their tag: whoever gets the address next must find none of ours. */
+const rules = [masquerading, spoofGuard];
+
 async function del(call: Call): Promise<void> {
   readConfig(call);
-  const tag = callTag(call);
-  await runAll([
-    () => masquerading.remove(call),
-    () => spoofGuard.remove(call),
-    ...releaseSteps(call, 'DEL', [
-      () => withPodIfExists(call, pod => deleteLink(pod, call.ifname)),
-      () => withNode(call, node => deleteTagged(node, one => one === tag)),
-    ]),
-  ]);
+  await removeVeth(call, rules);
 }
 
 async function check(call: Call): Promise<void> {
   const config = readConfig(call);
   await forwardToIpam(call, 'CHECK');
   const previous = requirePrevResult(call);
-  const { entry, index } = podInterface(call, previous);
+  const { entry, own } = podInterface(call, previous);
   await withNodeAndPod(call, async ({ node, pod }) => {
     const bridge = getLink(node, config.bridge);
     if (bridge.kind !== 'bridge') failCheck(`${config.bridge} is not a bridge any more`);
@@ -43,11 +35,7 @@ async function check(call: Call): Promise<void> {
     }
     if (!link.up && !config.disableContainerInterface) failCheck(`Interface ${entry.name} is down`);
     if (!config.ipam) return;
-    const own = {
-      ...previous,
-      ips: previous.ips.filter(one => one.interface === undefined || one.interface === index),
-    };
-    checkAddresses(pod, link, index, own);
+    checkAddresses(pod, link, own);
     checkRoutes(pod, own);
     if (config.ipMasq) await checkMasquerade(call, own.ips);
   });
@@ -58,14 +46,7 @@ async function check(call: Call): Promise<void> {
 
 async function gc(call: Call): Promise<void> {
   readConfig(call);
-  const valid = validAttachments(call);
-  await runAll([
-    () => masquerading.gc(call, valid),
-    () => spoofGuard.gc(call, valid),
-    ...releaseSteps(call, 'GC', [
-      () => withNode(call, node => deleteTagged(node, staleTags(call.name, valid))),
-    ]),
-  ]);
+  await collectVeths(call, rules);
 }
 
 async function status(call: Call): Promise<void> {

@@ -3,7 +3,6 @@ import { backendField, ipMasqField, mtuField } from '../../config/fields.ts';
 import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { requestedMac } from '../../config/runtime.ts';
 import { ipamType } from '../../delegate/addresses.ts';
-import type { BackendName } from '../../rules/backend.ts';
 import { refuse } from '../../skel/errors.ts';
 import { interfaceNameProblem } from '../../skel/names.ts';
 import type { Call } from '../../skel/plugin.ts';
@@ -18,8 +17,7 @@ const trunkFields = {
   id: vlanId(0, 'one VLAN'),
 };
 
-/** Keys of a bridge network; those of others are passed over. */
-export const bridgeFields = {
+const bridgeFields = {
   bridge: withDefault(text('an interface name', 'name of the bridge'), 'cni0'),
   isGateway: withDefault(flag('put the gateway address on the bridge'), false),
   isDefaultGateway: withDefault(flag('and route everything to it'), false),
@@ -38,16 +36,9 @@ export const bridgeFields = {
   portIsolation: withDefault(flag('no traffic between ports'), false),
 };
 
-export interface BridgeConfig extends Omit<Shape<typeof bridgeFields>, 'ipMasqBackend' | 'vlanTrunk'> {
-  backend: BackendName;
-  /** Tagged VLANs, ascending, without doubles. */
-  trunk: number[];
-  mac: string | undefined;
-  /** Type of the address plugin; undefined: layer 2 only. */
-  ipam: string | undefined;
-}
+export type BridgeConfig = ReturnType<typeof readConfig>;
 
-/** Tagged VLANs of a trunk list. @throws CniError 7 */
+/** Tagged VLANs of a trunk list, ascending, without doubles. @throws CniError 7 */
 function readTrunk(list: readonly Shape<typeof trunkFields>[]): number[] {
   const ids = new Set<number>();
   list.forEach(({ minID, maxID, id }, index) => {
@@ -65,7 +56,7 @@ function readTrunk(list: readonly Shape<typeof trunkFields>[]): number[] {
 }
 
 /** @throws CniError 7, RipstopError ECONFIG */
-export function readConfig(call: Call): BridgeConfig {
+export function readConfig(call: Call) {
   const { vlanTrunk, ipMasqBackend, ...keys } = readIgnoringUnknown(bridgeFields, call.config, '');
   const bridge = keys.bridge || 'cni0';
   const fault = interfaceNameProblem(bridge);
@@ -81,7 +72,7 @@ export function readConfig(call: Call): BridgeConfig {
     ...keys,
     bridge,
     isGateway: keys.isGateway || keys.isDefaultGateway,
-    backend: ipMasqBackend || 'nftables',
+    backend: ipMasqBackend || ('nftables' as const),
     trunk: readTrunk(vlanTrunk ?? []),
     mac: requestedMac(call),
     ipam,

@@ -28,18 +28,12 @@ export function connectPort(node: NetlinkSocket, bridge: Link, port: Link, confi
       ...(config.portIsolation ? { isolated: true } : {}),
     });
   }
-  setVlans(node, port, config.vlan, config.trunk, config.preserveDefaultVlan);
+  setVlans(node, port, config);
 }
 
-function setVlans(
-  node: NetlinkSocket,
-  port: Link,
-  vlan: number,
-  trunk: readonly number[],
-  keepDefault: boolean,
-): void {
+function setVlans(node: NetlinkSocket, port: Link, { vlan, trunk, preserveDefaultVlan }: BridgeConfig): void {
   if (vlan === 0 && trunk.length === 0) return;
-  if (!keepDefault) {
+  if (!preserveDefaultVlan) {
     const has = listBridgeVlans(node).some(one => one.link === port.index && one.id === DEFAULT_VLAN);
     if (has) deleteBridgeVlan(node, { link: port.index, id: DEFAULT_VLAN });
   }
@@ -63,13 +57,8 @@ export async function waitForPort(node: NetlinkSocket, index: number): Promise<v
  * The interface that has the gateway's address in a VLAN: one end of a pair whose other end is a port of the bridge in
  * that VLAN, named `<bridge>.<vlan>`. Like the bridge it stays.
  */
-export function ensureVlanGateway(
-  node: NetlinkSocket,
-  bridge: Link,
-  vlan: number,
-  keepDefault: boolean,
-): Link {
-  const name = `${bridge.name}.${vlan}`;
+export function ensureVlanGateway(node: NetlinkSocket, bridge: Link, config: BridgeConfig): Link {
+  const name = `${bridge.name}.${config.vlan}`;
   const there = findLink(node, name);
   if (there) return there;
   const portName = nameFor(node, candidate =>
@@ -78,7 +67,7 @@ export function ensureVlanGateway(
   try {
     const port = getLink(node, portName);
     changeLink(node, port.index, { master: bridge.index, up: true });
-    setVlans(node, port, vlan, [], keepDefault);
+    setVlans(node, port, { ...config, trunk: [] });
     changeLink(node, getLink(node, name).index, { up: true });
   } catch (error) {
     deleteLink(node, portName);

@@ -10,7 +10,7 @@ import { CniError, CODE } from '../../skel/errors.ts';
  * and one rule for all pods; an element carries the tag of its attachment.
  */
 
-export interface GuardedPort {
+interface GuardedPort {
   /** Name of the node's end of the pair. */
   name: string;
   /** MAC address of the pod's end. */
@@ -49,10 +49,9 @@ add element bridge ${TABLE} allowed { "${name}" . ${mac} ${comment} }
 };
 
 const referenceGuard: ExistingRules<GuardedPort> = {
-  remove: ({ host, containerId, ifname }) => removeReferenceGuard(host.netns, containerId, ifname),
-  check: async ({ host, containerId, ifname }, { name }) =>
-    (await hasReferenceGuard(host.netns, containerId, ifname)) ? [] : [name],
-  // Its comments do not name a network, so only a DEL can tell whose they are.
+  remove: removeReferenceGuard,
+  check: async (call, { name }) => ((await hasReferenceGuard(call)) ? [] : [name]),
+  // Its comments do not name a network, so only DEL can identify the owner.
   gc: async () => {},
 };
 

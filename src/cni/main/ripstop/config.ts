@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
-import { flag, listOf, oneOf, readObject, text, withDefault } from '../../../base/schema.ts';
+import { anyValue, flag, listOf, oneOf, readObject, text, withDefault } from '../../../base/schema.ts';
 import { mtuField } from '../../config/fields.ts';
-import { anyObject, anything } from '../../config/ignore-unknown.ts';
+import { anyObject } from '../../config/ignore-unknown.ts';
 import { readDns } from '../../config/network.ts';
 import { runtimeConfig } from '../../config/runtime.ts';
 import type { NodeSubnets } from '../../meta/flannel/subnet-env.ts';
@@ -12,26 +12,25 @@ import type { Call } from '../../skel/plugin.ts';
 type Json = Record<string, unknown>;
 
 const reserved = {
-  cniVersion: anything('version of the specification'),
-  cniVersions: anything('versions of the specification'),
-  name: anything('name of the network'),
-  type: anything('ripstop'),
+  cniVersion: anyValue('version of the specification'),
+  cniVersions: anyValue('versions of the specification'),
+  name: anyValue('name of the network'),
+  type: anyValue('ripstop'),
   capabilities: anyObject('what the runtime may pass: portMappings, bandwidth, mac, ips'),
   runtimeConfig: anyObject('what the runtime passes'),
   args: anyObject('what the caller passes'),
-  prevResult: anything('result of an earlier plugin, or of ADD'),
-  dns: anything('resolver settings'),
+  prevResult: anyValue('result of an earlier plugin, or of ADD'),
+  dns: anyValue('resolver settings'),
 };
 
 const ipamFields = {
   type: oneOf(['host-local'], 'address management'),
   dataDir: text('a path', 'directory of the address files'),
-  routes: listOf(anything('a route: {dst, gw, ...}'), 'routes beside those to the networks of the overlay'),
+  routes: listOf(anyValue('a route: {dst, gw, ...}'), 'routes beside those to the networks of the overlay'),
   resolvConf: text('a path', 'file in resolv.conf format that is returned as DNS settings'),
 };
 
-/** Keys of a ripstop network. It is ours alone, so a key that is not known is a slip and refused. */
-export const ripstopFields = {
+const ripstopFields = {
   ...reserved,
   bridge: withDefault(text('an interface name', 'name of the bridge'), 'cni0'),
   mtu: mtuField,
@@ -44,13 +43,6 @@ export const ripstopFields = {
   ipam: anyObject('address management; ranges come from the agent'),
 };
 
-export interface RipstopConfig {
-  bridge: Json;
-  portmap: Json;
-  bandwidth: Json;
-  subnetFile: string;
-}
-
 /** The standard says that keys of the form `cni.dev/...` may come with any configuration. */
 function withoutReserved(config: Json): Json {
   return Object.fromEntries(Object.entries(config).filter(([key]) => !key.startsWith('cni.dev/')));
@@ -59,10 +51,10 @@ function withoutReserved(config: Json): Json {
 /**
  * The configurations of the three plugins that this one is made of. They use the newest version among themselves;
  * what the runtime sees is converted at the end.
- * @param env what the agent tells; undefined where it is not needed (DEL, CHECK, GC)
+ * @param env values of subnet.env; undefined where they are not needed (DEL, CHECK, GC)
  * @throws RipstopError ECONFIG with a suggestion for an unknown key, CniError 7
  */
-export function readConfig(call: Call, env: NodeSubnets | undefined): RipstopConfig {
+export function readConfig(call: Call, env: NodeSubnets | undefined) {
   const keys = readObject(ripstopFields, withoutReserved(call.config), '');
   const ipam = readObject(ipamFields, keys.ipam ?? {}, 'ipam');
   const { portMappings, bandwidth, ...runtime } = runtimeConfig(call);

@@ -18,7 +18,7 @@ function requireAgent(call: Call): void {
   throw new CniError(
     CODE.TRY_AGAIN_LATER,
     'the Ripstop agent of this node does not answer',
-    'start it (ripstop agent); what is wired already goes on working',
+    'start it (ripstop agent); existing pods are not affected',
   );
 }
 
@@ -43,7 +43,7 @@ async function addPart(call: Call, config: Json): Promise<Result> {
 }
 
 async function add(call: Call): Promise<Result> {
-  // Read twice: where the file is stands in the configuration, and the configuration is built from the file.
+  // Read twice: the configuration names the file, and the parts' configurations are built from the file.
   const { subnetFile } = readConfig(call, undefined);
   requireAgent(call);
   const config = readConfig(call, readSubnetEnv(subnetFile));

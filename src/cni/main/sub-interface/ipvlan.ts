@@ -10,8 +10,7 @@ import { subInterfacePlugin } from './sub-interface.ts';
 
 const MODES = Object.keys(IPVLAN_MODES) as IpvlanMode[];
 
-/** Keys of an ipvlan network. */
-export const ipvlanFields = {
+const ipvlanFields = {
   master: text(
     'an interface name',
     'device beneath; default: the only one of the chain, or that of the default route',

@@ -10,8 +10,7 @@ import { subInterfacePlugin } from './sub-interface.ts';
 
 const MODES = Object.keys(MACVLAN_MODES) as MacvlanMode[];
 
-/** Keys of a macvlan network. */
-export const macvlanFields = {
+const macvlanFields = {
   master: text('an interface name', 'device beneath; default: that of the default route'),
   mode: withDefault(oneOf(['', ...MODES], 'who may talk to whom'), 'bridge'),
   mtu: mtuField,

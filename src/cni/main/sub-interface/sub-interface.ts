@@ -9,13 +9,19 @@ import {
   type Link,
 } from '../../../net/rtnetlink/links.ts';
 import { listRoutes, TABLE_MAIN } from '../../../net/rtnetlink/routes.ts';
-import { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
+import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
 import { trySysctl } from '../../../net/sysctl.ts';
 import { readDns, requirePrevResult, validAttachments } from '../../config/network.ts';
 import { forwardToIpam, obtainAddresses, releaseSteps } from '../../delegate/addresses.ts';
 import { checkAddresses, checkLink, checkRoutes, failCheck, podInterface } from '../../link/checks.ts';
-import { checkGateways, configureInterface, UNANNOUNCED } from '../../link/interface.ts';
-import { type NetlinkPair, runAll, withNodeAndPod, withPodIfExists } from '../../link/netlink-pair.ts';
+import { checkGateways, configureInterface, interfaceEntry, UNANNOUNCED } from '../../link/interface.ts';
+import {
+  type NetlinkPair,
+  runAll,
+  withNode,
+  withNodeAndPod,
+  withPodIfExists,
+} from '../../link/netlink-pair.ts';
 import { refuseExisting } from '../../link/veth.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
@@ -24,11 +30,11 @@ import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 
 /*
- * macvlan, ipvlan and vlan are one thing three times: a device of the pod that stands on a device of the node (or, with
+ * macvlan, ipvlan and vlan have the same structure: a device of the pod that is based on a device of the node (or, with
  * linkInContainer, of the pod). Each of them says how it reads its configuration and what kind of link it makes.
  */
 
-export interface SubInterfaceConfig {
+interface SubInterfaceConfig {
   /** Name of the device beneath; undefined: the one of the default route. */
   master: string | undefined;
   /** The device beneath is in the pod's namespace. */
@@ -43,14 +49,14 @@ export interface SubInterfaceConfig {
   given?: Result | undefined;
 }
 
-export interface SubInterfaceKind {
+interface SubInterfaceKind {
   name: 'macvlan' | 'ipvlan' | 'vlan';
   read(call: Call): SubInterfaceConfig;
   /** Throws what has changed about the link. */
   verify(config: SubInterfaceConfig, link: Link): void;
 }
 
-/** Name of the device that the default route leaves by. @throws CniError 999 when there is none */
+/** The device of the default route. @throws CniError 999 without one */
 function defaultMaster(socket: NetlinkSocket): Link {
   const defaults = listRoutes(socket, { table: TABLE_MAIN }).filter(
     route => (route.destination === '0.0.0.0/0' || route.destination === '::/0') && route.link !== undefined,
@@ -104,8 +110,7 @@ async function addSubInterface(call: Call, kind: SubInterfaceKind): Promise<Resu
     Undo.guard(call.host.log, async undo => {
       const link = createSubInterface(call, netlink, config, undo);
       const result = await address(call, config, netlink, link, undo);
-      const { name, mac, mtu } = getLink(netlink.pod, link.index);
-      return { ...result, interfaces: [{ name, ...(mac ? { mac } : {}), mtu, sandbox: call.netns }], dns };
+      return { ...result, interfaces: [interfaceEntry(getLink(netlink.pod, link.index), call.netns)], dns };
     }),
   );
 }
@@ -124,7 +129,7 @@ async function address(
   }
   const result = { ...given, ips: given.ips.map(one => ({ ...one, interface: 0 })) };
   checkGateways(result);
-  // Neighbours hear of the address when it moves to this device.
+  // Neighbours are notified when the address moves to this device.
   trySysctl(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1', UNANNOUNCED);
   trySysctl(call.netns, `net/ipv6/conf/${call.ifname}/ndisc_notify`, '1', UNANNOUNCED);
   await configureInterface(netlink.pod, call.netns, link.index, call.ifname, result);
@@ -135,14 +140,14 @@ async function checkSubInterface(call: Call, kind: SubInterfaceKind): Promise<vo
   const config = kind.read(call);
   await forwardToIpam(call, 'CHECK');
   const previous = requirePrevResult(call);
-  const { entry, index } = podInterface(call, previous);
+  const { entry, own } = podInterface(call, previous);
   await withNodeAndPod(call, async ({ node, pod }) => {
     const link = checkLink(pod, entry, kind.name);
     if (!link.up) failCheck(`Interface ${entry.name} is down`);
     const master = findMaster(config.linkInContainer ? pod : node, config);
-    if (link.parent !== master.index) failCheck(`Interface ${entry.name} does not stand on ${master.name}`);
+    if (link.parent !== master.index) failCheck(`Interface ${entry.name} is not based on ${master.name}`);
     kind.verify(config, link);
-    checkAddresses(pod, link, index, previous);
+    checkAddresses(pod, link, own);
     checkRoutes(pod, previous);
   });
 }
@@ -150,14 +155,9 @@ async function checkSubInterface(call: Call, kind: SubInterfaceKind): Promise<vo
 async function subInterfaceStatus(call: Call, kind: SubInterfaceKind): Promise<void> {
   const config = kind.read(call);
   if (!config.linkInContainer && config.master) {
-    const socket = new NetlinkSocket({ netns: call.host.netns });
-    try {
-      findMaster(socket, config);
-    } catch (error) {
+    await withNode(call, node => findMaster(node, config)).catch(error => {
       throw new CniError(CODE.PLUGIN_UNAVAILABLE, messageOf(error));
-    } finally {
-      socket.close();
-    }
+    });
   }
   await forwardToIpam(call, 'STATUS');
 }

@@ -6,8 +6,7 @@ import { failCheck } from '../../link/checks.ts';
 import type { Plugin } from '../../skel/plugin.ts';
 import { subInterfacePlugin } from './sub-interface.ts';
 
-/** Keys of a vlan network. */
-export const vlanFields = {
+const vlanFields = {
   master: required(text('an interface name', 'device beneath', /./)),
   vlanId: withDefault(integer(0, 4094, 'VLAN whose tag frames carry on the device beneath'), 0),
   mtu: mtuField,

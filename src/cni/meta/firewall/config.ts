@@ -1,14 +1,12 @@
 import { oneOf, text, withDefault } from '../../../base/schema.ts';
 import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
-import type { Result } from '../../result/types.ts';
-import { hostPart } from '../../result/types.ts';
+import { hostPart, type Result } from '../../result/types.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 
 export type IngressPolicy = 'open' | 'same-bridge' | 'isolated';
 
-/** Keys of a firewall plugin. */
-export const firewallFields = {
+const firewallFields = {
   backend: withDefault(oneOf(['', 'iptables', 'nftables', 'firewalld'], 'where rules are put'), ''),
   iptablesAdminChainName: withDefault(
     text('a chain name', "chain with the administrator's own rules"),

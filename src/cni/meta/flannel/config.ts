@@ -10,23 +10,15 @@ type Json = Record<string, unknown>;
 const DEFAULT_SUBNET_FILE = '/run/flannel/subnet.env';
 const DEFAULT_DATA_DIR = '/var/lib/cni/flannel';
 
-/** Keys of a flannel network. */
-export const flannelFields = {
+const flannelFields = {
   subnetFile: text('a path', `file with the node's subnets, by default ${DEFAULT_SUBNET_FILE}`),
   dataDir: text('a path', `directory of the delegates' configurations, by default ${DEFAULT_DATA_DIR}`),
   delegate: anyObject('configuration of the plugin that wires the pod; name and ipam are set here'),
   ipam: anyObject('address management; ranges are set here'),
 };
 
-export interface FlannelConfig {
-  subnetFile: string;
-  dataDir: string;
-  delegate: Json;
-  ipam: Json;
-}
-
 /** @throws CniError 7 */
-export function readConfig(call: Call): FlannelConfig {
+export function readConfig(call: Call) {
   const keys = readIgnoringUnknown(flannelFields, call.config, '');
   const delegate = keys.delegate ?? {};
   for (const key of ['name', 'ipam']) {
@@ -54,10 +46,10 @@ export function delegateType(config: Json): string {
 }
 
 /**
- * The delegate's configuration: what the user wrote, filled with what the daemon tells. What is masqueraded by the
- * daemon is not masqueraded again.
+ * The delegate's configuration: the user's keys, completed with the values of subnet.env. The delegate masquerades only when the
+ * daemon does not.
  */
-export function buildDelegate(call: Call, config: FlannelConfig, env: NodeSubnets): Json {
+export function buildDelegate(call: Call, config: ReturnType<typeof readConfig>, env: NodeSubnets): Json {
   const type = delegateType(config.delegate);
   const { runtimeConfig, cniVersion } = call.config;
   return {

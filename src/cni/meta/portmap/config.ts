@@ -1,16 +1,25 @@
-import { flag, integer, listOf, oneOf, type Shape, text, withDefault } from '../../../base/schema.ts';
+import {
+  flag,
+  integer,
+  listOf,
+  oneOf,
+  required,
+  type Shape,
+  text,
+  withDefault,
+} from '../../../base/schema.ts';
 import { canonicalAddress, type Family, formatAddress } from '../../../ip/address.ts';
 import { readAddress } from '../../config/addresses.ts';
 import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { runtimeConfig } from '../../config/runtime.ts';
 import type { Result } from '../../result/types.ts';
-import { hostPart, isV6 } from '../../result/types.ts';
+import { given, hostPart, isV6 } from '../../result/types.ts';
 import { BACKENDS, type BackendName } from '../../rules/backend.ts';
-import { refuse } from '../../skel/errors.ts';
+import { CniError, refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 
 /** Error code: the host port is forwarded to another pod already (100 and above are a plugin's own). */
-export const HOST_PORT_TAKEN = 100;
+const HOST_PORT_TAKEN = 100;
 
 const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
@@ -18,8 +27,7 @@ export type Protocol = (typeof PROTOCOLS)[number];
 /** One line: what is handed on to iptables-restore or nft must not become a second command. */
 const match = text('a match in one line', "a word of the backend's language", /^[^\n\r;{}]+$/);
 
-/** Keys of a portmap plugin. */
-export const portmapFields = {
+const portmapFields = {
   backend: withDefault(oneOf(['', ...BACKENDS], 'where rules are put'), ''),
   snat: withDefault(flag('let pods of the subnet and the node itself use the host ports'), true),
   masqAll: withDefault(flag('masquerade every forwarded connection'), false),
@@ -34,8 +42,8 @@ export const portmapFields = {
 };
 
 const mappingFields = {
-  hostPort: integer(0, 65535, 'port of the node'),
-  containerPort: integer(0, 65535, 'port of the pod'),
+  hostPort: required(integer(1, 65535, 'port of the node')),
+  containerPort: required(integer(1, 65535, 'port of the pod')),
   protocol: withDefault(text('tcp | udp | sctp', 'protocol'), 'tcp'),
   hostIP: text('an address', 'only this address of the node'),
 };
@@ -48,20 +56,10 @@ export interface Mapping {
   hostIp: string | undefined;
 }
 
-export interface PortmapConfig {
-  backend: BackendName;
-  snat: boolean;
-  masqAll: boolean;
-  /** Value of the packet mark's bit. */
-  mark: number;
-  externalSetMarkChain: string | undefined;
-  conditionsV4: string[];
-  conditionsV6: string[];
-  mappings: Mapping[];
-}
+export type PortmapConfig = ReturnType<typeof readConfig>;
 
 /** @throws CniError 7, RipstopError ECONFIG */
-export function readConfig(call: Call): PortmapConfig {
+export function readConfig(call: Call) {
   const keys = readIgnoringUnknown(portmapFields, call.config, '');
   const fields = { portMappings: listOf(passthroughObject(mappingFields, 'a host port'), 'host ports') };
   const { portMappings } = readIgnoringUnknown(fields, runtimeConfig(call), 'runtimeConfig');
@@ -70,13 +68,10 @@ export function readConfig(call: Call): PortmapConfig {
     refuse('externalSetMarkChain', 'is a chain of iptables and cannot be used with the nftables backend');
   }
   return {
+    ...keys,
     backend,
-    snat: keys.snat,
-    masqAll: keys.masqAll,
+    /** Value of the packet mark's bit. */
     mark: 2 ** keys.markMasqBit,
-    externalSetMarkChain: keys.externalSetMarkChain || undefined,
-    conditionsV4: keys.conditionsV4 ?? [],
-    conditionsV6: keys.conditionsV6 ?? [],
     mappings: (portMappings ?? []).map((one, index) =>
       readMapping(one, `runtimeConfig.portMappings[${index}]`),
     ),
@@ -84,22 +79,10 @@ export function readConfig(call: Call): PortmapConfig {
 }
 
 function readMapping(one: Shape<typeof mappingFields>, where: string): Mapping {
-  if (!one.hostPort)
-    refuse(`${where}.hostPort`, `Invalid host port number: ${one.hostPort ?? 'none'}`, 'it takes 1..65535');
-  if (!one.containerPort) {
-    refuse(
-      `${where}.containerPort`,
-      `Invalid container port number: ${one.containerPort ?? 'none'}`,
-      'it takes 1..65535',
-    );
-  }
   const protocol = PROTOCOLS.find(known => known === (one.protocol || 'tcp').toLowerCase());
   if (!protocol) refuse(`${where}.protocol`, `"${one.protocol}" is not one of ${PROTOCOLS.join(', ')}`);
-  let hostIp: string | undefined;
-  if (one.hostIP) {
-    // The unspecified address of a family asks for that family, on every address of the node.
-    hostIp = formatAddress(readAddress(one.hostIP, `${where}.hostIP`));
-  }
+  // The unspecified address of a family asks for that family, on every address of the node.
+  const hostIp = one.hostIP ? formatAddress(readAddress(one.hostIP, `${where}.hostIP`)) : undefined;
   return { hostPort: one.hostPort, containerPort: one.containerPort, protocol, hostIp };
 }
 
@@ -117,7 +100,7 @@ export function hostPortsOf(config: PortmapConfig, result: Result): HostPorts {
   });
   const v4 = inside.find(one => !isV6(one.address))?.address;
   const v6 = inside.find(one => isV6(one.address))?.address;
-  return { ...config, pod: { ...(v4 ? { v4 } : {}), ...(v6 ? { v6 } : {}) } };
+  return { ...config, pod: given({ v4, v6 }) };
 }
 
 /** The host ports of one family. */
@@ -138,7 +121,9 @@ export function familyPorts({ pod, mappings, conditionsV4, conditionsV6 }: HostP
   ];
   return families.flatMap(({ family, cidr, conditions }) => {
     const own = mappingsOf(mappings, family === 6);
-    return cidr && own.length > 0 ? [{ family, cidr, mappings: own, conditions: conditions.join(' ') }] : [];
+    return cidr && own.length > 0
+      ? [{ family, cidr, mappings: own, conditions: conditions?.join(' ') ?? '' }]
+      : [];
   });
 }
 
@@ -156,6 +141,56 @@ export const addressOf = ({ cidr }: FamilyPorts) => canonicalAddress(hostPart(ci
 /** Address and port as a destination: `10.1.0.2:80`, `[fd00::2]:80`. */
 export const destinationOf = (address: string, port: number) =>
   isV6(address) ? `[${address}]:${port}` : `${address}:${port}`;
+
+/** A host port that is forwarded in one of the back ends. */
+export interface Forwarding {
+  protocol: string;
+  hostPort: number;
+  /** Address of the node; undefined: every one. */
+  hostIp: string | undefined;
+  /** Address of the pod, canonical. */
+  address: string;
+  containerPort: number;
+  /** What the rule names: the container, or a chain of iptables. */
+  owner: string;
+}
+
+/** The mappings that are not among `there`, as `describeMapping` names them. */
+export function missingMappings(ports: FamilyPorts, there: readonly Forwarding[]): string[] {
+  const address = addressOf(ports);
+  const isThere = (one: Mapping) =>
+    there.some(
+      other =>
+        other.protocol === one.protocol &&
+        other.hostPort === one.hostPort &&
+        other.hostIp === one.hostIp &&
+        other.address === address &&
+        other.containerPort === one.containerPort,
+    );
+  return ports.mappings.filter(one => !isThere(one)).map(one => describeMapping(one, address));
+}
+
+/**
+ * As with sockets, a port on every address and the same port on one address exclude each other.
+ * @throws CniError 100 for a port that is among `others`
+ */
+export function refuseTaken(mappings: readonly Mapping[], others: readonly Forwarding[]): void {
+  for (const { protocol, hostPort, hostIp } of mappings) {
+    const other = others.find(
+      one =>
+        one.protocol === protocol &&
+        one.hostPort === hostPort &&
+        (one.hostIp === undefined || hostIp === undefined || one.hostIp === hostIp),
+    );
+    if (!other) continue;
+    const target = destinationOf(other.address, other.containerPort);
+    throw new CniError(
+      HOST_PORT_TAKEN,
+      `host port ${hostPort}/${protocol}${hostIp ? ` of ${hostIp}` : ''} is taken: ${other.owner} has it forwarded to ${target}`,
+      'DEL that attachment or, when its container is gone, run GC on its network',
+    );
+  }
+}
 
 /** A mapping as CHECK names it. */
 export function describeMapping(

@@ -10,18 +10,17 @@ import {
   PodChains,
   withChainsLock,
 } from '../../rules/iptables-chains.ts';
-import { CniError } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 import {
   addressOf,
-  describeMapping,
   destinationOf,
   type FamilyPorts,
+  type Forwarding,
   familyPorts,
-  HOST_PORT_TAKEN,
   type HostPorts,
-  type Mapping,
+  missingMappings,
   type PortmapConfig,
+  refuseTaken,
 } from './config.ts';
 
 /*
@@ -60,7 +59,7 @@ function podLines(call: Call, config: PortmapConfig, ports: FamilyPorts): string
   const { family, cidr, mappings, conditions } = ports;
   const chain = CHAINS.nameOf(call.name, call.containerId);
   const comment = CHAINS.commentOf(call);
-  const setMark = config.externalSetMarkChain ?? SETMARK;
+  const setMark = config.externalSetMarkChain || SETMARK;
   const sources = config.masqAll
     ? ['']
     : [`-s ${canonicalNetwork(cidr)}`, ...(family === 4 ? ['-s 127.0.0.1/32'] : [])];
@@ -103,73 +102,50 @@ export const iptablesHostPorts: RuleBackend<HostPorts> = {
 
   async check(call, rules) {
     const missing: string[] = [];
-    for (const ports of familyPorts(rules)) {
-      const address = addressOf(ports);
-      const there = await translationsOf(call, ports.family);
-      const isThere = (one: Mapping) =>
-        there.some(
-          other =>
-            other.protocol === one.protocol &&
-            other.port === String(one.hostPort) &&
-            other.at === one.hostIp &&
-            other.to === destinationOf(address, one.containerPort),
-        );
-      const absent = ports.mappings.filter(one => !isThere(one));
-      missing.push(...absent.map(one => describeMapping(one, address)));
-    }
+    for (const ports of familyPorts(rules))
+      missing.push(...missingMappings(ports, await forwardingsOf(call, ports.family)));
     return missing;
   },
 
   gc: (call, valid) => CHAINS.gc(call, valid),
 };
 
-/** One translation of a pod's chain: what `-j DNAT` says. */
-interface Translation {
-  chain: string;
-  protocol: string;
-  port: string;
-  /** Address of the node; undefined: every one. */
-  at: string | undefined;
-  /** Address and port of the pod, as `10.1.0.2:80` or `[fd00::2]:80`. */
-  to: string;
-}
-
-function translationsIn(saved: string): Translation[] {
+/** The translations of all pods' chains; each is owned by its chain. */
+function forwardingsIn(saved: string): Forwarding[] {
   return saved
     .split('\n')
     .filter(line => line.startsWith(`-A ${PREFIX}`) && line.includes('-j DNAT'))
     .map(line => {
       const words = splitRule(line);
       const after = (flag: string) => words[words.indexOf(flag) + 1] ?? '';
-      const at = words.includes('-d') ? hostPart(after('-d')) : undefined;
+      const [, address = '', port] = /^\[?(.*?)\]?:(\d+)$/.exec(after('--to-destination')) ?? [];
       return {
-        chain: words[1] ?? '',
         protocol: after('-p'),
-        port: after('--dport'),
-        at,
-        to: after('--to-destination'),
+        hostPort: Number(after('--dport')),
+        hostIp: words.includes('-d') ? hostPart(after('-d')) : undefined,
+        address,
+        containerPort: Number(port),
+        owner: words[1] ?? '',
       };
     });
 }
 
-const addressIn = (to: string) => to.slice(0, to.lastIndexOf(':')).replace(/^\[|\]$/g, '');
-
 /** The translations of the pod's chain, in the variants of iptables in which the chain is reached. */
-async function translationsOf(call: Call, family: Family): Promise<Translation[]> {
+async function forwardingsOf(call: Call, family: Family): Promise<Forwarding[]> {
   const { netns } = call.host;
   const own = CHAINS.nameOf(call.name, call.containerId);
-  const found: Translation[] = [];
+  const found: Forwarding[] = [];
   for (const variant of await variantsInUse(netns, family, 'nat', own)) {
     const saved = await saveIptables(netns, family, 'nat', variant);
     const isReached = rulesOfChain(saved, DNAT).some(rule => splitRule(rule).at(-1) === own);
-    if (isReached) found.push(...translationsIn(saved).filter(one => one.chain === own));
+    if (isReached) found.push(...forwardingsIn(saved).filter(one => one.owner === own));
   }
   return found;
 }
 
 /**
  * Before host ports are forwarded, by either back end: looks through the pods' chains for translations of the same ports.
- * A chain that leads to the very address that this pod has been given belongs to a pod that is gone, and is removed.
+ * A chain that forwards to the address of this pod belongs to a pod that no longer exists, and is removed.
  * @throws CniError 100 for a port that is forwarded to another address
  */
 export async function clearPortsIptables(call: Call, rules: HostPorts): Promise<void> {
@@ -178,25 +154,12 @@ export async function clearPortsIptables(call: Call, rules: HostPorts): Promise<
   for (const ports of familyPorts(rules)) {
     const address = addressOf(ports);
     for (const variant of await variantsInUse(netns, ports.family, 'nat', DNAT)) {
-      const others = translationsIn(await saveIptables(netns, ports.family, 'nat', variant)).filter(
-        one => one.chain !== own,
-      );
-      const left = new Set(others.filter(one => addressIn(one.to) === address).map(one => one.chain));
+      const saved = await saveIptables(netns, ports.family, 'nat', variant);
+      const others = forwardingsIn(saved).filter(one => one.owner !== own);
+      const left = new Set(others.filter(one => one.address === address).map(one => one.owner));
       if (left.size > 0) await CHAINS.removeFrom(netns, ports.family, variant, chain => left.has(chain));
-      const taken = others.filter(other => !left.has(other.chain));
-      for (const one of ports.mappings) refuseTaken(taken, one);
+      const taken = others.filter(other => !left.has(other.owner));
+      refuseTaken(ports.mappings, taken);
     }
-  }
-}
-
-function refuseTaken(others: readonly Translation[], { protocol, hostPort, hostIp }: Mapping): void {
-  for (const { chain, at, to, ...one } of others) {
-    if (one.protocol !== protocol || one.port !== String(hostPort)) continue;
-    if (hostIp !== undefined && at !== undefined && at !== hostIp) continue;
-    throw new CniError(
-      HOST_PORT_TAKEN,
-      `host port ${hostPort}/${protocol} is taken: chain ${chain} forwards it to ${to}`,
-      'DEL that attachment or, when its container is gone, run GC on its network',
-    );
   }
 }

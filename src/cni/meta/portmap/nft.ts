@@ -16,18 +16,16 @@ import {
   TABLE,
   tagIn,
 } from '../../rules/nft-elements.ts';
-import { CniError } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 import {
-  addressOf,
-  describeMapping,
   destinationOf,
   type FamilyPorts,
+  type Forwarding,
   familyPorts,
-  HOST_PORT_TAKEN,
   type HostPorts,
-  type Mapping,
+  missingMappings,
   type PortmapConfig,
+  refuseTaken,
 } from './config.ts';
 
 /*
@@ -61,7 +59,7 @@ const CONDITIONAL = 'hostports_if';
 function base(): string {
   const maps = WORDS.map(family => {
     const { any, at, anyMark, atMark } = mapsOf(family);
-    // "typeof" would be read anew from the kernel by nft 1.0.6 with a dependency that it then refuses.
+    // Not "typeof": nft 1.0.6 reads it back from the kernel with a dependency that it then refuses.
     const key = 'inet_proto . inet_service';
     const { address } = family;
     return `
@@ -145,12 +143,12 @@ export const nftHostPorts: RuleBackend<HostPorts> = {
     const { netns } = call.host;
     const owner = call.containerId.slice(0, OWNER_MAX);
     const scripts = familyPorts(rules).map(ports => familyScript(rules, ports, callTag(call), owner));
-    await refuseTaken(netns, rules, 'other');
+    await refuseTakenIn(netns, rules, 'other');
     try {
       await applyNftScript(netns, base() + scripts.join(''));
     } catch (error) {
       if (!/File exists/.test(messageOf(error))) throw error;
-      await refuseTaken(netns, rules, 'own');
+      await refuseTakenIn(netns, rules, 'own');
       throw error;
     }
   },
@@ -163,24 +161,13 @@ export const nftHostPorts: RuleBackend<HostPorts> = {
   async check(call, rules) {
     const tag = callTag(call);
     const { elements, rules: handles } = await listOwned(call.host.netns, one => one === tag);
-    const targets = elements.flatMap(one => targetOf(one) ?? []);
-    const missing: string[] = [];
-    const conditional: string[] = [];
-    for (const ports of familyPorts(rules)) {
-      const address = addressOf(ports);
-      const isThere = (one: Mapping) =>
-        targets.some(
-          other =>
-            other.protocol === one.protocol &&
-            other.port === one.hostPort &&
-            other.at === one.hostIp &&
-            other.address === address &&
-            other.containerPort === one.containerPort,
-        );
-      const absent = ports.mappings.filter(one => ports.conditions !== '' || !isThere(one));
-      const names = absent.map(one => describeMapping(one, address));
-      (ports.conditions === '' ? missing : conditional).push(...names);
-    }
+    const there = elements.flatMap(one => forwardingOf(one) ?? []);
+    const families = familyPorts(rules);
+    const isConditional = (ports: FamilyPorts) => ports.conditions !== '';
+    const missing = families
+      .filter(ports => !isConditional(ports))
+      .flatMap(ports => missingMappings(ports, there));
+    const conditional = families.filter(isConditional).flatMap(ports => missingMappings(ports, []));
     // A mapping with conditions is one rule, and another one where it is masqueraded.
     return handles.length < conditional.length ? [...missing, ...conditional] : missing;
   },
@@ -190,63 +177,38 @@ export const nftHostPorts: RuleBackend<HostPorts> = {
   },
 };
 
-/** An element of a map of targets. */
-interface Target {
-  protocol: string;
-  port: number;
-  /** Address of the node; undefined: every one. */
-  at: string | undefined;
-  /** Address and port of the pod. */
-  address: string;
-  containerPort: number;
-  comment: string;
-}
-
 /** Undefined for an element of a map of marks. */
-function targetOf({ key, value, comment }: Element): Target | undefined {
+function forwardingOf({ key, value, comment }: Element): Forwarding | undefined {
   const parts = (key as { concat?: unknown[] } | undefined)?.concat;
   const [address, containerPort] = (value as { concat?: unknown[] } | undefined)?.concat ?? [];
   if (!parts || address === undefined) return undefined;
   const [protocol, port] = parts.slice(-2);
   return {
     protocol: String(protocol),
-    port: Number(port),
-    at: parts.length === 3 ? String(parts[0]) : undefined,
+    hostPort: Number(port),
+    hostIp: parts.length === 3 ? String(parts[0]) : undefined,
     address: String(address),
     containerPort: Number(containerPort),
-    comment,
+    owner: `container ${comment.slice(tagIn(comment).length + 1)}`,
   };
-}
-
-/** As with sockets, a port on every address and the same port on one address exclude each other. */
-function collide(one: Mapping, other: Target): boolean {
-  if (one.protocol !== other.protocol || one.hostPort !== other.port) return false;
-  return one.hostIp === undefined || other.at === undefined || one.hostIp === other.at;
 }
 
 /**
  * @param where the map that is searched for a mapping's port: its own, where the kernel itself refuses it, or the family's
  *   other one, where only a search finds it
- * @throws CniError 100, naming who has it
+ * @throws CniError 100 for a port that another pod has
  */
-async function refuseTaken(netns: string, rules: HostPorts, where: 'own' | 'other'): Promise<void> {
+async function refuseTakenIn(netns: string, rules: HostPorts, where: 'own' | 'other'): Promise<void> {
   for (const { family, mappings, conditions } of familyPorts(rules)) {
     if (conditions !== '') continue;
     const { any, at } = mapsOf(wordsOf(family));
     const searched = mappings.map(one => ((one.hostIp !== undefined) === (where === 'own') ? at : any));
     const sets = [...new Set(searched)].map(name => `map ${name}` as const);
-    const taken = (await listElements(netns, 'inet', sets)).flatMap(one => targetOf(one) ?? []);
-    for (const mapping of mappings) {
-      const other = taken.find(one => collide(mapping, one));
-      if (!other) continue;
-      const owner = other.comment.slice(tagIn(other.comment).length + 1);
-      const place = mapping.hostIp ? ` of ${mapping.hostIp}` : '';
-      throw new CniError(
-        HOST_PORT_TAKEN,
-        `host port ${mapping.hostPort}/${mapping.protocol}${place} is taken: it is forwarded to ${other.address} port ${other.containerPort} of container ${owner}`,
-        'DEL that attachment or, when its container is gone, run GC on its network',
-      );
-    }
+    const elements = await listElements(netns, 'inet', sets);
+    refuseTaken(
+      mappings,
+      elements.flatMap(one => forwardingOf(one) ?? []),
+    );
   }
 }
 
@@ -284,19 +246,19 @@ async function listOwned(
   return { elements, rules };
 }
 
-/** Removes host ports of other tags that lead to an address that this pod has been given: those pods are gone. */
+/** Removes host ports of other tags that forward to an address of this pod: those pods no longer exist. */
 export async function displaceNft(call: Call, { pod }: HostPorts): Promise<void> {
   const { netns } = call.host;
   const tag = callTag(call);
   const addresses = [pod.v4, pod.v6].flatMap(cidr => (cidr ? canonicalAddress(hostPart(cidr)) : []));
   const { elements } = await listOwned(netns, one => one !== tag);
   const stale = elements
-    .filter(one => addresses.includes(targetOf(one)?.address ?? ''))
+    .filter(one => addresses.includes(forwardingOf(one)?.address ?? ''))
     .map(one => tagIn(one.comment));
   if (stale.length > 0) await removeOwned(netns, one => stale.includes(one));
 }
 
 /** @throws CniError 100 when another pod of ours has one of the ports in nftables, for a pod that goes to iptables */
 export async function refuseTakenNft({ host }: Call, rules: HostPorts): Promise<void> {
-  for (const where of ['own', 'other'] as const) await refuseTaken(host.netns, rules, where);
+  for (const where of ['own', 'other'] as const) await refuseTakenIn(host.netns, rules, where);
 }

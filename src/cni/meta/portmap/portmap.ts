@@ -46,7 +46,7 @@ const referenceHostPorts: ExistingRules<HostPorts> = {
     return count >= wanted.length ? [] : wanted;
   },
 
-  // Their comments do not name a network, so only a DEL can tell whose they are.
+  // Their comments do not name a network, so only DEL can identify the owner.
   gc: async () => {},
 };
 
@@ -67,8 +67,8 @@ async function add(call: Call): Promise<Result> {
 }
 
 /**
- * UDP flows keep the way that they had before the mapping began or ceased. A failure to forget
- * them is only logged: they end by themselves when they rest.
+ * Conntrack entries of UDP flows keep the translation from before the mapping was added or removed, so they are deleted. A
+ * failure is only logged: idle entries expire by themselves.
  */
 function forgetFlows(call: Call, { mappings }: PortmapConfig): void {
   try {

@@ -21,22 +21,20 @@ export const linkFields = {
   txQLen: integer(0, 0xffffffff, 'length of the transmit queue', 'packets'),
 };
 
-/** Keys of a tuning plugin. */
-export const tuningFields = {
+const tuningFields = {
   ...linkFields,
   sysctl: anyObject('kernel settings below net, IFNAME standing for the interface: name to value'),
   dataDir: text('a path', `directory of the former values, by default ${DEFAULT_DATA_DIR}`),
 };
 
+/** A kernel setting; its name is a path below /proc/sys. */
+interface Setting {
+  name: string;
+  value: string;
+}
+
 /** Attributes of the pod's interface; what is absent is left as it is. */
 export type LinkTuning = Partial<Shape<typeof linkFields>>;
-
-export interface TuningConfig {
-  link: LinkTuning;
-  /** Names below /proc/sys, slashes between parts. */
-  settings: { name: string; value: string }[];
-  dataDir: string;
-}
 
 /** Later sources win: the configuration, CNI_ARGS, `args.cni`, the runtime. */
 function readLinkTuning(call: Call): LinkTuning {
@@ -63,7 +61,7 @@ export function settingName(key: string, ifname: string): string {
   return path.replaceAll('IFNAME', ifname);
 }
 
-function readSettings(call: Call, raw: Record<string, unknown>): TuningConfig['settings'] {
+function readSettings(call: Call, raw: Record<string, unknown>): Setting[] {
   const seen = new Map<string, string>();
   for (const [key, value] of Object.entries(raw)) {
     const where = `sysctl.${key}`;
@@ -84,7 +82,7 @@ function readSettings(call: Call, raw: Record<string, unknown>): TuningConfig['s
 }
 
 /** @throws CniError 2 for a setting that the node's list does not allow */
-export function checkAllowed(settings: TuningConfig['settings'], file = ALLOW_LIST): void {
+export function checkAllowed(settings: Setting[], file = ALLOW_LIST): void {
   let lines: string[];
   try {
     lines = readFileSync(file, 'utf8')
@@ -104,8 +102,10 @@ export function checkAllowed(settings: TuningConfig['settings'], file = ALLOW_LI
   }
 }
 
+export type TuningConfig = ReturnType<typeof readConfig>;
+
 /** @throws CniError 7, 4, 2; RipstopError ECONFIG */
-export function readConfig(call: Call): TuningConfig {
+export function readConfig(call: Call) {
   const { sysctl, dataDir } = readIgnoringUnknown(tuningFields, call.config, '');
   const settings = readSettings(call, sysctl ?? {});
   return { link: readLinkTuning(call), settings, dataDir: resolve(call.cwd, dataDir || DEFAULT_DATA_DIR) };

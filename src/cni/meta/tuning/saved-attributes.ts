@@ -45,7 +45,7 @@ export function removeOriginals(dataDir: string, containerId: string, ifname: st
   removeWithTemp(fileOf(dataDir, containerId, ifname));
 }
 
-/** Removes the files of a network whose attachment is not `valid`. Files of other networks and makers stay. */
+/** Removes the files of a network whose attachment is not `valid`. Files of other networks and programs stay. */
 export function gcOriginals(
   dataDir: string,
   network: string,

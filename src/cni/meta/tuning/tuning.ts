@@ -5,7 +5,7 @@ import { changeSysctl, readSysctl, writeSysctl } from '../../../net/sysctl.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { failCheck } from '../../link/checks.ts';
 import { withNodeAndPod, withPodIfExists } from '../../link/netlink-pair.ts';
-import type { Result } from '../../result/types.ts';
+import { given, type Result } from '../../result/types.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import { checkAllowed, type LinkTuning, readConfig, type TuningConfig } from './config.ts';
@@ -14,25 +14,21 @@ import { gcOriginals, readOriginals, removeOriginals, saveOriginals } from './sa
 const IFF_PROMISC = 0x100;
 const IFF_ALLMULTI = 0x200;
 
-function settingsOf(values: LinkTuning) {
-  return {
-    ...(values.mac === undefined ? {} : { mac: values.mac }),
-    ...(values.mtu === undefined ? {} : { mtu: values.mtu }),
-    ...(values.promisc === undefined ? {} : { promiscuous: values.promisc }),
-    ...(values.allmulti === undefined ? {} : { allMulticast: values.allmulti }),
-    ...(values.txQLen === undefined ? {} : { txQueueLength: values.txQLen }),
-  };
+function settingsOf({ mac, mtu, promisc, allmulti, txQLen }: LinkTuning) {
+  return given({ mac, mtu, promiscuous: promisc, allMulticast: allmulti, txQueueLength: txQLen });
 }
 
 /** The present values of what `wanted` names. */
-function presentValues(link: Link, wanted: LinkTuning): LinkTuning {
-  return {
-    ...(wanted.mac === undefined || !link.mac ? {} : { mac: link.mac }),
-    ...(wanted.mtu === undefined ? {} : { mtu: link.mtu }),
-    ...(wanted.promisc === undefined ? {} : { promisc: (link.flags & IFF_PROMISC) !== 0 }),
-    ...(wanted.allmulti === undefined ? {} : { allmulti: (link.flags & IFF_ALLMULTI) !== 0 }),
-    ...(wanted.txQLen === undefined ? {} : { txQLen: link.txQueueLength }),
+function presentValues({ mac, mtu, flags, txQueueLength }: Link, wanted: LinkTuning): LinkTuning {
+  const present = {
+    mac,
+    mtu,
+    promisc: (flags & IFF_PROMISC) !== 0,
+    allmulti: (flags & IFF_ALLMULTI) !== 0,
+    txQLen: txQueueLength,
   };
+  const names = Object.keys(wanted) as (keyof LinkTuning)[];
+  return given(Object.fromEntries(names.map(name => [name, present[name]])));
 }
 
 async function add(call: Call): Promise<Result> {
