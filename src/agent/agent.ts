@@ -23,13 +23,13 @@ import { Readiness } from './readiness.ts';
 import { StoreWatch } from './store/store-watch.ts';
 import { UncaughtRecord } from './uncaught-record.ts';
 
-/** How often the kernel's events are looked at, ms: a foreign change heals within this time and a comparison. */
+/** Interval at which the events of the kernel are read, ms: foreign changes are repaired after at most this time. */
 const EVENTS_MS = 500;
 const RENEW_CHECK_MS = 15_000;
 
 /**
- * The node agent: takes a lease, follows the leases of all others, and keeps this node's overlay as they say. One
- * `Network` at a time does the work; this class decides when there is another one.
+ * The node agent: acquires a lease, follows the leases of the other nodes, and keeps this node's overlay accordingly. One
+ * `Network` at a time does the work; this class decides when it is replaced.
  */
 export class Agent {
   readonly options: AgentOptions;
@@ -45,19 +45,19 @@ export class Agent {
   readonly #socket: NetlinkSocket;
   readonly #events: EventSocket;
   readonly #abort = new AbortController();
-  readonly #holder: LeaseClient;
+  readonly lease: LeaseClient;
   readonly #resolver: InputResolver;
-  readonly #source: InputSource;
+  readonly source: InputSource;
   readonly #underlay: UnderlayFollower;
   readonly #config: ConfigWatch;
   readonly #former = new FormerState();
   #network: Network | undefined;
-  /** Why the next network cannot start; the present one stays meanwhile. */
+  /** Why the next network cannot start; the present one stays. */
   #fault: string | undefined;
   #isConfirming = false;
-  /** Why another network is wanted. */
+  /** Why the network must be started again. */
   #wanted: string | undefined;
-  /** The last change that was announced, so that it is announced once. */
+  /** The last change that was announced: each one is announced once. */
   #announcedChange: string | undefined;
   #requestRestart: (() => void) | undefined;
   #timers: NodeJS.Timeout[] = [];
@@ -72,9 +72,9 @@ export class Agent {
     this.watch = new StoreWatch(store, log);
     this.#stateDir = new StateDir(options.stateDir);
     this.#socket = new NetlinkSocket({ netns: options.netns });
-    this.#holder = new LeaseClient(store, options.renewMarginMs, log, this.#abort.signal, {
+    this.lease = new LeaseClient(store, options.renewMarginMs, log, this.#abort.signal, {
       held: () => {
-        this.#source.isProvisional = false;
+        this.source.isProvisional = false;
         this.watch.reached();
         this.readiness.setTrue('identity');
         this.#save();
@@ -83,8 +83,8 @@ export class Agent {
       contested: error => this.readiness.setFalse('identity', describeError(error)),
       moved: lease => void this.#restart(`the subnet is now ${lease.key}: running pods keep their addresses`),
     });
-    this.#resolver = new InputResolver(options, store, this.#stateDir, this.#socket, this.#holder, log);
-    this.#source = new InputSource(store, this.#resolver, this.watch, log);
+    this.#resolver = new InputResolver(options, store, this.#stateDir, this.#socket, log);
+    this.source = new InputSource(store, this.#resolver, this.lease, this.watch, log);
     this.#underlay = new UnderlayFollower({
       readiness: this.readiness,
       log,
@@ -97,7 +97,7 @@ export class Agent {
     this.#config = new ConfigWatch({
       store,
       resolver: this.#resolver,
-      lease: this.#holder,
+      lease: this.lease,
       log,
       network: () => this.#network,
       restart: (why, change) => void this.#restart(why, change),
@@ -109,7 +109,7 @@ export class Agent {
     });
     this.probes = new PeerMonitor(
       () => this.#network?.overlays ?? [],
-      // Raw sockets are this process's own namespace's.
+      // Raw sockets belong to the namespace of the process.
       options.netns === '' ? options.probeMs : 0,
       log,
       (type, message) => void this.#recordEvent(type, 'RipstopPeers', message),
@@ -121,17 +121,13 @@ export class Agent {
     return this.#network;
   }
 
-  /** Sessions begun; every one after the first was an interruption. */
+  /** Starts of a network; every one after the first interrupted traffic. */
   get networkStarts(): number {
     return this.#networkStarts;
   }
 
-  get isProvisional(): boolean {
-    return this.#source.isProvisional;
-  }
-
   /**
-   * Works until `stop`. A failure is in `readiness` and tried again.
+   * Runs until `stop`. A failure is in `readiness` or `failing`, and tried again.
    * @throws RipstopError, NetError with `exitOnFailure`, when the first start fails
    */
   async run(): Promise<void> {
@@ -141,13 +137,13 @@ export class Agent {
     while (!this.#abort.signal.aborted) {
       try {
         this.#wanted = undefined;
-        const inputs = await this.#source.next(failures);
+        const inputs = await this.source.next(failures);
         this.#config.logFaults(inputs.settings);
         const plans = planOverlays(inputs);
         const network = this.#network;
         if (network?.isCompatibleWith(inputs, plans)) await this.#goOn(network, inputs);
         else {
-          // The former network carries traffic until here, also while inputs have a fault.
+          // The present network carries traffic until here, also while the inputs have a fault.
           await this.#stopNetwork(plans);
           await this.#startNetwork(inputs, plans);
         }
@@ -185,19 +181,19 @@ export class Agent {
     this.#requestRestart?.();
   }
 
-  /** Reads the network configuration again (SIGHUP) and takes up what changed. */
+  /** Reads the network configuration again (SIGHUP) and applies what changed. */
   reload(): Promise<void> {
     return this.#config.reload();
   }
 
   async #startNetwork(inputs: NetworkInputs, plans: readonly OverlayPlan[]): Promise<void> {
     const devices = await recordDevices(this.#socket, this.#stateDir, plans, this.#log);
-    const known = { leases: this.watch.leases ?? new Map(), refused: this.#source.refused, devices };
+    const known = { leases: this.watch.leases ?? new Map(), refused: this.source.refused, devices };
     const host = { options: this.options, repairs: this.repairs, former: this.#former, log: this.#log };
     const network = await Network.open(inputs, host, known);
     this.#network = network;
     this.#followUnderlay(network);
-    // What is known already comes first: packets flow again, whatever the rest of the start takes.
+    // The known peers come first, so that packets flow again before the rest of the start.
     if (this.watch.leases) this.#apply();
     this.#networkStarts++;
     this.#announcedChange = undefined;
@@ -206,7 +202,7 @@ export class Agent {
     this.#timers = [
       setInterval(() => void this.#reconcile(), this.options.resyncMs),
       setInterval(() => this.#pollKernelEvents(), EVENTS_MS),
-      setInterval(() => void this.#holder.renewWhenDue(), RENEW_CHECK_MS),
+      setInterval(() => void this.lease.renewWhenDue(), RENEW_CHECK_MS),
     ];
     await network.start();
     this.#judge(network);
@@ -223,11 +219,11 @@ export class Agent {
   }
 
   #hold({ config, lease }: NetworkInputs): void {
-    if (!this.#source.isProvisional) this.#holder.hold(config, lease);
+    if (!this.source.isProvisional) this.lease.hold(config, lease);
     this.#save();
   }
 
-  /** Parts of the network that fail make the node not ready, and ready again when they hold. */
+  /** Parts of the network that fail make the node not ready until they work again. */
   #judge({ reconcileErrors }: Network): void {
     for (const reason of this.readiness.update(reconcileErrors))
       void this.#recordEvent('Warning', 'RipstopNotReady', reason);
@@ -237,19 +233,19 @@ export class Agent {
   async #waitForRestart(): Promise<void> {
     await new Promise<void>(resolve => {
       this.#requestRestart = resolve;
-      // Asked for while the network was being started.
+      // Requested while the network was being started.
       if (this.#wanted !== undefined || this.#abort.signal.aborted) resolve();
     });
     this.#requestRestart = undefined;
   }
 
-  /** Ends the network. What the next one has no use for is taken away, the rest carries traffic until it takes over. */
+  /** Stops the network. What the next one does not use is removed; the rest carries traffic until the next one starts. */
   async #stopNetwork(next?: readonly OverlayPlan[]): Promise<void> {
     const network = this.#network;
     if (!network) return;
     for (const timer of this.#timers) clearInterval(timer);
     this.#network = undefined;
-    this.#holder.release();
+    this.lease.release();
     this.#underlay.reset();
     this.readiness.setFalse('overlay', 'the overlay is being started');
     await network.stop(next ?? (this.options.keepState ? undefined : []));
@@ -259,7 +255,7 @@ export class Agent {
     this.watch.follow(own, {
       leases: (all, changed) => {
         this.#apply(changed);
-        if (!this.#source.isProvisional) this.#holder.check(all);
+        if (!this.source.isProvisional) this.lease.check(all);
       },
       config: text => this.#config.changed(text),
       up: () => this.#confirm(),
@@ -268,50 +264,51 @@ export class Agent {
         this.readiness.setFalse('identity', describeError(error));
         this.#log.error(describeError(error));
         void this.#recordEvent('Warning', 'AddressInUse', describeError(error));
-        void this.#holder.reacquire('the address was contested');
+        void this.lease.reacquire('the address was contested');
       },
     });
   }
 
-  /** The store answers: what is remembered of it holds, or is another cluster's. */
+  /** The store answers: it confirms the saved state, or belongs to another cluster. */
   #confirm(): void {
     const inputs = this.#network?.inputs;
-    if (!this.#source.isProvisional || !this.watch.isUp || !inputs || this.#isConfirming) return;
+    if (!this.source.isProvisional || !this.watch.isUp || !inputs || this.#isConfirming) return;
     this.#isConfirming = true;
     const confirm = async (): Promise<void> => {
       const storeDisagrees = await this.#resolver.storeDisagrees();
-      if (this.#network?.inputs !== inputs) return; // another network has begun by what the store says
-      if (storeDisagrees) await this.#restart('this node was registered anew while the store was away');
-      else await this.#holder.reacquire('the last known state is confirmed', inputs);
+      if (this.#network?.inputs !== inputs) return; // another network has started from the store
+      if (storeDisagrees)
+        await this.#restart('this node was registered again while the store was unreachable');
+      else await this.lease.reacquire('the saved state is confirmed', inputs);
     };
     void confirm().finally(() => {
       this.#isConfirming = false;
     });
   }
 
-  /** Gives the network the leases of which `changed` changed (undefined: any); the next comparison makes up for a failure. */
+  /** Applies the leases, of which `changed` changed (undefined: any). The next comparison tries again what fails. */
   #apply(changed?: ReadonlySet<string>): void {
     const network = this.#network;
     if (!network || !this.watch.leases) return;
     try {
       const news = network.update(this.watch.leases, changed);
-      this.#source.refused = network.refused;
-      // What the kernel tells of this change is compared with it now, not with the next one.
+      this.source.refused = network.refused;
+      // The kernel's events about this change must not be compared with the next one.
       this.#pollKernelEvents();
       if (news) void this.#recordEvent('Warning', 'RipstopLeaseRefused', news);
       this.readiness.setTrue('peers');
     } catch (error) {
       if (this.options.exitOnFailure && this.#networkStarts === 0) throw error;
       const text = describeError(error);
-      if (this.readiness.setFalse('peers', text)) this.#log.error(`the peers could not be applied: ${text}`);
+      if (this.readiness.setFalse('peers', text)) this.#log.error(`cannot apply the peers: ${text}`);
     }
     this.#save();
   }
 
-  /** Keeps what is known for a start while the store is away. */
+  /** Saves the state for the next start. */
   #save(): void {
-    const { lease } = this.#holder;
-    if (lease) this.#resolver.save(lease, this.watch, this.#source.refused);
+    const { lease } = this.lease;
+    if (lease) this.#resolver.save(lease, this.watch, this.source.refused);
   }
 
   #setNodeCondition(): void {
@@ -319,7 +316,7 @@ export class Agent {
     this.store.ready?.(`pod subnet ${this.#network?.inputs.lease.key ?? ''}`);
   }
 
-  /** Parts of the network and writes to the store that do not hold at the moment, with the reason of each. */
+  /** What fails at the moment, with the reason: parts of the network, the configuration, writes to the store. */
   get failing(): ReadonlyMap<string, string> {
     const fault = this.#network && this.#fault;
     return new Map<string, string>([
@@ -327,13 +324,8 @@ export class Agent {
       ...(this.#config.fault === undefined ? [] : [['configuration', this.#config.fault] as const]),
       ...(this.#network?.reconcileErrors ?? []),
       ...(this.store.failing ?? []),
-      ...this.#holder.failing,
+      ...this.lease.failing,
     ]);
-  }
-
-  /** Milliseconds until the lease ends; undefined when it does not. */
-  get leaseLeftMs(): number | undefined {
-    return this.#holder.leftMs;
   }
 
   async #reconcile(): Promise<void> {
@@ -344,15 +336,15 @@ export class Agent {
     this.#judge(network);
     this.#followUnderlay(network);
     this.#config.retry();
-    // The store may have failed when this network began, and answer its watch all the time.
+    // The store may have failed only when this network started, so that its watch reports no change.
     this.#confirm();
-    // Again what was seen last: it may have come while the network was being started.
-    if (this.watch.leases && !this.#source.isProvisional) this.#holder.check(this.watch.leases);
+    // The last leases may have arrived while the network was being started.
+    if (this.watch.leases && !this.source.isProvisional) this.lease.check(this.watch.leases);
     const mustSelect = network.mustSelect && !this.readiness.reason('underlay');
     if (mustSelect || this.readiness.reason('peers')) this.#apply();
   }
 
-  /** Looks at what the kernel told: the underlay may have moved, or someone touched what is ours. */
+  /** Reads the kernel's events: the underlay may have changed, or another program changed our state. */
   #pollKernelEvents(): void {
     const network = this.#network;
     const events = this.#events.drain();
@@ -366,7 +358,7 @@ export class Agent {
     this.#underlay.look(underlay, () => this.#resolver.chooseUnderlay(config));
   }
 
-  /** Asks for another network. `change` tells one change from the next; each is announced and acted on once. */
+  /** Starts the network again. Each `change` is announced and acted on once. */
   async #restart(why: string, change = why): Promise<void> {
     if (this.#announcedChange === change) return;
     this.#announcedChange = change;
@@ -386,7 +378,7 @@ export class Agent {
     await this.#stateDir.flush();
     await this.store
       .close()
-      .catch(error => this.#log.warn(`the store did not close: ${describeError(error)}`));
+      .catch(error => this.#log.warn(`cannot close the store: ${describeError(error)}`));
     if (!this.options.keepState)
       for (const failure of this.#former.restore(this.#socket))
         this.#log.warn(`cannot restore the former kernel state: ${describeError(failure)}`);

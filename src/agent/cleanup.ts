@@ -18,20 +18,20 @@ export interface CleanupOptions {
   readonly instance: string;
   readonly stateDir: string;
   readonly subnetFile: string;
-  /** Take away what flannel left on the node as well. */
+  /** Also remove what flannel left on the node. */
   readonly flannel: boolean;
 }
 
-/** What was taken away, and what could not be. */
+/** What was removed, and what could not be removed. */
 export interface CleanupReport {
   readonly removed: readonly string[];
   readonly failures: readonly string[];
 }
 
 /**
- * Removes everything that the agent ever made on this node: devices, routes, rules, files. Nothing else: devices are
- * known from the state directory, routes by their protocol and network, rules by table and chain. The agent must not run. Kernel
- * settings such as ip_forward stay, others may rely on them by now; the lease ends by itself.
+ * Removes everything that the agent made on this node, and nothing else: devices (names in the state directory), routes
+ * (by protocol and network), rules (by table and chain) and files. The agent must not run. Sysctls such as ip_forward stay,
+ * because other programs may rely on them; the lease expires.
  */
 export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
   const removed: string[] = [];
@@ -60,7 +60,7 @@ export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
       });
     }
     for (const route of listRoutes(socket, { table: TABLE_MAIN })) {
-      // `ripstop run` marks its routes in the same way: only those into the agent's own network are meant.
+      // `ripstop run` uses the same protocol: only routes into the agent's network are removed.
       if (!networks.some(network => covers(network, route.destination))) continue;
       const isBlackhole = route.type === 'blackhole' && route.metric === BLACKHOLE_METRIC;
       if (route.protocol !== PROTOCOL_RIPSTOP && !isBlackhole) continue;

@@ -8,7 +8,7 @@ import type { LeaseClient } from './lease/client.ts';
 import type { LeaseStore } from './lease/store.ts';
 import type { Network } from './overlay/network.ts';
 
-/** What the configuration needs of the agent. */
+/** What `ConfigWatch` needs of the agent. */
 export interface ConfiguredAgent {
   readonly store: LeaseStore;
   readonly resolver: InputResolver;
@@ -17,14 +17,14 @@ export interface ConfiguredAgent {
   network(): Network | undefined;
   /** Starts the network again. `change` distinguishes one change from the next. */
   restart(why: string, change: string): void;
-  /** The network goes on with a new configuration, or with leases that were read together with it. */
+  /** The network continues under a new configuration, or with leases that were read together with it. */
   takenUp(): void;
   warn(message: string): void;
 }
 
 /**
- * Takes up changes of the network configuration: in the running network where that is possible, otherwise by a restart
- * of the network. A configuration that this node cannot follow changes nothing.
+ * Applies changes of the network configuration: to the running network where that is possible, otherwise by a restart of
+ * the network. A configuration that this node cannot follow changes nothing.
  */
 export class ConfigWatch {
   readonly #agent: ConfiguredAgent;

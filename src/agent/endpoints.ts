@@ -2,36 +2,33 @@ import { Backoff } from '../base/backoff.ts';
 import { describeError } from '../base/errors.ts';
 import { componentLog, type Log } from '../base/log.ts';
 
-/** Where a TCP listener is. */
+/** Address of a TCP listener. */
 export interface ListenAddress {
   /** IP address. */
   readonly address: string;
   readonly port: number;
 }
 
-/** Something that was opened beside the data plane. */
+/** An open listener. */
 export interface Opened {
   close(): unknown;
 }
 
-/** One listener of the agent as `status`, doctor and metrics show it. */
+/** A listener as `status`, doctor and metrics show it. */
 export interface EndpointState {
   /** `health`, `metrics`, `web`, `cni`. */
   readonly name: string;
   /** Address and port, or path. */
   readonly location: string;
-  /** Why it is not open; undefined: it is open, or is being opened for the first time. */
+  /** Why it is not open; undefined: it is open, or the first attempt is in progress. */
   readonly problem: string | undefined;
 }
 
-/** First and longest wait between two tries to open an endpoint, ms. */
+/** First and longest time between two attempts to open an endpoint, ms. */
 const FIRST_MS = 500;
 const LAST_MS = 10_000;
 
-/**
- * The listeners beside the data plane. One that cannot be opened does not stop the agent: it is named, and tried again
- * until it opens.
- */
+/** The listeners of the agent. A listener that cannot be opened does not stop the agent: it is reported and tried again. */
 export class Endpoints {
   readonly #log: Log;
   readonly #states = new Map<string, EndpointState>();
@@ -48,8 +45,8 @@ export class Endpoints {
   }
 
   /**
-   * Opens an endpoint now, or as soon as that is possible.
-   * @param changed called with the reason when it cannot be opened, with undefined when it is open
+   * Opens an endpoint now, or as soon as possible.
+   * @param changed called with the reason when it cannot be opened, and with undefined when it is open
    */
   open(
     name: string,
@@ -58,38 +55,36 @@ export class Endpoints {
     changed: (problem: string | undefined) => void = () => {},
   ): void {
     this.#states.set(name, { name, location, problem: undefined });
-    this.#work.push(this.#try(name, location, open, changed));
+    this.#work.push(
+      this.#try(open, problem => {
+        const former = this.#states.get(name)?.problem;
+        this.#states.set(name, { name, location, problem });
+        const about = { endpoint: name, location };
+        if (problem !== undefined && former !== problem)
+          this.#log.warn(about, `endpoint not open, trying again: ${problem}`);
+        if (problem === undefined && former !== undefined) this.#log.info(about, 'endpoint opened');
+        changed(problem);
+      }),
+    );
   }
 
-  /** Closes what is open; what is not is given up. */
+  /** Closes the open endpoints and stops the attempts to open the others. */
   async close(): Promise<void> {
     this.#abort.abort();
     await Promise.all(this.#work);
     await Promise.all(this.#opened.map(async one => one.close()));
   }
 
-  async #try(
-    name: string,
-    location: string,
-    open: () => Promise<Opened>,
-    changed: (problem: string | undefined) => void,
-  ): Promise<void> {
+  async #try(open: () => Promise<Opened>, changed: (problem: string | undefined) => void): Promise<void> {
     const { signal } = this.#abort;
     const backoff = new Backoff(FIRST_MS, LAST_MS);
     while (!signal.aborted) {
       try {
         this.#opened.push(await open());
-        if (this.#states.get(name)?.problem !== undefined)
-          this.#log.info({ endpoint: name, location }, 'endpoint opened');
-        this.#states.set(name, { name, location, problem: undefined });
         changed(undefined);
         return;
       } catch (error) {
-        const problem = describeError(error);
-        if (this.#states.get(name)?.problem !== problem)
-          this.#log.warn({ endpoint: name, location }, `endpoint not open, trying again: ${problem}`);
-        this.#states.set(name, { name, location, problem });
-        changed(problem);
+        changed(describeError(error));
         await backoff.wait(signal);
       }
     }

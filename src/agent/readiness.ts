@@ -1,6 +1,6 @@
 import type { Part } from './overlay/network.ts';
 
-/** What must hold before pods can be wired and their packets can flow. */
+/** What is required before pods can be attached and their packets can flow. */
 export type Condition =
   | 'overlay'
   | 'underlay'
@@ -11,7 +11,7 @@ export type Condition =
   | 'identity'
   | 'cni';
 
-/** Conditions of the overlay's parts. Without the others (a blackhole route) pods' packets flow. */
+/** Conditions of the network's parts. A part without one (the blackhole route) does not stop packets of pods. */
 const CONDITION_OF: Partial<Record<Part, Condition>> = {
   'kernel state': 'kernel',
   rules: 'rules',
@@ -49,7 +49,7 @@ export class Readiness {
     return true;
   }
 
-  /** Sets the conditions of the overlay's parts. @returns the reasons of those that became false */
+  /** Sets the conditions of the network's parts. @returns the reasons of those that became false */
   update(failing: ReadonlyMap<Part, string>): string[] {
     const reasons: string[] = [];
     for (const [part, condition] of Object.entries(CONDITION_OF) as [Part, Condition][]) {

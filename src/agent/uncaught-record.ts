@@ -24,14 +24,13 @@ const RECORD_FIELDS = {
   ),
 };
 
-/** Characters of a message that are kept. */
+/** Longest recorded message, characters. */
 const MESSAGE_MAX = 500;
-/** Messages that are logged with their stack, for all parts together. */
+/** Most messages that are logged with their stack, for all parts together. */
 const LOGGED_MAX = 100;
 
 /**
- * Errors that ended the agent because nothing handled them, counted in the state directory: the process that counts one
- * ends with it.
+ * Uncaught errors, which end the agent. Their count is in the state directory, because the process ends with each of them.
  */
 export class UncaughtRecord {
   readonly #path: string;
@@ -45,11 +44,11 @@ export class UncaughtRecord {
       this.#count = record.count;
       this.#last = record.last ?? null;
     } catch {
-      // None so far (ENOENT), or the record is damaged: counting begins at 0.
+      // No error so far (ENOENT), or the record is damaged: the count starts at 0.
     }
   }
 
-  /** Since the state directory was made, by all runs of the agent. */
+  /** Errors of all runs of the agent since the state directory was made. */
   get count(): number {
     return this.#count;
   }
@@ -72,7 +71,7 @@ export class UncaughtRecord {
   }
 }
 
-/** Logs errors of listeners and side services: each distinct one once, all are counted. */
+/** Logs each distinct error of listeners and side services once; all are counted. */
 export function logContained(log: Log): void {
   const logged = new Set<string>();
   reportContained((part, error) => {

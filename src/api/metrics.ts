@@ -109,8 +109,8 @@ const workerLag = perDataPlane(['direction', 'statistic'], ({ lag }) =>
   ]),
 );
 
-function leaseLeft({ network, leaseLeftMs }: Agent): [string, number][] {
-  return network && leaseLeftMs !== undefined ? [[network.inputs.lease.key, leaseLeftMs / 1000]] : [];
+function leaseLeft({ network, lease: { leftMs } }: Agent): [string, number][] {
+  return network && leftMs !== undefined ? [[network.inputs.lease.key, leftMs / 1000]] : [];
 }
 
 function overlaysOf({ network }: Agent): readonly Overlay[] {

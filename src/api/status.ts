@@ -128,11 +128,11 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
       kind: store.kind,
       location: store.location,
       downSince: agent.watch.downSince === undefined ? null : new Date(agent.watch.downSince).toISOString(),
-      borrowed: agent.isProvisional,
+      borrowed: agent.source.isProvisional,
       kept: keptOf(agent.watch.kept),
     },
     lease: inputs
-      ? { key: inputs.lease.key, subnets: subnetsOf(inputs.lease), endsInMs: agent.leaseLeftMs ?? null }
+      ? { key: inputs.lease.key, subnets: subnetsOf(inputs.lease), endsInMs: agent.lease.leftMs ?? null }
       : null,
     underlay: inputs
       ? {

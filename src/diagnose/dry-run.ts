@@ -1,20 +1,12 @@
-import { parseNetConf } from '../agent/config/net-conf.ts';
 import { formatSubnetEnv, readSubnetEnv } from '../agent/config/subnet-env.ts';
-import { deviceMacs, isOnLink, linkSnapshot } from '../agent/inputs/link-snapshot.ts';
+import { isOnLink } from '../agent/inputs/link-snapshot.ts';
 import type { AgentOptions } from '../agent/inputs/options.ts';
-import {
-  isCarriedHere,
-  leaseAttributes,
-  type OverlayPlan,
-  planOverlays,
-  subnetEnvOf,
-} from '../agent/inputs/plan.ts';
-import { derivedMacs, type NetworkInputs, settingsUnder } from '../agent/inputs/resolve.ts';
+import { isCarriedHere, type OverlayPlan, planOverlays, subnetEnvOf } from '../agent/inputs/plan.ts';
+import { InputResolver, type NetworkInputs } from '../agent/inputs/resolve.ts';
 import { StateDir } from '../agent/inputs/state-dir.ts';
-import { UnderlayChooser } from '../agent/inputs/underlay-chooser.ts';
 import { refuseOnUnderlay, underlaySubnets } from '../agent/inputs/underlay-subnets.ts';
 import { describeChange, describeConnected } from '../agent/kernel/change.ts';
-import { desiredState } from '../agent/kernel/desired.ts';
+import { desiredState, overlaySpec } from '../agent/kernel/desired.ts';
 import { connectedRoutes, diff } from '../agent/kernel/diff.ts';
 import { observe } from '../agent/kernel/observe.ts';
 import type { ObservedState } from '../agent/kernel/state.ts';
@@ -22,7 +14,6 @@ import { nextAction } from '../agent/lease/acquire.ts';
 import { formatKey, type Lease } from '../agent/lease/lease.ts';
 import type { RejectedLease } from '../agent/lease/rejected-lease.ts';
 import type { LeaseStore } from '../agent/lease/store.ts';
-import { overlaySpec } from '../agent/overlay/overlay-spec.ts';
 import { selectPeers } from '../agent/overlay/peer-selector.ts';
 import { IptablesRules } from '../agent/rules/iptables.ts';
 import { NftablesRules } from '../agent/rules/nftables.ts';
@@ -45,19 +36,8 @@ const STORE_MS = 10_000;
 export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log): Promise<string[]> {
   const socket = new NetlinkSocket({ netns: options.netns });
   try {
-    const { text, source } = await store.networkConfig();
-    const ranges = store.allocates;
-    const { tolerateUnknown } = options;
-    const config = store.parseConfig?.() ?? parseNetConf(text, source, { ranges, tolerateUnknown });
-    const settings = settingsUnder(options, config);
-    for (const note of config.notes) log.info(note);
-    const overrides = (await store.overrides?.()) ?? {};
-    const memory = new StateDir(options.stateDir);
-    const history = (await memory.load())?.underlay;
-    const underlay = new UnderlayChooser(options, linkSnapshot(socket), history).choose(config, overrides);
-    const known = { ...deviceMacs(socket, config.backend), ...overrides };
-    const macs = derivedMacs(config, underlay) ?? (await memory.macs(known, false));
-    const attributes = leaseAttributes(config.backend, underlay, macs, options.remoteChecksum);
+    const resolver = new InputResolver(options, store, new StateDir(options.stateDir), socket, log);
+    const { config, underlay, macs, settings, attributes } = await resolver.preview();
     const subnets = underlaySubnets(socket, underlay.index);
     const leases = await listOnce(store);
     const former = await readSubnetEnv(options.subnetFile);
@@ -79,7 +59,7 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
         rejected.set(`${rejection.key} ${rejection.message}`, rejection);
       const isUserspace = isCarriedHere(plan, options.dataPlane);
       const { txQueueLength } = settings.values;
-      const overlay = overlaySpec({ plan, backend: config.backend, underlay, isUserspace, txQueueLength });
+      const overlay = overlaySpec(plan, config.backend, underlay, isUserspace, txQueueLength);
       const wanted = desiredState(overlay, selection.peers);
       return changes(socket, plan, wanted, isUserspace);
     });

@@ -11,24 +11,24 @@ export interface ConfigText {
   readonly source: string;
 }
 
-/** What the agent last knew; enough to carry on while the store is away, and at a start until it has answered. */
+/** The saved state, with which the agent starts until the store has answered, or while it is unreachable. */
 export interface Checkpoint {
-  /** `place` of the store that said it. */
+  /** `location` of the store that it came from. */
   readonly store: string;
   readonly config: ConfigText;
   readonly lease: Lease;
-  /** By key. May change in place until it is written. */
+  /** By key. May change in place until the state is written. */
   readonly leases: ReadonlyMap<string, Lease>;
-  /** Keys of leases that contradict those of known peers. */
+  /** Keys of leases that contradict those of peers. */
   readonly refused?: ReadonlySet<string> | undefined;
-  /** What the store said of this node. */
+  /** What the store sets for this node. */
   readonly overrides: NodeOverrides;
   readonly underlay?: UnderlayHistory | undefined;
-  /** Which of the leases an emptied store had lost. */
+  /** The leases that an emptied store lost. */
   readonly kept?: KeptLeases | undefined;
 }
 
-/** Of the file; another one makes it void. */
+/** Version of the file. A file of another version is ignored. */
 const VERSION = 1;
 
 const number: Field<number> = {
@@ -71,12 +71,15 @@ const checkpointFields = {
   lease: required(objectOf(leaseFields, '')),
   leases: required(listOf(objectOf(leaseFields, ''), '')),
   overrides: required(objectOf(overrideFields, '')),
-  underlay: objectOf({ wish: required(word), home: required(placement), current: required(placement) }, ''),
+  underlay: objectOf(
+    { selector: required(word), home: required(placement), current: required(placement) },
+    '',
+  ),
   refused: required(words),
   kept: objectOf({ keys: required(words), until: required(number), why: required(word) }, ''),
 };
 
-/** The checkpoint in a file; undefined for anything else, and for what another version wrote. */
+/** The checkpoint in a file; undefined for other content, and for another version. */
 export function parseCheckpoint(raw: unknown): Checkpoint | undefined {
   try {
     const { version, lease, leases, overrides, refused, ...rest } = readObject(checkpointFields, raw, '');
@@ -94,7 +97,7 @@ export function parseCheckpoint(raw: unknown): Checkpoint | undefined {
   }
 }
 
-/** One line. A change of one lease does not format the others again. */
+/** Formats a checkpoint as one line. The text of a lease is cached. */
 export function formatCheckpoint(checkpoint: Checkpoint): string {
   const { store, config, overrides, underlay, kept, lease, leases } = checkpoint;
   const refused = [...(checkpoint.refused ?? [])];

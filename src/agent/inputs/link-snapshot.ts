@@ -15,7 +15,7 @@ const SCOPES: Readonly<Record<number, LinkAddress['scope']>> = {
   254: 'host',
 };
 
-/** What rtnetlink says about links, addresses and routes of a namespace, for the choice of the underlay. */
+/** Links, addresses and routes of a namespace, for the choice of the underlay. */
 export function linkSnapshot(socket: NetlinkSocket): LinkSnapshot {
   return {
     links(): UnderlayLink[] {
@@ -30,7 +30,7 @@ export function linkSnapshot(socket: NetlinkSocket): LinkSnapshot {
             family: address.family,
             address: address.address,
             scope: SCOPES[address.scope] ?? 'global',
-            // IFA_F_SECONDARY and IFA_F_TEMPORARY are one bit: for IPv6 it means a privacy address (RFC 8981).
+            // IFA_F_SECONDARY and IFA_F_TEMPORARY are the same bit: for IPv6 it means a privacy address (RFC 8981).
             temporary: address.family === 6 && address.secondary,
             deprecated: address.deprecated,
           })),
@@ -45,7 +45,7 @@ export function linkSnapshot(socket: NetlinkSocket): LinkSnapshot {
       return best?.link ?? best?.hops?.[0]?.link;
     },
     routeTo(address) {
-      const route = wayTo(socket, address);
+      const route = findRoute(socket, address);
       return route?.link === undefined ? undefined : { link: route.link, source: route.source ?? '' };
     },
   };
@@ -53,13 +53,13 @@ export function linkSnapshot(socket: NetlinkSocket): LinkSnapshot {
 
 /** True when packets to `address` leave by the link `index` without a router in between. */
 export function isOnLink(socket: NetlinkSocket, address: string, index: number): boolean {
-  const route = wayTo(socket, address);
+  const route = findRoute(socket, address);
   return (
     route !== undefined && route.type === 'unicast' && route.link === index && route.gateway === undefined
   );
 }
 
-/** MACs of the kernel VXLAN devices that flannel, or our own kernel data plane, left: peers know them already. */
+/** MACs of kernel VXLAN devices that flannel, or our own kernel data plane, left: peers already have them. */
 export function deviceMacs(socket: NetlinkSocket, backend: BackendConfig): { mac?: string; mac6?: string } {
   if (backend.type !== 'vxlan') return {};
   const macOf = (family: Family): string | undefined => {
@@ -70,7 +70,7 @@ export function deviceMacs(socket: NetlinkSocket, backend: BackendConfig): { mac
   return { ...(mac ? { mac } : {}), ...(mac6 ? { mac6 } : {}) };
 }
 
-function wayTo(socket: NetlinkSocket, address: string): Route | undefined {
+function findRoute(socket: NetlinkSocket, address: string): Route | undefined {
   try {
     return routeTo(socket, address);
   } catch (error) {

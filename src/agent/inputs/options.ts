@@ -8,12 +8,12 @@ import type { ListenAddress } from '../endpoints.ts';
 import type { LeaseStore } from '../lease/store.ts';
 import { ifacePattern, publishedAddress } from './underlay.ts';
 
-/** What the agent does, from the flags; see `config/flag-table.ts` for each. */
+/** Options of the agent, from its flags; `config/flag-table.ts` describes them. */
 export interface AgentOptions {
-  /** Path of the network namespace to work in; '' for this process's own. */
+  /** Path of the network namespace of the node; '' for that of the process. */
   readonly netns: string;
   readonly nodeName: string;
-  /** Tells the agents of several networks on one node apart; '' where there is one. */
+  /** Name of one of several agents on a node; '' for the only one. */
   readonly instance: string;
   readonly stateDir: string;
   readonly socketGroup: number | undefined;
@@ -25,7 +25,7 @@ export interface AgentOptions {
   readonly publicIpv6: string;
   readonly renewMarginMs: number;
   readonly resyncMs: number;
-  /** Time between two probes of a peer; 0: none. */
+  /** Interval of the probes of a peer; 0: no probes. */
   readonly probeMs: number;
   readonly masquerade: boolean;
   readonly fullyRandom: boolean;
@@ -33,16 +33,16 @@ export interface AgentOptions {
   readonly blackhole: boolean;
   readonly trafficManager: 'nftables' | 'iptables' | undefined;
   readonly dataPlane: 'userspace' | 'kernel';
-  /** Settings of the data plane that flags and variables give. */
+  /** Settings of the data plane from flags and variables. */
   readonly settings: SettingLayer;
-  /** Leave inner checksums open between nodes that agree; only our own data plane can. */
+  /** Leave inner checksums partial between nodes that agree; only the userspace data plane supports it. */
   readonly remoteChecksum: boolean;
   readonly tolerateUnknown: boolean;
   /** Maintain firewall and NAT rules. */
   readonly rules: boolean;
-  /** Devices, routes and neighbours stay at the end, for the next start. */
+  /** Leave devices, routes and neighbours for the next start. */
   readonly keepState: boolean;
-  /** A first start that fails ends the agent. */
+  /** End the agent when its first start fails. */
   readonly exitOnFailure: boolean;
   /** Undefined: no web UI. */
   readonly web: WebSettings | undefined;
@@ -52,15 +52,15 @@ export interface AgentOptions {
   readonly metrics: ListenAddress | undefined;
 }
 
-/** Where the web UI listens, and who may use it. */
+/** Where the web UI listens, and what protects it. */
 export interface WebSettings extends ListenAddress {
-  /** File with the token; empty: a new token at each start. */
+  /** File with the token; empty: a new token per start. */
   readonly tokenFile: string;
-  /** Names besides `localhost` under which browsers may open it. */
+  /** Host names besides `localhost` under which browsers may open it. */
   readonly hosts: readonly string[];
 }
 
-/** @param netns path of the network namespace that the store names; '' for that of the process */
+/** @param netns path of the network namespace; '' for that of the process */
 export function agentOptions(flags: Flags, nodeName: string, netns = ''): AgentOptions {
   const group = flags.text('socket-group');
   if (group !== '' && !/^\d+$/.test(group))
@@ -72,10 +72,11 @@ export function agentOptions(flags: Flags, nodeName: string, netns = ''): AgentO
   publishedAddress(flags.text('public-ip'), 4);
   publishedAddress(flags.text('public-ipv6'), 6);
   for (const pattern of flags.list('iface-regex')) ifacePattern(pattern);
-  const instance = readInstance(flags.text('instance'));
-  const stateDir = stateDirOf(flags.text('state-dir'), instance);
-  // A node of a static file may run beside flannel: its subnet.env is not the one that pods are wired by.
-  const isStatic = flags.text('store') === 'static';
+  const instance = flags.text('instance');
+  const givenFile = flags.text('subnet-file');
+  const { stateDir, subnetFile } = pathsOf(instance, flags.text('state-dir'), givenFile);
+  // flannel may run on the same node as `ripstop run`: its subnet.env configures the pods.
+  const hasOwnFile = flags.text('store') === 'static' && givenFile === '';
   const port = flags.number('healthz-port');
   const webPort = flags.number('web-port');
   const manager = flags.text('traffic-manager');
@@ -85,7 +86,7 @@ export function agentOptions(flags: Flags, nodeName: string, netns = ''): AgentO
     instance,
     stateDir,
     socketGroup: group === '' ? undefined : Number(group),
-    subnetFile: subnetFileOf(flags.text('subnet-file'), isStatic ? 'static' : instance, stateDir),
+    subnetFile: hasOwnFile ? join(stateDir, 'subnet.env') : subnetFile,
     iface: flags.list('iface'),
     ifaceRegex: flags.list('iface-regex'),
     ifaceCanReach: flags.text('iface-can-reach'),
@@ -124,7 +125,7 @@ function listenAddress(flags: Flags, name: string): string {
 }
 
 /** `127.0.0.1:9433`, `[::1]:9433`; undefined for ''. @throws RipstopError ECONFIG */
-export function metricsPlace(text: string): ListenAddress | undefined {
+function metricsPlace(text: string): ListenAddress | undefined {
   if (text === '') return undefined;
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
   const address = match?.[1] ?? match?.[2] ?? '';
@@ -146,26 +147,28 @@ function webSettings(flags: Flags, port: number): WebSettings {
   };
 }
 
-/** Chains of iptables have 28 characters at most. @throws RipstopError ECONFIG */
-export function readInstance(text: string): string {
-  if (/^([a-z][a-z0-9]{0,7})?$/.test(text)) return text;
-  throw new RipstopError(
-    'ECONFIG',
-    `--instance: ${JSON.stringify(text)}: take a letter and up to seven of a-z and 0-9`,
-  );
+/**
+ * State directory and subnet.env of an instance, where the flags do not give them. CNI plugins look for flannel's path;
+ * that of an instance must be named in the plugin's configuration.
+ * @param instance part of the names of iptables chains, which have at most 28 characters
+ * @throws RipstopError ECONFIG
+ */
+export function pathsOf(
+  instance: string,
+  givenStateDir = '',
+  givenSubnetFile = '',
+): { stateDir: string; subnetFile: string } {
+  if (!/^([a-z][a-z0-9]{0,7})?$/.test(instance))
+    throw new RipstopError(
+      'ECONFIG',
+      `--instance: ${JSON.stringify(instance)}: must be a letter and up to seven of a-z and 0-9`,
+    );
+  const stateDir = givenStateDir || (instance === '' ? '/run/ripstop' : `/run/ripstop-${instance}`);
+  const ownFile = instance === '' ? '/run/flannel/subnet.env' : join(stateDir, 'subnet.env');
+  return { stateDir, subnetFile: givenSubnetFile || ownFile };
 }
 
-/** Each instance has its own. */
-export function stateDirOf(given: string, instance: string): string {
-  return given || (instance === '' ? '/run/ripstop' : `/run/ripstop-${instance}`);
-}
-
-/** Flannel's, which the CNI plugin looks for; an instance has its own, and the plugin's configuration names it. */
-export function subnetFileOf(given: string, instance: string, stateDir: string): string {
-  return given || (instance === '' ? '/run/flannel/subnet.env' : join(stateDir, 'subnet.env'));
-}
-
-/** Opens the store that the flags name, loading no other one, and finds the node's name. @throws RipstopError ECONFIG, ESTORE */
+/** Opens the store that the flags name, and finds the node's name. @throws RipstopError ECONFIG, ESTORE */
 export async function openStore(
   flags: Flags,
   env: Readonly<Record<string, string | undefined>>,
@@ -187,22 +190,21 @@ export async function openStore(
     return { store, nodeName, netns: '' };
   }
   const nodeName = given || env.NODE_NAME || hostname();
+  const path = flags.text('store-path');
+  if ((kind === 'static' || kind === 'file') && !path)
+    throw new RipstopError(
+      'ECONFIG',
+      `--store=${kind} needs --store-path`,
+      kind === 'static'
+        ? 'the YAML file of this node'
+        : 'a directory that all nodes share, or one .json file',
+    );
   if (kind === 'static') {
-    const path = flags.text('store-path');
-    if (!path)
-      throw new RipstopError('ECONFIG', '--store=static needs --store-path', 'the YAML file of this node');
     const { StaticStore } = await import('../store/static/store.ts');
     const store = new StaticStore(path, nodeName);
     return { store, nodeName, netns: store.file.namespace };
   }
   if (kind === 'file') {
-    const path = flags.text('store-path');
-    if (!path)
-      throw new RipstopError(
-        'ECONFIG',
-        '--store=file needs --store-path',
-        'a directory that all nodes share, or one .json file',
-      );
     const { FileStore } = await import('../store/file.ts');
     return { store: new FileStore({ path, nodeName }), nodeName, netns: '' };
   }
@@ -211,11 +213,11 @@ export async function openStore(
     endpoints: flags.list('etcd-endpoints'),
     prefix: flags.text('etcd-prefix'),
     nodeName,
-    ...optional('keyFile', flags.text('etcd-keyfile')),
-    ...optional('certFile', flags.text('etcd-certfile')),
-    ...optional('caFile', flags.text('etcd-cafile')),
-    ...optional('username', flags.text('etcd-username')),
-    ...optional('password', flags.text('etcd-password')),
+    keyFile: flags.text('etcd-keyfile'),
+    certFile: flags.text('etcd-certfile'),
+    caFile: flags.text('etcd-cafile'),
+    username: flags.text('etcd-username'),
+    password: flags.text('etcd-password'),
   });
   return { store, nodeName, netns: '' };
 }
@@ -225,8 +227,4 @@ function storeKind(flags: Flags): LeaseStore['kind'] {
   if (named !== '') return named as LeaseStore['kind'];
   if (flags.boolean('kube-subnet-mgr')) return 'kubernetes';
   return flags.text('store-path') ? 'file' : 'etcd';
-}
-
-function optional<K extends string>(key: K, value: string): Partial<Record<K, string>> {
-  return value === '' ? {} : ({ [key]: value } as Partial<Record<K, string>>);
 }

@@ -11,10 +11,15 @@ import type { Lease, LeaseAttributes, Subnets } from '../lease/lease.ts';
 import type { AgentOptions } from './options.ts';
 import type { Underlay } from './underlay.ts';
 
-interface PlanBase {
+/**
+ * One overlay of this node. flannel's vxlan has one per family, each over the underlay of its own family; udp has one for
+ * both families.
+ */
+export interface OverlayPlan {
+  readonly mode: BackendConfig['type'];
   /** Family of the underlay addresses. */
   readonly family: Family;
-  /** Families of the pod subnets that go this way. */
+  /** Families of the pod subnets that it carries. */
   readonly carries: readonly Family[];
   /** Own underlay address. */
   readonly address: string;
@@ -23,31 +28,21 @@ interface PlanBase {
   readonly networks: readonly string[];
   /** Bytes of the largest pod packet. */
   readonly mtu: number;
-}
-
-/** An overlay with a device and a UDP port. */
-export interface TunnelPlan extends PlanBase {
-  readonly mode: 'vxlan' | 'udp';
-  readonly device: string;
-  readonly port: number;
-  /** 0 in udp mode. */
+  /** Undefined, as `port`, for plain routes (host-gw). */
+  readonly device: string | undefined;
+  readonly port: number | undefined;
+  /** 0 except in vxlan mode. */
   readonly vni: number;
   /** VTEP MAC (vxlan). */
   readonly mac: string | undefined;
 }
 
-/** Plain routes to the peers. */
-export interface HostGatewayPlan extends PlanBase {
-  readonly mode: 'host-gw';
-  readonly device: undefined;
-  readonly mac: undefined;
-}
-
-/**
- * One overlay of this node. flannel's vxlan has one per family, each over the underlay of its own family; udp has one for
- * both.
- */
-export type OverlayPlan = TunnelPlan | HostGatewayPlan;
+/** An overlay with a device and a UDP port. */
+type TunnelPlan = OverlayPlan & {
+  readonly mode: 'vxlan' | 'udp';
+  readonly device: string;
+  readonly port: number;
+};
 
 /** True when Ripstop itself carries the packets of an overlay. */
 export function isCarriedHere(plan: OverlayPlan, dataPlane: 'userspace' | 'kernel'): plan is TunnelPlan {
@@ -62,19 +57,19 @@ export interface VtepMacs {
 
 type TunnelBackend = Exclude<BackendConfig, { type: 'host-gw' }>;
 
-/** Name of the device of a family, as flannel has it. */
+/** Name of the device of a family, as in flannel. */
 export function deviceName(backend: TunnelBackend, family: Family): string {
   if (backend.type === 'udp') return 'flannel0';
   return family === 4 ? `flannel.${backend.vni}` : `flannel-v6.${backend.vni}`;
 }
 
-/** Whether peers need an underlay address of each family: udp carries both over one. */
+/** The families in which a node needs an underlay address: udp carries both over one. */
 export function underlayFamilies({ backend, v4, v6, single }: NetworkConfig): { v4: boolean; v6: boolean } {
   if (single) return { v4: single.family === 4, v6: single.family === 6 };
   return { v4: v4 !== undefined, v6: v6 !== undefined && (backend.type !== 'udp' || v4 === undefined) };
 }
 
-/** What the overlays of a node follow from. */
+/** What the overlays of a node depend on. */
 export interface PlanInputs {
   readonly config: NetworkConfig;
   readonly underlay: Underlay;
@@ -103,17 +98,15 @@ export function planOverlays({ config, underlay, lease, macs }: PlanInputs): Ove
       const { mtu } = result;
       const subnets = cidrsOf(lease, carries);
       const networks = cidrsOf(config, carries);
+      const device = backend.type === 'host-gw' ? undefined : (single?.device ?? deviceName(backend, family));
+      const [vni, mac] =
+        backend.type === 'vxlan' ? [backend.vni, family === 4 ? macs.mac4 : macs.mac6] : [0, undefined];
       const base = { family, carries, address, subnets, networks, mtu };
-      if (backend.type === 'host-gw') return { ...base, mode: 'host-gw', device: undefined, mac: undefined };
-      const device = single?.device ?? deviceName(backend, family);
-      if (backend.type === 'udp')
-        return { ...base, mode: 'udp', device, port: backend.port, vni: 0, mac: undefined };
-      const { port, vni } = backend;
-      return { ...base, mode: 'vxlan', device, port, vni, mac: family === 4 ? macs.mac4 : macs.mac6 };
+      return { ...base, mode: backend.type, device, port: tunnelPort(backend), vni, mac };
     });
 }
 
-/** Without the network of all addresses, which a static file has that names none. */
+/** Without the network of all addresses, which stands for a static file without networks. */
 function cidrsOf(of: Subnets, carries: readonly Family[]): string[] {
   return carries
     .map(family => (family === 4 ? of.v4 : of.v6))
@@ -123,8 +116,8 @@ function cidrsOf(of: Subnets, carries: readonly Family[]): string[] {
 }
 
 /**
- * MTU of pods: that of the underlay less the encapsulation, which is 20 more over IPv6. flannel takes 50 in both
- * families, so that its IPv6 overlay sends datagrams the underlay does not take.
+ * MTU of pods: that of the underlay minus the encapsulation, which is 20 bytes more over IPv6. flannel subtracts 50 in
+ * both families, so that datagrams of its IPv6 overlay can exceed the underlay's MTU.
  */
 function podMtu(
   backend: BackendConfig,
@@ -161,8 +154,8 @@ export function tunnelPort(backend: BackendConfig): number | undefined {
 }
 
 /**
- * What the node tells its peers.
- * @param remoteChecksum it leaves inner checksums open for peers that say the same
+ * What the node publishes.
+ * @param remoteChecksum it leaves inner checksums partial for peers that do so as well
  */
 export function leaseAttributes(
   backend: BackendConfig,
@@ -177,7 +170,7 @@ export function leaseAttributes(
   return {
     publicIp: underlay.public4,
     publicIpv6: underlay.public6,
-    // flannel's udp backend writes no type; with one its nodes read the lease as well, and others can tell.
+    // flannel's udp backend writes no type. Its nodes accept one, and nodes of other backends recognise the lease.
     backendType: backend.type,
     backendData: data(underlay.public4, macs.mac4),
     backendV6Data: data(underlay.public6, macs.mac6),

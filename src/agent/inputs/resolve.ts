@@ -19,21 +19,22 @@ import type { Underlay, UnderlayLink } from './underlay.ts';
 import { UnderlayChooser } from './underlay-chooser.ts';
 import { refuseOnUnderlay, underlaySubnets } from './underlay-subnets.ts';
 
-/** How long a start waits for the store to object to what is remembered, ms: one that is slower confirms it later. */
+/** How long a start waits for the store to reject the saved state, ms; a slower store confirms it later. */
 const OBJECTION_MS = 1500;
 
-/** What a network is built from; when one of these changes, the network is started again. */
+/** Everything that a network depends on. */
 export interface NetworkInputs extends PlanInputs {
   readonly settings: ResolvedSettings;
 }
 
-/** Inputs that the store has not confirmed, and the leases that were known with it. */
-export interface SavedInputs {
+/** Inputs that the store has not confirmed, and the leases that were saved with them. */
+export type SavedInputs = Pick<Checkpoint, 'leases' | 'refused' | 'kept'> & {
   readonly inputs: NetworkInputs;
-  readonly leases: ReadonlyMap<string, Lease>;
-  /** Keys of leases that contradicted those of known peers. */
-  readonly refused: ReadonlySet<string>;
-  readonly kept: KeptLeases | undefined;
+};
+
+/** What a network configuration gives on this node before there is a lease. */
+interface Resolved extends Omit<NetworkInputs, 'lease'> {
+  readonly attributes: LeaseAttributes;
 }
 
 /** Resolves the inputs of a network from flags, store and kernel, or from the saved state while the store is unreachable. */
@@ -42,26 +43,17 @@ export class InputResolver {
   readonly #store: LeaseStore;
   readonly #stateDir: StateDir;
   readonly #socket: NetlinkSocket;
-  readonly #holder: LeaseClient;
   readonly #log: Log;
   readonly #chooser: UnderlayChooser;
   #config: ConfigText | undefined;
   #overrides: NodeOverrides = {};
   #settings: ResolvedSettings | undefined;
 
-  constructor(
-    options: AgentOptions,
-    store: LeaseStore,
-    memory: StateDir,
-    socket: NetlinkSocket,
-    holder: LeaseClient,
-    log: Log,
-  ) {
+  constructor(options: AgentOptions, store: LeaseStore, stateDir: StateDir, socket: NetlinkSocket, log: Log) {
     this.#options = options;
     this.#store = store;
-    this.#stateDir = memory;
+    this.#stateDir = stateDir;
     this.#socket = socket;
-    this.#holder = holder;
     this.#log = log;
     this.#chooser = new UnderlayChooser(options, linkSnapshot(socket));
   }
@@ -78,7 +70,7 @@ export class InputResolver {
     return parseNetConf(text, source, { ranges: this.#store.allocates, tolerateUnknown });
   }
 
-  /** The network goes on with the inputs that this text gives. */
+  /** The network continues with the inputs under this text. */
   follow(text: string, { settings }: NetworkInputs): void {
     this.#config = { text, source: this.#config?.source ?? this.#store.location };
     this.#settings = settings;
@@ -102,61 +94,69 @@ export class InputResolver {
     return inputs;
   }
 
-  /** Asks the store, and takes the lease. @throws RipstopError as the store does, ECONFIG */
-  async fromStore(): Promise<NetworkInputs> {
+  /** Resolves the configuration of the store, without a lease. Saves nothing. @throws RipstopError as the store does, ECONFIG */
+  async preview(): Promise<Resolved> {
+    await this.#readState();
+    return this.#resolveStore(false);
+  }
+
+  async #resolveStore(saveMacs: boolean): Promise<Resolved> {
     const source = await this.#store.networkConfig();
     this.#overrides = (await this.#store.overrides?.()) ?? {};
-    const { config, underlay, macs, attributes } = await this.#resolveNow(source);
+    const resolved = await this.#resolveNow(source, saveMacs);
     this.#config = source;
-    for (const note of [...config.notes, ...this.#mismatches(config)]) this.#log.info(note);
+    for (const note of [...resolved.config.notes, ...this.#mismatches(resolved.config)]) this.#log.info(note);
+    return resolved;
+  }
+
+  /** Asks the store, and acquires the lease. @throws RipstopError as the store does, ECONFIG */
+  async fromStore(client: LeaseClient): Promise<NetworkInputs> {
+    const { attributes, ...rest } = await this.#resolveStore(true);
+    const { config, underlay } = rest;
     const former = await readSubnetEnv(this.#options.subnetFile);
     const previous =
       former?.subnet || former?.subnet6 ? { v4: former.subnet, v6: former.subnet6 } : undefined;
     const avoid = underlaySubnets(this.#socket, underlay.index);
-    const lease = await this.#holder.acquire({ config, attributes, previous, avoid });
+    const lease = await client.acquire({ config, attributes, previous, avoid });
     this.#log.info({ lease: lease.key, underlay: underlay.name, mtu: underlay.mtu }, 'holding a lease');
-    return this.#inputs(config, underlay, lease, macs);
+    this.#settings = rest.settings;
+    return { ...rest, lease };
   }
 
-  #inputs(config: NetworkConfig, underlay: Underlay, lease: Lease, macs: VtepMacs): NetworkInputs {
-    this.#settings = settingsUnder(this.#options, config, this.#settings);
-    return { config, underlay, lease, macs, settings: this.#settings };
-  }
-
-  /** What a life before this process stood on; undefined when there was none, or when something has changed since. */
+  /** The saved state of the previous run; undefined without one, or when the node has changed since. */
   async loadSaved(): Promise<SavedInputs | undefined> {
     if (this.#store.leases) return undefined;
     const known = await this.#readState();
     if (!known) return undefined;
     try {
-      const said = await Promise.race([
+      const present = await Promise.race([
         this.#fetchOverrides(),
         sleep(OBJECTION_MS, undefined, { ref: false }),
       ]);
-      return !said || isSameNode(said, known.overrides) ? await this.#resolveSaved(known) : undefined;
+      return !present || isSameNode(present, known.overrides) ? await this.#resolveSaved(known) : undefined;
     } catch {
-      // Asking the store meets the same trouble, and says so.
+      // `fromStore` fails in the same way, and reports it.
       return undefined;
     }
   }
 
-  /** Whether the store, now that it answers, speaks of another node than what is remembered: it joined another cluster. */
+  /** True when the store, now that it answers, has another node than the saved state: the node joined another cluster. */
   async storeDisagrees(): Promise<boolean> {
     try {
-      const said = await this.#fetchOverrides();
-      return said !== undefined && !isSameNode(said, this.#overrides);
+      const present = await this.#fetchOverrides();
+      return present !== undefined && !isSameNode(present, this.#overrides);
     } catch (error) {
       return hasCode(error, 'ENOLEASE');
     }
   }
 
-  /** The last known state, for as long as the store is away. @throws RipstopError ESTORE when this node has changed since */
+  /** The saved state, while the store is unreachable. @throws RipstopError ESTORE when this node has changed since */
   async saved(): Promise<SavedInputs | undefined> {
     const known = await this.#readState();
     return known && this.#resolveSaved({ ...known, config: this.#config ?? known.config });
   }
 
-  /** Keeps what is known for the next start. */
+  /** Saves the state for the next start. */
   save(
     lease: Lease,
     { leases, kept }: { leases: ReadonlyMap<string, Lease> | undefined; kept: KeptLeases | undefined },
@@ -166,7 +166,7 @@ export class InputResolver {
     const [store, config, overrides] = [this.#store.location, this.#config, this.#overrides];
     const underlay = this.#chooser.history;
     this.#stateDir.save({ store, config, lease, leases, refused, overrides, underlay, kept }, error =>
-      this.#log.warn(`cannot save the last known state: ${describeError(error)}`),
+      this.#log.warn(`cannot save the state for a restart: ${describeError(error)}`),
     );
   }
 
@@ -180,7 +180,7 @@ export class InputResolver {
     return this.#chooser.view.links();
   }
 
-  /** What the store says of this node; undefined where it has nothing to say, or is away. */
+  /** What the store sets for this node; undefined where it sets nothing, or is unreachable. */
   async #fetchOverrides(): Promise<NodeOverrides | undefined> {
     try {
       return await this.#store.overrides?.();
@@ -192,30 +192,26 @@ export class InputResolver {
 
   async #readState(): Promise<Checkpoint | undefined> {
     const known = await this.#stateDir.load();
-    this.#chooser.remember(known?.underlay);
+    this.#chooser.history ??= known?.underlay;
     if (known?.store !== this.#store.location) return undefined;
     return known.lease.expiresAt && known.lease.expiresAt < Date.now() ? undefined : known;
   }
 
   async #resolveSaved(known: Checkpoint): Promise<SavedInputs> {
-    const { config: source, lease, leases, refused = new Set(), overrides, kept } = known;
-    this.#config = source;
-    this.#overrides = overrides;
-    const { config, underlay, macs, attributes } = await this.#resolveNow(source);
+    const { lease } = known;
+    this.#config = known.config;
+    this.#overrides = known.overrides;
+    const { attributes, ...rest } = await this.#resolveNow(known.config, true);
     if (!sameAttributes(attributes, lease.attributes))
       throw new RipstopError(
         'ESTORE',
-        `${this.#store.location} is away, and this node has changed since it was last there`,
+        `${this.#store.location} is unreachable, and this node has changed since the state was saved`,
       );
-    return {
-      inputs: this.#inputs(config, underlay, lease, macs),
-      leases,
-      refused,
-      kept,
-    };
+    this.#settings = rest.settings;
+    return { ...known, inputs: { ...rest, lease } };
   }
 
-  /** Keys that this node's data plane has no use for. */
+  /** Keys that this node's data plane does not support. */
   #mismatches({ backend }: NetworkConfig): string[] {
     if (backend.type !== 'vxlan' || this.#options.dataPlane === 'kernel') return [];
     const keys = [
@@ -224,23 +220,18 @@ export class InputResolver {
     ] as const;
     return keys
       .filter(([, isOn]) => isOn)
-      .map(([key]) => `Backend.${key} is the kernel's: here it takes --data-plane=kernel`);
+      .map(([key]) => `Backend.${key} has an effect only with --data-plane=kernel`);
   }
 
-  async #savedMacs({ backend }: NetworkConfig): Promise<VtepMacs> {
+  async #savedMacs({ backend }: NetworkConfig, save: boolean): Promise<VtepMacs> {
     const known = { ...deviceMacs(this.#socket, backend), ...this.#overrides };
-    return this.#stateDir.macs(known, true, error =>
-      this.#log.warn(`the MAC addresses cannot be saved for a restart: ${describeError(error)}`),
-    );
+    const failed = (error: unknown): void =>
+      this.#log.warn(`cannot save the MAC addresses for a restart: ${describeError(error)}`);
+    return this.#stateDir.macs(known, save ? failed : undefined);
   }
 
-  /** What a configuration means on this node as it is now. */
-  async #resolveNow({ text, source }: ConfigText): Promise<{
-    config: NetworkConfig;
-    underlay: Underlay;
-    macs: VtepMacs;
-    attributes: LeaseAttributes;
-  }> {
+  /** Resolves a configuration on this node as it is now. */
+  async #resolveNow({ text, source }: ConfigText, saveMacs: boolean): Promise<Resolved> {
     const { remoteChecksum } = this.#options;
     const config = this.parse(text, source);
     const underlay = this.chooseUnderlay(config);
@@ -249,21 +240,22 @@ export class InputResolver {
     if (config.backend.type === 'host-gw' && (public4 !== underlay.address4 || public6 !== underlay.address6))
       throw new RipstopError(
         'ECONFIG',
-        `the public address ${public4 ?? public6} is none of ${underlay.name}: host-gw routes to it, which NAT does not let`,
-        'leave out --public-ip, or take vxlan',
+        `interface ${underlay.name} does not have the public address ${public4 ?? public6}: host-gw routes to it, which does not work through NAT`,
+        'leave out --public-ip, or use vxlan',
       );
-    const macs = derivedMacs(config, underlay) ?? (await this.#savedMacs(config));
+    const macs = derivedMacs(config, underlay) ?? (await this.#savedMacs(config, saveMacs));
     return {
       config,
       underlay,
       macs,
+      settings: settingsUnder(this.#options, config, this.#settings),
       attributes: leaseAttributes(config.backend, underlay, macs, remoteChecksum),
     };
   }
 }
 
 /** The settings in force under a configuration. Of a key that it gives wrongly, the present value stays. */
-export function settingsUnder(
+function settingsUnder(
   { settings: flag, netns }: Pick<AgentOptions, 'settings' | 'netns'>,
   config: NetworkConfig,
   present?: ResolvedSettings,
@@ -278,7 +270,7 @@ export function settingsUnder(
   });
 }
 
-/** A node of a static file has the MAC that the other nodes derive for it (docs/decisions/0032). */
+/** The MAC of a node of a static file is the one that the other nodes derive for it (docs/decisions/0032). */
 export function derivedMacs({ single, backend }: NetworkConfig, underlay: Underlay): VtepMacs | undefined {
   if (!single) return undefined;
   const address = underlay.address4 ?? underlay.address6 ?? '';

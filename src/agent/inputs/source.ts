@@ -1,5 +1,6 @@
 import { describeError, hasCode } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
+import type { LeaseClient } from '../lease/client.ts';
 import type { LeaseStore } from '../lease/store.ts';
 import type { StoreWatch } from '../store/store-watch.ts';
 import type { InputResolver, NetworkInputs, SavedInputs } from './resolve.ts';
@@ -18,12 +19,14 @@ export class InputSource {
   refused: ReadonlySet<string> = new Set();
   readonly #store: LeaseStore;
   readonly #resolver: InputResolver;
+  readonly #client: LeaseClient;
   readonly #watch: StoreWatch;
   readonly #log: Log;
 
-  constructor(store: LeaseStore, resolver: InputResolver, watch: StoreWatch, log: Log) {
+  constructor(store: LeaseStore, resolver: InputResolver, client: LeaseClient, watch: StoreWatch, log: Log) {
     this.#store = store;
     this.#resolver = resolver;
+    this.#client = client;
     this.#watch = watch;
     this.#log = log;
   }
@@ -34,7 +37,7 @@ export class InputSource {
     const former = isFirst ? await this.#resolver.loadSaved() : undefined;
     if (former) return this.#startFromSaved(former, 'starting from the saved state of the previous run');
     try {
-      const inputs = await this.#resolver.fromStore();
+      const inputs = await this.#resolver.fromStore(this.#client);
       if (this.#store.leases) this.#watch.remember(this.#store.leases);
       this.#watch.reached();
       this.isProvisional = false;
@@ -51,7 +54,7 @@ export class InputSource {
   #startFromSaved({ inputs, leases, refused, kept }: SavedInputs, why: string): NetworkInputs {
     this.#log.info({ lease: inputs.lease.key }, why);
     if (!this.#watch.leases) {
-      this.refused = refused;
+      this.refused = refused ?? new Set();
       this.#watch.remember(leases, kept);
     }
     this.isProvisional = true;

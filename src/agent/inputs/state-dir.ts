@@ -2,29 +2,29 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
+import { pause } from '../../base/backoff.ts';
 import { parseMac, randomMac } from '../../ip/mac.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
 import { type Checkpoint, formatCheckpoint, parseCheckpoint } from './checkpoint.ts';
 import type { VtepMacs } from './plan.ts';
 
-/** The least time between two writes of the last known state, ms. */
+/** Shortest time between two writes of the saved state, ms. */
 const SAVE_EVERY_MS = 1000;
 
 /**
- * What outlives the agent in its state directory: the VTEP MACs, so that a restart changes nothing for peers, and the
- * last known state. The directory is a tmpfs: after a reboot there is neither, and the node begins anew.
+ * What the agent keeps in its state directory for the next start: the VTEP MACs, so that a restart changes nothing for
+ * peers, and the saved state. The directory is usually in a tmpfs, which a reboot empties.
  */
 export class StateDir {
   readonly #directory: string;
   #lastDigest = '';
-  /** What the next write keeps. */
+  /** Content of the next write. */
   #wanted: { readonly known: Checkpoint; readonly failed: (error: unknown) => void } | undefined;
-  /** The write under way. */
+  /** Pending until the state of the last call is written, and the pause after it is over. */
   #saving: Promise<void> | undefined;
-  /** When the last write began, monotonic ms. */
-  #savedAt = Number.NEGATIVE_INFINITY;
-  #timer: NodeJS.Timeout | undefined;
-  /** Also those that could not be saved. */
+  /** Ends the pause between two writes. */
+  #rest = new AbortController();
+  /** The MACs in use, also when they could not be saved. */
   #macs: VtepMacs | undefined;
   /** Names of devices, also those that could not be saved. */
   readonly #made = new Set<string>();
@@ -34,37 +34,33 @@ export class StateDir {
   }
 
   /**
-   * The MACs of the previous run, or of `known` (the store has them), or new ones: local, unicast, random.
-   * @param keep save them for the next start
-   * @param failed called when they cannot be saved; the default throws the error
+   * The MACs of the previous run, otherwise those of `known`, otherwise new ones: local, unicast, random.
+   * @param saveFailed called when they cannot be saved; absent: they are not saved
    */
   async macs(
     known: { mac?: string; mac6?: string },
-    keep = true,
-    failed: (error: unknown) => void = error => {
-      throw error;
-    },
+    saveFailed?: (error: unknown) => void,
   ): Promise<VtepMacs> {
-    const path = join(this.#directory, 'vtep.json');
+    const path = this.#path('vtep');
     const stored = this.#macs ?? (await readMacs(path));
     const macs = {
       mac4: stored.mac4 ?? known.mac ?? randomMac(),
       mac6: stored.mac6 ?? known.mac6 ?? randomMac(),
     };
-    if (keep && (stored.mac4 !== macs.mac4 || stored.mac6 !== macs.mac6))
-      await writeFileAtomic(path, `${JSON.stringify(macs)}\n`, 0o600).catch(failed);
+    if (saveFailed && (stored.mac4 !== macs.mac4 || stored.mac6 !== macs.mac6))
+      await writeFileAtomic(path, `${JSON.stringify(macs)}\n`, 0o600).catch(saveFailed);
     this.#macs = macs;
     return macs;
   }
 
   /** The MACs of the previous run. */
   async savedMacs(): Promise<string[]> {
-    return Object.values(await readMacs(join(this.#directory, 'vtep.json')));
+    return Object.values(await readMacs(this.#path('vtep')));
   }
 
-  /** Names of the devices that were ever made on this node, for `ripstop cleanup`. */
+  /** Names of all devices that agents of this node made. */
   async devices(): Promise<string[]> {
-    const names = await readJson(this.#devicesPath());
+    const names = await readJson(this.#path('devices'));
     const saved = Array.isArray(names) ? names.filter(name => typeof name === 'string') : [];
     return [...new Set([...saved, ...this.#made])];
   }
@@ -75,71 +71,58 @@ export class StateDir {
     const all = [...new Set([...known, ...devices])].sort();
     if (all.length === known.length) return;
     for (const name of devices) this.#made.add(name);
-    await writeFileAtomic(this.#devicesPath(), `${JSON.stringify(all)}\n`, 0o600);
+    await writeFileAtomic(this.#path('devices'), `${JSON.stringify(all)}\n`, 0o600);
   }
 
-  /** The saved state; undefined where there is none, and for a file of another version. */
+  /** The saved state; undefined without one, and for a file of another version. */
   async load(): Promise<Checkpoint | undefined> {
-    return parseCheckpoint(await readJson(this.#path()));
+    return parseCheckpoint(await readJson(this.#path('last-known')));
   }
 
   /**
-   * Keeps the state. Writes are one after the other and at most one a second; the last call is the one that counts, so
-   * the file holds the newest state a moment after the last change.
-   * @param failed told of a write that failed, for instance because the disk is full; the next call tries again
+   * Saves the state: one write at a time, at most one per second, with the state of the last call.
+   * @param failed called when a write fails, for instance because the disk is full; the next call tries again
    */
   save(known: Checkpoint, failed: (error: unknown) => void): void {
     this.#wanted = { known, failed };
-    if (this.#saving || this.#timer) return;
-    const restMs = this.#savedAt + SAVE_EVERY_MS - performance.now();
-    if (restMs <= 0) this.#write();
-    else this.#timer = setTimeout(() => this.#write(), restMs);
+    this.#saving ??= this.#saveAll();
   }
 
-  /** Writes what waits. Resolves when it is on disk, or has failed. */
+  /** Writes the pending state. Resolves when it is on disk, or has failed. */
   async flush(): Promise<void> {
+    this.#rest.abort();
     await this.#saving;
-    if (this.#wanted) this.#write();
-    await this.#saving;
+    this.#rest = new AbortController();
   }
 
-  #write(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const wanted = this.#wanted;
-    if (!wanted) return;
-    this.#wanted = undefined;
-    this.#savedAt = performance.now();
-    this.#saving = this.#keep(wanted.known)
-      .catch(wanted.failed)
-      .finally(() => {
-        this.#saving = undefined;
-        if (this.#wanted) this.save(this.#wanted.known, this.#wanted.failed);
-      });
+  async #saveAll(): Promise<void> {
+    while (this.#wanted) {
+      const { known, failed } = this.#wanted;
+      this.#wanted = undefined;
+      await this.#write(known).catch(failed);
+      await pause(SAVE_EVERY_MS, this.#rest.signal);
+    }
+    this.#saving = undefined;
   }
 
-  async #keep(known: Checkpoint): Promise<void> {
+  async #write(known: Checkpoint): Promise<void> {
     const text = formatCheckpoint(known);
-    // A digest, not the text: thousands of leases are megabytes that nobody reads again.
+    // A digest instead of the text, which has megabytes for thousands of leases.
     const digest = createHash('sha1').update(text).digest('hex');
     if (digest === this.#lastDigest) return;
-    await writeFileAtomic(this.#path(), text, 0o600);
+    await writeFileAtomic(this.#path('last-known'), text, 0o600);
     this.#lastDigest = digest;
   }
 
-  #devicesPath(): string {
-    return join(this.#directory, 'devices.json');
-  }
-
-  #path(): string {
-    return join(this.#directory, 'last-known.json');
+  #path(name: 'vtep' | 'devices' | 'last-known'): string {
+    return join(this.#directory, `${name}.json`);
   }
 }
 
 /**
  * Names of the links that an agent of this node made.
- * @param made names that it ever gave
- * @param macs of its VTEPs: a kernel VXLAN of such a name with another MAC is flannel's, made after we were gone
+ * @param made names of all devices that agents of this node made
+ * @param macs of its VTEPs: a kernel VXLAN of such a name with another MAC is flannel's
  */
 export function ownDevices(
   links: readonly Link[],
@@ -163,7 +146,7 @@ async function readJson(path: string): Promise<unknown> {
   }
 }
 
-/** The MACs of `vtep.json`; a file that a full disk cut has none. */
+/** The MACs of `vtep.json`; none of a truncated file. */
 async function readMacs(path: string): Promise<Partial<VtepMacs>> {
   const { mac4, mac6 } = Object(await readJson(path)) as Record<string, unknown>;
   return { ...(isMac(mac4) ? { mac4 } : {}), ...(isMac(mac6) ? { mac6 } : {}) };

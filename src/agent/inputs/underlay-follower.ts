@@ -5,12 +5,12 @@ import type { Readiness } from '../readiness.ts';
 import { describeUnderlay, missingAddresses, type Underlay, type UnderlayLink } from './underlay.ts';
 
 /**
- * How long another underlay must be the right one before the agent moves, ms. A DHCP client that renews by flushing and
- * adding its address takes about 3 s; duplicate address detection after a link flap 1 to 2 s.
+ * How long another underlay must be the preferred one before the agent moves, ms. A DHCP client that renews by removing
+ * and adding its address takes about 3 s; duplicate address detection after a link flap takes 1 to 2 s.
  */
 export const MOVE_AFTER_MS = 5000;
 
-/** `lacking`: why the tunnel cannot carry packets meanwhile. `ms`: look again after this time. */
+/** `lacking`: why the tunnel cannot carry packets now. `ms`: time until the next look. */
 export type FollowerDecision =
   | { readonly do: 'stay' }
   | { readonly do: 'wait'; readonly ms: number; readonly lacking: string | undefined }
@@ -19,17 +19,17 @@ export type FollowerDecision =
 /** Decides when a change of interfaces and addresses is a reason to move the tunnel. */
 export class MoveDecision {
   readonly #clock: Clock;
-  /** Since when the underlay in use is not the one to use, and whether its addresses were gone at the last look. */
+  /** Since when another underlay is preferred, and whether the addresses of the present one were gone at the last look. */
   #since: { readonly ms: number; readonly isGone: boolean } | undefined;
 
-  /** All addresses of the node when those of the underlay were there last. */
+  /** All addresses of the node when it last had those of the underlay. */
   #present: ReadonlySet<string> | undefined;
 
   constructor(clock: Clock = monotonicMs) {
     this.#clock = clock;
   }
 
-  /** @param choose the underlay as this node is now; throws when none fits */
+  /** @param choose finds the preferred underlay; throws when none fits */
   look(underlay: Underlay, choose: () => Underlay, links: readonly UnderlayLink[]): FollowerDecision {
     const missing = missingAddresses(underlay, links);
     const isGone = missing.length > 0;
@@ -39,7 +39,7 @@ export class MoveDecision {
     try {
       next = choose();
     } catch (error) {
-      // An interface may be away for a moment: the tunnel stays as it is, and packets flow when it is back.
+      // The interface may be absent for a moment only: the tunnel stays, and packets flow when it is back.
       this.#begin(isGone);
       const lacking = isGone ? `${gone}; ${describeError(error)}` : describeError(error);
       return { do: 'wait', ms: MOVE_AFTER_MS, lacking };
@@ -55,7 +55,7 @@ export class MoveDecision {
     return { do: 'wait', ms, lacking: isGone ? `${gone}; moving to ${describeUnderlay(next)}` : undefined };
   }
 
-  /** True when what replaces the lost addresses was not there before: the interface was renumbered. */
+  /** True when the node did not have the replacing addresses before: the interface was renumbered. */
   #isNew(next: Underlay, former: Underlay): boolean {
     const present = this.#present;
     const added = [next.address4, next.address6].filter(
@@ -64,7 +64,7 @@ export class MoveDecision {
     return present !== undefined && added.every(address => !present.has(address!));
   }
 
-  /** @returns since when, ms; a loss begins a wait of its own */
+  /** @returns since when, ms; a loss of addresses starts another wait */
   #begin(isGone: boolean): number {
     if (this.#since?.isGone !== isGone) this.#since = { ms: this.#clock(), isGone };
     return this.#since.ms;
@@ -75,16 +75,16 @@ function isSamePlace(one: Underlay, other: Underlay): boolean {
   return one.name === other.name && one.address4 === other.address4 && one.address6 === other.address6;
 }
 
-/** What the follower asks of the agent. */
+/** What the follower needs of the agent. */
 export interface FollowedNode {
   readonly readiness: Readiness;
   readonly log: Log;
   links(): readonly UnderlayLink[];
-  /** Begins another session on the underlay as it is then. */
+  /** Starts the network again, on the underlay as it is then. */
   move(why: string): void;
 }
 
-/** Follows the underlay of one session after another. */
+/** Follows the underlay of the present network. */
 export class UnderlayFollower {
   readonly #node: FollowedNode;
   #decision = new MoveDecision();
@@ -94,7 +94,7 @@ export class UnderlayFollower {
     this.#node = node;
   }
 
-  /** Looks at the underlay now, and again as long as a move is under way. */
+  /** Looks at the underlay now, and again while a move is pending. */
   look(underlay: Underlay, choose: () => Underlay): void {
     clearTimeout(this.#timer);
     const { readiness, log } = this.#node;
@@ -105,8 +105,8 @@ export class UnderlayFollower {
     try {
       links = this.#node.links();
     } catch (error) {
-      // The kernel does not answer, or its tables change all the time: what is there is not known, so nothing moves.
-      log.warn(`the interfaces cannot be read, trying again: ${describeError(error)}`);
+      // The kernel does not answer, or its tables change all the time.
+      log.warn(`cannot read the interfaces, trying again: ${describeError(error)}`);
       lookAgain(MOVE_AFTER_MS);
       return;
     }
@@ -118,12 +118,11 @@ export class UnderlayFollower {
     const lacking = verdict.do === 'wait' ? verdict.lacking : undefined;
     if (verdict.do === 'wait') lookAgain(verdict.ms + 1);
     if (lacking !== undefined) {
-      if (readiness.setFalse('underlay', lacking))
-        log.warn(`the underlay is not usable at the moment: ${lacking}`);
+      if (readiness.setFalse('underlay', lacking)) log.warn(`the underlay is not usable: ${lacking}`);
     } else if (readiness.setTrue('underlay')) log.info('the underlay is usable again');
   }
 
-  /** The session ends: whatever was under way is void. */
+  /** The network stops: a pending move is cancelled. */
   reset(): void {
     clearTimeout(this.#timer);
     this.#decision = new MoveDecision();

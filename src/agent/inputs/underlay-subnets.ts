@@ -9,14 +9,14 @@ import type { Subnets } from '../lease/lease.ts';
 
 const SCOPE_LINK = 253;
 
-/** The subnets that the underlay interface is connected to, and its own addresses: pods must have none of them. */
+/** Subnets and addresses of the underlay interface, which must not be used for pods. */
 export function underlaySubnets(socket: NetlinkSocket, link: number): Prefix[] {
   const found = new Map<string, Prefix>();
   const add = (text: string, isWhole = false): void => {
     const cidr = parsePrefix(text);
     if (!cidr) return;
     const subnet = isWhole ? { ...cidr, length: bitsOf(cidr.family) } : networkOf(cidr);
-    // A default route is no subnet of this link.
+    // Not a default route.
     if (subnet.length > 0 && isNetwork(subnet))
       found.set(`${subnet.family} ${subnet.value}/${subnet.length}`, subnet);
   };
@@ -32,8 +32,7 @@ export function underlaySubnets(socket: NetlinkSocket, link: number): Prefix[] {
 }
 
 /**
- * Refuses a subnet of this node that would take addresses of the network between the nodes: pods and nodes would get one
- * another's packets.
+ * Refuses a subnet of this node that overlaps the network between the nodes: a pod and a node could have one address.
  * @throws RipstopError ECONFIG
  */
 export function refuseOnUnderlay({ v4, v6 }: Subnets, underlay: readonly Prefix[], name: string): void {

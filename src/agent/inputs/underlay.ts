@@ -1,7 +1,7 @@
 import { messageOf, RipstopError } from '../../base/errors.ts';
 import { type Family, formatAddress, parseAddress } from '../../ip/address.ts';
 
-/** An address of an interface, with what the choice looks at. */
+/** An address of an interface, with the properties that the choice depends on. */
 export interface LinkAddress {
   readonly family: Family;
   readonly address: string;
@@ -19,7 +19,7 @@ export interface UnderlayLink {
   readonly addresses: readonly LinkAddress[];
 }
 
-/** What the choice asks the kernel; `src/agent/inputs/link-snapshot.ts` answers through rtnetlink, tests from a table. */
+/** What the choice needs of the kernel: from rtnetlink in `link-snapshot.ts`, from tables in tests. */
 export interface LinkSnapshot {
   links(): readonly UnderlayLink[];
   /** Index of the link of the default route with the lowest metric. */
@@ -38,7 +38,7 @@ export interface UnderlaySelector {
   readonly v6: boolean;
 }
 
-/** The underlay interface. `address*` is what traffic binds to, `public*` what peers are told. */
+/** The underlay interface. Sockets bind to `address*`; `public*` is published. */
 export interface Underlay {
   readonly index: number;
   readonly name: string;
@@ -49,18 +49,18 @@ export interface Underlay {
   readonly public6: string | undefined;
 }
 
-/** An interface and its addresses that the agent used before. */
+/** An interface that the agent used before, with its addresses. */
 export interface Placement {
   readonly name: string;
   readonly address4: string | undefined;
   readonly address6: string | undefined;
 }
 
-/** What the node used before; an address of these is preferred as long as an interface has it. */
+/** What the node used before. Its addresses are preferred as long as an interface has them. */
 export interface FormerPlacements {
-  /** Chosen under the same wish, the preferred one first. */
+  /** Chosen under the same selector, the preferred one first. */
   readonly chosen: readonly Placement[];
-  /** Public addresses that the store has for this node; the wish under which they were chosen is unknown. */
+  /** Public addresses that the store has for this node; the selector under which they were chosen is unknown. */
   readonly published: readonly string[];
 }
 
@@ -68,61 +68,46 @@ const NONE: FormerPlacements = { chosen: [], published: [] };
 
 /**
  * Chooses the underlay as flannel does: every `--iface`, then every `--iface-regex`, then `--iface-can-reach`;
- * with none of them the link that holds the public address, else that of the default route. What was used before and
- * still exists comes first, so that a new default route or another address on the link changes nothing.
+ * without these flags the link that has the public address, otherwise that of the default route. What was used before and
+ * still exists is preferred, so that a new default route or another address on the link changes nothing.
  * A public address that an interface of this node has is bound, any other one is only published.
- * @throws RipstopError EUNDERLAY when nothing fits; there is no falling back to the default route then
+ * @throws RipstopError EUNDERLAY when nothing fits; the flags never fall back to the default route
  */
 export function chooseUnderlay(
-  wish: UnderlaySelector,
+  selector: UnderlaySelector,
   view: LinkSnapshot,
   former: FormerPlacements = NONE,
 ): Underlay {
   const links = view.links();
-  const known = [...former.chosen.flatMap(place => addressesOf(place, wish)), ...former.published];
-  const asked = wish.iface.length > 0 || wish.ifaceRegex.length > 0 || wish.ifaceCanReach !== '';
+  const known = [...former.chosen.flatMap(place => addressesOf(place, selector)), ...former.published];
+  const asked = selector.iface.length > 0 || selector.ifaceRegex.length > 0 || selector.ifaceCanReach !== '';
   if (!asked)
     return (
-      publicLink(wish, links, known) ??
-      formerLink(wish, links, former, known) ??
-      complete(defaultLink(wish, view, links), wish, links, known)
+      publicLink(selector, links, known) ??
+      formerLink(selector, links, former, known) ??
+      complete(defaultLink(selector, view, links), selector, links, known)
     );
 
   for (const place of former.chosen) {
     const link = links.find(candidate => candidate.name === place.name);
-    const wanted = addressesOf(place, wish);
+    const wanted = addressesOf(place, selector);
     if (link && wanted.every(address => hasAddress(link, address)))
-      return complete(link, wish, links, wanted);
+      return complete(link, selector, links, wanted);
   }
+  const lookups = [
+    ...selector.iface.map(name => () => byNameOrAddress(name, links)),
+    ...selector.ifaceRegex.map(pattern => () => byPattern(pattern, links, selector, known)),
+    ...(selector.ifaceCanReach ? [() => byRoute(selector.ifaceCanReach, links, view)] : []),
+  ];
   const failures: string[] = [];
-  const attempt = (find: () => { link: UnderlayLink; address?: string } | string): Underlay | undefined => {
+  for (const find of lookups) {
     const found = find();
-    if (typeof found === 'string') {
-      failures.push(found);
-      return undefined;
-    }
     try {
-      return complete(found.link, wish, links, found.address ? [found.address, ...known] : known);
+      if (typeof found === 'string') failures.push(found);
+      else return complete(found.link, selector, links, found.address ? [found.address, ...known] : known);
     } catch (error) {
       failures.push(messageOf(error));
-      return undefined;
     }
-  };
-  for (const name of wish.iface) {
-    const chosen = attempt(() => byNameOrAddress(name, links));
-    if (chosen) return chosen;
-  }
-  for (const pattern of wish.ifaceRegex) {
-    const chosen = attempt(() => byPattern(pattern, links, wish, known));
-    if (chosen) return chosen;
-  }
-  if (wish.ifaceCanReach) {
-    const chosen = attempt(() => {
-      const route = view.routeTo(wish.ifaceCanReach);
-      const link = route && links.find(candidate => candidate.index === route.link);
-      return link ? { link, address: route.source } : `--iface-can-reach: no route to ${wish.ifaceCanReach}`;
-    });
-    if (chosen) return chosen;
   }
   throw new RipstopError(
     'EUNDERLAY',
@@ -131,32 +116,32 @@ export function chooseUnderlay(
   );
 }
 
-/** The link that has the public address. A loopback device carries no underlay traffic: its address is bound only. */
+/** The link that has the public address, unless it is a loopback device, which carries no underlay traffic. */
 function publicLink(
-  wish: UnderlaySelector,
+  selector: UnderlaySelector,
   links: readonly UnderlayLink[],
   known: readonly string[],
 ): Underlay | undefined {
-  for (const address of [wish.v4 ? wish.publicIp : '', wish.v6 ? wish.publicIpv6 : '']) {
+  for (const address of [selector.v4 ? selector.publicIp : '', selector.v6 ? selector.publicIpv6 : '']) {
     const holder = address ? byAddress(address, links) : undefined;
-    if (holder && holder.name !== 'lo') return complete(holder, wish, links, known);
+    if (holder && holder.name !== 'lo') return complete(holder, selector, links, known);
   }
   return undefined;
 }
 
 /**
- * The link that was used before: first one that still has an address that was used, then one that has other lasting
- * addresses, as after a renumbering.
+ * The link that was used before: first one that still has an address that was used, then one with other addresses, as
+ * after a renumbering.
  */
 function formerLink(
-  wish: UnderlaySelector,
+  selector: UnderlaySelector,
   links: readonly UnderlayLink[],
   { chosen, published }: FormerPlacements,
   known: readonly string[],
 ): Underlay | undefined {
   const places = chosen.map(place => ({
     link: links.find(link => link.name === place.name),
-    wanted: addressesOf(place, wish),
+    wanted: addressesOf(place, selector),
   }));
   const holders = [
     ...places.filter(({ link, wanted }) => link && wanted.some(address => hasAddress(link, address))),
@@ -168,7 +153,7 @@ function formerLink(
     const isUsable = ({ scope, address }: LinkAddress) => scope !== 'link' || known.includes(address);
     const usable = { ...link, addresses: link.addresses.filter(isUsable) };
     try {
-      return complete(usable, wish, links, known);
+      return complete(usable, selector, links, known);
     } catch {
       // This link lacks an address of a family that is needed.
     }
@@ -177,13 +162,13 @@ function formerLink(
 }
 
 function defaultLink(
-  wish: UnderlaySelector,
+  selector: UnderlaySelector,
   view: LinkSnapshot,
   links: readonly UnderlayLink[],
 ): UnderlayLink {
-  const index4 = wish.v4 ? view.defaultRoute(4) : undefined;
-  const index6 = wish.v6 ? view.defaultRoute(6) : undefined;
-  if (wish.v4 && wish.v6 && index4 !== index6) {
+  const index4 = selector.v4 ? view.defaultRoute(4) : undefined;
+  const index6 = selector.v6 ? view.defaultRoute(6) : undefined;
+  if (selector.v4 && selector.v6 && index4 !== index6) {
     const name = (index: number | undefined) =>
       links.find(link => link.index === index)?.name ?? 'no interface';
     throw new RipstopError(
@@ -196,16 +181,22 @@ function defaultLink(
   if (!link)
     throw new RipstopError(
       'EUNDERLAY',
-      'no default route tells the underlay interface',
+      'no default route determines the underlay interface',
       'name it with --iface',
     );
   return link;
 }
 
-function byNameOrAddress(
-  text: string,
-  links: readonly UnderlayLink[],
-): { link: UnderlayLink; address?: string } | string {
+/** A link, with the address that selected it; otherwise why there is none. */
+type Found = { link: UnderlayLink; address?: string } | string;
+
+function byRoute(target: string, links: readonly UnderlayLink[], view: LinkSnapshot): Found {
+  const route = view.routeTo(target);
+  const link = route && links.find(candidate => candidate.index === route.link);
+  return link ? { link, address: route.source } : `--iface-can-reach: no route to ${target}`;
+}
+
+function byNameOrAddress(text: string, links: readonly UnderlayLink[]): Found {
   const wanted = parseAddress(text);
   const link = wanted ? byAddress(text, links) : links.find(candidate => candidate.name === text);
   if (!link) return `${text}: no such ${wanted ? 'address' : 'interface'} here`;
@@ -215,16 +206,16 @@ function byNameOrAddress(
 function byPattern(
   pattern: string,
   links: readonly UnderlayLink[],
-  wish: UnderlaySelector,
+  selector: UnderlaySelector,
   known: readonly string[],
-): { link: UnderlayLink; address?: string } | string {
+): Found {
   const expression = ifacePattern(pattern);
   for (const link of links)
-    for (const family of families(wish))
+    for (const family of families(selector))
       for (const { address } of inOrder(link, family, known))
         if (expression.test(address)) return { link, address };
   const link = links.find(candidate => expression.test(candidate.name));
-  return link ? { link } : `--iface-regex ${pattern}: neither an address nor a name matches`;
+  return link ? { link } : `--iface-regex ${pattern}: no address and no name matches`;
 }
 
 function byAddress(text: string, links: readonly UnderlayLink[]): UnderlayLink | undefined {
@@ -234,7 +225,7 @@ function byAddress(text: string, links: readonly UnderlayLink[]): UnderlayLink |
   return links.find(link => link.addresses.some(({ address }) => address === canonical));
 }
 
-/** Addresses of a link, best first: `known` ones, global before link-local, lasting before temporary and deprecated. */
+/** Addresses of a link, best first: `known`, then global before link-local, permanent before temporary and deprecated. */
 function inOrder(link: UnderlayLink, family: Family, known: readonly string[]): LinkAddress[] {
   const rank = ({ address, scope, deprecated, temporary }: LinkAddress) => {
     const at = known.indexOf(address);
@@ -246,25 +237,25 @@ function inOrder(link: UnderlayLink, family: Family, known: readonly string[]): 
     .sort((a, b) => rank(a) - rank(b));
 }
 
-/** The underlay on a link, with a public address of this node or else the first of `preferred` that the link has. */
+/** The underlay on a link, with a public address that this node has, otherwise with the first of `preferred`. */
 function complete(
   link: UnderlayLink,
-  wish: UnderlaySelector,
+  selector: UnderlaySelector,
   links: readonly UnderlayLink[],
   preferred: readonly string[],
 ): Underlay {
   if (link.mtu <= 0) throw new RipstopError('EUNDERLAY', `interface ${link.name} has MTU 0`);
-  const public4 = wish.v4 ? publishedAddress(wish.publicIp, 4) : undefined;
-  const public6 = wish.v6 ? publishedAddress(wish.publicIpv6, 6) : undefined;
+  const public4 = selector.v4 ? publishedAddress(selector.publicIp, 4) : undefined;
+  const public6 = selector.v6 ? publishedAddress(selector.publicIpv6, 6) : undefined;
   const pick = (family: Family, own: string | undefined): string | undefined =>
     own !== undefined && links.some(candidate => hasAddress(candidate, own))
       ? own
       : inOrder(link, family, preferred)[0]?.address;
-  const address4 = wish.v4 ? pick(4, public4) : undefined;
-  const address6 = wish.v6 ? pick(6, public6) : undefined;
+  const address4 = selector.v4 ? pick(4, public4) : undefined;
+  const address6 = selector.v6 ? pick(6, public6) : undefined;
   for (const [family, on, address] of [
-    [4, wish.v4, address4],
-    [6, wish.v6, address6],
+    [4, selector.v4, address4],
+    [6, selector.v6, address6],
   ] as const)
     if (on && !address)
       throw new RipstopError(
@@ -283,7 +274,7 @@ function complete(
   };
 }
 
-/** The addresses of a placement in the families that are wanted. */
+/** The addresses of a placement in the families that the selector needs. */
 function addressesOf({ address4, address6 }: Placement, { v4, v6 }: UnderlaySelector): string[] {
   return [v4 ? address4 : undefined, v6 ? address6 : undefined].filter(address => address !== undefined);
 }
@@ -292,7 +283,7 @@ function hasAddress(link: UnderlayLink, address: string): boolean {
   return link.addresses.some(candidate => candidate.address === address && candidate.scope !== 'host');
 }
 
-/** Addresses of an underlay that no interface of this node has any more. */
+/** Addresses of an underlay that no interface of this node has. */
 export function missingAddresses({ address4, address6 }: Underlay, links: readonly UnderlayLink[]): string[] {
   return [address4, address6].filter(
     address => address !== undefined && !links.some(link => hasAddress(link, address)),
@@ -320,8 +311,8 @@ export function publishedAddress(text: string, family: Family): string | undefin
   return formatAddress(address);
 }
 
-function families(wish: UnderlaySelector): Family[] {
-  return [...(wish.v4 ? [4 as const] : []), ...(wish.v6 ? [6 as const] : [])];
+function families(selector: UnderlaySelector): Family[] {
+  return [...(selector.v4 ? [4 as const] : []), ...(selector.v6 ? [6 as const] : [])];
 }
 
 function names(links: readonly UnderlayLink[]): string {

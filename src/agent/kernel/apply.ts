@@ -1,130 +1,66 @@
 import { constants } from 'node:os';
 import { ignoreErrors, NetError } from '../../net/error.ts';
 import { addAddress, deleteAddress } from '../../net/rtnetlink/addresses.ts';
-import {
-  deleteFdb,
-  deleteFdbRequest,
-  FDB_ABSENT,
-  replaceFdb,
-  replaceFdbRequest,
-} from '../../net/rtnetlink/fdb.ts';
+import { deleteFdbRequest, FDB_ABSENT, replaceFdbRequest } from '../../net/rtnetlink/fdb.ts';
 import { changeLink, createLink, deleteLink, findLink, getLink } from '../../net/rtnetlink/links.ts';
 import type { MessageWriter } from '../../net/rtnetlink/message.ts';
 import {
-  deleteNeighbour,
   deleteNeighbourRequest,
   NEIGHBOUR_ABSENT,
-  replaceNeighbour,
   replaceNeighbourRequest,
 } from '../../net/rtnetlink/neighbours.ts';
 import {
   addRouteRequest,
-  deleteRoute,
   deleteRouteRequest,
   ROUTE_ABSENT,
   type RouteSpec,
-  replaceRoute,
   replaceRouteRequest,
   SCOPE_UNIVERSE,
 } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { changeSysctl, trySysctl } from '../../net/sysctl.ts';
-import type { KernelChange } from './change.ts';
+import type { BaseChange, EntryChange } from './change.ts';
 import { type DesiredDevice, PROTOCOL_RIPSTOP, type RouteEntry } from './state.ts';
 
 /**
- * Makes one change. Changes that remove succeed when nothing is there.
- * @returns false for a setting that traffic does not depend on and that may not be written
+ * Makes one change. Removing what does not exist succeeds.
+ * @returns false for a sysctl that traffic does not depend on and that may not be written
  * @throws NetError naming the change
  */
-export function applyChange(socket: NetlinkSocket, change: KernelChange): boolean {
-  if (change.do === 'set-sysctl' && change.without !== undefined)
-    return trySysctl(socket.netns, change.name, change.value, change.without);
-  makeChange(socket, change);
-  return true;
-}
-
-function makeChange(socket: NetlinkSocket, change: KernelChange): void {
-  const index = (name: string) => getLink(socket, name).index;
+export function applyChange(socket: NetlinkSocket, change: BaseChange): boolean {
   switch (change.do) {
     case 'create-device':
       createVxlan(socket, change.device);
-      return;
+      break;
     case 'delete-device':
       deleteLink(socket, change.name);
-      return;
+      break;
     case 'set-device':
-      changeLink(socket, index(change.name), change.settings);
-      return;
-    case 'add-address':
-      ignoreErrors(['EEXIST'], () =>
-        addAddress(socket, { link: index(change.device), prefix: change.prefix, noDuplicateDetection: true }),
-      );
-      return;
+      changeLink(socket, getLink(socket, change.name).index, change.settings);
+      break;
+    case 'add-address': {
+      const link = getLink(socket, change.device).index;
+      const { prefix } = change;
+      ignoreErrors(['EEXIST'], () => addAddress(socket, { link, prefix, noDuplicateDetection: true }));
+      break;
+    }
     case 'delete-address': {
       const link = findLink(socket, change.device);
       if (link) deleteAddress(socket, { link: link.index, prefix: change.prefix });
-      return;
+      break;
     }
-    case 'set-neighbour':
-      replaceNeighbour(socket, { link: index(change.device), address: change.address, mac: change.mac });
-      return;
-    case 'delete-neighbour': {
-      const link = findLink(socket, change.device);
-      if (link) deleteNeighbour(socket, { link: link.index, address: change.address });
-      return;
-    }
-    case 'set-forwarding':
-      replaceFdb(socket, { link: index(change.device), mac: change.mac, remote: change.remote });
-      return;
-    case 'delete-forwarding': {
-      const link = findLink(socket, change.device);
-      if (link) deleteFdb(socket, { link: link.index, mac: change.mac, remote: change.remote });
-      return;
-    }
-    case 'set-route':
-      replaceRoute(socket, ownRoute(index, change.route));
-      return;
-    case 'delete-route':
-      deleteRoute(socket, change.route.original ?? ownRoute(index, change.route));
-      return;
     case 'set-sysctl':
+      if (change.without !== undefined)
+        return trySysctl(socket.netns, change.name, change.value, change.without);
       changeSysctl(socket.netns, change.name, change.value);
-      return;
   }
-}
-
-/** A change on an entry of a peer: such changes do not depend on one another. */
-export type EntryChange = Extract<
-  KernelChange,
-  {
-    do:
-      | 'set-neighbour'
-      | 'delete-neighbour'
-      | 'set-forwarding'
-      | 'delete-forwarding'
-      | 'set-route'
-      | 'delete-route';
-  }
->;
-
-const ENTRY_CHANGES: ReadonlySet<KernelChange['do']> = new Set<EntryChange['do']>([
-  'set-neighbour',
-  'delete-neighbour',
-  'set-forwarding',
-  'delete-forwarding',
-  'set-route',
-  'delete-route',
-]);
-
-export function isEntryChange(change: KernelChange): change is EntryChange {
-  return ENTRY_CHANGES.has(change.do);
+  return true;
 }
 
 /**
- * Makes many changes, a message to the kernel for dozens of them. One that fails keeps no other from being made.
- * @param isNew routes are set where there is none for their destination, or refused with EEXIST: nothing is displaced
- * @returns the refusals; changes that remove succeed when nothing is there
+ * Makes many changes with few messages to the kernel. A change that fails does not stop the others.
+ * @param isNew a route is set only where its destination has none (otherwise EEXIST), so that it displaces no other
+ * @returns the refusals; removing what does not exist succeeds
  * @throws NetError when a device is gone, or the kernel does not answer
  */
 export function applyEntries(
@@ -138,46 +74,36 @@ export function applyEntries(
     links.set(name, known);
     return known;
   };
-  const writers: MessageWriter[] = [];
-  const asked: { change: EntryChange; absent: readonly string[] }[] = [];
-  for (const change of changes) {
-    const request = requestOf(change, index, isNew(change));
-    writers.push(request.writer);
-    asked.push({ change, absent: request.absent });
-  }
+  const requests = changes.map(change => ({ change, ...requestOf(change, index, isNew(change)) }));
   const refusals = new Map<EntryChange, NetError>();
-  for (const [at, error] of socket.requestAll(writers)) {
-    const request = asked[at];
-    if (request && !request.absent.includes(error.code)) refusals.set(request.change, error);
+  for (const [at, error] of socket.requestAll(requests.map(({ writer }) => writer))) {
+    const request = requests[at];
+    if (request && !request.absent?.includes(error.code)) refusals.set(request.change, error);
   }
   return refusals;
 }
 
+/** `absent`: codes of the errors which say that there is nothing to remove. */
 function requestOf(
   change: EntryChange,
   index: (name: string) => number,
   isNew: boolean,
-): { writer: MessageWriter; absent: readonly string[] } {
+): { writer: MessageWriter; absent?: readonly string[] } {
   switch (change.do) {
-    case 'set-neighbour': {
-      const { device, address, mac } = change;
-      return { writer: replaceNeighbourRequest({ link: index(device), address, mac }), absent: [] };
-    }
-    case 'delete-neighbour': {
-      const { device, address } = change;
-      return { writer: deleteNeighbourRequest({ link: index(device), address }), absent: NEIGHBOUR_ABSENT };
-    }
-    case 'set-forwarding': {
-      const { device, mac, remote } = change;
-      return { writer: replaceFdbRequest({ link: index(device), mac, remote }), absent: [] };
-    }
-    case 'delete-forwarding': {
-      const { device, mac, remote } = change;
-      return { writer: deleteFdbRequest({ link: index(device), mac, remote }), absent: FDB_ABSENT };
-    }
+    case 'set-neighbour':
+      return { writer: replaceNeighbourRequest({ ...change, link: index(change.device) }) };
+    case 'delete-neighbour':
+      return {
+        writer: deleteNeighbourRequest({ ...change, link: index(change.device) }),
+        absent: NEIGHBOUR_ABSENT,
+      };
+    case 'set-forwarding':
+      return { writer: replaceFdbRequest({ ...change, link: index(change.device) }) };
+    case 'delete-forwarding':
+      return { writer: deleteFdbRequest({ ...change, link: index(change.device) }), absent: FDB_ABSENT };
     case 'set-route': {
       const spec = ownRoute(index, change.route);
-      return { writer: isNew ? addRouteRequest(spec) : replaceRouteRequest(spec), absent: [] };
+      return { writer: isNew ? addRouteRequest(spec) : replaceRouteRequest(spec) };
     }
     case 'delete-route': {
       const spec = change.route.original ?? ownRoute(index, change.route);
@@ -188,7 +114,7 @@ function requestOf(
 
 function createVxlan(socket: NetlinkSocket, device: DesiredDevice): void {
   const { vxlan, name, mac, mtu } = device;
-  if (!vxlan) throw new NetError(constants.errno.EINVAL, `create device ${name}`, 'is no kernel VXLAN');
+  if (!vxlan) throw new NetError(constants.errno.EINVAL, `create device ${name}`, 'is not a kernel VXLAN');
   createLink(socket, {
     kind: 'vxlan',
     name,
@@ -205,7 +131,7 @@ function createVxlan(socket: NetlinkSocket, device: DesiredDevice): void {
   });
 }
 
-/** A route of ours as the kernel is asked for it. */
+/** The kernel's form of a route of ours. */
 function ownRoute(
   index: (name: string) => number,
   { destination, gateway, device, onlink }: RouteEntry,

@@ -2,13 +2,25 @@ import type { LinkSettings } from '../../net/rtnetlink/link-kinds.ts';
 import type { Route } from '../../net/rtnetlink/routes.ts';
 import type { DesiredDevice, ForwardingEntry, NeighbourEntry, ObservedRoute, RouteEntry } from './state.ts';
 
-/** One change of the kernel's state. */
-export type KernelChange =
+/** A change of the device or of a sysctl. */
+export type BaseChange =
   | { readonly do: 'create-device'; readonly device: DesiredDevice }
   | { readonly do: 'delete-device'; readonly name: string; readonly why: string }
   | { readonly do: 'set-device'; readonly name: string; readonly settings: LinkSettings }
   | { readonly do: 'add-address'; readonly device: string; readonly prefix: string }
   | { readonly do: 'delete-address'; readonly device: string; readonly prefix: string }
+  | {
+      readonly do: 'set-sysctl';
+      readonly name: string;
+      readonly value: string;
+      /** undefined: the device that it belongs to does not exist yet. */
+      readonly former: string | undefined;
+      /** Of a sysctl that traffic does not depend on: what is different without it. */
+      readonly without?: string | undefined;
+    };
+
+/** A change of an entry of a peer: such changes do not depend on one another. */
+export type EntryChange =
   | ({ readonly do: 'set-neighbour'; readonly device: string } & NeighbourEntry)
   | ({ readonly do: 'delete-neighbour'; readonly device: string } & NeighbourEntry)
   | ({ readonly do: 'set-forwarding'; readonly device: string } & ForwardingEntry)
@@ -17,41 +29,30 @@ export type KernelChange =
       readonly do: 'set-route';
       readonly route: RouteEntry;
       readonly former: ObservedRoute | undefined;
-      /** It takes the place of a route that we made. */
+      /** The route replaces one that we made. */
       readonly replaces?: boolean;
     }
-  /** `original`: as the kernel has it; without one it is a route that we made. */
-  | { readonly do: 'delete-route'; readonly route: RouteEntry & { readonly original?: Route } }
-  | {
-      readonly do: 'set-sysctl';
-      readonly name: string;
-      readonly value: string;
-      /** undefined: the device that it belongs to is not there yet. */
-      readonly former: string | undefined;
-      /** Of a setting that traffic does not depend on: what is different without it. */
-      readonly without?: string | undefined;
-    };
+  /** `original`: the route as the kernel has it; without it, the route is one that we made. */
+  | { readonly do: 'delete-route'; readonly route: RouteEntry & { readonly original?: Route } };
 
-/** True for a change that takes something away: these come first, so that what replaces it finds its place free. */
+/** One change of the kernel's state. */
+export type KernelChange = BaseChange | EntryChange;
+
+export function isEntryChange(change: KernelChange): change is EntryChange {
+  return /-(neighbour|forwarding|route)$/.test(change.do);
+}
+
+/** True for a change that removes something. Removals come first, because an addition may need the place. */
 export function isRemoval(change: KernelChange): boolean {
   return change.do.startsWith('delete-');
 }
 
-/** A route in the words of `ip route`. */
-export function routeWords(route: RouteEntry): string {
-  const words = [route.destination];
-  if (route.gateway) words.push('via', route.gateway);
-  if (route.device) words.push('dev', route.device);
-  if (route.onlink) words.push('onlink');
-  return words.join(' ');
-}
-
-/** One line for `ripstop plan` on a route that is not set because the kernel has a connected one. */
+/** A line of `ripstop plan` for a route that is not set, because another interface is connected to its destination. */
 export function describeConnected({ destination, device }: ObservedRoute): string {
   return `! route ${destination} is not set: ${device ?? 'another interface'} is connected to a network of that range`;
 }
 
-/** One line for `ripstop plan`: `+` made, `-` removed, `~` changed. */
+/** A line of `ripstop plan`: `+` added, `-` removed, `~` changed. */
 export function describeChange(change: KernelChange): string {
   switch (change.do) {
     case 'create-device':
@@ -87,4 +88,9 @@ function settingWords(settings: LinkSettings): string {
   return Object.entries(settings)
     .map(([name, value]) => (name === 'up' ? (value ? 'up' : 'down') : `${name} ${value}`))
     .join(' ');
+}
+
+/** A route as `ip route` prints it. */
+function routeWords({ destination, gateway, device, onlink }: RouteEntry): string {
+  return `${destination}${gateway ? ` via ${gateway}` : ''}${device ? ` dev ${device}` : ''}${onlink ? ' onlink' : ''}`;
 }

@@ -1,5 +1,8 @@
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import { baseAddress, canonicalNetwork, covers, formatPrefix, requirePrefix } from '../../ip/prefix.ts';
+import type { BackendConfig } from '../config/backend.ts';
+import type { OverlayPlan } from '../inputs/plan.ts';
+import type { Underlay } from '../inputs/underlay.ts';
 import type {
   DesiredState,
   ForwardingEntry,
@@ -10,21 +13,27 @@ import type {
 } from './state.ts';
 
 /** This node's side of one overlay. */
-export interface OverlaySpec {
-  readonly mode: 'vxlan' | 'udp' | 'host-gw';
-  /** Name of the overlay device; absent for host-gw. */
-  readonly device?: string | undefined;
-  readonly mtu: number;
-  readonly mac?: string | undefined;
+export interface OverlaySpec
+  extends Pick<OverlayPlan, 'mode' | 'device' | 'mtu' | 'mac' | 'subnets' | 'networks'> {
   readonly txQueueLength: number;
-  /** Pod subnets of this node, of either family. */
-  readonly subnets: readonly string[];
-  /** Cluster networks. udp mode routes them whole to the device, as flannel does. */
-  readonly networks: readonly string[];
   /** Name of the underlay interface. */
   readonly underlay: string;
-  /** Set to use the kernel's VXLAN in place of a device that the data plane made. */
+  /** Set where the kernel carries the packets: the parameters of its VXLAN device. */
   readonly vxlan?: KernelVxlan | undefined;
+}
+
+/** @param isUserspace a data plane of Ripstop carries the packets */
+export function overlaySpec(
+  plan: OverlayPlan,
+  backend: BackendConfig,
+  { name }: Underlay,
+  isUserspace: boolean,
+  txQueueLength: number,
+): OverlaySpec {
+  const spec = { ...plan, txQueueLength, underlay: name };
+  if (backend.type !== 'vxlan' || isUserspace) return spec;
+  const { vni, port, gbp, learning } = backend;
+  return { ...spec, vxlan: { vni, port, local: plan.address, parent: name, gbp, learning } };
 }
 
 function isV6(subnet: string): boolean {
@@ -32,9 +41,9 @@ function isV6(subnet: string): boolean {
 }
 
 /**
- * The kernel state of a node, laid out as flannel lays it: the device has the base address of each own subnet; in vxlan
- * mode each peer subnet has a permanent neighbour (its base address at the peer's VTEP MAC) and a route by way of it; in
- * udp mode the networks are routed to the device. Pure.
+ * The kernel state of a node in flannel's layout: the device has the base address of each own subnet; in vxlan mode each
+ * peer subnet has a permanent neighbour (its base address at the peer's VTEP MAC) and a route via that neighbour; in udp
+ * mode the networks are routed to the device. Pure.
  */
 export function desiredState(overlay: OverlaySpec, peers: readonly Peer[]): DesiredState {
   const all = peers.map(peer => entriesOf(overlay, peer));
@@ -46,7 +55,7 @@ export function desiredState(overlay: OverlaySpec, peers: readonly Peer[]): Desi
   };
 }
 
-/** What an overlay needs of the kernel besides the entries of its peers: device and settings. */
+/** Device and sysctls of an overlay, without the entries of its peers. */
 export function baseState(overlay: OverlaySpec): DesiredState {
   const { device } = overlay;
   return {
@@ -58,18 +67,14 @@ export function baseState(overlay: OverlaySpec): DesiredState {
   };
 }
 
-/** Routes that no peer asks for. */
+/** Routes that depend on no peer. */
 export function ownRoutes({ mode, networks, device }: OverlaySpec): RouteEntry[] {
   if (mode !== 'udp') return [];
   return networks.map(network => ({ destination: canonicalNetwork(network), device }));
 }
 
-/** What one peer needs of the kernel. */
-export interface KernelEntries {
-  readonly neighbours: readonly NeighbourEntry[];
-  readonly forwarding: readonly ForwardingEntry[];
-  readonly routes: readonly RouteEntry[];
-}
+/** The entries of one peer. */
+export type KernelEntries = Pick<DesiredState, 'neighbours' | 'forwarding' | 'routes'>;
 
 export function entriesOf(overlay: OverlaySpec, peer: Peer): KernelEntries {
   const neighbours: NeighbourEntry[] = [];
@@ -87,7 +92,7 @@ export function entriesOf(overlay: OverlaySpec, peer: Peer): KernelEntries {
       if (!overlay.networks.some(network => covers(network, destination)))
         routes.push({ destination, device });
     } else {
-      // flannel gives the first address of a subnet to the tunnel device of the node that owns it.
+      // The tunnel device of a node has the first address of the node's subnet, as in flannel.
       const gateway = baseAddress(subnet);
       if (mac) neighbours.push({ address: gateway, mac });
       routes.push({ destination, gateway, device, onlink: true });
@@ -104,7 +109,7 @@ function deviceOf(overlay: OverlaySpec, name: string): DesiredState['device'] {
   return { name, mtu, mac: mac?.toLowerCase(), txQueueLength, addresses, vxlan };
 }
 
-/** What the kernel must allow so that pods' packets pass through this node, and nothing beyond. */
+/** The sysctls that packets of pods need to pass through this node. */
 function sysctlsOf(overlay: OverlaySpec): SysctlEntry[] {
   const { device, underlay, subnets } = overlay;
   const six = subnets.some(isV6);
@@ -112,15 +117,15 @@ function sysctlsOf(overlay: OverlaySpec): SysctlEntry[] {
   if (device !== undefined) {
     const own = `net/ipv6/conf/${device}`;
     if (six) settings.push({ name: `${own}/disable_ipv6`, value: '0' });
-    // The overlay has no routers and no neighbours to discover; each such message would be a counted drop.
+    // The overlay has no routers and no neighbours to discover; each such message would be counted as a drop.
     const without = `${device} sends router and multicast listener messages, which are counted as drops (multicast)`;
     settings.push({ name: `${own}/accept_ra`, value: '0', without });
     settings.push({ name: `${own}/addr_gen_mode`, value: '1', without });
   }
   if (subnets.some(subnet => !isV6(subnet))) settings.push({ name: 'net/ipv4/ip_forward', value: '1' });
   if (six) {
-    // Once a node forwards, it ignores router advertisements unless told otherwise, and would lose an underlay address
-    // and a default route that came from them. One that forwards already has lived without.
+    // A node that forwards ignores router advertisements unless accept_ra is 2, and would lose an underlay address and a
+    // default route that came from them. A node that forwards already does not use them.
     const forwarding = 'net/ipv6/conf/all/forwarding';
     const advertisements = `net/ipv6/conf/${underlay}/accept_ra`;
     const only = { [advertisements]: '1', [forwarding]: '0' };

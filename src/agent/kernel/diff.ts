@@ -18,14 +18,15 @@ import {
 } from './state.ts';
 
 /**
- * The changes that turn what is observed into what should be, in the order in which they can be made: removals, device,
- * settings, addresses, neighbours, forwarding, routes. Empty when nothing is to do. Pure.
- * @throws RipstopError ENODEVICE when the device is gone and not ours to make, EINUSE when another has its name, ENOTSUP when a setting is missing that is needed
+ * The changes that turn the observed state into the desired one, in the order in which they can be made: removals, device,
+ * sysctls, addresses, neighbours, forwarding, routes. Pure.
+ * @throws RipstopError ENODEVICE when the data plane's device is gone, EINUSE when another device has its name, ENOTSUP
+ *   when the kernel lacks a sysctl that is needed
  */
 export function diff(wanted: DesiredState, observed: ObservedState, scope: OwnershipScope): KernelChange[] {
   const { device } = wanted;
   const rebuilt = device ? rebuild(device, observed.device) : [];
-  // A device that is made anew has lost everything that hung on it.
+  // A device that is created again has no addresses, neighbours and routes.
   const known = rebuilt.some(change => change.do === 'create-device') ? bare(observed) : observed;
   const changes: KernelChange[] = [
     ...rebuilt,
@@ -69,7 +70,7 @@ function rebuild(device: DesiredDevice, observed: ObservedDevice | undefined): K
       ];
 }
 
-/** What of a kernel VXLAN cannot be changed and differs. */
+/** The first difference of a kernel VXLAN that requires another device. */
 function difference(wanted: KernelVxlan, observed: ObservedDevice): string | undefined {
   if (!observed.vxlan) return `it is a ${observed.kind ?? 'hardware'} device`;
   for (const key of ['vni', 'port', 'local', 'parent'] as const)
@@ -170,7 +171,7 @@ function routeChanges(
     const rivals = byDestination.get(route.destination) ?? [];
     if (connected.has(route.destination)) continue;
     if (rivals.some(rival => satisfies(rival, route))) continue;
-    // The kernel keeps one route a metric: the one with the default metric is in the way, others are not.
+    // The kernel keeps one route per destination and metric: ours replaces the one with the default metric.
     const former = rivals.find(rival => rival.metric === (rival.family === 6 ? 1024 : 0));
     changes.push({ do: 'set-route', route, former });
   }
@@ -178,9 +179,8 @@ function routeChanges(
 }
 
 /**
- * The routes among the wanted ones whose destination is a network that another interface is connected to. They are not
- * set, at no metric: the node would be cut off from that network.
- * @returns the routes of the kernel
+ * The kernel's routes to desired destinations that another interface is connected to. Ours are not set there, at any
+ * metric: the node would lose its connection to that network.
  */
 export function connectedRoutes(
   wanted: readonly RouteEntry[],

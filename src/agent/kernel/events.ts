@@ -9,7 +9,7 @@ export function affectsUnderlay(event: NetEvent, underlay: Underlay): boolean {
   return event.kind === 'address' && event.address.link === underlay.index;
 }
 
-/** True for changes of which subnets the underlay interface is connected to, and of its addresses. */
+/** True for changes of the addresses of the underlay interface and of the subnets that it is connected to. */
 export function affectsReach(event: NetEvent, { index }: Underlay): boolean {
   if (event.kind === 'address') return event.address.link === index;
   if (event.kind !== 'route') return false;

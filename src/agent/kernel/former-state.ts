@@ -3,14 +3,14 @@ import { type Route, replaceRoute } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { writeSysctl } from '../../net/sysctl.ts';
 
-/** The sysctls and routes of others that were changed since the process started, as they were before. */
+/** The former values of sysctls and routes of others that were changed since the process started. */
 export class FormerState {
   /** Values by name, in the order in which they were changed. */
   readonly #sysctls = new Map<string, string>();
-  /** Routes whose place ours took, by destination. */
+  /** Routes that ours replaced, by destination. */
   readonly #routes = new Map<string, Route>();
 
-  /** A sysctl had this value. Only its first value counts. */
+  /** Only the first value of a sysctl counts. */
   addSysctl(name: string, value: string): void {
     if (!this.#sysctls.has(name)) this.#sysctls.set(name, value);
   }

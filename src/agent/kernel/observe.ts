@@ -19,33 +19,30 @@ import {
 const SCOPE_LINK = 253;
 
 /**
- * What is there of an overlay. Changes nothing.
- * @param wanted tells which destinations and settings are asked for besides what is marked as ours
+ * The present kernel state of an overlay. Changes nothing.
+ * @param wanted its destinations and sysctls are observed besides what is marked as ours
  * @throws NetError
  */
 export function observe(socket: NetlinkSocket, scope: OwnershipScope, wanted: DesiredState): ObservedState {
   const links = new Map(listLinks(socket).map(link => [link.index, link]));
   const link = [...links.values()].find(candidate => candidate.name === scope.device);
   return {
-    device: link && observeDevice(socket, link, links),
+    ...observeBase(socket, scope, wanted),
     neighbours: link ? permanentNeighbours(socket, link.index) : [],
     forwarding: link?.kind === 'vxlan' ? forwardingOf(socket, link.index) : [],
     routes: observeRoutes(socket, scope, wanted, links),
-    settings: new Map(wanted.settings.map(({ name }) => [name, sysctlOf(socket.netns, name)])),
   };
 }
 
-/** The same without the entries of peers: cheap, however many these are. */
+/** The same without the entries of peers: cheap, however many there are. */
 export function observeBase(
   socket: NetlinkSocket,
   scope: OwnershipScope,
   wanted: DesiredState,
 ): ObservedState {
   const link = scope.device === undefined ? undefined : findLink(socket, scope.device);
-  const parent = link?.details.vxlan?.parent;
-  const links = parent === undefined ? [] : listLinks(socket);
   return {
-    device: link && observeDevice(socket, link, new Map(links.map(each => [each.index, each]))),
+    device: link && observeDevice(socket, link),
     neighbours: [],
     forwarding: [],
     routes: [],
@@ -53,8 +50,9 @@ export function observeBase(
   };
 }
 
-function observeDevice(socket: NetlinkSocket, link: Link, links: ReadonlyMap<number, Link>): ObservedDevice {
+function observeDevice(socket: NetlinkSocket, link: Link): ObservedDevice {
   const { vxlan } = link.details;
+  const parent = vxlan && listLinks(socket).find(({ index }) => index === vxlan.parent);
   const addresses = listAddresses(socket, { link: link.index }).filter(
     address => address.scope !== SCOPE_LINK,
   );
@@ -71,7 +69,7 @@ function observeDevice(socket: NetlinkSocket, link: Link, links: ReadonlyMap<num
       vni: vxlan.vni,
       port: vxlan.port,
       local: vxlan.local ?? '',
-      parent: links.get(vxlan.parent ?? 0)?.name ?? '',
+      parent: parent?.name ?? '',
       gbp: vxlan.gbp,
       learning: vxlan.learning,
     },
@@ -102,7 +100,7 @@ function observeRoutes(
     .filter(route => destinations.has(route.destination) || isOurs(route, scope));
 }
 
-/** A route that we made, for this overlay and no other one. */
+/** True for a route that Ripstop made for this overlay. */
 export function isOurs(route: ObservedRoute, scope: OwnershipScope): boolean {
   if (route.protocol !== PROTOCOL_RIPSTOP) return false;
   return (

@@ -1,8 +1,8 @@
 import type { NetError } from '../../net/error.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { isSysctlRefusal, refusedSysctls } from '../../net/sysctl.ts';
-import { applyChange, applyEntries, type EntryChange, isEntryChange } from './apply.ts';
-import { isRemoval, type KernelChange } from './change.ts';
+import { applyChange, applyEntries } from './apply.ts';
+import { type EntryChange, isEntryChange, isRemoval, type KernelChange } from './change.ts';
 import { connectedRoutes, diff } from './diff.ts';
 import type { FormerState } from './former-state.ts';
 import { isOurs, observe, observeBase } from './observe.ts';
@@ -33,13 +33,13 @@ export class KernelReconciler {
     return this.#socket;
   }
 
-  /** Routes of connected networks whose place wanted routes do not take. @throws NetError */
+  /** Routes of connected networks to destinations of peers: routes of ours are not set there. @throws NetError */
   connected(wanted: DesiredState): ObservedRoute[] {
     const { routes } = observe(this.#socket, this.#scope, wanted);
     return connectedRoutes(wanted.routes, routes, this.#scope);
   }
 
-  /** The changes that `apply` would make, but for settings that were refused. Changes nothing. @throws RipstopError, NetError */
+  /** The changes that `apply` would make, except sysctls that were refused. Changes nothing. @throws RipstopError, NetError */
   plan(wanted: DesiredState): KernelChange[] {
     return this.#withoutRefused(this.#diff(wanted));
   }
@@ -56,11 +56,12 @@ export class KernelReconciler {
   }
 
   /**
-   * Makes what is missing and removes what is stale. A setting that may not be written, or an entry of a peer that is
-   * refused, does not keep the other changes from being made: what works without it works. See `refusals` for entries.
-   * @param beforeAdditions called after the removals and before the rest: the moment to change the data plane's peers
+   * Adds what is missing and removes what is stale. A sysctl that may not be written, or an entry of a peer that the kernel
+   * refuses (see `refusals`), does not stop the other changes.
+   * @param beforeAdditions called between the removals and the rest: the moment to change the data plane's peers
    * @returns the changes that were made
-   * @throws NetError naming the change that failed, after all others for a setting, else at once; what was made stays
+   * @throws NetError naming the change that failed: for a sysctl after all other changes, otherwise at once. What was made
+   *   stays.
    */
   apply(wanted: DesiredState, beforeAdditions?: () => void): KernelChange[] {
     const changes = this.#diff(wanted);
@@ -76,21 +77,20 @@ export class KernelReconciler {
   #make(changes: readonly KernelChange[]): KernelChange[] {
     const made: KernelChange[] = [];
     let refused: unknown;
-    for (const part of partsOf(changes)) {
-      if (Array.isArray(part)) {
-        made.push(...this.#makeEntries(part));
-        continue;
-      }
+    for (const change of changes) {
+      if (isEntryChange(change)) continue;
       try {
-        if (!applyChange(this.#socket, part)) continue;
-        this.#remember(part);
-        made.push(part);
+        if (!applyChange(this.#socket, change)) continue;
+        this.#remember(change);
+        made.push(change);
       } catch (error) {
-        // The setting is the reason of what fails after it, as an IPv6 address where IPv6 is switched off.
-        if (part.do !== 'set-sysctl' || !isSysctlRefusal(error)) throw refused ?? error;
+        // The sysctl is the reason for a later failure, for instance of an IPv6 address while IPv6 is switched off.
+        if (change.do !== 'set-sysctl' || !isSysctlRefusal(error)) throw refused ?? error;
         refused ??= error;
       }
     }
+    // Entries are the last among the removals and among the additions.
+    made.push(...this.#makeEntries(changes.filter(isEntryChange)));
     if (refused !== undefined) throw refused;
     return made;
   }
@@ -105,9 +105,9 @@ export class KernelReconciler {
   }
 
   /**
-   * Makes changes on entries of peers that are known to be right, without a look at what is there.
+   * Makes changes of entries of peers without observing the kernel state first.
    * @param beforeAdditions as in `apply`
-   * @returns false when something of others is in the way: `apply` has to compare
+   * @returns false when a route of others has the same destination: `apply` must compare
    * @throws NetError when the device is gone
    */
   change(changes: readonly EntryChange[], beforeAdditions?: () => void): boolean {
@@ -115,7 +115,7 @@ export class KernelReconciler {
     const additions = changes.filter(change => !isRemoval(change));
     const refusals = applyEntries(this.#socket, removals);
     beforeAdditions?.();
-    // What replaces a route of ours may; a new one must not take the place of somebody else's.
+    // Only a route that replaces one of ours may displace another route.
     const isNew = (change: EntryChange): boolean => change.do === 'set-route' && change.replaces !== true;
     for (const [change, error] of applyEntries(this.#socket, additions, isNew)) refusals.set(change, error);
     this.#requests += changes.length;
@@ -124,27 +124,24 @@ export class KernelReconciler {
     return true;
   }
 
-  /** Entries of peers that the kernel refused since the last comparison, and why. */
+  /** Entries of peers that the kernel refused since the last comparison, with the errors. */
   get refusals(): ReadonlyMap<EntryChange, NetError> {
     return this.#refusals;
   }
 
-  /** Since the start: comparisons with all that the kernel has, and requests on entries of peers. */
+  /** Counts since the start: comparisons with the whole kernel state, and requests for entries of peers. */
   get work(): { readonly dumps: number; readonly requests: number } {
     return { dumps: this.#dumps, requests: this.#requests };
   }
 
-  /** True when device and settings are as they should be; the entries of peers are not looked at. @throws RipstopError, NetError */
+  /** True when device and sysctls are as desired. Does not compare the entries of peers. @throws RipstopError, NetError */
   isBaseRight(base: DesiredState): boolean {
-    return this.#withoutRefused(this.#diffBase(base)).length === 0;
-  }
-
-  #diffBase(base: DesiredState): KernelChange[] {
-    return diff(base, observeBase(this.#socket, this.#scope, base), this.#scope);
+    const observed = observeBase(this.#socket, this.#scope, base);
+    return this.#withoutRefused(diff(base, observed, this.#scope)).length === 0;
   }
 
   /**
-   * Removes our routes. What hangs on the device ends with the device. A failure does not stop the rest.
+   * Removes our routes; addresses and neighbours end with the device. A failure does not stop the rest.
    * @returns the failures
    */
   removeRoutes(): unknown[] {
@@ -169,16 +166,4 @@ export class KernelReconciler {
     if (change.do === 'set-route' && change.former && !isOurs(change.former, this.#scope))
       this.#former.addRoute(change.route.destination, change.former.original);
   }
-}
-
-/** Changes on entries of peers that follow one another, as one part; each other change for itself. */
-function partsOf(changes: readonly KernelChange[]): (KernelChange | EntryChange[])[] {
-  const parts: (KernelChange | EntryChange[])[] = [];
-  for (const change of changes) {
-    const last = parts.at(-1);
-    if (!isEntryChange(change)) parts.push(change);
-    else if (Array.isArray(last)) last.push(change);
-    else parts.push([change]);
-  }
-  return parts;
 }

@@ -2,20 +2,20 @@ import type { Family } from '../../ip/address.ts';
 import type { Route } from '../../net/rtnetlink/routes.ts';
 
 /*
- * Kernel state of one overlay on one node as values: what should be there (desired), what is there (observed). Devices
- * stand by name, so that a plan can be read and compared; addresses and prefixes are in canonical text.
+ * Kernel state of one overlay on one node as values: the desired state and the observed one. Devices are referred to by
+ * name; addresses and prefixes are in canonical text.
  */
 
 /**
- * Mark of the routes that Ripstop makes (RTA protocol, `ip route show proto 114`): 114 is `r` in ASCII and is in no list
- * of iproute2. It tells our stale routes from those of others.
+ * Protocol of the routes that Ripstop makes (`ip route show proto 114`): 114 is `r` in ASCII, and iproute2 lists no other
+ * program under it. It identifies stale routes of ours.
  */
 export const PROTOCOL_RIPSTOP = 114;
 
-/** RTPROT_KERNEL (linux/rtnetlink.h): routes that the kernel makes of the addresses of its interfaces. */
+/** RTPROT_KERNEL (linux/rtnetlink.h): routes that the kernel derives from the addresses of its interfaces. */
 export const PROTOCOL_KERNEL = 2;
 
-/** A VXLAN device of the kernel, for nodes that use it in place of the userspace data plane. */
+/** A VXLAN device of the kernel, for nodes without the userspace data plane. */
 export interface KernelVxlan {
   readonly vni: number;
   readonly port: number;
@@ -34,9 +34,9 @@ export interface DesiredDevice {
   readonly mac?: string | undefined;
   /** Packets. */
   readonly txQueueLength: number;
-  /** `address/length`, all that it shall have besides link-local ones. */
+  /** `address/length`: all addresses of the device except link-local ones. */
   readonly addresses: readonly string[];
-  /** Set: the kernel's own device, made here. Absent: the data plane has made a TUN or TAP. */
+  /** Set: a device of the kernel, which the agent creates. Absent: a TUN or TAP, which the data plane creates. */
   readonly vxlan?: KernelVxlan | undefined;
 }
 
@@ -53,26 +53,26 @@ export interface ForwardingEntry {
 export interface RouteEntry {
   readonly destination: string;
   readonly gateway?: string | undefined;
-  /** Device name; absent where the gateway tells it. */
+  /** Device name; absent where it follows from the gateway. */
   readonly device?: string | undefined;
   readonly onlink?: boolean | undefined;
 }
 
-/** A value below /proc/sys, named with slashes since device names may hold dots. */
+/** A value below /proc/sys, named with slashes because device names may contain dots. */
 export interface SysctlEntry {
   readonly name: string;
   readonly value: string;
-  /** Changed only where these settings (of the same list) have these values now. */
+  /** Changed only while these sysctls (of the same list) have these values. */
   readonly only?: Readonly<Record<string, string>> | undefined;
   /**
-   * Set where traffic does not depend on it: what is different without it. A kernel that lacks the setting, or that does
-   * not let it be written, is good enough then.
+   * What is different without the sysctl, where traffic does not depend on it. A kernel that lacks the sysctl or refuses to
+   * write it is sufficient then.
    */
   readonly without?: string | undefined;
 }
 
 export interface DesiredState {
-  /** Absent where plain routes do (host-gw). */
+  /** Absent for plain routes (host-gw). */
   readonly device?: DesiredDevice | undefined;
   /** Permanent ones on the device. */
   readonly neighbours: readonly NeighbourEntry[];
@@ -98,9 +98,9 @@ export interface ObservedRoute extends RouteEntry {
   readonly family: Family;
   readonly protocol: number;
   readonly metric: number;
-  /** Of another kind than "one next hop": a blackhole, several hops. */
+  /** Of another kind than one next hop: a blackhole, or several hops. */
   readonly special: boolean;
-  /** All of it, for giving it back. */
+  /** The whole route, for restoring it. */
   readonly original: Route;
 }
 
@@ -108,15 +108,15 @@ export interface ObservedState {
   readonly device: ObservedDevice | undefined;
   readonly neighbours: readonly NeighbourEntry[];
   readonly forwarding: readonly ForwardingEntry[];
-  /** Main table: those that are ours, and those of others to the destinations asked for. */
+  /** Of the main table: our routes, and those of others to the desired destinations. */
   readonly routes: readonly ObservedRoute[];
-  /** By name; undefined when this kernel has no such setting. */
+  /** By name; undefined where this kernel has no such sysctl. */
   readonly settings: ReadonlyMap<string, string | undefined>;
 }
 
-/** What belongs to one overlay, so that another one on the same machine is left alone. */
+/** What belongs to one overlay, so that another overlay on the same node is not changed. */
 export interface OwnershipScope {
   readonly device: string | undefined;
-  /** Cluster networks: our routes into them are this overlay's. */
+  /** Cluster networks: routes of ours into them belong to this overlay. */
   readonly networks: readonly string[];
 }

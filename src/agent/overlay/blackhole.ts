@@ -4,11 +4,11 @@ import { addRoute } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import type { Subnets } from '../lease/lease.ts';
 
-/** Metric of the blackhole route: any route to the pods is better. */
+/** Metric of the blackhole route: every other route to the pods takes precedence. */
 export const BLACKHOLE_METRIC = 9999;
 const PROTOCOL_STATIC = 4;
 
-/** Adds the routes that drop packets to pods which do not exist, so that they do not leave by the default route. @throws NetError */
+/** Adds routes that drop packets to pods that do not exist, which would leave by the default route. @throws NetError */
 export function addBlackholes(socket: NetlinkSocket, { v4, v6 }: Subnets): void {
   for (const subnet of [v4, v6])
     if (subnet)

@@ -24,7 +24,7 @@ import { PeerSelector } from './peer-selector.ts';
 
 /** Repairs since the agent started; each network adds to them. */
 export interface RepairCounts {
-  /** Changes of the kernel's state by kind of step, made by the periodic comparison and not by a lease. */
+  /** Changes of the kernel state that a comparison made, by kind. */
   readonly steps: Map<string, number>;
   rules: number;
   /** Comparisons that failed. */
@@ -41,16 +41,14 @@ export interface NetworkHost {
   readonly log: Log;
 }
 
-/** What a network puts in order, part by part: a part that fails keeps no other one from being tried. */
+/** The parts of a network. A part that fails does not stop the others. */
 export type Part = 'kernel state' | 'blackhole route' | 'rules' | 'subnet.env';
 
-/**
- * The node while it holds one lease under one configuration on one underlay: overlays, rules, subnet.env. Gets leases,
- * keeps everything as it should be, says what it does.
- */
+/** The overlays, rules and subnet.env of a node, for as long as its lease, configuration and underlay stay the same. */
 export class Network {
   #inputs: NetworkInputs;
   #rules: NodeRules;
+  /** Changes before the end of `start` are not repairs. */
   #isStarted = false;
   readonly #repairs: RepairCounts;
   readonly #options: AgentOptions;
@@ -83,8 +81,8 @@ export class Network {
 
   /**
    * Opens the overlays; `start` follows. Undone on failure.
-   * @param known leases that are known already: packets of their nodes flow when this resolves; which of them a
-   *   selection refused before; names of the devices that agents of this node made
+   * @param known leases, whose nodes are peers when this resolves; which of them an earlier selection refused; names of
+   *   the devices that agents of this node made
    * @throws RipstopError
    */
   static async open(
@@ -176,7 +174,7 @@ export class Network {
     return this.#overlays.map(({ plan }) => plan);
   }
 
-  /** Goes on with compatible inputs. What fails now is tried again by the next comparison. */
+  /** Continues with compatible inputs. The next comparison tries again what fails. */
   async takeUp(inputs: NetworkInputs): Promise<void> {
     await this.#comparing;
     this.#inputs = inputs;
@@ -185,31 +183,23 @@ export class Network {
   }
 
   /**
-   * Puts the rules in place and writes subnet.env, by which pods begin to be wired. A part that fails is in `reconcileErrors`,
-   * and the next comparison tries it again: packets of the pods that are there flow meanwhile.
+   * Sets the rules and writes subnet.env, which CNI plugins wait for. A part that fails is in `reconcileErrors`, and the
+   * next comparison tries it again.
    */
   async start(): Promise<void> {
+    this.#isStarted = false;
     while (this.#comparing) await this.#comparing;
-    await this.#compareOnce(async () => {
-      await this.#attempt('blackhole route', async () => this.#blackhole());
-      if (this.#options.rules) await this.#attempt('rules', async () => void (await this.rules.ensure()));
-      await this.#attempt('subnet.env', () => writeSubnetEnv(this.#options.subnetFile, this.#subnetEnv));
-      this.#isStarted = true;
-    });
+    await this.#compareOnce(() => this.#compareNode());
+    this.#isStarted = true;
   }
 
   get overlays(): readonly Overlay[] {
     return this.#overlays;
   }
 
-  /** Parts that could not be put in order at the last comparison, with the reason of each. */
+  /** Parts whose last comparison failed, with the reason of each. */
   get reconcileErrors(): ReadonlyMap<Part, string> {
     return this.#reconcileErrors;
-  }
-
-  /** True once the peers of the store, or the last known ones, were applied. */
-  get hasPeers(): boolean {
-    return this.#hasPeers;
   }
 
   get rejected(): readonly RejectedLease[] {
@@ -222,8 +212,8 @@ export class Network {
   }
 
   /**
-   * Makes the nodes of `leases` the peers, in every overlay that lets it.
-   * @returns a sentence on leases that are refused from now on because they contradict others; undefined: none
+   * Makes the nodes of `leases` the peers of every overlay.
+   * @returns a sentence about leases that are newly refused because they contradict others; undefined: none
    * @throws RipstopError, NetError the first refusal
    */
   update(leases: ReadonlyMap<string, Lease>, changed?: ReadonlySet<string>): string | undefined {
@@ -246,7 +236,7 @@ export class Network {
     return describeRefusals(news.filter(isContradiction));
   }
 
-  /** Gathers the leases that give no peer, and logs those that are new. @returns the new ones */
+  /** Collects the rejected leases, and logs the new ones. @returns the new ones */
   #noteRejections(): RejectedLease[] {
     const rejected = new Map<string, RejectedLease>();
     for (const overlay of this.overlays) {
@@ -272,8 +262,8 @@ export class Network {
   }
 
   /**
-   * True when the underlay has other subnets, or may have: leases that were refused for their sake may be peers, and the
-   * other way round. An `update` of all leases takes account of it.
+   * True when the subnets of the underlay may have changed, on which the choice of peers depends. An `update` of all leases
+   * considers the change.
    */
   get mustSelect(): boolean {
     return this.#mustSelect;
@@ -303,7 +293,7 @@ export class Network {
     for (const step of steps) this.#log.debug({ device }, describeChange(step));
   }
 
-  /** Takes note of what the kernel tells. @returns true when something of the overlays is not as it should be */
+  /** @returns true when the events say that the kernel state may differ from the desired one */
   noteEvents(events: readonly NetEvent[]): boolean {
     let isTouched = events.some(event => affectsReach(event, this.inputs.underlay));
     if (isTouched) this.#mustSelect = true;
@@ -313,7 +303,7 @@ export class Network {
   }
 
   /**
-   * Compares kernel, rules and subnet.env with what they should be and corrects them. Failures are logged, counted and
+   * Compares kernel state, rules and subnet.env with the desired ones and repairs them. Failures are logged, counted and
    * listed in `reconcileErrors`; the next call tries again.
    */
   async reconcile(): Promise<void> {
@@ -328,37 +318,42 @@ export class Network {
   }
 
   async #compare(): Promise<void> {
-    // Before the peers are known, what the previous run left carries traffic: there is nothing to compare it with.
+    // Before the peers are known, the kernel state of the previous run carries traffic.
     if (this.#hasPeers)
       await this.#attempt('kernel state', async () => {
         for (const overlay of this.overlays)
           for (const step of await overlay.reconcile()) this.#countRepair(step.do, describeChange(step));
         this.#noteRejections();
       });
-    await this.#attempt('blackhole route', async () => this.#blackhole());
+    await this.#compareNode();
+  }
+
+  async #compareNode(): Promise<void> {
+    const { blackhole, rules, subnetFile } = this.#options;
+    if (blackhole)
+      await this.#attempt('blackhole route', async () => addBlackholes(this.#socket, this.inputs.lease));
+    if (rules)
+      await this.#attempt('rules', async () => {
+        if (!(await this.rules.ensure()) || !this.#isStarted) return;
+        this.#repairs.rules++;
+        this.#log.warn({ repair: 'rules' }, 'restored modified firewall rules');
+      });
     await this.#attempt('subnet.env', async () => {
-      const { subnetFile } = this.#options;
-      const there = await readSubnetEnv(subnetFile);
-      if (there && formatSubnetEnv(there) === formatSubnetEnv(this.#subnetEnv)) return;
+      const present = await readSubnetEnv(subnetFile);
+      if (present && formatSubnetEnv(present) === formatSubnetEnv(this.#subnetEnv)) return;
       await writeSubnetEnv(subnetFile, this.#subnetEnv);
-      // A comparison may come before the first writing, which is no repair.
       if (this.#isStarted) this.#countRepair('write-subnet-env', `file ${subnetFile}`);
-    });
-    await this.#attempt('rules', async () => {
-      if (!this.#options.rules || !(await this.rules.ensure())) return;
-      this.#repairs.rules++;
-      this.#log.warn({ repair: 'rules' }, 'restored modified firewall rules');
     });
   }
 
   async #attempt(part: Part, work: () => Promise<void>): Promise<void> {
     try {
       await work();
-      if (this.#reconcileErrors.delete(part)) this.#log.info({ part }, `${part}: in order again`);
+      if (this.#reconcileErrors.delete(part)) this.#log.info({ part }, `${part}: works again`);
     } catch (error) {
       this.#repairs.failures++;
       const text = describeError(error);
-      // Logged once; a failure that repeats is counted.
+      // A failure that repeats is counted and not logged again.
       if (this.#reconcileErrors.get(part) !== text)
         this.#log.error({ part, code: codeOf(error) }, `${part}: ${text}`);
       this.#reconcileErrors.set(part, text);
@@ -367,7 +362,7 @@ export class Network {
 
   /**
    * Ends the network. Rules, subnet.env and lease stay.
-   * @param next overlays of the network that follows: what they have no use for is taken away; undefined: all stays
+   * @param next overlays of the next network: what they do not use is removed; undefined: everything stays
    */
   async stop(next?: readonly OverlayPlan[]): Promise<void> {
     await this.#comparing;
@@ -378,10 +373,6 @@ export class Network {
       await overlay.stop(!goesOn);
     }
     this.#socket.close();
-  }
-
-  #blackhole(): void {
-    if (this.#options.blackhole) addBlackholes(this.#socket, this.inputs.lease);
   }
 
   #countRepair(repair: string, what: string): void {

@@ -11,58 +11,59 @@ import type { Settings } from '../config/settings.ts';
 import { isCarriedHere, type OverlayPlan } from '../inputs/plan.ts';
 import type { Underlay } from '../inputs/underlay.ts';
 import type { KernelChange } from '../kernel/change.ts';
-import { baseState, type OverlaySpec } from '../kernel/desired.ts';
+import { baseState, type OverlaySpec, overlaySpec } from '../kernel/desired.ts';
 import { EntryBook } from '../kernel/entry-book.ts';
 import type { FormerState } from '../kernel/former-state.ts';
 import { KernelReconciler } from '../kernel/reconciler.ts';
 import type { DesiredState, ObservedRoute, OwnershipScope } from '../kernel/state.ts';
-import { overlaySpec } from './overlay-spec.ts';
 
 export interface OverlayOptions {
   readonly netns: string;
-  /** Who carries vxlan; udp is always ours, host-gw the kernel's. */
+  /** What carries vxlan. The data plane of udp is always Ripstop's, that of host-gw the kernel's. */
   readonly dataPlane: 'userspace' | 'kernel';
   readonly settings: Settings;
-  /** The device outlives the process: addresses, routes and neighbours wait for the next start of the agent. */
+  /** The device stays after the process ends, with addresses, routes and neighbours, for the next start of the agent. */
   readonly keepState: boolean;
-  /** Names of the devices that agents of this node made: one that does not fit is made anew. */
+  /** Names of the devices that agents of this node made: a device that does not fit is replaced. */
   readonly ownDevices: readonly string[];
   /** Receives what is changed of others. */
   readonly former: FormerState;
   readonly log: Log;
 }
 
-/** The longest time between two comparisons of all entries of peers, ms. */
+/** Longest time between two comparisons of all entries of peers, ms. */
 const COMPARE_MS = 60_000;
-/** linux/if.h: the carrier of a TUN or TAP is on while a process holds a queue of it. */
+/** linux/if.h: a TUN or TAP has a carrier while any process has one of its queues open. */
 const IFF_LOWER_UP = 0x10000;
 
-/**
- * One overlay at work: the data plane where it is ours, and the kernel state that leads pod traffic to it. Says nothing
- * about leases; whoever holds it gives it peers.
- */
+/** A data plane of Ripstop with what reads from it. */
+interface Carrier {
+  readonly plane: DataPlane;
+  readonly capture: CaptureHub;
+  readonly flows: FlowMonitor;
+}
+
+/** One overlay at work: its data plane, and the kernel state that leads pod traffic to it. Its owner sets the peers. */
 export class Overlay {
   readonly plan: OverlayPlan;
   readonly #backend: BackendConfig;
   readonly #underlay: Underlay;
   readonly #options: OverlayOptions;
   readonly #kernel: KernelReconciler;
-  #plane: DataPlane | undefined;
-  #capture: CaptureHub | undefined;
-  #flows: FlowMonitor | undefined;
+  #carrier: Carrier | undefined;
   readonly #peers: Map<string, Peer>;
-  /** The same as a list, made when somebody asks. */
+  /** The same as a list, made on demand. */
   #list: readonly Peer[] | undefined;
   readonly #book: EntryBook;
   /**
-   * The kernel may have something else than the book: only a look at all of it tells. A refused entry is none of it:
-   * comparisons try it again, and changes of other peers cost what they cost without it.
+   * The kernel state may differ from the book, so that the next change must compare all of it. A refused entry does not
+   * count: comparisons try it again, and changes of other peers cost as little as before.
    */
   #mustCompare = true;
-  /** When all of it was compared last, monotonic ms. */
+  /** When the whole kernel state was compared last, monotonic ms. */
   #comparedAt = Number.NEGATIVE_INFINITY;
   #deviceIndex: number | undefined;
-  /** Restarts of the whole data plane, because its device was taken away. */
+  /** Restarts of the data plane because its device was deleted. */
   #rebuilt = 0;
 
   private constructor(
@@ -114,29 +115,27 @@ export class Overlay {
   }
 
   get offloads(): Readonly<Record<string, string>> | undefined {
-    return this.#plane?.offloads;
+    return this.plane?.offloads;
   }
 
-  /** Undefined where the kernel carries the packets. */
+  /** Undefined where the kernel carries the packets, as `capture` and `flows`. */
   get plane(): DataPlane | undefined {
-    return this.#plane;
+    return this.#carrier?.plane;
   }
 
-  /** Captures of the data plane, undefined where the kernel carries the packets. */
   get capture(): CaptureHub | undefined {
-    return this.#capture;
+    return this.#carrier?.capture;
   }
 
-  /** Flow table of the data plane, undefined where the kernel carries the packets. */
   get flows(): FlowMonitor | undefined {
-    return this.#flows;
+    return this.#carrier?.flows;
   }
 
   get rebuilt(): number {
     return this.#rebuilt;
   }
 
-  /** True while the kernel may have something else than is wanted, or refused it: the next comparison looks at all of it. */
+  /** True while the kernel state may differ from the desired one, or the kernel refused an entry. */
   get mustCompare(): boolean {
     return this.#mustCompare || this.#kernel.refusals.size > 0;
   }
@@ -150,26 +149,25 @@ export class Overlay {
     return this.#peers.get(id);
   }
 
-  /** Peers that the tables or the kernel did not take, with the reason; the others are not touched by it. */
+  /** Peers that the tables or the kernel refused, with the reason. The other peers are not affected. */
   get refused(): ReadonlyMap<string, string> {
     const refused = new Map<string, string>();
     for (const [step, error] of this.#kernel.refusals) {
       const id = this.#book.peerOf(step);
       if (id !== undefined) refused.set(id, error.message);
     }
-    for (const [id, error] of this.#plane?.refused ?? []) refused.set(id, error.message);
+    for (const [id, error] of this.plane?.refused ?? []) refused.set(id, error.message);
     return refused;
   }
 
-  /** What the kernel was asked for since the start. */
   get work(): KernelReconciler['work'] {
     return this.#kernel.work;
   }
 
   /**
-   * Changes some peers, at a cost that does not depend on how many others there are. The first call lays out everything.
+   * Changes some peers, at a cost that does not depend on the number of other peers. The first call sets up everything.
    * @returns the kernel changes made
-   * @throws RipstopError, NetError when the device is gone; the next comparison makes up for it
+   * @throws RipstopError, NetError when the device is gone; the next comparison makes the changes then
    */
   change({ set, removed }: PeerChanges): KernelChange[] {
     const steps = this.#book.change({ set, removed });
@@ -180,7 +178,7 @@ export class Overlay {
     const publish = (): void => {
       if (isPublished) return;
       isPublished = true;
-      this.#plane?.changePeers({ set, removed });
+      this.plane?.changePeers({ set, removed });
     };
     try {
       if (!this.#mustCompare && this.#kernel.change(steps, publish)) return steps;
@@ -192,7 +190,7 @@ export class Overlay {
     }
   }
 
-  /** Looks at everything in the kernel that is of this overlay and mends it. */
+  /** Compares and repairs the whole kernel state of this overlay. */
   #compareAll(publish?: () => void): KernelChange[] {
     const steps = this.#kernel.apply(this.desired(), publish);
     this.#mustCompare = false;
@@ -206,7 +204,7 @@ export class Overlay {
     this.#deviceIndex = device === undefined ? undefined : findLink(this.#kernel.socket, device)?.index;
   }
 
-  /** Takes note of what the kernel tells. @returns true when something is not as it should be */
+  /** @returns true when the event says that the kernel state of this overlay may differ from the desired one */
   noteEvent(event: NetEvent): boolean {
     const isOurs =
       event.kind === 'link'
@@ -221,8 +219,8 @@ export class Overlay {
   }
 
   /**
-   * Compares the kernel with what it should be and mends it; opens the data plane again when its device is gone. The
-   * entries of peers are read when an event told of a foreign change of them, and once a minute.
+   * Compares the kernel state with the desired one and repairs it; opens the data plane again when its device is gone.
+   * Reads the entries of peers only after an event about a foreign change of them, and once per minute.
    * @returns the changes made
    */
   async reconcile(): Promise<KernelChange[]> {
@@ -231,12 +229,12 @@ export class Overlay {
         { device: this.plan.device },
         'the overlay device is gone: starting the data plane again',
       );
-      await this.#plane?.stop();
+      await this.plane?.stop();
       await this.#open();
       this.#rebuilt++;
       return this.#compareAll();
     }
-    // Changes of the kernel's own forwarding entries are not among the events.
+    // The events do not contain changes of the kernel's own forwarding entries.
     const isBlind = this.plan.mode === 'vxlan' && !this.isUserspace;
     const isDue = performance.now() - this.#comparedAt >= COMPARE_MS;
     if (!this.mustCompare && !isBlind && !isDue && this.#kernel.isBaseRight(baseState(this.#spec())))
@@ -249,7 +247,7 @@ export class Overlay {
     return this.#kernel.plan(this.desired());
   }
 
-  /** Destinations of peers that stay with another interface, because it is connected to a network of that range. */
+  /** Destinations of peers that another interface is connected to: their routes are not set. */
   connected(): ObservedRoute[] {
     return this.#kernel.connected(this.desired());
   }
@@ -259,18 +257,16 @@ export class Overlay {
   }
 
   counters(): CounterSnapshot | undefined {
-    return this.#plane?.counters();
+    return this.plane?.counters();
   }
 
   /**
-   * Ends the data plane. With the kernel's data plane, or plain routes, traffic goes on: another start takes over.
-   * @param remove take everything away as well
+   * Ends the data plane. Traffic that the kernel carries continues.
+   * @param remove also remove routes and device
    */
   async stop(remove = false): Promise<void> {
-    await this.#plane?.stop();
-    this.#plane = undefined;
-    this.#capture = undefined;
-    this.#flows = undefined;
+    await this.plane?.stop();
+    this.#carrier = undefined;
     if (remove) {
       for (const failure of this.#kernel.removeRoutes())
         this.#options.log.warn({ err: String(failure) }, 'cannot remove a route');
@@ -308,16 +304,15 @@ export class Overlay {
       log: componentLog(log, 'dataplane'),
     });
     try {
-      // The package names its device itself.
+      // The package node-tuntap2 names its device itself.
       const made =
         plane.deviceName === plan.device ? undefined : findLink(this.#kernel.socket, plane.deviceName);
       if (made) changeLink(this.#kernel.socket, made.index, { name: plan.device });
-      this.#capture = new CaptureHub(plane.taps);
-      this.#flows = new FlowMonitor(plane.taps, plan.device);
-      // Changes that came while its workers started went to the data plane before it.
+      const flows = new FlowMonitor(plane.taps, plan.device);
+      // Changes that arrived while the workers started went to the previous data plane.
       if (this.peers !== given) plane.setPeers(this.peers);
-      if (settings.flowTable) this.flows?.keep();
-      this.#plane = plane;
+      if (settings.flowTable) flows.keep();
+      this.#carrier = { plane, capture: new CaptureHub(plane.taps), flows };
     } catch (error) {
       await plane.stop();
       throw error;
@@ -330,8 +325,8 @@ export class Overlay {
   }
 
   /**
-   * A name that our own kernel data plane or flanneld left is replaced, and a persistent device of ours is opened again,
-   * or made anew where it has another shape than the settings want; any other device is not touched.
+   * Deletes a device of this name that the kernel data plane or flanneld left, and a persistent device of ours that does
+   * not fit the settings. Any other device stays.
    * @throws RipstopError EINUSE
    */
   #clearName(device: string): void {
@@ -354,13 +349,13 @@ export class Overlay {
     );
   }
 
-  /** True when the data plane can open the device that is there. The kernel fixes at creation whether it has queues. */
+  /** True when the data plane can open the device. Whether it has several queues is fixed at its creation. */
   #fits({ details: { tun } }: Link): boolean {
     const { driver, workers } = this.#options.settings;
     return driver === 'native' && tun?.multiQueue === workers > 1;
   }
 
-  /** True for a persistent device that an agent of this node made, and that no process holds. */
+  /** True for a persistent device that an agent of this node made and that no process has open. */
   #isLeftOver({ name, flags, details: { tun } }: Link): boolean {
     return (
       tun?.persistent === true && (flags & IFF_LOWER_UP) === 0 && this.#options.ownDevices.includes(name)
@@ -370,18 +365,12 @@ export class Overlay {
   #acceptsPartial(): boolean {
     const { partialChecksums } = this.#options.settings;
     if (partialChecksums !== 'auto') return partialChecksums === 'accept';
-    // The other end of a veth is on this host, where a kernel peer leaves checksums to a card that does not exist.
+    // The other end of a veth is on this host: a kernel peer there leaves checksums to hardware that does not exist.
     return findLink(this.#kernel.socket, this.#underlay.name)?.kind === 'veth';
   }
 
   #spec(): OverlaySpec {
     const { txQueueLength } = this.#options.settings;
-    return overlaySpec({
-      plan: this.plan,
-      backend: this.#backend,
-      underlay: this.#underlay,
-      isUserspace: this.isUserspace,
-      txQueueLength,
-    });
+    return overlaySpec(this.plan, this.#backend, this.#underlay, this.isUserspace, txQueueLength);
   }
 }

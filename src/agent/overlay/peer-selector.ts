@@ -9,25 +9,26 @@ import type { RejectedLease } from '../lease/rejected-lease.ts';
 /** One lease of another node. */
 interface Entry extends Holder {
   lease: Lease;
-  /** What it asks for; undefined where it can give no peer at all. */
+  /** What the lease claims; undefined where it cannot be a peer at all. */
   claims: LeaseClaims | undefined;
-  /** The peer that keeps this one out. */
+  /** The peer that this one contradicts. */
   blocker: Entry | undefined;
-  /** Entries that this one keeps out. */
+  /** Entries that contradict this one. */
   readonly waiting: Set<Entry>;
-  /** Counts the times that it became a peer. */
+  /** How often the entry became a peer. */
   stay: number;
-  /** The peer, in that stay, that took this one's place while its node gave no sign of life. */
+  /** The peer, in that stay, that displaced this one while its node was not alive. */
   displacedBy: { readonly peer: Entry; readonly stay: number } | undefined;
-  /** Its holder gave signs of life under these attributes. */
+  /** The holder was alive under these attributes. */
   wasAlive: boolean;
 }
 
 /**
- * Chooses the peers of one overlay among the leases; stateful, at a cost that grows with what changed. Rules
- * (docs/decisions/0096): this node's own range, addresses and MAC always win. Of two leases that contradict one another
- * the one that is a peer already keeps its place for as long as it claims the same; of two new ones the older wins. A
- * lease around others keeps what longest prefix match leaves to it.
+ * Chooses the peers of one overlay among the leases. It keeps state, so that the cost depends on what changed. Rules
+ * (docs/decisions/0096): this node's own range, addresses and MAC take precedence. Of two leases that contradict each
+ * other, an existing peer stays as long as its claims are the same; of two new leases the older becomes a peer. A
+ * lease that the store lost and that is kept yields to any other. A range around others gets what longest prefix match
+ * leaves to it.
  */
 export class PeerSelector {
   readonly #side: OwnSide;
@@ -42,7 +43,7 @@ export class PeerSelector {
   #retry = new Set<Entry>();
   #turns = 0;
 
-  /** @param refused keys of leases that a selection before this one refused: they come last at the first update */
+  /** @param refused keys of leases that an earlier selection refused: the first update considers them last */
   constructor(side: OwnSide, refused: ReadonlySet<string> = new Set()) {
     this.#side = side;
     this.#holdings = new Holdings(side.own);
@@ -60,9 +61,9 @@ export class PeerSelector {
   }
 
   /**
-   * Takes up what changed.
+   * Applies changes of leases.
    * @param leases all leases by key, as they are now
-   * @param changed keys of leases that are new, changed or gone (absent from `leases`); undefined: any may be
+   * @param changed keys of leases that are new, changed or gone (absent from `leases`); undefined: all keys
    */
   update(leases: ReadonlyMap<string, Lease>, changed?: Iterable<string>): PeerChanges {
     const peers: [Entry, Lease][] = [];
@@ -110,19 +111,19 @@ export class PeerSelector {
     this.#retry.delete(entry);
   }
 
-  /** A lease that is no peer is new, or changed: it is tried with the others. */
+  /** A lease that is not a peer is new, or changed: it is tried with the others. */
   #ask(entry: Entry, lease: Lease): void {
     const before = entry.claims;
     this.#read(entry, lease);
-    // What made way for it belongs to what it claimed before.
+    // What it was displaced by depends on its former claims.
     if (!before || !entry.claims || !isSameClaim(before, entry.claims)) entry.displacedBy = undefined;
     this.#unblock(entry);
     if (entry.claims) this.#retry.add(entry);
   }
 
-  /** The lease of a peer changed. It keeps what it claims still; only what it claims in addition can be another's. */
+  /** The lease of a peer changed. It keeps what it still claims; only additional claims can conflict. */
   #change(entry: Entry, lease: Lease): void {
-    // Another one that changed before may have taken its place.
+    // Another lease that changed in the same update may have displaced it.
     if (!entry.held) {
       this.#ask(entry, lease);
       return;
@@ -141,7 +142,7 @@ export class PeerSelector {
   }
 
   #read(entry: Entry, lease: Lease): void {
-    // Another text may be that of flanneld, which gives no signs of life.
+    // Other attributes may be those of flanneld, whose nodes have no liveness.
     const isSame = sameAttributes(lease.attributes, entry.lease.attributes);
     entry.wasAlive = lease.node !== undefined || (entry.wasAlive && isSame);
     entry.lease = lease;
@@ -152,7 +153,7 @@ export class PeerSelector {
   }
 
   /**
-   * Makes a peer of an entry, or notes what is in its way.
+   * Turns an entry into a peer, or notes what it conflicts with.
    * @param before what it held until now
    */
   #settle(entry: Entry, before: LeaseClaims | undefined): void {
@@ -168,7 +169,7 @@ export class PeerSelector {
       }
       displaced.set(other, `claims what lease ${entry.key} claims, ${whyDisplaced(other, entry)}`);
     }
-    // Another lease of this node with the MAC that the node had before.
+    // Another lease of the same node with the node's former MAC.
     if (before?.address === claims.address)
       for (const mate of this.#holdings.at(claims.address))
         if (mate.held!.mac !== claims.mac)
@@ -186,7 +187,7 @@ export class PeerSelector {
     this.#rejected.set(entry.key, { key: entry.key, reason, message });
   }
 
-  /** @param returns it gets its place back when its node gives signs of life again */
+  /** @param returns it is a peer again once its node is alive again */
   #displace(other: Entry, by: Entry, message: string, returns: boolean): void {
     this.#vacate(other);
     // The stay that begins now.
@@ -206,7 +207,7 @@ export class PeerSelector {
     this.#touched.add(claims.address);
   }
 
-  /** Takes back what an entry holds; those that it kept out are tried again. */
+  /** Releases what an entry holds; the entries that it blocked are tried again. */
   #vacate(entry: Entry): void {
     const { held } = entry;
     for (const other of entry.waiting) this.#retry.add(other);
@@ -216,12 +217,12 @@ export class PeerSelector {
     this.#touched.add(held.address);
   }
 
-  /** Peers with a range around this one may be left with more, or less. */
+  /** Longest prefix match leaves another part of their range to peers around this one. */
   #touchAround(subnet: Prefix): void {
     for (const owner of this.#holdings.around(subnet)) this.#touched.add(owner.held!.address);
   }
 
-  /** The order in which leases become peers that could be: the older first. */
+  /** The order in which leases become peers: the older first. */
   #order(a: Entry, b: Entry): number {
     return (
       Number(this.#refusedBefore.has(a.key)) - Number(this.#refusedBefore.has(b.key)) ||
@@ -271,8 +272,8 @@ export class PeerSelector {
       mac: own.mac,
       remoteChecksum: held.every(claims => claims.remoteChecksum),
       direct: own.direct,
-      subnets: withoutDoubles(subnets, formatPrefix),
-      hosts: withoutDoubles(
+      subnets: unique(subnets, formatPrefix),
+      hosts: unique(
         held.flatMap(claims => claims.hosts),
         formatAddress,
       ),
@@ -280,7 +281,7 @@ export class PeerSelector {
   }
 }
 
-function withoutDoubles<T>(list: readonly T[], textOf: (each: T) => string): T[] {
+function unique<T>(list: readonly T[], textOf: (each: T) => string): T[] {
   return [...new Map(list.map(each => [textOf(each), each])).values()];
 }
 
@@ -289,7 +290,7 @@ export interface PeerSelection {
   readonly rejected: readonly RejectedLease[];
 }
 
-/** The peers of one overlay if all leases came at once, and nothing was known before. */
+/** The peers of one overlay when all leases are new. */
 export function selectPeers(side: OwnSide, all: readonly Lease[]): PeerSelection {
   const selector = new PeerSelector(side);
   const leases = new Map(all.map(lease => [lease.key, lease]));
@@ -297,31 +298,31 @@ export function selectPeers(side: OwnSide, all: readonly Lease[]): PeerSelection
   return { peers: [...selector.peers.values()], rejected: [...selector.rejected.values()] };
 }
 
-/** True when a peer is displaced by `entry`. */
+/** True when `entry` displaces a peer. */
 function losesTieBreak({ with: peer, reason }: Conflict<Entry>, entry: Entry): boolean {
   if (peer.lease.isKept) return !entry.lease.isKept;
-  // The peer is there only because the node of this entry gave no sign of life.
+  // The entry was displaced by this peer only because its node was not alive.
   if (isDisplacedBy(entry, peer) && !isGone(entry)) return true;
-  // An address or a MAC may pass to another node; a range is given to nobody else while its lease lasts.
+  // An address or a MAC may pass to another node; a range belongs to its holder until the lease ends.
   return reason === 'duplicate' && isGone(peer) && entry.lease.node !== undefined;
 }
 
 function whyDisplaced(peer: Entry, entry: Entry): string {
   if (peer.lease.isKept) return 'which the store has';
-  if (isDisplacedBy(entry, peer)) return 'whose node gives signs of life again';
-  return 'and its own node gives no sign of life';
+  if (isDisplacedBy(entry, peer)) return 'whose node is alive again';
+  return 'and its own node is not alive';
 }
 
 function isDisplacedBy({ displacedBy }: Entry, peer: Entry): boolean {
   return displacedBy?.peer === peer && displacedBy.stay === peer.stay;
 }
 
-/** The store can tell that the holder is gone; of flannel's leases in etcd nothing is known. */
+/** True when the store reports that the holder is gone. For leases of flannel in etcd it cannot. */
 function isGone({ lease, wasAlive, claims }: Entry): boolean {
   return lease.node === undefined && (lease.isGone === true || wasAlive || claims?.isOurs === true);
 }
 
-/** What has no age comes last. */
+/** Leases without an age come last. */
 function compareAge(a: number | undefined, b: number | undefined): number {
   if (a === b) return 0;
   if (a === undefined) return 1;

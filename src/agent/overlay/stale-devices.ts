@@ -7,8 +7,8 @@ import { ownDevices, type StateDir } from '../inputs/state-dir.ts';
 import type { Overlay } from './overlay.ts';
 
 /**
- * Records the devices that are about to be made. A device that is already there may be foreign: its name is recorded
- * once an overlay has opened it (`dropStaleDevices`).
+ * Records the devices that are about to be created. An existing device may be foreign: its name is recorded once an
+ * overlay has opened it (`dropStaleDevices`).
  * @returns names of all devices that agents of this node made
  */
 export async function recordDevices(
@@ -26,10 +26,10 @@ export async function recordDevices(
 async function remember(stateDir: StateDir, names: readonly string[], log: Log): Promise<void> {
   await stateDir
     .rememberDevices(names)
-    .catch(error => log.warn(`device names cannot be saved for a restart: ${describeError(error)}`));
+    .catch(error => log.warn(`cannot save the names of devices for a restart: ${describeError(error)}`));
 }
 
-/** Records the devices in use, and deletes those of an earlier run under another configuration. What fails is logged. */
+/** Records the devices in use, and deletes those of an earlier configuration. Failures are logged. */
 export async function dropStaleDevices(
   socket: NetlinkSocket,
   stateDir: StateDir,
@@ -46,6 +46,6 @@ export async function dropStaleDevices(
       deleteLink(socket, name);
     }
   } catch (error) {
-    log.warn(`stale devices could not be removed: ${describeError(error)}`);
+    log.warn(`cannot remove stale devices: ${describeError(error)}`);
   }
 }

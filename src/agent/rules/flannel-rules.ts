@@ -1,7 +1,7 @@
 import { restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../net/iptables.ts';
 import { applyNftScript, listNft } from '../../net/nft/nft.ts';
 
-/** flannel's tables and chains: it leaves them behind when it ends. */
+/** flannel's tables and chains, which it does not remove when it ends. */
 const NFT_TABLES = [
   ['ip', 'flannel-ipv4'],
   ['ip6', 'flannel-ipv6'],
@@ -11,7 +11,7 @@ const CHAINS = [
   { table: 'filter', name: 'FLANNEL-FWD', hook: 'FORWARD' },
 ] as const;
 
-/** Removes flannel's rules, for nodes that have moved to Ripstop. @returns what was removed, a line each */
+/** Removes flannel's rules from a node that moved to Ripstop. @returns what was removed, one line per table or chain */
 export async function removeFlannelRules(netns: string): Promise<string[]> {
   const removed: string[] = [];
   for (const [family, name] of NFT_TABLES) {

@@ -13,11 +13,11 @@ import {
 /** One of our chains, and the jump to it from a chain of the kernel. */
 interface Chain {
   readonly table: 'nat' | 'filter' | 'raw' | 'mangle';
-  /** Behind `RIPSTOP-`, and the name of the instance where there is one. */
+  /** What follows `RIPSTOP-` and the name of the instance. */
   readonly name: string;
   readonly hook: string;
   readonly comment: string;
-  /** Rules in order, each without `-A <chain>`; undefined: the chain is not wanted. */
+  /** Rules in order, without `-A <chain>`; undefined: no such chain. */
   readonly rules: (rules: RuleSet, own: FamilyRules) => string[] | undefined;
 }
 
@@ -78,11 +78,11 @@ const CHAINS: readonly Chain[] = [
       if (!tunnelPort) return undefined;
       const match = `-p udp -m udp --dport ${tunnelPort}`;
       const rules = [
-        // Nothing further for the node's own: the pod network may cover its address.
+        // Ends the chain for the node's own datagrams: the pod network may contain its address.
         ...(underlay
           ? ['CT --notrack', 'RETURN'].map(target => `-s ${whole(family, underlay)} ${match} -j ${target}`)
           : []),
-        // IPVS sends what it forwards from a pod to a Service's endpoint through the output hook.
+        // IPVS forwards packets of pods to endpoints of a Service through the output hook.
         ...(guard ? [`-s ${cluster} ! -d ${cluster} ${match} -j DROP`] : []),
       ];
       return rules.length > 0 ? rules : undefined;
@@ -91,8 +91,8 @@ const CHAINS: readonly Chain[] = [
 ];
 
 /**
- * Rules that drop what comes in by interfaces of pods. Each names the port: only the first fragment of a datagram matches a
- * port or its negation, so `! --dport` in a rule before would not let the others pass.
+ * Rules that drop what arrives by interfaces of pods. Each names the port: only the first fragment of a datagram matches a
+ * port or its negation, so an earlier rule with `! --dport` does not match the other fragments.
  */
 function fromPods({ guard, tunnelPort }: RuleSet): string[] {
   if (!guard) return [];
@@ -100,7 +100,7 @@ function fromPods({ guard, tunnelPort }: RuleSet): string[] {
   return names.map(name => `-i ${name} -p udp -m udp --dport ${tunnelPort} -j DROP`);
 }
 
-/** Drops what pods send to the tunnel port; see the same rules of nftables. @param before rules by destination */
+/** Drops what pods send to the tunnel port, as `guard` in nftables.ts. @param before rules by destination */
 function guardRules(
   rules: RuleSet,
   { cluster }: FamilyRules,
@@ -119,7 +119,7 @@ function guardRules(
   ];
 }
 
-/** The order of flannel's chain, with the port of the tunnel left out of what UDP may be masqueraded to. */
+/** In the order of flannel's chain; UDP is not masqueraded to the port of the tunnel. */
 function masqueradeRules(rules: RuleSet, { family, cluster, pods }: FamilyRules): string[] | undefined {
   if (!rules.masquerade) return undefined;
   const ports = udpPorts(rules.tunnelPort);
@@ -144,14 +144,16 @@ function whole(family: Family, address: string): string {
 
 /**
  * Keeps the rules with iptables and ip6tables. Only chains that begin with `RIPSTOP-` and the jumps to them are ours.
- * @param instance names the chains of one of several agents on a node
- * @param only the tables to keep; `['filter']` beside nftables, where a foreign FORWARD policy DROP must be overruled
  */
 export class IptablesRules implements RuleReconciler {
   readonly tool = 'iptables';
   readonly #netns: string;
   readonly #chains: readonly Chain[];
 
+  /**
+   * @param instance name of one of several agents on a node, part of the chains' names
+   * @param only the tables to keep; default: all
+   */
   constructor(netns: string, instance = '', only?: readonly Chain['table'][]) {
     this.#netns = netns;
     const prefix = instance === '' ? 'RIPSTOP-' : `RIPSTOP-${instance.toUpperCase()}-`;
@@ -200,7 +202,7 @@ export class IptablesRules implements RuleReconciler {
     return isChanged;
   }
 
-  /** The transaction that makes one table right, '' when it is. Chains of ours that are not wanted go. */
+  /** The transaction that turns one table into the desired one; '' when nothing differs. */
   #script(family: Family, table: string, rules: RuleSet | undefined, saved: string): string {
     const own = rules?.families.find(candidate => candidate.family === family);
     const heads: string[] = [];
@@ -218,7 +220,7 @@ export class IptablesRules implements RuleReconciler {
       if (wanted && !isRight) lines.push(...wanted.map(rule => `-A ${chain.name} ${rule}`));
       if (wanted && jumps.length === 1) continue;
       lines.push(...jumps.map(line => line.replace(/^-A/, '-D')));
-      // FORWARD is entered first: a foreign DROP before us would win. POSTROUTING last: kube-proxy comes before us.
+      // First in FORWARD, before any foreign DROP; last in POSTROUTING, after kube-proxy.
       const verb = chain.hook === 'POSTROUTING' ? '-A' : '-I';
       if (wanted)
         lines.push(`${verb} ${chain.hook} -m comment --comment "${chain.comment}" -j ${chain.name}`);
@@ -233,19 +235,19 @@ export class IptablesRules implements RuleReconciler {
     return new Set(this.#chains.map(({ table }) => table));
   }
 
-  /** The saved table; undefined where there is no iptables, or none for this family or table. */
+  /** The saved table; undefined without iptables, or without support for this family or table. */
   async #save(family: Family, table: string): Promise<string | undefined> {
     return saveIptables(this.#netns, family, table).catch(() => undefined);
   }
 }
 
-/** A rule in one spelling: iptables-save writes options in its own order and marks a negation before the option. */
+/** A canonical form of a rule: iptables-save has its own order of options and writes a negation before the option. */
 function canonicalRule(rule: string): string {
   const words = splitRule(rule);
   const options: string[] = [];
   let option: string[] = [];
   for (const word of words) {
-    // `!` begins an option, and the one behind it belongs to it.
+    // `!` starts an option together with the word that follows.
     if (/^(-|!)/.test(word) && option.length > 0 && option.join() !== '!') {
       options.push(option.join(' '));
       option = [];
@@ -253,7 +255,7 @@ function canonicalRule(rule: string): string {
     option.push(word);
   }
   if (option.length > 0) options.push(option.join(' '));
-  // `-m udp` is implied by `-p udp`, and saved in either way by different versions.
+  // `-p udp` implies `-m udp`, which not all versions of iptables-save write.
   return options
     .filter(option => option !== '-m udp')
     .sort()

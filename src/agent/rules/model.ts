@@ -1,30 +1,30 @@
 import type { Family } from '../../ip/address.ts';
 
-/** What the rules of a node say, whichever tool carries them. All texts are CIDRs or addresses. */
+/** The rules of a node, independent of the tool. All texts are CIDRs or addresses. */
 export interface RuleSet {
   readonly families: readonly FamilyRules[];
   readonly masquerade: boolean;
-  /** Random source ports for masqueraded connections: spares the conntrack insert race (5-second DNS delays). */
+  /** Random source ports for masqueraded connections: avoids the conntrack insert race (5-second DNS delays). */
   readonly fullyRandom: boolean;
   /** Accept forwarded pod traffic. */
   readonly forward: boolean;
   /** UDP port of the tunnel, kept out of NAT and conntrack; undefined without a tunnel. */
   readonly tunnelPort: number | undefined;
-  /** Keeps pods off the tunnel port of every node; undefined without a tunnel. */
+  /** Blocks packets of pods to the tunnel port of every node; undefined without a tunnel. */
   readonly guard: TunnelGuard | undefined;
 }
 
-/** How packets of pods are told from those of nodes. */
+/** How packets of pods are distinguished from those of nodes. */
 export interface TunnelGuard {
-  /** The underlay interface: what comes in there is never a pod's. */
+  /** The underlay interface: no packets of pods arrive there. */
   readonly underlay: string;
-  /** Names of interfaces that lead to pods, besides those that match `POD_LINKS`. */
+  /** Names of interfaces that lead to pods, except those that match `POD_LINKS`. */
   readonly podInterfaces: readonly string[];
-  /** Networks of the underlay interface inside the pod network: its nodes are no pods. Mostly empty. */
+  /** Networks of the underlay interface inside the pod network: their addresses are nodes. Mostly empty. */
   readonly nodeNetworks: readonly { readonly family: Family; readonly cidr: string }[];
 }
 
-/** Host ends of pods' links as the CNI plugins name them, up to what follows: `veth1a2b3c4d`. */
+/** Beginning of the names that CNI plugins give the host ends of pods' links: `veth1a2b3c4d`. */
 export const POD_LINKS = 'veth';
 
 export interface FamilyRules {
@@ -37,28 +37,30 @@ export interface FamilyRules {
   readonly underlay: string | undefined;
 }
 
-/** kube-proxy's "masquerade this" bit: what carries it is masqueraded by kube-proxy itself. */
+/** Mark of packets that kube-proxy masquerades itself. */
 export const KUBE_MASQUERADE_MARK = 0x4000;
 
-/** Destinations that must never be masqueraded: multicast keeps its sender. */
+/** Destinations that are never masqueraded: multicast keeps its source address. */
 export const MULTICAST: Readonly<Record<Family, string>> = { 4: '224.0.0.0/4', 6: 'ff00::/8' };
 
 /**
- * Source ports for masqueraded UDP, as `first-last`: the tunnel's own port stays out, else replies to a pod would
- * arrive at a port that conntrack does not see and be lost. Undefined: any port.
+ * Source ports for masqueraded UDP, as `first-last`, without the port of the tunnel: conntrack does not see replies to
+ * that port, which would be lost. Undefined: any port.
  */
 export function udpPorts(tunnelPort: number | undefined): string | undefined {
   if (tunnelPort === undefined) return undefined;
   return tunnelPort < 33000 ? `${Math.max(tunnelPort + 1, 1024)}-65535` : `1024-${tunnelPort - 1}`;
 }
 
-/** Who keeps a rule set in the kernel. Every method is idempotent. */
+export type RuleTool = 'nftables' | 'iptables';
+
+/** Keeps a rule set in the kernel with one tool. Every method is idempotent. */
 export interface RuleReconciler {
-  readonly tool: 'nftables' | 'iptables';
-  /** True when the kernel holds exactly these rules in our chains, each jump once. */
+  readonly tool: RuleTool;
+  /** True when our chains contain exactly these rules, with one jump per chain. */
   holds(rules: RuleSet): Promise<boolean>;
-  /** Puts them there; our former rules are replaced in one transaction a table. */
+  /** Sets the rules. Our former rules are replaced in one transaction per table. */
   apply(rules: RuleSet): Promise<void>;
-  /** Takes away all that this keeper ever made. @returns true when there was something */
+  /** Removes all rules of ours. @returns true when there were any */
   remove(): Promise<boolean>;
 }

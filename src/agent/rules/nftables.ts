@@ -9,7 +9,7 @@ import {
   udpPorts,
 } from './model.ts';
 
-/** Our only table, one an instance; nothing outside it is touched. */
+/** Name of the table of an instance, which contains all its rules. */
 export function tableOf(instance: string): string {
   return instance === '' ? 'ripstop' : `ripstop-${instance}`;
 }
@@ -28,7 +28,7 @@ export function nftScript(rules: RuleSet, table: string): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** The tunnel needs no conntrack: without it no NAT rule can catch its datagrams, and none fills the table. */
+/** Datagrams of the tunnel bypass conntrack, so that no NAT rule applies to them and they do not fill its table. */
 function notrack(port: number, { families, guard }: RuleSet): string[] {
   const own = families.filter(family => family.underlay !== undefined);
   const into = own.map(
@@ -44,9 +44,9 @@ function notrack(port: number, { families, guard }: RuleSet): string[] {
     '  }',
     '  chain tunnel-out {',
     '    type filter hook output priority raw; policy accept;',
-    // Nothing further for the node's own: the pod network may cover its address.
+    // Ends the chain for the node's own datagrams: the pod network may contain its address.
     ...out,
-    // IPVS sends what it forwards from a pod to a Service's endpoint through the output hook.
+    // IPVS forwards packets of pods to endpoints of a Service through the output hook.
     ...(guard
       ? families.map(({ family, cluster }) => `    ${podSource(family, cluster, port)} counter drop`)
       : []),
@@ -59,9 +59,9 @@ function podSource(family: 4 | 6, cluster: string, port: number): string {
 }
 
 /**
- * Drops what pods send to the tunnel port outside the pod network. The forward and input hooks come behind DNAT, so a
- * Service or a host port that leads there is seen as well; priority mangle comes before any filter that may accept.
- * Other packets pay for one comparison.
+ * Drops what pods send to the tunnel port outside the pod network. The forward and input hooks follow DNAT, so this
+ * includes packets to a Service or a host port that leads there; priority mangle precedes every filter that may accept.
+ * Other packets cost one comparison.
  */
 function guard({ guard, tunnelPort, families }: RuleSet): string[] {
   if (!guard || tunnelPort === undefined) return [];
@@ -143,7 +143,7 @@ export class NftablesRules implements RuleReconciler {
   readonly tool = 'nftables';
   readonly #netns: string;
   readonly #table: string;
-  /** How the kernel lists the script that was applied last: it writes rules in its own words. */
+  /** The script that was applied last, and the kernel's listing of it, which has another form. */
   #applied: { script: string; listed: string } | undefined;
 
   constructor(netns: string, instance = '') {
@@ -163,7 +163,7 @@ export class NftablesRules implements RuleReconciler {
     this.#applied = { script, listed: await this.#list() };
   }
 
-  /** True when our table is there, whatever is in it. */
+  /** True when our table exists, whatever it contains. */
   async exists(): Promise<boolean> {
     return (await listNft(this.#netns, ['table', 'inet', this.#table])).length > 0;
   }
@@ -180,7 +180,7 @@ export class NftablesRules implements RuleReconciler {
   }
 }
 
-/** A listing without what changes by itself: handles and counts. */
+/** A listing without handles and counts, which change by themselves. */
 export function canonicalListing(objects: readonly NftObject[]): string {
   return JSON.stringify(objects, (key, value: unknown) =>
     key === 'handle' ? undefined : key === 'counter' ? null : value,

@@ -2,34 +2,28 @@ import { isDeepStrictEqual } from 'node:util';
 import { hasCode } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { dropsForwarded, IptablesRules } from './iptables.ts';
-import type { RuleReconciler, RuleSet } from './model.ts';
+import type { RuleReconciler, RuleSet, RuleTool } from './model.ts';
 import { NftablesRules } from './nftables.ts';
 import { withPodInterfaces } from './pod-interfaces.ts';
 
-/** The rules of this node with the tool of choice; what the other tool left is taken away. */
+/** Keeps the rules of this node with one tool, and removes those of the other tool. */
 export class NodeRules {
   readonly #rules: RuleSet;
   readonly #netns: string;
   readonly #instance: string;
   readonly #log: Log;
-  readonly #wanted: 'nftables' | 'iptables' | undefined;
+  readonly #wanted: RuleTool | undefined;
   #keeper: RuleReconciler | undefined;
-  /** As they were wanted last. */
+  /** The rules of the last `ensure`. */
   #wantedRules: RuleSet | undefined;
-  /** Beside nftables: an accept there does not overrule a foreign FORWARD policy DROP, one in iptables does. */
+  /** Used in addition to nftables, where an accept does not overrule a foreign FORWARD policy DROP of iptables. */
   #overrule: IptablesRules | undefined;
 
   /**
-   * @param instance names the rules of one of several agents on a node; '' where there is one
-   * @param wanted undefined: nftables, or iptables where there is no `nft`
+   * @param instance name of one of several agents on a node; '' for the only one
+   * @param wanted undefined: nftables, or iptables where `nft` is not installed
    */
-  constructor(
-    netns: string,
-    instance: string,
-    rules: RuleSet,
-    wanted: 'nftables' | 'iptables' | undefined,
-    log: Log,
-  ) {
+  constructor(netns: string, instance: string, rules: RuleSet, wanted: RuleTool | undefined, log: Log) {
     this.#netns = netns;
     this.#instance = instance;
     this.#rules = rules;
@@ -37,18 +31,18 @@ export class NodeRules {
     this.#log = log;
   }
 
-  get tool(): 'nftables' | 'iptables' {
+  get tool(): RuleTool {
     return this.#keeper?.tool ?? this.#wanted ?? 'nftables';
   }
 
   /**
-   * Puts the rules in place when they are not.
-   * @returns true when they were there before and somebody had changed them
+   * Sets the rules when they differ.
+   * @returns true when another program had changed them
    * @throws RipstopError
    */
   async ensure(): Promise<boolean> {
     const rules = withPodInterfaces(this.#rules, this.#netns);
-    // Other interfaces of pods are news of this node, and not a change of the rules by somebody else.
+    // Other interfaces of pods change the desired rules.
     const isOther = !isDeepStrictEqual(rules, this.#wantedRules);
     this.#wantedRules = rules;
     this.#keeper ??= await this.#choose(rules);
@@ -57,7 +51,7 @@ export class NodeRules {
     return (await this.#overruleForward()) || (isNew && !isOther);
   }
 
-  /** Takes away what either tool ever made. */
+  /** Removes the rules of both tools. */
   static async remove(netns: string, instance: string): Promise<{ removed: string[]; failures: unknown[] }> {
     const removed: string[] = [];
     const failures: unknown[] = [];
@@ -82,7 +76,7 @@ export class NodeRules {
       await nft.apply(rules);
     } catch (error) {
       if (this.#wanted === 'nftables' || !isAbsent(error)) throw error;
-      this.#log.warn('there is no nft here: keeping the rules with iptables');
+      this.#log.warn('nft is not installed: keeping the rules with iptables');
       return iptables;
     }
     await iptables.remove().catch(() => {});
@@ -93,7 +87,7 @@ export class NodeRules {
     if (this.#keeper?.tool !== 'nftables' || !this.#rules.forward) return false;
     if (!this.#overrule && !(await dropsForwarded(this.#netns))) return false;
     if (!this.#overrule)
-      this.#log.info('the FORWARD chain of iptables drops by default: accepting pod traffic there too');
+      this.#log.info('the FORWARD chain of iptables drops by default: accepting pod traffic there as well');
     this.#overrule ??= new IptablesRules(this.#netns, this.#instance, ['filter']);
     if (await this.#overrule.holds(this.#rules)) return false;
     await this.#overrule.apply(this.#rules);

@@ -4,13 +4,13 @@ import { listLinks } from '../../net/rtnetlink/links.ts';
 import { withSocket } from '../../net/rtnetlink/socket.ts';
 import { POD_LINKS, type RuleSet } from './model.ts';
 
-/** Bridge of flannel's CNI configuration: named before the first pod makes it. */
+/** Bridge of flannel's CNI configuration, also before the first pod creates it. */
 const DEFAULT_BRIDGE = 'cni0';
 
 /**
- * The rules with the interfaces that lead to pods as they are now: those that have an address of the node's pod subnets
- * (the pods' bridge, the overlay's device). Links to single pods are matched by their name. A pod network may also cover
- * the network between the nodes, as 192.168.0.0/16 does in many a LAN; that part of it is named.
+ * The rules with the present interfaces that lead to pods: those with an address of the node's pod subnets (the pods'
+ * bridge, the overlay's device). Links to single pods are matched by name. A pod network may also contain the network
+ * between the nodes, for instance 192.168.0.0/16; that network is added.
  * @throws NetError
  */
 export function withPodInterfaces(rules: RuleSet, netns: string): RuleSet {

@@ -1,30 +1,17 @@
 import { formatPrefix } from '../../ip/prefix.ts';
-import type { NetworkConfig } from '../config/net-conf.ts';
 import type { AgentOptions } from '../inputs/options.ts';
-import { type OverlayPlan, tunnelPort } from '../inputs/plan.ts';
-import type { Underlay } from '../inputs/underlay.ts';
-import type { Lease } from '../lease/lease.ts';
-import type { FamilyRules, RuleSet } from './model.ts';
+import { type OverlayPlan, type PlanInputs, tunnelPort } from '../inputs/plan.ts';
+import type { FamilyRules, RuleSet, RuleTool } from './model.ts';
 
-/** What the rules of a node follow from. */
-export interface RuleBasis {
-  readonly config: NetworkConfig;
-  readonly underlay: Underlay;
-  readonly lease: Lease;
-}
-
-/** The tool that keeps the rules; undefined: nftables where it is. */
-export function trafficManager(
-  { config }: RuleBasis,
-  options: AgentOptions,
-): 'nftables' | 'iptables' | undefined {
+/** The tool that keeps the rules; undefined: nftables where it is installed. */
+export function trafficManager({ config }: PlanInputs, options: AgentOptions): RuleTool | undefined {
   if (options.trafficManager) return options.trafficManager;
   return config.nftables === undefined ? undefined : config.nftables ? 'nftables' : 'iptables';
 }
 
-/** The rules of a node with these overlays; `withPodInterfaces` adds what changes while it runs. */
+/** The rules of a node with these overlays; `withPodInterfaces` adds what changes at run time. */
 export function ruleSet(
-  { config, lease, underlay: { name } }: RuleBasis,
+  { config, lease, underlay: { name } }: PlanInputs,
   plans: readonly OverlayPlan[],
   options: AgentOptions,
 ): RuleSet {
@@ -43,7 +30,7 @@ export function ruleSet(
     fullyRandom: options.fullyRandom,
     forward: options.forwardRules,
     tunnelPort: port,
-    // Pods of other nodes come through the overlay devices, which have no address yet when the rules are first set.
+    // Packets of other nodes' pods arrive by the overlay devices, which have no address yet when the rules are first set.
     guard: port === undefined ? undefined : { underlay: name, podInterfaces: devices, nodeNetworks: [] },
   };
 }

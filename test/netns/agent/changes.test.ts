@@ -59,7 +59,7 @@ for (const kind of ['file', 'etcd'] as const)
       await until('the new nodes', () => reaches(one, four) && reaches(five, two) && reaches(four, five));
       const toThree = new PingStream(one, three, EVERY_MS);
 
-      // As a node that was installed anew: another MAC under the same address.
+      // As a node that was reinstalled: another MAC under the same address.
       const macOf = async (node: Node) =>
         (await agentOf(one).ask<PeerStatus[]>('/peers')).find(({ address }) => address === node.underlay[4])
           ?.mac;

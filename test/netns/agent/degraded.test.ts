@@ -129,6 +129,6 @@ t.test('nothing can be written to the state directory: the overlay starts', SKIP
   await Promise.all([agent.ready(1), other.ready(1)]);
   await until('traffic', () => reaches(one, two) && reaches(two, one));
   const log = readFileSync(agent.log, 'utf8');
-  t.match(log, /the MAC addresses cannot be saved for a restart/);
-  t.match(log, /device names cannot be saved for a restart/);
+  t.match(log, /cannot save the MAC addresses for a restart/);
+  t.match(log, /cannot save the names of devices for a restart/);
 });

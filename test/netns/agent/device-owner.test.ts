@@ -24,7 +24,7 @@ const KIND = { vxlan: IFF_TAP, udp: IFF_TUN } as const;
 
 const OPEN_NODE = 'mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec "$@"';
 
-/** The user `nobody`, and root of a container without capabilities. */
+/** uid 65534, and root of a container without capabilities. */
 const USERS = [
   ['--reuid=65534', '--regid=65534', '--clear-groups'],
   ['--reuid=0', '--regid=0', '--clear-groups'],

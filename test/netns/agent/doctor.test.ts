@@ -53,7 +53,7 @@ function sendUnfinished(to: string, from: string, underlay: string): string {
 }
 
 t.test(
-  'every fault is found by its name, with what mends it',
+  'every fault is reported by its name, with a remedy',
   { skip: skipUnless('root', 'netns', 'tun', 'nft', 'iptables') },
   async t => {
     const lab = labFor(t, { nodes: 3 });
@@ -90,7 +90,7 @@ t.test(
 
     await t.test('agent of a peer ended', async t => {
       await agents[2]!.stop();
-      await until('its sign of life gone', async () =>
+      await until('its liveness key to expire', async () =>
         (await agent.ask<PeerStatus[]>('/peers')).some(({ node }) => node === null),
       );
       t.match(ofKind(doctor(agent).findings, 'port-filtered'), [
@@ -234,7 +234,7 @@ t.test(
     agent.rememberSubnet();
     agent.start();
     await agent.ready(0);
-    // A node of flannel's whose device was made anew behind its lease's back.
+    // A node of flannel whose device was created again, with a MAC that its lease does not have.
     const before = new FlannelNode(two!, '0a:58:fd:00:00:02');
     writeFileSync(join(store.path, 'subnets', before.key), before.value);
     await agent.ready(1);

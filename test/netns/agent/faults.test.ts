@@ -125,7 +125,7 @@ t.test('disk full: not ready, with the reason; ready when there is room', SKIP, 
   t.match(must(['cat', `${small}/subnet.env`]), 'FLANNEL_MTU=1450');
 });
 
-t.test('disk full beneath the log and the state: packets do not notice', SKIP, async t => {
+t.test('disk full under the log and the state: no packet is lost', SKIP, async t => {
   const lab = labFor(t);
   const store = fileStoreFor(t);
   const small = mkdtempSync(join(tmpdir(), 'rs-full-'));
@@ -157,7 +157,7 @@ t.test('disk full beneath the log and the state: packets do not notice', SKIP, a
   await until('the state kept again', () =>
     readFileSync(join(agent.stateDir, 'last-known.json'), 'utf8').includes('"leases":[{"key"'),
   );
-  t.doesNotThrow(() => JSON.parse(log.at(-1)!), 'the log goes on with whole lines');
+  t.doesNotThrow(() => JSON.parse(log.at(-1)!), 'the log continues with whole lines');
 });
 
 t.test('NET_ADMIN and NET_RAW are enough', { skip: SKIP.skip || skipUnless('setpriv') }, async t => {

@@ -124,7 +124,7 @@ for (const dataPlane of ['userspace', 'kernel'] as const)
         );
 
       await agent.stop();
-      t.equal(existsSync(agent.subnetFile), true, 'subnet.env, rules and lease stay for the next life');
+      t.equal(existsSync(agent.subnetFile), true, 'subnet.env, rules and lease stay for the next start');
       t.match(node!.ns.must(['nft', 'list', 'ruleset']), /masquerade/);
       const cleanup = node!.ns.must([
         process.execPath,

@@ -220,7 +220,7 @@ t.test('taken ports and sockets: packets flow, each is named, and opened when it
 });
 
 t.test(
-  'an uncaught error: logged, counted, exit code 70, and the next start goes on with the same node',
+  'an uncaught error: logged, counted, exit code 70, and the next start continues with the same lease',
   SKIP,
   async t => {
     const lab = labFor(t);

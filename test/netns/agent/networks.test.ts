@@ -10,7 +10,7 @@ import { skipUnless } from '../../support/skip-unless.ts';
 
 for (const tool of ['nftables', 'iptables'] as const)
   t.test(
-    `two networks on the same nodes, an agent each, leave one another alone: ${tool}`,
+    `two networks on the same nodes with one agent per network do not affect each other: ${tool}`,
     { skip: skipUnless('root', 'netns', 'tun', 'nft', 'iptables') },
     async t => {
       const lab = labFor(t);

@@ -16,7 +16,7 @@ function block(node: Node, what: string): () => void {
 }
 
 t.test(
-  'each peer is probed through the tunnel and beside it, and silence is told once',
+  'each peer is probed through the tunnel and over the underlay, and silence is logged once',
   { skip: skipUnless('root', 'netns', 'tun', 'nft', 'curl') },
   async t => {
     const lab = labFor(t, { nodes: 3 });
@@ -68,12 +68,16 @@ t.test(
       () => said('1 peer is silent, over the underlay and through the tunnel: node2') === 1,
     );
     close();
-    t.equal((await agent.ask<Status>('/status')).ready, true, 'a silent peer is no reason to be not ready');
+    t.equal(
+      (await agent.ask<Status>('/status')).ready,
+      true,
+      'a silent peer does not make the node not ready',
+    );
     const drops = await agent.ask<DropStatus[]>('/drops');
     t.same(
       drops.filter(({ reason }) => reason !== 'multicast'),
       [],
-      'probes are no drops anywhere',
+      'probes are not counted as drops',
     );
   },
 );

@@ -30,7 +30,7 @@ function stateOf({ node, subnetFile }: TestAgent): string {
 }
 
 for (const backend of ['vxlan', 'udp'] as const)
-  t.test(`killed and started again: traffic goes on as before: ${backend}`, SKIP, async t => {
+  t.test(`killed and started again: traffic continues as before: ${backend}`, SKIP, async t => {
     const lab = labFor(t);
     const store = fileStoreFor(t, { ...DUAL, Backend: { Type: backend } });
     const { agents } = agentsFor(t, lab, [...store.flags, '--ip-masq']);

@@ -11,8 +11,8 @@ import { labFor, namespaceFor } from '../../support/lab.ts';
 import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
- * Nodes whose /proc/sys is read-only, as container runtimes and systemd's ProtectKernelTunables=yes make it. A device
- * that the agent has just made never has the settings that it would like.
+ * Nodes whose /proc/sys is read-only, as container runtimes and systemd's ProtectKernelTunables=yes mount it. A device
+ * that the agent has just created never has the desired sysctls.
  */
 
 const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft') };
@@ -56,7 +56,7 @@ t.test('ripstop run, /proc/sys read-only, carries packets and names each setting
   await procs[1]!.stop();
 });
 
-/** A pod that the CNI executable makes by the agent. */
+/** Adds a pod with the CNI executable, which calls the agent. */
 function addPod(agent: TestAgent, binDir: string, pod: string, id: string) {
   const network = {
     cniVersion: '1.0.0',

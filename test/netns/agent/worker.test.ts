@@ -60,7 +60,7 @@ t.test(
 );
 
 t.test(
-  'a worker that dies is started again and counted, and traffic comes back without a new session',
+  'a worker that ends is restarted and counted, and traffic continues without a restart of the network',
   { skip: skipUnless('root', 'netns', 'tun', 'nft') },
   async t => {
     const workers = watchWorkers(t);

@@ -133,14 +133,14 @@ t.test('two nodes on the Kubernetes API', { skip: skipUnless('root', 'netns', 't
     await run;
     await api.down();
     const again = start(0);
-    await until('it working', () => again.readiness.isReady && again.isProvisional);
+    await until('it working', () => again.readiness.isReady && again.source.isProvisional);
     await until('the store missed', () => again.watch.downSince !== undefined);
     await until(
       'traffic',
       () => one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[4]]).code === 0,
     );
     await api.up();
-    await until('the lease confirmed', () => !again.isProvisional);
+    await until('the lease confirmed', () => !again.source.isProvisional);
     t.equal(again.networkStarts, 1, 'without an interruption');
   });
 
@@ -160,26 +160,26 @@ t.test('two nodes on the Kubernetes API', { skip: skipUnless('root', 'netns', 't
       api.isSilent = true;
       asked = api.requests.length;
     });
-    await until('it working', () => again.readiness.isReady && again.isProvisional);
+    await until('it working', () => again.readiness.isReady && again.source.isProvisional);
     const calls = api.requests.slice(asked).filter(line => line === 'GET /api/v1/nodes/n0');
     t.equal(calls.length, 1, 'before the first call to it was given up and made again');
     api.speak();
-    await until('the lease confirmed', () => !again.isProvisional);
+    await until('the lease confirmed', () => !again.source.isProvisional);
     t.equal(again.networkStarts, 1, 'without an interruption');
   });
 
   await t.test('what another cluster said is not remembered in this one', async t => {
     const joined = await anotherLife(() => api.replaceNode('n0', 'elsewhere'));
     await until('it working', () => joined.readiness.isReady);
-    t.notOk(joined.isProvisional, 'the store was asked first');
+    t.notOk(joined.source.isProvisional, 'the store was asked first');
 
     const silent = await anotherLife(() => {
       api.isSilent = true;
       api.replaceNode('n0', 'elsewhere again');
     });
-    await until('it working', () => silent.isProvisional && silent.readiness.isReady);
+    await until('it working', () => silent.source.isProvisional && silent.readiness.isReady);
     api.speak();
-    await until('the store heard', () => !silent.isProvisional && silent.readiness.isReady);
+    await until('the store heard', () => !silent.source.isProvisional && silent.readiness.isReady);
     t.equal(silent.networkStarts, 2, 'begun anew when the store spoke of another Node');
   });
 

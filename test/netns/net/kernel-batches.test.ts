@@ -1,5 +1,6 @@
 import t from 'tap';
-import { applyEntries, type EntryChange } from '../../../src/agent/kernel/apply.ts';
+import { applyEntries } from '../../../src/agent/kernel/apply.ts';
+import type { EntryChange } from '../../../src/agent/kernel/change.ts';
 import { FormerState } from '../../../src/agent/kernel/former-state.ts';
 import { KernelReconciler } from '../../../src/agent/kernel/reconciler.ts';
 import { changeLink, createLink, getLink } from '../../../src/net/rtnetlink/links.ts';

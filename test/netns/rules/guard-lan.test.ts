@@ -11,7 +11,7 @@ import { namespaceFor } from '../../support/lab.ts';
 import { skipUnless } from '../../support/skip-unless.ts';
 
 /*
- * A pod network that covers the network between the nodes, as kubeadm's 192.168.0.0/16 does in many a LAN.
+ * A pod network that contains the network between the nodes, for instance 192.168.0.0/16 of kubeadm in a home LAN.
  */
 
 const LAN: RuleSet = {

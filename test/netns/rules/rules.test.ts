@@ -48,7 +48,7 @@ for (const tool of ['nftables', 'iptables'] as const)
       'applying twice changes nothing',
     );
 
-    t.test('foreign changes are seen and mended', async t => {
+    t.test('foreign changes are detected and repaired', async t => {
       const damages: string[][] =
         tool === 'nftables'
           ? [
@@ -71,7 +71,7 @@ for (const tool of ['nftables', 'iptables'] as const)
         ns.must(damage);
         t.equal(await keeper.holds(RULES), false, `seen: ${damage.join(' ')}`);
         await keeper.apply(RULES);
-        t.equal(await keeper.holds(RULES), true, 'mended');
+        t.equal(await keeper.holds(RULES), true, 'repaired');
       }
     });
 
@@ -96,7 +96,7 @@ for (const tool of ['nftables', 'iptables'] as const)
       },
     );
 
-    t.test('removed without a trace, what is foreign stays; removing twice is no error', async t => {
+    t.test('rules are removed completely, foreign rules stay; removing twice succeeds', async t => {
       await keeper.remove();
       await keeper.remove();
       const left = everything();
@@ -141,7 +141,7 @@ COMMIT
       'kubernetes postrouting rules',
       'what is not flannel’s stays',
     );
-    t.same(await removeFlannelRules(ns.path), [], 'twice is no error');
+    t.same(await removeFlannelRules(ns.path), [], 'removing twice succeeds');
   },
 );
 

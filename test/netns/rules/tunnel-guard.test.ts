@@ -121,7 +121,7 @@ for (const [mode, dataPlane, tool] of [
       for (const family of families) {
         const inner = udpPacket(neighbour!.address[family], two.pods[0]!.address[family], PORT, 'forged');
         attack(two.underlay[family], port, wrap(inner, one, two, family));
-        // Source address of the peer, as CAP_NET_RAW would write it, towards the own node.
+        // Source address of the peer, as CAP_NET_RAW would write it, towards this node.
         const fake = two.underlay[family];
         attacker!.ns.ip(
           `addr add ${fake}/${family === 4 ? 32 : 128} dev eth0${family === 6 ? ' nodad' : ''}`,
@@ -129,7 +129,7 @@ for (const [mode, dataPlane, tool] of [
         const back = udpPacket(two.pods[0]!.address[family], neighbour!.address[family], PORT, 'forged');
         attack(one.underlay[family], port, wrap(back, two, one, family), [], fake);
         attacker!.ns.ip(`addr del ${fake}/${family === 4 ? 32 : 128} dev eth0`);
-        // The own node by its address in the pod network.
+        // This node by its address in the pod network.
         attack(one.gateway[family], port, wrap(back, two, one, family));
       }
       // A Service that leads there.

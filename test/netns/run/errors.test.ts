@@ -138,7 +138,7 @@ const CASES: readonly Case[] = [
   {
     what: 'no default route',
     change: { underlay: 'auto' },
-    says: /^ripstop: no default route tells the underlay interface; name it with --iface/,
+    says: /^ripstop: no default route determines the underlay interface; name it with --iface/,
   },
   {
     what: 'an underlay inside of the own pod subnet',

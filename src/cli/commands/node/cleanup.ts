@@ -39,9 +39,9 @@ export function addCleanup(program: Command): void {
 async function cleanup(options: CleanupFlags): Promise<void> {
   const { socketPath } = await import('../../../api/server.ts');
   const { getJson } = await import('../../../api/client.ts');
-  const { readInstance, stateDirOf, subnetFileOf } = await import('../../../agent/inputs/options.ts');
-  const instance = readInstance(options.instance ?? '');
-  const stateDir = stateDirOf(options.stateDir ?? '', instance);
+  const { pathsOf } = await import('../../../agent/inputs/options.ts');
+  const { instance = '' } = options;
+  const { stateDir, subnetFile } = pathsOf(instance, options.stateDir, options.subnetFile);
   const socket = socketPath(stateDir);
   const isRunning = await getJson(socket, '/status').then(
     () => true,
@@ -55,7 +55,6 @@ async function cleanup(options: CleanupFlags): Promise<void> {
     );
   const { cleanUp } = await import('../../../agent/cleanup.ts');
   const { flannel = false } = options;
-  const subnetFile = subnetFileOf(options.subnetFile ?? '', instance, stateDir);
   const calls = await completeRecordedCalls(options.cniCallsDir);
   const made = await cleanUp({ netns: '', instance, stateDir, subnetFile, flannel });
   const report = {

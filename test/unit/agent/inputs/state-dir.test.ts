@@ -8,20 +8,24 @@ import { writeFileAtomic } from '../../../../src/base/atomic-file.ts';
 import { parsePrefix } from '../../../../src/ip/prefix.ts';
 import { leaseAttributes } from '../../../support/agents/lease-store.ts';
 
-t.test('what outlives the agent', async t => {
+const fail = (error: unknown) => {
+  throw error;
+};
+
+t.test('MACs, state and names of devices for the next start', async t => {
   const directory = mkdtempSync(join(tmpdir(), 'rs-stateDir-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
-  const first = await new StateDir(directory).macs({});
+  const first = await new StateDir(directory).macs({}, fail);
   t.match(first.mac4, /^[0-9a-f][26ae](:[0-9a-f]{2}){5}$/, 'local and unicast');
   t.not(first.mac4, first.mac6);
   t.same(
-    await new StateDir(directory).macs({ mac: '02:00:00:00:00:01' }),
+    await new StateDir(directory).macs({ mac: '02:00:00:00:00:01' }, fail),
     first,
-    'the same in the next life',
+    'the same at the next start',
   );
   rmSync(join(directory, 'vtep.json'));
   t.equal(
-    (await new StateDir(directory).macs({ mac: '02:00:00:00:00:01' })).mac4,
+    (await new StateDir(directory).macs({ mac: '02:00:00:00:00:01' }, fail)).mac4,
     '02:00:00:00:00:01',
     'after a reboot the store’s',
   );
@@ -49,22 +53,22 @@ t.test('what outlives the agent', async t => {
   stateDir.save(known, error => t.fail(String(error)));
   await stateDir.flush();
   const back = await new StateDir(directory).load();
-  t.same(back!.lease, { ...lease, node: undefined }, 'who is alive is not remembered');
+  t.same(back!.lease, { ...lease, node: undefined }, 'liveness is not saved');
   t.equal(back!.leases.size, 2);
   t.equal(back!.store, '/mnt/net');
   t.same(back!.overrides, { publicIp: '203.0.113.1' });
   t.equal(statSync(join(directory, 'last-known.json')).mode & 0o777, 0o600);
   writeFileSync(join(directory, 'last-known.json'), '{"lease":{}}');
-  t.equal(await new StateDir(directory).load(), undefined, 'another version’s file is as good as none');
+  t.equal(await new StateDir(directory).load(), undefined, 'a file of another version is ignored');
   await new StateDir(directory).rememberDevices(['flannel.1']);
   await new StateDir(directory).rememberDevices(['flannel0', 'flannel.1']);
   t.same(await new StateDir(directory).devices(), ['flannel.1', 'flannel0']);
   writeFileSync(join(directory, 'devices.json'), '{"a":1}');
-  t.same(await new StateDir(directory).devices(), [], 'a file that says something else is passed over');
+  t.same(await new StateDir(directory).devices(), [], 'a file with other content is ignored');
   writeFileSync(join(directory, 'vtep.json'), '{"mac4":"zz","mac6":5}');
-  const mended = await new StateDir(directory).macs({ mac: '02:00:00:00:00:01' });
-  t.equal(mended.mac4, '02:00:00:00:00:01');
-  t.match(mended.mac6, /^..(:..){5}$/);
+  const repaired = await new StateDir(directory).macs({ mac: '02:00:00:00:00:01' }, fail);
+  t.equal(repaired.mac4, '02:00:00:00:00:01');
+  t.match(repaired.mac6, /^..(:..){5}$/);
 });
 
 t.test('a file that cannot be written is named', async t => {
@@ -126,9 +130,9 @@ t.test('a burst of changes, saved after each: few writes, and the file holds the
   leases.set('late', lease('late'));
   stateDir.save(known, error => failures.push(error));
   await stateDir.flush();
-  t.equal(failures.length, 1, 'a write that fails is told');
+  t.equal(failures.length, 1, 'a write that fails is reported');
   rmSync(directory);
   stateDir.save(known, failed);
   await stateDir.flush();
-  t.ok((await new StateDir(directory).load())!.leases.has('late'), 'and the next one makes up for it');
+  t.ok((await new StateDir(directory).load())!.leases.has('late'), 'the next write succeeds');
 });

@@ -44,7 +44,7 @@ function view(default4 = 2, default6 = 2): LinkSnapshot {
   };
 }
 
-const choose = (wish: Partial<UnderlaySelector>, from = view()) =>
+const choose = (selector: Partial<UnderlaySelector>, from = view()) =>
   chooseUnderlay(
     {
       iface: [],
@@ -54,7 +54,7 @@ const choose = (wish: Partial<UnderlaySelector>, from = view()) =>
       publicIpv6: '',
       v4: true,
       v6: false,
-      ...wish,
+      ...selector,
     },
     from,
   );

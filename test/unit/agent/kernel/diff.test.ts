@@ -48,7 +48,7 @@ function route(destination: string, rest: Partial<ObservedRoute>): ObservedRoute
   };
 }
 
-/** A kernel that is exactly as `wanted` asks. */
+/** An observed state that equals the desired one. */
 function satisfied(wanted: DesiredState): ObservedState {
   return {
     device: wanted.device && {
@@ -125,7 +125,7 @@ t.test('nothing to do', async t => {
   t.same(lines(wanted, satisfied(wanted)), []);
 });
 
-t.test('each thing that is missing or differs is one line, in an order that can be made', async t => {
+t.test('one line per difference, in an order in which the changes can be made', async t => {
   const wanted = desiredState(OVERLAY, [PEER]);
   const there: ObservedState = {
     device: {
@@ -198,7 +198,7 @@ t.test('router advertisements stay as they are on a node that forwards already',
   t.same(lines(wanted, { ...there, settings }), []);
 });
 
-t.test('a route with another metric is no rival, one hop of several is no match', async t => {
+t.test('a route with another metric is not replaced; a route with several hops does not match', async t => {
   const wanted = desiredState(OVERLAY, [{ ...PEER, subnets: [requirePrefix('10.244.2.0/24')] }]);
   const there = satisfied(wanted);
   const beside = route('10.244.2.0/24', { gateway: '192.0.2.9', device: 'eth0', metric: 50, protocol: 4 });
@@ -234,7 +234,7 @@ t.test('the route of a connected network is never displaced, whatever its metric
         line.split(' ', 3).join(' '),
       ),
       ['- route 10.244.2.0/24', '- route fd00:2::/64'],
-      'one of ours beside it goes',
+      'our route to the same destination is removed',
     );
     t.same(connectedRoutes(wanted.routes, connected, SCOPE), connected);
   }

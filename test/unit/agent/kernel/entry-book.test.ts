@@ -26,7 +26,7 @@ const peer = (n: number, more = {}) => ({
 });
 const said = (steps: ReturnType<EntryBook['change']>) => steps.map(describeChange);
 
-t.test('a change gives the steps of its own peers, removals first', async t => {
+t.test('a change of peers gives the changes of their entries, removals first', async t => {
   const book = new EntryBook(OVERLAY, [peer(2), peer(3)]);
   t.same(said(book.change({ set: [peer(4)], removed: ['n2'] })), [
     '- neighbour 10.244.2.0 lladdr 02:00:00:00:00:02 dev flannel.1',
@@ -38,7 +38,7 @@ t.test('a change gives the steps of its own peers, removals first', async t => {
     '+ neighbour 10.244.3.0 lladdr 02:00:00:00:00:33 dev flannel.1 permanent',
   ]);
   t.same(
-    book.change({ set: [peer(3, { mac: '02:00:00:00:00:33' })], removed: ['nobody'] }),
+    book.change({ set: [peer(3, { mac: '02:00:00:00:00:33' })], removed: ['unknown'] }),
     [],
     'the same again',
   );
@@ -49,20 +49,23 @@ t.test('a change gives the steps of its own peers, removals first', async t => {
   ]);
 });
 
-t.test('what two peers want is the first one’s, and the other one’s when that has gone', async t => {
-  const book = new EntryBook(OVERLAY, [peer(2)]);
-  const around = peer(5, { subnets: [requirePrefix('10.244.2.0/23')] });
-  t.same(said(book.change({ set: [around], removed: [] })), [
-    '+ route 10.244.2.0/23 via 10.244.2.0 dev flannel.1 onlink',
-  ]);
-  t.equal(book.entries.neighbours.length, 1);
-  t.same(said(book.change({ set: [], removed: ['n2'] })), [
-    '- route 10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink',
-    '+ neighbour 10.244.2.0 lladdr 02:00:00:00:00:05 dev flannel.1 permanent',
-  ]);
-});
+t.test(
+  'an entry of two peers is that of the first peer, and of the second when the first is gone',
+  async t => {
+    const book = new EntryBook(OVERLAY, [peer(2)]);
+    const around = peer(5, { subnets: [requirePrefix('10.244.2.0/23')] });
+    t.same(said(book.change({ set: [around], removed: [] })), [
+      '+ route 10.244.2.0/23 via 10.244.2.0 dev flannel.1 onlink',
+    ]);
+    t.equal(book.entries.neighbours.length, 1);
+    t.same(said(book.change({ set: [], removed: ['n2'] })), [
+      '- route 10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink',
+      '+ neighbour 10.244.2.0 lladdr 02:00:00:00:00:05 dev flannel.1 permanent',
+    ]);
+  },
+);
 
-t.test('events that tell of what is wanted contradict nothing, foreign changes do', async t => {
+t.test('events about desired entries do not contradict the book, foreign changes do', async t => {
   const book = new EntryBook(OVERLAY, [peer(2)]);
   const neighbour = (more: object, gone = false): NetEvent => ({
     kind: 'neighbour',
@@ -82,7 +85,7 @@ t.test('events that tell of what is wanted contradict nothing, foreign changes d
   t.ok(contradicts(neighbour({}, true)), 'taken away');
   t.ok(contradicts(neighbour({ mac: '02:00:00:00:00:99' })), 'another MAC');
   t.ok(contradicts(neighbour({ permanent: false })), 'no longer permanent');
-  t.ok(contradicts(neighbour({ address: '10.244.9.0' })), 'a permanent one that nobody wants');
+  t.ok(contradicts(neighbour({ address: '10.244.9.0' })), 'a permanent entry of no peer');
   t.notOk(contradicts(neighbour({ address: '10.244.9.0', permanent: false })), 'one that was learnt');
   t.notOk(contradicts(neighbour({ link: 3, mac: '02:00:00:00:00:99' })), 'of another device');
   t.notOk(contradicts(neighbour({ address: '10.244.9.0' }, true)), 'a stale one has gone');

@@ -13,7 +13,7 @@ import {
 } from '../../../../src/ip/prefix.ts';
 
 /*
- * The selector against a slow reference: the same rules, with every lease held against every other one at each step.
+ * The selector against a slow reference: the same rules, and every lease is compared with every other one at each step.
  */
 
 const seed = Number(process.env.SEED ?? 20261129);
@@ -185,7 +185,7 @@ class Reference {
     const isRangeNew = !before || !isSamePrefix(before.v4!, lease.v4!);
     const isSameHost = isSamePrefix(hostOf(lease), hostOf(other));
     const isSameNode = !this.#isNodePerLease && isSameHost && macOf(lease) === macOf(other);
-    // A range decides before a duplicate: it passes to nobody.
+    // A range conflict comes before a duplicate: a range never passes to another node.
     if (isRangeNew && !isSameNode && contains(other.v4!, lease.v4!)) return 'range';
     if (isRangeNew && contains(lease.v4!, hostOf(other))) return 'range';
     if (isHostNew && contains(other.v4!, hostOf(lease))) return 'range';
@@ -194,7 +194,7 @@ class Reference {
     return isMacNew && macOf(lease) === macOf(other) ? 'duplicate' : undefined;
   }
 
-  /** Who carries an address, by longest prefix; undefined: nobody. */
+  /** The peer that carries an address, by longest prefix; undefined: none. */
   ownerOf(address: Prefix): string | undefined {
     if (contains(this.#own.v4!, address)) return undefined;
     const holders = [...this.peers.values()].filter(({ lease }) => contains(lease.v4!, address));
@@ -215,7 +215,7 @@ function sameText(a: Lease, b: Lease): boolean {
 }
 
 for (const store of ['a node has subnet keys', 'a node has one lease by its name'] as const)
-  t.test(`the selector does what the slow reference does: ${store}; SEED=${seed}`, async t => {
+  t.test(`the selector gives the same as the slow reference: ${store}; SEED=${seed}`, async t => {
     const isNodePerLease = store === 'a node has one lease by its name';
     const config = parseNetConf('{"Network":"10.0.0.0/20","Backend":{"Type":"vxlan"}}', 'x');
     let compared = 0;

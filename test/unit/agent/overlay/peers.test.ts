@@ -58,7 +58,7 @@ const select = (conf: ReturnType<typeof config>, leases: Lease[], onLink = () =>
   return selectPeers({ plan, config: conf, own: OWN, onLink, underlay: WIRE }, [OWN, ...leases]);
 };
 
-t.test('overlays as flannel has them', async t => {
+t.test('the same overlays as in flannel', async t => {
   const dual = plansOf(config({ Type: 'vxlan', VNI: 7 }, DUAL));
   t.match(dual, [
     {
@@ -122,7 +122,7 @@ t.test('peers by overlay', async t => {
   );
 });
 
-t.test('inner checksums stay open only between nodes that both say so', async t => {
+t.test('inner checksums are left partial only between nodes that both publish it', async t => {
   const conf = config({ Type: 'vxlan' }, DUAL);
   const [plan, plan6] = plansOf(conf);
   const attributes = leaseAttributes(conf.backend, UNDERLAY, MACS, true);
@@ -155,7 +155,7 @@ t.test('inner checksums stay open only between nodes that both say so', async t 
   );
 });
 
-t.test('one bad lease harms no other', async t => {
+t.test('a bad lease does not affect other leases', async t => {
   const conf = config({ Type: 'vxlan' });
   const bad: [string, Lease][] = [
     ['other-backend', lease(3, { backendType: 'host-gw' })],
@@ -194,7 +194,7 @@ t.test('two leases of one node are one peer', async t => {
   ]);
 });
 
-t.test('of two nodes with one address the older is right, and the one that is alive', async t => {
+t.test('of two nodes with one address, the older is the peer, or the one that is alive', async t => {
   const conf = config({ Type: 'vxlan' });
   const first = lease(5);
   const second = lease(
