@@ -24,7 +24,7 @@ export class Namespace {
    * Makes an empty namespace with its loopback up. Takes CAP_SYS_ADMIN.
    *
    * Sockets begin with reno, which every namespace may use: one that began with BBR keeps BBR's pacing timers when it is
-   * switched to cubic, and their interrupts then cost more than the packets (docs/decisions/0044-no-pacing-left.md).
+   * switched to cubic, and their interrupts then cost more than the packets (docs/decisions/0044-no-pacing-timers.md).
    */
   static create(): Namespace {
     onExit();

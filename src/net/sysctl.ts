@@ -15,7 +15,7 @@ const O_WRONLY = 1;
 /**
  * A second mount of the host's /proc/sys/net. Container runtimes mount /proc/sys read-only and refuse every mount inside
  * /proc (runc, checkProcMount), and their AppArmor profile denies writes below /proc/sys by path. The manifest mounts it
- * here, and a setting that /proc/sys refuses is written here: docs/decisions/0100-settings-by-a-second-mount.md.
+ * here, and a setting that /proc/sys refuses is written here: docs/decisions/0100-second-mount-for-settings.md.
  */
 const SECOND_MOUNT = '/host/proc/sys/net/';
 const NET = '/proc/sys/net/';
