@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { type OtlpEndpoint, otlpAttributes, otlpEndpoint, otlpTime } from '../../base/otlp.ts';
+import { given } from '../result/types.ts';
 import type { Environment } from '../skel/environment.ts';
 import type { Span } from './spans.ts';
 
@@ -29,28 +30,16 @@ export function encodeSpans(spans: readonly Span[], service: string): object {
   };
 }
 
-function encodeSpan(span: Span): object {
-  const { context, parentSpanId, state, plugin, command, error } = span;
-  const attributes = {
-    'cni.plugin': plugin,
-    'cni.command': command,
-    'cni.container_id': span.containerId,
-    'cni.ifname': span.ifname,
-    'cni.netns': span.netns,
-    ...(error ? { 'cni.error_code': error.code } : {}),
-  };
+function encodeSpan({ context, parentSpanId, state, name, attributes, began, ended, error }: Span): object {
   return {
     traceId: context.traceId,
     spanId: context.spanId,
-    ...(parentSpanId ? { parentSpanId } : {}),
-    ...(state ? { traceState: state } : {}),
-    name: `${plugin} ${command}`,
+    ...given({ parentSpanId, traceState: state }),
+    name,
     kind: SPAN_KIND_INTERNAL,
-    startTimeUnixNano: otlpTime(span.began),
-    endTimeUnixNano: otlpTime(span.ended),
-    attributes: otlpAttributes(
-      Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== '')),
-    ),
+    startTimeUnixNano: otlpTime(began),
+    endTimeUnixNano: otlpTime(ended),
+    attributes: otlpAttributes({ ...attributes, ...(error ? { 'cni.error_code': error.code } : {}) }),
     status: error ? { code: STATUS_ERROR, message: error.message } : {},
   };
 }

@@ -1,4 +1,5 @@
 import { type Clock, monotonicMs } from '../../base/clock.ts';
+import { given } from '../result/types.ts';
 import type { Environment } from '../skel/environment.ts';
 import { toCniError } from '../skel/errors.ts';
 import { childOf, formatTraceParent, parseTraceParent, type TraceContext } from './context.ts';
@@ -9,11 +10,8 @@ export interface Span {
   parentSpanId: string | undefined;
   /** TRACESTATE as given. */
   state: string | undefined;
-  plugin: string;
-  command: string;
-  containerId: string;
-  ifname: string;
-  netns: string;
+  name: string;
+  attributes: Readonly<Record<string, string>>;
   /** Milliseconds since 1970, with a fraction. */
   began: number;
   ended: number;
@@ -43,11 +41,14 @@ export class SpanLog {
       context,
       parentSpanId: parent?.spanId,
       state: parent && env.TRACESTATE,
-      plugin,
-      command: env.CNI_COMMAND ?? '',
-      containerId: env.CNI_CONTAINERID ?? '',
-      ifname: env.CNI_IFNAME ?? '',
-      netns: env.CNI_NETNS ?? '',
+      name: `${plugin} ${env.CNI_COMMAND ?? ''}`,
+      attributes: given({
+        'cni.plugin': plugin,
+        'cni.command': env.CNI_COMMAND ?? '',
+        'cni.container_id': env.CNI_CONTAINERID ?? '',
+        'cni.ifname': env.CNI_IFNAME ?? '',
+        'cni.netns': env.CNI_NETNS ?? '',
+      }),
       began: this.#now(),
       ended: 0,
       error: undefined,

@@ -275,7 +275,7 @@ t.test('a clock that steps shifts no span', async t => {
     }),
   );
   t.match(log.spans, [
-    { plugin: 'host-local', began: 1_000_000, ended: 1_000_020 },
-    { plugin: 'bridge', began: 1_000_000, ended: 1_000_020 },
+    { name: 'host-local ', began: 1_000_000, ended: 1_000_020 },
+    { name: 'bridge ', began: 1_000_000, ended: 1_000_020 },
   ]);
 });

@@ -4,6 +4,7 @@ import { flag, integer, type Shape, text } from '../../../base/schema.ts';
 import { macField } from '../../config/fields.ts';
 import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { cniArgsOf, requestedMac } from '../../config/runtime.ts';
+import { given } from '../../result/types.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 
@@ -40,19 +41,11 @@ export type LinkTuning = Partial<Shape<typeof linkFields>>;
 function readLinkTuning(call: Call): LinkTuning {
   const configured = readIgnoringUnknown(linkFields, call.config, '');
   const ofCni = readIgnoringUnknown(linkFields, cniArgsOf(call.config), 'args.cni');
-  const mac = requestedMac(call) || configured.mac;
-  const mtu = ofCni.mtu ?? configured.mtu;
-  const promisc = ofCni.promisc ?? configured.promisc;
-  const allmulti = ofCni.allmulti ?? configured.allmulti;
-  const txQLen = ofCni.txQLen ?? configured.txQLen;
-  return {
-    ...(mac ? { mac: mac.toLowerCase() } : {}),
-    ...(mtu ? { mtu } : {}),
-    // False is what they are without being asked for, as in the reference plugin.
-    ...(promisc ? { promisc } : {}),
-    ...(allmulti ? { allmulti } : {}),
-    ...(txQLen === undefined ? {} : { txQLen }),
-  };
+  const { mtu, promisc, allmulti, txQLen } = { ...configured, ...given(ofCni) };
+  const mac = (requestedMac(call) || configured.mac)?.toLowerCase();
+  // 0 and false are the defaults and change nothing, as in the reference plugin.
+  const [size, promiscuous, everyMulticast] = [mtu || undefined, promisc || undefined, allmulti || undefined];
+  return given({ mac, mtu: size, promisc: promiscuous, allmulti: everyMulticast, txQLen });
 }
 
 /** The name of a setting with slashes; a name that has slashes keeps its dots, as sysctl(8) does. */
