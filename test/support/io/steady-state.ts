@@ -4,7 +4,7 @@ import { loopbackForwarders } from './loopback-forwarder.ts';
 
 /*
  * A million frames through both directions, between two marks on standard output. Run with --trace-gc and
- * --trace-deopt: what V8 says between the marks is what the hot path cost it. `leak` allocates on purpose, so that the
+ * --trace-deopt: what V8 prints between the marks was caused by the hot path. `leak` allocates on purpose, so that the
  * test that reads the marks can show that it would notice.
  */
 
