@@ -4,8 +4,8 @@ import { networkOf, type Prefix, requirePrefix } from '../ip/prefix.ts';
 import { malformedMessage } from './error.ts';
 
 /*
- * Addresses as kernel messages have them: 4 or 16 bytes in network order, beside the number of their family. Dumps have
- * thousands of them, so that their text is written from the bytes. It is canonical, as tables are compared by it.
+ * Addresses in kernel messages: 4 or 16 bytes in network order, beside the number of their family. A dump has thousands of
+ * them, so their text is written directly from the bytes. The text is canonical, because tables are compared by it.
  */
 
 export const AF_UNSPEC = 0;
@@ -19,6 +19,16 @@ export function familyNumber(family: Family | undefined): number {
   return family === 6 ? AF_INET6 : AF_INET;
 }
 
+/** The kernel's number of the family of an address of 4 or 16 bytes. */
+export function familyNumberOf(address: Uint8Array): number {
+  return address.length === 16 ? AF_INET6 : AF_INET;
+}
+
+/** The family that a message names by the kernel's number. */
+export function familyOf(number: number): Family {
+  return number === AF_INET6 ? 6 : 4;
+}
+
 /** Address and prefix length of a message. */
 export interface PrefixBytes {
   readonly family: Family;
@@ -26,12 +36,12 @@ export interface PrefixBytes {
   readonly length: number;
 }
 
-/** A prefix with its host bits. @throws RipstopError ECONFIG for a text that is no prefix */
+/** A prefix with its host bits. @throws RipstopError ECONFIG for an invalid text */
 export function prefixBytes(text: string): PrefixBytes {
   return bytesOfPrefix(requirePrefix(text));
 }
 
-/** A prefix without its host bits. @throws RipstopError ECONFIG for a text that is no prefix */
+/** A prefix without its host bits. @throws RipstopError ECONFIG for an invalid text */
 export function networkBytes(text: string): PrefixBytes {
   return bytesOfPrefix(networkOf(requirePrefix(text)));
 }

@@ -11,7 +11,7 @@ export interface CommandResult {
   readonly code: number;
 }
 
-export interface CommandOptions {
+interface CommandOptions {
   /** Path of the network namespace to run in; '' or absent for the caller's own. */
   netns?: string;
   input?: string;

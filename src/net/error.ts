@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { type ErrorCode, errnoName, RipstopError } from '../base/errors.ts';
+import { type ErrorCode, errnoName, isSystemError, RipstopError } from '../base/errors.ts';
 
 const MEANINGS: Readonly<Partial<Record<ErrorCode, string>>> = {
   EPERM: 'the capability CAP_NET_ADMIN is missing',
@@ -46,6 +46,21 @@ export function ignoreErrors(codes: readonly ErrorCode[], action: () => void): b
   } catch (error) {
     if (isNetError(error, ...codes)) return false;
     throw error;
+  }
+}
+
+/**
+ * Runs `action`, which opens something of a namespace; an error of a system call becomes a NetError that names both.
+ * @param netns path of the namespace, '' for the caller's own
+ */
+export function inNamespace<T>(netns: string, what: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    const place = netns ? ` in network namespace ${netns}` : '';
+    const isOther = error.syscall === 'setns' && error.code === 'EINVAL';
+    throw new NetError(Math.abs(error.errno), what + place, isOther ? 'it is not a network namespace' : '');
   }
 }
 

@@ -7,8 +7,8 @@ import { hasNftChain, hasNftTable } from './nft/presence.ts';
 import { readNamespaceFile } from './sysctl.ts';
 
 /*
- * iptables and ip6tables, for nodes whose other tools use them. Changes go through iptables-restore --noflush: one
- * transaction a table, foreign rules stay. Every call waits for the xtables lock instead of failing.
+ * iptables and ip6tables, for nodes whose other tools use them. Changes are made by iptables-restore --noflush: one
+ * transaction per table, foreign rules stay. Every call waits for the xtables lock instead of failing.
  */
 
 const LOCK_SECONDS = 10;
@@ -67,8 +67,7 @@ function hasLegacyTable(netns: string, family: Family, table: string): boolean {
 /**
  * The variants whose table may hold rules, found without starting a program. A table counts only where its program is
  * installed: `table ip nat` of nftables may have been made by `nft` itself, on a node without iptables.
- * @param chain one that the rules stand in or behind: of nftables' table only this chain is looked for, and it counts without
- *   a program too
+ * @param chain a chain of the rules: only this chain of nftables' table is looked up, and it counts without a program too
  */
 export async function variantsInUse(
   netns: string,

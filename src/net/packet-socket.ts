@@ -1,7 +1,6 @@
 import { constants } from 'node:os';
-import { isSystemError } from '../base/errors.ts';
 import { native } from '../native/load.ts';
-import { NetError } from './error.ts';
+import { inNamespace, NetError } from './error.ts';
 
 const MAX_PACKET = 65536;
 
@@ -14,12 +13,9 @@ export class PacketSocket {
   /** @param link index of the interface in `netns`. @throws NetError */
   constructor(netns: string, link: number) {
     this.#link = link;
-    try {
-      this.#fd = native.packetOpen(netns, link);
-    } catch (error) {
-      if (!isSystemError(error)) throw error;
-      throw new NetError(error.errno, `open a packet socket on device ${link}${netns ? ` in ${netns}` : ''}`);
-    }
+    this.#fd = inNamespace(netns, `open a packet socket on device ${link}`, () =>
+      native.packetOpen(netns, link),
+    );
   }
 
   /** Sends one packet to a MAC address. @throws NetError ENETDOWN while the interface is down */

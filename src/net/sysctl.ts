@@ -1,12 +1,11 @@
 import { closeSync, existsSync, readFileSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
-import { isSystemError } from '../base/errors.ts';
 import { native } from '../native/load.ts';
-import { ignoreErrors, isNetError, NetError } from './error.ts';
+import { ignoreErrors, inNamespace, isNetError, NetError } from './error.ts';
 
 /*
- * Kernel settings of a namespace: /proc/sys/net shows the namespace of the task that opens a file, so files are opened
- * inside and read here.
+ * Kernel settings of a namespace. /proc/sys/net shows the namespace of the task that opens a file, so files are opened inside
+ * the namespace and read here.
  */
 
 const O_RDONLY = 0;
@@ -33,7 +32,7 @@ const REASONS: Readonly<Record<(typeof REFUSED)[number], string>> = {
  * with slashes: `net/ipv4/conf/flannel.1/forwarding`.
  * @throws NetError EINVAL for a name that would lead out of /proc/sys
  */
-export function sysctlPath(name: string): string {
+function sysctlPath(name: string): string {
   const path = name.includes('/') ? name : name.replaceAll('.', '/');
   if (path.startsWith('/') || path.split('/').some(part => part === '' || part === '.' || part === '..'))
     throw new NetError(constants.errno.EINVAL, `kernel setting ${JSON.stringify(name)}`, 'is not a name');
@@ -41,17 +40,14 @@ export function sysctlPath(name: string): string {
 }
 
 function withFile<T>(netns: string, path: string, flags: number, what: string, use: (fd: number) => T): T {
-  let fd = -1;
-  try {
-    fd = native.fileOpen(netns, path, flags);
-    return use(fd);
-  } catch (error) {
-    if (!isSystemError(error)) throw error;
-    const place = netns ? ` in ${netns}` : '';
-    throw new NetError(Math.abs(error.errno), `${what}${place}`);
-  } finally {
-    if (fd >= 0) closeSync(fd);
-  }
+  return inNamespace(netns, what, () => {
+    const fd = native.fileOpen(netns, path, flags);
+    try {
+      return use(fd);
+    } finally {
+      closeSync(fd);
+    }
+  });
 }
 
 /** A file of /sys/class/net or /proc/net as the namespace sees it. @throws NetError */
@@ -117,7 +113,7 @@ export interface RefusedSysctl {
   readonly value: string;
   /** Errno name and reason. */
   readonly reason: string;
-  /** What is different without it. */
+  /** Effect of the missing setting. */
   readonly without: string;
 }
 
@@ -138,7 +134,7 @@ export function refusedSysctls(): readonly RefusedSysctl[] {
 /**
  * Sets a kernel setting that traffic does not depend on, where this kernel has it and lets it be written. A refusal is
  * reported (`onRefusedSysctl`).
- * @param without what is different without it, as in `host ports do not answer on 127.0.0.1`
+ * @param without effect of a missing setting, as in `host ports do not answer on 127.0.0.1`
  * @returns false when it was refused
  * @throws NetError EINVAL and others, which no permission explains
  */

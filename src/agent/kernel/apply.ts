@@ -1,18 +1,13 @@
 import { constants } from 'node:os';
 import { ignoreErrors, NetError } from '../../net/error.ts';
 import { addAddress, deleteAddress } from '../../net/rtnetlink/addresses.ts';
-import { deleteFdbRequest, FDB_ABSENT, replaceFdbRequest } from '../../net/rtnetlink/fdb.ts';
+import { deleteFdbRequest, replaceFdbRequest } from '../../net/rtnetlink/fdb.ts';
 import { changeLink, createLink, deleteLink, findLink, getLink } from '../../net/rtnetlink/links.ts';
 import type { MessageWriter } from '../../net/rtnetlink/message.ts';
-import {
-  deleteNeighbourRequest,
-  NEIGHBOUR_ABSENT,
-  replaceNeighbourRequest,
-} from '../../net/rtnetlink/neighbours.ts';
+import { deleteNeighbourRequest, replaceNeighbourRequest } from '../../net/rtnetlink/neighbours.ts';
 import {
   addRouteRequest,
   deleteRouteRequest,
-  ROUTE_ABSENT,
   type RouteSpec,
   replaceRouteRequest,
   SCOPE_UNIVERSE,
@@ -74,41 +69,31 @@ export function applyEntries(
     links.set(name, known);
     return known;
   };
-  const requests = changes.map(change => ({ change, ...requestOf(change, index, isNew(change)) }));
+  const requests = changes.map(change => requestOf(change, index, isNew(change)));
   const refusals = new Map<EntryChange, NetError>();
-  for (const [at, error] of socket.requestAll(requests.map(({ writer }) => writer))) {
-    const request = requests[at];
-    if (request && !request.absent?.includes(error.code)) refusals.set(request.change, error);
+  for (const [at, error] of socket.requestAll(requests)) {
+    const change = changes[at];
+    if (change) refusals.set(change, error);
   }
   return refusals;
 }
 
-/** `absent`: codes of the errors which say that there is nothing to remove. */
-function requestOf(
-  change: EntryChange,
-  index: (name: string) => number,
-  isNew: boolean,
-): { writer: MessageWriter; absent?: readonly string[] } {
+function requestOf(change: EntryChange, index: (name: string) => number, isNew: boolean): MessageWriter {
   switch (change.do) {
     case 'set-neighbour':
-      return { writer: replaceNeighbourRequest({ ...change, link: index(change.device) }) };
+      return replaceNeighbourRequest({ ...change, link: index(change.device) });
     case 'delete-neighbour':
-      return {
-        writer: deleteNeighbourRequest({ ...change, link: index(change.device) }),
-        absent: NEIGHBOUR_ABSENT,
-      };
+      return deleteNeighbourRequest({ ...change, link: index(change.device) });
     case 'set-forwarding':
-      return { writer: replaceFdbRequest({ ...change, link: index(change.device) }) };
+      return replaceFdbRequest({ ...change, link: index(change.device) });
     case 'delete-forwarding':
-      return { writer: deleteFdbRequest({ ...change, link: index(change.device) }), absent: FDB_ABSENT };
+      return deleteFdbRequest({ ...change, link: index(change.device) });
     case 'set-route': {
       const spec = ownRoute(index, change.route);
-      return { writer: isNew ? addRouteRequest(spec) : replaceRouteRequest(spec) };
+      return isNew ? addRouteRequest(spec) : replaceRouteRequest(spec);
     }
-    case 'delete-route': {
-      const spec = change.route.original ?? ownRoute(index, change.route);
-      return { writer: deleteRouteRequest(spec), absent: ROUTE_ABSENT };
-    }
+    case 'delete-route':
+      return deleteRouteRequest(change.route.original ?? ownRoute(index, change.route));
   }
 }
 

@@ -9,7 +9,7 @@ import { runNft, throwNftError } from './run.ts';
 /** One command or object of libnftables' JSON, as in `{ add: { table: { family: 'ip', name: 'x' } } }`. */
 export type NftObject = Readonly<Record<string, unknown>>;
 
-/** Runs the commands as one transaction. @throws RipstopError ECOMMAND with nft's own words; nothing was changed then */
+/** Runs the commands as one transaction. @throws RipstopError ECOMMAND with nft's message; nothing was changed then */
 export async function applyNft(netns: string, commands: readonly NftObject[]): Promise<void> {
   if (commands.length === 0) return;
   const result = await runNft(netns, JSON.stringify({ nftables: commands }), 'json');
@@ -24,7 +24,7 @@ export async function applyNftScript(netns: string, script: string): Promise<voi
 
 /**
  * The objects of `nft list <what>`, as in `['table', 'inet', 'ripstop']`; an empty list when that is not there.
- * @throws RipstopError ECOMMAND, or EBADMSG when the output is no JSON
+ * @throws RipstopError ECOMMAND, or EBADMSG when the output is not JSON
  */
 export async function listNft(netns: string, what: readonly string[]): Promise<NftObject[]> {
   const result = await runNft(netns, `list ${what.join(' ')}`, 'listing');

@@ -1,7 +1,7 @@
-import { isSystemError, RipstopError } from '../../base/errors.ts';
+import { RipstopError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
 import { type CommandResult, runCommand } from '../command.ts';
-import { NetError } from '../error.ts';
+import { inNamespace } from '../error.ts';
 
 /**
  * `RIPSTOP_NFT=program` starts the nft program for each run even where its library is installed: a hundred times slower,
@@ -10,10 +10,10 @@ import { NetError } from '../error.ts';
 const BY_PROGRAM = process.env.RIPSTOP_NFT === 'program';
 
 /** What is run: a listing, answered in JSON; changes in JSON; changes in nft's language. */
-export type NftKind = 'listing' | 'json' | 'script';
+type NftKind = 'listing' | 'json' | 'script';
 const KINDS: readonly NftKind[] = ['listing', 'json', 'script'];
 
-/** How often a transaction is tried that a signal (a child has ended) or another writer interrupted: nothing was changed. */
+/** Most attempts of a transaction that a signal (SIGCHLD) or another writer interrupts; an interrupted one changes nothing. */
 const TRIES = 20;
 
 /**
@@ -37,21 +37,12 @@ function byProgram(netns: string, commands: string, kind: NftKind): Promise<Comm
 }
 
 function byLibrary(netns: string, commands: string, kind: NftKind): CommandResult | undefined {
-  try {
-    return native.nftRun(netns, Buffer.from(`${commands}\0`), KINDS.indexOf(kind));
-  } catch (error) {
-    if (!isSystemError(error)) throw error;
-    throw new NetError(error.errno, `run nft${netns ? ` in network namespace ${netns}` : ''}`);
-  }
+  const bytes = Buffer.from(`${commands}\0`);
+  return inNamespace(netns, 'run nft', () => native.nftRun(netns, bytes, KINDS.indexOf(kind)));
 }
 
-/** The first line of what nft says that is a sentence; positions in the input mean nothing to the reader. */
-export function nftErrorText({ stderr, stdout, code }: CommandResult): string {
-  const [first = ''] = (stderr.trim() || stdout.trim() || `exit code ${code}`).split('\n');
-  return first;
-}
-
-/** @throws RipstopError ECOMMAND with nft's own words */
-export function throwNftError(what: string, result: CommandResult): never {
-  throw new RipstopError('ECOMMAND', `${what}: ${nftErrorText(result)}`);
+/** @throws RipstopError ECOMMAND with the first line of nft's output; the others are positions in the input */
+export function throwNftError(what: string, { stderr, stdout, code }: CommandResult): never {
+  const [first] = (stderr.trim() || stdout.trim() || `exit code ${code}`).split('\n');
+  throw new RipstopError('ECOMMAND', `${what}: ${first}`);
 }

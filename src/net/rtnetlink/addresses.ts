@@ -1,8 +1,8 @@
 import { constants } from 'node:os';
 import { addressBytes, type Family } from '../../ip/address.ts';
-import { AF_INET6, addressText, familyNumber, prefixBytes, prefixText } from '../address-bytes.ts';
-import { ignoreErrors, NetError } from '../error.ts';
-import { headerU8, headerU32, readAttributes, readText, readU32 } from './attributes.ts';
+import { addressText, familyNumber, familyNumberOf, familyOf, prefixBytes } from '../address-bytes.ts';
+import { NetError } from '../error.ts';
+import { headerU8, headerU32, readAttributes, readU32 } from './attributes.ts';
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';
 
@@ -13,7 +13,6 @@ const RTM_GETADDR = 22;
 const ADDRESS_HEADER = 8;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
-const IFA_LABEL = 3;
 const IFA_BROADCAST = 4;
 const IFA_FLAGS = 8;
 const IFA_F_SECONDARY = 0x01;
@@ -21,7 +20,6 @@ const IFA_F_NODAD = 0x02;
 const IFA_F_DADFAILED = 0x08;
 const IFA_F_DEPRECATED = 0x20;
 const IFA_F_TENTATIVE = 0x40;
-const IFA_F_PERMANENT = 0x80;
 const IFA_F_NOPREFIXROUTE = 0x200;
 
 /** One address of a device as the kernel reports it. */
@@ -29,35 +27,26 @@ export interface InterfaceAddress {
   readonly family: Family;
   /** Link index. */
   readonly link: number;
-  /** The device's own address without length. */
+  /** Without prefix length. */
   readonly address: string;
   readonly prefixLength: number;
   /** `address/length`. */
   readonly prefix: string;
-  /** The other end of a point-to-point address. */
-  readonly peer: string | undefined;
-  readonly broadcast: string | undefined;
-  readonly label: string | undefined;
   /** RT_SCOPE_*: 0 global, 253 link, 254 host. */
   readonly scope: number;
-  readonly permanent: boolean;
   readonly secondary: boolean;
   readonly deprecated: boolean;
   /** IPv6: not usable yet, duplicate address detection runs (or, with `duplicate`, found another owner). */
   readonly tentative: boolean;
   readonly duplicate: boolean;
-  readonly noPrefixRoute: boolean;
 }
 
-export interface AddressSpec {
+interface AddressSpec {
   /** Link index. */
   link: number;
   /** `address/length`; a bare address has its whole length. */
   prefix: string;
-  /** The other end, for a point-to-point address. */
-  peer?: string;
   broadcast?: string;
-  scope?: number;
   /** No connected route comes with it. */
   noPrefixRoute?: boolean;
   /** IPv6: usable at once, no duplicate address detection. */
@@ -69,27 +58,19 @@ export function readAddress(message: Message): InterfaceAddress {
   const prefixLength = headerU8(payload, 1);
   const all = readAttributes(payload, ADDRESS_HEADER);
   const flags = readU32(all, IFA_FLAGS) ?? headerU8(payload, 2);
-  const far = all.get(IFA_ADDRESS);
-  const near = all.get(IFA_LOCAL) ?? far ?? new Uint8Array(4);
-  const broadcast = all.get(IFA_BROADCAST);
-  const other = far && addressText(far);
-  const address = addressText(near);
+  // IFA_ADDRESS is the other end of a point-to-point address.
+  const address = addressText(all.get(IFA_LOCAL) ?? all.get(IFA_ADDRESS) ?? new Uint8Array(4));
   return {
-    family: headerU8(payload, 0) === AF_INET6 ? 6 : 4,
+    family: familyOf(headerU8(payload, 0)),
     link: headerU32(payload, 4),
     address,
     prefixLength,
-    prefix: prefixText(near, prefixLength),
-    peer: other === address ? undefined : other,
-    broadcast: broadcast && addressText(broadcast),
-    label: readText(all, IFA_LABEL),
+    prefix: `${address}/${prefixLength}`,
     scope: headerU8(payload, 3),
-    permanent: (flags & IFA_F_PERMANENT) !== 0,
     secondary: (flags & IFA_F_SECONDARY) !== 0,
     deprecated: (flags & IFA_F_DEPRECATED) !== 0,
     tentative: (flags & IFA_F_TENTATIVE) !== 0,
     duplicate: (flags & IFA_F_DADFAILED) !== 0,
-    noPrefixRoute: (flags & IFA_F_NOPREFIXROUTE) !== 0,
   };
 }
 
@@ -99,28 +80,27 @@ export function listAddresses(
   filter: { link?: number; family?: Family } = {},
 ): InterfaceAddress[] {
   const family = familyNumber(filter.family);
-  const writer = new MessageWriter(RTM_GETADDR, 0, 'list addresses')
+  const writer = new MessageWriter(RTM_GETADDR, 0, 'list addresses');
+  writer
     .u8(family)
     .u8(0)
-    .u8(0)
-    .u8(0)
+    .u16(0)
     .u32(filter.link ?? 0);
   const all = socket.list(writer, RTM_NEWADDR, readAddress);
   // Kernels before 4.20 ignore the index in the request.
   return filter.link === undefined ? all : all.filter(address => address.link === filter.link);
 }
 
-function addressMessage(type: number, flags: number, verb: string, spec: AddressSpec): MessageWriter {
+/** Writes the request for an address: struct ifaddrmsg and attributes. */
+function writeAddress(writer: MessageWriter, spec: AddressSpec): MessageWriter {
   const { address, length } = prefixBytes(spec.prefix);
   const bits = (spec.noPrefixRoute ? IFA_F_NOPREFIXROUTE : 0) | (spec.noDuplicateDetection ? IFA_F_NODAD : 0);
-  const writer = new MessageWriter(type, flags, `${verb} address ${spec.prefix} on device ${spec.link}`)
-    .u8(familyNumber(address.length === 16 ? 6 : 4))
-    .u8(length)
+  writer.u8(familyNumberOf(address)).u8(length);
+  writer
     .u8(bits & 0xff)
-    .u8(spec.scope ?? 0)
+    .u8(0)
     .u32(spec.link);
-  writer.attribute(IFA_LOCAL, address);
-  writer.attribute(IFA_ADDRESS, spec.peer === undefined ? address : addressBytes(spec.peer));
+  writer.attribute(IFA_LOCAL, address).attribute(IFA_ADDRESS, address);
   if (spec.broadcast !== undefined) writer.attribute(IFA_BROADCAST, addressBytes(spec.broadcast));
   if (bits !== 0) writer.attributeU32(IFA_FLAGS, bits);
   return writer;
@@ -128,13 +108,15 @@ function addressMessage(type: number, flags: number, verb: string, spec: Address
 
 /** Adds an address. @throws NetError EEXIST when the link has it */
 export function addAddress(socket: NetlinkSocket, spec: AddressSpec): void {
-  socket.request(addressMessage(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, 'add', spec));
+  const what = `add address ${spec.prefix} on device ${spec.link}`;
+  socket.request(writeAddress(new MessageWriter(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, what), spec));
 }
 
 /** Removes an address; true when it was there. @throws NetError on anything but its absence */
 export function deleteAddress(socket: NetlinkSocket, spec: AddressSpec): boolean {
-  return ignoreErrors(['EADDRNOTAVAIL', 'ENODEV'], () =>
-    socket.request(addressMessage(RTM_DELADDR, 0, 'delete', spec)),
+  const what = `delete address ${spec.prefix} on device ${spec.link}`;
+  return socket.request(
+    writeAddress(new MessageWriter(RTM_DELADDR, 0, what, ['EADDRNOTAVAIL', 'ENODEV']), spec),
   );
 }
 

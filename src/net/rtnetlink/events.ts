@@ -7,16 +7,16 @@ import { type Neighbour, readNeighbour } from './neighbours.ts';
 import { type Route, readRoute } from './routes.ts';
 import { NetlinkSocket } from './socket.ts';
 
-/** Group masks (RTMGRP_* of linux/rtnetlink.h) by what they tell of. */
+/** Group masks (RTMGRP_* of linux/rtnetlink.h) by kind of event. */
 const GROUPS = {
   link: 0x1,
   neighbour: 0x4,
   address: 0x10 | 0x100,
   route: 0x40 | 0x400,
 } as const;
-export type EventKind = keyof typeof GROUPS;
+type EventKind = keyof typeof GROUPS;
 
-/** One change in the kernel. `lost`: the kernel dropped events, so the state must be read anew. */
+/** One change in the kernel. `lost`: the kernel dropped events, so the state must be read again. */
 export type NetEvent =
   | { readonly kind: 'link'; readonly gone: boolean; readonly link: Link }
   | { readonly kind: 'address'; readonly gone: boolean; readonly address: InterfaceAddress }
@@ -26,13 +26,13 @@ export type NetEvent =
 
 const LOST: NetEvent = { kind: 'lost' };
 
-/** The event in a message, undefined for what nobody asked for (bridge port and forwarding table events). */
+/** The event in a message, undefined for events of bridge ports and forwarding tables. */
 export function readEvent(message: Message): NetEvent | undefined {
   const family = message.payload[0];
   switch (message.type) {
     case 16:
     case 17:
-      // A bridge tells of its ports in the family AF_BRIDGE: a DELLINK there means "no port any more", not "gone".
+      // Messages of AF_BRIDGE are about bridge ports: a DELLINK there means that the link is no longer a port.
       return family === AF_BRIDGE
         ? undefined
         : { kind: 'link', gone: message.type === 17, link: readLink(message) };
@@ -53,8 +53,8 @@ export function readEvent(message: Message): NetEvent | undefined {
 }
 
 /**
- * Events of one namespace. Nothing waits here: the owner calls `drain` when it likes, a timer of a few hundred
- * milliseconds will do, since the kernel keeps megabytes of events.
+ * Events of one namespace. The owner polls it with `drain`; every few hundred milliseconds is enough, because the kernel
+ * buffers megabytes of events.
  */
 export class EventSocket {
   readonly #socket: NetlinkSocket;
@@ -65,7 +65,7 @@ export class EventSocket {
     this.#socket = new NetlinkSocket({ netns, groups });
   }
 
-  /** What happened since the last call, at most `limit` datagrams of it. Never blocks. */
+  /** The events since the last call, at most `limit` datagrams. Never blocks. */
   drain(limit = 4096): NetEvent[] {
     const events: NetEvent[] = [];
     for (let i = 0; i < limit; i++) {

@@ -3,12 +3,9 @@ import { addressText } from '../address-bytes.ts';
 import { type Attributes, readU8, readU16, readU16Be, readU32 } from './attributes.ts';
 import type { MessageWriter } from './message.ts';
 
-/*
- * What is particular to a kind of virtual device: IFLA_INFO_DATA of linux/if_link.h. One table entry a kind for writing,
- * one reader for what the rest of the house looks at.
- */
+/* Options and details of each kind of virtual device: IFLA_INFO_DATA of linux/if_link.h. */
 
-/** What can be asked of any link. Absent: as it is, or the kernel's default for a new one. */
+/** Settings of any link. An absent one stays as it is; a new link gets the kernel's default. */
 export interface LinkSettings {
   name?: string;
   up?: boolean;
@@ -24,36 +21,21 @@ export interface LinkSettings {
   alias?: string;
   promiscuous?: boolean;
   allMulticast?: boolean;
-  /** Bytes and segments of the largest packet that the stack hands to it. */
-  gsoMaxSize?: number;
-  gsoMaxSegments?: number;
-  groMaxSize?: number;
 }
 
 export interface BridgeOptions {
   vlanFiltering?: boolean;
-  /** VLAN that untagged frames of new ports belong to; 0 for none. */
-  defaultPvid?: number;
-  /** Seconds that a learned address is kept. */
-  ageingSeconds?: number;
-  stp?: boolean;
-  multicastSnooping?: boolean;
 }
 
-export interface VxlanOptions {
+interface VxlanOptions {
   /** 0..16777215. */
   vni: number;
   /** Address that datagrams are sent from. */
-  local?: string;
-  /** Default remote for what has no FDB entry: a unicast or multicast address. */
-  group?: string;
-  /** UDP port, 8472 when absent (the kernel's default). */
-  port?: number;
-  learning?: boolean;
-  /** Outer UDP checksum over IPv4. */
-  udpChecksum?: boolean;
-  gbp?: boolean;
-  ttl?: number;
+  local: string;
+  /** UDP port. */
+  port: number;
+  learning: boolean;
+  gbp: boolean;
 }
 
 export const MACVLAN_MODES = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
@@ -61,9 +43,9 @@ export type MacvlanMode = keyof typeof MACVLAN_MODES;
 export const IPVLAN_MODES = { l2: 0, l3: 1, l3s: 2 } as const;
 export type IpvlanMode = keyof typeof IPVLAN_MODES;
 
-/** The kinds that this room can make. `parent` (index) in the LinkSpec is the device beneath. */
+/** The kinds that can be made. `parent` (index) in the LinkSpec is the device beneath. */
 export type KindSpec =
-  /** The kernel makes the other end before it is connected, so that end cannot be made up: set it up after. */
+  /** The kernel makes the other end before it is connected, so it cannot be up from the start: set it up later. */
   | { kind: 'veth'; peer: Omit<LinkSettings, 'up'> & { name: string } }
   | { kind: 'bridge'; bridge?: BridgeOptions }
   | { kind: 'vxlan'; vxlan: VxlanOptions }
@@ -73,7 +55,7 @@ export type KindSpec =
   | { kind: 'dummy' }
   | { kind: 'ifb' };
 
-/** What a listed link tells of its kind; only the members of that kind are there. */
+/** Details of a listed link; only the member of its kind is present. */
 export interface KindDetails {
   readonly bridge?: Required<BridgeOptions>;
   readonly vxlan?: {
@@ -81,10 +63,8 @@ export interface KindDetails {
     /** Index of the underlay device. */
     readonly parent: number | undefined;
     readonly local: string | undefined;
-    readonly group: string | undefined;
     readonly port: number;
     readonly learning: boolean;
-    readonly udpChecksum: boolean;
     readonly gbp: boolean;
   };
   readonly macvlan?: { readonly mode: MacvlanMode | undefined };
@@ -95,21 +75,13 @@ export interface KindDetails {
 }
 
 const VETH_INFO_PEER = 1;
-const IFLA_BR_AGEING_TIME = 4;
-const IFLA_BR_STP_STATE = 5;
 const IFLA_BR_VLAN_FILTERING = 7;
-const IFLA_BR_MCAST_SNOOPING = 23;
-const IFLA_BR_VLAN_DEFAULT_PVID = 39;
 const IFLA_VXLAN_ID = 1;
-const IFLA_VXLAN_GROUP = 2;
 const IFLA_VXLAN_LINK = 3;
 const IFLA_VXLAN_LOCAL = 4;
-const IFLA_VXLAN_TTL = 5;
 const IFLA_VXLAN_LEARNING = 7;
 const IFLA_VXLAN_PORT = 15;
-const IFLA_VXLAN_GROUP6 = 16;
 const IFLA_VXLAN_LOCAL6 = 17;
-const IFLA_VXLAN_UDP_CSUM = 18;
 const IFLA_VXLAN_GBP = 23;
 const IFLA_MACVLAN_MODE = 1;
 const IFLA_MACVLAN_BC_QUEUE_LEN = 7;
@@ -118,8 +90,6 @@ const IFLA_VLAN_ID = 1;
 const IFLA_TUN_TYPE = 3;
 const IFLA_TUN_PERSIST = 6;
 const IFLA_TUN_MULTI_QUEUE = 7;
-/** The kernel counts bridge times in hundredths of a second (USER_HZ). */
-const CENTISECONDS = 100;
 
 /** Writes IFLA_INFO_DATA of `spec`; `writePeer` writes the other end of a veth. */
 export function writeKindData(
@@ -158,32 +128,17 @@ export function writeKindData(
   }
 }
 
-export function writeBridge(writer: MessageWriter, options: BridgeOptions): void {
-  if (options.ageingSeconds !== undefined)
-    writer.attributeU32(IFLA_BR_AGEING_TIME, options.ageingSeconds * CENTISECONDS);
-  if (options.stp !== undefined) writer.attributeU32(IFLA_BR_STP_STATE, Number(options.stp));
-  if (options.vlanFiltering !== undefined)
-    writer.attributeU8(IFLA_BR_VLAN_FILTERING, Number(options.vlanFiltering));
-  if (options.multicastSnooping !== undefined)
-    writer.attributeU8(IFLA_BR_MCAST_SNOOPING, Number(options.multicastSnooping));
-  if (options.defaultPvid !== undefined) writer.attributeU16(IFLA_BR_VLAN_DEFAULT_PVID, options.defaultPvid);
+export function writeBridge(writer: MessageWriter, { vlanFiltering }: BridgeOptions): void {
+  if (vlanFiltering !== undefined) writer.attributeU8(IFLA_BR_VLAN_FILTERING, Number(vlanFiltering));
 }
 
 function writeVxlan(writer: MessageWriter, options: VxlanOptions, parent: number | undefined): void {
+  const local = addressBytes(options.local);
   writer.attributeU32(IFLA_VXLAN_ID, options.vni);
   if (parent !== undefined) writer.attributeU32(IFLA_VXLAN_LINK, parent);
-  if (options.local !== undefined) {
-    const local = addressBytes(options.local);
-    writer.attribute(local.length === 4 ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6, local);
-  }
-  if (options.group !== undefined) {
-    const group = addressBytes(options.group);
-    writer.attribute(group.length === 4 ? IFLA_VXLAN_GROUP : IFLA_VXLAN_GROUP6, group);
-  }
-  if (options.ttl !== undefined) writer.attributeU8(IFLA_VXLAN_TTL, options.ttl);
-  writer.attributeU16Be(IFLA_VXLAN_PORT, options.port ?? 8472);
-  writer.attributeU8(IFLA_VXLAN_LEARNING, Number(options.learning ?? false));
-  if (options.udpChecksum !== undefined) writer.attributeU8(IFLA_VXLAN_UDP_CSUM, Number(options.udpChecksum));
+  writer.attribute(local.length === 4 ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6, local);
+  writer.attributeU16Be(IFLA_VXLAN_PORT, options.port);
+  writer.attributeU8(IFLA_VXLAN_LEARNING, Number(options.learning));
   if (options.gbp) writer.attribute(IFLA_VXLAN_GBP, new Uint8Array(0));
 }
 
@@ -191,27 +146,16 @@ function writeVxlan(writer: MessageWriter, options: VxlanOptions, parent: number
 export function readKindDetails(kind: string | undefined, data: Attributes): KindDetails {
   switch (kind) {
     case 'bridge':
-      return {
-        bridge: {
-          vlanFiltering: readU8(data, IFLA_BR_VLAN_FILTERING) === 1,
-          defaultPvid: readU16(data, IFLA_BR_VLAN_DEFAULT_PVID) ?? 0,
-          ageingSeconds: (readU32(data, IFLA_BR_AGEING_TIME) ?? 0) / CENTISECONDS,
-          stp: readU32(data, IFLA_BR_STP_STATE) === 1,
-          multicastSnooping: readU8(data, IFLA_BR_MCAST_SNOOPING) === 1,
-        },
-      };
+      return { bridge: { vlanFiltering: readU8(data, IFLA_BR_VLAN_FILTERING) === 1 } };
     case 'vxlan': {
       const local = data.get(IFLA_VXLAN_LOCAL) ?? data.get(IFLA_VXLAN_LOCAL6);
-      const group = data.get(IFLA_VXLAN_GROUP) ?? data.get(IFLA_VXLAN_GROUP6);
       return {
         vxlan: {
           vni: readU32(data, IFLA_VXLAN_ID) ?? 0,
           parent: readU32(data, IFLA_VXLAN_LINK),
           local: local && addressText(local),
-          group: group && addressText(group),
           port: readU16Be(data, IFLA_VXLAN_PORT) ?? 0,
           learning: readU8(data, IFLA_VXLAN_LEARNING) === 1,
-          udpChecksum: readU8(data, IFLA_VXLAN_UDP_CSUM) === 1,
           gbp: data.has(IFLA_VXLAN_GBP),
         },
       };

@@ -3,17 +3,7 @@ import { constants } from 'node:os';
 import { macBytes } from '../../ip/mac.ts';
 import { AF_UNSPEC, macText } from '../address-bytes.ts';
 import { isNetError, NetError } from '../error.ts';
-import {
-  headerU16,
-  headerU32,
-  readAttributes,
-  readI32,
-  readNested,
-  readText,
-  readU8,
-  readU32,
-} from './attributes.ts';
-import { type BridgePort, readBridgePort } from './bridge-port.ts';
+import { headerU16, headerU32, readAttributes, readNested, readText, readU8, readU32 } from './attributes.ts';
 import {
   type KindDetails,
   type KindSpec,
@@ -24,11 +14,11 @@ import {
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';
 
-const RTM_NEWLINK = 16;
-const RTM_DELLINK = 17;
-const RTM_GETLINK = 18;
-/** struct ifinfomsg: u8 family, pad, u16 type, i32 index, u32 flags, u32 change. */
-const LINK_HEADER = 16;
+export const RTM_NEWLINK = 16;
+export const RTM_DELLINK = 17;
+export const RTM_GETLINK = 18;
+/** Bytes of struct ifinfomsg. */
+export const LINK_HEADER = 16;
 
 const IFF_UP = 0x1;
 const IFF_RUNNING = 0x40;
@@ -38,24 +28,16 @@ const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINK = 5;
-const IFLA_QDISC = 6;
 const IFLA_MASTER = 10;
 const IFLA_TXQLEN = 13;
 const IFLA_OPERSTATE = 16;
-const IFLA_LINKINFO = 18;
+export const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_NET_NS_FD = 28;
-const IFLA_PROMISCUITY = 30;
-const IFLA_NUM_TX_QUEUES = 31;
-const IFLA_NUM_RX_QUEUES = 32;
-const IFLA_LINK_NETNSID = 37;
-const IFLA_GSO_MAX_SEGS = 40;
-const IFLA_GSO_MAX_SIZE = 41;
-const IFLA_GRO_MAX_SIZE = 58;
-const IFLA_INFO_KIND = 1;
-const IFLA_INFO_DATA = 2;
-const IFLA_INFO_SLAVE_KIND = 4;
-const IFLA_INFO_SLAVE_DATA = 5;
+export const IFLA_INFO_KIND = 1;
+export const IFLA_INFO_DATA = 2;
+export const IFLA_INFO_SLAVE_KIND = 4;
+export const IFLA_INFO_SLAVE_DATA = 5;
 const OPERATIONAL = ['unknown', 'notpresent', 'down', 'lowerlayerdown', 'testing', 'dormant', 'up'] as const;
 
 /** One network device as the kernel reports it. */
@@ -66,36 +48,24 @@ export interface Link {
   readonly type: number;
   /** `veth`, `bridge`, `vxlan`, `tun` ...; undefined for hardware and loopback. */
   readonly kind: string | undefined;
-  /** Kind of the master whose port this is, as in `bridge`. */
-  readonly portKind: string | undefined;
   readonly flags: number;
   /** Set up by configuration. */
   readonly up: boolean;
-  /** Carrier is there as well. */
+  /** Up, with carrier. */
   readonly running: boolean;
   readonly operational: (typeof OPERATIONAL)[number];
   readonly mtu: number;
   readonly mac: string | undefined;
   readonly master: number | undefined;
-  /** Index of the device beneath, or of a veth's other end; in the namespace `parentNetnsId` when that is set. */
+  /** Index of the device beneath, or of a veth's other end, which may be in another namespace. */
   readonly parent: number | undefined;
-  readonly parentNetnsId: number | undefined;
   readonly txQueueLength: number;
-  readonly txQueues: number;
-  readonly rxQueues: number;
-  readonly queueing: string | undefined;
   readonly alias: string | undefined;
-  /** How many users asked for promiscuous mode. */
-  readonly promiscuity: number;
-  readonly gsoMaxSize: number;
-  readonly gsoMaxSegments: number;
-  readonly groMaxSize: number;
   /** What belongs to the kind: a VXLAN's VNI, a bridge's VLAN filtering. */
   readonly details: KindDetails;
-  readonly bridgePort: BridgePort | undefined;
 }
 
-/** A link to be made: settings, kind, and the index of the device that it stands on. */
+/** A link to be made: settings, kind, and the index of the device beneath. */
 export type LinkSpec = LinkSettings & KindSpec & { name: string; parent?: number };
 
 export function readLink(message: Message): Link {
@@ -104,14 +74,12 @@ export function readLink(message: Message): Link {
   const all = readAttributes(payload, LINK_HEADER);
   const info = readNested(all, IFLA_LINKINFO);
   const kind = readText(info, IFLA_INFO_KIND);
-  const portKind = readText(info, IFLA_INFO_SLAVE_KIND);
   const mac = all.get(IFLA_ADDRESS);
   return {
     index: headerU32(payload, 4),
     name: readText(all, IFLA_IFNAME) ?? '',
     type: headerU16(payload, 2),
     kind,
-    portKind,
     flags,
     up: (flags & IFF_UP) !== 0,
     running: (flags & IFF_RUNNING) !== 0,
@@ -120,23 +88,19 @@ export function readLink(message: Message): Link {
     mac: mac && mac.length === 6 ? macText(mac) : undefined,
     master: readU32(all, IFLA_MASTER),
     parent: readU32(all, IFLA_LINK),
-    parentNetnsId: readI32(all, IFLA_LINK_NETNSID),
     txQueueLength: readU32(all, IFLA_TXQLEN) ?? 0,
-    txQueues: readU32(all, IFLA_NUM_TX_QUEUES) ?? 1,
-    rxQueues: readU32(all, IFLA_NUM_RX_QUEUES) ?? 1,
-    queueing: readText(all, IFLA_QDISC),
     alias: readText(all, IFLA_IFALIAS),
-    promiscuity: readU32(all, IFLA_PROMISCUITY) ?? 0,
-    gsoMaxSize: readU32(all, IFLA_GSO_MAX_SIZE) ?? 0,
-    gsoMaxSegments: readU32(all, IFLA_GSO_MAX_SEGS) ?? 0,
-    groMaxSize: readU32(all, IFLA_GRO_MAX_SIZE) ?? 0,
     details: readKindDetails(kind, readNested(info, IFLA_INFO_DATA)),
-    bridgePort: portKind === 'bridge' ? readBridgePort(readNested(info, IFLA_INFO_SLAVE_DATA)) : undefined,
   };
 }
 
-function linkHeader(writer: MessageWriter, index: number, flags = 0, change = 0): MessageWriter {
-  return writer.u8(AF_UNSPEC).u8(0).u16(0).u32(index).u32(flags).u32(change);
+/** Writes struct ifinfomsg: u8 family, pad, u16 type, i32 index, u32 flags, u32 change. */
+export function linkHeader(
+  writer: MessageWriter,
+  index: number,
+  { family = AF_UNSPEC, flags = 0, change = 0 } = {},
+): MessageWriter {
+  return writer.u8(family).u8(0).u16(0).u32(index).u32(flags).u32(change);
 }
 
 /** All links of the namespace, by index. */
@@ -191,9 +155,6 @@ function writeSettings(writer: MessageWriter, settings: LinkSettings, open: numb
   if (settings.master !== undefined) writer.attributeU32(IFLA_MASTER, settings.master);
   if (settings.txQueueLength !== undefined) writer.attributeU32(IFLA_TXQLEN, settings.txQueueLength);
   if (settings.alias !== undefined) writer.attribute(IFLA_IFALIAS, new TextEncoder().encode(settings.alias));
-  if (settings.gsoMaxSize !== undefined) writer.attributeU32(IFLA_GSO_MAX_SIZE, settings.gsoMaxSize);
-  if (settings.gsoMaxSegments !== undefined) writer.attributeU32(IFLA_GSO_MAX_SEGS, settings.gsoMaxSegments);
-  if (settings.groMaxSize !== undefined) writer.attributeU32(IFLA_GRO_MAX_SIZE, settings.groMaxSize);
   if (settings.netns !== undefined) writer.attributeU32(IFLA_NET_NS_FD, openNamespace(settings.netns, open));
 }
 
@@ -208,24 +169,28 @@ function openNamespace(path: string, open: number[]): number {
 }
 
 /** IFF_* bits and their mask that `settings` ask for. */
-function flagChange(settings: LinkSettings): { flags: number; change: number } {
+function flagChange({ up, promiscuous, allMulticast }: LinkSettings): { flags: number; change: number } {
   let flags = 0;
   let change = 0;
-  const bits: readonly (readonly [boolean | undefined, number])[] = [
-    [settings.up, IFF_UP],
-    [settings.promiscuous, IFF_PROMISC],
-    [settings.allMulticast, IFF_ALLMULTI],
-  ];
-  for (const [wanted, bit] of bits) {
-    if (wanted === undefined) continue;
-    change |= bit;
+  for (const [wanted, bit] of [
+    [up, IFF_UP],
+    [promiscuous, IFF_PROMISC],
+    [allMulticast, IFF_ALLMULTI],
+  ] as const) {
+    if (wanted !== undefined) change |= bit;
     if (wanted) flags |= bit;
   }
   return { flags, change };
 }
 
-function closeAll(open: readonly number[]): void {
-  for (const fd of open) closeSync(fd);
+/** Runs `action` with a list of descriptors to close afterwards. */
+function closingAfter(action: (open: number[]) => void): void {
+  const open: number[] = [];
+  try {
+    action(open);
+  } finally {
+    for (const fd of open) closeSync(fd);
+  }
 }
 
 /**
@@ -233,58 +198,38 @@ function closeAll(open: readonly number[]): void {
  * @throws NetError EEXIST when the name is taken
  */
 export function createLink(socket: NetlinkSocket, spec: LinkSpec): void {
-  const open: number[] = [];
-  try {
-    const { flags, change } = flagChange(spec);
-    const writer = new MessageWriter(
-      RTM_NEWLINK,
-      NLM_F_CREATE | NLM_F_EXCL,
-      `create ${spec.kind} device ${spec.name}`,
-    );
-    linkHeader(writer, 0, flags, change);
+  const what = `create ${spec.kind} device ${spec.name}`;
+  const writer = new MessageWriter(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, what);
+  closingAfter(open => {
+    linkHeader(writer, 0, flagChange(spec));
     writeSettings(writer, spec, open);
     if (spec.parent !== undefined) writer.attributeU32(IFLA_LINK, spec.parent);
     writer.nested(IFLA_LINKINFO, info => {
       info.attributeText(IFLA_INFO_KIND, spec.kind);
       writeKindData(info, IFLA_INFO_DATA, spec, peer => {
-        const peerFlags = flagChange(peer);
-        linkHeader(info, 0, peerFlags.flags, peerFlags.change);
+        linkHeader(info, 0, flagChange(peer));
         writeSettings(info, peer, open);
       });
     });
     socket.request(writer);
-  } finally {
-    closeAll(open);
-  }
+  });
 }
 
 /** Changes what `settings` name, nothing else. A device must be down for a new name on kernels before 6.2. @throws NetError */
 export function changeLink(socket: NetlinkSocket, index: number, settings: LinkSettings): void {
-  const open: number[] = [];
-  try {
-    const { flags, change } = flagChange(settings);
-    const writer = new MessageWriter(
-      RTM_NEWLINK,
-      0,
-      `change device ${index} (${Object.keys(settings).join(', ')})`,
-    );
-    linkHeader(writer, index, flags, change);
+  const what = `change device ${index} (${Object.keys(settings).join(', ')})`;
+  const writer = new MessageWriter(RTM_NEWLINK, 0, what);
+  closingAfter(open => {
+    linkHeader(writer, index, flagChange(settings));
     writeSettings(writer, settings, open);
     socket.request(writer);
-  } finally {
-    closeAll(open);
-  }
+  });
 }
 
 /** Removes a link; true when it was there. @throws NetError on anything but its absence */
 export function deleteLink(socket: NetlinkSocket, nameOrIndex: string | number): boolean {
   const link = findLink(socket, nameOrIndex);
   if (!link) return false;
-  try {
-    socket.request(linkHeader(new MessageWriter(RTM_DELLINK, 0, `delete device ${link.name}`), link.index));
-    return true;
-  } catch (error) {
-    if (isNetError(error, 'ENODEV')) return false;
-    throw error;
-  }
+  const writer = new MessageWriter(RTM_DELLINK, 0, `delete device ${link.name}`, ['ENODEV']);
+  return socket.request(linkHeader(writer, link.index));
 }

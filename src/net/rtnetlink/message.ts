@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../base/errors.ts';
 import { malformedMessage } from '../error.ts';
 import { ATTRIBUTE_HEADER, align4, headerU16, headerU32, LITTLE_ENDIAN, NLA_F_NESTED } from './attributes.ts';
 
@@ -55,11 +56,14 @@ export function splitMessages(datagram: Uint8Array): Message[] {
 export class MessageWriter {
   /** The request in words, for the error when the kernel refuses it. */
   readonly what: string;
+  /** Refusals of a request to delete that mean that nothing is there. */
+  readonly absent: readonly ErrorCode[];
   #bytes = new Uint8Array(256);
   #length = MESSAGE_HEADER;
 
-  constructor(type: number, flags: number, what: string) {
+  constructor(type: number, flags: number, what: string, absent: readonly ErrorCode[] = []) {
     this.what = what;
+    this.absent = absent;
     const data = this.#view();
     data.setUint16(4, type, LITTLE_ENDIAN);
     data.setUint16(6, flags | NLM_F_REQUEST, LITTLE_ENDIAN);

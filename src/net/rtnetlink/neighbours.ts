@@ -1,8 +1,14 @@
-import type { ErrorCode } from '../../base/errors.ts';
 import { addressBytes, type Family } from '../../ip/address.ts';
 import { macBytes } from '../../ip/mac.ts';
-import { AF_INET, AF_INET6, addressText, familyNumber, macText } from '../address-bytes.ts';
-import { ignoreErrors } from '../error.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  addressText,
+  familyNumber,
+  familyNumberOf,
+  familyOf,
+  macText,
+} from '../address-bytes.ts';
 import { headerU8, headerU16, headerU32, readAttributes } from './attributes.ts';
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_REPLACE } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';
@@ -17,7 +23,6 @@ export const NEIGHBOUR_HEADER = 12;
 export const NDA_DST = 1;
 export const NDA_LLADDR = 2;
 const NTF_PROXY = 0x08;
-export const NUD_STALE = 0x04;
 export const NUD_NOARP = 0x40;
 export const NUD_PERMANENT = 0x80;
 
@@ -31,12 +36,10 @@ export interface Neighbour {
   readonly permanent: boolean;
 }
 
-export interface NeighbourSpec {
+interface NeighbourSpec {
   link: number;
   address: string;
   mac: string;
-  /** NUD_*; permanent when absent. */
-  state?: number;
 }
 
 export function readNeighbour(message: Message): Neighbour {
@@ -46,7 +49,7 @@ export function readNeighbour(message: Message): Neighbour {
   const mac = all.get(NDA_LLADDR);
   const state = headerU16(payload, 8);
   return {
-    family: headerU8(payload, 0) === AF_INET6 ? 6 : 4,
+    family: familyOf(headerU8(payload, 0)),
     link: headerU32(payload, 4),
     address: address ? addressText(address) : '',
     mac: mac && mac.length === 6 ? macText(mac) : undefined,
@@ -83,36 +86,20 @@ function isIpNeighbour(message: Message): boolean {
   return (family === AF_INET || family === AF_INET6) && (headerU8(message.payload, 10) & NTF_PROXY) === 0;
 }
 
-function neighbourMessage(type: number, flags: number, verb: string, spec: NeighbourSpec): MessageWriter {
-  const address = addressBytes(spec.address);
-  const state = type === RTM_DELNEIGH ? 0 : (spec.state ?? NUD_PERMANENT);
-  const writer = new MessageWriter(type, flags, `${verb} neighbour ${spec.address} on device ${spec.link}`);
-  neighbourHeader(writer, familyNumber(address.length === 16 ? 6 : 4), spec.link, state, 0).attribute(
-    NDA_DST,
-    address,
-  );
-  if (type !== RTM_DELNEIGH) writer.attribute(NDA_LLADDR, macBytes(spec.mac));
-  return writer;
+/** The request to add a permanent neighbour or to change its MAC. */
+export function replaceNeighbourRequest({ link, address, mac }: NeighbourSpec): MessageWriter {
+  const what = `set neighbour ${address} on device ${link}`;
+  const bytes = addressBytes(address);
+  const writer = new MessageWriter(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, what);
+  return neighbourHeader(writer, familyNumberOf(bytes), link, NUD_PERMANENT, 0)
+    .attribute(NDA_DST, bytes)
+    .attribute(NDA_LLADDR, macBytes(mac));
 }
 
-/** The request of `replaceNeighbour`, for `requestAll`. */
-export function replaceNeighbourRequest(spec: NeighbourSpec): MessageWriter {
-  return neighbourMessage(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, 'set', spec);
-}
-
-/** The request of `deleteNeighbour`, and what it may fail with when nothing is there. */
-export function deleteNeighbourRequest(spec: { link: number; address: string }): MessageWriter {
-  return neighbourMessage(RTM_DELNEIGH, 0, 'delete', { ...spec, mac: '' });
-}
-
-export const NEIGHBOUR_ABSENT: readonly ErrorCode[] = ['ENOENT', 'ENODEV', 'ESRCH'];
-
-/** Adds a neighbour or changes its MAC and state. @throws NetError */
-export function replaceNeighbour(socket: NetlinkSocket, spec: NeighbourSpec): void {
-  socket.request(replaceNeighbourRequest(spec));
-}
-
-/** Removes a neighbour; true when it was there. @throws NetError on anything but its absence */
-export function deleteNeighbour(socket: NetlinkSocket, spec: { link: number; address: string }): boolean {
-  return ignoreErrors(NEIGHBOUR_ABSENT, () => socket.request(deleteNeighbourRequest(spec)));
+/** The request to remove a neighbour. */
+export function deleteNeighbourRequest({ link, address }: Omit<NeighbourSpec, 'mac'>): MessageWriter {
+  const what = `delete neighbour ${address} on device ${link}`;
+  const bytes = addressBytes(address);
+  const writer = new MessageWriter(RTM_DELNEIGH, 0, what, ['ENOENT', 'ENODEV', 'ESRCH']);
+  return neighbourHeader(writer, familyNumberOf(bytes), link, 0, 0).attribute(NDA_DST, bytes);
 }

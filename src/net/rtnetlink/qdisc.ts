@@ -55,12 +55,9 @@ export interface TokenBucketFilter {
 }
 
 /** A queueing discipline as the kernel reports it. */
-export interface Qdisc {
+interface Qdisc {
   readonly link: number;
   readonly kind: string;
-  /** Major and minor number in the upper and lower 16 bits. */
-  readonly handle: number;
-  readonly parent: number;
   readonly root: boolean;
   readonly tokenBucket: TokenBucketFilter | undefined;
 }
@@ -79,13 +76,10 @@ function readQdisc(message: Message): Qdisc {
   const { payload } = message;
   const all = readAttributes(payload, TC_HEADER);
   const kind = readText(all, TCA_KIND) ?? '';
-  const parent = headerU32(payload, 12);
   return {
     link: headerU32(payload, 4),
     kind,
-    handle: headerU32(payload, 8),
-    parent,
-    root: parent === TC_H_ROOT,
+    root: headerU32(payload, 12) === TC_H_ROOT,
     tokenBucket: kind === 'tbf' ? readTokenBucket(readNested(all, TCA_OPTIONS)) : undefined,
   };
 }
@@ -115,13 +109,9 @@ export function listQdiscs(socket: NetlinkSocket, link: number): Qdisc[] {
 
 /** Shapes what leaves by `link`, in place of its root queue. @throws NetError */
 export function replaceTokenBucket(socket: NetlinkSocket, link: number, bucket: TokenBucketFilter): void {
-  const what = `shape device ${link} to ${bucket.rate} bytes a second`;
-  const writer = header(
-    new MessageWriter(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, what),
-    link,
-    0x10000,
-    TC_H_ROOT,
-  );
+  const what = `shape device ${link} to ${bucket.rate} bytes per second`;
+  const writer = new MessageWriter(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, what);
+  header(writer, link, 0x10000, TC_H_ROOT);
   writer.attributeText(TCA_KIND, 'tbf').nested(TCA_OPTIONS, options => {
     const parameters = new DataView(new ArrayBuffer(36));
     parameters.setUint8(1, TC_LINKLAYER_ETHERNET);
@@ -152,9 +142,8 @@ export function deleteIngressQdisc(socket: NetlinkSocket, link: number): boolean
 
 function remove(socket: NetlinkSocket, link: number, handle: number, parent: number, what: string): boolean {
   // EINVAL: the ingress queue is not there; ENOENT: the root queue is the kernel's own default.
-  return ignoreErrors(['ENOENT', 'ENODEV', 'EINVAL'], () =>
-    socket.request(header(new MessageWriter(RTM_DELQDISC, 0, what), link, handle, parent)),
-  );
+  const writer = new MessageWriter(RTM_DELQDISC, 0, what, ['ENOENT', 'ENODEV', 'EINVAL']);
+  return socket.request(header(writer, link, handle, parent));
 }
 
 /**
@@ -164,25 +153,13 @@ function remove(socket: NetlinkSocket, link: number, handle: number, parent: num
  */
 export function redirectIngress(socket: NetlinkSocket, from: number, to: number): void {
   const what = `redirect what comes in by device ${from} to device ${to}`;
-  ignoreErrors(['EEXIST'], () =>
-    socket.request(
-      header(
-        new MessageWriter(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, what),
-        from,
-        INGRESS_HANDLE,
-        TC_H_INGRESS,
-      ).attributeText(TCA_KIND, 'ingress'),
-    ),
-  );
+  const queue = new MessageWriter(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, what);
+  header(queue, from, INGRESS_HANDLE, TC_H_INGRESS).attributeText(TCA_KIND, 'ingress');
+  ignoreErrors(['EEXIST'], () => socket.request(queue));
   // Upper half: priority; lower half: protocol in network order.
   const info = (1 << 16) | (LITTLE_ENDIAN ? ETH_P_ALL << 8 : ETH_P_ALL);
-  const filter = header(
-    new MessageWriter(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, what),
-    from,
-    0,
-    INGRESS_HANDLE,
-    info,
-  );
+  const filter = new MessageWriter(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, what);
+  header(filter, from, 0, INGRESS_HANDLE, info);
   filter.attributeText(TCA_KIND, 'u32').nested(TCA_OPTIONS, options => {
     options.attributeU32(TCA_U32_CLASSID, 0x10001);
     // struct tc_u32_sel with one key whose mask is zero: every packet matches.

@@ -1,14 +1,15 @@
 import type { ErrorCode } from '../../base/errors.ts';
 import { addressBytes, type Family } from '../../ip/address.ts';
 import {
-  AF_INET6,
   addressText,
   familyNumber,
+  familyNumberOf,
+  familyOf,
   networkBytes,
   type PrefixBytes,
   prefixText,
 } from '../address-bytes.ts';
-import { ignoreErrors, malformedMessage } from '../error.ts';
+import { malformedMessage } from '../error.ts';
 import {
   type Attributes,
   headerU8,
@@ -58,7 +59,6 @@ export const SCOPE_UNIVERSE = 0;
 export const SCOPE_LINK = 253;
 export const SCOPE_HOST = 254;
 const PROTOCOL_BOOT = 3;
-export const PROTOCOL_STATIC = 4;
 const ROUTE_TYPES = [
   'unspec',
   'unicast',
@@ -71,9 +71,9 @@ const ROUTE_TYPES = [
   'prohibit',
   'throw',
 ] as const;
-export type RouteType = (typeof ROUTE_TYPES)[number];
+type RouteType = (typeof ROUTE_TYPES)[number];
 
-export interface NextHop {
+interface NextHop {
   readonly link?: number | undefined;
   readonly gateway?: string | undefined;
   /** The gateway is on the link though no address says so. */
@@ -123,7 +123,7 @@ export interface RouteSpec {
 
 export function readRoute(message: Message): Route {
   const { payload } = message;
-  const family = headerU8(payload, 0) === AF_INET6 ? 6 : 4;
+  const family = familyOf(headerU8(payload, 0));
   const flags = headerU32(payload, 8);
   const all = readAttributes(payload, ROUTE_HEADER);
   const source = all.get(RTA_PREFSRC);
@@ -206,7 +206,7 @@ export function routeTo(socket: NetlinkSocket, address: string, arrival?: InputI
   const bytes = addressBytes(address);
   const source = arrival && addressBytes(arrival.source);
   const writer = new MessageWriter(RTM_GETROUTE, 0, `look up the route to ${address}`)
-    .u8(familyNumber(bytes.length === 16 ? 6 : 4))
+    .u8(familyNumberOf(bytes))
     .u8(bytes.length * 8)
     .u8(source ? source.length * 8 : 0)
     .bytes(new Uint8Array(9))
@@ -222,7 +222,8 @@ function routeMessage(type: number, flags: number, verb: string, spec: RouteSpec
   const table = spec.table ?? TABLE_MAIN;
   const deleting = type === RTM_DELROUTE;
   const kind = spec.type ?? (deleting ? 'unspec' : 'unicast');
-  const writer = new MessageWriter(type, flags, `${verb} route ${describeRoute(spec)}`)
+  const absent: readonly ErrorCode[] = deleting ? ['ESRCH', 'ENOENT', 'ENODEV'] : [];
+  const writer = new MessageWriter(type, flags, `${verb} route ${describeRoute(spec)}`, absent)
     .u8(familyNumber(destination.family))
     .u8(destination.length)
     .u8(0)
@@ -261,7 +262,7 @@ function writeGateway(writer: MessageWriter, gateway: string, destination: Prefi
     return;
   }
   const via = new Uint8Array(2 + bytes.length);
-  new Uint16Array(via.buffer, 0, 1)[0] = familyNumber(bytes.length === 16 ? 6 : 4);
+  new Uint16Array(via.buffer, 0, 1)[0] = familyNumberOf(bytes);
   via.set(bytes, 2);
   writer.attribute(RTA_VIA, via);
 }
@@ -303,12 +304,10 @@ export function replaceRouteRequest(spec: RouteSpec): MessageWriter {
   return routeMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, 'set', spec);
 }
 
-/** The request of `deleteRoute`, and what it may fail with when nothing is there. */
+/** The request of `deleteRoute`. */
 export function deleteRouteRequest(spec: RouteSpec): MessageWriter {
   return routeMessage(RTM_DELROUTE, 0, 'delete', spec);
 }
-
-export const ROUTE_ABSENT: readonly ErrorCode[] = ['ESRCH', 'ENOENT', 'ENODEV'];
 
 /** Adds a route. @throws NetError EEXIST when one for this destination, table and metric is there */
 export function addRoute(socket: NetlinkSocket, spec: RouteSpec): void {
@@ -327,5 +326,5 @@ export function appendRoute(socket: NetlinkSocket, spec: RouteSpec): void {
 
 /** Removes the route that matches all that `spec` names; true when it was there. @throws NetError otherwise */
 export function deleteRoute(socket: NetlinkSocket, spec: RouteSpec): boolean {
-  return ignoreErrors(ROUTE_ABSENT, () => socket.request(deleteRouteRequest(spec)));
+  return socket.request(deleteRouteRequest(spec));
 }

@@ -1,7 +1,6 @@
 import { constants } from 'node:os';
-import { isSystemError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
-import { malformedMessage, NetError } from '../error.ts';
+import { ignoreErrors, inNamespace, malformedMessage, NetError } from '../error.ts';
 import { align4, LITTLE_ENDIAN, readAttributes, readText } from './attributes.ts';
 import {
   MESSAGE_HEADER,
@@ -18,7 +17,7 @@ import {
 } from './message.ts';
 
 /** rtnetlink: links, addresses, routes, neighbours, rules, queueing. */
-export const NETLINK_ROUTE = 0;
+const NETLINK_ROUTE = 0;
 /** Subsystems of netfilter: connection tracking. */
 export const NETLINK_NETFILTER = 12;
 const NLMSGERR_ATTR_MSG = 1;
@@ -31,30 +30,31 @@ const BATCH = 64;
 /** How often a dump is repeated when the table changed under it. */
 const DUMP_TRIES = 20;
 
-export interface OpenOptions {
-  /** Path of the network namespace to speak to; '' or absent for the caller's own. */
+interface OpenOptions {
+  /** Path of the network namespace; '' or absent for the caller's own. */
   netns?: string;
   /** Mask of legacy multicast groups (RTMGRP_*). */
   groups?: number;
-  /** NETLINK_ROUTE when absent. */
+  /** rtnetlink when absent. */
   protocol?: number;
 }
 
-/** What a datagram that reports a failure says. Zero errno is an acknowledgement. */
+/** The result of a request. Zero errno is an acknowledgement. */
 interface Outcome {
   readonly errno: number;
   readonly text: string;
 }
 
 /**
- * The outcome in an NLMSG_ERROR or NLMSG_DONE message, with the extended acknowledgement's words when there are any.
+ * The outcome in an NLMSG_ERROR or NLMSG_DONE message, with the text of the extended acknowledgement.
  * @throws NetError EBADMSG when it is cut
  */
 export function readOutcome(message: Message): Outcome {
   const { payload, flags, type } = message;
+  const cut = () => malformedMessage(`error message of ${payload.length} bytes`);
   if (payload.length < 4) {
     if (type === NLMSG_DONE) return { errno: 0, text: '' };
-    throw malformedMessage(`error message of ${payload.length} bytes`);
+    throw cut();
   }
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   const errno = -view.getInt32(0, LITTLE_ENDIAN);
@@ -62,13 +62,12 @@ export function readOutcome(message: Message): Outcome {
   let at = 4;
   if (type === NLMSG_ERROR) {
     // The request follows: its header only when capped, whole otherwise.
-    if (payload.length < 4 + MESSAGE_HEADER)
-      throw malformedMessage(`error message of ${payload.length} bytes`);
+    if (payload.length < 4 + MESSAGE_HEADER) throw cut();
     const request = flags & NLM_F_CAPPED ? MESSAGE_HEADER : view.getUint32(4, LITTLE_ENDIAN);
     if (request > payload.length - at) throw malformedMessage(`error message that repeats ${request} bytes`);
     at += align4(request);
   }
-  if (at > payload.length) throw malformedMessage(`error message of ${payload.length} bytes`);
+  if (at > payload.length) throw cut();
   return { errno, text: readText(readAttributes(payload, at), NLMSGERR_ATTR_MSG) ?? '' };
 }
 
@@ -85,16 +84,9 @@ export class NetlinkSocket {
 
   /** @throws RipstopError/NetError naming the namespace when it cannot be entered (ENOENT, EINVAL, EPERM) */
   constructor(options: OpenOptions = {}) {
-    this.netns = options.netns ?? '';
-    try {
-      this.#fd = native.netlinkOpen(this.netns, options.protocol ?? NETLINK_ROUTE, options.groups ?? 0);
-    } catch (error) {
-      if (!isSystemError(error)) throw error;
-      const place = this.netns ? ` in network namespace ${this.netns}` : '';
-      const reason =
-        error.syscall === 'setns' && error.code === 'EINVAL' ? 'it is not a network namespace' : '';
-      throw new NetError(error.errno, `open a netlink socket${place}`, reason);
-    }
+    const { netns = '', protocol = NETLINK_ROUTE, groups = 0 } = options;
+    this.netns = netns;
+    this.#fd = inNamespace(netns, 'open a netlink socket', () => native.netlinkOpen(netns, protocol, groups));
   }
 
   /** Descriptor, to wait on together with others. */
@@ -102,15 +94,19 @@ export class NetlinkSocket {
     return this.#fd;
   }
 
-  /** Sends a request that changes something and waits for the acknowledgement. @throws NetError */
-  request(writer: MessageWriter): void {
-    this.#exchange(writer, NLM_F_ACK);
+  /**
+   * Sends a request that changes something and waits for the acknowledgement.
+   * @returns false when there was nothing to delete
+   * @throws NetError
+   */
+  request(writer: MessageWriter): boolean {
+    return ignoreErrors(writer.absent, () => this.#exchange(writer, NLM_F_ACK));
   }
 
   /**
-   * Sends requests that change something, many in one message to the kernel, which carries them out in their order and
-   * goes on after a refusal.
-   * @returns the refusals by index of the request
+   * Sends requests that change something, many in one message to the kernel, which carries them out in order and continues
+   * after a refusal.
+   * @returns the refusals by index of the request, without those that found nothing to delete
    * @throws NetError when the kernel does not answer
    */
   requestAll(writers: readonly MessageWriter[]): Map<number, NetError> {
@@ -130,7 +126,9 @@ export class NetlinkSocket {
       if (sent < 0) throw new NetError(-sent, what(0), 'the request could not be sent');
       this.#collect(first, last, (sequence, errno, text) => {
         const at = sequence - first;
-        if (errno !== 0) refusals.set(from + at, new NetError(errno, what(at), text));
+        if (errno === 0) return;
+        const error = new NetError(errno, what(at), text);
+        if (!batch[at]?.absent.includes(error.code)) refusals.set(from + at, error);
       });
     }
     return refusals;
@@ -139,13 +137,7 @@ export class NetlinkSocket {
   /** Reads outcomes until that of request `last`. */
   #collect(first: number, last: number, take: (sequence: number, errno: number, text: string) => void): void {
     for (;;) {
-      const datagram = this.#receive(ANSWER_MS, 'carry out requests');
-      if (!datagram)
-        throw new NetError(
-          constants.errno.ETIMEDOUT,
-          'carry out requests',
-          `no answer within ${ANSWER_MS} ms`,
-        );
+      const datagram = this.#answer('carry out requests');
       for (const message of splitMessages(datagram)) {
         if (message.type !== NLMSG_ERROR || message.sequence < first || message.sequence > last) continue;
         const { errno, text } = readOutcome(message);
@@ -187,7 +179,7 @@ export class NetlinkSocket {
 
   /**
    * The next datagram of events, an empty list when none is there within `timeoutMs`.
-   * @throws NetError ENOBUFS when the kernel dropped events because they were not fetched in time: read the state anew
+   * @throws NetError ENOBUFS when the kernel dropped events because they were not fetched in time: read the state again
    */
   receive(timeoutMs: number): Message[] {
     const got = this.#receive(timeoutMs, 'receive netlink events');
@@ -207,9 +199,7 @@ export class NetlinkSocket {
     const messages: Message[] = [];
     let interrupted = false;
     for (;;) {
-      const datagram = this.#receive(ANSWER_MS, writer.what);
-      if (!datagram)
-        throw new NetError(constants.errno.ETIMEDOUT, writer.what, `no answer within ${ANSWER_MS} ms`);
+      const datagram = this.#answer(writer.what);
       for (const message of splitMessages(datagram)) {
         // Left over from a request that was given up.
         if (message.sequence !== sequence) continue;
@@ -223,6 +213,12 @@ export class NetlinkSocket {
         return { messages, interrupted };
       }
     }
+  }
+
+  #answer(what: string): Uint8Array {
+    const datagram = this.#receive(ANSWER_MS, what);
+    if (datagram) return datagram;
+    throw new NetError(constants.errno.ETIMEDOUT, what, `no answer within ${ANSWER_MS} ms`);
   }
 
   #receive(timeoutMs: number, what: string): Uint8Array | undefined {

@@ -2,7 +2,7 @@ import t from 'tap';
 import { addAddress } from '../../../src/net/rtnetlink/addresses.ts';
 import { EventSocket } from '../../../src/net/rtnetlink/events.ts';
 import { changeLink, createLink, deleteLink, getLink } from '../../../src/net/rtnetlink/links.ts';
-import { replaceNeighbour } from '../../../src/net/rtnetlink/neighbours.ts';
+import { replaceNeighbourRequest } from '../../../src/net/rtnetlink/neighbours.ts';
 import { addRoute } from '../../../src/net/rtnetlink/routes.ts';
 import { kernelFor } from '../../support/agents/kernel.ts';
 import { skipUnless } from '../../support/skip-unless.ts';
@@ -19,7 +19,7 @@ t.test('each kind of change is told', { skip }, async t => {
   changeLink(socket, getLink(socket, 'b').index, { up: true });
   addAddress(socket, { link: index, prefix: '10.1.0.1/24' });
   addRoute(socket, { destination: '10.9.0.0/16', gateway: '10.1.0.2' });
-  replaceNeighbour(socket, { link: index, address: '10.1.0.2', mac: '02:00:00:00:00:02' });
+  socket.request(replaceNeighbourRequest({ link: index, address: '10.1.0.2', mac: '02:00:00:00:00:02' }));
   deleteLink(socket, 'a');
   const seen = events.drain();
   const told = (check: (event: (typeof seen)[number]) => boolean) => seen.some(check);

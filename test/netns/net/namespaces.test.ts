@@ -2,7 +2,6 @@ import { readlinkSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { attempt, must } from '../../../bench/lab/command.ts';
 import { runCommand } from '../../../src/net/command.ts';
-import { isNamespace, NAMED_NAMESPACES } from '../../../src/net/namespaces.ts';
 import { changeLink, createLink, getLink, listLinks } from '../../../src/net/rtnetlink/links.ts';
 import { NetlinkSocket, withSocket } from '../../../src/net/rtnetlink/socket.ts';
 import { changeSysctl, readNamespaceFile, readSysctl, writeSysctl } from '../../../src/net/sysctl.ts';
@@ -15,13 +14,12 @@ const NAME = `rs-${process.pid}-90`;
 function namedNamespace(t: Test): string {
   must(['ip', 'netns', 'add', NAME]);
   t.teardown(() => must(['ip', 'netns', 'delete', NAME]));
-  return `${NAMED_NAMESPACES}/${NAME}`;
+  return `/run/netns/${NAME}`;
 }
 
 t.test('a socket in a named namespace', { skip }, async t => {
   const home = readlinkSync('/proc/self/ns/net');
   const path = namedNamespace(t);
-  t.ok(isNamespace(path));
   t.same(
     withSocket(path, socket => listLinks(socket).map(link => link.name)),
     ['lo'],
@@ -30,8 +28,6 @@ t.test('a socket in a named namespace', { skip }, async t => {
 });
 
 t.test('paths that lead to no namespace', { skip }, async t => {
-  t.notOk(isNamespace('/etc/hostname'));
-  t.notOk(isNamespace('/run/netns/nowhere'));
   t.throws(() => new NetlinkSocket({ netns: '/run/netns/nowhere' }), {
     code: 'ENOENT',
     message: /\/run\/netns\/nowhere/,

@@ -5,20 +5,18 @@ import {
   listAddresses,
   waitForDad,
 } from '../../../src/net/rtnetlink/addresses.ts';
-import { deleteFdb, listFdb, replaceFdb } from '../../../src/net/rtnetlink/fdb.ts';
+import { deleteFdbRequest, listFdb, replaceFdbRequest } from '../../../src/net/rtnetlink/fdb.ts';
 import { changeLink, createLink, getLink } from '../../../src/net/rtnetlink/links.ts';
 import {
-  deleteNeighbour,
+  deleteNeighbourRequest,
   listNeighbours,
-  NUD_STALE,
-  replaceNeighbour,
+  replaceNeighbourRequest,
 } from '../../../src/net/rtnetlink/neighbours.ts';
 import {
   addRoute,
   appendRoute,
   deleteRoute,
   listRoutes,
-  PROTOCOL_STATIC,
   type RouteSpec,
   replaceRoute,
   routeTo,
@@ -38,15 +36,14 @@ function wired(owner: Parameters<typeof kernelFor>[0]) {
 }
 
 t.test('addresses', { skip }, async t => {
-  const { socket, ip, a } = wired(t);
+  const { socket, ip, ns, a } = wired(t);
   addAddress(socket, { link: a, prefix: '10.1.0.1/24', broadcast: '10.1.0.255' });
-  addAddress(socket, { link: a, prefix: '10.2.0.1', peer: '10.2.0.2' });
+  ns.ip('address add 10.2.0.1 peer 10.2.0.2 dev a');
   addAddress(socket, { link: a, prefix: 'fd00::1/64', noPrefixRoute: true, noDuplicateDetection: true });
   addAddress(socket, { link: a, prefix: 'fd01::1/64' });
   const shown = ip('addr', 'show', 'dev', 'a')[0].addr_info;
   const find = (local: string) => shown.find((address: { local: string }) => address.local === local);
   t.match(find('10.1.0.1'), { prefixlen: 24, broadcast: '10.1.0.255', scope: 'global' });
-  t.match(find('10.2.0.1'), { prefixlen: 32, address: '10.2.0.2' });
   t.match(find('fd00::1'), { prefixlen: 64, noprefixroute: true, nodad: true });
   t.equal(ip('-6', 'route', 'show', 'fd00::/64').length, 0, 'no connected route for noPrefixRoute');
   t.equal(ip('-6', 'route', 'show', 'fd01::/64').length, 1);
@@ -54,11 +51,12 @@ t.test('addresses', { skip }, async t => {
   const read = listAddresses(socket, { link: a });
   t.match(
     read.find(address => address.address === '10.2.0.1'),
-    { peer: '10.2.0.2', prefix: '10.2.0.1/32', family: 4, permanent: true, tentative: false },
+    { prefix: '10.2.0.1/32', family: 4, tentative: false },
+    'the own end of a point-to-point address',
   );
   t.match(
     read.find(address => address.address === 'fd00::1'),
-    { family: 6, noPrefixRoute: true, tentative: false, peer: undefined },
+    { family: 6, tentative: false },
   );
   t.equal(read.find(address => address.address === 'fd01::1')?.tentative, true);
   await waitForDad(socket, a, 5000, ms => new Promise(resolve => setTimeout(resolve, ms)));
@@ -102,7 +100,7 @@ t.test('routes', { skip }, async t => {
     [{ destination: '10.5.0.0/16', gateway: '10.1.0.9' }, ['10.5.0.0/16'], { gateway: '10.1.0.9', dev: 'a' }],
     [{ destination: '10.6.0.0/16', link: a }, ['10.6.0.0/16'], { dev: 'a', scope: 'link' }],
     [
-      { destination: '10.7.0.0/24', gateway: '10.7.0.0', link: a, onlink: true, protocol: PROTOCOL_STATIC },
+      { destination: '10.7.0.0/24', gateway: '10.7.0.0', link: a, onlink: true, protocol: 4 },
       ['10.7.0.0/24'],
       { gateway: '10.7.0.0', flags: ['onlink'], protocol: 'static' },
     ],
@@ -187,10 +185,10 @@ t.test('routes', { skip }, async t => {
 });
 
 t.test('neighbours and forwarding entries', { skip }, async t => {
-  const { socket, ip, bridge, a } = wired(t);
-  replaceNeighbour(socket, { link: a, address: '10.1.0.7', mac: '02:00:00:00:00:07' });
-  replaceNeighbour(socket, { link: a, address: 'fd00::7', mac: '02:00:00:00:00:08' });
-  replaceNeighbour(socket, { link: a, address: '10.1.0.8', mac: '02:00:00:00:00:09', state: NUD_STALE });
+  const { socket, ip, bridge, ns, a } = wired(t);
+  socket.request(replaceNeighbourRequest({ link: a, address: '10.1.0.7', mac: '02:00:00:00:00:07' }));
+  socket.request(replaceNeighbourRequest({ link: a, address: 'fd00::7', mac: '02:00:00:00:00:08' }));
+  ns.ip('neighbour add 10.1.0.8 lladdr 02:00:00:00:00:09 nud stale dev a');
   const shown = ip('neigh', 'show', 'dev', 'a');
   t.match(
     shown.find(x => x.dst === '10.1.0.7'),
@@ -209,19 +207,23 @@ t.test('neighbours and forwarding entries', { skip }, async t => {
       ['10.1.0.8', false],
     ],
   );
-  replaceNeighbour(socket, { link: a, address: '10.1.0.7', mac: '02:00:00:00:00:77' });
+  socket.request(replaceNeighbourRequest({ link: a, address: '10.1.0.7', mac: '02:00:00:00:00:77' }));
   t.equal(listNeighbours(socket, { link: a }).find(x => x.address === '10.1.0.7')?.mac, '02:00:00:00:00:77');
-  t.ok(deleteNeighbour(socket, { link: a, address: '10.1.0.7' }));
+  t.ok(socket.request(deleteNeighbourRequest({ link: a, address: '10.1.0.7' })));
   t.notOk(
-    deleteNeighbour(socket, { link: a, address: '10.1.0.99' }),
+    socket.request(deleteNeighbourRequest({ link: a, address: '10.1.0.99' })),
     'deleting what is not there is no error',
   );
 
-  createLink(socket, { kind: 'vxlan', name: 'vx', up: true, vxlan: { vni: 5, local: '10.1.0.1' } });
-  createLink(socket, { kind: 'bridge', name: 'br', up: true });
+  createLink(socket, {
+    kind: 'vxlan',
+    name: 'vx',
+    up: true,
+    vxlan: { vni: 5, local: '10.1.0.1', port: 8472, learning: false, gbp: false },
+  });
   const vx = getLink(socket, 'vx').index;
-  replaceFdb(socket, { link: vx, mac: '0a:00:00:00:00:01', remote: '192.0.2.1' });
-  replaceFdb(socket, { link: vx, mac: '0a:00:00:00:00:01', remote: '192.0.2.2' });
+  socket.request(replaceFdbRequest({ link: vx, mac: '0a:00:00:00:00:01', remote: '192.0.2.1' }));
+  socket.request(replaceFdbRequest({ link: vx, mac: '0a:00:00:00:00:01', remote: '192.0.2.2' }));
   const entries = bridge('fdb', 'show', 'dev', 'vx').map(x => `${x.mac} ${x.dst} ${x.state}`);
   const wanted = ['0a:00:00:00:00:01 192.0.2.2 permanent'];
   t.same(entries.sort(), wanted);
@@ -231,10 +233,9 @@ t.test('neighbours and forwarding entries', { skip }, async t => {
       .sort(),
     wanted,
   );
-  t.ok(deleteFdb(socket, { link: vx, mac: '0a:00:00:00:00:01' }));
-  t.notOk(deleteFdb(socket, { link: vx, mac: '0a:00:00:00:00:01' }), 'deleting again is no error');
-  changeLink(socket, a, { master: getLink(socket, 'br').index });
-  replaceFdb(socket, { link: a, mac: '02:00:00:00:aa:01', master: true });
-  t.ok(bridge('fdb', 'show', 'br', 'br').some(x => x.mac === '02:00:00:00:aa:01' && x.ifname === 'a'));
-  t.ok(deleteFdb(socket, { link: a, mac: '02:00:00:00:aa:01', master: true }));
+  const gone = { link: vx, mac: '0a:00:00:00:00:01', remote: '192.0.2.2' };
+  t.ok(socket.request(deleteFdbRequest(gone)));
+  t.notOk(socket.request(deleteFdbRequest(gone)), 'deleting again is no error');
+  const both = [gone, { ...gone, link: 9999 }].map(deleteFdbRequest);
+  t.equal(socket.requestAll(both).size, 0, 'nor is it in a batch');
 });

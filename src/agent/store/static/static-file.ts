@@ -4,7 +4,6 @@ import { codeOf, RipstopError } from '../../../base/errors.ts';
 import { fail, readObject, type Shape } from '../../../base/schema.ts';
 import { type Family, parseAddress } from '../../../ip/address.ts';
 import { contains, formatPrefix, type Prefix, parsePrefix, requirePrefix } from '../../../ip/prefix.ts';
-import { NAMED_NAMESPACES } from '../../../net/namespaces.ts';
 import { UDP_PORT, VXLAN_PORT } from '../../config/backend.ts';
 import type { NetworkConfig } from '../../config/net-conf.ts';
 import {
@@ -17,6 +16,9 @@ import { formatVxlanData } from '../../lease/backend-data.ts';
 import { formatKey, type Lease, type LeaseAttributes, type Subnets } from '../../lease/lease.ts';
 import { fileFields, type networkFields, type peerFields } from './fields.ts';
 import { vtepMac } from './vtep-mac.ts';
+
+/** Where `ip netns` keeps the namespaces that have names. */
+const NAMED_NAMESPACES = '/run/netns';
 
 type NetworkKeys = Shape<typeof networkFields>;
 export type FilePeer = Shape<typeof peerFields>;
