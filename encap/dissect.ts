@@ -12,11 +12,11 @@ import * as udp from './wire/udp.ts';
 import * as vlan from './wire/vlan.ts';
 
 /*
- * Takes a packet apart into its headers. The text line of a capture and the packet view of the web UI are made from the
- * result. Nothing here throws, whatever the bytes are.
+ * Splits a packet into its headers. The text line of a capture and the packet view of the web UI are made from the result.
+ * It never throws, whatever the bytes are.
  */
 
-/** Where a layer stands in the packet, bytes. */
+/** Position of a layer in the packet, bytes. */
 interface Place {
   readonly offset: number;
   readonly length: number;
@@ -57,7 +57,7 @@ interface TcpLayer extends Place {
 /** Bytes that are not taken apart. */
 interface DataLayer extends Place {
   readonly kind: 'data';
-  /** The header that should stand here, where it is cut short or broken. */
+  /** The header that was expected here, when it is cut short or broken. */
   readonly expected: HeaderKind | undefined;
 }
 
@@ -89,7 +89,7 @@ export interface DissectOptions {
   readonly overlay?: OpenedOverlay | undefined;
 }
 
-/** More is no packet: GSO packets have 64 KiB and headers. */
+/** Largest length that is accepted: GSO packets have 64 KiB and headers. */
 const LENGTH_MAX = 262_144;
 
 /**

@@ -1,6 +1,6 @@
 /*
- * What both wire formats have in common: the forwarder, the agent and the capture know a format only by this.
- * All of it is pure; a format is a frozen value, not an object with state.
+ * The interface of both wire formats, which the forwarder, the agent and the capture use. Pure; a format is a frozen value
+ * without state.
  */
 
 /** IP version. */
@@ -12,7 +12,7 @@ export const OK = 0;
 export const RUNT = 1;
 /** VXLAN flags other than the I bit alone, or reserved bits set. */
 export const BAD_FLAGS = 2;
-/** Another VXLAN network identifier than ours. */
+/** The VXLAN network identifier is not ours. */
 export const WRONG_VNI = 3;
 
 export type Mode = 'vxlan' | 'udp';
@@ -30,8 +30,8 @@ export interface Encapsulation {
   /** The bytes between UDP header and frame, equal for every frame to every peer of one network. */
   header(vni: number): Uint8Array;
   /**
-   * Judges the `length` bytes of UDP payload at `off`: OK or the reason why not. Says nothing about the frame inside
-   * but that there is room for its first header. Allocates nothing.
+   * Checks the `length` bytes of UDP payload at `off`: OK or the fault. Of the frame inside it only checks that there is room
+   * for the first header. Allocates nothing.
    */
   check(view: DataView, off: number, length: number, vni: number): number;
 }

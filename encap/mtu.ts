@@ -1,23 +1,23 @@
 import type { Encapsulation, Family } from './encap.ts';
 
 /*
- * How large a packet a pod may send. Pure arithmetic; whoever asks says what the underlay takes.
+ * The largest packet of a pod. Pure arithmetic; the caller gives the MTU of the underlay.
  *
  *   inner MTU = underlay MTU - overhead(format, underlay family)
  */
 
 /** The smallest MTU that an IPv6 link may have (RFC 8200 section 5). */
-export const MIN_INNER_IPV6 = 1280;
+const MIN_INNER_IPV6 = 1280;
 /** The smallest MTU that an IPv4 link may have (RFC 791). */
-export const MIN_INNER_IPV4 = 68;
+const MIN_INNER_IPV4 = 68;
 /** What every IPv4 host must be able to receive (RFC 1122 section 3.3.2); below it a warning is due. */
-export const USUAL_INNER_IPV4 = 576;
+const USUAL_INNER_IPV4 = 576;
 /** The largest IP packet without a jumbo option. */
-export const MAX_IP = 65535;
+const MAX_IP = 65535;
 /** The smallest underlay MTU of each family. */
 export const MIN_UNDERLAY: Readonly<Record<Family, number>> = { 4: 68, 6: 1280 };
 
-/** What came of the arithmetic. `problem` and `hint` are whole sentences' parts for RipstopError(what, hint). */
+/** The MTU, or `problem` and `hint` for RipstopError(what, hint). */
 export type MtuResult =
   | { ok: true; mtu: number; warning: string | undefined }
   | { ok: false; problem: string; hint: string };
@@ -28,7 +28,7 @@ export function innerMtu(format: Encapsulation, underlay: Family, underlayMtu: n
 }
 
 /** The smallest underlay MTU on which inner IP packets of `mtu` bytes travel whole. */
-export function underlayMtu(format: Encapsulation, underlay: Family, mtu: number): number {
+function underlayMtu(format: Encapsulation, underlay: Family, mtu: number): number {
   return mtu + format.overhead(underlay);
 }
 

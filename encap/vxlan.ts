@@ -9,9 +9,8 @@ import { BAD_FLAGS, type Encapsulation, OK, outerBytes, RUNT, WRONG_VNI } from '
  *   7  reserved  1
  *   8  inner Ethernet frame
  *
- * RFC 7348 would ignore reserved bits on receipt. Linux does not: a bit that no enabled extension has claimed means
- * that the frame behind may not be what it seems (remote checksum offload leaves its checksum unfinished, GPE holds
- * no Ethernet), so its driver drops it. We do as Linux does.
+ * RFC 7348 ignores reserved bits on receipt. Linux drops a packet with a bit that no enabled extension uses, because the
+ * frame may have another form (a partial checksum with remote checksum offload, no Ethernet with GPE). So do we.
  */
 export const HEADER_BYTES = 8;
 
@@ -19,10 +18,10 @@ export const HEADER_BYTES = 8;
 const FLAGS_WORD = 0x08000000;
 
 /** Largest network identifier. */
-export const MAX_VNI = 0xffffff;
+const MAX_VNI = 0xffffff;
 
 /** Port of flannel and of the Linux driver by default, older than the assignment. */
-export const PORT_LINUX = 8472;
+const PORT_LINUX = 8472;
 
 export function vni(view: DataView, off: number): number {
   return view.getUint32(off + 4) >>> 8;
@@ -45,7 +44,7 @@ export function write(view: DataView, off: number, network: number): void {
 }
 
 /** The eight bytes for `network`. Throws RangeError when it has more than 24 bits. */
-export function header(network: number): Uint8Array {
+function header(network: number): Uint8Array {
   if (!Number.isInteger(network) || network < 0 || network > MAX_VNI)
     throw new RangeError(`VNI ${network} is not within 0..${MAX_VNI}`);
   const bytes = new Uint8Array(8);

@@ -17,19 +17,19 @@ const HEX: readonly string[] = Array.from({ length: 256 }, (_, value) => value.t
 const hexByte = (value: number): string => HEX[value] ?? '';
 
 /** The MAC address at `off` as `aa:bb:cc:dd:ee:ff`. */
-export function formatMac(view: DataView, off: number): string {
+function formatMac(view: DataView, off: number): string {
   let text = hexByte(view.getUint8(off));
   for (let i = 1; i < 6; i++) text += `:${hexByte(view.getUint8(off + i))}`;
   return text;
 }
 
 /** The IPv4 address at `off` as dotted quad. */
-export function formatIpv4(view: DataView, off: number): string {
+function formatIpv4(view: DataView, off: number): string {
   return `${view.getUint8(off)}.${view.getUint8(off + 1)}.${view.getUint8(off + 2)}.${view.getUint8(off + 3)}`;
 }
 
 /** The IPv6 address at `off` as RFC 5952 writes it; IPv4-mapped ones end in a dotted quad. */
-export function formatIpv6(view: DataView, off: number): string {
+function formatIpv6(view: DataView, off: number): string {
   if (isMapped(view, off)) return `::ffff:${formatIpv4(view, off + 12)}`;
   let longest = 1;
   let longestAt = -1;
@@ -56,7 +56,7 @@ export function formatIpv6(view: DataView, off: number): string {
 }
 
 /** True when the 16 bytes at `off` hold an IPv4 address as ::ffff:a.b.c.d. */
-export function isMapped(view: DataView, off: number): boolean {
+function isMapped(view: DataView, off: number): boolean {
   return view.getUint32(off) === 0 && view.getUint32(off + 4) === 0 && view.getUint32(off + 8) === 0xffff;
 }
 
@@ -69,19 +69,9 @@ export function mapIpv4(view: DataView, off: number): Uint8Array {
   return bytes;
 }
 
-/** The 16 bytes at `off` as text; the mapped form as the IPv4 address that it stands for. */
+/** The 16 bytes at `off` as text; a mapped address as the IPv4 address. */
 export function formatIp(view: DataView, off: number): string {
   return isMapped(view, off) ? formatIpv4(view, off + 12) : formatIpv6(view, off);
-}
-
-/** Family of a 16-byte address: 4 when it is a mapped IPv4 address, else 6. */
-export function familyOf(view: DataView, off: number): 4 | 6 {
-  return isMapped(view, off) ? 4 : 6;
-}
-
-/** The 16 bytes at `off` as four signed 32-bit values, most significant first: the key form of lookup tables. */
-export function words(view: DataView, off: number): [number, number, number, number] {
-  return [view.getInt32(off), view.getInt32(off + 4), view.getInt32(off + 8), view.getInt32(off + 12)];
 }
 
 /** The text of the 4 or 16 bytes of an address. @throws RangeError for any other number of them */

@@ -1,4 +1,4 @@
-import { addressText, copyBytes, macText, writeBytes } from './addresses.ts';
+import { addressText, copyBytes, macText } from './addresses.ts';
 
 /*
  * ARP for IPv4 over Ethernet (RFC 826).
@@ -60,18 +60,6 @@ export function parse(view: DataView, off: number, length: number): Arp | undefi
     targetMac: copyBytes(view, off + 18, 6),
     targetAddress: copyBytes(view, off + 24, 4),
   };
-}
-
-/** Writes the message; returns its bytes. Throws RangeError on an address of a wrong length. */
-export function emit(view: DataView, off: number, message: Arp): number {
-  view.setUint32(off, 0x00010800);
-  view.setUint16(off + 4, 0x0604);
-  setOperation(view, off, message.operation);
-  writeBytes(view, off + 8, message.senderMac, 6);
-  writeBytes(view, off + 14, message.senderAddress, 4);
-  writeBytes(view, off + 18, message.targetMac, 6);
-  writeBytes(view, off + 24, message.targetAddress, 4);
-  return 28;
 }
 
 /** `Request who-has 10.0.0.2 tell 10.0.0.1`. */

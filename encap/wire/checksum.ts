@@ -17,7 +17,7 @@ export function sum(view: DataView, off: number, length: number, seed: number): 
 }
 
 /** Carries of an unsigned sum below 2^48 added back until it fits 16 bits. */
-export function fold(total: number): number {
+function fold(total: number): number {
   let rest = total;
   while (rest > 0xffff) rest = (rest % 0x10000) + Math.floor(rest / 0x10000);
   return rest;

@@ -6,50 +6,14 @@
  *   2  checksum  2   over the message
  *   4  rest      4   echo: identifier, sequence; fragmentation needed: 0, next-hop MTU (RFC 1191)
  *   8  data, in an error the head of the offending packet
- *
- * Accessors are unchecked by contract: call them only after `check` returned a length.
  */
 export const BYTES = 8;
 
-export const ECHO_REPLY = 0;
 export const UNREACHABLE = 3;
-export const REDIRECT = 5;
-export const ECHO_REQUEST = 8;
-export const TIME_EXCEEDED = 11;
-export const PARAMETER_PROBLEM = 12;
 
 /** Codes of UNREACHABLE. */
-export const NET = 0;
 export const HOST = 1;
-export const PROTOCOL = 2;
-export const PORT = 3;
 export const FRAGMENTATION_NEEDED = 4;
-export const ADMINISTRATIVELY_PROHIBITED = 13;
-
-/** 8 when `length` bytes at `off` hold the header, else 0. */
-export function check(_view: DataView, _off: number, length: number): number {
-  return length >= 8 ? 8 : 0;
-}
-
-export function type(view: DataView, off: number): number {
-  return view.getUint8(off);
-}
-
-export function code(view: DataView, off: number): number {
-  return view.getUint8(off + 1);
-}
-
-export function checksum(view: DataView, off: number): number {
-  return view.getUint16(off + 2);
-}
-
-export function identifier(view: DataView, off: number): number {
-  return view.getUint16(off + 4);
-}
-
-export function sequence(view: DataView, off: number): number {
-  return view.getUint16(off + 6);
-}
 
 /** True for the types that ask or answer a question; all others, unknown ones included, count as errors. */
 export function isQuery(value: number): boolean {
@@ -79,11 +43,11 @@ export interface Icmp {
 
 /** The header as a value, or undefined when it is cut short. */
 export function parse(view: DataView, off: number, length: number): Icmp | undefined {
-  if (check(view, off, length) === 0) return undefined;
+  if (length < 8) return undefined;
   return {
-    type: type(view, off),
-    code: code(view, off),
-    checksum: checksum(view, off),
+    type: view.getUint8(off),
+    code: view.getUint8(off + 1),
+    checksum: view.getUint16(off + 2),
     rest: view.getUint32(off + 4),
   };
 }
@@ -97,39 +61,31 @@ export function emit(view: DataView, off: number, header: Icmp): number {
   return 8;
 }
 
-/** `ICMP echo request, id 1, seq 2`; `quoted` names the destination of the offending packet where it is known. */
-export function format(header: Icmp, quoted = 'destination'): string {
-  const high = header.rest >>> 16;
-  const low = header.rest & 0xffff;
-  switch (header.type) {
-    case ECHO_REQUEST:
+/** What the codes of UNREACHABLE mean, in the words of tcpdump. */
+const UNREACHABLE_TEXTS: Readonly<Record<number, string>> = {
+  0: 'net destination unreachable',
+  [HOST]: 'host destination unreachable',
+  2: 'destination protocol unreachable',
+  3: 'destination port unreachable',
+  13: 'destination unreachable - admin prohibited',
+};
+
+/** `ICMP echo request, id 1, seq 2`. */
+export function format({ type, code, rest }: Icmp): string {
+  const high = rest >>> 16;
+  const low = rest & 0xffff;
+  switch (type) {
+    case 8:
       return `ICMP echo request, id ${high}, seq ${low}`;
-    case ECHO_REPLY:
+    case 0:
       return `ICMP echo reply, id ${high}, seq ${low}`;
     case UNREACHABLE:
-      return `ICMP ${unreachable(header.code, quoted, low)}`;
-    case TIME_EXCEEDED:
-      return header.code === 1 ? 'ICMP ip reassembly time exceeded' : 'ICMP time exceeded in-transit';
+      if (code === FRAGMENTATION_NEEDED)
+        return `ICMP destination unreachable - need to frag${low ? ` (mtu ${low})` : ''}`;
+      return `ICMP ${UNREACHABLE_TEXTS[code] ?? `destination unreachable - code ${code}`}`;
+    case 11:
+      return code === 1 ? 'ICMP ip reassembly time exceeded' : 'ICMP time exceeded in-transit';
     default:
-      return `ICMP type ${header.type}, code ${header.code}`;
-  }
-}
-
-function unreachable(value: number, quoted: string, mtu: number): string {
-  switch (value) {
-    case NET:
-      return `net ${quoted} unreachable`;
-    case HOST:
-      return `host ${quoted} unreachable`;
-    case PROTOCOL:
-      return `${quoted} protocol unreachable`;
-    case PORT:
-      return `${quoted} port unreachable`;
-    case FRAGMENTATION_NEEDED:
-      return `${quoted} unreachable - need to frag${mtu ? ` (mtu ${mtu})` : ''}`;
-    case ADMINISTRATIVELY_PROHIBITED:
-      return `${quoted} unreachable - admin prohibited`;
-    default:
-      return `${quoted} unreachable - code ${value}`;
+      return `ICMP type ${type}, code ${code}`;
   }
 }

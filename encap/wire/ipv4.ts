@@ -1,4 +1,4 @@
-import { addressText, copyBytes, writeBytes } from './addresses.ts';
+import { copyBytes, writeBytes } from './addresses.ts';
 import { finish, sum } from './checksum.ts';
 
 /*
@@ -29,8 +29,8 @@ export const PROTOCOL_SCTP = 132;
 
 /**
  * Bytes of the header, options included, when version, header length and total length fit into `length` bytes at
- * `off`; else 0. Bytes after the total length are padding and allowed. The header checksum is not looked at: that is
- * the receiving kernel's to judge, see `isChecksumGood`.
+ * `off`; else 0. Bytes after the total length are padding and allowed. The header checksum is not checked here: the
+ * receiving kernel does it, see `isChecksumGood`.
  */
 export function check(view: DataView, off: number, length: number): number {
   if (length < 20) return 0;
@@ -49,27 +49,12 @@ export function headerBytes(view: DataView, off: number): number {
   return (view.getUint8(off) & 15) << 2;
 }
 
-/** DSCP and ECN together, the former type of service. */
-export function tos(view: DataView, off: number): number {
-  return view.getUint8(off + 1);
-}
-
 export function totalLength(view: DataView, off: number): number {
   return view.getUint16(off + 2);
 }
 
 export function identification(view: DataView, off: number): number {
   return view.getUint16(off + 4);
-}
-
-/** 1 when routers may not fragment. */
-export function dontFragment(view: DataView, off: number): number {
-  return (view.getUint8(off + 6) >> 6) & 1;
-}
-
-/** 1 when this is a fragment and not the last. */
-export function moreFragments(view: DataView, off: number): number {
-  return (view.getUint8(off + 6) >> 5) & 1;
 }
 
 /** Where the payload belongs in the whole, bytes. */
@@ -82,10 +67,6 @@ export function isFragment(view: DataView, off: number): number {
   return (view.getUint16(off + 6) & 0x3fff) !== 0 ? 1 : 0;
 }
 
-export function ttl(view: DataView, off: number): number {
-  return view.getUint8(off + 8);
-}
-
 export function protocol(view: DataView, off: number): number {
   return view.getUint8(off + 9);
 }
@@ -94,36 +75,19 @@ export function headerChecksum(view: DataView, off: number): number {
   return view.getUint16(off + 10);
 }
 
-/** Source address, big-endian and signed, as an Int32Array holds it. */
-export function source(view: DataView, off: number): number {
-  return view.getInt32(off + 12);
-}
-
-/** Destination address, big-endian and signed. */
-export function destination(view: DataView, off: number): number {
-  return view.getInt32(off + 16);
-}
-
 /** True when the header checksum is right. */
 export function isChecksumGood(view: DataView, off: number): boolean {
   return sum(view, off, headerBytes(view, off), 0) === 0xffff;
 }
 
-export function setTotalLength(view: DataView, off: number, value: number): void {
-  view.setUint16(off + 2, value);
-}
-
-export function setTtl(view: DataView, off: number, value: number): void {
-  view.setUint8(off + 8, value);
-}
-
 /** Writes the header checksum that the rest of the header asks for. */
-export function fillChecksum(view: DataView, off: number): void {
+function fillChecksum(view: DataView, off: number): void {
   view.setUint16(off + 10, 0);
   view.setUint16(off + 10, finish(sum(view, off, headerBytes(view, off), 0)));
 }
 
 export interface Ipv4 {
+  /** DSCP and ECN together, the former type of service. */
   tos: number;
   totalLength: number;
   identification: number;
@@ -145,13 +109,13 @@ export function parse(view: DataView, off: number, length: number): Ipv4 | undef
   const header = check(view, off, length);
   if (header === 0) return undefined;
   return {
-    tos: tos(view, off),
+    tos: view.getUint8(off + 1),
     totalLength: totalLength(view, off),
     identification: identification(view, off),
-    dontFragment: dontFragment(view, off) === 1,
-    moreFragments: moreFragments(view, off) === 1,
+    dontFragment: (view.getUint8(off + 6) & 0x40) !== 0,
+    moreFragments: (view.getUint8(off + 6) & 0x20) !== 0,
     fragmentOffset: fragmentOffset(view, off),
-    ttl: ttl(view, off),
+    ttl: view.getUint8(off + 8),
     protocol: protocol(view, off),
     source: copyBytes(view, off + 12, 4),
     destination: copyBytes(view, off + 16, 4),
@@ -177,10 +141,4 @@ export function emit(view: DataView, off: number, header: Ipv4): number {
   writeBytes(view, off + 20, options, options.length);
   fillChecksum(view, off);
   return 20 + options.length;
-}
-
-/** `10.0.0.1 > 10.0.0.2: ttl 64, proto 6, length 60`. */
-export function format(header: Ipv4): string {
-  const between = `${addressText(header.source)} > ${addressText(header.destination)}`;
-  return `${between}: ttl ${header.ttl}, proto ${header.protocol}, length ${header.totalLength}`;
 }

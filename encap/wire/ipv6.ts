@@ -1,4 +1,4 @@
-import { addressText, copyBytes, writeBytes } from './addresses.ts';
+import { copyBytes, writeBytes } from './addresses.ts';
 
 /*
  * IPv6 (RFC 8200).
@@ -39,18 +39,6 @@ export function check(view: DataView, off: number, length: number): number {
   return view.getUint8(off) >> 4 === 6 && 40 + view.getUint16(off + 4) <= length ? 40 : 0;
 }
 
-export function version(view: DataView, off: number): number {
-  return view.getUint8(off) >> 4;
-}
-
-export function trafficClass(view: DataView, off: number): number {
-  return (view.getUint16(off) >> 4) & 0xff;
-}
-
-export function flowLabel(view: DataView, off: number): number {
-  return view.getUint32(off) & 0xfffff;
-}
-
 export function payloadLength(view: DataView, off: number): number {
   return view.getUint16(off + 4);
 }
@@ -71,7 +59,7 @@ export const UPPER_LATER_FRAGMENT = 1 << 25;
 /**
  * Walks the extension headers of a checked packet, at most MAX_EXTENSIONS and never past its payload.
  * @returns upper protocol in bits 0..7, offset of its header from `off` in bits 8..23, UPPER_* bits; -1 when a header
- *   is cut short, the chain is too long, or a hop-by-hop header stands elsewhere than first
+ *   is cut short, the chain is too long, or a hop-by-hop header is not the first
  */
 export function upperLayer(view: DataView, off: number): number {
   const end = 40 + view.getUint16(off + 4);
@@ -124,11 +112,6 @@ export function upperOffset(result: number): number {
   return (result >> 8) & 0xffff;
 }
 
-/** Where a later fragment's data belongs, bytes; `data` is where `upperLayer` said that it begins, behind its header. */
-export function fragmentOffset(view: DataView, data: number): number {
-  return view.getUint16(data - 6) & 0xfff8;
-}
-
 export function setPayloadLength(view: DataView, off: number, value: number): void {
   view.setUint16(off + 4, value);
 }
@@ -152,8 +135,8 @@ export interface Ipv6 {
 export function parse(view: DataView, off: number, length: number): Ipv6 | undefined {
   if (check(view, off, length) === 0) return undefined;
   return {
-    trafficClass: trafficClass(view, off),
-    flowLabel: flowLabel(view, off),
+    trafficClass: (view.getUint16(off) >> 4) & 0xff,
+    flowLabel: view.getUint32(off) & 0xfffff,
     payloadLength: payloadLength(view, off),
     nextHeader: nextHeader(view, off),
     hopLimit: hopLimit(view, off),
@@ -171,10 +154,4 @@ export function emit(view: DataView, off: number, header: Ipv6): number {
   writeBytes(view, off + 8, header.source, 16);
   writeBytes(view, off + 24, header.destination, 16);
   return 40;
-}
-
-/** `fd00::1 > fd00::2: hlim 64, next-header 6, length 20`. */
-export function format(header: Ipv6): string {
-  const { source, destination, hopLimit: hops, nextHeader: next, payloadLength: payload } = header;
-  return `${addressText(source)} > ${addressText(destination)}: hlim ${hops}, next-header ${next}, length ${payload}`;
 }

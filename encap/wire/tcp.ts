@@ -1,4 +1,4 @@
-import { copyBytes, writeBytes } from './addresses.ts';
+import { copyBytes } from './addresses.ts';
 
 /*
  * TCP (RFC 9293 section 3.1).
@@ -23,8 +23,7 @@ export const SYN = 0x02;
 export const RST = 0x04;
 export const PSH = 0x08;
 export const ACK = 0x10;
-export const URG = 0x20;
-export const ECE = 0x40;
+const URG = 0x20;
 export const CWR = 0x80;
 
 /** Bytes of the header with options when they fit into `length` bytes at `off`, else 0. */
@@ -32,14 +31,6 @@ export function check(view: DataView, off: number, length: number): number {
   if (length < 20) return 0;
   const header = (view.getUint8(off + 12) >> 4) << 2;
   return header >= 20 && header <= length ? header : 0;
-}
-
-export function sourcePort(view: DataView, off: number): number {
-  return view.getUint16(off);
-}
-
-export function destinationPort(view: DataView, off: number): number {
-  return view.getUint16(off + 2);
 }
 
 /** Both ports in one big-endian, signed word: the flow part of a hash. */
@@ -64,28 +55,12 @@ export function flags(view: DataView, off: number): number {
   return view.getUint8(off + 13);
 }
 
-export function window(view: DataView, off: number): number {
-  return view.getUint16(off + 14);
-}
-
-export function checksum(view: DataView, off: number): number {
-  return view.getUint16(off + 16);
-}
-
-export function urgentPointer(view: DataView, off: number): number {
-  return view.getUint16(off + 18);
-}
-
 export function setSequence(view: DataView, off: number, value: number): void {
   view.setUint32(off + 4, value);
 }
 
 export function setFlags(view: DataView, off: number, value: number): void {
   view.setUint8(off + 13, value);
-}
-
-export function setChecksum(view: DataView, off: number, value: number): void {
-  view.setUint16(off + 16, value);
 }
 
 export interface Tcp {
@@ -106,34 +81,16 @@ export function parse(view: DataView, off: number, length: number): Tcp | undefi
   const header = check(view, off, length);
   if (header === 0) return undefined;
   return {
-    sourcePort: sourcePort(view, off),
-    destinationPort: destinationPort(view, off),
+    sourcePort: view.getUint16(off),
+    destinationPort: view.getUint16(off + 2),
     sequence: sequence(view, off),
     acknowledgement: acknowledgement(view, off),
     flags: flags(view, off),
-    window: window(view, off),
-    checksum: checksum(view, off),
-    urgentPointer: urgentPointer(view, off),
+    window: view.getUint16(off + 14),
+    checksum: view.getUint16(off + 16),
+    urgentPointer: view.getUint16(off + 18),
     options: copyBytes(view, off + 20, header - 20),
   };
-}
-
-/** Writes the header with the checksum given; returns its bytes. Throws RangeError on options that cannot be. */
-export function emit(view: DataView, off: number, header: Tcp): number {
-  const { options } = header;
-  if (options.length > 40 || options.length % 4 !== 0)
-    throw new RangeError(`${options.length} bytes of TCP options; they come in words, at most 40 bytes`);
-  view.setUint16(off, header.sourcePort);
-  view.setUint16(off + 2, header.destinationPort);
-  view.setUint32(off + 4, header.sequence);
-  view.setUint32(off + 8, header.acknowledgement);
-  view.setUint8(off + 12, (5 + options.length / 4) << 4);
-  view.setUint8(off + 13, header.flags);
-  view.setUint16(off + 14, header.window);
-  view.setUint16(off + 16, header.checksum);
-  view.setUint16(off + 18, header.urgentPointer);
-  writeBytes(view, off + 20, options, options.length);
-  return 20 + options.length;
 }
 
 /** Flags in tcpdump's letters: `S`, `.` for ACK, `P.`, `none`. */

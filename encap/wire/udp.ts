@@ -28,18 +28,9 @@ export function destinationPort(view: DataView, off: number): number {
   return view.getUint16(off + 2);
 }
 
-/** Both ports in one big-endian, signed word: the flow part of a hash. */
-export function ports(view: DataView, off: number): number {
-  return view.getInt32(off);
-}
-
 /** Bytes of header and payload. */
 export function totalLength(view: DataView, off: number): number {
   return view.getUint16(off + 4);
-}
-
-export function checksum(view: DataView, off: number): number {
-  return view.getUint16(off + 6);
 }
 
 export function setTotalLength(view: DataView, off: number, value: number): void {
@@ -65,7 +56,7 @@ export function parse(view: DataView, off: number, length: number): Udp | undefi
     sourcePort: sourcePort(view, off),
     destinationPort: destinationPort(view, off),
     totalLength: totalLength(view, off),
-    checksum: checksum(view, off),
+    checksum: view.getUint16(off + 6),
   };
 }
 

@@ -20,7 +20,7 @@ export interface Address {
 /** Number of address bits of a family. */
 export const bitsOf = (family: Family): 32 | 128 => (family === 4 ? 32 : 128);
 
-/** Reads an address without prefix length and without zone; undefined when the text is none. */
+/** Reads an address without prefix length and without zone; undefined for any other text. */
 export function parseAddress(text: string): Address | undefined {
   // The package takes a prefix length and a zone as part of an address.
   if (/[/%]/.test(text)) return undefined;
@@ -89,12 +89,4 @@ export function addressBytes(text: string): Uint8Array {
 /** The 16 bytes of an address, an IPv4 address mapped (::ffff:a.b.c.d): the form of the forwarding tables. */
 export function mappedBytesOf({ family, value }: Address): Uint8Array {
   return bytesOf({ family: 6, value: family === 4 ? 0xffff_0000_0000n | value : value });
-}
-
-/** The address in 4 or 16 bytes. @throws RangeError for any other number of them */
-export function addressOfBytes(bytes: Uint8Array): Address {
-  const view = viewOf(bytes);
-  if (bytes.length === 4) return { family: 4, value: BigInt(view.getUint32(0)) };
-  if (bytes.length === 16) return { family: 6, value: (view.getBigUint64(0) << 64n) | view.getBigUint64(8) };
-  throw new RangeError(`an IP address of ${bytes.length} bytes`);
 }

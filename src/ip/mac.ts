@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { macText, viewOf } from '../../encap/wire/addresses.ts';
 import { RipstopError } from '../base/errors.ts';
 
-/** Six bytes of `aa:bb:cc:dd:ee:ff` (or with `-`, or with one digit per part); undefined when the text is no MAC. */
+/** Six bytes of `aa:bb:cc:dd:ee:ff` (or with `-`, or with one digit per part); undefined for any other text. */
 export function parseMac(text: string): Uint8Array | undefined {
   const parts = text.split(text.includes('-') ? '-' : ':');
   if (parts.length !== 6 || !parts.every(part => /^[0-9a-fA-F]{1,2}$/.test(part))) return undefined;

@@ -2,12 +2,12 @@ import type { Family } from './address.ts';
 import { networkOf, type Prefix, parsePrefix } from './prefix.ts';
 
 /*
- * The file `subnet.env`, by which flanneld and the Ripstop agent tell the CNI plugins of their node: lines of the form
- * KEY=value, as a shell reads them.
+ * The file `subnet.env`, which flanneld and the Ripstop agent write for the CNI plugins of their node: lines of the form
+ * KEY=value, as in a shell.
  */
 
 /** What a `subnet.env` says. Networks and subnets have no host bits. */
-export interface SubnetEnvContent {
+interface SubnetEnvContent {
   /** Networks of the whole cluster, IPv4 first. */
   networks: Prefix[];
   /** Subnets of this node, IPv4 first. */

@@ -4,19 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { viewOf } from '../../encap/wire/addresses.ts';
-import * as arp from '../../encap/wire/arp.ts';
 import * as ethernet from '../../encap/wire/ethernet.ts';
 import * as icmp from '../../encap/wire/icmp.ts';
 import * as icmpv6 from '../../encap/wire/icmpv6.ts';
 import * as ipv4 from '../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../encap/wire/ipv6.ts';
-import * as tcp from '../../encap/wire/tcp.ts';
 import * as udp from '../../encap/wire/udp.ts';
 import { describePacket } from '../../src/capture/decode/text.ts';
 import { addressBytes } from '../../src/ip/address.ts';
 import { macBytes } from '../../src/ip/mac.ts';
 import { type Random, seeded } from '../support/random.ts';
 import { skipUnless } from '../support/skip-unless.ts';
+import { emitArp, emitTcp } from '../unit/encap/fixtures/emit-headers.ts';
 import { fromTcpdump } from './tcpdump-line.ts';
 
 const FRAMES = 400;
@@ -46,7 +45,7 @@ function transport(random: Random, family: 4 | 6): [protocol: number, payload: U
         checksum: 0,
         urgentPointer: random.between(1, 0xffff),
       };
-      const length = tcp.emit(view, 0, { ...ports, ...header, ...rest, options: new Uint8Array(0) });
+      const length = emitTcp(view, 0, { ...ports, ...header, ...rest, options: new Uint8Array(0) });
       return [6, bytes.subarray(0, length + data)];
     }
     case 1:
@@ -73,7 +72,7 @@ function frame(random: Random): Uint8Array {
   if (kind === 0) {
     const sender = four(random);
     const at = ethernet.emit(view, 0, { ...link, type: ethernet.TYPE_ARP });
-    const length = arp.emit(view, at, {
+    const length = emitArp(view, at, {
       operation: random.between(1, 2),
       senderMac: link.source,
       senderAddress: random.pick([sender, sender, new Uint8Array(4)]),

@@ -49,14 +49,9 @@ t.test('bytes of another number are refused', async t => {
   t.throws(() => addresses.writeBytes(view, 0, new Uint8Array(5), 4), RangeError);
 });
 
-t.test('the 16-byte form tells the family and gives words', async t => {
+t.test('the 16-byte form of an IPv4 address is written as the IPv4 address', async t => {
   const mapped = mappedBytesOf(requireAddress('192.0.2.1'));
   t.strictSame(mapped, addressBytes('::ffff:192.0.2.1'));
-  const view = addresses.viewOf(mapped);
-  t.equal(addresses.familyOf(view, 0), 4);
-  t.equal(addresses.formatIp(view, 0), '192.0.2.1');
-  t.strictSame(addresses.words(view, 0), [0, 0, 0xffff, 0xc0000201 | 0]);
-  const six = addresses.viewOf(addressBytes('fd00::1'));
-  t.equal(addresses.familyOf(six, 0), 6);
-  t.equal(addresses.formatIp(six, 0), 'fd00::1');
+  t.equal(addresses.formatIp(addresses.viewOf(mapped), 0), '192.0.2.1');
+  t.equal(addresses.formatIp(addresses.viewOf(addressBytes('fd00::1')), 0), 'fd00::1');
 });

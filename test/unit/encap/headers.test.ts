@@ -1,7 +1,5 @@
 import t from 'tap';
 import { emit as emitIpv4, type Ipv4 } from '../../../encap/wire/ipv4.ts';
-import { MIN_BYTES } from '../../../encap/wire/nd.ts';
-import { emit as emitTcp, type Tcp } from '../../../encap/wire/tcp.ts';
 import { seeded } from '../../support/random.ts';
 import { HEADERS } from './fixtures/headers.ts';
 
@@ -21,8 +19,8 @@ for (const header of HEADERS) {
       if (!again) t.fail(`round ${round}: ${JSON.stringify(value)} is refused`);
       t.strictSame(again, value, `round ${round}`);
       if (!t.passing()) return;
-      t.equal(header.check(view, off, length), bytes);
-      const line = header.format(value as never);
+      if (header.check) t.equal(header.check(view, off, length), bytes);
+      const line = header.format?.(value as never) ?? 'none';
       if (line === '' || line.includes('undefined') || line.includes('NaN')) t.fail(`format: ${line}`);
     }
   });
@@ -34,10 +32,8 @@ for (const header of HEADERS) {
       const { bytes } = header.emit(random, new DataView(memory), 0);
       const length = bytes + (header.trailing ?? 0);
       for (let cut = 0; cut < length; cut++) {
-        // A neighbour message cut between header and option is a whole one without option.
-        if (header.name === 'nd' && cut === MIN_BYTES) continue;
         const view = new DataView(memory, 0, cut);
-        t.equal(header.check(view, 0, cut), 0, `check of ${cut} of ${length} bytes`);
+        if (header.check) t.equal(header.check(view, 0, cut), 0, `check of ${cut} of ${length} bytes`);
         t.equal(header.parse(view, 0, cut), undefined, `parse of ${cut} of ${length} bytes`);
       }
     }
@@ -62,6 +58,4 @@ t.test('emit refuses what cannot stand on the wire', async t => {
   t.throws(() => emitIpv4(view, 0, { ...ip, options: new Uint8Array(3) }), RangeError);
   t.throws(() => emitIpv4(view, 0, { ...ip, options: new Uint8Array(44) }), RangeError);
   t.throws(() => emitIpv4(view, 0, { ...ip, source: new Uint8Array(16) }), RangeError);
-  const options = new Uint8Array(41);
-  t.throws(() => emitTcp(view, 0, { options } as Tcp), RangeError);
 });

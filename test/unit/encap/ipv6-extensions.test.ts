@@ -67,7 +67,6 @@ t.test('fragments: the first is walked on, a later one ends the walk at its data
   });
   const later = packet(44, fragment(17, 1400, false), TCP);
   t.strictSame(walk(later), { protocol: 17, offset: 48, fragment: true, later: true });
-  t.equal(ipv6.fragmentOffset(viewOf(later), 48), 1400);
   // Data that looks like an extension header is data.
   t.strictSame(walk(packet(44, fragment(60, 8, true), [0, 255, 0, 0, 0, 0, 0, 0])), {
     protocol: 60,

@@ -4,7 +4,6 @@ import { buildOuter, type Outer } from '../../../encap/outer-header.ts';
 import { viewOf } from '../../../encap/wire/addresses.ts';
 import { pseudo4, pseudo6, verify } from '../../../encap/wire/checksum.ts';
 import * as ipv4 from '../../../encap/wire/ipv4.ts';
-import * as udp from '../../../encap/wire/udp.ts';
 import { addressBytes } from '../../../src/ip/address.ts';
 import { seeded } from '../../support/random.ts';
 
@@ -40,12 +39,12 @@ t.test('lengths and checksums are right for frames of every small length and som
 
 t.test('a UDP checksum that comes out as zero is sent as all ones, one left out as zero', async t => {
   const frame = new Uint8Array(2);
-  const at = 20;
-  const before = udp.checksum(viewOf(buildOuter(FOUR, frame)), at);
+  const checksumOf = (outer: Outer, inner: Uint8Array) => viewOf(buildOuter(outer, inner)).getUint16(20 + 6);
+  const before = checksumOf(FOUR, frame);
   // Adding the checksum to the data makes the sum all ones.
   viewOf(frame).setUint16(0, before);
-  t.equal(udp.checksum(viewOf(buildOuter(FOUR, frame)), at), 0xffff);
-  t.equal(udp.checksum(viewOf(buildOuter({ ...FOUR, checksum: false }, frame)), at), 0);
+  t.equal(checksumOf(FOUR, frame), 0xffff);
+  t.equal(checksumOf({ ...FOUR, checksum: false }, frame), 0);
 });
 
 t.test('what fits no datagram, mixed families and bad addresses are refused', async t => {

@@ -1,10 +1,9 @@
 import { isIP } from 'node:net';
 import t from 'tap';
+import { addressText } from '../../../encap/wire/addresses.ts';
 import {
-  addressOfBytes,
   bytesOf,
   canonicalAddress,
-  formatAddress,
   isSameAddress,
   mappedBytesOf,
   parseAddress,
@@ -47,7 +46,7 @@ t.test('Node takes the same texts for addresses', async t => {
   for (let round = 0; round < 2000; round++) {
     const bytes = random.bytes(random.chance(0.5) ? 4 : 16);
     for (let i = 0; i < bytes.length; i += 2) if (random.chance(0.5)) bytes.fill(0, i, i + 2);
-    let text = formatAddress(addressOfBytes(bytes));
+    let text = addressText(bytes);
     t.strictSame(bytesOf(requireAddress(text)), bytes, text);
     for (let change = random.between(0, 3); change > 0; change--) {
       const at = random.between(0, text.length);
@@ -64,7 +63,6 @@ t.test('an address as bytes', async t => {
   t.strictSame(mappedBytesOf(four), bytesOf(requireAddress('::ffff:192.0.2.1')));
   const six = requireAddress('fd00::1');
   t.strictSame(mappedBytesOf(six), bytesOf(six));
-  t.ok(isSameAddress(addressOfBytes(bytesOf(six)), six));
+  t.ok(isSameAddress(requireAddress('fd00:0::1'), six));
   t.notOk(isSameAddress(requireAddress('0.0.0.1'), requireAddress('::1')));
-  t.throws(() => addressOfBytes(new Uint8Array(5)), RangeError);
 });
