@@ -18,7 +18,7 @@ import { messageOf, toError } from './errors.ts';
  * a temporary file in the same directory, synced, and renamed. On failure (disk full) the old file stays.
  */
 
-/** What a temporary file's name has behind that of its file. No name of a container or interface holds a colon. */
+/** Suffix of the name of a temporary file. No name of a container or interface has a colon. */
 const TEMP = ':.tmp';
 
 /** As `writeFileAtomicSync`, for a file that several processes may write; the rename is durable when the promise is fulfilled. */
@@ -53,7 +53,7 @@ export function writeFileAtomicSync(path: string, content: string | Uint8Array, 
   const temporary = `${path}${TEMP}`;
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    // Never written into: it may be a further name of a file that is in use.
+    // Removed and not overwritten: it may be another name of a file that is in use.
     rmSync(temporary, { force: true });
     const fd = openSync(temporary, 'wx', mode);
     try {
@@ -99,7 +99,7 @@ function namesIn(directory: string): string[] {
   }
 }
 
-/** The error with the file that is meant, not the temporary one, whose name differs each time: a repeated one is logged once. */
+/** The error with the name of the file, not of the temporary one, which differs each time: a repeated error is logged once. */
 function aboutFile(path: string, error: unknown): Error {
   const [problem] = messageOf(error).split(', ', 1);
   return Object.assign(toError(error), { message: `${path}: ${problem}`, path });

@@ -12,7 +12,7 @@ export class Backoff {
     this.#nextMs = firstMs;
   }
 
-  /** The work went well: the next failure waits briefly again. */
+  /** After a success the next failure waits briefly again. */
   reset(): void {
     this.#nextMs = this.#firstMs;
   }

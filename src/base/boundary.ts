@@ -1,7 +1,7 @@
 /*
- * Error boundaries around what runs beside the data plane: listeners, streams, probes, exporters. An error inside such a
- * part is reported here and ends there; the data plane goes on. Errors of the data plane and of the control loop do not
- * belong here: `uncaught.ts` ends the process in order for those.
+ * Error boundaries around the parts that run beside the data plane: listeners, streams, probes, exporters. An error in such a
+ * part is reported and does not stop the data plane. Errors of the data plane and of the control loop do not belong here:
+ * `uncaught.ts` ends the process in order.
  */
 
 type Reporter = (part: string, error: unknown, count: number) => void;
@@ -9,7 +9,7 @@ type Reporter = (part: string, error: unknown, count: number) => void;
 const counts = new Map<string, number>();
 let report: Reporter = () => {};
 
-/** Sets what is told of each contained error. @param reporter gets the part, the error, and how many the part has had */
+/** Sets the reporter of contained errors. @param reporter gets the part, the error, and the number of errors of the part */
 export function reportContained(reporter: Reporter): void {
   report = reporter;
 }
@@ -26,7 +26,7 @@ export function contained(part: string, error: unknown): void {
   try {
     report(part, error, count);
   } catch {
-    // A report that fails must not become the next error; the count has it.
+    // A failing report must not become the next error; the error is counted.
   }
 }
 

@@ -1,4 +1,4 @@
-/** Where time comes from, so that tests can hand in their own. Milliseconds, monotonic, no fixed origin. */
+/** A source of time that tests can replace. Milliseconds, monotonic, no fixed origin. */
 export type Clock = () => number;
 
 export const monotonicMs: Clock = () => performance.now();

@@ -1,4 +1,4 @@
-/** A URL as it may be shown: without user and password. A text that is no URL loses all before its last `@`. */
+/** A URL for display, without user and password. A text that is not a URL loses all before its last `@`. */
 export function withoutCredentials(text: string): string {
   if (!text.includes('@')) return text;
   const url = /^\w+:\/\//.test(text) && URL.canParse(text) ? new URL(text) : undefined;

@@ -29,7 +29,7 @@ export async function withLockFile<T>(path: string, work: () => Promise<T>): Pro
   try {
     return await work();
   } finally {
-    // Only what is still ours: a lock broken meanwhile belongs to someone else.
+    // Only our own lock: after a break it belongs to another process.
     if ((await readFile(path, 'utf8').catch(() => '')) === token) await unlink(path).catch(() => {});
   }
 }

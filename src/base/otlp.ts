@@ -2,13 +2,13 @@ import { withoutCredentials } from './credentials.ts';
 import { RipstopError } from './errors.ts';
 
 /*
- * OpenTelemetry's protocol over HTTP in JSON: where a signal goes and how it is sent. What is sent is encoded where the signal is.
+ * OpenTelemetry's protocol over HTTP in JSON: the endpoint of a signal and the request. Each signal encodes its own body.
  * Format: opentelemetry-proto 1.x, the JSON mapping of its protocol buffers; variables: "OTLP Exporter Configuration".
  */
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
-export type OtlpSignal = 'metrics' | 'traces';
+type OtlpSignal = 'metrics' | 'traces';
 
 /** Where a signal goes. */
 export interface OtlpEndpoint {
@@ -87,7 +87,7 @@ export function otlpTime(ms: number): string {
   return String(BigInt(Math.round(ms * 1000)) * 1000n);
 }
 
-/** Hands a body to the collector. @throws Error when it is not taken within `timeoutMs` */
+/** Sends a body to the collector. @throws Error when it is not accepted within `timeoutMs` */
 export async function postOtlp(
   { url, headers }: OtlpEndpoint,
   body: object,

@@ -80,7 +80,7 @@ function keyPath(where: string, key: string): string {
   return where ? `${where}.${key}` : key;
 }
 
-/** A text, optionally held to a pattern whose meaning `type` tells. */
+/** A text that matches `pattern`, if given; `type` describes the pattern. */
 export function text(type: string, doc: string, pattern?: RegExp): Field<string> {
   return {
     type,
@@ -154,7 +154,7 @@ export function objectOf<F extends Fields>(fields: F, doc: string): Field<Shape<
   return { type: 'object', doc, fields, read: (raw, where) => readObject(fields, raw, where) };
 }
 
-/** A nested object that may have other keys, too. */
+/** A nested object that may have further keys. */
 export function openObject<F extends Fields>(fields: F, doc: string): Field<Shape<F>> {
   return { type: 'object', doc, fields, read: (raw, where) => readKnown(fields, raw, where) };
 }
@@ -174,17 +174,17 @@ export function mapOf<T>(item: Field<T>, doc: string): Field<Record<string, T>> 
   };
 }
 
-/** Any value, handed on as it is to the code that reads it. */
+/** Any value, unchanged. */
 export function anyValue(doc: string): Field<unknown> {
   return { type: 'any', doc, read: raw => raw };
 }
 
-/** `field`, which must be given. */
+/** `field` as a required key. */
 export function required<T>(field: Field<T>): Field<T> & { required: true } {
   return { ...field, required: true };
 }
 
-/** `field` with a value for when it is left out. */
+/** `field` with a default value. */
 export function withDefault<T>(field: Field<T>, fallback: T): Field<T> & { fallback: T } {
   return { ...field, fallback };
 }

@@ -1,5 +1,5 @@
 /** EX_SOFTWARE of sysexits(3): the process ended because of an error that nothing had handled. */
-export const UNCAUGHT_EXIT_CODE = 70;
+const UNCAUGHT_EXIT_CODE = 70;
 
 /** How long the orderly end may take, ms; less than the manifest's terminationGracePeriodSeconds. */
 const DEADLINE_MS = 8000;
