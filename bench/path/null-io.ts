@@ -90,6 +90,4 @@ export class NullIo implements FrameDevice, DatagramPort {
     }
     return 0;
   }
-
-  close(): void {}
 }

@@ -1,4 +1,3 @@
-import { FORMATS } from '../../encap/formats.ts';
 import type { RipstopError } from '../base/errors.ts';
 import { mappedBytesOf, requireAddress } from '../ip/address.ts';
 import { native } from '../native/load.ts';
@@ -14,7 +13,8 @@ import { GrowingMemory } from './growth.ts';
 import { checkAddonLayout } from './io/check-addon-layout.ts';
 import { describeOffloads, type OffloadSwitches, type Offloads, probeOffloads } from './io/offloads.ts';
 import { persistTun } from './io/tun.ts';
-import { openDevice, openPorts, openRaw } from './open-descriptors.ts';
+import { openUnderlay } from './io/udp.ts';
+import { openDevice, openRaw } from './open-descriptors.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
 import { PeerSet } from './peer-set.ts';
 import { PathMtus } from './slow-path/path-mtu.ts';
@@ -32,7 +32,7 @@ export type { CounterSnapshot } from './snapshot.ts';
 
 /** Datagrams per message: UDP_MAX_SEGMENTS is 64 before Linux 6.9 and 128 since. A refusal falls back to single datagrams. */
 const SEGMENTS_PER_MESSAGE = 64;
-/** Interval of the attempts to publish while a worker still reads the tables that are to be rewritten. */
+/** Interval of the attempts to publish while a worker still reads the other half of the tables. */
 const PUBLISH_RETRY_MS = 1;
 const PATH_CHECK_MS = 10_000;
 
@@ -93,7 +93,7 @@ export class DataPlane {
     open.push(...device.queues);
     this.deviceName = device.name;
     this.#queueFds = device.queues;
-    const ports = openPorts(options);
+    const ports = openUnderlay(options);
     open.push(...new Set([...ports.receivers, ...ports.senders]));
     this.#offloads = probeOffloads(device.switches, device.queues, ports.receivers);
     const icmp = { 4: openRaw(netns, 4, log), 6: openRaw(netns, 6, log) };
@@ -105,7 +105,7 @@ export class DataPlane {
       this.#resetSlot(slot),
     );
     this.#memory = new GrowingMemory(this.#writer, queues * 2);
-    this.#paths = new PathMtus({ format: FORMATS[options.mode] });
+    this.#paths = new PathMtus();
     this.#peers = new PeerSet(options, this.#writer, this.#paths, capacity => this.#grow(capacity));
     const sourcePorts = ports.senders.map(fd => native.udpPort(fd));
     this.taps = new TapRegistry(options, this.#writer, sourcePorts);
@@ -164,19 +164,19 @@ export class DataPlane {
   }
 
   /**
-   * Changes some peers and leaves the others unchanged. A peer that finds no room stands in `refused` and is tried again
-   * with every change.
+   * Changes some peers and leaves the others unchanged. A peer for which the tables have no room is listed in `refused` and
+   * tried again with every change.
    */
   changePeers(change: PeerChanges): void {
     this.#afterChange(this.#peers.change(change));
   }
 
-  /** Peers that the tables have no room for, and why. */
+  /** Peers for which the tables have no room, with the error. */
   get refused(): ReadonlyMap<string, RipstopError> {
     return this.#peers.refused;
   }
 
-  /** Peers that the tables have room for now. */
+  /** Number of peers that the tables have room for now. */
   get capacity(): number {
     return this.#writer.slots.capacity;
   }
@@ -210,7 +210,7 @@ export class DataPlane {
     return this.#offloads;
   }
 
-  /** The peers as they were last set. */
+  /** The peers as last set. */
   get peers(): readonly Peer[] {
     return this.#peers.peers;
   }
@@ -256,9 +256,9 @@ export class DataPlane {
     const peer = this.#peerIn(report.slot);
     if (!peer) return;
     const kernel = native.udpPathMtu(netns, mappedBytesOf(requireAddress(peer.address)));
-    const change = this.#paths.onPacketTooBig(report.slot, report.bytes, kernel, performance.now());
-    if (!change) return;
-    log.warn({ peer: peer.id, pathMtu: change.pathMtu }, 'path MTU to peer lowered');
+    const pathMtu = this.#paths.onPacketTooBig(report.slot, report.bytes, kernel, performance.now());
+    if (pathMtu === undefined) return;
+    log.warn({ peer: peer.id, pathMtu }, 'path MTU to peer lowered');
     this.#afterChange(this.#peers.renew([peer.id]));
   }
 

@@ -1,26 +1,26 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { type Counters, createCounters, openCounters } from './descriptor/counters.ts';
+import { type Counters, counterBlock, createCounters, openCounters } from './descriptor/counters.ts';
 import type { TableCapacity } from './tables/capacity.ts';
 import type { TablesWriter } from './tables/writer.ts';
 
 /*
  * Tables and counters that grow while workers carry packets. The control thread makes larger memory, posts it to each
- * worker and then raises the version in the orders; a worker looks at the version between two batches, copies what it
- * has counted into its block of the new counters, and notes that version as its own. Until all workers have, nothing is
- * published: one may still forward by the old tables, which stay as they were. No packet waits for any of it.
+ * worker and then raises the version in the orders; a worker reads the version between two batches, copies its
+ * counts into its block of the new counters, and stores that version as its own. Until all workers have done so, nothing is
+ * published: a worker may still forward by the old tables, which stay unchanged. No packet waits.
  */
 const STOP = 0;
 const VERSION = 1;
 const WORKERS = 2;
 
-/** What a worker is handed: at its start, and when the memory grows. */
+/** The memory of a worker, passed to it at its start and when the memory grows. */
 export interface WorkerMemory {
   readonly tables: SharedArrayBuffer;
   readonly counters: SharedArrayBuffer;
   readonly version: number;
 }
 
-/** The memory of a data plane, as the control thread has it. */
+/** The memory of a data plane, for the control thread. */
 export class GrowingMemory {
   /** Orders to the workers: whether to end, which version of the memory to use, and which one each of them uses. */
   readonly orders: SharedArrayBuffer;
@@ -49,7 +49,7 @@ export class GrowingMemory {
 
   /** The block in which a worker counts now. */
   #blockOf(worker: number): Float64Array {
-    return blockIn(this.#countersOf(Atomics.load(this.#orders, WORKERS + worker)), worker);
+    return counterBlock(this.#countersOf(Atomics.load(this.#orders, WORKERS + worker)), worker);
   }
 
   #countersOf(version: number): Counters {
@@ -58,11 +58,11 @@ export class GrowingMemory {
     return counters;
   }
 
-  /** What a worker starts with. What the one before it has counted goes on. */
+  /** The memory for a worker that starts. Its counts continue from those of its predecessor. */
   start(worker: number): WorkerMemory {
     const version = this.#version;
     if (Atomics.load(this.#orders, WORKERS + worker) !== version) {
-      blockIn(this.#countersOf(version), worker).set(this.#blockOf(worker));
+      counterBlock(this.#countersOf(version), worker).set(this.#blockOf(worker));
       Atomics.store(this.#orders, WORKERS + worker, version);
     }
     return this.#newest();
@@ -73,7 +73,7 @@ export class GrowingMemory {
     return { tables: this.#writer.memory, counters: this.#countersOf(version).memory, version };
   }
 
-  /** Makes room. @param post gives the memory to all workers that run */
+  /** Makes the memory larger. @param post sends the memory to all running workers */
   grow(capacity: TableCapacity, post: (memory: WorkerMemory) => void): void {
     this.#writer.grow(capacity);
     this.#version++;
@@ -83,9 +83,10 @@ export class GrowingMemory {
   }
 
   /**
-   * Looks who has taken the newest memory. When all have, the former is let go and the writer may publish.
+   * Finds the workers that do not use the newest memory yet. When there is none, older memory is released and the writer may
+   * publish.
    * @param runs false for a worker that has no thread: it gets the memory when it starts
-   * @returns those who have not
+   * @returns their indices
    */
   lingering(runs: (worker: number) => boolean): number[] {
     if (this.#counters.size === 1) return [];
@@ -109,12 +110,6 @@ export class GrowingMemory {
   }
 }
 
-function blockIn({ blocks }: Counters, worker: number): Float64Array {
-  const block = blocks[worker];
-  if (!block) throw new Error(`bug: no counters of worker ${worker}`);
-  return block;
-}
-
 /** The orders as a worker sees them. */
 export class WorkerOrders {
   readonly #orders: Int32Array;
@@ -131,12 +126,12 @@ export class WorkerOrders {
     return Atomics.load(this.#orders, STOP) !== 0;
   }
 
-  /** Waits for the end, `ms` at most. */
+  /** Waits at most `ms` for the order to end. */
   pause(ms: number): void {
     Atomics.wait(this.#orders, STOP, 0, ms);
   }
 
-  /** The memory to go on in, when there is a newer one. Call `taken` when it is in use. */
+  /** The newest memory, when there is a newer one than that in use. Call `taken` when it is in use. */
   newer(port: MessagePort): WorkerMemory | undefined {
     if (Atomics.load(this.#orders, VERSION) === this.#version) return undefined;
     let newest: WorkerMemory | undefined;

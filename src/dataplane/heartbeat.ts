@@ -16,7 +16,7 @@ const BYTES = 16;
 const KEPT = 60;
 
 /** Monotonic milliseconds that every thread of the process agrees on, which `performance.now()` is not. */
-export function sharedClock(): number {
+function sharedClock(): number {
   const [seconds, nanos] = process.hrtime();
   return seconds * 1000 + nanos / 1e6;
 }

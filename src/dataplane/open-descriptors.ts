@@ -1,14 +1,12 @@
 import { RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { mappedBytesOf, requireAddress } from '../ip/address.ts';
 import { native } from '../native/load.ts';
 import type { OffloadSwitches } from './io/offloads.ts';
 import { openTun } from './io/tun.ts';
 import { loadTuntap2, openTuntap2 } from './io/tuntap2.ts';
-import { openUnderlay, type UnderlayPorts } from './io/udp.ts';
 import type { DataPlaneOptions } from './options.ts';
 
-export interface OpenDevice {
+interface OpenDevice {
   readonly name: string;
   /** One descriptor per queue. */
   readonly queues: readonly number[];
@@ -44,26 +42,6 @@ export function checkDriver({
       netns === '' ? 'set workers to 1' : 'start this process inside the namespace',
     );
   loadTuntap2();
-}
-
-/** Opens the sockets of the underlay. @throws RipstopError EINUSE, EADDRNOTAVAIL, ECONFIG */
-export function openPorts({
-  netns,
-  address: text,
-  mode,
-  port,
-  queues,
-  sourcePorts,
-}: DataPlaneOptions): UnderlayPorts {
-  const address = requireAddress(text);
-  return openUnderlay({
-    netns,
-    address: mappedBytesOf(address),
-    family: address.family,
-    port,
-    queues,
-    sourcePorts: mode === 'vxlan' ? sourcePorts : 0,
-  });
 }
 
 /** A raw socket for ICMP errors, or -1 without the privilege: then pods get no ICMP errors. */

@@ -6,11 +6,10 @@ import { PEERS_MAX, type TableCapacity } from './tables/capacity.ts';
 import type { TableNeeds } from './tables/validate.ts';
 import type { TablesWriter } from './tables/writer.ts';
 
-/** Entries of one kind that the tables have room for at most: their memory stays below what an int32 addresses. */
+/** Most entries of one kind: the memory of the tables stays below what an int32 can address. */
 const ENTRIES_MAX = 1 << 22;
 
-/** What the peers of a data plane need beside the tables. */
-export interface PeerSetOptions {
+interface PeerSetOptions {
   /** Own underlay address: the peers' have its family. */
   readonly address: string;
   readonly underlayMtu: number;
@@ -18,8 +17,8 @@ export interface PeerSetOptions {
 }
 
 /**
- * The peers of a data plane: what was asked for, and what is known of the paths to them. Works on the control thread; a
- * change costs what its own peers cost.
+ * The peers of a data plane as last set, and the path MTUs to them. For the control thread. The cost of a change depends on
+ * the number of changed peers only.
  */
 export class PeerSet {
   readonly #family: Family;
@@ -29,7 +28,7 @@ export class PeerSet {
   readonly #paths: PathMtus;
   readonly #grow: (capacity: TableCapacity) => void;
   readonly #peers = new Map<string, Peer>();
-  /** Peers whose path is to be watched, or is another one (true), as soon as they have a slot. */
+  /** Peers whose path is tracked as soon as they have a slot; true when their address changed. */
   readonly #untracked = new Map<string, boolean>();
 
   /** @param grow makes the tables larger */
@@ -47,12 +46,12 @@ export class PeerSet {
     this.#grow = grow;
   }
 
-  /** The peers as they were last asked for. */
+  /** The peers as last set. */
   get peers(): readonly Peer[] {
     return [...this.#peers.values()];
   }
 
-  /** Peers that the tables have no room for, and why. */
+  /** Peers for which the tables have no room, with the error. */
   get refused(): ReadonlyMap<string, RipstopError> {
     return new Map(Array.from(this.#writer.refused, ([id, { error }]) => [id, error]));
   }
@@ -63,7 +62,7 @@ export class PeerSet {
     return this.change({ set: peers, removed: [...this.#peers.keys()].filter(id => !ids.has(id)) });
   }
 
-  /** Changes some peers. @returns false when a reader has to move on before it is published */
+  /** Changes some peers. @returns false when a reader delays the publication */
   change({ set, removed }: PeerChanges): boolean {
     for (const id of removed) {
       this.#untracked.delete(id);
@@ -72,7 +71,7 @@ export class PeerSet {
     const paths = set.map(peer => this.#withPath(peer));
     for (const peer of set) {
       const former = this.#peers.get(peer.id);
-      // What was learnt about the path to another address is not true of this one.
+      // A path MTU that was learnt belongs to the former address.
       const moved = former !== undefined && former.address !== peer.address;
       if (!former || moved) this.#untracked.set(peer.id, moved);
       this.#peers.set(peer.id, peer);
@@ -83,31 +82,32 @@ export class PeerSet {
     return published;
   }
 
-  /** Publishes peers again: their paths take more or less. @returns as `change` */
+  /** Publishes peers again after a change of their path MTU. @returns as `change` */
   renew(ids: readonly string[]): boolean {
     const set = ids.map(id => this.#peers.get(id)).filter(peer => peer !== undefined);
     return this.change({ set, removed: [] });
   }
 
-  /** Begins to watch the paths of peers that are new; to be called when a change has been published. */
+  /** Starts to track the paths of new peers; call it when a change has been published. */
   trackPaths(): void {
     for (const [id, moved] of this.#untracked) {
       const slot = this.#writer.slots.of(id);
       if (slot === undefined) continue;
       this.#untracked.delete(id);
-      if (moved || !this.#paths.get(slot)) this.#paths.set(slot, this.#family, this.#underlayMtu, moved);
+      if (moved || this.#paths.get(slot) === undefined)
+        this.#paths.set(slot, this.#family, this.#underlayMtu, moved);
     }
   }
 
-  /** With the path MTU that was learnt. */
+  /** The peer with its learnt path MTU. */
   #withPath(peer: Peer): Peer {
     const slot = this.#writer.slots.of(peer.id);
     if (slot === undefined || this.#peers.get(peer.id)?.address !== peer.address) return peer;
-    const path = this.#paths.get(slot);
-    return path && path.pathMtu < this.#underlayMtu ? { ...peer, pathMtu: path.pathMtu } : peer;
+    const pathMtu = this.#paths.get(slot);
+    return pathMtu !== undefined && pathMtu < this.#underlayMtu ? { ...peer, pathMtu } : peer;
   }
 
-  /** Room for twice as much, or more where that is not enough. @returns false when the tables are as large as they get */
+  /** Doubles the tables, or more where that is not enough. @returns false at the largest size */
   #makeRoom(): boolean {
     const { capacity } = this.#writer.tables;
     const { peers, macs, prefixes } = this.#writer.needs;

@@ -10,7 +10,7 @@ export type WorkerPlan = Omit<WorkerTask, 'index' | 'memory' | 'heartbeat'>;
 
 type Direction = WorkerTask['direction'];
 
-export interface SupervisorOptions {
+interface SupervisorOptions {
   readonly log: Log;
   readonly device: string;
   readonly memory: GrowingMemory;
@@ -82,13 +82,13 @@ export class WorkerSupervisor {
     return this.#workers[worker]?.thread !== undefined;
   }
 
-  /** Ends the wait of a worker, so that it looks at its memory; the time until it does is a heartbeat. */
+  /** Ends the wait of a worker, so that it checks for newer memory. This is also a heartbeat request. */
   wake(worker: number): void {
     const supervised = this.#workers[worker];
     supervised?.heartbeat.ask(() => native.eventSignal(supervised.task.control));
   }
 
-  /** Hands newer memory to all workers that run. */
+  /** Sends newer memory to all running workers. */
   post(memory: WorkerMemory): void {
     for (const { thread } of this.#workers) thread?.postMessage(memory);
   }

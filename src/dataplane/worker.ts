@@ -10,6 +10,7 @@ import {
   FALLBACKS,
   maxStat,
   NATIVE_CALLS,
+  openCounters,
   SEGMENTS,
   WAKEUPS,
 } from './descriptor/counters.ts';
@@ -133,7 +134,7 @@ function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
     flood: task.egress.flood,
     sendIcmp: ({ family, destination, message }) => {
       const fd = family === 4 ? task.icmp4 : task.icmp6;
-      if (fd >= 0) native.rawSend(fd, destination, message, message.length);
+      if (fd >= 0) native.rawSend(fd, destination, message);
     },
     reportTooBig: (slot, bytes) => report({ kind: 'too-big', slot, bytes }),
     nowMs: () => performance.now(),
@@ -195,7 +196,7 @@ function collectStats(counters: Float64Array, stats: Int32Array, frames: number)
 
 function run(task: WorkerTask, port: MessagePort): void {
   native.threadPolicy(0, SCHED_BATCH); // best effort: a refusal leaves the default policy
-  let counters = counterBlock(task.memory.counters, task.index);
+  let counters = counterBlock(openCounters(task.memory.counters), task.index);
   const orders = new WorkerOrders(task.orders, task.index, task.memory.version);
   const { forward, stats, disableOffloads, useMemory } =
     task.direction === 'egress' ? egressLoop(task, counters) : ingressLoop(task, counters);
@@ -207,7 +208,7 @@ function run(task: WorkerTask, port: MessagePort): void {
     const count = forward(WAIT_MS);
     const memory = orders.newer(port);
     if (memory) {
-      const block = counterBlock(memory.counters, task.index);
+      const block = counterBlock(openCounters(memory.counters), task.index);
       block.set(counters);
       counters = block;
       useMemory(memory.tables, block);

@@ -60,7 +60,6 @@ namespace ripstop {
   X(peer, ADDRESS, kPeerAddress)                 \
   X(peer, HEADER_BYTES, kPeerHeaderBytes)        \
   X(peer, HEADER, kPeerHeader)                   \
-  X(peer, SCOPE, kPeerScope)                     \
   X(peer, REMOTE_CHECKSUM, kPeerRemoteChecksum)  \
   X(peer, STRIDE, kPeerStride)                   \
   X(source, ADDRESS, kSourceAddress)             \

@@ -18,13 +18,11 @@ inline bool IsMapped(const uint8_t* address) { return memcmp(address, kMappedPre
 
 // Fills `storage` and returns the length of the name. An IPv4 socket needs an IPv4 name, so the family is the caller's
 // choice: `::` is the wildcard of both.
-inline socklen_t ToSockaddr(sockaddr_storage* storage, bool ipv6, const uint8_t* address, uint16_t port,
-                            uint32_t scope = 0) {
+inline socklen_t ToSockaddr(sockaddr_storage* storage, bool ipv6, const uint8_t* address, uint16_t port) {
   if (ipv6) {
     sockaddr_in6 six{};
     six.sin6_family = AF_INET6;
     six.sin6_port = htons(port);
-    six.sin6_scope_id = scope;
     memcpy(&six.sin6_addr, address, kAddressBytes);
     memcpy(storage, &six, sizeof six);
     return sizeof six;

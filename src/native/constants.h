@@ -27,7 +27,7 @@ enum Descriptor : int {
   kStride = 16,
 };
 
-// Verdicts that the native side sets or looks at; src/dataplane/descriptor/verdicts.ts names them all.
+// Verdicts that the native side sets or reads; src/dataplane/descriptor/verdicts.ts names them all.
 enum Verdict : int32_t {
   kPending = 0,
   kForward = 1,
@@ -44,7 +44,6 @@ enum PeerField : int {
   kPeerAddress = 2,
   kPeerHeaderBytes = 8,
   kPeerHeader = 9,
-  kPeerScope = 13,
   kPeerRemoteChecksum = 14,
   kPeerStride = 32,
 };

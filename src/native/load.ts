@@ -4,7 +4,7 @@ import type { Native } from './native.d.ts';
 
 /** The one addon of this process; every worker loads the same file. */
 function load(): Native {
-  // From dist/src/native as from src/native, the build stands in the source tree.
+  // The build is in the source tree, whether this file is in dist/src/native or in src/native.
   const here = fileURLToPath(new URL('.', import.meta.url));
   const root = here.replace(/(?:dist\/)?src\/native\/$/, '');
   const variant = process.env.RIPSTOP_NATIVE ?? 'Release';

@@ -10,10 +10,10 @@ export interface Native {
 
   // tun.cc -------------------------------------------------------------------------------------------------
   /**
-   * Opens one queue of a TUN or TAP. `flags` are IFF_*, `headerSize` the virtio-net header's bytes. From then on only
-   * CAP_NET_ADMIN can attach another queue. Throws.
+   * Opens one queue of a TUN or TAP with a virtio-net header of `constants.tun.VNET_BYTES`. `flags` are IFF_*. From then on
+   * only CAP_NET_ADMIN can attach another queue. Throws.
    */
-  tunOpen(netns: string, name: string, flags: number, headerSize: number): number;
+  tunOpen(netns: string, name: string, flags: number): number;
   /** Name that the kernel gave to the device behind `fd`. Throws. */
   tunName(fd: number): string;
   /** Lets only CAP_NET_ADMIN attach queues to a device that another library opened (TUNSETOWNER). 0 or -errno. */
@@ -29,7 +29,6 @@ export interface Native {
     slab: Uint8Array,
     table: Int32Array,
     max: number,
-    headerSize: number,
     spinUs: number,
     timeoutMs: number,
   ): number;
@@ -42,7 +41,6 @@ export interface Native {
     slab: Uint8Array,
     table: Int32Array,
     count: number,
-    headerSize: number,
     flags: number,
     mtu: number,
     stats: Int32Array,
@@ -79,14 +77,14 @@ export interface Native {
     spinUs: number,
     timeoutMs: number,
   ): number;
-  /** Path MTU that the kernel knows towards an address, bytes of IP, or -errno. */
+  /** Path MTU that the kernel has recorded towards an address, bytes of IP, or -errno. */
   udpPathMtu(netns: string, address: Uint8Array): number;
 
   // raw.cc -------------------------------------------------------------------------------------------------
   /** Raw ICMP or ICMPv6 socket. Throws. */
   rawOpen(netns: string, family: 4 | 6): number;
   /** Sends one ICMP message to `address` (16 bytes, IPv4 mapped). Bytes or -errno. */
-  rawSend(fd: number, address: Uint8Array, bytes: Uint8Array, length: number): number;
+  rawSend(fd: number, address: Uint8Array, bytes: Uint8Array): number;
 
   // wait.cc ------------------------------------------------------------------------------------------------
   /** Waits for `fd`, or for the eventfd `control`: 1 when `fd` is readable, 0 when not, or -errno. */

@@ -32,8 +32,8 @@ napi_value NetlinkOpen(napi_env env, napi_callback_info info) {
   if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0)
     return call.Throw(errno, "bind(AF_NETLINK)");
   // All four may fail. Without EXT_ACK errors have no text, without CAP_ACK they repeat the request, without strict
-  // checks a dump is not filtered by the kernel: the reader copes with each. Without the buffer, events are lost
-  // earlier, which ENOBUFS tells.
+  // checks a dump is not filtered by the kernel: the reader handles each case. Without the buffer, events are lost
+  // earlier, which the kernel reports as ENOBUFS.
   const int on = 1;
   const int receive_bytes = 4 << 20;
   setsockopt(fd.get(), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);

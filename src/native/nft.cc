@@ -105,7 +105,7 @@ napi_value NftRun(napi_env env, napi_callback_info info) {
   SetText(env, result, "stdout", nft->output(context));
   const char* error = nft->error(context);
   SetText(env, result, "stderr", error);
-  // Answers to what failed may still stand in the socket; not so when a listing found nothing of that name.
+  // The socket may still hold answers to a failed request, except when a listing found no object of that name.
   const bool absent = kind == kNftListing && error != nullptr && strstr(error, "No such file") != nullptr;
   const bool keep = own && (failed == 0 || absent);
   if (!keep) nft->destroy(context);

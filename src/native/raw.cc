@@ -32,19 +32,17 @@ napi_value RawOpen(napi_env env, napi_callback_info info) {
   return call.Number(fd);
 }
 
-// rawSend(fd, address, bytes, length) -> bytes or -errno. Syscall: sendto.
+// rawSend(fd, address, bytes) -> bytes or -errno. Syscall: sendto.
 napi_value RawSend(napi_env env, napi_callback_info info) {
   Call call(env, info);
   size_t size;
   const int fd = call.Fd(0);
   const uint8_t* address = call.FixedBytes(1, kAddressBytes);
   const uint8_t* bytes = call.Bytes(2, &size);
-  const uint32_t length = call.Uint(3);
-  call.Require(length <= size, 3, "at most the bytes of argument 3");
   if (!call.ok()) return nullptr;
   sockaddr_storage name;
   const socklen_t name_size = ToSockaddr(&name, !IsMapped(address), address, 0);
-  return call.NumberOrErrno(sendto(fd, bytes, length, 0, reinterpret_cast<sockaddr*>(&name), name_size));
+  return call.NumberOrErrno(sendto(fd, bytes, size, 0, reinterpret_cast<sockaddr*>(&name), name_size));
 }
 
 }  // namespace ripstop

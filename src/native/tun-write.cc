@@ -15,9 +15,8 @@ namespace ripstop {
 // The writes of one batch: open runs, and where their outcome is counted.
 class FrameWriter {
  public:
-  void Begin(int fd, size_t header, uint32_t flags, uint32_t mtu, int32_t* stats) {
+  void Begin(int fd, uint32_t flags, uint32_t mtu, int32_t* stats) {
     fd_ = fd;
-    header_ = header;
     flags_ = flags;
     mtu_ = mtu;
     stats_ = stats;
@@ -94,7 +93,7 @@ class FrameWriter {
       vnet.csum_start = static_cast<uint16_t>(descriptor[kCsumStart]);
       vnet.csum_offset = static_cast<uint16_t>(descriptor[kCsumOffset]);
     }
-    const iovec pieces[2] = {{&vnet, header_}, {frame, size}};
+    const iovec pieces[2] = {{&vnet, sizeof vnet}, {frame, size}};
     const int error = Write(pieces, 2);
     stats_[kStatUnits]++;
     descriptor[kSegments] = 1;
@@ -117,7 +116,7 @@ class FrameWriter {
       if (hint == 0 && !run->partial) return WritePlain(run->frame, run->first, run->headers.end);
     }
     uint8_t merged[kHeaderMax + sizeof(VnetHeader)];
-    const size_t size = BuildHeader(*run, header_, hint, merged);
+    const size_t size = BuildHeader(*run, hint, merged);
     iovec pieces[kRunMax + 1];
     pieces[0] = {merged, size};
     memcpy(pieces + 1, run->pieces, run->count * sizeof(iovec));
@@ -137,8 +136,8 @@ class FrameWriter {
     for (uint32_t i = 0; i < run->count; i++) Refuse(run->members[i], kWriteFailed, error);
   }
 
-  // Whether the checksum of a lone frame lets it pass. The receiving kernel verifies a complete one. A partial one is
-  // decided and counted here, because the pod would drop the frame without a trace.
+  // Whether a lone frame passes by its checksum. The receiving kernel verifies a complete one. A partial one is judged
+  // and counted here, because the pod would drop the frame silently.
   bool CheckLone(Run* run, uint32_t hint) {
     const uint8_t* field = run->frame + run->headers.l4 + ChecksumOffset(run->headers.protocol);
     const uint32_t length = run->headers.end - run->headers.l4;
@@ -158,7 +157,6 @@ class FrameWriter {
   }
 
   int fd_;
-  size_t header_;
   uint32_t flags_;
   uint32_t mtu_;
   int32_t* stats_;
@@ -168,8 +166,8 @@ class FrameWriter {
   Run runs_[kFlowMax];
 };
 
-// tunWrite(fd, slab, table, count, headerSize, flags, mtu, stats) -> frames refused, or -errno
-// Writes the FORWARD frames of 0..count-1; a refusal is told in VERDICT and ERROR of the frame. Syscall: writev.
+// tunWrite(fd, slab, table, count, flags, mtu, stats) -> frames refused, or -errno
+// Writes the FORWARD frames of 0..count-1; a refused frame gets another VERDICT and its ERROR. Syscall: writev.
 napi_value TunWrite(napi_env env, napi_callback_info info) {
   Call call(env, info);
   size_t slab_size, table_size, stats_size;
@@ -177,16 +175,15 @@ napi_value TunWrite(napi_env env, napi_callback_info info) {
   uint8_t* slab = call.Bytes(1, &slab_size);
   int32_t* table = call.Ints(2, &table_size);
   const size_t count = call.Uint(3);
-  const size_t header = call.Uint(4, sizeof(VnetHeader));
-  const uint32_t flags = call.Uint(5, kMergeTcp | kMergeUdp | kAcceptPartial);
-  const uint32_t mtu = static_cast<uint32_t>(call.Int(6, kMtuMin, kMtuMax));
-  int32_t* stats = call.Ints(7, &stats_size);
+  const uint32_t flags = call.Uint(4, kMergeTcp | kMergeUdp | kAcceptPartial);
+  const uint32_t mtu = static_cast<uint32_t>(call.Int(5, kMtuMin, kMtuMax));
+  int32_t* stats = call.Ints(6, &stats_size);
   call.Require(count <= table_size / kStride, 3, "at most the descriptors of argument 3");
-  call.Require(stats_size >= kStatCount, 7, "an Int32Array with one element per statistic");
+  call.Require(stats_size >= kStatCount, 6, "an Int32Array with one element per statistic");
   if (!call.ok()) return nullptr;
   std::shared_ptr<FrameWriter>& writer = Environment::Of(env).writer;
   if (!writer) writer.reset(new FrameWriter);
-  writer->Begin(fd, header, flags, mtu, stats);
+  writer->Begin(fd, flags, mtu, stats);
   for (size_t i = 0; i < count; i++) {
     int32_t* descriptor = table + i * kStride;
     if (descriptor[kVerdict] != kForward) continue;

@@ -43,8 +43,8 @@ bool SetOwner(int fd, const char** failed) {
 
 }  // namespace
 
-// tunOpen(netns, name, flags, headerSize) -> fd
-// One queue of the device `name` inside `netns`, which only CAP_NET_ADMIN can attach to from then on.
+// tunOpen(netns, name, flags) -> fd
+// One queue of the device `name` inside `netns`. From then on only CAP_NET_ADMIN can attach to the device.
 // Syscalls: setns, open, ioctl(TUNSETIFF, TUNSETOWNER, TUNSETGROUP, TUNSETVNETHDRSZ).
 // Capability: CAP_NET_ADMIN in the namespace's owner.
 napi_value TunOpen(napi_env env, napi_callback_info info) {
@@ -54,7 +54,6 @@ napi_value TunOpen(napi_env env, napi_callback_info info) {
   call.Text(0, path);
   call.Text(1, request.ifr_name);
   request.ifr_flags = static_cast<short>(call.Uint(2, UINT16_MAX));
-  const int header = call.Int(3, 0, sizeof(VnetHeader));
   if (!call.ok()) return nullptr;
   NamespaceScope scope(path);
   if (scope.error()) return call.Throw(scope.error(), scope.syscall());
@@ -63,7 +62,8 @@ napi_value TunOpen(napi_env env, napi_callback_info info) {
   if (ioctl(fd.get(), TUNSETIFF, &request) < 0) return call.Throw(errno, "ioctl(TUNSETIFF)");
   const char* failed = nullptr;
   if (!SetOwner(fd.get(), &failed)) return call.Throw(errno, failed);
-  if (header != 0 && ioctl(fd.get(), TUNSETVNETHDRSZ, &header) < 0) return call.Throw(errno, "ioctl(TUNSETVNETHDRSZ)");
+  const int header = sizeof(VnetHeader);
+  if (ioctl(fd.get(), TUNSETVNETHDRSZ, &header) < 0) return call.Throw(errno, "ioctl(TUNSETVNETHDRSZ)");
   return call.Number(fd.Release());
 }
 
@@ -107,9 +107,9 @@ napi_value TunSetPersist(napi_env env, napi_callback_info info) {
   return call.NumberOrErrno(ioctl(fd, TUNSETPERSIST, on));
 }
 
-// tunRead(fd, control, slab, table, max, headerSize, spinUs, timeoutMs) -> frames or -errno
-// Drains the queue into the slab, frames packed one behind the other with headroom before each. While nothing has come
-// it spins for at most `spinUs` microseconds (AdaptivePoller), then waits. Syscalls: read, sched_yield, poll.
+// tunRead(fd, control, slab, table, max, spinUs, timeoutMs) -> frames or -errno
+// Drains the queue into the slab, frames packed one behind the other with headroom before each. While the queue is
+// empty it spins for at most `spinUs` microseconds (AdaptivePoller), then waits. Syscalls: read, sched_yield, poll.
 napi_value TunRead(napi_env env, napi_callback_info info) {
   Call call(env, info);
   size_t slab_size, table_size;
@@ -118,9 +118,9 @@ napi_value TunRead(napi_env env, napi_callback_info info) {
   uint8_t* slab = call.Bytes(2, &slab_size);
   int32_t* table = call.Ints(3, &table_size);
   const size_t limit = call.Uint(4);
-  const size_t header = call.Uint(5, sizeof(VnetHeader));
-  AdaptivePoller poller(call.Int(6, 0, kSpinMaxUs), &Environment::Of(env).spin_ns);
-  int timeout_ms = call.Timeout(7);
+  AdaptivePoller poller(call.Int(5, 0, kSpinMaxUs), &Environment::Of(env).spin_ns);
+  int timeout_ms = call.Timeout(6);
+  constexpr size_t header = sizeof(VnetHeader);
   call.Require(limit <= table_size / kStride, 4, "at most the descriptors of argument 4");
   if (!call.ok()) return nullptr;
 
@@ -141,8 +141,8 @@ napi_value TunRead(napi_env env, napi_callback_info info) {
       continue;
     }
     if (static_cast<size_t>(got) <= header) continue;
-    VnetHeader vnet{};
-    if (header != 0) memcpy(&vnet, frame - header, header < sizeof vnet ? header : sizeof vnet);
+    VnetHeader vnet;
+    memcpy(&vnet, frame - header, header);
     int32_t* descriptor = table + count * kStride;
     descriptor[kOffset] = static_cast<int32_t>(frame - slab);
     descriptor[kLength] = static_cast<int32_t>(static_cast<size_t>(got) - header);

@@ -33,7 +33,7 @@ constexpr uint8_t kRemoteFlag = 0x20;
 constexpr uint8_t kRemoteUdp = 0x80;
 constexpr int32_t kRemoteStartMax = 254;
 
-// That last byte for a frame whose checksum is open, 0 when it is not or cannot be told so.
+// That last byte for a frame with a partial checksum; 0 when the checksum is complete or its position does not fit.
 uint8_t RemoteChecksum(const int32_t* descriptor) {
   const int32_t start = descriptor[kCsumStart];
   const int32_t offset = descriptor[kCsumOffset];
@@ -100,7 +100,7 @@ class Sender {
     const uint8_t gso_type = static_cast<uint8_t>(descriptor[kOffload] >> 8) & static_cast<uint8_t>(~kGsoEcn);
     descriptor[kFirstMessage] = -1;
     descriptor[kSegments] = 0;
-    // A peer that asked for it finishes inner checksums itself: nobody sums the payload on the way.
+    // The peer completes the partial inner checksum itself, so the payload is not summed here.
     const bool agreed = record[kPeerRemoteChecksum] != 0 && prefix == kPrefixMax;
     const uint8_t remote = agreed ? RemoteChecksum(descriptor) : 0;
     if (gso_type == 0) {
@@ -224,7 +224,7 @@ class Sender {
     sockaddr_storage& name = names_[slot];
     header.msg_namelen =
         ToSockaddr(&name, record[kPeerFamily] == 6, reinterpret_cast<const uint8_t*>(record + kPeerAddress),
-                   static_cast<uint16_t>(record[kPeerPort]), static_cast<uint32_t>(record[kPeerScope]));
+                   static_cast<uint16_t>(record[kPeerPort]));
     header.msg_name = &name;
     header.msg_iov = message.iov;
     header.msg_iovlen = message.pieces;
@@ -245,7 +245,7 @@ class Sender {
   }
 
   // A message that the kernel did not take. A refused offload (EIO: a device or an IPsec route that cannot; EINVAL: a
-  // kernel with a lower limit) goes out datagram by datagram; anything else is the fate of its frames.
+  // kernel with a lower limit) is sent datagram by datagram; any other error is recorded in its frames.
   void Refused(uint32_t slot, int error) {
     Message& message = messages_[slot];
     if (message.datagrams < 2 || (error != EIO && error != EINVAL)) return Fail(slot, error);
@@ -305,7 +305,8 @@ class Sender {
 };
 
 // udpSend(sockets, slab, table, count, peers, maxSegments, stats) -> frames refused, or -errno
-// Sends the FORWARD frames of 0..count-1, each to its PEER from its SOCKET; a refusal is told in VERDICT and ERROR.
+// Sends the FORWARD frames of 0..count-1, each to its PEER from its SOCKET; a refused frame gets another VERDICT and
+// its ERROR.
 // The last of `sockets` lets routers fragment. `maxSegments` 1 switches UDP_SEGMENT off. Blocks while the socket's
 // buffer is full. Syscalls: sendmmsg, sendmsg.
 napi_value UdpSend(napi_env env, napi_callback_info info) {

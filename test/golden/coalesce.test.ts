@@ -57,7 +57,7 @@ function write(
     cursor += frame.length + HEADROOM;
   }
   const stats = new Int32Array(4);
-  native.tunWrite(fd, batch.slab, batch.table, frames.length, VNET, flags, mtu, stats);
+  native.tunWrite(fd, batch.slab, batch.table, frames.length, flags, mtu, stats);
   closeSync(fd);
   const bytes = readFileSync(file);
   unlinkSync(file);
@@ -403,7 +403,6 @@ t.test('noise is written as it came and never crashes', t => {
       batch.slab,
       batch.table,
       frames.length,
-      VNET,
       BOTH | ACCEPT_PARTIAL,
       1450,
       new Int32Array(4),

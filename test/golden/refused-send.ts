@@ -28,7 +28,6 @@ export function sendRefused(): { verdict: string; errno: number; segments: numbe
     family: 4 as const,
     address: LOOPBACK,
     port: 9,
-    scope: 0,
     pathMtu: 65535,
     innerMtu: 65535,
   };

@@ -51,7 +51,6 @@ function openWire(header: Uint8Array): Wire {
     family: 4,
     address: LOOPBACK,
     port: native.udpPort(receiver),
-    scope: 0,
     pathMtu: 65535,
     innerMtu: 65535,
     header,

@@ -1,34 +1,32 @@
 import type { Peer } from '../../src/dataplane/descriptor/peer.ts';
-import { clearFdb, type MacEntry, putMac } from '../../src/dataplane/tables/fdb.ts';
+import { FDB, type MacEntry } from '../../src/dataplane/tables/fdb.ts';
 import {
-  clearLpm4,
-  clearLpm6,
+  PREFIXES4,
+  PREFIXES6,
   type PrefixEntry,
-  putPrefix4,
-  putPrefix6,
   setLengths4,
   setLengths6,
 } from '../../src/dataplane/tables/lpm.ts';
-import { type AddressEntry, clearAddresses, putAddress } from '../../src/dataplane/tables/source-table.ts';
+import { type AddressEntry, addressTable } from '../../src/dataplane/tables/source-table.ts';
 import type { TablesWriter } from '../../src/dataplane/tables/writer.ts';
 
 /* Whole tables at once, for tests and benchmarks; the writer changes them entry by entry. */
 
 export function fillFdb(table: Int32Array, entries: readonly MacEntry[]): void {
-  clearFdb(table, entries.length);
-  for (const entry of entries) putMac(table, entry);
+  FDB.clear(table);
+  for (const entry of entries) FDB.put(table, entry);
 }
 
 export function fillLpm4(table: Int32Array, entries: readonly PrefixEntry[]): void {
-  clearLpm4(table, entries.length);
+  PREFIXES4.clear(table);
   setLengths4(table, lengthsOf(entries));
-  for (const entry of entries) putPrefix4(table, entry);
+  for (const entry of entries) PREFIXES4.put(table, entry);
 }
 
 export function fillLpm6(table: Int32Array, entries: readonly PrefixEntry[]): void {
-  clearLpm6(table, entries.length);
+  PREFIXES6.clear(table);
   setLengths6(table, lengthsOf(entries));
-  for (const entry of entries) putPrefix6(table, entry);
+  for (const entry of entries) PREFIXES6.put(table, entry);
 }
 
 function lengthsOf(entries: readonly PrefixEntry[]): number[] {
@@ -36,8 +34,9 @@ function lengthsOf(entries: readonly PrefixEntry[]): number[] {
 }
 
 export function fillAddresses(table: Int32Array, base: number, entries: readonly AddressEntry[]): void {
-  clearAddresses(table, base, entries.length);
-  for (const entry of entries) putAddress(table, base, entry);
+  const addresses = addressTable(base, (entry: AddressEntry) => entry);
+  addresses.clear(table);
+  for (const entry of entries) addresses.put(table, entry);
 }
 
 const ids = new WeakMap<TablesWriter, ReadonlySet<string>>();

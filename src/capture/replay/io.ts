@@ -111,8 +111,6 @@ export class ReplayIo {
     if (this.keeps) this.outputs.push({ kind: 'icmp', bytes: answer.message.slice() });
   };
 
-  close(): void {}
-
   #fill(into: batch.Batch, finish: (input: ReplayInput, descriptor: number, index: number) => void): number {
     let offset = batch.HEADROOM;
     let count = 0;

@@ -1,4 +1,4 @@
-import { RipstopError } from '../../base/errors.ts';
+import { elementAt } from '../../base/at.ts';
 
 /*
  * Counters: one block of float64 per worker in shared memory, all of them sums since start.
@@ -23,9 +23,6 @@ export const PEER_NUMBERS = 4;
 export const INGRESS_AT = 2;
 /** Numbers in the header that names the sizes, and in a cache line pair: the prefetcher fetches two lines. */
 const LINE_PAIR = 16;
-
-/** Verdict numbers that a block has room for. */
-export const VERDICTS_MAX = 32;
 
 /* Indices of the worker statistics; WORKER_STATS below describes them. */
 export const BATCHES = 0;
@@ -60,7 +57,7 @@ function blockLength(peers: number): number {
 }
 
 /** Bytes of shared memory for the counters of `workers` threads and `peers` slots. */
-export function countersBytes(workers: number, peers: number): number {
+function countersBytes(workers: number, peers: number): number {
   return (LINE_PAIR + workers * blockLength(peers)) * 8;
 }
 
@@ -73,12 +70,10 @@ export function createCounters(workers: number, peers: number): SharedArrayBuffe
   return memory;
 }
 
-/** Views of counters that another thread made. Throws ELAYOUT when the memory holds something else. */
+/** Views of counters that another thread made. */
 export function openCounters(memory: SharedArrayBuffer): Counters {
   const numbers = new Float64Array(memory);
   const [workers = 0, peers = 0] = numbers;
-  if (!(workers >= 1) || countersBytes(workers, peers) !== memory.byteLength)
-    throw new RipstopError('ELAYOUT', 'the shared memory holds no counters', 'restart all workers');
   const length = blockLength(peers);
   const blocks = Array.from({ length: workers }, (_, worker) => {
     const at = LINE_PAIR + worker * length;
@@ -88,10 +83,8 @@ export function openCounters(memory: SharedArrayBuffer): Counters {
 }
 
 /** The block of one worker. */
-export function counterBlock(memory: SharedArrayBuffer, worker: number): Float64Array {
-  const block = openCounters(memory).blocks[worker];
-  if (!block) throw new Error(`the counters have no block for worker ${worker}`);
-  return block;
+export function counterBlock({ blocks }: Counters, worker: number): Float64Array {
+  return elementAt(blocks, worker);
 }
 
 /**
@@ -140,7 +133,7 @@ export function maxStat(block: Float64Array, stat: number, value: number): void 
   if (value > block[STATS_AT + stat]!) block[STATS_AT + stat] = value;
 }
 
-/** Zeroes what is counted for a slot. Only when no worker counts for it: see the head of this file. */
+/** Resets the counters of a slot. Only when no worker counts for it: see the head of this file. */
 export function resetPeer(counters: Counters, peer: number): void {
   const at = PEERS_AT + peer * PEER_NUMBERS;
   for (const block of counters.blocks) block.fill(0, at, at + PEER_NUMBERS);

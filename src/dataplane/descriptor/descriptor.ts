@@ -21,7 +21,7 @@ export const DESC_CSUM_OFFSET = 5;
 export const DESC_VERDICT = 6;
 /** Peer slot, -1 for none. */
 export const DESC_PEER = 7;
-/** Egress: index of the sending socket. Ingress: index of the message whose source address stands in `sources`. */
+/** Egress: index of the sending socket. Ingress: index in `sources` of the message that the datagram came in. */
 export const DESC_SOCKET = 8;
 export const DESC_SOURCE = 8;
 /** Egress: datagrams sent for the frame. Ingress: frames merged, on the first frame of a GSO packet. */

@@ -3,7 +3,7 @@ import { isSamePrefix, type Prefix } from '../../ip/prefix.ts';
 
 /**
  * A remote node of one overlay. The selection among the leases makes it; kernel state, probes, traces and the forwarding
- * tables take it as it is. `address` and `mac` are in canonical text.
+ * tables use this type. `address` and `mac` are in canonical text.
  */
 export interface Peer {
   /** Stays the same as long as the node is a peer: its counters are kept under it. In the agent, the key of its lease. */
@@ -21,8 +21,8 @@ export interface Peer {
   /** Its own addresses besides `address`, at most one per family: it may send from them as from its subnets. */
   readonly hosts?: readonly Address[] | undefined;
   /**
-   * Both ends leave inner checksums partial for each other (remote checksum offload, vxlan): nobody sums payload on the
-   * way, the outer UDP checksum covers it. A kernel peer needs `remcsumtx` and `remcsumrx`.
+   * Both ends leave inner checksums partial for each other (remote checksum offload, vxlan): the payload is not
+   * summed, because the outer UDP checksum covers it. A kernel peer needs `remcsumtx` and `remcsumrx`.
    */
   readonly remoteChecksum?: boolean | undefined;
   /** On the same link as this node: plain routes lead to it (DirectRouting, host-gw). */

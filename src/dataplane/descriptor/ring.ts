@@ -1,7 +1,7 @@
 import { RipstopError } from '../../base/errors.ts';
 
 /*
- * A ring of bytes between two threads, for what a worker reports and must not wait for: captured frames.
+ * A ring of bytes between two threads, for captured frames: the worker must not wait for the reader.
  * One producer, one consumer, records of any length, no allocation and no lock on either side. The consumer polls.
  *
  * States of a record:
@@ -15,7 +15,7 @@ import { RipstopError } from '../../base/errors.ts';
  * opens the same memory: HEAD goes back to WRITE, so records that were reserved but not published are lost.
  *
  * A record: int32 length, int32 kind, the bytes, padding to eight. A record never wraps: where the end of the ring
- * is too near, a filler record leads to its beginning. When there is no room, `reserve` counts a drop and the producer
+ * is too near, a filler record leads to its beginning. When the ring is full, `reserve` counts a drop and the producer
  * continues. Positions run freely as int32 and are masked into the ring; their difference is the fill level.
  *
  *   line 0   WRITE, stored by the producer          line 1   READ, stored by the consumer
@@ -81,7 +81,7 @@ function open(memory: SharedArrayBuffer): Ring {
   };
 }
 
-/** The producer's side. What an earlier producer reserved and never published is forgotten. */
+/** The producer's side. Records that an earlier producer reserved and did not publish are discarded. */
 export function openProducer(memory: SharedArrayBuffer): Ring {
   const ring = open(memory);
   ring.control[HEAD] = Atomics.load(ring.control, WRITE);
@@ -89,7 +89,7 @@ export function openProducer(memory: SharedArrayBuffer): Ring {
   return ring;
 }
 
-/** The consumer's side. What an earlier consumer took and never released comes again. */
+/** The consumer's side. Records that an earlier consumer took and did not release are read again. */
 export function openConsumer(memory: SharedArrayBuffer): Ring {
   const ring = open(memory);
   ring.control[TAIL] = Atomics.load(ring.control, READ);
@@ -134,7 +134,7 @@ export function reserve(ring: Ring, kind: number, length: number): number {
 }
 
 /**
- * Publishes all that was reserved. Once a batch.
+ * Publishes all reserved records. Once per batch.
  * @hot
  */
 export function commit(ring: Ring): void {
@@ -175,7 +175,7 @@ export function recordKind(ring: Ring, at: number): number {
 }
 
 /**
- * Gives the bytes of all taken records back.
+ * Frees the bytes of all taken records.
  * @hot
  */
 export function release(ring: Ring): void {

@@ -15,7 +15,7 @@ export interface Verdict {
 
 /*
  * The numbers are the descriptor's DESC_VERDICT field: small integers, dense, in the order of VERDICTS below.
- * They stand as plain constants because a hot loop compares them.
+ * They are plain constants because a hot loop compares them.
  */
 export const PENDING = 0;
 export const FORWARD = 1;

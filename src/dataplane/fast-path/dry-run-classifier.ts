@@ -8,7 +8,7 @@ import { classifyEgress, type EgressConfig } from './classify-egress.ts';
 import { classifyIngress, type IngressConfig } from './classify-ingress.ts';
 
 /** The forwarder's decision about a frame. */
-export interface Classification {
+interface Classification {
   /** Number of the verdict. */
   readonly verdict: number;
   /** Peer slot, -1 for none. */

@@ -1,11 +1,10 @@
 import type { Batch } from '../descriptor/descriptor.ts';
 
 /*
- * The two interfaces of the forwarder. Both are replaceable: real devices, loopbacks and wrappers that inject faults
- * implement the same few members.
+ * The two interfaces of the forwarder. Real devices, loopbacks and wrappers that inject faults implement them.
  */
 
-/** Where inner frames come from and go to: a TAP, a TUN, or a double. */
+/** Source and destination of inner frames: a TAP, a TUN, or a test double. */
 export interface FrameDevice {
   /**
    * Waits at most `timeoutMs` (0: not at all) and reads the frames that are there, one descriptor per frame.
@@ -18,10 +17,9 @@ export interface FrameDevice {
    * @returns frames refused
    */
   writeBatch(batch: Batch, count: number): number;
-  close(): void;
 }
 
-/** Where outer datagrams go to and come from. */
+/** Source and destination of outer datagrams. */
 export interface DatagramPort {
   /**
    * Sends the descriptors 0..count-1 whose verdict is FORWARD, segmented, each to its DESC_PEER from its DESC_SOCKET.
@@ -37,5 +35,4 @@ export interface DatagramPort {
   receiveBatch(batch: Batch, timeoutMs: number): number;
   /** Source addresses of the last receive, one record of `descriptor/source.ts` per message. */
   readonly sources: Int32Array;
-  close(): void;
 }

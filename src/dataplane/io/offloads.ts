@@ -6,7 +6,7 @@ import { native } from '../../native/load.ts';
 
 /** Configuration: everything is on unless switched off. */
 export interface OffloadSwitches {
-  /** Checksums of frames from the device are left to us (TUN_F_CSUM); the base of all device offloads. */
+  /** Frames from the device have partial checksums (TUN_F_CSUM); the base of all device offloads. */
   readonly csum: boolean;
   /** TCP GSO packets from the device (TUN_F_TSO4, TUN_F_TSO6). */
   readonly tso: boolean;
@@ -32,7 +32,7 @@ export const ALL_OFFLOADS: OffloadSwitches = {
   mergeUdp: true,
 };
 
-/** Why an offload is as it is. */
+/** State of an offload, with the reason where it is off. */
 export type OffloadState =
   | 'on'
   | 'off by configuration'
@@ -51,8 +51,8 @@ const TUN_F_USO4 = 0x20;
 const TUN_F_USO6 = 0x40;
 
 /** linux/udp.h */
-export const UDP_SEGMENT = 103;
-export const UDP_GRO = 104;
+const UDP_SEGMENT = 103;
+const UDP_GRO = 104;
 
 function wanted(on: boolean, supported: boolean): OffloadState {
   if (!on) return 'off by configuration';
@@ -96,7 +96,7 @@ export function probeOffloads(
   });
 }
 
-/** One line for the log: what is on, and what is not and why. */
+/** One line for the log: offloads that are on, and those that are off with the reason. */
 export function describeOffloads(offloads: Offloads): string {
   const entries = Object.entries(offloads) as [string, OffloadState][];
   const on = entries.filter(([, state]) => state === 'on').map(([name]) => name);

@@ -1,7 +1,7 @@
 import { type ErrorCode, isSystemError, RipstopError, type SystemError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
-import { MERGE_TCP, MERGE_UDP, VNET_BYTES } from '../descriptor/native-arguments.ts';
+import { MERGE_TCP, MERGE_UDP } from '../descriptor/native-arguments.ts';
 import type { FrameDevice } from './interfaces.ts';
 
 /** linux/if_tun.h */
@@ -23,7 +23,7 @@ export function openTun(netns: string, name: string, kind: 'tun' | 'tap', queues
     (kind === 'tap' ? IFF_TAP : IFF_TUN) | IFF_NO_PI | IFF_VNET_HDR | (queues > 1 ? IFF_MULTI_QUEUE : 0);
   const fds: number[] = [];
   try {
-    for (let queue = 0; queue < queues; queue++) fds.push(native.tunOpen(netns, name, flags, VNET_BYTES));
+    for (let queue = 0; queue < queues; queue++) fds.push(native.tunOpen(netns, name, flags));
     return fds;
   } catch (error) {
     for (const fd of fds) native.closeFd(fd);
@@ -40,32 +40,30 @@ export function persistTun(fd: number): void {
 function explain(error: unknown, name: string, kind: string): unknown {
   if (!isSystemError(error)) return error;
   if (error.syscall === 'open(/dev/net/tun)') return explainOpen(error);
-  if (error.code === 'EPERM')
-    return new RipstopError(
-      'EPRIV',
-      `cannot create the ${kind} device ${name}: no CAP_NET_ADMIN`,
-      'run as root or with NET_ADMIN',
-      {
-        cause: error,
-      },
-    );
-  if (error.code === 'EBUSY')
-    return new RipstopError(
-      'EINUSE',
-      `device ${name}: another process holds it`,
-      'stop that process, or choose another device name',
-      {
-        cause: error,
-      },
-    );
-  if (error.code === 'EINVAL')
-    return new RipstopError(
-      'EINUSE',
-      `device ${name}: the name is taken by something that is no ${kind} of this shape`,
-      `remove it (ip link del ${name}), or choose another device name`,
-      { cause: error },
-    );
-  return new RipstopError(error.code, `device ${name}: ${error.message}`, undefined, { cause: error });
+  const fault = (code: ErrorCode, what: string, hint?: string) =>
+    new RipstopError(code, what, hint, { cause: error });
+  switch (error.code) {
+    case 'EPERM':
+      return fault(
+        'EPRIV',
+        `cannot create the ${kind} device ${name}: no CAP_NET_ADMIN`,
+        'run as root or with NET_ADMIN',
+      );
+    case 'EBUSY':
+      return fault(
+        'EINUSE',
+        `device ${name}: another process holds it`,
+        'stop that process, or choose another device name',
+      );
+    case 'EINVAL':
+      return fault(
+        'EINUSE',
+        `device ${name}: the name is taken by something that is not a ${kind} device of this shape`,
+        `remove it (ip link del ${name}), or choose another device name`,
+      );
+    default:
+      return fault(error.code, `device ${name}: ${error.message}`);
+  }
 }
 
 /** What keeps /dev/net/tun from being opened, by errno name, and what helps. */
@@ -96,7 +94,7 @@ function explainOpen(error: SystemError): RipstopError {
   return new RipstopError(code, `cannot open /dev/net/tun: ${error.code}, ${why}`, hint, { cause: error });
 }
 
-export interface TunOptions {
+interface TunOptions {
   /** Descriptor of the queue. */
   readonly fd: number;
   /** eventfd that ends a wait. */
@@ -134,7 +132,6 @@ export class TunDevice implements FrameDevice {
       batch.slab,
       batch.table,
       batch.capacity,
-      VNET_BYTES,
       busyPollMicroseconds,
       timeoutMs,
     );
@@ -142,10 +139,6 @@ export class TunDevice implements FrameDevice {
 
   writeBatch(batch: Batch, count: number): number {
     const { fd, mtu, stats } = this.#options;
-    return native.tunWrite(fd, batch.slab, batch.table, count, VNET_BYTES, this.#flags, mtu, stats);
-  }
-
-  close(): void {
-    native.closeFd(this.#options.fd);
+    return native.tunWrite(fd, batch.slab, batch.table, count, this.#flags, mtu, stats);
   }
 }

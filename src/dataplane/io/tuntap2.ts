@@ -106,10 +106,6 @@ export class Tuntap2Device implements FrameDevice {
     }
     return refused;
   }
-
-  close(): void {
-    native.closeFd(this.#fd);
-  }
 }
 
 /** Positive errno of a failed call of node:fs. */

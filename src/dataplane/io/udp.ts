@@ -1,8 +1,10 @@
 import { isSystemError, RipstopError, type SystemError } from '../../base/errors.ts';
+import { mappedBytesOf, requireAddress } from '../../ip/address.ts';
 import { native } from '../../native/load.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
 import { UDP_DONT_FRAGMENT, UDP_IPV6, UDP_REUSE_PORT } from '../descriptor/native-arguments.ts';
 import { SOURCE_STRIDE } from '../descriptor/source.ts';
+import type { DataPlaneOptions } from '../options.ts';
 import type { DatagramPort } from './interfaces.ts';
 
 /** Bytes of each socket buffer: a few dozen GSO packets. The default would hold two. */
@@ -17,9 +19,6 @@ export const RX_BATCH = 16;
 /** Bytes of one slot: 64 KiB, headroom, and an odd number of cache lines so that headers spread over the cache sets. */
 export const RX_SLOT_BYTES = 65536 + 128 + 64 * 9;
 
-/** Underlay address: 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. */
-export type UnderlayAddress = Uint8Array;
-
 export interface UnderlayPorts {
   /** Sockets that receive, one per queue, sharing the port. */
   readonly receivers: number[];
@@ -30,25 +29,21 @@ export interface UnderlayPorts {
   readonly senders: number[];
 }
 
-export interface UnderlayOptions {
-  /** Path of the network namespace, '' for this one. */
-  readonly netns: string;
-  readonly address: UnderlayAddress;
-  readonly family: 4 | 6;
-  /** Port of the overlay. */
-  readonly port: number;
-  readonly queues: number;
-  /** Source ports that carry the entropy of the inner flows; 0: send from the overlay's port. */
-  readonly sourcePorts: number;
-}
+/** The part of the options of a data plane that the sockets depend on. */
+type UnderlayOptions = Pick<
+  DataPlaneOptions,
+  'netns' | 'address' | 'mode' | 'port' | 'queues' | 'sourcePorts'
+>;
 
 /**
- * Opens the sockets of the underlay.
- * @throws RipstopError EINUSE, EADDRNOTAVAIL, or the errno name
+ * Opens the sockets of the underlay. In `udp` mode they send from the overlay's port.
+ * @throws RipstopError EINUSE, EADDRNOTAVAIL, ECONFIG, or the errno name
  */
-export function openUnderlay(options: UnderlayOptions): UnderlayPorts {
-  const { netns, address, family, port, queues, sourcePorts } = options;
-  const base = family === 6 ? UDP_IPV6 : 0;
+export function openUnderlay({ netns, mode, port, queues, ...options }: UnderlayOptions): UnderlayPorts {
+  const own = requireAddress(options.address);
+  const address = mappedBytesOf(own);
+  const sourcePorts = mode === 'vxlan' ? options.sourcePorts : 0;
+  const base = own.family === 6 ? UDP_IPV6 : 0;
   const shared = queues > 1 ? UDP_REUSE_PORT : 0;
   const receivers: number[] = [];
   const senders: number[] = [];
@@ -69,7 +64,7 @@ export function openUnderlay(options: UnderlayOptions): UnderlayPorts {
 }
 
 /** A socket on a random free port of the recommended range. */
-function openEntropyPort(netns: string, address: UnderlayAddress, flags: number): number {
+function openEntropyPort(netns: string, address: Uint8Array, flags: number): number {
   for (let tries = 0; ; tries++) {
     const port = ENTROPY_FIRST + Math.floor(Math.random() * (ENTROPY_LAST - ENTROPY_FIRST + 1));
     try {
@@ -93,14 +88,12 @@ function explain(error: SystemError, port: number): RipstopError {
       'EADDRNOTAVAIL',
       'the underlay address is on no interface of this node',
       'compare with `ip address`',
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   return new RipstopError(error.code, `underlay socket: ${error.message}`, undefined, { cause: error });
 }
 
-export interface UdpPortOptions {
+interface UdpPortOptions {
   /** Descriptor that receives; -1 for a port that only sends. */
   readonly receiver: number;
   /** Descriptors that send, by DESC_SOCKET. */
@@ -148,10 +141,5 @@ export class UdpPort implements DatagramPort {
       busyPollMicroseconds,
       timeoutMs,
     );
-  }
-
-  close(): void {
-    const { receiver, senders } = this.#options;
-    for (const fd of new Set([receiver, ...senders])) if (fd >= 0) native.closeFd(fd);
   }
 }

@@ -1,4 +1,4 @@
-import { counterBlock, createCounters } from '../descriptor/counters.ts';
+import { counterBlock, createCounters, openCounters } from '../descriptor/counters.ts';
 import { createBatch, FRAME_MAX } from '../descriptor/descriptor.ts';
 import type { Peer } from '../descriptor/peer.ts';
 import { forwardEgressBatch, forwardIngressBatch, NO_TAP } from '../fast-path/forwarder.ts';
@@ -12,14 +12,14 @@ import { TablesWriter } from '../tables/writer.ts';
 export const REPLAY_BATCH = 64;
 
 /** Configuration of a forwarder without kernel; the names are those of `DataPlaneOptions`. */
-export interface ReplayForwarderOptions extends Omit<ForwarderOptions, 'acceptPartialChecksums'> {
+interface ReplayForwarderOptions extends Omit<ForwarderOptions, 'acceptPartialChecksums'> {
   readonly port: number;
   readonly underlayMtu: number;
   readonly peers: readonly Peer[];
 }
 
 /** Device and port as test doubles, and where ICMP errors go. */
-export interface ReplayForwarderIo extends FrameDevice, DatagramPort {
+interface ReplayForwarderIo extends FrameDevice, DatagramPort {
   readonly sendIcmp: SlowPathIo['sendIcmp'];
 }
 
@@ -35,7 +35,7 @@ export function openReplayForwarder(options: ReplayForwarderOptions, io: ReplayF
   const writer = new TablesWriter({ peers: most, macs: most, prefixes, readers: 2 }, options);
   writer.change({ set: peers, removed: [] });
 
-  const counters = createCounters(2, most);
+  const counters = openCounters(createCounters(2, most));
   const config = forwarderConfig({ ...options, acceptPartialChecksums: true }, mode === 'vxlan' ? 16 : 1);
   const egressBatch = createBatch(REPLAY_BATCH, REPLAY_BATCH * (FRAME_MAX + 256));
   const ingressBatch = createBatch(REPLAY_BATCH, REPLAY_BATCH * (FRAME_MAX + 256));

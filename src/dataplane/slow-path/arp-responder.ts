@@ -9,18 +9,18 @@ import * as ethernet from '../../../encap/wire/ethernet.ts';
  */
 export type NeighbourLookup = (address: Uint8Array) => Uint8Array | undefined;
 
-/** Whether 6 bytes at `off` are the MAC of one station: no group bit, not all zero. */
+/** Whether the 6 bytes at `off` are a unicast MAC: no group bit, not all zero. */
 export function isUnicastMac(view: DataView, off: number): boolean {
   return (view.getUint8(off) & 1) === 0 && (view.getUint16(off) !== 0 || view.getUint32(off + 2) !== 0);
 }
 
 /**
  * The reply to the ARP request in the untagged Ethernet frame at `off`, in the name of the peer that has the address.
- * Nothing is answered to
- * - replies and announcements (sender and target address equal), which ask nothing;
- * - probes (sender 0.0.0.0, RFC 5227): they ask whether the address is in use on this link, and only its holder may
- *   object; a peer's address lives on another link, as for the kernel's own proxy ARP;
- * - senders whose MAC or address is no station's.
+ * There is no reply to
+ * - replies and announcements (sender and target address equal), which request nothing;
+ * - probes (sender 0.0.0.0, RFC 5227): they ask whether the address is in use on this link, and a peer's address is on
+ *   another link, as for the kernel's proxy ARP;
+ * - senders whose MAC or address is not unicast.
  * @returns a frame of 42 bytes to write to the device, or undefined
  */
 export function arpReply(

@@ -3,21 +3,19 @@ import { TokenBucket } from './rate-limit.ts';
 
 /*
  * Head-end replication: a broadcast or multicast frame is sent to every peer, one copy each. One frame from a pod
- * becomes as many datagrams as there are peers, so copies are limited twice: per frame and per second.
+ * becomes as many datagrams as there are peers, so the number of copies is limited per frame and per second.
  */
 
-export interface ReplicationLimits {
+interface ReplicationLimits {
   /** Most copies of one frame. With more peers than that, each frame starts with the peer after the last copy. */
   copiesPerFrame: number;
   /** Most copies per second, over all frames. */
   copiesPerSecond: number;
 }
 
-export const DEFAULT_REPLICATION: ReplicationLimits = { copiesPerFrame: 256, copiesPerSecond: 20_000 };
+const DEFAULT_REPLICATION: ReplicationLimits = { copiesPerFrame: 256, copiesPerSecond: 20_000 };
 
 export class HeadEndReplication {
-  /** Frames copied, copies planned, copies withheld by a limit. */
-  readonly counts = { frames: 0, copies: 0, withheld: 0 };
   readonly #copiesPerFrame: number;
   readonly #bucket: TokenBucket;
   #next = 0;
@@ -38,17 +36,16 @@ export class HeadEndReplication {
     const most = Math.min(this.#copiesPerFrame, slots.length, Math.floor(this.#bucket.available(nowMs)));
     const start = this.#next < records ? this.#next : 0;
     let copies = 0;
-    let withheld = 0;
     for (let i = 0; i < records; i++) {
       const slot = start + i < records ? start + i : start + i - records;
       if (peers[slot * PEER_STRIDE + PEER_FAMILY] === 0) continue;
       if (copies < most) slots[copies++] = slot;
-      else if (withheld++ === 0) this.#next = slot;
+      else {
+        this.#next = slot;
+        break;
+      }
     }
     this.#bucket.take(copies);
-    this.counts.frames++;
-    this.counts.copies += copies;
-    this.counts.withheld += withheld;
     return copies;
   }
 }

@@ -1,18 +1,6 @@
 import { buildTooBig, buildUnreachable, type IcmpError } from './icmp-builder.ts';
 import { isIpv6, mayTriggerIcmpError } from './icmp-eligibility.ts';
-import { RateLimiter, type RateLimitOptions, type Suppressed } from './rate-limit.ts';
-
-/** What became of the packets that called for an ICMP error. */
-export interface IcmpCounts {
-  /** Errors sent. */
-  unreachable: number;
-  tooBig: number;
-  /** Packets that may not trigger an ICMP error. */
-  unanswerable: number;
-  /** Errors suppressed, by limit and kind. */
-  suppressedUnreachable: Suppressed;
-  suppressedTooBig: Suppressed;
-}
+import { RateLimiter, type RateLimitOptions } from './rate-limit.ts';
 
 /**
  * ICMP errors to pods. It checks whether the packet may trigger an error, then the rate limits, and only then builds the
@@ -22,7 +10,6 @@ export interface IcmpCounts {
 export class IcmpLimiter {
   readonly #unreachable: RateLimiter;
   readonly #tooBig: RateLimiter;
-  readonly #counts = { unreachable: 0, tooBig: 0, unanswerable: 0 };
   /** Random for each process, so that a pod cannot compute whose limit it would share. */
   readonly #salt = Math.floor(Math.random() * 2 ** 32) | 0;
 
@@ -34,33 +21,16 @@ export class IcmpLimiter {
   /** The error for an IP packet whose destination no peer owns; undefined for none. */
   unreachable(view: DataView, off: number, length: number, nowMs: number): IcmpError | undefined {
     const isAllowed =
-      this.#isEligible(view, off, length, false) && this.#allow(this.#unreachable, view, off, length, nowMs);
-    if (!isAllowed) return undefined;
-    this.#counts.unreachable++;
-    return buildUnreachable(view, off, length);
+      mayTriggerIcmpError(view, off, length, false) &&
+      this.#allow(this.#unreachable, view, off, length, nowMs);
+    return isAllowed ? buildUnreachable(view, off, length) : undefined;
   }
 
   /** The error for an IP packet that exceeds the `mtu` of its path; undefined for none. */
   tooBig(view: DataView, off: number, length: number, mtu: number, nowMs: number): IcmpError | undefined {
     const isAllowed =
-      this.#isEligible(view, off, length, true) && this.#allow(this.#tooBig, view, off, length, nowMs);
-    if (!isAllowed) return undefined;
-    this.#counts.tooBig++;
-    return buildTooBig(view, off, length, mtu);
-  }
-
-  counts(): IcmpCounts {
-    return {
-      ...this.#counts,
-      suppressedUnreachable: { ...this.#unreachable.suppressed },
-      suppressedTooBig: { ...this.#tooBig.suppressed },
-    };
-  }
-
-  #isEligible(view: DataView, off: number, length: number, isTooBig: boolean): boolean {
-    if (mayTriggerIcmpError(view, off, length, isTooBig)) return true;
-    this.#counts.unanswerable++;
-    return false;
+      mayTriggerIcmpError(view, off, length, true) && this.#allow(this.#tooBig, view, off, length, nowMs);
+    return isAllowed ? buildTooBig(view, off, length, mtu) : undefined;
   }
 
   #allow(limiter: RateLimiter, view: DataView, off: number, length: number, nowMs: number): boolean {

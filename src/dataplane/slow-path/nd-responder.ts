@@ -10,12 +10,12 @@ const HOP_LIMIT = 255;
 /**
  * The advertisement for the neighbour solicitation in the untagged Ethernet frame at `off`, in the name of the peer
  * that has the target. It is solicited and overrides, like the kernel VXLAN device's own: the table behind `lookup` is
- * the authority for overlay neighbours, so a cached MAC that differs is stale. The router flag is set: every peer
+ * authoritative for overlay neighbours, so a cached MAC that differs is stale. The router flag is set: every peer
  * forwards to its pods.
  *
  * Checked as RFC 4861 section 7.1.1 asks: hop limit 255, checksum, code, options, target not multicast. Solicitations
- * from `::` (duplicate address detection, RFC 4862 section 5.4) are not answered: an answer would take the address
- * away from whoever configures it on this link.
+ * from `::` (duplicate address detection, RFC 4862 section 5.4) are not answered: an answer would prevent
+ * the node that configures the address on this link from using it.
  * @returns a frame of 86 bytes to write to the device, or undefined
  */
 export function neighbourAdvertisement(

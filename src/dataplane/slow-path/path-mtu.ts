@@ -1,5 +1,5 @@
-import type { Encapsulation, Family } from '../../../encap/encap.ts';
-import { innerMtu, MIN_UNDERLAY } from '../../../encap/mtu.ts';
+import type { Family } from '../../../encap/encap.ts';
+import { MIN_UNDERLAY } from '../../../encap/mtu.ts';
 
 /*
  * Path MTU by peer. A state machine with time as an argument:
@@ -15,24 +15,13 @@ import { innerMtu, MIN_UNDERLAY } from '../../../encap/mtu.ts';
 /** Sizes of real paths in falling order (RFC 1191 section 7.1), for a refusal that the kernel does not explain. */
 const PLATEAUS = [32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68];
 
-export interface PathMtuOptions {
-  format: Encapsulation;
+interface PathMtuOptions {
   /** How long a lowered path stays lowered before the kernel is asked again. Default 10 minutes (RFC 1191 section 6.3). */
   retryMs?: number;
   /**
-   * Path MTUs below are not believed, by underlay family: an attacker who forges ICMP must not shrink the tunnel to
-   * nothing. Default 552 (the kernel's min_pmtu) and 1280.
+   * Path MTUs below are ignored, by underlay family: forged ICMP errors must not shrink the tunnel to nothing. Default 552 (the kernel's min_pmtu) and 1280.
    */
   floor?: Readonly<Record<Family, number>>;
-}
-
-/** New values for the peer table. */
-export interface PathMtuChange {
-  peer: number;
-  /** Largest outer IP packet, bytes. */
-  pathMtu: number;
-  /** Largest inner IP packet, bytes. */
-  innerMtu: number;
 }
 
 interface State {
@@ -44,13 +33,11 @@ interface State {
 }
 
 export class PathMtus {
-  readonly #format: Encapsulation;
   readonly #retryMs: number;
   readonly #floor: Readonly<Record<Family, number>>;
   readonly #states = new Map<number, State>();
 
-  constructor(options: PathMtuOptions) {
-    this.#format = options.format;
+  constructor(options: PathMtuOptions = {}) {
     this.#retryMs = options.retryMs ?? 600_000;
     this.#floor = options.floor ?? { 4: 552, 6: MIN_UNDERLAY[6] };
   }
@@ -59,7 +46,7 @@ export class PathMtus {
    * Adds a peer, or updates its interface MTU (`ceiling`). A lowered path MTU is kept, unless the
    * underlay address moved (`moved`) or changed its family.
    */
-  set(peer: number, family: Family, ceiling: number, moved = false): PathMtuChange {
+  set(peer: number, family: Family, ceiling: number, moved = false): void {
     const old = this.#states.get(peer);
     const keep =
       old &&
@@ -71,7 +58,6 @@ export class PathMtus {
       ? { ...old, ceiling }
       : { family, ceiling, current: ceiling, dueMs: Number.POSITIVE_INFINITY };
     this.#states.set(peer, state);
-    return this.#change(peer, state);
   }
 
   forget(peer: number): void {
@@ -81,14 +67,14 @@ export class PathMtus {
   /**
    * The kernel refused an outer IP packet of `bytes` to `peer` with EMSGSIZE; `kernelMtu` is the kernel's MTU of
    * the route (0 or -errno: unknown).
-   * @returns the change, or undefined when nothing new was learnt
+   * @returns the new path MTU, or undefined when it is unchanged
    */
-  onPacketTooBig(peer: number, bytes: number, kernelMtu: number, nowMs: number): PathMtuChange | undefined {
+  onPacketTooBig(peer: number, bytes: number, kernelMtu: number, nowMs: number): number | undefined {
     const state = this.#states.get(peer);
-    // A refusal of something larger than what is known already is old news that was still in the batch.
+    // A larger packet was refused by a path MTU that is known since.
     if (!state || bytes > state.current) return undefined;
     const explained = kernelMtu > 0 && kernelMtu < bytes;
-    return this.#lower(peer, state, explained ? kernelMtu : plateauBelow(bytes), nowMs);
+    return this.#lower(state, explained ? kernelMtu : plateauBelow(bytes), nowMs);
   }
 
   /** Peers whose lowered path MTU it is time to ask the kernel about. */
@@ -98,26 +84,25 @@ export class PathMtus {
     return peers;
   }
 
-  /** The kernel's answer for a peer that was due. @returns the change, or undefined when it is unchanged */
-  onRouteMtu(peer: number, kernelMtu: number, nowMs: number): PathMtuChange | undefined {
+  /** The kernel's answer for a peer that was due. @returns the new path MTU, or undefined when it is unchanged */
+  onRouteMtu(peer: number, kernelMtu: number, nowMs: number): number | undefined {
     const state = this.#states.get(peer);
     if (!state) return undefined;
     if (kernelMtu <= 0 || kernelMtu === state.current) {
       if (state.current < state.ceiling) state.dueMs = nowMs + this.#retryMs;
       return undefined;
     }
-    if (kernelMtu < state.current) return this.#lower(peer, state, kernelMtu, nowMs);
+    if (kernelMtu < state.current) return this.#lower(state, kernelMtu, nowMs);
     const raised = Math.min(kernelMtu, state.ceiling);
     state.dueMs = raised < state.ceiling ? nowMs + this.#retryMs : Number.POSITIVE_INFINITY;
     if (raised === state.current) return undefined;
     state.current = raised;
-    return this.#change(peer, state);
+    return raised;
   }
 
-  /** What is known about `peer`, or undefined when there is no such peer. */
-  get(peer: number): PathMtuChange | undefined {
-    const state = this.#states.get(peer);
-    return state && this.#change(peer, state);
+  /** The path MTU of `peer`, or undefined when there is no such peer. */
+  get(peer: number): number | undefined {
+    return this.#states.get(peer)?.current;
   }
 
   /** Peers with a path MTU below the interface MTU. */
@@ -127,16 +112,11 @@ export class PathMtus {
     return count;
   }
 
-  #lower(peer: number, state: State, to: number, nowMs: number): PathMtuChange | undefined {
+  #lower(state: State, to: number, nowMs: number): number | undefined {
     const before = state.current;
     state.current = Math.min(before, Math.max(to, this.#floor[state.family]));
     state.dueMs = state.current < state.ceiling ? nowMs + this.#retryMs : Number.POSITIVE_INFINITY;
-    return state.current < before ? this.#change(peer, state) : undefined;
-  }
-
-  #change(peer: number, state: State): PathMtuChange {
-    const pathMtu = state.current;
-    return { peer, pathMtu, innerMtu: innerMtu(this.#format, state.family, pathMtu) };
+    return state.current < before ? state.current : undefined;
   }
 }
 

@@ -4,7 +4,7 @@
  * up the errors of others), one for the node. Memory is bounded; time is an argument.
  */
 
-export interface Rate {
+interface Rate {
   /** Tokens per second. */
   perSecond: number;
   /** Tokens that may accumulate. */
@@ -26,13 +26,6 @@ export const DEFAULT_RATE_LIMIT: RateLimitOptions = {
   entries: 4096,
 };
 
-/** Errors suppressed, by the limit that suppressed them. */
-export interface Suppressed {
-  node: number;
-  source: number;
-  pair: number;
-}
-
 /** A token bucket, full at first. Time is an argument. */
 export class TokenBucket {
   readonly #rate: Rate;
@@ -44,7 +37,7 @@ export class TokenBucket {
     this.#tokens = rate.burst;
   }
 
-  /** Tokens that are there at `nowMs`, fractions included. A clock that went back neither adds nor removes any. */
+  /** Tokens at `nowMs`, fractions included. A clock that went back neither adds nor removes any. */
   available(nowMs: number): number {
     this.#atMs ??= nowMs;
     if (nowMs > this.#atMs) {
@@ -61,7 +54,6 @@ export class TokenBucket {
 }
 
 export class RateLimiter {
-  readonly suppressed: Suppressed = { node: 0, source: 0, pair: 0 };
   readonly #options: RateLimitOptions;
   readonly #node: TokenBucket;
   readonly #sources = new Map<number, TokenBucket>();
@@ -80,10 +72,9 @@ export class RateLimiter {
   allow(source: number, pair: number, nowMs: number): boolean {
     const { source: perSource, pair: perPair, entries } = this.#options;
     const ofPair = touch(this.#pairs, pair, perPair, entries);
-    if (ofPair.available(nowMs) < 1) return this.#suppress('pair');
+    if (ofPair.available(nowMs) < 1) return false;
     const ofSource = touch(this.#sources, source, perSource, entries);
-    if (ofSource.available(nowMs) < 1) return this.#suppress('source');
-    if (this.#node.available(nowMs) < 1) return this.#suppress('node');
+    if (ofSource.available(nowMs) < 1 || this.#node.available(nowMs) < 1) return false;
     for (const bucket of [ofPair, ofSource, this.#node]) bucket.take(1);
     return true;
   }
@@ -91,11 +82,6 @@ export class RateLimiter {
   /** Sources and pairs remembered now. */
   get size(): number {
     return this.#sources.size + this.#pairs.size;
-  }
-
-  #suppress(limit: keyof Suppressed): false {
-    this.suppressed[limit]++;
-    return false;
   }
 }
 

@@ -25,7 +25,7 @@ import type { TableView } from '../tables/tables.ts';
 import { HeadEndReplication } from './head-end-replication.ts';
 import type { IcmpError } from './icmp-builder.ts';
 import { IcmpLimiter } from './icmp-limiter.ts';
-import { NeighbourResponder } from './neighbour-responder.ts';
+import { answerNeighbour } from './neighbour-responder.ts';
 
 /** What the slow path uses of its worker. */
 export interface SlowPathIo {
@@ -52,43 +52,36 @@ const COPIES = 256;
  * Egress frames that need more than a verdict. Cold by design: it allocates, and rate limits bound how often.
  */
 export class SlowPath {
-  readonly icmp = new IcmpLimiter();
-  readonly replication = new HeadEndReplication();
-  readonly neighbours: NeighbourResponder;
+  readonly #icmp = new IcmpLimiter();
+  readonly #replication = new HeadEndReplication();
   readonly #io: SlowPathIo;
   readonly #copies: Batch;
   readonly #slots = new Int32Array(COPIES);
   readonly #reply = createBatch(1, HEADROOM + REPLY_BYTES);
-  #tables: TableView | undefined;
 
-  constructor(ends: SlowPathIo) {
-    this.#io = ends;
-    this.#copies = { ...ends.batch, table: new Int32Array(COPIES * DESC_STRIDE), capacity: COPIES };
-    this.neighbours = new NeighbourResponder(address => {
-      const mac = new Uint8Array(6);
-      return this.#tables && copyMac(this.#tables, address, mac) ? mac : undefined;
-    });
+  constructor(io: SlowPathIo) {
+    this.#io = io;
+    this.#copies = { ...io.batch, table: new Int32Array(COPIES * DESC_STRIDE), capacity: COPIES };
   }
 
   /** Answers, copies or drops what `classifyEgress` did not forward. */
   handle(batch: Batch, count: number, tables: TableView): void {
-    this.#tables = tables;
     const table = batch.table;
     for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
-      if (table[at + DESC_VERDICT] === PUNT) this.#punt(batch, at);
+      if (table[at + DESC_VERDICT] === PUNT) this.#punt(batch, at, tables);
       const verdict = table[at + DESC_VERDICT];
       if (verdict === NO_PEER || verdict === TOO_BIG) this.#refuse(batch, at, tables);
       else if (verdict === FLOOD) this.#copy(batch, at, tables);
     }
   }
 
-  /** Looks at what the kernel refused: a path that shrank is told to the control thread. */
+  /** Reports a path MTU that became smaller (EMSGSIZE) to the control thread. */
   reportSendErrors(batch: Batch, count: number, tables: TableView): void {
     const table = batch.table;
     let reported = -1;
     for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
       const slot = elementAt(table, at + DESC_PEER);
-      // Without the kernel's EMSGSIZE the frame was classified as too big: its path MTU is known already.
+      // Without the kernel's EMSGSIZE the frame was classified as too big: its path MTU is known.
       if (
         table[at + DESC_VERDICT] !== TOO_BIG ||
         table[at + DESC_ERROR] === 0 ||
@@ -101,10 +94,11 @@ export class SlowPath {
     }
   }
 
-  #punt(batch: Batch, at: number): void {
+  #punt(batch: Batch, at: number, tables: TableView): void {
     const table = batch.table;
     const offset = elementAt(table, at + DESC_OFFSET);
-    const answer = this.neighbours.answer(batch.view, offset, elementAt(table, at + DESC_LENGTH));
+    const length = elementAt(table, at + DESC_LENGTH);
+    const answer = answerNeighbour(batch.view, offset, length, address => copyMac(tables, address));
     if (answer && answer.length <= REPLY_BYTES) {
       this.#reply.slab.set(answer, HEADROOM);
       this.#reply.table.fill(0);
@@ -118,7 +112,7 @@ export class SlowPath {
     }
   }
 
-  /** ICMP to the sender of a frame that cannot go on. */
+  /** Sends an ICMP error to the sender of a frame that is not forwarded. */
   #refuse(batch: Batch, at: number, tables: TableView): void {
     const table = batch.table;
     const l3 = elementAt(table, at + DESC_L3);
@@ -130,14 +124,14 @@ export class SlowPath {
     const mtu = room - Math.max(0, l3 - ETHERNET_BYTES);
     const answer =
       table[at + DESC_VERDICT] === TOO_BIG
-        ? this.icmp.tooBig(batch.view, ip, length, mtu, now)
-        : this.icmp.unreachable(batch.view, ip, length, now);
+        ? this.#icmp.tooBig(batch.view, ip, length, mtu, now)
+        : this.#icmp.unreachable(batch.view, ip, length, now);
     if (answer) this.#io.sendIcmp(answer);
   }
 
   /** Head-end replication: the same bytes to every peer. */
   #copy(batch: Batch, at: number, tables: TableView): void {
-    const copies = this.replication.plan(tables.peers, this.#slots, this.#io.nowMs());
+    const copies = this.#replication.plan(tables.peers, this.#slots, this.#io.nowMs());
     finishChecksum(batch, at);
     const table = this.#copies.table;
     for (let i = 0; i < copies; i++) {

@@ -1,5 +1,3 @@
-import { RipstopError } from '../../base/errors.ts';
-
 /** What the tables of one forwarder can hold. Fixed when their memory is made; see `TablesWriter.grow`. */
 export interface TableCapacity {
   /** Peers, at most PEERS_MAX. */
@@ -14,12 +12,3 @@ export interface TableCapacity {
 
 /** Peer slots are packed into sixteen bits beside other fields, 0 standing for "no entry". */
 export const PEERS_MAX = 65534;
-
-/** The error of a table that is too small; `key` is the configuration key that would make room. */
-export function tableFull(key: string, holds: number, wanted: number): RipstopError {
-  return new RipstopError(
-    'ECAPACITY',
-    `the tables hold ${holds} ${key} and ${wanted} are wanted`,
-    `raise capacity.${key} to ${wanted} or more`,
-  );
-}

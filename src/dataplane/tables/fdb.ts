@@ -1,4 +1,5 @@
-import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket, wordAt } from './buckets.ts';
+import { elementAt } from '../../base/at.ts';
+import { type BucketLayout, bucketsFor, bucketTable } from './buckets.ts';
 import type { Mac } from './mac.ts';
 
 /*
@@ -8,9 +9,9 @@ import type { Mac } from './mac.ts';
  *   word 0   bits 0..15 the first two bytes of the MAC, bits 16..31 peer slot + 1; 0 marks an empty bucket
  *   word 1   the last four bytes of the MAC, big-endian value
  *
- * The table uses as many buckets as its entries need, not as many as its memory could hold: a small cluster stays
- * in the first cache level whatever its capacity. Built by the writer in a half that nobody reads (`tables.ts`); a
- * torn read cannot happen while the readers keep to that protocol.
+ * The table uses as many buckets as its entries need, not as many as its memory could hold: the table of a small cluster
+ * stays in the first cache level whatever its capacity. The writer builds it in a half that no reader uses (`tables.ts`), so
+ * there are no torn reads.
  */
 /** Header: buckets - 1, and the number of entries. */
 const MASK = 0;
@@ -38,9 +39,9 @@ const LAYOUT: BucketLayout = {
   maskAt: MASK,
   countAt: COUNT,
   first: HEADER,
-  hash: (entry, at) => hashMac(wordAt(entry, at) & HI_MASK, wordAt(entry, at + 1)),
+  hash: (entry, at) => hashMac(elementAt(entry, at) & HI_MASK, elementAt(entry, at + 1)),
   isSame: (table, at, entry) =>
-    table[at + 1] === entry[1] && (wordAt(table, at) & HI_MASK) === (wordAt(entry, 0) & HI_MASK),
+    table[at + 1] === entry[1] && (elementAt(table, at) & HI_MASK) === (elementAt(entry, 0) & HI_MASK),
 };
 
 const scratch = new Int32Array(BUCKET);
@@ -51,20 +52,7 @@ function bucketOf({ hi, lo, peer }: MacEntry): Int32Array {
   return scratch;
 }
 
-/** Empties the table, with buckets for `entries`. */
-export function clearFdb(table: Int32Array, entries = 0): void {
-  clearBuckets(table, 0, LAYOUT, entries);
-}
-
-/** Puts a MAC in, in the place of the same one. The caller has checked its room. */
-export function putMac(table: Int32Array, entry: MacEntry): void {
-  putBucket(table, 0, LAYOUT, bucketOf(entry));
-}
-
-/** Takes a MAC out. */
-export function removeMac(table: Int32Array, entry: MacEntry): void {
-  removeBucket(table, 0, LAYOUT, bucketOf(entry));
-}
+export const FDB = bucketTable(LAYOUT, 0, bucketOf);
 
 /**
  * Peer slot that owns a MAC, -1 for none.

@@ -1,19 +1,19 @@
-import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket, wordAt } from './buckets.ts';
-import { addressWords, clearAddresses, findAddress, putAddress, removeAddress } from './source-table.ts';
+import { elementAt } from '../../base/at.ts';
+import { type BucketLayout, bucketsFor, bucketTable } from './buckets.ts';
+import { addressTable, addressWords, findAddress } from './source-table.ts';
 
 /*
- * Longest prefix -> peer slot. One hash table a family holds the prefixes of all lengths, the length being part of
+ * Longest prefix -> peer slot. One hash table per family holds the prefixes of all lengths, the length being part of
  * the key; a header lists the lengths that occur, longest first, with their masks. A lookup tries one length after
  * the other: a cluster gives all its nodes leases of one length, so it is one probe, whatever the number of
  * prefixes. Why not a trie or DIR-24-8: docs/decisions/0020-prefix-lookup.md.
  *
  *   IPv4   word 0 bucket mask · word 1 lengths in use · from word 2: mask, length · word 79 number of entries ·
- *          from word 80: buckets of
- *          { address, (peer slot + 1) << 8 | length }
- *   IPv6   word 0 lengths in use · from word 1: four mask words, length · from word 656: a table of `addresses.ts`
+ *          from word 80: buckets of { address, (peer slot + 1) << 8 | length }
+ *   IPv6   word 0 lengths in use · from word 1: four mask words, length · from word 656: a table of `source-table.ts`
  *
- * Addresses are big-endian values as signed int32. Built by the writer in a half that nobody reads (`tables.ts`);
- * a torn read cannot happen under that protocol.
+ * Addresses are big-endian values as signed int32. The writer builds the tables in a half that no reader uses
+ * (`tables.ts`), so there are no torn reads.
  */
 const MASK4 = 0;
 const LENGTH_COUNT4 = 1;
@@ -62,47 +62,27 @@ const LAYOUT4: BucketLayout = {
   maskAt: MASK4,
   countAt: COUNT4,
   first: BUCKETS4,
-  hash: (entry, at) => hashPrefix(wordAt(entry, at), wordAt(entry, at + 1) & LENGTH_MASK),
+  hash: (entry, at) => hashPrefix(elementAt(entry, at), elementAt(entry, at + 1) & LENGTH_MASK),
   isSame: (table, at, entry) =>
-    table[at] === entry[0] && (wordAt(table, at + 1) & LENGTH_MASK) === (wordAt(entry, 1) & LENGTH_MASK),
+    table[at] === entry[0] &&
+    (elementAt(table, at + 1) & LENGTH_MASK) === (elementAt(entry, 1) & LENGTH_MASK),
 };
 
 const scratch = new Int32Array(BUCKET4);
 
 function bucketOf({ words, length, peer }: PrefixEntry): Int32Array {
-  scratch[0] = wordAt(words, 0);
+  scratch[0] = elementAt(words, 0);
   scratch[1] = ((peer + 1) << SLOT_SHIFT) | length;
   return scratch;
 }
 
-/** Empties the table, with buckets for `entries` and no lengths. */
-export function clearLpm4(table: Int32Array, entries = 0): void {
-  table.fill(0, 0, BUCKETS4);
-  clearBuckets(table, 0, LAYOUT4, entries);
-}
-
-export function clearLpm6(table: Int32Array, entries = 0): void {
-  table.fill(0, 0, BUCKETS6);
-  clearAddresses(table, BUCKETS6, entries);
-}
-
-/** Puts a prefix in, in the place of the same one. The caller has checked its room, and sets the lengths. */
-export function putPrefix4(table: Int32Array, entry: PrefixEntry): void {
-  putBucket(table, 0, LAYOUT4, bucketOf(entry));
-}
-
-export function putPrefix6(table: Int32Array, { words, length, peer }: PrefixEntry): void {
-  putAddress(table, BUCKETS6, { words, tag: length, peer });
-}
-
-/** Takes a prefix out; the lengths stay. */
-export function removePrefix4(table: Int32Array, entry: PrefixEntry): void {
-  removeBucket(table, 0, LAYOUT4, bucketOf(entry));
-}
-
-export function removePrefix6(table: Int32Array, { words, length, peer }: PrefixEntry): void {
-  removeAddress(table, BUCKETS6, { words, tag: length, peer });
-}
+/** The prefixes of each family. A change leaves the lengths as they are: see `setLengths4` and `setLengths6`. */
+export const PREFIXES4 = bucketTable(LAYOUT4, 0, bucketOf);
+export const PREFIXES6 = addressTable(BUCKETS6, ({ words, length, peer }: PrefixEntry) => ({
+  words,
+  tag: length,
+  peer,
+}));
 
 /** Lists the lengths that a look-up tries. @param lengths each once, longest first */
 export function setLengths4(table: Int32Array, lengths: readonly number[]): void {

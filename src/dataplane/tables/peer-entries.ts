@@ -20,11 +20,11 @@ export interface PeerDefaults {
 }
 
 /** A prefix in words of the tables. */
-export interface PrefixWords extends OverlayAddress {
+interface PrefixWords extends OverlayAddress {
   readonly length: number;
 }
 
-/** What stands in the tables for one peer. */
+/** The table entries of one peer. */
 export interface PeerEntries {
   readonly peer: Peer;
   /** Its record, as `writePeer` leaves it. */
@@ -48,7 +48,6 @@ export function peerEntries(peer: Peer, defaults: PeerDefaults): PeerEntries {
     family: address.family,
     address: mappedBytesOf(address),
     port: peer.port ?? defaults.port,
-    scope: 0,
     pathMtu,
     innerMtu:
       peer.pathMtu === undefined
@@ -63,7 +62,7 @@ export function peerEntries(peer: Peer, defaults: PeerDefaults): PeerEntries {
   return { peer, record, source, mac, prefixes: peer.subnets.map(prefixWords) };
 }
 
-/** Own addresses of a peer as its record has them. A link-local one is no source of routed packets. */
+/** Own addresses of a peer for its record. Routed packets never have a link-local source. */
 function ownAddresses(addresses: readonly Address[]): Pick<PeerRecord, 'host4' | 'host6'> {
   const v4 = addresses.find(({ family }) => family === 4);
   const v6 = addresses.find(({ family, value }) => family === 6 && value >> 118n !== LINK_LOCAL);

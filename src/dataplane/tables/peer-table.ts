@@ -1,8 +1,8 @@
-import { wordAt } from './buckets.ts';
+import { elementAt } from '../../base/at.ts';
 import type { Mac } from './mac.ts';
 
 /**
- * The peer table: one record a remote node, read by the native senders. A record is thirty-two int32; `src/native`
+ * The peer table: one record per remote node, read by the native senders. A record is thirty-two int32; `src/native`
  * holds the same numbers and `dataplane/io/check-addon-layout.ts` compares them. One writer (the control thread), published by generation.
  */
 export const PEER_STRIDE = 32;
@@ -18,13 +18,11 @@ export const PEER_PATH_MTU = 6;
 export const PEER_INNER_MTU = 7;
 /** Bytes of the encapsulation header in front of every frame: 8 for VXLAN, 0 for udp. */
 export const PEER_HEADER_BYTES = 8;
-/** That header, as it stands on the wire: 8 bytes in two words. */
+/** That header as on the wire: 8 bytes in two words. */
 export const PEER_HEADER = 9;
 /** VTEP MAC of the peer: first two bytes in bits 0..15 of the first word, last four in the second, big-endian values; all zero: none. */
 export const PEER_MAC = 11;
-/** IPv6 scope (interface index) of a link-local underlay address, else 0. */
-export const PEER_SCOPE = 13;
-/** 1 when the peer finishes open inner checksums itself (remote checksum offload). */
+/** 1 when the peer completes partial inner checksums itself (remote checksum offload). */
 export const PEER_REMOTE_CHECKSUM = 14;
 /**
  * The peer's own addresses, inner sources beside those of its subnets: one word IPv4, four words IPv6, big-endian values as
@@ -33,15 +31,13 @@ export const PEER_REMOTE_CHECKSUM = 14;
 export const PEER_HOST4 = 15;
 export const PEER_HOST6 = 16;
 
-/** What a record says, as a value: for the writer, logs, `ripstop peers` and tests. */
+/** A record as a value. */
 export interface PeerRecord {
   readonly family: 4 | 6;
   /** Underlay address, 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. */
   readonly address: Uint8Array;
   /** UDP destination port. */
   readonly port: number;
-  /** Interface index of a link-local underlay address, else 0. */
-  readonly scope: number;
   /** Largest outer IP packet, bytes. */
   readonly pathMtu: number;
   /** Largest inner IP packet, bytes. */
@@ -50,7 +46,7 @@ export interface PeerRecord {
   readonly header: Uint8Array;
   /** MAC of the VTEP. */
   readonly mac: Mac | undefined;
-  /** Whether both ends finish each other's open inner checksums (remote checksum offload). */
+  /** Both ends leave inner checksums partial for each other (remote checksum offload). */
   readonly remoteChecksum?: boolean | undefined;
   /** Own address of the node in each family: one word, and four; big-endian values as signed int32. */
   readonly host4?: number | undefined;
@@ -71,7 +67,6 @@ export function writePeer(table: Int32Array, slot: number, peer: PeerRecord): vo
   table[at + PEER_PATH_MTU] = peer.pathMtu;
   table[at + PEER_INNER_MTU] = peer.innerMtu;
   table[at + PEER_HEADER_BYTES] = peer.header.length;
-  table[at + PEER_SCOPE] = peer.scope;
   table[at + PEER_REMOTE_CHECKSUM] = peer.remoteChecksum ? 1 : 0;
   bytesOf(table, at + PEER_ADDRESS, 16).set(peer.address);
   bytesOf(table, at + PEER_HEADER, 8).set(peer.header);
@@ -81,20 +76,19 @@ export function writePeer(table: Int32Array, slot: number, peer: PeerRecord): vo
   table.set(peer.host6 ?? [0, 0, 0, 0], at + PEER_HOST6);
 }
 
-/** The record of `slot` as a value of its own memory, undefined when it is empty. */
+/** A copy of the record of `slot` as a value, undefined when it is empty. */
 export function readPeer(table: Int32Array, slot: number): PeerRecord | undefined {
   const at = slot * PEER_STRIDE;
   const family = table[at + PEER_FAMILY];
   if (family !== 4 && family !== 6) return undefined;
-  const mac = { hi: wordAt(table, at + PEER_MAC), lo: wordAt(table, at + PEER_MAC + 1) };
+  const mac = { hi: elementAt(table, at + PEER_MAC), lo: elementAt(table, at + PEER_MAC + 1) };
   return {
     family,
     address: Uint8Array.from(bytesOf(table, at + PEER_ADDRESS, 16)),
-    port: wordAt(table, at + PEER_PORT),
-    scope: wordAt(table, at + PEER_SCOPE),
-    pathMtu: wordAt(table, at + PEER_PATH_MTU),
-    innerMtu: wordAt(table, at + PEER_INNER_MTU),
-    header: Uint8Array.from(bytesOf(table, at + PEER_HEADER, wordAt(table, at + PEER_HEADER_BYTES))),
+    port: elementAt(table, at + PEER_PORT),
+    pathMtu: elementAt(table, at + PEER_PATH_MTU),
+    innerMtu: elementAt(table, at + PEER_INNER_MTU),
+    header: Uint8Array.from(bytesOf(table, at + PEER_HEADER, elementAt(table, at + PEER_HEADER_BYTES))),
     mac: mac.hi === 0 && mac.lo === 0 ? undefined : mac,
     remoteChecksum: table[at + PEER_REMOTE_CHECKSUM] === 1,
     ...hostsAt(table, at),
@@ -102,7 +96,7 @@ export function readPeer(table: Int32Array, slot: number): PeerRecord | undefine
 }
 
 function hostsAt(table: Int32Array, at: number): Pick<PeerRecord, 'host4' | 'host6'> {
-  const host4 = wordAt(table, at + PEER_HOST4);
+  const host4 = elementAt(table, at + PEER_HOST4);
   const host6 = [...table.subarray(at + PEER_HOST6, at + PEER_HOST6 + 4)];
   return { ...(host4 ? { host4 } : {}), ...(host6.some(word => word !== 0) ? { host6 } : {}) };
 }

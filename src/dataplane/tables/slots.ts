@@ -2,8 +2,8 @@ import { RipstopError } from '../../base/errors.ts';
 
 /**
  * Which peer has which slot. A slot belongs to an id as long as the peer is wanted, since counters are indexed by it,
- * and passes through three states: owned; retired (the peer is gone, a reader may still count for it); free. Heap
- * memory of the writer, seen by nobody else.
+ * and passes through three states: owned; retired (the peer is gone, a reader may still count for it); free. Only the
+ * writer uses this memory.
  */
 export class PeerSlots {
   #capacity: number;
@@ -26,7 +26,7 @@ export class PeerSlots {
     return this.#byId.get(id);
   }
 
-  /** The peer that has a slot, undefined when nobody has. */
+  /** The peer that has a slot, undefined when no peer has it. */
   idOf(slot: number): string | undefined {
     return this.#ids[slot];
   }
@@ -56,7 +56,7 @@ export class PeerSlots {
     this.#retired.push(slot);
   }
 
-  /** Frees all retired slots. @returns them: whoever counts by slot resets them before the next `take` */
+  /** Frees all retired slots. @returns them; counters by slot must be reset before the next `take` */
   recycle(): number[] {
     const slots = this.#retired;
     this.#retired = [];
@@ -64,7 +64,7 @@ export class PeerSlots {
     return slots;
   }
 
-  /** Makes room for more. @throws RipstopError ECONFIG when it would be less */
+  /** Raises the capacity. @throws RipstopError ECONFIG for a smaller one */
   grow(capacity: number): void {
     if (capacity < this.#capacity)
       throw new RipstopError(

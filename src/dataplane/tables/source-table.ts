@@ -1,4 +1,5 @@
-import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket, wordAt } from './buckets.ts';
+import { elementAt } from '../../base/at.ts';
+import { type BucketLayout, type BucketTable, bucketsFor, bucketTable } from './buckets.ts';
 
 /*
  * Exact table: 128-bit address and a one-byte tag -> peer slot. Three tables are made of it: underlay sources,
@@ -7,7 +8,7 @@ import { type BucketLayout, bucketsFor, clearBuckets, putBucket, removeBucket, w
  *
  *   words 0..3  the address   word 4  (peer slot + 1) << 8 | tag; 0 marks an empty bucket   words 5..7  free
  *
- * Built by the writer in a half that nobody reads (`tables.ts`); a torn read cannot happen under that protocol.
+ * The writer builds it in a half that no reader uses (`tables.ts`), so there are no torn reads.
  */
 /** Header: buckets - 1, and the number of entries. */
 const MASK = 0;
@@ -22,7 +23,7 @@ const SLOT_SHIFT = 8;
 const NO_TAG = 0;
 
 export interface AddressEntry {
-  /** Four words of the address, signed int32; the byte order is the caller's, the same in `findAddress`. */
+  /** Four words of the address, signed int32, in the byte order that the caller of `findAddress` uses. */
   readonly words: ArrayLike<number>;
   /** 0..255 */
   readonly tag: number;
@@ -43,42 +44,42 @@ const LAYOUT: BucketLayout = {
   first: HEADER,
   hash: (entry, at) =>
     hashAddress(
-      wordAt(entry, at),
-      wordAt(entry, at + 1),
-      wordAt(entry, at + 2),
-      wordAt(entry, at + 3),
-      wordAt(entry, at + VALUE) & TAG_MASK,
+      elementAt(entry, at),
+      elementAt(entry, at + 1),
+      elementAt(entry, at + 2),
+      elementAt(entry, at + 3),
+      elementAt(entry, at + VALUE) & TAG_MASK,
     ),
   isSame: (table, at, entry) =>
     table[at + 3] === entry[3] &&
     table[at + 2] === entry[2] &&
     table[at + 1] === entry[1] &&
     table[at] === entry[0] &&
-    (wordAt(table, at + VALUE) & TAG_MASK) === (wordAt(entry, VALUE) & TAG_MASK),
+    (elementAt(table, at + VALUE) & TAG_MASK) === (elementAt(entry, VALUE) & TAG_MASK),
 };
 
 const scratch = new Int32Array(BUCKET);
 
 function bucketOf({ words, tag, peer }: AddressEntry): Int32Array {
-  for (let word = 0; word < 4; word++) scratch[word] = wordAt(words, word);
+  for (let word = 0; word < 4; word++) scratch[word] = elementAt(words, word);
   scratch[VALUE] = ((peer + 1) << SLOT_SHIFT) | tag;
   return scratch;
 }
 
-/** Empties the table that begins at `base`, with buckets for `entries`. */
-export function clearAddresses(table: Int32Array, base: number, entries = 0): void {
-  clearBuckets(table, base, LAYOUT, entries);
+/** The exact table that begins at word `base`, with entries of another kind that `toAddress` converts. */
+export function addressTable<Entry>(
+  base: number,
+  toAddress: (entry: Entry) => AddressEntry,
+): BucketTable<Entry> {
+  return bucketTable(LAYOUT, base, entry => bucketOf(toAddress(entry)));
 }
 
-/** Puts an address in, in the place of the same one. The caller has checked its room. */
-export function putAddress(table: Int32Array, base: number, entry: AddressEntry): void {
-  putBucket(table, base, LAYOUT, bucketOf(entry));
-}
-
-/** Takes an address out. */
-export function removeAddress(table: Int32Array, base: number, entry: AddressEntry): void {
-  removeBucket(table, base, LAYOUT, bucketOf(entry));
-}
+/** Underlay sources: the words of an address in memory order, and the slot of its peer. */
+export const SOURCES = addressTable(0, ({ words, peer }: Omit<AddressEntry, 'tag'>) => ({
+  words,
+  tag: NO_TAG,
+  peer,
+}));
 
 /**
  * Peer slot of an address under `tag` in the table that begins at `base`, -1 for none.

@@ -1,5 +1,5 @@
+import { elementAt } from '../../base/at.ts';
 import { RipstopError } from '../../base/errors.ts';
-import { wordAt } from './buckets.ts';
 import { PEERS_MAX, type TableCapacity } from './capacity.ts';
 import { fdbWords } from './fdb.ts';
 import { lpm4Words, lpm6Words } from './lpm.ts';
@@ -7,49 +7,44 @@ import { peerWords } from './peer-table.ts';
 import { addressWords } from './source-table.ts';
 
 /*
- * All tables of a forwarder in one SharedArrayBuffer: a header, one cache line a reader, and two halves, each a
+ * All tables of a forwarder in one SharedArrayBuffer: a header, one cache line per reader, and two halves, each a
  * whole set of tables.
  *
- *   Writer    the control thread alone (`tables-writer.ts`). It builds the half that is not current, then stores the
+ *   Writer    the control thread alone (`writer.ts`). It builds the half that is not current, then stores the
  *             next generation; generation g stands in half g & 1.
- *   Readers   one a worker thread, each with a line of its own that says which generation it is reading, or IDLE.
+ *   Readers   one per worker thread, each with its own line, which holds the generation that it is reading, or IDLE.
  *             `beginRead` before a batch, `endRead` after it and before every wait in the kernel: an idle
- *             reader holds the writer up no longer, however long it sleeps.
+ *             reader does not delay the writer, however long it sleeps.
  *   Reuse     half h is written again only when no reader's line names its generation. A reader writes its line,
  *             then looks whether the generation is still the one it wrote, and begins again when not. So either the
  *             writer sees the line and waits, or the reader sees the new generation and takes the other half.
  *   Torn read cannot happen under that rule. A reader that broke it would see a half being rebuilt: a wrong or no
  *             peer for a frame, or a probe without end; never memory outside its view.
  *   Order     Atomics are sequentially consistent. What the writer wrote before `Atomics.store` of the generation is
- *             visible to whoever loads it; the plain stores of the tables need no order among themselves. The rule
+ *             visible to every thread that loads it; the plain stores of the tables need no order among themselves. The rule
  *             above is Dekker's: both sides store, then load the other's word, and sequential consistency forbids
  *             that both miss each other.
  *
  * A batch costs a reader two loads and, after a sleep or a new generation, one ordered store; a frame costs nothing.
  */
-const MAGIC = 0;
-const VERSION = 1;
-const CAPACITY_PEERS = 2;
-const CAPACITY_MACS = 3;
-const CAPACITY_PREFIXES = 4;
-const CAPACITY_READERS = 5;
-/** Generation on a line of its own: the readers poll it. */
+const CAPACITY_PEERS = 0;
+const CAPACITY_MACS = 1;
+const CAPACITY_PREFIXES = 2;
+const CAPACITY_READERS = 3;
+/** The generation has its own cache line, because the readers poll it. */
 const GENERATION = 16;
 const READERS = 32;
 /** int32 words of a cache line. */
 const LINE = 16;
 
-/** "RSTB" */
-const MAGIC_WORD = 0x52535442;
-const LAYOUT_VERSION = 1;
 /** A reader's line while it reads nothing. */
 const IDLE = -1;
 /** Generations stay positive and keep their parity when they wrap. */
 const GENERATION_MASK = 0x7fffffff;
 
-/** One half, as views. The hot functions of `fdb.ts`, `lpm.ts` and `addresses.ts` take these arrays. */
+/** One half, as views. The hot functions of `fdb.ts`, `lpm.ts` and `source-table.ts` take these arrays. */
 export interface TableView {
-  /** Peer records by slot, `peers.ts`; what the native senders read. */
+  /** Peer records by slot (`peer-table.ts`), which the native senders read. */
   readonly peers: Int32Array;
   /** MAC -> peer, `findMac`. */
   readonly fdb: Int32Array;
@@ -59,7 +54,7 @@ export interface TableView {
   readonly prefixes6: Int32Array;
   /** Underlay source -> peer, `findPeerBySource`. */
   readonly sources: Int32Array;
-  /** Overlay address of a VTEP -> peer, `neighbours.ts`. */
+  /** Overlay address of a VTEP -> peer, `neighbour-table.ts`. */
   readonly neighbours: Int32Array;
 }
 
@@ -104,7 +99,7 @@ export function tablesBytes(capacity: TableCapacity): number {
   return (READERS + capacity.readers * LINE + 2 * halfWords(capacity)) * 4;
 }
 
-/** Memory with empty tables, generation 0, all readers idle. Throws ECONFIG for a capacity that cannot be. */
+/** Memory with empty tables, generation 0, all readers idle. @throws RipstopError ECONFIG for an impossible capacity */
 export function createTables(capacity: TableCapacity): SharedArrayBuffer {
   for (const [key, value] of Object.entries(capacity)) {
     const most = key === 'peers' ? PEERS_MAX : 1 << 22;
@@ -113,8 +108,6 @@ export function createTables(capacity: TableCapacity): SharedArrayBuffer {
   }
   const memory = new SharedArrayBuffer(tablesBytes(capacity));
   const words = new Int32Array(memory);
-  words[MAGIC] = MAGIC_WORD;
-  words[VERSION] = LAYOUT_VERSION;
   words[CAPACITY_PEERS] = capacity.peers;
   words[CAPACITY_MACS] = capacity.macs;
   words[CAPACITY_PREFIXES] = capacity.prefixes;
@@ -123,37 +116,26 @@ export function createTables(capacity: TableCapacity): SharedArrayBuffer {
   return memory;
 }
 
-/** Views of tables that another thread made. Throws ELAYOUT when the memory holds something else. */
+/** Views of tables that another thread made. */
 export function openTables(memory: SharedArrayBuffer): Tables {
   const words = new Int32Array(memory);
-  const known = words.length > READERS && words[MAGIC] === MAGIC_WORD && words[VERSION] === LAYOUT_VERSION;
   const capacity = {
-    peers: wordAt(words, CAPACITY_PEERS),
-    macs: wordAt(words, CAPACITY_MACS),
-    prefixes: wordAt(words, CAPACITY_PREFIXES),
-    readers: wordAt(words, CAPACITY_READERS),
+    peers: elementAt(words, CAPACITY_PEERS),
+    macs: elementAt(words, CAPACITY_MACS),
+    prefixes: elementAt(words, CAPACITY_PREFIXES),
+    readers: elementAt(words, CAPACITY_READERS),
   };
-  if (!known || tablesBytes(capacity) !== memory.byteLength)
-    throw new RipstopError(
-      'ELAYOUT',
-      'the shared memory holds no tables of this version',
-      'restart all workers',
-    );
   const first = READERS + capacity.readers * LINE;
   const even = viewAt(words, first, capacity);
   const odd = viewAt(words, first + halfWords(capacity), capacity);
   return { memory, words, capacity, even, odd };
 }
 
-/** The tables for reader number `reader`, 0 to `capacity.readers - 1`; one thread a number. Throws ECAPACITY. */
+/** The tables for reader `reader`, 0 to `capacity.readers - 1`. Each number is for one thread. */
 export function openReader(memory: SharedArrayBuffer, reader: number): TablesReader {
   const tables = openTables(memory);
   if (reader < 0 || reader >= tables.capacity.readers)
-    throw new RipstopError(
-      'ECAPACITY',
-      `reader ${reader} of tables made for ${tables.capacity.readers} readers`,
-      'raise capacity.readers',
-    );
+    throw new RangeError(`bug: reader ${reader} of tables made for ${tables.capacity.readers} readers`);
   return { ...tables, line: READERS + reader * LINE };
 }
 
@@ -199,7 +181,7 @@ export function currentView(tables: Tables): TableView {
   return (generationOf(tables) & 1) === 0 ? tables.even : tables.odd;
 }
 
-/** Readers whose line names a generation that is not the current one: while there are any, the other half is theirs. */
+/** Readers of a former generation: while there are any, the other half must not be written. */
 export function laggingReaders(tables: Tables): number[] {
   const generation = generationOf(tables);
   const stale: number[] = [];
@@ -215,7 +197,7 @@ export function publishGeneration(tables: Tables): void {
   Atomics.store(tables.words, GENERATION, (generationOf(tables) + 1) & GENERATION_MASK);
 }
 
-/** Frees the line of a reader whose thread has ended, also by a crash: it may never have left. */
+/** Frees the line of a reader whose thread has ended; a crash may have left it in use. */
 export function removeReader(tables: Tables, reader: number): void {
   Atomics.store(tables.words, READERS + reader * LINE, IDLE);
 }

@@ -1,6 +1,7 @@
+import { RipstopError } from '../../base/errors.ts';
 import { formatPrefix, type Prefix } from '../../ip/prefix.ts';
 import type { Peer } from '../descriptor/peer.ts';
-import { type TableCapacity, tableFull } from './capacity.ts';
+import type { TableCapacity } from './capacity.ts';
 
 /** Entries of the tables that some peers take. */
 export interface TableNeeds {
@@ -68,5 +69,10 @@ function nameOf(key: string, { subnets }: Peer): string {
 /** @throws RipstopError ECAPACITY (names the key) */
 export function checkRoom(needs: TableNeeds, capacity: TableCapacity): void {
   for (const key of ['peers', 'macs', 'prefixes'] as const)
-    if (needs[key] > capacity[key]) throw tableFull(key, capacity[key], needs[key]);
+    if (needs[key] > capacity[key])
+      throw new RipstopError(
+        'ECAPACITY',
+        `the tables hold ${capacity[key]} ${key} and ${needs[key]} are wanted`,
+        `raise capacity.${key} to ${needs[key]} or more`,
+      );
 }

@@ -27,16 +27,16 @@ export class TablesWriter {
   #halves: readonly [Half, Half];
   readonly #index = new UniqueIndex();
   readonly #wanted = new Map<string, PeerEntries>();
-  /** Peers that found no room, and why. */
+  /** Peers for which the tables have no room, with the error. */
   readonly #refused = new Map<string, { peer: Peer; error: RipstopError }>();
   /** Ids that are no longer wanted and still have a slot. */
   readonly #left = new Set<string>();
   /** Readers do not see all of `#wanted` yet. */
   #waits = false;
-  /** Some readers are still in the memory before this one. */
+  /** Some readers still use the memory before the last `grow`. */
   #isMoving = false;
 
-  /** @param resetSlot resets what is counted for a slot: its peer is gone, no reader touches it, the next peer may get it */
+  /** @param resetSlot resets the counts of a slot: its peer is gone, no reader uses it, and the next peer may get it */
   constructor(
     capacity: TableCapacity,
     defaults: PeerDefaults,
@@ -64,12 +64,12 @@ export class TablesWriter {
     return ((generationOf(this.#tables) & 1) === 0 ? even : odd).peers;
   }
 
-  /** A peer as it is wanted, whether readers see it already or not. */
+  /** The newest version of a peer, whether readers see it already or not. */
   peer(id: string): Peer | undefined {
     return this.#wanted.get(id)?.peer;
   }
 
-  /** Peers that found no room, and why; each is tried again with every change. */
+  /** Peers for which the tables have no room, with the error. Each is tried again with every change. */
   get refused(): ReadonlyMap<string, { readonly error: RipstopError }> {
     return this.#refused;
   }
@@ -90,18 +90,18 @@ export class TablesWriter {
   }
 
   /**
-   * Changes some peers. One that finds no room is left out and stands in `refused`. The cost is that of the peers that are
-   * named.
-   * @returns true when readers see all of it from now on; false when a reader has not moved on yet: the newest state
-   * waits, and `flush` publishes it. A batch lasts well under a millisecond, so a call a little later succeeds.
-   * @throws Error (a bug), RipstopError ECONFIG for the first peer that cannot be; all others have been changed then
+   * Changes some peers. A peer for which there is no room is left out and listed in `refused`. The cost depends on the number
+   * of named peers only.
+   * @returns true when readers see the new state from now on; false when a reader still uses the other half: then `flush`
+   * publishes the newest state. A batch lasts well under a millisecond, so a call a little later succeeds.
+   * @throws Error (a bug), RipstopError ECONFIG for the first invalid peer; all others have been changed then
    */
   change({ set, removed }: PeerChanges): boolean {
     for (const id of removed) this.#drop(id);
     const changed = set.filter(peer => this.peer(peer.id) !== peer);
     for (const { id } of changed) this.#drop(id);
     const again = [...this.#refused.values()];
-    for (const { peer } of again) if (!this.#take(peer)) break; // one more that finds no room: nor will the rest
+    for (const { peer } of again) if (!this.#take(peer)) break; // no room for one: none for the rest
     const faults: unknown[] = [];
     for (const peer of changed)
       try {
@@ -149,7 +149,7 @@ export class TablesWriter {
     this.#waits = true;
   }
 
-  /** Publishes what waits, if something does and readers have moved on. @returns true when nothing waits */
+  /** Publishes pending changes unless a reader still uses the other half. @returns true when none is pending */
   flush(): boolean {
     if (!this.#waits) return true;
     if (!this.canPublish()) return false;
@@ -164,21 +164,20 @@ export class TablesWriter {
     const half = (generationOf(this.#tables) & 1) === 0 ? odd : even;
     for (const id of this.#left) this.slots.release(id);
     this.#left.clear();
-    // Where all slots are taken, those that came wait for the ones that left: these give their slots up one generation
-    // ahead of those who take them over.
+    // When all slots are taken, new peers wait: the slots of removed peers become free one generation later.
     half.update(this.#wanted, id => this.slots.take(id));
     publishGeneration(this.#tables);
     this.#waits = half.isBehind;
   }
 
-  /** The thread of a reader has ended: it holds nothing up from now on. */
+  /** The thread of a reader has ended. */
   removeReader(reader: number): void {
     removeReader(this.#tables, reader);
   }
 
   /**
-   * Goes on in new, larger memory, with the same peers in the same slots. Hand `memory` to every reader, and call `moved`
-   * when all have taken it: until then nothing is published, since the new memory does not tell who lingers in the old.
+   * Continues in new, larger memory, with the same peers in the same slots. Pass `memory` to every reader, and call `moved`
+   * when all of them use it: until then nothing is published, because the new memory does not show readers of the old.
    * @throws ECONFIG when `capacity` has fewer peer slots
    */
   grow(capacity: TableCapacity): void {
@@ -190,7 +189,7 @@ export class TablesWriter {
     this.#isMoving = true;
   }
 
-  /** All readers have taken the memory of the last `grow`. */
+  /** All readers use the memory of the last `grow`. */
   moved(): void {
     this.#isMoving = false;
   }

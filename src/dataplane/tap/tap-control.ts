@@ -1,8 +1,8 @@
 import { createRing } from '../descriptor/ring.ts';
 
 /**
- * Taps of a data plane. Each has its own filter and its own ring in every worker, so that captures neither wait for each
- * other nor lose records to each other. The kernel gives no memory to a ring before its tap is used.
+ * Taps of a data plane. Each has its own filter and its own ring in every worker, so that captures do not affect each
+ * other. The kernel allocates the pages of a ring when its tap is first used.
  */
 export const TAPS = 6;
 /** The tap that feeds the flow table; the others are for captures. */
@@ -66,7 +66,7 @@ function writeFilter(words: Int32Array, wanted: TapFilter): void {
 }
 
 /** Bytes of a worker's ring: some thousand frames of snap length 128, or sixty whole GSO packets. */
-export const RING_BYTES = 4 << 20;
+const RING_BYTES = 4 << 20;
 
 /** Memory of one tap's ring in one worker. */
 export function createTapRing(bytes = RING_BYTES): SharedArrayBuffer {

@@ -48,9 +48,9 @@ import {
 import { CONTROL_PEER, CONTROL_POINTS, CONTROL_SNAP, CONTROL_VERDICTS, tapWords } from './tap-control.ts';
 
 /*
- * Where a worker copies frames for captures. After each batch the worker calls `tapBatch`, which looks at one word and,
- * while a point is on, copies what the tap's filter selects into a ring. It never waits. Everything else of a capture
- * happens on the other side of that ring.
+ * A worker copies frames for captures here. After each batch it calls `tapBatch`, which reads one word and, while a point is
+ * on, copies the frames that the tap's filter selects into a ring. It never waits. The rest of a capture is done by the
+ * reader of the ring.
  *
  * After a batch the verdicts are final and the bytes are still in the slab; a frame that was sent whole has its checksum
  * filled in and its offload fields cleared by then.
@@ -69,7 +69,7 @@ function maskOf(verdicts: readonly number[]): number {
 }
 
 /** What a tap needs of its worker. Constant while the worker runs. */
-export interface TapOptions {
+interface TapOptions {
   readonly control: SharedArrayBuffer;
   /** Of `createTapRing`, by tap. */
   readonly rings: readonly SharedArrayBuffer[];
@@ -106,7 +106,7 @@ export interface Taps {
   readonly each: readonly Tap[];
 }
 
-/** Opens a worker's side; call it in the worker, whose `performance.now()` the stamps go by. */
+/** Opens a worker's side. Call it in the worker: the time stamps are based on its `performance.now()`. */
 export function openTaps(options: TapOptions): Taps {
   const { batch } = options;
   const seconds = Math.floor(performance.timeOrigin / 1000);
@@ -132,7 +132,7 @@ export function openTaps(options: TapOptions): Taps {
 }
 
 /**
- * Points that are on for this worker, at one tap or at any, 0 when it has nothing to capture. Once a batch.
+ * Points that are on for this worker, at one tap or at any, 0 when nothing is captured. Once per batch.
  * @hot
  */
 export function activePoints(tap: Tap | Taps): number {
@@ -148,10 +148,10 @@ export function noteRead(taps: Taps): void {
 }
 
 /**
- * Copies the wanted ones of the descriptors 0..count-1 into the ring; `commit` of `dataplane/descriptor/ring.ts` publishes them, once
- * a batch. What does not fit is counted by the ring and lost to the capture, never to the traffic.
+ * Copies the wanted ones of the descriptors 0..count-1 into the ring; `commit` of `dataplane/descriptor/ring.ts` publishes them once
+ * per batch. Records that do not fit are counted by the ring and missing in the capture; traffic is not affected.
  * @param points result of `activePoints`, not 0
- * @param sources source addresses of the batch as in `dataplane/io/interfaces.ts`; not looked at on egress
+ * @param sources source addresses of the batch as in `dataplane/io/interfaces.ts`; not used on egress
  * @param nowMs `performance.now()` of the batch
  * @param latencyNs nanoseconds since it was read, below 2^29
  * @hot

@@ -30,12 +30,7 @@ SumLong(const uint8_t* bytes, size_t size) {
   uint64_t total = 0;
   for (int lane = 0; lane < 8; lane++) total += sums[lane];
   // A multiple of 128 is even, so the words of the rest line up with those before.
-  for (; at + 4 <= size; at += 4) total += Load32(bytes + at);
-  if (size - at >= 2) {
-    total += Load16(bytes + at);
-    at += 2;
-  }
-  return size > at ? total + bytes[at] : total;
+  return total + Sum(bytes + at, size - at);
 }
 
 }  // namespace ripstop

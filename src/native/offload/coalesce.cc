@@ -90,8 +90,8 @@ Merge TryMerge(Run* run, uint8_t* frame, const HeaderOffsets& headers, int32_t* 
     if (Big32(frame + headers.l4 + 4) != run->next_sequence) return Merge::kRefused;
     if (!SameTransportHeader(run->frame, frame, headers)) return Merge::kRefused;
   }
-  // Merging vouches for the checksums: the kernel will not look at them again. The IPv4 header's is rebuilt, so it must
-  // be right too; under remote checksum offload the outer UDP checksum has covered both.
+  // The kernel does not verify the checksums of a merged packet, so they are verified here. The one of the IPv4 header
+  // is rebuilt, so it must be right too; under remote checksum offload the outer UDP checksum has covered both.
   const auto acceptable = [flags](Checksum state) {
     return state == Checksum::kGood || (state == Checksum::kPartial && (flags & kAcceptPartial));
   };
@@ -114,16 +114,16 @@ Merge TryMerge(Run* run, uint8_t* frame, const HeaderOffsets& headers, int32_t* 
   return Merge::kJoined;
 }
 
-size_t BuildHeader(const Run& run, size_t vnet_size, uint32_t segment_hint, uint8_t* out) {
+size_t BuildHeader(const Run& run, uint32_t segment_hint, uint8_t* out) {
   const HeaderOffsets& headers = run.headers;
-  uint8_t* header = out + vnet_size;
-  memset(out, 0, vnet_size);
+  VnetHeader vnet{};
+  uint8_t* header = out + sizeof vnet;
+  memset(out, 0, sizeof vnet);
   memcpy(header, run.frame, headers.payload);
   const uint32_t segment = run.count > 1 ? run.segment : segment_hint;
   const bool is_gso = segment != 0 && run.payload > segment;
-  if (run.count == 1 && !is_gso && !run.partial) return vnet_size + headers.payload;
+  if (run.count == 1 && !is_gso && !run.partial) return sizeof vnet + headers.payload;
 
-  VnetHeader vnet{};
   vnet.flags = kNeedsCsum;
   vnet.csum_start = headers.l4;
   vnet.csum_offset = ChecksumOffset(headers.protocol);
@@ -132,7 +132,7 @@ size_t BuildHeader(const Run& run, size_t vnet_size, uint32_t segment_hint, uint
     vnet.gso_type = headers.protocol == kUdp ? kGsoUdp : headers.version == 4 ? kGsoTcp4 : kGsoTcp6;
     vnet.gso_size = static_cast<uint16_t>(segment);
   }
-  memcpy(out, &vnet, vnet_size < sizeof vnet ? vnet_size : sizeof vnet);
+  memcpy(out, &vnet, sizeof vnet);
 
   uint8_t* ip = header + headers.l3;
   uint8_t* l4 = header + headers.l4;
@@ -147,7 +147,7 @@ size_t BuildHeader(const Run& run, size_t vnet_size, uint32_t segment_hint, uint
   if (headers.protocol == kUdp) StoreBig16(l4 + 4, length);
   if (headers.protocol == kTcp) l4[13] |= run.push;
   Store16(l4 + vnet.csum_offset, Fold(PseudoSum(header, headers, length)));
-  return vnet_size + headers.payload;
+  return sizeof vnet + headers.payload;
 }
 
 }  // namespace ripstop

@@ -38,7 +38,7 @@ struct Run {
   bool remote;                // and the encapsulation says so (remote checksum offload): they are not verified
   int32_t* first;             // descriptor of the first frame
   iovec pieces[kRunMax];      // payloads; [0] is the first frame's
-  int32_t* members[kRunMax];  // descriptors, for the fate of the write
+  int32_t* members[kRunMax];  // descriptors, for the result of the write
 };
 
 enum class Merge { kJoined, kRefused, kCorrupt };
@@ -57,6 +57,6 @@ Merge TryMerge(Run* run, uint8_t* frame, const HeaderOffsets& headers, int32_t* 
 // Writes the virtio-net header and the merged packet header to `out`; returns their bytes. A run of one keeps its own
 // checksum; a merged run leaves it to the receiving kernel, seeded with the pseudo-header sum.
 // `segment_hint` is the segment size for a lone frame that is itself a GSO packet (0: it is not).
-size_t BuildHeader(const Run& run, size_t vnet_size, uint32_t segment_hint, uint8_t* out);
+size_t BuildHeader(const Run& run, uint32_t segment_hint, uint8_t* out);
 
 }  // namespace ripstop

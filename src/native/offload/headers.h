@@ -1,5 +1,5 @@
-// One look at an inner packet: where its headers are, and whether it says the truth about their lengths. Pure: no
-// system calls, no N-API; the fuzzers call it directly.
+// Finds the headers of an inner packet and checks their length fields. Pure: no system calls, no N-API; the fuzzers
+// call it directly.
 #pragma once
 
 #include <cstddef>

@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       continue;
     if (open) {
       uint8_t out[kHeaderMax + sizeof(VnetHeader)];
-      const size_t header = BuildHeader(*run, sizeof(VnetHeader), data[0] & 16 ? 1 + data[1] : 0, out);
+      const size_t header = BuildHeader(*run, data[0] & 16 ? 1 + data[1] : 0, out);
       uint32_t payload = 0;
       for (uint32_t i = 0; i < run->count; i++) payload += static_cast<uint32_t>(run->pieces[i].iov_len);
       if (header != sizeof(VnetHeader) + run->headers.payload || payload != run->payload || payload > 65535) abort();

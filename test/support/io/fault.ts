@@ -96,7 +96,6 @@ export function faultyDevice(
     counts: spoiler.counts,
     readBatch: (batch, timeoutMs) => spoiler.spoil(batch, device.readBatch(batch, timeoutMs)),
     writeBatch: (batch, count) => device.writeBatch(batch, count),
-    close: () => device.close(),
   };
 }
 
@@ -111,6 +110,5 @@ export function faultyPort(
     sources: port.sources,
     sendBatch: (batch, count, peers) => port.sendBatch(batch, count, peers),
     receiveBatch: (batch, timeoutMs) => spoiler.spoil(batch, port.receiveBatch(batch, timeoutMs)),
-    close: () => port.close(),
   };
 }

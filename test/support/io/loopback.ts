@@ -98,10 +98,6 @@ export class LoopbackDevice implements FrameDevice {
     }
     return 0;
   }
-
-  close(): void {
-    this.#left = 0;
-  }
 }
 
 /** Bytes in front of a datagram in a loopback wire: its length. */
@@ -177,11 +173,6 @@ export class LoopbackPort implements DatagramPort {
       count++;
     }
     return count;
-  }
-
-  close(): void {
-    this.#out.clear();
-    this.#in.clear();
   }
 }
 

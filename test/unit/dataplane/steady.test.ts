@@ -22,8 +22,7 @@ function between(...args: string[]): { lines: string[]; carried: number; grown: 
   const lines = run.stdout.split('\n');
   const begin = lines.indexOf('MARK begin');
   const end = lines.indexOf('MARK end');
-  if (run.status !== 0 || begin < 0 || end < 0)
-    throw new Error(`the run failed: ${run.stderr.slice(-2000)}`);
+  if (run.status !== 0 || begin < 0 || end < 0) throw new Error(`the run failed: ${run.stderr.slice(-2000)}`);
   const [, carried, grown] = /carried (\d+) grown (-?\d+)/.exec(run.stdout) ?? [];
   return { lines: lines.slice(begin + 1, end), carried: Number(carried), grown: Number(grown) };
 }

@@ -19,7 +19,6 @@ t.test('every peer gets one copy, empty records none', async t => {
   t.strictSame(plan(flood, table(8, [1, 2, 5]), 0), [1, 2, 5]);
   t.strictSame(plan(flood, table(8, []), 1), []);
   t.strictSame(plan(flood, new Int32Array(0), 2), []);
-  t.strictSame(flood.counts, { frames: 3, copies: 3, withheld: 0 });
 });
 
 t.test('with more peers than copies, frames take turns', async t => {
@@ -33,7 +32,6 @@ t.test('with more peers than copies, frames take turns', async t => {
     [2, 3],
     [6, 7],
   ]);
-  t.strictSame(flood.counts, { frames: 5, copies: 10, withheld: 15 });
 });
 
 t.test('the caller’s room bounds the copies too, and a table that shrank does no harm', async t => {
@@ -55,8 +53,6 @@ t.test('copies a second are bounded', async t => {
   let copies = 0;
   for (let ms = 1; ms <= 10_000; ms++) copies += plan(flood, peers, ms).length;
   t.ok(copies >= 50 * 10 && copies <= 50 * 11, `${copies} copies in 10 s`);
-  t.equal(flood.counts.copies, copies);
-  t.equal(flood.counts.copies + flood.counts.withheld, 100_000);
   const before = plan(flood, peers, 20_000).length;
   t.equal(before, 10, 'a second later there are tokens again');
   plan(flood, peers, 20_000);

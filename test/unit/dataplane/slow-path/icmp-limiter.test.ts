@@ -1,7 +1,6 @@
 import t from 'tap';
 import { viewOf } from '../../../../encap/wire/addresses.ts';
 import { sum } from '../../../../encap/wire/checksum.ts';
-import * as icmpv6 from '../../../../encap/wire/icmpv6.ts';
 import { buildTooBig, buildUnreachable } from '../../../../src/dataplane/slow-path/icmp-builder.ts';
 import { IcmpLimiter } from '../../../../src/dataplane/slow-path/icmp-limiter.ts';
 import { packet4, packet6 } from './fixtures/packets.ts';
@@ -28,11 +27,11 @@ t.test('as much of the packet is quoted as fits: 576 bytes of IPv4, 1280 of IPv6
     const packet = packet6(new Uint8Array(bytes - 40).fill(7));
     const answer = buildTooBig(viewOf(packet), 0, bytes, 1400);
     t.strictSame(answer.message.subarray(8), packet.subarray(0, quoted));
-    t.equal(icmpv6.checksum(viewOf(answer.message), 0), 0, 'the kernel fills it in');
+    t.equal(viewOf(answer.message).getUint16(2), 0, 'the kernel fills it in');
   }
 });
 
-t.test('padding behind the packet and a superframe’s other bytes are not quoted', async t => {
+t.test('padding behind the packet and other bytes of a GSO packet are not quoted', async t => {
   const packet = packet4(new Uint8Array(8));
   const padded = new Uint8Array(packet.length + 18).fill(0xee);
   padded.set(packet);
@@ -43,7 +42,7 @@ t.test('the MTU is never one that a receiver must ignore', async t => {
   const four = packet4(new Uint8Array(600));
   const six = packet6(new Uint8Array(1400));
   const mtu4 = (mtu: number) => viewOf(buildTooBig(viewOf(four), 0, four.length, mtu).message).getUint16(6);
-  const mtu6 = (mtu: number) => icmpv6.mtu(viewOf(buildTooBig(viewOf(six), 0, six.length, mtu).message), 0);
+  const mtu6 = (mtu: number) => viewOf(buildTooBig(viewOf(six), 0, six.length, mtu).message).getUint32(4);
   t.strictSame([mtu4(0), mtu4(67), mtu4(68), mtu4(1450), mtu4(70_000)], [68, 68, 68, 1450, 65_535]);
   t.strictSame([mtu6(0), mtu6(1279), mtu6(1280), mtu6(1430)], [1280, 1280, 1280, 1430]);
 });
@@ -56,7 +55,7 @@ t.test('what is no IP packet is not answered', async t => {
   }
 });
 
-t.test('answers, suppressions and refusals are counted; the kinds do not share a limit', async t => {
+t.test('the two kinds of errors do not share a limit', async t => {
   const rate = { perSecond: 1, burst: 2 };
   const answers = new IcmpLimiter({ node: rate, source: rate, pair: rate, entries: 8 });
   const packet = packet4(new Uint8Array(8));
@@ -69,13 +68,6 @@ t.test('answers, suppressions and refusals are counted; the kinds do not share a
   t.ok(answers.tooBig(view, 0, packet.length, 1400, 1000), 'too-big has tokens of its own');
   const group = packet4(new Uint8Array(8), { destination: '224.0.0.1' });
   t.equal(answers.unreachable(viewOf(group), 0, group.length, 9000), undefined, 'to a group');
-  t.strictSame(answers.counts(), {
-    unreachable: 3,
-    tooBig: 1,
-    unanswerable: 1,
-    suppressedUnreachable: { node: 0, source: 0, pair: 3 },
-    suppressedTooBig: { node: 0, source: 0, pair: 0 },
-  });
 });
 
 t.test('each pod and each pair has its own limit', async t => {

@@ -23,7 +23,6 @@ t.test('one pair: a burst, then one a second', async t => {
   let allowed = 0;
   for (let ms = 0; ms < 10_000; ms += 10) if (allow(limiter, 'a', 'b', ms)) allowed++;
   t.equal(allowed, 6 + 9);
-  t.strictSame(limiter.suppressed, { node: 0, source: 0, pair: 1000 - 15 });
 });
 
 t.test('one source that scans has its own limit and leaves the node’s tokens to others', async t => {
@@ -39,7 +38,6 @@ t.test('one source that scans has its own limit and leaves the node’s tokens t
   t.ok(scanner <= source.burst + source.perSecond * 5, `${scanner} answers to the scanner`);
   t.ok(scanner >= source.perSecond * 5, `${scanner} answers to the scanner`);
   t.equal(others, 5, 'the other pod got every answer');
-  t.ok(limiter.suppressed.source > 0 && limiter.suppressed.node === 0);
   t.ok(node.perSecond > source.perSecond);
 });
 
@@ -57,7 +55,6 @@ t.test('many sources together meet the node’s limit, and memory stays bounded'
   t.ok(allowed <= burst + perSecond * 3, `${allowed} allowed`);
   t.ok(allowed >= perSecond * 2.9, `${allowed} allowed`);
   t.equal(most, 128, '64 sources and 64 pairs');
-  t.equal(limiter.suppressed.node, 30_000 - allowed);
 });
 
 t.test('the pair not seen for longest is forgotten first', async t => {
@@ -92,5 +89,4 @@ t.test('a refusal takes no token from the limits that would have allowed', async
   for (let i = 0; i < 5; i++) t.notOk(allow(limiter, 'a', 'b', 0), 'the pair is empty');
   t.ok(allow(limiter, 'a', 'c', 0), 'the node still has its second token');
   t.notOk(allow(limiter, 'a', 'd', 0));
-  t.strictSame(limiter.suppressed, { node: 1, source: 0, pair: 5 });
 });

@@ -10,7 +10,6 @@ import {
   endRead,
   generationOf,
   openReader,
-  openTables,
   type TablesReader,
   tablesBytes,
 } from '../../../../src/dataplane/tables/tables.ts';
@@ -57,16 +56,13 @@ t.test('a published peer is found by each of its names', async t => {
     'VTEP at the network address',
   );
   t.equal(findNeighbour(view, { family: 6, words: [0x20010db8, 2, 0, 0] }), slot);
-  const mac = new Uint8Array(6);
   const ipv4 = (last: number) => Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 2, last);
-  t.ok(copyMac(view, ipv4(0), mac));
-  t.strictSame(mac, Uint8Array.of(2, 0, 0, 0, 0, 2));
-  t.notOk(copyMac(view, ipv4(1), mac));
+  t.strictSame(copyMac(view, ipv4(0)), Uint8Array.of(2, 0, 0, 0, 0, 2));
+  t.equal(copyMac(view, ipv4(1)), undefined);
   t.same(readPeer(view.peers, slot), {
     family: 4,
     address: mapped(10, 9, 8, 7),
     port: 8472,
-    scope: 0,
     pathMtu: 1500,
     innerMtu: 1450,
     header: Uint8Array.of(8, 0, 0, 0, 0, 0, 1, 0),
@@ -232,12 +228,8 @@ t.test('larger memory: same peers, same slots; nothing is published until all re
 t.test('memory is as large as it says, and stated', async t => {
   const capacity = { peers: 1024, macs: 1024, prefixes: 1024, readers: 4 };
   t.equal(createTables(capacity).byteLength, tablesBytes(capacity));
-  t.ok(tablesBytes(capacity) / 1024 < 1024, 'less than 1 KiB a peer with all its tables, both halves');
-  t.throws(() => openTables(new SharedArrayBuffer(4096)), { code: 'ELAYOUT' });
-  t.throws(() => openReader(createTables(CAPACITY), 2), {
-    code: 'ECAPACITY',
-    hint: 'raise capacity.readers',
-  });
+  t.ok(tablesBytes(capacity) / 1024 < 1024, 'less than 1 KiB per peer with all its tables, both halves');
+  t.throws(() => openReader(createTables(CAPACITY), 2), RangeError);
   t.throws(() => createTables({ ...CAPACITY, peers: 65535 }), {
     code: 'ECONFIG',
     message: /capacity\.peers: 65535/,
