@@ -3,7 +3,7 @@ import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { codeOf, hasCode, RipstopError } from '../base/errors.ts';
 
-/** What a program left behind. */
+/** Output and exit code of a program. */
 export interface CommandResult {
   readonly stdout: string;
   readonly stderr: string;
@@ -15,11 +15,11 @@ interface CommandOptions {
   /** Path of the network namespace to run in; '' or absent for the caller's own. */
   netns?: string;
   input?: string;
-  /** The program is killed after so many milliseconds. */
+  /** The program is killed after this time. */
   timeoutMs?: number;
-  /** Exit codes that are no failure; only 0 when absent. */
+  /** Exit codes that are not a failure; only 0 when absent. */
   accept?: readonly number[];
-  /** Variables beside PATH and LC_ALL=C; nothing else of the own environment is handed on. */
+  /** Variables besides PATH and LC_ALL=C; no others of this process are passed. */
   env?: Readonly<Record<string, string>>;
 }
 
@@ -90,14 +90,8 @@ function inputFile(text: string): number {
       trouble = error;
     }
   }
-  throw new RipstopError(
-    'EIO',
-    'no folder for the input of a program: /run, /dev/shm and TMPDIR refuse files',
-    undefined,
-    {
-      cause: trouble,
-    },
-  );
+  const what = 'no folder for the input of a program: /run, /dev/shm and TMPDIR refuse files';
+  throw new RipstopError('EIO', what, undefined, { cause: trouble });
 }
 
 function gather(stream: NodeJS.ReadableStream | null): () => string {
@@ -110,34 +104,21 @@ function gather(stream: NodeJS.ReadableStream | null): () => string {
   return () => Buffer.concat(chunks).toString('utf8');
 }
 
-function startFailure(file: string, error: Error): RipstopError {
-  if (hasCode(error, 'ENOENT'))
-    return new RipstopError(
-      'ENOENT',
-      `${file}: is not installed`,
-      `install the package that brings ${file}`,
-      {
-        cause: error,
-      },
-    );
-  return new RipstopError(
-    codeOf(error, 'ECOMMAND'),
-    `${file}: cannot be started (${codeOf(error)})`,
-    undefined,
-    {
-      cause: error,
-    },
-  );
+/** The error for a program that cannot be found. */
+export function notInstalled(program: string, cause?: unknown): RipstopError {
+  const hint = `install the package that brings ${program}`;
+  return new RipstopError('ENOENT', `${program}: is not installed`, hint, { cause });
+}
+
+function startFailure(file: string, cause: Error): RipstopError {
+  if (hasCode(cause, 'ENOENT')) return notInstalled(file, cause);
+  const what = `${file}: cannot be started (${codeOf(cause)})`;
+  return new RipstopError(codeOf(cause, 'ECOMMAND'), what, undefined, { cause });
 }
 
 function commandFailure(program: string, args: readonly string[], result: CommandResult): RipstopError {
   const words = result.stderr.trim() || result.stdout.trim() || `exit code ${result.code}`;
-  if (/^nsenter: failed to execute/.test(words))
-    return new RipstopError(
-      'ENOENT',
-      `${program}: is not installed`,
-      `install the package that brings ${program}`,
-    );
+  if (/^nsenter: failed to execute/.test(words)) return notInstalled(program);
   const [first] = words.split('\n');
   return new RipstopError('ECOMMAND', `${[program, ...args].join(' ')}: ${first}`);
 }

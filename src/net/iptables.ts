@@ -1,7 +1,6 @@
 import { accessSync, constants } from 'node:fs';
-import { RipstopError } from '../base/errors.ts';
 import type { Family } from '../ip/address.ts';
-import { runCommand, SEARCH } from './command.ts';
+import { notInstalled, runCommand, SEARCH } from './command.ts';
 import { isNetError } from './error.ts';
 import { hasNftChain, hasNftTable } from './nft/presence.ts';
 import { readNamespaceFile } from './sysctl.ts';
@@ -49,7 +48,7 @@ async function programOf(variant: Variant | undefined, family: Family, tail: str
     const { stdout } = await runCommand(program(family), ['--version']);
     if (/nf_tables/.test(stdout) === (variant === 'nft')) return program(family, tail);
   }
-  throw new RipstopError('ENOENT', `${named}: is not installed`, `install the package that brings ${named}`);
+  throw notInstalled(named);
 }
 
 /** Whether the old interface of iptables has this table in the namespace. It makes a table when it is first used. */

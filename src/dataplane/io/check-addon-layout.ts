@@ -1,85 +1,43 @@
-import { GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
+import * as vnet from '../../../encap/wire/vnet-hdr.ts';
 import { RipstopError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
-import * as desc from '../descriptor/descriptor.ts';
+import * as descriptor from '../descriptor/descriptor.ts';
 import * as args from '../descriptor/native-arguments.ts';
 import * as source from '../descriptor/source.ts';
 import * as stats from '../descriptor/stats.ts';
 import * as verdicts from '../descriptor/verdicts.ts';
 import * as peer from '../tables/peer-table.ts';
 
-type Constants = Readonly<Record<string, Readonly<Record<string, number>>>>;
+type Constants = Readonly<Record<string, Readonly<Record<string, number | undefined>>>>;
+
+/** The constants `names` of a module by name without `prefix`. */
+function numbers(module: object, prefix: string, names: string): Record<string, number | undefined> {
+  const values = module as Record<string, number | undefined>;
+  return Object.fromEntries(names.split(' ').map(name => [name, values[prefix + name] ?? values[name]]));
+}
 
 /** Every number of the data plane that C++ and TypeScript share, by the group and name that the addon exports it under. */
 const SHARED: Constants = {
-  descriptor: {
-    OFFSET: desc.DESC_OFFSET,
-    LENGTH: desc.DESC_LENGTH,
-    OFFLOAD: desc.DESC_OFFLOAD,
-    GSO_SIZE: desc.DESC_GSO_SIZE,
-    CSUM_START: desc.DESC_CSUM_START,
-    CSUM_OFFSET: desc.DESC_CSUM_OFFSET,
-    VERDICT: desc.DESC_VERDICT,
-    PEER: desc.DESC_PEER,
-    SOCKET: desc.DESC_SOCKET,
-    SOURCE: desc.DESC_SOURCE,
-    SEGMENTS: desc.DESC_SEGMENTS,
-    ERROR: desc.DESC_ERROR,
-    L3: desc.DESC_L3,
-    FLOW: desc.DESC_FLOW,
-    STRIDE: desc.DESC_STRIDE,
-    HEADROOM: desc.HEADROOM,
-    FRAME_MAX: desc.FRAME_MAX,
-  },
-  peer: {
-    FAMILY: peer.PEER_FAMILY,
-    PORT: peer.PEER_PORT,
-    ADDRESS: peer.PEER_ADDRESS,
-    HEADER_BYTES: peer.PEER_HEADER_BYTES,
-    HEADER: peer.PEER_HEADER,
-    REMOTE_CHECKSUM: peer.PEER_REMOTE_CHECKSUM,
-    STRIDE: peer.PEER_STRIDE,
-  },
-  source: {
-    ADDRESS: source.SOURCE_ADDRESS,
-    PORT: source.SOURCE_PORT,
-    TRUNCATED: source.SOURCE_TRUNCATED,
-    BYTES: source.SOURCE_BYTES,
-    STRIDE: source.SOURCE_STRIDE,
-  },
-  verdict: {
-    PENDING: verdicts.PENDING,
-    FORWARD: verdicts.FORWARD,
-    TOO_BIG: verdicts.TOO_BIG,
-    EGRESS_MALFORMED: verdicts.EGRESS_MALFORMED,
-    SEND_FAILED: verdicts.SEND_FAILED,
-    BAD_CHECKSUM: verdicts.BAD_CHECKSUM,
-    WRITE_FAILED: verdicts.WRITE_FAILED,
-  },
-  stat: {
-    CALLS: stats.STAT_CALLS,
-    UNITS: stats.STAT_UNITS,
-    MERGED: stats.STAT_MERGED,
-    FALLBACKS: stats.STAT_FALLBACKS,
-    COUNT: stats.STAT_COUNT,
-  },
-  udp: {
-    REUSE_PORT: args.UDP_REUSE_PORT,
-    DONT_FRAGMENT: args.UDP_DONT_FRAGMENT,
-    IPV6: args.UDP_IPV6,
-    SOCKETS_MAX: args.UDP_SOCKETS_MAX,
-    MESSAGES_MAX: args.UDP_MESSAGES_MAX,
-  },
-  tun: {
-    MERGE_TCP: args.MERGE_TCP,
-    MERGE_UDP: args.MERGE_UDP,
-    ACCEPT_PARTIAL: args.ACCEPT_PARTIAL,
-    VNET_BYTES: args.VNET_BYTES,
-  },
-  vnet: { NEEDS_CHECKSUM, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, GSO_ECN },
+  descriptor: numbers(
+    descriptor,
+    'DESC_',
+    'OFFSET LENGTH OFFLOAD GSO_SIZE CSUM_START CSUM_OFFSET VERDICT PEER SOCKET SOURCE SEGMENTS ERROR L3 FLOW STRIDE ' +
+      'HEADROOM FRAME_MAX',
+  ),
+  peer: numbers(peer, 'PEER_', 'FAMILY PORT ADDRESS HEADER_BYTES HEADER REMOTE_CHECKSUM STRIDE'),
+  source: numbers(source, 'SOURCE_', 'ADDRESS PORT TRUNCATED BYTES STRIDE'),
+  verdict: numbers(
+    verdicts,
+    '',
+    'PENDING FORWARD TOO_BIG EGRESS_MALFORMED SEND_FAILED BAD_CHECKSUM WRITE_FAILED',
+  ),
+  stat: numbers(stats, 'STAT_', 'CALLS UNITS MERGED FALLBACKS COUNT'),
+  udp: numbers(args, 'UDP_', 'REUSE_PORT DONT_FRAGMENT IPV6 SOCKETS_MAX MESSAGES_MAX'),
+  tun: numbers(args, '', 'MERGE_TCP MERGE_UDP ACCEPT_PARTIAL VNET_BYTES'),
+  vnet: numbers(vnet, '', 'NEEDS_CHECKSUM GSO_TCPV4 GSO_TCPV6 GSO_UDP_L4 GSO_ECN'),
 };
 
-/** Groups of the addon that do not concern the data plane: `src/net` uses them. */
+/** Groups of the addon that `src/net` uses. */
 const ELSEWHERE = ['nft'];
 
 /**

@@ -1,10 +1,10 @@
+import type { Mode } from '../../../encap/encap.ts';
 import { isSystemError, RipstopError, type SystemError } from '../../base/errors.ts';
 import { mappedBytesOf, requireAddress } from '../../ip/address.ts';
 import { native } from '../../native/load.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
 import { UDP_DONT_FRAGMENT, UDP_IPV6, UDP_REUSE_PORT } from '../descriptor/native-arguments.ts';
 import { SOURCE_STRIDE } from '../descriptor/source.ts';
-import type { DataPlaneOptions } from '../options.ts';
 import type { DatagramPort } from './interfaces.ts';
 
 /** Bytes of each socket buffer: a few dozen GSO packets. The default would hold two. */
@@ -29,11 +29,15 @@ export interface UnderlayPorts {
   readonly senders: number[];
 }
 
-/** The part of the options of a data plane that the sockets depend on. */
-type UnderlayOptions = Pick<
-  DataPlaneOptions,
-  'netns' | 'address' | 'mode' | 'port' | 'queues' | 'sourcePorts'
->;
+/** The options that the sockets depend on; part of `DataPlaneOptions`. */
+interface UnderlayOptions {
+  readonly netns: string;
+  readonly mode: Mode;
+  readonly address: string;
+  readonly port: number;
+  readonly queues: number;
+  readonly sourcePorts: number;
+}
 
 /**
  * Opens the sockets of the underlay. In `udp` mode they send from the overlay's port.
