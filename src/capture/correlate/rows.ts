@@ -1,4 +1,5 @@
 import { errnoName } from '../../base/errors.ts';
+import { formatLatency } from '../../base/quantity.ts';
 import { type CaptureContext, ownAddress, peerName } from '../live/context.ts';
 import type { NodeObservation, PacketPath } from './correlator.ts';
 
@@ -78,7 +79,7 @@ export class PathLines {
 
   lines({ time, packet, fate, steps, reason, meaning, remedy }: PathRow): string[] {
     const way = steps
-      .map(({ where, ns }, at) => `${where} ${span(ns)}${whyNegative(ns, steps[at - 1])}`)
+      .map(({ where, ns }, at) => `${where} ${formatLatency(ns / 1e6)}${whyNegative(ns, steps[at - 1])}`)
       .join(' > ');
     const lines = [`${time.slice(11, 26)} ${packet}`, `  ${way}, ${ending(fate, steps, reason)}`];
     if (reason !== null && !this.#explained.has(reason)) {
@@ -93,7 +94,8 @@ function ending(fate: PacketPath['fate'], steps: readonly PathStep[], reason: st
   const [first] = steps;
   switch (fate) {
     case 'arrived':
-      if (steps.length === 3) return `total ${span(steps.reduce((sum, { ns }) => sum + ns, 0))}`;
+      if (steps.length === 3)
+        return `total ${formatLatency(steps.reduce((sum, { ns }) => sum + ns, 0) / 1e6)}`;
       return `${first?.what === 'egress' ? 'to' : 'from'} ${first?.peer ?? 'no peer'}`;
     case 'dropped':
       return `dropped: ${reason}`;
@@ -108,11 +110,4 @@ function ending(fate: PacketPath['fate'], steps: readonly PathStep[], reason: st
 function whyNegative(ns: number, before: PathStep | undefined): string {
   if (ns >= 0) return '';
   return before && -ns <= before.ns ? ' (read before the batch was sent)' : ' (the clocks differ)';
-}
-
-/** Nanoseconds with unit, three significant digits. */
-function span(ns: number): string {
-  if (ns < 0) return `-${span(-ns)}`;
-  if (ns < 999_500) return `${(ns / 1000).toPrecision(3)}us`;
-  return ns < 999_500_000 ? `${(ns / 1e6).toPrecision(3)}ms` : `${(ns / 1e9).toPrecision(3)}s`;
 }

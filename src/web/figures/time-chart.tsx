@@ -1,6 +1,6 @@
 import { useId, useState } from 'preact/hooks';
 import type { Sample } from '../../api/web/messages.ts';
-import { clock, niceSteps } from './units.ts';
+import { clock, niceSteps } from './axis.ts';
 
 /** One line of a chart, or one layer of a stack. */
 export interface Series {

@@ -1,8 +1,8 @@
 import { useEffect, useRef } from 'preact/hooks';
 import type { DropView, Sample, View } from '../../api/web/messages.ts';
+import { formatCompact, formatRate } from '../../base/quantity.ts';
 import { announce } from '../figures/announce.ts';
 import { type Series, TimeChart } from '../figures/time-chart.tsx';
-import { count, perSecond } from '../figures/units.ts';
 
 /** Colours begin behind those of the traffic. */
 const FIRST_COLOUR = 2;
@@ -28,14 +28,14 @@ export function Drops({ view, history }: { view: View; history: readonly Sample[
       <dl class="now-figures">
         <div>
           <dt>lost</dt>
-          <dd>{perSecond(reasons.reduce((sum, name) => sum + rate(name, last), 0))}</dd>
+          <dd>{formatRate(reasons.reduce((sum, name) => sum + rate(name, last), 0))}</dd>
         </div>
         <div>
           <dt>in all</dt>
-          <dd>{count(view.drops.reduce((sum, { frames }) => sum + frames, 0))}</dd>
+          <dd>{formatCompact(view.drops.reduce((sum, { frames }) => sum + frames, 0))}</dd>
         </div>
       </dl>
-      <TimeChart label="Drops" history={history} series={series} stacked format={perSecond} />
+      <TimeChart label="Drops" history={history} series={series} stacked format={formatRate} />
       {view.drops.length === 0 ? (
         <p class="nothing">No drops since the data plane started.</p>
       ) : (
@@ -50,8 +50,8 @@ export function Drops({ view, history }: { view: View; history: readonly Sample[
                   style={{ background: `var(--series-${colour(reason)})` }}
                 />
                 <b>{reason}</b>
-                <span class="number">{perSecond(rate(reason, last))}</span>
-                <span class="number">{count(frames)} in all</span>
+                <span class="number">{formatRate(rate(reason, last))}</span>
+                <span class="number">{formatCompact(frames)} in all</span>
                 <span class="meaning">
                   {meaning}. <em>{remedy.replaceAll('`', '')}</em>
                 </span>

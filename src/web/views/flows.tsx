@@ -1,5 +1,5 @@
 import type { FlowsView, FlowView } from '../../api/web/messages.ts';
-import { bitRate, count, milliseconds, percent } from '../figures/units.ts';
+import { formatBitRate, formatCompact, formatLatency, formatShare } from '../../base/quantity.ts';
 
 interface FlowsProps {
   readonly flows: FlowsView;
@@ -12,11 +12,11 @@ const SHOWN = 10;
 /** The flows with the highest rate now, of all peers or of the one that is looked at. */
 export function Flows({ flows, peer }: FlowsProps) {
   const rows = flows.rows.filter(flow => peer === '' || flow.peer === peer).slice(0, SHOWN);
-  const sampled = flows.sampled < 1 ? `, from ${percent(flows.sampled)} of the frames` : '';
+  const sampled = flows.sampled < 1 ? `, from ${formatShare(flows.sampled)} of the frames` : '';
   return (
     <section class="flows" aria-labelledby="flows-title">
       <h3 id="flows-title">
-        Top flows <span class="hint">{`of ${count(flows.total).trim()}${sampled}`}</span>
+        Top flows <span class="hint">{`of ${formatCompact(flows.total)}${sampled}`}</span>
       </h3>
       <div class="scroll">
         <table>
@@ -66,11 +66,11 @@ function FlowRow({ flow }: { flow: FlowView }) {
         </span>
         {drops > 0 && dropReason ? <span class="why"> {dropReason}</span> : null}
       </th>
-      <td class="number">{bitRate(flow.bitRate)}</td>
-      <td class="number">{rttMs === null ? '–' : milliseconds(rttMs)}</td>
-      <td class="number">{protocol === 'tcp' ? count(retransmissions) : '–'}</td>
+      <td class="number">{formatBitRate(flow.bitRate)}</td>
+      <td class="number">{rttMs === null ? '–' : formatLatency(rttMs)}</td>
+      <td class="number">{protocol === 'tcp' ? formatCompact(retransmissions) : '–'}</td>
       <td class="number" data-bad={drops > 0}>
-        {count(drops)}
+        {formatCompact(drops)}
       </td>
     </tr>
   );

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { PeerView, View } from '../../api/web/messages.ts';
+import { formatBitRate, formatBytes, formatLatency, formatShare } from '../../base/quantity.ts';
 import { type LinkRate, peerKey } from '../figures/rates.ts';
-import { bitRate, byteCount, milliseconds, percent } from '../figures/units.ts';
 
 interface LinksProps {
   readonly view: View;
@@ -94,13 +94,13 @@ function PeerRow({ peer, rate, isChosen, choose }: RowProps) {
       </th>
       <td class="mono">{address}</td>
       <td class="mono">{subnets.join(' ')}</td>
-      <td class="number">{sent && rate ? bitRate(rate.sentBits) : '–'}</td>
-      <td class="number">{received && rate ? bitRate(rate.receivedBits) : '–'}</td>
+      <td class="number">{sent && rate ? formatBitRate(rate.sentBits) : '–'}</td>
+      <td class="number">{received && rate ? formatBitRate(rate.receivedBits) : '–'}</td>
       <td class="number" data-bad={probe !== null && probe.loss > 0}>
-        {probe ? percent(probe.loss) : '–'}
+        {probe ? formatShare(probe.loss) : '–'}
       </td>
-      <td class="number">{probe?.rttMs == null ? '–' : milliseconds(probe.rttMs)}</td>
-      <td class="number">{sent && received ? byteCount(sent.bytes + received.bytes) : '–'}</td>
+      <td class="number">{probe?.rttMs == null ? '–' : formatLatency(probe.rttMs)}</td>
+      <td class="number">{sent && received ? formatBytes(sent.bytes + received.bytes) : '–'}</td>
     </tr>
   );
 }

@@ -1,7 +1,7 @@
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { PeerView, View } from '../../api/web/messages.ts';
+import { formatBitRate, formatLatency, formatShare } from '../../base/quantity.ts';
 import { type LinkRate, peerKey } from '../figures/rates.ts';
-import { bitRate, milliseconds, percent } from '../figures/units.ts';
 import { type Box, capacity, layOut, type Thread } from './map-layout.ts';
 
 interface MapProps {
@@ -105,8 +105,8 @@ function Figures({ peer, rate }: { peer: PeerView; rate: LinkRate }) {
   if (!peer.sent) return <span class="figures">carried by the kernel</span>;
   return (
     <span class="figures" aria-hidden="true">
-      <span class="sent">{bitRate(rate.sentBits)}</span>
-      <span class="received">{bitRate(rate.receivedBits)}</span>
+      <span class="sent">{formatBitRate(rate.sentBits)}</span>
+      <span class="received">{formatBitRate(rate.receivedBits)}</span>
     </span>
   );
 }
@@ -114,10 +114,10 @@ function Figures({ peer, rate }: { peer: PeerView; rate: LinkRate }) {
 function Probe({ peer }: { peer: PeerView }) {
   const { probe } = peer;
   if (!probe) return null;
-  const rtt = probe.rttMs === null ? '' : ` · ${milliseconds(probe.rttMs)}`;
+  const rtt = probe.rttMs === null ? '' : ` · ${formatLatency(probe.rttMs)}`;
   return (
     <span class="probe">
-      {percent(probe.loss)} loss{rtt}
+      {formatShare(probe.loss)} loss{rtt}
       {isTunnelAlone(peer) ? ' in the tunnel alone' : ''}
     </span>
   );
@@ -136,7 +136,7 @@ const isTunnelAlone = ({ probe }: PeerView) => probe?.loss === 1 && (probe.besid
 /** The figures beside the box of a peer, for those who hear it. */
 function spoken({ sent }: PeerView, rate: LinkRate): string {
   if (!sent) return '';
-  return `sending ${bitRate(rate.sentBits)}, receiving ${bitRate(rate.receivedBits)}`;
+  return `sending ${formatBitRate(rate.sentBits)}, receiving ${formatBitRate(rate.receivedBits)}`;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { FlowsView, Sample } from '../../api/web/messages.ts';
+import { formatBitRate } from '../../base/quantity.ts';
 import { type Series, TimeChart } from '../figures/time-chart.tsx';
-import { bitRate } from '../figures/units.ts';
 import { Flows } from './flows.tsx';
 
 const SERIES: readonly Series[] = [
@@ -25,11 +25,11 @@ export function Traffic({ history, flows, peer }: TrafficProps) {
         {SERIES.map(({ name, colour, value }) => (
           <div key={name}>
             <dt>{name}</dt>
-            <dd style={{ color: `var(--series-${colour})` }}>{last ? bitRate(value(last)) : '–'}</dd>
+            <dd style={{ color: `var(--series-${colour})` }}>{last ? formatBitRate(value(last)) : '–'}</dd>
           </div>
         ))}
       </dl>
-      <TimeChart label="Traffic" history={history} series={SERIES} stacked={false} format={bitRate} />
+      <TimeChart label="Traffic" history={history} series={SERIES} stacked={false} format={formatBitRate} />
       {flows ? <Flows flows={flows} peer={peer} /> : null}
     </section>
   );

@@ -4,9 +4,9 @@ import { showDiagnosis } from '../../../src/cli/commands/show/doctor.ts';
 import { showPlan } from '../../../src/cli/commands/show/plan.ts';
 import { showStatus } from '../../../src/cli/commands/show/status.ts';
 import { showDrops, showLeases, showPeers, showRoutes } from '../../../src/cli/commands/show/tables.ts';
-import { formatBytes, formatDuration, formatTable } from '../../../src/cli/terminal/table.ts';
+import { formatTable } from '../../../src/cli/terminal/table.ts';
 
-t.test('columns, bytes, spans', async t => {
+t.test('columns of a table', async t => {
   t.equal(
     formatTable(
       ['NAME', 'N'],
@@ -28,15 +28,6 @@ t.test('columns, bytes, spans', async t => {
     'A  B\nx\ny  z\n',
     'no blanks at the end of a line',
   );
-  t.same([0, 999, 1000, 1536, 10 ** 7, 5e12].map(formatBytes), [
-    '0 B',
-    '999 B',
-    '0.977 KiB',
-    '1.50 KiB',
-    '9.54 MiB',
-    '4.55 TiB',
-  ]);
-  t.same([0, 999, 61_000, 3_600_000, 90_061_000].map(formatDuration), ['0s', '1s', '1m 1s', '1h', '1d 1h']);
 });
 
 const STATUS: Status = {
@@ -135,14 +126,14 @@ t.test('peers, leases, routes, drops, plan, doctor', async t => {
     traffic: { egress: { frames: 3, bytes: 300 }, ingress: { frames: 4, bytes: 4096 } },
   };
   const shown = showPeers([peer]);
-  t.match(shown, /^- +192\.0\.2\.2 +flannel\.1 +10\.244\.2\.0\/24 +300 B +4\.00 KiB +10% +0\.43 ms$/m);
+  t.match(shown, /^- +192\.0\.2\.2 +flannel\.1 +10\.244\.2\.0\/24 +300 B +4\.00 KiB +10 % +432us$/m);
   t.ok(
     shown.split('\n').every(line => line.length <= 100),
     shown,
   );
   t.match(
     showPeers([{ ...peer, direct: true, traffic: null, health: { ...peer.health!, tunnel: null } }]),
-    / direct .* - +- +0% +0\.20 ms$/m,
+    / direct .* - +- +0 % +200us$/m,
   );
   t.match(showPeers([{ ...peer, traffic: null, health: null }]), / - +- +- +-$/m);
   t.equal(showPeers([]), 'no peers\n');

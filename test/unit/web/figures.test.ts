@@ -1,31 +1,8 @@
 import t from 'tap';
 import type { PeerView, View } from '../../../src/api/web/messages.ts';
+import { niceSteps } from '../../../src/web/figures/axis.ts';
 import { peerKey, ratesBetween } from '../../../src/web/figures/rates.ts';
-import {
-  bitRate,
-  byteCount,
-  count,
-  milliseconds,
-  niceSteps,
-  percent,
-  perSecond,
-} from '../../../src/web/figures/units.ts';
 import { capacity, layOut } from '../../../src/web/views/map-layout.ts';
-
-t.test('numbers as people read them', async t => {
-  t.strictSame([0, 999, 1234, 12_345_678, 999_600_000].map(bitRate), [
-    '0 bit/s',
-    '999 bit/s',
-    '1.23 kbit/s',
-    '12.3 Mbit/s',
-    '1.00 Gbit/s',
-  ]);
-  t.equal(byteCount(1_500_000), '1.50 MB');
-  t.equal(count(872), '872');
-  t.strictSame([0, 0.5, 12, 3100].map(perSecond), ['0/s', '0.5/s', '12/s', '3.10 k/s']);
-  t.strictSame([0, 0.003, 0.12, 1].map(percent), ['0 %', '0.3 %', '12 %', '100 %']);
-  t.strictSame([0.123, 13.4].map(milliseconds), ['0.12 ms', '13 ms']);
-});
 
 t.test('the steps of an axis are round, few, and hold the largest value', async t => {
   for (const max of [0, 0.3, 1, 7, 17.5, 40e6, 999, 1e9]) {

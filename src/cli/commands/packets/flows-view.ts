@@ -1,6 +1,7 @@
 import type { FlowsAnswer } from '../../../api/flows.ts';
+import { formatCompact, formatDuration, formatLatency, formatShare } from '../../../base/quantity.ts';
 import type { FlowCounts, FlowPeerRow, FlowRow } from '../../../capture/flows/flow-report.ts';
-import { formatDuration, formatTable } from '../../terminal/table.ts';
+import { formatTable } from '../../terminal/table.ts';
 
 /** What is shown of an answer. */
 export interface FlowsPage {
@@ -26,13 +27,8 @@ function summary({ overlays, total }: FlowsAnswer): string {
     `${total} flow${total === 1 ? '' : 's'}, counting for ${formatDuration(Date.now() - since)}`,
   ];
   if (evicted > 0) words.push(`${evicted} small flows evicted (table of ${sum(table => table.capacity)})`);
-  if (sampled < 1) words.push(`${percent(sampled)} of the frames seen, counts are estimates`);
+  if (sampled < 1) words.push(`${formatShare(sampled)} of the frames seen, counts are estimates`);
   return words.join('; ');
-}
-
-/** Not 100 % while anything is missing. */
-function percent(part: number): string {
-  return part >= 0.1 ? `${Math.floor(part * 100)} %` : `${(part * 100).toPrecision(2)} %`;
 }
 
 function flowTable(flows: readonly FlowRow[]): string {
@@ -67,32 +63,15 @@ function peerTable(peers: readonly FlowPeerRow[]): string {
 
 function amounts({ bitRate, bytes, drops, retransmissions, rttMs }: FlowCounts): (string | number)[] {
   return [
-    scaled(bitRate, 1000).padStart(5),
-    scaled(bytes, 1024).padStart(5),
+    formatCompact(bitRate).padStart(5),
+    formatCompact(bytes, 1024).padStart(5),
     drops,
     retransmissions,
-    (rttMs === null ? '-' : formatMs(rttMs)).padStart(6),
+    (rttMs === null ? '-' : formatLatency(rttMs)).padStart(6),
   ];
 }
 
 function endpoint(address: string, port: number | null): string {
   if (port === null) return address;
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-/** A number in at most five characters: three digits that count and a letter. */
-export function scaled(value: number, step: 1000 | 1024): string {
-  const letters = ['', 'k', 'M', 'G', 'T', 'P'];
-  let rest = value;
-  let unit = 0;
-  for (; rest >= 999.5 && unit < letters.length - 1; unit++) rest /= step;
-  if (unit === 0) return String(Math.round(rest));
-  return `${rest < 9.995 ? rest.toFixed(2) : rest < 99.95 ? rest.toFixed(1) : rest.toFixed(0)}${letters[unit]}`;
-}
-
-/** Milliseconds for people, in at most six characters. */
-export function formatMs(ms: number): string {
-  if (ms < 0.9995) return `${Math.round(ms * 1000)}us`;
-  const [value, unit] = ms < 999.5 ? [ms, 'ms'] : [ms / 1000, 's'];
-  return `${value < 9.995 ? value.toFixed(2) : value < 99.95 ? value.toFixed(1) : value.toFixed(0)}${unit}`;
 }

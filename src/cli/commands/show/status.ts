@@ -1,5 +1,6 @@
 import type { Status } from '../../../api/status.ts';
-import { formatDuration, formatTable } from '../../terminal/table.ts';
+import { formatDuration } from '../../../base/quantity.ts';
+import { formatTable } from '../../terminal/table.ts';
 
 /** From here on pods notice it. */
 const LONG_LAG_MS = 50;

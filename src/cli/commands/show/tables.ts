@@ -1,6 +1,7 @@
 import type { LeaseStatus, PeerStatus, RouteStatus } from '../../../api/status.ts';
+import { formatBytes, formatLatency, formatShare } from '../../../base/quantity.ts';
 import type { DropStatus } from '../../../diagnose/drops.ts';
-import { formatBytes, formatTable } from '../../terminal/table.ts';
+import { formatTable } from '../../terminal/table.ts';
 
 /* The answers of the agent as tables for a terminal. */
 
@@ -15,8 +16,8 @@ export function showPeers(peers: PeerStatus[]): string {
       subnets.join(','),
       traffic ? formatBytes(traffic.egress.bytes) : '-',
       traffic ? formatBytes(traffic.ingress.bytes) : '-',
-      way ? `${Math.round((way.lost / way.probes) * 100)}%` : '-',
-      way && way.rttMs !== null ? `${way.rttMs.toPrecision(2)} ms` : '-',
+      way ? formatShare(way.lost / way.probes) : '-',
+      way && way.rttMs !== null ? formatLatency(way.rttMs) : '-',
     ];
   });
   return formatTable(['NODE', 'ADDRESS', 'BY', 'SUBNETS', 'SENT', 'RECEIVED', 'LOSS', 'RTT'], rows);
