@@ -11,7 +11,7 @@ import type { TraceNode } from './node.ts';
 import type { TracePacket } from './packet.ts';
 import type { TraceRecorder } from './recorder.ts';
 
-/** A packet that comes from another node. */
+/** Traces a packet that another node sent. */
 export async function traceIngress(
   trace: TraceRecorder,
   node: TraceNode,
@@ -19,16 +19,16 @@ export async function traceIngress(
   packet: TracePacket,
   arrival: TraceArrival,
 ): Promise<TraceAnswer> {
-  const gate = atTheGate(trace, node, kernel, arrival);
-  if ('outcome' in gate) return gate;
+  const arrived = decapsulate(trace, node, kernel, arrival);
+  if ('outcome' in arrived) return arrived;
   const refused = await mayForward(trace, node, kernel, packet);
   if (refused) return refused;
   let route: Route;
   try {
-    route = kernel.route(packet.destination, { source: packet.source, link: gate.index });
+    route = kernel.route(packet.destination, { source: packet.source, link: arrived.index });
   } catch (error) {
     if (!isNetError(error)) throw error;
-    return refusedRoute(trace, packet.destination, error.code, gate.name);
+    return refusedRoute(trace, packet.destination, error.code, arrived.name);
   }
   if (route.type === 'local') {
     trace.pass('route', `${packet.destination} is an address of this node`);
@@ -45,7 +45,7 @@ export async function traceIngress(
     'route',
     `${packet.destination}${route.gateway ? ` via ${route.gateway}` : ''} dev ${link.name}`,
   );
-  if (link.index === gate.index)
+  if (link.index === arrived.index)
     return trace.lose(
       'route',
       `it would leave by ${link.name} again: the address is no pod of this node`,
@@ -54,8 +54,8 @@ export async function traceIngress(
   return deliver(trace, kernel, packet, link);
 }
 
-/** What the gate says of it. @returns the device that it then comes in by, or the answer when it is lost */
-function atTheGate(
+/** Decapsulates a datagram and checks its source. @returns the device of the inner packet, or the answer if it is dropped */
+function decapsulate(
   trace: TraceRecorder,
   node: TraceNode,
   kernel: KernelLookup,
@@ -65,17 +65,17 @@ function atTheGate(
   const device = kernel.link(payload === null ? node.underlay : overlay?.device);
   if (!device || (payload !== null && !overlay))
     return trace.lose(
-      'gate',
+      'decap',
       `no overlay of this node has the address ${to}`,
-      'the peer sends to an address that is not ours: restart its agent, or mend its list of peers',
+      'the peer uses an address that this node does not have: restart its agent, or correct its list of peers',
     );
   if (payload === null) {
-    trace.pass('gate', `none: it comes as it is from ${from} by ${device.name}`);
+    trace.pass('decap', `none: ${from} sends the packet without encapsulation; it arrives on ${device.name}`);
     return device;
   }
   const plane = overlay?.plane;
   if (!plane) {
-    trace.pass('gate', `none: the kernel's ${device.name} opens it`);
+    trace.pass('decap', `by the kernel on ${device.name}`);
     return device;
   }
   const judgement = plane
@@ -84,11 +84,11 @@ function atTheGate(
   const verdict = elementAt(VERDICTS, judgement.verdict);
   if (verdict.drop)
     return trace.lose(
-      'gate',
+      'decap',
       `${verdict.name}: ${verdict.meaning}`,
       verdict.remedy,
       `dropped: ${verdict.name}, ${verdict.meaning}`,
     );
-  trace.pass('gate', `${verdict.name}: ${from} is a peer, and owns the source`);
+  trace.pass('decap', `${verdict.name}: ${from} is a peer and owns the source address`);
   return device;
 }

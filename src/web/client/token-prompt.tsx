@@ -10,7 +10,7 @@ interface TokenPromptProps {
 export function TokenPrompt({ wrong, enter }: TokenPromptProps) {
   const [token, setToken] = useState('');
   return (
-    <main class="gate">
+    <main class="token-prompt">
       <form
         onSubmit={event => {
           event.preventDefault();

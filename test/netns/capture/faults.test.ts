@@ -115,7 +115,7 @@ t.test('a peer is missing: its packets arrive and are unknown', { skip }, async 
   const steps = says('missing-trace', one, ...TRACE, ...peerSocket);
   t.match(
     steps,
-    /peer +node2 \(172\.31\.0\.2\)[\s\S]*! gate +unknown-peer: the outer source address belongs to no peer/,
+    /peer +node2 \(172\.31\.0\.2\)[\s\S]*! decap +unknown-peer: the outer source address belongs to no peer/,
   );
   const lost = await shows('missing-drops', two, FOLLOW, /unknown-peer/, () => ping(FAR), 3);
   t.match(lost, /unknown-peer +ingress 10\.244\.1\.2 > 10\.244\.2\.2: ICMP, .*\(from 172\.31\.0\.1\)/);
@@ -155,7 +155,7 @@ t.test('another VNI', { skip }, async t => {
   );
   t.match(
     says('vni-trace', one, ...TRACE, ...peerSocket),
-    /! gate +wrong-vni: another VXLAN network identifier/,
+    /! decap +wrong-vni: another VXLAN network identifier/,
   );
   const lost = await shows('vni-drops', two, FOLLOW, /wrong-vni/, () => ping(FAR), 3);
   t.match(

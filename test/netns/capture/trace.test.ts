@@ -55,7 +55,7 @@ for (const [mode, family] of [
       `  mtu         ${syn} bytes become ${syn + overhead}, the path to the peer takes 1500`,
       `  underlay    ${two.underlay[4]} dev eth0, neighbour (reachable|stale|delay)`,
       `\n${two.underlay[4]}\n`,
-      `  gate        forward: ${one.underlay[4]} is a peer, and owns the source`,
+      `  decap       forward: ${one.underlay[4]} is a peer and owns the source address`,
       '  route       \\S+ dev cni0',
       `  pod         ${to} is at \\S+ on cni0 .(reachable|stale|delay).`,
       `verdict:      delivered to ${to} by cni0`,
@@ -104,14 +104,14 @@ for (const [mode, family] of [
       /nobody answers for/.test(await foretell(two, from, gone)),
     );
     const away = await foretell(two, from, to);
-    t.match(away, new RegExp(`source +${from} is a pod of node1 .${one.underlay[4]}.\n +gate +forward`));
+    t.match(away, new RegExp(`source +${from} is a pod of node1 .${one.underlay[4]}.\n +decap +forward`));
     const turned = await trace(two, '--src', from, '--dst', to, '--peer-socket', socketOf(one));
-    t.match(turned.text, /outer(.*\n)*.*gate +forward/, 'begun at the other end');
+    t.match(turned.text, /outer(.*\n)*.*decap +forward/, 'begun at the other end');
 
     await reload(two, { peers: [] });
     const refused = await trace(one, ...wholly);
     t.equal(refused.code, 1);
-    lost(refused.text, /gate +unknown-peer: the outer source address belongs to no peer/);
+    lost(refused.text, /decap +unknown-peer: the outer source address belongs to no peer/);
     t.equal(ping(to).code, 1, 'and so it is');
     // Not the MTU of the interface, which the node follows.
     one.ns.ip('route change 172.31.0.0/24 dev eth0 proto kernel src 172.31.0.1 mtu 1400');
@@ -185,7 +185,7 @@ t.test(
     });
     const [own, far] = await trace('--src', one.underlay[4], '--dst', to);
     t.match(stepOf(own, 'masquerade'), { text: /^yes: .*; it leaves as 10.244.1.0$/ });
-    t.match(far, { outcome: 'delivered' }, 'the gate takes it with that source');
+    t.match(far, { outcome: 'delivered' }, 'the peer accepts the source address');
     const [home] = await trace('--src', from, '--dst', '10.244.1.1');
     t.match(home, { outcome: 'delivered', verdict: 'delivered to this node itself' });
 
@@ -311,7 +311,9 @@ t.test('live: real packets through both nodes', { skip: skip || skipUnless('nft'
   pod.attempt(['ping', '-c', '1', '-W', '1', '-M', 'do', '-s', '1450', to]);
   await reload(two, { peers: [] });
   pod.attempt(['ping', '-c', '1', '-W', '1', to]);
-  await until('the gate refuses it', () => /dropped: unknown-peer\n.*\n {2}what to do: /.test(lossy.stdout));
+  await until('the peer drops the datagram', () =>
+    /dropped: unknown-peer\n.*\n {2}what to do: /.test(lossy.stdout),
+  );
   t.match(await lossy.stop('SIGINT'), { code: 0 });
   t.match(lossy.stderr, /2 packets: 1 missing, 1 dropped/);
 
