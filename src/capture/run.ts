@@ -70,7 +70,7 @@ async function pass(
     if (first === undefined) continue;
     counts.addLost(first, record.lost);
     carry.lost += record.lost;
-    if (!filter.accepts(record)) {
+    if (!filter(record)) {
       for (const index of shown) counts.addReceived(index, false);
       continue;
     }

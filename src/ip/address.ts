@@ -65,6 +65,12 @@ export function canonicalAddress(text: string): string {
   return formatAddress(requireAddress(text));
 }
 
+/** An address with its port, if it has one: `10.244.1.2:80`, `[fd00::1]:80`, `10.244.1.2`. */
+export function formatEndpoint(address: string, port: number | null): string {
+  if (port === null) return address;
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
 export function isSameAddress(a: Address, b: Address): boolean {
   return a.family === b.family && a.value === b.value;
 }

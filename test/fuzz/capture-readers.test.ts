@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { GrowingQueue } from '../../src/capture/format/byte-queue.ts';
+import { ByteQueue } from '../../src/capture/format/byte-queue.ts';
 import { LINK_ETHERNET, type Packet } from '../../src/capture/format/packet.ts';
 import { PcapFormat } from '../../src/capture/format/pcap/writer.ts';
 import { PcapngFormat } from '../../src/capture/format/pcapng/writer.ts';
 import { type Random, seeded } from '../support/random.ts';
-import { readAll } from '../unit/capture/fixtures/files.ts';
+import { NO_STATISTICS, readAll } from '../unit/capture/fixtures/files.ts';
 import { mutate } from './mutate.ts';
 
 /*
@@ -88,7 +88,7 @@ t.test('the writers: any packet comes back as it was, or as much of it as the fo
         ...(random.chance(0.3) ? { dropped: BigInt(random.uint32()) ** 2n } : {}),
       };
     });
-    const out = new GrowingQueue(16);
+    const out = new ByteQueue(16);
     const format = new PcapngFormat(interfaces, {
       application: anyText(random),
       comments: [anyText(random)],
@@ -97,7 +97,7 @@ t.test('the writers: any packet comes back as it was, or as much of it as the fo
     for (const packet of packets) format.packet(out, packet);
     format.end(
       out,
-      interfaces.map(() => ({ received: BigInt(random.uint32()), ended: 1n })),
+      interfaces.map(() => ({ ...NO_STATISTICS, received: BigInt(random.uint32()) })),
     );
     const read = await readAll(out.take());
     const bare = ({ comments: _, ...packet }: Packet) => packet;

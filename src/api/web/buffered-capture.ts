@@ -3,7 +3,7 @@ import { describeError } from '../../base/errors.ts';
 import { PacketDecoder } from '../../capture/decode/packet-decoder.ts';
 import { createFilter } from '../../capture/filter/filter.ts';
 import { resolveSelection, type Selection } from '../../capture/filter/selection.ts';
-import { GrowingQueue } from '../../capture/format/byte-queue.ts';
+import { ByteQueue } from '../../capture/format/byte-queue.ts';
 import type { CaptureHub } from '../../capture/live/capture-hub.ts';
 import type { CaptureContext } from '../../capture/live/context.ts';
 import { readRecordStream } from '../../capture/live/record-stream.ts';
@@ -104,7 +104,7 @@ export class BufferedCapture {
   /** The packets so far as a pcapng file. */
   file(version: string): Uint8Array {
     const format = captureFormat('pcapng', this.#decoder.interfaces, this.#context, version);
-    const queue = new GrowingQueue();
+    const queue = new ByteQueue();
     format.begin(queue);
     for (const packet of this.#packets.all) format.packet(queue, packet);
     format.end(queue, this.#counts.statistics());

@@ -1,5 +1,6 @@
 import { VERDICTS } from '../../dataplane/dataplane.ts';
 import { POINT_NAMES } from '../../dataplane/tap/record-layout.ts';
+import { formatEndpoint } from '../../ip/address.ts';
 import { flowsOf } from '../flows.ts';
 import type { DropView, FlowsView, Sample, View } from './messages.ts';
 import type { WebSource } from './source.ts';
@@ -47,8 +48,8 @@ function flowsViewOf(source: WebSource): FlowsView | null {
     rows: flows.map(flow => ({
       direction: flow.direction,
       protocol: flow.protocol,
-      source: withPort(flow.source, flow.sourcePort),
-      destination: withPort(flow.destination, flow.destinationPort),
+      source: formatEndpoint(flow.source, flow.sourcePort),
+      destination: formatEndpoint(flow.destination, flow.destinationPort),
       peer: flow.peer,
       bitRate: flow.bitRate,
       drops: flow.drops,
@@ -57,10 +58,4 @@ function flowsViewOf(source: WebSource): FlowsView | null {
       rttMs: flow.rttMs,
     })),
   };
-}
-
-/** `10.244.1.2:80`, `[fd00::1]:80`, or the address alone. */
-function withPort(address: string, port: number | null): string {
-  if (port === null) return address;
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

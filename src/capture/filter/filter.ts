@@ -7,7 +7,7 @@ import type { CaptureRecord } from '../live/record.ts';
 import { type BpfProgram, runProgram } from './bpf.ts';
 import { compileFilter } from './filter-compiler.ts';
 
-/** The filter that the reader applies; the workers select points, verdicts and peer. */
+/** The part of the filter that the reader applies. The workers apply points, verdicts and peer. */
 export interface FilterOptions {
   /** In the language of tcpdump, for the inner frame. */
   readonly inner?: string | undefined;
@@ -17,13 +17,11 @@ export interface FilterOptions {
   readonly vni?: number | undefined;
 }
 
-/** Decides which records are captured. */
-export interface RecordFilter {
-  accepts(record: CaptureRecord): boolean;
-}
+/** True for a record to capture. */
+export type RecordFilter = (record: CaptureRecord) => boolean;
 
 /**
- * Prepares the filter. It applies to the captured bytes: with a small snap length the rest of a packet never matches.
+ * Compiles the filter. It sees the captured bytes only: bytes beyond the snap length never match.
  * Throws RipstopError EFILTER.
  */
 export async function createFilter(
@@ -36,12 +34,10 @@ export async function createFilter(
     expression ? compileFilter(expression, link) : undefined;
   const [inner, outer] = await Promise.all([compile(options.inner), compile(options.outer)]);
   const { vni } = options;
-  return {
-    accepts(record) {
-      if (vni !== undefined && networkOf(record, context) !== vni) return false;
-      if (inner && !matches(inner, decoder.inner(record))) return false;
-      return !outer || matches(outer, decoder.outer(record));
-    },
+  return record => {
+    if (vni !== undefined && networkOf(record, context) !== vni) return false;
+    if (inner && !matches(inner, decoder.inner(record))) return false;
+    return !outer || matches(outer, decoder.outer(record));
   };
 }
 

@@ -1,17 +1,16 @@
-import type { ByteQueue } from './packet.ts';
-
-/** Bytes that wait for a sink: one growing block, emptied as a whole. */
-export class GrowingQueue implements ByteQueue {
+/** Output of a format until the sink takes it: one block of memory that grows. `bytes` and `view` are valid until the next `reserve`. */
+export class ByteQueue {
   bytes: Uint8Array<ArrayBuffer>;
   view: DataView;
   length = 0;
 
-  /** @param capacity bytes to begin with; doubled whenever they do not suffice */
+  /** @param capacity initial size, bytes; doubled when it is exceeded */
   constructor(capacity = 65536) {
     this.bytes = new Uint8Array(capacity);
     this.view = new DataView(this.bytes.buffer);
   }
 
+  /** Adds `count` zero bytes and returns their offset. */
   reserve(count: number): number {
     const offset = this.length;
     const end = offset + count;
@@ -21,6 +20,7 @@ export class GrowingQueue implements ByteQueue {
     return offset;
   }
 
+  /** Returns a copy of the content and empties the queue. */
   take(): Uint8Array {
     const taken = this.bytes.slice(0, this.length);
     this.length = 0;

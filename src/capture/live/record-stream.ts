@@ -1,3 +1,4 @@
+import { viewOf } from '../../../encap/wire/addresses.ts';
 import { describeError, RipstopError } from '../../base/errors.ts';
 import {
   KIND_EGRESS,
@@ -5,7 +6,7 @@ import {
   RECORD_HEADER_BYTES,
   RECORD_LOST,
 } from '../../dataplane/tap/record-layout.ts';
-import { GrowingQueue } from '../format/byte-queue.ts';
+import { ByteQueue } from '../format/byte-queue.ts';
 import { ByteSource } from '../format/byte-source.ts';
 import { type CaptureContext, readContext } from './context.ts';
 import { type CaptureRecord, decodeRecord, type RecordVisitor } from './record.ts';
@@ -35,7 +36,7 @@ export function encodeContext(context: CaptureContext): Uint8Array {
 
 /** Gathers records as messages, straight from the rings, without decoding them. */
 export class RecordQueue {
-  readonly #queue = new GrowingQueue();
+  readonly #queue = new ByteQueue();
 
   /** Adds one record; a visitor of `TapReader`. */
   readonly add: RecordVisitor = (_worker, view, at, size, kind, lost) => {
@@ -45,9 +46,7 @@ export class RecordQueue {
     out.setInt32(message, size, true);
     out.setInt32(message + 4, kind, true);
     const to = message + MESSAGE_HEADER;
-    const whole = size & ~3;
-    for (let byte = 0; byte < whole; byte += 4) out.setInt32(to + byte, view.getInt32(at + byte, true), true);
-    for (let byte = whole; byte < size; byte++) out.setUint8(to + byte, view.getUint8(at + byte));
+    queue.bytes.set(new Uint8Array(view.buffer, view.byteOffset + at, size), to);
     out.setInt32(to + RECORD_LOST * 4, lost, true);
   };
 
@@ -129,10 +128,6 @@ async function nextMessage(source: ByteSource): Promise<Message | undefined> {
   if (!(await source.fill(MESSAGE_HEADER + length))) broken(source, 'it ends inside a message');
   source.take(MESSAGE_HEADER);
   return { kind, body: viewOf(source.take(length)) };
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function broken(source: ByteSource, problem: string): never {

@@ -37,8 +37,6 @@ const NO_MAC = new Uint8Array(6);
 export class ReplayIo {
   readonly sources: Int32Array;
   readonly outputs: ReplayOutput[] = [];
-  /** Whether outputs are kept; a run for speed does not. */
-  keeps = true;
   readonly #config: ReplayConfig;
   readonly #queue: ReplayInput[] = [];
 
@@ -47,9 +45,9 @@ export class ReplayIo {
     this.sources = new Int32Array(new SharedArrayBuffer(capacity * SOURCE_STRIDE * 4));
   }
 
-  /** Queues inputs of one direction for the next turn. */
-  load(inputs: readonly ReplayInput[]): void {
-    this.#queue.push(...inputs);
+  /** Queues an input for the next batch of its direction. */
+  load(input: ReplayInput): void {
+    this.#queue.push(input);
   }
 
   readBatch(into: batch.Batch, _timeoutMs: number): number {
@@ -108,7 +106,7 @@ export class ReplayIo {
 
   /** Keeps an ICMP message that a live data plane would hand to a raw socket. */
   readonly sendIcmp = (answer: { readonly message: Uint8Array }): void => {
-    if (this.keeps) this.outputs.push({ kind: 'icmp', bytes: answer.message.slice() });
+    this.outputs.push({ kind: 'icmp', bytes: answer.message.slice() });
   };
 
   #fill(into: batch.Batch, finish: (input: ReplayInput, descriptor: number, index: number) => void): number {
@@ -144,7 +142,6 @@ export class ReplayIo {
   }
 
   #eachForward(from: batch.Batch, count: number, use: (frame: Uint8Array, at: number) => void): void {
-    if (!this.keeps) return;
     for (let at = 0; at < count * batch.DESC_STRIDE; at += batch.DESC_STRIDE) {
       if (from.table[at + batch.DESC_VERDICT] !== FORWARD) continue;
       const offset = elementAt(from.table, at + batch.DESC_OFFSET);

@@ -1,7 +1,6 @@
 import { FORMATS } from '../../../encap/formats.ts';
 import { elementAt } from '../../base/at.ts';
-import { RipstopError } from '../../base/errors.ts';
-import { type Batch, DESC_PEER, DESC_STRIDE, DESC_VERDICT } from '../../dataplane/descriptor/descriptor.ts';
+import { type Batch, DESC_PEER, DESC_VERDICT } from '../../dataplane/descriptor/descriptor.ts';
 import { describePacket } from '../decode/text.ts';
 import type { CaptureReader } from '../format/reader.ts';
 import type { ReplayConfig } from './config.ts';
@@ -78,7 +77,7 @@ function pass(
 ): Omit<ReplayResult, 'number' | 'time'> {
   const { ends } = forwarder;
   ends.outputs.length = 0;
-  ends.load([input]);
+  ends.load(input);
   forwarder.turn(input.direction);
   const table = (input.direction === 'egress' ? forwarder.egressBatch : forwarder.ingressBatch).table;
   const slot = elementAt(table, DESC_PEER);
@@ -97,99 +96,4 @@ function pass(
 function frameOf(input: ReplayInput, config: ReplayConfig): Uint8Array {
   if (input.direction === 'egress') return input.frame;
   return input.payload.subarray(FORMATS[config.mode].headerBytes);
-}
-
-/** What a run for speed counted. */
-export interface ReplayRate {
-  /** Packets of the capture that were replayed, and those that were not. */
-  readonly packets: number;
-  readonly skipped: number;
-  /** How often all of them went through. */
-  readonly rounds: number;
-  /** Frames of the first round by number of the verdict. */
-  readonly verdicts: readonly number[];
-  /** Time of the other rounds, in which the code is warm. */
-  readonly seconds: number;
-}
-
-/** Bytes of a capture that a run for speed holds in memory. */
-const SPEED_BYTES = 256 << 20;
-
-/**
- * Feeds a capture through a forwarder as fast as it goes: in full batches, again and again for `seconds`, no output
- * kept. Copying the packets into the batch counts, as reading them from a device would.
- * Throws RipstopError ECAPTURE for a capture that does not fit memory.
- */
-export async function benchmarkReplay(
-  reader: CaptureReader,
-  config: ReplayConfig,
-  forwarder: ReplayForwarder,
-  seconds: number,
-): Promise<ReplayRate> {
-  const { inputs, skipped } = await inputsOf(reader, config);
-  const batches = runsOf(inputs, forwarder.egressBatch.capacity);
-  const verdicts: number[] = [];
-  forwarder.ends.keeps = false;
-  for (const batch of batches)
-    passBatch(batch, forwarder, verdict => {
-      verdicts[verdict] = (verdicts[verdict] ?? 0) + 1;
-    });
-  const start = performance.now();
-  let rounds = 1;
-  let elapsed = 0;
-  for (; elapsed < seconds * 1000 && inputs.length > 0; rounds++) {
-    for (const batch of batches) passBatch(batch, forwarder);
-    elapsed = performance.now() - start;
-  }
-  const counts = Array.from(verdicts, count => count ?? 0);
-  return { packets: inputs.length, skipped, rounds, verdicts: counts, seconds: elapsed / 1000 };
-}
-
-async function inputsOf(
-  reader: CaptureReader,
-  config: ReplayConfig,
-): Promise<{ inputs: ReplayInput[]; skipped: number }> {
-  const inputs: ReplayInput[] = [];
-  let skipped = 0;
-  let bytes = 0;
-  for await (const packet of reader.packets()) {
-    const names = new Set(reader.interfaces.map(point => point.name));
-    const input = replayInput(packet, elementAt(reader.interfaces, packet.interface), names, config);
-    if ('skipped' in input) {
-      skipped++;
-      continue;
-    }
-    inputs.push(input);
-    bytes += packet.length;
-    if (bytes > SPEED_BYTES)
-      throw new RipstopError(
-        'ECAPTURE',
-        `more than ${SPEED_BYTES >> 20} MiB of packets`,
-        'cut the capture with editcap',
-      );
-  }
-  return { inputs, skipped };
-}
-
-/** Packets in their order, in runs of one direction, a batch each. */
-function runsOf(inputs: readonly ReplayInput[], capacity: number): ReplayInput[][] {
-  const runs: ReplayInput[][] = [];
-  for (const input of inputs) {
-    const last = runs.at(-1);
-    if (last && last[0]?.direction === input.direction && last.length < capacity) last.push(input);
-    else runs.push([input]);
-  }
-  return runs;
-}
-
-function passBatch(
-  inputs: readonly ReplayInput[],
-  forwarder: ReplayForwarder,
-  look: (verdict: number) => void = () => {},
-): void {
-  const { direction } = elementAt(inputs, 0);
-  const { table } = direction === 'egress' ? forwarder.egressBatch : forwarder.ingressBatch;
-  forwarder.ends.load(inputs);
-  for (let count = forwarder.turn(direction); count > 0; count = forwarder.turn(direction))
-    for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) look(elementAt(table, at + DESC_VERDICT));
 }

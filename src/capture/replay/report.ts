@@ -1,5 +1,5 @@
+import { VERDICTS } from '../../dataplane/descriptor/verdicts.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
-import type { CaptureVerdict } from '../live/context.ts';
 import type { ReplayResult, ReplaySkip } from './replay.ts';
 
 /** Heading of the table that `resultLine` fills. */
@@ -26,12 +26,12 @@ function line(
 }
 
 /** One line of the table of results; `start` is the time of the first packet. */
-export function resultLine(result: ReplayResult, verdicts: readonly CaptureVerdict[], start: bigint): string {
+export function resultLine(result: ReplayResult, start: bigint): string {
   return line(
     String(result.number),
     (Number(result.time - start) / 1e9).toFixed(6),
     result.direction,
-    nameOf(verdicts, result.verdict),
+    nameOf(result.verdict),
     result.peer ?? '-',
     String(result.outputs.length),
     result.text,
@@ -44,16 +44,10 @@ export class ReplayTally {
   readonly #skipped = new Map<string, number>();
   packets = 0;
 
-  readonly verdicts: readonly CaptureVerdict[];
-
-  constructor(verdicts: readonly CaptureVerdict[]) {
-    this.verdicts = verdicts;
-  }
-
   add(result: ReplayResult | ReplaySkip): void {
     this.packets++;
     if ('skipped' in result) bump(this.#skipped, result.skipped);
-    else bump(this.#verdicts, nameOf(this.verdicts, result.verdict));
+    else bump(this.#verdicts, nameOf(result.verdict));
   }
 
   lines(): string[] {
@@ -61,7 +55,7 @@ export class ReplayTally {
       [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
     return [
       `${plural(this.packets, 'packet')}`,
-      ...sorted(this.#verdicts).map(([name, count]) => `  ${count} ${name}${reason(this.verdicts, name)}`),
+      ...sorted(this.#verdicts).map(([name, count]) => `  ${count} ${name}${reason(name)}`),
       ...sorted(this.#skipped).map(([why, count]) => `  ${count} not replayed: ${why}`),
     ];
   }
@@ -86,13 +80,10 @@ export function differs(before: ReplayResult | ReplaySkip, after: ReplayResult |
 }
 
 /** One sentence per kind of change, with the numbers of its first packets. */
-export function changeLines(
-  differences: readonly Difference[],
-  verdicts: readonly CaptureVerdict[],
-): string[] {
+export function changeLines(differences: readonly Difference[]): string[] {
   const groups = new Map<string, number[]>();
   for (const { before, after } of differences) {
-    const what = change(before, after, verdicts);
+    const what = change(before, after);
     const numbers = groups.get(what) ?? [];
     groups.set(what, numbers);
     numbers.push(before.number);
@@ -105,18 +96,14 @@ export function changeLines(
   });
 }
 
-function change(
-  before: ReplayResult | ReplaySkip,
-  after: ReplayResult | ReplaySkip,
-  verdicts: readonly CaptureVerdict[],
-): string {
+function change(before: ReplayResult | ReplaySkip, after: ReplayResult | ReplaySkip): string {
   if ('skipped' in after) return `would no longer be replayed: ${after.skipped}`;
-  const name = nameOf(verdicts, after.verdict);
-  const lost = verdicts[after.verdict]?.drop;
+  const name = nameOf(after.verdict);
+  const lost = VERDICTS[after.verdict]?.drop;
   if ('skipped' in before) return `would now be ${name}`;
-  const was = nameOf(verdicts, before.verdict);
+  const was = nameOf(before.verdict);
   if (before.verdict !== after.verdict) {
-    if (lost) return `would now be dropped, ${was} before: ${name}${reason(verdicts, name)}`;
+    if (lost) return `would now be dropped, ${was} before: ${name}${reason(name)}`;
     return `would now be ${name}, ${was} before`;
   }
   if (before.peer !== after.peer)
@@ -131,9 +118,9 @@ export function resultInterfaces(mode: 'vxlan' | 'udp'): CaptureInterface[] {
 }
 
 /** The packets of a result for a capture file: the outputs, or the input at `drop`. ICMP messages are left out. */
-export function resultPackets(result: ReplayResult, verdicts: readonly CaptureVerdict[]): Packet[] {
-  const name = nameOf(verdicts, result.verdict);
-  const comments = [`packet ${result.number}: ${name}${reason(verdicts, name)}`];
+export function resultPackets(result: ReplayResult): Packet[] {
+  const name = nameOf(result.verdict);
+  const comments = [`packet ${result.number}: ${name}${reason(name)}`];
   const direction = result.direction === 'egress' ? ('out' as const) : ('in' as const);
   const packet = (number: number, bytes: Uint8Array): Packet => ({
     interface: number,
@@ -143,19 +130,19 @@ export function resultPackets(result: ReplayResult, verdicts: readonly CaptureVe
     direction,
     comments,
   });
-  if (verdicts[result.verdict]?.drop) return [packet(2, result.frame)];
+  if (VERDICTS[result.verdict]?.drop) return [packet(2, result.frame)];
   return result.outputs.flatMap(output =>
     output.kind === 'icmp' ? [] : [packet(output.kind === 'datagram' ? 0 : 1, output.bytes)],
   );
 }
 
-function nameOf(verdicts: readonly CaptureVerdict[], number: number): string {
-  return verdicts[number]?.name ?? `verdict ${number}`;
+function nameOf(number: number): string {
+  return VERDICTS[number]?.name ?? `verdict ${number}`;
 }
 
-/** ` (why)` for a verdict that loses the packet, else nothing. */
-function reason(verdicts: readonly CaptureVerdict[], name: string): string {
-  const verdict = verdicts.find(known => known.name === name);
+/** ` (meaning)` for a verdict that drops the packet, otherwise empty. */
+function reason(name: string): string {
+  const verdict = VERDICTS.find(known => known.name === name);
   return verdict?.drop ? ` (${verdict.meaning})` : '';
 }
 

@@ -1,7 +1,7 @@
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { codeOf, type ErrorCode, hasCode, messageOf, RipstopError } from '../../base/errors.ts';
-import { GrowingQueue } from '../format/byte-queue.ts';
+import { ByteQueue } from '../format/byte-queue.ts';
 import type { CaptureFormat, InterfaceStatistics, Packet } from '../format/packet.ts';
 import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
 
@@ -33,7 +33,7 @@ export interface FileSinkOptions {
 export class FileSink implements CaptureSink {
   written = 0;
   readonly #options: FileSinkOptions;
-  readonly #queue = new GrowingQueue();
+  readonly #queue = new ByteQueue();
   readonly #finished: string[] = [];
   readonly #now: () => number;
   #file: FileHandle | undefined;

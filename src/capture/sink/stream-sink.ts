@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 import { RipstopError } from '../../base/errors.ts';
-import { GrowingQueue } from '../format/byte-queue.ts';
+import { ByteQueue } from '../format/byte-queue.ts';
 import type { CaptureFormat, InterfaceStatistics, Packet } from '../format/packet.ts';
 import { OutputStream } from './output-stream.ts';
 import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
@@ -19,7 +19,7 @@ export class StreamSink implements CaptureSink {
   written = 0;
   readonly #options: StreamSinkOptions;
   readonly #output: OutputStream;
-  readonly #queue = new GrowingQueue();
+  readonly #queue = new ByteQueue();
   #waiting = 0;
   #ended = false;
 

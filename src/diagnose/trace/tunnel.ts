@@ -3,6 +3,7 @@ import { FORMATS } from '../../../encap/formats.ts';
 import { elementAt } from '../../base/at.ts';
 import { type DataPlane, VERDICTS } from '../../dataplane/dataplane.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
+import { formatEndpoint } from '../../ip/address.ts';
 import { baseAddress } from '../../ip/prefix.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
 import type { TraceAnswer } from './answer.ts';
@@ -107,7 +108,10 @@ function byForwarder(
   const port = context.sourcePorts[socket] ?? context.port;
   const outside = outerBytes(from.includes(':') ? 6 : 4) + payload.length;
   const network = context.mode === 'vxlan' ? `VXLAN, VNI ${context.vni}` : 'bare IP';
-  trace.pass('outer', `UDP ${endpoint(from, port)} > ${endpoint(peer.address, peer.port)}, ${network}`);
+  trace.pass(
+    'outer',
+    `UDP ${formatEndpoint(from, port)} > ${formatEndpoint(peer.address, peer.port)}, ${network}`,
+  );
   trace.pass('mtu', `${packetBytes} bytes become ${outside}, the path to the peer takes ${pathMtu}`);
   return (
     overUnderlay(trace, kernel, peer.address, outside) ??
@@ -139,7 +143,7 @@ function byKernel(
   trace.pass('peer', `${peer ? nameOf(peer) : 'no node that is known'} (${remote})`);
   trace.pass(
     'outer',
-    `UDP from ${overlay.address} > ${endpoint(remote, port)}, VXLAN, VNI ${vni}, by the kernel`,
+    `UDP from ${overlay.address} > ${formatEndpoint(remote, port)}, VXLAN, VNI ${vni}, by the kernel`,
   );
   const payload = Buffer.concat([FORMATS.vxlan.header(vni), frame]);
   const outside = outerBytes(overlay.address.includes(':') ? 6 : 4) + payload.length;
@@ -155,8 +159,4 @@ function byKernel(
 function nameIn(peers: readonly Peer[], id: string): string {
   const peer = peers.find(one => one.id === id);
   return peer ? nameOf(peer) : id;
-}
-
-function endpoint(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

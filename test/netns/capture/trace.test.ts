@@ -128,8 +128,8 @@ for (const [mode, family] of [
       t.equal(code, 2);
       t.match(error, expected);
     };
-    await fails(/--src: "10.0.0" is no IP address/, '--src', '10.0.0', '--dst', to);
-    await fails(/of different families/, '--src', '10.0.0.1', '--dst', 'fd00::1');
+    await fails(/--src: "10.0.0" is not an IP address/, '--src', '10.0.0', '--dst', to);
+    await fails(/of different address families/, '--src', '10.0.0.1', '--dst', 'fd00::1');
     await fails(/ICMP has no ports/, '--src', from, '--dst', to, '--proto', 'icmp', '--dport', '1');
     await fails(/'--dst <address>' not specified/, '--src', from);
   });

@@ -119,6 +119,6 @@ t.test('what was asked for, and how it is shown', async t => {
   const departure = { from: '192.0.2.1', to: '192.0.2.2', payload: null, peer: 'node2' };
   t.match(
     showTrace([{ ...answer, remedy: null, departure }]),
-    /--peer-socket with the socket of node2 goes on there\n$/,
+    /--peer-socket with the socket of node2 continues the trace there\n$/,
   );
 });

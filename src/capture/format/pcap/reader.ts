@@ -1,25 +1,23 @@
 import { EventEmitter } from 'node:events';
 import { parse } from 'pcap-parser';
 import type { ByteSource } from '../byte-source.ts';
-import type { CaptureInterface, InterfaceStatistics, Packet } from '../packet.ts';
+import type { CaptureInterface, Packet } from '../packet.ts';
 import type { CaptureReader } from '../reader.ts';
 import { LINK_TYPE, MAGIC_MICRO } from './format.ts';
 import { type PcapHeader, pcapRecords, readPcapHeader } from './records.ts';
 
-/** What `pcap-parser` takes for a stream; nothing flows by itself, each record is pushed. */
+/** The stream that `pcap-parser` reads. It does not flow by itself: each record is emitted. */
 class RecordStream extends EventEmitter {
   pause(): void {}
   resume(): void {}
 }
 
 /**
- * Reads classic captures through `pcap-parser`. The package has no limits, no errors for cut files and no
- * nanosecond magic, so it is handed one checked record at a time (see docs/decisions/0070-pcap-parser.md).
+ * Reads classic captures with `pcap-parser`. The package has no limits, no errors for truncated files and no nanosecond
+ * magic, so it gets one checked record at a time (docs/decisions/0070-pcap-parser.md).
  */
 export class PcapReader implements CaptureReader {
   readonly interfaces: readonly CaptureInterface[];
-  readonly statistics: ReadonlyMap<number, InterfaceStatistics> = new Map();
-  readonly remarks: readonly string[] = [];
   readonly #source: ByteSource;
   readonly #name: string;
   readonly #header: PcapHeader;
@@ -34,11 +32,6 @@ export class PcapReader implements CaptureReader {
   /** Reads the file header. Throws RipstopError ECAPTURE. */
   static async open(source: ByteSource, name: string): Promise<PcapReader> {
     return new PcapReader(source, name, await readPcapHeader(source, name));
-  }
-
-  get format(): string {
-    const { littleEndian, nanoseconds } = this.#header;
-    return `pcap, ${littleEndian ? 'little' : 'big'}-endian, ${nanoseconds ? 'nanoseconds' : 'microseconds'}`;
   }
 
   async *packets(): AsyncGenerator<Packet, void, void> {
@@ -70,7 +63,7 @@ export class PcapReader implements CaptureReader {
   }
 }
 
-/** The file header with the one magic that the parser knows, in the byte order of the file. */
+/** The file header with the magic of microseconds, which is the only one that the parser knows. */
 function asMicroseconds(header: PcapHeader): Buffer {
   const bytes = Buffer.from(header.bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

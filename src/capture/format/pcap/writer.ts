@@ -1,4 +1,5 @@
-import type { ByteQueue, CaptureFormat, Packet } from '../packet.ts';
+import type { ByteQueue } from '../byte-queue.ts';
+import type { CaptureFormat, Packet } from '../packet.ts';
 import * as pcap from './format.ts';
 
 /**
@@ -6,7 +7,6 @@ import * as pcap from './format.ts';
  * direction nor loss: what it cannot say is left out. Format: draft-ietf-opsawg-pcap.
  */
 export class PcapFormat implements CaptureFormat {
-  readonly suffix = 'pcap';
   readonly #link: number;
   readonly #snapLength: number;
 

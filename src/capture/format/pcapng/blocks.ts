@@ -9,7 +9,7 @@ export const SIMPLE_PACKET = 3;
 export const INTERFACE_STATISTICS = 5;
 export const ENHANCED_PACKET = 6;
 
-/** First field of a section: read the other way round, the section has the other byte order. */
+/** First field of a section, which shows its byte order. */
 export const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 export const BYTE_ORDER_MAGIC_SWAPPED = 0x4d3c2b1a;
 
@@ -39,12 +39,12 @@ export const ISB_IFDROP = 5;
 export const ISB_FILTERACCEPT = 6;
 export const ISB_USRDELIV = 8;
 
-/** Bytes around a block's body: type, length before, length after. */
+/** Bytes of a block without its body: type, length, length again at the end. */
 export const BLOCK_FRAME = 12;
 /** Bytes of the fixed part of an enhanced packet block's body. */
 export const ENHANCED_PACKET_FIXED = 20;
 
-/** `n` rounded up to the four bytes to which everything in a pcapng file is aligned. */
+/** `n` rounded up to a multiple of four bytes, the alignment of pcapng. */
 export function padded(n: number): number {
   return (n + 3) & ~3;
 }

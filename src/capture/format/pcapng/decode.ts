@@ -1,18 +1,18 @@
-import type { CaptureInterface, Direction, InterfaceStatistics, Packet } from '../packet.ts';
+import type { CaptureInterface, Direction, Packet } from '../packet.ts';
 import * as ng from './blocks.ts';
 import { findOption, type Option, readOptions, readText } from './options.ts';
 
 const NANOSECONDS = 1_000_000_000n;
 
-/** How the timestamps of an interface count. */
+/** The timestamp unit of an interface. */
 export interface TimeUnit {
-  /** Ticks a second. */
+  /** Ticks per second. */
   readonly ticks: bigint;
   /** Seconds to add to every timestamp (if_tsoffset). */
   readonly offset: bigint;
 }
 
-/** Decodes an interface description block; a text instead of a value says what is wrong with it. */
+/** Decodes an interface description block. Returns an error message if it is invalid. */
 export function readInterface(
   block: DataView,
   little: boolean,
@@ -33,7 +33,7 @@ export function readInterface(
   };
   const resolution = findOption(options, ng.IF_TSRESOL, 1)?.getUint8(0) ?? 6;
   const exponent = resolution & 0x7f;
-  // Wider than 64 bits, a tick could not be told apart from nothing: 10^20 and 2^64 are past any clock.
+  // Timestamps have 64 bits: a finer unit than 10^-19 or 2^-63 seconds overflows them.
   if (exponent > (resolution & 0x80 ? 63 : 19))
     return `time resolution 0x${resolution.toString(16)} is out of range`;
   const ticks = (resolution & 0x80 ? 2n : 10n) ** BigInt(exponent);
@@ -41,7 +41,7 @@ export function readInterface(
   return { point, unit: { ticks, offset } };
 }
 
-/** Decodes any of the three packet blocks; a text instead of a packet says what is wrong with it. */
+/** Decodes one of the three packet blocks. Returns an error message if it is invalid. */
 export function readPacket(
   type: number,
   block: DataView,
@@ -58,12 +58,12 @@ export function readPacket(
   const captured = block.getUint32(20, little);
   const length = block.getUint32(24, little);
   if (captured > end - 28) return `${captured} captured bytes do not fit the block`;
-  // Padding may be missing in the last block of a sloppy writer; options are then missing, too.
+  // Some writers omit the padding and the options of the last block.
   const optionsAt = Math.min(28 + ng.padded(captured), end);
   const options = readOptions(block, optionsAt, end, little);
   if (!options) return 'an option of the packet block reaches beyond it';
   const old = type === ng.OLD_PACKET ? block.getUint16(10, little) : 0xffff;
-  // The obsolete block counts losses in a fixed field, all ones for "not known".
+  // The obsolete block has a fixed field for the loss count; all ones: unknown.
   const dropped = old !== 0xffff ? BigInt(old) : count(options, ng.EPB_DROPCOUNT, little);
   const direction = readDirection(options, little);
   const comments = options
@@ -78,29 +78,6 @@ export function readPacket(
     ...(comments.length > 0 ? { comments } : {}),
     ...(dropped !== undefined ? { dropped } : {}),
   };
-}
-
-/** Decodes the options of an interface statistics block; undefined when they are broken. */
-export function readStatistics(
-  block: DataView,
-  little: boolean,
-  unit: TimeUnit,
-): InterfaceStatistics | undefined {
-  const options = readOptions(block, 20, block.byteLength - 4, little);
-  if (!options) return undefined;
-  const time = (code: number) => {
-    const value = findOption(options, code, 8);
-    return value && readTime(value, 0, little, unit);
-  };
-  const fields = {
-    started: time(ng.ISB_STARTTIME),
-    ended: time(ng.ISB_ENDTIME),
-    received: count(options, ng.ISB_IFRECV, little),
-    dropped: count(options, ng.ISB_IFDROP, little),
-    accepted: count(options, ng.ISB_FILTERACCEPT, little),
-    delivered: count(options, ng.ISB_USRDELIV, little),
-  };
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
 function readTime(view: DataView, offset: number, little: boolean, unit: TimeUnit): bigint {

@@ -1,16 +1,14 @@
+import { viewOf } from '../../../../encap/wire/addresses.ts';
 import type { ByteSource } from '../byte-source.ts';
-import type { CaptureInterface, InterfaceStatistics, Packet } from '../packet.ts';
+import type { CaptureInterface, Packet } from '../packet.ts';
 import { broken, type CaptureReader } from '../reader.ts';
 import * as ng from './blocks.ts';
-import { BYTE_ORDER_MAGIC, BYTE_ORDER_MAGIC_SWAPPED } from './blocks.ts';
-import { readInterface, readPacket, readStatistics, type TimeUnit } from './decode.ts';
-import { findOption, readOptions, readText } from './options.ts';
+import { readInterface, readPacket, type TimeUnit } from './decode.ts';
 
-/** Largest block that is taken into memory: a packet of libpcap's largest size with its comments, bytes. */
+/** Maximum bytes of a block in memory: a packet of libpcap's maximum size with its comments. */
 const BLOCK_MAX = 1 << 20;
-/** A file with more interfaces than this is not a capture but an attack on the memory. */
+/** Limits the memory that a malicious file can occupy. */
 const INTERFACES_MAX = 4096;
-const REMARKS_MAX = 64;
 const SKIP_STEP = 65536;
 
 /** One interface of the section being read. */
@@ -22,14 +20,11 @@ interface SectionInterface {
 }
 
 /**
- * Reads pcapng: both byte orders, several sections, each with its own interfaces and time resolutions; enhanced,
- * simple and obsolete packet blocks; unknown blocks are skipped. Holds one block at a time.
- * Format: draft-ietf-opsawg-pcapng.
+ * Reads pcapng (draft-ietf-opsawg-pcapng): both byte orders, several sections, each with its own interfaces and time
+ * resolutions; enhanced, simple and obsolete packet blocks. Other blocks are skipped. Holds one block at a time.
  */
 export class PcapngReader implements CaptureReader {
   readonly interfaces: CaptureInterface[] = [];
-  readonly statistics = new Map<number, InterfaceStatistics>();
-  readonly remarks: string[] = [];
   readonly #source: ByteSource;
   readonly #name: string;
   #little = true;
@@ -39,10 +34,6 @@ export class PcapngReader implements CaptureReader {
   constructor(source: ByteSource, name: string) {
     this.#source = source;
     this.#name = name;
-  }
-
-  get format(): string {
-    return `pcapng, ${this.#little ? 'little' : 'big'}-endian`;
   }
 
   async *packets(): AsyncGenerator<Packet, void, void> {
@@ -55,7 +46,7 @@ export class PcapngReader implements CaptureReader {
           if (this.#sections === 0) this.#fail('no section header');
           return;
         }
-        const head = view(source.peek(12));
+        const head = viewOf(source.peek(12));
         if (head.getUint32(0) === ng.SECTION_HEADER) this.#chooseOrder(head.getUint32(8));
         const type = head.getUint32(0, this.#little);
         const length = head.getUint32(4, this.#little);
@@ -72,7 +63,7 @@ export class PcapngReader implements CaptureReader {
             `the file ends inside a block (${source.ready} of ${length} bytes)`,
             'the capture was cut off',
           );
-        const block = view(source.peek(length));
+        const block = viewOf(source.peek(length));
         if (block.getUint32(length - 4, this.#little) !== length)
           this.#fail(
             `the two lengths of the block differ (${length}, ${block.getUint32(length - 4, this.#little)})`,
@@ -89,14 +80,13 @@ export class PcapngReader implements CaptureReader {
   #block(type: number, block: DataView): Packet | undefined {
     if (type === ng.SECTION_HEADER) this.#openSection(block);
     else if (type === ng.INTERFACE_DESCRIPTION) this.#addInterface(block);
-    else if (type === ng.INTERFACE_STATISTICS) this.#addStatistics(block);
     else return this.#packet(type, block);
     return undefined;
   }
 
   #chooseOrder(magic: number): void {
-    if (magic === BYTE_ORDER_MAGIC) this.#little = false;
-    else if (magic === BYTE_ORDER_MAGIC_SWAPPED) this.#little = true;
+    if (magic === ng.BYTE_ORDER_MAGIC) this.#little = false;
+    else if (magic === ng.BYTE_ORDER_MAGIC_SWAPPED) this.#little = true;
     else this.#fail(`byte-order magic 0x${magic.toString(16)} is neither 0x1a2b3c4d nor 0x4d3c2b1a`);
   }
 
@@ -104,17 +94,8 @@ export class PcapngReader implements CaptureReader {
     if (block.byteLength < 28) this.#fail('the section header is too short');
     const major = block.getUint16(12, this.#little);
     if (major !== 1) this.#fail(`pcapng version ${major} is not 1`);
-    const options = readOptions(block, 24, block.byteLength - 4, this.#little);
-    if (!options) this.#fail('an option of the section header reaches beyond it');
     this.#sections++;
     this.#section = [];
-    const application = findOption(options, ng.SHB_USERAPPL);
-    if (application) this.#remark(readText(application));
-    for (const option of options) if (option.code === ng.OPT_COMMENT) this.#remark(readText(option.value));
-  }
-
-  #remark(text: string): void {
-    if (this.remarks.length < REMARKS_MAX) this.remarks.push(text);
   }
 
   #addInterface(block: DataView): void {
@@ -123,14 +104,6 @@ export class PcapngReader implements CaptureReader {
     if (typeof read === 'string') this.#fail(read);
     this.#section.push({ index: this.interfaces.length, snapLength: read.point.snapLength, unit: read.unit });
     this.interfaces.push(read.point);
-  }
-
-  #addStatistics(block: DataView): void {
-    if (block.byteLength < 24) this.#fail('the interface statistics block is too short');
-    const point = this.#known(block.getUint32(8, this.#little));
-    const statistics = readStatistics(block, this.#little, point.unit);
-    if (!statistics) this.#fail('an option of the statistics block reaches beyond it');
-    this.statistics.set(point.index, statistics);
   }
 
   #packet(type: number, block: DataView): Packet {
@@ -180,18 +153,13 @@ function isParsed(type: number): boolean {
   return (
     type === ng.SECTION_HEADER ||
     type === ng.INTERFACE_DESCRIPTION ||
-    type === ng.INTERFACE_STATISTICS ||
     type === ng.ENHANCED_PACKET ||
     type === ng.SIMPLE_PACKET ||
     type === ng.OLD_PACKET
   );
 }
 
-/** Smallest packet block of a type: its frame and its fixed fields. */
+/** Minimum length of a packet block. */
 function minimum(type: number): number {
   return ng.BLOCK_FRAME + (type === ng.SIMPLE_PACKET ? 4 : ng.ENHANCED_PACKET_FIXED);
-}
-
-function view(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

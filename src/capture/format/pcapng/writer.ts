@@ -1,8 +1,9 @@
 import { elementAt } from '../../../base/at.ts';
-import type { ByteQueue, CaptureFormat, CaptureInterface, InterfaceStatistics, Packet } from '../packet.ts';
+import type { ByteQueue } from '../byte-queue.ts';
+import type { CaptureFormat, CaptureInterface, InterfaceStatistics, Packet } from '../packet.ts';
 import * as ng from './blocks.ts';
 
-/** What the section header says about the capture as a whole. */
+/** Options of the section header. */
 export interface SectionInfo {
   /** Program and version: `ripstop 0.1.0`. */
   readonly application: string;
@@ -12,16 +13,14 @@ export interface SectionInfo {
 }
 
 const encoder = new TextEncoder();
-/** An option's length is a 16-bit field; a text is cut well below it, at a whole character. */
+/** Maximum bytes of a text option. Its length is a 16-bit field; longer texts are cut at a whole character. */
 const TEXT_MAX = 4096;
 
 /**
- * Writes pcapng in little-endian order with nanosecond timestamps: one section, one interface block a capture
- * point, enhanced packet blocks with direction, loss and comments, and statistics at the end.
- * Format: draft-ietf-opsawg-pcapng.
+ * Writes pcapng (draft-ietf-opsawg-pcapng) in little-endian order with nanosecond timestamps: one section, one interface
+ * block per capture point, enhanced packet blocks with direction, loss and comments, and statistics at the end.
  */
 export class PcapngFormat implements CaptureFormat {
-  readonly suffix = 'pcapng';
   readonly #interfaces: readonly CaptureInterface[];
   readonly #info: SectionInfo;
 
@@ -34,7 +33,7 @@ export class PcapngFormat implements CaptureFormat {
     const block = openBlock(out, ng.SECTION_HEADER, 16);
     out.view.setUint32(block + 8, ng.BYTE_ORDER_MAGIC, true);
     out.view.setUint16(block + 12, 1, true);
-    // The length of the section is not known while it is written: all ones.
+    // The length of the section is unknown while it is written: all ones.
     out.view.setUint32(block + 16, 0xffffffff, true);
     out.view.setUint32(block + 20, 0xffffffff, true);
     for (const comment of this.#info.comments ?? []) textOption(out, ng.OPT_COMMENT, comment);
@@ -67,13 +66,13 @@ export class PcapngFormat implements CaptureFormat {
     for (const [index, counts] of statistics.entries()) {
       const block = openBlock(out, ng.INTERFACE_STATISTICS, 12);
       out.view.setUint32(block + 8, index, true);
-      setTime(out.view, block + 12, counts.ended ?? 0n);
-      if (counts.started !== undefined) timeOption(out, ng.ISB_STARTTIME, counts.started);
-      if (counts.ended !== undefined) timeOption(out, ng.ISB_ENDTIME, counts.ended);
-      if (counts.received !== undefined) countOption(out, ng.ISB_IFRECV, counts.received);
-      if (counts.dropped !== undefined) countOption(out, ng.ISB_IFDROP, counts.dropped);
-      if (counts.accepted !== undefined) countOption(out, ng.ISB_FILTERACCEPT, counts.accepted);
-      if (counts.delivered !== undefined) countOption(out, ng.ISB_USRDELIV, counts.delivered);
+      setTime(out.view, block + 12, counts.ended);
+      timeOption(out, ng.ISB_STARTTIME, counts.started);
+      timeOption(out, ng.ISB_ENDTIME, counts.ended);
+      countOption(out, ng.ISB_IFRECV, counts.received);
+      countOption(out, ng.ISB_IFDROP, counts.dropped);
+      countOption(out, ng.ISB_FILTERACCEPT, counts.accepted);
+      countOption(out, ng.ISB_USRDELIV, counts.delivered);
       closeBlock(out, block, true);
     }
   }
@@ -85,21 +84,21 @@ function describe(out: ByteQueue, point: CaptureInterface): void {
   out.view.setUint32(block + 12, point.snapLength, true);
   if (point.name) textOption(out, ng.IF_NAME, point.name);
   if (point.description) textOption(out, ng.IF_DESCRIPTION, point.description);
-  // The byte in front of the filter tells its language: 0 is libpcap's.
+  // The first byte of the option is the language of the filter: 0 is libpcap's.
   if (point.filter) textOption(out, ng.IF_FILTER, `\0${point.filter}`);
   const resolution = openOption(out, ng.IF_TSRESOL, 1);
   out.view.setUint8(resolution, 9);
   closeBlock(out, block, true);
 }
 
-/** Begins a block with `fixed` zeroed bytes of body; returns where its type stands. */
+/** Begins a block with `fixed` zero bytes of body. Returns its offset. */
 function openBlock(out: ByteQueue, type: number, fixed: number): number {
   const block = out.reserve(8 + fixed);
   out.view.setUint32(block, type, true);
   return block;
 }
 
-/** Ends the options, when there are some, and writes both lengths of the block. */
+/** Ends the options, if there are any, and writes both lengths of the block. */
 function closeBlock(out: ByteQueue, block: number, options: boolean): void {
   if (options) out.reserve(4);
   const end = out.reserve(4);
@@ -108,7 +107,7 @@ function closeBlock(out: ByteQueue, block: number, options: boolean): void {
   out.view.setUint32(end, length, true);
 }
 
-/** Adds an option of `length` bytes and returns where its value stands; `out.view` may be another one afterwards. */
+/** Adds an option of `length` bytes and returns the offset of its value. Replaces `out.view` if the queue grows. */
 function openOption(out: ByteQueue, code: number, length: number): number {
   const option = out.reserve(4 + ng.padded(length));
   out.view.setUint16(option, code, true);
@@ -134,7 +133,7 @@ function timeOption(out: ByteQueue, code: number, time: bigint): void {
   setTime(out.view, at, time);
 }
 
-/** A timestamp is two words, the high one first, whatever the byte order of the section. */
+/** Writes a timestamp: two words, the high one first in every byte order. */
 function setTime(view: DataView, offset: number, time: bigint): void {
   view.setUint32(offset, Number((time >> 32n) & 0xffffffffn), true);
   view.setUint32(offset + 4, Number(time & 0xffffffffn), true);

@@ -2,7 +2,7 @@ import t from 'tap';
 import { LINK_ETHERNET, LINK_RAW } from '../../../../src/capture/format/packet.ts';
 import { PcapFormat } from '../../../../src/capture/format/pcap/writer.ts';
 import { PcapngFormat } from '../../../../src/capture/format/pcapng/writer.ts';
-import { written } from '../fixtures/files.ts';
+import { NO_STATISTICS, written } from '../fixtures/files.ts';
 import { ethernet, ip, joined, tcp, V4, V6, vxlan } from '../fixtures/frames.ts';
 import { readWith, tsharkFields } from '../fixtures/tshark.ts';
 
@@ -43,8 +43,8 @@ t.test(
         },
       ],
       [
-        { received: 10n, dropped: 2n, ended: 1_790_000_001_000_000_001n },
-        { received: 1n, dropped: 7n },
+        { ...NO_STATISTICS, received: 10n, dropped: 2n, ended: 1_790_000_001_000_000_001n },
+        { ...NO_STATISTICS, received: 1n, dropped: 7n },
       ],
     );
     const rows = tsharkFields(file, [

@@ -16,7 +16,7 @@ import { NO_PEER, WRONG_VNI } from '../../../../src/dataplane/descriptor/verdict
 import { activePoints, captureBatch } from '../../../../src/dataplane/tap/tap.ts';
 import { TAPS } from '../../../../src/dataplane/tap/tap-control.ts';
 import { skipUnless } from '../../../support/skip-unless.ts';
-import { chunked, readAll } from '../fixtures/files.ts';
+import { chunked, readAll, statisticsOf } from '../fixtures/files.ts';
 import { ethernet, ip, joined, tcp, udp, V4 } from '../fixtures/frames.ts';
 import { CONTEXT, type Judged, worker } from '../fixtures/tapped.ts';
 
@@ -108,7 +108,8 @@ async function captured(
     packets: options.packets,
     stop: options.stop ?? new AbortController().signal,
   });
-  return { end, counts, ...(await readAll(Buffer.concat(chunks))) };
+  const file = Buffer.concat(chunks);
+  return { end, counts, file, ...(await readAll(file)) };
 }
 
 async function* of(...batches: CaptureRecord[][]) {
@@ -116,17 +117,17 @@ async function* of(...batches: CaptureRecord[][]) {
 }
 
 t.test('a capture to its end, with statistics', async t => {
-  const { end, packets, reader, error, counts } = await captured(of(someRecords(), someRecords()), {
+  const { end, packets, file, error, counts } = await captured(of(someRecords(), someRecords()), {
     inner: 'tcp dst port 80',
   });
   t.equal(error, undefined);
   t.equal(end, 'source');
   t.equal(packets.length, 16);
   t.strictSame(counts.totals, { received: 16, dropped: 0, delivered: 16 });
-  t.match(reader?.statistics.get(4), { received: 4n, accepted: 4n, delivered: 4n, dropped: 0n });
+  t.match(statisticsOf(file)[4], { received: 4n, accepted: 4n, delivered: 4n, dropped: 0n });
   const none = await captured(of(someRecords()), { inner: 'udp' });
   t.strictSame(none.counts.totals, { received: 8, dropped: 0, delivered: 0 });
-  t.match(none.reader?.statistics.get(0), { received: 2n, accepted: 0n });
+  t.match(statisticsOf(none.file)[0], { received: 2n, accepted: 0n });
 });
 
 t.test('the count and a stop end it', async t => {
@@ -265,7 +266,7 @@ t.test(
     const datagram = ethernet(ip(V4, 17, udp(1, 53, new Uint8Array(9), V4)));
     const [wanted, other] = tapped('egress', [{ frame }, { frame: datagram }]).take();
     const records = [wanted!, { ...other!, lost: 4 }, { ...wanted!, lost: 2 }];
-    const { packets, counts, reader } = await captured(of(records), { inner: 'tcp' });
+    const { packets, counts, file } = await captured(of(records), { inner: 'tcp' });
     t.strictSame(
       packets.map(packet => [packet.interface, packet.dropped]),
       [
@@ -276,6 +277,6 @@ t.test(
       ],
     );
     t.strictSame(counts.totals, { received: 12, dropped: 6, delivered: 4 });
-    t.match(reader?.statistics.get(0), { received: 9n, dropped: 6n, accepted: 2n, delivered: 2n });
+    t.match(statisticsOf(file)[0], { received: 9n, dropped: 6n, accepted: 2n, delivered: 2n });
   },
 );

@@ -1,12 +1,10 @@
 import t from 'tap';
 import { PacketDecoder } from '../../../../src/capture/decode/packet-decoder.ts';
 import { describePacket } from '../../../../src/capture/decode/text.ts';
-import { readCapture } from '../../../../src/capture/format/open.ts';
 import { LINK_ETHERNET, LINK_RAW, type Packet } from '../../../../src/capture/format/packet.ts';
 import { PcapFormat } from '../../../../src/capture/format/pcap/writer.ts';
 import { PcapngFormat } from '../../../../src/capture/format/pcapng/writer.ts';
 import type { ReplayConfig } from '../../../../src/capture/replay/config.ts';
-import { benchmarkReplay } from '../../../../src/capture/replay/replay.ts';
 import {
   changeLines,
   differs,
@@ -29,7 +27,7 @@ import {
 } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import { Random } from '../../../support/random.ts';
 import { skipUnless } from '../../../support/skip-unless.ts';
-import { chunked, written } from '../fixtures/files.ts';
+import { written } from '../fixtures/files.ts';
 import {
   type Ends,
   ethernet,
@@ -42,7 +40,7 @@ import {
   V6,
   vxlan,
 } from '../fixtures/frames.ts';
-import { OTHER_SUBNET, open, rehearse, UDP_CONFIG, VXLAN_CONFIG } from '../fixtures/scripted.ts';
+import { OTHER_SUBNET, rehearse, UDP_CONFIG, VXLAN_CONFIG } from '../fixtures/scripted.ts';
 import { CONTEXT, worker } from '../fixtures/tapped.ts';
 import { tsharkFields } from '../fixtures/tshark.ts';
 
@@ -114,7 +112,7 @@ t.test('egress and ingress of a tcpdump file, each packet with its verdict, peer
   t.equal(results[2]!.outputs[0]!.kind, 'icmp', 'the sender would be told');
   t.strictSame(results[4]!.outputs[0], { kind: 'frame', bytes: back(syn(swap(V4))) });
   t.equal(results[0]!.text, '10.244.1.5.40000 > 10.244.2.9.80: TCP Flags [S], seq 1, win 500, length 0');
-  t.match(resultLine(results[2]!, VERDICTS, T0), /^ +3 +0\.002000 {2}egress {3}no-peer +- +1 {2}10\.244/);
+  t.match(resultLine(results[2]!, T0), /^ +3 +0\.002000 {2}egress {3}no-peer +- +1 {2}10\.244/);
 });
 
 t.test(
@@ -161,7 +159,7 @@ t.test('outputs as a capture: right checksums, VXLAN, comments', { skip: skipUnl
   );
   const file = written(
     new PcapngFormat(resultInterfaces('vxlan'), { application: 'ripstop' }),
-    results.flatMap(result => resultPackets(result, VERDICTS)),
+    results.flatMap(result => resultPackets(result)),
   );
   const rows = tsharkFields(file, [
     'frame.interface_name',
@@ -229,7 +227,7 @@ t.test('two configurations: what would change, and why', async t => {
     const differences = before.flatMap((result, i) =>
       differs(result, after[i]!) ? [{ before: result, after: after[i]! }] : [],
     );
-    return changeLines(differences, VERDICTS);
+    return changeLines(differences);
   };
   t.strictSame(await changed(VXLAN_CONFIG), []);
   t.strictSame(await changed({ ...VXLAN_CONFIG, vni: 2 }), [
@@ -239,13 +237,13 @@ t.test('two configurations: what would change, and why', async t => {
   t.strictSame(await changed(OTHER_SUBNET), [
     '14 packets would now be dropped, forward before: spoofed-source (the inner source address or MAC does not belong to the peer that sent it) (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …)',
   ]);
-  const tally = new ReplayTally(VERDICTS);
+  const tally = new ReplayTally();
   for (const result of before) tally.add(result);
   tally.add({ number: 17, skipped: 'no IP packet' });
   t.strictSame(tally.lines(), ['17 packets', '  16 forward', '  1 not replayed: no IP packet']);
 });
 
-t.test('deterministic: two runs over random traffic are equal, in batches and one by one', async t => {
+t.test('deterministic: two runs over random traffic are equal', async t => {
   const random = new Random(76);
   const frames = Array.from({ length: 400 }, () => {
     const frame = randomPacket(random, 'ethernet');
@@ -257,17 +255,6 @@ t.test('deterministic: two runs over random traffic are equal, in batches and on
   t.strictSame(first, second);
   const met = new Set(first.results.map(result => VERDICTS[result.verdict]!.name));
   t.ok(met.size >= 5, [...met].join(' '));
-  const { forwarder } = open(VXLAN_CONFIG);
-  const rate = await benchmarkReplay(await readCapture(chunked(file), 'test'), VXLAN_CONFIG, forwarder, 0.05);
-  t.equal(rate.packets, first.results.length);
-  t.ok(rate.rounds >= 1);
-  t.equal(rate.skipped, first.skips.length);
-  for (const [verdict, count] of rate.verdicts.entries())
-    t.equal(
-      count,
-      first.results.filter(result => result.verdict === verdict).length,
-      VERDICTS[verdict]?.name ?? 'unknown',
-    );
 });
 
 t.test('hostile captures: every packet ends somewhere, none throws', async t => {
