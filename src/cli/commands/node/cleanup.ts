@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { hasCode, RipstopError } from '../../../base/errors.ts';
+import { JSON_OUTPUT } from '../../options.ts';
 
 interface CleanupFlags {
   instance?: string;
@@ -10,7 +11,7 @@ interface CleanupFlags {
   json?: true;
 }
 
-/** `ripstop cleanup`: takes away all that the agent ever made on this node. */
+/** `ripstop cleanup`: removes everything that the agent made on this node. */
 export function addCleanup(program: Command): void {
   program
     .command('cleanup')
@@ -20,19 +21,18 @@ export function addCleanup(program: Command): void {
         'Also completes the CNI calls (DEL, GC) that were recorded while no agent answered. ' +
         'The agent must not run. The lease stays in the store until it ends.',
     )
-    .option('--instance <name>', 'of the agents of several networks, which one')
-    .option('--state-dir <directory>', "the agent's state directory; absent: /run/ripstop, or the instance's")
+    .option('--instance <name>', 'name of the agent instance to clean up (default: none)')
     .option(
-      '--subnet-file <file>',
-      "what the CNI plugin reads; absent: /run/flannel/subnet.env, or the instance's",
+      '--state-dir <path>',
+      'state directory of the agent (default: /run/ripstop, or that of the instance)',
     )
     .option(
-      '--cni-calls-dir <directory>',
-      'directory of the recorded CNI calls',
-      '/var/lib/cni/ripstop/calls',
+      '--subnet-file <path>',
+      'subnet file of the agent (default: /run/flannel/subnet.env, or that of the instance)',
     )
-    .option('--flannel', 'also what flannel left: its VXLAN devices, tables and chains')
-    .option('--json', 'print JSON')
+    .option('--cni-calls-dir <path>', 'directory of the recorded CNI calls', '/var/lib/cni/ripstop/calls')
+    .option('--flannel', 'also remove the VXLAN devices, nftables tables and iptables chains of flannel')
+    .addOption(JSON_OUTPUT)
     .action(cleanup);
 }
 
@@ -51,7 +51,7 @@ async function cleanup(options: CleanupFlags): Promise<void> {
     throw new RipstopError(
       'EINUSE',
       `an agent runs on ${socket}`,
-      'stop it first: it would make everything again',
+      'stop it first, as it would restore everything',
     );
   const { cleanUp } = await import('../../../agent/cleanup.ts');
   const { flannel = false } = options;

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { BIN_DIR, CONF_DIR } from '../../options.ts';
 
 interface CniFlags {
   binDir: string;
@@ -11,50 +12,50 @@ interface CniFlags {
   rules?: true;
 }
 
-/** `ripstop cni`: puts the CNI plugins where container runtimes look for them, and takes them away again. */
+/** `ripstop cni`: installs and uninstalls the CNI plugins. */
 export function addCni(program: Command): void {
   const cni = program
     .command('cni')
     .summary('install or uninstall the CNI plugins')
-    .description('Puts the CNI plugins where container runtimes look for them, and takes them away again.');
+    .description('Installs the CNI plugins for the container runtimes of this node, or uninstalls them.');
   cni
     .command('install')
-    .summary('put executables and configuration in place')
+    .summary('install the executables and a network configuration')
     .description(
-      'Writes the executables of all plugins and, behind them, a network configuration for the ripstop plugin. ' +
-        'Plugins of other makers stay, unless --force is given. Safe while a runtime is using them.',
+      'Writes the executables of all plugins and then a network configuration for the ripstop plugin. Third-party ' +
+        'plugins are not overwritten without --force. Safe while a runtime is using the plugins.',
     )
-    .option('--bin-dir <directory>', 'directory of the executables', '/opt/cni/bin')
-    .option('--conf-dir <directory>', 'directory of network configurations', '/etc/cni/net.d')
+    .addOption(BIN_DIR)
+    .addOption(CONF_DIR)
     .option('--no-conf', 'write no network configuration')
-    .option('--force', 'also in the place of plugins of other makers')
-    .option('--socket <file>', 'socket of the agent', '/run/ripstop/cni.sock')
+    .option('--force', 'also overwrite third-party plugins')
+    .option('--socket <path>', "path of the agent's socket for CNI calls", '/run/ripstop/cni.sock')
     .option(
-      '--calls-dir <directory>',
-      "directory in which DEL and GC are recorded while no agent answers (the agent's --cni-calls-dir)",
+      '--calls-dir <path>',
+      "directory for the DEL and GC calls that are recorded while no agent answers; the agent's --cni-calls-dir",
       '/var/lib/cni/ripstop/calls',
     )
     .option(
       '--standalone',
-      'for a node without an agent: where no agent answers, start this Node instead of recording the call',
+      'for a node without an agent: if no agent answers, run the plugin with this Node.js instead of recording the call',
     )
     .action(install);
   cni
     .command('uninstall')
-    .summary('take them away')
+    .summary('remove the executables and the network configuration')
     .description(
-      'Removes the network configuration and the executables that are ours. Pods that run keep their network.',
+      'Removes the network configuration and the executables that `ripstop cni install` wrote. Running pods keep their network.',
     )
-    .option('--bin-dir <directory>', 'directory of the executables', '/opt/cni/bin')
-    .option('--conf-dir <directory>', 'directory of network configurations', '/etc/cni/net.d')
+    .addOption(BIN_DIR)
+    .addOption(CONF_DIR)
     .option(
-      '--calls-dir <directory>',
-      'directory of the recorded calls that are reported',
+      '--calls-dir <path>',
+      'directory of the recorded DEL and GC calls; calls that are left are reported',
       '/var/lib/cni/ripstop/calls',
     )
     .option(
       '--rules',
-      'also remove the nftables tables of the plugins: host ports, masquerading and firewall rules, also of running pods',
+      'also remove the nftables tables of the plugins: host ports, masquerading and firewall rules, including those of running pods',
     )
     .action(uninstall);
   cni
@@ -94,7 +95,9 @@ async function install({
   });
   for (const file of written) process.stdout.write(`wrote ${file}\n`);
   for (const file of kept)
-    process.stderr.write(`ripstop: left ${file} alone: it is of another maker (--force replaces it)\n`);
+    process.stderr.write(
+      `ripstop: ${file} is a third-party plugin and was not overwritten; --force overwrites it\n`,
+    );
 }
 
 async function uninstall({ binDir, confDir, callsDir, rules }: CniFlags): Promise<void> {
@@ -108,6 +111,6 @@ async function uninstall({ binDir, confDir, callsDir, rules }: CniFlags): Promis
   const { length } = listRecords(callsDir!);
   if (length === 0) return;
   process.stderr.write(
-    `ripstop: ${length} recorded calls are left in ${callsDir}: \`ripstop cleanup\` completes them\n`,
+    `ripstop: ${length} recorded calls are left in ${callsDir}; run \`ripstop cleanup\` to complete them\n`,
   );
 }

@@ -1,4 +1,4 @@
-import { DEFAULT_SOCKET, openCaptureStream } from '../../../api/client.ts';
+import { openCaptureStream } from '../../../api/client.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
 import { createFilter } from '../../../capture/filter/filter.ts';
@@ -14,7 +14,6 @@ import { POINT_NAMES } from '../../../dataplane/tap/record-layout.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { throttleUnderLoad } from './capture-throttle.ts';
 
-/** Every option as commander hands it over. */
 export interface CaptureOptions {
   readonly write?: string;
   readonly format?: 'pcapng' | 'pcap';
@@ -31,12 +30,12 @@ export interface CaptureOptions {
   readonly rotateSize?: number;
   readonly rotateTime?: number;
   readonly keep?: number;
-  readonly socket?: string;
+  readonly socket: string;
 }
 
-/** Bytes that hold every header of a datagram with a frame inside: a line shows no more. */
+/** Bytes that hold all headers of a datagram and of its inner frame. A printed line shows no more. */
 const SNAP_FOR_LINES = 256;
-/** Below this a TCP header behind VXLAN over IPv6 is cut off, and a filter on ports does not match. */
+/** With fewer bytes, the TCP header inside VXLAN over IPv6 is cut off and a filter on ports does not match. */
 const SNAP_FOR_FILTERS = 128;
 
 /** Runs `ripstop capture` until it is stopped, a limit is reached, or the data plane ends. Throws RipstopError. */
@@ -57,12 +56,14 @@ export async function runCaptureCommand(
   pointBits(selection.points ?? []);
   const stop = stopOnSignal(options.duration).signal;
   const request = { ...selection, ...(device === undefined ? {} : { device }) };
-  const chunks = await openCaptureStream(options.socket ?? DEFAULT_SOCKET, request, stop);
+  const chunks = await openCaptureStream(options.socket, request, stop);
   const { context, batches } = await readRecordStream(chunks);
   const { points } = resolveSelection(selection, context);
   const decoder = new PacketDecoder(context, { points, snapLength, segments, filter });
   if ((filter || outer) && snapLength > 0 && snapLength < SNAP_FOR_FILTERS)
-    note(`a snap length below ${SNAP_FOR_FILTERS} may cut off what the filter looks at`);
+    note(
+      `with a snap length below ${SNAP_FOR_FILTERS} bytes the filter may not see the headers that it needs`,
+    );
   const recordFilter = await createFilter({ inner: filter, outer, vni }, context, decoder);
   const counts = new CaptureCounts(decoder.interfaces.length);
   const sink = await sinkOf(options, decoder.interfaces, context, counts, version);
@@ -89,10 +90,10 @@ function checkTogether(options: CaptureOptions): void {
     throw new RipstopError('ECONFIG', what, hint);
   };
   if (rotates && (write === undefined || write === '-'))
-    refuse('only files can be rotated', 'name one with --write');
+    refuse('only files can be rotated', 'give a file with --write');
   if (keep !== undefined && !rotates) refuse('--keep without rotation', 'add --rotate-size or --rotate-time');
   if (format && write === undefined)
-    refuse('--format without --write', 'name a file with --write, or - for standard output');
+    refuse('--format without --write', 'give --write with a file, or - for standard output');
 }
 
 async function sinkOf(
@@ -112,7 +113,7 @@ async function sinkOf(
   };
   const sink = await openSink({ path, format, statistics: () => counts.statistics(), rotation });
   const flag = decodeAs(context);
-  if (flag) note(`to see inside of the datagrams: wireshark ${flag}`);
+  if (flag) note(`to decode the inner frames: wireshark ${flag}`);
   return sink;
 }
 

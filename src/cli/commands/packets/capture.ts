@@ -1,7 +1,8 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
+import { integerOption, list, SOCKET, size } from '../../options.ts';
 import type { CaptureOptions } from './capture-run.ts';
 
-/** `ripstop capture`: the packets inside a running data plane, in the manner of tcpdump. */
+/** `ripstop capture`: prints or writes the packets inside a running data plane, as tcpdump does for an interface. */
 export function addCapture(program: Command): void {
   program
     .command('capture')
@@ -12,59 +13,57 @@ export function addCapture(program: Command): void {
         'of tcpdump (man pcap-filter) and applies to the inner frame.',
     )
     .argument('[filter...]', 'packets to capture, e.g. tcp port 80 and host 10.244.2.9')
-    .option('-w, --write <file>', 'write a capture file; - for standard output')
+    .option('-w, --write <file>', 'write a capture file instead of printing lines; -: standard output')
     .addOption(
-      new Option('--format <format>', 'file format; by default from the suffix of the file').choices([
-        'pcapng',
-        'pcap',
-      ]),
+      new Option(
+        '--format <format>',
+        'file format (default: pcap for a name in .pcap, otherwise pcapng)',
+      ).choices(['pcapng', 'pcap']),
     )
     .option(
       '-p, --point <names>',
-      'capture points: egress-inner, egress-outer, ingress-outer, ingress-inner, drop',
+      'capture points, comma-separated: egress-inner, egress-outer, ingress-outer, ingress-inner, drop (default: all)',
       list,
     )
-    .option('--device <device>', 'overlay device, if the node has one per address family')
+    .option('--device <device>', 'overlay device to capture on; needed only if the node has several')
     .option('--peer <peer>', 'only packets of this peer, by name or underlay address')
-    .option('--vni <vni>', 'only this VXLAN network identifier', integerOption(0, 0xffffff))
-    .option('--verdict <names>', 'only these verdicts; drop selects all verdicts that drop', list)
-    .option('--outer <filter>', 'filter on the outer datagram')
+    .option('--vni <vni>', 'only packets with this VXLAN network identifier', integerOption(0, 0xffffff))
+    .option(
+      '--verdict <names>',
+      'only packets with these verdicts, comma-separated; drop selects all verdicts that drop',
+      list,
+    )
+    .option('--outer <filter>', 'only packets whose outer datagram matches this filter')
     .option(
       '-s, --snap-length <bytes>',
-      'bytes to keep per packet, 0 for all (default: 256 when printing, all in a file)',
+      'maximum bytes to keep per packet; 0: no limit (default: 256 when printing, 0 with --write)',
       integerOption(0, 262144),
     )
-    .option('--segments', 'split GSO packets and fill in checksums')
-    .option('-c, --count <packets>', 'stop after this number of packets', integerOption(1, 1e12))
-    .option('--duration <seconds>', 'stop after this time', integerOption(1, 1e9))
-    .option('-C, --rotate-size <size>', 'rotate after this size: 500k, 100M, 1G', size)
-    .option('-G, --rotate-time <seconds>', 'rotate after this time', integerOption(1, 1e9))
-    .option('-W, --keep <files>', 'number of files to keep', integerOption(1, 1e6))
-    .option('--socket <path>', "the agent's socket")
+    .option('--segments', 'split GSO packets into segments and fill in partial checksums')
+    .option(
+      '-c, --count <packets>',
+      'stop after this number of packets (default: no limit)',
+      integerOption(1, 1e12),
+    )
+    .option('--duration <seconds>', 'stop after this time (default: no limit)', integerOption(1, 1e9))
+    .option(
+      '-C, --rotate-size <size>',
+      'start a new file at this size, in bytes or as 500k, 100M, 1G (default: no rotation)',
+      size,
+    )
+    .option(
+      '-G, --rotate-time <seconds>',
+      'start a new file after this time (default: no rotation)',
+      integerOption(1, 1e9),
+    )
+    .option(
+      '-W, --keep <files>',
+      'with rotation: number of files to keep (default: all)',
+      integerOption(1, 1e6),
+    )
+    .addOption(SOCKET)
     .action(async (filter: string[], options: CaptureOptions, command: Command) => {
       const { runCaptureCommand } = await import('./capture-run.ts');
       await runCaptureCommand(filter.join(' '), options, command.parent?.version() ?? '');
     });
-}
-
-/** A comma-separated list; the option may also be repeated. */
-export function list(text: string, before: string[] = []): string[] {
-  return [...before, ...text.split(',').map(word => word.trim())].filter(word => word !== '');
-}
-
-/** A parser of integers within `min..max`. */
-export function integerOption(min: number, max: number): (text: string) => number {
-  return text => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`Expected an integer from ${min} to ${max}.`);
-  };
-}
-
-/** Bytes of `500k`, `100M`, `1G` or a plain number; the letters are powers of 1024. */
-export function size(text: string): number {
-  const [, digits, unit = ''] = /^(\d{1,9})([kmg]?)$/i.exec(text) ?? [];
-  const bytes = digits ? Number(digits) * 1024 ** ['', 'k', 'm', 'g'].indexOf(unit.toLowerCase()) : 0;
-  if (bytes >= 1024) return bytes;
-  throw new InvalidArgumentError('Expected a size of at least 1k, e.g. 500k, 100M or 1G.');
 }

@@ -1,14 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getJson, openFlowLog } from '../../../api/client.ts';
 import type { FlowsAnswer } from '../../../api/flows.ts';
-import { hasCode } from '../../../base/errors.ts';
 import { createFlowFilter, type FiveTuple } from '../../../capture/flows/flow-filter.ts';
 import { fiveTupleOf, readFlowRecord } from '../../../capture/flows/flow-log.ts';
-import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
+import { OutputStream } from '../../../capture/sink/output-stream.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { showFlows } from './flows-view.ts';
 
-/** Options as commander hands them over. */
 export interface FlowsOptions {
   readonly by: 'flow' | 'peer';
   readonly sort: string;
@@ -19,7 +17,7 @@ export interface FlowsOptions {
   readonly log?: true;
 }
 
-/** `ripstop flows`: what the agent counted, once. @throws RipstopError */
+/** `ripstop flows`: prints the flow table once. @throws RipstopError */
 export async function listFlows(filter: string, options: FlowsOptions): Promise<void> {
   const wanted = await createFlowFilter(filter);
   const ask = () => askFlows(options, wanted, options.rows);
@@ -34,22 +32,13 @@ export async function listFlows(filter: string, options: FlowsOptions): Promise<
   const text = options.json
     ? `${JSON.stringify({ ...answer, flows: answer.flows.slice(0, rows) }, null, 2)}\n`
     : showFlows(answer, { by: options.by, rows });
-  await written(text);
-}
-
-/** Writes to standard output; that its reader has gone is no fault. */
-async function written(text: string): Promise<void> {
-  try {
-    await new OutputStream(process.stdout).write(text);
-  } catch (error) {
-    if (!hasCode(error, BROKEN_PIPE)) throw error;
-  }
+  await new OutputStream(process.stdout).write(text);
 }
 
 /**
- * The flows that a filter lets pass, in order. Without one the agent tells no more than are shown.
- * @param wanted undefined: all
- * @param rows 0 for all
+ * The flows that the filter accepts, in order. Without a filter the agent sends only the rows to show.
+ * @param wanted filter, undefined to accept all
+ * @param rows maximum number, 0 for all
  * @throws RipstopError
  */
 export async function askFlows(
@@ -64,19 +53,14 @@ export async function askFlows(
   return { ...answer, flows, total: flows.length };
 }
 
-/** `ripstop flows --log`: a JSON object a line, until SIGINT, SIGTERM, or the end of the data plane. @throws RipstopError */
+/** `ripstop flows --log`: prints one JSON object per line until SIGINT, SIGTERM or the end of the data plane. @throws RipstopError */
 export async function logFlows(filter: string, { socket }: FlowsOptions): Promise<void> {
   const wanted = await createFlowFilter(filter);
   const stop = stopOnSignal();
   const out = new OutputStream(process.stdout);
   const lines = await openFlowLog(socket, stop.signal);
   process.stderr.write('ripstop flows: logging\n');
-  try {
-    for await (const line of lines)
-      if (!wanted || wanted(fiveTupleOf(readFlowRecord(line)))) await out.write(`${line}\n`);
-    if (!stop.signal.aborted) process.stderr.write('ripstop flows: the data plane has ended\n');
-  } catch (error) {
-    if (!hasCode(error, BROKEN_PIPE)) throw error;
-    stop.abort();
-  }
+  for await (const line of lines)
+    if (!wanted || wanted(fiveTupleOf(readFlowRecord(line)))) await out.write(`${line}\n`);
+  if (!stop.signal.aborted) process.stderr.write('ripstop flows: the data plane has ended\n');
 }

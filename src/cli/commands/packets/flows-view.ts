@@ -1,17 +1,17 @@
 import type { FlowsAnswer } from '../../../api/flows.ts';
 import { formatCompact, formatDuration, formatLatency, formatShare } from '../../../base/quantity.ts';
 import type { FlowCounts, FlowPeerRow, FlowRow } from '../../../capture/flows/flow-report.ts';
+import { formatEndpoint } from '../../../ip/address.ts';
 import { formatTable } from '../../terminal/table.ts';
 
-/** What is shown of an answer. */
-export interface FlowsPage {
-  readonly by: 'flow' | 'peer';
-  /** Rows at most. */
-  readonly rows: number;
-}
-
-/** The answer as text: a line about what was looked at, then a table that fits 80 columns with pods of IPv4. */
-export function showFlows(answer: FlowsAnswer, { by, rows }: FlowsPage): string {
+/**
+ * Formats an answer: a summary line, then a table that fits 80 columns with IPv4 pods.
+ * @param rows maximum number of rows
+ */
+export function showFlows(
+  answer: FlowsAnswer,
+  { by, rows }: { readonly by: 'flow' | 'peer'; readonly rows: number },
+): string {
   const table =
     by === 'peer' ? peerTable(answer.peers.slice(0, rows)) : flowTable(answer.flows.slice(0, rows));
   return `${summary(answer)}\n${table}`;
@@ -37,8 +37,8 @@ function flowTable(flows: readonly FlowRow[]): string {
     ['  WHAT', 'SOURCE', 'DESTINATION', ' RATE', 'BYTES', 'DROPS', 'RETR', '   RTT'],
     flows.map(flow => [
       `${flow.direction === 'egress' ? '>' : '<'} ${flow.protocol}`,
-      endpoint(flow.source, flow.sourcePort),
-      endpoint(flow.destination, flow.destinationPort),
+      formatEndpoint(flow.source, flow.sourcePort),
+      formatEndpoint(flow.destination, flow.destinationPort),
       ...amounts(flow),
     ]),
   );
@@ -69,9 +69,4 @@ function amounts({ bitRate, bytes, drops, retransmissions, rttMs }: FlowCounts):
     retransmissions,
     (rttMs === null ? '-' : formatLatency(rttMs)).padStart(6),
   ];
-}
-
-function endpoint(address: string, port: number | null): string {
-  if (port === null) return address;
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -1,7 +1,6 @@
 import { type Command, Option } from 'commander';
-import { DEFAULT_SOCKET } from '../../../api/client.ts';
 import { FLOW_ORDERS } from '../../../capture/flows/flow-order.ts';
-import { integerOption } from './capture.ts';
+import { integerOption, JSON_OUTPUT, SOCKET } from '../../options.ts';
 import type { FlowsOptions } from './flows-run.ts';
 
 /** The common options of `flows` and `top`. */
@@ -12,7 +11,7 @@ export function flowOptions(command: Command): Command {
       new Option('--by <what>', 'one row per flow or per peer').choices(['flow', 'peer']).default('flow'),
     )
     .addOption(new Option('--sort <by>', 'sort key, largest first').choices(FLOW_ORDERS).default('rate'))
-    .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET);
+    .addOption(SOCKET);
 }
 
 /** `ripstop flows`: the flows inside the running data plane, once or as a log. */
@@ -23,14 +22,19 @@ export function addFlows(program: Command): void {
       .summary('list the flows inside the running data plane')
       .description(
         'Lists the flows inside the running data plane by 5-tuple or by peer: rate, bytes, drops, TCP ' +
-          'retransmissions and RTT. The command enables flow counting, which stays on for 15 seconds. ' +
-          '> is to the peer, < is from the peer.',
+          'retransmissions and RTT. The command enables flow counting, which stays on for 15 seconds. In the ' +
+          'table, > means to the peer and < from the peer.',
       ),
   )
-    .option('-n, --rows <rows>', 'maximum number of rows, 0 for all', integerOption(0, 1e6), 20)
-    .option('--seconds <seconds>', 'minimum counting time before the answer', integerOption(1, 3600), 2)
-    .option('--json', 'print JSON')
-    .option('--log', 'print one JSON line per flow when it ends and every minute, until Ctrl-C')
+    .option('-n, --rows <rows>', 'maximum number of rows; 0: all', integerOption(0, 1e6), 20)
+    .option('--seconds <seconds>', 'minimum counting time before the output', integerOption(1, 3600), 2)
+    .addOption(JSON_OUTPUT)
+    .addOption(
+      new Option(
+        '--log',
+        'print one JSON line per flow when it ends and every minute, until Ctrl-C',
+      ).conflicts(['by', 'sort', 'rows', 'seconds', 'json']),
+    )
     .action(async (filter: string[], options: FlowsOptions) => {
       const { listFlows, logFlows } = await import('./flows-run.ts');
       await (options.log ? logFlows : listFlows)(filter.join(' '), options);

@@ -1,22 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { FORMATS } from '../../../../encap/formats.ts';
+import { innerMtu } from '../../../../encap/mtu.ts';
 import { ResolvedSettings } from '../../../agent/config/settings.ts';
 import { contradictionsOf } from '../../../agent/store/static/contradictions.ts';
 import { parseStaticFile, readText } from '../../../agent/store/static/static-file.ts';
 import { vtepMac } from '../../../agent/store/static/vtep-mac.ts';
 import { elementAt } from '../../../base/at.ts';
-import { hasCode, RipstopError } from '../../../base/errors.ts';
+import { RipstopError } from '../../../base/errors.ts';
 import { verdictNumbers } from '../../../capture/filter/selection.ts';
 import { openCapture } from '../../../capture/format/open.ts';
 import { PcapFormat } from '../../../capture/format/pcap/writer.ts';
 import { PcapngFormat } from '../../../capture/format/pcapng/writer.ts';
-import {
-  type PartialReplayConfig,
-  type ReplayConfig,
-  resolveReplayConfig,
-} from '../../../capture/replay/config.ts';
+import type { ReplayConfig } from '../../../capture/replay/config.ts';
 import { ReplayIo } from '../../../capture/replay/io.ts';
 import {
-  benchmarkReplay,
   type ReplayForwarder,
   type ReplayResult,
   type ReplaySkip,
@@ -34,12 +31,12 @@ import {
 } from '../../../capture/replay/report.ts';
 import type { FileSinkOptions } from '../../../capture/sink/file-sink.ts';
 import { formatOf, openSink } from '../../../capture/sink/open-sink.ts';
-import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
+import { OutputStream } from '../../../capture/sink/output-stream.ts';
 import { VERDICTS } from '../../../dataplane/descriptor/verdicts.ts';
 import { openReplayForwarder, REPLAY_BATCH } from '../../../dataplane/replay/replay-forwarder.ts';
+import { parseAddress, requireAddress } from '../../../ip/address.ts';
 import { requirePrefix } from '../../../ip/prefix.ts';
 
-/** Every option as commander hands it over. */
 export interface ReplayOptions {
   readonly config: string;
   readonly address?: string;
@@ -48,69 +45,69 @@ export interface ReplayOptions {
   readonly verdict?: string[];
   readonly summary?: true;
   readonly json?: true;
-  readonly speed: 'full' | 'capture' | 'benchmark';
+  readonly speed: 'full' | 'capture';
   readonly underlayMtu: number;
 }
 
 type Outcome = ReplayResult | ReplaySkip;
 
-const BENCHMARK_SECONDS = 1;
-
-/** Runs `ripstop replay`. Throws RipstopError; a closed pipe ends it quietly. */
+/** Runs `ripstop replay`. @throws RipstopError */
 export async function runReplayCommand(path: string, options: ReplayOptions, version: string): Promise<void> {
   checkTogether(path, options);
   const config = configOf(options.config, options);
   const out = new OutputStream(process.stdout);
-  try {
-    if (options.speed === 'benchmark') await benchmark(path, config, out);
-    else if (options.against) await compare(path, config, configOf(options.against, options), options, out);
-    else await show(path, config, options, out, version);
-  } catch (error) {
-    if (!hasCode(error, BROKEN_PIPE)) throw error;
-  }
+  if (options.against) await compare(path, config, configOf(options.against, options), options, out);
+  else await show(path, config, options, out, version);
 }
 
 function checkTogether(path: string, options: ReplayOptions): void {
-  const refuse = (what: string, hint: string) => {
-    throw new RipstopError('ECONFIG', what, hint);
-  };
-  if (options.against && options.write) refuse('--write with --against', 'a comparison puts nothing out');
   if (options.against && path === '-')
-    refuse('--against with standard input', 'the capture is read twice: give a file');
+    refuse('--against with standard input', 'the capture is read twice; give a file');
   if (options.write === '-') refuse('--write - with the table on standard output', 'give a file');
 }
 
-/** The configuration of `ripstop run`, with what the machine would have settled taken from the options. */
+/**
+ * The configuration of a file for `ripstop run`. The options give what a node would take from its interfaces.
+ * @throws RipstopError ECONFIG
+ */
 function configOf(file: string, options: ReplayOptions): ReplayConfig {
   const node = parseStaticFile(readText(file), file);
+  const { mode, port, vni, underlay } = node;
+  const address = options.address ?? (parseAddress(underlay) ? underlay : undefined);
+  if (address === undefined)
+    refuse(`${file}: the underlay is "${underlay}"`, 'give the own underlay address with --address');
+  const { family } = requireAddress(address);
   const refused = contradictionsOf(node, options.address);
   for (const { key, message } of refused)
     process.stderr.write(`ripstop: ${file}: ignoring peer "${key}": it ${message}\n`);
   const ignored = new Set(refused.map(({ key }) => key));
+  const peers = node.peers.filter(({ name }) => !ignored.has(name));
+  for (const { name, address } of peers)
+    if (requireAddress(address).family !== family)
+      refuse(
+        `${file}: peer "${name}": ${address} is not an IPv${family} address`,
+        'give an own underlay address of the family of the peers',
+      );
+  const macOf = (mac: string | undefined, owner: string) =>
+    mode === 'vxlan' ? (mac ?? vtepMac(vni, owner)) : undefined;
   const { flood, sourceCheck } = new ResolvedSettings({ file: node.settings }).values;
-  const draft: PartialReplayConfig = {
-    mode: node.mode,
-    underlay: node.underlay,
-    address: options.address,
-    port: node.port,
-    vni: node.vni,
-    mac: node.mac,
-    mtu: node.mtu === 'auto' ? undefined : node.mtu,
-    underlayMtu: options.underlayMtu,
-    flood,
+  const { underlayMtu } = options;
+  return {
+    ...{ mode, address, port, vni, underlayMtu, flood },
+    mac: macOf(node.mac, address),
+    mtu: node.mtu === 'auto' ? innerMtu(FORMATS[mode], family, underlayMtu) : node.mtu,
     sourceCheck: sourceCheck === 'strict',
-    peers: node.peers
-      .filter(({ name }) => !ignored.has(name))
-      .map(({ name, address, mac, subnets }) => ({
-        id: name,
-        address,
-        mac: node.mode === 'vxlan' ? (mac ?? vtepMac(node.vni, address)) : undefined,
-        subnets: subnets.map(requirePrefix),
-      })),
+    peers: peers.map(({ name, address, mac, subnets }) => ({
+      id: name,
+      address,
+      mac: macOf(mac, address),
+      subnets: subnets.map(requirePrefix),
+    })),
   };
-  const config = resolveReplayConfig(draft, file);
-  if (config.mode === 'udp' || config.mac !== undefined) return config;
-  return { ...config, mac: vtepMac(config.vni, config.address) };
+}
+
+function refuse(what: string, hint: string): never {
+  throw new RipstopError('ECONFIG', what, hint);
 }
 
 function open(config: ReplayConfig): ReplayForwarder {
@@ -126,7 +123,7 @@ async function show(
   version: string,
 ): Promise<void> {
   const wanted = options.verdict && new Set(options.verdict.flatMap(name => verdictNumbers(name, VERDICTS)));
-  const tally = new ReplayTally(VERDICTS);
+  const tally = new ReplayTally();
   const reader = await openCapture(path);
   const sink = options.write && (await openSink(resultsFile(options.write, config, version)));
   let start: bigint | undefined;
@@ -136,9 +133,9 @@ async function show(
       tally.add(outcome);
       if ('skipped' in outcome || (wanted && !wanted.has(outcome.verdict))) continue;
       start ??= outcome.time;
-      if (sink) for (const packet of resultPackets(outcome, VERDICTS)) await sink.packet(packet);
+      if (sink) for (const packet of resultPackets(outcome)) await sink.packet(packet);
       if (options.json) await out.write(`${JSON.stringify(asJson(outcome))}\n`);
-      else if (!options.summary) await out.write(`${resultLine(outcome, VERDICTS, start)}\n`);
+      else if (!options.summary) await out.write(`${resultLine(outcome, start)}\n`);
     }
   } finally {
     if (sink) await sink.close();
@@ -146,7 +143,7 @@ async function show(
   if (!options.json) await out.write(`${tally.lines().join('\n')}\n`);
 }
 
-/** What was put out and what was lost, as a file. */
+/** The file for the output and the dropped packets. */
 function resultsFile(path: string, config: ReplayConfig, version: string): FileSinkOptions {
   const interfaces = resultInterfaces(config.mode);
   const format =
@@ -186,7 +183,7 @@ async function compare(
     return;
   }
   const unchanged = packets - differences.length;
-  for (const line of changeLines(differences, VERDICTS)) await out.write(`${line}\n`);
+  for (const line of changeLines(differences)) await out.write(`${line}\n`);
   await out.write(`${unchanged} of ${packets} packets unchanged\n`);
 }
 
@@ -194,20 +191,7 @@ function brief(outcome: Outcome): object {
   return 'skipped' in outcome ? { skipped: outcome.skipped } : asJson(outcome);
 }
 
-async function benchmark(path: string, config: ReplayConfig, out: OutputStream): Promise<void> {
-  const rate = await benchmarkReplay(await openCapture(path), config, open(config), BENCHMARK_SECONDS);
-  const { packets, skipped, rounds, verdicts, seconds } = rate;
-  const ended = verdicts.flatMap((count, number) =>
-    count > 0 ? [`${count} ${VERDICTS[number]?.name}`] : [],
-  );
-  const perSecond = seconds > 0 ? Math.round((packets * (rounds - 1)) / seconds) : 0;
-  await out.write(
-    `${packets} packets (${ended.join(', ')}; ${skipped} not replayed), ${rounds} times: ` +
-      `${perSecond} packets a second through the forwarder on one core, without devices\n`,
-  );
-}
-
-/** Outcomes at the pace of the capture, or as they come. */
+/** The outcomes, with `speed` "capture" at the pace of the capture. */
 export async function* paced(
   outcomes: AsyncIterable<Outcome>,
   speed: ReplayOptions['speed'],

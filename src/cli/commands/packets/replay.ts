@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { integerOption, list } from './capture.ts';
+import { integerOption, list } from '../../options.ts';
 import type { ReplayOptions } from './replay-run.ts';
 
 /** `ripstop replay`: how a configuration would forward the packets of a capture. */
@@ -13,23 +13,30 @@ export function addReplay(program: Command): void {
         'change. The clock is that of the capture, so the same file always gives the same result.',
     )
     .argument('<capture>', 'capture file; - for standard input')
-    .requiredOption('-c, --config <file>', 'configuration as for ripstop run')
-    .option('--address <address>', 'own underlay address, if the configuration names none')
-    .option('--against <file>', 'second configuration; show only what it would change')
-    .option('-w, --write <file>', 'write the output and the drops to a pcapng or .pcap file')
+    .requiredOption('-c, --config <file>', 'configuration file of `ripstop run`')
+    .option('--address <address>', 'own underlay address; needed if the configuration has none')
+    .addOption(
+      new Option('--against <file>', 'second configuration file; show only what it would change').conflicts([
+        'write',
+        'verdict',
+        'summary',
+        'speed',
+      ]),
+    )
+    .option(
+      '-w, --write <file>',
+      'write the output and the drops to a capture file: pcap for a name in .pcap, otherwise pcapng (default: none)',
+    )
     .option(
       '--verdict <names>',
-      'only packets with these verdicts; drop selects all verdicts that drop',
+      'only packets with these verdicts, comma-separated; drop selects all verdicts that drop',
       list,
     )
-    .option('--summary', 'print only the number of packets per verdict')
+    .addOption(new Option('--summary', 'print only the number of packets per verdict').conflicts('json'))
     .option('--json', 'print one JSON object per packet')
     .addOption(
-      new Option(
-        '--speed <speed>',
-        'full; capture: at the original pace; benchmark: print only packets per second',
-      )
-        .choices(['full', 'capture', 'benchmark'])
+      new Option('--speed <speed>', 'full: as fast as possible; capture: at the original pace')
+        .choices(['full', 'capture'])
         .default('full'),
     )
     .option('--underlay-mtu <bytes>', 'MTU of the underlay', integerOption(576, 65535), 1500)

@@ -1,36 +1,34 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FlowsAnswer } from '../../../api/flows.ts';
-import { hasCode } from '../../../base/errors.ts';
 import { createFlowFilter } from '../../../capture/flows/flow-filter.ts';
 import { FLOW_ORDERS } from '../../../capture/flows/flow-order.ts';
-import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
+import { OutputStream } from '../../../capture/sink/output-stream.ts';
 import { Screen } from '../../terminal/screen.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { askFlows, type FlowsOptions } from './flows-run.ts';
 import { showFlows } from './flows-view.ts';
 
-/** Options as commander hands them over. */
 export interface TopOptions extends Pick<FlowsOptions, 'by' | 'sort' | 'socket'> {
   /** Seconds. */
   readonly delay: number;
   readonly iterations?: number;
 }
 
-/** Lines of a picture that are no rows: what it is, the summary, the titles. */
+/** Lines of the screen above the rows: the title, the summary, the column titles. */
 const HEAD_LINES = 3;
-/** Rows that the largest screen may have. */
+/** Maximum number of rows on a terminal. */
 const SCREEN_ROWS = 500;
-/** Rows of a picture that is printed. */
+/** Number of rows without a terminal. */
 const PRINTED_ROWS = 20;
 
-/** `ripstop top`, on a terminal or as plain pictures. Ends on q, Ctrl-C or SIGTERM. @throws RipstopError */
+/** `ripstop top`: refreshes a screen, or prints tables without a terminal. Ends on q, Ctrl-C or SIGTERM. @throws RipstopError */
 export async function watchFlows(filter: string, options: TopOptions): Promise<void> {
   const wanted = await createFlowFilter(filter);
   const stop = stopOnSignal();
   const view = { by: options.by, sort: options.sort, isPaused: false };
   const most = process.stdout.isTTY ? SCREEN_ROWS : PRINTED_ROWS;
   const ask = () => askFlows({ socket: options.socket, sort: view.sort }, wanted, most);
-  // Before the screen is taken: what is wrong at the start is said in its place.
+  // The first request precedes the screen, so that its error stays visible.
   await ask();
   if (process.stdout.isTTY) await onScreen(ask, view, options, stop);
   else await printed(ask, view, options, stop.signal);
@@ -51,7 +49,7 @@ async function onScreen(
   let answer: FlowsAnswer | undefined;
   const draw = () => {
     if (!answer) return;
-    const state = `ripstop top, by ${view.sort}${view.isPaused ? ', stopped' : ''}; keys: s p space q`;
+    const state = `ripstop top, by ${view.sort}${view.isPaused ? ', paused' : ''}; keys: s p space q`;
     screen.show(`${state}\n${showFlows(answer, { by: view.by, rows: screen.rows - HEAD_LINES })}`);
   };
   const refresh = async () => {
@@ -85,19 +83,15 @@ async function printed(
   stop: AbortSignal,
 ): Promise<void> {
   const out = new OutputStream(process.stdout);
-  try {
-    for (let shown = 0; shown < iterations && !stop.aborted; shown++) {
-      await pause(delay, stop);
-      if (stop.aborted) return;
-      const text = showFlows(await ask(), { by, rows: PRINTED_ROWS });
-      await out.write(`${shown > 0 ? '\n' : ''}${new Date().toISOString().slice(11, 19)} ${text}`);
-    }
-  } catch (error) {
-    if (!hasCode(error, BROKEN_PIPE)) throw error;
+  for (let shown = 0; shown < iterations && !stop.aborted; shown++) {
+    await pause(delay, stop);
+    if (stop.aborted) return;
+    const text = showFlows(await ask(), { by, rows: PRINTED_ROWS });
+    await out.write(`${shown > 0 ? '\n' : ''}${new Date().toISOString().slice(11, 19)} ${text}`);
   }
 }
 
-/** Seconds, or until it is stopped. */
+/** Waits, at most until the signal. */
 async function pause(seconds: number, signal: AbortSignal): Promise<void> {
   await sleep(seconds * 1000, undefined, { signal }).catch(() => {});
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { integerOption } from './capture.ts';
+import { integerOption } from '../../options.ts';
 import { flowOptions } from './flows.ts';
 import type { TopOptions } from './top-run.ts';
 
@@ -14,10 +14,10 @@ export function addTop(program: Command): void {
           'the next column, p switches between flows and peers, space pauses, q quits.',
       ),
   )
-    .option('-d, --delay <seconds>', 'refresh interval in seconds', integerOption(1, 3600), 1)
+    .option('-d, --delay <seconds>', 'refresh interval', integerOption(1, 3600), 1)
     .option(
       '-n, --iterations <count>',
-      'stop after this number of refreshes (default without a terminal: 1)',
+      'stop after this number of refreshes (default: no limit on a terminal, otherwise 1)',
       integerOption(1, 1e9),
     )
     .action(async (filter: string[], options: TopOptions) => {

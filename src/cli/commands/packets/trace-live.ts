@@ -1,25 +1,24 @@
 import { isIP } from 'node:net';
 import { openCaptureStream } from '../../../api/client.ts';
 import { elementAt } from '../../../base/at.ts';
-import { hasCode } from '../../../base/errors.ts';
 import { Correlator } from '../../../capture/correlate/correlator.ts';
 import { ObservationReader } from '../../../capture/correlate/observation.ts';
 import { PathLines, pathRow } from '../../../capture/correlate/rows.ts';
 import type { FiveTuple } from '../../../capture/flows/flow-filter.ts';
 import { readRecordStream } from '../../../capture/live/record-stream.ts';
-import { BROKEN_PIPE, OutputStream } from '../../../capture/sink/output-stream.ts';
+import { OutputStream } from '../../../capture/sink/output-stream.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { requestOf, type TraceOptions } from './trace-run.ts';
 
-/** Of TCP the headers say which packet it is; of anything else the payload does. */
+/** Bytes that hold the headers, which identify a TCP segment. Other packets need their payload. */
 const TCP_SNAP_LENGTH = 256;
-/** Lines about packets in a second; the others are counted. */
+/** Maximum number of packets that are printed per second; further packets are only counted. */
 const PATHS_PER_SECOND = 20;
 const SWEEP_MS = 250;
 
 /**
- * `ripstop trace --live`: real packets of the 5-tuple, each as it passes this node and, with its socket, the other one.
- * Ends on SIGINT, SIGTERM, or after the count. @throws RipstopError
+ * `ripstop trace --live`: prints the real packets of the 5-tuple as they pass this node and, if its socket is given, the
+ * other one. Ends on SIGINT, SIGTERM, or after the count. @throws RipstopError
  */
 export async function traceLive(options: TraceOptions): Promise<void> {
   const wanted = matcher(options);
@@ -58,18 +57,18 @@ export async function traceLive(options: TraceOptions): Promise<void> {
   try {
     await Promise.all(streams.map((_, node) => follow(node)));
   } catch (error) {
-    // A stream that was stopped may end inside a message.
-    if (!stop.signal.aborted && !hasCode(error, BROKEN_PIPE)) throw error;
+    // An aborted stream may end inside a message.
+    if (!stop.signal.aborted) throw error;
   } finally {
     clearInterval(sweep);
     stop.abort();
   }
   process.stderr.write(
-    `ripstop trace: ${report.summary()}${lost > 0 ? `; ${lost} records lost: not all was seen` : ''}\n`,
+    `ripstop trace: ${report.summary()}${lost > 0 ? `; ${lost} packets were not captured because the reader was too slow` : ''}\n`,
   );
 }
 
-/** Says of a flow whether it is the one; what was not given matches all. */
+/** True for flows that match the options; an absent option matches all. */
 function matcher(options: TraceOptions): (flow: FiveTuple) => boolean {
   const { source, destination } = requestOf(options);
   const { proto, sport, dport } = options;
@@ -90,7 +89,7 @@ class Report {
   readonly #contexts: Parameters<typeof pathRow>[1];
   readonly #stop: AbortController;
   readonly #fates = new Map<string, number>();
-  #told = 0;
+  #shown = 0;
   #second = 0;
   #inSecond = 0;
 
@@ -102,10 +101,10 @@ class Report {
 
   async show(path: Parameters<typeof pathRow>[0]): Promise<void> {
     const { count, json } = this.#options;
-    if (count !== undefined && this.#told >= count) return;
-    this.#told++;
+    if (count !== undefined && this.#shown >= count) return;
+    this.#shown++;
     this.#fates.set(path.fate, (this.#fates.get(path.fate) ?? 0) + 1);
-    if (count !== undefined && this.#told >= count) this.#stop.abort();
+    if (count !== undefined && this.#shown >= count) this.#stop.abort();
     const row = pathRow(path, this.#contexts);
     const lines = json ? [JSON.stringify(row)] : this.#isFlood() ? [] : this.#lines.lines(row);
     for (const line of lines) await this.#out.write(`${line}\n`);
@@ -113,7 +112,7 @@ class Report {
 
   summary(): string {
     const counts = [...this.#fates].map(([fate, count]) => `${count} ${fate}`);
-    return `${this.#told} packets${counts.length > 0 ? `: ${counts.join(', ')}` : ''}`;
+    return `${this.#shown} packets${counts.length > 0 ? `: ${counts.join(', ')}` : ''}`;
   }
 
   #isFlood(): boolean {

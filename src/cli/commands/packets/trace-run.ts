@@ -1,10 +1,10 @@
 import { isIP } from 'node:net';
+import { Help } from 'commander';
 import { postJson, TRACE_PATH } from '../../../api/client.ts';
 import { elementAt } from '../../../base/at.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import type { TraceAnswer, TraceRequest } from '../../../diagnose/trace/answer.ts';
 
-/** Options as commander hands them over. */
 export interface TraceOptions {
   readonly src: string;
   readonly dst: string;
@@ -19,7 +19,7 @@ export interface TraceOptions {
   readonly socket: string;
 }
 
-/** From where a connection begins when nothing else is said: the ephemeral ports of Linux begin near it. */
+/** Defaults of the ports. */
 const SOURCE_PORT = 40_000;
 const DESTINATION_PORT = 80;
 /** IP packets of a SYN without options, and of ping's usual size. */
@@ -28,7 +28,7 @@ const PING_BYTES = 84;
 const TIMEOUT_MS = 10_000;
 const LOST = 1;
 
-/** `ripstop trace`: what the node, and with its socket the other one, would do with the packet. @throws RipstopError */
+/** `ripstop trace`: how this node, and the other one if its socket is given, would forward the packet. @throws RipstopError */
 export async function traceDry(options: TraceOptions): Promise<void> {
   const request = requestOf(options);
   const ask = (socket: string, more: Partial<TraceRequest> = {}) =>
@@ -37,7 +37,7 @@ export async function traceDry(options: TraceOptions): Promise<void> {
   let [here, there] = [options.socket, options.peerSocket];
   let first = await ask(here);
   if (first.ingressPeer !== null && there !== undefined) {
-    // The packet begins at the other node.
+    // The source is at the other node.
     [here, there] = [there, here];
     first = await ask(here);
   }
@@ -54,12 +54,12 @@ export async function traceDry(options: TraceOptions): Promise<void> {
 export function requestOf(options: TraceOptions): TraceRequest {
   const { src, dst, sport, dport } = options;
   for (const [name, value] of Object.entries({ src, dst }))
-    if (isIP(value) === 0) throw new RipstopError('ECONFIG', `--${name}: "${value}" is no IP address`);
+    if (isIP(value) === 0) throw new RipstopError('ECONFIG', `--${name}: "${value}" is not an IP address`);
   if (isIP(src) !== isIP(dst))
     throw new RipstopError(
       'ECONFIG',
-      `${src} and ${dst} are of different families`,
-      'a packet has addresses of one',
+      `--src ${src} and --dst ${dst} are of different address families`,
+      'give two IPv4 or two IPv6 addresses',
     );
   const hasPorts = sport !== undefined || dport !== undefined;
   const protocol = options.proto ?? (hasPorts ? 'tcp' : 'icmp');
@@ -67,7 +67,7 @@ export function requestOf(options: TraceOptions): TraceRequest {
     throw new RipstopError(
       'ECONFIG',
       'ICMP has no ports',
-      'leave out --sport and --dport, or say --proto tcp',
+      'leave out --sport and --dport, or give --proto tcp or udp',
     );
   return {
     source: src,
@@ -79,44 +79,27 @@ export function requestOf(options: TraceOptions): TraceRequest {
   };
 }
 
-/** Width of the names of the steps, and of a line. */
+/** Columns of the names of the steps, and of a line. */
 const NAME_WIDTH = 14;
 const LINE_WIDTH = 80;
 
-/** The answers of one or two nodes as text. */
+/** Formats the answers of one or two nodes. */
 export function showTrace(answers: readonly TraceAnswer[]): string {
-  const lines = wrapped('', elementAt(answers, 0).packet);
+  const lines = [new Help().boxWrap(elementAt(answers, 0).packet, LINE_WIDTH)];
   for (const { node, steps } of answers) {
     lines.push('', node);
-    for (const { step, ok, text } of steps)
-      lines.push(...wrapped(`${ok ? '  ' : '! '}${step}`.padEnd(NAME_WIDTH), text));
+    for (const { step, ok, text } of steps) lines.push(...item(`${ok ? '  ' : '! '}${step}`, text));
   }
-  const last = elementAt(answers, answers.length - 1);
-  lines.push('', ...wrapped('verdict: '.padEnd(NAME_WIDTH), last.verdict));
-  if (last.remedy) lines.push(...wrapped('what to do: '.padEnd(NAME_WIDTH), last.remedy));
-  else if (last.departure)
-    lines.push(
-      ...wrapped(
-        ''.padEnd(NAME_WIDTH),
-        `--peer-socket with the socket of ${last.departure.peer} goes on there`,
-      ),
-    );
+  const { verdict, remedy, departure } = elementAt(answers, answers.length - 1);
+  lines.push('', ...item('verdict:', verdict));
+  if (remedy) lines.push(...item('what to do:', remedy));
+  else if (departure)
+    lines.push(...item('', `--peer-socket with the socket of ${departure.peer} continues the trace there`));
   return `${lines.join('\n')}\n`;
 }
 
-/** Words behind a head, broken at 80 columns. */
-function wrapped(head: string, text: string): string[] {
-  const lines: string[] = [];
-  let line = head;
-  let isEmpty = true;
-  for (const word of text.split(' ')) {
-    if (!isEmpty && line.length + 1 + word.length > LINE_WIDTH) {
-      lines.push(line);
-      line = ' '.repeat(NAME_WIDTH);
-      isEmpty = true;
-    }
-    line += isEmpty ? word : ` ${word}`;
-    isEmpty = false;
-  }
-  return [...lines, line];
+/** A name and its text, wrapped at 80 columns. */
+function item(name: string, text: string): string[] {
+  const lines = new Help().boxWrap(text, LINE_WIDTH - NAME_WIDTH).split('\n');
+  return lines.map((line, at) => (at === 0 ? name : '').padEnd(NAME_WIDTH) + line);
 }

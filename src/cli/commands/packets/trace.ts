@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
-import { DEFAULT_SOCKET } from '../../../api/client.ts';
-import { integerOption } from './capture.ts';
+import { RipstopError } from '../../../base/errors.ts';
+import { integerOption, SOCKET } from '../../options.ts';
 import type { TraceOptions } from './trace-run.ts';
 
 /** `ripstop trace`: how a packet would be forwarded, or how real ones are. */
@@ -15,22 +15,36 @@ export function addTrace(program: Command): void {
     )
     .requiredOption('--src <address>', 'source address, e.g. of a pod')
     .requiredOption('--dst <address>', 'destination address')
-    .addOption(new Option('--proto <protocol>', 'protocol').choices(['tcp', 'udp', 'icmp']))
-    .option('--sport <port>', 'source port of TCP or UDP', integerOption(1, 65535))
-    .option('--dport <port>', 'destination port of TCP or UDP', integerOption(1, 65535))
+    .addOption(
+      new Option('--proto <protocol>', 'protocol (default: tcp with a port, otherwise icmp)').choices([
+        'tcp',
+        'udp',
+        'icmp',
+      ]),
+    )
+    .option('--sport <port>', 'source port of TCP or UDP (default: 40000)', integerOption(1, 65535))
+    .option('--dport <port>', 'destination port of TCP or UDP (default: 80)', integerOption(1, 65535))
     .option(
       '--size <bytes>',
-      'size of the IP packet (default: a SYN for TCP, otherwise 84)',
+      'length of the IP packet (default: 40 for TCP over IPv4, 60 for TCP over IPv6, otherwise 84)',
       integerOption(28, 65535),
     )
-    .option('--peer-socket <path>', "socket of the other node's agent")
-    .option('--live', 'follow real packets that match, until Ctrl-C')
-    .option('-c, --count <packets>', 'with --live: stop after this number of packets', integerOption(1, 1e9))
-    .option('--json', 'print JSON; with --live one line per packet')
-    .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
+    .option('--peer-socket <path>', "path of the socket of the other node's agent; continues the trace there")
+    .option('--live', 'follow real packets with these addresses, until Ctrl-C')
+    .option(
+      '-c, --count <packets>',
+      'with --live: stop after this number of packets (default: no limit)',
+      integerOption(1, 1e9),
+    )
+    .option('--json', 'print JSON; with --live one object per packet')
+    .addOption(SOCKET)
     .action(async (options: TraceOptions) => {
       const { traceDry } = await import('./trace-run.ts');
-      if (!options.live) return traceDry(options);
+      if (!options.live) {
+        if (options.count !== undefined)
+          throw new RipstopError('ECONFIG', '--count without --live', 'add --live, or leave out --count');
+        return traceDry(options);
+      }
       const { traceLive } = await import('./trace-live.ts');
       await traceLive(options);
     });

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
-import { DEFAULT_SOCKET, getJson } from '../../../api/client.ts';
+import { getJson } from '../../../api/client.ts';
 import type { Diagnosis } from '../../../diagnose/doctor/finding.ts';
+import { JSON_OUTPUT, SOCKET } from '../../options.ts';
 
 interface DoctorOptions {
   socket: string;
@@ -20,8 +21,8 @@ export function addDoctor(program: Command): void {
         'full-size packets. Each fault is shown with the command that fixes it. Nothing is changed. The exit status ' +
         'is 1 if there is a fault.',
     )
-    .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
-    .option('--json', 'print JSON')
+    .addOption(SOCKET)
+    .addOption(JSON_OUTPUT)
     .action(async (options: DoctorOptions) => {
       const diagnosis = await getJson<Diagnosis>(options.socket, '/doctor', TIMEOUT_MS);
       process.stdout.write(

@@ -7,6 +7,7 @@ import {
   KINDS,
   similarNames,
 } from '../../../diagnose/explain/explanation.ts';
+import { JSON_OUTPUT } from '../../options.ts';
 
 const WIDTH = 80;
 const INDENT = '  ';
@@ -17,11 +18,11 @@ export function addExplain(program: Command): void {
     .command('explain')
     .summary('explain a verdict, finding, alert or error code')
     .description(
-      'Print what a verdict, a finding of `ripstop doctor`, an alert or an error code means, why it happens, how to ' +
-        'see it, and what to do. Without a name, list all names. No agent is needed.',
+      'Prints what a verdict, a finding of `ripstop doctor`, an alert or an error code means, why it happens, how to ' +
+        'see it, and what to do. Without a name, lists all names. No agent is needed.',
     )
     .argument('[name]', 'no-peer, port-filtered, RipstopDrops, EINUSE, cni-7, …')
-    .option('--json', 'print JSON')
+    .addOption(JSON_OUTPUT)
     .action((name: string | undefined, options: { json?: true }) => {
       const one = name === undefined ? undefined : find(name);
       const wrap = (text: string, width: number) => program.createHelp().boxWrap(text, width);

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { DEFAULT_SOCKET, getJson } from '../../../api/client.ts';
+import { getJson } from '../../../api/client.ts';
+import { JSON_OUTPUT, SOCKET } from '../../options.ts';
 
 /** `ripstop plan`: the difference between the present and the desired kernel state; changes nothing. */
 export function addPlan(program: Command): void {
@@ -7,13 +8,13 @@ export function addPlan(program: Command): void {
     .command('plan')
     .summary('show what the agent would change on this node; change nothing')
     .description(
-      'Without flags: pending repairs of the running agent. With the flags of `ripstop agent`: what an agent ' +
-        'with these flags would change on this node. Lines that begin with ! name ignored leases and settings. ' +
-        'Changes nothing on the node and in the store.',
+      'Without flags of `ripstop agent`: shows the pending repairs of the running agent. With such flags, and without ' +
+        '--socket: shows what an agent with these flags would change on this node. Lines that begin with ! name ' +
+        'ignored leases and settings. Changes nothing on the node and in the store.',
     )
-    .usage('[--socket <path>] [--json] | [--json] <flags of ripstop agent>')
-    .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
-    .option('--json', 'print JSON')
+    .usage('[options] [flags of ripstop agent]')
+    .addOption(SOCKET)
+    .addOption(JSON_OUTPUT)
     .allowUnknownOption()
     .allowExcessArguments()
     .action(plan);

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { DEFAULT_SOCKET, getJson } from '../../../api/client.ts';
+import { getJson } from '../../../api/client.ts';
+import { JSON_OUTPUT, SOCKET } from '../../options.ts';
 import { showStatus } from './status.ts';
 import { showDrops, showLeases, showPeers, showRoutes } from './tables.ts';
 
@@ -46,8 +47,8 @@ function addQuery<T>(program: Command, { name, summary, show, follow }: QueryCom
     .command(name)
     .summary(summary)
     .description(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}, as reported by the running agent.`)
-    .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
-    .option('--json', 'print JSON')
+    .addOption(SOCKET)
+    .addOption(JSON_OUTPUT)
     .action(async ({ socket, json, follow: isFollowing }: QueryOptions) => {
       if (isFollowing && follow) return follow(socket, json ?? false);
       const answer = await getJson<T>(socket, `/${name}`);

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
-import { DEFAULT_SOCKET, getJson } from '../../../api/client.ts';
+import { getJson } from '../../../api/client.ts';
 import type { WebLink } from '../../../api/web/messages.ts';
 import { RipstopError } from '../../../base/errors.ts';
+import { SOCKET } from '../../options.ts';
 
 /** `ripstop ui`: the link of the node's web UI with its token, for everyone who may use the agent's socket. */
 export function addUi(program: Command): void {
@@ -12,7 +13,7 @@ export function addUi(program: Command): void {
       "Prints the link of the node's web UI for a browser on this machine: peers, drops, flows, a live capture. The link " +
         'contains the token behind #; treat it as a password. From another machine: ssh -L 8473:127.0.0.1:8473 NODE.',
     )
-    .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
+    .addOption(SOCKET)
     .action(async ({ socket }: { socket: string }) => {
       const { link } = await getJson<WebLink>(socket, '/web');
       if (link === null)

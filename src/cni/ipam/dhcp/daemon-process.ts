@@ -5,16 +5,24 @@ import { endWhenUncaught, stackOf } from '../../../base/uncaught.ts';
 import { DEFAULT_DAEMON_SOCKET } from './config.ts';
 import { DEFAULT_STATE_DIR, DhcpDaemon } from './daemon.ts';
 
-const USAGE = `usage: dhcp daemon [--socketpath FILE] [--statedir DIRECTORY] [--pidfile FILE] [--hostprefix DIRECTORY]
-                   [--broadcast] [--timeout TIME] [--resendmax TIME] [--resendtimeout TIME]
-  --socketpath     socket that the plugin connects to (${DEFAULT_DAEMON_SOCKET}); not used when systemd hands one in
-  --statedir       directory in which leases are kept across restarts (${DEFAULT_STATE_DIR})
-  --pidfile        file to write the process id to
-  --hostprefix     mount point of the node's root file system, prepended to the paths of namespaces
-  --broadcast      ask the servers to answer by broadcast
-  --timeout        longest wait for an address (10s)
-  --resendmax      longest wait before a request is repeated (62s)
-  --resendtimeout  accepted for compatibility and ignored: --timeout limits the whole wait
+const USAGE = `Usage: ripstop cni dhcp-daemon [flags]
+
+Runs the daemon of the dhcp plugin, with the flags of the reference daemon.
+A time is a number with its unit (10s, 1m30s, 500ms) or seconds.
+
+  --socketpath <path>     socket for the plugin; not used if systemd passes one
+                          (default: ${DEFAULT_DAEMON_SOCKET})
+  --statedir <path>       directory of the saved leases
+                          (default: ${DEFAULT_STATE_DIR})
+  --pidfile <path>        file to write the process id to (default: none)
+  --hostprefix <path>     mount point of the host's root file system; prepended
+                          to the paths of network namespaces (default: none)
+  --broadcast             ask the servers to answer by broadcast
+  --timeout <time>        maximum time to wait for an address (default: 10s)
+  --resendmax <time>      maximum time between two requests of a renewal
+                          (default: 62s)
+  --resendtimeout <time>  accepted for the reference daemon's callers; without
+                          effect, as --timeout limits all retries
 `;
 
 const value = { type: 'string' } as const;
@@ -55,6 +63,10 @@ export function durationMs(text: string): number {
 
 /** `dhcp daemon`: runs until SIGTERM or SIGINT. @returns the exit status */
 export async function runDhcpDaemon(args: readonly string[]): Promise<number> {
+  if (args.some(word => /^--?h(elp)?$/.test(word))) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   const flags = parseFlags(args);
   const duration = (name: 'timeout' | 'resendmax' | 'resendtimeout', fallback: string) =>
     durationMs(flags?.[name] ?? fallback);

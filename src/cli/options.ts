@@ -1,0 +1,40 @@
+import { InvalidArgumentError, Option } from 'commander';
+import { DEFAULT_SOCKET } from '../api/client.ts';
+
+/* Options that several commands have, and parsers of option values for commander. */
+
+export const SOCKET = new Option('--socket <path>', "path of the agent's socket").default(
+  DEFAULT_SOCKET,
+  DEFAULT_SOCKET,
+);
+export const JSON_OUTPUT = new Option('--json', 'print JSON');
+export const BIN_DIR = new Option('--bin-dir <path>', 'directory of the executables').default(
+  '/opt/cni/bin',
+  '/opt/cni/bin',
+);
+export const CONF_DIR = new Option('--conf-dir <path>', 'directory of the network configurations').default(
+  '/etc/cni/net.d',
+  '/etc/cni/net.d',
+);
+
+/** A comma-separated list; the option may also be repeated. */
+export function list(text: string, before: string[] = []): string[] {
+  return [...before, ...text.split(',').map(word => word.trim())].filter(word => word !== '');
+}
+
+/** A parser of integers within `min..max`. */
+export function integerOption(min: number, max: number): (text: string) => number {
+  return text => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Expected an integer from ${min} to ${max}.`);
+  };
+}
+
+/** Bytes of `500k`, `100M`, `1G` or a plain number; the letters are powers of 1024. */
+export function size(text: string): number {
+  const [, digits, unit = ''] = /^(\d{1,9})([kmg]?)$/i.exec(text) ?? [];
+  const bytes = digits ? Number(digits) * 1024 ** ['', 'k', 'm', 'g'].indexOf(unit.toLowerCase()) : 0;
+  if (bytes >= 1024) return bytes;
+  throw new InvalidArgumentError('Expected a size of at least 1k, e.g. 500k, 100M or 1G.');
+}

@@ -1,0 +1,53 @@
+import { Command } from 'commander';
+import { addAgent } from './commands/node/agent.ts';
+import { addCleanup } from './commands/node/cleanup.ts';
+import { addCni } from './commands/node/cni.ts';
+import { addRun } from './commands/node/run.ts';
+import { addCapture } from './commands/packets/capture.ts';
+import { addFlows } from './commands/packets/flows.ts';
+import { addReplay } from './commands/packets/replay.ts';
+import { addTop } from './commands/packets/top.ts';
+import { addTrace } from './commands/packets/trace.ts';
+import { addDoctor } from './commands/show/doctor.ts';
+import { addExplain } from './commands/show/explain.ts';
+import { addLogLevel } from './commands/show/log-level.ts';
+import { addPlan } from './commands/show/plan.ts';
+import { addQueries } from './commands/show/query.ts';
+import { addUi } from './commands/show/ui.ts';
+
+/*
+ * The command line. The file of a command exports `add<Name>(program)`, which only declares the options. What runs the
+ * command stands in a second file, which is imported when the command runs: the commands need very different modules,
+ * and loading all of them would delay `ripstop --help` and every small command.
+ */
+
+const COMMANDS: readonly ((program: Command) => void)[] = [
+  addRun,
+  addAgent,
+  addQueries,
+  addUi,
+  addPlan,
+  addTrace,
+  addFlows,
+  addTop,
+  addCapture,
+  addReplay,
+  addDoctor,
+  addExplain,
+  addLogLevel,
+  addCni,
+  addCleanup,
+];
+
+export function createProgram(version: string): Command {
+  const program = new Command('ripstop')
+    .description('A userspace overlay network for pods that replaces flannel and explains every packet.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .configureHelp({ helpWidth: 80, showGlobalOptions: false })
+    .showSuggestionAfterError()
+    .exitOverride();
+  for (const add of COMMANDS) add(program);
+  return program;
+}
