@@ -16,9 +16,9 @@ import { addQueries } from './commands/show/query.ts';
 import { addUi } from './commands/show/ui.ts';
 
 /*
- * The command line. The file of a command exports `add<Name>(program)`, which only declares the options. What runs the
- * command stands in a second file, which is imported when the command runs: the commands need very different modules,
- * and loading all of them would delay `ripstop --help` and every small command.
+ * The command line. The file of a command exports `add<Name>(program)`, which only declares the options. A second file runs
+ * the command and is imported when it runs: the commands need very different modules, and loading all of them would delay
+ * `ripstop --help` and every small command.
  */
 
 const COMMANDS: readonly ((program: Command) => void)[] = [

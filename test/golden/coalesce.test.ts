@@ -275,7 +275,7 @@ for (const family of [4, 6] as const) {
   }
 }
 
-t.test('a run goes on after a PSH, and has one at its end', t => {
+t.test('a run continues after a PSH and has one at its end', t => {
   const first = train({ family: 4, protocol: 6, count: 5, size: 500, lastFlags: 0x18 });
   const second = makePacket({ family: 4, protocol: 6, payload: new Uint8Array(500), sequence: 1000 + 2500 });
   const frames = [...first, second].map(packet => packet.bytes);
@@ -338,7 +338,7 @@ t.test('UDP without a checksum passes alone; empty datagrams are never merged', 
   t.end();
 });
 
-t.test('unfinished checksums: refused by default, finished by the kernel where the underlay is local', t => {
+t.test('partial checksums: refused by default, finished by the kernel where the underlay is local', t => {
   const packets = train({ family: 4, protocol: 6, count: 4, size: 500 });
   for (const packet of packets) leaveUnfinished(packet);
   const frames = packets.map(packet => packet.bytes);
@@ -354,7 +354,7 @@ t.test('unfinished checksums: refused by default, finished by the kernel where t
   t.end();
 });
 
-t.test('a whole superframe of a kernel peer on this host is cut to the MTU of the device', t => {
+t.test('a whole GSO packet of a kernel peer on this host is cut to the MTU of the device', t => {
   const packet = makePacket({ family: 4, protocol: 6, payload: new Random(3).bytes(20000) });
   leaveUnfinished(packet);
   const { writes } = write([packet.bytes], BOTH | ACCEPT_PARTIAL, 14, 1450);
@@ -367,7 +367,7 @@ t.test('a whole superframe of a kernel peer on this host is cut to the MTU of th
   t.strictSame(
     write(frames, BOTH | ACCEPT_PARTIAL, 14, 1450).writes.map(each => each.gsoSize),
     [1410, 1410, 0],
-    'such ones are not merged: their size is no segment size',
+    'such packets are not coalesced: their size is not a segment size',
   );
   const corrupt = makePacket({ family: 4, protocol: 6, payload: new Random(4).bytes(20000) });
   corrupt.bytes[corrupt.header + 5]! ^= 0x10;

@@ -53,7 +53,7 @@ for (const count of [0, 1, 10, 1000, 100_000])
       t.equal(wrong, 0);
     });
 
-t.test('a table built anew holds nothing of the old one', async t => {
+t.test('a rebuilt table has no entry of the old one', async t => {
   const table = new Int32Array(fdbWords(1000));
   const old = macs(1000, false);
   fillFdb(table, old);

@@ -5,7 +5,7 @@ import { FlowTable } from '../../src/capture/flows/flow-table.ts';
 import { Random, seedOfRun } from '../support/random.ts';
 import { ethernet, ip, joined, udp } from '../unit/capture/fixtures/frames.ts';
 
-/* The flow table beside a slow obvious one: objects in a Map, absolute sequence numbers, every segment remembered. */
+/* The flow table compared with a slow and obvious one: objects in a Map, absolute sequence numbers, every segment remembered. */
 
 interface Segment {
   /** From the first byte of the connection on, never wrapping. */

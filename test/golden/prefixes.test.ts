@@ -45,7 +45,7 @@ function prefixes(count: number, words: 1 | 4, lengths: readonly number[]): Pref
   return [...entries.values()];
 }
 
-/** Addresses inside prefixes, just beside them, and anywhere. */
+/** Addresses inside prefixes, next to them, and anywhere. */
 function* addresses(entries: readonly PrefixEntry[], words: 1 | 4, count: number): Generator<number[]> {
   for (let i = 0; i < count; i++) {
     const address = Array.from({ length: words }, () => random.word());

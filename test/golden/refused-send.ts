@@ -20,7 +20,7 @@ import { makePacket } from './packets.ts';
 
 const LOOPBACK = new Uint8Array([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1]);
 
-/** A superframe, a plain frame and a superframe, on sockets of their own: what became of each. */
+/** The results of a GSO packet, a plain frame and a GSO packet, on three sockets. */
 export function sendRefused(): { verdict: string; errno: number; segments: number }[] {
   const senders = Int32Array.from([0, 1, 2, 3], () => native.udpOpen('', LOOPBACK, 0, 0, 1 << 20));
   const peers = new Int32Array(PEER_STRIDE);

@@ -44,7 +44,7 @@ const refusals: [string, string, string, Record<string, string>][] = [
     'the wire equals',
     { REFUSE_GSO: String(constants.errno.EINVAL) },
   ],
-  ['superframes refused by the device', 'coalesce', 'IP header at 14', { REFUSE_TUN_GSO: '1' }],
+  ['GSO packets refused by the device', 'coalesce', 'IP header at 14', { REFUSE_TUN_GSO: '1' }],
 ];
 
 for (const [what, name, only, refusal] of refusals) {
@@ -56,7 +56,7 @@ for (const [what, name, only, refusal] of refusals) {
   });
 }
 
-t.test('any other refusal is the fate of the frames: too big, or failed with its errno', t => {
+t.test('any other refusal is the verdict of the frames: too big, or failed with its errno', t => {
   for (const [errno, verdict] of [
     [constants.errno.EMSGSIZE, 'too-big'],
     [constants.errno.EPERM, 'send-failed'],

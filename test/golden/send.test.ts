@@ -186,7 +186,7 @@ for (const [mode, header] of [
   }
 }
 
-t.test('a superframe shares one message, and small frames of one size share one too', t => {
+t.test('a GSO packet is one message, and small frames of one size share one', t => {
   const random = new Random(0x5eed0002);
   const wire = openWire(HEADER);
   t.teardown(() => wire.close());
@@ -207,7 +207,7 @@ t.test('a superframe shares one message, and small frames of one size share one 
   t.end();
 });
 
-t.test('a full 64 KiB superframe becomes two messages in order', t => {
+t.test('a full 64 KiB GSO packet becomes two messages in order', t => {
   const random = new Random(0x5eed0003);
   const wire = openWire(HEADER);
   t.teardown(() => wire.close());

@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { messageOf, RipstopError } from '../../base/errors.ts';
 
-/** Where the web UI listens, and who may use it. */
+/** Address and access control of the web UI. */
 export interface WebOptions {
   /** IP address. */
   readonly address: string;
   readonly port: number;
-  /** Of `webToken`. */
+  /** See `webToken`. */
   readonly token: string;
   /** Names besides `localhost` under which browsers may open it. */
   readonly hosts: readonly string[];
@@ -50,7 +50,7 @@ export function isLoopback(address: string): boolean {
   return /^127\./.test(address) || address === '::1';
 }
 
-/** True when the header `Authorization` bears the token; takes the same time for every wrong one. */
+/** True if the header `Authorization` has the token. Takes the same time for every wrong token. */
 export function isAuthorized(header: string | undefined, token: string): boolean {
   const given = /^Bearer ([\x21-\x7e]+)$/i.exec(header ?? '')?.[1] ?? '';
   return timingSafeEqual(digest(given), digest(token));
@@ -61,7 +61,7 @@ function digest(text: string): Buffer {
 }
 
 /**
- * True when the header `Host` names this server. A foreign site whose name was pointed to this address (DNS rebinding)
+ * True if the header `Host` names this server. A foreign site whose name was pointed to this address (DNS rebinding)
  * sends its own name. IP addresses are always accepted, as they cannot be rebound.
  */
 export function isAllowedHost(header: string | undefined, hosts: readonly string[]): boolean {
@@ -70,7 +70,7 @@ export function isAllowedHost(header: string | undefined, hosts: readonly string
   return isIP(name.replace(/^\[|\]$/g, '')) !== 0 || name === 'localhost' || hosts.includes(name);
 }
 
-/** The link for a browser. The token stands behind `#`: browsers do not send this part, so no log contains it. */
+/** The link for a browser. The token follows `#`: browsers do not send this part, so no log contains it. */
 export function webLink({ address, port }: { address: string; port: number }, token: string): string {
   const any = address === '0.0.0.0' || address === '::';
   const host = any ? 'localhost' : address.includes(':') ? `[${address}]` : address;

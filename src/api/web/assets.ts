@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { RipstopError } from '../../base/errors.ts';
 
-/** The built web UI beside the compiled source: dist/web. */
+/** The built web UI: dist/web. */
 const FOLDER = new URL('../../../web/', import.meta.url);
 
 const TYPES: Readonly<Record<string, string>> = {

@@ -27,7 +27,7 @@ export interface View {
   readonly history: readonly Sample[];
   /** Null where the kernel carries the packets. */
   readonly flows: FlowsView | null;
-  /** Names of all verdicts that lose a frame, for choosing. */
+  /** Names of all verdicts that drop a frame. */
   readonly verdicts: readonly string[];
   readonly points: readonly string[];
   /** Devices of the overlays that can be captured; none where the kernel carries the packets. */
@@ -55,21 +55,21 @@ export interface PeerView {
   readonly address: string;
   readonly device: string | null;
   readonly subnets: readonly string[];
-  /** Reached by a plain route, without the tunnel. */
+  /** Reached by a route without the tunnel. */
   readonly direct: boolean;
   /** Null where the kernel forwards and does not count per peer. */
   readonly sent: TallyView | null;
   readonly received: TallyView | null;
-  /** Of the periodic probes; null where there are none. */
+  /** Result of the periodic probes; null if there are none. */
   readonly probe: ProbeView | null;
 }
 
 export interface ProbeView {
-  /** Part of the last probes without an answer, 0..1: through the tunnel, where there is one. */
+  /** Share of the last probes without an answer, 0..1: through the tunnel if there is one, otherwise over the underlay. */
   readonly loss: number;
-  /** Null when no answer came. */
+  /** Null if no probe was answered. */
   readonly rttMs: number | null;
-  /** The same over the underlay; null if it is not probed. */
+  /** The loss over the underlay; null if it is not probed. */
   readonly besideTunnel: number | null;
 }
 
@@ -94,14 +94,14 @@ export interface FlowView {
   /** egress: to the peer; ingress: from it. */
   readonly direction: 'egress' | 'ingress';
   readonly protocol: string;
-  /** With port, where it has one. */
+  /** Address with the port, if there is one. */
   readonly source: string;
   readonly destination: string;
   /** Id of the peer, null for none. */
   readonly peer: string | null;
-  /** Of the last seconds. */
+  /** Over the last seconds. */
   readonly bitRate: number;
-  /** Packets lost here since the table was turned on. */
+  /** Packets dropped by this node since the table was turned on. */
   readonly drops: number;
   readonly dropReason: string | null;
   /** Retransmitted TCP segments. */
@@ -109,31 +109,31 @@ export interface FlowView {
   readonly rttMs: number | null;
 }
 
-/** What passed within one step of the history. */
+/** Traffic of one step of the history. */
 export interface Sample {
   /** End of the step. */
   readonly at: number;
   readonly ms: number;
   readonly sentBytes: number;
   readonly receivedBytes: number;
-  /** Frames lost by reason; those that lost none are left out. */
+  /** Dropped frames by reason, without zeros. */
   readonly drops: Readonly<Record<string, number>>;
 }
 
 /** Body of POST /api/capture. */
 export interface CaptureRequest {
-  /** Device of an overlay, empty: the first one. */
+  /** Overlay device; empty: the first one. */
   readonly device: string;
   readonly points: readonly string[];
-  /** Names of verdicts; `drop` stands for all that lose a frame; empty: all. */
+  /** Names of verdicts; `drop` selects all that drop a frame; empty: all. */
   readonly verdicts: readonly string[];
-  /** Name or address, empty: all. */
+  /** Name or address; empty: all. */
   readonly peer: string;
-  /** In tcpdump's language, over the frame inside; empty: all. */
+  /** In tcpdump's language, for the inner frame; empty: all. */
   readonly filter: string;
-  /** Bytes to keep of a packet, 0 for all. */
+  /** Maximum bytes to keep per packet, 0 for all. */
   readonly snapLength: number;
-  /** Packets after which it ends. */
+  /** Number of packets after which the capture ends. */
   readonly packets: number;
 }
 
@@ -146,28 +146,28 @@ export interface CaptureView {
   readonly running: boolean;
   readonly request: CaptureRequest | null;
   readonly ending: CaptureEndReason | null;
-  /** Why it ended, when it failed. */
+  /** Why the capture failed; null if it did not. */
   readonly fault: string | null;
   readonly delivered: number;
-  /** Lost because the reader was too slow. */
+  /** Packets lost because the reader was too slow. */
   readonly lost: number;
-  /** For opening the datagrams of the overlay. */
+  /** For decoding the tunnel datagrams. */
   readonly overlay: { readonly mode: 'vxlan' | 'udp'; readonly port: number } | null;
-  /** The packets after the first `after`, as many as fit into one answer. */
+  /** The packets after the first `after`, up to the limit of one answer. */
   readonly packets: readonly PacketView[];
 }
 
 export interface PacketView {
   /** 1 for the first of its capture. */
   readonly number: number;
-  /** Nanoseconds since 1970-01-01 UTC, in digits: too large for a number. */
+  /** Nanoseconds since 1970-01-01 UTC as digits, as they exceed a number. */
   readonly time: string;
   readonly point: string;
   readonly direction: 'in' | 'out' | null;
   readonly link: 'ethernet' | 'ip';
-  /** One line in the manner of tcpdump. */
+  /** One line in the notation of tcpdump. */
   readonly summary: string;
-  /** The first is its verdict and peer. */
+  /** The first comment is the verdict and the peer. */
   readonly comments: readonly string[];
   readonly length: number;
   /** The captured bytes in base64. */

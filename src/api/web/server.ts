@@ -57,7 +57,7 @@ const NO_CAPTURE: CaptureView = {
 
 /** The HTTP server of a node's web UI. */
 export class WebServer {
-  /** For a browser, token and all: for whoever may use the agent's socket. */
+  /** The link with its token. Only users of the agent's socket may see it. */
   readonly link: string;
   readonly #server: Server;
   readonly #source: WebSource;
@@ -151,7 +151,7 @@ export class WebServer {
         return json(response, this.#captured(number('id'), number('after')));
       case `POST ${CAPTURE_PATH}`: {
         const capture = readRequest(await body(request));
-        // One after the other, so that two requests do not both replace the capture.
+        // Sequential, so that two requests do not both replace the capture.
         const started = this.#starting.then(() => this.#start(capture));
         this.#starting = started.catch(() => undefined);
         await started;

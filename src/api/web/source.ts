@@ -6,11 +6,11 @@ import { debugApiOf } from '../server.ts';
 import { peersOf, statusOf } from '../status.ts';
 import type { OverlayView, PeerView, ProbeView, View } from './messages.ts';
 
-/** What the web UI shows of a node. */
+/** The data of a node for the web UI. */
 export interface WebSource {
   identity(): Pick<View, 'node' | 'version' | 'ready' | 'reasons'> & { readonly overlays: OverlayView[] };
   peers(): PeerView[];
-  /** Of every data plane that runs in this process. */
+  /** Counters of every data plane of this process. */
   counters(): CounterSnapshot[];
   debug(): DebugApi;
 }
@@ -40,7 +40,7 @@ export function agentSource(agent: Agent, version: string): WebSource {
   };
 }
 
-/** By the tunnel where there is one. */
+/** The probes through the tunnel if there is one, otherwise over the underlay. */
 function probeOf({ tunnel, underlay }: PeerHealth): ProbeView {
   const { lost, probes, rttMs } = tunnel ?? underlay;
   return {

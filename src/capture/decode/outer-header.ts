@@ -5,15 +5,15 @@ import { type CaptureContext, encapsulationOf, ownAddress } from '../live/contex
 import type { CaptureRecord } from '../live/record.ts';
 import type { Slice } from './segments.ts';
 
-/** Nobody has seen the underlay's Ethernet header; zeros say so, as in a capture of `lo`. */
+/** The outer Ethernet header is unknown and written as zeros, as in a capture of `lo`. */
 const NO_MAC = new Uint8Array(6);
 const NO_LINK = { source: NO_MAC, destination: NO_MAC };
-/** UDP payload that the largest outer packet has room for, over either family. */
+/** Maximum UDP payload of one outer packet, over either address family. */
 const PAYLOAD_MAX = 65535 - 48;
 
 /**
- * The whole datagram of a record as it stood on the underlay, its outer headers made anew: the kernel wrote or read
- * them. Undefined when the record tells no peer or no address, or when the payload fits no datagram.
+ * The datagram of a record as it was on the underlay, with reconstructed outer headers: the kernel writes and reads them.
+ * Undefined if the record has no peer or address, or if the payload does not fit one datagram.
  * @param frame egress: a frame or a segment of it; ingress: the UDP payload
  */
 export function synthesizeOuter(
@@ -31,7 +31,7 @@ export function synthesizeOuter(
     const bytes = buildOuter(outer, frame.bytes);
     return { bytes, length: bytes.length };
   }
-  // Lengths as they were; the checksum of bytes that are not here is not known, and all ones claim nothing.
+  // The lengths are the original ones. The checksum of the missing bytes is unknown; 0xffff stands for it.
   const padded = new Uint8Array(frame.length);
   padded.set(frame.bytes);
   const whole = buildOuter({ ...outer, checksum: false }, padded);

@@ -9,8 +9,8 @@ import * as tcp from '../../../encap/wire/tcp.ts';
 import * as udp from '../../../encap/wire/udp.ts';
 
 /**
- * One line about a frame in tcpdump's words: `10.244.1.5.40000 > 10.244.2.9.80: TCP Flags [S], …`. It never throws; what
- * cannot be read is named by what it is.
+ * Describes a frame in one line, in the notation of tcpdump: `10.244.1.5.40000 > 10.244.2.9.80: TCP Flags [S], …`. Never
+ * throws; unreadable parts are named as such.
  * @param bytes the captured bytes
  * @param link whether the bytes begin with Ethernet or with IP
  */
@@ -25,7 +25,7 @@ export function describePacket(
     : describeIp(layers, 0, options.overlay);
 }
 
-/** The line from the layer at place `at` on. */
+/** Describes the layers from index `at` on. */
 function describeEthernet(layers: readonly Layer[], at: number, overlay?: OpenedOverlay): string {
   const layer = layers[at];
   if (layer?.kind !== 'ethernet' || layer.isCut) return `${layer?.length ?? 0} bytes, too short for Ethernet`;
@@ -63,15 +63,15 @@ function describeIp(layers: readonly Layer[], at: number, overlay?: OpenedOverla
     const length = payloadLength - extensions.length;
     return describeUpper(layers, at + 2, { source, destination, protocol, length }, overlay);
   }
-  return `${layer?.length ?? 0} bytes that are no IP packet`;
+  return `${layer?.length ?? 0} bytes that are not an IP packet`;
 }
 
-/** What the IP headers say of what they carry. */
+/** Fields of the IP headers that describe their payload. */
 interface IpPacket {
   readonly source: string;
   readonly destination: string;
   readonly protocol: number;
-  /** Bytes of it. */
+  /** Bytes of the payload. */
   readonly length: number;
 }
 
@@ -107,7 +107,7 @@ function describeUpper(
   return `${between}: ${NAMES[protocol] ?? `protocol ${protocol}`}, length ${Math.max(0, length)}`;
 }
 
-/** The payload of a datagram of the overlay. */
+/** Describes the payload of a tunnel datagram. */
 function describePayload(
   layers: readonly Layer[],
   at: number,

@@ -2,12 +2,12 @@ import { viewOf } from '../../../encap/wire/addresses.ts';
 import { RipstopError } from '../../base/errors.ts';
 
 /*
- * The classic BPF machine, as capture filters are compiled to it: an accumulator, an index register, sixteen words of
- * memory, a packet. Opcodes and meaning: "The BSD Packet Filter" (McCanne, Jacobson 1993) and linux/filter.h.
+ * The classic BPF machine, for which capture filters are compiled: an accumulator, an index register, sixteen words of
+ * memory, a packet. Opcodes: "The BSD Packet Filter" (McCanne, Jacobson 1993) and linux/filter.h.
  *
- * A program is checked once, when it is loaded: known opcodes, jumps forward and inside, memory slots that exist, no
- * constant division by zero, a return at the end. After that it always ends, after at most as many steps as it has
- * instructions, and cannot leave its arrays. Loads outside the packet reject the packet.
+ * A program is checked once, when it is loaded: known opcodes, forward jumps inside the program, valid memory slots, no
+ * constant division by zero, a return at the end. A checked program ends after at most as many steps as it has
+ * instructions and stays inside its arrays. A load outside the packet rejects the packet.
  */
 export type BpfProgram = readonly Instruction[];
 
@@ -21,7 +21,7 @@ interface Instruction {
 /** BPF_MAXINSNS of the kernel. */
 const INSTRUCTIONS_MAX = 4096;
 const MEMORY_WORDS = 16;
-/** Loads from here on ask the kernel for what it knows beside the packet (SKF_AD_OFF). */
+/** Loads from this offset on read metadata of the kernel, not the packet (SKF_AD_OFF). */
 const ANCILLARY = 0xfffff000;
 
 /** Instruction classes, the low three bits of a code. */
@@ -44,15 +44,15 @@ const DIVISIONS = [0x34, 0x94];
 const JUMP_ALWAYS = 0x05;
 
 /**
- * Reads a program in the form of `tcpdump -ddd`: the number of instructions, then a line of four decimals each.
- * Throws RipstopError EFILTER when it is not one that is safe to run.
+ * Reads the output of `tcpdump -ddd`: the number of instructions, then one line of four decimals per instruction.
+ * Throws RipstopError EFILTER if the program is not safe to run.
  */
 export function parseProgram(text: string): BpfProgram {
   const [count, ...lines] = text.trim().split('\n');
   const length = Number(count);
   if (!Number.isInteger(length) || length < 1 || length > INSTRUCTIONS_MAX || lines.length !== length)
     refuse(
-      `${lines.length} instructions where "${count}" are announced; 1..${INSTRUCTIONS_MAX} are possible`,
+      `"${count}" instructions are announced and ${lines.length} follow; the limit is ${INSTRUCTIONS_MAX}`,
     );
   const program = lines.map(parseInstruction);
   for (const [i, instruction] of program.entries()) {
@@ -72,10 +72,10 @@ function parseInstruction(line: string, i: number): Instruction {
   return { code, jumpTrue, jumpFalse, k };
 }
 
-const OUTSIDE = 'a jump out of the program, or back';
-const KERNEL_ONLY = 'asks for what only a kernel socket knows';
+const OUTSIDE = 'it jumps backwards or out of the program';
+const KERNEL_ONLY = 'it reads metadata of a kernel socket';
 
-/** What makes an instruction unsafe, or undefined. @param following number of the instructions behind it */
+/** Why an instruction is unsafe; undefined if it is safe. @param following number of instructions after it */
 function faultOf({ code, jumpTrue, jumpFalse, k }: Instruction, following: number): string | undefined {
   const unknown = `unknown code 0x${code.toString(16)}`;
   switch (code & 7) {
@@ -108,8 +108,8 @@ function faultOf({ code, jumpTrue, jumpFalse, k }: Instruction, following: numbe
 }
 
 function hintFor(fault: string): string | undefined {
-  if (fault === KERNEL_ONLY) return 'in place of inbound and outbound, choose points with --point';
-  return fault === OUTSIDE ? 'protochain compiles to a loop, which no kernel takes either' : undefined;
+  if (fault === KERNEL_ONLY) return 'use --point instead of inbound and outbound';
+  return fault === OUTSIDE ? 'protochain compiles to a loop, which BPF does not allow' : undefined;
 }
 
 function refuse(problem: string, hint?: string): never {
@@ -119,7 +119,7 @@ function refuse(problem: string, hint?: string): never {
 /**
  * Runs a checked program over a packet.
  * @param bytes the captured bytes
- * @param wireLength bytes that the packet had
+ * @param wireLength original length of the packet, bytes
  * @returns bytes of the packet to keep; 0: it does not match
  */
 export function runProgram(program: BpfProgram, bytes: Uint8Array, wireLength: number): number {

@@ -5,16 +5,16 @@ import { type BpfProgram, parseProgram } from './bpf.ts';
 
 const TIMEOUT_MS = 10_000;
 const OUTPUT_MAX = 1 << 20;
-/** Longer ones cost libpcap's optimiser seconds. */
+/** Longer expressions take libpcap's optimiser seconds. */
 const EXPRESSION_MAX = 4096;
 
 /**
- * Compiles a filter in tcpdump's language (pcap-filter(7)) by libpcap's own compiler: `tcpdump -ddd` as a child, its
- * arguments passed as they are, no shell. Throws RipstopError EFILTER with libpcap's message.
- * @param link LINKTYPE_* of the packets that it will see
+ * Compiles a filter in tcpdump's language (pcap-filter(7)) with libpcap's compiler: `tcpdump -ddd` as a child process,
+ * without a shell. Throws RipstopError EFILTER with libpcap's message.
+ * @param link LINKTYPE_* of the packets
  */
 export async function compileFilter(expression: string, link: number): Promise<BpfProgram> {
-  // What follows `--` is never an option, so a filter cannot make tcpdump write a file.
+  // After `--` nothing is an option, so a filter cannot make tcpdump write a file.
   const args = ['-ddd', '-y', link === LINK_ETHERNET ? 'EN10MB' : 'RAW', '--', expression];
   const options = { timeout: TIMEOUT_MS, maxBuffer: OUTPUT_MAX, env: { ...process.env, LC_ALL: 'C' } };
   if (expression.length > EXPRESSION_MAX)
@@ -36,8 +36,8 @@ function explain(expression: string, error: ExecFileException, stderr: string): 
   if (hasCode(error, 'ENOENT'))
     throw new RipstopError(
       'EFILTER',
-      'tcpdump is not installed; its compiler makes the capture filter',
-      'install tcpdump, or select with --point, --peer, --vni and --verdict alone',
+      'capture filters are compiled by tcpdump, which is not installed',
+      'install tcpdump, or select only with --point, --peer, --vni and --verdict',
     );
   if (error.killed) refuse(expression, `it did not compile within ${TIMEOUT_MS / 1000} s`);
   const lines = stderr.split('\n').filter(line => line.startsWith('tcpdump: '));
@@ -49,6 +49,6 @@ function refuse(expression: string, problem: string): never {
   throw new RipstopError(
     'EFILTER',
     `filter ${JSON.stringify(shown)}: ${problem}`,
-    'the language is in `man pcap-filter`',
+    'see `man pcap-filter` for the language',
   );
 }

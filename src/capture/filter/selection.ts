@@ -16,7 +16,7 @@ export interface Selection {
   readonly snapLength: number;
 }
 
-/** Turns names into the numbers that the workers compare. Throws RipstopError ECAPTURE with the name that is meant. */
+/** Converts names into the numbers that the workers compare. Throws RipstopError ECAPTURE and suggests a name. */
 export function resolveSelection(selection: Selection, context: CaptureContext): TapFilter {
   const verdicts = selection.verdicts?.flatMap(name => verdictNumbers(name, context.verdicts));
   return {
@@ -38,7 +38,7 @@ export function pointBits(names: readonly string[]): number {
   return bits;
 }
 
-/** Numbers of the verdicts that a name stands for. Throws RipstopError ECAPTURE. */
+/** Numbers of the verdicts that a name selects. Throws RipstopError ECAPTURE. */
 export function verdictNumbers(name: string, verdicts: readonly CaptureVerdict[]): number[] {
   if (name === 'drop') return verdicts.flatMap(({ drop }, number) => (drop ? [number] : []));
   const number = verdicts.findIndex(verdict => verdict.name === name);

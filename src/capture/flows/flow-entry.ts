@@ -1,52 +1,52 @@
-/** One flow: the packets of one 5-tuple in one direction, as far as they were seen. Belongs to a slot of the table. */
+/** One flow: the sampled packets of one 5-tuple in one direction. Belongs to one slot of the table. */
 export class FlowEntry {
   /** Peer slot of the last packet, -1 for none. */
   peer = -1;
-  /** Packets and IP bytes that were carried on. */
+  /** Forwarded packets and IP bytes. */
   packets = 0;
   bytes = 0;
-  /** Packets that were lost here, and the verdict of the last one. */
+  /** Dropped packets, and the verdict of the last one. */
   drops = 0;
   dropVerdict = -1;
-  /** Segments that were sent again. */
+  /** Retransmitted segments. */
   retransmissions = 0;
   /** Milliseconds since 1970-01-01 UTC. */
   first = 0;
   last = 0;
-  /** Smoothed and smallest time from a segment of this flow to its acknowledgement, milliseconds; -1 for none yet. */
+  /** Smoothed and minimum time from a segment of this flow to its acknowledgement, milliseconds; -1 if unknown. */
   rtt = -1;
   rttMin = -1;
-  /** Flow of the packets that answer, undefined when none was seen. */
+  /** Flow of the opposite direction, undefined if there is none. */
   reverse: FlowEntry | undefined;
 
-  /** Marks of a rate: what was counted at the last mark and at the one before. */
+  /** Counts at the start of the last two rate intervals. */
   packetsMarked = 0;
   bytesMarked = 0;
   packetsBefore = 0;
   bytesBefore = 0;
-  /** What the flow log has told already. */
+  /** Counts at the previous line of the flow log. */
   packetsLogged = 0;
   bytesLogged = 0;
   dropsLogged = 0;
   retransmissionsLogged = 0;
   loggedUntil = 0;
 
-  /** TCP: whether `next` is known, and the sequence number that follows the highest one seen. */
+  /** TCP: whether `next` is set, and the sequence number after the highest one seen. */
   isFollowed = false;
   next = 0;
-  /** The youngest hole in the sequence, when it was seen, and whether there is one. */
+  /** The latest gap in the sequence numbers, when it was seen, and whether there is one. */
   hasGap = false;
   gapStart = 0;
   gapEnd = 0;
   gapAt = 0;
-  /** The segment that is being timed: the number that acknowledges it, and when it passed. */
+  /** The segment of the RTT measurement: the number that acknowledges it, and when it passed. */
   isTimed = false;
   timedEnd = 0;
   timedAt = 0;
   /** FIN or RST was seen. */
   isEnding = false;
 
-  /** Makes it the entry of a new flow. */
+  /** Resets the entry for a new flow. */
   begin(nowMs: number): void {
     this.packets = this.bytes = this.drops = this.retransmissions = 0;
     this.peer = this.dropVerdict = this.rtt = this.rttMin = -1;
@@ -57,7 +57,7 @@ export class FlowEntry {
     this.reverse = undefined;
   }
 
-  /** Moves the marks on: the rate is then that since the mark before. */
+  /** Starts a new rate interval. */
   mark(): void {
     this.packetsBefore = this.packetsMarked;
     this.bytesBefore = this.bytesMarked;

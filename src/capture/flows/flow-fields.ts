@@ -11,16 +11,15 @@ export const INGRESS = 1;
 
 /** Bytes of a UDP header. */
 const UDP_BYTES = 8;
-/** Protocols whose header begins with two ports. */
 const PROTOCOL_SCTP = 132;
 
-/** What the flow table wants to know of a frame. One object, filled anew for each frame. */
+/** The fields of a frame that the flow table counts. One object, filled for each frame. */
 export class FlowFields {
   readonly key = new Int32Array(KEY_WORDS);
-  /** Packets that the frame is on the wire, and the bytes of all of them from the IP header on. */
+  /** Number of packets of the frame on the wire, and the sum of their IP bytes. */
   packets = 0;
   bytes = 0;
-  /** True when a whole TCP header was seen; what follows has a meaning only then. */
+  /** True if the TCP header is complete. The following fields are valid only then. */
   isTcp = false;
   sequence = 0;
   acknowledgement = 0;
@@ -28,16 +27,16 @@ export class FlowFields {
   /** Payload bytes of the frame, and of one segment of it. */
   payload = 0;
   segment = 0;
-  /** Copy of a packet with extension headers: their chain may lead far behind what was captured. */
+  /** Copy of a packet with extension headers, whose chain may reach beyond the captured bytes. */
   readonly #chain = new DataView(new ArrayBuffer(0x10000 + 64));
 
   /**
-   * Reads the headers of a frame of which only the first bytes may be there.
-   * @param at where the frame begins in `view`
-   * @param captured bytes that are there
-   * @param length bytes that there were
+   * Reads the headers of a frame, which may be cut by the snap length.
+   * @param at offset of the frame in `view`
+   * @param captured captured bytes
+   * @param length original bytes
    * @param segment payload bytes of one segment of a GSO packet, 0 for a single packet
-   * @returns false when it is no IP packet
+   * @returns false for a frame that is not an IP packet
    */
   read(
     view: DataView,
@@ -92,7 +91,7 @@ export class FlowFields {
     return true;
   }
 
-  /** `ipv6.upper` over the captured bytes, zeros behind them. */
+  /** `ipv6.upperLayer` over the captured bytes, followed by zeros. */
   #walk(view: DataView, ip: number, there: number): number {
     const chain = new Uint8Array(this.#chain.buffer);
     chain.fill(0);
@@ -127,7 +126,7 @@ export class FlowFields {
   }
 }
 
-/** Writes into `to` the key of the packets that answer those of `key`. */
+/** Writes the key of the opposite direction of `key` into `to`. */
 export function reverseKey(key: Int32Array, to: Int32Array): void {
   const ports = elementAt(key, 1);
   to[0] = elementAt(key, 0) ^ (1 << 16);

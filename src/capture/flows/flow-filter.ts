@@ -7,20 +7,20 @@ import { compileFilter } from '../filter/filter-compiler.ts';
 import { LINK_RAW } from '../format/packet.ts';
 import type { FlowRow } from './flow-report.ts';
 
-/** What a flow is to a filter. */
+/** The fields of a flow that a filter sees. */
 export type FiveTuple = Pick<
   FlowRow,
   'protocol' | 'source' | 'sourcePort' | 'destination' | 'destinationPort'
 >;
 
 const NUMBERS: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp: 17, icmp6: 58, sctp: 132 };
-/** A TCP header without options is the longest of those with ports. */
+/** A TCP header without options, the longest header with ports. */
 const UPPER_BYTES = 20;
 
 /**
- * A filter in tcpdump's language over flows: it sees a packet with the addresses, protocol and ports of the flow and
- * zeros for the rest, so that `host`, `net`, `port`, `tcp` mean what they mean in a capture. Undefined for an empty one. Throws RipstopError
- * EFILTER.
+ * Compiles a filter in tcpdump's language for flows. It sees a packet with the addresses, protocol and ports of the flow,
+ * and zeros otherwise; so `host`, `net`, `port` and `tcp` work as in a capture. Undefined for an empty expression. Throws
+ * RipstopError EFILTER.
  */
 export async function createFlowFilter(
   expression: string,
@@ -33,7 +33,7 @@ export async function createFlowFilter(
   };
 }
 
-/** A bare IP packet of the flow. */
+/** An IP packet of the flow. */
 function packetOf(flow: FiveTuple): Uint8Array {
   const source = addressBytes(flow.source);
   const destination = addressBytes(flow.destination);

@@ -3,25 +3,25 @@ import { type FlowFollower, FlowMeter } from './flow-meter.ts';
 import type { FlowReport } from './flow-report.ts';
 import { DEFAULT_CAPACITY } from './flow-table.ts';
 
-/** How long the table stays on after somebody asked, milliseconds. */
+/** How long the table stays on after a request, milliseconds. */
 export const HOLD_MS = 15_000;
 
 /**
- * The flow table of one data plane. Off, it costs nothing: the workers copy no frame, and there is no table. It is
- * turned on by the first who asks and off when nobody has asked for a while, or is kept on. Runs on the control thread;
- * what it cannot look at in time the workers count and leave out, and the counts are scaled up by that.
+ * The flow table of one data plane. While it is off, there is no table and the workers copy no frames. The first request
+ * turns it on; it goes off after HOLD_MS without a request, unless it is kept on. Runs on the control thread. The workers
+ * count the frames that come too fast for it, and the table scales its counts accordingly.
  */
 export class FlowMonitor {
   readonly #source: CaptureSource;
   readonly #device: string;
   readonly #capacity: number;
-  /** With what each wants to be told when the data plane ends. */
+  /** Followers, each with the callback for the end of the data plane. */
   readonly #followers = new Map<FlowFollower, () => void>();
   #run: FlowMeter | undefined;
   #askedAt = 0;
   #isKept = false;
 
-  /** @param device of the overlay, for the rows */
+  /** @param device overlay device, for the rows */
   constructor(source: CaptureSource, device: string, capacity = DEFAULT_CAPACITY) {
     this.#source = source;
     this.#device = device;
@@ -34,16 +34,16 @@ export class FlowMonitor {
     this.#on();
   }
 
-  /** What the table says now. The first call turns it on, and tells nothing yet. */
+  /** The current table. The first call turns it on and returns an empty table. */
   report(): FlowReport {
     this.#askedAt = Date.now();
     return this.#on().report();
   }
 
   /**
-   * Tells what each flow did, when it is over and once a minute; the table stays on as long.
-   * @param over called when the data plane has ended: nothing comes any more
-   * @returns ends it
+   * Sends a log line of each flow when it ends and once per minute. Keeps the table on.
+   * @param over called when the data plane has ended
+   * @returns a function that stops it
    */
   follow(follower: FlowFollower, over: () => void): () => void {
     this.#followers.set(follower, over);
@@ -51,7 +51,7 @@ export class FlowMonitor {
     return () => this.#followers.delete(follower);
   }
 
-  /** Turns the table off, and forgets it. */
+  /** Turns the table off and discards it. */
   close(): void {
     this.#run?.stop();
     this.#run = undefined;

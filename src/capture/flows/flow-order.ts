@@ -2,7 +2,7 @@ import { RipstopError } from '../../base/errors.ts';
 import { suggest } from '../../base/suggest.ts';
 import type { FlowRow } from './flow-report.ts';
 
-/** What flows may be ordered by, the largest first. */
+/** Sort keys, the largest value first. */
 const ORDERS: Readonly<Record<string, (row: FlowRow) => number>> = {
   rate: row => row.bitRate,
   'packet-rate': row => row.packetRate,
@@ -16,7 +16,7 @@ const ORDERS: Readonly<Record<string, (row: FlowRow) => number>> = {
 
 export const FLOW_ORDERS: readonly string[] = Object.keys(ORDERS);
 
-/** The rows in this order; equal ones by bytes. @throws RipstopError ECONFIG for an order that is not known */
+/** Sorts the rows by a key, then by bytes. @throws RipstopError ECONFIG for an unknown key */
 export function orderFlows(rows: readonly FlowRow[], order: string): FlowRow[] {
   const value = ORDERS[order];
   if (!value) {

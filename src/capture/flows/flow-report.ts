@@ -57,11 +57,11 @@ export interface FlowPeerRow {
 
 /** The flow table of one data plane. */
 export interface FlowReport {
-  /** Of the overlay. */
+  /** Overlay device. */
   readonly device: string;
-  /** ISO time since when it counts. */
+  /** ISO time at which the counting began. */
   readonly since: string;
-  /** Seconds that the rates are taken over. */
+  /** Length of the rate interval, seconds. */
   readonly rateSeconds: number;
   /** Sampled frames, frames that came too fast to be sampled, and frames that are not IP. */
   readonly frames: { readonly seen: number; readonly unsampled: number; readonly other: number };
@@ -101,7 +101,7 @@ export function flowRows(
   return rows;
 }
 
-/** The sums by peer, frames without a peer last. */
+/** The sums per peer; frames without a peer are last. */
 export function peerRows(
   table: FlowTable,
   context: CaptureContext,
@@ -126,7 +126,7 @@ export function peerRows(
     }));
 }
 
-/** Seconds that the marks of the rates span, never quite 0. */
+/** Length of the rate interval, seconds, at least 0.001. */
 export function rateSeconds(table: FlowTable, nowMs: number): number {
   return Math.max(0.001, (nowMs - table.markedAt) / 1000);
 }
@@ -164,7 +164,7 @@ const PROTOCOLS: Readonly<Record<number, string>> = {
 };
 const HAVE_PORTS = [6, 17, 132];
 
-/** A key of `flow-fields.ts` in words. */
+/** Decodes a key of `flow-fields.ts`. */
 export function describeKey(key: Int32Array) {
   const head = elementAt(key, 0);
   const ports = elementAt(key, 1);

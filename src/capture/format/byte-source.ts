@@ -1,9 +1,9 @@
 /**
- * Reads a stream of chunks as a run of bytes with a known place, holding no more than was asked for and the chunk
- * that completed it. Every length that a file states passes through `fill`, so the caller's limit bounds memory.
+ * Reads a stream of chunks as a sequence of bytes with offsets. Holds at most the requested bytes and one chunk. Every
+ * length of a file goes through `fill`, so the caller's limit bounds the memory.
  */
 export class ByteSource {
-  /** Bytes of the stream that were taken so far. */
+  /** Bytes taken so far. */
   offset = 0;
   readonly #chunks: AsyncIterator<Uint8Array>;
   #held: Uint8Array = new Uint8Array(0);
@@ -13,12 +13,12 @@ export class ByteSource {
     this.#chunks = chunks[Symbol.asyncIterator]();
   }
 
-  /** Bytes at hand without waiting. */
+  /** Bytes available without waiting. */
   get ready(): number {
     return this.#held.length - this.#at;
   }
 
-  /** Waits for `count` bytes; false when the stream ends before. */
+  /** Waits for `count` bytes. Returns false if the stream ends before. */
   async fill(count: number): Promise<boolean> {
     if (this.ready >= count) return true;
     const parts = [this.#held.subarray(this.#at)];
@@ -29,7 +29,7 @@ export class ByteSource {
       parts.push(value);
       total += value.length;
     }
-    // Joined once, however small the chunks: a byte at a time must not cost quadratic time.
+    // Joined once, so that small chunks do not cost quadratic time.
     const joined = new Uint8Array(total);
     let at = 0;
     for (const part of parts) {
@@ -41,12 +41,12 @@ export class ByteSource {
     return total >= count;
   }
 
-  /** The next `count` bytes, which stay in place. The caller has filled them. */
+  /** The next `count` bytes, without taking them. Call `fill` first. */
   peek(count: number): Uint8Array {
     return this.#held.subarray(this.#at, this.#at + count);
   }
 
-  /** The next `count` bytes, which are then gone. The caller has filled them. */
+  /** Takes the next `count` bytes. Call `fill` first. */
   take(count: number): Uint8Array {
     const taken = this.peek(count);
     this.#at += count;
@@ -54,7 +54,7 @@ export class ByteSource {
     return taken;
   }
 
-  /** Lets the stream go, also when it was not read to its end. */
+  /** Closes the stream, also before its end. */
   async close(): Promise<void> {
     await this.#chunks.return?.();
   }

@@ -25,8 +25,8 @@ export async function openCapture(path: string): Promise<CaptureReader> {
 }
 
 /**
- * Reads a capture from chunks; the format is told by its first four bytes.
- * @param name what messages call it
+ * Reads a capture from chunks. The first four bytes determine the format.
+ * @param name of the capture in error messages
  */
 export async function readCapture(chunks: AsyncIterable<Uint8Array>, name: string): Promise<CaptureReader> {
   const source = new ByteSource(chunks);
@@ -44,7 +44,7 @@ export async function readCapture(chunks: AsyncIterable<Uint8Array>, name: strin
         broken(
           name,
           0,
-          'a capture in the format of a patched libpcap',
+          'the format of a patched libpcap is not supported',
           'convert it with `editcap -F pcapng in out`',
         );
     }

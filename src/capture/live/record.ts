@@ -10,17 +10,17 @@ import {
 } from '../../dataplane/descriptor/ring.ts';
 import * as point from '../../dataplane/tap/record-layout.ts';
 
-/** The virtio-net fields that came with a frame: what the sender left for the hardware to do. */
+/** The virtio-net fields of a frame: segmentation and checksums that the sender left to the hardware. */
 export interface GsoFields {
   readonly flags: number;
   readonly gsoType: number;
-  /** Payload bytes a segment, 0 for none. */
+  /** Payload bytes per segment, 0 for none. */
   readonly gsoSize: number;
   readonly csumStart: number;
   readonly csumOffset: number;
 }
 
-/** One frame that a worker let be seen, as a value. */
+/** One captured frame. */
 export interface CaptureRecord {
   readonly direction: 'egress' | 'ingress';
   /** Bits of the points that it passed. */
@@ -29,7 +29,7 @@ export interface CaptureRecord {
   readonly time: bigint;
   /** Egress: the frame. Ingress: the UDP payload, encapsulation header and frame. */
   readonly bytes: Uint8Array;
-  /** Bytes that there were; `bytes` is shorter when the snap length cut it. */
+  /** Original length; `bytes` is shorter if the snap length cut it. */
   readonly length: number;
   readonly verdict: number;
   /** Peer slot, -1 for none. */
@@ -68,19 +68,19 @@ export type RecordVisitor = (
   lost: number,
 ) => void;
 
-/** The reading end of one tap's rings, one a worker. One thread at a time. */
+/** Reads the rings of one tap, one ring per worker. Used by one thread at a time. */
 export class TapReader {
   readonly #rings: { readonly ring: Ring; head: number; lost: number }[];
 
-  /** @param memories rings of the tap, one a worker */
+  /** @param memories rings of the tap, one per worker */
   constructor(memories: readonly SharedArrayBuffer[]) {
     this.#rings = memories.map(memory => ({ ring: openConsumer(memory), head: -1, lost: 0 }));
   }
 
   /**
-   * Shows what has come in since the last call, of all workers, in the order of time.
-   * @param most records to show, but for one more a worker
-   * @returns records shown
+   * Visits the records since the last call, of all workers, ordered by time.
+   * @param most limit of records; up to one more per worker is visited
+   * @returns number of records
    */
   visit(visitor: RecordVisitor, most = BURST * this.#rings.length): number {
     let shown = 0;
@@ -100,14 +100,14 @@ export class TapReader {
         (lost - before) >>> 0,
       );
       shown++;
-      // What was taken must be shown before it is released.
+      // A record that nextRecord() returned must be visited before release().
       source.head = shown < most ? nextRecord(ring) : -1;
     }
     for (const { ring } of this.#rings) release(ring);
     return shown;
   }
 
-  /** Index of the ring whose head is the oldest, -1 when all are empty. */
+  /** Index of the ring with the oldest head, -1 if all are empty. */
   #earliest(): number {
     let earliest = -1;
     let seconds = 0;
@@ -124,7 +124,7 @@ export class TapReader {
     return earliest;
   }
 
-  /** What has come in since the last call, as values. */
+  /** Decodes the records since the last call. */
   take(): CaptureRecord[] {
     const records: CaptureRecord[] = [];
     this.visit((_worker, view, at, size, kind, lost) => {
@@ -133,7 +133,7 @@ export class TapReader {
     return records;
   }
 
-  /** Throws away what an earlier capture left behind; what it lost is not counted again. */
+  /** Discards the records of an earlier capture; its losses are not counted again. */
   discard(): void {
     while (this.visit(() => {}) > 0);
     for (const source of this.#rings) source.lost = droppedRecords(source.ring) | 0;
@@ -141,10 +141,10 @@ export class TapReader {
 }
 
 /**
- * A record as a value, from the layout of `ts`.
- * @param at where its header begins
- * @param size bytes of header, padding and captured bytes together
- * @param lost what RECORD_LOST says since the record before
+ * Decodes a record in the layout of `record-layout.ts`.
+ * @param at offset of its header
+ * @param size bytes of header, padding and captured bytes
+ * @param lost increase of RECORD_LOST since the previous record
  */
 export function decodeRecord(
   view: DataView,
@@ -153,7 +153,7 @@ export function decodeRecord(
   kind: number,
   lost: number,
 ): CaptureRecord {
-  // Workers write native-endian words; every machine that Node runs on here is little-endian.
+  // Workers write words in native byte order, which is little-endian on every supported machine.
   const word = (index: number) => view.getInt32(at + index * 4, true);
   const copy = (offset: number, length: number) =>
     Uint8Array.from(new Uint8Array(view.buffer, view.byteOffset + at + offset, length));
@@ -180,7 +180,7 @@ export function decodeRecord(
     error: word(point.RECORD_ERROR),
     port: word(point.RECORD_PORT),
     tookNs: word(point.RECORD_LATENCY_AND_PADDING) >>> 2,
-    // The words were copied as words, so their bytes stand in network order as the kernel put them.
+    // The address was copied in words, so its bytes are in network order, as the kernel wrote them.
     ...(ingress ? { address: copy(point.RECORD_ADDRESS * 4, 16) } : {}),
     lost,
   };

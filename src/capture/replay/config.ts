@@ -4,11 +4,11 @@ import type { Peer } from '../../dataplane/descriptor/peer.ts';
 /** Configuration of the replayed forwarder. Names as in `DataPlaneOptions`. */
 export interface ReplayConfig {
   readonly mode: Mode;
-  /** Own underlay address. */
+  /** Underlay address of this node. */
   readonly address: string;
   readonly port: number;
   readonly vni: number;
-  /** MAC of the own VTEP (vxlan). */
+  /** MAC of this node's VTEP (vxlan). */
   readonly mac?: string | undefined;
   readonly mtu: number;
   readonly underlayMtu: number;

@@ -11,7 +11,7 @@ import { parseMac } from '../../ip/mac.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
 import type { ReplayConfig } from './config.ts';
 
-/** A packet of a capture as a forwarder would have met it. */
+/** A packet of a capture as input of the forwarder. */
 export type ReplayInput =
   | { readonly direction: 'egress'; readonly frame: Uint8Array }
   | {
@@ -28,17 +28,17 @@ export interface NotReplayed {
   readonly skipped: string;
 }
 
-/** Cooked captures of `tcpdump -i any`: LINUX_SLL and LINUX_SLL2, header and place of the type. */
+/** Cooked captures of `tcpdump -i any`: LINUX_SLL and LINUX_SLL2, header length and offset of the type. */
 const COOKED: Readonly<Record<number, readonly [header: number, type: number]>> = {
   113: [16, 14],
   276: [20, 0],
 };
 
 /**
- * Finds out what a captured packet is to the forwarder of `config`. A capture of our own says so by the names of its
- * interfaces: inputs are `egress-inner` and `ingress-outer`, `drop` counts when they are not in the file. In any
- * other capture a datagram of the overlay to the own address is ingress and any other frame is egress. What the
- * captured forwarder itself put out is not replayed.
+ * Classifies a captured packet for the forwarder of `config`. In a capture of Ripstop the interface names decide: inputs
+ * are `egress-inner` and `ingress-outer`, and `drop` if the file does not have the input interface. In other captures a
+ * tunnel datagram to this node's address is ingress and every other frame is egress. Output of the captured forwarder is
+ * not replayed.
  * @param names names of all interfaces of the capture
  */
 export function replayInput(
@@ -47,38 +47,40 @@ export function replayInput(
   names: ReadonlySet<string | undefined>,
   config: ReplayConfig,
 ): ReplayInput | NotReplayed {
-  if (packet.length > FRAME_MAX) return { skipped: `${packet.length} bytes are more than a frame can have` };
-  // Bytes that the snap length cut are payload as a rule: zeros stand in for them.
+  if (packet.length > FRAME_MAX) return { skipped: `${packet.length} bytes exceed the maximum frame length` };
+  // Bytes beyond the snap length, usually payload, are replaced with zeros.
   const bytes = new Uint8Array(packet.length);
   bytes.set(packet.bytes);
   const own = POINT_NAMES.find(name => name === point.name);
   if (own === 'egress-outer' || own === 'ingress-inner')
-    return { skipped: 'put out by the captured forwarder' };
+    return { skipped: 'output of the captured forwarder' };
   if (own === 'egress-inner') return frameOf(bytes, point.link, config);
   const outer = readOuter(bytes, point.link, config);
-  if (own === 'ingress-outer') return outer?.input ?? { skipped: 'no datagram of this overlay' };
+  if (own === 'ingress-outer') return outer?.input ?? { skipped: 'not a datagram of this overlay' };
   if (own === 'drop') {
     const input = packet.direction === 'in' ? 'ingress-outer' : 'egress-inner';
-    if (names.has(input)) return { skipped: `the same packet is in ${input}` };
-    if (packet.direction === 'in') return outer?.input ?? { skipped: 'no datagram of this overlay' };
+    if (names.has(input)) return { skipped: `also captured at ${input}` };
+    if (packet.direction === 'in') return outer?.input ?? { skipped: 'not a datagram of this overlay' };
     return frameOf(bytes, point.link, config);
   }
   if (!outer) return frameOf(bytes, point.link, config);
   if (outer.toUs) return outer.input;
   return {
-    skipped: outer.fromUs ? 'put out by the captured forwarder' : `a datagram not to ${config.address}`,
+    skipped: outer.fromUs
+      ? 'output of the captured forwarder'
+      : `a datagram that is not for ${config.address}`,
   };
 }
 
 function frameOf(bytes: Uint8Array, link: number, config: ReplayConfig): ReplayInput | NotReplayed {
   if (config.mode === 'udp') {
     const l3 = networkOffset(bytes, link);
-    if (l3 === undefined) return { skipped: 'no IP packet' };
+    if (l3 === undefined) return { skipped: 'not an IP packet' };
     return { direction: 'egress', frame: bytes.subarray(l3) };
   }
-  if (link !== LINK_ETHERNET) return { skipped: 'vxlan carries Ethernet frames, and this is none' };
+  if (link !== LINK_ETHERNET) return { skipped: 'not an Ethernet frame, which vxlan needs' };
   const mac = parseMac(config.mac ?? '');
-  if (mac?.every((byte, i) => bytes[i] === byte)) return { skipped: 'put out by the captured forwarder' };
+  if (mac?.every((byte, i) => bytes[i] === byte)) return { skipped: 'output of the captured forwarder' };
   return { direction: 'egress', frame: bytes };
 }
 
@@ -88,7 +90,7 @@ interface OuterDatagram {
   readonly fromUs: boolean;
 }
 
-/** The datagram of the overlay that a packet holds, undefined when it holds none. */
+/** The tunnel datagram in a packet, undefined if there is none. */
 function readOuter(bytes: Uint8Array, link: number, config: ReplayConfig): OuterDatagram | undefined {
   const l3 = networkOffset(bytes, link);
   if (l3 === undefined) return undefined;
@@ -118,7 +120,7 @@ function readOuter(bytes: Uint8Array, link: number, config: ReplayConfig): Outer
   };
 }
 
-/** Where the IP header begins, undefined when there is none. */
+/** Offset of the IP header, undefined if there is none. */
 function networkOffset(bytes: Uint8Array, link: number): number | undefined {
   const view = viewOf(bytes);
   if (link === LINK_RAW) return bytes.length > 0 ? 0 : undefined;

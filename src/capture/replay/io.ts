@@ -16,23 +16,23 @@ import { segmentGso } from '../decode/segments.ts';
 import type { ReplayConfig } from './config.ts';
 import type { ReplayInput } from './input.ts';
 
-/** Something that a forwarder put out. */
+/** One output of the forwarder. */
 export interface ReplayOutput {
   /** `datagram` to a peer, `frame` to the device, `icmp` to the sender of a frame. */
   readonly kind: 'datagram' | 'frame' | 'icmp';
-  /** As it would be captured: Ethernet in vxlan mode, IP in udp mode; an `icmp` is the message alone. */
+  /** As in a capture: Ethernet in vxlan mode, IP in udp mode; of `icmp` only the message. */
   readonly bytes: Uint8Array;
 }
 
-/** First of the source ports; a live data plane picks them at random from here on. */
+/** First source port. A live data plane chooses its ports at random from here on. */
 const FIRST_PORT = 49152;
-/** Bytes of frame that one datagram holds over either family, with the longest encapsulation header. */
+/** Maximum bytes of a frame in one datagram, over either family and with the longest encapsulation header. */
 const FRAME_ROOM = 65535 - 40 - 8 - 8;
 const NO_MAC = new Uint8Array(6);
 
 /**
- * Both ends of a forwarder in memory: they hand over what is queued and keep what comes out. They meet the seams
- * FrameDevice and DatagramPort of `dataplane/io/interfaces.ts`, one of each direction sharing the queue of outputs.
+ * Device and UDP port of a replayed forwarder in memory: a queue of inputs and a list of outputs. Implements FrameDevice
+ * and DatagramPort of `dataplane/io/interfaces.ts`.
  */
 export class ReplayIo {
   readonly sources: Int32Array;
@@ -104,7 +104,7 @@ export class ReplayIo {
     return refused;
   }
 
-  /** Keeps an ICMP message that a live data plane would hand to a raw socket. */
+  /** Keeps an ICMP message, which a live data plane sends on a raw socket. */
   readonly sendIcmp = (answer: { readonly message: Uint8Array }): void => {
     this.outputs.push({ kind: 'icmp', bytes: answer.message.slice() });
   };
@@ -128,7 +128,7 @@ export class ReplayIo {
     return count;
   }
 
-  /** A plain frame that passes the length field of UDP is refused by every kernel (EMSGSIZE). */
+  /** Rejects frames that exceed the UDP length field, as every kernel does (EMSGSIZE). */
   #refuseTooBig(from: batch.Batch, count: number): number {
     let refused = 0;
     for (let at = 0; at < count * batch.DESC_STRIDE; at += batch.DESC_STRIDE) {
@@ -150,7 +150,7 @@ export class ReplayIo {
   }
 }
 
-/** A TCP packet larger than the MTU can only have been a GSO packet; it is described as the device would describe it. */
+/** A TCP packet larger than the MTU was a GSO packet: it gets the offload fields that the device would give it. */
 function describeOffload(into: batch.Batch, at: number, config: ReplayConfig): void {
   const { table, view } = into;
   const offset = elementAt(table, at + batch.DESC_OFFSET);

@@ -7,10 +7,10 @@ import type { ReplayConfig } from './config.ts';
 import { type ReplayInput, replayInput } from './input.ts';
 import type { ReplayIo, ReplayOutput } from './io.ts';
 
-/** A forwarder without devices, as the wiring builds it around `ends`. */
+/** A forwarder without devices, connected to `ends`. */
 export interface ReplayForwarder {
   readonly ends: ReplayIo;
-  /** One batch of the direction. Returns the frames handled. */
+  /** Forwards one batch of the direction. Returns the number of frames. */
   turn(direction: 'egress' | 'ingress'): number;
   readonly egressBatch: Batch;
   readonly ingressBatch: Batch;
@@ -20,15 +20,15 @@ export interface ReplayForwarder {
   setTime(nowMs: number): void;
 }
 
-/** What became of one packet. */
+/** The result of one packet. */
 export interface ReplayResult {
   /** Number in the file, from 1. */
   readonly number: number;
   readonly time: bigint;
   readonly direction: 'egress' | 'ingress';
-  /** One line about the packet: the frame on egress, the frame inside on ingress. */
+  /** Description of the inner frame. */
   readonly text: string;
-  /** Bytes of that frame. */
+  /** The inner frame. */
   readonly frame: Uint8Array;
   /** Number of the verdict. */
   readonly verdict: number;
@@ -36,15 +36,15 @@ export interface ReplayResult {
   readonly outputs: readonly ReplayOutput[];
 }
 
-/** A packet that was not for the forwarder, and why. */
+/** A packet that is not replayed, and why. */
 export interface ReplaySkip {
   readonly number: number;
   readonly skipped: string;
 }
 
 /**
- * Feeds a capture through a forwarder, a packet a turn, so that each output has its cause. The clock is that of the
- * capture: the same file and configuration give the same results, rate limits included.
+ * Feeds a capture through a forwarder in batches of one packet, so that each output belongs to its packet. The clock is
+ * that of the capture: the same file and configuration give the same results, including rate limits.
  */
 export async function* replay(
   reader: CaptureReader,
@@ -57,7 +57,7 @@ export async function* replay(
   for await (const packet of reader.packets()) {
     number++;
     start ??= packet.time;
-    // Captures are not always in order; the clock of a forwarder never goes back.
+    // Captures are not always in order; the clock of a forwarder is monotonic.
     clock = Math.max(clock, Number(packet.time - start) / 1e6);
     const names = new Set(reader.interfaces.map(point => point.name));
     const input = replayInput(packet, elementAt(reader.interfaces, packet.interface), names, config);
@@ -92,7 +92,7 @@ function pass(
   };
 }
 
-/** The frame inside, also of a datagram too short to hold one. */
+/** The inner frame; empty for a datagram that is too short. */
 function frameOf(input: ReplayInput, config: ReplayConfig): Uint8Array {
   if (input.direction === 'egress') return input.frame;
   return input.payload.subarray(FORMATS[config.mode].headerBytes);

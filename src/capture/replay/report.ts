@@ -2,8 +2,8 @@ import { VERDICTS } from '../../dataplane/descriptor/verdicts.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
 import type { ReplayResult, ReplaySkip } from './replay.ts';
 
-/** Heading of the table that `resultLine` fills. */
-export const TABLE_HEADING = line('packet', 'seconds', 'way', 'verdict', 'peer', 'out', 'what');
+/** Heading of the table of `resultLine`. */
+export const TABLE_HEADING = line('packet', 'seconds', 'dir', 'verdict', 'peer', 'out', 'what');
 
 function line(
   number: string,
@@ -38,7 +38,7 @@ export function resultLine(result: ReplayResult, start: bigint): string {
   );
 }
 
-/** Counts of a run by verdict, the most frequent first, then by reason for not replaying. */
+/** Number of packets per verdict, the most frequent first, then per reason for not replaying. */
 export class ReplayTally {
   readonly #verdicts = new Map<string, number>();
   readonly #skipped = new Map<string, number>();
@@ -79,7 +79,7 @@ export function differs(before: ReplayResult | ReplaySkip, after: ReplayResult |
   });
 }
 
-/** One sentence per kind of change, with the numbers of its first packets. */
+/** One line per kind of change, with the numbers of its first packets. */
 export function changeLines(differences: readonly Difference[]): string[] {
   const groups = new Map<string, number[]>();
   for (const { before, after } of differences) {
@@ -88,7 +88,7 @@ export function changeLines(differences: readonly Difference[]): string[] {
     groups.set(what, numbers);
     numbers.push(before.number);
   }
-  // Equal counts stay in the order of their first packets, as the sort is stable.
+  // The sort is stable: equal counts stay in the order of their first packets.
   const sorted = [...groups].sort((a, b) => b[1].length - a[1].length);
   return sorted.map(([what, numbers]) => {
     const shown = numbers.slice(0, 10).join(', ') + (numbers.length > 10 ? ', …' : '');

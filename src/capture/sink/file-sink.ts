@@ -19,7 +19,7 @@ export interface FileSinkOptions {
   readonly path: string;
   readonly format: CaptureFormat;
   readonly rotation?: Rotation;
-  /** Counts so far, asked for whenever a file ends. */
+  /** Current counts, read at the end of each file. */
   statistics(): readonly InterfaceStatistics[];
   /** Milliseconds since 1970-01-01 UTC. */
   now?(): number;
@@ -66,7 +66,7 @@ export class FileSink implements CaptureSink {
     const grown = this.#size + this.#queue.length;
     const tooBig = rotation?.bytes !== undefined && grown > rotation.bytes;
     const tooOld = rotation?.seconds !== undefined && this.#now() - this.#openedAt >= rotation.seconds * 1000;
-    // A packet larger than the limit still gets a file: the limit holds for the files that have more than one.
+    // A packet larger than the limit gets a file of its own.
     if ((tooBig || tooOld) && this.#packetsInFile > 0) {
       this.#queue.length = before;
       await this.#rotate();
@@ -105,7 +105,7 @@ export class FileSink implements CaptureSink {
   async #rotate(): Promise<void> {
     await this.close();
     const { files } = this.#options.rotation ?? {};
-    // The file that is begun next counts, too.
+    // The next file counts, too.
     while (files !== undefined && this.#finished.length >= files) {
       const oldest = this.#finished.shift();
       if (oldest !== undefined) await remove(oldest);
@@ -122,7 +122,7 @@ export class FileSink implements CaptureSink {
     try {
       this.#file = await open(`${this.#path}.part`, 'w', 0o600);
     } catch (error) {
-      throw failure(this.#path, error, 'give a path that can be written');
+      throw failure(this.#path, error, 'give a writable path');
     }
     this.#options.format.begin(this.#queue);
     await this.flush();
@@ -137,7 +137,7 @@ export class FileSink implements CaptureSink {
     return join(dirname(path), `${basename(path, suffix)}_${number}_${time}${suffix}`);
   }
 
-  /** Gives the whole file its name. */
+  /** Renames the complete file to its final name. */
   async #finish(): Promise<void> {
     const file = this.#file;
     if (!file) return;
@@ -147,12 +147,12 @@ export class FileSink implements CaptureSink {
       await file.close();
       await rename(`${this.#path}.part`, this.#path);
     } catch (error) {
-      throw failure(this.#path, error, `what was written is in ${this.#path}.part`);
+      throw failure(this.#path, error, `the packets are in ${this.#path}.part`);
     }
     this.#finished.push(this.#path);
   }
 
-  /** Cuts the file back to its last whole packet, keeps it under its name, and says why the capture ends. */
+  /** Truncates the file after its last whole packet, completes it, and throws the error that ends the capture. */
   async #abandon(file: FileHandle, error: unknown): Promise<never> {
     const kept = `${this.written} packets are kept in ${this.#path}`;
     await file.truncate(this.#size);

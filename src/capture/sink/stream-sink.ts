@@ -6,9 +6,8 @@ import { OutputStream } from './output-stream.ts';
 import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
 
 export interface StreamSinkOptions {
-  /** Standard output, as a rule. */
   readonly stream: Writable & { isTTY?: boolean };
-  /** What messages call it, where it is not standard output. */
+  /** Name in error messages; by default standard output. */
   readonly name?: string;
   readonly format: CaptureFormat;
   statistics(): readonly InterfaceStatistics[];

@@ -1,8 +1,8 @@
 import type { ReadStream, WriteStream } from 'node:tty';
 
 /*
- * A terminal that shows one picture after another and gives back what stood there before. Sequences: ECMA-48, and
- * xterm's private modes 1049 (the other screen) and 25 (the cursor).
+ * Full-screen output that restores the terminal at the end. Sequences: ECMA-48, and xterm's private modes 1049 (alternate
+ * screen) and 25 (cursor).
  */
 const ENTER = '\x1b[?1049h\x1b[?25l';
 const LEAVE = '\x1b[?25h\x1b[?1049l';
@@ -14,20 +14,20 @@ const INTERRUPT = '\x03';
 export class Screen {
   readonly #input: ReadStream | undefined;
   readonly #output: WriteStream;
-  readonly #hear: (data: Buffer) => void;
+  readonly #onData: (data: Buffer) => void;
 
   /**
-   * Takes the terminal. `leave` must be called, whatever happens.
-   * @param input keys, where standard input is a terminal, too
-   * @param pressed hears of each key; Ctrl-C counts as `q`
+   * Switches to the alternate screen. The caller must call `leave` in every case.
+   * @param input source of keys if it is a terminal
+   * @param pressed called with each key; Ctrl-C counts as `q`
    */
   constructor(input: ReadStream, output: WriteStream, pressed: (key: string) => void) {
     this.#output = output;
     this.#input = input.isTTY ? input : undefined;
-    this.#hear = data => {
+    this.#onData = data => {
       for (const key of data.toString('utf8')) pressed(key === INTERRUPT ? 'q' : key);
     };
-    this.#input?.setRawMode(true).resume().on('data', this.#hear);
+    this.#input?.setRawMode(true).resume().on('data', this.#onData);
     output.write(ENTER);
   }
 
@@ -35,7 +35,7 @@ export class Screen {
     return this.#output.rows || 24;
   }
 
-  /** Shows these lines in place of what was there; what does not fit is cut off. */
+  /** Replaces the content of the screen. Text that does not fit is cut off. */
   show(text: string): void {
     const columns = this.#output.columns || 80;
     const lines = text.trimEnd().split('\n').slice(0, this.rows);
@@ -44,7 +44,7 @@ export class Screen {
   }
 
   leave(): void {
-    this.#input?.off('data', this.#hear).setRawMode(false).pause();
+    this.#input?.off('data', this.#onData).setRawMode(false).pause();
     this.#output.write(LEAVE);
   }
 }

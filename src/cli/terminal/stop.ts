@@ -1,7 +1,4 @@
-/**
- * A controller that aborts on SIGINT, SIGTERM, or after `seconds`. A second signal ends the process at once, as the
- * handlers are gone then.
- */
+/** A controller that aborts on SIGINT, SIGTERM, or after `seconds`. A second signal ends the process at once. */
 export function stopOnSignal(seconds?: number): AbortController {
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());

@@ -1,4 +1,4 @@
-/** Columns of text under their titles, two blanks apart; a column of numbers is set to the right. */
+/** A text table with two blanks between the columns. Columns of numbers are right-aligned. */
 export function formatTable(
   titles: readonly string[],
   rows: readonly (readonly (string | number)[])[],

@@ -13,7 +13,7 @@ interface FormProps {
   readonly stop: () => void;
 }
 
-/** Which packets are wanted. */
+/** The form that selects the packets of a capture. */
 export function CaptureForm({ view, peer, choosePeer, running, trouble, start, stop }: FormProps) {
   const [device, setDevice] = useState('');
   const [filter, setFilter] = useState('');

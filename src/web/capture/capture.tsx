@@ -15,7 +15,7 @@ interface CaptureProps {
   readonly choose: (id: string) => void;
 }
 
-const LOOK_MS = 700;
+const POLL_MS = 700;
 
 const ENDINGS: Readonly<Record<string, string>> = {
   stopped: 'stopped',
@@ -82,7 +82,7 @@ export function Capture({ api, view, peer, choose }: CaptureProps) {
   );
 }
 
-/** The running capture, or the last one, as the server has it; another browser may have started it. */
+/** The running or last capture of the server, which another browser may have started. */
 function useCapture(api: ApiClient) {
   const [state, setState] = useState<CaptureView>();
   const [packets, setPackets] = useState<readonly PacketView[]>([]);
@@ -92,7 +92,7 @@ function useCapture(api: ApiClient) {
     const { id, count, running } = have.current;
     const fresh = next.id !== id;
     if (fresh) setPackets(next.packets);
-    // Answers to two questions at once may overlap.
+    // The answers of two concurrent requests may overlap.
     else if (next.packets[0]?.number === count + 1) setPackets(former => [...former, ...next.packets]);
     const total = next.packets.at(-1)?.number ?? (fresh ? 0 : count);
     if (running && !next.running) announce(`Capture ended, ${next.delivered} packets`);
@@ -100,14 +100,14 @@ function useCapture(api: ApiClient) {
     setState(next);
   };
   usePolling(
-    LOOK_MS,
+    POLL_MS,
     false,
     async isCurrent => {
       try {
         const next = await api.capture(have.current.id, have.current.count);
         if (isCurrent()) take(next);
       } catch {
-        // The look at the node, once a second, says what is wrong.
+        // The request of the view, once per second, reports the error.
       }
     },
     [api],
@@ -125,7 +125,7 @@ function useCapture(api: ApiClient) {
   return { state, packets, trouble, start, stop };
 }
 
-/** Hands the browser the capture as a file to keep. */
+/** Downloads the capture as a file. */
 async function save(api: ApiClient, node: string): Promise<void> {
   const url = URL.createObjectURL(await api.captureFile());
   const link = document.createElement('a');

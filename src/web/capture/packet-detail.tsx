@@ -3,7 +3,7 @@ import { type DissectOptions, dissect, type Layer } from '../../../encap/dissect
 import type { PacketView } from '../../api/web/messages.ts';
 import { layerView } from './layer-view.ts';
 
-/** One packet, layer by layer, and its bytes. */
+/** The layers and bytes of one packet. */
 export function PacketDetail({
   packet,
   overlay,
@@ -37,7 +37,7 @@ export function PacketDetail({
         ))}
         {bytes.length < packet.length ? (
           <li>
-            {bytes.length} of {packet.length} bytes were kept
+            {bytes.length} of {packet.length} bytes were captured
           </li>
         ) : null}
       </ul>
@@ -71,14 +71,14 @@ export function PacketDetail({
 }
 
 const ROW = 16;
-/** More is for the file. */
+/** Maximum number of bytes shown. */
 const SHOWN_MAX = 2048;
 
 function HexDump({ bytes, lit }: { bytes: Uint8Array; lit: Layer | undefined }) {
   const shown = bytes.subarray(0, SHOWN_MAX);
   const rows = Array.from({ length: Math.ceil(shown.length / ROW) }, (_, at) => at * ROW);
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard
     <section class="hex" tabIndex={0} aria-label="Bytes in hexadecimal">
       <pre>
         {rows.map(row => {
@@ -95,7 +95,7 @@ function HexDump({ bytes, lit }: { bytes: Uint8Array; lit: Layer | undefined }) 
             </div>
           );
         })}
-        {bytes.length > SHOWN_MAX ? <div>… {bytes.length - SHOWN_MAX} bytes more, in the file</div> : null}
+        {bytes.length > SHOWN_MAX ? <div>… {bytes.length - SHOWN_MAX} more bytes in the file</div> : null}
       </pre>
     </section>
   );

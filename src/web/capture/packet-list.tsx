@@ -8,11 +8,11 @@ interface ListProps {
   readonly choose: (number: number) => void;
 }
 
-/** Pixels; the style sheet gives every row this height. */
+/** Height of a row in pixels, as in the style sheet. */
 const ROW = 26;
 const AROUND = 8;
 
-/** The packets as a table of which the visible rows exist: some thousand may come in. */
+/** The packets as a table that renders only the visible rows, as there may be thousands. */
 export function PacketList({ packets, chosen, choose }: ListProps) {
   const frame = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
@@ -22,7 +22,7 @@ export function PacketList({ packets, chosen, choose }: ListProps) {
   useEffect(() => {
     const element = frame.current!;
     setHeight(element.clientHeight);
-    // At the end one stays at the end, as a terminal does it.
+    // Follows the last packet, as a terminal does.
     if (chosen === 0) element.scrollTop = element.scrollHeight;
   }, [packets.length, chosen]);
   const go = (to: number) => {
@@ -93,14 +93,14 @@ export function PacketList({ packets, chosen, choose }: ListProps) {
   );
 }
 
-/** `14:03:07.123456`, in the time of the reader. */
+/** `14:03:07.123456`, local time. */
 function timeOf({ time }: PacketView): string {
   const nanoseconds = BigInt(time);
   const clock = new Date(Number(nanoseconds / 1_000_000n)).toLocaleTimeString('en-GB');
   return `${clock}.${String((nanoseconds / 1000n) % 1_000_000n).padStart(6, '0')}`;
 }
 
-/** `forward`, `drop: wrong-vni` of the first comment. */
+/** The verdict in the first comment: `forward`, `drop: wrong-vni`. */
 function verdictOf({ comments }: PacketView): string {
   return comments[0]?.split(/[,;]/)[0] ?? '';
 }

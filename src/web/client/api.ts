@@ -8,7 +8,7 @@ import {
   type View,
 } from '../../api/web/messages.ts';
 
-/** What the server refused. */
+/** A request that the server refused. */
 export class RequestError extends Error {
   readonly status: number;
   readonly hint: string | undefined;
@@ -22,12 +22,12 @@ export class RequestError extends Error {
 
 const KEPT = 'ripstop-token';
 
-/** The token: of the link, where it stands behind `#`, else the one that this tab was opened with. */
+/** The token: the part after `#` of the link, otherwise the one that this tab has stored. */
 export function takeToken(): string {
   const given = location.hash.slice(1);
   if (given !== '') {
     sessionStorage.setItem(KEPT, given);
-    // Neither the history nor a copied address shall hold it.
+    // Keeps the token out of the history and of a copied address.
     history.replaceState(null, '', location.pathname);
   }
   return sessionStorage.getItem(KEPT) ?? '';
@@ -49,7 +49,7 @@ export class ApiClient {
     return this.#token !== '';
   }
 
-  /** @param since end of the last sample that is known */
+  /** @param since end of the last known sample */
   view(since: number): Promise<View> {
     return this.#json('GET', `${VIEW_PATH}?since=${since}`);
   }

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 
 interface TokenPromptProps {
-  /** A token was tried, and was none. */
+  /** A token was entered and refused. */
   readonly wrong: boolean;
   readonly enter: (token: string) => void;
 }

@@ -3,7 +3,7 @@ import type { Sample, View } from '../../api/web/messages.ts';
 import { type LinkRate, ratesBetween } from '../figures/rates.ts';
 import { type ApiClient, RequestError } from './api.ts';
 
-const LOOK_MS = 1000;
+const POLL_MS = 1000;
 /** Ten minutes of steps of two seconds, as the server keeps them. */
 const SAMPLES = 300;
 
@@ -15,18 +15,18 @@ export interface Live {
 
 export interface Watch {
   readonly live: Live | undefined;
-  /** Why the last look failed. */
+  /** Why the last request failed. */
   readonly trouble: string | undefined;
   /** The token is missing or wrong. */
   readonly locked: boolean;
 }
 
-/** Looks at the node every second, unless `paused`. */
+/** Requests the view every second, unless `paused`. */
 export function useView(api: ApiClient, paused: boolean): Watch {
   const [watch, setWatch] = useState<Watch>({ live: undefined, trouble: undefined, locked: false });
   const live = useRef<Live>(undefined);
   usePolling(
-    LOOK_MS,
+    POLL_MS,
     paused,
     async isCurrent => {
       try {
@@ -48,24 +48,24 @@ export function useView(api: ApiClient, paused: boolean): Watch {
   return watch;
 }
 
-/** Calls `look` at once and then with `ms` between the end of one and the begin of the next, unless `paused`. */
+/** Calls `poll` at once and then `ms` after the end of each call, unless `paused`. */
 export function usePolling(
   ms: number,
   paused: boolean,
-  look: (isCurrent: () => boolean) => Promise<void>,
+  poll: (isCurrent: () => boolean) => Promise<void>,
   inputs: readonly unknown[],
 ): void {
-  const latest = useRef(look);
-  latest.current = look;
+  const latest = useRef(poll);
+  latest.current = poll;
   useEffect(() => {
     if (paused) return undefined;
     let current = true;
     let timer = 0;
-    const turn = async () => {
+    const next = async () => {
       await latest.current(() => current);
-      if (current) timer = setTimeout(turn, ms);
+      if (current) timer = setTimeout(next, ms);
     };
-    void turn();
+    void next();
     return () => {
       current = false;
       clearTimeout(timer);

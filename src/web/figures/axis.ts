@@ -1,4 +1,4 @@
-/** `14:03:07` in the time of the reader. */
+/** `14:03:07`, local time. */
 export function clock(at: number): string {
   return new Date(at).toLocaleTimeString('en-GB');
 }

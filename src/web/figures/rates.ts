@@ -1,6 +1,6 @@
 import type { PeerView, TallyView, View } from '../../api/web/messages.ts';
 
-/** What a link carries, bits and frames a second. */
+/** Traffic of a link, bits and frames per second. */
 export interface LinkRate {
   readonly sentBits: number;
   readonly receivedBits: number;
@@ -12,7 +12,7 @@ export const peerKey = ({ device, id }: PeerView): string => `${device} ${id}`;
 
 const NOTHING: TallyView = { frames: 0, bytes: 0 };
 
-/** Rates of every peer between two looks; a sum that fell was started anew. */
+/** Rates of every peer between two views. A counter that decreased was reset: its rate is 0. */
 export function ratesBetween(before: View | undefined, now: View): ReadonlyMap<string, LinkRate> {
   const seconds = before ? (now.now - before.now) / 1000 : 0;
   const former = new Map(before?.peers.map(peer => [peerKey(peer), peer]));

@@ -5,14 +5,14 @@ import { clock, niceSteps } from './axis.ts';
 /** One line of a chart, or one layer of a stack. */
 export interface Series {
   readonly name: string;
-  /** Number of its colour, as `--series-N` has it. */
+  /** Number N of the colour `--series-N`. */
   readonly colour: number;
   /** Per second, within a sample. */
   readonly value: (sample: Sample) => number;
 }
 
 interface ChartProps {
-  /** What it shows, for those who listen. */
+  /** Accessible name. */
   readonly label: string;
   readonly history: readonly Sample[];
   readonly series: readonly Series[];
@@ -23,10 +23,10 @@ interface ChartProps {
 const WIDTH = 600;
 const HEIGHT = 170;
 const BOTTOM = 22;
-/** Minutes that a chart may span: the fewest that hold what is known. */
+/** Possible lengths of the time axis, minutes: the smallest that holds all samples is used. */
 const SPANS = [2, 5, 10];
 
-/** The last ten minutes. A cursor, moved by pointer or arrow keys, reads the values of a moment. */
+/** A chart of the last ten minutes. The pointer and the arrow keys move a cursor that shows the values at a time. */
 export function TimeChart({ label, history, series, stacked, format }: ChartProps) {
   const [cursor, setCursor] = useState<number>();
   const readout = useId();
@@ -126,7 +126,7 @@ interface DrawnProps {
   readonly y: (value: number) => number;
 }
 
-/** A bar a sample: drops come in bursts, and a line between two would tell of some that were not. */
+/** One bar per sample: drops come in bursts, and a line between two samples would show drops that did not occur. */
 function Stack({ history, series, values, x, y }: DrawnProps) {
   return series.map(({ name, colour }, index) => {
     const path = history.map((sample, at) => {

@@ -4,11 +4,11 @@ import { formatCompact, formatRate } from '../../base/quantity.ts';
 import { announce } from '../figures/announce.ts';
 import { type Series, TimeChart } from '../figures/time-chart.tsx';
 
-/** Colours begin behind those of the traffic. */
+/** The first colours belong to the traffic. */
 const FIRST_COLOUR = 2;
 const COLOURS = 8;
 
-/** What was lost, why, when, and what to do about it. */
+/** The drops by reason, over time, with their remedies. */
 export function Drops({ view, history }: { view: View; history: readonly Sample[] }) {
   // The order of the verdicts is fixed, so a reason keeps its colour.
   const reasons = view.verdicts.filter(name => view.drops.some(({ reason }) => reason === name));
@@ -31,7 +31,7 @@ export function Drops({ view, history }: { view: View; history: readonly Sample[
           <dd>{formatRate(reasons.reduce((sum, name) => sum + rate(name, last), 0))}</dd>
         </div>
         <div>
-          <dt>in all</dt>
+          <dt>total</dt>
           <dd>{formatCompact(view.drops.reduce((sum, { frames }) => sum + frames, 0))}</dd>
         </div>
       </dl>
@@ -51,7 +51,7 @@ export function Drops({ view, history }: { view: View; history: readonly Sample[
                 />
                 <b>{reason}</b>
                 <span class="number">{formatRate(rate(reason, last))}</span>
-                <span class="number">{formatCompact(frames)} in all</span>
+                <span class="number">{formatCompact(frames)} total</span>
                 <span class="meaning">
                   {meaning}. <em>{remedy.replaceAll('`', '')}</em>
                 </span>
@@ -63,7 +63,7 @@ export function Drops({ view, history }: { view: View; history: readonly Sample[
   );
 }
 
-/** Says aloud when frames are lost for a reason that was not there before. */
+/** Announces a new reason of drops to screen readers. */
 function useNewReasons(drops: readonly DropView[]): void {
   const known = useRef<ReadonlySet<string>>(undefined);
   useEffect(() => {

@@ -3,13 +3,13 @@ import { formatBitRate, formatCompact, formatLatency, formatShare } from '../../
 
 interface FlowsProps {
   readonly flows: FlowsView;
-  /** Id of the peer that is looked at, or empty. */
+  /** Id of the chosen peer, or empty. */
   readonly peer: string;
 }
 
 const SHOWN = 10;
 
-/** The flows with the highest rate now, of all peers or of the one that is looked at. */
+/** The flows with the highest current rate, of all peers or of the chosen one. */
 export function Flows({ flows, peer }: FlowsProps) {
   const rows = flows.rows.filter(flow => peer === '' || flow.peer === peer).slice(0, SHOWN);
   const sampled = flows.sampled < 1 ? `, from ${formatShare(flows.sampled)} of the frames` : '';
@@ -30,10 +30,10 @@ export function Flows({ flows, peer }: FlowsProps) {
                 Round trip
               </th>
               <th scope="col" class="number">
-                Sent again
+                Retransmissions
               </th>
               <th scope="col" class="number">
-                Lost
+                Drops
               </th>
             </tr>
           </thead>

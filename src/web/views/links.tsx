@@ -10,10 +10,10 @@ interface LinksProps {
   readonly choose: (id: string) => void;
 }
 
-/** Peers from which on a field to search them is worth its place. */
+/** Number of peers from which on there is a search field. */
 const SEARCHED = 10;
 
-/** Every peer as a row: what the map shows, whole, and in words. */
+/** The table of all peers. */
 export function Links({ view, rates, chosen, choose }: LinksProps) {
   const [search, setSearch] = useState('');
   const words = ({ name, address, subnets }: PeerView) => [name, address, ...subnets].join(' ').toLowerCase();
@@ -29,7 +29,7 @@ export function Links({ view, rates, chosen, choose }: LinksProps) {
           <input type="search" value={search} onInput={event => setSearch(event.currentTarget.value)} />
         </label>
       ) : null}
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard */}
       <section class="scroll" tabIndex={0} aria-label="Table of peers">
         <table>
           <thead>
@@ -50,7 +50,7 @@ export function Links({ view, rates, chosen, choose }: LinksProps) {
                 Round trip
               </th>
               <th scope="col" class="number">
-                In all
+                Total
               </th>
             </tr>
           </thead>

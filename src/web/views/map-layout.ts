@@ -1,6 +1,6 @@
 /*
- * Where the node and its peers stand on the map, in pixels. Three shapes, by the room there is: the node on the left and
- * its peers in a column; with many peers the node in the middle of two columns; on a narrow screen one below the other.
+ * Positions of the node and its peers on the map, in pixels. There are three layouts: the node on the left and its peers
+ * in a column; with many peers the node between two columns; on a narrow screen a single column.
  */
 
 export interface Box {
@@ -14,7 +14,7 @@ export interface Thread {
   /** Path of the two strands of a link. */
   readonly out: string;
   readonly back: string;
-  /** Where its figures stand; undefined where they belong into the box of the peer. */
+  /** Position of its figures; undefined if they are in the box of the peer. */
   readonly label: { readonly x: number; readonly y: number; readonly side: 'left' | 'right' } | undefined;
 }
 
@@ -27,18 +27,18 @@ export interface MapLayout {
 
 const HUB = { width: 210, height: 92 };
 const PEER = { width: 230, height: 76 };
-/** From the middle of one peer to that of the next. */
+/** Distance between the middles of two peers. */
 const PITCH = 96;
 const NARROW = 620;
 const TWO_SIDED = 980;
 /** Distance of the two strands from the middle of their link. */
 const STRAND = 3.5;
-/** The level stretch before a peer, along which the figures stand. */
+/** Length of the horizontal part before a peer, for the figures. */
 const LABEL = 120;
-/** Peers that one column shows at most. */
+/** Maximum number of peers in one column. */
 const COLUMN_MAX = 7;
 
-/** Peers that a map of this width has room for. */
+/** Maximum number of peers on a map of this width. */
 export function capacity(width: number): number {
   return width >= TWO_SIDED ? COLUMN_MAX * 2 : COLUMN_MAX;
 }
@@ -66,7 +66,7 @@ function curve(hub: Box, peer: Box, side: 'left' | 'right'): Thread {
   const spread = hub.height * 0.25;
   const middle = hub.y + hub.height / 2;
   const end = peer.y + peer.height / 2;
-  // Threads leave the node side by side, so that they do not lie on each other.
+  // The links start at different heights, so that they do not overlap.
   const start = middle + Math.max(-spread, Math.min(spread, (end - middle) * 0.2));
   const level = side === 'right' ? to - LABEL : to + LABEL;
   const bend = (from + level) / 2;

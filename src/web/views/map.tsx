@@ -7,14 +7,14 @@ import { type Box, capacity, layOut, type Thread } from './map-layout.ts';
 interface MapProps {
   readonly view: View;
   readonly rates: ReadonlyMap<string, LinkRate>;
-  /** Id of the peer that is looked at, or empty. */
+  /** Id of the chosen peer, or empty. */
   readonly chosen: string;
   readonly choose: (id: string) => void;
 }
 
 const STILL: LinkRate = { sentBits: 0, receivedBits: 0, sentFrames: 0, receivedFrames: 0 };
 
-/** This node, its peers, and what passes between them now. */
+/** The map of this node and its peers with the current traffic. */
 export function NodeMap({ view, rates, chosen, choose }: MapProps) {
   const [frame, width] = useWidth();
   const shown = choosePeers(view.peers, capacity(width));
@@ -118,7 +118,7 @@ function Probe({ peer }: { peer: PeerView }) {
   return (
     <span class="probe">
       {formatShare(probe.loss)} loss{rtt}
-      {isTunnelAlone(peer) ? ' in the tunnel alone' : ''}
+      {isTunnelAlone(peer) ? ' in the tunnel only' : ''}
     </span>
   );
 }
@@ -130,18 +130,18 @@ function health({ probe }: PeerView): string {
   return probe.loss > 0 ? 'lossy' : 'good';
 }
 
-/** The peer answers beside the tunnel and not through it: the fault is in the tunnel. */
+/** The peer answers over the underlay and not through the tunnel: the fault is in the tunnel. */
 const isTunnelAlone = ({ probe }: PeerView) => probe?.loss === 1 && (probe.besideTunnel ?? 1) < 1;
 
-/** The figures beside the box of a peer, for those who hear it. */
+/** The figures of a peer for screen readers. */
 function spoken({ sent }: PeerView, rate: LinkRate): string {
   if (!sent) return '';
   return `sending ${formatBitRate(rate.sentBits)}, receiving ${formatBitRate(rate.receivedBits)}`;
 }
 
 /**
- * As many as there is room for: those with losses, then the busiest since the start; in the order of their names so that
- * none jumps about.
+ * As many peers as fit: those with losses, then those with the most traffic since the start. Sorted by name, so that a
+ * peer keeps its position.
  */
 function choosePeers(peers: readonly PeerView[], room: number): PeerView[] {
   const bytes = ({ sent, received }: PeerView) => (sent?.bytes ?? 0) + (received?.bytes ?? 0);
@@ -150,7 +150,7 @@ function choosePeers(peers: readonly PeerView[], room: number): PeerView[] {
   return first.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
 }
 
-/** Thicker with each power of ten, moving faster, too. */
+/** Wider and faster with each power of ten. */
 function strand(bits: number) {
   const tens = Math.max(0, Math.log10(bits + 1) - 2);
   return { strokeWidth: `${1.5 + tens * 0.55}px`, animationDuration: `${Math.max(0.35, 2.4 - tens * 0.3)}s` };
@@ -164,7 +164,7 @@ const place = ({ x, y, width, height }: Box) => ({
 });
 const spot = ({ x, y }: { x: number; y: number }) => ({ left: `${x}px`, top: `${y}px` });
 
-/** The width of an element as it is now. */
+/** The current width of an element. */
 function useWidth() {
   const ref = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(900);

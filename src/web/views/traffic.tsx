@@ -11,11 +11,11 @@ const SERIES: readonly Series[] = [
 interface TrafficProps {
   readonly history: readonly Sample[];
   readonly flows: FlowsView | null;
-  /** Id of the peer that is looked at, or empty. */
+  /** Id of the chosen peer, or empty. */
   readonly peer: string;
 }
 
-/** What the tunnel carried over the last minutes. */
+/** The traffic of the overlays in the last minutes. */
 export function Traffic({ history, flows, peer }: TrafficProps) {
   const last = history.at(-1);
   return (

@@ -121,7 +121,7 @@ t.test('a peer is missing: its packets arrive and are unknown', { skip }, async 
   t.match(lost, /unknown-peer +ingress 10\.244\.1\.2 > 10\.244\.2\.2: ICMP, .*\(from 172\.31\.0\.1\)/);
 });
 
-t.test('an address that nobody owns', { skip }, async t => {
+t.test('an address that no node owns', { skip }, async t => {
   const change = (_node: Node, good: Configuration) => ({
     ...good,
     mode: 'udp',
@@ -181,7 +181,7 @@ t.test('a pod sends from an address that its node does not own', { skip }, async
 });
 
 t.test(
-  'checksum offload that nobody finishes: a kernel peer behind a card that is none',
+  'checksum offload that is never completed: a kernel peer behind a virtual device',
   { skip },
   async t => {
     const { one, pods, says, shows } = await nodesOf(t, (node, good) => {

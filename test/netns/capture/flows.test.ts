@@ -13,7 +13,7 @@ import { watchedNodes } from '../../support/agents/watched-nodes.ts';
 import { labFor } from '../../support/lab.ts';
 import { skipUnless } from '../../support/skip-unless.ts';
 
-/* `ripstop flows` and `ripstop top` on running nodes, beside what the kernel itself counted. */
+/* `ripstop flows` and `ripstop top` on running nodes, compared with the counters of the kernel. */
 
 const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping', 'nft', 'tcpdump', 'script');
 
@@ -175,8 +175,8 @@ t.test('tables, filters, the log and top', { skip }, async t => {
   t.match(shown, /ripstop top, by rate; keys: s p space q/);
   t.match(shown, /ripstop top, by packet-rate/);
   t.match(shown, /> node2 /);
-  const ended = await onTerminal([/by rate; keys/, ' '], [/by rate, stopped/, '\x03']);
-  t.match(ended, /by rate, stopped/);
+  const ended = await onTerminal([/by rate; keys/, ' '], [/by rate, paused/, '\x03']);
+  t.match(ended, /by rate, paused/);
 
   for (const proc of pings) await proc.stop('SIGINT');
   await until('a line of the log', () => log.stdout.includes('\n'));

@@ -14,7 +14,7 @@ import { watchedNodes } from '../../support/agents/watched-nodes.ts';
 import { labFor } from '../../support/lab.ts';
 import { skipUnless } from '../../support/skip-unless.ts';
 
-/* `ripstop trace`: what it foretells, beside what then happens. */
+/* `ripstop trace`: its prediction compared with what then happens. */
 
 const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping', 'tcpdump');
 
@@ -245,7 +245,7 @@ t.test(
     };
     const { overlays } = await agents[1]!.ask<Status>('/status');
     one.ns.must(['bridge', 'fdb', 'del', overlays[0]!.mac!, 'dev', 'flannel.1']);
-    // At once: the agent is about to mend it.
+    // At once: the agent is about to repair it.
     t.match(await postJson<TraceAnswer>(agents[0]!.socket, '/trace', request), {
       ...{ outcome: 'dropped', verdict: /has no forwarding entry/, remedy: /bridge fdb show dev flannel.1/ },
     });

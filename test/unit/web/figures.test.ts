@@ -25,7 +25,7 @@ const peer = (sent: number, received: number): PeerView => ({
 });
 const view = (now: number, ...peers: PeerView[]) => ({ now, peers }) as unknown as View;
 
-t.test('rates are what grew between two looks; a restart is no negative rate', async t => {
+t.test('rates are the growth between two views; a restart gives no negative rate', async t => {
   const key = peerKey(peer(0, 0));
   const rate = ratesBetween(view(1000, peer(1000, 5000)), view(3000, peer(3000, 2000))).get(key);
   t.strictSame(rate, { sentBits: 8000, receivedBits: 0, sentFrames: 10, receivedFrames: 0 });

@@ -1,10 +1,10 @@
 /**
- * Numbers of the classic capture file: draft-ietf-opsawg-pcap. The magic tells the byte order (whether it reads
- * straight or swapped) and the unit of the second timestamp word.
+ * Numbers of the classic capture file: draft-ietf-opsawg-pcap. The magic determines the byte order and the unit of the
+ * second timestamp word.
  */
 export const MAGIC_MICRO = 0xa1b2c3d4;
 export const MAGIC_NANO = 0xa1b23c4d;
-/** A patched libpcap of the nineties: longer packet headers, not readable as the others. */
+/** Magic of a patched libpcap of the nineties, whose packet headers are longer. */
 export const MAGIC_PATCHED = 0xa1b2cd34;
 
 export const FILE_HEADER = 24;
@@ -14,7 +14,7 @@ export const VERSION_MAJOR = 4;
 export const VERSION_MINOR = 6;
 export const SNAP_LENGTH = 16;
 export const LINK_TYPE = 20;
-/** Low bits of the link field; the others hold the length of a frame check sequence. */
+/** Bits of the link type; the upper bits are the length of a frame check sequence. */
 export const LINK_MASK = 0x0fffffff;
 /** Offsets inside a packet header. */
 export const SECONDS = 0;
@@ -22,5 +22,5 @@ export const FRACTION = 4;
 export const CAPTURED = 8;
 export const ORIGINAL = 12;
 
-/** Largest packet libpcap itself writes or reads, bytes (MAXIMUM_SNAPLEN); more is a broken file. */
+/** Maximum bytes of a packet that libpcap writes and reads (MAXIMUM_SNAPLEN). */
 export const CAPTURED_MAX = 262144;

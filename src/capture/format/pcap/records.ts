@@ -2,13 +2,13 @@ import type { ByteSource } from '../byte-source.ts';
 import { broken } from '../reader.ts';
 import * as pcap from './format.ts';
 
-/** What the file header of a classic capture says. */
+/** Fields of the file header of a classic capture. */
 export interface PcapHeader {
   readonly littleEndian: boolean;
   readonly nanoseconds: boolean;
   readonly snapLength: number;
   readonly link: number;
-  /** The header's bytes as in the file. */
+  /** The header as in the file. */
   readonly bytes: Uint8Array;
 }
 
@@ -34,8 +34,8 @@ export async function readPcapHeader(source: ByteSource, name: string): Promise<
 }
 
 /**
- * Cuts the stream after the file header into whole records, header and bytes together, and checks each length
- * before it is believed. Throws RipstopError ECAPTURE.
+ * Splits the stream after the file header into records (header and bytes) and checks their lengths. Throws RipstopError
+ * ECAPTURE.
  */
 export async function* pcapRecords(source: ByteSource, header: PcapHeader, name: string) {
   for (;;) {

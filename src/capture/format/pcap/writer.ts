@@ -3,8 +3,8 @@ import type { CaptureFormat, Packet } from '../packet.ts';
 import * as pcap from './format.ts';
 
 /**
- * Writes classic captures, little-endian, nanosecond magic. The format knows one link type and neither comments,
- * direction nor loss: what it cannot say is left out. Format: draft-ietf-opsawg-pcap.
+ * Writes classic captures (draft-ietf-opsawg-pcap), little-endian, with nanoseconds. The format has one link type and no
+ * comments, directions or loss counts; these are omitted.
  */
 export class PcapFormat implements CaptureFormat {
   readonly #link: number;
@@ -12,7 +12,7 @@ export class PcapFormat implements CaptureFormat {
 
   /**
    * @param link LINKTYPE_* of every packet
-   * @param snapLength bytes kept of each packet at most; 0 for no limit
+   * @param snapLength maximum bytes kept per packet; 0 for no limit
    */
   constructor(link: number, snapLength: number) {
     this.#link = link;

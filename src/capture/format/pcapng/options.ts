@@ -1,6 +1,6 @@
 import { OPT_ENDOFOPT, padded } from './blocks.ts';
 
-/** One option: its code, and its value as it stands in the block. */
+/** One option with its value, a view of the block. */
 export interface Option {
   readonly code: number;
   readonly value: DataView;
@@ -9,8 +9,7 @@ export interface Option {
 const decoder = new TextDecoder();
 
 /**
- * The options of a block, from `offset` to `end` of its view. Returns undefined when one of them reaches beyond
- * the end: the block is then broken.
+ * Reads the options of a block from `offset` to `end`. Returns undefined if an option reaches beyond the end.
  */
 export function readOptions(
   block: DataView,
@@ -38,7 +37,7 @@ export function findOption(options: readonly Option[], code: number, bytes = 0):
   return options.find(option => option.code === code && option.value.byteLength >= bytes)?.value;
 }
 
-/** A text option; bytes that are no UTF-8 become U+FFFD. Some writers end the text with a NUL. */
+/** Decodes a text option; invalid UTF-8 becomes U+FFFD. Some writers end the text with a NUL. */
 export function readText(value: DataView): string {
   return decoder.decode(value).replace(/\0+$/, '');
 }

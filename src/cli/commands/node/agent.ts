@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Flags } from '../../../agent/config/flags.ts';
 import type { SideService } from '../../../api/process.ts';
 
-/** From the end of the agent to the end of its process, ms. */
+/** Maximum time from the end of the agent to the end of its process, milliseconds. */
 const EXIT_MS = 1000;
 
 /** `ripstop agent`: the node agent in the foreground, with flanneld's flags. */
@@ -18,7 +18,7 @@ export function addAgent(program: Command): void {
     .action(run);
 }
 
-/** The socket of the CNI executables: pods are wired by this process, which has everything loaded. */
+/** Serves the CNI executables on their socket: this process runs the plugins, as it has all modules loaded. */
 const workForCni = (flags: Flags): SideService => ({
   condition: 'cni',
   place: stateDir => join(stateDir, 'cni.sock'),
@@ -55,6 +55,6 @@ async function run(_options: object, command: Command): Promise<void> {
   const flags = parseFlags(argv, process.env);
   const services = flags.boolean('cni') ? [workForCni(flags)] : [];
   await runAgent(await prepareAgent(flags), flags, version, services);
-  // The work on a CNI call that hangs must not keep the process.
+  // A CNI call that hangs must not keep the process running.
   setTimeout(() => process.exit(), EXIT_MS).unref();
 }

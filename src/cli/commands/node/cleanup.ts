@@ -74,7 +74,7 @@ async function cleanup(options: CleanupFlags): Promise<void> {
   if (report.failures.length > 0) process.exitCode = 1;
 }
 
-/** What the CNI executables recorded while no agent answered; the plugins work in this process. */
+/** Completes the calls that the CNI executables recorded while no agent answered. The plugins run in this process. */
 async function completeRecordedCalls(directory: string) {
   const { RecordedCalls } = await import('../../../cni/shim/completion.ts');
   const { handleRequest } = await import('../../../cni/shim/serve.ts');

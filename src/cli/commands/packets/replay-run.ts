@@ -75,7 +75,7 @@ function configOf(file: string, options: ReplayOptions): ReplayConfig {
   const { mode, port, vni, underlay } = node;
   const address = options.address ?? (parseAddress(underlay) ? underlay : undefined);
   if (address === undefined)
-    refuse(`${file}: the underlay is "${underlay}"`, 'give the own underlay address with --address');
+    refuse(`${file}: the underlay is "${underlay}"`, "give this node's underlay address with --address");
   const { family } = requireAddress(address);
   const refused = contradictionsOf(node, options.address);
   for (const { key, message } of refused)
@@ -86,7 +86,7 @@ function configOf(file: string, options: ReplayOptions): ReplayConfig {
     if (requireAddress(address).family !== family)
       refuse(
         `${file}: peer "${name}": ${address} is not an IPv${family} address`,
-        'give an own underlay address of the family of the peers',
+        "give this node's underlay address of that family with --address",
       );
   const macOf = (mac: string | undefined, owner: string) =>
     mode === 'vxlan' ? (mac ?? vtepMac(vni, owner)) : undefined;

@@ -8,7 +8,7 @@ interface DoctorOptions {
   json?: true;
 }
 
-/** A thousand silent peers are probed twice, 64 at a time, over the underlay and through the tunnel. */
+/** Enough for a thousand silent peers, which are probed twice, 64 at a time. */
 const TIMEOUT_MS = 120_000;
 
 /** `ripstop doctor`: finds faults and shows how to fix them. The exit status is 1 if there is one. */

@@ -2,7 +2,7 @@ import type { Status } from '../../../api/status.ts';
 import { formatDuration } from '../../../base/quantity.ts';
 import { formatTable } from '../../terminal/table.ts';
 
-/** From here on pods notice it. */
+/** Worker response time from which pods notice the delay, milliseconds. */
 const LONG_LAG_MS = 50;
 
 export function showStatus(status: Status): string {
@@ -66,7 +66,7 @@ export function showStatus(status: Status): string {
   return `${head}\n${formatTable(['DEVICE', 'MODE', 'DATA PLANE', 'MTU', 'MAC', 'SUBNETS', 'PEERS', 'OFFLOADS'], overlays)}\n${formatTable(['SETTING', 'VALUE', 'FROM'], settings)}`;
 }
 
-/** Only what is worth a word. */
+/** Restarts and slow responses of the workers; empty if there are none. */
 function workers({ device, workerRestarts, workerLagMs }: Status['overlays'][number]): [string, string][] {
   const words = [
     ...(workerRestarts > 0 ? [`restarted ${workerRestarts} times`] : []),

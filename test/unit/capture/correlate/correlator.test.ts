@@ -103,7 +103,7 @@ function observation(
   };
 }
 
-t.test('paths: there, lost here, lost there, lost between, and heard of in any order', async t => {
+t.test('paths: arrived, lost here, lost there, lost between, and reported in any order', async t => {
   const paths = new Correlator(2, DROPS);
   const fate = (path: PacketPath | undefined) => path?.fate;
   t.equal(fate(paths.add(0, observation('a', 'egress'), 0)), undefined);
@@ -112,7 +112,7 @@ t.test('paths: there, lost here, lost there, lost between, and heard of in any o
     sent: { node: 0 },
     received: { node: 1 },
   });
-  t.equal(fate(paths.add(1, observation('b', 'ingress'), 0)), undefined, 'the end is heard of first');
+  t.equal(fate(paths.add(1, observation('b', 'ingress'), 0)), undefined, 'the receive is reported first');
   t.match(paths.add(0, observation('b', 'egress'), 1), { fate: 'arrived', sent: { node: 0 } });
   t.equal(fate(paths.add(0, observation('c', 'egress', { verdict: TOO_BIG }), 0)), 'dropped');
   paths.add(0, observation('d', 'egress'), 0);
@@ -130,11 +130,7 @@ t.test('paths: there, lost here, lost there, lost between, and heard of in any o
   t.strictSame(paths.expire(3000).map(fate), ['missing', 'unmatched']);
   t.strictSame(paths.expire(3000), []);
   t.equal(fate(paths.add(0, observation('h', 'ingress'), 0)), undefined);
-  t.equal(
-    fate(paths.add(0, observation('h', 'egress'), 0)),
-    undefined,
-    'through the same node twice is no path',
-  );
+  t.equal(fate(paths.add(0, observation('h', 'egress'), 0)), undefined, 'the same node twice is not a path');
 
   const alone = new Correlator(1, DROPS);
   t.match(alone.add(0, observation('a', 'egress'), 0), { fate: 'arrived', received: undefined });

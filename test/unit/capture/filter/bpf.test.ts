@@ -59,25 +59,25 @@ t.test('loads outside the packet and a division by an index of zero reject it', 
 
 t.test('a program that is not safe is refused', async t => {
   const bad: [string, RegExp][] = [
-    ['', /0\.\.|announced/],
+    ['', /announced/],
     ['x', /announced/],
-    [program('6 0 0 0').replace('1', '2'), /1 instructions where "2"/],
+    [program('6 0 0 0').replace('1', '2'), /"2" instructions are announced and 1 follow/],
     [program('0 0 0'), /instruction 0 is "0 0 0"/],
     [program('6 0 0 99999999999'), /instruction 0 is/],
     [program('6 0 0 4294967296'), /too wide/],
     [program('0 0 0 0'), /not a return/],
     [program('21 0 5 1', '6 0 0 0'), /out of the program/],
-    [program('5 0 0 4294967295', '6 0 0 0'), /out of the program, or back/],
+    [program('5 0 0 4294967295', '6 0 0 0'), /backwards or out of the program/],
     [program('5 0 0 1', '6 0 0 0'), /out of the program/],
     [program('52 0 0 0', '6 0 0 0'), /division by zero/],
     [program('148 0 0 0', '6 0 0 0'), /division by zero/],
     [program('2 0 0 16', '6 0 0 0'), /memory slot 16/],
     [program('97 0 0 16', '6 0 0 0'), /memory slot 16/],
-    [program('48 0 0 4294963204', '6 0 0 0'), /only a kernel socket knows/],
+    [program('48 0 0 4294963204', '6 0 0 0'), /metadata of a kernel socket/],
     [program('6 0 0 0', '255 0 0 0'), /unknown code 0xff/],
     [program('180 0 0 1', '6 0 0 0'), /unknown code 0xb4/],
     [program('140 0 0 1', '6 0 0 0'), /unknown code 0x8c/],
-    [program(...Array(5000).fill('6 0 0 0')), /1\.\.4096/],
+    [program(...Array(5000).fill('6 0 0 0')), /the limit is 4096/],
   ];
   for (const [text, expected] of bad)
     t.throws(() => parseProgram(text), { code: 'EFILTER', message: expected });
@@ -188,7 +188,7 @@ t.test('a filter that does not compile: libpcap’s words', { skip: skipUnless('
     ['tcp; id', /^filter "tcp; id": .*syntax error/],
     ['tcp\0', /NUL/],
     ['inbound', /kernel socket/],
-    ['ip6 protochain 6', /out of the program, or back/],
+    ['ip6 protochain 6', /backwards or out of the program/],
     ['or host 10.0.0.2'.repeat(300), /longer than 4096/],
   ];
   for (const [filter, expected] of cases)
@@ -207,5 +207,8 @@ t.test('without tcpdump: what is missing, and what works without it', async t =>
   t.teardown(() => {
     process.env.PATH = path;
   });
-  await t.rejects(compileFilter('tcp', LINK_RAW), { code: 'EFILTER', message: /tcpdump is not installed/ });
+  await t.rejects(compileFilter('tcp', LINK_RAW), {
+    code: 'EFILTER',
+    message: /compiled by tcpdump, which is not installed/,
+  });
 });

@@ -17,45 +17,53 @@ const fin = ethernet(
   ip(V6, 6, tcp({ from: 40000, to: 80, sequence: 1, flags: 0x11 }, new Uint8Array(10), V6)),
 );
 
-t.test('a line a flow: when it makes room, when it is over; kept on while somebody follows', async t => {
-  const one = worker('egress');
-  const monitor = new FlowMonitor(one.source, 'flannel.1', 8);
-  t.teardown(() => monitor.close());
-  const lines: FlowRecord[] = [];
-  const end = monitor.follow(
-    record => lines.push(record),
-    () => {},
-  );
-  t.equal(one.pass([{ frame: fin }, { frame: fin, verdict: NO_PEER, peer: -1 }]), 17);
-  monitor.report();
-  for (let port = 1; port <= 20; port++) {
-    one.pass([{ frame: datagram(port) }]);
+t.test(
+  'one line per flow: when it is evicted and when it ends; the table stays on while there is a follower',
+  async t => {
+    const one = worker('egress');
+    const monitor = new FlowMonitor(one.source, 'flannel.1', 8);
+    t.teardown(() => monitor.close());
+    const lines: FlowRecord[] = [];
+    const end = monitor.follow(
+      record => lines.push(record),
+      () => {},
+    );
+    t.equal(one.pass([{ frame: fin }, { frame: fin, verdict: NO_PEER, peer: -1 }]), 17);
     monitor.report();
-  }
-  t.equal(lines.length, 13, 'eight have room');
-  t.match(lines[0], {
-    ...{ flowEndReason: 5, flowDirection: 1, protocolIdentifier: 17, samplingProbability: 1 },
-    ...{
-      sourceIPv4Address: '10.244.1.5',
-      destinationIPv4Address: '10.244.2.9',
-      destinationTransportPort: 53,
-    },
-    ...{ packetDeltaCount: 1, octetDeltaCount: 48, droppedPacketDeltaCount: 0 },
-    ripstop: { device: 'flannel.1', protocol: 'udp', peer: 'node-b', dropReason: null },
-  });
-  t.equal(lines[0]?.sourceIPv6Address, undefined);
-  await until('the end of the connection', () => lines.some(line => line.protocolIdentifier === 6));
-  const last = lines.find(line => line.protocolIdentifier === 6)!;
-  t.match(last, {
-    ...{ flowEndReason: 3, sourceIPv6Address: 'fd00:1::5', packetDeltaCount: 1, droppedPacketDeltaCount: 1 },
-    ripstop: { dropReason: 'no-peer', peer: null },
-  });
-  t.strictSame(fiveTupleOf(last), {
-    ...{ protocol: 'tcp', source: 'fd00:1::5', sourcePort: 40000 },
-    ...{ destination: 'fd00:2::9', destinationPort: 80 },
-  });
-  end();
-});
+    for (let port = 1; port <= 20; port++) {
+      one.pass([{ frame: datagram(port) }]);
+      monitor.report();
+    }
+    t.equal(lines.length, 13, 'eight have room');
+    t.match(lines[0], {
+      ...{ flowEndReason: 5, flowDirection: 1, protocolIdentifier: 17, samplingProbability: 1 },
+      ...{
+        sourceIPv4Address: '10.244.1.5',
+        destinationIPv4Address: '10.244.2.9',
+        destinationTransportPort: 53,
+      },
+      ...{ packetDeltaCount: 1, octetDeltaCount: 48, droppedPacketDeltaCount: 0 },
+      ripstop: { device: 'flannel.1', protocol: 'udp', peer: 'node-b', dropReason: null },
+    });
+    t.equal(lines[0]?.sourceIPv6Address, undefined);
+    await until('the end of the connection', () => lines.some(line => line.protocolIdentifier === 6));
+    const last = lines.find(line => line.protocolIdentifier === 6)!;
+    t.match(last, {
+      ...{
+        flowEndReason: 3,
+        sourceIPv6Address: 'fd00:1::5',
+        packetDeltaCount: 1,
+        droppedPacketDeltaCount: 1,
+      },
+      ripstop: { dropReason: 'no-peer', peer: null },
+    });
+    t.strictSame(fiveTupleOf(last), {
+      ...{ protocol: 'tcp', source: 'fd00:1::5', sourcePort: 40000 },
+      ...{ destination: 'fd00:2::9', destinationPort: 80 },
+    });
+    end();
+  },
+);
 
 t.test('a reader of the log that is too slow loses lines, and is told', async t => {
   const one = worker('egress');

@@ -78,7 +78,7 @@ t.test('round trips, by literal sequences', async t => {
   t.equal(acknowledged(200, 31), -1, 'told once');
   onDataSent(flow, segment(200, 50), 40);
   onDataSent(flow, segment(200, 50), 240);
-  t.equal(acknowledged(250, 241), -1, 'sent twice: nobody knows which one was meant');
+  t.equal(acknowledged(250, 241), -1, 'sent twice: the acknowledgement is ambiguous');
   onDataSent(flow, segment(250, 50), 300);
   t.equal(acknowledged(300, 310, 305), -1, 'records were lost in between');
   onDataSent(flow, segment(0xfffffff0 - 50, 50), 400);

@@ -138,7 +138,7 @@ t.test('pcap: broken files end with the place of the fault', async t => {
     ['another version', edit(4, 3), /version 3\.4 is not 2\.4/],
     ['patched libpcap', edit(0, 0x34, 0xcd, 0xb2, 0xa1), /patched libpcap/],
     ['gzip', edit(0, 0x1f, 0x8b, 8, 0), /magic number 0x1f8b0800/],
-    ['text', new TextEncoder().encode('hello, world, this is no capture'), /neither pcap nor pcapng/],
+    ['text', new TextEncoder().encode('hello, world, this is not a capture'), /neither pcap nor pcapng/],
   ];
   for (const [name, file, expected] of cases) {
     const { error } = await readAll(file);

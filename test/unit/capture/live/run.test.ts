@@ -165,7 +165,7 @@ t.test('the hub: each capture by itself, on while it is read, off afterwards', a
   const one = worker('egress');
   const hub = new CaptureHub(one.source);
   const control = new AbortController();
-  await t.rejects(hub.start({ snapLength: 0, peer: 'nobody' }, control.signal), { code: 'ECAPTURE' });
+  await t.rejects(hub.start({ snapLength: 0, peer: 'node-x' }, control.signal), { code: 'ECAPTURE' });
   const stream = await readRecordStream(
     await hub.start({ snapLength: 40, points: ['egress-inner'] }, control.signal),
   );
@@ -208,7 +208,7 @@ t.test('the hub: each capture by itself, on while it is read, off afterwards', a
   );
   const last = await hub.start({ snapLength: 0 }, new AbortController().signal);
   await last.next();
-  t.not(one.pass([{ frame }]), 0, 'nobody began to read the ones before, and they are not in the way');
+  t.not(one.pass([{ frame }]), 0, 'captures that were never read do not block a new one');
   await last.return();
   t.equal(one.pass([{ frame }]), 0);
 });

@@ -106,8 +106,8 @@ t.test('egress and ingress of a tcpdump file, each packet with its verdict, peer
     ],
   );
   t.strictSame(skips, [
-    { number: 10, skipped: 'put out by the captured forwarder' },
-    { number: 11, skipped: 'put out by the captured forwarder' },
+    { number: 10, skipped: 'output of the captured forwarder' },
+    { number: 11, skipped: 'output of the captured forwarder' },
   ]);
   t.equal(results[2]!.outputs[0]!.kind, 'icmp', 'the sender would be told');
   t.strictSame(results[4]!.outputs[0], { kind: 'frame', bytes: back(syn(swap(V4))) });
@@ -239,8 +239,8 @@ t.test('two configurations: what would change, and why', async t => {
   ]);
   const tally = new ReplayTally();
   for (const result of before) tally.add(result);
-  tally.add({ number: 17, skipped: 'no IP packet' });
-  t.strictSame(tally.lines(), ['17 packets', '  16 forward', '  1 not replayed: no IP packet']);
+  tally.add({ number: 17, skipped: 'not an IP packet' });
+  t.strictSame(tally.lines(), ['17 packets', '  16 forward', '  1 not replayed: not an IP packet']);
 });
 
 t.test('deterministic: two runs over random traffic are equal', async t => {
