@@ -108,6 +108,7 @@ export const RULES: Readonly<Record<string, readonly string[]>> = {
     'src/native',
     'src/base',
     'src/ip',
+    'encap',
   ],
 };
 
