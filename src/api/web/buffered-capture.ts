@@ -91,7 +91,6 @@ export class BufferedCapture {
     return {
       id: this.#id,
       running: this.isRunning,
-      request: this.#request,
       ending: this.#ending,
       fault: this.#fault,
       delivered: this.#packets.written,

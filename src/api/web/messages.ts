@@ -139,12 +139,11 @@ export interface CaptureRequest {
 
 export type CaptureEndReason = 'stopped' | 'count' | 'memory' | 'unattended' | 'source';
 
-/** Answer of GET /api/capture. `?id=` and `?after=` name the capture and how many of its packets the browser has. */
+/** Answer of GET /api/capture, null before the first capture. `?id=` and `?after=` name the capture and how many of its packets the browser has. */
 export interface CaptureView {
-  /** Unique per capture; 0: no capture yet. */
+  /** Number of the capture, from 1. */
   readonly id: number;
   readonly running: boolean;
-  readonly request: CaptureRequest | null;
   readonly ending: CaptureEndReason | null;
   /** Why the capture failed; null if it did not. */
   readonly fault: string | null;
@@ -152,7 +151,7 @@ export interface CaptureView {
   /** Packets lost because the reader was too slow. */
   readonly lost: number;
   /** For decoding the tunnel datagrams. */
-  readonly overlay: { readonly mode: 'vxlan' | 'udp'; readonly port: number } | null;
+  readonly overlay: { readonly mode: 'vxlan' | 'udp'; readonly port: number };
   /** The packets after the first `after`, up to the limit of one answer. */
   readonly packets: readonly PacketView[];
 }

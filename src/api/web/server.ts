@@ -43,18 +43,6 @@ const requestFields = {
   packets: required(integer(1, 20_000, 'packets after which it ends')),
 };
 
-const NO_CAPTURE: CaptureView = {
-  id: 0,
-  running: false,
-  request: null,
-  ending: null,
-  fault: null,
-  delivered: 0,
-  lost: 0,
-  overlay: null,
-  packets: [],
-};
-
 /** The HTTP server of a node's web UI. */
 export class WebServer {
   /** The link with its token. Only users of the agent's socket may see it. */
@@ -172,9 +160,8 @@ export class WebServer {
     }
   }
 
-  #captured(id: number, after: number): CaptureView {
-    if (!this.#capture) return NO_CAPTURE;
-    return this.#capture.view(id === this.#captures ? after : 0);
+  #captured(id: number, after: number): CaptureView | null {
+    return this.#capture?.view(id === this.#captures ? after : 0) ?? null;
   }
 
   async #start(request: CaptureRequest): Promise<void> {

@@ -24,13 +24,9 @@ export function agentSource(agent: Agent, version: string): WebSource {
       return { node, version, ready, reasons, overlays: [...overlays] };
     },
     peers: () =>
-      peersOf(agent).map(({ id, node, address, device, subnets, direct, traffic, health }) => ({
-        id,
-        name: node ?? id,
-        address,
-        device,
-        subnets,
-        direct,
+      peersOf(agent).map(({ node, traffic, health, ...peer }) => ({
+        ...peer,
+        name: node ?? peer.id,
         sent: traffic?.egress ?? null,
         received: traffic?.ingress ?? null,
         probe: health && probeOf(health),

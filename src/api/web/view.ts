@@ -46,16 +46,9 @@ function flowsViewOf(source: WebSource): FlowsView | null {
     total,
     sampled: Math.min(...overlays.map(({ sampled }) => sampled)),
     rows: flows.map(flow => ({
-      direction: flow.direction,
-      protocol: flow.protocol,
+      ...flow,
       source: formatEndpoint(flow.source, flow.sourcePort),
       destination: formatEndpoint(flow.destination, flow.destinationPort),
-      peer: flow.peer,
-      bitRate: flow.bitRate,
-      drops: flow.drops,
-      dropReason: flow.dropReason,
-      retransmissions: flow.retransmissions,
-      rttMs: flow.rttMs,
     })),
   };
 }

@@ -5,7 +5,7 @@ import { addressBytes } from '../../ip/address.ts';
 import { runProgram } from '../filter/bpf.ts';
 import { compileFilter } from '../filter/filter-compiler.ts';
 import { LINK_RAW } from '../format/packet.ts';
-import type { FlowRow } from './flow-report.ts';
+import { type FlowRow, protocolNumber } from './flow-report.ts';
 
 /** The fields of a flow that a filter sees. */
 export type FiveTuple = Pick<
@@ -13,7 +13,6 @@ export type FiveTuple = Pick<
   'protocol' | 'source' | 'sourcePort' | 'destination' | 'destinationPort'
 >;
 
-const NUMBERS: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp: 17, icmp6: 58, sctp: 132 };
 /** A TCP header without options, the longest header with ports. */
 const UPPER_BYTES = 20;
 
@@ -37,7 +36,7 @@ export async function createFlowFilter(
 function packetOf(flow: FiveTuple): Uint8Array {
   const source = addressBytes(flow.source);
   const destination = addressBytes(flow.destination);
-  const protocol = NUMBERS[flow.protocol] ?? Number(flow.protocol);
+  const protocol = protocolNumber(flow.protocol);
   const isIpv6 = source.length === 16;
   const header = isIpv6 ? ipv6.BYTES : ipv4.MIN_BYTES;
   const bytes = new Uint8Array(header + UPPER_BYTES);

@@ -155,14 +155,12 @@ const NOTHING: FlowCounts = {
   rttMinMs: null,
 };
 
-const PROTOCOLS: Readonly<Record<number, string>> = {
-  1: 'icmp',
-  6: 'tcp',
-  17: 'udp',
-  58: 'icmp6',
-  132: 'sctp',
-};
+const PROTOCOLS: Readonly<Record<string, number>> = { icmp: 1, tcp: 6, udp: 17, icmp6: 58, sctp: 132 };
+const NAMES = new Map(Object.entries(PROTOCOLS).map(([name, number]) => [number, name]));
 const HAVE_PORTS = [6, 17, 132];
+
+/** The IP protocol number of a name that `describeKey` gives. */
+export const protocolNumber = (name: string): number => PROTOCOLS[name] ?? Number(name);
 
 /** Decodes a key of `flow-fields.ts`. */
 export function describeKey(key: Int32Array) {
@@ -179,7 +177,7 @@ export function describeKey(key: Int32Array) {
   const hasPorts = HAVE_PORTS.includes(protocol);
   return {
     direction: head >>> 16 === EGRESS ? ('egress' as const) : ('ingress' as const),
-    protocol: PROTOCOLS[protocol] ?? String(protocol),
+    protocol: NAMES.get(protocol) ?? String(protocol),
     source: address(2),
     sourcePort: hasPorts ? ports >>> 16 : null,
     destination: address(6),

@@ -124,15 +124,6 @@ export class TapReader {
     return earliest;
   }
 
-  /** Decodes the records since the last call. */
-  take(): CaptureRecord[] {
-    const records: CaptureRecord[] = [];
-    this.visit((_worker, view, at, size, kind, lost) => {
-      records.push(decodeRecord(view, at, size, kind, lost));
-    });
-    return records;
-  }
-
   /** Discards the records of an earlier capture; its losses are not counted again. */
   discard(): void {
     while (this.visit(() => {}) > 0);

@@ -5,24 +5,16 @@ import type { ReplayResult, ReplaySkip } from './replay.ts';
 /** Heading of the table of `resultLine`. */
 export const TABLE_HEADING = line('packet', 'seconds', 'dir', 'verdict', 'peer', 'out', 'what');
 
-function line(
-  number: string,
-  time: string,
-  way: string,
-  verdict: string,
-  peer: string,
-  out: string,
-  text: string,
-): string {
-  return [
-    number.padStart(7),
-    time.padStart(12),
-    way.padEnd(7),
-    verdict.padEnd(16),
-    peer.padEnd(14),
-    out.padStart(3),
-    text,
-  ].join('  ');
+/** Widths of the columns; a negative one is left-aligned. */
+const WIDTHS = [7, 12, -7, -16, -14, 3];
+
+function line(...cells: readonly string[]): string {
+  return cells
+    .map((cell, at) => {
+      const width = WIDTHS[at] ?? 0;
+      return width < 0 ? cell.padEnd(-width) : cell.padStart(width);
+    })
+    .join('  ');
 }
 
 /** One line of the table of results; `start` is the time of the first packet. */

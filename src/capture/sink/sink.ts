@@ -8,8 +8,6 @@ export interface CaptureSink {
   flush(): Promise<void>;
   /** Completes the capture. A second call does nothing. */
   close(): Promise<void>;
-  /** Packets written so far. */
-  readonly written: number;
 }
 
 /** A sink flushes by itself when this many bytes wait. */

@@ -15,11 +15,9 @@ export interface StreamSinkOptions {
 
 /** Writes a capture to a stream, for `| tcpdump -r -` and `| wireshark -k -i -`. */
 export class StreamSink implements CaptureSink {
-  written = 0;
   readonly #options: StreamSinkOptions;
   readonly #output: OutputStream;
   readonly #queue = new ByteQueue();
-  #waiting = 0;
   #ended = false;
 
   /** Throws RipstopError when the stream is a terminal. */
@@ -37,16 +35,11 @@ export class StreamSink implements CaptureSink {
 
   async packet(packet: Packet): Promise<void> {
     this.#options.format.packet(this.#queue, packet);
-    this.#waiting++;
     if (this.#queue.length >= FLUSH_BYTES) await this.flush();
   }
 
   async flush(): Promise<void> {
-    const bytes = this.#queue.take();
-    const packets = this.#waiting;
-    this.#waiting = 0;
-    await this.#output.write(bytes);
-    this.written += packets;
+    await this.#output.write(this.#queue.take());
   }
 
   async close(): Promise<void> {

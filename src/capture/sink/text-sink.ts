@@ -8,12 +8,10 @@ import { type CaptureSink, FLUSH_BYTES } from './sink.ts';
 
 /** Prints one line per packet: time of day (UTC), point, packet, comments. */
 export class TextSink implements CaptureSink {
-  written = 0;
   readonly #interfaces: readonly CaptureInterface[];
   readonly #overlay: Pick<CaptureContext, 'mode' | 'port'>;
   readonly #output: OutputStream;
   #waiting = '';
-  #packets = 0;
 
   /** @param overlay whose datagrams are decoded */
   constructor(
@@ -35,17 +33,13 @@ export class TextSink implements CaptureSink {
     const lost = packet.dropped ? `[${packet.dropped} lost before] ` : '';
     const comments = packet.comments?.length ? `  (${packet.comments.join('; ')})` : '';
     this.#waiting += `${timeOfDay(packet.time)} ${(name ?? '').padEnd(13)} ${lost}${text}${comments}\n`;
-    this.#packets++;
     if (this.#waiting.length >= FLUSH_BYTES) await this.flush();
   }
 
   async flush(): Promise<void> {
     const text = this.#waiting;
-    const packets = this.#packets;
     this.#waiting = '';
-    this.#packets = 0;
     await this.#output.write(text);
-    this.written += packets;
   }
 
   async close(): Promise<void> {

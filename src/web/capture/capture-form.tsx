@@ -30,6 +30,7 @@ export function CaptureForm({ view, peer, choosePeer, running, trouble, start, s
     snapLength,
     packets,
   };
+  const peers = [...view.peers].sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
   return (
     <form
       class="capture-form"
@@ -57,58 +58,41 @@ export function CaptureForm({ view, peer, choosePeer, running, trouble, start, s
         </span>
       </label>
       {view.captures.length > 1 ? (
-        <label>
-          Overlay
-          <select value={device} onChange={event => setDevice(event.currentTarget.value)}>
-            {view.captures.map((name, at) => (
-              <option key={name} value={at === 0 ? '' : name}>
-                {name}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Select
+          label="Overlay"
+          value={device}
+          change={setDevice}
+          options={view.captures.map((name, at) => [at === 0 ? '' : name, name])}
+        />
       ) : null}
-      <label>
-        Peer
-        <select value={peer} onChange={event => choosePeer(event.currentTarget.value)}>
-          <option value="">all</option>
-          {[...view.peers]
-            .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }))
-            .map(({ id, name }) => (
-              <option key={id} value={id}>
-                {name}
-              </option>
-            ))}
-        </select>
-      </label>
-      <label>
-        Verdict
-        <select value={verdict} onChange={event => setVerdict(event.currentTarget.value)}>
-          <option value="">all</option>
-          <option value="drop">every drop</option>
-          {view.verdicts.map(name => (
-            <option key={name}>{name}</option>
-          ))}
-        </select>
-      </label>
-      <label>
-        Keep
-        <select value={snapLength} onChange={event => setSnapLength(Number(event.currentTarget.value))}>
-          <option value={128}>128 bytes</option>
-          <option value={256}>256 bytes</option>
-          <option value={0}>whole packets</option>
-        </select>
-      </label>
-      <label>
-        End after
-        <select value={packets} onChange={event => setPackets(Number(event.currentTarget.value))}>
-          {[100, 1000, 10_000].map(number => (
-            <option key={number} value={number}>
-              {number.toLocaleString('en')} packets
-            </option>
-          ))}
-        </select>
-      </label>
+      <Select
+        label="Peer"
+        value={peer}
+        change={choosePeer}
+        options={[['', 'all'], ...peers.map(({ id, name }) => [id, name] as const)]}
+      />
+      <Select
+        label="Verdict"
+        value={verdict}
+        change={setVerdict}
+        options={[['', 'all'], ['drop', 'every drop'], ...view.verdicts.map(name => [name, name] as const)]}
+      />
+      <Select
+        label="Keep"
+        value={snapLength}
+        change={value => setSnapLength(Number(value))}
+        options={[
+          [128, '128 bytes'],
+          [256, '256 bytes'],
+          [0, 'whole packets'],
+        ]}
+      />
+      <Select
+        label="End after"
+        value={packets}
+        change={value => setPackets(Number(value))}
+        options={[100, 1000, 10_000].map(count => [count, `${count.toLocaleString('en')} packets`])}
+      />
       <fieldset class="points">
         <legend>Points</legend>
         {view.points.map(name => (
@@ -132,5 +116,27 @@ export function CaptureForm({ view, peer, choosePeer, running, trouble, start, s
         {trouble ? `${trouble.message}${trouble.hint ? ` – ${trouble.hint}` : ''}` : ''}
       </p>
     </form>
+  );
+}
+
+interface SelectProps {
+  readonly label: string;
+  readonly value: string | number;
+  readonly change: (value: string) => void;
+  readonly options: readonly (readonly [value: string | number, text: string])[];
+}
+
+function Select({ label, value, change, options }: SelectProps) {
+  return (
+    <label>
+      {label}
+      <select value={value} onChange={event => change(event.currentTarget.value)}>
+        {options.map(([option, text]) => (
+          <option key={option} value={option}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }

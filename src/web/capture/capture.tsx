@@ -30,8 +30,8 @@ export function Capture({ api, view, peer, choose }: CaptureProps) {
   const { state, packets, trouble, start, stop } = useCapture(api);
   const [chosen, setChosen] = useState(0);
   const running = state?.running ?? false;
-  const mode = state?.overlay?.mode;
-  const port = state?.overlay?.port;
+  const mode = state?.overlay.mode;
+  const port = state?.overlay.port;
   const overlay = useMemo(() => (mode && port ? { mode, port } : undefined), [mode, port]);
   const packet = packets[chosen - 1];
   return (
@@ -55,7 +55,7 @@ export function Capture({ api, view, peer, choose }: CaptureProps) {
           The kernel carries the packets of this node: capture with tcpdump on its device.
         </p>
       )}
-      {state && state.id > 0 ? (
+      {state ? (
         <>
           <div class="progress">
             <p>
@@ -105,7 +105,7 @@ function useCapture(api: ApiClient) {
     async isCurrent => {
       try {
         const next = await api.capture(have.current.id, have.current.count);
-        if (isCurrent()) take(next);
+        if (next && isCurrent()) take(next);
       } catch {
         // The request of the view, once per second, reports the error.
       }

@@ -54,7 +54,7 @@ export class ApiClient {
     return this.#json('GET', `${VIEW_PATH}?since=${since}`);
   }
 
-  capture(id: number, after: number): Promise<CaptureView> {
+  capture(id: number, after: number): Promise<CaptureView | null> {
     return this.#json('GET', `${CAPTURE_PATH}?id=${id}&after=${after}`);
   }
 

@@ -1,5 +1,6 @@
 import type { FlowsView, FlowView } from '../../api/web/messages.ts';
 import { formatBitRate, formatCompact, formatLatency, formatShare } from '../../base/quantity.ts';
+import { Table } from '../figures/table.tsx';
 
 interface FlowsProps {
   readonly flows: FlowsView;
@@ -19,33 +20,14 @@ export function Flows({ flows, peer }: FlowsProps) {
         Top flows <span class="hint">{`of ${formatCompact(flows.total)}${sampled}`}</span>
       </h3>
       <div class="scroll">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Flow</th>
-              <th scope="col" class="number">
-                Rate
-              </th>
-              <th scope="col" class="number">
-                Round trip
-              </th>
-              <th scope="col" class="number">
-                Retransmissions
-              </th>
-              <th scope="col" class="number">
-                Drops
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map(flow => (
-              <FlowRow
-                key={`${flow.direction} ${flow.protocol} ${flow.source} ${flow.destination}`}
-                flow={flow}
-              />
-            ))}
-          </tbody>
-        </table>
+        <Table titles={['Flow', 'Rate', 'Round trip', 'Retransmissions', 'Drops']} numbers={1}>
+          {rows.map(flow => (
+            <FlowRow
+              key={`${flow.direction} ${flow.protocol} ${flow.source} ${flow.destination}`}
+              flow={flow}
+            />
+          ))}
+        </Table>
         {rows.length === 0 ? <p class="nothing">No packets in the last seconds.</p> : null}
       </div>
     </section>
@@ -57,7 +39,7 @@ function FlowRow({ flow }: { flow: FlowView }) {
   return (
     <tr>
       <th scope="row">
-        <span class={direction === 'egress' ? 'way sent' : 'way received'}>
+        <span class={direction === 'egress' ? 'sent' : 'received'}>
           <span aria-hidden="true">{direction === 'egress' ? '↑' : '↓'}</span>
           <span class="unseen">{direction === 'egress' ? 'sent' : 'received'}</span>
         </span>{' '}

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks';
 import type { PeerView, View } from '../../api/web/messages.ts';
 import { formatBitRate, formatBytes, formatLatency, formatShare } from '../../base/quantity.ts';
 import { type LinkRate, peerKey } from '../figures/rates.ts';
+import { Table } from '../figures/table.tsx';
 
 interface LinksProps {
   readonly view: View;
@@ -31,41 +32,20 @@ export function Links({ view, rates, chosen, choose }: LinksProps) {
       ) : null}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard */}
       <section class="scroll" tabIndex={0} aria-label="Table of peers">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Peer</th>
-              <th scope="col">Address</th>
-              <th scope="col">Pods</th>
-              <th scope="col" class="number">
-                Sent
-              </th>
-              <th scope="col" class="number">
-                Received
-              </th>
-              <th scope="col" class="number">
-                Loss
-              </th>
-              <th scope="col" class="number">
-                Round trip
-              </th>
-              <th scope="col" class="number">
-                Total
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {shown.map(peer => (
-              <PeerRow
-                key={peerKey(peer)}
-                peer={peer}
-                rate={rates.get(peerKey(peer))}
-                isChosen={chosen === peer.id}
-                choose={choose}
-              />
-            ))}
-          </tbody>
-        </table>
+        <Table
+          titles={['Peer', 'Address', 'Pods', 'Sent', 'Received', 'Loss', 'Round trip', 'Total']}
+          numbers={3}
+        >
+          {shown.map(peer => (
+            <PeerRow
+              key={peerKey(peer)}
+              peer={peer}
+              rate={rates.get(peerKey(peer))}
+              isChosen={chosen === peer.id}
+              choose={choose}
+            />
+          ))}
+        </Table>
       </section>
     </section>
   );

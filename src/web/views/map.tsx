@@ -12,7 +12,7 @@ interface MapProps {
   readonly choose: (id: string) => void;
 }
 
-const STILL: LinkRate = { sentBits: 0, receivedBits: 0, sentFrames: 0, receivedFrames: 0 };
+const STILL: LinkRate = { sentBits: 0, receivedBits: 0 };
 
 /** The map of this node and its peers with the current traffic. */
 export function NodeMap({ view, rates, chosen, choose }: MapProps) {

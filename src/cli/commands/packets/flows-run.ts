@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { getJson, openFlowLog } from '../../../api/client.ts';
 import type { FlowsAnswer } from '../../../api/flows.ts';
 import { createFlowFilter, type FiveTuple } from '../../../capture/flows/flow-filter.ts';
-import { fiveTupleOf, readFlowRecord } from '../../../capture/flows/flow-log.ts';
+import { readFiveTuple } from '../../../capture/flows/flow-log.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { showFlows } from './flows-view.ts';
@@ -60,7 +60,6 @@ export async function logFlows(filter: string, { socket }: FlowsOptions): Promis
   const out = new OutputStream(process.stdout);
   const lines = await openFlowLog(socket, stop.signal);
   process.stderr.write('ripstop flows: logging\n');
-  for await (const line of lines)
-    if (!wanted || wanted(fiveTupleOf(readFlowRecord(line)))) await out.write(`${line}\n`);
+  for await (const line of lines) if (!wanted || wanted(readFiveTuple(line))) await out.write(`${line}\n`);
   if (!stop.signal.aborted) process.stderr.write('ripstop flows: the data plane has ended\n');
 }

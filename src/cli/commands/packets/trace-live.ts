@@ -1,10 +1,11 @@
 import { isIP } from 'node:net';
 import { openCaptureStream } from '../../../api/client.ts';
 import { elementAt } from '../../../base/at.ts';
-import { Correlator } from '../../../capture/correlate/correlator.ts';
+import { Correlator, type PacketPath } from '../../../capture/correlate/correlator.ts';
 import { ObservationReader } from '../../../capture/correlate/observation.ts';
 import { PathLines, pathRow } from '../../../capture/correlate/rows.ts';
 import type { FiveTuple } from '../../../capture/flows/flow-filter.ts';
+import type { CaptureContext } from '../../../capture/live/context.ts';
 import { readRecordStream } from '../../../capture/live/record-stream.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
@@ -35,7 +36,7 @@ export async function traceLive(options: TraceOptions): Promise<void> {
     streams.length,
     elementAt(contexts, 0).verdicts.map(verdict => verdict.drop),
   );
-  const report = new Report(options, contexts, stop);
+  const report = createReport(options, contexts, stop);
   process.stderr.write(
     `ripstop trace: following at ${contexts.map(({ addresses }) => addresses[0]).join(' and ')}\n`,
   );
@@ -81,44 +82,36 @@ function matcher(options: TraceOptions): (flow: FiveTuple) => boolean {
     (dport === undefined || flow.destinationPort === dport);
 }
 
-/** Prints paths as they complete. */
-class Report {
-  readonly #out = new OutputStream(process.stdout);
-  readonly #lines = new PathLines();
-  readonly #options: TraceOptions;
-  readonly #contexts: Parameters<typeof pathRow>[1];
-  readonly #stop: AbortController;
-  readonly #fates = new Map<string, number>();
-  #shown = 0;
-  #second = 0;
-  #inSecond = 0;
-
-  constructor(options: TraceOptions, contexts: Parameters<typeof pathRow>[1], stop: AbortController) {
-    this.#options = options;
-    this.#contexts = contexts;
-    this.#stop = stop;
-  }
-
-  async show(path: Parameters<typeof pathRow>[0]): Promise<void> {
-    const { count, json } = this.#options;
-    if (count !== undefined && this.#shown >= count) return;
-    this.#shown++;
-    this.#fates.set(path.fate, (this.#fates.get(path.fate) ?? 0) + 1);
-    if (count !== undefined && this.#shown >= count) this.#stop.abort();
-    const row = pathRow(path, this.#contexts);
-    const lines = json ? [JSON.stringify(row)] : this.#isFlood() ? [] : this.#lines.lines(row);
-    for (const line of lines) await this.#out.write(`${line}\n`);
-  }
-
-  summary(): string {
-    const counts = [...this.#fates].map(([fate, count]) => `${count} ${fate}`);
-    return `${this.#shown} packets${counts.length > 0 ? `: ${counts.join(', ')}` : ''}`;
-  }
-
-  #isFlood(): boolean {
-    const second = Math.floor(performance.now() / 1000);
-    if (second !== this.#second) this.#inSecond = 0;
-    this.#second = second;
-    return this.#inSecond++ >= PATHS_PER_SECOND;
-  }
+/** Prints paths as they complete, and aborts `stop` after the requested count. */
+function createReport(
+  { count, json }: TraceOptions,
+  contexts: readonly CaptureContext[],
+  stop: AbortController,
+) {
+  const out = new OutputStream(process.stdout);
+  const formatter = new PathLines();
+  const fates = new Map<string, number>();
+  let shown = 0;
+  let second = 0;
+  let inSecond = 0;
+  const isFlood = () => {
+    const now = Math.floor(performance.now() / 1000);
+    if (now !== second) inSecond = 0;
+    second = now;
+    return inSecond++ >= PATHS_PER_SECOND;
+  };
+  return {
+    async show(path: PacketPath): Promise<void> {
+      if (shown === count) return;
+      if (++shown === count) stop.abort();
+      fates.set(path.fate, (fates.get(path.fate) ?? 0) + 1);
+      const row = pathRow(path, contexts);
+      const lines = json ? [JSON.stringify(row)] : isFlood() ? [] : formatter.lines(row);
+      for (const line of lines) await out.write(`${line}\n`);
+    },
+    summary(): string {
+      const counts = [...fates].map(([fate, packets]) => `${packets} ${fate}`);
+      return `${shown} packets${counts.length > 0 ? `: ${counts.join(', ')}` : ''}`;
+    },
+  };
 }

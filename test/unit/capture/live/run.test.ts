@@ -150,7 +150,6 @@ t.test('the count and a stop end it', async t => {
 
 t.test('a sink that fails: a gone reader is quiet, a full disk is not', async t => {
   const failing = (code: ErrorCode): CaptureSink => ({
-    written: 0,
     packet: async () => {
       throw new RipstopError(code, 'no more');
     },

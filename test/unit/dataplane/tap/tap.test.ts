@@ -9,7 +9,7 @@ import {
 import * as point from '../../../../src/dataplane/tap/record-layout.ts';
 import { tapBatch } from '../../../../src/dataplane/tap/tap.ts';
 import { seeded } from '../../../support/random.ts';
-import { type Judged, worker } from '../../capture/fixtures/tapped.ts';
+import { type Judged, RecordReader, worker } from '../../capture/fixtures/tapped.ts';
 
 const ALL = 31;
 const WHOLE = { points: ALL, snapLength: 0 };
@@ -138,12 +138,11 @@ t.test('a reader that is too slow loses records, counted once, in place; nothing
 });
 
 t.test('several workers: in the order of time', async t => {
-  const { TapReader } = await import('../../../../src/capture/live/record.ts');
   const workers = [worker('egress'), worker('ingress')];
   for (const one of workers) one.want(WHOLE);
   for (const [i, order] of [1, 0, 0, 1, 1, 0].entries())
     workers[order]!.pass([{ frame: Uint8Array.of(i) }], i);
-  const reader = new TapReader(workers.map(one => one.ring));
+  const reader = new RecordReader(workers.map(one => one.ring));
   t.strictSame(
     reader.take().map(record => record.bytes[0]),
     [0, 1, 2, 3, 4, 5],

@@ -1,0 +1,25 @@
+import type { ComponentChildren } from 'preact';
+
+interface TableProps {
+  /** Column titles; the columns from number `numbers` on are numeric. */
+  readonly titles: readonly string[];
+  readonly numbers: number;
+  readonly children: ComponentChildren;
+}
+
+export function Table({ titles, numbers, children }: TableProps) {
+  return (
+    <table>
+      <thead>
+        <tr>
+          {titles.map((title, at) => (
+            <th key={title} scope="col" class={at < numbers ? '' : 'number'}>
+              {title}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>{children}</tbody>
+    </table>
+  );
+}
