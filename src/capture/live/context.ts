@@ -7,44 +7,12 @@ import {
   listOf,
   objectOf,
   oneOf,
+  openObject,
   readObject,
   required,
+  type Shape,
   text,
 } from '../../base/schema.ts';
-
-/** A remote node as a capture names it. */
-export interface CapturePeer {
-  readonly id: string;
-  /** Underlay address as text. */
-  readonly address: string;
-  readonly port: number;
-}
-
-/** A verdict as a capture names it; `dataplane/descriptor/verdicts.ts` has them all. */
-export interface CaptureVerdict {
-  readonly name: string;
-  readonly drop: boolean;
-  readonly meaning: string;
-  /** What a person can do about it. */
-  readonly remedy: string;
-}
-
-/** What the reader of a capture needs to know about the data plane. Sent over the agent's socket as JSON. */
-export interface CaptureContext {
-  readonly mode: Mode;
-  /** VXLAN network identifier; without meaning in `udp` mode. */
-  readonly vni: number;
-  /** Own underlay addresses as text; the family of a peer picks one. */
-  readonly addresses: readonly string[];
-  /** Own UDP port. */
-  readonly port: number;
-  /** Source ports by index of the sending socket. */
-  readonly sourcePorts: readonly number[];
-  /** By peer slot; empty slots are undefined or null. */
-  readonly peers: readonly (CapturePeer | null | undefined)[];
-  /** By verdict number. */
-  readonly verdicts: readonly CaptureVerdict[];
-}
 
 const PORT = integer(0, 65_535, 'UDP port');
 
@@ -57,32 +25,42 @@ const PEER = objectOf(
   'a peer',
 );
 
-const VERDICT = objectOf(
+/** A verdict of `dataplane/descriptor/verdicts.ts`. */
+const VERDICT = openObject(
   {
     name: required(text('a name', 'name of the verdict')),
     drop: required(flag('whether it drops the frame')),
-    direction: oneOf(['egress', 'ingress', 'both'], 'where it occurs'),
     meaning: required(text('a text', 'what it means')),
-    remedy: required(text('a text', 'what to do')),
+    remedy: required(text('a text', 'what a person can do about it')),
   },
   'a verdict',
 );
 
-/** JSON writes the empty slots as null. */
-const SLOT: Field<CapturePeer | null> = {
+type CapturePeer = ReturnType<typeof PEER.read>;
+
+/** JSON has null for an empty slot. */
+const SLOT: Field<CapturePeer | null | undefined> = {
   ...PEER,
   read: (raw, where) => (raw === null ? null : PEER.read(raw, where)),
 };
 
 const contextFields = {
   mode: required(oneOf(Object.keys(FORMATS) as Mode[], 'wire format')),
-  vni: required(integer(0, 0xffffff, 'VXLAN network identifier')),
-  addresses: required(listOf(text('an address', 'address'), 'own underlay addresses')),
+  vni: required(integer(0, 0xffffff, 'VXLAN network identifier; unused in udp mode')),
+  addresses: required(
+    listOf(text('an address', 'address'), "this node's underlay addresses, one per family"),
+  ),
   port: required(PORT),
-  sourcePorts: required(listOf(PORT, 'source ports by socket')),
+  sourcePorts: required(listOf(PORT, 'source ports by index of the sending socket')),
   peers: required(listOf(SLOT, 'peers by slot')),
   verdicts: required(listOf(VERDICT, 'verdicts by number')),
 };
+
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
+
+/** What the reader of a capture needs to know about the data plane. Sent over the agent's socket as JSON. */
+export type CaptureContext = DeepReadonly<Shape<typeof contextFields>>;
+export type CaptureVerdict = CaptureContext['verdicts'][number];
 
 /** Reads a context from JSON. @throws RipstopError ECONFIG */
 export function readContext(raw: unknown): CaptureContext {

@@ -17,7 +17,6 @@ export function readInterface(
   block: DataView,
   little: boolean,
 ): { point: CaptureInterface; unit: TimeUnit } | string {
-  if (block.byteLength < 20) return 'the interface description is too short';
   const options = readOptions(block, 16, block.byteLength - 4, little);
   if (!options) return 'an option of the interface description reaches beyond it';
   const name = findOption(options, ng.IF_NAME);

@@ -10,6 +10,14 @@ const BLOCK_MAX = 1 << 20;
 /** Limits the memory that a malicious file can occupy. */
 const INTERFACES_MAX = 4096;
 const SKIP_STEP = 65536;
+/** The block types that are read, with their minimum lengths. */
+const MINIMUMS: ReadonlyMap<number, number> = new Map([
+  [ng.SECTION_HEADER, ng.BLOCK_FRAME + 16],
+  [ng.INTERFACE_DESCRIPTION, ng.BLOCK_FRAME + 8],
+  [ng.SIMPLE_PACKET, ng.BLOCK_FRAME + 4],
+  [ng.OLD_PACKET, ng.BLOCK_FRAME + ng.ENHANCED_PACKET_FIXED],
+  [ng.ENHANCED_PACKET, ng.BLOCK_FRAME + ng.ENHANCED_PACKET_FIXED],
+]);
 
 /** One interface of the section being read. */
 interface SectionInterface {
@@ -53,10 +61,12 @@ export class PcapngReader implements CaptureReader {
         if (this.#sections === 0 && type !== ng.SECTION_HEADER) this.#fail('no section header');
         if (length < ng.BLOCK_FRAME || length % 4 !== 0)
           this.#fail(`block length ${length} is not a multiple of 4 from ${ng.BLOCK_FRAME} on`);
-        if (!isParsed(type)) {
+        const minimum = MINIMUMS.get(type);
+        if (minimum === undefined) {
           await this.#skip(length);
           continue;
         }
+        if (length < minimum) this.#fail(`a block of type ${type} with ${length} bytes is too short`);
         if (length > BLOCK_MAX) this.#fail(`a block of ${length} bytes is larger than ${BLOCK_MAX}`);
         if (!(await source.fill(length)))
           this.#fail(
@@ -91,7 +101,6 @@ export class PcapngReader implements CaptureReader {
   }
 
   #openSection(block: DataView): void {
-    if (block.byteLength < 28) this.#fail('the section header is too short');
     const major = block.getUint16(12, this.#little);
     if (major !== 1) this.#fail(`pcapng version ${major} is not 1`);
     this.#sections++;
@@ -107,7 +116,6 @@ export class PcapngReader implements CaptureReader {
   }
 
   #packet(type: number, block: DataView): Packet {
-    if (block.byteLength < minimum(type)) this.#fail('the packet block is too short');
     const little = this.#little;
     const id =
       type === ng.SIMPLE_PACKET
@@ -147,19 +155,4 @@ export class PcapngReader implements CaptureReader {
   #fail(problem: string, hint?: string): never {
     broken(this.#name, this.#source.offset, problem, hint);
   }
-}
-
-function isParsed(type: number): boolean {
-  return (
-    type === ng.SECTION_HEADER ||
-    type === ng.INTERFACE_DESCRIPTION ||
-    type === ng.ENHANCED_PACKET ||
-    type === ng.SIMPLE_PACKET ||
-    type === ng.OLD_PACKET
-  );
-}
-
-/** Minimum length of a packet block. */
-function minimum(type: number): number {
-  return ng.BLOCK_FRAME + (type === ng.SIMPLE_PACKET ? 4 : ng.ENHANCED_PACKET_FIXED);
 }

@@ -3,12 +3,18 @@ import { BIN_DIR, CONF_DIR } from '../../options.ts';
 
 interface CniFlags {
   binDir: string;
-  confDir?: string;
+  confDir: string;
+  callsDir: string;
+}
+
+interface InstallFlags extends CniFlags {
   conf: boolean;
+  socket: string;
   force?: true;
-  socket?: string;
-  callsDir?: string;
   standalone?: true;
+}
+
+interface UninstallFlags extends CniFlags {
   rules?: true;
 }
 
@@ -75,23 +81,13 @@ async function runDaemon(_options: object, command: Command): Promise<void> {
   process.exitCode = await runDhcpDaemon(process.argv.slice(process.argv.indexOf(command.name()) + 1));
 }
 
-async function install({
-  binDir,
-  confDir,
-  conf,
-  force,
-  socket,
-  callsDir,
-  standalone,
-}: CniFlags): Promise<void> {
+async function install({ confDir, conf, force, standalone, ...paths }: InstallFlags): Promise<void> {
   const { installCni } = await import('../../../cni/install.ts');
   const { written, kept } = installCni({
-    binDir,
+    ...paths,
     confDir: conf ? confDir : undefined,
     force: force ?? false,
     standalone: standalone ?? false,
-    ...(socket ? { socket } : {}),
-    ...(callsDir ? { callsDir } : {}),
   });
   for (const file of written) process.stdout.write(`wrote ${file}\n`);
   for (const file of kept)
@@ -100,15 +96,15 @@ async function install({
     );
 }
 
-async function uninstall({ binDir, confDir, callsDir, rules }: CniFlags): Promise<void> {
+async function uninstall({ binDir, confDir, callsDir, rules }: UninstallFlags): Promise<void> {
   const { uninstallCni } = await import('../../../cni/install.ts');
   const { removeOwnTables } = await import('../../../cni/rules/nft-elements.ts');
   const { listRecords } = await import('../../../cni/shim/recorded.ts');
-  const removed = uninstallCni({ binDir, confDir: confDir! });
+  const removed = uninstallCni({ binDir, confDir });
   if (rules) removed.push(...(await removeOwnTables('')));
   if (removed.length === 0) process.stdout.write('nothing to remove\n');
   for (const file of removed) process.stdout.write(`removed ${file}\n`);
-  const { length } = listRecords(callsDir!);
+  const { length } = listRecords(callsDir);
   if (length === 0) return;
   process.stderr.write(
     `ripstop: ${length} recorded calls are left in ${callsDir}; run \`ripstop cleanup\` to complete them\n`,
