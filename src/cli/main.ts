@@ -21,7 +21,7 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : INVALID_CALL;
   } else if (error instanceof RipstopError && hasCode(error, BROKEN_PIPE)) {
-    // `ripstop flows | head`: the reader has what it wants.
+    // `ripstop flows | head`: the reader has closed the pipe.
     process.exit();
   } else {
     const code = error instanceof RipstopError ? ` [${error.code}]` : '';

@@ -4,7 +4,7 @@ import type { ByteQueue } from './byte-queue.ts';
 
 /** IEEE 802.3 Ethernet frames: https://www.tcpdump.org/linktypes.html */
 export const LINK_ETHERNET = 1;
-/** Bare IPv4 or IPv6 packets, told apart by their first four bits. */
+/** Bare IPv4 or IPv6 packets, distinguished by their first four bits. */
 export const LINK_RAW = 101;
 
 /** A capture point: one interface block of a pcapng file. */

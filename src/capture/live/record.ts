@@ -49,7 +49,7 @@ export interface CaptureRecord {
   readonly lost: number;
 }
 
-/** Records of one worker taken at once at most: bounds the memory of a slow reader. */
+/** Maximum number of records of one worker per visit, which bounds the memory of a slow reader. */
 const BURST = 4096;
 
 /**
