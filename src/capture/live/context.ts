@@ -7,7 +7,6 @@ import {
   listOf,
   objectOf,
   oneOf,
-  openObject,
   readObject,
   required,
   type Shape,
@@ -26,10 +25,11 @@ const PEER = objectOf(
 );
 
 /** A verdict of `dataplane/descriptor/verdicts.ts`. */
-const VERDICT = openObject(
+const VERDICT = objectOf(
   {
     name: required(text('a name', 'name of the verdict')),
     drop: required(flag('whether it drops the frame')),
+    direction: required(oneOf(['egress', 'ingress', 'both'], 'where it occurs')),
     meaning: required(text('a text', 'what it means')),
     remedy: required(text('a text', 'what a person can do about it')),
   },
