@@ -1,5 +1,5 @@
 import { errnoName } from '../../base/errors.ts';
-import { formatLatency } from '../../base/quantity.ts';
+import { formatLatency } from '../../base/text/quantity.ts';
 import { type CaptureContext, ownAddress, peerName } from '../live/context.ts';
 import type { NodeObservation, PacketPath } from './correlator.ts';
 

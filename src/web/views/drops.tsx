@@ -1,6 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks';
 import type { DropView, Sample, View } from '../../api/web/messages.ts';
-import { formatCompact, formatRate } from '../../base/quantity.ts';
+import { formatCompact, formatRate } from '../../base/text/quantity.ts';
 import { announce } from '../figures/announce.ts';
 import { type Series, TimeChart } from '../figures/time-chart.tsx';
 

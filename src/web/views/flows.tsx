@@ -1,5 +1,5 @@
 import type { FlowsView, FlowView } from '../../api/web/messages.ts';
-import { formatBitRate, formatCompact, formatLatency, formatShare } from '../../base/quantity.ts';
+import { formatBitRate, formatCompact, formatLatency, formatShare } from '../../base/text/quantity.ts';
 import { Table } from '../figures/table.tsx';
 
 interface FlowsProps {

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { PeerView, View } from '../../api/web/messages.ts';
-import { formatBitRate, formatBytes, formatLatency, formatShare } from '../../base/quantity.ts';
+import { formatBitRate, formatBytes, formatLatency, formatShare } from '../../base/text/quantity.ts';
 import { type LinkRate, peerKey } from '../figures/rates.ts';
 import { Table } from '../figures/table.tsx';
 

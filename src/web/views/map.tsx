@@ -1,6 +1,6 @@
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { PeerView, View } from '../../api/web/messages.ts';
-import { formatBitRate, formatLatency, formatShare } from '../../base/quantity.ts';
+import { formatBitRate, formatLatency, formatShare } from '../../base/text/quantity.ts';
 import { type LinkRate, peerKey } from '../figures/rates.ts';
 import { type Box, capacity, layOut, type Thread } from './map-layout.ts';
 

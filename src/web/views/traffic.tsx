@@ -1,5 +1,5 @@
 import type { FlowsView, Sample } from '../../api/web/messages.ts';
-import { formatBitRate } from '../../base/quantity.ts';
+import { formatBitRate } from '../../base/text/quantity.ts';
 import { type Series, TimeChart } from '../figures/time-chart.tsx';
 import { Flows } from './flows.tsx';
 

@@ -7,7 +7,7 @@ import {
   formatLatency,
   formatRate,
   formatShare,
-} from '../../../src/base/quantity.ts';
+} from '../../../src/base/text/quantity.ts';
 
 t.test('numbers have at most three digits and one prefix', async t => {
   t.strictSame(

@@ -1,5 +1,5 @@
 import type { FlowsAnswer } from '../../../api/flows.ts';
-import { formatCompact, formatDuration, formatLatency, formatShare } from '../../../base/quantity.ts';
+import { formatCompact, formatDuration, formatLatency, formatShare } from '../../../base/text/quantity.ts';
 import type { FlowCounts, FlowPeerRow, FlowRow } from '../../../capture/flows/flow-report.ts';
 import { formatEndpoint } from '../../../ip/address.ts';
 import { formatTable } from '../../terminal/table.ts';

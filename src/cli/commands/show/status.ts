@@ -1,5 +1,5 @@
 import type { Status } from '../../../api/status.ts';
-import { formatDuration } from '../../../base/quantity.ts';
+import { formatDuration } from '../../../base/text/quantity.ts';
 import { formatTable } from '../../terminal/table.ts';
 
 /** Worker response time from which pods notice the delay, milliseconds. */

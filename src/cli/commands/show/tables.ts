@@ -1,5 +1,5 @@
 import type { LeaseStatus, PeerStatus, RouteStatus } from '../../../api/status.ts';
-import { formatBytes, formatLatency, formatShare } from '../../../base/quantity.ts';
+import { formatBytes, formatLatency, formatShare } from '../../../base/text/quantity.ts';
 import type { DropStatus } from '../../../diagnose/drops.ts';
 import { formatTable } from '../../terminal/table.ts';
 
