@@ -2,11 +2,11 @@ import { VERDICTS } from '../../dataplane/descriptor/verdicts.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
 import type { ReplayResult, ReplaySkip } from './replay.ts';
 
-/** Heading of the table of `resultLine`. */
-export const TABLE_HEADING = line('packet', 'seconds', 'dir', 'verdict', 'peer', 'out', 'what');
-
 /** Widths of the columns; a negative one is left-aligned. */
 const WIDTHS = [7, 12, -7, -16, -14, 3];
+
+/** Heading of the table of `resultLine`. */
+export const TABLE_HEADING = line('packet', 'seconds', 'dir', 'verdict', 'peer', 'out', 'what');
 
 function line(...cells: readonly string[]): string {
   return cells

@@ -133,7 +133,7 @@ t.test('replay: what is wrong is said in one line', async t => {
   );
   fails(
     2,
-    /auto\.yaml: the underlay is "auto"; give the own underlay address with --address/,
+    /auto\.yaml: the underlay is "auto"; give this node's underlay address with --address/,
     'c.pcap',
     '-c',
     'auto.yaml',
