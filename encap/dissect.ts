@@ -4,7 +4,6 @@ import { viewOf } from './wire/addresses.ts';
 import * as arp from './wire/arp.ts';
 import * as ethernet from './wire/ethernet.ts';
 import * as icmp from './wire/icmp.ts';
-import * as icmpv6 from './wire/icmpv6.ts';
 import * as ipv4 from './wire/ipv4.ts';
 import * as ipv6 from './wire/ipv6.ts';
 import * as tcp from './wire/tcp.ts';
@@ -67,8 +66,7 @@ export type Layer =
   | Ipv4Layer
   | (Place & { readonly kind: 'ipv6'; readonly header: ipv6.Ipv6 })
   | ExtensionsLayer
-  | (Place & { readonly kind: 'icmp'; readonly header: icmp.Icmp })
-  | (Place & { readonly kind: 'icmpv6'; readonly header: icmpv6.Icmpv6 })
+  | (Place & { readonly kind: 'icmp' | 'icmpv6'; readonly header: icmp.Icmp })
   | TcpLayer
   | (Place & { readonly kind: 'udp'; readonly header: udp.Udp })
   | (Place & { readonly kind: 'vxlan'; readonly header: vxlan.VxlanHeader })
@@ -225,26 +223,15 @@ class Dissection {
     const size = Math.max(0, end - offset);
     if (protocol === ipv4.PROTOCOL_TCP) this.#tcp(offset, size);
     else if (protocol === ipv4.PROTOCOL_UDP) this.#udp(offset, size, isPart, overlay);
-    else if (protocol === ipv4.PROTOCOL_ICMP) this.#icmp(offset, end, icmp.parse(this.#view, offset, size));
-    else if (protocol === ipv6.NEXT_ICMPV6) this.#icmpv6(offset, end, icmpv6.parse(this.#view, offset, size));
+    else if (protocol === ipv4.PROTOCOL_ICMP) this.#icmp('icmp', offset, end);
+    else if (protocol === ipv6.NEXT_ICMPV6) this.#icmp('icmpv6', offset, end);
     else this.#data(offset, end);
   }
 
-  #icmp(offset: number, end: number, header: icmp.Icmp | undefined): void {
-    if (!header) {
-      this.#data(offset, end, 'icmp');
-      return;
-    }
-    if (this.#add({ kind: 'icmp', offset, length: icmp.BYTES, header })) this.#data(offset + icmp.BYTES, end);
-  }
-
-  #icmpv6(offset: number, end: number, header: icmpv6.Icmpv6 | undefined): void {
-    if (!header) {
-      this.#data(offset, end, 'icmpv6');
-      return;
-    }
-    if (this.#add({ kind: 'icmpv6', offset, length: icmpv6.BYTES, header }))
-      this.#data(offset + icmpv6.BYTES, end);
+  #icmp(kind: 'icmp' | 'icmpv6', offset: number, end: number): void {
+    const header = icmp.parse(this.#view, offset, Math.max(0, end - offset));
+    if (!header) this.#data(offset, end, kind);
+    else if (this.#add({ kind, offset, length: icmp.BYTES, header })) this.#data(offset + icmp.BYTES, end);
   }
 
   #tcp(offset: number, size: number): void {

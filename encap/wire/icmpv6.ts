@@ -5,7 +5,7 @@ import type { Icmp } from './icmp.ts';
  * too. Types below 128 are errors. The rest, bytes 4 to 7, is identifier and sequence in an echo, the MTU in packet too
  * big, flags in a neighbour advertisement. Neighbour discovery: nd.ts.
  */
-export { BYTES, emit, type Icmp as Icmpv6, parse } from './icmp.ts';
+export { BYTES, emit, parse } from './icmp.ts';
 
 export const UNREACHABLE = 1;
 export const PACKET_TOO_BIG = 2;

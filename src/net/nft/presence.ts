@@ -1,11 +1,11 @@
 import { AF_BRIDGE, AF_INET, AF_INET6 } from '../address-bytes.ts';
-import { isNetError } from '../error.ts';
-import { MessageWriter } from '../rtnetlink/message.ts';
-import { NETLINK_NETFILTER, NetlinkSocket } from '../rtnetlink/socket.ts';
+import { ignoreErrors } from '../error.ts';
+import { type MessageWriter, netfilterRequest } from '../rtnetlink/message.ts';
+import { NETLINK_NETFILTER, type NetlinkSocket, withSocket } from '../rtnetlink/socket.ts';
 
 /*
- * Whether a table or chain of nftables exists, asked of the kernel by name (linux/netfilter/nf_tables.h). No program is
- * started, and nothing else of the rule set is read: a node may have ten thousand chains of kube-proxy.
+ * Whether a table or chain of nftables exists: the kernel is asked by name (linux/netfilter/nf_tables.h). No program is
+ * started, and the rest of the rule set is not read: kube-proxy may have made ten thousand chains.
  */
 
 const SUBSYSTEM = 10 << 8;
@@ -22,32 +22,27 @@ const ABSENT = ['ENOENT', 'EOPNOTSUPP', 'EPROTONOSUPPORT', 'EAFNOSUPPORT', 'EINV
 export type NftTableFamily = keyof typeof FAMILIES;
 
 function exists(netns: string, writer: MessageWriter): boolean {
-  let socket: NetlinkSocket | undefined;
-  try {
-    socket = new NetlinkSocket({ netns, protocol: NETLINK_NETFILTER });
-    socket.get(writer);
-    return true;
-  } catch (error) {
-    if (socket && isNetError(error, ...ABSENT)) return false;
-    if (isNetError(error, 'EPROTONOSUPPORT')) return false;
-    throw error;
-  } finally {
-    socket?.close();
-  }
-}
-
-function begin(type: number, family: NftTableFamily, what: string): MessageWriter {
-  return new MessageWriter(type, 0, what).u8(FAMILIES[family]).u8(0).u16(0);
+  let isThere = false;
+  // A kernel without netfilter's netlink refuses the socket itself.
+  ignoreErrors(['EPROTONOSUPPORT'], () => {
+    const look = (socket: NetlinkSocket) => ignoreErrors(ABSENT, () => socket.get(writer));
+    isThere = withSocket(netns, look, NETLINK_NETFILTER);
+  });
+  return isThere;
 }
 
 /** @throws NetError when the namespace cannot be entered, or the kernel does not answer */
 export function hasNftTable(netns: string, family: NftTableFamily, table: string): boolean {
-  const writer = begin(GETTABLE, family, `look for nftables table ${family} ${table}`);
+  const writer = netfilterRequest(GETTABLE, FAMILIES[family], `look for nftables table ${family} ${table}`);
   return exists(netns, writer.attributeText(NFTA_TABLE_NAME, table));
 }
 
 /** @throws NetError when the namespace cannot be entered, or the kernel does not answer */
 export function hasNftChain(netns: string, family: NftTableFamily, table: string, chain: string): boolean {
-  const writer = begin(GETCHAIN, family, `look for nftables chain ${family} ${table} ${chain}`);
+  const writer = netfilterRequest(
+    GETCHAIN,
+    FAMILIES[family],
+    `look for nftables chain ${family} ${table} ${chain}`,
+  );
   return exists(netns, writer.attributeText(NFTA_CHAIN_TABLE, table).attributeText(NFTA_CHAIN_NAME, chain));
 }

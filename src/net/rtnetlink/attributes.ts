@@ -85,10 +85,6 @@ export function readU32(attributes: Attributes, type: number): number | undefine
   return sized(attributes, type, 4)?.getUint32(0, LITTLE_ENDIAN);
 }
 
-export function readI32(attributes: Attributes, type: number): number | undefined {
-  return sized(attributes, type, 4)?.getInt32(0, LITTLE_ENDIAN);
-}
-
 /** A text without its terminating zero. */
 export function readText(attributes: Attributes, type: number): string | undefined {
   const value = attributes.get(type);

@@ -52,6 +52,15 @@ export function splitMessages(datagram: Uint8Array): Message[] {
   return messages;
 }
 
+/**
+ * A request to a subsystem of netfilter, with struct nfgenmsg (linux/netfilter/nfnetlink.h): u8 family, u8 version, u16
+ * resource.
+ * @param type subsystem in the upper byte, message in the lower one
+ */
+export function netfilterRequest(type: number, family: number, what: string): MessageWriter {
+  return new MessageWriter(type, 0, what).u8(family).u8(0).u16(0);
+}
+
 /** Writes one request: `new MessageWriter(type, flags, what)`, the fixed header, attributes, then `finish`. */
 export class MessageWriter {
   /** The request in words, for the error when the kernel refuses it. */

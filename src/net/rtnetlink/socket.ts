@@ -239,9 +239,13 @@ export class NetlinkSocket {
   }
 }
 
-/** Opens a socket for the length of `action`. */
-export function withSocket<T>(netns: string, action: (socket: NetlinkSocket) => T): T {
-  const socket = new NetlinkSocket({ netns });
+/** Opens a socket for the duration of `action`. @throws NetError */
+export function withSocket<T>(
+  netns: string,
+  action: (socket: NetlinkSocket) => T,
+  protocol = NETLINK_ROUTE,
+): T {
+  const socket = new NetlinkSocket({ netns, protocol });
   try {
     return action(socket);
   } finally {
