@@ -7,12 +7,15 @@ import { contain } from '../base/boundary.ts';
  */
 export class Systemd {
   readonly #isThere: boolean;
+  /** All that systemd-notify needs; credentials in the agent's environment are not for it. */
+  readonly #env: NodeJS.ProcessEnv;
   /** Half of the watchdog's time, as sd_watchdog_enabled(3) advises; undefined: no watchdog. */
   readonly watchdogMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(env: Readonly<Record<string, string | undefined>>) {
     this.#isThere = Boolean(env.NOTIFY_SOCKET);
+    this.#env = { PATH: env.PATH, NOTIFY_SOCKET: env.NOTIFY_SOCKET };
     const micros = Number(env.WATCHDOG_USEC);
     const isOurs = env.WATCHDOG_PID === undefined || Number(env.WATCHDOG_PID) === process.pid;
     this.watchdogMs = this.#isThere && isOurs && micros > 0 ? micros / 2000 : undefined;
@@ -52,6 +55,8 @@ export class Systemd {
     // A reason may have any text in it: a newline would begin another assignment, and exec(2) takes no null byte.
     const lines = words.map(word => word.replace(/\p{Cc}+/gu, ' '));
     // spawn throws where the process cannot be made for lack of memory.
-    contain('systemd', () => execFile('systemd-notify', lines, () => {}).on('error', () => {}));
+    contain('systemd', () =>
+      execFile('systemd-notify', lines, { env: this.#env }, () => {}).on('error', () => {}),
+    );
   }
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -32,13 +32,8 @@ t.test(
       heard += chunk;
     });
     await until('the listener', () => heard.includes('open'));
-    const kept = process.env.NOTIFY_SOCKET;
-    process.env.NOTIFY_SOCKET = path;
-    t.teardown(() => {
-      if (kept === undefined) delete process.env.NOTIFY_SOCKET;
-      else process.env.NOTIFY_SOCKET = kept;
-    });
     const systemd = new Systemd({
+      PATH: process.env.PATH,
       NOTIFY_SOCKET: path,
       WATCHDOG_USEC: '200000',
       WATCHDOG_PID: String(process.pid),
@@ -66,4 +61,22 @@ t.test('without systemd nothing happens; another process’s watchdog is not our
     new Systemd({ NOTIFY_SOCKET: '/x', WATCHDOG_USEC: '200000', WATCHDOG_PID: '1' }).watchdogMs,
     undefined,
   );
+});
+
+t.test('systemd-notify gets nothing of the environment but what it needs', async t => {
+  const folder = t.testdir();
+  const shown = join(folder, 'environment');
+  writeFileSync(
+    join(folder, 'systemd-notify'),
+    `#!/bin/sh\n/usr/bin/env >${shown}.new && /bin/mv ${shown}.new ${shown}\n`,
+    {
+      mode: 0o755,
+    },
+  );
+  process.env.RIPSTOP_ETCD_PASSWORD = 'secret';
+  t.teardown(() => delete process.env.RIPSTOP_ETCD_PASSWORD);
+  new Systemd({ ...process.env, PATH: folder, NOTIFY_SOCKET: '/x' }).ready();
+  const environment = await until('the program', () => existsSync(shown) && readFileSync(shown, 'utf8'));
+  t.match(environment, /^NOTIFY_SOCKET=\/x$/m);
+  t.notMatch(environment, /secret/);
 });
