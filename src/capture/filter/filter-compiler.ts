@@ -16,7 +16,9 @@ const EXPRESSION_MAX = 4096;
 export async function compileFilter(expression: string, link: number): Promise<BpfProgram> {
   // After `--` nothing is an option, so a filter cannot make tcpdump write a file.
   const args = ['-ddd', '-y', link === LINK_ETHERNET ? 'EN10MB' : 'RAW', '--', expression];
-  const options = { timeout: TIMEOUT_MS, maxBuffer: OUTPUT_MAX, env: { ...process.env, LC_ALL: 'C' } };
+  // Credentials in the environment of the agent are not for another program.
+  const env = { PATH: process.env.PATH, LC_ALL: 'C' };
+  const options = { timeout: TIMEOUT_MS, maxBuffer: OUTPUT_MAX, env };
   if (expression.length > EXPRESSION_MAX)
     refuse(expression, `it is longer than ${EXPRESSION_MAX} characters`);
   if (expression.includes('\0')) refuse(expression, 'it contains a NUL character');

@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { parseProgram, runProgram } from '../../../../src/capture/filter/bpf.ts';
 import { compileFilter } from '../../../../src/capture/filter/filter-compiler.ts';
@@ -211,4 +212,20 @@ t.test('without tcpdump: what is missing, and what works without it', async t =>
     code: 'EFILTER',
     message: /compiled by tcpdump, which is not installed/,
   });
+});
+
+t.test('tcpdump gets nothing of the environment but what it needs', async t => {
+  const folder = t.testdir();
+  const shown = `${folder}/environment`;
+  writeFileSync(`${folder}/tcpdump`, `#!/bin/sh\n/usr/bin/env >${shown}\n`, { mode: 0o755 });
+  const { PATH } = process.env;
+  Object.assign(process.env, { PATH: folder, RIPSTOP_ETCD_PASSWORD: 'secret' });
+  t.teardown(() => {
+    process.env.PATH = PATH;
+    delete process.env.RIPSTOP_ETCD_PASSWORD;
+  });
+  await t.rejects(compileFilter('tcp', LINK_RAW), { code: 'EFILTER' }, 'it prints no program');
+  const environment = readFileSync(shown, 'utf8');
+  t.match(environment, /^LC_ALL=C$/m);
+  t.notMatch(environment, /secret/);
 });
