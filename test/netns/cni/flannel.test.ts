@@ -97,7 +97,7 @@ t.test('the chain in every version: two pods, overlay routes, host port, nothing
     const taken = await lab.call('ADD', { ...ports, prevResult: results[1] }, { pod: pods[1], id: 'p1' });
     t.match(taken.json, {
       code: 100,
-      msg: /^host port 8080\/tcp is taken: it is forwarded to 10\.244\.3\.\d+ port 80 of container p0/,
+      msg: /^host port 8080\/tcp is taken: container p0 has it forwarded to 10\.244\.3\.\d+:80/,
     });
     if (isAtLeast(version, '0.4.0')) {
       const previous = { prevResult: results[0] };
