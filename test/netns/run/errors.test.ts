@@ -299,7 +299,7 @@ t.test('--check', { skip }, async t => {
   t.match(main('run', file, '--check'), {
     code: 2,
     stdout: '',
-    stderr: /^ripstop: .*node\.yaml: vni: "x" is not a whole number within 0\.\.16777215\n$/,
+    stderr: /^ripstop: .*node\.yaml: vni: "x" is not a whole number within 0\.\.16777215 \[ECONFIG\]\n$/,
   });
   writeFileSync(file, 'subnets: [10.244.1.0/24]\n');
   const wrong: Record<string, RegExp> = {
