@@ -3,26 +3,18 @@ import { join } from 'node:path';
 import { reportContained } from '../base/boundary.ts';
 import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import { integer, openObject, readKnown, required, text } from '../base/schema.ts';
+import { nullable, number, readJson, record, string, type ValueOf } from '../base/schema.ts';
 import { stackOf } from '../base/uncaught.ts';
 
 /** Name of the record inside the state directory. */
 export const UNCAUGHT_NAME = 'uncaught.json';
 
-/** The last error that ended an agent on this node. */
-export interface LastUncaught {
-  /** ISO time. */
-  readonly at: string;
-  readonly message: string;
-}
+/** The last error that ended an agent on this node; `at` is an ISO time. */
+const lastUncaught = record({ at: string, message: string });
 
-const RECORD_FIELDS = {
-  count: required(integer(0, Number.MAX_SAFE_INTEGER, 'errors so far')),
-  last: openObject(
-    { at: required(text('a time', 'when')), message: required(text('a text', 'what')) },
-    'the last error',
-  ),
-};
+export type LastUncaught = ValueOf<typeof lastUncaught>;
+
+const RECORD = record({ count: number, last: nullable(lastUncaught) });
 
 /** Longest recorded message, characters. */
 const MESSAGE_MAX = 500;
@@ -40,9 +32,9 @@ export class UncaughtRecord {
   constructor(stateDir: string) {
     this.#path = join(stateDir, UNCAUGHT_NAME);
     try {
-      const record = readKnown(RECORD_FIELDS, JSON.parse(readFileSync(this.#path, 'utf8')), this.#path);
-      this.#count = record.count;
-      this.#last = record.last ?? null;
+      const { count, last } = readJson(RECORD, readFileSync(this.#path, 'utf8'), this.#path);
+      this.#count = count;
+      this.#last = last;
     } catch {
       // No error so far (ENOENT), or the record is damaged: the count starts at 0.
     }

@@ -4,6 +4,7 @@ import { RipstopError } from '../base/errors.ts';
 import { integer, listOf, readObject, required, text } from '../base/schema.ts';
 import type { Selection } from '../capture/filter/selection.ts';
 import type { CaptureHub } from '../capture/live/capture-hub.ts';
+import type { Answer } from './answers.ts';
 import { readJson, sendError } from './listener.ts';
 
 const BODY_MAX = 16384;
@@ -25,10 +26,7 @@ export interface CaptureTarget {
   readonly hub: CaptureHub;
 }
 
-/** Answer of GET /captures; empty where the kernel carries the packets. */
-export type CaptureTargets = readonly Pick<CaptureTarget, 'device' | 'families'>[];
-
-export function targetsOf(targets: readonly CaptureTarget[]): CaptureTargets {
+export function targetsOf(targets: readonly CaptureTarget[]): Answer<'/captures'> {
   return targets.map(({ device, families }) => ({ device, families }));
 }
 

@@ -1,22 +1,18 @@
 import { type IncomingMessage, request } from 'node:http';
 import { codeOf, messageOf, RipstopError } from '../base/errors.ts';
+import { type Field, openObject, readJson, required, string } from '../base/schema.ts';
 import type { Selection } from '../capture/filter/selection.ts';
+import { type TraceAnswer, traceAnswer } from '../diagnose/trace/answer.ts';
+import { ANSWERS, type Answer, type AnswerPath } from './answers.ts';
 
-/** Where the agent listens when nothing else is said. */
+/** The agent's socket by default. */
 export const DEFAULT_SOCKET = '/run/ripstop/agent.sock';
 
 /* Paths of the agent's socket that answer with a stream, or that are asked with a body. */
 export const CAPTURE_PATH = '/capture';
-export const CAPTURES_PATH = '/captures';
 export const FLOW_LOG_PATH = '/flows/log';
 export const TRACE_PATH = '/trace';
 export const LOG_LEVEL_PATH = '/log-level';
-
-/** Answer to GET and POST of LOG_LEVEL_PATH. */
-export interface LogLevels {
-  /** As `--log-level` has them. */
-  readonly levels: string;
-}
 
 const TIMEOUT_MS = 5000;
 
@@ -27,19 +23,34 @@ export interface OverlaySelection extends Selection {
   readonly family?: number;
 }
 
-/** Gets JSON from the agent. @throws RipstopError ENOAGENT, EACCES, EAGENT or the agent's own, each with what to do */
-export async function getJson<T>(socketPath: string, path: string, timeoutMs = TIMEOUT_MS): Promise<T> {
-  return jsonOf<T>(socketPath, await send(socketPath, 'GET', path, undefined, timeoutMs));
+/**
+ * Gets an answer of the agent.
+ * @param query with its `?`
+ * @throws RipstopError ENOAGENT, EACCES, EAGENT or the agent's own, each with what to do
+ */
+export async function getJson<P extends AnswerPath>(
+  socketPath: string,
+  path: P,
+  { query = '', timeoutMs = TIMEOUT_MS } = {},
+): Promise<Answer<P>> {
+  const response = await send(socketPath, 'GET', path + query, undefined, timeoutMs);
+  return (await read(ANSWERS[path] as Field, socketPath, path, response)) as Answer<P>;
 }
 
-/** Sends JSON to the agent and gets JSON back. @throws as `getJson` */
-export async function postJson<T>(
+/** Asks the agent what it would do with a packet. @param request see `TraceRequest` @throws as `getJson` */
+export async function requestTrace(
   socketPath: string,
-  path: string,
-  body: object,
+  request: object,
   timeoutMs = TIMEOUT_MS,
-): Promise<T> {
-  return jsonOf<T>(socketPath, await send(socketPath, 'POST', path, body, timeoutMs));
+): Promise<TraceAnswer> {
+  const response = await send(socketPath, 'POST', TRACE_PATH, request, timeoutMs);
+  return read(traceAnswer, socketPath, TRACE_PATH, response);
+}
+
+/** Changes the log levels of the agent. @returns the levels in force @throws as `getJson` */
+export async function postLogLevels(socketPath: string, levels: string): Promise<Answer<'/log-level'>> {
+  const response = await send(socketPath, 'POST', LOG_LEVEL_PATH, { levels }, TIMEOUT_MS);
+  return read(ANSWERS[LOG_LEVEL_PATH], socketPath, LOG_LEVEL_PATH, response);
 }
 
 /**
@@ -75,11 +86,23 @@ async function send(
   });
 }
 
-async function jsonOf<T>(socketPath: string, response: IncomingMessage): Promise<T> {
+async function read<T>(
+  field: Field<T>,
+  socketPath: string,
+  path: string,
+  response: IncomingMessage,
+): Promise<T> {
   const text = await textOf(socketPath, response);
-  const value = parse(text);
-  if (response.statusCode === 200 && value !== undefined) return value as T;
-  throw refusal(text);
+  if (response.statusCode !== 200) throw refusal(text);
+  try {
+    return readJson(field, text, path);
+  } catch (error) {
+    throw new RipstopError(
+      'EAGENT',
+      `unexpected answer on ${socketPath}: ${messageOf(error)}`,
+      'is it the socket of an agent of this version?',
+    );
+  }
 }
 
 /** The chunks of an answer that goes on until `stop` aborts. */
@@ -126,21 +149,17 @@ async function textOf(socketPath: string, response: IncomingMessage): Promise<st
   return text;
 }
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // Not JSON: another program listens there.
-    return undefined;
-  }
-}
+const REFUSAL = openObject({ error: required(string), hint: string, code: string }, 'error of the agent');
 
-/** What the agent answered in place of what it was asked for. */
+/** The error that the agent answered with. */
 function refusal(text: string): RipstopError {
-  const value = parse(text);
-  const { error, hint } = Object(value) as { error?: unknown; hint?: unknown };
-  const what = typeof error === 'string' ? error : `unexpected answer of the agent: ${text.slice(0, 200)}`;
-  return new RipstopError(codeOf(value, 'EAGENT'), what, typeof hint === 'string' ? hint : undefined);
+  try {
+    const refused = readJson(REFUSAL, text, 'error');
+    return new RipstopError(codeOf(refused, 'EAGENT'), refused.error, refused.hint);
+  } catch {
+    // Another program listens there.
+    return new RipstopError('EAGENT', `unexpected answer of the agent: ${text.slice(0, 200)}`);
+  }
 }
 
 /** What a failed call to the socket means to a person. */

@@ -3,18 +3,8 @@ import { contain } from '../base/boundary.ts';
 import { RipstopError } from '../base/errors.ts';
 import type { FlowMonitor } from '../capture/flows/flow-monitor.ts';
 import { orderFlows } from '../capture/flows/flow-order.ts';
-import type { FlowPeerRow, FlowReport, FlowRow } from '../capture/flows/flow-report.ts';
+import type { FlowsAnswer } from './answers.ts';
 import { sendError } from './listener.ts';
-
-/** Answer of GET /flows. */
-export interface FlowsAnswer {
-  /** By overlay device: since when, how much was looked at, how full the table is. */
-  readonly overlays: readonly Omit<FlowReport, 'flows' | 'peers'>[];
-  /** Flows that there are; `flows` are the first of them. */
-  readonly total: number;
-  readonly flows: readonly FlowRow[];
-  readonly peers: readonly FlowPeerRow[];
-}
 
 export interface FlowsQuery {
   /** See FLOW_ORDERS. */

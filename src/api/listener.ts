@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import { contained } from '../base/boundary.ts';
 import { describeError, RipstopError } from '../base/errors.ts';
+import { parseJson } from '../base/schema.ts';
 
 /** Answers one request. What it throws, or rejects with, is answered with 500. */
 export type Handler = (request: IncomingMessage, response: ServerResponse) => unknown;
@@ -87,11 +88,7 @@ export async function readJson(request: IncomingMessage, maxBytes: number): Prom
     body += chunk;
     if (body.length > maxBytes) throw new RipstopError('ECONFIG', `a request of more than ${maxBytes} bytes`);
   }
-  try {
-    return JSON.parse(body);
-  } catch {
-    throw new RipstopError('ECONFIG', 'the request is not JSON');
-  }
+  return parseJson(body, 'request');
 }
 
 export function sendJson(response: ServerResponse, status: number, value: unknown): void {

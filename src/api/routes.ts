@@ -3,6 +3,7 @@ import { type Log, logLevels, setLogLevels } from '../base/log.ts';
 import { readObject, required, text } from '../base/schema.ts';
 import type { FlowMonitor } from '../capture/flows/flow-monitor.ts';
 import type { TraceNode } from '../diagnose/trace/node.ts';
+import type { Answer, AnswerPath } from './answers.ts';
 import { answerCapture, type CaptureTarget } from './capture.ts';
 import { CAPTURE_PATH, FLOW_LOG_PATH, LOG_LEVEL_PATH, TRACE_PATH } from './client.ts';
 import { answerFlowLog } from './flows.ts';
@@ -11,8 +12,10 @@ import { answerTrace } from './trace.ts';
 
 const LEVELS_BODY_MAX = 4096;
 
-/** Answers of GET by path; each gets the query. An error that it throws is answered, too. */
-export type GetHandlers = Readonly<Record<string, (query: URLSearchParams) => unknown>>;
+/** What answers GET by path. An error that a handler throws is answered as well. */
+export type GetHandlers = {
+  readonly [P in AnswerPath]: (query: URLSearchParams) => Answer<P> | Promise<Answer<P>>;
+};
 
 /** What captures, flow logs and traces need of a node; captures and flows are empty where the kernel carries the packets. */
 export interface DebugApi {
@@ -41,7 +44,8 @@ export async function handleRequest(
     case `GET ${FLOW_LOG_PATH}`:
       return answerFlowLog(response, debug().flows);
   }
-  const handler = incoming.method === 'GET' && Object.hasOwn(handlers, path) ? handlers[path] : undefined;
+  const isKnown = incoming.method === 'GET' && Object.hasOwn(handlers, path);
+  const handler = isKnown ? handlers[path as AnswerPath] : undefined;
   if (!handler) {
     const known = [...Object.keys(handlers), FLOW_LOG_PATH].join(', ');
     const error = `unknown request; known are GET ${known} and POST ${CAPTURE_PATH}, ${TRACE_PATH}, ${LOG_LEVEL_PATH}`;

@@ -6,13 +6,12 @@ import { messageOf, RipstopError } from '../base/errors.ts';
 import { type Log, logLevels } from '../base/log.ts';
 import { dropsOf } from '../diagnose/drops.ts';
 import { traceNodeFromAgent } from '../diagnose/trace/node.ts';
+import type { Answer } from './answers.ts';
 import { targetsOf } from './capture.ts';
-import { CAPTURES_PATH, LOG_LEVEL_PATH } from './client.ts';
 import { flowsOf, readFlowsQuery } from './flows.ts';
 import { createListener } from './listener.ts';
 import { type DebugApi, type GetHandlers, handleRequest } from './routes.ts';
 import { leasesOf, peersOf, pendingChanges, routesOf, statusOf } from './status.ts';
-import type { WebLink } from './web/messages.ts';
 
 /** sun_path of unix(7) without its end; a longer one would be cut in silence. */
 const SOCKET_PATH_MAX = 107;
@@ -38,7 +37,7 @@ export async function serveApi(
   path: string,
   group: number | undefined,
   version: string,
-  web: () => WebLink,
+  web: () => Answer<'/web'>,
   log: Log,
 ): Promise<Server> {
   const startedAt = new Date();
@@ -49,10 +48,10 @@ export async function serveApi(
     '/leases': () => leasesOf(agent),
     '/drops': () => dropsOf(agent),
     '/pending': () => pendingChanges(agent),
-    [CAPTURES_PATH]: () => targetsOf(debugApiOf(agent).captures),
+    '/captures': () => targetsOf(debugApiOf(agent).captures),
     '/flows': query => flowsOf(debugApiOf(agent).flows, readFlowsQuery(query)),
     '/web': web,
-    [LOG_LEVEL_PATH]: () => ({ levels: logLevels(log) }),
+    '/log-level': () => ({ levels: logLevels(log) }),
     // Loaded when asked for: the probes bring an addon of their own, and a node must start without it.
     '/doctor': async () => (await import('../diagnose/doctor/doctor.ts')).diagnose(agent),
   };

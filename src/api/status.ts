@@ -1,118 +1,14 @@
 import type { Agent } from '../agent/agent.ts';
 import { describeChange, describeConnected } from '../agent/kernel/change.ts';
-import { isSameLease, type Lease } from '../agent/lease/lease.ts';
+import type { Lease } from '../agent/lease/lease.ts';
 import type { KeptLeases } from '../agent/lease/store.ts';
 import type { Overlay } from '../agent/overlay/overlay.ts';
-import type { PeerHealth } from '../agent/probe/peer-monitor.ts';
-import type { PeerCount } from '../dataplane/descriptor/read-counters.ts';
 import { leaseLines, leasePicture } from '../diagnose/doctor/lease-faults.ts';
 import { formatPrefix } from '../ip/prefix.ts';
-import { type RefusedSysctl, refusedSysctls } from '../net/sysctl.ts';
-import { type SettingStatus, settingsOf } from './settings.ts';
+import { refusedSysctls } from '../net/sysctl.ts';
+import type { LeaseStatus, OverlayStatus, PeerStatus, RouteStatus, Status } from './answers.ts';
 
 const STUCK_MS = 10_000;
-
-/** Answers of the agent's socket, as JSON. Bytes, milliseconds and wall-clock times as ISO text. */
-export interface Status {
-  readonly ready: boolean;
-  readonly reasons: readonly string[];
-  readonly node: string;
-  readonly pid: number;
-  readonly version: string;
-  readonly startedAt: string;
-  readonly store: {
-    readonly kind: string;
-    readonly location: string;
-    readonly downSince: string | null;
-    readonly borrowed: boolean;
-    /** The store came back without leases that were known: how many are kept, until when, and what showed it. */
-    readonly kept: { readonly leases: number; readonly until: string; readonly why: string } | null;
-  };
-  readonly lease: {
-    readonly key: string;
-    readonly subnets: readonly string[];
-    readonly endsInMs: number | null;
-  } | null;
-  readonly underlay: {
-    readonly name: string;
-    readonly mtu: number;
-    readonly addresses: readonly string[];
-    readonly published: readonly string[];
-  } | null;
-  readonly overlays: readonly OverlayStatus[];
-  /** Null while there is no overlay, and where the agent maintains no rules. */
-  readonly rules: { readonly tool: string; readonly repaired: number } | null;
-  readonly settings: readonly SettingStatus[];
-  /** Parts of the node and writes to the store that do not hold at the moment; each is tried again. */
-  readonly failing: readonly { readonly part: string; readonly reason: string }[];
-  readonly repairs: Readonly<Record<string, number>>;
-  readonly failedRepairs: number;
-  readonly networkStarts: number;
-  readonly leases: number;
-  /** Listeners beside the data plane; `problem`: why one is not open. */
-  readonly endpoints: readonly {
-    readonly name: string;
-    readonly location: string;
-    readonly problem: string | null;
-  }[];
-  /** The last uncaught error that ended an agent on this node, and how many there were. */
-  readonly uncaught: { readonly count: number; readonly at: string; readonly message: string } | null;
-  readonly rejected: readonly { readonly key: string; readonly reason: string; readonly message: string }[];
-  /** Kernel settings that traffic does not depend on and that this process may not write. */
-  readonly refusedSysctls: readonly RefusedSysctl[];
-}
-
-export interface OverlayStatus {
-  readonly mode: string;
-  readonly device: string | null;
-  readonly dataPlane: 'userspace' | 'kernel';
-  readonly mtu: number;
-  readonly mac: string | null;
-  readonly address: string;
-  readonly subnets: readonly string[];
-  readonly peers: number;
-  /** Peers that did not answer the last probes. */
-  readonly silentPeers: number;
-  readonly workerRestarts: number;
-  /** The longest time of the last minute until a worker noticed something; null where the kernel carries the packets. */
-  readonly workerLagMs: number | null;
-  readonly rebuilt: number;
-  readonly offloads: Readonly<Record<string, string>> | null;
-}
-
-export interface PeerStatus {
-  readonly id: string;
-  readonly node: string | null;
-  readonly device: string | null;
-  readonly address: string;
-  readonly mac: string | null;
-  readonly subnets: readonly string[];
-  readonly direct: boolean;
-  /** Inner checksums stay open between the two nodes. */
-  readonly remoteChecksum: boolean;
-  /** What the probes of late found; null before the first one, and where they are switched off. */
-  readonly health: PeerHealth | null;
-  /** Null where the kernel carries the packets and counts none a peer. */
-  readonly traffic: PeerCount | null;
-}
-
-export interface RouteStatus {
-  readonly destination: string;
-  readonly via: string | null;
-  readonly device: string | null;
-}
-
-export interface LeaseStatus {
-  readonly key: string;
-  readonly subnets: readonly string[];
-  readonly node: string | null;
-  readonly publicIp: string | null;
-  readonly publicIpv6: string | null;
-  readonly backend: string;
-  readonly own: boolean;
-  /** ISO time; `never` for a reservation; null: only the store knows. */
-  readonly ends: string | null;
-}
 
 export function statusOf(agent: Agent, version: string, startedAt: Date): Status {
   const { network, store, options } = agent;
@@ -153,7 +49,7 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
       ...agent.uncaught.last,
     },
     rules: network && options.rules ? { tool: network.rules.tool, repaired: agent.repairs.rules } : null,
-    settings: settingsOf(agent),
+    settings: inputs?.settings.list() ?? [],
     failing: [...agent.failing].map(([part, reason]) => ({ part, reason })),
     repairs: Object.fromEntries(agent.repairs.steps),
     failedRepairs: agent.repairs.failures,
@@ -236,7 +132,7 @@ export function leasesOf(agent: Agent): LeaseStatus[] {
     publicIp: lease.attributes.publicIp ?? null,
     publicIpv6: lease.attributes.publicIpv6 ?? null,
     backend: lease.attributes.backendType || 'udp',
-    own: own !== undefined && isSameLease(lease, own),
+    own: lease.key === own?.key,
     ends:
       lease.expiresAt === undefined
         ? null

@@ -1,4 +1,4 @@
-import { messageOf, RipstopError } from './errors.ts';
+import { type ErrorCode, messageOf, RipstopError } from './errors.ts';
 import { suggest } from './suggest.ts';
 
 /**
@@ -55,7 +55,8 @@ export function readKnown<F extends Fields>(fields: F, raw: unknown, where: stri
     const value = Object.hasOwn(source, key) ? source[key] : undefined;
     const at = keyPath(where, key);
     if (value !== undefined && value !== null) result[key] = field.read(value, at);
-    else if (field.required) fail(at, 'is missing', `it takes ${field.type}: ${field.doc}`);
+    else if (field.required)
+      fail(at, 'is missing', `it takes ${field.type}${field.doc ? `: ${field.doc}` : ''}`);
     else result[key] = field.fallback;
   }
   return result as Shape<F>;
@@ -67,6 +68,21 @@ export function parseJson(text: string, where: string): unknown {
     return JSON.parse(text);
   } catch (error) {
     fail(where, `is not JSON: ${messageOf(error)}`);
+  }
+}
+
+/** The value of a JSON text, read by `field`. @throws RipstopError `code`, which names path and expected type */
+export function readJson<T>(field: Field<T>, text: string, where: string, code: ErrorCode = 'ECONFIG'): T {
+  return readAs(code, () => field.read(parseJson(text, where), where));
+}
+
+/** What `read` yields; its errors of the configuration get another code. */
+export function readAs<T>(code: ErrorCode, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof RipstopError) || error.code !== 'ECONFIG') throw error;
+    throw new RipstopError(code, error.message, error.hint);
   }
 }
 
@@ -107,7 +123,7 @@ export function integer(min: number, max: number, doc: string, unit?: string): F
   };
 }
 
-export function flag(doc: string): Field<boolean> {
+export function flag(doc = ''): Field<boolean> {
   return {
     type: 'true | false',
     doc,
@@ -119,7 +135,7 @@ export function flag(doc: string): Field<boolean> {
 }
 
 /** One of a few words. */
-export function oneOf<const T extends string>(words: readonly T[], doc: string): Field<T> {
+export function oneOf<const T extends string>(words: readonly T[], doc = ''): Field<T> {
   return {
     type: words.join(' | '),
     doc,
@@ -137,7 +153,7 @@ export function oneOf<const T extends string>(words: readonly T[], doc: string):
 }
 
 /** A list whose items are read by `item`. */
-export function listOf<T>(item: Field<T>, doc: string): Field<T[]> {
+export function listOf<T>(item: Field<T>, doc = ''): Field<T[]> {
   return {
     type: `list of ${item.type}`,
     doc,
@@ -160,7 +176,7 @@ export function openObject<F extends Fields>(fields: F, doc: string): Field<Shap
 }
 
 /** An object whose keys are free and whose values are read by `item`. */
-export function mapOf<T>(item: Field<T>, doc: string): Field<Record<string, T>> {
+export function mapOf<T>(item: Field<T>, doc = ''): Field<Record<string, T>> {
   return {
     type: `map of ${item.type}`,
     doc,
@@ -175,7 +191,7 @@ export function mapOf<T>(item: Field<T>, doc: string): Field<Record<string, T>> 
 }
 
 /** Any value, unchanged. */
-export function anyValue(doc: string): Field<unknown> {
+export function anyValue(doc = ''): Field<unknown> {
   return { type: 'any', doc, read: raw => raw };
 }
 
@@ -188,3 +204,49 @@ export function required<T>(field: Field<T>): Field<T> & { required: true } {
 export function withDefault<T>(field: Field<T>, fallback: T): Field<T> & { fallback: T } {
   return { ...field, fallback };
 }
+
+/* Fields of the JSON that one part of Ripstop writes for another: the table of a record is also its type. */
+
+export const string = text('a text', '');
+export const boolean = flag();
+export const number: Field<number> = {
+  type: 'a number',
+  doc: '',
+  read: (raw, where) =>
+    typeof raw === 'number' ? raw : fail(where, `${JSON.stringify(raw)} is not a number`),
+};
+
+/** An object with all keys of `fields`; other keys are ignored. */
+export function record<F extends Fields>(
+  fields: F,
+): Field<{ [K in keyof F]: ReturnType<F[K]['read']> }> & { fields: F } {
+  return {
+    ...{ type: 'object', doc: '', fields },
+    read(raw, where) {
+      const source = objectFrom(raw, where);
+      const entries = Object.entries(fields).map(([key, field]) => [
+        key,
+        field.read(Object.hasOwn(source, key) ? source[key] : undefined, keyPath(where, key)),
+      ]);
+      return Object.fromEntries(entries) as { [K in keyof F]: ReturnType<F[K]['read']> };
+    },
+  };
+}
+
+/** `field`, or null. */
+export function nullable<T>(field: Field<T>): Field<T | null> {
+  return {
+    ...field,
+    type: `${field.type} or null`,
+    read: (raw, where) => (raw === null ? null : field.read(raw, where)),
+  };
+}
+
+/** What a field reads. */
+export type ValueOf<F extends Field> = Immutable<ReturnType<F['read']>>;
+
+type Immutable<T> = T extends readonly (infer E)[]
+  ? readonly Immutable<E>[]
+  : T extends object
+    ? { readonly [K in keyof T]: Immutable<T[K]> }
+    : T;

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { CommanderError } from 'commander';
 import { describeError, hasCode, RipstopError } from '../base/errors.ts';
+import { readJson, record, string } from '../base/schema.ts';
 import { BROKEN_PIPE } from '../capture/sink/output-stream.ts';
 import { createProgram } from './program.ts';
 
@@ -11,7 +12,7 @@ const INVALID_CALL = 2;
 
 function version(): string {
   const file = new URL('../../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+  return readJson(record({ version: string }), readFileSync(file, 'utf8'), 'package.json').version;
 }
 
 try {

@@ -1,15 +1,14 @@
 import type { Agent } from '../agent/agent.ts';
-import { type CounterSnapshot, VERDICTS } from '../dataplane/dataplane.ts';
+import { number, record, string, type ValueOf } from '../base/schema.ts';
+import type { CounterSnapshot } from '../dataplane/dataplane.ts';
+import { VERDICTS } from '../dataplane/descriptor/verdicts.ts';
 
-export interface DropStatus {
-  readonly device: string;
-  readonly reason: string;
-  readonly direction: string;
-  readonly frames: number;
-  readonly bytes: number;
-  readonly meaning: string;
-  readonly remedy: string;
-}
+export const dropStatus = record({
+  ...{ device: string, reason: string, direction: string, frames: number, bytes: number },
+  ...{ meaning: string, remedy: string },
+});
+
+export type DropStatus = ValueOf<typeof dropStatus>;
 
 /** Frames lost by device and reason, the most frequent first; reasons that did not occur are left out. */
 export function dropsOf(agent: Agent): DropStatus[] {

@@ -140,13 +140,9 @@ function leaseToBe(
     );
   }
   const step = nextAction(wish, leases, nodeToken(nodeName), () => 0);
-  const dropped = step.drop.map(stale => `- lease ${stale.key}`);
-  if (step.do === 'keep') {
-    const moved = step.key === step.lease.key ? [] : [`~ lease ${step.key} (was: ${step.lease.key})`];
-    const lease = { ...step.lease, key: step.key, attributes: wish.attributes };
-    return { lease, line: [...dropped, ...moved] };
-  }
-  const { subnets } = step;
+  if (step.do === 'keep') return { lease: { ...step.lease, attributes: wish.attributes }, line: [] };
+  const { subnets, drop } = step;
+  const dropped = drop.map(stale => `- lease ${stale.key}`);
   const key = formatKey(subnets);
   return {
     lease: { ...subnets, key, attributes: wish.attributes, expiresAt: undefined, node: undefined },

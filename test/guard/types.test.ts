@@ -47,6 +47,15 @@ t.test('an index, outside functions marked @hot, is checked and not asserted', a
   t.same(files.flatMap(assertedIndexes), []);
 });
 
+t.test('JSON in src is parsed by the schema reader', async t => {
+  const own = files.filter(({ path, text }) => path.startsWith('src/') && /\bJSON\.parse\(/.test(text));
+  t.same(
+    own.map(({ path }) => path),
+    ['src/base/schema.ts'],
+    'use readJson of src/base/schema.ts: its errors name path and expected type',
+  );
+});
+
 t.test('the checks find what they look for', async t => {
   const file = (path: string, text: string): SourceFile => ({ path, text });
   t.same(doubled([file('a.ts', 'export interface Link {\n}'), file('b.ts', 'export type Link = 1;')]), [

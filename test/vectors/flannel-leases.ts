@@ -46,14 +46,6 @@ export const FLANNEL_LEASES: readonly FlannelLease[] = [
   },
 ];
 
-/** Keys that early Ripstop versions wrote, each with the key that flanneld reads. */
-export const DASHED_KEYS: readonly (readonly [old: string, right: string])[] = [
-  ['10.244.22.0-24&fd00-10-244-2c---64', '10.244.22.0-24&fd00:10:244:2c::-64'],
-  ['10.5.34.0-24&fc00-0-0-5---64', '10.5.34.0-24&fc00:0:0:5::-64'],
-  ['10.244.22.0-24&fd00-1-2-3-4-5-6-0-112', '10.244.22.0-24&fd00:1:2:3:4:5:6:0-112'],
-  ['fd00-10-244-2c---64', '0.0.0.0-0&fd00:10:244:2c::-64'],
-];
-
 /** `subnetRegex` of flannel's pkg/subnet/subnet.go: a key that it does not match costs flanneld all its peers. */
 export const FLANNEL_KEY = /(\d+\.\d+.\d+.\d+)-(\d+)(?:&([a-f\d:]+)-(\d+))?$/;
 

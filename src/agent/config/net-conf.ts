@@ -1,5 +1,5 @@
-import { messageOf, RipstopError } from '../../base/errors.ts';
-import { fail, flag, integer, readObject, text, withDefault } from '../../base/schema.ts';
+import { RipstopError } from '../../base/errors.ts';
+import { fail, flag, integer, parseJson, readObject, text, withDefault } from '../../base/schema.ts';
 import { suggest } from '../../base/suggest.ts';
 import type { Family } from '../../ip/address.ts';
 import type { Prefix } from '../../ip/prefix.ts';
@@ -75,7 +75,7 @@ export const netConfFields = {
 export function parseNetConf(json: string, source: string, options: NetConfOptions = {}): NetworkConfig {
   const notes: string[] = [];
   try {
-    return readNetConf(parseJson(json), options, notes);
+    return readNetConf(parseJson(json, 'network configuration'), options, notes);
   } catch (error) {
     if (error instanceof RipstopError && error.code === 'ECONFIG')
       throw new RipstopError('ECONFIG', `${source}: ${error.message}`, error.hint);
@@ -171,12 +171,4 @@ function canonicalKeys(
 function requireObject(raw: unknown, where: string): Record<string, unknown> {
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) fail(where, 'must be a JSON object');
   return raw as Record<string, unknown>;
-}
-
-function parseJson(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch (error) {
-    fail('network configuration', `is not JSON: ${messageOf(error)}`);
-  }
 }

@@ -1,7 +1,16 @@
 import { RipstopError } from '../../base/errors.ts';
-import { type Field, listOf, objectOf, readObject, required, type Shape, text } from '../../base/schema.ts';
+import {
+  anyValue,
+  listOf,
+  number,
+  objectOf,
+  readObject,
+  required,
+  type Shape,
+  string,
+} from '../../base/schema.ts';
 import { formatPrefix, parsePrefix } from '../../ip/prefix.ts';
-import { formatAttributes, type Lease, parseAttributes } from '../lease/lease.ts';
+import { attributesJson, type Lease, readAttributes } from '../lease/lease.ts';
 import type { KeptLeases, NodeOverrides } from '../lease/store.ts';
 import type { UnderlayHistory } from './underlay-chooser.ts';
 
@@ -31,52 +40,40 @@ export interface Checkpoint {
 /** Version of the file. A file of another version is ignored. */
 const VERSION = 1;
 
-const number: Field<number> = {
-  type: 'number',
-  doc: '',
-  read(raw) {
-    if (typeof raw === 'number') return raw;
-    throw new RipstopError('ECONFIG', `${JSON.stringify(raw)} is not a number`);
-  },
-};
-const anything: Field<unknown> = { type: 'JSON', doc: '', read: raw => raw };
-const word = text('text', '');
-const words = listOf(word, '');
-
 const leaseFields = {
-  key: required(word),
-  v4: word,
-  v6: word,
-  attributes: required(anything),
+  key: required(string),
+  v4: string,
+  v6: string,
+  attributes: required(anyValue()),
   expiresAt: number,
   since: number,
 };
 
 const overrideFields = {
-  publicIp: word,
-  publicIpv6: word,
-  mac: word,
-  mac6: word,
-  publishedIp: word,
-  publishedIpv6: word,
-  nodeUid: word,
+  publicIp: string,
+  publicIpv6: string,
+  mac: string,
+  mac6: string,
+  publishedIp: string,
+  publishedIpv6: string,
+  nodeUid: string,
 };
 
-const placement = objectOf({ name: required(word), address4: word, address6: word }, '');
+const placement = objectOf({ name: required(string), address4: string, address6: string }, '');
 
 const checkpointFields = {
   version: required(number),
-  store: required(word),
-  config: required(objectOf({ text: required(word), source: required(word) }, '')),
+  store: required(string),
+  config: required(objectOf({ text: required(string), source: required(string) }, '')),
   lease: required(objectOf(leaseFields, '')),
   leases: required(listOf(objectOf(leaseFields, ''), '')),
   overrides: required(objectOf(overrideFields, '')),
   underlay: objectOf(
-    { selector: required(word), home: required(placement), current: required(placement) },
+    { selector: required(string), home: required(placement), current: required(placement) },
     '',
   ),
-  refused: required(words),
-  kept: objectOf({ keys: required(words), until: required(number), why: required(word) }, ''),
+  refused: required(listOf(string)),
+  kept: objectOf({ keys: required(listOf(string)), until: required(number), why: required(string) }, ''),
 };
 
 /** The checkpoint in a file; undefined for other content, and for another version. */
@@ -125,7 +122,7 @@ function toJson(lease: Lease): object {
     key: lease.key,
     ...(lease.v4 ? { v4: formatPrefix(lease.v4) } : {}),
     ...(lease.v6 ? { v6: formatPrefix(lease.v6) } : {}),
-    attributes: JSON.parse(formatAttributes(lease.attributes)),
+    attributes: attributesJson(lease.attributes),
     ...(lease.expiresAt === undefined ? {} : { expiresAt: lease.expiresAt }),
     ...(lease.since === undefined ? {} : { since: lease.since }),
   };
@@ -136,7 +133,7 @@ function fromJson({ key, v4, v6, attributes, expiresAt, since }: Shape<typeof le
     key,
     v4: v4 === undefined ? undefined : parsePrefix(v4),
     v6: v6 === undefined ? undefined : parsePrefix(v6),
-    attributes: parseAttributes(JSON.stringify(attributes), key),
+    attributes: readAttributes(attributes, key),
     expiresAt,
     node: undefined,
     ...(since === undefined ? {} : { since }),

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { pause } from '../../base/backoff.ts';
+import { anyValue, type Field, listOf, openObject, readJson, string } from '../../base/schema.ts';
 import { parseMac, randomMac } from '../../ip/mac.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
 import { type Checkpoint, formatCheckpoint, parseCheckpoint } from './checkpoint.ts';
@@ -60,9 +61,8 @@ export class StateDir {
 
   /** Names of all devices that agents of this node made. */
   async devices(): Promise<string[]> {
-    const names = await readJson(this.#path('devices'));
-    const saved = Array.isArray(names) ? names.filter(name => typeof name === 'string') : [];
-    return [...new Set([...saved, ...this.#made])];
+    const saved = await load(this.#path('devices'), listOf(string));
+    return [...new Set([...(saved ?? []), ...this.#made])];
   }
 
   /** Records names of devices. */
@@ -76,7 +76,7 @@ export class StateDir {
 
   /** The saved state; undefined without one, and for a file of another version. */
   async load(): Promise<Checkpoint | undefined> {
-    return parseCheckpoint(await readJson(this.#path('last-known')));
+    return parseCheckpoint(await load(this.#path('last-known'), anyValue()));
   }
 
   /**
@@ -138,9 +138,10 @@ export function ownDevices(
     .map(({ name }) => name);
 }
 
-async function readJson(path: string): Promise<unknown> {
+/** Undefined for a file that is absent or damaged. */
+async function load<T>(path: string, field: Field<T>): Promise<T | undefined> {
   try {
-    return JSON.parse(await readFile(path, 'utf8'));
+    return readJson(field, await readFile(path, 'utf8'), path);
   } catch {
     return undefined;
   }
@@ -148,10 +149,10 @@ async function readJson(path: string): Promise<unknown> {
 
 /** The MACs of `vtep.json`; none of a truncated file. */
 async function readMacs(path: string): Promise<Partial<VtepMacs>> {
-  const { mac4, mac6 } = Object(await readJson(path)) as Record<string, unknown>;
+  const { mac4, mac6 } = (await load(path, openObject({ mac4: string, mac6: string }, ''))) ?? {};
   return { ...(isMac(mac4) ? { mac4 } : {}), ...(isMac(mac6) ? { mac6 } : {}) };
 }
 
-function isMac(text: unknown): text is string {
-  return typeof text === 'string' && parseMac(text) !== undefined;
+function isMac(text: string | undefined): text is string {
+  return text !== undefined && parseMac(text) !== undefined;
 }

@@ -2,31 +2,20 @@ import { randomInt } from 'node:crypto';
 import { RipstopError } from '../../base/errors.ts';
 import { contains, formatPrefix, overlaps, type Prefix } from '../../ip/prefix.ts';
 import { isWithinRanges, pickSubnets, type Random, subnetsOverlap } from './allocate.ts';
-import {
-  formatKey,
-  identityOf,
-  type Lease,
-  type LeaseAttributes,
-  type Subnets,
-  sameSubnets,
-} from './lease.ts';
+import { identityOf, type Lease, type LeaseAttributes, type Subnets } from './lease.ts';
 import type { LeaseRequest } from './store.ts';
 
 /** What the node does next about its lease. */
 export type AcquireAction =
-  /**
-   * The lease is ours and right: write our attributes over it, keeping whether it ends. Where `key` is not the lease's
-   * key, an early version wrote it in a form that flanneld cannot read: move it there. Remove `drop` as well, other leases of
-   * ours in that form.
-   */
-  | { readonly do: 'keep'; readonly lease: Lease; readonly key: string; readonly drop: readonly Lease[] }
+  /** The lease is ours and right: write our attributes over it, keeping whether it ends. */
+  | { readonly do: 'keep'; readonly lease: Lease }
   /** Remove the stale ones of ours first (`drop`), then create this subnet if nobody did meanwhile. */
   | { readonly do: 'create'; readonly subnets: Subnets; readonly drop: readonly Lease[] };
 
 /**
- * Decides from a list of all leases which subnet the node takes: the one it holds by identity when that still
- * isWithinRanges, else a former one, else a free one. Pure: whoever calls it carries the step out and, having lost a race,
- * asks again with a new list.
+ * Decides from a list of all leases which subnet the node takes: the one it holds by identity if that still lies within
+ * the ranges, otherwise a former one, otherwise a free one. Pure: the caller carries the step out and, after a lost race,
+ * calls it again with a new list.
  * @param node this node as `name/boot id`, compared with the live holder of a lease
  * @throws RipstopError EINUSE, ERANGE
  */
@@ -53,18 +42,9 @@ export function nextAction(
       !avoid.some(other => subnetsOverlap(other, lease)) &&
       !others.some(other => hasRightTo(other, lease)),
   );
-  const held =
-    fitting.find(
-      lease => request.previous && subnetsOverlap(lease, request.previous) && isWellNamed(lease),
-    ) ??
-    fitting.find(lease => request.previous && subnetsOverlap(lease, request.previous)) ??
-    fitting[0];
-  if (held) {
-    const isStale = (lease: Lease): boolean =>
-      !isWellNamed(lease) && (lease.expiresAt !== 0 || sameSubnets(lease, held));
-    const drop = ours.filter(lease => lease !== held && isStale(lease));
-    return { do: 'keep', lease: held, key: formatKey(held), drop };
-  }
+  const { previous } = request;
+  const held = fitting.find(lease => previous && subnetsOverlap(lease, previous)) ?? fitting[0];
+  if (held) return { do: 'keep', lease: held };
 
   // A reservation that does not fit is an operator's word about another network: it is not ours to delete.
   const drop = ours.filter(lease => lease.expiresAt !== 0);
@@ -103,11 +83,6 @@ function wireHint({ avoid = [] }: LeaseRequest, network: Prefix): string {
 export function losesTieBreak(own: Subnets, earlier: readonly Lease[], attributes: LeaseAttributes): boolean {
   const identity = identityOf(attributes);
   return earlier.some(lease => subnetsOverlap(lease, own) && !isIdentity(lease, identity));
-}
-
-/** True for a key in flannel's form. */
-function isWellNamed(lease: Lease): boolean {
-  return lease.key === formatKey(lease);
 }
 
 function isIdentity(lease: Lease, identity: string): boolean {

@@ -1,4 +1,4 @@
-import { RipstopError } from '../../base/errors.ts';
+import { anyValue, fail, integer, openObject, readAs, required, string } from '../../base/schema.ts';
 
 /** What flannel's vxlan backend publishes in `BackendData` and `BackendV6Data`. */
 export interface VxlanData {
@@ -20,21 +20,23 @@ export function formatVxlanData({ vni, mac, remoteChecksum }: VxlanData): Record
   return { VNI: vni, VtepMAC: mac, ...(remoteChecksum ? { [REMOTE_CHECKSUM]: true } : {}) };
 }
 
-/** Reads the value. Throws RipstopError ELEASE with a sentence that names `where`. */
+const vxlanFields = openObject(
+  {
+    VNI: integer(0, 0xffffff, 'VXLAN network identifier'),
+    VtepMAC: required(string),
+    [REMOTE_CHECKSUM]: anyValue(),
+  },
+  'VXLAN data',
+);
+
+/** Reads the value. @throws RipstopError ELEASE, with a sentence that names `where` */
 export function parseVxlanData(raw: unknown, where: string): VxlanData {
-  if (typeof raw !== 'object' || raw === null)
-    throw new RipstopError('ELEASE', `${where}: no VXLAN data in the lease`);
-  const { VNI, VtepMAC } = raw as Record<string, unknown>;
-  const mac = typeof VtepMAC === 'string' ? VtepMAC.toLowerCase() : '';
-  if (!MAC.test(mac))
-    throw new RipstopError('ELEASE', `${where}: VtepMAC ${JSON.stringify(VtepMAC)} is no MAC address`);
-  if (mac === '00:00:00:00:00:00' || Number.parseInt(mac.slice(0, 2), 16) & 1)
-    throw new RipstopError('ELEASE', `${where}: VtepMAC ${mac} is no unicast address`);
-  if (VNI !== undefined && !(typeof VNI === 'number' && Number.isInteger(VNI) && VNI >= 0 && VNI <= 0xffffff))
-    throw new RipstopError('ELEASE', `${where}: VNI ${JSON.stringify(VNI)} is no 24-bit number`);
-  return {
-    vni: VNI as number | undefined,
-    mac,
-    remoteChecksum: (raw as Record<string, unknown>)[REMOTE_CHECKSUM] === true,
-  };
+  return readAs('ELEASE', () => {
+    if (raw === undefined) fail(where, 'no VXLAN data in the lease');
+    const { VNI: vni, VtepMAC, [REMOTE_CHECKSUM]: remoteChecksum } = vxlanFields.read(raw, where);
+    const mac = VtepMAC.toLowerCase();
+    if (!MAC.test(mac) || mac === '00:00:00:00:00:00' || Number.parseInt(mac.slice(0, 2), 16) & 1)
+      fail(`${where}.VtepMAC`, `${JSON.stringify(VtepMAC)} is not a unicast MAC address`);
+    return { vni, mac, remoteChecksum: remoteChecksum === true };
+  });
 }

@@ -1,5 +1,5 @@
-import { describeError, messageOf, RipstopError } from '../../base/errors.ts';
-import { formatAddress, parseAddress } from '../../ip/address.ts';
+import { anyValue, type Field, fail, openObject, parseJson, readAs, string } from '../../base/schema.ts';
+import { type Address, type Family, formatAddress, parseAddress } from '../../ip/address.ts';
 import { formatPrefix, isNetwork, type Prefix, parsePrefix } from '../../ip/prefix.ts';
 
 /** What a node publishes beside its subnet; flannel's LeaseAttrs. */
@@ -56,87 +56,79 @@ export function formatKey({ v4, v6 }: Subnets): string {
   return v6 ? `${half4}&${formatPrefix(v6).replace('/', '-')}` : half4;
 }
 
-/**
- * Reads a key (the last component of a path in the store); undefined when it names no subnet. Early Ripstop versions
- * wrote the IPv6 half with dashes for colons, and without an IPv4 half on nodes without IPv4: both forms are read.
- */
+/** Reads a key (the last component of a path in the store); undefined when it names no subnet. */
 export function parseKey(key: string): Subnets | undefined {
-  const match = /^(?:(\d+\.\d+\.\d+\.\d+-\d+)(?:&([0-9a-f:-]+))?|([0-9a-f:-]+))$/.exec(key);
-  if (!match) return undefined;
-  const [, first, second, alone] = match;
-  const text6 = second ?? alone;
-  const text4 = first === NO_IPV4 && text6 !== undefined ? undefined : first;
-  const v4 = text4 === undefined ? undefined : parsePrefix(text4.replace('-', '/'));
-  const v6 =
-    text6 === undefined ? undefined : parsePrefix(text6.replace(/-([^-]*)$/, '/$1').replaceAll('-', ':'));
-  if (text4 !== undefined && (v4?.family !== 4 || v4.length === 0)) return undefined;
-  if (text6 !== undefined && (v6?.family !== 6 || v6.length === 0)) return undefined;
-  if ((v4 && !isNetwork(v4)) || (v6 && !isNetwork(v6))) return undefined;
-  return { v4, v6 };
-}
-
-/** True for two leases of one node under one subnet, also where the one has the key of an early Ripstop version. */
-export function isSameLease(a: Lease, b: Lease): boolean {
-  if (a.key === b.key) return true;
-  const [keyA, keyB] = [parseKey(a.key), parseKey(b.key)];
-  return (
-    keyA !== undefined &&
-    keyB !== undefined &&
-    sameSubnets(keyA, keyB) &&
-    identityOf(a.attributes) === identityOf(b.attributes)
-  );
+  const [, text4, text6] = /^(\d+\.\d+\.\d+\.\d+-\d+)(?:&([0-9a-f:]+-\d+))?$/.exec(key) ?? [];
+  if (text4 === undefined) return undefined;
+  const halves = [text4 === NO_IPV4 && text6 !== undefined ? undefined : text4, text6];
+  const [v4, v6] = halves.map(text => text && parsePrefix(text.replace('-', '/')));
+  const isWrong = (half: typeof v4, family: Family, text: string | undefined): boolean =>
+    text !== undefined && !(half && half.family === family && half.length > 0 && isNetwork(half));
+  if (isWrong(v4, 4, halves[0]) || isWrong(v6, 6, halves[1])) return undefined;
+  return { v4: v4 || undefined, v6: v6 || undefined };
 }
 
 /** The value as flannel's Go code marshals it: same keys, same order, same omissions. */
 export function formatAttributes(attributes: LeaseAttributes): string {
+  return JSON.stringify(attributesJson(attributes));
+}
+
+/** The JSON value that `formatAttributes` writes. */
+export function attributesJson(attributes: LeaseAttributes): object {
   const { publicIp, publicIpv6, backendType, backendData, backendV6Data } = attributes;
-  return JSON.stringify({
+  return {
     PublicIP: publicIp ?? '0.0.0.0',
     PublicIPv6: publicIpv6 ?? null,
     ...(backendType ? { BackendType: backendType } : {}),
     ...(backendData === undefined ? {} : { BackendData: backendData }),
     ...(backendV6Data === undefined ? {} : { BackendV6Data: backendV6Data }),
-  });
-}
-
-/** Reads a value of the store. Throws RipstopError ELEASE when it is no lease; unknown keys are let through. */
-export function parseAttributes(json: string, where: string): LeaseAttributes {
-  let raw: unknown;
-  try {
-    raw = JSON.parse(json);
-  } catch (error) {
-    throw new RipstopError('ELEASE', `${where}: not JSON: ${messageOf(error)}`);
-  }
-  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
-    throw new RipstopError('ELEASE', `${where}: not an object`);
-  const value = raw as Record<string, unknown>;
-  const backendType = value.BackendType ?? '';
-  if (typeof backendType !== 'string')
-    throw new RipstopError('ELEASE', `${where}: BackendType is not a text`);
-  const publicIp = readAddress(value.PublicIP, 4, `${where}: PublicIP`);
-  const publicIpv6 = readAddress(value.PublicIPv6, 6, `${where}: PublicIPv6`);
-  if (!publicIp && !publicIpv6) throw new RipstopError('ELEASE', `${where}: neither PublicIP nor PublicIPv6`);
-  return {
-    publicIp,
-    publicIpv6,
-    backendType: backendType.toLowerCase(),
-    backendData: value.BackendData ?? undefined,
-    backendV6Data: value.BackendV6Data ?? undefined,
   };
 }
 
-/** What is wrong with an entry that is no lease, cut: the entry may be of any size. */
-export function unreadableText(error: unknown): string {
-  return describeError(error).slice(0, 300);
+const attributeFields = openObject(
+  {
+    PublicIP: address(4),
+    PublicIPv6: address(6),
+    BackendType: string,
+    BackendData: anyValue(),
+    BackendV6Data: anyValue(),
+  },
+  'attributes of a lease',
+);
+
+/** Reads a value of the store; unknown keys are ignored. @throws RipstopError ELEASE */
+export function parseAttributes(json: string, where: string): LeaseAttributes {
+  return readAs('ELEASE', () => readAttributes(parseJson(json, where), where));
 }
 
-function readAddress(raw: unknown, family: 4 | 6, where: string): string | undefined {
-  if (raw === undefined || raw === null || raw === '') return undefined;
-  const address = typeof raw === 'string' ? parseAddress(raw) : undefined;
-  if (address?.family !== family)
-    throw new RipstopError('ELEASE', `${where}: ${JSON.stringify(raw)} is not an IPv${family} address`);
+/** As `parseAttributes`, of a value that was parsed. @throws RipstopError ECONFIG */
+export function readAttributes(raw: unknown, where: string): LeaseAttributes {
+  const read = attributeFields.read(raw, where);
   // A node without IPv4 publishes flannel's zero value.
-  return address.value === 0n ? undefined : formatAddress(address);
+  const [publicIp, publicIpv6] = [read.PublicIP, read.PublicIPv6].map(address =>
+    address?.value ? formatAddress(address) : undefined,
+  );
+  if (!publicIp && !publicIpv6) fail(where, 'neither PublicIP nor PublicIPv6');
+  return {
+    ...{ publicIp, publicIpv6 },
+    backendType: (read.BackendType ?? '').toLowerCase(),
+    backendData: read.BackendData,
+    backendV6Data: read.BackendV6Data,
+  };
+}
+
+/** An address of one family; undefined for ''. */
+function address(family: 4 | 6): Field<Address | undefined> {
+  const type = `an IPv${family} address`;
+  return {
+    ...{ type, doc: '' },
+    read(raw, where) {
+      if (raw === '') return undefined;
+      const address = typeof raw === 'string' ? parseAddress(raw) : undefined;
+      if (address?.family !== family) fail(where, `${JSON.stringify(raw)} is not ${type}`);
+      return address;
+    },
+  };
 }
 
 /** What identifies a node in flannel: its public address (the IPv6 one on nodes without IPv4). */

@@ -3,7 +3,7 @@ import { formatAddress } from '../../ip/address.ts';
 import { formatPrefix, type Prefix } from '../../ip/prefix.ts';
 import { claimsOf, isSameClaim, type LeaseClaims, type OwnSide } from '../lease/claims.ts';
 import { type Conflict, type Holder, Holdings } from '../lease/holdings.ts';
-import { isSameLease, type Lease, sameAttributes } from '../lease/lease.ts';
+import { type Lease, sameAttributes } from '../lease/lease.ts';
 import type { RejectedLease } from '../lease/rejected-lease.ts';
 
 /** One lease of another node. */
@@ -70,7 +70,7 @@ export class PeerSelector {
     for (const key of new Set(changed ?? [...this.#entries.keys(), ...leases.keys()])) {
       const lease = leases.get(key);
       const entry = this.#entries.get(key);
-      if (!lease || isSameLease(lease, this.#side.own)) {
+      if (!lease || key === this.#side.own.key) {
         if (entry) this.#drop(entry);
       } else if (entry?.held) peers.push([entry, lease]);
       else this.#ask(entry ?? this.#enter(lease), lease);

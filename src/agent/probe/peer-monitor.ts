@@ -4,14 +4,8 @@ import { componentLog, type Log } from '../../base/log.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import { baseAddress } from '../../ip/prefix.ts';
 import type { Overlay } from '../overlay/overlay.ts';
-import { type PathHealth, ProbeWindow } from './probe-window.ts';
+import { type PeerHealth, ProbeWindow } from './probe-window.ts';
 import type { Prober } from './prober.ts';
-
-/** How a peer answers through the tunnel (null: plain routes lead to it) and over the underlay. */
-export interface PeerHealth {
-  readonly tunnel: PathHealth | null;
-  readonly underlay: PathHealth;
-}
 
 /** Probes in a row without an answer after which a peer counts as silent. */
 const SILENT_AFTER = 3;

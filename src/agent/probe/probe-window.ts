@@ -1,14 +1,21 @@
+import { nullable, number, record, type ValueOf } from '../../base/schema.ts';
+
 /** Probes that count: at the default interval, the last five minutes. */
 export const WINDOW = 30;
 
-/** How one path to a peer answered lately. */
-export interface PathHealth {
-  /** Probes, at most `WINDOW`, and how many of them had no answer. */
-  readonly probes: number;
-  readonly lost: number;
+const pathHealth = record({
+  /** Number of the last probes, at most `WINDOW`, and how many of them had no answer. */
+  probes: number,
+  lost: number,
   /** Median of the round trips, in milliseconds; null when none was answered. */
-  readonly rttMs: number | null;
-}
+  rttMs: nullable(number),
+});
+
+/** How a peer answers through the tunnel (null: plain routes lead to it) and over the underlay. */
+export const peerHealth = record({ tunnel: nullable(pathHealth), underlay: pathHealth });
+
+export type PathHealth = ValueOf<typeof pathHealth>;
+export type PeerHealth = ValueOf<typeof peerHealth>;
 
 /** The results of the last `WINDOW` probes along one path to a peer. */
 export class ProbeWindow {

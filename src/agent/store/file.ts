@@ -5,20 +5,21 @@ import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { monotonicMs } from '../../base/clock.ts';
 import { messageOf, RipstopError, toError } from '../../base/errors.ts';
 import { withLockFile } from '../../base/file-lock.ts';
+import { type Field, fail, parseJson, readKnown } from '../../base/schema.ts';
 import { nextAction } from '../lease/acquire.ts';
 import {
-  formatAttributes,
+  attributesJson,
   formatKey,
   identityOf,
   type Lease,
-  parseAttributes,
   parseKey,
-  unreadableText,
+  readAttributes,
 } from '../lease/lease.ts';
 import type { KnownLeases, LeaseRequest, LeaseStore, StoreObserver } from '../lease/store.ts';
 import { GATHER_MS, LeaseBook } from './lease-book.ts';
 import { emptiness, type LeaseFile, openTable, type TableContent } from './lease-file.ts';
 import { HEARTBEAT_MS, LIVENESS_TTL_MS, nodeToken } from './node-identity.ts';
+import { Unreadable } from './unreadable.ts';
 
 export interface FileStoreOptions {
   /** Shared directory, or one file whose name ends in `.json`. */
@@ -32,12 +33,25 @@ export interface FileStoreOptions {
   readonly pollMs?: number;
 }
 
+/** Wall clock in ms. */
+const time: Field<number> = {
+  type: 'an ISO time',
+  doc: '',
+  read(raw, where) {
+    const ms = typeof raw === 'string' ? Date.parse(raw) : Number.NaN;
+    return Number.isNaN(ms) ? fail(where, `${JSON.stringify(raw)} is not an ISO time`) : ms;
+  },
+};
+
+/** Keys of a lease besides its attributes. */
+const TIMES = { Expires: time, Since: time };
+
 /** Leases in files: the store that needs no server. Several agents may share it, on one machine or on a shared mount. */
 export class FileStore implements LeaseStore {
   readonly kind = 'file';
   readonly location: string;
   readonly allocates = true;
-  readonly unreadable = new Map<string, string>();
+  readonly unreadable = new Unreadable();
   readonly #table: LeaseFile;
   readonly #token: string;
   readonly #ttlMs: number;
@@ -97,28 +111,14 @@ export class FileStore implements LeaseStore {
       const all = await this.#leases(await this.#table.read());
       const step = nextAction(request, all, this.#token);
       await this.#claim(identityOf(request.attributes));
-      for (const stale of step.drop) await this.#table.remove(stale.key);
-      if (step.do === 'create') {
-        const key = formatKey(step.subnets);
-        return this.#put({
-          ...step.subnets,
-          key,
-          attributes: request.attributes,
-          expiresAt: this.#end(),
-          node: this.#token,
-        });
+      const held = { attributes: request.attributes, node: this.#token };
+      if (step.do === 'keep') {
+        const { lease } = step;
+        return this.#put({ ...lease, ...held, expiresAt: lease.expiresAt === 0 ? 0 : this.#end() });
       }
-      const expiresAt = step.lease.expiresAt === 0 ? 0 : this.#end();
-      const { key, lease } = step;
-      const kept = await this.#put({
-        ...lease,
-        key,
-        attributes: request.attributes,
-        expiresAt,
-        node: this.#token,
-      });
-      if (key !== lease.key) await this.#table.remove(lease.key);
-      return kept;
+      for (const stale of step.drop) await this.#table.remove(stale.key);
+      const { subnets } = step;
+      return this.#put({ ...subnets, ...held, key: formatKey(subnets), expiresAt: this.#end() });
     });
   }
 
@@ -224,17 +224,13 @@ export class FileStore implements LeaseStore {
     if (all) this.#pollAfter(monotonicMs() - from);
   }
 
-  /** Notes the entries that are no lease, and tells those that are new. @param all `entries` are all that there are */
+  /** Reports the entries that are no lease. @param all `entries` are all that there are */
   #noteUnreadable(entries: ReadonlyMap<string, string | undefined>, all: boolean): void {
-    for (const key of all ? [...this.unreadable.keys()] : entries.keys())
-      if (!(this.#parsed.get(key)?.lease instanceof Error) || entries.get(key) === undefined)
-        this.unreadable.delete(key);
+    if (all) this.unreadable.keep(key => entries.has(key));
     for (const [key, text] of entries) {
-      const error = text === undefined ? undefined : this.#parsed.get(key)?.lease;
-      if (!(error instanceof Error)) continue;
-      const what = unreadableText(error);
-      if (this.unreadable.get(key) !== what) this.#observer?.malformed(error);
-      this.unreadable.set(key, what);
+      const lease = text === undefined ? undefined : this.#parsed.get(key)?.lease;
+      if (lease instanceof Error) this.unreadable.note(key, lease, this.#observer);
+      else this.unreadable.delete(key);
     }
   }
 
@@ -293,18 +289,17 @@ export class FileStore implements LeaseStore {
   #read(key: string, text: string): Lease | Error {
     try {
       const subnets = parseKey(key);
-      if (!subnets) throw new RipstopError('ELEASE', `${this.location}: ${key} is no subnet`);
-      const attributes = parseAttributes(text, `${this.location}: ${key}`);
-      const { Expires: end, Since: begin } = JSON.parse(text) as { Expires?: unknown; Since?: unknown };
-      const expiresAt = typeof end === 'string' ? Date.parse(end) : 0;
-      const since = typeof begin === 'string' ? Date.parse(begin) : Number.NaN;
+      if (!subnets) throw new RipstopError('ELEASE', `${this.location}: ${key} is not a subnet`);
+      const where = `${this.location}: ${key}`;
+      const raw = parseJson(text, where);
+      const { Expires, Since } = readKnown(TIMES, raw, where);
       return {
         ...subnets,
         key,
-        attributes,
-        expiresAt: Number.isNaN(expiresAt) ? 0 : expiresAt,
+        attributes: readAttributes(raw, where),
+        expiresAt: Expires ?? 0,
         node: undefined,
-        since: Number.isNaN(since) ? undefined : since,
+        since: Since,
       };
     } catch (error) {
       return toError(error);
@@ -314,13 +309,12 @@ export class FileStore implements LeaseStore {
   async #put(lease: Lease): Promise<Lease> {
     this.#own = lease.key;
     if (this.#book) this.#book.own = lease.key;
-    const expires = lease.expiresAt ? { Expires: new Date(lease.expiresAt).toISOString() } : {};
-    // The clock of the file server: those of two nodes may differ.
-    const since = { Since: new Date(lease.since ?? Date.now() + this.#skewMs).toISOString() };
-    await this.#table.put(
-      lease.key,
-      JSON.stringify({ ...JSON.parse(formatAttributes(lease.attributes)), ...since, ...expires }),
-    );
+    await this.#table.put(lease.key, {
+      ...attributesJson(lease.attributes),
+      // The clock of the file server: those of two nodes may differ.
+      Since: new Date(lease.since ?? Date.now() + this.#skewMs).toISOString(),
+      ...(lease.expiresAt ? { Expires: new Date(lease.expiresAt).toISOString() } : {}),
+    });
     return lease;
   }
 

@@ -46,7 +46,7 @@ export interface LeaseFile {
   readSome?(keys: Iterable<string>): Promise<Map<string, string | undefined>>;
   /** What a change of `name` in the watched directory `path` means; null: the system gave no name. */
   meaning(path: string, name: string | null): Meaning;
-  put(key: string, text: string): Promise<void>;
+  put(key: string, lease: object): Promise<void>;
   remove(key: string): Promise<void>;
 }
 
@@ -117,8 +117,8 @@ class DirectoryTable implements LeaseFile {
     return name === 'lock' ? 'nothing' : 'all';
   }
 
-  async put(key: string, text: string): Promise<void> {
-    await writeFileAtomic(join(this.#subnets, key), `${text}\n`);
+  async put(key: string, lease: object): Promise<void> {
+    await writeFileAtomic(join(this.#subnets, key), `${JSON.stringify(lease)}\n`);
   }
 
   async remove(key: string): Promise<void> {
@@ -168,9 +168,9 @@ class SingleFileTable implements LeaseFile {
     return name === null || name === basename(this.#path) ? 'all' : 'nothing';
   }
 
-  async put(key: string, text: string): Promise<void> {
+  async put(key: string, lease: object): Promise<void> {
     const whole = await this.#load();
-    await this.#store({ ...whole, subnets: { ...whole.subnets, [key]: JSON.parse(text) } });
+    await this.#store({ ...whole, subnets: { ...whole.subnets, [key]: lease } });
   }
 
   async remove(key: string): Promise<void> {

@@ -8,11 +8,6 @@ export const VIEW_PATH = '/api/view';
 export const CAPTURE_PATH = '/api/capture';
 export const DOWNLOAD_PATH = '/api/capture.pcapng';
 
-/** Answer of GET /web on the agent's socket: the link with its token; null if there is no web UI. */
-export interface WebLink {
-  readonly link: string | null;
-}
-
 /** Answer of GET /api/view. `?since=` names the last sample that the browser has. */
 export interface View {
   readonly now: number;

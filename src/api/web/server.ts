@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { codeOf, describeError, RipstopError } from '../../base/errors.ts';
 import { integer, listOf, readObject, required, text } from '../../base/schema.ts';
 import { selectTarget } from '../capture.ts';
-import { createListener, targetOf } from '../listener.ts';
+import { createListener, readJson, targetOf } from '../listener.ts';
 import { isAllowedHost, isAuthorized, type WebOptions, webLink } from './access.ts';
 import { type Asset, readAssets } from './assets.ts';
 import { BufferedCapture } from './buffered-capture.ts';
@@ -138,7 +138,7 @@ export class WebServer {
       case `GET ${CAPTURE_PATH}`:
         return json(response, this.#captured(number('id'), number('after')));
       case `POST ${CAPTURE_PATH}`: {
-        const capture = readRequest(await body(request));
+        const capture = readRequest(await readJson(request, BODY_MAX));
         // Sequential, so that two requests do not both replace the capture.
         const started = this.#starting.then(() => this.#start(capture));
         this.#starting = started.catch(() => undefined);
@@ -169,19 +169,6 @@ export class WebServer {
     this.#capture?.stop();
     this.#capture = await BufferedCapture.start(this.#captures + 1, request, hub);
     this.#captures++;
-  }
-}
-
-async function body(request: IncomingMessage): Promise<unknown> {
-  let written = '';
-  for await (const chunk of request.setEncoding('utf8')) {
-    written += chunk;
-    if (written.length > BODY_MAX) throw new RipstopError('ECONFIG', `more than ${BODY_MAX} bytes`);
-  }
-  try {
-    return JSON.parse(written);
-  } catch {
-    throw new RipstopError('ECONFIG', 'the body is not JSON');
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Agent } from '../../agent/agent.ts';
-import type { PeerHealth } from '../../agent/probe/peer-monitor.ts';
+import type { PeerHealth } from '../../agent/probe/probe-window.ts';
 import type { CounterSnapshot } from '../../dataplane/dataplane.ts';
 import type { DebugApi } from '../routes.ts';
 import { debugApiOf } from '../server.ts';

@@ -1,5 +1,6 @@
 import { fstatSync } from 'node:fs';
 import { type DestinationStream, pino } from 'pino';
+import { anyValue, mapOf, readJson } from '../schema.ts';
 
 /** Lines that wait while standard error takes none. */
 const KEPT_BYTES = 1 << 20;
@@ -24,7 +25,7 @@ function isReadByPeople(): boolean {
 
 /** `2026-11-29T21:54:00.000Z WARN  store: lease store unreachable (endpoint=…)` of one line of JSON. */
 export function logText(line: string): string {
-  const entry = JSON.parse(line) as Record<string, unknown>;
+  const entry = readJson(mapOf(anyValue()), line, 'log line');
   const { level, time, component, msg } = entry;
   const fields = Object.entries(entry).flatMap(([name, value]) =>
     HEAD.has(name) ? [] : [`${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`],

@@ -1,78 +1,88 @@
 import { formatIp } from '../../../encap/wire/addresses.ts';
 import { elementAt } from '../../base/at.ts';
+import { boolean, nullable, number, oneOf, record, string, type ValueOf } from '../../base/schema.ts';
 import type { CaptureContext } from '../live/context.ts';
 import type { FlowEntry } from './flow-entry.ts';
 import { EGRESS } from './flow-fields.ts';
 import type { FlowTable } from './flow-table.ts';
 
 /** Counts of a flow, or of all flows of a peer in one direction. */
-export interface FlowCounts {
+const flowCounts = record({
   /** Forwarded packets and IP bytes, as on the wire. */
-  readonly packets: number;
-  readonly bytes: number;
+  packets: number,
+  bytes: number,
   /** Packets per second and bits per second, over the last one to two seconds. */
-  readonly packetRate: number;
-  readonly bitRate: number;
+  packetRate: number,
+  bitRate: number,
   /** Packets dropped by this node. */
-  readonly drops: number;
+  drops: number,
   /** Retransmitted TCP segments. */
-  readonly retransmissions: number;
+  retransmissions: number,
   /** From a TCP segment at this node to its acknowledgement, smoothed and minimum; null if unknown. */
-  readonly rttMs: number | null;
-  readonly rttMinMs: number | null;
-}
+  rttMs: nullable(number),
+  rttMinMs: nullable(number),
+});
 
 /** One flow: a 5-tuple in one direction. */
-export interface FlowRow extends FlowCounts {
-  readonly device: string;
+export const flowRow = record({
+  ...flowCounts.fields,
+  device: string,
   /** egress: to the peer; ingress: from it. */
-  readonly direction: 'egress' | 'ingress';
+  direction: oneOf(['egress', 'ingress']),
   /** `tcp`, `udp`, `icmp`, `icmp6`, `sctp`, or the number. */
-  readonly protocol: string;
-  readonly source: string;
-  readonly sourcePort: number | null;
-  readonly destination: string;
-  readonly destinationPort: number | null;
-  readonly peer: string | null;
-  readonly peerAddress: string | null;
+  protocol: string,
+  source: string,
+  sourcePort: nullable(number),
+  destination: string,
+  destinationPort: nullable(number),
+  peer: nullable(string),
+  peerAddress: nullable(string),
   /** Verdict of the last dropped packet. */
-  readonly dropReason: string | null;
+  dropReason: nullable(string),
   /** FIN or RST was seen. */
-  readonly ending: boolean;
+  ending: boolean,
   /** ISO time of the first and the last packet. */
-  readonly first: string;
-  readonly last: string;
-}
+  first: string,
+  last: string,
+});
 
 /** All flows of a peer. */
-export interface FlowPeerRow {
-  readonly device: string;
-  readonly peer: string | null;
-  readonly peerAddress: string | null;
+export const flowPeerRow = record({
+  device: string,
+  peer: nullable(string),
+  peerAddress: nullable(string),
   /** Flows of this peer that are in the table. */
-  readonly flows: number;
-  readonly egress: FlowCounts;
-  readonly ingress: FlowCounts;
-}
+  flows: number,
+  egress: flowCounts,
+  ingress: flowCounts,
+});
+
+/** The flow table of one data plane, without its flows. */
+export const flowOverview = record({
+  /** Of the overlay. */
+  device: string,
+  /** ISO time since when it counts. */
+  since: string,
+  /** Seconds that the rates are taken over. */
+  rateSeconds: number,
+  /** Sampled frames, frames that came too fast to be sampled, and frames that are not IP. */
+  frames: record({ seen: number, unsampled: number, other: number }),
+  /** Share of the recent frames that was sampled; below 1 all counts are scaled estimates. */
+  sampled: number,
+  table: record({
+    capacity: number,
+    flows: number,
+    /** Number and counts of flows that were evicted to make room. */
+    evicted: record({ flows: number, packets: number, bytes: number }),
+  }),
+});
+
+export type FlowCounts = ValueOf<typeof flowCounts>;
+export type FlowRow = ValueOf<typeof flowRow>;
+export type FlowPeerRow = ValueOf<typeof flowPeerRow>;
 
 /** The flow table of one data plane. */
-export interface FlowReport {
-  /** Overlay device. */
-  readonly device: string;
-  /** ISO time at which the counting began. */
-  readonly since: string;
-  /** Length of the rate interval, seconds. */
-  readonly rateSeconds: number;
-  /** Sampled frames, frames that came too fast to be sampled, and frames that are not IP. */
-  readonly frames: { readonly seen: number; readonly unsampled: number; readonly other: number };
-  /** Share of the recent frames that was sampled; below 1 all counts are scaled estimates. */
-  readonly sampled: number;
-  readonly table: {
-    readonly capacity: number;
-    readonly flows: number;
-    /** Number and counts of flows that were evicted to make room. */
-    readonly evicted: { readonly flows: number; readonly packets: number; readonly bytes: number };
-  };
+export interface FlowReport extends ValueOf<typeof flowOverview> {
   readonly flows: readonly FlowRow[];
   readonly peers: readonly FlowPeerRow[];
 }

@@ -1,5 +1,6 @@
 import { viewOf } from '../../../encap/wire/addresses.ts';
 import { describeError, RipstopError } from '../../base/errors.ts';
+import { parseJson } from '../../base/schema.ts';
 import {
   KIND_EGRESS,
   KIND_INGRESS,
@@ -73,7 +74,7 @@ export async function readRecordStream(chunks: AsyncIterable<Uint8Array>): Promi
 
 function contextOf(source: ByteSource, body: DataView): CaptureContext {
   try {
-    return readContext(JSON.parse(new TextDecoder().decode(body)));
+    return readContext(parseJson(new TextDecoder().decode(body), 'context'));
   } catch (error) {
     return broken(source, describeError(error));
   }

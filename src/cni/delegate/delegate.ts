@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { messageOf } from '../../base/errors.ts';
+import { parseJson } from '../../base/schema.ts';
 import { decodeResult } from '../result/decode.ts';
 import type { Result } from '../result/types.ts';
 import type { Command } from '../skel/environment.ts';
@@ -36,9 +37,9 @@ async function hand(call: Call, type: string, command: Command, config: Json): P
 function parseResult(stdout: string, call: Call, type: string): Result {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(stdout);
+    parsed = parseJson(stdout, `result of ${type}`);
   } catch (error) {
-    throw new CniError(CODE.DECODE_FAILURE, `result of ${type} is no JSON: ${messageOf(error)}`);
+    throw new CniError(CODE.DECODE_FAILURE, messageOf(error));
   }
   return decodeResult(parsed, call.version, `result of ${type}`);
 }

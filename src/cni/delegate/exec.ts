@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { hasCode } from '../../base/errors.ts';
+import { parseJson } from '../../base/schema.ts';
 import { decodeError } from '../result/decode.ts';
 import type { Environment } from '../skel/environment.ts';
 import { CniError, CODE } from '../skel/errors.ts';
@@ -80,7 +81,7 @@ function pluginError(file: string, stdout: string, stderr: string, status: strin
     );
   }
   try {
-    return decodeError(JSON.parse(stdout), name, status);
+    return decodeError(parseJson(stdout, name), name, status);
   } catch {
     return new CniError(
       CODE.INTERNAL,

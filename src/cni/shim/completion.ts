@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { basename } from 'node:path';
 import { describeError } from '../../base/errors.ts';
+import { parseJson } from '../../base/schema.ts';
 import { withFlock } from '../../net/file-lock.ts';
 import { decodeError } from '../result/decode.ts';
 import { CODE } from '../skel/errors.ts';
@@ -271,7 +272,7 @@ export class RecordedCalls {
 
 function readProblem(stdout: string): { code: number; text: string } {
   try {
-    const { code, message, details } = decodeError(JSON.parse(stdout), 'error object');
+    const { code, message, details } = decodeError(parseJson(stdout, 'error object'), 'error object');
     return { code, text: details ? `${message}: ${details}` : message };
   } catch {
     return { code: CODE.INTERNAL, text: stdout.trim() || 'no error object' };

@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type Shape, text } from '../../base/schema.ts';
+import { parseJson, type Shape, text } from '../../base/schema.ts';
 import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { DEFAULT_DATA_DIR } from '../ipam/host-local/config.ts';
 import { CWD } from '../skel/environment.ts';
@@ -16,7 +16,7 @@ const configFields = {
 /** What is needed of the configuration of a recorded call; nothing where it is malformed: no plugin works on it then. */
 function configOf(call: RecordedCall): Partial<Shape<typeof configFields>> {
   try {
-    return readIgnoringUnknown(configFields, JSON.parse(call.request.stdin), '');
+    return readIgnoringUnknown(configFields, parseJson(call.request.stdin, 'configuration'), '');
   } catch {
     return {};
   }

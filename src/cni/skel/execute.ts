@@ -1,4 +1,6 @@
 import { messageOf } from '../../base/errors.ts';
+import { readJson } from '../../base/schema.ts';
+import { anyObject } from '../config/ignore-unknown.ts';
 import type { Result } from '../result/types.ts';
 import { type Command, type Environment, isGoTrue, readEnvironment } from './environment.ts';
 import { CniError, CODE } from './errors.ts';
@@ -18,18 +20,11 @@ export interface Input {
 
 /** Reads a configuration. Does not throw: the environment is checked first, and its errors name the configuration's version. */
 export function parseInput(stdin: string): Input {
-  const refused = (why: string): Input => ({
-    stdin,
-    config: {},
-    fault: new CniError(CODE.DECODE_FAILURE, `error unmarshall network config: ${why}`),
-  });
   try {
-    const config: unknown = JSON.parse(stdin);
-    if (typeof config !== 'object' || config === null || Array.isArray(config))
-      return refused('it is not a JSON object');
-    return { stdin, config: config as Record<string, unknown>, fault: undefined };
+    return { stdin, config: readJson(anyObject(''), stdin, 'configuration'), fault: undefined };
   } catch (error) {
-    return refused(messageOf(error));
+    const what = `error unmarshall network config: ${messageOf(error)}`;
+    return { stdin, config: {}, fault: new CniError(CODE.DECODE_FAILURE, what) };
   }
 }
 

@@ -1,10 +1,10 @@
-import type { FindingKind } from '../doctor/finding.ts';
+import type { Finding } from '../doctor/finding.ts';
 import type { ExplanationText } from './text.ts';
 
 const DOCTOR = '`ripstop doctor` names the place and the command that fixes it.';
 
 /** By kind of finding of `ripstop doctor`. */
-export const FINDINGS: Readonly<Record<FindingKind, ExplanationText>> = {
+export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
   'not-ready': {
     meaning: 'The node does not carry packets of pods as it is configured to.',
     cause:

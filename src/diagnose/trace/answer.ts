@@ -1,4 +1,6 @@
-/** The packet to be traced, and where it begins. Crosses the socket as JSON. */
+import { boolean, listOf, nullable, oneOf, record, string, type ValueOf } from '../../base/schema.ts';
+
+/** The packet to be traced, and where it begins; the body of POST /trace. */
 export interface TraceRequest {
   readonly source: string;
   readonly destination: string;
@@ -12,39 +14,44 @@ export interface TraceRequest {
 }
 
 /** A packet on the underlay. */
-export interface TraceArrival {
+const arrival = record({
   /** Underlay addresses. */
-  readonly from: string;
-  readonly to: string;
+  from: string,
+  to: string,
   /** UDP payload in base64; null: the bare packet, by a plain route. */
-  readonly payload: string | null;
-}
+  payload: nullable(string),
+});
 
-export interface TraceStep {
+const step = record({
   /** `route`, `neighbour`, `peer`: what was looked at. */
-  readonly step: string;
-  readonly ok: boolean;
-  readonly text: string;
-}
+  step: string,
+  ok: boolean,
+  text: string,
+});
 
 /**
  * `forwarded`: sent to a peer; `delivered`: reaches a pod or the node; `routed-elsewhere`: leaves by an interface outside
  * the overlay; `dropped`: lost on this node.
  */
-export type Outcome = 'forwarded' | 'delivered' | 'routed-elsewhere' | 'dropped';
+const outcome = oneOf(['forwarded', 'delivered', 'routed-elsewhere', 'dropped']);
 
 /** What one node would do with a packet. */
-export interface TraceAnswer {
-  readonly node: string;
-  /** The packet in tcpdump's words. */
-  readonly packet: string;
-  readonly steps: readonly TraceStep[];
-  readonly outcome: Outcome;
-  readonly verdict: string;
+export const traceAnswer = record({
+  node: string,
+  /** The packet in the notation of tcpdump. */
+  packet: string,
+  steps: listOf(step),
+  outcome,
+  verdict: string,
   /** What to do about it, null where nothing is wrong. */
-  readonly remedy: string | null;
-  /** As it leaves for the peer. */
-  readonly departure: (TraceArrival & { readonly peer: string }) | null;
+  remedy: nullable(string),
+  /** The packet as it is sent to the peer. */
+  departure: nullable(record({ ...arrival.fields, peer: string })),
   /** Name of the peer that the packet came from; null when it begins here. */
-  readonly ingressPeer: string | null;
-}
+  ingressPeer: nullable(string),
+});
+
+export type TraceArrival = ValueOf<typeof arrival>;
+export type TraceStep = ValueOf<typeof step>;
+export type Outcome = ValueOf<typeof outcome>;
+export type TraceAnswer = ValueOf<typeof traceAnswer>;

@@ -1,4 +1,4 @@
-import { RipstopError } from '../../base/errors.ts';
+import { anyValue, listOf, mapOf, readJson, record } from '../../base/schema.ts';
 import { runNft, throwNftError } from './run.ts';
 
 /*
@@ -8,6 +8,8 @@ import { runNft, throwNftError } from './run.ts';
 
 /** One command or object of libnftables' JSON, as in `{ add: { table: { family: 'ip', name: 'x' } } }`. */
 export type NftObject = Readonly<Record<string, unknown>>;
+
+const OUTPUT = record({ nftables: listOf(mapOf(anyValue())) });
 
 /** Runs the commands as one transaction. @throws RipstopError ECOMMAND with nft's message; nothing was changed then */
 export async function applyNft(netns: string, commands: readonly NftObject[]): Promise<void> {
@@ -24,7 +26,7 @@ export async function applyNftScript(netns: string, script: string): Promise<voi
 
 /**
  * The objects of `nft list <what>`, as in `['table', 'inet', 'ripstop']`; an empty list when that is not there.
- * @throws RipstopError ECOMMAND, or EBADMSG when the output is not JSON
+ * @throws RipstopError ECOMMAND, or EBADMSG for output of another form
  */
 export async function listNft(netns: string, what: readonly string[]): Promise<NftObject[]> {
   const result = await runNft(netns, `list ${what.join(' ')}`, 'listing');
@@ -32,17 +34,7 @@ export async function listNft(netns: string, what: readonly string[]): Promise<N
     if (/No such file or directory/.test(result.stderr)) return [];
     throwNftError(`nft list ${what.join(' ')}`, result);
   }
-  const parsed = parse(result.stdout);
-  return parsed.filter(object => !('metainfo' in object));
-}
-
-function parse(text: string): NftObject[] {
-  if (text.trim() === '') return [];
-  try {
-    const { nftables } = JSON.parse(text) as { nftables?: unknown };
-    if (Array.isArray(nftables)) return nftables as NftObject[];
-  } catch (error) {
-    throw new RipstopError('EBADMSG', 'nft -j list: the output is not JSON', undefined, { cause: error });
-  }
-  throw new RipstopError('EBADMSG', 'nft -j list: the output has no "nftables" list');
+  if (result.stdout.trim() === '') return [];
+  const { nftables } = readJson(OUTPUT, result.stdout, 'nft -j list', 'EBADMSG');
+  return nftables.filter(object => !('metainfo' in object));
 }

@@ -3,8 +3,6 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { PeerStatus, Status } from '../../../src/api/status.ts';
-import type { DropStatus } from '../../../src/diagnose/drops.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
 import { LabEtcd } from '../../support/agents/etcd-in-lab.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
@@ -61,8 +59,7 @@ for (const kind of ['file', 'etcd'] as const)
 
       // As a node that was reinstalled: another MAC under the same address.
       const macOf = async (node: Node) =>
-        (await agentOf(one).ask<PeerStatus[]>('/peers')).find(({ address }) => address === node.underlay[4])
-          ?.mac;
+        (await agentOf(one).ask('/peers')).find(({ address }) => address === node.underlay[4])?.mac;
       const former = await macOf(three);
       await agentOf(three).stop('SIGKILL');
       rmSync(join(agentOf(three).stateDir, 'vtep.json'));
@@ -75,7 +72,7 @@ for (const kind of ['file', 'etcd'] as const)
 
       three.ns.ip('addr del 172.31.0.3/24 dev eth0', 'addr add 172.31.0.33/24 dev eth0');
       await until('the new address', async () =>
-        (await agentOf(one).ask<PeerStatus[]>('/peers')).some(({ address }) => address === '172.31.0.33'),
+        (await agentOf(one).ask('/peers')).some(({ address }) => address === '172.31.0.33'),
       );
       await until('traffic with the new address', () => reaches(one, three) && reaches(three, five));
       const changed = await toThree.end();
@@ -103,9 +100,9 @@ for (const kind of ['file', 'etcd'] as const)
         `${kind}: MAC and address changed, ${changed.lost} pings of ${1000 / EVERY_MS} a second lost, longest gap ${changed.gapMs} ms; killed, ${killed.gapMs} ms`,
       );
       for (const node of [one, two]) {
-        const status = await agentOf(node).ask<Status>('/status');
+        const status = await agentOf(node).ask('/status');
         t.match(status, { ready: true, networkStarts: 1, failedRepairs: 0, rejected: [] });
-        const drops = await agentOf(node).ask<DropStatus[]>('/drops');
+        const drops = await agentOf(node).ask('/drops');
         const lost = drops.filter(
           ({ direction, reason }) => direction === 'ingress' && reason !== 'multicast',
         );

@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { Status } from '../../../src/api/status.ts';
-import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
+import type { Status } from '../../../src/api/answers.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { labFor } from '../../support/lab.ts';
@@ -14,7 +13,7 @@ import { skipUnless } from '../../support/skip-unless.ts';
 const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft') };
 const LEGACY = { skip: SKIP.skip || skipUnless('iptables-legacy', 'iptables-legacy-restore', 'flock') };
 
-const statusOf = (agent: TestAgent): Promise<Status> => agent.ask<Status>('/status');
+const statusOf = (agent: TestAgent): Promise<Status> => agent.ask('/status');
 const reaches = (from: Node, to: Node): boolean =>
   from.pods[0]!.ns.attempt(['ping', '-c1', '-W1', to.pods[0]!.address[4]]).code === 0;
 
@@ -60,7 +59,7 @@ t.test('another program holds the xtables lock (A18): packets flow, the reason i
     async () => /rules: .*(xtables lock|lock: Resource)/.test((await statusOf(agent)).reasons.join()),
     60_000,
   );
-  const { findings } = await agent.ask<Diagnosis>('/doctor');
+  const { findings } = await agent.ask('/doctor');
   t.match(
     findings.find(({ kind }) => kind === 'not-ready'),
     { severity: 'fault', what: /rules: .*(xtables lock|lock: Resource)/ },

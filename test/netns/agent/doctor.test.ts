@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { PeerStatus } from '../../../src/api/status.ts';
 import type { Diagnosis, Finding } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
 import { FlannelNode } from '../../support/agents/flannel-node.ts';
@@ -91,7 +90,7 @@ t.test(
     await t.test('agent of a peer ended', async t => {
       await agents[2]!.stop();
       await until('its liveness key to expire', async () =>
-        (await agent.ask<PeerStatus[]>('/peers')).some(({ node }) => node === null),
+        (await agent.ask('/peers')).some(({ node }) => node === null),
       );
       t.match(ofKind(doctor(agent).findings, 'port-filtered'), [
         { what: /the node at 172\.31\.0\.3 .* its agent does not run: the store has no sign of life of it/ },
@@ -132,7 +131,7 @@ t.test(
         BackendData: { VNI: 2, VtepMAC: '0a:00:00:00:00:77' },
       });
       write('10.244.78.0-24', { PublicIP: '172.31.0.78', BackendType: 'host-gw' });
-      const peers = await agent.ask<PeerStatus[]>('/peers');
+      const peers = await agent.ask('/peers');
       write('10.244.79.0-24', {
         PublicIP: '172.31.0.79',
         BackendType: 'vxlan',

@@ -5,8 +5,6 @@ import t from 'tap';
 import { must } from '../../../bench/lab/command.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { PeerStatus, Status } from '../../../src/api/status.ts';
-import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor, TestAgent } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
 import { skipUnless } from '../../support/skip-unless.ts';
@@ -53,7 +51,7 @@ t.test(
       for (let i = 0; i < 3; i++)
         await until('a full packet', () => from!.pods[0]!.ns.attempt(ping).code === 0);
     }
-    const [peer] = await agents[0]!.ask<PeerStatus[]>('/peers');
+    const [peer] = await agents[0]!.ask('/peers');
     t.ok(peer!.traffic!.ingress.frames >= 6);
   },
 );
@@ -93,9 +91,9 @@ t.test('two nodes with one public address: the second is refused until the first
   const { lease } = await first!.ready(0);
   second!.start();
   await until('it to be refused', async () =>
-    (await second!.ask<Status>('/status')).reasons.join().includes('node node1 is alive'),
+    (await second!.ask('/status')).reasons.join().includes('node node1 is alive'),
   );
-  t.equal((await first!.ask<Status>('/status')).ready, true);
+  t.equal((await first!.ask('/status')).ready, true);
   await first!.stop();
   t.equal((await second!.ready(0)).lease!.key, lease!.key, 'its lease is taken over');
 });
@@ -117,9 +115,7 @@ t.test('disk full: not ready, with the reason; ready when there is room', SKIP, 
     // That is the point.
   }
   agents[0]!.start(`--subnet-file=${small}/subnet.env`);
-  await until('the reason', async () =>
-    (await agents[0]!.ask<Status>('/status')).reasons.join().includes('ENOSPC'),
-  );
+  await until('the reason', async () => (await agents[0]!.ask('/status')).reasons.join().includes('ENOSPC'));
   rmSync(filler);
   await agents[0]!.ready(0);
   t.match(must(['cat', `${small}/subnet.env`]), 'FLANNEL_MTU=1450');
@@ -174,7 +170,7 @@ t.test('NET_ADMIN and NET_RAW are enough', { skip: SKIP.skip || skipUnless('setp
     'traffic',
     () => one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[4]]).code === 0,
   );
-  const { findings } = await agents[0]!.ask<Diagnosis>('/doctor');
+  const { findings } = await agents[0]!.ask('/doctor');
   t.same(
     findings.filter(({ kind }) => kind !== 'bridge-netfilter-missing'),
     [],

@@ -6,8 +6,6 @@ import t from 'tap';
 import type { Namespace } from '../../../bench/lab/namespace.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { Status } from '../../../src/api/status.ts';
-import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { configurationOf, runCommand } from '../../support/agents/run-node.ts';
@@ -81,7 +79,7 @@ t.test(
     const [agent] = agents;
     const { ns } = lab.nodes[0]!;
     const cni = join(agent!.stateDir, 'cni.sock');
-    const { pid } = await agent!.ask<Status>('/status');
+    const { pid } = await agent!.ask('/status');
     await until('all listeners', () =>
       [8081, 8473].every(port => code(ns, `http://127.0.0.1:${port}/`) !== 0),
     );
@@ -106,7 +104,7 @@ t.test(
     await until('the socket', async () => (await codeOf(agent!.socket, '/status')) === 200);
     t.match(await version(ns, cni), 'supportedVersions', 'the CNI socket answers');
 
-    const status = await agent!.ask<Status>('/status');
+    const status = await agent!.ask('/status');
     t.equal(status.pid, pid, 'the same process');
     t.equal(status.uncaught, null);
     t.same(
@@ -195,14 +193,14 @@ t.test('taken ports and sockets: packets flow, each is named, and opened when it
     lab.nodes[0]!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', lab.nodes[1]!.pods[0]!.address[4]]).code === 0;
   await until('packets to flow', pings);
   const problems = async () =>
-    (await agent!.ask<Status>('/status')).endpoints.filter(({ problem }) => problem !== null);
+    (await agent!.ask('/status')).endpoints.filter(({ problem }) => problem !== null);
   await until('all four to be named', async () => (await problems()).length === 4);
   for (const { name, problem } of await problems())
     t.match(problem, name === 'cni' ? /cni\.sock/ : /EADDRINUSE/, `${name}: ${problem}`);
-  const { ready, reasons } = await agent!.ask<Status>('/status');
+  const { ready, reasons } = await agent!.ask('/status');
   t.equal(ready, false, 'pods cannot be wired: not ready');
   t.match(reasons.join(), 'cni: ');
-  const { findings } = await agent!.ask<Diagnosis>('/doctor');
+  const { findings } = await agent!.ask('/doctor');
   const closed = findings.filter(({ kind }) => kind === 'endpoint-closed').map(({ what }) => what);
   t.equal(closed.length, 4, closed.join('\n'));
   t.match(closed.join(), '127.0.0.1:8081');
@@ -260,7 +258,7 @@ t.test(
     const status = await agent!.ready(1);
     t.match(status.uncaught, { count: 2, message: 'a bug in a promise' });
     t.match(ns.must(['curl', '-s', 'http://127.0.0.1:9433/metrics']), 'ripstop_uncaught_errors_total 2\n');
-    const { findings } = await agent!.ask<Diagnosis>('/doctor');
+    const { findings } = await agent!.ask('/doctor');
     t.match(findings.find(({ kind }) => kind === 'uncaught-error')?.what, '2 times');
   },
 );

@@ -2,7 +2,6 @@ import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { Status } from '../../../src/api/status.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { stays } from '../../support/agents/stays.ts';
 import { labFor } from '../../support/lab.ts';
@@ -29,7 +28,7 @@ for (const tool of ['nftables', 'iptables'] as const)
 
       const ping = (address: string) => ['ping', '-c1', '-W1', address];
       await until('pods', () => one.pods[0]!.ns.attempt(ping(two.pods[0]!.address[4])).code === 0);
-      const [far] = (await blues[1]!.ask<Status>('/status')).overlays;
+      const [far] = (await blues[1]!.ask('/status')).overlays;
       const base = far!.subnets[0]!.split('/')[0]!;
       await until('the other network', () => one.ns.attempt(ping(base)).code === 0);
 
@@ -38,7 +37,7 @@ for (const tool of ['nftables', 'iptables'] as const)
       t.match(rules(), named);
       // Three comparisons, one per second: an agent that took the other's rules for damage to its own would repair them.
       const repairs = async () => {
-        const all = await Promise.all([reds[0]!, blues[0]!].map(agent => agent.ask<Status>('/status')));
+        const all = await Promise.all([reds[0]!, blues[0]!].map(agent => agent.ask('/status')));
         return all.map(status => [status.rules?.repaired, status.repairs, status.failedRepairs]);
       };
       await stays(t, 'nothing is repaired', repairs, Array(2).fill([0, {}, 0]), 3500);

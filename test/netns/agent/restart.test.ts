@@ -3,8 +3,6 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { Status } from '../../../src/api/status.ts';
-import type { DropStatus } from '../../../src/diagnose/drops.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { labFor } from '../../support/lab.ts';
@@ -60,9 +58,9 @@ for (const backend of ['vxlan', 'udp'] as const)
     const outcomes = [await there.end(), await back.end()];
     t.comment(`${backend}: gaps of ${outcomes.map(outcome => outcome.gapMs).join(' and ')} ms`);
     t.equal(stateOf(agent), before, 'same subnet, same MAC, same rules, nothing stale');
-    await until('the lease confirmed', async () => !(await agent.ask<Status>('/status')).store.borrowed);
-    t.equal((await agent.ask<Status>('/status')).networkStarts, 1);
-    const drops = await agent.ask<DropStatus[]>('/drops');
+    await until('the lease confirmed', async () => !(await agent.ask('/status')).store.borrowed);
+    t.equal((await agent.ask('/status')).networkStarts, 1);
+    const drops = await agent.ask('/drops');
     t.same(
       drops.filter(({ reason }) => reason !== 'multicast'),
       [],

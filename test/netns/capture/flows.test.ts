@@ -3,7 +3,7 @@ import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { FlowsAnswer } from '../../../src/api/flows.ts';
+import type { FlowsAnswer } from '../../../src/api/answers.ts';
 import type { FlowRecord } from '../../../src/capture/flows/flow-log.ts';
 import type { FlowRow } from '../../../src/capture/flows/flow-report.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
@@ -208,12 +208,15 @@ t.test('the agent: names of the leases; plain routes have no flows to show', { s
   const [agent] = agents;
   await agent!.ask('/flows');
   one.pods[0]!.ns.must(['ping', ...allAtOnce(3), two.pods[0]!.address[4]]);
-  const answer = await agent!.ask<FlowsAnswer>('/flows?sort=packets&limit=1');
+  const answer = await agent!.ask('/flows', '?sort=packets&limit=1');
   t.match(answer, { flows: [{ packets: 3, protocol: 'icmp', peerAddress: two.underlay[4] }] });
   t.equal(answer.flows.length, 1);
   t.ok(answer.total >= 2, `${answer.total} flows`);
-  await t.rejects(agent!.ask('/flows?sort=bytez'), { code: 'ECONFIG', hint: 'did you mean "bytes"?' });
-  await t.rejects(agent!.ask('/flows?limit=x'), { code: 'ECONFIG', message: /limit "x" is no whole number/ });
+  await t.rejects(agent!.ask('/flows', '?sort=bytez'), { code: 'ECONFIG', hint: 'did you mean "bytes"?' });
+  await t.rejects(agent!.ask('/flows', '?limit=x'), {
+    code: 'ECONFIG',
+    message: /limit "x" is no whole number/,
+  });
   store.write({ Backend: { Type: 'host-gw' } });
   agent!.signal('SIGHUP');
   await until('plain routes', async () => {

@@ -2,8 +2,7 @@ import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { postJson } from '../../../src/api/client.ts';
-import type { Status } from '../../../src/api/status.ts';
+import { requestTrace } from '../../../src/api/client.ts';
 import type { PathRow } from '../../../src/capture/correlate/rows.ts';
 import { requestOf, showTrace } from '../../../src/cli/commands/packets/trace-run.ts';
 import type { TraceAnswer } from '../../../src/diagnose/trace/answer.ts';
@@ -83,7 +82,7 @@ for (const [mode, family] of [
     /** As the command does, in this process: the socket is a file. */
     const foretell = async (node: Node, src: string, dst: string, more: { size?: number } = {}) => {
       const request = requestOf({ src, dst, socket: socketOf(node), ...more });
-      return showTrace([await postJson<TraceAnswer>(socketOf(node), '/trace', request)]);
+      return showTrace([await requestTrace(socketOf(node), request)]);
     };
     const lost = (text: string, expected: RegExp) => {
       t.match(text, expected);
@@ -243,14 +242,14 @@ t.test(
       destinationPort: 0,
       size: 84,
     };
-    const { overlays } = await agents[1]!.ask<Status>('/status');
+    const { overlays } = await agents[1]!.ask('/status');
     one.ns.must(['bridge', 'fdb', 'del', overlays[0]!.mac!, 'dev', 'flannel.1']);
     // At once: the agent is about to repair it.
-    t.match(await postJson<TraceAnswer>(agents[0]!.socket, '/trace', request), {
+    t.match(await requestTrace(agents[0]!.socket, request), {
       ...{ outcome: 'dropped', verdict: /has no forwarding entry/, remedy: /bridge fdb show dev flannel.1/ },
     });
     const refused = (body: object, message: RegExp) =>
-      t.rejects(postJson(agents[0]!.socket, '/trace', body), { code: 'ECONFIG', message });
+      t.rejects(requestTrace(agents[0]!.socket, body), { code: 'ECONFIG', message });
     await refused({ ...request, source: 'nowhere' }, /source: "nowhere" is not an IP address/);
     await refused({ ...request, size: 5 }, /a packet of 5 bytes/);
     await refused({ ...request, source: 'fd00::1' }, /of different families/);

@@ -1,7 +1,5 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import type { LeaseStatus, PeerStatus } from '../../../src/api/status.ts';
-import type { DropStatus } from '../../../src/diagnose/drops.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
 import { skipUnless } from '../../support/skip-unless.ts';
@@ -51,15 +49,15 @@ for (const backend of ['vxlan', 'udp', 'host-gw'] as const)
       lab.nodes[1]!.pods[0]!.address[4],
     ]).stdout;
     t.match(ttl, /ttl=62/, 'two hops from pod to pod');
-    const peers = await agents[0]!.ask<PeerStatus[]>('/peers');
+    const peers = await agents[0]!.ask('/peers');
     t.ok(peers.every(peer => peer.node !== null));
     if (backend !== 'host-gw')
       t.ok(peers.every(peer => peer.traffic!.egress.frames > 0 && peer.traffic!.ingress.frames > 0));
-    const leases = await agents[0]!.ask<LeaseStatus[]>('/leases');
+    const leases = await agents[0]!.ask('/leases');
     t.equal(leases.filter(lease => lease.own).length, 1);
     t.equal(leases.length, 3);
     // Kernels announce multicast memberships on every device; the overlay carries none of it.
-    const drops = (await agents[0]!.ask<DropStatus[]>('/drops')).filter(drop => drop.reason !== 'multicast');
+    const drops = (await agents[0]!.ask('/drops')).filter(drop => drop.reason !== 'multicast');
     t.same(drops, [], 'nothing else was lost');
     await Promise.all(agents.map(agent => agent.stop()));
   });

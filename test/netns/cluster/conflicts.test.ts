@@ -4,7 +4,6 @@ import t, { type Test } from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { PeerStatus, Status } from '../../../src/api/status.ts';
 import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
@@ -21,8 +20,8 @@ const PINGS = 60;
 
 type Backend = 'vxlan' | 'udp' | 'host-gw';
 
-const statusOf = (agent: TestAgent) => agent.ask<Status>('/status');
-const peersOf = (agent: TestAgent) => agent.ask<PeerStatus[]>('/peers');
+const statusOf = (agent: TestAgent) => agent.ask('/status');
+const peersOf = (agent: TestAgent) => agent.ask('/peers');
 const reaches = (from: Node, to: Node, family: 4 | 6) =>
   from.pods[0]!.ns.attempt(['ping', '-c1', '-W1', to.pods[0]!.address[family]]).code === 0;
 

@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { PeerStatus, Status } from '../../../src/api/status.ts';
-import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
+import type { Status } from '../../../src/api/answers.ts';
 import { agentsFor, type TestAgent } from '../../support/agents/agents.ts';
 import { LabEtcd } from '../../support/agents/etcd-in-lab.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
@@ -18,7 +17,7 @@ const FLANNEL = 'subnets/10.244.9.0-24';
 const FLANNEL_LEASE =
   '{"PublicIP":"172.31.0.9","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"0a:00:00:00:00:09"}}';
 
-const statusOf = (agent: TestAgent): Promise<Status> => agent.ask<Status>('/status');
+const statusOf = (agent: TestAgent): Promise<Status> => agent.ask('/status');
 const reaches = (from: Node, to: Node): boolean =>
   from.pods[0]!.ns.attempt(['ping', '-c1', '-W1', to.pods[0]!.address[4]]).code === 0;
 
@@ -57,10 +56,10 @@ t.test(
       networkStarts: 1,
       store: { kept: { why: /revision of etcd went back/ } },
     });
-    t.equal((await agent.ask<PeerStatus[]>('/peers')).length, 2, 'the node of flannel is still a peer');
+    t.equal((await agent.ask('/peers')).length, 2, 'the node of flannel is still a peer');
     t.match(one.ns.must(['ip', 'route']), '10.244.9.0/24');
     for (const [key, value] of etcd.read(`${ROOT}/subnets/`)) t.equal(value, before.get(key), key);
-    const { findings } = await agent.ask<Diagnosis>('/doctor');
+    const { findings } = await agent.ask('/doctor');
     t.match(
       findings.find(({ kind }) => kind === 'store-emptied'),
       { severity: 'fault', what: /came back without leases .* keeping 1 of them until 20/ },

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { Status } from '../../../src/api/status.ts';
 import { agentsFor, type TestAgent } from '../../support/agents/agents.ts';
 import { LabEtcd } from '../../support/agents/etcd-in-lab.ts';
 import { FlannelNode } from '../../support/agents/flannel-node.ts';
@@ -17,7 +16,7 @@ const CONFIG = '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}';
 const reaches = (from: Node, to: Node): boolean =>
   from.pods[0]!.ns.attempt(['ping', '-c1', '-W1', to.pods[0]!.address[4]]).code === 0;
 const macOf = (node: Node): string => node.ns.must(['cat', '/sys/class/net/flannel.1/address']).trim();
-const statusOf = (agent: TestAgent) => agent.ask<Status>('/status');
+const statusOf = (agent: TestAgent) => agent.ask('/status');
 
 t.test(
   'a mixed cluster on a real etcd',

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { PeerStatus, Status } from '../../../src/api/status.ts';
+import type { Status } from '../../../src/api/answers.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
 import { PingStream } from '../../support/agents/ping-stream.ts';
 import { labFor } from '../../support/lab.ts';
@@ -15,7 +15,7 @@ const EVERY_MS = 10;
 /** Pings of more than 6 s: longer than the agent waits before it moves, and several of its comparisons. */
 const SOME_PINGS = 700;
 
-const statusOf = (agent: TestAgent): Promise<Status> => agent.ask<Status>('/status');
+const statusOf = (agent: TestAgent): Promise<Status> => agent.ask('/status');
 const reaches = (from: Node, to: Node, family: 4 | 6 = 4): boolean =>
   from.pods[0]!.ns.attempt(['ping', '-c1', '-W1', to.pods[0]!.address[family]]).code === 0;
 
@@ -107,7 +107,7 @@ t.test('the main address is flushed while a VIP is on the interface (A5)', SKIP,
   one.ns.ip('route add 172.31.0.0/24 dev eth0');
   await until(
     'the VIP taken',
-    async () => (await other.ask<PeerStatus[]>('/peers'))[0]?.address === '172.31.0.100',
+    async () => (await other.ask('/peers'))[0]?.address === '172.31.0.100',
     30_000,
   );
   await agent.ready(1);
@@ -119,7 +119,7 @@ t.test('the main address is flushed while a VIP is on the interface (A5)', SKIP,
   add();
   await until(
     'the published address again',
-    async () => (await other.ask<PeerStatus[]>('/peers'))[0]?.address === '172.31.0.1',
+    async () => (await other.ask('/peers'))[0]?.address === '172.31.0.1',
     30_000,
   );
   await until('traffic', () => reaches(one, two) && reaches(two, one));

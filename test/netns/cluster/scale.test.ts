@@ -2,7 +2,6 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
-import type { Status } from '../../../src/api/status.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
 import { skipUnless } from '../../support/skip-unless.ts';
@@ -45,8 +44,8 @@ t.test(
       node.must(['ip', 'neigh', 'show', 'nud', 'permanent', 'dev', 'flannel.1']).trim().split('\n').length,
       NODES,
     );
-    await until('nothing left to do', async () => (await agent.ask<string[]>('/pending')).length === 0);
-    const status = await agent.ask<Status>('/status');
+    await until('nothing left to do', async () => (await agent.ask('/pending')).length === 0);
+    const status = await agent.ask('/status');
     t.equal(status.failedRepairs, 0);
     const resident = residentKiB(alone.pid);
 

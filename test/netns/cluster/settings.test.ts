@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
-import type { SettingStatus } from '../../../src/api/settings.ts';
-import type { Status } from '../../../src/api/status.ts';
+import type { SettingStatus } from '../../../src/api/answers.ts';
 import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
 import { MAIN } from '../../support/agents/run-node.ts';
 import { labFor } from '../../support/lab.ts';
@@ -38,7 +37,7 @@ t.test('a change of the shape of the device makes it anew', { skip }, async t =>
     store.write(backend(ripstop));
     starts++;
     await until(`the overlay with ${JSON.stringify(ripstop)}`, async () => {
-      const { ready, networkStarts } = await first!.ask<Status>('/status');
+      const { ready, networkStarts } = await first!.ask('/status');
       return ready && networkStarts === starts;
     });
     await carries();
@@ -63,7 +62,7 @@ t.test('a setting of the cluster reaches each node without a restart of its proc
   second!.start('--workers=1');
   for (const agent of agents) await agent.ready(1);
   const settingsOf = async (agent = first!): Promise<Record<string, SettingStatus>> => {
-    const { settings } = await agent.ask<Status>('/status');
+    const { settings } = await agent.ask('/status');
     return Object.fromEntries(settings.map(setting => [setting.name, setting]));
   };
   t.match(await settingsOf(), {
@@ -71,14 +70,14 @@ t.test('a setting of the cluster reaches each node without a restart of its proc
     'offloads.tso': { value: false, origin: 'cluster' },
     sourcePorts: { value: 16, origin: 'default' },
   });
-  t.match((await first!.ask<Status>('/status')).overlays[0]!.offloads, { tso: 'off by configuration' });
+  t.match((await first!.ask('/status')).overlays[0]!.offloads, { tso: 'off by configuration' });
   t.match(await settingsOf(second), { workers: { value: 1, origin: 'flag' } }, 'a flag comes first');
   const shown = one!.ns.must([process.execPath, MAIN, 'status', '--socket', first!.socket]);
   t.match(shown, /^workers +2 +cluster$/m);
   const [, table = ''] = shown.split('\nSETTING');
   t.ok(table.split('\n').every(line => line.length <= 80));
 
-  const { pid } = await first!.ask<Status>('/status');
+  const { pid } = await first!.ask('/status');
   store.write(backend({ workers: 2, txQueueLength: 500 }));
   await until('the new queue length', async () => (await settingsOf()).txQueueLength?.value === 500);
   t.match(

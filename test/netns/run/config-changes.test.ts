@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
-import type { Status } from '../../../src/api/status.ts';
+import type { Status } from '../../../src/api/answers.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
 import { labFor } from '../../support/lab.ts';
 import { skipUnless } from '../../support/skip-unless.ts';
@@ -11,7 +11,7 @@ import { skipUnless } from '../../support/skip-unless.ts';
 
 const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft', 'ip') };
 
-const statusOf = (agent: TestAgent): Promise<Status> => agent.ask<Status>('/status');
+const statusOf = (agent: TestAgent): Promise<Status> => agent.ask('/status');
 const workersOf = ({ settings }: Status) => settings.find(({ name }) => name === 'workers')?.value;
 const savedBy = (agent: TestAgent) => readFileSync(join(agent.stateDir, 'last-known.json'), 'utf8');
 const hostGateway = (workers: number) => ({ Backend: { Type: 'host-gw', Ripstop: { workers } } });

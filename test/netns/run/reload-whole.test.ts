@@ -4,8 +4,8 @@ import t from 'tap';
 import type { Proc } from '../../../bench/lab/proc.ts';
 import type { Lab, Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
+import type { Answer, AnswerPath, Status } from '../../../src/api/answers.ts';
 import { getJson } from '../../../src/api/client.ts';
-import type { PeerStatus, Status } from '../../../src/api/status.ts';
 import {
   type Configuration,
   configurationOf,
@@ -47,15 +47,15 @@ class RunningNode {
     await until('the reload', () => count() > before);
   }
 
-  ask<T>(path: string): Promise<T> {
-    return getJson<T>(join(this.stateDir, 'agent.sock'), path);
+  ask<P extends AnswerPath>(path: P): Promise<Answer<P>> {
+    return getJson(join(this.stateDir, 'agent.sock'), path);
   }
 
   /** Waits until it is ready and has started its network so many times. */
   async ready(networkStarts = 1): Promise<Status> {
     let status: Status | undefined;
     await until(`the overlay to have started ${networkStarts} times`, async () => {
-      status = await this.ask<Status>('/status').catch(() => undefined);
+      status = await this.ask('/status').catch(() => undefined);
       return status?.ready === true && status.networkStarts === networkStarts;
     });
     return status!;
@@ -94,7 +94,7 @@ t.test('a file that this node cannot follow changes nothing, its peers neither',
   for (const [change, says] of faults) {
     await run.reload({ ...configurationOf(one, [two, three]), ...change });
     await run.proc.saying(says);
-    const peers = await run.ask<PeerStatus[]>('/peers');
+    const peers = await run.ask('/peers');
     t.strictSame(
       peers.map(({ address }) => address),
       [two.underlay[4]],
@@ -103,7 +103,7 @@ t.test('a file that this node cannot follow changes nothing, its peers neither',
     await run.ready();
   }
   await run.reload(configurationOf(one, [two, three]));
-  t.equal((await run.ask<PeerStatus[]>('/peers')).length, 2, 'and the right file is taken up');
+  t.equal((await run.ask('/peers')).length, 2, 'and the right file is taken up');
   await run.ready();
   t.notMatch(run.proc.stderr, /restarting the overlay/);
   t.match(await run.proc.stop(), { code: 0 });

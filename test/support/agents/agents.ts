@@ -6,8 +6,8 @@ import type { Ended, Proc } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Lab, Node } from '../../../bench/lab/topology.ts';
 import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
+import type { Answer, AnswerPath, Status } from '../../../src/api/answers.ts';
 import { getJson } from '../../../src/api/client.ts';
-import type { Status } from '../../../src/api/status.ts';
 
 interface Owner {
   teardown(undo: () => unknown): void;
@@ -109,8 +109,8 @@ export class TestAgent {
     if (this.#proc) process.kill(this.#proc.pid, signal);
   }
 
-  async ask<T>(path: string): Promise<T> {
-    return getJson<T>(this.socket, path);
+  async ask<P extends AnswerPath>(path: P, query = ''): Promise<Answer<P>> {
+    return getJson(this.socket, path, { query });
   }
 
   /** Waits until it says that packets can flow to `peers` nodes. */
@@ -120,7 +120,7 @@ export class TestAgent {
       await until(
         `node${this.node.index} to be ready with ${peers} peers`,
         async () => {
-          last = await this.ask<Status>('/status').catch(() => undefined);
+          last = await this.ask('/status').catch(() => undefined);
           return last?.ready === true && last.overlays.every(overlay => overlay.peers === peers);
         },
         ms,

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { LeaseStatus, PeerStatus, Status } from '../../../src/api/status.ts';
+import type { LeaseStatus, PeerStatus, Status } from '../../../src/api/answers.ts';
 import { showDiagnosis } from '../../../src/cli/commands/show/doctor.ts';
 import { showPlan } from '../../../src/cli/commands/show/plan.ts';
 import { showStatus } from '../../../src/cli/commands/show/status.ts';

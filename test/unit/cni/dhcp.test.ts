@@ -397,7 +397,7 @@ t.test('a damaged file of a lease is skipped and logged, and a malformed request
   });
   await daemon.start();
   t.teardown(() => daemon.stop());
-  const logged = damaged.map((_, index) => `${stateDir}/${index}.json, which is no lease`);
+  const logged = damaged.map((_, index) => `ignoring a damaged lease: ${stateDir}/${index}.json`);
   t.ok(
     logged.every(part => log.some(line => line.includes(part))),
     log.join('\n'),

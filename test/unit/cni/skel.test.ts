@@ -88,7 +88,7 @@ t.test('bad parameters have their codes and leave nothing done', async t => {
     ['colon', { CNI_IFNAME: 'a:b' }, ok, 4, /contains \/ or :/],
     ['blank', { CNI_IFNAME: 'a b' }, ok, 4, /contains \/ or :/],
     ['no JSON', {}, '{"name":', 6, /error unmarshall network config/],
-    ['a list', {}, '[]', 6, /not a JSON object/],
+    ['a list', {}, '[]', 6, /configuration: must be an object/],
     ['nothing', {}, '', 6, /error unmarshall network config/],
     ['no name', {}, { cniVersion: '1.0.0' }, 7, 'missing network name'],
     ['bad name', {}, { cniVersion: '1.0.0', name: 'a/../b' }, 7, 'invalid characters found in network name'],

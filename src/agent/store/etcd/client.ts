@@ -27,7 +27,7 @@ export interface EtcdOptions {
 }
 
 /** What a transaction does when its conditions hold. `lease` is a lease id, `0` for none. */
-export type Operation = { put: string; value: string; lease: string } | { delete: string };
+export type Operation = { put: string; value: string; lease: string };
 
 export type WatchStream = ClientDuplexStream<object, WatchResponse>;
 type Unary = (
@@ -100,17 +100,9 @@ export class EtcdClient {
     conditions: readonly Compare[],
     operations: readonly Operation[],
   ): Promise<string | undefined> {
-    const success = operations.map(operation =>
-      'put' in operation
-        ? {
-            requestPut: {
-              key: Buffer.from(operation.put),
-              value: Buffer.from(operation.value),
-              lease: operation.lease,
-            },
-          }
-        : { requestDeleteRange: { key: Buffer.from(operation.delete) } },
-    );
+    const success = operations.map(({ put, value, lease }) => ({
+      requestPut: { key: Buffer.from(put), value: Buffer.from(value), lease },
+    }));
     const compare = conditions.map(condition => ({ ...condition, key: Buffer.from(condition.key) }));
     const response = await this.#call<{ succeeded: boolean; header: { revision: string } }>('KV', 'Txn', {
       compare,

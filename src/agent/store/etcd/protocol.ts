@@ -84,21 +84,9 @@ const SERVER = {
     more: ['bool', 3],
   }),
   PutRequest: message({ key: ['bytes', 1], value: ['bytes', 2], lease: ['int64', 3] }),
-  PutResponse: message({ header: ['ResponseHeader', 1] }),
   DeleteRangeRequest: message({ key: ['bytes', 1], rangeEnd: ['bytes', 2] }),
   DeleteRangeResponse: message({ header: ['ResponseHeader', 1], deleted: ['int64', 2] }),
-  RequestOp: message(
-    {
-      requestRange: ['RangeRequest', 1],
-      requestPut: ['PutRequest', 2],
-      requestDeleteRange: ['DeleteRangeRequest', 3],
-    },
-    { request: ['requestRange', 'requestPut', 'requestDeleteRange'] },
-  ),
-  ResponseOp: message(
-    { responseRange: ['RangeResponse', 1], responsePut: ['PutResponse', 2] },
-    { response: ['responseRange', 'responsePut'] },
-  ),
+  RequestOp: message({ requestPut: ['PutRequest', 2] }, { request: ['requestPut'] }),
   Compare: {
     ...message(
       {
@@ -118,22 +106,15 @@ const SERVER = {
   TxnRequest: message({
     compare: ['Compare', 1, 'repeated'],
     success: ['RequestOp', 2, 'repeated'],
-    failure: ['RequestOp', 3, 'repeated'],
   }),
   TxnResponse: message({
     header: ['ResponseHeader', 1],
     succeeded: ['bool', 2],
-    responses: ['ResponseOp', 3, 'repeated'],
   }),
   WatchCreateRequest: message({ key: ['bytes', 1], rangeEnd: ['bytes', 2], startRevision: ['int64', 3] }),
-  WatchCancelRequest: message({ watchId: ['int64', 1] }),
-  WatchRequest: message(
-    { createRequest: ['WatchCreateRequest', 1], cancelRequest: ['WatchCancelRequest', 2] },
-    { requestUnion: ['createRequest', 'cancelRequest'] },
-  ),
+  WatchRequest: message({ createRequest: ['WatchCreateRequest', 1] }, { requestUnion: ['createRequest'] }),
   WatchResponse: message({
     header: ['ResponseHeader', 1],
-    watchId: ['int64', 2],
     created: ['bool', 3],
     canceled: ['bool', 4],
     compactRevision: ['int64', 5],
@@ -151,7 +132,6 @@ const SERVER = {
   KV: {
     methods: {
       Range: call('RangeRequest', 'RangeResponse'),
-      Put: call('PutRequest', 'PutResponse'),
       DeleteRange: call('DeleteRangeRequest', 'DeleteRangeResponse'),
       Txn: call('TxnRequest', 'TxnResponse'),
     },

@@ -1,5 +1,5 @@
 import { Backoff } from '../../../base/backoff.ts';
-import { RipstopError, toError } from '../../../base/errors.ts';
+import { RipstopError } from '../../../base/errors.ts';
 import { losesTieBreak, nextAction } from '../../lease/acquire.ts';
 import {
   formatAttributes,
@@ -10,11 +10,11 @@ import {
   parseAttributes,
   parseKey,
   type Subnets,
-  unreadableText,
 } from '../../lease/lease.ts';
 import type { KnownLeases, LeaseRequest, LeaseStore, StoreObserver } from '../../lease/store.ts';
 import { LeaseBook } from '../lease-book.ts';
 import { nodeToken } from '../node-identity.ts';
+import { Unreadable } from '../unreadable.ts';
 import { EtcdClient, type EtcdOptions } from './client.ts';
 import { EtcdLiveness } from './liveness.ts';
 import type { KeyValue } from './protocol.ts';
@@ -40,7 +40,7 @@ export class EtcdStore implements LeaseStore {
   readonly kind = 'etcd';
   readonly location: string;
   readonly allocates = true;
-  readonly unreadable = new Map<string, string>();
+  readonly unreadable = new Unreadable();
   readonly #client: EtcdClient;
   readonly #root: string;
   readonly #token: string;
@@ -111,19 +111,13 @@ export class EtcdStore implements LeaseStore {
     const { kvs } = await this.#client.list(this.#root);
     const entries = new Map(kvs.map(kv => [this.#relative(kv), kv]));
     const step = nextAction(request, this.#leases(entries), this.#token);
-    for (const stale of step.drop) await this.#client.delete(this.#path(stale.key));
     if (step.do === 'keep')
-      return this.#keep(step.lease, step.key, entries.get(`subnets/${step.lease.key}`)!, request.attributes);
+      return this.#keep(step.lease, entries.get(`subnets/${step.lease.key}`)!, request.attributes);
+    for (const stale of step.drop) await this.#client.delete(this.#path(stale.key));
     return this.#create(step.subnets, request.attributes);
   }
 
-  /** @param key what the lease shall have; its entry is moved there in one transaction */
-  async #keep(
-    lease: Lease,
-    key: string,
-    kv: KeyValue,
-    attributes: LeaseAttributes,
-  ): Promise<Lease | undefined> {
+  async #keep(lease: Lease, kv: KeyValue, attributes: LeaseAttributes): Promise<Lease | undefined> {
     const path = this.#path(lease.key);
     const value = formatAttributes(attributes);
     // A key without an etcd lease is an operator's reservation: it stays one.
@@ -134,22 +128,15 @@ export class EtcdStore implements LeaseStore {
       grant = await this.#client.grant(this.#ttlSeconds);
       seconds = this.#ttlSeconds;
     }
-    const isMoved = key !== lease.key;
-    if (grant !== kv.lease || kv.value.toString() !== value || isMoved) {
+    if (grant !== kv.lease || kv.value.toString() !== value) {
       const unchanged = { key: path, result: 'EQUAL', target: 'MOD', modRevision: kv.modRevision } as const;
-      const absent = { key: this.#path(key), result: 'EQUAL', target: 'VERSION', version: '0' } as const;
-      const put = { put: this.#path(key), value, lease: grant };
-      const isDone = isMoved
-        ? await this.#client.transact([unchanged, absent], [put, { delete: path }])
-        : await this.#client.transact([unchanged], [put]);
-      if (!isDone) {
+      if (!(await this.#client.transact([unchanged], [{ put: path, value, lease: grant }]))) {
         if (grant !== kv.lease) await this.#client.revoke(grant);
         return undefined;
       }
     }
     return {
       ...lease,
-      key,
       attributes,
       expiresAt: isReserved ? 0 : Date.now() + seconds * 1000,
       node: this.#token,
@@ -189,7 +176,7 @@ export class EtcdStore implements LeaseStore {
     if (!kv) return undefined;
     const held = this.#parse(lease.key, kv);
     if (!held || identityOf(held.attributes) !== identityOf(lease.attributes)) return undefined;
-    return this.#keep(lease, lease.key, kv, held.attributes);
+    return this.#keep(lease, kv, held.attributes);
   }
 
   follow(observer: StoreObserver, known?: KnownLeases): void {
@@ -228,8 +215,7 @@ export class EtcdStore implements LeaseStore {
     this.#keysOf.clear();
     for (const [name, kv] of entries)
       if (name.startsWith(NODES)) this.#holders.set(name.slice(NODES.length), kv.value.toString());
-    for (const key of [...this.unreadable.keys()])
-      if (!entries.has(`${SUBNETS}${key}`)) this.unreadable.delete(key);
+    this.unreadable.keep(key => entries.has(`${SUBNETS}${key}`));
     const leases = this.#leases(entries, true);
     for (const lease of leases) this.#index(lease);
     book.replace(leases, emptied);
@@ -299,7 +285,7 @@ export class EtcdStore implements LeaseStore {
     const value = kv.value.toString();
     try {
       const subnets = parseKey(key);
-      if (!subnets) throw new RipstopError('ELEASE', `etcd ${this.#path(key)} names no subnet`);
+      if (!subnets) throw new RipstopError('ELEASE', `etcd ${this.#path(key)} is not a subnet`);
       const attributes = parseAttributes(value, `etcd ${this.#path(key)}`);
       return {
         ...subnets,
@@ -310,10 +296,7 @@ export class EtcdStore implements LeaseStore {
         since: Number(kv.createRevision),
       };
     } catch (error) {
-      const text = unreadableText(error);
-      if (!isFollowed) return undefined;
-      if (this.unreadable.get(key) !== text) this.#observer?.malformed(toError(error));
-      this.unreadable.set(key, text);
+      if (isFollowed) this.unreadable.note(key, error, this.#observer);
       return undefined;
     }
   }

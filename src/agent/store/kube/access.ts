@@ -3,8 +3,20 @@ import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { withoutCredentials } from '../../../base/credentials.ts';
 import { messageOf, RipstopError } from '../../../base/errors.ts';
+import {
+  anyValue,
+  boolean,
+  type Field,
+  fail,
+  listOf,
+  mapOf,
+  openObject,
+  readKnown,
+  required,
+  string,
+} from '../../../base/schema.ts';
 
-/** Where the API server is and what opens its door. Texts of PEM files, not paths. */
+/** Address of the API server and the credentials for it. Texts of PEM files, not paths. */
 export interface KubeAccess {
   readonly url: URL;
   readonly ca?: string;
@@ -47,49 +59,70 @@ export function findAccess(
   };
 }
 
-interface Kubeconfig {
-  'current-context'?: string;
-  contexts?: { name: string; context: { cluster: string; user: string } }[];
-  clusters?: { name: string; cluster: Record<string, unknown> }[];
-  users?: { name: string; user: Record<string, unknown> }[];
-}
+const clusterFields = {
+  server: required(string),
+  'certificate-authority': string,
+  'certificate-authority-data': string,
+  'insecure-skip-tls-verify': boolean,
+};
+
+/** A text that no message shows. */
+const secret: Field<string> = {
+  ...string,
+  read: (raw, where) => (typeof raw === 'string' ? raw : fail(where, 'is not a text')),
+};
+
+const userFields = {
+  token: secret,
+  tokenFile: string,
+  'client-certificate': string,
+  'client-certificate-data': string,
+  'client-key': string,
+  'client-key-data': secret,
+};
+
+/** Ways of a user to authenticate that need a program or a library. */
+const UNSUPPORTED = ['exec', 'auth-provider', 'username'];
+
+const name = required(string);
+const kubeconfigFields = {
+  'current-context': name,
+  contexts: listOf(
+    openObject({ name, context: required(openObject({ cluster: name, user: name }, '')) }, ''),
+  ),
+  clusters: listOf(openObject({ name, cluster: required(anyValue()) }, '')),
+  users: listOf(openObject({ name, user: required(mapOf(anyValue())) }, '')),
+};
 
 function fromKubeconfig(path: string, override: URL | undefined): KubeAccess {
-  const refuse = (what: string, hint?: string): never => {
-    throw new RipstopError('ECONFIG', `${path}: ${what}`, hint);
-  };
-  const config = (parse(readFile(path), { prettyErrors: false }) ?? {}) as Kubeconfig;
-  const name = config['current-context'] || refuse('no current-context');
-  const context =
-    config.contexts?.find(entry => entry.name === name)?.context ?? refuse(`no context ${name}`);
-  const cluster =
-    config.clusters?.find(entry => entry.name === context.cluster)?.cluster ??
-    refuse(`no cluster ${context.cluster}`);
-  const user = config.users?.find(entry => entry.name === context.user)?.user ?? {};
-  for (const way of ['exec', 'auth-provider', 'username'])
-    if (user[way] !== undefined)
+  const refuse = (what: string, hint?: string): never => fail(path, what, hint);
+  const config = readKnown(kubeconfigFields, parse(readFile(path), { prettyErrors: false }), path);
+  const current = config['current-context'];
+  const { context } =
+    config.contexts?.find(entry => entry.name === current) ?? refuse(`no context ${current}`);
+  const named =
+    config.clusters?.find(entry => entry.name === context.cluster) ?? refuse(`no cluster ${context.cluster}`);
+  const cluster = readKnown(clusterFields, named.cluster, `${path}: cluster ${context.cluster}`);
+  const given = config.users?.find(entry => entry.name === context.user)?.user ?? {};
+  for (const way of UNSUPPORTED)
+    if (given[way] !== undefined)
       refuse(`users of kind ${way} are not supported`, 'give a token or a client certificate');
+  const user = readKnown(userFields, given, `${path}: user ${context.user}`);
 
-  const pem = (source: Record<string, unknown>, key: string): string | undefined => {
-    const data = source[`${key}-data`];
-    if (typeof data === 'string') return Buffer.from(data, 'base64').toString();
-    const file = source[key];
-    return typeof file === 'string' ? readFile(resolve(dirname(path), file)) : undefined;
-  };
-  const server =
-    typeof cluster.server === 'string' ? cluster.server : refuse(`cluster ${context.cluster} has no server`);
-  const tokenFile = typeof user.tokenFile === 'string' ? resolve(dirname(path), user.tokenFile) : undefined;
-  const fixed = typeof user.token === 'string' ? user.token : undefined;
-  const token = tokenFile ? () => readFile(tokenFile).trim() : fixed ? () => fixed : undefined;
-  const ca = pem(cluster, 'certificate-authority');
-  const cert = pem(user, 'client-certificate');
-  const key = pem(user, 'client-key');
+  const beside = (file: string): string => readFile(resolve(dirname(path), file));
+  const pem = (data: string | undefined, file: string | undefined): string | undefined =>
+    data === undefined ? file && beside(file) : Buffer.from(data, 'base64').toString();
+  const { token: fixed, tokenFile } = user;
+  const token = tokenFile ? () => beside(tokenFile).trim() : fixed ? () => fixed : undefined;
+  const ca = pem(cluster['certificate-authority-data'], cluster['certificate-authority']);
+  const cert = pem(user['client-certificate-data'], user['client-certificate']);
+  const key = pem(user['client-key-data'], user['client-key']);
   return {
-    url: override ?? readUrl(server, path),
+    url: override ?? readUrl(cluster.server, path),
     ...(ca ? { ca } : {}),
     ...(cert ? { cert } : {}),
     ...(key ? { key } : {}),
-    ...(cluster['insecure-skip-tls-verify'] === true ? { insecure: true } : {}),
+    ...(cluster['insecure-skip-tls-verify'] ? { insecure: true } : {}),
     ...(token ? { token } : {}),
   };
 }

@@ -2,7 +2,7 @@ import http from 'node:http';
 import https from 'node:https';
 import { pause } from '../../../base/backoff.ts';
 import { messageOf, RipstopError } from '../../../base/errors.ts';
-import { type Fields, parseJson, readKnown, type Shape, text } from '../../../base/schema.ts';
+import { type Fields, openObject, readJson, type Shape, text } from '../../../base/schema.ts';
 import type { KubeAccess } from './access.ts';
 
 /** An answer of the API server that is no success. `code` is the HTTP status, `reason` the Status object's. */
@@ -25,7 +25,8 @@ export class KubeError extends RipstopError {
 }
 
 const JSON_OBJECTS = 'application/json';
-const METADATA_ONLY = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json';
+export const METADATA_ONLY =
+  'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json';
 const STRATEGIC_MERGE = 'application/strategic-merge-patch+json';
 /** Tries of one call while the server says "too many requests" or "conflict". */
 const ATTEMPTS = 5;
@@ -72,14 +73,12 @@ export class KubeHttp {
     return this.#access.url.origin;
   }
 
-  /** @param fields of the answer; other keys are ignored */
-  async get<F extends Fields>(path: string, fields: F): Promise<Shape<F>> {
-    return this.#read(fields, path, await this.#retry({ method: 'GET', path }));
-  }
-
-  /** A list of objects without spec and status: a fraction of the bytes. */
-  async getMetadata<F extends Fields>(path: string, fields: F): Promise<Shape<F>> {
-    return this.#read(fields, path, await this.#retry({ method: 'GET', path, accept: METADATA_ONLY }));
+  /**
+   * @param fields of the answer; other keys are ignored
+   * @param accept METADATA_ONLY for a list of objects without spec and status: a fraction of the bytes
+   */
+  async get<F extends Fields>(path: string, fields: F, accept = JSON_OBJECTS): Promise<Shape<F>> {
+    return this.#read(fields, path, await this.#retry({ method: 'GET', path, accept }));
   }
 
   async post(path: string, body: object): Promise<void> {
@@ -112,7 +111,7 @@ export class KubeHttp {
         rest += chunk;
         const lines = rest.split('\n');
         rest = lines.pop() ?? '';
-        for (const line of lines) if (line.trim() !== '') yield this.#read(fields, path, JSON.parse(line));
+        for (const line of lines) if (line.trim() !== '') yield this.#read(fields, path, line);
       }
     } catch (error) {
       throw this.#broken(error);
@@ -132,13 +131,13 @@ export class KubeHttp {
   }
 
   /** Repeats what the server asks to be repeated: 429 and 503 with Retry-After, 409 on a patch. */
-  async #retry(call: Call): Promise<unknown> {
+  async #retry(call: Call): Promise<string> {
     for (let attempt = 1; ; attempt++) {
       try {
         const response = await this.#send(call, this.#abort.signal, this.#timeoutMs);
         let text = '';
         for await (const chunk of response.setEncoding('utf8')) text += chunk;
-        return JSON.parse(text);
+        return text;
       } catch (error) {
         const waitS =
           error instanceof KubeError
@@ -175,9 +174,9 @@ export class KubeHttp {
   }
 
   /** @throws RipstopError ESTORE: what answers is not an API server, or one that we do not understand */
-  #read<F extends Fields>(fields: F, path: string, value: unknown): Shape<F> {
+  #read<F extends Fields>(fields: F, path: string, text: string): Shape<F> {
     try {
-      return readKnown(fields, value, path.replace(/\?.*/, ''));
+      return readJson(openObject(fields, ''), text, path.replace(/\?.*/, ''));
     } catch (error) {
       throw new RipstopError('ESTORE', `API server ${this.location}: unexpected answer: ${messageOf(error)}`);
     }
@@ -200,7 +199,7 @@ async function readFailure(response: http.IncomingMessage, what: string): Promis
   let reason = '';
   let message = body.slice(0, 200);
   try {
-    const status = readKnown(STATUS_FIELDS, parseJson(body, 'Status'), 'Status');
+    const status = readJson(openObject(STATUS_FIELDS, ''), body, 'Status');
     reason = status.reason ?? '';
     message = status.message ?? message;
   } catch {

@@ -1,7 +1,16 @@
 import { RipstopError } from '../../../base/errors.ts';
-import { listOf, mapOf, openObject, readKnown, required, type Shape, text } from '../../../base/schema.ts';
+import {
+  listOf,
+  mapOf,
+  openObject,
+  parseJson,
+  readKnown,
+  required,
+  type Shape,
+  text,
+} from '../../../base/schema.ts';
 import { contains, formatPrefix, networkOf, parsePrefix } from '../../../ip/prefix.ts';
-import { type Lease, type LeaseAttributes, parseAttributes, type Subnets } from '../../lease/lease.ts';
+import { type Lease, type LeaseAttributes, readAttributes, type Subnets } from '../../lease/lease.ts';
 
 /** The part of a Kubernetes Node that leases are made of. */
 export const NODE_FIELDS = {
@@ -43,19 +52,22 @@ export type NodeObject = Shape<typeof NODE_FIELDS>;
 /** Who is alive, and whether the own Node is shown as connected. */
 const CONDITIONS = ['Ready', 'NetworkUnavailable'];
 
+/** flannel's annotations without their prefix. */
+const ANNOTATIONS = {
+  managed: 'kube-subnet-manager',
+  backendType: 'backend-type',
+  backendData: 'backend-data',
+  backendV6Data: 'backend-v6-data',
+  publicIp: 'public-ip',
+  publicIpv6: 'public-ipv6',
+  publicIpOverwrite: 'public-ip-overwrite',
+  publicIpv6Overwrite: 'public-ipv6-overwrite',
+  nodePublicIp: 'node-public-ip',
+  nodePublicIpv6: 'node-public-ipv6',
+} as const;
+
 /** Full names of flannel's annotations. */
-export interface AnnotationNames {
-  readonly managed: string;
-  readonly backendType: string;
-  readonly backendData: string;
-  readonly backendV6Data: string;
-  readonly publicIp: string;
-  readonly publicIpv6: string;
-  readonly publicIpOverwrite: string;
-  readonly publicIpv6Overwrite: string;
-  readonly nodePublicIp: string;
-  readonly nodePublicIpv6: string;
-}
+export type AnnotationNames = Readonly<Record<keyof typeof ANNOTATIONS, string>>;
 
 /** Names under flannel's prefix rule: at most one '/'; a missing '/' or a missing '-' at the end is appended. */
 export function annotationNames(prefix: string): AnnotationNames {
@@ -63,18 +75,8 @@ export function annotationNames(prefix: string): AnnotationNames {
   if (slashes > 1)
     throw new RipstopError('ECONFIG', `--kube-annotation-prefix: ${prefix} has more than one '/'`);
   const whole = slashes === 0 ? `${prefix}/` : /[/-]$/.test(prefix) ? prefix : `${prefix}-`;
-  return {
-    managed: `${whole}kube-subnet-manager`,
-    backendType: `${whole}backend-type`,
-    backendData: `${whole}backend-data`,
-    backendV6Data: `${whole}backend-v6-data`,
-    publicIp: `${whole}public-ip`,
-    publicIpv6: `${whole}public-ipv6`,
-    publicIpOverwrite: `${whole}public-ip-overwrite`,
-    publicIpv6Overwrite: `${whole}public-ipv6-overwrite`,
-    nodePublicIp: `${whole}node-public-ip`,
-    nodePublicIpv6: `${whole}node-public-ipv6`,
-  };
+  const names = Object.entries(ANNOTATIONS).map(([name, suffix]) => [name, whole + suffix]);
+  return Object.fromEntries(names) as AnnotationNames;
 }
 
 /**
@@ -133,12 +135,7 @@ export function toLease(node: NodeObject, names: AnnotationNames): Lease | undef
   const where = `Node ${node.metadata.name}`;
   const data = (key: string): unknown => {
     const text = annotations[key];
-    if (text === undefined || text === '') return undefined;
-    try {
-      return JSON.parse(text);
-    } catch {
-      throw new RipstopError('ELEASE', `${where}: annotation ${key} is not JSON`);
-    }
+    return text ? parseJson(text, `${where}: annotation ${key}`) : undefined;
   };
   const value = {
     PublicIP: annotations[names.publicIp],
@@ -147,7 +144,7 @@ export function toLease(node: NodeObject, names: AnnotationNames): Lease | undef
     BackendData: data(names.backendData),
     BackendV6Data: data(names.backendV6Data),
   };
-  const attributes = parseAttributes(JSON.stringify(value), where);
+  const attributes = readAttributes(value, where);
   const isAlive =
     node.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
   return {

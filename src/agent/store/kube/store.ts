@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { messageOf, RipstopError, toError } from '../../../base/errors.ts';
-import { listOf, openObject, required, type Shape, text } from '../../../base/schema.ts';
+import { messageOf, RipstopError } from '../../../base/errors.ts';
+import { listOf, openObject, parseJson, required, type Shape, text } from '../../../base/schema.ts';
 import { parseVxlanData } from '../../lease/backend-data.ts';
-import { identityOf, type Lease, unreadableText } from '../../lease/lease.ts';
+import { identityOf, type Lease } from '../../lease/lease.ts';
 import type {
   KnownLeases,
   LeaseRequest,
@@ -12,9 +12,10 @@ import type {
   StoreObserver,
 } from '../../lease/store.ts';
 import { LeaseBook } from '../lease-book.ts';
+import { Unreadable } from '../unreadable.ts';
 import type { KubeAccess } from './access.ts';
 import { NodeCondition } from './condition.ts';
-import { KubeError, KubeHttp } from './http.ts';
+import { KubeError, KubeHttp, METADATA_ONLY } from './http.ts';
 import { Informer, PAGE } from './informer.ts';
 import {
   type AnnotationNames,
@@ -57,7 +58,7 @@ export class KubeStore implements LeaseStore {
   readonly kind = 'kubernetes';
   readonly location: string;
   readonly allocates = false;
-  readonly unreadable = new Map<string, string>();
+  readonly unreadable = new Unreadable();
   readonly #http: KubeHttp;
   readonly #options: KubeStoreOptions;
   readonly #names: AnnotationNames;
@@ -173,7 +174,7 @@ export class KubeStore implements LeaseStore {
       replaced: items => {
         const names = new Set(items.map(item => item.metadata.name));
         this.#see(items.find(item => item.metadata.name === this.#options.nodeName));
-        for (const name of [...this.unreadable.keys()]) if (!names.has(name)) this.unreadable.delete(name);
+        this.unreadable.keep(name => names.has(name));
         book.replace(items.map(item => this.#read(item, observer)).filter(lease => lease !== undefined));
         book.flush();
       },
@@ -287,9 +288,10 @@ export class KubeStore implements LeaseStore {
     while (token !== undefined) {
       // A server that reads version 0 from its cache may pass over the limit, and then gives all at once.
       const query = token === '' ? 'resourceVersion=0' : `continue=${encodeURIComponent(token)}`;
-      const page: Shape<typeof METADATA_LIST> = await this.#http.getMetadata(
+      const page: Shape<typeof METADATA_LIST> = await this.#http.get(
         `/api/v1/nodes?limit=${PAGE}&${query}`,
         METADATA_LIST,
+        METADATA_ONLY,
       );
       for (const { metadata } of page.items) {
         const { annotations = {}, name } = metadata;
@@ -324,9 +326,7 @@ export class KubeStore implements LeaseStore {
     try {
       return readNode(raw, this.#names);
     } catch (error) {
-      const text = unreadableText(error);
-      if (this.unreadable.get('a Node') !== text) observer.malformed(toError(error));
-      this.unreadable.set('a Node', text);
+      this.unreadable.note('a Node', error, observer);
       return undefined;
     }
   }
@@ -337,11 +337,7 @@ export class KubeStore implements LeaseStore {
       if (observer) this.unreadable.delete(node.metadata.name);
       return lease;
     } catch (error) {
-      if (!observer) return undefined;
-      const { name } = node.metadata;
-      const text = unreadableText(error);
-      if (this.unreadable.get(name) !== text) observer.malformed(toError(error));
-      this.unreadable.set(name, text);
+      if (observer) this.unreadable.note(node.metadata.name, error, observer);
       return undefined;
     }
   }
@@ -362,7 +358,7 @@ function timestamp(): string {
 /** The VTEP MAC of the previous run, from our own annotation; undefined when there is none that is sound. */
 function ownMac(json: string | undefined): string | undefined {
   try {
-    return json ? parseVxlanData(JSON.parse(json), 'own annotation').mac : undefined;
+    return json ? parseVxlanData(parseJson(json, 'own annotation'), 'own annotation').mac : undefined;
   } catch {
     return undefined;
   }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { FlowsAnswer } from '../../../api/answers.ts';
 import { getJson, openFlowLog } from '../../../api/client.ts';
-import type { FlowsAnswer } from '../../../api/flows.ts';
 import { createFlowFilter, type FiveTuple } from '../../../capture/flows/flow-filter.ts';
 import { readFiveTuple } from '../../../capture/flows/flow-log.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
@@ -47,7 +47,7 @@ export async function askFlows(
   rows: number,
 ): Promise<FlowsAnswer> {
   const limit = wanted ? 0 : rows;
-  const answer = await getJson<FlowsAnswer>(socket, `/flows?sort=${sort}&limit=${limit}`);
+  const answer = await getJson(socket, '/flows', { query: `?sort=${sort}&limit=${limit}` });
   if (!wanted) return answer;
   const flows = answer.flows.filter(wanted);
   return { ...answer, flows, total: flows.length };

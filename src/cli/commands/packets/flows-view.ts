@@ -1,4 +1,4 @@
-import type { FlowsAnswer } from '../../../api/flows.ts';
+import type { FlowsAnswer } from '../../../api/answers.ts';
 import { formatCompact, formatDuration, formatLatency, formatShare } from '../../../base/text/quantity.ts';
 import type { FlowCounts, FlowPeerRow, FlowRow } from '../../../capture/flows/flow-report.ts';
 import { formatEndpoint } from '../../../ip/address.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FlowsAnswer } from '../../../api/flows.ts';
+import type { FlowsAnswer } from '../../../api/answers.ts';
 import { createFlowFilter } from '../../../capture/flows/flow-filter.ts';
 import { FLOW_ORDERS } from '../../../capture/flows/flow-order.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';

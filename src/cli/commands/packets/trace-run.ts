@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { Help } from 'commander';
-import { postJson, TRACE_PATH } from '../../../api/client.ts';
+import { requestTrace } from '../../../api/client.ts';
 import { elementAt } from '../../../base/at.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import type { TraceAnswer, TraceRequest } from '../../../diagnose/trace/answer.ts';
@@ -32,7 +32,7 @@ const LOST = 1;
 export async function traceDry(options: TraceOptions): Promise<void> {
   const request = requestOf(options);
   const ask = (socket: string, more: Partial<TraceRequest> = {}) =>
-    postJson<TraceAnswer>(socket, TRACE_PATH, { ...request, ...more }, TIMEOUT_MS);
+    requestTrace(socket, { ...request, ...more }, TIMEOUT_MS);
   const answers: TraceAnswer[] = [];
   let [here, there] = [options.socket, options.peerSocket];
   let first = await ask(here);

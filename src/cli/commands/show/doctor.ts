@@ -24,7 +24,7 @@ export function addDoctor(program: Command): void {
     .addOption(SOCKET)
     .addOption(JSON_OUTPUT)
     .action(async (options: DoctorOptions) => {
-      const diagnosis = await getJson<Diagnosis>(options.socket, '/doctor', TIMEOUT_MS);
+      const diagnosis = await getJson(options.socket, '/doctor', { timeoutMs: TIMEOUT_MS });
       process.stdout.write(
         options.json ? `${JSON.stringify(diagnosis, null, 2)}\n` : showDiagnosis(diagnosis),
       );

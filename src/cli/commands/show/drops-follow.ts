@@ -1,5 +1,4 @@
-import type { CaptureTargets } from '../../../api/capture.ts';
-import { CAPTURES_PATH, getJson, openCaptureStream } from '../../../api/client.ts';
+import { getJson, openCaptureStream } from '../../../api/client.ts';
 import { DropLines, dropRow } from '../../../capture/decode/drop-rows.ts';
 import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
 import { type RecordStream, readRecordStream } from '../../../capture/live/record-stream.ts';
@@ -16,7 +15,7 @@ const SNAP_LENGTH = 256;
  */
 export async function followDrops(socket: string, json: boolean): Promise<void> {
   const stop = stopOnSignal();
-  const targets = await getJson<CaptureTargets>(socket, CAPTURES_PATH);
+  const targets = await getJson(socket, '/captures');
   const selection = { snapLength: SNAP_LENGTH, points: ['drop'] };
   // Without a target the request fails, and the agent's error says why there is none.
   const requests = targets.length > 0 ? targets.map(({ device }) => ({ ...selection, device })) : [selection];

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { DEFAULT_SOCKET, getJson, LOG_LEVEL_PATH, type LogLevels, postJson } from '../../../api/client.ts';
+import { DEFAULT_SOCKET, getJson, postLogLevels } from '../../../api/client.ts';
 
 /** `ripstop log-level`: the levels of the running agent's log, and their change until it ends. */
 export function addLogLevel(program: Command): void {
@@ -14,9 +14,7 @@ export function addLogLevel(program: Command): void {
     .option('--socket <path>', "the agent's socket", DEFAULT_SOCKET)
     .action(async (levels: string | undefined, { socket }: { socket: string }) => {
       const now =
-        levels === undefined
-          ? await getJson<LogLevels>(socket, LOG_LEVEL_PATH)
-          : await postJson<LogLevels>(socket, LOG_LEVEL_PATH, { levels });
+        levels === undefined ? await getJson(socket, '/log-level') : await postLogLevels(socket, levels);
       process.stdout.write(`${now.levels}\n`);
     });
 }

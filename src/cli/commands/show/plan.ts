@@ -25,11 +25,11 @@ async function plan(options: { socket: string; json?: true }, command: Command):
     .slice(process.argv.indexOf(command.name()) + 1)
     .filter(word => word !== '--json');
   const isAsking = words[0]?.startsWith('--socket') ?? true;
-  const steps = isAsking ? await getJson<string[]>(options.socket, '/pending') : await planFor(words);
+  const steps = isAsking ? await getJson(options.socket, '/pending') : await planFor(words);
   process.stdout.write(options.json ? `${JSON.stringify(steps, null, 2)}\n` : showPlan(steps));
 }
 
-async function planFor(flagWords: readonly string[]): Promise<string[]> {
+async function planFor(flagWords: readonly string[]): Promise<readonly string[]> {
   const { createLog } = await import('../../../base/log.ts');
   const { parseFlags } = await import('../../../agent/config/flags.ts');
   const { agentOptions, openStore } = await import('../../../agent/inputs/options.ts');

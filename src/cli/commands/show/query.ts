@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { Answer, AnswerPath } from '../../../api/answers.ts';
 import { getJson } from '../../../api/client.ts';
 import { JSON_OUTPUT, SOCKET } from '../../options.ts';
 import { showStatus } from './status.ts';
@@ -10,48 +11,51 @@ interface QueryOptions {
   follow?: true;
 }
 
-/** A command that prints the agent's answer to `GET /<name>`. */
-interface QueryCommand<T> {
-  readonly name: string;
+/** A command that prints an answer of the agent; its name is that of the path. */
+interface QueryCommand<P extends AnswerPath> {
+  readonly path: P;
   readonly summary: string;
   /** Formats the answer for a terminal. */
-  readonly show: (answer: T) => string;
+  readonly show: (answer: Answer<P>) => string;
   /** Prints events until it is stopped; the command then has `--follow`. */
   readonly follow?: (socket: string, json: boolean) => Promise<void>;
 }
 
 /** `ripstop status`, `peers`, `routes`, `leases` and `drops`. */
 export function addQueries(program: Command): void {
-  addQuery(program, { name: 'status', summary: 'show the state of this node', show: showStatus });
+  addQuery(program, { path: '/status', summary: 'show the state of this node', show: showStatus });
   addQuery(program, {
-    name: 'peers',
+    path: '/peers',
     summary: 'list the peers with their traffic and reachability',
     show: showPeers,
   });
   addQuery(program, {
-    name: 'routes',
+    path: '/routes',
     summary: 'list the routes that the agent keeps in the kernel',
     show: showRoutes,
   });
-  addQuery(program, { name: 'leases', summary: 'list all leases of the store', show: showLeases });
+  addQuery(program, { path: '/leases', summary: 'list all leases of the store', show: showLeases });
   addQuery(program, {
-    name: 'drops',
+    path: '/drops',
     summary: 'show why frames were dropped',
     show: showDrops,
     follow: async (socket, json) => (await import('./drops-follow.ts')).followDrops(socket, json),
   });
 }
 
-function addQuery<T>(program: Command, { name, summary, show, follow }: QueryCommand<T>): void {
+function addQuery<P extends AnswerPath>(
+  program: Command,
+  { path, summary, show, follow }: QueryCommand<P>,
+): void {
   const command = program
-    .command(name)
+    .command(path.slice(1))
     .summary(summary)
     .description(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}, as reported by the running agent.`)
     .addOption(SOCKET)
     .addOption(JSON_OUTPUT)
     .action(async ({ socket, json, follow: isFollowing }: QueryOptions) => {
       if (isFollowing && follow) return follow(socket, json ?? false);
-      const answer = await getJson<T>(socket, `/${name}`);
+      const answer = await getJson(socket, path);
       process.stdout.write(json ? `${JSON.stringify(answer, null, 2)}\n` : show(answer));
     });
   if (follow) command.option('--follow', 'print each drop as it happens, until Ctrl-C');

@@ -1,4 +1,4 @@
-import type { Status } from '../../../api/status.ts';
+import type { Status } from '../../../api/answers.ts';
 import { formatDuration } from '../../../base/text/quantity.ts';
 import { formatTable } from '../../terminal/table.ts';
 

@@ -1,11 +1,11 @@
-import type { LeaseStatus, PeerStatus, RouteStatus } from '../../../api/status.ts';
+import type { LeaseStatus, PeerStatus, RouteStatus } from '../../../api/answers.ts';
 import { formatBytes, formatLatency, formatShare } from '../../../base/text/quantity.ts';
 import type { DropStatus } from '../../../diagnose/drops.ts';
 import { formatTable } from '../../terminal/table.ts';
 
 /* The answers of the agent as tables for a terminal. */
 
-export function showPeers(peers: PeerStatus[]): string {
+export function showPeers(peers: readonly PeerStatus[]): string {
   if (peers.length === 0) return 'no peers\n';
   const rows = peers.map(({ node, device, address, subnets, direct, traffic, health }) => {
     const way = health?.tunnel ?? health?.underlay;
@@ -23,7 +23,7 @@ export function showPeers(peers: PeerStatus[]): string {
   return formatTable(['NODE', 'ADDRESS', 'BY', 'SUBNETS', 'SENT', 'RECEIVED', 'LOSS', 'RTT'], rows);
 }
 
-export function showRoutes(routes: RouteStatus[]): string {
+export function showRoutes(routes: readonly RouteStatus[]): string {
   if (routes.length === 0) return 'no routes\n';
   return formatTable(
     ['DESTINATION', 'VIA', 'DEVICE'],
@@ -31,7 +31,7 @@ export function showRoutes(routes: RouteStatus[]): string {
   );
 }
 
-export function showLeases(leases: LeaseStatus[]): string {
+export function showLeases(leases: readonly LeaseStatus[]): string {
   if (leases.length === 0) return 'no leases\n';
   const rows = leases.map(lease => [
     lease.own ? '*' : '',
@@ -44,7 +44,7 @@ export function showLeases(leases: LeaseStatus[]): string {
   return formatTable(['', 'SUBNETS', 'NODE', 'ADDRESS', 'BACKEND', 'ENDS'], rows);
 }
 
-export function showDrops(drops: DropStatus[]): string {
+export function showDrops(drops: readonly DropStatus[]): string {
   if (drops.length === 0) return 'no drops\n';
   const table = formatTable(
     ['DEVICE', 'REASON', 'DIRECTION', 'FRAMES', 'BYTES', 'MEANING'],

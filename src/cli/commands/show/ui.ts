@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import { getJson } from '../../../api/client.ts';
-import type { WebLink } from '../../../api/web/messages.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import { SOCKET } from '../../options.ts';
 
@@ -15,7 +14,7 @@ export function addUi(program: Command): void {
     )
     .addOption(SOCKET)
     .action(async ({ socket }: { socket: string }) => {
-      const { link } = await getJson<WebLink>(socket, '/web');
+      const { link } = await getJson(socket, '/web');
       if (link === null)
         throw new RipstopError('ENOWEB', 'this node has no web UI', 'start it with --web-port 8473');
       process.stdout.write(`${link}\n`);

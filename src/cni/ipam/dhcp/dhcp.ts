@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { messageOf } from '../../../base/errors.ts';
-import { anyValue, readObject } from '../../../base/schema.ts';
+import { anyValue, parseJson, readObject } from '../../../base/schema.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { decodeError, decodeResult } from '../../result/decode.ts';
 import type { Result } from '../../result/types.ts';
@@ -45,7 +45,7 @@ const replyFields = { result: anyValue('result of the method'), error: anyValue(
 
 /** @throws for anything but a reply of our daemon */
 function readReply(text: string): Result | CniError | undefined {
-  const { result, error } = readObject(replyFields, JSON.parse(text), 'reply');
+  const { result, error } = readObject(replyFields, parseJson(text, 'reply'), 'reply');
   if (error !== undefined) return decodeError(error, 'reply');
   return result === undefined ? undefined : decodeResult(result, CURRENT_VERSION, 'reply');
 }

@@ -8,7 +8,7 @@ import {
   integer,
   listOf,
   objectOf,
-  readObject,
+  readJson,
   required,
   type Shape,
   text,
@@ -84,9 +84,9 @@ export class LeaseFiles {
     return files.flatMap(name => {
       const file = `${this.#directory}/${name}`;
       try {
-        return [readObject(storedFields, JSON.parse(readFileSync(file, 'utf8')), '')];
+        return [readJson(objectOf(storedFields, ''), readFileSync(file, 'utf8'), file)];
       } catch (error) {
-        log(`dhcp: ignoring ${file}, which is no lease: ${describeError(error)}`);
+        log(`dhcp: ignoring a damaged lease: ${describeError(error)}`);
         return [];
       }
     });

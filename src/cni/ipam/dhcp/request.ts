@@ -1,4 +1,4 @@
-import { oneOf, readObject, required, type Shape } from '../../../base/schema.ts';
+import { oneOf, parseJson, readObject, required, type Shape } from '../../../base/schema.ts';
 import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { attachmentsField } from '../../config/network.ts';
 import { attachmentFields, requestFields } from './lease-files.ts';
@@ -23,9 +23,9 @@ export type DhcpRequest = { [M in Method]: { method: M } & Shape<(typeof METHODS
 
 const methodField = required(oneOf(Object.keys(METHODS) as Method[], 'what to do'));
 
-/** @throws SyntaxError; RipstopError ECONFIG for what is no request */
+/** @throws RipstopError ECONFIG */
 export function readRequest(source: string): DhcpRequest {
-  const raw: unknown = JSON.parse(source);
+  const raw = parseJson(source, 'request');
   const { method } = readIgnoringUnknown({ method: methodField }, raw, 'request');
   return readObject({ method: methodField, ...METHODS[method] }, raw, 'request') as DhcpRequest;
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { listFiles, removeTemp, removeWithTemp, writeFileAtomicSync } from '../../../base/atomic-file.ts';
-import { text } from '../../../base/schema.ts';
+import { parseJson, text } from '../../../base/schema.ts';
 import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 
 type Json = Record<string, unknown>;
@@ -65,7 +65,7 @@ export class SavedDelegates {
 
   #read(file: string): Saved | undefined {
     try {
-      const saved: unknown = JSON.parse(readFileSync(`${this.#directory}/${file}`, 'utf8'));
+      const saved = parseJson(readFileSync(`${this.#directory}/${file}`, 'utf8'), file);
       const { [IFNAME]: _, ...delegate } = configuration.read(saved, file);
       const { [IFNAME]: ifname } = readIgnoringUnknown(savedFields, saved, file);
       return { file, containerId: file.replace(/:.*$/s, ''), ifname, delegate };

@@ -123,8 +123,6 @@ t.test('identity: the lease with our public address is kept', async t => {
   t.same(nextAction(request, [lease(subnets('10.0.6.0/24'), '2.2.2.2'), own], 'a/1'), {
     do: 'keep',
     lease: own,
-    key: '10.0.5.0-24',
-    drop: [],
   });
   const reserved = { ...own, expiresAt: 0 };
   t.match(nextAction(request, [reserved], 'a/1'), { do: 'keep', lease: reserved });
@@ -178,30 +176,6 @@ t.test('our name under another address: the subnet moves with us', async t => {
   const request = { config: config(), attributes: attributes('1.1.1.9'), previous: undefined };
   const own = lease(subnets('10.0.5.0/24'), '1.1.1.1', { node: 'a/1' });
   t.match(nextAction(request, [own], 'a/1'), { do: 'keep', lease: own });
-});
-
-t.test('a lease of ours under a key that flanneld cannot read is moved to the right one', async t => {
-  const dual = { EnableIPv6: true, IPv6Network: 'fc00::/48' };
-  const request = { config: config(dual), attributes: attributes('1.1.1.1'), previous: undefined };
-  const old = {
-    ...lease(subnets('10.0.5.0/24', 'fc00:0:0:5::/64'), '1.1.1.1'),
-    key: '10.0.5.0-24&fc00-0-0-5---64',
-  };
-  const key = '10.0.5.0-24&fc00:0:0:5::-64';
-  t.same(nextAction(request, [old], 'a/1'), { do: 'keep', lease: old, key, drop: [] });
-  const right = { ...old, key };
-  t.same(
-    nextAction({ ...request, previous: old }, [old, right], 'a/1'),
-    { do: 'keep', lease: right, key, drop: [old] },
-    'where both are there, the one that flanneld reads is kept',
-  );
-  const others = { ...old, attributes: attributes('2.2.2.2') };
-  const step = nextAction({ ...request, previous: old }, [others], 'a/1', () => 0);
-  t.equal(step.do, 'create');
-  t.notOk(
-    subnetsOverlap((step as { subnets: Subnets }).subnets, old),
-    'the subnets of another node count as taken',
-  );
 });
 
 t.test('full', async t => {

@@ -88,7 +88,7 @@ t.test('values of flannel’s versions are read', async t => {
     '{"PublicIP":5}',
     '{"PublicIP":"10.0.0.1","BackendType":3}',
   ])
-    t.throws(() => parseAttributes(wrong, 'key k'), { code: 'ELEASE', message: /^key k: / }, wrong);
+    t.throws(() => parseAttributes(wrong, 'key k'), { code: 'ELEASE', message: /^key k[:.]/ }, wrong);
 });
 
 t.test('VXLAN data', async t => {
@@ -107,7 +107,7 @@ t.test('VXLAN data', async t => {
     { VtepMAC: '01:00:5e:00:00:01' },
     { VtepMAC: 'aa:bb:cc:00:11:22', VNI: '1' },
   ])
-    t.throws(() => parseVxlanData(wrong, 'node a'), { code: 'ELEASE', message: /^node a: / });
+    t.throws(() => parseVxlanData(wrong, 'node a'), { code: 'ELEASE', message: /^node a[:.]/ });
 });
 
 t.test('attributes are compared by meaning', async t => {
