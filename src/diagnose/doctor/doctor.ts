@@ -1,11 +1,11 @@
 import type { Agent } from '../../agent/agent.ts';
 import { Prober } from '../../agent/probe/prober.ts';
 import { describeError } from '../../base/errors.ts';
-import type { Diagnosis, Finding } from './finding.ts';
+import { type Diagnosis, type Finding, warning } from './finding.ts';
 import { NODE_CHECKS } from './node-checks.ts';
 import { examinePeers } from './peer-checks.ts';
 
-/** Examines this node and its way to every peer. Takes some seconds; changes nothing. */
+/** Examines this node and its path to every peer. Takes some seconds; changes nothing. */
 export async function diagnose(agent: Agent): Promise<Diagnosis> {
   const findings: Finding[] = [];
   const inOrder: string[] = [];
@@ -15,24 +15,26 @@ export async function diagnose(agent: Agent): Promise<Diagnosis> {
       if (found.length === 0) inOrder.push(name);
       findings.push(...found);
     } catch (error) {
-      findings.push({
-        severity: 'warning',
-        kind: 'skipped',
-        what: `${name} could not be examined: ${describeError(error)}`,
-        remedy: 'run the agent as root with CAP_NET_ADMIN and CAP_NET_RAW',
-      });
+      findings.push(
+        warning(
+          'skipped',
+          `${name} could not be examined: ${describeError(error)}`,
+          'run the agent as root with CAP_NET_ADMIN and CAP_NET_RAW',
+        ),
+      );
     }
   };
   for (const [name, check] of Object.entries(NODE_CHECKS)) await examine(name, async () => check(agent));
   const { network } = agent;
   if (!network) return sorted(findings, inOrder);
   if (agent.options.netns !== '') {
-    findings.push({
-      severity: 'warning',
-      kind: 'skipped',
-      what: 'the peers were not probed: raw sockets belong to the namespace of the process, not to that of the overlay',
-      remedy: 'run the agent inside the namespace, without the key or flag that names one',
-    });
+    findings.push(
+      warning(
+        'skipped',
+        'the peers were not probed: raw sockets belong to the namespace of the process, not to that of the overlay',
+        'run the agent inside the namespace, without the key or flag that names one',
+      ),
+    );
     return sorted(findings, inOrder);
   }
   const prober = new Prober();

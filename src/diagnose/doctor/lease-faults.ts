@@ -1,7 +1,7 @@
 import type { Agent } from '../../agent/agent.ts';
 import type { Lease } from '../../agent/lease/lease.ts';
 import type { RejectedLease } from '../../agent/lease/rejected-lease.ts';
-import type { Finding } from './finding.ts';
+import { type Finding, fault } from './finding.ts';
 
 /** What is known of the leases of the other nodes. */
 export interface LeasePicture {
@@ -23,17 +23,17 @@ const KINDS: Readonly<Partial<Record<RejectedLease['reason'], Finding['kind']>>>
 
 const REMEDIES: Readonly<Record<RejectedLease['reason'], string>> = {
   'vni-differs':
-    'make Backend.VNI the same for all nodes (net-conf.json or the config key), restart the odd one',
+    'make Backend.VNI the same for all nodes (net-conf.json or the config key), and restart the node that differs',
   duplicate:
     'two nodes cannot share an address or a MAC: change it on that node, or delete the lease of the node that is gone',
   'other-backend': 'make Backend.Type the same for all nodes',
-  malformed: 'restart the agent of that node, it writes its lease anew',
+  malformed: 'restart the agent of that node: it writes its lease again',
   'no-address': 'give that node --public-ip or --public-ipv6, or an address of the family',
   'outside-network':
     'the node has a subnet of another network: restart its agent with the same configuration',
   overlap: 'give that node another subnet, or delete the lease of the node that is gone',
   underlay: 'give that node a subnet outside the network between the nodes',
-  refused: 'the message says what is in the way; it is tried again with every change and every comparison',
+  refused: 'the message names the obstacle; the agent retries with every change and every comparison',
   'off-link': 'host-gw needs all nodes on one link: use vxlan with DirectRouting',
 };
 
@@ -43,12 +43,12 @@ export function leaseFindings(picture: LeasePicture): Finding[] {
     ...unreadableFinding(picture),
     ...backendFinding(picture),
     ...picture.rejected.map(
-      ({ key, reason, message }): Finding => ({
-        severity: 'fault',
-        kind: KINDS[reason] ?? 'lease-rejected',
-        what: `no traffic with the node of lease ${key}: it ${message}`,
-        remedy: REMEDIES[reason],
-      }),
+      ({ key, reason, message }): Finding =>
+        fault(
+          KINDS[reason] ?? 'lease-rejected',
+          `no traffic with the node of lease ${key}: it ${message}`,
+          REMEDIES[reason],
+        ),
     ),
   ];
 }
@@ -65,12 +65,11 @@ function unreadableFinding({ unreadable, leases, rejected }: LeasePicture): Find
   // The own lease is the only one that can be read.
   const all = leases.length <= 1 && rejected.length === 0 ? 'no lease of another node can be read: ' : '';
   return [
-    {
-      severity: 'fault',
-      kind: 'lease-unreadable',
-      what: `${all}${unreadable.size} ${unreadable.size === 1 ? 'entry' : 'entries'} of the store cannot be read as a lease: ${named}${more}`,
-      remedy: 'delete these entries, or restart the agents that wrote them, with the same version',
-    },
+    fault(
+      'lease-unreadable',
+      `${all}${unreadable.size} ${unreadable.size === 1 ? 'entry' : 'entries'} of the store cannot be read as a lease: ${named}${more}`,
+      'delete these entries, or restart the agents that wrote them, with the same version',
+    ),
   ];
 }
 
@@ -82,12 +81,11 @@ function backendFinding({ backend, leases, rejected }: LeasePicture): Finding[] 
   const types = leases.filter(({ key }) => keys.has(key)).map(lease => lease.attributes.backendType || 'udp');
   const found = [...new Set(types)].join(', ');
   return [
-    {
-      severity: 'fault',
-      kind: 'backend-differs',
-      what: `every other node's lease has backend ${found}, and the network configuration gives this node ${backend}: it exchanges no packet with any of them`,
-      remedy: `set Backend.Type in the network configuration to what the cluster uses (without Backend, flanneld and ripstop use udp)`,
-    },
+    fault(
+      'backend-differs',
+      `every other node's lease has backend ${found}, and the network configuration gives this node ${backend}: this node exchanges no packets with them`,
+      `set Backend.Type in the network configuration to what the cluster uses (without Backend, flanneld and ripstop use udp)`,
+    ),
   ];
 }
 

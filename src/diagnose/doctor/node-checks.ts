@@ -7,13 +7,13 @@ import { listLinks } from '../../net/rtnetlink/links.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { describeRefusedSysctl, readSysctl, refusedSysctls } from '../../net/sysctl.ts';
 import { dropsOf } from '../drops.ts';
-import type { Finding } from './finding.ts';
+import { type Finding, fault, warning } from './finding.ts';
 import { leaseFindings, leasePicture } from './lease-faults.ts';
 import { checkEndpoints, checkUncaught } from './process-checks.ts';
 
 type Check = (agent: Agent) => Promise<Finding[]> | Finding[];
 
-/** What this node can tell about itself, without asking another one. Name of each for the list of what is in order. */
+/** Checks of this node alone, by the name that the list of what is in order shows. */
 export const NODE_CHECKS: Readonly<Record<string, Check>> = {
   'readiness and store': checkState,
   'listeners of the agent': checkEndpoints,
@@ -30,36 +30,35 @@ export const NODE_CHECKS: Readonly<Record<string, Check>> = {
 };
 
 function checkState(agent: Agent): Finding[] {
-  const findings: Finding[] = agent.readiness.reasons().map(reason => ({
-    severity: 'fault',
-    kind: 'not-ready',
-    what: `the node is not ready: ${reason}`,
-    remedy: "see the reason and the agent's log; the agent keeps trying",
-  }));
+  const findings: Finding[] = agent.readiness
+    .reasons()
+    .map(reason =>
+      fault(
+        'not-ready',
+        `the node is not ready: ${reason}`,
+        "see the reason and the agent's log; the agent keeps trying",
+      ),
+    );
   for (const [part, reason] of agent.failing)
     if (!findings.some(({ what }) => what.includes(reason)))
-      findings.push({
-        severity: 'warning',
-        kind: 'part-failing',
-        what: `${part}: ${reason}`,
-        remedy: 'see the reason; the agent keeps trying',
-      });
+      findings.push(warning('part-failing', `${part}: ${reason}`, 'see the reason; the agent keeps trying'));
   const { kept } = agent.watch;
   if (kept)
-    findings.push({
-      severity: 'fault',
-      kind: 'store-emptied',
-      what: describeKept(agent.store.location, kept),
-      remedy:
+    findings.push(
+      fault(
+        'store-emptied',
+        describeKept(agent.store.location, kept),
         'restore the data of the store, or start the agents of the other nodes: their leases are then taken up one by one',
-    });
+      ),
+    );
   if (agent.watch.downSince !== undefined)
-    findings.push({
-      severity: 'warning',
-      kind: 'store-unreachable',
-      what: `the lease store ${agent.store.location} is unreachable since ${new Date(agent.watch.downSince).toISOString()}; traffic continues, new nodes are not seen`,
-      remedy: 'make the store reachable again; the agent reconnects on its own',
-    });
+    findings.push(
+      warning(
+        'store-unreachable',
+        `the lease store ${agent.store.location} is unreachable since ${new Date(agent.watch.downSince).toISOString()}; traffic continues, new nodes are not seen`,
+        'make the store reachable again; the agent reconnects on its own',
+      ),
+    );
   return findings;
 }
 
@@ -72,32 +71,33 @@ function checkKernel(agent: Agent): Finding[] {
   const pending = (agent.network?.overlays ?? []).flatMap(overlay => overlay.pending());
   if (pending.length === 0) return [];
   return [
-    {
-      severity: 'warning',
-      kind: 'kernel-drift',
-      what: `the kernel differs from the desired state in ${pending.length} places; the agent is about to restore it`,
-      remedy: '`ripstop plan` lists them; if they return, another program changes them',
-    },
+    warning(
+      'kernel-drift',
+      `the kernel differs from the desired state in ${pending.length} places; the agent is about to restore it`,
+      '`ripstop plan` lists them; if they return, another program changes them',
+    ),
   ];
 }
 
 function checkSettings(): Finding[] {
-  return refusedSysctls().map(setting => ({
-    severity: 'warning',
-    kind: 'setting-refused',
-    what: describeRefusedSysctl(setting),
-    remedy: `mount the host's /proc/sys/net at /host/proc/sys/net (docs/deploy/kube-ripstop.yml), or set it on the host`,
-  }));
+  return refusedSysctls().map(setting =>
+    warning(
+      'setting-refused',
+      describeRefusedSysctl(setting),
+      `mount the host's /proc/sys/net at /host/proc/sys/net (docs/deploy/kube-ripstop.yml), or set it on the host`,
+    ),
+  );
 }
 
 function checkConnected(agent: Agent): Finding[] {
   const routes = (agent.network?.overlays ?? []).flatMap(overlay => overlay.connected());
-  return routes.map(({ destination, device = 'another interface' }) => ({
-    severity: 'fault',
-    kind: 'lease-rejected',
-    what: `no traffic with the pods in ${destination}: ${device} is connected to a network of that range`,
-    remedy: `give the node of that lease another subnet, or take the range from ${device}`,
-  }));
+  return routes.map(({ destination, device = 'another interface' }) =>
+    fault(
+      'lease-rejected',
+      `no traffic with the pods in ${destination}: ${device} is connected to a network of that range`,
+      `give the node of that lease another subnet, or take the range from ${device}`,
+    ),
+  );
 }
 
 async function checkRules(agent: Agent): Promise<Finding[]> {
@@ -113,12 +113,13 @@ async function checkRules(agent: Agent): Promise<Finding[]> {
   if (nat.includes('\n:FLANNEL-POSTRTG ')) leftovers.push('iptables chain FLANNEL-POSTRTG');
   const findings: Finding[] = [];
   if (leftovers.length > 0)
-    findings.push({
-      severity: 'warning',
-      kind: 'masquerade-wrong',
-      what: `rules that flannel left still act on pod traffic: ${leftovers.join(', ')}`,
-      remedy: 'stop the agent, run `ripstop cleanup --flannel`, start it again',
-    });
+    findings.push(
+      warning(
+        'masquerade-wrong',
+        `rules that flannel left still act on pod traffic: ${leftovers.join(', ')}`,
+        'stop the agent, run `ripstop cleanup --flannel`, start it again',
+      ),
+    );
   const cluster = agent.network?.inputs.config.v4;
   if (
     agent.options.rules &&
@@ -127,13 +128,13 @@ async function checkRules(agent: Agent): Promise<Finding[]> {
     !/-A POSTROUTING .*MASQUERADE/.test(nat) &&
     !(await masqueradesElsewhere(netns))
   )
-    findings.push({
-      severity: 'warning',
-      kind: 'masquerade-wrong',
-      what: 'nothing masquerades what leaves the pod network: pods reach nothing beyond the nodes',
-      remedy:
-        'start the agent with --ip-masq, unless another program does it (the bridge plugin with ipMasq)',
-    });
+    findings.push(
+      warning(
+        'masquerade-wrong',
+        'nothing masquerades traffic that leaves the pod network: pods reach no host outside the cluster',
+        'start the agent with --ip-masq, unless another program masquerades (the bridge plugin with ipMasq)',
+      ),
+    );
   return findings;
 }
 
@@ -150,12 +151,11 @@ function checkBridgeNetfilter(agent: Agent): Finding[] {
     if (!hasCode(error, 'ENOENT')) throw error;
   }
   return [
-    {
-      severity: 'warning',
-      kind: 'bridge-netfilter-missing',
-      what: 'traffic between pods of one node passes the bridge without iptables: Services that answer from the same node break with an iptables kube-proxy',
-      remedy: 'modprobe br_netfilter && sysctl -w net.bridge.bridge-nf-call-iptables=1',
-    },
+    warning(
+      'bridge-netfilter-missing',
+      'traffic between pods of one node passes the bridge without iptables: Services that answer from the same node break with an iptables kube-proxy',
+      'modprobe br_netfilter && sysctl -w net.bridge.bridge-nf-call-iptables=1',
+    ),
   ];
 }
 
@@ -166,12 +166,13 @@ function checkPodMtu(agent: Agent): Finding[] {
   try {
     return listLinks(socket)
       .filter(link => link.kind === 'bridge' && /^cni/.test(link.name) && link.mtu > mtu)
-      .map(link => ({
-        severity: 'warning',
-        kind: 'pod-mtu-differs',
-        what: `pods behind ${link.name} have MTU ${link.mtu}, the overlay carries ${mtu}: they were made before it changed`,
-        remedy: `ip link set ${link.name} mtu ${mtu}, and make the pods anew`,
-      }));
+      .map(link =>
+        warning(
+          'pod-mtu-differs',
+          `pods behind ${link.name} have MTU ${link.mtu}, the overlay carries ${mtu}: they were created before it changed`,
+          `ip link set ${link.name} mtu ${mtu}, and restart the pods`,
+        ),
+      );
   } finally {
     socket.close();
   }
@@ -180,22 +181,23 @@ function checkPodMtu(agent: Agent): Finding[] {
 function checkChecksums(agent: Agent): Finding[] {
   return dropsOf(agent)
     .filter(drop => drop.reason === 'bad-checksum')
-    .map(drop => ({
-      severity: 'fault',
-      kind: 'checksum-broken',
-      what: `${drop.frames} frames came with a wrong inner checksum: an interface on a peer or on the way computes them wrongly`,
-      remedy:
+    .map(drop =>
+      fault(
+        'checksum-broken',
+        `${drop.frames} frames had a wrong inner checksum: an interface of a peer or on the path computes them wrongly`,
         'on the peer: ethtool -K <underlay> tx off, and for a kernel VXLAN ethtool -K flannel.1 tx-checksum-ip-generic off',
-    }));
+      ),
+    );
 }
 
 function checkDrops(agent: Agent): Finding[] {
   return dropsOf(agent)
     .filter(drop => drop.reason !== 'multicast' && drop.reason !== 'bad-checksum')
-    .map(drop => ({
-      severity: 'warning',
-      kind: 'drops',
-      what: `${drop.device}: ${drop.frames} frames lost (${drop.reason}): ${drop.meaning}`,
-      remedy: drop.remedy || 'ripstop drops',
-    }));
+    .map(drop =>
+      warning(
+        'drops',
+        `${drop.device}: ${drop.frames} frames lost (${drop.reason}): ${drop.meaning}`,
+        drop.remedy || 'ripstop drops',
+      ),
+    );
 }

@@ -2,7 +2,7 @@ import type { Overlay } from '../../agent/overlay/overlay.ts';
 import type { Prober } from '../../agent/probe/prober.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import { baseAddress } from '../../ip/prefix.ts';
-import type { Finding } from './finding.ts';
+import { type Finding, fault } from './finding.ts';
 
 const TIMEOUT_MS = 1000;
 /** An answer takes two tries before it counts as missing. */
@@ -70,40 +70,35 @@ function judge(
   const name = peer.node ? `${peer.node.split('/')[0]} (${peer.address})` : `the node at ${peer.address}`;
   if (pathMtu !== undefined) {
     const overhead = underlayMtu - plan.mtu;
-    return {
-      severity: 'fault',
-      kind: 'mtu-too-small',
-      what: `the path MTU to ${name} is ${pathMtu}, the MTU of the interface is ${underlayMtu}: full packets of pods are lost`,
-      remedy: `raise the MTU of the path, or lower the underlay: ip link set <interface> mtu ${pathMtu} on every node (pods then get ${pathMtu - overhead})`,
-    };
+    return fault(
+      'mtu-too-small',
+      `the path MTU to ${name} is ${pathMtu}, the MTU of the interface is ${underlayMtu}: full packets of pods are lost`,
+      `raise the MTU of the path, or lower the underlay: ip link set <interface> mtu ${pathMtu} on every node (pods then get ${pathMtu - overhead})`,
+    );
   }
   if (!underlay && !tunnel)
-    return {
-      severity: 'fault',
-      kind: 'underlay-blocked',
-      what: `${name} answers neither over the underlay nor through the tunnel: it is down, or the underlay between the nodes is blocked`,
-      remedy: `ping ${peer.address}; look at the routes and firewalls between the nodes`,
-    };
+    return fault(
+      'underlay-blocked',
+      `${name} answers neither over the underlay nor through the tunnel: it is down, or the underlay between the nodes is blocked`,
+      `ping ${peer.address}; check the routes and firewalls between the nodes`,
+    );
   if (tunnel || plan.device === undefined) return undefined;
   const hints = ingressHints(overlay);
   const protocol = plan.mode === 'udp' ? 'the udp port' : 'the VXLAN port';
   if (hints)
-    return {
-      severity: 'fault',
-      kind: 'stale-identity',
-      what: `${name} answers over the underlay and not through the tunnel, and this node drops datagrams: ${hints}`,
-      remedy:
-        'compare `ripstop peers --json` on both nodes: address, MAC and VNI of each must be what the other has; restart the agent there',
-    };
+    return fault(
+      'stale-identity',
+      `${name} answers over the underlay and not through the tunnel, and this node drops datagrams: ${hints}`,
+      'compare `ripstop peers --json` on both nodes: address, MAC and VNI of each must be what the other has; restart the agent there',
+    );
   const asleep = peer.node
     ? ''
-    : '; or its agent does not run: the store has no sign of life of it, which a node of flannel never gives';
-  return {
-    severity: 'fault',
-    kind: 'port-filtered',
-    what: `${name} answers over the underlay and not through the tunnel: ${protocol} is filtered on the way, or that node has another MAC than its lease says${asleep}`,
-    remedy: `open ${protocol} for UDP between the nodes; on ${name}: ripstop drops, and ip -d link show ${plan.device}`,
-  };
+    : '; or its agent does not run: the store has no sign of life of it, as of every node of flannel';
+  return fault(
+    'port-filtered',
+    `${name} answers over the underlay and not through the tunnel: ${protocol} is filtered on the path, or that node has another MAC than its lease publishes${asleep}`,
+    `open ${protocol} for UDP between the nodes; on ${name}: ripstop drops, and ip -d link show ${plan.device}`,
+  );
 }
 
 /** Refusals of our own ingress that explain a silent tunnel. */

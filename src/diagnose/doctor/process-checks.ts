@@ -1,5 +1,5 @@
 import type { Agent } from '../../agent/agent.ts';
-import type { Finding } from './finding.ts';
+import { type Finding, warning } from './finding.ts';
 
 const ENDPOINT_REMEDIES: Readonly<Record<string, string>> = {
   health: '`ss -ltnp` shows which program has the port; stop it, or choose another --healthz-port',
@@ -11,12 +11,13 @@ const ENDPOINT_REMEDIES: Readonly<Record<string, string>> = {
 export function checkEndpoints(agent: Agent): Finding[] {
   return agent.endpoints.states
     .filter(({ problem }) => problem !== undefined)
-    .map(({ name, location, problem }) => ({
-      severity: 'warning',
-      kind: 'endpoint-closed',
-      what: `the endpoint ${name} on ${location} is not open: ${problem}; the agent keeps trying`,
-      remedy: ENDPOINT_REMEDIES[name] ?? 'make its directory writable for the agent',
-    }));
+    .map(({ name, location, problem }) =>
+      warning(
+        'endpoint-closed',
+        `the endpoint ${name} on ${location} is not open: ${problem}; the agent keeps trying`,
+        ENDPOINT_REMEDIES[name] ?? 'make its directory writable for the agent',
+      ),
+    );
 }
 
 /** Errors that ended an agent on this node. */
@@ -24,12 +25,10 @@ export function checkUncaught(agent: Agent): Finding[] {
   const { count, last } = agent.uncaught;
   if (!last) return [];
   return [
-    {
-      severity: 'warning',
-      kind: 'uncaught-error',
-      what: `the agent has ended ${count} times because of an uncaught error, last at ${last.at}: ${last.message}`,
-      remedy:
-        "this is a bug: report it with the line 'uncaught error' of the agent's log, which has the stack",
-    },
+    warning(
+      'uncaught-error',
+      `the agent has ended ${count} times because of an uncaught error, last at ${last.at}: ${last.message}`,
+      "this is a bug: report it with the line 'uncaught error' of the agent's log, which has the stack",
+    ),
   ];
 }
