@@ -78,10 +78,9 @@ export function selectTarget(
 async function readSelection(
   incoming: IncomingMessage,
 ): Promise<{ selection: Selection; device: string | undefined; family: number | undefined }> {
-  const value = await readJson(incoming, BODY_MAX);
   const { points, verdicts, peer, snapLength, device, family } = readObject(
     selectionFields,
-    value,
+    await readJson(incoming, BODY_MAX),
     'selection',
   );
   const selection = {

@@ -8,7 +8,7 @@ import { ANSWERS, type Answer, type AnswerPath } from './answers.ts';
 /** The agent's socket by default. */
 export const DEFAULT_SOCKET = '/run/ripstop/agent.sock';
 
-/* Paths of the agent's socket that answer with a stream, or that are asked with a body. */
+/* Paths of the agent's socket that answer with a stream, or take a body. */
 export const CAPTURE_PATH = '/capture';
 export const FLOW_LOG_PATH = '/flows/log';
 export const TRACE_PATH = '/trace';
@@ -116,7 +116,7 @@ async function chunksOf(
   return untilStopped(response, stop);
 }
 
-/** The chunks of a response; that we ourselves end it is no fault. */
+/** The chunks of a response, until it ends or `stop` aborts. */
 async function* untilStopped(
   response: AsyncIterable<Uint8Array>,
   stop: AbortSignal,
@@ -175,7 +175,7 @@ function connectionError(path: string, error: unknown): RipstopError {
     case 'EACCES':
       return new RipstopError(
         'EACCES',
-        `${path} is not open to you`,
+        `no permission to use ${path}`,
         'use sudo, or start the agent with --socket-group',
       );
     default:

@@ -9,7 +9,7 @@ import { sendError } from './listener.ts';
 export interface FlowsQuery {
   /** See FLOW_ORDERS. */
   readonly sort: string;
-  /** Flows to tell, 0 for all. */
+  /** Number of flows, 0 for all. */
   readonly limit: number;
 }
 
@@ -18,8 +18,7 @@ const LIMIT = 100;
 const WAITING_MAX = 1 << 20;
 
 /**
- * What the flow tables say now. Asking turns them on, and for a quarter of a minute they stay on; the first answer is
- * empty.
+ * The present content of the flow tables. A request turns them on for 15 seconds; the first answer is empty.
  * @throws RipstopError ECAPTURE where the kernel carries the packets, ECONFIG
  */
 export function flowsOf(overlays: readonly FlowMonitor[], { sort, limit }: FlowsQuery): FlowsAnswer {
@@ -41,12 +40,12 @@ export function flowsOf(overlays: readonly FlowMonitor[], { sort, limit }: Flows
 export function readFlowsQuery(query: URLSearchParams): FlowsQuery {
   const limit = query.get('limit') ?? String(LIMIT);
   if (!/^\d{1,6}$/.test(limit))
-    throw new RipstopError('ECONFIG', `limit "${limit}" is no whole number`, '0 tells all flows');
+    throw new RipstopError('ECONFIG', `limit "${limit}" is not a whole number`, '0 means all flows');
   return { sort: query.get('sort') ?? 'rate', limit: Number(limit) };
 }
 
 /**
- * Answers GET /flows/log: a JSON object a line (`capture/flows/flow-log.ts`) until the caller hangs up or a data
+ * Answers GET /flows/log: one JSON object per line (`capture/flows/flow-log.ts`) until the caller hangs up or a data
  * plane ends, and the flow tables stay on as long. A reader that is too slow loses lines; the next one says how many.
  */
 export function answerFlowLog(response: ServerResponse, overlays: readonly FlowMonitor[]): void {

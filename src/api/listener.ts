@@ -19,7 +19,7 @@ const CONNECTIONS_MAX = 128;
 
 /**
  * An HTTP server with its own error boundary: no request, connection or handler can raise an error outside it. Slow
- * requests are given up, and when there are too many connections the oldest idle one is closed for a new one.
+ * requests time out, and when there are too many connections the oldest idle one is closed.
  * @param part name of the listener in the log and in ripstop_contained_errors_total
  * @param hasStreams answers may be silent for any time (captures)
  */
@@ -29,7 +29,7 @@ export function createListener(part: string, handler: Handler, { hasStreams = fa
     const { socket } = request;
     busy.add(socket);
     response.on('close', () => busy.delete(socket));
-    // A caller that hangs up in the middle of an answer, or a write behind the end of one.
+    // The client may close the connection during the response.
     response.on('error', error => contained(part, error));
     const fail = (error: unknown): void => {
       contained(part, error);
@@ -45,14 +45,14 @@ export function createListener(part: string, handler: Handler, { hasStreams = fa
   server.requestTimeout = REQUEST_MS;
   if (!hasStreams) server.timeout = IDLE_MS;
   limitConnections(server, busy);
-  // Behind the listen: accept(2) may fail (EMFILE); the server goes on listening.
+  // accept(2) may fail (EMFILE); the server continues to listen.
   server.on('error', error => {
     if (server.listening) contained(part, error);
   });
   return server;
 }
 
-/** A newcomer is served rather than a connection that asks nothing: idle ones cannot keep others out. */
+/** A new connection replaces the oldest idle one: idle connections cannot block others. */
 function limitConnections(server: Server, busy: ReadonlySet<Socket>): void {
   const open = new Set<Socket>();
   server.on('connection', (socket: Socket) => {

@@ -20,7 +20,7 @@ import { type LagProbe, lagProbe, METRICS, type Metric } from './metrics.ts';
 export interface OtlpOptions {
   readonly endpoint: OtlpEndpoint;
   readonly intervalMs: number;
-  /** What the numbers are of: `service.name`, `k8s.node.name` and such. */
+  /** Attributes of the resource: `service.name`, `k8s.node.name` and such. */
   readonly resource: Readonly<Record<string, string>>;
 }
 
@@ -30,12 +30,12 @@ const INTERVAL_MS = 60_000;
 /** A timer with more fires at once. */
 const INTERVAL_MAX_MS = 2 ** 31 - 1;
 const TIMEOUT_MS = 10_000;
-/** A node that ends does not wait for a collector that is away. */
+/** A node that ends does not wait for a collector that is unreachable. */
 const LAST_TIMEOUT_MS = 500;
 /** Sums are since the start: AGGREGATION_TEMPORALITY_CUMULATIVE. */
 const CUMULATIVE = 2;
 
-/** What OpenTelemetry's variables say; undefined where no endpoint is configured. @throws RipstopError ECONFIG */
+/** The values of OpenTelemetry's variables; undefined where no endpoint is configured. @throws RipstopError ECONFIG */
 export function otlpOptions(env: Variables, node: string): OtlpOptions | undefined {
   const endpoint = otlpEndpoint(env, 'metrics');
   if (!endpoint) return undefined;
@@ -58,7 +58,7 @@ export function otlpOptions(env: Variables, node: string): OtlpOptions | undefin
   };
 }
 
-/** Pushes the metrics once an interval, and once more at the end. That the collector is unreachable is logged once. */
+/** Pushes the metrics once per interval, and once at the end. That the collector is unreachable is logged once. */
 export class OtlpMetrics {
   readonly #agent: Agent;
   readonly #options: OtlpOptions;
@@ -74,7 +74,7 @@ export class OtlpMetrics {
     this.#options = options;
     this.#version = version;
     this.#log = log;
-    // A collector that is slow is given up before it is asked again.
+    // A push ends before the next one begins.
     this.#timer = setInterval(
       () => contain('otlp', () => this.#push(Math.min(TIMEOUT_MS, options.intervalMs))),
       options.intervalMs,

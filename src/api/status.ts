@@ -84,7 +84,7 @@ function overlayStatus(agent: Agent, overlay: Overlay): OverlayStatus {
   };
 }
 
-/** The worker that has not answered for so long that it never will; undefined when all is well. */
+/** The worker that has not responded for 10 s; undefined when all respond. */
 export function stuckWorker(agent: Agent): string | undefined {
   for (const overlay of agent.network?.overlays ?? []) {
     const lag = overlay.counters()?.lag;
@@ -142,7 +142,7 @@ export function leasesOf(agent: Agent): LeaseStatus[] {
   }));
 }
 
-/** What the next comparison would change, one line per step. */
+/** Changes of the next comparison with the kernel, one line per step. */
 export function pendingChanges(agent: Agent): string[] {
   const picture = leasePicture(agent);
   const overlays = agent.network?.overlays ?? [];

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { contain } from '../base/boundary.ts';
 
 /**
- * Tells systemd about the service (sd_notify(3)). Node has no datagram sockets in the file system, so the program that
+ * Notifies systemd of the state of the service (sd_notify(3)). Node has no datagram sockets in the file system, so the program that
  * comes with systemd sends the message; the unit has NotifyAccess=all for that. Without NOTIFY_SOCKET nothing happens.
  */
 export class Systemd {
@@ -22,7 +22,7 @@ export class Systemd {
   }
 
   ready(): void {
-    this.#notify('READY=1', 'STATUS=packets can flow');
+    this.#notify('READY=1', 'STATUS=forwarding packets');
   }
 
   status(text: string): void {
@@ -52,7 +52,7 @@ export class Systemd {
 
   #notify(...words: string[]): void {
     if (!this.#isThere) return;
-    // A reason may have any text in it: a newline would begin another assignment, and exec(2) takes no null byte.
+    // A newline in a reason would begin another assignment, and exec(2) refuses a null byte.
     const lines = words.map(word => word.replace(/\p{Cc}+/gu, ' '));
     // spawn throws where the process cannot be made for lack of memory.
     contain('systemd', () =>

@@ -7,7 +7,7 @@ import { tracePacket } from '../diagnose/trace/trace.ts';
 import { formatAddress, parseAddress } from '../ip/address.ts';
 import { readJson, sendError, sendJson } from './listener.ts';
 
-/** A packet of 64 KiB in base64, and the rest. */
+/** A packet of 64 KiB in base64, and the other keys. */
 const BODY_MAX = 100_000;
 /** What the length field of UDP leaves for the payload, bytes. */
 const PAYLOAD_MAX = 65535 - 8;
@@ -63,11 +63,7 @@ export async function answerTrace(
   try {
     const request = readRequest(await readJson(incoming, BODY_MAX));
     if (!node)
-      throw new RipstopError(
-        'EAGENT',
-        'the agent holds no lease yet',
-        '`ripstop status` says what it waits for',
-      );
+      throw new RipstopError('EAGENT', 'the agent holds no lease yet', '`ripstop status` shows the reason');
     sendJson(response, 200, await tracePacket(node, request));
   } catch (error) {
     sendError(response, error);

@@ -1,5 +1,5 @@
 import { type ErrorCode, messageOf, RipstopError } from './errors.ts';
-import { suggest } from './suggest.ts';
+import { keyHint, suggest } from './suggest.ts';
 
 /**
  * One key of a configuration object. The table of fields is the only place where a key is described:
@@ -36,13 +36,7 @@ export function readObject<F extends Fields>(fields: F, raw: unknown, where: str
   const source = objectFrom(raw, where);
   const known = Object.keys(fields);
   for (const key of Object.keys(source)) {
-    if (Object.hasOwn(fields, key)) continue;
-    const near = suggest(key, known);
-    fail(
-      keyPath(where, key),
-      'unknown key',
-      near ? `did you mean "${near}"?` : `known keys: ${known.join(', ')}`,
-    );
+    if (!Object.hasOwn(fields, key)) fail(keyPath(where, key), 'unknown key', keyHint(key, known));
   }
   return readKnown(fields, source, where);
 }

@@ -32,3 +32,9 @@ export function suggest(word: string, known: readonly string[]): string | undefi
   }
   return best;
 }
+
+/** A hint for an unknown key: the known one that is similar, otherwise all. */
+export function keyHint(key: string, known: readonly string[]): string {
+  const near = suggest(key, known);
+  return near ? `did you mean "${near}"?` : `known keys: ${known.join(', ')}`;
+}

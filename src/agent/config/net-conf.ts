@@ -1,6 +1,6 @@
 import { RipstopError } from '../../base/errors.ts';
 import { fail, flag, integer, parseJson, readObject, text, withDefault } from '../../base/schema.ts';
-import { suggest } from '../../base/suggest.ts';
+import { keyHint } from '../../base/suggest.ts';
 import type { Family } from '../../ip/address.ts';
 import type { Prefix } from '../../ip/prefix.ts';
 import type { Subnets } from '../lease/lease.ts';
@@ -8,7 +8,7 @@ import { type BackendConfig, backendFieldsOf, readBackend } from './backend.ts';
 import { readNetwork, readRange, type SubnetRange } from './ranges.ts';
 import { type NetworkSettings, readClusterSettings } from './settings.ts';
 
-/** What `net-conf.json`, or the store's `config` key, says; flannel's schema with its defaults. */
+/** The content of `net-conf.json`, or of the store's `config` key: flannel's schema with its defaults. */
 export interface NetworkConfig {
   readonly v4: Prefix | undefined;
   readonly v6: Prefix | undefined;
@@ -19,9 +19,9 @@ export interface NetworkConfig {
   readonly nftables: boolean | undefined;
   readonly backend: BackendConfig;
   readonly settings: NetworkSettings;
-  /** What a static file says of its overlay and net-conf.json cannot. */
+  /** Keys of the overlay that only a static file has. */
   readonly single?: SingleOverlay | undefined;
-  /** What a person should know about the reading: defaults that surprise, keys that were passed over. */
+  /** Remarks for the log: unexpected defaults, ignored keys. */
   readonly notes: readonly string[];
 }
 
@@ -43,7 +43,7 @@ export interface SingleOverlay {
 export interface NetConfOptions {
   /** False with the kubernetes store, where the API server hands out subnets and the range keys mean nothing. */
   ranges?: boolean;
-  /** Pass over unknown keys with a note, as flannel does silently. */
+  /** Ignore unknown keys with a note; flannel ignores them silently. */
   tolerateUnknown?: boolean;
 }
 
@@ -160,10 +160,9 @@ function canonicalKeys(
       result[canonical] = value;
       continue;
     }
-    const near = suggest(key, known);
-    const hint = near ? `did you mean "${near}"?` : `known keys: ${known.join(', ')}`;
-    if (tolerate) notes.push(`${where}${key}: unknown key passed over; ${hint}`);
-    else fail(`${where}${key}`, 'unknown key', `${hint} (--tolerate-unknown-keys passes over it)`);
+    const hint = keyHint(key, known);
+    if (tolerate) notes.push(`${where}${key}: unknown key ignored; ${hint}`);
+    else fail(`${where}${key}`, 'unknown key', `${hint} (--tolerate-unknown-keys ignores it)`);
   }
   return result;
 }

@@ -1,13 +1,13 @@
 import { describeError } from '../../base/errors.ts';
 import { type Field, fail, flag, integer, oneOf } from '../../base/schema.ts';
-import { suggest } from '../../base/suggest.ts';
+import { keyHint } from '../../base/suggest.ts';
 
 /*
  * Settings of the data plane. Each can be given as a flag, as a key of the static file, and for the whole cluster as a key
  * of the object `Ripstop` in the backend of net-conf.json. This table is the only place where they are described.
  */
 
-/** What the data plane of a node is told besides its network. */
+/** Settings of the data plane of a node. */
 export interface Settings {
   readonly workers: number;
   readonly busyPollMicroseconds: number;
@@ -149,9 +149,7 @@ export function readClusterSettings(
   const readOne = (at: string, key: string, value: unknown): void => {
     const name = SETTING_NAMES.find(candidate => candidate.toLowerCase() === key.toLowerCase());
     if (name === undefined) {
-      const near = suggest(key, SETTING_NAMES);
-      const hint = near ? `did you mean "${near}"?` : `known keys: ${SETTING_NAMES.join(', ')}`;
-      faults.push({ names: [], message: `${at}: unknown key; ${hint}` });
+      faults.push({ names: [], message: `${at}: unknown key; ${keyHint(key, SETTING_NAMES)}` });
       return;
     }
     try {

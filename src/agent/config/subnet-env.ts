@@ -31,7 +31,7 @@ export function formatSubnetEnv(env: SubnetEnv): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** Reads the text back; a value that is no subnet of its family counts as absent, as in flannel. */
+/** Reads the text; a value that is not a subnet of its family counts as absent, as in flannel. */
 export function parseSubnetEnv(text: string): SubnetEnv {
   const { networks, subnets, mtu, ipMasq } = readText(text);
   return {

@@ -2,14 +2,14 @@ import { randomInt } from 'node:crypto';
 import { RipstopError } from '../../base/errors.ts';
 import { contains, formatPrefix, overlaps, type Prefix } from '../../ip/prefix.ts';
 import { isWithinRanges, pickSubnets, type Random, subnetsOverlap } from './allocate.ts';
-import { identityOf, type Lease, type LeaseAttributes, type Subnets } from './lease.ts';
+import { addressInUse, identityOf, type Lease, type LeaseAttributes, type Subnets } from './lease.ts';
 import type { LeaseRequest } from './store.ts';
 
 /** What the node does next about its lease. */
 export type AcquireAction =
   /** The lease is ours and right: write our attributes over it, keeping whether it ends. */
   | { readonly do: 'keep'; readonly lease: Lease }
-  /** Remove the stale ones of ours first (`drop`), then create this subnet if nobody did meanwhile. */
+  /** Remove our stale leases first (`drop`), then create this subnet unless another node did meanwhile. */
   | { readonly do: 'create'; readonly subnets: Subnets; readonly drop: readonly Lease[] };
 
 /**
@@ -30,7 +30,8 @@ export function nextAction(
   const others: Lease[] = [];
   for (const lease of all) {
     if (lease.node === node || (lease.node === undefined && isIdentity(lease, identity))) ours.push(lease);
-    else if (isIdentity(lease, identity)) throw sameAddress(identity, lease);
+    else if (isIdentity(lease, identity))
+      throw addressInUse(lease.node ?? '', `${identity}, lease ${lease.key}`);
     else others.push(lease);
   }
   const avoid = (request.avoid ?? []).map(cidr =>
@@ -46,7 +47,7 @@ export function nextAction(
   const held = fitting.find(lease => previous && subnetsOverlap(lease, previous)) ?? fitting[0];
   if (held) return { do: 'keep', lease: held };
 
-  // A reservation that does not fit is an operator's word about another network: it is not ours to delete.
+  // An operator made a reservation that does not fit, for another network: it is not deleted.
   const drop = ours.filter(lease => lease.expiresAt !== 0);
   const taken = [...others, ...avoid, ...ours.filter(lease => lease.expiresAt === 0)];
   const picked = pickSubnets(request.config, taken, request.previous, random);
@@ -61,7 +62,7 @@ export function nextAction(
   return { do: 'create', subnets: picked, drop };
 }
 
-/** True when other nodes take `other` and refuse `own`, by the rules of `PeerSelector`: a younger lease takes nothing away. */
+/** True when other nodes accept `other` and reject `own`, by the rules of `PeerSelector`: the older lease wins. */
 function hasRightTo(other: Lease, own: Lease): boolean {
   const covers = (outer: Prefix | undefined, inner: Prefix | undefined): boolean =>
     outer !== undefined && inner !== undefined && contains(outer, inner);
@@ -77,8 +78,8 @@ function wireHint({ avoid = [] }: LeaseRequest, network: Prefix): string {
 }
 
 /**
- * After a creation: true when someone who was first holds an overlapping subnet, so that ours must go. The order
- * is the store's, equal for every reader, hence exactly one of two rivals yields.
+ * True when an earlier lease of another node overlaps the one just created, which must then be removed. All readers see the
+ * same order, so exactly one of two rivals is removed.
  */
 export function losesTieBreak(own: Subnets, earlier: readonly Lease[], attributes: LeaseAttributes): boolean {
   const identity = identityOf(attributes);
@@ -87,12 +88,4 @@ export function losesTieBreak(own: Subnets, earlier: readonly Lease[], attribute
 
 function isIdentity(lease: Lease, identity: string): boolean {
   return identityOf(lease.attributes) === identity;
-}
-
-function sameAddress(identity: string, lease: Lease): RipstopError {
-  return new RipstopError(
-    'EINUSE',
-    `node ${lease.node?.split('/')[0]} is alive and holds ${lease.key} with the public address ${identity}`,
-    'two nodes cannot share an address: choose another with --iface or --public-ip, or stop the other node',
-  );
 }

@@ -6,16 +6,16 @@ export interface VxlanData {
   readonly vni: number | undefined;
   /** Lower case, colon separated. */
   readonly mac: string;
-  /** The node leaves inner checksums open for those who do the same, and takes them so (decision 0003). */
+  /** The node leaves inner checksums partial towards nodes that do the same (decision 0003). */
   readonly remoteChecksum: boolean;
 }
 
-/** Our key beside flannel's, which passes over keys that it does not know. */
+/** Not a key of flannel, which ignores unknown keys. */
 const REMOTE_CHECKSUM = 'RipstopRemoteChecksum';
 
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 
-/** The value with flannel's keys in flannel's order; ours only when it says something. */
+/** The value with flannel's keys in flannel's order, and our key if it is true. */
 export function formatVxlanData({ vni, mac, remoteChecksum }: VxlanData): Record<string, unknown> {
   return { VNI: vni, VtepMAC: mac, ...(remoteChecksum ? { [REMOTE_CHECKSUM]: true } : {}) };
 }

@@ -18,7 +18,7 @@ export interface LeaseClaims {
   readonly mac: string | undefined;
   /** Both nodes leave inner checksums open for one another. */
   readonly remoteChecksum: boolean;
-  /** The node that wrote the lease is a Ripstop node that gives signs of life. */
+  /** A Ripstop node, which writes heartbeats, wrote the lease. */
   readonly isOurs: boolean;
   /** On the same link, where plain routes are wanted. */
   readonly direct: boolean;
@@ -167,7 +167,7 @@ function vxlanData(lease: Lease, { plan, config }: OwnSide): VxlanData | Rejecte
   }
 }
 
-/** True when two leases claim the same; whether checksums stay open and how packets travel is no claim. */
+/** True when two leases claim the same; checksums and the path of packets are not claims. */
 export function isSameClaim(a: LeaseClaims, b: LeaseClaims): boolean {
   return (
     a.address === b.address &&

@@ -13,7 +13,7 @@ export interface LeaseClientEvents {
   renewed(): void;
   /** Another live node uses our address; the client keeps trying. */
   contested(error: Error): void;
-  /** The lease was acquired again with another subnet: the overlay must start anew. */
+  /** The lease was acquired again with another subnet: the overlay must restart. */
   moved(lease: Lease): void;
 }
 
@@ -35,7 +35,7 @@ export class LeaseClient {
   #isReacquiring = false;
   /** Counts networks: an acquisition for one must not write for the next. */
   #generation = 0;
-  /** Ends when no acquisition is under way: two at once could write over one another. */
+  /** Serializes acquisitions: two at once could overwrite each other. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(store: LeaseStore, marginMs: number, log: Log, signal: AbortSignal, events: LeaseClientEvents) {

@@ -7,7 +7,7 @@ import { AddressList, PrefixIndex } from './prefix-index.ts';
 /** A lease that may hold what it claims. */
 export interface Holder {
   readonly key: string;
-  /** What it holds; undefined while it is no peer. */
+  /** What it holds; undefined while it is not a peer. */
   held: LeaseClaims | undefined;
   /** Order in which the leases of one node became peers. */
   turn: number;
@@ -80,7 +80,7 @@ export class Holdings<T extends Holder> {
 
   /**
    * What of the claims others hold.
-   * @param before what this lease held until now: nobody else can hold it, so that it is not asked for
+   * @param before what this lease held until now, which no other lease can hold
    */
   *conflicts(claims: LeaseClaims, before: LeaseClaims | undefined): Generator<Conflict<T>> {
     const newHosts = claims.hosts.filter(host => !before?.hosts.some(known => isSameAddress(known, host)));

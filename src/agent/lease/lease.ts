@@ -1,8 +1,9 @@
+import { RipstopError } from '../../base/errors.ts';
 import { anyValue, type Field, fail, openObject, parseJson, readAs, string } from '../../base/schema.ts';
 import { type Address, type Family, formatAddress, parseAddress } from '../../ip/address.ts';
 import { formatPrefix, isNetwork, type Prefix, parsePrefix } from '../../ip/prefix.ts';
 
-/** What a node publishes beside its subnet; flannel's LeaseAttrs. */
+/** What a node publishes besides its subnet; flannel's LeaseAttrs. */
 export interface LeaseAttributes {
   /** Underlay address that peers send to; undefined only on nodes without IPv4. */
   readonly publicIp: string | undefined;
@@ -31,15 +32,15 @@ export interface Lease extends Subnets {
    */
   readonly expiresAt: number | undefined;
   /**
-   * Who holds it and is alive as far as the store knows: `name/boot id`, or a Kubernetes Node's name. Undefined
-   * for a lease of flannel's, and for one whose holder has not been heard of for a while.
+   * The holder, if it is alive as far as the store knows: `name/boot id`, or the name of a Kubernetes Node. Undefined
+   * for a lease of flannel, and for one whose holder has no recent heartbeat.
    */
   readonly node: string | undefined;
-  /** True: the store can tell that the holder is gone, or out of order for a while. */
+  /** True: the store knows that the holder is gone, or not ready. */
   readonly isGone?: boolean;
   /** True: the store lost the lease, and it is kept for a while. A lease that the store has takes precedence. */
   readonly isKept?: boolean;
-  /** Age, comparable within one store: the smaller the older. Undefined where the store does not tell. */
+  /** Age, comparable within one store: smaller is older. Undefined where the store does not know it. */
   readonly since?: number | undefined;
 }
 
@@ -131,6 +132,15 @@ function address(family: 4 | 6): Field<Address | undefined> {
   };
 }
 
+/** Another live node uses the public address of this one. @param holder its name, or `name/boot id` @param where address or key */
+export function addressInUse(holder: string, where: string): RipstopError {
+  return new RipstopError(
+    'EINUSE',
+    `node ${holder.split('/')[0]} is alive under the same public address (${where})`,
+    'two nodes cannot share an address: choose another with --iface or --public-ip, or stop the other node',
+  );
+}
+
 /** What identifies a node in flannel: its public address (the IPv6 one on nodes without IPv4). */
 export function identityOf(attributes: LeaseAttributes): string {
   return attributes.publicIp ?? attributes.publicIpv6 ?? '';
@@ -143,7 +153,7 @@ export function sameSubnets(a: Subnets, b: Subnets): boolean {
   return same(a.v4, b.v4) && same(a.v6, b.v6);
 }
 
-/** True when two leases say the same to peers; the key order inside backend data does not count. */
+/** True when two leases are the same for peers; the key order inside backend data does not count. */
 export function sameAttributes(a: LeaseAttributes, b: LeaseAttributes): boolean {
   return (
     a.publicIp === b.publicIp &&

@@ -1,4 +1,4 @@
-/** A lease that gives no peer, and why, for logs, metrics and `ripstop peers`. */
+/** A lease that is ignored, with the reason, for logs, metrics and `ripstop status`. */
 export interface RejectedLease {
   readonly key: string;
   readonly reason:
@@ -11,13 +11,13 @@ export interface RejectedLease {
     | 'underlay'
     | 'duplicate'
     | 'off-link'
-    /** The tables or the kernel did not take it; it is tried again. */
+    /** The tables or the kernel refused it; the agent retries. */
     | 'refused';
   /** Continues "the lease". */
   readonly message: string;
 }
 
-/** True for a lease that claims what is another node's, or of the network between the nodes. */
+/** True for a lease that claims something of another node, or of the network between the nodes. */
 export function isContradiction({ reason }: RejectedLease): boolean {
   return reason === 'duplicate' || reason === 'overlap' || reason === 'underlay';
 }
@@ -25,7 +25,7 @@ export function isContradiction({ reason }: RejectedLease): boolean {
 /** Leases that an Event names; the log names all. */
 const NAMED = 3;
 
-/** A sentence for an Event; undefined where there is nothing to tell. */
+/** A sentence for an Event; undefined where no lease is refused. */
 export function describeRefusals(refused: readonly RejectedLease[]): string | undefined {
   if (refused.length === 0) return undefined;
   const named = refused.slice(0, NAMED).map(({ key, message }) => `lease ${key} ${message}`);

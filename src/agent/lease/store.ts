@@ -12,10 +12,10 @@ export interface LeaseRequest {
   readonly avoid?: readonly Prefix[] | undefined;
 }
 
-/** What a store tells while it is followed. Calls come one at a time, never inside another call of the store. */
+/** Reports of a store that is followed. Calls come one at a time, never inside another call of the store. */
 export interface StoreObserver {
   /**
-   * Leases have changed. Changes that come together are told together (`store/lease-book.ts`).
+   * Leases have changed. Changes within a short time are reported together (`store/lease-book.ts`).
    * @param all every lease by its key, the own one included; the store changes this map in place
    * @param changed keys of the leases that came, changed or went; undefined: any may have
    */
@@ -24,18 +24,18 @@ export interface StoreObserver {
   config(text: string): void;
   /** The store answers again after `down`, or for the first time. */
   up(): void;
-  /** The store cannot be reached; what was said last stays true as far as anyone knows. */
+  /** The store is unreachable; the last report stays valid. */
   down(error: Error): void;
-  /** An entry that is no lease: skipped, told once per text. */
+  /** An entry that is not a lease is skipped; reported once per fault. */
   malformed(error: Error): void;
   /**
-   * The store came back empty, and the leases that it lost are kept; they are in `leases`. Told before `leases` whenever
+   * The store came back empty, and the leases that it lost are kept; they are in `leases`. Called before `leases` whenever
    * they change; undefined: none is kept any more.
    */
   kept?(kept: KeptLeases | undefined): void;
-  /** A write failed and is tried again; told once for each text. */
+  /** A write failed and is retried; reported once per fault. */
   retrying?(error: Error): void;
-  /** Another live node uses this node's public address; the lease must not be relied on any more. */
+  /** Another live node uses the public address of this node: the lease is not reliable any more. */
   conflict(error: Error): void;
 }
 
@@ -57,7 +57,7 @@ export interface KnownLeases {
   readonly kept?: KeptLeases | undefined;
 }
 
-/** What a person must know about the node; a store that can (Kubernetes Events) records it. */
+/** A message about the node; a store that can (Kubernetes Events) records it. */
 export interface NodeEvent {
   readonly type: 'Normal' | 'Warning';
   /** CamelCase word as in `kubectl get events`. */
@@ -90,7 +90,7 @@ export interface LeaseStore {
   readonly location: string;
   /** False when the store hands out subnets itself and the ranges of the configuration mean nothing. */
   readonly allocates: boolean;
-  /** Entries that are no lease, by name, with what is wrong; as the store was when it was last read. */
+  /** Entries that are not leases, by name, with the fault; as of the last reading. */
   readonly unreadable: ReadonlyMap<string, string>;
   /** Text of the network configuration, and its name for messages. */
   networkConfig(): Promise<{ text: string; source: string }>;
@@ -109,7 +109,7 @@ export interface LeaseStore {
   acquire(request: LeaseRequest): Promise<Lease>;
   /** Prolongs a lease. Resolves to undefined when it is gone (expired, or deleted by an operator). */
   renew(lease: Lease): Promise<Lease | undefined>;
-  /** Begins to tell; at most once. Reconnects by itself until `close`. */
+  /** Starts the reports; called at most once. Reconnects by itself until `close`. */
   follow(observer: StoreObserver, known?: KnownLeases): void;
   /** This node's addresses changed: connections that began at the old ones would stay silent for long. */
   reconnect?(): void;

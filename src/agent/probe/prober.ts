@@ -7,7 +7,7 @@ const HEADERS: Readonly<Record<Family, number>> = { 4: 28, 6: 48 };
 const ECHO_REQUEST: Readonly<Record<Family, number>> = { 4: 8, 6: 128 };
 const ECHO_REPLY: Readonly<Record<Family, number>> = { 4: 0, 6: 129 };
 
-/** linux/in.h, linux/in6.h: level, option and "do not fragment, and do not heed what is known of the path". */
+/** linux/in.h, linux/in6.h: level and option of IP_MTU_DISCOVER, whose value PROBE sets DF and ignores the known path MTU. */
 const DO_NOT_FRAGMENT: Readonly<Record<Family, readonly [level: number, option: number]>> = {
   4: [0, 10],
   6: [41, 23],

@@ -8,6 +8,7 @@ import { withLockFile } from '../../base/file-lock.ts';
 import { type Field, fail, parseJson, readKnown } from '../../base/schema.ts';
 import { nextAction } from '../lease/acquire.ts';
 import {
+  addressInUse,
   attributesJson,
   formatKey,
   identityOf,
@@ -25,11 +26,11 @@ export interface FileStoreOptions {
   /** Shared directory, or one file whose name ends in `.json`. */
   readonly path: string;
   readonly nodeName: string;
-  /** Life of a lease, ms. */
+  /** Duration of a lease, ms. */
   readonly ttlMs?: number;
-  /** How long a lease must look over before it counts as ended, ms. */
+  /** How long a lease must appear expired before it counts as ended, ms. */
   readonly graceMs?: number;
-  /** How often changes are looked for besides inotify, which does not see other machines' writes on a shared mount. */
+  /** Interval of the poll, ms; inotify does not report writes of other machines on a shared mount. */
   readonly pollMs?: number;
 }
 
@@ -57,11 +58,11 @@ export class FileStore implements LeaseStore {
   readonly #ttlMs: number;
   readonly #pollMs: number;
   readonly #graceMs: number;
-  /** Since when a lease looks over, monotonic ms. */
+  /** Since when a lease appears expired, monotonic ms. */
   readonly #overSince = new Map<string, number>();
   #observer: StoreObserver | undefined;
   #presence: string | undefined;
-  /** Clock of the file server less ours, ms: learnt from the lock file, which is fresh when we hold it. */
+  /** Clock of the file server minus the local one, ms, from the time stamp of the lock file. */
   #skewMs = 0;
   #timers: NodeJS.Timeout[] = [];
   #watchers: FSWatcher[] = [];
@@ -77,7 +78,7 @@ export class FileStore implements LeaseStore {
   #lastConfig: string | undefined;
   #isUp: boolean | undefined;
   #refreshing: Promise<void> | undefined;
-  /** A whole reading is wanted after the one under way. */
+  /** Everything is read again after the present reading. */
   #isStale = false;
   #isClosed = false;
 
@@ -161,7 +162,7 @@ export class FileStore implements LeaseStore {
       await unlink(this.#presence).catch(() => {});
   }
 
-  /** Something changed in a watched directory. What comes together is read together. */
+  /** Gathers changes in the watched directories and reads them together. */
   #hear(path: string, name: string | null): void {
     const meaning = this.#table.meaning(path, name);
     if (meaning === 'nothing' || this.#isClosed) return;
@@ -173,7 +174,7 @@ export class FileStore implements LeaseStore {
     }, GATHER_MS);
   }
 
-  /** Reads what changed, or everything, and tells it; calls while one is under way lead to one more. */
+  /** Reads the changes, or everything, and reports them; calls during a reading lead to one further reading. */
   #refresh(all = true): void {
     if (this.#isClosed) return;
     if (this.#refreshing) {
@@ -209,7 +210,7 @@ export class FileStore implements LeaseStore {
       else {
         const there = new Set(leases.map(lease => lease.key));
         const gone = dirty.filter(key => !there.has(key));
-        // The last ones went, or the store was emptied: the whole of it tells.
+        // All others are gone, or the store was emptied: a whole reading decides.
         this.#isStale ||=
           gone.length > 0 && (gone.some(key => key === this.#own) || book.isEmptyWithout(gone));
         if (this.#isStale) return;
@@ -234,7 +235,7 @@ export class FileStore implements LeaseStore {
     }
   }
 
-  /** The poll takes a fiftieth of the time at most, however many leases there are. */
+  /** The poll uses at most 2 % of the time, whatever the number of leases. */
   #pollAfter(tookMs: number): void {
     clearTimeout(this.#polling);
     if (this.#isClosed) return;
@@ -264,8 +265,8 @@ export class FileStore implements LeaseStore {
   }
 
   /**
-   * A lease has ended when its time is over, its holder gives no sign of life, and both have been so for a while: when a
-   * wall clock jumps, every lease looks over and every sign old until the next heartbeat.
+   * A lease has ended when it is expired and its holder has no heartbeat, both for a while: after a jump of a wall clock
+   * every lease appears expired and every heartbeat old until the next heartbeat.
    */
   #hasEnded({ key, expiresAt }: Lease, holder: string | undefined): boolean {
     if (!expiresAt || expiresAt > Date.now() || holder !== undefined) {
@@ -326,17 +327,17 @@ export class FileStore implements LeaseStore {
     return join(this.#table.presencePath, identity.replaceAll(':', '-'));
   }
 
-  /** Gives the first sign of life under our public address. */
+  /** Writes the first heartbeat under the public address of this node. */
   async #claim(identity: string): Promise<void> {
     const path = this.#presenceOf(identity);
     const holder = await this.#holderOf(path);
-    if (holder !== undefined && holder !== this.#token) throw this.#conflict(identity, holder);
+    if (holder !== undefined && holder !== this.#token) throw addressInUse(holder, identity);
     if (this.#presence && this.#presence !== path) await unlink(this.#presence).catch(() => {});
     await writeFileAtomic(path, this.#token);
     this.#presence = path;
   }
 
-  /** The node that gave a sign of life within the last 30 s, by the clock of the file server. */
+  /** The node with a heartbeat within the last 30 s, by the clock of the file server. */
   async #holderOf(path: string): Promise<string | undefined> {
     try {
       const [token, { mtimeMs }] = await Promise.all([readFile(path, 'utf8'), stat(path)]);
@@ -352,18 +353,10 @@ export class FileStore implements LeaseStore {
     if (!path || this.#isClosed) return;
     const holder = await this.#holderOf(path);
     if (holder !== undefined && holder !== this.#token) {
-      this.#observer?.conflict(this.#conflict(path, holder));
+      this.#observer?.conflict(addressInUse(holder, path));
       return;
     }
     await writeFileAtomic(path, this.#token).catch(error => this.#observer?.down(toError(error)));
-  }
-
-  #conflict(where: string, holder: string): RipstopError {
-    return new RipstopError(
-      'EINUSE',
-      `node ${holder.split('/')[0]} is alive under the same public address (${where})`,
-      'two nodes cannot share an address: choose another with --iface or --public-ip',
-    );
   }
 
   async #locked<T>(work: () => Promise<T>): Promise<T> {
@@ -376,7 +369,7 @@ export class FileStore implements LeaseStore {
     });
   }
 
-  /** Errors of the file system become ESTORE with the location; ours stay. */
+  /** Errors of the file system become ESTORE with the location. */
   async #try<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();

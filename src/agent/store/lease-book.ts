@@ -5,7 +5,7 @@ import type { KnownLeases, StoreObserver } from '../lease/store.ts';
 /** How long leases are kept that a store lost all at once, ms. */
 export const KEEP_MS = 10 * 60_000;
 
-/** How long changes are gathered after the observer was told, ms: what comes together is applied together. */
+/** How long changes are gathered after a report, ms. */
 export const GATHER_MS = 50;
 
 export interface BookOptions {
@@ -14,12 +14,12 @@ export interface BookOptions {
 }
 
 /**
- * The leases that a store has read, and the news of them. Every store keeps one: it tells the observer at most once in
- * `GATHER_MS` and names the keys that changed, so that a change costs the same for ten nodes and for thousands. A change
- * after a pause is told at once. A lease that was written again with the same content (a renewal) is no news.
+ * The leases that a store has read, and the reports of their changes. It reports to the observer at most once in `GATHER_MS`,
+ * with the keys that changed, so that a change costs the same for ten nodes and for thousands. A change after a pause is
+ * reported at once. A lease that was written again with the same content (a renewal) is not reported.
  *
- * A store that comes back empty (another data directory, a volume that is not mounted) is not believed at once: the
- * leases that it lost are kept for `KEEP_MS`. A kept lease ends earlier when it returns, or when another lease has its
+ * When a store comes back empty (another data directory, a volume that is not mounted), the leases that it lost are kept for
+ * `KEEP_MS`. A kept lease ends earlier when it returns, or when another lease has its
  * subnet or its public address.
  */
 export class LeaseBook {
@@ -32,14 +32,14 @@ export class LeaseBook {
   #why = '';
   #until = 0;
   #keeping: NodeJS.Timeout | undefined;
-  /** What was told of the kept leases last. */
+  /** The last report of the kept leases. */
   #keptTold = '';
-  /** True once a whole list was told. */
+  /** True once a whole list was reported. */
   #isTold = false;
-  /** A whole list waits to be told. */
+  /** A whole list waits to be reported. */
   #isWhole = false;
   #timer: NodeJS.Timeout | undefined;
-  /** When the observer was told last, monotonic ms. */
+  /** Time of the last report, monotonic ms. */
   #toldAt = Number.NEGATIVE_INFINITY;
 
   /** @param known of an earlier run: a first list without any of them is that of a store which was emptied */
@@ -87,10 +87,9 @@ export class LeaseBook {
   }
 
   /**
-   * Takes a whole list: what is not in it is gone, unless the store was emptied. The first one is told even when it is
+   * Takes a whole list: other leases are gone, unless the store was emptied. The first list is reported even when it is
    * empty.
-   * @param emptied how the store can tell by itself that it was emptied: the reason; false when it knows that it was
-   *   not; absent: it was when none of the other nodes' leases is left, or when this node's lease is gone as well
+   * @param emptied the reason why the store knows that it was emptied; false when it knows that it was not; absent: it was when none of the other nodes' leases is left, or when this node's lease is gone as well
    */
   replace(all: Iterable<Lease>, emptied?: string | false): void {
     const fresh = [...all];
@@ -113,7 +112,7 @@ export class LeaseBook {
     if (!this.#isTold) this.#isWhole = true;
   }
 
-  /** Tells what has changed, now. */
+  /** Reports the changes now. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -138,7 +137,7 @@ export class LeaseBook {
     for (const key of this.#kept.contradictedBy(lease)) {
       this.#kept.delete(key);
       if (key !== lease.key) this.delete(key);
-      // Also when the lease is the same as before: the number of kept ones is news.
+      // Also when the lease is unchanged: the number of kept leases is reported.
       else this.#note(key);
     }
   }
@@ -175,7 +174,7 @@ export class LeaseBook {
 
   #note(key: string): void {
     this.#changed.add(key);
-    // Before the first whole list nothing is told: a part would look like a cluster of few nodes.
+    // Nothing is reported before the first whole list: a part would look like a cluster of few nodes.
     if (!this.#isTold) return;
     const restMs = this.#toldAt + (this.#options.gatherMs ?? GATHER_MS) - performance.now();
     this.#timer ??= setTimeout(() => this.flush(), Math.max(0, restMs));
@@ -225,7 +224,7 @@ function claimsOf({ v4, v6, attributes }: Lease): string[] {
   return [...subnets, `address ${identityOf(attributes)}`];
 }
 
-/** True when a peer has nothing new to learn from the lease; times do not count. */
+/** True when two leases are the same for a peer; times do not count. */
 function saysTheSame(a: Lease, b: Lease): boolean {
   return (
     a.node === b.node &&

@@ -31,7 +31,7 @@ export type Meaning = { readonly key: string } | 'all' | 'nothing';
 /** The two layouts of the file store. Writers hold the lock at `lockPath`; readers need none. */
 export interface LeaseFile {
   readonly lockPath: string;
-  /** Directory of the signs of life, one file a public address. */
+  /** Directory of the heartbeats, one file per public address. */
   readonly presencePath: string;
   /** Name of the configuration, for messages. */
   readonly configName: string;
@@ -55,7 +55,7 @@ export function openTable(path: string): LeaseFile {
   return path.endsWith('.json') ? new SingleFileTable(path) : new DirectoryTable(path);
 }
 
-/** `config.json`, `subnets/<key>`, `nodes/<address>`: one file a lease, so that writers rarely meet. */
+/** `config.json`, `subnets/<key>`, `nodes/<address>`: one file per lease, so that writers rarely collide. */
 class DirectoryTable implements LeaseFile {
   readonly lockPath: string;
   readonly presencePath: string;
@@ -104,7 +104,7 @@ class DirectoryTable implements LeaseFile {
       const path = join(this.#subnets, key);
       const found = await stat(path).catch(() => undefined);
       texts.set(key, found?.isFile() ? await readIfThere(path) : undefined);
-      // What is read now may change again under a stamp that a coarse clock does not tell apart.
+      // The file may change again within the resolution of its time stamp.
       this.#cache.delete(key);
     }
     return texts;

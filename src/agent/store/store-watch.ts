@@ -4,14 +4,14 @@ import type { Lease } from '../lease/lease.ts';
 import type { KeptLeases, LeaseStore, StoreObserver } from '../lease/store.ts';
 import { HeapTrim } from './heap-trim.ts';
 
-/** What the agent does about what a store tells; the rest of it is only kept and logged here. */
+/** The reports of a store that the agent handles; the others are only kept and logged. */
 export interface StoreEvents extends Pick<StoreObserver, 'leases' | 'config' | 'conflict'> {
   up(): void;
-  /** The store came back without leases that were known; they are kept. */
+  /** The store came back without known leases; they are kept. */
   emptied(message: string): void;
 }
 
-/** Follows the store and keeps what it said last. */
+/** Follows the store and keeps its last report. */
 export class StoreWatch {
   readonly #store: LeaseStore;
   readonly #log: Log;
@@ -27,7 +27,7 @@ export class StoreWatch {
     this.#log = componentLog(log, 'store');
   }
 
-  /** All leases by key, as the store said last, or as they were remembered; undefined while neither is known. */
+  /** All leases by key, of the last report or as they were saved; undefined while neither is known. */
   get leases(): ReadonlyMap<string, Lease> | undefined {
     return this.#leases;
   }
@@ -36,17 +36,16 @@ export class StoreWatch {
     return this.#isFollowing;
   }
 
-  /** True while the store answers what follows it. */
   get isUp(): boolean {
     return this.#isUp;
   }
 
-  /** Wall clock in ms since when the store cannot be reached; undefined while it answers. */
+  /** Since when the store is unreachable, wall clock in ms; undefined while it answers. */
   get downSince(): number | undefined {
     return this.#downSince;
   }
 
-  /** Leases that the store does not have any more and that are kept for a while. */
+  /** Leases that the store lost and that are kept for a while. */
   get kept(): KeptLeases | undefined {
     return this.#kept;
   }
@@ -95,7 +94,7 @@ export class StoreWatch {
       kept: kept => {
         const former = this.#kept;
         this.#kept = kept;
-        if (!kept) this.#log.info('no lease is kept any more: the store has all that are known');
+        if (!kept) this.#log.info('no lease is kept any more: the store has all known leases');
         else if (former?.why !== kept.why) {
           const message = describeKept(this.#store.location, kept);
           this.#log.error({ leases: kept.keys.length }, message);
@@ -109,5 +108,5 @@ export class StoreWatch {
 
 /** The fault in a sentence, for log, Event and doctor. */
 export function describeKept(location: string, { keys, until, why }: KeptLeases): string {
-  return `${location} came back without leases that were known (${why}): keeping ${keys.length} of them until ${new Date(until).toISOString()}`;
+  return `${location} came back without known leases (${why}): keeping ${keys.length} of them until ${new Date(until).toISOString()}`;
 }

@@ -4,7 +4,7 @@ import type { StoreObserver } from '../lease/store.ts';
 /** Characters of a fault that are kept: the entry may be of any size. */
 const TEXT_MAX = 300;
 
-/** Entries of a store that are no lease, by key, each with what is wrong. */
+/** Entries of a store that are not leases: the fault of each, by key. */
 export class Unreadable extends Map<string, string> {
   /** Notes an entry, and reports it to the observer unless the same fault was reported for it before. */
   note(key: string, error: unknown, observer: StoreObserver | undefined): void {

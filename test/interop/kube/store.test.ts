@@ -148,7 +148,7 @@ t.test('overrides by an operator', async t => {
 t.test('what stands against a lease', async t => {
   const { api, open } = await cluster(t);
   const wish = { config: CONFIG, attributes: leaseAttributes('192.0.2.1'), previous: undefined };
-  await t.rejects(open('absent').acquire(wish), { code: 'ENOLEASE', message: 'there is no Node absent' });
+  await t.rejects(open('absent').acquire(wish), { code: 'ENOLEASE', message: 'Node absent does not exist' });
   api.addNode('none', {});
   await t.rejects(open('none').acquire(wish), {
     code: 'ENOLEASE',

@@ -215,7 +215,7 @@ t.test('the agent: names of the leases; plain routes have no flows to show', { s
   await t.rejects(agent!.ask('/flows', '?sort=bytez'), { code: 'ECONFIG', hint: 'did you mean "bytes"?' });
   await t.rejects(agent!.ask('/flows', '?limit=x'), {
     code: 'ECONFIG',
-    message: /limit "x" is no whole number/,
+    message: /limit "x" is not a whole number/,
   });
   store.write({ Backend: { Type: 'host-gw' } });
   agent!.signal('SIGHUP');

@@ -51,8 +51,8 @@ interface RangePage {
 const PAGE = 1000;
 
 /**
- * etcd's v3 API over gRPC, as much of it as leases need. A call goes to the server that answered last and moves on
- * when that one is away; each failure is a RipstopError ESTORE.
+ * The part of etcd's v3 API over gRPC that leases need. A call goes to the server that answered last, and to the next one
+ * when that server is unreachable; each failure is a RipstopError ESTORE.
  */
 export class EtcdClient {
   readonly #options: EtcdOptions;
@@ -69,12 +69,12 @@ export class EtcdClient {
     this.#connections = options.endpoints.map(() => undefined);
   }
 
-  /** All keys that begin with `prefix`, the revision of the picture, and the id of the cluster that gave it. */
+  /** All keys that begin with `prefix`, the revision of the list, and the id of the cluster. */
   async list(prefix: string): Promise<{ revision: string; kvs: KeyValue[]; cluster: string }> {
     const rangeEnd = endOfPrefix(prefix);
     const kvs: KeyValue[] = [];
     let key = Buffer.from(prefix);
-    // All pages are of one revision: what changes between two of them is for the watch to tell.
+    // All pages are of one revision: the watch reports changes between two of them.
     let revision = '0';
     for (;;) {
       const page = await this.#call<RangePage>('KV', 'Range', { key, rangeEnd, limit: PAGE, revision });
@@ -147,7 +147,7 @@ export class EtcdClient {
   async watch(prefix: string, revision: string): Promise<WatchStream> {
     const connection = this.#connect(this.#current);
     const metadata = await this.#metadata();
-    // A server cut off from its cluster ends the watch instead of staying silent for ever.
+    // A server that is cut off from its cluster ends the watch.
     metadata.set('hasleader', 'true');
     const client = connection.Watch as unknown as { Watch(metadata: Metadata): WatchStream };
     const stream = client.Watch(metadata);
@@ -157,7 +157,7 @@ export class EtcdClient {
     return stream;
   }
 
-  /** The next call connects anew. */
+  /** The next call opens another connection. */
   reconnect(): void {
     for (const at of this.#connections.keys()) this.#drop(at);
   }
@@ -305,7 +305,7 @@ function parseEndpoint(endpoint: string): { target: string; isTls: boolean } {
   if (!url?.hostname || !/^https?:$/.test(url.protocol))
     throw new RipstopError(
       'ECONFIG',
-      `--etcd-endpoints: ${JSON.stringify(withoutCredentials(endpoint))} is no URL`,
+      `--etcd-endpoints: ${JSON.stringify(withoutCredentials(endpoint))} is not a URL`,
       'as in http://10.0.0.1:2379',
     );
   if (url.username || url.password)

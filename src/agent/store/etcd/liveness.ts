@@ -1,10 +1,11 @@
-import { hasCode, messageOf, RipstopError, toError } from '../../../base/errors.ts';
+import { hasCode, messageOf, toError } from '../../../base/errors.ts';
+import { addressInUse } from '../../lease/lease.ts';
 import { HEARTBEAT_MS, LIVENESS_TTL_MS } from '../node-identity.ts';
 import type { EtcdClient } from './client.ts';
 
 /**
- * Our sign of life: the key `<prefix>/ripstop/nodes/<public address>` under a lease of 30 s. flannel looks below
- * `<prefix>/subnets` only, so its keys and values stay as they are, and yet two nodes with one address are told apart.
+ * Heartbeat of this node: the key `<prefix>/ripstop/nodes/<public address>` under a lease of 30 s, by which two nodes with one
+ * address are distinguished. flannel reads only `<prefix>/subnets`.
  */
 export class EtcdLiveness {
   readonly #client: EtcdClient;
@@ -58,7 +59,7 @@ export class EtcdLiveness {
 
   async #put(key: string): Promise<void> {
     const held = await this.#client.get(key);
-    if (held && held.value.toString() !== this.#token) throw inUse(key, held.value.toString());
+    if (held && held.value.toString() !== this.#token) throw addressInUse(held.value.toString(), key);
     if (held && held.lease === this.#lease && (await this.#client.keepAlive(held.lease)) > 0) return;
     const lease = await this.#client.grant(LIVENESS_TTL_MS / 1000);
     const unchanged = held
@@ -70,7 +71,7 @@ export class EtcdLiveness {
     }
     await this.#client.revoke(lease);
     const winner = await this.#client.get(key);
-    if (winner && winner.value.toString() !== this.#token) throw inUse(key, winner.value.toString());
+    if (winner && winner.value.toString() !== this.#token) throw addressInUse(winner.value.toString(), key);
   }
 
   async #beat(): Promise<void> {
@@ -79,7 +80,7 @@ export class EtcdLiveness {
       this.failing = undefined;
     } catch (error) {
       this.failing = messageOf(error);
-      // A rival is news; that the store is unreachable is told by the watch. The next beat tries again.
+      // The watch reports a store that is unreachable. The next beat retries.
       if (hasCode(error, 'EINUSE')) this.#lost(toError(error));
     }
   }
@@ -90,12 +91,4 @@ export class EtcdLiveness {
     this.#lease = undefined;
     if (lease) await this.#client.revoke(lease).catch(() => {});
   }
-}
-
-function inUse(key: string, holder: string): RipstopError {
-  return new RipstopError(
-    'EINUSE',
-    `node ${holder.split('/')[0]} is alive under the same public address (${key})`,
-    'two nodes cannot share an address: choose another with --iface or --public-ip, or stop the other node',
-  );
 }

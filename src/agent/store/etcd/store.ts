@@ -28,14 +28,14 @@ export interface EtcdStoreOptions extends EtcdOptions {
   readonly ttlSeconds?: number;
 }
 
-/** Races that a node loses in a row before it says so; each one means that another node got a subnet. */
+/** Attempts to create a lease; each lost race means that another node got a subnet. */
 const ATTEMPTS = 10;
 const NO_LEASE = '0';
-/** Below the prefix: leases, and signs of life by public address. */
+/** Below the prefix: leases, and heartbeats by public address. */
 const SUBNETS = 'subnets/';
 const NODES = 'ripstop/nodes/';
 
-/** Leases in etcd under flannel's keys: `config`, `subnets/<key>`, and beside them our `ripstop/nodes/<address>`. */
+/** Leases in etcd under flannel's keys `config` and `subnets/<key>`, and heartbeats under `ripstop/nodes/<address>`. */
 export class EtcdStore implements LeaseStore {
   readonly kind = 'etcd';
   readonly location: string;
@@ -52,7 +52,7 @@ export class EtcdStore implements LeaseStore {
   #book: LeaseBook | undefined;
   /** Key of this node's lease. */
   #own: string | undefined;
-  /** Who gives a sign of life, by public address. */
+  /** Tokens of the nodes with a heartbeat, by public address. */
   readonly #holders = new Map<string, string>();
   /** Keys of the leases of each public address. */
   readonly #keysOf = new Map<string, Set<string>>();
@@ -106,7 +106,7 @@ export class EtcdStore implements LeaseStore {
     );
   }
 
-  /** One try. Undefined when another node was quicker: the next try looks at what there is then. */
+  /** One attempt. Undefined when another node was faster. */
   async #attempt(request: LeaseRequest): Promise<Lease | undefined> {
     const { kvs } = await this.#client.list(this.#root);
     const entries = new Map(kvs.map(kv => [this.#relative(kv), kv]));
@@ -153,8 +153,8 @@ export class EtcdStore implements LeaseStore {
       [{ put: path, value: formatAttributes(attributes), lease: grant }],
     );
     if (revision) {
-      // The key guards the combination only: an overlap in one half shows when all is listed again. The one whose
-      // creation has the higher revision yields.
+      // The key protects only the combination of both halves. A second list shows an overlap in one half; the lease with
+      // the higher creation revision is given up.
       const { kvs } = await this.#client.list(`${this.#root}subnets/`);
       const earlier = kvs.filter(kv => BigInt(kv.createRevision) < BigInt(revision));
       const rivals = this.#leases(new Map(earlier.map(kv => [this.#relative(kv), kv])));
@@ -268,7 +268,7 @@ export class EtcdStore implements LeaseStore {
     if (keys?.size === 0) this.#keysOf.delete(identity);
   }
 
-  /** @param isFollowed entries that are no lease are noted and told */
+  /** @param isFollowed entries that are no lease are reported */
   #leases(entries: ReadonlyMap<string, KeyValue>, isFollowed = false): Lease[] {
     const leases: Lease[] = [];
     for (const [name, kv] of entries) {

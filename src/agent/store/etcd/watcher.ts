@@ -29,7 +29,7 @@ export class EtcdWatcher {
   readonly #abort = new AbortController();
   readonly #done: Promise<void>;
   #stream: WatchStream | undefined;
-  /** Cluster id and revision of the last list, or of what the watch told after it. */
+  /** Cluster id and revision of the last list or watch response. */
   #last: { cluster: string; revision: string } | undefined;
 
   constructor(client: EtcdClient, prefix: string, events: MirrorEvents) {
@@ -39,9 +39,11 @@ export class EtcdWatcher {
     this.#done = this.#run();
   }
 
-  /** Lists and watches anew, by another connection. */
+  /** Lists and watches again, over another connection. */
   reconnect(): void {
-    this.#stream?.destroy(new RipstopError('ESTORE', 'etcd: connecting anew, the addresses here changed'));
+    this.#stream?.destroy(
+      new RipstopError('ESTORE', 'etcd: reconnecting, the addresses of this node changed'),
+    );
   }
 
   async close(): Promise<void> {
@@ -77,7 +79,7 @@ export class EtcdWatcher {
         if (isUp !== false) this.#events.down(toError(error));
         isUp = false;
         await backoff.wait(signal);
-        // A list finds a server that answers; the watch then follows it there.
+        // The list finds a server that answers, and the watch uses the same one.
         next = undefined;
       }
     }
@@ -90,7 +92,7 @@ export class EtcdWatcher {
     if (!former) return undefined;
     if (former.cluster !== cluster)
       return `the etcd cluster ${clusterName(cluster)} answers instead of ${clusterName(former.cluster)}`;
-    // Within one cluster it only grows; the id of a cluster is the same when it begins anew with the same members.
+    // Within one cluster the revision only grows; a cluster that is set up again with the same members has the same id.
     if (BigInt(revision) < BigInt(former.revision))
       return `the revision of etcd went back from ${former.revision} to ${revision}`;
     return undefined;

@@ -48,7 +48,7 @@ export function findAccess(
   if (!host)
     throw new RipstopError(
       'ECONFIG',
-      'no API server is known',
+      'the API server is not known',
       'run in a pod, or give --kubeconfig-file or --kube-api-url',
     );
   const tokenFile = `${accountPath}/token`;
@@ -132,7 +132,7 @@ function readUrl(text: string, where: string): URL {
   if (!url || !/^https?:$/.test(url.protocol))
     throw new RipstopError(
       'ECONFIG',
-      `${where}: ${JSON.stringify(withoutCredentials(text))} is no http or https URL`,
+      `${where}: ${JSON.stringify(withoutCredentials(text))} is not an http or https URL`,
     );
   return url;
 }

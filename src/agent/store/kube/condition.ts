@@ -13,7 +13,7 @@ export interface ConditionWriter {
 }
 
 const TYPE = 'NetworkUnavailable';
-/** Within this time after a write another one waits longer each time: somebody else sets the condition as well. */
+/** A further write within this time waits longer each time: another program sets the condition as well. */
 const FIGHT_MS = 60_000;
 
 /**
@@ -78,7 +78,7 @@ export class NodeCondition {
   #begin(): void {
     this.#working ??= this.#work().finally(() => {
       this.#working = undefined;
-      // Something may have come between the end of the loop and this.
+      // A call may have come after the end of the loop.
       if (!this.#abort.signal.aborted && (this.#isSettingDue || this.#mustTell)) this.#begin();
     });
   }

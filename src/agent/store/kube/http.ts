@@ -5,7 +5,7 @@ import { messageOf, RipstopError } from '../../../base/errors.ts';
 import { type Fields, openObject, readJson, type Shape, text } from '../../../base/schema.ts';
 import type { KubeAccess } from './access.ts';
 
-/** An answer of the API server that is no success. `code` is the HTTP status, `reason` the Status object's. */
+/** An error of the API server: its HTTP status, and the reason of its Status object. */
 export class KubeError extends RipstopError {
   readonly status: number;
   readonly reason: string;
@@ -16,7 +16,7 @@ export class KubeError extends RipstopError {
   constructor(status: number, reason: string, what: string, retryAfter?: string) {
     const hint =
       status === 403 || status === 401 ? 'check the ClusterRole and the token of the agent' : undefined;
-    // A server that is overloaded or only half up is as good as away; one that says no has been reached.
+    // A server that is overloaded or not yet up counts as unreachable.
     super(status >= 500 || status === 429 ? 'ESTORE' : 'EREFUSED', what, hint);
     this.status = status;
     this.reason = reason;
@@ -28,7 +28,7 @@ const JSON_OBJECTS = 'application/json';
 export const METADATA_ONLY =
   'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json';
 const STRATEGIC_MERGE = 'application/strategic-merge-patch+json';
-/** Tries of one call while the server says "too many requests" or "conflict". */
+/** Attempts of one call while the server answers "too many requests" or "conflict". */
 const ATTEMPTS = 5;
 const LONGEST_RETRY_AFTER_S = 30;
 
@@ -120,7 +120,7 @@ export class KubeHttp {
     }
   }
 
-  /** Ends every connection; what runs on one fails and is tried again by whoever asked. */
+  /** Ends every connection; calls on them fail, and their callers retry. */
   reconnect(): void {
     this.#agent.destroy();
   }

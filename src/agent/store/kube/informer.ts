@@ -138,7 +138,7 @@ export class Informer<T> {
         this.#events.replaced(items);
         return version;
       } catch (error) {
-        // The continue token may expire between two pages: begin anew.
+        // The continue token may expire between two pages: the list is read again.
         if (!(error instanceof KubeError && error.status === 410) || attempt >= 3) throw error;
       }
     }

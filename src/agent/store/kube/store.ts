@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { messageOf, RipstopError } from '../../../base/errors.ts';
 import { listOf, openObject, parseJson, required, type Shape, text } from '../../../base/schema.ts';
 import { parseVxlanData } from '../../lease/backend-data.ts';
-import { identityOf, type Lease } from '../../lease/lease.ts';
+import { addressInUse, identityOf, type Lease } from '../../lease/lease.ts';
 import type {
   KnownLeases,
   LeaseRequest,
@@ -158,7 +158,7 @@ export class KubeStore implements LeaseStore {
     };
   }
 
-  /** A lease ends with its Node; undefined when an operator took the annotations away. */
+  /** A lease ends with its Node; undefined when an operator removed the annotations. */
   async renew(lease: Lease): Promise<Lease | undefined> {
     const node = await this.#node();
     return node.metadata.annotations?.[this.#names.managed] === 'true' ? lease : undefined;
@@ -250,7 +250,7 @@ export class KubeStore implements LeaseStore {
     this.#http.close();
   }
 
-  /** The own Node as the watch shows it; undefined: it is gone. */
+  /** Takes this node's Node as the watch shows it; undefined: it is gone. */
   #see(node: NodeObject | undefined): void {
     if (node?.metadata.uid) this.#nodeUid = node.metadata.uid;
     this.#condition.seen(node);
@@ -269,8 +269,8 @@ export class KubeStore implements LeaseStore {
       if (error instanceof KubeError && error.status === 404)
         throw new RipstopError(
           'ENOLEASE',
-          `there is no Node ${this.#options.nodeName}`,
-          'has the kubelet registered, and is NODE_NAME right?',
+          `Node ${this.#options.nodeName} does not exist`,
+          'has the kubelet registered it, and is NODE_NAME right?',
         );
       throw error;
     }
@@ -302,12 +302,7 @@ export class KubeStore implements LeaseStore {
     }
     for (const name of suspects) {
       const suspect = await this.#http.get(`/api/v1/nodes/${encodeURIComponent(name)}`, NODE_FIELDS);
-      if (!this.#read(suspect)?.node) continue;
-      throw new RipstopError(
-        'EINUSE',
-        `Node ${name} is Ready under the same public address ${identity}`,
-        'two nodes cannot share an address: choose another with --iface or --public-ip',
-      );
+      if (this.#read(suspect)?.node) throw addressInUse(name, identity);
     }
   }
 
@@ -321,7 +316,7 @@ export class KubeStore implements LeaseStore {
     }
   }
 
-  /** A Node of the API server; undefined, and told once, for an object that is none. */
+  /** A Node of the API server; undefined for another object, which is reported once. */
   #nodeOf(raw: unknown, observer: StoreObserver): NodeObject | undefined {
     try {
       return readNode(raw, this.#names);

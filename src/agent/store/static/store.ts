@@ -12,7 +12,7 @@ import {
 } from './static-file.ts';
 
 /**
- * A lease store that is one file of this node: the own subnets and the peers stand in it, and no lease ends. The file is
+ * A lease store in one file of this node, which lists the subnets of this node and the peers. Leases do not end. The file is
  * read at start and on `reload` (SIGHUP).
  */
 export class StaticStore implements LeaseStore {
@@ -41,7 +41,7 @@ export class StaticStore implements LeaseStore {
     return this.#leases;
   }
 
-  /** The text has no peers: these are leases. */
+  /** The text does not contain the peers, which are leases. */
   async networkConfig(): Promise<{ text: string; source: string }> {
     return { text: JSON.stringify(configKeys(this.#file)), source: this.location };
   }

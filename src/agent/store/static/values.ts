@@ -4,8 +4,6 @@ import { canonicalAddress } from '../../../ip/address.ts';
 import { parseMac } from '../../../ip/mac.ts';
 import { covers, formatPrefix, isNetwork, networkOf, parsePrefix } from '../../../ip/prefix.ts';
 
-/* Readers of the values that a configuration of addresses is made of. */
-
 /** A value that has one canonical text: `parse` yields it or throws. */
 function canonical(type: string, doc: string, parse: (raw: string) => string): Field<string> {
   return {
@@ -22,15 +20,15 @@ function canonical(type: string, doc: string, parse: (raw: string) => string): F
   };
 }
 
-/** Addresses that no node can be reached at from another one, by what they are. */
+/** Addresses that cannot be those of a remote node, with the reason. */
 const NO_NODE: readonly (readonly [string, string])[] = [
   ['0.0.0.0/8', 'unspecified'],
   ['224.0.0.0/4', 'multicast'],
   ['240.0.0.0/4', 'reserved'],
   ['::/128', 'unspecified'],
   ['ff00::/8', 'multicast'],
-  ['::ffff:0:0/96', 'an IPv4 address in IPv6 clothes: write it as IPv4'],
-  ['fe80::/10', 'link-local: it means another node on each link'],
+  ['::ffff:0:0/96', 'an IPv4-mapped address: write it as IPv4'],
+  ['fe80::/10', 'link-local, hence not unique'],
 ];
 
 /** An IP address of a node, in canonical text. */

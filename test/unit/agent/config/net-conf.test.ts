@@ -92,7 +92,7 @@ t.test('unknown keys are errors with a suggestion, or notes', async t => {
     { Network: '10.0.0.0/8', Extra: 1, Backend: { Type: 'vxlan', Foo: 2 } },
     { tolerateUnknown: true },
   );
-  t.match(tolerant.notes, [/Extra: unknown key passed over/, /Backend.Foo: unknown key passed over/]);
+  t.match(tolerant.notes, [/Extra: unknown key ignored/, /Backend.Foo: unknown key ignored/]);
 });
 
 t.test('other backends are refused by name', async t => {

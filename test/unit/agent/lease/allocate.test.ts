@@ -141,7 +141,7 @@ t.test('a live node with our address is refused; a dead one is followed', async 
   const request = { config: config(), attributes: attributes('1.1.1.1'), previous: undefined };
   t.throws(() => nextAction(request, [lease(subnets('10.0.5.0/24'), '1.1.1.1', { node: 'b/2' })], 'a/1'), {
     code: 'EINUSE',
-    message: /node b is alive and holds 10.0.5.0-24 with the public address 1.1.1.1/,
+    message: /node b is alive under the same public address \(1.1.1.1, lease 10.0.5.0-24\)/,
   });
   t.throws(
     () => nextAction(request, [lease(subnets('10.0.5.0/24'), '1.1.1.1', { node: 'a/2' })], 'a/1'),
