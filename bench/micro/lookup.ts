@@ -1,6 +1,6 @@
 import { fdbWords, findMac } from '../../src/dataplane/tables/fdb.ts';
 import { findPrefix4, findPrefix6, lpm4Words, lpm6Words } from '../../src/dataplane/tables/lpm.ts';
-import { fillFdb, fillLpm4, fillLpm6 } from '../../test/support/tables.ts';
+import { fillFdb, fillLpm4, fillLpm6 } from '../../test/fixtures/tables.ts';
 import type { Case } from './case.ts';
 
 const SIZES = [10, 1_000, 100_000];

@@ -7,7 +7,7 @@
  *   2nd signal     all are deleted as fast as they were created: `gone`
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KubeApi } from '../../test/support/kube/kube-api.ts';
+import { KubeApi } from '../../test/fixtures/kube/kube-api.ts';
 
 const PREFIX = 'flannel.alpha.coreos.com';
 const TICK_MS = 10;

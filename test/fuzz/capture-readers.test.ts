@@ -5,7 +5,7 @@ import { ByteQueue } from '../../src/capture/format/byte-queue.ts';
 import { LINK_ETHERNET, type Packet } from '../../src/capture/format/packet.ts';
 import { PcapFormat } from '../../src/capture/format/pcap/writer.ts';
 import { PcapngFormat } from '../../src/capture/format/pcapng/writer.ts';
-import { type Random, seeded } from '../support/random.ts';
+import { type Random, seeded } from '../fixtures/random.ts';
 import { NO_STATISTICS, readAll } from '../unit/capture/fixtures/files.ts';
 import { mutate } from './mutate.ts';
 

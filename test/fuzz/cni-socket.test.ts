@@ -15,8 +15,8 @@ import { handleRequest, serveCni } from '../../src/cni/shim/serve.ts';
 import { CWD } from '../../src/cni/skel/environment.ts';
 import { parseInput } from '../../src/cni/skel/execute.ts';
 import type { Call } from '../../src/cni/skel/plugin.ts';
-import { encodeRequest, parseResponse } from '../support/cni/protocol.ts';
-import { type Random, seeded } from '../support/random.ts';
+import { encodeRequest, parseResponse } from '../fixtures/cni/protocol.ts';
+import { type Random, seeded } from '../fixtures/random.ts';
 import { testHost } from '../unit/cni/fixtures/harness.ts';
 import { mutate } from './mutate.ts';
 

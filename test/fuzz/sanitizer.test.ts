@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../bench/lab/tool.ts';
-import { buildSanitized, sanitizedEnvironment } from '../support/sanitized.ts';
+import { buildSanitized, sanitizedEnvironment } from '../fixtures/sanitized.ts';
 
 /*
  * The tests that drive the addon hardest, once more under address and undefined-behaviour sanitizers.

@@ -9,7 +9,7 @@ import { buildTooBig, buildUnreachable } from '../../src/dataplane/slow-path/icm
 import { mayTriggerIcmpError } from '../../src/dataplane/slow-path/icmp-eligibility.ts';
 import { answerNeighbour } from '../../src/dataplane/slow-path/neighbour-responder.ts';
 import { macBytes } from '../../src/ip/mac.ts';
-import { seeded } from '../support/random.ts';
+import { seeded } from '../fixtures/random.ts';
 import { HEADERS } from '../unit/encap/fixtures/headers.ts';
 import { mutate } from './mutate.ts';
 import { WIRE_SEEDS } from './seeds/wire.ts';

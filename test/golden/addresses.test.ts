@@ -5,8 +5,8 @@ import {
   findAddress,
   findPeerBySource,
 } from '../../src/dataplane/tables/source-table.ts';
-import { Random, seedOfRun } from '../support/random.ts';
-import { fillAddresses } from '../support/tables.ts';
+import { Random, seedOfRun } from '../fixtures/random.ts';
+import { fillAddresses } from '../fixtures/tables.ts';
 
 const seed = seedOfRun();
 t.comment(`seed ${seed}`);

@@ -14,7 +14,7 @@ import {
 import { ACCEPT_PARTIAL, MERGE_TCP, MERGE_UDP } from '../../src/dataplane/descriptor/native-arguments.ts';
 import { BAD_CHECKSUM, FORWARD } from '../../src/dataplane/descriptor/verdicts.ts';
 import { native } from '../../src/native/load.ts';
-import { Random } from '../support/random.ts';
+import { Random } from '../fixtures/random.ts';
 import { leaveUnfinished, makePacket, type Packet, randomPayload } from './packets.ts';
 import { segments } from './segments.ts';
 

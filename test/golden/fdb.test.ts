@@ -1,8 +1,8 @@
 import t from 'tap';
 import { PEERS_MAX } from '../../src/dataplane/tables/capacity.ts';
 import { fdbWords, findMac, type MacEntry } from '../../src/dataplane/tables/fdb.ts';
-import { Random, seedOfRun } from '../support/random.ts';
-import { fillFdb } from '../support/tables.ts';
+import { Random, seedOfRun } from '../fixtures/random.ts';
+import { fillFdb } from '../fixtures/tables.ts';
 
 /** The slow obvious FDB. */
 class MapFdb {

@@ -2,7 +2,7 @@ import t from 'tap';
 import { FlowFields } from '../../src/capture/flows/flow-fields.ts';
 import { describeKey } from '../../src/capture/flows/flow-report.ts';
 import { FlowTable } from '../../src/capture/flows/flow-table.ts';
-import { Random, seedOfRun } from '../support/random.ts';
+import { Random, seedOfRun } from '../fixtures/random.ts';
 import { ethernet, ip, joined, udp } from '../unit/capture/fixtures/frames.ts';
 
 /* The flow table compared with a slow and obvious one: objects in a Map, absolute sequence numbers, every segment remembered. */

@@ -1,4 +1,4 @@
-import type { Random } from '../support/random.ts';
+import type { Random } from '../fixtures/random.ts';
 import { fillChecksums, slowPseudo } from './segments.ts';
 
 /** What a made packet is to be. Everything left out is chosen by the seed. */

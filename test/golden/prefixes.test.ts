@@ -8,8 +8,8 @@ import {
   maskWord,
   type PrefixEntry,
 } from '../../src/dataplane/tables/lpm.ts';
-import { Random, seedOfRun } from '../support/random.ts';
-import { fillLpm4, fillLpm6 } from '../support/tables.ts';
+import { Random, seedOfRun } from '../fixtures/random.ts';
+import { fillLpm4, fillLpm6 } from '../fixtures/tables.ts';
 
 /** The slow obvious table: look at every prefix, keep the longest that fits. */
 function findSlowly(entries: readonly PrefixEntry[], address: readonly number[]): number {

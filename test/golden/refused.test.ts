@@ -13,7 +13,7 @@ import { CHECKOUT } from '../../bench/lab/tool.ts';
 const folder = mkdtempSync(join(tmpdir(), 'ripstop-refuse-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 const library = join(folder, 'refuse.so');
-const source = join(CHECKOUT, 'test/support/preload/refuse.c');
+const source = join(CHECKOUT, 'test/fixtures/preload/refuse.c');
 const built = spawnSync(
   'gcc',
   ['-shared', '-fPIC', '-O1', '-Wall', '-Werror', '-o', library, source, '-ldl'],

@@ -20,7 +20,7 @@ import { EGRESS_MALFORMED, FORWARD } from '../../src/dataplane/descriptor/verdic
 import { RX_BATCH, RX_SLOT_BYTES } from '../../src/dataplane/io/udp.ts';
 import { PEER_STRIDE, writePeer } from '../../src/dataplane/tables/peer-table.ts';
 import { native } from '../../src/native/load.ts';
-import { Random } from '../support/random.ts';
+import { Random } from '../fixtures/random.ts';
 import { leaveUnfinished, makePacket, randomPayload } from './packets.ts';
 import { type Offloaded, segments } from './segments.ts';
 

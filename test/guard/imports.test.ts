@@ -76,7 +76,7 @@ t.test('the check finds what it looks for', async t => {
   t.equal(fault('src/agent/kernel/a.ts', 'src/agent/lease/b.ts'), undefined);
   t.equal(fault('src/web/a.ts', 'src/api/web/messages.ts'), undefined);
   t.match(fault('src/web/a.ts', 'src/api/server.ts'), /web may not import/);
-  t.match(fault('src/base/a.ts', 'test/support/lab.ts'), /base may not import/);
+  t.match(fault('src/base/a.ts', 'test/fixtures/lab.ts'), /base may not import/);
   t.match(fault('src/drawer/a.ts', 'src/base/errors.ts'), /no row/);
   t.match(importFault({ from: 'encap/a.ts', specifier: 'node:fs', target: undefined }), /pure/);
   t.equal(fault('bench/a.ts', 'src/dataplane/worker.ts'), undefined);

@@ -13,8 +13,8 @@ import * as udp from '../../encap/wire/udp.ts';
 import { describePacket } from '../../src/capture/decode/text.ts';
 import { addressBytes } from '../../src/ip/address.ts';
 import { macBytes } from '../../src/ip/mac.ts';
-import { type Random, seeded } from '../support/random.ts';
-import { skipUnless } from '../support/skip-unless.ts';
+import { type Random, seeded } from '../fixtures/random.ts';
+import { skipUnless } from '../fixtures/skip-unless.ts';
 import { emitArp, emitTcp } from '../unit/encap/fixtures/emit-headers.ts';
 import { fromTcpdump } from './tcpdump-line.ts';
 

@@ -41,7 +41,7 @@ t.test('decisions, length: none is longer than the limit', async t => {
 });
 
 t.test('documents, named in sources: each is there', async t => {
-  const sources = ['src', 'encap', 'bench', 'test/support', 'test/netns', 'test/unit'].flatMap(folder =>
+  const sources = ['src', 'encap', 'bench', 'test/fixtures', 'test/netns', 'test/unit'].flatMap(folder =>
     sourcesBelow(folder, ['.ts', '.c', '.cc', '.h']),
   );
   const exists = (reference: string) =>

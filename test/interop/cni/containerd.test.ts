@@ -4,9 +4,9 @@ import { until } from '../../../bench/lab/until.ts';
 import { loadPlugin } from '../../../src/cni/plugins.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { kernelNamespaces } from '../../../src/cni/skel/namespace.ts';
-import { CniNode } from '../../support/cni/cni.ts';
-import { addressOf, CONTAINERD, Containerd, leftovers } from '../../support/cni/cni-containerd.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CniNode } from '../../fixtures/cni/cni.ts';
+import { addressOf, CONTAINERD, Containerd, leftovers } from '../../fixtures/cni/cni-containerd.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * One node: what the plugins do for a real runtime. Two nodes and their overlay are in cni-overlay.

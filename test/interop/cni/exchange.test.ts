@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { Namespace } from '../../../bench/lab/namespace.ts';
-import { CniNode } from '../../support/cni/cni.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CniNode } from '../../fixtures/cni/cni.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * The plugins of a node are exchanged while pods run: ours for the reference's (Debian's containernetworking-plugins), the

@@ -4,11 +4,11 @@ import { attempt, must } from '../../../bench/lab/command.ts';
 import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT, tool } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
-import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
-import { addressOf, CONTAINERD, Containerd, leftovers } from '../../support/cni/cni-containerd.ts';
-import { shapers } from '../../support/io/shapers.ts';
-import { labFor, namespaceFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
+import { addressOf, CONTAINERD, Containerd, leftovers } from '../../fixtures/cni/cni-containerd.ts';
+import { shapers } from '../../fixtures/io/shapers.ts';
+import { labFor, namespaceFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * Two nodes as they are meant to be run: on each an agent and containerd, which starts containers through our plugins;

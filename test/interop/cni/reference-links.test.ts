@@ -1,8 +1,8 @@
 import t from 'tap';
-import { CniNode } from '../../support/cni/cni.ts';
-import { CASES, lacking, observe, REFERENCE } from '../../support/cni/reference-links.ts';
-import { asTheReference } from '../../support/cni/reference-links-verdict.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CniNode } from '../../fixtures/cni/cni.ts';
+import { CASES, lacking, observe, REFERENCE } from '../../fixtures/cni/reference-links.ts';
+import { asTheReference } from '../../fixtures/cni/reference-links-verdict.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* Where this machine's kernel lacks a kind of link, qemu-plugins.test.ts runs the case in a guest that has it. */
 

@@ -3,8 +3,8 @@ import t, { type Test } from 'tap';
 import type { Namespace } from '../../../bench/lab/namespace.ts';
 import { launch } from '../../../bench/lab/proc.ts';
 import { installCni } from '../../../src/cni/install.ts';
-import { CniNode } from '../../support/cni/cni.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CniNode } from '../../fixtures/cni/cni.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * Ours and the reference plugins (Debian's containernetworking-plugins) calling each other, as executables, in the

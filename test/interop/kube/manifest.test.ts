@@ -8,7 +8,7 @@ import { parseAllDocuments } from 'yaml';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { parseFlags } from '../../../src/agent/config/flags.ts';
 import { parseNetConf } from '../../../src/agent/config/net-conf.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const MANIFEST = `${CHECKOUT}docs/deploy/kube-ripstop.yml`;
 const run = promisify(execFile);

@@ -7,13 +7,13 @@ import { attempt } from '../../../bench/lab/command.ts';
 import { launch, type Proc } from '../../../bench/lab/proc.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { CriNode, type OciSpec, PAUSE } from '../../support/kube/cri-runtime.ts';
-import { BUILDER, type BuiltImage, buildImage, mountWords } from '../../support/kube/image-build.ts';
-import { KubeApi } from '../../support/kube/kube-api.ts';
-import { daemonPod, type KubePod } from '../../support/kube/kube-pod.ts';
-import { packImage, packPause } from '../../support/kube/oci-image.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CriNode, type OciSpec, PAUSE } from '../../fixtures/kube/cri-runtime.ts';
+import { BUILDER, type BuiltImage, buildImage, mountWords } from '../../fixtures/kube/image-build.ts';
+import { KubeApi } from '../../fixtures/kube/kube-api.ts';
+import { daemonPod, type KubePod } from '../../fixtures/kube/kube-pod.ts';
+import { packImage, packPause } from '../../fixtures/kube/oci-image.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * The DaemonSet's pod in real container runtimes: the image as the Dockerfile builds it, run through containerd's CRI

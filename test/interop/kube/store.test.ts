@@ -13,9 +13,9 @@ import { retryAfterSeconds } from '../../../src/agent/store/kube/http.ts';
 import { annotationNames } from '../../../src/agent/store/kube/node.ts';
 import { KubeStore } from '../../../src/agent/store/kube/store.ts';
 import { formatPrefix } from '../../../src/ip/prefix.ts';
-import { leaseAttributes, record } from '../../support/agents/lease-store.ts';
-import { KubeApi } from '../../support/kube/kube-api.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { leaseAttributes, record } from '../../fixtures/agents/lease-store.ts';
+import { KubeApi } from '../../fixtures/kube/kube-api.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * Against an HTTP server of our own that behaves as the Kubernetes API documents. Not tried on a real API server:

@@ -5,8 +5,8 @@ import t, { type Test } from 'tap';
 import { until } from '../../../bench/lab/until.ts';
 import { findAccess } from '../../../src/agent/store/kube/access.ts';
 import { KubeStore } from '../../../src/agent/store/kube/store.ts';
-import { record } from '../../support/agents/lease-store.ts';
-import { KubeApi } from '../../support/kube/kube-api.ts';
+import { record } from '../../fixtures/agents/lease-store.ts';
+import { KubeApi } from '../../fixtures/kube/kube-api.ts';
 
 const STATUS = 'PATCH /api/v1/nodes/n1/status';
 const EVENTS = 'POST /api/v1/namespaces/default/events';

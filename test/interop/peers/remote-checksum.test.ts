@@ -10,9 +10,9 @@ import {
   overlayMtu,
   peerFor,
   podAddress,
-} from '../../support/agents/overlay.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+} from '../../fixtures/agents/overlay.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * Remote checksum offload: inner checksums travel open, and the receiver's stack finishes them. Between Ripstop nodes,

@@ -10,13 +10,13 @@ import {
   overlayMtu,
   PORT,
   podAddress,
-} from '../../support/agents/overlay.ts';
-import { labFor } from '../../support/lab.ts';
-import { Random } from '../../support/random.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
-import { captureFrames } from '../../support/traffic/capture-frames.ts';
-import * as wire from '../../support/traffic/datagrams.ts';
-import { inject, packetsOf } from '../../support/traffic/inject.ts';
+} from '../../fixtures/agents/overlay.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { Random } from '../../fixtures/random.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
+import { captureFrames } from '../../fixtures/traffic/capture-frames.ts';
+import * as wire from '../../fixtures/traffic/datagrams.ts';
+import { inject, packetsOf } from '../../fixtures/traffic/inject.ts';
 
 /*
  * flannel's udp format byte for byte. Node 1 is Ripstop; node 2 is a program of twenty lines that prints what comes to
@@ -25,7 +25,7 @@ import { inject, packetsOf } from '../../support/traffic/inject.ts';
  */
 
 const skip = skipUnless('root', 'netns', 'tun', 'ip', 'cc', 'tcpdump');
-const PROGRAM = fileURLToPath(new URL('../../support/traffic/udp-peer-program.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../fixtures/traffic/udp-peer-program.js', import.meta.url));
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
 /** The peer's process and what it has said. */

@@ -10,11 +10,11 @@ import {
   pings,
   podAddress,
   verdicts,
-} from '../../support/agents/overlay.ts';
-import { compiled } from '../../support/compile.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
-import { captureFrames, dissect } from '../../support/traffic/capture-frames.ts';
+} from '../../fixtures/agents/overlay.ts';
+import { compiled } from '../../fixtures/compile.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
+import { captureFrames, dissect } from '../../fixtures/traffic/capture-frames.ts';
 
 /* Ripstop on node 1, a forwarder that behaves as flannel's udp proxy on node 2: pods talk across. IPv4, as in flannel. */
 

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { MAIN } from '../../support/agents/run-node.ts';
-import { guestMissing, runInGuest } from '../../support/qemu/qemu.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { MAIN } from '../../fixtures/agents/run-node.ts';
+import { guestMissing, runInGuest } from '../../fixtures/qemu/qemu.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * The profile that containerd gives its containers, in a guest whose kernel has AppArmor: it denies writes below

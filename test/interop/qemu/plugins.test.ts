@@ -1,9 +1,9 @@
 import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import { CASES, lacking, type Observed, REFERENCE } from '../../support/cni/reference-links.ts';
-import { asTheReference } from '../../support/cni/reference-links-verdict.ts';
-import { guestMissing, runInGuest } from '../../support/qemu/qemu.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CASES, lacking, type Observed, REFERENCE } from '../../fixtures/cni/reference-links.ts';
+import { asTheReference } from '../../fixtures/cni/reference-links-verdict.ts';
+import { guestMissing, runInGuest } from '../../fixtures/qemu/qemu.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * The kinds of link that this machine's kernel does not have (ipvlan, vlan, dummy, VLAN filtering of bridges), in a
@@ -23,7 +23,7 @@ const elsewhere = { file: 'netns/cni/bridge', name: 'layer 2: VLANs and trunks' 
 t.test('links that this kernel lacks', { skip: skip || nothing, timeout: GUEST_MS + 10_000 }, async t => {
   const names = wanted.map(one => `'${one.name}'`).join(' ');
   const script = `
-    ${process.execPath} ${CHECKOUT}dist/test/support/qemu/qemu-links-program.js ${names} || exit
+    ${process.execPath} ${CHECKOUT}dist/test/fixtures/qemu/qemu-links-program.js ${names} || exit
     export TAP_TIMEOUT=${GUEST_MS / 1000} TAP_GREP='/^${elsewhere.name}$/'
     exec ${process.execPath} ${CHECKOUT}dist/test/${elsewhere.file}.test.js`;
   const { code, output } = await runInGuest({ script, timeoutMs: GUEST_MS });

@@ -6,10 +6,10 @@ import { EtcdStore } from '../../../src/agent/store/etcd/store.ts';
 import { FileStore } from '../../../src/agent/store/file.ts';
 import { findAccess } from '../../../src/agent/store/kube/access.ts';
 import { KubeStore } from '../../../src/agent/store/kube/store.ts';
-import { EtcdServer } from '../../support/agents/etcd-server.ts';
-import { leaseAttributes, netConf, record } from '../../support/agents/lease-store.ts';
-import { KubeApi } from '../../support/kube/kube-api.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { EtcdServer } from '../../fixtures/agents/etcd-server.ts';
+import { leaseAttributes, netConf, record } from '../../fixtures/agents/lease-store.ts';
+import { KubeApi } from '../../fixtures/kube/kube-api.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* Stores that come back empty (J8): what is known of other nodes is kept, and what returns is taken up. */
 

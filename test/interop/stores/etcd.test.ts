@@ -7,8 +7,8 @@ import { subnetsOverlap } from '../../../src/agent/lease/allocate.ts';
 import { formatAttributes } from '../../../src/agent/lease/lease.ts';
 import { EtcdStore } from '../../../src/agent/store/etcd/store.ts';
 import { parsePrefix } from '../../../src/ip/prefix.ts';
-import { EtcdServer } from '../../support/agents/etcd-server.ts';
-import { leaseAttributes, netConf, record } from '../../support/agents/lease-store.ts';
+import { EtcdServer } from '../../fixtures/agents/etcd-server.ts';
+import { leaseAttributes, netConf, record } from '../../fixtures/agents/lease-store.ts';
 import { FLANNEL_KEY } from '../../vectors/flannel-leases.ts';
 
 const ROOT = '/coreos.com/network';

@@ -3,12 +3,12 @@ import t from 'tap';
 import type { Namespace } from '../../../bench/lab/namespace.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
-import { DEVICE } from '../../support/agents/overlay.ts';
-import { configurationOf, runReady } from '../../support/agents/run-node.ts';
-import { compiled } from '../../support/compile.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
+import { DEVICE } from '../../fixtures/agents/overlay.ts';
+import { configurationOf, runReady } from '../../fixtures/agents/run-node.ts';
+import { compiled } from '../../fixtures/compile.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * The overlay device belongs to CAP_NET_ADMIN. A host whose tun character device has mode 0666, as udev's default rules

@@ -4,11 +4,11 @@ import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { until } from '../../../bench/lab/until.ts';
 import type { Diagnosis, Finding } from '../../../src/diagnose/doctor/finding.ts';
-import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
-import { FlannelNode } from '../../support/agents/flannel-node.ts';
-import { allAtOnce } from '../../support/agents/overlay.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
+import { FlannelNode } from '../../fixtures/agents/flannel-node.ts';
+import { allAtOnce } from '../../fixtures/agents/overlay.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /** What `ripstop doctor` on a node says. */
 function doctor(agent: TestAgent): { findings: readonly Finding[]; code: number } {

@@ -5,9 +5,9 @@ import t from 'tap';
 import { must } from '../../../bench/lab/command.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { agentsFor, fileStoreFor, TestAgent } from '../../support/agents/agents.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor, TestAgent } from '../../fixtures/agents/agents.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft') };
 
@@ -24,7 +24,7 @@ t.test(
     await agents[0]!.ready(0);
     const speaker = [
       'python3',
-      `${CHECKOUT}test/support/agents/flannel-udp.py`,
+      `${CHECKOUT}test/fixtures/agents/flannel-udp.py`,
       'flannel0',
       two!.underlay[4],
       '8285',

@@ -6,13 +6,13 @@ import t from 'tap';
 import type { Namespace } from '../../../bench/lab/namespace.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
-import { PingStream } from '../../support/agents/ping-stream.ts';
-import { configurationOf, runCommand } from '../../support/agents/run-node.ts';
-import { encodeRequest } from '../../support/cni/protocol.ts';
-import { labFor, namespaceFor } from '../../support/lab.ts';
-import { seeded } from '../../support/random.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
+import { PingStream } from '../../fixtures/agents/ping-stream.ts';
+import { configurationOf, runCommand } from '../../fixtures/agents/run-node.ts';
+import { encodeRequest } from '../../fixtures/cni/protocol.ts';
+import { labFor, namespaceFor } from '../../fixtures/lab.ts';
+import { seeded } from '../../fixtures/random.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft', 'ping', 'curl') };
 
@@ -23,7 +23,7 @@ async function attack(
   rounds: number,
   places: readonly string[],
 ): Promise<number> {
-  const program = `${CHECKOUT}dist/test/support/traffic/hostile-program.js`;
+  const program = `${CHECKOUT}dist/test/fixtures/traffic/hostile-program.js`;
   const said = await ns
     .launch([process.execPath, program, String(seed), String(rounds), ...places])
     .success(120_000);

@@ -3,12 +3,12 @@ import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { agentsFor } from '../../support/agents/agents.ts';
-import { LabEtcd } from '../../support/agents/etcd-in-lab.ts';
-import { FlannelNode } from '../../support/agents/flannel-node.ts';
-import { PingStream } from '../../support/agents/ping-stream.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor } from '../../fixtures/agents/agents.ts';
+import { LabEtcd } from '../../fixtures/agents/etcd-in-lab.ts';
+import { FlannelNode } from '../../fixtures/agents/flannel-node.ts';
+import { PingStream } from '../../fixtures/agents/ping-stream.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const SUBNETS = '/coreos.com/network/subnets/';
 const reaches = (from: Node, to: Node): boolean =>

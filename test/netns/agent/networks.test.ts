@@ -2,10 +2,10 @@ import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
-import { stays } from '../../support/agents/stays.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
+import { stays } from '../../fixtures/agents/stays.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 for (const tool of ['nftables', 'iptables'] as const)
   t.test(

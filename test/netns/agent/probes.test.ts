@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /** Drops at node 2 what a filter of nft says, until it is told to stop. */
 function block(node: Node, what: string): () => void {

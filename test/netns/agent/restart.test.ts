@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
-import { PingStream } from '../../support/agents/ping-stream.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
+import { PingStream } from '../../fixtures/agents/ping-stream.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft') };
 const DUAL = { EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' };

@@ -5,10 +5,10 @@ import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { installCni } from '../../../src/cni/install.ts';
 import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
-import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
-import { configurationOf, MAIN, startRun } from '../../support/agents/run-node.ts';
-import { labFor, namespaceFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
+import { configurationOf, MAIN, startRun } from '../../fixtures/agents/run-node.ts';
+import { labFor, namespaceFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * Nodes whose /proc/sys is read-only, as container runtimes and systemd's ProtectKernelTunables=yes mount it. A device

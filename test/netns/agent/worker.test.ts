@@ -11,11 +11,11 @@ import { FileStore } from '../../../src/agent/store/file.ts';
 import { createRegistry } from '../../../src/api/metrics.ts';
 import { statusOf } from '../../../src/api/status.ts';
 import { createLog } from '../../../src/base/log.ts';
-import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
-import { deployRipstop } from '../../support/agents/overlay.ts';
-import { PingStream } from '../../support/agents/ping-stream.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
+import { deployRipstop } from '../../fixtures/agents/overlay.ts';
+import { PingStream } from '../../fixtures/agents/ping-stream.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /** Every worker thread that this process starts during a test, by name. @param broken name of a worker that fails */
 function watchWorkers(

@@ -5,7 +5,7 @@ import t from 'tap';
 import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { BenchFile } from '../../../bench/report/samples.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'ethtool', 'iperf3');
 const folder = mkdtempSync(join(tmpdir(), 'rs-bench-'));

@@ -2,8 +2,8 @@ import t from 'tap';
 import { CONTENDERS } from '../../../bench/contenders/index.ts';
 import { ping } from '../../../bench/lab/measure.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * Every contender of the benchmark carries traffic whole before anyone reads a figure of it, and goes without a trace.

@@ -4,7 +4,7 @@ import type { DemoReport } from '../../../bench/demo/report.ts';
 import { launch } from '../../../bench/lab/proc.ts';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'ethtool', 'iperf3');
 const MAIN = `${CHECKOUT}dist/bench/demo/main.js`;

@@ -5,8 +5,8 @@ import t from 'tap';
 import { removeStale } from '../../../bench/lab/namespace.ts';
 import { CONDITIONS, type Condition } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'ping', 'ethtool');
 

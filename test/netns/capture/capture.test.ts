@@ -4,10 +4,10 @@ import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { allAtOnce } from '../../support/agents/overlay.ts';
-import { type Configuration, MAIN } from '../../support/agents/run-node.ts';
-import { watchedNodes } from '../../support/agents/watched-nodes.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { allAtOnce } from '../../fixtures/agents/overlay.ts';
+import { type Configuration, MAIN } from '../../fixtures/agents/run-node.ts';
+import { watchedNodes } from '../../fixtures/agents/watched-nodes.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 import { readAll } from '../../unit/capture/fixtures/files.ts';
 import { tsharkFields } from '../../unit/capture/fixtures/tshark.ts';
 

@@ -5,11 +5,11 @@ import t from 'tap';
 import type { Namespace } from '../../../bench/lab/namespace.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { deployKernelVxlan, vtepMac } from '../../support/agents/overlay.ts';
-import { type Configuration, configurationOf, MAIN, runCommand } from '../../support/agents/run-node.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
-import { Transcript } from '../../support/transcript.ts';
+import { deployKernelVxlan, vtepMac } from '../../fixtures/agents/overlay.ts';
+import { type Configuration, configurationOf, MAIN, runCommand } from '../../fixtures/agents/run-node.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
+import { Transcript } from '../../fixtures/transcript.ts';
 
 /*
  * The faults of docs/guides/debug/faults.md: each is made, each is found by the commands that the page shows, and their output is

@@ -6,12 +6,12 @@ import { until } from '../../../bench/lab/until.ts';
 import type { FlowsAnswer } from '../../../src/api/answers.ts';
 import type { FlowRecord } from '../../../src/capture/flows/flow-log.ts';
 import type { FlowRow } from '../../../src/capture/flows/flow-report.ts';
-import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
-import { allAtOnce } from '../../support/agents/overlay.ts';
-import { MAIN } from '../../support/agents/run-node.ts';
-import { watchedNodes } from '../../support/agents/watched-nodes.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
+import { allAtOnce } from '../../fixtures/agents/overlay.ts';
+import { MAIN } from '../../fixtures/agents/run-node.ts';
+import { watchedNodes } from '../../fixtures/agents/watched-nodes.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* `ripstop flows` and `ripstop top` on running nodes, compared with the counters of the kernel. */
 

@@ -6,12 +6,12 @@ import { requestTrace } from '../../../src/api/client.ts';
 import type { PathRow } from '../../../src/capture/correlate/rows.ts';
 import { requestOf, showTrace } from '../../../src/cli/commands/packets/trace-run.ts';
 import type { TraceAnswer } from '../../../src/diagnose/trace/answer.ts';
-import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
-import { allAtOnce } from '../../support/agents/overlay.ts';
-import { MAIN } from '../../support/agents/run-node.ts';
-import { watchedNodes } from '../../support/agents/watched-nodes.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
+import { allAtOnce } from '../../fixtures/agents/overlay.ts';
+import { MAIN } from '../../fixtures/agents/run-node.ts';
+import { watchedNodes } from '../../fixtures/agents/watched-nodes.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* `ripstop trace`: its prediction compared with what then happens. */
 

@@ -13,10 +13,10 @@ import { EtcdStore } from '../../../src/agent/store/etcd/store.ts';
 import { FileStore } from '../../../src/agent/store/file.ts';
 import { KubeStore } from '../../../src/agent/store/kube/store.ts';
 import { createLog } from '../../../src/base/log.ts';
-import { EtcdServer } from '../../support/agents/etcd-server.ts';
-import { KubeApi } from '../../support/kube/kube-api.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { EtcdServer } from '../../fixtures/agents/etcd-server.ts';
+import { KubeApi } from '../../fixtures/kube/kube-api.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* Many nodes that come and go at once, in each store: what is applied, what is saved, and how much work it takes. */
 

@@ -5,10 +5,10 @@ import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
 import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
-import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
-import { PingStream } from '../../support/agents/ping-stream.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
+import { PingStream } from '../../fixtures/agents/ping-stream.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * A lease that claims what another node has: three agents under traffic, and leases written by hand.

@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { agentsFor, type TestAgent } from '../../support/agents/agents.ts';
-import { LabEtcd } from '../../support/agents/etcd-in-lab.ts';
-import { FlannelNode } from '../../support/agents/flannel-node.ts';
-import { PingStream } from '../../support/agents/ping-stream.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, type TestAgent } from '../../fixtures/agents/agents.ts';
+import { LabEtcd } from '../../fixtures/agents/etcd-in-lab.ts';
+import { FlannelNode } from '../../fixtures/agents/flannel-node.ts';
+import { PingStream } from '../../fixtures/agents/ping-stream.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const PREFIX = '/coreos.com/network';
 const SUBNETS = `${PREFIX}/subnets/`;

@@ -8,9 +8,9 @@ import { parseFlags } from '../../../src/agent/config/flags.ts';
 import { agentOptions } from '../../../src/agent/inputs/options.ts';
 import { KubeStore } from '../../../src/agent/store/kube/store.ts';
 import { createLog } from '../../../src/base/log.ts';
-import { KubeApi } from '../../support/kube/kube-api.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { KubeApi } from '../../fixtures/kube/kube-api.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const P = 'flannel.alpha.coreos.com';
 

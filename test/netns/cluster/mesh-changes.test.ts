@@ -14,9 +14,9 @@ import {
   podAddress,
   verdicts,
   vtepMac,
-} from '../../support/agents/overlay.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+} from '../../fixtures/agents/overlay.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* Five nodes on one switch: what changes about one peer does not touch the traffic of the others. */
 

@@ -5,9 +5,9 @@ import { until } from '../../../bench/lab/until.ts';
 import type { DataPlane } from '../../../src/dataplane/dataplane.ts';
 import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
 import { requirePrefix } from '../../../src/ip/prefix.ts';
-import { overlayFor, peerFor, podAddress } from '../../support/agents/overlay.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { overlayFor, peerFor, podAddress } from '../../fixtures/agents/overlay.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* The tables of two nodes grow from ten peers to thousands while numbered datagrams pass between their pods. */
 

@@ -1,9 +1,9 @@
 import t from 'tap';
 import type { Family, Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
-import { overlayFor, pings, podAddress } from '../../support/agents/overlay.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { overlayFor, pings, podAddress } from '../../fixtures/agents/overlay.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* Five nodes on one switch, each a peer of all others. */
 

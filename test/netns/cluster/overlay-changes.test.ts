@@ -8,8 +8,8 @@ import { requireAddress } from '../../../src/ip/address.ts';
 import { requirePrefix } from '../../../src/ip/prefix.ts';
 import { addAddress } from '../../../src/net/rtnetlink/addresses.ts';
 import { changeLink, createLink, deleteLink, getLink } from '../../../src/net/rtnetlink/links.ts';
-import { kernelFor } from '../../support/agents/kernel.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { kernelFor } from '../../fixtures/agents/kernel.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* One overlay whose peers change at awkward moments. */
 

@@ -2,9 +2,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
-import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const NODES = 1000;
 const hex = (value: number) => value.toString(16).padStart(2, '0');

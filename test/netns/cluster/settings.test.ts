@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
 import type { SettingStatus } from '../../../src/api/answers.ts';
-import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
-import { MAIN } from '../../support/agents/run-node.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
+import { MAIN } from '../../fixtures/agents/run-node.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* Settings of the whole cluster, in the object Ripstop of the backend in net-conf.json, reach running nodes. */
 

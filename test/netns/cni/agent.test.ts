@@ -9,8 +9,8 @@ import { loadPlugin, PLUGIN_NAMES } from '../../../src/cni/plugins.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { kernelNamespaces } from '../../../src/cni/skel/namespace.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
-import { CniNode } from '../../support/cni/cni.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CniNode } from '../../fixtures/cni/cni.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'nft');
 // biome-ignore lint/suspicious/noExplicitAny: answers are compared member by member

@@ -2,8 +2,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { attempt } from '../../../bench/lab/command.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
-import { CniNode } from '../../support/cni/cni.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CniNode } from '../../fixtures/cni/cni.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'nft');
 const filtering =

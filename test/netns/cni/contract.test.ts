@@ -2,8 +2,8 @@ import { writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { loadPlugin, PLUGIN_NAMES } from '../../../src/cni/plugins.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
-import { CniNode } from '../../support/cni/cni.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CniNode } from '../../fixtures/cni/cni.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * What the specification asks of every plugin alike, asked of every plugin in every version: the command's oldest

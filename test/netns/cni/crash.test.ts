@@ -3,12 +3,12 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { attempt } from '../../../bench/lab/command.ts';
 import type { Namespace } from '../../../bench/lab/namespace.ts';
-import { CniNode } from '../../support/cni/cni.ts';
-import { seeded } from '../../support/random.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CniNode } from '../../fixtures/cni/cni.ts';
+import { seeded } from '../../fixtures/random.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'nft', 'iptables');
-const child = fileURLToPath(new URL('../../support/cni/cni-crash-child.js', import.meta.url));
+const child = fileURLToPath(new URL('../../fixtures/cni/cni-crash-child.js', import.meta.url));
 
 /*
  * SIGKILL before each act of an ADD on kernel or disk. What is left is then taken away by DEL, or by GC, and looked for.

@@ -4,8 +4,8 @@ import { until } from '../../../bench/lab/until.ts';
 import { installCni } from '../../../src/cni/install.ts';
 import { DhcpDaemon } from '../../../src/cni/ipam/dhcp/daemon.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
-import { CniNode } from '../../support/cni/cni.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CniNode } from '../../fixtures/cni/cni.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'dnsmasq');
 

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
-import { CniNode } from '../../support/cni/cni.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CniNode } from '../../fixtures/cni/cni.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'nft', 'iptables');
 const ranges = (third: number) => ({

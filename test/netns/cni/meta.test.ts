@@ -5,9 +5,9 @@ import type { Namespace } from '../../../bench/lab/namespace.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
 import { checkAllowed } from '../../../src/cni/meta/tuning/config.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
-import { CniNode } from '../../support/cni/cni.ts';
-import { shapers } from '../../support/io/shapers.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CniNode } from '../../fixtures/cni/cni.ts';
+import { shapers } from '../../fixtures/io/shapers.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'nft', 'tc');
 const ifb =

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { CniNode } from '../../support/cni/cni.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CniNode } from '../../fixtures/cni/cni.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'nft', 'iptables');
 

@@ -10,8 +10,8 @@ import { loadPlugin, PLUGIN_NAMES } from '../../../src/cni/plugins.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { kernelNamespaces } from '../../../src/cni/skel/namespace.ts';
 import { ALL_VERSIONS } from '../../../src/cni/skel/version.ts';
-import { CniNode } from '../../support/cni/cni.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { CniNode } from '../../fixtures/cni/cni.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * The executables in a root file system that holds nothing else: no loader, no libc, no Node, no /proc.

@@ -2,10 +2,10 @@ import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { createLog, type Log } from '../../../src/base/log.ts';
-import { counted, counts, overlayFor, pings, podAddress, routeTo } from '../../support/agents/overlay.ts';
-import { stays } from '../../support/agents/stays.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { counted, counts, overlayFor, pings, podAddress, routeTo } from '../../fixtures/agents/overlay.ts';
+import { stays } from '../../fixtures/agents/stays.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* Device and underlay go and come back: what is lost meanwhile has a name, and nothing needs a restart. */
 

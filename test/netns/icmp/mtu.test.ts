@@ -5,9 +5,9 @@ import { until } from '../../../bench/lab/until.ts';
 import type { Mode } from '../../../encap/encap.ts';
 import { FORMATS } from '../../../encap/formats.ts';
 import { innerMtu } from '../../../encap/mtu.ts';
-import { counted, overlayFor, overlayMtu, peerFor, podAddress } from '../../support/agents/overlay.ts';
-import { routedLabFor } from '../../support/agents/routed.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { counted, overlayFor, overlayMtu, peerFor, podAddress } from '../../fixtures/agents/overlay.ts';
+import { routedLabFor } from '../../fixtures/agents/routed.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* The underlay path shrinks while traffic flows: the pods are told, as by a router, and nothing hangs. */
 

@@ -10,10 +10,10 @@ import {
   podAddress,
   verdicts,
   vtepMac,
-} from '../../support/agents/overlay.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
-import { captureFrames, dissect } from '../../support/traffic/capture-frames.ts';
+} from '../../fixtures/agents/overlay.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
+import { captureFrames, dissect } from '../../fixtures/traffic/capture-frames.ts';
 
 /* What goes to many: broadcast and multicast, ARP and neighbour discovery. */
 

@@ -1,8 +1,8 @@
 import t from 'tap';
 import type { Family, Lab, Node } from '../../../bench/lab/topology.ts';
-import { deployKernelVxlan, overlayFor, podAddress } from '../../support/agents/overlay.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { deployKernelVxlan, overlayFor, podAddress } from '../../fixtures/agents/overlay.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* Pod to pod is two hops, the two nodes, whatever lies between them: kernel VXLAN is asked in the same way. */
 

@@ -1,8 +1,8 @@
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
-import { allAtOnce, counts, DEVICE, overlayFor, podAddress } from '../../support/agents/overlay.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { allAtOnce, counts, DEVICE, overlayFor, podAddress } from '../../fixtures/agents/overlay.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* A pod that calls an address which no peer owns is told so by its own gateway, and not more often than is decent. */
 

@@ -4,8 +4,8 @@ import { EventSocket } from '../../../src/net/rtnetlink/events.ts';
 import { changeLink, createLink, deleteLink, getLink } from '../../../src/net/rtnetlink/links.ts';
 import { replaceNeighbourRequest } from '../../../src/net/rtnetlink/neighbours.ts';
 import { addRoute } from '../../../src/net/rtnetlink/routes.ts';
-import { kernelFor } from '../../support/agents/kernel.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { kernelFor } from '../../fixtures/agents/kernel.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns');
 

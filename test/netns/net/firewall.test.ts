@@ -16,8 +16,8 @@ import {
   redirectIngress,
   replaceTokenBucket,
 } from '../../../src/net/rtnetlink/qdisc.ts';
-import { kernelFor } from '../../support/agents/kernel.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { kernelFor } from '../../fixtures/agents/kernel.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 t.test('nftables', { skip: skipUnless('root', 'netns', 'nft') }, async t => {
   const { ns } = kernelFor(t);

@@ -5,8 +5,8 @@ import { FormerState } from '../../../src/agent/kernel/former-state.ts';
 import { KernelReconciler } from '../../../src/agent/kernel/reconciler.ts';
 import { changeLink, createLink, getLink } from '../../../src/net/rtnetlink/links.ts';
 import { addRoute, deleteRoute, listRoutes, TABLE_MAIN } from '../../../src/net/rtnetlink/routes.ts';
-import { kernelFor } from '../../support/agents/kernel.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { kernelFor } from '../../fixtures/agents/kernel.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* Steps on entries of peers, many in one message to the kernel. */
 

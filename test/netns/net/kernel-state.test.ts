@@ -6,9 +6,9 @@ import { FormerState } from '../../../src/agent/kernel/former-state.ts';
 import { KernelReconciler } from '../../../src/agent/kernel/reconciler.ts';
 import type { Peer } from '../../../src/dataplane/descriptor/peer.ts';
 import { requirePrefix } from '../../../src/ip/prefix.ts';
-import { kernelPicture } from '../../support/agents/run-node.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { kernelPicture } from '../../fixtures/agents/run-node.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* The same code that `ripstop run` uses, on the kernel's own VXLAN: made, healed, given back. */
 

@@ -10,8 +10,8 @@ import {
   type LinkSpec,
   listLinks,
 } from '../../../src/net/rtnetlink/links.ts';
-import { kernelFor } from '../../support/agents/kernel.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { kernelFor } from '../../fixtures/agents/kernel.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* What is asked of the kernel here is read back with iproute2. */
 

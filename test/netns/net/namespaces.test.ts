@@ -5,7 +5,7 @@ import { runCommand } from '../../../src/net/command.ts';
 import { changeLink, createLink, getLink, listLinks } from '../../../src/net/rtnetlink/links.ts';
 import { NetlinkSocket, withSocket } from '../../../src/net/rtnetlink/socket.ts';
 import { changeSysctl, readNamespaceFile, readSysctl, writeSysctl } from '../../../src/net/sysctl.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'nsenter');
 const NAME = `rs-${process.pid}-90`;

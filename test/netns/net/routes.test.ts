@@ -21,8 +21,8 @@ import {
   replaceRoute,
   routeTo,
 } from '../../../src/net/rtnetlink/routes.ts';
-import { kernelFor } from '../../support/agents/kernel.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { kernelFor } from '../../fixtures/agents/kernel.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'bridge');
 

@@ -10,13 +10,13 @@ import {
   podAddress,
   verdicts,
   vtepMac,
-} from '../../support/agents/overlay.ts';
-import { labFor } from '../../support/lab.ts';
-import { Random } from '../../support/random.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
-import { captureFrames, dissect } from '../../support/traffic/capture-frames.ts';
-import * as wire from '../../support/traffic/datagrams.ts';
-import { inject, packetsOf } from '../../support/traffic/inject.ts';
+} from '../../fixtures/agents/overlay.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { Random } from '../../fixtures/random.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
+import { captureFrames, dissect } from '../../fixtures/traffic/capture-frames.ts';
+import * as wire from '../../fixtures/traffic/datagrams.ts';
+import { inject, packetsOf } from '../../fixtures/traffic/inject.ts';
 
 /*
  * Frames that no ordinary socket sends, put on the overlay device of node 1 and looked at on that of node 2: each arrives

@@ -3,11 +3,11 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { Lab, Node } from '../../../bench/lab/topology.ts';
 import { ALL_OFFLOADS, type OffloadSwitches } from '../../../src/dataplane/io/offloads.ts';
-import { allAtOnce, overlayFor, podAddress } from '../../support/agents/overlay.ts';
-import { labFor } from '../../support/lab.ts';
-import { Random } from '../../support/random.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
-import { sendBurst } from '../../support/traffic/send-burst.ts';
+import { allAtOnce, overlayFor, podAddress } from '../../fixtures/agents/overlay.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { Random } from '../../fixtures/random.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
+import { sendBurst } from '../../fixtures/traffic/send-burst.ts';
 
 /* What is no TCP stream: datagrams of every awkward size, alone, in bursts and as superframes; ICMP; fragments. */
 
@@ -19,7 +19,7 @@ type Asserts = Pick<typeof t, 'same' | 'match'>;
 
 const program = (name: string) => [
   process.execPath,
-  fileURLToPath(new URL(`../../support/traffic/${name}-program.js`, import.meta.url)),
+  fileURLToPath(new URL(`../../fixtures/traffic/${name}-program.js`, import.meta.url)),
 ];
 const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 

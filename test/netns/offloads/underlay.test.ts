@@ -1,9 +1,9 @@
 import t from 'tap';
 import { CONDITIONS, type Condition } from '../../../bench/lab/topology.ts';
-import { counted, overlayFor } from '../../support/agents/overlay.ts';
-import { exchange, stop } from '../../support/io/offloads-off.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { counted, overlayFor } from '../../fixtures/agents/overlay.ts';
+import { exchange, stop } from '../../fixtures/io/offloads-off.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ethtool');
 t.test('every condition of the underlay', { skip }, async t => {

@@ -7,8 +7,8 @@ import { IptablesRules } from '../../../src/agent/rules/iptables.ts';
 import type { RuleSet } from '../../../src/agent/rules/model.ts';
 import { NftablesRules } from '../../../src/agent/rules/nftables.ts';
 import { withPodInterfaces } from '../../../src/agent/rules/pod-interfaces.ts';
-import { namespaceFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { namespaceFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * A pod network that contains the network between the nodes, for instance 192.168.0.0/16 of kubeadm in a home LAN.

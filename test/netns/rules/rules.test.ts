@@ -4,8 +4,8 @@ import { IptablesRules } from '../../../src/agent/rules/iptables.ts';
 import type { RuleReconciler, RuleSet } from '../../../src/agent/rules/model.ts';
 import { udpPorts } from '../../../src/agent/rules/model.ts';
 import { NftablesRules } from '../../../src/agent/rules/nftables.ts';
-import { namespaceFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { namespaceFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const RULES: RuleSet = {
   families: [

@@ -2,12 +2,12 @@ import t from 'tap';
 import type { Namespace } from '../../../bench/lab/namespace.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { agentsFor, fileStoreFor } from '../../support/agents/agents.ts';
-import { PingStream } from '../../support/agents/ping-stream.ts';
-import { MAIN } from '../../support/agents/run-node.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
-import { inVxlan, udpPacket } from '../../support/traffic/forged.ts';
+import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
+import { PingStream } from '../../fixtures/agents/ping-stream.ts';
+import { MAIN } from '../../fixtures/agents/run-node.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
+import { inVxlan, udpPacket } from '../../fixtures/traffic/forged.ts';
 
 const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft', 'iptables', 'ip6tables', 'setpriv', 'ping') };
 /** Where the victims listen. */

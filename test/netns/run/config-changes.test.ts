@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
 import type { Status } from '../../../src/api/answers.ts';
-import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* Changes of net-conf.json under running agents: what restarts the overlay, what does not, and what is saved. */
 

@@ -13,9 +13,9 @@ import {
   runCommand,
   runReady,
   startRun,
-} from '../../support/agents/run-node.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+} from '../../fixtures/agents/run-node.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* Whatever is wrong at start: one clear line on standard error, an exit code that is not 0, nothing left behind. */
 

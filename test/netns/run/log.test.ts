@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { configurationOf, MAIN, newStateDir, runCommand } from '../../support/agents/run-node.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { configurationOf, MAIN, newStateDir, runCommand } from '../../fixtures/agents/run-node.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'tun', 'ip', 'nft');
 

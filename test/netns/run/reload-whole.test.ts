@@ -12,9 +12,9 @@ import {
   kernelPicture,
   newStateDir,
   runCommand,
-} from '../../support/agents/run-node.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+} from '../../fixtures/agents/run-node.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* SIGHUP is all or nothing, restarts the overlay at most once, and the end of the process restores the node. */
 

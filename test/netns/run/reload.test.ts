@@ -3,9 +3,9 @@ import t from 'tap';
 import type { Namespace } from '../../../bench/lab/namespace.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { type Configuration, configurationOf, runReady } from '../../support/agents/run-node.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { type Configuration, configurationOf, runReady } from '../../fixtures/agents/run-node.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* SIGHUP: the peers are read again while traffic flows. */
 

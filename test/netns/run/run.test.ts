@@ -10,9 +10,9 @@ import {
   newStateDir,
   runCommand,
   runReady,
-} from '../../support/agents/run-node.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+} from '../../fixtures/agents/run-node.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* Two nodes in namespaces, each with `ripstop run` and a pod behind it. */
 

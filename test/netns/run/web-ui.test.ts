@@ -8,11 +8,11 @@ import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Lab, Node } from '../../../bench/lab/topology.ts';
 import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
 import { openCapture } from '../../../src/capture/format/open.ts';
-import { agentsFor, fileStoreFor, type TestAgent } from '../../support/agents/agents.ts';
-import { configurationOf, MAIN, runCommand } from '../../support/agents/run-node.ts';
-import { browserIn, faultsOf, hurdlesOf } from '../../support/browser.ts';
-import { labFor } from '../../support/lab.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
+import { configurationOf, MAIN, runCommand } from '../../fixtures/agents/run-node.ts';
+import { browserIn, faultsOf, hurdlesOf } from '../../fixtures/browser.ts';
+import { labFor } from '../../fixtures/lab.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* The page of an agent in a real browser, on three nodes with traffic and faults. UPDATE_DOCS=1 keeps the pictures. */
 

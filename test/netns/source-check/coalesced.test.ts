@@ -1,9 +1,9 @@
 import t from 'tap';
-import { PORT, podAddress, VNI, vtepMac } from '../../support/agents/overlay.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
-import * as wire from '../../support/traffic/datagrams.ts';
-import { sendBurst } from '../../support/traffic/send-burst.ts';
-import { gateFor, judged } from '../../support/traffic/source-check.ts';
+import { PORT, podAddress, VNI, vtepMac } from '../../fixtures/agents/overlay.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
+import * as wire from '../../fixtures/traffic/datagrams.ts';
+import { sendBurst } from '../../fixtures/traffic/send-burst.ts';
+import { gateFor, judged } from '../../fixtures/traffic/source-check.ts';
 
 const skip = skipUnless('root', 'netns', 'tun', 'ip');
 t.test('a corrupt segment is not merged into a superframe', { skip }, async t => {

@@ -1,9 +1,9 @@
 import t from 'tap';
-import { podAddress, VNI, vtepMac } from '../../support/agents/overlay.ts';
-import { type Random, seeded } from '../../support/random.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
-import * as wire from '../../support/traffic/datagrams.ts';
-import { frames, gateFor, judged, seen } from '../../support/traffic/source-check.ts';
+import { podAddress, VNI, vtepMac } from '../../fixtures/agents/overlay.ts';
+import { type Random, seeded } from '../../fixtures/random.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
+import * as wire from '../../fixtures/traffic/datagrams.ts';
+import { frames, gateFor, judged, seen } from '../../fixtures/traffic/source-check.ts';
 
 const skip = skipUnless('root', 'netns', 'tun', 'ip');
 /** One datagram that was good before chance had it. */

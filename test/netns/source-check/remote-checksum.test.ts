@@ -1,8 +1,8 @@
 import t from 'tap';
-import { peerFor, podAddress, VNI, vtepMac } from '../../support/agents/overlay.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
-import * as wire from '../../support/traffic/datagrams.ts';
-import { type Gate, gateFor, judged, seen } from '../../support/traffic/source-check.ts';
+import { peerFor, podAddress, VNI, vtepMac } from '../../fixtures/agents/overlay.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
+import * as wire from '../../fixtures/traffic/datagrams.ts';
+import { type Gate, gateFor, judged, seen } from '../../fixtures/traffic/source-check.ts';
 
 /*
  * A peer with remote checksum offload says where the kernel shall write a checksum. That is a pen in a stranger's hand: it

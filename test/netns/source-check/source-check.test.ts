@@ -1,8 +1,8 @@
 import t from 'tap';
-import { podAddress, VNI, vtepMac } from '../../support/agents/overlay.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
-import * as wire from '../../support/traffic/datagrams.ts';
-import { type Gate, gateFor, judged, type Owner, seen } from '../../support/traffic/source-check.ts';
+import { podAddress, VNI, vtepMac } from '../../fixtures/agents/overlay.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
+import * as wire from '../../fixtures/traffic/datagrams.ts';
+import { type Gate, gateFor, judged, type Owner, seen } from '../../fixtures/traffic/source-check.ts';
 
 /*
  * Each bad datagram must end under exactly one verdict, the device must see those that pass and no other, and good traffic

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
 import { Systemd } from '../../../src/api/systemd.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /** Prints every datagram that comes to a unix socket. */
 const LISTENER = `

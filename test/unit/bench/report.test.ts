@@ -9,7 +9,7 @@ import type { BenchFile, Sample } from '../../../bench/report/samples.ts';
 import { mannWhitney, quantile, summarize } from '../../../bench/report/statistics.ts';
 import { formatRun } from '../../../bench/report/table.ts';
 import { workerCollections } from '../../../bench/soak/collections.ts';
-import { seeded } from '../../support/random.ts';
+import { seeded } from '../../fixtures/random.ts';
 
 function file(samples: Sample[], commit = 'abc1234'): BenchFile {
   return {

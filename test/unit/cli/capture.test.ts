@@ -8,7 +8,7 @@ import { PcapFormat } from '../../../src/capture/format/pcap/writer.ts';
 import type { ReplayResult } from '../../../src/capture/replay/replay.ts';
 import { paced } from '../../../src/cli/commands/packets/replay-run.ts';
 import { integerOption, list, size } from '../../../src/cli/options.ts';
-import { MAIN } from '../../support/agents/run-node.ts';
+import { MAIN } from '../../fixtures/agents/run-node.ts';
 import { readAll, written } from '../capture/fixtures/files.ts';
 import { type Ends, ethernet, ip, joined, tcp, V4, vxlan } from '../capture/fixtures/frames.ts';
 

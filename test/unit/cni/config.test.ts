@@ -6,8 +6,8 @@ import { networkTag, staleTags, tagOf } from '../../../src/cni/link/tag.ts';
 import { parseSubnetEnv } from '../../../src/cni/meta/flannel/subnet-env.ts';
 import { settingName } from '../../../src/cni/meta/tuning/config.ts';
 import { encodeResponse, parseRequest, requestLength } from '../../../src/cni/shim/protocol.ts';
-import { encodeRequest, parseResponse } from '../../support/cni/protocol.ts';
-import { seeded } from '../../support/random.ts';
+import { encodeRequest, parseResponse } from '../../fixtures/cni/protocol.ts';
+import { seeded } from '../../fixtures/random.ts';
 
 t.test('configurations of the standard plugins are open, and names match in any case', t => {
   const fields = {

@@ -30,8 +30,8 @@ import {
   searchDomains,
 } from '../../../src/cni/ipam/dhcp/reply-options.ts';
 import type { Call } from '../../../src/cni/skel/plugin.ts';
-import { seeded } from '../../support/random.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { seeded } from '../../fixtures/random.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 import { attachment, invoke, scratch } from './fixtures/harness.ts';
 
 const mac = Uint8Array.of(2, 0, 0, 0, 0, 1);

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import t from 'tap';
 import { hostLocal } from '../../../src/cni/ipam/host-local/host-local.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
-import { seeded } from '../../support/random.ts';
+import { seeded } from '../../fixtures/random.ts';
 import { attachment, invoke, scratch } from './fixtures/harness.ts';
 
 type Ipam = Record<string, unknown>;

@@ -9,7 +9,7 @@ import type { CniRequest } from '../../../src/cni/shim/protocol.ts';
 import { bootId, listRecords, readRecord, requestNow } from '../../../src/cni/shim/recorded.ts';
 import { handleRequest } from '../../../src/cni/shim/serve.ts';
 import { withFlock } from '../../../src/net/file-lock.ts';
-import { encodeRequest } from '../../support/cni/protocol.ts';
+import { encodeRequest } from '../../fixtures/cni/protocol.ts';
 import { testHost } from './fixtures/harness.ts';
 
 interface Made {

@@ -3,8 +3,8 @@ import { connect } from 'node:net';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
-import { stays } from '../../support/agents/stays.ts';
-import { encodeRequest, parseResponse } from '../../support/cni/protocol.ts';
+import { stays } from '../../fixtures/agents/stays.ts';
+import { encodeRequest, parseResponse } from '../../fixtures/cni/protocol.ts';
 import { scratch, testHost } from './fixtures/harness.ts';
 
 const STATUS = encodeRequest({

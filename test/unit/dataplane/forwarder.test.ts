@@ -5,14 +5,14 @@ import { VERDICTS } from '../../../src/dataplane/descriptor/verdicts.ts';
 import { forwardEgressBatch, forwardIngressBatch } from '../../../src/dataplane/fast-path/forwarder.ts';
 import { requireAddress } from '../../../src/ip/address.ts';
 import { requirePrefix } from '../../../src/ip/prefix.ts';
-import { makePacket, type PacketShape } from '../../golden/packets.ts';
-import type { LoopbackFrame } from '../../support/io/loopback.ts';
+import type { LoopbackFrame } from '../../fixtures/io/loopback.ts';
 import {
   type LoopbackOptions,
   loopbackForwarders,
   NODE1,
   NODE2,
-} from '../../support/io/loopback-forwarder.ts';
+} from '../../fixtures/io/loopback-forwarder.ts';
+import { makePacket, type PacketShape } from '../../golden/packets.ts';
 
 /*
  * The whole path without a kernel: what goes in at node 1, what comes out at node 2, and what is counted.

@@ -14,7 +14,7 @@ const V8_FLAGS = ['--single-threaded', '--expose-gc', '--trace-gc', '--trace-deo
 
 /** What V8 printed between the marks. */
 function between(...args: string[]): { lines: string[]; carried: number; grown: number } {
-  const script = join(CHECKOUT, 'dist/test/support/io/steady-state.js');
+  const script = join(CHECKOUT, 'dist/test/fixtures/io/steady-state.js');
   const run = spawnSync(process.execPath, [...V8_FLAGS, script, ...args], {
     // The test runner's NODE_OPTIONS would start a thread for module hooks, which prints the collections of its own heap.
     env: { ...process.env, NODE_OPTIONS: '' },

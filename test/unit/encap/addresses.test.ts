@@ -3,7 +3,7 @@ import t from 'tap';
 import * as addresses from '../../../encap/wire/addresses.ts';
 import { addressBytes, mappedBytesOf, requireAddress } from '../../../src/ip/address.ts';
 import { macBytes } from '../../../src/ip/mac.ts';
-import { seeded } from '../../support/random.ts';
+import { seeded } from '../../fixtures/random.ts';
 
 t.test('IPv6 is written as RFC 5952 asks', async t => {
   // Sections 4 and 5 of RFC 5952, and the corners of the longest run.

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { viewOf } from '../../../encap/wire/addresses.ts';
 import * as checksum from '../../../encap/wire/checksum.ts';
-import { seeded } from '../../support/random.ts';
+import { seeded } from '../../fixtures/random.ts';
 import { hex } from '../../vectors/hex.ts';
 
 /** The sum as RFC 1071 tells it: 16-bit words, carries added back at once. */

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { type DissectOptions, dissect } from '../../../encap/dissect.ts';
 import { type LayerView, layerView } from '../../../src/web/capture/layer-view.ts';
-import { Random } from '../../support/random.ts';
+import { Random } from '../../fixtures/random.ts';
 import { ethernet, ip, joined, randomPacket, tcp, udp, V4, V6, vxlan } from '../capture/fixtures/frames.ts';
 
 /* The packets that are taken apart may come from anyone: good ones must be read right, the others must do no harm. */

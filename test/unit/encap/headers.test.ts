@@ -1,6 +1,6 @@
 import t from 'tap';
 import { emit as emitIpv4, type Ipv4 } from '../../../encap/wire/ipv4.ts';
-import { seeded } from '../../support/random.ts';
+import { seeded } from '../../fixtures/random.ts';
 import { HEADERS } from './fixtures/headers.ts';
 
 const ROUNDS = 300;

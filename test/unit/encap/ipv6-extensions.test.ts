@@ -1,7 +1,7 @@
 import t from 'tap';
 import { viewOf } from '../../../encap/wire/addresses.ts';
 import * as ipv6 from '../../../encap/wire/ipv6.ts';
-import { seeded } from '../../support/random.ts';
+import { seeded } from '../../fixtures/random.ts';
 
 /** An IPv6 packet whose first next header is `first` and whose payload is `parts`, one after the other. */
 function packet(first: number, ...parts: number[][]): Uint8Array {

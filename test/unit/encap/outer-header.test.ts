@@ -5,7 +5,7 @@ import { viewOf } from '../../../encap/wire/addresses.ts';
 import { pseudo4, pseudo6, verify } from '../../../encap/wire/checksum.ts';
 import * as ipv4 from '../../../encap/wire/ipv4.ts';
 import { addressBytes } from '../../../src/ip/address.ts';
-import { seeded } from '../../support/random.ts';
+import { seeded } from '../../fixtures/random.ts';
 
 const FOUR: Outer = {
   source: addressBytes('192.0.2.1'),

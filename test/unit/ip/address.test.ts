@@ -9,7 +9,7 @@ import {
   parseAddress,
   requireAddress,
 } from '../../../src/ip/address.ts';
-import { seeded } from '../../support/random.ts';
+import { seeded } from '../../fixtures/random.ts';
 
 t.test('addresses are read and written in their canonical form', async t => {
   const cases = {

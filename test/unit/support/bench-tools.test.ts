@@ -4,7 +4,7 @@ import t from 'tap';
 import { launch } from '../../../bench/lab/proc.ts';
 import { tool } from '../../../bench/lab/tool.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { seeded } from '../../support/random.ts';
+import { seeded } from '../../fixtures/random.ts';
 
 t.test("the bench tools' SHA-256, with and without the processor's instructions, is Node's", async t => {
   const random = seeded(t);

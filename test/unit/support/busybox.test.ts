@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import { staticBusybox } from '../../support/qemu/busybox.ts';
-import { skipUnless } from '../../support/skip-unless.ts';
+import { staticBusybox } from '../../fixtures/qemu/busybox.ts';
+import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const { isStatic } = (await import(`${CHECKOUT}.ci/busybox.mjs`)) as { isStatic(file: string): boolean };
 

@@ -6,7 +6,7 @@ import { StateDir } from '../../../../src/agent/inputs/state-dir.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import { writeFileAtomic } from '../../../../src/base/atomic-file.ts';
 import { parsePrefix } from '../../../../src/ip/prefix.ts';
-import { leaseAttributes } from '../../../support/agents/lease-store.ts';
+import { leaseAttributes } from '../../../fixtures/agents/lease-store.ts';
 
 const fail = (error: unknown) => {
   throw error;

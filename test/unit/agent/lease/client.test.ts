@@ -5,7 +5,7 @@ import type { LeaseStore } from '../../../../src/agent/lease/store.ts';
 import { RipstopError } from '../../../../src/base/errors.ts';
 import { createLog } from '../../../../src/base/log.ts';
 import { parsePrefix } from '../../../../src/ip/prefix.ts';
-import { leaseAttributes, netConf } from '../../../support/agents/lease-store.ts';
+import { leaseAttributes, netConf } from '../../../fixtures/agents/lease-store.ts';
 
 const HOUR = 3600_000;
 const { config } = netConf();

@@ -14,8 +14,8 @@ import { subnetsOverlap } from '../../../../src/agent/lease/allocate.ts';
 import { FileStore } from '../../../../src/agent/store/file.ts';
 import { withLockFile } from '../../../../src/base/file-lock.ts';
 import { parsePrefix } from '../../../../src/ip/prefix.ts';
-import { leaseAttributes, netConf, record } from '../../../support/agents/lease-store.ts';
-import { stays } from '../../../support/agents/stays.ts';
+import { leaseAttributes, netConf, record } from '../../../fixtures/agents/lease-store.ts';
+import { stays } from '../../../fixtures/agents/stays.ts';
 
 for (const layout of ['directory', 'one file'] as const)
   t.test(layout, async t => {

@@ -2,7 +2,7 @@ import t from 'tap';
 import { until } from '../../../../bench/lab/until.ts';
 import { HeapTrim } from '../../../../src/agent/store/heap-trim.ts';
 import { containedErrors } from '../../../../src/base/boundary.ts';
-import { stays } from '../../../support/agents/stays.ts';
+import { stays } from '../../../fixtures/agents/stays.ts';
 
 t.test('few changed leases, no collection', async t => {
   let collections = 0;

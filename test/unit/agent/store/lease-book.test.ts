@@ -3,8 +3,8 @@ import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import type { KeptLeases, StoreObserver } from '../../../../src/agent/lease/store.ts';
 import { LeaseBook } from '../../../../src/agent/store/lease-book.ts';
 import { parsePrefix } from '../../../../src/ip/prefix.ts';
-import { leaseAttributes } from '../../../support/agents/lease-store.ts';
-import { stays } from '../../../support/agents/stays.ts';
+import { leaseAttributes } from '../../../fixtures/agents/lease-store.ts';
+import { stays } from '../../../fixtures/agents/stays.ts';
 
 const lease = (key: string, more: Partial<Lease> = {}): Lease => ({
   key,

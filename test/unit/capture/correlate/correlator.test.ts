@@ -10,8 +10,8 @@ import { segmentGso } from '../../../../src/capture/decode/segments.ts';
 import type { CaptureRecord } from '../../../../src/capture/live/record.ts';
 import { FORWARD, TOO_BIG, UNKNOWN_PEER, VERDICTS } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import { EGRESS_INNER, INGRESS_INNER } from '../../../../src/dataplane/tap/record-layout.ts';
-import { seeded } from '../../../support/random.ts';
-import { countReads } from '../../../support/traffic/reads.ts';
+import { seeded } from '../../../fixtures/random.ts';
+import { countReads } from '../../../fixtures/traffic/reads.ts';
 import { ethernet, ip, joined, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
 import { CONTEXT } from '../fixtures/tapped.ts';
 

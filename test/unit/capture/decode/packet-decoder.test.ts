@@ -9,7 +9,7 @@ import {
   UNKNOWN_PEER,
   WRONG_VNI,
 } from '../../../../src/dataplane/descriptor/verdicts.ts';
-import { skipUnless } from '../../../support/skip-unless.ts';
+import { skipUnless } from '../../../fixtures/skip-unless.ts';
 import { written } from '../fixtures/files.ts';
 import { ethernet, ip, joined, tcp, V4, V6 } from '../fixtures/frames.ts';
 import { CONTEXT, type Judged, UDP_CONTEXT, worker } from '../fixtures/tapped.ts';

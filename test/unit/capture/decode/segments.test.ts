@@ -1,6 +1,6 @@
 import t from 'tap';
 import { packetCount, segmentGso } from '../../../../src/capture/decode/segments.ts';
-import { seeded } from '../../../support/random.ts';
+import { seeded } from '../../../fixtures/random.ts';
 import { type Ends, ethernet, ip, joined, sum16, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
 
 const TCP4 = 1;

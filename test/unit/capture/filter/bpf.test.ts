@@ -4,8 +4,8 @@ import { parseProgram, runProgram } from '../../../../src/capture/filter/bpf.ts'
 import { compileFilter } from '../../../../src/capture/filter/filter-compiler.ts';
 import { LINK_ETHERNET, LINK_RAW } from '../../../../src/capture/format/packet.ts';
 import { PcapFormat } from '../../../../src/capture/format/pcap/writer.ts';
-import { seeded } from '../../../support/random.ts';
-import { skipUnless } from '../../../support/skip-unless.ts';
+import { seeded } from '../../../fixtures/random.ts';
+import { skipUnless } from '../../../fixtures/skip-unless.ts';
 import { written } from '../fixtures/files.ts';
 import { randomPacket } from '../fixtures/frames.ts';
 import { readWith } from '../fixtures/tshark.ts';

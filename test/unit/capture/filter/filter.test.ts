@@ -3,7 +3,7 @@ import { PacketDecoder } from '../../../../src/capture/decode/packet-decoder.ts'
 import { createFilter, type FilterOptions } from '../../../../src/capture/filter/filter.ts';
 import { pointBits, resolveSelection } from '../../../../src/capture/filter/selection.ts';
 import { DROP_VERDICTS, FORWARD, NO_PEER, WRONG_VNI } from '../../../../src/dataplane/descriptor/verdicts.ts';
-import { skipUnless } from '../../../support/skip-unless.ts';
+import { skipUnless } from '../../../fixtures/skip-unless.ts';
 import { ethernet, ip, joined, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
 import { CONTEXT, type Judged, UDP_CONTEXT, worker } from '../fixtures/tapped.ts';
 

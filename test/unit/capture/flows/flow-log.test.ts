@@ -8,7 +8,7 @@ import { FlowMonitor } from '../../../../src/capture/flows/flow-monitor.ts';
 import type { FlowRow } from '../../../../src/capture/flows/flow-report.ts';
 import { showFlows } from '../../../../src/cli/commands/packets/flows-view.ts';
 import { NO_PEER } from '../../../../src/dataplane/descriptor/verdicts.ts';
-import { skipUnless } from '../../../support/skip-unless.ts';
+import { skipUnless } from '../../../fixtures/skip-unless.ts';
 import { ethernet, ip, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
 import { worker } from '../fixtures/tapped.ts';
 

@@ -13,7 +13,7 @@ import {
 } from '../../../../src/capture/flows/flow-table.ts';
 import { onAck, onDataSent } from '../../../../src/capture/flows/tcp-tracker.ts';
 import { NO_PEER } from '../../../../src/dataplane/descriptor/verdicts.ts';
-import { seeded } from '../../../support/random.ts';
+import { seeded } from '../../../fixtures/random.ts';
 import { type Ends, ethernet, ip, joined, randomPacket, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
 import { worker } from '../fixtures/tapped.ts';
 

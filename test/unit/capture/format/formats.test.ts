@@ -2,7 +2,7 @@ import t from 'tap';
 import { LINK_ETHERNET, LINK_RAW, type Packet } from '../../../../src/capture/format/packet.ts';
 import { PcapFormat } from '../../../../src/capture/format/pcap/writer.ts';
 import { PcapngFormat } from '../../../../src/capture/format/pcapng/writer.ts';
-import { Random } from '../../../support/random.ts';
+import { Random } from '../../../fixtures/random.ts';
 import { chunked, readAll, statisticsOf, written } from '../fixtures/files.ts';
 import { joined, randomPacket } from '../fixtures/frames.ts';
 

@@ -15,7 +15,7 @@ import { commit } from '../../../../src/dataplane/descriptor/ring.ts';
 import { NO_PEER, WRONG_VNI } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import { activePoints, captureBatch } from '../../../../src/dataplane/tap/tap.ts';
 import { TAPS } from '../../../../src/dataplane/tap/tap-control.ts';
-import { skipUnless } from '../../../support/skip-unless.ts';
+import { skipUnless } from '../../../fixtures/skip-unless.ts';
 import { chunked, readAll, statisticsOf } from '../fixtures/files.ts';
 import { ethernet, ip, joined, tcp, udp, V4 } from '../fixtures/frames.ts';
 import { CONTEXT, type Judged, worker } from '../fixtures/tapped.ts';

@@ -25,8 +25,8 @@ import {
   VERDICTS,
   WRONG_VNI,
 } from '../../../../src/dataplane/descriptor/verdicts.ts';
-import { Random } from '../../../support/random.ts';
-import { skipUnless } from '../../../support/skip-unless.ts';
+import { Random } from '../../../fixtures/random.ts';
+import { skipUnless } from '../../../fixtures/skip-unless.ts';
 import { written } from '../fixtures/files.ts';
 import {
   type Ends,

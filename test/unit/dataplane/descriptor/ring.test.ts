@@ -12,7 +12,7 @@ import {
   release,
   reserve,
 } from '../../../../src/dataplane/descriptor/ring.ts';
-import { Random, seedOfRun } from '../../../support/random.ts';
+import { Random, seedOfRun } from '../../../fixtures/random.ts';
 
 const seed = seedOfRun();
 t.comment(`seed ${seed}`);

@@ -3,9 +3,9 @@ import { openCounters } from '../../../../src/dataplane/descriptor/counters.ts';
 import { verdictCount } from '../../../../src/dataplane/descriptor/read-counters.ts';
 import { VERDICTS } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import { forwardEgressBatch, forwardIngressBatch } from '../../../../src/dataplane/fast-path/forwarder.ts';
+import { faultyPort } from '../../../fixtures/io/fault.ts';
+import { loopbackForwarders } from '../../../fixtures/io/loopback-forwarder.ts';
 import { makePacket } from '../../../golden/packets.ts';
-import { faultyPort } from '../../../support/io/fault.ts';
-import { loopbackForwarders } from '../../../support/io/loopback-forwarder.ts';
 
 const frames = Array.from({ length: 40 }, (_, flow) => ({
   bytes: makePacket({ family: flow & 1 ? 6 : 4, protocol: 17, flow, payload: new Uint8Array(64) }).bytes,

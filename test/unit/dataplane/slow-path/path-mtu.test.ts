@@ -1,6 +1,6 @@
 import t from 'tap';
 import { PathMtus } from '../../../../src/dataplane/slow-path/path-mtu.ts';
-import { seeded } from '../../../support/random.ts';
+import { seeded } from '../../../fixtures/random.ts';
 
 const RETRY = 600_000;
 const PEER = 3;

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { DEFAULT_RATE_LIMIT, RateLimiter } from '../../../../src/dataplane/slow-path/rate-limit.ts';
-import { seeded } from '../../../support/random.ts';
+import { seeded } from '../../../fixtures/random.ts';
 
 /** Names as the numbers that the limiter goes by. */
 const numbers = new Map<string, number>();

@@ -15,7 +15,7 @@ import {
 } from '../../../../src/dataplane/tables/tables.ts';
 import { TablesWriter } from '../../../../src/dataplane/tables/writer.ts';
 import { requireAddress } from '../../../../src/ip/address.ts';
-import { publish } from '../../../support/tables.ts';
+import { publish } from '../../../fixtures/tables.ts';
 import { mapped, node, OVERLAY } from './fixtures/peers.ts';
 
 const CAPACITY = { peers: 8, macs: 8, prefixes: 8, readers: 2 };

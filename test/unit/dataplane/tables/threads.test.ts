@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { TablesWriter } from '../../../../src/dataplane/tables/writer.ts';
-import { publish } from '../../../support/tables.ts';
+import { publish } from '../../../fixtures/tables.ts';
 import { generation, PEERS } from './fixtures/generations.ts';
 import { OVERLAY } from './fixtures/peers.ts';
 import type { ReaderReport } from './fixtures/tables-reader.ts';

@@ -8,7 +8,7 @@ import {
 } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import * as point from '../../../../src/dataplane/tap/record-layout.ts';
 import { tapBatch } from '../../../../src/dataplane/tap/tap.ts';
-import { seeded } from '../../../support/random.ts';
+import { seeded } from '../../../fixtures/random.ts';
 import { type Judged, RecordReader, worker } from '../../capture/fixtures/tapped.ts';
 
 const ALL = 31;

@@ -60,7 +60,7 @@ function main(): void {
       changed.clear();
       return;
     }
-    suite = spawn(process.execPath, [join(DIST, 'test/support/suite.js'), ...tests], { stdio: 'inherit' });
+    suite = spawn(process.execPath, [join(DIST, 'test/runner/suite.js'), ...tests], { stdio: 'inherit' });
     const ran = [...changed, ...pending];
     changed.clear();
     pending.clear();
