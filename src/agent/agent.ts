@@ -81,7 +81,7 @@ export class Agent {
       },
       renewed: () => this.#save(),
       contested: error => this.readiness.setFalse('identity', describeError(error)),
-      moved: lease => void this.#restart(`the subnet is now ${lease.key}: running pods keep their addresses`),
+      moved: lease => this.#restart(`the subnet is now ${lease.key}: running pods keep their addresses`),
     });
     this.#resolver = new InputResolver(options, store, this.#stateDir, this.#socket, log);
     this.source = new InputSource(store, this.#resolver, this.lease, this.watch, log);
@@ -91,7 +91,7 @@ export class Agent {
       links: () => this.#resolver.links(),
       move: why => {
         if (this.#announcedChange !== why) this.store.reconnect?.();
-        void this.#restart(why);
+        this.#restart(why);
       },
     });
     this.#config = new ConfigWatch({
@@ -100,7 +100,7 @@ export class Agent {
       lease: this.lease,
       log,
       network: () => this.#network,
-      restart: (why, change) => void this.#restart(why, change),
+      restart: (why, change) => this.#restart(why, change),
       takenUp: () => {
         if (store.leases) this.watch.remember(store.leases);
         this.#apply();
@@ -136,6 +136,7 @@ export class Agent {
     this.probes.start();
     while (!this.#abort.signal.aborted) {
       try {
+        const why = this.#wanted;
         this.#wanted = undefined;
         const inputs = await this.source.next(failures);
         this.#config.logFaults(inputs.settings);
@@ -144,6 +145,7 @@ export class Agent {
         if (network?.isCompatibleWith(inputs, plans)) await this.#goOn(network, inputs);
         else {
           // The present network carries traffic until here, also while the inputs have a fault.
+          if (network && why !== undefined) await this.#announceRestart(why);
           await this.#stopNetwork(plans);
           await this.#startNetwork(inputs, plans);
         }
@@ -277,8 +279,7 @@ export class Agent {
     const confirm = async (): Promise<void> => {
       const storeDisagrees = await this.#resolver.storeDisagrees();
       if (this.#network?.inputs !== inputs) return; // another network has started from the store
-      if (storeDisagrees)
-        await this.#restart('this node was registered again while the store was unreachable');
+      if (storeDisagrees) this.#restart('this node was registered again while the store was unreachable');
       else await this.lease.reacquire('the saved state is confirmed', inputs);
     };
     void confirm().finally(() => {
@@ -358,14 +359,18 @@ export class Agent {
     this.#underlay.look(underlay, () => this.#resolver.chooseUnderlay(config));
   }
 
-  /** Starts the network again. Each `change` is announced and acted on once. */
-  async #restart(why: string, change = why): Promise<void> {
+  /** Plans the network again; it restarts unless the present one has the new inputs. Each `change` is acted on once. */
+  #restart(why: string, change = why): void {
     if (this.#announcedChange === change) return;
     this.#announcedChange = change;
-    this.#log.warn(`restarting the overlay, traffic is interrupted: ${why}`);
-    await this.#recordEvent('Normal', 'RipstopRestart', why);
+    this.#log.info(`planning the overlay again: ${why}`);
     this.#wanted = why;
     this.#requestRestart?.();
+  }
+
+  async #announceRestart(why: string): Promise<void> {
+    this.#log.warn(`restarting the overlay, traffic is interrupted: ${why}`);
+    await this.#recordEvent('Normal', 'RipstopRestart', why);
   }
 
   async #recordEvent(type: 'Normal' | 'Warning', reason: string, message: string): Promise<void> {
