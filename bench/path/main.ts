@@ -17,7 +17,7 @@ export interface PathResult {
   collections: number;
   /** Bytes of the tables. */
   tableBytes: number;
-  /** Milliseconds to publish all peers anew. */
+  /** Milliseconds to publish all peers again. */
   publishMs: number;
 }
 

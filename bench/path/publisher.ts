@@ -1,4 +1,4 @@
-/* The control thread's part of stall.ts: owns the tables and publishes all peers anew, again and again, while it is told to. */
+/* The control thread's part of stall.ts: owns the tables and publishes all peers repeatedly until it is stopped. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { peers, writerFor } from './peers.ts';
 

@@ -1,5 +1,5 @@
 /*
- * How long a table update holds up the forwarder: egress, vxlan, in this thread, while another one publishes all peers anew.
+ * How long a table update holds up the forwarder: egress, vxlan, in this thread, while another one publishes all peers again.
  *   node dist/bench/path/stall.js PEERS SECONDS      prints two JSON lines: tables at rest, tables being published
  */
 import { once } from 'node:events';

@@ -1,5 +1,5 @@
 /*
- * Error boundaries around the parts that run beside the data plane: listeners, streams, probes, exporters. An error in such a
+ * Error boundaries around the parts that run next to the data plane: listeners, streams, probes, exporters. An error in such a
  * part is reported and does not stop the data plane. Errors of the data plane and of the control loop do not belong here:
  * `uncaught.ts` ends the process in order.
  */

@@ -26,7 +26,7 @@ export interface DataPlaneOptions {
   readonly port: number;
   /** VXLAN network identifier; not used in udp mode. */
   readonly vni: number;
-  /** MAC of the own VTEP (vxlan). The device must be given the same MAC. */
+  /** MAC of this node's VTEP (vxlan). The device must be given the same MAC. */
   readonly mac?: string | undefined;
   /** MTU of the device: bytes of the largest inner IP packet. */
   readonly mtu: number;

@@ -1,4 +1,4 @@
-// Opening a descriptor inside a network namespace without leaving the thread there.
+// Opens descriptors inside a network namespace and returns the thread to its own namespace.
 #pragma once
 
 #include "unique-fd.h"

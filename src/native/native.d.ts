@@ -1,7 +1,7 @@
 /**
  * The whole addon. Set-up calls throw an Error with `code`, `errno` and `syscall` when the kernel refuses; hot calls return
  * n >= 0 or -errno. Both throw a TypeError or RangeError on a wrong argument and do nothing then. JavaScript owns all memory;
- * a call borrows it until it returns.
+ * a call uses it only until it returns.
  * `netns` is the path of a network namespace to open the descriptor in, '' for the caller's own.
  */
 export interface Native {

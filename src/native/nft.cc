@@ -64,8 +64,8 @@ Context* Create(const Library* nft, int kind) {
   return context;
 }
 
-// Contexts of the own namespace are kept, also when the thread ends: closing the socket of one waits until the kernel
-// has freed what its transaction replaced (nft_rcv_nl_event), 5 to 15 ms. There is one per kind, since a listing
+// Contexts of this process's namespace are kept, also when the thread ends: closing the socket of one waits until the
+// kernel has freed what its transaction replaced (nft_rcv_nl_event), 5 to 15 ms. There is one per kind, since a listing
 // remembers the part of the rules that it has read; a change reads them again, because the one before has moved the
 // generation. Contexts of other namespaces are not kept, as an open socket keeps a namespace alive.
 thread_local Context* kept[kKinds];

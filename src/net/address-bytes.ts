@@ -4,7 +4,7 @@ import { networkOf, type Prefix, requirePrefix } from '../ip/prefix.ts';
 import { malformedMessage } from './error.ts';
 
 /*
- * Addresses in kernel messages: 4 or 16 bytes in network order, beside the number of their family. A dump has thousands of
+ * Addresses in kernel messages: 4 or 16 bytes in network order, next to the number of their family. A dump has thousands of
  * them, so their text is written directly from the bytes. The text is canonical, because tables are compared by it.
  */
 

@@ -10,7 +10,7 @@ const HEAD = new Set(['level', 'time', 'component', 'msg']);
 /** Standard error as JSON, one object per line, or as text. @param format `text`, `json` or `auto` */
 export function logStream(format: string): DestinationStream {
   const destination = pino.destination({ dest: 2, sync: true, maxLength: KEPT_BYTES });
-  // A log that cannot be written (a full disk) is no reason to end: lines wait, and the newest are lost.
+  // The process does not end when the log cannot be written (a full disk): lines wait, and the newest are lost.
   destination.on('error', () => {});
   const asText = format === 'text' || (format === 'auto' && isReadByPeople());
   return asText ? { write: line => destination.write(logText(line)) } : destination;

@@ -5,7 +5,7 @@ import { macField } from './fields.ts';
 import { anyObject, passthroughObject, readIgnoringUnknown } from './ignore-unknown.ts';
 
 /*
- * What a runtime passes beside the configuration: capability arguments (`runtimeConfig`), `args.cni`, and the variable
+ * What a runtime passes in addition to the configuration: capability arguments (`runtimeConfig`), `args.cni`, and the variable
  * CNI_ARGS.
  */
 

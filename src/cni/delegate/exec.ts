@@ -85,7 +85,7 @@ function pluginError(file: string, stdout: string, stderr: string, status: strin
   } catch {
     return new CniError(
       CODE.INTERNAL,
-      `netplugin failed but its error is no error object: ${name}: ${status}: ${stdout.trim()}`,
+      `netplugin failed but its output is not a CNI error object: ${name}: ${status}: ${stdout.trim()}`,
     );
   }
 }

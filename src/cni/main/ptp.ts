@@ -76,8 +76,8 @@ function configureNode(call: Call, { node }: NetlinkPair, link: Link, ips: reado
 }
 
 /**
- * Addresses without their connected routes: the gateway is on the link, the rest of the subnet behind it. Nobody else
- * is on the link, so duplicates need not be looked for.
+ * Addresses without their connected routes: the gateway is on the link, the rest of the subnet behind it. No other host
+ * is on the link, so duplicate address detection is not needed.
  */
 function configurePod(
   call: Call,

@@ -52,7 +52,7 @@ function decodeOldest(raw: unknown, where: string): Result {
 /**
  * The error object that another plugin printed.
  * @param unnamed message of an error without one
- * @throws CniError 6 for anything that is no error object
+ * @throws CniError 6 for anything that is not a CNI error object
  */
 export function decodeError(raw: unknown, where: string, unnamed = 'error without a message'): CniError {
   const { code = 0, msg, details } = decoding(() => readIgnoringUnknown(errorFields, raw, where));

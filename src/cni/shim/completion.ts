@@ -61,7 +61,7 @@ export class RecordedCalls {
   readonly #limitMs: number;
   /** Records whose last try failed, with what it said. */
   readonly #failed = new Map<string, { call: RecordedCall; problem: string }>();
-  /** Records whose call did not finish in time: it goes on, and no second one is begun beside it. */
+  /** Records whose call did not finish in time: it still runs, and no second one is started. */
   readonly #unfinished = new Set<string>();
   /** Why the records cannot be listed or locked; undefined: they can. */
   #trouble: string | undefined;

@@ -14,7 +14,7 @@ export interface Input {
   stdin: string;
   /** The configuration; empty when `fault` is set. */
   config: Record<string, unknown>;
-  /** Why the input is no configuration: code 6. */
+  /** Why the input is not a valid configuration: code 6. */
   fault: CniError | undefined;
 }
 

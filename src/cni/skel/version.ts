@@ -18,7 +18,7 @@ export function isAtLeast(version: CniVersion, least: CniVersion): boolean {
 
 /**
  * The version of a configuration.
- * @throws CniError 1 for a version that is not known, naming both sides; CniError 6 when the value is no text
+ * @throws CniError 1 for a version that is not known, naming both sides; CniError 6 when the value is not a string
  */
 export function negotiate(wanted: unknown): CniVersion {
   if (wanted === undefined || wanted === null || wanted === '') return DEFAULT_VERSION;

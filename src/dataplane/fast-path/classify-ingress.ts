@@ -67,7 +67,7 @@ export interface IngressConfig {
   /** 1 when frames are Ethernet (vxlan), 0 when they are IP (udp). */
   readonly ethernet: number;
   readonly vni: number;
-  /** MAC of the own VTEP: first two bytes, last four as a signed int32. */
+  /** MAC of this node's VTEP: first two bytes, last four as a signed int32. */
   readonly macHi16: number;
   readonly macLo32: number;
   /** 1 when frames to broadcast and multicast MACs pass. */

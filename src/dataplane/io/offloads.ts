@@ -1,7 +1,7 @@
 import { native } from '../../native/load.ts';
 
 /*
- * Kernel offloads, probed once at start. Only this file knows about kernel versions; the rest of the code reads the result.
+ * Kernel offloads, probed once at start. Only this file depends on kernel versions; the rest of the code reads the result.
  */
 
 /** Configuration: everything is on unless switched off. */

@@ -10,5 +10,5 @@ export interface TableCapacity {
   readonly readers: number;
 }
 
-/** Peer slots are packed into sixteen bits beside other fields, 0 standing for "no entry". */
+/** Peer slots are packed into sixteen bits next to other fields; 0 means "no entry". */
 export const PEERS_MAX = 65534;

@@ -25,7 +25,7 @@ export const PEER_MAC = 11;
 /** 1 when the peer completes partial inner checksums itself (remote checksum offload). */
 export const PEER_REMOTE_CHECKSUM = 14;
 /**
- * The peer's own addresses, inner sources beside those of its subnets: one word IPv4, four words IPv6, big-endian values as
+ * The peer's own addresses, inner sources outside its subnets: one word IPv4, four words IPv6, big-endian values as
  * signed int32; all zero: none.
  */
 export const PEER_HOST4 = 15;

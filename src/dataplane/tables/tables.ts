@@ -11,7 +11,7 @@ import { addressWords } from './source-table.ts';
  * whole set of tables.
  *
  *   Writer    the control thread alone (`writer.ts`). It builds the half that is not current, then stores the
- *             next generation; generation g stands in half g & 1.
+ *             next generation; generation g is in half g & 1.
  *   Readers   one per worker thread, each with its own line, which holds the generation that it is reading, or IDLE.
  *             `beginRead` before a batch, `endRead` after it and before every wait in the kernel: an idle
  *             reader does not delay the writer, however long it sleeps.

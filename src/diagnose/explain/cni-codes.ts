@@ -21,7 +21,7 @@ export const CNI_CODES: Readonly<Record<string, ExplanationText>> = {
     meaning: 'The container or its attachment is not known.',
     cause: 'CHECK was called for an attachment that was never made, or that is gone.',
     evidence: LOG,
-    remedy: 'Make the pod anew; the runtime does so by itself after a failed CHECK.',
+    remedy: 'Create the pod again; the runtime does so by itself after a failed CHECK.',
   },
   'cni-4': {
     meaning: 'A variable of the environment is missing or malformed.',

@@ -15,14 +15,14 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
   'store-unreachable': {
     meaning: 'The agent cannot read the lease store at present.',
     cause:
-      'The etcd server or the API server is down, or a firewall, a certificate or a token stands between.',
+      'The etcd server or the API server is down, or a firewall, a certificate or a token prevents access.',
     evidence: '`ripstop status` shows since when. The metric ripstop_store_up is 0.',
     remedy:
       'Make the store reachable. Traffic continues with the last known leases; new nodes are not seen until then.',
   },
   'part-failing': {
     meaning: 'One part of the agent fails repeatedly, and the node carries packets without it.',
-    cause: 'The reason stands in the finding, for example a file that cannot be written.',
+    cause: 'The finding names the reason, for example a file that cannot be written.',
     evidence: DOCTOR,
     remedy: 'Remove the cause that the reason names. The agent tries again.',
   },
@@ -33,7 +33,8 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
     remedy: 'Restore the data of the store, or restart the agents of the other nodes, which register again.',
   },
   'kernel-drift': {
-    meaning: 'Routes, addresses, neighbours or rules in the kernel differ from what the agent wants.',
+    meaning:
+      'Routes, addresses, neighbours or rules in the kernel differ from the desired state of the agent.',
     cause: 'Another program changed them since the last comparison.',
     evidence:
       '`ripstop plan` lists the differences. The metric ripstop_repairs_total counts the corrections.',
@@ -72,7 +73,7 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
   },
   'stale-identity': {
     meaning: 'A peer sends with another address, MAC or VNI than its lease says.',
-    cause: 'The device of that node was made anew by another program, or two nodes use one identity.',
+    cause: 'The device of that node was created again by another program, or two nodes use one identity.',
     evidence: '`ripstop peers --json` on both nodes. `ripstop drops` shows what the ingress refuses.',
     remedy: 'Restart the agent of that node, so that it writes its lease again.',
   },
@@ -119,7 +120,7 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
     meaning: 'Pods have a larger MTU than the overlay carries.',
     cause: 'They were made before the MTU of the overlay changed.',
     evidence: '`ip link show cni0` and /run/flannel/subnet.env differ.',
-    remedy: 'Set the MTU of the bridge, and make the pods anew.',
+    remedy: 'Set the MTU of the bridge, and create the pods again.',
   },
   drops: {
     meaning: 'The data plane lost frames.',

@@ -1,7 +1,7 @@
 import { VERDICTS } from '../../dataplane/dataplane.ts';
 import type { ExplanationText } from './text.ts';
 
-/** Causes and evidence of the verdicts; what they mean and what to do stands beside their numbers. */
+/** Causes and evidence of the verdicts; their meaning and remedy are next to their numbers. */
 const TEXTS: Readonly<Record<string, Pick<ExplanationText, 'cause' | 'evidence'>>> = {
   pending: {
     cause: 'Every descriptor has this value between the read of its batch and its classification.',
@@ -68,7 +68,7 @@ const TEXTS: Readonly<Record<string, Pick<ExplanationText, 'cause' | 'evidence'>
   },
   'unknown-peer': {
     cause:
-      'The sender has no lease that this node knows: it has just joined, NAT rewrites the source between the nodes, it sends from another interface, or it is no node of the cluster.',
+      'This node has no lease of the sender: it has just joined, NAT rewrites the source between the nodes, it sends from another interface, or it is not a node of the cluster.',
     evidence:
       '`ripstop drops --follow` shows the outer source. `ripstop peers` shows the addresses that are accepted.',
   },

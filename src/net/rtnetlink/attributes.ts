@@ -8,7 +8,7 @@ import { malformedMessage } from '../error.ts';
 /** The byte order of this machine, which netlink uses. */
 export const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 export const ATTRIBUTE_HEADER = 4;
-/** Marks an attribute that holds attributes; strict kernels want it on newer families. */
+/** Marks an attribute that holds attributes; newer families require it when the kernel checks strictly. */
 export const NLA_F_NESTED = 0x8000;
 const TYPE_MASK = 0x3fff;
 

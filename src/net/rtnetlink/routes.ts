@@ -319,7 +319,7 @@ export function replaceRoute(socket: NetlinkSocket, spec: RouteSpec): void {
   socket.request(replaceRouteRequest(spec));
 }
 
-/** Adds a route beside one with the same destination (IPv6: as a further next hop). @throws NetError */
+/** Adds a route next to one with the same destination (IPv6: as a further next hop). @throws NetError */
 export function appendRoute(socket: NetlinkSocket, spec: RouteSpec): void {
   socket.request(routeMessage(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, 'append', spec));
 }

@@ -46,7 +46,7 @@ t.test('the executable: first directory that has it, only bare names, ours by it
   t.equal(
     findPlugin('both', [`${directory}/a`, `${directory}/b`]),
     `${directory}/b/both`,
-    'a directory is no executable',
+    'a directory is not an executable',
   );
   t.throws(() => findPlugin('none', [directory]), {
     code: 999,
@@ -104,7 +104,7 @@ t.test('a foreign delegate sees the configuration and the environment but for th
   );
 });
 
-t.test("a delegate's error comes back as it is; what is no error object is told", async t => {
+t.test('error of a delegate: returned unchanged; other output, reported with the exit status', async t => {
   const directory = scratch(t);
   const fails = async (script: string) => {
     double(directory, script);
@@ -124,7 +124,7 @@ t.test("a delegate's error comes back as it is; what is no error object is told"
   });
   t.match(await fails('echo trouble; exit 1'), {
     code: 999,
-    message: /its error is no error object: double: exit status 1: trouble/,
+    message: /its output is not a CNI error object: double: exit status 1: trouble/,
   });
   t.match(await fails('kill -9 $$'), { code: 999, message: /killed by SIGKILL/ });
   t.match(await fails('echo no json'), { code: 6, message: /result of double is no JSON/ });

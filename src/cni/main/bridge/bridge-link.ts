@@ -12,7 +12,7 @@ import { CniError, CODE } from '../../skel/errors.ts';
 import type { BridgeConfig } from './config.ts';
 
 /**
- * The configured bridge, created when it is missing, up. Two calls may make it at once: one wins, both go on with it.
+ * The configured bridge, created when it is missing, up. Two calls may make it at once: one creates it, both use it.
  * It is never removed: pods of other calls may be on it.
  * @throws CniError 999 when the name belongs to another kind of device
  */

@@ -26,7 +26,10 @@ const reserved = {
 const ipamFields = {
   type: oneOf(['host-local'], 'address management'),
   dataDir: text('a path', 'directory of the address files'),
-  routes: listOf(anyValue('a route: {dst, gw, ...}'), 'routes beside those to the networks of the overlay'),
+  routes: listOf(
+    anyValue('a route: {dst, gw, ...}'),
+    'routes in addition to those to the networks of the overlay',
+  ),
   resolvConf: text('a path', 'file in resolv.conf format that is returned as DNS settings'),
 };
 

@@ -5,7 +5,7 @@ import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 
 type Json = Record<string, unknown>;
 
-/** Beside the delegate's own keys: which interface the file is for. The delegate ignores it, as it does other keys. */
+/** In addition to the delegate's keys: the interface of the file. The delegate ignores it, as it does other keys. */
 const IFNAME = 'ripstop.ifname';
 
 const savedFields = { [IFNAME]: text('an interface name', 'interface of the attachment') };

@@ -30,8 +30,8 @@ import {
 
 /*
  * Host ports as elements of maps: (protocol, port) or (address, protocol, port) to the pod's address and port. An
- * element is made with "create", so the kernel itself refuses a port that is taken, in the same transaction. Beside it
- * stands, by the same key, the chain that marks those connections that have to be masqueraded: from the pod's own
+ * element is made with "create", so the kernel itself refuses a port that is taken, in the same transaction. A second
+ * map has, under the same key, the chain that marks those connections that have to be masqueraded: from the pod's own
  * subnet (hairpin) and from the node itself. Mappings with conditions are rules of their own, in front.
  */
 
