@@ -87,7 +87,7 @@ t.test('bad parameters have their codes and leave nothing done', async t => {
     ['slash', { CNI_IFNAME: 'a/b' }, ok, 4, /contains \/ or :/],
     ['colon', { CNI_IFNAME: 'a:b' }, ok, 4, /contains \/ or :/],
     ['blank', { CNI_IFNAME: 'a b' }, ok, 4, /contains \/ or :/],
-    ['no JSON', {}, '{"name":', 6, /error unmarshall network config/],
+    ['not JSON', {}, '{"name":', 6, /error unmarshall network config/],
     ['a list', {}, '[]', 6, /configuration: must be an object/],
     ['nothing', {}, '', 6, /error unmarshall network config/],
     ['no name', {}, { cniVersion: '1.0.0' }, 7, 'missing network name'],

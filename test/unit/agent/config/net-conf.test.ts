@@ -139,7 +139,7 @@ t.test('with the kubernetes store the range keys mean nothing', async t => {
   t.match(config.notes[1], /podCIDR of the Node rules/);
 });
 
-t.test('text that is no JSON', async t => {
+t.test('text that is not JSON: refused', async t => {
   t.throws(() => parseNetConf('{', 'etcd /x/config'), {
     code: 'ECONFIG',
     message: /etcd \/x\/config: network configuration: is not JSON/,
