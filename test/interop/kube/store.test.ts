@@ -166,7 +166,7 @@ t.test('what stands against a lease', async t => {
   api.addNode('n1', DUAL);
   await t.rejects(open('n1').acquire(wish), {
     code: 'EINUSE',
-    message: /Node twin is Ready under the same public address/,
+    message: /node twin is alive under the same public address/,
   });
   api.deleteNode('twin');
   api.addNode('dead', { podCIDR: '10.244.9.0/24' }, flannel('192.0.2.1', '0a:00:00:00:00:08'), false);

@@ -90,8 +90,14 @@ export class NodeCondition {
       try {
         if (this.#isSettingDue) await this.#set();
         if (this.#mustTell) {
-          if (this.#message !== undefined) await this.#writer.tellReady(this.#message);
+          // Before the write: a call of `ready` while it is under way asks for another Event.
           this.#mustTell = false;
+          try {
+            if (this.#message !== undefined) await this.#writer.tellReady(this.#message);
+          } catch (error) {
+            this.#mustTell = true;
+            throw error;
+          }
         }
         this.#writer.failing(undefined);
         backoff.reset();
