@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { CommanderError } from 'commander';
-import { describeError, hasCode, RipstopError } from '../base/errors.ts';
+import { describeError, hasCode, messageOf, RipstopError } from '../base/errors.ts';
 import { readJson, record, string } from '../base/schema.ts';
 import { BROKEN_PIPE } from '../capture/sink/output-stream.ts';
 import { createProgram } from './program.ts';
@@ -14,6 +14,13 @@ function version(): string {
   const file = new URL('../../../package.json', import.meta.url);
   return readJson(record({ version: string }), readFileSync(file, 'utf8'), 'package.json').version;
 }
+
+// A closed pipe (`ripstop explain | head -1`) ends the command; commands that write for long have a listener of their own.
+process.stdout.on('error', error => {
+  if (process.stdout.listenerCount('error') > 1) return;
+  if (!hasCode(error, BROKEN_PIPE)) process.stderr.write(`ripstop: standard output: ${messageOf(error)}\n`);
+  process.exit(hasCode(error, BROKEN_PIPE) ? 0 : FAILED);
+});
 
 try {
   await createProgram(version()).parseAsync();
