@@ -285,6 +285,7 @@ t.test('--check', { skip }, async t => {
     code: 0,
     stdout: /valid: vxlan on flannel\.1, 1 peer\n$/,
   });
+  t.match(main('run', '--check', file), { code: 0, stdout: /: valid: / }, 'the flag before the file');
   const peer = (name: string, subnet: string) => `{name: ${name}, address: 192.0.2.1, subnets: [${subnet}]}`;
   writeFileSync(
     file,

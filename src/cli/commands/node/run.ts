@@ -17,7 +17,8 @@ export function addRun(program: Command): void {
 
 async function run(command: Command): Promise<void> {
   const argv = process.argv.slice(process.argv.indexOf(command.name()) + 1);
-  const [file = '', ...words] = argv;
+  const isCheck = argv.includes('--check');
+  const [file = '', ...words] = argv.filter(word => word !== '--check');
   const flagSet: FlagSet = {
     command: 'ripstop run',
     defaults: {
@@ -35,13 +36,9 @@ async function run(command: Command): Promise<void> {
     throw new RipstopError('ECONFIG', 'the file is missing', 'ripstop run FILE [flags]; - is standard input');
   const { parseFlags } = await import('../../../agent/config/flags.ts');
   const { prepareAgent, runAgent } = await import('../../../api/process.ts');
-  const flags = parseFlags(
-    words.filter(word => word !== '--check'),
-    process.env,
-    flagSet,
-  );
+  const flags = parseFlags(words, process.env, flagSet);
   const prepared = await prepareAgent(flags);
-  if (!words.includes('--check')) return runAgent(prepared, flags, command.parent?.version() ?? '');
+  if (!isCheck) return runAgent(prepared, flags, command.parent?.version() ?? '');
   const { checkFile } = await import('../../../agent/store/static/contradictions.ts');
   const { file: parsed } = prepared.store as StaticStore;
   checkFile(parsed, file, prepared.options);
