@@ -88,10 +88,10 @@ const name = required(string);
 const kubeconfigFields = {
   'current-context': name,
   contexts: listOf(
-    openObject({ name, context: required(openObject({ cluster: name, user: name }, '')) }, ''),
+    openObject({ name, context: required(openObject({ cluster: name, user: string }, '')) }, ''),
   ),
   clusters: listOf(openObject({ name, cluster: required(anyValue()) }, '')),
-  users: listOf(openObject({ name, user: required(mapOf(anyValue())) }, '')),
+  users: listOf(openObject({ name, user: mapOf(anyValue()) }, '')),
 };
 
 function fromKubeconfig(path: string, override: URL | undefined): KubeAccess {

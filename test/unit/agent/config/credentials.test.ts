@@ -58,3 +58,16 @@ t.test('no place shows them', async t => {
     },
   });
 });
+
+t.test('a kubeconfig in which a context has no user, and a user has no credentials', async t => {
+  const path = join(t.testdir(), 'config');
+  writeFileSync(
+    path,
+    `current-context: c
+contexts: [{ name: c, context: { cluster: k } }, { name: d, context: { cluster: k, user: u } }]
+clusters: [{ name: k, cluster: { server: "http://h:1" } }]
+users: [{ name: u, user: null }]
+`,
+  );
+  t.strictSame(findAccess('', path, {}), { url: new URL('http://h:1') });
+});
