@@ -132,7 +132,7 @@ export async function runAgent(
     clearInterval(watch);
     await telemetry?.stop();
     await agent.endpoints.close();
-    closing(api).close();
+    api.close();
   }
   log.info('ended');
 }

@@ -1,7 +1,8 @@
-import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { request, type Server } from 'node:http';
 import { dirname, join } from 'node:path';
 import type { Agent } from '../agent/agent.ts';
+import { contain } from '../base/boundary.ts';
 import { messageOf, RipstopError } from '../base/errors.ts';
 import { type Log, logLevels } from '../base/log.ts';
 import { dropsOf } from '../diagnose/drops.ts';
@@ -12,6 +13,9 @@ import { flowsOf, readFlowsQuery } from './flows.ts';
 import { createListener } from './listener.ts';
 import { type DebugApi, type GetHandlers, handleRequest } from './routes.ts';
 import { leasesOf, peersOf, pendingChanges, routesOf, statusOf } from './status.ts';
+
+/** Between two looks at the socket's file, ms. */
+const LOOK_MS = 5000;
 
 /** sun_path of unix(7) without its end; a longer one would be cut in silence. */
 const SOCKET_PATH_MAX = 107;
@@ -39,7 +43,7 @@ export async function serveApi(
   version: string,
   web: () => Answer<'/web'>,
   log: Log,
-): Promise<Server> {
+): Promise<{ close(): void }> {
   const startedAt = new Date();
   const handlers: GetHandlers = {
     '/status': () => statusOf(agent, version, startedAt),
@@ -60,12 +64,54 @@ export async function serveApi(
     (incoming, response) => handleRequest(incoming, response, handlers, () => debugApiOf(agent), log),
     { hasStreams: true },
   );
-  await listenOn(server, path);
-  if (group !== undefined) {
+  const open = async (): Promise<void> => {
+    await listenOn(server, path);
+    if (group === undefined) return;
     chownSync(path, -1, group);
     chmodSync(path, 0o660);
-  }
-  return server;
+  };
+  await open();
+  return keepOpen(server, path, open, line => log.warn(line));
+}
+
+/**
+ * Opens the socket again when its file is deleted; connections of before are still served.
+ * @returns `close` also ends all connections
+ */
+export function keepOpen(
+  server: Server,
+  path: string,
+  open: () => Promise<void>,
+  log: (line: string) => void,
+  lookMs = LOOK_MS,
+): { close(): void } {
+  let isClosed = false;
+  let isOpening = false;
+  const end = (): void => {
+    server.close();
+    server.closeAllConnections();
+  };
+  const look = async (): Promise<void> => {
+    if (isOpening || existsSync(path)) return;
+    isOpening = true;
+    try {
+      server.close();
+      await open();
+      log(`${path} was deleted; opened it again`);
+    } finally {
+      isOpening = false;
+      if (isClosed) end();
+    }
+  };
+  const timer = setInterval(() => contain('socket', look), lookMs);
+  timer.unref();
+  return {
+    close() {
+      isClosed = true;
+      clearInterval(timer);
+      end();
+    },
+  };
 }
 
 /** What there is of the agent's overlays that Ripstop itself carries. */
