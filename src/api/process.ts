@@ -1,4 +1,5 @@
 import type { Server } from 'node:http';
+import { isDeepStrictEqual } from 'node:util';
 import { Agent } from '../agent/agent.ts';
 import type { Flags } from '../agent/config/flags.ts';
 import type { ListenAddress, Opened } from '../agent/endpoints.ts';
@@ -10,6 +11,7 @@ import { contain } from '../base/boundary.ts';
 import { describeError } from '../base/errors.ts';
 import { componentLog, createLog, type Log } from '../base/log.ts';
 import { endWhenUncaught } from '../base/uncaught.ts';
+import { formatEndpoint } from '../ip/address.ts';
 import { describeRefusedSysctl, onRefusedSysctl } from '../net/sysctl.ts';
 import type { Served } from './health.ts';
 import type { OtlpMetrics } from './otlp-metrics.ts';
@@ -21,15 +23,15 @@ import type { WebServer } from './web/server.ts';
 
 const POLL_READY_MS = 250;
 
-/** A listener beside the agent that pods need, as the socket of the CNI executables. */
+/** An additional listener that pods need, such as the socket of the CNI executables. */
 export interface SideService {
-  /** What the node lacks while it is not open; also its name. */
+  /** Condition of readiness that fails while the listener is not open; also its name. */
   readonly condition: Condition;
   readonly place: (stateDir: string) => string;
   readonly open: (agent: Agent, place: string, log: Log) => Promise<Opened>;
 }
 
-/** What an agent works by. */
+/** Validated options of an agent, and what was opened from them. */
 export interface PreparedAgent {
   readonly options: AgentOptions;
   readonly store: LeaseStore;
@@ -74,7 +76,7 @@ export async function runAgent(
   const api = await serveApi(agent, socket, options.socketGroup, version, link, log);
   log.info({ version, node: nodeName, store: store.location, pid: process.pid }, 'agent starts');
   const stop = (signal: string): void => {
-    log.info({ signal }, 'ending');
+    log.info({ signal }, 'stopping');
     systemd.stopping();
     agent.stop();
   };
@@ -83,7 +85,7 @@ export async function runAgent(
     () => stop('uncaught error'),
   );
   const ended = agent.run();
-  // Its failure is thrown below, when everything else has been opened.
+  // An error is thrown below, after all endpoints have been opened.
   ended.catch(() => {});
   let wasReady = false;
   const watchReadiness = (): void => {
@@ -93,7 +95,7 @@ export async function runAgent(
     wasReady = isReady;
   };
   const watch = setInterval(() => contain('systemd', watchReadiness), POLL_READY_MS);
-  // That this timer fires shows that the event loop turns; a worker that hangs is beyond the help of its own process.
+  // The timer shows that the event loop runs. A process cannot repair a worker thread that hangs.
   systemd.watch(() => stuckWorker(agent) === undefined);
 
   process.once('SIGTERM', stop);
@@ -104,15 +106,19 @@ export async function runAgent(
   });
   const telemetry = await openTelemetry(agent, nodeName, version, log);
   if (web)
-    agent.endpoints.open('web', placeText(web), async () => {
+    agent.endpoints.open('web', formatEndpoint(web.address, web.port), async () => {
       webServer = await openWeb(agent, web, version);
       return webServer;
     });
   for (const [place, served] of tcpServers(options)) {
-    // Loaded only where it is wanted: the Prometheus client takes time and memory.
+    // Loaded on demand: the Prometheus client takes time and memory.
     const open = async (): Promise<Opened> =>
       closing(await (await import('./health.ts')).serveHealth(agent, place, served));
-    agent.endpoints.open(served.health ? 'health' : 'metrics', placeText(place), open);
+    agent.endpoints.open(
+      served.health ? 'health' : 'metrics',
+      formatEndpoint(place.address, place.port),
+      open,
+    );
   }
   for (const { condition, place, open } of sideServices) {
     const path = place(options.stateDir);
@@ -137,12 +143,12 @@ export async function runAgent(
   log.info('ended');
 }
 
-/** The HTTP servers that are wanted; one of them where probes and metrics have the same place. */
+/** The HTTP servers to open; a single one if probes and metrics have the same address. */
 function tcpServers({
   health,
   metrics,
 }: Pick<Agent['options'], 'health' | 'metrics'>): [ListenAddress, Served][] {
-  const isShared = health && metrics && placeText(health) === placeText(metrics);
+  const isShared = health && metrics && isDeepStrictEqual(health, metrics);
   if (isShared) return [[health, { health: true, metrics: true }]];
   return [
     ...(health ? [[health, { health: true, metrics: false }] as [ListenAddress, Served]] : []),
@@ -150,11 +156,7 @@ function tcpServers({
   ];
 }
 
-function placeText({ address, port }: ListenAddress): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-/** Does not wait for what its clients still want. */
+/** Closes without waiting for open requests. */
 function closing(server: Server): Opened {
   return {
     close: () => {
@@ -170,7 +172,7 @@ async function openWeb(agent: Agent, options: WebOptions, version: string): Prom
   return WebServer.serve(agentSource(agent, version), options);
 }
 
-/** Loaded where OpenTelemetry's variables name an endpoint. What is wrong with them is no reason not to carry packets. */
+/** Starts the OTLP export if OpenTelemetry's variables name an endpoint. Invalid variables are logged and disable the export. */
 async function openTelemetry(
   agent: Agent,
   node: string,
@@ -184,7 +186,7 @@ async function openTelemetry(
     const options = otlpOptions(env, node);
     return options && new OtlpMetrics(agent, options, version, log);
   } catch (error) {
-    log.warn(`no metrics for OpenTelemetry: ${describeError(error)}`);
+    log.warn(`OTLP export disabled: ${describeError(error)}`);
     return undefined;
   }
 }

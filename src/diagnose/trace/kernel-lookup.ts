@@ -25,11 +25,11 @@ const SCOPE_LINK = 253;
 export interface KnownNeighbour {
   readonly mac: string | undefined;
   readonly state: string;
-  /** False when nobody answered for the address. */
+  /** False if no host answered for the address. */
   readonly answers: boolean;
 }
 
-/** What the kernel says about the way of a packet. Asks; changes nothing. */
+/** Queries of the kernel about the path of a packet. Changes nothing. */
 export class KernelLookup {
   readonly #socket: NetlinkSocket;
 

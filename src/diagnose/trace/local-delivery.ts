@@ -1,26 +1,21 @@
 import { dropsForwarded } from '../../agent/rules/iptables.ts';
+import { isNetError } from '../../net/error.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
+import type { Route } from '../../net/rtnetlink/routes.ts';
 import type { TraceAnswer } from './answer.ts';
-import type { KernelLookup } from './kernel-lookup.ts';
-import type { TraceNode } from './node.ts';
-import type { TracePacket } from './packet.ts';
 import type { TraceRecorder } from './recorder.ts';
 
-/** What has to be true of a node before it hands any packet on. @returns the answer when it does not */
-export async function mayForward(
-  trace: TraceRecorder,
-  node: TraceNode,
-  kernel: KernelLookup,
-  { family }: TracePacket,
-): Promise<TraceAnswer | undefined> {
-  const { name, on } = kernel.forwards(family);
+/** Conditions for a node to forward any packet. @returns the answer when one does not hold */
+export async function mayForward(trace: TraceRecorder): Promise<TraceAnswer | undefined> {
+  const { node, kernel, packet } = trace;
+  const { name, on } = kernel.forwards(packet.family);
   if (!on)
     return trace.lose(
       'forwarding',
-      `${name} is 0: this node forwards nothing`,
-      `sysctl -w ${name}=1, and find out what set it to 0: Ripstop sets it at start`,
+      `${name} is 0: this node forwards no packets`,
+      `sysctl -w ${name}=1, and find the program that set it to 0: Ripstop sets it to 1 at start`,
     );
-  if (family === 4 && !node.rules?.forward && (await dropsForwarded(node.netns)))
+  if (packet.family === 4 && !node.rules?.forward && (await dropsForwarded(node.netns)))
     return trace.lose(
       'forwarding',
       'the policy of the FORWARD chain is DROP, and no rule of Ripstop accepts pods there',
@@ -30,58 +25,86 @@ export async function mayForward(
   return undefined;
 }
 
+/**
+ * The kernel's route for the packet.
+ * @param from interface by which the packet came; undefined: this node sends it
+ * @returns the answer when the packet ends here
+ */
+export function routeOf(trace: TraceRecorder, from?: Link): { route: Route; link: Link } | TraceAnswer {
+  const { kernel } = trace;
+  const { source, destination } = trace.packet;
+  let route: Route;
+  try {
+    route = kernel.route(destination, from && { source, link: from.index });
+  } catch (error) {
+    if (!isNetError(error)) throw error;
+    return refusedRoute(trace, error.code, from?.name ?? 'this node');
+  }
+  if (route.type === 'local') {
+    trace.pass('route', `${destination} is an address of this node`);
+    return trace.end('delivered', 'delivered to this node itself');
+  }
+  if (route.type !== 'unicast')
+    return trace.lose(
+      'route',
+      `a ${route.type} route matches ${destination}`,
+      route.type === 'blackhole'
+        ? 'no pod of this node has the address; --ip-blackhole-route made the route'
+        : `ip route get ${destination} shows the route; another program made it`,
+    );
+  const link = kernel.link(route.link);
+  if (!link)
+    return trace.lose(
+      'route',
+      `the route to ${destination} has several next hops or no device`,
+      `ip route get ${destination}`,
+    );
+  trace.pass('route', `${destination}${route.gateway ? ` via ${route.gateway}` : ''} dev ${link.name}`);
+  return { route, link };
+}
+
+function refusedRoute(trace: TraceRecorder, code: string, from: string): TraceAnswer {
+  switch (code) {
+    case 'EXDEV':
+      return trace.lose(
+        'route',
+        `dropped by the reverse path filter: replies to the source do not leave by ${from}`,
+        `correct the route to the source, or loosen net.ipv4.conf.${from}.rp_filter`,
+      );
+    case 'EINVAL':
+      return trace.lose(
+        'route',
+        `the kernel refuses a packet from this source on ${from}`,
+        'the source is an address of this node, or a martian: find its sender',
+      );
+    default:
+      return trace.lose(
+        'route',
+        `there is no route to ${trace.packet.destination} (${code})`,
+        '`ripstop peers` shows which peer owns which subnet; a node that is missing there has no lease',
+      );
+  }
+}
+
 /** The last step to a pod of this node, behind `link`. */
-export function deliver(
-  trace: TraceRecorder,
-  kernel: KernelLookup,
-  { destination }: TracePacket,
-  link: Link,
-): TraceAnswer {
-  const neighbour = kernel.neighbour(link.index, destination);
+export function deliver(trace: TraceRecorder, link: Link): TraceAnswer {
+  const { destination } = trace.packet;
+  const neighbour = trace.kernel.neighbour(link.index, destination);
   if (!link.up) return trace.lose('pod', `${link.name} is down`, `ip link set ${link.name} up`);
   if (neighbour && !neighbour.answers)
     return trace.lose(
       'pod',
-      `nobody answers for ${destination} on ${link.name} (${neighbour.state})`,
-      'the pod is gone, or has another address: compare with what its runtime says',
+      `${destination} does not answer on ${link.name} (${neighbour.state})`,
+      'the pod has ended, or has another address: compare with its status in the runtime',
     );
   if (!neighbour) {
     trace.pass('pod', `${destination} is not known on ${link.name} yet: the kernel will ask for its MAC`);
     return trace.end('delivered', `handed to ${link.name}, if ${destination} answers there`);
   }
-  const port = neighbour.mac === undefined ? undefined : kernel.forwarding(neighbour.mac)?.port;
+  const port = neighbour.mac === undefined ? undefined : trace.kernel.forwarding(neighbour.mac)?.port;
   trace.pass(
     'pod',
     `${destination} is at ${neighbour.mac ?? 'no MAC'} on ${link.name} (${neighbour.state})${port && port !== link.name ? `, behind ${port}` : ''}`,
   );
   return trace.end('delivered', `delivered to ${destination} by ${link.name}`);
-}
-
-/** A route that was refused, or that loses the packet. */
-export function refusedRoute(
-  trace: TraceRecorder,
-  destination: string,
-  code: string,
-  from: string,
-): TraceAnswer {
-  switch (code) {
-    case 'EXDEV':
-      return trace.lose(
-        'route',
-        `refused by the reverse path filter: answers to the source do not leave by ${from}`,
-        `mend the route back to the source, or loosen net.ipv4.conf.${from}.rp_filter`,
-      );
-    case 'EINVAL':
-      return trace.lose(
-        'route',
-        `the kernel refuses a packet of this source on ${from}`,
-        'the source is an address of this node, or a martian: who sends it?',
-      );
-    default:
-      return trace.lose(
-        'route',
-        `there is no route to ${destination} (${code})`,
-        '`ripstop peers` shows who owns which subnet; a node that is missing there holds no lease',
-      );
-  }
 }

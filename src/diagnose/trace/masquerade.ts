@@ -3,7 +3,7 @@ import { networkContains } from './node.ts';
 
 /**
  * Whether the rules of `rules/nftables.ts` give a packet another source, and why: the same conditions in the same
- * order. kube-proxy's mark is not looked at, as only a real packet bears one.
+ * order. kube-proxy's mark is ignored: only a real packet has one.
  */
 export function masqueraded(
   { families, masquerade }: RuleSet,
@@ -26,5 +26,5 @@ export function masqueraded(
   if (fromCluster && !networkContains(MULTICAST[family], destination))
     return { applies: true, why: `${destination} is outside of ${rules.cluster}` };
   if (!fromCluster && toCluster) return { applies: true, why: `${source} is outside of ${rules.cluster}` };
-  return { applies: false, why: 'no rule is about it' };
+  return { applies: false, why: 'no rule matches' };
 }

@@ -9,15 +9,15 @@ import type { Peer } from '../../dataplane/descriptor/peer.ts';
 import { requireAddress } from '../../ip/address.ts';
 import { contains, requirePrefix } from '../../ip/prefix.ts';
 
-/** A node as a trace walks through it: what Ripstop knows, beside what the kernel is asked. */
+/** The state of Ripstop on a node that a trace needs in addition to the state of the kernel. */
 export interface TraceNode {
   readonly name: string;
-  /** Path of the network namespace, '' for the own one. */
+  /** Path of the network namespace, '' for that of this process. */
   readonly netns: string;
   /** Name of the underlay interface. */
   readonly underlay: string;
   readonly overlays: readonly TraceOverlay[];
-  /** NAT and forward rules that are kept here; undefined: none are. */
+  /** NAT and forward rules that the agent maintains; undefined if it maintains none. */
   readonly rules: RuleSet | undefined;
   /** Whether the kernel has them. */
   hasRules(): Promise<boolean>;
@@ -37,7 +37,7 @@ export interface TraceOverlay {
   readonly plane: DataPlane | undefined;
 }
 
-/** What people call a peer. */
+/** Name of a peer for display. */
 export function nameOf({ id, node }: Peer): string {
   return node?.split('/')[0] ?? id;
 }

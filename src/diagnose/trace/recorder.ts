@@ -1,17 +1,22 @@
 import { describePacket } from '../../capture/decode/text.ts';
 import type { Outcome, TraceAnswer, TraceStep } from './answer.ts';
+import type { KernelLookup } from './kernel-lookup.ts';
+import type { TraceNode } from './node.ts';
 import type { TracePacket } from './packet.ts';
 
-/** The steps of a packet, in the order in which they are looked at, up to a verdict. */
+/** One trace: the packet, what it is traced against, and its steps in order up to a verdict. */
 export class TraceRecorder {
+  readonly node: TraceNode;
+  readonly kernel: KernelLookup;
+  /** As it begins here, before masquerading. */
+  readonly packet: TracePacket;
   readonly #steps: TraceStep[] = [];
-  readonly #node: string;
-  readonly #packet: TracePacket;
   ingressPeer: string | null = null;
 
-  constructor(node: string, packet: TracePacket) {
-    this.#node = node;
-    this.#packet = packet;
+  constructor(node: TraceNode, kernel: KernelLookup, packet: TracePacket) {
+    this.node = node;
+    this.kernel = kernel;
+    this.packet = packet;
   }
 
   pass(step: string, text: string): void {
@@ -19,23 +24,17 @@ export class TraceRecorder {
   }
 
   end(outcome: Outcome, verdict: string, departure: TraceAnswer['departure'] = null): TraceAnswer {
-    return this.#answer(outcome, verdict, null, departure);
+    return this.#answer({ outcome, verdict, remedy: null, departure });
   }
 
   /** The step at which the packet is lost. */
   lose(step: string, text: string, remedy: string, verdict = `lost: ${text}`): TraceAnswer {
     this.#steps.push({ step, ok: false, text });
-    return this.#answer('dropped', verdict, remedy, null);
+    return this.#answer({ outcome: 'dropped', verdict, remedy, departure: null });
   }
 
-  #answer(
-    outcome: Outcome,
-    verdict: string,
-    remedy: string | null,
-    departure: TraceAnswer['departure'],
-  ): TraceAnswer {
-    const packet = describePacket(this.#packet.bytes, 'ip');
-    const { ingressPeer } = this;
-    return { node: this.#node, packet, steps: this.#steps, outcome, verdict, remedy, departure, ingressPeer };
+  #answer(end: Pick<TraceAnswer, 'outcome' | 'verdict' | 'remedy' | 'departure'>): TraceAnswer {
+    const packet = describePacket(this.packet.bytes, 'ip');
+    return { node: this.node.name, packet, steps: this.#steps, ingressPeer: this.ingressPeer, ...end };
   }
 }

@@ -6,7 +6,7 @@ import { type SourceInterface, traceEgress } from './egress.ts';
 import { traceIngress } from './ingress.ts';
 import { KernelLookup } from './kernel-lookup.ts';
 import { isOwn, nameOf, ownerOf, type TraceNode } from './node.ts';
-import { buildPacket, frameOf, type TracePacket } from './packet.ts';
+import { buildPacket, frameOf } from './packet.ts';
 import { TraceRecorder } from './recorder.ts';
 
 /**
@@ -16,18 +16,17 @@ import { TraceRecorder } from './recorder.ts';
  */
 export async function tracePacket(node: TraceNode, request: TraceRequest): Promise<TraceAnswer> {
   const packet = buildPacket(request);
-  const trace = new TraceRecorder(node.name, packet);
   const socket = new NetlinkSocket({ netns: node.netns });
   try {
-    const kernel = new KernelLookup(socket);
-    const arrival = request.arrival ?? arrivalFromPeer(trace, node, packet);
-    if (arrival) return await traceIngress(trace, node, kernel, packet, arrival);
-    const origin = originOf(node, kernel, packet);
-    if (origin) return await traceEgress(trace, node, kernel, packet, origin);
+    const trace = new TraceRecorder(node, new KernelLookup(socket), packet);
+    const arrival = request.arrival ?? arrivalFromPeer(trace);
+    if (arrival) return await traceIngress(trace, arrival);
+    const origin = originOf(trace);
+    if (origin) return await traceEgress(trace, origin);
     return trace.lose(
       'source',
-      `there is no way to ${packet.source}: it is no pod, no peer and no host that this node can reach`,
-      'is the address right? `ripstop peers` and `ripstop status` show whose subnet it could be in',
+      `there is no route to ${packet.source}: it is not a pod, a peer or a host that this node can reach`,
+      'is the address right? `ripstop peers` and `ripstop status` show the subnets',
     );
   } finally {
     socket.close();
@@ -35,11 +34,8 @@ export async function tracePacket(node: TraceNode, request: TraceRequest): Promi
 }
 
 /** A packet whose source is a pod of a peer, as that peer would send it. */
-function arrivalFromPeer(
-  trace: TraceRecorder,
-  node: TraceNode,
-  packet: TracePacket,
-): TraceArrival | undefined {
+function arrivalFromPeer(trace: TraceRecorder): TraceArrival | undefined {
+  const { node, packet } = trace;
   const owner = ownerOf(node, packet.source);
   if (!owner) return undefined;
   const { overlay, peer } = owner;
@@ -54,11 +50,7 @@ function arrivalFromPeer(
   return { ...ends, payload: Buffer.concat([header, frame]).toString('base64') };
 }
 
-function originOf(
-  node: TraceNode,
-  kernel: KernelLookup,
-  { source }: TracePacket,
-): SourceInterface | undefined {
+function originOf({ node, kernel, packet: { source } }: TraceRecorder): SourceInterface | undefined {
   try {
     const route = kernel.route(source);
     if (route.type === 'local') return { kind: 'node', link: undefined };

@@ -146,7 +146,7 @@ t.test('the underlay shrank: too big, and for which peer', { skip }, async t => 
   const small = asks('mtu-small', pods[0].ns, 'pod1', ['ping', '-c', '1', '-s', '1200', FAR]);
   t.match(small, / 0% packet loss/);
   const steps = says('mtu-trace', one, ...TRACE, '--size', '1428', ...peerSocket);
-  t.match(steps, /! mtu +1428 bytes, the path to the peer takes 1350 \(1400 outside\)/);
+  t.match(steps, /! mtu +1428 bytes, the path to the peer carries 1350 \(path MTU 1400\)/);
 });
 
 t.test('another VNI', { skip }, async t => {
@@ -177,7 +177,7 @@ t.test('a pod sends from an address that its node does not own', { skip }, async
   pods[0].ns.launch(['ping', '-q', '-i', '0.1', '-I', '10.99.0.1', FAR]);
   t.match(says('spoof-flows', two, 'flows', 'host', '10.99.0.1'), /< icmp +10\.99\.0\.1 +10\.244\.2\.2 /);
   const steps = says('spoof-trace', one, 'trace', '--src', '10.99.0.1', '--dst', FAR);
-  t.match(steps, /! source +there is no way to 10\.99\.0\.1/);
+  t.match(steps, /! source +there is no route to 10\.99\.0\.1/);
 });
 
 t.test(

@@ -51,7 +51,7 @@ for (const [mode, family] of [
       ...(mode === 'vxlan' ? ['  neighbour   10.244.2.0 is at \\S+ on flannel.1 .permanent.'] : []),
       `  peer        node2 .${two.underlay[4]}.`,
       `  outer       UDP ${one.underlay[4]}:\\d+ > ${two.underlay[4]}:\\d+, `,
-      `  mtu         ${syn} bytes become ${syn + overhead}, the path to the peer takes 1500`,
+      `  mtu         ${syn} bytes become ${syn + overhead}, the path MTU is 1500`,
       `  underlay    ${two.underlay[4]} dev eth0, neighbour (reachable|stale|delay)`,
       `\n${two.underlay[4]}\n`,
       `  decap       forward: ${one.underlay[4]} is a peer and owns the source address`,
@@ -90,17 +90,17 @@ for (const [mode, family] of [
     };
     lost(
       await foretell(one, from, to, { size: 2000 }),
-      /mtu +2000 bytes, \S+ takes 14\d\d; the kernel\s+tells/,
+      /mtu +2000 bytes, the MTU of \S+ is 14\d\d; the kernel\s+sends/,
     );
     const nobody = family === 4 ? '10.244.77.7' : 'fd00:10:244:77::7';
     const unowned = mode === 'vxlan' ? /there is no route to\s+10.244.77.7/ : /verdict: +dropped: no-peer/;
     lost(await foretell(one, from, nobody), unowned);
     const stranger = family === 4 ? '10.99.0.1' : 'fd99::1';
-    lost(await foretell(one, stranger, to), /there is no way to/);
+    lost(await foretell(one, stranger, to), /there is no route to/);
     const gone = family === 4 ? '10.244.2.99' : 'fd00:10:244:2::99';
     ping(gone);
     await until('the kernel gives up', async () =>
-      /nobody answers for/.test(await foretell(two, from, gone)),
+      /does not answer on/.test(await foretell(two, from, gone)),
     );
     const away = await foretell(two, from, to);
     t.match(away, new RegExp(`source +${from} is a pod of node1 .${one.underlay[4]}.\n +decap +forward`));
@@ -116,10 +116,10 @@ for (const [mode, family] of [
     one.ns.ip('route change 172.31.0.0/24 dev eth0 proto kernel src 172.31.0.1 mtu 1400');
     lost(
       await foretell(one, from, to, { size: 1400 }),
-      /underlay +.* dev eth0: 14\d\d bytes, it takes\s+1400/,
+      /underlay +.* dev eth0: 14\d\d bytes, the MTU\s+is 1400/,
     );
     one.ns.ip('link set eth0 down');
-    lost(await foretell(one, from, to), /underlay +there is no route to the peer's address/);
+    lost(await foretell(one, from, to), /underlay +there is no route to the address /);
     if (mode === 'udp') return;
 
     const fails = async (expected: RegExp, ...args: string[]) => {
@@ -178,7 +178,7 @@ t.test(
     t.match(second, { node: 'node2', outcome: 'delivered', departure: null, remedy: null });
 
     const [out] = await trace('--src', from, '--dst', two.underlay[4]);
-    t.match(out, { outcome: 'routed-elsewhere', verdict: 'leaves by eth0, beside the overlay' });
+    t.match(out, { outcome: 'routed-elsewhere', verdict: 'leaves by eth0, outside the overlay' });
     t.match(stepOf(out, 'masquerade'), {
       text: `yes: ${two.underlay[4]} is outside of 10.244.0.0/16; it leaves as ${one.underlay[4]}`,
     });
