@@ -117,7 +117,7 @@ const lease = record({
   publicIpv6: nullable(string),
   backend: string,
   own: boolean,
-  /** ISO time; `never` for a reservation; null: only the store knows. */
+  /** ISO time; `never` for a reservation; null: the store has not reported it. */
   ends: nullable(string),
 });
 

@@ -114,7 +114,7 @@ export function keepOpen(
   };
 }
 
-/** What there is of the agent's overlays that Ripstop itself carries. */
+/** Captures, flow tables and trace input of the overlays in userspace. */
 export function debugApiOf(agent: Agent): DebugApi {
   const overlays = agent.network?.overlays ?? [];
   return {
@@ -127,8 +127,8 @@ export function debugApiOf(agent: Agent): DebugApi {
 }
 
 /**
- * Listens on a unix socket that only its owner may use; what a dead process left there is replaced.
- * @throws RipstopError EINUSE when somebody answers there, ESOCKET
+ * Listens on a unix socket that only its owner may use; a stale socket file is replaced.
+ * @throws RipstopError EINUSE when a process answers there, ESOCKET
  */
 export async function listenOn(server: Server, path: string): Promise<void> {
   try {
@@ -150,7 +150,7 @@ export async function listenOn(server: Server, path: string): Promise<void> {
   }
 }
 
-/** True when something answers on the socket; a file that a dead agent left does not. */
+/** True when something answers on the socket; a stale file of an earlier agent does not. */
 async function isAnswered(path: string): Promise<boolean> {
   return new Promise(resolve => {
     const probe = request({ socketPath: path, path: '/status', timeout: 1000 }, response => {

@@ -14,7 +14,7 @@ const DO_NOT_FRAGMENT: Readonly<Record<Family, readonly [level: number, option: 
 };
 const PROBE = 3;
 
-/** Sends ICMP echoes that must not be fragmented, and waits for their answers. Takes CAP_NET_RAW. */
+/** Sends ICMP echoes that must not be fragmented, and waits for their answers. Needs CAP_NET_RAW. */
 export class Prober {
   readonly #sockets = new Map<Family, Socket>();
   readonly #id = randomInt(1, 0xffff);
@@ -34,7 +34,7 @@ export class Prober {
     message.writeUInt8(ECHO_REQUEST[family], 0);
     message.writeUInt16BE(this.#id, 4);
     message.writeUInt16BE(sequence, 6);
-    // The kernel fills in the checksum of ICMPv6: it covers addresses that only the kernel knows.
+    // The kernel fills in the checksum of ICMPv6: it covers the source address, which the kernel chooses.
     if (family === 4) raw.writeChecksum(message, 2, raw.createChecksum(message));
     const from = performance.now();
     return new Promise(resolve => {

@@ -9,11 +9,11 @@ export interface LeasePicture {
   readonly backend: string;
   readonly leases: readonly Lease[];
   readonly rejected: readonly RejectedLease[];
-  /** Entries of the store that are no lease, with what is wrong. */
+  /** Entries of the store that are not leases, with what is wrong. */
   readonly unreadable: ReadonlyMap<string, string>;
 }
 
-/** Entries of the store that are named; a store may hold any number of them. */
+/** Maximum number of unreadable entries in the text. */
 const NAMED = 5;
 
 const KINDS: Readonly<Partial<Record<RejectedLease['reason'], Finding['kind']>>> = {
@@ -62,7 +62,7 @@ function unreadableFinding({ unreadable, leases, rejected }: LeasePicture): Find
   if (unreadable.size === 0) return [];
   const named = [...unreadable.values()].slice(0, NAMED).join('; ');
   const more = unreadable.size > NAMED ? ` and ${unreadable.size - NAMED} more` : '';
-  // The own lease is the only one that can be read.
+  // Only the lease of this node can be read.
   const all = leases.length <= 1 && rejected.length === 0 ? 'no lease of another node can be read: ' : '';
   return [
     fault(

@@ -5,7 +5,7 @@ import { baseAddress } from '../../ip/prefix.ts';
 import { type Finding, fault } from './finding.ts';
 
 const TIMEOUT_MS = 1000;
-/** An answer takes two tries before it counts as missing. */
+/** Attempts before an answer counts as missing. */
 const TRIES = 2;
 /** Echoes under way at once: a thousand peers are asked within some seconds. */
 const AT_ONCE = 64;
@@ -21,7 +21,7 @@ interface Answers {
 
 /**
  * Probes every peer over the underlay and through the tunnel. The difference locates the fault: silence on the underlay is the
- * network, silence in the tunnel alone is the port or the peer's idea of us.
+ * network, silence in the tunnel alone is the port or what the peer has recorded of this node.
  * @returns findings, and how many peers were in order
  */
 export async function examinePeers(
@@ -93,7 +93,7 @@ function judge(
     );
   const asleep = peer.node
     ? ''
-    : '; or its agent does not run: the store has no sign of life of it, as of every node of flannel';
+    : '; or its agent does not run: its lease has no heartbeat, like those of all nodes that run flannel';
   return fault(
     'port-filtered',
     `${name} answers over the underlay and not through the tunnel: ${protocol} is filtered on the path, or that node has another MAC than its lease publishes${asleep}`,
@@ -101,7 +101,7 @@ function judge(
   );
 }
 
-/** Refusals of our own ingress that explain a silent tunnel. */
+/** Drops of this node's ingress that explain a silent tunnel. */
 function ingressHints(overlay: Overlay): string {
   const verdicts = overlay.counters()?.verdicts ?? {};
   return ['wrong-vni', 'unknown-peer', 'not-for-us', 'spoofed-source', 'bad-flags']

@@ -93,7 +93,7 @@ t.test(
         (await agent.ask('/peers')).some(({ node }) => node === null),
       );
       t.match(ofKind(doctor(agent).findings, 'port-filtered'), [
-        { what: /the node at 172\.31\.0\.3 .* its agent does not run: the store has no sign of life of it/ },
+        { what: /the node at 172\.31\.0\.3 .* its agent does not run: its lease has no heartbeat/ },
       ]);
       agents[2]!.start();
       await agents[2]!.ready(2);
