@@ -27,7 +27,7 @@ import { mutate } from './mutate.ts';
 
 const SECONDS = 4;
 
-/** Not a Buffer, whose slices are no copies. */
+/** Not a Buffer, whose slices share its memory. */
 const frame = (request: CniRequest) => Uint8Array.from(encodeRequest(request));
 
 /** @returns the answer, or undefined when the connection was closed without one */
@@ -77,7 +77,7 @@ function cut(random: Random, bytes: Uint8Array): Uint8Array[] {
   return random.chance(0.5) ? [bytes] : [bytes.subarray(0, at), bytes.subarray(at)];
 }
 
-t.test('broken requests cost nobody else an answer', async t => {
+t.test('broken requests: every other request has its answer', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'rs-cni-fuzz-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const random = seeded(t);

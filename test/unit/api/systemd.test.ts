@@ -45,8 +45,8 @@ t.test(
     systemd.watch(() => isWell);
     await until('WATCHDOG', () => heard.includes('WATCHDOG=1'));
     isWell = false;
-    systemd.status('the store is away');
-    await until('STATUS', () => heard.includes('STATUS=the store is away'));
+    systemd.status('the store is unreachable');
+    await until('STATUS', () => heard.includes('STATUS=the store is unreachable'));
     systemd.stopping();
     await until('STOPPING', () => heard.includes('STOPPING=1'));
   },

@@ -191,7 +191,7 @@ t.test('what is wrong with a request is said', async t => {
   const wrong: [Partial<CaptureRequest>, object][] = [
     [{ filter: 'tcp prot 80' }, { error: /filter "tcp prot 80": .*syntax/, hint: /pcap-filter/ }],
     [{ points: ['egres-inner'] }, { error: /unknown capture point "egres-inner"/, hint: /egress-inner/ }],
-    [{ peer: 'nobody' }, { error: /unknown peer/ }],
+    [{ peer: 'absent' }, { error: /unknown peer/ }],
     [{ device: 'flannel.2' }, { error: /no overlay flannel\.2/, hint: /flannel\.1/ }],
     [{ packets: 0 }, { error: /capture\.packets/ }],
   ];
@@ -204,7 +204,7 @@ t.test('what is wrong with a request is said', async t => {
   t.strictSame((await kernel<View>('GET', '/api/view')).captures, []);
 });
 
-t.test('what is no whole number in a question is refused', async t => {
+t.test('query parameter that is not a whole number: refused', async t => {
   const { ask } = await served(t);
   await ask('POST', '/api/capture', { body: REQUEST });
   for (const path of ['/api/capture?id=1&after=-1', '/api/capture?id=x', '/api/view?since=1e3']) {

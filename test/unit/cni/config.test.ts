@@ -97,7 +97,7 @@ t.test('tags: fit into a comment of nftables, tell networks and attachments apar
   t.ok(stale(tagOf('net', 'a', 'net1')));
   t.ok(stale(tagOf('net', 'b', 'eth0')));
   t.notOk(stale(tagOf('other', 'b', 'eth0')), 'another network');
-  t.notOk(stale('a link of somebody else'));
+  t.notOk(stale('a link of another program'));
   t.end();
 });
 

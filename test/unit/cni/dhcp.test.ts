@@ -83,7 +83,7 @@ t.test('a message there and back, its checksums right', t => {
   t.end();
 });
 
-t.test('bent and cut packets are no message, and never an error', t => {
+t.test('corrupt and truncated packets: ignored, without an error', t => {
   const random = seeded(t, 11);
   const good = fromServer({
     type: OFFER,
@@ -264,7 +264,7 @@ t.test('no server, a refusal, an extension', async t => {
   t.match(
     await acquire(moody, client, 8000, () => performance.now()),
     { address: '10.5.0.9' },
-    'begins anew after a refusal',
+    'begins again after a refusal',
   );
   const keep = link(request => [answerTo(request, ACK, [server, [51, u32(99)]])]);
   t.match(await extend(keep, client, '10.5.0.9', undefined, 1000), { address: '10.5.0.9' });
@@ -450,7 +450,7 @@ t.test("the daemon takes the reference daemon's flags", async t => {
       return silent.receive();
     },
   };
-  // The clock goes on with the second request; between two looks the client sleeps 10 ms.
+  // The clock advances with the second request; between two reads the client sleeps 10 ms.
   await t.rejects(
     acquire(counted, client, 3000, () => (silent.sent.length < 2 ? 0 : 3000), 10),
     { code: 11 },

@@ -147,7 +147,7 @@ t.test('files of other writers: old format, blanks, empty, made and removed behi
   t.strictSame(addresses(directory), ['10.1.0.4']);
   for (const want of [2, 3, 4]) {
     const { json } = await call('ADD', `n${want}`, config);
-    t.equal(json.ips[0].address, `10.1.0.${want}/29`, want === 4 ? "an empty file is nobody's" : 'free');
+    t.equal(json.ips[0].address, `10.1.0.${want}/29`, want === 4 ? 'an empty file has no owner' : 'free');
   }
   t.equal(readFileSync(`${directory}/10.1.0.4`, 'utf8'), 'n4\r\neth0');
   writeFileSync(`${directory}/10.1.0.5`, 'foreign\r\neth0');

@@ -168,7 +168,7 @@ t.test('a call that hangs, later passes: it is not begun a second time, and no A
   t.strictSame(left(), []);
 });
 
-t.test('retries beside a pass that is under way: none is queued behind it', async t => {
+t.test('retries during a pass: none is queued behind it', async t => {
   const { directory, host, record, seen } = setUp(t);
   record('DEL-1', { id: 'fails' });
   let finish = () => {};
@@ -232,7 +232,7 @@ t.test('a lock that another process keeps: an error that names it', async t => {
   });
 });
 
-t.test('a call that hangs, and one that throws, keep nobody waiting', async t => {
+t.test('completion, a call that hangs or throws: other calls do not wait', async t => {
   const { directory, host, record, left } = setUp(t);
   record('DEL-1', { id: 'hangs', time: 1n });
   record('DEL-2', { id: 'throws', time: 2n });
@@ -277,7 +277,7 @@ t.test('two that complete at once run each call once', async t => {
   );
 });
 
-t.test('a record that was made anew during its completion stays', async t => {
+t.test('record written again during its completion: kept', async t => {
   const { directory, host, record, left } = setUp(t);
   record('DEL-1', { time: 1n });
   let times = 0;

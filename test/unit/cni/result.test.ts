@@ -81,7 +81,7 @@ t.test('a result without version is of the configuration, a foreign one is refus
   t.throws(() => decodeResult({ cniVersion: '9.0.0' }, '1.0.0', 'x'), { code: 1 });
 });
 
-t.test('what is no result is named by its place', async t => {
+t.test('invalid result: the error names the place', async t => {
   const cases: [unknown, RegExp][] = [
     ['x', /^prevResult: must be an object/],
     [{ ips: {} }, /^prevResult\.ips: must be a list/],

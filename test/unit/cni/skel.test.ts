@@ -120,16 +120,16 @@ t.test('a version that is not known is refused by name; no version means the old
   t.strictSame(seen, ['ADD c1 eth0 0.1.0']);
 });
 
-t.test('VERSION and a start by hand read nothing', async t => {
+t.test('VERSION and a start from a shell: standard input is not read', async t => {
   const streams = { CNI_COMMAND: 'VERSION' };
   const version = await invoke(plugin(), streams, 'not read');
   t.equal(version.status, 0);
   t.strictSame(version.json, { cniVersion: '1.1.0', supportedVersions: [...ALL_VERSIONS] });
-  const byHand = await invoke(plugin(), {}, 'not read');
-  t.equal(byHand.status, 0);
-  t.equal(byHand.text, '');
+  const fromShell = await invoke(plugin(), {}, 'not read');
+  t.equal(fromShell.status, 0);
+  t.equal(fromShell.text, '');
   t.equal(
-    byHand.stderr,
+    fromShell.stderr,
     `CNI noop plugin of Ripstop\nCNI protocol versions supported: ${ALL_VERSIONS.join(', ')}\n`,
   );
 });

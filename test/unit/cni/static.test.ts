@@ -58,7 +58,7 @@ t.test('three other sources, the runtime wins', async t => {
   ]);
 });
 
-t.test('what is no CIDR is named by its source', async t => {
+t.test('invalid CIDR: the error names its source', async t => {
   const cases: [object, string, RegExp][] = [
     [
       { ipam: { addresses: [{ address: '10.10.0.1' }] } },

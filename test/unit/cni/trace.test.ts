@@ -44,7 +44,7 @@ const attributes = (span: OtlpSpan) =>
     span.attributes.map(({ key, value }) => [key, value.stringValue ?? Number(value.intValue)]),
   );
 
-/** A collector as OpenTelemetry's, and the plugins installed beside it. */
+/** A collector like OpenTelemetry's, and the installed plugins. */
 async function setUp(t: Test) {
   const received: Received[] = [];
   const server = createHttpServer((request, response) => {

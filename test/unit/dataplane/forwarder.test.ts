@@ -137,7 +137,7 @@ t.test('udp: the longest prefix finds the peer, and what none owns is told', t =
   t.end();
 });
 
-t.test('the slow room answers: unreachable, too big with the MTU, ARP', t => {
+t.test('slow path: answers unreachable, too big with the MTU, ARP', t => {
   const unreachable = carry([{ bytes: patched(packet(), 5, 9) }]);
   t.equal(unreachable.icmp.length, 1);
   t.strictSame([...unreachable.icmp[0]!.message.subarray(0, 2)], [3, 1], 'host unreachable');
@@ -159,7 +159,11 @@ t.test('the slow room answers: unreachable, too big with the MTU, ARP', t => {
   const { counted, device } = carry([{ bytes: arp }]);
   t.strictSame(counted, { punt: 1 });
   t.equal(device.written.frames, 1, 'the answer went to the device that asked');
-  t.strictSame(carry([{ bytes: patched(arp, 41, 77) }]).counted, { multicast: 1 }, 'nobody has that address');
+  t.strictSame(
+    carry([{ bytes: patched(arp, 41, 77) }]).counted,
+    { multicast: 1 },
+    'no peer has that address',
+  );
   t.end();
 });
 
@@ -188,7 +192,7 @@ t.test('head-end replication copies to every peer', t => {
   t.end();
 });
 
-t.test('superframes are judged by the packets that they will be', t => {
+t.test('GSO packet: classified by its segments', t => {
   const big = makePacket({ family: 4, protocol: 6, payload: new Uint8Array(20000) });
   const frame = { bytes: big.bytes, offload: 1 | (1 << 8), csumStart: big.l4, csumOffset: 16 };
   t.equal(carry([{ ...frame, gsoSize: 1398 }]).counted.forward, 1, 'segments fit');

@@ -105,7 +105,7 @@ t.test('what was asked for, and how it is shown', async t => {
     ...{
       outcome: 'dropped',
       verdict: 'lost: for a reason',
-      remedy: 'mend it '.repeat(30).trim(),
+      remedy: 'repair it '.repeat(30).trim(),
       departure: null,
     },
   };
@@ -115,7 +115,7 @@ t.test('what was asked for, and how it is shown', async t => {
     text,
   );
   t.match(text, /\n {2}source {6}short\n! route {7}a long text/);
-  t.match(text, /\nverdict: {6}lost: for a reason\nwhat to do: {3}mend it mend/);
+  t.match(text, /\nverdict: {6}lost: for a reason\nwhat to do: {3}repair it repair/);
   const departure = { from: '192.0.2.1', to: '192.0.2.2', payload: null, peer: 'node2' };
   t.match(
     showTrace([{ ...answer, remedy: null, departure }]),

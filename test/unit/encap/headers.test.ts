@@ -40,7 +40,7 @@ for (const header of HEADERS) {
   });
 }
 
-t.test('emit refuses what cannot stand on the wire', async t => {
+t.test('emit, values that do not fit the header: refused', async t => {
   const view = new DataView(new ArrayBuffer(128));
   const ip: Ipv4 = {
     tos: 0,

@@ -30,7 +30,7 @@ t.test('addresses are read and written in their canonical form', async t => {
   t.equal(parseAddress('::ffff:192.0.2.1')?.family, 6, 'a mapped address is an IPv6 address');
 });
 
-t.test('what is no address is refused', async t => {
+t.test('invalid address: refused', async t => {
   const bad =
     '|:|:::|1::2::3|1:2:3:4:5:6:7|1:2:3:4:5:6:7:8:9|::1:2:3:4:5:6:7:8|1:2:3:4::5:6:7:8|12345::|g::|fe80::1%eth0|::1.2.3|' +
     '::1.2.3.256|1.2.3.4::|::1.2.3.4:5|:1:2:3:4:5:6:7|1:2:3:4:5:6:7:|::ffff:1.2.3.04| ::1|::1 |1:2:3:4:5:6:7:1.2.3.4|::1/64|' +

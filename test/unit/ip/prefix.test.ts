@@ -27,7 +27,7 @@ t.test('prefixes are read with their host bits, a bare address with its whole le
   t.equal(parsePrefix('10.0.0.0/024')?.length, 24, 'as in Go');
 });
 
-t.test('what is no prefix is refused', async t => {
+t.test('invalid prefix: refused', async t => {
   const bad =
     '|10.0.0.0/|10.0.0.0/33|fd00::/129|10.0.0.0/-1|10.0.0.0/+8|10.0.0.0/ 8|10.0.0.0/8 |10.0.0.0/0008|10.0.0.0/8/8|' +
     '10.0.0/8|/8|fe80::%eth0/64|fe80::/64%eth0|10.0.0.0/1e1|10.0.0.0/255.0.0.0';

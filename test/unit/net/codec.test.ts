@@ -17,7 +17,7 @@ import { readRoute } from '../../../src/net/rtnetlink/routes.ts';
 import { type NetlinkSocket, readOutcome } from '../../../src/net/rtnetlink/socket.ts';
 
 /*
- * Vectors are written out by hand from the structures in linux/netlink.h, rtnetlink.h and if_link.h; they hold on a
+ * Vectors are written out from the structures in linux/netlink.h, rtnetlink.h and if_link.h; they hold on a
  * little-endian machine, whose byte order netlink uses.
  */
 
@@ -147,7 +147,7 @@ t.test('acknowledgements and refusals', async t => {
   t.equal(new NetError(22, 'x', 'Invalid prefix').message, 'x: Invalid prefix (EINVAL)');
 });
 
-t.test('what lies about its length is refused', async t => {
+t.test('message or attribute with a wrong length: refused', async t => {
   const refuse = (bytes: string, read: (bytes: Uint8Array) => unknown, pattern: RegExp) =>
     t.throws(() => read(hex(bytes)), { code: 'EBADMSG', message: pattern }, bytes);
   refuse('08 00 01 00 01', readAttributes, /attribute 1 at byte 0 claims 8 bytes of 5/);
@@ -160,7 +160,7 @@ t.test('what lies about its length is refused', async t => {
   refuse('06 00 01 00 01 02 00 00', bytes => readU32(readAttributes(bytes), 1), /has 2 bytes, 4 are needed/);
   const seen: number[] = [];
   eachAttribute(hex('04 00 02 00 05 00 02 80 07 00 00 00'), 0, type => seen.push(type));
-  t.same(seen, [2, 2], 'repeated types are all seen, flag bits are no part of the type');
+  t.same(seen, [2, 2], 'repeated types are all seen, flag bits do not belong to the type');
   const all = readAttributes(hex('07 00 01 00 61 00 62 00 06 00 02 00 12 b5 00 00'));
   t.equal(readText(all, 1), 'a', 'a text ends at its zero');
   t.equal(readU16Be(all, 2), 4789);

@@ -103,7 +103,7 @@ t.test('a signal, a silence, a failure in the middle', async t => {
     message(NLMSG_DONE, [0xea, 0xff, 0xff, 0xff]),
     message(NLMSG_ERROR, [0xff, 0xff, 0xff, 0xff, ...new Array(16).fill(0)]),
   ]);
-  t.equal(socket.dump(request()).length, 1, 'a signal is no end');
+  t.equal(socket.dump(request()).length, 1, 'a signal does not end the dump');
   t.throws(() => socket.dump(request()), { code: 'ETIMEDOUT', message: /list links: no answer/ });
   t.throws(() => socket.dump(request()), { code: 'EINVAL' }, 'a dump that ends in an error');
   t.throws(() => socket.request(request()), { code: 'EPERM', message: /CAP_NET_ADMIN is missing/ });

@@ -6,7 +6,7 @@ import { annotationNames, readNode, toLease } from '../../../../src/agent/store/
 import { RipstopError } from '../../../../src/base/errors.ts';
 
 /*
- * What other nodes write is not ours to trust: whatever stands in a store, reading it gives a value or a RipstopError,
+ * What other nodes write is not trusted: reading any content of a store gives a value or a RipstopError,
  * never another exception.
  */
 
@@ -51,7 +51,7 @@ const CONFIG =
   '{"Network":"10.244.0.0/16","EnableIPv6":true,"IPv6Network":"fc00::/48","SubnetLen":24,"Backend":{"Type":"vxlan","VNI":1,"Port":8472}}';
 const KEY = '10.5.34.0-24&fc00:0:0:5::-64';
 
-t.test(`nothing that stands in a store breaks the reader; SEED=${seed}`, async t => {
+t.test(`reader of the store, any content, gives a value or a RipstopError; SEED=${seed}`, async t => {
   const random = generator(seed);
   const broken: unknown[] = [];
   for (let round = 0; round < ROUNDS; round++) {

@@ -161,7 +161,7 @@ t.test('the store reads the file again, and a wrong file changes nothing', async
   write(`peers: [${peer('a', 2)}, ${peer('b', 3)}]\n`);
   await store.reload(() => {});
   t.same([...store.leases.keys()], [own.key, 'a', 'b']);
-  t.equal((await store.networkConfig()).text, text, 'peers are no part of the configuration');
+  t.equal((await store.networkConfig()).text, text, 'peers do not belong to the configuration');
   write('prots: 1\n');
   await t.rejects(
     store.reload(() => {}),

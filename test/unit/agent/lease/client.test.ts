@@ -96,7 +96,7 @@ t.test('another subnet is told; what is seen in the store is compared', async t 
   t.equal(calls, 2, 'written over');
   made.check(seen({ ...LEASE, v4: parsePrefix('10.7.9.0/24') }));
   await new Promise(resolve => setImmediate(resolve));
-  t.equal(calls, 3, 'another subnet under the same name, as a Node that was made anew has it');
+  t.equal(calls, 3, 'another subnet under the same name, as after a Node was deleted and created again');
 });
 
 t.test('renewal: only when due, and a lease that ended is taken again', async t => {

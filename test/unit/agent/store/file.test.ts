@@ -133,7 +133,7 @@ for (const layout of ['directory', 'one file'] as const)
       await seen.until('its new MAC', () => seen.macs().includes('0a:00:00:00:00:4d'));
       const count = seen.events.length;
       t.ok(await b.renew(lease));
-      await stays(t, 'a renewal is no news', () => seen.events.slice(count), []);
+      await stays(t, 'a renewal is not reported', () => seen.events.slice(count), []);
       if (layout === 'directory') {
         rmSync(join(path, 'subnets', lease.key));
         await seen.until('it gone', () => seen.keys().length === 0);
@@ -177,14 +177,14 @@ for (const layout of ['directory', 'one file'] as const)
       t.equal(renewed!.expiresAt, 0);
     });
 
-    t.test('a clock that jumps ends nobody’s lease', async t => {
+    t.test('clock that jumps: ends no lease', async t => {
       const { config, open } = place(t);
       const wish = { config, attributes: leaseAttributes('192.0.2.3'), previous: undefined };
       const holder = open('alive', 200);
       const lease = await holder.acquire(wish);
       const seen = record(open('a'));
       await seen.until('seen', () => seen.keys().includes(lease.key));
-      // Its time is over by the wall clock, but its holder gives signs of life.
+      // It has expired by the wall clock, but its holder still sends heartbeats.
       await stays(t, 'the lease stays', () => seen.keys(), [lease.key], 900);
       await holder.close();
       await seen.until('ended with its holder', () => seen.keys().length === 0);

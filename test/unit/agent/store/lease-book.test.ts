@@ -39,7 +39,7 @@ t.test('the first whole list is told at once, also an empty one', async t => {
   t.same(told, [{ changed: undefined, size: 0 }]);
   made.replace([]);
   made.flush();
-  t.equal(told.length, 1, 'the same again is no news');
+  t.equal(told.length, 1, 'the same again is not reported');
 });
 
 t.test('changes that come together are told together, by key', async t => {
@@ -48,7 +48,7 @@ t.test('changes that come together are told together, by key', async t => {
   made.flush();
   for (let n = 0; n < 1000; n++) made.put(lease(`n${n}`));
   made.delete('a');
-  made.delete('nobody');
+  made.delete('absent');
   await next();
   t.equal(told.length, 2, 'one call for a thousand changes');
   t.equal(told[1]!.changed!.length, 1001);
@@ -65,7 +65,7 @@ t.test('what came and went before it was told is named as well', async t => {
   t.same(told[1], { changed: ['a'], size: 0 });
 });
 
-t.test('a renewal is no news; another address, subnet or holder is', async t => {
+t.test('renewal: not reported; another address, subnet or holder: reported', async t => {
   const { made, told } = book();
   made.replace([lease('a')]);
   made.flush();
@@ -141,10 +141,10 @@ t.test('a list without any other node (J8): the leases are kept, and end one by 
   made.flush();
   t.same(keys(), ['n1', 'n2', 'n3', 'own']);
   t.same(kept, [['n1', 'n2', 'n3']]);
-  t.equal(made.leases.get('n1')!.node, undefined, 'nobody knows whether its node is alive');
+  t.equal(made.leases.get('n1')!.node, undefined, 'the liveness of its node is unknown');
   made.replace([own]);
   made.flush();
-  t.equal(kept.length, 1, 'the same list again is no news');
+  t.equal(kept.length, 1, 'the same list again is not reported');
   made.put(of(1));
   made.flush();
   t.same(kept.at(-1), ['n2', 'n3'], 'one has returned');
@@ -169,7 +169,7 @@ t.test('kept leases are given up after their time', async t => {
   made.close();
 });
 
-t.test('what is no empty store', async t => {
+t.test('store that was not emptied: leases are removed, except where another cluster answers', async t => {
   const { made, kept, own, of, keys } = cluster();
   made.replace([own, of(1)]);
   made.flush();

@@ -66,7 +66,7 @@ t.test('a record is whole, and at most half the ring', async t => {
   t.equal(droppedRecords(producer), 1);
 });
 
-t.test('a side that starts again goes on where the other can follow', async t => {
+t.test('ring, one side restarts: continues at a position that the other side can follow', async t => {
   const memory = createRing(1024);
   const crashed = openProducer(memory);
   reserve(crashed, 1, 8);

@@ -16,7 +16,7 @@ t.test('IPv4: an ordinary packet is answered', async t => {
   t.ok(may(packet4(UDP, { options: new Uint8Array(40) })), 'with options');
 });
 
-t.test('IPv4: never to an ICMP error, nor to a type nobody knows (RFC 1122 3.2.2)', async t => {
+t.test('IPv4: not to an ICMP error, nor to an unknown type (RFC 1122 3.2.2)', async t => {
   const answered = [];
   for (let type = 0; type < 256; type++) if (may(packet4(icmp(type), { protocol: 1 }))) answered.push(type);
   t.strictSame(answered, [0, 8, 9, 10, 13, 14, 15, 16, 17, 18, 42, 43]);

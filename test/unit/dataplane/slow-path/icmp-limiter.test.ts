@@ -47,7 +47,7 @@ t.test('the MTU is never one that a receiver must ignore', async t => {
   t.strictSame([mtu6(0), mtu6(1279), mtu6(1280), mtu6(1430)], [1280, 1280, 1280, 1430]);
 });
 
-t.test('what is no IP packet is not answered', async t => {
+t.test('frame without an IP packet: not answered', async t => {
   for (const bytes of [new Uint8Array(0), new Uint8Array(100), Uint8Array.of(0x45), Uint8Array.of(0x60)]) {
     const limiter = new IcmpLimiter();
     t.equal(limiter.unreachable(viewOf(bytes), 0, bytes.length, 0), undefined);

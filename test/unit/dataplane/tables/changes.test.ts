@@ -25,7 +25,7 @@ function numbers(seed: number): (below: number) => number {
 function answers(view: TableView, writer: TablesWriter, peers: readonly Peer[], seed: number): string[] {
   const random = numbers(seed);
   const word = () => random(0x7fffffff) - 0x3fffffff;
-  const name = (slot: number) => (slot === -1 ? '-' : (writer.slots.idOf(slot) ?? `nobody in slot ${slot}`));
+  const name = (slot: number) => (slot === -1 ? '-' : (writer.slots.idOf(slot) ?? `empty slot ${slot}`));
   const found: string[] = [];
   for (const { mac, source, prefixes } of peers.map(peer => peerEntries(peer, OVERLAY))) {
     found.push(

@@ -211,7 +211,7 @@ t.test('larger memory: same peers, same slots; nothing is published until all re
   t.not(writer.memory, before);
   const view = beginRead(openReader(writer.memory, 0));
   t.equal(findMac(view.fdb, 0x0200, 3), slot);
-  t.not(findMac(beginRead(first).fdb, 0x0200, 3), -1, 'the old memory goes on as it was');
+  t.not(findMac(beginRead(first).fdb, 0x0200, 3), -1, 'the old memory is unchanged');
   const hundred = Array.from({ length: 100 }, (_, n) => node(n));
   t.equal(publish(writer, hundred), false, 'a reader may still be in the old memory');
   t.equal(writer.flush(), false);
