@@ -82,7 +82,7 @@ t.test('containerd with the ripstop plugin and the agent: host port and limit', 
     runtime.configure('pods', [
       { type: 'ripstop', subnetFile: at('subnet.env'), ipam: { dataDir: at('networks') }, runtimeConfig },
     ]);
-  // `ctr` has no option for ports; what a runtime would pass stands in the configuration of the first pod.
+  // `ctr` has no option for ports; the configuration of the first pod has what a runtime would pass.
   own({
     portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
     bandwidth: { ingressRate: 8e6, ingressBurst: 8e5, egressRate: 8e6, egressBurst: 8e5 },

@@ -124,7 +124,7 @@ function setUp(t: Test, more: { path?: string } = {}) {
         t.equal(code, 0, `${maker} ${(config as { type: string }).type} DEL ${id}: ${stdout}`);
       }
     },
-    /** Who answers on the host port, asked from another machine; '' for nobody. */
+    /** The pod that answers on the host port, asked from another machine; '' for no answer. */
     ask: (family: 4 | 6) =>
       outside.attempt([
         process.execPath,
@@ -177,7 +177,7 @@ for (const way of ['DEL', 'GC'] as const)
       t.notMatch(rules(), LEFT);
       const second = await wire('ours', 'second', false);
       t.match(second.prevResult, { ips: [{ address: '10.1.0.2/24' }, { address: 'fd00:1::2/64' }] });
-      for (const family of [4, 6] as const) t.equal(ask(family), '', `nobody answers, IPv${family}`);
+      for (const family of [4, 6] as const) t.equal(ask(family), '', `no answer, IPv${family}`);
       await unwire('ours', second);
       const third = await wire('ours', 'third', true);
       for (const family of [4, 6] as const)
@@ -200,7 +200,7 @@ t.test(
     t.notMatch(first.pod.ip('link show'), /eth0/);
     const second = await wire('ours', 'second', false);
     t.match(second.prevResult, { ips: [{ address: '10.1.0.2/24' }] });
-    for (const family of [4, 6] as const) t.equal(ask(family), '', `nobody answers, IPv${family}`);
+    for (const family of [4, 6] as const) t.equal(ask(family), '', `no answer, IPv${family}`);
     await unwire('ours', second);
     t.notMatch(rules(), LEFT);
   },

@@ -143,7 +143,7 @@ t.test("addresses by DHCP: containerd, the bridge plugin, Debian's dnsmasq", { s
   t.match(one.stdout, /default via 10\.5\.0\.1/);
   t.equal(runtimes[0].inside(LEASED, 'ping', '-c1', '-W2', '10.5.0.1').code, 0);
   await runtimes[0].kill(LEASED, one);
-  // The network has ended with the container before DEL: nobody can tell the server.
+  // The network has ended with the container before DEL: the server cannot be notified.
   t.strictSame(stored(), [], 'the daemon renews nothing any more');
   t.strictSame(leftovers(node), []);
 });

@@ -196,7 +196,11 @@ t.test('one directory of addresses, used by both in turn', { skip }, async t => 
     );
     return { code, stdout, json: stdout === '' ? undefined : JSON.parse(stdout) };
   };
-  t.match(call(own, 'ADD', 'x').json, { code: 8 }, 'the own namespace is refused before anything is done');
+  t.match(
+    call(own, 'ADD', 'x').json,
+    { code: 8 },
+    "the plugin's own namespace is refused before anything is done",
+  );
   const makers = [own, GO];
   for (let i = 0; i < 13; i++) {
     const { json } = outside(makers[i % 2]!, 'ADD', `c${i}`);

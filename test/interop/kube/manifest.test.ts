@@ -28,7 +28,7 @@ const RESOURCES: Record<string, [name: string, kind: string, namespaced: boolean
   ],
 };
 
-/** What an API server tells of its kinds (discovery); every object is absent. */
+/** The kinds that an API server reports (discovery); every object is absent. */
 function discovery(path: string): object | undefined {
   const groups = Object.keys(RESOURCES).filter(version => version.includes('/'));
   if (path === '/api') return { kind: 'APIVersions', versions: ['v1'] };

@@ -17,7 +17,7 @@ import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * The DaemonSet's pod in real container runtimes: the image as the Dockerfile builds it, run through containerd's CRI
- * socket on two nodes as a kubelet would, and the same container by hand under runc and crun.
+ * socket on two nodes as a kubelet would, and the same container started directly by runc and crun.
  */
 
 const skip = skipUnless(
@@ -99,8 +99,8 @@ async function ready({ runtime, agent }: Running): Promise<void> {
   });
 }
 
-/** The container of the agent by hand, in the OCI configuration that containerd made for it. */
-class ByHand {
+/** The container of the agent, started without containerd in the OCI configuration that containerd made for it. */
+class DirectContainer {
   readonly #bundle: string;
   readonly #id: string;
   readonly #runtime: string;
@@ -183,11 +183,11 @@ t.test(
     t.ok(spec.linux.readonlyPaths.includes('/proc/sys'), 'and /proc/sys is read-only');
     t.same(spec.process.capabilities.bounding!.sort(), ['CAP_NET_ADMIN', 'CAP_NET_RAW', 'CAP_SYS_ADMIN']);
 
-    // From here on the agent of the first node runs by hand; what it left carries on.
+    // From here on the agent of the first node runs without containerd and takes over what the first one left.
     await one.runtime.stop(one.agent);
     for (const runtime of ['runc', 'crun'])
       await t.test(`${runtime} with containerd's configuration`, { skip: skipUnless(runtime) }, async t => {
-        const first = new ByHand(runtime, one.runtime, image, spec);
+        const first = new DirectContainer(runtime, one.runtime, image, spec);
         if (runtime === 'crun' && !allowsTun(runtime)) {
           await until(
             'the reason',
@@ -212,12 +212,12 @@ t.test(
               ...spec,
               linux: { ...spec.linux, resources: { ...spec.linux.resources, devices } },
             };
-            await worksByHand(t, new ByHand(runtime, one.runtime, image, allowed));
+            await worksDirectly(t, new DirectContainer(runtime, one.runtime, image, allowed));
           }
-        } else await worksByHand(t, first);
+        } else await worksDirectly(t, first);
       });
 
-    async function worksByHand(t: Test, agent: ByHand): Promise<void> {
+    async function worksDirectly(t: Test, agent: DirectContainer): Promise<void> {
       await until('ready', () => one.runtime.isReady(), 60_000, 200).catch(error => {
         t.fail(`${error}\n${agent.proc.stderr.slice(-3000)}\n${agent.proc.stdout.slice(-3000)}`);
       });

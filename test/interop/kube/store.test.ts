@@ -162,49 +162,52 @@ t.test('what stands against a lease', async t => {
     code: 'ECONFIG',
     message: /10.9.1.0\/24 of Node outside is outside Network 10.244.0.0\/16/,
   });
-  api.addNode('twin', { podCIDR: '10.244.8.0/24' }, flannel('192.0.2.1', '0a:00:00:00:00:08'));
+  api.addNode('duplicate', { podCIDR: '10.244.8.0/24' }, flannel('192.0.2.1', '0a:00:00:00:00:08'));
   api.addNode('n1', DUAL);
   await t.rejects(open('n1').acquire(wish), {
     code: 'EINUSE',
-    message: /node twin is alive under the same public address/,
+    message: /node duplicate is alive under the same public address/,
   });
-  api.deleteNode('twin');
+  api.deleteNode('duplicate');
   api.addNode('dead', { podCIDR: '10.244.9.0/24' }, flannel('192.0.2.1', '0a:00:00:00:00:08'), false);
   t.ok(await open('n1').acquire(wish), 'a Node that is not Ready does not count');
 });
 
-t.test('followers: coming, changing in either family, going; a heartbeat is no news', async t => {
-  const { api, open } = await cluster(t);
-  for (let i = 0; i < 1203; i++) api.addNode(`m${i}`, { podCIDR: `10.244.${i % 256}.0/24` });
-  api.addNode('f1', DUAL, flannel('192.0.2.9', '0a:00:00:00:00:01', '0a:00:00:00:00:02'));
-  const seen = record(open('n1'));
-  await seen.until('f1', () => seen.keys().includes('f1'));
-  t.equal(api.requests.filter(line => line.includes('limit=500')).length, 3, 'a list of three pages');
-  t.equal(seen.current.length, 1, 'only nodes with a lease');
-  await seen.until('watch', () => api.openWatches === 1);
+t.test(
+  'followers: nodes that come, change in either family and go are reported, a heartbeat is not',
+  async t => {
+    const { api, open } = await cluster(t);
+    for (let i = 0; i < 1203; i++) api.addNode(`m${i}`, { podCIDR: `10.244.${i % 256}.0/24` });
+    api.addNode('f1', DUAL, flannel('192.0.2.9', '0a:00:00:00:00:01', '0a:00:00:00:00:02'));
+    const seen = record(open('n1'));
+    await seen.until('f1', () => seen.keys().includes('f1'));
+    t.equal(api.requests.filter(line => line.includes('limit=500')).length, 3, 'a list of three pages');
+    t.equal(seen.current.length, 1, 'only nodes with a lease');
+    await seen.until('watch', () => api.openWatches === 1);
 
-  api.annotate('f1', { [`${P}/backend-data`]: '{"VNI":1,"VtepMAC":"0a:00:00:00:00:11"}' });
-  await seen.until('new v4 MAC, same v6 data', () => seen.macs().includes('0a:00:00:00:00:11'));
-  api.annotate('f1', { [`${P}/backend-v6-data`]: '{"VNI":1,"VtepMAC":"0a:00:00:00:00:12"}' });
-  await seen.until('new v6 MAC', () =>
-    JSON.stringify(seen.current[0]!.attributes.backendV6Data).includes('0a:00:00:00:00:12'),
-  );
-  const count = seen.events.length;
-  api.annotate('f1', { heartbeat: '1' });
-  api.bookmark();
-  api.annotate('f1', { [`${P}/backend-data`]: 'x' });
-  await seen.until('malformed', () => seen.events.includes('malformed'));
-  t.same(
-    seen.events.slice(count, count + 1),
-    ['malformed'],
-    'neither the heartbeat nor the bookmark was news',
-  );
-  await seen.until('gone', () => seen.keys().length === 0);
-  api.annotate('f1', flannel('192.0.2.9', '0a:00:00:00:00:01'));
-  await seen.until('back', () => seen.keys().length === 1);
-  api.deleteNode('f1');
-  await seen.until('deleted', () => seen.keys().length === 0);
-});
+    api.annotate('f1', { [`${P}/backend-data`]: '{"VNI":1,"VtepMAC":"0a:00:00:00:00:11"}' });
+    await seen.until('new v4 MAC, same v6 data', () => seen.macs().includes('0a:00:00:00:00:11'));
+    api.annotate('f1', { [`${P}/backend-v6-data`]: '{"VNI":1,"VtepMAC":"0a:00:00:00:00:12"}' });
+    await seen.until('new v6 MAC', () =>
+      JSON.stringify(seen.current[0]!.attributes.backendV6Data).includes('0a:00:00:00:00:12'),
+    );
+    const count = seen.events.length;
+    api.annotate('f1', { heartbeat: '1' });
+    api.bookmark();
+    api.annotate('f1', { [`${P}/backend-data`]: 'x' });
+    await seen.until('malformed', () => seen.events.includes('malformed'));
+    t.same(
+      seen.events.slice(count, count + 1),
+      ['malformed'],
+      'neither the heartbeat nor the bookmark was news',
+    );
+    await seen.until('gone', () => seen.keys().length === 0);
+    api.annotate('f1', flannel('192.0.2.9', '0a:00:00:00:00:01'));
+    await seen.until('back', () => seen.keys().length === 1);
+    api.deleteNode('f1');
+    await seen.until('deleted', () => seen.keys().length === 0);
+  },
+);
 
 t.test('a watch that is cut goes on from the bookmark; one that is too old lists again', async t => {
   const { api, open } = await cluster(t);
@@ -240,7 +243,7 @@ t.test('a watch that is cut goes on from the bookmark; one that is too old lists
   );
 });
 
-t.test('a node whose addresses changed connects anew, and misses nothing', async t => {
+t.test('node whose addresses changed: connects again and misses no change', async t => {
   const { api, open } = await cluster(t);
   api.addNode('n1', DUAL);
   const store = open('n1');
@@ -251,7 +254,7 @@ t.test('a node whose addresses changed connects anew, and misses nothing', async
   await seen.until('what came meanwhile', () => seen.keys().includes('f1'));
   await seen.until('it up', () => seen.events.lastIndexOf('up') > seen.events.indexOf('down'));
   const wish = { config: CONFIG, attributes: leaseAttributes('192.0.2.1'), previous: undefined };
-  t.equal((await store.acquire(wish)).key, 'n1', 'requests go on as well');
+  t.equal((await store.acquire(wish)).key, 'n1', 'requests continue as well');
 });
 
 t.test('the wait before another try is the one that the server asks for, within bounds', async t => {
@@ -337,7 +340,7 @@ t.test('access: token file, kubeconfig, in-cluster, refusals', async t => {
   api.token = 'second';
   await t.rejects(store.overrides(), { message: /401/ });
   writeFileSync(tokenFile, 'second');
-  t.ok(await store.overrides(), 'a rotated token is read anew');
+  t.ok(await store.overrides(), 'a rotated token is read again');
   write({ exec: {} });
   t.throws(() => findAccess('', config), { code: 'ECONFIG', message: /exec are not supported/ });
   t.throws(() => findAccess('', '', {}), { code: 'ECONFIG', hint: /--kubeconfig-file/ });
@@ -441,7 +444,7 @@ t.test('TLS: the cluster’s CA, a client certificate', { skip: skipUnless('open
     { 'certificate-authority-data': pem('ca.crt').toString('base64') },
     { 'client-certificate': 'client.crt', 'client-key': 'client.key' },
   );
-  t.same(await ask(), { publicIp: '192.0.2.7' }, 'files beside the kubeconfig, data inside it');
+  t.same(await ask(), { publicIp: '192.0.2.7' }, 'files in the folder of the kubeconfig, data inside it');
   write({}, {});
   await t.rejects(ask(), { code: 'ESTORE', message: /certificate/ }, 'an unknown CA is refused');
   write({ 'insecure-skip-tls-verify': true }, {});

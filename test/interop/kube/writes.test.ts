@@ -52,7 +52,7 @@ t.test('writes that fail (A9), the condition is set when they succeed', async t 
   t.equal(api.faults.length, 0, 'all faults were met');
 });
 
-t.test('somebody sets the condition again, it is set back each time', async t => {
+t.test('condition that another client sets again: set back each time', async t => {
   const { api, store, isFalse, readyEvents } = await node(t);
   store.ready('x');
   await until('the condition', isFalse);
@@ -67,7 +67,7 @@ t.test('somebody sets the condition again, it is set back each time', async t =>
   await until('a change in a gap of the watch seen', isFalse);
 });
 
-t.test('a Node made anew with the same podCIDR (K3), condition and Event for its uid', async t => {
+t.test('Node created again with the same podCIDR (K3): condition and Event for its uid', async t => {
   const { api, store, conditionOf, isFalse, readyEvents } = await node(t);
   store.ready('x');
   await until('the condition', isFalse);

@@ -95,7 +95,7 @@ for (const underlay of [4, 6] as const) {
     const peer = new Peer(theirs, ours, underlay);
     t.teardown(() => peer.stop());
     await peer.ready();
-    // Nobody answers what comes in: the peer shall hear what the test sends and nothing else.
+    // No process answers what comes in: the peer must receive only what the test sends.
     ours.ns.ip(`route add blackhole ${podAddress(ours, 4)}`, `route add blackhole ${podAddress(ours, 6)}`);
     for (const inner of [4, 6] as const) {
       const type = inner === 4 ? 0x0800 : 0x86dd;
@@ -123,7 +123,7 @@ for (const underlay of [4, 6] as const) {
         `IPv${inner} in: what was sent comes out of the device`,
       );
 
-      // A superframe: 9 segments of 1000 bytes and one of 500, each the packet that the kernel would have made.
+      // A GSO packet: 9 segments of 1000 bytes and one of 500, each the packet that the kernel would have made.
       const payload = new Random(inner).bytes(9500);
       const whole = wire.tcp(own, far, { sequence: 100, payload, checksum: 'unfinished' });
       const l4 = inner === 4 ? 20 : 40;
@@ -141,7 +141,7 @@ for (const underlay of [4, 6] as const) {
         return inner === 4 ? numbered(packet, i) : packet;
       });
       const sent = segments.map(packet => `${PORT.udp} ${hex(packet)}`);
-      t.same(await peer.heard(10), sent, `IPv${inner}: a superframe leaves as finished packets`);
+      t.same(await peer.heard(10), sent, `IPv${inner}: a GSO packet leaves as separate packets`);
     }
   });
 }

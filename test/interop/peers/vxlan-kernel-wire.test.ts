@@ -19,7 +19,7 @@ import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 import { captureFrames, dissect } from '../../fixtures/traffic/capture-frames.ts';
 
-/* What stands on the wire between Ripstop (node 1) and the kernel's vxlan device (node 2), as tshark reads it. */
+/* The frames on the wire between Ripstop (node 1) and the kernel's vxlan device (node 2), as tshark reads it. */
 
 const skip = skipUnless('root', 'netns', 'tun', 'ip', 'bridge', 'vxlan', 'ethtool', 'tcpdump', 'tshark');
 const VXLAN_PORT = ['-d', 'udp.port==8472,vxlan'];
@@ -158,7 +158,7 @@ t.test('any network identifier and port, the peer on another than ours', { skip 
   }
 });
 
-t.test('unfinished checksums of a kernel peer are refused by default', { skip }, async t => {
+t.test('partial checksums of a kernel peer: refused by default', { skip }, async t => {
   const lab = labFor(t);
   const [ours, kernels] = lab.nodes as [Node, Node];
   lab.condition('wire'); // tx checksum offload on: the peer leaves inner checksums to a device that never comes
@@ -173,7 +173,7 @@ t.test('unfinished checksums of a kernel peer are refused by default', { skip },
   const words = ['send', address, port!, '200', '1', '500', '1'];
   const { sent } = JSON.parse(await sender.ns.launch([tool('packets'), ...words]).success());
   const { received } = JSON.parse((await receiver.success()).split('\n')[1]!);
-  t.equal(received, 0, 'no datagram with an unfinished checksum reached the pod');
+  t.equal(received, 0, 'no datagram with a partial checksum reached the pod');
   const refused = counted(plane, 'bad-checksum');
   t.ok(sent > 0 && refused >= sent, `each of ${sent} is counted: ${JSON.stringify(verdicts(plane))}`);
   const bulk = transfer({ from: sender.ns, to: pod.ns, address, bytes: 1_000_000, timeoutMs: 1_500 });

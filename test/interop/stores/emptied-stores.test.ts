@@ -40,7 +40,7 @@ t.test('etcd with another data directory', { skip: skipUnless('etcd', 'etcdctl')
   t.same(heard.keys(), OTHERS);
   t.match(heard.keptWhy, /^the etcd cluster [0-9a-f]+ answers instead of [0-9a-f]+$/);
   const again = await store.acquire({ config, attributes: leaseAttributes('192.0.2.1'), previous: own });
-  t.equal(again.key, own.key, 'the own lease is written again as it was');
+  t.equal(again.key, own.key, "the node's own lease is written again as it was");
   await fill(201);
   await heard.until('one back', () => heard.keptKeys.length === 1);
   t.same(heard.keys(), [...OTHERS, own.key].sort());

@@ -171,7 +171,7 @@ t.test('against Debian’s etcd', async t => {
     );
     await server.put(`${prefix}/subnets/10.7.10.0-24`, 'rubbish');
     await seen.until('rubbish', () => seen.events.includes('malformed'));
-    t.same(seen.events.slice(count), ['malformed'], 'an unchanged value is no news');
+    t.same(seen.events.slice(count), ['malformed'], 'an unchanged value is not reported');
     await server.ctl('del', `${prefix}/subnets/${lease.key}`);
     await seen.until('gone', () => !seen.keys().includes(lease.key));
     t.equal(await b.renew(lease), undefined, 'the holder learns that an operator deleted it');

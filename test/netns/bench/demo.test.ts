@@ -31,7 +31,7 @@ function survivors(pid: number): string[] {
 
 const demo = (...args: string[]) => launch([process.execPath, MAIN, ...args]);
 
-t.test('--quick --json: one object, every figure beside the kernel', { skip }, async t => {
+t.test('--quick --json: one object, every figure next to that of the kernel', { skip }, async t => {
   const run = demo('--mode', 'vxlan', '--quick', '--json');
   const output = await run.success();
   t.match(output, /^\{.*\}\n$/, 'a single line of JSON and nothing else');

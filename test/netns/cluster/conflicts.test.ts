@@ -11,7 +11,7 @@ import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
- * A lease that claims what another node has: three agents under traffic, and leases written by hand.
+ * A lease that claims what another node has: three agents under traffic, and leases that the test writes.
  */
 
 const SKIP = { skip: skipUnless('root', 'netns', 'tun', 'nft') };
@@ -50,7 +50,7 @@ async function conflicts(t: Test, backend: Backend): Promise<void> {
     .filter(({ address }) => /31\.0\.1$|::1$/.test(address))
     .map(({ mac }) => mac);
 
-  /** A lease of a node that gives signs of life, as `last` of the underlay. */
+  /** A lease of a node that sends heartbeats, as `last` of the underlay. */
   const write = (key: string, last: number, mac: (string | null)[] = []) => {
     const addresses = {
       PublicIP: `172.31.0.${last}`,
@@ -62,7 +62,7 @@ async function conflicts(t: Test, backend: Backend): Promise<void> {
     });
     const tunnel = backend === 'vxlan' ? { BackendData: data(0), BackendV6Data: data(1) } : {};
     mkdirSync(join(store.path, 'nodes'), { recursive: true });
-    // Under the address of node1 the sign of life is node1's own.
+    // Under the address of node1 the heartbeat is that of node1.
     if (last !== 1) writeFileSync(join(store.path, 'nodes', addresses.PublicIP), 'aaa-bad/1');
     const text = JSON.stringify({ ...addresses, BackendType: backend, ...tunnel });
     writeFileSync(join(store.path, 'subnets', key), text);
@@ -118,7 +118,7 @@ async function conflicts(t: Test, backend: Backend): Promise<void> {
       `plan names ${key}`,
     );
   }
-  await until('pings beside the bad leases', () => streams.every(stream => stream.reached > PINGS));
+  await until('pings while the bad leases exist', () => streams.every(stream => stream.reached > PINGS));
   for (const stream of streams) {
     const { sent, lost } = await stream.end();
     t.equal(lost, 0, `of ${sent} pings`);
@@ -139,7 +139,7 @@ async function conflicts(t: Test, backend: Backend): Promise<void> {
   await agents[2]!.stop();
   rmSync(join(store.path, 'subnets', bad.around));
   rmSync(join(store.path, 'subnets', '10.244.3.0-24&fd00:10:244:3::-64'));
-  await until('the refused one to be a peer', async () =>
+  await until('the refused node as a peer', async () =>
     (await peersOf(agents[0]!)).some(({ id }) => id === bad.later),
   );
 }

@@ -188,7 +188,7 @@ t.test('two nodes on the Kubernetes API', { skip: skipUnless('root', 'netns', 't
     );
   });
 
-  await t.test('a Node that was made anew with another podCIDR is followed', async t => {
+  await t.test('Node created again with another podCIDR: followed', async t => {
     const [agent] = agents.map(entry => entry.agent).filter(({ options }) => options.nodeName === 'n0');
     const envOf = () => readFileSync(join(root, 'n0', 'subnet.env'), 'utf8');
     const give = (subnet: string) => {

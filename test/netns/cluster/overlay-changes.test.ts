@@ -102,7 +102,7 @@ async function carrierFor(
 }
 
 t.test(
-  'peers that change while a lost device is made anew: the new data plane has them',
+  'peers that change while a lost device is created again: the new data plane has them',
   { skip },
   async t => {
     let opened = () => {};
@@ -144,7 +144,7 @@ t.test('a refused peer is tried again, and changes of others cost as before', { 
   t.notOk(overlay.mustCompare);
 });
 
-t.test('a device of another shape is made anew where it is ours and nobody holds it', { skip }, async t => {
+t.test('device of another shape: created again where it is ours and not in use', { skip }, async t => {
   const { overlay, socket, start } = await carrierFor(t, []);
   const { index } = getLink(socket, 'flannel.1');
   const refused = { code: 'EINUSE', message: /taken by a tap device/ };

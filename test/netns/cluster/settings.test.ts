@@ -13,7 +13,7 @@ const skip = skipUnless('root', 'netns', 'tun', 'nft', 'ip', 'ping');
 
 const backend = (ripstop: object) => ({ Backend: { Type: 'vxlan', Ripstop: ripstop } });
 
-t.test('a change of the shape of the device makes it anew', { skip }, async t => {
+t.test('changed shape of the device: it is created again', { skip }, async t => {
   const lab = labFor(t);
   const [one, two] = lab.nodes;
   const store = fileStoreFor(t);

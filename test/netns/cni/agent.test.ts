@@ -364,12 +364,12 @@ t.test('install and uninstall: ours only, whole, twice', { skip: skipUnless('roo
   const binDir = `${lab.scratch}/opt`;
   const confDir = `${lab.scratch}/net.d`;
   mkdirSync(binDir);
-  writeFileSync(`${binDir}/bridge`, 'of another maker', { mode: 0o755 });
+  writeFileSync(`${binDir}/bridge`, 'third-party', { mode: 0o755 });
   const first = installCni({ binDir, confDir });
   t.strictSame(first.kept, [`${binDir}/bridge`]);
   t.equal(first.written.at(-1), `${confDir}/${CONF_NAME}`, 'the configuration comes last');
   t.strictSame(readdirSync(binDir).sort(), [...PLUGIN_NAMES].sort());
-  t.equal(readFileSync(`${binDir}/bridge`, 'utf8'), 'of another maker');
+  t.equal(readFileSync(`${binDir}/bridge`, 'utf8'), 'third-party');
   t.equal(statSync(`${binDir}/flannel`).mode & 0o777, 0o755);
   t.match(JSON.parse(readFileSync(`${confDir}/${CONF_NAME}`, 'utf8')), {
     name: 'ripstop',
@@ -377,7 +377,7 @@ t.test('install and uninstall: ours only, whole, twice', { skip: skipUnless('roo
   });
   t.equal(installCni({ binDir, confDir }).written.length, PLUGIN_NAMES.length, 'again: the same');
   t.equal(installCni({ binDir, force: true }).kept.length, 0);
-  writeFileSync(`${binDir}/vrf`, 'of another maker');
+  writeFileSync(`${binDir}/vrf`, 'third-party');
   t.equal(uninstallCni({ binDir, confDir }).length, PLUGIN_NAMES.length + 1);
   t.strictSame(readdirSync(binDir), ['vrf']);
   t.strictSame(readdirSync(confDir), []);

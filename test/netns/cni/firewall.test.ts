@@ -95,7 +95,7 @@ t.test(
     const shut = await add(1, 'shut', undefined);
     const open = await add(2, 'open', {});
     t.ok(reaches(open, shut), 'what a pod begins passes, with the answers');
-    t.notOk(reaches(shut, open), 'nobody else begins');
+    t.notOk(reaches(shut, open), 'no other pod may open a connection');
     await open.close();
     t.notOk(reaches(open, shut), 'shut again');
 

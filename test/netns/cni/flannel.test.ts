@@ -154,7 +154,7 @@ t.test('two interfaces of one container have records of their own', { skip }, as
   t.strictSame([...records(), ...held()], []);
 });
 
-t.test('records of the flannel plugin are read, and one that cannot be is no obstacle', { skip }, async t => {
+t.test('records of the flannel plugin: read; an unreadable one: ignored', { skip }, async t => {
   const { lab, network, held, dataDir } = setUp(t);
   const pod = lab.pod(t);
   const config = network('1.0.0');

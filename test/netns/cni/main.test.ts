@@ -34,7 +34,7 @@ async function everyVersion(
   prepare(lab);
   for (const cniVersion of ALL_VERSIONS) {
     const pod = lab.pod(t);
-    // Duplicate address detection takes seconds and is no part of what is looked at.
+    // Duplicate address detection takes seconds and is not tested here.
     pod.must(['sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0']);
     const network = { cniVersion, name: 'net', ipam: lab.ipam({ ...ranges, routes }), ...config } as {
       type: string;

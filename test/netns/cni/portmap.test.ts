@@ -215,7 +215,7 @@ t.test('UDP flows follow the mapping at once', { skip: skip || skipUnless('connt
        s.on('message', m => { console.log(String(m)); process.exit() }); setTimeout(() => process.exit(), 500)`,
       ])
       .stdout.trim();
-  t.equal(ask(), '', 'nobody yet: the flow is known to lead to the node');
+  t.equal(ask(), '', 'no answer yet: conntrack has the flow as one to the node');
   for (const i of [0, 1]) {
     const network = { ...config(53), prevResult: results[i] };
     t.equal((await lab.call('ADD', network, { pod: pods[i], id: `p${i}` })).status, 0);

@@ -319,7 +319,7 @@ t.test('a runtime that leaves the input open: code 11', { skip }, async t => {
   t.match(JSON.parse(proc.stdout), { code: 11, msg: /stdin/, details: /timed out/ });
 });
 
-t.test('started by hand, or before the installation', { skip }, async t => {
+t.test('start from a shell, and before the installation', { skip }, async t => {
   const { root } = setUp(t);
   const by = launch(['chroot', root, '/opt/cni/bin/dhcp', 'daemon']);
   t.equal((await by.ended).code, 1);

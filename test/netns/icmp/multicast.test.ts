@@ -23,7 +23,7 @@ const TIMES = 3;
 /** Destinations that reach everyone; in udp mode there is no Ethernet to broadcast on. */
 const groups = (mode: Mode) => [...(mode === 'vxlan' ? ['10.250.0.255'] : []), '239.1.2.3', 'ff05::1:3'];
 
-/** Sends from node 1 to each group, from an address that the peers know as its own. */
+/** Sends from node 1 to each group, from an address that its lease covers. */
 async function call({ nodes: [one] }: Lab, mode: Mode): Promise<void> {
   for (const group of groups(mode)) {
     const source = one!.tunnel[group.includes(':') ? 6 : 4];

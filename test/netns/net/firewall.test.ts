@@ -116,7 +116,7 @@ t.test('shaping', { skip: skipUnless('root', 'netns', 'tc') }, async t => {
   replaceTokenBucket(socket, index, { rate: 5_000_000_000, burst: 5_000_000, limit: 9_000_000 });
   t.equal(listQdiscs(socket, index).find(qdisc => qdisc.root)?.tokenBucket?.rate, 5_000_000_000);
   t.ok(deleteRootQdisc(socket, index));
-  t.notOk(deleteRootQdisc(socket, index), 'deleting again is no error');
+  t.notOk(deleteRootQdisc(socket, index), 'deleting again does not fail');
 
   redirectIngress(socket, index, getLink(socket, 'target').index);
   t.match(tc('qdisc', 'show', 'dev', 'a', 'ingress'), [{ kind: 'ingress' }]);
@@ -125,5 +125,5 @@ t.test('shaping', { skip: skipUnless('root', 'netns', 'tc') }, async t => {
   t.match(filters, /"to_dev":"target"/);
   t.match(filters, /"protocol":"all"/);
   t.ok(deleteIngressQdisc(socket, index));
-  t.notOk(deleteIngressQdisc(socket, index), 'deleting again is no error');
+  t.notOk(deleteIngressQdisc(socket, index), 'deleting again does not fail');
 });

@@ -58,7 +58,7 @@ t.test('a refusal in the midst of many steps keeps no other from being made', { 
   t.equal(ours(socket).length, 0);
 });
 
-t.test('a route of somebody else is not displaced by a change without a look', { skip }, async t => {
+t.test('route of another program, a change without a previous read: not replaced', { skip }, async t => {
   const { socket, ns } = wired(t);
   const scope = { device: 'a', networks: ['10.96.0.0/16'] };
   const keeper = new KernelReconciler(ns.path, scope, new FormerState());

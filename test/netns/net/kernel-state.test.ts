@@ -105,7 +105,7 @@ t.test('a node is laid out, healed after every foreign change, and cleaned up', 
   t.match(keeper.apply(state).map(describeChange), ['~ setting net/ipv4/ip_forward = 1 (was 0)']);
   t.ok(works(4) && works(6));
 
-  // Another port cannot be changed on the device: it is made anew, with all that hung on it.
+  // Another port cannot be changed on the device: it is created again, with everything that depended on it.
   const overlay = overlaySpec(one);
   const other = desiredState({ ...overlay, vxlan: { ...overlay.vxlan!, port: 4789 } }, [peerOf(two)]);
   t.match(keeper.apply(other).map(describeChange).slice(0, 2), [
@@ -132,7 +132,7 @@ t.test('plain routes: only ours go, foreign ones come back', { skip }, async t =
     `route add ${two.subnet[4]} dev eth0 scope link src ${one.underlay[4]} mtu 1234 proto static`,
     `route add blackhole ${two.subnet[6]} proto static`,
     'route add 10.244.77.0/24 via 172.31.0.2 proto static',
-    // Left over from a former life of ours.
+    // Left over from a previous run.
     'route add 10.244.88.0/24 via 172.31.0.2 proto 114',
     // Ours, but of another overlay on this machine.
     'route add 10.99.88.0/24 via 172.31.0.2 proto 114',
@@ -158,5 +158,5 @@ t.test('plain routes: only ours go, foreign ones come back', { skip }, async t =
   t.same(keeper.plan(desiredState(overlay, [peer, six])), []);
   t.same([...keeper.removeRoutes(), ...former.restore(keeper.socket)], [], 'all could be undone');
   t.same(kernelPicture(one.ns).split('\n'), before, 'all is as it was, without our leftover');
-  t.same([...keeper.removeRoutes(), ...former.restore(keeper.socket)], [], 'twice is no error');
+  t.same([...keeper.removeRoutes(), ...former.restore(keeper.socket)], [], 'twice does not fail');
 });

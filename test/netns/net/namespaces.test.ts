@@ -46,7 +46,7 @@ t.test('kernel settings of a namespace', { skip }, async t => {
   const other = fresh === '0' ? '1' : '0';
   t.equal(changeSysctl(path, 'net.ipv4.ip_forward', other), fresh, 'tells the former value');
   t.equal(changeSysctl(path, 'net.ipv4.ip_forward', other), undefined, 'nothing to do');
-  t.equal(readSysctl('', 'net.ipv4.ip_forward'), home, 'the own namespace is untouched');
+  t.equal(readSysctl('', 'net.ipv4.ip_forward'), home, "the process's own namespace is unchanged");
   t.equal(must(['ip', 'netns', 'exec', NAME, 'cat', '/proc/sys/net/ipv4/ip_forward']).trim(), other);
   withSocket(path, socket => {
     createLink(socket, { kind: 'bridge', name: 'with.dot' });

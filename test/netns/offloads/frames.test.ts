@@ -49,7 +49,7 @@ function oddities(from: Node, to: Node): [string, Uint8Array][] {
       ['a TCP header cut short', carry(6, 11)],
       ['a TCP header that lies', carry(6, 40)],
       ['UDP with a wrong checksum', udp([0xde, 0xad], 50)],
-      ['UDP that lies about its length', wire.put(udp([0xde, 0xad], 50), (family === 4 ? 20 : 40) + 5, 99)],
+      ['UDP with a wrong length', wire.put(udp([0xde, 0xad], 50), (family === 4 ? 20 : 40) + 5, 99)],
       ['UDP-Lite', carry(136, 30)],
       ['ESP', carry(50, 100)],
     ];
@@ -115,7 +115,7 @@ for (const mode of ['vxlan', 'udp'] as const) {
   });
 }
 
-t.test('a tagged superframe is cut into whole tagged segments', { skip }, async t => {
+t.test('tagged GSO packet: cut into whole tagged segments', { skip }, async t => {
   const lab = labFor(t);
   lab.condition('wirecs');
   lab.condition('wirecs');

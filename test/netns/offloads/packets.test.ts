@@ -9,7 +9,7 @@ import { Random } from '../../fixtures/random.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 import { sendBurst } from '../../fixtures/traffic/send-burst.ts';
 
-/* What is no TCP stream: datagrams of every awkward size, alone, in bursts and as superframes; ICMP; fragments. */
+/* Traffic other than TCP: datagrams of every awkward size, alone, in bursts and as GSO packets; ICMP; fragments. */
 
 const skip = skipUnless('root', 'netns', 'tun', 'ip', 'ping', 'ethtool');
 const SWITCHES = Object.keys(ALL_OFFLOADS) as (keyof OffloadSwitches)[];
@@ -50,7 +50,7 @@ async function datagrams(t: Asserts, { nodes }: Lab, name: string): Promise<void
   }
 }
 
-/** UDP superframes from the pod: one send of many datagrams, each of which must arrive for itself. */
+/** UDP GSO packets from the pod: one send of many datagrams, each of which must arrive separately. */
 async function superframes(t: Asserts, { nodes }: Lab, name: string): Promise<void> {
   const [one, two] = nodes as [Node, Node];
   const shapes = [

@@ -141,7 +141,7 @@ const CASES: readonly Case[] = [
     says: /^ripstop: no default route determines the underlay interface; name it with --iface/,
   },
   {
-    what: 'an underlay inside of the own pod subnet',
+    what: "an underlay inside the node's own pod subnet",
     change: { subnets: ['172.31.0.0/16'], peers: [] },
     says: /^ripstop: the pod subnet 172\.31\.0\.0\/16 of this node overlaps 172\.31\.0\.\S+, the network of eth0/,
     code: 2,

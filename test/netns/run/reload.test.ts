@@ -134,7 +134,7 @@ t.test('five nodes, all pairs', { skip }, async t => {
   for (const proc of procs) t.match(await proc.stop(), { code: 0 });
 });
 
-t.test('foreign changes are mended, also the device taken away', { skip }, async t => {
+t.test('changes by other programs, a removed device among them: repaired', { skip }, async t => {
   const lab = labFor(t);
   const [one, two] = lab.nodes as [Node, Node];
   const folder = t.testdir();

@@ -182,32 +182,28 @@ t.test('the page shows links, drops and packets, by keyboard alone', { skip }, a
   await stranger.getByText('ready: packets can flow').waitFor();
 });
 
-t.test(
-  'a node of `ripstop run` has it too, and nobody listens elsewhere without a token',
-  { skip },
-  async t => {
-    const { nodes } = labFor(t);
-    const [one, two] = nodes as [Node, Node];
-    const folder = mkdtempSync(join(tmpdir(), 'rs-page-'));
-    t.teardown(() => rmSync(folder, { recursive: true }));
-    const file = join(folder, 'node.yaml');
-    const socket = join(folder, 's', 'agent.sock');
-    writeFileSync(file, JSON.stringify(configurationOf(one, [two])));
-    const run = runCommand(file, join(folder, 's'));
-    const refused = one.ns.attempt([...run, '--web-port=8473', '--web-ip=0.0.0.0']);
-    t.equal(refused.code, 2);
-    t.match(refused.stderr, /the web UI needs a token file to listen on 0\.0\.0\.0; .*--web-token-file/);
+t.test('node of `ripstop run`: has it too, and without a token listens nowhere else', { skip }, async t => {
+  const { nodes } = labFor(t);
+  const [one, two] = nodes as [Node, Node];
+  const folder = mkdtempSync(join(tmpdir(), 'rs-page-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'node.yaml');
+  const socket = join(folder, 's', 'agent.sock');
+  writeFileSync(file, JSON.stringify(configurationOf(one, [two])));
+  const run = runCommand(file, join(folder, 's'));
+  const refused = one.ns.attempt([...run, '--web-port=8473', '--web-ip=0.0.0.0']);
+  t.equal(refused.code, 2);
+  t.match(refused.stderr, /the web UI needs a token file to listen on 0\.0\.0\.0; .*--web-token-file/);
 
-    await one.ns.launch([...run, '--web-port=8473']).saying(/"ready":true/);
-    const link = one.ns.must([process.execPath, MAIN, 'ui', '--socket', socket]).trim();
-    const [origin, token] = link.split('/#');
-    const view = (bearer: string) =>
-      one.ns.must([
-        process.execPath,
-        '-e',
-        `fetch('${origin}/api/view', { headers: { authorization: 'Bearer ${bearer}' } }).then(async r => console.log(r.status, await r.text()))`,
-      ]);
-    t.match(view(token!), /^200 .*"peers":\[\{"id":"node2",.*"address":"172\.31\.0\.2",.*"name":"node2"/);
-    t.match(view('0123456789abcdef'), /^401 /);
-  },
-);
+  await one.ns.launch([...run, '--web-port=8473']).saying(/"ready":true/);
+  const link = one.ns.must([process.execPath, MAIN, 'ui', '--socket', socket]).trim();
+  const [origin, token] = link.split('/#');
+  const view = (bearer: string) =>
+    one.ns.must([
+      process.execPath,
+      '-e',
+      `fetch('${origin}/api/view', { headers: { authorization: 'Bearer ${bearer}' } }).then(async r => console.log(r.status, await r.text()))`,
+    ]);
+  t.match(view(token!), /^200 .*"peers":\[\{"id":"node2",.*"address":"172\.31\.0\.2",.*"name":"node2"/);
+  t.match(view('0123456789abcdef'), /^401 /);
+});

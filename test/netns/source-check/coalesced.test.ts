@@ -6,7 +6,7 @@ import { sendBurst } from '../../fixtures/traffic/send-burst.ts';
 import { gateFor, judged } from '../../fixtures/traffic/source-check.ts';
 
 const skip = skipUnless('root', 'netns', 'tun', 'ip');
-t.test('a corrupt segment is not merged into a superframe', { skip }, async t => {
+t.test('corrupt segment: not merged into a GSO packet', { skip }, async t => {
   const gate = await gateFor(t, { mode: 'vxlan' });
   const { ours, peer, plane } = gate;
   for (const family of [4, 6] as const) {
@@ -26,7 +26,7 @@ t.test('a corrupt segment is not merged into a superframe', { skip }, async t =>
     t.equal(
       plane.counters().ingress.coalesced - merged,
       19,
-      `IPv${family}: twenty good ones are one superframe`,
+      `IPv${family}: twenty good ones are one GSO packet`,
     );
     for (const checksum of ['bad', 'unfinished'] as const) {
       const result = await judged(gate, 20, async () => sendBurst(from, to, run(checksum)));

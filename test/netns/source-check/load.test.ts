@@ -67,6 +67,6 @@ for (const mode of ['vxlan', 'udp'] as const) {
       { forward: good.length },
       'alive',
     );
-    t.equal(plane.counters().restarts, 0, 'no worker died');
+    t.equal(plane.counters().restarts, 0, 'no worker has restarted');
   });
 }

@@ -12,7 +12,7 @@ import { type Gate, gateFor, judged, seen } from '../../fixtures/traffic/source-
 const skip = skipUnless('root', 'netns', 'tun', 'ip');
 const RCO = 0x20;
 
-/** The datagram with its checksum left open: start in units of two bytes from the frame, and whether UDP's field. */
+/** The datagram with a partial checksum: start in units of two bytes from the frame, and whether UDP's field. */
 function open(datagram: Uint8Array, start: number, udp: boolean): Uint8Array {
   return wire.put(wire.put(datagram, 1, RCO), 7, start | (udp ? 0x80 : 0));
 }

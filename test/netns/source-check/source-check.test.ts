@@ -29,7 +29,7 @@ async function judgeAll(t: Owner, gate: Gate, cases: Case[], good: Uint8Array[])
   const before = seen(gate);
   t.same(await judged(gate, good.length, () => gate.fromPeer.fire(good)), { forward: good.length });
   t.equal(seen(gate) - before, good.length, 'good traffic passes afterwards');
-  t.equal(gate.plane.counters().restarts, 0, 'no worker died');
+  t.equal(gate.plane.counters().restarts, 0, 'no worker has restarted');
 }
 
 /** The lies that an IP header can tell, each on an otherwise good packet. */
