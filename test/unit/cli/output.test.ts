@@ -7,7 +7,7 @@ import t from 'tap';
 
 const MAIN = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
 
-/** Runs a command whose output nobody reads, or whose output goes to a file descriptor. */
+/** Runs a command whose output no process reads, or whose output goes to a file descriptor. */
 async function run(words: readonly string[], stdout: 'pipe' | number) {
   // Without the hook of the test runner, which takes most of the time.
   const env = { ...process.env, NODE_OPTIONS: '' };
