@@ -1,7 +1,7 @@
 import { RipstopError } from '../../src/base/errors.ts';
 
 /** How long a wait lasts unless its caller says otherwise: no machine is so busy that this is too short. */
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 120_000;
 
 /**
  * Waits for a condition instead of a time: asks `probe` again and again until it gives something truthy.

@@ -11,7 +11,7 @@ import { skipUnless } from '../../fixtures/skip-unless.ts';
  */
 
 /** Boot included; a busy machine takes many times what an idle one does. */
-const GUEST_MS = 600_000;
+const GUEST_MS = 1_500_000;
 
 const skip = skipUnless('root', 'netns', 'ip', 'nft', `${REFERENCE}/bridge`) || (await guestMissing());
 const wanted = skip ? [] : CASES.filter(one => lacking(one) !== undefined);

@@ -15,7 +15,7 @@ t.teardown(() => rmSync(folder, { recursive: true }));
 async function bench(...args: string[]): Promise<{ file: BenchFile; output: string; pid: number }> {
   const json = join(folder, `${args[0]}.json`);
   const run = launch([process.execPath, `${CHECKOUT}dist/bench/main.js`, ...args, '--json', json]);
-  const output = await run.success(120_000);
+  const output = await run.success(900_000);
   return { file: JSON.parse(readFileSync(json, 'utf8')) as BenchFile, output, pid: run.pid };
 }
 
