@@ -6,11 +6,6 @@ import { ROOT, sourcesBelow } from './checks/sources.ts';
 
 /** Not yet revised. Remove an entry as soon as the folder passes; the list ends empty. */
 const PENDING = [
-  'docs/reference/flags.md',
-  'docs/reference/configuration.md',
-  'src/agent/config/',
-  'src/agent/lease/',
-  'src/agent/store/',
 ];
 /** They hold what must not be written. */
 const OWN = /^test\/guard\/(language\.test|checks\/language-rules)\.ts$/;

@@ -34,7 +34,7 @@ export interface SingleOverlay {
   /** Interface or address; undefined: that of the default route. */
   readonly underlay: string | undefined;
   readonly device: string;
-  /** MAC of the own VTEP; undefined: derived from VNI and underlay address. */
+  /** MAC of this node's VTEP; undefined: derived from VNI and underlay address. */
   readonly mac: string | undefined;
   /** Bytes of the largest pod packet; undefined: what the underlay leaves. */
   readonly mtu: number | undefined;

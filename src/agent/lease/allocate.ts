@@ -15,7 +15,7 @@ export interface Ranges {
 }
 
 /**
- * Picks the subnets of a node among those that nobody holds: `previous` when it is still right and free, each
+ * Picks the subnets of a node among those that no node holds: `previous` when it is still right and free, each
  * half by itself, otherwise one at random among the first free ones.
  * @param taken what other nodes hold; reservations of others count as held
  * @returns undefined when a family has no free subnet left; `full` names it

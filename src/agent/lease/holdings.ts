@@ -138,8 +138,8 @@ export class Holdings<T extends Holder> {
   }
 
   /**
-   * What a range keeps beside this node's own and beside those that begin at the same address: the kernel's route and
-   * neighbour of a range go by that address, and two ranges cannot share it. The rest is left to longest prefix match.
+   * The part of a range outside this node's own and outside those that begin at the same address: the kernel's route and
+   * neighbour of a range are found by that address, and two ranges cannot share it. The rest is left to longest prefix match.
    * @param address of the node that holds it
    */
   left(range: Prefix, address: string): Prefix[] {

@@ -28,19 +28,19 @@ export interface Lease extends Subnets {
   readonly attributes: LeaseAttributes;
   /**
    * Wall clock in ms when it ends; 0: never (a reservation, or a store without expiry); undefined: it ends, but
-   * only the store knows when.
+   * only the store has the time.
    */
   readonly expiresAt: number | undefined;
   /**
-   * The holder, if it is alive as far as the store knows: `name/boot id`, or the name of a Kubernetes Node. Undefined
+   * The holder, if it is alive according to the store: `name/boot id`, or the name of a Kubernetes Node. Undefined
    * for a lease of flannel, and for one whose holder has no recent heartbeat.
    */
   readonly node: string | undefined;
-  /** True: the store knows that the holder is gone, or not ready. */
+  /** True: the store reports that the holder is gone, or not ready. */
   readonly isGone?: boolean;
   /** True: the store lost the lease, and it is kept for a while. A lease that the store has takes precedence. */
   readonly isKept?: boolean;
-  /** Age, comparable within one store: smaller is older. Undefined where the store does not know it. */
+  /** Age, comparable within one store: smaller is older. Undefined where the store does not have it. */
   readonly since?: number | undefined;
 }
 

@@ -16,7 +16,7 @@ export interface LeaseRequest {
 export interface StoreObserver {
   /**
    * Leases have changed. Changes within a short time are reported together (`store/lease-book.ts`).
-   * @param all every lease by its key, the own one included; the store changes this map in place
+   * @param all every lease by its key, this node's included; the store changes this map in place
    * @param changed keys of the leases that came, changed or went; undefined: any may have
    */
   leases(all: ReadonlyMap<string, Lease>, changed: ReadonlySet<string> | undefined): void;
@@ -74,7 +74,7 @@ export interface NodeOverrides {
   /** Public addresses that the store has for this node from an earlier start, as long as nothing replaces them. */
   readonly publishedIp?: string;
   readonly publishedIpv6?: string;
-  /** Another one after the node joined another cluster, or was registered anew, under the same name and address. */
+  /** Another one after the node joined another cluster, or was registered again, under the same name and address. */
   readonly nodeUid?: string;
 }
 

@@ -89,7 +89,8 @@ export class LeaseBook {
   /**
    * Takes a whole list: other leases are gone, unless the store was emptied. The first list is reported even when it is
    * empty.
-   * @param emptied the reason why the store knows that it was emptied; false when it knows that it was not; absent: it was when none of the other nodes' leases is left, or when this node's lease is gone as well
+   * @param emptied the reason why the store was certainly emptied; false when it was certainly not; absent: it was when none
+   *   of the other nodes' leases is left, or when this node's lease is gone as well
    */
   replace(all: Iterable<Lease>, emptied?: string | false): void {
     const fresh = [...all];

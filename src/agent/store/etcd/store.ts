@@ -24,7 +24,7 @@ export interface EtcdStoreOptions extends EtcdOptions {
   /** Root of the keys, as flannel's --etcd-prefix. */
   readonly prefix: string;
   readonly nodeName: string;
-  /** Life of a lease, seconds. */
+  /** Duration of a lease, seconds. */
   readonly ttlSeconds?: number;
 }
 
@@ -70,7 +70,7 @@ export class EtcdStore implements LeaseStore {
 
   get failing(): ReadonlyMap<string, string> {
     const { failing } = this.#presence;
-    return new Map(failing === undefined ? [] : [['sign of life', failing]]);
+    return new Map(failing === undefined ? [] : [['heartbeat', failing]]);
   }
 
   async networkConfig(): Promise<{ text: string; source: string }> {

@@ -49,7 +49,7 @@ export const NODE_FIELDS = {
 
 export type NodeObject = Shape<typeof NODE_FIELDS>;
 
-/** Who is alive, and whether the own Node is shown as connected. */
+/** Whether a node is alive, and whether this one is shown as connected. */
 const CONDITIONS = ['Ready', 'NetworkUnavailable'];
 
 /** flannel's annotations without their prefix. */
@@ -119,7 +119,7 @@ export function podSubnets(node: NodeObject): Subnets {
     if (!cidr)
       throw new RipstopError(
         'ELEASE',
-        `Node ${node.metadata.name}: podCIDR ${JSON.stringify(prefix)} is no CIDR`,
+        `Node ${node.metadata.name}: podCIDR ${JSON.stringify(prefix)} is not a CIDR`,
       );
     return networkOf(cidr);
   });

@@ -21,7 +21,7 @@ import { address, autoOr, mac, onePerFamily, subnet } from './values.ts';
 
 export const peerFields = {
   name: required(text('a name', 'identifies the peer in logs, counters and captures', /^[\w.:-]{1,63}$/)),
-  address: required(address('underlay address, of the family of the own one')),
+  address: required(address("underlay address, of the family of this node's")),
   subnets: required(
     onePerFamily(
       subnet('pod subnet'),
@@ -83,7 +83,7 @@ export const networkFields = {
       );
     },
   },
-  mac: mac('MAC of the own VTEP (vxlan); derived from vni and underlay address when left out'),
+  mac: mac("MAC of this node's VTEP (vxlan); derived from vni and underlay address when left out"),
   mtu: withDefault(
     autoOr(
       integer(68, 65535, 'largest packet of a pod; auto: the MTU of the underlay less the overhead', 'bytes'),

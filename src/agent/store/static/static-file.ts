@@ -43,7 +43,7 @@ export function readText(path: string): string {
   }
 }
 
-/** @throws RipstopError ECONFIG, with line and column for what is no YAML */
+/** @throws RipstopError ECONFIG, with line and column for what is not YAML */
 export function parseStaticFile(source: string, path: string): StaticFile {
   try {
     const lineCounter = new LineCounter();
@@ -101,7 +101,7 @@ function checkNetworks({ mode, subnets, networks, peers, underlay }: NetworkKeys
   const nodes = peers.map(({ address }, index) => ({ where: `peers[${index}].address`, address }));
   nodes.push({ where: 'underlay', address: underlay });
   for (const { where, address } of nodes) {
-    // The own underlay may also be given by the name of its interface.
+    // The underlay of this node may also be given by the name of its interface.
     const host = parseAddress(address);
     const network = host && prefixes.find(candidate => contains(candidate, host));
     if (network)
@@ -127,7 +127,7 @@ function namespacePath(text: string): string {
   return text === '' || text.includes('/') ? text : `${NAMED_NAMESPACES}/${text}`;
 }
 
-/** The family of the underlay: that of the own address, else of the peers; IPv4 without either. */
+/** The family of the underlay: that of the address of this node, else of the peers; IPv4 without either. */
 function underlayFamily({ underlay, peers }: StaticFile): Family {
   return parseAddress(underlay)?.family ?? (peers[0]?.address.includes(':') ? 6 : 4);
 }

@@ -50,7 +50,7 @@ export class StaticStore implements LeaseStore {
     return networkConfigOf(this.#file);
   }
 
-  /** The own lease of the file, with what this node publishes. */
+  /** The lease of this node, with what it publishes. */
   ownLease(attributes: LeaseAttributes): Lease {
     return ownLease(this.#file, attributes, this.#nodeName);
   }
