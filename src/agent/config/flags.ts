@@ -1,5 +1,5 @@
 import { withoutCredentials } from '../../base/credentials.ts';
-import { RipstopError } from '../../base/errors.ts';
+import { fail } from '../../base/schema.ts';
 import { suggest } from '../../base/suggest.ts';
 import { FLAGS, type Flag, type FlagGroup, type FlagValue } from './flag-table.ts';
 import {
@@ -89,24 +89,15 @@ export function parseFlags(
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? '';
     const match = /^--?([^=]+)(?:=([\s\S]*))?$/.exec(word);
-    if (!match)
-      throw new RipstopError(
-        'ECONFIG',
-        `${JSON.stringify(withoutCredentials(word))}: not a flag`,
-        'flags begin with --',
-      );
+    if (!match) fail(JSON.stringify(withoutCredentials(word)), 'not a flag', 'flags begin with --');
     const name = match[1] ?? '';
     const flag = FLAGS.find(candidate => candidate.name === name);
     if (!flag || !isTaken(flag)) {
-      const near = flag
-        ? undefined
-        : suggest(
-            name,
-            FLAGS.filter(isTaken).map(known => known.name),
-          );
-      throw new RipstopError(
-        'ECONFIG',
-        `--${name}: ${flag ? `not a flag of ${command}` : 'unknown flag'}`,
+      const names = FLAGS.filter(isTaken).map(known => known.name);
+      const near = flag ? undefined : suggest(name, names);
+      fail(
+        `--${name}`,
+        flag ? `not a flag of ${command}` : 'unknown flag',
         near ? `did you mean --${near}?` : `see ${command} --help`,
       );
     }
@@ -114,7 +105,7 @@ export function parseFlags(
     if (value === undefined) {
       if (flag.kind === 'boolean') value = 'true';
       else value = argv[++at];
-      if (value === undefined) throw new RipstopError('ECONFIG', `--${name}: its value is missing`);
+      if (value === undefined) fail(`--${name}`, 'its value is missing');
     }
     take(values, flag, value, `--${name}`);
     if (flag.inert) notes.push(`--${name} has no effect: ${flag.inert}`);
@@ -137,9 +128,7 @@ export function parseFlags(
 }
 
 function take(values: Map<string, FlagValue>, flag: Flag, given: string, where: string): void {
-  const refuse = (what: string): never => {
-    throw new RipstopError('ECONFIG', `${where}: ${JSON.stringify(given)} is not ${what}`, flag.doc);
-  };
+  const refuse = (what: string): never => fail(where, `${JSON.stringify(given)} is not ${what}`, flag.doc);
   switch (flag.kind) {
     case 'boolean':
       // The words that Go's strconv.ParseBool takes.

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { RipstopError } from '../../base/errors.ts';
+import { fail } from '../../base/schema.ts';
 import type { Flags } from '../config/flags.ts';
 import type { SettingLayer } from '../config/settings.ts';
 import type { ListenAddress } from '../endpoints.ts';
@@ -64,11 +65,7 @@ export interface WebSettings extends ListenAddress {
 export function agentOptions(flags: Flags, nodeName: string, netns = ''): AgentOptions {
   const group = flags.text('socket-group');
   if (group !== '' && !/^\d+$/.test(group))
-    throw new RipstopError(
-      'ECONFIG',
-      `--socket-group: ${JSON.stringify(group)} is not a group number`,
-      'see `getent group`',
-    );
+    fail('--socket-group', `${JSON.stringify(group)} is not a group number`, 'see `getent group`');
   publishedAddress(flags.text('public-ip'), 4);
   publishedAddress(flags.text('public-ipv6'), 6);
   for (const pattern of flags.list('iface-regex')) ifacePattern(pattern);
@@ -117,9 +114,9 @@ export function agentOptions(flags: Flags, nodeName: string, netns = ''): AgentO
 function listenAddress(flags: Flags, name: string): string {
   const text = flags.text(name);
   if (isIP(text) !== 0) return text;
-  throw new RipstopError(
-    'ECONFIG',
-    `--${name}: ${JSON.stringify(text)} is not an IP address`,
+  return fail(
+    `--${name}`,
+    `${JSON.stringify(text)} is not an IP address`,
     '127.0.0.1 for clients on this node, 0.0.0.0 or :: for all addresses',
   );
 }
@@ -131,9 +128,9 @@ function metricsPlace(text: string): ListenAddress | undefined {
   const address = match?.[1] ?? match?.[2] ?? '';
   const port = Number(match?.[3]);
   if (isIP(address) === (match?.[1] ? 6 : 4) && port > 0 && port <= 65535) return { address, port };
-  throw new RipstopError(
-    'ECONFIG',
-    `--metrics-address: ${JSON.stringify(text)} is not an IP address and a port`,
+  return fail(
+    '--metrics-address',
+    `${JSON.stringify(text)} is not an IP address and a port`,
     'as in 127.0.0.1:9433, [::1]:9433, or 0.0.0.0:9433 for all IPv4 addresses',
   );
 }
@@ -159,10 +156,7 @@ export function pathsOf(
   givenSubnetFile = '',
 ): { stateDir: string; subnetFile: string } {
   if (!/^([a-z][a-z0-9]{0,7})?$/.test(instance))
-    throw new RipstopError(
-      'ECONFIG',
-      `--instance: ${JSON.stringify(instance)}: must be a letter and up to seven of a-z and 0-9`,
-    );
+    fail('--instance', `${JSON.stringify(instance)}: must be a letter and up to seven of a-z and 0-9`);
   const stateDir = givenStateDir || (instance === '' ? '/run/ripstop' : `/run/ripstop-${instance}`);
   const ownFile = instance === '' ? '/run/flannel/subnet.env' : join(stateDir, 'subnet.env');
   return { stateDir, subnetFile: givenSubnetFile || ownFile };

@@ -175,7 +175,6 @@ export class InputResolver {
     return this.#chooser.choose(config, this.#overrides);
   }
 
-  /** Links of this node with their addresses. */
   links(): readonly UnderlayLink[] {
     return this.#chooser.view.links();
   }
@@ -214,13 +213,9 @@ export class InputResolver {
   /** Keys that this node's data plane does not support. */
   #mismatches({ backend }: NetworkConfig): string[] {
     if (backend.type !== 'vxlan' || this.#options.dataPlane === 'kernel') return [];
-    const keys = [
-      ['GBP', backend.gbp],
-      ['Learning', backend.learning],
-    ] as const;
-    return keys
-      .filter(([, isOn]) => isOn)
-      .map(([key]) => `Backend.${key} has an effect only with --data-plane=kernel`);
+    return [backend.gbp && 'GBP', backend.learning && 'Learning']
+      .filter(key => key !== false)
+      .map(key => `Backend.${key} has an effect only with --data-plane=kernel`);
   }
 
   async #savedMacs({ backend }: NetworkConfig, save: boolean): Promise<VtepMacs> {

@@ -54,7 +54,6 @@ export class StateDir {
     return macs;
   }
 
-  /** The MACs of the previous run. */
   async savedMacs(): Promise<string[]> {
     return Object.values(await readMacs(this.#path('vtep')));
   }
@@ -65,7 +64,6 @@ export class StateDir {
     return [...new Set([...(saved ?? []), ...this.#made])];
   }
 
-  /** Records names of devices. */
   async rememberDevices(devices: readonly string[]): Promise<void> {
     const known = await this.devices();
     const all = [...new Set([...known, ...devices])].sort();

@@ -1,4 +1,5 @@
 import { messageOf, RipstopError } from '../../base/errors.ts';
+import { fail } from '../../base/schema.ts';
 import { type Family, formatAddress, parseAddress } from '../../ip/address.ts';
 
 /** An address of an interface, with the properties that the choice depends on. */
@@ -112,7 +113,7 @@ export function chooseUnderlay(
   throw new RipstopError(
     'EUNDERLAY',
     `no underlay interface fits: ${failures.join('; ')}`,
-    `interfaces: ${names(links)}`,
+    `interfaces: ${links.map(link => link.name).join(', ')}`,
   );
 }
 
@@ -295,7 +296,7 @@ export function ifacePattern(pattern: string): RegExp {
   try {
     return new RegExp(pattern);
   } catch (error) {
-    throw new RipstopError('ECONFIG', `--iface-regex ${pattern}: ${messageOf(error)}`);
+    return fail(`--iface-regex ${pattern}`, messageOf(error));
   }
 }
 
@@ -304,19 +305,12 @@ export function publishedAddress(text: string, family: Family): string | undefin
   if (!text) return undefined;
   const address = parseAddress(text);
   if (address?.family !== family)
-    throw new RipstopError(
-      'ECONFIG',
-      `--public-ip${family === 6 ? 'v6' : ''}: ${JSON.stringify(text)} is not an IPv${family} address`,
-    );
+    fail(`--public-ip${family === 6 ? 'v6' : ''}`, `${JSON.stringify(text)} is not an IPv${family} address`);
   return formatAddress(address);
 }
 
 function families(selector: UnderlaySelector): Family[] {
   return [...(selector.v4 ? [4 as const] : []), ...(selector.v6 ? [6 as const] : [])];
-}
-
-function names(links: readonly UnderlayLink[]): string {
-  return links.map(link => link.name).join(', ');
 }
 
 /** For messages: name, addresses, MTU. */

@@ -16,7 +16,7 @@ export interface LeaseClaims {
   readonly hosts: readonly Address[];
   /** VTEP MAC (vxlan). */
   readonly mac: string | undefined;
-  /** Both nodes leave inner checksums open for one another. */
+  /** Both nodes leave inner checksums partial for one another. */
   readonly remoteChecksum: boolean;
   /** A Ripstop node, which writes heartbeats, wrote the lease. */
   readonly isOurs: boolean;
@@ -40,11 +40,7 @@ export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | RejectedLea
   const { plan, config, own } = side;
   const { backend } = config;
   const { key, attributes } = lease;
-  const reject = (reason: RejectedLease['reason'], message: string): RejectedLease => ({
-    key,
-    reason,
-    message,
-  });
+  const reject = rejecting(key);
   // flannel's udp backend writes no type.
   const type = attributes.backendType || 'udp';
   if (type !== backend.type) return reject('other-backend', `has backend ${type}, this node ${backend.type}`);
@@ -59,7 +55,7 @@ export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | RejectedLea
   if (host?.family !== plan.family)
     return reject(
       'malformed',
-      `publishes ${JSON.stringify(published)}, which is no IPv${plan.family} address`,
+      `publishes ${JSON.stringify(published)}, which is not an IPv${plan.family} address`,
     );
   const address = formatAddress(host);
   const hosts = hostsOf(lease).filter(
@@ -86,6 +82,10 @@ export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | RejectedLea
   );
 }
 
+const rejecting =
+  (key: string) =>
+  (reason: RejectedLease['reason'], message: string): RejectedLease => ({ key, reason, message });
+
 /** The underlay addresses that a lease publishes. */
 function hostsOf({ attributes }: Lease): Address[] {
   return [attributes.publicIp, attributes.publicIpv6]
@@ -100,41 +100,35 @@ function rangeFault(
   hosts: readonly Address[],
   { config, own, underlay }: OwnSide,
 ): RejectedLease | undefined {
+  const reject = rejecting(key);
   for (const cidr of subnets) {
     const text = formatPrefix(cidr);
     const network = cidr.family === 4 ? config.v4 : config.v6;
     if (!network || !contains(network, cidr))
-      return { key, reason: 'outside-network', message: `has ${text}, which is outside the pod network` };
+      return reject('outside-network', `has ${text}, which is outside the pod network`);
     const mine = cidr.family === 4 ? own.v4 : own.v6;
     if (mine && contains(mine, cidr))
-      return {
-        key,
-        reason: 'overlap',
-        message: `has ${text}, which overlaps ${formatPrefix(mine)} of this node`,
-      };
+      return reject('overlap', `has ${text}, which overlaps ${formatPrefix(mine)} of this node`);
     const wire = underlay.find(subnet => overlaps(subnet, cidr));
     if (wire)
-      return {
-        key,
-        reason: 'underlay',
-        message: `has ${text}, which overlaps the underlay subnet ${formatPrefix(wire)} of this node`,
-      };
+      return reject(
+        'underlay',
+        `has ${text}, which overlaps the underlay subnet ${formatPrefix(wire)} of this node`,
+      );
     const host = hosts.find(candidate => contains(cidr, candidate));
     if (host)
-      return {
-        key,
-        reason: 'underlay',
-        message: `has ${text}, which contains its own underlay address ${formatAddress(host)}`,
-      };
+      return reject(
+        'underlay',
+        `has ${text}, which contains its own underlay address ${formatAddress(host)}`,
+      );
   }
   for (const mine of [own.v4, own.v6]) {
     const host = hosts.find(candidate => mine && contains(mine, candidate));
     if (mine && host)
-      return {
-        key,
-        reason: 'underlay',
-        message: `publishes ${formatAddress(host)}, which lies within ${formatPrefix(mine)} of this node`,
-      };
+      return reject(
+        'underlay',
+        `publishes ${formatAddress(host)}, which lies within ${formatPrefix(mine)} of this node`,
+      );
   }
   return undefined;
 }

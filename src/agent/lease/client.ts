@@ -31,7 +31,8 @@ export class LeaseClient {
   readonly #events: LeaseClientEvents;
   #held: Held | undefined;
   #renewal: RenewalClock | undefined;
-  readonly #failing = new Map<'lease', string>();
+  /** Why the lease cannot be renewed or reacquired at the moment. */
+  readonly failing = new Map<'lease', string>();
   #isReacquiring = false;
   /** Counts networks: an acquisition for one must not write for the next. */
   #generation = 0;
@@ -63,17 +64,12 @@ export class LeaseClient {
     this.#generation++;
     this.#held = undefined;
     this.#renewal = undefined;
-    this.#failing.clear();
+    this.failing.clear();
   }
 
   /** The lease that is held; undefined between two networks. */
   get lease(): Lease | undefined {
     return this.#held?.lease;
-  }
-
-  /** Why the lease cannot be renewed or reacquired at the moment. */
-  get failing(): ReadonlyMap<string, string> {
-    return this.#failing;
   }
 
   /** Milliseconds until the lease ends; undefined when it does not. */
@@ -99,11 +95,11 @@ export class LeaseClient {
         return;
       }
       if (this.#held === held) this.hold(held.config, { ...held.lease, expiresAt: renewed.expiresAt });
-      this.#failing.clear();
+      this.failing.clear();
       this.#log.info({ lease: renewed.key }, 'lease renewed');
       this.#events.renewed();
     } catch (error) {
-      this.#failing.set('lease', `cannot be renewed: ${describeError(error)}`);
+      this.failing.set('lease', `cannot be renewed: ${describeError(error)}`);
       this.#log.warn(`cannot renew the lease, trying again: ${describeError(error)}`);
     }
   }
@@ -129,7 +125,7 @@ export class LeaseClient {
             isOver() ? undefined : this.#store.acquire(request),
           );
           if (!taken) return;
-          this.#failing.clear();
+          this.failing.clear();
           this.#log.info({ lease: taken.key }, `lease reacquired: ${why}`);
           if (sameSubnets(taken, lease)) {
             this.hold(config, taken);
@@ -137,7 +133,7 @@ export class LeaseClient {
           } else this.#events.moved(taken);
           return;
         } catch (error) {
-          this.#failing.set('lease', `${why}; cannot reacquire it: ${describeError(error)}`);
+          this.failing.set('lease', `${why}; cannot reacquire it: ${describeError(error)}`);
           this.#log.error(`${why}; cannot reacquire it: ${describeError(error)}`);
           if (hasCode(error, 'EINUSE')) this.#events.contested(toError(error));
           await backoff.wait(this.#signal);

@@ -3,6 +3,7 @@ import { contains, formatPrefix, halvesOf, isSamePrefix, type Prefix } from '../
 import type { LeaseClaims } from './claims.ts';
 import { type Lease, parseKey } from './lease.ts';
 import { AddressList, PrefixIndex } from './prefix-index.ts';
+import { addTo, deleteFrom } from './set-map.ts';
 
 /** A lease that may hold what it claims. */
 export interface Holder {
@@ -150,16 +151,4 @@ export class Holdings<T extends Holder> {
     if (rivals.length === 0 && !(mine && contains(range, mine))) return [range];
     return halvesOf(range).flatMap(half => this.left(half, address));
   }
-}
-
-function addTo<T>(map: Map<string, Set<T>>, key: string, holder: T): void {
-  const set = map.get(key);
-  if (set) set.add(holder);
-  else map.set(key, new Set([holder]));
-}
-
-function deleteFrom<T>(map: Map<string, Set<T>>, key: string, holder: T): void {
-  const set = map.get(key);
-  set?.delete(holder);
-  if (set?.size === 0) map.delete(key);
 }

@@ -64,7 +64,7 @@ export class FileStore implements LeaseStore {
   #presence: string | undefined;
   /** Clock of the file server minus the local one, ms, from the time stamp of the lock file. */
   #skewMs = 0;
-  #timers: NodeJS.Timeout[] = [];
+  #beating: NodeJS.Timeout | undefined;
   #watchers: FSWatcher[] = [];
   #book: LeaseBook | undefined;
   /** Key of this node's lease. */
@@ -146,13 +146,13 @@ export class FileStore implements LeaseStore {
     this.#own ??= known?.own;
     this.#book = new LeaseBook(observer, known);
     this.#book.own = this.#own;
-    this.#timers.push(setInterval(() => void this.#heartbeat(), HEARTBEAT_MS));
+    this.#beating = setInterval(() => void this.#heartbeat(), HEARTBEAT_MS);
     this.#refresh();
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const timer of this.#timers) clearInterval(timer);
+    clearInterval(this.#beating);
     clearTimeout(this.#gathering);
     clearTimeout(this.#polling);
     this.#book?.close();
@@ -225,7 +225,7 @@ export class FileStore implements LeaseStore {
     if (all) this.#pollAfter(monotonicMs() - from);
   }
 
-  /** Reports the entries that are no lease. @param all `entries` are all that there are */
+  /** Reports the entries that are not leases. @param all `entries` are all that there are */
   #noteUnreadable(entries: ReadonlyMap<string, string | undefined>, all: boolean): void {
     if (all) this.unreadable.keep(key => entries.has(key));
     for (const [key, text] of entries) {

@@ -1,5 +1,6 @@
 import { formatPrefix } from '../../ip/prefix.ts';
 import { formatAttributes, identityOf, type Lease, sameSubnets } from '../lease/lease.ts';
+import { addTo, deleteFrom } from '../lease/set-map.ts';
 import type { KnownLeases, StoreObserver } from '../lease/store.ts';
 
 /** How long leases are kept that a store lost all at once, ms. */
@@ -28,7 +29,8 @@ export class LeaseBook {
   readonly #observer: Pick<StoreObserver, 'leases' | 'kept'>;
   readonly #options: BookOptions;
   readonly #kept = new KeptIndex();
-  #own: string | undefined;
+  /** Key of this node's lease. */
+  own: string | undefined;
   #why = '';
   #until = 0;
   #keeping: NodeJS.Timeout | undefined;
@@ -50,7 +52,7 @@ export class LeaseBook {
   ) {
     this.#observer = observer;
     this.#options = options;
-    this.#own = known?.own;
+    this.own = known?.own;
     for (const [key, lease] of known?.leases ?? []) this.#leases.set(key, lease);
     if (known?.kept) this.#keep(known.kept.keys, known.kept.why, known.kept.until - Date.now());
   }
@@ -58,11 +60,6 @@ export class LeaseBook {
   /** All leases by key, as they are now; changes in place. */
   get leases(): ReadonlyMap<string, Lease> {
     return this.#leases;
-  }
-
-  /** This node's lease has this key. */
-  set own(key: string | undefined) {
-    this.#own = key;
   }
 
   put(lease: Lease): void {
@@ -82,7 +79,7 @@ export class LeaseBook {
   isEmptyWithout(keys: readonly string[]): boolean {
     const gone = new Set(keys);
     for (const key of this.#leases.keys())
-      if (key !== this.#own && !gone.has(key) && !this.#kept.has(key)) return false;
+      if (key !== this.own && !gone.has(key) && !this.#kept.has(key)) return false;
     return true;
   }
 
@@ -95,11 +92,11 @@ export class LeaseBook {
   replace(all: Iterable<Lease>, emptied?: string | false): void {
     const fresh = [...all];
     const keys = new Set(fresh.map(lease => lease.key));
-    const foreign = fresh.filter(lease => lease.key !== this.#own).length;
+    const foreign = fresh.filter(lease => lease.key !== this.own).length;
     for (const lease of fresh) this.put(lease);
     const gone = [...this.#leases.keys()].filter(key => !keys.has(key) && !this.#kept.has(key));
-    const others = gone.filter(key => key !== this.#own);
-    const isOwnGone = this.#own !== undefined && gone.includes(this.#own);
+    const others = gone.filter(key => key !== this.own);
+    const isOwnGone = this.own !== undefined && gone.includes(this.own);
     const why =
       emptied ??
       (foreign === 0
@@ -187,10 +184,6 @@ class KeptIndex {
   readonly #leases = new Map<string, Lease>();
   readonly #byClaim = new Map<string, Set<string>>();
 
-  get size(): number {
-    return this.#leases.size;
-  }
-
   has(key: string): boolean {
     return this.#leases.has(key);
   }
@@ -201,15 +194,14 @@ class KeptIndex {
 
   add(lease: Lease): void {
     this.#leases.set(lease.key, lease);
-    for (const claim of claimsOf(lease))
-      this.#byClaim.set(claim, (this.#byClaim.get(claim) ?? new Set()).add(lease.key));
+    for (const claim of claimsOf(lease)) addTo(this.#byClaim, claim, lease.key);
   }
 
   delete(key: string): void {
     const lease = this.#leases.get(key);
     if (!lease) return;
     this.#leases.delete(key);
-    for (const claim of claimsOf(lease)) this.#byClaim.get(claim)?.delete(key);
+    for (const claim of claimsOf(lease)) deleteFrom(this.#byClaim, claim, key);
   }
 
   /** Keys of kept leases that have a subnet, the public address or the key of `lease`. */

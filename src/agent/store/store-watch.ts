@@ -16,84 +16,64 @@ export class StoreWatch {
   readonly #store: LeaseStore;
   readonly #log: Log;
   readonly #trim = new HeapTrim();
-  #leases: ReadonlyMap<string, Lease> | undefined;
-  #isFollowing = false;
-  #isUp = false;
-  #downSince: number | undefined;
-  #kept: KeptLeases | undefined;
+  /** All leases by key, of the last report or as they were saved; undefined while neither is known. */
+  leases: ReadonlyMap<string, Lease> | undefined;
+  isFollowing = false;
+  isUp = false;
+  /** Since when the store is unreachable, wall clock in ms; undefined while it answers. */
+  downSince: number | undefined;
+  /** Leases that the store lost and that are kept for a while. */
+  kept: KeptLeases | undefined;
 
   constructor(store: LeaseStore, log: Log) {
     this.#store = store;
     this.#log = componentLog(log, 'store');
   }
 
-  /** All leases by key, of the last report or as they were saved; undefined while neither is known. */
-  get leases(): ReadonlyMap<string, Lease> | undefined {
-    return this.#leases;
-  }
-
-  get isFollowing(): boolean {
-    return this.#isFollowing;
-  }
-
-  get isUp(): boolean {
-    return this.#isUp;
-  }
-
-  /** Since when the store is unreachable, wall clock in ms; undefined while it answers. */
-  get downSince(): number | undefined {
-    return this.#downSince;
-  }
-
-  /** Leases that the store lost and that are kept for a while. */
-  get kept(): KeptLeases | undefined {
-    return this.#kept;
-  }
-
   /** Leases that are known without the store: saved ones, or those of a file. */
   remember(leases: ReadonlyMap<string, Lease>, kept?: KeptLeases): void {
-    this.#leases = leases;
-    this.#kept = kept;
+    this.leases = leases;
+    this.kept = kept;
   }
 
   /** A call to the store failed because it cannot be reached. */
   unreachable(): void {
-    this.#downSince ??= Date.now();
+    this.downSince ??= Date.now();
   }
 
-  /** A call to the store went well. */
+  /** A call to the store succeeded. */
   reached(): void {
-    if (this.#isUp || !this.#isFollowing) this.#downSince = undefined;
+    if (this.isUp || !this.isFollowing) this.downSince = undefined;
   }
 
   /** Begins to follow; later calls do nothing. @param own key of this node's lease */
   follow(own: string, events: StoreEvents): void {
-    if (this.#isFollowing) return;
-    this.#isFollowing = true;
+    if (this.isFollowing) return;
+    this.isFollowing = true;
     const observer: StoreObserver = {
       leases: (all, changed) => {
-        this.#leases = all;
+        this.leases = all;
         events.leases(all, changed);
         this.#trim.note(changed?.size ?? all.size);
       },
       config: text => events.config(text),
       conflict: error => events.conflict(error),
       up: () => {
-        this.#isUp = true;
-        this.#downSince = undefined;
+        this.isUp = true;
+        this.downSince = undefined;
         this.#log.info({ store: this.#store.location }, 'the store answers');
         events.up();
       },
       down: error => {
-        this.#isUp = false;
+        this.isUp = false;
         this.unreachable();
         this.#log.warn(`lease store unreachable, keeping the current peers: ${describeError(error)}`);
       },
       malformed: error => this.#log.warn(`ignoring: ${describeError(error)}`),
       retrying: error => this.#log.warn(`trying again: ${describeError(error)}`),
       kept: kept => {
-        const former = this.#kept;
-        this.#kept = kept;
+        const former = this.kept;
+        this.kept = kept;
         if (!kept) this.#log.info('no lease is kept any more: the store has all known leases');
         else if (former?.why !== kept.why) {
           const message = describeKept(this.#store.location, kept);
@@ -102,7 +82,7 @@ export class StoreWatch {
         }
       },
     };
-    this.#store.follow(observer, { own, leases: this.#leases ?? new Map(), kept: this.#kept });
+    this.#store.follow(observer, { own, leases: this.leases ?? new Map(), kept: this.kept });
   }
 }
 

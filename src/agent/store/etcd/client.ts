@@ -12,6 +12,7 @@ import {
 import { elementAt } from '../../../base/at.ts';
 import { withoutCredentials } from '../../../base/credentials.ts';
 import { messageOf, RipstopError } from '../../../base/errors.ts';
+import { fail } from '../../../base/schema.ts';
 import { type Compare, type KeyValue, loadServices, type WatchResponse } from './protocol.ts';
 
 export interface EtcdOptions {
@@ -281,7 +282,7 @@ export class EtcdClient {
       try {
         return readFileSync(path);
       } catch (error) {
-        throw new RipstopError('ECONFIG', `--etcd-${flag}: ${messageOf(error)}`);
+        return fail(`--etcd-${flag}`, messageOf(error));
       }
     };
     return credentials.createSsl(
@@ -303,15 +304,15 @@ function parseEndpoint(endpoint: string): { target: string; isTls: boolean } {
   const text = endpoint.includes('://') ? endpoint : `http://${endpoint}`;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url?.hostname || !/^https?:$/.test(url.protocol))
-    throw new RipstopError(
-      'ECONFIG',
-      `--etcd-endpoints: ${JSON.stringify(withoutCredentials(endpoint))} is not a URL`,
+    fail(
+      '--etcd-endpoints',
+      `${JSON.stringify(withoutCredentials(endpoint))} is not a URL`,
       'as in http://10.0.0.1:2379',
     );
   if (url.username || url.password)
-    throw new RipstopError(
-      'ECONFIG',
-      `--etcd-endpoints: ${withoutCredentials(endpoint)} is given with a user or a password`,
+    fail(
+      '--etcd-endpoints',
+      `${withoutCredentials(endpoint)} is given with a user or a password`,
       'they belong in --etcd-username and --etcd-password',
     );
   return { target: `${url.hostname}:${url.port || '2379'}`, isTls: url.protocol === 'https:' };

@@ -54,7 +54,7 @@ export class EtcdLiveness {
     this.#isClosed = true;
     clearInterval(this.#timer);
     await this.settle();
-    await this.#drop();
+    if (this.#lease) await this.#client.revoke(this.#lease).catch(() => {});
   }
 
   async #put(key: string): Promise<void> {
@@ -83,12 +83,5 @@ export class EtcdLiveness {
       // The watch reports a store that is unreachable. The next beat retries.
       if (hasCode(error, 'EINUSE')) this.#lost(toError(error));
     }
-  }
-
-  async #drop(): Promise<void> {
-    const lease = this.#lease;
-    this.#key = undefined;
-    this.#lease = undefined;
-    if (lease) await this.#client.revoke(lease).catch(() => {});
   }
 }

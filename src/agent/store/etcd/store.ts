@@ -11,6 +11,7 @@ import {
   parseKey,
   type Subnets,
 } from '../../lease/lease.ts';
+import { addTo, deleteFrom } from '../../lease/set-map.ts';
 import type { KnownLeases, LeaseRequest, LeaseStore, StoreObserver } from '../../lease/store.ts';
 import { LeaseBook } from '../lease-book.ts';
 import { nodeToken } from '../node-identity.ts';
@@ -63,7 +64,7 @@ export class EtcdStore implements LeaseStore {
     this.#client = new EtcdClient(options);
     this.#token = nodeToken(options.nodeName);
     this.#ttlSeconds = options.ttlSeconds ?? 24 * 3600;
-    this.#presence = new EtcdLiveness(this.#client, `${this.#root}ripstop/nodes/`, this.#token, error =>
+    this.#presence = new EtcdLiveness(this.#client, this.#root + NODES, this.#token, error =>
       this.#observer?.conflict(error),
     );
   }
@@ -112,7 +113,7 @@ export class EtcdStore implements LeaseStore {
     const entries = new Map(kvs.map(kv => [this.#relative(kv), kv]));
     const step = nextAction(request, this.#leases(entries), this.#token);
     if (step.do === 'keep')
-      return this.#keep(step.lease, entries.get(`subnets/${step.lease.key}`)!, request.attributes);
+      return this.#keep(step.lease, entries.get(SUBNETS + step.lease.key)!, request.attributes);
     for (const stale of step.drop) await this.#client.delete(this.#path(stale.key));
     return this.#create(step.subnets, request.attributes);
   }
@@ -155,7 +156,7 @@ export class EtcdStore implements LeaseStore {
     if (revision) {
       // The key protects only the combination of both halves. A second list shows an overlap in one half; the lease with
       // the higher creation revision is given up.
-      const { kvs } = await this.#client.list(`${this.#root}subnets/`);
+      const { kvs } = await this.#client.list(this.#root + SUBNETS);
       const earlier = kvs.filter(kv => BigInt(kv.createRevision) < BigInt(revision));
       const rivals = this.#leases(new Map(earlier.map(kv => [this.#relative(kv), kv])));
       if (!losesTieBreak(subnets, rivals, attributes))
@@ -217,7 +218,7 @@ export class EtcdStore implements LeaseStore {
       if (name.startsWith(NODES)) this.#holders.set(name.slice(NODES.length), kv.value.toString());
     this.unreadable.keep(key => entries.has(`${SUBNETS}${key}`));
     const leases = this.#leases(entries, true);
-    for (const lease of leases) this.#index(lease);
+    for (const { key, attributes } of leases) addTo(this.#keysOf, identityOf(attributes), key);
     book.replace(leases, emptied);
     book.flush();
   }
@@ -236,15 +237,16 @@ export class EtcdStore implements LeaseStore {
     if (!name.startsWith(SUBNETS)) return;
     const key = name.slice(SUBNETS.length);
     const former = book.leases.get(key);
-    if (former) this.#unindex(former);
+    if (former) deleteFrom(this.#keysOf, identityOf(former.attributes), key);
     const lease = kv && this.#parse(key, kv, true);
     if (lease || !kv) this.unreadable.delete(key);
     if (!lease) {
       book.delete(key);
       return;
     }
-    this.#index(lease);
-    book.put({ ...lease, node: this.#holders.get(identityOf(lease.attributes)) });
+    const identity = identityOf(lease.attributes);
+    addTo(this.#keysOf, identity, key);
+    book.put({ ...lease, node: this.#holders.get(identity) });
   }
 
   #follow(kv: KeyValue | undefined, observer: StoreObserver): void {
@@ -254,21 +256,7 @@ export class EtcdStore implements LeaseStore {
     observer.config(config);
   }
 
-  #index({ key, attributes }: Lease): void {
-    const identity = identityOf(attributes);
-    const keys = this.#keysOf.get(identity);
-    if (keys) keys.add(key);
-    else this.#keysOf.set(identity, new Set([key]));
-  }
-
-  #unindex({ key, attributes }: Lease): void {
-    const identity = identityOf(attributes);
-    const keys = this.#keysOf.get(identity);
-    keys?.delete(key);
-    if (keys?.size === 0) this.#keysOf.delete(identity);
-  }
-
-  /** @param isFollowed entries that are no lease are reported */
+  /** @param isFollowed entries that are not leases are reported */
   #leases(entries: ReadonlyMap<string, KeyValue>, isFollowed = false): Lease[] {
     const leases: Lease[] = [];
     for (const [name, kv] of entries) {
@@ -302,7 +290,7 @@ export class EtcdStore implements LeaseStore {
   }
 
   #path(key: string): string {
-    return `${this.#root}subnets/${key}`;
+    return this.#root + SUBNETS + key;
   }
 
   #relative(kv: KeyValue): string {

@@ -3,9 +3,6 @@ import { RipstopError, toError } from '../../../base/errors.ts';
 import type { EtcdClient, WatchStream } from './client.ts';
 import type { KeyValue, WatchResponse } from './protocol.ts';
 
-/** Ends of a watch that no error of the connection explains. */
-type Ending = { kind: 'compacted' } | { kind: 'broken'; error: Error } | { kind: 'closed' };
-
 export interface MirrorEvents {
   /**
    * A new list: what is not in it is gone. Keys are relative to the prefix, here and below.
@@ -71,8 +68,8 @@ export class EtcdWatcher {
           if (isUp !== true) this.#events.up();
           isUp = true;
         };
-        const ending = await this.#watch(next, opened);
-        if (ending.kind === 'broken') throw ending.error;
+        const failure = await this.#watch(next, opened);
+        if (failure) throw failure;
         next = undefined;
       } catch (error) {
         if (signal.aborted) return;
@@ -98,15 +95,15 @@ export class EtcdWatcher {
     return undefined;
   }
 
-  /** Reads one watch to its end. */
-  async #watch(from: string, opened: () => void): Promise<Ending> {
+  /** Reads one watch to its end. @returns why it broke; undefined after a compaction, and when it was closed */
+  async #watch(from: string, opened: () => void): Promise<Error | undefined> {
     const stream = await this.#client.watch(this.#prefix, from);
     this.#stream = stream;
-    const ending = await new Promise<Ending>(resolve => {
-      if (this.#abort.signal.aborted) resolve({ kind: 'closed' });
+    const failure = await new Promise<Error | undefined>(resolve => {
+      if (this.#abort.signal.aborted) resolve(undefined);
       stream.on('data', (response: WatchResponse) => {
         if (response.canceled) {
-          resolve(response.compactRevision !== '0' ? { kind: 'compacted' } : broken(response.cancelReason));
+          resolve(response.compactRevision === '0' ? broken(response.cancelReason) : undefined);
           return;
         }
         const { clusterId, revision } = response.header;
@@ -119,13 +116,11 @@ export class EtcdWatcher {
         for (const { type, kv } of response.events)
           this.#events.changed(this.#relative(kv), type === 'DELETE' ? undefined : kv);
       });
-      stream.on('error', error =>
-        resolve(this.#abort.signal.aborted ? { kind: 'closed' } : { kind: 'broken', error }),
-      );
+      stream.on('error', error => resolve(this.#abort.signal.aborted ? undefined : error));
       stream.on('end', () => resolve(broken('the server ended it')));
     });
     stream.cancel();
-    return ending;
+    return failure;
   }
 
   #relative(kv: KeyValue): string {
@@ -133,11 +128,8 @@ export class EtcdWatcher {
   }
 }
 
-function broken(reason: string): Ending {
-  return {
-    kind: 'broken',
-    error: new RipstopError('ESTORE', `etcd: watch ended: ${reason || 'no reason given'}`),
-  };
+function broken(reason: string): RipstopError {
+  return new RipstopError('ESTORE', `etcd: watch ended: ${reason || 'no reason given'}`);
 }
 
 /** As etcd's logs print it. */

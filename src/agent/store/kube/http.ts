@@ -2,7 +2,7 @@ import http from 'node:http';
 import https from 'node:https';
 import { pause } from '../../../base/backoff.ts';
 import { messageOf, RipstopError } from '../../../base/errors.ts';
-import { type Fields, openObject, readJson, type Shape, text } from '../../../base/schema.ts';
+import { type Fields, integer, openObject, readJson, type Shape, text } from '../../../base/schema.ts';
 import type { KubeAccess } from './access.ts';
 
 /** An error of the API server: its HTTP status, and the reason of its Status object. */
@@ -33,7 +33,8 @@ const ATTEMPTS = 5;
 const LONGEST_RETRY_AFTER_S = 30;
 
 /** The part of a Status object that messages are made of. */
-const STATUS_FIELDS = {
+export const STATUS_FIELDS = {
+  code: integer(0, 999, 'HTTP status'),
   reason: text('a word', 'machine-readable reason'),
   message: text('a text', 'for people'),
 };
@@ -82,7 +83,7 @@ export class KubeHttp {
   }
 
   async post(path: string, body: object): Promise<void> {
-    await this.#retry({ method: 'POST', path, body, contentType: 'application/json' });
+    await this.#retry({ method: 'POST', path, body, contentType: JSON_OBJECTS });
   }
 
   /** Strategic merge patch: lists such as conditions are merged by their key, not replaced. */

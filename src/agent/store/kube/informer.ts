@@ -1,16 +1,7 @@
 import { Backoff } from '../../../base/backoff.ts';
 import { toError } from '../../../base/errors.ts';
-import {
-  anyValue,
-  integer,
-  listOf,
-  oneOf,
-  openObject,
-  readKnown,
-  required,
-  text,
-} from '../../../base/schema.ts';
-import { KubeError, type KubeHttp } from './http.ts';
+import { anyValue, listOf, oneOf, openObject, readKnown, required, text } from '../../../base/schema.ts';
+import { KubeError, type KubeHttp, STATUS_FIELDS } from './http.ts';
 
 const LIST_FIELDS = {
   metadata: required(
@@ -37,13 +28,6 @@ const OBJECT_FIELDS = {
   ),
 };
 
-/** The Status of a watch that failed. */
-const STATUS_FIELDS = {
-  code: integer(0, 999, 'HTTP status'),
-  reason: text('a word', 'machine-readable reason'),
-  message: text('a text', 'for people'),
-};
-
 export interface InformerEvents<T> {
   /** Reads the part of an object that is of use: a Node has ten times as much. Undefined: it is unreadable and skipped. */
   read(object: unknown): T | undefined;
@@ -57,13 +41,13 @@ export interface InformerEvents<T> {
 
 /** Objects of one page of a list. */
 export const PAGE = 500;
-/** The server ends a watch after this time; bookmarks come about every minute, so double silence means a dead peer. */
+/** The server ends a watch after this time; bookmarks come about every minute, so a watch that is silent for twice that time is broken. */
 const WATCH_SECONDS = 300;
 const SILENCE_MS = 150_000;
 
 /**
  * Follows a collection: a paged list, then a watch with bookmarks from the list's resourceVersion on. A watch that
- * ends or breaks goes on from the last version seen; when that version is too old (410 Gone) the list is read again.
+ * ends or breaks continues from the last version seen; when that version is too old (410 Gone) the list is read again.
  */
 export class Informer<T> {
   readonly #http: KubeHttp;

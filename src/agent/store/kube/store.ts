@@ -144,7 +144,7 @@ export class KubeStore implements LeaseStore {
   async acquire(request: LeaseRequest): Promise<Lease> {
     const node = await this.#node();
     const subnets = checkSubnets(node, request.config);
-    await this.#refuseTwin(identityOf(request.attributes));
+    await this.#refuseDuplicate(identityOf(request.attributes));
     const annotations = toAnnotations(request.attributes, this.#names);
     const current = node.metadata.annotations ?? {};
     if (Object.entries(annotations).some(([key, value]) => current[key] !== value))
@@ -280,13 +280,13 @@ export class KubeStore implements LeaseStore {
    * A Node that is Ready under our public address is a duplicate; one that is gone but not yet deleted does not count. A
    * thousand nodes may start at once: annotations alone are listed, and only a suspect is looked at whole.
    */
-  async #refuseTwin(identity: string): Promise<void> {
+  async #refuseDuplicate(identity: string): Promise<void> {
     const { nodeName } = this.#options;
     const { publicIp, publicIpv6 } = this.#names;
     const suspects: string[] = [];
     let token: string | undefined = '';
     while (token !== undefined) {
-      // A server that reads version 0 from its cache may pass over the limit, and then gives all at once.
+      // A server that reads version 0 from its cache may ignore the limit, and then returns all Nodes at once.
       const query = token === '' ? 'resourceVersion=0' : `continue=${encodeURIComponent(token)}`;
       const page: Shape<typeof METADATA_LIST> = await this.#http.get(
         `/api/v1/nodes?limit=${PAGE}&${query}`,

@@ -1,4 +1,5 @@
 import { RipstopError } from '../../../base/errors.ts';
+import { fail } from '../../../base/schema.ts';
 import type { NetworkConfig } from '../../config/net-conf.ts';
 import type { Lease, LeaseAttributes } from '../../lease/lease.ts';
 import type { LeaseRequest, LeaseStore, StoreObserver } from '../../lease/store.ts';
@@ -77,9 +78,9 @@ export class StaticStore implements LeaseStore {
       throw new RipstopError('ECONFIG', 'standard input cannot be read again', 'use a file');
     const file = parseStaticFile(readText(this.location), this.location);
     if (file.namespace !== this.#file.namespace)
-      throw new RipstopError(
-        'ECONFIG',
-        `${this.location}: namespace: cannot change while the node runs`,
+      fail(
+        `${this.location}: namespace`,
+        'cannot change while the node runs',
         'restart the node, or restore the former value',
       );
     check(networkConfigOf(file));
