@@ -62,7 +62,7 @@ t.test(
     const { findings } = await agent.ask('/doctor');
     t.match(
       findings.find(({ kind }) => kind === 'store-emptied'),
-      { severity: 'fault', what: /came back without leases .* keeping 1 of them until 20/ },
+      { severity: 'fault', what: /came back without known leases .* keeping 1 of them until 20/ },
     );
     for (const stream of streams) {
       const { sent, lost } = await stream.end();

@@ -28,11 +28,12 @@ const counters = {
 const agent = {
   readiness: { isReady: true },
   store: { kind: 'file' },
-  watch: {},
+  watch: { leases: new Map() },
+  lease: {},
   failing: new Map(),
-  leases: new Map(),
   networkStarts: 1,
-  beside: { endpoints: { states: [] }, uncaught: { count: 0 } },
+  endpoints: { states: [] },
+  uncaught: { count: 0 },
   repairs: { steps: new Map(), rules: 0, failures: 0 },
   probes: { silent: () => 0 },
   network: {
