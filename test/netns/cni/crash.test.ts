@@ -44,7 +44,7 @@ const WALKS: Walk[] = [
         bandwidth: { ingressRate: 8e6, ingressBurst: 8e5, egressRate: 8e6, egressBurst: 8e5 },
       },
     }),
-    atLeast: 45,
+    atLeast: 40,
   },
   {
     what: 'flannel: its record, bridge, host-local',
