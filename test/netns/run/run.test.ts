@@ -227,7 +227,7 @@ t.test('doctor, probes, metrics and the other commands of the agent', { skip }, 
   for (const proc of procs) await proc.saying(/"ready":true/);
   const ask = (...words: string[]) =>
     one.ns.attempt([process.execPath, MAIN, ...words, '--socket', `${states[0]}/agent.sock`]);
-  await until('the probes', () => /node2 +172\.31\.0\.2 .* 0% /.test(ask('peers').stdout));
+  await until('the probes', () => /node2 +172\.31\.0\.2 .* 0 % /.test(ask('peers').stdout));
   t.match(ask('doctor'), { code: 0 });
   const { stdout: status } = ask('status');
   t.match(status, /^ready +yes$/m);
