@@ -1,15 +1,13 @@
-import { anyValue, type Field, type Fields, mapOf, readObject, type Shape } from '../../base/schema.ts';
-import { refuse } from '../skel/errors.ts';
+import { anyValue, type Field, type Fields, mapOf, readKnown, type Shape } from '../../base/schema.ts';
 
 /*
  * Plugin configurations are open: a runtime adds keys, other plugins of the chain read the same object, and the
  * reference plugins ignore what they do not know and match keys without regard to case, as Go's JSON decoder does.
  */
 
-/** The keys of `raw` that `fields` knows, under the names of the table; an exact name wins over another case. */
-function known(fields: Fields, raw: unknown, where: string): Record<string, unknown> {
-  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
-    refuse(where || 'configuration', 'must be an object');
+/** An object with its keys under the names of the table, an exact name before another case; any other value unchanged. */
+function known(fields: Fields, raw: unknown): unknown {
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) return raw;
   const source = raw as Record<string, unknown>;
   const names = new Map(Object.keys(fields).map(name => [name.toLowerCase(), name]));
   const picked: Record<string, unknown> = {};
@@ -21,9 +19,9 @@ function known(fields: Fields, raw: unknown, where: string): Record<string, unkn
   return picked;
 }
 
-/** Reads the keys that `fields` describes and ignores the others. @throws RipstopError ECONFIG, CniError 7 */
+/** Reads the keys that `fields` describes and ignores the others. @throws RipstopError ECONFIG */
 export function readIgnoringUnknown<F extends Fields>(fields: F, raw: unknown, where: string): Shape<F> {
-  return readObject(fields, known(fields, raw, where), where);
+  return readKnown(fields, known(fields, raw), where);
 }
 
 /** A nested object that may hold keys of others. */

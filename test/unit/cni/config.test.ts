@@ -33,7 +33,8 @@ t.test('configurations of the standard plugins are open, and names match in any 
   t.throws(() => readIgnoringUnknown(fields, { name: 'a', list: [{ minID: 5 }] }, ''), {
     message: /^list\[0\]\.minID: 5 is not a text/,
   });
-  t.throws(() => readIgnoringUnknown(fields, [], 'x'), { code: 7, message: 'x: must be an object' });
+  t.throws(() => readIgnoringUnknown(fields, [], 'x'), { code: 'ECONFIG', message: 'x: must be an object' });
+  t.throws(() => readIgnoringUnknown(fields, 'text', ''), { message: 'configuration: must be an object' });
   t.end();
 });
 
