@@ -12,7 +12,7 @@ import {
   requestLength,
 } from '../../src/cni/shim/protocol.ts';
 import { handleRequest, serveCni } from '../../src/cni/shim/serve.ts';
-import { CWD } from '../../src/cni/skel/environment.ts';
+import { CWD, cwdOf } from '../../src/cni/skel/environment.ts';
 import { parseInput } from '../../src/cni/skel/execute.ts';
 import type { Call } from '../../src/cni/skel/plugin.ts';
 import { encodeRequest, parseResponse } from '../fixtures/cni/protocol.ts';
@@ -50,7 +50,7 @@ function staysIn(folder: string, bytes: Uint8Array): boolean {
     const length = requestLength(Buffer.from(bytes));
     const { stdin, env } = parseRequest(Buffer.from(bytes.subarray(0, length)));
     const { config, fault } = parseInput(stdin);
-    const directory = readDirectory({ config, name: 'net', cwd: env[CWD] || process.cwd() } as Call);
+    const directory = readDirectory({ config, name: 'net', cwd: cwdOf(env) } as Call);
     return fault !== undefined || directory.startsWith(`${folder}/`);
   } catch {
     return true;

@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs';
 import { messageOf } from '../../base/errors.ts';
 import { parseJson } from '../../base/schema.ts';
 import { decodeResult } from '../result/decode.ts';
 import type { Result } from '../result/types.ts';
-import type { Command } from '../skel/environment.ts';
+import { type Command, visibleCwd } from '../skel/environment.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 import { perform, type Request } from '../skel/execute.ts';
 import type { Call } from '../skel/plugin.ts';
@@ -29,8 +28,7 @@ async function hand(call: Call, type: string, command: Command, config: Json): P
   const file = findPlugin(type, call.path);
   const own = isRipstopPlugin(file) ? await call.host.own(type) : undefined;
   if (own) return perform(own, request);
-  const cwd = existsSync(call.cwd) ? call.cwd : '/';
-  const stdout = await execPlugin(file, cwd, env, configText(), call.host.log);
+  const stdout = await execPlugin(file, visibleCwd(call), env, configText(), call.host.log);
   return command === 'ADD' ? parseResult(stdout, call, type) : undefined;
 }
 

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { parseJson, type Shape, text } from '../../base/schema.ts';
 import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { DEFAULT_DATA_DIR } from '../ipam/host-local/config.ts';
-import { CWD } from '../skel/environment.ts';
+import { cwdOf } from '../skel/environment.ts';
 import { bootId, type RecordedCall } from './recorded.ts';
 
 const ipam = passthroughObject({ dataDir: text('a path', 'directory of the address files') }, 'IPAM');
@@ -50,7 +50,7 @@ export function isOvertaken(call: RecordedCall, all: readonly RecordedCall[]): b
 function dataDirsOf(call: RecordedCall): string[] {
   const config = configOf(call);
   const named = [config.ipam?.dataDir, config.delegate?.ipam?.dataDir];
-  return [DEFAULT_DATA_DIR, ...named.flatMap(dir => (dir ? resolve(call.request.env[CWD] ?? '/', dir) : []))];
+  return [DEFAULT_DATA_DIR, ...named.flatMap(dir => (dir ? resolve(cwdOf(call.request.env), dir) : []))];
 }
 
 function hasReservationSince(directory: string, time: bigint): boolean {

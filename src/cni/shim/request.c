@@ -4,21 +4,21 @@
 #include "shim.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { ANSWER_MAX = 32 << 20 };
 static const char kMagic[] = "RSCNI1\n";
-/* Relative paths of the configuration and of CNI_PATH start here, as with the reference plugins. */
-static const char kCwd[] = "RIPSTOP_CWD=";
 
 extern char **environ;
 
-/* The variables that the agent needs: the parameters, what a trace is continued by, and PATH for foreign delegates. */
+/*
+ * The variables that the agent needs: the parameters, what a trace is continued by, PATH for foreign delegates, and the
+ * working directory (shim.c sets it).
+ */
 static int is_wanted(const char *variable) {
-  static const char *const kPrefixes[] = {"CNI_", "TRACE", "BAGGAGE", "OTEL_", "PATH="};
+  static const char *const kPrefixes[] = {"CNI_", "TRACE", "BAGGAGE", "OTEL_", "PATH=", "RIPSTOP_CWD="};
   for (size_t i = 0; i < sizeof kPrefixes / sizeof *kPrefixes; i++)
     if (strncmp(variable, kPrefixes[i], strlen(kPrefixes[i])) == 0) return 1;
   return 0;
@@ -31,9 +31,6 @@ void append_request(struct bytes *to, const struct call *call, const char *const
   append_field(&body, call->input.data, call->input.length);
   for (char **one = environ; *one; one++)
     if (is_wanted(*one)) append_field(&body, *one, strlen(*one));
-  char cwd[sizeof kCwd + PATH_MAX];
-  memcpy(cwd, kCwd, sizeof kCwd);
-  if (getcwd(cwd + sizeof kCwd - 1, PATH_MAX)) append_field(&body, cwd, strlen(cwd));
   for (; more && *more; more++) append_field(&body, *more, strlen(*more));
   append(to, kMagic, sizeof kMagic - 1);
   append_field(to, body.data, body.length);

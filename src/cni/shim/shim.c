@@ -18,6 +18,7 @@
 #include "shim.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,8 +186,20 @@ static int without_agent(const struct settings *settings, const struct call *cal
   return answer_error(call, BAD_ENVIRONMENT, msg, "known commands: ADD, DEL, CHECK, GC, STATUS, VERSION");
 }
 
+/*
+ * Relative paths of the configuration and of CNI_PATH start at the working directory, as with the reference plugins. The
+ * agent and the process of a standalone installation read it from this variable. A deleted directory has no path: the
+ * variable is absent then, and they take "/".
+ */
+static void pass_working_directory(void) {
+  static const char kName[] = "RIPSTOP_CWD";
+  char path[PATH_MAX];
+  if (!getcwd(path, sizeof path) || setenv(kName, path, 1) < 0) unsetenv(kName);
+}
+
 int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
+  pass_working_directory();
   struct settings settings = read_settings();
   struct call call = {.plugin = argc > 0 ? argv[0] : "", .command = getenv("CNI_COMMAND")};
   const char *slash = strrchr(call.plugin, '/');

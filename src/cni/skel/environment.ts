@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CniError, CODE } from './errors.ts';
 import { checkContainerId, checkInterfaceName } from './names.ts';
@@ -6,7 +7,7 @@ import { checkContainerId, checkInterfaceName } from './names.ts';
 export type Command = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS';
 export type Environment = Record<string, string | undefined>;
 
-/** Variable by which the executable passes its working directory to the agent (request.c). */
+/** Variable in which the executable passes its working directory (shim.c). */
 export const CWD = 'RIPSTOP_CWD';
 
 /** The parameters that come by environment (specification 1.1, "Parameters"). Absent ones are ''. */
@@ -51,7 +52,7 @@ export function readEnvironment(env: Environment): Parameters {
     const names = missing.map(variable => variable.name).join(',');
     throw new CniError(CODE.INVALID_ENVIRONMENT, `required env variables [${names}] missing`);
   }
-  const cwd = env[CWD] || process.cwd();
+  const cwd = cwdOf(env);
   const parameters: Parameters = {
     command: command as Command,
     containerId: env.CNI_CONTAINERID ?? '',
@@ -70,6 +71,12 @@ export function readEnvironment(env: Environment): Parameters {
   }
   return parameters;
 }
+
+/** Working directory of the runtime; `/` where the executable could not pass one, because the directory is deleted. */
+export const cwdOf = (env: Environment): string => env[CWD] || '/';
+
+/** The directory in which a program is started for the runtime; `/` where this process does not see the runtime's. */
+export const visibleCwd = ({ cwd }: Pick<Parameters, 'cwd'>): string => (existsSync(cwd) ? cwd : '/');
 
 /** True for the texts that Go's strconv.ParseBool reads as true. */
 export function isGoTrue(text: string | undefined): boolean {

@@ -147,6 +147,12 @@ t.test('no agent, nothing but the executables: each command has its answer', { s
   const gc = { ...NETWORK, 'cni.dev/valid-attachments': [] };
   for (let i = 0; i < 2; i++) t.match(await exec('bridge', 'GC', gc), { code: 0, stdout: '' });
   t.equal(records().length, 5, 'a repeated GC has one record');
+  for (const name of records())
+    t.match(
+      readFileSync(`${root}${CALLS}/${name}`, 'latin1'),
+      /RIPSTOP_CWD=\/[^a-z]/,
+      'the working directory',
+    );
   t.equal(statSync(root + CALLS).mode & 0o777, 0o700);
   t.equal(statSync(`${root}/var/lib`).mode & 0o777, 0o755);
   for (const name of records()) t.equal(statSync(`${root}${CALLS}/${name}`).mode & 0o777, 0o600);

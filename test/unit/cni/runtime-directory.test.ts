@@ -3,6 +3,7 @@ import t from 'tap';
 import { launch } from '../../../bench/lab/proc.ts';
 import { installCni } from '../../../src/cni/install.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
+import { CWD } from '../../../src/cni/skel/environment.ts';
 import { attachment, scratch, testHost } from './fixtures/harness.ts';
 
 /*
@@ -21,10 +22,14 @@ for (const way of ['agent', 'own process'] as const)
       const agent = await serveCni(socket, testHost(), `${folder}/calls`);
       t.teardown(() => agent.close());
     }
-    const exec = async (plugin: string, command: string, ipam: object) => {
+    const exec = async (plugin: string, command: string, ipam: object, enter = `cd ${runtime}`) => {
       const config = { cniVersion: '1.0.0', name: 'net', type: plugin, ipam };
-      const words = Object.entries(attachment(command, { CNI_PATH: 'bin' })).map(pair => pair.join('='));
-      const script = `cd ${runtime} && echo '${JSON.stringify(config)}' | env ${words.join(' ')} bin/${plugin}`;
+      // A value inherited from another process must not win.
+      const variables = attachment(command, { CNI_PATH: 'bin', [CWD]: '/stale' });
+      const words = Object.entries(variables).map(pair => pair.join('='));
+      // The module that tap preloads into every Node by NODE_OPTIONS needs a working directory.
+      const env = `env -u NODE_OPTIONS ${words.join(' ')}`;
+      const script = `${enter} && echo '${JSON.stringify(config)}' | ${env} ${runtime}/bin/${plugin}`;
       const proc = launch(['sh', '-c', script]);
       return { ...(await proc.ended), stdout: proc.stdout };
     };
@@ -35,4 +40,15 @@ for (const way of ['agent', 'own process'] as const)
     t.notOk(existsSync(`${runtime}/nets/net/10.1.0.2`), 'released by a delegate');
     t.match(await exec('bridge', 'DEL', { type: 'foreign' }), { code: 0, stdout: '' });
     t.equal(readFileSync(`${runtime}/seen`, 'utf8'), `${runtime}\n`, 'a foreign delegate starts there');
+
+    // A deleted directory has no path; absolute paths still work.
+    const gone = `mkdir ${folder}/gone && cd ${folder}/gone && rmdir ${folder}/gone`;
+    const absolute = { ...addresses, dataDir: `${runtime}/nets` };
+    for (const command of ['ADD', 'CHECK', 'DEL'])
+      t.match(
+        await exec('host-local', command, absolute, gone),
+        { code: 0 },
+        `${command} in a deleted directory`,
+      );
+    t.notOk(existsSync(`${runtime}/nets/net/10.1.0.3`));
   });

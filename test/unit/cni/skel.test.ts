@@ -1,4 +1,5 @@
 import t from 'tap';
+import { CWD, readEnvironment } from '../../../src/cni/skel/environment.ts';
 import { CniError } from '../../../src/cni/skel/errors.ts';
 import type { NamespaceProbe } from '../../../src/cni/skel/namespace.ts';
 import type { Call, Plugin } from '../../../src/cni/skel/plugin.ts';
@@ -72,6 +73,13 @@ t.test('one error names every missing variable, a command at a time', async t =>
     t.equal(status, 1);
     t.match(json, { code: 4, msg: `required env variables [${list}] missing` }, command);
   }
+});
+
+t.test('without a working directory of the runtime, relative paths start at the root', t => {
+  const of = (env: NodeJS.ProcessEnv) => readEnvironment(attachment('ADD', { CNI_PATH: 'bin:/opt', ...env }));
+  t.match(of({ [CWD]: '/here' }), { cwd: '/here', path: ['/here/bin', '/opt'] });
+  for (const env of [{}, { [CWD]: '' }]) t.match(of(env), { cwd: '/', path: ['/bin', '/opt'] });
+  t.end();
 });
 
 t.test('bad parameters have their codes and leave nothing done', async t => {
