@@ -14,6 +14,8 @@ export interface CommandResult {
 interface CommandOptions {
   /** Path of the network namespace to run in; '' or absent for the caller's own. */
   netns?: string;
+  /** Working directory of the program; by default that of this process. */
+  cwd?: string;
   input?: string;
   /** The program is killed after this time. */
   timeoutMs?: number;
@@ -44,6 +46,7 @@ export function runCommand(
   const input = options.input === undefined ? undefined : inputFile(options.input);
   return new Promise((resolve, reject) => {
     const child = spawn(file, rest, {
+      cwd: options.cwd,
       env: { PATH: process.env.PATH ?? SEARCH, LC_ALL: 'C', ...options.env },
       stdio: [input ?? 'ignore', 'pipe', 'pipe'],
     });

@@ -6,6 +6,7 @@ import { runCommand } from '../../net/command.ts';
 import { readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { readPrevResult } from '../config/network.ts';
 import { emptyResult, type Result } from '../result/types.ts';
+import { visibleCwd } from '../skel/environment.ts';
 import { isNamespace } from '../skel/namespace.ts';
 import type { Call, Plugin } from '../skel/plugin.ts';
 
@@ -46,7 +47,7 @@ async function runHooks(call: Call, list: string[][] | undefined): Promise<void>
   for (const [program, ...args] of list) {
     if (!program) continue;
     try {
-      const { stdout } = await runCommand(program, args, { netns: call.netns });
+      const { stdout } = await runCommand(program, args, { netns: call.netns, cwd: visibleCwd(call) });
       if (stdout) call.host.log(stdout.trimEnd());
     } catch (error) {
       call.host.log(`debug: hook ${program}: ${describeError(error)}`);

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
@@ -156,6 +156,20 @@ t.test('nftables: policies', { skip }, async t => {
   t.match(await bad({ ingressPolicy: 'isolated' }), { code: 7, msg: /needs a bridge/ });
   t.match(await bad({ iptablesAdminChainName: 'A B' }), { code: 7, msg: /"A B" is not a chain name/ });
   t.match(await bad({ prevResult: undefined }), { code: 7, msg: /must be called as chained plugin/ });
+});
+
+t.test("debug: hooks start in the runtime's working directory", { skip }, async t => {
+  const lab = new CniNode(t);
+  const pod = lab.pod(t);
+  const script = '#!/bin/sh\npwd >seen\nip link set lo mtu 4000\n';
+  writeFileSync(`${lab.scratch}/hook.sh`, script, { mode: 0o755 });
+  const config = { cniVersion: '1.1.0', name: 'net', type: 'debug', addHooks: [['./hook.sh']] };
+  t.equal((await lab.call('ADD', config, { pod, cwd: lab.scratch })).status, 0);
+  t.equal(readFileSync(`${lab.scratch}/seen`, 'utf8'), `${lab.scratch}\n`);
+  t.match(pod.ip('link show lo'), /mtu 4000/, 'and in the namespace of the pod');
+  const anywhere = { ...config, addHooks: [['ip', 'link', 'set', 'lo', 'mtu', '5000']] };
+  t.equal((await lab.call('ADD', anywhere, { pod, cwd: '/no/such/directory' })).status, 0);
+  t.match(pod.ip('link show lo'), /mtu 5000/, 'hooks run where the directory is not visible, too');
 });
 
 t.test('sample and debug in every version', { skip }, async t => {
