@@ -101,7 +101,6 @@ function configurePod(
 }
 
 async function del(call: Call): Promise<void> {
-  readConfig(call);
   await removeVeth(call, [masquerading]);
 }
 
@@ -126,7 +125,6 @@ async function check(call: Call): Promise<void> {
 }
 
 async function gc(call: Call): Promise<void> {
-  readConfig(call);
   await collectVeths(call, [masquerading]);
 }
 

@@ -2,11 +2,11 @@ import { readdirSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseJson, type Shape, text } from '../../base/schema.ts';
 import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
-import { DEFAULT_DATA_DIR } from '../ipam/host-local/config.ts';
+import { DEFAULT_DATA_DIR, directoryFields } from '../ipam/host-local/config.ts';
 import { cwdOf } from '../skel/environment.ts';
 import { bootId, type RecordedCall } from './recorded.ts';
 
-const ipam = passthroughObject({ dataDir: text('a path', 'directory of the address files') }, 'IPAM');
+const ipam = passthroughObject(directoryFields, 'IPAM');
 const configFields = {
   name: text('a network name', 'network of the call'),
   ipam,

@@ -182,6 +182,42 @@ const FAULTS: Record<string, [object, number][]> = {
   ],
 };
 
+/** Faults in what DEL itself needs: the address plugin, its directory, the file for the calls. */
+const NEEDED_BY_DEL = [{ ipam: 5 }, { ipam: { type: '../x' } }, { ipam: undefined }, { cniOutput: 5 }].map(
+  one => JSON.stringify(one),
+);
+/** GC asks the daemon, or gives the delegate what an ADD would give it. */
+const GC_NEEDS_ALL = ['dhcp', 'flannel'];
+
+t.test('DEL and GC: a fault in what only ADD needs is not refused', { skip }, async t => {
+  const { lab, there, config } = setUp(t);
+  const before = there();
+  for (const [name, faults] of Object.entries(FAULTS)) {
+    for (const [changes] of faults) {
+      const what = `${name} ${JSON.stringify(changes)}`;
+      if (NEEDED_BY_DEL.includes(JSON.stringify(changes))) continue;
+      t.equal((await lab.call('DEL', config(name, '1.1.0', changes))).text, '', `${what} DEL`);
+      if (GC_NEEDS_ALL.includes(name)) continue;
+      const gc = config(name, '1.1.0', { ...changes, 'cni.dev/valid-attachments': [] });
+      t.equal((await lab.call('GC', gc)).text, '', `${what} GC`);
+    }
+  }
+  for (const name of ['bridge', 'ptp'])
+    for (const command of ['DEL', 'GC']) {
+      const pod = lab.pod(t);
+      const add = await lab.call('ADD', config(name, '1.1.0'), { pod });
+      t.equal(add.status, 0, add.text);
+      const wrong = config(name, '1.1.0', { mtu: 'x', 'cni.dev/valid-attachments': [] });
+      t.equal(
+        (await lab.call(command, wrong, command === 'DEL' ? { pod } : {})).text,
+        '',
+        `${name} ${command}`,
+      );
+      if (name === 'bridge') lab.node.ip('link del cni0');
+      t.strictSame(there()[0], before[0]);
+    }
+});
+
 t.test('bad input: its code, its version, and nothing left', { skip }, async t => {
   const { lab, there, config } = setUp(t);
   const before = there();

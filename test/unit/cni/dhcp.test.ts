@@ -327,6 +327,28 @@ t.test('options of the configuration', t => {
   t.end();
 });
 
+t.test('without a daemon: the error names its command, and DEL reads only the socket path', async t => {
+  const network = (ipam: object) => ({
+    cniVersion: '1.1.0',
+    name: 'lan',
+    type: 'x',
+    ipam: { type: 'dhcp', daemonSocketPath: `${scratch(t)}/dhcp.sock`, ...ipam },
+  });
+  const gc = { ...network({}), 'cni.dev/valid-attachments': [] };
+  t.match((await invoke(dhcp, attachment('GC'), gc)).json, {
+    code: 11,
+    details: 'start it: `ripstop cni dhcp-daemon`',
+  });
+  for (const fault of [
+    { provide: [{ option: '12', fromArg: 'GONE' }] },
+    { request: 'x' },
+    { priority: -1 },
+  ]) {
+    t.match((await invoke(dhcp, attachment('STATUS'), network(fault))).json, { code: 7 });
+    t.equal((await invoke(dhcp, attachment('DEL'), network(fault))).text, '', JSON.stringify(fault));
+  }
+});
+
 t.test("the reference plugins' daemon and plugin are told apart from ours", async t => {
   const directory = scratch(t);
   const socket = `${directory}/dhcp.sock`;

@@ -69,6 +69,22 @@ t.test('the life of an attachment in every version', async t => {
   }
 });
 
+t.test('DEL, CHECK and GC read only dataDir: faults in other keys do not block a release', async t => {
+  const dataDir = scratch(t);
+  const config = network(dataDir);
+  for (const fault of [{ routes: [{ dst: 'default' }] }, { subnet: 'x' }, { ranges: 5 }, { resolvConf: 5 }]) {
+    const wrong = network(dataDir, { subnet: '10.1.0.0/24', ...fault });
+    t.match((await call('ADD', 'a', wrong)).json, { code: 7 });
+    await call('ADD', 'a', config);
+    await call('ADD', 'b', config);
+    t.equal((await call('CHECK', 'a', wrong)).text, '', JSON.stringify(fault));
+    t.equal((await call('DEL', 'a', wrong)).text, '');
+    t.equal(addresses(`${dataDir}/net`).length, 1);
+    t.equal((await call('GC', '', { ...wrong, 'cni.dev/valid-attachments': [] })).text, '');
+    t.strictSame(addresses(`${dataDir}/net`), []);
+  }
+});
+
 t.test('round robin, all addresses, none left', async t => {
   const config = network(scratch(t), { subnet: '10.1.0.0/29' });
   const given = async (id: string) => (await call('ADD', id, config)).json.ips?.[0].address;

@@ -41,8 +41,12 @@ const requestFields = {
   skipDefault: withDefault(flag('ask for nothing but what is listed'), false),
 };
 
-const dhcpFields = {
+const socketFields = {
   daemonSocketPath: text('a path', `socket of the daemon, by default ${DEFAULT_DAEMON_SOCKET}`),
+};
+
+const dhcpFields = {
+  ...socketFields,
   provide: listOf(passthroughObject(provideFields, 'an option'), 'options that are sent'),
   request: listOf(passthroughObject(requestFields, 'an option'), 'options that are asked for'),
   priority: withDefault(integer(0, 0x7fffffff, 'metric of the routes'), 0),
@@ -69,6 +73,12 @@ function optionValue(code: number, value: string): string {
   );
 }
 
+/** Socket of the daemon, which is all that DEL, CHECK and GC need. @throws RipstopError ECONFIG */
+export function readSocket(call: Call): string {
+  const { daemonSocketPath } = readIgnoringUnknown(socketFields, call.config.ipam, 'ipam');
+  return resolve(call.cwd, daemonSocketPath || DEFAULT_DAEMON_SOCKET);
+}
+
 /** @throws CniError 7, 4; RipstopError ECONFIG */
 export function readConfig(call: Call) {
   const keys = readIgnoringUnknown(dhcpFields, call.config.ipam, 'ipam');
@@ -86,7 +96,7 @@ export function readConfig(call: Call) {
   );
   const defaults = entries.some(one => one.skipDefault) ? [] : DEFAULT_REQUEST;
   return {
-    socket: resolve(call.cwd, keys.daemonSocketPath || DEFAULT_DAEMON_SOCKET),
+    socket: readSocket(call),
     provide,
     request: [...new Set([...defaults, ...listed])],
     priority: keys.priority,

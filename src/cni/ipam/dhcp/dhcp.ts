@@ -7,7 +7,7 @@ import type { Result } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { CURRENT_VERSION } from '../../skel/version.ts';
-import { readConfig } from './config.ts';
+import { readConfig, readSocket } from './config.ts';
 import type { DhcpRequest } from './request.ts';
 
 /** Asks the daemon. @throws CniError 11 when it does not answer, or the daemon's own error */
@@ -18,7 +18,7 @@ function ask(socket: string, request: DhcpRequest): Promise<Result | undefined> 
         new CniError(
           CODE.TRY_AGAIN_LATER,
           `error dialing DHCP daemon on ${socket}: ${why}`,
-          'start it: dhcp daemon',
+          'start it: `ripstop cni dhcp-daemon`',
         ),
       );
     const client = connect(socket, () => client.end(JSON.stringify(request)));
@@ -72,7 +72,7 @@ async function add(call: Call): Promise<Result> {
 
 /** Succeeds without a daemon, because the daemon drops leases without an interface when it starts again. */
 async function del(call: Call): Promise<void> {
-  const { socket } = readConfig(call);
+  const socket = readSocket(call);
   try {
     await ask(socket, { method: 'release', ...attachment(call) });
   } catch (error) {
@@ -82,7 +82,7 @@ async function del(call: Call): Promise<void> {
 }
 
 async function check(call: Call): Promise<void> {
-  const { socket } = readConfig(call);
+  const socket = readSocket(call);
   const lease = await ask(socket, { method: 'check', ...attachment(call) });
   const previous = requirePrevResult(call);
   const address = lease?.ips[0]?.address;
@@ -91,7 +91,7 @@ async function check(call: Call): Promise<void> {
 }
 
 async function gc(call: Call): Promise<void> {
-  const { socket } = readConfig(call);
+  const socket = readSocket(call);
   await ask(socket, { method: 'collect', network: call.name, valid: validAttachments(call) });
 }
 

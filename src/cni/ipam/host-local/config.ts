@@ -14,19 +14,21 @@ export const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
 const range = passthroughObject(rangeFields, 'addresses of one subnet');
 const rangeSets = listOf(listOf(range, 'ranges of one family, of which one address is given'), 'range sets');
 
+/** All that DEL, CHECK and GC need: a fault in another key must not keep an address from being freed. */
+export const directoryFields = { dataDir: text('a path', 'directory of the address files') };
+
 const hostLocalFields = {
   ...rangeFields,
+  ...directoryFields,
   ranges: rangeSets,
   routes: routesField,
   resolvConf: text('a path', 'file in resolv.conf format that is returned as DNS settings'),
-  dataDir: text('a path', 'directory of the address files'),
 };
 
-const ipamOf = (call: Call) => readIgnoringUnknown(hostLocalFields, call.config.ipam, 'ipam');
-
-/** Directory of the address files of the call's network. It is all that DEL and GC need. @throws CniError 7 */
+/** Directory of the address files of the call's network. @throws RipstopError ECONFIG */
 export function readDirectory(call: Call): string {
-  return `${resolve(call.cwd, ipamOf(call).dataDir || DEFAULT_DATA_DIR)}/${call.name}`;
+  const { dataDir } = readIgnoringUnknown(directoryFields, call.config.ipam, 'ipam');
+  return `${resolve(call.cwd, dataDir || DEFAULT_DATA_DIR)}/${call.name}`;
 }
 
 /**
@@ -35,7 +37,7 @@ export function readDirectory(call: Call): string {
  * @throws CniError 7, 4 for a malformed CNI_ARGS
  */
 export function readConfig(call: Call) {
-  const ipam = ipamOf(call);
+  const ipam = readIgnoringUnknown(hostLocalFields, call.config.ipam, 'ipam');
   const runtime = readIgnoringUnknown(
     { ipRanges: rangeSets, ips: listOf(text('an address', 'address wanted'), 'addresses wanted') },
     runtimeConfig(call),

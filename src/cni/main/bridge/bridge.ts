@@ -13,7 +13,6 @@ import { spoofGuard } from './spoof-guard.ts';
 const rules = [masquerading, spoofGuard];
 
 async function del(call: Call): Promise<void> {
-  readConfig(call);
   await removeVeth(call, rules);
 }
 
@@ -45,7 +44,6 @@ async function check(call: Call): Promise<void> {
 }
 
 async function gc(call: Call): Promise<void> {
-  readConfig(call);
   await collectVeths(call, rules);
 }
 

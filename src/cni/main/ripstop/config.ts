@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { anyValue, flag, listOf, oneOf, readObject, text, withDefault } from '../../../base/schema.ts';
 import { mtuField } from '../../config/fields.ts';
-import { anyObject } from '../../config/ignore-unknown.ts';
+import { anyObject, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { readDns } from '../../config/network.ts';
 import { runtimeConfig } from '../../config/runtime.ts';
 import type { NodeSubnets } from '../../meta/flannel/subnet-env.ts';
@@ -54,7 +54,7 @@ function withoutReserved(config: Json): Json {
 /**
  * The configurations of the three plugins that this one is made of. They use the newest version among themselves;
  * what the runtime sees is converted at the end.
- * @param env values of subnet.env; undefined where they are not needed (DEL, CHECK, GC)
+ * @param env values of subnet.env; undefined to validate the configuration before that file is read
  * @throws RipstopError ECONFIG with a suggestion for an unknown key, CniError 7
  */
 export function readConfig(call: Call, env: NodeSubnets | undefined) {
@@ -68,9 +68,8 @@ export function readConfig(call: Call, env: NodeSubnets | undefined) {
       'leave it out to take that of the overlay',
     );
   }
-  const lists = Object.fromEntries(Object.entries(call.config).filter(([key]) => key.startsWith('cni.dev/')));
   const dns = readDns(call.config);
-  const common = { ...lists, cniVersion: '1.1.0', name: call.name };
+  const common = commonOf(call);
   return {
     bridge: {
       ...common,
@@ -82,8 +81,7 @@ export function readConfig(call: Call, env: NodeSubnets | undefined) {
       macspoofchk: keys.macspoofchk,
       portIsolation: keys.portIsolation,
       mtu: keys.mtu || env?.mtu || 0,
-      // On DEL and GC whatever may have been put there is looked for.
-      ipMasq: env ? !env.ipMasq : true,
+      ipMasq: !env?.ipMasq,
       ipMasqBackend: keys.backend,
       ...(keys.args ? { args: keys.args } : {}),
       ...(dns ? { dns } : {}),
@@ -99,6 +97,32 @@ export function readConfig(call: Call, env: NodeSubnets | undefined) {
     bandwidth: { ...common, type: 'bandwidth', runtimeConfig: bandwidth ? { bandwidth } : {} },
     subnetFile: resolve(call.cwd, keys.subnetFile),
   };
+}
+
+/** What every part gets: the network, and the lists of attachments of a GC. */
+function commonOf({ config, name }: Call): Json {
+  const lists = Object.fromEntries(Object.entries(config).filter(([key]) => key.startsWith('cni.dev/')));
+  return { ...lists, cniVersion: '1.1.0', name };
+}
+
+const deletionFields = {
+  ipam: passthroughObject({ dataDir: ipamFields.dataDir }, 'address management'),
+};
+
+/**
+ * The configurations for DEL and GC, in the order of the deletion: only the keys that the parts need to find what they
+ * have made. A fault in another key must not keep a pod from being deleted.
+ * @throws RipstopError ECONFIG
+ */
+export function readForDeletion(call: Call): Json[] {
+  const { ipam } = readIgnoringUnknown(deletionFields, call.config, '');
+  const { runtimeConfig } = call.config;
+  const common = commonOf(call);
+  return [
+    { ...common, type: 'bandwidth' },
+    { ...common, type: 'portmap', ...(runtimeConfig ? { runtimeConfig } : {}) },
+    { ...common, type: 'bridge', ipam: buildIpam({ dataDir: ipam?.dataDir }, undefined) },
+  ];
 }
 
 function buildIpam(

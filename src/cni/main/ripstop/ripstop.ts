@@ -8,7 +8,7 @@ import { CniError, CODE, toCniError } from '../../skel/errors.ts';
 import { perform } from '../../skel/execute.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { readConfig } from './config.ts';
+import { readConfig, readForDeletion } from './config.ts';
 
 type Json = Record<string, unknown>;
 
@@ -60,8 +60,7 @@ async function add(call: Call): Promise<Result> {
 }
 
 async function del(call: Call): Promise<void> {
-  const { bridge, portmap, bandwidth } = readConfig(call, undefined);
-  await runAll([bandwidth, portmap, bridge].map(one => () => part(call, 'DEL', one)));
+  await runAll(readForDeletion(call).map(one => () => part(call, 'DEL', one)));
 }
 
 async function check(call: Call): Promise<void> {
@@ -73,8 +72,7 @@ async function check(call: Call): Promise<void> {
 
 async function gc(call: Call): Promise<void> {
   validAttachments(call);
-  const { bridge, portmap, bandwidth } = readConfig(call, undefined);
-  await runAll([bandwidth, portmap, bridge].map(one => () => part(call, 'GC', one)));
+  await runAll(readForDeletion(call).map(one => () => part(call, 'GC', one)));
 }
 
 /** 50 without an agent or a subnet; 51 when the agent says that pods may not reach each other. */

@@ -29,7 +29,6 @@ async function add(call: Call): Promise<Result> {
 }
 
 async function del(call: Call): Promise<void> {
-  readConfig(call);
   await rules.remove(call);
 }
 
@@ -42,7 +41,6 @@ async function check(call: Call): Promise<void> {
 }
 
 async function gc(call: Call): Promise<void> {
-  readConfig(call);
   await rules.gc(call, validAttachments(call));
 }
 

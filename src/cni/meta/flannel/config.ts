@@ -10,12 +10,22 @@ type Json = Record<string, unknown>;
 const DEFAULT_SUBNET_FILE = '/run/flannel/subnet.env';
 const DEFAULT_DATA_DIR = '/var/lib/cni/flannel';
 
-const flannelFields = {
-  subnetFile: text('a path', `file with the node's subnets, by default ${DEFAULT_SUBNET_FILE}`),
+const dataDirFields = {
   dataDir: text('a path', `directory of the delegates' configurations, by default ${DEFAULT_DATA_DIR}`),
+};
+
+const flannelFields = {
+  ...dataDirFields,
+  subnetFile: text('a path', `file with the node's subnets, by default ${DEFAULT_SUBNET_FILE}`),
   delegate: anyObject('configuration of the plugin that wires the pod; name and ipam are set here'),
   ipam: anyObject('address management; ranges are set here'),
 };
+
+/** Directory of the records, which is all that DEL and CHECK need. @throws RipstopError ECONFIG */
+export function readDataDir(call: Call): string {
+  const { dataDir } = readIgnoringUnknown(dataDirFields, call.config, '');
+  return resolve(call.cwd, dataDir || DEFAULT_DATA_DIR);
+}
 
 /** @throws CniError 7 */
 export function readConfig(call: Call) {
@@ -34,7 +44,7 @@ export function readConfig(call: Call) {
   }
   return {
     subnetFile: resolve(call.cwd, keys.subnetFile || DEFAULT_SUBNET_FILE),
-    dataDir: resolve(call.cwd, keys.dataDir || DEFAULT_DATA_DIR),
+    dataDir: readDataDir(call),
     delegate,
     ipam: keys.ipam ?? {},
   };

@@ -5,7 +5,7 @@ import { runAll } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, toCniError } from '../../skel/errors.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
-import { buildDelegate, delegateType, readConfig } from './config.ts';
+import { buildDelegate, delegateType, readConfig, readDataDir } from './config.ts';
 import { type Saved, SavedDelegates } from './saved-delegates.ts';
 import { readSubnetEnv } from './subnet-env.ts';
 
@@ -34,7 +34,7 @@ function forDelegate(call: Call, { delegate: saved }: Saved): Record<string, unk
 }
 
 async function del(call: Call): Promise<void> {
-  const { dataDir } = readConfig(call);
+  const dataDir = readDataDir(call);
   const saved = new SavedDelegates(dataDir);
   saved.removeTemps(call.containerId, call.ifname);
   const found = saved.find(call.containerId, call.ifname);
@@ -45,7 +45,7 @@ async function del(call: Call): Promise<void> {
 }
 
 async function check(call: Call): Promise<void> {
-  const { dataDir } = readConfig(call);
+  const dataDir = readDataDir(call);
   const found = new SavedDelegates(dataDir).find(call.containerId, call.ifname);
   if (!found) {
     throw new CniError(
@@ -58,9 +58,9 @@ async function check(call: Call): Promise<void> {
 
 /** Deletes each attachment that is on record and not valid, then lets the delegate look for what is on no record. */
 async function gc(call: Call): Promise<void> {
-  const config = readConfig(call);
+  const dataDir = readDataDir(call);
   const valid = validAttachments(call);
-  const saved = new SavedDelegates(config.dataDir);
+  const saved = new SavedDelegates(dataDir);
   const isValid = (one: Saved) =>
     valid.some(
       ({ containerID, ifname }) =>
@@ -74,7 +74,7 @@ async function gc(call: Call): Promise<void> {
     await delegate(gone, delegateType(one.delegate), 'DEL', one.delegate);
     saved.remove(one);
   });
-  await runAll([...steps, () => removeTemps(config.dataDir), () => forwardBuilt(call, 'GC')]);
+  await runAll([...steps, () => removeTemps(dataDir), () => forwardBuilt(call, 'GC')]);
 }
 
 /** GC or STATUS for the delegate, with the configuration that an ADD would give it now. */

@@ -61,8 +61,6 @@ export type PortmapConfig = ReturnType<typeof readConfig>;
 /** @throws CniError 7, RipstopError ECONFIG */
 export function readConfig(call: Call) {
   const keys = readIgnoringUnknown(portmapFields, call.config, '');
-  const fields = { portMappings: listOf(passthroughObject(mappingFields, 'a host port'), 'host ports') };
-  const { portMappings } = readIgnoringUnknown(fields, runtimeConfig(call), 'runtimeConfig');
   const backend: BackendName = keys.backend || (keys.externalSetMarkChain ? 'iptables' : 'nftables');
   if (backend === 'nftables' && keys.externalSetMarkChain) {
     refuse('externalSetMarkChain', 'is a chain of iptables and cannot be used with the nftables backend');
@@ -72,10 +70,15 @@ export function readConfig(call: Call) {
     backend,
     /** Value of the packet mark's bit. */
     mark: 2 ** keys.markMasqBit,
-    mappings: (portMappings ?? []).map((one, index) =>
-      readMapping(one, `runtimeConfig.portMappings[${index}]`),
-    ),
+    mappings: readMappings(call),
   };
+}
+
+/** The host ports that the runtime asks for. @throws CniError 7, RipstopError ECONFIG */
+export function readMappings(call: Call): Mapping[] {
+  const fields = { portMappings: listOf(passthroughObject(mappingFields, 'a host port'), 'host ports') };
+  const { portMappings = [] } = readIgnoringUnknown(fields, runtimeConfig(call), 'runtimeConfig');
+  return portMappings.map((one, index) => readMapping(one, `runtimeConfig.portMappings[${index}]`));
 }
 
 function readMapping(one: Shape<typeof mappingFields>, where: string): Mapping {

@@ -23,8 +23,8 @@ import {
   type HostPorts,
   hostPortsOf,
   mappingsOf,
-  type PortmapConfig,
   readConfig,
+  readMappings,
 } from './config.ts';
 import { clearPortsIptables, iptablesHostPorts } from './iptables.ts';
 import { displaceNft, nftHostPorts, refuseTakenNft } from './nft.ts';
@@ -62,7 +62,7 @@ async function add(call: Call): Promise<Result> {
     await forward(call, rules, undo);
     if (rules.pod.v4 && rules.snat) await routeLocalhost(call, rules.pod.v4);
   });
-  forgetFlows(call, rules);
+  forgetFlows(call);
   return previous;
 }
 
@@ -70,8 +70,9 @@ async function add(call: Call): Promise<Result> {
  * Conntrack entries of UDP flows keep the translation from before the mapping was added or removed, so they are deleted. A
  * failure is only logged: idle entries expire by themselves.
  */
-function forgetFlows(call: Call, { mappings }: PortmapConfig): void {
+function forgetFlows(call: Call): void {
   try {
+    const mappings = readMappings(call);
     for (const family of [4, 6] as const) {
       const own = mappingsOf(mappings, family === 6).filter(one => one.protocol === 'udp');
       deleteUdpConntrack(call.host.netns, family, new Set(own.map(one => one.hostPort)));
@@ -107,9 +108,8 @@ async function routeLocalhost(call: Call, cidr: string): Promise<void> {
 
 async function del(call: Call): Promise<void> {
   // By name alone: a runtime may leave out portMappings and prevResult on DEL.
-  const config = readConfig(call);
   await hostPorts.remove(call);
-  forgetFlows(call, config);
+  forgetFlows(call);
 }
 
 async function check(call: Call): Promise<void> {
@@ -122,7 +122,6 @@ async function check(call: Call): Promise<void> {
 }
 
 async function gc(call: Call): Promise<void> {
-  readConfig(call);
   await hostPorts.gc(call, validAttachments(call));
 }
 

@@ -22,10 +22,12 @@ export const linkFields = {
   txQLen: integer(0, 0xffffffff, 'length of the transmit queue', 'packets'),
 };
 
-const tuningFields = {
-  ...linkFields,
-  sysctl: anyObject('kernel settings below net, IFNAME standing for the interface: name to value'),
+const dataDirFields = {
   dataDir: text('a path', `directory of the former values, by default ${DEFAULT_DATA_DIR}`),
+};
+
+const sysctlFields = {
+  sysctl: anyObject('kernel settings below net, IFNAME standing for the interface: name to value'),
 };
 
 /** A kernel setting; its name is a path below /proc/sys. */
@@ -97,9 +99,15 @@ export function checkAllowed(settings: Setting[], file = ALLOW_LIST): void {
 
 export type TuningConfig = ReturnType<typeof readConfig>;
 
+/** Directory of the former values, which is all that DEL and GC need. @throws RipstopError ECONFIG */
+export function readDataDir(call: Call): string {
+  const { dataDir } = readIgnoringUnknown(dataDirFields, call.config, '');
+  return resolve(call.cwd, dataDir || DEFAULT_DATA_DIR);
+}
+
 /** @throws CniError 7, 4, 2; RipstopError ECONFIG */
 export function readConfig(call: Call) {
-  const { sysctl, dataDir } = readIgnoringUnknown(tuningFields, call.config, '');
+  const { sysctl } = readIgnoringUnknown(sysctlFields, call.config, '');
   const settings = readSettings(call, sysctl ?? {});
-  return { link: readLinkTuning(call), settings, dataDir: resolve(call.cwd, dataDir || DEFAULT_DATA_DIR) };
+  return { link: readLinkTuning(call), settings, dataDir: readDataDir(call) };
 }

@@ -8,7 +8,7 @@ import { withNodeAndPod, withPodIfExists } from '../../link/netlink-pair.ts';
 import { given, type Result } from '../../result/types.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { checkAllowed, type LinkTuning, readConfig, type TuningConfig } from './config.ts';
+import { checkAllowed, type LinkTuning, readConfig, readDataDir, type TuningConfig } from './config.ts';
 import { gcOriginals, readOriginals, removeOriginals, saveOriginals } from './saved-attributes.ts';
 
 const IFF_PROMISC = 0x100;
@@ -65,7 +65,7 @@ function tune(call: Call, config: TuningConfig, pod: NetlinkSocket, undo: Undo):
 
 /** Interfaces that outlive the pod (of host-device) get their former values; settings end with the namespace. */
 async function del(call: Call): Promise<void> {
-  const { dataDir } = readConfig(call);
+  const dataDir = readDataDir(call);
   const former = readOriginals(dataDir, call.containerId, call.ifname);
   if (former) {
     await withPodIfExists(call, pod => {
@@ -98,7 +98,7 @@ async function check(call: Call): Promise<void> {
 }
 
 async function gc(call: Call): Promise<void> {
-  const { dataDir } = readConfig(call);
+  const dataDir = readDataDir(call);
   const valid = validAttachments(call);
   const isValid = (id: string, ifname: string) =>
     valid.some(one => one.containerID === id && one.ifname === ifname);
