@@ -3,9 +3,11 @@ import { flag, listOf, required, text, withDefault } from '../../../src/base/sch
 import { passthroughObject, readIgnoringUnknown } from '../../../src/cni/config/ignore-unknown.ts';
 import { readCniArgs } from '../../../src/cni/config/runtime.ts';
 import { networkTag, staleTags, tagOf } from '../../../src/cni/link/tag.ts';
+import { readConfig as readRipstop } from '../../../src/cni/main/ripstop/config.ts';
 import { parseSubnetEnv } from '../../../src/cni/meta/flannel/subnet-env.ts';
 import { settingName } from '../../../src/cni/meta/tuning/config.ts';
 import { encodeResponse, parseRequest, requestLength } from '../../../src/cni/shim/protocol.ts';
+import type { Call } from '../../../src/cni/skel/plugin.ts';
 import { encodeRequest, parseResponse } from '../../fixtures/cni/protocol.ts';
 import { seeded } from '../../fixtures/random.ts';
 
@@ -35,6 +37,15 @@ t.test('configurations of the standard plugins are open, and names match in any 
   });
   t.throws(() => readIgnoringUnknown(fields, [], 'x'), { code: 'ECONFIG', message: 'x: must be an object' });
   t.throws(() => readIgnoringUnknown(fields, 'text', ''), { message: 'configuration: must be an object' });
+  t.end();
+});
+
+t.test("an empty subnetFile is flannel's default, as in the plugin flannel", t => {
+  const of = (config: object) =>
+    readRipstop({ config, name: 'net', cwd: '/x' } as unknown as Call, undefined);
+  t.equal(of({ subnetFile: '' }).subnetFile, '/run/flannel/subnet.env');
+  t.equal(of({}).subnetFile, '/run/flannel/subnet.env');
+  t.equal(of({ subnetFile: 'a.env' }).subnetFile, '/x/a.env');
   t.end();
 });
 

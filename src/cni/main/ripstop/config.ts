@@ -4,6 +4,7 @@ import { mtuField } from '../../config/fields.ts';
 import { anyObject, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { readDns } from '../../config/network.ts';
 import { runtimeConfig } from '../../config/runtime.ts';
+import { DEFAULT_SUBNET_FILE } from '../../meta/flannel/config.ts';
 import type { NodeSubnets } from '../../meta/flannel/subnet-env.ts';
 import { BACKENDS } from '../../rules/backend.ts';
 import { refuse } from '../../skel/errors.ts';
@@ -42,7 +43,7 @@ const ripstopFields = {
   macspoofchk: withDefault(flag('drop frames of the pod that carry a foreign MAC address'), false),
   portIsolation: withDefault(flag('no traffic between pods of the node'), false),
   backend: withDefault(oneOf(BACKENDS, 'where rules are put'), 'nftables'),
-  subnetFile: withDefault(text('a path', "file with the node's subnets"), '/run/flannel/subnet.env'),
+  subnetFile: text('a path', `file with the node's subnets, by default ${DEFAULT_SUBNET_FILE}`),
   ipam: anyObject('address management; ranges come from the agent'),
 };
 
@@ -95,7 +96,7 @@ export function readConfig(call: Call, env: NodeSubnets | undefined) {
       runtimeConfig: portMappings ? { portMappings } : {},
     },
     bandwidth: { ...common, type: 'bandwidth', runtimeConfig: bandwidth ? { bandwidth } : {} },
-    subnetFile: resolve(call.cwd, keys.subnetFile),
+    subnetFile: resolve(call.cwd, keys.subnetFile || DEFAULT_SUBNET_FILE),
   };
 }
 

@@ -7,7 +7,7 @@ import type { NodeSubnets } from './subnet-env.ts';
 
 type Json = Record<string, unknown>;
 
-const DEFAULT_SUBNET_FILE = '/run/flannel/subnet.env';
+export const DEFAULT_SUBNET_FILE = '/run/flannel/subnet.env';
 const DEFAULT_DATA_DIR = '/var/lib/cni/flannel';
 
 const dataDirFields = {
