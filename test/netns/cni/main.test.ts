@@ -233,6 +233,28 @@ t.test('vlan in every version', { skip: kernelHas('vlan id 5', '8021q') }, async
   );
 });
 
+t.test(
+  'macvlan: CHECK finds a route by the gateway of its own interface',
+  { skip: kernelHas('macvlan', 'macvlan') },
+  async t => {
+    const lab = new CniNode(t);
+    uplink(lab);
+    const pod = lab.pod(t);
+    const ipam = lab.ipam({ ...ranges, routes: [{ dst: '192.0.2.0/24' }] });
+    const config = { cniVersion: '1.1.0', name: 'net', type: 'macvlan', master: 'up0', ipam };
+    const { json } = await lab.call('ADD', config, { pod });
+    const prevResult = {
+      ...json,
+      interfaces: [{ name: 'net0', sandbox: pod.path }, ...json.interfaces],
+      ips: [
+        { address: '10.9.0.2/24', gateway: '10.9.0.1', interface: 0 },
+        ...json.ips.map((one: { interface: number }) => ({ ...one, interface: one.interface + 1 })),
+      ],
+    };
+    t.equal((await lab.call('CHECK', { ...config, prevResult }, { pod })).text, '');
+  },
+);
+
 t.test('vlan and ipvlan refuse before they touch anything', { skip }, async t => {
   const lab = new CniNode(t);
   uplink(lab);

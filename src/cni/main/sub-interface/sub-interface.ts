@@ -148,7 +148,7 @@ async function checkSubInterface(call: Call, kind: SubInterfaceKind): Promise<vo
     if (link.parent !== master.index) failCheck(`Interface ${entry.name} is not based on ${master.name}`);
     kind.verify(config, link);
     checkAddresses(pod, link, own);
-    checkRoutes(pod, previous);
+    checkRoutes(pod, own);
   });
 }
 
