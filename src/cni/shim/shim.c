@@ -9,7 +9,7 @@
  *   ADD, CHECK      without an agent: code 11 (try again later);
  *   DEL, GC         without an agent: the call is recorded on disk, and the answer is success; the agent completes it
  *                   before it serves the first ADD (recorded.ts). Deleting is implemented once, in TypeScript.
- * Every wait has a limit (`limit_ms`).
+ * Every wait has a limit (`limit_ms`), except that output to a blocking descriptor waits until its reader takes it.
  *
  * `ripstop cni install` writes the settings into the file itself, behind the mark. An executable of a node without an
  * agent (`--standalone`) has a Node and a launcher in its settings, and becomes `node launcher <plugin>`.
@@ -26,7 +26,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* OUTPUT_MS: longest wait until the runtime reads the answer. */
+/* OUTPUT_MS: longest wait until the runtime reads the answer, where standard output is non-blocking. */
 enum { SETTINGS_SIZE = 4096, INPUT_MAX = 16 << 20, OUTPUT_MS = 10000 };
 enum { TRY_AGAIN_LATER = 11, NOT_AVAILABLE = 50, BAD_ENVIRONMENT = 4, IO_FAILURE = 5, BAD_JSON = 6, BAD_CONFIG = 7 };
 

@@ -39,7 +39,7 @@ enum asked {
   ASKED_LATE,     /* there was no answer within the limit */
 };
 
-/* io.c: every wait ends at `deadline`, ms of CLOCK_MONOTONIC. */
+/* io.c: waits end at `deadline`, ms of CLOCK_MONOTONIC; write_whole to a blocking descriptor has no limit. */
 int64_t now_ms(void);
 void append(struct bytes *to, const void *data, size_t length);
 void append_text(struct bytes *to, const char *text);
