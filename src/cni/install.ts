@@ -7,7 +7,7 @@ import { PLUGIN_NAMES } from './plugins.ts';
 import { DEFAULT_CALLS_DIR } from './shim/recorded.ts';
 import { DEFAULT_SOCKET } from './shim/serve.ts';
 
-export const DEFAULT_BIN_DIR = '/opt/cni/bin';
+const DEFAULT_BIN_DIR = '/opt/cni/bin';
 export const CONF_NAME = '10-ripstop.conflist';
 
 export interface InstallOptions {
@@ -29,7 +29,7 @@ export interface InstallOptions {
   names?: readonly string[];
 }
 
-export interface InstallResult {
+interface InstallResult {
   /** Files written, in order. */
   written: string[];
   /** Files that Ripstop did not install and therefore kept. */
@@ -84,7 +84,7 @@ function placeAgain(first: string, file: string): void {
  * The network that `ripstop cni install` configures: everything in one plugin, done by the agent. Runtimes that know
  * version 1.1 take it, older ones 1.0.
  */
-export function defaultConf(): string {
+function defaultConf(): string {
   const list = {
     cniVersion: '1.0.0',
     cniVersions: ['0.4.0', '1.0.0', '1.1.0'],

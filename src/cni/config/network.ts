@@ -10,6 +10,11 @@ export function readDns(config: Record<string, unknown>): Dns | undefined {
   return readIgnoringUnknown({ dns: dnsField }, config, '').dns;
 }
 
+/** DNS settings of a result: those of the network where it has any, otherwise those of the address plugin. */
+export function preferredDns(ofNetwork: Dns | undefined, ofIpam: Dns): Dns {
+  return ofNetwork && Object.keys(ofNetwork).length > 0 ? ofNetwork : ofIpam;
+}
+
 /** The earlier plugins' result, or undefined at the head of a chain. @throws CniError 6 */
 export function readPrevResult(call: Call): Result | undefined {
   const raw = call.config.prevResult;

@@ -43,7 +43,7 @@ export const DUPLICATES_LOOKED_FOR =
   'an IPv6 address can be used after duplicate address detection, 1 to 2 s later';
 
 /** The broadcast address of an IPv4 subnet that has one. */
-export function broadcastOf(cidr: string): { broadcast?: string } {
+function broadcastOf(cidr: string): { broadcast?: string } {
   const prefix = readPrefix(cidr, 'address');
   return prefix.family === 6 || prefix.length > 30 ? {} : { broadcast: formatAddress(lastOf(prefix)) };
 }
@@ -111,10 +111,17 @@ function installRoute(
 ): void {
   const gateway = gatewayFor(route, ips);
   const { dst: destination, mtu, advmss, priority, table, scope } = route;
-  const [size, segment, metric] = [mtu, advmss, priority].map(value => value || undefined);
+  const message = given({
+    destination,
+    link,
+    gateway,
+    mtu: mtu || undefined,
+    advmss: advmss || undefined,
+    metric: priority || undefined,
+    table,
+    scope,
+  });
   // IPv6: the route may be there already, for example the connected one of the subnet. Appended: several gateways for one
   // destination are several next hops.
-  ignoreErrors(['EEXIST'], () =>
-    appendRoute(pod, given({ destination, link, gateway, mtu: size, advmss: segment, metric, table, scope })),
-  );
+  ignoreErrors(['EEXIST'], () => appendRoute(pod, message));
 }

@@ -21,7 +21,7 @@ function randomName(): string {
   return `veth${randomBytes(4).toString('hex')}`;
 }
 
-export interface VethOptions {
+interface VethOptions {
   /** Name of the pod's end. */
   ifname: string;
   /** Bytes; 0 for the kernel's default. */

@@ -5,7 +5,7 @@ import { changeLink, getLink, type Link } from '../../net/rtnetlink/links.ts';
 import { addRoute, listRoutes, SCOPE_HOST, SCOPE_LINK } from '../../net/rtnetlink/routes.ts';
 import { backendField, ipMasqField, mtuField } from '../config/fields.ts';
 import { readIgnoringUnknown } from '../config/ignore-unknown.ts';
-import { readDns, requirePrevResult } from '../config/network.ts';
+import { preferredDns, readDns, requirePrevResult } from '../config/network.ts';
 import { forwardToIpam, obtainAddresses, requireIpamType } from '../delegate/addresses.ts';
 import { checkAddresses, checkLink, checkRoutes, failCheck, podInterface } from '../link/checks.ts';
 import { enableIpv6, installRoutes, interfaceEntry, writeSysctlIfExists } from '../link/interface.ts';
@@ -56,7 +56,7 @@ function add(call: Call): Promise<Result> {
         ...given,
         ips,
         interfaces: [interfaceEntry(pair.node), interfaceEntry(inside, call.netns)],
-        dns: dns && Object.keys(dns).length > 0 ? dns : given.dns,
+        dns: preferredDns(dns, given.dns),
       };
     }),
   );

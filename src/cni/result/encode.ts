@@ -76,6 +76,13 @@ function encodeAddress({ address, gateway, interface: index }: AssignedAddress, 
 
 function encodeRoute({ dst, gw, mtu, advmss, priority, table, scope }: ResultRoute, newest: boolean): Json {
   if (!newest) return given({ dst, gw });
-  const [size, segment, metric] = [mtu, advmss, priority].map(value => value || undefined);
-  return given({ dst, gw, mtu: size, advmss: segment, priority: metric, table, scope });
+  return given({
+    dst,
+    gw,
+    mtu: mtu || undefined,
+    advmss: advmss || undefined,
+    priority: priority || undefined,
+    table,
+    scope,
+  });
 }

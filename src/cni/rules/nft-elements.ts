@@ -23,7 +23,7 @@ export interface Element {
 }
 
 /** A set or map as nft names it: `map masquerade4`. */
-export type SetName = `${'set' | 'map'} ${string}`;
+type SetName = `${'set' | 'map'} ${string}`;
 
 /** Elements with a comment in the sets and maps of the table; none of those that are not there. */
 export async function listElements(

@@ -8,7 +8,7 @@ import type { Call } from '../skel/plugin.ts';
  * that names the attachment. The rules are only removed and counted here; our own rules are elsewhere.
  */
 
-export interface ReferenceChain {
+interface ReferenceChain {
   family: NftTableFamily;
   table: string;
   chain: string;

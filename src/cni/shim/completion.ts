@@ -40,7 +40,7 @@ const FINAL: readonly number[] = [
 ];
 
 /** The outcome of a pass over the recorded calls; each entry describes one call. */
-export interface Completion {
+interface Completion {
   completed: string[];
   /** Taken out of the way: no further try can complete them. */
   refused: string[];
@@ -48,7 +48,7 @@ export interface Completion {
   failed: string[];
 }
 
-export type RequestHandler = (request: CniRequest, host: Host) => Promise<CniResponse>;
+type RequestHandler = (request: CniRequest, host: Host) => Promise<CniResponse>;
 
 /**
  * Completes the calls that the executables recorded while no agent answered, oldest first. Two processes that do so at once

@@ -4,7 +4,7 @@ import { CniError, CODE } from './errors.ts';
 /** f_type of nsfs, the file system of network namespaces (linux/magic.h NSFS_MAGIC). */
 const NSFS_MAGIC = 0x6e736673;
 
-export interface NamespaceIdentity {
+interface NamespaceIdentity {
   device: bigint;
   inode: bigint;
   /** Time of the inode, ns since 1970: the kernel gives the number of a namespace that has ended to a later one. */

@@ -76,6 +76,7 @@ export async function runDhcpDaemon(args: readonly string[]): Promise<number> {
     process.stderr.write(USAGE);
     return 2;
   }
+  const log = (line: string): void => void process.stderr.write(`${line}\n`);
   const { LISTEN_PID, LISTEN_FDS } = process.env;
   const daemon = new DhcpDaemon({
     socket: flags.socketpath ?? DEFAULT_DAEMON_SOCKET,
@@ -85,10 +86,9 @@ export async function runDhcpDaemon(args: readonly string[]): Promise<number> {
     broadcast: flags.broadcast ?? false,
     timeoutMs,
     longestWaitMs,
-    log: line => void process.stderr.write(`${line}\n`),
+    log,
     now: Date.now,
   });
-  const log = (line: string): void => void process.stderr.write(`${line}\n`);
   // A closed standard error must not end the daemon.
   process.stderr.on('error', () => {});
   reportContained((part, error, count) => {
@@ -101,7 +101,7 @@ export async function runDhcpDaemon(args: readonly string[]): Promise<number> {
   await daemon.start();
   const pidFile = flags.pidfile;
   if (pidFile) writeFileSync(pidFile, `${process.pid}\n`);
-  process.stderr.write('dhcp daemon: ready\n');
+  log('dhcp daemon: ready');
   await ended;
   await daemon.stop();
   if (pidFile) rmSync(pidFile, { force: true });

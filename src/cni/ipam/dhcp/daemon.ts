@@ -13,7 +13,7 @@ import { type DhcpRequest, readRequest } from './request.ts';
 
 export const DEFAULT_STATE_DIR = '/var/lib/cni/dhcp';
 
-export interface DaemonOptions {
+interface DaemonOptions {
   socket: string;
   /** Descriptor of a socket that listens already and is not ours to remove. */
   fd?: number;

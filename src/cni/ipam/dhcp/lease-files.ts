@@ -27,7 +27,7 @@ const optionFields = {
   code: required(integer(0, 255, 'code of the option')),
   hex: required(text('hexadecimal digits', 'value of the option', /^([0-9a-f]{2})*$/i)),
 };
-export const optionList = (doc: string) => required(listOf(objectOf(optionFields, 'an option'), doc));
+const optionList = (doc: string) => required(listOf(objectOf(optionFields, 'an option'), doc));
 const address = (doc: string): Field<string> => ({
   type: 'an IPv4 address',
   doc,

@@ -3,7 +3,7 @@ import type { Result, ResultRoute } from '../../result/types.ts';
 import { OPTION, type Options } from './message.ts';
 
 /** Times of a lease, seconds from the acknowledgement. */
-export interface LeaseTimes {
+interface LeaseTimes {
   lease: number;
   /** When the server that gave it is asked to renew. */
   t1: number;

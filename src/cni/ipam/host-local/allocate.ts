@@ -2,7 +2,15 @@ import { type Address, formatAddress } from '../../../ip/address.ts';
 import { formatPrefix } from '../../../ip/prefix.ts';
 import { readAddress } from '../../config/addresses.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
-import { type AddressRange, candidates, describeSet, isReserved, type RangeSet, rangeOf } from './ranges.ts';
+import {
+  type AddressRange,
+  type Candidate,
+  candidates,
+  describeSet,
+  isReserved,
+  type RangeSet,
+  rangeOf,
+} from './ranges.ts';
 import type { AddressStore } from './store.ts';
 
 /** One allocated address: CIDR with the length of the subnet, and the gateway of its range. */
@@ -43,8 +51,7 @@ export function allocate(
     const result = sets.map((set, index) => {
       const reserve: Reserve = (range, value) =>
         store.reserve(textOf(range, value), containerId, ifname, index);
-      const at = open.findIndex(address => rangeOf(set, address));
-      const [wanted] = at < 0 ? [] : open.splice(at, 1);
+      const wanted = takeRequested(open, set);
       return wanted ? allocateRequested(set, wanted, reserve) : allocateNext(store, set, index, reserve);
     });
     if (open.length > 0) {
@@ -61,13 +68,22 @@ export function allocate(
   }
 }
 
-function allocateRequested(set: RangeSet, address: Address, reserve: Reserve): Allocation {
-  const text = formatAddress(address);
-  const range = rangeOf(set, address);
-  if (address.value === range?.gateway) fault(`requested ip ${text} is subnet's gateway`);
-  if (range && isReserved(range, address.value))
-    fault(`requested ip ${text} is subnet's network or broadcast address`);
-  if (range && reserve(range, address.value)) return allocation(range, address.value);
+/** Removes the first address that lies in the set from `open` and returns it with its range. */
+function takeRequested(open: Address[], set: RangeSet): Candidate | undefined {
+  for (const [index, address] of open.entries()) {
+    const range = rangeOf(set, address);
+    if (!range) continue;
+    open.splice(index, 1);
+    return { range, value: address.value };
+  }
+  return undefined;
+}
+
+function allocateRequested(set: RangeSet, { range, value }: Candidate, reserve: Reserve): Allocation {
+  const text = textOf(range, value);
+  if (value === range.gateway) fault(`requested ip ${text} is subnet's gateway`);
+  if (isReserved(range, value)) fault(`requested ip ${text} is subnet's network or broadcast address`);
+  if (reserve(range, value)) return allocation(range, value);
   fault(`requested IP address ${text} is not available in range set ${describeSet(set)}`);
 }
 

@@ -11,7 +11,7 @@ export const rangeFields = {
   gateway: text('an address', 'gateway, never given; default the first address'),
 };
 /** One range as configured. */
-export type RangeConfig = Partial<Shape<typeof rangeFields>>;
+type RangeConfig = Partial<Shape<typeof rangeFields>>;
 
 /** Addresses `start` to `end` of a subnet, both included. */
 export interface AddressRange {
@@ -110,7 +110,7 @@ export function isReserved({ network, gateway }: AddressRange, value: bigint): b
 }
 
 /** An address that may be given, and its range. */
-interface Candidate {
+export interface Candidate {
   range: AddressRange;
   value: bigint;
 }

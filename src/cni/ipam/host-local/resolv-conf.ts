@@ -4,7 +4,7 @@ import type { Dns } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 
 /** DNS settings of a resolv.conf(5) text; of several `domain` or `search` lines the last one counts. */
-export function parseResolvConf(text: string): Dns {
+function parseResolvConf(text: string): Dns {
   const dns: Dns = {};
   for (const line of text.split('\n')) {
     const [keyword, ...values] = line

@@ -3,7 +3,7 @@ import { nth } from '../../../ip/prefix.ts';
 import { changeLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
 import { trySysctl } from '../../../net/sysctl.ts';
 import { readPrefix } from '../../config/addresses.ts';
-import { readDns } from '../../config/network.ts';
+import { preferredDns, readDns } from '../../config/network.ts';
 import { obtainAddresses } from '../../delegate/addresses.ts';
 import {
   checkGateways,
@@ -44,8 +44,8 @@ export function add(call: Call): Promise<Result> {
         interfaceEntry(getLink(netlink.node, pair.node.index)),
         interfaceEntry(getLink(netlink.pod, pair.pod.index), call.netns),
       ];
-      const useDns = dns && Object.keys(dns).length > 0 ? dns : result.dns;
-      return { ...result, interfaces: [...told, ...result.interfaces], dns: useDns };
+      const interfaces = [...told, ...result.interfaces];
+      return { ...result, interfaces, dns: preferredDns(dns, result.dns) };
     }),
   );
 }

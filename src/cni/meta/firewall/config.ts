@@ -4,7 +4,7 @@ import { hostPart, type Result } from '../../result/types.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 
-export type IngressPolicy = 'open' | 'same-bridge' | 'isolated';
+type IngressPolicy = 'open' | 'same-bridge' | 'isolated';
 
 const firewallFields = {
   backend: withDefault(oneOf(['', 'iptables', 'nftables', 'firewalld'], 'where rules are put'), ''),
@@ -19,7 +19,7 @@ const firewallFields = {
   ),
 };
 
-export interface FirewallConfig {
+interface FirewallConfig {
   backend: 'iptables' | 'nftables';
   adminChain: string;
   policy: IngressPolicy;

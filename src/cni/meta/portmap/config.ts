@@ -48,7 +48,7 @@ const mappingFields = {
   hostIP: text('an address', 'only this address of the node'),
 };
 
-export interface Mapping {
+interface Mapping {
   hostPort: number;
   containerPort: number;
   protocol: Protocol;
@@ -158,7 +158,12 @@ export interface Forwarding {
   owner: string;
 }
 
-/** The mappings that are not among `there`, as `describeMapping` names them. */
+/** Every mapping, as CHECK names it. */
+export function describeAll(ports: FamilyPorts): string[] {
+  return ports.mappings.map(one => describeMapping(one, addressOf(ports)));
+}
+
+/** The mappings that are not among `there`, as CHECK names them. */
 export function missingMappings(ports: FamilyPorts, there: readonly Forwarding[]): string[] {
   const address = addressOf(ports);
   const isThere = (one: Mapping) =>
@@ -195,11 +200,7 @@ export function refuseTaken(mappings: readonly Mapping[], others: readonly Forwa
   }
 }
 
-/** A mapping as CHECK names it. */
-export function describeMapping(
-  { hostIp, hostPort, protocol, containerPort }: Mapping,
-  address: string,
-): string {
+function describeMapping({ hostIp, hostPort, protocol, containerPort }: Mapping, address: string): string {
   const place = hostIp ? ` of ${hostIp}` : '';
   return `${hostPort}/${protocol}${place} to ${destinationOf(address, containerPort)}`;
 }

@@ -18,6 +18,7 @@ import {
 } from '../../rules/nft-elements.ts';
 import type { Call } from '../../skel/plugin.ts';
 import {
+  describeAll,
   destinationOf,
   type FamilyPorts,
   type Forwarding,
@@ -167,7 +168,7 @@ export const nftHostPorts: RuleBackend<HostPorts> = {
     const missing = families
       .filter(ports => !isConditional(ports))
       .flatMap(ports => missingMappings(ports, there));
-    const conditional = families.filter(isConditional).flatMap(ports => missingMappings(ports, []));
+    const conditional = families.filter(isConditional).flatMap(describeAll);
     // A mapping with conditions is one rule, and another one where it is masqueraded.
     return handles.length < conditional.length ? [...missing, ...conditional] : missing;
   },

@@ -17,8 +17,7 @@ import {
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
 import {
-  addressOf,
-  describeMapping,
+  describeAll,
   familyPorts,
   type HostPorts,
   hostPortsOf,
@@ -37,9 +36,7 @@ const referenceHostPorts: ExistingRules<HostPorts> = {
   },
 
   async check(call, rules) {
-    const wanted = familyPorts(rules).flatMap(ports =>
-      ports.mappings.map(one => describeMapping(one, addressOf(ports))),
-    );
+    const wanted = familyPorts(rules).flatMap(describeAll);
     const chains = REFERENCE_HOST_PORTS.filter(one => one.chain !== 'masquerading');
     const isOfContainer = (comment: string) => comment === call.containerId;
     const count = await countReferenceRules(call.host.netns, chains, isOfContainer);

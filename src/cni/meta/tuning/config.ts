@@ -46,8 +46,13 @@ function readLinkTuning(call: Call): LinkTuning {
   const { mtu, promisc, allmulti, txQLen } = { ...configured, ...given(ofCni) };
   const mac = (requestedMac(call) || configured.mac)?.toLowerCase();
   // 0 and false are the defaults and change nothing, as in the reference plugin.
-  const [size, promiscuous, everyMulticast] = [mtu || undefined, promisc || undefined, allmulti || undefined];
-  return given({ mac, mtu: size, promisc: promiscuous, allmulti: everyMulticast, txQLen });
+  return given({
+    mac,
+    mtu: mtu || undefined,
+    promisc: promisc || undefined,
+    allmulti: allmulti || undefined,
+    txQLen,
+  });
 }
 
 /** The name of a setting with slashes; a name that has slashes keeps its dots, as sysctl(8) does. */
