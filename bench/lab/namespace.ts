@@ -120,8 +120,13 @@ export function removeKept(): string[] {
   return removeStale();
 }
 
-/** Removes namespaces and files whose maker no longer runs and did not keep them. @returns names of the namespaces */
+/**
+ * Removes namespaces and files whose maker no longer runs and did not keep them. They belong to root, so that another user
+ * removes none of them.
+ * @returns names of the namespaces
+ */
 export function removeStale(): string[] {
+  if (process.geteuid?.() !== 0) return [];
   const kept = new Set(list(KEPT));
   const abandoned = (maker: string | undefined) =>
     maker !== undefined && !kept.has(maker) && !running(Number(maker));

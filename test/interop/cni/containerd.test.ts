@@ -14,6 +14,8 @@ import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'nft', ...CONTAINERD);
 
+// runc's directory is one for all containers of the machine.
+const [ONE, TWO] = [`one-${process.pid}`, `two-${process.pid}`];
 const ENV =
   'FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.3.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n';
 
@@ -60,16 +62,16 @@ t.test("containerd with flannel's chain, installed for a node without an agent",
     { type: 'portmap', capabilities: { portMappings: true } },
     { type: 'tuning', sysctl: { 'net.core.somaxconn': '511' }, dataDir: at('tuning') },
   ]);
-  const one = await runtime.container('one');
-  const two = await runtime.container('two');
+  const one = await runtime.container(ONE);
+  const two = await runtime.container(TWO);
   t.match(one.stdout, /mtu 1450/);
   t.match(one.stdout, /default via 10\.244\.3\.1/);
   t.match(one.stdout, /10\.244\.0\.0\/16 via 10\.244\.3\.1/);
-  t.equal(runtime.inside('two', 'ping', '-c1', '-W2', addressOf(one)).code, 0, 'pod to pod');
-  t.equal(runtime.inside('one', 'cat', '/proc/sys/net/core/somaxconn').stdout.trim(), '511');
-  await runtime.kill('one', one);
-  t.equal(runtime.inside('two', 'ping', '-c1', '-W2', '10.244.3.1').code, 0, 'the other one stays');
-  await runtime.kill('two', two);
+  t.equal(runtime.inside(TWO, 'ping', '-c1', '-W2', addressOf(one)).code, 0, 'pod to pod');
+  t.equal(runtime.inside(ONE, 'cat', '/proc/sys/net/core/somaxconn').stdout.trim(), '511');
+  await runtime.kill(ONE, one);
+  t.equal(runtime.inside(TWO, 'ping', '-c1', '-W2', '10.244.3.1').code, 0, 'the other one stays');
+  await runtime.kill(TWO, two);
   t.strictSame(leftovers(lab.node), []);
 });
 
@@ -87,7 +89,7 @@ t.test('containerd with the ripstop plugin and the agent: host port and limit', 
     portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
     bandwidth: { ingressRate: 8e6, ingressBurst: 8e5, egressRate: 8e6, egressBurst: 8e5 },
   });
-  const one = await runtime.container('one');
+  const one = await runtime.container(ONE);
   t.match(lab.node.ip('link show'), /bwp[0-9a-f]+/);
   const talk = lab.node.attempt([
     'bash',
@@ -96,14 +98,14 @@ t.test('containerd with the ripstop plugin and the agent: host port and limit', 
   ]);
   t.equal(talk.stdout.trim(), 'hello', 'by the host port');
   own({});
-  const two = await runtime.container('two');
-  t.equal(runtime.inside('two', 'ping', '-c1', '-W2', addressOf(one)).code, 0, 'pod to pod');
+  const two = await runtime.container(TWO);
+  t.equal(runtime.inside(TWO, 'ping', '-c1', '-W2', addressOf(one)).code, 0, 'pod to pod');
   own({
     portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
     bandwidth: { ingressRate: 8e6, ingressBurst: 8e5, egressRate: 8e6, egressBurst: 8e5 },
   });
-  await runtime.kill('one', one);
-  await runtime.kill('two', two);
+  await runtime.kill(ONE, one);
+  await runtime.kill(TWO, two);
   t.strictSame(leftovers(lab.node), []);
 });
 
