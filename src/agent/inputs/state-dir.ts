@@ -9,7 +9,7 @@ import type { Link } from '../../net/rtnetlink/links.ts';
 import { type Checkpoint, formatCheckpoint, parseCheckpoint } from './checkpoint.ts';
 import type { VtepMacs } from './plan.ts';
 
-/** Shortest time between two writes of the saved state, ms. */
+/** Shortest time between two writes of the saved state, ms, unless another one is given. */
 const SAVE_EVERY_MS = 1000;
 
 /**
@@ -18,6 +18,7 @@ const SAVE_EVERY_MS = 1000;
  */
 export class StateDir {
   readonly #directory: string;
+  readonly #saveEveryMs: number;
   #lastDigest = '';
   /** Content of the next write. */
   #wanted: { readonly known: Checkpoint; readonly failed: (error: unknown) => void } | undefined;
@@ -30,8 +31,9 @@ export class StateDir {
   /** Names of devices, also those that could not be saved. */
   readonly #made = new Set<string>();
 
-  constructor(directory: string) {
+  constructor(directory: string, saveEveryMs = SAVE_EVERY_MS) {
     this.#directory = directory;
+    this.#saveEveryMs = saveEveryMs;
   }
 
   /**
@@ -78,7 +80,7 @@ export class StateDir {
   }
 
   /**
-   * Saves the state: one write at a time, at most one per second, with the state of the last call.
+   * Saves the state: one write at a time, at most one per interval, with the state of the last call.
    * @param failed called when a write fails, for instance because the disk is full; the next call tries again
    */
   save(known: Checkpoint, failed: (error: unknown) => void): void {
@@ -98,7 +100,7 @@ export class StateDir {
       const { known, failed } = this.#wanted;
       this.#wanted = undefined;
       await this.#write(known).catch(failed);
-      await pause(SAVE_EVERY_MS, this.#rest.signal);
+      await pause(this.#saveEveryMs, this.#rest.signal);
     }
     this.#saving = undefined;
   }
