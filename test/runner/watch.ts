@@ -1,6 +1,6 @@
 /*
  * `npm run watch [-- PATHPART…]`: compiles while files are edited, and reruns the tests that the edited files reach
- * through imports. Without a PATHPART only the tests that need no root are rerun.
+ * through imports, workers and child processes. Without a PATHPART only the tests that need no root are rerun.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, watch } from 'node:fs';
@@ -10,23 +10,36 @@ import { CHECKOUT } from '../../bench/lab/tool.ts';
 const DIST = join(CHECKOUT, 'dist');
 /** The compiler writes many files one after the other; the tests start after it has been quiet for this long. */
 const QUIET_MS = 300;
-const IMPORT = /(?:from|import)\s*\(?\s*'(\.{1,2}\/[^']+\.js)'/g;
+/** The tests of `npm run test:unit`. */
+const DEFAULT_PARTS = ['unit/', 'vectors/'];
+/** Static and dynamic imports, and modules that are started as a worker or as a process of their own. */
+const USES = [
+  /(?:from|import|new URL)\s*\(?\s*'(\.{1,2}\/[^']+\.js)'/g,
+  /(?<=\$\{CHECKOUT\})(dist\/[^`$]+\.js)`/g,
+];
 
-/** Compiled modules and the modules that import them. */
+/** The modules that the text of a compiled module uses. */
+export function usedBy(file: string, text: string): string[] {
+  const [imports, programs] = USES.map(pattern => [...text.matchAll(pattern)].map(([, path = '']) => path));
+  return [
+    ...imports!.map(path => resolve(dirname(file), path)),
+    ...programs!.map(path => join(CHECKOUT, path)),
+  ];
+}
+
+/** Compiled modules and the modules that use them. */
 function importersOf(): Map<string, string[]> {
   const importers = new Map<string, string[]>();
   for (const name of readdirSync(DIST, { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('.js')) continue;
     const file = join(DIST, name);
-    for (const [, target] of readFileSync(file, 'utf8').matchAll(IMPORT)) {
-      const imported = resolve(dirname(file), target ?? '');
-      importers.set(imported, [...(importers.get(imported) ?? []), file]);
-    }
+    for (const used of usedBy(file, readFileSync(file, 'utf8')))
+      importers.set(used, [...(importers.get(used) ?? []), file]);
   }
   return importers;
 }
 
-/** The test files that import one of `changed`, directly or through others, as the suite names them. */
+/** The test files that use one of `changed`, directly or through others, as the suite names them. */
 export function testsReachedBy(
   changed: Iterable<string>,
   importers: ReadonlyMap<string, string[]>,
@@ -41,7 +54,8 @@ export function testsReachedBy(
 
 function main(): void {
   const asked = process.argv.slice(2);
-  const wanted = (test: string) => (asked.length > 0 ? asked : ['unit/']).some(part => test.includes(part));
+  const parts = asked.length > 0 ? asked : DEFAULT_PARTS;
+  const wanted = (test: string) => parts.some(part => test.includes(part));
   const changed = new Set<string>();
   const pending = new Set<string>();
   let suite: ChildProcess | undefined;
@@ -56,7 +70,7 @@ function main(): void {
     if (suite) return;
     const tests = testsReachedBy([...changed, ...pending], importersOf()).filter(wanted);
     if (tests.length === 0) {
-      process.stdout.write(`no test of ${asked.join(' ') || 'unit/'} imports what changed\n`);
+      process.stdout.write(`no test of ${parts.join(' ')} uses what changed\n`);
       changed.clear();
       return;
     }
