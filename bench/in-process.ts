@@ -1,10 +1,12 @@
 import type { Progress } from './demo/progress.ts';
 import { launch } from './lab/proc.ts';
 import { CHECKOUT } from './lab/tool.ts';
+import { PATIENCE_MS } from './lab/until.ts';
 import type { MicroResult } from './micro/main.ts';
 import type { PathResult } from './path/main.ts';
 import type { StallResult } from './path/stall.ts';
 import type { FigureId, Sample } from './report/samples.ts';
+import { COMPILE_FLAG } from './soak/collections.ts';
 
 /* The two suites that need no network: every row in a process of its own. */
 
@@ -20,7 +22,7 @@ export async function runMicro(seconds: number, progress: Progress): Promise<Sam
   for (const suite of MICRO_SUITES) {
     progress.step(`micro: ${suite}`, microSeconds(seconds) / MICRO_SUITES.length);
     const child = launch([process.execPath, `${CHECKOUT}dist/bench/micro/main.js`, suite, `${seconds}`]);
-    const lines = (await child.success(120_000 + MICRO_CASES * seconds * 3000)).trim().split('\n');
+    const lines = (await child.success(PATIENCE_MS + MICRO_CASES * seconds * 3000)).trim().split('\n');
     for (const { name, size, nsPerOp } of lines.map(line => JSON.parse(line) as MicroResult)) {
       nsPerOp.forEach((value, round) => {
         samples.push({ suite: 'micro', contender: name, condition: size, figure: 'nsPerOp', round, value });
@@ -46,6 +48,8 @@ const PATH_ROWS = [
   ['ingress', 'udp', 2, false],
   ['ingress', 'udp', 1000, false],
 ] as const;
+/** Starts path/main.ts. */
+export const PATH_PROGRAM = ['--expose-gc', COMPILE_FLAG, `${CHECKOUT}dist/bench/path/main.js`];
 /** Peers whose tables are published again while frames are forwarded. */
 const STALL_PEERS = 1000;
 
@@ -68,10 +72,9 @@ export async function runPath(rounds: number, seconds: number, progress: Progres
       const more = watched ? ', capture off' : '';
       const condition = `${peers} peers${more}`;
       progress.step(`path: ${contender}, ${condition}`, seconds + PATH_START);
-      const program = [process.execPath, '--expose-gc', `${CHECKOUT}dist/bench/path/main.js`];
       const row = [direction, mode, `${peers}`, watched ? '1' : '0'];
-      const child = launch([...program, ...row, `${seconds}`]);
-      const result = JSON.parse(await child.success(60_000 + seconds * 2000)) as PathResult;
+      const child = launch([process.execPath, ...PATH_PROGRAM, ...row, `${seconds}`]);
+      const result = JSON.parse(await child.success(PATIENCE_MS + seconds * 2000)) as PathResult;
       const perSecond = result.frames / result.seconds;
       take('path', contender, condition, {
         mpps: perSecond / 1e6,
@@ -84,7 +87,7 @@ export async function runPath(rounds: number, seconds: number, progress: Progres
     const condition = `${STALL_PEERS} peers`;
     progress.step(`path: ${condition} published again`, seconds + PATH_START);
     const program = [process.execPath, `${CHECKOUT}dist/bench/path/stall.js`, `${STALL_PEERS}`, `${seconds}`];
-    const lines = (await launch(program).success(60_000 + seconds * 2000)).trim().split('\n');
+    const lines = (await launch(program).success(PATIENCE_MS + seconds * 2000)).trim().split('\n');
     const [rest, busy] = lines.map(line => JSON.parse(line) as StallResult);
     take('update', 'tables at rest', condition, { stallUs: rest!.stallUs, gapUs: rest!.gapUs });
     take('update', 'tables published', condition, { stallUs: busy!.stallUs, gapUs: busy!.gapUs });

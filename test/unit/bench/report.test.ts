@@ -196,6 +196,8 @@ t.test('collections of threads in what V8 traces', async t => {
     `[7:${address}]  ${ms} ms: Scavenge 3 -> 2 MB, 1 / 0 ms (average mu = 1) ${reason};`;
   const text = [
     '{"ready":true}',
+    // A thread of Node itself, here before the main thread is forced.
+    worker('0x500', 10, 'allocation failure'),
     main,
     worker('0x200', 30, 'testing'),
     worker('0x300', 31, 'testing'),
