@@ -21,11 +21,11 @@ t.test("the bench tools' SHA-256, with and without the processor's instructions,
 
 t.test('a transfer over loopback arrives whole, for both families', async t => {
   for (const address of ['127.0.0.1', '::1']) {
-    const receiver = launch([tool('transfer'), 'receive', address, '0', '20']);
+    const receiver = launch([tool('transfer'), 'receive', address, '0', '120']);
     const [, port] = await receiver.saying(/^listening (\d+)$/m);
     const bytes = 3_000_001;
     const sent = JSON.parse(
-      await launch([tool('transfer'), 'send', address, port!, `${bytes}`, '7', '20']).success(),
+      await launch([tool('transfer'), 'send', address, port!, `${bytes}`, '7', '120']).success(),
     );
     const received = JSON.parse((await receiver.success()).split('\n')[1]!);
     t.equal(received.bytes, bytes);
