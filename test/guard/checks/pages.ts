@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import type { SourceFile } from './sources.ts';
 
 /*
- * What a page promises: its links lead to a file and a heading, the npm scripts and the commands of Ripstop that it shows
- * exist, and so do their options.
+ * What a page promises: its links lead to a file and a heading, the files, npm scripts and commands of Ripstop that it names
+ * exist, and so do the options; output that it quotes has the present meaning of a verdict.
  */
 
 const blocks = /^```[\s\S]*?^```/gm;
@@ -38,6 +38,40 @@ export function deadLinks(
       return found === undefined || (anchor !== undefined && !anchorsOf(found).has(anchor));
     })
     .map(target => `${path}: ${target}`);
+}
+
+/** Paths of the repository in inline code that lead nowhere. @param isThere a test may be named without its extension */
+export function deadPaths({ path, text }: SourceFile, isThere: (path: string) => boolean): string[] {
+  const codes = [...text.replace(blocks, '').matchAll(inline)].map(([code]) => code.slice(1, -1));
+  return codes
+    .filter(code => /^(?:src|encap|bench|test|docs|\.ci|\.github|\.vscode)\/[\w./-]*$/.test(code))
+    .filter(code => !isThere(code) && !isThere(`${code}.test.ts`))
+    .map(code => `${path}: ${code}`);
+}
+
+interface Meaning {
+  readonly name: string;
+  readonly drop: boolean;
+  readonly meaning: string;
+}
+
+/**
+ * Quoted output that gives a lost frame's verdict another meaning than it has: `NAME (MEANING)`, `NAME: MEANING`,
+ * `NAME, MEANING`, also when the line is wrapped, and a line of `ripstop drops` with the meaning in the next one.
+ */
+export function otherMeanings({ path, text }: SourceFile, verdicts: readonly Meaning[]): string[] {
+  const quoted = [...text.matchAll(blocks)].map(([block]) => block.replace(/\n {10,}/g, ' ')).join('\n');
+  return verdicts
+    .filter(({ drop }) => drop)
+    .flatMap(({ name, meaning }) =>
+      [
+        ...quoted.matchAll(
+          new RegExp(`(?<![\\w-])${name}(?: \\(|: |, | +(?:egress|ingress) .*\\n {2})(?=[a-z])(.*)`, 'g'),
+        ),
+      ]
+        .filter(([, said = '']) => !said.startsWith(meaning))
+        .map(([, said]) => `${path}: ${name}, ${said}`),
+    );
 }
 
 /** Code of a page: blocks and inline code, with continued lines joined. */

@@ -41,9 +41,10 @@ t.test('decisions, length: none is longer than the limit', async t => {
 });
 
 t.test('documents, named in sources: each is there', async t => {
-  const sources = ['src', 'encap', 'bench', 'test/fixtures', 'test/netns', 'test/unit'].flatMap(folder =>
-    sourcesBelow(folder, ['.ts', '.c', '.cc', '.h']),
-  );
+  // The guards themselves have invented names in their examples.
+  const sources = ['src', 'encap', 'bench', 'test']
+    .flatMap(folder => sourcesBelow(folder, ['.ts', '.c', '.cc', '.h']))
+    .filter(({ path }) => !path.startsWith('test/guard/'));
   const exists = (reference: string) =>
     /^docs\/decisions\/\d{4}$/.test(reference)
       ? files.some(({ path }) => path.startsWith(`${reference}-`))

@@ -4,7 +4,8 @@ import { Command } from 'commander';
 import t from 'tap';
 import { captionOf, plotOf } from '../../../bench/report/readme.ts';
 import { FLAGS } from '../../../src/agent/config/flag-table.ts';
-import { deadLinks, missingCommands, missingScripts } from '../checks/pages.ts';
+import { VERDICTS } from '../../../src/dataplane/descriptor/verdicts.ts';
+import { deadLinks, deadPaths, missingCommands, missingScripts, otherMeanings } from '../checks/pages.ts';
 import { ROOT, type SourceFile, sourcesBelow } from '../checks/sources.ts';
 
 const read = (path: string): SourceFile => ({ path, text: readFileSync(join(ROOT, path), 'utf8') });
@@ -44,6 +45,45 @@ t.test('links of a page lead to a file and to a heading', async t => {
     deadLinks({ path: 'docs/x.md', text }, path => (path === 'docs/d.md' ? '## E, f\n' : undefined)),
     ['docs/x.md: b.md', 'docs/x.md: d.md#h'],
   );
+});
+
+t.test('paths of the repository in inline code lead to a file or a folder', async t => {
+  // This page lists paths of before.
+  const present = pages.filter(({ path }) => path !== 'docs/guides/develop/paths.md');
+  t.same(
+    present.flatMap(page => deadPaths(page, path => existsSync(join(ROOT, path)))),
+    [],
+  );
+  const text = '`src/a` `src/b.ts` `test/c` `src/*` `npm test -- src/d`\n```\nsrc/e\n```\n';
+  const there = ['src/a', 'test/c.test.ts'];
+  t.same(
+    deadPaths({ path: 'x.md', text }, path => there.includes(path)),
+    ['x.md: src/b.ts'],
+  );
+});
+
+t.test('quoted output has the present meaning of a verdict', async t => {
+  t.same(
+    pages.flatMap(page => otherMeanings(page, VERDICTS)),
+    [],
+  );
+  const verdicts = [
+    { name: 'runt', drop: true, meaning: 'too short' },
+    { name: 'forward', drop: false, meaning: 'forwarded' },
+  ];
+  const quote = (...lines: string[]) => ({ path: 'x.md', text: ['```', ...lines, '```', ''].join('\n') });
+  const good = [
+    '1 runt (too short) (3)',
+    'dropped: runt, too short',
+    '  forward (ed)',
+    'runt  ingress a > b',
+    '  too short',
+  ];
+  t.same(otherMeanings(quote(...good), verdicts), []);
+  t.same(otherMeanings(quote('1 runt (short)', 'runt  ingress a > b', '  small'), verdicts), [
+    'x.md: runt, short)',
+    'x.md: runt, small',
+  ]);
 });
 
 t.test('commands of a page exist: npm scripts, commands of Ripstop and their options', async t => {
