@@ -4,7 +4,7 @@ import { installCni } from '../../src/cni/install.ts';
 import type { Progress } from '../demo/progress.ts';
 import { Namespace, scratch } from '../lab/namespace.ts';
 import { CHECKOUT } from '../lab/tool.ts';
-import { until } from '../lab/until.ts';
+import { PATIENCE_MS, until } from '../lab/until.ts';
 import type { Missing, Sample } from '../report/samples.ts';
 import { type Chain, chains, type Folders } from './chains.ts';
 import type { CniSample, CniTask } from './main.ts';
@@ -94,7 +94,7 @@ async function take(
     const task: CniTask = { chains, rounds, netns: pod.path, crowd: crowd.map(({ path }) => path) };
     writeFileSync(`${folder}/task.json`, JSON.stringify(task));
     const run = node.launch([process.execPath, `${CHECKOUT}dist/bench/cni/main.js`, `${folder}/task.json`]);
-    const lines = (await run.success(120_000 + rounds * 10_000)).trim().split('\n');
+    const lines = (await run.success(PATIENCE_MS + rounds * 10_000)).trim().split('\n');
     await agent.stop();
     return lines.flatMap(line => {
       const { chain, round, addMs, delMs } = JSON.parse(line) as CniSample;
@@ -109,7 +109,7 @@ async function take(
     pod.remove();
     // The pods' ends go with the node's, a little later.
     const last = crowd.at(-1);
-    if (last) await until('the pods are empty', () => !last.ip('link show').includes('eth0'), 60_000);
+    if (last) await until('the pods are empty', () => !last.ip('link show').includes('eth0'));
   }
 }
 

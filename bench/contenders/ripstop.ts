@@ -36,7 +36,6 @@ export interface RipstopProcess {
 }
 
 const MAIN = `${CHECKOUT}dist/src/cli/main.js`;
-const READY_MS = 15_000;
 
 /** `ripstop run` on every node, each with all the others as static peers. */
 export function ripstop(options: RipstopOptions): Contender {
@@ -70,7 +69,7 @@ export async function deployRipstop(
       running.push({ proc, pid: proc.pid, config, log, socket });
     }
     for (const { proc, log } of running) {
-      await until(`${log} to say that it is ready`, () => isReady(proc, log), READY_MS);
+      await until(`${log} to say that it is ready`, () => isReady(proc, log));
     }
     const mtu = deviceMtu(lab.nodes[0]!, device);
     lab.podMtu(mtu);

@@ -1,5 +1,6 @@
 import type { Namespace } from './namespace.ts';
 import { tool } from './tool.ts';
+import { PATIENCE_MS } from './until.ts';
 
 export interface TransferOptions {
   from: Namespace;
@@ -9,6 +10,7 @@ export interface TransferOptions {
   bytes: number;
   /** Decides the content. */
   seed?: number;
+  /** Bound of both ends and of the waits for them; PATIENCE_MS unless told. */
   timeoutMs?: number;
   /** TCP port; 0 lets the receiver choose. */
   port?: number;
@@ -37,7 +39,7 @@ interface Report {
  * @throws RipstopError when one end fails or the time is over
  */
 export async function transfer(options: TransferOptions): Promise<TransferResult> {
-  const { from, to, address, bytes, seed = 1, timeoutMs = 60_000, port = 0 } = options;
+  const { from, to, address, bytes, seed = 1, timeoutMs = PATIENCE_MS, port = 0 } = options;
   const program = tool('transfer');
   const seconds = String(Math.ceil(timeoutMs / 1000));
   const receiver = to.launch([program, 'receive', address, String(port), seconds]);

@@ -1,6 +1,7 @@
 import t from 'tap';
+import { PATIENCE_MS } from '../../bench/lab/until.ts';
 import { sourcesBelow } from './checks/sources.ts';
-import { PATIENT_MS, timeFaults } from './checks/time-rules.ts';
+import { hurriedWaits, PATIENT_MS, timeFaults } from './checks/time-rules.ts';
 
 const tests = sourcesBelow('dist/test', ['.test.js']);
 
@@ -10,6 +11,18 @@ t.test('no test asserts a time, sleeps for a fixed one, or gives up early', asyn
     tests.flatMap(({ path, text }) => timeFaults(text).map(fault => `${path}: ${fault}`)),
     [],
   );
+});
+
+t.test('no fixture gives up early', async t => {
+  const fixtures = sourcesBelow('dist/test', ['.js']).filter(
+    ({ path }) => !/\.test\.js$|\/guard\//.test(path),
+  );
+  t.ok(fixtures.length > 40, `${fixtures.length} compiled fixtures`);
+  t.same(
+    fixtures.flatMap(({ path, text }) => hurriedWaits(text).map(fault => `${path}: ${fault}`)),
+    [],
+  );
+  t.equal(PATIENT_MS, PATIENCE_MS);
 });
 
 const BAD: readonly (readonly [string, RegExp])[] = [
@@ -33,6 +46,9 @@ const BAD: readonly (readonly [string, RegExp])[] = [
   ['await agent.ready(1, 20_000);', /gives up/],
   ['await proc.saying(/ready/, 15_000);', /gives up/],
   ['await proc.success(3000);', /gives up/],
+  ['await until("x", f, 60_000, 100);', /gives up/],
+  ['await transfer({ ...ends, bytes: 5, timeoutMs: 60_000 });', /gives up/],
+  ['const bulk = transfer({ timeoutMs: 1500 }); await t.rejects(bulk);', /gives up/],
   ['t.setTimeout(60_000);', /time limit/],
   ['t.test("x", { skip, timeout: 120_000 }, f);', /time limit/],
   ['t.test("traffic is back within a second", f);', /promises/],
@@ -50,6 +66,8 @@ const GOOD: readonly string[] = [
   't.ok(status().workerLagMs > 0); t.equal(lost, 0); t.ok(received < sent);',
   `await until("x", f, ${PATIENT_MS}, 200); await until("x", f); await stays(t, "x", f, [], 900);`,
   'await agent.ready(1); await proc.success(120_000);',
+  'await t.rejects(transfer({ ...ends, timeoutMs: 1500 }), "nothing arrives"); await t.rejects(proc.success(5));',
+  'const daemon = new Daemon({ timeoutMs: 100 }); await transfer({ ...ends, timeoutMs: 120_000 });',
   't.comment(gapMs);',
   't.test("one second a token, a burst in the first", { skip }, f);',
 ];

@@ -8,14 +8,15 @@ import { type Node, type Program, parse } from 'acorn';
  *   - a comparison of an elapsed time or of what depends on one (lost pings of a stream, a rate), except as the
  *     condition of a loop and against 0
  *   - a fixed sleep outside a loop, which is either too short or a waste
- *   - a wait that gives up early, and a time limit of a single test or file: .taprc has one for all
+ *   - a wait or a call (`timeoutMs`) that gives up early, except one that the test expects to fail (`t.rejects`), and a time
+ *     limit of a single test or file: .taprc has one for all
  *   - a title that promises a time
  */
 
 type AnyNode = Node & Record<string, unknown>;
 
-/** The shortest bound of a wait, ms: on a machine with ten times as much to do as it can, a second is nothing. */
-export const PATIENT_MS = 30_000;
+/** The shortest bound of a wait, ms: PATIENCE_MS, the bound of the waits of bench/lab that are given none. */
+export const PATIENT_MS = 120_000;
 
 /** A shorter sleep is the turn that some work takes, not a wait for something. */
 const SLEEP_MS = 10;
@@ -34,6 +35,8 @@ const WAITS: Readonly<Record<string, number>> = {
 const TITLE =
   /\b(within|under|in|after)\s+(less than\s+)?(a|an|one|two|three|\d+)\s+(second|seconds|milliseconds|ms)\b|well under/i;
 
+const HURRIED = `gives up after less than ${PATIENT_MS / 1000} s`;
+
 /** What contradicts the rules in a compiled test, one line each. */
 export function timeFaults(code: string): string[] {
   const program = parse(code, { ecmaVersion: 'latest', sourceType: 'module' });
@@ -42,29 +45,38 @@ export function timeFaults(code: string): string[] {
   const report = (node: AnyNode, why: string) =>
     faults.push(`${why}: ${code.slice(node.start, node.end).replace(/\s+/g, ' ').slice(0, 100)}`);
 
-  /** @param inLoop a loop of the same function surrounds the node */
-  const visit = (node: AnyNode, inLoop: boolean): void => {
+  /**
+   * @param inLoop a loop of the same function surrounds the node
+   * @param mayFail the node is an argument of `t.rejects`
+   */
+  const visit = (node: AnyNode, inLoop: boolean, mayFail: boolean): void => {
     if (node.type === 'BinaryExpression' && RELATIONS.has(String(node.operator))) {
       if (isTimed(node, clocks)) report(node, 'compares a time or what depends on one');
     } else if (node.type === 'AwaitExpression' && isSleep(node.argument as AnyNode, code)) {
       if (!inLoop) report(node, 'sleeps; use until() or stays()');
     } else if (node.type === 'CallExpression') {
       const why = faultOfCall(node);
-      if (why !== undefined) report(node, why);
+      if (why !== undefined && !(mayFail && why === HURRIED)) report(node, why);
     }
     const isLoop = /^(For|While|DoWhile)/.test(node.type);
     const isFunction = /Function/.test(node.type);
+    const isRefusal = node.type === 'CallExpression' && nameOf(node.callee as AnyNode) === 'rejects';
     for (const [key, value] of Object.entries(node)) {
       for (const child of [value].flat()) {
         if (typeof (child as AnyNode | null)?.type !== 'string') continue;
         // The condition of a loop bounds it, and is not an assertion.
         if (isLoop && key === 'test') continue;
-        visit(child as AnyNode, isLoop || (inLoop && !isFunction));
+        visit(child as AnyNode, isLoop || (inLoop && !isFunction), mayFail || isRefusal);
       }
     }
   };
-  visit(program as unknown as AnyNode, false);
+  visit(program as unknown as AnyNode, false, false);
   return faults;
+}
+
+/** Waits and calls of a compiled fixture that give up early, one line each. */
+export function hurriedWaits(code: string): string[] {
+  return timeFaults(code).filter(fault => fault.startsWith(HURRIED));
 }
 
 interface ClockNames {
@@ -154,20 +166,26 @@ function faultOfCall(call: AnyNode): string | undefined {
   const name = nameOf(callee);
   const place = WAITS[name];
   const bound = place === undefined ? undefined : given[place];
-  if (bound?.type === 'Literal' && typeof bound.value === 'number' && bound.value < PATIENT_MS)
-    return `gives up after less than ${PATIENT_MS / 1000} s`;
+  if ([bound, ...given.map(one => memberOf(one, 'timeoutMs'))].some(isHurried)) return HURRIED;
   const isTap = (callee.object as AnyNode | undefined)?.name === 't';
   if (isTap && name === 'setTimeout') return 'has a time limit of its own';
   if (!isTap || name !== 'test') return undefined;
   const [title, options] = given;
   const text = title?.type === 'TemplateLiteral' ? titleOf(title) : String(title?.value ?? '');
   if (TITLE.test(text)) return 'promises a time';
-  const limit = ((options?.properties as AnyNode[] | undefined) ?? []).find(
-    property => (property.key as AnyNode | undefined)?.name === 'timeout',
-  );
-  return (limit?.value as AnyNode | undefined)?.type === 'Literal'
-    ? 'has a time limit of its own'
-    : undefined;
+  return memberOf(options, 'timeout')?.type === 'Literal' ? 'has a time limit of its own' : undefined;
+}
+
+function isHurried(bound: AnyNode | undefined): boolean {
+  return bound?.type === 'Literal' && typeof bound.value === 'number' && bound.value < PATIENT_MS;
+}
+
+/** The value of a member of an object that is written out. */
+function memberOf(object: AnyNode | undefined, name: string): AnyNode | undefined {
+  const properties = (object?.properties as AnyNode[] | undefined) ?? [];
+  return properties.find(({ key }) => (key as AnyNode | undefined)?.name === name)?.value as
+    | AnyNode
+    | undefined;
 }
 
 function titleOf(template: AnyNode): string {

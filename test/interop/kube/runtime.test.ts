@@ -6,7 +6,7 @@ import t, { type Test } from 'tap';
 import { attempt } from '../../../bench/lab/command.ts';
 import { launch, type Proc } from '../../../bench/lab/proc.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
 import { CriNode, type OciSpec, PAUSE } from '../../fixtures/kube/cri-runtime.ts';
 import { BUILDER, type BuiltImage, buildImage, mountWords } from '../../fixtures/kube/image-build.ts';
 import { KubeApi } from '../../fixtures/kube/kube-api.ts';
@@ -75,7 +75,7 @@ async function runPod(t: Test, lab: Node, runtime: CriNode, pod: KubePod): Promi
     await until(
       'the init container to end',
       async () => (await runtime.state(id)).state === 'EXITED',
-      60_000,
+      PATIENCE_MS,
       200,
     );
     const state = await runtime.state(id);
@@ -94,7 +94,7 @@ const logOf = (runtime: CriNode, name: string): string => {
 };
 
 async function ready({ runtime, agent }: Running): Promise<void> {
-  await until('the readiness probe', () => runtime.isReady(), 60_000, 200).catch(async error => {
+  await until('the readiness probe', () => runtime.isReady(), PATIENCE_MS, 200).catch(async error => {
     throw new Error(`${error}\n${JSON.stringify(await runtime.state(agent))}\n${logOf(runtime, 'ripstop')}`);
   });
 }
@@ -129,7 +129,7 @@ class DirectContainer {
 
   async stop(): Promise<void> {
     attempt([...this.#node.view, this.#runtime, 'kill', this.#id, 'TERM']);
-    await this.proc.stop('SIGTERM', 15_000);
+    await this.proc.stop();
     attempt([...this.#node.view, this.#runtime, 'delete', '-f', this.#id]);
   }
 }
@@ -189,13 +189,11 @@ t.test(
       await t.test(`${runtime} with containerd's configuration`, { skip: skipUnless(runtime) }, async t => {
         const first = new DirectContainer(runtime, one.runtime, image, spec);
         if (runtime === 'crun' && !allowsTun(runtime)) {
-          await until(
-            'the reason',
-            () => /device cgroup of this container/.test(first.proc.stderr),
-            30_000,
-          ).catch(error => {
-            t.fail(`${error}\n${first.proc.stderr}\n${first.proc.stdout}`);
-          });
+          await until('the reason', () => /device cgroup of this container/.test(first.proc.stderr)).catch(
+            error => {
+              t.fail(`${error}\n${first.proc.stderr}\n${first.proc.stdout}`);
+            },
+          );
           t.match(
             first.proc.stderr,
             /cannot open \/dev\/net\/tun: EPERM, .* set privileged: true in the securityContext/,
@@ -218,7 +216,7 @@ t.test(
       });
 
     async function worksDirectly(t: Test, agent: DirectContainer): Promise<void> {
-      await until('ready', () => one.runtime.isReady(), 60_000, 200).catch(error => {
+      await until('ready', () => one.runtime.isReady(), PATIENCE_MS, 200).catch(error => {
         t.fail(`${error}\n${agent.proc.stderr.slice(-3000)}\n${agent.proc.stdout.slice(-3000)}`);
       });
       await until('traffic', () => reach(left, right) && reach(right, left));

@@ -57,7 +57,7 @@ END
     echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
     carry() {
       ${confined} ${process.execPath} ${MAIN} run /tmp/node.yaml >/tmp/log 2>&1 &
-      for second in $(seq 100); do grep -q '"ready":true' /tmp/log && break; sleep 1; done
+      for second in $(seq 1200); do grep -q '"ready":true' /tmp/log && break; sleep 1; done
       echo "$1: accept_ra $(cat /proc/sys/net/ipv6/conf/flannel.1/accept_ra) profile $(cat /proc/$!/attr/current)"
       kill $!; wait $!; cat /tmp/log
     }

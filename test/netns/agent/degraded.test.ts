@@ -54,10 +54,8 @@ t.test('another program holds the xtables lock (A18): packets flow, the reason i
   await other.ready(1);
   await until('traffic', () => reaches(one, two) && reaches(two, one));
   const stream = new PingStream(one, two, 20);
-  await until(
-    'the reason',
-    async () => /rules: .*(xtables lock|lock: Resource)/.test((await statusOf(agent)).reasons.join()),
-    60_000,
+  await until('the reason', async () =>
+    /rules: .*(xtables lock|lock: Resource)/.test((await statusOf(agent)).reasons.join()),
   );
   const { findings } = await agent.ask('/doctor');
   t.match(
@@ -93,14 +91,10 @@ t.test(
     const file = join(blocked, 'subnet.env');
     const env = ['env', 'RIPSTOP_NFT=program', `PATH=${path}:${process.env.PATH}`];
     agent.startBehind(env, `--subnet-file=${file}`);
-    await until(
-      'the reasons',
-      async () => {
-        const reasons = (await statusOf(agent)).reasons.join();
-        return /rules: .*no nft today/.test(reasons) && /subnet\.env: .*(ENOTDIR|EEXIST)/.test(reasons);
-      },
-      30_000,
-    );
+    await until('the reasons', async () => {
+      const reasons = (await statusOf(agent)).reasons.join();
+      return /rules: .*no nft today/.test(reasons) && /subnet\.env: .*(ENOTDIR|EEXIST)/.test(reasons);
+    });
     const stream = new PingStream(one, two, 20);
     await until('pings over several comparisons', () => stream.reached >= 200);
     const parts = (await statusOf(agent)).failing.map(({ part }) => part);

@@ -2,7 +2,7 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import { until } from '../../../bench/lab/until.ts';
+import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
 import type { Diagnosis, Finding } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
 import { FlannelNode } from '../../fixtures/agents/flannel-node.ts';
@@ -140,7 +140,7 @@ t.test(
       await until(
         'them seen',
         async () => ofKind(doctor(agent).findings, 'vni-differs').length > 0,
-        60_000,
+        PATIENCE_MS,
         500,
       );
       const { findings } = doctor(agent);
@@ -177,7 +177,7 @@ t.test(
       await until(
         'it counted',
         async () => ofKind(doctor(agent).findings, 'checksum-broken').length > 0,
-        60_000,
+        PATIENCE_MS,
         300,
       );
       t.match(ofKind(doctor(agent).findings, 'checksum-broken'), [
@@ -216,7 +216,12 @@ t.test(
       await seen('not-ready', /no IPv4 address/);
       one!.ns.ip('addr add 172.31.0.1/24 dev eth0');
       await agent.ready(2);
-      await until('it well', () => ofKind(doctor(agent).findings, 'not-ready').length === 0, 60_000, 200);
+      await until(
+        'it well',
+        () => ofKind(doctor(agent).findings, 'not-ready').length === 0,
+        PATIENCE_MS,
+        200,
+      );
     });
   },
 );

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs
 import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
-import { until } from '../../../bench/lab/until.ts';
+import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
@@ -75,11 +75,11 @@ for (const dataPlane of ['userspace', 'kernel'] as const)
       ];
       for (const [what, command] of damages) {
         node!.ns.must(command);
-        await until(`traffic after: ${what}`, pings, 60_000, 100);
+        await until(`traffic after: ${what}`, pings, PATIENCE_MS, 100);
         await until(
           `no difference after: ${what}`,
           async () => (await agent.ask('/pending')).length === 0,
-          60_000,
+          PATIENCE_MS,
           200,
         );
       }

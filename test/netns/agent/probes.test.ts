@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
-import { until } from '../../../bench/lab/until.ts';
+import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
@@ -40,7 +40,7 @@ t.test(
         t.ok(way.rttMs! > 0, `${id} by ${device}: ${JSON.stringify(way)}`);
 
     const open = block(two, 'ip saddr 172.31.0.1 udp dport 8472');
-    await until('the tunnel silent', async () => (await silent()).join() === '1,0', 60_000, 200);
+    await until('the tunnel silent', async () => (await silent()).join() === '1,0', PATIENCE_MS, 200);
     await until(
       'it told',
       () => said('1 peer is answering over the underlay and not through the tunnel: node2') === 1,
@@ -55,11 +55,11 @@ t.test(
     t.ok(metric('rtt_seconds', 'underlay') > 0);
     t.match(metrics, 'ripstop_peers_unreachable{device="flannel.1"} 1\n');
     open();
-    await until('it answers', async () => (await silent()).join() === '0,0', 60_000, 200);
+    await until('it answers', async () => (await silent()).join() === '0,0', PATIENCE_MS, 200);
     await until('that told', () => said('1 peer is answering again: node2') === 1);
 
     const close = block(two, 'ip saddr 172.31.0.1');
-    await until('all of it silent', async () => (await silent()).join() === '1,0', 60_000, 200);
+    await until('all of it silent', async () => (await silent()).join() === '1,0', PATIENCE_MS, 200);
     await until(
       'it told',
       () => said('1 peer is silent, over the underlay and through the tunnel: node2') === 1,

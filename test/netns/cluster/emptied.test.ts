@@ -44,11 +44,10 @@ t.test(
     await etcd.down();
     etcd.wipe();
     await etcd.up();
-    await until('the fault', async () => (await statusOf(agent)).store.kept !== null, 40_000);
+    await until('the fault', async () => (await statusOf(agent)).store.kept !== null);
     await until(
       'the nodes to have written their leases again',
       () => [...etcd.read(`${ROOT}/subnets/`).keys()].length === 2,
-      40_000,
     );
     await until('those taken up', async () => (await statusOf(agent)).store.kept?.leases === 1);
     t.match(await statusOf(agent), {

@@ -4,7 +4,7 @@ import { createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import t, { type Test } from 'tap';
 import { launch } from '../../../bench/lab/proc.ts';
-import { until } from '../../../bench/lab/until.ts';
+import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
 import { installCni } from '../../../src/cni/install.ts';
 import { loadPlugin, PLUGIN_NAMES } from '../../../src/cni/plugins.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
@@ -252,7 +252,12 @@ t.test(
     }
     await serve();
     for (const { code, stdout } of await deleted) t.equal(code, 0, stdout);
-    await until('every address is free', () => held().length === 0 && records().length === 0, 60_000, 50);
+    await until(
+      'every address is free',
+      () => held().length === 0 && records().length === 0,
+      PATIENCE_MS,
+      50,
+    );
     t.notMatch(log.join('\n'), /set a recorded call aside|failed/);
   },
 );

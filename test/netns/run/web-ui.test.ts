@@ -153,7 +153,7 @@ t.test('the page shows links, drops and packets, by keyboard alone', { skip }, a
       ['nft', '-f', '-'],
       'table ip broken { chain in { type filter hook input priority 0; udp dport 8472 drop; }; }',
     );
-    await page.getByText('100 % loss in the tunnel only').waitFor({ timeout: 60_000 });
+    await page.getByText('100 % loss in the tunnel only').waitFor();
     const map = page.getByRole('region', { name: 'Links' });
     await map.screenshot({ path: join(PICTURES, 'page-fault.png') });
     shrink(join(PICTURES, 'page-fault.png'));

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import t from 'tap';
-import { until } from '../../../../bench/lab/until.ts';
+import { PATIENCE_MS, until } from '../../../../bench/lab/until.ts';
 import { answerFlowLog, flowsOf, readFlowsQuery } from '../../../../src/api/flows.ts';
 import { createFlowFilter } from '../../../../src/capture/flows/flow-filter.ts';
 import { type FlowRecord, readFiveTuple } from '../../../../src/capture/flows/flow-log.ts';
@@ -111,7 +111,7 @@ t.test('the log ends with a data plane, as a capture does', async t => {
     planes.map(({ monitor }) => monitor),
   );
   planes[0]!.source.isClosed = true;
-  await until('the answer ends', () => response.writableEnded, 60_000, 50);
+  await until('the answer ends', () => response.writableEnded, PATIENCE_MS, 50);
   const { one, monitor } = planes[1]!;
   for (let port = 1; port <= 20; port++) one.pass([{ frame: datagram(port) }]);
   monitor.report();
@@ -126,7 +126,7 @@ t.test('kept on by configuration; off with the data plane', async t => {
   monitor.keep();
   t.equal(one.pass([{ frame: fin }]), 17);
   source.isClosed = true;
-  await until('it ends by itself', () => one.pass([{ frame: fin }]) === 0, 60_000, 50);
+  await until('it ends by itself', () => one.pass([{ frame: fin }]) === 0, PATIENCE_MS, 50);
   t.throws(() => flowsOf([], { sort: 'rate', limit: 1 }), { code: 'ECAPTURE' });
   t.strictSame(readFlowsQuery(new URLSearchParams('limit=7&sort=rtt')), { sort: 'rtt', limit: 7 });
   t.strictSame(readFlowsQuery(new URLSearchParams('')), { sort: 'rate', limit: 100 });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { until } from '../../../../bench/lab/until.ts';
+import { PATIENCE_MS, until } from '../../../../bench/lab/until.ts';
 import { FlowEntry } from '../../../../src/capture/flows/flow-entry.ts';
 import { FlowFields, reverseKey } from '../../../../src/capture/flows/flow-fields.ts';
 import { FlowMonitor } from '../../../../src/capture/flows/flow-monitor.ts';
@@ -248,7 +248,7 @@ t.test('what comes too fast is unsampled, said, and the counts are scaled up', a
   const [row] = first.flows as [FlowRow];
   t.ok(row.packets >= 10 && row.packets < 40, `${row.packets} of 100 seen`);
   one.pass([{ frame }]);
-  await until('the share is known', () => report().sampled < 0.5, 60_000, 50);
+  await until('the share is known', () => report().sampled < 0.5, PATIENCE_MS, 50);
   const before = report().flows[0]!.packets;
   flood();
   const { flows, frames } = report();
