@@ -84,7 +84,7 @@ export class Agent {
       moved: lease => this.#restart(`the subnet is now ${lease.key}: running pods keep their addresses`),
     });
     this.#resolver = new InputResolver(options, store, this.#stateDir, this.#socket, log);
-    this.source = new InputSource(store, this.#resolver, this.lease, this.watch, log);
+    this.source = new InputSource({ resolver: this.#resolver, lease: this.lease, watch: this.watch, log });
     this.#underlay = new UnderlayFollower({
       readiness: this.readiness,
       log,
@@ -102,7 +102,7 @@ export class Agent {
       network: () => this.#network,
       restart: (why, change) => this.#restart(why, change),
       takenUp: () => {
-        if (store.leases) this.watch.remember(store.leases);
+        this.watch.rememberListed();
         this.#apply();
       },
       warn: message => void this.#recordEvent('Warning', 'BadConfiguration', message),
@@ -192,7 +192,7 @@ export class Agent {
     const devices = await recordDevices(this.#socket, this.#stateDir, plans, this.#log);
     const known = { leases: this.watch.leases ?? new Map(), refused: this.source.refused, devices };
     const host = { options: this.options, repairs: this.repairs, former: this.#former, log: this.#log };
-    const network = await Network.open(inputs, host, known);
+    const network = await Network.open(inputs, plans, host, known);
     this.#network = network;
     this.#followUnderlay(network);
     // The known peers come first, so that packets flow again before the rest of the start.

@@ -29,7 +29,7 @@ export interface Checkpoint {
   /** By key. May change in place until the state is written. */
   readonly leases: ReadonlyMap<string, Lease>;
   /** Keys of leases that contradict those of peers. */
-  readonly refused?: ReadonlySet<string> | undefined;
+  readonly refused: ReadonlySet<string>;
   /** What the store sets for this node. */
   readonly overrides: NodeOverrides;
   readonly underlay?: UnderlayHistory | undefined;
@@ -97,7 +97,7 @@ export function parseCheckpoint(raw: unknown): Checkpoint | undefined {
 /** Formats a checkpoint as one line. The text of a lease is cached. */
 export function formatCheckpoint(checkpoint: Checkpoint): string {
   const { store, config, overrides, underlay, kept, lease, leases } = checkpoint;
-  const refused = [...(checkpoint.refused ?? [])];
+  const refused = [...checkpoint.refused];
   const head = JSON.stringify({ version: VERSION, store, config, overrides, underlay, refused, kept });
   const all = Array.from(leases.values(), leaseText).join();
   return `${head.slice(0, -1)},"lease":${leaseText(lease)},"leases":[${all}]}\n`;
@@ -117,14 +117,14 @@ function leaseText(lease: Lease): string {
   return text;
 }
 
-function toJson(lease: Lease): object {
+function toJson({ key, v4, v6, attributes, expiresAt, since }: Lease): object {
   return {
-    key: lease.key,
-    ...(lease.v4 ? { v4: formatPrefix(lease.v4) } : {}),
-    ...(lease.v6 ? { v6: formatPrefix(lease.v6) } : {}),
-    attributes: attributesJson(lease.attributes),
-    ...(lease.expiresAt === undefined ? {} : { expiresAt: lease.expiresAt }),
-    ...(lease.since === undefined ? {} : { since: lease.since }),
+    key,
+    v4: v4 && formatPrefix(v4),
+    v6: v6 && formatPrefix(v6),
+    attributes: attributesJson(attributes),
+    expiresAt,
+    since,
   };
 }
 
@@ -136,6 +136,6 @@ function fromJson({ key, v4, v6, attributes, expiresAt, since }: Shape<typeof le
     attributes: readAttributes(attributes, key),
     expiresAt,
     node: undefined,
-    ...(since === undefined ? {} : { since }),
+    since,
   };
 }

@@ -81,12 +81,14 @@ export class Network {
 
   /**
    * Opens the overlays; `start` follows. Undone on failure.
+   * @param plans of `inputs`
    * @param known leases, whose nodes are peers when this resolves; which of them an earlier selection refused; names of
    *   the devices that agents of this node made
    * @throws RipstopError
    */
   static async open(
     inputs: NetworkInputs,
+    plans: readonly OverlayPlan[],
     host: NetworkHost,
     known: {
       leases: ReadonlyMap<string, Lease>;
@@ -95,7 +97,6 @@ export class Network {
     },
   ): Promise<Network> {
     const { config, underlay, lease } = inputs;
-    const plans = planOverlays(inputs);
     const network = new Network(inputs, plans, host);
     try {
       refuseOnUnderlay(lease, network.#lookAtWire(), underlay.name);
@@ -176,7 +177,7 @@ export class Network {
 
   /** Continues with compatible inputs. The next comparison tries again what fails. */
   async takeUp(inputs: NetworkInputs): Promise<void> {
-    await this.#comparing;
+    await this.#settled();
     this.#inputs = inputs;
     this.#rules = this.#rulesFor(this.#plans);
     await this.start();
@@ -188,7 +189,7 @@ export class Network {
    */
   async start(): Promise<void> {
     this.#isStarted = false;
-    while (this.#comparing) await this.#comparing;
+    await this.#settled();
     await this.#compareOnce(() => this.#compareNode());
     this.#isStarted = true;
   }
@@ -310,6 +311,11 @@ export class Network {
     await (this.#comparing ?? this.#compareOnce(() => this.#compare()));
   }
 
+  /** Resolves when no comparison is under way: another one may begin when one ends. */
+  async #settled(): Promise<void> {
+    while (this.#comparing) await this.#comparing;
+  }
+
   async #compareOnce(work: () => Promise<void>): Promise<void> {
     this.#comparing = work().finally(() => {
       this.#comparing = undefined;
@@ -365,7 +371,7 @@ export class Network {
    * @param next overlays of the next network: what they do not use is removed; undefined: everything stays
    */
   async stop(next?: readonly OverlayPlan[]): Promise<void> {
-    await this.#comparing;
+    await this.#settled();
     for (const overlay of this.overlays) {
       const { device, networks } = overlay.plan;
       const goesOn =

@@ -36,6 +36,11 @@ export class StoreWatch {
     this.kept = kept;
   }
 
+  /** Takes the leases that the store has without asking anyone, if it is such a store. */
+  rememberListed(): void {
+    if (this.#store.leases) this.remember(this.#store.leases);
+  }
+
   /** A call to the store failed because it cannot be reached. */
   unreachable(): void {
     this.downSince ??= Date.now();

@@ -43,6 +43,7 @@ t.test('MACs, state and names of devices for the next start', async t => {
     store: '/mnt/net',
     config: { text: '{}', source: 'x' },
     overrides: { publicIp: '203.0.113.1' },
+    refused: new Set(['b']),
     lease,
     leases: new Map([
       ['a', lease],
@@ -58,6 +59,7 @@ t.test('MACs, state and names of devices for the next start', async t => {
   t.equal(back!.leases.size, 2);
   t.equal(back!.store, '/mnt/net');
   t.same(back!.overrides, { publicIp: '203.0.113.1' });
+  t.same([...back!.refused], ['b']);
   t.equal(statSync(join(directory, 'last-known.json')).mode & 0o777, 0o600);
   writeFileSync(join(directory, 'last-known.json'), '{"lease":{}}');
   t.equal(await new StateDir(directory).load(), undefined, 'a file of another version is ignored');
@@ -99,6 +101,7 @@ t.test('a burst of changes, saved after each: few writes, and the file holds the
     store: 'x',
     config: { text: '{}', source: 'x' },
     overrides: {},
+    refused: new Set<string>(),
     lease: lease('own'),
     leases,
   };
