@@ -133,10 +133,12 @@ export class Agent {
   async run(): Promise<void> {
     const backoff = new Backoff(500, 10_000);
     let failures = 0;
+    // Why the network must be started again; kept while attempts fail.
+    let why: string | undefined;
     this.probes.start();
     while (!this.#abort.signal.aborted) {
       try {
-        const why = this.#wanted;
+        why = this.#wanted ?? why;
         this.#wanted = undefined;
         const inputs = await this.source.next(failures);
         this.#config.logFaults(inputs.settings);
@@ -151,6 +153,7 @@ export class Agent {
         }
         this.#fault = undefined;
         failures = 0;
+        why = undefined;
         backoff.reset();
         await this.#waitForRestart();
       } catch (error) {
@@ -221,7 +224,10 @@ export class Agent {
   }
 
   #hold({ config, lease }: NetworkInputs): void {
-    if (!this.source.isProvisional) this.lease.hold(config, lease);
+    if (!this.source.isProvisional) {
+      this.lease.hold(config, lease);
+      this.readiness.setTrue('identity');
+    }
     this.#save();
   }
 

@@ -133,6 +133,8 @@ export class LeaseClient {
           } else this.#events.moved(taken);
           return;
         } catch (error) {
+          // Another network acquires the lease by now: this failure says nothing about that.
+          if (isOver()) return;
           this.failing.set('lease', `${why}; cannot reacquire it: ${describeError(error)}`);
           this.#log.error(`${why}; cannot reacquire it: ${describeError(error)}`);
           if (hasCode(error, 'EINUSE')) this.#events.contested(toError(error));

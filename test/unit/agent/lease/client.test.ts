@@ -99,6 +99,24 @@ t.test('another subnet is told; what is seen in the store is compared', async t 
   t.equal(calls, 3, 'another subnet under the same name, as after a Node was deleted and created again');
 });
 
+t.test('a failure that comes after another network took over is not reported', async t => {
+  let refuse = (): void => {};
+  const { made, events } = holder({
+    acquire: () =>
+      new Promise((_resolve, reject) => {
+        refuse = () => reject(new RipstopError('EINUSE', 'a rival'));
+      }),
+  });
+  const reacquired = made.reacquire('x');
+  await new Promise(resolve => setImmediate(resolve));
+  made.release();
+  made.hold(config, LEASE);
+  refuse();
+  await reacquired;
+  t.same(events, [], 'the address is not contested');
+  t.same([...made.failing], []);
+});
+
 t.test('renewal: only when due, and a lease that ended is taken again', async t => {
   const calls: string[] = [];
   const { made, events } = holder({
