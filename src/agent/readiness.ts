@@ -51,12 +51,14 @@ export class Readiness {
 
   /** Sets the conditions of the network's parts. @returns the reasons of those that became false */
   update(failing: ReadonlyMap<Part, string>): string[] {
+    const parts = Object.entries(CONDITION_OF) as [Part, Condition][];
     const reasons: string[] = [];
-    for (const [part, condition] of Object.entries(CONDITION_OF) as [Part, Condition][]) {
+    // All failures first: the node must not become ready between two conditions.
+    for (const [part, condition] of parts) {
       const reason = failing.get(part);
-      if (reason === undefined) this.setTrue(condition);
-      else if (this.setFalse(condition, reason)) reasons.push(`${part}: ${reason}`);
+      if (reason !== undefined && this.setFalse(condition, reason)) reasons.push(`${part}: ${reason}`);
     }
+    for (const [part, condition] of parts) if (!failing.has(part)) this.setTrue(condition);
     return reasons;
   }
 
