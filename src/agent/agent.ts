@@ -141,7 +141,7 @@ export class Agent {
         why = this.#wanted ?? why;
         this.#wanted = undefined;
         const inputs = await this.source.next(failures);
-        this.#config.logFaults(inputs.settings);
+        this.#config.resolved(inputs);
         const plans = planOverlays(inputs);
         const network = this.#network;
         if (network?.isCompatibleWith(inputs, plans)) await this.#goOn(network, inputs);

@@ -45,10 +45,12 @@ export class ConfigWatch {
   async reload(): Promise<void> {
     const { store, log } = this.#agent;
     log.info('reading the configuration again');
+    // A person reloads: a reason that was logged before is logged again.
+    this.#refused = undefined;
     try {
       await store.reload?.(config => void this.#resolve(config));
       this.changed((await store.networkConfig()).text);
-      log.info({ leases: store.leases?.size }, 'configuration read again');
+      if (this.fault === undefined) log.info({ leases: store.leases?.size }, 'configuration read again');
     } catch (error) {
       this.#refuse(error, undefined);
     }
@@ -79,7 +81,7 @@ export class ConfigWatch {
           this.#agent.restart(`the network configuration changed${what}`, text);
           return;
         }
-        this.logFaults(inputs.settings);
+        this.#logFaults(inputs.settings);
         resolver.follow(text, inputs);
         client.hold(config, inputs.lease);
         log.info('the network configuration changed; traffic is not interrupted');
@@ -101,15 +103,22 @@ export class ConfigWatch {
 
   #refuse(error: unknown, text: string | undefined): void {
     const reason = describeError(error);
-    const isNews = this.#refused?.reason !== reason || text === undefined;
+    const isNews = this.#refused?.reason !== reason;
     this.#refused = { text, reason };
     if (!isNews) return;
     this.#agent.log.error(`keeping the current configuration: ${reason}`);
     this.#agent.warn(reason);
   }
 
+  /** The agent has the inputs of its next network: reports what they leave out of the newest configuration. */
+  resolved({ settings }: NetworkInputs): void {
+    this.#logFaults(settings);
+    const { refused } = this.#agent.resolver;
+    if (refused) this.#refuse(refused.error, refused.text);
+  }
+
   /** Names the wrong settings of the cluster, once. They do not stop the node: the present values stay. */
-  logFaults({ faults }: ResolvedSettings): void {
+  #logFaults({ faults }: ResolvedSettings): void {
     const text = faults.join('\n');
     if (text === this.#loggedFaults) return;
     this.#loggedFaults = text;

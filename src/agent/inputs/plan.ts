@@ -46,7 +46,12 @@ type TunnelPlan = OverlayPlan & {
 
 /** True when Ripstop itself carries the packets of an overlay. */
 export function isCarriedHere(plan: OverlayPlan, dataPlane: 'userspace' | 'kernel'): plan is TunnelPlan {
-  return plan.mode === 'udp' || (plan.mode === 'vxlan' && dataPlane === 'userspace');
+  return isModeCarriedHere(plan.mode, dataPlane);
+}
+
+/** True when Ripstop itself carries the packets of every overlay of this mode. */
+export function isModeCarriedHere(mode: OverlayPlan['mode'], dataPlane: 'userspace' | 'kernel'): boolean {
+  return mode === 'udp' || (mode === 'vxlan' && dataPlane === 'userspace');
 }
 
 /** VTEP MACs of the node by family of the overlay. */
@@ -81,7 +86,12 @@ export interface PlanInputs {
  * The overlays of a node that holds `lease`.
  * @throws RipstopError ECONFIG when the underlay leaves too little for pods
  */
-export function planOverlays({ config, underlay, lease, macs }: PlanInputs): OverlayPlan[] {
+export function planOverlays({
+  config,
+  underlay,
+  lease,
+  macs,
+}: Omit<PlanInputs, 'lease'> & { readonly lease: Subnets }): OverlayPlan[] {
   const { backend, single } = config;
   const families = ([4, 6] as const).filter(family =>
     family === 4 ? lease.v4 && config.v4 : lease.v6 && config.v6,

@@ -13,7 +13,7 @@ import { vtepMac } from '../store/static/vtep-mac.ts';
 import type { Checkpoint, ConfigText } from './checkpoint.ts';
 import { deviceMacs, linkSnapshot } from './link-snapshot.ts';
 import type { AgentOptions } from './options.ts';
-import { isCarriedHere, leaseAttributes, type PlanInputs, planOverlays, type VtepMacs } from './plan.ts';
+import { isModeCarriedHere, leaseAttributes, type PlanInputs, planOverlays, type VtepMacs } from './plan.ts';
 import type { StateDir } from './state-dir.ts';
 import type { Underlay, UnderlayLink } from './underlay.ts';
 import { UnderlayChooser } from './underlay-chooser.ts';
@@ -48,6 +48,13 @@ export class InputResolver {
   #config: ConfigText | undefined;
   #overrides: NodeOverrides = {};
   #settings: ResolvedSettings | undefined;
+  /** The lease that was logged last, with the underlay that it is for. */
+  #loggedLease = '';
+  /**
+   * The configuration of the store that the last inputs leave out because this node cannot follow it, and why. They have
+   * the one before instead. `text` is undefined when the store has none.
+   */
+  refused: { readonly text: string | undefined; readonly error: unknown } | undefined;
 
   constructor(options: AgentOptions, store: LeaseStore, stateDir: StateDir, socket: NetlinkSocket, log: Log) {
     this.#options = options;
@@ -81,15 +88,11 @@ export class InputResolver {
    * @throws RipstopError when this node, as it is now, cannot follow the configuration
    */
   under(config: NetworkConfig, present: NetworkInputs): NetworkInputs {
-    const underlay = this.chooseUnderlay(config);
-    const settings = settingsUnder(this.#options, config, this.#settings);
+    const { underlay, settings } = this.#onNode(config, present.settings);
     const lease = { ...present.lease, ...config.single?.subnets };
     const macs = derivedMacs(config, underlay) ?? present.macs;
     const inputs = { config, underlay, lease, macs, settings };
-    if (planOverlays(inputs).some(plan => isCarriedHere(plan, this.#options.dataPlane))) {
-      const { driver, workers } = settings.values;
-      checkDriver({ driver, netns: this.#options.netns, queues: workers });
-    }
+    planOverlays(inputs);
     if (config.single) refuseOnUnderlay(lease, underlaySubnets(this.#socket, underlay.index), underlay.name);
     return inputs;
   }
@@ -100,8 +103,29 @@ export class InputResolver {
     return this.#resolveStore(false);
   }
 
+  /**
+   * Resolves the configuration of the store. The present one stays in force while this node cannot follow that of the
+   * store: otherwise a start for another reason, such as an address that is gone, would wait for a person.
+   */
   async #resolveStore(saveMacs: boolean): Promise<Resolved> {
-    const source = await this.#store.networkConfig();
+    let source: ConfigText | undefined;
+    try {
+      source = await this.#store.networkConfig();
+      const resolved = await this.#accept(source, saveMacs);
+      this.refused = undefined;
+      return resolved;
+    } catch (error) {
+      const present = this.#config;
+      const isUnusable = hasCode(error, 'ECONFIG', 'EUNDERLAY');
+      // A store that parses its own file has checked it, and has no other.
+      if (!present || !isUnusable || this.#store.parseConfig || source?.text === present.text) throw error;
+      const resolved = await this.#accept(present, saveMacs);
+      this.refused = { text: source?.text, error };
+      return resolved;
+    }
+  }
+
+  async #accept(source: ConfigText, saveMacs: boolean): Promise<Resolved> {
     this.#overrides = (await this.#store.overrides?.()) ?? {};
     const resolved = await this.#resolveNow(source, saveMacs);
     this.#config = source;
@@ -118,7 +142,10 @@ export class InputResolver {
       former?.subnet || former?.subnet6 ? { v4: former.subnet, v6: former.subnet6 } : undefined;
     const avoid = underlaySubnets(this.#socket, underlay.index);
     const lease = await client.acquire({ config, attributes, previous, avoid });
-    this.#log.info({ lease: lease.key, underlay: underlay.name, mtu: underlay.mtu }, 'holding a lease');
+    const held = { lease: lease.key, underlay: underlay.name, mtu: underlay.mtu };
+    const text = JSON.stringify(held);
+    if (text !== this.#loggedLease) this.#log.info(held, 'holding a lease');
+    this.#loggedLease = text;
     this.#settings = rest.settings;
     return { ...rest, lease };
   }
@@ -198,6 +225,7 @@ export class InputResolver {
 
   async #resolveSaved(known: Checkpoint): Promise<SavedInputs> {
     const { lease } = known;
+    this.refused = undefined;
     this.#config = known.config;
     this.#overrides = known.overrides;
     const { attributes, ...rest } = await this.#resolveNow(known.config, true);
@@ -227,10 +255,27 @@ export class InputResolver {
 
   /** Resolves a configuration on this node as it is now. */
   async #resolveNow({ text, source }: ConfigText, saveMacs: boolean): Promise<Resolved> {
-    const { remoteChecksum } = this.#options;
     const config = this.parse(text, source);
-    const underlay = this.chooseUnderlay(config);
+    const { underlay, settings } = this.#onNode(config, this.#settings);
     this.#chooser.settle(underlay, config, this.#overrides);
+    const macs = derivedMacs(config, underlay) ?? (await this.#savedMacs(config, saveMacs));
+    // A lease has subnets of these families: fails now, not after the lease was acquired.
+    planOverlays({ config, underlay, macs, lease: config.single?.subnets ?? config });
+    const attributes = leaseAttributes(config.backend, underlay, macs, this.#options.remoteChecksum);
+    return { config, underlay, macs, settings, attributes };
+  }
+
+  /**
+   * Underlay and settings under a configuration. Changes nothing.
+   * @param present settings of which the values stay where the configuration gives wrong ones
+   * @throws RipstopError when this node, as it is now, cannot follow the configuration
+   */
+  #onNode(
+    config: NetworkConfig,
+    present: ResolvedSettings | undefined,
+  ): { underlay: Underlay; settings: ResolvedSettings } {
+    const { netns, dataPlane } = this.#options;
+    const underlay = this.chooseUnderlay(config);
     const { public4 = underlay.address4, public6 = underlay.address6 } = underlay;
     if (config.backend.type === 'host-gw' && (public4 !== underlay.address4 || public6 !== underlay.address6))
       throw new RipstopError(
@@ -238,14 +283,10 @@ export class InputResolver {
         `interface ${underlay.name} does not have the public address ${public4 ?? public6}: host-gw routes to it, which does not work through NAT`,
         'leave out --public-ip, or use vxlan',
       );
-    const macs = derivedMacs(config, underlay) ?? (await this.#savedMacs(config, saveMacs));
-    return {
-      config,
-      underlay,
-      macs,
-      settings: settingsUnder(this.#options, config, this.#settings),
-      attributes: leaseAttributes(config.backend, underlay, macs, remoteChecksum),
-    };
+    const settings = settingsUnder(this.#options, config, present);
+    const { driver, workers } = settings.values;
+    if (isModeCarriedHere(config.backend.type, dataPlane)) checkDriver({ driver, netns, queues: workers });
+    return { underlay, settings };
   }
 }
 

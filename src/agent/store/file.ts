@@ -97,13 +97,14 @@ export class FileStore implements LeaseStore {
       return this.#table.read();
     });
     const source = this.#table.configName;
+    // A text that is there again is news, whatever it is.
+    this.#lastConfig = config;
     if (config === undefined)
       throw new RipstopError(
         'ECONFIG',
         `${source} does not exist`,
         'write the network configuration there (net-conf.json)',
       );
-    this.#lastConfig = config;
     return { text: config, source };
   }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
@@ -65,6 +65,81 @@ t.test(
     t.match(await statusOf(agent), { networkStarts: 2, overlays: [{ mtu: 1250 }] });
   },
 );
+
+t.test('an address that changes under a configuration that is refused, followed', SKIP, async t => {
+  const good = { Backend: { Type: 'vxlan', MTU: 1400 } };
+  const { agent, store } = await startOne(t, good);
+  const path = join(store.path, 'config.json');
+  const breaks: readonly [fault: RegExp, act: () => void][] = [
+    [/too small|MTU/, () => store.write({ Backend: { Type: 'vxlan', MTU: 100 } })],
+    [/JSON/, () => writeFileSync(path, '{')],
+    [/IPv6/, () => store.write({ ...good, EnableIPv6: true, IPv6Network: 'fd00:10:244::/48' })],
+    [/does not exist/, () => rmSync(path)],
+  ];
+  agent.node.ns.must(['ip', '-6', 'addr', 'flush', 'dev', 'eth0']);
+  let address = '172.31.0.1';
+  for (const [n, [fault, act]] of breaks.entries()) {
+    act();
+    const next = `172.31.0.${41 + n}`;
+    agent.node.ns.ip(`addr del ${address}/24 dev eth0`, `addr add ${next}/24 dev eth0`);
+    address = next;
+    let status: Status | undefined;
+    await until(`the address ${next}, under the configuration before`, async () => {
+      status = await statusOf(agent);
+      return status.ready && status.overlays[0]?.address === next;
+    });
+    t.match(status, { networkStarts: n + 2, overlays: [{ mtu: 1350 }] });
+    await until('the fault', async () =>
+      (await statusOf(agent)).failing.some(
+        ({ part, reason }) => part === 'configuration' && fault.test(reason),
+      ),
+    );
+    store.write(good);
+    await until('no fault', async () => (await statusOf(agent)).failing.length === 0);
+  }
+  store.write({ Backend: { Type: 'vxlan', MTU: 1300 } });
+  await until('the next configuration', async () => (await statusOf(agent)).overlays[0]?.mtu === 1250);
+});
+
+t.test('a restart ends a conflict of addresses: ready, and its reason is logged', SKIP, async t => {
+  const vxlan = (txQueueLength: number) => ({ Backend: { Type: 'vxlan', Ripstop: { txQueueLength } } });
+  const { agent, store } = await startOne(t, vxlan(500));
+  const heartbeat = join(store.path, 'nodes', agent.node.underlay[4]);
+  writeFileSync(heartbeat, 'rival/1');
+  await until('the conflict', async () => (await statusOf(agent)).reasons.join().includes('node rival'));
+  store.write(vxlan(600));
+  await until('the first attempt to fail', async () =>
+    (await statusOf(agent)).failing.some(({ part }) => part === 'next overlay'),
+  );
+  rmSync(heartbeat);
+  await until('the restart', async () => (await statusOf(agent)).networkStarts === 2);
+  await until('it ready', async () => (await statusOf(agent)).ready);
+  t.match(
+    readFileSync(agent.log, 'utf8'),
+    /restarting the overlay, traffic is interrupted: the network configuration changed: txQueueLength is 600/,
+  );
+});
+
+t.test('the UDP port is taken: the lease is logged once', SKIP, async t => {
+  const lab = labFor(t, { podsPerNode: 0 });
+  const store = fileStoreFor(t);
+  const [agent] = agentsFor(t, lab, store.flags).agents as [TestAgent];
+  agent.rememberSubnet();
+  const program = "require('dgram').createSocket('udp4').bind(8472, () => console.log('bound'))";
+  const other = agent.node.ns.launch([process.execPath, '-e', program]);
+  await other.saying(/bound/);
+  agent.start();
+  const file = join(store.path, 'subnets', '10.244.1.0-24');
+  const acquired = new Set<number>();
+  await until('several attempts', () => {
+    const time = statSync(file, { throwIfNoEntry: false })?.mtimeMs;
+    if (time !== undefined) acquired.add(time);
+    return acquired.size > 2;
+  });
+  await other.stop();
+  await agent.ready(0);
+  t.equal(readFileSync(agent.log, 'utf8').split('holding a lease').length - 1, 1);
+});
 
 t.test('plan and a start from the saved state name wrong settings of the cluster', SKIP, async t => {
   const wrong = { Backend: { Type: 'vxlan', Ripstop: { workres: 2 } } };

@@ -77,13 +77,14 @@ export class EtcdStore implements LeaseStore {
   async networkConfig(): Promise<{ text: string; source: string }> {
     const key = `${this.#root}config`;
     const kv = await this.#client.get(key);
-    if (!kv)
+    // A text that is there again is news, whatever it is.
+    this.#lastConfig = kv?.value.toString();
+    if (this.#lastConfig === undefined)
       throw new RipstopError(
         'ECONFIG',
         `${key} does not exist in etcd`,
         `write it: etcdctl put ${key} "$(cat net-conf.json)"`,
       );
-    this.#lastConfig = kv.value.toString();
     return { text: this.#lastConfig, source: `etcd ${key}` };
   }
 

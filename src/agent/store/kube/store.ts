@@ -116,6 +116,8 @@ export class KubeStore implements LeaseStore {
       throw new RipstopError(
         'ECONFIG',
         messageOf(error),
+      // Whatever its text, it is news when it is there again.
+      this.#lastConfig = undefined;
         'mount the ConfigMap with net-conf.json, or set --net-config-path',
       );
     }
