@@ -19,6 +19,14 @@ export class FormerState {
     this.#routes.set(destination, route);
   }
 
+  /** Restores the route that one of ours replaced at a destination, if there was one. @throws NetError */
+  restoreRoute(socket: NetlinkSocket, destination: string): void {
+    const route = this.#routes.get(destination);
+    if (!route) return;
+    replaceRoute(socket, route);
+    this.#routes.delete(destination);
+  }
+
   /**
    * Restores everything. A failure does not stop the rest.
    * @returns what could not be restored
@@ -32,8 +40,7 @@ export class FormerState {
         failures.push(error);
       }
     };
-    for (const route of this.#routes.values()) attempt(() => replaceRoute(socket, route));
-    this.#routes.clear();
+    for (const destination of [...this.#routes.keys()]) attempt(() => this.restoreRoute(socket, destination));
     for (const [name, value] of [...this.#sysctls].reverse())
       attempt(() => {
         try {

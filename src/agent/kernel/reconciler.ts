@@ -8,8 +8,6 @@ import type { FormerState } from './former-state.ts';
 import { isOurs, observe, observeBase } from './observe.ts';
 import type { DesiredState, ObservedRoute, OwnershipScope } from './state.ts';
 
-const NOTHING: DesiredState = { neighbours: [], forwarding: [], routes: [], settings: [] };
-
 /** Keeps the kernel state of one overlay as it should be. */
 export class KernelReconciler {
   readonly #socket: NetlinkSocket;
@@ -141,19 +139,30 @@ export class KernelReconciler {
   }
 
   /**
-   * Removes our routes; addresses and neighbours end with the device. A failure does not stop the rest.
+   * Removes our routes, and restores those of others that they replaced; addresses and neighbours end with the device. A
+   * failure does not stop the rest.
+   * @param wanted its routes may be gone together with the device
    * @returns the failures
    */
-  removeRoutes(): unknown[] {
+  removeRoutes(wanted: DesiredState): unknown[] {
+    const failures: unknown[] = [];
+    const destinations = new Set(wanted.routes.map(({ destination }) => destination));
     try {
-      const { routes } = observe(this.#socket, this.#scope, NOTHING);
-      const removals = routes
-        .filter(route => isOurs(route, this.#scope))
-        .map(route => ({ do: 'delete-route', route }) as const);
-      return [...applyEntries(this.#socket, removals).values()];
+      const { routes } = observe(this.#socket, this.#scope, wanted);
+      const ours = routes.filter(route => isOurs(route, this.#scope));
+      for (const { destination } of ours) destinations.add(destination);
+      const removals = ours.map(route => ({ do: 'delete-route', route }) as const);
+      failures.push(...applyEntries(this.#socket, removals).values());
     } catch (error) {
-      return [error];
+      failures.push(error);
     }
+    for (const destination of destinations)
+      try {
+        this.#former.restoreRoute(this.#socket, destination);
+      } catch (error) {
+        failures.push(error);
+      }
+    return failures;
   }
 
   close(): void {

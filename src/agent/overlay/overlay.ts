@@ -268,8 +268,8 @@ export class Overlay {
     await this.plane?.stop();
     this.#carrier = undefined;
     if (remove) {
-      for (const failure of this.#kernel.removeRoutes())
-        this.#options.log.warn({ err: String(failure) }, 'cannot remove a route');
+      for (const failure of this.#kernel.removeRoutes(this.desired()))
+        this.#options.log.warn({ err: String(failure) }, 'cannot remove or restore a route');
       if (this.plan.device) deleteLink(this.#kernel.socket, this.plan.device);
     }
     this.#kernel.close();

@@ -156,7 +156,16 @@ t.test('plain routes: only ours go, foreign ones come back', { skip }, async t =
     `via ${two.underlay[6]} dev eth0 proto 114`,
   );
   t.same(keeper.plan(desiredState(overlay, [peer, six])), []);
-  t.same([...keeper.removeRoutes(), ...former.restore(keeper.socket)], [], 'all could be undone');
+  const wanted = desiredState(overlay, [peer, six]);
+  t.same(keeper.removeRoutes(wanted), [], 'all could be removed');
+  const routes = one.ns.must(['ip', 'route']) + one.ns.must(['ip', '-6', 'route']);
+  t.match(
+    routes,
+    new RegExp(`${two.subnet[4]} dev eth0 proto static`),
+    'a replaced route comes back at once',
+  );
+  t.match(routes, new RegExp(`blackhole ${two.subnet[6]} dev lo proto static`));
+  t.same(former.restore(keeper.socket), [], 'all could be undone');
   t.same(kernelPicture(one.ns).split('\n'), before, 'all is as it was, without our leftover');
-  t.same([...keeper.removeRoutes(), ...former.restore(keeper.socket)], [], 'twice does not fail');
+  t.same([...keeper.removeRoutes(wanted), ...former.restore(keeper.socket)], [], 'twice does not fail');
 });
