@@ -114,9 +114,11 @@ export class NodeCondition {
       await this.#fight.wait(this.#abort.signal);
       if (this.#abort.signal.aborted || !this.#isSettingDue) return;
     } else this.#fight.reset();
+    const before = this.#node;
     const node = await this.#writer.setCondition();
     this.#wroteAt = this.#clock();
     this.#mustSet = false;
-    this.seen(node);
+    // A change that the watch showed during the write may be newer than the answer.
+    if (this.#node === before) this.seen(node);
   }
 }
