@@ -386,13 +386,14 @@ export class Agent {
 
   async #end(): Promise<void> {
     this.probes.stop();
+    // Before what waits for a disk or a server: the process may be killed meanwhile.
+    if (!this.options.keepState)
+      for (const failure of this.#former.restore(this.#socket))
+        this.#log.warn(`cannot restore the former kernel state: ${describeError(failure)}`);
     await this.#stateDir.flush();
     await this.store
       .close()
       .catch(error => this.#log.warn(`cannot close the store: ${describeError(error)}`));
-    if (!this.options.keepState)
-      for (const failure of this.#former.restore(this.#socket))
-        this.#log.warn(`cannot restore the former kernel state: ${describeError(failure)}`);
     this.#events.close();
     this.#socket.close();
   }

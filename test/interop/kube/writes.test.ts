@@ -106,3 +106,14 @@ t.test('the store is closed while a write fails', async t => {
   await store.close();
   t.notOk(isFalse());
 });
+
+t.test('the store is closed while the server asks to wait: no further attempt is made', async t => {
+  const { api, store } = await node(t);
+  for (let n = 0; n < 5; n++)
+    api.faults.push({ match: STATUS, status: 429, headers: { 'retry-after': '1' } });
+  const attempts = () => api.requests.filter(line => line === STATUS).length;
+  store.ready('x');
+  await until('the first attempt', () => attempts() === 1);
+  await store.close();
+  t.equal(attempts(), 1);
+});

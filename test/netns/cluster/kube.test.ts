@@ -35,7 +35,7 @@ t.test('two nodes on the Kubernetes API', { skip: skipUnless('root', 'netns', 't
   });
 
   /** An agent of this very process, working in a node's namespace. */
-  function start(index: number): Agent {
+  function start(index: number, ...more: string[]): Agent {
     const node = lab.nodes[index]!;
     const stateDir = join(root, `n${index}`);
     const flags = parseFlags(
@@ -45,6 +45,7 @@ t.test('two nodes on the Kubernetes API', { skip: skipUnless('root', 'netns', 't
         `--state-dir=${stateDir}`,
         `--subnet-file=${stateDir}/subnet.env`,
         '--iptables-resync=1',
+        ...more,
       ],
       {},
     );
@@ -145,13 +146,13 @@ t.test('two nodes on the Kubernetes API', { skip: skipUnless('root', 'netns', 't
   });
 
   /** Another life of the first node's agent. @param between what happens while there is none */
-  const anotherLife = async (between: () => void): Promise<Agent> => {
+  const anotherLife = async (between: () => void, ...more: string[]): Promise<Agent> => {
     const at = agents.findIndex(({ agent }) => agent.options.nodeName === 'n0');
     const [{ agent, run }] = agents.splice(at, 1) as [(typeof agents)[number]];
     agent.stop();
     await run;
     between();
-    return start(0);
+    return start(0, ...more);
   };
 
   await t.test('an API server that takes connections and answers nothing', async t => {
@@ -225,5 +226,21 @@ t.test('two nodes on the Kubernetes API', { skip: skipUnless('root', 'netns', 't
       { message: /configuration changed/ },
     );
     t.match(readFileSync(join(root, 'n0', 'subnet.env'), 'utf8'), 'FLANNEL_MTU=1500');
+  });
+
+  await t.test('the former kernel state is restored before the store is closed', async t => {
+    const forwarding = () => one!.ns.must(['sysctl', '-n', 'net.ipv4.ip_forward']).trim();
+    const agent = await anotherLife(() => one!.ns.sysctl('net.ipv4.ip_forward=0'), '--keep-state=false');
+    await until('it ready', () => agent.readiness.isReady);
+    t.equal(forwarding(), '1');
+    const close = agent.store.close.bind(agent.store);
+    let atClose = '';
+    agent.store.close = async () => {
+      atClose = forwarding();
+      await close();
+    };
+    agent.stop();
+    await Promise.all(agents.filter(entry => entry.agent === agent).map(({ run }) => run));
+    t.equal(atClose, '0');
   });
 });

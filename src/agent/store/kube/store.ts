@@ -173,10 +173,10 @@ export class KubeStore implements LeaseStore {
     this.#book = book;
     this.#mirror = new Informer<NodeObject>(this.#http, '/api/v1/nodes', {
       read: node => this.#nodeOf(node, observer),
-      replaced: items => {
+      replaced: (items, unread) => {
         const names = new Set(items.map(item => item.metadata.name));
         this.#see(items.find(item => item.metadata.name === this.#options.nodeName));
-        this.unreadable.keep(name => names.has(name));
+        this.unreadable.keep(name => names.has(name) || (name === UNNAMED && unread > 0));
         book.replace(items.map(item => this.#read(item, observer)).filter(lease => lease !== undefined));
         book.flush();
       },
