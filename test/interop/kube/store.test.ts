@@ -243,6 +243,29 @@ t.test('a watch that is cut goes on from the bookmark; one that is too old lists
   );
 });
 
+t.test('an object that cannot be read: named as long as the list has it', async t => {
+  const { api, open } = await cluster(t);
+  api.addNode('n1', DUAL);
+  api.addNode('odd', { podCIDR: 5 as unknown as string });
+  const store = open('n1');
+  const seen = record(store);
+  await seen.until('the first list', () => seen.events.includes('leases'));
+  t.same([...store.unreadable.keys()], ['a Node']);
+  const listAgain = async (): Promise<void> => {
+    const lists = () => api.requests.filter(line => line.includes('limit=')).length;
+    const before = lists();
+    api.cutWatches();
+    api.faults.push({ match: 'GET /api/v1/nodes?watch', status: 410, reason: 'Expired' });
+    await seen.until('listed again', () => lists() > before && api.openWatches === 1);
+  };
+  await listAgain();
+  t.same([...store.unreadable.keys()], ['a Node']);
+  t.equal(seen.events.filter(event => event === 'malformed').length, 1, 'reported once');
+  api.nodes.delete('odd');
+  await listAgain();
+  t.same([...store.unreadable.keys()], []);
+});
+
 t.test('node whose addresses changed: connects again and misses no change', async t => {
   const { api, open } = await cluster(t);
   api.addNode('n1', DUAL);

@@ -31,8 +31,8 @@ const OBJECT_FIELDS = {
 export interface InformerEvents<T> {
   /** Reads the part of an object that is of use: a Node has ten times as much. Undefined: it is unreadable and skipped. */
   read(object: unknown): T | undefined;
-  /** A new list: what is not in it is gone. */
-  replaced(items: readonly T[]): void;
+  /** A new list: what is not in it is gone. `unread` is the number of its objects that are unreadable. */
+  replaced(items: readonly T[], unread: number): void;
   changed(item: T): void;
   deleted(name: string): void;
   up(): void;
@@ -105,6 +105,7 @@ export class Informer<T> {
     for (let attempt = 0; ; attempt++) {
       try {
         const items: T[] = [];
+        let unread = 0;
         let token = '';
         let version = '';
         do {
@@ -114,12 +115,13 @@ export class Informer<T> {
           );
           for (const object of page.items) {
             const item = this.#events.read(object);
-            if (item !== undefined) items.push(item);
+            if (item === undefined) unread++;
+            else items.push(item);
           }
           version ||= page.metadata.resourceVersion;
           token = page.metadata.continue ?? '';
         } while (token);
-        this.#events.replaced(items);
+        this.#events.replaced(items, unread);
         return version;
       } catch (error) {
         // The continue token may expire between two pages: the list is read again.

@@ -51,7 +51,10 @@ const METADATA_LIST = {
   items: required(listOf(openObject({ metadata: NODE_FIELDS.metadata }, 'a Node'), 'Nodes')),
 };
 
-const CONDITION = 'condition NetworkUnavailable of the Node';
+/** What is written when the agent is ready. */
+const READINESS = 'condition NetworkUnavailable of the Node or its Event';
+/** Key of an object whose name cannot be read. */
+const UNNAMED = 'a Node';
 
 /** Leases in the annotations of Node objects, as flannel keeps them. */
 export class KubeStore implements LeaseStore {
@@ -113,11 +116,11 @@ export class KubeStore implements LeaseStore {
     try {
       this.#lastConfig = await readFile(source, 'utf8');
     } catch (error) {
+      // Whatever its text, it is news when it is there again.
+      this.#lastConfig = undefined;
       throw new RipstopError(
         'ECONFIG',
         messageOf(error),
-      // Whatever its text, it is news when it is there again.
-      this.#lastConfig = undefined;
         'mount the ConfigMap with net-conf.json, or set --net-config-path',
       );
     }
@@ -247,9 +250,10 @@ export class KubeStore implements LeaseStore {
   async close(): Promise<void> {
     clearInterval(this.#poll);
     this.#book?.close();
-    await this.#condition.close();
-    await this.#mirror?.close();
+    const closed = Promise.all([this.#condition.close(), this.#mirror?.close()]);
+    // Both may wait for an answer of a server that gives none.
     this.#http.close();
+    await closed;
   }
 
   /** Takes this node's Node as the watch shows it; undefined: it is gone. */
@@ -311,10 +315,10 @@ export class KubeStore implements LeaseStore {
   /** Keeps why the Node's condition or its Event cannot be written; undefined: both hold. */
   #note(error: unknown): void {
     const text = error === undefined ? undefined : messageOf(error);
-    if (text === undefined) this.failing.delete(CONDITION);
-    else if (this.failing.get(CONDITION) !== text) {
-      this.failing.set(CONDITION, text);
-      this.#observer?.retrying?.(new RipstopError('ESTORE', `the ${CONDITION} cannot be set: ${text}`));
+    if (text === undefined) this.failing.delete(READINESS);
+    else if (this.failing.get(READINESS) !== text) {
+      this.failing.set(READINESS, text);
+      this.#observer?.retrying?.(new RipstopError('ESTORE', `cannot write the ${READINESS}: ${text}`));
     }
   }
 
@@ -323,7 +327,7 @@ export class KubeStore implements LeaseStore {
     try {
       return readNode(raw, this.#names);
     } catch (error) {
-      this.unreadable.note('a Node', error, observer);
+      this.unreadable.note(UNNAMED, error, observer);
       return undefined;
     }
   }
