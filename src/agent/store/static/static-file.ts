@@ -128,7 +128,7 @@ function namespacePath(text: string): string {
 }
 
 /** The family of the underlay: that of the address of this node, else of the peers; IPv4 without either. */
-function underlayFamily({ underlay, peers }: StaticFile): Family {
+export function underlayFamily({ underlay, peers }: StaticFile): Family {
   return parseAddress(underlay)?.family ?? (peers[0]?.address.includes(':') ? 6 : 4);
 }
 

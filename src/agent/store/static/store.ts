@@ -10,6 +10,7 @@ import {
   peerLease,
   readText,
   type StaticFile,
+  underlayFamily,
 } from './static-file.ts';
 
 /**
@@ -96,7 +97,8 @@ export class StaticStore implements LeaseStore {
   }
 }
 
-/** Everything but the peers, in a form that JSON keeps. */
-function configKeys({ peers: _peers, settings, ...rest }: StaticFile): object {
-  return { ...rest, settings: [...settings] };
+/** Everything but the peers, of which only the family of the underlay may come, in a form that JSON keeps. */
+function configKeys(file: StaticFile): object {
+  const { peers: _peers, settings, ...rest } = file;
+  return { ...rest, settings: [...settings], family: underlayFamily(file) };
 }

@@ -162,6 +162,13 @@ t.test('the store reads the file again, and a wrong file changes nothing', async
   await store.reload(() => {});
   t.same([...store.leases.keys()], [own.key, 'a', 'b']);
   t.equal((await store.networkConfig()).text, text, 'peers do not belong to the configuration');
+  write('peers: [{name: c, address: "fd31::3", subnets: [10.244.3.0/24]}]\n');
+  await store.reload(() => {});
+  t.not((await store.networkConfig()).text, text, 'the family of the underlay comes from the peers');
+  t.equal(store.parseConfig().single?.family, 6);
+  write(`peers: [${peer('a', 2)}, ${peer('b', 3)}]\n`);
+  await store.reload(() => {});
+  t.equal((await store.networkConfig()).text, text);
   write('prots: 1\n');
   await t.rejects(
     store.reload(() => {}),
