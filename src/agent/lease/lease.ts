@@ -99,17 +99,20 @@ const attributeFields = openObject(
 
 /** Reads a value of the store; unknown keys are ignored. @throws RipstopError ELEASE */
 export function parseAttributes(json: string, where: string): LeaseAttributes {
-  return readAs('ELEASE', () => readAttributes(parseJson(json, where), where));
+  return readAttributes(
+    readAs('ELEASE', () => parseJson(json, where)),
+    where,
+  );
 }
 
-/** As `parseAttributes`, of a value that was parsed. @throws RipstopError ECONFIG */
+/** As `parseAttributes`, of a value that was parsed. @throws RipstopError ELEASE */
 export function readAttributes(raw: unknown, where: string): LeaseAttributes {
-  const read = attributeFields.read(raw, where);
+  const read = readAs('ELEASE', () => attributeFields.read(raw, where));
   // A node without IPv4 publishes flannel's zero value.
   const [publicIp, publicIpv6] = [read.PublicIP, read.PublicIPv6].map(address =>
     address?.value ? formatAddress(address) : undefined,
   );
-  if (!publicIp && !publicIpv6) fail(where, 'neither PublicIP nor PublicIPv6');
+  if (!publicIp && !publicIpv6) throw new RipstopError('ELEASE', `${where}: neither PublicIP nor PublicIPv6`);
   return {
     ...{ publicIp, publicIpv6 },
     backendType: (read.BackendType ?? '').toLowerCase(),

@@ -5,7 +5,7 @@ import { writeFileAtomic } from '../../base/atomic-file.ts';
 import { monotonicMs } from '../../base/clock.ts';
 import { messageOf, RipstopError, toError } from '../../base/errors.ts';
 import { withLockFile } from '../../base/file-lock.ts';
-import { type Field, fail, parseJson, readKnown } from '../../base/schema.ts';
+import { type Field, fail, parseJson, readAs, readKnown } from '../../base/schema.ts';
 import { nextAction } from '../lease/acquire.ts';
 import {
   addressInUse,
@@ -293,8 +293,8 @@ export class FileStore implements LeaseStore {
       const subnets = parseKey(key);
       if (!subnets) throw new RipstopError('ELEASE', `${this.location}: ${key} is not a subnet`);
       const where = `${this.location}: ${key}`;
-      const raw = parseJson(text, where);
-      const { Expires, Since } = readKnown(TIMES, raw, where);
+      const raw = readAs('ELEASE', () => parseJson(text, where));
+      const { Expires, Since } = readAs('ELEASE', () => readKnown(TIMES, raw, where));
       return {
         ...subnets,
         key,

@@ -4,6 +4,7 @@ import {
   mapOf,
   openObject,
   parseJson,
+  readAs,
   readKnown,
   required,
   type Shape,
@@ -111,7 +112,7 @@ export function toAnnotations(attributes: LeaseAttributes, names: AnnotationName
 }
 
 /** The pod subnets of a Node; both undefined while the controller manager has assigned none. */
-export function podSubnets(node: NodeObject): Subnets {
+function podSubnets(node: NodeObject): Subnets {
   const { podCIDR, podCIDRs = [] } = node.spec ?? {};
   const prefixes = podCIDRs.length > 0 || podCIDR === undefined ? podCIDRs : [podCIDR];
   const subnets = prefixes.map(prefix => {
@@ -135,7 +136,7 @@ export function toLease(node: NodeObject, names: AnnotationNames): Lease | undef
   const where = `Node ${node.metadata.name}`;
   const data = (key: string): unknown => {
     const text = annotations[key];
-    return text ? parseJson(text, `${where}: annotation ${key}`) : undefined;
+    return text ? readAs('ELEASE', () => parseJson(text, `${where}: annotation ${key}`)) : undefined;
   };
   const value = {
     PublicIP: annotations[names.publicIp],

@@ -39,3 +39,12 @@ t.test('an object that is no Node is refused by the path of its fault', async t 
   ];
   for (const [raw, message] of wrong) t.throws(() => readNode(raw, NAMES), { code: 'ECONFIG', message });
 });
+
+t.test('an annotation that is no JSON is a fault of the lease, not of the configuration', async t => {
+  const annotations = { [NAMES.managed]: 'true', [NAMES.publicIp]: '192.0.2.1', [NAMES.backendData]: '{' };
+  const node = { metadata: { name: 'n', annotations }, spec: { podCIDR: '10.244.1.0/24' } };
+  t.throws(() => toLease(readNode(node, NAMES), NAMES), {
+    code: 'ELEASE',
+    message: /^Node n: annotation flannel\.alpha\.coreos\.com\/backend-data/,
+  });
+});
