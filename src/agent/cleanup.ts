@@ -13,6 +13,9 @@ import { removeFlannelRules } from './rules/flannel-rules.ts';
 import { NodeRules } from './rules/node-rules.ts';
 import { UNCAUGHT_NAME } from './uncaught-record.ts';
 
+/** What the agent makes in its state directory. */
+const FILES = ['vtep.json', 'last-known.json', 'devices.json', UNCAUGHT_NAME, 'agent.sock', 'cni.sock'];
+
 export interface CleanupOptions {
   readonly netns: string;
   readonly instance: string;
@@ -47,9 +50,9 @@ export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
   try {
     const env = await readSubnetEnv(options.subnetFile);
     const networks = [env?.network, env?.network6].filter(cidr => cidr !== undefined).map(formatPrefix);
-    const memory = new StateDir(options.stateDir);
-    const made = await memory.devices();
-    const macs = await memory.savedMacs();
+    const stateDir = new StateDir(options.stateDir);
+    const made = await stateDir.devices();
+    const macs = await stateDir.savedMacs();
     const links = listLinks(socket);
     const own = ownDevices(links, made, macs);
     for (const { name, kind } of links) {
@@ -86,7 +89,6 @@ export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
     await rm(options.subnetFile);
     removed.push(options.subnetFile);
   });
-  for (const name of ['vtep.json', 'last-known.json', 'devices.json', UNCAUGHT_NAME, 'agent.sock'])
-    await attempt(name, () => rm(join(options.stateDir, name), { force: true }));
+  for (const name of FILES) await attempt(name, () => rm(join(options.stateDir, name), { force: true }));
   return { removed, failures };
 }

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
@@ -122,6 +122,9 @@ for (const dataPlane of ['userspace', 'kernel'] as const)
       await agent.stop();
       t.equal(existsSync(agent.subnetFile), true, 'subnet.env, rules and lease stay for the next start');
       t.match(node!.ns.must(['nft', 'list', 'ruleset']), /masquerade/);
+      // A process that is killed leaves its sockets.
+      const socket = join(agent.stateDir, 'cni.sock');
+      writeFileSync(socket, '');
       const cleanup = node!.ns.must([
         process.execPath,
         `${CHECKOUT}dist/src/cli/main.js`,
@@ -137,6 +140,7 @@ for (const dataPlane of ['userspace', 'kernel'] as const)
       t.notMatch(node!.ns.must(['ip', 'route']), /flannel|114|blackhole/);
       t.notMatch(node!.ns.must(['ip', '-br', 'link']), /flannel/);
       t.equal(existsSync(agent.subnetFile), false);
+      t.equal(existsSync(socket), false);
       t.match(node!.ns.must(['ip', '-br', 'link']), /cni0/, 'what is not ours stays');
       t.notMatch(readFileSync(agent.log, 'utf8'), /"level":"fatal"|TypeError/);
     },
