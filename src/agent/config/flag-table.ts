@@ -77,7 +77,7 @@ const FLANNELD: Table = {
     'kubeconfig-file': text('', 'kubeconfig; without it and the URL, the service account of the pod is used'),
     'kube-annotation-prefix': text('flannel.alpha.coreos.com', 'prefix of the annotations'),
     'net-config-path': text('/etc/kube-flannel/net-conf.json', 'file with the network configuration'),
-    'set-node-network-unavailable': boolean(true, 'maintain the condition NodeNetworkUnavailable'),
+    'set-node-network-unavailable': boolean(true, 'maintain the condition NetworkUnavailable of the Node'),
   },
   underlay: {
     iface: repeated('underlay interface, by name or address; may be repeated'),

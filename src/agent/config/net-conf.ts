@@ -48,7 +48,7 @@ export interface NetConfOptions {
 }
 
 /** Top-level keys, as flannel names them. */
-export const netConfFields = {
+const netConfFields = {
   Network: text('an IPv4 CIDR', 'pod network of the cluster'),
   IPv6Network: text('an IPv6 CIDR', 'IPv6 pod network of the cluster'),
   EnableIPv4: withDefault(flag('give every node an IPv4 subnet'), true),

@@ -116,8 +116,8 @@ export interface LeaseStore {
   /** What the store or an operator overrides for this node, before the lease is taken. */
   overrides?(): Promise<NodeOverrides>;
   /**
-   * Packets can flow: the store says so where it has a place for it (the Node's condition, an Event with `message`), and
-   * keeps it so from then on.
+   * Packets can flow. A store that can records it (the Node's condition, an Event with `message`) and maintains the
+   * record.
    */
   ready?(message: string): void;
   /** Writes that do not hold at the moment, by what they write, with the reason; each is tried again. */

@@ -60,7 +60,7 @@ export class PeerMonitor {
   #followedAt = Number.NEGATIVE_INFINITY;
   /** Keys of the peers of this round that are still to be probed, the next one last. */
   #queue: string[] = [];
-  /** Peers a tick; a fraction is carried on. */
+  /** Peers probed per tick; the fraction is added to the next tick. */
   #pace = 0;
   #credit = 0;
   readonly #transitions = new Map<PeerState, string[]>();

@@ -181,7 +181,7 @@ export class NftablesRules implements RuleReconciler {
 }
 
 /** A listing without handles and counts, which change by themselves. */
-export function canonicalListing(objects: readonly NftObject[]): string {
+function canonicalListing(objects: readonly NftObject[]): string {
   return JSON.stringify(objects, (key, value: unknown) =>
     key === 'handle' ? undefined : key === 'counter' ? null : value,
   );

@@ -4,7 +4,7 @@ import { addTo, deleteFrom } from '../lease/set-map.ts';
 import type { KnownLeases, StoreObserver } from '../lease/store.ts';
 
 /** How long leases are kept that a store lost all at once, ms. */
-export const KEEP_MS = 10 * 60_000;
+const KEEP_MS = 10 * 60_000;
 
 /** How long changes are gathered after a report, ms. */
 export const GATHER_MS = 50;
