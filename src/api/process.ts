@@ -50,7 +50,7 @@ export async function prepareAgent(flags: Flags): Promise<PreparedAgent> {
   return {
     options,
     store,
-    log: createLog(logLevels(flags), flags.text('log-format')),
+    log: logOf(flags),
     socket: socketPath(stateDir),
     web: web && { ...web, token: webToken(web.address, web.tokenFile) },
   };
@@ -73,7 +73,7 @@ export async function runAgent(
   // The socket first: it shows that no other agent works here. The other endpoints open while the overlay starts.
   let webServer: WebServer | undefined;
   const link = () => ({ link: webServer?.link ?? null });
-  const api = await serveApi(agent, socket, options.socketGroup, version, link, log);
+  const api = await serveApi(agent, socket, options.socketGroup, version, link, componentLog(log, 'api'));
   log.info({ version, node: nodeName, store: store.location, pid: process.pid }, 'agent starts');
   const stop = (signal: string): void => {
     log.info({ signal }, 'stopping');
@@ -104,7 +104,7 @@ export async function runAgent(
     systemd.reloading();
     void agent.reload();
   });
-  const telemetry = await openTelemetry(agent, nodeName, version, log);
+  const telemetry = await openTelemetry(agent, nodeName, version, componentLog(log, 'api'));
   if (web)
     agent.endpoints.open('web', formatEndpoint(web.address, web.port), async () => {
       webServer = await openWeb(agent, web, version);
@@ -189,6 +189,11 @@ async function openTelemetry(
     log.warn(`OTLP export disabled: ${describeError(error)}`);
     return undefined;
   }
+}
+
+/** The log that --log-level, --log-format and klog's -v describe. @throws RipstopError ECONFIG */
+export function logOf(flags: Flags): Log {
+  return createLog(logLevels(flags), flags.text('log-format'));
 }
 
 /** --log-level, or klog's -v where only that is given. */

@@ -63,7 +63,11 @@ const levelFields = { levels: required(text('levels', 'as --log-level has them: 
 /** Answers POST /log-level: `{ levels }` in, the levels that hold from now on out. */
 async function answerLogLevels(incoming: IncomingMessage, response: ServerResponse, log: Log): Promise<void> {
   try {
-    setLogLevels(log, readObject(levelFields, await readJson(incoming, LEVELS_BODY_MAX), '').levels);
+    setLogLevels(
+      log,
+      readObject(levelFields, await readJson(incoming, LEVELS_BODY_MAX), '').levels,
+      'levels',
+    );
     sendJson(response, 200, { levels: logLevels(log) });
   } catch (error) {
     sendError(response, error);

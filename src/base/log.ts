@@ -1,7 +1,7 @@
 import { type LogFn, type Logger, pino } from 'pino';
-import { RipstopError } from './errors.ts';
 import { Repeats } from './logging/repeats.ts';
 import { logStream } from './logging/stream.ts';
+import { oneOf } from './schema.ts';
 
 export type Log = Logger;
 
@@ -20,48 +20,56 @@ export const LOG_COMPONENTS = [
   'store',
 ] as const;
 
-export type LogComponent = (typeof LOG_COMPONENTS)[number];
+type LogComponent = (typeof LOG_COMPONENTS)[number];
 
-/** Warnings and errors are the levels whose repeated messages are counted instead of printed. */
+const LEVEL = oneOf(LOG_LEVELS);
+const COMPONENT = oneOf(LOG_COMPONENTS);
+
+/* Numbers that pino gives to its levels. Repeated messages of WARN and above are counted instead of printed. */
+const INFO = 30;
 const WARN = 40;
 
 /**
- * A log on standard error; standard output stays free for results. A message of level warn or error that is repeated within
- * a minute is printed once, and once more with the number of repetitions.
+ * A log on standard error; standard output stays free for results. A warning or error that is repeated within a minute
+ * is counted, and printed once more with the number: when the minute is over, before the next line of level info of its
+ * component, or when the process ends.
  * @param levels as `--log-level` has them
  * @param format `text`, `json`, or `auto`: text on a terminal and in the journal, JSON elsewhere
  * @throws RipstopError ECONFIG for unknown levels
  */
 export function createLog(levels = 'info', format = 'auto'): Log {
-  const state: State = { root: undefined, current: parseLevels(levels), components: new Map() };
+  const current = parseLevels(levels, '--log-level');
   const repeats = new Repeats();
-  const log: Log = pino(
+  const root: Log = pino(
     {
-      level: state.current.level,
+      level: current.level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: label => ({ level: label }) },
       hooks: {
         logMethod(args: Parameters<LogFn>, method: LogFn, level: number) {
-          if (level < WARN) method.apply(this, args);
-          else
-            repeats.log(this.bindings().component, args, counted =>
-              method.apply(this, counted as Parameters<LogFn>),
-            );
+          const { component } = this.bindings();
+          const print = (line: readonly unknown[]) => method.apply(this, line as Parameters<LogFn>);
+          if (level >= WARN) repeats.log(component, args, print);
+          else {
+            // A message of another state follows: what was counted before it is printed before it.
+            if (level === INFO) repeats.flush(component);
+            print(args);
+          }
         },
       },
     },
     logStream(format),
   );
-  state.root = log;
-  STATES.set(log, state);
-  return log;
+  process.once('exit', () => repeats.flushAll());
+  STATES.set(root, { root, current, components: new Map() });
+  return root;
 }
 
 /** The log of a component: its lines have the field `component`, and its level can be set by itself. */
 export function componentLog(log: Log, component: LogComponent): Log {
   const state = STATES.get(log);
-  if (!state?.root) return log;
+  if (!state) return log;
   let child = state.components.get(component);
   if (!child) {
     child = state.root.child({ component }, { level: levelOf(component, state.current) });
@@ -76,11 +84,15 @@ export function logLevels(log: Log): string {
   return STATES.get(log)?.current.text ?? log.level;
 }
 
-/** Changes the levels of a log and of all its components at once. @throws RipstopError ECONFIG, and nothing is changed */
-export function setLogLevels(log: Log, text: string): void {
+/**
+ * Changes the levels of a log and of all its components at once.
+ * @param where names `text` in an error
+ * @throws RipstopError ECONFIG, and nothing is changed
+ */
+export function setLogLevels(log: Log, text: string, where: string): void {
   const state = STATES.get(log);
-  if (!state?.root) throw new Error('not a log of createLog');
-  state.current = parseLevels(text);
+  if (!state) throw new Error('not a log of createLog');
+  state.current = parseLevels(text, where);
   state.root.level = state.current.level;
   for (const [component, child] of state.components) child.level = levelOf(component, state.current);
 }
@@ -90,7 +102,7 @@ function levelOf(component: LogComponent, { level, components }: Levels): string
 }
 
 interface State {
-  root: Log | undefined;
+  readonly root: Log;
   current: Levels;
   readonly components: Map<LogComponent, Log>;
 }
@@ -104,30 +116,14 @@ interface Levels {
 }
 
 /** Reads `LEVEL` or `LEVEL,COMPONENT=LEVEL,…`. */
-function parseLevels(text: string): Levels {
-  let level = 'info';
+function parseLevels(text: string, where: string): Levels {
+  let level: string = 'info';
   const components = new Map<LogComponent, string>();
   for (const part of text.split(',')) {
-    const [left = '', right] = part.trim().split('=');
-    const named = right ?? left;
-    if (!LOG_LEVELS.some(known => known === named))
-      throw new RipstopError(
-        'ECONFIG',
-        `--log-level: unknown level ${JSON.stringify(named)}`,
-        `there are ${LOG_LEVELS.join(', ')}`,
-      );
-    if (right === undefined) level = left;
-    else if (isComponent(left)) components.set(left, right);
-    else
-      throw new RipstopError(
-        'ECONFIG',
-        `--log-level: unknown component ${JSON.stringify(left)}`,
-        `there are ${LOG_COMPONENTS.join(', ')}`,
-      );
+    const word = part.trim();
+    const at = word.indexOf('=');
+    if (at === -1) level = LEVEL.read(word, where);
+    else components.set(COMPONENT.read(word.slice(0, at), where), LEVEL.read(word.slice(at + 1), where));
   }
   return { text, level, components };
-}
-
-function isComponent(name: string): name is LogComponent {
-  return LOG_COMPONENTS.some(known => known === name);
 }

@@ -107,7 +107,7 @@ export async function postOtlp(
       if (problem) reject(problem);
       else resolve();
     };
-    // Behind the next poll: when the event loop was late, the connection may be there, and the request is sent before the end.
+    // A late event loop runs this timer before it sees that the connection is open; setImmediate lets the request be sent.
     const timer = setTimeout(
       () => setImmediate(end, new Error(`no answer of ${host} within ${timeoutMs} ms`)),
       Math.max(0, timeoutMs - (performance.now() - began)),

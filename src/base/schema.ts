@@ -61,7 +61,9 @@ export function parseJson(text: string, where: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    fail(where, `is not JSON: ${messageOf(error)}`);
+    throw new RipstopError('ECONFIG', `${where} is not JSON: ${messageOf(error)}`, undefined, {
+      cause: error,
+    });
   }
 }
 
@@ -76,7 +78,7 @@ export function readAs<T>(code: ErrorCode, read: () => T): T {
     return read();
   } catch (error) {
     if (!(error instanceof RipstopError) || error.code !== 'ECONFIG') throw error;
-    throw new RipstopError(code, error.message, error.hint);
+    throw new RipstopError(code, error.message, error.hint, { cause: error });
   }
 }
 
@@ -215,13 +217,15 @@ export function record<F extends Fields>(
   fields: F,
 ): Field<{ [K in keyof F]: ReturnType<F[K]['read']> }> & { fields: F } {
   return {
-    ...{ type: 'object', doc: '', fields },
+    type: 'object',
+    doc: '',
+    fields,
     read(raw, where) {
       const source = objectFrom(raw, where);
-      const entries = Object.entries(fields).map(([key, field]) => [
-        key,
-        field.read(Object.hasOwn(source, key) ? source[key] : undefined, keyPath(where, key)),
-      ]);
+      const entries = Object.entries(fields).map(([key, field]) => {
+        const at = keyPath(where, key);
+        return [key, Object.hasOwn(source, key) ? field.read(source[key], at) : fail(at, 'is missing')];
+      });
       return Object.fromEntries(entries) as { [K in keyof F]: ReturnType<F[K]['read']> };
     },
   };

@@ -23,11 +23,8 @@ const CTA_PROTO_DST_PORT = 3;
 const UDP = 17;
 
 /** Port that a flow was first sent to, when it is UDP. */
-function udpPort(message: Message): number | undefined {
-  const proto = readNested(
-    readNested(readAttributes(message.payload, HEADER), CTA_TUPLE_ORIG),
-    CTA_TUPLE_PROTO,
-  );
+function udpPort(flow: ReturnType<typeof readAttributes>): number | undefined {
+  const proto = readNested(readNested(flow, CTA_TUPLE_ORIG), CTA_TUPLE_PROTO);
   return readU8(proto, CTA_PROTO_NUM) === UDP ? readU16Be(proto, CTA_PROTO_DST_PORT) : undefined;
 }
 
@@ -40,8 +37,8 @@ export function deleteUdpConntrack(netns: string, family: Family, ports: Readonl
   if (ports.size === 0) return 0;
   const request = (type: number, what: string) => netfilterRequest(type, familyNumber(family), what);
   const forget = (socket: NetlinkSocket, flow: Message): boolean => {
-    const port = udpPort(flow);
     const all = readAttributes(flow.payload, HEADER);
+    const port = udpPort(all);
     const [tuple, zone] = [all.get(CTA_TUPLE_ORIG), all.get(CTA_ZONE)];
     if (port === undefined || !ports.has(port) || !tuple) return false;
     const writer = request(DELETE, `forget the UDP flow to port ${port}`);

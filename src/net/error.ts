@@ -59,8 +59,12 @@ export function inNamespace<T>(netns: string, what: string, action: () => T): T 
   } catch (error) {
     if (!isSystemError(error)) throw error;
     const place = netns ? ` in network namespace ${netns}` : '';
-    const isOther = error.syscall === 'setns' && error.code === 'EINVAL';
-    throw new NetError(Math.abs(error.errno), what + place, isOther ? 'it is not a network namespace' : '');
+    const isNotNamespace = error.syscall === 'setns' && error.code === 'EINVAL';
+    throw new NetError(
+      Math.abs(error.errno),
+      what + place,
+      isNotNamespace ? 'it is not a network namespace' : '',
+    );
   }
 }
 

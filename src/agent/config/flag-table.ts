@@ -1,4 +1,4 @@
-import { LOG_LEVELS } from '../../base/log.ts';
+import { LOG_COMPONENTS, LOG_LEVELS } from '../../base/log.ts';
 import { SETTING_NAMES, SETTINGS, settingFlag } from './settings.ts';
 
 /** Headings of `--help`, in this order. A command leaves out whole groups. */
@@ -168,7 +168,7 @@ const OWN: Table = {
     'socket-group': text('', 'numeric group that may use the agent’s socket; empty: only root'),
     'log-level': text(
       'info',
-      `lowest level that is logged (${LOG_LEVELS.join(', ')}); one component by itself: info,store=debug`,
+      `lowest level that is logged (${LOG_LEVELS.join(', ')}), and those of single components (${LOG_COMPONENTS.join(', ')}): info,store=debug`,
     ),
     'log-format': word(
       ['auto', 'text', 'json'],

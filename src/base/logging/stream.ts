@@ -4,8 +4,8 @@ import { anyValue, mapOf, readJson } from '../schema.ts';
 
 /** Lines that wait while standard error takes none. */
 const KEPT_BYTES = 1 << 20;
-/** Fields that a line of text shows before the message. */
-const HEAD = new Set(['level', 'time', 'component', 'msg']);
+/** A value that needs no quotes. */
+const PLAIN = /^[^\s"()]+$/;
 
 /** Standard error as JSON, one object per line, or as text. @param format `text`, `json` or `auto` */
 export function logStream(format: string): DestinationStream {
@@ -13,7 +13,12 @@ export function logStream(format: string): DestinationStream {
   // The process does not end when the log cannot be written (a full disk): lines wait, and the newest are lost.
   destination.on('error', () => {});
   const asText = format === 'text' || (format === 'auto' && isReadByPeople());
-  return asText ? { write: line => destination.write(logText(line)) } : destination;
+  if (!asText) return destination;
+  // pino flushes a line of level fatal.
+  return Object.assign(
+    { write: (line: string) => destination.write(logText(line)) },
+    { flushSync: () => destination.flushSync() },
+  );
 }
 
 /** True where a terminal or the journal reads standard error: systemd names its stream in JOURNAL_STREAM (systemd.exec(5)). */
@@ -23,13 +28,19 @@ function isReadByPeople(): boolean {
   return process.env.JOURNAL_STREAM === `${dev}:${ino}`;
 }
 
-/** `2026-11-29T21:54:00.000Z WARN  store: lease store unreachable (endpoint=…)` of one line of JSON. */
+/**
+ * `2026-11-29T21:54:00.000Z WARN  store: lease store unreachable (endpoint=…)` of one line of JSON. A value cannot begin
+ * another line or move the cursor of a terminal: control characters are escaped as in JSON.
+ */
 export function logText(line: string): string {
-  const entry = readJson(mapOf(anyValue()), line, 'log line');
-  const { level, time, component, msg } = entry;
-  const fields = Object.entries(entry).flatMap(([name, value]) =>
-    HEAD.has(name) ? [] : [`${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`],
+  const { level, time, component, msg, ...fields } = readJson(mapOf(anyValue()), line, 'log line');
+  const shown = Object.entries(fields).map(([name, value]) =>
+    typeof value === 'string' && PLAIN.test(value) ? `${name}=${value}` : `${name}=${JSON.stringify(value)}`,
   );
   const head = `${time} ${String(level).toUpperCase().padEnd(5)} ${component ? `${component}: ` : ''}${msg ?? ''}`;
-  return `${head}${fields.length > 0 ? ` (${fields.join(' ')})` : ''}\n`;
+  return `${escaped(`${head}${shown.length > 0 ? ` (${shown.join(' ')})` : ''}`)}\n`;
+}
+
+function escaped(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

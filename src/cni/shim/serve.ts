@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { contain } from '../../base/boundary.ts';
 import { describeError } from '../../base/errors.ts';
 import { openPrivately } from '../../base/private-socket.ts';
@@ -76,9 +76,9 @@ export async function serveCni(
   const socket = await openPrivately({
     path,
     part: 'cni',
-    connect: connection => converse(connection, host, recorded),
+    create: () => createServer({ allowHalfOpen: true }, connection => converse(connection, host, recorded)),
     log: host.log,
-    ...(lookMs === undefined ? {} : { lookMs }),
+    lookMs,
   });
   contain('cni', () => recorded.complete());
   const retry = setInterval(() => contain('cni', () => recorded.retry()), RETRY_MS);

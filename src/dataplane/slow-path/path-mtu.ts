@@ -19,7 +19,8 @@ interface PathMtuOptions {
   /** How long a lowered path stays lowered before the kernel is asked again. Default 10 minutes (RFC 1191 section 6.3). */
   retryMs?: number;
   /**
-   * Path MTUs below are ignored, by underlay family: forged ICMP errors must not shrink the tunnel to nothing. Default 552 (the kernel's min_pmtu) and 1280.
+   * Path MTUs below are ignored, by underlay family: forged ICMP errors must not shrink the tunnel to nothing.
+   * Default 552 (the kernel's min_pmtu) and 1280.
    */
   floor?: Readonly<Record<Family, number>>;
 }
@@ -71,7 +72,7 @@ export class PathMtus {
    */
   onPacketTooBig(peer: number, bytes: number, kernelMtu: number, nowMs: number): number | undefined {
     const state = this.#states.get(peer);
-    // A larger packet was refused by a path MTU that is known since.
+    // The path MTU was lowered below `bytes` already: the refusal is older.
     if (!state || bytes > state.current) return undefined;
     const explained = kernelMtu > 0 && kernelMtu < bytes;
     return this.#lower(state, explained ? kernelMtu : plateauBelow(bytes), nowMs);

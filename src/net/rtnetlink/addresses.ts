@@ -6,8 +6,8 @@ import { headerU8, headerU32, readAttributes, readU32 } from './attributes.ts';
 import { type Message, MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';
 
-const RTM_NEWADDR = 20;
-const RTM_DELADDR = 21;
+export const RTM_NEWADDR = 20;
+export const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
 /** struct ifaddrmsg: u8 family, u8 prefix length, u8 flags, u8 scope, u32 index. */
 const ADDRESS_HEADER = 8;

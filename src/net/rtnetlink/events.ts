@@ -1,10 +1,10 @@
 import { AF_BRIDGE, AF_INET, AF_INET6 } from '../address-bytes.ts';
 import { isNetError } from '../error.ts';
-import { type InterfaceAddress, readAddress } from './addresses.ts';
-import { type Link, readLink } from './links.ts';
+import { type InterfaceAddress, RTM_DELADDR, RTM_NEWADDR, readAddress } from './addresses.ts';
+import { type Link, RTM_DELLINK, RTM_NEWLINK, readLink } from './links.ts';
 import type { Message } from './message.ts';
-import { type Neighbour, readNeighbour } from './neighbours.ts';
-import { type Route, readRoute } from './routes.ts';
+import { type Neighbour, RTM_DELNEIGH, RTM_NEWNEIGH, readNeighbour } from './neighbours.ts';
+import { type Route, RTM_DELROUTE, RTM_NEWROUTE, readRoute } from './routes.ts';
 import { NetlinkSocket } from './socket.ts';
 
 /** Group masks (RTMGRP_* of linux/rtnetlink.h) by kind of event. */
@@ -30,22 +30,22 @@ const LOST: NetEvent = { kind: 'lost' };
 export function readEvent(message: Message): NetEvent | undefined {
   const family = message.payload[0];
   switch (message.type) {
-    case 16:
-    case 17:
+    case RTM_NEWLINK:
+    case RTM_DELLINK:
       // Messages of AF_BRIDGE are about bridge ports: a DELLINK there means that the link is no longer a port.
       return family === AF_BRIDGE
         ? undefined
-        : { kind: 'link', gone: message.type === 17, link: readLink(message) };
-    case 20:
-    case 21:
-      return { kind: 'address', gone: message.type === 21, address: readAddress(message) };
-    case 24:
-    case 25:
-      return { kind: 'route', gone: message.type === 25, route: readRoute(message) };
-    case 28:
-    case 29:
+        : { kind: 'link', gone: message.type === RTM_DELLINK, link: readLink(message) };
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
+      return { kind: 'address', gone: message.type === RTM_DELADDR, address: readAddress(message) };
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE:
+      return { kind: 'route', gone: message.type === RTM_DELROUTE, route: readRoute(message) };
+    case RTM_NEWNEIGH:
+    case RTM_DELNEIGH:
       return family === AF_INET || family === AF_INET6
-        ? { kind: 'neighbour', gone: message.type === 29, neighbour: readNeighbour(message) }
+        ? { kind: 'neighbour', gone: message.type === RTM_DELNEIGH, neighbour: readNeighbour(message) }
         : undefined;
     default:
       return undefined;

@@ -29,8 +29,8 @@ import {
 } from './message.ts';
 import type { NetlinkSocket } from './socket.ts';
 
-const RTM_NEWROUTE = 24;
-const RTM_DELROUTE = 25;
+export const RTM_NEWROUTE = 24;
+export const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 /** struct rtmsg: u8 family, destination and source length, tos, table, protocol, scope, type, u32 flags. */
 const ROUTE_HEADER = 12;

@@ -3,6 +3,7 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
+import { logText } from '../../../src/base/logging/stream.ts';
 import { ROOT } from '../../guard/checks/sources.ts';
 
 const MODULE = pathToFileURL(join(ROOT, 'dist/src/base/log.js')).href;
@@ -51,7 +52,7 @@ t.test('a component has its own level, and levels change while the program runs'
     `const log = createLog('warn,store=debug');
     const store = componentLog(log, 'store');
     log.info('a'); store.debug('b'); store.trace('c');
-    setLogLevels(log, 'info');
+    setLogLevels(log, 'info', 'levels');
     log.info('d'); store.debug('e'); store.info(logLevels(store));`,
   );
   t.same(
@@ -68,39 +69,95 @@ t.test('wrong levels are refused, and the present ones stay', async t => {
   const text = run(
     t,
     `const log = createLog('warn');
-    for (const wrong of ['loud', 'info,stor=debug', 'info,store=']) {
-      try { setLogLevels(log, wrong); } catch (error) { log.warn(\`\${error.code}: \${error.message}; \${error.hint}\`); }
+    for (const wrong of ['loud', 'info,stor=debug', 'info,store=', 'store=debug=x']) {
+      try { setLogLevels(log, wrong, 'levels'); } catch (error) { log.warn(\`\${error.code}: \${error.message}; \${error.hint}\`); }
     }
     log.warn(logLevels(log));`,
   );
   t.match(
     entries(text).map(({ msg }) => msg),
     [
-      /^ECONFIG: --log-level: unknown level "loud"; there are trace, /,
-      /^ECONFIG: --log-level: unknown component "stor"; there are agent, /,
-      /unknown level ""/,
+      /^ECONFIG: levels: "loud" is not one of trace, debug, .*; undefined/,
+      /^ECONFIG: levels: "stor" is not one of agent, api, .*; did you mean "store"\?/,
+      /^ECONFIG: levels: "" is not one of trace, /,
+      /^ECONFIG: levels: "debug=x" is not one of trace, /,
       'warn',
     ],
   );
 });
 
-t.test('a repeated warning is printed once and then counted; information is printed each time', async t => {
+/** Message, peer and number of repetitions of each line, without fillers. */
+const counted = (text: string) =>
+  entries(text).flatMap(({ msg, peer, repeated }) =>
+    String(msg).startsWith('other') ? [] : [[msg, peer ?? null, repeated ?? null]],
+  );
+
+t.test('a warning that is repeated: printed once, then counted', async t => {
   const text = run(
     t,
     `const log = createLog();
-    for (let i = 0; i < 5; i++) { log.warn({ peer: 1 }, 'silent'); log.info('here'); }
+    for (let i = 0; i < 5; i++) { log.warn({ peer: 1 }, 'silent'); componentLog(log, 'store').info('here'); }
     log.warn({ peer: 2 }, 'silent');
     // As many messages as are remembered: the first is forgotten, and its repetitions are printed.
     for (let i = 0; i < 255; i++) log.warn('other ' + i);`,
   );
-  const shown = entries(text).filter(({ msg }) => !String(msg).startsWith('other'));
-  t.same(
-    shown.map(({ msg, peer, repeated }) => [msg, peer, repeated]),
-    [
-      ['silent', 1, undefined],
-      ...Array.from({ length: 5 }, () => ['here', undefined, undefined]),
-      ['silent', 2, undefined],
-      ['silent', 1, 4],
-    ],
+  t.same(counted(text), [
+    ['silent', 1, null],
+    ...Array.from({ length: 5 }, () => ['here', null, null]),
+    ['silent', 2, null],
+    ['silent', 1, 4],
+  ]);
+});
+
+t.test('an information of the same component after repetitions: their number comes before it', async t => {
+  const text = run(
+    t,
+    `const log = createLog();
+    for (let turn = 0; turn < 2; turn++) {
+      for (let i = 0; i < 3; i++) log.warn('silent');
+      log.info('answers');
+    }`,
+  );
+  const turn = [
+    ['silent', null, null],
+    ['silent', null, 2],
+    ['answers', null, null],
+  ];
+  t.same(counted(text), [...turn, ...turn]);
+});
+
+t.test('repetitions that are not printed when the process ends: printed then', async t => {
+  const text = run(t, "const log = createLog(); for (let i = 0; i < 3; i++) log.error('failed');");
+  t.same(counted(text), [
+    ['failed', null, null],
+    ['failed', null, 2],
+  ]);
+});
+
+t.test('errors as fields: different ones are not counted as one', async t => {
+  const text = run(
+    t,
+    `const log = createLog();
+    for (const what of ['first', 'second']) log.warn({ err: new Error(what), size: 1n }, 'failed');`,
+  );
+  t.match(
+    entries(text).map(({ err }) => err),
+    [{ message: 'first' }, { message: 'second' }],
   );
 });
+
+t.test(
+  'values in a line of text: quoted, and unable to begin another line or to reach the terminal',
+  async t => {
+    const line = (entry: object) => logText(JSON.stringify({ level: 'warn', time: 'T', ...entry }));
+    t.equal(line({ msg: 'away', tries: 2, where: 'a b' }), 'T WARN  away (tries=2 where="a b")\n');
+    t.equal(
+      line({ msg: 'x\nT ERROR forged', err: 'a\n\x1b[2J' }),
+      'T WARN  x\\u000aT ERROR forged (err="a\\n\\u001b[2J")\n',
+    );
+    t.equal(
+      line({ component: 'store', msg: 'away', list: ['(', 1] }),
+      'T WARN  store: away (list=["(",1])\n',
+    );
+  },
+);

@@ -30,14 +30,14 @@ async function plan(options: { socket: string; json?: true }, command: Command):
 }
 
 async function planFor(flagWords: readonly string[]): Promise<readonly string[]> {
-  const { createLog } = await import('../../../base/log.ts');
+  const { logOf } = await import('../../../api/process.ts');
   const { parseFlags } = await import('../../../agent/config/flags.ts');
   const { agentOptions, openStore } = await import('../../../agent/inputs/options.ts');
   const { dryRun } = await import('../../../diagnose/dry-run.ts');
   const flags = parseFlags(flagWords, process.env);
   const { store, nodeName, netns } = await openStore(flags, process.env);
   try {
-    return await dryRun(agentOptions(flags, nodeName, netns), store, createLog(flags.text('log-level')));
+    return await dryRun(agentOptions(flags, nodeName, netns), store, logOf(flags));
   } finally {
     await store.close();
   }

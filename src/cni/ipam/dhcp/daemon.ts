@@ -1,6 +1,5 @@
-import { createServer, type Socket } from 'node:net';
-import { contained } from '../../../base/boundary.ts';
-import { openPrivately } from '../../../base/private-socket.ts';
+import { createServer, type Server, type Socket } from 'node:net';
+import { listening, openPrivately } from '../../../base/private-socket.ts';
 import { PacketSocket } from '../../../net/packet-socket.ts';
 import { changeLink, getLink } from '../../../net/rtnetlink/links.ts';
 import { withSocket } from '../../../net/rtnetlink/socket.ts';
@@ -59,15 +58,14 @@ export class DhcpDaemon {
 
   async #open(): Promise<{ close(): Promise<unknown> }> {
     const { socket: path, fd, log } = this.#options;
-    const connect = (client: Socket) => this.#converse(client);
-    if (fd === undefined)
-      return openPrivately({ path, part: 'dhcp', connect, maxConnections: CLIENTS_MAX, log });
-    const server = createServer({ allowHalfOpen: true }, connect);
-    server.maxConnections = CLIENTS_MAX;
-    await new Promise<void>((resolve, reject) => {
-      server.on('error', error => (server.listening ? contained('dhcp', error) : reject(error)));
-      server.listen({ fd }, resolve);
-    });
+    const create = (): Server => {
+      const server = createServer({ allowHalfOpen: true }, client => this.#converse(client));
+      server.maxConnections = CLIENTS_MAX;
+      return server;
+    };
+    if (fd === undefined) return openPrivately({ path, part: 'dhcp', create, log });
+    const server = create();
+    await listening(server, { fd }, 'dhcp');
     return { close: () => new Promise(done => server.close(done)) };
   }
 

@@ -1,20 +1,20 @@
-import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
-import { createServer, get } from 'node:http';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../../bench/lab/until.ts';
 import { answerCapture, type CaptureTarget } from '../../../../src/api/capture.ts';
 import { openCaptureStream } from '../../../../src/api/client.ts';
-import { keepOpen, listenOn, socketPath } from '../../../../src/api/server.ts';
+import { socketPath } from '../../../../src/api/server.ts';
+import { openPrivately } from '../../../../src/base/private-socket.ts';
 import { CaptureHub } from '../../../../src/capture/live/capture-hub.ts';
 import { readRecordStream } from '../../../../src/capture/live/record-stream.ts';
-import { stays } from '../../../fixtures/agents/stays.ts';
 import { worker } from '../fixtures/tapped.ts';
 
 /** A socket that serves captures of a worker whose batches a test fills. */
 async function served(
-  t: { teardown(fn: () => void): void },
+  t: { teardown(fn: () => unknown): void },
   places: (hub: CaptureHub) => readonly CaptureTarget[] = hub => [
     { device: 'flannel.1', families: [4], hub },
   ],
@@ -24,10 +24,11 @@ async function served(
   const path = join(folder, 's');
   const source = new CaptureHub(one.source);
   const server = createServer((incoming, response) => void answerCapture(incoming, response, places(source)));
-  await listenOn(server, path);
-  t.teardown(() => {
+  const socket = await openPrivately({ path, part: 'test', create: () => server, log: () => {} });
+  t.teardown(async () => {
+    const ended = socket.close();
     server.closeAllConnections();
-    server.close();
+    await ended;
     rmSync(folder, { recursive: true, force: true });
   });
   return { one, path };
@@ -86,31 +87,6 @@ t.test('what the agent refuses, the caller reads', async t => {
     code: 'ECAPTURE',
     message: /the kernel carries the packets/,
   });
-});
-
-t.test('a socket whose file is deleted is opened again until it is closed', async t => {
-  const folder = mkdtempSync(join(tmpdir(), 'rs-sock-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  const path = join(folder, 'run', 's');
-  const server = createServer((_incoming, response) => void response.end());
-  const open = () => listenOn(server, path);
-  await open();
-  const log: string[] = [];
-  const kept = keepOpen(server, path, open, line => log.push(line), 10);
-  t.teardown(() => kept.close());
-  const ask = () =>
-    new Promise<number | undefined>((resolve, reject) => {
-      get({ socketPath: path, path: '/' }, answer => resolve(answer.resume().statusCode)).on('error', reject);
-    });
-  for (const [index, deleted] of [path, join(folder, 'run')].entries()) {
-    rmSync(deleted, { recursive: true });
-    await until('the socket', () => log.length === index + 1);
-    t.equal(await ask(), 200);
-    t.equal(statSync(path).mode & 0o777, 0o600);
-  }
-  kept.close();
-  t.equal(existsSync(path), false);
-  await stays(t, 'the socket is not opened again', () => existsSync(path), false, 50);
 });
 
 t.test('a stop, an agent that is not there, and a path that cannot be', async t => {
