@@ -40,6 +40,8 @@ export interface PreparedAgent {
   /** Undefined: no web UI. */
   readonly web: WebOptions | undefined;
   readonly log: Log;
+  /** Remarks about the flags, for the log. */
+  readonly notes: readonly string[];
 }
 
 /** Validates flags and files; changes nothing on the node. @throws RipstopError ECONFIG, ESTORE */
@@ -51,6 +53,7 @@ export async function prepareAgent(flags: Flags): Promise<PreparedAgent> {
     options,
     store,
     log: logOf(flags),
+    notes: flags.notes,
     socket: socketPath(stateDir),
     web: web && { ...web, token: webToken(web.address, web.tokenFile) },
   };
@@ -58,13 +61,12 @@ export async function prepareAgent(flags: Flags): Promise<PreparedAgent> {
 
 /** The agent as a process: logs, signals, endpoints, systemd. Resolves when it has ended. @throws RipstopError at start */
 export async function runAgent(
-  { options, store, socket, web, log }: PreparedAgent,
-  flags: Flags,
+  { options, store, socket, web, log, notes }: PreparedAgent,
   version: string,
   sideServices: readonly SideService[] = [],
 ): Promise<void> {
   logContained(log);
-  for (const note of flags.notes) log.info(note);
+  for (const note of notes) log.info(note);
   onRefusedSysctl(setting => log.warn(describeRefusedSysctl(setting)));
   const { nodeName } = options;
   const agent = new Agent(options, store, componentLog(log, 'agent'));

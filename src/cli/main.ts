@@ -18,8 +18,12 @@ function version(): string {
 // A closed pipe (`ripstop explain | head -1`) ends the command; commands that write for long have a listener of their own.
 process.stdout.on('error', error => {
   if (process.stdout.listenerCount('error') > 1) return;
-  if (!hasCode(error, BROKEN_PIPE)) process.stderr.write(`ripstop: standard output: ${messageOf(error)}\n`);
-  process.exit(hasCode(error, BROKEN_PIPE) ? 0 : FAILED);
+  if (!hasCode(error, BROKEN_PIPE)) {
+    process.stderr.write(`ripstop: standard output: ${messageOf(error)}\n`);
+    process.exitCode = FAILED;
+  }
+  // The status that the command has set, as that of `ripstop doctor` for a fault, stays.
+  process.exit();
 });
 
 try {

@@ -101,7 +101,7 @@ export const VERDICTS: readonly Verdict[] = [
     direction: 'egress',
     meaning: 'the kernel refused the datagram',
     remedy:
-      'see the errno in `ripstop drops`: no route to the peer, firewall OUTPUT rule, or full send buffer',
+      'see the errno in `ripstop drops --follow`: no route to the peer, firewall OUTPUT rule, or full send buffer',
   },
   {
     name: 'truncated',
@@ -178,7 +178,7 @@ export const VERDICTS: readonly Verdict[] = [
     drop: true,
     direction: 'ingress',
     meaning: 'the device refused the frame',
-    remedy: 'see the errno in `ripstop drops`: device down or queue full',
+    remedy: 'see the errno in `ripstop drops --follow`: device down or queue full',
   },
 ];
 

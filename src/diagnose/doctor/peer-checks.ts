@@ -89,7 +89,7 @@ function judge(
     return fault(
       'stale-identity',
       `${name} answers over the underlay and not through the tunnel, and this node drops datagrams: ${hints}`,
-      'compare `ripstop peers --json` on both nodes: address, MAC and VNI of each must be what the other has; restart the agent there',
+      'compare `ripstop peers --json` on both nodes: address and MAC of each must be what the other has; restart the agent there',
     );
   const asleep = peer.node
     ? ''

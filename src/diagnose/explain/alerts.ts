@@ -25,7 +25,7 @@ export const ALERTS: Readonly<Record<string, Alert>> = {
     severity: 'warning',
     meaning: 'The node has not reached its lease store for ten minutes.',
     cause: 'See the doctor finding store-unreachable.',
-    evidence: '`ripstop status` on the node shows since when, and the last error.',
+    evidence: "`ripstop status` on the node shows since when, and the agent's log the error.",
     remedy:
       'Make the store reachable before the lease of the node expires (ripstop_lease_remaining_seconds).',
   },
@@ -39,7 +39,7 @@ export const ALERTS: Readonly<Record<string, Alert>> = {
     remedy: 'Follow the text of the verdict.',
   },
   RipstopTunnelSilent: {
-    expr: 'ripstop_peer_loss_ratio{path="tunnel"} == 1 and on (instance, peer) ripstop_peer_loss_ratio{path="underlay"} < 1',
+    expr: 'ripstop_peer_loss_ratio{path="tunnel"} == 1 and ignoring (path) ripstop_peer_loss_ratio{path="underlay"} < 1',
     for: '5m',
     severity: 'critical',
     meaning: 'A peer answers over the underlay and not through the tunnel.',
@@ -48,7 +48,7 @@ export const ALERTS: Readonly<Record<string, Alert>> = {
     remedy: 'Open the UDP port of the overlay between the nodes, or restart the agent of the peer.',
   },
   RipstopRepairs: {
-    expr: 'increase(ripstop_repairs_total[30m]) > 10',
+    expr: 'sum by (instance) (increase(ripstop_repairs_total[30m])) > 10 or sum by (instance) (increase(ripstop_rule_repairs_total[30m])) > 10',
     for: '0m',
     severity: 'warning',
     meaning: 'The agent corrects the kernel state again and again.',

@@ -7,7 +7,8 @@ const LOG =
 export const CNI_CODES: Readonly<Record<string, ExplanationText>> = {
   'cni-1': {
     meaning: 'The plugin does not support the `cniVersion` of the configuration.',
-    cause: 'The network configuration list names a version that is newer than 1.1.0 or does not exist.',
+    cause:
+      'The version does not exist, is newer than 1.1.0, or is too old for the command: CHECK needs 0.4.0, GC and STATUS need 1.1.0.',
     evidence: '`CNI_COMMAND=VERSION /opt/cni/bin/PLUGIN </dev/null` prints the supported versions.',
     remedy: 'Set `cniVersion` to one of these versions.',
   },
@@ -19,15 +20,16 @@ export const CNI_CODES: Readonly<Record<string, ExplanationText>> = {
   },
   'cni-3': {
     meaning: 'The container or its attachment is not known.',
-    cause: 'CHECK was called for an attachment that was never made, or that is gone.',
+    cause: 'Third-party plugins use this code. The plugins of Ripstop report what CHECK finds with code 999.',
     evidence: LOG,
-    remedy: 'Create the pod again; the runtime does so by itself after a failed CHECK.',
+    remedy: 'Create the pod again.',
   },
   'cni-4': {
     meaning: 'A variable of the environment is missing or malformed.',
-    cause: 'CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME or CNI_PATH was not set as the specification demands.',
+    cause:
+      'CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME or CNI_PATH was not set as the specification demands, or the path in CNI_NETNS does not exist any more.',
     evidence: 'The message names the variable.',
-    remedy: 'Set it. A runtime always does; a script that calls the plugin must.',
+    remedy: 'Nothing, if the pod has ended meanwhile. Otherwise set it; a script that calls the plugin must.',
   },
   'cni-5': {
     meaning: 'Input or output failed.',
@@ -49,14 +51,14 @@ export const CNI_CODES: Readonly<Record<string, ExplanationText>> = {
     remedy: 'Correct the file in /etc/cni/net.d.',
   },
   'cni-8': {
-    meaning: 'CNI_NETNS is not a network namespace that can be used.',
-    cause: 'The path does not exist any more, or is the namespace of the plugin itself.',
+    meaning: 'CNI_NETNS is the network namespace of the node itself.',
+    cause: 'The runtime or a script passed the namespace that the plugin runs in.',
     evidence: '`ls -l` of the path that the message names; `lsns -t net` lists the namespaces.',
-    remedy: 'Nothing, if the pod has ended meanwhile. Otherwise correct the path.',
+    remedy: 'Correct the path, or set CNI_NETNS_OVERRIDE=1 if this is meant.',
   },
   'cni-11': {
     meaning: 'The plugin cannot do its work at present, and the runtime should try again.',
-    cause: 'The agent is starting, a lock is held, or no address is free at present.',
+    cause: 'The agent is starting, a lock is held, or no DHCP server answered.',
     evidence: LOG,
     remedy: 'Nothing, if it ends within a minute. Otherwise see `ripstop status` on the node.',
   },
@@ -69,7 +71,7 @@ export const CNI_CODES: Readonly<Record<string, ExplanationText>> = {
   },
   'cni-51': {
     meaning: 'STATUS: the plugin cannot serve ADD, and existing pods may have lost their connectivity.',
-    cause: 'The data plane of the agent has stopped.',
+    cause: 'The agent is not ready, for example because its data plane has stopped.',
     evidence: '`ripstop status` and `ripstop doctor` show the reason.',
     remedy: 'Remove the reason that `ripstop status` names.',
   },

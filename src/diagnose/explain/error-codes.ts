@@ -11,9 +11,9 @@ export const ERROR_CODES: Readonly<Record<FaultCode, ExplanationText>> = {
   },
   ECAPACITY: {
     meaning: 'The forwarding tables have no room for another entry.',
-    cause: 'The cluster has more peers, prefixes or MAC addresses than the tables were made for.',
+    cause: 'There are more peers, prefixes or MAC addresses than tables can hold: 65 534 peers at most.',
     evidence: 'The message names the table, what it holds and what is wanted.',
-    remedy: 'Raise the capacity that the message names.',
+    remedy: 'Remove leases of nodes that are gone. A program that opens a DataPlane may raise the capacity.',
   },
   ECAPTURE: {
     meaning: 'A capture cannot be taken, read or written.',
@@ -23,7 +23,7 @@ export const ERROR_CODES: Readonly<Record<FaultCode, ExplanationText>> = {
   },
   ECOMMAND: {
     meaning: 'A program that Ripstop starts has failed.',
-    cause: 'The program is not installed, may not be run, or refuses its input.',
+    cause: 'The program ended with an error, or refused its input.',
     evidence: 'The message has the command and the first line of its error.',
     remedy: 'Run the command by itself to see its complete output.',
   },
@@ -61,7 +61,7 @@ export const ERROR_CODES: Readonly<Record<FaultCode, ExplanationText>> = {
   },
   ENOAGENT: {
     meaning: 'No agent listens on the socket.',
-    cause: 'The agent is not running, or has another --state-dir or --socket.',
+    cause: 'The agent is not running, or has another --state-dir or --instance.',
     evidence: '`ls -l /run/ripstop` shows the sockets.',
     remedy: 'Start `ripstop agent` or `ripstop run FILE`, or name the socket with --socket.',
   },
@@ -73,16 +73,16 @@ export const ERROR_CODES: Readonly<Record<FaultCode, ExplanationText>> = {
   },
   ENOLEASE: {
     meaning: 'The node has no lease, and cannot get one.',
-    cause:
-      'No network configuration is in the store, the network has no free subnet, or the Node object has no podCIDR.',
+    cause: 'With the Kubernetes store: the Node object does not exist, or it has no podCIDR.',
     evidence: '`ripstop status` shows the reason. `kubectl get node NAME -o yaml` shows spec.podCIDRs.',
-    remedy: 'Write the network configuration, or let kube-controller-manager allocate node CIDRs.',
+    remedy: 'Let kube-controller-manager allocate node CIDRs (--allocate-node-cidrs=true).',
   },
   ENOWEB: {
     meaning: 'The agent serves no web UI.',
-    cause: 'It was started without --web-port.',
-    evidence: '`ripstop status` lists the listeners.',
-    remedy: 'Start it with that flag.',
+    cause:
+      'It was started with --web-port=0, which is the default of `ripstop run`, or the listener could not be opened.',
+    evidence: '`ripstop status` shows a listener that is not open, with the reason.',
+    remedy: 'Remove that reason, or start the agent with --web-port=8473.',
   },
   EPRIV: {
     meaning: 'The process may not do what the task needs.',
@@ -98,8 +98,8 @@ export const ERROR_CODES: Readonly<Record<FaultCode, ExplanationText>> = {
   },
   ESOCKET: {
     meaning: "The agent's socket cannot be made.",
-    cause: 'Its path is too long, or its directory is not writable.',
-    evidence: 'The message has the path and the limit.',
+    cause: 'Its directory is not writable, or bind(2) failed.',
+    evidence: 'The message has the path and the reason.',
     remedy: 'Choose another --state-dir.',
   },
   ESTORE: {
@@ -116,8 +116,8 @@ export const ERROR_CODES: Readonly<Record<FaultCode, ExplanationText>> = {
   },
   EWEB: {
     meaning: 'The web UI cannot be served.',
-    cause: 'The port is in use, or the web UI is not built.',
-    evidence: 'The message has the address or the missing file.',
-    remedy: 'Choose another --web-port, or run `npm run build`.',
+    cause: 'The files of the web UI are missing, because it was not built.',
+    evidence: 'The message has the missing file.',
+    remedy: 'Run `npm run build`.',
   },
 };

@@ -9,7 +9,7 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
     meaning: 'The node does not carry packets of pods as it is configured to.',
     cause:
       'One of the conditions of readiness does not hold: no lease, no network configuration, no device, or a data plane that has stopped.',
-    evidence: '`ripstop status` shows the reason. `/readyz` and the metric ripstop_ready have it as well.',
+    evidence: '`ripstop status` shows the reason. `/readyz` has it as well. The metric ripstop_ready is 0.',
     remedy: 'Remove the cause that the reason names. The agent tries again without a restart.',
   },
   'store-unreachable': {
@@ -33,8 +33,7 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
     remedy: 'Restore the data of the store, or restart the agents of the other nodes, which register again.',
   },
   'kernel-drift': {
-    meaning:
-      'Routes, addresses, neighbours or rules in the kernel differ from the desired state of the agent.',
+    meaning: 'Routes, addresses or neighbours in the kernel differ from the desired state of the agent.',
     cause: 'Another program changed them since the last comparison.',
     evidence:
       '`ripstop plan` lists the differences. The metric ripstop_repairs_total counts the corrections.',
@@ -50,7 +49,7 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
   'underlay-blocked': {
     meaning: 'A peer answers neither over the underlay nor through the tunnel.',
     cause: 'The node is down, or a route or a firewall between the nodes blocks all traffic.',
-    evidence: '`ping PEER` from the node fails. `ripstop peers` shows the loss of both paths.',
+    evidence: '`ping PEER` from the node fails. `ripstop peers --json` shows the loss of both paths.',
     remedy: 'Check the node, the routes and the firewalls between the nodes.',
   },
   'port-filtered': {
@@ -68,11 +67,11 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
   'vni-differs': {
     meaning: 'The lease of a peer has another VXLAN network identifier than this node.',
     cause: 'That node read another network configuration, or was not restarted after a change.',
-    evidence: '`ripstop peers --json` shows the VNI of each lease.',
+    evidence: '`ripstop doctor` and the row ignored of `ripstop status` name the lease.',
     remedy: 'Make `Backend.VNI` equal for all nodes, and restart the agent of the node that differs.',
   },
   'stale-identity': {
-    meaning: 'A peer sends with another address, MAC or VNI than its lease says.',
+    meaning: 'A peer sends with another address or MAC than its lease says.',
     cause: 'The device of that node was created again by another program, or two nodes use one identity.',
     evidence: '`ripstop peers --json` on both nodes. `ripstop drops` shows what the ingress refuses.',
     remedy: 'Restart the agent of that node, so that it writes its lease again.',
@@ -94,7 +93,7 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
   'backend-differs': {
     meaning: "All other nodes use another backend than this node's configuration.",
     cause: 'The network configuration was changed for this node alone, or has no `Backend` (then it is udp).',
-    evidence: '`ripstop plan` shows the backend; the leases of the others show theirs.',
+    evidence: '`ripstop leases` shows the backend of each lease.',
     remedy: 'Set `Backend.Type` to what the cluster uses.',
   },
   'masquerade-wrong': {

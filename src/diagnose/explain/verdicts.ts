@@ -1,4 +1,4 @@
-import { VERDICTS } from '../../dataplane/dataplane.ts';
+import { VERDICTS } from '../../dataplane/descriptor/verdicts.ts';
 import type { ExplanationText } from './text.ts';
 
 /** Causes and evidence of the verdicts; their meaning and remedy are next to their numbers. */
@@ -9,7 +9,8 @@ const TEXTS: Readonly<Record<string, Pick<ExplanationText, 'cause' | 'evidence'>
   },
   forward: {
     cause: 'A peer owns the destination, or the frame came from a peer that owns its source.',
-    evidence: '`ripstop status` counts frames and bytes; `ripstop flows` shows them by flow.',
+    evidence:
+      '`ripstop peers` counts bytes by peer, `ripstop flows` by flow; ripstop_frames_total counts frames.',
   },
   flood: {
     cause: 'The destination MAC is a group address and flooding is on (`Ripstop.flood`, `--flood`).',
@@ -35,7 +36,7 @@ const TEXTS: Readonly<Record<string, Pick<ExplanationText, 'cause' | 'evidence'>
     cause:
       'The packet is larger than the path MTU to the peer less the encapsulation, and must not be fragmented. Path MTU discovery of the sender works with the answer that it gets.',
     evidence:
-      '`ripstop peers` shows the path MTU of each peer. `ping -M do -s SIZE` from the pod shows the limit.',
+      '`ripstop trace --size BYTES` shows the path MTU. ripstop_peers_reduced_mtu counts the peers whose path MTU was lowered.',
   },
   'egress-malformed': {
     cause:
@@ -45,7 +46,8 @@ const TEXTS: Readonly<Record<string, Pick<ExplanationText, 'cause' | 'evidence'>
   'send-failed': {
     cause:
       'The system call sendmmsg(2) failed for the datagram: the underlay has no route to the peer, an OUTPUT rule rejects it, or the interface is down.',
-    evidence: '`ripstop drops` shows the errno. `ip route get PEER` shows the route of the underlay.',
+    evidence:
+      '`ripstop drops --follow` shows the errno. `ip route get PEER` shows the route of the underlay.',
   },
   truncated: {
     cause: 'The datagram, or the datagrams that the kernel merged (UDP_GRO), did not fit into one buffer.',
@@ -64,7 +66,7 @@ const TEXTS: Readonly<Record<string, Pick<ExplanationText, 'cause' | 'evidence'>
   },
   'wrong-vni': {
     cause: 'The nodes have different values of `Backend.VNI`, or another VXLAN uses the same port.',
-    evidence: '`ripstop doctor` names the peer. `ripstop peers --json` shows the VNI of each lease.',
+    evidence: '`ripstop doctor` and the row ignored of `ripstop status` name the lease.',
   },
   'unknown-peer': {
     cause:
@@ -100,7 +102,7 @@ const TEXTS: Readonly<Record<string, Pick<ExplanationText, 'cause' | 'evidence'>
   'write-failed': {
     cause:
       'The system call write(2) on the TUN or TAP device failed: the device is down, or its queue is full.',
-    evidence: '`ripstop drops` shows the errno. `ip -s link show` shows the state of the device.',
+    evidence: '`ripstop drops --follow` shows the errno. `ip -s link show` shows the state of the device.',
   },
 };
 

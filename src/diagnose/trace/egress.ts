@@ -58,7 +58,7 @@ export async function traceEgress(
 async function translate(trace: TraceRecorder, link: Link): Promise<TracePacket> {
   const { node, kernel, packet } = trace;
   if (!node.rules) {
-    trace.pass('masquerade', 'no: `ripstop run` keeps no NAT rules; those of others are not looked at');
+    trace.pass('masquerade', 'no: the agent keeps no NAT rules; rules of other programs are not evaluated');
     return packet;
   }
   const { applies, why } = masqueraded(node.rules, packet.source, packet.destination);

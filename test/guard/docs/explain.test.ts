@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { parse } from 'yaml';
 import { must } from '../../../bench/lab/command.ts';
-import { listNames, showExplanation } from '../../../src/cli/commands/show/explain.ts';
+import { listNames, showExplanation } from '../../../src/cli/commands/show/explain-run.ts';
 import { CODE } from '../../../src/cni/skel/errors.ts';
 import { VERDICTS } from '../../../src/dataplane/descriptor/verdicts.ts';
 import { ALERTS } from '../../../src/diagnose/explain/alerts.ts';

@@ -1,6 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync } from 'node:fs';
+import { mkdtempSync, openSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -27,4 +30,29 @@ t.test('output that cannot be written is an error of one line', async t => {
     code: 1,
     stderr: /^ripstop: standard output: ENOSPC.*\n$/,
   });
+});
+
+t.test('commands that need no addon: they run where it does not load', async t => {
+  for (const words of [['--version'], ['--help'], ['explain', 'ELAYOUT']]) {
+    const env = { ...process.env, NODE_OPTIONS: '', RIPSTOP_NATIVE: 'none' };
+    const child = spawn(process.execPath, [MAIN, ...words], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const [[code], stdout] = await Promise.all([once(child, 'close'), text(child.stdout)]);
+    t.equal(code, 0, words.join(' '));
+    t.not(stdout, '');
+  }
+});
+
+t.test('a closed pipe keeps the exit status that the command has set', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'rs-out-'));
+  const socket = join(folder, 's');
+  const finding = { severity: 'fault', kind: 'drops', what: 'x'.repeat(1 << 20), remedy: 'x' };
+  const agent = createServer((_request, response) =>
+    response.end(JSON.stringify({ findings: [finding], inOrder: [] })),
+  );
+  await new Promise<void>(resolve => agent.listen(socket, resolve));
+  t.teardown(() => {
+    agent.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  t.strictSame(await run(['doctor', '--socket', socket], 'pipe'), { code: 1, stderr: '' });
 });

@@ -54,7 +54,7 @@ async function run(_options: object, command: Command): Promise<void> {
   const { prepareAgent, runAgent } = await import('../../../api/process.ts');
   const flags = parseFlags(argv, process.env);
   const services = flags.boolean('cni') ? [workForCni(flags)] : [];
-  await runAgent(await prepareAgent(flags), flags, version, services);
+  await runAgent(await prepareAgent(flags), version, services);
   // A CNI call that hangs must not keep the process running.
   setTimeout(() => process.exit(), EXIT_MS).unref();
 }

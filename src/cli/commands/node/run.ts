@@ -38,7 +38,7 @@ async function run(command: Command): Promise<void> {
   const { prepareAgent, runAgent } = await import('../../../api/process.ts');
   const flags = parseFlags(words, process.env, flagSet);
   const prepared = await prepareAgent(flags);
-  if (!isCheck) return runAgent(prepared, flags, command.parent?.version() ?? '');
+  if (!isCheck) return runAgent(prepared, command.parent?.version() ?? '');
   const { checkFile } = await import('../../../agent/store/static/contradictions.ts');
   const { file: parsed } = prepared.store as StaticStore;
   checkFile(parsed, file, prepared.options);

@@ -1,16 +1,5 @@
 import type { Command } from 'commander';
-import { RipstopError } from '../../../base/errors.ts';
-import {
-  EXPLANATIONS,
-  type Explanation,
-  explain,
-  KINDS,
-  similarNames,
-} from '../../../diagnose/explain/explanation.ts';
 import { JSON_OUTPUT } from '../../options.ts';
-
-const WIDTH = 80;
-const INDENT = '  ';
 
 /** `ripstop explain`: the text of a name that another command, a metric, an alert or an error has shown. */
 export function addExplain(program: Command): void {
@@ -23,51 +12,8 @@ export function addExplain(program: Command): void {
     )
     .argument('[name]', 'no-peer, port-filtered, RipstopDrops, EINUSE, cni-7, …')
     .addOption(JSON_OUTPUT)
-    .action((name: string | undefined, options: { json?: true }) => {
-      const one = name === undefined ? undefined : find(name);
-      const wrap = (text: string, width: number) => program.createHelp().boxWrap(text, width);
-      if (options.json) process.stdout.write(`${JSON.stringify(one ?? EXPLANATIONS, null, 2)}\n`);
-      else process.stdout.write(one ? showExplanation(one, wrap) : listNames(EXPLANATIONS, wrap));
+    .action(async (name: string | undefined, options: { json?: true }) => {
+      const { runExplain } = await import('./explain-run.ts');
+      runExplain(name, options.json === true, (text, width) => program.createHelp().boxWrap(text, width));
     });
-}
-
-function find(name: string): Explanation {
-  const found = explain(name);
-  if (found) return found;
-  const similar = similarNames(name);
-  throw new RipstopError(
-    'ECONFIG',
-    `nothing is named ${JSON.stringify(name)}`,
-    similar.length > 0
-      ? `similar names: ${similar.join(', ')}`
-      : '`ripstop explain` without a name lists all names; codes of system calls are in errno(3)',
-  );
-}
-
-/** Breaks a text into lines of at most `width` columns. */
-type Wrap = (text: string, width: number) => string;
-
-/** One list per kind of name: the name and what it means. */
-export function listNames(explanations: readonly Explanation[], wrap: Wrap): string {
-  const column = Math.max(...explanations.map(({ name }) => name.length)) + INDENT.length;
-  const entry = ({ name, meaning }: Explanation) =>
-    `${name.padEnd(column)}${wrap(meaning, WIDTH - column).replaceAll('\n', `\n${' '.repeat(column)}`)}\n`;
-  return KINDS.map(kind => {
-    const entries = explanations.filter(one => one.kind === kind).map(entry);
-    return `${kind.toUpperCase()}\n${entries.join('')}`;
-  }).join('\n');
-}
-
-export function showExplanation(
-  { name, kind, meaning, cause, evidence, remedy }: Explanation,
-  wrap: Wrap,
-): string {
-  const parts = [
-    ['What it means', meaning],
-    ['Why it happens', cause],
-    ['How to see it', evidence],
-    ['What to do', remedy],
-  ] as const;
-  const indented = (text: string) => wrap(text, WIDTH - INDENT.length).replaceAll(/^/gm, INDENT);
-  return `${name} (${kind})\n${parts.map(([title, text]) => `\n${title}\n${indented(text)}\n`).join('')}`;
 }

@@ -3,6 +3,9 @@ import { getJson } from '../../../api/client.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import { SOCKET } from '../../options.ts';
 
+const WEB_HINT =
+  'a row endpoint of `ripstop status` says why it is not open; without that row, start the agent with --web-port 8473';
+
 /** `ripstop ui`: the link of the node's web UI with its token, for everyone who may use the agent's socket. */
 export function addUi(program: Command): void {
   program
@@ -15,8 +18,7 @@ export function addUi(program: Command): void {
     .addOption(SOCKET)
     .action(async ({ socket }: { socket: string }) => {
       const { link } = await getJson(socket, '/web');
-      if (link === null)
-        throw new RipstopError('ENOWEB', 'this node has no web UI', 'start it with --web-port 8473');
+      if (link === null) throw new RipstopError('ENOWEB', 'the agent serves no web UI', WEB_HINT);
       process.stdout.write(`${link}\n`);
     });
 }
