@@ -2,9 +2,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { parseStaticFile } from '../../../src/agent/store/static/static-file.ts';
-import { fileKeys } from '../checks/configuration-doc.ts';
-import { withGenerated } from '../checks/generated.ts';
 import { ROOT } from '../checks/sources.ts';
+import { fileKeys } from './generated/configuration.ts';
+import { withGenerated } from './generated/part.ts';
 
 const PAGE = join(ROOT, 'docs/reference/configuration.md');
 const GUIDE = join(ROOT, 'docs/guides/operate/static-peers.md');

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import t from 'tap';
-import { index, readDecision } from '../checks/decisions-doc.ts';
-import { withGenerated } from '../checks/generated.ts';
 import { ROOT, sourcesBelow } from '../checks/sources.ts';
+import { index, readDecision } from './generated/decisions.ts';
+import { withGenerated } from './generated/part.ts';
 
 const LINES_MAX = 40;
 const INDEX = join(ROOT, 'docs/decisions/README.md');

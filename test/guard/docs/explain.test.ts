@@ -8,8 +8,8 @@ import { CODE } from '../../../src/cni/skel/errors.ts';
 import { VERDICTS } from '../../../src/dataplane/descriptor/verdicts.ts';
 import { ALERTS } from '../../../src/diagnose/explain/alerts.ts';
 import { EXPLANATIONS, explain, similarNames } from '../../../src/diagnose/explain/explanation.ts';
-import { renderExplanations, renderRules } from '../checks/explain-doc.ts';
 import { ROOT } from '../checks/sources.ts';
+import { renderExplanations, renderRules } from './generated/explain.ts';
 
 const wrap = (text: string) => text;
 

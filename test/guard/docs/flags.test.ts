@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { flags } from '../checks/flags-doc.ts';
-import { withGenerated } from '../checks/generated.ts';
 import { ROOT } from '../checks/sources.ts';
+import { flags } from './generated/flags.ts';
+import { withGenerated } from './generated/part.ts';
 
 const PAGE = join(ROOT, 'docs/reference/flags.md');
 

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import t from 'tap';
 import { STATS_AT, VERDICT_NUMBERS, WORKER_STATS } from '../../../src/dataplane/descriptor/counters.ts';
 import * as verdicts from '../../../src/dataplane/descriptor/verdicts.ts';
-import { rendered, withGenerated } from '../checks/generated.ts';
-import * as parts from '../checks/metrics-doc.ts';
 import { ROOT, sourcesBelow } from '../checks/sources.ts';
+import * as parts from './generated/metrics.ts';
+import { rendered, withGenerated } from './generated/part.ts';
 
 const PAGE = join(ROOT, 'docs/reference/metrics.md');
 const { VERDICTS } = verdicts;

@@ -1,6 +1,6 @@
-import { fileFields, settingDefault } from '../../../src/agent/store/static/fields.ts';
-import type { Field, Fields } from '../../../src/base/schema.ts';
-import { type GeneratedPart, table } from './generated.ts';
+import { fileFields, settingDefault } from '../../../../src/agent/store/static/fields.ts';
+import type { Field, Fields } from '../../../../src/base/schema.ts';
+import { type GeneratedPart, table } from './part.ts';
 
 function fallbackOf(name: string, field: Field): string {
   if (field.required) return 'required';

@@ -1,6 +1,6 @@
-import { FLAGS, type Flag } from '../../../src/agent/config/flag-table.ts';
-import { variableOf } from '../../../src/agent/config/flags.ts';
-import { type GeneratedPart, table } from './generated.ts';
+import { FLAGS, type Flag } from '../../../../src/agent/config/flag-table.ts';
+import { variableOf } from '../../../../src/agent/config/flags.ts';
+import { type GeneratedPart, table } from './part.ts';
 
 function flagRow(flag: Flag): string[] {
   const fallback = Array.isArray(flag.fallback) ? flag.fallback.join(',') : String(flag.fallback);

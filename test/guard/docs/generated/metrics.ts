@@ -1,7 +1,7 @@
-import { METRICS } from '../../../src/api/metrics.ts';
-import { WORKER_STATS } from '../../../src/dataplane/descriptor/counters.ts';
-import { VERDICTS } from '../../../src/dataplane/descriptor/verdicts.ts';
-import { type GeneratedPart, table } from './generated.ts';
+import { METRICS } from '../../../../src/api/metrics.ts';
+import { WORKER_STATS } from '../../../../src/dataplane/descriptor/counters.ts';
+import { VERDICTS } from '../../../../src/dataplane/descriptor/verdicts.ts';
+import { type GeneratedPart, table } from './part.ts';
 
 /** Every verdict and every worker statistic of the data plane, for docs/reference/metrics.md. */
 export const verdicts: GeneratedPart = {

@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
-import { ALERTS } from '../../../src/diagnose/explain/alerts.ts';
-import { EXPLANATIONS, KINDS } from '../../../src/diagnose/explain/explanation.ts';
+import { ALERTS } from '../../../../src/diagnose/explain/alerts.ts';
+import { EXPLANATIONS, KINDS } from '../../../../src/diagnose/explain/explanation.ts';
 
 /** The page docs/reference/explain.md: every text of `ripstop explain`, by kind. */
 export function renderExplanations(): string {

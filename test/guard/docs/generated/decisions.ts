@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
-import { type GeneratedPart, table } from './generated.ts';
-import type { SourceFile } from './sources.ts';
+import type { SourceFile } from '../../checks/sources.ts';
+import { type GeneratedPart, table } from './part.ts';
 
 export interface Decision {
   readonly path: string;
