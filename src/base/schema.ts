@@ -17,6 +17,8 @@ export interface Field<T = unknown> {
   doc: string;
   /** Keys of the object, or of each object of the list, for the documentation. */
   fields?: Fields;
+  /** The values in JSON Schema (draft 2020-12), without a description; absent: any value. */
+  json?: object;
 }
 
 export type Fields = Record<string, Field>;
@@ -97,6 +99,7 @@ export function text(type: string, doc: string, pattern?: RegExp): Field<string>
   return {
     type,
     doc,
+    json: { type: 'string', pattern: pattern?.source },
     read(raw, where) {
       if (typeof raw !== 'string' || (pattern && !pattern.test(raw)))
         fail(where, `${JSON.stringify(raw)} is not ${type}`);
@@ -110,6 +113,7 @@ export function integer(min: number, max: number, doc: string, unit?: string): F
   return {
     type: `${min}..${max}`,
     doc,
+    json: { type: 'integer', minimum: min, maximum: max },
     ...(unit ? { unit } : {}),
     read(raw, where) {
       if (typeof raw !== 'number' || !Number.isInteger(raw) || raw < min || raw > max)
@@ -123,6 +127,7 @@ export function flag(doc = ''): Field<boolean> {
   return {
     type: 'true | false',
     doc,
+    json: { type: 'boolean' },
     read(raw, where) {
       if (typeof raw !== 'boolean') fail(where, `${JSON.stringify(raw)} is not true or false`);
       return raw;
@@ -135,6 +140,7 @@ export function oneOf<const T extends string>(words: readonly T[], doc = ''): Fi
   return {
     type: words.join(' | '),
     doc,
+    json: { enum: words },
     read(raw, where) {
       const word = words.find(candidate => candidate === raw);
       if (word !== undefined) return word;
@@ -153,6 +159,7 @@ export function listOf<T>(item: Field<T>, doc = ''): Field<T[]> {
   return {
     type: `list of ${item.type}`,
     doc,
+    json: { type: 'array', items: jsonSchema(item) },
     ...(item.fields ? { fields: item.fields } : {}),
     read(raw, where) {
       if (!Array.isArray(raw)) fail(where, 'must be a list');
@@ -163,12 +170,14 @@ export function listOf<T>(item: Field<T>, doc = ''): Field<T[]> {
 
 /** A nested object with fields of its own. */
 export function objectOf<F extends Fields>(fields: F, doc: string): Field<Shape<F>> {
-  return { type: 'object', doc, fields, read: (raw, where) => readObject(fields, raw, where) };
+  const json = { ...jsonObject(fields), additionalProperties: false };
+  return { type: 'object', doc, fields, json, read: (raw, where) => readObject(fields, raw, where) };
 }
 
 /** A nested object that may have further keys. */
 export function openObject<F extends Fields>(fields: F, doc: string): Field<Shape<F>> {
-  return { type: 'object', doc, fields, read: (raw, where) => readKnown(fields, raw, where) };
+  const json = jsonObject(fields);
+  return { type: 'object', doc, fields, json, read: (raw, where) => readKnown(fields, raw, where) };
 }
 
 /** An object whose keys are free and whose values are read by `item`. */
@@ -176,6 +185,7 @@ export function mapOf<T>(item: Field<T>, doc = ''): Field<Record<string, T>> {
   return {
     type: `map of ${item.type}`,
     doc,
+    json: { type: 'object', additionalProperties: jsonSchema(item) },
     read: (raw, where) =>
       Object.fromEntries(
         Object.entries(objectFrom(raw, where)).map(([key, value]) => [
@@ -201,6 +211,26 @@ export function withDefault<T>(field: Field<T>, fallback: T): Field<T> & { fallb
   return { ...field, fallback };
 }
 
+/** `field` with what it means, for the documentation. */
+export function described<F extends Field>(doc: string, field: F): F {
+  return { ...field, doc };
+}
+
+/** The values of a field in JSON Schema. */
+export function jsonSchema({ json, doc }: Field): object {
+  return { description: doc || undefined, ...json };
+}
+
+/** An object of which the required keys are known. */
+function jsonObject(fields: Fields, required = requiredOf(fields)): object {
+  const properties = Object.entries(fields).map(([key, field]) => [key, jsonSchema(field)]);
+  return { type: 'object', properties: Object.fromEntries(properties), required };
+}
+
+function requiredOf(fields: Fields): string[] {
+  return Object.keys(fields).filter(key => fields[key]?.required);
+}
+
 /* Fields of the JSON that one part of Ripstop writes for another: the table of a record is also its type. */
 
 export const string = text('a text', '');
@@ -208,6 +238,7 @@ export const boolean = flag();
 export const number: Field<number> = {
   type: 'a number',
   doc: '',
+  json: { type: 'number' },
   read: (raw, where) =>
     typeof raw === 'number' ? raw : fail(where, `${JSON.stringify(raw)} is not a number`),
 };
@@ -220,6 +251,7 @@ export function record<F extends Fields>(
     type: 'object',
     doc: '',
     fields,
+    json: jsonObject(fields, Object.keys(fields)),
     read(raw, where) {
       const source = objectFrom(raw, where);
       const entries = Object.entries(fields).map(([key, field]) => {
@@ -236,6 +268,7 @@ export function nullable<T>(field: Field<T>): Field<T | null> {
   return {
     ...field,
     type: `${field.type} or null`,
+    json: { anyOf: [field.json ?? {}, { type: 'null' }] },
     read: (raw, where) => (raw === null ? null : field.read(raw, where)),
   };
 }

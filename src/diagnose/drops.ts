@@ -1,11 +1,16 @@
 import type { Agent } from '../agent/agent.ts';
-import { number, record, string, type ValueOf } from '../base/schema.ts';
+import { described, number, record, string, type ValueOf } from '../base/schema.ts';
 import type { CounterSnapshot } from '../dataplane/dataplane.ts';
 import { VERDICTS } from '../dataplane/descriptor/verdicts.ts';
 
 export const dropStatus = record({
-  ...{ device: string, reason: string, direction: string, frames: number, bytes: number },
-  ...{ meaning: string, remedy: string },
+  device: described('device of the overlay', string),
+  reason: described('name of the verdict', string),
+  direction: described('`egress`, `ingress` or `both`', string),
+  frames: described('dropped frames', number),
+  bytes: described('their bytes', number),
+  meaning: described('what the verdict means', string),
+  remedy: described('what to do', string),
 });
 
 export type DropStatus = ValueOf<typeof dropStatus>;

@@ -1,18 +1,19 @@
-import { nullable, number, record, type ValueOf } from '../../base/schema.ts';
+import { described, nullable, number, record, type ValueOf } from '../../base/schema.ts';
 
 /** Probes that count: at the default interval, the last five minutes. */
 export const WINDOW = 30;
 
 const pathHealth = record({
-  /** Number of the last probes, at most `WINDOW`, and how many of them had no answer. */
-  probes: number,
-  lost: number,
-  /** Median of the round trips, in milliseconds; null when none was answered. */
-  rttMs: nullable(number),
+  probes: described(`number of the last probes, at most ${WINDOW}`, number),
+  lost: described('how many of them had no answer', number),
+  rttMs: described('median of the round trips, ms; null when none was answered', nullable(number)),
 });
 
-/** How a peer answers through the tunnel (null: plain routes lead to it) and over the underlay. */
-export const peerHealth = record({ tunnel: nullable(pathHealth), underlay: pathHealth });
+/** How a peer answers. */
+export const peerHealth = record({
+  tunnel: described('through the tunnel; null where plain routes lead to the peer', nullable(pathHealth)),
+  underlay: described('over the underlay', pathHealth),
+});
 
 export type PathHealth = ValueOf<typeof pathHealth>;
 export type PeerHealth = ValueOf<typeof peerHealth>;

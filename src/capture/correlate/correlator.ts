@@ -11,15 +11,17 @@ export interface NodeObservation {
   readonly observation: Observation;
 }
 
+/**
+ * `arrived`: seen at both nodes; `dropped`: one of them dropped it; `missing`: the sender saw it, the receiver did not;
+ * `unmatched`: the receiver saw it, the sender did not.
+ */
+export const FATES = ['arrived', 'dropped', 'missing', 'unmatched'] as const;
+
 /** A packet from one node to the other, as far as it was observed. */
 export interface PacketPath {
   readonly sent: NodeObservation | undefined;
   readonly received: NodeObservation | undefined;
-  /**
-   * `arrived`: seen at both nodes; `dropped`: one of them dropped it; `missing`: the sender saw it, the receiver did
-   * not; `unmatched`: the receiver saw it, the sender did not.
-   */
-  readonly fate: 'arrived' | 'dropped' | 'missing' | 'unmatched';
+  readonly fate: (typeof FATES)[number];
 }
 
 interface Pending extends NodeObservation {

@@ -1,33 +1,47 @@
 import { errnoName } from '../../base/errors.ts';
+import {
+  described,
+  listOf,
+  nullable,
+  number,
+  oneOf,
+  record,
+  string,
+  type ValueOf,
+} from '../../base/schema.ts';
 import { formatLatency } from '../../base/text/quantity.ts';
 import { type CaptureContext, ownAddress, peerName } from '../live/context.ts';
-import type { NodeObservation, PacketPath } from './correlator.ts';
+import { FATES, type NodeObservation, type PacketPath } from './correlator.ts';
 
-/** The path of a packet for a person or a program. Times in nanoseconds. */
-export interface PathRow {
-  /** ISO time, UTC, microseconds, at which a forwarder first read the packet. */
-  readonly time: string;
-  readonly packet: string;
-  readonly fate: PacketPath['fate'];
-  readonly steps: readonly PathStep[];
-  /** Verdict that dropped it, its meaning and remedy; null where no verdict did. */
-  readonly reason: string | null;
-  readonly meaning: string | null;
-  readonly remedy: string | null;
-}
+const step = record({
+  where: described('own underlay address of the node; `underlay` between the nodes', string),
+  what: described('what happened there', oneOf(['egress', 'underlay', 'ingress'])),
+  ns: described(
+    'how long it took, ns; negative on the underlay if the receiver read the packet before the sender had finished the ' +
+      'batch, or if the clocks of the nodes differ',
+    number,
+  ),
+  verdict: described('verdict of the node; null on the underlay', nullable(string)),
+  peer: described('name of the peer; null without one', nullable(string)),
+});
 
-export interface PathStep {
-  /** Own underlay address of the node; `underlay` between the nodes. */
-  readonly where: string;
-  readonly what: 'egress' | 'underlay' | 'ingress';
-  /**
-   * Negative on the underlay if the receiver read the packet before the sender had finished the batch, or if the
-   * clocks of the nodes differ.
-   */
-  readonly ns: number;
-  readonly verdict: string | null;
-  readonly peer: string | null;
-}
+/** The path of a packet for a person or a program. */
+export const pathRowField = record({
+  time: described('when a forwarder first read the packet, microseconds', string),
+  packet: described('the packet in the notation of tcpdump', string),
+  fate: described(
+    'arrived: seen at both nodes; dropped: one of them dropped it; missing: the sender saw it, the receiver did not; ' +
+      'unmatched: the receiver saw it, the sender did not',
+    oneOf(FATES),
+  ),
+  steps: described('in the order of the way', listOf(step)),
+  reason: described('verdict that dropped it, with the errno; null where no verdict did', nullable(string)),
+  meaning: described('what the verdict means', nullable(string)),
+  remedy: described('what to do', nullable(string)),
+});
+
+export type PathRow = ValueOf<typeof pathRowField>;
+export type PathStep = ValueOf<typeof step>;
 
 /** @param contexts by node */
 export function pathRow({ sent, received, fate }: PacketPath, contexts: readonly CaptureContext[]): PathRow {

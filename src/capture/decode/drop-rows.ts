@@ -1,38 +1,38 @@
 import { errnoName } from '../../base/errors.ts';
+import { described, nullable, oneOf, record, string, type ValueOf } from '../../base/schema.ts';
 import { type CaptureContext, encapsulationOf, peerName } from '../live/context.ts';
 import type { CaptureRecord } from '../live/record.ts';
 import type { PacketDecoder } from './packet-decoder.ts';
 import { describePacket } from './text.ts';
 
 /** A dropped frame for a person or a program. */
-export interface DropRow {
-  /** ISO time, UTC, milliseconds. */
-  readonly time: string;
-  readonly reason: string;
-  readonly direction: 'egress' | 'ingress';
-  /** The inner frame. */
-  readonly packet: string;
-  readonly peer: string | null;
-  /** Underlay source of a datagram, null on egress. */
-  readonly from: string | null;
-  readonly errno: string | null;
-  readonly meaning: string;
-  readonly remedy: string;
-}
+export const dropRowField = record({
+  time: described('when it was dropped, milliseconds', string),
+  reason: described('name of the verdict', string),
+  direction: described('egress: to the peer; ingress: from it', oneOf(['egress', 'ingress'])),
+  packet: described('the inner frame in the notation of tcpdump', string),
+  peer: described('name of the peer; null without one', nullable(string)),
+  from: described('underlay source of a datagram; null on egress', nullable(string)),
+  errno: described('errno of the system call that failed; null without one', nullable(string)),
+  meaning: described('what the verdict means', string),
+  remedy: described('what to do', string),
+});
+
+export type DropRow = ValueOf<typeof dropRowField>;
 
 /** The row of a record of the point `drop`. */
-export function dropRow(record: CaptureRecord, context: CaptureContext, decoder: PacketDecoder): DropRow {
-  const verdict = context.verdicts[record.verdict];
-  const frame = decoder.inner(record);
+export function dropRow(captured: CaptureRecord, context: CaptureContext, decoder: PacketDecoder): DropRow {
+  const verdict = context.verdicts[captured.verdict];
+  const frame = decoder.inner(captured);
   const link = encapsulationOf(context).inner;
   return {
-    time: new Date(Number(record.time / 1_000_000n)).toISOString(),
-    reason: verdict?.name ?? `verdict ${record.verdict}`,
-    direction: record.direction,
+    time: new Date(Number(captured.time / 1_000_000n)).toISOString(),
+    reason: verdict?.name ?? `verdict ${captured.verdict}`,
+    direction: captured.direction,
     packet: describePacket(frame.bytes, link, { length: frame.length }),
-    peer: peerName(context, record.peer) ?? null,
-    from: decoder.source(record) ?? null,
-    errno: record.error > 0 ? errnoName(record.error) : null,
+    peer: peerName(context, captured.peer) ?? null,
+    from: decoder.source(captured) ?? null,
+    errno: captured.error > 0 ? errnoName(captured.error) : null,
     meaning: verdict?.meaning ?? '',
     remedy: verdict?.remedy ?? '',
   };

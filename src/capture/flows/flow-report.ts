@@ -1,6 +1,15 @@
 import { formatIp } from '../../../encap/wire/addresses.ts';
 import { elementAt } from '../../base/at.ts';
-import { boolean, nullable, number, oneOf, record, string, type ValueOf } from '../../base/schema.ts';
+import {
+  boolean,
+  described,
+  nullable,
+  number,
+  oneOf,
+  record,
+  string,
+  type ValueOf,
+} from '../../base/schema.ts';
 import type { CaptureContext } from '../live/context.ts';
 import type { FlowEntry } from './flow-entry.ts';
 import { EGRESS } from './flow-fields.ts';
@@ -8,73 +17,76 @@ import type { FlowTable } from './flow-table.ts';
 
 /** Counts of a flow, or of all flows of a peer in one direction. */
 const flowCounts = record({
-  /** Forwarded packets and IP bytes, as on the wire. */
-  packets: number,
-  bytes: number,
-  /** Packets per second and bits per second, over the last one to two seconds. */
-  packetRate: number,
-  bitRate: number,
-  /** Packets dropped by this node. */
-  drops: number,
-  /** Retransmitted TCP segments. */
-  retransmissions: number,
-  /** From a TCP segment at this node to its acknowledgement, smoothed and minimum; null if unknown. */
-  rttMs: nullable(number),
-  rttMinMs: nullable(number),
+  packets: described('forwarded packets', number),
+  bytes: described('IP bytes, as on the wire', number),
+  packetRate: described('packets per second, over the last one to two seconds', number),
+  bitRate: described('bits per second, over the same time', number),
+  drops: described('packets dropped by this node', number),
+  retransmissions: described('retransmitted TCP segments', number),
+  rttMs: described(
+    'time from a TCP segment at this node to its acknowledgement, smoothed, ms; null if unknown',
+    nullable(number),
+  ),
+  rttMinMs: described('the same, minimum', nullable(number)),
 });
 
 /** One flow: a 5-tuple in one direction. */
 export const flowRow = record({
   ...flowCounts.fields,
-  device: string,
-  /** egress: to the peer; ingress: from it. */
-  direction: oneOf(['egress', 'ingress']),
-  /** `tcp`, `udp`, `icmp`, `icmp6`, `sctp`, or the number. */
-  protocol: string,
-  source: string,
-  sourcePort: nullable(number),
-  destination: string,
-  destinationPort: nullable(number),
-  peer: nullable(string),
-  peerAddress: nullable(string),
-  /** Verdict of the last dropped packet. */
-  dropReason: nullable(string),
-  /** FIN or RST was seen. */
-  ending: boolean,
-  /** ISO time of the first and the last packet. */
-  first: string,
-  last: string,
+  device: described('device of the overlay', string),
+  direction: described('egress: to the peer; ingress: from it', oneOf(['egress', 'ingress'])),
+  protocol: described('`tcp`, `udp`, `icmp`, `icmp6`, `sctp`, or the number', string),
+  source: described('inner source address', string),
+  sourcePort: described('null for a protocol without ports', nullable(number)),
+  destination: described('inner destination address', string),
+  destinationPort: described('null for a protocol without ports', nullable(number)),
+  peer: described('name of the peer; null without one', nullable(string)),
+  peerAddress: described('its underlay address', nullable(string)),
+  dropReason: described('verdict of the last dropped packet; null without one', nullable(string)),
+  ending: described('FIN or RST was seen', boolean),
+  first: described('time of the first packet', string),
+  last: described('time of the last packet', string),
 });
 
 /** All flows of a peer. */
 export const flowPeerRow = record({
-  device: string,
-  peer: nullable(string),
-  peerAddress: nullable(string),
-  /** Flows of this peer that are in the table. */
-  flows: number,
-  egress: flowCounts,
-  ingress: flowCounts,
+  device: described('device of the overlay', string),
+  peer: described('name of the peer; null for packets without one', nullable(string)),
+  peerAddress: described('its underlay address', nullable(string)),
+  flows: described('number of its flows in the table', number),
+  egress: described('sums of what was sent to it', flowCounts),
+  ingress: described('sums of what came from it', flowCounts),
+});
+
+const frameCounts = record({
+  seen: described('sampled frames', number),
+  unsampled: described('frames that came too fast to be sampled', number),
+  other: described('frames that are not IP', number),
+});
+
+const evicted = record({
+  flows: described('number of flows', number),
+  packets: described('their packets', number),
+  bytes: described('their bytes', number),
+});
+
+const tableState = record({
+  capacity: described('flows that it holds at most', number),
+  flows: described('flows that it holds', number),
+  evicted: described('flows that were evicted to make room', evicted),
 });
 
 /** The flow table of one data plane, without its flows. */
 export const flowOverview = record({
-  /** Of the overlay. */
-  device: string,
-  /** ISO time since when it counts. */
-  since: string,
-  /** Seconds that the rates are taken over. */
-  rateSeconds: number,
-  /** Sampled frames, frames that came too fast to be sampled, and frames that are not IP. */
-  frames: record({ seen: number, unsampled: number, other: number }),
-  /** Share of the recent frames that was sampled; below 1 all counts are scaled estimates. */
-  sampled: number,
-  table: record({
-    capacity: number,
-    flows: number,
-    /** Number and counts of flows that were evicted to make room. */
-    evicted: record({ flows: number, packets: number, bytes: number }),
-  }),
+  device: described('device of the overlay', string),
+  since: described('when counting began', string),
+  rateSeconds: described('seconds that the rates are taken over', number),
+  frames: described('frames since then', frameCounts),
+  sampled: described(
+    'share of the recent frames that was sampled; below 1 all counts are scaled estimates',
+    number,
+  ),
+  table: described('size of the table', tableState),
 });
 
 export type FlowCounts = ValueOf<typeof flowCounts>;

@@ -1,4 +1,4 @@
-import { listOf, oneOf, record, string, type ValueOf } from '../../base/schema.ts';
+import { described, listOf, oneOf, record, string, type ValueOf } from '../../base/schema.ts';
 
 const KINDS = [
   'not-ready',
@@ -27,17 +27,16 @@ const KINDS = [
 
 /** One result of `ripstop doctor`. */
 const finding = record({
-  severity: oneOf(['fault', 'warning']),
-  /** Stable word, for scripts. */
-  kind: oneOf(KINDS),
-  /** What is wrong, in a sentence for a person. */
-  what: string,
-  /** The command, or the change, that fixes it. */
-  remedy: string,
+  severity: described('`fault` makes the exit status 1', oneOf(['fault', 'warning'])),
+  kind: described('stable word; `ripstop explain` has a text for each', oneOf(KINDS)),
+  what: described('what is wrong, as a sentence', string),
+  remedy: described('command or change that fixes it', string),
 });
 
-/** `inOrder`: what was checked and found in order. */
-export const diagnosis = record({ findings: listOf(finding), inOrder: listOf(string) });
+export const diagnosis = record({
+  findings: described('faults and warnings', listOf(finding)),
+  inOrder: described('what was checked and found in order', listOf(string)),
+});
 
 export type Finding = ValueOf<typeof finding>;
 export type Diagnosis = ValueOf<typeof diagnosis>;

@@ -24,7 +24,9 @@ const TEXTS: Readonly<Record<Explanation['kind'], Readonly<Record<string, Explan
 
 /** Every name that has a text, by kind; no name has two kinds. */
 export const EXPLANATIONS: readonly Explanation[] = KINDS.flatMap(kind =>
-  Object.entries(TEXTS[kind]).map(([name, text]) => ({ name, kind, ...text })),
+  Object.entries(TEXTS[kind]).map(([name, { meaning, cause, evidence, remedy }]) => ({
+    ...{ name, kind, meaning, cause, evidence, remedy },
+  })),
 );
 
 /** The text of `name`, whatever the case of its letters. */

@@ -1,4 +1,13 @@
-import { boolean, listOf, nullable, oneOf, record, string, type ValueOf } from '../../base/schema.ts';
+import {
+  boolean,
+  described,
+  listOf,
+  nullable,
+  oneOf,
+  record,
+  string,
+  type ValueOf,
+} from '../../base/schema.ts';
 
 /** The packet to be traced, and where it begins; the body of POST /trace. */
 export interface TraceRequest {
@@ -15,40 +24,38 @@ export interface TraceRequest {
 
 /** A packet on the underlay. */
 const arrival = record({
-  /** Underlay addresses. */
-  from: string,
-  to: string,
-  /** UDP payload in base64; null: the bare packet, by a plain route. */
-  payload: nullable(string),
+  from: described('underlay address of the sender', string),
+  to: described('underlay address of the receiver', string),
+  payload: described('UDP payload in base64; null: the bare packet, by a plain route', nullable(string)),
 });
+
+const departure = record({ ...arrival.fields, peer: described('name of the peer', string) });
 
 const step = record({
-  /** `route`, `neighbour`, `peer`: what was looked at. */
-  step: string,
-  ok: boolean,
-  text: string,
+  step: described('what was looked at: `route`, `neighbour`, `peer`, …', string),
+  ok: described('false: the packet is lost here', boolean),
+  text: described('what was found', string),
 });
 
-/**
- * `forwarded`: sent to a peer; `delivered`: reaches a pod or the node; `routed-elsewhere`: leaves by an interface outside
- * the overlay; `dropped`: lost on this node.
- */
 const outcome = oneOf(['forwarded', 'delivered', 'routed-elsewhere', 'dropped']);
 
 /** What one node would do with a packet. */
 export const traceAnswer = record({
-  node: string,
-  /** The packet in the notation of tcpdump. */
-  packet: string,
-  steps: listOf(step),
-  outcome,
-  verdict: string,
-  /** What to do about it, null where nothing is wrong. */
-  remedy: nullable(string),
-  /** The packet as it is sent to the peer. */
-  departure: nullable(record({ ...arrival.fields, peer: string })),
-  /** Name of the peer that the packet came from; null when it begins here. */
-  ingressPeer: nullable(string),
+  node: described('name of the node', string),
+  packet: described('the packet in the notation of tcpdump', string),
+  steps: described('what the node looks at, in order', listOf(step)),
+  outcome: described(
+    'forwarded: sent to a peer; delivered: reaches a pod or the node; routed-elsewhere: leaves by an interface outside ' +
+      'the overlay; dropped: lost on this node',
+    outcome,
+  ),
+  verdict: described('the outcome as a sentence', string),
+  remedy: described('what to do about it; null where nothing is wrong', nullable(string)),
+  departure: described('the packet as it is sent to the peer; null if it is not', nullable(departure)),
+  ingressPeer: described(
+    'name of the peer that the packet came from; null when it begins here',
+    nullable(string),
+  ),
 });
 
 export type TraceArrival = ValueOf<typeof arrival>;

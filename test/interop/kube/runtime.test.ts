@@ -7,6 +7,7 @@ import { attempt } from '../../../bench/lab/command.ts';
 import { launch, type Proc } from '../../../bench/lab/proc.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
+import { readOutput } from '../../fixtures/json-output.ts';
 import { CriNode, type OciSpec, PAUSE } from '../../fixtures/kube/cri-runtime.ts';
 import { BUILDER, type BuiltImage, buildImage, mountWords } from '../../fixtures/kube/image-build.ts';
 import { KubeApi } from '../../fixtures/kube/kube-api.ts';
@@ -163,7 +164,8 @@ t.test(
 
     const node = await one.runtime.exec(one.agent, 'node', '-p', 'process.versions.node.split(".")[0]');
     t.equal(node.stdout.trim(), '24');
-    const status = JSON.parse((await one.runtime.exec(one.agent, ...MAIN, 'status', '--json')).stdout);
+    const { stdout } = await one.runtime.exec(one.agent, ...MAIN, 'status', '--json');
+    const status = readOutput('ripstop-status/1', stdout);
     t.match(status, { ready: true, refusedSysctls: [] }, 'settings are written through the second mount');
 
     const [left, right] = await Promise.all([one.runtime.pod('left'), two.runtime.pod('right')]);

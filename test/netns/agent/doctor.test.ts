@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
-import type { Diagnosis, Finding } from '../../../src/diagnose/doctor/finding.ts';
+import type { Finding } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
 import { FlannelNode } from '../../fixtures/agents/flannel-node.ts';
 import { allAtOnce } from '../../fixtures/agents/overlay.ts';
+import { readOutput } from '../../fixtures/json-output.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
@@ -22,7 +23,7 @@ function doctor(agent: TestAgent): { findings: readonly Finding[]; code: number 
   ];
   const { stdout, stderr, code } = agent.node.ns.attempt(command);
   if (!stdout) throw new Error(stderr);
-  return { findings: (JSON.parse(stdout) as Diagnosis).findings, code };
+  return { findings: readOutput('ripstop-doctor/1', stdout).findings, code };
 }
 
 const ofKind = (findings: readonly Finding[], kind: Finding['kind']) =>

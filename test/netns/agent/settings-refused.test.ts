@@ -4,9 +4,9 @@ import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { installCni } from '../../../src/cni/install.ts';
-import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
 import { configurationOf, MAIN, startRun } from '../../fixtures/agents/run-node.ts';
+import { readOutput } from '../../fixtures/json-output.ts';
 import { labFor, namespaceFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
@@ -109,7 +109,7 @@ t.test('agent, /proc/sys read-only, carries packets, wires pods and says what is
     t.equal(linesOf(readFileSync(agent.log, 'utf8'), `${name} cannot be set`).length, 1, name);
 
   const doctor = one.ns.attempt([process.execPath, MAIN, 'doctor', '--socket', agent.socket, '--json']);
-  const { findings } = JSON.parse(doctor.stdout) as Diagnosis;
+  const { findings } = readOutput('ripstop-doctor/1', doctor.stdout);
   t.equal(findings.filter(({ kind }) => kind === 'setting-refused').length, settings.length, settings.join());
   t.notMatch(doctor.stdout, 'kernel-drift');
   t.match(

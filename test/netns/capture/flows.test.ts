@@ -3,13 +3,12 @@ import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { FlowsAnswer } from '../../../src/api/answers.ts';
-import type { FlowRecord } from '../../../src/capture/flows/flow-log.ts';
 import type { FlowRow } from '../../../src/capture/flows/flow-report.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { allAtOnce } from '../../fixtures/agents/overlay.ts';
 import { MAIN } from '../../fixtures/agents/run-node.ts';
 import { watchedNodes } from '../../fixtures/agents/watched-nodes.ts';
+import { readLines, readOutput } from '../../fixtures/json-output.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
@@ -38,7 +37,7 @@ for (const [mode, family] of [
     const { one, two, ripstop } = await watchedNodes(t, { mode, ...networks });
     const address = two.pods[0]!.address[family];
     const flows = async (node: Node, ...args: string[]) =>
-      JSON.parse(await ripstop(node, 'flows', '--json', '--rows', '0', ...args).success()) as FlowsAnswer;
+      readOutput('ripstop-flows/1', await ripstop(node, 'flows', '--json', '--rows', '0', ...args).success());
     const drops = ripstop(one, 'drops', '--follow');
     await drops.saying(/following/);
     const capture = ripstop(one, 'capture', '-p', 'egress-inner', '-c', '3', 'udp');
@@ -181,10 +180,7 @@ t.test('tables, filters, the log and top', { skip }, async t => {
   for (const proc of pings) await proc.stop('SIGINT');
   await until('a line of the log', () => log.stdout.includes('\n'));
   t.match(await log.stop('SIGINT'), { code: 0 });
-  const lines = log.stdout
-    .trim()
-    .split('\n')
-    .map(line => JSON.parse(line) as FlowRecord);
+  const lines = readLines('ripstop-flow/1', log.stdout);
   t.ok(lines.every(line => line.protocolIdentifier === 6));
   t.match(
     lines.find(line => line.destinationIPv6Address === six),

@@ -3,13 +3,13 @@ import type { Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { requestTrace } from '../../../src/api/client.ts';
-import type { PathRow } from '../../../src/capture/correlate/rows.ts';
 import { requestOf, showTrace } from '../../../src/cli/commands/packets/trace-run.ts';
 import type { TraceAnswer } from '../../../src/diagnose/trace/answer.ts';
 import { agentsFor, fileStoreFor } from '../../fixtures/agents/agents.ts';
 import { allAtOnce } from '../../fixtures/agents/overlay.ts';
 import { MAIN } from '../../fixtures/agents/run-node.ts';
 import { watchedNodes } from '../../fixtures/agents/watched-nodes.ts';
+import { readLines, readOutput } from '../../fixtures/json-output.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
@@ -164,7 +164,7 @@ t.test(
       const proc = one.ns.launch([process.execPath, MAIN, ...argv]);
       await proc.ended;
       t.equal(proc.stderr, '');
-      return JSON.parse(proc.stdout) as TraceAnswer[];
+      return readOutput('ripstop-trace/1', proc.stdout).nodes;
     };
     const stepOf = (answer: TraceAnswer | undefined, name: string) =>
       answer?.steps.find(({ step }) => step === name);
@@ -285,10 +285,7 @@ t.test('live: real packets through both nodes', { skip: skip || skipUnless('nft'
   t.ok((await transfer({ ...between, bytes: 1_000_000, port: 5001 })).intact);
   await until('all were joined', () => streamed.stdout.split('\n').length > 700);
   await streamed.stop('SIGINT');
-  const notes = streamed.stdout
-    .trim()
-    .split('\n')
-    .map(line => JSON.parse(line) as PathRow);
+  const notes = readLines('ripstop-path/1', streamed.stdout);
   const odd = notes.filter(
     // Read there after it was read here, though perhaps before the batch that it left in was done.
     ({ fate, steps: [sent, way, got] }) =>

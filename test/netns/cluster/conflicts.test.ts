@@ -4,9 +4,9 @@ import t, { type Test } from 'tap';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import type { Diagnosis } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
 import { PingStream } from '../../fixtures/agents/ping-stream.ts';
+import { readOutput } from '../../fixtures/json-output.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
@@ -106,7 +106,7 @@ async function conflicts(t: Test, backend: Backend): Promise<void> {
       if (node !== agent.node)
         t.ok(peers.has(node.underlay[4]), `node${agent.node.index} keeps node${node.index}`);
   }
-  const doctor = JSON.parse(command(agents[1]!, 'doctor', '--json')) as Diagnosis;
+  const doctor = readOutput('ripstop-doctor/1', command(agents[1]!, 'doctor', '--json'));
   const plan = command(agents[1]!, 'plan');
   for (const key of refused) {
     t.ok(

@@ -34,7 +34,7 @@ t.test('a wrong value is named by its path', async t => {
   ];
   for (const [raw, message] of wrong)
     t.throws(() => readKnown(fields, raw, 'it'), { code: 'ECONFIG', message }, JSON.stringify(raw));
-  t.throws(() => parseJson('{', 'file'), { code: 'ECONFIG', message: /^file: is not JSON/ });
+  t.throws(() => parseJson('{', 'file'), { code: 'ECONFIG', message: /^file is not JSON/ });
 });
 
 t.test('keys of an object that a stranger wrote do not reach a prototype', async t => {

@@ -9,6 +9,7 @@ import type { ReplayResult } from '../../../src/capture/replay/replay.ts';
 import { paced } from '../../../src/cli/commands/packets/replay-run.ts';
 import { integerOption, list, size } from '../../../src/cli/options.ts';
 import { MAIN } from '../../fixtures/agents/run-node.ts';
+import { readLines, readOutput } from '../../fixtures/json-output.ts';
 import { readAll, written } from '../capture/fixtures/files.ts';
 import { type Ends, ethernet, ip, joined, tcp, V4, vxlan } from '../capture/fixtures/frames.ts';
 
@@ -82,7 +83,12 @@ t.test('replay: a table, a summary, JSON, a file', async t => {
     '-w',
     'out.pcapng',
   );
-  t.match(JSON.parse(json.stdout), { number: 3, verdict: 'spoofed-source', peer: 'node-b', outputs: [] });
+  t.match(readOutput('ripstop-replay/1', json.stdout), {
+    number: 3,
+    verdict: 'spoofed-source',
+    peer: 'node-b',
+    outputs: [],
+  });
   const { packets, reader } = await readAll(readFileSync(join(folder, 'out.pcapng')));
   t.equal(packets.length, 1);
   t.equal(reader?.interfaces[packets[0]!.interface]?.name, 'drop');
@@ -94,6 +100,14 @@ t.test('replay: two configurations', async t => {
     changes.stdout,
     '1 packet would now be forward, spoofed-source before (3)\n2 of 3 packets unchanged\n',
   );
+  const json = ripstop('replay', 'c.pcap', '-c', 'a.yaml', '--against', 'b.yaml', '--json');
+  t.match(readLines('ripstop-replay-difference/1', json.stdout), [
+    {
+      number: 3,
+      before: { result: { verdict: 'spoofed-source' } },
+      after: { result: { verdict: 'forward' } },
+    },
+  ]);
 });
 
 t.test('replay: at the pace of the capture, or at full speed', async t => {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { readOutput } from '../../fixtures/json-output.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
 
@@ -40,6 +41,17 @@ t.test('commands that need no addon: they run where it does not load', async t =
     t.equal(code, 0, words.join(' '));
     t.not(stdout, '');
   }
+});
+
+t.test('explain --json, one name or all, has its published schema', async t => {
+  const explain = async (...names: string[]) => {
+    const child = spawn(process.execPath, [MAIN, 'explain', '--json', ...names], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    return readOutput('ripstop-explain/1', await text(child.stdout)).explanations;
+  };
+  t.match(await explain('EINUSE'), [{ name: 'EINUSE', kind: 'error code' }]);
+  t.ok((await explain()).length > 50);
 });
 
 t.test('a closed pipe keeps the exit status that the command has set', async t => {

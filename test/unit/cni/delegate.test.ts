@@ -127,7 +127,7 @@ t.test('error of a delegate: returned unchanged; other output, reported with the
     message: /its output is not a CNI error object: double: exit status 1: trouble/,
   });
   t.match(await fails('kill -9 $$'), { code: 999, message: /killed by SIGKILL/ });
-  t.match(await fails('echo no json'), { code: 6, message: /result of double: is not JSON/ });
+  t.match(await fails('echo no json'), { code: 6, message: /result of double is not JSON/ });
   t.match(await fails(`echo '{"ips":5}'`), { code: 6, message: /result of double\.ips/ });
   t.match(await fails('exec 0<&-; exit 1'), { code: 999 }, 'one that does not read its input');
   writeFileSync(`${directory}/double`, 'no program', { mode: 0o644 });

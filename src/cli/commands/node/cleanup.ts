@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { hasCode, RipstopError } from '../../../base/errors.ts';
+import { jsonDocument } from '../../json/print.ts';
 import { JSON_OUTPUT } from '../../options.ts';
 
 interface CleanupFlags {
@@ -63,7 +64,7 @@ async function cleanup(options: CleanupFlags): Promise<void> {
     failures: [...calls.refused, ...calls.failed, ...made.failures],
   };
   for (const line of options.json ? [] : calls.completed) process.stdout.write(`${line}\n`);
-  if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  if (options.json) process.stdout.write(jsonDocument('ripstop-cleanup/1', report));
   else
     process.stdout.write(
       report.removed.length + report.completed.length === 0

@@ -4,6 +4,7 @@ import { getJson, openFlowLog } from '../../../api/client.ts';
 import { createFlowFilter, type FiveTuple } from '../../../capture/flows/flow-filter.ts';
 import { readFiveTuple } from '../../../capture/flows/flow-log.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
+import { jsonDocument } from '../../json/print.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { showFlows } from './flows-view.ts';
 
@@ -30,7 +31,7 @@ export async function listFlows(filter: string, options: FlowsOptions): Promise<
   }
   const rows = options.rows === 0 ? answer.total : options.rows;
   const text = options.json
-    ? `${JSON.stringify({ ...answer, flows: answer.flows.slice(0, rows) }, null, 2)}\n`
+    ? jsonDocument('ripstop-flows/1', { ...answer, flows: answer.flows.slice(0, rows) })
     : showFlows(answer, { by: options.by, rows });
   await new OutputStream(process.stdout).write(text);
 }

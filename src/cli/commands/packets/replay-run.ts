@@ -29,6 +29,7 @@ import {
   resultPackets,
   TABLE_HEADING,
 } from '../../../capture/replay/report.ts';
+import { replayDifference, replayRow } from '../../../capture/replay/rows.ts';
 import type { FileSinkOptions } from '../../../capture/sink/file-sink.ts';
 import { formatOf, openSink } from '../../../capture/sink/open-sink.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
@@ -36,6 +37,7 @@ import { VERDICTS } from '../../../dataplane/descriptor/verdicts.ts';
 import { openReplayForwarder, REPLAY_BATCH } from '../../../dataplane/replay/replay-forwarder.ts';
 import { parseAddress, requireAddress } from '../../../ip/address.ts';
 import { requirePrefix } from '../../../ip/prefix.ts';
+import { jsonLine } from '../../json/print.ts';
 
 export interface ReplayOptions {
   readonly config: string;
@@ -134,7 +136,7 @@ async function show(
       if ('skipped' in outcome || (wanted && !wanted.has(outcome.verdict))) continue;
       start ??= outcome.time;
       if (sink) for (const packet of resultPackets(outcome)) await sink.packet(packet);
-      if (options.json) await out.write(`${JSON.stringify(asJson(outcome))}\n`);
+      if (options.json) await out.write(jsonLine('ripstop-replay/1', replayRow(outcome)));
       else if (!options.summary) await out.write(`${resultLine(outcome, start)}\n`);
     }
   } finally {
@@ -151,13 +153,6 @@ function resultsFile(path: string, config: ReplayConfig, version: string): FileS
       ? new PcapFormat(elementAt(interfaces, 0).link, 0)
       : new PcapngFormat(interfaces, { application: `ripstop ${version} replay` });
   return { path, format, statistics: () => [] };
-}
-
-function asJson(result: ReplayResult): object {
-  const { number, time, direction, text, peer, outputs } = result;
-  const verdict = VERDICTS[result.verdict]?.name;
-  const kinds = outputs.map(({ kind, bytes }) => ({ kind, bytes: bytes.length }));
-  return { number, time: String(time), direction, verdict, peer: peer ?? null, outputs: kinds, packet: text };
 }
 
 async function compare(
@@ -179,16 +174,12 @@ async function compare(
   }
   if (options.json) {
     for (const { before: one, after: other } of differences)
-      await out.write(`${JSON.stringify({ number: one.number, before: brief(one), after: brief(other) })}\n`);
+      await out.write(jsonLine('ripstop-replay-difference/1', replayDifference(one, other)));
     return;
   }
   const unchanged = packets - differences.length;
   for (const line of changeLines(differences)) await out.write(`${line}\n`);
   await out.write(`${unchanged} of ${packets} packets unchanged\n`);
-}
-
-function brief(outcome: Outcome): object {
-  return 'skipped' in outcome ? { skipped: outcome.skipped } : asJson(outcome);
 }
 
 /** The outcomes, with `speed` "capture" at the pace of the capture. */

@@ -8,6 +8,7 @@ import type { FiveTuple } from '../../../capture/flows/flow-filter.ts';
 import type { CaptureContext } from '../../../capture/live/context.ts';
 import { readRecordStream } from '../../../capture/live/record-stream.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
+import { jsonLine } from '../../json/print.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { requestOf, type TraceOptions } from './trace-run.ts';
 
@@ -106,8 +107,8 @@ function createReport(
       if (++shown === count) stop.abort();
       fates.set(path.fate, (fates.get(path.fate) ?? 0) + 1);
       const row = pathRow(path, contexts);
-      const lines = json ? [JSON.stringify(row)] : isFlood() ? [] : formatter.lines(row);
-      for (const line of lines) await out.write(`${line}\n`);
+      if (json) await out.write(jsonLine('ripstop-path/1', row));
+      else if (!isFlood()) for (const line of formatter.lines(row)) await out.write(`${line}\n`);
     },
     summary(): string {
       const counts = [...fates].map(([fate, packets]) => `${packets} ${fate}`);

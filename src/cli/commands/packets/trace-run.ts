@@ -4,6 +4,7 @@ import { requestTrace } from '../../../api/client.ts';
 import { elementAt } from '../../../base/at.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import type { TraceAnswer, TraceRequest } from '../../../diagnose/trace/answer.ts';
+import { jsonDocument } from '../../json/print.ts';
 
 export interface TraceOptions {
   readonly src: string;
@@ -46,7 +47,9 @@ export async function traceDry(options: TraceOptions): Promise<void> {
     const { from, to, payload } = first.departure;
     answers.push(await ask(there, { arrival: { from, to, payload } }));
   }
-  process.stdout.write(options.json ? `${JSON.stringify(answers, null, 2)}\n` : showTrace(answers));
+  process.stdout.write(
+    options.json ? jsonDocument('ripstop-trace/1', { nodes: answers }) : showTrace(answers),
+  );
   if (answers.some(answer => answer.outcome === 'dropped')) process.exitCode = LOST;
 }
 

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { getJson } from '../../../api/client.ts';
 import type { Diagnosis } from '../../../diagnose/doctor/finding.ts';
+import { jsonDocument } from '../../json/print.ts';
 import { JSON_OUTPUT, SOCKET } from '../../options.ts';
 
 interface DoctorOptions {
@@ -26,7 +27,7 @@ export function addDoctor(program: Command): void {
     .action(async (options: DoctorOptions) => {
       const diagnosis = await getJson(options.socket, '/doctor', { timeoutMs: TIMEOUT_MS });
       process.stdout.write(
-        options.json ? `${JSON.stringify(diagnosis, null, 2)}\n` : showDiagnosis(diagnosis),
+        options.json ? jsonDocument('ripstop-doctor/1', diagnosis) : showDiagnosis(diagnosis),
       );
       if (diagnosis.findings.some(({ severity }) => severity === 'fault')) process.exitCode = 1;
     });

@@ -4,6 +4,7 @@ import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
 import { type RecordStream, readRecordStream } from '../../../capture/live/record-stream.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
 import { DROP } from '../../../dataplane/tap/record-layout.ts';
+import { jsonLine } from '../../json/print.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 
 /** Bytes that hold all headers of a VXLAN datagram and of its inner frame. */
@@ -30,8 +31,8 @@ export async function followDrops(socket: string, json: boolean): Promise<void> 
     for await (const records of batches())
       for (const record of records) {
         const row = dropRow(record, context, decoder);
-        const lines = json ? [JSON.stringify(row)] : shown.lines(row);
-        for (const line of lines) await out.write(`${line}\n`);
+        if (json) await out.write(jsonLine('ripstop-drop/1', row));
+        else for (const line of shown.lines(row)) await out.write(`${line}\n`);
       }
   };
   try {

@@ -7,6 +7,7 @@ import {
   KINDS,
   similarNames,
 } from '../../../diagnose/explain/explanation.ts';
+import { jsonDocument } from '../../json/print.ts';
 
 const WIDTH = 80;
 const INDENT = '  ';
@@ -14,7 +15,8 @@ const INDENT = '  ';
 /** @param name undefined: all names @throws RipstopError ECONFIG with similar names */
 export function runExplain(name: string | undefined, json: boolean, wrap: Wrap): void {
   const one = name === undefined ? undefined : find(name);
-  if (json) process.stdout.write(`${JSON.stringify(one ?? EXPLANATIONS, null, 2)}\n`);
+  if (json)
+    process.stdout.write(jsonDocument('ripstop-explain/1', { explanations: one ? [one] : EXPLANATIONS }));
   else process.stdout.write(one ? showExplanation(one, wrap) : listNames(EXPLANATIONS, wrap));
 }
 

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Answer, AnswerPath } from '../../../api/answers.ts';
 import { getJson } from '../../../api/client.ts';
+import { jsonDocument } from '../../json/print.ts';
 import { JSON_OUTPUT, SOCKET } from '../../options.ts';
 import { showStatus } from './status.ts';
 import { showDrops, showLeases, showPeers, showRoutes } from './tables.ts';
@@ -17,35 +18,49 @@ interface QueryCommand<P extends AnswerPath> {
   readonly summary: string;
   /** Formats the answer for a terminal. */
   readonly show: (answer: Answer<P>) => string;
+  readonly json: (answer: Answer<P>) => string;
   /** Prints events until it is stopped; the command then has `--follow`. */
   readonly follow?: (socket: string, json: boolean) => Promise<void>;
 }
 
 /** `ripstop status`, `peers`, `routes`, `leases` and `drops`. */
 export function addQueries(program: Command): void {
-  addQuery(program, { path: '/status', summary: 'show the state of this node', show: showStatus });
+  addQuery(program, {
+    path: '/status',
+    summary: 'show the state of this node',
+    show: showStatus,
+    json: status => jsonDocument('ripstop-status/1', status),
+  });
   addQuery(program, {
     path: '/peers',
     summary: 'list the peers with their traffic and reachability',
     show: showPeers,
+    json: peers => jsonDocument('ripstop-peers/1', { peers }),
   });
   addQuery(program, {
     path: '/routes',
     summary: 'list the routes that the agent keeps in the kernel',
     show: showRoutes,
+    json: routes => jsonDocument('ripstop-routes/1', { routes }),
   });
-  addQuery(program, { path: '/leases', summary: 'list all leases of the store', show: showLeases });
+  addQuery(program, {
+    path: '/leases',
+    summary: 'list all leases of the store',
+    show: showLeases,
+    json: leases => jsonDocument('ripstop-leases/1', { leases }),
+  });
   addQuery(program, {
     path: '/drops',
     summary: 'show why frames were dropped',
     show: showDrops,
+    json: drops => jsonDocument('ripstop-drops/1', { drops }),
     follow: async (socket, json) => (await import('./drops-follow.ts')).followDrops(socket, json),
   });
 }
 
 function addQuery<P extends AnswerPath>(
   program: Command,
-  { path, summary, show, follow }: QueryCommand<P>,
+  { path, summary, show, json, follow }: QueryCommand<P>,
 ): void {
   const command = program
     .command(path.slice(1))
@@ -53,10 +68,10 @@ function addQuery<P extends AnswerPath>(
     .description(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}, as reported by the running agent.`)
     .addOption(SOCKET)
     .addOption(JSON_OUTPUT)
-    .action(async ({ socket, json, follow: isFollowing }: QueryOptions) => {
-      if (isFollowing && follow) return follow(socket, json ?? false);
+    .action(async ({ socket, json: isJson, follow: isFollowing }: QueryOptions) => {
+      if (isFollowing && follow) return follow(socket, isJson ?? false);
       const answer = await getJson(socket, path);
-      process.stdout.write(json ? `${JSON.stringify(answer, null, 2)}\n` : show(answer));
+      process.stdout.write(isJson ? json(answer) : show(answer));
     });
   if (follow) command.option('--follow', 'print each drop as it happens, until Ctrl-C');
 }

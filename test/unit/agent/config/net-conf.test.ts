@@ -142,7 +142,7 @@ t.test('with the kubernetes store the range keys mean nothing', async t => {
 t.test('text that is not JSON: refused', async t => {
   t.throws(() => parseNetConf('{', 'etcd /x/config'), {
     code: 'ECONFIG',
-    message: /etcd \/x\/config: network configuration: is not JSON/,
+    message: /etcd \/x\/config: network configuration is not JSON/,
   });
   t.throws(() => parseNetConf('[]', 'x'), { message: /must be a JSON object/ });
 });

@@ -8,6 +8,7 @@ import { FlowMonitor } from '../../../../src/capture/flows/flow-monitor.ts';
 import type { FlowRow } from '../../../../src/capture/flows/flow-report.ts';
 import { showFlows } from '../../../../src/cli/commands/packets/flows-view.ts';
 import { NO_PEER } from '../../../../src/dataplane/descriptor/verdicts.ts';
+import { readLines } from '../../../fixtures/json-output.ts';
 import { skipUnless } from '../../../fixtures/skip-unless.ts';
 import { ethernet, ip, tcp, udp, V4, V6 } from '../fixtures/frames.ts';
 import { worker } from '../fixtures/tapped.ts';
@@ -86,10 +87,7 @@ t.test('a reader of the log that is too slow loses lines, and is told', async t 
   one.pass(Array.from({ length: 60 }, (_, at) => ({ frame: datagram(5000 + at) })));
   monitor.report();
   await until('the next lines', () => read.includes('lostRecords'));
-  const records = read
-    .trim()
-    .split('\n')
-    .map(line => JSON.parse(line) as FlowRecord);
+  const records = readLines('ripstop-flow/1', read);
   const lost = records.reduce((sum, record) => sum + (record.lostRecords ?? 0), 0);
   t.ok(lost > 0);
   t.equal(records.length + lost, 4060 - 8, 'each is there or counted');

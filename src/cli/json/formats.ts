@@ -1,0 +1,84 @@
+import { ANSWERS } from '../../api/answers.ts';
+import { described, type Field, listOf, oneOf, record, string } from '../../base/schema.ts';
+import { pathRowField } from '../../capture/correlate/rows.ts';
+import { dropRowField } from '../../capture/decode/drop-rows.ts';
+import { flowRecordField } from '../../capture/flows/flow-log.ts';
+import { replayDifferenceField, replayRowField } from '../../capture/replay/rows.ts';
+import { KINDS } from '../../diagnose/explain/explanation.ts';
+import { traceAnswer } from '../../diagnose/trace/answer.ts';
+
+/** What a command prints with `--json`. */
+interface JsonFormat {
+  readonly command: string;
+  /** Every line is an object; otherwise the output is one object. */
+  readonly lines?: true;
+  readonly field: Field;
+}
+
+const explanation = record({
+  name: described('the name, as it is shown', string),
+  kind: described('kind of the name', oneOf(KINDS)),
+  meaning: described('what it means', string),
+  cause: described('why it happens', string),
+  evidence: described('how to see it', string),
+  remedy: described('what to do', string),
+});
+
+const cleanup = record({
+  removed: described('what was removed', listOf(string)),
+  completed: described('recorded CNI calls that were completed', listOf(string)),
+  failures: described('what could not be removed or completed, and why', listOf(string)),
+});
+
+/**
+ * The formats by name and version. The version is increased when a key is removed, is renamed or gets another meaning. A
+ * new key does not increase it. docs/reference/json.md and json-schema.json are generated from this table.
+ */
+export const JSON_FORMATS = {
+  'ripstop-status/1': { command: 'ripstop status --json', field: ANSWERS['/status'] },
+  'ripstop-peers/1': {
+    command: 'ripstop peers --json',
+    field: record({ peers: described('the peers of all overlays', ANSWERS['/peers']) }),
+  },
+  'ripstop-routes/1': {
+    command: 'ripstop routes --json',
+    field: record({ routes: described('routes that the agent keeps', ANSWERS['/routes']) }),
+  },
+  'ripstop-leases/1': {
+    command: 'ripstop leases --json',
+    field: record({ leases: described('all leases of the store', ANSWERS['/leases']) }),
+  },
+  'ripstop-drops/1': {
+    command: 'ripstop drops --json',
+    field: record({ drops: described('by device and reason, the most frequent first', ANSWERS['/drops']) }),
+  },
+  'ripstop-drop/1': { command: 'ripstop drops --follow --json', lines: true, field: dropRowField },
+  'ripstop-doctor/1': { command: 'ripstop doctor --json', field: ANSWERS['/doctor'] },
+  'ripstop-plan/1': {
+    command: 'ripstop plan --json',
+    field: record({
+      steps: described(
+        'what would change, one text per step; ! begins an ignored lease or setting',
+        ANSWERS['/pending'],
+      ),
+    }),
+  },
+  'ripstop-flows/1': { command: 'ripstop flows --json', field: ANSWERS['/flows'] },
+  'ripstop-flow/1': { command: 'ripstop flows --log', lines: true, field: flowRecordField },
+  'ripstop-trace/1': {
+    command: 'ripstop trace --json',
+    field: record({ nodes: described('one per node, in the order of the way', listOf(traceAnswer)) }),
+  },
+  'ripstop-path/1': { command: 'ripstop trace --live --json', lines: true, field: pathRowField },
+  'ripstop-replay/1': { command: 'ripstop replay --json', lines: true, field: replayRowField },
+  'ripstop-replay-difference/1': {
+    command: 'ripstop replay --against FILE --json',
+    lines: true,
+    field: replayDifferenceField,
+  },
+  'ripstop-explain/1': {
+    command: 'ripstop explain --json',
+    field: record({ explanations: described('one, or all without a name', listOf(explanation)) }),
+  },
+  'ripstop-cleanup/1': { command: 'ripstop cleanup --json', field: cleanup },
+} as const satisfies Record<string, JsonFormat>;
