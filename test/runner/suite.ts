@@ -1,11 +1,10 @@
 /*
- * Runs the compiled tests under tap and says how they went: `npm test`, or `npm test -- netns/bench/demo unit/shm` for the
+ * Runs the compiled tests and says how they went: `npm test`, or `npm test -- netns/bench/demo unit/shm` for the
  * files whose path holds one of these. It prints one line per file as each ends, the output of what failed, the reasons of what
  * was skipped, the slowest files, tap's own summary, and a last line with the counts. The raw TAP stays in `.tap/last.tap`.
  */
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, readdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { Parser, type Result } from 'tap-parser';
 import { removeStale } from '../../bench/lab/namespace.ts';
@@ -16,12 +15,6 @@ const SHOWN_LINES = 300;
 /** Files in the table of the slowest. */
 const SLOWEST = 10;
 const say = (line = '') => process.stdout.write(`${line}\n`);
-
-/**
- * Files that run side by side: one more than processors, since many of them wait. Each makes its own network namespaces,
- * ports and directories. The kernel serialises changes of devices (RTNL), so that more than six gain nothing.
- */
-const JOBS = Math.min(availableParallelism() + 1, 6);
 
 const secondsOf = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 
@@ -116,9 +109,11 @@ function main(): void {
     process.exit(1);
   }
   mkdirSync(join(CHECKOUT, '.tap'), { recursive: true });
-  const runner = join(CHECKOUT, 'node_modules/tap/dist/esm/run.mjs');
-  const child = spawn(process.execPath, [runner, 'run', '--reporter=tap', `--jobs=${JOBS}`, ...files], {
+  const runner = join(CHECKOUT, 'dist/test/runner/run-files.js');
+  // In a process group of its own, so that a signal reaches the test files too.
+  const child = spawn(process.execPath, [runner, ...files], {
     cwd: CHECKOUT,
+    detached: true,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const summary = new Summary();
@@ -129,7 +124,7 @@ function main(): void {
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.on(signal, () => {
       summary.interrupted = true;
-      child.kill(signal);
+      if (child.pid) process.kill(-child.pid, signal);
     });
   let code: number | null | undefined;
   const end = () => {

@@ -9,7 +9,7 @@ import { type Node, type Program, parse } from 'acorn';
  *     condition of a loop and against 0
  *   - a fixed sleep outside a loop, which is either too short or a waste
  *   - a wait or a call (`timeoutMs`) that gives up early, except one that the test expects to fail (`t.rejects`), and a time
- *     limit of a single test or file: .taprc has one for all
+ *     limit of a single test or file: test/runner/run-files.ts has one for all
  *   - a title that promises a time
  */
 

@@ -79,9 +79,8 @@ t.test('the clean-up of another user leaves what belongs to root', { skip }, t =
   const ended = spawnSync('true');
   const folder = `/tmp/rs-${ended.pid}`;
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  // tap's hook in NODE_OPTIONS writes into the checkout when a process exits, which this user may not.
-  const command = ['--unset=NODE_OPTIONS', process.execPath, '--input-type=module', '-e', script];
-  const { stdout, stderr, status } = spawnSync('env', command, {
+  const command = ['--input-type=module', '-e', script];
+  const { stdout, stderr, status } = spawnSync(process.execPath, command, {
     encoding: 'utf8',
     env: { ...process.env, FOLDER: folder },
   });

@@ -257,9 +257,6 @@ t.test('as another user than root, with the two capabilities and the device', { 
     '--clear-groups',
     `--inh-caps=${capabilities}`,
     `--ambient-caps=${capabilities}`,
-    // tap's hook in NODE_OPTIONS writes into the checkout when a process exits, which this user may not.
-    'env',
-    '--unset=NODE_OPTIONS',
   ];
   const proc = startRun(
     one.ns,

@@ -28,9 +28,8 @@ for (const way of ['agent', 'own process'] as const)
       // A value inherited from another process must not win.
       const variables = attachment(command, { CNI_PATH: 'bin', [CWD]: '/stale' });
       const words = Object.entries(variables).map(pair => pair.join('='));
-      // The module that tap preloads into every Node by NODE_OPTIONS needs a working directory.
-      const env = `env -u NODE_OPTIONS ${words.join(' ')}`;
-      const script = `${enter} && echo '${JSON.stringify(config)}' | ${env} ${runtime}/bin/${plugin}`;
+      const input = `echo '${JSON.stringify(config)}'`;
+      const script = `${enter} && ${input} | env ${words.join(' ')} ${runtime}/bin/${plugin}`;
       const proc = launch(['sh', '-c', script]);
       return { ...(await proc.ended), stdout: proc.stdout };
     };

@@ -15,10 +15,7 @@ const V8_FLAGS = ['--single-threaded', '--expose-gc', '--trace-gc', '--trace-deo
 /** What V8 printed between the marks. */
 function between(...args: string[]): { lines: string[]; carried: number; grown: number } {
   const script = join(CHECKOUT, 'dist/test/fixtures/io/steady-state.js');
-  // The test runner's NODE_OPTIONS would start a thread for module hooks, which prints the collections of its own heap. The
-  // runner sets them for every Node that is started directly.
-  const command = ['--unset=NODE_OPTIONS', process.execPath, ...V8_FLAGS, script, ...args];
-  const run = spawnSync('env', command, {
+  const run = spawnSync(process.execPath, [...V8_FLAGS, script, ...args], {
     encoding: 'utf8',
     timeout: 600_000,
   });
