@@ -16,7 +16,7 @@ const JOBS = Math.min(availableParallelism() + 1, 6);
 
 const files = process.argv.slice(2);
 // tap sets the hook in NODE_OPTIONS, and `env` restores the former value.
-const command = [`NODE_OPTIONS=${process.env.NODE_OPTIONS ?? ''}`, process.execPath, '--enable-source-maps'];
+const command = [`NODE_OPTIONS=${process.env.NODE_OPTIONS ?? ''}`, process.execPath];
 // Each test of a file has the limit of the file.
 process.env.TAP_TIMEOUT = String(FILE_SECONDS);
 t.setTimeout(0);

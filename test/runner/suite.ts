@@ -9,6 +9,7 @@ import { join, relative } from 'node:path';
 import { Parser, type Result } from 'tap-parser';
 import { removeStale } from '../../bench/lab/namespace.ts';
 import { CHECKOUT } from '../../bench/lab/tool.ts';
+import { withSourcePositions } from './source-positions.ts';
 
 /** Lines shown of one failed file; the rest is in the raw TAP. */
 const SHOWN_LINES = 300;
@@ -70,7 +71,9 @@ class Summary {
       this.files.push({ name, ms });
       const what = file.skip ? `skipped: ${file.skip}` : `${count} checks, ${secondsOf(ms)}`;
       say(`${file.ok ? 'ok    ' : 'FAILED'} ${name}  ${what}`);
-      if (!file.ok) for (const line of section.slice(-SHOWN_LINES)) process.stdout.write(`  | ${line}`);
+      if (!file.ok)
+        for (const line of section.slice(-SHOWN_LINES))
+          process.stdout.write(`  | ${withSourcePositions(line)}`);
       section = [];
       count = 0;
     });
