@@ -67,10 +67,10 @@ t.test("containerd with flannel's chain, installed for a node without an agent",
   t.match(one.stdout, /mtu 1450/);
   t.match(one.stdout, /default via 10\.244\.3\.1/);
   t.match(one.stdout, /10\.244\.0\.0\/16 via 10\.244\.3\.1/);
-  t.equal(runtime.inside(TWO, 'ping', '-c1', '-W2', addressOf(one)).code, 0, 'pod to pod');
+  t.equal(runtime.inside(TWO, 'ping', '-c1', '-W10', addressOf(one)).code, 0, 'pod to pod');
   t.equal(runtime.inside(ONE, 'cat', '/proc/sys/net/core/somaxconn').stdout.trim(), '511');
   await runtime.kill(ONE, one);
-  t.equal(runtime.inside(TWO, 'ping', '-c1', '-W2', '10.244.3.1').code, 0, 'the other one stays');
+  t.equal(runtime.inside(TWO, 'ping', '-c1', '-W10', '10.244.3.1').code, 0, 'the other one stays');
   await runtime.kill(TWO, two);
   t.strictSame(leftovers(lab.node), []);
 });
@@ -99,7 +99,7 @@ t.test('containerd with the ripstop plugin and the agent: host port and limit', 
   t.equal(talk.stdout.trim(), 'hello', 'by the host port');
   own({});
   const two = await runtime.container(TWO);
-  t.equal(runtime.inside(TWO, 'ping', '-c1', '-W2', addressOf(one)).code, 0, 'pod to pod');
+  t.equal(runtime.inside(TWO, 'ping', '-c1', '-W10', addressOf(one)).code, 0, 'pod to pod');
   own({
     portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
     bandwidth: { ingressRate: 8e6, ingressBurst: 8e5, egressRate: 8e6, egressBurst: 8e5 },

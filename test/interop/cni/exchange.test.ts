@@ -3,6 +3,7 @@ import { mkdirSync, symlinkSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { Namespace } from '../../../bench/lab/namespace.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
+import { answerOf } from '../../fixtures/cni/port-answer.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
@@ -125,13 +126,7 @@ function setUp(t: Test, more: { path?: string } = {}) {
       }
     },
     /** The pod that answers on the host port, asked from another machine; '' for no answer. */
-    ask: (family: 4 | 6) =>
-      outside.attempt([
-        process.execPath,
-        '-e',
-        `const s = require('node:net').connect(8080, '${OUTSIDE[family]}'); s.setTimeout(1500, () => process.exit(1));
-         s.on('data', d => process.stdout.write(d)); s.on('error', () => process.exit(1))`,
-      ]).stdout,
+    ask: (family: 4 | 6) => answerOf(outside, OUTSIDE[family], 8080),
     rules: () =>
       [
         'iptables-nft-save',

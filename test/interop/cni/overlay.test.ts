@@ -82,10 +82,10 @@ t.test('pods of two nodes: overlay, host port from outside, limit', { skip }, as
   t.ok(at.startsWith(subnet!) && from.startsWith(other!), `${at} and ${from}: each of its node's subnet`);
   const mtu = Number(/FLANNEL_MTU=(\d+)/.exec(readFileSync(agents[0].subnetFile, 'utf8'))![1]);
   for (const proc of [one, two]) t.match(proc.stdout, new RegExp(`mtu ${mtu} `), "the overlay's MTU");
-  const ping = right.inside(TWO, 'ping', '-c2', '-W2', '-s', String(mtu - 28), at);
+  const ping = right.inside(TWO, 'ping', '-c2', '-W10', '-s', String(mtu - 28), at);
   t.match(ping.stdout, / 0% packet loss/, 'a full packet from pod to pod');
   t.match(ping.stdout, /ttl=62/, 'two hops');
-  const back = left.inNetworkOf(ONE, ['ping', '-c1', '-W2', '-Mdo', '-s', String(mtu - 28), from]);
+  const back = left.inNetworkOf(ONE, ['ping', '-c1', '-W10', '-Mdo', '-s', String(mtu - 28), from]);
   t.equal(attempt(back).code, 0, 'and the other way');
 
   t.equal(ask(nodes[1], nodes[0].underlay[4], 8080), 'hello', 'the host port, asked by another machine');
@@ -141,7 +141,7 @@ t.test("addresses by DHCP: containerd, the bridge plugin, Debian's dnsmasq", { s
   t.match(held(), addressOf(one), "in the server's file");
   t.equal(stored().length, 1);
   t.match(one.stdout, /default via 10\.5\.0\.1/);
-  t.equal(runtimes[0].inside(LEASED, 'ping', '-c1', '-W2', '10.5.0.1').code, 0);
+  t.equal(runtimes[0].inside(LEASED, 'ping', '-c1', '-W10', '10.5.0.1').code, 0);
   await runtimes[0].kill(LEASED, one);
   // The network has ended with the container before DEL: the server cannot be notified.
   t.strictSame(stored(), [], 'the daemon renews nothing any more');

@@ -91,7 +91,7 @@ for (const [what, wiring, ours, theirs] of [
       const file = `${path}/${wiring}`;
       const add = exec(file, 'ADD', config, { id: 'a', pod, path });
       t.equal(add.code, 0, `${version} ${add.code ? add.stdout : ''}`);
-      pod.must(['ping', '-c1', '-W2', '10.1.0.1']);
+      pod.must(['ping', '-c1', '-W10', '10.1.0.1']);
       t.equal(held().length, 1);
       const withResult = version >= '0.4.0' ? { ...config, prevResult: add.json } : config;
       if (version >= '0.4.0') {

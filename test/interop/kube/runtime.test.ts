@@ -169,7 +169,7 @@ t.test(
     t.match(status, { ready: true, refusedSysctls: [] }, 'settings are written through the second mount');
 
     const [left, right] = await Promise.all([one.runtime.pod('left'), two.runtime.pod('right')]);
-    const reach = (from: typeof left, to: typeof left) => from.run(['ping', '-c1', '-W2', to.ip]).code === 0;
+    const reach = (from: typeof left, to: typeof left) => from.run(['ping', '-c1', '-W10', to.ip]).code === 0;
     t.match(
       [left.ip, right.ip],
       [/^10\.244\.1\./, /^10\.244\.2\./],

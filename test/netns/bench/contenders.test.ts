@@ -21,7 +21,7 @@ for (const [id, contender] of Object.entries(CONTENDERS)) {
     const [from, to] = lab.nodes.map(node => node.pods[0]!);
     const route = { from: from!.ns, to: to!.ns, address: to!.address[4] };
     t.equal((await ping(route, 3)).received, 3, 'pings are answered');
-    const largest = ['ping', '-c1', '-W2', '-M', 'do', '-s', `${deployment.mtu - 28}`, route.address];
+    const largest = ['ping', '-c1', '-W10', '-M', 'do', '-s', `${deployment.mtu - 28}`, route.address];
     t.equal(
       route.from.attempt(largest).code,
       0,

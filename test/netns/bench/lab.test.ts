@@ -25,9 +25,9 @@ t.test('two nodes on a cable, in every underlay condition, both families', { ski
     t.match(features, new RegExp(`tx-checksumming: ${name === 'wirecs' ? 'off' : 'on'}`));
   }
   for (const family of [4, 6] as const) {
-    t.equal(one!.ns.attempt(['ping', '-c1', '-W2', two!.underlay[family]]).code, 0, `underlay IPv${family}`);
+    t.equal(one!.ns.attempt(['ping', '-c1', '-W10', two!.underlay[family]]).code, 0, `underlay IPv${family}`);
     t.equal(
-      one!.pods[0]!.ns.attempt(['ping', '-c1', '-W2', one!.gateway[family]]).code,
+      one!.pods[0]!.ns.attempt(['ping', '-c1', '-W10', one!.gateway[family]]).code,
       0,
       `gateway IPv${family}`,
     );
@@ -38,7 +38,7 @@ t.test('five nodes on a switch reach each other, and the transfer compares by ha
   const { nodes } = labFor(t, { nodes: 5 });
   for (const node of nodes.slice(1)) {
     for (const family of [4, 6] as const) {
-      t.equal(nodes[0]!.ns.attempt(['ping', '-c1', '-W2', node.underlay[family]]).code, 0);
+      t.equal(nodes[0]!.ns.attempt(['ping', '-c1', '-W10', node.underlay[family]]).code, 0);
     }
   }
   const [from, to] = [nodes[1]!, nodes[4]!];

@@ -30,7 +30,7 @@ for (const backend of ['vxlan', 'udp', 'host-gw'] as const)
               'ping',
               '-c2',
               '-i0.05',
-              '-W2',
+              '-W10',
               '-Mdo',
               '-s',
               size,
@@ -45,7 +45,7 @@ for (const backend of ['vxlan', 'udp', 'host-gw'] as const)
     const ttl = lab.nodes[0]!.pods[0]!.ns.attempt([
       'ping',
       '-c1',
-      '-W2',
+      '-W10',
       lab.nodes[1]!.pods[0]!.address[4],
     ]).stdout;
     t.match(ttl, /ttl=62/, 'two hops from pod to pod');

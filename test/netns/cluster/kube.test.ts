@@ -121,7 +121,7 @@ t.test('two nodes on the Kubernetes API', { skip: skipUnless('root', 'netns', 't
     await api.down();
     await until('it noticed', () => first.watch.downSince !== undefined);
     t.ok(first.readiness.isReady);
-    t.equal(one!.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two!.pods[0]!.address[4]]).code, 0);
+    t.equal(one!.pods[0]!.ns.attempt(['ping', '-c1', '-W10', two!.pods[0]!.address[4]]).code, 0);
     await api.up();
     await until('it back', () => first.watch.downSince === undefined);
     t.equal(first.networkStarts, 1);

@@ -123,7 +123,7 @@ t.test('the agent wires pods in every version, by the thin executable', { skip }
       t.match(ips, [{ address: /^10\.244\.3\.\d+\/24$/, gateway: '10.244.3.1', interface: 2 }]);
       t.strictSame(routes, [{ dst: '10.244.0.0/16' }, { dst: '0.0.0.0/0', gw: '10.244.3.1' }]);
     } else t.match(add.json, { cniVersion: version, ip4: { ip: /^10\.244\.3\.\d+\/24$/ } });
-    pod.must(['ping', '-c1', '-W2', '10.244.3.1']);
+    pod.must(['ping', '-c1', '-W10', '10.244.3.1']);
     t.match(pod.ip('link show eth0'), /mtu 1450/, "the overlay's MTU");
     const rules = lab.node.must(['nft', 'list', 'ruleset']);
     t.match(rules, /tcp \. 8080 comment/);
@@ -295,7 +295,7 @@ t.test('the standard chain goes through the agent, and standalone without it', {
     if (i === 1) await stop();
     t.equal((await exec('ADD', flannel, { pod, id: `p${i}`, plugin: 'flannel' })).code, 0);
   }
-  pods[0]!.must(['ping', '-c1', '-W2', '10.244.3.3']);
+  pods[0]!.must(['ping', '-c1', '-W10', '10.244.3.3']);
   for (const [i, pod] of pods.entries()) {
     t.equal((await exec('DEL', flannel, { pod, id: `p${i}`, plugin: 'flannel' })).stdout, '');
   }

@@ -64,8 +64,8 @@ t.test('the life of a pod in every version', { skip }, async t => {
         );
         t.match(pod.ip('link show eth0'), inside.mac);
       }
-      pod.must(['ping', '-c1', '-W2', '10.1.0.1']);
-      pod.must(['ping', '-6', '-c1', '-W2', 'fd00:1::1']);
+      pod.must(['ping', '-c1', '-W10', '10.1.0.1']);
+      pod.must(['ping', '-6', '-c1', '-W10', 'fd00:1::1']);
       t.match(
         pod.ip('route show'),
         /default via 10\.1\.0\.1 .*\n10\.1\.0\.0\/24 .*\n10\.9\.0\.0\/16 via 10\.1\.0\.1/,
@@ -76,7 +76,7 @@ t.test('the life of a pod in every version', { skip }, async t => {
 
       const again = await lab.call('ADD', config, { pod });
       t.match(again.json, { code: 999, msg: /"eth0" already exists/ });
-      pod.must(['ping', '-c1', '-W2', '10.1.0.1'], '');
+      pod.must(['ping', '-c1', '-W10', '10.1.0.1'], '');
       const withPrevious = { ...config, prevResult: add.json };
       if (isAtLeast(version, '0.4.0')) {
         t.equal((await lab.call('CHECK', withPrevious, { pod })).text, '');
@@ -266,8 +266,8 @@ t.test('GC takes what no living attachment owns', { skip }, async t => {
   t.match(rules, /10\.1\.0\.3 comment/);
   t.match(rules, /10\.2\.0\.2 comment/);
   t.notMatch(pods[0]!.ip('link show'), /eth0/);
-  pods[1]!.must(['ping', '-c1', '-W2', '10.1.0.1']);
-  pods[2]!.must(['ping', '-c1', '-W2', '10.2.0.1']);
+  pods[1]!.must(['ping', '-c1', '-W10', '10.1.0.1']);
+  pods[2]!.must(['ping', '-c1', '-W10', '10.2.0.1']);
 });
 
 t.test('layer 2: VLANs and trunks', { skip: filtering }, async t => {
@@ -295,7 +295,7 @@ t.test('layer 2: VLANs and trunks', { skip: filtering }, async t => {
   ]);
   const gateway = await add({ vlan: 7, isGateway: true, bridge: 'brv', ipam: lab.ipam() }, 'g');
   t.equal(gateway.json.interfaces[3].name, 'brv.7');
-  gateway.pod.must(['ping', '-c1', '-W2', '10.1.0.1']);
+  gateway.pod.must(['ping', '-c1', '-W10', '10.1.0.1']);
 });
 
 t.test('layer 2: isolation, hairpin, promiscuous, interface left down', { skip }, async t => {
@@ -342,7 +342,7 @@ t.test('the guard drops a frame with a foreign MAC address', { skip }, async t =
     ipam: lab.ipam(),
   };
   t.equal((await lab.call('ADD', config, { pod })).status, 0);
-  pod.must(['ping', '-c1', '-W2', '10.1.0.1']);
+  pod.must(['ping', '-c1', '-W10', '10.1.0.1']);
   pod.ip('link set eth0 address 02:00:00:00:00:99');
   t.not(pod.attempt(['ping', '-c1', '-W1', '10.1.0.1']).code, 0);
 });

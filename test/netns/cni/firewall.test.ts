@@ -140,7 +140,7 @@ t.test('nftables: policies', { skip }, async t => {
     t.equal((await lab.call('ADD', config, { pod, id: `p${third}` })).status, 0);
   }
   t.not(pods[0]!.pod.attempt(['ping', '-c1', '-W1', pods[1]!.address]).code, 0, 'bridge to bridge');
-  pods[0]!.pod.must(['ping', '-c1', '-W2', '10.3.0.1']);
+  pods[0]!.pod.must(['ping', '-c1', '-W10', '10.3.0.1']);
   const bad = async (changes: object) =>
     (
       await lab.call(

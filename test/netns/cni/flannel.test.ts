@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import t from 'tap';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
+import { answerOf } from '../../fixtures/cni/port-answer.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'nft');
@@ -56,13 +57,6 @@ function serve(pod: Pod, port: number, word: string) {
   ]);
 }
 
-/** What a TCP connection answers, '' when there is none. */
-function ask(from: Pod, address: string, port: number): string {
-  const script = `const s = require('node:net').connect(${port}, '${address}'); s.setTimeout(2000, () => process.exit(1));
-    s.on('data', d => process.stdout.write(d)); s.on('error', () => process.exit(1));`;
-  return from.attempt([process.execPath, '-e', script]).stdout;
-}
-
 t.test('the chain in every version: two pods, overlay routes, host port, nothing left', { skip }, async t => {
   const { lab, network, portmap, held, records } = setUp(t);
   for (const version of ALL_VERSIONS) {
@@ -81,8 +75,8 @@ t.test('the chain in every version: two pods, overlay routes, host port, nothing
         : [json.ip4.ip, json.ip6.ip]
       ).map((one: string) => one.split('/')[0]!);
     const [v4, v6] = addresses(results[0]);
-    pods[1]!.must(['ping', '-c1', '-W2', v4!]);
-    pods[1]!.must(['ping', '-6', '-c1', '-W2', v6!]);
+    pods[1]!.must(['ping', '-c1', '-W10', v4!]);
+    pods[1]!.must(['ping', '-6', '-c1', '-W10', v6!]);
     const routes = pods[0]!.ip('route show') + pods[0]!.must(['ip', '-6', 'route', 'show']);
     for (const dst of ['10.244.0.0/16', '10.250.0.0/16', 'fd00:10:244::/48']) t.match(routes, `${dst} via`);
     t.match(pods[0]!.ip('link show eth0'), /mtu 1450/);
@@ -108,9 +102,9 @@ t.test('the chain in every version: two pods, overlay routes, host port, nothing
       t.equal((await lab.call('STATUS', flannel)).text, '');
       const server = serve(pods[0]!, 80, 'pod');
       await server.saying(/listening/);
-      t.match(ask(lab.node, '127.0.0.1', 8080), /^pod /, 'from the node by localhost');
-      t.match(ask(pods[1]!, '10.244.3.1', 8080), /^pod /, 'from another pod by the gateway');
-      t.match(ask(pods[0]!, '10.244.3.1', 8080), /^pod /, 'from the pod itself (hairpin)');
+      t.match(answerOf(lab.node, '127.0.0.1', 8080), /^pod /, 'from the node by localhost');
+      t.match(answerOf(pods[1]!, '10.244.3.1', 8080), /^pod /, 'from another pod by the gateway');
+      t.match(answerOf(pods[0]!, '10.244.3.1', 8080), /^pod /, 'from the pod itself (hairpin)');
       await server.stop();
     }
     for (let round = 0; round < 2; round++) {

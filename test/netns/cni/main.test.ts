@@ -96,8 +96,8 @@ t.test('loopback in every version', { skip }, async t => {
 
 t.test('ptp in every version', { skip }, async t => {
   await everyVersion(t, { type: 'ptp', ipMasq: true, mtu: 1400 }, (lab, pod, answer) => {
-    pod.must(['ping', '-c1', '-W2', '10.1.0.1']);
-    pod.must(['ping', '-6', '-c1', '-W2', 'fd00:1::1']);
+    pod.must(['ping', '-c1', '-W10', '10.1.0.1']);
+    pod.must(['ping', '-6', '-c1', '-W10', 'fd00:1::1']);
     t.match(pod.ip('route show'), /default via 10\.1\.0\.1 dev eth0/);
     t.match(pod.ip('route show'), /10\.1\.0\.0\/24 via 10\.1\.0\.1 dev eth0 src/);
     t.match(pod.ip('route show'), /10\.1\.0\.1 dev eth0 scope link src/);

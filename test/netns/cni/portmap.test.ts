@@ -1,5 +1,6 @@
 import t from 'tap';
 import { CniNode } from '../../fixtures/cni/cni.ts';
+import { answerOf } from '../../fixtures/cni/port-answer.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'nft', 'iptables');
@@ -85,19 +86,12 @@ for (const backend of ['nftables', 'iptables']) {
       "for (const p of [80, 443, 88]) require('node:net').createServer(s => s.end(p + ' ' + s.remoteAddress)).listen(p, '::', () => console.log('on ' + p))",
     ]);
     await server.saying(/on 88/);
-    const ask = (from: { attempt(argv: string[]): { stdout: string } }, address: string, port: number) =>
-      from.attempt([
-        process.execPath,
-        '-e',
-        `const s = require('node:net').connect(${port}, '${address}'); s.setTimeout(1000, () => process.exit(1));
-         s.on('data', d => process.stdout.write(d)); s.on('error', () => process.exit(1))`,
-      ]).stdout;
-    t.match(ask(lab.node, '127.0.0.1', 8080), /^80 /);
-    t.match(ask(pods[1]!, '10.1.0.1', 9019), /^80 /);
-    t.match(ask(pods[0]!, '10.1.0.1', 9000), /^80 /, 'hairpin');
-    t.match(ask(lab.node, '192.0.2.1', 8443), /^443 /);
-    t.equal(ask(pods[1]!, '192.0.2.2', 8443), '', 'the other pod has no such server');
-    t.match(ask(pods[1]!, 'fd00:1::1', 8888), /^88 /, 'IPv6');
+    t.match(answerOf(lab.node, '127.0.0.1', 8080), /^80 /);
+    t.match(answerOf(pods[1]!, '10.1.0.1', 9019), /^80 /);
+    t.match(answerOf(pods[0]!, '10.1.0.1', 9000), /^80 /, 'hairpin');
+    t.match(answerOf(lab.node, '192.0.2.1', 8443), /^443 /);
+    t.equal(answerOf(pods[1]!, '192.0.2.2', 8443), '', 'the other pod has no such server');
+    t.match(answerOf(pods[1]!, 'fd00:1::1', 8888), /^88 /, 'IPv6');
     await server.stop();
 
     if (backend === 'nftables') lab.node.must(['nft', 'flush', 'map', 'inet', 'ripstop_cni', 'hostports4']);

@@ -27,7 +27,7 @@ function ping(from: Node, to: Node, family: 4 | 6, ...options: string[]) {
     '-i',
     '0.05',
     '-W',
-    '2',
+    '10',
     ...options,
     to.pods[0]!.address[family],
   ]);
