@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { macText, viewOf } from '../../encap/wire/addresses.ts';
 import { RipstopError } from '../base/errors.ts';
 
+const MAC = /^[\da-f]{1,2}([:-])[\da-f]{1,2}(\1[\da-f]{1,2}){4}$/i;
+
 /** Six bytes of `aa:bb:cc:dd:ee:ff` (or with `-`, or with one digit per part); undefined for any other text. */
 export function parseMac(text: string): Uint8Array | undefined {
-  const parts = text.split(text.includes('-') ? '-' : ':');
-  if (parts.length !== 6 || !parts.every(part => /^[0-9a-fA-F]{1,2}$/.test(part))) return undefined;
-  return Uint8Array.from(parts, part => Number.parseInt(part, 16));
+  if (!MAC.test(text)) return undefined;
+  return Uint8Array.from(text.split(/[:-]/), part => Number.parseInt(part, 16));
 }
 
 /** Reads a MAC address. @throws RipstopError ECONFIG */

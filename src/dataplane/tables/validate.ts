@@ -16,12 +16,13 @@ export interface TableNeeds {
  */
 export class UniqueIndex {
   readonly #owners = new Map<string, string>();
-  #peers = 0;
+  /** What each peer has, by its id. */
+  readonly #keys = new Map<string, readonly string[]>();
   #macs = 0;
   readonly #prefixes = { 4: 0, 6: 0 };
 
   get needs(): TableNeeds {
-    return { peers: this.#peers, macs: this.#macs, prefixes: Math.max(this.#prefixes[4], this.#prefixes[6]) };
+    return { peers: this.#keys.size, macs: this.#macs, prefixes: Math.max(this.#prefixes[4], this.#prefixes[6]) };
   }
 
   /** Notes what a peer has; it has nothing so far. @throws Error (a bug) when another has some of it; nothing is noted then */
@@ -33,17 +34,18 @@ export class UniqueIndex {
         throw new Error(`bug: peers ${owner} and ${peer.id} both have the ${nameOf(key, peer)}`);
     }
     for (const key of keys) this.#owners.set(key, peer.id);
+    this.#keys.set(peer.id, keys);
     this.#count(peer, 1);
   }
 
   /** Forgets what a peer has. */
   remove(peer: Peer): void {
-    for (const key of keysOf(peer)) this.#owners.delete(key);
+    for (const key of this.#keys.get(peer.id) ?? []) this.#owners.delete(key);
+    this.#keys.delete(peer.id);
     this.#count(peer, -1);
   }
 
   #count({ mac, subnets }: Peer, sign: 1 | -1): void {
-    this.#peers += sign;
     if (mac !== undefined) this.#macs += sign;
     for (const { family } of subnets) this.#prefixes[family] += sign;
   }
