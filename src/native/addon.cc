@@ -20,6 +20,8 @@ namespace ripstop {
   X(udpSend, UdpSend)               \
   X(rawOpen, RawOpen)               \
   X(rawSend, RawSend)               \
+  X(echoOpen, EchoOpen)             \
+  X(echoReceive, EchoReceive)       \
   X(waitReadable, WaitReadableCall) \
   X(eventOpen, EventOpen)           \
   X(eventSignal, EventSignal)       \

@@ -85,6 +85,13 @@ export interface Native {
   rawOpen(netns: string, family: 4 | 6): number;
   /** Sends one ICMP message to `address` (16 bytes, IPv4 mapped). Bytes or -errno. */
   rawSend(fd: number, address: Uint8Array, bytes: Uint8Array): number;
+  /** Raw ICMP or ICMPv6 socket that sends with DF (`rawSend`) and receives echo replies only. Throws. */
+  echoOpen(netns: string, family: 4 | 6): number;
+  /**
+   * One packet: its bytes or -errno (-11: none is there). `age` has one element, which receives the microseconds since the
+   * packet arrived, 0 for one that the kernel did not stamp. IPv4 packets come with their IP header, IPv6 packets without.
+   */
+  echoReceive(fd: number, bytes: Uint8Array, age: Int32Array): number;
 
   // wait.cc ------------------------------------------------------------------------------------------------
   /** Waits for `fd`, or for the eventfd `control`: 1 when `fd` is readable, 0 when not, or -errno. */

@@ -52,19 +52,27 @@ export function ignoreErrors(codes: readonly ErrorCode[], action: () => void): b
 /**
  * Runs `action`, which opens something of a namespace; an error of a system call becomes a NetError that names both.
  * @param netns path of the namespace, '' for the caller's own
+ * @param capability what opening it takes, besides entering the namespace
  */
-export function inNamespace<T>(netns: string, what: string, action: () => T): T {
+export function inNamespace<T>(
+  netns: string,
+  what: string,
+  action: () => T,
+  capability = 'CAP_NET_ADMIN',
+): T {
   try {
     return action();
   } catch (error) {
     if (!isSystemError(error)) throw error;
     const place = netns ? ` in network namespace ${netns}` : '';
-    const isNotNamespace = error.syscall === 'setns' && error.code === 'EINVAL';
-    throw new NetError(
-      Math.abs(error.errno),
-      what + place,
-      isNotNamespace ? 'it is not a network namespace' : '',
-    );
+    const isEntry = error.syscall === 'setns';
+    const reason =
+      error.code === 'EPERM'
+        ? `the capability ${isEntry ? 'CAP_SYS_ADMIN' : capability} is missing`
+        : isEntry && error.code === 'EINVAL'
+          ? 'it is not a network namespace'
+          : '';
+    throw new NetError(Math.abs(error.errno), what + place, reason);
   }
 }
 

@@ -13,8 +13,11 @@ export class PacketSocket {
   /** @param link index of the interface in `netns`. @throws NetError */
   constructor(netns: string, link: number) {
     this.#link = link;
-    this.#fd = inNamespace(netns, `open a packet socket on device ${link}`, () =>
-      native.packetOpen(netns, link),
+    this.#fd = inNamespace(
+      netns,
+      `open a packet socket on device ${link}`,
+      () => native.packetOpen(netns, link),
+      'CAP_NET_RAW',
     );
   }
 

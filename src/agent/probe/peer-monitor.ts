@@ -191,10 +191,14 @@ export class PeerMonitor {
     this.#transitions.clear();
   }
 
-  /** Loaded with the first probe: `raw-socket` has an addon of its own, and a node must start without it. */
+  /** Loaded with the first probe: the package `raw-socket` has an addon of its own, which must not delay the start. */
   async #open(): Promise<Prober> {
     const { Prober } = await import('./prober.ts');
-    this.#prober ??= new Prober();
+    if (this.#prober) return this.#prober;
+    this.#prober = new Prober();
+    const { fault, socketKind } = this.#prober;
+    if (fault !== undefined) this.#log.warn(`probing with raw sockets of Ripstop's own addon: ${fault}`);
+    this.#log.debug({ sockets: socketKind }, 'probing peers');
     return this.#prober;
   }
 }

@@ -1,8 +1,8 @@
 import { readSync, writeSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { elementAt } from '../../base/at.ts';
 import { RipstopError } from '../../base/errors.ts';
 import { native } from '../../native/load.ts';
+import { loadOptionalPackage } from '../../native/optional-package.ts';
 import {
   type Batch,
   DESC_ERROR,
@@ -29,14 +29,26 @@ interface Tuntap2 {
   readonly _fd: number;
 }
 
-/** Loads the package. It is optional: an installation may lack it. */
-export function loadTuntap2(): { LinuxTun: new () => Tuntap2; LinuxTap: new () => Tuntap2 } {
-  try {
-    return createRequire(import.meta.url)(PACKAGE);
-  } catch (cause) {
-    const hint = 'install it, or use the driver native';
-    throw new RipstopError('ECONFIG', `driver tuntap2 needs the package ${PACKAGE}`, hint, { cause });
-  }
+interface Tuntap2Package {
+  readonly LinuxTun: new () => Tuntap2;
+  readonly LinuxTap: new () => Tuntap2;
+}
+
+/**
+ * Loads the package. It is optional: most installations lack it.
+ * @param load replaces the search for the package, for tests
+ * @throws RipstopError ECONFIG, with what to install and where
+ */
+export function loadTuntap2(load?: (name: string) => unknown): Tuntap2Package {
+  const found = loadOptionalPackage<Tuntap2Package>(PACKAGE, load);
+  if ('loaded' in found) return found.loaded;
+  const { reason, cause } = found.missing;
+  throw new RipstopError(
+    'ECONFIG',
+    `driver tuntap2 cannot be used: ${reason}`,
+    'the driver native needs no package',
+    { cause },
+  );
 }
 
 /**
