@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /*
  * Makes a fresh clone ready, and does nothing where nothing is missing:
- *   node .ci/bootstrap.mjs native | sanitize | build | demo | bench | test
+ *   node .ci/bootstrap.mjs native | sanitize | build | package | demo | bench | test
  * Order: distribution packages, npm packages, native addon, bench tools, TypeScript. Everything it says goes to standard error,
  * so that a command chained behind it owns standard output. Plain Node, no dependency: it runs before `npm ci`.
  */
@@ -169,13 +169,16 @@ function tools() {
   }
 }
 
+/** Endings of what the compiler makes of a file. */
+const COMPILED = /\.(js(\.map)?|d\.ts)$/;
+
 function typescript() {
   const rooms = ['encap', 'src', 'bench', 'test'];
   const sources = rooms.flatMap(room => walk(at(room), /\.ts$/));
   // A test whose source is gone must not run on.
   for (const room of rooms) {
-    for (const file of walk(at('dist', room), /\.js(\.map)?$/)) {
-      if (existsSync(at(relative(at('dist'), file).replace(/\.js(\.map)?$/, '.ts')))) continue;
+    for (const file of walk(at('dist', room), COMPILED)) {
+      if (existsSync(at(relative(at('dist'), file).replace(COMPILED, '.ts')))) continue;
       rmSync(file);
       rmSync(at('dist/.tsbuildinfo'), { force: true });
     }
@@ -190,6 +193,20 @@ function typescript() {
   }
   const main = at('dist/src/cli/main.js');
   if (existsSync(main)) linkBinary(main);
+}
+
+/** Types of what `exports` in package.json names, and of all that these refer to; the package has no others. */
+function declarations() {
+  const project = at('.ci/declarations.json');
+  const stamp = at('dist/.ripstop-declared');
+  const sources = [
+    ...['encap', 'src'].flatMap(room => walk(at(room), /\.ts$/)),
+    project,
+    at('tsconfig.json'),
+  ];
+  if (mtime(stamp) >= newest(sources)) return;
+  step('type declarations', process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', project]);
+  writeFileSync(stamp, '');
 }
 
 /** The web UI has a browser's types, not Node's. */
@@ -219,6 +236,7 @@ if (profile !== 'native' && profile !== 'sanitize') {
   if (profile === 'test') testRunner();
   tools();
   typescript();
+  if (profile === 'package') declarations();
   const { buildWeb } = await import('./web.mjs');
   await buildWeb(newest([...walk(at('src/web'), /./), ...walk(at('encap'), /\.ts$/)]), checkWeb);
   const { buildCni } = await import('./cni.mjs');

@@ -115,6 +115,7 @@ export const profiles = {
   native: { required: build, wanted: [] },
   sanitize: { required: build, wanted: [] },
   build: { required: build, wanted: [] },
+  package: { required: build, wanted: [] },
   demo: { required: demo, wanted: [] },
   bench: { required: demo, wanted: bench },
   test: { required: demo, wanted: tests },

@@ -77,6 +77,9 @@ t.test('the check finds what it looks for', async t => {
   t.equal(fault('src/web/a.ts', 'src/api/web/messages.ts'), undefined);
   t.match(fault('src/web/a.ts', 'src/api/server.ts'), /web may not import/);
   t.match(fault('src/base/a.ts', 'test/fixtures/lab.ts'), /base may not import/);
+  t.equal(fault('src/index.ts', 'src/capture/format/open.ts'), undefined);
+  t.match(fault('src/index.ts', 'src/agent/agent.ts'), /src may not import/);
+  t.match(fault('src/agent/a.ts', 'src/index.ts'), /agent may not import/);
   t.match(fault('src/drawer/a.ts', 'src/base/errors.ts'), /no row/);
   t.match(importFault({ from: 'encap/a.ts', specifier: 'node:fs', target: undefined }), /pure/);
   t.equal(fault('bench/a.ts', 'src/dataplane/worker.ts'), undefined);

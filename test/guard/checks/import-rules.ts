@@ -8,6 +8,8 @@ import type { SourceFile } from './sources.ts';
  */
 export const RULES: Readonly<Record<string, readonly string[]>> = {
   encap: [],
+  // The facade, src/index.ts. Folders below have rows of their own.
+  src: ['src/diagnose', 'src/dataplane/descriptor', 'src/capture', 'src/base'],
   'src/base': [],
   'src/ip': ['src/base', 'encap'],
   'src/native': [],
@@ -141,10 +143,11 @@ export function importsOf({ path, text }: SourceFile): Import[] {
   });
 }
 
-/** The row of a file: its folder, or the nearest folder above that has one; undefined without any. */
+/** The row of a file: its folder, or the nearest folder below src above that has one; undefined without any. */
 export function rowOf(path: string): string | undefined {
+  if (dirname(path) === 'src') return 'src';
   for (let folder = dirname(path); folder !== '.'; folder = dirname(folder))
-    if (RULES[folder] !== undefined || OUTSIDE.includes(folder)) return folder;
+    if (folder !== 'src' && (RULES[folder] !== undefined || OUTSIDE.includes(folder))) return folder;
   return undefined;
 }
 
