@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { writeFileAtomicSync } from '../base/atomic-file.ts';
@@ -49,7 +50,11 @@ const SETTINGS_SIZE = 4096;
 function executable({ socket, callsDir, standalone }: InstallOptions): Buffer {
   const shim = `${library()}shim`;
   if (!existsSync(shim)) {
-    throw new RipstopError('ENOENT', `${shim} is missing`, 'build it with "npm run build"');
+    throw new RipstopError(
+      'ENOENT',
+      `${shim} is missing`,
+      'in a checkout build it with "npm run build", otherwise install the package again',
+    );
   }
   const program = readFileSync(shim);
   const at = program.indexOf(SETTINGS_MARK, 0, 'latin1');
@@ -66,6 +71,14 @@ function executable({ socket, callsDir, standalone }: InstallOptions): Buffer {
   }
   texts.copy(program, at + SETTINGS_MARK.length);
   return Buffer.concat([program, Buffer.from(RIPSTOP_MARK)]);
+}
+
+/**
+ * Compiles the bundle of the plugins for this Node. Where the directory is read-only it is compiled in each call instead, which
+ * takes longer and is not an error.
+ */
+function compileBundle(): void {
+  spawnSync(process.execPath, [`${library()}launch.cjs`, '--cache-missing'], { stdio: 'ignore' });
 }
 
 /** The same file under a further name, or a copy of it where the file system has no hard links. */
@@ -102,6 +115,7 @@ function defaultConf(): string {
 export function installCni(options: InstallOptions = {}): InstallResult {
   const binDir = options.binDir ?? DEFAULT_BIN_DIR;
   const content = executable(options);
+  if (options.standalone) compileBundle();
   const written: string[] = [];
   const kept: string[] = [];
   mkdirSync(binDir, { recursive: true, mode: 0o755 });

@@ -25,7 +25,11 @@ export function readAssets(): ReadonlyMap<string, Asset> {
     try {
       assets.set(name === 'index.html' ? '/' : `/${name}`, { type, bytes: readFileSync(file) });
     } catch {
-      throw new RipstopError('EWEB', `the web UI is not built: ${file} is missing`, 'npm run build');
+      throw new RipstopError(
+        'EWEB',
+        `the web UI is not built: ${file} is missing`,
+        'in a checkout run "npm run build", otherwise install the package again',
+      );
     }
   }
   return assets;

@@ -1,7 +1,8 @@
 // Starts one plugin in a Node of its own: `node launch.cjs <plugin>`. The bundle beside it is compiled from a cache that
-// `--cache` writes when the plugins are built: compiling it each time would take a fifth of the start.
+// `--cache` writes when the plugins are built: compiling it each time would take a fifth of the start. A cache fits one version of
+// Node, so that the npm package has none: `ripstop cni install --standalone` calls `--cache-missing`.
 'use strict';
-const { readFileSync, renameSync, writeFileSync } = require('node:fs');
+const { existsSync, readFileSync, renameSync, writeFileSync } = require('node:fs');
 const { Script } = require('node:vm');
 
 const bundle = `${__dirname}/plugins.cjs`;
@@ -28,9 +29,11 @@ async function writeCache() {
   const { script, plugins } = load(undefined);
   // What has been run is in the cache compiled; the rest is compiled when it is called.
   await plugins.loadEveryPlugin();
-  writeFileSync(`${cache}.tmp`, script.createCachedData());
-  renameSync(`${cache}.tmp`, cache);
+  const draft = `${cache}.${process.pid}`;
+  writeFileSync(draft, script.createCachedData());
+  renameSync(draft, cache);
 }
 
-if (process.argv[2] === '--cache') writeCache();
-else load(readCache()).plugins.runPluginProcess(process.argv[2] ?? '', process.argv.slice(3));
+const task = process.argv[2] ?? '';
+if (task === '--cache' || (task === '--cache-missing' && !existsSync(cache))) writeCache();
+else if (task !== '--cache-missing') load(readCache()).plugins.runPluginProcess(task, process.argv.slice(3));
