@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { attempt } from '../../../bench/lab/command.ts';
 import { launch, type Proc } from '../../../bench/lab/proc.ts';
+import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
 import { readOutput } from '../../fixtures/json-output.ts';
@@ -33,7 +34,8 @@ const skip = skipUnless(
   'cc',
   '/sys/fs/cgroup',
 );
-const IMAGE = 'docker.io/library/ripstop:0.1.0';
+const { version } = JSON.parse(readFileSync(join(CHECKOUT, 'package.json'), 'utf8'));
+const IMAGE = `docker.io/library/ripstop:${version}`;
 const API_PORT = 6443;
 const MAIN = ['node', '/opt/ripstop/dist/src/cli/main.js'];
 
