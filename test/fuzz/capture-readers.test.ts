@@ -5,7 +5,7 @@ import { ByteQueue } from '../../src/capture/format/byte-queue.ts';
 import { LINK_ETHERNET, type Packet } from '../../src/capture/format/packet.ts';
 import { PcapFormat } from '../../src/capture/format/pcap/writer.ts';
 import { PcapngFormat } from '../../src/capture/format/pcapng/writer.ts';
-import { type Random, seeded } from '../fixtures/random.ts';
+import { fuzzSeconds, type Random, seeded } from '../fixtures/random.ts';
 import { NO_STATISTICS, readAll } from '../unit/capture/fixtures/files.ts';
 import { mutate } from './mutate.ts';
 
@@ -14,7 +14,7 @@ import { mutate } from './mutate.ts';
  * an error that names a place. It never hangs, never throws anything else, never holds more than the file and a block.
  */
 
-const SECONDS = 4;
+const SECONDS = fuzzSeconds(4);
 const SEEDS = fileURLToPath(new URL('../../../test/fuzz/capture-seeds/', import.meta.url));
 const seeds = readdirSync(SEEDS)
   .sort()

@@ -16,7 +16,7 @@ import { CWD, cwdOf } from '../../src/cni/skel/environment.ts';
 import { parseInput } from '../../src/cni/skel/execute.ts';
 import type { Call } from '../../src/cni/skel/plugin.ts';
 import { encodeRequest, parseResponse } from '../fixtures/cni/protocol.ts';
-import { type Random, seeded } from '../fixtures/random.ts';
+import { fuzzSeconds, type Random, seeded } from '../fixtures/random.ts';
 import { testHost } from '../unit/cni/fixtures/harness.ts';
 import { mutate } from './mutate.ts';
 
@@ -25,7 +25,7 @@ import { mutate } from './mutate.ts';
  * closed connection, and the next good one is answered.
  */
 
-const SECONDS = 4;
+const SECONDS = fuzzSeconds(4);
 
 /** Not a Buffer, whose slices share its memory. */
 const frame = (request: CniRequest) => Uint8Array.from(encodeRequest(request));

@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../bench/lab/tool.ts';
+import { fuzzSeconds, seedOfRun } from '../fixtures/random.ts';
 import { coalesceSeeds, segmentSeeds } from './native-seeds.ts';
 
 /*
  * The native parsers under libFuzzer with address and undefined-behaviour sanitizers, a bounded time, from whole packets.
  */
 
-const SECONDS = 8;
+const SECONDS = fuzzSeconds(8);
 const CLANG = ['clang++-14', 'clang++'].find(name => spawnSync(name, ['--version']).status === 0);
 const NATIVE = join(CHECKOUT, 'src/native');
 const PURE = readdirSync(join(NATIVE, 'offload'))
@@ -44,14 +45,11 @@ for (const [name, seeds] of targets) {
     for (const [i, seed] of seeds().entries()) writeFileSync(join(corpus, `seed-${i}`), seed);
     const kept = join(CHECKOUT, 'test/fuzz/native/seeds', name);
     const corpora = existsSync(kept) ? [corpus, kept] : [corpus];
-    const run = spawnSync(
-      binary,
-      [`-max_total_time=${SECONDS}`, '-max_len=6000', '-seed=1', `-artifact_prefix=${folder}/`, ...corpora],
-      {
-        encoding: 'utf8',
-        timeout: 60_000,
-      },
-    );
+    const limits = [`-max_total_time=${SECONDS}`, `-seed=${seedOfRun(1)}`];
+    const run = spawnSync(binary, [...limits, '-max_len=6000', `-artifact_prefix=${folder}/`, ...corpora], {
+      encoding: 'utf8',
+      timeout: SECONDS * 1000 + 60_000,
+    });
     const executed = /Done (\d+) runs/.exec(run.stderr)?.[1] ?? '0';
     t.equal(run.status, 0, run.status === 0 ? `${executed} inputs` : run.stderr.slice(-3000));
     t.ok(Number(executed) > 1000, 'it did run');

@@ -9,13 +9,13 @@ import { buildTooBig, buildUnreachable } from '../../src/dataplane/slow-path/icm
 import { mayTriggerIcmpError } from '../../src/dataplane/slow-path/icmp-eligibility.ts';
 import { answerNeighbour } from '../../src/dataplane/slow-path/neighbour-responder.ts';
 import { macBytes } from '../../src/ip/mac.ts';
-import { seeded } from '../fixtures/random.ts';
+import { fuzzSeconds, seeded } from '../fixtures/random.ts';
 import { HEADERS } from '../unit/encap/fixtures/headers.ts';
 import { mutate } from './mutate.ts';
 import { WIRE_SEEDS } from './seeds/wire.ts';
 
-/** Inputs tried; about three seconds on one slow core. */
-const INPUTS = 25_000;
+/** Inputs tried: as many as one slow core tries in that time. */
+const INPUTS = fuzzSeconds(3) * 8_000;
 const MAC = macBytes('0e:00:00:00:00:01');
 
 /** Everything that encap/wire and the slow path make of `length` bytes at `off`. Throws when a promise is broken. */
