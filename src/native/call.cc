@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "errno-name.h"
+
 namespace ripstop {
 
 Call::Call(napi_env env, napi_callback_info info) : env_(env) {
@@ -102,7 +104,7 @@ napi_value Call::Undefined() const {
 }
 
 napi_value Call::Throw(int error, const char* syscall) const {
-  const char* name = strerrorname_np(error);
+  const char* name = ErrnoName(error);
   char text[256];
   snprintf(text, sizeof text, "%s: %s: %s", name ? name : "EUNKNOWN", syscall, strerror(error));
   napi_value code, message, object, number, call;

@@ -3,10 +3,10 @@
 namespace ripstop {
 
 bool CreateEnvironment(napi_env env) {
-  auto* environment = new Environment;
-  const auto destroy = [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); };
+  auto* environment = Create<Environment>();
+  const auto destroy = [](napi_env, void* data, void*) { Destroy(static_cast<Environment*>(data)); };
   if (napi_set_instance_data(env, environment, destroy, nullptr) == napi_ok) return true;
-  delete environment;
+  Destroy(environment);
   napi_throw_error(env, nullptr, "the native addon cannot keep its state");
   return false;
 }

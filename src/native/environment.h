@@ -4,7 +4,8 @@
 #include <node_api.h>
 
 #include <cstdint>
-#include <memory>
+
+#include "owned.h"
 
 namespace ripstop {
 
@@ -17,9 +18,9 @@ class Sender;
 struct Environment {
   static Environment& Of(napi_env env);
 
-  std::shared_ptr<FrameWriter> writer;
-  std::shared_ptr<Receiver> receiver;
-  std::shared_ptr<Sender> sender;
+  Owned<FrameWriter> writer;
+  Owned<Receiver> receiver;
+  Owned<Sender> sender;
   // How long waits of this thread spin before they block, nanoseconds. See AdaptivePoller.
   int64_t spin_ns = 0;
 };

@@ -1,6 +1,7 @@
 // nftables through the library that the nft program is made of, where it is installed: a run takes a millisecond
 // instead of a process. Loaded at run time, so that nothing needs it to start. Cold: the control plane only.
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <cerrno>
 #include <climits>
@@ -41,9 +42,12 @@ bool Find(void* handle, const char* name, Function* function) {
 // The library, or null when it is not installed. It stays loaded.
 const Library* Load() {
   static Library library;
-  static const bool loaded = [] {
+  static bool loaded = false;
+  // A static variable with an initialiser of this kind would need the C++ runtime library. See owned.h.
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, [] {
     void* handle = dlopen("libnftables.so.1", RTLD_NOW | RTLD_LOCAL);
-    return handle != nullptr && Find(handle, "nft_ctx_new", &library.create) &&
+    loaded = handle != nullptr && Find(handle, "nft_ctx_new", &library.create) &&
            Find(handle, "nft_ctx_free", &library.destroy) &&
            Find(handle, "nft_ctx_buffer_output", &library.buffer_output) &&
            Find(handle, "nft_ctx_buffer_error", &library.buffer_error) &&
@@ -51,7 +55,7 @@ const Library* Load() {
            Find(handle, "nft_ctx_get_error_buffer", &library.error) &&
            Find(handle, "nft_ctx_output_set_flags", &library.set_output_flags) &&
            Find(handle, "nft_run_cmd_from_buffer", &library.run);
-  }();
+  });
   return loaded ? &library : nullptr;
 }
 

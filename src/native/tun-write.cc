@@ -181,22 +181,21 @@ napi_value TunWrite(napi_env env, napi_callback_info info) {
   call.Require(count <= table_size / kStride, 3, "at most the descriptors of argument 3");
   call.Require(stats_size >= kStatCount, 6, "an Int32Array with one element per statistic");
   if (!call.ok()) return nullptr;
-  std::shared_ptr<FrameWriter>& writer = Environment::Of(env).writer;
-  if (!writer) writer.reset(new FrameWriter);
-  writer->Begin(fd, flags, mtu, stats);
+  FrameWriter& writer = Environment::Of(env).writer.Get();
+  writer.Begin(fd, flags, mtu, stats);
   for (size_t i = 0; i < count; i++) {
     int32_t* descriptor = table + i * kStride;
     if (descriptor[kVerdict] != kForward) continue;
     const int64_t offset = descriptor[kOffset];
     const int64_t length = descriptor[kLength];
     if (offset < 0 || length <= 0 || offset + length > static_cast<int64_t>(slab_size)) {
-      writer->Refuse(descriptor, kWriteFailed, EFAULT);
+      writer.Refuse(descriptor, kWriteFailed, EFAULT);
       continue;
     }
-    writer->Add(slab + offset, descriptor);
+    writer.Add(slab + offset, descriptor);
   }
-  writer->FlushAll();
-  return call.Number(writer->refused());
+  writer.FlushAll();
+  return call.Number(writer.refused());
 }
 
 }  // namespace ripstop

@@ -21,6 +21,13 @@ namespace ripstop {
 
 namespace {
 
+// Type of the second parameter of ioctl(2): numbers with the highest bit set are negative for musl.
+#ifdef __GLIBC__
+using IoctlRequest = unsigned long;
+#else
+using IoctlRequest = int;
+#endif
+
 // The kernel lets any user attach a queue to a device without owner and group. With them, a process needs that
 // identity or CAP_NET_ADMIN (tun_not_capable, drivers/net/tun.c). No process has this one: (uid_t)-2, as -1 means
 // none. Only the capability is left then, so that uid 0 of a container without it is refused as well.
@@ -73,7 +80,7 @@ napi_value TunName(napi_env env, napi_callback_info info) {
   const int fd = call.Fd(0);
   if (!call.ok()) return nullptr;
   ifreq request{};
-  if (ioctl(fd, TUNGETIFF, &request) < 0) return call.Throw(errno, "ioctl(TUNGETIFF)");
+  if (ioctl(fd, static_cast<IoctlRequest>(TUNGETIFF), &request) < 0) return call.Throw(errno, "ioctl(TUNGETIFF)");
   napi_value name = nullptr;
   napi_create_string_utf8(env, request.ifr_name, NAPI_AUTO_LENGTH, &name);
   return name;

@@ -3,6 +3,8 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -62,6 +64,19 @@ struct Message {
 };
 
 }  // namespace
+
+// The C libraries do not agree on the type of msg_iovlen.
+using MessageCount = decltype(msghdr::msg_iovlen);
+
+// sendmmsg(2). The one of musl makes a system call per message, since its structures may have padding that is not zero;
+// Describe() sets all of it to zero.
+int SendMessages(int fd, mmsghdr* messages, uint32_t count) {
+#ifdef __GLIBC__
+  return sendmmsg(fd, messages, count, 0);
+#else
+  return static_cast<int>(syscall(SYS_sendmmsg, fd, messages, count, 0));
+#endif
+}
 
 // The messages of one batch. Of several hundred KB: allocated once per environment.
 class Sender {
@@ -143,7 +158,7 @@ class Sender {
       while (end < used_ && messages_[end].socket == messages_[next].socket) end++;
       const int fd = sockets_[messages_[next].socket];
       stats_[kStatCalls]++;
-      const int sent = sendmmsg(fd, headers_ + next, end - next, 0);
+      const int sent = SendMessages(fd, headers_ + next, end - next);
       const int error = errno;
       if (sent > 0) {
         for (int i = 0; i < sent; i++) Account(messages_[next + static_cast<uint32_t>(i)]);
@@ -227,11 +242,12 @@ class Sender {
                    static_cast<uint16_t>(record[kPeerPort]));
     header.msg_name = &name;
     header.msg_iov = message.iov;
-    header.msg_iovlen = message.pieces;
+    header.msg_iovlen = static_cast<MessageCount>(message.pieces);
     if (message.datagrams < 2) return;
     header.msg_control = controls_[slot];
     header.msg_controllen = CMSG_SPACE(sizeof(uint16_t));
     cmsghdr* item = CMSG_FIRSTHDR(&header);
+    *item = {};
     item->cmsg_level = IPPROTO_UDP;
     item->cmsg_type = UDP_SEGMENT;
     item->cmsg_len = CMSG_LEN(sizeof(uint16_t));
@@ -259,7 +275,7 @@ class Sender {
       size_t bytes = 0;
       while (end < message.pieces && bytes < message.size) bytes += message.iov[end++].iov_len;
       single.msg_iov = message.iov + at;
-      single.msg_iovlen = end - at;
+      single.msg_iovlen = static_cast<MessageCount>(end - at);
       stats_[kStatCalls]++;
       if (sendmsg(sockets_[message.socket], &single, 0) < 0) failed = errno;
       else taken++;
@@ -323,13 +339,12 @@ napi_value UdpSend(napi_env env, napi_callback_info info) {
   call.Require(count <= table_size / kStride, 3, "at most the descriptors of argument 3");
   call.Require(stats_size >= kStatCount, 6, "an Int32Array with one element per statistic");
   if (!call.ok()) return nullptr;
-  std::shared_ptr<Sender>& sender = Environment::Of(env).sender;
-  if (!sender) sender.reset(new Sender);
-  sender->Begin(sockets, socket_count, table, count, peers, peers_size / kPeerStride, max_segments, stats);
+  Sender& sender = Environment::Of(env).sender.Get();
+  sender.Begin(sockets, socket_count, table, count, peers, peers_size / kPeerStride, max_segments, stats);
   for (size_t i = 0; i < count; i++)
-    if (table[i * kStride + kVerdict] == kForward) sender->Add(slab, slab_size, static_cast<int32_t>(i));
-  sender->Flush();
-  return call.Number(sender->refused());
+    if (table[i * kStride + kVerdict] == kForward) sender.Add(slab, slab_size, static_cast<int32_t>(i));
+  sender.Flush();
+  return call.Number(sender.refused());
 }
 
 }  // namespace ripstop

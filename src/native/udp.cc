@@ -35,6 +35,14 @@ const char* SetAddressing(int fd, bool ipv6, int flags) {
   return set ? nullptr : "setsockopt(MTU_DISCOVER)";
 }
 
+// The macro of musl compares a signed with an unsigned number.
+cmsghdr* NextControl(const msghdr* header, cmsghdr* item) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-compare"
+  return CMSG_NXTHDR(const_cast<msghdr*>(header), item);
+#pragma GCC diagnostic pop
+}
+
 }  // namespace
 
 // What one recvmmsg fills.
@@ -145,8 +153,7 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
   const size_t slot = call.ok() ? slab_size / wanted / 64 * 64 : 0;
   call.Require(slot >= kHeadroom + 65536, 2, "a slab with one slot per message");
   if (!call.ok()) return nullptr;
-  if (!environment.receiver) environment.receiver.reset(new Receiver);
-  Receiver& scratch = *environment.receiver;
+  Receiver& scratch = environment.receiver.Get();
   for (size_t i = 0; i < wanted; i++) {
     scratch.pieces[i] = {slab + i * slot + kHeadroom, slot - kHeadroom};
     msghdr& header = scratch.messages[i].msg_hdr;
@@ -181,7 +188,7 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
     source[kSourcePort] = FromSockaddr(scratch.names[i], source + kSourceAddress);
     source[kSourceTruncated] = (header.msg_flags & MSG_TRUNC) ? 1 : 0;
     uint32_t stride = bytes;
-    for (cmsghdr* item = CMSG_FIRSTHDR(&header); item; item = CMSG_NXTHDR(const_cast<msghdr*>(&header), item)) {
+    for (cmsghdr* item = CMSG_FIRSTHDR(&header); item; item = NextControl(&header, item)) {
       int size;
       if (item->cmsg_level != IPPROTO_UDP || item->cmsg_type != UDP_GRO) continue;
       memcpy(&size, CMSG_DATA(item), sizeof size);
