@@ -75,21 +75,19 @@ const STATIC = [
   ['-fno-pie', '-static'],
 ];
 
+/** Arguments of a C compiler that makes the executable, static in a way of `STATIC`. */
+export function shimArguments(file, linking = STATIC[0]) {
+  const folder = at('src/cni/shim');
+  const sources = readdirSync(folder).filter(name => name.endsWith('.c'));
+  return [...FLAGS, ...linking, '-o', file, ...sources.map(name => join(folder, name))];
+}
+
 function compileShim() {
   const compiler = findCommand('cc') ?? findCommand('gcc') ?? findCommand('clang');
   if (!compiler) return 'the CNI executable needs a C compiler';
-  const folder = at('src/cni/shim');
-  const sources = readdirSync(folder).filter(name => name.endsWith('.c'));
   let trouble = '';
   for (const linking of STATIC) {
-    const args = [
-      ...FLAGS,
-      ...linking,
-      '-o',
-      join(target, 'shim'),
-      ...sources.map(name => join(folder, name)),
-    ];
-    const compiled = spawnSync(compiler, args, { encoding: 'utf8' });
+    const compiled = spawnSync(compiler, shimArguments(join(target, 'shim'), linking), { encoding: 'utf8' });
     if (compiled.status === 0) return undefined;
     trouble ||= compiled.stderr;
   }

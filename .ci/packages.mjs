@@ -8,7 +8,7 @@
 const build = [
   { probe: 'python3', packages: ['python3'], programs: ['python3'] },
   { probe: 'make', packages: ['make'], programs: ['make'] },
-  { probe: 'g++', packages: ['g++'], programs: ['g++', 'cc', 'gcc'] },
+  { probe: 'g++', packages: ['g++'], programs: ['g++', 'cc', 'gcc', 'readelf'] },
 ];
 
 const demo = [

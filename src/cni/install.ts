@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeFileAtomicSync } from '../base/atomic-file.ts';
 import { RipstopError } from '../base/errors.ts';
@@ -42,20 +43,26 @@ function library(): string {
   return fileURLToPath(new URL('.', import.meta.url)).replace(/(?:dist\/)?src\/cni\/$/, 'dist/cni/');
 }
 
+/** The executable: the one that a build of this machine made or, in an installed package, the prebuilt one. */
+function shimFile(): string {
+  const built = `${library()}shim`;
+  if (existsSync(built)) return built;
+  const prebuilt = normalize(`${library()}../../prebuilds/${process.platform}-${process.arch}/cni-shim`);
+  if (existsSync(prebuilt)) return prebuilt;
+  throw new RipstopError(
+    'ENOENT',
+    `the executable of the CNI plugins is missing: neither ${built} nor ${prebuilt} exists`,
+    'in a checkout build it with "npm run build", otherwise install the package again',
+  );
+}
+
 /** Where the executable has its settings: a block of zeros behind this mark (shim.c, `block`). */
 const SETTINGS_MARK = 'ripstop-cni-settings\0';
 const SETTINGS_SIZE = 4096;
 
 /** The executable with its settings, and the mark by which it is known as ours at its end. */
 function executable({ socket, callsDir, standalone }: InstallOptions): Buffer {
-  const shim = `${library()}shim`;
-  if (!existsSync(shim)) {
-    throw new RipstopError(
-      'ENOENT',
-      `${shim} is missing`,
-      'in a checkout build it with "npm run build", otherwise install the package again',
-    );
-  }
+  const shim = shimFile();
   const program = readFileSync(shim);
   const at = program.indexOf(SETTINGS_MARK, 0, 'latin1');
   if (at < 0) throw new RipstopError('EBADMSG', `${shim} has no block of settings`, 'build it again');

@@ -1,20 +1,22 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { addonFile, addonRemedy } from './addon-file.ts';
 import type { Native } from './native.d.ts';
 
 /** The one addon of this process; every worker loads the same file. */
 function load(): Native {
-  // The build is in the source tree, whether this file is in dist/src/native or in src/native.
+  // The addons have their place from the root of the package, whether this file is in dist/src/native or in src/native.
   const here = fileURLToPath(new URL('.', import.meta.url));
   const root = here.replace(/(?:dist\/)?src\/native\/$/, '');
-  const variant = process.env.RIPSTOP_NATIVE ?? 'Release';
-  const file = `${root}src/native/build/${variant}/ripstop.node`;
+  const file = addonFile(root);
   try {
     return createRequire(import.meta.url)(file) as Native;
   } catch (error) {
-    throw new Error(`the native addon does not load from ${file}; build it with "npm run build"`, {
-      cause: error,
-    });
+    const fault = existsSync(file)
+      ? `the native addon does not load from ${file}`
+      : `there is no native addon for ${process.platform}-${process.arch}: ${file} is missing`;
+    throw new Error(`${fault}; ${addonRemedy(root)}`, { cause: error });
   }
 }
 
