@@ -102,8 +102,8 @@ t.test('the addon for glibc and musl, and the CNI executable', { skip }, async t
       import { installCni } from '${installed()}/dist/src/cni/install.js';
       installCni({ binDir: '${binDir}', socket: '${OUT}/nobody.sock', names: ['bridge'] });`;
     t.equal(attempt([process.execPath, '--input-type=module', '--eval', install]).stderr, '');
-    const called = attempt(['env', 'CNI_COMMAND=VERSION', `${binDir}/bridge`], '{"cniVersion":"1.1.0"}');
-    t.match(JSON.parse(called.stdout), { cniVersion: '1.1.0' }, called.stderr);
+    const called = attempt(['env', 'CNI_COMMAND=VERSION', `${binDir}/bridge`]);
+    t.match(JSON.parse(called.stdout), { supportedVersions: Array }, called.stderr);
   });
 });
 
