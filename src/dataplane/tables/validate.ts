@@ -22,7 +22,11 @@ export class UniqueIndex {
   readonly #prefixes = { 4: 0, 6: 0 };
 
   get needs(): TableNeeds {
-    return { peers: this.#keys.size, macs: this.#macs, prefixes: Math.max(this.#prefixes[4], this.#prefixes[6]) };
+    return {
+      peers: this.#keys.size,
+      macs: this.#macs,
+      prefixes: Math.max(this.#prefixes[4], this.#prefixes[6]),
+    };
   }
 
   /** Notes what a peer has; it has nothing so far. @throws Error (a bug) when another has some of it; nothing is noted then */
