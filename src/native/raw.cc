@@ -26,9 +26,23 @@ constexpr int kIcmpFilter = 1;
 // Room for the replies of a burst of echoes of full size; the kernel doubles it.
 constexpr int kEchoBuffer = 1 << 20;
 
-int OpenIcmp(bool ipv6) {
-  return socket(ipv6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                ipv6 ? static_cast<int>(IPPROTO_ICMPV6) : static_cast<int>(IPPROTO_ICMP));
+// Opens a raw ICMP socket as the arguments (netns, family) of a call say. -1 when the call has thrown.
+int OpenIcmp(Call& call, bool* ipv6) {
+  char path[PATH_MAX];
+  call.Text(0, path);
+  const int family = call.Int(1, 4, 6);
+  call.Require(family != 5, 1, "4 or 6");
+  if (!call.ok()) return -1;
+  *ipv6 = family == 6;
+  NamespaceScope scope(path);
+  if (scope.error()) {
+    call.Throw(scope.error(), scope.syscall());
+    return -1;
+  }
+  const int fd = socket(*ipv6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                        *ipv6 ? static_cast<int>(IPPROTO_ICMPV6) : static_cast<int>(IPPROTO_ICMP));
+  if (fd < 0) call.Throw(errno, "socket(SOCK_RAW, ICMP)");
+  return fd;
 }
 
 bool SetOption(int fd, int level, int option, int value) {
@@ -76,16 +90,9 @@ int32_t AgeOf(msghdr& message) {
 // rawOpen(netns, family) -> fd, non-blocking. Syscalls: setns, socket. Capability: CAP_NET_RAW.
 napi_value RawOpen(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  char path[PATH_MAX];
-  call.Text(0, path);
-  const int family = call.Int(1, 4, 6);
-  call.Require(family != 5, 1, "4 or 6");
-  if (!call.ok()) return nullptr;
-  const bool ipv6 = family == 6;
-  NamespaceScope scope(path);
-  if (scope.error()) return call.Throw(scope.error(), scope.syscall());
-  UniqueFd fd(OpenIcmp(ipv6));
-  if (!fd) return call.Throw(errno, "socket(SOCK_RAW, ICMP)");
+  bool ipv6;
+  UniqueFd fd(OpenIcmp(call, &ipv6));
+  if (!fd) return nullptr;
   // Nothing is ever read from this socket. The smallest buffer only limits what the kernel queues in vain, so a refusal
   // changes nothing.
   SetOption(fd.get(), SOL_SOCKET, SO_RCVBUF, 0);
@@ -109,16 +116,9 @@ napi_value RawSend(napi_env env, napi_callback_info info) {
 // arrival. Syscalls: setns, socket, setsockopt. Capability: CAP_NET_RAW.
 napi_value EchoOpen(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  char path[PATH_MAX];
-  call.Text(0, path);
-  const int family = call.Int(1, 4, 6);
-  call.Require(family != 5, 1, "4 or 6");
-  if (!call.ok()) return nullptr;
-  const bool ipv6 = family == 6;
-  NamespaceScope scope(path);
-  if (scope.error()) return call.Throw(scope.error(), scope.syscall());
-  UniqueFd fd(OpenIcmp(ipv6));
-  if (!fd) return call.Throw(errno, "socket(SOCK_RAW, ICMP)");
+  bool ipv6;
+  UniqueFd fd(OpenIcmp(call, &ipv6));
+  if (!fd) return nullptr;
   const char* failed = SetEchoOptions(fd.get(), ipv6);
   if (failed != nullptr) return call.Throw(errno, failed);
   // Buffers are best effort: without the privilege they end at the system's limit.

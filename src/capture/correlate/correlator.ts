@@ -11,10 +11,7 @@ export interface NodeObservation {
   readonly observation: Observation;
 }
 
-/**
- * `arrived`: seen at both nodes; `dropped`: one of them dropped it; `missing`: the sender saw it, the receiver did not;
- * `unmatched`: the receiver saw it, the sender did not.
- */
+/** What became of a packet; `pathRowField` in rows.ts says what each word means. */
 export const FATES = ['arrived', 'dropped', 'missing', 'unmatched'] as const;
 
 /** A packet from one node to the other, as far as it was observed. */
