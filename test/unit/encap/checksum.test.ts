@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import t from 'tap';
 import { viewOf } from '../../../encap/wire/addresses.ts';
 import * as checksum from '../../../encap/wire/checksum.ts';
@@ -55,9 +56,10 @@ t.test('the pseudo headers are those that one writes out', async t => {
     const length = random.between(0, 70_000);
     const four = Uint8Array.of(...ip.subarray(12, 20), 0, 17, (length >> 8) & 0xff, length & 0xff);
     if (length <= 0xffff)
-      t.equal(checksum.pseudo4(viewOf(ip), 0, 17, length), naive(four), `IPv4, ${length}`);
+      assert.equal(checksum.pseudo4(viewOf(ip), 0, 17, length), naive(four), `IPv4, ${length}`);
     const words = [length >>> 24, (length >> 16) & 0xff, (length >> 8) & 0xff, length & 0xff];
     const six = Uint8Array.of(...ip.subarray(8, 40), ...words, 0, 0, 0, 58);
-    t.equal(checksum.pseudo6(viewOf(ip), 0, 58, length), naive(six), `IPv6, ${length}`);
+    assert.equal(checksum.pseudo6(viewOf(ip), 0, 58, length), naive(six), `IPv6, ${length}`);
   }
+  t.pass('500 rounds');
 });
