@@ -1,21 +1,16 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
 import { until } from '../../../bench/lab/until.ts';
 import { parseNetConf } from '../../../src/agent/config/net-conf.ts';
 import { findAccess } from '../../../src/agent/store/kube/access.ts';
-import { retryAfterSeconds } from '../../../src/agent/store/kube/http.ts';
+import { retryAfterSeconds } from '../../../src/agent/store/kube/kube-error.ts';
 import { annotationNames } from '../../../src/agent/store/kube/node.ts';
 import { KubeStore } from '../../../src/agent/store/kube/store.ts';
 import { formatPrefix } from '../../../src/ip/prefix.ts';
 import { leaseAttributes, record } from '../../fixtures/agents/lease-store.ts';
 import { KubeApi } from '../../fixtures/kube/kube-api.ts';
-import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * Against an HTTP server of our own that behaves as the Kubernetes API documents. Not tried on a real API server:
@@ -130,18 +125,25 @@ t.test('the lease is the Node’s podCIDRs; what peers need goes into flannel’
   );
 });
 
-t.test('overrides by an operator', async t => {
+t.test('overrides by an operator: two annotations with two meanings (A15)', async t => {
   const { api, open } = await cluster(t);
   api.addNode('n1', DUAL, {
     [`${P}/public-ip-overwrite`]: '203.0.113.5',
     [`${P}/node-public-ip`]: '198.51.100.1',
-    [`${P}/node-public-ipv6`]: 'fd00::5',
+    [`${P}/node-public-ipv6`]: 'FD00:0::5',
     [`${P}/backend-data`]: 'null',
   });
   t.same(await open('n1').overrides(), {
-    publicIp: '203.0.113.5',
+    publicIp: '198.51.100.1',
     publicIpv6: 'fd00::5',
+    overwriteIp: '203.0.113.5',
     nodeUid: 'uid-n1',
+  });
+  api.addNode('n2', DUAL, { [`${P}/public-ipv6-overwrite`]: '203.0.113.5' });
+  await t.rejects(open('n2').overrides(), {
+    code: 'ECONFIG',
+    message:
+      'Node n2: annotation flannel.alpha.coreos.com/public-ipv6-overwrite: "203.0.113.5" is not an IPv6 address',
   });
 });
 
@@ -328,6 +330,28 @@ t.test('an operator takes the annotations away', async t => {
   t.equal(await store.renew(lease), undefined);
 });
 
+t.test(
+  'annotations of a family that is switched off are removed, so that the lease is as it is wanted',
+  async t => {
+    const { api, open } = await cluster(t);
+    const stale = { ...flannel('192.0.2.1', '0a:00:00:00:00:01', '0a:00:00:00:00:02'), other: 'stays' };
+    api.addNode('n1', { podCIDR: '10.244.3.0/24' }, stale);
+    const config = parseNetConf('{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}', 'x', {
+      ranges: false,
+    });
+    const store = open('n1');
+    const seen = record(store);
+    const wish = { config, attributes: leaseAttributes('192.0.2.1'), previous: undefined };
+    const lease = await store.acquire(wish);
+    await seen.until('the change', () => seen.current[0]?.attributes.publicIpv6 === undefined);
+    t.same(seen.current[0]!.attributes, lease.attributes);
+    t.same(api.nodes.get('n1')!.metadata.annotations, {
+      ...flannel('192.0.2.1', '0a:00:00:00:00:01'),
+      other: 'stays',
+    });
+  },
+);
+
 t.test('the mounted configuration changes', async t => {
   const { open, configPath } = await cluster(t);
   const store = open('n1');
@@ -336,142 +360,6 @@ t.test('the mounted configuration changes', async t => {
   writeFileSync(configPath, TEXT.replace('vxlan', 'host-gw'));
   await seen.until('config', () => seen.configs.length === 1);
   t.match(seen.configs[0], /host-gw/);
-});
-
-t.test('access: token file, kubeconfig, in-cluster, refusals', async t => {
-  const { api, open } = await cluster(t);
-  const directory = mkdtempSync(join(tmpdir(), 'rs-access-'));
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
-  const tokenFile = join(directory, 'token');
-  writeFileSync(tokenFile, 'first\n');
-  api.token = 'first';
-  api.addNode('n1', DUAL);
-  const config = join(directory, 'kubeconfig');
-  const write = (user: object) =>
-    writeFileSync(
-      config,
-      JSON.stringify({
-        'current-context': 'c',
-        contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
-        clusters: [{ name: 'k', cluster: { server: api.url } }],
-        users: [{ name: 'u', user }],
-      }),
-    );
-  write({ tokenFile: 'token' });
-  const store = open('n1', findAccess('', config));
-  t.ok(await store.overrides());
-  api.token = 'second';
-  await t.rejects(store.overrides(), { message: /401/ });
-  writeFileSync(tokenFile, 'second');
-  t.ok(await store.overrides(), 'a rotated token is read again');
-  write({ exec: {} });
-  t.throws(() => findAccess('', config), { code: 'ECONFIG', message: /exec are not supported/ });
-  t.throws(() => findAccess('', '', {}), { code: 'ECONFIG', hint: /--kubeconfig-file/ });
-  t.throws(() => findAccess('nonsense', ''), { code: 'ECONFIG' });
-  writeFileSync(join(directory, 'ca.crt'), 'PEM');
-  const inside = findAccess(
-    '',
-    '',
-    { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '6443' },
-    directory,
-  );
-  t.equal(inside.url.href, 'https://[fd00::1]:6443/');
-  t.equal(inside.token!(), 'second');
-  t.equal(await KubeStore.nodeName(inside, { NODE_NAME: 'x' }), 'x');
-  await t.rejects(KubeStore.nodeName(inside, {}), { code: 'ECONFIG', hint: /NODE_NAME/ });
-});
-
-t.test('TLS: the cluster’s CA, a client certificate', { skip: skipUnless('openssl') }, async t => {
-  const directory = mkdtempSync(join(tmpdir(), 'rs-kube-tls-'));
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
-  const at = (name: string) => join(directory, name);
-  const openssl = (...words: string[]) => execFileSync('openssl', words, { stdio: 'ignore' });
-  const key = ['-days', '1', '-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
-  openssl('req', '-x509', ...key, '-subj', '/CN=ca', '-keyout', at('ca.key'), '-out', at('ca.crt'));
-  for (const name of ['server', 'client']) {
-    openssl(
-      'req',
-      ...key.slice(2),
-      '-subj',
-      `/CN=${name}`,
-      '-keyout',
-      at(`${name}.key`),
-      '-out',
-      at(`${name}.csr`),
-    );
-    writeFileSync(at(`${name}.ext`), 'subjectAltName=IP:127.0.0.1\n');
-    const signing = [
-      '-CA',
-      at('ca.crt'),
-      '-CAkey',
-      at('ca.key'),
-      '-CAcreateserial',
-      '-extfile',
-      at(`${name}.ext`),
-    ];
-    openssl('x509', '-req', '-days', '1', '-in', at(`${name}.csr`), ...signing, '-out', at(`${name}.crt`));
-  }
-  const pem = (name: string) => readFileSync(at(name));
-  const server = createServer(
-    {
-      key: pem('server.key'),
-      cert: pem('server.crt'),
-      ca: pem('ca.crt'),
-      requestCert: true,
-      rejectUnauthorized: false,
-    },
-    (request, response) => {
-      const { CN } = (request.socket as TLSSocket).getPeerCertificate().subject ?? {};
-      response.end(
-        JSON.stringify({
-          metadata: {
-            name: 'n1',
-            annotations: { 'flannel.alpha.coreos.com/node-public-ip': CN === 'client' ? '192.0.2.7' : '' },
-          },
-        }),
-      );
-    },
-  );
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const config = at('kubeconfig');
-  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const write = (cluster: object, user: object) =>
-    writeFileSync(
-      config,
-      JSON.stringify({
-        'current-context': 'c',
-        contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
-        clusters: [{ name: 'k', cluster: { server: url, ...cluster } }],
-        users: [{ name: 'u', user }],
-      }),
-    );
-  const ask = async () => {
-    const store = new KubeStore({
-      access: findAccess('', config),
-      nodeName: 'n1',
-      annotationPrefix: P,
-      configPath: '',
-      setCondition: false,
-    });
-    try {
-      return await store.overrides();
-    } finally {
-      await store.close();
-    }
-  };
-  write(
-    { 'certificate-authority-data': pem('ca.crt').toString('base64') },
-    { 'client-certificate': 'client.crt', 'client-key': 'client.key' },
-  );
-  t.same(await ask(), { publicIp: '192.0.2.7' }, 'files in the folder of the kubeconfig, data inside it');
-  write({}, {});
-  await t.rejects(ask(), { code: 'ESTORE', message: /certificate/ }, 'an unknown CA is refused');
-  write({ 'insecure-skip-tls-verify': true }, {});
-  t.same(await ask(), {}, 'unless told otherwise');
 });
 
 t.test('prefix rule of the annotations', async t => {

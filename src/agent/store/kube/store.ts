@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { messageOf, RipstopError } from '../../../base/errors.ts';
-import { listOf, openObject, parseJson, required, type Shape, text } from '../../../base/schema.ts';
+import { openObject, parseJson, required, text } from '../../../base/schema.ts';
 import { parseVxlanData } from '../../lease/backend-data.ts';
 import { addressInUse, identityOf, type Lease } from '../../lease/lease.ts';
 import type {
@@ -15,8 +15,10 @@ import { LeaseBook } from '../lease-book.ts';
 import { Unreadable } from '../unreadable.ts';
 import type { KubeAccess } from './access.ts';
 import { NodeCondition } from './condition.ts';
-import { KubeError, KubeHttp, METADATA_ONLY } from './http.ts';
-import { Informer, PAGE } from './informer.ts';
+import { nodesWithAddress } from './duplicates.ts';
+import { KubeHttp } from './http.ts';
+import { Informer } from './informer.ts';
+import { KubeError } from './kube-error.ts';
 import {
   type AnnotationNames,
   annotationNames,
@@ -27,6 +29,7 @@ import {
   toAnnotations,
   toLease,
 } from './node.ts';
+import { eventObject, timestamp } from './node-event.ts';
 
 export interface KubeStoreOptions {
   readonly access: KubeAccess;
@@ -45,12 +48,6 @@ const POD_FIELDS = {
   spec: required(openObject({ nodeName: required(text('a name', 'its Node')) }, 'of the Pod')),
 };
 
-/** A page of a list of Nodes without spec and status. */
-const METADATA_LIST = {
-  metadata: openObject({ continue: text('a text', 'token of the next page') }, 'of the list'),
-  items: required(listOf(openObject({ metadata: NODE_FIELDS.metadata }, 'a Node'), 'Nodes')),
-};
-
 /** What is written when the agent is ready. */
 const READINESS = 'condition NetworkUnavailable of the Node or its Event';
 /** Key of an object whose name cannot be read. */
@@ -67,6 +64,7 @@ export class KubeStore implements LeaseStore {
   readonly #names: AnnotationNames;
   readonly #condition: NodeCondition;
   readonly failing = new Map<string, string>();
+  readonly #abort = new AbortController();
   #observer: StoreObserver | undefined;
   #mirror: Informer<NodeObject> | undefined;
   #book: LeaseBook | undefined;
@@ -196,6 +194,7 @@ export class KubeStore implements LeaseStore {
       },
       up: () => observer.up(),
       down: error => observer.down(error),
+      expired: error => this.#listExpired(error),
     });
     this.#poll = setInterval(() => void this.#readConfig(observer), this.#options.configPollMs ?? 5000);
   }
@@ -221,26 +220,9 @@ export class KubeStore implements LeaseStore {
     await this.#post(event).catch(() => {});
   }
 
-  async #post({ type, reason, message }: NodeEvent): Promise<void> {
-    const now = timestamp();
-    const { nodeName } = this.#options;
-    const event = {
-      apiVersion: 'v1',
-      kind: 'Event',
-      metadata: { generateName: `${nodeName}.`, namespace: 'default' },
-      // Events of Nodes are in `default`; kubelet and `kubectl describe node` use the name as uid as well.
-      involvedObject: { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: this.#nodeUid || nodeName },
-      type,
-      reason,
-      message: message.slice(0, 1024),
-      source: { component: 'ripstop', host: nodeName },
-      reportingComponent: 'ripstop',
-      reportingInstance: nodeName,
-      firstTimestamp: now,
-      lastTimestamp: now,
-      count: 1,
-    };
-    await this.#http.post('/api/v1/namespaces/default/events', event);
+  async #post(event: NodeEvent): Promise<void> {
+    const object = eventObject(event, this.#options.nodeName, this.#nodeUid);
+    await this.#http.post('/api/v1/namespaces/default/events', object);
   }
 
   reconnect(): void {
@@ -249,6 +231,7 @@ export class KubeStore implements LeaseStore {
 
   async close(): Promise<void> {
     clearInterval(this.#poll);
+    this.#abort.abort();
     this.#book?.close();
     const closed = Promise.all([this.#condition.close(), this.#mirror?.close()]);
     // Both may wait for an answer of a server that gives none.
@@ -283,33 +266,26 @@ export class KubeStore implements LeaseStore {
   }
 
   /**
-   * A Node that is Ready under our public address is a duplicate; one that is gone but not yet deleted does not count. A
-   * thousand nodes may start at once: annotations alone are listed, and only a suspect is looked at whole.
+   * A Node that is Ready under our public address is a duplicate; one that is gone but not yet deleted does not count. Only
+   * a Node that has the address is read whole.
    */
   async #refuseDuplicate(identity: string): Promise<void> {
-    const { nodeName } = this.#options;
-    const { publicIp, publicIpv6 } = this.#names;
-    const suspects: string[] = [];
-    let token: string | undefined = '';
-    while (token !== undefined) {
-      // A server that reads version 0 from its cache may ignore the limit, and then returns all Nodes at once.
-      const query = token === '' ? 'resourceVersion=0' : `continue=${encodeURIComponent(token)}`;
-      const page: Shape<typeof METADATA_LIST> = await this.#http.get(
-        `/api/v1/nodes?limit=${PAGE}&${query}`,
-        METADATA_LIST,
-        METADATA_ONLY,
-      );
-      for (const { metadata } of page.items) {
-        const { annotations = {}, name } = metadata;
-        if (name !== nodeName && (annotations[publicIp] ?? annotations[publicIpv6]) === identity)
-          suspects.push(name);
-      }
-      token = page.metadata?.continue || undefined;
-    }
+    const suspects = await nodesWithAddress(this.#http, {
+      own: this.#options.nodeName,
+      identity,
+      names: this.#names,
+      signal: this.#abort.signal,
+      expired: error => this.#listExpired(error),
+    });
     for (const name of suspects) {
       const suspect = await this.#http.get(`/api/v1/nodes/${encodeURIComponent(name)}`, NODE_FIELDS);
       if (this.#read(suspect)?.node) throw addressInUse(name, identity);
     }
+  }
+
+  #listExpired(error: Error): void {
+    const what = `the list of Nodes expired before its last page was read: ${messageOf(error)}`;
+    this.#observer?.retrying?.(new RipstopError('ESTORE', what));
   }
 
   /** Keeps why the Node's condition or its Event cannot be written; undefined: both hold. */
@@ -349,11 +325,6 @@ export class KubeStore implements LeaseStore {
     this.#lastConfig = text;
     observer.config(text);
   }
-}
-
-/** Kubernetes' metav1.Time: seconds. */
-function timestamp(): string {
-  return new Date().toISOString().replace(/\.\d+/, '');
 }
 
 /** The VTEP MAC of the previous run, from our own annotation; undefined when there is none that is sound. */

@@ -69,5 +69,7 @@ clusters: [{ name: k, cluster: { server: "http://h:1" } }]
 users: [{ name: u, user: null }]
 `,
   );
-  t.strictSame(findAccess('', path, {}), { url: new URL('http://h:1') });
+  const access = findAccess('', path, {});
+  t.strictSame(access.url, new URL('http://h:1'));
+  t.strictSame(access.credentials!(), {});
 });
