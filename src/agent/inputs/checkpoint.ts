@@ -52,6 +52,8 @@ const leaseFields = {
 const overrideFields = {
   publicIp: string,
   publicIpv6: string,
+  overwriteIp: string,
+  overwriteIpv6: string,
   mac: string,
   mac6: string,
   publishedIp: string,

@@ -281,7 +281,7 @@ export class InputResolver {
       throw new RipstopError(
         'ECONFIG',
         `interface ${underlay.name} does not have the public address ${public4 ?? public6}: host-gw routes to it, which does not work through NAT`,
-        'leave out --public-ip, or use vxlan',
+        'leave out --public-ip and the annotations that replace it, or use vxlan',
       );
     const settings = settingsUnder(this.#options, config, present);
     const { driver, workers } = settings.values;
@@ -315,7 +315,6 @@ export function derivedMacs({ single, backend }: NetworkConfig, underlay: Underl
 }
 
 function isSameNode(one: NodeOverrides, other: NodeOverrides): boolean {
-  return (
-    one.publicIp === other.publicIp && one.publicIpv6 === other.publicIpv6 && one.nodeUid === other.nodeUid
-  );
+  const keys = ['publicIp', 'publicIpv6', 'overwriteIp', 'overwriteIpv6', 'nodeUid'] as const;
+  return keys.every(key => one[key] === other[key]);
 }

@@ -36,12 +36,23 @@ export class UnderlayChooser {
   choose(config: NetworkConfig, overrides: NodeOverrides): Underlay {
     const selector = this.#selector(config, overrides);
     const history = this.#historyOf(JSON.stringify(selector));
-    const { publishedIp, publishedIpv6 } = overrides;
-    return chooseUnderlay(selector, this.view, {
+    const { publishedIp, publishedIpv6, overwriteIp, overwriteIpv6 } = overrides;
+    const chosen = chooseUnderlay(selector, this.view, {
       chosen: history ? [history.home, history.current] : [],
       // After a change of the flags, what was published under the former flags is not preferred.
-      published: this.history ? [] : [publishedIp, publishedIpv6].filter(address => address !== undefined),
+      published: this.history
+        ? []
+        : [publishedIp, publishedIpv6].filter(
+            // An address that an operator has published instead is not one of the interface in use.
+            (address): address is string =>
+              address !== undefined && address !== overwriteIp && address !== overwriteIpv6,
+          ),
     });
+    return {
+      ...chosen,
+      public4: chosen.public4 && (overwriteIp ?? chosen.public4),
+      public6: chosen.public6 && (overwriteIpv6 ?? chosen.public6),
+    };
   }
 
   /** A network starts on this underlay. */

@@ -67,8 +67,12 @@ export interface NodeEvent {
 
 /** What a store or an operator sets for this node before it has a lease. */
 export interface NodeOverrides {
+  /** In the place of --public-ip: chooses the interface as well. */
   readonly publicIp?: string;
   readonly publicIpv6?: string;
+  /** Published in the place of the address in use; nothing else follows from it. */
+  readonly overwriteIp?: string;
+  readonly overwriteIpv6?: string;
   readonly mac?: string;
   readonly mac6?: string;
   /** Public addresses that the store has for this node from an earlier start, as long as nothing replaces them. */

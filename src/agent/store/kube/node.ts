@@ -111,6 +111,23 @@ export function toAnnotations(attributes: LeaseAttributes, names: AnnotationName
   };
 }
 
+/**
+ * The annotations to write so that a Node has `wanted`; null removes one. What was published of a family that is not used any
+ * more goes: other nodes would take it as valid.
+ */
+export function annotationChanges(
+  wanted: Readonly<Record<string, string>>,
+  current: Readonly<Record<string, string>>,
+  names: AnnotationNames,
+): Record<string, string | null> {
+  const { publicIp, backendData, publicIpv6, backendV6Data } = names;
+  const stale = [publicIp, backendData, publicIpv6, backendV6Data].filter(
+    name => wanted[name] === undefined && current[name] !== undefined,
+  );
+  const changed = Object.entries(wanted).filter(([name, value]) => current[name] !== value);
+  return Object.fromEntries([...changed, ...stale.map(name => [name, null] as const)]);
+}
+
 /** The pod subnets of a Node; both undefined while the controller manager has assigned none. */
 function podSubnets(node: NodeObject): Subnets {
   const { podCIDR, podCIDRs = [] } = node.spec ?? {};

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { messageOf, RipstopError } from '../../../base/errors.ts';
-import { openObject, parseJson, required, text } from '../../../base/schema.ts';
+import { fail, openObject, parseJson, required, text } from '../../../base/schema.ts';
+import { type Family, formatAddress, parseAddress } from '../../../ip/address.ts';
 import { parseVxlanData } from '../../lease/backend-data.ts';
 import { addressInUse, identityOf, type Lease } from '../../lease/lease.ts';
 import type {
@@ -21,6 +22,7 @@ import { Informer } from './informer.ts';
 import { KubeError } from './kube-error.ts';
 import {
   type AnnotationNames,
+  annotationChanges,
   annotationNames,
   checkSubnets,
   NODE_FIELDS,
@@ -128,14 +130,24 @@ export class KubeStore implements LeaseStore {
   async overrides(): Promise<NodeOverrides> {
     const { annotations = {}, uid: nodeUid } = (await this.#node()).metadata;
     const names = this.#names;
-    const publicIp = annotations[names.publicIpOverwrite] || annotations[names.nodePublicIp];
-    const publicIpv6 = annotations[names.publicIpv6Overwrite] || annotations[names.nodePublicIpv6];
+    const address = (name: string, family: Family): string | undefined => {
+      const text = annotations[name];
+      return text
+        ? readAddress(text, family, `Node ${this.#options.nodeName}: annotation ${name}`)
+        : undefined;
+    };
+    const publicIp = address(names.nodePublicIp, 4);
+    const publicIpv6 = address(names.nodePublicIpv6, 6);
+    const overwriteIp = address(names.publicIpOverwrite, 4);
+    const overwriteIpv6 = address(names.publicIpv6Overwrite, 6);
     const mac = ownMac(annotations[names.backendData]);
     const mac6 = ownMac(annotations[names.backendV6Data]);
     const [publishedIp, publishedIpv6] = [annotations[names.publicIp], annotations[names.publicIpv6]];
     return {
       ...(publicIp ? { publicIp } : {}),
       ...(publicIpv6 ? { publicIpv6 } : {}),
+      ...(overwriteIp ? { overwriteIp } : {}),
+      ...(overwriteIpv6 ? { overwriteIpv6 } : {}),
       ...(mac ? { mac } : {}),
       ...(mac6 ? { mac6 } : {}),
       ...(publishedIp ? { publishedIp } : {}),
@@ -148,9 +160,13 @@ export class KubeStore implements LeaseStore {
     const node = await this.#node();
     const subnets = checkSubnets(node, request.config);
     await this.#refuseDuplicate(identityOf(request.attributes));
-    const annotations = toAnnotations(request.attributes, this.#names);
     const current = node.metadata.annotations ?? {};
-    if (Object.entries(annotations).some(([key, value]) => current[key] !== value))
+    const annotations = annotationChanges(
+      toAnnotations(request.attributes, this.#names),
+      current,
+      this.#names,
+    );
+    if (Object.keys(annotations).length > 0)
       await this.#http.patch(`${this.#path()}/status`, { metadata: { annotations } }, NODE_FIELDS);
     return {
       ...subnets,
@@ -325,6 +341,14 @@ export class KubeStore implements LeaseStore {
     this.#lastConfig = text;
     observer.config(text);
   }
+}
+
+/** An address that an operator set, in its usual form. @throws RipstopError ECONFIG */
+function readAddress(text: string, family: Family, where: string): string {
+  const address = parseAddress(text);
+  return address?.family === family
+    ? formatAddress(address)
+    : fail(where, `${JSON.stringify(text)} is not an IPv${family} address`);
 }
 
 /** The VTEP MAC of the previous run, from our own annotation; undefined when there is none that is sound. */

@@ -238,3 +238,31 @@ t.test('when to move', async t => {
   chooser.settle(home, V4, {});
   t.match(look(), { do: 'move', why: /mtu 1400/ }, 'another MTU at once');
 });
+
+t.test('public-ip-overwrite is published and changes nothing else (A15)', async t => {
+  const node = changing();
+  const fresh = () => new UnderlayChooser(NO_FLAGS, node.view);
+  const bound = { publicIp: '192.168.7.4', overwriteIp: '203.0.113.5' };
+  t.match(
+    fresh().choose(V4, bound),
+    { name: 'eth1', address4: '192.168.7.4', public4: '203.0.113.5' },
+    'node-public-ip chooses the interface next to it',
+  );
+  t.match(
+    fresh().choose(V4, { overwriteIp: '192.168.7.5', publishedIp: '192.168.7.5' }),
+    { name: 'eth0', address4: '10.0.2.15', public4: '192.168.7.5' },
+    'the address of another interface',
+  );
+  t.match(
+    fresh().choose(V4, { overwriteIpv6: '2001:db8::7' }),
+    { public4: '10.0.2.15', public6: undefined },
+    'a family that is off',
+  );
+  const chooser = fresh();
+  chooser.settle(chooser.choose(V4, bound), V4, bound);
+  node.state.default4 = 3;
+  t.match(chooser.choose(V4, { ...bound, overwriteIp: '203.0.113.6' }), {
+    name: 'eth1',
+    public4: '203.0.113.6',
+  });
+});
