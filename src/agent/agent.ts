@@ -1,11 +1,11 @@
-import { Backoff, pause } from '../base/backoff.ts';
-import { settled } from '../base/boundary.ts';
-import { codeOf, describeError } from '../base/errors.ts';
+import { Backoff } from '../base/backoff.ts';
+import { codeOf, describeError, hasCode } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { EventSocket } from '../net/rtnetlink/events.ts';
 import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
 import { ConfigWatch } from './config-watch.ts';
 import { Endpoints } from './endpoints.ts';
+import { EventRecorder } from './event-recorder.ts';
 import type { AgentOptions } from './inputs/options.ts';
 import { type OverlayPlan, planOverlays } from './inputs/plan.ts';
 import { InputResolver, type NetworkInputs } from './inputs/resolve.ts';
@@ -15,6 +15,7 @@ import { UnderlayFollower } from './inputs/underlay-follower.ts';
 import { affectsUnderlay } from './kernel/events.ts';
 import { FormerState } from './kernel/former-state.ts';
 import { LeaseClient } from './lease/client.ts';
+import { describeSubnets } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
 import { emptyRepairCounts, Network } from './overlay/network.ts';
 import { dropStaleDevices, recordDevices } from './overlay/stale-devices.ts';
@@ -43,7 +44,8 @@ export class Agent {
   readonly #log: Log;
   readonly #stateDir: StateDir;
   readonly #socket: NetlinkSocket;
-  readonly #events: EventSocket;
+  readonly #kernelEvents: EventSocket;
+  readonly #events: EventRecorder;
   readonly #abort = new AbortController();
   readonly lease: LeaseClient;
   readonly #resolver: InputResolver;
@@ -70,6 +72,7 @@ export class Agent {
     this.endpoints = new Endpoints(log);
     this.uncaught = new UncaughtRecord(options.stateDir);
     this.watch = new StoreWatch(store, log);
+    this.#events = new EventRecorder(store);
     this.#stateDir = new StateDir(options.stateDir);
     this.#socket = new NetlinkSocket({ netns: options.netns });
     this.lease = new LeaseClient(store, options.renewMarginMs, log, this.#abort.signal, {
@@ -80,8 +83,9 @@ export class Agent {
         this.#save();
       },
       renewed: () => this.#save(),
-      contested: error => this.readiness.setFalse('identity', describeError(error)),
-      moved: lease => this.#restart(`the subnet is now ${lease.key}: running pods keep their addresses`),
+      lost: error => this.readiness.setFalse('identity', describeError(error)),
+      moved: lease =>
+        this.#restart(`the subnet is now ${describeSubnets(lease)}: running pods keep their addresses`),
     });
     this.#resolver = new InputResolver(options, store, this.#stateDir, this.#socket, log);
     this.source = new InputSource({ resolver: this.#resolver, lease: this.lease, watch: this.watch, log });
@@ -105,16 +109,16 @@ export class Agent {
         this.watch.rememberListed();
         this.#apply();
       },
-      warn: message => void this.#recordEvent('Warning', 'BadConfiguration', message),
+      warn: message => this.#events.record('Warning', 'BadConfiguration', message),
     });
     this.probes = new PeerMonitor(
       () => this.#network?.overlays ?? [],
       // Raw sockets belong to the namespace of the process.
       options.netns === '' ? options.probeMs : 0,
       log,
-      (type, message) => void this.#recordEvent(type, 'RipstopPeers', message),
+      (type, message) => this.#events.record(type, 'RipstopPeers', message),
     );
-    this.#events = new EventSocket(options.netns, ['link', 'address', 'route', 'neighbour']);
+    this.#kernelEvents = new EventSocket(options.netns, ['link', 'address', 'route', 'neighbour']);
   }
 
   get network(): Network | undefined {
@@ -147,7 +151,10 @@ export class Agent {
         if (network?.isCompatibleWith(inputs, plans)) await this.#goOn(network, inputs);
         else {
           // The present network carries traffic until here, also while the inputs have a fault.
-          if (network && why !== undefined) await this.#announceRestart(why);
+          if (network && why !== undefined) {
+            this.#log.warn(`restarting the overlay, traffic is interrupted: ${why}`);
+            this.#events.record('Normal', 'RipstopRestart', why);
+          }
           await this.#stopNetwork(plans);
           await this.#startNetwork(inputs, plans);
         }
@@ -166,12 +173,14 @@ export class Agent {
         failures++;
         const text = describeError(error);
         const present = this.#network;
+        if (present && hasCode(error, 'ENOLEASE', 'EINUSE', 'ERANGE'))
+          this.readiness.setFalse('identity', text);
         const isNews = present ? this.#fault !== text : this.readiness.setFalse('overlay', text);
         this.#fault = text;
         if (isNews) {
           const state = present ? 'the present overlay stays' : 'not working yet';
           this.#log.error({ code: codeOf(error) }, `${state}: ${text}`);
-          await this.#recordEvent('Warning', present ? 'RipstopFault' : 'RipstopNotReady', text);
+          this.#events.record('Warning', present ? 'RipstopFault' : 'RipstopNotReady', text);
         }
         await backoff.wait(this.#abort.signal);
       }
@@ -234,7 +243,7 @@ export class Agent {
   /** Parts of the network that fail make the node not ready until they work again. */
   #judge({ reconcileErrors }: Network): void {
     for (const reason of this.readiness.update(reconcileErrors))
-      void this.#recordEvent('Warning', 'RipstopNotReady', reason);
+      this.#events.record('Warning', 'RipstopNotReady', reason);
   }
 
   /** Resolves when another network is needed, or the agent ends. */
@@ -267,11 +276,11 @@ export class Agent {
       },
       config: text => this.#config.changed(text),
       up: () => this.#confirm(),
-      emptied: message => void this.#recordEvent('Warning', 'StoreEmptied', message),
+      emptied: message => this.#events.record('Warning', 'StoreEmptied', message),
       conflict: error => {
         this.readiness.setFalse('identity', describeError(error));
         this.#log.error(describeError(error));
-        void this.#recordEvent('Warning', 'AddressInUse', describeError(error));
+        this.#events.record('Warning', 'AddressInUse', describeError(error));
         void this.lease.reacquire('the address was contested');
       },
     });
@@ -302,7 +311,7 @@ export class Agent {
       this.source.refused = network.refused;
       // The kernel's events about this change must not be compared with the next one.
       this.#pollKernelEvents();
-      if (news) void this.#recordEvent('Warning', 'RipstopLeaseRefused', news);
+      if (news) this.#events.record('Warning', 'RipstopLeaseRefused', news);
       this.readiness.setTrue('peers');
     } catch (error) {
       if (this.options.exitOnFailure && this.#networkStarts === 0) throw error;
@@ -319,8 +328,9 @@ export class Agent {
   }
 
   #setNodeCondition(): void {
-    this.#log.info({ ready: true, lease: this.#network?.inputs.lease.key }, 'ready: packets can flow');
-    this.store.ready?.(`pod subnet ${this.#network?.inputs.lease.key ?? ''}`);
+    const lease = this.#network?.inputs.lease;
+    this.#log.info({ ready: true, lease: lease?.key }, 'ready: packets can flow');
+    this.store.ready?.(`pod subnet ${lease ? describeSubnets(lease) : ''}`);
   }
 
   /** What fails at the moment, with the reason: parts of the network, the configuration, writes to the store. */
@@ -354,7 +364,7 @@ export class Agent {
   /** Reads the kernel's events: the underlay may have changed, or another program changed our state. */
   #pollKernelEvents(): void {
     const network = this.#network;
-    const events = this.#events.drain();
+    const events = this.#kernelEvents.drain();
     if (!network || events.length === 0) return;
     const { underlay } = network.inputs;
     if (events.some(event => affectsUnderlay(event, underlay))) this.#followUnderlay(network);
@@ -374,16 +384,6 @@ export class Agent {
     this.#requestRestart?.();
   }
 
-  async #announceRestart(why: string): Promise<void> {
-    this.#log.warn(`restarting the overlay, traffic is interrupted: ${why}`);
-    await this.#recordEvent('Normal', 'RipstopRestart', why);
-  }
-
-  async #recordEvent(type: 'Normal' | 'Warning', reason: string, message: string): Promise<void> {
-    const told = settled('events', () => this.store.recordEvent?.({ type, reason, message }));
-    await Promise.race([told, pause(2000, this.#abort.signal)]);
-  }
-
   async #end(): Promise<void> {
     this.probes.stop();
     // Before what waits for a disk or a server: the process may be killed meanwhile.
@@ -394,7 +394,7 @@ export class Agent {
     await this.store
       .close()
       .catch(error => this.#log.warn(`cannot close the store: ${describeError(error)}`));
-    this.#events.close();
+    this.#kernelEvents.close();
     this.#socket.close();
   }
 }

@@ -11,8 +11,8 @@ export interface LeaseClientEvents {
   held(): void;
   /** The lease has a later end. */
   renewed(): void;
-  /** Another live node uses our address; the client keeps trying. */
-  contested(error: Error): void;
+  /** The store answers, and this node has no lease in it: no subnet, no Node, a rival. The client keeps trying. */
+  lost(error: Error): void;
   /** The lease was acquired again with another subnet: the overlay must restart. */
   moved(lease: Lease): void;
 }
@@ -99,8 +99,9 @@ export class LeaseClient {
       this.#log.info({ lease: renewed.key }, 'lease renewed');
       this.#events.renewed();
     } catch (error) {
-      this.failing.set('lease', `cannot be renewed: ${describeError(error)}`);
-      this.#log.warn(`cannot renew the lease, trying again: ${describeError(error)}`);
+      const text = `cannot be renewed: ${describeError(error)}`;
+      if (this.failing.get('lease') !== text) this.#log.warn(`the lease ${text}`);
+      this.failing.set('lease', text);
     }
   }
 
@@ -135,9 +136,11 @@ export class LeaseClient {
         } catch (error) {
           // Another network acquires the lease by now: this failure says nothing about that.
           if (isOver()) return;
-          this.failing.set('lease', `${why}; cannot reacquire it: ${describeError(error)}`);
-          this.#log.error(`${why}; cannot reacquire it: ${describeError(error)}`);
-          if (hasCode(error, 'EINUSE')) this.#events.contested(toError(error));
+          const text = `${why}; cannot reacquire it: ${describeError(error)}`;
+          // Once, not at each attempt.
+          if (this.failing.get('lease') !== text) this.#log.error(text);
+          this.failing.set('lease', text);
+          if (!hasCode(error, 'ESTORE')) this.#events.lost(toError(error));
           await backoff.wait(this.#signal);
         }
       }

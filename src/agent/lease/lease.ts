@@ -57,6 +57,14 @@ export function formatKey({ v4, v6 }: Subnets): string {
   return v6 ? `${half4}&${formatPrefix(v6).replace('/', '-')}` : half4;
 }
 
+/** For messages: `10.5.34.0/24 and fc00:0:0:5::/64`. */
+export function describeSubnets({ v4, v6 }: Subnets): string {
+  return [v4, v6]
+    .filter(prefix => prefix !== undefined)
+    .map(formatPrefix)
+    .join(' and ');
+}
+
 /** Reads a key (the last component of a path in the store); undefined when it names no subnet. */
 export function parseKey(key: string): Subnets | undefined {
   const [, text4, text6] = /^(\d+\.\d+\.\d+\.\d+-\d+)(?:&([0-9a-f:]+-\d+))?$/.exec(key) ?? [];

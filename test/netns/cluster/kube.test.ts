@@ -63,6 +63,7 @@ t.test('two nodes on the Kubernetes API', { skip: skipUnless('root', 'netns', 't
     return agent;
   }
 
+  const subnetsOf = (index: number) => `${lab.nodes[index]!.subnet[4]} and ${lab.nodes[index]!.subnet[6]}`;
   for (const [index, node] of lab.nodes.entries())
     api.addNode(`n${index}`, index === 0 ? {} : { podCIDRs: [node.subnet[4], node.subnet[6]] });
   const first = start(0);
@@ -207,6 +208,26 @@ t.test('two nodes on the Kubernetes API', { skip: skipUnless('root', 'netns', 't
     await until(
       'it back',
       () => agent!.readiness.isReady && envOf().includes('FLANNEL_SUBNET=10.244.1.1/24'),
+    );
+  });
+
+  await t.test('own Node that is gone (K8): not ready, with the reason, until it exists again', async t => {
+    const agent = agents.map(entry => entry.agent).find(({ options }) => options.nodeName === 'n0')!;
+    const { spec } = api.nodes.get('n0')!;
+    const starts = agent.networkStarts;
+    api.deleteNode('n0');
+    await until('the reason', () =>
+      agent.readiness.reasons().join().includes('identity: Node n0 does not exist'),
+    );
+    t.equal(agent.readiness.isReady, false);
+    api.addNode('n0', spec);
+    await until('it ready', () => agent.readiness.isReady);
+    t.equal(agent.networkStarts, starts, 'without an interruption');
+    await until(
+      'an Event with the subnet (K13)',
+      () =>
+        api.events.findLast(event => event.reason === 'RipstopReady')?.message ===
+        `pod subnet ${subnetsOf(0)}`,
     );
   });
 

@@ -1,9 +1,10 @@
 import t from 'tap';
+import { until } from '../../../../bench/lab/until.ts';
 import { LeaseClient, RenewalClock } from '../../../../src/agent/lease/client.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import type { LeaseStore } from '../../../../src/agent/lease/store.ts';
 import { RipstopError } from '../../../../src/base/errors.ts';
-import { createLog } from '../../../../src/base/log.ts';
+import { createLog, type Log } from '../../../../src/base/log.ts';
 import { parsePrefix } from '../../../../src/ip/prefix.ts';
 import { leaseAttributes, netConf } from '../../../fixtures/agents/lease-store.ts';
 
@@ -49,12 +50,12 @@ t.test('when to renew', async t => {
   }
 });
 
-function holder(store: Partial<LeaseStore>) {
+function holder(store: Partial<LeaseStore>, log = createLog('silent')) {
   const events: string[] = [];
-  const made = new LeaseClient(store as LeaseStore, HOUR, createLog('silent'), new AbortController().signal, {
+  const made = new LeaseClient(store as LeaseStore, HOUR, log, new AbortController().signal, {
     held: () => events.push('held'),
     renewed: () => events.push('renewed'),
-    contested: () => events.push('contested'),
+    lost: () => events.push('lost'),
     moved: lease => events.push(`moved ${lease.key}`),
   });
   made.hold(config, LEASE);
@@ -73,7 +74,23 @@ t.test('a lost lease is taken again, as often as it takes', async t => {
   });
   await Promise.all([made.reacquire('x'), made.reacquire('x')]);
   t.equal(calls, 3, 'one at a time');
-  t.same(events, ['contested', 'held']);
+  t.same(events, ['lost', 'held'], 'an unreachable store says nothing about the lease');
+});
+
+t.test('own Node that is gone (K8): the lease counts as lost, and the log has one line', async t => {
+  let left = 4;
+  const lines: string[] = [];
+  const log = { error: (text: string) => lines.push(text), info: () => {} } as unknown as Log;
+  const acquire = async () => {
+    if (left-- > 0) throw new RipstopError('ENOLEASE', 'Node a does not exist');
+    return LEASE;
+  };
+  const { made, events } = holder({ acquire }, log);
+  made.check(seen());
+  await until('the lease', () => events.includes('held'));
+  t.same(events, ['lost', 'lost', 'lost', 'lost', 'held']);
+  t.same(lines, ['our lease is gone from the store; cannot reacquire it: Node a does not exist']);
+  t.same([...made.failing], []);
 });
 
 const seen = (...leases: Lease[]) => new Map(leases.map(lease => [lease.key, lease]));
