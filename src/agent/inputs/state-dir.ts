@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../base/atomic-file.ts';
-import { pause } from '../../base/backoff.ts';
+import { Backoff, pause } from '../../base/backoff.ts';
+import { describeError } from '../../base/errors.ts';
 import { anyValue, type Field, listOf, openObject, readJson, string } from '../../base/schema.ts';
 import { parseMac, randomMac } from '../../ip/mac.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
@@ -11,6 +12,8 @@ import type { VtepMacs } from './plan.ts';
 
 /** Shortest time between two writes of the saved state, ms, unless another one is given. */
 const SAVE_EVERY_MS = 1000;
+/** Longest pause after writes that failed, ms. */
+const RETRY_AT_MOST_MS = 60_000;
 
 /**
  * What the agent keeps in its state directory for the next start: the VTEP MACs, so that a restart changes nothing for
@@ -81,7 +84,8 @@ export class StateDir {
 
   /**
    * Saves the state: one write at a time, at most one per interval, with the state of the last call.
-   * @param failed called when a write fails, for instance because the disk is full; the next call tries again
+   * @param failed called when a write fails, for instance because the disk is full, once per reason; it is repeated until it
+   *   succeeds
    */
   save(known: Checkpoint, failed: (error: unknown) => void): void {
     this.#wanted = { known, failed };
@@ -96,11 +100,25 @@ export class StateDir {
   }
 
   async #saveAll(): Promise<void> {
+    const retry = new Backoff(this.#saveEveryMs, Math.max(this.#saveEveryMs, RETRY_AT_MOST_MS));
+    let reported = '';
     while (this.#wanted) {
       const { known, failed } = this.#wanted;
       this.#wanted = undefined;
-      await this.#write(known).catch(failed);
-      await pause(this.#saveEveryMs, this.#rest.signal);
+      try {
+        await this.#write(known);
+        retry.reset();
+        reported = '';
+        await pause(this.#saveEveryMs, this.#rest.signal);
+      } catch (error) {
+        const reason = describeError(error);
+        if (reason !== reported) failed(error);
+        reported = reason;
+        // The last attempt of `flush`: nothing changes until the caller goes on.
+        if (this.#rest.signal.aborted) break;
+        await retry.wait(this.#rest.signal);
+        this.#wanted ??= { known, failed };
+      }
     }
     this.#saving = undefined;
   }

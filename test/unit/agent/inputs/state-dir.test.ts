@@ -148,4 +148,16 @@ t.test('a burst of changes, saved after each: few writes, and the file holds the
   stateDir.save(known, failed);
   await stateDir.flush();
   t.ok((await new StateDir(directory).load())!.leases.has('late'), 'the next write succeeds');
+
+  rmSync(directory, { recursive: true });
+  writeFileSync(directory, 'in the way');
+  const retrying = new StateDir(directory, 1);
+  const reasons: string[] = [];
+  leases.set('later', lease('later'));
+  retrying.save(known, error => reasons.push(String(error)));
+  await until('the failure', () => reasons.length > 0);
+  rmSync(directory);
+  await until('it saved without another call', async () => (await retrying.load())?.leases.has('later'));
+  t.equal(new Set(reasons).size, reasons.length, 'a reason is reported once');
+  await retrying.flush();
 });
