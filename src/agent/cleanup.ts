@@ -52,9 +52,8 @@ export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
     const networks = [env?.network, env?.network6].filter(cidr => cidr !== undefined).map(formatPrefix);
     const stateDir = new StateDir(options.stateDir);
     const made = await stateDir.devices();
-    const macs = await stateDir.savedMacs();
     const links = listLinks(socket);
-    const own = ownDevices(links, made, macs);
+    const own = ownDevices(links, made);
     for (const { name, kind } of links) {
       const isFlannels = options.flannel && kind === 'vxlan' && /^flannel(-v6)?\.\d+$/.test(name);
       if (!own.includes(name) && !isFlannels) continue;

@@ -109,6 +109,7 @@ function changes(
       up: false,
       mtu: 0,
       mac: undefined,
+      alias: undefined,
       txQueueLength: 0,
       addresses: [],
       vxlan: undefined,

@@ -7,6 +7,7 @@ import { describeError } from '../../base/errors.ts';
 import { anyValue, type Field, listOf, openObject, readJson, string } from '../../base/schema.ts';
 import { parseMac, randomMac } from '../../ip/mac.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
+import { DEVICE_ALIAS } from '../kernel/state.ts';
 import { type Checkpoint, formatCheckpoint, parseCheckpoint } from './checkpoint.ts';
 import type { VtepMacs } from './plan.ts';
 
@@ -57,10 +58,6 @@ export class StateDir {
       await writeFileAtomic(path, `${JSON.stringify(macs)}\n`, 0o600).catch(saveFailed);
     this.#macs = macs;
     return macs;
-  }
-
-  async savedMacs(): Promise<string[]> {
-    return Object.values(await readMacs(this.#path('vtep')));
   }
 
   /** Names of all devices that agents of this node made. */
@@ -139,19 +136,13 @@ export class StateDir {
 
 /**
  * Names of the links that an agent of this node made.
- * @param made names of all devices that agents of this node made
- * @param macs of its VTEPs: a kernel VXLAN of such a name with another MAC is flannel's
+ * @param made names of all devices that agents of this node made: flanneld may have made another device of such a name since
  */
-export function ownDevices(
-  links: readonly Link[],
-  made: readonly string[],
-  macs: readonly string[],
-): string[] {
+export function ownDevices(links: readonly Link[], made: readonly string[]): string[] {
   return links
     .filter(
-      ({ name, kind, mac }) =>
-        made.includes(name) &&
-        (kind === 'tun' || (kind === 'vxlan' && mac !== undefined && macs.includes(mac))),
+      ({ name, kind, alias }) =>
+        made.includes(name) && (kind === 'tun' || (kind === 'vxlan' && alias === DEVICE_ALIAS)),
     )
     .map(({ name }) => name);
 }

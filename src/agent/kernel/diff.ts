@@ -3,6 +3,7 @@ import type { LinkSettings } from '../../net/rtnetlink/link-kinds.ts';
 import { isRemoval, type KernelChange } from './change.ts';
 import { isOurs } from './observe.ts';
 import {
+  DEVICE_ALIAS,
   type DesiredDevice,
   type DesiredState,
   type ForwardingEntry,
@@ -108,6 +109,8 @@ function deviceChanges(wanted: DesiredDevice, observed: ObservedDevice | undefin
   if (observed?.mtu !== wanted.mtu) settings.mtu = wanted.mtu;
   if (wanted.mac !== undefined && observed?.mac !== wanted.mac) settings.mac = wanted.mac;
   if (observed?.txQueueLength !== wanted.txQueueLength) settings.txQueueLength = wanted.txQueueLength;
+  // Also of a device of flannel that is taken over: it is removed as ours when it is not wanted any more.
+  if (wanted.vxlan && observed?.alias !== DEVICE_ALIAS) settings.alias = DEVICE_ALIAS;
   if (!observed?.up) settings.up = true;
   const has = observed?.addresses ?? [];
   const device = wanted.name;

@@ -64,6 +64,7 @@ function observeDevice(socket: NetlinkSocket, link: Link): ObservedDevice {
     mtu: link.mtu,
     mac: link.mac,
     txQueueLength: link.txQueueLength,
+    alias: link.alias,
     addresses: addresses.map(address => address.prefix),
     vxlan: vxlan && {
       vni: vxlan.vni,

@@ -26,6 +26,9 @@ export interface KernelVxlan {
   readonly learning?: boolean;
 }
 
+/** Alias of the kernel VXLAN devices of agents. flanneld's have the same names, and may have the same MAC. */
+export const DEVICE_ALIAS = 'ripstop';
+
 export interface DesiredDevice {
   readonly name: string;
   /** Bytes. */
@@ -90,6 +93,7 @@ export interface ObservedDevice {
   readonly mtu: number;
   readonly mac: string | undefined;
   readonly txQueueLength: number;
+  readonly alias: string | undefined;
   readonly addresses: readonly string[];
   readonly vxlan: KernelVxlan | undefined;
 }

@@ -15,9 +15,12 @@ const REMOTE_CHECKSUM = 'RipstopRemoteChecksum';
 
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 
-/** The value with flannel's keys in flannel's order, and our key if it is true. */
+/**
+ * The value with flannel's keys in flannel's order, and our key if it is true. The MAC is the last key: at its start flanneld
+ * takes the text behind the first `:"` of a Node's annotation as the MAC of its device (GetStoredMacAddresses, pkg/subnet/kube).
+ */
 export function formatVxlanData({ vni, mac, remoteChecksum }: VxlanData): Record<string, unknown> {
-  return { VNI: vni, VtepMAC: mac, ...(remoteChecksum ? { [REMOTE_CHECKSUM]: true } : {}) };
+  return { VNI: vni, ...(remoteChecksum ? { [REMOTE_CHECKSUM]: true } : {}), VtepMAC: mac };
 }
 
 const vxlanFields = openObject(

@@ -40,8 +40,7 @@ export async function dropStaleDevices(
     const used = overlays.flatMap(({ plan }) => plan.device ?? []);
     await remember(stateDir, used, log);
     const made = (await stateDir.devices()).filter(name => !used.includes(name));
-    const macs = await stateDir.savedMacs();
-    for (const name of ownDevices(listLinks(socket), made, macs)) {
+    for (const name of ownDevices(listLinks(socket), made)) {
       log.info({ device: name }, 'removing a stale device');
       deleteLink(socket, name);
     }

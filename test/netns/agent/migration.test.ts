@@ -51,27 +51,30 @@ t.test(
     t.match(readFileSync(agent.subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.1.1/24');
     t.equal(
       etcd.read(SUBNETS).get(`${SUBNETS}${first.key}`),
-      first.value.replace(/(?=}})/, ',"RipstopRemoteChecksum":true'),
-      'the lease reads as it did, with our key behind flannel’s',
+      first.value.replace(/(?="VtepMAC")/, '"RipstopRemoteChecksum":true,'),
+      'the lease reads as it did, with our key in front of the MAC, which flanneld expects at the end',
     );
 
     await agent.stop();
     const cleanup = [
-      process.execPath,
-      `${CHECKOUT}dist/src/cli/main.js`,
-      'cleanup',
-      '--flannel',
-      '--state-dir',
-      agent.stateDir,
-      '--subnet-file',
-      agent.subnetFile,
+      ...[process.execPath, `${CHECKOUT}dist/src/cli/main.js`, 'cleanup'],
+      ...['--state-dir', agent.stateDir, '--subnet-file', agent.subnetFile],
     ];
-    const removed = one.ns.must(cleanup);
+    const removed = one.ns.must([...cleanup, '--flannel']);
     t.match(removed, 'nftables rules');
     t.match(removed, 'iptables chain FLANNEL-POSTRTG');
     t.notMatch(one.ns.must(['nft', 'list', 'ruleset']), /ripstop|FLANNEL/);
     new FlannelNode(one, first.mac).learn(second.key, second.value);
     await until('flannel again', () => reaches(one, two));
     t.ok(etcd.read(SUBNETS).has(`${SUBNETS}${first.key}`), 'the lease is still there');
+
+    agent.start();
+    await agent.ready(1);
+    await agent.stop();
+    one.ns.must(['ip', 'link', 'del', 'flannel.1']);
+    // flanneld keeps the MAC of the lease (K5).
+    new FlannelNode(one, first.mac).learn(second.key, second.value);
+    t.notMatch(one.ns.must(cleanup), 'device flannel.1');
+    t.ok(reaches(one, two), 'a cleanup after flanneld has started leaves its device (K6)');
   },
 );

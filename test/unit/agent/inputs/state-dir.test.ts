@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../../../../bench/lab/until.ts';
-import { StateDir } from '../../../../src/agent/inputs/state-dir.ts';
+import { ownDevices, StateDir } from '../../../../src/agent/inputs/state-dir.ts';
 import type { Lease } from '../../../../src/agent/lease/lease.ts';
 import { writeFileAtomic } from '../../../../src/base/atomic-file.ts';
 import { parsePrefix } from '../../../../src/ip/prefix.ts';
+import type { Link } from '../../../../src/net/rtnetlink/links.ts';
 import { leaseAttributes } from '../../../fixtures/agents/lease-store.ts';
 
 const fail = (error: unknown) => {
@@ -72,6 +73,19 @@ t.test('MACs, state and names of devices for the next start', async t => {
   const repaired = await new StateDir(directory).macs({ mac: '02:00:00:00:00:01' }, fail);
   t.equal(repaired.mac4, '02:00:00:00:00:01');
   t.match(repaired.mac6, /^..(:..){5}$/);
+});
+
+t.test('devices that an agent made, by their names and what shows that they were not replaced', async t => {
+  const link = (name: string, kind: string, alias?: string) => ({ name, kind, alias }) as Link;
+  const links = [
+    link('flannel.1', 'vxlan'),
+    link('flannel.2', 'vxlan', 'ripstop'),
+    link('flannel.3', 'tun'),
+    link('flannel.4', 'tun'),
+    link('eth0', 'veth', 'ripstop'),
+  ];
+  const made = ['flannel.1', 'flannel.2', 'flannel.3', 'eth0'];
+  t.same(ownDevices(links, made), ['flannel.2', 'flannel.3'], 'flannel.1 is one of flanneld');
 });
 
 t.test('a file that cannot be written is named', async t => {

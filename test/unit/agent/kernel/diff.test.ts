@@ -58,6 +58,7 @@ function satisfied(wanted: DesiredState): ObservedState {
       up: true,
       mtu: wanted.device.mtu,
       mac: wanted.device.mac,
+      alias: wanted.device.vxlan && 'ripstop',
       txQueueLength: wanted.device.txQueueLength,
       addresses: wanted.device.addresses,
       vxlan: wanted.device.vxlan,
@@ -264,6 +265,12 @@ t.test('devices', async t => {
     'all that hung on it is made again',
   );
   t.ok(changed.some(line => line.startsWith('+ route 10.244.2.0/24')));
+  const flannels = { ...other, device: { ...other.device!, alias: undefined } };
+  t.same(
+    lines(kernel, flannels),
+    ['~ device flannel.1 alias ripstop'],
+    'a device of flannel is taken over as ours',
+  );
 });
 
 t.test('a kernel without IPv6', async t => {

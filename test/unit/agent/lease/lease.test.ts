@@ -95,13 +95,25 @@ t.test('values of flannel’s versions are read', async t => {
     );
 });
 
+/** The MAC that flanneld finds in an annotation: Go's Trim with `"}`, then Split at `:"` into two parts. */
+function macAsFlanneldReads(annotation: string): string | undefined {
+  const parts = annotation.replace(/^["}]+|["}]+$/g, '').split(':"');
+  return parts.length === 2 ? parts[1] : undefined;
+}
+
 t.test('VXLAN data', async t => {
   const ours = { vni: 1, mac: 'aa:bb:cc:00:11:22', remoteChecksum: true };
   t.equal(
     JSON.stringify(formatVxlanData(ours)),
-    '{"VNI":1,"VtepMAC":"aa:bb:cc:00:11:22","RipstopRemoteChecksum":true}',
+    '{"VNI":1,"RipstopRemoteChecksum":true,"VtepMAC":"aa:bb:cc:00:11:22"}',
   );
   t.same(parseVxlanData(formatVxlanData(ours), 'x'), ours);
+  for (const remoteChecksum of [true, false])
+    t.equal(
+      macAsFlanneldReads(JSON.stringify(formatVxlanData({ ...ours, remoteChecksum }))),
+      ours.mac,
+      'flanneld keeps the MAC (K5)',
+    );
   for (const wrong of [
     undefined,
     null,
