@@ -24,6 +24,7 @@ const IMAGE_FILES = [
   'docs/guides/operate/migration.md',
   'docs/deploy/Dockerfile',
   'docs/deploy/kube-ripstop.yml',
+  'docs/deploy/kube-ripstop-cleanup.yml',
 ];
 /** What a package without a compiler needs, per platform. */
 const PREBUILT = ['ripstop.glibc.node', 'ripstop.musl.node', 'cni-shim'];

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { promisify } from 'node:util';
+import { isDeepStrictEqual, promisify } from 'node:util';
 import t from 'tap';
 import { parseAllDocuments } from 'yaml';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
@@ -11,6 +11,7 @@ import { parseNetConf } from '../../../src/agent/config/net-conf.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const MANIFEST = `${CHECKOUT}docs/deploy/kube-ripstop.yml`;
+const CLEANUP = `${CHECKOUT}docs/deploy/kube-ripstop-cleanup.yml`;
 const run = promisify(execFile);
 
 const RESOURCES: Record<string, [name: string, kind: string, namespaced: boolean][]> = {
@@ -20,6 +21,7 @@ const RESOURCES: Record<string, [name: string, kind: string, namespaced: boolean
     ['configmaps', 'ConfigMap', true],
   ],
   'apps/v1': [['daemonsets', 'DaemonSet', true]],
+  'batch/v1': [['jobs', 'Job', true]],
   'rbac.authorization.k8s.io/v1': [
     ['clusterroles', 'ClusterRole', false],
     ['clusterrolebindings', 'ClusterRoleBinding', false],
@@ -74,6 +76,12 @@ t.test('the manifest passes kubectl’s client-side dry run', { skip: skipUnless
     { env: { ...process.env, HOME: t.testdir({}), KUBECONFIG: '/dev/null' } },
   );
   t.equal(stdout.match(/\(dry run\)/g)?.length, 8, stdout);
+  const job = await run(
+    'kubectl',
+    ['--server', url, 'create', '--dry-run=client', '--validate=false', '-f', CLEANUP],
+    { env: { ...process.env, HOME: t.testdir({}), KUBECONFIG: '/dev/null' } },
+  );
+  t.match(job.stdout, /^job.batch\/\S* created \(dry run\)$/m);
 });
 
 interface Named {
@@ -82,7 +90,14 @@ interface Named {
 
 interface Container {
   args: string[];
+  image: string;
   volumeMounts: Named[];
+}
+
+interface PodSpec {
+  containers: Container[];
+  initContainers?: Container[];
+  volumes: Named[];
 }
 
 /** The parts of the manifest that are looked at. */
@@ -90,7 +105,7 @@ interface Manifest {
   kind: string;
   data?: Record<string, string>;
   rules?: object[];
-  spec?: { template: { spec: { containers: Container[]; initContainers: Container[]; volumes: Named[] } } };
+  spec?: { template: { spec: PodSpec } };
 }
 
 t.test('what the manifest says is what the agent understands', async t => {
@@ -104,7 +119,7 @@ t.test('what the manifest says is what the agent understands', async t => {
   t.equal(parseFlags(flags, {}).boolean('kube-subnet-mgr'), true);
   const config = documents.find(({ kind }) => kind === 'ConfigMap')!;
   t.equal(parseNetConf(config.data!['net-conf.json']!, 'x', { ranges: false }).backend.type, 'vxlan');
-  const mounts = [...pods.initContainers, ...pods.containers].flatMap(({ volumeMounts }) =>
+  const mounts = [...(pods.initContainers ?? []), ...pods.containers].flatMap(({ volumeMounts }) =>
     volumeMounts.map(({ name }) => name),
   );
   t.same(new Set(mounts), new Set(pods.volumes.map(({ name }) => name)));
@@ -117,4 +132,19 @@ t.test('what the manifest says is what the agent understands', async t => {
     ],
     'no more than it uses',
   );
+});
+
+t.test('the cleanup Job (K6): its mounts are those of the agent on the host', async t => {
+  const [daemonSet, job] = [MANIFEST, CLEANUP].map(
+    path =>
+      parseAllDocuments(readFileSync(path, 'utf8'))
+        .map(document => document.toJS() as Manifest)
+        .find(({ kind }) => kind === 'DaemonSet' || kind === 'Job')!.spec!.template.spec,
+  ) as [PodSpec, PodSpec];
+  const [agent, cleanup] = [daemonSet.containers[0]!, job.containers[0]!];
+  t.same(cleanup.args, ['cleanup']);
+  t.equal(cleanup.image, agent.image);
+  const isIn = (all: readonly Named[], one: Named) => all.some(other => isDeepStrictEqual(other, one));
+  for (const mount of cleanup.volumeMounts) t.ok(isIn(agent.volumeMounts, mount), mount.name);
+  for (const volume of job.volumes) t.ok(isIn(daemonSet.volumes, volume), volume.name);
 });

@@ -12,7 +12,7 @@ import { readOutput } from '../../fixtures/json-output.ts';
 import { CriNode, type OciSpec, PAUSE } from '../../fixtures/kube/cri-runtime.ts';
 import { BUILDER, type BuiltImage, buildImage, mountWords } from '../../fixtures/kube/image-build.ts';
 import { KubeApi } from '../../fixtures/kube/kube-api.ts';
-import { daemonPod, type KubePod } from '../../fixtures/kube/kube-pod.ts';
+import { cleanupPod, daemonPod, type KubePod } from '../../fixtures/kube/kube-pod.ts';
 import { packImage, packPause } from '../../fixtures/kube/oci-image.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
@@ -242,6 +242,17 @@ t.test(
     ] as const)
       await runtime.stopSandbox(id);
     for (const { lab } of running) t.notMatch(lab.ns.ip('link show'), /veth/, 'nothing of the pods is left');
+
+    // The way back (K6): the pod of the DaemonSet leaves the node, then the Job runs.
+    await two.runtime.stop(two.agent);
+    const job = cleanupPod('n2', two.runtime.folder);
+    const sandbox = await two.runtime.sandbox(job.sandbox);
+    const cleanup = await two.runtime.create(sandbox, job.sandbox, job.containers[0]!);
+    const ended = async () => (await two.runtime.state(cleanup)).state === 'EXITED';
+    await until('the Job to end', ended, PATIENCE_MS, 200);
+    t.equal((await two.runtime.state(cleanup)).exit_code, 0, logOf(two.runtime, 'cleanup'));
+    t.notMatch(two.lab.ns.ip('link show'), /flannel/);
+    t.notMatch(two.lab.ns.must(['nft', 'list', 'ruleset']), /table inet ripstop \{/);
   },
 );
 

@@ -17,6 +17,7 @@ const DATE = '2026-12-01';
 const OWN = [
   ...['package.json', 'package-lock.json', 'CHANGELOG.md', 'README.md', '.ci/release.mjs', '.gitignore'],
   ...['docs/guides/operate/migration.md', 'docs/deploy/Dockerfile', 'docs/deploy/kube-ripstop.yml'],
+  'docs/deploy/kube-ripstop-cleanup.yml',
 ];
 
 const read = (root: string, path: string) => readFileSync(join(root, path), 'utf8');
