@@ -102,7 +102,15 @@ t.test('incomplete and wrong credentials are named at the start', async t => {
   t.throws(() => findAccess('', path), { code: 'ECONFIG', message: /certificate cannot be used/ });
   write({}, { 'certificate-authority': 'absent' });
   t.throws(() => findAccess('', path), { code: 'ECONFIG', message: /absent/ });
-  writeFileSync(join(directory, 'empty'), '');
+  writeFileSync(join(directory, 'empty'), '\n');
+  for (const [user, cluster] of [
+    [{ tokenFile: 'empty' }, {}],
+    [{}, { 'certificate-authority': 'empty' }],
+    [{ 'client-certificate': 'empty', 'client-key': 'empty' }, {}],
+  ] as const) {
+    write(user, cluster);
+    t.throws(() => findAccess('', path), { code: 'ECONFIG', message: /empty: the file is empty/ });
+  }
   writeFileSync(join(directory, 'ca.crt'), 'nonsense');
   write({}, { 'certificate-authority': 'ca.crt' });
   t.throws(() => findAccess('', path), { code: 'ECONFIG', message: /not a PEM certificate/ });

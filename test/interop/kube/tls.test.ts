@@ -25,7 +25,7 @@ class TlsServer {
         const socket = request.socket as TLSSocket;
         const { CN } = socket.getPeerCertificate().subject ?? {};
         if (CN && !socket.authorized) response.writeHead(401);
-        response.end(JSON.stringify({ metadata: { name: 'n1', uid: CN ?? 'nobody' } }));
+        response.end(JSON.stringify({ metadata: { name: 'n1', uid: CN ?? 'anonymous' } }));
       },
     );
     this.#server.on('secureConnection', () => this.connections++);
@@ -101,7 +101,7 @@ t.test('TLS: CA of the cluster, client certificate', { skip }, async t => {
     { code: 'ESTORE', message: /certificate/, hint: /CA file/ },
     'an unknown CA is refused',
   );
-  t.equal(await seenAs(open({ 'insecure-skip-tls-verify': true }, {})), 'nobody', 'unless told otherwise');
+  t.equal(await seenAs(open({ 'insecure-skip-tls-verify': true }, {})), 'anonymous', 'unless told otherwise');
 });
 
 t.test('client certificate and CA files that are rotated (A12, K10): taken up', { skip }, async t => {
@@ -123,6 +123,8 @@ t.test('client certificate and CA files that are rotated (A12, K10): taken up', 
   server.rotate(other.issue('server'), other);
   await t.rejects(seenAs(store), { code: 'ESTORE', message: /certificate/ });
   put('ca.crt', '');
+  await t.rejects(seenAs(store), { code: 'ESTORE', hint: /ca\.crt: the file is empty/ });
+  put('ca.crt', 'half a file');
   await t.rejects(seenAs(store), { code: 'ESTORE', hint: /not a PEM certificate/ });
   put('ca.crt', other.cert);
   await t.rejects(seenAs(store), { code: 'EREFUSED', message: /401/ }, 'its CA, a former client certificate');
@@ -157,5 +159,5 @@ t.test('tls-server-name (K9): the name in the certificate', { skip }, async t =>
   put('ca.crt', authority.cert);
   const ca = { 'certificate-authority': 'ca.crt' };
   await t.rejects(seenAs(open(ca, {})), { code: 'ESTORE', hint: /tls-server-name/ });
-  t.equal(await seenAs(open({ ...ca, 'tls-server-name': 'kubernetes.example' }, {})), 'nobody');
+  t.equal(await seenAs(open({ ...ca, 'tls-server-name': 'kubernetes.example' }, {})), 'anonymous');
 });

@@ -282,7 +282,8 @@ export class EtcdClient {
       try {
         return readFileSync(path);
       } catch (error) {
-        return fail(`--etcd-${flag}`, messageOf(error));
+        // It may be replaced at this moment; ECONFIG would be a fault of the network configuration.
+        throw new RipstopError('ESTORE', `--etcd-${flag}: ${messageOf(error)}`);
       }
     };
     return credentials.createSsl(

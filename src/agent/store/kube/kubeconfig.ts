@@ -113,11 +113,16 @@ function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null && value !== '' && value !== false;
 }
 
-/** @throws RipstopError ECONFIG */
+/**
+ * An empty file is an error: a program may be writing it, and without its content the connection would be less secure.
+ * @throws RipstopError ECONFIG
+ */
 export function readFile(path: string): string {
+  let text: string;
   try {
-    return readFileSync(path, 'utf8');
+    text = readFileSync(path, 'utf8');
   } catch (error) {
     throw new RipstopError('ECONFIG', messageOf(error));
   }
+  return text.trim() === '' ? fail(path, 'the file is empty') : text;
 }
