@@ -1,5 +1,6 @@
 import { type ErrorCode, messageOf, RipstopError } from './errors.ts';
 import { keyHint, suggest } from './suggest.ts';
+import { shorten } from './text/shorten.ts';
 
 /**
  * One key of a configuration object. The table of fields is the only place where a key is described:
@@ -28,9 +29,13 @@ export type Shape<F extends Fields> = {
     : ReturnType<F[K]['read']> | undefined;
 };
 
+/** Characters of an error that are kept: keys and values of another program may be of any size, and errors are stored and logged. */
+const WHERE_MAX = 300;
+const PROBLEM_MAX = 500;
+
 /** Ends the reading of a configuration: `where` is the path of the key, as in `peers[2].address`. */
 export function fail(where: string, problem: string, hint?: string): never {
-  throw new RipstopError('ECONFIG', `${where}: ${problem}`, hint);
+  throw new RipstopError('ECONFIG', `${shorten(where, WHERE_MAX)}: ${shorten(problem, PROBLEM_MAX)}`, hint);
 }
 
 /** Reads `raw` against `fields`; unknown keys are errors with a suggestion. */

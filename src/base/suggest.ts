@@ -18,8 +18,12 @@ function distance(a: string, b: string): number {
   return last.at(-1) ?? 0;
 }
 
+/** Longest word that is compared with known ones: the cost grows with its length, and a longer one is not a typing error. */
+const WORD_MAX = 64;
+
 /** The known word nearest to `word`, when it is near enough to be a slip of the keyboard; else undefined. */
 export function suggest(word: string, known: readonly string[]): string | undefined {
+  if (word.length > WORD_MAX) return undefined;
   const folded = word.toLowerCase();
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;

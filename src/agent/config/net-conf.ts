@@ -1,6 +1,7 @@
 import { RipstopError } from '../../base/errors.ts';
 import { fail, flag, integer, parseJson, readObject, text, withDefault } from '../../base/schema.ts';
 import { keyHint } from '../../base/suggest.ts';
+import { shorten } from '../../base/text/shorten.ts';
 import type { Family } from '../../ip/address.ts';
 import type { Prefix } from '../../ip/prefix.ts';
 import type { Subnets } from '../lease/lease.ts';
@@ -47,6 +48,11 @@ export interface NetConfOptions {
   tolerateUnknown?: boolean;
 }
 
+/** Characters of a configuration; one with every key has about a thousand. */
+const NET_CONF_MAX = 64 * 1024;
+/** Unknown keys of an object that are named. */
+const NAMED_KEYS = 10;
+
 /** Top-level keys, as flannel names them. */
 const netConfFields = {
   Network: text('an IPv4 CIDR', 'pod network of the cluster'),
@@ -75,6 +81,8 @@ const netConfFields = {
 export function parseNetConf(json: string, source: string, options: NetConfOptions = {}): NetworkConfig {
   const notes: string[] = [];
   try {
+    if (json.length > NET_CONF_MAX)
+      fail('network configuration', `has ${json.length} characters`, `at most ${NET_CONF_MAX} are read`);
     return readNetConf(parseJson(json, 'network configuration'), options, notes);
   } catch (error) {
     if (error instanceof RipstopError && error.code === 'ECONFIG')
@@ -152,6 +160,7 @@ function canonicalKeys(
   notes: string[],
 ): Record<string, unknown> {
   const result: Record<string, unknown> = {};
+  let unknown = 0;
   for (const [key, value] of Object.entries(object)) {
     const canonical = known.find(candidate => candidate.toLowerCase() === key.toLowerCase());
     if (canonical !== undefined) {
@@ -160,10 +169,12 @@ function canonicalKeys(
       result[canonical] = value;
       continue;
     }
+    if (++unknown > NAMED_KEYS) continue;
     const hint = keyHint(key, known);
-    if (tolerate) notes.push(`${where}${key}: unknown key ignored; ${hint}`);
+    if (tolerate) notes.push(`${where}${shorten(key, 100)}: unknown key ignored; ${hint}`);
     else fail(`${where}${key}`, 'unknown key', `${hint} (--tolerate-unknown-keys ignores it)`);
   }
+  if (unknown > NAMED_KEYS) notes.push(`${unknown - NAMED_KEYS} more unknown keys ignored`);
   return result;
 }
 
