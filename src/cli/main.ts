@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { CommanderError } from 'commander';
 import { describeError, hasCode, messageOf, RipstopError } from '../base/errors.ts';
 import { readJson, record, string } from '../base/schema.ts';
+import { printable } from '../base/text/printable.ts';
 import { BROKEN_PIPE } from '../capture/sink/output-stream.ts';
 import { createProgram } from './program.ts';
 
@@ -37,7 +38,8 @@ try {
     process.exit();
   } else {
     const code = error instanceof RipstopError ? ` [${error.code}]` : '';
-    process.stderr.write(`ripstop: ${describeError(error)}${code}\n`);
+    const text = describeError(error).split('\n').map(printable).join('\n');
+    process.stderr.write(`ripstop: ${text}${code}\n`);
     if (!(error instanceof RipstopError) && error instanceof Error)
       process.stderr.write(`${error.stack ?? ''}\n`);
     // exit() at once: an open handle would keep the process of the failed command running.

@@ -1,6 +1,7 @@
 import { fstatSync } from 'node:fs';
 import { type DestinationStream, pino } from 'pino';
 import { anyValue, mapOf, readJson } from '../schema.ts';
+import { printable, printableJson } from '../text/printable.ts';
 
 /** Lines that wait while standard error takes none. */
 const KEPT_BYTES = 1 << 20;
@@ -13,12 +14,11 @@ export function logStream(format: string): DestinationStream {
   // The process does not end when the log cannot be written (a full disk): lines wait, and the newest are lost.
   destination.on('error', () => {});
   const asText = format === 'text' || (format === 'auto' && isReadByPeople());
-  if (!asText) return destination;
+  const write = asText
+    ? (line: string) => destination.write(logText(line))
+    : (line: string) => destination.write(printableJson(line));
   // pino flushes a line of level fatal.
-  return Object.assign(
-    { write: (line: string) => destination.write(logText(line)) },
-    { flushSync: () => destination.flushSync() },
-  );
+  return Object.assign({ write }, { flushSync: () => destination.flushSync() });
 }
 
 /** True where a terminal or the journal reads standard error: systemd names its stream in JOURNAL_STREAM (systemd.exec(5)). */
@@ -38,9 +38,5 @@ export function logText(line: string): string {
     typeof value === 'string' && PLAIN.test(value) ? `${name}=${value}` : `${name}=${JSON.stringify(value)}`,
   );
   const head = `${time} ${String(level).toUpperCase().padEnd(5)} ${component ? `${component}: ` : ''}${msg ?? ''}`;
-  return `${escaped(`${head}${shown.length > 0 ? ` (${shown.join(' ')})` : ''}`)}\n`;
-}
-
-function escaped(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return `${printable(`${head}${shown.length > 0 ? ` (${shown.join(' ')})` : ''}`)}\n`;
 }

@@ -3,6 +3,7 @@ import { Help } from 'commander';
 import { requestTrace } from '../../../api/client.ts';
 import { elementAt } from '../../../base/at.ts';
 import { RipstopError } from '../../../base/errors.ts';
+import { printableValue } from '../../../base/text/printable.ts';
 import type { TraceAnswer, TraceRequest } from '../../../diagnose/trace/answer.ts';
 import { jsonDocument } from '../../json/print.ts';
 
@@ -48,7 +49,7 @@ export async function traceDry(options: TraceOptions): Promise<void> {
     answers.push(await ask(there, { arrival: { from, to, payload } }));
   }
   process.stdout.write(
-    options.json ? jsonDocument('ripstop-trace/1', { nodes: answers }) : showTrace(answers),
+    options.json ? jsonDocument('ripstop-trace/1', { nodes: answers }) : showTrace(printableValue(answers)),
   );
   if (answers.some(answer => answer.outcome === 'dropped')) process.exitCode = LOST;
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { getJson } from '../../../api/client.ts';
+import { printableValue } from '../../../base/text/printable.ts';
 import type { Diagnosis } from '../../../diagnose/doctor/finding.ts';
 import { jsonDocument } from '../../json/print.ts';
 import { JSON_OUTPUT, SOCKET } from '../../options.ts';
@@ -27,7 +28,7 @@ export function addDoctor(program: Command): void {
     .action(async (options: DoctorOptions) => {
       const diagnosis = await getJson(options.socket, '/doctor', { timeoutMs: TIMEOUT_MS });
       process.stdout.write(
-        options.json ? jsonDocument('ripstop-doctor/1', diagnosis) : showDiagnosis(diagnosis),
+        options.json ? jsonDocument('ripstop-doctor/1', diagnosis) : showDiagnosis(printableValue(diagnosis)),
       );
       if (diagnosis.findings.some(({ severity }) => severity === 'fault')) process.exitCode = 1;
     });

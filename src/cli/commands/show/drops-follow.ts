@@ -1,4 +1,5 @@
 import { getJson, openCaptureStream } from '../../../api/client.ts';
+import { printable } from '../../../base/text/printable.ts';
 import { DropLines, dropRow } from '../../../capture/decode/drop-rows.ts';
 import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
 import { type RecordStream, readRecordStream } from '../../../capture/live/record-stream.ts';
@@ -32,12 +33,12 @@ export async function followDrops(socket: string, json: boolean): Promise<void> 
       for (const record of records) {
         const row = dropRow(record, context, decoder);
         if (json) await out.write(jsonLine('ripstop-drop/1', row));
-        else for (const line of shown.lines(row)) await out.write(`${line}\n`);
+        else for (const line of shown.lines(row)) await out.write(`${printable(line)}\n`);
       }
   };
   try {
     await Promise.all(streams.map(follow));
-    for (const line of shown.rest()) await out.write(`${line}\n`);
+    for (const line of shown.rest()) await out.write(`${printable(line)}\n`);
   } catch (error) {
     // An aborted stream may end inside a message.
     if (!stop.signal.aborted) throw error;

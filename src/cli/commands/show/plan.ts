@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { getJson } from '../../../api/client.ts';
+import { printableValue } from '../../../base/text/printable.ts';
 import { jsonDocument } from '../../json/print.ts';
 import { JSON_OUTPUT, SOCKET } from '../../options.ts';
 
@@ -27,7 +28,9 @@ async function plan(options: { socket: string; json?: true }, command: Command):
     .filter(word => word !== '--json');
   const isAsking = words[0]?.startsWith('--socket') ?? true;
   const steps = isAsking ? await getJson(options.socket, '/pending') : await planFor(words);
-  process.stdout.write(options.json ? jsonDocument('ripstop-plan/1', { steps }) : showPlan(steps));
+  process.stdout.write(
+    options.json ? jsonDocument('ripstop-plan/1', { steps }) : showPlan(printableValue(steps)),
+  );
 }
 
 async function planFor(flagWords: readonly string[]): Promise<readonly string[]> {

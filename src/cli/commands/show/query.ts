@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Answer, AnswerPath } from '../../../api/answers.ts';
 import { getJson } from '../../../api/client.ts';
+import { printableValue } from '../../../base/text/printable.ts';
 import { jsonDocument } from '../../json/print.ts';
 import { JSON_OUTPUT, SOCKET } from '../../options.ts';
 import { showStatus } from './status.ts';
@@ -71,7 +72,7 @@ function addQuery<P extends AnswerPath>(
     .action(async ({ socket, json: isJson, follow: isFollowing }: QueryOptions) => {
       if (isFollowing && follow) return follow(socket, isJson ?? false);
       const answer = await getJson(socket, path);
-      process.stdout.write(isJson ? json(answer) : show(answer));
+      process.stdout.write(isJson ? json(answer) : show(printableValue(answer)));
     });
   if (follow) command.option('--follow', 'print each drop as it happens, until Ctrl-C');
 }
