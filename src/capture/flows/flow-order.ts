@@ -18,7 +18,7 @@ export const FLOW_ORDERS: readonly string[] = Object.keys(ORDERS);
 
 /** Sorts the rows by a key, then by bytes. @throws RipstopError ECONFIG for an unknown key */
 export function orderFlows(rows: readonly FlowRow[], order: string): FlowRow[] {
-  const value = ORDERS[order];
+  const value = Object.hasOwn(ORDERS, order) ? ORDERS[order] : undefined;
   if (!value) {
     const near = suggest(order, FLOW_ORDERS);
     throw new RipstopError(

@@ -211,6 +211,7 @@ t.test('from the frames of the workers to the rows of a report', async t => {
     { peer: 'node-b', flows: 1, egress: { packets: 8, retransmissions: 4 }, ingress: { packets: 0 } },
     { peer: null, egress: { packets: 0, drops: 1 } },
   ]);
+  t.throws(() => orderFlows(flows, 'constructor'), { code: 'ECONFIG' }, 'a name of every object (H27)');
   t.throws(() => orderFlows(flows, 'byts'), { code: 'ECONFIG', hint: 'did you mean "bytes"?' });
   monitor.close();
   t.equal(one.pass([{ frame }]), 0, 'off: the workers copy nothing');
