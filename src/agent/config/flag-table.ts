@@ -27,6 +27,8 @@ interface FlagType {
   readonly range?: readonly [number, number];
   /** For `kind: text`: the accepted values. */
   readonly words?: readonly string[];
+  /** For `kind: repeated`: the variable has several values, separated by commas. */
+  readonly splitVariable?: true;
   /** The flag is accepted because flanneld has it; why it has no effect. */
   readonly inert?: string;
 }
@@ -80,8 +82,13 @@ const FLANNELD: Table = {
     'set-node-network-unavailable': boolean(true, 'maintain the condition NetworkUnavailable of the Node'),
   },
   underlay: {
-    iface: repeated('underlay interface, by name or address; may be repeated'),
-    'iface-regex': repeated('pattern for addresses, then for interface names; tried after --iface'),
+    iface: {
+      ...repeated('underlay interface, by name or address; may be repeated'),
+      splitVariable: true,
+    },
+    'iface-regex': repeated(
+      "pattern in Go's syntax (RE2) for addresses, then for interface names; tried after --iface",
+    ),
     'iface-can-reach': text('', 'use the interface with the route to this address; tried last'),
     'public-ip': text(
       '',

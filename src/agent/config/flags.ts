@@ -115,7 +115,7 @@ export function parseFlags(
     if (values.has(flag.name)) continue;
     const text = isTaken(flag) ? env[variableOf(flag)] : undefined;
     if (text) {
-      for (const part of flag.kind === 'repeated' ? text.split(',') : [text])
+      for (const part of flag.splitVariable ? text.split(',') : [text])
         take(values, flag, part, variableOf(flag));
       given.add(flag.name);
       if (flag.inert) notes.push(`${variableOf(flag)} has no effect: ${flag.inert}`);

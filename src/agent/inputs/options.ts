@@ -7,7 +7,8 @@ import type { Flags } from '../config/flags.ts';
 import type { SettingLayer } from '../config/settings.ts';
 import type { ListenAddress } from '../endpoints.ts';
 import type { LeaseStore } from '../lease/store.ts';
-import { ifacePattern, publishedAddress } from './underlay.ts';
+import { ifacePattern } from './iface-pattern.ts';
+import { publishedAddress } from './underlay.ts';
 
 /** Options of the agent, from its flags; `config/flag-table.ts` describes them. */
 export interface AgentOptions {

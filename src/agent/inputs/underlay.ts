@@ -1,6 +1,8 @@
 import { messageOf, RipstopError } from '../../base/errors.ts';
 import { fail } from '../../base/schema.ts';
 import { type Family, formatAddress, parseAddress } from '../../ip/address.ts';
+import { whyNoNode } from '../../ip/unicast.ts';
+import { ifacePattern } from './iface-pattern.ts';
 
 /** An address of an interface, with the properties that the choice depends on. */
 export interface LinkAddress {
@@ -210,12 +212,11 @@ function byPattern(
   selector: UnderlaySelector,
   known: readonly string[],
 ): Found {
-  const expression = ifacePattern(pattern);
+  const matches = ifacePattern(pattern);
   for (const link of links)
     for (const family of families(selector))
-      for (const { address } of inOrder(link, family, known))
-        if (expression.test(address)) return { link, address };
-  const link = links.find(candidate => expression.test(candidate.name));
+      for (const { address } of inOrder(link, family, known)) if (matches(address)) return { link, address };
+  const link = links.find(candidate => matches(candidate.name));
   return link ? { link } : `--iface-regex ${pattern}: no address and no name matches`;
 }
 
@@ -291,21 +292,15 @@ export function missingAddresses({ address4, address6 }: Underlay, links: readon
   ) as string[];
 }
 
-/** The pattern of --iface-regex. @throws RipstopError ECONFIG */
-export function ifacePattern(pattern: string): RegExp {
-  try {
-    return new RegExp(pattern);
-  } catch (error) {
-    return fail(`--iface-regex ${pattern}`, messageOf(error));
-  }
-}
-
 /** The address of --public-ip or --public-ipv6; undefined for ''. @throws RipstopError ECONFIG */
 export function publishedAddress(text: string, family: Family): string | undefined {
   if (!text) return undefined;
+  const where = `--public-ip${family === 6 ? 'v6' : ''}`;
   const address = parseAddress(text);
-  if (address?.family !== family)
-    fail(`--public-ip${family === 6 ? 'v6' : ''}`, `${JSON.stringify(text)} is not an IPv${family} address`);
+  if (address?.family !== family) fail(where, `${JSON.stringify(text)} is not an IPv${family} address`);
+  const kind = whyNoNode(address);
+  if (kind !== undefined)
+    fail(where, `${text} is ${kind}`, 'give an address to which the other nodes can send');
   return formatAddress(address);
 }
 

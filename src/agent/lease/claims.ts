@@ -1,6 +1,7 @@
 import { describeError } from '../../base/errors.ts';
 import { type Address, formatAddress, isSameAddress, parseAddress } from '../../ip/address.ts';
 import { contains, formatPrefix, isSamePrefix, networkOf, overlaps, type Prefix } from '../../ip/prefix.ts';
+import { isBroadcastOf, whyNoNode } from '../../ip/unicast.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
 import type { OverlayPlan } from '../inputs/plan.ts';
 import { parseVxlanData, type VxlanData } from './backend-data.ts';
@@ -58,6 +59,8 @@ export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | RejectedLea
       `publishes ${JSON.stringify(published)}, which is not an IPv${plan.family} address`,
     );
   const address = formatAddress(host);
+  const useless = addressFault(lease, side);
+  if (useless) return reject('malformed', useless);
   const hosts = hostsOf(lease).filter(
     ({ family }) => (family === 4 ? config.v4 : config.v6) || family === plan.family,
   );
@@ -91,6 +94,18 @@ function hostsOf({ attributes }: Lease): Address[] {
   return [attributes.publicIp, attributes.publicIpv6]
     .map(text => (text === undefined ? undefined : parseAddress(text)))
     .filter(host => host !== undefined);
+}
+
+/** Why a published address is that of no node: packets to it would stay here, or go to many. Continues "the lease". */
+function addressFault(lease: Lease, { underlay }: OwnSide): string | undefined {
+  for (const host of hostsOf(lease)) {
+    const kind = whyNoNode(host);
+    if (kind !== undefined) return `publishes ${formatAddress(host)}, which is ${kind}`;
+    const subnet = underlay.find(candidate => isBroadcastOf(candidate, host));
+    if (subnet)
+      return `publishes ${formatAddress(host)}, the broadcast address of the underlay subnet ${formatPrefix(subnet)}`;
+  }
+  return undefined;
 }
 
 /** What is wrong with the range of a lease whatever the other leases are: this node and its underlay always win. */

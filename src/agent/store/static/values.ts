@@ -23,9 +23,11 @@ function canonical(type: string, doc: string, parse: (raw: string) => string): F
 /** Addresses that cannot be those of a remote node, with the reason. */
 const NO_NODE: readonly (readonly [string, string])[] = [
   ['0.0.0.0/8', 'unspecified'],
+  ['127.0.0.0/8', 'a loopback address'],
   ['224.0.0.0/4', 'multicast'],
   ['240.0.0.0/4', 'reserved'],
   ['::/128', 'unspecified'],
+  ['::1/128', 'a loopback address'],
   ['ff00::/8', 'multicast'],
   ['::ffff:0:0/96', 'an IPv4-mapped address: write it as IPv4'],
   ['fe80::/10', 'link-local, hence not unique'],

@@ -109,7 +109,7 @@ t.test('a flag that the command does not take is refused, and its variable chang
 
 t.test('values that no start can use are refused before it', async t => {
   const wrong: Record<string, RegExp> = {
-    '--iface-regex=(': /--iface-regex \(: /,
+    '--iface-regex=(': /--iface-regex: "\(" is not a pattern/,
     '--public-ip=fd00::1': /--public-ip: "fd00::1" is not an IPv4 address/,
     '--public-ipv6=x': /--public-ipv6: "x" is not an IPv6 address/,
     '--web-ip=localhost': /--web-ip: "localhost" is not an IP address/,

@@ -280,3 +280,26 @@ t.test('an underlay address of the other family counts where pods have that fami
     { hosts: ['192.0.2.2', 'fd00::2'].map(requireAddress) },
   ]);
 });
+
+t.test('a public address that is of no node (H26): no peer, and the reason', async t => {
+  const vxlan = config({ Type: 'vxlan' }, DUAL);
+  const reasonOf = (more: Partial<Lease['attributes']>, at = 0) =>
+    select(vxlan, [lease(2, more)], undefined, at).rejected[0];
+  for (const [publicIp, kind] of [
+    ['127.0.0.1', 'a loopback address'],
+    ['127.9.9.9', 'a loopback address'],
+    ['224.0.0.1', 'multicast'],
+    ['239.1.2.3', 'multicast'],
+    ['255.255.255.255', 'the broadcast address'],
+    ['0.0.0.1', 'unspecified'],
+    ['192.0.2.255', 'the broadcast address of the underlay subnet 192.0.2.0/24'],
+  ] as const)
+    t.match(reasonOf({ publicIp }), { reason: 'malformed', message: new RegExp(`${publicIp}, .*${kind}`) });
+  for (const [publicIpv6, kind] of [
+    ['::1', 'a loopback address'],
+    ['ff02::1', 'multicast'],
+    ['::ffff:10.0.0.1', 'an IPv4-mapped address'],
+  ] as const)
+    t.match(reasonOf({ publicIpv6 }, 1), { reason: 'malformed', message: new RegExp(kind) });
+  t.equal(select(vxlan, [lease(2, { publicIp: '192.0.3.255' })]).rejected.length, 0, 'of another subnet');
+});
