@@ -9,9 +9,9 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { mkdir, open, rename, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { messageOf, toError } from './errors.ts';
+import { mkdir, open, rename, stat, unlink } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { hasCode, messageOf, toError } from './errors.ts';
 
 /*
  * Files that are replaced: a reader sees the old content or the new one, also after a power cut. The new content is written to
@@ -84,6 +84,48 @@ export function removeWithTemp(path: string): void {
 export function removeTemps(directory: string): void {
   for (const name of namesIn(directory))
     if (name.endsWith(TEMP)) rmSync(`${directory}/${name}`, { force: true });
+}
+
+/**
+ * Removes what processes of this machine that were killed have left of the writing of a file by `writeFileAtomic`. A process
+ * calls it before it writes the file for the first time: what has its own number is of an earlier process.
+ */
+export function removeStaleTemps(path: string): void {
+  const directory = dirname(path);
+  for (const name of namesIn(directory)) {
+    const pid = writerOf(name, basename(path));
+    if (pid !== undefined && (pid === process.pid || !isAlive(pid)))
+      rmSync(`${directory}/${name}`, { force: true });
+  }
+}
+
+/**
+ * Removes temporary files of a directory that several machines share: those that were written before a time.
+ * @param name of the file; absent: of all files
+ * @param before by the clock of the file server, ms
+ */
+export async function removeOldTemps(directory: string, before: number, name?: string): Promise<void> {
+  for (const found of namesIn(directory)) {
+    if (writerOf(found, name) === undefined) continue;
+    const path = `${directory}/${found}`;
+    const written = await stat(path).catch(() => undefined);
+    if (written && written.mtimeMs < before) await unlink(path).catch(() => {});
+  }
+}
+
+/** Number of the process that wrote a temporary file of `writeFileAtomic`; undefined for another file. */
+function writerOf(name: string, target?: string): number | undefined {
+  const match = /^(.+)\.(\d+)\.[0-9a-f]{8}:?\.tmp$/.exec(name);
+  return match && (target === undefined || match[1] === target) ? Number(match[2]) : undefined;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return !hasCode(error, 'ESRCH');
+  }
 }
 
 /** Names of the files in a directory without temporary ones; none where it cannot be read. */

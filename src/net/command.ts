@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, unlinkSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { codeOf, hasCode, RipstopError } from '../base/errors.ts';
 
@@ -73,6 +73,8 @@ export function runCommand(
 }
 
 let inputs = 0;
+/** fcntl.h: a file without a name, of which a killed process leaves nothing. */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 
 /**
  * Descriptor of a nameless file that holds `text`, at its start. Node's pipes are sockets, and a program that opens
@@ -81,10 +83,8 @@ let inputs = 0;
 function inputFile(text: string): number {
   let trouble: unknown;
   for (const folder of ['/run', '/dev/shm', tmpdir()]) {
-    const path = `${folder}/.ripstop-input-${process.pid}-${++inputs}`;
     try {
-      const fd = openSync(path, 'wx+', 0o600);
-      unlinkSync(path);
+      const fd = openNameless(folder);
       const bytes = Buffer.from(text);
       // Written at a position, so that the descriptor's own offset stays at the start.
       for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
@@ -95,6 +95,19 @@ function inputFile(text: string): number {
   }
   const what = 'no folder for the input of a program: /run, /dev/shm and TMPDIR refuse files';
   throw new RipstopError('EIO', what, undefined, { cause: trouble });
+}
+
+function openNameless(folder: string): number {
+  try {
+    return openSync(folder, O_TMPFILE | constants.O_RDWR, 0o600);
+  } catch (error) {
+    // A file system without such files (NFS, some overlays) refuses in one of these ways.
+    if (!hasCode(error, 'EOPNOTSUPP', 'EISDIR', 'EINVAL')) throw error;
+  }
+  const path = `${folder}/.ripstop-input-${process.pid}-${++inputs}`;
+  const fd = openSync(path, 'wx+', 0o600);
+  unlinkSync(path);
+  return fd;
 }
 
 function gather(stream: NodeJS.ReadableStream | null): () => string {

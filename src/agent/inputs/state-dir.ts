@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../../base/atomic-file.ts';
+import { removeStaleTemps, writeFileAtomic } from '../../base/atomic-file.ts';
 import { Backoff, pause } from '../../base/backoff.ts';
 import { describeError } from '../../base/errors.ts';
 import { anyValue, type Field, listOf, openObject, readJson, string } from '../../base/schema.ts';
@@ -38,6 +38,12 @@ export class StateDir {
   constructor(directory: string, saveEveryMs = SAVE_EVERY_MS) {
     this.#directory = directory;
     this.#saveEveryMs = saveEveryMs;
+  }
+
+  /** Removes what killed processes left of writing these files and `others`. Not while an agent uses the directory. */
+  removeStaleTemps(...others: readonly string[]): void {
+    for (const name of ['vtep', 'devices', 'last-known'] as const) removeStaleTemps(this.#path(name));
+    for (const path of others) removeStaleTemps(path);
   }
 
   /**
