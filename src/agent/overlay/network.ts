@@ -21,6 +21,7 @@ import { ruleSet, trafficManager } from '../rules/rule-set.ts';
 import { addBlackholes } from './blackhole.ts';
 import { Overlay } from './overlay.ts';
 import { PeerSelector } from './peer-selector.ts';
+import { Rejections, refusedByKernel } from './rejections.ts';
 
 /** Repairs since the agent started; each network adds to them. */
 export interface RepairCounts {
@@ -48,14 +49,14 @@ export type Part = 'kernel state' | 'blackhole route' | 'rules' | 'subnet.env';
 export class Network {
   #inputs: NetworkInputs;
   #rules: NodeRules;
-  /** Changes before the end of `start` are not repairs. */
-  #isStarted = false;
+  /** Rules and content of subnet.env that were set: a later difference is a change by others. */
+  #setRules: NodeRules | undefined;
+  #setEnv = '';
   readonly #repairs: RepairCounts;
   readonly #options: AgentOptions;
   readonly #log: Log;
   readonly #socket: NetlinkSocket;
-  #rejected: readonly RejectedLease[] = [];
-  #refused: ReadonlySet<string> = new Set();
+  readonly #rejections: Rejections;
   readonly #selectors = new Map<OverlayPlan, PeerSelector>();
   readonly #reconcileErrors = new Map<Part, string>();
   readonly #overlays: Overlay[] = [];
@@ -75,6 +76,7 @@ export class Network {
     this.#repairs = repairs;
     this.#options = options;
     this.#log = componentLog(log, 'overlay');
+    this.#rejections = new Rejections(this.#log);
     this.#socket = new NetlinkSocket({ netns: options.netns });
     this.#rules = this.#rulesFor(plans);
   }
@@ -104,7 +106,7 @@ export class Network {
       await network.stop();
       throw error;
     }
-    network.#refused = known.refused;
+    network.#rejections.refused = known.refused;
     const begun = await Promise.allSettled(
       plans.map(plan => {
         const peers = [...network.#select(plan, known.leases).peers.values()];
@@ -177,7 +179,6 @@ export class Network {
 
   /** Continues with compatible inputs. The next comparison tries again what fails. */
   async takeUp(inputs: NetworkInputs): Promise<void> {
-    await this.#settled();
     this.#inputs = inputs;
     this.#rules = this.#rulesFor(this.#plans);
     await this.start();
@@ -188,10 +189,8 @@ export class Network {
    * next comparison tries it again.
    */
   async start(): Promise<void> {
-    this.#isStarted = false;
     await this.#settled();
     await this.#compareOnce(() => this.#compareNode());
-    this.#isStarted = true;
   }
 
   get overlays(): readonly Overlay[] {
@@ -204,12 +203,12 @@ export class Network {
   }
 
   get rejected(): readonly RejectedLease[] {
-    return this.#rejected;
+    return this.#rejections.all;
   }
 
   /** Keys of the leases that contradict this node's or a peer's. */
   get refused(): ReadonlySet<string> {
-    return this.#refused;
+    return this.#rejections.refused;
   }
 
   /**
@@ -239,22 +238,12 @@ export class Network {
 
   /** Collects the rejected leases, and logs the new ones. @returns the new ones */
   #noteRejections(): RejectedLease[] {
-    const rejected = new Map<string, RejectedLease>();
-    for (const overlay of this.overlays) {
-      for (const rejection of this.#selectors.get(overlay.plan)?.rejected.values() ?? [])
-        rejected.set(textOf(rejection), rejection);
-      for (const [key, message] of overlay.refused) {
-        const rejection: RejectedLease = { key, reason: 'refused', message: `cannot be a peer: ${message}` };
-        rejected.set(textOf(rejection), rejection);
-      }
-    }
-    const logged = new Set(this.#rejected.map(textOf));
-    this.#rejected = [...rejected.values()];
-    const news = this.#rejected.filter(rejection => !logged.has(textOf(rejection)));
-    for (const { key, reason, message } of news)
-      this.#log.warn({ lease: key, reason }, `ignoring lease: it ${message}`);
-    this.#refused = new Set(this.#rejected.filter(isContradiction).map(({ key }) => key));
-    return news;
+    return this.#rejections.note(
+      this.overlays.flatMap(overlay => [
+        ...(this.#selectors.get(overlay.plan)?.rejected.values() ?? []),
+        ...Array.from(overlay.refused, ([key, message]) => refusedByKernel(key, message)),
+      ]),
+    );
   }
 
   #lookAtWire(): readonly Prefix[] {
@@ -279,7 +268,7 @@ export class Network {
     if (!selector) {
       const { config, lease: own, underlay } = this.inputs;
       const onLink = (address: string): boolean => isOnLink(this.#socket, address, underlay.index);
-      selector = new PeerSelector({ plan, config, own, onLink, underlay: this.#wire }, this.#refused);
+      selector = new PeerSelector({ plan, config, own, onLink, underlay: this.#wire }, this.refused);
       this.#selectors.set(plan, selector);
     }
     const changes = selector.update(leases, changed);
@@ -316,11 +305,14 @@ export class Network {
     while (this.#comparing) await this.#comparing;
   }
 
+  /** Begins a comparison when none is under way: two at once would undo one another's rules. */
   async #compareOnce(work: () => Promise<void>): Promise<void> {
-    this.#comparing = work().finally(() => {
-      this.#comparing = undefined;
+    const former = this.#comparing;
+    const comparing = (former ? former.then(work) : work()).finally(() => {
+      if (this.#comparing === comparing) this.#comparing = undefined;
     });
-    await this.#comparing;
+    this.#comparing = comparing;
+    await comparing;
   }
 
   async #compare(): Promise<void> {
@@ -340,15 +332,23 @@ export class Network {
       await this.#attempt('blackhole route', async () => addBlackholes(this.#socket, this.inputs.lease));
     if (rules)
       await this.#attempt('rules', async () => {
-        if (!(await this.rules.ensure()) || !this.#isStarted) return;
+        const keeper = this.rules;
+        const isRestored = (await keeper.ensure()) && keeper === this.#setRules;
+        this.#setRules = keeper;
+        if (!isRestored) return;
         this.#repairs.rules++;
         this.#log.warn({ repair: 'rules' }, 'restored modified firewall rules');
       });
     await this.#attempt('subnet.env', async () => {
+      const wanted = this.#subnetEnv;
+      const text = formatSubnetEnv(wanted);
+      const isChange = text !== this.#setEnv;
       const present = await readSubnetEnv(subnetFile);
-      if (present && formatSubnetEnv(present) === formatSubnetEnv(this.#subnetEnv)) return;
-      await writeSubnetEnv(subnetFile, this.#subnetEnv);
-      if (this.#isStarted) this.#countRepair('write-subnet-env', `file ${subnetFile}`);
+      if (!present || formatSubnetEnv(present) !== text) {
+        await writeSubnetEnv(subnetFile, wanted);
+        if (!isChange) this.#countRepair('write-subnet-env', `file ${subnetFile}`);
+      }
+      this.#setEnv = text;
     });
   }
 
@@ -385,8 +385,4 @@ export class Network {
     this.#repairs.steps.set(repair, (this.#repairs.steps.get(repair) ?? 0) + 1);
     this.#log.warn({ repair }, `repaired: ${what}`);
   }
-}
-
-function textOf({ key, message }: RejectedLease): string {
-  return `${key} ${message}`;
 }
