@@ -1,6 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { RipstopError } from '../../base/errors.ts';
-import { contains, formatPrefix, overlaps, type Prefix } from '../../ip/prefix.ts';
+import { type Family, formatAddress } from '../../ip/address.ts';
+import { contains, formatPrefix, overlaps, type Prefix, sizeOf } from '../../ip/prefix.ts';
+import type { SubnetRange } from '../config/ranges.ts';
 import { isWithinRanges, pickSubnets, type Random, subnetsOverlap } from './allocate.ts';
 import { addressInUse, identityOf, type Lease, type LeaseAttributes, type Subnets } from './lease.ts';
 import type { LeaseRequest } from './store.ts';
@@ -55,12 +57,25 @@ export function nextAction(
     const range = picked.full === 4 ? request.config.range4! : request.config.range6!;
     throw new RipstopError(
       'ERANGE',
-      `no free IPv${picked.full} subnet of /${range.length} left in ${formatPrefix(range.network)}`,
+      `no free IPv${picked.full} subnet of /${range.length} left in ${describeRange(picked.full, range)}`,
       `delete leases of nodes that are gone, or widen the range${wireHint(request, range.network)}`,
     );
   }
   return { do: 'create', subnets: picked, drop };
 }
+
+/** The network, or the part of it that subnets are taken from. */
+function describeRange(family: Family, { network, length, min, max }: SubnetRange): string {
+  const size = sizeOf(family, length);
+  // By default, the first subnet of the network is not handed out.
+  const isWhole =
+    min <= network.value + size && max === network.value + sizeOf(family, network.length) - size;
+  if (isWhole) return formatPrefix(network);
+  const [first, last] = [min, max].map(value => formatAddress({ family, value }));
+  return `${first}..${last}, the range that ${SUBNET_KEYS[family]} give in ${formatPrefix(network)}`;
+}
+
+const SUBNET_KEYS = { 4: 'SubnetMin and SubnetMax', 6: 'IPv6SubnetMin and IPv6SubnetMax' } as const;
 
 /** True when other nodes accept `other` and reject `own`, by the rules of `PeerSelector`: the older lease wins. */
 function hasRightTo(other: Lease, own: Lease): boolean {

@@ -187,7 +187,15 @@ t.test('full', async t => {
   const all = ['4', '8', '12'].map(n => lease(subnets(`10.0.0.${n}/30`), `2.2.2.${n}`));
   t.throws(() => nextAction(request, all, 'a/1'), {
     code: 'ERANGE',
-    message: /no free IPv4 subnet of \/30 left in 10.0.0.0\/28/,
+    message: /no free IPv4 subnet of \/30 left in 10.0.0.0\/28$/,
+  });
+  // faults.md J13: the range that is full, not the network around it.
+  const narrow = config({ SubnetMin: '10.0.10.0', SubnetMax: '10.0.12.0' });
+  const taken = ['10', '11', '12'].map(n => lease(subnets(`10.0.${n}.0/24`), `2.2.2.${n}`));
+  t.throws(() => nextAction({ ...request, config: narrow }, taken, 'a/1'), {
+    code: 'ERANGE',
+    message:
+      /left in 10\.0\.10\.0\.\.10\.0\.12\.0, the range that SubnetMin and SubnetMax give in 10\.0\.0\.0\/\d+$/,
   });
 });
 
