@@ -17,6 +17,7 @@ import { FormerState } from './kernel/former-state.ts';
 import { LeaseClient } from './lease/client.ts';
 import { describeSubnets } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
+import { neighbourhoodOf } from './neighbourhood.ts';
 import { emptyRepairCounts, Network } from './overlay/network.ts';
 import { dropStaleDevices, recordDevices } from './overlay/stale-devices.ts';
 import { PeerMonitor } from './probe/peer-monitor.ts';
@@ -87,7 +88,10 @@ export class Agent {
       moved: lease =>
         this.#restart(`the subnet is now ${describeSubnets(lease)}: running pods keep their addresses`),
     });
-    this.#resolver = new InputResolver(options, store, this.#stateDir, this.#socket, log);
+    this.#resolver = new InputResolver(options, store, this.#stateDir, this.#socket, log, {
+      holds: (config, text) => this.#config.holds(config, text),
+      openDevices: () => this.#network?.overlays.flatMap(({ plan }) => plan.device ?? []) ?? [],
+    });
     this.source = new InputSource({ resolver: this.#resolver, lease: this.lease, watch: this.watch, log });
     this.#underlay = new UnderlayFollower({
       readiness: this.readiness,
@@ -104,6 +108,7 @@ export class Agent {
       lease: this.lease,
       log,
       network: () => this.#network,
+      neighbourhood: () => neighbourhoodOf(this),
       restart: (why, change) => this.#restart(why, change),
       takenUp: () => {
         this.watch.rememberListed();
@@ -145,7 +150,7 @@ export class Agent {
         why = this.#wanted ?? why;
         this.#wanted = undefined;
         const inputs = await this.source.next(failures);
-        this.#config.resolved(inputs);
+        this.#config.resolved(inputs, !this.source.isProvisional);
         const plans = planOverlays(inputs);
         const network = this.#network;
         if (network?.isCompatibleWith(inputs, plans)) await this.#goOn(network, inputs);
@@ -333,16 +338,10 @@ export class Agent {
     this.store.ready?.(`pod subnet ${lease ? describeSubnets(lease) : ''}`);
   }
 
-  /** What fails at the moment, with the reason: parts of the network, the configuration, writes to the store. */
-  get failing(): ReadonlyMap<string, string> {
-    const fault = this.#network && this.#fault;
-    return new Map<string, string>([
-      ...(fault === undefined ? [] : [['next overlay', fault] as const]),
-      ...(this.#config.fault === undefined ? [] : [['configuration', this.#config.fault] as const]),
-      ...(this.#network?.reconcileErrors ?? []),
-      ...(this.store.failing ?? []),
-      ...this.lease.failing,
-    ]);
+  /** What fails at the moment, with the reason, and what waits. */
+  get faults() {
+    const { fault: configuration, waiting } = this.#config;
+    return { overlay: this.#network && this.#fault, configuration, waiting };
   }
 
   async #reconcile(): Promise<void> {

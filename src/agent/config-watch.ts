@@ -1,6 +1,7 @@
-import { describeError } from '../base/errors.ts';
+import { describeError, RipstopError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { NetworkConfig } from './config/net-conf.ts';
+import { type Neighbourhood, reasonToWait } from './config/pending-change.ts';
 import type { ResolvedSettings } from './config/settings.ts';
 import type { InputResolver, NetworkInputs } from './inputs/resolve.ts';
 import { isWithinRanges } from './lease/allocate.ts';
@@ -15,6 +16,8 @@ export interface ConfiguredAgent {
   readonly lease: LeaseClient;
   readonly log: Log;
   network(): Network | undefined;
+  /** Undefined while there is no network, or no lease. */
+  neighbourhood(): Neighbourhood | undefined;
   /** Starts the network again. `change` distinguishes one change from the next. */
   restart(why: string, change: string): void;
   /** The network continues under a new configuration, or with leases that were read together with it. */
@@ -31,6 +34,12 @@ export class ConfigWatch {
   /** The configuration that this node cannot follow, and why. `text` is undefined for one that a person must reload. */
   #refused: { readonly text: string | undefined; readonly reason: string } | undefined;
   #loggedFaults = '';
+  /** A change that waits for the other nodes, and why. */
+  #waiting: { readonly text: string; readonly reason: string } | undefined;
+  /** The last change that did not have to wait. */
+  #accepted: string | undefined;
+  /** This process has taken up a configuration of the store: until then, it starts with what the store has. */
+  #hasStarted = false;
 
   constructor(agent: ConfiguredAgent) {
     this.#agent = agent;
@@ -41,6 +50,11 @@ export class ConfigWatch {
     return this.#refused?.reason;
   }
 
+  /** Why this node has not taken up the newest configuration yet, which it could. */
+  get waiting(): string | undefined {
+    return this.#waiting?.reason;
+  }
+
   /** Reads the configuration again (SIGHUP). */
   async reload(): Promise<void> {
     const { store, log } = this.#agent;
@@ -49,7 +63,7 @@ export class ConfigWatch {
     this.#refused = undefined;
     try {
       await store.reload?.(config => void this.#resolve(config));
-      this.changed((await store.networkConfig()).text);
+      this.changed((await store.networkConfig()).text, true);
       if (this.fault === undefined) log.info({ leases: store.leases?.size }, 'configuration read again');
     } catch (error) {
       this.#refuse(error, undefined);
@@ -58,16 +72,51 @@ export class ConfigWatch {
 
   /** Tries a configuration again that this node could not follow: the node may have changed since. */
   retry(): void {
-    if (this.#refused?.text !== undefined) this.changed(this.#refused.text);
+    const text = this.#refused?.text ?? this.#waiting?.text;
+    if (text !== undefined) this.changed(text);
   }
 
-  /** The store has the configuration with this text. */
-  changed(text: string): void {
+  /** True when a configuration waits for the other nodes; the present one stays in force meanwhile. */
+  holds(config: NetworkConfig, text: string): boolean {
+    const reason = this.#reasonToWait(config, text);
+    const isNews = this.#waiting?.text !== text;
+    this.#waiting = reason === undefined ? undefined : { text, reason };
+    if (reason === undefined) this.#accepted = text;
+    else if (isNews) {
+      this.#agent.log.warn(reason);
+      this.#agent.warn(reason);
+    }
+    return reason !== undefined;
+  }
+
+  #reasonToWait(config: NetworkConfig, text: string): string | undefined {
+    const { store } = this.#agent;
+    const present = this.#agent.network()?.inputs.config;
+    const neighbourhood = this.#agent.neighbourhood();
+    // A person reloads a static file.
+    const isFree = !this.#hasStarted || text === this.#accepted || store.parseConfig !== undefined;
+    return isFree || !present || !neighbourhood ? undefined : reasonToWait(present, config, neighbourhood);
+  }
+
+  /**
+   * The store has the configuration with this text; undefined: it was deleted.
+   * @param isAsked a person asked for it: a change does not wait
+   */
+  changed(text: string | undefined, isAsked = false): void {
     const { store, resolver, lease: client, log } = this.#agent;
+    if (text === undefined) {
+      this.#refuse(deleted(resolver.config?.source ?? store.location), undefined);
+      return;
+    }
+    if (isAsked) this.#hasStarted = false;
     try {
       if (text !== resolver.config?.text) {
         const config = resolver.parse(text);
         const inputs = this.#resolve(config);
+        if (this.holds(config, text)) {
+          this.#refused = undefined;
+          return;
+        }
         const network = this.#agent.network();
         const isRestart =
           !network ||
@@ -88,9 +137,12 @@ export class ConfigWatch {
         void network.takeUp(inputs);
       }
       this.#refused = undefined;
+      this.#waiting = undefined;
       this.#agent.takenUp();
     } catch (error) {
       this.#refuse(error, text);
+    } finally {
+      this.#hasStarted = true;
     }
   }
 
@@ -110,8 +162,12 @@ export class ConfigWatch {
     this.#agent.warn(reason);
   }
 
-  /** The agent has the inputs of its next network: reports what they leave out of the newest configuration. */
-  resolved({ settings }: NetworkInputs): void {
+  /**
+   * The agent has the inputs of its next network: reports what they leave out of the newest configuration.
+   * @param isConfirmed they are those of the store, not saved ones
+   */
+  resolved({ settings }: NetworkInputs, isConfirmed: boolean): void {
+    if (isConfirmed) this.#hasStarted = true;
     this.#logFaults(settings);
     const { refused } = this.#agent.resolver;
     if (refused) this.#refuse(refused.error, refused.text);
@@ -127,4 +183,12 @@ export class ConfigWatch {
       this.#agent.warn(message);
     }
   }
+}
+
+function deleted(source: string): RipstopError {
+  return new RipstopError(
+    'ECONFIG',
+    `${source} was deleted`,
+    'write it again: no agent can start without it',
+  );
 }

@@ -64,6 +64,11 @@ const store = record({
   kind: described('`etcd`, `kubernetes`, `file` or `static`', string),
   location: described('endpoint, API server or path', string),
   downSince: described('since when the store does not answer; null while it does', nullable(string)),
+  failingWrites: described(
+    'writes of this node that the store does not take at present, with the reason; each is retried',
+    listOf(string),
+  ),
+  lacking: described('what the store does not permit this node, with the effect', listOf(string)),
   borrowed: described('the lease is that of the saved state; the store has not confirmed it', boolean),
   kept: described('known leases that the store came back without; null without such a loss', nullable(kept)),
 });
@@ -132,6 +137,10 @@ const status = record({
     nullable(rules),
   ),
   settings: described('settings of the data plane; empty without an overlay', listOf(setting)),
+  waiting: described(
+    'change of the network configuration that waits for the other nodes; null without one',
+    nullable(string),
+  ),
   failing: described('parts and writes that fail at present; each is retried', listOf(failingPart)),
   repairs: described('number of corrections of the kernel state, by step', mapOf(number)),
   failedRepairs: described('number of corrections that failed', number),

@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Gauge, Registry } from 'prom-client';
 import type { Agent } from '../agent/agent.ts';
+import { failingWrites } from '../agent/faults.ts';
 import type { Overlay } from '../agent/overlay/overlay.ts';
 import type { PathHealth } from '../agent/probe/probe-window.ts';
 import { containedErrors } from '../base/boundary.ts';
@@ -126,8 +127,14 @@ const TABLE: Readonly<Record<string, Omit<Metric, 'name'>>> = {
     single(one => Number(one.readiness.isReady)),
   ),
   ripstop_store_up: gauge(
-    'Whether the lease store answers: 1 or 0.',
-    by('store', ({ store, watch }) => [[store.kind, Number(watch.downSince === undefined)]]),
+    "Whether the lease store answers and takes this node's writes: 1 or 0.",
+    by('store', one => [
+      [one.store.kind, Number(one.watch.downSince === undefined && failingWrites(one).size === 0)],
+    ]),
+  ),
+  ripstop_store_failing_writes: gauge(
+    'Writes of this node that the lease store does not take at present: 1 per write.',
+    by('write', one => [...failingWrites(one).keys()].map((what): [string, number] => [what, 1])),
   ),
   ripstop_lease_remaining_seconds: gauge(
     "Time until this node's lease ends; absent for a lease without an end.",

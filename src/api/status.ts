@@ -1,4 +1,5 @@
 import type { Agent } from '../agent/agent.ts';
+import { failingOf, failingWrites } from '../agent/faults.ts';
 import { describeChange, describeConnected } from '../agent/kernel/change.ts';
 import type { Lease } from '../agent/lease/lease.ts';
 import type { KeptLeases } from '../agent/lease/store.ts';
@@ -24,6 +25,8 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
       kind: store.kind,
       location: store.location,
       downSince: agent.watch.downSince === undefined ? null : new Date(agent.watch.downSince).toISOString(),
+      failingWrites: [...failingWrites(agent)].map(([what, reason]) => `${what}: ${reason}`),
+      lacking: store.lacking ?? [],
       borrowed: agent.source.isProvisional,
       kept: keptOf(agent.watch.kept),
     },
@@ -50,7 +53,8 @@ export function statusOf(agent: Agent, version: string, startedAt: Date): Status
     },
     rules: network && options.rules ? { tool: network.rules.tool, repaired: agent.repairs.rules } : null,
     settings: inputs?.settings.list() ?? [],
-    failing: [...agent.failing].map(([part, reason]) => ({ part, reason })),
+    waiting: agent.faults.waiting ?? null,
+    failing: [...failingOf(agent)].map(([part, reason]) => ({ part, reason })),
     repairs: Object.fromEntries(agent.repairs.steps),
     failedRepairs: agent.repairs.failures,
     networkStarts: agent.networkStarts,

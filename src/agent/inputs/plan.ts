@@ -141,6 +141,12 @@ function podMtu(
   return overlayMtu(FORMATS[backend.type], family, outer, carries, wanted);
 }
 
+/** A sentence for a configured MTU that the underlay does not have; undefined: it has it, or none is configured. */
+export function largeMtu(backend: BackendConfig, { name, mtu }: Underlay): string | undefined {
+  if (backend.type !== 'vxlan' || backend.mtu <= mtu) return undefined;
+  return `Backend.MTU is ${backend.mtu}, and interface ${name} carries ${mtu}: large packets of pods are answered with "packet too big"`;
+}
+
 /** What `subnet.env` says of a node. */
 export function subnetEnvOf(
   { config, lease }: PlanInputs,

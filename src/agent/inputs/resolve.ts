@@ -10,10 +10,18 @@ import type { LeaseClient } from '../lease/client.ts';
 import { type Lease, type LeaseAttributes, sameAttributes } from '../lease/lease.ts';
 import type { KeptLeases, LeaseStore, NodeOverrides } from '../lease/store.ts';
 import { vtepMac } from '../store/static/vtep-mac.ts';
+import { refuseBusyDevices } from './busy-devices.ts';
 import type { Checkpoint, ConfigText } from './checkpoint.ts';
 import { deviceMacs, linkSnapshot } from './link-snapshot.ts';
 import type { AgentOptions } from './options.ts';
-import { isModeCarriedHere, leaseAttributes, type PlanInputs, planOverlays, type VtepMacs } from './plan.ts';
+import {
+  isModeCarriedHere,
+  largeMtu,
+  leaseAttributes,
+  type PlanInputs,
+  planOverlays,
+  type VtepMacs,
+} from './plan.ts';
 import type { StateDir } from './state-dir.ts';
 import type { Underlay, UnderlayLink } from './underlay.ts';
 import { UnderlayChooser } from './underlay-chooser.ts';
@@ -37,6 +45,16 @@ interface Resolved extends Omit<NetworkInputs, 'lease'> {
   readonly attributes: LeaseAttributes;
 }
 
+/** What `InputResolver` asks the agent. */
+export interface ResolverHost {
+  /** True when a configuration of the store must wait, and the present one stays. */
+  holds(config: NetworkConfig, text: string): boolean;
+  /** Devices that the present network has open. */
+  openDevices(): readonly string[];
+}
+
+const NO_HOST: ResolverHost = { holds: () => false, openDevices: () => [] };
+
 /** Resolves the inputs of a network from flags, store and kernel, or from the saved state while the store is unreachable. */
 export class InputResolver {
   readonly #options: AgentOptions;
@@ -44,6 +62,7 @@ export class InputResolver {
   readonly #stateDir: StateDir;
   readonly #socket: NetlinkSocket;
   readonly #log: Log;
+  readonly #host: ResolverHost;
   readonly #chooser: UnderlayChooser;
   #config: ConfigText | undefined;
   #overrides: NodeOverrides = {};
@@ -56,7 +75,15 @@ export class InputResolver {
    */
   refused: { readonly text: string | undefined; readonly error: unknown } | undefined;
 
-  constructor(options: AgentOptions, store: LeaseStore, stateDir: StateDir, socket: NetlinkSocket, log: Log) {
+  constructor(
+    options: AgentOptions,
+    store: LeaseStore,
+    stateDir: StateDir,
+    socket: NetlinkSocket,
+    log: Log,
+    host: ResolverHost = NO_HOST,
+  ) {
+    this.#host = host;
     this.#options = options;
     this.#store = store;
     this.#stateDir = stateDir;
@@ -111,7 +138,11 @@ export class InputResolver {
     let source: ConfigText | undefined;
     try {
       source = await this.#store.networkConfig();
-      const resolved = await this.#accept(source, saveMacs);
+      const isHeld =
+        this.#config !== undefined &&
+        source.text !== this.#config.text &&
+        this.#host.holds(this.parse(source.text, source.source), source.text);
+      const resolved = await this.#accept(isHeld ? this.#config! : source, saveMacs);
       this.refused = undefined;
       return resolved;
     } catch (error) {
@@ -130,6 +161,8 @@ export class InputResolver {
     const resolved = await this.#resolveNow(source, saveMacs);
     this.#config = source;
     for (const note of [...resolved.config.notes, ...this.#mismatches(resolved.config)]) this.#log.info(note);
+    const large = largeMtu(resolved.config.backend, resolved.underlay);
+    if (large !== undefined) this.#log.warn(large);
     return resolved;
   }
 
@@ -137,6 +170,8 @@ export class InputResolver {
   async fromStore(client: LeaseClient): Promise<NetworkInputs> {
     const { attributes, ...rest } = await this.#resolveStore(true);
     const { config, underlay } = rest;
+    const plans = planOverlays({ ...rest, lease: config.single?.subnets ?? config });
+    refuseBusyDevices(this.#socket, plans, this.#options.dataPlane, this.#host.openDevices());
     const former = await readSubnetEnv(this.#options.subnetFile);
     const previous =
       former?.subnet || former?.subnet6 ? { v4: former.subnet, v6: former.subnet6 } : undefined;
@@ -152,6 +187,7 @@ export class InputResolver {
 
   /** The saved state of the previous run; undefined without one, or when the node has changed since. */
   async loadSaved(): Promise<SavedInputs | undefined> {
+    this.#stateDir.removeStaleTemps(this.#options.subnetFile);
     if (this.#store.leases) return undefined;
     const known = await this.#readState();
     if (!known) return undefined;

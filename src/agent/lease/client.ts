@@ -50,7 +50,7 @@ export class LeaseClient {
   /** Acquires the lease of a network that starts next. The present one is released first: its attributes may be old. */
   async acquire(request: LeaseRequest): Promise<Lease> {
     this.release();
-    return this.#oneByOne(() => this.#store.acquire(request));
+    return this.#oneByOne(() => this.#store.acquire(this.#waitable(request)));
   }
 
   /** A network starts on this lease. */
@@ -123,7 +123,7 @@ export class LeaseClient {
           const { config, lease } = held;
           const request = { config, attributes: lease.attributes, previous: lease };
           const taken = await this.#oneByOne(async () =>
-            isOver() ? undefined : this.#store.acquire(request),
+            isOver() ? undefined : this.#store.acquire(this.#waitable(request)),
           );
           if (!taken) return;
           this.failing.clear();
@@ -149,6 +149,10 @@ export class LeaseClient {
     }
   }
 
+  #waitable(request: LeaseRequest): LeaseRequest {
+    return { ...request, waiting: why => this.#log.warn(why), signal: this.#signal };
+  }
+
   #oneByOne<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#last.then(work, work);
     this.#last = result.catch(() => {});
@@ -160,6 +164,8 @@ function differenceOf(seen: Lease | undefined, own: Lease): string | undefined {
   if (!seen) return 'our lease is gone from the store';
   if (!sameSubnets(seen, own)) return 'the store has another subnet for us';
   if (!sameAttributes(seen.attributes, own.attributes)) return 'our lease was overwritten';
+  if (seen.term !== undefined && own.term !== undefined && seen.term !== own.term)
+    return 'the end of our lease was changed';
   return undefined;
 }
 

@@ -1,5 +1,5 @@
 import { RipstopError } from '../../base/errors.ts';
-import { anyValue, type Field, fail, openObject, parseJson, readAs, string } from '../../base/schema.ts';
+import { anyValue, type Field, fail, openObject, parseJson, readAs, text } from '../../base/schema.ts';
 import { type Address, type Family, formatAddress, parseAddress } from '../../ip/address.ts';
 import { formatPrefix, isNetwork, type Prefix, parsePrefix } from '../../ip/prefix.ts';
 
@@ -40,6 +40,8 @@ export interface Lease extends Subnets {
   readonly isGone?: boolean;
   /** True: the store lost the lease, and it is kept for a while. A lease that the store has takes precedence. */
   readonly isKept?: boolean;
+  /** What the end of this node's own lease depends on in the store (etcd's lease id): another one is another end. */
+  readonly term?: string;
   /** Age, comparable within one store: smaller is older. Undefined where the store does not have it. */
   readonly since?: number | undefined;
 }
@@ -98,15 +100,19 @@ const attributeFields = openObject(
   {
     PublicIP: address(4),
     PublicIPv6: address(6),
-    BackendType: string,
+    BackendType: text('the name of a backend', '', /^[\w.-]{0,63}$/),
     BackendData: anyValue(),
     BackendV6Data: anyValue(),
   },
   'attributes of a lease',
 );
 
+/** Characters of the attributes of a lease that are read; flannel's backends write less than 1000. */
+export const LEASE_MAX = 16 * 1024;
+
 /** Reads a value of the store; unknown keys are ignored. @throws RipstopError ELEASE */
 export function parseAttributes(json: string, where: string): LeaseAttributes {
+  if (json.length > LEASE_MAX) throw tooLarge(where, json.length);
   return readAttributes(
     readAs('ELEASE', () => parseJson(json, where)),
     where,
@@ -127,6 +133,12 @@ export function readAttributes(raw: unknown, where: string): LeaseAttributes {
     backendData: read.BackendData,
     backendV6Data: read.BackendV6Data,
   };
+}
+
+/** The error for attributes of more than `LEASE_MAX` characters. */
+export function tooLarge(where: string, size: number | 'more'): RipstopError {
+  const found = size === 'more' ? 'more than a lease' : `${size} characters`;
+  return new RipstopError('ELEASE', `${where}: has ${found}, at most ${LEASE_MAX} are read`);
 }
 
 /** An address of one family; undefined for ''. */

@@ -10,6 +10,10 @@ export interface LeaseRequest {
   readonly previous: Subnets | undefined;
   /** Networks between the nodes, of which no subnet is taken. */
   readonly avoid?: readonly Prefix[] | undefined;
+  /** Called once with the reason when the store waits for some seconds before it decides. */
+  readonly waiting?: (why: string) => void;
+  /** Ends such a wait. */
+  readonly signal?: AbortSignal;
 }
 
 /** Reports of a store that is followed. Calls come one at a time, never inside another call of the store. */
@@ -20,8 +24,8 @@ export interface StoreObserver {
    * @param changed keys of the leases that came, changed or went; undefined: any may have
    */
   leases(all: ReadonlyMap<string, Lease>, changed: ReadonlySet<string> | undefined): void;
-  /** The network configuration has another text than the last time. */
-  config(text: string): void;
+  /** The network configuration has another text than the last time; undefined: it was deleted. */
+  config(text: string | undefined): void;
   /** The store answers again after `down`, or for the first time. */
   up(): void;
   /** The store is unreachable; the last report stays valid. */
@@ -35,6 +39,8 @@ export interface StoreObserver {
   kept?(kept: KeptLeases | undefined): void;
   /** A write failed and is retried; reported once per fault. */
   retrying?(error: Error): void;
+  /** A write that failed works again. */
+  wrote?(what: string): void;
   /** Another live node uses the public address of this node: the lease is not reliable any more. */
   conflict(error: Error): void;
 }
@@ -126,6 +132,8 @@ export interface LeaseStore {
   ready?(message: string): void;
   /** Writes that do not hold at the moment, by what they write, with the reason; each is tried again. */
   readonly failing?: ReadonlyMap<string, string>;
+  /** What the store does not permit this node, with what the node works without because of that. */
+  readonly lacking?: readonly string[];
   /** Records an event of this node for a person; never fails. */
   recordEvent?(event: NodeEvent): Promise<void>;
   close(): Promise<void>;

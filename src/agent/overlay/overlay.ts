@@ -8,6 +8,7 @@ import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { changeLink, deleteLink, findLink, type Link } from '../../net/rtnetlink/links.ts';
 import type { BackendConfig } from '../config/backend.ts';
 import type { Settings } from '../config/settings.ts';
+import { IFF_LOWER_UP } from '../inputs/busy-devices.ts';
 import { isCarriedHere, type OverlayPlan } from '../inputs/plan.ts';
 import type { Underlay } from '../inputs/underlay.ts';
 import type { KernelChange } from '../kernel/change.ts';
@@ -33,8 +34,6 @@ export interface OverlayOptions {
 
 /** Longest time between two comparisons of all entries of peers, ms. */
 const COMPARE_MS = 60_000;
-/** linux/if.h: a TUN or TAP has a carrier while any process has one of its queues open. */
-const IFF_LOWER_UP = 0x10000;
 
 /** A data plane of Ripstop with what reads from it. */
 interface Carrier {

@@ -1,5 +1,6 @@
 import { describeError } from '../../base/errors.ts';
 import { componentLog, type Log } from '../../base/log.ts';
+import { LogBudget } from '../../base/logging/budget.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { KeptLeases, LeaseStore, StoreObserver } from '../lease/store.ts';
 import { HeapTrim } from './heap-trim.ts';
@@ -11,11 +12,15 @@ export interface StoreEvents extends Pick<StoreObserver, 'leases' | 'config' | '
   emptied(message: string): void;
 }
 
+/** Entries that are not leases, whose faults are logged per minute. */
+const MALFORMED_PER_MINUTE = 20;
+
 /** Follows the store and keeps its last report. */
 export class StoreWatch {
   readonly #store: LeaseStore;
   readonly #log: Log;
   readonly #trim = new HeapTrim();
+  readonly #malformed: LogBudget;
   /** All leases by key, of the last report or as they were saved; undefined while neither is known. */
   leases: ReadonlyMap<string, Lease> | undefined;
   isFollowing = false;
@@ -28,6 +33,9 @@ export class StoreWatch {
   constructor(store: LeaseStore, log: Log) {
     this.#store = store;
     this.#log = componentLog(log, 'store');
+    this.#malformed = new LogBudget(MALFORMED_PER_MINUTE, count =>
+      this.#log.warn(`ignoring ${count} more entries that are not leases; \`ripstop doctor\` names some`),
+    );
   }
 
   /** Leases that are known without the store: saved ones, or those of a file. */
@@ -67,6 +75,7 @@ export class StoreWatch {
         this.isUp = true;
         this.downSince = undefined;
         this.#log.info({ store: this.#store.location }, 'the store answers');
+        for (const text of this.#store.lacking ?? []) this.#log.warn(text);
         events.up();
       },
       down: error => {
@@ -74,8 +83,14 @@ export class StoreWatch {
         this.unreachable();
         this.#log.warn(`lease store unreachable, keeping the current peers: ${describeError(error)}`);
       },
-      malformed: error => this.#log.warn(`ignoring: ${describeError(error)}`),
-      retrying: error => this.#log.warn(`trying again: ${describeError(error)}`),
+      malformed: error => {
+        if (this.#malformed.take()) this.#log.warn(`ignoring: ${describeError(error)}`);
+      },
+      retrying: error => {
+        // A store that is unreachable takes no writes either.
+        if (this.downSince === undefined) this.#log.warn(`trying again: ${describeError(error)}`);
+      },
+      wrote: what => this.#log.info(`the ${what} can be written again`),
       kept: kept => {
         const former = this.kept;
         this.kept = kept;

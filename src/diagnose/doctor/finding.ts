@@ -3,6 +3,9 @@ import { described, listOf, oneOf, record, string, type ValueOf } from '../../ba
 const KINDS = [
   'not-ready',
   'store-unreachable',
+  'store-write-failing',
+  'store-rights',
+  'configuration-waits',
   'part-failing',
   'store-emptied',
   'kernel-drift',
@@ -10,6 +13,7 @@ const KINDS = [
   'underlay-blocked',
   'port-filtered',
   'mtu-too-small',
+  'mtu-too-large',
   'vni-differs',
   'stale-identity',
   'lease-rejected',

@@ -1,6 +1,9 @@
 import type { Agent } from '../../agent/agent.ts';
+import { failingOf, failingWrites } from '../../agent/faults.ts';
+import { largeMtu } from '../../agent/inputs/plan.ts';
 import { describeKept } from '../../agent/store/store-watch.ts';
 import { hasCode } from '../../base/errors.ts';
+import { formatDuration } from '../../base/text/quantity.ts';
 import { saveIptables } from '../../net/iptables.ts';
 import { listNft } from '../../net/nft/nft.ts';
 import { listLinks } from '../../net/rtnetlink/links.ts';
@@ -24,6 +27,7 @@ export const NODE_CHECKS: Readonly<Record<string, Check>> = {
   'kernel settings': checkSettings,
   'masquerade and forward rules': checkRules,
   'bridge netfilter': checkBridgeNetfilter,
+  'MTU of the underlay': checkUnderlayMtu,
   'MTU of pods': checkPodMtu,
   checksums: checkChecksums,
   drops: checkDrops,
@@ -39,7 +43,8 @@ function checkState(agent: Agent): Finding[] {
         "see the reason and the agent's log; the agent keeps trying",
       ),
     );
-  for (const [part, reason] of agent.failing)
+  findings.push(...storeFindings(agent));
+  for (const [part, reason] of failingOf(agent))
     if (!findings.some(({ what }) => what.includes(reason)))
       findings.push(warning('part-failing', `${part}: ${reason}`, 'see the reason; the agent keeps trying'));
   const { kept } = agent.watch;
@@ -60,6 +65,40 @@ function checkState(agent: Agent): Finding[] {
       ),
     );
   return findings;
+}
+
+/** What the store refuses, and what waits for the other nodes. */
+function storeFindings(agent: Agent): Finding[] {
+  const { store, lease, watch } = agent;
+  const { waiting } = agent.faults;
+  const findings: Finding[] = [];
+  // A store that is unreachable is a finding of its own.
+  if (watch.downSince === undefined)
+    for (const [what, reason] of failingWrites(agent))
+      findings.push(
+        fault(
+          'store-write-failing',
+          `${store.location} answers, and does not take a write of this node: ${what}: ${reason}${ending(lease.leftMs)}`,
+          'see the reason, for example rights or space of the store; the agent tries again',
+        ),
+      );
+  for (const text of store.lacking ?? [])
+    findings.push(
+      warning('store-rights', text, 'give the role the right, or leave it if flanneld uses the same role'),
+    );
+  if (waiting !== undefined)
+    findings.push(
+      warning(
+        'configuration-waits',
+        waiting,
+        'restart flanneld on the other nodes; to change this node now, restart its agent or send it SIGHUP',
+      ),
+    );
+  return findings;
+}
+
+function ending(leftMs: number | undefined): string {
+  return leftMs === undefined ? '' : `; the lease ends in ${formatDuration(leftMs)} unless it can be renewed`;
 }
 
 function checkLeases(agent: Agent): Finding[] {
@@ -155,6 +194,19 @@ function checkBridgeNetfilter(agent: Agent): Finding[] {
       'bridge-netfilter-missing',
       'traffic between pods of one node passes the bridge without iptables: Services that answer from the same node break with an iptables kube-proxy',
       'modprobe br_netfilter && sysctl -w net.bridge.bridge-nf-call-iptables=1',
+    ),
+  ];
+}
+
+function checkUnderlayMtu(agent: Agent): Finding[] {
+  const inputs = agent.network?.inputs;
+  const text = inputs && largeMtu(inputs.config.backend, inputs.underlay);
+  if (text === undefined) return [];
+  return [
+    warning(
+      'mtu-too-large',
+      text,
+      'set Backend.MTU to the MTU of the underlay, or leave it out; the same on all nodes, then restart the pods',
     ),
   ];
 }

@@ -20,6 +20,31 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
     remedy:
       'Make the store reachable. Traffic continues with the last known leases; new nodes are not seen until then.',
   },
+  'store-write-failing': {
+    meaning: 'The lease store answers reads and does not take a write of this node.',
+    cause:
+      'The store is etcd with authentication that this node has no credentials for, the role lost its rights, the store has no space left, or a shared directory is mounted read-only.',
+    evidence:
+      '`ripstop status` shows the write and the reason. The metric ripstop_store_failing_writes has the write, and ripstop_store_up is 0.',
+    remedy:
+      'Remove the cause that the reason names before the lease of the node ends. The agent tries again without a restart.',
+  },
+  'store-rights': {
+    meaning: 'The node works without something that the store does not permit it.',
+    cause: 'The etcd role was made for flanneld, which needs the keys config and subnets/ only.',
+    evidence: '`ripstop status` shows it in the row lacking. The log has it once per connection.',
+    remedy: 'Run the etcdctl command of the finding, or leave it: traffic does not depend on it.',
+  },
+  'configuration-waits': {
+    meaning:
+      'The network configuration has another tunnel, and the node keeps the present one because its neighbours do.',
+    cause:
+      'A running flanneld keeps its configuration until it is restarted. A node with another type, VNI, port or MTU exchanges no packets with it.',
+    evidence:
+      '`ripstop status` shows the change in the row waiting, and `ripstop leases` who has the new backend.',
+    remedy:
+      'Restart flanneld on the other nodes. To change this node now, restart its agent or send it SIGHUP.',
+  },
   'part-failing': {
     meaning: 'One part of the agent fails repeatedly, and the node carries packets without it.',
     cause: 'The finding names the reason, for example a file that cannot be written.',
@@ -63,6 +88,13 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
     cause: 'A link, a VPN or a cloud network on the way has a smaller MTU.',
     evidence: '`ping -M do -s SIZE PEER` fails above the path MTU that the finding names.',
     remedy: 'Raise the MTU of the path, or lower that of the underlay interface on every node.',
+  },
+  'mtu-too-large': {
+    meaning: '`Backend.MTU` is larger than the MTU of the underlay interface.',
+    cause: 'The configuration was written for other networks, for example jumbo frames.',
+    evidence: '`ip link show UNDERLAY` and the network configuration differ. `ripstop drops` counts too-big.',
+    remedy:
+      'Leave `Backend.MTU` out, or set it to the smallest MTU between the nodes, and create the pods again.',
   },
   'vni-differs': {
     meaning: 'The lease of a peer has another VXLAN network identifier than this node.',

@@ -29,6 +29,7 @@ function watching() {
     lease: {} as LeaseClient,
     log: log as unknown as Log,
     network: () => undefined,
+    neighbourhood: () => undefined,
     restart: why => lines.push(why),
     takenUp: () => {},
     warn: () => {},
@@ -59,13 +60,26 @@ t.test('a reload that is refused reports no success, and each reload reports the
 t.test('a configuration that the next inputs leave out is a fault, reported once', async t => {
   const { watch, resolver, lines } = watching();
   const inputs = { settings: { faults: [] as readonly string[] } } as NetworkInputs;
-  watch.resolved(inputs);
+  watch.resolved(inputs, true);
   t.equal(watch.fault, undefined);
   resolver.refused = { text: 'bad', error: REFUSED };
-  watch.resolved(inputs);
-  watch.resolved(inputs);
+  watch.resolved(inputs, true);
+  watch.resolved(inputs, true);
   t.equal(watch.fault, 'bad text');
   t.same(lines, [KEEPING]);
   watch.changed('good');
   t.equal(watch.fault, undefined, 'the one before was restored');
 });
+
+t.test(
+  'a configuration that is deleted (J11 e): a fault until it is there again, with the text in force',
+  async t => {
+    const { watch, lines } = watching();
+    watch.changed(undefined);
+    watch.changed(undefined);
+    t.match(watch.fault, /^x was deleted; write it again/);
+    t.equal(lines.length, 1, 'logged once');
+    watch.changed('good');
+    t.equal(watch.fault, undefined);
+  },
+);

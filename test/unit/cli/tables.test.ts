@@ -32,6 +32,7 @@ t.test('columns of a table', async t => {
 
 const STATUS: Status = {
   ready: true,
+  waiting: null,
   failing: [],
   endpoints: [],
   uncaught: null,
@@ -44,6 +45,8 @@ const STATUS: Status = {
     kind: 'etcd',
     location: 'etcd http://e:2379 /coreos.com/network/',
     downSince: null,
+    failingWrites: [],
+    lacking: [],
     borrowed: false,
     kept: null,
   },
@@ -177,4 +180,23 @@ t.test('peers, leases, routes, drops, plan, doctor', async t => {
     }),
     'fault (port-filtered): x\n  fix: y\n',
   );
+});
+
+t.test('control characters in a cell (H17): escaped, and the columns keep their width', async t => {
+  t.equal(
+    formatTable(['BACKEND', 'N'], [['vxlan\u001b[31m', 1]]),
+    'BACKEND          N\nvxlan\\u001b[31m  1\n',
+  );
+});
+
+t.test('writes that fail, missing rights and a waiting change (A13, J9, J10): in the status', async t => {
+  const store = {
+    ...STATUS.store,
+    failingWrites: ['heartbeat: permission denied'],
+    lacking: ['no heartbeats'],
+  };
+  const text = showStatus({ ...STATUS, store, waiting: 'the change of VNI 1 to 2 waits' });
+  t.match(text, /^store .*, WRITES FAIL$/m);
+  t.match(text, /^lacking +no heartbeats$/m);
+  t.match(text, /^waiting +the change of VNI/m);
 });

@@ -12,7 +12,7 @@ export function showStatus(status: Status): string {
     ['ready', status.ready ? 'yes' : `no: ${status.reasons.join('; ')}`],
     [
       'store',
-      `${store.location}${store.downSince ? `, UNREACHABLE since ${store.downSince}` : ''}${store.borrowed ? ', using the saved state' : ''}${kept(store)}`,
+      `${store.location}${store.downSince ? `, UNREACHABLE since ${store.downSince}` : ''}${store.failingWrites.length > 0 ? ', WRITES FAIL' : ''}${store.borrowed ? ', using the saved state' : ''}${kept(store)}`,
     ],
     [
       'lease',
@@ -36,6 +36,8 @@ export function showStatus(status: Status): string {
     rows.push(['repairs', repairs.map(([step, count]) => `${step} ${count}`).join(', ')]);
   if (status.failing.length > 0)
     rows.push(['failing', status.failing.map(({ part, reason }) => `${part}: ${reason}`).join('; ')]);
+  if (status.waiting !== null) rows.push(['waiting', status.waiting]);
+  for (const text of store.lacking) rows.push(['lacking', text]);
   rows.push(...status.overlays.flatMap(workers));
   for (const { name, location, problem } of status.endpoints)
     if (problem !== null) rows.push(['endpoint', `${name} on ${location} is NOT OPEN: ${problem}`]);

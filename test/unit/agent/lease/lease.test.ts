@@ -142,3 +142,16 @@ t.test('attributes are compared by meaning', async t => {
   );
   t.notOk(sameAttributes(base, { ...base, publicIp: '192.168.1.3' }));
 });
+
+t.test('hostile attributes (H6, H17): refused with a short reason', async t => {
+  const value = (more: object) => JSON.stringify({ PublicIP: '192.0.2.1', BackendType: 'vxlan', ...more });
+  const faults = [
+    value({ BackendType: 'vxlan\u001b]0;x\u0007' }),
+    value({ BackendType: 'v'.repeat(200_000) }),
+    value({ PublicIP: '9'.repeat(200_000) }),
+    value({ BackendData: { VNI: 1, more: 'x'.repeat(200_000) } }),
+  ];
+  for (const text of faults)
+    t.throws(() => parseAttributes(text, 'x'), { code: 'ELEASE', message: /^.{1,900}$/s });
+  t.equal(parseAttributes(value({ BackendType: 'tencent-vpc' }), 'x').backendType, 'tencent-vpc');
+});
