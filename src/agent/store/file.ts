@@ -1,25 +1,18 @@
 import { type FSWatcher, watch } from 'node:fs';
-import { readFile, stat, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
-import { writeFileAtomic } from '../../base/atomic-file.ts';
+import { stat } from 'node:fs/promises';
+import { pause } from '../../base/backoff.ts';
 import { monotonicMs } from '../../base/clock.ts';
-import { messageOf, RipstopError, toError } from '../../base/errors.ts';
+import { hasCode, messageOf, RipstopError, toError } from '../../base/errors.ts';
 import { withLockFile } from '../../base/file-lock.ts';
-import { type Field, fail, parseJson, readAs, readKnown } from '../../base/schema.ts';
 import { nextAction } from '../lease/acquire.ts';
-import {
-  addressInUse,
-  attributesJson,
-  formatKey,
-  identityOf,
-  type Lease,
-  parseKey,
-  readAttributes,
-} from '../lease/lease.ts';
+import { addressInUse, formatKey, identityOf, type Lease } from '../lease/lease.ts';
 import type { KnownLeases, LeaseRequest, LeaseStore, StoreObserver } from '../lease/store.ts';
+import { FailingWrites } from './failing-writes.ts';
+import { FileLiveness } from './file-liveness.ts';
 import { GATHER_MS, LeaseBook } from './lease-book.ts';
 import { emptiness, type LeaseFile, openTable, type TableContent } from './lease-file.ts';
-import { HEARTBEAT_MS, LIVENESS_TTL_MS, nodeToken } from './node-identity.ts';
+import { leaseJson, readLease } from './lease-text.ts';
+import { describeOtherBoot, HEARTBEAT_MS, nodeToken } from './node-identity.ts';
 import { Unreadable } from './unreadable.ts';
 
 export interface FileStoreOptions {
@@ -32,20 +25,17 @@ export interface FileStoreOptions {
   readonly graceMs?: number;
   /** Interval of the poll, ms; inotify does not report writes of other machines on a shared mount. */
   readonly pollMs?: number;
+  /** Interval of the heartbeats, ms. */
+  readonly heartbeatMs?: number;
 }
 
-/** Wall clock in ms. */
-const time: Field<number> = {
-  type: 'an ISO time',
-  doc: '',
-  read(raw, where) {
-    const ms = typeof raw === 'string' ? Date.parse(raw) : Number.NaN;
-    return Number.isNaN(ms) ? fail(where, `${JSON.stringify(raw)} is not an ISO time`) : ms;
-  },
-};
-
-/** Keys of a lease besides its attributes. */
-const TIMES = { Expires: time, Since: time };
+/** Interval at which the heartbeat of another boot is looked at, ms. */
+const LOOK_MS = 1000;
+/** Age of a temporary file that its writer has left for good, ms. */
+const OLD_TEMP_MS = 10 * 60_000;
+/** Names of what is written, for messages. */
+const HEARTBEAT = 'heartbeat';
+const LEASE = 'lease of this node';
 
 /** Leases in files: the store that needs no server. Several agents may share it, on one machine or on a shared mount. */
 export class FileStore implements LeaseStore {
@@ -53,17 +43,17 @@ export class FileStore implements LeaseStore {
   readonly location: string;
   readonly allocates = true;
   readonly unreadable = new Unreadable();
+  readonly failing = new FailingWrites(() => this.#observer);
   readonly #table: LeaseFile;
   readonly #token: string;
   readonly #ttlMs: number;
   readonly #pollMs: number;
+  readonly #heartbeatMs: number;
   readonly #graceMs: number;
   /** Since when a lease appears expired, monotonic ms. */
   readonly #overSince = new Map<string, number>();
   #observer: StoreObserver | undefined;
-  #presence: string | undefined;
-  /** Clock of the file server minus the local one, ms, from the time stamp of the lock file. */
-  #skewMs = 0;
+  readonly #liveness: FileLiveness;
   #beating: NodeJS.Timeout | undefined;
   #watchers: FSWatcher[] = [];
   #book: LeaseBook | undefined;
@@ -75,7 +65,8 @@ export class FileStore implements LeaseStore {
   readonly #dirty = new Set<string>();
   #gathering: NodeJS.Timeout | undefined;
   #polling: NodeJS.Timeout | undefined;
-  #lastConfig: string | undefined;
+  /** Null: not read yet. */
+  #lastConfig: string | undefined | null = null;
   #isUp: boolean | undefined;
   #refreshing: Promise<void> | undefined;
   /** Everything is read again after the present reading. */
@@ -86,8 +77,10 @@ export class FileStore implements LeaseStore {
     this.location = options.path;
     this.#table = openTable(options.path);
     this.#token = nodeToken(options.nodeName);
+    this.#liveness = new FileLiveness(this.#table.presencePath, this.#token);
     this.#ttlMs = options.ttlMs ?? 24 * 3600_000;
     this.#pollMs = options.pollMs ?? 2000;
+    this.#heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;
     this.#graceMs = options.graceMs ?? 2 * HEARTBEAT_MS;
   }
 
@@ -109,10 +102,13 @@ export class FileStore implements LeaseStore {
   }
 
   async acquire(request: LeaseRequest): Promise<Lease> {
+    const identity = identityOf(request.attributes);
+    await this.#outlastOtherBoot(identity, request);
     return this.#locked(async () => {
+      await this.#table.removeOldTemps(Date.now() + this.#liveness.skewMs - OLD_TEMP_MS);
       const all = await this.#leases(await this.#table.read());
       const step = nextAction(request, all, this.#token);
-      await this.#claim(identityOf(request.attributes));
+      await this.#liveness.claim(identity);
       const held = { attributes: request.attributes, node: this.#token };
       if (step.do === 'keep') {
         const { lease } = step;
@@ -147,7 +143,7 @@ export class FileStore implements LeaseStore {
     this.#own ??= known?.own;
     this.#book = new LeaseBook(observer, known);
     this.#book.own = this.#own;
-    this.#beating = setInterval(() => void this.#heartbeat(), HEARTBEAT_MS);
+    this.#beating = setInterval(() => void this.#heartbeat(), this.#heartbeatMs);
     this.#refresh();
   }
 
@@ -159,8 +155,7 @@ export class FileStore implements LeaseStore {
     this.#book?.close();
     for (const watcher of this.#watchers) watcher.close();
     await this.#refreshing;
-    if (this.#presence && (await this.#holderOf(this.#presence)) === this.#token)
-      await unlink(this.#presence).catch(() => {});
+    await this.#liveness.close();
   }
 
   /** Gathers changes in the watched directories and reads them together. */
@@ -203,7 +198,7 @@ export class FileStore implements LeaseStore {
       this.#noteUnreadable(entries, all);
       if (this.#isUp !== true) observer.up();
       this.#isUp = true;
-      if (content?.config !== undefined && content.config !== this.#lastConfig) {
+      if (content && content.config !== this.#lastConfig) {
         this.#lastConfig = content.config;
         observer.config(content.config);
       }
@@ -257,7 +252,7 @@ export class FileStore implements LeaseStore {
       const lease = this.#parse(key, text);
       if (!lease) continue;
       const identity = identityOf(lease.attributes);
-      if (!alive.has(identity)) alive.set(identity, await this.#holderOf(this.#presenceOf(identity)));
+      if (!alive.has(identity)) alive.set(identity, await this.#liveness.holderOf(identity));
       const node = alive.get(identity);
       if (this.#hasEnded(lease, node)) continue;
       leases.push({ ...lease, node });
@@ -282,41 +277,17 @@ export class FileStore implements LeaseStore {
   #parse(key: string, text: string): Lease | undefined {
     let known = this.#parsed.get(key);
     if (known?.text !== text) {
-      known = { text, lease: this.#read(key, text) };
+      known = { text, lease: readLease(`${this.location}: ${key}`, key, text) };
       this.#parsed.set(key, known);
     }
     return known.lease instanceof Error ? undefined : known.lease;
   }
 
-  #read(key: string, text: string): Lease | Error {
-    try {
-      const subnets = parseKey(key);
-      if (!subnets) throw new RipstopError('ELEASE', `${this.location}: ${key} is not a subnet`);
-      const where = `${this.location}: ${key}`;
-      const raw = readAs('ELEASE', () => parseJson(text, where));
-      const { Expires, Since } = readAs('ELEASE', () => readKnown(TIMES, raw, where));
-      return {
-        ...subnets,
-        key,
-        attributes: readAttributes(raw, where),
-        expiresAt: Expires ?? 0,
-        node: undefined,
-        since: Since,
-      };
-    } catch (error) {
-      return toError(error);
-    }
-  }
-
   async #put(lease: Lease): Promise<Lease> {
     this.#own = lease.key;
     if (this.#book) this.#book.own = lease.key;
-    await this.#table.put(lease.key, {
-      ...attributesJson(lease.attributes),
-      // The clock of the file server: those of two nodes may differ.
-      Since: new Date(lease.since ?? Date.now() + this.#skewMs).toISOString(),
-      ...(lease.expiresAt ? { Expires: new Date(lease.expiresAt).toISOString() } : {}),
-    });
+    // The clock of the file server: those of two nodes may differ.
+    await this.#table.put(lease.key, leaseJson(lease, Date.now() + this.#liveness.skewMs));
     return lease;
   }
 
@@ -324,47 +295,43 @@ export class FileStore implements LeaseStore {
     return Date.now() + this.#ttlMs;
   }
 
-  #presenceOf(identity: string): string {
-    return join(this.#table.presencePath, identity.replaceAll(':', '-'));
-  }
-
-  /** Writes the first heartbeat under the public address of this node. */
-  async #claim(identity: string): Promise<void> {
-    const path = this.#presenceOf(identity);
-    const holder = await this.#holderOf(path);
-    if (holder !== undefined && holder !== this.#token) throw addressInUse(holder, identity);
-    if (this.#presence && this.#presence !== path) await unlink(this.#presence).catch(() => {});
-    await writeFileAtomic(path, this.#token);
-    this.#presence = path;
-  }
-
-  /** The node with a heartbeat within the last 30 s, by the clock of the file server. */
-  async #holderOf(path: string): Promise<string | undefined> {
-    try {
-      const [token, { mtimeMs }] = await Promise.all([readFile(path, 'utf8'), stat(path)]);
-      if (token === this.#token) return token;
-      return Date.now() + this.#skewMs - mtimeMs < LIVENESS_TTL_MS ? token : undefined;
-    } catch {
-      return undefined;
+  /** Waits while the heartbeat of this node before a reboot is fresh. @throws RipstopError EINUSE when it is renewed meanwhile */
+  async #outlastOtherBoot(identity: string, { waiting, signal }: LeaseRequest): Promise<void> {
+    if (!(await this.#liveness.otherBoot(identity))) return;
+    for (let last = -1; ; ) {
+      // The lock shows the clock of the file server.
+      const beat = await this.#locked(() => this.#liveness.otherBoot(identity));
+      if (!beat) return;
+      const { token, silentMs } = beat;
+      if (silentMs < last || signal?.aborted) throw addressInUse(token, identity);
+      if (last < 0) waiting?.(describeOtherBoot(token, silentMs));
+      last = silentMs;
+      await pause(LOOK_MS, signal ?? new AbortController().signal);
     }
   }
 
+  /** Writes the heartbeat, and looks whether the lease could be written. */
   async #heartbeat(): Promise<void> {
-    const path = this.#presence;
-    if (!path || this.#isClosed) return;
-    const holder = await this.#holderOf(path);
-    if (holder !== undefined && holder !== this.#token) {
-      this.#observer?.conflict(addressInUse(holder, path));
-      return;
+    if (this.#isClosed) return;
+    await this.#tryWrite(HEARTBEAT, () => this.#liveness.beat());
+    await this.#tryWrite(LEASE, () => this.#table.checkWritable());
+  }
+
+  async #tryWrite(what: string, write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+      this.failing.worked(what);
+    } catch (error) {
+      if (hasCode(error, 'EINUSE')) this.#observer?.conflict(error);
+      this.failing.failed(what, error);
     }
-    await writeFileAtomic(path, this.#token).catch(error => this.#observer?.down(toError(error)));
   }
 
   async #locked<T>(work: () => Promise<T>): Promise<T> {
     return this.#try(async () => {
       await this.#table.prepare();
       return withLockFile(this.#table.lockPath, async () => {
-        this.#skewMs = (await stat(this.#table.lockPath)).mtimeMs - Date.now();
+        this.#liveness.skewMs = (await stat(this.#table.lockPath)).mtimeMs - Date.now();
         return work();
       });
     });

@@ -221,6 +221,7 @@ function claimsOf({ v4, v6, attributes }: Lease): string[] {
 function saysTheSame(a: Lease, b: Lease): boolean {
   return (
     a.node === b.node &&
+    a.term === b.term &&
     sameSubnets(a, b) &&
     (a.attributes === b.attributes || formatAttributes(a.attributes) === formatAttributes(b.attributes))
   );

@@ -1,8 +1,15 @@
-import { mkdir, readdir, readFile, stat, unlink } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { writeFileAtomic } from '../../base/atomic-file.ts';
+import { removeOldTemps, writeFileAtomic } from '../../base/atomic-file.ts';
 import { hasCode } from '../../base/errors.ts';
 import { anyValue, mapOf, parseJson, readKnown, type Shape } from '../../base/schema.ts';
+import { LEASE_MAX } from '../lease/lease.ts';
+
+/** Stands for the text of a lease that is larger than any, and is not read. */
+export const TOO_LARGE = '(too large)';
+
+/** Bytes of the file of a lease: its indentation, and characters of several bytes, do not count as its text. */
+const BYTES_MAX = 4 * LEASE_MAX;
 
 /** Everything that a file store holds at one moment. */
 export interface TableContent {
@@ -48,6 +55,10 @@ export interface LeaseFile {
   meaning(path: string, name: string | null): Meaning;
   put(key: string, lease: object): Promise<void>;
   remove(key: string): Promise<void>;
+  /** Fails where leases cannot be written (a file system that is read-only, rights). */
+  checkWritable(): Promise<void>;
+  /** Removes the temporary files of writers that were killed. @param before by the clock of the file server, ms */
+  removeOldTemps(before: number): Promise<void>;
 }
 
 /** A path that ends in `.json` is one file, anything else a directory. */
@@ -87,6 +98,10 @@ class DirectoryTable implements LeaseFile {
       const path = join(this.#subnets, name);
       const found = await stat(path, { bigint: true }).catch(() => undefined);
       if (!found?.isFile()) continue;
+      if (found.size > BYTES_MAX) {
+        entries.set(name, TOO_LARGE);
+        continue;
+      }
       const stamp = `${found.ino}.${found.size}.${found.mtimeNs}`;
       const known = this.#cache.get(name);
       const text = known?.stamp === stamp ? known.text : await readIfThere(path);
@@ -103,7 +118,9 @@ class DirectoryTable implements LeaseFile {
     for (const key of keys) {
       const path = join(this.#subnets, key);
       const found = await stat(path).catch(() => undefined);
-      texts.set(key, found?.isFile() ? await readIfThere(path) : undefined);
+      const isLarge = found !== undefined && found.size > BYTES_MAX;
+      const text = async () => (isLarge ? TOO_LARGE : readIfThere(path));
+      texts.set(key, found?.isFile() ? await text() : undefined);
       // The file may change again within the resolution of its time stamp.
       this.#cache.delete(key);
     }
@@ -123,6 +140,14 @@ class DirectoryTable implements LeaseFile {
 
   async remove(key: string): Promise<void> {
     await unlink(join(this.#subnets, key)).catch(ignoreAbsent);
+  }
+
+  async checkWritable(): Promise<void> {
+    await access(this.#subnets, constants.W_OK);
+  }
+
+  async removeOldTemps(before: number): Promise<void> {
+    for (const directory of [this.#subnets, this.presencePath]) await removeOldTemps(directory, before);
   }
 }
 
@@ -159,7 +184,10 @@ class SingleFileTable implements LeaseFile {
     return {
       config: whole.config === undefined ? undefined : JSON.stringify(whole.config),
       entries: new Map(
-        Object.entries(whole.subnets ?? {}).map(([key, value]) => [key, JSON.stringify(value)]),
+        Object.entries(whole.subnets ?? {}).map(([key, value]) => {
+          const text = JSON.stringify(value);
+          return [key, text.length > BYTES_MAX ? TOO_LARGE : text];
+        }),
       ),
     };
   }
@@ -178,6 +206,15 @@ class SingleFileTable implements LeaseFile {
     if (!whole.subnets || !Object.hasOwn(whole.subnets, key)) return;
     const { [key]: _gone, ...subnets } = whole.subnets;
     await this.#store({ ...whole, subnets });
+  }
+
+  async checkWritable(): Promise<void> {
+    await access(dirname(this.#path), constants.W_OK);
+  }
+
+  async removeOldTemps(before: number): Promise<void> {
+    await removeOldTemps(dirname(this.#path), before, basename(this.#path));
+    await removeOldTemps(this.presencePath, before);
   }
 
   async #load(): Promise<SingleFile> {

@@ -1,26 +1,17 @@
-import { readFileSync } from 'node:fs';
 import {
   type CallOptions,
-  type ChannelCredentials,
   type Client,
   type ClientDuplexStream,
-  credentials,
   Metadata,
   type ServiceError,
-  status,
 } from '@grpc/grpc-js';
-import { elementAt } from '../../../base/at.ts';
-import { withoutCredentials } from '../../../base/credentials.ts';
-import { messageOf, RipstopError } from '../../../base/errors.ts';
-import { fail } from '../../../base/schema.ts';
-import { type Compare, type KeyValue, loadServices, type WatchResponse } from './protocol.ts';
+import { RipstopError } from '../../../base/errors.ts';
+import { type Connection, EtcdConnections, type EtcdEndpoints, type ServiceName } from './connections.ts';
+import { etcdError, isRefusedToken, isTooLarge, isUnreachable } from './errors.ts';
+import { bounded, type KeyRange, type KeyValue } from './keys.ts';
+import type { Compare, RawKeyValue, WatchResponse } from './protocol.ts';
 
-export interface EtcdOptions {
-  /** URLs; `https` means TLS. */
-  readonly endpoints: readonly string[];
-  readonly keyFile?: string;
-  readonly certFile?: string;
-  readonly caFile?: string;
+export interface EtcdOptions extends EtcdEndpoints {
   readonly username?: string;
   readonly password?: string;
   /** How long one call may take, ms. */
@@ -37,19 +28,25 @@ type Unary = (
   options: CallOptions,
   done: (error: ServiceError | null, response: never) => void,
 ) => void;
-type Name = 'KV' | 'Watch' | 'Lease' | 'Auth';
 
-/** One server of the cluster with a connection for each service (grpc-js shares the transport). */
-type Connection = Record<Name, Client>;
+/** All keys of a range at one revision. */
+export interface KeyList {
+  readonly revision: string;
+  readonly kvs: readonly KeyValue[];
+  /** Id of the cluster. */
+  readonly cluster: string;
+}
 
 interface RangePage {
   header: { clusterId: string; revision: string };
-  kvs: KeyValue[];
+  kvs: RawKeyValue[];
   more: boolean;
 }
 
-/** Keys of one answer: etcd's own limit is 4 MiB of it. */
+/** Keys of one answer; fewer when they are large. */
 const PAGE = 1000;
+/** A condition that never holds: no key has so many versions. */
+const NEVER = '9223372036854775807';
 
 /**
  * The part of etcd's v3 API over gRPC that leases need. A call goes to the server that answered last, and to the next one
@@ -57,39 +54,47 @@ const PAGE = 1000;
  */
 export class EtcdClient {
   readonly #options: EtcdOptions;
-  readonly #connections: (Connection | undefined)[];
-  readonly #services = loadServices();
-  #current = 0;
+  readonly #connections: EtcdConnections;
+  readonly #deadlineMs: number;
   #token: string | undefined;
   #isClosed = false;
 
   constructor(options: EtcdOptions) {
-    if (options.endpoints.length === 0) throw new RipstopError('ECONFIG', '--etcd-endpoints is empty');
-    for (const endpoint of options.endpoints) parseEndpoint(endpoint);
     this.#options = options;
-    this.#connections = options.endpoints.map(() => undefined);
+    this.#deadlineMs = options.deadlineMs ?? 5000;
+    this.#connections = new EtcdConnections(options);
   }
 
-  /** All keys that begin with `prefix`, the revision of the list, and the id of the cluster. */
-  async list(prefix: string): Promise<{ revision: string; kvs: KeyValue[]; cluster: string }> {
-    const rangeEnd = endOfPrefix(prefix);
+  /**
+   * All keys of a range.
+   * @param revision of the list; absent: the newest
+   */
+  async list({ from, end }: KeyRange, revision = '0'): Promise<KeyList> {
     const kvs: KeyValue[] = [];
-    let key = Buffer.from(prefix);
+    let key = from;
+    let limit = PAGE;
     // All pages are of one revision: the watch reports changes between two of them.
-    let revision = '0';
+    let at = revision;
     for (;;) {
-      const page = await this.#call<RangePage>('KV', 'Range', { key, rangeEnd, limit: PAGE, revision });
-      if (revision === '0') revision = page.header.revision;
-      for (const kv of page.kvs) kvs.push(kv);
+      let page: RangePage;
+      try {
+        page = await this.#call<RangePage>('KV', 'Range', { key, rangeEnd: end, limit, revision: at });
+      } catch (error) {
+        if (limit === 1 || !isTooLarge(error)) throw error;
+        limit = Math.max(1, limit >> 3);
+        continue;
+      }
+      if (at === '0') at = page.header.revision;
+      for (const kv of page.kvs) kvs.push(bounded(kv));
       const last = page.kvs.at(-1);
-      if (!page.more || !last) return { revision, kvs, cluster: page.header.clusterId };
+      if (!page.more || !last) return { revision: at, kvs, cluster: page.header.clusterId };
       key = Buffer.concat([last.key, Buffer.of(0)]);
     }
   }
 
   async get(key: string): Promise<KeyValue | undefined> {
-    const response = await this.#call<{ kvs: KeyValue[] }>('KV', 'Range', { key: Buffer.from(key) });
-    return response.kvs[0];
+    const response = await this.#call<{ kvs: RawKeyValue[] }>('KV', 'Range', { key: Buffer.from(key) });
+    return response.kvs[0] && bounded(response.kvs[0]);
   }
 
   async delete(key: string): Promise<void> {
@@ -112,6 +117,15 @@ export class EtcdClient {
     return response.succeeded ? response.header.revision : undefined;
   }
 
+  /**
+   * Fails as a write of `key` would fail (rights, space, quorum), and writes nothing: etcd checks all operations of a
+   * transaction, also of one whose condition does not hold.
+   */
+  async tryWrite(key: string): Promise<void> {
+    const never = { key, result: 'EQUAL', target: 'VERSION', version: NEVER } as const;
+    await this.transact([never], [{ put: key, value: '', lease: '0' }]);
+  }
+
   /** A new lease of `seconds`; its id. */
   async grant(seconds: number): Promise<string> {
     return (await this.#call<{ ID: string }>('Lease', 'LeaseGrant', { TTL: String(seconds) })).ID;
@@ -119,6 +133,16 @@ export class EtcdClient {
 
   async revoke(lease: string): Promise<void> {
     await this.#call('Lease', 'LeaseRevoke', { ID: lease });
+  }
+
+  /** Seconds until a lease ends (0 or less: it is gone), and the time that it was granted for. */
+  async timeToLive(lease: string): Promise<{ left: number; granted: number }> {
+    const { TTL, grantedTTL } = await this.#call<{ TTL: string; grantedTTL: string }>(
+      'Lease',
+      'LeaseTimeToLive',
+      { ID: lease },
+    );
+    return { left: Number(TTL), granted: Number(grantedTTL) };
   }
 
   /** Prolongs a lease by the time that it was granted for. Seconds left; 0 or less: it is gone. */
@@ -144,23 +168,26 @@ export class EtcdClient {
     });
   }
 
-  /** Opens a watch on everything below `prefix` from `revision` on. The caller reads the stream and cancels it. */
-  async watch(prefix: string, revision: string): Promise<WatchStream> {
-    const connection = this.#connect(this.#current);
+  /** Opens a watch on a range from `revision` on. The caller reads the stream and cancels it. */
+  async watch({ from, end }: KeyRange, revision: string): Promise<WatchStream> {
     const metadata = await this.#metadata();
     // A server that is cut off from its cluster ends the watch.
     metadata.set('hasleader', 'true');
-    const client = connection.Watch as unknown as { Watch(metadata: Metadata): WatchStream };
+    const client = this.#connections.current.Watch as unknown as { Watch(metadata: Metadata): WatchStream };
     const stream = client.Watch(metadata);
-    stream.write({
-      createRequest: { key: Buffer.from(prefix), rangeEnd: endOfPrefix(prefix), startRevision: revision },
-    });
+    // Fragments: events of many large keys would not fit into one response.
+    stream.write({ createRequest: { key: from, rangeEnd: end, startRevision: revision, fragment: true } });
     return stream;
+  }
+
+  /** An error of a stream in the words of the other errors. */
+  failure(error: unknown): RipstopError {
+    return etcdError(error, this.#connections.endpoint, this.#deadlineMs);
   }
 
   /** The next call opens another connection. */
   reconnect(): void {
-    for (const at of this.#connections.keys()) this.#drop(at);
+    this.#connections.close();
   }
 
   close(): void {
@@ -168,13 +195,13 @@ export class EtcdClient {
     this.reconnect();
   }
 
-  async #call<T>(service: Name, method: string, request: object): Promise<T> {
+  async #call<T>(service: ServiceName, method: string, request: object): Promise<T> {
     return this.#withEndpoint(connection => this.#unary<T>(connection, service, method, request));
   }
 
-  async #unary<T>(connection: Connection, service: Name, method: string, request: object): Promise<T> {
+  async #unary<T>(connection: Connection, service: ServiceName, method: string, request: object): Promise<T> {
     const metadata = service === 'Auth' ? new Metadata() : await this.#metadata();
-    const client = connection[service] as unknown as Record<string, Unary>;
+    const client = connection[service] as Client as unknown as Record<string, Unary>;
     const call = client[method];
     if (!call) throw new RangeError(`bug: etcd has no method ${method}`);
     return new Promise<T>((resolve, reject) => {
@@ -188,39 +215,26 @@ export class EtcdClient {
   async #withEndpoint<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     let failure: unknown;
     let isTokenFresh = false;
-    for (let left = this.#connections.length; left > 0; ) {
+    for (let left = this.#connections.count; left > 0; ) {
       if (this.#isClosed) throw new RipstopError('ESTORE', 'the etcd client is closed');
       try {
-        return await work(this.#connect(this.#current));
+        await this.#connections.choose(Date.now() + this.#deadlineMs);
+        const result = await work(this.#connections.current);
+        this.#connections.proven();
+        return result;
       } catch (error) {
-        failure = error;
-        const code = (error as Partial<ServiceError>).code;
+        failure = this.failure(error);
         if (this.#options.username && !isTokenFresh && isRefusedToken(error as ServiceError)) {
           this.#token = undefined;
           isTokenFresh = true;
           continue;
         }
-        if (code !== status.UNAVAILABLE && code !== status.DEADLINE_EXCEEDED) break;
-        this.#drop(this.#current);
-        this.#current = (this.#current + 1) % this.#connections.length;
+        if (!isUnreachable(error as ServiceError)) break;
+        this.#connections.next();
         left--;
       }
     }
-    throw this.#failure(failure);
-  }
-
-  #failure(error: unknown): RipstopError {
-    if (error instanceof RipstopError) return error;
-    const { code, details, message } = error as Partial<ServiceError>;
-    const hint =
-      code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED
-        ? 'is a server of --etcd-endpoints up, and are its TLS files right?'
-        : code === status.PERMISSION_DENIED ||
-            code === status.UNAUTHENTICATED ||
-            code === status.INVALID_ARGUMENT
-          ? 'check --etcd-username, --etcd-password, and that the role may read and write below --etcd-prefix'
-          : undefined;
-    return new RipstopError('ESTORE', `etcd: ${details || message}`, hint, { cause: error });
+    throw failure;
   }
 
   async #metadata(): Promise<Metadata> {
@@ -230,7 +244,7 @@ export class EtcdClient {
     if (this.#token === undefined) {
       const request = { name: username, password: password ?? '' };
       this.#token = (
-        await this.#unary<{ token: string }>(this.#connect(this.#current), 'Auth', 'Authenticate', request)
+        await this.#unary<{ token: string }>(this.#connections.current, 'Auth', 'Authenticate', request)
       ).token;
     }
     metadata.set('token', this.#token);
@@ -238,90 +252,6 @@ export class EtcdClient {
   }
 
   #deadline(): CallOptions {
-    return { deadline: Date.now() + (this.#options.deadlineMs ?? 5000) };
+    return { deadline: Date.now() + this.#deadlineMs };
   }
-
-  #connect(at: number): Connection {
-    const known = this.#connections[at];
-    if (known) return known;
-    const { target, isTls } = parseEndpoint(elementAt(this.#options.endpoints, at));
-    // Files are read again at each new connection, so that rotated certificates are taken up.
-    const channel = isTls ? this.#tls() : credentials.createInsecure();
-    const options = {
-      'grpc.enable_http_proxy': 0,
-      'grpc.keepalive_time_ms': 20_000,
-      'grpc.keepalive_timeout_ms': 10_000,
-    };
-    const make = (name: Name): Client => new this.#services[name](target, channel, options);
-    const made: Connection = {
-      KV: make('KV'),
-      Watch: make('Watch'),
-      Lease: make('Lease'),
-      Auth: make('Auth'),
-    };
-    this.#connections[at] = made;
-    return made;
-  }
-
-  #drop(at: number): void {
-    const connection = this.#connections[at];
-    this.#connections[at] = undefined;
-    if (connection) for (const client of Object.values(connection)) client.close();
-  }
-
-  #tls(): ChannelCredentials {
-    const { caFile, keyFile, certFile } = this.#options;
-    if (!keyFile !== !certFile)
-      throw new RipstopError(
-        'ECONFIG',
-        'only one of --etcd-keyfile and --etcd-certfile is given',
-        'give both or none',
-      );
-    const read = (path: string | undefined, flag: string): Buffer | null => {
-      if (!path) return null;
-      try {
-        return readFileSync(path);
-      } catch (error) {
-        // It may be replaced at this moment; ECONFIG would be a fault of the network configuration.
-        throw new RipstopError('ESTORE', `--etcd-${flag}: ${messageOf(error)}`);
-      }
-    };
-    return credentials.createSsl(
-      read(caFile, 'cafile'),
-      read(keyFile, 'keyfile'),
-      read(certFile, 'certfile'),
-    );
-  }
-}
-
-function isRefusedToken(error: ServiceError): boolean {
-  return (
-    error.code === status.UNAUTHENTICATED ||
-    /invalid auth token|revision of auth store is old/.test(error.details ?? '')
-  );
-}
-
-function parseEndpoint(endpoint: string): { target: string; isTls: boolean } {
-  const text = endpoint.includes('://') ? endpoint : `http://${endpoint}`;
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url?.hostname || !/^https?:$/.test(url.protocol))
-    fail(
-      '--etcd-endpoints',
-      `${JSON.stringify(withoutCredentials(endpoint))} is not a URL`,
-      'as in http://10.0.0.1:2379',
-    );
-  if (url.username || url.password)
-    fail(
-      '--etcd-endpoints',
-      `${withoutCredentials(endpoint)} is given with a user or a password`,
-      'they belong in --etcd-username and --etcd-password',
-    );
-  return { target: `${url.hostname}:${url.port || '2379'}`, isTls: url.protocol === 'https:' };
-}
-
-/** First key after all that begin with `prefix`: its last byte plus one (our prefixes end in '/'). */
-function endOfPrefix(prefix: string): Buffer {
-  const end = Buffer.from(prefix);
-  end.writeUInt8(end.readUInt8(end.length - 1) + 1, end.length - 1);
-  return end;
 }

@@ -7,8 +7,8 @@ import { fromJSON } from '@grpc/proto-loader';
  * takes them. 64-bit numbers arrive as decimal text: lease ids do not fit a double.
  */
 
-/** One key with its value. */
-export interface KeyValue {
+/** One key with its value, as it arrives. */
+export interface RawKeyValue {
   key: Buffer;
   value: Buffer;
   createRevision: string;
@@ -19,7 +19,7 @@ export interface KeyValue {
 
 export interface WatchEvent {
   type: 'PUT' | 'DELETE';
-  kv: KeyValue;
+  kv: RawKeyValue;
 }
 
 export interface WatchResponse {
@@ -111,7 +111,12 @@ const SERVER = {
     header: ['ResponseHeader', 1],
     succeeded: ['bool', 2],
   }),
-  WatchCreateRequest: message({ key: ['bytes', 1], rangeEnd: ['bytes', 2], startRevision: ['int64', 3] }),
+  WatchCreateRequest: message({
+    key: ['bytes', 1],
+    rangeEnd: ['bytes', 2],
+    startRevision: ['int64', 3],
+    fragment: ['bool', 8],
+  }),
   WatchRequest: message({ createRequest: ['WatchCreateRequest', 1] }, { requestUnion: ['createRequest'] }),
   WatchResponse: message({
     header: ['ResponseHeader', 1],
@@ -127,6 +132,13 @@ const SERVER = {
   LeaseRevokeResponse: message({ header: ['ResponseHeader', 1] }),
   LeaseKeepAliveRequest: message({ ID: ['int64', 1] }),
   LeaseKeepAliveResponse: message({ header: ['ResponseHeader', 1], ID: ['int64', 2], TTL: ['int64', 3] }),
+  LeaseTimeToLiveRequest: message({ ID: ['int64', 1] }),
+  LeaseTimeToLiveResponse: message({
+    header: ['ResponseHeader', 1],
+    ID: ['int64', 2],
+    TTL: ['int64', 3],
+    grantedTTL: ['int64', 4],
+  }),
   AuthenticateRequest: message({ name: ['string', 1], password: ['string', 2] }),
   AuthenticateResponse: message({ header: ['ResponseHeader', 1], token: ['string', 2] }),
   KV: {
@@ -141,6 +153,7 @@ const SERVER = {
     methods: {
       LeaseGrant: call('LeaseGrantRequest', 'LeaseGrantResponse'),
       LeaseRevoke: call('LeaseRevokeRequest', 'LeaseRevokeResponse'),
+      LeaseTimeToLive: call('LeaseTimeToLiveRequest', 'LeaseTimeToLiveResponse'),
       LeaseKeepAlive: call('LeaseKeepAliveRequest', 'LeaseKeepAliveResponse', true),
     },
   },

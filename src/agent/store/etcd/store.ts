@@ -10,15 +10,19 @@ import {
   parseAttributes,
   parseKey,
   type Subnets,
+  tooLarge,
 } from '../../lease/lease.ts';
 import { addTo, deleteFrom } from '../../lease/set-map.ts';
 import type { KnownLeases, LeaseRequest, LeaseStore, StoreObserver } from '../../lease/store.ts';
+import { FailingWrites } from '../failing-writes.ts';
 import { LeaseBook } from '../lease-book.ts';
-import { nodeToken } from '../node-identity.ts';
+import { HEARTBEAT_MS, nodeToken } from '../node-identity.ts';
 import { Unreadable } from '../unreadable.ts';
 import { EtcdClient, type EtcdOptions } from './client.ts';
+import { isDenied } from './errors.ts';
+import { allBelow, type KeyValue, nameBelow, oneKey } from './keys.ts';
 import { EtcdLiveness } from './liveness.ts';
-import type { KeyValue } from './protocol.ts';
+import { type KeyPart, listParts } from './parts.ts';
 import { EtcdWatcher } from './watcher.ts';
 
 export interface EtcdStoreOptions extends EtcdOptions {
@@ -27,6 +31,8 @@ export interface EtcdStoreOptions extends EtcdOptions {
   readonly nodeName: string;
   /** Duration of a lease, seconds. */
   readonly ttlSeconds?: number;
+  /** Interval of the heartbeats, ms. */
+  readonly heartbeatMs?: number;
 }
 
 /** Attempts to create a lease; each lost race means that another node got a subnet. */
@@ -35,6 +41,11 @@ const NO_LEASE = '0';
 /** Below the prefix: leases, and heartbeats by public address. */
 const SUBNETS = 'subnets/';
 const NODES = 'ripstop/nodes/';
+/** Heartbeats between two checks that the lease could be written: the heartbeat needs another right, and etcd prolongs a lease without any. */
+const CHECK_EVERY = 3;
+/** Names of what is written, for messages. */
+const HEARTBEAT = 'heartbeat';
+const LEASE = 'lease of this node';
 
 /** Leases in etcd under flannel's keys `config` and `subnets/<key>`, and heartbeats under `ripstop/nodes/<address>`. */
 export class EtcdStore implements LeaseStore {
@@ -42,17 +53,26 @@ export class EtcdStore implements LeaseStore {
   readonly location: string;
   readonly allocates = true;
   readonly unreadable = new Unreadable();
+  readonly failing = new FailingWrites(() => this.#observer);
   readonly #client: EtcdClient;
   readonly #root: string;
+  /** What is read: flannel's keys, and the heartbeats where the role permits it. */
+  readonly #parts: readonly KeyPart[];
+  readonly #leaseParts: readonly KeyPart[];
   readonly #token: string;
   readonly #ttlSeconds: number;
   readonly #presence: EtcdLiveness;
   #observer: StoreObserver | undefined;
   #mirror: EtcdWatcher | undefined;
-  #lastConfig: string | undefined;
+  /** Null: not read yet. */
+  #lastConfig: string | undefined | null = null;
   #book: LeaseBook | undefined;
   /** Key of this node's lease. */
   #own: string | undefined;
+  /** Heartbeats until the next check of writes. */
+  #untilCheck = 0;
+  /** The role may not read the heartbeats. */
+  #cannotReadNodes = false;
   /** Tokens of the nodes with a heartbeat, by public address. */
   readonly #holders = new Map<string, string>();
   /** Keys of the leases of each public address. */
@@ -64,38 +84,51 @@ export class EtcdStore implements LeaseStore {
     this.#client = new EtcdClient(options);
     this.#token = nodeToken(options.nodeName);
     this.#ttlSeconds = options.ttlSeconds ?? 24 * 3600;
-    this.#presence = new EtcdLiveness(this.#client, this.#root + NODES, this.#token, error =>
-      this.#observer?.conflict(error),
-    );
+    const subnets = { range: allBelow(this.#root + SUBNETS), isOptional: false };
+    const nodes = { range: allBelow(this.#root + NODES), isOptional: true };
+    this.#leaseParts = [subnets, nodes];
+    this.#parts = [{ range: oneKey(`${this.#root}config`), isOptional: false }, subnets, nodes];
+    this.#presence = new EtcdLiveness(this.#client, this.#root + NODES, this.#token, {
+      lost: error => this.#observer?.conflict(error),
+      beaten: error => void this.#noteBeat(error),
+      permitted: () => this.#mirror?.refresh(),
+      everyMs: options.heartbeatMs ?? HEARTBEAT_MS,
+    });
   }
 
-  get failing(): ReadonlyMap<string, string> {
-    const { failing } = this.#presence;
-    return new Map(failing === undefined ? [] : [['heartbeat', failing]]);
+  get lacking(): readonly string[] {
+    if (!this.#presence.isDenied && !this.#cannotReadNodes) return [];
+    return [
+      `the role of --etcd-username may not read and write ${this.#root}${NODES}: this node works without heartbeats, ` +
+        'so that a second node with the same public address is not noticed, and the nodes of leases have no names; ' +
+        `permit it with: etcdctl role grant-permission ROLE readwrite --prefix ${this.#root}${NODES}`,
+    ];
   }
 
   async networkConfig(): Promise<{ text: string; source: string }> {
     const key = `${this.#root}config`;
     const kv = await this.#client.get(key);
     // A text that is there again is news, whatever it is.
-    this.#lastConfig = kv?.value.toString();
-    if (this.#lastConfig === undefined)
+    const text = kv && textOf(kv);
+    this.#lastConfig = text;
+    if (text === undefined)
       throw new RipstopError(
         'ECONFIG',
         `${key} does not exist in etcd`,
         `write it: etcdctl put ${key} "$(cat net-conf.json)"`,
       );
-    return { text: this.#lastConfig, source: `etcd ${key}` };
+    return { text, source: `etcd ${key}` };
   }
 
   async acquire(request: LeaseRequest): Promise<Lease> {
-    await this.#presence.claim(identityOf(request.attributes));
+    await this.#presence.claim(identityOf(request.attributes), request);
     const backoff = new Backoff(20, 1000);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const lease = await this.#attempt(request);
       if (lease) {
         this.#own = lease.key;
         if (this.#book) this.#book.own = lease.key;
+        this.failing.worked(LEASE);
         await this.#presence.settle();
         return lease;
       }
@@ -110,7 +143,7 @@ export class EtcdStore implements LeaseStore {
 
   /** One attempt. Undefined when another node was faster. */
   async #attempt(request: LeaseRequest): Promise<Lease | undefined> {
-    const { kvs } = await this.#client.list(this.#root);
+    const { kvs } = await listParts(this.#client, this.#leaseParts);
     const entries = new Map(kvs.map(kv => [this.#relative(kv), kv]));
     const step = nextAction(request, this.#leases(entries), this.#token);
     if (step.do === 'keep')
@@ -126,7 +159,8 @@ export class EtcdStore implements LeaseStore {
     const isReserved = kv.lease === NO_LEASE;
     let seconds = isReserved ? 0 : await this.#client.keepAlive(kv.lease);
     let grant = kv.lease;
-    if (!isReserved && seconds <= 0) {
+    // It has ended, or an operator gave the key a shorter one.
+    if (!isReserved && seconds < this.#ttlSeconds) {
       grant = await this.#client.grant(this.#ttlSeconds);
       seconds = this.#ttlSeconds;
     }
@@ -142,6 +176,7 @@ export class EtcdStore implements LeaseStore {
       attributes,
       expiresAt: isReserved ? 0 : Date.now() + seconds * 1000,
       node: this.#token,
+      term: grant,
     };
   }
 
@@ -157,7 +192,7 @@ export class EtcdStore implements LeaseStore {
     if (revision) {
       // The key protects only the combination of both halves. A second list shows an overlap in one half; the lease with
       // the higher creation revision is given up.
-      const { kvs } = await this.#client.list(this.#root + SUBNETS);
+      const { kvs } = await this.#client.list(allBelow(this.#root + SUBNETS));
       const earlier = kvs.filter(kv => BigInt(kv.createRevision) < BigInt(revision));
       const rivals = this.#leases(new Map(earlier.map(kv => [this.#relative(kv), kv])));
       if (!losesTieBreak(subnets, rivals, attributes))
@@ -167,6 +202,7 @@ export class EtcdStore implements LeaseStore {
           attributes,
           expiresAt: Date.now() + this.#ttlSeconds * 1000,
           node: this.#token,
+          term: grant,
         };
     }
     await this.#client.revoke(grant);
@@ -186,11 +222,15 @@ export class EtcdStore implements LeaseStore {
     const book = new LeaseBook(observer, known);
     book.own = this.#own ?? known?.own;
     this.#book = book;
-    this.#mirror = new EtcdWatcher(this.#client, this.#root, {
+    this.#mirror = new EtcdWatcher(this.#client, this.#parts, {
       up: () => observer.up(),
       down: error => observer.down(error),
-      replaced: (entries, emptied) => this.#replace(entries, emptied, book, observer),
-      changed: (name, kv) => this.#change(name, kv, book, observer),
+      replaced: (kvs, emptied, denied) => {
+        this.#cannotReadNodes = denied.size > 0;
+        this.#replace(new Map(kvs.map(kv => [this.#relative(kv), kv])), emptied, book, observer);
+      },
+      changed: (kv, isDeleted) =>
+        this.#change(this.#relative(kv), isDeleted ? undefined : kv, book, observer),
     });
   }
 
@@ -228,6 +268,7 @@ export class EtcdStore implements LeaseStore {
     if (name === 'config') this.#follow(kv, observer);
     if (name.startsWith(NODES)) {
       const identity = name.slice(NODES.length);
+      if (this.#presence.isTouchedBy(identity, kv)) void this.#presence.beat();
       if (kv) this.#holders.set(identity, kv.value.toString());
       else this.#holders.delete(identity);
       for (const key of this.#keysOf.get(identity) ?? []) {
@@ -251,8 +292,8 @@ export class EtcdStore implements LeaseStore {
   }
 
   #follow(kv: KeyValue | undefined, observer: StoreObserver): void {
-    const config = kv?.value.toString();
-    if (config === undefined || config === this.#lastConfig) return;
+    const config = kv && textOf(kv);
+    if (config === this.#lastConfig) return;
     this.#lastConfig = config;
     observer.config(config);
   }
@@ -271,11 +312,12 @@ export class EtcdStore implements LeaseStore {
   }
 
   #parse(key: string, kv: KeyValue, isFollowed = false): Lease | undefined {
-    const value = kv.value.toString();
+    const where = `etcd ${this.#path(key)}`;
     try {
       const subnets = parseKey(key);
-      if (!subnets) throw new RipstopError('ELEASE', `etcd ${this.#path(key)} is not a subnet`);
-      const attributes = parseAttributes(value, `etcd ${this.#path(key)}`);
+      if (!subnets) throw new RipstopError('ELEASE', `${where} is not a subnet`);
+      if (kv.omitted !== undefined) throw tooLarge(where, kv.omitted);
+      const attributes = parseAttributes(kv.value.toString(), where);
       return {
         ...subnets,
         key,
@@ -283,6 +325,7 @@ export class EtcdStore implements LeaseStore {
         expiresAt: kv.lease === NO_LEASE ? 0 : undefined,
         node: undefined,
         since: Number(kv.createRevision),
+        ...(key === this.#own ? { term: kv.lease } : {}),
       };
     } catch (error) {
       if (isFollowed) this.unreadable.note(key, error, this.#observer);
@@ -295,6 +338,26 @@ export class EtcdStore implements LeaseStore {
   }
 
   #relative(kv: KeyValue): string {
-    return kv.key.toString().slice(this.#root.length);
+    return nameBelow(this.#root, kv);
   }
+
+  /** After each heartbeat: reports whether it and the lease can be written. */
+  async #noteBeat(error: unknown): Promise<void> {
+    if (error === undefined || isDenied(error)) this.failing.worked(HEARTBEAT);
+    else this.failing.failed(HEARTBEAT, error);
+    const isDue = this.failing.size > 0 || --this.#untilCheck < 0;
+    if (!isDue || this.#own === undefined) return;
+    this.#untilCheck = CHECK_EVERY - 1;
+    try {
+      await this.#client.tryWrite(this.#path(this.#own));
+      this.failing.worked(LEASE);
+    } catch (failure) {
+      this.failing.failed(LEASE, failure);
+    }
+  }
+}
+
+/** A value as text. One that is too large to be read is replaced by a text that names its size. */
+function textOf({ value, omitted }: KeyValue): string {
+  return omitted === undefined ? value.toString() : `(a value of ${omitted} bytes)`;
 }

@@ -1,83 +1,85 @@
 import { Backoff } from '../../../base/backoff.ts';
 import { RipstopError, toError } from '../../../base/errors.ts';
 import type { EtcdClient, WatchStream } from './client.ts';
-import type { KeyValue, WatchResponse } from './protocol.ts';
+import { bounded, type KeyValue } from './keys.ts';
+import { type KeyPart, listParts } from './parts.ts';
+import type { WatchResponse } from './protocol.ts';
 
-export interface MirrorEvents {
+export interface WatcherEvents {
   /**
-   * A new list: what is not in it is gone. Keys are relative to the prefix, here and below.
+   * A new list: what is not in it is gone.
    * @param emptied why it is the list of another store than before; undefined when it is not
+   * @param denied optional parts that the role may not read
    */
-  replaced(entries: ReadonlyMap<string, KeyValue>, emptied: string | undefined): void;
-  /** One key was written, or deleted (undefined). */
-  changed(name: string, kv: KeyValue | undefined): void;
+  replaced(kvs: readonly KeyValue[], emptied: string | undefined, denied: ReadonlySet<KeyPart>): void;
+  /** One key was written (`isDeleted` false), or deleted. */
+  changed(kv: KeyValue, isDeleted: boolean): void;
   up(): void;
   down(error: Error): void;
 }
 
 /**
- * Follows everything below a prefix: a list, then a watch from the next revision on. A watch that breaks, or
- * that fell behind compaction, is replaced by a new list and a new watch, so nothing that changed in the gap is missed.
+ * Follows some parts of the keys: a list, then one watch per part from the next revision on. When a watch breaks, or fell
+ * behind compaction, all are replaced by a new list and new watches, so nothing that changed in the gap is missed.
  */
 export class EtcdWatcher {
   readonly #client: EtcdClient;
-  readonly #prefix: string;
-  readonly #events: MirrorEvents;
+  readonly #parts: readonly KeyPart[];
+  readonly #events: WatcherEvents;
   readonly #abort = new AbortController();
   readonly #done: Promise<void>;
-  #stream: WatchStream | undefined;
+  #streams: WatchStream[] = [];
+  /** Ends the present watches without a failure. */
+  #endWatches: ((failure?: Error) => void) | undefined;
   /** Cluster id and revision of the last list or watch response. */
   #last: { cluster: string; revision: string } | undefined;
 
-  constructor(client: EtcdClient, prefix: string, events: MirrorEvents) {
+  constructor(client: EtcdClient, parts: readonly KeyPart[], events: WatcherEvents) {
     this.#client = client;
-    this.#prefix = prefix;
+    this.#parts = parts;
     this.#events = events;
     this.#done = this.#run();
   }
 
   /** Lists and watches again, over another connection. */
   reconnect(): void {
-    this.#stream?.destroy(
-      new RipstopError('ESTORE', 'etcd: reconnecting, the addresses of this node changed'),
-    );
+    const reason = 'etcd: reconnecting, the addresses of this node changed';
+    for (const stream of this.#streams) stream.destroy(new RipstopError('ESTORE', reason));
+  }
+
+  /** Lists and watches again: the role may read more than before. */
+  refresh(): void {
+    this.#endWatches?.();
   }
 
   async close(): Promise<void> {
     this.#abort.abort();
-    this.#stream?.cancel();
+    this.#endWatches?.();
     await this.#done;
   }
 
   async #run(): Promise<void> {
     const backoff = new Backoff();
     const signal = this.#abort.signal;
-    let next: string | undefined;
     let isUp: boolean | undefined;
     while (!signal.aborted) {
       try {
-        if (next === undefined) {
-          const { revision, kvs, cluster } = await this.#client.list(this.#prefix);
-          if (signal.aborted) return;
-          next = successor(revision);
-          const emptied = this.#isAnother(cluster, revision);
-          this.#events.replaced(new Map(kvs.map(kv => [this.#relative(kv), kv])), emptied);
-        }
-        const opened = (): void => {
+        const { revision, kvs, cluster, denied } = await listParts(this.#client, this.#parts);
+        if (signal.aborted) return;
+        this.#events.replaced(kvs, this.#isAnother(cluster, revision), denied);
+        const parts = this.#parts.filter(part => !denied.has(part));
+        const failure = await this.#watch(parts, successor(revision), () => {
           backoff.reset();
           if (isUp !== true) this.#events.up();
           isUp = true;
-        };
-        const failure = await this.#watch(next, opened);
+        });
         if (failure) throw failure;
-        next = undefined;
       } catch (error) {
         if (signal.aborted) return;
         if (isUp !== false) this.#events.down(toError(error));
         isUp = false;
+        // The next list finds a server that answers, and the watches use the same one.
         await backoff.wait(signal);
-        // The list finds a server that answers, and the watch uses the same one.
-        next = undefined;
       }
     }
   }
@@ -95,36 +97,46 @@ export class EtcdWatcher {
     return undefined;
   }
 
-  /** Reads one watch to its end. @returns why it broke; undefined after a compaction, and when it was closed */
-  async #watch(from: string, opened: () => void): Promise<Error | undefined> {
-    const stream = await this.#client.watch(this.#prefix, from);
-    this.#stream = stream;
-    const failure = await new Promise<Error | undefined>(resolve => {
-      if (this.#abort.signal.aborted) resolve(undefined);
-      stream.on('data', (response: WatchResponse) => {
-        if (response.canceled) {
-          resolve(response.compactRevision === '0' ? broken(response.cancelReason) : undefined);
-          return;
-        }
-        const { clusterId, revision } = response.header;
-        if (clusterId !== this.#last?.cluster) {
-          resolve(broken('another etcd cluster answers'));
-          return;
-        }
-        if (BigInt(revision) > BigInt(this.#last.revision)) this.#last = { cluster: clusterId, revision };
-        if (response.created) opened();
-        for (const { type, kv } of response.events)
-          this.#events.changed(this.#relative(kv), type === 'DELETE' ? undefined : kv);
-      });
-      stream.on('error', error => resolve(this.#abort.signal.aborted ? undefined : error));
-      stream.on('end', () => resolve(broken('the server ended it')));
+  /** Reads watches until one of them ends. @returns why it broke; undefined after a compaction, and when they were ended here */
+  async #watch(parts: readonly KeyPart[], from: string, opened: () => void): Promise<Error | undefined> {
+    let waiting = parts.length;
+    let end!: (failure?: Error) => void;
+    const ended = new Promise<Error | undefined>(resolve => {
+      end = resolve;
     });
-    stream.cancel();
-    return failure;
+    this.#endWatches = end;
+    if (this.#abort.signal.aborted) end();
+    try {
+      for (const { range } of parts) {
+        const stream = await this.#client.watch(range, from);
+        this.#streams.push(stream);
+        stream.on('data', (response: WatchResponse) => {
+          const last = this.#readResponse(response);
+          if (last) end(last.failure);
+          else if (response.created && --waiting === 0) opened();
+        });
+        stream.on('error', error =>
+          end(this.#abort.signal.aborted ? undefined : this.#client.failure(error)),
+        );
+        stream.on('end', () => end(broken('the server ended it')));
+      }
+      return await ended;
+    } finally {
+      this.#endWatches = undefined;
+      for (const stream of this.#streams) stream.cancel();
+      this.#streams = [];
+    }
   }
 
-  #relative(kv: KeyValue): string {
-    return kv.key.toString().slice(this.#prefix.length);
+  /** @returns undefined while the watch continues */
+  #readResponse(response: WatchResponse): { failure: Error | undefined } | undefined {
+    const { canceled, compactRevision, cancelReason, header, events } = response;
+    if (canceled) return { failure: compactRevision === '0' ? broken(cancelReason) : undefined };
+    if (header.clusterId !== this.#last?.cluster) return { failure: broken('another etcd cluster answers') };
+    if (BigInt(header.revision) > BigInt(this.#last.revision))
+      this.#last = { cluster: header.clusterId, revision: header.revision };
+    for (const { type, kv } of events) this.#events.changed(bounded(kv), type === 'DELETE');
+    return undefined;
   }
 }
 

@@ -207,3 +207,16 @@ t.test('a restart while leases are kept', async t => {
   t.equal(fresh.leases.size, 4, 'the store was emptied while no agent ran');
   for (const book of [made, again, fresh]) book.close();
 });
+
+t.test('another end of a lease (J13): reported', async t => {
+  const { made, told } = book();
+  made.replace([lease('own', { term: '1' })], false);
+  made.flush();
+  made.put(lease('own', { term: '1' }));
+  made.flush();
+  t.equal(told.length, 1);
+  made.put(lease('own', { term: '2' }));
+  made.flush();
+  t.same(told.at(-1)?.changed, ['own']);
+  made.close();
+});
