@@ -1,4 +1,4 @@
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { EtcdStore } from '../../../src/agent/store/etcd/store.ts';
 import { EtcdServer } from '../../fixtures/agents/etcd-server.ts';
@@ -9,6 +9,8 @@ import { skipUnless } from '../../fixtures/skip-unless.ts';
 const PATIENT = 120_000;
 const ROOT = '/net';
 const HEARTBEAT_MS = 200;
+/** etcd hashes passwords with bcrypt, which takes long on a full machine. */
+const SLOW = ['--dial-timeout=60s', '--command-timeout=60s'];
 
 /** A server with a configuration, and stores on it that are closed at the end. */
 async function cluster(t: Test, flags: readonly string[] = []) {
@@ -39,8 +41,20 @@ async function cluster(t: Test, flags: readonly string[] = []) {
     await server.ctl('user', 'grant-role', 'root', 'root');
     await server.ctl('auth', 'enable');
   };
-  const asRoot = (...words: string[]) => server.ctl('--user', 'root:secret', ...words);
+  const asRoot = (...words: string[]) => server.ctl('--user', 'root:secret', ...SLOW, ...words);
   return { server, open, request, user, enableAuth, asRoot, text };
+}
+
+/** A port that accepts connections and never answers. */
+async function deafPort(t: Test): Promise<number> {
+  const sockets = new Set<Socket>();
+  const deaf = createServer(socket => sockets.add(socket.on('error', () => {})));
+  await new Promise<void>(resolve => deaf.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    deaf.close();
+  });
+  return (deaf.address() as { port: number }).port;
 }
 
 t.test('etcd with faults', { skip: skipUnless('etcd', 'etcdctl') }, async t => {
@@ -229,11 +243,7 @@ t.test('etcd with faults', { skip: skipUnless('etcd', 'etcdctl') }, async t => {
 
   t.test('an endpoint that never answers, first in the list (J13): the next one is used', async t => {
     const { server, open } = await cluster(t);
-    // Accepts connections into its backlog and never answers.
-    const deaf = createServer(socket => socket.pause());
-    await new Promise<void>(resolve => deaf.listen(0, '127.0.0.1', resolve));
-    t.teardown(() => deaf.close());
-    const { port } = deaf.address() as { port: number };
+    const port = await deafPort(t);
     // No host answers in TEST-NET-1: a connection would be given up after minutes.
     const endpoints = ['http://192.0.2.200:2379', `http://127.0.0.1:${port}`, server.url];
     const store = open('a', { endpoints, deadlineMs: PATIENT });
@@ -253,10 +263,7 @@ t.test('etcd with faults', { skip: skipUnless('etcd', 'etcdctl') }, async t => {
       await errorOf({ endpoints: ['http://127.0.0.1:1'] }),
       'etcd: http://127.0.0.1:1: connect ECONNREFUSED 127.0.0.1:1',
     );
-    const deaf = createServer(socket => socket.pause());
-    await new Promise<void>(resolve => deaf.listen(0, '127.0.0.1', resolve));
-    t.teardown(() => deaf.close());
-    const { port } = deaf.address() as { port: number };
+    const port = await deafPort(t);
     const url = `http://127.0.0.1:${port}`;
     t.equal(await errorOf({ endpoints: [url], deadlineMs: 1000 }), `etcd: ${url} does not answer within 1 s`);
   });
