@@ -44,11 +44,15 @@ async function programOf(variant: Variant | undefined, family: Family, tail: str
   if (variant === undefined) return program(family, tail);
   const named = program(family, `-${variant}${tail}`);
   if (isInstalled(named)) return named;
-  if (isInstalled(program(family))) {
-    const { stdout } = await runCommand(program(family), ['--version']);
-    if (/nf_tables/.test(stdout) === (variant === 'nft')) return program(family, tail);
-  }
+  if (isInstalled(program(family)) && (await defaultVariant()) === variant) return program(family, tail);
   throw notInstalled(named);
+}
+
+/** The variant that the program `iptables` works on; undefined where it is not installed. @throws RipstopError ECOMMAND */
+export async function defaultVariant(): Promise<Variant | undefined> {
+  if (!isInstalled('iptables')) return undefined;
+  const { stdout } = await runCommand('iptables', ['--version']);
+  return /nf_tables/.test(stdout) ? 'nft' : 'legacy';
 }
 
 /** Whether the old interface of iptables has this table in the namespace. It makes a table when it is first used. */
