@@ -3,6 +3,7 @@ import { FORMATS } from '../../encap/formats.ts';
 import { createCounters, openCounters } from '../../src/dataplane/descriptor/counters.ts';
 import { type Batch, createBatch } from '../../src/dataplane/descriptor/descriptor.ts';
 import type { Peer } from '../../src/dataplane/descriptor/peer.ts';
+import { ANY_DESTINATION } from '../../src/dataplane/fast-path/classify-ingress.ts';
 import { forwardEgressBatch, forwardIngressBatch, NO_TAP } from '../../src/dataplane/fast-path/forwarder.ts';
 import { SlowPath } from '../../src/dataplane/slow-path/slow-path.ts';
 import { openReader } from '../../src/dataplane/tables/tables.ts';
@@ -115,6 +116,7 @@ export function forwarderAlone({ direction, mode, peers, tables, watched = false
     macLo32: OWN_MAC.lo,
     flood: 0,
     sourceCheck: 1,
+    own: ANY_DESTINATION,
     mtu: 1450,
     gsoPackets: 0,
   };

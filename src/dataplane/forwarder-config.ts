@@ -1,6 +1,8 @@
 import type { Mode } from '../../encap/encap.ts';
+import { type Address, bitsOf, bytesOf, type Family } from '../ip/address.ts';
+import type { Prefix } from '../ip/prefix.ts';
 import type { EgressConfig } from './fast-path/classify-egress.ts';
-import type { IngressConfig } from './fast-path/classify-ingress.ts';
+import type { IngressConfig, OwnRange } from './fast-path/classify-ingress.ts';
 import { packMac } from './tables/mac.ts';
 
 /** The options that the forwarder depends on; part of `DataPlaneOptions`. */
@@ -11,6 +13,8 @@ export interface ForwarderOptions {
   readonly mtu: number;
   readonly flood: boolean;
   readonly sourceCheck: boolean;
+  /** Own pod subnets, at most one per family. With `sourceCheck`, packets to other addresses are dropped. */
+  readonly ownSubnets?: readonly Prefix[] | undefined;
   readonly acceptPartialChecksums: boolean;
 }
 
@@ -36,8 +40,29 @@ export function forwarderConfig(
       macLo32: mac.lo,
       flood,
       sourceCheck: options.sourceCheck ? 1 : 0,
+      own: ownRange(options.ownSubnets ?? []),
       mtu,
       gsoPackets: options.acceptPartialChecksums ? 1 : 0,
     },
   };
+}
+
+/** Network and mask of this node's subnet of each family, in words; zeros where there is none. */
+function ownRange(subnets: readonly Prefix[]): OwnRange {
+  const words = (family: Family): { own: Int32Array; mask: Int32Array } => {
+    const bits = bitsOf(family);
+    const subnet = subnets.find(one => one.family === family);
+    if (!subnet) return { own: new Int32Array(bits / 32), mask: new Int32Array(bits / 32) };
+    const all = (1n << BigInt(bits)) - 1n;
+    const value = all ^ (all >> BigInt(subnet.length));
+    return { own: wordsOf({ family, value: subnet.value & value }), mask: wordsOf({ family, value }) };
+  };
+  const [four, six] = [words(4), words(6)];
+  return { network4: four.own[0] ?? 0, mask4: four.mask[0] ?? 0, network6: six.own, mask6: six.mask };
+}
+
+function wordsOf(address: Address): Int32Array {
+  const bytes = bytesOf(address);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Int32Array.from({ length: bytes.length / 4 }, (_, word) => view.getInt32(word * 4));
 }

@@ -1,5 +1,6 @@
 import type { Mode } from '../../encap/encap.ts';
 import type { Log } from '../base/log.ts';
+import type { Prefix } from '../ip/prefix.ts';
 import type { Peer } from './descriptor/peer.ts';
 import type { OffloadSwitches } from './io/offloads.ts';
 
@@ -36,6 +37,8 @@ export interface DataPlaneOptions {
   readonly flood: boolean;
   /** Drop frames whose inner source does not belong to the peer that sent them. */
   readonly sourceCheck: boolean;
+  /** Own pod subnets, at most one per family: with `sourceCheck`, frames to other addresses are dropped. Default: any. */
+  readonly ownSubnets?: readonly Prefix[] | undefined;
   /** Accept partial inner checksums (CHECKSUM_PARTIAL) from a kernel peer on this host. Only for a local underlay. */
   readonly acceptPartialChecksums: boolean;
   readonly offloads: OffloadSwitches;

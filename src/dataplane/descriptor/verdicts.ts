@@ -170,8 +170,9 @@ export const VERDICTS: readonly Verdict[] = [
     name: 'not-for-us',
     drop: true,
     direction: 'ingress',
-    meaning: 'the inner destination MAC is that of another node',
-    remedy: 'the peer has a stale neighbour or FDB entry',
+    meaning:
+      "the inner destination is not on this node: another node's MAC, or an address outside its pod subnets",
+    remedy: 'the peer has a stale neighbour or FDB entry, or uses this node as a relay',
   },
   {
     name: 'write-failed',

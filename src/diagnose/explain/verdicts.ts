@@ -95,7 +95,8 @@ const TEXTS: Readonly<Record<string, Pick<ExplanationText, 'cause' | 'evidence'>
       '`ripstop doctor` reports it as checksum-broken. Wireshark marks the packets with its checksum validation on.',
   },
   'not-for-us': {
-    cause: 'The peer believes that the destination pod is on this node, but it used the MAC of another node.',
+    cause:
+      'The peer believes that the destination pod is on this node, but it used the MAC of another node, or the destination is outside the pod subnets of this node. A node that sends such packets may try to use this node as a relay.',
     evidence:
       '`ip neigh show dev flannel.1` and `bridge fdb show dev flannel.1` on the peer show its entries.',
   },
