@@ -18,7 +18,8 @@ import { LeaseClient } from './lease/client.ts';
 import { describeSubnets } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
 import { neighbourhoodOf } from './neighbourhood.ts';
-import { emptyRepairCounts, Network } from './overlay/network.ts';
+import { Network } from './overlay/network.ts';
+import { emptyRepairCounts } from './overlay/repair-counts.ts';
 import { dropStaleDevices, recordDevices } from './overlay/stale-devices.ts';
 import { PeerMonitor } from './probe/peer-monitor.ts';
 import { Readiness } from './readiness.ts';
@@ -206,6 +207,8 @@ export class Agent {
   }
 
   async #startNetwork(inputs: NetworkInputs, plans: readonly OverlayPlan[]): Promise<void> {
+    if (!this.watch.leases) this.#watchStore(inputs.lease.key);
+    await this.watch.firstLeases(this.#abort.signal);
     const devices = await recordDevices(this.#socket, this.#stateDir, plans, this.#log);
     const known = { leases: this.watch.leases ?? new Map(), refused: this.source.refused, devices };
     const host = { options: this.options, repairs: this.repairs, former: this.#former, log: this.#log };
@@ -328,8 +331,7 @@ export class Agent {
 
   /** Saves the state for the next start. */
   #save(): void {
-    const { lease } = this.lease;
-    if (lease) this.#resolver.save(lease, this.watch, this.source.refused);
+    if (this.lease.lease) this.#resolver.save(this.lease.lease, this.watch, this.source.refused);
   }
 
   #setNodeCondition(): void {

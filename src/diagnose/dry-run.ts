@@ -9,7 +9,8 @@ import { describeChange, describeConnected } from '../agent/kernel/change.ts';
 import { desiredState, overlaySpec } from '../agent/kernel/desired.ts';
 import { connectedRoutes, diff } from '../agent/kernel/diff.ts';
 import { observe } from '../agent/kernel/observe.ts';
-import type { ObservedState } from '../agent/kernel/state.ts';
+import { ownershipScope } from '../agent/kernel/scope.ts';
+import type { ObservedState, OwnershipScope } from '../agent/kernel/state.ts';
 import { nextAction } from '../agent/lease/acquire.ts';
 import { formatKey, type Lease } from '../agent/lease/lease.ts';
 import type { RejectedLease } from '../agent/lease/rejected-lease.ts';
@@ -61,7 +62,11 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
       const { txQueueLength } = settings.values;
       const overlay = overlaySpec(plan, config.backend, underlay, isUserspace, txQueueLength);
       const wanted = desiredState(overlay, selection.peers);
-      return changes(socket, plan, wanted, isUserspace);
+      const scope = ownershipScope(plan, underlay.name, {
+        fromFlannel: options.keepState,
+        formerNetworks: [],
+      });
+      return changes(socket, plan, wanted, scope, isUserspace);
     });
     const env = formatSubnetEnv(subnetEnvOf(inputs, plans, options));
     const isSame = former !== undefined && formatSubnetEnv(former) === env;
@@ -89,9 +94,9 @@ function changes(
   socket: NetlinkSocket,
   plan: OverlayPlan,
   wanted: ReturnType<typeof desiredState>,
+  territory: OwnershipScope,
   isUserspace: boolean,
 ): string[] {
-  const territory = { device: plan.device, networks: plan.networks };
   const there = observe(socket, territory, wanted);
   const isOpen = there.device?.kind === 'tun';
   const connected = connectedRoutes(wanted.routes, there.routes, territory).map(describeConnected);

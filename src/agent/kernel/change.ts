@@ -31,6 +31,8 @@ export type EntryChange =
       readonly former: ObservedRoute | undefined;
       /** The route replaces one that we made. */
       readonly replaces?: boolean;
+      /** `former` is the same route, made by flannel or manually: it becomes ours. */
+      readonly adopts?: boolean;
     }
   /** `original`: the route as the kernel has it; without it, the route is one that we made. */
   | { readonly do: 'delete-route'; readonly route: RouteEntry & { readonly original?: Route } };
@@ -42,7 +44,7 @@ export function isEntryChange(change: KernelChange): change is EntryChange {
   return /-(neighbour|forwarding|route)$/.test(change.do);
 }
 
-/** True for a change that removes something. Removals come first, because an addition may need the place. */
+/** True for a change that removes something. Removals of entries come first, because an addition may need the place. */
 export function isRemoval(change: KernelChange): boolean {
   return change.do.startsWith('delete-');
 }
@@ -74,6 +76,7 @@ export function describeChange(change: KernelChange): string {
     case 'delete-forwarding':
       return `- forwarding ${change.mac} dst ${change.remote} dev ${change.device}`;
     case 'set-route':
+      if (change.adopts) return `~ route ${routeWords(change.route)} (becomes Ripstop's)`;
       return change.former
         ? `~ route ${routeWords(change.route)} (was: ${routeWords(change.former)})`
         : `+ route ${routeWords(change.route)}`;

@@ -18,6 +18,8 @@ export interface OverlaySpec
   readonly txQueueLength: number;
   /** Name of the underlay interface. */
   readonly underlay: string;
+  /** Plain routes lead to nodes on the same link. */
+  readonly directRouting?: boolean | undefined;
   /** Set where the kernel carries the packets: the parameters of its VXLAN device. */
   readonly vxlan?: KernelVxlan | undefined;
 }
@@ -30,7 +32,8 @@ export function overlaySpec(
   isUserspace: boolean,
   txQueueLength: number,
 ): OverlaySpec {
-  const spec = { ...plan, txQueueLength, underlay: name };
+  const directRouting = backend.type === 'vxlan' && backend.directRouting;
+  const spec = { ...plan, txQueueLength, underlay: name, directRouting };
   if (backend.type !== 'vxlan' || isUserspace) return spec;
   const { vni, port, gbp, learning } = backend;
   return { ...spec, vxlan: { vni, port, local: plan.address, parent: name, gbp, learning } };
@@ -109,6 +112,12 @@ function deviceOf(overlay: OverlaySpec, name: string): DesiredState['device'] {
   return { name, mtu, mac: mac?.toLowerCase(), txQueueLength, addresses, vxlan };
 }
 
+/** The interfaces by which packets for pods of this node arrive. */
+function arrivals({ device, mode, underlay, directRouting }: OverlaySpec): string[] {
+  const byUnderlay = mode === 'host-gw' || directRouting === true;
+  return [...(device === undefined ? [] : [device]), ...(byUnderlay ? [underlay] : [])];
+}
+
 /** The sysctls that packets of pods need to pass through this node. */
 function sysctlsOf(overlay: OverlaySpec): SysctlEntry[] {
   const { device, underlay, subnets } = overlay;
@@ -122,7 +131,14 @@ function sysctlsOf(overlay: OverlaySpec): SysctlEntry[] {
     settings.push({ name: `${own}/accept_ra`, value: '0', without });
     settings.push({ name: `${own}/addr_gen_mode`, value: '1', without });
   }
-  if (subnets.some(subnet => !isV6(subnet))) settings.push({ name: 'net/ipv4/ip_forward', value: '1' });
+  if (subnets.some(subnet => !isV6(subnet))) {
+    settings.push({ name: 'net/ipv4/ip_forward', value: '1' });
+    // An interface has its own setting, which it takes from `default` when it is made. It decides about packets that
+    // arrive by the interface; IPv6 has no such rule. A change of ip_forward sets it on all interfaces.
+    const only = { 'net/ipv4/ip_forward': '1' };
+    for (const name of arrivals(overlay))
+      settings.push({ name: `net/ipv4/conf/${name}/forwarding`, value: '1', only });
+  }
   if (six) {
     // A node that forwards ignores router advertisements unless accept_ra is 2, and would lose an underlay address and a
     // default route that came from them. A node that forwards already does not use them.

@@ -1,7 +1,7 @@
 import { RipstopError } from '../../base/errors.ts';
 import type { LinkSettings } from '../../net/rtnetlink/link-kinds.ts';
 import { isRemoval, type KernelChange } from './change.ts';
-import { isOurs } from './observe.ts';
+import { defaultMetric, isOurs } from './observe.ts';
 import {
   DEVICE_ALIAS,
   type DesiredDevice,
@@ -13,14 +13,16 @@ import {
   type ObservedRoute,
   type ObservedState,
   type OwnershipScope,
+  PROTOCOL_BOOT,
   PROTOCOL_KERNEL,
   type RouteEntry,
   type SysctlEntry,
 } from './state.ts';
 
 /**
- * The changes that turn the observed state into the desired one, in the order in which they can be made: removals, device,
- * sysctls, addresses, neighbours, forwarding, routes. Pure.
+ * The changes that turn the observed state into the desired one, in the order in which they can be made: device, sysctls,
+ * addresses, then removals of entries, then additions of entries. A new address is added before a former one is deleted:
+ * the kernel removes all entries of a device without an address. Pure.
  * @throws RipstopError ENODEVICE when the data plane's device is gone, EINUSE when another device has its name, ENOTSUP
  *   when the kernel lacks a sysctl that is needed
  */
@@ -29,14 +31,17 @@ export function diff(wanted: DesiredState, observed: ObservedState, scope: Owner
   const rebuilt = device ? rebuild(device, observed.device) : [];
   // A device that is created again has no addresses, neighbours and routes.
   const known = rebuilt.some(change => change.do === 'create-device') ? bare(observed) : observed;
-  const changes: KernelChange[] = [
-    ...rebuilt,
-    ...wanted.settings.flatMap(setting => sysctlChanges(setting, known, device)),
-    ...(device ? deviceChanges(device, known.device) : []),
+  const entries: KernelChange[] = [
     ...(device ? entryChanges(device.name, wanted, known) : []),
     ...routeChanges(wanted.routes, known.routes, scope),
   ];
-  return [...changes.filter(isRemoval), ...changes.filter(change => !isRemoval(change))];
+  return [
+    ...rebuilt,
+    ...wanted.settings.flatMap(setting => sysctlChanges(setting, known, device)),
+    ...(device ? deviceChanges(device, known.device) : []),
+    ...entries.filter(isRemoval),
+    ...entries.filter(change => !isRemoval(change)),
+  ];
 }
 
 function bare(observed: ObservedState): ObservedState {
@@ -116,12 +121,12 @@ function deviceChanges(wanted: DesiredDevice, observed: ObservedDevice | undefin
   const device = wanted.name;
   return [
     ...(Object.keys(settings).length > 0 ? [{ do: 'set-device', name: device, settings } as const] : []),
-    ...has
-      .filter(prefix => !wanted.addresses.includes(prefix))
-      .map(prefix => ({ do: 'delete-address', device, prefix }) as const),
     ...wanted.addresses
       .filter(prefix => !has.includes(prefix))
       .map(prefix => ({ do: 'add-address', device, prefix }) as const),
+    ...has
+      .filter(prefix => !wanted.addresses.includes(prefix))
+      .map(prefix => ({ do: 'delete-address', device, prefix }) as const),
   ];
 }
 
@@ -173,10 +178,12 @@ function routeChanges(
   for (const route of wanted) {
     const rivals = byDestination.get(route.destination) ?? [];
     if (connected.has(route.destination)) continue;
-    if (rivals.some(rival => satisfies(rival, route))) continue;
+    const same = rivals.filter(rival => satisfies(rival, route));
     // The kernel keeps one route per destination and metric: ours replaces the one with the default metric.
-    const former = rivals.find(rival => rival.metric === (rival.family === 6 ? 1024 : 0));
-    changes.push({ do: 'set-route', route, former });
+    const former = rivals.find(rival => rival.metric === defaultMetric(rival.family));
+    if (same.length === 0) changes.push({ do: 'set-route', route, former });
+    else if (scope.adopts && former && same.includes(former) && former.protocol === PROTOCOL_BOOT)
+      changes.push({ do: 'set-route', route, former, adopts: true });
   }
   return changes;
 }

@@ -1,3 +1,4 @@
+import type { Family } from '../../ip/address.ts';
 import { covers } from '../../ip/prefix.ts';
 import { isNetError } from '../../net/error.ts';
 import { listAddresses } from '../../net/rtnetlink/addresses.ts';
@@ -13,6 +14,7 @@ import {
   type ObservedRoute,
   type ObservedState,
   type OwnershipScope,
+  PROTOCOL_BOOT,
   PROTOCOL_RIPSTOP,
 } from './state.ts';
 
@@ -96,18 +98,50 @@ function observeRoutes(
   links: ReadonlyMap<number, Link>,
 ): ObservedRoute[] {
   const destinations = new Set(wanted.routes.map(route => route.destination));
-  return listRoutes(socket, { table: TABLE_MAIN })
-    .map(route => observedRoute(route, links))
-    .filter(route => destinations.has(route.destination) || isOurs(route, scope));
+  return observeAllRoutes(socket, links).filter(
+    route => destinations.has(route.destination) || isOurs(route, scope),
+  );
 }
 
-/** True for a route that Ripstop made for this overlay. */
+/** The routes of the main table. @throws NetError */
+export function observeAllRoutes(
+  socket: NetlinkSocket,
+  links: ReadonlyMap<number, Link> = new Map(listLinks(socket).map(link => [link.index, link])),
+): ObservedRoute[] {
+  return listRoutes(socket, { table: TABLE_MAIN }).map(route => observedRoute(route, links));
+}
+
+/** True for a route that Ripstop made for this overlay, and for one that flannel left. */
 export function isOurs(route: ObservedRoute, scope: OwnershipScope): boolean {
-  if (route.protocol !== PROTOCOL_RIPSTOP) return false;
+  if (route.protocol !== PROTOCOL_RIPSTOP) return isLeftover(route, scope);
   return (
     (route.device !== undefined && route.device === scope.device) ||
-    scope.networks.some(network => covers(network, route.destination))
+    [...scope.networks, ...(scope.formerNetworks ?? [])].some(network => covers(network, route.destination))
   );
+}
+
+/**
+ * True for a route of the form that flannel gives its routes: through the device of the overlay, or by a gateway of the
+ * underlay to a node's subnet inside the pod network.
+ */
+function isLeftover(route: ObservedRoute, { leftovers, device, networks }: OwnershipScope): boolean {
+  const { protocol, special, gateway, destination, metric, family } = route;
+  if (!leftovers || protocol !== PROTOCOL_BOOT || special || gateway === undefined) return false;
+  if (metric !== defaultMetric(family)) return false;
+  const around = networks.find(network => covers(network, destination));
+  if (around === undefined || around === destination) return false;
+  if (device !== undefined && route.device === device) return route.onlink === true;
+  const isByUnderlay = leftovers.underlay === undefined || route.device === leftovers.underlay;
+  return isByUnderlay && leftovers.lengths.includes(prefixLength(destination));
+}
+
+function prefixLength(cidr: string): number {
+  return Number(cidr.slice(cidr.indexOf('/') + 1));
+}
+
+/** Metric of a route for which none was given. */
+export function defaultMetric(family: Family): number {
+  return family === 6 ? 1024 : 0;
 }
 
 function observedRoute(route: Route, links: ReadonlyMap<number, Link>): ObservedRoute {

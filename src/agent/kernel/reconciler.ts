@@ -11,7 +11,7 @@ import type { DesiredState, ObservedRoute, OwnershipScope } from './state.ts';
 /** Keeps the kernel state of one overlay as it should be. */
 export class KernelReconciler {
   readonly #socket: NetlinkSocket;
-  readonly #scope: OwnershipScope;
+  #scope: OwnershipScope;
   readonly #former: FormerState;
   readonly #refusals = new Map<EntryChange, NetError>();
   #dumps = 0;
@@ -56,23 +56,33 @@ export class KernelReconciler {
   /**
    * Adds what is missing and removes what is stale. A sysctl that may not be written, or an entry of a peer that the kernel
    * refuses (see `refusals`), does not stop the other changes.
-   * @param beforeAdditions called between the removals and the rest: the moment to change the data plane's peers
+   * @param beforeAdditions called between removals and additions of entries: the moment to change the data plane's peers
    * @returns the changes that were made
    * @throws NetError naming the change that failed: for a sysctl after all other changes, otherwise at once. What was made
    *   stays.
    */
   apply(wanted: DesiredState, beforeAdditions?: () => void): KernelChange[] {
-    const changes = this.#diff(wanted);
+    let changes = this.#diff(wanted);
     this.#dumps++;
     this.#refusals.clear();
-    const removals = changes.filter(isRemoval);
-    const made = this.#make(removals);
+    const { made, refused } = this.#makeBase(changes);
+    if (made.length > 0) {
+      // The kernel removes entries when a device loses an address, is set down, or gets another MAC.
+      changes = this.#diff(wanted);
+      this.#dumps++;
+    }
+    const entries = changes.filter(isEntryChange);
+    const removed = this.#makeEntries(entries.filter(isRemoval));
     beforeAdditions?.();
-    // Removals are first in the list already.
-    return [...made, ...this.#make(changes.slice(removals.length))];
+    const added = this.#makeEntries(entries.filter(change => !isRemoval(change)));
+    // Routes that flannel leaves later, or that a person makes, are not leftovers.
+    this.#scope = { ...this.#scope, leftovers: undefined };
+    if (refused !== undefined) throw refused;
+    return [...made, ...removed, ...added];
   }
 
-  #make(changes: readonly KernelChange[]): KernelChange[] {
+  /** @returns the changes that were made, and the first refusal of a sysctl. @throws NetError */
+  #makeBase(changes: readonly KernelChange[]): { made: KernelChange[]; refused: unknown } {
     const made: KernelChange[] = [];
     let refused: unknown;
     for (const change of changes) {
@@ -87,10 +97,7 @@ export class KernelReconciler {
         refused ??= error;
       }
     }
-    // Entries are the last among the removals and among the additions.
-    made.push(...this.#makeEntries(changes.filter(isEntryChange)));
-    if (refused !== undefined) throw refused;
-    return made;
+    return { made, refused };
   }
 
   #makeEntries(changes: readonly EntryChange[]): EntryChange[] {
@@ -172,7 +179,8 @@ export class KernelReconciler {
   #remember(change: KernelChange): void {
     if (change.do === 'set-sysctl' && change.former !== undefined)
       this.#former.addSysctl(change.name, change.former);
-    if (change.do === 'set-route' && change.former && !isOurs(change.former, this.#scope))
+    if (change.do !== 'set-route' || !change.former || change.adopts) return;
+    if (!isOurs(change.former, this.#scope))
       this.#former.addRoute(change.route.destination, change.former.original);
   }
 }

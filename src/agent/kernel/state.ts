@@ -12,6 +12,9 @@ import type { Route } from '../../net/rtnetlink/routes.ts';
  */
 export const PROTOCOL_RIPSTOP = 114;
 
+/** RTPROT_BOOT (linux/rtnetlink.h): routes of `ip route` without a protocol, and of flannel. */
+export const PROTOCOL_BOOT = 3;
+
 /** RTPROT_KERNEL (linux/rtnetlink.h): routes that the kernel derives from the addresses of its interfaces. */
 export const PROTOCOL_KERNEL = 2;
 
@@ -123,4 +126,18 @@ export interface OwnershipScope {
   readonly device: string | undefined;
   /** Cluster networks: routes of ours into them belong to this overlay. */
   readonly networks: readonly string[];
+  /** Cluster networks of an earlier configuration: routes of ours into them are stale. */
+  readonly formerNetworks?: readonly string[];
+  /** A route of flannel, or one made manually, that equals a desired one becomes ours. */
+  readonly adopts?: boolean;
+  /** Set for the first comparison: routes that flannel left to nodes without a lease are ours. */
+  readonly leftovers?: FlannelLeftovers | undefined;
+}
+
+/** How routes that flannel left are recognised. It marks them in no way. */
+export interface FlannelLeftovers {
+  /** Name of the underlay interface, by which plain routes lead; undefined: any interface. */
+  readonly underlay: string | undefined;
+  /** Prefix lengths of node subnets. */
+  readonly lengths: readonly number[];
 }

@@ -18,21 +18,11 @@ import { type Lease, sameSubnets } from '../lease/lease.ts';
 import { describeRefusals, isContradiction, type RejectedLease } from '../lease/rejected-lease.ts';
 import { NodeRules } from '../rules/node-rules.ts';
 import { ruleSet, trafficManager } from '../rules/rule-set.ts';
-import { addBlackholes } from './blackhole.ts';
+import { formerNetworks, keepBlackholeRoutes, keepForwarding, type NodeChange } from './node-state.ts';
 import { Overlay } from './overlay.ts';
 import { PeerSelector } from './peer-selector.ts';
 import { Rejections, refusedByKernel } from './rejections.ts';
-
-/** Repairs since the agent started; each network adds to them. */
-export interface RepairCounts {
-  /** Changes of the kernel state that a comparison made, by kind. */
-  readonly steps: Map<string, number>;
-  rules: number;
-  /** Comparisons that failed. */
-  failures: number;
-}
-
-export const emptyRepairCounts = (): RepairCounts => ({ steps: new Map(), rules: 0, failures: 0 });
+import type { RepairCounts } from './repair-counts.ts';
 
 /** What the networks of one agent share. */
 export interface NetworkHost {
@@ -43,7 +33,7 @@ export interface NetworkHost {
 }
 
 /** The parts of a network. A part that fails does not stop the others. */
-export type Part = 'kernel state' | 'blackhole route' | 'rules' | 'subnet.env';
+export type Part = 'kernel state' | 'blackhole route' | 'forwarding of pods' | 'rules' | 'subnet.env';
 
 /** The overlays, rules and subnet.env of a node, for as long as its lease, configuration and underlay stay the same. */
 export class Network {
@@ -107,6 +97,7 @@ export class Network {
       throw error;
     }
     network.#rejections.refused = known.refused;
+    const former = await formerNetworks(host.options.subnetFile, config);
     const begun = await Promise.allSettled(
       plans.map(plan => {
         const peers = [...network.#select(plan, known.leases).peers.values()];
@@ -118,6 +109,8 @@ export class Network {
             ...host.options,
             settings: inputs.settings.values,
             ownDevices: known.devices,
+            formerNetworks: former,
+            isRelay: config.single !== undefined,
             former: host.former,
             log: host.log,
           },
@@ -327,9 +320,11 @@ export class Network {
   }
 
   async #compareNode(): Promise<void> {
-    const { blackhole, rules, subnetFile } = this.#options;
-    if (blackhole)
-      await this.#attempt('blackhole route', async () => addBlackholes(this.#socket, this.inputs.lease));
+    const { rules, subnetFile } = this.#options;
+    await this.#attempt('blackhole route', () => this.#keepBlackholes());
+    await this.#attempt('forwarding of pods', async () =>
+      this.#noteChanges(keepForwarding(this.#socket, this.#inputs)),
+    );
     if (rules)
       await this.#attempt('rules', async () => {
         const keeper = this.rules;
@@ -378,7 +373,20 @@ export class Network {
         next?.some(plan => plan.device === device && plan.networks.join() === networks.join()) ?? true;
       await overlay.stop(!goesOn);
     }
+    // Nothing follows and nothing stays (`ripstop run`).
+    if (next?.length === 0) await this.#attempt('blackhole route', () => this.#keepBlackholes(true));
     this.#socket.close();
+  }
+
+  async #keepBlackholes(isEnd = false): Promise<void> {
+    const when = { isFirst: !this.#isStarted, isEnd };
+    this.#noteChanges(await keepBlackholeRoutes(this.#socket, this.#inputs, this.#options, when));
+  }
+
+  #noteChanges(changes: readonly NodeChange[]): void {
+    for (const { kind, text } of changes)
+      if (this.#isStarted) this.#countRepair(kind, text);
+      else this.#log.info(text);
   }
 
   #countRepair(repair: string, what: string): void {

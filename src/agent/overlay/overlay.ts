@@ -4,6 +4,7 @@ import { FlowMonitor } from '../../capture/flows/flow-monitor.ts';
 import { CaptureHub } from '../../capture/live/capture-hub.ts';
 import { type CounterSnapshot, DataPlane } from '../../dataplane/dataplane.ts';
 import type { Peer, PeerChanges } from '../../dataplane/descriptor/peer.ts';
+import { requirePrefix } from '../../ip/prefix.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { changeLink, deleteLink, findLink, type Link } from '../../net/rtnetlink/links.ts';
 import type { BackendConfig } from '../config/backend.ts';
@@ -16,6 +17,7 @@ import { baseState, type OverlaySpec, overlaySpec } from '../kernel/desired.ts';
 import { EntryBook } from '../kernel/entry-book.ts';
 import type { FormerState } from '../kernel/former-state.ts';
 import { KernelReconciler } from '../kernel/reconciler.ts';
+import { ownershipScope } from '../kernel/scope.ts';
 import type { DesiredState, ObservedRoute, OwnershipScope } from '../kernel/state.ts';
 
 export interface OverlayOptions {
@@ -27,6 +29,10 @@ export interface OverlayOptions {
   readonly keepState: boolean;
   /** Names of the devices that agents of this node made: a device that does not fit is replaced. */
   readonly ownDevices: readonly string[];
+  /** Pod networks of an earlier configuration: routes of ours into them are stale. */
+  readonly formerNetworks: readonly string[];
+  /** Networks behind this node that are no pods may be reached through it: a static file may list such. */
+  readonly isRelay?: boolean;
   /** Receives what is changed of others. */
   readonly former: FormerState;
   readonly log: Log;
@@ -214,7 +220,8 @@ export class Overlay {
   }
 
   get #territory(): OwnershipScope {
-    return { device: this.plan.device, networks: this.plan.networks };
+    const { keepState, formerNetworks } = this.#options;
+    return ownershipScope(this.plan, this.#underlay.name, { fromFlannel: keepState, formerNetworks });
   }
 
   /**
@@ -294,6 +301,7 @@ export class Overlay {
       underlayMtu: this.#underlay.mtu,
       flood: settings.flood,
       sourceCheck: settings.sourceCheck === 'strict',
+      ownSubnets: this.#options.isRelay ? undefined : plan.subnets.map(requirePrefix),
       acceptPartialChecksums: this.#acceptsPartial(),
       offloads: settings.offloads,
       queues: settings.workers,

@@ -1,3 +1,4 @@
+import { pause } from '../../base/backoff.ts';
 import { describeError } from '../../base/errors.ts';
 import { componentLog, type Log } from '../../base/log.ts';
 import { LogBudget } from '../../base/logging/budget.ts';
@@ -14,6 +15,8 @@ export interface StoreEvents extends Pick<StoreObserver, 'leases' | 'config' | '
 
 /** Entries that are not leases, whose faults are logged per minute. */
 const MALFORMED_PER_MINUTE = 20;
+/** How long a start waits for the first leases, ms. */
+const FIRST_LEASES_MS = 5000;
 
 /** Follows the store and keeps its last report. */
 export class StoreWatch {
@@ -29,6 +32,8 @@ export class StoreWatch {
   downSince: number | undefined;
   /** Leases that the store lost and that are kept for a while. */
   kept: KeptLeases | undefined;
+  /** Resolve when the first leases are known. */
+  #waiting: (() => void)[] = [];
 
   constructor(store: LeaseStore, log: Log) {
     this.#store = store;
@@ -59,6 +64,16 @@ export class StoreWatch {
     if (this.isUp || !this.isFollowing) this.downSince = undefined;
   }
 
+  /**
+   * Resolves when leases are known, or after some seconds. The device that flannel left carries packets until the overlay
+   * opens: with the peers known before, the interruption ends with the replacement of the device.
+   */
+  async firstLeases(signal: AbortSignal): Promise<void> {
+    if (this.leases) return;
+    const known = new Promise<void>(resolve => this.#waiting.push(resolve));
+    await Promise.race([known, pause(FIRST_LEASES_MS, signal)]);
+  }
+
   /** Begins to follow; later calls do nothing. @param own key of this node's lease */
   follow(own: string, events: StoreEvents): void {
     if (this.isFollowing) return;
@@ -66,6 +81,7 @@ export class StoreWatch {
     const observer: StoreObserver = {
       leases: (all, changed) => {
         this.leases = all;
+        for (const resolve of this.#waiting.splice(0)) resolve();
         events.leases(all, changed);
         this.#trim.note(changed?.size ?? all.size);
       },

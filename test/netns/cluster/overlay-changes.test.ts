@@ -83,6 +83,7 @@ async function carrierFor(
         settings: { ...new ResolvedSettings({}).values, workers },
         keepState: true,
         ownDevices,
+        formerNetworks: [],
         former: new FormerState(),
         log,
       },

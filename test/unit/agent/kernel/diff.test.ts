@@ -7,6 +7,7 @@ import {
   type ObservedRoute,
   type ObservedState,
   type OwnershipScope,
+  PROTOCOL_BOOT,
   PROTOCOL_KERNEL,
   PROTOCOL_RIPSTOP,
 } from '../../../../src/agent/kernel/state.ts';
@@ -150,14 +151,12 @@ t.test('one line per difference, in an order in which the changes can be made', 
       ['net/ipv6/conf/flannel.1/accept_ra', undefined],
       ['net/ipv6/conf/flannel.1/addr_gen_mode', '1'],
       ['net/ipv4/ip_forward', '0'],
+      ['net/ipv4/conf/flannel.1/forwarding', '0'],
       ['net/ipv6/conf/eth0/accept_ra', '1'],
       ['net/ipv6/conf/all/forwarding', '0'],
     ]),
   };
   t.same(lines(wanted, there), [
-    '- address 10.9.9.9/32 dev flannel.1',
-    '- neighbour 10.244.9.0 lladdr 0a:00:00:00:00:09 dev flannel.1',
-    '- route 10.244.9.0/24 via 10.244.9.0 dev flannel.1 onlink',
     '~ setting net/ipv6/conf/flannel.1/disable_ipv6 = 0 (was 1)',
     '~ setting net/ipv4/ip_forward = 1 (was 0)',
     '~ setting net/ipv6/conf/eth0/accept_ra = 2 (was 1)',
@@ -165,6 +164,9 @@ t.test('one line per difference, in an order in which the changes can be made', 
     '~ device flannel.1 mtu 1450 mac 0a:00:00:00:00:01 up',
     '+ address 10.244.1.0/32 dev flannel.1',
     '+ address fd00:1::/128 dev flannel.1',
+    '- address 10.9.9.9/32 dev flannel.1',
+    '- neighbour 10.244.9.0 lladdr 0a:00:00:00:00:09 dev flannel.1',
+    '- route 10.244.9.0/24 via 10.244.9.0 dev flannel.1 onlink',
     '+ neighbour 10.244.2.0 lladdr 0a:00:00:00:00:02 dev flannel.1 permanent',
     '+ neighbour fd00:2:: lladdr 0a:00:00:00:00:02 dev flannel.1 permanent',
     '~ route 10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink (was: 10.244.2.0/24 via 192.0.2.99 dev eth0)',
@@ -190,6 +192,67 @@ t.test('what is not ours stays', async t => {
     route('10.99.0.0/24', { device: 'flannel.1' }),
   ];
   t.equal(lines(wanted, { ...there, routes: stale }).length, 2, 'but ours of a peer that is gone go');
+});
+
+t.test('forwarding of the device is switched on where forwarding of the node is on', async t => {
+  const wanted = desiredState({ ...OVERLAY, directRouting: true }, []);
+  const there = satisfied(wanted);
+  const settings = new Map(there.settings)
+    .set('net/ipv4/conf/flannel.1/forwarding', '0')
+    .set('net/ipv4/conf/eth0/forwarding', '0');
+  t.same(lines(wanted, { ...there, settings }), [
+    '~ setting net/ipv4/conf/flannel.1/forwarding = 1 (was 0)',
+    '~ setting net/ipv4/conf/eth0/forwarding = 1 (was 0)',
+  ]);
+});
+
+t.test('routes that flannel left become ours, and go where no node has the subnet', async t => {
+  const wanted = desiredState(OVERLAY, [PEER]);
+  const there = satisfied(wanted);
+  const scope: OwnershipScope = {
+    ...SCOPE,
+    adopts: true,
+    leftovers: { underlay: 'eth0', lengths: [24, 64] },
+  };
+  const byFlannel = there.routes.map(each => ({ ...each, protocol: PROTOCOL_BOOT }));
+  const stale = [
+    route('10.244.7.0/24', { gateway: '192.0.2.7', device: 'eth0', protocol: PROTOCOL_BOOT }),
+    route('10.244.8.0/24', {
+      ...{ gateway: '10.244.8.0', device: 'flannel.1', onlink: true },
+      protocol: PROTOCOL_BOOT,
+    }),
+  ];
+  const foreign = [
+    route('10.244.9.0/24', { gateway: '192.0.2.9', device: 'eth0', protocol: 4 }),
+    route('10.244.128.0/17', { gateway: '192.0.2.9', device: 'eth0', protocol: PROTOCOL_BOOT }),
+    route('10.244.10.0/24', { gateway: '192.0.3.9', device: 'eth1', protocol: PROTOCOL_BOOT }),
+    route('10.99.1.0/24', { gateway: '192.0.2.9', device: 'eth0', protocol: PROTOCOL_BOOT }),
+    route('10.244.11.0/24', { device: 'cni1', protocol: PROTOCOL_BOOT }),
+    route('10.244.0.0/16', { gateway: '192.0.2.9', device: 'eth0', protocol: PROTOCOL_BOOT }),
+  ];
+  const observed = { ...there, routes: [...byFlannel, ...stale, ...foreign] };
+  t.same(diff(wanted, observed, scope).map(describeChange), [
+    '- route 10.244.7.0/24 via 192.0.2.7 dev eth0',
+    '- route 10.244.8.0/24 via 10.244.8.0 dev flannel.1 onlink',
+    "~ route 10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink (becomes Ripstop's)",
+    "~ route fd00:2::/64 via fd00:2:: dev flannel.1 onlink (becomes Ripstop's)",
+  ]);
+  t.same(
+    diff(wanted, observed, { ...scope, leftovers: undefined }).length,
+    2,
+    'after the first comparison a foreign route without a node stays',
+  );
+  t.same(diff(wanted, observed, SCOPE), [], '`ripstop run` takes over nothing');
+  const former = route('10.55.1.0/24', { gateway: '192.0.2.5', device: 'eth0' });
+  t.same(
+    diff(
+      wanted,
+      { ...there, routes: [...there.routes, former] },
+      { ...SCOPE, formerNetworks: ['10.55.0.0/16'] },
+    ).map(describeChange),
+    ['- route 10.55.1.0/24 via 192.0.2.5 dev eth0'],
+    'ours of a former network go',
+  );
 });
 
 t.test('router advertisements stay as they are on a node that forwards already', async t => {
