@@ -1,5 +1,14 @@
-import { restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../net/iptables.ts';
-import { applyNftScript, listNft } from '../../net/nft/nft.ts';
+import type { Family } from '../../ip/address.ts';
+import {
+  restoreIptables,
+  rulesOfChain,
+  saveIptables,
+  splitRule,
+  type Variant,
+  variantsInUse,
+} from '../../net/iptables.ts';
+import { applyNftScript } from '../../net/nft/nft.ts';
+import { hasNftTable } from '../../net/nft/presence.ts';
 
 /** flannel's tables and chains, which it does not remove when it ends. */
 const NFT_TABLES = [
@@ -10,31 +19,72 @@ const CHAINS = [
   { table: 'nat', name: 'FLANNEL-POSTRTG', hook: 'POSTROUTING' },
   { table: 'filter', name: 'FLANNEL-FWD', hook: 'FORWARD' },
 ] as const;
+const FAMILIES: readonly Family[] = [4, 6];
 
-/** Removes flannel's rules from a node that moved to Ripstop. @returns what was removed, one line per table or chain */
+/** One table or chain of flannel. */
+interface FlannelRules {
+  /** As in `iptables chain FLANNEL-FWD`. */
+  readonly name: string;
+  remove(): Promise<void>;
+}
+
+async function findFlannelRules(netns: string): Promise<FlannelRules[]> {
+  const found: FlannelRules[] = [];
+  for (const [family, name] of NFT_TABLES)
+    if (hasNftTable(netns, family, name))
+      found.push({
+        name: `nftables table ${family} ${name}`,
+        remove: () => applyNftScript(netns, `delete table ${family} ${name}\n`),
+      });
+  // flannel's image has its own iptables: its chains may be in either variant of the host.
+  for (const family of FAMILIES)
+    for (const chain of CHAINS)
+      for (const variant of await variantsInUse(netns, family, chain.table)) {
+        const saved = await saveIptables(netns, family, chain.table, variant);
+        if (saved.includes(`\n:${chain.name} `))
+          found.push(flannelChain(netns, family, variant, chain, saved));
+      }
+  return found;
+}
+
+function flannelChain(
+  netns: string,
+  family: Family,
+  variant: Variant,
+  { table, name, hook }: (typeof CHAINS)[number],
+  saved: string,
+): FlannelRules {
+  const jumps = rulesOfChain(saved, hook).filter(line => splitRule(line).includes(name));
+  const lines = [
+    `*${table}`,
+    `:${name} - [0:0]`,
+    ...jumps.map(line => line.replace(/^-A/, '-D')),
+    `-X ${name}`,
+    'COMMIT',
+    '',
+  ];
+  const tool = `${family === 4 ? 'iptables' : 'ip6tables'}${variant === 'legacy' ? '-legacy' : ''}`;
+  return {
+    name: `${tool} chain ${name}`,
+    remove: () => restoreIptables(netns, family, lines.join('\n'), variant),
+  };
+}
+
+/** Names of the tables and chains of flannel on this node. @throws RipstopError, NetError */
+export async function flannelRules(netns: string): Promise<string[]> {
+  return (await findFlannelRules(netns)).map(({ name }) => name);
+}
+
+/**
+ * Removes flannel's rules from a node that moved to Ripstop. The rules of the agent stay.
+ * @returns what was removed, one line per table or chain
+ * @throws RipstopError, NetError
+ */
 export async function removeFlannelRules(netns: string): Promise<string[]> {
   const removed: string[] = [];
-  for (const [family, name] of NFT_TABLES) {
-    const found = await listNft(netns, ['table', family, name]).catch(() => []);
-    if (found.length === 0) continue;
-    await applyNftScript(netns, `delete table ${family} ${name}\n`);
-    removed.push(`nftables table ${family} ${name}`);
+  for (const { name, remove } of await findFlannelRules(netns)) {
+    await remove();
+    removed.push(name);
   }
-  for (const family of [4, 6] as const)
-    for (const { table, name, hook } of CHAINS) {
-      const saved = await saveIptables(netns, family, table).catch(() => '');
-      if (!saved.includes(`\n:${name} `)) continue;
-      const jumps = rulesOfChain(saved, hook).filter(line => splitRule(line).includes(name));
-      const lines = [
-        `*${table}`,
-        `:${name} - [0:0]`,
-        ...jumps.map(line => line.replace(/^-A/, '-D')),
-        `-X ${name}`,
-        'COMMIT',
-        '',
-      ];
-      await restoreIptables(netns, family, lines.join('\n'));
-      removed.push(`${family === 4 ? 'iptables' : 'ip6tables'} chain ${name}`);
-    }
   return removed;
 }

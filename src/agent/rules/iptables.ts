@@ -1,5 +1,13 @@
 import type { Family } from '../../ip/address.ts';
-import { restoreIptables, rulesOfChain, saveIptables, splitRule } from '../../net/iptables.ts';
+import { readIptablesTable } from '../../net/filter/iptables-table.ts';
+import {
+  restoreIptables,
+  rulesOfChain,
+  saveIptables,
+  splitRule,
+  type Variant,
+  variantsInUse,
+} from '../../net/iptables.ts';
 import {
   type FamilyRules,
   KUBE_MASQUERADE_MARK,
@@ -7,8 +15,10 @@ import {
   POD_LINKS,
   type RuleReconciler,
   type RuleSet,
+  translatedSources,
   udpPorts,
 } from './model.ts';
+import { dropsPods, podSamples } from './pod-samples.ts';
 
 /** One of our chains, and the jump to it from a chain of the kernel. */
 interface Chain {
@@ -30,6 +40,17 @@ const CHAINS: readonly Chain[] = [
     hook: 'POSTROUTING',
     comment: 'ripstop masq',
     rules: masqueradeRules,
+  },
+  {
+    table: 'nat',
+    name: 'HOST',
+    hook: 'POSTROUTING',
+    comment: 'ripstop host',
+    rules: (rules, own) => {
+      const sources = translatedSources(rules, own);
+      if (sources.length === 0) return undefined;
+      return sources.map(source => `-s ${whole(own.family, source)} -o ${own.outside} -j MASQUERADE`);
+    },
   },
   {
     table: 'filter',
@@ -148,14 +169,17 @@ function whole(family: Family, address: string): string {
 export class IptablesRules implements RuleReconciler {
   readonly tool = 'iptables';
   readonly #netns: string;
+  readonly #variant: Variant | undefined;
   readonly #chains: readonly Chain[];
 
   /**
    * @param instance name of one of several agents on a node, part of the chains' names
    * @param only the tables to keep; default: all
+   * @param variant default: that of the program `iptables`
    */
-  constructor(netns: string, instance = '', only?: readonly Chain['table'][]) {
+  constructor(netns: string, instance = '', only?: readonly Chain['table'][], variant?: Variant) {
     this.#netns = netns;
+    this.#variant = variant;
     const prefix = instance === '' ? 'RIPSTOP-' : `RIPSTOP-${instance.toUpperCase()}-`;
     this.#chains = CHAINS.filter(({ table }) => only?.includes(table) ?? true).map(chain => ({
       ...chain,
@@ -189,13 +213,14 @@ export class IptablesRules implements RuleReconciler {
       for (const table of this.#tables()) {
         const saved = await this.#save(family, table);
         if (saved === undefined) {
-          if (rules?.families.some(own => own.family === family))
+          // A variant that was asked for is kept only where it is in use.
+          if (this.#variant === undefined && rules?.families.some(own => own.family === family))
             await saveIptables(this.#netns, family, table);
           continue;
         }
         const script = this.#script(family, table, rules, saved);
         if (script === '') continue;
-        await restoreIptables(this.#netns, family, script);
+        await restoreIptables(this.#netns, family, script, this.#variant);
         isChanged = true;
       }
     }
@@ -218,7 +243,8 @@ export class IptablesRules implements RuleReconciler {
       const isRight = wanted && isThere && present.join('\n') === wanted.map(canonicalRule).join('\n');
       if (!isRight) heads.push(`:${chain.name} - [0:0]`);
       if (wanted && !isRight) lines.push(...wanted.map(rule => `-A ${chain.name} ${rule}`));
-      if (wanted && jumps.length === 1) continue;
+      const isPlaced = jumps.length === 1 && !(rules && isBehindDrop(rules, family, saved, chain, jumps[0]));
+      if (wanted && isPlaced) continue;
       lines.push(...jumps.map(line => line.replace(/^-A/, '-D')));
       // First in FORWARD, before any foreign DROP; last in POSTROUTING, after kube-proxy.
       const verb = chain.hook === 'POSTROUTING' ? '-A' : '-I';
@@ -237,8 +263,33 @@ export class IptablesRules implements RuleReconciler {
 
   /** The saved table; undefined without iptables, or without support for this family or table. */
   async #save(family: Family, table: string): Promise<string | undefined> {
-    return saveIptables(this.#netns, family, table).catch(() => undefined);
+    const variant = this.#variant;
+    // To list a table of the old interface makes it, with its hooks.
+    if (variant && !(await variantsInUse(this.#netns, family, table)).includes(variant)) return undefined;
+    return saveIptables(this.#netns, family, table, this.#variant).catch(() => undefined);
   }
+}
+
+/**
+ * True when a rule before the jump to our accepting chain drops packets of pods. The jump is first when it is made, and a
+ * program that inserts rules later may precede it: its rules about single pods (network policies) stay in front.
+ */
+function isBehindDrop(
+  rules: RuleSet,
+  family: Family,
+  saved: string,
+  { table, hook }: Chain,
+  jump: string | undefined,
+): boolean {
+  if (table !== 'filter') return false;
+  const read = readIptablesTable(saved, table, family, 'nft');
+  const chain = read.chains.get(hook);
+  if (!chain) return false;
+  const before = chain.rules.slice(
+    0,
+    chain.rules.findIndex(({ text }) => text === jump),
+  );
+  return dropsPods(read, { ...chain, rules: before, policy: 'accept' }, podSamples(rules));
 }
 
 /** A canonical form of a rule: iptables-save has its own order of options and writes a negation before the option. */
@@ -260,10 +311,4 @@ function canonicalRule(rule: string): string {
     .filter(option => option !== '-m udp')
     .sort()
     .join(' ');
-}
-
-/** True when the kernel drops forwarded packets that no rule of iptables accepts (Docker does that). */
-export async function dropsForwarded(netns: string): Promise<boolean> {
-  const saved = await saveIptables(netns, 4, 'filter').catch(() => '');
-  return /^:FORWARD DROP /m.test(saved);
 }

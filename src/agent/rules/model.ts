@@ -35,6 +35,12 @@ export interface FamilyRules {
   readonly pods: string;
   /** Underlay address of this family that the tunnel is bound to; undefined when it uses the other family. */
   readonly underlay: string | undefined;
+  /** Interface by which packets of pods leave the node: the overlay device, or the underlay interface. */
+  readonly outside?: string | undefined;
+  /** Underlay address that the lease publishes: other nodes accept it as a source of packets of this node. */
+  readonly published?: string | undefined;
+  /** Further addresses of this node: other nodes refuse them as sources, so packets get the address of the overlay device. */
+  readonly hostSources?: readonly string[];
 }
 
 /** Mark of packets that kube-proxy masquerades itself. */
@@ -50,6 +56,15 @@ export const MULTICAST: Readonly<Record<Family, string>> = { 4: '224.0.0.0/4', 6
 export function udpPorts(tunnelPort: number | undefined): string | undefined {
   if (tunnelPort === undefined) return undefined;
   return tunnelPort < 33000 ? `${Math.max(tunnelPort + 1, 1024)}-65535` : `1024-${tunnelPort - 1}`;
+}
+
+/** Sources of packets of the node itself that are masqueraded when they leave by the overlay device. */
+export function translatedSources(
+  { masquerade, tunnelPort }: RuleSet,
+  { outside, hostSources = [] }: FamilyRules,
+): readonly string[] {
+  // With masquerading other rules translate them; plain routes have no source check.
+  return masquerade || tunnelPort === undefined || outside === undefined ? [] : hostSources;
 }
 
 export type RuleTool = 'nftables' | 'iptables';

@@ -6,6 +6,7 @@ import {
   POD_LINKS,
   type RuleReconciler,
   type RuleSet,
+  translatedSources,
   udpPorts,
 } from './model.ts';
 
@@ -23,6 +24,7 @@ export function nftScript(rules: RuleSet, table: string): string {
   if (rules.tunnelPort !== undefined) lines.push(...notrack(rules.tunnelPort, rules));
   lines.push(...guard(rules));
   if (rules.masquerade) lines.push(...masquerade(rules));
+  lines.push(...hostSources(rules));
   if (rules.forward) lines.push(...forward(rules.families));
   lines.push('}');
   return `${lines.join('\n')}\n`;
@@ -116,6 +118,25 @@ function masquerade(rules: RuleSet): string[] {
     '  chain postrouting {',
     '    type nat hook postrouting priority srcnat; policy accept;',
     `    meta mark & ${mark} == ${mark} return comment "kube-proxy masquerades these itself"`,
+    ...lines,
+    '  }',
+  ];
+}
+
+/**
+ * Without masquerading, packets of the node itself to pods of other nodes (a Service leads there) keep their source. Other
+ * nodes accept the published address; any other source becomes the address of the overlay device.
+ */
+function hostSources(rules: RuleSet): string[] {
+  const lines = rules.families.flatMap(own => {
+    const sources = translatedSources(rules, own);
+    if (sources.length === 0) return [];
+    return [`    oifname "${own.outside}" ${ip(own.family)} saddr { ${sources.join(', ')} } masquerade`];
+  });
+  if (lines.length === 0) return [];
+  return [
+    '  chain host-sources {',
+    '    type nat hook postrouting priority srcnat; policy accept;',
     ...lines,
     '  }',
   ];

@@ -1,10 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import { hasCode } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
-import { dropsForwarded, IptablesRules } from './iptables.ts';
+import { readTable } from '../../net/filter/filter-tables.ts';
+import { defaultVariant, type Variant, variantsInUse } from '../../net/iptables.ts';
+import { IptablesRules } from './iptables.ts';
 import type { RuleReconciler, RuleSet, RuleTool } from './model.ts';
 import { NftablesRules } from './nftables.ts';
 import { withPodInterfaces } from './pod-interfaces.ts';
+import { dropsPods, podSamples } from './pod-samples.ts';
+
+const VARIANTS: readonly Variant[] = ['nft', 'legacy'];
 
 /** Keeps the rules of this node with one tool, and removes those of the other tool. */
 export class NodeRules {
@@ -16,8 +21,11 @@ export class NodeRules {
   #keeper: RuleReconciler | undefined;
   /** The rules of the last `ensure`. */
   #wantedRules: RuleSet | undefined;
-  /** Used in addition to nftables, where an accept does not overrule a foreign FORWARD policy DROP of iptables. */
-  #overrule: IptablesRules | undefined;
+  /**
+   * Accepting rules in the FORWARD chain of iptables, by variant. An accept in one table does not keep another table from
+   * dropping the packet.
+   */
+  readonly #overrules = new Map<Variant, IptablesRules>();
 
   /**
    * @param instance name of one of several agents on a node; '' for the only one
@@ -48,16 +56,22 @@ export class NodeRules {
     this.#keeper ??= await this.#choose(rules);
     const isNew = !(await this.#keeper.holds(rules));
     if (isNew) await this.#keeper.apply(rules);
-    return (await this.#overruleForward()) || (isNew && !isOther);
+    const isRestored = await this.#overruleForward(rules);
+    return isRestored || (isNew && !isOther);
   }
 
   /** Removes the rules of both tools. */
   static async remove(netns: string, instance: string): Promise<{ removed: string[]; failures: unknown[] }> {
     const removed: string[] = [];
     const failures: unknown[] = [];
-    for (const keeper of [new NftablesRules(netns, instance), new IptablesRules(netns, instance)]) {
+    const keepers = [
+      new NftablesRules(netns, instance),
+      ...VARIANTS.map(variant => new IptablesRules(netns, instance, undefined, variant)),
+    ];
+    for (const keeper of keepers) {
       try {
-        if (await keeper.remove()) removed.push(`${keeper.tool} rules`);
+        const name = `${keeper.tool} rules`;
+        if ((await keeper.remove()) && !removed.includes(name)) removed.push(name);
       } catch (error) {
         if (!isAbsent(error)) failures.push(error);
       }
@@ -79,19 +93,46 @@ export class NodeRules {
       this.#log.warn('nft is not installed: keeping the rules with iptables');
       return iptables;
     }
-    await iptables.remove().catch(() => {});
+    for (const variant of VARIANTS)
+      await new IptablesRules(this.#netns, this.#instance, undefined, variant).remove().catch(() => {});
     return nft;
   }
 
-  async #overruleForward(): Promise<boolean> {
-    if (this.#keeper?.tool !== 'nftables' || !this.#rules.forward) return false;
-    if (!this.#overrule && !(await dropsForwarded(this.#netns))) return false;
-    if (!this.#overrule)
-      this.#log.info('the FORWARD chain of iptables drops by default: accepting pod traffic there as well');
-    this.#overrule ??= new IptablesRules(this.#netns, this.#instance, ['filter']);
-    if (await this.#overrule.holds(this.#rules)) return false;
-    await this.#overrule.apply(this.#rules);
-    return true;
+  /**
+   * Accepts packets of pods in every FORWARD chain of iptables that drops them: by its policy, or by a rule at its end.
+   * @returns true when another program had changed the accepting rules
+   */
+  async #overruleForward(rules: RuleSet): Promise<boolean> {
+    if (!rules.forward) return false;
+    let isRestored = false;
+    const kept = this.#keeper?.tool === 'iptables' ? await defaultVariant() : undefined;
+    for (const variant of VARIANTS) {
+      if (variant === kept) continue;
+      const known = this.#overrules.get(variant);
+      if (!known && !(await this.#dropsPods(rules, variant))) continue;
+      const overrule = known ?? new IptablesRules(this.#netns, this.#instance, ['filter'], variant);
+      if (await overrule.holds(rules)) continue;
+      await overrule.apply(rules);
+      if (known) isRestored = true;
+      else
+        this.#log.info(
+          { variant },
+          'the FORWARD chain of iptables drops packets of pods: accepting them there as well',
+        );
+      this.#overrules.set(variant, overrule);
+    }
+    return isRestored;
+  }
+
+  async #dropsPods(rules: RuleSet, variant: Variant): Promise<boolean> {
+    const samples = podSamples(rules);
+    for (const { family } of rules.families) {
+      if (!(await variantsInUse(this.#netns, family, 'filter')).includes(variant)) continue;
+      const table = await readTable(this.#netns, family, 'filter', variant);
+      const chain = table?.chains.get('FORWARD');
+      if (table && chain && dropsPods(table, chain, samples)) return true;
+    }
+    return false;
   }
 }
 

@@ -1,11 +1,10 @@
 import { canonicalNetwork, covers } from '../../ip/prefix.ts';
 import { type InterfaceAddress, listAddresses } from '../../net/rtnetlink/addresses.ts';
 import { listLinks } from '../../net/rtnetlink/links.ts';
+import { SCOPE_UNIVERSE } from '../../net/rtnetlink/routes.ts';
 import { withSocket } from '../../net/rtnetlink/socket.ts';
-import { POD_LINKS, type RuleSet } from './model.ts';
-
-/** Bridge of flannel's CNI configuration, also before the first pod creates it. */
-const DEFAULT_BRIDGE = 'cni0';
+import { type FamilyRules, POD_LINKS, type RuleSet } from './model.ts';
+import { DEFAULT_BRIDGE } from './pod-samples.ts';
 
 /**
  * The rules with the present interfaces that lead to pods: those with an address of the node's pod subnets (the pods'
@@ -16,7 +15,7 @@ const DEFAULT_BRIDGE = 'cni0';
 export function withPodInterfaces(rules: RuleSet, netns: string): RuleSet {
   const { guard, families } = rules;
   if (!guard) return rules;
-  const { names, nodeNetworks } = withSocket(netns, socket => {
+  const { names, nodeNetworks, sources } = withSocket(netns, socket => {
     const addresses = listAddresses(socket);
     const links = listLinks(socket);
     const isPods = ({ family, address }: InterfaceAddress) =>
@@ -32,6 +31,7 @@ export function withPodInterfaces(rules: RuleSet, netns: string): RuleSet {
         cidr: canonicalNetwork(`${address}/${prefixLength}`),
       }));
     return {
+      sources: addresses.filter(({ scope, deprecated }) => scope === SCOPE_UNIVERSE && !deprecated),
       names: links.filter(({ index }) => toPods.has(index)).map(({ name }) => name),
       nodeNetworks: networks.filter(
         ({ cidr }, index) => networks.findIndex(one => one.cidr === cidr) === index,
@@ -43,5 +43,20 @@ export function withPodInterfaces(rules: RuleSet, netns: string): RuleSet {
     .filter(name => name !== guard.underlay && name !== 'lo' && /^[\w.:@-]+$/.test(name))
     .filter(name => !name.startsWith(POD_LINKS))
     .sort();
-  return { ...rules, guard: { ...guard, podInterfaces, nodeNetworks } };
+  return {
+    ...rules,
+    families: families.map(one => ({ ...one, hostSources: hostSources(one, sources) })),
+    guard: { ...guard, podInterfaces, nodeNetworks },
+  };
+}
+
+/** Addresses of this node that other nodes do not know. */
+function hostSources(
+  { family, cluster, published }: FamilyRules,
+  addresses: readonly InterfaceAddress[],
+): string[] {
+  const sources = addresses
+    .filter(one => one.family === family && one.address !== published && !covers(cluster, one.address))
+    .map(({ address }) => address);
+  return [...new Set(sources)].sort();
 }

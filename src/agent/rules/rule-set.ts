@@ -20,7 +20,10 @@ export function ruleSet(
     const [cluster, pods] = family === 4 ? [config.v4, lease.v4] : [config.v6, lease.v6];
     if (!cluster || !pods) continue;
     const underlay = plans.find(plan => plan.family === family && plan.device !== undefined)?.address;
-    families.push({ family, cluster: formatPrefix(cluster), pods: formatPrefix(pods), underlay });
+    const outside = plans.find(({ carries }) => carries.includes(family))?.device ?? name;
+    const published = family === 4 ? lease.attributes.publicIp : lease.attributes.publicIpv6;
+    const [network, subnet] = [formatPrefix(cluster), formatPrefix(pods)];
+    families.push({ family, cluster: network, pods: subnet, underlay, outside, published });
   }
   const port = tunnelPort(config.backend);
   const devices = plans.map(({ device }) => device).filter(device => device !== undefined);

@@ -1,16 +1,19 @@
 import type { Agent } from '../../agent/agent.ts';
 import { failingOf, failingWrites } from '../../agent/faults.ts';
 import { largeMtu } from '../../agent/inputs/plan.ts';
+import { flannelRules } from '../../agent/rules/flannel-rules.ts';
 import { describeKept } from '../../agent/store/store-watch.ts';
 import { hasCode } from '../../base/errors.ts';
 import { formatDuration } from '../../base/text/quantity.ts';
-import { saveIptables } from '../../net/iptables.ts';
+import { saveIptables, variantsInUse } from '../../net/iptables.ts';
 import { listNft } from '../../net/nft/nft.ts';
 import { listLinks } from '../../net/rtnetlink/links.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { describeRefusedSysctl, readSysctl, refusedSysctls } from '../../net/sysctl.ts';
 import { dropsOf } from '../drops.ts';
+import { checkBridges, staleBridges } from './bridge-checks.ts';
 import { type Finding, fault, warning } from './finding.ts';
+import { checkFirewall, checkForwarding } from './firewall-checks.ts';
 import { leaseFindings, leasePicture } from './lease-faults.ts';
 import { checkEndpoints, checkUncaught } from './process-checks.ts';
 
@@ -24,7 +27,10 @@ export const NODE_CHECKS: Readonly<Record<string, Check>> = {
   'leases of the other nodes': checkLeases,
   'kernel state': checkKernel,
   'connected networks': checkConnected,
+  'bridges of pods': checkBridges,
   'kernel settings': checkSettings,
+  'forwarding by interface': checkForwarding,
+  'rules that drop packets of pods': checkFirewall,
   'masquerade and forward rules': checkRules,
   'bridge netfilter': checkBridgeNetfilter,
   'MTU of the underlay': checkUnderlayMtu,
@@ -129,44 +135,36 @@ function checkSettings(): Finding[] {
 }
 
 function checkConnected(agent: Agent): Finding[] {
-  const routes = (agent.network?.overlays ?? []).flatMap(overlay => overlay.connected());
-  return routes.map(({ destination, device = 'another interface' }) =>
-    fault(
-      'lease-rejected',
-      `no traffic with the pods in ${destination}: ${device} is connected to a network of that range`,
-      `give the node of that lease another subnet, or take the range from ${device}`,
-    ),
-  );
+  const { network, options } = agent;
+  if (!network) return [];
+  const routes = network.overlays.flatMap(overlay => overlay.connected());
+  // `stale-bridge` names these, with another remedy.
+  const stale = new Set(staleBridges(options.netns, network).map(({ name }) => name));
+  return routes
+    .filter(({ device }) => device === undefined || !stale.has(device))
+    .map(({ destination, device = 'another interface' }) =>
+      fault(
+        'lease-rejected',
+        `no traffic with the pods in ${destination}: ${device} is connected to a network of that range`,
+        `give the node of that lease another subnet, or take the range from ${device}`,
+      ),
+    );
 }
 
 async function checkRules(agent: Agent): Promise<Finding[]> {
   const { netns } = agent.options;
-  const leftovers: string[] = [];
-  for (const [family, table] of [
-    ['ip', 'flannel-ipv4'],
-    ['ip6', 'flannel-ipv6'],
-  ] as const)
-    if ((await listNft(netns, ['table', family, table]).catch(() => [])).length > 0)
-      leftovers.push(`nftables table ${family} ${table}`);
-  const nat = await saveIptables(netns, 4, 'nat').catch(() => '');
-  if (nat.includes('\n:FLANNEL-POSTRTG ')) leftovers.push('iptables chain FLANNEL-POSTRTG');
+  const leftovers = await flannelRules(netns);
   const findings: Finding[] = [];
   if (leftovers.length > 0)
     findings.push(
       warning(
         'masquerade-wrong',
         `rules that flannel left still act on pod traffic: ${leftovers.join(', ')}`,
-        'stop the agent, run `ripstop cleanup --flannel`, start it again',
+        '`ripstop cleanup --flannel-rules` removes them, also while the agent runs',
       ),
     );
   const cluster = agent.network?.inputs.config.v4;
-  if (
-    agent.options.rules &&
-    !agent.options.masquerade &&
-    cluster &&
-    !/-A POSTROUTING .*MASQUERADE/.test(nat) &&
-    !(await masqueradesElsewhere(netns))
-  )
+  if (agent.options.rules && !agent.options.masquerade && cluster && !(await masqueradesElsewhere(netns)))
     findings.push(
       warning(
         'masquerade-wrong',
@@ -178,6 +176,10 @@ async function checkRules(agent: Agent): Promise<Finding[]> {
 }
 
 async function masqueradesElsewhere(netns: string): Promise<boolean> {
+  for (const variant of await variantsInUse(netns, 4, 'nat')) {
+    const nat = await saveIptables(netns, 4, 'nat', variant).catch(() => '');
+    if (/-A POSTROUTING .*MASQUERADE/.test(nat)) return true;
+  }
   return JSON.stringify(await listNft(netns, ['ruleset']).catch(() => [])).includes('"masquerade"');
 }
 

@@ -128,12 +128,34 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
     evidence: '`ripstop leases` shows the backend of each lease.',
     remedy: 'Set `Backend.Type` to what the cluster uses.',
   },
+  'stale-bridge': {
+    meaning: "A bridge of pods has an address outside this node's subnet.",
+    cause:
+      'The node got another subnet while pods were running. CNI plugins do not change an existing bridge.',
+    evidence: '`ip addr show cni0` and /run/flannel/subnet.env differ.',
+    remedy: 'Delete the pods with the former addresses, then the bridge. The next pod makes it again.',
+  },
+  'firewall-drops': {
+    meaning: 'A rule of another program drops packets of pods, or datagrams of the tunnel, on this node.',
+    cause:
+      'A firewall (firewalld, nftables.conf, the trailing REJECT of an image, the other variant of iptables) does not know the pod network. An accept of one table does not keep another table from dropping.',
+    evidence: 'The finding names table, chain and rule. `ripstop trace` evaluates the rules for one packet.',
+    remedy: 'Run the command of the finding, and write the same into the configuration of that firewall.',
+  },
+  'forwarding-off': {
+    meaning: 'The kernel forwards no IPv4 packet that arrives by an interface of pods.',
+    cause:
+      'The setting net.ipv4.conf.INTERFACE.forwarding is 0, taken from net.ipv4.conf.default, and the agent is not allowed to write it.',
+    evidence: '`sysctl net.ipv4.conf.INTERFACE.forwarding` prints 0.',
+    remedy: 'Set it to 1 on the host, or let the agent write it (docs/guides/operate/privileges.md).',
+  },
   'masquerade-wrong': {
     meaning:
       'The rules that masquerade traffic leaving the pod network are missing, or flannel left its own.',
     cause: 'The agent runs without --ip-masq, or flannel was stopped without removing its rules.',
     evidence: '`nft list ruleset` and `iptables-save -t nat` show the rules.',
-    remedy: 'Start the agent with --ip-masq, or run `ripstop cleanup --flannel` while no agent runs.',
+    remedy:
+      'Start the agent with --ip-masq. Remove the rules of flannel with `ripstop cleanup --flannel-rules`.',
   },
   'bridge-netfilter-missing': {
     meaning: 'Frames between pods of one node pass the bridge without iptables.',

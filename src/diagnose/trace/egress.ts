@@ -1,5 +1,6 @@
 import type { Link } from '../../net/rtnetlink/links.ts';
 import type { TraceAnswer } from './answer.ts';
+import { filter } from './firewall.ts';
 import { deliver, mayForward, routeOf } from './local-delivery.ts';
 import { masqueraded } from './masquerade.ts';
 import { isOwn, nameOf, networkContains, ownerOf } from './node.ts';
@@ -26,7 +27,7 @@ export async function traceEgress(
   const { node, packet } = trace;
   const { source, destination } = packet;
   trace.pass('source', `${source} is ${MEANINGS[kind]}${from ? ` ${from.name}` : ''}`);
-  const refused = kind === 'node' ? undefined : await mayForward(trace);
+  const refused = kind === 'node' ? undefined : mayForward(trace, from);
   if (refused) return refused;
   const next = routeOf(trace, from);
   if ('outcome' in next) return next;
@@ -38,6 +39,8 @@ export async function traceEgress(
       `${packet.bytes.length} bytes, the MTU of ${link.name} is ${mtu}; the kernel sends the sender an ICMP error`,
       `the interface of the sender may have an MTU of ${mtu} at most: check the MTU of its pod`,
     );
+  const filtered = from && (await filter(trace, from, link));
+  if (filtered) return filtered;
   const overlay = node.overlays.find(one => one.device === link.name);
   const leaving = await translate(trace, link);
   if (overlay) return throughTunnel(trace, leaving, overlay, link, route.gateway);
@@ -61,8 +64,8 @@ async function translate(trace: TraceRecorder, link: Link): Promise<TracePacket>
     trace.pass('masquerade', 'no: the agent keeps no NAT rules; rules of other programs are not evaluated');
     return packet;
   }
-  const { applies, why } = masqueraded(node.rules, packet.source, packet.destination);
-  const isThere = !node.rules.masquerade || (await node.hasRules());
+  const { applies, why } = masqueraded(node.rules, packet.source, packet.destination, link.name);
+  const isThere = !applies || (await node.hasRules());
   if (!applies || !isThere) {
     trace.pass(
       'masquerade',

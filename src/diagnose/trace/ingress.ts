@@ -3,6 +3,7 @@ import { VERDICTS } from '../../dataplane/dataplane.ts';
 import { mappedBytesOf, requireAddress } from '../../ip/address.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
 import type { TraceAnswer, TraceArrival } from './answer.ts';
+import { filter } from './firewall.ts';
 import { deliver, mayForward, routeOf } from './local-delivery.ts';
 import type { TraceRecorder } from './recorder.ts';
 
@@ -10,7 +11,7 @@ import type { TraceRecorder } from './recorder.ts';
 export async function traceIngress(trace: TraceRecorder, arrival: TraceArrival): Promise<TraceAnswer> {
   const device = decapsulate(trace, arrival);
   if ('outcome' in device) return device;
-  const refused = await mayForward(trace);
+  const refused = mayForward(trace, device);
   if (refused) return refused;
   const next = routeOf(trace, device);
   if ('outcome' in next) return next;
@@ -21,7 +22,7 @@ export async function traceIngress(trace: TraceRecorder, arrival: TraceArrival):
       `the packet would leave by ${link.name} again: the address is not a pod of this node`,
       'two nodes disagree about the owner of the address: compare `ripstop peers` on both',
     );
-  return deliver(trace, link);
+  return (await filter(trace, device, link)) ?? deliver(trace, link);
 }
 
 /** Decapsulates a datagram and checks its source. @returns the device of the inner packet, or the answer if it is dropped */

@@ -75,4 +75,10 @@ export class KernelLookup {
     const name = family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding';
     return { name: name.replaceAll('/', '.'), on: readSysctl(this.#socket.netns, name) !== '0' };
   }
+
+  /** The same for packets that arrive by one interface. The kernel looks at it for IPv4 only. */
+  forwardsFrom(link: string): { name: string; on: boolean } {
+    const name = `net/ipv4/conf/${link}/forwarding`;
+    return { name, on: readSysctl(this.#socket.netns, name) !== '0' };
+  }
 }

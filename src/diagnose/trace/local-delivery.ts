@@ -1,13 +1,15 @@
-import { dropsForwarded } from '../../agent/rules/iptables.ts';
 import { isNetError } from '../../net/error.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
 import type { Route } from '../../net/rtnetlink/routes.ts';
 import type { TraceAnswer } from './answer.ts';
 import type { TraceRecorder } from './recorder.ts';
 
-/** Conditions for a node to forward any packet. @returns the answer when one does not hold */
-export async function mayForward(trace: TraceRecorder): Promise<TraceAnswer | undefined> {
-  const { node, kernel, packet } = trace;
+/**
+ * Conditions for a node to forward any packet that arrives by an interface.
+ * @returns the answer when one does not hold
+ */
+export function mayForward(trace: TraceRecorder, from: Link | undefined): TraceAnswer | undefined {
+  const { kernel, packet } = trace;
   const { name, on } = kernel.forwards(packet.family);
   if (!on)
     return trace.lose(
@@ -15,11 +17,12 @@ export async function mayForward(trace: TraceRecorder): Promise<TraceAnswer | un
       `${name} is 0: this node forwards no packets`,
       `sysctl -w ${name}=1, and find the program that set it to 0: Ripstop sets it to 1 at start`,
     );
-  if (packet.family === 4 && !node.rules?.forward && (await dropsForwarded(node.netns)))
+  const arrival = from && packet.family === 4 ? kernel.forwardsFrom(from.name) : undefined;
+  if (arrival && !arrival.on)
     return trace.lose(
       'forwarding',
-      'the policy of the FORWARD chain is DROP, and no rule of Ripstop accepts pods there',
-      'iptables -P FORWARD ACCEPT, or start the agent with --iptables-forward-rules',
+      `${arrival.name} is 0: the kernel forwards no packet that arrives by ${from?.name}`,
+      `sysctl -w ${arrival.name}=1, and find the program that set it to 0, or net.ipv4.conf.default.forwarding`,
     );
   trace.pass('forwarding', `${name} is 1`);
   return undefined;

@@ -58,7 +58,7 @@ export function traceNodeFromAgent({ network, options }: Agent): TraceNode | und
       peers,
       plane,
     })),
-    rules: options.rules ? rules : undefined,
+    rules: options.rules ? withPodInterfaces(rules, netns) : undefined,
     hasRules: () =>
       network.rules.tool === 'nftables'
         ? new NftablesRules(netns, instance).exists()

@@ -18,6 +18,10 @@ export interface TracePacket {
   readonly source: string;
   readonly destination: string;
   readonly family: 4 | 6;
+  readonly protocol: 'tcp' | 'udp' | 'icmp';
+  /** 0 for ICMP. */
+  readonly sourcePort: number;
+  readonly destinationPort: number;
   /** From the IP header on. */
   readonly bytes: Uint8Array;
   /** The same packet from another source. */
@@ -46,7 +50,11 @@ export function buildPacket(request: Omit<TraceRequest, 'arrival'>): TracePacket
     ipv4.emit(view, 0, { ...fixed, ...rest, ...ends });
   }
   emitUpper(view, header, request, family);
-  return { source, destination, family, bytes, from: other => buildPacket({ ...request, source: other }) };
+  const { sourcePort, destinationPort } = request;
+  return {
+    ...{ source, destination, family, protocol, sourcePort, destinationPort, bytes },
+    from: other => buildPacket({ ...request, source: other }),
+  };
 }
 
 function emitUpper(view: DataView, l4: number, request: Omit<TraceRequest, 'arrival'>, family: 4 | 6): void {
