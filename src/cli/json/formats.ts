@@ -27,6 +27,7 @@ const explanation = record({
 const cleanup = record({
   removed: described('what was removed', listOf(string)),
   completed: described('recorded CNI calls that were completed', listOf(string)),
+  kept: described('what stays on purpose, and why', listOf(string)),
   failures: described('what could not be removed or completed, and why', listOf(string)),
 });
 

@@ -157,7 +157,7 @@ t.test(
       lab.podMtu(1500);
       const { findings } = doctor(agent);
       t.match(ofKind(findings, 'masquerade-wrong'), [
-        { what: /nftables table ip flannel-ipv4/, remedy: /cleanup --flannel/ },
+        { what: /nftables table ip flannel-ipv4/, remedy: /cleanup --flannel-rules/ },
       ]);
       t.match(ofKind(findings, 'pod-mtu-differs'), [
         { what: /cni0 have MTU 1500, the overlay carries 1450/, remedy: /ip link set cni0 mtu 1450/ },

@@ -139,7 +139,8 @@ for (const dataPlane of ['userspace', 'kernel'] as const)
       t.notMatch(node!.ns.must(['nft', 'list', 'ruleset']), /ripstop/);
       t.notMatch(node!.ns.must(['ip', 'route']), /flannel|114|blackhole/);
       t.notMatch(node!.ns.must(['ip', '-br', 'link']), /flannel/);
-      t.equal(existsSync(agent.subnetFile), false);
+      t.match(cleanup, /kept .*subnet\.env: this node holds 10\.244\.1\.0\/24/);
+      t.equal(existsSync(agent.subnetFile), true, 'flanneld and the next agent read their subnet there');
       t.equal(existsSync(socket), false);
       t.match(node!.ns.must(['ip', '-br', 'link']), /cni0/, 'what is not ours stays');
       t.notMatch(readFileSync(agent.log, 'utf8'), /"level":"fatal"|TypeError/);

@@ -52,7 +52,7 @@ t.test(
     const calls = `--cni-calls-dir=${state}/calls`;
     const unused = one.pods[0]!.ns.must([process.execPath, ...cleanup, calls]);
     t.same(readOutput('ripstop-cleanup/1', unused), {
-      ...{ format: 'ripstop-cleanup/1', removed: [], completed: [], failures: [] },
+      ...{ format: 'ripstop-cleanup/1', removed: [], completed: [], kept: [], failures: [] },
     });
   },
 );

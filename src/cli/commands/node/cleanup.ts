@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { CleanupReport } from '../../../agent/cleanup.ts';
 import { hasCode, RipstopError } from '../../../base/errors.ts';
 import { jsonDocument } from '../../json/print.ts';
 import { JSON_OUTPUT } from '../../options.ts';
@@ -9,6 +10,7 @@ interface CleanupFlags {
   subnetFile?: string;
   cniCallsDir: string;
   flannel?: true;
+  flannelRules?: true;
   json?: true;
 }
 
@@ -20,7 +22,7 @@ export function addCleanup(program: Command): void {
     .description(
       'Removes the devices, routes, rules and files that the agent made on this node, and nothing else. ' +
         'Also completes the CNI calls (DEL, GC) that were recorded while no agent answered. ' +
-        'The agent must not run. The lease stays in the store until it ends.',
+        'The agent must not run, except for --flannel-rules. The lease stays in the store until it ends.',
     )
     .option('--instance <name>', 'name of the agent instance to clean up (default: none)')
     .option(
@@ -32,7 +34,14 @@ export function addCleanup(program: Command): void {
       'subnet file of the agent (default: /run/flannel/subnet.env, or that of the instance)',
     )
     .option('--cni-calls-dir <path>', 'directory of the recorded CNI calls', '/var/lib/cni/ripstop/calls')
-    .option('--flannel', 'also remove the VXLAN devices, nftables tables and iptables chains of flannel')
+    .option(
+      '--flannel',
+      'also remove the VXLAN devices, routes, nftables tables and iptables chains of flannel',
+    )
+    .option(
+      '--flannel-rules',
+      'remove only the nftables tables and iptables chains of flannel; the agent may run',
+    )
     .addOption(JSON_OUTPUT)
     .action(cleanup);
 }
@@ -41,6 +50,17 @@ async function cleanup(options: CleanupFlags): Promise<void> {
   const { socketPath } = await import('../../../api/server.ts');
   const { getJson } = await import('../../../api/client.ts');
   const { pathsOf } = await import('../../../agent/inputs/options.ts');
+  if (options.flannelRules) {
+    if (options.flannel)
+      throw new RipstopError(
+        'ECONFIG',
+        '--flannel and --flannel-rules exclude each other',
+        'use --flannel-rules while the agent runs; --flannel removes everything after it was stopped',
+      );
+    const { removeFlannelRules } = await import('../../../agent/rules/flannel-rules.ts');
+    print({ removed: await removeFlannelRules(''), completed: [], kept: [], failures: [] }, options);
+    return;
+  }
   const { instance = '' } = options;
   const { stateDir, subnetFile } = pathsOf(instance, options.stateDir, options.subnetFile);
   const socket = socketPath(stateDir);
@@ -61,18 +81,30 @@ async function cleanup(options: CleanupFlags): Promise<void> {
   const report = {
     removed: made.removed,
     completed: calls.completed,
+    kept: made.kept,
     failures: [...calls.refused, ...calls.failed, ...made.failures],
   };
-  for (const line of options.json ? [] : calls.completed) process.stdout.write(`${line}\n`);
-  if (options.json) process.stdout.write(jsonDocument('ripstop-cleanup/1', report));
-  else
-    process.stdout.write(
-      report.removed.length + report.completed.length === 0
-        ? 'nothing to remove\n'
-        : report.removed.map(line => `removed ${line}\n`).join(''),
-    );
-  for (const failure of report.failures) process.stderr.write(`ripstop: not removed: ${failure}\n`);
-  if (report.failures.length > 0) process.exitCode = 1;
+  print(report, options);
+}
+
+interface Report extends CleanupReport {
+  readonly completed: readonly string[];
+}
+
+function print(report: Report, { json }: CleanupFlags): void {
+  const { removed, completed, kept, failures } = report;
+  if (json) process.stdout.write(jsonDocument('ripstop-cleanup/1', report));
+  else {
+    const lines = [
+      ...completed,
+      ...(removed.length + completed.length === 0 ? ['nothing to remove'] : []),
+      ...removed.map(line => `removed ${line}`),
+      ...kept.map(line => `kept ${line}`),
+    ];
+    process.stdout.write(lines.map(line => `${line}\n`).join(''));
+  }
+  for (const failure of failures) process.stderr.write(`ripstop: not removed: ${failure}\n`);
+  if (failures.length > 0) process.exitCode = 1;
 }
 
 /** Completes the calls that the CNI executables recorded while no agent answered. The plugins run in this process. */
