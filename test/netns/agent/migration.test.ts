@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { agentsFor } from '../../fixtures/agents/agents.ts';
+import { cleanUpAfter } from '../../fixtures/agents/ask.ts';
 import { LabEtcd } from '../../fixtures/agents/etcd-in-lab.ts';
 import { FlannelNode } from '../../fixtures/agents/flannel-node.ts';
 import { PingStream } from '../../fixtures/agents/ping-stream.ts';
@@ -47,6 +47,16 @@ t.test(
     await until('traffic', () => reaches(one, two));
     const { sent, lost } = await stream.end();
     t.comment(`${lost} of ${sent} pings lost while the tunnel changed hands`);
+    // Neither the rules nor the first answer of the store come between the replacement of the device and the peers.
+    const order = ['replacing the kernel VXLAN device', 'peers applied', 'ready: packets can flow'];
+    const log = readFileSync(agent.log, 'utf8');
+    t.same(
+      order.map(text => log.indexOf(text)).toSorted((a, b) => a - b),
+      order.map(text => log.indexOf(text)),
+      'peers come before the rest of the start',
+    );
+    const between = log.slice(log.indexOf(order[0]!), log.indexOf(order[1]!));
+    t.notMatch(between, /"component":"(store|rules)"/, 'nothing else is waited for in between');
     t.equal(status.overlays[0]!.mac, first.mac, 'the other node already has this MAC');
     t.match(readFileSync(agent.subnetFile, 'utf8'), 'FLANNEL_SUBNET=10.244.1.1/24');
     t.equal(
@@ -55,15 +65,19 @@ t.test(
       'the lease reads as it did, with our key in front of the MAC, which flanneld expects at the end',
     );
 
+    t.match(cleanUpAfter(agent, '--flannel-rules'), 'iptables chain FLANNEL-POSTRTG');
+    t.ok(reaches(one, two), 'traffic flows without the rules of flannel');
+
     await agent.stop();
-    const cleanup = [
-      ...[process.execPath, `${CHECKOUT}dist/src/cli/main.js`, 'cleanup'],
-      ...['--state-dir', agent.stateDir, '--subnet-file', agent.subnetFile],
-    ];
-    const removed = one.ns.must([...cleanup, '--flannel']);
+    const removed = cleanUpAfter(agent);
     t.match(removed, 'nftables rules');
-    t.match(removed, 'iptables chain FLANNEL-POSTRTG');
+    t.match(removed, /kept .*subnet\.env/);
     t.notMatch(one.ns.must(['nft', 'list', 'ruleset']), /ripstop|FLANNEL/);
+    t.match(
+      readFileSync(agent.subnetFile, 'utf8'),
+      'FLANNEL_SUBNET=10.244.1.1/24',
+      'flanneld finds its subnet',
+    );
     new FlannelNode(one, first.mac).learn(second.key, second.value);
     await until('flannel again', () => reaches(one, two));
     t.ok(etcd.read(SUBNETS).has(`${SUBNETS}${first.key}`), 'the lease is still there');
