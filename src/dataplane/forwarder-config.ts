@@ -48,7 +48,7 @@ export function forwarderConfig(
 }
 
 /** Network and mask of this node's subnet of each family, in words; zeros where there is none. */
-function ownRange(subnets: readonly Prefix[]): OwnRange {
+export function ownRange(subnets: readonly Prefix[]): OwnRange {
   const words = (family: Family): { own: Int32Array; mask: Int32Array } => {
     const bits = bitsOf(family);
     const subnet = subnets.find(one => one.family === family);

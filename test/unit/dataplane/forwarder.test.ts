@@ -211,3 +211,38 @@ t.test('the inner flow decides the source port, steadily and widely', t => {
   t.ok(new Set(first).size >= 12, `64 flows over ${new Set(first).size} of 16 ports`);
   t.end();
 });
+
+for (const mode of ['vxlan', 'udp'] as const) {
+  t.test(`${mode}: only frames to this node's own subnets pass, so that no peer uses it as a relay`, t => {
+    const l3 = mode === 'vxlan' ? 14 : 0;
+    const wide = { ...NODE2, subnets: ['10.0.0.0/8', 'fd00::/16', '0.0.0.0/0', '::/0'].map(requirePrefix) };
+    const verdictOf = (bytes: Uint8Array, subnets: readonly string[]) => {
+      const ownSubnets = subnets.map(requirePrefix);
+      const { counted } = carry([{ bytes }], { mode, peers: [NODE1, wide], ownSubnets });
+      return Object.keys(counted).find(name => name !== 'forward') ?? `forward ${counted.forward}`;
+    };
+    const four = (...to: number[]) => patched(packet({ l3 }), l3 + 16, ...to);
+    const six = (...to: number[]) => patched(packet({ family: 6, l3 }), l3 + 24, ...to);
+    const own = ['10.244.2.0/23', 'fd00:2:0:8000::/49'];
+    for (const [third, last] of [
+      [2, 0],
+      [2, 9],
+      [3, 255],
+    ] as const)
+      t.equal(verdictOf(four(10, 244, third, last), own), 'forward 2', `10.244.${third}.${last}`);
+    for (const to of [
+      [10, 244, 1, 255],
+      [10, 244, 4, 0],
+      [8, 8, 8, 8],
+      [192, 0, 2, 2],
+    ])
+      t.equal(verdictOf(four(...to), own), 'not-for-us', to.join('.'));
+    t.equal(verdictOf(six(0xfd, 0, 0, 2, 0, 0, 0x80), own), 'forward 2');
+    t.equal(verdictOf(six(0xfd, 0, 0, 2, 0, 0, 0x7f), own), 'not-for-us');
+    t.equal(verdictOf(six(0x20, 1, 0xd, 0xb8), own), 'not-for-us');
+    t.equal(verdictOf(four(8, 8, 8, 8), []), 'forward 2', 'without subnets every destination passes');
+    t.equal(verdictOf(four(10, 244, 2, 9), ['10.244.2.9/32']), 'forward 2', 'a subnet of one address');
+    t.equal(verdictOf(four(10, 244, 2, 8), ['10.244.2.9/32']), 'not-for-us');
+    t.end();
+  });
+}
