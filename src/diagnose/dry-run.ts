@@ -10,7 +10,7 @@ import { desiredState, overlaySpec } from '../agent/kernel/desired.ts';
 import { connectedRoutes, diff } from '../agent/kernel/diff.ts';
 import { observe } from '../agent/kernel/observe.ts';
 import { ownershipScope } from '../agent/kernel/scope.ts';
-import type { ObservedState, OwnershipScope } from '../agent/kernel/state.ts';
+import type { DesiredState, ObservedState, OwnershipScope } from '../agent/kernel/state.ts';
 import { nextAction } from '../agent/lease/acquire.ts';
 import { formatKey, type Lease } from '../agent/lease/lease.ts';
 import type { RejectedLease } from '../agent/lease/rejected-lease.ts';
@@ -93,7 +93,7 @@ export async function dryRun(options: AgentOptions, store: LeaseStore, log: Log)
 function changes(
   socket: NetlinkSocket,
   plan: OverlayPlan,
-  wanted: ReturnType<typeof desiredState>,
+  wanted: DesiredState,
   territory: OwnershipScope,
   isUserspace: boolean,
 ): string[] {
@@ -125,8 +125,13 @@ function changes(
     ...connected,
     ...replaced,
     `+ device ${plan.device} type ${plan.mode === 'vxlan' ? 'tap' : 'tun'}`,
-    ...diff(wanted, opened, territory).map(describeChange),
+    ...diff(withoutDeviceSettings(wanted, plan.device), opened, territory).map(describeChange),
   ];
+}
+
+/** The settings of a device do not exist before the device. */
+function withoutDeviceSettings(wanted: DesiredState, device: string): DesiredState {
+  return { ...wanted, settings: wanted.settings.filter(({ name }) => !name.includes(`/${device}/`)) };
 }
 
 function leaseToBe(

@@ -67,7 +67,7 @@ for (const [name, config, flags] of [
   );
 
 t.test('cleanup --flannel removes routes of flannel, without an agent before', SKIP, async t => {
-  const lab = labFor(t, { nodes: 1 });
+  const lab = labFor(t);
   const store = fileStoreFor(t, { Backend: { Type: 'host-gw' } });
   const { agents } = agentsFor(t, lab, store.flags);
   const [one] = lab.nodes as [Node];
@@ -118,7 +118,7 @@ t.test('one command removes the rules of flannel while the agent runs', SKIP, as
 });
 
 t.test('cleanup keeps subnet.env where the node holds its subnet, and only there', SKIP, async t => {
-  const lab = labFor(t, { nodes: 1 });
+  const lab = labFor(t);
   const store = fileStoreFor(t);
   const { agents } = agentsFor(t, lab, store.flags);
   const agent = agents[0]!;

@@ -87,7 +87,7 @@ for (const dataPlane of ['userspace', 'kernel'] as const)
   );
 
 t.test('blackhole routes of flannel and of former runs go, those of others stay', SKIP, async t => {
-  const lab = labFor(t, { nodes: 1 });
+  const lab = labFor(t);
   const store = fileStoreFor(t);
   const { agents } = agentsFor(t, lab, store.flags);
   const [one] = lab.nodes as [Node];
