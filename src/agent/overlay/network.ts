@@ -41,6 +41,8 @@ export class Network {
   #rules: NodeRules;
   /** Rules and content of subnet.env that were set: a later difference is a change by others. */
   #setRules: NodeRules | undefined;
+  /** Inputs of the last complete comparison of the node: a later change with the same inputs is a repair. */
+  #comparedInputs: NetworkInputs | undefined;
   #setEnv = '';
   readonly #repairs: RepairCounts;
   readonly #options: AgentOptions;
@@ -320,10 +322,11 @@ export class Network {
   }
 
   async #compareNode(): Promise<void> {
+    const inputs = this.#inputs;
     const { rules, subnetFile } = this.#options;
     await this.#attempt('blackhole route', () => this.#keepBlackholes());
     await this.#attempt('forwarding of pods', async () =>
-      this.#noteChanges(keepForwarding(this.#socket, this.#inputs)),
+      this.#noteChanges(keepForwarding(this.#socket, inputs)),
     );
     if (rules)
       await this.#attempt('rules', async () => {
@@ -345,6 +348,7 @@ export class Network {
       }
       this.#setEnv = text;
     });
+    this.#comparedInputs = inputs;
   }
 
   async #attempt(part: Part, work: () => Promise<void>): Promise<void> {
@@ -379,13 +383,13 @@ export class Network {
   }
 
   async #keepBlackholes(isEnd = false): Promise<void> {
-    const when = { isFirst: !this.#isStarted, isEnd };
+    const when = { isFirst: this.#comparedInputs !== this.#inputs, isEnd };
     this.#noteChanges(await keepBlackholeRoutes(this.#socket, this.#inputs, this.#options, when));
   }
 
   #noteChanges(changes: readonly NodeChange[]): void {
     for (const { kind, text } of changes)
-      if (this.#isStarted) this.#countRepair(kind, text);
+      if (this.#comparedInputs === this.#inputs) this.#countRepair(kind, text);
       else this.#log.info(text);
   }
 
