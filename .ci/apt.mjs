@@ -59,9 +59,9 @@ function present(need) {
   return there(need.probe) || (need.instead !== undefined && there(need.instead));
 }
 
-/** The needs of `needs` that this machine does not meet. */
+/** The needs of `needs` that this machine does not meet and that may be installed on it. */
 export function missing(needs) {
-  return needs.filter(need => !present(need));
+  return needs.filter(need => !present(need) && !(need.notWhere && existsSync(need.notWhere)));
 }
 
 function apt(args) {

@@ -63,6 +63,14 @@ const tests = [
   { probe: 'runc', packages: ['runc'], programs: ['runc'] },
   { probe: 'crun', packages: ['crun'], programs: ['crun'] },
   { probe: 'aa-exec', packages: ['apparmor'], programs: ['aa-exec', 'apparmor_parser'] },
+  { probe: 'dbus-daemon', packages: ['dbus-daemon', 'dbus'], programs: ['dbus-daemon'] },
+  // Where systemd runs, the package would enable a firewall for the next boot of the machine.
+  {
+    probe: 'firewalld',
+    packages: ['firewalld'],
+    programs: ['firewalld', 'firewall-cmd'],
+    notWhere: '/run/systemd/system',
+  },
   { probe: 'mmdebstrap', packages: ['mmdebstrap'], programs: ['mmdebstrap'] },
   { probe: 'systemd-notify', packages: ['systemd'], programs: ['systemd-notify', 'systemd-socket-activate'] },
   { probe: 'qemu-system-x86_64', packages: ['qemu-system-x86'], programs: ['qemu-system-x86_64'] },

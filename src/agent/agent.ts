@@ -59,9 +59,8 @@ export class Agent {
   /** Why the next network cannot start; the present one stays. */
   #fault: string | undefined;
   #isConfirming = false;
-  /** Why the network must be started again. */
+  /** Why the network must be started again, and the last change that was announced, so that none is announced twice. */
   #wanted: string | undefined;
-  /** The last change that was announced: each one is announced once. */
   #announcedChange: string | undefined;
   #requestRestart: (() => void) | undefined;
   #timers: NodeJS.Timeout[] = [];
