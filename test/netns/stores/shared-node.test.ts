@@ -14,7 +14,7 @@ t.test('a second agent by mistake, and quick changes of the rules', { skip }, as
   const lab = labFor(t, { nodes: 2 });
   const [one] = lab.nodes as [Node, Node];
   const store = fileStoreFor(t);
-  const { agents } = agentsFor(t, lab, store.flags);
+  const { agents } = agentsFor(t, lab, [...store.flags, '--ip-masq']);
   for (const agent of agents) {
     agent.rememberSubnet();
     agent.start();
