@@ -7,6 +7,7 @@ import { PcapFormat } from '../../src/capture/format/pcap/writer.ts';
 import { PcapngFormat } from '../../src/capture/format/pcapng/writer.ts';
 import { fuzzSeconds, type Random, seeded } from '../fixtures/random.ts';
 import { NO_STATISTICS, readAll } from '../unit/capture/fixtures/files.ts';
+import { keepInput, replayed, SEED } from './campaign.ts';
 import { mutate } from './mutate.ts';
 
 /*
@@ -29,8 +30,16 @@ t.test('the seeds themselves are read to their end', async t => {
   }
 });
 
+t.test('a kept file', async t => {
+  const bytes = replayed('file');
+  if (!(bytes instanceof Uint8Array)) return void t.pass('there is none');
+  const { error } = await readAll(Uint8Array.from(bytes));
+  if (error) t.match(error, { code: 'ECAPTURE', message: /^test: at byte \d+: / });
+  t.pass();
+});
+
 t.test('mutated files', async t => {
-  const random = seeded(t);
+  const random = seeded(t, SEED);
   const until = performance.now() + SECONDS * 1000;
   let rounds = 0;
   let broken = 0;
@@ -40,9 +49,9 @@ t.test('mutated files', async t => {
     const { packets, error } = await readAll(file, random.pick([1, 13, 512, file.length || 1]));
     const fault = error as { code?: string; message: string; stack?: string } | undefined;
     if (fault && (fault.code !== 'ECAPTURE' || !/^test: at byte \d+: /.test(fault.message)))
-      t.fail(`${name}, round ${rounds}: ${fault.stack}`);
+      t.fail(`${name}, round ${rounds}: ${fault.stack}; ${keepInput('file', file)}`);
     if (packets.some(packet => packet.bytes.length > packet.length || packet.bytes.length > file.length))
-      t.fail(`${name}, round ${rounds}: more bytes than there are`);
+      t.fail(`${name}, round ${rounds}: more bytes than there are; ${keepInput('file', file)}`);
     if (fault) broken++;
     rounds++;
   }
@@ -55,7 +64,9 @@ t.test('mutated files in one chunk and byte by byte read the same', async t => {
     const file = mutate(random, random.pick(seeds).bytes);
     const [whole, single] = [await readAll(file), await readAll(file, 1)];
     if (whole.error?.message !== single.error?.message || whole.packets.length !== single.packets.length)
-      t.fail(`round ${round}: ${whole.error?.message} / ${single.error?.message}`);
+      t.fail(
+        `round ${round}: ${whole.error?.message} / ${single.error?.message}; ${keepInput('file', file)}`,
+      );
   }
   t.pass('150 files');
 });
@@ -66,7 +77,7 @@ function anyText(random: Random): string {
 }
 
 t.test('the writers: any packet comes back as it was, or as much of it as the format holds', async t => {
-  const random = seeded(t);
+  const random = seeded(t, SEED);
   const until = performance.now() + 2000;
   let rounds = 0;
   while (performance.now() < until || rounds <= 20) {

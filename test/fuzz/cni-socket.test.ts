@@ -18,6 +18,7 @@ import type { Call } from '../../src/cni/skel/plugin.ts';
 import { encodeRequest, parseResponse } from '../fixtures/cni/protocol.ts';
 import { fuzzSeconds, type Random, seeded } from '../fixtures/random.ts';
 import { testHost } from '../unit/cni/fixtures/harness.ts';
+import { SEED } from './campaign.ts';
 import { mutate } from './mutate.ts';
 
 /*
@@ -80,7 +81,7 @@ function cut(random: Random, bytes: Uint8Array): Uint8Array[] {
 t.test('broken requests: every other request has its answer', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'rs-cni-fuzz-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  const random = seeded(t);
+  const random = seeded(t, SEED);
   const socket = `${folder}/cni.sock`;
   const server = await serveCni(socket, testHost(), `${folder}/calls`);
   t.teardown(() => server.close());
@@ -171,7 +172,7 @@ t.test('a large request in small parts is joined once', async t => {
 t.test('broken records are set aside or completed', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'rs-calls-fuzz-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  const random = seeded(t);
+  const random = seeded(t, SEED);
   const env = {
     CNI_COMMAND: 'DEL',
     CNI_CONTAINERID: 'c1',

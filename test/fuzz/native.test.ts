@@ -1,10 +1,19 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../bench/lab/tool.ts';
 import { fuzzSeconds, seedOfRun } from '../fixtures/random.ts';
+import { keepInput, replayed } from './campaign.ts';
 import { coalesceSeeds, segmentSeeds } from './native-seeds.ts';
 
 /*
@@ -45,13 +54,30 @@ for (const [name, seeds] of targets) {
     for (const [i, seed] of seeds().entries()) writeFileSync(join(corpus, `seed-${i}`), seed);
     const kept = join(CHECKOUT, 'test/fuzz/native/seeds', name);
     const corpora = existsSync(kept) ? [corpus, kept] : [corpus];
+    const again = replayed(name);
+    if (again !== undefined) {
+      const input = join(folder, 'again');
+      writeFileSync(input, again === 'another' ? seeds()[0]! : again);
+      const once = spawnSync(binary, [input], { encoding: 'utf8' });
+      t.equal(once.status, 0, once.stderr.slice(-3000));
+      t.end();
+      return;
+    }
     const limits = [`-max_total_time=${SECONDS}`, `-seed=${seedOfRun(1)}`];
     const run = spawnSync(binary, [...limits, '-max_len=6000', `-artifact_prefix=${folder}/`, ...corpora], {
       encoding: 'utf8',
       timeout: SECONDS * 1000 + 60_000,
     });
     const executed = /Done (\d+) runs/.exec(run.stderr)?.[1] ?? '0';
-    t.equal(run.status, 0, run.status === 0 ? `${executed} inputs` : run.stderr.slice(-3000));
+    // libFuzzer has written the input that it stopped at into the folder.
+    const found = readdirSync(folder)
+      .filter(file => /^(crash|leak|timeout|oom)-/.test(file))
+      .map(file => keepInput(name, readFileSync(join(folder, file))));
+    t.equal(
+      run.status,
+      0,
+      run.status === 0 ? `${executed} inputs` : `${run.stderr.slice(-3000)} ${found.join()}`,
+    );
     t.ok(Number(executed) > 1000, 'it did run');
     t.end();
   });

@@ -11,6 +11,7 @@ import { answerNeighbour } from '../../src/dataplane/slow-path/neighbour-respond
 import { macBytes } from '../../src/ip/mac.ts';
 import { fuzzSeconds, seeded } from '../fixtures/random.ts';
 import { HEADERS } from '../unit/encap/fixtures/headers.ts';
+import { keepInput, replayed, SEED } from './campaign.ts';
 import { mutate } from './mutate.ts';
 import { WIRE_SEEDS } from './seeds/wire.ts';
 
@@ -61,8 +62,15 @@ function digest(view: DataView, off: number, length: number): unknown[] {
   return seen;
 }
 
-t.test('no bytes make anything throw, read outside, or depend on what lies outside', async t => {
-  const random = seeded(t);
+t.test('a kept input', async t => {
+  const bytes = replayed('wire');
+  if (bytes instanceof Uint8Array) digest(new DataView(Uint8Array.from(bytes).buffer), 0, bytes.length);
+  t.pass();
+});
+
+const skip = replayed('wire') === undefined ? false : 'one kept input is fed again';
+t.test('no bytes make anything throw, read outside, or depend on what lies outside', { skip }, async t => {
+  const random = seeded(t, SEED);
   const answered = { icmp: 0, neighbour: 0 };
   for (let input = 0; input < INPUTS; input++) {
     const seed = random.pick(WIRE_SEEDS);
@@ -89,7 +97,7 @@ t.test('no bytes make anything throw, read outside, or depend on what lies outsi
       if (alone.at(-2) !== undefined) answered.icmp++;
       if (alone.at(-1) !== undefined) answered.neighbour++;
     } catch (error) {
-      t.fail(`input ${input}: ${Buffer.from(part).toString('hex')}`, { error });
+      t.fail(`input ${input}: ${keepInput('wire', part)}`, { error });
       return;
     }
   }

@@ -9,7 +9,8 @@ import {
   type Shape,
   string,
 } from '../../base/schema.ts';
-import { formatPrefix, parsePrefix } from '../../ip/prefix.ts';
+import type { Family } from '../../ip/address.ts';
+import { formatPrefix, type Prefix, parsePrefix } from '../../ip/prefix.ts';
 import { attributesJson, type Lease, readAttributes } from '../lease/lease.ts';
 import type { KeptLeases, NodeOverrides } from '../lease/store.ts';
 import type { UnderlayHistory } from './underlay-chooser.ts';
@@ -130,11 +131,19 @@ function toJson({ key, v4, v6, attributes, expiresAt, since }: Lease): object {
   };
 }
 
+/** @throws RipstopError ELEASE for a lease that no agent has saved */
 function fromJson({ key, v4, v6, attributes, expiresAt, since }: Shape<typeof leaseFields>): Lease {
+  const subnet = (text: string | undefined, family: Family): Prefix | undefined => {
+    if (text === undefined) return undefined;
+    const prefix = parsePrefix(text);
+    if (prefix?.family === family) return prefix;
+    throw new RipstopError('ELEASE', `${key}: ${JSON.stringify(text)} is not an IPv${family} subnet`);
+  };
+  if (v4 === undefined && v6 === undefined) throw new RipstopError('ELEASE', `${key}: no subnet`);
   return {
     key,
-    v4: v4 === undefined ? undefined : parsePrefix(v4),
-    v6: v6 === undefined ? undefined : parsePrefix(v6),
+    v4: subnet(v4, 4),
+    v6: subnet(v6, 6),
     attributes: readAttributes(attributes, key),
     expiresAt,
     node: undefined,

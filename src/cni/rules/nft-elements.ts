@@ -46,13 +46,15 @@ export function elementsIn(objects: readonly NftObject[], sets: readonly string[
   return objects.flatMap(object => elementsOf(object.set ?? object.map, sets));
 }
 
+/** Another program may have changed the table: what has not the form of a tagged element is none. */
 function elementsOf(description: unknown, sets: readonly string[]): Element[] {
-  const { name = '', elem } = (description ?? {}) as { name?: string; elem?: unknown[] };
-  if (!sets.includes(name)) return [];
-  return (elem ?? []).flatMap(entry => {
-    const [key, value] = Array.isArray(entry) ? entry : [entry, undefined];
-    const inner = (key as { elem?: { val: unknown; comment?: string } }).elem;
-    return inner?.comment === undefined ? [] : [{ set: name, key: inner.val, value, comment: inner.comment }];
+  const { name, elem } = (description ?? {}) as { name?: unknown; elem?: unknown };
+  if (typeof name !== 'string' || !sets.includes(name) || !Array.isArray(elem)) return [];
+  return elem.flatMap((entry: unknown) => {
+    const [key, value] = Array.isArray(entry) ? (entry as unknown[]) : [entry, undefined];
+    const inner = (key as { elem?: { val: unknown; comment?: unknown } } | null | undefined)?.elem;
+    if (typeof inner?.comment !== 'string') return [];
+    return [{ set: name, key: inner.val, value, comment: inner.comment }];
   });
 }
 

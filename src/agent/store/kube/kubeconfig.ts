@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { parse } from 'yaml';
 import { messageOf, RipstopError } from '../../../base/errors.ts';
 import {
   anyValue,
@@ -14,6 +13,7 @@ import {
   required,
   string,
 } from '../../../base/schema.ts';
+import { parseYaml } from '../../../base/yaml.ts';
 import type { Credentials } from './credentials.ts';
 
 /** What the current context of a kubeconfig names. */
@@ -71,7 +71,7 @@ const kubeconfigFields = {
 /** Reads a kubeconfig and the files that it names. @throws RipstopError ECONFIG */
 export function readKubeconfig(path: string): KubeconfigContent {
   const refuse = (what: string, hint?: string): never => fail(path, what, hint);
-  const config = readKnown(kubeconfigFields, parse(readFile(path), { prettyErrors: false }), path);
+  const config = readKnown(kubeconfigFields, readYaml(path), path);
   const current = config['current-context'];
   const { context } =
     config.contexts?.find(entry => entry.name === current) ?? refuse(`no context ${current}`);
@@ -111,6 +111,15 @@ export function readKubeconfig(path: string): KubeconfigContent {
 function isGiven(value: unknown): boolean {
   if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
   return value !== undefined && value !== null && value !== '' && value !== false;
+}
+
+function readYaml(path: string): unknown {
+  const text = readFile(path);
+  try {
+    return parseYaml(text);
+  } catch (error) {
+    return fail(path, messageOf(error));
+  }
 }
 
 /**

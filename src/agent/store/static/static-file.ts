@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { LineCounter, parseDocument } from 'yaml';
 import { codeOf, RipstopError } from '../../../base/errors.ts';
 import { fail, readObject, type Shape } from '../../../base/schema.ts';
+import { parseYaml } from '../../../base/yaml.ts';
 import { type Family, parseAddress } from '../../../ip/address.ts';
 import { contains, formatPrefix, type Prefix, parsePrefix, requirePrefix } from '../../../ip/prefix.ts';
 import { UDP_PORT, VXLAN_PORT } from '../../config/backend.ts';
@@ -46,14 +46,7 @@ export function readText(path: string): string {
 /** @throws RipstopError ECONFIG, with line and column for what is not YAML */
 export function parseStaticFile(source: string, path: string): StaticFile {
   try {
-    const lineCounter = new LineCounter();
-    const document = parseDocument(source, { lineCounter, prettyErrors: false });
-    const [trouble] = document.errors;
-    if (trouble) {
-      const { line, col } = lineCounter.linePos(trouble.pos[0]);
-      throw new RipstopError('ECONFIG', `line ${line}, column ${col}: ${trouble.message}`);
-    }
-    return complete(document.toJS() ?? {});
+    return complete(parseYaml(source) ?? {});
   } catch (error) {
     if (!(error instanceof RipstopError)) throw error;
     throw new RipstopError(error.code, `${path}: ${error.message}`, error.hint, { cause: error });
