@@ -18,6 +18,7 @@ import { formatMarkdown } from './report/markdown.ts';
 import type { BenchFile, Missing, Sample } from './report/samples.ts';
 import { formatRun } from './report/table.ts';
 import { BURSTS, QUICK_BURSTS, runScale, scaleSeconds } from './scale/run.ts';
+import { runSizing, sizingSeconds } from './sizing/run.ts';
 import { runSoak, soakSeconds } from './soak/run.ts';
 
 const tell = (line: string) => process.stderr.write(`${line}\n`);
@@ -41,9 +42,10 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
     (wants('micro') ? microSeconds(length.micro) : 0) +
     (wants('path') ? pathSeconds(length.pathRounds, length.path) : 0) +
     (wants('scale') ? scaleSeconds(length.bursts) : 0) +
+    (wants('sizing') ? sizingSeconds(quick) : 0) +
     (wants('cni') ? cniSeconds(length.cni) : 0) +
     (wants('e2e') ? e2eSeconds(options) : 0) +
-    (wants('soak') ? soakSeconds(options.soak) : 0);
+    (wants('soak') ? soakSeconds(options.soak, options.stores) : 0);
   tell(`bench: ${suites.join(', ')}; about ${duration(estimate)}`);
 
   const busyBefore = await busyShare();
@@ -60,10 +62,11 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
   if (wants('micro')) samples.push(...(await runMicro(length.micro, progress)));
   if (wants('path')) samples.push(...(await runPath(length.pathRounds, length.path, progress)));
   if (wants('scale')) add(await runScale(progress, length.bursts));
+  if (wants('sizing')) add(await runSizing(quick, progress));
   const cni = wants('cni') ? await runCni(length.cni, progress) : undefined;
   if (cni) add(cni);
   if (wants('e2e')) add(await runE2e(options, progress));
-  if (wants('soak')) add(await runSoak(options.soak, progress));
+  if (wants('soak')) add(await runSoak(options.soak, options.stores, progress));
   progress.end();
   return {
     format: 'ripstop-bench/1',

@@ -5,8 +5,9 @@ import { CONTENDERS } from './contenders/index.ts';
 import { MEASURES, type MeasureId } from './e2e/measures.ts';
 import { BRIEF } from './e2e/plan.ts';
 import { CONDITIONS, type Condition, type Family } from './lab/topology.ts';
+import { STORES, type StoreKind } from './soak/churn/stores.ts';
 
-export const SUITES = ['micro', 'path', 'scale', 'cni', 'e2e', 'soak'] as const;
+export const SUITES = ['micro', 'path', 'scale', 'sizing', 'cni', 'e2e', 'soak'] as const;
 export type Suite = (typeof SUITES)[number];
 
 export interface BenchOptions {
@@ -27,8 +28,10 @@ export interface BenchOptions {
   seconds: number;
   inner: Family;
   underlay: Family;
-  /** Seconds of traffic in the soak. */
+  /** Length of each part of the soak, s. */
   soak: number;
+  /** Lease stores of the agents in the soak. */
+  stores: readonly StoreKind[];
 }
 
 interface Raw extends Partial<Omit<BenchOptions, 'suites' | 'compare' | 'quick' | 'with'>> {
@@ -46,7 +49,8 @@ const FULL = {
   conditions: Object.keys(CONDITIONS) as Condition[],
   rounds: 5,
   seconds: 2,
-  soak: 600,
+  soak: 3600,
+  stores: ['file'] as StoreKind[],
 };
 const QUICK: typeof FULL = {
   contenders: ['kernel', 'vxlan'],
@@ -55,7 +59,11 @@ const QUICK: typeof FULL = {
   rounds: 2,
   seconds: 1,
   soak: 6,
+  stores: ['file'],
 };
+
+/** A week, s. */
+const LONGEST_SOAK = 604_800;
 
 /** A reader for a list of words, each of which must be known. */
 function words<T extends string>(known: readonly T[]): (text: string) => T[] {
@@ -81,6 +89,13 @@ function count(text: string): number {
   return value;
 }
 
+function soakLength(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > LONGEST_SOAK)
+    throw new InvalidArgumentError(`It takes 1..${LONGEST_SOAK}.`);
+  return value;
+}
+
 function family(text: string): Family {
   if (text !== '4' && text !== '6') throw new InvalidArgumentError('It takes 4 or 6.');
   return Number(text) as Family;
@@ -91,8 +106,8 @@ export function readOptions(argv: readonly string[]): BenchOptions {
   const command = new Command('bench')
     .usage('[suites] [options]    (npm run bench -- ...)')
     .description(
-      'Measures Ripstop and its rivals: micro (single operations), path (the forwarder alone), scale (thousands of peers), cni ' +
-        '(wiring a pod), e2e (pod to pod, everyone in turn), soak (garbage collections under long traffic). ' +
+      'Measures Ripstop and its rivals: micro (single operations), path (the forwarder alone), scale (thousands of peers), sizing (memory and CPU by nodes and by traffic), cni ' +
+        '(wiring a pod), e2e (pod to pod, everyone in turn), soak (garbage collections under long traffic, and whether an agent grows while everything around it changes). ' +
         'Ends in a table; docs/guides/benchmark/benchmarking.md explains what is measured and how.',
     )
     .argument('[suites...]', `any of ${SUITES.join(', ')}; all when none is named`)
@@ -134,7 +149,12 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     )
     .option('--rounds <n>', 'rounds of each measurement', count)
     .option('--seconds <n>', 'length of the longest measurement', count)
-    .option('--soak <seconds>', 'length of the soak', count)
+    .option('--soak <seconds>', 'length of each part of the soak (default: an hour; --quick: 6)', soakLength)
+    .option(
+      '--stores <list>',
+      'lease stores of the agents in the soak, by commas, each for the whole length (default: file)',
+      words(STORES),
+    )
     .option('--inner <family>', 'IP version between the pods, 4 or 6', family, 4)
     .option('--underlay <family>', 'IP version between the nodes, 4 or 6', family, 4)
     .helpOption('-h, --help', 'print this')

@@ -81,9 +81,11 @@ function endToEnd(list: readonly Cell[], file: BenchFile): Table[] {
 /** Suites without a network between pods, and what they show. */
 const ALONE = {
   soak: 'Garbage collections in the four threads that carry packets, under traffic of all kinds',
+  churn: 'Agents whose leases, pods, settings and store change all the time',
   path: 'The forwarder alone, one direction in one thread',
   update: 'One direction of the forwarder while another thread publishes all peers repeatedly',
   scale: 'A node by its number of peers',
+  sizing: 'What an agent needs, by nodes of the cluster and by traffic',
   micro: 'Single operations',
 };
 

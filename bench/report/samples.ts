@@ -2,7 +2,7 @@ import type { Machine, Versions } from '../lab/versions.ts';
 
 /** One measured value. Every sample is kept; medians are made where they are shown. */
 export interface Sample {
-  /** `micro`, `path`, `update` (measured with `path`), `scale`, `cni`, `e2e` or `soak`. */
+  /** `micro`, `path`, `update` (measured with `path`), `scale`, `sizing`, `cni`, `e2e`, `soak` or `churn` (measured with `soak`). */
   suite: string;
   /** Who was measured: a contender's id, or the name of a micro benchmark. */
   contender: string;
@@ -124,6 +124,28 @@ const ALL = {
     digits: 0,
   },
   idlePercent: { title: 'CPU with nothing to do', short: 'idle %', unit: '%', better: 'less', digits: 1 },
+  sendPercent: { title: 'CPU of the sending node', short: 'sender %', unit: '%', better: 'less', digits: 1 },
+  receivePercent: {
+    title: 'CPU of the receiving node',
+    short: 'receiver %',
+    unit: '%',
+    better: 'less',
+    digits: 1,
+  },
+  carriedKpps: packets('packets carried'),
+  carriedGbit: rate('carried'),
+  churnFirst: { title: 'median of the first third', short: 'first', unit: '', better: 'less', digits: 1 },
+  churnMiddle: { title: 'of the second', short: 'middle', unit: '', better: 'less', digits: 1 },
+  churnLast: { title: 'of the last', short: 'last', unit: '', better: 'less', digits: 1 },
+  churnGrowth: {
+    title: 'growth within the last two thirds',
+    short: 'growth',
+    unit: '',
+    better: 'less',
+    digits: 2,
+  },
+  churnBound: { title: 'flat below', short: 'flat below', unit: '', better: 'less', digits: 0 },
+  churnReading: { title: 'median of all readings', short: 'all', unit: '', better: 'less', digits: 1 },
   collections: { title: 'garbage collections', short: 'GCs', unit: '', better: 'less', digits: 0 },
 } as const satisfies Record<string, Figure>;
 

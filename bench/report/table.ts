@@ -1,3 +1,4 @@
+import { verdictOfChurn } from './churn.ts';
 import { cniTable } from './cni.ts';
 import { judgeGoals } from './goals.ts';
 import { cells, distinct, indexCells, labelOf, show, showRatio } from './rows.ts';
@@ -8,7 +9,7 @@ const COLUMN = 14;
 /** Contenders side by side in 80 columns. */
 const ABREAST = 3;
 /** Suites without a network between pods. */
-const ALONE = ['micro', 'path', 'update', 'scale', 'soak'];
+const ALONE = ['micro', 'path', 'update', 'scale', 'sizing', 'soak', 'churn'];
 /** What all are put in ratio to. */
 const YARDSTICK = 'kernel';
 
@@ -19,6 +20,7 @@ export function formatRun(file: BenchFile): string {
     ...formatE2e(file),
     ...formatAlone(file),
     formatCni(file),
+    verdictOfChurn(file),
     formatMissing(file),
     formatGoals(file),
   ];

@@ -10,8 +10,17 @@ const bench = (...args: string[]) => launch([process.execPath, `${CHECKOUT}dist/
 
 t.test('what is not said has a default, and --quick has others', async t => {
   const full = readOptions([]);
-  const suites = ['micro', 'path', 'scale', 'cni', 'e2e', 'soak'];
-  t.match(full, { suites, rounds: 5, seconds: 2, soak: 600, inner: 4, underlay: 4, measures: undefined });
+  const suites = ['micro', 'path', 'scale', 'sizing', 'cni', 'e2e', 'soak'];
+  t.match(full, {
+    suites,
+    rounds: 5,
+    seconds: 2,
+    soak: 3600,
+    stores: ['file'],
+    inner: 4,
+    underlay: 4,
+    measures: undefined,
+  });
   t.same(full.conditions, ['def', 'wire', 'wiregro', 'wirecs']);
   t.match(readOptions(['--quick']), {
     rounds: 2,
