@@ -9,6 +9,7 @@ import type { Condition } from '../agent/readiness.ts';
 import { logContained } from '../agent/uncaught-record.ts';
 import { contain } from '../base/boundary.ts';
 import { describeError } from '../base/errors.ts';
+import { heapTrim } from '../base/heap-trim.ts';
 import { componentLog, createLog, type Log } from '../base/log.ts';
 import { endWhenUncaught } from '../base/uncaught.ts';
 import { formatEndpoint } from '../ip/address.ts';
@@ -106,6 +107,7 @@ export async function runAgent(
     systemd.reloading();
     void agent.reload();
   });
+  heapTrim.watch();
   const telemetry = await openTelemetry(agent, nodeName, version, componentLog(log, 'api'));
   if (web)
     agent.endpoints.open('web', formatEndpoint(web.address, web.port), async () => {
@@ -138,6 +140,7 @@ export async function runAgent(
     await ended;
   } finally {
     clearInterval(watch);
+    heapTrim.stop();
     await telemetry?.stop();
     await agent.endpoints.close();
     api.close();

@@ -1,4 +1,5 @@
 import type { RipstopError } from '../base/errors.ts';
+import { heapTrim } from '../base/heap-trim.ts';
 import { mappedBytesOf, requireAddress } from '../ip/address.ts';
 import { native } from '../native/load.ts';
 import { resetPeer } from './descriptor/counters.ts';
@@ -242,6 +243,7 @@ export class DataPlane {
     clearTimeout(this.#publishing);
     await this.#supervisor.stop();
     for (const fd of this.#descriptors) native.closeFd(fd);
+    heapTrim.released();
   }
 
   #onReport(worker: number, report: Exclude<WorkerReport, { kind: 'ready' | 'failed' }>): void {

@@ -1,4 +1,5 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { heapTrim } from '../base/heap-trim.ts';
 import { type Counters, counterBlock, createCounters, openCounters } from './descriptor/counters.ts';
 import type { TableCapacity } from './tables/capacity.ts';
 import type { TablesWriter } from './tables/writer.ts';
@@ -100,6 +101,7 @@ export class GrowingMemory {
     for (const version of this.#counters.keys())
       if (version !== this.#version) this.#counters.delete(version);
     this.#writer.moved();
+    heapTrim.released();
     return [];
   }
 

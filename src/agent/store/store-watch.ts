@@ -1,10 +1,10 @@
 import { pause } from '../../base/backoff.ts';
 import { describeError } from '../../base/errors.ts';
+import { heapTrim } from '../../base/heap-trim.ts';
 import { componentLog, type Log } from '../../base/log.ts';
 import { LogBudget } from '../../base/logging/budget.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { KeptLeases, LeaseStore, StoreObserver } from '../lease/store.ts';
-import { HeapTrim } from './heap-trim.ts';
 
 /** The reports of a store that the agent handles; the others are only kept and logged. */
 export interface StoreEvents extends Pick<StoreObserver, 'leases' | 'config' | 'conflict'> {
@@ -22,7 +22,6 @@ const FIRST_LEASES_MS = 5000;
 export class StoreWatch {
   readonly #store: LeaseStore;
   readonly #log: Log;
-  readonly #trim = new HeapTrim();
   readonly #malformed: LogBudget;
   /** All leases by key, of the last report or as they were saved; undefined while neither is known. */
   leases: ReadonlyMap<string, Lease> | undefined;
@@ -83,7 +82,7 @@ export class StoreWatch {
         this.leases = all;
         for (const resolve of this.#waiting.splice(0)) resolve();
         events.leases(all, changed);
-        this.#trim.note(changed?.size ?? all.size);
+        heapTrim.note(changed?.size ?? all.size);
       },
       config: text => events.config(text),
       conflict: error => events.conflict(error),

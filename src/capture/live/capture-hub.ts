@@ -62,7 +62,8 @@ export class CaptureHub {
       if (released) return;
       released = true;
       setTapFilter(this.#source.control, tap, undefined);
-      setTimeout(() => this.#free.push(tap), DRAIN_MS).unref();
+      // To the front: one capture after another uses the same rings, and those of the other taps never become resident.
+      setTimeout(() => this.#free.unshift(tap), DRAIN_MS).unref();
     };
     if (signal.aborted) release();
     else signal.addEventListener('abort', release, { once: true });

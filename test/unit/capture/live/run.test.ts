@@ -1,5 +1,6 @@
 import { PassThrough } from 'node:stream';
 import t from 'tap';
+import { until } from '../../../../bench/lab/until.ts';
 import { type ErrorCode, RipstopError } from '../../../../src/base/errors.ts';
 import { PacketDecoder } from '../../../../src/capture/decode/packet-decoder.ts';
 import { createFilter } from '../../../../src/capture/filter/filter.ts';
@@ -277,5 +278,27 @@ t.test(
     );
     t.strictSame(counts.totals, { received: 12, dropped: 6, delivered: 4 });
     t.match(statisticsOf(file)[0], { received: 9n, dropped: 6n, accepted: 2n, delivered: 2n });
+  },
+);
+
+t.test(
+  'the hub: captures one after another use the same rings, so that the others stay untouched',
+  async t => {
+    const one = worker('egress');
+    const hub = new CaptureHub(one.source);
+    for (let round = 0; round < TAPS + 2; round++) {
+      const control = new AbortController();
+      const stream = await readRecordStream(await hub.start({ snapLength: 0 }, control.signal));
+      const batches = stream.batches();
+      const next = batches.next();
+      await until('the capture to be on', () => one.pass([{ frame }]) > 0);
+      t.equal((await next).done, false);
+      control.abort();
+      t.equal((await batches.next()).done, true);
+      // A tap comes back when no worker can still write to it.
+      await new Promise(resolve => setTimeout(resolve, 200));
+    }
+    const touched = one.source.rings.filter(([ring]) => new Uint8Array(ring!, 256).some(byte => byte !== 0));
+    t.equal(touched.length, 1, `${touched.length} of ${TAPS} taps`);
   },
 );
