@@ -171,6 +171,10 @@ const traffic = record({
 const peer = record({
   id: described('name of the peer in this node', string),
   node: described('name of its node; null if the store does not have it', nullable(string)),
+  agent: described(
+    'which agent wrote the lease; null where the store does not show it',
+    nullable(oneOf(['ripstop', 'flannel'])),
+  ),
   device: described('device of the overlay; null with plain routes', nullable(string)),
   address: described('underlay address', string),
   mac: described('MAC of its VTEP; null without one', nullable(string)),
@@ -197,9 +201,16 @@ const lease = record({
   key: described('key of the lease in the store', string),
   subnets: described('pod subnets', listOf(string)),
   node: described('name of the node; null if the store does not have it', nullable(string)),
+  agent: described(
+    'which agent wrote the lease; null where the store does not show it',
+    nullable(oneOf(['ripstop', 'flannel'])),
+  ),
   publicIp: described('IPv4 address of the underlay; null without one', nullable(string)),
   publicIpv6: described('IPv6 address of the underlay; null without one', nullable(string)),
-  backend: described('`udp`, `vxlan`, `host-gw` or another backend of flannel', string),
+  backend: described(
+    '`udp`, `vxlan`, `host-gw` or another backend of flannel; `reserved` for a key without a node',
+    string,
+  ),
   own: described('the lease of this node', boolean),
   ends: described(
     'when it ends; `never` for a reservation; null if the store has not reported it',

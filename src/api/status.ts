@@ -1,7 +1,8 @@
 import type { Agent } from '../agent/agent.ts';
 import { failingOf, failingWrites } from '../agent/faults.ts';
 import { describeChange, describeConnected } from '../agent/kernel/change.ts';
-import type { Lease } from '../agent/lease/lease.ts';
+import { isOwnFormat } from '../agent/lease/backend-data.ts';
+import { isReservation, type Lease } from '../agent/lease/lease.ts';
 import type { KeptLeases } from '../agent/lease/store.ts';
 import type { Overlay } from '../agent/overlay/overlay.ts';
 import { leaseLines, leasePicture } from '../diagnose/doctor/lease-faults.ts';
@@ -105,6 +106,7 @@ export function peersOf(agent: Agent): PeerStatus[] {
     return overlay.peers.map(peer => ({
       id: peer.id,
       node: peer.node?.split('/')[0] ?? null,
+      agent: agentOf(agent, agent.watch.leases?.get(peer.id)),
       device: overlay.plan.device ?? null,
       address: peer.address,
       mac: peer.mac ?? null,
@@ -129,13 +131,15 @@ export function routesOf(agent: Agent): RouteStatus[] {
 
 export function leasesOf(agent: Agent): LeaseStatus[] {
   const own = agent.network?.inputs.lease;
+  const isUdp = agent.network?.inputs.config.backend.type === 'udp';
   return [...(agent.watch.leases?.values() ?? [])].map(lease => ({
     key: lease.key,
     subnets: subnetsOf(lease),
     node: lease.node?.split('/')[0] ?? null,
+    agent: agentOf(agent, lease),
     publicIp: lease.attributes.publicIp ?? null,
     publicIpv6: lease.attributes.publicIpv6 ?? null,
-    backend: lease.attributes.backendType || 'udp',
+    backend: isReservation(lease) && !isUdp ? 'reserved' : lease.attributes.backendType || 'udp',
     own: lease.key === own?.key,
     ends:
       lease.expiresAt === undefined
@@ -144,6 +148,14 @@ export function leasesOf(agent: Agent): LeaseStatus[] {
           ? 'never'
           : new Date(lease.expiresAt).toISOString(),
   }));
+}
+
+/** Which agent wrote a lease, where this shows: in etcd and in files, only Ripstop writes the names of nodes. */
+function agentOf({ store }: Agent, lease: Lease | undefined): PeerStatus['agent'] {
+  if (!lease || (store.kind !== 'etcd' && store.kind !== 'file')) return null;
+  const { backendData, backendV6Data } = lease.attributes;
+  if (lease.node !== undefined || isOwnFormat(backendData) || isOwnFormat(backendV6Data)) return 'ripstop';
+  return isReservation(lease) ? null : 'flannel';
 }
 
 /** Changes of the next comparison with the kernel, one line per step. */

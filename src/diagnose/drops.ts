@@ -1,4 +1,5 @@
 import type { Agent } from '../agent/agent.ts';
+import type { Overlay } from '../agent/overlay/overlay.ts';
 import { described, number, record, string, type ValueOf } from '../base/schema.ts';
 import type { CounterSnapshot } from '../dataplane/dataplane.ts';
 import { VERDICTS } from '../dataplane/descriptor/verdicts.ts';
@@ -15,19 +16,27 @@ export const dropStatus = record({
 
 export type DropStatus = ValueOf<typeof dropStatus>;
 
+type Verdicts = CounterSnapshot['verdicts'];
+
 /** Frames lost by device and reason, the most frequent first; reasons that did not occur are left out. */
 export function dropsOf(agent: Agent): DropStatus[] {
+  return dropsBy(agent, overlay => overlay.counters()?.verdicts ?? {});
+}
+
+/** The same of the last ten minutes, without what was lost while the overlay started. */
+export function recentDropsOf(agent: Agent): DropStatus[] {
+  return dropsBy(agent, overlay => overlay.recentDrops());
+}
+
+function dropsBy(agent: Agent, read: (overlay: Overlay) => Verdicts): DropStatus[] {
   return (agent.network?.overlays ?? [])
-    .flatMap(overlay => {
-      const counters = overlay.counters();
-      return counters ? dropsIn(counters).map(drop => ({ device: overlay.plan.device ?? '', ...drop })) : [];
-    })
+    .flatMap(overlay => dropsIn(read(overlay)).map(drop => ({ device: overlay.plan.device ?? '', ...drop })))
     .sort((a, b) => b.frames - a.frames);
 }
 
-function dropsIn(counters: CounterSnapshot): Omit<DropStatus, 'device'>[] {
+function dropsIn(verdicts: Verdicts): Omit<DropStatus, 'device'>[] {
   return VERDICTS.filter(verdict => verdict.drop).flatMap(({ name, direction, meaning, remedy }) => {
-    const { frames, bytes } = counters.verdicts[name] ?? { frames: 0, bytes: 0 };
+    const { frames, bytes } = verdicts[name] ?? { frames: 0, bytes: 0 };
     return frames > 0 ? [{ reason: name, direction, frames, bytes, meaning, remedy }] : [];
   });
 }

@@ -32,6 +32,11 @@ const vxlanFields = openObject(
   'VXLAN data',
 );
 
+/** True when a Ripstop node wrote this value: it has a key of ours. */
+export function isOwnFormat(raw: unknown): boolean {
+  return typeof raw === 'object' && raw !== null && Object.hasOwn(raw, REMOTE_CHECKSUM);
+}
+
 /** Reads the value. @throws RipstopError ELEASE, with a sentence that names `where` */
 export function parseVxlanData(raw: unknown, where: string): VxlanData {
   return readAs('ELEASE', () => {

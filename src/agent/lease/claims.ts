@@ -5,7 +5,7 @@ import { isBroadcastOf, whyNoNode } from '../../ip/unicast.ts';
 import type { NetworkConfig } from '../config/net-conf.ts';
 import type { OverlayPlan } from '../inputs/plan.ts';
 import { parseVxlanData, type VxlanData } from './backend-data.ts';
-import type { Lease } from './lease.ts';
+import { isReservation, type Lease } from './lease.ts';
 import type { RejectedLease } from './rejected-lease.ts';
 
 /** What a lease claims for its node in one overlay. */
@@ -36,12 +36,17 @@ export interface OwnSide {
   readonly underlay: readonly Prefix[];
 }
 
-/** @returns the claims of a lease; why it has none that can be used; undefined where it is of another family */
+/**
+ * @returns the claims of a lease; why it has none that can be used; undefined where it is of another family, or reserved for a
+ *   node that has not started yet
+ */
 export function claimsOf(lease: Lease, side: OwnSide): LeaseClaims | RejectedLease | undefined {
   const { plan, config, own } = side;
   const { backend } = config;
   const { key, attributes } = lease;
   const reject = rejecting(key);
+  // A node of flannel's udp backend writes no type either, so that only another backend shows that it is none.
+  if (backend.type !== 'udp' && isReservation(lease)) return undefined;
   // flannel's udp backend writes no type.
   const type = attributes.backendType || 'udp';
   if (type !== backend.type) return reject('other-backend', `has backend ${type}, this node ${backend.type}`);

@@ -46,6 +46,15 @@ export interface Lease extends Subnets {
   readonly since?: number | undefined;
 }
 
+/**
+ * True for a key that an operator reserves for the node of an address, as flannel's documentation describes it: without
+ * backend and without an end. No node has taken it yet.
+ */
+export function isReservation({ attributes, expiresAt }: Lease): boolean {
+  const { backendType, backendData, backendV6Data } = attributes;
+  return expiresAt === 0 && backendType === '' && backendData === undefined && backendV6Data === undefined;
+}
+
 /** IPv4 half of flannel's key of a node without IPv4: its zero value. */
 const NO_IPV4 = '0.0.0.0-0';
 

@@ -19,6 +19,7 @@ import type { FormerState } from '../kernel/former-state.ts';
 import { KernelReconciler } from '../kernel/reconciler.ts';
 import { ownershipScope } from '../kernel/scope.ts';
 import type { DesiredState, ObservedRoute, OwnershipScope } from '../kernel/state.ts';
+import { RecentDrops } from './recent-drops.ts';
 
 export interface OverlayOptions {
   readonly netns: string;
@@ -55,6 +56,7 @@ export class Overlay {
   readonly #underlay: Underlay;
   readonly #options: OverlayOptions;
   readonly #kernel: KernelReconciler;
+  readonly #drops = new RecentDrops(() => this.counters()?.verdicts);
   #carrier: Carrier | undefined;
   readonly #peers: Map<string, Peer>;
   /** The same as a list, made on demand. */
@@ -175,6 +177,7 @@ export class Overlay {
    * @throws RipstopError, NetError when the device is gone; the next comparison makes the changes then
    */
   change({ set, removed }: PeerChanges): KernelChange[] {
+    this.#drops.start();
     const steps = this.#book.change({ set, removed });
     for (const id of removed) this.#peers.delete(id);
     for (const peer of set) this.#peers.set(peer.id, peer);
@@ -266,11 +269,17 @@ export class Overlay {
     return this.plane?.counters();
   }
 
+  /** Frames dropped in the last ten minutes by verdict, without those of the start. */
+  recentDrops(): CounterSnapshot['verdicts'] {
+    return this.#drops.counts();
+  }
+
   /**
    * Ends the data plane. Traffic that the kernel carries continues.
    * @param remove also remove routes and device
    */
   async stop(remove = false): Promise<void> {
+    this.#drops.stop();
     await this.plane?.stop();
     this.#carrier = undefined;
     if (remove) {

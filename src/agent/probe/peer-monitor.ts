@@ -2,13 +2,12 @@ import { contain } from '../../base/boundary.ts';
 import { describeError } from '../../base/errors.ts';
 import { componentLog, type Log } from '../../base/log.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
-import { baseAddress } from '../../ip/prefix.ts';
 import type { Overlay } from '../overlay/overlay.ts';
-import { type PeerHealth, ProbeWindow } from './probe-window.ts';
+import { HeardPeers } from './heard-peers.ts';
+import { keyOf, type PeerState, type ProbeState, probeStateOf, stateOf } from './probe-state.ts';
+import type { PeerHealth } from './probe-window.ts';
 import type { Prober } from './prober.ts';
 
-/** Probes in a row without an answer after which a peer counts as silent. */
-const SILENT_AFTER = 3;
 const TIMEOUT_MS = 1000;
 const TICK_MS = 100;
 /** Ten tenths, as floating point adds them. */
@@ -24,24 +23,8 @@ const BYTES = 84;
 /** Names in one line of the log. */
 const NAMES_MAX = 8;
 
-type PeerState = 'answers' | 'silent' | 'silent in the tunnel';
-
-interface ProbeState {
-  readonly device: string | undefined;
-  readonly id: string;
-  /** Monotonic milliseconds. */
-  readonly since: number;
-  readonly name: string;
-  readonly address: string;
-  /** Where the tunnel ends: the first address of the peer's subnet; undefined for plain routes. */
-  readonly tunnelAddress: string | undefined;
-  readonly tunnel: ProbeWindow;
-  readonly underlay: ProbeWindow;
-  state: PeerState;
-}
-
 const DESCRIPTIONS: Readonly<Record<PeerState, string>> = {
-  answers: 'answering again',
+  answers: 'reachable again',
   silent: 'silent, over the underlay and through the tunnel',
   'silent in the tunnel': 'answering over the underlay and not through the tunnel',
 };
@@ -64,6 +47,7 @@ export class PeerMonitor {
   #pace = 0;
   #credit = 0;
   readonly #transitions = new Map<PeerState, string[]>();
+  readonly #heard = new HeardPeers();
   #timer: NodeJS.Timeout | undefined;
   #prober: Prober | undefined;
   #ticksLeft = 0;
@@ -102,7 +86,21 @@ export class PeerMonitor {
     return { tunnel: probed.tunnelAddress === undefined ? null : probed.tunnel.health, underlay };
   }
 
-  /** Peers of a device that have not answered for some time, through the tunnel where there is one to them. */
+  /** True when packets of the peer arrived in the last round. */
+  isHeard(device: string | undefined, peer: Peer): boolean {
+    return this.#heard.has(device, peer);
+  }
+
+  /** True when no probe of the peer was ever answered and none of its packets arrived, although it is probed. */
+  wasNeverReached(device: string | undefined, peer: Peer): boolean {
+    const probed = this.#states.get(keyOf(device, peer));
+    return probed !== undefined && probed.underlay.health.probes > 0 && !probed.wasReached;
+  }
+
+  /**
+   * Peers of a device that have not answered for some time, through the tunnel where there is one to them, and whose
+   * packets do not arrive.
+   */
   silent(device: string | undefined, peers: readonly Peer[]): number {
     const state = (peer: Peer) => this.#states.get(keyOf(device, peer))?.state ?? 'answers';
     return peers.filter(peer => state(peer) !== 'answers').length;
@@ -120,10 +118,15 @@ export class PeerMonitor {
   }
 
   /** True when the peer is still the same as at the beginning of the round. */
-  #isUnchanged(key: string, { device, id }: ProbeState): boolean {
-    const overlay = this.#overlays().find(({ plan }) => plan.device === device);
-    const peer = overlay?.peer(id);
-    return peer !== undefined && keyOf(device, peer) === key;
+  #isUnchanged(key: string, state: ProbeState): boolean {
+    const peer = this.#peerOf(state);
+    return peer !== undefined && keyOf(state.device, peer) === key;
+  }
+
+  #peerOf({ device, id }: ProbeState): Peer | undefined {
+    return this.#overlays()
+      .find(({ plan }) => plan.device === device)
+      ?.peer(id);
   }
 
   /** Takes over the lists of peers, at most once per second. */
@@ -145,6 +148,7 @@ export class PeerMonitor {
 
   #beginRound(): void {
     this.#reportTransitions();
+    this.#heard.sample(this.#overlays());
     const known = performance.now() - Math.min(this.#everyMs, SETTLED_MS);
     this.#queue = [...this.#states].filter(([, { since }]) => since <= known).map(([key]) => key);
     // More peers are probed less often, so that the cost of the probes is bounded.
@@ -172,7 +176,10 @@ export class PeerMonitor {
     const [underlay, tunnel] = answers;
     peer.underlay.add(underlay);
     if (tunnelAddress !== undefined) peer.tunnel.add(tunnel);
-    const state = stateOf(peer);
+    const present = this.#peerOf(peer);
+    const isHeard = present !== undefined && this.#heard.has(peer.device, present);
+    peer.wasReached ||= isHeard || underlay !== undefined || tunnel !== undefined;
+    const state = stateOf(peer, isHeard);
     if (state === peer.state) return;
     peer.state = state;
     const names = this.#transitions.get(state) ?? [];
@@ -201,32 +208,4 @@ export class PeerMonitor {
     this.#log.debug({ sockets: socketKind }, 'probing peers');
     return this.#prober;
   }
-}
-
-function keyOf(device: string | undefined, { id, address, subnets, direct }: Peer): string {
-  const [subnet] = subnets;
-  return `${device} ${id} ${address} ${subnet && baseAddress(subnet)} ${direct}`;
-}
-
-function probeStateOf(device: string | undefined, peer: Peer): ProbeState {
-  const [subnet] = peer.subnets;
-  const isTunnelled = device !== undefined && !peer.direct && subnet !== undefined;
-  return {
-    device,
-    id: peer.id,
-    since: performance.now(),
-    name: peer.node?.split('/')[0] ?? peer.address,
-    address: peer.address,
-    tunnelAddress: isTunnelled ? baseAddress(subnet) : undefined,
-    tunnel: new ProbeWindow(),
-    underlay: new ProbeWindow(),
-    state: 'answers',
-  };
-}
-
-function stateOf({ tunnelAddress, tunnel, underlay }: ProbeState): PeerState {
-  const isSilent = (way: ProbeWindow) => way.lostInARow >= SILENT_AFTER;
-  if (tunnelAddress === undefined || isSilent(tunnel))
-    return isSilent(underlay) ? 'silent' : tunnelAddress === undefined ? 'answers' : 'silent in the tunnel';
-  return 'answers';
 }

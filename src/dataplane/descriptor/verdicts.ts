@@ -79,7 +79,8 @@ export const VERDICTS: readonly Verdict[] = [
     drop: true,
     direction: 'both',
     meaning: 'broadcast or multicast, which the overlay does not carry by default',
-    remedy: 'set `flood: true` if the pods need it',
+    remedy:
+      'normal for announcements of kernels and daemons; if the pods need it, set `flood` (`--flood`, or `Backend.Ripstop.flood` for all nodes)',
   },
   {
     name: 'too-big',

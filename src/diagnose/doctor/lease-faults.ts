@@ -1,5 +1,5 @@
 import type { Agent } from '../../agent/agent.ts';
-import type { Lease } from '../../agent/lease/lease.ts';
+import { isReservation, type Lease } from '../../agent/lease/lease.ts';
 import type { RejectedLease } from '../../agent/lease/rejected-lease.ts';
 import { type Finding, fault } from './finding.ts';
 
@@ -76,7 +76,8 @@ function unreadableFinding({ unreadable, leases, rejected }: LeasePicture): Find
 /** All leases of a backend that this node does not have: the configuration is wrong, not the leases. */
 function backendFinding({ backend, leases, rejected }: LeasePicture): Finding[] {
   const others = rejected.filter(({ reason }) => reason === 'other-backend');
-  if (others.length === 0 || others.length < leases.length - 1) return [];
+  const taken = leases.filter(lease => !isReservation(lease));
+  if (others.length === 0 || others.length < taken.length - 1) return [];
   const keys = new Set(others.map(({ key }) => key));
   const types = leases.filter(({ key }) => keys.has(key)).map(lease => lease.attributes.backendType || 'udp');
   const found = [...new Set(types)].join(', ');

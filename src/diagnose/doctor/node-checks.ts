@@ -10,29 +10,35 @@ import { listNft } from '../../net/nft/nft.ts';
 import { listLinks } from '../../net/rtnetlink/links.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { describeRefusedSysctl, readSysctl, refusedSysctls } from '../../net/sysctl.ts';
-import { dropsOf } from '../drops.ts';
+import { recentDropsOf } from '../drops.ts';
 import { checkBridges, staleBridges } from './bridge-checks.ts';
+import { CONFIGURATION, checkConfig } from './config-check.ts';
 import { type Finding, fault, warning } from './finding.ts';
 import { checkFirewall, checkForwarding } from './firewall-checks.ts';
 import { leaseFindings, leasePicture } from './lease-faults.ts';
 import { checkEndpoints, checkUncaught } from './process-checks.ts';
 
-type Check = (agent: Agent) => Promise<Finding[]> | Finding[];
+export type Check = (agent: Agent) => Promise<Finding[]> | Finding[];
 
 /** Checks of this node alone, by the name that the list of what is in order shows. */
 export const NODE_CHECKS: Readonly<Record<string, Check>> = {
   'readiness and store': checkState,
+  'network configuration': checkConfig,
   'listeners of the agent': checkEndpoints,
   'restarts after errors': checkUncaught,
+  'kernel settings': checkSettings,
+  'bridge netfilter': checkBridgeNetfilter,
+};
+
+/** Checks of what an overlay needs or makes: without one there is nothing to compare with. */
+export const OVERLAY_CHECKS: Readonly<Record<string, Check>> = {
   'leases of the other nodes': checkLeases,
   'kernel state': checkKernel,
   'connected networks': checkConnected,
   'bridges of pods': checkBridges,
-  'kernel settings': checkSettings,
   'forwarding by interface': checkForwarding,
   'rules that drop packets of pods': checkFirewall,
   'masquerade and forward rules': checkRules,
-  'bridge netfilter': checkBridgeNetfilter,
   'MTU of the underlay': checkUnderlayMtu,
   'MTU of pods': checkPodMtu,
   checksums: checkChecksums,
@@ -51,7 +57,7 @@ function checkState(agent: Agent): Finding[] {
     );
   findings.push(...storeFindings(agent));
   for (const [part, reason] of failingOf(agent))
-    if (!findings.some(({ what }) => what.includes(reason)))
+    if (part !== CONFIGURATION && !findings.some(({ what }) => what.includes(reason)))
       findings.push(warning('part-failing', `${part}: ${reason}`, 'see the reason; the agent keeps trying'));
   const { kept } = agent.watch;
   if (kept)
@@ -233,24 +239,24 @@ function checkPodMtu(agent: Agent): Finding[] {
 }
 
 function checkChecksums(agent: Agent): Finding[] {
-  return dropsOf(agent)
+  return recentDropsOf(agent)
     .filter(drop => drop.reason === 'bad-checksum')
     .map(drop =>
       fault(
         'checksum-broken',
-        `${drop.frames} frames had a wrong inner checksum: an interface of a peer or on the path computes them wrongly`,
+        `${drop.frames} frames of the last 10 minutes had a wrong inner checksum: an interface of a peer or on the path computes them wrongly`,
         'on the peer: ethtool -K <underlay> tx off, and for a kernel VXLAN ethtool -K flannel.1 tx-checksum-ip-generic off',
       ),
     );
 }
 
 function checkDrops(agent: Agent): Finding[] {
-  return dropsOf(agent)
+  return recentDropsOf(agent)
     .filter(drop => drop.reason !== 'multicast' && drop.reason !== 'bad-checksum')
     .map(drop =>
       warning(
         'drops',
-        `${drop.device}: ${drop.frames} frames lost (${drop.reason}): ${drop.meaning}`,
+        `${drop.device}: ${drop.frames} frames lost (${drop.reason}) in the last 10 minutes: ${drop.meaning}`,
         drop.remedy || 'ripstop drops',
       ),
     );

@@ -57,6 +57,13 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
     evidence: '`ripstop status` shows the kept leases. The metric ripstop_kept_leases counts them.',
     remedy: 'Restore the data of the store, or restart the agents of the other nodes, which register again.',
   },
+  'config-unusable': {
+    meaning: 'The store has no network configuration that this node can follow.',
+    cause:
+      'The key or file was deleted, or has a wrong value. Running agents keep the configuration that they have.',
+    evidence: 'The finding and the row failing of `ripstop status` have the message of the reader.',
+    remedy: 'Write the configuration again. `ripstop plan` with the flags of the agent checks it.',
+  },
   'kernel-drift': {
     meaning: 'Routes, addresses or neighbours in the kernel differ from the desired state of the agent.',
     cause: 'Another program changed them since the last comparison.',
@@ -76,6 +83,20 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
     cause: 'The node is down, or a route or a firewall between the nodes blocks all traffic.',
     evidence: '`ping PEER` from the node fails. `ripstop peers --json` shows the loss of both paths.',
     remedy: 'Check the node, the routes and the firewalls between the nodes.',
+  },
+  'icmp-filtered': {
+    meaning: 'A peer answers no ICMP echo, and the overlay receives packets of its pods.',
+    cause:
+      'A firewall of that node or a security group drops ICMP. If its pods get no answers, the path from this node to it is blocked.',
+    evidence: '`ping PEER` from the node fails, and RECEIVED of `ripstop peers` grows.',
+    remedy: 'Allow ICMP echo between the nodes, so that their paths can be checked.',
+  },
+  'peer-absent': {
+    meaning: 'The store has the lease of a node, and nothing was received from it since this agent started.',
+    cause:
+      'The node left or got another address, and its lease has not ended: leases of flannel last 24 h. A reservation looks the same until its node starts.',
+    evidence: '`ripstop leases` shows the lease and when it ends. `ping ADDRESS` fails.',
+    remedy: 'Delete the lease if the node does not come back. Check the path to it if it should be there.',
   },
   'port-filtered': {
     meaning: 'A peer answers over the underlay and not through the tunnel.',

@@ -63,7 +63,7 @@ t.test(
       () => one.pods[0]!.ns.attempt(['ping', '-c1', '-W1', two.pods[0]!.address[4]]).code === 0,
     );
     const doctor = one.ns.attempt([process.execPath, main, 'doctor', '--socket', socket, '--json']);
-    t.match(doctor.stdout, '1 peers answer by flannel.1', 'with the addon of the probes');
+    t.match(doctor.stdout, '1 peer answers by flannel.1', 'with the addon of the probes');
     t.match(one.ns.must(['curl', '-s', 'http://127.0.0.1:8081/metrics']), 'ripstop_ready 1\n');
     await agent.stop();
 

@@ -179,7 +179,7 @@ t.test(
     );
     t.ok(reach(left, right) && reach(right, left), 'pod to pod of another node');
     const doctor = await one.runtime.exec(one.agent, ...MAIN, 'doctor', '--json');
-    t.match(doctor.stdout, '1 peers answer', doctor.stderr);
+    t.match(doctor.stdout, '1 peer answers', doctor.stderr);
 
     const spec = await one.runtime.spec(one.agent);
     const inProc = spec.mounts.filter(({ destination }) => /^\/proc\/./.test(destination));

@@ -56,7 +56,7 @@ t.test(
     t.match(metrics, 'ripstop_peers_unreachable{device="flannel.1"} 1\n');
     open();
     await until('it answers', async () => (await silent()).join() === '0,0', PATIENCE_MS, 200);
-    await until('that told', () => said('1 peer is answering again: node2') === 1);
+    await until('that told', () => said('1 peer is reachable again: node2') === 1);
 
     const close = block(two, 'ip saddr 172.31.0.1');
     await until('all of it silent', async () => (await silent()).join() === '1,0', PATIENCE_MS, 200);

@@ -116,6 +116,7 @@ t.test('peers, leases, routes, drops, plan, doctor', async t => {
   const peer: PeerStatus = {
     id: '10.244.2.0-24',
     node: null,
+    agent: null,
     device: 'flannel.1',
     address: '192.0.2.2',
     mac: '02:00:00:00:00:02',
@@ -139,11 +140,17 @@ t.test('peers, leases, routes, drops, plan, doctor', async t => {
     / direct .* - +- +0 % +200us$/m,
   );
   t.match(showPeers([{ ...peer, traffic: null, health: null }]), / - +- +- +-$/m);
+  t.match(
+    showPeers([{ ...peer, agent: 'flannel' }]),
+    /^flannel +192/m,
+    'a node of flannel has no name (J11)',
+  );
   t.equal(showPeers([]), 'no peers\n');
   const lease: LeaseStatus = {
     key: 'k',
     subnets: ['10.244.1.0/24'],
     node: 'a',
+    agent: 'ripstop',
     publicIp: '192.0.2.1',
     publicIpv6: null,
     backend: 'vxlan',
@@ -151,6 +158,7 @@ t.test('peers, leases, routes, drops, plan, doctor', async t => {
     ends: null,
   };
   t.match(showLeases([lease]), /^\* +10\.244\.1\.0\/24 +a +192\.0\.2\.1 +vxlan +by the store$/m);
+  t.match(showLeases([{ ...lease, node: null, agent: 'flannel' }]), / flannel +192/);
   t.equal(showLeases([]), 'no leases\n');
   t.match(
     showRoutes([{ destination: '10.244.2.0/24', via: '10.244.2.0', device: 'flannel.1' }]),

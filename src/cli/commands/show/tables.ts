@@ -7,10 +7,10 @@ import { formatTable } from '../../terminal/table.ts';
 
 export function showPeers(peers: readonly PeerStatus[]): string {
   if (peers.length === 0) return 'no peers\n';
-  const rows = peers.map(({ node, device, address, subnets, direct, traffic, health }) => {
+  const rows = peers.map(({ node, agent, device, address, subnets, direct, traffic, health }) => {
     const way = health?.tunnel ?? health?.underlay;
     return [
-      node ?? '-',
+      node ?? agent ?? '-',
       address,
       direct ? 'direct' : (device ?? 'routes'),
       subnets.join(','),
@@ -36,7 +36,7 @@ export function showLeases(leases: readonly LeaseStatus[]): string {
   const rows = leases.map(lease => [
     lease.own ? '*' : '',
     lease.subnets.join(','),
-    lease.node ?? '-',
+    lease.node ?? lease.agent ?? '-',
     [lease.publicIp, lease.publicIpv6].filter(Boolean).join(','),
     lease.backend,
     lease.ends ?? 'by the store',

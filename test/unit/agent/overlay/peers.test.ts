@@ -303,3 +303,16 @@ t.test('a public address that is of no node (H26): no peer, and the reason', asy
     t.match(reasonOf({ publicIpv6 }, 1), { reason: 'malformed', message: new RegExp(kind) });
   t.equal(select(vxlan, [lease(2, { publicIp: '192.0.3.255' })]).rejected.length, 0, 'of another subnet');
 });
+
+t.test('a reservation for a node that has not started is neither a peer nor a fault (J11)', async t => {
+  const attributes = { backendType: '', backendData: undefined, backendV6Data: undefined };
+  const reserved = { ...lease(7, attributes), expiresAt: 0 };
+  const vxlan = select(config({ Type: 'vxlan' }), [reserved]);
+  t.same(vxlan, { peers: [], rejected: [] });
+  t.match(
+    select(config({ Type: 'vxlan' }), [lease(7, attributes)]).rejected,
+    [{ reason: 'other-backend', message: /has backend udp/ }],
+    'a lease that ends belongs to a node of the udp backend',
+  );
+  t.equal(select(config({ Type: 'udp' }), [reserved]).peers.length, 1, 'nodes of udp publish the same');
+});
