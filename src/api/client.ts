@@ -7,6 +7,8 @@ import { ANSWERS, type Answer, type AnswerPath } from './answers.ts';
 
 /** The agent's socket by default. */
 export const DEFAULT_SOCKET = '/run/ripstop/agent.sock';
+/** Its name in the state directory of an agent. */
+export const SOCKET_NAME = 'agent.sock';
 
 /* Paths of the agent's socket that answer with a stream, or take a body. */
 export const CAPTURE_PATH = '/capture';

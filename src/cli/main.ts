@@ -5,6 +5,7 @@ import { describeError, hasCode, messageOf, RipstopError } from '../base/errors.
 import { readJson, record, string } from '../base/schema.ts';
 import { printable } from '../base/text/printable.ts';
 import { BROKEN_PIPE } from '../capture/sink/output-stream.ts';
+import { explainError } from './explain-error.ts';
 import { createProgram } from './program.ts';
 
 /** Exit codes: 0 success, 1 failure, 2 invalid options or configuration. */
@@ -37,11 +38,12 @@ try {
     // `ripstop flows | head`: the reader has closed the pipe.
     process.exit();
   } else {
-    const code = error instanceof RipstopError ? ` [${error.code}]` : '';
-    const text = describeError(error).split('\n').map(printable).join('\n');
+    const known = explainError(error);
+    const code = known instanceof RipstopError ? ` [${known.code}]` : '';
+    const text = describeError(known).split('\n').map(printable).join('\n');
     process.stderr.write(`ripstop: ${text}${code}\n`);
-    if (!(error instanceof RipstopError) && error instanceof Error)
-      process.stderr.write(`${error.stack ?? ''}\n`);
+    if (!(known instanceof RipstopError) && known instanceof Error)
+      process.stderr.write(`${known.stack ?? ''}\n`);
     // exit() at once: an open handle would keep the process of the failed command running.
     process.exit(error instanceof RipstopError && error.code === 'ECONFIG' ? INVALID_CALL : FAILED);
   }

@@ -1,11 +1,17 @@
-import { InvalidArgumentError, Option } from 'commander';
-import { DEFAULT_SOCKET } from '../api/client.ts';
+import { join } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { pathsOf } from '../agent/inputs/paths.ts';
+import { DEFAULT_SOCKET, SOCKET_NAME } from '../api/client.ts';
+import { RipstopError } from '../base/errors.ts';
 
 /* Options that several commands have, and parsers of option values for commander. */
 
 export const SOCKET = new Option('--socket <path>', "path of the agent's socket").default(
   DEFAULT_SOCKET,
   DEFAULT_SOCKET,
+);
+const INSTANCE = new Option('--instance <name>', 'name of the agent instance (default: none)').env(
+  'RIPSTOP_INSTANCE',
 );
 export const JSON_OUTPUT = new Option('--json', 'print JSON');
 export const BIN_DIR = new Option('--bin-dir <path>', 'directory of the executables').default(
@@ -16,6 +22,22 @@ export const CONF_DIR = new Option('--conf-dir <path>', 'directory of the networ
   '/etc/cni/net.d',
   '/etc/cni/net.d',
 );
+
+/** Lets every command that asks an agent choose it by the name of its instance as well. */
+export function addInstance(program: Command): void {
+  for (const command of program.commands)
+    if (command.options.includes(SOCKET)) command.addOption(INSTANCE).hook('preAction', resolveInstance);
+}
+
+/** The socket of the instance that was named. @throws RipstopError ECONFIG */
+function resolveInstance(_: Command, command: Command): void {
+  const { instance } = command.opts<{ instance?: string }>();
+  const isSocketGiven = command.getOptionValueSource('socket') === 'cli';
+  if (instance === undefined || instance === '') return;
+  if (!isSocketGiven) command.setOptionValue('socket', join(pathsOf(instance).stateDir, SOCKET_NAME));
+  else if (command.getOptionValueSource('instance') === 'cli')
+    throw new RipstopError('ECONFIG', '--socket and --instance name the same thing', 'leave out one of them');
+}
 
 /** A comma-separated list; the option may also be repeated. */
 export function list(text: string, before: string[] = []): string[] {

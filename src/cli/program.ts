@@ -14,6 +14,8 @@ import { addLogLevel } from './commands/show/log-level.ts';
 import { addPlan } from './commands/show/plan.ts';
 import { addQueries } from './commands/show/query.ts';
 import { addUi } from './commands/show/ui.ts';
+import { addVersion } from './commands/show/version.ts';
+import { addInstance } from './options.ts';
 
 /*
  * The command line. The file of a command exports `add<Name>(program)`, which only declares the options. A second file runs
@@ -35,6 +37,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addDoctor,
   addExplain,
   addLogLevel,
+  addVersion,
   addCni,
   addCleanup,
 ];
@@ -49,5 +52,6 @@ export function createProgram(version: string): Command {
     .showSuggestionAfterError()
     .exitOverride();
   for (const add of COMMANDS) add(program);
+  addInstance(program);
   return program;
 }

@@ -8,6 +8,7 @@ import type { SettingLayer } from '../config/settings.ts';
 import type { ListenAddress } from '../endpoints.ts';
 import type { LeaseStore } from '../lease/store.ts';
 import { ifacePattern } from './iface-pattern.ts';
+import { pathsOf } from './paths.ts';
 import { publishedAddress } from './underlay.ts';
 
 /** Options of the agent, from its flags; `config/flag-table.ts` describes them. */
@@ -143,24 +144,6 @@ function webSettings(flags: Flags, port: number): WebSettings {
     tokenFile: flags.text('web-token-file'),
     hosts: flags.list('web-host').map(name => name.toLowerCase()),
   };
-}
-
-/**
- * State directory and subnet.env of an instance, where the flags do not give them. CNI plugins look for flannel's path;
- * that of an instance must be named in the plugin's configuration.
- * @param instance part of the names of iptables chains, which have at most 28 characters
- * @throws RipstopError ECONFIG
- */
-export function pathsOf(
-  instance: string,
-  givenStateDir = '',
-  givenSubnetFile = '',
-): { stateDir: string; subnetFile: string } {
-  if (!/^([a-z][a-z0-9]{0,7})?$/.test(instance))
-    fail('--instance', `${JSON.stringify(instance)}: must be a letter and up to seven of a-z and 0-9`);
-  const stateDir = givenStateDir || (instance === '' ? '/run/ripstop' : `/run/ripstop-${instance}`);
-  const ownFile = instance === '' ? '/run/flannel/subnet.env' : join(stateDir, 'subnet.env');
-  return { stateDir, subnetFile: givenSubnetFile || ownFile };
 }
 
 /** Opens the store that the flags name, and finds the node's name. @throws RipstopError ECONFIG, ESTORE */

@@ -46,6 +46,11 @@ export interface Lease extends Subnets {
   readonly since?: number | undefined;
 }
 
+/** The subnets for a message; the key may be the name of a Kubernetes Node. */
+export function describeSubnets({ v4, v6 }: Subnets): string {
+  return [v4, v6].flatMap(subnet => (subnet ? formatPrefix(subnet) : [])).join(' and ');
+}
+
 /**
  * True for a key that an operator reserves for the node of an address, as flannel's documentation describes it: without
  * backend and without an end. No node has taken it yet.

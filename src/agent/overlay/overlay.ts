@@ -19,6 +19,7 @@ import type { FormerState } from '../kernel/former-state.ts';
 import { KernelReconciler } from '../kernel/reconciler.ts';
 import { ownershipScope } from '../kernel/scope.ts';
 import type { DesiredState, ObservedRoute, OwnershipScope } from '../kernel/state.ts';
+import { withPortOwner } from './port-owner.ts';
 import { RecentDrops } from './recent-drops.ts';
 
 export interface OverlayOptions {
@@ -106,8 +107,9 @@ export class Overlay {
       await overlay.#open();
       return overlay;
     } catch (error) {
+      const explained = withPortOwner(error, overlay.#kernel.socket, plan.port ?? 0);
       overlay.#kernel.close();
-      throw error;
+      throw explained;
     }
   }
 

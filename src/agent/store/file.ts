@@ -85,10 +85,8 @@ export class FileStore implements LeaseStore {
   }
 
   async networkConfig(): Promise<{ text: string; source: string }> {
-    const { config } = await this.#try(async () => {
-      await this.#table.prepare();
-      return this.#table.read();
-    });
+    this.#table.allowMissing?.();
+    const { config } = await this.#try(() => this.#table.read());
     const source = this.#table.configName;
     // A text that is there again is news, whatever it is.
     this.#lastConfig = config;

@@ -44,7 +44,10 @@ export interface LeaseFile {
   readonly configName: string;
   /** Directories whose changes matter. */
   readonly watched: readonly string[];
+  /** Makes the directories that a node writes to. Until then they may be missing, once `allowMissing` was called. */
   prepare(): Promise<void>;
+  /** For a reader that changes nothing: a store that no node has written to has no leases. */
+  allowMissing?(): void;
   read(): Promise<TableContent>;
   /**
    * Where a lease is a file of its own: the texts of some keys, undefined for those that are not there.
@@ -75,6 +78,8 @@ class DirectoryTable implements LeaseFile {
   readonly #subnets: string;
   /** Texts by file name with the stamp they were read under: an unchanged file is not read again. */
   #cache = new Map<string, { stamp: string; text: string }>();
+  #isPrepared = false;
+  #mayMiss = false;
 
   constructor(path: string) {
     this.#subnets = join(path, 'subnets');
@@ -87,11 +92,27 @@ class DirectoryTable implements LeaseFile {
   async prepare(): Promise<void> {
     await mkdir(this.#subnets, { recursive: true });
     await mkdir(this.presencePath, { recursive: true });
+    this.#isPrepared = true;
+    this.#mayMiss = false;
+  }
+
+  allowMissing(): void {
+    // A directory that was there and is gone is a volume without its mount.
+    this.#mayMiss = !this.#isPrepared;
+  }
+
+  async #names(): Promise<string[]> {
+    try {
+      return await readdir(this.#subnets);
+    } catch (error) {
+      if (this.#mayMiss && hasCode(error, 'ENOENT')) return [];
+      throw error;
+    }
   }
 
   async read(): Promise<TableContent> {
     const config = await readIfThere(this.configName);
-    const names = (await readdir(this.#subnets)).filter(name => !name.endsWith('.tmp'));
+    const names = (await this.#names()).filter(name => !name.endsWith('.tmp'));
     const cache = new Map<string, { stamp: string; text: string }>();
     const entries = new Map<string, string>();
     for (const name of names.sort()) {

@@ -84,7 +84,7 @@ function explain(error: SystemError, port: number): RipstopError {
     return new RipstopError(
       'EINUSE',
       `UDP port ${port} is in use on the underlay address`,
-      `find its owner (ss -lunp sport = :${port}): kernel VXLAN, flanneld, or another Ripstop`,
+      `find its owner: ss -lunp sport = :${port} shows flanneld or another Ripstop, ip -d link show type vxlan a device of the kernel`,
       { cause: error },
     );
   if (error.code === 'EADDRNOTAVAIL')

@@ -49,7 +49,7 @@ export function addCleanup(program: Command): void {
 async function cleanup(options: CleanupFlags): Promise<void> {
   const { socketPath } = await import('../../../api/server.ts');
   const { getJson } = await import('../../../api/client.ts');
-  const { pathsOf } = await import('../../../agent/inputs/options.ts');
+  const { pathsOf } = await import('../../../agent/inputs/paths.ts');
   if (options.flannelRules) {
     if (options.flannel)
       throw new RipstopError(
@@ -97,14 +97,17 @@ function print(report: Report, { json }: CleanupFlags): void {
   else {
     const lines = [
       ...completed,
-      ...(removed.length + completed.length === 0 ? ['nothing to remove'] : []),
+      ...(removed.length + completed.length + failures.length === 0 ? ['nothing to remove'] : []),
       ...removed.map(line => `removed ${line}`),
       ...kept.map(line => `kept ${line}`),
     ];
     process.stdout.write(lines.map(line => `${line}\n`).join(''));
   }
   for (const failure of failures) process.stderr.write(`ripstop: not removed: ${failure}\n`);
-  if (failures.length > 0) process.exitCode = 1;
+  if (failures.length === 0) return;
+  if (process.geteuid?.() !== 0)
+    process.stderr.write('ripstop: cleanup changes the network of the node: run it as root\n');
+  process.exitCode = 1;
 }
 
 /** Completes the calls that the CNI executables recorded while no agent answered. The plugins run in this process. */

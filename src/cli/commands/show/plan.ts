@@ -4,6 +4,12 @@ import { printableValue } from '../../../base/text/printable.ts';
 import { jsonDocument } from '../../json/print.ts';
 import { JSON_OUTPUT, SOCKET } from '../../options.ts';
 
+/** Exit status when there is something to change; 1 is a failure, 2 an invalid call. */
+const CHANGES = 3;
+
+/** Arguments that only choose the running agent. */
+const AGENT_CHOICE = /^$|^--socket\b|^--instance[ =]\S+$/;
+
 /** `ripstop plan`: the difference between the present and the desired kernel state; changes nothing. */
 export function addPlan(program: Command): void {
   program
@@ -12,7 +18,8 @@ export function addPlan(program: Command): void {
     .description(
       'Without flags of `ripstop agent`: shows the pending repairs of the running agent. With such flags, and without ' +
         '--socket: shows what an agent with these flags would change on this node. Lines that begin with ! name ' +
-        'ignored leases and settings. Changes nothing on the node and in the store.',
+        'ignored leases and settings. Changes nothing on the node and in the store. The exit status is 0 if there is ' +
+        'nothing to change, 3 if there is something, and 1 if the plan cannot be made.',
     )
     .usage('[options] [flags of ripstop agent]')
     .addOption(SOCKET)
@@ -26,11 +33,12 @@ async function plan(options: { socket: string; json?: true }, command: Command):
   const words = process.argv
     .slice(process.argv.indexOf(command.name()) + 1)
     .filter(word => word !== '--json');
-  const isAsking = words[0]?.startsWith('--socket') ?? true;
+  const isAsking = AGENT_CHOICE.test(words.join(' '));
   const steps = isAsking ? await getJson(options.socket, '/pending') : await planFor(words);
   process.stdout.write(
     options.json ? jsonDocument('ripstop-plan/1', { steps }) : showPlan(printableValue(steps)),
   );
+  if (steps.some(isChange)) process.exitCode = CHANGES;
 }
 
 async function planFor(flagWords: readonly string[]): Promise<readonly string[]> {
@@ -47,7 +55,11 @@ async function planFor(flagWords: readonly string[]): Promise<readonly string[]>
   }
 }
 
+/** Lines that begin with ! name what is ignored. */
+function isChange(step: string): boolean {
+  return !step.startsWith('!');
+}
+
 export function showPlan(steps: readonly string[]): string {
-  const nothing = steps.every(step => step.startsWith('!'));
-  return `${[...steps, ...(nothing ? ['nothing to change'] : [])].join('\n')}\n`;
+  return `${[...steps, ...(steps.some(isChange) ? [] : ['nothing to change'])].join('\n')}\n`;
 }

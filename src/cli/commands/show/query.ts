@@ -3,7 +3,7 @@ import type { Answer, AnswerPath } from '../../../api/answers.ts';
 import { getJson } from '../../../api/client.ts';
 import { printableValue } from '../../../base/text/printable.ts';
 import { jsonDocument } from '../../json/print.ts';
-import { JSON_OUTPUT, SOCKET } from '../../options.ts';
+import { integerOption, JSON_OUTPUT, SOCKET } from '../../options.ts';
 import { showStatus } from './status.ts';
 import { showDrops, showLeases, showPeers, showRoutes } from './tables.ts';
 
@@ -11,6 +11,8 @@ interface QueryOptions {
   socket: string;
   json?: true;
   follow?: true;
+  wait?: true;
+  waitDuration?: number;
 }
 
 /** A command that prints an answer of the agent; its name is that of the path. */
@@ -22,7 +24,14 @@ interface QueryCommand<P extends AnswerPath> {
   readonly json: (answer: Answer<P>) => string;
   /** Prints events until it is stopped; the command then has `--follow`. */
   readonly follow?: (socket: string, json: boolean) => Promise<void>;
+  /** Waits for the answer that a caller needs; the command then has `--wait`. */
+  readonly wait?: (socket: string, seconds: number) => Promise<Answer<P>>;
+  /** False: the exit status is 1. */
+  readonly isWell?: (answer: Answer<P>) => boolean;
 }
+
+/** Longest wait of `--wait` by default. */
+const WAIT_SECONDS = 300;
 
 /** `ripstop status`, `peers`, `routes`, `leases` and `drops`. */
 export function addQueries(program: Command): void {
@@ -31,6 +40,8 @@ export function addQueries(program: Command): void {
     summary: 'show the state of this node',
     show: showStatus,
     json: status => jsonDocument('ripstop-status/1', status),
+    wait: async (socket, seconds) => (await import('./status-wait.ts')).waitUntilReady(socket, seconds),
+    isWell: ({ ready }) => ready,
   });
   addQuery(program, {
     path: '/peers',
@@ -61,18 +72,32 @@ export function addQueries(program: Command): void {
 
 function addQuery<P extends AnswerPath>(
   program: Command,
-  { path, summary, show, json, follow }: QueryCommand<P>,
+  { path, summary, show, json, follow, wait, isWell }: QueryCommand<P>,
 ): void {
   const command = program
     .command(path.slice(1))
     .summary(summary)
-    .description(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}, as reported by the running agent.`)
+    .description(
+      `${summary.charAt(0).toUpperCase()}${summary.slice(1)}, as reported by the running agent.${isWell ? ' The exit status is 1 if the node is not ready.' : ''}`,
+    )
     .addOption(SOCKET)
     .addOption(JSON_OUTPUT)
-    .action(async ({ socket, json: isJson, follow: isFollowing }: QueryOptions) => {
-      if (isFollowing && follow) return follow(socket, isJson ?? false);
-      const answer = await getJson(socket, path);
+    .action(async ({ socket, json: isJson, ...options }: QueryOptions) => {
+      if (options.follow && follow) return follow(socket, isJson ?? false);
+      const answer =
+        options.wait && wait
+          ? await wait(socket, options.waitDuration ?? WAIT_SECONDS)
+          : await getJson(socket, path);
       process.stdout.write(isJson ? json(answer) : show(printableValue(answer)));
+      if (isWell?.(answer) === false) process.exitCode = 1;
     });
+  if (wait)
+    command
+      .option('--wait', 'wait until an agent runs and the node is ready')
+      .option(
+        '--wait-duration <seconds>',
+        `with --wait: longest time to wait (default: ${WAIT_SECONDS})`,
+        integerOption(1, 86_400),
+      );
   if (follow) command.option('--follow', 'print each drop as it happens, until Ctrl-C');
 }
