@@ -60,6 +60,7 @@ export const UPPER_LATER_FRAGMENT = 1 << 25;
  * Walks the extension headers of a checked packet, at most MAX_EXTENSIONS and never past its payload.
  * @returns upper protocol in bits 0..7, offset of its header from `off` in bits 8..23, UPPER_* bits; -1 when a header
  *   is cut short, the chain is too long, or a hop-by-hop header is not the first
+ * @hot
  */
 export function upperLayer(view: DataView, off: number): number {
   const end = 40 + view.getUint16(off + 4);
@@ -85,7 +86,10 @@ export function upperLayer(view: DataView, off: number): number {
   return (at << 8) | next | flags;
 }
 
-/** True for a next header that `upperLayer` walks over. ESP, no-next-header and every transport end the walk. */
+/**
+ * True for a next header that `upperLayer` walks over. ESP, no-next-header and every transport end the walk.
+ * @hot
+ */
 export function isExtension(next: number): boolean {
   switch (next) {
     case NEXT_HOP_BY_HOP:
@@ -102,12 +106,18 @@ export function isExtension(next: number): boolean {
   }
 }
 
-/** Upper protocol of a result of `upperLayer` that is not -1. */
+/**
+ * Upper protocol of a result of `upperLayer` that is not -1.
+ * @hot
+ */
 export function upperProtocol(result: number): number {
   return result & 0xff;
 }
 
-/** Offset of the upper header from the IPv6 header, of a result of `upperLayer` that is not -1. */
+/**
+ * Offset of the upper header from the IPv6 header, of a result of `upperLayer` that is not -1.
+ * @hot
+ */
 export function upperOffset(result: number): number {
   return (result >> 8) & 0xffff;
 }

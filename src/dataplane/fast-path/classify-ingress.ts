@@ -42,6 +42,7 @@ import { findPrefix4, findPrefix6 } from '../tables/lpm.ts';
 import { PEER_HOST4, PEER_HOST6, PEER_MAC, PEER_REMOTE_CHECKSUM, PEER_STRIDE } from '../tables/peer-table.ts';
 import { findPeerBySource } from '../tables/source-table.ts';
 import type { TableView } from '../tables/tables.ts';
+import { arpAnnounces, packetAnnounces } from './announced-mac.ts';
 import { ipVersion, packetBytes } from './flow.ts';
 
 /** Bit of the first two bytes of a MAC that marks a group. */
@@ -193,7 +194,9 @@ function classifyVxlan(
   table[at + DESC_L3] = l3;
   const version = ipVersion(type);
   if (version !== 0) {
-    const verdict = classifyPacket(view, frame + l3, length - l3, version, peer, tables, config);
+    let verdict = classifyPacket(view, frame + l3, length - l3, version, peer, tables, config);
+    if (verdict === FORWARD && version === 6 && config.sourceCheck === 1)
+      verdict = classifyAnnouncement(view, frame + l3, peer, tables.peers);
     if (verdict !== FORWARD || table[at + DESC_OFFLOAD] !== NEEDS_CHECKSUM) return verdict;
     const start = table[at + DESC_CSUM_START]! - l3;
     return isValidPartialChecksum(view, frame + l3, version, start, start + table[at + DESC_CSUM_OFFSET]!) ===
@@ -261,6 +264,18 @@ function sourceMacBelongsToPeer(view: DataView, frame: number, peer: number, pee
   const low = peers[at + 1]!;
   if (high === 0 && low === 0) return 1;
   return view.getUint16(frame + 6) === high && view.getInt32(frame + 8) === low ? 1 : 0;
+}
+
+/**
+ * An IPv6 packet of which addresses and lengths are checked: a MAC that it announces must be that of the peer's VTEP.
+ * @hot
+ */
+function classifyAnnouncement(view: DataView, ip: number, peer: number, peers: Int32Array): number {
+  const at = peer * PEER_STRIDE + PEER_MAC;
+  const high = peers[at]!;
+  const low = peers[at + 1]!;
+  if (high === 0 && low === 0) return FORWARD;
+  return packetAnnounces(view, ip, high, low) === 1 ? FORWARD : SPOOFED_SOURCE;
 }
 
 /** @hot */
@@ -349,7 +364,7 @@ function isHost6(view: DataView, ip: number, at: number, peers: Int32Array): num
 }
 
 /**
- * ARP over Ethernet for IPv4 (RFC 826): the sender's address must be the peer's.
+ * ARP over Ethernet for IPv4 (RFC 826): the sender's address must be the peer's, and its MAC that of the peer's VTEP.
  * @hot
  */
 function classifyArp(
@@ -367,5 +382,10 @@ function classifyArp(
   )
     return INNER_MALFORMED;
   if (config.sourceCheck === 0) return FORWARD;
-  return findPrefix4(tables.prefixes4, view.getInt32(arp + 14)) === peer ? FORWARD : SPOOFED_SOURCE;
+  if (findPrefix4(tables.prefixes4, view.getInt32(arp + 14)) !== peer) return SPOOFED_SOURCE;
+  const at = peer * PEER_STRIDE + PEER_MAC;
+  const high = tables.peers[at]!;
+  const low = tables.peers[at + 1]!;
+  if (high === 0 && low === 0) return FORWARD;
+  return arpAnnounces(view, arp, high, low) === 1 ? FORWARD : SPOOFED_SOURCE;
 }
