@@ -59,7 +59,8 @@ export async function buildCni() {
 
 /** Refuses what a compiler warns of, and hardens what reads a runtime's input as root. */
 const FLAGS = [
-  ...['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-D_FORTIFY_SOURCE=2', '-fstack-protector-strong'],
+  ...['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=2'],
+  '-fstack-protector-strong',
   ...[
     '-ffunction-sections',
     '-fdata-sections',
@@ -68,6 +69,15 @@ const FLAGS = [
     '-s',
   ],
 ];
+
+/**
+ * Flags for jumps and returns that the processor checks, where it can: CET of x86, BTI and PAC of arm64. The conditions of
+ * binding.gyp have the same.
+ */
+export function controlFlow(arch) {
+  if (arch === 'x64') return ['-fcf-protection=full'];
+  return arch === 'arm64' ? ['-mbranch-protection=standard'] : [];
+}
 
 /** Static: the host that it is copied to may have an older glibc, another libc, or no loader at all. */
 const STATIC = [
@@ -87,7 +97,13 @@ function compileShim() {
   if (!compiler) return 'the CNI executable needs a C compiler';
   let trouble = '';
   for (const linking of STATIC) {
-    const compiled = spawnSync(compiler, shimArguments(join(target, 'shim'), linking), { encoding: 'utf8' });
+    const compiled = spawnSync(
+      compiler,
+      shimArguments(join(target, 'shim'), [...linking, ...controlFlow(process.arch)]),
+      {
+        encoding: 'utf8',
+      },
+    );
     if (compiled.status === 0) return undefined;
     trouble ||= compiled.stderr;
   }

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { addonFaults, napiStub } from './addon-symbols.mjs';
-import { shimArguments } from './cni.mjs';
+import { controlFlow, shimArguments } from './cni.mjs';
 import { obtainZig, zigEnvironment } from './zig.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -49,11 +49,13 @@ function recipe() {
   return {
     sources: target.sources.map(name => at('src/native', name)),
     flags: [...target.cflags_cc, '-Werror', ...target.defines.map(define => `-D${define}`)],
+    linking: target.ldflags,
   };
 }
 
-function buildAddon({ name, triple }, file) {
-  const { sources, flags } = recipe();
+function buildAddon({ name, arch, triple }, file) {
+  const { sources, flags: common, linking } = recipe();
+  const flags = [...common, ...controlFlow(arch)];
   const folder = mkdtempSync(join(tmpdir(), 'ripstop-prebuild-'));
   try {
     const includes = ['-isystem', headers()];
@@ -63,7 +65,7 @@ function buildAddon({ name, triple }, file) {
       compile(name, ['c++', '-target', triple, '-c', '-fPIC', ...flags, ...includes, '-o', object, source]);
       return object;
     });
-    const link = ['cc', '-target', triple, '-shared', '-O3', '-Wl,--as-needed', ...objects];
+    const link = ['cc', '-target', triple, '-shared', '-O3', '-Wl,--as-needed', ...linking, ...objects];
     compile(name, [...link, '-s', '-o', file]);
     // The same once more, with what Node brings and nothing undefined: a function that this C library lacks shows here.
     const stub = napiStub(file, folder);
@@ -81,9 +83,14 @@ function buildAddon({ name, triple }, file) {
   if (faults.length > 0) throw new Error(`${name} does not run everywhere: ${faults.join('; ')}`);
 }
 
-function buildShim({ name, triple }, file) {
+function buildShim({ name, arch, triple }, file) {
   // Zig's words for a static executable that runs at any address.
-  compile(name, ['cc', '-target', triple, ...shimArguments(file, ['-fPIE', '-pie', '-static'])]);
+  compile(name, [
+    'cc',
+    '-target',
+    triple,
+    ...shimArguments(file, ['-fPIE', '-pie', '-static', ...controlFlow(arch)]),
+  ]);
 }
 
 function build(target, out) {
