@@ -85,8 +85,8 @@ export interface Native {
   rawOpen(netns: string, family: 4 | 6): number;
   /** Sends one ICMP message to `address` (16 bytes, IPv4 mapped). Bytes or -errno. */
   rawSend(fd: number, address: Uint8Array, bytes: Uint8Array): number;
-  /** Raw ICMP or ICMPv6 socket that sends with DF (`rawSend`) and receives echo replies only. Throws. */
-  echoOpen(netns: string, family: 4 | 6): number;
+  /** Raw ICMP or ICMPv6 socket that sends with DF (`rawSend`) and receives echo replies with this identifier only. Throws. */
+  echoOpen(netns: string, family: 4 | 6, id: number): number;
   /**
    * One packet: its bytes or -errno (-11: none is there). `age` has one element, which receives the microseconds since the
    * packet arrived, 0 for one that the kernel did not stamp. IPv4 packets come with their IP header, IPv6 packets without.

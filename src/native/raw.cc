@@ -1,5 +1,6 @@
 // Raw ICMP sockets: one that only sends, for the answers of the slow path, and one that sends echo requests and
 // receives the replies, for the probes. The kernel picks the route and the source address.
+#include <linux/filter.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "address.h"
@@ -61,13 +63,47 @@ bool FilterEchoReplies(int fd, bool ipv6) {
   return setsockopt(fd, SOL_RAW, kIcmpFilter, &filter, sizeof filter) == 0;
 }
 
+// The kernel queues replies with this identifier only: a flood of others costs no time of this process, and takes no room
+// from the replies that are waited for. Packets begin with their IP header for IPv4 and behind it for IPv6.
+bool FilterIdentifier(int fd, bool ipv6, uint16_t id) {
+  constexpr uint32_t kIdentifier = 4;
+  sock_filter v4[] = {
+      BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),  // length of the IP header
+      BPF_STMT(BPF_LD | BPF_H | BPF_IND, kIdentifier),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, id, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+  };
+  sock_filter v6[] = {
+      BPF_STMT(BPF_LD | BPF_H | BPF_ABS, kIdentifier),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, id, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+  };
+  const sock_fprog program = ipv6 ? sock_fprog{std::size(v6), v6} : sock_fprog{std::size(v4), v4};
+  return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
+}
+
+// The kernel queues nothing. Best effort: what is queued in vain is never read.
+void FilterEverything(int fd, bool ipv6) {
+  if (ipv6) {
+    icmp6_filter filter;
+    ICMP6_FILTER_SETBLOCKALL(&filter);
+    setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter);
+  } else {
+    const uint32_t filter = UINT32_MAX;
+    setsockopt(fd, SOL_RAW, kIcmpFilter, &filter, sizeof filter);
+  }
+}
+
 // Sets the options without which the socket would not be the one that was asked for. Null, or the call that failed.
-const char* SetEchoOptions(int fd, bool ipv6) {
+const char* SetEchoOptions(int fd, bool ipv6, uint16_t id) {
   // Every packet has DF, and the path MTU that the kernel has recorded does not limit its size.
   const bool probe = ipv6 ? SetOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE)
                           : SetOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
   if (!probe) return "setsockopt(MTU_DISCOVER)";
   if (!FilterEchoReplies(fd, ipv6)) return "setsockopt(ICMP_FILTER)";
+  if (!FilterIdentifier(fd, ipv6, id)) return "setsockopt(SO_ATTACH_FILTER)";
   if (!SetOption(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1)) return "setsockopt(SO_TIMESTAMPNS)";
   return nullptr;
 }
@@ -96,6 +132,7 @@ napi_value RawOpen(napi_env env, napi_callback_info info) {
   // Nothing is ever read from this socket. The smallest buffer only limits what the kernel queues in vain, so a refusal
   // changes nothing.
   SetOption(fd.get(), SOL_SOCKET, SO_RCVBUF, 0);
+  FilterEverything(fd.get(), ipv6);
   return call.Number(fd.Release());
 }
 
@@ -112,14 +149,15 @@ napi_value RawSend(napi_env env, napi_callback_info info) {
   return call.NumberOrErrno(sendto(fd, bytes, size, 0, reinterpret_cast<sockaddr*>(&name), name_size));
 }
 
-// echoOpen(netns, family) -> fd, non-blocking: sends with DF and receives echo replies only, each with the time of its
-// arrival. Syscalls: setns, socket, setsockopt. Capability: CAP_NET_RAW.
+// echoOpen(netns, family, id) -> fd, non-blocking: sends with DF and receives echo replies with this identifier only, each
+// with the time of its arrival. Syscalls: setns, socket, setsockopt. Capability: CAP_NET_RAW.
 napi_value EchoOpen(napi_env env, napi_callback_info info) {
   Call call(env, info);
   bool ipv6;
+  const uint16_t id = static_cast<uint16_t>(call.Uint(2, UINT16_MAX));
   UniqueFd fd(OpenIcmp(call, &ipv6));
   if (!fd) return nullptr;
-  const char* failed = SetEchoOptions(fd.get(), ipv6);
+  const char* failed = SetEchoOptions(fd.get(), ipv6, id);
   if (failed != nullptr) return call.Throw(errno, failed);
   // Buffers are best effort: without the privilege they end at the system's limit.
   for (const auto& [forced, plain] : {std::pair{SO_RCVBUFFORCE, SO_RCVBUF}, std::pair{SO_SNDBUFFORCE, SO_SNDBUF}})

@@ -20,7 +20,7 @@ export interface EchoSocket {
 /** The user of a socket. */
 export interface EchoListener {
   /**
-   * An ICMP packet has arrived, perhaps for another program.
+   * An echo reply has arrived; with the package `raw-socket`, perhaps one for another program.
    * @param packet from the IP header on for IPv4, from the ICMP header on for IPv6; valid during the call
    * @param ageMs milliseconds since it arrived
    */
@@ -34,7 +34,8 @@ export interface EchoListener {
 /** One implementation. `open` throws when this process may not open raw sockets. */
 export interface EchoSockets {
   readonly name: 'raw-socket' | 'addon';
-  open(family: Family, listener: EchoListener): EchoSocket;
+  /** @param id identifier of the echoes, 16 bits */
+  open(family: Family, id: number, listener: EchoListener): EchoSocket;
 }
 
 /** The part of the package `raw-socket` that the probes use; it brings no types of its own. */
@@ -46,6 +47,7 @@ interface RawSocketPackage {
 
 interface RawSocket {
   setOption(level: number, option: number, value: number): void;
+  setOption(level: number, option: number, value: Buffer, length: number): void;
   send(
     buffer: Buffer,
     offset: number,
@@ -77,14 +79,33 @@ const DO_NOT_FRAGMENT: Readonly<Record<Family, readonly [level: number, option: 
 };
 const PROBE = 3;
 
+/**
+ * linux/icmp.h, linux/icmpv6.h: level and option of the filters by type. A bit that is set keeps packets of that type from the
+ * socket: without a filter, each ICMP packet to the node would cost time of the main thread.
+ */
+const TYPE_FILTER: Readonly<Record<Family, readonly [level: number, option: number]>> = {
+  4: [255, 1],
+  6: [58, 1],
+};
+
+/** The filter that lets echo replies pass (types 0 and 129). */
+function echoRepliesOnly(family: Family): Buffer {
+  const words = new Uint32Array(family === 4 ? 1 : 8).fill(0xffffffff);
+  const type = family === 4 ? 0 : 129;
+  words[type >> 5] = (words[type >> 5] ?? 0) & ~(1 << (type & 31));
+  return Buffer.from(words.buffer);
+}
+
 function packagedSockets({ createSocket, Protocol, AddressFamily }: RawSocketPackage): EchoSockets {
-  const open = (family: Family, listener: EchoListener): EchoSocket => {
+  const open = (family: Family, _id: number, listener: EchoListener): EchoSocket => {
     const socket = createSocket(
       family === 4
         ? { protocol: Protocol.ICMP, addressFamily: AddressFamily.IPv4 }
         : { protocol: Protocol.ICMPv6, addressFamily: AddressFamily.IPv6 },
     );
     socket.setOption(...DO_NOT_FRAGMENT[family], PROBE);
+    const filter = echoRepliesOnly(family);
+    socket.setOption(...TYPE_FILTER[family], filter, filter.length);
     socket.on('message', packet => listener.onPacket(packet, 0));
     socket.on('error', () => {
       // The package closes the socket after some errors only; closing it again is allowed.
@@ -104,7 +125,7 @@ function packagedSockets({ createSocket, Protocol, AddressFamily }: RawSocketPac
 
 /** Milliseconds between two looks for a reply that is missing. The kernel's time stamp tells when it arrived. */
 const POLL_MS = 5;
-/** Packets of one look at most: replies to other programs come here as well. */
+/** Packets of one look at most: an attacker may guess the identifier. */
 const PACKETS_PER_LOOK = 4096;
 
 /** Sockets of the addon. They are read while a reply is missing, and cost nothing in between. */
@@ -114,13 +135,13 @@ class AddonSocket implements EchoSocket {
   #timer: NodeJS.Timeout | undefined;
   #isOpen = true;
 
-  constructor(family: Family, listener: EchoListener) {
-    this.#socket = new IcmpEchoSocket('', family);
+  constructor(family: Family, id: number, listener: EchoListener) {
+    this.#socket = new IcmpEchoSocket('', family, id);
     this.#listener = listener;
   }
 
   send(address: string, message: Buffer, failed: () => void): void {
-    // Replies to other programs since the last echo: they would leave no room for ours.
+    // Replies that came too late: they would leave no room for others.
     if (this.#timer === undefined) this.#look();
     if (this.#isOpen && this.#isSent(address, message)) this.#wait();
     else failed();
@@ -166,5 +187,5 @@ class AddonSocket implements EchoSocket {
 
 const addonSockets: EchoSockets = {
   name: 'addon',
-  open: (family, listener) => new AddonSocket(family, listener),
+  open: (family, id, listener) => new AddonSocket(family, id, listener),
 };

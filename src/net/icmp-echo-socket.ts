@@ -14,7 +14,7 @@ export interface EchoReply {
 }
 
 /**
- * A raw ICMP socket of the addon: sends echo requests that are never fragmented, and receives echo replies only. Needs
+ * A raw ICMP socket of the addon: sends echo requests that are never fragmented, and receives their replies only. Needs
  * CAP_NET_RAW. Cold: the probes.
  */
 export class IcmpEchoSocket {
@@ -23,13 +23,17 @@ export class IcmpEchoSocket {
   readonly #buffer = new Uint8Array(MAX_PACKET);
   readonly #age = new Int32Array(1);
 
-  /** @param netns path of the namespace, '' for the caller's own. @throws NetError */
-  constructor(netns: string, family: Family) {
+  /**
+   * @param netns path of the namespace, '' for the caller's own
+   * @param id identifier of the echoes, 16 bits: replies with another one are not received
+   * @throws NetError
+   */
+  constructor(netns: string, family: Family, id: number) {
     this.#name = family === 4 ? 'ICMP' : 'ICMPv6';
     this.#fd = inNamespace(
       netns,
       `open a raw ${this.#name} socket`,
-      () => native.echoOpen(netns, family),
+      () => native.echoOpen(netns, family, id),
       'CAP_NET_RAW',
     );
   }

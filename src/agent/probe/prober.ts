@@ -82,7 +82,7 @@ export class Prober {
   #socket(family: Family): EchoSocket {
     const known = this.#sockets.get(family);
     if (known) return known;
-    const socket = this.#kind.open(family, {
+    const socket = this.#kind.open(family, this.#id, {
       onPacket: (packet, ageMs) => this.#onPacket(family, viewOf(packet), performance.now() - ageMs),
       // The next echo opens another.
       onFailure: () => this.#sockets.delete(family),

@@ -103,13 +103,18 @@ t.test('a socket of the addon in another namespace', { skip }, async t => {
     [4, '127.0.0.1'],
     [6, '::1'],
   ] as const) {
-    const socket = new IcmpEchoSocket(ns.path, family);
+    const socket = new IcmpEchoSocket(ns.path, family, 0);
     t.teardown(() => socket.close());
     const request = Buffer.alloc(64);
     request[0] = family === 4 ? 8 : 128;
     if (family === 4) request.writeUInt16BE(0xf7ff, 2);
     t.equal(socket.receive(), undefined);
-    // The request itself comes back by the loopback device as well, and the kernel keeps it from this socket.
+    // The request itself comes back by the loopback device as well, and the kernel keeps it from this socket. So it does with
+    // the replies to other programs (H21): they come first, as the loopback device keeps the order.
+    const other = Buffer.from(request);
+    other.writeUInt16BE(1, 4);
+    if (family === 4) other.writeUInt16BE(0xf7fe, 2);
+    for (let count = 0; count < 100; count++) socket.send(loopback, other);
     socket.send(loopback, request);
     const reply = await until('the reply', () => {
       // A reply that waits grows older, whatever the reader does meanwhile.
@@ -119,16 +124,17 @@ t.test('a socket of the addon in another namespace', { skip }, async t => {
     const packet = Buffer.from(reply!.packet);
     const at = family === 4 ? (packet[0]! & 15) * 4 : 0;
     t.equal(packet[at], family === 4 ? 0 : 129, 'an echo reply');
+    t.equal(packet.readUInt16BE(at + 4), 0, 'with the identifier of the socket');
     t.equal(packet.length, at + 64);
     t.equal(socket.receive(), undefined, 'and nothing else');
     t.throws(() => socket.send(family === 4 ? '192.0.2.1' : '2001:db8::1', request), { code: 'ENETUNREACH' });
   }
-  t.throws(() => new IcmpEchoSocket('/proc/self/ns/pid', 4), { message: /not a network namespace/ });
+  t.throws(() => new IcmpEchoSocket('/proc/self/ns/pid', 4, 1), { message: /not a network namespace/ });
 });
 
 t.test('the age of a reply is the time that it waited', { skip }, async t => {
   const ns = namespaceFor(t);
-  const fd = native.echoOpen(ns.path, 4);
+  const fd = native.echoOpen(ns.path, 4, 0);
   t.teardown(() => native.closeFd(fd));
   const loopback = new Uint8Array(16);
   loopback.set([0xff, 0xff, 127, 0, 0, 1], 10);

@@ -83,7 +83,7 @@ const FUNCTIONS: Record<string, readonly Valid[]> = {
   ],
   rawOpen: [path, number(4, 3, 5, 7)],
   rawSend: [fd, address, bytes(8)],
-  echoOpen: [path, number(4, 3, 5, 7)],
+  echoOpen: [path, number(4, 3, 5, 7), number(7, -1, 65536)],
   echoReceive: [fd, bytes(8), ints(1, new Int32Array(0), new Int32Array(2))],
   waitReadable: [fd, control, timeout],
   eventOpen: [],

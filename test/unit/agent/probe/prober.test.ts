@@ -38,7 +38,7 @@ function network(t: Test, limit: number, ageMs: number) {
   const opened: Family[] = [];
   const sent: Buffer[] = [];
   let closed = 0;
-  const open = (family: Family, listener: EchoListener) => {
+  const open = (family: Family, _id: number, listener: EchoListener) => {
     opened.push(family);
     return {
       send(_address: string, message: Buffer, failed: () => void) {
@@ -102,7 +102,7 @@ t.test('an odd size has a right checksum', async t => {
 
 t.test('a socket that fails is replaced, and one that cannot be opened is an error', async t => {
   const listeners: EchoListener[] = [];
-  const open = (_: Family, listener: EchoListener) => {
+  const open = (_: Family, _id: number, listener: EchoListener) => {
     listeners.push(listener);
     return { send: (_to: string, _message: Buffer, failed: () => void) => failed(), close: () => {} };
   };
@@ -114,4 +114,33 @@ t.test('a socket that fails is replaced, and one that cannot be opened is an err
   t.notOk(listeners[1]!.isWaiting(), 'nothing is awaited after an echo that was not sent');
   const refused = new Prober({ sockets: { name: 'addon', open: failing('no', 'EPERM') } });
   await t.rejects(refused.echo('192.0.2.1', 84, 60_000), { code: 'EPERM' });
+});
+
+t.test('sockets of the package raw-socket receive echo replies only (H21)', async t => {
+  const calls: [level: number, option: number, value: unknown][] = [];
+  const packaged = {
+    Protocol: { ICMP: 1, ICMPv6: 58 },
+    AddressFamily: { IPv4: 1, IPv6: 2 },
+    createSocket: () => ({
+      setOption: (level: number, option: number, value: unknown) => calls.push([level, option, value]),
+      on: () => {},
+      close: () => {},
+    }),
+  };
+  const { sockets } = findEchoSockets(() => packaged);
+  const listener: EchoListener = { onPacket: () => {}, onFailure: () => {}, isWaiting: () => false };
+  const passing = (family: Family): number[] => {
+    calls.length = 0;
+    sockets.open(family, 1, listener);
+    const [, , value] = calls.find(([level]) => level === (family === 4 ? 255 : 58))!;
+    const filter = value as Buffer;
+    t.equal(filter.length, family === 4 ? 4 : 32);
+    return [...filter].flatMap((byte, at) =>
+      Array.from({ length: 8 }, (_, bit) => ((byte >> bit) & 1 ? -1 : at * 8 + bit)).filter(
+        type => type >= 0,
+      ),
+    );
+  };
+  t.same(passing(4), [0]);
+  t.same(passing(6), [129]);
 });
