@@ -96,12 +96,13 @@ function flagsAt(bytes: Uint8Array, l3: number): number {
 const pushes = (bytes: Uint8Array, l3: number) => ((bytes[flagsAt(bytes, l3)] ?? 0) & PSH) !== 0;
 
 /**
- * All that merging keeps: not the IPv4 identification with its checksum, as the kernel's own GRO does not keep them, nor
- * which frame of a write has the PSH. The TCP checksum is adjusted (RFC 1624), so that a wrong one stays wrong.
+ * All that merging keeps: of frames with DF not the IPv4 identification with its checksum, as one that is the same in all of
+ * them means nothing (RFC 6864) and counts up when they are cut again; nor which frame of a write has the PSH. The TCP checksum is adjusted (RFC 1624), so that a wrong one stays wrong.
  */
 function kept(bytes: Uint8Array, l3: number): string {
   const copy = Buffer.from(bytes);
-  if (copy[l3]! >> 4 === 4) copy.fill(0, l3 + 4, l3 + 6).fill(0, l3 + 10, l3 + 12);
+  if (copy[l3]! >> 4 === 4 && (copy[l3 + 6]! & 0x40) !== 0)
+    copy.fill(0, l3 + 4, l3 + 6).fill(0, l3 + 10, l3 + 12);
   if (pushes(copy, l3)) {
     const at = flagsAt(copy, l3);
     copy[at]! &= ~PSH;
@@ -141,6 +142,9 @@ function makeSender(random: Random, flow: number, l3: number): Sender {
   let sequence = random.uint32();
   let acknowledgement = random.uint32();
   let ttl = 63;
+  let identification = random.between(0, 0xffff);
+  const isFixed = random.chance(0.3);
+  const hasDf = isFixed || random.chance(0.5);
   return {
     next() {
       if (random.chance(0.04)) options = random.bytes(options.length);
@@ -149,7 +153,13 @@ function makeSender(random: Random, flow: number, l3: number): Sender {
       if (random.chance(0.02)) ttl = random.between(60, 64);
       const payload = random.chance(0.85) ? random.bytes(segment) : randomPayload(random, 0, segment + 60);
       const flags = random.chance(0.9) ? 0x10 : random.pick([0x18, 0x11, 0x02, 0x14, 0x50, 0x90]);
+      if (random.chance(0.03)) identification = random.between(0, 0xffff);
+      else if (!isFixed) identification = (identification + 1) & 0xffff;
+      const reserved = random.chance(0.02) ? 0x8000 : 0;
       const packet = makePacket({
+        fragment: (hasDf ? 0x4000 : 0) | reserved,
+        identification,
+        urgent: random.chance(0.03) ? 7 : 0,
         family,
         protocol,
         l3,
@@ -295,6 +305,115 @@ t.test('a run continues after a PSH and has one at its end', t => {
   );
   t.equal(none.writes[0]!.bytes[first[0]!.l4 + 13], 0x10, 'none is invented');
   t.end();
+});
+
+/** The numbers of frames in the writes of six TCP frames. */
+function runsOf(shape: (at: number) => Partial<Parameters<typeof makePacket>[0]>): number[] {
+  const frames = Array.from({ length: 6 }, (_, at) =>
+    makePacket({
+      family: 4,
+      protocol: 6,
+      payload: new Uint8Array(500),
+      sequence: 1000 + 500 * at,
+      ...shape(at),
+    }),
+  );
+  const { writes } = write(
+    frames.map(({ bytes }) => bytes),
+    BOTH,
+  );
+  const cut = writes.map(one => expand([one]));
+  // An identification that stays means nothing, and counts up when a write is cut again.
+  const ids = frames.map(({ bytes }) => hex(bytes.subarray(18, 20)));
+  if (ids.every((id, at) => id !== ids[at + 1]))
+    t.strictSame(
+      cut.flat().map(hex),
+      frames.map(({ bytes }) => hex(bytes)),
+      'byte for byte',
+    );
+  return cut.map(({ length }) => length);
+}
+
+t.test('what the kernel’s GRO would not merge is not merged (H18)', async t => {
+  const DF = 0x4000;
+  for (const fragment of [DF, 0]) {
+    t.same(
+      runsOf(at => ({ fragment, identification: 0xfffd + at })),
+      [6],
+      'an identification that counts up',
+    );
+    t.same(
+      runsOf(at => ({ fragment, identification: 7 - at })),
+      [1, 1, 1, 1, 1, 1],
+      'one that counts down',
+    );
+    t.same(
+      runsOf(at => ({ fragment, identification: at < 3 ? at : at + 9 })),
+      [3, 3],
+      'a jump',
+    );
+  }
+  t.same(
+    runsOf(() => ({ fragment: DF, identification: 7 })),
+    [6],
+    'one that stays, with DF',
+  );
+  t.same(
+    runsOf(() => ({ fragment: 0, identification: 7 })),
+    [1, 1, 1, 1, 1, 1],
+    'one that stays, without DF',
+  );
+  t.same(
+    runsOf(at => ({ fragment: DF, identification: at < 2 ? 7 : 5 + at })),
+    [3, 3],
+    'it stays, then counts up',
+  );
+  t.same(
+    runsOf(at => ({ fragment: DF, identification: at < 3 ? at : 2 })),
+    [3, 3],
+    'it counts up, then stays',
+  );
+  t.same(
+    runsOf(at => ({ fragment: DF | 0x8000, identification: at })),
+    [1, 1, 1, 1, 1, 1],
+    'the reserved flag',
+  );
+  t.same(
+    runsOf(at => ({ fragment: at < 3 ? DF : 0, identification: at })),
+    [3, 3],
+    'DF of some frames',
+  );
+  t.same(
+    runsOf(at => ({ identification: at, urgent: at === 2 ? 9 : 0 })),
+    [2, 1, 3],
+    'an urgent pointer without URG',
+  );
+  const datagrams = (identification: (at: number) => number, fragment: number) =>
+    write(
+      Array.from(
+        { length: 4 },
+        (_, at) =>
+          makePacket({
+            ...{ family: 4, protocol: 17, payload: new Uint8Array(300) },
+            ...{ fragment, identification: identification(at) },
+          }).bytes,
+      ),
+      BOTH,
+    ).writes.length;
+  t.equal(
+    datagrams(at => at, 0),
+    1,
+    'UDP that counts up',
+  );
+  t.equal(
+    datagrams(() => 0, DF),
+    1,
+    'UDP of a socket without a peer: always zero, with DF',
+  );
+  t.equal(
+    datagrams(() => 0, 0),
+    4,
+  );
 });
 
 t.test('switched off, every frame is a write of its own, byte for byte', t => {

@@ -17,6 +17,10 @@ export interface PacketShape {
   /** TCP option bytes, a multiple of 4. */
   readonly options?: Uint8Array;
   readonly identification?: number;
+  /** IPv4 flags and fragment offset; default DF. */
+  readonly fragment?: number;
+  /** TCP urgent pointer. */
+  readonly urgent?: number;
   readonly ttl?: number;
   readonly tos?: number;
 }
@@ -45,7 +49,7 @@ export function makePacket(shape: PacketShape): Packet {
     bytes[l3 + 1] = shape.tos ?? 0;
     view.setUint16(l3 + 2, bytes.length - l3);
     view.setUint16(l3 + 4, shape.identification ?? 0);
-    view.setUint16(l3 + 6, 0x4000);
+    view.setUint16(l3 + 6, shape.fragment ?? 0x4000);
     bytes[l3 + 8] = shape.ttl ?? 63;
     bytes[l3 + 9] = protocol;
     view.setUint32(l3 + 12, 0x0af40102 + flow);
@@ -68,6 +72,7 @@ export function makePacket(shape: PacketShape): Packet {
     bytes[l4 + 12] = ((20 + options.length) / 4) << 4;
     bytes[l4 + 13] = shape.flags ?? 0x10;
     view.setUint16(l4 + 14, 512);
+    view.setUint16(l4 + 18, shape.urgent ?? 0);
     bytes.set(options, l4 + 20);
   } else {
     view.setUint16(l4 + 4, bytes.length - l4);

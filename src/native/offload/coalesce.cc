@@ -6,6 +6,9 @@ namespace ripstop {
 namespace {
 
 constexpr uint8_t kPsh = 0x08;
+// First byte of the IPv4 flags and fragment offset.
+constexpr uint8_t kReserved = 0x80;
+constexpr uint8_t kDontFragment = 0x40;
 constexpr uint8_t kAck = 0x10;
 
 uint32_t PayloadSize(const HeaderOffsets& headers) { return headers.end - headers.payload; }
@@ -18,21 +21,38 @@ uint8_t PushFlag(const uint8_t* frame, const HeaderOffsets& headers) {
 bool SameNetworkHeader(const uint8_t* a, const uint8_t* b, const HeaderOffsets& headers) {
   const uint8_t* x = a + headers.l3;
   const uint8_t* y = b + headers.l3;
-  if (headers.version == 4) return x[1] == y[1] && x[8] == y[8] && (x[6] & 0x40) == (y[6] & 0x40);
+  if (headers.version == 4) return x[1] == y[1] && x[8] == y[8] && x[6] == y[6];
   return Load32(x) == Load32(y) && x[7] == y[7];
 }
 
-// Acknowledgement, flags but PSH, window and every option byte (RFC 9293 3.1; tcp_gro_receive of the kernel).
+uint16_t Identification(const uint8_t* frame, const HeaderOffsets& headers) {
+  return headers.version == 4 ? Big16(frame + headers.l3 + 4) : 0;
+}
+
+// Whether the identification of the frame is the one that segmentation gives it when the run is cut again: it counts up, or
+// it is the same in all frames, which only those with DF may have (RFC 6864; inet_gro_flush of the kernel).
+bool ContinuesIdentification(const Run& run, const uint8_t* frame, const HeaderOffsets& headers, bool* fixed) {
+  *fixed = run.fixed_id;
+  if (headers.version != 4) return true;
+  const uint16_t offset = static_cast<uint16_t>(Identification(frame, headers) - run.id);
+  if (run.count == 1 && offset == 0 && (frame[headers.l3 + 6] & kDontFragment)) *fixed = true;
+  return offset == (*fixed ? 0 : run.count);
+}
+
+// Acknowledgement, flags but PSH, window, urgent pointer and every option byte (RFC 9293 3.1; tcp_gro_receive of the
+// kernel, which ignores an urgent pointer without URG).
 bool SameTransportHeader(const uint8_t* a, const uint8_t* b, const HeaderOffsets& headers) {
   const uint8_t* x = a + headers.l4;
   const uint8_t* y = b + headers.l4;
   if (Load32(x + 8) != Load32(y + 8)) return false;
   if (x[12] != y[12] || ((x[13] ^ y[13]) & ~kPsh) || Load16(x + 14) != Load16(y + 14)) return false;
+  if (Load16(x + 18) != Load16(y + 18)) return false;
   return memcmp(x + 20, y + 20, headers.payload - headers.l4 - 20u) == 0;
 }
 
 bool CanCoalesce(const uint8_t* frame, const HeaderOffsets& headers, uint32_t flags) {
   if (PayloadSize(headers) == 0) return false;
+  if (headers.version == 4 && (frame[headers.l3 + 6] & kReserved)) return false;
   if (headers.protocol == kUdp) return (flags & kMergeUdp) && Load16(frame + headers.l4 + 6) != 0;
   const uint8_t tcp_flags = frame[headers.l4 + 13];
   return (flags & kMergeTcp) && (tcp_flags & ~kPsh) == kAck;
@@ -59,6 +79,8 @@ void StartRun(Run* run, uint8_t* frame, const HeaderOffsets& headers, int32_t* d
   run->next_sequence = headers.protocol == kTcp ? Big32(frame + headers.l4 + 4) + run->payload : 0;
   run->count = 1;
   run->closed = false;
+  run->id = Identification(frame, headers);
+  run->fixed_id = false;
   run->push = PushFlag(frame, headers);
   run->remote = run->partial = run->checked = (descriptor[kOffload] & kNeedsCsum) != 0;
   run->first = descriptor;
@@ -86,6 +108,8 @@ Merge TryMerge(Run* run, uint8_t* frame, const HeaderOffsets& headers, int32_t* 
   if (!CanCoalesce(frame, headers, flags) || !CanCoalesce(run->frame, own, flags)) return Merge::kRefused;
   if (size > run->segment || own.payload - own.l3 + run->payload + size > 65535) return Merge::kRefused;
   if (!SameNetworkHeader(run->frame, frame, headers)) return Merge::kRefused;
+  bool fixed_id;
+  if (!ContinuesIdentification(*run, frame, headers, &fixed_id)) return Merge::kRefused;
   if (headers.protocol == kTcp) {
     if (Big32(frame + headers.l4 + 4) != run->next_sequence) return Merge::kRefused;
     if (!SameTransportHeader(run->frame, frame, headers)) return Merge::kRefused;
@@ -107,6 +131,7 @@ Merge TryMerge(Run* run, uint8_t* frame, const HeaderOffsets& headers, int32_t* 
   run->pieces[run->count] = {frame + headers.payload, size};
   run->members[run->count] = descriptor;
   run->count++;
+  run->fixed_id = fixed_id;
   run->payload += size;
   run->next_sequence += size;
   run->closed = size < run->segment;

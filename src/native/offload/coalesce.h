@@ -32,6 +32,8 @@ struct Run {
   uint32_t next_sequence;     // TCP: what would continue the run
   uint32_t count;             // frames
   bool closed;                // nothing may follow: the last segment is a short one
+  uint16_t id;                // IPv4: identification of the first frame
+  bool fixed_id;              // IPv4: all frames have that one; else it counts up
   uint8_t push;               // TCP: PSH, when a frame carries it; then the merged header does
   bool checked;               // the first frame's checksum is known to be good
   bool partial;               // the frames carry partial checksums
