@@ -36,6 +36,8 @@ const SEGMENTS_PER_MESSAGE = 64;
 /** Interval of the attempts to publish while a worker still reads the other half of the tables. */
 const PUBLISH_RETRY_MS = 1;
 const PATH_CHECK_MS = 10_000;
+/** Smallest MTU of a device (RFC 791). */
+const MTU_MIN = 68;
 
 /**
  * The data plane as the control thread sees it: it opens device and sockets, starts the workers, publishes the peers and
@@ -55,6 +57,7 @@ export class DataPlane {
   readonly #supervisor: WorkerSupervisor;
   readonly #queueFds: readonly number[];
   readonly #descriptors: number[];
+  readonly #segmentMtu = new Int32Array(new SharedArrayBuffer(4));
   readonly #pathTimer: NodeJS.Timeout;
   #publishing: NodeJS.Timeout | undefined;
   #isStopping = false;
@@ -89,6 +92,7 @@ export class DataPlane {
   private constructor(options: DataPlaneOptions, open: number[]) {
     this.#options = options;
     this.#descriptors = open;
+    this.segmentMtu = options.mtu;
     const { netns, queues, log } = options;
     const device = openDevice(options);
     open.push(...device.queues);
@@ -147,6 +151,7 @@ export class DataPlane {
       driver: driver ?? 'native',
       orders: this.#memory.orders,
       mtu,
+      segmentMtu: this.#segmentMtu,
       writeFlags:
         (on('mergeTcp') ? MERGE_TCP : 0) |
         (on('mergeUdp') ? MERGE_UDP : 0) |
@@ -157,6 +162,14 @@ export class DataPlane {
       icmp6: icmp[6],
       busyPollMicroseconds,
     };
+  }
+
+  /**
+   * The largest packet that the devices behind this one take, at most its MTU. A kernel peer on this host hands over GSO
+   * packets whole; they are cut so that each segment arrives.
+   */
+  set segmentMtu(mtu: number) {
+    Atomics.store(this.#segmentMtu, 0, Math.max(MTU_MIN, Math.min(mtu, this.#options.mtu)));
   }
 
   /** Makes `peers` the whole set of peers. Traffic of peers that stay is not touched. Otherwise as `changePeers`. */

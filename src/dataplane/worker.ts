@@ -51,6 +51,8 @@ export interface WorkerTask {
   readonly tun: number;
   readonly driver: Driver;
   readonly mtu: number;
+  /** See `TunOptions`; shared by all workers. */
+  readonly segmentMtu: Int32Array;
   /** MERGE_*, ACCEPT_PARTIAL: what writes to the device may do. */
   readonly writeFlags: number;
   readonly receiver: number;
@@ -115,9 +117,9 @@ function openDevice(
   busyPollMicroseconds: number,
   stats: Int32Array,
 ): TunDevice | Tuntap2Device {
-  const { tun: fd, control, mtu, writeFlags: flags } = task;
+  const { tun: fd, control, mtu, segmentMtu, writeFlags: flags } = task;
   if (task.driver === 'tuntap2') return new Tuntap2Device(fd, control);
-  return new TunDevice({ fd, control, mtu, flags, busyPollMicroseconds, stats });
+  return new TunDevice({ fd, control, mtu, segmentMtu, flags, busyPollMicroseconds, stats });
 }
 
 function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
@@ -126,7 +128,10 @@ function egressLoop(task: WorkerTask, counters: Float64Array): Loop {
   const { control, busyPollMicroseconds, maxSegments } = task;
   const device = openDevice(task, busyPollMicroseconds, stats);
   const senders = Int32Array.from(task.senders);
-  const port = new UdpPort({ receiver: -1, senders, control, maxSegments, busyPollMicroseconds, stats });
+  const port = new UdpPort({
+    ...{ receiver: -1, senders, control, maxSegments, busyPollMicroseconds, stats },
+    wholeHeaderBytes: 0,
+  });
   const slowPath = new SlowPath({
     device,
     port,
@@ -162,7 +167,11 @@ function ingressLoop(task: WorkerTask, counters: Float64Array): Loop {
   const { control, busyPollMicroseconds, receiver } = task;
   const device = openDevice(task, 0, stats);
   const senders = new Int32Array(0);
-  const port = new UdpPort({ receiver, senders, control, maxSegments: 1, busyPollMicroseconds, stats });
+  const isWhole = task.ingress.ethernet === 1 && task.ingress.gsoPackets === 1;
+  const port = new UdpPort({
+    ...{ receiver, senders, control, maxSegments: 1, busyPollMicroseconds, stats },
+    wholeHeaderBytes: isWhole ? VXLAN_HEADER_BYTES : 0,
+  });
   const reader = openReader(task.memory.tables, task.index);
   const tap = openTap(task, batch, port.sources);
   const ingress: Ingress = { device, port, batch, reader, config: task.ingress, counters, tap };

@@ -43,6 +43,7 @@ export interface Native {
     count: number,
     flags: number,
     mtu: number,
+    segmentMtu: number,
     stats: Int32Array,
   ): number;
 
@@ -76,6 +77,7 @@ export interface Native {
     messages: number,
     spinUs: number,
     timeoutMs: number,
+    whole: number,
   ): number;
   /** Path MTU that the kernel has recorded towards an address, bytes of IP, or -errno. */
   udpPathMtu(netns: string, address: Uint8Array): number;

@@ -9,16 +9,18 @@
 #include "environment.h"
 #include "offload/checksum.h"
 #include "offload/coalesce.h"
+#include "offload/segment.h"
 
 namespace ripstop {
 
 // The writes of one batch: open runs, and where their outcome is counted.
 class FrameWriter {
  public:
-  void Begin(int fd, uint32_t flags, uint32_t mtu, int32_t* stats) {
+  void Begin(int fd, uint32_t flags, uint32_t mtu, uint32_t segment_mtu, int32_t* stats) {
     fd_ = fd;
     flags_ = flags;
     mtu_ = mtu;
+    segment_mtu_ = segment_mtu;
     stats_ = stats;
     open_ = last_ = refused_ = 0;
   }
@@ -58,7 +60,8 @@ class FrameWriter {
       open_++;
     }
     StartRun(&runs_[slot], frame, headers, descriptor);
-    if (ExceedsMtu(headers)) runs_[slot].closed = true;  // the kernel cuts it, by a segment size of its own
+    // The kernel cuts it, by a segment size of its own.
+    if (ExceedsMtu(headers) || descriptor[kGsoSize] > 0) runs_[slot].closed = true;
     last_ = slot;
   }
 
@@ -103,10 +106,13 @@ class FrameWriter {
   // A local kernel peer handed over its GSO packet whole.
   bool ExceedsMtu(const HeaderOffsets& headers) const { return headers.end - headers.l3 > mtu_; }
 
-  // Segment size for a lone frame that exceeds the device's MTU.
+  // Segment size for a lone frame that is a GSO packet: one of UDP says it, one of TCP exceeds the device's MTU.
   uint32_t SegmentHint(const Run& run) const {
-    if (run.count > 1 || !ExceedsMtu(run.headers) || run.headers.protocol != kTcp) return 0;
-    return mtu_ - (run.headers.payload - run.headers.l3);
+    if (run.count > 1) return 0;
+    if (run.headers.protocol == kUdp) return static_cast<uint32_t>(run.first[kGsoSize]);
+    if ( !ExceedsMtu(run.headers)) return 0;
+    const uint32_t headers = run.headers.payload - run.headers.l3;
+    return segment_mtu_ > headers ? segment_mtu_ - headers : 1;
   }
 
   void Flush(Run* run) {
@@ -114,6 +120,7 @@ class FrameWriter {
     if (run->count == 1) {
       if (!run->checked && !CheckLone(run, hint)) return;
       if (hint == 0 && !run->partial) return WritePlain(run->frame, run->first, run->headers.end);
+      if (run->headers.protocol == kUdp && hint > 0 && !(flags_ & kMergeUdp)) return WriteSegments(run, hint);
     }
     uint8_t merged[kHeaderMax + sizeof(VnetHeader)];
     const size_t size = BuildHeader(*run, hint, merged);
@@ -121,6 +128,10 @@ class FrameWriter {
     pieces[0] = {merged, size};
     memcpy(pieces + 1, run->pieces, run->count * sizeof(iovec));
     const int error = Write(pieces, static_cast<int>(run->count) + 1);
+    if (error == EINVAL && run->count == 1 && run->headers.protocol == kUdp && hint > 0) {
+      stats_[kStatFallbacks]++;
+      return WriteSegments(run, hint);
+    }
     if (error == EINVAL && run->count > 1) {
       stats_[kStatFallbacks]++;
       for (uint32_t i = 0; i < run->count; i++) {
@@ -134,6 +145,27 @@ class FrameWriter {
     run->first[kSegments] = static_cast<int32_t>(run->count);
     if (error == 0) return;
     for (uint32_t i = 0; i < run->count; i++) Refuse(run->members[i], kWriteFailed, error);
+  }
+
+  // A UDP GSO packet for a device that takes none (Linux before 6.2, or merging is switched off): datagram by datagram.
+  void WriteSegments(Run* run, uint32_t segment) {
+    const HeaderOffsets& headers = run->headers;
+    const GsoPacket packet{run->frame, headers.end, headers.l3, kGsoUdp, segment, headers.l4};
+    SegmentPlan plan;
+    if (!PlanSegments(packet, &plan)) return Refuse(run->first, kWriteFailed, EINVAL);
+    int failed = 0;
+    for (uint32_t i = 0; i < plan.count; i++) {
+      VnetHeader vnet{};
+      uint8_t header[kSegmentHeaderMax];
+      uint32_t size = 0;
+      uint8_t* payload = const_cast<uint8_t*>(MakeSegment(plan, i, header, &size, false));
+      const iovec pieces[3] = {{&vnet, sizeof vnet}, {header, plan.header}, {payload, size}};
+      const int error = Write(pieces, 3);
+      stats_[kStatUnits]++;
+      if (error != 0) failed = error;
+    }
+    run->first[kSegments] = static_cast<int32_t>(plan.count);
+    if (failed != 0) Refuse(run->first, kWriteFailed, failed);
   }
 
   // Whether a lone frame passes by its checksum. The receiving kernel verifies a complete one. A partial one is judged
@@ -159,6 +191,7 @@ class FrameWriter {
   int fd_;
   uint32_t flags_;
   uint32_t mtu_;
+  uint32_t segment_mtu_;  // largest packet into which a GSO packet of a kernel peer is cut
   int32_t* stats_;
   uint32_t open_;
   uint32_t last_;  // run that took the last frame: mostly the one for the next
@@ -166,7 +199,9 @@ class FrameWriter {
   Run runs_[kFlowMax];
 };
 
-// tunWrite(fd, slab, table, count, flags, mtu, stats) -> frames refused, or -errno
+// tunWrite(fd, slab, table, count, flags, mtu, segmentMtu, stats) -> frames refused, or -errno
+// A GSO packet that a kernel peer handed over whole is cut to `segmentMtu`: its segments may have to pass a smaller device
+// behind this one.
 // Writes the FORWARD frames of 0..count-1; a refused frame gets another VERDICT and its ERROR. Syscall: writev.
 napi_value TunWrite(napi_env env, napi_callback_info info) {
   Call call(env, info);
@@ -177,12 +212,13 @@ napi_value TunWrite(napi_env env, napi_callback_info info) {
   const size_t count = call.Uint(3);
   const uint32_t flags = call.Uint(4, kMergeTcp | kMergeUdp | kAcceptPartial);
   const uint32_t mtu = static_cast<uint32_t>(call.Int(5, kMtuMin, kMtuMax));
-  int32_t* stats = call.Ints(6, &stats_size);
+  const uint32_t segment_mtu = static_cast<uint32_t>(call.Int(6, kMtuMin, kMtuMax));
+  int32_t* stats = call.Ints(7, &stats_size);
   call.Require(count <= table_size / kStride, 3, "at most the descriptors of argument 3");
-  call.Require(stats_size >= kStatCount, 6, "an Int32Array with one element per statistic");
+  call.Require(stats_size >= kStatCount, 7, "an Int32Array with one element per statistic");
   if (!call.ok()) return nullptr;
   FrameWriter& writer = Environment::Of(env).writer.Get();
-  writer.Begin(fd, flags, mtu, stats);
+  writer.Begin(fd, flags, mtu, segment_mtu, stats);
   for (size_t i = 0; i < count; i++) {
     int32_t* descriptor = table + i * kStride;
     if (descriptor[kVerdict] != kForward) continue;

@@ -12,6 +12,8 @@
 #include "constants.h"
 #include "environment.h"
 #include "namespace-scope.h"
+#include "offload/checksum.h"
+#include "offload/headers.h"
 #include "unique-fd.h"
 #include "wait.h"
 
@@ -33,6 +35,33 @@ const char* SetAddressing(int fd, bool ipv6, int flags) {
   const bool set = ipv6 ? SetOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, dont ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_DONT)
                         : SetOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, dont ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT);
   return set ? nullptr : "setsockopt(MTU_DISCOVER)";
+}
+
+constexpr size_t kEthernet = 14;
+constexpr size_t kTag = 4;
+
+// Bytes before the IP header of an Ethernet frame with at most two tags (802.1Q, 802.1ad).
+size_t EthernetBytes(const uint8_t* frame, size_t size) {
+  size_t bytes = kEthernet;
+  for (int tags = 0; tags < 2 && size >= bytes + kTag; tags++) {
+    const uint16_t type = Big16(frame + bytes - 2);
+    if (type != 0x8100 && type != 0x88a8) break;
+    bytes += kTag;
+  }
+  return bytes;
+}
+
+// Whether a message is one datagram around a whole UDP GSO packet. Over a veth, a kernel peer on this host hands it over
+// uncut, and UDP_GRO then tells the size of its inner segments. A message of several datagrams begins with one whose inner
+// packet ends within that size.
+bool HoldsGsoPacket(const uint8_t* datagram, size_t bytes, size_t header, size_t segment) {
+  if (header == 0 || bytes <= header + kEthernet) return false;
+  const uint8_t* frame = datagram + header;
+  const size_t size = bytes - header;
+  HeaderOffsets headers;
+  if (!ParseHeaders(frame, size, EthernetBytes(frame, size), &headers)) return false;
+  return headers.protocol == kUdp && headers.end == size && headers.end - headers.payload > segment &&
+         header + headers.end > segment;
 }
 
 // The macro of musl compares a signed with an unsigned number.
@@ -133,9 +162,10 @@ napi_value UdpPathMtu(napi_env env, napi_callback_info info) {
   return call.Number(result < 0 ? -errno : mtu);
 }
 
-// udpReceive(fd, control, slab, table, sources, messages, spinUs, timeoutMs) -> datagrams or -errno
+// udpReceive(fd, control, slab, table, sources, messages, spinUs, timeoutMs, whole) -> datagrams or -errno
 // Receives up to `messages` messages into equal slots of the slab and leaves one descriptor per datagram: a message
-// that the kernel coalesced (UDP_GRO) holds many. Syscalls: recvmmsg, sched_yield, poll.
+// that the kernel coalesced (UDP_GRO) holds many. `whole` is the size of the encapsulation where a datagram may hold a whole
+// UDP GSO packet, whose segment size is left in the descriptor; else 0. Syscalls: recvmmsg, sched_yield, poll.
 napi_value UdpReceive(napi_env env, napi_callback_info info) {
   Call call(env, info);
   size_t slab_size, table_size, sources_size;
@@ -148,6 +178,7 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
   Environment& environment = Environment::Of(env);
   AdaptivePoller poller(call.Int(6, 0, kSpinMaxUs), &environment.spin_ns);
   int timeout_ms = call.Timeout(7);
+  const size_t whole = static_cast<size_t>(call.Int(8, 0, kHeadroom));
   call.Require(wanted <= sources_size / kSourceStride, 5, "at most the sources of argument 5");
   // Slots are an odd number of cache lines apart, or all their headers would fall into the same cache sets.
   const size_t slot = call.ok() ? slab_size / wanted / 64 * 64 : 0;
@@ -194,6 +225,12 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
       memcpy(&size, CMSG_DATA(item), sizeof size);
       if (size > 0) stride = static_cast<uint32_t>(size);
     }
+    const uint8_t* payload = slab + static_cast<size_t>(i) * slot + kHeadroom;
+    uint32_t gso_size = 0;
+    if (stride < bytes && HoldsGsoPacket(payload, bytes, whole, stride)) {
+      gso_size = stride;
+      stride = bytes;
+    }
     source[kSourceBytes] = static_cast<int32_t>(stride);
     const int32_t start = static_cast<int32_t>(static_cast<size_t>(i) * slot) + kHeadroom;
     for (uint32_t at = 0; at < bytes || at == 0; at += stride) {
@@ -205,7 +242,7 @@ napi_value UdpReceive(napi_env env, napi_callback_info info) {
       descriptor[kOffset] = start + static_cast<int32_t>(at);
       descriptor[kLength] = static_cast<int32_t>(bytes - at < stride ? bytes - at : stride);
       descriptor[kOffload] = 0;
-      descriptor[kGsoSize] = 0;
+      descriptor[kGsoSize] = static_cast<int32_t>(gso_size);
       descriptor[kVerdict] = kPending;
       descriptor[kSource] = i;
       descriptor[kError] = 0;

@@ -38,7 +38,7 @@ t.test('the sanitizers are loaded, and a descriptor that lies is refused', t => 
     const table = new Int32Array(32);
     // One byte that claims an IPv4 header behind it, for a descriptor that does not exist: counted, nothing read.
     table.set([0, 1, 0, 0, 0, 0, 1], 0);
-    native.tunWrite(1000, new Uint8Array(1), table, 1, 3, 1450, new Int32Array(4));
+    native.tunWrite(1000, new Uint8Array(1), table, 1, 3, 1450, 1450, new Int32Array(4));
     console.log(process.report.getReport().sharedObjects.some(name => name.includes('libasan')));
   `;
   const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], {

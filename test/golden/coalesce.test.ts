@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import {
   createBatch,
+  DESC_GSO_SIZE,
   DESC_L3,
   DESC_LENGTH,
   DESC_OFFSET,
@@ -40,6 +41,8 @@ function write(
   flags: number,
   l3 = 14,
   mtu = 65535,
+  gsoSize = 0,
+  segmentMtu = mtu,
 ): { writes: Written[]; verdicts: number[]; stats: Int32Array } {
   const file = join(tmpdir(), `ripstop-coalesce-${process.pid}`);
   const fd = openSync(file, 'w');
@@ -53,11 +56,12 @@ function write(
     batch.table[i * DESC_STRIDE + DESC_OFFSET] = cursor;
     batch.table[i * DESC_STRIDE + DESC_LENGTH] = frame.length;
     batch.table[i * DESC_STRIDE + DESC_L3] = l3;
+    batch.table[i * DESC_STRIDE + DESC_GSO_SIZE] = gsoSize;
     batch.table[i * DESC_STRIDE + DESC_VERDICT] = FORWARD;
     cursor += frame.length + HEADROOM;
   }
   const stats = new Int32Array(4);
-  native.tunWrite(fd, batch.slab, batch.table, frames.length, flags, mtu, stats);
+  native.tunWrite(fd, batch.slab, batch.table, frames.length, flags, mtu, segmentMtu, stats);
   closeSync(fd);
   const bytes = readFileSync(file);
   unlinkSync(file);
@@ -480,6 +484,8 @@ t.test('a whole GSO packet of a kernel peer on this host is cut to the MTU of th
   t.equal(writes.length, 1);
   t.equal(writes[0]!.gsoType, 1);
   t.equal(writes[0]!.gsoSize, 1450 - 40);
+  const [smaller] = write([packet.bytes], BOTH | ACCEPT_PARTIAL, 14, 1450, 0, 1430).writes;
+  t.equal(smaller!.gsoSize, 1430 - 40, 'to that of a smaller device behind it (J6)');
   const whole = train({ family: 4, protocol: 6, count: 3, size: 20000, last: 1000 });
   for (const each of whole) leaveUnfinished(each);
   const frames = whole.map(each => each.bytes);
@@ -492,6 +498,45 @@ t.test('a whole GSO packet of a kernel peer on this host is cut to the MTU of th
   corrupt.bytes[corrupt.header + 5]! ^= 0x10;
   t.strictSame(write([corrupt.bytes], BOTH | ACCEPT_PARTIAL, 14, 1450).verdicts, [BAD_CHECKSUM]);
   t.end();
+});
+
+t.test('a whole UDP GSO packet of a kernel peer on this host is cut into its datagrams (J5)', async t => {
+  for (const family of [4, 6] as const)
+    for (const [size, gsoSize] of [
+      [12_000, 1200],
+      [1000, 500],
+      [2500, 1200],
+    ] as const) {
+      const packet = makePacket({ family, protocol: 17, payload: new Random(5).bytes(size) });
+      const payload = hex(packet.bytes.subarray(packet.header));
+      leaveUnfinished(packet);
+      const count = Math.ceil(size / gsoSize);
+      for (const flags of [BOTH | ACCEPT_PARTIAL, MERGE_TCP | ACCEPT_PARTIAL]) {
+        const { writes } = write([packet.bytes, packet.bytes], flags, 14, 1450, gsoSize);
+        const cut = expand(writes);
+        t.equal(
+          writes.length,
+          flags & MERGE_UDP ? 2 : 2 * count,
+          'one GSO packet, or one write per datagram',
+        );
+        t.equal(cut.length, 2 * count);
+        t.equal(
+          cut
+            .slice(0, count)
+            .map(each => hex(each.subarray(packet.header)))
+            .join(''),
+          payload,
+        );
+        t.ok(cut.every(each => each.length <= packet.header + gsoSize));
+        const good = makePacket({ family, protocol: 17, payload: cut[0]!.subarray(packet.header) });
+        t.equal(hex(cut[0]!), hex(good.bytes), 'the first datagram, checksums included');
+      }
+      t.strictSame(
+        write([packet.bytes], BOTH, 14, 1450, gsoSize).verdicts,
+        [BAD_CHECKSUM],
+        'not without leave',
+      );
+    }
 });
 
 t.test('noise is written as it came and never crashes', t => {
@@ -523,6 +568,7 @@ t.test('noise is written as it came and never crashes', t => {
       batch.table,
       frames.length,
       BOTH | ACCEPT_PARTIAL,
+      1450,
       1450,
       new Int32Array(4),
     );

@@ -62,7 +62,7 @@ function openWire(header: Uint8Array): Wire {
   const drain = (waitMs: number) => {
     const datagrams: Uint8Array[] = [];
     for (;;) {
-      const count = native.udpReceive(receiver, -1, back.slab, back.table, sources, RX_BATCH, 0, waitMs);
+      const count = native.udpReceive(receiver, -1, back.slab, back.table, sources, RX_BATCH, 0, waitMs, 0);
       if (count <= 0) return datagrams;
       for (let at = 0; at < count * DESC_STRIDE; at += DESC_STRIDE) {
         const offset = back.table[at + DESC_OFFSET]!;

@@ -42,7 +42,7 @@ const backendFields = {
     VNI: withDefault(integer(0, 0xffffff, 'VXLAN network identifier'), 1),
     Port: withDefault(integer(0, 65535, 'UDP port; 0 means 8472'), 0),
     MTU: withDefault(integer(0, 65535, 'MTU of the underlay; 0 means that of the interface', 'bytes'), 0),
-    GBP: withDefault(flag('group policy extension (kernel data plane only)'), false),
+    GBP: withDefault(flag('group policy extension (needs --data-plane=kernel)'), false),
     Learning: withDefault(flag('learn MAC addresses from traffic (kernel data plane only)'), false),
     DirectRouting: withDefault(flag('plain routes to peers on the same link'), false),
     MacPrefix: withDefault(text('text', 'Windows only; ignored'), ''),

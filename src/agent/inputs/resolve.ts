@@ -276,10 +276,8 @@ export class InputResolver {
 
   /** Keys that this node's data plane does not support. */
   #mismatches({ backend }: NetworkConfig): string[] {
-    if (backend.type !== 'vxlan' || this.#options.dataPlane === 'kernel') return [];
-    return [backend.gbp && 'GBP', backend.learning && 'Learning']
-      .filter(key => key !== false)
-      .map(key => `Backend.${key} has an effect only with --data-plane=kernel`);
+    const isIgnored = backend.type === 'vxlan' && backend.learning && this.#options.dataPlane !== 'kernel';
+    return isIgnored ? ['Backend.Learning has an effect only with --data-plane=kernel'] : [];
   }
 
   async #savedMacs({ backend }: NetworkConfig, save: boolean): Promise<VtepMacs> {
@@ -311,6 +309,7 @@ export class InputResolver {
     present: ResolvedSettings | undefined,
   ): { underlay: Underlay; settings: ResolvedSettings } {
     const { netns, dataPlane } = this.#options;
+    refuseGroupPolicy(config, dataPlane);
     const underlay = this.chooseUnderlay(config);
     const { public4 = underlay.address4, public6 = underlay.address6 } = underlay;
     if (config.backend.type === 'host-gw' && (public4 !== underlay.address4 || public6 !== underlay.address6))
@@ -324,6 +323,20 @@ export class InputResolver {
     if (isModeCarriedHere(config.backend.type, dataPlane)) checkDriver({ driver, netns, queues: workers });
     return { underlay, settings };
   }
+}
+
+/**
+ * With GBP, the frames of other nodes carry packet marks. A TAP cannot hand them to the kernel, so that Ripstop's data plane
+ * would lose either the frames or what the marks decide.
+ * @throws RipstopError ECONFIG
+ */
+export function refuseGroupPolicy({ backend }: NetworkConfig, dataPlane: AgentOptions['dataPlane']): void {
+  if (backend.type !== 'vxlan' || !backend.gbp || dataPlane === 'kernel') return;
+  throw new RipstopError(
+    'ECONFIG',
+    'Backend.GBP is true: frames of other nodes carry packet marks, which only the data plane of the kernel hands on',
+    'start the agent with --data-plane=kernel, or set GBP to false for all nodes',
+  );
 }
 
 /** The settings in force under a configuration. Of a key that it gives wrongly, the present value stays. */

@@ -19,6 +19,7 @@ import type { FormerState } from '../kernel/former-state.ts';
 import { KernelReconciler } from '../kernel/reconciler.ts';
 import { ownershipScope } from '../kernel/scope.ts';
 import type { DesiredState, ObservedRoute, OwnershipScope } from '../kernel/state.ts';
+import { podMtu } from './pod-mtu.ts';
 import { withPortOwner } from './port-owner.ts';
 import { RecentDrops } from './recent-drops.ts';
 
@@ -235,6 +236,7 @@ export class Overlay {
    * @returns the changes made
    */
   async reconcile(): Promise<KernelChange[]> {
+    this.#followPods();
     if (this.isUserspace && !this.#hasDevice()) {
       this.#options.log.warn(
         { device: this.plan.device },
@@ -331,10 +333,16 @@ export class Overlay {
       if (this.peers !== given) plane.setPeers(this.peers);
       if (settings.flowTable) flows.keep();
       this.#carrier = { plane, capture: new CaptureHub(plane.taps), flows };
+      this.#followPods();
     } catch (error) {
       await plane.stop();
       throw error;
     }
+  }
+
+  /** Only GSO packets of kernel peers on this host are cut by what the devices of the pods take. */
+  #followPods(): void {
+    if (this.plane && this.#acceptsPartial()) this.plane.segmentMtu = podMtu(this.#kernel.socket, this.plan);
   }
 
   #hasDevice(): boolean {

@@ -123,7 +123,8 @@ export const VERDICTS: readonly Verdict[] = [
     drop: true,
     direction: 'ingress',
     meaning: 'VXLAN flags other than the I bit alone, or reserved bits set',
-    remedy: 'the peer uses an extension (GBP, GPE, remote checksum offload) that is not enabled here',
+    remedy:
+      'the peer uses an extension that is not enabled here: GBP (needs --data-plane=kernel), GPE, or remote checksum offload',
   },
   {
     name: 'wrong-vni',

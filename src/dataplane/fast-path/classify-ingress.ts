@@ -16,6 +16,7 @@ import type { Batch } from '../descriptor/descriptor.ts';
 import {
   DESC_CSUM_OFFSET,
   DESC_CSUM_START,
+  DESC_GSO_SIZE,
   DESC_L3,
   DESC_LENGTH,
   DESC_OFFLOAD,
@@ -56,6 +57,8 @@ const REMOTE_CHECKSUM_UDP = 0x80;
 /** Offset of the checksum in the header of UDP and TCP. */
 const UDP_CHECKSUM = 6;
 const TCP_CHECKSUM = 16;
+/** Bytes of the headers of a UDP packet, by IP version. */
+const UDP_HEADERS = [0, 0, 0, 0, 28, 0, 48];
 /** First words of an ARP packet for IPv4 over Ethernet: types of hardware and protocol, lengths of their addresses. */
 const ARP_ETHERNET_IPV4 = 0x00010800;
 const ARP_LENGTHS = 0x0604;
@@ -79,7 +82,7 @@ export interface IngressConfig {
   readonly own: OwnRange;
   /** Bytes of the largest inner IP packet. */
   readonly mtu: number;
-  /** 1 when a TCP packet above the MTU may be a whole GSO packet of a kernel peer on this host. */
+  /** 1 when a TCP or UDP packet above the MTU may be a whole GSO packet of a kernel peer on this host. */
   readonly gsoPackets: number;
 }
 
@@ -156,7 +159,7 @@ function classifyUdp(
   config: IngressConfig,
 ): number {
   if (checkUdp(view, ip, length, 0) !== 0) return RUNT;
-  return classifyPacket(view, ip, length, view.getUint8(ip) >>> 4, peer, tables, config);
+  return classifyPacket(view, ip, length, view.getUint8(ip) >>> 4, 0, peer, tables, config);
 }
 
 /** @hot */
@@ -194,7 +197,8 @@ function classifyVxlan(
   table[at + DESC_L3] = l3;
   const version = ipVersion(type);
   if (version !== 0) {
-    let verdict = classifyPacket(view, frame + l3, length - l3, version, peer, tables, config);
+    const segment = table[at + DESC_GSO_SIZE]!;
+    let verdict = classifyPacket(view, frame + l3, length - l3, version, segment, peer, tables, config);
     if (verdict === FORWARD && version === 6 && config.sourceCheck === 1)
       verdict = classifyAnnouncement(view, frame + l3, peer, tables.peers);
     if (verdict !== FORWARD || table[at + DESC_OFFLOAD] !== NEEDS_CHECKSUM) return verdict;
@@ -278,12 +282,16 @@ function classifyAnnouncement(view: DataView, ip: number, peer: number, peers: I
   return packetAnnounces(view, ip, high, low) === 1 ? FORWARD : SPOOFED_SOURCE;
 }
 
-/** @hot */
+/**
+ * @param segment payload of one datagram of a UDP GSO packet, 0 for any other packet
+ * @hot
+ */
 function classifyPacket(
   view: DataView,
   ip: number,
   length: number,
   version: number,
+  segment: number,
   peer: number,
   tables: TableView,
   config: IngressConfig,
@@ -293,7 +301,9 @@ function classifyPacket(
   const four = version === 4;
   if (bytes > config.mtu) {
     const protocol = four ? view.getUint8(ip + 9) : view.getUint8(ip + 6);
-    if (config.gsoPackets === 0 || protocol !== PROTOCOL_TCP) return OVERSIZED;
+    const isWhole =
+      protocol === PROTOCOL_TCP || (segment > 0 && segment + UDP_HEADERS[version]! <= config.mtu);
+    if (config.gsoPackets === 0 || !isWhole) return OVERSIZED;
   }
   if (config.sourceCheck === 0) return FORWARD;
   const owner = four

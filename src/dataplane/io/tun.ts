@@ -101,6 +101,8 @@ interface TunOptions {
   readonly control: number;
   /** Device MTU: bytes of the largest inner IP packet. */
   readonly mtu: number;
+  /** One element: largest packet into which a GSO packet of a kernel peer on this host is cut. May change. */
+  readonly segmentMtu: Int32Array;
   /** MERGE_TCP, MERGE_UDP, ACCEPT_PARTIAL. */
   readonly flags: number;
   /** Longest busy polling before a wait (`native/wait.h`). */
@@ -138,7 +140,8 @@ export class TunDevice implements FrameDevice {
   }
 
   writeBatch(batch: Batch, count: number): number {
-    const { fd, mtu, stats } = this.#options;
-    return native.tunWrite(fd, batch.slab, batch.table, count, this.#flags, mtu, stats);
+    const { fd, mtu, segmentMtu, stats } = this.#options;
+    const segments = Atomics.load(segmentMtu, 0);
+    return native.tunWrite(fd, batch.slab, batch.table, count, this.#flags, mtu, segments, stats);
   }
 }

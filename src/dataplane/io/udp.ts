@@ -110,6 +110,8 @@ interface UdpPortOptions {
   readonly busyPollMicroseconds: number;
   /** STAT_* counters of the native side. */
   readonly stats: Int32Array;
+  /** Bytes of the encapsulation where a datagram may hold a whole UDP GSO packet; 0 where none does. */
+  readonly wholeHeaderBytes: number;
 }
 
 /** The underlay's sockets, batched. */
@@ -134,7 +136,7 @@ export class UdpPort implements DatagramPort {
   }
 
   receiveBatch(batch: Batch, timeoutMs: number): number {
-    const { receiver, control, busyPollMicroseconds } = this.#options;
+    const { receiver, control, busyPollMicroseconds, wholeHeaderBytes } = this.#options;
     return native.udpReceive(
       receiver,
       control,
@@ -144,6 +146,7 @@ export class UdpPort implements DatagramPort {
       RX_BATCH,
       busyPollMicroseconds,
       timeoutMs,
+      wholeHeaderBytes,
     );
   }
 }

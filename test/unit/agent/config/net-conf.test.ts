@@ -1,5 +1,6 @@
 import t from 'tap';
 import { parseNetConf } from '../../../../src/agent/config/net-conf.ts';
+import { refuseGroupPolicy } from '../../../../src/agent/inputs/resolve.ts';
 import { RipstopError } from '../../../../src/base/errors.ts';
 import { formatPrefix } from '../../../../src/ip/prefix.ts';
 
@@ -145,4 +146,14 @@ t.test('text that is not JSON: refused', async t => {
     message: /etcd \/x\/config: network configuration is not JSON/,
   });
   t.throws(() => parseNetConf('[]', 'x'), { message: /must be a JSON object/ });
+});
+
+t.test('GBP is refused where Ripstop carries the packets (J3)', async t => {
+  const conf = (backend: object) =>
+    parseNetConf(JSON.stringify({ Network: '10.0.0.0/16', Backend: backend }), 'x');
+  const marked = conf({ Type: 'vxlan', GBP: true });
+  t.throws(() => refuseGroupPolicy(marked, 'userspace'), { code: 'ECONFIG', hint: /--data-plane=kernel/ });
+  refuseGroupPolicy(marked, 'kernel');
+  refuseGroupPolicy(conf({ Type: 'vxlan' }), 'userspace');
+  refuseGroupPolicy(conf({ Type: 'host-gw' }), 'userspace');
 });
