@@ -22,7 +22,7 @@ import { Network } from './overlay/network.ts';
 import { emptyRepairCounts } from './overlay/repair-counts.ts';
 import { dropStaleDevices, recordDevices } from './overlay/stale-devices.ts';
 import { PeerMonitor } from './probe/peer-monitor.ts';
-import { Readiness } from './readiness.ts';
+import { announceReady, Readiness } from './readiness.ts';
 import { StoreWatch } from './store/store-watch.ts';
 import { UncaughtRecord } from './uncaught-record.ts';
 
@@ -37,7 +37,7 @@ const RENEW_CHECK_MS = 15_000;
 export class Agent {
   readonly options: AgentOptions;
   readonly store: LeaseStore;
-  readonly readiness = new Readiness(() => this.#setNodeCondition());
+  readonly readiness = new Readiness(() => announceReady(this.#log, this.store, this.#network?.inputs.lease));
   readonly repairs = emptyRepairCounts();
   readonly probes: PeerMonitor;
   readonly endpoints: Endpoints;
@@ -331,12 +331,6 @@ export class Agent {
   /** Saves the state for the next start. */
   #save(): void {
     if (this.lease.lease) this.#resolver.save(this.lease.lease, this.watch, this.source.refused);
-  }
-
-  #setNodeCondition(): void {
-    const lease = this.#network?.inputs.lease;
-    this.#log.info({ ready: true, lease: lease?.key }, 'ready: packets can flow');
-    this.store.ready?.(`pod subnet ${lease ? describeSubnets(lease) : ''}`);
   }
 
   /** What fails at the moment, with the reason, and what waits. */

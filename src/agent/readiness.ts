@@ -1,3 +1,6 @@
+import type { Log } from '../base/log.ts';
+import { describeSubnets, type Lease } from './lease/lease.ts';
+import type { LeaseStore } from './lease/store.ts';
 import type { Part } from './overlay/network.ts';
 
 /** What is required before pods can be attached and their packets can flow. */
@@ -70,4 +73,10 @@ export class Readiness {
   reasons(): string[] {
     return [...this.#falseConditions].map(([condition, reason]) => `${condition}: ${reason}`);
   }
+}
+
+/** Logs that the node is ready, and has the store record it with the subnets of this node. */
+export function announceReady(log: Log, store: LeaseStore, lease: Lease | undefined): void {
+  log.info({ ready: true, lease: lease?.key }, 'ready: packets can flow');
+  store.ready?.(`pod subnet ${describeSubnets(lease)}`);
 }

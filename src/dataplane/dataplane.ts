@@ -242,6 +242,7 @@ export class DataPlane {
       egress: readStats(counters, supervisor.workersOf('egress')),
       ingress: readStats(counters, supervisor.workersOf('ingress')),
       lag: { egress: supervisor.lag('egress'), ingress: supervisor.lag('ingress') },
+      slowResponses: supervisor.slowResponses,
       restarts: supervisor.restarts,
       loweredPaths: this.#paths.lowered,
     };

@@ -14,6 +14,8 @@ const AT = 1; // as a float64, behind the two int32
 const BYTES = 16;
 /** Lags that are kept, one per request. */
 const KEPT = 60;
+/** Response time from which pods notice the delay, milliseconds. */
+export const SLOW_MS = 50;
 
 /** Monotonic milliseconds that every thread of the process agrees on, which `performance.now()` is not. */
 function sharedClock(): number {
@@ -56,6 +58,11 @@ export class HeartbeatMonitor {
     this.#askedAt = this.#now();
     Atomics.store(this.#numbers, ASKED, (asked + 1) | 0);
     wake();
+  }
+
+  /** How many of the last 60 answers took longer than `SLOW_MS`. */
+  get slow(): number {
+    return this.#lags.reduce((count, lag) => count + Number(lag > SLOW_MS), 0);
   }
 
   get lag(): Lag {

@@ -19,6 +19,8 @@ export interface CounterSnapshot {
   readonly ingress: WorkerStats;
   /** Response time of the slowest worker of each direction. */
   readonly lag: { readonly egress: Lag; readonly ingress: Lag };
+  /** Answers of the last minute above 50 ms, of the worker that had most of them; it is asked once per second. */
+  readonly slowResponses: number;
   /** Restarts of workers that failed. */
   readonly restarts: number;
   /** Peers with a path MTU below the interface MTU. */

@@ -74,6 +74,11 @@ export class WorkerSupervisor {
     return maxLag(this.#of(direction).map(({ heartbeat }) => heartbeat.lag));
   }
 
+  /** Slow answers of the last minute (`SLOW_MS`), of the worker that had most of them. */
+  get slowResponses(): number {
+    return Math.max(0, ...this.#workers.map(({ heartbeat }) => heartbeat.slow));
+  }
+
   #of(direction: Direction): Supervised[] {
     return this.#workers.filter(({ task }) => task.direction === direction);
   }

@@ -47,8 +47,8 @@ export interface Lease extends Subnets {
 }
 
 /** The subnets for a message; the key may be the name of a Kubernetes Node. */
-export function describeSubnets({ v4, v6 }: Subnets): string {
-  return [v4, v6].flatMap(subnet => (subnet ? formatPrefix(subnet) : [])).join(' and ');
+export function describeSubnets(lease: Subnets | undefined): string {
+  return [lease?.v4, lease?.v6].flatMap(subnet => (subnet ? formatPrefix(subnet) : [])).join(' and ');
 }
 
 /**

@@ -29,6 +29,7 @@ const KINDS = [
   'bridge-netfilter-missing',
   'checksum-broken',
   'pod-mtu-differs',
+  'cpu-starved',
   'drops',
   'endpoint-closed',
   'uncaught-error',

@@ -15,6 +15,7 @@ import { describeRefusedSysctl, readSysctl, refusedSysctls } from '../../net/sys
 import { recentDropsOf } from '../drops.ts';
 import { checkBridges, staleBridges } from './bridge-checks.ts';
 import { CONFIGURATION, checkConfig } from './config-check.ts';
+import { checkCpu } from './cpu-check.ts';
 import { type Finding, fault, warning } from './finding.ts';
 import { checkFirewall, checkForwarding } from './firewall-checks.ts';
 import { leaseFindings, leasePicture } from './lease-faults.ts';
@@ -30,6 +31,7 @@ export const NODE_CHECKS: Readonly<Record<string, Check>> = {
   'restarts after errors': checkUncaught,
   'kernel settings': checkSettings,
   'bridge netfilter': checkBridgeNetfilter,
+  'processor time': agent => checkCpu(agent),
 };
 
 /** Checks of what an overlay needs or makes: without one there is nothing to compare with. */

@@ -196,6 +196,15 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
     evidence: '`ip link show cni0` and /run/flannel/subnet.env differ.',
     remedy: 'Set the MTU of the bridge, and create the pods again.',
   },
+  'cpu-starved': {
+    meaning: 'The threads that carry packets do not get the processor when packets arrive.',
+    cause:
+      'A CPU limit (CFS quota) of the container or pod stops them for the rest of a period, or other processes keep the processors busy.',
+    evidence:
+      '`cpu.stat` of the cgroup counts nr_throttled. The row workers of `ripstop status` and the metric ripstop_worker_lag_seconds show the response time.',
+    remedy:
+      'Remove the CPU limit, or raise it to what docs/guides/operate/sizing.md names. Give the agent a CPU request, so that it has its share on a busy node.',
+  },
   drops: {
     meaning: 'The data plane lost frames.',
     cause: 'The verdict in the finding has its own page: `ripstop explain VERDICT`.',

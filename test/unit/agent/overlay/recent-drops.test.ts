@@ -10,7 +10,7 @@ t.test('drops of the start and old ones are not recent (J11)', async t => {
   let now: ReturnType<typeof counts> | undefined = counts({ 'unknown-peer': 17, runt: 1, forward: 9 });
   const drops = new RecentDrops(() => now);
   const names = () => Object.entries(drops.counts()).map(([name, { frames }]) => `${name} ${frames}`);
-  t.same(names(), ['runt 1'], 'what the neighbours sent before their leases were read is no fault');
+  t.same(names(), ['runt 1'], 'what the neighbours sent before their leases were read does not count');
   drops.start(0, 3_600_000);
   drops.start(0, 3_600_000);
   await new Promise(done => setTimeout(done, 5));
