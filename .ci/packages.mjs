@@ -20,7 +20,7 @@ const demo = [
   { probe: 'iperf3', packages: ['iperf3'], programs: ['iperf3'] },
 ];
 
-/** For the suite `cni` of the bench and its contenders beside kernel VXLAN; one that is absent is named in the result. */
+/** For the suites `cni` and `soak` of the bench and its contenders beside kernel VXLAN; one that is absent is named in the result. */
 const bench = [
   { probe: 'nft', packages: ['nftables'], programs: ['nft'] },
   {
@@ -42,6 +42,8 @@ const bench = [
     ],
   },
   { probe: '/usr/lib/cni/bridge', packages: ['containernetworking-plugins'] },
+  { probe: 'etcd', packages: ['etcd-server'], programs: ['etcd'] },
+  { probe: 'etcdctl', packages: ['etcd-client'], programs: ['etcdctl'] },
 ];
 
 /** Only tests want these; a test whose tool is missing says so and is skipped. */
@@ -57,8 +59,6 @@ const tests = [
   // Wanted by its property: see busybox.mjs.
   { probe: 'busybox', packages: ['busybox-static'], programs: ['busybox'], present: 'static busybox' },
   { probe: 'dnsmasq', packages: ['dnsmasq-base'], programs: ['dnsmasq'] },
-  { probe: 'etcd', packages: ['etcd-server'], programs: ['etcd'] },
-  { probe: 'etcdctl', packages: ['etcd-client'], programs: ['etcdctl'] },
   { probe: 'containerd', packages: ['containerd'], programs: ['containerd', 'ctr'] },
   { probe: 'runc', packages: ['runc'], programs: ['runc'] },
   { probe: 'crun', packages: ['crun'], programs: ['crun'] },

@@ -1,4 +1,4 @@
-import { verdictOfChurn } from './churn.ts';
+import { verdictOfChurn } from '../soak/verdict.ts';
 import { cniTable } from './cni.ts';
 import { judgeGoals } from './goals.ts';
 import { cells, distinct, indexCells, labelOf, show, showRatio } from './rows.ts';

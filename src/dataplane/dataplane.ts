@@ -1,5 +1,5 @@
 import type { RipstopError } from '../base/errors.ts';
-import { heapTrim } from '../base/heap-trim.ts';
+import { heapTrim } from '../base/memory/heap-trim.ts';
 import { mappedBytesOf, requireAddress } from '../ip/address.ts';
 import { native } from '../native/load.ts';
 import { resetPeer } from './descriptor/counters.ts';

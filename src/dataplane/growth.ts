@@ -1,5 +1,5 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { heapTrim } from '../base/heap-trim.ts';
+import { heapTrim } from '../base/memory/heap-trim.ts';
 import { type Counters, counterBlock, createCounters, openCounters } from './descriptor/counters.ts';
 import type { TableCapacity } from './tables/capacity.ts';
 import type { TablesWriter } from './tables/writer.ts';

@@ -1,4 +1,6 @@
 // The export table: everything that JavaScript can call, and the numbers that both sides share.
+#include <malloc.h>
+
 #include "constants.h"
 #include "environment.h"
 
@@ -117,7 +119,23 @@ static void AddConstant(napi_env env, napi_value constants, const char* group, c
   napi_set_named_property(env, members, name, value);
 }
 
+/* From this size on a block has pages of its own, which its release returns to the system. */
+constexpr int kOwnPages = 1 << 20;
+
+/*
+ * glibc raises the size from which blocks get pages of their own to that of the largest one that was freed. The rings and
+ * tables of a data plane (4 MiB each) then come out of the heap: what the heap has in their place is cleared, so that all
+ * of them become resident, and a small block behind them keeps them there after their release. A size that is set stays.
+ * musl always maps large blocks.
+ */
+static void KeepLargeBlocksOutOfHeap() {
+#ifdef M_MMAP_THRESHOLD
+  mallopt(M_MMAP_THRESHOLD, kOwnPages);
+#endif
+}
+
 static napi_value Init(napi_env env, napi_value exports) {
+  KeepLargeBlocksOutOfHeap();
   if (!CreateEnvironment(env)) return nullptr;
 #define EXPORT(name, function)                                                                      \
   {                                                                                                 \

@@ -7,8 +7,8 @@ import { PcapFormat } from '../../src/capture/format/pcap/writer.ts';
 import { PcapngFormat } from '../../src/capture/format/pcapng/writer.ts';
 import { fuzzSeconds, type Random, seeded } from '../fixtures/random.ts';
 import { NO_STATISTICS, readAll } from '../unit/capture/fixtures/files.ts';
-import { keepInput, replayed, SEED } from './campaign.ts';
-import { mutate } from './mutate.ts';
+import { keepInput, replayed, SEED } from './campaign/campaign.ts';
+import { mutate } from './campaign/mutate.ts';
 
 /*
  * The capture readers on broken files, and the writers on whatever fits their types. A reader ends: with packets, or with

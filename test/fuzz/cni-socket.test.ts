@@ -18,8 +18,8 @@ import type { Call } from '../../src/cni/skel/plugin.ts';
 import { encodeRequest, parseResponse } from '../fixtures/cni/protocol.ts';
 import { fuzzSeconds, type Random, seeded } from '../fixtures/random.ts';
 import { testHost } from '../unit/cni/fixtures/harness.ts';
-import { SEED } from './campaign.ts';
-import { mutate } from './mutate.ts';
+import { SEED } from './campaign/campaign.ts';
+import { mutate } from './campaign/mutate.ts';
 
 /*
  * The socket of the CNI executables, and the records of their calls, on broken input. Every request has an answer or a

@@ -21,8 +21,8 @@ import { parseInput } from '../../src/cni/skel/execute.ts';
 import type { Call } from '../../src/cni/skel/plugin.ts';
 import { ALL_VERSIONS } from '../../src/cni/skel/version.ts';
 import { testHost } from '../unit/cni/fixtures/harness.ts';
-import { bytesOf, campaign, refusing, textOf } from './campaign.ts';
-import { alterJson, alterText } from './mutate-text.ts';
+import { bytesOf, campaign, refusing, textOf } from './campaign/campaign.ts';
+import { alterJson, alterText } from './campaign/mutate-text.ts';
 
 /* Configurations, results and files of runtimes and of other plugins: read whole, or refused with a CNI error code. */
 

@@ -7,8 +7,8 @@ import { parseSubnetEnv as readPrevious } from '../../src/agent/config/subnet-en
 import { findAccess } from '../../src/agent/store/kube/access.ts';
 import { networkConfigOf, parseStaticFile, peerLease } from '../../src/agent/store/static/static-file.ts';
 import { parseSubnetEnv } from '../../src/ip/subnet-env.ts';
-import { bytesOf, campaign, refusing, textOf } from './campaign.ts';
-import { alterJson, alterText } from './mutate-text.ts';
+import { bytesOf, campaign, refusing, textOf } from './campaign/campaign.ts';
+import { alterJson, alterText } from './campaign/mutate-text.ts';
 
 /* Files that persons, flannel and clouds write: they are read whole, or refused with ECONFIG. */
 
@@ -104,7 +104,7 @@ t.test('a kubeconfig', async t => {
     alter: alterJson,
     parse: bytes => {
       writeFileSync(file, bytes);
-      return refusing(() => void findAccess('', file).token?.(), 'ECONFIG');
+      return refusing(() => void findAccess('', file).credentials?.(), 'ECONFIG');
     },
   });
 });

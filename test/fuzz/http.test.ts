@@ -12,8 +12,8 @@ import { createLog } from '../../src/base/log.ts';
 import { FlowMonitor } from '../../src/capture/flows/flow-monitor.ts';
 import { CaptureHub } from '../../src/capture/live/capture-hub.ts';
 import { worker } from '../unit/capture/fixtures/tapped.ts';
-import { bytesOf, campaign } from './campaign.ts';
-import { alterText } from './mutate-text.ts';
+import { bytesOf, campaign } from './campaign/campaign.ts';
+import { alterText } from './campaign/mutate-text.ts';
 
 /*
  * The HTTP listeners, as any pod and any user of the machine may speak to them: a request has an answer below 500 or a closed

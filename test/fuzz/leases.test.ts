@@ -7,8 +7,8 @@ import { formatAttributes, formatKey, parseAttributes, parseKey } from '../../sr
 import { annotationNames, checkSubnets, readNode, toLease } from '../../src/agent/store/kube/node.ts';
 import { openTable } from '../../src/agent/store/lease-file.ts';
 import { parseJson } from '../../src/base/schema.ts';
-import { bytesOf, campaign, refusing, textOf } from './campaign.ts';
-import { alterJson, alterText } from './mutate-text.ts';
+import { bytesOf, campaign, refusing, textOf } from './campaign/campaign.ts';
+import { alterJson, alterText } from './campaign/mutate-text.ts';
 
 /* What stores hand out: every node of the cluster writes there. It is read whole, or refused with a code. */
 

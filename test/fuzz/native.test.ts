@@ -13,8 +13,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { CHECKOUT } from '../../bench/lab/tool.ts';
 import { fuzzSeconds, seedOfRun } from '../fixtures/random.ts';
-import { keepInput, replayed } from './campaign.ts';
-import { coalesceSeeds, segmentSeeds } from './native-seeds.ts';
+import { keepInput, replayed } from './campaign/campaign.ts';
+import { coalesceSeeds, segmentSeeds } from './campaign/native-seeds.ts';
 
 /*
  * The native parsers under libFuzzer with address and undefined-behaviour sanitizers, a bounded time, from whole packets.

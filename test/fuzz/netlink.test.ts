@@ -8,7 +8,7 @@ import { type Message, MessageWriter, splitMessages } from '../../src/net/rtnetl
 import { readNeighbour } from '../../src/net/rtnetlink/neighbours.ts';
 import { readRoute } from '../../src/net/rtnetlink/routes.ts';
 import { readOutcome } from '../../src/net/rtnetlink/socket.ts';
-import { campaign, refusing } from './campaign.ts';
+import { campaign, refusing } from './campaign/campaign.ts';
 
 /* Answers that are cut, flipped or made up: read whole, or refused with EBADMSG; nothing else, and always an end. */
 

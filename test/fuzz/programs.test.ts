@@ -12,8 +12,8 @@ import { elementsIn } from '../../src/cni/rules/nft-elements.ts';
 import { rulesOfChain, splitRule } from '../../src/net/iptables.ts';
 import { ethernet, ip, joined, tcp, V4 } from '../unit/capture/fixtures/frames.ts';
 import { CONTEXT, worker } from '../unit/capture/fixtures/tapped.ts';
-import { bytesOf, campaign, refusing, textOf } from './campaign.ts';
-import { alterJson, alterText } from './mutate-text.ts';
+import { bytesOf, campaign, refusing, textOf } from './campaign/campaign.ts';
+import { alterJson, alterText } from './campaign/mutate-text.ts';
 
 /* Answers of other programs (tcpdump, iptables, nft, a DHCP server, the agent), with what strangers put into them. */
 

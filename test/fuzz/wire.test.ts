@@ -11,8 +11,8 @@ import { answerNeighbour } from '../../src/dataplane/slow-path/neighbour-respond
 import { macBytes } from '../../src/ip/mac.ts';
 import { fuzzSeconds, seeded } from '../fixtures/random.ts';
 import { HEADERS } from '../unit/encap/fixtures/headers.ts';
-import { keepInput, replayed, SEED } from './campaign.ts';
-import { mutate } from './mutate.ts';
+import { keepInput, replayed, SEED } from './campaign/campaign.ts';
+import { mutate } from './campaign/mutate.ts';
 import { WIRE_SEEDS } from './seeds/wire.ts';
 
 /** Inputs tried: as many as one slow core tries in that time. */

@@ -30,6 +30,7 @@ export const QUANTITIES = {
   pss: memory('proportional set size'),
   privateDirty: memory('private dirty memory'),
   heap: memory('JavaScript heap after a collection', HEAP_SLACK_MB),
+  buffers: memory('buffers, shared ones included, after a collection', HEAP_SLACK_MB),
   external: memory('external memory after a collection', HEAP_SLACK_MB),
   descriptors: count('file descriptors'),
   threads: count('threads'),

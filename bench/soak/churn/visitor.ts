@@ -45,7 +45,7 @@ async function visit(
   });
 }
 
-/** Sends what is no request. */
+/** Sends bytes that no server can read as a request. */
 async function rubbish(port: string): Promise<void> {
   await new Promise<void>(resolve => {
     const socket = connect(Number(port), '127.0.0.1', () => socket.end('\0\x01GET / nothing\r\n\r\n'));

@@ -98,6 +98,7 @@ async function heapOf(node: SoakNode): Promise<Reading> {
   return {
     heap: memory.heapUsed / BYTES_A_MB,
     external: memory.external / BYTES_A_MB,
+    buffers: memory.arrayBuffers / BYTES_A_MB,
     resources: Object.values(resources).reduce((sum, number) => sum + number, 0),
   };
 }

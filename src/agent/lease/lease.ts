@@ -46,7 +46,7 @@ export interface Lease extends Subnets {
   readonly since?: number | undefined;
 }
 
-/** The subnets for a message; the key may be the name of a Kubernetes Node. */
+/** The subnets for a message, `10.5.34.0/24 and fc00:0:0:5::/64`: the key may be the name of a Kubernetes Node. */
 export function describeSubnets(lease: Subnets | undefined): string {
   return [lease?.v4, lease?.v6].flatMap(subnet => (subnet ? formatPrefix(subnet) : [])).join(' and ');
 }
@@ -71,14 +71,6 @@ export function formatKey({ v4, v6 }: Subnets): string {
   if (!v4 && !v6) throw new RangeError('a lease without any subnet');
   const half4 = v4 ? formatPrefix(v4).replace('/', '-') : NO_IPV4;
   return v6 ? `${half4}&${formatPrefix(v6).replace('/', '-')}` : half4;
-}
-
-/** For messages: `10.5.34.0/24 and fc00:0:0:5::/64`. */
-export function describeSubnets({ v4, v6 }: Subnets): string {
-  return [v4, v6]
-    .filter(prefix => prefix !== undefined)
-    .map(formatPrefix)
-    .join(' and ');
 }
 
 /** Reads a key (the last component of a path in the store); undefined when it names no subnet. */

@@ -1,8 +1,8 @@
 import { pause } from '../../base/backoff.ts';
 import { describeError } from '../../base/errors.ts';
-import { heapTrim } from '../../base/heap-trim.ts';
 import { componentLog, type Log } from '../../base/log.ts';
 import { LogBudget } from '../../base/logging/budget.ts';
+import { heapTrim } from '../../base/memory/heap-trim.ts';
 import type { Lease } from '../lease/lease.ts';
 import type { KeptLeases, LeaseStore, StoreObserver } from '../lease/store.ts';
 

@@ -19,7 +19,10 @@ const STATUS: Status = {
   ...{ version: '9.9.9', startedAt: '2026-11-24T03:00:00.000Z', lease: null, underlay: null, overlays: [] },
   ...{ rules: null, settings: [], repairs: {}, failedRepairs: 0, networkStarts: 0, leases: 0, rejected: [] },
   refusedSysctls: [],
-  store: { kind: 'file', location: 'x', downSince: null, borrowed: false, kept: null },
+  store: {
+    ...{ kind: 'file', location: 'x', downSince: null, borrowed: false, kept: null },
+    ...{ failingWrites: [], lacking: [] },
+  },
 };
 
 async function run(...words: string[]) {

@@ -13,7 +13,7 @@ import {
   required,
   string,
 } from '../../../base/schema.ts';
-import { parseYaml } from '../../../base/yaml.ts';
+import { parseYaml } from '../../../base/text/yaml.ts';
 import type { Credentials } from './credentials.ts';
 
 /** What the current context of a kubeconfig names. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { codeOf, RipstopError } from '../../../base/errors.ts';
 import { fail, readObject, type Shape } from '../../../base/schema.ts';
-import { parseYaml } from '../../../base/yaml.ts';
+import { parseYaml } from '../../../base/text/yaml.ts';
 import { type Family, parseAddress } from '../../../ip/address.ts';
 import { contains, formatPrefix, type Prefix, parsePrefix, requirePrefix } from '../../../ip/prefix.ts';
 import { UDP_PORT, VXLAN_PORT } from '../../config/backend.ts';

@@ -1,8 +1,8 @@
 import t from 'tap';
-import { until } from '../../../bench/lab/until.ts';
-import { containedErrors } from '../../../src/base/boundary.ts';
-import { HeapTrim } from '../../../src/base/heap-trim.ts';
-import { stays } from '../../fixtures/agents/stays.ts';
+import { until } from '../../../../bench/lab/until.ts';
+import { containedErrors } from '../../../../src/base/boundary.ts';
+import { HeapTrim } from '../../../../src/base/memory/heap-trim.ts';
+import { stays } from '../../../fixtures/agents/stays.ts';
 
 t.test('few changed leases, no collection', async t => {
   let collections = 0;

@@ -1,4 +1,4 @@
-import type { Random } from '../fixtures/random.ts';
+import type { Random } from '../../fixtures/random.ts';
 
 /** Values that lie at the edges of fields. */
 const EDGES = [0, 1, 4, 5, 6, 7, 8, 15, 16, 44, 58, 60, 0x45, 0x4f, 0x60, 0x7f, 0x80, 0xff];

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Test } from 'tap';
-import { CHECKOUT } from '../../bench/lab/tool.ts';
-import { fuzzSeconds, type Random, seeded } from '../fixtures/random.ts';
+import { CHECKOUT } from '../../../bench/lab/tool.ts';
+import { fuzzSeconds, type Random, seeded } from '../../fixtures/random.ts';
 import { mutate } from './mutate.ts';
 
 /*
@@ -23,7 +23,7 @@ export interface Target {
   parse(bytes: Uint8Array): boolean | Promise<boolean>;
   /** Another way to change an input, used for half of them. */
   readonly alter?: (random: Random, bytes: Uint8Array) => Uint8Array;
-  /** Seeds of which the parser accepts none are no seeds; where it may refuse all of them this is 0. Default: 1. */
+  /** Number of seeds that the parser must accept, 1 by default; 0 where it may refuse all of them. */
   readonly leastAccepted?: number;
   /** Inputs that one slow core manages in a second, where they are fewer than `INPUTS_PER_SECOND`. */
   readonly pace?: number;

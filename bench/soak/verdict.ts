@@ -1,5 +1,5 @@
-import { cells, labelOf } from './rows.ts';
-import type { BenchFile } from './samples.ts';
+import { cells, labelOf } from '../report/rows.ts';
+import type { BenchFile } from '../report/samples.ts';
 
 /** One line per store and node of the soak: flat, or what grew. '' when there was no churn. */
 export function verdictOfChurn(file: BenchFile): string {

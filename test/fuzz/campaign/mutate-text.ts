@@ -1,4 +1,4 @@
-import type { Random } from '../fixtures/random.ts';
+import type { Random } from '../../fixtures/random.ts';
 import { bytesOf, textOf } from './campaign.ts';
 
 /** Values that a reader of JSON or YAML must expect in any place. */

@@ -1,4 +1,4 @@
-import { makePacket } from '../golden/packets.ts';
+import { makePacket } from '../../golden/packets.ts';
 
 /** Inputs that a fuzzer starts from: whole packets of every kind, in the form that its target reads. */
 export function segmentSeeds(): Uint8Array[] {

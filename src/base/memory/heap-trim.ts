@@ -1,4 +1,4 @@
-import { contain } from './boundary.ts';
+import { contain } from '../boundary.ts';
 
 /** Changed leases that make a collection worth its pause. */
 const ENOUGH = 500;

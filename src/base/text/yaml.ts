@@ -1,5 +1,5 @@
 import { LineCounter, parseDocument } from 'yaml';
-import { messageOf, RipstopError } from './errors.ts';
+import { messageOf, RipstopError } from '../errors.ts';
 
 /**
  * The value of a YAML text; an empty one is `undefined`. Reads JSON too.
