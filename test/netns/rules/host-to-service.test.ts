@@ -51,21 +51,20 @@ for (const [type, tool] of [
       ['nft', '-f', '-'],
       `table ip services {
  chain output {
-  type nat hook output priority dstnat
+  type nat hook output priority -100
   ip daddr ${SERVICE[4]} dnat to ${pod.address[4]}
  }
 }
 table ip6 services {
  chain output {
-  type nat hook output priority dstnat
+  type nat hook output priority -100
   ip6 daddr ${SERVICE[6]} dnat to ${pod.address[6]}
  }
 }
 `,
     );
     for (const family of families) {
-      const word = family === 6 ? '-6 ' : '';
-      one.ns.ip(`${word}route add ${SERVICE[family]} dev eth0 src ${one.underlay[family]}`);
+      one.ns.ip(`route add ${SERVICE[family]} dev eth0 src ${one.underlay[family]}`);
       await until(`IPv${family} traffic`, () => seen(one.ns, SERVICE[family]) !== '');
       t.equal(
         seen(one.ns, SERVICE[family]),
@@ -74,7 +73,7 @@ table ip6 services {
       );
       one.ns.ip(
         `addr add ${SECOND[family]}/${family === 6 ? '128 nodad' : 32} dev eth0`,
-        `${word}route replace ${SERVICE[family]} dev eth0 src ${SECOND[family]}`,
+        `route replace ${SERVICE[family]} dev eth0 src ${SECOND[family]}`,
       );
       await until(`IPv${family} from another address`, () => seen(one.ns, SERVICE[family]) !== '');
       t.equal(
