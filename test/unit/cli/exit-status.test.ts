@@ -18,7 +18,7 @@ const STATUS: Status = {
   ...{ ready: false, failing: [], endpoints: [], uncaught: null, reasons: ['starting'], node: 'n1', pid: 7 },
   ...{ version: '9.9.9', startedAt: '2026-11-24T03:00:00.000Z', lease: null, underlay: null, overlays: [] },
   ...{ rules: null, settings: [], repairs: {}, failedRepairs: 0, networkStarts: 0, leases: 0, rejected: [] },
-  refusedSysctls: [],
+  ...{ refusedSysctls: [], waiting: null },
   store: {
     ...{ kind: 'file', location: 'x', downSince: null, borrowed: false, kept: null },
     ...{ failingWrites: [], lacking: [] },
