@@ -85,7 +85,7 @@ function overlayStatus(agent: Agent, overlay: Overlay): OverlayStatus {
     workerRestarts: counters?.restarts ?? 0,
     workerLagMs: counters ? Math.max(counters.lag.egress.maxMs, counters.lag.ingress.maxMs) : null,
     rebuilt: overlay.rebuilt,
-    offloads: overlay.offloads ?? null,
+    offloads: overlay.plane?.offloads ?? null,
   };
 }
 

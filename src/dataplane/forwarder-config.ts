@@ -2,7 +2,8 @@ import type { Mode } from '../../encap/encap.ts';
 import { type Address, bitsOf, bytesOf, type Family } from '../ip/address.ts';
 import type { Prefix } from '../ip/prefix.ts';
 import type { EgressConfig } from './fast-path/classify-egress.ts';
-import type { IngressConfig, OwnRange } from './fast-path/classify-ingress.ts';
+import type { IngressConfig } from './fast-path/classify-ingress.ts';
+import type { OwnRange } from './fast-path/own-range.ts';
 import { packMac } from './tables/mac.ts';
 
 /** The options that the forwarder depends on; part of `DataPlaneOptions`. */

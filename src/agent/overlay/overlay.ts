@@ -124,10 +124,6 @@ export class Overlay {
     return this.#list;
   }
 
-  get offloads(): Readonly<Record<string, string>> | undefined {
-    return this.plane?.offloads;
-  }
-
   /** Undefined where the kernel carries the packets, as `capture` and `flows`. */
   get plane(): DataPlane | undefined {
     return this.#carrier?.plane;

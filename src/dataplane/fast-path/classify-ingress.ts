@@ -45,6 +45,7 @@ import { findPeerBySource } from '../tables/source-table.ts';
 import type { TableView } from '../tables/tables.ts';
 import { arpAnnounces, packetAnnounces } from './announced-mac.ts';
 import { ipVersion, packetBytes } from './flow.ts';
+import { isForUs4, isForUs6, type OwnRange } from './own-range.ts';
 
 /** Bit of the first two bytes of a MAC that marks a group. */
 const GROUP_BIT = 0x0100;
@@ -85,22 +86,6 @@ export interface IngressConfig {
   /** 1 when a TCP or UDP packet above the MTU may be a whole GSO packet of a kernel peer on this host. */
   readonly gsoPackets: number;
 }
-
-/** Own pod subnets, as words of network and mask. Every address is inside a mask of zeros. */
-export interface OwnRange {
-  readonly network4: number;
-  readonly mask4: number;
-  readonly network6: Int32Array;
-  readonly mask6: Int32Array;
-}
-
-/** Packets to every destination pass. */
-export const ANY_DESTINATION: OwnRange = {
-  network4: 0,
-  mask4: 0,
-  network6: new Int32Array(4),
-  mask6: new Int32Array(4),
-};
 
 /**
  * Gives each received datagram a verdict and moves DESC_OFFSET and DESC_LENGTH to the frame inside.
@@ -323,32 +308,6 @@ function classifyPacket(
   return (four ? isForUs4(view, ip, config.own) : isForUs6(view, ip, config.own)) === 1
     ? FORWARD
     : NOT_FOR_US;
-}
-
-/**
- * 1 when the destination is in a subnet of this node, or a group: the kernel does not forward to groups.
- * @hot
- */
-function isForUs4(view: DataView, ip: number, own: OwnRange): number {
-  if ((view.getInt32(ip + 16) & own.mask4) === own.network4) return 1;
-  return view.getUint8(ip + 16) >= 224 ? 1 : 0;
-}
-
-/**
- * The same for IPv6; the kernel does not forward to link-local addresses either.
- * @hot
- */
-function isForUs6(view: DataView, ip: number, own: OwnRange): number {
-  const network = own.network6;
-  const mask = own.mask6;
-  if (
-    (view.getInt32(ip + 24) & mask[0]!) === network[0]! &&
-    (view.getInt32(ip + 28) & mask[1]!) === network[1]! &&
-    (view.getInt32(ip + 32) & mask[2]!) === network[2]! &&
-    (view.getInt32(ip + 36) & mask[3]!) === network[3]!
-  )
-    return 1;
-  return view.getUint8(ip + 24) >= 0xfe ? 1 : 0;
 }
 
 /**

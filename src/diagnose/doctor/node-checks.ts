@@ -1,5 +1,3 @@
-import { FORMATS } from '../../../encap/formats.ts';
-import { innerMtu } from '../../../encap/mtu.ts';
 import type { Agent } from '../../agent/agent.ts';
 import { failingOf, failingWrites } from '../../agent/faults.ts';
 import { largeMtu } from '../../agent/inputs/plan.ts';
@@ -45,7 +43,6 @@ export const OVERLAY_CHECKS: Readonly<Record<string, Check>> = {
   'masquerade and forward rules': checkRules,
   'MTU of the underlay': checkUnderlayMtu,
   'MTU of pods': checkPodMtu,
-  'MTU of the overlay': checkOverlayMtu,
   checksums: checkChecksums,
   drops: checkDrops,
 };
@@ -241,22 +238,6 @@ function checkPodMtu(agent: Agent): Finding[] {
   } finally {
     socket.close();
   }
-}
-
-/** A wanted MTU (Backend.MTU) may exceed what the interface takes. */
-function checkOverlayMtu({ network }: Agent): Finding[] {
-  if (!network) return [];
-  const { underlay } = network.inputs;
-  return network.overlays.flatMap(({ plan: { mode, family, device, mtu } }) => {
-    if (device === undefined || mode === 'host-gw') return [];
-    const most = innerMtu(FORMATS[mode], family, underlay.mtu);
-    if (mtu <= most) return [];
-    return fault(
-      'mtu-too-small',
-      `${device} has MTU ${mtu}, and ${underlay.name} with MTU ${underlay.mtu} carries ${most}: full packets of pods are refused`,
-      `lower Backend.MTU to ${underlay.mtu}, or raise the MTU of ${underlay.name} on every node`,
-    );
-  });
 }
 
 function checkChecksums(agent: Agent): Finding[] {
