@@ -231,6 +231,22 @@ t.test('two nodes on the Kubernetes API', { skip: skipUnless('root', 'netns', 't
     );
   });
 
+  await t.test('own Node that was deleted while the agent started from its saved state (K8)', async t => {
+    const { spec } = api.nodes.get('n0')!;
+    const silent = await anotherLife(() => {
+      api.isSilent = true;
+      api.deleteNode('n0');
+    });
+    await until('it working', () => silent.source.isProvisional && silent.readiness.isReady);
+    api.speak();
+    await until('the reason', () =>
+      silent.readiness.reasons().join().includes('identity: Node n0 does not exist'),
+    );
+    api.addNode('n0', spec);
+    await until('it ready', () => silent.readiness.isReady && !silent.source.isProvisional);
+    t.equal(silent.networkStarts, 1, 'without an interruption');
+  });
+
   await t.test('a changed ConfigMap is taken up and announced', async t => {
     writeFileSync(configPath, JSON.stringify({ ...conf, Backend: { Type: 'host-gw' } }));
     await until('plain routes', () =>
