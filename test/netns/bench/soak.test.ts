@@ -9,11 +9,11 @@ import { skipUnless } from '../../fixtures/skip-unless.ts';
  * returns to what it was. `npm run bench -- soak` runs it for an hour.
  */
 
-const CYCLES: Readonly<Record<StoreKind, number>> = { file: 6, etcd: 4, kubernetes: 4 };
+const CYCLES: Readonly<Record<StoreKind, number>> = { file: 6, etcd: 5, kubernetes: 5 };
 /** Generous: 50 MB per cycle were seen before memory was bounded, and an agent settles at some 30 MB above its start. */
 const RESIDENT_MB = 60;
 const HEAP_MB = 6;
-/** Quantities that come back exactly. */
+/** Quantities that come back to what they were. */
 const COUNTED: readonly QuantityId[] = [
   'descriptors',
   'threads',
@@ -43,13 +43,10 @@ for (const [kind, cycles] of Object.entries(CYCLES) as [StoreKind, number][]) {
       t.ok(result.answered > 0, 'the pods reach each other in the end');
       for (const node of result.nodes.keys()) {
         for (const quantity of COUNTED) {
-          // The first cycle loads what is loaded on demand.
-          const [, base, ...later] = courseOf(result, node, quantity).map(({ value }) => value);
-          t.equal(
-            later.at(-1),
-            base,
-            `node ${node + 1}: ${QUANTITIES[quantity].title} ${[base, ...later].join(' ')}`,
-          );
+          // The first cycle loads what is loaded on demand. Of two readings the lower one is without what ends just then.
+          const [, ...values] = courseOf(result, node, quantity).map(({ value }) => value);
+          const [base, end] = [Math.min(...values.slice(0, 2)), Math.min(...values.slice(-2))];
+          t.ok(end <= base, `node ${node + 1}: ${QUANTITIES[quantity].title} ${values.join(' ')}`);
         }
         const grown = (quantity: QuantityId): number => {
           const [, base = 0, ...later] = courseOf(result, node, quantity).map(({ value }) => value);
