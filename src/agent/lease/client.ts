@@ -94,7 +94,9 @@ export class LeaseClient {
         await this.reacquire('the lease had ended');
         return;
       }
-      if (this.#held === held) this.hold(held.config, { ...held.lease, expiresAt: renewed.expiresAt });
+      const { expiresAt, term } = renewed;
+      if (this.#held === held)
+        this.hold(held.config, { ...held.lease, expiresAt, ...(term === undefined ? {} : { term }) });
       this.failing.clear();
       this.#log.info({ lease: renewed.key }, 'lease renewed');
       this.#events.renewed();

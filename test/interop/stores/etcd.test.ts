@@ -244,6 +244,10 @@ t.test('against Debian’s etcd', async t => {
 });
 
 t.test('TLS with client certificates, user and password', async t => {
+  const warnings: string[] = [];
+  const warned = ({ message }: Error) => void warnings.push(message);
+  process.on('warning', warned);
+  t.teardown(() => process.off('warning', warned));
   const directory = mkdtempSync(join(tmpdir(), 'rs-tls-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   const at = (name: string) => join(directory, name);
@@ -342,4 +346,5 @@ t.test('TLS with client certificates, user and password', async t => {
     hint: /TLS files/,
   });
   await t.rejects(open({ keyFile: undefined }).networkConfig(), { code: 'ECONFIG', message: /only one of/ });
+  t.same(warnings, [], 'of an address as name in TLS (J13)');
 });

@@ -156,3 +156,29 @@ t.test('renewal: only when due, and a lease that ended is taken again', async t 
   await made.renewWhenDue();
   t.equal(calls.length, 2);
 });
+
+t.test(
+  'the store gave our lease another end (J13): acquired again; a renewal that did so is not a difference',
+  async t => {
+    let acquired = 0;
+    const { made, events } = holder({
+      acquire: async () => ({ ...LEASE, term: `acquired ${++acquired}` }),
+      renew: async lease => ({ ...lease, expiresAt: Date.now() + 24 * HOUR, term: 'renewed' }),
+    });
+    const settled = () => new Promise(resolve => setImmediate(resolve));
+    made.hold(config, { ...LEASE, term: '1' });
+    made.check(seen({ ...LEASE, term: '1' }));
+    await settled();
+    t.same(events, []);
+    made.check(seen({ ...LEASE, term: 'of an operator' }));
+    await settled();
+    t.same(events, ['held']);
+    t.equal(made.lease?.term, 'acquired 1');
+    made.hold(config, { ...LEASE, term: '1', expiresAt: Date.now() - 1 });
+    await made.renewWhenDue();
+    made.check(seen({ ...LEASE, term: 'renewed' }));
+    await settled();
+    t.same(events, ['held', 'renewed']);
+    t.equal(acquired, 1);
+  },
+);
