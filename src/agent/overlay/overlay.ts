@@ -324,9 +324,9 @@ export class Overlay {
     });
     try {
       // The package node-tuntap2 names its device itself.
-      const made =
-        plane.deviceName === plan.device ? undefined : findLink(this.#kernel.socket, plane.deviceName);
-      if (made) changeLink(this.#kernel.socket, made.index, { name: plan.device });
+      const made = findLink(this.#kernel.socket, plane.deviceName);
+      if (made && made.name !== plan.device)
+        changeLink(this.#kernel.socket, made.index, { name: plan.device });
       const flows = new FlowMonitor(plane.taps, plan.device);
       // Changes that arrived while the workers started went to the previous data plane.
       if (this.peers !== given) plane.setPeers(this.peers);
@@ -350,8 +350,7 @@ export class Overlay {
   }
 
   /**
-   * Deletes a device of this name that the kernel data plane or flanneld left, and a persistent device of ours that does
-   * not fit the settings. Any other device stays.
+   * Deletes a device of this name that flanneld or the kernel data plane left, or one of ours that does not fit the settings.
    * @throws RipstopError EINUSE
    */
   #clearName(device: string): void {
