@@ -3,7 +3,7 @@ import { codeOf, describeError, hasCode } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { EventSocket } from '../net/rtnetlink/events.ts';
 import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
-import { ConfigWatch } from './config-watch.ts';
+import { ConfigWatch, type StartStep } from './config-watch.ts';
 import { Endpoints } from './endpoints.ts';
 import { EventRecorder } from './event-recorder.ts';
 import type { AgentOptions } from './inputs/options.ts';
@@ -62,6 +62,7 @@ export class Agent {
   /** Why the network must be started again, and the last change that was announced, so that none is announced twice. */
   #wanted: string | undefined;
   #announcedChange: string | undefined;
+  #startStep: StartStep | undefined;
   #requestRestart: (() => void) | undefined;
   #timers: NodeJS.Timeout[] = [];
   #networkStarts = 0;
@@ -108,6 +109,7 @@ export class Agent {
       lease: this.lease,
       log,
       network: () => this.#network,
+      startStep: () => this.#startStep,
       neighbourhood: () => neighbourhoodOf(this),
       restart: (why, change) => this.#restart(why, change),
       takenUp: () => {
@@ -149,7 +151,9 @@ export class Agent {
       try {
         why = this.#wanted ?? why;
         this.#wanted = undefined;
+        this.#startStep = 'reading';
         const inputs = await this.source.next(failures);
+        this.#startStep = 'opening';
         this.#config.resolved(inputs, !this.source.isProvisional);
         const plans = planOverlays(inputs);
         const network = this.#network;
@@ -163,12 +167,14 @@ export class Agent {
           await this.#stopNetwork(plans);
           await this.#startNetwork(inputs, plans);
         }
+        this.#startStep = undefined;
         this.#fault = undefined;
         failures = 0;
         why = undefined;
         backoff.reset();
         await this.#waitForRestart();
       } catch (error) {
+        this.#startStep = undefined;
         if (this.#abort.signal.aborted) break;
         if (this.options.exitOnFailure && this.#networkStarts === 0) {
           await this.#stopNetwork();

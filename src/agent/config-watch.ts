@@ -9,6 +9,9 @@ import type { LeaseClient } from './lease/client.ts';
 import type { LeaseStore } from './lease/store.ts';
 import type { Network } from './overlay/network.ts';
 
+/** A start of a network reads its inputs, the configuration among them, and opens what they describe. */
+export type StartStep = 'reading' | 'opening';
+
 /** What `ConfigWatch` needs of the agent. */
 export interface ConfiguredAgent {
   readonly store: LeaseStore;
@@ -16,6 +19,8 @@ export interface ConfiguredAgent {
   readonly lease: LeaseClient;
   readonly log: Log;
   network(): Network | undefined;
+  /** Undefined while no start of a network is under way. */
+  startStep(): StartStep | undefined;
   /** Undefined while there is no network, or no lease. */
   neighbourhood(): Neighbourhood | undefined;
   /** Starts the network again. `change` distinguishes one change from the next. */
@@ -109,6 +114,12 @@ export class ConfigWatch {
       return;
     }
     if (isAsked) this.#hasStarted = false;
+    const step = this.#agent.startStep();
+    // The start that is under way may have read another text; the present network does not take up what it will not have.
+    if (step === 'reading' || (step === 'opening' && text !== resolver.config?.text)) {
+      this.#agent.restart('the network configuration changed while it was read', text);
+      return;
+    }
     try {
       if (text !== resolver.config?.text) {
         const config = resolver.parse(text);

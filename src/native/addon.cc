@@ -121,9 +121,6 @@ static void AddConstant(napi_env env, napi_value constants, const char* group, c
   napi_set_named_property(env, members, name, value);
 }
 
-/* From this size on a block has pages of its own, which its release returns to the system. */
-constexpr int kOwnPages = 1 << 20;
-
 /*
  * glibc raises the size from which blocks get pages of their own to that of the largest one that was freed. The rings and
  * tables of a data plane (4 MiB each) then come out of the heap: what the heap has in their place is cleared, so that all
@@ -132,6 +129,8 @@ constexpr int kOwnPages = 1 << 20;
  */
 static void KeepLargeBlocksOutOfHeap() {
 #ifdef M_MMAP_THRESHOLD
+  // From this size on a block has pages of its own, which its release returns to the system.
+  constexpr int kOwnPages = 1 << 20;
   mallopt(M_MMAP_THRESHOLD, kOwnPages);
 #endif
 }

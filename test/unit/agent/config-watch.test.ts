@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ConfigWatch } from '../../../src/agent/config-watch.ts';
+import { ConfigWatch, type StartStep } from '../../../src/agent/config-watch.ts';
 import type { InputResolver, NetworkInputs } from '../../../src/agent/inputs/resolve.ts';
 import type { LeaseClient } from '../../../src/agent/lease/client.ts';
 import type { LeaseStore } from '../../../src/agent/lease/store.ts';
@@ -13,6 +13,7 @@ const KEEPING = 'keeping the current configuration: bad text';
 function watching() {
   const lines: string[] = [];
   const stored = { text: 'good' };
+  const start: { step: StartStep | undefined } = { step: undefined };
   const resolver: Partial<Pick<InputResolver, 'config' | 'refused' | 'parse'>> = {
     config: { text: 'good', source: 'x' },
     parse: () => {
@@ -29,6 +30,7 @@ function watching() {
     lease: {} as LeaseClient,
     log: log as unknown as Log,
     network: () => undefined,
+    startStep: () => start.step,
     neighbourhood: () => undefined,
     restart: why => lines.push(why),
     takenUp: () => {},
@@ -39,7 +41,7 @@ function watching() {
     await watch.reload();
     return [...lines];
   };
-  return { watch, stored, resolver, lines, reload };
+  return { watch, stored, start, resolver, lines, reload };
 }
 
 t.test('a reload that is refused reports no success, and each reload reports the reason', async t => {
@@ -56,6 +58,24 @@ t.test('a reload that is refused reports no success, and each reload reports the
   t.same(await reload(), ['reading the configuration again', 'configuration read again']);
   t.equal(watch.fault, undefined);
 });
+
+t.test(
+  'a configuration that is reported during a start: the start is repeated, and nothing is taken up',
+  async t => {
+    const { watch, start, resolver, lines } = watching();
+    const AGAIN = 'the network configuration changed while it was read';
+    start.step = 'reading';
+    watch.changed('good');
+    t.same(lines.splice(0), [AGAIN], 'the text in force: the start may have read another one');
+    start.step = 'opening';
+    watch.changed('good');
+    t.same(lines, [], 'the text of the start');
+    watch.changed('bad');
+    t.same(lines.splice(0), [AGAIN], 'another one, which the start reads again and judges');
+    t.equal(watch.fault, undefined);
+    t.same(resolver.config, { text: 'good', source: 'x' });
+  },
+);
 
 t.test('a configuration that the next inputs leave out is a fault, reported once', async t => {
   const { watch, resolver, lines } = watching();
