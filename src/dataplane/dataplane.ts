@@ -17,7 +17,6 @@ import { persistTun } from './io/tun.ts';
 import { openUnderlay } from './io/udp.ts';
 import { openDevice, openRaw } from './open-descriptors.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
-import { PathTrust } from './path-trust.ts';
 import { PeerSet } from './peer-set.ts';
 import { PathMtus } from './slow-path/path-mtu.ts';
 import { type CounterSnapshot, snapshot } from './snapshot.ts';
@@ -37,8 +36,6 @@ const SEGMENTS_PER_MESSAGE = 64;
 /** Interval of the attempts to publish while a worker still reads the other half of the tables. */
 const PUBLISH_RETRY_MS = 1;
 const PATH_CHECK_MS = 10_000;
-type PeerName = Pick<Peer, 'id' | 'address'>;
-
 /** Smallest MTU of a device (RFC 791). */
 const MTU_MIN = 68;
 
@@ -56,8 +53,6 @@ export class DataPlane {
   readonly #writer: TablesWriter;
   readonly #memory: GrowingMemory;
   readonly #paths: PathMtus;
-  /** Undefined without a way to probe: then ICMP errors are believed. */
-  readonly #trust: PathTrust | undefined;
   readonly #configs: { readonly egress: EgressConfig; readonly ingress: IngressConfig };
   readonly #supervisor: WorkerSupervisor;
   readonly #queueFds: readonly number[];
@@ -116,10 +111,6 @@ export class DataPlane {
     );
     this.#memory = new GrowingMemory(this.#writer, queues * 2);
     this.#paths = new PathMtus();
-    const { probePath } = options;
-    const { family } = requireAddress(options.address);
-    const senders = ports.senders.slice(0, -1);
-    this.#trust = probePath && new PathTrust({ log, paths: this.#paths, family, senders, probe: probePath });
     this.#peers = new PeerSet(options, this.#writer, this.#paths, capacity => this.#grow(capacity));
     const sourcePorts = ports.senders.map(fd => native.udpPort(fd));
     this.taps = new TapRegistry(options, this.#writer, sourcePorts);
@@ -281,35 +272,10 @@ export class DataPlane {
     const peer = this.#peerIn(report.slot);
     if (!peer) return;
     const kernel = native.udpPathMtu(netns, mappedBytesOf(requireAddress(peer.address)));
-    void this.#lower(report.slot, peer, report.bytes, kernel);
-  }
-
-  /** The kernel refused a packet of `bytes`. A forged ICMP error is refuted by a packet of full size, before pods learn of it. */
-  async #lower(slot: number, peer: PeerName, bytes: number, kernel: number): Promise<void> {
-    const isRefuted = this.#trust ? await this.#trust.isRefuted(slot, peer) : false;
-    if (isRefuted !== false || this.#isStopping || this.#peerIn(slot)?.id !== peer.id) return;
-    const pathMtu = this.#paths.onPacketTooBig(slot, bytes, kernel, performance.now());
+    const pathMtu = this.#paths.onPacketTooBig(report.slot, report.bytes, kernel, performance.now());
     if (pathMtu === undefined) return;
-    this.#options.log.warn({ peer: peer.id, pathMtu }, 'path MTU to peer lowered');
+    log.warn({ peer: peer.id, pathMtu }, 'path MTU to peer lowered');
     this.#afterChange(this.#peers.renew([peer.id]));
-  }
-
-  /** A path MTU was lowered some time ago: a packet of full size that is answered ends that. */
-  async #verify(slot: number, peer: PeerName): Promise<void> {
-    const isRefuted = await this.#trust?.isRefuted(slot, peer);
-    if (!isRefuted || this.#isStopping || this.#peerIn(slot)?.id !== peer.id) return;
-    if (this.#paths.restore(slot) !== undefined) this.#afterChange(this.#peers.renew([peer.id]));
-  }
-
-  /** ICMP errors were refuted before: the kernel's path MTU is a hint, and a probe decides. */
-  async #checkHint(slot: number, peer: PeerName): Promise<void> {
-    const present = this.#paths.get(slot);
-    const hint = native.udpPathMtu(this.#options.netns, mappedBytesOf(requireAddress(peer.address)));
-    if (present === undefined || hint <= 0 || hint >= present) return;
-    const isConfirmed = await this.#trust?.isConfirmed(slot, peer.address, present);
-    if (!isConfirmed || this.#isStopping || this.#peerIn(slot)?.id !== peer.id) return;
-    if (this.#paths.confirm(slot, hint, performance.now()) !== undefined)
-      this.#afterChange(this.#peers.renew([peer.id]));
   }
 
   #peerIn(slot: number) {
@@ -320,20 +286,10 @@ export class DataPlane {
   /** Asks the kernel again about paths whose MTU was lowered some time ago. */
   #checkPaths(): void {
     const now = performance.now();
-    const isHint = this.#trust?.isLost === true;
-    if (isHint)
-      for (const [, slot] of this.#writer.slots.entries()) {
-        const peer = this.#peerIn(slot);
-        if (peer) void this.#checkHint(slot, peer);
-      }
     const ids: string[] = [];
     for (const slot of this.#paths.due(now)) {
       const peer = this.#peerIn(slot);
       if (!peer) continue;
-      if (isHint) {
-        void this.#verify(slot, peer);
-        continue;
-      }
       const address = mappedBytesOf(requireAddress(peer.address));
       this.#paths.onRouteMtu(slot, native.udpPathMtu(this.#options.netns, address), now);
       ids.push(peer.id);

@@ -3,7 +3,6 @@ import type { Log } from '../base/log.ts';
 import type { Prefix } from '../ip/prefix.ts';
 import type { Peer } from './descriptor/peer.ts';
 import type { OffloadSwitches } from './io/offloads.ts';
-import type { PathProbe } from './path-trust.ts';
 
 /** What implements the device: `io/tun.ts` or `io/tuntap2.ts`. */
 export type Driver = 'native' | 'tuntap2';
@@ -60,8 +59,6 @@ export interface DataPlaneOptions {
    * that cannot be used is left out: see `DataPlane.refused`.
    */
   readonly peers?: readonly Peer[] | undefined;
-  /** Sends an ICMP echo over the underlay, which may refute a path MTU that ICMP reported. Absent: it is believed. */
-  readonly probePath?: PathProbe | undefined;
   readonly log: Log;
 }
 

@@ -17,7 +17,6 @@ namespace ripstop {
   X(udpOpen, UdpOpen)               \
   X(udpProbe, UdpProbe)             \
   X(udpPort, UdpPort)               \
-  X(udpIgnorePathMtu, UdpIgnorePathMtu) \
   X(udpPathMtu, UdpPathMtu)         \
   X(udpReceive, UdpReceive)         \
   X(udpSend, UdpSend)               \
@@ -85,7 +84,6 @@ namespace ripstop {
   X(stat, FALLBACKS, kStatFallbacks)             \
   X(stat, COUNT, kStatCount)                     \
   X(udp, REUSE_PORT, kReusePort)                 \
-  X(udp, RECEIVE_ONLY, kReceiveOnly)             \
   X(udp, DONT_FRAGMENT, kDontFragment)           \
   X(udp, IPV6, kIpv6)                            \
   X(udp, SOCKETS_MAX, kSocketsMax)               \

@@ -19,7 +19,6 @@ import type { FormerState } from '../kernel/former-state.ts';
 import { KernelReconciler } from '../kernel/reconciler.ts';
 import { ownershipScope } from '../kernel/scope.ts';
 import type { DesiredState, ObservedRoute, OwnershipScope } from '../kernel/state.ts';
-import { probePath } from '../probe/path-probe.ts';
 import { podMtu } from './pod-mtu.ts';
 import { withPortOwner } from './port-owner.ts';
 import { RecentDrops } from './recent-drops.ts';
@@ -318,8 +317,6 @@ export class Overlay {
       sourcePorts: settings.sourcePorts,
       busyPollMicroseconds: settings.busyPollMicroseconds,
       peers: given,
-      // Raw sockets belong to the namespace of the process.
-      probePath: netns === '' ? probePath : undefined,
       log: componentLog(log, 'dataplane'),
     });
     try {

@@ -3,12 +3,7 @@ import { isSystemError, RipstopError, type SystemError } from '../../base/errors
 import { mappedBytesOf, requireAddress } from '../../ip/address.ts';
 import { native } from '../../native/load.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
-import {
-  UDP_DONT_FRAGMENT,
-  UDP_IPV6,
-  UDP_RECEIVE_ONLY,
-  UDP_REUSE_PORT,
-} from '../descriptor/native-arguments.ts';
+import { UDP_DONT_FRAGMENT, UDP_IPV6, UDP_REUSE_PORT } from '../descriptor/native-arguments.ts';
 import { SOURCE_STRIDE } from '../descriptor/source.ts';
 import type { DatagramPort } from './interfaces.ts';
 
@@ -58,10 +53,8 @@ export function openUnderlay({ netns, mode, port, queues, ...options }: Underlay
   const senders: number[] = [];
   try {
     if (shared !== 0) native.closeFd(native.udpOpen(netns, address, port, base, BUFFER_BYTES)); // fails if another process has the port
-    // Its port is known to everyone, so that ICMP errors about it can be forged without a guess.
-    const receiving = sourcePorts === 0 ? UDP_DONT_FRAGMENT : UDP_RECEIVE_ONLY;
     for (let queue = 0; queue < queues; queue++)
-      receivers.push(native.udpOpen(netns, address, port, base | shared | receiving, BUFFER_BYTES));
+      receivers.push(native.udpOpen(netns, address, port, base | shared | UDP_DONT_FRAGMENT, BUFFER_BYTES));
     if (sourcePorts === 0) senders.push(...receivers.slice(0, 1));
     for (let i = 0; i < sourcePorts; i++)
       senders.push(openEntropyPort(netns, address, base | UDP_DONT_FRAGMENT));

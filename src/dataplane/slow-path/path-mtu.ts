@@ -101,31 +101,6 @@ export class PathMtus {
     return raised;
   }
 
-  /**
-   * Full packets reach `peer`: what lowered its path MTU was wrong, or is over.
-   * @returns the new path MTU, or undefined when it is unchanged
-   */
-  restore(peer: number): number | undefined {
-    const state = this.#states.get(peer);
-    if (!state || state.current === state.ceiling) return undefined;
-    state.current = state.ceiling;
-    state.dueMs = Number.POSITIVE_INFINITY;
-    return state.current;
-  }
-
-  /** The kernel reports a smaller path MTU, and a probe of the present one was not answered. @returns as `onRouteMtu` */
-  confirm(peer: number, kernelMtu: number, nowMs: number): number | undefined {
-    const state = this.#states.get(peer);
-    return state && kernelMtu > 0 && kernelMtu < state.current
-      ? this.#lower(state, kernelMtu, nowMs)
-      : undefined;
-  }
-
-  /** MTU of the interface towards `peer`; undefined when there is no such peer. */
-  ceiling(peer: number): number | undefined {
-    return this.#states.get(peer)?.ceiling;
-  }
-
   /** The path MTU of `peer`, or undefined when there is no such peer. */
   get(peer: number): number | undefined {
     return this.#states.get(peer)?.current;
