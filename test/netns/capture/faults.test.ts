@@ -145,7 +145,7 @@ t.test('the underlay shrank: too big, and for which peer', { skip }, async t => 
   t.match(line, /10\.244\.1\.2 > 10\.244\.2\.2: ICMP, length 1408 {2}\(drop: too-big, .*; peer node2 \(/);
   const small = asks('mtu-small', pods[0].ns, 'pod1', ['ping', '-c', '1', '-s', '1200', FAR]);
   t.match(small, / 0% packet loss/);
-  // The agent probes the path before it believes the error.
+  // The first refusal lowers the path MTU, and the next packet is answered.
   await until('the sender to be told', () => {
     const { stdout, stderr } = ping('-M', 'do', '-s', '1400', FAR);
     return /mtu ?= ?1350/.test(stdout + stderr);
