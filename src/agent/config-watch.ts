@@ -182,6 +182,7 @@ export class ConfigWatch {
     this.#logFaults(settings);
     const { refused } = this.#agent.resolver;
     if (refused) this.#refuse(refused.error, refused.text);
+    else if (isConfirmed) this.#refused = undefined;
   }
 
   /** Names the wrong settings of the cluster, once. They do not stop the node: the present values stay. */

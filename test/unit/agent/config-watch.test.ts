@@ -89,6 +89,13 @@ t.test('a configuration that the next inputs leave out is a fault, reported once
   t.same(lines, [KEEPING]);
   watch.changed('good');
   t.equal(watch.fault, undefined, 'the one before was restored');
+  watch.resolved(inputs, true);
+  t.equal(watch.fault, 'bad text');
+  resolver.refused = undefined;
+  watch.resolved(inputs, false);
+  t.equal(watch.fault, 'bad text', 'saved inputs say nothing about the store');
+  watch.resolved(inputs, true);
+  t.equal(watch.fault, undefined, 'a start read the one that was restored');
 });
 
 t.test(
