@@ -117,7 +117,7 @@ export class ConfigWatch {
     const step = this.#agent.startStep();
     // The start that is under way may have read another text; the present network does not take up what it will not have.
     if (step === 'reading' || (step === 'opening' && text !== resolver.config?.text)) {
-      this.#agent.restart('the network configuration changed while it was read', text);
+      this.#agent.restart('the network configuration changed while the overlay was being started', text);
       return;
     }
     try {

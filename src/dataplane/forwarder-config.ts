@@ -1,10 +1,11 @@
 import type { Mode } from '../../encap/encap.ts';
-import { type Address, bitsOf, bytesOf, type Family } from '../ip/address.ts';
+import { bitsOf, type Family } from '../ip/address.ts';
 import type { Prefix } from '../ip/prefix.ts';
 import type { EgressConfig } from './fast-path/classify-egress.ts';
 import type { IngressConfig } from './fast-path/classify-ingress.ts';
 import type { OwnRange } from './fast-path/own-range.ts';
 import { packMac } from './tables/mac.ts';
+import { addressWords } from './tables/peer-entries.ts';
 
 /** The options that the forwarder depends on; part of `DataPlaneOptions`. */
 export interface ForwarderOptions {
@@ -50,20 +51,21 @@ export function forwarderConfig(
 
 /** Network and mask of this node's subnet of each family, in words; zeros where there is none. */
 export function ownRange(subnets: readonly Prefix[]): OwnRange {
-  const words = (family: Family): { own: Int32Array; mask: Int32Array } => {
-    const bits = bitsOf(family);
-    const subnet = subnets.find(one => one.family === family);
-    if (!subnet) return { own: new Int32Array(bits / 32), mask: new Int32Array(bits / 32) };
-    const all = (1n << BigInt(bits)) - 1n;
-    const value = all ^ (all >> BigInt(subnet.length));
-    return { own: wordsOf({ family, value: subnet.value & value }), mask: wordsOf({ family, value }) };
+  const [four, six] = [rangeOf(subnets, 4), rangeOf(subnets, 6)];
+  return {
+    network4: four.network[0] ?? 0,
+    mask4: four.mask[0] ?? 0,
+    network6: Int32Array.from(six.network),
+    mask6: Int32Array.from(six.mask),
   };
-  const [four, six] = [words(4), words(6)];
-  return { network4: four.own[0] ?? 0, mask4: four.mask[0] ?? 0, network6: six.own, mask6: six.mask };
 }
 
-function wordsOf(address: Address): Int32Array {
-  const bytes = bytesOf(address);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Int32Array.from({ length: bytes.length / 4 }, (_, word) => view.getInt32(word * 4));
+function rangeOf(subnets: readonly Prefix[], family: Family): { network: number[]; mask: number[] } {
+  const subnet = subnets.find(one => one.family === family);
+  const all = (1n << BigInt(bitsOf(family))) - 1n;
+  const mask = subnet ? all ^ (all >> BigInt(subnet.length)) : 0n;
+  return {
+    network: addressWords({ family, value: (subnet?.value ?? 0n) & mask }),
+    mask: addressWords({ family, value: mask }),
+  };
 }

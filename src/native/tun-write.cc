@@ -110,7 +110,7 @@ class FrameWriter {
   uint32_t SegmentHint(const Run& run) const {
     if (run.count > 1) return 0;
     if (run.headers.protocol == kUdp) return static_cast<uint32_t>(run.first[kGsoSize]);
-    if ( !ExceedsMtu(run.headers)) return 0;
+    if (!ExceedsMtu(run.headers)) return 0;
     const uint32_t headers = run.headers.payload - run.headers.l3;
     return segment_mtu_ > headers ? segment_mtu_ - headers : 1;
   }

@@ -38,6 +38,8 @@ export interface ChurnResult {
 const READINGS = 60;
 /** From the last change to a reading: late work is done, connections are closed. */
 const REST_MS = 1500;
+/** Longest time in which connections that are no longer used, as those of HTTP clients, are closed. */
+const CLOSED_MS = 20_000;
 const PINGS = 5;
 /** Fewer say nothing about growth. */
 export const LEAST_CYCLES = 6;
@@ -81,8 +83,12 @@ export async function runChurn(
       if (elapsed() - readAtS >= seconds / READINGS || cycle < leastCycles) {
         await sleep(REST_MS);
         readAtS = elapsed();
-        for (const [at, node] of nodes.entries())
-          readings[at]!.push({ atS: elapsed(), reading: await readAll(node) });
+        for (const [at, node] of nodes.entries()) {
+          // The first cycle loads what is loaded on demand.
+          const former = readings[at]!.slice(1).map(({ reading }) => reading.descriptors ?? 0);
+          const reading = await readWhenClosed(node, Math.min(...former));
+          readings[at]!.push({ atS: elapsed(), reading });
+        }
       }
       told(cycle, readings[0]!.at(-1)?.reading);
     }
@@ -92,6 +98,16 @@ export async function runChurn(
     return { cycles: cycle, seconds: elapsed(), nodes: readings, received, interrupted, answered };
   } finally {
     for (const end of ends.reverse()) await end();
+  }
+}
+
+/** Reads a node when it has no more than `most` file descriptors open, or does not close the rest. */
+async function readWhenClosed(node: SoakNode, most: number): Promise<Reading> {
+  const end = performance.now() + CLOSED_MS;
+  for (;;) {
+    const reading = await readAll(node);
+    if ((reading.descriptors ?? 0) <= most || performance.now() >= end) return reading;
+    await sleep(REST_MS);
   }
 }
 

@@ -25,31 +25,41 @@ export interface BlackholeChange {
 }
 
 /**
- * Keeps routes that drop packets to pods that do not exist, which would leave by the default route, and removes those of
- * former subnets: they would drop packets to the node that has the subnet now.
- * @param wanted the subnets with such a route; empty: none
+ * Adds routes that drop packets to pods that do not exist, which would leave by the default route.
  * @returns what was changed
  * @throws NetError
  */
-export function keepBlackholes(
+export function addBlackholes(socket: NetlinkSocket, { v4, v6 }: Subnets): BlackholeChange[] {
+  const changes: BlackholeChange[] = [];
+  for (const subnet of [v4, v6]) {
+    if (!subnet) continue;
+    const destination = formatPrefix(subnet);
+    const route = { destination, type: 'blackhole', metric: METRIC, protocol: PROTOCOL_STATIC } as const;
+    if (ignoreErrors(['EEXIST'], () => addRoute(socket, route))) changes.push({ added: true, destination });
+  }
+  return changes;
+}
+
+/**
+ * Removes the blackhole routes of former subnets: they would drop packets to the node that has the subnet now. Reads all
+ * routes of the node.
+ * @param wanted the subnets whose route stays
+ * @returns what was changed
+ * @throws NetError
+ */
+export function removeBlackholes(
   socket: NetlinkSocket,
   { v4, v6 }: Subnets,
   scope: BlackholeScope,
 ): BlackholeChange[] {
   const wanted = [v4, v6].filter(subnet => subnet !== undefined).map(formatPrefix);
-  const changes: BlackholeChange[] = [];
-  const present = listRoutes(socket, { table: TABLE_MAIN }).filter(route => isBlackhole(route, scope));
-  for (const route of present) {
-    const { destination } = route;
-    if (isOwnBlackhole(route) && wanted.includes(destination)) continue;
-    if (removeBlackhole(socket, route)) changes.push({ added: false, destination });
-  }
-  for (const destination of wanted) {
-    if (present.some(route => isOwnBlackhole(route) && route.destination === destination)) continue;
-    const route = { destination, type: 'blackhole', metric: METRIC, protocol: PROTOCOL_STATIC } as const;
-    if (ignoreErrors(['EEXIST'], () => addRoute(socket, route))) changes.push({ added: true, destination });
-  }
-  return changes;
+  return listRoutes(socket, { table: TABLE_MAIN })
+    .filter(route => isBlackhole(route, scope))
+    .filter(route => !isOwnBlackhole(route) || !wanted.includes(route.destination))
+    .filter(({ destination, metric, protocol }) =>
+      deleteRoute(socket, { destination, metric, protocol, type: 'blackhole' }),
+    )
+    .map(({ destination }) => ({ added: false, destination }));
 }
 
 /** True for a blackhole route into these networks that an agent made, or flannel where that is asked for. */
@@ -67,9 +77,4 @@ export function isBlackhole(
 
 function isOwnBlackhole({ type, metric, protocol }: Route): boolean {
   return type === 'blackhole' && metric === METRIC && protocol === PROTOCOL_STATIC;
-}
-
-/** @returns true when it was there. @throws NetError */
-export function removeBlackhole(socket: NetlinkSocket, { destination, metric, protocol }: Route): boolean {
-  return deleteRoute(socket, { destination, metric, protocol, type: 'blackhole' });
 }

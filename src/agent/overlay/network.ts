@@ -41,7 +41,7 @@ export class Network {
   #rules: NodeRules;
   /** Rules and content of subnet.env that were set: a later difference is a change by others. */
   #setRules: NodeRules | undefined;
-  /** Inputs of the last complete comparison of the node: a later change with the same inputs is a repair. */
+  /** Inputs with which the node was compared last: a later change with the same inputs is a repair. */
   #comparedInputs: NetworkInputs | undefined;
   #setEnv = '';
   readonly #repairs: RepairCounts;
@@ -322,12 +322,11 @@ export class Network {
   }
 
   async #compareNode(): Promise<void> {
-    const inputs = this.#inputs;
     const { rules, subnetFile } = this.#options;
-    await this.#attempt('blackhole route', () => this.#keepBlackholes());
     await this.#attempt('forwarding of pods', async () =>
-      this.#noteChanges(keepForwarding(this.#socket, inputs)),
+      this.#noteChanges(keepForwarding(this.#socket, this.#inputs)),
     );
+    await this.#attempt('blackhole route', () => this.#keepBlackholes());
     if (rules)
       await this.#attempt('rules', async () => {
         const keeper = this.rules;
@@ -348,7 +347,6 @@ export class Network {
       }
       this.#setEnv = text;
     });
-    this.#comparedInputs = inputs;
   }
 
   async #attempt(part: Part, work: () => Promise<void>): Promise<void> {
@@ -383,8 +381,10 @@ export class Network {
   }
 
   async #keepBlackholes(isEnd = false): Promise<void> {
-    const when = { isFirst: this.#comparedInputs !== this.#inputs, isEnd };
-    this.#noteChanges(await keepBlackholeRoutes(this.#socket, this.#inputs, this.#options, when));
+    const inputs = this.#inputs;
+    const when = { isFirst: this.#comparedInputs !== inputs, isEnd };
+    this.#noteChanges(await keepBlackholeRoutes(this.#socket, inputs, this.#options, when));
+    this.#comparedInputs = inputs;
   }
 
   #noteChanges(changes: readonly NodeChange[]): void {

@@ -4,7 +4,7 @@ import type { NetworkConfig } from '../config/net-conf.ts';
 import { readSubnetEnv } from '../config/subnet-env.ts';
 import type { AgentOptions } from '../inputs/options.ts';
 import type { PlanInputs } from '../inputs/plan.ts';
-import { keepBlackholes } from './blackhole.ts';
+import { addBlackholes, removeBlackholes } from './blackhole.ts';
 import { keepPodForwarding } from './pod-forwarding.ts';
 
 /*
@@ -28,7 +28,8 @@ export async function formerNetworks(subnetFile: string, { v4, v6 }: NetworkConf
 }
 
 /**
- * Keeps the blackhole routes of this node's subnets, and removes those of former subnets and of flannel.
+ * Keeps the blackhole routes of this node's subnets, and removes those of former subnets and of flannel. Those only exist
+ * when the inputs are new, so that later comparisons cost the same whatever the number of routes.
  * @param isEnd `ripstop run` ends: none stays
  * @throws NetError
  */
@@ -40,13 +41,16 @@ export async function keepBlackholeRoutes(
 ): Promise<NodeChange[]> {
   const wanted = blackhole && !isEnd ? lease : { v4: undefined, v6: undefined };
   const networks = [config.v4, config.v6].filter(network => network !== undefined).map(formatPrefix);
-  const changes = keepBlackholes(socket, wanted, {
-    networks,
-    // Read before `subnet.env` is written again.
-    formerNetworks: await formerNetworks(subnetFile, config),
-    fromFlannel: keepState && isFirst,
-  });
-  return changes.map(({ added, destination }) => ({
+  // Read before `subnet.env` is written again.
+  const former = isFirst || isEnd ? await formerNetworks(subnetFile, config) : undefined;
+  const removed = former
+    ? removeBlackholes(socket, wanted, {
+        networks,
+        formerNetworks: former,
+        fromFlannel: keepState && isFirst,
+      })
+    : [];
+  return [...removed, ...addBlackholes(socket, wanted)].map(({ added, destination }) => ({
     kind: added ? 'set-route' : 'delete-route',
     text: `${added ? '+' : '-'} route ${destination} blackhole`,
   }));

@@ -19,7 +19,7 @@ import type { FormerState } from '../kernel/former-state.ts';
 import { KernelReconciler } from '../kernel/reconciler.ts';
 import { ownershipScope } from '../kernel/scope.ts';
 import type { DesiredState, ObservedRoute, OwnershipScope } from '../kernel/state.ts';
-import { podMtu } from './pod-mtu.ts';
+import { mtuTowardsPods } from './pod-mtu.ts';
 import { withPortOwner } from './port-owner.ts';
 import { RecentDrops } from './recent-drops.ts';
 
@@ -338,7 +338,8 @@ export class Overlay {
 
   /** Only GSO packets of kernel peers on this host are cut by what the devices of the pods take. */
   #followPods(): void {
-    if (this.plane && this.#acceptsPartial()) this.plane.segmentMtu = podMtu(this.#kernel.socket, this.plan);
+    if (!this.plane || !this.#acceptsPartial()) return;
+    this.plane.segmentMtu = mtuTowardsPods(this.#kernel.socket, this.plan);
   }
 
   #hasDevice(): boolean {

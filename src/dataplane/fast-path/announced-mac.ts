@@ -6,6 +6,7 @@ import {
   upperProtocol,
 } from '../../../encap/wire/ipv6.ts';
 import { OPTION_SOURCE_MAC, OPTION_TARGET_MAC } from '../../../encap/wire/nd.ts';
+import { isMacOfPeer } from './peer-mac.ts';
 
 /*
  * MAC addresses that ARP and neighbour discovery announce. The kernel puts them into its neighbour table, so they must be
@@ -21,32 +22,13 @@ const OPTIONS_OF_SOLICITATION = 8;
 const OPTIONS_OF_ADVERTISEMENT = 16;
 const OPTIONS_OF_NEIGHBOUR = 24;
 const OPTIONS_OF_REDIRECT = 40;
-/** Offset of the sender's MAC in ARP over Ethernet (RFC 826). */
-const ARP_SENDER = 8;
 
 /**
- * 1 when the 6 bytes at `at` are the MAC of these words.
+ * 1 when a checked IPv6 packet announces the MAC of the peer's VTEP, or none: it is not neighbour discovery, or has no
+ * option with a link-layer address. Malformed options end the walk, as the kernel ignores such messages.
  * @hot
  */
-function isMac(view: DataView, at: number, high: number, low: number): number {
-  return view.getUint16(at) === high && view.getInt32(at + 2) === low ? 1 : 0;
-}
-
-/**
- * 1 when the sender of a checked ARP packet has this MAC.
- * @param high first two bytes @param low last four as a signed int32
- * @hot
- */
-export function arpAnnounces(view: DataView, arp: number, high: number, low: number): number {
-  return isMac(view, arp + ARP_SENDER, high, low);
-}
-
-/**
- * 1 when a checked IPv6 packet announces this MAC, or none: it is not neighbour discovery, or has no option with a
- * link-layer address. Malformed options end the walk, as the kernel ignores such messages.
- * @hot
- */
-export function packetAnnounces(view: DataView, ip: number, high: number, low: number): number {
+export function announcesMacOfPeer(view: DataView, ip: number, peer: number, peers: Int32Array): number {
   const upper = upperLayer(view, ip);
   if (upper < 0 || upperProtocol(upper) !== NEXT_ICMPV6 || (upper & UPPER_LATER_FRAGMENT) !== 0) return 1;
   const message = ip + upperOffset(upper);
@@ -64,7 +46,7 @@ export function packetAnnounces(view: DataView, ip: number, high: number, low: n
     if (bytes === 0) return 1;
     if (
       (option === OPTION_SOURCE_MAC || option === OPTION_TARGET_MAC) &&
-      isMac(view, at + 2, high, low) === 0
+      isMacOfPeer(view, at + 2, peer, peers) === 0
     )
       return 0;
     at += bytes;

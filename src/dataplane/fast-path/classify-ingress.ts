@@ -40,12 +40,13 @@ import {
   UNKNOWN_PEER,
 } from '../descriptor/verdicts.ts';
 import { findPrefix4, findPrefix6 } from '../tables/lpm.ts';
-import { PEER_HOST4, PEER_HOST6, PEER_MAC, PEER_REMOTE_CHECKSUM, PEER_STRIDE } from '../tables/peer-table.ts';
+import { PEER_HOST4, PEER_HOST6, PEER_REMOTE_CHECKSUM, PEER_STRIDE } from '../tables/peer-table.ts';
 import { findPeerBySource } from '../tables/source-table.ts';
 import type { TableView } from '../tables/tables.ts';
-import { arpAnnounces, packetAnnounces } from './announced-mac.ts';
+import { announcesMacOfPeer } from './announced-mac.ts';
 import { ipVersion, packetBytes } from './flow.ts';
 import { isForUs4, isForUs6, type OwnRange } from './own-range.ts';
+import { isMacOfPeer } from './peer-mac.ts';
 
 /** Bit of the first two bytes of a MAC that marks a group. */
 const GROUP_BIT = 0x0100;
@@ -63,6 +64,8 @@ const UDP_HEADERS = [0, 0, 0, 0, 28, 0, 48];
 /** First words of an ARP packet for IPv4 over Ethernet: types of hardware and protocol, lengths of their addresses. */
 const ARP_ETHERNET_IPV4 = 0x00010800;
 const ARP_LENGTHS = 0x0604;
+/** Offset of the sender's MAC in ARP over Ethernet (RFC 826). */
+const ARP_SENDER = 8;
 
 /** Verdict of a fault that `check` of the encapsulation returned: the two have the same order. */
 const WIRE_FAULT = RUNT - wire.RUNT;
@@ -171,7 +174,7 @@ function classifyVxlan(
   if ((high & GROUP_BIT) !== 0) {
     if (config.flood === 0) return MULTICAST;
   } else if (high !== config.macHi16 || view.getInt32(frame + 2) !== config.macLo32) return NOT_FOR_US;
-  if (config.sourceCheck === 1 && sourceMacBelongsToPeer(view, frame, peer, tables.peers) === 0)
+  if (config.sourceCheck === 1 && isMacOfPeer(view, frame + 6, peer, tables.peers) === 0)
     return SPOOFED_SOURCE;
   let l3 = ETHERNET_BYTES;
   let type = view.getUint16(frame + l3 - 2);
@@ -183,10 +186,15 @@ function classifyVxlan(
   const version = ipVersion(type);
   if (version !== 0) {
     const segment = table[at + DESC_GSO_SIZE]!;
-    let verdict = classifyPacket(view, frame + l3, length - l3, version, segment, peer, tables, config);
-    if (verdict === FORWARD && version === 6 && config.sourceCheck === 1)
-      verdict = classifyAnnouncement(view, frame + l3, peer, tables.peers);
-    if (verdict !== FORWARD || table[at + DESC_OFFLOAD] !== NEEDS_CHECKSUM) return verdict;
+    const verdict = classifyPacket(view, frame + l3, length - l3, version, segment, peer, tables, config);
+    if (verdict !== FORWARD) return verdict;
+    if (
+      version === 6 &&
+      config.sourceCheck === 1 &&
+      announcesMacOfPeer(view, frame + l3, peer, tables.peers) === 0
+    )
+      return SPOOFED_SOURCE;
+    if (table[at + DESC_OFFLOAD] !== NEEDS_CHECKSUM) return FORWARD;
     const start = table[at + DESC_CSUM_START]! - l3;
     return isValidPartialChecksum(view, frame + l3, version, start, start + table[at + DESC_CSUM_OFFSET]!) ===
       1
@@ -241,30 +249,6 @@ function isValidPartialChecksum(
     return start === header && field + 2 <= view.getUint16(ip + 2) ? 1 : 0;
   }
   return start >= IPV6_BYTES && field + 2 <= IPV6_BYTES + view.getUint16(ip + 4) ? 1 : 0;
-}
-
-/**
- * 1 when the source MAC is that of the peer's VTEP, or the peer's MAC is not known.
- * @hot
- */
-function sourceMacBelongsToPeer(view: DataView, frame: number, peer: number, peers: Int32Array): number {
-  const at = peer * PEER_STRIDE + PEER_MAC;
-  const high = peers[at]!;
-  const low = peers[at + 1]!;
-  if (high === 0 && low === 0) return 1;
-  return view.getUint16(frame + 6) === high && view.getInt32(frame + 8) === low ? 1 : 0;
-}
-
-/**
- * An IPv6 packet of which addresses and lengths are checked: a MAC that it announces must be that of the peer's VTEP.
- * @hot
- */
-function classifyAnnouncement(view: DataView, ip: number, peer: number, peers: Int32Array): number {
-  const at = peer * PEER_STRIDE + PEER_MAC;
-  const high = peers[at]!;
-  const low = peers[at + 1]!;
-  if (high === 0 && low === 0) return FORWARD;
-  return packetAnnounces(view, ip, high, low) === 1 ? FORWARD : SPOOFED_SOURCE;
 }
 
 /**
@@ -352,9 +336,5 @@ function classifyArp(
     return INNER_MALFORMED;
   if (config.sourceCheck === 0) return FORWARD;
   if (findPrefix4(tables.prefixes4, view.getInt32(arp + 14)) !== peer) return SPOOFED_SOURCE;
-  const at = peer * PEER_STRIDE + PEER_MAC;
-  const high = tables.peers[at]!;
-  const low = tables.peers[at + 1]!;
-  if (high === 0 && low === 0) return FORWARD;
-  return arpAnnounces(view, arp, high, low) === 1 ? FORWARD : SPOOFED_SOURCE;
+  return isMacOfPeer(view, arp + ARP_SENDER, peer, tables.peers) === 1 ? FORWARD : SPOOFED_SOURCE;
 }

@@ -77,7 +77,7 @@ function prefixWords(prefix: Prefix): PrefixWords {
 }
 
 /** One word (IPv4) or four (IPv6): big-endian values as signed int32. */
-function addressWords({ family, value }: Address): number[] {
+export function addressWords({ family, value }: Address): number[] {
   if (family === 4) return [Number(value) | 0];
   SCRATCH.setBigUint64(0, value >> 64n);
   SCRATCH.setBigUint64(8, value);

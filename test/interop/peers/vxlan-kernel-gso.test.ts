@@ -1,6 +1,6 @@
 import t from 'tap';
 import { until } from '../../../bench/lab/until.ts';
-import { podMtu } from '../../../src/agent/overlay/pod-mtu.ts';
+import { mtuTowardsPods } from '../../../src/agent/overlay/pod-mtu.ts';
 import { NetlinkSocket } from '../../../src/net/rtnetlink/socket.ts';
 import {
   deployKernelVxlan,
@@ -84,7 +84,7 @@ t.test('UDP_SEGMENT and TCP of pods behind a kernel VXLAN arrive over a veth und
     const socket = new NetlinkSocket({ netns: one!.ns.path });
     t.teardown(() => socket.close());
     const plan = { subnets: [one!.subnet[4]], device: 'flannel.1', mtu: 1450 };
-    t.equal(podMtu(socket, plan as unknown as Parameters<typeof podMtu>[1]), 1400);
+    t.equal(mtuTowardsPods(socket, plan as unknown as Parameters<typeof mtuTowardsPods>[1]), 1400);
     plane.segmentMtu = 1400;
     const receiver = here.launch(['python3', '-c', ACCEPT]);
     await until('the receiver', () => here.must(['ss', '-Hltn', 'sport', '=', ':7001']) !== '');

@@ -46,9 +46,7 @@ for (const [kind, cycles] of Object.entries(CYCLES) as [StoreKind, number][]) {
           // The first cycle loads what is loaded on demand. Of two readings the lower one is without what ends just then.
           const [, ...values] = courseOf(result, node, quantity).map(({ value }) => value);
           const [base, end] = [Math.min(...values.slice(0, 2)), Math.min(...values.slice(-2))];
-          // Connections that end late: etcd's and those of HTTP clients.
-          const late = quantity === 'descriptors' ? 4 : 1;
-          t.ok(end <= base + late, `node ${node + 1}: ${QUANTITIES[quantity].title} ${values.join(' ')}`);
+          t.ok(end <= base, `node ${node + 1}: ${QUANTITIES[quantity].title} ${values.join(' ')}`);
         }
         const grown = (quantity: QuantityId): number => {
           const [, base = 0, ...later] = courseOf(result, node, quantity).map(({ value }) => value);

@@ -63,7 +63,7 @@ t.test(
   'a configuration that is reported during a start: the start is repeated, and nothing is taken up',
   async t => {
     const { watch, start, resolver, lines } = watching();
-    const AGAIN = 'the network configuration changed while it was read';
+    const AGAIN = 'the network configuration changed while the overlay was being started';
     start.step = 'reading';
     watch.changed('good');
     t.same(lines.splice(0), [AGAIN], 'the text in force: the start may have read another one');
