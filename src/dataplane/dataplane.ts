@@ -12,6 +12,7 @@ import { DryRunClassifier } from './fast-path/dry-run-classifier.ts';
 import { forwarderConfig } from './forwarder-config.ts';
 import { GrowingMemory } from './growth.ts';
 import { checkAddonLayout } from './io/check-addon-layout.ts';
+import { KernelDrops } from './io/kernel-drops.ts';
 import { describeOffloads, type OffloadSwitches, type Offloads, probeOffloads } from './io/offloads.ts';
 import { persistTun } from './io/tun.ts';
 import { openUnderlay } from './io/udp.ts';
@@ -55,6 +56,7 @@ export class DataPlane {
   readonly #paths: PathMtus;
   readonly #configs: { readonly egress: EgressConfig; readonly ingress: IngressConfig };
   readonly #supervisor: WorkerSupervisor;
+  readonly #kernelDrops: KernelDrops;
   readonly #queueFds: readonly number[];
   readonly #descriptors: number[];
   readonly #segmentMtu = new Int32Array(new SharedArrayBuffer(4));
@@ -100,6 +102,8 @@ export class DataPlane {
     this.#queueFds = device.queues;
     const ports = openUnderlay(options);
     open.push(...new Set([...ports.receivers, ...ports.senders]));
+    this.#kernelDrops = new KernelDrops(netns, device.name, ports.receivers);
+    open.push(this.#kernelDrops.netlink);
     this.#offloads = probeOffloads(device.switches, device.queues, ports.receivers);
     const icmp = { 4: openRaw(netns, 4, log), 6: openRaw(netns, 6, log) };
     open.push(...Object.values(icmp).filter(fd => fd >= 0));
@@ -237,8 +241,9 @@ export class DataPlane {
   counters(): CounterSnapshot {
     const { counters } = this.#memory;
     const supervisor = this.#supervisor;
+    const dropped = this.#isStopping ? this.#kernelDrops.last : this.#kernelDrops.read();
     return {
-      ...snapshot(counters, this.#writer.slots.entries()),
+      ...snapshot(counters, this.#writer.slots.entries(), dropped),
       egress: readStats(counters, supervisor.workersOf('egress')),
       ingress: readStats(counters, supervisor.workersOf('ingress')),
       lag: { egress: supervisor.lag('egress'), ingress: supervisor.lag('ingress') },

@@ -6,8 +6,9 @@ import {
   verdictCount,
   type WorkerStats,
 } from './descriptor/read-counters.ts';
-import { VERDICTS } from './descriptor/verdicts.ts';
+import { DEVICE_QUEUE_FULL, SOCKET_DROPPED, VERDICTS } from './descriptor/verdicts.ts';
 import type { Lag } from './heartbeat.ts';
+import type { KernelDropCounts } from './io/kernel-drops.ts';
 
 /** All counters, as values. */
 export interface CounterSnapshot {
@@ -27,13 +28,20 @@ export interface CounterSnapshot {
   readonly loweredPaths: number;
 }
 
-/** Verdicts by name and peers by id, all workers together. */
+/** Verdicts by name and peers by id, all workers together, with what the kernel dropped before them. */
 export function snapshot(
   counters: Counters,
   slots: Iterable<[string, number]>,
+  dropped: KernelDropCounts,
 ): Pick<CounterSnapshot, 'verdicts' | 'peers'> {
+  const counted = (number: number): FrameCount => {
+    // The kernel counts no bytes of what it drops.
+    if (number === DEVICE_QUEUE_FULL) return { frames: dropped.device, bytes: 0 };
+    if (number === SOCKET_DROPPED) return { frames: dropped.sockets, bytes: 0 };
+    return verdictCount(counters, number);
+  };
   return {
-    verdicts: Object.fromEntries(VERDICTS.map(({ name }, number) => [name, verdictCount(counters, number)])),
+    verdicts: Object.fromEntries(VERDICTS.map(({ name }, number) => [name, counted(number)])),
     peers: Object.fromEntries([...slots].map(([id, slot]) => [id, peerCount(counters, slot)])),
   };
 }

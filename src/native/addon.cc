@@ -16,6 +16,7 @@ namespace ripstop {
   X(tunWrite, TunWrite)             \
   X(udpOpen, UdpOpen)               \
   X(udpProbe, UdpProbe)             \
+  X(udpDropped, UdpDropped)         \
   X(udpPort, UdpPort)               \
   X(udpPathMtu, UdpPathMtu)         \
   X(udpReceive, UdpReceive)         \

@@ -54,6 +54,8 @@ export interface Native {
   udpProbe(fd: number, option: number): number;
   /** Port that a socket is bound to. Throws. */
   udpPort(fd: number): number;
+  /** Datagrams that the kernel dropped at the socket: buffer full or UDP checksum wrong. Counts modulo 2^32. */
+  udpDropped(fd: number): number;
   /**
    * Sends the FORWARD frames of 0..count-1, at most `maxSegments` datagrams per message; the last of `sockets` lets routers
    * fragment. `stats` (`constants.stat`) are added to. Frames refused, or -errno.

@@ -1,4 +1,5 @@
 // UDP sockets of the underlay: opening, and receiving with UDP_GRO. Sending is udp-send.cc.
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
@@ -125,6 +126,19 @@ napi_value UdpProbe(napi_env env, napi_callback_info info) {
   const bool supported = SetOption(fd, IPPROTO_UDP, UDP_SEGMENT, 1000);
   if (supported) SetOption(fd, IPPROTO_UDP, UDP_SEGMENT, 0);
   return call.Number(supported);
+}
+
+// udpDropped(fd) -> datagrams that the kernel dropped at the socket, modulo 2^32: the receive buffer was full, or the UDP
+// checksum was wrong (SK_MEMINFO_DROPS, linux/sock_diag.h). 0 where the kernel lacks SO_MEMINFO (before 4.12).
+// Syscall: getsockopt.
+napi_value UdpDropped(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const int fd = call.Fd(0);
+  if (!call.ok()) return nullptr;
+  uint32_t memory[SK_MEMINFO_VARS] = {};
+  socklen_t length = sizeof memory;
+  if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length) < 0) return call.Number(0);
+  return call.Number(memory[SK_MEMINFO_DROPS]);
 }
 
 // udpPort(fd) -> the port that the socket is bound to. Syscall: getsockname.

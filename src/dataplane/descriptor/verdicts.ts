@@ -39,6 +39,9 @@ export const OVERSIZED = 16;
 export const BAD_CHECKSUM = 17;
 export const NOT_FOR_US = 18;
 export const WRITE_FAILED = 19;
+/* No descriptor has these two: the kernel drops the frame before a worker can read it. */
+export const DEVICE_QUEUE_FULL = 20;
+export const SOCKET_DROPPED = 21;
 
 /** Verdicts that are given before the encapsulation header is removed: DESC_OFFSET is still that of the datagram. */
 export const OUTER_VERDICTS: readonly number[] = [TRUNCATED, RUNT, BAD_FLAGS, WRONG_VNI, UNKNOWN_PEER];
@@ -182,6 +185,24 @@ export const VERDICTS: readonly Verdict[] = [
     direction: 'ingress',
     meaning: 'the device refused the frame',
     remedy: 'see the errno in `ripstop drops --follow`: device down or queue full',
+  },
+  {
+    name: 'device-queue-full',
+    drop: true,
+    direction: 'egress',
+    meaning:
+      'the kernel dropped the frame because the queue of the overlay device was full; counted by the device',
+    remedy:
+      'the pods send faster than the node forwards: give the node more processor time, slow the sender, or raise txQueueLength for short bursts',
+  },
+  {
+    name: 'socket-dropped',
+    drop: true,
+    direction: 'ingress',
+    meaning:
+      "the kernel dropped the datagram at the tunnel's socket: receive buffer full, or wrong outer UDP checksum",
+    remedy:
+      'compare UdpRcvbufErrors with UdpInCsumErrors (`nstat -az`): the first means that datagrams arrive faster than the node takes them, the second that a checksum offload on the path is broken',
   },
 ];
 

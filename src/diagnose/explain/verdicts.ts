@@ -105,6 +105,18 @@ const TEXTS: Readonly<Record<string, Pick<ExplanationText, 'cause' | 'evidence'>
       'The system call write(2) on the TUN or TAP device failed: the device is down, or its queue is full.',
     evidence: '`ripstop drops --follow` shows the errno. `ip -s link show` shows the state of the device.',
   },
+  'device-queue-full': {
+    cause:
+      'The pods sent more frames than the worker took from the device, so that its queue (txQueueLength, 1000 frames by default) was full. The kernel dropped the frame; no capture of Ripstop can show it.',
+    evidence:
+      '`ip -s link show dev flannel.1` shows the same number as TX dropped. `ripstop status` shows the lag of the worker, `ripstop top` the flows that send most.',
+  },
+  'socket-dropped': {
+    cause:
+      'The receive buffer of the tunnel was full because datagrams arrived faster than the worker took them, or the UDP checksum of the datagram was wrong. The kernel counts both at the socket; no capture of Ripstop can show the datagram.',
+    evidence:
+      '`nstat -az UdpRcvbufErrors UdpInCsumErrors` (Udp6 over IPv6) tells full buffers from wrong checksums. `ss -lunm sport = :8472` shows the drops of the socket after `d`.',
+  },
 };
 
 /** By name of the verdict. */

@@ -1,0 +1,123 @@
+import { native } from '../../native/load.ts';
+
+/*
+ * What the kernel drops at the two doors of the data plane, before a worker sees it: frames at the full queue of the device
+ * (rtnl_link_stats64.tx_dropped, linux/if_link.h), datagrams at the sockets of the underlay (SK_MEMINFO_DROPS,
+ * linux/sock_diag.h). No packet is touched for it: the kernel counts anyway.
+ */
+
+const NETLINK_ROUTE = 0;
+const RTM_NEWLINK = 16;
+const RTM_GETLINK = 18;
+const NLM_F_REQUEST = 1;
+const IFLA_IFNAME = 3;
+const IFLA_STATS64 = 23;
+/** struct nlmsghdr and struct ifinfomsg. */
+const HEADER_BYTES = 16;
+const LINK_HEADER_BYTES = 16;
+const INDEX_AT = HEADER_BYTES + 4;
+const ATTRIBUTES_AT = HEADER_BYTES + LINK_HEADER_BYTES;
+/** rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, rx_dropped, tx_dropped: u64 each. */
+const TX_DROPPED_AT = 7 * 8;
+/** IFNAMSIZ with its attribute header. */
+const NAME_ATTRIBUTE_BYTES = 4 + 16;
+const REPLY_BYTES = 64 * 1024;
+const ANSWER_MS = 1000;
+const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+
+/** Sums since the start of the data plane. */
+export interface KernelDropCounts {
+  /** Frames that found the queue of the device full, or no reader. A GSO packet is one frame. */
+  readonly device: number;
+  /** Datagrams that found the receive buffer full, or had a wrong UDP checksum. */
+  readonly sockets: number;
+}
+
+/** Reads the counters of one device and its sockets. What they counted before the data plane started is left out. */
+export class KernelDrops {
+  /** Descriptor of the netlink socket; the owner of the sockets closes it with them. */
+  readonly netlink: number;
+  readonly #receivers: readonly number[];
+  readonly #reply = new Uint8Array(REPLY_BYTES);
+  /** Interface index, or the name until the first answer. */
+  #device: number | string;
+  #sequence = 0;
+  readonly #deviceBefore: number;
+  readonly #socketsBefore: readonly number[];
+  #last: KernelDropCounts = { device: 0, sockets: 0 };
+
+  /** @throws SystemError when there is no netlink socket */
+  constructor(netns: string, device: string, receivers: readonly number[]) {
+    this.netlink = native.netlinkOpen(netns, NETLINK_ROUTE, 0);
+    this.#device = device;
+    this.#receivers = receivers;
+    this.#deviceBefore = this.#readDevice() ?? 0;
+    this.#socketsBefore = receivers.map(fd => native.udpDropped(fd));
+  }
+
+  /** The counts of the last `read`. */
+  get last(): KernelDropCounts {
+    return this.#last;
+  }
+
+  /** Asks the kernel. A device that was deleted keeps its last count. */
+  read(): KernelDropCounts {
+    const device = this.#readDevice();
+    const dropped = this.#receivers.map((fd, index) => {
+      const before = this.#socketsBefore[index] ?? 0;
+      // The kernel counts in 32 bits.
+      return (native.udpDropped(fd) - before) >>> 0;
+    });
+    this.#last = {
+      device: device === undefined ? this.#last.device : Math.max(0, device - this.#deviceBefore),
+      sockets: dropped.reduce((sum, count) => sum + count, 0),
+    };
+    return this.#last;
+  }
+
+  /** Frames that the kernel dropped since it made the device; undefined when it does not answer. */
+  #readDevice(): number | undefined {
+    const sequence = ++this.#sequence;
+    if (native.netlinkSend(this.netlink, linkRequest(this.#device, sequence)) < 0) return undefined;
+    for (;;) {
+      const bytes = native.netlinkReceive(this.netlink, this.#reply, ANSWER_MS);
+      if (bytes < ATTRIBUTES_AT) return undefined;
+      const reply = new DataView(this.#reply.buffer, 0, bytes);
+      // An answer that came after its time is passed over.
+      if (reply.getUint32(8, LITTLE_ENDIAN) !== sequence) continue;
+      if (reply.getUint16(4, LITTLE_ENDIAN) !== RTM_NEWLINK) return undefined;
+      this.#device = reply.getInt32(INDEX_AT, LITTLE_ENDIAN);
+      return txDropped(reply);
+    }
+  }
+}
+
+/** RTM_GETLINK for one interface, by index or name. */
+function linkRequest(device: number | string, sequence: number): Uint8Array {
+  const bytes = new Uint8Array(ATTRIBUTES_AT + (typeof device === 'string' ? NAME_ATTRIBUTE_BYTES : 0));
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, bytes.length, LITTLE_ENDIAN);
+  view.setUint16(4, RTM_GETLINK, LITTLE_ENDIAN);
+  view.setUint16(6, NLM_F_REQUEST, LITTLE_ENDIAN);
+  view.setUint32(8, sequence, LITTLE_ENDIAN);
+  if (typeof device === 'number') view.setInt32(INDEX_AT, device, LITTLE_ENDIAN);
+  else {
+    view.setUint16(ATTRIBUTES_AT, NAME_ATTRIBUTE_BYTES, LITTLE_ENDIAN);
+    view.setUint16(ATTRIBUTES_AT + 2, IFLA_IFNAME, LITTLE_ENDIAN);
+    bytes.set(new TextEncoder().encode(device), ATTRIBUTES_AT + 4);
+  }
+  return bytes;
+}
+
+/** tx_dropped of the statistics in an RTM_NEWLINK message; undefined without them. */
+function txDropped(reply: DataView): number | undefined {
+  for (let at = ATTRIBUTES_AT; at + 4 <= reply.byteLength; ) {
+    const length = reply.getUint16(at, LITTLE_ENDIAN);
+    if (length < 4) return undefined;
+    const field = at + 4 + TX_DROPPED_AT;
+    if (reply.getUint16(at + 2, LITTLE_ENDIAN) === IFLA_STATS64 && field + 8 <= reply.byteLength)
+      return Number(reply.getBigUint64(field, LITTLE_ENDIAN));
+    at += (length + 3) & ~3;
+  }
+  return undefined;
+}
