@@ -12,6 +12,7 @@ import {
   type ValueOf,
 } from '../base/schema.ts';
 import { flowOverview, flowPeerRow, flowRow } from '../capture/flows/flow-report.ts';
+import { audit } from '../diagnose/audit/balance.ts';
 import { diagnosis } from '../diagnose/doctor/finding.ts';
 import { dropStatus } from '../diagnose/drops.ts';
 
@@ -225,6 +226,7 @@ export const ANSWERS = {
   '/routes': listOf(route),
   '/leases': listOf(lease),
   '/drops': listOf(dropStatus),
+  '/audit': audit,
   /** What the next comparison with the kernel would change, one line per step. */
   '/pending': listOf(string),
   /** Overlays that can be captured, with the IP versions that they carry; none where the kernel carries the packets. */

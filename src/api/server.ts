@@ -48,6 +48,7 @@ export async function serveApi(
     '/routes': () => routesOf(agent),
     '/leases': () => leasesOf(agent),
     '/drops': () => dropsOf(agent),
+    '/audit': async query => (await import('../diagnose/audit/audit.ts')).auditOf(agent, secondsOf(query)),
     '/pending': () => pendingChanges(agent),
     '/captures': () => targetsOf(debugApiOf(agent).captures),
     '/flows': query => flowsOf(debugApiOf(agent).flows, readFlowsQuery(query)),
@@ -105,4 +106,17 @@ async function isAnswered(path: string): Promise<boolean> {
     probe.on('error', () => resolve(false));
     probe.end();
   });
+}
+
+/** Longest window of an audit: the caller waits for the answer. */
+const AUDIT_SECONDS_MAX = 60;
+
+/** @throws RipstopError ECONFIG */
+function secondsOf(query: URLSearchParams): number {
+  const seconds = Number(query.get('seconds') ?? Number.NaN);
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= AUDIT_SECONDS_MAX) return seconds;
+  throw new RipstopError(
+    'ECONFIG',
+    `seconds "${query.get('seconds') ?? ''}" is not a whole number from 1 to ${AUDIT_SECONDS_MAX}`,
+  );
 }

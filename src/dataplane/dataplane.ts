@@ -5,14 +5,14 @@ import { native } from '../native/load.ts';
 import { resetPeer } from './descriptor/counters.ts';
 import { ACCEPT_PARTIAL, MERGE_TCP, MERGE_UDP } from './descriptor/native-arguments.ts';
 import type { Peer, PeerChanges } from './descriptor/peer.ts';
-import { readStats } from './descriptor/read-counters.ts';
+import { readStats, type WorkerStats } from './descriptor/read-counters.ts';
 import type { EgressConfig } from './fast-path/classify-egress.ts';
 import type { IngressConfig } from './fast-path/classify-ingress.ts';
 import { DryRunClassifier } from './fast-path/dry-run-classifier.ts';
 import { forwarderConfig } from './forwarder-config.ts';
 import { GrowingMemory } from './growth.ts';
 import { checkAddonLayout } from './io/check-addon-layout.ts';
-import { KernelDrops } from './io/kernel-drops.ts';
+import { KernelCounters, type KernelCounts } from './io/kernel-counters.ts';
 import { describeOffloads, type OffloadSwitches, type Offloads, probeOffloads } from './io/offloads.ts';
 import { persistTun } from './io/tun.ts';
 import { openUnderlay } from './io/udp.ts';
@@ -20,7 +20,7 @@ import { openDevice, openRaw } from './open-descriptors.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
 import { PeerSet } from './peer-set.ts';
 import { PathMtus } from './slow-path/path-mtu.ts';
-import { type CounterSnapshot, snapshot } from './snapshot.ts';
+import { type CounterSnapshot, snapshot, verdictsOf } from './snapshot.ts';
 import { type WorkerPlan, WorkerSupervisor } from './supervisor.ts';
 import type { TableCapacity } from './tables/capacity.ts';
 import { TablesWriter } from './tables/writer.ts';
@@ -56,7 +56,7 @@ export class DataPlane {
   readonly #paths: PathMtus;
   readonly #configs: { readonly egress: EgressConfig; readonly ingress: IngressConfig };
   readonly #supervisor: WorkerSupervisor;
-  readonly #kernelDrops: KernelDrops;
+  readonly #kernelCounters: KernelCounters;
   readonly #queueFds: readonly number[];
   readonly #descriptors: number[];
   readonly #segmentMtu = new Int32Array(new SharedArrayBuffer(4));
@@ -102,8 +102,8 @@ export class DataPlane {
     this.#queueFds = device.queues;
     const ports = openUnderlay(options);
     open.push(...new Set([...ports.receivers, ...ports.senders]));
-    this.#kernelDrops = new KernelDrops(netns, device.name, ports.receivers);
-    open.push(this.#kernelDrops.netlink);
+    this.#kernelCounters = new KernelCounters(netns, device.name, ports.receivers);
+    open.push(this.#kernelCounters.netlink);
     this.#offloads = probeOffloads(device.switches, device.queues, ports.receivers);
     const icmp = { 4: openRaw(netns, 4, log), 6: openRaw(netns, 6, log) };
     open.push(...Object.values(icmp).filter(fd => fd >= 0));
@@ -241,9 +241,8 @@ export class DataPlane {
   counters(): CounterSnapshot {
     const { counters } = this.#memory;
     const supervisor = this.#supervisor;
-    const dropped = this.#isStopping ? this.#kernelDrops.last : this.#kernelDrops.read();
     return {
-      ...snapshot(counters, this.#writer.slots.entries(), dropped),
+      ...snapshot(counters, this.#writer.slots.entries(), this.kernelCounts()),
       egress: readStats(counters, supervisor.workersOf('egress')),
       ingress: readStats(counters, supervisor.workersOf('ingress')),
       lag: { egress: supervisor.lag('egress'), ingress: supervisor.lag('ingress') },
@@ -251,6 +250,18 @@ export class DataPlane {
       restarts: supervisor.restarts,
       loweredPaths: this.#paths.lowered,
     };
+  }
+
+  /** What the kernel counts at the device and at the sockets of the underlay. */
+  kernelCounts(): KernelCounts {
+    return this.#isStopping ? this.#kernelCounters.last : this.#kernelCounters.read();
+  }
+
+  /** What the workers of one direction counted: frames by verdict, without those that the kernel dropped, and statistics. */
+  countsOf(direction: 'egress' | 'ingress'): { verdicts: Record<string, number>; stats: WorkerStats } {
+    const workers = this.#supervisor.workersOf(direction);
+    const { counters } = this.#memory;
+    return { verdicts: verdictsOf(counters, workers), stats: readStats(counters, workers) };
   }
 
   /** Ends the workers and closes everything. The device is removed, unless it is persistent. */

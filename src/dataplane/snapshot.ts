@@ -1,4 +1,4 @@
-import type { Counters } from './descriptor/counters.ts';
+import { type Counters, VERDICT_NUMBERS } from './descriptor/counters.ts';
 import {
   type FrameCount,
   type PeerCount,
@@ -8,7 +8,7 @@ import {
 } from './descriptor/read-counters.ts';
 import { DEVICE_QUEUE_FULL, SOCKET_DROPPED, VERDICTS } from './descriptor/verdicts.ts';
 import type { Lag } from './heartbeat.ts';
-import type { KernelDropCounts } from './io/kernel-drops.ts';
+import type { KernelCounts } from './io/kernel-counters.ts';
 
 /** All counters, as values. */
 export interface CounterSnapshot {
@@ -32,16 +32,26 @@ export interface CounterSnapshot {
 export function snapshot(
   counters: Counters,
   slots: Iterable<[string, number]>,
-  dropped: KernelDropCounts,
+  kernel: KernelCounts,
 ): Pick<CounterSnapshot, 'verdicts' | 'peers'> {
   const counted = (number: number): FrameCount => {
     // The kernel counts no bytes of what it drops.
-    if (number === DEVICE_QUEUE_FULL) return { frames: dropped.device, bytes: 0 };
-    if (number === SOCKET_DROPPED) return { frames: dropped.sockets, bytes: 0 };
+    if (number === DEVICE_QUEUE_FULL) return { frames: kernel.deviceDropped, bytes: 0 };
+    if (number === SOCKET_DROPPED) return { frames: kernel.socketDropped, bytes: 0 };
     return verdictCount(counters, number);
   };
   return {
     verdicts: Object.fromEntries(VERDICTS.map(({ name }, number) => [name, counted(number)])),
     peers: Object.fromEntries([...slots].map(([id, slot]) => [id, peerCount(counters, slot)])),
   };
+}
+
+/** Frames by name of the verdict that these workers counted; verdicts without frames are left out. */
+export function verdictsOf(counters: Counters, workers: readonly number[]): Record<string, number> {
+  const blocks = counters.blocks.filter((_, worker) => workers.includes(worker));
+  const counted = VERDICTS.map(({ name }, number): [string, number] => [
+    name,
+    blocks.reduce((sum, block) => sum + (block[number * VERDICT_NUMBERS] ?? 0), 0),
+  ]);
+  return Object.fromEntries(counted.filter(([, frames]) => frames > 0));
 }

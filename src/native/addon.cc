@@ -16,7 +16,7 @@ namespace ripstop {
   X(tunWrite, TunWrite)             \
   X(udpOpen, UdpOpen)               \
   X(udpProbe, UdpProbe)             \
-  X(udpDropped, UdpDropped)         \
+  X(udpMemory, UdpMemory)           \
   X(udpPort, UdpPort)               \
   X(udpPathMtu, UdpPathMtu)         \
   X(udpReceive, UdpReceive)         \
@@ -39,6 +39,9 @@ namespace ripstop {
   X(packetOpen, PacketOpen)         \
   X(packetSend, PacketSend)         \
   X(packetReceive, PacketReceive)   \
+  X(bpfMap, BpfMap)                 \
+  X(bpfMapRead, BpfMapRead)         \
+  X(bpfProgram, BpfProgram)         \
   X(closeFd, CloseFd)
 
 // Every number that both languages use, by group. src/dataplane/io/check-addon-layout.ts compares them all at start-up.

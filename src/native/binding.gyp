@@ -5,6 +5,7 @@
       "target_name": "ripstop",
       "sources": [
         "addon.cc",
+        "bpf.cc",
         "call.cc",
         "environment.cc",
         "errno-name.cc",

@@ -54,8 +54,8 @@ export interface Native {
   udpProbe(fd: number, option: number): number;
   /** Port that a socket is bound to. Throws. */
   udpPort(fd: number): number;
-  /** Datagrams that the kernel dropped at the socket: buffer full or UDP checksum wrong. Counts modulo 2^32. */
-  udpDropped(fd: number): number;
+  /** SK_MEMINFO_* of linux/sock_diag.h into 9 elements: [0] bytes that wait, [8] datagrams dropped modulo 2^32. 0 or -errno. */
+  udpMemory(fd: number, words: Int32Array): number;
   /**
    * Sends the FORWARD frames of 0..count-1, at most `maxSegments` datagrams per message; the last of `sockets` lets routers
    * fragment. `stats` (`constants.stat`) are added to. Frames refused, or -errno.
@@ -126,6 +126,14 @@ export interface Native {
   closeFd(fd: number): number;
   /** flock(2) on a descriptor: LOCK_EX 2, LOCK_NB 4, LOCK_UN 8. 0 or -errno (-11: held by another). */
   fileLock(fd: number, operation: number): number;
+
+  // bpf.cc -------------------------------------------------------------------------------------------------
+  /** Array map with one value of `valueBytes` (at most 4096), all zero. Throws. */
+  bpfMap(valueBytes: number): number;
+  /** Copies the value into the front of `value`, which has 4096 bytes. 0 or -errno. */
+  bpfMapRead(fd: number, value: Uint8Array): number;
+  /** Program for a classifier, from struct bpf_insn of 8 bytes each. Throws. */
+  bpfProgram(instructions: Uint8Array): number;
 
   // nft.cc -------------------------------------------------------------------------------------------------
   /**

@@ -128,17 +128,18 @@ napi_value UdpProbe(napi_env env, napi_callback_info info) {
   return call.Number(supported);
 }
 
-// udpDropped(fd) -> datagrams that the kernel dropped at the socket, modulo 2^32: the receive buffer was full, or the UDP
-// checksum was wrong (SK_MEMINFO_DROPS, linux/sock_diag.h). 0 where the kernel lacks SO_MEMINFO (before 4.12).
-// Syscall: getsockopt.
-napi_value UdpDropped(napi_env env, napi_callback_info info) {
+// udpMemory(fd, words) -> 0 or -errno; `words` receives SK_MEMINFO_* (linux/sock_diag.h), of which index 0 has the bytes
+// that wait to be received and index 8 the datagrams that the kernel dropped at the socket, modulo 2^32: the receive
+// buffer was full, or the UDP checksum was wrong. -ENOPROTOOPT before Linux 4.12. Syscall: getsockopt.
+napi_value UdpMemory(napi_env env, napi_callback_info info) {
   Call call(env, info);
+  size_t count;
   const int fd = call.Fd(0);
+  int32_t* words = call.Ints(1, &count);
+  call.Require(count == SK_MEMINFO_VARS, 1, "have 9 elements");
   if (!call.ok()) return nullptr;
-  uint32_t memory[SK_MEMINFO_VARS] = {};
-  socklen_t length = sizeof memory;
-  if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length) < 0) return call.Number(0);
-  return call.Number(memory[SK_MEMINFO_DROPS]);
+  socklen_t length = sizeof(uint32_t) * SK_MEMINFO_VARS;
+  return call.NumberOrErrno(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, words, &length));
 }
 
 // udpPort(fd) -> the port that the socket is bound to. Syscall: getsockname.

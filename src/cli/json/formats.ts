@@ -54,6 +54,7 @@ export const JSON_FORMATS = {
     field: record({ drops: described('by device and reason, the most frequent first', ANSWERS['/drops']) }),
   },
   'ripstop-drop/1': { command: 'ripstop drops --follow --json', lines: true, field: dropRowField },
+  'ripstop-audit/1': { command: 'ripstop drops --audit --json', field: ANSWERS['/audit'] },
   'ripstop-doctor/1': { command: 'ripstop doctor --json', field: ANSWERS['/doctor'] },
   'ripstop-plan/1': {
     command: 'ripstop plan --json',

@@ -32,6 +32,7 @@ export const SEGMENTS = 3;
 export const NATIVE_CALLS = 4;
 export const COALESCED = 5;
 export const FALLBACKS = 6;
+export const UNFORWARDED_SEGMENTS = 7;
 
 /** The worker statistics by index, with their meanings for `docs/reference/metrics.md`. All are counters but `batchMax`. */
 export const WORKER_STATS = [
@@ -42,6 +43,10 @@ export const WORKER_STATS = [
   { name: 'nativeCalls', meaning: 'calls into the addon' },
   { name: 'coalesced', meaning: 'frames merged into GSO packets before they were written to the device' },
   { name: 'fallbacks', meaning: 'offloaded units that the kernel refused and that were sent one by one' },
+  {
+    name: 'unforwardedSegments',
+    meaning: 'packets in the frames from the device that were not forwarded; a GSO packet stands for several',
+  },
 ] as const;
 
 /** Views of the counters for one thread. */

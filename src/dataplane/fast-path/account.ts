@@ -1,6 +1,21 @@
-import { countEgress, countIngress, countVerdict } from '../descriptor/counters.ts';
+import {
+  addStat,
+  countEgress,
+  countIngress,
+  countVerdict,
+  UNFORWARDED_SEGMENTS,
+} from '../descriptor/counters.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
-import { DESC_LENGTH, DESC_PEER, DESC_STRIDE, DESC_VERDICT } from '../descriptor/descriptor.ts';
+import {
+  DESC_CSUM_START,
+  DESC_GSO_SIZE,
+  DESC_LENGTH,
+  DESC_OFFLOAD,
+  DESC_OFFSET,
+  DESC_PEER,
+  DESC_STRIDE,
+  DESC_VERDICT,
+} from '../descriptor/descriptor.ts';
 import { FORWARD } from '../descriptor/verdicts.ts';
 
 /**
@@ -26,6 +41,8 @@ export function accountBatch(block: Float64Array, batch: Batch, count: number, e
     }
     frames++;
     bytes += table[at + DESC_LENGTH]!;
+    // The segments of a forwarded frame are counted where they are sent.
+    if (verdict !== FORWARD && egress === 1) addStat(block, UNFORWARDED_SEGMENTS, segmentsOf(batch, at));
   }
   if (frames > 0) countRun(block, verdict, peer, frames, bytes, egress);
 }
@@ -43,4 +60,23 @@ function countRun(
   if (verdict !== FORWARD || peer < 0) return;
   if (egress === 1) countEgress(block, peer, frames, bytes);
   else countIngress(block, peer, frames, bytes);
+}
+
+/** virtio-net gso_type of UDP_SEGMENT (linux/virtio_net.h); the other types are TCP. */
+const GSO_UDP_L4 = 5;
+const GSO_TYPE_MASK = 0x7f;
+const UDP_HEADER_BYTES = 8;
+
+/**
+ * Packets that a frame from the device stands for, 1 without GSO.
+ * @hot
+ */
+function segmentsOf(batch: Batch, at: number): number {
+  const { table, slab } = batch;
+  const size = table[at + DESC_GSO_SIZE]!;
+  if (size <= 0) return 1;
+  const transport = table[at + DESC_CSUM_START]!;
+  const isUdp = ((table[at + DESC_OFFLOAD]! >> 8) & GSO_TYPE_MASK) === GSO_UDP_L4;
+  const header = isUdp ? UDP_HEADER_BYTES : (slab[table[at + DESC_OFFSET]! + transport + 12]! >> 4) << 2;
+  return Math.max(1, Math.ceil((table[at + DESC_LENGTH]! - transport - header) / size));
 }

@@ -1,21 +1,27 @@
 import { writeFileSync } from 'node:fs';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { Namespace } from '../../../bench/lab/namespace.ts';
-import type { Node } from '../../../bench/lab/topology.ts';
+import type { Proc } from '../../../bench/lab/proc.ts';
+import type { Node, Pod } from '../../../bench/lab/topology.ts';
+import { transfer } from '../../../bench/lab/transfer.ts';
 import { until } from '../../../bench/lab/until.ts';
+import type { Audit, AuditDirection } from '../../../src/diagnose/audit/balance.ts';
 import type { DropStatus } from '../../../src/diagnose/drops.ts';
 import { configurationOf, MAIN, newStateDir, runCommand } from '../../fixtures/agents/run-node.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
-/* What the kernel drops at the device's queue and at the tunnel's socket is among the drops, with the kernel's own number. */
+/*
+ * What the kernel drops at the device's queue and at the tunnel's socket is among the drops, with the kernel's own number,
+ * and the account of everything that entered has no residue.
+ */
 
 const skip = skipUnless('root', 'netns', 'tun', 'ip');
 
 /** Sends `count` datagrams of `bytes` as fast as the kernel takes them. */
 function flood(from: Namespace, to: string, port: number, count: number, bytes: number): void {
   const program = `
-    const socket = require('node:dgram').createSocket('udp4');
+    const socket = require('node:dgram').createSocket('udp${to.includes(':') ? 6 : 4}');
     const payload = Buffer.alloc(${bytes});
     let left = ${count};
     const next = () => { if (left-- > 0) socket.send(payload, ${port}, '${to}', next); else socket.close(); };
@@ -36,54 +42,104 @@ function socketDrops(node: Node): number {
   return Number(row.trim().split(/\s+/).at(-1));
 }
 
+/** A node with its process and its commands. */
+interface Running {
+  readonly node: Node;
+  readonly proc: Proc;
+  /** Command line of `ripstop drops --json` with these words. */
+  drops(...words: string[]): string[];
+}
+
+/** Two nodes that are each other's peer. */
+async function pairFor(t: Test): Promise<[Running, Running]> {
+  const [one, two] = labFor(t).nodes as [Node, Node];
+  const folder = t.testdir();
+  const start = async (node: Node, peer: Node): Promise<Running> => {
+    const file = `${folder}/node${node.index}.yaml`;
+    const stateDir = newStateDir();
+    writeFileSync(file, JSON.stringify(configurationOf(node, [peer])));
+    const proc = node.ns.launch(runCommand(file, stateDir));
+    await proc.saying(/"ready":true/);
+    const socket = `--socket=${stateDir}/agent.sock`;
+    return { node, proc, drops: (...words) => [process.execPath, MAIN, 'drops', '--json', socket, ...words] };
+  };
+  return Promise.all([start(one, two), start(two, one)]);
+}
+
+function framesOf({ node, drops }: Running, reason: string): number {
+  const found: DropStatus[] = JSON.parse(node.ns.must(drops())).drops;
+  return found.find(drop => drop.reason === reason)?.frames ?? 0;
+}
+
 t.test(
-  'floods of a node that does not run, counted under a name with the numbers of the kernel',
+  'a flood of a node that does not run, counted under a name with the number of the kernel',
   { skip },
   async t => {
-    const lab = labFor(t);
-    const [one, two] = lab.nodes as [Node, Node];
-    const folder = t.testdir();
-    const nodes = await Promise.all(
-      [one, two].map(async (node, index) => {
-        const file = `${folder}/${index}.yaml`;
-        const other = index === 0 ? two : one;
-        const stateDir = newStateDir();
-        writeFileSync(file, JSON.stringify(configurationOf(node, [other])));
-        const proc = node.ns.launch(runCommand(file, stateDir));
-        await proc.saying(/"ready":true/);
-        const drops = (reason: string): DropStatus | undefined => {
-          const answer = node.ns.must([
-            process.execPath,
-            MAIN,
-            'drops',
-            '--json',
-            `--socket=${stateDir}/agent.sock`,
-          ]);
-          return JSON.parse(answer).drops.find((drop: DropStatus) => drop.reason === reason);
-        };
-        return { proc, drops };
-      }),
-    );
-    const [first, second] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
-    const pod = one.pods[0]!;
-    t.equal(first.drops('device-queue-full'), undefined, 'nothing at the device before');
-    t.equal(second.drops('socket-dropped'), undefined, 'nothing at the socket before');
+    const [one, two] = await pairFor(t);
+    t.equal(framesOf(one, 'device-queue-full'), 0, 'nothing at the device before');
+    t.equal(framesOf(two, 'socket-dropped'), 0, 'nothing at the socket before');
 
-    first.proc.kill('SIGSTOP');
-    flood(pod.ns, two.pods[0]!.address[4], 9, 4000, 18);
-    first.proc.kill('SIGCONT');
-    const refused = queueDrops(one);
+    one.proc.kill('SIGSTOP');
+    flood(one.node.pods[0]!.ns, two.node.pods[0]!.address[4], 9, 4000, 18);
+    one.proc.kill('SIGCONT');
+    const refused = queueDrops(one.node);
     t.ok(refused > 1000, `the queue refused ${refused} of 4000`);
-    t.equal(first.drops('device-queue-full')?.frames, refused, 'all of them are among the drops');
-    t.equal(first.drops('device-queue-full')?.direction, 'egress');
+    t.equal(framesOf(one, 'device-queue-full'), refused, 'all of them are among the drops');
 
-    await until('the queue is empty', () => first.drops('device-queue-full')?.frames === queueDrops(one));
-    second.proc.kill('SIGSTOP');
-    flood(one.ns, two.underlay[4], 8472, 1000, 32_000);
-    second.proc.kill('SIGCONT');
-    const lost = socketDrops(two);
+    two.proc.kill('SIGSTOP');
+    flood(one.node.ns, two.node.underlay[4], 8472, 1000, 32_000);
+    two.proc.kill('SIGCONT');
+    const lost = socketDrops(two.node);
     t.ok(lost > 100, `the socket refused ${lost} of 1000`);
-    t.equal(second.drops('socket-dropped')?.frames, lost, 'all of them are among the drops');
-    t.equal(second.drops('socket-dropped')?.direction, 'ingress');
+    t.equal(framesOf(two, 'socket-dropped'), lost, 'all of them are among the drops');
   },
 );
+
+/** Frames that a pod has sent. */
+function sentBy(pod: Pod): number {
+  const [link] = JSON.parse(pod.ns.must(['ip', '-j', '-s', 'link', 'show', 'eth0']));
+  return link.stats64.tx.packets;
+}
+
+t.test('floods and TCP in both directions, accounted for without a residue', { skip }, async t => {
+  const [one, two] = await pairFor(t);
+  const [near, far] = [one.node.pods[0]!, two.node.pods[0]!];
+  const audits = [one, two].map(({ node, drops }) => node.ns.launch(drops('--audit', '--duration=10')));
+  for (const { node } of [one, two])
+    await until('the count of packets', () =>
+      node.ns.must(['tc', 'filter', 'show', 'dev', 'eth0', 'ingress']).includes('ripstop'),
+    );
+  const before = [near, far].map(sentBy);
+  one.proc.kill('SIGSTOP');
+  flood(near.ns, far.address[4], 9, 3000, 1200);
+  one.proc.kill('SIGCONT');
+  flood(far.ns, near.address[6], 9, 3000, 18);
+  const { intact } = await transfer({ from: far.ns, to: near.ns, address: near.address[4], bytes: 20 << 20 });
+  t.ok(intact);
+  const sent = [near, far].map((pod, index) => sentBy(pod) - before[index]!);
+  const accounts: Audit[] = await Promise.all(audits.map(async proc => JSON.parse(await proc.success())));
+  for (const [index, account] of accounts.entries()) {
+    const [egress, ingress] = account.directions as [AuditDirection, AuditDirection];
+    t.match([egress, ingress], [{ direction: 'egress' }, { direction: 'ingress' }]);
+    t.equal(egress.residue.frames, 0, `node ${index + 1}: no frame of egress is without an outcome`);
+    t.equal(egress.queued, 0);
+    t.equal(ingress.residue.frames, 0, `node ${index + 1}: no datagram of ingress is without an outcome`);
+    // The neighbour discovery of the pod does not leave by the overlay.
+    const difference = Math.abs(egress.entered.frames - sent[index]!);
+    t.ok(difference <= 20, `${egress.entered.frames} of the ${sent[index]} frames of the pod entered`);
+  }
+  const [first, second] = accounts.map(({ directions }) => directions[0]!) as [
+    AuditDirection,
+    AuditDirection,
+  ];
+  t.ok(second.entered.segments > second.entered.frames, 'TCP left the pod as GSO packets');
+  const lost = first.outcomes.find(({ verdict }) => verdict === 'device-queue-full');
+  t.equal(
+    lost?.frames,
+    queueDrops(one.node),
+    'the flood of the node that did not run has its name in the account',
+  );
+  t.equal(second.residue.segments, 0, 'where the kernel dropped nothing, no segment is without an outcome');
+  for (const { node } of [one, two])
+    t.notMatch(node.ns.must(['tc', 'qdisc', 'show']), /clsact/, 'nothing stays at the devices');
+});

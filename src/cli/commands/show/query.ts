@@ -13,6 +13,8 @@ interface QueryOptions {
   follow?: true;
   wait?: true;
   waitDuration?: number;
+  audit?: true;
+  duration?: number;
 }
 
 /** A command that prints an answer of the agent; its name is that of the path. */
@@ -24,6 +26,8 @@ interface QueryCommand<P extends AnswerPath> {
   readonly json: (answer: Answer<P>) => string;
   /** Prints events until it is stopped; the command then has `--follow`. */
   readonly follow?: (socket: string, json: boolean) => Promise<void>;
+  /** Prints the account of `seconds`; the command then has `--audit`. */
+  readonly audit?: (socket: string, seconds: number, json: boolean) => Promise<void>;
   /** Waits for the answer that a caller needs; the command then has `--wait`. */
   readonly wait?: (socket: string, seconds: number) => Promise<Answer<P>>;
   /** False: the exit status is 1. */
@@ -32,6 +36,9 @@ interface QueryCommand<P extends AnswerPath> {
 
 /** Longest wait of `--wait` by default. */
 const WAIT_SECONDS = 300;
+
+/** Length of `drops --audit` by default. */
+const AUDIT_SECONDS = 5;
 
 /** `ripstop status`, `peers`, `routes`, `leases` and `drops`. */
 export function addQueries(program: Command): void {
@@ -67,12 +74,14 @@ export function addQueries(program: Command): void {
     show: showDrops,
     json: drops => jsonDocument('ripstop-drops/1', { drops }),
     follow: async (socket, json) => (await import('./drops-follow.ts')).followDrops(socket, json),
+    audit: async (socket, seconds, json) =>
+      (await import('./drops-audit.ts')).auditDrops(socket, seconds, json),
   });
 }
 
 function addQuery<P extends AnswerPath>(
   program: Command,
-  { path, summary, show, json, follow, wait, isWell }: QueryCommand<P>,
+  { path, summary, show, json, follow, audit, wait, isWell }: QueryCommand<P>,
 ): void {
   const command = program
     .command(path.slice(1))
@@ -84,6 +93,7 @@ function addQuery<P extends AnswerPath>(
     .addOption(JSON_OUTPUT)
     .action(async ({ socket, json: isJson, ...options }: QueryOptions) => {
       if (options.follow && follow) return follow(socket, isJson ?? false);
+      if (options.audit && audit) return audit(socket, options.duration ?? AUDIT_SECONDS, isJson ?? false);
       const answer =
         options.wait && wait
           ? await wait(socket, options.waitDuration ?? WAIT_SECONDS)
@@ -98,6 +108,14 @@ function addQuery<P extends AnswerPath>(
         '--wait-duration <seconds>',
         `with --wait: longest time to wait (default: ${WAIT_SECONDS})`,
         integerOption(1, 86_400),
+      );
+  if (audit)
+    command
+      .option('--audit', 'count for some seconds what enters, and compare it with all outcomes')
+      .option(
+        '--duration <seconds>',
+        `with --audit: length of the count (default: ${AUDIT_SECONDS})`,
+        integerOption(1, 60),
       );
   if (follow) command.option('--follow', 'print each drop as it happens, until Ctrl-C');
 }

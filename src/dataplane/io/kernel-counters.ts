@@ -1,8 +1,8 @@
 import { native } from '../../native/load.ts';
 
 /*
- * What the kernel drops at the two doors of the data plane, before a worker sees it: frames at the full queue of the device
- * (rtnl_link_stats64.tx_dropped, linux/if_link.h), datagrams at the sockets of the underlay (SK_MEMINFO_DROPS,
+ * What the kernel counts at the two doors of the data plane, before a worker sees it: frames at the queue of the device
+ * (struct rtnl_link_stats64, linux/if_link.h), datagrams at the sockets of the underlay (SK_MEMINFO_*,
  * linux/sock_diag.h). No packet is touched for it: the kernel counts anyway.
  */
 
@@ -18,65 +18,94 @@ const LINK_HEADER_BYTES = 16;
 const INDEX_AT = HEADER_BYTES + 4;
 const ATTRIBUTES_AT = HEADER_BYTES + LINK_HEADER_BYTES;
 /** rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, rx_dropped, tx_dropped: u64 each. */
+const TX_PACKETS_AT = 8;
 const TX_DROPPED_AT = 7 * 8;
+const STATS_BYTES = 8 * 8;
+/** linux/sock_diag.h. */
+const SK_MEMINFO_DROPS = 8;
+const SK_MEMINFO_VARS = 9;
 /** IFNAMSIZ with its attribute header. */
 const NAME_ATTRIBUTE_BYTES = 4 + 16;
 const REPLY_BYTES = 64 * 1024;
 const ANSWER_MS = 1000;
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
-/** Sums since the start of the data plane. */
-export interface KernelDropCounts {
+/** tx_packets and tx_dropped: what the kernel sent by the device is what a program reads from it. */
+interface DeviceCounts {
+  readonly packets: number;
+  readonly dropped: number;
+}
+
+/** Sums since the start of the data plane, but for `waitingBytes`. */
+export interface KernelCounts {
   /** Frames that found the queue of the device full, or no reader. A GSO packet is one frame. */
-  readonly device: number;
+  readonly deviceDropped: number;
+  /** Frames that were read from the device. */
+  readonly deviceRead: number;
   /** Datagrams that found the receive buffer full, or had a wrong UDP checksum. */
-  readonly sockets: number;
+  readonly socketDropped: number;
+  /** Bytes of memory of the datagrams that wait in the sockets now. */
+  readonly waitingBytes: number;
 }
 
 /** Reads the counters of one device and its sockets. What they counted before the data plane started is left out. */
-export class KernelDrops {
+export class KernelCounters {
   /** Descriptor of the netlink socket; the owner of the sockets closes it with them. */
   readonly netlink: number;
   readonly #receivers: readonly number[];
   readonly #reply = new Uint8Array(REPLY_BYTES);
+  readonly #memory = new Int32Array(SK_MEMINFO_VARS);
   /** Interface index, or the name until the first answer. */
   #device: number | string;
   #sequence = 0;
-  readonly #deviceBefore: number;
+  readonly #deviceBefore: DeviceCounts;
   readonly #socketsBefore: readonly number[];
-  #last: KernelDropCounts = { device: 0, sockets: 0 };
+  #last: KernelCounts = { deviceDropped: 0, deviceRead: 0, socketDropped: 0, waitingBytes: 0 };
 
   /** @throws SystemError when there is no netlink socket */
   constructor(netns: string, device: string, receivers: readonly number[]) {
     this.netlink = native.netlinkOpen(netns, NETLINK_ROUTE, 0);
     this.#device = device;
     this.#receivers = receivers;
-    this.#deviceBefore = this.#readDevice() ?? 0;
-    this.#socketsBefore = receivers.map(fd => native.udpDropped(fd));
+    this.#deviceBefore = this.#readDevice() ?? { packets: 0, dropped: 0 };
+    this.#socketsBefore = receivers.map(fd => this.#readSocket(fd).dropped);
   }
 
   /** The counts of the last `read`. */
-  get last(): KernelDropCounts {
+  get last(): KernelCounts {
     return this.#last;
   }
 
-  /** Asks the kernel. A device that was deleted keeps its last count. */
-  read(): KernelDropCounts {
+  /** Asks the kernel. A device that was deleted keeps its last counts. */
+  read(): KernelCounts {
     const device = this.#readDevice();
-    const dropped = this.#receivers.map((fd, index) => {
-      const before = this.#socketsBefore[index] ?? 0;
+    const before = this.#deviceBefore;
+    let socketDropped = 0;
+    let waitingBytes = 0;
+    for (const [index, fd] of this.#receivers.entries()) {
+      const { dropped, waiting } = this.#readSocket(fd);
       // The kernel counts in 32 bits.
-      return (native.udpDropped(fd) - before) >>> 0;
-    });
+      socketDropped += (dropped - (this.#socketsBefore[index] ?? 0)) >>> 0;
+      waitingBytes += waiting;
+    }
     this.#last = {
-      device: device === undefined ? this.#last.device : Math.max(0, device - this.#deviceBefore),
-      sockets: dropped.reduce((sum, count) => sum + count, 0),
+      deviceDropped: device ? device.dropped - before.dropped : this.#last.deviceDropped,
+      deviceRead: device ? device.packets - before.packets : this.#last.deviceRead,
+      socketDropped,
+      waitingBytes,
     };
     return this.#last;
   }
 
-  /** Frames that the kernel dropped since it made the device; undefined when it does not answer. */
-  #readDevice(): number | undefined {
+  /** Zeros where the kernel has no SO_MEMINFO. */
+  #readSocket(fd: number): { dropped: number; waiting: number } {
+    native.udpMemory(fd, this.#memory);
+    const [waiting = 0] = this.#memory;
+    return { dropped: this.#memory[SK_MEMINFO_DROPS] ?? 0, waiting };
+  }
+
+  /** What the device counted since it was made; undefined when the kernel does not answer. */
+  #readDevice(): DeviceCounts | undefined {
     const sequence = ++this.#sequence;
     if (native.netlinkSend(this.netlink, linkRequest(this.#device, sequence)) < 0) return undefined;
     for (;;) {
@@ -87,7 +116,7 @@ export class KernelDrops {
       if (reply.getUint32(8, LITTLE_ENDIAN) !== sequence) continue;
       if (reply.getUint16(4, LITTLE_ENDIAN) !== RTM_NEWLINK) return undefined;
       this.#device = reply.getInt32(INDEX_AT, LITTLE_ENDIAN);
-      return txDropped(reply);
+      return deviceCounts(reply);
     }
   }
 }
@@ -109,14 +138,16 @@ function linkRequest(device: number | string, sequence: number): Uint8Array {
   return bytes;
 }
 
-/** tx_dropped of the statistics in an RTM_NEWLINK message; undefined without them. */
-function txDropped(reply: DataView): number | undefined {
+/** The statistics in an RTM_NEWLINK message; undefined without them. */
+function deviceCounts(reply: DataView): DeviceCounts | undefined {
   for (let at = ATTRIBUTES_AT; at + 4 <= reply.byteLength; ) {
     const length = reply.getUint16(at, LITTLE_ENDIAN);
     if (length < 4) return undefined;
-    const field = at + 4 + TX_DROPPED_AT;
-    if (reply.getUint16(at + 2, LITTLE_ENDIAN) === IFLA_STATS64 && field + 8 <= reply.byteLength)
-      return Number(reply.getBigUint64(field, LITTLE_ENDIAN));
+    if (reply.getUint16(at + 2, LITTLE_ENDIAN) === IFLA_STATS64 && length >= 4 + STATS_BYTES)
+      return {
+        packets: Number(reply.getBigUint64(at + 4 + TX_PACKETS_AT, LITTLE_ENDIAN)),
+        dropped: Number(reply.getBigUint64(at + 4 + TX_DROPPED_AT, LITTLE_ENDIAN)),
+      };
     at += (length + 3) & ~3;
   }
   return undefined;

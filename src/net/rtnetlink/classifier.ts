@@ -1,0 +1,108 @@
+import { ignoreErrors } from '../error.ts';
+import { headerU32, LITTLE_ENDIAN } from './attributes.ts';
+import { MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from './message.ts';
+import type { NetlinkSocket } from './socket.ts';
+
+/*
+ * BPF classifiers at the clsact hooks of a device (linux/pkt_sched.h, pkt_cls.h). Other programs may have classifiers at
+ * the same hooks: ours has a priority of its own, and the hooks stay while anyone uses them.
+ */
+
+const RTM_NEWQDISC = 36;
+const RTM_DELQDISC = 37;
+const RTM_NEWTFILTER = 44;
+const RTM_DELTFILTER = 45;
+const RTM_GETTFILTER = 46;
+const CLSACT = 0xfffffff1;
+const CLSACT_HANDLE = 0xffff0000;
+const HOOKS = { ingress: 0xfffffff2, egress: 0xfffffff3 } as const;
+const TCA_KIND = 1;
+const TCA_OPTIONS = 2;
+const TCA_BPF_FD = 6;
+const TCA_BPF_NAME = 7;
+const TCA_BPF_FLAGS = 8;
+const TCA_BPF_FLAG_ACT_DIRECT = 1;
+const ETH_P_ALL = 0x0003;
+/** Of slot 0. After the classifiers of other programs, which mostly take small numbers. */
+const PRIORITY = 49_152;
+
+/** `egress`: what the kernel sends by the device. `ingress`: what comes in by it. */
+export type Hook = keyof typeof HOOKS;
+
+/** Where a program is attached. Each slot of a hook has room for one. */
+export interface Place {
+  readonly link: number;
+  readonly hook: Hook;
+  readonly slot: number;
+}
+
+function tcHeader(
+  writer: MessageWriter,
+  link: number,
+  handle: number,
+  parent: number,
+  info = 0,
+): MessageWriter {
+  return writer.u8(0).u8(0).u16(0).u32(link).u32(handle).u32(parent).u32(info);
+}
+
+/** Upper half: priority; lower half: protocol in network order. */
+function filterInfo(slot: number): number {
+  return (((PRIORITY + slot) << 16) | (LITTLE_ENDIAN ? ETH_P_ALL << 8 : ETH_P_ALL)) >>> 0;
+}
+
+/**
+ * Runs a program for every packet at a hook of a device, in place of the one that an earlier call left in the slot.
+ * @param program descriptor of a BPF_PROG_TYPE_SCHED_CLS program
+ * @throws NetError
+ */
+export function attachClassifier(socket: NetlinkSocket, place: Place, program: number): void {
+  const { link, hook, slot } = place;
+  const what = `count packets at the ${hook} hook of device ${link}`;
+  const queue = new MessageWriter(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, what);
+  tcHeader(queue, link, CLSACT_HANDLE, CLSACT).attributeText(TCA_KIND, 'clsact');
+  // EEXIST: clsact is there, or the ingress queue, which has the ingress hook only.
+  ignoreErrors(['EEXIST'], () => socket.request(queue));
+  deleteFilter(socket, place);
+  const filter = new MessageWriter(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, what);
+  tcHeader(filter, link, 0, HOOKS[hook], filterInfo(slot));
+  filter.attributeText(TCA_KIND, 'bpf').nested(TCA_OPTIONS, options => {
+    options.attributeU32(TCA_BPF_FD, program);
+    options.attributeText(TCA_BPF_NAME, 'ripstop');
+    options.attributeU32(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+  });
+  socket.request(filter);
+}
+
+/** Takes our program away, and clsact with it when no other program uses it. Does nothing for a device that is gone. @throws NetError */
+export function detachClassifier(socket: NetlinkSocket, place: Place): void {
+  const { link } = place;
+  deleteFilter(socket, place);
+  if (isUsed(socket, link)) return;
+  const queue = new MessageWriter(RTM_DELQDISC, 0, `delete clsact of device ${link}`, [
+    'ENOENT',
+    'ENODEV',
+    'EINVAL',
+  ]);
+  socket.request(tcHeader(queue, link, CLSACT_HANDLE, CLSACT));
+}
+
+function deleteFilter(socket: NetlinkSocket, { link, hook, slot }: Place): void {
+  const what = `stop counting packets at the ${hook} hook of device ${link}`;
+  const filter = new MessageWriter(RTM_DELTFILTER, 0, what, ['ENOENT', 'ENODEV', 'EINVAL']);
+  tcHeader(filter, link, 0, HOOKS[hook], filterInfo(slot)).attributeText(TCA_KIND, 'bpf');
+  socket.request(filter);
+}
+
+function isUsed(socket: NetlinkSocket, link: number): boolean {
+  return Object.values(HOOKS).some(hook => {
+    const writer = tcHeader(
+      new MessageWriter(RTM_GETTFILTER, 0, `list classifiers of device ${link}`),
+      link,
+      0,
+      hook,
+    );
+    const links = socket.list(writer, RTM_NEWTFILTER, ({ payload }) => headerU32(payload, 4));
+    return links.includes(link);
+  });
+}
