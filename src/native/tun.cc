@@ -136,6 +136,7 @@ napi_value TunRead(napi_env env, napi_callback_info info) {
   while (count < limit && cursor + kHeadroom + kFrameMax <= slab_size) {
     uint8_t* frame = slab + cursor + kHeadroom;
     const ssize_t got = read(fd, frame - header, kFrameMax + header);
+    if (got == 0) return call.Number(-EBADFD);  // the end of a file: not a device, which never has one
     if (got < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) return call.Number(count > 0 ? static_cast<double>(count) : -errno);

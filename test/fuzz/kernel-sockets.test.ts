@@ -1,4 +1,7 @@
 import t from 'tap';
+import { Prober } from '../../src/agent/probe/prober.ts';
+import type { Family } from '../../src/ip/address.ts';
+import type { EchoListener } from '../../src/net/echo-socket.ts';
 import { NetError } from '../../src/net/error.ts';
 import { readAddress } from '../../src/net/rtnetlink/addresses.ts';
 import { readBridgeVlans } from '../../src/net/rtnetlink/bridge-vlans.ts';
@@ -10,7 +13,7 @@ import { readRoute } from '../../src/net/rtnetlink/routes.ts';
 import { readOutcome } from '../../src/net/rtnetlink/socket.ts';
 import { campaign, refusing } from './campaign/campaign.ts';
 
-/* Answers that are cut, flipped or made up: read whole, or refused with EBADMSG; nothing else, and always an end. */
+/* Netlink answers that are cut, flipped or made up: read whole, or refused with EBADMSG; nothing else, and always an end. */
 
 const readers: readonly ((message: Message) => unknown)[] = [
   readLink,
@@ -107,3 +110,74 @@ t.test('damaged answers', async t => {
   });
   t.ok(read > 1000 || process.env.RIPSTOP_FUZZ_INPUT !== undefined, `${read} read`);
 });
+
+/*
+ * Replies to the probes as a stranger may send them: anything that reaches a raw ICMP socket. Only a reply with the identifier
+ * and a sequence number that is awaited ends an echo.
+ */
+
+const REPLY: Readonly<Record<Family, number>> = { 4: 0, 6: 129 };
+const HEADER: Readonly<Record<Family, number>> = { 4: 20, 6: 0 };
+
+/** A prober whose socket keeps what it sends, with one echo that is awaited. */
+function waiting(family: Family) {
+  let listener: EchoListener | undefined;
+  let sent = Buffer.alloc(0);
+  const open = (_family: Family, _id: number, to: EchoListener) => {
+    listener = to;
+    const send = (_to: string, message: Buffer) => {
+      sent = Buffer.from(message);
+    };
+    return { send, close: () => {} };
+  };
+  const prober = new Prober({ sockets: { name: 'addon', open } });
+  const begin = () => prober.echo(family === 4 ? '192.0.2.1' : '2001:db8::1', 84, 2 ** 31 - 1);
+  let elapsed = begin();
+  return {
+    again: () => {
+      elapsed = begin();
+    },
+    request: () => sent,
+    take: (packet: Uint8Array, ageMs: number) => listener?.onPacket(packet, ageMs),
+    isWaiting: () => listener?.isWaiting() ?? false,
+    elapsed: () => elapsed,
+  };
+}
+
+/** The reply to the echo that is awaited. */
+function replyTo(family: Family, request: Buffer): Buffer {
+  const reply = Buffer.concat([Buffer.alloc(HEADER[family], 0x45), request]);
+  reply[HEADER[family]] = REPLY[family];
+  return reply;
+}
+
+for (const family of [4, 6] as const) {
+  t.test(`replies to ICMP echoes over IPv${family}`, async t => {
+    const echo = waiting(family);
+    await campaign(t, {
+      name: `icmp${family}`,
+      // The identifier of a run is random: these bytes are changed into those of the awaited reply.
+      seeds: [new Uint8Array(0), new Uint8Array(28), new Uint8Array(92)],
+      leastAccepted: 3,
+      async parse(changes) {
+        const packet = replyTo(family, echo.request());
+        for (const [at, change] of changes.entries()) if (at < packet.length) packet[at]! ^= change;
+        const cut = changes.at(-1) === 255 ? packet.subarray(0, changes.length) : packet;
+        const at = HEADER[family] === 0 ? 0 : ((cut[0] ?? 0) & 15) * 4;
+        const isAnswer =
+          cut.length >= at + 8 &&
+          cut[at] === REPLY[family] &&
+          cut.subarray(at + 4, at + 8).equals(echo.request().subarray(4, 8));
+        echo.take(cut, (changes[1] ?? 0) * 1e5);
+        if (echo.isWaiting() === isAnswer) throw new Error(isAnswer ? 'not taken' : 'taken for the reply');
+        if (!isAnswer) return false;
+        const elapsed = await echo.elapsed();
+        if (!((elapsed ?? -1) >= 0)) throw new Error(`a round trip of ${elapsed} ms`);
+        echo.again();
+        return true;
+      },
+    });
+    // The last echo is still awaited: its timer would keep the process.
+    echo.take(replyTo(family, echo.request()), 0);
+  });
+}
