@@ -4,7 +4,7 @@ import { type PossibleDrop, possibleDrops } from '../../net/filter/evaluate.ts';
 import { readFilterTables } from '../../net/filter/filter-tables.ts';
 import type { FilterTable } from '../../net/filter/model.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
-import { placeOf, remedyForPods } from '../doctor/firewall-checks.ts';
+import { placeOf, remedyForPods } from '../firewall-remedies.ts';
 import type { TraceAnswer } from './answer.ts';
 import type { TraceRecorder } from './recorder.ts';
 

@@ -77,6 +77,11 @@ const CASES: readonly Case[] = [
     says: /^ripstop: .*port 8472.*(taken|use)/i,
   },
   {
+    what: 'port in use by a VXLAN device of the kernel, which ss does not show',
+    obstacle: link('link add vx9 type vxlan id 9 dstport 8472 dev eth0', 'link set vx9 up'),
+    says: /^ripstop: UDP port 8472 is in use .*: the VXLAN device vx9 of the kernel \(VNI 9\) has it; remove the device \(ip link del vx9\)/,
+  },
+  {
     what: 'the device name is taken by a bridge',
     obstacle: link('link add flannel.1 type bridge'),
     says: /^ripstop: device flannel\.1: the name is taken by a bridge device; remove it \(ip link del flannel\.1\), or use another name/,
