@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { pathsOf } from '../agent/inputs/paths.ts';
 import { DEFAULT_SOCKET, SOCKET_NAME } from '../api/client.ts';
 import { RipstopError } from '../base/errors.ts';
+import { OUTPUTS, type Output } from './json/print.ts';
 
 /* Options that several commands have, and parsers of option values for commander. */
 
@@ -13,7 +14,6 @@ export const SOCKET = new Option('--socket <path>', "path of the agent's socket"
 const INSTANCE = new Option('--instance <name>', 'name of the agent instance (default: none)').env(
   'RIPSTOP_INSTANCE',
 );
-export const JSON_OUTPUT = new Option('--json', 'print JSON');
 export const BIN_DIR = new Option('--bin-dir <path>', 'directory of the executables').default(
   '/opt/cni/bin',
   '/opt/cni/bin',
@@ -22,6 +22,19 @@ export const CONF_DIR = new Option('--conf-dir <path>', 'directory of the networ
   '/etc/cni/net.d',
   '/etc/cni/net.d',
 );
+
+export interface OutputOptions {
+  /** Undefined: for a person. */
+  readonly output?: Output;
+}
+
+/** Lets a command print objects. @param many what it prints more than one of, if it does */
+export function addOutput(command: Command, many?: string): Command {
+  const what = `print ${many ? `one object per ${many}` : 'an object'} (default: text for a person)`;
+  return command
+    .addOption(new Option('-j, --json', 'the same as -o json').implies({ output: 'json' }))
+    .addOption(new Option('-o, --output <format>', what).choices(OUTPUTS).argParser(output));
+}
 
 /** Lets every command that asks an agent choose it by the name of its instance as well. */
 export function addInstance(program: Command): void {
@@ -37,6 +50,13 @@ function resolveInstance(_: Command, command: Command): void {
   if (!isSocketGiven) command.setOptionValue('socket', join(pathsOf(instance).stateDir, SOCKET_NAME));
   else if (command.getOptionValueSource('instance') === 'cli')
     throw new RipstopError('ECONFIG', '--socket and --instance name the same thing', 'leave out one of them');
+}
+
+/** A parser of the format: after the short option, kubectl takes `-o=yaml` as well. */
+function output(text: string): Output {
+  const format = OUTPUTS.find(name => name === text.replace(/^=/, ''));
+  if (format) return format;
+  throw new InvalidArgumentError(`Allowed choices are ${OUTPUTS.join(', ')}.`);
 }
 
 /** A comma-separated list; the option may also be repeated. */

@@ -1,5 +1,5 @@
 import { ANSWERS } from '../../api/answers.ts';
-import { described, type Field, listOf, oneOf, record, string } from '../../base/schema.ts';
+import { described, type Field, listOf, nullable, number, oneOf, record, string } from '../../base/schema.ts';
 import { pathRowField } from '../../capture/correlate/rows.ts';
 import { dropRowField } from '../../capture/decode/drop-rows.ts';
 import { flowRecordField } from '../../capture/flows/flow-log.ts';
@@ -7,7 +7,7 @@ import { replayDifferenceField, replayRowField } from '../../capture/replay/rows
 import { KINDS } from '../../diagnose/explain/explanation.ts';
 import { traceAnswer } from '../../diagnose/trace/answer.ts';
 
-/** What a command prints with `--json`. */
+/** What a command prints with `--output`. */
 interface JsonFormat {
   readonly command: string;
   /** Every line is an object; otherwise the output is one object. */
@@ -24,6 +24,15 @@ const explanation = record({
   remedy: described('what to do', string),
 });
 
+const version = record({
+  ripstop: described('version of this program', string),
+  node: described('version of Node.js', string),
+  agent: described(
+    'the running agent; null if there is none',
+    nullable(record({ version: described('its version', string), pid: described('its process id', number) })),
+  ),
+});
+
 const cleanup = record({
   removed: described('what was removed', listOf(string)),
   completed: described('recorded CNI calls that were completed', listOf(string)),
@@ -36,28 +45,28 @@ const cleanup = record({
  * new key does not increase it. docs/reference/json.md and json-schema.json are generated from this table.
  */
 export const JSON_FORMATS = {
-  'ripstop-status/1': { command: 'ripstop status --json', field: ANSWERS['/status'] },
+  'ripstop-status/1': { command: 'ripstop status -o json', field: ANSWERS['/status'] },
   'ripstop-peers/1': {
-    command: 'ripstop peers --json',
+    command: 'ripstop peers -o json',
     field: record({ peers: described('the peers of all overlays', ANSWERS['/peers']) }),
   },
   'ripstop-routes/1': {
-    command: 'ripstop routes --json',
+    command: 'ripstop routes -o json',
     field: record({ routes: described('routes that the agent keeps', ANSWERS['/routes']) }),
   },
   'ripstop-leases/1': {
-    command: 'ripstop leases --json',
+    command: 'ripstop leases -o json',
     field: record({ leases: described('all leases of the store', ANSWERS['/leases']) }),
   },
   'ripstop-drops/1': {
-    command: 'ripstop drops --json',
+    command: 'ripstop drops -o json',
     field: record({ drops: described('by device and reason, the most frequent first', ANSWERS['/drops']) }),
   },
-  'ripstop-drop/1': { command: 'ripstop drops --follow --json', lines: true, field: dropRowField },
-  'ripstop-audit/1': { command: 'ripstop drops --audit --json', field: ANSWERS['/audit'] },
-  'ripstop-doctor/1': { command: 'ripstop doctor --json', field: ANSWERS['/doctor'] },
+  'ripstop-drop/1': { command: 'ripstop drops --follow -o json', lines: true, field: dropRowField },
+  'ripstop-audit/1': { command: 'ripstop drops --audit -o json', field: ANSWERS['/audit'] },
+  'ripstop-doctor/1': { command: 'ripstop doctor -o json', field: ANSWERS['/doctor'] },
   'ripstop-plan/1': {
-    command: 'ripstop plan --json',
+    command: 'ripstop plan -o json',
     field: record({
       steps: described(
         'what would change, one text per step; ! begins an ignored lease or setting',
@@ -65,22 +74,23 @@ export const JSON_FORMATS = {
       ),
     }),
   },
-  'ripstop-flows/1': { command: 'ripstop flows --json', field: ANSWERS['/flows'] },
+  'ripstop-flows/1': { command: 'ripstop flows -o json', field: ANSWERS['/flows'] },
   'ripstop-flow/1': { command: 'ripstop flows --log', lines: true, field: flowRecordField },
   'ripstop-trace/1': {
-    command: 'ripstop trace --json',
+    command: 'ripstop trace -o json',
     field: record({ nodes: described('one per node, in the order of the way', listOf(traceAnswer)) }),
   },
-  'ripstop-path/1': { command: 'ripstop trace --live --json', lines: true, field: pathRowField },
-  'ripstop-replay/1': { command: 'ripstop replay --json', lines: true, field: replayRowField },
+  'ripstop-path/1': { command: 'ripstop trace --live -o json', lines: true, field: pathRowField },
+  'ripstop-replay/1': { command: 'ripstop replay -o json', lines: true, field: replayRowField },
   'ripstop-replay-difference/1': {
-    command: 'ripstop replay --against FILE --json',
+    command: 'ripstop replay --against FILE -o json',
     lines: true,
     field: replayDifferenceField,
   },
   'ripstop-explain/1': {
-    command: 'ripstop explain --json',
+    command: 'ripstop explain -o json',
     field: record({ explanations: described('one, or all without a name', listOf(explanation)) }),
   },
-  'ripstop-cleanup/1': { command: 'ripstop cleanup --json', field: cleanup },
+  'ripstop-version/1': { command: 'ripstop version -o json', field: version },
+  'ripstop-cleanup/1': { command: 'ripstop cleanup -o json', field: cleanup },
 } as const satisfies Record<string, JsonFormat>;

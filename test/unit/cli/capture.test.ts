@@ -168,7 +168,7 @@ t.test('replay: what is wrong is said in one line', async t => {
   );
   fails(
     2,
-    /'--summary' cannot be used with option '--json'/,
+    /'--summary' cannot be used with option '-j, --json'/,
     'c.pcap',
     '-c',
     'a.yaml',

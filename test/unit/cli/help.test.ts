@@ -47,7 +47,7 @@ t.test('a wrong option is refused with what would be right', async t => {
   t.match(await refusal('status', '--jsn'), /unknown option '--jsn'\n\(Did you mean --json\?\)/);
   t.match(await refusal('flow'), /unknown command 'flow'\n\(Did you mean flows\?\)/);
   t.match(await refusal('flows', '--sort', 'size'), /Allowed choices are rate, packet-rate, bytes/);
-  t.match(await refusal('flows', '--log', '--json'), /'--log' cannot be used with option '--json'/);
+  t.match(await refusal('flows', '--log', '--json'), /'--log' cannot be used with option '-j, --json'/);
   t.match(await refusal('top', '-d', '0'), /Expected an integer from 1 to 3600\./);
   t.match(await refusal('trace', '--dst', '10.0.0.1'), /required option '--src <address>' not specified/);
   await t.rejects(

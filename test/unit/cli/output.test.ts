@@ -6,7 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
 import t from 'tap';
+import { parse, parseAllDocuments } from 'yaml';
+import { printableJson } from '../../../src/base/text/printable.ts';
+import { objectText, rowText } from '../../../src/cli/json/print.ts';
+import { addOutput, type OutputOptions } from '../../../src/cli/options.ts';
 import { readOutput } from '../../fixtures/json-output.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
@@ -50,6 +55,37 @@ t.test('explain --json, one name or all, has its published schema', async t => {
   };
   t.match(await explain('EINUSE'), [{ name: 'EINUSE', kind: 'error code' }]);
   t.ok((await explain()).length > 50);
+});
+
+t.test('-o yaml, one object or a row of them, has the values of -o json', async t => {
+  const steps = ['on', 'No', '1:20', '02:00:00:00:00:01', '0x1f', '1e3', '~', '', ' a ', '# b', '- c', '{d'];
+  const texts = [...steps, 'e: f', 'two\nlines', '\u001b]0;x\u0007\u009b31m\u202e', 'x'.repeat(300)];
+  const value = { steps: texts };
+  const [json, yaml] = await Promise.all(
+    (['json', 'yaml'] as const).map(output => objectText(output, 'ripstop-plan/1', value)),
+  );
+  t.same(readOutput('ripstop-plan/1', json!).steps, texts);
+  for (const version of ['1.1', '1.2'] as const)
+    t.same(parse(yaml!, { version }), JSON.parse(json!), `read as YAML ${version}`);
+  for (const text of [json!, yaml!]) t.equal(printableJson(text), text, 'no character that a terminal obeys');
+  const rows = await Promise.all([1, 2].map(() => rowText('yaml', 'ripstop-plan/1', value)));
+  t.same(
+    parseAllDocuments(rows.join('')).map(document => document.toJS()),
+    [JSON.parse(json!), JSON.parse(json!)],
+  );
+});
+
+t.test('-o, in each of its forms, chooses the format; another one is an error', async t => {
+  const outputOf = (...words: string[]) =>
+    addOutput(new Command().exitOverride().configureOutput({ writeErr: () => {} }))
+      .parse(words, { from: 'user' })
+      .opts<OutputOptions>().output;
+  for (const words of [['-j'], ['--json'], ['-ojson'], ['-o=json'], ['--output', 'json']])
+    t.equal(outputOf(...words), 'json', words.join(' '));
+  for (const words of [['-o', 'yaml'], ['-oyaml'], ['-o=yaml'], ['--output=yaml']])
+    t.equal(outputOf(...words), 'yaml', words.join(' '));
+  t.equal(outputOf(), undefined);
+  t.throws(() => outputOf('-o', 'wide'), /Allowed choices are json, yaml/);
 });
 
 t.test('a closed pipe keeps the exit status that the command has set', async t => {

@@ -1,22 +1,21 @@
 import type { Command } from 'commander';
 import type { CleanupReport } from '../../../agent/cleanup.ts';
 import { hasCode, RipstopError } from '../../../base/errors.ts';
-import { jsonDocument } from '../../json/print.ts';
-import { JSON_OUTPUT } from '../../options.ts';
+import { objectText } from '../../json/print.ts';
+import { addOutput, type OutputOptions } from '../../options.ts';
 
-interface CleanupFlags {
+interface CleanupFlags extends OutputOptions {
   instance?: string;
   stateDir?: string;
   subnetFile?: string;
   cniCallsDir: string;
   flannel?: true;
   flannelRules?: true;
-  json?: true;
 }
 
 /** `ripstop cleanup`: removes everything that the agent made on this node. */
 export function addCleanup(program: Command): void {
-  program
+  const command = program
     .command('cleanup')
     .summary('remove everything that the agent made on this node')
     .description(
@@ -42,8 +41,8 @@ export function addCleanup(program: Command): void {
       '--flannel-rules',
       'remove only the nftables tables and iptables chains of flannel; the agent may run',
     )
-    .addOption(JSON_OUTPUT)
     .action(cleanup);
+  addOutput(command);
 }
 
 async function cleanup(options: CleanupFlags): Promise<void> {
@@ -58,7 +57,7 @@ async function cleanup(options: CleanupFlags): Promise<void> {
         'use --flannel-rules while the agent runs; --flannel removes everything after it was stopped',
       );
     const { removeFlannelRules } = await import('../../../agent/rules/flannel-rules.ts');
-    print({ removed: await removeFlannelRules(''), completed: [], kept: [], failures: [] }, options);
+    await print({ removed: await removeFlannelRules(''), completed: [], kept: [], failures: [] }, options);
     return;
   }
   const { instance = '' } = options;
@@ -84,16 +83,16 @@ async function cleanup(options: CleanupFlags): Promise<void> {
     kept: made.kept,
     failures: [...calls.refused, ...calls.failed, ...made.failures],
   };
-  print(report, options);
+  await print(report, options);
 }
 
 interface Report extends CleanupReport {
   readonly completed: readonly string[];
 }
 
-function print(report: Report, { json }: CleanupFlags): void {
+async function print(report: Report, { output }: CleanupFlags): Promise<void> {
   const { removed, completed, kept, failures } = report;
-  if (json) process.stdout.write(jsonDocument('ripstop-cleanup/1', report));
+  if (output) process.stdout.write(await objectText(output, 'ripstop-cleanup/1', report));
   else {
     const lines = [
       ...completed,

@@ -4,17 +4,17 @@ import { getJson, openFlowLog } from '../../../api/client.ts';
 import { createFlowFilter, type FiveTuple } from '../../../capture/flows/flow-filter.ts';
 import { readFiveTuple } from '../../../capture/flows/flow-log.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
-import { jsonDocument } from '../../json/print.ts';
+import { objectText } from '../../json/print.ts';
+import type { OutputOptions } from '../../options.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { showFlows } from './flows-view.ts';
 
-export interface FlowsOptions {
+export interface FlowsOptions extends OutputOptions {
   readonly by: 'flow' | 'peer';
   readonly sort: string;
   readonly rows: number;
   readonly seconds: number;
   readonly socket: string;
-  readonly json?: true;
   readonly log?: true;
 }
 
@@ -30,8 +30,8 @@ export async function listFlows(filter: string, options: FlowsOptions): Promise<
     answer = await ask();
   }
   const rows = options.rows === 0 ? answer.total : options.rows;
-  const text = options.json
-    ? jsonDocument('ripstop-flows/1', { ...answer, flows: answer.flows.slice(0, rows) })
+  const text = options.output
+    ? await objectText(options.output, 'ripstop-flows/1', { ...answer, flows: answer.flows.slice(0, rows) })
     : showFlows(answer, { by: options.by, rows });
   await new OutputStream(process.stdout).write(text);
 }

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { FLOW_ORDERS } from '../../../capture/flows/flow-order.ts';
-import { integerOption, JSON_OUTPUT, SOCKET } from '../../options.ts';
+import { addOutput, integerOption, SOCKET } from '../../options.ts';
 import type { FlowsOptions } from './flows-run.ts';
 
 /** The common options of `flows` and `top`. */
@@ -16,7 +16,7 @@ export function flowOptions(command: Command): Command {
 
 /** `ripstop flows`: the flows inside the running data plane, once or as a log. */
 export function addFlows(program: Command): void {
-  flowOptions(
+  const command = flowOptions(
     program
       .command('flows')
       .summary('list the flows inside the running data plane')
@@ -28,15 +28,15 @@ export function addFlows(program: Command): void {
   )
     .option('-n, --rows <rows>', 'maximum number of rows; 0: all', integerOption(0, 1e6), 20)
     .option('--seconds <seconds>', 'minimum counting time before the output', integerOption(1, 3600), 2)
-    .addOption(JSON_OUTPUT)
     .addOption(
       new Option(
         '--log',
         'print one JSON line per flow when it ends and every minute, until Ctrl-C',
-      ).conflicts(['by', 'sort', 'rows', 'seconds', 'json']),
+      ).conflicts(['by', 'sort', 'rows', 'seconds', 'json', 'output']),
     )
     .action(async (filter: string[], options: FlowsOptions) => {
       const { listFlows, logFlows } = await import('./flows-run.ts');
       await (options.log ? logFlows : listFlows)(filter.join(' '), options);
     });
+  addOutput(command);
 }

@@ -37,16 +37,16 @@ import { VERDICTS } from '../../../dataplane/descriptor/verdicts.ts';
 import { openReplayForwarder, REPLAY_BATCH } from '../../../dataplane/replay/replay-forwarder.ts';
 import { parseAddress, requireAddress } from '../../../ip/address.ts';
 import { requirePrefix } from '../../../ip/prefix.ts';
-import { jsonLine } from '../../json/print.ts';
+import { rowText } from '../../json/print.ts';
+import type { OutputOptions } from '../../options.ts';
 
-export interface ReplayOptions {
+export interface ReplayOptions extends OutputOptions {
   readonly config: string;
   readonly address?: string;
   readonly against?: string;
   readonly write?: string;
   readonly verdict?: string[];
   readonly summary?: true;
-  readonly json?: true;
   readonly speed: 'full' | 'capture';
   readonly underlayMtu: number;
 }
@@ -130,19 +130,20 @@ async function show(
   const sink = options.write && (await openSink(resultsFile(options.write, config, version)));
   let start: bigint | undefined;
   try {
-    if (!options.summary && !options.json) await out.write(`${TABLE_HEADING}\n`);
+    if (!options.summary && !options.output) await out.write(`${TABLE_HEADING}\n`);
     for await (const outcome of paced(replay(reader, config, open(config)), options.speed)) {
       tally.add(outcome);
       if ('skipped' in outcome || (wanted && !wanted.has(outcome.verdict))) continue;
       start ??= outcome.time;
       if (sink) for (const packet of resultPackets(outcome)) await sink.packet(packet);
-      if (options.json) await out.write(jsonLine('ripstop-replay/1', replayRow(outcome)));
+      if (options.output)
+        await out.write(await rowText(options.output, 'ripstop-replay/1', replayRow(outcome)));
       else if (!options.summary) await out.write(`${resultLine(outcome, start)}\n`);
     }
   } finally {
     if (sink) await sink.close();
   }
-  if (!options.json) await out.write(`${tally.lines().join('\n')}\n`);
+  if (!options.output) await out.write(`${tally.lines().join('\n')}\n`);
 }
 
 /** The file for the output and the dropped packets. */
@@ -172,9 +173,11 @@ async function compare(
     packets++;
     if (other && differs(one, other)) differences.push({ before: one, after: other });
   }
-  if (options.json) {
+  if (options.output) {
     for (const { before: one, after: other } of differences)
-      await out.write(jsonLine('ripstop-replay-difference/1', replayDifference(one, other)));
+      await out.write(
+        await rowText(options.output, 'ripstop-replay-difference/1', replayDifference(one, other)),
+      );
     return;
   }
   const unchanged = packets - differences.length;

@@ -1,10 +1,10 @@
 import { type Command, Option } from 'commander';
-import { integerOption, list } from '../../options.ts';
+import { addOutput, integerOption, list } from '../../options.ts';
 import type { ReplayOptions } from './replay-run.ts';
 
 /** `ripstop replay`: how a configuration would forward the packets of a capture. */
 export function addReplay(program: Command): void {
-  program
+  const command = program
     .command('replay')
     .summary('feed a capture through a forwarder, without devices or root')
     .description(
@@ -32,16 +32,18 @@ export function addReplay(program: Command): void {
       'only packets with these verdicts, comma-separated; drop selects all verdicts that drop',
       list,
     )
-    .addOption(new Option('--summary', 'print only the number of packets per verdict').conflicts('json'))
-    .option('--json', 'print one JSON object per packet')
+    .addOption(
+      new Option('--summary', 'print only the number of packets per verdict').conflicts(['json', 'output']),
+    )
     .addOption(
       new Option('--speed <speed>', 'full: as fast as possible; capture: at the original pace')
         .choices(['full', 'capture'])
         .default('full'),
     )
     .option('--underlay-mtu <bytes>', 'MTU of the underlay', integerOption(576, 65535), 1500)
-    .action(async (path: string, options: ReplayOptions, command: Command) => {
+    .action(async (path: string, options: ReplayOptions) => {
       const { runReplayCommand } = await import('./replay-run.ts');
-      await runReplayCommand(path, options, command.parent?.version() ?? '');
+      await runReplayCommand(path, options, program.version() ?? '');
     });
+  addOutput(command, 'packet');
 }

@@ -8,7 +8,7 @@ import type { FiveTuple } from '../../../capture/flows/flow-filter.ts';
 import type { CaptureContext } from '../../../capture/live/context.ts';
 import { readRecordStream } from '../../../capture/live/record-stream.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
-import { jsonLine } from '../../json/print.ts';
+import { rowText } from '../../json/print.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { requestOf, type TraceOptions } from './trace-run.ts';
 
@@ -85,7 +85,7 @@ function matcher(options: TraceOptions): (flow: FiveTuple) => boolean {
 
 /** Prints paths as they complete, and aborts `stop` after the requested count. */
 function createReport(
-  { count, json }: TraceOptions,
+  { count, output }: TraceOptions,
   contexts: readonly CaptureContext[],
   stop: AbortController,
 ) {
@@ -107,7 +107,7 @@ function createReport(
       if (++shown === count) stop.abort();
       fates.set(path.fate, (fates.get(path.fate) ?? 0) + 1);
       const row = pathRow(path, contexts);
-      if (json) await out.write(jsonLine('ripstop-path/1', row));
+      if (output) await out.write(await rowText(output, 'ripstop-path/1', row));
       else if (!isFlood()) for (const line of formatter.lines(row)) await out.write(`${line}\n`);
     },
     summary(): string {

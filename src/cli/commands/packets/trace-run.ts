@@ -5,9 +5,10 @@ import { elementAt } from '../../../base/at.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import { printableValue } from '../../../base/text/printable.ts';
 import type { TraceAnswer, TraceRequest } from '../../../diagnose/trace/answer.ts';
-import { jsonDocument } from '../../json/print.ts';
+import { objectText } from '../../json/print.ts';
+import type { OutputOptions } from '../../options.ts';
 
-export interface TraceOptions {
+export interface TraceOptions extends OutputOptions {
   readonly src: string;
   readonly dst: string;
   readonly proto?: 'tcp' | 'udp' | 'icmp';
@@ -17,7 +18,6 @@ export interface TraceOptions {
   readonly peerSocket?: string;
   readonly live?: true;
   readonly count?: number;
-  readonly json?: true;
   readonly socket: string;
 }
 
@@ -49,7 +49,9 @@ export async function traceDry(options: TraceOptions): Promise<void> {
     answers.push(await ask(there, { arrival: { from, to, payload } }));
   }
   process.stdout.write(
-    options.json ? jsonDocument('ripstop-trace/1', { nodes: answers }) : showTrace(printableValue(answers)),
+    options.output
+      ? await objectText(options.output, 'ripstop-trace/1', { nodes: answers })
+      : showTrace(printableValue(answers)),
   );
   if (answers.some(answer => answer.outcome === 'dropped')) process.exitCode = LOST;
 }

@@ -1,11 +1,11 @@
 import { type Command, Option } from 'commander';
 import { RipstopError } from '../../../base/errors.ts';
-import { integerOption, SOCKET } from '../../options.ts';
+import { addOutput, integerOption, SOCKET } from '../../options.ts';
 import type { TraceOptions } from './trace-run.ts';
 
 /** `ripstop trace`: how a packet would be forwarded, or how real ones are. */
 export function addTrace(program: Command): void {
-  program
+  const command = program
     .command('trace')
     .summary('show how a packet would be forwarded')
     .description(
@@ -36,7 +36,6 @@ export function addTrace(program: Command): void {
       'with --live: stop after this number of packets (default: no limit)',
       integerOption(1, 1e9),
     )
-    .option('--json', 'print JSON; with --live one object per packet')
     .addOption(SOCKET)
     .action(async (options: TraceOptions) => {
       const { traceDry } = await import('./trace-run.ts');
@@ -48,4 +47,5 @@ export function addTrace(program: Command): void {
       const { traceLive } = await import('./trace-live.ts');
       await traceLive(options);
     });
+  addOutput(command, 'packet with --live');
 }

@@ -2,12 +2,11 @@ import type { Command } from 'commander';
 import { getJson } from '../../../api/client.ts';
 import { printableValue } from '../../../base/text/printable.ts';
 import type { Diagnosis } from '../../../diagnose/doctor/finding.ts';
-import { jsonDocument } from '../../json/print.ts';
-import { JSON_OUTPUT, SOCKET } from '../../options.ts';
+import { objectText } from '../../json/print.ts';
+import { addOutput, type OutputOptions, SOCKET } from '../../options.ts';
 
-interface DoctorOptions {
+interface DoctorOptions extends OutputOptions {
   socket: string;
-  json?: true;
 }
 
 /** Enough for a thousand silent peers, which are probed twice, 64 at a time. */
@@ -15,7 +14,7 @@ const TIMEOUT_MS = 120_000;
 
 /** `ripstop doctor`: finds faults and shows how to fix them. The exit status is 1 if there is one. */
 export function addDoctor(program: Command): void {
-  program
+  const command = program
     .command('doctor')
     .summary('find faults and how to fix them')
     .description(
@@ -24,14 +23,16 @@ export function addDoctor(program: Command): void {
         'is 1 if there is a fault.',
     )
     .addOption(SOCKET)
-    .addOption(JSON_OUTPUT)
-    .action(async (options: DoctorOptions) => {
-      const diagnosis = await getJson(options.socket, '/doctor', { timeoutMs: TIMEOUT_MS });
+    .action(async ({ socket, output }: DoctorOptions) => {
+      const diagnosis = await getJson(socket, '/doctor', { timeoutMs: TIMEOUT_MS });
       process.stdout.write(
-        options.json ? jsonDocument('ripstop-doctor/1', diagnosis) : showDiagnosis(printableValue(diagnosis)),
+        output
+          ? await objectText(output, 'ripstop-doctor/1', diagnosis)
+          : showDiagnosis(printableValue(diagnosis)),
       );
       if (diagnosis.findings.some(({ severity }) => severity === 'fault')) process.exitCode = 1;
     });
+  addOutput(command);
 }
 
 export function showDiagnosis({ findings, inOrder }: Diagnosis): string {

@@ -1,17 +1,17 @@
 import { getJson } from '../../../api/client.ts';
 import type { Audit, AuditDirection } from '../../../diagnose/audit/balance.ts';
-import { jsonDocument } from '../../json/print.ts';
+import { type Output, objectText } from '../../json/print.ts';
 
 /** Time for the answer beyond the window, ms. */
 const ANSWER_MS = 10_000;
 
 /** `ripstop drops --audit`: prints what entered the data plane, what became of it, and what is not explained. */
-export async function auditDrops(socket: string, seconds: number, json: boolean): Promise<void> {
+export async function auditDrops(socket: string, seconds: number, output: Output | undefined): Promise<void> {
   const answer = await getJson(socket, '/audit', {
     query: `?seconds=${seconds}`,
     timeoutMs: seconds * 1000 + ANSWER_MS,
   });
-  process.stdout.write(json ? jsonDocument('ripstop-audit/1', answer) : showAudit(answer));
+  process.stdout.write(output ? await objectText(output, 'ripstop-audit/1', answer) : showAudit(answer));
 }
 
 export function showAudit({ seconds, directions, stack }: Audit): string {

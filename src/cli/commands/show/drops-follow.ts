@@ -5,7 +5,7 @@ import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
 import { type RecordStream, readRecordStream } from '../../../capture/live/record-stream.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
 import { DROP } from '../../../dataplane/tap/record-layout.ts';
-import { jsonLine } from '../../json/print.ts';
+import { type Output, rowText } from '../../json/print.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 
 /** Bytes that hold all headers of a VXLAN datagram and of its inner frame. */
@@ -15,7 +15,7 @@ const SNAP_LENGTH = 256;
  * `ripstop drops --follow`: prints each dropped frame of every overlay and explains each reason once. Ends on SIGINT or
  * SIGTERM.
  */
-export async function followDrops(socket: string, json: boolean): Promise<void> {
+export async function followDrops(socket: string, output: Output | undefined): Promise<void> {
   const stop = stopOnSignal();
   const targets = await getJson(socket, '/captures');
   const selection = { snapLength: SNAP_LENGTH, points: ['drop'] };
@@ -32,7 +32,7 @@ export async function followDrops(socket: string, json: boolean): Promise<void> 
     for await (const records of batches())
       for (const record of records) {
         const row = dropRow(record, context, decoder);
-        if (json) await out.write(jsonLine('ripstop-drop/1', row));
+        if (output) await out.write(await rowText(output, 'ripstop-drop/1', row));
         else for (const line of shown.lines(row)) await out.write(`${printable(line)}\n`);
       }
   };

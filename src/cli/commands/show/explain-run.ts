@@ -7,16 +7,20 @@ import {
   KINDS,
   similarNames,
 } from '../../../diagnose/explain/explanation.ts';
-import { jsonDocument } from '../../json/print.ts';
+import { type Output, objectText } from '../../json/print.ts';
 
 const WIDTH = 80;
 const INDENT = '  ';
 
 /** @param name undefined: all names @throws RipstopError ECONFIG with similar names */
-export function runExplain(name: string | undefined, json: boolean, wrap: Wrap): void {
+export async function runExplain(
+  name: string | undefined,
+  output: Output | undefined,
+  wrap: Wrap,
+): Promise<void> {
   const one = name === undefined ? undefined : find(name);
-  if (json)
-    process.stdout.write(jsonDocument('ripstop-explain/1', { explanations: one ? [one] : EXPLANATIONS }));
+  const explanations = one ? [one] : EXPLANATIONS;
+  if (output) process.stdout.write(await objectText(output, 'ripstop-explain/1', { explanations }));
   else process.stdout.write(one ? showExplanation(one, wrap) : listNames(EXPLANATIONS, wrap));
 }
 

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import { JSON_OUTPUT } from '../../options.ts';
+import { addOutput, type OutputOptions } from '../../options.ts';
 
 /** `ripstop explain`: the text of a name that another command, a metric, an alert or an error has shown. */
 export function addExplain(program: Command): void {
-  program
+  const command = program
     .command('explain')
     .summary('explain a verdict, finding, alert or error code')
     .description(
@@ -11,9 +11,9 @@ export function addExplain(program: Command): void {
         'see it, and what to do. Without a name, lists all names. No agent is needed.',
     )
     .argument('[name]', 'no-peer, port-filtered, RipstopDrops, EINUSE, cni-7, …')
-    .addOption(JSON_OUTPUT)
-    .action(async (name: string | undefined, options: { json?: true }) => {
+    .action(async (name: string | undefined, { output }: OutputOptions) => {
       const { runExplain } = await import('./explain-run.ts');
-      runExplain(name, options.json === true, (text, width) => program.createHelp().boxWrap(text, width));
+      await runExplain(name, output, (text, width) => program.createHelp().boxWrap(text, width));
     });
+  addOutput(command);
 }

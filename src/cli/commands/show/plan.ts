@@ -1,18 +1,26 @@
 import type { Command } from 'commander';
 import { getJson } from '../../../api/client.ts';
 import { printableValue } from '../../../base/text/printable.ts';
-import { jsonDocument } from '../../json/print.ts';
-import { JSON_OUTPUT, SOCKET } from '../../options.ts';
+import { objectText } from '../../json/print.ts';
+import { addOutput, type OutputOptions, SOCKET } from '../../options.ts';
+
+interface PlanOptions extends OutputOptions {
+  readonly socket: string;
+}
 
 /** Exit status when there is something to change; 1 is a failure, 2 an invalid call. */
 const CHANGES = 3;
+
+/** The options of the output, which are none of `ripstop agent`; the first has its value in the next word. */
+const OUTPUT_OPTION = /^(-o|--output)$/;
+const OUTPUT_WORD = /^(-j|--json|--output=.*|-o=?(json|yaml))$/;
 
 /** Arguments that only choose the running agent. */
 const AGENT_CHOICE = /^$|^--socket\b|^--instance[ =]\S+$/;
 
 /** `ripstop plan`: the difference between the present and the desired kernel state; changes nothing. */
 export function addPlan(program: Command): void {
-  program
+  const command = program
     .command('plan')
     .summary('show what the agent would change on this node; change nothing')
     .description(
@@ -23,22 +31,27 @@ export function addPlan(program: Command): void {
     )
     .usage('[options] [flags of ripstop agent]')
     .addOption(SOCKET)
-    .addOption(JSON_OUTPUT)
     .allowUnknownOption()
     .allowExcessArguments()
     .action(plan);
+  addOutput(command);
 }
 
-async function plan(options: { socket: string; json?: true }, command: Command): Promise<void> {
-  const words = process.argv
-    .slice(process.argv.indexOf(command.name()) + 1)
-    .filter(word => word !== '--json');
+async function plan({ socket, output }: PlanOptions, command: Command): Promise<void> {
+  const words = withoutOutput(process.argv.slice(process.argv.indexOf(command.name()) + 1));
   const isAsking = AGENT_CHOICE.test(words.join(' '));
-  const steps = isAsking ? await getJson(options.socket, '/pending') : await planFor(words);
+  const steps = isAsking ? await getJson(socket, '/pending') : await planFor(words);
   process.stdout.write(
-    options.json ? jsonDocument('ripstop-plan/1', { steps }) : showPlan(printableValue(steps)),
+    output ? await objectText(output, 'ripstop-plan/1', { steps }) : showPlan(printableValue(steps)),
   );
   if (steps.some(isChange)) process.exitCode = CHANGES;
+}
+
+function withoutOutput(words: readonly string[]): string[] {
+  return words.filter((word, at) => {
+    const isValue = OUTPUT_OPTION.test(words[at - 1] ?? '');
+    return !isValue && !OUTPUT_OPTION.test(word) && !OUTPUT_WORD.test(word);
+  });
 }
 
 async function planFor(flagWords: readonly string[]): Promise<readonly string[]> {

@@ -2,14 +2,13 @@ import type { Command } from 'commander';
 import type { Answer, AnswerPath } from '../../../api/answers.ts';
 import { getJson } from '../../../api/client.ts';
 import { printableValue } from '../../../base/text/printable.ts';
-import { jsonDocument } from '../../json/print.ts';
-import { integerOption, JSON_OUTPUT, SOCKET } from '../../options.ts';
+import { type Output, objectText } from '../../json/print.ts';
+import { addOutput, integerOption, type OutputOptions, SOCKET } from '../../options.ts';
 import { showStatus } from './status.ts';
 import { showDrops, showLeases, showPeers, showRoutes } from './tables.ts';
 
-interface QueryOptions {
+interface QueryOptions extends OutputOptions {
   socket: string;
-  json?: true;
   follow?: true;
   wait?: true;
   waitDuration?: number;
@@ -23,11 +22,11 @@ interface QueryCommand<P extends AnswerPath> {
   readonly summary: string;
   /** Formats the answer for a terminal. */
   readonly show: (answer: Answer<P>) => string;
-  readonly json: (answer: Answer<P>) => string;
+  readonly object: (output: Output, answer: Answer<P>) => Promise<string>;
   /** Prints events until it is stopped; the command then has `--follow`. */
-  readonly follow?: (socket: string, json: boolean) => Promise<void>;
+  readonly follow?: (socket: string, output: Output | undefined) => Promise<void>;
   /** Prints the account of `seconds`; the command then has `--audit`. */
-  readonly audit?: (socket: string, seconds: number, json: boolean) => Promise<void>;
+  readonly audit?: (socket: string, seconds: number, output: Output | undefined) => Promise<void>;
   /** Waits for the answer that a caller needs; the command then has `--wait`. */
   readonly wait?: (socket: string, seconds: number) => Promise<Answer<P>>;
   /** False: the exit status is 1. */
@@ -46,7 +45,7 @@ export function addQueries(program: Command): void {
     path: '/status',
     summary: 'show the state of this node',
     show: showStatus,
-    json: status => jsonDocument('ripstop-status/1', status),
+    object: (output, status) => objectText(output, 'ripstop-status/1', status),
     wait: async (socket, seconds) => (await import('./status-wait.ts')).waitUntilReady(socket, seconds),
     isWell: ({ ready }) => ready,
   });
@@ -54,34 +53,34 @@ export function addQueries(program: Command): void {
     path: '/peers',
     summary: 'list the peers with their traffic and reachability',
     show: showPeers,
-    json: peers => jsonDocument('ripstop-peers/1', { peers }),
+    object: (output, peers) => objectText(output, 'ripstop-peers/1', { peers }),
   });
   addQuery(program, {
     path: '/routes',
     summary: 'list the routes that the agent keeps in the kernel',
     show: showRoutes,
-    json: routes => jsonDocument('ripstop-routes/1', { routes }),
+    object: (output, routes) => objectText(output, 'ripstop-routes/1', { routes }),
   });
   addQuery(program, {
     path: '/leases',
     summary: 'list all leases of the store',
     show: showLeases,
-    json: leases => jsonDocument('ripstop-leases/1', { leases }),
+    object: (output, leases) => objectText(output, 'ripstop-leases/1', { leases }),
   });
   addQuery(program, {
     path: '/drops',
     summary: 'show why frames were dropped',
     show: showDrops,
-    json: drops => jsonDocument('ripstop-drops/1', { drops }),
-    follow: async (socket, json) => (await import('./drops-follow.ts')).followDrops(socket, json),
-    audit: async (socket, seconds, json) =>
-      (await import('./drops-audit.ts')).auditDrops(socket, seconds, json),
+    object: (output, drops) => objectText(output, 'ripstop-drops/1', { drops }),
+    follow: async (socket, output) => (await import('./drops-follow.ts')).followDrops(socket, output),
+    audit: async (socket, seconds, output) =>
+      (await import('./drops-audit.ts')).auditDrops(socket, seconds, output),
   });
 }
 
 function addQuery<P extends AnswerPath>(
   program: Command,
-  { path, summary, show, json, follow, audit, wait, isWell }: QueryCommand<P>,
+  { path, summary, show, object, follow, audit, wait, isWell }: QueryCommand<P>,
 ): void {
   const command = program
     .command(path.slice(1))
@@ -90,17 +89,17 @@ function addQuery<P extends AnswerPath>(
       `${summary.charAt(0).toUpperCase()}${summary.slice(1)}, as reported by the running agent.${isWell ? ' The exit status is 1 if the node is not ready.' : ''}`,
     )
     .addOption(SOCKET)
-    .addOption(JSON_OUTPUT)
-    .action(async ({ socket, json: isJson, ...options }: QueryOptions) => {
-      if (options.follow && follow) return follow(socket, isJson ?? false);
-      if (options.audit && audit) return audit(socket, options.duration ?? AUDIT_SECONDS, isJson ?? false);
+    .action(async ({ socket, output, ...options }: QueryOptions) => {
+      if (options.follow && follow) return follow(socket, output);
+      if (options.audit && audit) return audit(socket, options.duration ?? AUDIT_SECONDS, output);
       const answer =
         options.wait && wait
           ? await wait(socket, options.waitDuration ?? WAIT_SECONDS)
           : await getJson(socket, path);
-      process.stdout.write(isJson ? json(answer) : show(printableValue(answer)));
+      process.stdout.write(output ? await object(output, answer) : show(printableValue(answer)));
       if (isWell?.(answer) === false) process.exitCode = 1;
     });
+  addOutput(command, follow ? 'drop with --follow' : undefined);
   if (wait)
     command
       .option('--wait', 'wait until an agent runs and the node is ready')
