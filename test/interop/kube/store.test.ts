@@ -362,6 +362,18 @@ t.test('the mounted configuration changes', async t => {
   t.match(seen.configs[0], /host-gw/);
 });
 
+t.test('the mounted configuration, deleted and there again, is reported each time', async t => {
+  const { open, configPath } = await cluster(t);
+  const store = open('n1');
+  await store.networkConfig();
+  const seen = record(store);
+  rmSync(configPath);
+  await seen.until('its deletion', () => seen.configs.length === 1);
+  writeFileSync(configPath, TEXT);
+  await seen.until('the same text', () => seen.configs.length === 2);
+  t.same(seen.configs, [undefined, TEXT], 'once each');
+});
+
 t.test('prefix rule of the annotations', async t => {
   t.equal(annotationNames('flannel.alpha.coreos.com').publicIp, 'flannel.alpha.coreos.com/public-ip');
   t.equal(annotationNames('x.io/net').publicIp, 'x.io/net-public-ip');

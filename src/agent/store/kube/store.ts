@@ -52,6 +52,8 @@ const POD_FIELDS = {
 
 /** What is written when the agent is ready. */
 const READINESS = 'condition NetworkUnavailable of the Node or its Event';
+/** Reads of the configuration that fail one after the other until it counts as deleted: one can meet the change of a mount. */
+const DELETED_AFTER = 2;
 /** Key of an object whose name cannot be read. */
 const UNNAMED = 'a Node';
 
@@ -71,7 +73,9 @@ export class KubeStore implements LeaseStore {
   #mirror: Informer<NodeObject> | undefined;
   #book: LeaseBook | undefined;
   #poll: NodeJS.Timeout | undefined;
+  /** Undefined: the file was deleted, or was never read. */
   #lastConfig: string | undefined;
+  #failedReads = 0;
   #nodeUid = '';
 
   constructor(options: KubeStoreOptions) {
@@ -337,7 +341,8 @@ export class KubeStore implements LeaseStore {
 
   async #readConfig(observer: StoreObserver): Promise<void> {
     const text = await readFile(this.#options.configPath, 'utf8').catch(() => undefined);
-    if (text === undefined || text === this.#lastConfig) return;
+    this.#failedReads = text === undefined ? this.#failedReads + 1 : 0;
+    if (text === this.#lastConfig || (text === undefined && this.#failedReads < DELETED_AFTER)) return;
     this.#lastConfig = text;
     observer.config(text);
   }
