@@ -19,6 +19,7 @@ import type { BenchFile, Missing, Sample } from './report/samples.ts';
 import { formatRun } from './report/table.ts';
 import { BURSTS, QUICK_BURSTS, runScale, scaleSeconds } from './scale/run.ts';
 import { runSizing, sizingSeconds } from './sizing/run.ts';
+import { runTraffic, trafficSeconds } from './sizing/traffic.ts';
 import { runSoak, soakSeconds } from './soak/run.ts';
 
 const tell = (line: string) => process.stderr.write(`${line}\n`);
@@ -43,6 +44,7 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
     (wants('path') ? pathSeconds(length.pathRounds, length.path) : 0) +
     (wants('scale') ? scaleSeconds(length.bursts) : 0) +
     (wants('sizing') ? sizingSeconds(quick) : 0) +
+    (wants('traffic') ? trafficSeconds(quick) : 0) +
     (wants('cni') ? cniSeconds(length.cni) : 0) +
     (wants('e2e') ? e2eSeconds(options) : 0) +
     (wants('soak') ? soakSeconds(options.soak, options.stores) : 0);
@@ -63,6 +65,7 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
   if (wants('path')) samples.push(...(await runPath(length.pathRounds, length.path, progress)));
   if (wants('scale')) add(await runScale(progress, length.bursts));
   if (wants('sizing')) add(await runSizing(quick, progress));
+  if (wants('traffic')) add(await runTraffic(quick, progress));
   const cni = wants('cni') ? await runCni(length.cni, progress) : undefined;
   if (cni) add(cni);
   if (wants('e2e')) add(await runE2e(options, progress));

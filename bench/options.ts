@@ -7,7 +7,7 @@ import { BRIEF } from './e2e/plan.ts';
 import { CONDITIONS, type Condition, type Family } from './lab/topology.ts';
 import { STORES, type StoreKind } from './soak/churn/stores.ts';
 
-export const SUITES = ['micro', 'path', 'scale', 'sizing', 'cni', 'e2e', 'soak'] as const;
+export const SUITES = ['micro', 'path', 'scale', 'sizing', 'traffic', 'cni', 'e2e', 'soak'] as const;
 export type Suite = (typeof SUITES)[number];
 
 export interface BenchOptions {
@@ -106,7 +106,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
   const command = new Command('bench')
     .usage('[suites] [options]    (npm run bench -- ...)')
     .description(
-      'Measures Ripstop and its rivals: micro (single operations), path (the forwarder alone), scale (thousands of peers), sizing (memory and CPU by nodes and by traffic), cni ' +
+      'Measures Ripstop and its rivals: micro (single operations), path (the forwarder alone), scale (thousands of peers), sizing (memory and CPU of an agent by nodes), traffic (its CPU by what it carries), cni ' +
         '(wiring a pod), e2e (pod to pod, everyone in turn), soak (garbage collections under long traffic, and whether an agent grows while everything around it changes). ' +
         'Ends in a table; docs/guides/benchmark/benchmarking.md explains what is measured and how.',
     )

@@ -12,7 +12,7 @@ export interface Change {
   verdict: 'better' | 'worse' | 'the same' | 'too few samples';
 }
 
-const SUITES = ['e2e', 'path', 'update', 'micro', 'scale', 'sizing', 'cni', 'soak', 'churn'];
+const SUITES = ['e2e', 'path', 'update', 'micro', 'scale', 'sizing', 'traffic', 'cni', 'soak', 'churn'];
 /** A smaller change is not reported, even if it is certain. */
 const LEAST_CHANGE = 0.02;
 const CHANCE = 0.05;

@@ -85,7 +85,8 @@ const ALONE = {
   path: 'The forwarder alone, one direction in one thread',
   update: 'One direction of the forwarder while another thread publishes all peers repeatedly',
   scale: 'A node by its number of peers',
-  sizing: 'What an agent needs, by nodes of the cluster and by traffic',
+  sizing: 'What an agent needs, by nodes of the cluster',
+  traffic: 'CPU time of an agent by what it carries',
   micro: 'Single operations',
 };
 

@@ -2,7 +2,7 @@ import type { Machine, Versions } from '../lab/versions.ts';
 
 /** One measured value. Every sample is kept; medians are made where they are shown. */
 export interface Sample {
-  /** `micro`, `path`, `update` (measured with `path`), `scale`, `sizing`, `cni`, `e2e`, `soak` or `churn` (measured with `soak`). */
+  /** `micro`, `path`, `update` (measured with `path`), `scale`, `sizing`, `traffic`, `cni`, `e2e`, `soak` or `churn` (measured with `soak`). */
   suite: string;
   /** Who was measured: a contender's id, or the name of a micro benchmark. */
   contender: string;
@@ -61,6 +61,11 @@ export interface Figure {
   digits: number;
 }
 
+const perUnit = (title: string, short: string, unit: string): Figure => ({
+  ...{ title, short, unit },
+  better: 'less',
+  digits: 3,
+});
 const rate = (title: string): Figure => ({ title, unit: 'Gbit/s', better: 'more', digits: 2 });
 const packets = (title: string): Figure => ({ title, unit: 'kpps', better: 'more', digits: 0 });
 const loss = (title: string): Figure => ({ title, unit: '%', better: 'less', digits: 1 });
@@ -124,14 +129,10 @@ const ALL = {
     digits: 0,
   },
   idlePercent: { title: 'CPU with nothing to do', short: 'idle %', unit: '%', better: 'less', digits: 1 },
-  sendPercent: { title: 'CPU of the sending node', short: 'sender %', unit: '%', better: 'less', digits: 1 },
-  receivePercent: {
-    title: 'CPU of the receiving node',
-    short: 'receiver %',
-    unit: '%',
-    better: 'less',
-    digits: 1,
-  },
+  sendPerGbit: perUnit('CPU time of the sending process per gigabit', 'send s/Gbit', 's/Gbit'),
+  receivePerGbit: perUnit('CPU time of the receiving process per gigabit', 'recv s/Gbit', 's/Gbit'),
+  sendPerMpacket: perUnit('CPU time of the sending process per million packets', 'send s/M', 's'),
+  receivePerMpacket: perUnit('CPU time of the receiving process per million packets', 'recv s/M', 's'),
   carriedKpps: packets('packets carried'),
   carriedGbit: rate('carried'),
   churnFirst: { title: 'median of the first third', short: 'first', unit: '', better: 'less', digits: 1 },

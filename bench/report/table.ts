@@ -9,7 +9,7 @@ const COLUMN = 14;
 /** Contenders side by side in 80 columns. */
 const ABREAST = 3;
 /** Suites without a network between pods. */
-const ALONE = ['micro', 'path', 'update', 'scale', 'sizing', 'soak', 'churn'];
+const ALONE = ['micro', 'path', 'update', 'scale', 'sizing', 'traffic', 'soak', 'churn'];
 /** What all are put in ratio to. */
 const YARDSTICK = 'kernel';
 

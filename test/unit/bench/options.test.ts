@@ -10,7 +10,7 @@ const bench = (...args: string[]) => launch([process.execPath, `${CHECKOUT}dist/
 
 t.test('what is not said has a default, and --quick has others', async t => {
   const full = readOptions([]);
-  const suites = ['micro', 'path', 'scale', 'sizing', 'cni', 'e2e', 'soak'];
+  const suites = ['micro', 'path', 'scale', 'sizing', 'traffic', 'cni', 'e2e', 'soak'];
   t.match(full, {
     suites,
     rounds: 5,
