@@ -53,6 +53,7 @@ const tests = [
   { probe: 'tshark', packages: ['tshark'], programs: ['tshark', 'capinfos', 'editcap'] },
   { probe: 'conntrack', packages: ['conntrack'], programs: ['conntrack'] },
   { probe: 'curl', packages: ['curl'], programs: ['curl'] },
+  { probe: 'jq', packages: ['jq'], programs: ['jq'] },
   { probe: 'openssl', packages: ['openssl'], programs: ['openssl'] },
   { probe: 'script', packages: ['bsdutils', 'bsdextrautils'], programs: ['script'] },
   { probe: 'chromium', packages: ['chromium', 'chromium-browser'], programs: ['chromium'] },

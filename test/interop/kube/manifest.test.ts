@@ -8,53 +8,12 @@ import { parseAllDocuments } from 'yaml';
 import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { parseFlags } from '../../../src/agent/config/flags.ts';
 import { parseNetConf } from '../../../src/agent/config/net-conf.ts';
+import { discovery } from '../../fixtures/kube/cluster-objects.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const MANIFEST = `${CHECKOUT}docs/deploy/kube-ripstop.yml`;
 const CLEANUP = `${CHECKOUT}docs/deploy/kube-ripstop-cleanup.yml`;
 const run = promisify(execFile);
-
-const RESOURCES: Record<string, [name: string, kind: string, namespaced: boolean][]> = {
-  v1: [
-    ['namespaces', 'Namespace', false],
-    ['serviceaccounts', 'ServiceAccount', true],
-    ['configmaps', 'ConfigMap', true],
-  ],
-  'apps/v1': [['daemonsets', 'DaemonSet', true]],
-  'batch/v1': [['jobs', 'Job', true]],
-  'rbac.authorization.k8s.io/v1': [
-    ['clusterroles', 'ClusterRole', false],
-    ['clusterrolebindings', 'ClusterRoleBinding', false],
-    ['roles', 'Role', true],
-    ['rolebindings', 'RoleBinding', true],
-  ],
-};
-
-/** The kinds that an API server reports (discovery); every object is absent. */
-function discovery(path: string): object | undefined {
-  const groups = Object.keys(RESOURCES).filter(version => version.includes('/'));
-  if (path === '/api') return { kind: 'APIVersions', versions: ['v1'] };
-  if (path === '/apis') {
-    const entries = groups.map(version => ({
-      name: version.split('/')[0],
-      versions: [{ groupVersion: version, version: 'v1' }],
-      preferredVersion: { groupVersion: version, version: 'v1' },
-    }));
-    return { kind: 'APIGroupList', apiVersion: 'v1', groups: entries };
-  }
-  const version = Object.keys(RESOURCES).find(
-    candidate => path === (candidate === 'v1' ? '/api/v1' : `/apis/${candidate}`),
-  );
-  if (!version) return undefined;
-  const resources = RESOURCES[version]!.map(([name, kind, namespaced]) => ({
-    name,
-    kind,
-    namespaced,
-    singularName: '',
-    verbs: ['create', 'get', 'patch'],
-  }));
-  return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: version, resources };
-}
 
 t.test('the manifest passes kubectl’s client-side dry run', { skip: skipUnless('kubectl') }, async t => {
   const server = createServer((request, response) => {

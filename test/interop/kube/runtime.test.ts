@@ -1,5 +1,4 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -9,9 +8,9 @@ import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { PATIENCE_MS, until } from '../../../bench/lab/until.ts';
 import { readOutput } from '../../fixtures/json-output.ts';
+import { apiInNodes } from '../../fixtures/kube/api-in-nodes.ts';
 import { CriNode, type OciSpec, PAUSE } from '../../fixtures/kube/cri-runtime.ts';
 import { BUILDER, type BuiltImage, buildImage, mountWords } from '../../fixtures/kube/image-build.ts';
-import { KubeApi } from '../../fixtures/kube/kube-api.ts';
 import { cleanupPod, daemonPod, type KubePod } from '../../fixtures/kube/kube-pod.ts';
 import { packImage, packPause } from '../../fixtures/kube/oci-image.ts';
 import { labFor } from '../../fixtures/lab.ts';
@@ -36,7 +35,6 @@ const skip = skipUnless(
 );
 const { version } = JSON.parse(readFileSync(join(CHECKOUT, 'package.json'), 'utf8'));
 const IMAGE = `docker.io/library/ripstop:${version}`;
-const API_PORT = 6443;
 const MAIN = ['node', '/opt/ripstop/dist/src/cli/main.js'];
 
 interface Running {
@@ -45,28 +43,6 @@ interface Running {
   readonly pod: KubePod;
   readonly sandbox: string;
   agent: string;
-}
-
-/** The API server, which the nodes reach on their loopback. */
-async function serveApi(t: Test, nodes: readonly Node[], folder: string): Promise<string> {
-  const api = await KubeApi.start();
-  t.teardown(() => api.down());
-  for (const { index, subnet } of nodes)
-    api.addNode(`n${index}`, { podCIDR: subnet[4], podCIDRs: [subnet[4]] });
-  const path = join(folder, 'api.sock');
-  const server = createServer(socket => {
-    const back = connect(Number(new URL(api.url).port), '127.0.0.1');
-    socket.on('error', () => back.destroy()).pipe(back);
-    back.on('error', () => socket.destroy()).pipe(socket);
-  });
-  await new Promise<void>(done => server.listen(path, done));
-  t.teardown(() => new Promise(done => server.close(done)));
-  const program = `require('net').createServer(s => {
-    const b = require('net').connect('${path}');
-    s.on('error', () => b.destroy()).pipe(b); b.on('error', () => s.destroy()).pipe(s);
-  }).listen(${API_PORT}, '127.0.0.1', () => console.log('listens'))`;
-  for (const { ns } of nodes) await ns.launch([process.execPath, '-e', program]).saying(/listens/);
-  return `http://127.0.0.1:${API_PORT}`;
 }
 
 /** What a kubelet does with the pod: volumes, sandbox, init containers one after the other, containers. */
@@ -147,7 +123,7 @@ t.test(
     const archives = [await packPause(PAUSE, folder), await packImage(image, IMAGE, folder)];
     const lab = labFor(t, { podsPerNode: 0 });
     for (const { ns } of lab.nodes) ns.ip('link del cni0');
-    const url = await serveApi(t, lab.nodes, folder);
+    const { url } = await apiInNodes(t, lab.nodes, folder, ({ index }) => `n${index}`);
     const running = await Promise.all(
       lab.nodes.map(async node => {
         const home = join(folder, `n${node.index}`);
