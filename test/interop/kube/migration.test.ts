@@ -11,8 +11,8 @@ import { MAIN } from '../../fixtures/agents/run-node.ts';
 import { apiInNodes } from '../../fixtures/kube/api-in-nodes.ts';
 import { GuidedCluster } from '../../fixtures/kube/guided-cluster.ts';
 import type { KubeApi } from '../../fixtures/kube/kube-api.ts';
-import { forNode, guideCommands } from '../../fixtures/kube/migration-guide.ts';
 import { labFor } from '../../fixtures/lab.ts';
+import { forNode, guideCommands } from '../../fixtures/migration-guide.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
@@ -29,7 +29,7 @@ async function clusterFor(t: Test, nodes: readonly string[]) {
   const folder = mkdtempSync(join(tmpdir(), 'rs-guide-'));
   const cluster = await GuidedCluster.start(folder, nodes);
   t.teardown(async () => {
-    await cluster.objects.stop();
+    await cluster.stop();
     rmSync(folder, { recursive: true, force: true });
   });
   return { folder, cluster };
@@ -79,7 +79,8 @@ function followPods(cluster: GuidedCluster, api: KubeApi, agents: readonly TestA
   cluster.cleanedUp = async name => {
     cleanUpAfter(agentOf(name));
   };
-  cluster.objects.run = async command => {
+  cluster.run = async posted => {
+    const command = posted.join(' ');
     const [, name = '', words = ''] = /exec ripstop-(\S+) -- node \S+\/main\.js (.*)$/.exec(command) ?? [];
     if (command.includes(' logs ')) return 'logs\n';
     const agent = agentOf(name);
@@ -156,7 +157,8 @@ t.test(
 async function bareCluster(t: Test) {
   const { cluster } = await clusterFor(t, ['node1']);
   const runs: string[] = [];
-  cluster.objects.run = async command => {
+  cluster.run = async words => {
+    const command = words.join(' ');
     runs.push(command.replace(/^.* -- node \S+\/main\.js /, 'ripstop '));
     if (command.startsWith('systemctl restart k3s')) cluster.embedded.delete('node1');
     await cluster.settle();

@@ -1,5 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import t from 'tap';
+import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
 import { agentsFor } from '../../fixtures/agents/agents.ts';
@@ -7,7 +11,10 @@ import { cleanUpAfter } from '../../fixtures/agents/ask.ts';
 import { LabEtcd } from '../../fixtures/agents/etcd-in-lab.ts';
 import { FlannelNode } from '../../fixtures/agents/flannel-node.ts';
 import { PingStream } from '../../fixtures/agents/ping-stream.ts';
+import { MAIN } from '../../fixtures/agents/run-node.ts';
 import { labFor } from '../../fixtures/lab.ts';
+import { guideCommands } from '../../fixtures/migration-guide.ts';
+import { PostedCommands } from '../../fixtures/posted-commands.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const SUBNETS = '/coreos.com/network/subnets/';
@@ -90,5 +97,74 @@ t.test(
     new FlannelNode(one, first.mac).learn(second.key, second.value);
     t.notMatch(cleanUpAfter(agent), 'device flannel.1');
     t.ok(reaches(one, two), 'a cleanup after flanneld has started leaves its device (K6)');
+  },
+);
+
+t.test(
+  'etcd and systemd: a node is moved and moved back by the commands of the guide',
+  { skip: skipUnless('root', 'netns', 'tun', 'vxlan', 'nft', 'etcd', 'etcdctl', 'curl') },
+  async t => {
+    const lab = labFor(t, { nodes: 3 });
+    const etcd = await LabEtcd.start(t, lab);
+    etcd.put('/coreos.com/network/config', '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}');
+    const { agents, root } = agentsFor(t, lab, []);
+    const agent = agents[0]!;
+    // The file of the service has the flags.
+    agent.iface = [];
+    const [one, two] = lab.nodes as [Node, Node, Node];
+    const [first, second] = [one, two].map(
+      (node, i) => new FlannelNode(node, `0a:58:fd:00:00:0${i + 1}`),
+    ) as [FlannelNode, FlannelNode];
+    for (const flannel of [first, second]) etcd.put(`${SUBNETS}${flannel.key}`, flannel.value);
+    const learn = (flannel: FlannelNode, from: FlannelNode) => flannel.learn(from.key, from.value);
+    learn(first, second);
+    learn(second, first);
+
+    const etc = join(root, 'etc');
+    for (const folder of ['systemd/system', 'default']) mkdirSync(join(etc, folder), { recursive: true });
+    const systemctl = async (verb: string, unit: string): Promise<string> => {
+      switch (`${verb} ${unit}`) {
+        case 'start ripstop':
+          agent.startBehind([
+            'env',
+            ...readFileSync(join(etc, 'default/ripstop'), 'utf8').trim().split('\n'),
+          ]);
+          await agent.ready(1);
+          break;
+        case 'stop ripstop':
+          await agent.stop();
+          break;
+        case 'start flanneld':
+          learn(new FlannelNode(one, first.mac), second);
+          break;
+      }
+      return `${verb} ${unit}\n`;
+    };
+    const posted = await PostedCommands.start(root, async ([program, ...words]) => {
+      if (program === 'systemctl') return systemctl(words[0]!, words[1]!);
+      if (words[0] === 'cleanup') return cleanUpAfter(agent, ...words.slice(1));
+      return one.ns.must([process.execPath, MAIN, ...words, '--socket', agent.socket]);
+    });
+    t.teardown(() => posted.stop());
+    for (const program of ['systemctl', 'ripstop']) posted.add(program);
+    const sh = async (commands: string): Promise<string> => {
+      const here = commands.replaceAll('/etc/', `${etc}/`).replaceAll('http://10.0.0.1:2379', etcd.url);
+      const env = { PATH: `${posted.bin}:${process.env.PATH}` };
+      return (await promisify(execFile)('sh', ['-euc', here], { cwd: CHECKOUT, env })).stdout;
+    };
+
+    t.ok(reaches(one, two), 'flannel to flannel');
+    const [, move = ''] = guideCommands('etcd and systemd');
+    const moved = await sh(move);
+    t.match(
+      moved,
+      /^stop flanneld\nstart ripstop\n[\s\S]*^checked: [\s\S]*^disable flanneld\nenable ripstop\n/m,
+    );
+    t.ok(existsSync(join(etc, 'systemd/system/ripstop.service')));
+    await until('Ripstop to flannel', () => reaches(one, two) && reaches(two, one));
+    const [back = ''] = guideCommands('Back');
+    t.match(await sh(back), /^stop ripstop\n[\s\S]*^start flanneld\ndisable ripstop\nenable flanneld\n/m);
+    await until('flannel again', () => reaches(one, two) && reaches(two, one));
+    t.ok(etcd.read(SUBNETS).has(`${SUBNETS}${first.key}`), 'the lease is still there');
   },
 );
