@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -15,12 +15,18 @@ t.test('a second agent by mistake, and quick changes of the rules', { skip }, as
   const [one] = lab.nodes as [Node, Node];
   const store = fileStoreFor(t);
   const { agents } = agentsFor(t, lab, [...store.flags, '--ip-masq']);
+  const [first] = agents as [TestAgent, TestAgent];
+  /** What a process that was killed while it wrote has left; no process has this number. */
+  const left = [join(first.stateDir, 'last-known.json'), first.subnetFile].map(
+    file => `${file}.2147483647.0a1b2c3d:.tmp`,
+  );
+  for (const file of left) writeFileSync(file, 'x');
   for (const agent of agents) {
     agent.rememberSubnet();
     agent.start();
   }
   await Promise.all(agents.map(agent => agent.ready(1)));
-  const [first] = agents as [TestAgent, TestAgent];
+  t.same(left.filter(existsSync), [], 'a start removes what killed processes left (H23)');
 
   await t.test(
     'a second agent with the name of the node and another state directory (H22): the lease stays',

@@ -9,6 +9,8 @@ import { shorten } from '../../../src/base/text/shorten.ts';
 t.test('a key of a megabyte (H25): not compared with the known ones, and cut in the error', async t => {
   const key = 'network'.repeat(150_000);
   t.equal(suggest(key, ['Network']), undefined);
+  const long = 'network'.repeat(10);
+  t.equal(suggest(`${long}s`, [long]), undefined, 'however similar it is');
   t.equal(suggest('Netwrok', ['Network']), 'Network');
   const read = () => readObject({ Network: integer(0, 9, '') }, { [key]: 1 }, 'net-conf.json');
   t.throws(read, { code: 'ECONFIG', message: /^net-conf\.json\.network.{1,400}unknown key$/ });

@@ -139,3 +139,28 @@ t.test('a refused system call is one line with a hint for a user who is not root
   const bug = new TypeError('x is not a function');
   t.equal(explainError(bug, 1000), bug, 'a bug keeps its stack');
 });
+
+t.test('names of other nodes on the screen (H17): no command prints their control characters', async t => {
+  const socket = join(folderFor(t), 's');
+  const evil = 'vxlan\u001b]0;x\u0007\u001b[31m\u009b2J\u202etxt';
+  const finding = { severity: 'warning', kind: 'drops', what: evil, remedy: evil };
+  const trace = {
+    ...{ node: evil, packet: evil, outcome: 'forwarded', verdict: evil, remedy: null, departure: null },
+    ...{ steps: [{ step: 'route', ok: true, text: evil }], ingressPeer: null },
+  };
+  await agentFor(t, socket, {
+    '/status': () => ({ ...STATUS, ready: true, reasons: [evil], node: evil }),
+    '/doctor': () => ({ findings: [finding], inOrder: [evil] }),
+    '/pending': () => [`! ${evil}`],
+    '/trace': () => trace,
+  });
+  const commands = [['status'], ['doctor'], ['plan'], ['trace', '--src', '10.0.0.1', '--dst', '10.0.0.2']];
+  await Promise.all(
+    commands.map(async words => {
+      const { code, stdout, stderr } = await run(...words, '--socket', socket);
+      t.equal(code, 0, `${words.join(' ')} ${stderr}`);
+      t.match(stdout, 'vxlan\\u001b]0;x\\u0007\\u001b[31m\\u009b2J\\u202etxt', words.join(' '));
+      t.notMatch(stdout.replaceAll('\n', ''), /[\p{Cc}\u202e]/u, words.join(' '));
+    }),
+  );
+});

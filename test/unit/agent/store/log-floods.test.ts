@@ -5,7 +5,7 @@ import { StoreWatch } from '../../../../src/agent/store/store-watch.ts';
 import { RipstopError } from '../../../../src/base/errors.ts';
 import type { Log } from '../../../../src/base/log.ts';
 
-/* Whoever writes to the store must not fill the log of every node. */
+/* A store with many faulty entries must not fill the log of every node. */
 
 function logging() {
   const warnings: string[] = [];
@@ -23,7 +23,7 @@ t.test('a thousand leases that are rejected at once (H6): twenty lines, and all 
   t.equal(rejections.note(all).length, 1000);
   t.equal(warnings.length, 20);
   t.equal(rejections.all.length, 1000);
-  t.equal(rejections.note(all).length, 0, 'the same ones are no news');
+  t.equal(rejections.note(all).length, 0, 'the same ones are not reported again');
 });
 
 t.test('a thousand entries that are not leases (H6): twenty lines', async t => {
@@ -43,7 +43,7 @@ t.test('a thousand entries that are not leases (H6): twenty lines', async t => {
     up: () => {},
     emptied: () => {},
   });
-  for (let n = 0; n < 1000; n++) observer?.malformed(new RipstopError('ELEASE', `entry ${n} is no lease`));
+  for (let n = 0; n < 1000; n++) observer?.malformed(new RipstopError('ELEASE', `entry ${n} cannot be read`));
   t.equal(warnings.length, 20);
-  t.match(warnings[0], /^ignoring: entry 0 is no lease/);
+  t.match(warnings[0], /^ignoring: entry 0 cannot be read/);
 });
