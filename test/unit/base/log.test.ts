@@ -33,6 +33,12 @@ t.test('a log that a program reads is JSON, one object per line', async t => {
   t.match(entry, { level: 'warn', peer: 'node2', msg: 'peer is silent', time: /^\d{4}-\d\d-\d\dT/ });
 });
 
+t.test('control characters in a log that a program reads (H17): escaped, and the value stays', async t => {
+  const text = run(t, "createLog().warn({ peer: '\\u009b2J' }, 'lease \\u202etxt')");
+  t.notMatch(text.trimEnd(), /[\p{Cc}\u202e]/u);
+  t.match(entries(text)[0], { peer: '\u009b2J', msg: 'lease \u202etxt' });
+});
+
 t.test('a log that a person reads is text: on request, and in the journal', async t => {
   const program = (format: string) =>
     `componentLog(createLog('info', '${format}'), 'store').warn({ endpoint: 'e1', tries: 2 }, 'no answer')`;
