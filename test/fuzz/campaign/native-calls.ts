@@ -165,7 +165,21 @@ const commands: Make = choose =>
     Uint8Array,
   );
 
+/** A program of BPF that returns 0, and others. */
+const program: Make = choose => {
+  const whole = Uint8Array.of(0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0);
+  whole[choose.byte() % whole.length]! ^= choose.byte();
+  return view(
+    choose,
+    choose.pick([whole, whole.subarray(0, 8), whole.subarray(0, 15), new Uint8Array(0)]),
+    Uint8Array,
+  );
+};
+
 const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
+  bpfMap: [one(8, 4096, 4097, 0, -1)],
+  bpfMapRead: [anyDescriptor, bytes(4096, 4095, 0)],
+  bpfProgram: [program],
   tunOpen: [netns, one('fz%d', '', 'lo', 'x'.repeat(15)), one(0x5001, 0x5002, 0x5102, 0, 65535, 65536)],
   tunName: [anyDescriptor],
   tunSetOwner: [anyDescriptor],
@@ -185,6 +199,7 @@ const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
   udpOpen: [netns, address, one(0, 53, 65_535, 65_536), one(0, 1, 3, 4, 7, 8), one(4096, 1, 2 ** 30, 0)],
   udpProbe: [anyDescriptor, one(103, 104, 105)],
   udpPort: [anyDescriptor],
+  udpMemory: [anyDescriptor, ints(9, 8, 0)],
   udpPathMtu: [netns, address],
   udpReceive: [
     ...[anyDescriptor, control, bytes(70_000, 140_000, 65_664, 65_663, 0), table, ints(8, 16, 7, 0)],
