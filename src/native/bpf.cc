@@ -44,7 +44,7 @@ napi_value BpfMapRead(napi_env env, napi_callback_info info) {
   const int fd = call.Fd(0);
   uint8_t* value = call.Bytes(1, &size);
   // The kernel writes as many bytes as the map has.
-  call.Require(size == kValueMax, 1, "have 4096 bytes");
+  call.Require(size == kValueMax, 1, "a Uint8Array of 4096 bytes");
   if (!call.ok()) return nullptr;
   const uint32_t key = 0;
   bpf_attr attributes{};
@@ -61,7 +61,7 @@ napi_value BpfProgram(napi_env env, napi_callback_info info) {
   size_t size;
   const uint8_t* instructions = call.Bytes(0, &size);
   call.Require(size > 0 && size % sizeof(bpf_insn) == 0 && size / sizeof(bpf_insn) <= kInstructionsMax, 0,
-               "be 1 to 4096 instructions of 8 bytes");
+               "1 to 4096 instructions of 8 bytes");
   if (!call.ok()) return nullptr;
   static const char kLicense[] = "Apache-2.0";
   bpf_attr attributes{};

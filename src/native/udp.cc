@@ -136,7 +136,7 @@ napi_value UdpMemory(napi_env env, napi_callback_info info) {
   size_t count;
   const int fd = call.Fd(0);
   int32_t* words = call.Ints(1, &count);
-  call.Require(count == SK_MEMINFO_VARS, 1, "have 9 elements");
+  call.Require(count == SK_MEMINFO_VARS, 1, "an Int32Array of 9 elements");
   if (!call.ok()) return nullptr;
   socklen_t length = sizeof(uint32_t) * SK_MEMINFO_VARS;
   return call.NumberOrErrno(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, words, &length));

@@ -70,6 +70,7 @@ const FUNCTIONS: Record<string, readonly Valid[]> = {
   udpOpen: [path, address, number(1, -1, 65_536), number(0, -1, 8), number(1, 0, -1, 2 ** 30)],
   udpProbe: [fd, number(103, 102, 105)],
   udpPort: [fd],
+  udpMemory: [fd, ints(9, new Int32Array(8))],
   udpPathMtu: [path, address],
   udpReceive: [
     fd,
@@ -106,6 +107,9 @@ const FUNCTIONS: Record<string, readonly Valid[]> = {
   fileOpen: [path, path, number(0, -1)],
   fileLock: [fd, number(1, 0, -1, 16)],
   closeFd: [fd],
+  bpfMap: [number(8, -1, 4097)],
+  bpfMapRead: [fd, bytes(4096, new Uint8Array(4095))],
+  bpfProgram: [bytes(8, new Uint8Array(0), new Uint8Array(9))],
   nftRun: [
     path,
     { ...bytes(1), wrong: [...bytes(1).wrong, Buffer.from('a'), Buffer.from('\0\0')] },
