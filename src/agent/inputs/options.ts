@@ -3,11 +3,11 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { RipstopError } from '../../base/errors.ts';
 import { fail } from '../../base/schema.ts';
+import { goPattern } from '../../base/text/go-pattern.ts';
 import type { Flags } from '../config/flags.ts';
 import type { SettingLayer } from '../config/settings.ts';
 import type { ListenAddress } from '../endpoints.ts';
 import type { LeaseStore } from '../lease/store.ts';
-import { ifacePattern } from './iface-pattern.ts';
 import { pathsOf } from './paths.ts';
 import { publishedAddress } from './underlay.ts';
 
@@ -70,7 +70,7 @@ export function agentOptions(flags: Flags, nodeName: string, netns = ''): AgentO
     fail('--socket-group', `${JSON.stringify(group)} is not a group number`, 'see `getent group`');
   publishedAddress(flags.text('public-ip'), 4);
   publishedAddress(flags.text('public-ipv6'), 6);
-  for (const pattern of flags.list('iface-regex')) ifacePattern(pattern);
+  for (const pattern of flags.list('iface-regex')) goPattern(pattern, '--iface-regex');
   const instance = flags.text('instance');
   const givenFile = flags.text('subnet-file');
   const { stateDir, subnetFile } = pathsOf(instance, flags.text('state-dir'), givenFile);

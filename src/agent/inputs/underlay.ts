@@ -1,8 +1,8 @@
 import { messageOf, RipstopError } from '../../base/errors.ts';
 import { fail } from '../../base/schema.ts';
+import { goPattern } from '../../base/text/go-pattern.ts';
 import { type Family, formatAddress, parseAddress } from '../../ip/address.ts';
 import { whyNoNode } from '../../ip/unicast.ts';
-import { ifacePattern } from './iface-pattern.ts';
 
 /** An address of an interface, with the properties that the choice depends on. */
 export interface LinkAddress {
@@ -212,7 +212,7 @@ function byPattern(
   selector: UnderlaySelector,
   known: readonly string[],
 ): Found {
-  const matches = ifacePattern(pattern);
+  const matches = goPattern(pattern, '--iface-regex');
   for (const link of links)
     for (const family of families(selector))
       for (const { address } of inOrder(link, family, known)) if (matches(address)) return { link, address };

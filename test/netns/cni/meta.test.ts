@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { attempt } from '../../../bench/lab/command.ts';
 import type { Namespace } from '../../../bench/lab/namespace.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
-import { checkAllowed } from '../../../src/cni/meta/tuning/config.ts';
+import { checkAllowed, settingName } from '../../../src/cni/meta/tuning/config.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
 import { shapers } from '../../fixtures/io/shapers.ts';
@@ -115,11 +115,38 @@ t.test('tuning: sources, undo, refusals, GC', { skip }, async t => {
   const mac = '02:00:00:00:00:01';
   t.equal(await macOf({ mac }), mac);
   t.equal(await macOf({ mac }, 'MAC=02:00:00:00:00:02'), '02:00:00:00:00:02');
+  const runtime = { runtimeConfig: { mac: '02:00:00:00:00:04' } };
+  t.equal(await macOf({ mac, ...runtime }, 'MAC=02:00:00:00:00:02'), '02:00:00:00:00:04');
   const cni = { args: { cni: { mac: '02:00:00:00:00:03', mtu: 1234 } } };
-  t.equal(await macOf({ mac, ...cni }, 'MAC=02:00:00:00:00:02'), '02:00:00:00:00:03');
+  t.equal(await macOf({ mac, ...runtime, ...cni }, 'MAC=02:00:00:00:00:02'), '02:00:00:00:00:03');
   t.equal(link(pod).mtu, 1234);
-  t.equal(await macOf({ mac, ...cni, runtimeConfig: { mac: '02:00:00:00:00:04' } }), '02:00:00:00:00:04');
   await lab.call('DEL', base, { pod });
+
+  const arp = (name: string) => pod.must(['cat', `/proc/sys/net/ipv4/conf/eth0/${name}`]).trim();
+  const both = {
+    sysctl: { 'net.ipv4.conf.IFNAME.arp_filter': '0', 'net.ipv4.conf.IFNAME.arp_notify': '1' },
+    args: {
+      cni: { sysctl: { 'net/ipv4/conf/eth0/arp_filter': '1', 'net.ipv4.conf.IFNAME.arp_accept': '1' } },
+    },
+  };
+  t.equal((await lab.call('ADD', { ...base, ...both }, { pod })).status, 0);
+  t.strictSame(['arp_filter', 'arp_notify', 'arp_accept'].map(arp), ['1', '1', '1'], 'args.cni.sysctl (B9)');
+  t.equal((await lab.call('CHECK', { ...base, ...both }, { pod })).text, '');
+  for (const command of ['STATUS', 'GC']) {
+    const call = { ...base, ...both, prevResult: undefined, 'cni.dev/valid-attachments': [] };
+    t.equal((await lab.call(command, call, { ifname: '' })).text, '', `${command} without an interface (B3)`);
+  }
+
+  pod.ip('link set eth0 allmulticast on promisc on');
+  const off = { ...base, allmulti: false };
+  t.equal((await lab.call('ADD', off, { pod })).status, 0);
+  t.notOk(link(pod).flags.includes('ALLMULTI'), 'switched off (B14)');
+  t.match((await lab.call('CHECK', off, { pod })).json, { msg: /configured promisc of eth0 is false/ });
+  pod.ip('link set eth0 promisc off');
+  t.equal((await lab.call('CHECK', off, { pod })).text, '');
+  pod.ip('link set eth0 allmulticast on');
+  t.match((await lab.call('CHECK', off, { pod })).json, { msg: /configured allmulti of eth0 is false/ });
+  pod.ip('link set eth0 allmulticast off');
 
   const former = pod.must(['cat', '/proc/sys/net/core/somaxconn']);
   const bad = { sysctl: { 'net.core.somaxconn': '321', 'net.core.no_such_thing': '1' } };
@@ -132,7 +159,7 @@ t.test('tuning: sources, undo, refusals, GC', { skip }, async t => {
     [
       { sysctl: { 'net.ipv4.conf.eth0.arp_filter': '1', 'net/ipv4/conf/IFNAME/arp_filter': '0' } },
       7,
-      /duplicated sysctl key/,
+      /^duplicated sysctl keys are not allowed/,
     ],
     [{ sysctl: { 'net.core.somaxconn': 5 } }, 7, /5 is not a text/],
     [{ mtu: 'x' }, 7, /^mtu: "x"/],
@@ -149,14 +176,23 @@ t.test('tuning: sources, undo, refusals, GC', { skip }, async t => {
   t.strictSame(readdirSync(base.dataDir), ['elsewhere_eth0.json'], 'files of another network stay');
 
   const list = `${lab.scratch}/allow`;
-  writeFileSync(list, '^net\\.core\\..*$\n');
-  const setting = (name: string) => [{ name, value: '1' }];
-  t.doesNotThrow(() => checkAllowed(setting('net/core/somaxconn'), list));
-  t.throws(() => checkAllowed(setting('net/ipv4/ip_forward'), list), {
-    code: 2,
-    message: /net\.ipv4\.ip_forward=1 is not allowed/,
-  });
-  t.doesNotThrow(() => checkAllowed(setting('net/ipv4/ip_forward'), `${list}-missing`));
+  writeFileSync(list, '  ^net\\.core\\..*$ \t\n\n^net.ipv4.conf.IFNAME.[[:lower:]_]*$\r\n');
+  const setting = (key: string) => [{ key, name: settingName(key, 'eth0'), value: '1' }];
+  for (const key of [
+    'net.core.somaxconn',
+    'net.ipv4.conf.IFNAME.arp_filter',
+    'net/ipv4/conf/IFNAME/forwarding',
+  ])
+    t.doesNotThrow(() => checkAllowed(setting(key), list), key);
+  for (const key of ['net.ipv4.ip_forward', 'net.ipv4.conf.eth0.arp_filter', 'net/core/somaxconn'])
+    t.throws(() => checkAllowed(setting(key), list), {
+      code: 2,
+      message: `Sysctl ${key} is not allowed. Only the following sysctls are allowed: `,
+    });
+  t.doesNotThrow(() => checkAllowed(setting('net.ipv4.ip_forward'), `${list}-missing`));
+  t.throws(() => checkAllowed(setting('net.core.somaxconn'), lab.scratch), { code: 5 }, 'an unreadable list');
+  writeFileSync(list, '(');
+  t.throws(() => checkAllowed(setting('net.core.somaxconn'), list), { code: 'ECONFIG' });
 });
 
 t.test('bandwidth in every version', { skip: ifb }, async t => {

@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { hasCode, messageOf } from '../../../base/errors.ts';
+import { readRegularFile } from '../../../base/files/regular-file.ts';
 import { flag, integer, type Shape, text } from '../../../base/schema.ts';
+import { goPattern } from '../../../base/text/go-pattern.ts';
 import { macField } from '../../config/fields.ts';
 import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { cniArgsOf, requestedMac } from '../../config/runtime.ts';
@@ -8,7 +10,7 @@ import { given } from '../../result/types.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 
-/** Lines of regular expressions; when the file is there, only settings that match one may be changed. */
+/** Lines of regular expressions in Go's syntax; when the file is there, only settings that match one may be changed. */
 const ALLOW_LIST = '/etc/cni/tuning/allowlist.conf';
 
 const DEFAULT_DATA_DIR = '/run/cni/tuning';
@@ -34,39 +36,36 @@ const sysctlFields = {
 interface Setting {
   name: string;
   value: string;
+  /** The key as it was written. */
+  key: string;
 }
 
 /** Attributes of the pod's interface; what is absent is left as it is. */
 export type LinkTuning = Partial<Shape<typeof linkFields>>;
 
-/** Later sources win: the configuration, CNI_ARGS, `args.cni`, the runtime. */
+/** Later sources win: the configuration, CNI_ARGS, the runtime, `args.cni`. */
 function readLinkTuning(call: Call): LinkTuning {
   const configured = readIgnoringUnknown(linkFields, call.config, '');
   const ofCni = readIgnoringUnknown(linkFields, cniArgsOf(call.config), 'args.cni');
   const { mtu, promisc, allmulti, txQLen } = { ...configured, ...given(ofCni) };
-  const mac = (requestedMac(call) || configured.mac)?.toLowerCase();
-  // 0 and false are the defaults and change nothing, as in the reference plugin.
-  return given({
-    mac,
-    mtu: mtu || undefined,
-    promisc: promisc || undefined,
-    allmulti: allmulti || undefined,
-    txQLen,
-  });
+  const mac = (ofCni.mac || requestedMac(call) || configured.mac)?.toLowerCase();
+  // As in the reference plugin an MTU of 0 and `promisc: false` change nothing.
+  return given({ mac, mtu: mtu || undefined, promisc: promisc || undefined, allmulti, txQLen });
 }
 
-/** The name of a setting with slashes; a name that has slashes keeps its dots, as sysctl(8) does. */
+/** The name of a setting with slashes; a name that begins with slashes keeps its dots, as in sysctl(8). */
 export function settingName(key: string, ifname: string): string {
-  const path = key.includes('/') ? key : key.replaceAll('.', '/');
+  const [separator] = /[./]/.exec(key) ?? [];
+  const path = separator === '/' ? key : key.replaceAll('.', '/');
   return path.replaceAll('IFNAME', ifname);
 }
 
-function readSettings(call: Call, raw: Record<string, unknown>): Setting[] {
-  const seen = new Map<string, string>();
+function readSettings(ifname: string, raw: Record<string, unknown>, source: string): Map<string, Setting> {
+  const settings = new Map<string, Setting>();
   for (const [key, value] of Object.entries(raw)) {
-    const where = `sysctl.${key}`;
+    const where = `${source}.${key}`;
     if (typeof value !== 'string') refuse(where, `${JSON.stringify(value)} is not a text`);
-    const name = settingName(key, call.ifname);
+    const name = settingName(key, ifname);
     const parts = name.split('/');
     if (
       parts[0] !== 'net' ||
@@ -75,30 +74,54 @@ function readSettings(call: Call, raw: Record<string, unknown>): Setting[] {
     ) {
       refuse(where, 'invalid net sysctl key', 'only names below "net." may be set');
     }
-    if (seen.has(name)) refuse(where, `duplicated sysctl key: it is ${seen.get(name)} too`);
-    seen.set(name, key);
+    const other = settings.get(name);
+    if (other) refuseDuplicate(where, `it is ${other.key} too`);
+    settings.set(name, { name, value, key });
   }
-  return [...seen].map(([name, key]) => ({ name, value: raw[key] as string }));
+  return settings;
 }
 
-/** @throws CniError 2 for a setting that the node's list does not allow */
-export function checkAllowed(settings: Setting[], file = ALLOW_LIST): void {
-  let lines: string[];
+function refuseDuplicate(where: string, why: string): never {
+  throw new CniError(CODE.INVALID_CONFIG, 'duplicated sysctl keys are not allowed', `${where}: ${why}`);
+}
+
+/** The settings of the configuration; those of `args.cni` replace them one by one. */
+function settingsOf(call: Call): Setting[] {
+  // GC and STATUS name no interface.
+  const ifname = call.ifname || 'IFNAME';
+  const configured = readIgnoringUnknown(sysctlFields, call.config, '').sysctl ?? {};
+  const ofCni = readIgnoringUnknown(sysctlFields, cniArgsOf(call.config), 'args.cni').sysctl ?? {};
+  const settings = readSettings(ifname, configured, 'sysctl');
+  for (const [name, setting] of readSettings(ifname, ofCni, 'args.cni.sysctl')) settings.set(name, setting);
+  return [...settings.values()];
+}
+
+/**
+ * Settings are matched as they are written in the configuration, with IFNAME, as by the reference plugin.
+ * @throws CniError 2 for a setting that the node's list does not allow, 5 for a list that cannot be read; RipstopError ECONFIG
+ */
+export function checkAllowed(settings: readonly Setting[], file = ALLOW_LIST): void {
+  const lines = readAllowList(file);
+  const patterns = lines?.map(line => goPattern(line, file));
+  const refused = patterns && settings.find(({ key }) => !patterns.some(matches => matches(key)));
+  if (!refused) return;
+  throw new CniError(
+    CODE.UNSUPPORTED_FIELD,
+    `Sysctl ${refused.key} is not allowed. Only the following sysctls are allowed: [${lines?.join(' ')}]`,
+    `the list is ${file}`,
+  );
+}
+
+/** Undefined where there is no list. */
+function readAllowList(file: string): string[] | undefined {
   try {
-    lines = readFileSync(file, 'utf8')
+    return readRegularFile(file)
       .split('\n')
-      .filter(line => line.trim() !== '');
-  } catch {
-    return;
-  }
-  for (const { name, value } of settings) {
-    const dotted = name.replaceAll('/', '.');
-    if (lines.some(line => new RegExp(line).test(dotted))) continue;
-    throw new CniError(
-      CODE.UNSUPPORTED_FIELD,
-      `sysctl: ${dotted}=${value} is not allowed`,
-      `${file} allows ${lines.join(', ')}`,
-    );
+      .map(line => line.trim())
+      .filter(line => line !== '');
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw new CniError(CODE.IO_FAILURE, `list of allowed settings: ${messageOf(error)}`);
   }
 }
 
@@ -110,9 +133,7 @@ export function readDataDir(call: Call): string {
   return resolve(call.cwd, dataDir || DEFAULT_DATA_DIR);
 }
 
-/** @throws CniError 7, 4, 2; RipstopError ECONFIG */
+/** @throws CniError 7, 4; RipstopError ECONFIG */
 export function readConfig(call: Call) {
-  const { sysctl } = readIgnoringUnknown(sysctlFields, call.config, '');
-  const settings = readSettings(call, sysctl ?? {});
-  return { link: readLinkTuning(call), settings, dataDir: readDataDir(call) };
+  return { link: readLinkTuning(call), settings: settingsOf(call), dataDir: readDataDir(call) };
 }

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { listFiles, removeWithTemp, writeFileAtomicSync } from '../../../base/atomic-file.ts';
+import { readRegularFile } from '../../../base/files/regular-file.ts';
 import { parseJson, text } from '../../../base/schema.ts';
 import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { type LinkTuning, linkFields } from './config.ts';
@@ -35,7 +35,7 @@ export function readOriginals(dataDir: string, containerId: string, ifname: stri
 
 function read(file: string) {
   try {
-    return readIgnoringUnknown(savedFields, parseJson(readFileSync(file, 'utf8'), file), file);
+    return readIgnoringUnknown(savedFields, parseJson(readRegularFile(file), file), file);
   } catch {
     return undefined;
   }

@@ -1,4 +1,5 @@
 import { removeTemps } from '../../../base/atomic-file.ts';
+import { fileSystemAnswers } from '../../../base/files/regular-file.ts';
 import { changeLink, findLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
 import { changeSysctl, readSysctl, writeSysctl } from '../../../net/sysctl.ts';
@@ -35,6 +36,7 @@ async function add(call: Call): Promise<Result> {
   const config = readConfig(call);
   checkAllowed(config.settings);
   const previous = requirePrevResult(call);
+  await fileSystemAnswers(config.dataDir);
   await withNodeAndPod(call, ({ pod }) =>
     Undo.guard(call.host.log, async undo => tune(call, config, pod, undo)),
   );
@@ -66,6 +68,7 @@ function tune(call: Call, config: TuningConfig, pod: NetlinkSocket, undo: Undo):
 /** Interfaces that outlive the pod (of host-device) get their former values; settings end with the namespace. */
 async function del(call: Call): Promise<void> {
   const dataDir = readDataDir(call);
+  await fileSystemAnswers(dataDir);
   const former = readOriginals(dataDir, call.containerId, call.ifname);
   if (former) {
     await withPodIfExists(call, pod => {
@@ -87,11 +90,13 @@ async function check(call: Call): Promise<void> {
     }
   }
   await withNodeAndPod(call, async ({ pod }) => {
-    const present = presentValues(getLink(pod, call.ifname), config.link);
-    for (const key of Object.keys(config.link) as (keyof LinkTuning)[]) {
-      if (present[key] === config.link[key]) continue;
+    // As in the reference plugin an interface that is not to take every frame must not do so.
+    const wanted = { promisc: false, ...config.link };
+    const present = presentValues(getLink(pod, call.ifname), wanted);
+    for (const key of Object.keys(wanted) as (keyof LinkTuning)[]) {
+      if (present[key] === wanted[key]) continue;
       failCheck(
-        `Error: Tuning configured ${key} of ${call.ifname} is ${config.link[key]}, current value is ${present[key]}`,
+        `Error: Tuning configured ${key} of ${call.ifname} is ${wanted[key]}, current value is ${present[key]}`,
       );
     }
   });
@@ -100,6 +105,7 @@ async function check(call: Call): Promise<void> {
 async function gc(call: Call): Promise<void> {
   const dataDir = readDataDir(call);
   const valid = validAttachments(call);
+  await fileSystemAnswers(dataDir);
   const isValid = (id: string, ifname: string) =>
     valid.some(one => one.containerID === id && one.ifname === ifname);
   gcOriginals(dataDir, call.name, isValid);

@@ -1,15 +1,16 @@
 import t from 'tap';
 import { parseFlags } from '../../../../src/agent/config/flags.ts';
-import { ifacePattern } from '../../../../src/agent/inputs/iface-pattern.ts';
 import { agentOptions } from '../../../../src/agent/inputs/options.ts';
+import { goPattern } from '../../../../src/base/text/go-pattern.ts';
 
 t.test("a pattern in Go's syntax (A20): flags, classes, and any part of the text", async t => {
-  t.ok(ifacePattern('(?i)^ETH')('eth0'));
-  t.ok(ifacePattern('^[[:alpha:]]+0$')('eth0'));
-  t.notOk(ifacePattern('^[[:alpha:]]+0$')('eth1'));
-  t.ok(ifacePattern('31\\.9')('172.31.9.2'));
-  t.ok(ifacePattern('^\\x{65}th\\pN$')('eth7'));
-  t.notOk(ifacePattern('^eth\\z')('eth0'));
+  const matches = (pattern: string, text: string) => goPattern(pattern, '--iface-regex')(text);
+  t.ok(matches('(?i)^ETH', 'eth0'));
+  t.ok(matches('^[[:alpha:]]+0$', 'eth0'));
+  t.notOk(matches('^[[:alpha:]]+0$', 'eth1'));
+  t.ok(matches('31\\.9', '172.31.9.2'));
+  t.ok(matches('^\\x{65}th\\pN$', 'eth7'));
+  t.notOk(matches('^eth\\z', 'eth0'));
 });
 
 t.test('a pattern as flag and as variable (A20): the same, with commas', async t => {

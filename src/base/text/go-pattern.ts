@@ -1,12 +1,12 @@
 import { RE2JS, RE2JSSyntaxException } from 're2js';
-import { fail } from '../../base/schema.ts';
+import { fail } from '../schema.ts';
 
 /**
- * A pattern of --iface-regex in the syntax of Go's package regexp (RE2), as flanneld takes it. It may match any part of a text.
- * @param where flag or variable, for the error
+ * A pattern in the syntax of Go's package regexp (RE2), as the programs that Ripstop replaces take it. It may match any part of a text.
+ * @param where flag, variable or file of the pattern, for the error
  * @throws RipstopError ECONFIG
  */
-export function ifacePattern(pattern: string, where = '--iface-regex'): (text: string) => boolean {
+export function goPattern(pattern: string, where: string): (text: string) => boolean {
   try {
     const compiled = RE2JS.compile(pattern);
     return text => compiled.matcher(text).find();
