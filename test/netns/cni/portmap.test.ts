@@ -146,18 +146,38 @@ t.test('conditions and marks', { skip }, async t => {
   t.equal((await lab.call('ADD', marked, { pod })).status, 0);
   t.match(rules(), /chain hostmark_20_all_10_1_0_0_24 \{\s+meta mark set meta mark \| 0x00000020\s+\}/);
   await lab.call('DEL', marked, { pod });
-  const plain = { ...base, snat: false };
-  t.equal((await lab.call('ADD', plain, { pod })).status, 0);
-  t.notMatch(rules(), /8080 comment .* : jump/);
-  await lab.call('DEL', plain, { pod });
+  for (const plain of [
+    { ...base, snat: false },
+    { ...base, snat: false, masqAll: true },
+  ]) {
+    t.equal((await lab.call('ADD', plain, { pod })).status, 0);
+    t.notMatch(rules(), /8080 comment .* : jump/, 'masqAll counts under snat only (B17)');
+    await lab.call('DEL', plain, { pod });
+  }
+  const chains = { ...base, backend: 'iptables', snat: false, masqAll: true };
+  t.equal((await lab.call('ADD', chains, { pod })).status, 0);
+  t.notMatch(lab.node.must(['iptables-save', '-t', 'nat']), /-A CNI-DN.*SETMARK/);
+  await lab.call('DEL', chains, { pod });
+  for (const backend of ['nftables', 'iptables']) {
+    const interfaces = [{ name: 'eth0', sandbox: pod.path }];
+    const away = { ...prevResult, interfaces, ips: [{ address: '203.0.113.9/24', interface: 0 }] };
+    const unrouted = { ...base, backend, prevResult: away };
+    t.strictSame(
+      (await lab.call('ADD', unrouted, { pod })).json,
+      away,
+      `${backend}: no route to the pod (B13)`,
+    );
+    t.equal((await lab.call('CHECK', unrouted, { pod })).text, '');
+    t.equal((await lab.call('DEL', unrouted, { pod })).text, '');
+  }
   const refusals: [object, RegExp][] = [
-    [{ backend: 'nftables', externalSetMarkChain: 'KUBE-MARK-MASQ' }, /^externalSetMarkChain: /],
+    [{ backend: 'nftables', externalSetMarkChain: 'KUBE-MARK-MASQ' }, /^nftables backend was requested but /],
     [{ markMasqBit: 32 }, /^markMasqBit: 32/],
     [{ backend: 'pf' }, /^backend: "pf"/],
     [{ runtimeConfig: { portMappings: [{ containerPort: 80 }] } }, /portMappings\[0\]\.hostPort: is missing/],
     [
       { runtimeConfig: { portMappings: [{ hostPort: 1, containerPort: 0 }] } },
-      /containerPort: 0 is not a whole number within 1\.\.65535/,
+      /^Invalid container port number: 0/,
     ],
     [{ runtimeConfig: { portMappings: [{ hostPort: 70000, containerPort: 80 }] } }, /hostPort: 70000/],
     [

@@ -1,4 +1,5 @@
 import {
+  type Field,
   flag,
   integer,
   listOf,
@@ -15,11 +16,14 @@ import { runtimeConfig } from '../../config/runtime.ts';
 import type { Result } from '../../result/types.ts';
 import { given, hostPart, isV6 } from '../../result/types.ts';
 import { BACKENDS, type BackendName } from '../../rules/backend.ts';
-import { CniError, refuse } from '../../skel/errors.ts';
+import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
 
 /** Error code: the host port is forwarded to another pod already (100 and above are a plugin's own). */
 const HOST_PORT_TAKEN = 100;
+
+/** Kubernetes uses bits 14 and 15, Calico 20 to 31. */
+const MARK_BIT = 13;
 
 const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
@@ -30,8 +34,8 @@ const match = text('a match in one line', "a word of the backend's language", /^
 const portmapFields = {
   backend: withDefault(oneOf(['', ...BACKENDS], 'where rules are put'), ''),
   snat: withDefault(flag('let pods of the subnet and the node itself use the host ports'), true),
-  masqAll: withDefault(flag('masquerade every forwarded connection'), false),
-  markMasqBit: withDefault(integer(0, 31, 'bit of the packet mark that asks for masquerading'), 13),
+  masqAll: withDefault(flag('masquerade every forwarded connection, where snat is on'), false),
+  markMasqBit: integer(0, 31, `bit of the packet mark that asks for masquerading, by default ${MARK_BIT}`),
   externalSetMarkChain: text(
     'a chain name',
     'iptables chain that sets the mark, in place of our own',
@@ -41,9 +45,22 @@ const portmapFields = {
   conditionsV6: listOf(match, 'further matches, IPv6'),
 };
 
+function port(owner: string, doc: string): Field<number> {
+  const field = integer(1, 65535, doc);
+  const read = (raw: unknown, where: string): number => {
+    if (typeof raw !== 'number' || raw > 0) return field.read(raw, where);
+    throw new CniError(
+      CODE.INVALID_CONFIG,
+      `Invalid ${owner} port number: ${raw}`,
+      `${where} takes ${field.type}`,
+    );
+  };
+  return { ...field, read };
+}
+
 const mappingFields = {
-  hostPort: required(integer(1, 65535, 'port of the node')),
-  containerPort: required(integer(1, 65535, 'port of the pod')),
+  hostPort: required(port('host', 'port of the node')),
+  containerPort: required(port('container', 'port of the pod')),
   protocol: withDefault(text('tcp | udp | sctp', 'protocol'), 'tcp'),
   hostIP: text('an address', 'only this address of the node'),
 };
@@ -61,17 +78,35 @@ export type PortmapConfig = ReturnType<typeof readConfig>;
 /** @throws CniError 7, RipstopError ECONFIG */
 export function readConfig(call: Call) {
   const keys = readIgnoringUnknown(portmapFields, call.config, '');
-  const backend: BackendName = keys.backend || (keys.externalSetMarkChain ? 'iptables' : 'nftables');
-  if (backend === 'nftables' && keys.externalSetMarkChain) {
-    refuse('externalSetMarkChain', 'is a chain of iptables and cannot be used with the nftables backend');
+  if (keys.externalSetMarkChain && keys.markMasqBit !== undefined) {
+    const sentence = 'Cannot specify externalSetMarkChain and markMasqBit';
+    throw new CniError(CODE.INVALID_CONFIG, sentence, 'the chain sets a mark of its own');
   }
   return {
     ...keys,
-    backend,
+    backend: backendOf(keys),
     /** Value of the packet mark's bit. */
-    mark: 2 ** keys.markMasqBit,
+    mark: 2 ** (keys.markMasqBit ?? MARK_BIT),
     mappings: readMappings(call),
   };
+}
+
+/** The back end that is named, otherwise the one whose words the configuration has. @throws CniError 7 for words of the other one */
+function backendOf(keys: Shape<typeof portmapFields>): BackendName {
+  const options: Record<BackendName, string[]> = { iptables: [], nftables: [] };
+  if (keys.externalSetMarkChain) options.iptables.push('externalSetMarkChain');
+  for (const key of ['conditionsV4', 'conditionsV6'] as const) {
+    const [first] = keys[key] ?? [];
+    if (first) options[/^[-!]/.test(first) ? 'iptables' : 'nftables'].push(key);
+  }
+  const backend = keys.backend || (options.iptables.length > 0 ? 'iptables' : 'nftables');
+  const other = backend === 'iptables' ? 'nftables' : 'iptables';
+  if (options[other].length === 0) return backend;
+  throw new CniError(
+    CODE.INVALID_CONFIG,
+    `${backend} backend was requested but configuration contains ${other}-specific options [${options[other].join(' ')}]`,
+    'conditions of iptables begin with "-" or "!"',
+  );
 }
 
 /** The host ports that the runtime asks for. @throws CniError 7, RipstopError ECONFIG */
@@ -95,14 +130,17 @@ export interface HostPorts extends PortmapConfig {
   pod: { v4?: string; v6?: string };
 }
 
-/** @param result of the earlier plugins: addresses outside of a sandbox are not the pod's */
-export function hostPortsOf(config: PortmapConfig, result: Result): HostPorts {
-  const inside = result.ips.filter(one => {
+/**
+ * @param result of the earlier plugins: addresses of another interface, or outside of a sandbox, are not those of the attachment
+ * @param ifname interface of the attachment
+ */
+export function hostPortsOf(config: PortmapConfig, result: Result, ifname: string): HostPorts {
+  const own = result.ips.filter(one => {
     const owner = one.interface === undefined ? undefined : result.interfaces[one.interface];
-    return !owner || owner.sandbox;
+    return !owner || (owner.name === ifname && owner.sandbox);
   });
-  const v4 = inside.find(one => !isV6(one.address))?.address;
-  const v6 = inside.find(one => isV6(one.address))?.address;
+  const v4 = own.find(one => !isV6(one.address))?.address;
+  const v6 = own.find(one => isV6(one.address))?.address;
   return { ...config, pod: given({ v4, v6 }) };
 }
 

@@ -66,8 +66,7 @@ function podLines(call: Call, config: PortmapConfig, ports: FamilyPorts): string
   const rules = mappings.flatMap(one => {
     const match = `-A ${chain} -p ${one.protocol} -m ${one.protocol} --dport ${one.hostPort}${one.hostIp ? ` -d ${one.hostIp}` : ''}`;
     const target = destinationOf(hostPart(cidr), one.containerPort);
-    const marking =
-      config.snat || config.masqAll ? sources.map(source => `${match} ${source} -j ${setMark}`) : [];
+    const marking = config.snat ? sources.map(source => `${match} ${source} -j ${setMark}`) : [];
     return [...marking, `${match} ${comment} -j DNAT --to-destination ${target}`];
   });
   const entries = portGroups(mappings).map(

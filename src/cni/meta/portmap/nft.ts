@@ -119,7 +119,6 @@ function familyScript(config: PortmapConfig, ports: FamilyPorts, tag: string, ow
   const maps = mapsOf(family);
   const subnet = canonicalNetwork(cidr);
   const address = hostPart(cidr);
-  const masquerades = config.snat || config.masqAll;
   const chain = `hostmark_${config.mark.toString(16)}_${config.masqAll ? 'all' : 'own'}_${subnet.replace(/[:./]/g, '_')}`;
   const comment = `comment "${tag} ${owner}"`;
   const lines = mappings.map(one => {
@@ -127,15 +126,15 @@ function familyScript(config: PortmapConfig, ports: FamilyPorts, tag: string, ow
       const at = one.hostIp ? `${family.ip} daddr ${one.hostIp} ` : '';
       const match = `meta nfproto ${family.nfproto} ${at}meta l4proto ${one.protocol} th dport ${one.hostPort} ${conditions}`;
       const rule = `add rule inet ${TABLE} ${CONDITIONAL} ${match}`;
-      const mark = masquerades ? `${rule} jump ${chain} ${comment}\n` : '';
+      const mark = config.snat ? `${rule} jump ${chain} ${comment}\n` : '';
       return `${mark}${rule} dnat ${family.ip} to ${destinationOf(address, one.containerPort)} ${comment}`;
     }
     const key = `${one.hostIp ? `${one.hostIp} . ` : ''}${one.protocol} . ${one.hostPort}`;
     const target = `create element inet ${TABLE} ${one.hostIp ? maps.at : maps.any} { ${key} ${comment} : ${address} . ${one.containerPort} }`;
-    if (!masquerades) return target;
+    if (!config.snat) return target;
     return `${target}\ncreate element inet ${TABLE} ${one.hostIp ? maps.atMark : maps.anyMark} { ${key} ${comment} : jump ${chain} }`;
   });
-  return `${masquerades ? markScript(config, family, subnet, chain) : ''}\n${lines.join('\n')}\n`;
+  return `${config.snat ? markScript(config, family, subnet, chain) : ''}\n${lines.join('\n')}\n`;
 }
 
 /** ADD is one transaction. @throws CniError 100 when another pod has one of the ports, naming port and pod */

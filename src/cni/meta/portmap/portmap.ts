@@ -1,7 +1,9 @@
 import { describeError } from '../../../base/errors.ts';
 import { deleteUdpConntrack } from '../../../net/conntrack.ts';
+import { isNetError } from '../../../net/error.ts';
 import { getLink } from '../../../net/rtnetlink/links.ts';
 import { routeTo } from '../../../net/rtnetlink/routes.ts';
+import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
 import { trySysctl } from '../../../net/sysctl.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { failCheck } from '../../link/checks.ts';
@@ -51,7 +53,7 @@ const hostPorts = everyBackend([nftHostPorts, iptablesHostPorts, referenceHostPo
 
 async function add(call: Call): Promise<Result> {
   const previous = requirePrevResult(call);
-  const rules = hostPortsOf(readConfig(call), previous);
+  const rules = hostPortsOf(readConfig(call), previous, call.ifname);
   await displaceNft(call, rules);
   if (rules.mappings.length === 0) return previous;
   await clearPortsIptables(call, rules);
@@ -92,15 +94,22 @@ async function forward(call: Call, rules: HostPorts, undo: Undo): Promise<void> 
   undo.push('remove the host ports', () => nftHostPorts.remove(call));
 }
 
-/** Lets 127.0.0.1 reach the pod by its host ports: the kernel drops such a route otherwise. */
+/** Lets 127.0.0.1 reach the pod by its host ports: the kernel drops such a route otherwise. The node may have no route to the pod. */
 async function routeLocalhost(call: Call, cidr: string): Promise<void> {
-  const name = await withNode(call, node => {
-    const route = routeTo(node, hostPart(cidr));
-    return route.link === undefined ? undefined : getLink(node, route.link).name;
-  });
+  const name = await withNode(call, node => nameOfLinkTo(node, hostPart(cidr)));
   if (!name) return;
   const setting = `net/ipv4/conf/${name}/route_localnet`;
   trySysctl(call.host.netns, setting, '1', 'host ports do not answer on 127.0.0.1');
+}
+
+function nameOfLinkTo(node: NetlinkSocket, address: string): string | undefined {
+  try {
+    const { link } = routeTo(node, address);
+    return link === undefined ? undefined : getLink(node, link).name;
+  } catch (error) {
+    if (isNetError(error)) return undefined;
+    throw error;
+  }
 }
 
 async function del(call: Call): Promise<void> {
@@ -110,7 +119,8 @@ async function del(call: Call): Promise<void> {
 }
 
 async function check(call: Call): Promise<void> {
-  const missing = await hostPorts.check(call, hostPortsOf(readConfig(call), requirePrevResult(call)));
+  const rules = hostPortsOf(readConfig(call), requirePrevResult(call), call.ifname);
+  const missing = await hostPorts.check(call, rules);
   if (missing.length === 0) return;
   failCheck(
     `host ports of container ${call.containerId} are missing in nftables and in iptables`,
