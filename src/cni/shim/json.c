@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* The end of the string that begins at `at` (behind its quote), or NULL. */
 static const char *string_end(const char *at, const char *end) {
@@ -29,12 +30,12 @@ static void take(const char *from, const char *to, char *into, size_t room) {
 }
 
 static int is_key(const char *from, const char *to, const char *key) {
-  return (size_t)(to - from) == strlen(key) && memcmp(from, key, strlen(key)) == 0;
+  return (size_t)(to - from) == strlen(key) && strncasecmp(from, key, strlen(key)) == 0;
 }
 
 /*
- * Finds `cniVersion` and `name` on the top level; "" when they are absent, no texts, or longer than their room. As with
- * JSON.parse, the last of equal keys counts. -1 when this is not one whole object.
+ * Finds `cniVersion` and `name` on the top level; "" when they are absent, no texts, or longer than their room. Keys are
+ * matched in any case and the last of equal keys counts, as the plugins do it. -1 when this is not one whole object.
  */
 int scan_config(const struct bytes *config, char *version, size_t version_room, char *name, size_t name_room) {
   version[0] = name[0] = '\0';

@@ -1,7 +1,8 @@
 import { readdirSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseJson, type Shape, text } from '../../base/schema.ts';
+import { type Shape, text } from '../../base/schema.ts';
 import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
+import { parseConfiguration } from '../config/keys.ts';
 import { DEFAULT_DATA_DIR, directoryFields } from '../ipam/host-local/config.ts';
 import { cwdOf } from '../skel/environment.ts';
 import { bootId, type RecordedCall } from './recorded.ts';
@@ -16,7 +17,7 @@ const configFields = {
 /** What is needed of the configuration of a recorded call; nothing where it is malformed: no plugin works on it then. */
 function configOf(call: RecordedCall): Partial<Shape<typeof configFields>> {
   try {
-    return readIgnoringUnknown(configFields, parseJson(call.request.stdin, 'configuration'), '');
+    return readIgnoringUnknown(configFields, parseConfiguration(call.request.stdin, 'configuration'), '');
   } catch {
     return {};
   }

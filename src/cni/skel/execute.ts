@@ -1,6 +1,6 @@
 import { messageOf } from '../../base/errors.ts';
-import { readJson } from '../../base/schema.ts';
 import { anyObject } from '../config/ignore-unknown.ts';
+import { parseConfiguration, withNames } from '../config/keys.ts';
 import type { Result } from '../result/types.ts';
 import { type Command, type Environment, isGoTrue, readEnvironment } from './environment.ts';
 import { CniError, CODE } from './errors.ts';
@@ -18,10 +18,27 @@ export interface Input {
   fault: CniError | undefined;
 }
 
+/** The keys of every network configuration (specification 1.1, sections 1 and 3), which plugins read by these names. */
+const NETWORK_KEYS = [
+  'cniVersion',
+  'name',
+  'type',
+  'runtimeConfig',
+  'args',
+  'ipam',
+  'dns',
+  'prevResult',
+  'cni.dev/valid-attachments',
+  'cni.dev/attachments',
+];
+
+const object = anyObject('a network configuration');
+
 /** Reads a configuration. Does not throw: the environment is checked first, and its errors name the configuration's version. */
 export function parseInput(stdin: string): Input {
   try {
-    return { stdin, config: readJson(anyObject(''), stdin, 'configuration'), fault: undefined };
+    const config = object.read(parseConfiguration(stdin, 'configuration'), 'configuration');
+    return { stdin, config: withNames(NETWORK_KEYS, config), fault: undefined };
   } catch (error) {
     const what = `error unmarshall network config: ${messageOf(error)}`;
     return { stdin, config: {}, fault: new CniError(CODE.DECODE_FAILURE, what) };
@@ -55,7 +72,7 @@ export function execute(
  */
 export function perform(plugin: Plugin, request: Request): Promise<Result | undefined> {
   return recorded(plugin, request.env, request.host, async env => {
-    const call = accept({ ...request, env });
+    const call = accept({ ...request, env, config: withNames(NETWORK_KEYS, request.config) });
     return handle(plugin, call);
   });
 }

@@ -258,7 +258,7 @@ t.test('unknown keys of our own plugin are refused with what was meant', { skip 
     msg: 'birdge: unknown key',
     details: 'did you mean "bridge"?',
   });
-  t.match(await refused({ ipam: { datadir: 'x' } }), { code: 7, msg: 'ipam.datadir: unknown key' });
+  t.match(await refused({ ipam: { datdir: 'x' } }), { code: 7, msg: 'ipam.datdir: unknown key' });
   t.match(await refused({ mtu: 1500 }), { code: 7, msg: /1500 is more than the overlay carries: 1450/ });
   t.match(await refused({ bridge: 'a/b' }), { code: 7, msg: /^bridge: / });
 });

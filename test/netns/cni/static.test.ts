@@ -137,6 +137,12 @@ t.test('no agent, nothing but the executables: each command has its answer', { s
   }
   t.strictSame(records(), [], 'only DEL and GC are recorded');
   t.match((await exec('bridge', 'ADD', { ...NETWORK, cniVersion: '0.4.0' })).json, { cniVersion: '0.4.0' });
+  const otherCase = { ...NETWORK, CNIVersion: '0.3.1' };
+  t.match(
+    (await exec('bridge', 'ADD', otherCase)).json,
+    { cniVersion: '0.3.1' },
+    'the last key, in any case',
+  );
   t.match(await exec('bridge', 'DEL', NETWORK), { code: 0, stdout: '', stderr: '' });
   t.match(await exec('bridge', 'DEL', NETWORK), { code: 0, stdout: '' });
   t.equal(records().length, 1, 'a repeated DEL has one record');

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { anyValue, flag, listOf, oneOf, readObject, text, withDefault } from '../../../base/schema.ts';
 import { mtuField } from '../../config/fields.ts';
 import { anyObject, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
+import { withNames } from '../../config/keys.ts';
 import { readDns } from '../../config/network.ts';
 import { runtimeConfig } from '../../config/runtime.ts';
 import { DEFAULT_SUBNET_FILE } from '../../meta/flannel/config.ts';
@@ -59,9 +60,16 @@ function withoutReserved(config: Json): Json {
  * @throws RipstopError ECONFIG with a suggestion for an unknown key, CniError 7
  */
 export function readConfig(call: Call, env: NodeSubnets | undefined) {
-  const keys = readObject(ripstopFields, withoutReserved(call.config), '');
-  const ipam = readObject(ipamFields, keys.ipam ?? {}, 'ipam');
-  const { portMappings, bandwidth, ...runtime } = runtimeConfig(call);
+  const keys = readObject(
+    ripstopFields,
+    withNames(Object.keys(ripstopFields), withoutReserved(call.config)),
+    '',
+  );
+  const ipam = readObject(ipamFields, withNames(Object.keys(ipamFields), keys.ipam ?? {}), 'ipam');
+  const { portMappings, bandwidth, ...runtime } = withNames(
+    ['portMappings', 'bandwidth'],
+    runtimeConfig(call),
+  );
   if (keys.mtu && env && keys.mtu > env.mtu) {
     refuse(
       'mtu',

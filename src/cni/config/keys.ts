@@ -1,0 +1,81 @@
+import { parseJson } from '../../base/schema.ts';
+
+/*
+ * Keys of a configuration, matched as the reference plugins match them, which use Go's encoding/json: a key has its name in
+ * any case, of equal keys the last one counts, and two objects of one name are one object with the keys of both.
+ */
+
+type Json = Record<string, unknown>;
+
+/** Objects of which a key was given more than once, with these keys. */
+const repeated = new WeakMap<object, ReadonlySet<string>>();
+
+/** The keys, as they were written, that an object of a configuration has more than once in the text. */
+export function repeatedKeys(object: object): readonly string[] {
+  return [...(repeated.get(object) ?? [])];
+}
+
+/** The value of a JSON text; its objects have their keys in the order of the text. @throws RipstopError ECONFIG */
+export function parseConfiguration(text: string, where: string): unknown {
+  parseJson(text, where);
+  return withoutNumbers(parseJson(withNumbers(text), where));
+}
+
+/** The object with each key that is one of `names` in another case under that name; other keys are unchanged. */
+export function withNames(names: readonly string[], source: Json): Json {
+  const byFolded = new Map(names.map(name => [fold(name), name]));
+  return gather(Object.entries(source).map(([key, value]) => [byFolded.get(fold(key)) ?? key, value]));
+}
+
+/** Unicode's simple case folding, as far as letters of ASCII are concerned: the long s is an s. */
+const fold = (key: string) => key.toLowerCase().replaceAll('ſ', 's');
+
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** A valid JSON text whose keys are all different, because each begins with its number and a colon. */
+function withNumbers(text: string): string {
+  const parts: string[] = [];
+  let done = 0;
+  for (let open = text.indexOf('"'); open >= 0; ) {
+    let close = open + 1;
+    while (text[close] !== '"') close += text[close] === '\\' ? 2 : 1;
+    let next = close + 1;
+    while (' \t\r\n'.includes(text[next] ?? 'end')) next++;
+    if (text[next] === ':') {
+      parts.push(text.slice(done, open + 1), `${parts.length}:`);
+      done = open + 1;
+    }
+    open = text.indexOf('"', close + 1);
+  }
+  return parts.join('') + text.slice(done);
+}
+
+function withoutNumbers(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNumbers);
+  if (!isObject(value)) return value;
+  return gather(
+    Object.entries(value).map(([key, one]) => [key.slice(key.indexOf(':') + 1), withoutNumbers(one)]),
+  );
+}
+
+/** An object of keys in the order of the text, of which some may be equal. */
+function gather(members: Iterable<[string, unknown]>, before: Iterable<string> = []): Json {
+  const found = new Map<string, unknown>();
+  const twice = new Set(before);
+  for (const [key, value] of members) {
+    if (found.has(key)) twice.add(key);
+    const whole = combine(found.get(key), value);
+    found.delete(key);
+    found.set(key, whole);
+  }
+  const object = Object.fromEntries(found);
+  if (twice.size > 0) repeated.set(object, twice);
+  return object;
+}
+
+function combine(former: unknown, latter: unknown): unknown {
+  if (!isObject(former) || !isObject(latter)) return latter;
+  const members = [...Object.entries(former), ...Object.entries(latter)];
+  return gather(members, [...repeatedKeys(former), ...repeatedKeys(latter)]);
+}
