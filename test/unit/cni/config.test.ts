@@ -6,10 +6,12 @@ import { networkTag, staleTags, tagOf } from '../../../src/cni/link/tag.ts';
 import { readConfig as readRipstop } from '../../../src/cni/main/ripstop/config.ts';
 import { parseSubnetEnv } from '../../../src/cni/meta/flannel/subnet-env.ts';
 import { settingName } from '../../../src/cni/meta/tuning/config.ts';
+import { tuning } from '../../../src/cni/meta/tuning/tuning.ts';
 import { encodeResponse, parseRequest, requestLength } from '../../../src/cni/shim/protocol.ts';
 import type { Call } from '../../../src/cni/skel/plugin.ts';
 import { encodeRequest, parseResponse } from '../../fixtures/cni/protocol.ts';
 import { seeded } from '../../fixtures/random.ts';
+import { attachment, invoke } from './fixtures/harness.ts';
 
 t.test('configurations of the standard plugins are open, and names match in any case', t => {
   const fields = {
@@ -97,7 +99,21 @@ t.test('subnet.env', t => {
 t.test('names of settings: dots or slashes, an interface with a dot', t => {
   t.equal(settingName('net.ipv4.conf.IFNAME.arp_filter', 'eth0.5'), 'net/ipv4/conf/eth0.5/arp_filter');
   t.equal(settingName('net/ipv4/conf/eth0.5/arp_filter', 'eth0'), 'net/ipv4/conf/eth0.5/arp_filter');
+  t.equal(settingName('net.ipv4/conf/IFNAME.arp_filter', 'eth0'), 'net/ipv4/conf/eth0/arp_filter');
   t.end();
+});
+
+t.test('a setting of tuning that is given twice is refused (B16)', async t => {
+  const env = attachment('ADD', { CNI_NETNS: '/proc/self/ns/net', CNI_NETNS_OVERRIDE: '1' });
+  const twice = '{"net.ipv4.conf.all.log_martians":"1","net.ipv4.conf.all.log_martians":"0"}';
+  for (const key of ['sysctl', 'SysCtl']) {
+    const config = `{"cniVersion":"1.0.0","name":"n","type":"tuning","${key}":${twice},"prevResult":{}}`;
+    t.match((await invoke(tuning, env, config)).json, {
+      code: 7,
+      msg: 'duplicated sysctl keys are not allowed',
+      details: 'sysctl.net.ipv4.conf.all.log_martians: it is there twice',
+    });
+  }
 });
 
 t.test('tags: fit into a comment of nftables, tell networks and attachments apart', t => {

@@ -5,6 +5,7 @@ import { flag, integer, type Shape, text } from '../../../base/schema.ts';
 import { goPattern } from '../../../base/text/go-pattern.ts';
 import { macField } from '../../config/fields.ts';
 import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
+import { repeatedKeys } from '../../config/keys.ts';
 import { cniArgsOf, requestedMac } from '../../config/runtime.ts';
 import { given } from '../../result/types.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
@@ -91,6 +92,8 @@ function settingsOf(call: Call): Setting[] {
   const ifname = call.ifname || 'IFNAME';
   const configured = readIgnoringUnknown(sysctlFields, call.config, '').sysctl ?? {};
   const ofCni = readIgnoringUnknown(sysctlFields, cniArgsOf(call.config), 'args.cni').sysctl ?? {};
+  const [twice] = repeatedKeys(configured);
+  if (twice !== undefined) refuseDuplicate(`sysctl.${twice}`, 'it is there twice');
   const settings = readSettings(ifname, configured, 'sysctl');
   for (const [name, setting] of readSettings(ifname, ofCni, 'args.cni.sysctl')) settings.set(name, setting);
   return [...settings.values()];
