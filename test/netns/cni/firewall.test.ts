@@ -1,7 +1,9 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
+import { answerOf } from '../../fixtures/cni/port-answer.ts';
+import { FIREWALLD, startFirewalld } from '../../fixtures/firewalld.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'nft', 'iptables');
@@ -151,12 +153,168 @@ t.test('nftables: policies', { skip }, async t => {
         { pod: pods[0]!.pod },
       )
     ).json;
-  t.match(await bad({ backend: 'firewalld' }), { code: 7, msg: /firewalld is not supported/ });
+  t.match(await bad({ backend: 'pf' }), { code: 7, msg: /^backend: "pf" is not one of/ });
   t.match(await bad({ ingressPolicy: 'half' }), { code: 7, msg: /^ingressPolicy: "half"/ });
-  t.match(await bad({ ingressPolicy: 'isolated' }), { code: 7, msg: /needs a bridge/ });
+  t.match(await bad({ ingressPolicy: 'isolated' }), {
+    code: 7,
+    msg: /^interface needs to be set for ingress policy "isolated"/,
+  });
   t.match(await bad({ iptablesAdminChainName: 'A B' }), { code: 7, msg: /"A B" is not a chain name/ });
   t.match(await bad({ prevResult: undefined }), { code: 7, msg: /must be called as chained plugin/ });
 });
+
+for (const backend of ['iptables', 'nftables'])
+  t.test(`${backend}: addresses without a sandbox (B12), a policy behind ptp (B17)`, { skip }, async t => {
+    const lab = new CniNode(t);
+    const firewall = { cniVersion: '1.0.0', name: 'net', type: 'firewall', backend };
+    const rules = () =>
+      backend === 'iptables'
+        ? lab.node.must(['iptables-save', '-t', 'filter'])
+        : lab.node.must(['nft', 'list', 'table', 'inet', 'ripstop_cni']);
+    const lone = {
+      ...firewall,
+      prevResult: {
+        cniVersion: '1.0.0',
+        interfaces: [{ name: 'dummy0' }],
+        ips: [{ address: '10.0.2.2/24', interface: 0 }],
+        dns: {},
+      },
+    };
+    const place = lab.pod(t);
+    t.equal((await lab.call('ADD', lone, { pod: place })).status, 0);
+    t.match(rules(), /10\.0\.2\.2/);
+    t.equal((await lab.call('CHECK', lone, { pod: place })).text, '');
+    t.equal((await lab.call('DEL', { ...lone, prevResult: undefined }, {})).text, '');
+    t.notMatch(rules(), /10\.0\.2\.2/);
+
+    const wire = async (id: string, third: number) => {
+      const pod = lab.pod(t);
+      const ipam = lab.ipam({ subnet: `10.${third}.0.0/24`, routes: [{ dst: '0.0.0.0/0' }] });
+      const ptp = { cniVersion: '1.0.0', name: `net${third}`, type: 'ptp', ipam };
+      const { json: prevResult } = await lab.call('ADD', ptp, { pod, id });
+      const config = { ...firewall, name: `net${third}`, ingressPolicy: 'same-bridge', prevResult };
+      t.strictSame((await lab.call('ADD', config, { pod, id })).json, prevResult);
+      const address: string = prevResult.ips[0].address.split('/')[0];
+      return { pod, address, device: prevResult.interfaces[0].name as string, config };
+    };
+    const [a, b] = [await wire('a', 3), await wire('b', 4)];
+    const reaches = (to: string) => a.pod.attempt(['ping', '-c1', '-W1', to]).code === 0;
+    t.ok(reaches('10.4.0.1'), 'the node');
+    t.notOk(reaches(b.address), 'another guarded pod');
+    t.equal((await lab.call('DEL', { ...b.config, prevResult: undefined }, { id: 'b' })).text, '');
+    t.ok(reaches(b.address), 'no longer guarded');
+    t.notMatch(rules(), b.device, 'its device has no rule left');
+    t.match(rules(), a.device);
+  });
+
+t.test(
+  'firewalld: sources of a zone, by default where it runs',
+  { skip: skip || skipUnless(...FIREWALLD) },
+  async t => {
+    const lab = new CniNode(t);
+    const run = await startFirewalld(t, lab.node, lab.bus);
+    const sources = (zone = 'trusted') =>
+      run(`firewall-cmd --zone=${zone} --list-sources`).trim().split(/\s+/).sort();
+    const pod = lab.pod(t);
+    const bridge = {
+      cniVersion: '1.1.0',
+      name: 'net',
+      type: 'bridge',
+      isGateway: true,
+      ipam: lab.ipam(ranges(1)),
+    };
+    const { json: prevResult } = await lab.call('ADD', bridge, { pod });
+    const dataDir = `${lab.scratch}/firewalld`;
+    const config = { cniVersion: '1.1.0', name: 'net', type: 'firewall', dataDir, prevResult };
+    const call = (command: string, more: object = {}, id = 'c1') =>
+      lab.call(command, { ...config, ...more }, { pod, id });
+    const own = ['10.1.0.2/32', 'fd00:1::2/128'];
+    const server = lab.node.launch([
+      process.execPath,
+      '-e',
+      "require('node:net').createServer(s => s.end('hello')).listen(5000, '::', () => console.log('on'))",
+    ]);
+    await server.saying(/on/);
+    t.equal(answerOf(pod, '10.1.0.1', 5000), '', 'the default zone rejects it');
+
+    t.strictSame((await call('ADD')).json, prevResult);
+    t.strictSame(sources(), own);
+    t.equal(answerOf(pod, '10.1.0.1', 5000), 'hello');
+    t.notMatch(lab.node.must(['iptables-save', '-t', 'filter']), /CNI-FORWARD/);
+    t.equal((await call('CHECK')).text, '');
+    t.equal((await call('STATUS', { backend: 'firewalld' })).text, '');
+    t.equal((await call('ADD', { backend: 'firewalld' })).status, 0, 'a source that is there');
+
+    run('firewall-cmd --reload');
+    t.match((await call('CHECK')).json, { msg: /^firewall rules of 10\.1\.0\.2, fd00:1::2 are missing/ });
+    t.equal((await call('DEL')).text, '', 'sources that a reload has removed');
+    t.strictSame(readdirSync(dataDir), []);
+
+    await call('ADD', { firewalldZone: 'internal' });
+    t.strictSame(sources('internal'), own);
+    t.equal((await call('CHECK', { firewalldZone: 'internal' })).text, '');
+    for (let round = 0; round < 2; round++)
+      t.equal(
+        (await lab.call('DEL', { ...config, prevResult: undefined }, {})).text,
+        '',
+        'DEL by name alone',
+      );
+    t.strictSame(sources('internal'), ['']);
+
+    await call('ADD', { firewalldZone: 'internal' }, 'gone');
+    t.equal(
+      (await call('ADD', {}, 'new')).status,
+      0,
+      'a pod that no longer exists had the addresses in another zone',
+    );
+    t.equal((await call('DEL', { prevResult: undefined }, 'gone')).text, '');
+    t.strictSame([sources('internal'), sources()], [[''], own]);
+    const valid = (containerID: string) => ({
+      'cni.dev/valid-attachments': [{ containerID, ifname: 'eth0' }],
+    });
+    t.equal((await call('GC', { prevResult: undefined, ...valid('new') })).text, '');
+    t.strictSame(sources(), own);
+    t.equal((await call('GC', { prevResult: undefined, ...valid('other') })).text, '');
+    t.strictSame([sources(), readdirSync(dataDir)], [[''], []]);
+
+    run('firewall-cmd --zone=trusted --add-source=10.1.0.2/32');
+    t.equal((await call('DEL', {}, 'theirs')).text, '');
+    t.strictSame(sources(), [''], 'a source of the reference plugin, by its address');
+
+    t.match((await call('ADD', { firewalldZone: 'none' })).json, {
+      code: 999,
+      msg: /^failed to add the address 10\.1\.0\.2\/32 to none zone: INVALID_ZONE/,
+    });
+    t.strictSame(readdirSync(dataDir), []);
+    await call('ADD', { ingressPolicy: 'isolated' });
+    t.match(
+      lab.node.must(['iptables-save', '-t', 'filter']),
+      /-A CNI-ISOLATION-STAGE-1 -i cni0 -o cni0 -j DROP/,
+    );
+    await call('DEL');
+    await call('ADD', { backend: 'iptables' });
+    t.strictSame(sources(), [''], 'another back end by name');
+    await call('DEL');
+
+    await run.stop();
+    t.match((await call('STATUS', { backend: 'firewalld' })).json, {
+      code: 50,
+      msg: /firewalld does not run/,
+    });
+    t.match((await call('ADD', { backend: 'firewalld' })).json, {
+      code: 999,
+      msg: /^failed to add the address/,
+    });
+    t.equal((await call('ADD')).status, 0);
+    t.match(
+      lab.node.must(['iptables-save', '-t', 'filter']),
+      /-A CNI-FORWARD -s 10\.1\.0\.2/,
+      'iptables without it',
+    );
+    t.equal((await call('CHECK')).text, '');
+    t.equal((await call('DEL')).text, '');
+  },
+);
 
 t.test("debug: hooks start in the runtime's working directory", { skip }, async t => {
   const lab = new CniNode(t);

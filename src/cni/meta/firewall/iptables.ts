@@ -26,25 +26,35 @@ const STAGE1 = 'CNI-ISOLATION-STAGE-1';
 const STAGE2 = 'CNI-ISOLATION-STAGE-2';
 const comment = (text: string) => ['-m', 'comment', '--comment', text];
 
-async function ensureChains(
-  netns: string,
-  family: Family,
-  { adminChain, policy, bridge }: FirewallRules,
-): Promise<void> {
+async function ensureChains(netns: string, family: Family, { adminChain }: FirewallRules): Promise<void> {
   for (const chain of [adminChain, FORWARD]) await ensureChain(netns, family, 'filter', chain);
   const admin = [...comment('CNI firewall plugin admin overrides'), '-j', adminChain];
   await ensureRule(netns, family, 'filter', FORWARD, admin);
   const jump = [...comment('CNI firewall plugin rules'), '-j', FORWARD];
   await ensureRule(netns, family, 'filter', 'FORWARD', jump);
-  if (!bridge) return;
+}
+
+async function ensureGuard(call: Call, family: Family, { policy, guarded }: FirewallRules): Promise<void> {
+  if (!guarded) return;
+  const { netns } = call.host;
   for (const chain of [STAGE1, STAGE2]) await ensureChain(netns, family, 'filter', chain);
   // Each goes to the head, so this one comes before the rules that accept.
   const rules = [...comment(`CNI firewall plugin rules (ingressPolicy: ${policy})`), '-j', STAGE1];
   await ensureRule(netns, family, 'filter', 'FORWARD', rules);
-  const drop = ['-o', bridge, '-j', 'DROP'];
-  if (policy === 'isolated') await ensureRule(netns, family, 'filter', STAGE1, ['-i', bridge, ...drop]);
-  await ensureRule(netns, family, 'filter', STAGE1, ['-i', bridge, '!', '-o', bridge, '-j', STAGE2]);
+  // The device of a single pod ends with it, and so do its rules.
+  const { name, isShared } = guarded;
+  const mark = isShared ? [] : comment(callTag(call));
+  const drop = ['-o', name, ...mark, '-j', 'DROP'];
+  if (policy === 'isolated') await ensureRule(netns, family, 'filter', STAGE1, ['-i', name, ...drop]);
+  await ensureRule(netns, family, 'filter', STAGE1, ['-i', name, '!', '-o', name, ...mark, '-j', STAGE2]);
   await ensureRule(netns, family, 'filter', STAGE2, drop);
+}
+
+/** Keeps the guarded device apart from those of other networks, in the families in which the pod has an address. */
+export async function guardDevice(call: Call, rules: FirewallRules): Promise<void> {
+  for (const family of FAMILIES)
+    if (ofFamily(rules.addresses, family).length > 0)
+      await withChainsLock(() => ensureGuard(call, family, rules));
 }
 
 function podRules(call: Call, address: string): string[] {
@@ -64,7 +74,10 @@ export const iptablesFirewall: RuleBackend<FirewallRules> = {
     for (const family of FAMILIES) {
       const own = ofFamily(rules.addresses, family);
       if (own.length === 0) continue;
-      await withChainsLock(() => ensureChains(netns, family, rules));
+      await withChainsLock(async () => {
+        await ensureChains(netns, family, rules);
+        await ensureGuard(call, family, rules);
+      });
       const lines = own.flatMap(one => podRules(call, one));
       await applyLines(netns, family, 'filter', lines);
     }
@@ -112,7 +125,7 @@ async function removeRules(netns: string, wanted: (rule: string) => boolean): Pr
   for (const family of FAMILIES)
     for (const variant of await variantsInUse(netns, family, 'filter', FORWARD)) {
       const saved = await saveIptables(netns, family, 'filter', variant);
-      const stale = rulesOfChain(saved, FORWARD).filter(wanted);
+      const stale = [FORWARD, STAGE1, STAGE2].flatMap(chain => rulesOfChain(saved, chain)).filter(wanted);
       if (stale.length > 0) await applyLines(netns, family, 'filter', stale.map(deletionOf), variant);
     }
 }

@@ -3,14 +3,16 @@ import { callTag } from '../../link/tag.ts';
 import { isV6 } from '../../result/types.ts';
 import type { RuleBackend } from '../../rules/backend.ts';
 import { TABLE, TaggedSets } from '../../rules/nft-elements.ts';
-import type { FirewallRules } from './config.ts';
+import type { FirewallRules, GuardedDevice } from './config.ts';
 
 /*
  * Two sets of pods whose traffic is accepted, and two of bridges: frames from one shut bridge to a shut bridge pass only
  * when the pair is allowed, which for the policy "same-bridge" is the bridge with itself.
  */
 
-const SETS = new TaggedSets('inet', ['set pods4', 'set pods6']);
+const PODS = new TaggedSets('inet', ['set pods4', 'set pods6']);
+/** A bridge has no tag, because several pods have it. */
+const ALL = new TaggedSets('inet', ['set pods4', 'set pods6', 'set shut_bridges', 'set open_pairs']);
 
 const BASE = `
 add table inet ${TABLE}
@@ -27,25 +29,28 @@ add rule inet ${TABLE} pods_forward ip6 daddr @pods6 ct state established,relate
 add rule inet ${TABLE} pods_forward ip6 saddr @pods6 accept
 `;
 
+function guardLines({ name, isShared }: GuardedDevice, policy: string, tag: string): string[] {
+  const comment = isShared ? '' : ` comment "${tag}"`;
+  const shut = `add element inet ${TABLE} shut_bridges { "${name}"${comment} }`;
+  const pair = `add element inet ${TABLE} open_pairs { "${name}" . "${name}"${comment} }`;
+  return policy === 'same-bridge' ? [shut, pair] : [shut];
+}
+
 export const nftFirewall: RuleBackend<FirewallRules> = {
-  async add(call, { policy, addresses, bridge }) {
+  async add(call, { policy, addresses, guarded }) {
     const tag = callTag(call);
     const pods = addresses.map(
       one => `add element inet ${TABLE} ${isV6(one) ? 'pods6' : 'pods4'} { ${one} comment "${tag}" }`,
     );
-    const shut = bridge ? [`add element inet ${TABLE} shut_bridges { "${bridge}" }`] : [];
-    const pair =
-      bridge && policy === 'same-bridge'
-        ? [`add element inet ${TABLE} open_pairs { "${bridge}" . "${bridge}" }`]
-        : [];
-    await applyNftScript(call.host.netns, [BASE, ...pods, ...shut, ...pair, ''].join('\n'));
+    const guard = guarded ? guardLines(guarded, policy, tag) : [];
+    await applyNftScript(call.host.netns, [BASE, ...pods, ...guard, ''].join('\n'));
   },
 
   async check(call, { addresses }) {
-    const there = await SETS.keysOf(call);
+    const there = await PODS.keysOf(call);
     return addresses.filter(one => !there.includes(one));
   },
 
-  remove: call => SETS.remove(call),
-  gc: (call, valid) => SETS.gc(call, valid),
+  remove: call => ALL.remove(call),
+  gc: (call, valid) => ALL.gc(call, valid),
 };
