@@ -3,6 +3,11 @@ import type { Plugin } from './skel/plugin.ts';
 /** Every plugin of this program, loaded when it is called: an executable pays for what it runs. */
 const LOADERS: Readonly<Record<string, () => Promise<Plugin>>> = {
   dhcp: async () => (await import('./ipam/dhcp/dhcp.ts')).dhcp,
+  'host-device': async () => (await import('./main/host-device/host-device.ts')).hostDevice,
+  dummy: async () => (await import('./main/dummy.ts')).dummy,
+  tap: async () => (await import('./main/tap/tap.ts')).tap,
+  sbr: async () => (await import('./meta/sbr.ts')).sbr,
+  vrf: async () => (await import('./meta/vrf.ts')).vrf,
   debug: async () => (await import('./meta/debug.ts')).debug,
   sample: async () => (await import('./meta/sample.ts')).sample,
   firewall: async () => (await import('./meta/firewall/firewall.ts')).firewall,

@@ -9,6 +9,7 @@ namespace ripstop {
 #define RIPSTOP_EXPORTS(X)          \
   X(tunOpen, TunOpen)               \
   X(tunName, TunName)               \
+  X(tapCreate, TapCreate)           \
   X(tunSetOwner, TunSetOwner)       \
   X(tunSetOffload, TunSetOffload)   \
   X(tunSetPersist, TunSetPersist)   \

@@ -30,6 +30,8 @@ class Call {
   int Fd(size_t index) { return Int(index, 0, INT32_MAX); }
   // A descriptor, or -1 for none.
   int OptionalFd(size_t index) { return Int(index, -1, INT32_MAX); }
+  // A user or group id, or -1 for none.
+  int64_t OptionalId(size_t index) { return Integer(index, -1, UINT32_MAX - 1); }
   // Milliseconds as poll(2) counts them: -1 waits without a limit.
   int Timeout(size_t index) { return Int(index, -1, INT32_MAX); }
 

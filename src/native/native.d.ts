@@ -14,6 +14,11 @@ export interface Native {
    * only CAP_NET_ADMIN can attach another queue. Throws.
    */
   tunOpen(netns: string, name: string, flags: number): number;
+  /**
+   * Makes a persistent TAP for another program. `owner` and `group` are the ids that may attach to it without CAP_NET_ADMIN;
+   * -1: none is set, and anyone may. Throws EBUSY when the name is taken.
+   */
+  tapCreate(netns: string, name: string, isMultiQueue: number, owner: number, group: number): void;
   /** Name that the kernel gave to the device behind `fd`. Throws. */
   tunName(fd: number): string;
   /** Lets only CAP_NET_ADMIN attach queues to a device that another library opened (TUNSETOWNER). 0 or -errno. */

@@ -96,6 +96,34 @@ napi_value TunSetOwner(napi_env env, napi_callback_info info) {
   return call.Number(SetOwner(fd, &failed) ? 0 : -errno);
 }
 
+// tapCreate(netns, name, isMultiQueue, owner, group)
+// A persistent TAP for another program; no queue of it stays open. -1: no owner (group), so that any user can attach to it.
+// Syscalls: setns, open, ioctl(TUNSETIFF, TUNSETOWNER, TUNSETGROUP, TUNSETPERSIST), close.
+// Capability: CAP_NET_ADMIN in the namespace's owner.
+napi_value TapCreate(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  char path[PATH_MAX];
+  ifreq request{};
+  call.Text(0, path);
+  call.Text(1, request.ifr_name);
+  const bool is_multi_queue = call.Uint(2, 1) == 1;
+  const int64_t owner = call.OptionalId(3);
+  const int64_t group = call.OptionalId(4);
+  if (!call.ok()) return nullptr;
+  request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_TUN_EXCL | (is_multi_queue ? IFF_MULTI_QUEUE : 0));
+  NamespaceScope scope(path);
+  if (scope.error()) return call.Throw(scope.error(), scope.syscall());
+  UniqueFd fd(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+  if (!fd) return call.Throw(errno, "open(/dev/net/tun)");
+  if (ioctl(fd.get(), TUNSETIFF, &request) < 0) return call.Throw(errno, "ioctl(TUNSETIFF)");
+  if (owner >= 0 && ioctl(fd.get(), TUNSETOWNER, static_cast<unsigned long>(owner)) < 0)
+    return call.Throw(errno, "ioctl(TUNSETOWNER)");
+  if (group >= 0 && ioctl(fd.get(), TUNSETGROUP, static_cast<unsigned long>(group)) < 0)
+    return call.Throw(errno, "ioctl(TUNSETGROUP)");
+  if (ioctl(fd.get(), TUNSETPERSIST, 1UL) < 0) return call.Throw(errno, "ioctl(TUNSETPERSIST)");
+  return call.Undefined();
+}
+
 // tunSetOffload(fd, mask) -> 0 or -errno. Syscall: ioctl(TUNSETOFFLOAD).
 napi_value TunSetOffload(napi_env env, napi_callback_info info) {
   Call call(env, info);

@@ -30,6 +30,11 @@ export function withNodeAndPod<T>(
   );
 }
 
+/** Opens the pod's namespace for `work`. @throws NetError */
+export function withPod<T>(call: Call, work: (pod: NetlinkSocket) => T | Promise<T>): Promise<T> {
+  return withOpen(call.netns, work);
+}
+
 /** Opens the pod's namespace for `work`, unless it is gone: then there is nothing to do there. */
 export async function withPodIfExists(call: Call, work: (pod: NetlinkSocket) => unknown): Promise<void> {
   if (isNamespace(call.host.namespaces, call.netns)) await withOpen(call.netns, work);

@@ -39,6 +39,8 @@ export interface InterfaceAddress {
   /** IPv6: not usable yet, duplicate address detection runs (or, with `duplicate`, found another owner). */
   readonly tentative: boolean;
   readonly duplicate: boolean;
+  /** No connected route came with it. */
+  readonly noPrefixRoute: boolean;
 }
 
 interface AddressSpec {
@@ -71,6 +73,7 @@ export function readAddress(message: Message): InterfaceAddress {
     deprecated: (flags & IFA_F_DEPRECATED) !== 0,
     tentative: (flags & IFA_F_TENTATIVE) !== 0,
     duplicate: (flags & IFA_F_DADFAILED) !== 0,
+    noPrefixRoute: (flags & IFA_F_NOPREFIXROUTE) !== 0,
   };
 }
 

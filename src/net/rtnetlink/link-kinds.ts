@@ -12,7 +12,7 @@ export interface LinkSettings {
   /** Bytes. */
   mtu?: number;
   mac?: string;
-  /** Index of the bridge that it becomes a port of; 0 takes it out. */
+  /** Index of the bridge or VRF that it becomes a port of; 0 takes it out. */
   master?: number;
   /** Path of the namespace that it is moved to (or made in). */
   netns?: string;
@@ -52,6 +52,7 @@ export type KindSpec =
   | { kind: 'macvlan'; macvlan: { mode: MacvlanMode; broadcastQueueLength?: number } }
   | { kind: 'ipvlan'; ipvlan: { mode: IpvlanMode } }
   | { kind: 'vlan'; vlan: { id: number } }
+  | { kind: 'vrf'; vrf: { table: number } }
   | { kind: 'dummy' }
   | { kind: 'ifb' };
 
@@ -70,6 +71,8 @@ export interface KindDetails {
   readonly macvlan?: { readonly mode: MacvlanMode | undefined };
   readonly ipvlan?: { readonly mode: IpvlanMode | undefined };
   readonly vlan?: { readonly id: number };
+  /** `table`: routing table of its ports. */
+  readonly vrf?: { readonly table: number };
   /** `persistent`: the device outlives the process that holds it open. */
   readonly tun?: { readonly mode: 'tun' | 'tap'; readonly persistent: boolean; readonly multiQueue: boolean };
 }
@@ -87,6 +90,7 @@ const IFLA_MACVLAN_MODE = 1;
 const IFLA_MACVLAN_BC_QUEUE_LEN = 7;
 const IFLA_IPVLAN_MODE = 1;
 const IFLA_VLAN_ID = 1;
+const IFLA_VRF_TABLE = 1;
 const IFLA_TUN_TYPE = 3;
 const IFLA_TUN_PERSIST = 6;
 const IFLA_TUN_MULTI_QUEUE = 7;
@@ -125,6 +129,9 @@ export function writeKindData(
       return;
     case 'vlan':
       writer.nested(dataType, data => data.attributeU16(IFLA_VLAN_ID, spec.vlan.id));
+      return;
+    case 'vrf':
+      writer.nested(dataType, data => data.attributeU32(IFLA_VRF_TABLE, spec.vrf.table));
   }
 }
 
@@ -166,6 +173,8 @@ export function readKindDetails(kind: string | undefined, data: Attributes): Kin
       return { ipvlan: { mode: modeName(IPVLAN_MODES, readU16(data, IFLA_IPVLAN_MODE)) } };
     case 'vlan':
       return { vlan: { id: readU16(data, IFLA_VLAN_ID) ?? 0 } };
+    case 'vrf':
+      return { vrf: { table: readU32(data, IFLA_VRF_TABLE) ?? 0 } };
     case 'tun':
       return {
         tun: {

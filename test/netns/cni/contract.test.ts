@@ -15,7 +15,7 @@ const skip = skipUnless('root', 'netns', 'ip', 'nft', 'iptables');
 const ENV =
   'FLANNEL_NETWORK=10.1.0.0/16\nFLANNEL_SUBNET=10.1.3.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n';
 /** Plugins that work on the result of an earlier one. */
-const CHAINED = ['portmap', 'bandwidth', 'tuning', 'firewall', 'sample'];
+const CHAINED = ['portmap', 'bandwidth', 'tuning', 'firewall', 'sample', 'sbr', 'vrf'];
 
 /** A configuration of each plugin that it takes. */
 function configurations(lab: CniNode): Record<string, object> {
@@ -28,6 +28,9 @@ function configurations(lab: CniNode): Record<string, object> {
     ipvlan: { ipam, master: 'up0' },
     vlan: { ipam, master: 'up0', vlanId: 5 },
     loopback: {},
+    'host-device': { device: 'up0' },
+    dummy: { ipam },
+    tap: { ipam },
     'host-local': { ipam },
     static: { ipam: { type: 'static', addresses: [{ address: '10.1.0.9/24' }] } },
     dhcp: { ipam: { type: 'dhcp', daemonSocketPath: `${lab.scratch}/nobody.sock` } },
@@ -40,6 +43,8 @@ function configurations(lab: CniNode): Record<string, object> {
     bandwidth: { ingressRate: 8e6, ingressBurst: 8e5 },
     tuning: { mtu: 1400, dataDir: `${lab.scratch}/tuning` },
     firewall: { backend: 'nftables' },
+    sbr: { table: 7 },
+    vrf: { vrfname: 'red' },
     debug: {},
     sample: { anotherAwesomeArg: 'x' },
     ripstop: { subnetFile, ipam: { dataDir: `${lab.scratch}/networks` } },
@@ -136,6 +141,21 @@ const FAULTS: Record<string, [object, number][]> = {
     [{ linkInContainer: 'x' }, 7],
   ],
   loopback: [],
+  'host-device': [
+    [{ device: 5 }, 7],
+    [{ device: undefined }, 7],
+    [{ device: 'nowhere' }, 999],
+    [{ device: undefined, kernelpath: '/etc' }, 7],
+    [{ runtimeConfig: { deviceID: '../x' } }, 7],
+  ],
+  dummy: [[{ ipam: undefined }, 7]],
+  tap: [
+    [{ mtu: -1 }, 7],
+    [{ owner: 'root' }, 7],
+    [{ multiQueue: 'x' }, 7],
+    [{ mac: 'x' }, 7],
+    [{ bridge: 'nowhere' }, 999],
+  ],
   'host-local': [
     [{ ipam: { type: 'host-local', subnet: 5 } }, 7],
     [{ ipam: { type: 'host-local', subnet: '10.1.0.1/24' } }, 7],
@@ -171,6 +191,11 @@ const FAULTS: Record<string, [object, number][]> = {
   firewall: [
     [{ ingressPolicy: 'shut' }, 7],
     [{ backend: 'firewalld' }, 7],
+  ],
+  sbr: [[{ table: 'main' }, 7]],
+  vrf: [
+    [{ vrfname: '' }, 7],
+    [{ table: -1 }, 7],
   ],
   debug: [[{ cniOutput: 5 }, 7]],
   sample: [[{ anotherAwesomeArg: '' }, 7]],

@@ -1,7 +1,8 @@
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { attempt } from '../../../bench/lab/command.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
 import { CniNode } from '../../fixtures/cni/cni.ts';
+import { details, everyVersion } from '../../fixtures/cni/every-version.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'ip', 'nft');
@@ -16,58 +17,6 @@ const kernelHas = (kind: string, module: string) =>
     `ip link add b0 type bridge && ip link add link b0 name x type ${kind}`,
   ]).code !== 0 &&
     `missing here: kernel module ${module}`);
-
-const ranges = { ranges: [[{ subnet: '10.1.0.0/24' }], [{ subnet: 'fd00:1::/64' }]] };
-const routes = [{ dst: '0.0.0.0/0' }, { dst: '::/0' }];
-
-type Pod = ReturnType<CniNode['pod']>;
-const details = (pod: Pod) => pod.must(['ip', '-d', 'link', 'show', 'eth0']);
-
-/** Runs ADD, CHECK, DEL twice and, in 1.1, STATUS and GC of one configuration in every version. */
-async function everyVersion(
-  t: Test,
-  config: { type: string; [key: string]: unknown },
-  look: (lab: CniNode, pod: Pod, answer: { ips?: { interface: number }[] }) => void,
-  prepare: (lab: CniNode) => void = () => {},
-) {
-  const lab = new CniNode(t);
-  prepare(lab);
-  for (const cniVersion of ALL_VERSIONS) {
-    const pod = lab.pod(t);
-    // Duplicate address detection takes seconds and is not tested here.
-    pod.must(['sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0']);
-    const network = { cniVersion, name: 'net', ipam: lab.ipam({ ...ranges, routes }), ...config } as {
-      type: string;
-    };
-    const add = await lab.call('ADD', network, { pod });
-    t.equal(add.status, 0, `${cniVersion} ${add.status ? add.text : 'ADD'}`);
-    look(lab, pod, add.json);
-    t.match((await lab.call('ADD', network, { pod })).json, { code: 999 }, 'ADD again is refused');
-    const previous = { ...network, prevResult: add.json };
-    if (isAtLeast(cniVersion, '0.4.0')) {
-      t.equal((await lab.call('CHECK', previous, { pod })).text, '', 'CHECK');
-      pod.ip('link set eth0 down');
-      t.match(
-        (await lab.call('CHECK', previous, { pod })).json,
-        { msg: /down|not found|match/ },
-        'CHECK sees it',
-      );
-    }
-    if (cniVersion === '1.1.0') t.equal((await lab.call('STATUS', network)).text, '', 'STATUS');
-    for (let round = 0; round < 2; round++)
-      t.equal((await lab.call('DEL', previous, { pod })).text, '', 'DEL');
-    t.notMatch(pod.ip('link show'), /eth0/);
-    t.notMatch(lab.node.ip('link show'), /veth[0-9a-f]{8}/);
-    const next = await lab.call('ADD', network, { pod });
-    t.equal(next.status, 0, 'the pod can come again');
-    t.equal(
-      (await lab.call('DEL', network, { pod: '/no/such/netns' })).text,
-      '',
-      'DEL without the namespace',
-    );
-    pod.remove();
-  }
-}
 
 t.test('loopback in every version', { skip }, async t => {
   const lab = new CniNode(t);
@@ -240,7 +189,10 @@ t.test(
     const lab = new CniNode(t);
     uplink(lab);
     const pod = lab.pod(t);
-    const ipam = lab.ipam({ ...ranges, routes: [{ dst: '192.0.2.0/24' }] });
+    const ipam = lab.ipam({
+      ranges: [[{ subnet: '10.1.0.0/24' }], [{ subnet: 'fd00:1::/64' }]],
+      routes: [{ dst: '192.0.2.0/24' }],
+    });
     const config = { cniVersion: '1.1.0', name: 'net', type: 'macvlan', master: 'up0', ipam };
     const { json } = await lab.call('ADD', config, { pod });
     const prevResult = {
