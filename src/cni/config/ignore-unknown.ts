@@ -15,7 +15,7 @@ export function readIgnoringUnknown<F extends Fields>(fields: F, raw: unknown, w
 
 /** A nested object that may hold keys of others. */
 export function passthroughObject<F extends Fields>(fields: F, doc: string): Field<Shape<F>> {
-  return { type: 'object', doc, read: (raw, where) => readIgnoringUnknown(fields, raw, where) };
+  return { type: 'object', doc, fields, read: (raw, where) => readIgnoringUnknown(fields, raw, where) };
 }
 
 /** An object handed on as it is. */

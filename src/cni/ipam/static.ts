@@ -2,6 +2,7 @@ import { listOf, text } from '../../base/schema.ts';
 import { formatAddress } from '../../ip/address.ts';
 import { contains, formatPrefix } from '../../ip/prefix.ts';
 import { readAddress, readPrefix } from '../config/addresses.ts';
+import { under } from '../config/fields.ts';
 import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { requirePrevResult } from '../config/network.ts';
 import { cniArgsOf, readCniArgs, runtimeConfig } from '../config/runtime.ts';
@@ -99,6 +100,16 @@ async function check(call: Call): Promise<void> {
 
 /** Addresses from the configuration. No state is kept, so nothing has to be released. */
 export const staticAddresses: Plugin = {
+  docs: {
+    keys: {
+      ...under('ipam', staticFields),
+      'runtimeConfig.ips': text('list of CIDRs', 'addresses of capability ips'),
+      'args.cni.ips': text('list of CIDRs', 'addresses of the caller'),
+      'CNI_ARGS IP': text('list of CIDRs', 'addresses of the environment'),
+      'CNI_ARGS GATEWAY': text('list of addresses', 'gateway of each subnet in CNI_ARGS IP'),
+    },
+    differences: [],
+  },
   name: 'static',
   usesNamespace: false,
 

@@ -1,10 +1,11 @@
 import { createLink, deleteLink, getLink } from '../../net/rtnetlink/links.ts';
+import { ipamDocs } from '../config/fields.ts';
 import { ipamType } from '../delegate/addresses.ts';
 import { checkLink, failCheck } from '../link/checks.ts';
 import { refuseExisting } from '../link/veth.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 import type { Call, Plugin } from '../skel/plugin.ts';
-import { podLinkPlugin } from './pod-link.ts';
+import { OUTSIDE_GATEWAY, podLinkPlugin } from './pod-link.ts';
 
 function readConfig({ config }: Call): { ipam: string } {
   const ipam = ipamType(config);
@@ -19,6 +20,7 @@ function readConfig({ config }: Call): { ipam: string } {
 /** A device of the pod that drops what is sent by it: for addresses that a program listens on. */
 export const dummy: Plugin = podLinkPlugin({
   name: 'dummy',
+  docs: { keys: ipamDocs, differences: [OUTSIDE_GATEWAY] },
   dnsOfIpam: true,
   read: readConfig,
   create({ ifname }, { pod }, _config, undo) {

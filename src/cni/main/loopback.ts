@@ -37,4 +37,4 @@ async function check(call: Call): Promise<void> {
 }
 
 /** Sets the pod's loopback up. */
-export const loopback: Plugin = { name: 'loopback', add, del, check };
+export const loopback: Plugin = { name: 'loopback', docs: { keys: {}, differences: [] }, add, del, check };

@@ -6,7 +6,7 @@ import { checkAddresses, checkRoutes, podInterface } from '../link/checks.ts';
 import { checkGateways, configureInterface, interfaceEntry, UNANNOUNCED } from '../link/interface.ts';
 import { type NetlinkPair, runAll, withNodeAndPod, withPodIfExists } from '../link/netlink-pair.ts';
 import { emptyResult, type Interface, type Result } from '../result/types.ts';
-import type { Call, Plugin } from '../skel/plugin.ts';
+import type { Call, Plugin, PluginDocs } from '../skel/plugin.ts';
 import { Undo } from '../skel/undo.ts';
 
 /*
@@ -21,10 +21,15 @@ interface PodLinkConfig {
   given?: Result | undefined;
 }
 
+/** A difference that these plugins have in common. */
+export const OUTSIDE_GATEWAY =
+  'A gateway outside of the subnet of its address is refused (code 7) with both of them.';
+
 type Made = Link | undefined;
 
 export interface PodLinkKind<C extends PodLinkConfig> {
   name: string;
+  docs: PluginDocs;
   /** The result has the DNS settings of the IPAM plugin instead of those of the network. */
   dnsOfIpam?: boolean;
   read(call: Call): C;
@@ -95,6 +100,7 @@ export function podLinkPlugin<C extends PodLinkConfig>(kind: PodLinkKind<C>): Pl
     kind.remove ? kind.remove(call) : withPodIfExists(call, pod => deleteLink(pod, call.ifname));
   return {
     name: kind.name,
+    docs: kind.docs,
     add: call => add(call, kind),
     del: call => runAll(releaseSteps(call, 'DEL', [() => remove(call)])),
     check: call => check(call, kind),

@@ -3,7 +3,7 @@ import { ignoreErrors } from '../../net/error.ts';
 import { addAddress } from '../../net/rtnetlink/addresses.ts';
 import { changeLink, getLink, type Link } from '../../net/rtnetlink/links.ts';
 import { addRoute, listRoutes, SCOPE_HOST, SCOPE_LINK } from '../../net/rtnetlink/routes.ts';
-import { backendField, ipMasqField, mtuField } from '../config/fields.ts';
+import { backendField, dnsDocs, ipamDocs, ipMasqField, mtuField } from '../config/fields.ts';
 import { readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { preferredDns, readDns, requirePrevResult } from '../config/network.ts';
 import { forwardToIpam, obtainAddresses, requireIpamType } from '../delegate/addresses.ts';
@@ -134,4 +134,18 @@ async function status(call: Call): Promise<void> {
 }
 
 /** A pod behind a pair of interfaces, routed by the node. */
-export const ptp: Plugin = { name: 'ptp', add, del, check, gc, status };
+export const ptp: Plugin = {
+  name: 'ptp',
+  docs: {
+    keys: { ...ptpFields, ...ipamDocs, ...dnsDocs },
+    differences: [
+      'Masquerading rules are in nftables unless ipMasqBackend says otherwise.',
+      'IPv6 addresses need no duplicate address detection, because no other host is on the link.',
+    ],
+  },
+  add,
+  del,
+  check,
+  gc,
+  status,
+};

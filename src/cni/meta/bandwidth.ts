@@ -18,6 +18,7 @@ import {
   type TokenBucketFilter,
 } from '../../net/rtnetlink/qdisc.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
+import { under } from '../config/fields.ts';
 import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { requirePrevResult, validAttachments } from '../config/network.ts';
 import { runtimeConfig } from '../config/runtime.ts';
@@ -202,6 +203,12 @@ async function gc(call: Call): Promise<void> {
 /** Limits what a pod receives and sends. */
 export const bandwidth: Plugin = {
   name: 'bandwidth',
+  docs: {
+    keys: { ...bandwidthFields, ...under('runtimeConfig.bandwidth', bandwidthFields) },
+    differences: [
+      "The name of the shaping device contains the interface's name, so that a pod can have several.",
+    ],
+  },
   add,
   del,
   check,

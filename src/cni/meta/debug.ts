@@ -69,6 +69,7 @@ async function add(call: Call): Promise<Result> {
 /** Writes down what plugins are called with, and runs commands in the pod. */
 export const debug: Plugin = {
   name: 'debug',
+  docs: { keys: debugFields, differences: [] },
 
   add,
   del: call => observe(call, 'delHooks'),

@@ -53,4 +53,12 @@ async function status(call: Call): Promise<void> {
 }
 
 /** The smallest whole plugin. */
-export const sample: Plugin = { name: 'sample', add, del, check, gc, status };
+export const sample: Plugin = {
+  name: 'sample',
+  docs: { keys: sampleFields, differences: [] },
+  add,
+  del,
+  check,
+  gc,
+  status,
+};

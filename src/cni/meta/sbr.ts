@@ -31,7 +31,7 @@ import { Undo } from '../skel/undo.ts';
 /** The first table that is taken where none is configured. */
 const FIRST_TABLE = 100;
 
-export const sbrFields = {
+const sbrFields = {
   table: integer(
     0,
     0xffffffff,
@@ -140,4 +140,17 @@ async function check(call: Call): Promise<void> {
 }
 
 /** Routes what an interface sends by its source address. */
-export const sbr: Plugin = { name: 'sbr', add, del, check };
+export const sbr: Plugin = {
+  name: 'sbr',
+  docs: {
+    keys: sbrFields,
+    differences: [
+      'CHECK looks whether each address has its rule; in the reference it has nothing to do.',
+      'A table that has routes but no rule is not taken.',
+      'A failed ADD leaves rules and routes as they were.',
+    ],
+  },
+  add,
+  del,
+  check,
+};

@@ -21,7 +21,7 @@ import { CniError, CODE } from '../skel/errors.ts';
 import type { Call, Plugin } from '../skel/plugin.ts';
 import { Undo } from '../skel/undo.ts';
 
-export const vrfFields = {
+const vrfFields = {
   vrfname: required(text('an interface name', 'VRF in the pod; it is made if it does not exist', /./)),
   table: withDefault(
     integer(
@@ -128,4 +128,17 @@ async function check(call: Call): Promise<void> {
 }
 
 /** Puts an interface of the pod into a VRF. */
-export const vrf: Plugin = { name: 'vrf', add, del, check };
+export const vrf: Plugin = {
+  name: 'vrf',
+  docs: {
+    keys: vrfFields,
+    differences: [
+      'IPv6 addresses that the kernel removes are added again without duplicate address detection.',
+      'A failed ADD takes the interface out of the VRF and deletes a VRF that it made.',
+      'DEL succeeds if the interface is gone.',
+    ],
+  },
+  add,
+  del,
+  check,
+};

@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import type { Fields } from '../../base/schema.ts';
 import type { Result } from '../result/types.ts';
 import type { SpanLog } from '../telemetry/spans.ts';
 import type { Environment, Parameters } from './environment.ts';
@@ -44,6 +45,14 @@ export interface AgentView {
   trouble(): string | undefined;
 }
 
+/** The keys and differences of a plugin, for docs/reference/cni.md. */
+export interface PluginDocs {
+  /** Keys by path: `vlan`, `ipam.subnet`, `runtimeConfig.mac`, `CNI_ARGS MAC`. */
+  keys: Fields;
+  /** Intended differences from the reference plugin of this name, a sentence each. */
+  differences: readonly string[];
+}
+
 /** Every command but VERSION, which the skeleton answers; every version of the specification is known. */
 export interface Plugin {
   /** File name of the executable and `type` in configurations. */
@@ -53,6 +62,7 @@ export interface Plugin {
    * need a namespace, which is verified before anything is changed.
    */
   usesNamespace?: boolean;
+  docs?: PluginDocs;
   add(call: Call): Promise<Result>;
   /** A command without a handler has nothing to do and succeeds. */
   del?(call: Call): Promise<void>;

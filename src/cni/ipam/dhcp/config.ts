@@ -45,7 +45,7 @@ const socketFields = {
   daemonSocketPath: text('a path', `socket of the daemon, by default ${DEFAULT_DAEMON_SOCKET}`),
 };
 
-const dhcpFields = {
+export const dhcpFields = {
   ...socketFields,
   provide: listOf(passthroughObject(provideFields, 'an option'), 'options that are sent'),
   request: listOf(passthroughObject(requestFields, 'an option'), 'options that are asked for'),

@@ -1,13 +1,14 @@
 import { connect } from 'node:net';
 import { messageOf } from '../../../base/errors.ts';
 import { anyValue, parseJson, readObject } from '../../../base/schema.ts';
+import { under } from '../../config/fields.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { decodeError, decodeResult } from '../../result/decode.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { CURRENT_VERSION } from '../../skel/version.ts';
-import { readConfig, readSocket } from './config.ts';
+import { dhcpFields, readConfig, readSocket } from './config.ts';
 import type { DhcpRequest } from './request.ts';
 
 /** Asks the daemon. @throws CniError 11 when it does not answer, or the daemon's own error */
@@ -105,4 +106,18 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Addresses of a DHCP server of the network, by a daemon that keeps the leases. */
-export const dhcp: Plugin = { name: 'dhcp', add, del, check, gc, status };
+export const dhcp: Plugin = {
+  name: 'dhcp',
+  docs: {
+    keys: under('ipam', dhcpFields),
+    differences: [
+      'The daemon keeps leases on disk (--statedir, /var/lib/cni/dhcp), so that a restart does not end renewals. A damaged file is logged and ignored.',
+      'Plugin and daemon must be of the same project; otherwise the call fails at once.',
+    ],
+  },
+  add,
+  del,
+  check,
+  gc,
+  status,
+};

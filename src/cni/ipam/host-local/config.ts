@@ -17,7 +17,7 @@ const rangeSets = listOf(listOf(range, 'ranges of one family, of which one addre
 /** All that DEL, CHECK and GC need: a fault in another key must not keep an address from being freed. */
 export const directoryFields = { dataDir: text('a path', 'directory of the address files') };
 
-const hostLocalFields = {
+export const hostLocalFields = {
   ...rangeFields,
   ...directoryFields,
   ranges: rangeSets,

@@ -1,10 +1,12 @@
 import { messageOf } from '../../../base/errors.ts';
+import { text } from '../../../base/schema.ts';
+import { under } from '../../config/fields.ts';
 import { validAttachments } from '../../config/network.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { allocate } from './allocate.ts';
-import { readConfig, readDirectory } from './config.ts';
+import { hostLocalFields, readConfig, readDirectory } from './config.ts';
 import { readResolvConf } from './resolv-conf.ts';
 import { AddressStore } from './store.ts';
 
@@ -50,4 +52,25 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Addresses from ranges kept on this host, in the reference plugin's files. */
-export const hostLocal: Plugin = { name: 'host-local', usesNamespace: false, add, del, check, gc, status };
+export const hostLocal: Plugin = {
+  name: 'host-local',
+  usesNamespace: false,
+  docs: {
+    keys: {
+      ...under('ipam', hostLocalFields),
+      'runtimeConfig.ips': text('list of addresses', 'addresses wanted'),
+      'runtimeConfig.ipRanges': text('list of range sets', 'range sets before those of ipam'),
+      'args.cni.ips': text('list of addresses', 'addresses wanted'),
+      'CNI_ARGS IP': text('an address', 'address wanted'),
+    },
+    differences: [
+      'The network and broadcast addresses of a subnet are never given, even if a range names them.',
+      'Address files are created with their content, so that a crash leaves none empty. An address with an empty file is given again.',
+    ],
+  },
+  add,
+  del,
+  check,
+  gc,
+  status,
+};

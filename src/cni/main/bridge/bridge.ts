@@ -1,4 +1,5 @@
 import { getLink } from '../../../net/rtnetlink/links.ts';
+import { dnsDocs, ipamDocs, macDocs } from '../../config/fields.ts';
 import { requirePrevResult } from '../../config/network.ts';
 import { forwardToIpam } from '../../delegate/addresses.ts';
 import { checkAddresses, checkLink, checkRoutes, failCheck, podInterface } from '../../link/checks.ts';
@@ -7,7 +8,7 @@ import { checkMasquerade, masquerading } from '../../rules/masquerade.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { collectVeths, removeVeth } from '../remove-veth.ts';
 import { add } from './add.ts';
-import { readConfig } from './config.ts';
+import { bridgeFields, readConfig } from './config.ts';
 import { spoofGuard } from './spoof-guard.ts';
 
 const rules = [masquerading, spoofGuard];
@@ -53,4 +54,19 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Pods on a bridge of the node. */
-export const bridge: Plugin = { name: 'bridge', add, del, check, gc, status };
+export const bridge: Plugin = {
+  name: 'bridge',
+  docs: {
+    keys: { ...bridgeFields, ...ipamDocs, ...dnsDocs, ...macDocs },
+    differences: [
+      'Masquerading rules are in nftables unless ipMasqBackend says otherwise.',
+      'A gateway outside of the subnet of its address is refused (code 7) with both of them.',
+      "The bridge's own IPv6 addresses need no duplicate address detection.",
+    ],
+  },
+  add,
+  del,
+  check,
+  gc,
+  status,
+};

@@ -17,7 +17,7 @@ const trunkFields = {
   id: vlanId(0, 'one VLAN'),
 };
 
-const bridgeFields = {
+export const bridgeFields = {
   bridge: withDefault(text('an interface name', 'name of the bridge'), 'cni0'),
   isGateway: withDefault(flag('put the gateway address on the bridge'), false),
   isDefaultGateway: withDefault(flag('and route everything to it'), false),

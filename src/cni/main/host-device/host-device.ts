@@ -1,5 +1,6 @@
 import { text } from '../../../base/schema.ts';
 import { changeLink, findLink, getLink, isLinkName, type Link } from '../../../net/rtnetlink/links.ts';
+import { dnsDocs, ipamDocs } from '../../config/fields.ts';
 import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { ipamType } from '../../delegate/addresses.ts';
 import { checkLink } from '../../link/checks.ts';
@@ -8,10 +9,10 @@ import { refuseExisting } from '../../link/veth.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import { isNamespace } from '../../skel/namespace.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
-import { podLinkPlugin } from '../pod-link.ts';
+import { OUTSIDE_GATEWAY, podLinkPlugin } from '../pod-link.ts';
 import { type DeviceName, findDevice, isUserspaceDevice, resolveDeviceId } from './find-device.ts';
 
-export const hostDeviceFields = {
+const hostDeviceFields = {
   device: text('an interface name', 'device of the node'),
   hwaddr: text('a MAC address', 'MAC address of the device of the node'),
   kernelpath: text('a path', 'directory of the device below /sys/devices/'),
@@ -72,6 +73,16 @@ function moveOut(call: Call, { node, pod, nodeNetns }: NetlinkPair): void {
 /** Gives the pod a device of the node, for as long as it runs. */
 export const hostDevice: Plugin = podLinkPlugin<HostDeviceConfig>({
   name: 'host-device',
+  docs: {
+    keys: { ...hostDeviceFields, ...ipamDocs, ...dnsDocs },
+    differences: [
+      OUTSIDE_GATEWAY,
+      'Namespace, name and alias of the device change in one request instead of in a temporary namespace.',
+      'A failed ADD gives the device back to the node as it was.',
+      'DEL succeeds if the device is gone, and leaves an interface without an alias in the pod: another plugin made it.',
+      'hwaddr takes addresses of 6 bytes; the 20 bytes of InfiniBand are not supported.',
+    ],
+  },
   read: readConfig,
   create(call, netlink, { name, isUserspace }, undo) {
     refuseExisting(netlink.pod, call.ifname);

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { anyValue, flag, listOf, oneOf, readObject, text, withDefault } from '../../../base/schema.ts';
-import { mtuField } from '../../config/fields.ts';
+import { mtuField, under } from '../../config/fields.ts';
 import { anyObject, passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { withNames } from '../../config/keys.ts';
 import { readDns } from '../../config/network.ts';
@@ -35,8 +35,7 @@ const ipamFields = {
   resolvConf: text('a path', 'file in resolv.conf format that is returned as DNS settings'),
 };
 
-const ripstopFields = {
-  ...reserved,
+const ownFields = {
   bridge: withDefault(text('an interface name', 'name of the bridge'), 'cni0'),
   mtu: mtuField,
   hairpinMode: withDefault(flag('a pod reaches itself by its host ports'), true),
@@ -47,6 +46,11 @@ const ripstopFields = {
   subnetFile: text('a path', `file with the node's subnets, by default ${DEFAULT_SUBNET_FILE}`),
   ipam: anyObject('address management; ranges come from the agent'),
 };
+
+const ripstopFields = { ...reserved, ...ownFields };
+
+/** For the documentation. */
+export const ripstopKeys = { ...ownFields, ...under('ipam', ipamFields) };
 
 /** The standard says that keys of the form `cni.dev/...` may come with any configuration. */
 function withoutReserved(config: Json): Json {

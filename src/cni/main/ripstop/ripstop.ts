@@ -8,7 +8,7 @@ import { CniError, CODE, toCniError } from '../../skel/errors.ts';
 import { perform } from '../../skel/execute.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { readConfig, readForDeletion } from './config.ts';
+import { readConfig, readForDeletion, ripstopKeys } from './config.ts';
 
 type Json = Record<string, unknown>;
 
@@ -90,4 +90,12 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Interface, addresses, routes, host ports and bandwidth of a pod in one, done by the node agent. */
-export const ripstop: Plugin = { name: 'ripstop', add, del, check, gc, status };
+export const ripstop: Plugin = {
+  name: 'ripstop',
+  docs: { keys: ripstopKeys, differences: ['The plugin exists only here.'] },
+  add,
+  del,
+  check,
+  gc,
+  status,
+};

@@ -1,11 +1,12 @@
 import { flag, oneOf, text, withDefault } from '../../../base/schema.ts';
 import { IPVLAN_MODES, type IpvlanMode } from '../../../net/rtnetlink/link-kinds.ts';
-import { mtuField } from '../../config/fields.ts';
+import { dnsDocs, ipamDocs, mtuField } from '../../config/fields.ts';
 import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { readPrevResult } from '../../config/network.ts';
 import { ipamType, requireIpamType } from '../../delegate/addresses.ts';
 import { failCheck } from '../../link/checks.ts';
 import type { Plugin } from '../../skel/plugin.ts';
+import { OUTSIDE_GATEWAY } from '../pod-link.ts';
 import { subInterfacePlugin } from './sub-interface.ts';
 
 const MODES = Object.keys(IPVLAN_MODES) as IpvlanMode[];
@@ -23,6 +24,10 @@ const ipvlanFields = {
 /** A device that shares the MAC address of a device of the node. */
 export const ipvlan: Plugin = subInterfacePlugin({
   name: 'ipvlan',
+  docs: {
+    keys: { ...ipvlanFields, ...ipamDocs, ...dnsDocs },
+    differences: [OUTSIDE_GATEWAY, 'An MTU above that of the device beneath is refused (code 7).'],
+  },
   read(call) {
     const keys = readIgnoringUnknown(ipvlanFields, call.config, '');
     const mode: IpvlanMode = keys.mode || 'l2';

@@ -1,11 +1,12 @@
 import { flag, integer, oneOf, text, withDefault } from '../../../base/schema.ts';
 import { MACVLAN_MODES, type MacvlanMode } from '../../../net/rtnetlink/link-kinds.ts';
-import { macField, mtuField } from '../../config/fields.ts';
+import { dnsDocs, ipamDocs, macDocs, macField, mtuField } from '../../config/fields.ts';
 import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { requestedMac } from '../../config/runtime.ts';
 import { ipamType } from '../../delegate/addresses.ts';
 import { failCheck } from '../../link/checks.ts';
 import type { Plugin } from '../../skel/plugin.ts';
+import { OUTSIDE_GATEWAY } from '../pod-link.ts';
 import { subInterfacePlugin } from './sub-interface.ts';
 
 const MODES = Object.keys(MACVLAN_MODES) as MacvlanMode[];
@@ -22,6 +23,10 @@ const macvlanFields = {
 /** A device of its own MAC address on a device of the node. */
 export const macvlan: Plugin = subInterfacePlugin({
   name: 'macvlan',
+  docs: {
+    keys: { ...macvlanFields, ...macDocs, ...ipamDocs, ...dnsDocs },
+    differences: [OUTSIDE_GATEWAY, 'args.cni.mac is read as well.'],
+  },
   read(call) {
     const keys = readIgnoringUnknown(macvlanFields, call.config, '');
     const mode: MacvlanMode = keys.mode || 'bridge';

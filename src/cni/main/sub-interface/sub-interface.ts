@@ -9,7 +9,7 @@ import { refuseExisting } from '../../link/veth.ts';
 import type { Interface, Result } from '../../result/types.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
 import { interfaceNameProblem } from '../../skel/names.ts';
-import type { Call, Plugin } from '../../skel/plugin.ts';
+import type { Call, Plugin, PluginDocs } from '../../skel/plugin.ts';
 import type { Undo } from '../../skel/undo.ts';
 import { podLinkPlugin } from '../pod-link.ts';
 
@@ -35,6 +35,7 @@ interface SubInterfaceConfig {
 
 interface SubInterfaceKind {
   name: 'macvlan' | 'ipvlan' | 'vlan';
+  docs: PluginDocs;
   read(call: Call): SubInterfaceConfig;
   /** Throws what has changed about the link. */
   verify(config: SubInterfaceConfig, link: Link): void;
@@ -112,6 +113,7 @@ async function requireMaster(call: Call, kind: SubInterfaceKind): Promise<void> 
 export function subInterfacePlugin(kind: SubInterfaceKind): Plugin {
   return podLinkPlugin<SubInterfaceConfig>({
     name: kind.name,
+    docs: kind.docs,
     read: kind.read,
     create: createSubInterface,
     verify: (netlink, entry, config) => verifySubInterface(netlink, entry, config, kind),

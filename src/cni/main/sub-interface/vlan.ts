@@ -1,9 +1,10 @@
 import { flag, integer, required, text, withDefault } from '../../../base/schema.ts';
-import { mtuField } from '../../config/fields.ts';
+import { dnsDocs, ipamDocs, mtuField } from '../../config/fields.ts';
 import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { requireIpamType } from '../../delegate/addresses.ts';
 import { failCheck } from '../../link/checks.ts';
 import type { Plugin } from '../../skel/plugin.ts';
+import { OUTSIDE_GATEWAY } from '../pod-link.ts';
 import { subInterfacePlugin } from './sub-interface.ts';
 
 const vlanFields = {
@@ -16,6 +17,7 @@ const vlanFields = {
 /** A VLAN of a device of the node. */
 export const vlan: Plugin = subInterfacePlugin({
   name: 'vlan',
+  docs: { keys: { ...vlanFields, ...ipamDocs, ...dnsDocs }, differences: [OUTSIDE_GATEWAY] },
   read(call) {
     const { vlanId, ...keys } = readIgnoringUnknown(vlanFields, call.config, '');
     return { ...keys, kind: { kind: 'vlan', vlan: { id: vlanId } }, ipam: requireIpamType(call.config) };

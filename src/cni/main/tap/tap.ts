@@ -3,7 +3,7 @@ import { runCommand } from '../../../net/command.ts';
 import { changeLink, deleteLink, findLink, getLink } from '../../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
 import { createTap } from '../../../net/tap.ts';
-import { macField, mtuField } from '../../config/fields.ts';
+import { dnsDocs, ipamDocs, macDocs, macField, mtuField } from '../../config/fields.ts';
 import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { requestedMac } from '../../config/runtime.ts';
 import { ipamType } from '../../delegate/addresses.ts';
@@ -11,13 +11,13 @@ import { failCheck } from '../../link/checks.ts';
 import { refuseExisting } from '../../link/veth.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
-import { podLinkPlugin } from '../pod-link.ts';
+import { OUTSIDE_GATEWAY, podLinkPlugin } from '../pod-link.ts';
 import { withExecLabel } from './selinux.ts';
 
 /** The largest id that is not "none" (uid_t). */
 const ID_MAX = 0xfffffffe;
 
-export const tapFields = {
+const tapFields = {
   multiQueue: withDefault(flag('several queues can be attached'), false),
   mtu: mtuField,
   mac: macField,
@@ -62,6 +62,14 @@ function bridgeIn(pod: NetlinkSocket, name: string): number {
 /** A TAP device in the pod, for a program that is the other end of it, for example a hypervisor. */
 export const tap: Plugin = podLinkPlugin({
   name: 'tap',
+  docs: {
+    keys: { ...tapFields, ...macDocs, ...ipamDocs, ...dnsDocs },
+    differences: [
+      OUTSIDE_GATEWAY,
+      'args.cni.mac is read as well, and a MAC address also counts when owner and group are both set.',
+      'The programs ip and nsenter are needed for selinuxContext only.',
+    ],
+  },
   read: readConfig,
   async create(call, { pod }, config, undo) {
     refuseExisting(pod, call.ifname);

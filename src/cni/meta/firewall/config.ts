@@ -15,7 +15,7 @@ const placeFields = {
   dataDir: text('a path', `directory of what firewalld was told, by default ${DEFAULT_DATA_DIR}`),
 };
 
-const firewallFields = {
+export const firewallFields = {
   backend: withDefault(
     oneOf(
       ['', 'iptables', 'nftables', 'firewalld'],

@@ -7,7 +7,7 @@ import { everyBackend } from '../../rules/backend.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { type FirewallRules, guardedDevice, podAddresses, readConfig } from './config.ts';
+import { type FirewallRules, firewallFields, guardedDevice, podAddresses, readConfig } from './config.ts';
 import { firewalldZone, isFirewalldRunning } from './firewalld.ts';
 import { guardDevice, iptablesFirewall } from './iptables.ts';
 import { nftFirewall } from './nft.ts';
@@ -72,6 +72,7 @@ async function status(call: Call): Promise<void> {
 /** Lets the traffic of pods pass the node's firewall, and keeps networks apart. */
 export const firewall: Plugin = {
   name: 'firewall',
+  docs: { keys: firewallFields, differences: ['The backend nftables exists only here.'] },
 
   add,
   del,

@@ -14,7 +14,7 @@ const dataDirFields = {
   dataDir: text('a path', `directory of the delegates' configurations, by default ${DEFAULT_DATA_DIR}`),
 };
 
-const flannelFields = {
+export const flannelFields = {
   ...dataDirFields,
   subnetFile: text('a path', `file with the node's subnets, by default ${DEFAULT_SUBNET_FILE}`),
   delegate: anyObject('configuration of the plugin that wires the pod; name and ipam are set here'),

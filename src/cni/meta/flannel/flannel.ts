@@ -5,7 +5,7 @@ import { runAll } from '../../link/netlink-pair.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, toCniError } from '../../skel/errors.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
-import { buildDelegate, delegateType, readConfig, readDataDir } from './config.ts';
+import { buildDelegate, delegateType, flannelFields, readConfig, readDataDir } from './config.ts';
 import { type Saved, SavedDelegates } from './saved-delegates.ts';
 import { readSubnetEnv } from './subnet-env.ts';
 
@@ -99,4 +99,18 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Wires pods into the node's subnet of an overlay, by another plugin. */
-export const flannel: Plugin = { name: 'flannel', add, del, check, gc, status };
+export const flannel: Plugin = {
+  name: 'flannel',
+  docs: {
+    keys: flannelFields,
+    differences: [
+      "There is one record per interface; the reference's record per container is overwritten by a second interface. Records of the reference are read.",
+      'Without subnet.env ADD ends with code 11 and STATUS with code 50.',
+    ],
+  },
+  add,
+  del,
+  check,
+  gc,
+  status,
+};

@@ -31,7 +31,7 @@ export type Protocol = (typeof PROTOCOLS)[number];
 /** One line: what is handed on to iptables-restore or nft must not become a second command. */
 const match = text('a match in one line', "a word of the backend's language", /^[^\n\r;{}]+$/);
 
-const portmapFields = {
+export const portmapFields = {
   backend: withDefault(oneOf(['', ...BACKENDS], 'where rules are put'), ''),
   snat: withDefault(flag('let pods of the subnet and the node itself use the host ports'), true),
   masqAll: withDefault(flag('masquerade every forwarded connection, where snat is on'), false),
@@ -58,7 +58,7 @@ function port(owner: string, doc: string): Field<number> {
   return { ...field, read };
 }
 
-const mappingFields = {
+export const mappingFields = {
   hostPort: required(port('host', 'port of the node')),
   containerPort: required(port('container', 'port of the pod')),
   protocol: withDefault(text('tcp | udp | sctp', 'protocol'), 'tcp'),

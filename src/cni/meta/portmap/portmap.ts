@@ -5,6 +5,7 @@ import { getLink } from '../../../net/rtnetlink/links.ts';
 import { routeTo } from '../../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
 import { trySysctl } from '../../../net/sysctl.ts';
+import { under } from '../../config/fields.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { failCheck } from '../../link/checks.ts';
 import { withNode } from '../../link/netlink-pair.ts';
@@ -23,7 +24,9 @@ import {
   familyPorts,
   type HostPorts,
   hostPortsOf,
+  mappingFields,
   mappingsOf,
+  portmapFields,
   readConfig,
   readMappings,
 } from './config.ts';
@@ -137,4 +140,18 @@ async function status(call: Call): Promise<void> {
 }
 
 /** Forwards ports of the node to a pod. */
-export const portmap: Plugin = { name: 'portmap', add, del, check, gc, status };
+export const portmap: Plugin = {
+  name: 'portmap',
+  docs: {
+    keys: { ...portmapFields, ...under('runtimeConfig.portMappings[]', mappingFields) },
+    differences: [
+      'Rules are in nftables unless the configuration says otherwise.',
+      'A host port in use is refused with code 100, which names the container that has it (nftables) or the chain that forwards it (iptables).',
+    ],
+  },
+  add,
+  del,
+  check,
+  gc,
+  status,
+};

@@ -33,6 +33,9 @@ const sysctlFields = {
   sysctl: anyObject('kernel settings below net, IFNAME standing for the interface: name to value'),
 };
 
+/** For the documentation. */
+export const tuningKeys = { ...sysctlFields, ...linkFields, ...dataDirFields };
+
 /** A kernel setting; its name is a path below /proc/sys. */
 interface Setting {
   name: string;

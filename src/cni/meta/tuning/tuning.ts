@@ -3,13 +3,22 @@ import { fileSystemAnswers } from '../../../base/files/regular-file.ts';
 import { changeLink, findLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
 import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
 import { changeSysctl, readSysctl, writeSysctl } from '../../../net/sysctl.ts';
+import { macDocs, under } from '../../config/fields.ts';
 import { requirePrevResult, validAttachments } from '../../config/network.ts';
 import { failCheck } from '../../link/checks.ts';
 import { withNodeAndPod, withPodIfExists } from '../../link/netlink-pair.ts';
 import { given, type Result } from '../../result/types.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { checkAllowed, type LinkTuning, readConfig, readDataDir, type TuningConfig } from './config.ts';
+import {
+  checkAllowed,
+  type LinkTuning,
+  linkFields,
+  readConfig,
+  readDataDir,
+  type TuningConfig,
+  tuningKeys,
+} from './config.ts';
 import { gcOriginals, readOriginals, removeOriginals, saveOriginals } from './saved-attributes.ts';
 
 const IFF_PROMISC = 0x100;
@@ -115,6 +124,10 @@ async function gc(call: Call): Promise<void> {
 /** Kernel settings of the pod and attributes of its interface. */
 export const tuning: Plugin = {
   name: 'tuning',
+  docs: {
+    keys: { ...tuningKeys, ...under('args.cni', linkFields), ...macDocs },
+    differences: ['GC removes the saved values of attachments that are gone.'],
+  },
 
   add,
   del,
