@@ -86,16 +86,27 @@ const digest = (text: string) => createHash('sha512').update(text).digest('hex')
 /** Beginning of the names of a network's devices. */
 const ifbPrefix = (network: string) => `bwp${digest(network).slice(0, 3)}`;
 
-/** Name of the device that shapes what comes from the pod. Two interfaces of one container have two. */
+/**
+ * Name of a shaping device by interface: while it is made, and for good where the container has another one. It names the
+ * network, so that GC finds what a crash has left.
+ */
 function nameOf(network: string, containerId: string, ifname: string): string {
   return `${ifbPrefix(network)}${digest(`${network}\0${containerId}\0${ifname}`)}`.slice(0, IFB_NAME_LENGTH);
 }
 
 const ifbName = (call: Call) => nameOf(call.name, call.containerId, call.ifname);
 
-/** The reference plugin's name, without the interface: its devices remain after a change of plugins. */
-function formerIfbName(call: Call): string {
+/** The reference plugin's name, which is one per container. The first interface has it, so that either plugin finds the device. */
+function sharedIfbName(call: Call): string {
   return `bwp${digest(call.name + call.containerId)}`.slice(0, IFB_NAME_LENGTH);
+}
+
+/** The attachment's shaping device. One without an alias is the reference's, of the container's only interface. */
+function findIfb(call: Call, node: NetlinkSocket): Link | undefined {
+  const own = findLink(node, ifbName(call));
+  if (own) return own;
+  const shared = findLink(node, sharedIfbName(call));
+  return shared?.alias === undefined || shared.alias === callTag(call) ? shared : undefined;
 }
 
 /** The node's end of the pod's interface. @throws CniError 999 when it has none on the node */
@@ -136,10 +147,13 @@ function shapeEgress(
 ): Interface {
   const name = ifbName(call);
   createLink(node, { kind: 'ifb', name, mtu: end.mtu });
-  undo.push(`delete ${name}`, () => deleteLink(node, name));
-  const device = getLink(node, name);
-  changeLink(node, device.index, { up: true, alias: callTag(call) });
-  replaceTokenBucket(node, device.index, bucket);
+  const { index } = getLink(node, name);
+  undo.push(`delete ${name}`, () => deleteLink(node, index));
+  const shared = sharedIfbName(call);
+  const rename = findLink(node, shared) ? {} : { name: shared };
+  changeLink(node, index, { ...rename, up: true, alias: callTag(call) });
+  const device = getLink(node, index);
+  replaceTokenBucket(node, index, bucket);
   undo.push(`remove the redirection of ${end.name}`, () => deleteIngressQdisc(node, end.index));
   redirectIngress(node, end.index, device.index);
   return interfaceEntry(device);
@@ -148,8 +162,8 @@ function shapeEgress(
 async function del(call: Call): Promise<void> {
   // The queue towards the pod goes with the pod's interface.
   await withNode(call, node => {
-    deleteLink(node, ifbName(call));
-    deleteLink(node, formerIfbName(call));
+    const device = findIfb(call, node);
+    if (device) deleteLink(node, device.index);
   });
 }
 
@@ -161,9 +175,8 @@ async function check(call: Call): Promise<void> {
     const end = nodeEnd(call, netlink, previous);
     if (limits.ingress) checkBucket(netlink.node, end, limits.ingress);
     if (!limits.egress) return;
-    const device = findLink(netlink.node, ifbName(call));
-    if (!device)
-      failCheck(`device ${ifbName(call)}, which limits the packets from ${call.ifname}, is missing`);
+    const device = findIfb(call, netlink.node);
+    if (!device) failCheck(`the device that limits the packets from ${call.ifname} is missing`);
     checkBucket(netlink.node, device, limits.egress);
     if (!listQdiscs(netlink.node, end.index).some(one => one.kind === 'ingress')) {
       failCheck(`packets that arrive at ${end.name} are not redirected to ${device.name}`);
@@ -206,7 +219,8 @@ export const bandwidth: Plugin = {
   docs: {
     keys: { ...bandwidthFields, ...under('runtimeConfig.bandwidth', bandwidthFields) },
     differences: [
-      "The name of the shaping device contains the interface's name, so that a pod can have several.",
+      'Each interface of a container has its own shaping device. The first one has the name of the reference.',
+      'GC leaves devices that the reference made: nothing on them names the network.',
     ],
   },
   add,

@@ -8,7 +8,7 @@ import { skipUnless } from '../../fixtures/skip-unless.ts';
 const skip = skipUnless('root', 'netns', 'ip');
 const lacksVrf =
   skip ||
-  (attempt(['unshare', '--net', 'sh', '-c', 'ip link add v type vrf table 9 && ip link add d type dummy'])
+  (attempt(['unshare', '--net', 'sh', '-c', 'ip link add v0 type vrf table 9 && ip link add d0 type dummy'])
     .code !== 0 &&
     'missing here: kernel modules vrf and dummy');
 

@@ -17,17 +17,20 @@ import { type FirewallRules, podAddresses } from './config.ts';
 
 /*
  * The reference plugin's chains: CNI-FORWARD, reached first from FORWARD, asks the administrator's chain and accepts
- * what belongs to pods; CNI-ISOLATION-STAGE-1 and -2 drop between bridges. Our rules carry the attachment's tag, so
- * that DEL needs no address.
+ * what belongs to pods; CNI-ISOLATION-STAGE-1 and -2 drop between bridges. The rules of a pod are those of the reference to the
+ * letter, because it checks and deletes them by their text. Whose they are stands in a chain that nothing leads to: a rule
+ * without a target for each address, with the attachment's tag. So DEL needs no address.
  */
 
 const FORWARD = 'CNI-FORWARD';
+/** The addresses of attachments. */
+const OWNERS = 'RIPSTOP-POD-ADDRESSES';
 const STAGE1 = 'CNI-ISOLATION-STAGE-1';
 const STAGE2 = 'CNI-ISOLATION-STAGE-2';
 const comment = (text: string) => ['-m', 'comment', '--comment', text];
 
 async function ensureChains(netns: string, family: Family, { adminChain }: FirewallRules): Promise<void> {
-  for (const chain of [adminChain, FORWARD]) await ensureChain(netns, family, 'filter', chain);
+  for (const chain of [adminChain, FORWARD, OWNERS]) await ensureChain(netns, family, 'filter', chain);
   const admin = [...comment('CNI firewall plugin admin overrides'), '-j', adminChain];
   await ensureRule(netns, family, 'filter', FORWARD, admin);
   const jump = [...comment('CNI firewall plugin rules'), '-j', FORWARD];
@@ -58,10 +61,10 @@ export async function guardDevice(call: Call, rules: FirewallRules): Promise<voi
 }
 
 function podRules(call: Call, address: string): string[] {
-  const mark = `-m comment --comment ${callTag(call)}`;
   return [
-    `-A ${FORWARD} -d ${address} -m conntrack --ctstate RELATED,ESTABLISHED ${mark} -j ACCEPT`,
-    `-A ${FORWARD} -s ${address} ${mark} -j ACCEPT`,
+    `-A ${FORWARD} -d ${address} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+    `-A ${FORWARD} -s ${address} -j ACCEPT`,
+    `-A ${OWNERS} -s ${address} -m comment --comment ${callTag(call)}`,
   ];
 }
 
@@ -78,17 +81,28 @@ export const iptablesFirewall: RuleBackend<FirewallRules> = {
         await ensureChains(netns, family, rules);
         await ensureGuard(call, family, rules);
       });
+      // What an earlier owner of the address has left.
+      await removeRules(
+        netns,
+        () => false,
+        address => own.includes(address),
+        [family],
+      );
       const lines = own.flatMap(one => podRules(call, one));
       await applyLines(netns, family, 'filter', lines);
     }
   },
 
-  /** Rules of the reference plugin carry no name: they are found by the addresses, where a previous result has them. */
+  /** The reference records no owner: its rules are found by the addresses, where a previous result has them. */
   async remove(call) {
     const previous = readPrevResult(call);
     const addresses = previous ? podAddresses(previous) : [];
-    const tag = callTag(call);
-    await removeRules(call.host.netns, rule => tagOfRule(rule) === tag || isReferenceRule(rule, addresses));
+    const own = callTag(call);
+    await removeRules(
+      call.host.netns,
+      tag => tag === own,
+      (address, tag) => tag === own || (tag === undefined && addresses.includes(address)),
+    );
   },
 
   /** An address has two rules, and a jump to their chain. */
@@ -105,7 +119,7 @@ export const iptablesFirewall: RuleBackend<FirewallRules> = {
 
   async gc(call, valid) {
     const isStale = staleTags(call.name, valid);
-    await removeRules(call.host.netns, rule => isStale(tagOfRule(rule) ?? ''));
+    await removeRules(call.host.netns, isStale, (_address, tag) => tag !== undefined && isStale(tag));
   },
 };
 
@@ -115,17 +129,38 @@ function tagOfRule(rule: string): string | undefined {
   return at < 0 ? undefined : words[at + 1];
 }
 
-function isReferenceRule(rule: string, addresses: readonly string[]): boolean {
+/** The address that a rule is about, without its length. */
+function addressOfRule(rule: string): string | undefined {
   const words = splitRule(rule);
   const at = words.findIndex(word => word === '-s' || word === '-d');
-  return tagOfRule(rule) === undefined && at > 0 && addresses.includes(hostPart(words[at + 1] ?? ''));
+  return at < 0 ? undefined : hostPart(words[at + 1] ?? '');
 }
 
-async function removeRules(netns: string, wanted: (rule: string) => boolean): Promise<void> {
-  for (const family of FAMILIES)
+/**
+ * Removes the rules with a tag that `ofTag` accepts, and the untagged ones of addresses that `ofAddress` accepts.
+ * @param ofAddress gets the address and the tag of its owner, undefined where none is recorded
+ */
+async function removeRules(
+  netns: string,
+  ofTag: (tag: string) => boolean,
+  ofAddress: (address: string, owner: string | undefined) => boolean,
+  families: readonly Family[] = FAMILIES,
+): Promise<void> {
+  for (const family of families)
     for (const variant of await variantsInUse(netns, family, 'filter', FORWARD)) {
       const saved = await saveIptables(netns, family, 'filter', variant);
-      const stale = [FORWARD, STAGE1, STAGE2].flatMap(chain => rulesOfChain(saved, chain)).filter(wanted);
+      const owners = rulesOfChain(saved, OWNERS).map(rule => [addressOfRule(rule), tagOfRule(rule)] as const);
+      const ownerOf = new Map(owners);
+      const isWanted = (rule: string) => {
+        const tag = tagOfRule(rule);
+        const isOwner = rule.startsWith(`-A ${OWNERS} `);
+        if (tag !== undefined && !isOwner) return ofTag(tag);
+        const address = addressOfRule(rule);
+        return address !== undefined && ofAddress(address, isOwner ? tag : ownerOf.get(address));
+      };
+      const stale = [FORWARD, STAGE1, STAGE2, OWNERS]
+        .flatMap(chain => rulesOfChain(saved, chain))
+        .filter(isWanted);
       if (stale.length > 0) await applyLines(netns, family, 'filter', stale.map(deletionOf), variant);
     }
 }

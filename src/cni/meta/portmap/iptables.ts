@@ -67,13 +67,15 @@ function podLines(call: Call, config: PortmapConfig, ports: FamilyPorts): string
     const match = `-A ${chain} -p ${one.protocol} -m ${one.protocol} --dport ${one.hostPort}${one.hostIp ? ` -d ${one.hostIp}` : ''}`;
     const target = destinationOf(hostPart(cidr), one.containerPort);
     const marking = config.snat ? sources.map(source => `${match} ${source} -j ${setMark}`) : [];
-    return [...marking, `${match} ${comment} -j DNAT --to-destination ${target}`];
+    return [...marking, `${match} -j DNAT --to-destination ${target}`];
   });
   const entries = portGroups(mappings).map(
     group =>
       `-A ${DNAT} -p ${group.protocol} ${comment} -m multiport --dports ${group.ports.join(',')} ${conditions} -j ${chain}`,
   );
-  return [`:${chain} - [0:0]`, ...rules, ...entries];
+  // Without a target: it names the attachment for GC. The reference checks the other rules by their text.
+  const name = `-A ${chain} ${comment}`;
+  return [`:${chain} - [0:0]`, name, ...rules, ...entries];
 }
 
 function portGroups(mappings: readonly { protocol: string; hostPort: number }[]) {
