@@ -71,6 +71,12 @@ export function formatEndpoint(address: string, port: number | null): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
+/** The IPv4 address that an IPv4-mapped one stands for; any other address unchanged. */
+export function unmapped(address: Address): Address {
+  const isMapped = address.family === 6 && address.value >> 32n === 0xffffn;
+  return isMapped ? { family: 4, value: address.value & 0xffff_ffffn } : address;
+}
+
 export function isSameAddress(a: Address, b: Address): boolean {
   return a.family === b.family && a.value === b.value;
 }

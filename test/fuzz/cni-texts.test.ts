@@ -167,9 +167,9 @@ t.test('resolv.conf', async t => {
       ),
     ],
     alter: alterText,
-    parse: bytes => {
+    parse: async bytes => {
       writeFileSync(file, bytes);
-      const dns = readResolvConf(file);
+      const dns = await readResolvConf(file);
       for (const [key, value] of Object.entries(dns))
         if (key === 'domain' ? typeof value !== 'string' : !Array.isArray(value)) throw new Error(key);
       return dns.nameservers !== undefined;

@@ -1,10 +1,14 @@
-import { type Address, parseAddress } from '../../ip/address.ts';
+import { type Address, parseAddress, unmapped } from '../../ip/address.ts';
 import { type Prefix, parsePrefix } from '../../ip/prefix.ts';
 import { refuse } from '../skel/errors.ts';
 
-/** Reads an address of a configuration; a prefix length behind it is ignored. @throws CniError 7 naming `where` */
+/**
+ * Reads an address of a configuration; a prefix length behind it is ignored, and an IPv4-mapped address is one of IPv4, as in Go.
+ * @throws CniError 7 naming `where`
+ */
 export function readAddress(text: string, where: string): Address {
-  return parseAddress(text.replace(/\/\d+$/, '')) ?? refuse(where, `"${text}" is not an IP address`);
+  const address = parseAddress(text.replace(/\/\d+$/, ''));
+  return address ? unmapped(address) : refuse(where, `"${text}" is not an IP address`);
 }
 
 /** Reads `address/length` of a configuration. @throws CniError 7 naming `where` */

@@ -1,7 +1,7 @@
 import { listOf, text } from '../../base/schema.ts';
-import { formatAddress } from '../../ip/address.ts';
-import { contains, formatPrefix } from '../../ip/prefix.ts';
-import { readAddress, readPrefix } from '../config/addresses.ts';
+import { bitsOf, formatAddress, unmapped } from '../../ip/address.ts';
+import { contains, formatPrefix, type Prefix, parsePrefix } from '../../ip/prefix.ts';
+import { readAddress } from '../config/addresses.ts';
 import { under } from '../config/fields.ts';
 import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { requirePrevResult } from '../config/network.ts';
@@ -9,7 +9,7 @@ import { cniArgsOf, readCniArgs, runtimeConfig } from '../config/runtime.ts';
 import { type AssignedAddress, dnsField, isV6, type Result, routesField } from '../result/types.ts';
 import { CniError, CODE, refuse } from '../skel/errors.ts';
 import type { Call, Plugin } from '../skel/plugin.ts';
-import { isAtLeast } from '../skel/version.ts';
+import { refuseSeveral, requireIpam } from './checks.ts';
 
 const addressFields = {
   address: text('a CIDR', 'address with the length of its subnet'),
@@ -26,21 +26,36 @@ const wantedFields = {
   ips: listOf(text('a CIDR', 'address wanted'), 'addresses in place of the configured ones'),
 };
 
+/** Beginnings of the reference plugin's errors, by where an address comes from. */
+const EXPECTED = {
+  address: "the 'address' field is expected to be in CIDR notation",
+  ip: "the 'ip' field is expected to be in CIDR notation",
+  ips: "an entry in the 'ips' field is NOT in CIDR notation",
+};
+
 interface Wanted {
-  address: string;
+  prefix: Prefix;
   gateway?: string | undefined;
   where: string;
 }
 
+/** Reads `address/length`; an IPv4-mapped address is one of IPv4. @throws CniError 7 */
+function readCidr(text: string, key: keyof typeof EXPECTED, where: string): Prefix {
+  const prefix = text.includes('/') ? parsePrefix(text) : undefined;
+  const address = prefix && unmapped(prefix);
+  const length = prefix && address && prefix.length - bitsOf(prefix.family) + bitsOf(address.family);
+  if (address && length !== undefined && length >= 0) return { ...address, length };
+  throw new CniError(CODE.INVALID_CONFIG, `${EXPECTED[key]}, got: '${text}'`, where);
+}
+
 /** An address of the list, canonical. @throws CniError 7 */
-function assigned({ address, gateway, where }: Wanted): AssignedAddress {
-  const prefix = readPrefix(address, where);
-  const canonical = formatPrefix(prefix);
-  if (!gateway) return { address: canonical };
+function assigned({ prefix, gateway, where }: Wanted): AssignedAddress {
+  const address = formatPrefix(prefix);
+  if (!gateway) return { address };
   const read = readAddress(gateway, `${where} gateway`);
   if (read.family !== prefix.family)
     refuse(`${where} gateway`, `${gateway} is not of the family of ${address}`);
-  return { address: canonical, gateway: formatAddress(read) };
+  return { address, gateway: formatAddress(read) };
 }
 
 /** Addresses of CNI_ARGS: IP a list of CIDRs, GATEWAY a list of addresses, each for the subnet that it lies in. */
@@ -53,34 +68,32 @@ function fromCniArgs(call: Call): Wanted[] {
       .filter(part => part !== '');
   const gateways = split('GATEWAY').map(one => ({ one, read: readAddress(one, 'CNI_ARGS GATEWAY') }));
   return split('IP').map(address => {
-    const prefix = readPrefix(address, 'CNI_ARGS IP');
+    const prefix = readCidr(address, 'ip', 'CNI_ARGS IP');
     const gateway = gateways.find(({ read }) => contains(prefix, read))?.one;
-    return { address, gateway, where: 'CNI_ARGS IP' };
+    return { prefix, gateway, where: 'CNI_ARGS IP' };
   });
 }
 
-/** All of `ipam`, with the addresses that win: runtimeConfig, then `args.cni`, then CNI_ARGS, then the configured. */
+/** All of `ipam`, with the addresses that win: runtimeConfig, then `args.cni`, then the configured and those of CNI_ARGS together. */
 function readConfig(call: Call): Result {
-  const ipam = readIgnoringUnknown(staticFields, call.config.ipam, 'ipam');
-  const configured = (ipam.addresses ?? []).map(({ address, gateway }, index): Wanted => {
-    if (!address) refuse(`ipam.addresses[${index}].address`, 'is missing');
-    return { address, gateway, where: `ipam.addresses[${index}].address` };
+  const ipam = readIgnoringUnknown(staticFields, requireIpam(call), 'ipam');
+  const configured = (ipam.addresses ?? []).map(({ address = '', gateway }, index): Wanted => {
+    const where = `ipam.addresses[${index}].address`;
+    return { prefix: readCidr(address, 'address', where), gateway, where };
   });
-  const listed = (source: Record<string, unknown>, where: string) =>
-    (readIgnoringUnknown(wantedFields, source, where).ips ?? []).map((address, index): Wanted => {
-      return { address, where: `${where}.ips[${index}]` };
+  const listed = (source: Record<string, unknown>, origin: string) =>
+    (readIgnoringUnknown(wantedFields, source, origin).ips ?? []).map((address, index): Wanted => {
+      const where = `${origin}.ips[${index}]`;
+      return { prefix: readCidr(address, 'ips', where), where };
     });
   const sources = [
     listed(runtimeConfig(call), 'runtimeConfig'),
     listed(cniArgsOf(call.config), 'args.cni'),
-    fromCniArgs(call),
-    configured,
+    [...configured, ...fromCniArgs(call)],
   ];
   const ips = (sources.find(source => source.length > 0) ?? []).map(assigned);
   const v6 = ips.filter(one => isV6(one.address)).length;
-  if (!isAtLeast(call.version, '0.3.0') && (v6 > 1 || ips.length - v6 > 1)) {
-    refuse('ipam.addresses', `CNI version ${call.version} does not support more than 1 address per family`);
-  }
+  refuseSeveral(call.version, ips.length - v6, v6, 'ipam.addresses');
   return {
     interfaces: [],
     ips,

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { hostLocal } from '../../../src/cni/ipam/host-local/host-local.ts';
 import { ALL_VERSIONS, isAtLeast } from '../../../src/cni/skel/version.ts';
@@ -172,6 +173,63 @@ t.test('files of other writers: old format, blanks, empty, made and removed behi
   t.notOk(existsSync(`${directory}/10.1.0.5`));
 });
 
+t.test(
+  'odd address files (H10): no command fails, and each address that is not left by a crash stays taken',
+  async t => {
+    const dataDir = scratch(t);
+    const config = network(dataDir, { subnet: '10.1.0.0/28' });
+    const directory = `${dataDir}/net`;
+    mkdirSync(`${directory}/10.1.0.3/deep`, { recursive: true });
+    mkdirSync(`${directory}/last_reserved_ip.0`);
+    mkdirSync(`${directory}/.draft`);
+    writeFileSync(`${directory}/10.1.0.2`, Buffer.alloc(70));
+    execFileSync('mkfifo', [`${directory}/10.1.0.4`]);
+    symlinkSync('/no/such/file', `${directory}/10.1.0.5`);
+    symlinkSync('10.1.0.6', `${directory}/10.1.0.6`);
+    writeFileSync(`${directory}/10.1.0.7`, 'x'.repeat(100_000));
+    writeFileSync(`${directory}/10.1.0.8`, 'reserved for the printer\n');
+    for (const command of ['STATUS', 'DEL']) t.equal((await call(command, 'a', config)).text, '', command);
+    const given = async (id: string) => (await call('ADD', id, config)).json.ips?.[0].address;
+    t.equal(await given('a'), '10.1.0.2/28', 'zeros are what a power cut leaves of a file');
+    t.equal(await given('b'), '10.1.0.9/28', 'the others are taken');
+    t.equal(await given('c'), '10.1.0.10/28', 'behind the last one');
+    t.equal((await call('CHECK', 'b', config)).text, '');
+    t.equal((await call('DEL', 'b', config)).text, '');
+    writeFileSync(`${directory}/10.1.0.9`, Buffer.alloc(70));
+    const valid = [{ containerID: 'a', ifname: 'eth0' }];
+    t.equal((await call('GC', '', { ...config, 'cni.dev/valid-attachments': valid })).text, '');
+    t.strictSame(addresses(directory), ['10.1.0.2', '10.1.0.3', '10.1.0.4', '10.1.0.5', '10.1.0.6']);
+  },
+);
+
+t.test(
+  'bounds and addresses as in the reference (B17): network and broadcast by name, IPv4-mapped addresses',
+  async t => {
+    const given = async (ipam: Ipam, ...ids: string[]) => {
+      const config = network(scratch(t), ipam);
+      const found: string[] = [];
+      for (const id of ids) found.push((await call('ADD', id, config)).json.ips?.[0].address);
+      return found;
+    };
+    const whole = { subnet: '10.1.0.0/30', rangeStart: '10.1.0.0', rangeEnd: '10.1.0.3' };
+    t.strictSame(await given(whole, 'a', 'b', 'c'), ['10.1.0.0/30', '10.1.0.2/30', '10.1.0.3/30']);
+    const mapped = { subnet: '10.1.0.0/24', rangeStart: '::ffff:10.1.0.9', gateway: '::ffff:10.1.0.254' };
+    t.strictSame(await given(mapped, 'a'), ['10.1.0.9/24']);
+    const asked = network(
+      scratch(t),
+      { subnet: '10.1.0.0/24' },
+      { runtimeConfig: { ips: ['::ffff:10.1.0.77'] } },
+    );
+    t.match((await call('ADD', 'a', asked)).json, {
+      ips: [{ address: '10.1.0.77/24', gateway: '10.1.0.1' }],
+    });
+    t.match((await call('ADD', 'a', network(scratch(t), { subnet: '::ffff:10.1.0.0/120' }))).json, {
+      code: 7,
+      msg: /^ipam.*subnet: ::ffff:10\.1\.0\.0\/120 is an IPv4-mapped network/,
+    });
+  },
+);
+
 t.test('GC keeps the living and frees the rest', async t => {
   const dataDir = scratch(t);
   const config = network(dataDir);
@@ -203,8 +261,10 @@ t.test('STATUS tells a configuration or directory that cannot work', async t => 
 
 t.test('bad configurations', async t => {
   const dataDir = scratch(t);
+  const fifo = `${dataDir}/fifo`;
+  execFileSync('mkfifo', [fifo]);
   const cases: [object, number, RegExp][] = [
-    [{ cniVersion: '1.0.0', name: 'net' }, 7, /^ipam: must be an object/],
+    [{ cniVersion: '1.0.0', name: 'net' }, 7, /^IPAM config missing 'ipam' key/],
     [network(dataDir, {}), 7, /no IP ranges specified/],
     [network(dataDir, { ranges: {} }), 7, /^ipam\.ranges: must be a list/],
     [
@@ -213,6 +273,11 @@ t.test('bad configurations', async t => {
       /overlaps with 0/,
     ],
     [network(dataDir, { subnet: '10.1.0.0/24', resolvConf: '/no/such/file' }), 5, /resolvConf/],
+    [
+      network(dataDir, { subnet: '10.1.0.0/24', resolvConf: fifo }),
+      5,
+      /resolvConf: .*fifo is not a regular file/,
+    ],
     [network(dataDir, { subnet: 5 }), 7, /^ipam\.subnet: 5 is not a CIDR/],
     [
       {
@@ -230,7 +295,7 @@ t.test('bad configurations', async t => {
 t.test('resolvConf becomes dns', async t => {
   const dataDir = scratch(t);
   const text =
-    'nameserver 10.0.0.10 # first\n;x\nnameserver fd00::10\nsearch a b\ndomain d\noptions ndots:5 rotate\n';
+    'nameserver 10.0.0.10 # first\n;x\nnameserver fd00::10\nsearch a b\nsearch c\ndomain d\noptions ndots:5 rotate\n';
   writeFileSync(`${dataDir}/resolv.conf`, text);
   const { json } = await call(
     'ADD',
@@ -240,7 +305,7 @@ t.test('resolvConf becomes dns', async t => {
   t.strictSame(json.dns, {
     nameservers: ['10.0.0.10', 'fd00::10'],
     domain: 'd',
-    search: ['a', 'b'],
+    search: ['a', 'b', 'c'],
     options: ['ndots:5', 'rotate'],
   });
 });

@@ -47,9 +47,18 @@ t.test('three other sources, the runtime wins', async t => {
       one.gateway,
     ]);
   const args = 'IP=10.9.0.2/24,fd00::2/64;GATEWAY=10.9.0.1,fd00::1';
-  t.strictSame(await addressesOf({}, args), [
+  t.strictSame(
+    await addressesOf({}, args),
+    [
+      ['10.10.0.1/24', '10.10.0.254'],
+      ['3ffe:ffff:0:1ff::1/64', '3ffe:ffff::1'],
+      ['10.9.0.2/24', '10.9.0.1'],
+      ['fd00::2/64', 'fd00::1'],
+    ],
+    'those of CNI_ARGS are added to the configured ones (B17)',
+  );
+  t.strictSame(await addressesOf({ ipam: {} }, 'IP=::ffff:10.9.0.2/120;GATEWAY=::ffff:10.9.0.1'), [
     ['10.9.0.2/24', '10.9.0.1'],
-    ['fd00::2/64', 'fd00::1'],
   ]);
   const cni = { args: { cni: { ips: ['10.8.0.2/24'] } } };
   t.strictSame(await addressesOf(cni, args), [['10.8.0.2/24', undefined]]);
@@ -58,22 +67,32 @@ t.test('three other sources, the runtime wins', async t => {
   ]);
 });
 
-t.test('invalid CIDR: the error names its source', async t => {
-  const cases: [object, string, RegExp][] = [
+t.test("invalid CIDR: the reference's sentence, and the source as detail", async t => {
+  const address = "the 'address' field is expected to be in CIDR notation, got: ";
+  const ips = "an entry in the 'ips' field is NOT in CIDR notation, got: ";
+  const cases: [object, string, string | RegExp, string?][] = [
     [
       { ipam: { addresses: [{ address: '10.10.0.1' }] } },
       '',
-      /^ipam\.addresses\[0\]\.address: "10\.10\.0\.1" is not/,
+      `${address}'10.10.0.1'`,
+      'ipam.addresses[0].address',
     ],
-    [{ ipam: { addresses: [{}] } }, '', /^ipam\.addresses\[0\]\.address: is missing/],
-    [{}, 'IP=10.9.0.2', /^CNI_ARGS IP: "10\.9\.0\.2" is not a CIDR/],
+    [{ ipam: { addresses: [{}] } }, '', `${address}''`, 'ipam.addresses[0].address'],
+    [{}, 'IP=10.9.0.2', "the 'ip' field is expected to be in CIDR notation, got: '10.9.0.2'", 'CNI_ARGS IP'],
     [{}, 'IP=10.9.0.2/24;GATEWAY=x', /^CNI_ARGS GATEWAY: "x" is not an IP address/],
-    [{ args: { cni: { ips: ['z'] } } }, '', /^args\.cni\.ips\[0\]: "z" is not a CIDR/],
-    [{ runtimeConfig: { ips: ['z'] } }, '', /^runtimeConfig\.ips\[0\]: "z"/],
-    [{ ipam: undefined }, 'IP=10.9.0.2/24', /^ipam: must be an object/],
+    [{ args: { cni: { ips: ['z'] } } }, '', `${ips}'z'`, 'args.cni.ips[0]'],
+    [{ runtimeConfig: { ips: ['z'] } }, '', `${ips}'z'`, 'runtimeConfig.ips[0]'],
+    [{ runtimeConfig: { ips: ['::ffff:1.2.3.4/64'] } }, '', `${ips}'::ffff:1.2.3.4/64'`],
+    [{ ipam: undefined }, 'IP=10.9.0.2/24', "IPAM config missing 'ipam' key"],
     [{ ipam: { addresses: [{ address: '10.0.0.1/8', gateway: 'fd00::1' }] } }, '', /not of the family/],
+    [
+      { cniVersion: '0.2.0' },
+      'IP=10.9.0.2/24',
+      'CNI version 0.2.0 does not support more than 1 address per family',
+    ],
   ];
-  for (const [changes, args, msg] of cases) t.match((await add(changes, args)).json, { code: 7, msg });
+  for (const [changes, args, msg, details] of cases)
+    t.match((await add(changes, args)).json, { code: 7, msg, ...(details ? { details } : {}) });
 });
 
 t.test('CHECK compares with what was given', async t => {

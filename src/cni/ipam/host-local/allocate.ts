@@ -7,7 +7,6 @@ import {
   type Candidate,
   candidates,
   describeSet,
-  isReserved,
   type RangeSet,
   rangeOf,
 } from './ranges.ts';
@@ -82,7 +81,6 @@ function takeRequested(open: Address[], set: RangeSet): Candidate | undefined {
 function allocateRequested(set: RangeSet, { range, value }: Candidate, reserve: Reserve): Allocation {
   const text = textOf(range, value);
   if (value === range.gateway) fault(`requested ip ${text} is subnet's gateway`);
-  if (isReserved(range, value)) fault(`requested ip ${text} is subnet's network or broadcast address`);
   if (reserve(range, value)) return allocation(range, value);
   fault(`requested IP address ${text} is not available in range set ${describeSet(set)}`);
 }

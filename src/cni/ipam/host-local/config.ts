@@ -6,7 +6,7 @@ import { cniArgsOf, readCniArgs, runtimeConfig } from '../../config/runtime.ts';
 import { routesField } from '../../result/types.ts';
 import { refuse } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
-import { isAtLeast } from '../../skel/version.ts';
+import { refuseSeveral, requireIpam } from '../checks.ts';
 import { type RangeSet, rangeFields, readRangeSet, setsOverlap } from './ranges.ts';
 
 export const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
@@ -27,7 +27,7 @@ export const hostLocalFields = {
 
 /** Directory of the address files of the call's network. @throws RipstopError ECONFIG */
 export function readDirectory(call: Call): string {
-  const { dataDir } = readIgnoringUnknown(directoryFields, call.config.ipam, 'ipam');
+  const { dataDir } = readIgnoringUnknown(directoryFields, requireIpam(call), 'ipam');
   return `${resolve(call.cwd, dataDir || DEFAULT_DATA_DIR)}/${call.name}`;
 }
 
@@ -37,7 +37,7 @@ export function readDirectory(call: Call): string {
  * @throws CniError 7, 4 for a malformed CNI_ARGS
  */
 export function readConfig(call: Call) {
-  const ipam = readIgnoringUnknown(hostLocalFields, call.config.ipam, 'ipam');
+  const ipam = readIgnoringUnknown(hostLocalFields, requireIpam(call), 'ipam');
   const runtime = readIgnoringUnknown(
     { ipRanges: rangeSets, ips: listOf(text('an address', 'address wanted'), 'addresses wanted') },
     runtimeConfig(call),
@@ -78,9 +78,6 @@ function checkSets(sets: readonly { set: RangeSet; where: string }[], call: Call
     const other = sets.findIndex((earlier, at) => at < index && setsOverlap(earlier.set, set));
     if (other >= 0) refuse(where, `range set ${index} overlaps with ${other}`);
   }
-  if (isAtLeast(call.version, '0.3.0')) return;
   const v6 = sets.filter(({ set }) => set[0].network.family === 6).length;
-  if (v6 > 1 || sets.length - v6 > 1) {
-    refuse('ipam.ranges', `CNI version ${call.version} does not support more than 1 address per family`);
-  }
+  refuseSeveral(call.version, sets.length - v6, v6, 'ipam.ranges');
 }

@@ -1,4 +1,5 @@
 import { messageOf } from '../../../base/errors.ts';
+import { fileSystemAnswers } from '../../../base/files/regular-file.ts';
 import { text } from '../../../base/schema.ts';
 import { under } from '../../config/fields.ts';
 import { validAttachments } from '../../config/network.ts';
@@ -10,13 +11,15 @@ import { hostLocalFields, readConfig, readDirectory } from './config.ts';
 import { readResolvConf } from './resolv-conf.ts';
 import { AddressStore } from './store.ts';
 
-function store<T>(call: Call, work: (store: AddressStore) => T): Promise<T> {
-  return AddressStore.locked(readDirectory(call), work);
+async function store<T>(call: Call, work: (store: AddressStore) => T): Promise<T> {
+  const directory = readDirectory(call);
+  await fileSystemAnswers(directory);
+  return AddressStore.locked(directory, work);
 }
 
 async function add(call: Call): Promise<Result> {
   const config = readConfig(call);
-  const dns = config.resolvConf ? readResolvConf(config.resolvConf) : {};
+  const dns = config.resolvConf ? await readResolvConf(config.resolvConf) : {};
   const ips = await store(call, held =>
     allocate(held, config.sets, config.requested, call.containerId, call.ifname),
   );

@@ -1,5 +1,5 @@
 import { type Shape, text } from '../../../base/schema.ts';
-import { type Address, bitsOf, formatAddress } from '../../../ip/address.ts';
+import { type Address, bitsOf, formatAddress, unmapped } from '../../../ip/address.ts';
 import { contains, isNetwork, lastOf, networkOf, nth, type Prefix } from '../../../ip/prefix.ts';
 import { readAddress, readPrefix } from '../../config/addresses.ts';
 import { refuse } from '../../skel/errors.ts';
@@ -28,13 +28,16 @@ export type RangeSet = readonly [AddressRange, ...AddressRange[]];
 const MIN_HOST_BITS = 2;
 
 /**
- * A range with its defaults: gateway and start the first address, end the last (in IPv4 before the broadcast).
+ * A range with its defaults: gateway and start the first address, end the last (in IPv4 before the broadcast). As in the reference
+ * plugin the addresses of the network and of broadcasts are given where the bounds name them.
  * @throws CniError 7: host bits set, too small, a bound outside of the subnet
  */
 export function readRange(config: RangeConfig, where: string): AddressRange {
   if (!config.subnet) refuse(`${where}.subnet`, 'is missing');
   const network = readPrefix(config.subnet, `${where}.subnet`);
   const { family, length } = network;
+  if (unmapped(network).family !== family)
+    refuse(`${where}.subnet`, `${config.subnet} is an IPv4-mapped network`, 'write it as IPv4');
   if (!isNetwork(network)) {
     refuse(
       `${where}.subnet`,
@@ -103,12 +106,6 @@ export function rangeOf(set: RangeSet, { family, value }: Address): AddressRange
   return set.find(({ network, start, end }) => network.family === family && value >= start && value <= end);
 }
 
-/** True for an address that no pod may have: the gateway, and in IPv4 network and broadcast. */
-export function isReserved({ network, gateway }: AddressRange, value: bigint): boolean {
-  if (value === gateway) return true;
-  return network.family === 4 && (value === network.value || value === lastOf(network).value);
-}
-
 /** An address that may be given, and its range. */
 export interface Candidate {
   range: AddressRange;
@@ -116,7 +113,7 @@ export interface Candidate {
 }
 
 function* free(range: AddressRange, start = range.start, end = range.end): Generator<Candidate> {
-  for (let value = start; value <= end; value++) if (!isReserved(range, value)) yield { range, value };
+  for (let value = start; value <= end; value++) if (value !== range.gateway) yield { range, value };
 }
 
 /**

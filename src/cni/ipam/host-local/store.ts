@@ -1,12 +1,32 @@
-import { linkSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  type Dirent,
+  linkSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { isIP } from 'node:net';
 import { hasCode } from '../../../base/errors.ts';
+import { readRegularFile } from '../../../base/files/regular-file.ts';
 import { withFlock } from '../../../net/file-lock.ts';
 import type { Attachment } from '../../config/network.ts';
 
 const LAST_RESERVED = 'last_reserved_ip.';
 
-/** An address file. Plugins before CNI 0.8 wrote no interface: it is ''. An empty file, which a crash left, has no container. */
+/** Longest content of an address file that is read, bytes. */
+const CONTENT_MAX = 4096;
+const buffer = Buffer.alloc(CONTENT_MAX);
+
+/** What a crash has left of an address file: nothing, or zeros where the file system had not written the content. */
+const UNWRITTEN = /^[\0\s]*$/;
+
+/** An address file. Plugins before CNI 0.8 wrote no interface: it is ''. What a crash has left has no container. */
 interface Reservation {
   address: string;
   containerId: string;
@@ -29,13 +49,31 @@ export class AddressStore {
     return withFlock(directory, () => work(new AddressStore(directory)));
   }
 
+  /** What is named as an address and cannot be read, or is no file, belongs to no attachment: its address stays taken. */
   #reservations(): Reservation[] {
-    const names = readdirSync(this.#directory).filter(name => isIP(name) !== 0);
-    return names.map(address => {
-      const content = readFileSync(`${this.#directory}/${address}`, 'utf8');
+    return readdirSync(this.#directory, { withFileTypes: true }).flatMap(entry => {
+      const content = isIP(entry.name) === 0 ? undefined : this.#contentOf(entry);
+      if (content === undefined) return [];
+      if (UNWRITTEN.test(content)) return [{ address: entry.name, containerId: '', ifname: '' }];
       const [containerId = '', ifname = ''] = content.trim().split(/\r?\n/, 2);
-      return { address, containerId: containerId.trim(), ifname: ifname.trim() };
+      return [{ address: entry.name, containerId: containerId.trim(), ifname: ifname.trim() }];
     });
+  }
+
+  /** Content of a file, read without a wait; undefined for anything else. */
+  #contentOf(entry: Pick<Dirent, 'name' | 'isFile'>): string | undefined {
+    if (!entry.isFile()) return undefined;
+    try {
+      const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+      const fd = openSync(`${this.#directory}/${entry.name}`, flags);
+      try {
+        return buffer.toString('utf8', 0, readSync(fd, buffer, 0, CONTENT_MAX, 0));
+      } finally {
+        closeSync(fd);
+      }
+    } catch {
+      return undefined;
+    }
   }
 
   /** Addresses of an attachment. Files without an interface belong to every interface of the container. */
@@ -58,24 +96,34 @@ export class AddressStore {
    */
   reserve(address: string, containerId: string, ifname: string, set: number): boolean {
     const draft = `${this.#directory}/.draft`;
-    rmSync(draft, { force: true });
+    rmSync(draft, { force: true, recursive: true });
     writeFileSync(draft, `${containerId}\r\n${ifname}`, { mode: 0o600, flag: 'wx' });
-    const isReserved = this.#linkInto(draft, `${this.#directory}/${address}`);
+    const isReserved = this.#linkInto(draft, address);
     rmSync(draft);
     if (!isReserved) return false;
     writeFileSync(draft, address, { mode: 0o600 });
-    renameSync(draft, `${this.#directory}/${LAST_RESERVED}${set}`);
+    const last = `${this.#directory}/${LAST_RESERVED}${set}`;
+    try {
+      renameSync(draft, last);
+    } catch (error) {
+      if (!hasCode(error, 'EISDIR')) throw error;
+      rmSync(last, { recursive: true });
+      renameSync(draft, last);
+    }
     return true;
   }
 
-  #linkInto(draft: string, file: string): boolean {
+  #linkInto(draft: string, address: string): boolean {
+    const file = `${this.#directory}/${address}`;
     for (;;) {
       try {
         linkSync(draft, file);
         return true;
       } catch (error) {
         if (!hasCode(error, 'EEXIST')) throw error;
-        if (statSync(file).size > 0) return false;
+        const found = lstatSync(file);
+        const content = this.#contentOf({ name: address, isFile: () => found.isFile() });
+        if (content === undefined || !UNWRITTEN.test(content)) return false;
         rmSync(file);
       }
     }
@@ -84,7 +132,7 @@ export class AddressStore {
   /** The last reserved address of a set, or undefined. */
   lastReserved(set: number): string | undefined {
     try {
-      const address = readFileSync(`${this.#directory}/${LAST_RESERVED}${set}`, 'utf8').trim();
+      const address = readRegularFile(`${this.#directory}/${LAST_RESERVED}${set}`).trim();
       return isIP(address) === 0 ? undefined : address;
     } catch {
       return undefined;
@@ -96,7 +144,7 @@ export class AddressStore {
     for (const address of this.addressesOf(containerId, ifname)) this.#remove(address);
   }
 
-  /** Frees every address whose attachment is not in `valid`, and removes empty files. @returns the addresses */
+  /** Frees every address whose attachment is not in `valid`, and removes what crashes have left. @returns the addresses */
   collect(valid: readonly Attachment[]): string[] {
     const isValid = ({ containerId, ifname }: Reservation) =>
       valid.some(one => one.containerID === containerId && (ifname === '' || one.ifname === ifname));
