@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { until } from '../../../bench/lab/until.ts';
 import { installCni } from '../../../src/cni/install.ts';
@@ -10,7 +11,7 @@ import { skipUnless } from '../../fixtures/skip-unless.ts';
 const skip = skipUnless('root', 'netns', 'ip', 'dnsmasq');
 
 /** A node whose bridge leads to a DHCP server of Debian's dnsmasq. */
-async function setUp(t: Test, options: string[] = []) {
+async function setUp(t: Test, options: string[] = ['--no-ping'], requestMs = 60_000) {
   const lab = new CniNode(t);
   // A host of its own: a node that had the address would answer for it by the bridge's MAC as well.
   const lan = lab.pod(t);
@@ -30,7 +31,6 @@ async function setUp(t: Test, options: string[] = []) {
     '--interface=d1',
     '--bind-interfaces',
     '--dhcp-range=10.5.0.10,10.5.0.250,255.255.255.0,2m',
-    '--no-ping',
     '--log-dhcp',
     '--user=root',
     `--dhcp-leasefile=${leases}`,
@@ -43,7 +43,13 @@ async function setUp(t: Test, options: string[] = []) {
   const stateDir = `${lab.scratch}/leases`;
   const log: string[] = [];
   const daemon = () =>
-    new DhcpDaemon({ socket, stateDir, timeoutMs: 4000, log: line => void log.push(line), now: Date.now });
+    new DhcpDaemon({
+      socket,
+      stateDir,
+      patience: { requestMs, longestDelayMs: 62_000, wholeMs: 120_000 },
+      log: line => void log.push(line),
+      now: Date.now,
+    });
   const config = (cniVersion: string, ipam: object = {}) => ({
     cniVersion,
     name: 'lan',
@@ -61,6 +67,7 @@ async function setUp(t: Test, options: string[] = []) {
 
 t.test('in every version, with routes and resolver', { skip }, async t => {
   const { lab, server, daemon, config, held, stored } = await setUp(t, [
+    '--no-ping',
     '--dhcp-option=option:router,10.5.0.1',
     '--dhcp-option=option:dns-server,10.5.0.2',
     '--dhcp-option=option:domain-name,example.test',
@@ -107,6 +114,7 @@ t.test('in every version, with routes and resolver', { skip }, async t => {
 
 t.test('two interfaces, options sent, classless routes, an address given back', { skip }, async t => {
   const { lab, server, daemon, config, held } = await setUp(t, [
+    '--no-ping',
     '--dhcp-option=option:router,10.5.0.1',
     '--dhcp-option=option:classless-static-route,10.77.0.0/16,10.5.0.3',
   ]);
@@ -143,8 +151,44 @@ t.test('two interfaces, options sent, classless routes, an address given back', 
   await until('GC gives the rest back', () => held().length === 0);
 });
 
+t.test(
+  'a server that looks for 3 s whether the address is in use, with 1 s per request (B11)',
+  { skip },
+  async t => {
+    const { lab, server, daemon, config } = await setUp(t, [], 1000);
+    const running = daemon();
+    await running.start();
+    t.teardown(() => running.stop());
+    const pod = lab.pod(t);
+    const { json } = await lab.call('ADD', config('1.0.0'), { pod });
+    t.match(json, { ips: [{ address: /^10\.5\.0\.\d+\/24$/ }] });
+    t.ok(server.stderr.match(/DHCPDISCOVER/g)!.length >= 1);
+  },
+);
+
+t.test('DEL while no server answers: the ADD ends', { skip }, async t => {
+  const { lab, server, daemon, config, stateDir } = await setUp(t);
+  await server.stop();
+  const running = daemon();
+  await running.start();
+  t.teardown(() => running.stop());
+  const pod = lab.pod(t);
+  const network = config('1.0.0');
+  const add = lab.call('ADD', network, { pod });
+  await until('the interface is up', () => /eth0.*state UP/.test(pod.ip('link show')));
+  const ipam = { ...network, type: 'dhcp' };
+  const ended = add.then(({ json }) => json);
+  await until('the search ends', async () => {
+    await lab.call('DEL', ipam, { pod });
+    return Promise.race([ended.then(() => true), sleep(50).then(() => false)]);
+  });
+  t.match(await ended, { code: 11, msg: 'the attachment was deleted meanwhile' });
+  t.notOk(existsSync(stateDir), 'no lease');
+});
+
 t.test('daemon that is restarted while a pod runs: the lease is extended', { skip }, async t => {
   const { lab, server, daemon, config, stored, socket } = await setUp(t, [
+    '--no-ping',
     '--dhcp-option=58,2',
     '--dhcp-option=59,3',
   ]);
@@ -176,6 +220,7 @@ t.test('daemon that is restarted while a pod runs: the lease is extended', { ski
 
 t.test('an address that the server takes away is not used any more', { skip }, async t => {
   const { lab, lan, server, daemon, config, stored, log } = await setUp(t, [
+    '--no-ping',
     '--dhcp-option=58,2',
     '--dhcp-option=59,3',
   ]);
@@ -219,12 +264,15 @@ t.test('the daemon as an executable, and no server at all', { skip }, async t =>
     `--statedir=${stateDir}`,
     '-timeout',
     '1s',
+    '-resendtimeout',
+    '2s',
   ]);
   await daemon.saying(/ready/);
   const pod = lab.pod(t);
   t.match((await lab.call('ADD', config('1.0.0'), { pod })).json, {
     code: 11,
-    msg: /no DHCP server has given an address within 1000 ms/,
+    msg: 'error calling DHCP.Allocate: no more tries',
+    details: 'no DHCP server has given an address within 2000 ms',
   });
   t.notMatch(pod.ip('link show'), /eth0/, 'the bridge has taken its interface back');
   t.match(

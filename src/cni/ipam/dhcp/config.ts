@@ -83,12 +83,11 @@ export function readSocket(call: Call): string {
 export function readConfig(call: Call) {
   const keys = readIgnoringUnknown(dhcpFields, call.config.ipam, 'ipam');
   const args = keys.provide?.some(one => one.fromArg) ? allArgs(call.args) : new Map<string, string>();
-  const provide = (keys.provide ?? []).map((one, index) => {
-    const where = `ipam.provide[${index}]`;
-    const code = optionCode(one.option, `${where}.option`);
-    const value = one.value || (one.fromArg ? args.get(one.fromArg) : undefined);
-    if (!value) refuse(`${where}.value`, one.fromArg ? `CNI_ARGS has no ${one.fromArg}` : 'is missing');
-    return { code, hex: optionValue(code, value) };
+  // As in the reference plugin an option without a value is left out: a runtime may not know the key.
+  const provide = (keys.provide ?? []).flatMap((one, index) => {
+    const code = optionCode(one.option, `ipam.provide[${index}].option`);
+    const value = (one.fromArg && args.get(one.fromArg)) || one.value;
+    return value ? [{ code, hex: optionValue(code, value) }] : [];
   });
   const entries = keys.request ?? [];
   const listed = entries.flatMap((one, index) =>

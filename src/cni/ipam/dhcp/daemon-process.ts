@@ -18,11 +18,11 @@ A time is a number with its unit (10s, 1m30s, 500ms) or seconds.
   --hostprefix <path>     mount point of the host's root file system; prepended
                           to the paths of network namespaces (default: none)
   --broadcast             ask the servers to answer by broadcast
-  --timeout <time>        maximum time to wait for an address (default: 10s)
-  --resendmax <time>      maximum time between two requests of a renewal
+  --timeout <time>        maximum time to wait for the answer to one request
+                          (default: 10s)
+  --resendmax <time>      maximum time before a request is repeated
                           (default: 62s)
-  --resendtimeout <time>  accepted for the reference daemon's callers; without
-                          effect, as --timeout limits all retries
+  --resendtimeout <time>  maximum time to wait for an address (default: 208s)
 `;
 
 const value = { type: 'string' } as const;
@@ -70,9 +70,12 @@ export async function runDhcpDaemon(args: readonly string[]): Promise<number> {
   const flags = parseFlags(args);
   const duration = (name: 'timeout' | 'resendmax' | 'resendtimeout', fallback: string) =>
     durationMs(flags?.[name] ?? fallback);
-  const timeoutMs = duration('timeout', '10s');
-  const longestWaitMs = duration('resendmax', '62s');
-  if (!flags || !(timeoutMs > 0) || !(longestWaitMs > 0) || !(duration('resendtimeout', '208s') > 0)) {
+  const patience = {
+    requestMs: duration('timeout', '10s'),
+    longestDelayMs: duration('resendmax', '62s'),
+    wholeMs: duration('resendtimeout', '208s'),
+  };
+  if (!flags || !Object.values(patience).every(ms => ms > 0)) {
     process.stderr.write(USAGE);
     return 2;
   }
@@ -84,8 +87,7 @@ export async function runDhcpDaemon(args: readonly string[]): Promise<number> {
     stateDir: flags.statedir ?? DEFAULT_STATE_DIR,
     hostPrefix: flags.hostprefix ?? '',
     broadcast: flags.broadcast ?? false,
-    timeoutMs,
-    longestWaitMs,
+    patience,
     log,
     now: Date.now,
   });

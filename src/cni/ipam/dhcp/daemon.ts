@@ -5,7 +5,7 @@ import { changeLink, getLink } from '../../../net/rtnetlink/links.ts';
 import { withSocket } from '../../../net/rtnetlink/socket.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, encodeError, toCniError } from '../../skel/errors.ts';
-import { acquire } from './exchange.ts';
+import { acquire, type Patience } from './exchange.ts';
 import { clientOf, DhcpLease, type LeaseEvents, resultOf, withTerms } from './lease.ts';
 import { LeaseFiles, type LeaseKey, type StoredLease } from './lease-files.ts';
 import { type DhcpRequest, readRequest } from './request.ts';
@@ -21,10 +21,7 @@ interface DaemonOptions {
   hostPrefix?: string;
   /** Ask the servers to answer by broadcast. */
   broadcast?: boolean;
-  /** Longest wait for an address, ms. */
-  timeoutMs: number;
-  /** Longest wait before a request is repeated, ms. */
-  longestWaitMs?: number;
+  patience: Patience;
   log(line: string): void;
   /** Milliseconds since 1970. */
   now(): number;
@@ -43,6 +40,8 @@ export class DhcpDaemon {
   readonly #options: DaemonOptions;
   readonly #files: LeaseFiles;
   readonly #leases = new Map<string, DhcpLease>();
+  /** Ends the search for an address of an attachment: its runtime may give up before this daemon does. */
+  readonly #asking = new Map<string, AbortController>();
   #socket: { close(): Promise<unknown> } | undefined;
 
   constructor(options: DaemonOptions) {
@@ -80,6 +79,7 @@ export class DhcpDaemon {
     const events: LeaseEvents = {
       now: this.#options.now,
       log: this.#options.log,
+      requestMs: this.#options.patience.requestMs,
       renewed: lease => this.#files.write(lease),
       ended: lease => {
         this.#leases.delete(keyOf(lease));
@@ -143,7 +143,7 @@ export class DhcpDaemon {
 
   async #allocate(request: Extract<DhcpRequest, { method: 'allocate' }>): Promise<Result> {
     const { network, containerId, ifname, provide, request: wanted, priority } = request;
-    const { timeoutMs, longestWaitMs, broadcast = false, hostPrefix = '', now } = this.#options;
+    const { patience, broadcast = false, hostPrefix = '', now } = this.#options;
     const netns = `${hostPrefix}${request.netns}`;
     // The runtime repeats a failed ADD: the previous lease is not needed any more.
     await this.#release(keyOf(request));
@@ -167,18 +167,22 @@ export class DhcpDaemon {
       grantedAt: 0,
     };
     const transport = new PacketSocket(netns, link.index);
+    const stop = new AbortController();
+    this.#asking.set(keyOf(request), stop);
     try {
       const client = { ...clientOf(blank, link.mac), broadcast };
-      const terms = await acquire(transport, client, timeoutMs, now, longestWaitMs);
+      const terms = await acquire(transport, client, patience, now, stop.signal);
       const stored = withTerms(blank, terms, now());
       this.#files.write(stored);
       return resultOf(this.#keep(stored).stored);
     } finally {
+      if (this.#asking.get(keyOf(request)) === stop) this.#asking.delete(keyOf(request));
       transport.close();
     }
   }
 
   async #release(key: string): Promise<undefined> {
+    this.#asking.get(key)?.abort(new CniError(CODE.TRY_AGAIN_LATER, 'the attachment was deleted meanwhile'));
     const lease = this.#leases.get(key);
     if (!lease) return undefined;
     this.#leases.delete(key);

@@ -42,9 +42,8 @@ export interface Grant {
 const BROADCAST_MAC = Uint8Array.of(255, 255, 255, 255, 255, 255);
 const ANY = '0.0.0.0';
 const EVERYBODY = '255.255.255.255';
-/** First wait for a reply and its limit, ms; doubled each time, a random second more or less (RFC 2131 section 4.1). */
+/** First wait before a message is repeated, ms; doubled each time, with up to a second at random (RFC 2131 section 4.1). */
 const FIRST_WAIT_MS = 2000;
-const LONGEST_WAIT_MS = 62_000;
 const POLL_MS = 10;
 
 /** Longest client identifier, bytes, its type included. */
@@ -84,8 +83,10 @@ async function waitForReply(
   xid: number,
   types: number[],
   ms: number,
+  signal?: AbortSignal,
 ) {
   for (let waited = 0; waited <= ms; waited += POLL_MS) {
+    signal?.throwIfAborted();
     for (let packet = transport.receive(); packet; packet = transport.receive()) {
       const reply = decodeMessage(packet);
       if (reply && isFor(client, xid, reply) && types.includes(reply.type)) return reply;
@@ -104,25 +105,37 @@ function grantOf(reply: DhcpMessage): Grant {
   };
 }
 
+/** How long is waited, ms. */
+export interface Patience {
+  /** For the answer to one message. */
+  requestMs: number;
+  /** Before a message is sent again, at most. */
+  longestDelayMs: number;
+  /** For an address. */
+  wholeMs: number;
+}
+
 /**
- * Asks for an address: DISCOVER, OFFER, REQUEST, ACK, again with growing waits until `timeoutMs` is over.
- * @throws CniError 11 when no server answers in time
+ * Asks for an address: DISCOVER, OFFER, REQUEST, ACK, again with growing waits until the patience ends. A repeated DISCOVER keeps
+ * its transaction, so that a server may take longer to answer than one wait: many look whether the address is in use.
+ * @param signal ends the waiting
+ * @throws CniError 11 when no server gives an address in time
  */
 export async function acquire(
   transport: DhcpTransport,
   client: Client,
-  timeoutMs: number,
+  { requestMs, longestDelayMs, wholeMs }: Patience,
   now: () => number,
-  longestWaitMs = LONGEST_WAIT_MS,
+  signal?: AbortSignal,
 ): Promise<Grant> {
-  const end = now() + timeoutMs;
-  for (let wait = Math.min(FIRST_WAIT_MS, longestWaitMs); ; wait = Math.min(wait * 2, longestWaitMs)) {
+  const end = now() + wholeMs;
+  let xid = newXid();
+  for (let wait = Math.min(FIRST_WAIT_MS, longestDelayMs); ; wait = Math.min(wait * 2, longestDelayMs)) {
     const left = end - now();
     if (left <= 0) break;
-    const patience = Math.min(left, wait + Math.random() * 1000);
-    const xid = newXid();
+    const patience = Math.min(left, requestMs, wait + Math.random() * 1000);
     transport.send(BROADCAST_MAC, encodeMessage(message(client, DISCOVER, xid, []), ANY, EVERYBODY));
-    const offer = await waitForReply(transport, client, xid, [OFFER], patience);
+    const offer = await waitForReply(transport, client, xid, [OFFER], patience, signal);
     if (!offer) continue;
     const { address, server } = grantOf(offer);
     const wanted: [number, Uint8Array][] = [
@@ -130,11 +143,23 @@ export async function acquire(
       [OPTION.SERVER, addressBytes(server)],
     ];
     transport.send(BROADCAST_MAC, encodeMessage(message(client, REQUEST, xid, wanted), ANY, EVERYBODY));
-    const reply = await waitForReply(transport, client, xid, [ACK, NAK], patience);
+    const reply = await waitForReply(
+      transport,
+      client,
+      xid,
+      [ACK, NAK],
+      Math.min(end - now(), requestMs),
+      signal,
+    );
     if (reply?.type === ACK) return grantOf(reply);
     if (reply) await sleep(Math.min(1000, Math.max(0, end - now())));
+    xid = newXid();
   }
-  throw new CniError(CODE.TRY_AGAIN_LATER, `no DHCP server has given an address within ${timeoutMs} ms`);
+  throw new CniError(
+    CODE.TRY_AGAIN_LATER,
+    'error calling DHCP.Allocate: no more tries',
+    `no DHCP server has given an address within ${wholeMs} ms`,
+  );
 }
 
 /**

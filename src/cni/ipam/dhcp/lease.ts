@@ -15,11 +15,12 @@ import { INFINITE_S, leaseResult, leaseTimes } from './reply-options.ts';
 const TIMER_MAX = 0x7fffffff;
 /** Between two tries to extend: half of what is left, not less than this (RFC 2131 section 4.4.5), ms. */
 const LEAST_RETRY_MS = 60_000;
-const EXTEND_PATIENCE_MS = 4000;
 
 export interface LeaseEvents {
   now(): number;
   log(line: string): void;
+  /** Longest wait for the answer to one message, ms. */
+  requestMs: number;
   /** Terms have changed: to be written down. */
   renewed(lease: StoredLease): void;
   /** The lease has ended or its interface is gone. */
@@ -100,7 +101,7 @@ export class DhcpLease {
 
   async #extend(): Promise<void> {
     const { lease, t1, t2 } = leaseTimes(optionsOf(this.stored));
-    const { now, log } = this.#events;
+    const { now, log, requestMs } = this.#events;
     if (now() < this.#at(t1)) return this.#schedule(0);
     const link = this.#link();
     if (!link) return this.#finish('its interface is gone');
@@ -109,13 +110,7 @@ export class DhcpLease {
     try {
       terms = await this.#talk(link, transport => {
         const server = now() < this.#at(t2) ? this.#server(link) : undefined;
-        return extend(
-          transport,
-          clientOf(this.stored, link.mac),
-          this.stored.address,
-          server,
-          EXTEND_PATIENCE_MS,
-        );
+        return extend(transport, clientOf(this.stored, link.mac), this.stored.address, server, requestMs);
       });
     } catch (error) {
       log(`dhcp: ${this.stored.address}: ${messageOf(error)}`);
