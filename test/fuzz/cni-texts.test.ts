@@ -200,7 +200,7 @@ t.test('address files of host-local', async t => {
 t.test('what plugins saved for the deletion', async t => {
   const directory = join(folder, 'saved');
   mkdirSync(directory);
-  const delegates = new SavedDelegates(directory);
+  const delegates = await SavedDelegates.in(directory);
   const leases = new LeaseFiles(directory);
   await campaign(t, {
     name: 'cni-saved',

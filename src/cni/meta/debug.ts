@@ -1,6 +1,6 @@
-import { appendFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describeError } from '../../base/errors.ts';
+import { appendRegularFile, fileSystemAnswers } from '../../base/files/regular-file.ts';
 import { listOf, text } from '../../base/schema.ts';
 import { runCommand } from '../../net/command.ts';
 import { readIgnoringUnknown } from '../config/ignore-unknown.ts';
@@ -21,7 +21,7 @@ const debugFields = {
 };
 
 /** Appends the call to `cniOutput`, as the reference plugin writes it. A file that cannot be written is only logged. */
-function record(call: Call, file: string | undefined): void {
+async function record(call: Call, file: string | undefined): Promise<void> {
   if (!file) return;
   const lines = [
     `Cmd${call.command[0]}${call.command.slice(1).toLowerCase()}`,
@@ -35,7 +35,8 @@ function record(call: Call, file: string | undefined): void {
     '',
   ];
   try {
-    appendFileSync(file, lines.join('\n'), { mode: 0o600 });
+    await fileSystemAnswers(file);
+    appendRegularFile(file, lines.join('\n'), 0o600);
   } catch (error) {
     call.host.log(`debug: ${describeError(error)}`);
   }
@@ -57,7 +58,7 @@ async function runHooks(call: Call, list: string[][] | undefined): Promise<void>
 
 async function observe(call: Call, key: 'addHooks' | 'delHooks' | 'checkHooks' | undefined): Promise<void> {
   const config = readIgnoringUnknown(debugFields, call.config, '');
-  record(call, config.cniOutput && resolve(call.cwd, config.cniOutput));
+  await record(call, config.cniOutput && resolve(call.cwd, config.cniOutput));
   if (key) await runHooks(call, config[key]);
 }
 

@@ -46,7 +46,7 @@ async function add(call: Call): Promise<Result> {
   // Read twice: the configuration names the file, and the parts' configurations are built from the file.
   const { subnetFile } = readConfig(call, undefined);
   requireAgent(call);
-  const config = readConfig(call, readSubnetEnv(subnetFile));
+  const config = readConfig(call, await readSubnetEnv(subnetFile));
   return Undo.guard(call.host.log, async undo => {
     let result = await addPart(call, config.bridge);
     undo.push('delete the interface', () => part(call, 'DEL', config.bridge));
@@ -66,7 +66,7 @@ async function del(call: Call): Promise<void> {
 async function check(call: Call): Promise<void> {
   const prevResult = encodeResult(requirePrevResult(call), '1.1.0');
   const { subnetFile } = readConfig(call, undefined);
-  const { bridge, portmap, bandwidth } = readConfig(call, readSubnetEnv(subnetFile));
+  const { bridge, portmap, bandwidth } = readConfig(call, await readSubnetEnv(subnetFile));
   for (const one of [bridge, portmap, bandwidth]) await part(call, 'CHECK', { ...one, prevResult });
 }
 
@@ -80,7 +80,7 @@ async function status(call: Call): Promise<void> {
   const { subnetFile } = readConfig(call, undefined);
   try {
     requireAgent(call);
-    readSubnetEnv(subnetFile);
+    await readSubnetEnv(subnetFile);
   } catch (error) {
     const { message, details } = toCniError(error);
     throw new CniError(CODE.PLUGIN_UNAVAILABLE, message, details);

@@ -12,8 +12,8 @@ import { readSubnetEnv } from './subnet-env.ts';
 /** What the delegate was given is on disk before it runs: a crash between the two is undone by DEL. */
 async function add(call: Call): Promise<Result> {
   const config = readConfig(call);
-  const built = buildDelegate(call, config, readSubnetEnv(config.subnetFile));
-  const saved = new SavedDelegates(config.dataDir);
+  const built = buildDelegate(call, config, await readSubnetEnv(config.subnetFile));
+  const saved = await SavedDelegates.in(config.dataDir);
   const former = saved.find(call.containerId, call.ifname);
   saved.save(call.containerId, call.ifname, built);
   try {
@@ -35,7 +35,7 @@ function forDelegate(call: Call, { delegate: saved }: Saved): Record<string, unk
 
 async function del(call: Call): Promise<void> {
   const dataDir = readDataDir(call);
-  const saved = new SavedDelegates(dataDir);
+  const saved = await SavedDelegates.in(dataDir);
   saved.removeTemps(call.containerId, call.ifname);
   const found = saved.find(call.containerId, call.ifname);
   // Nothing on record: never added, or deleted before.
@@ -46,7 +46,7 @@ async function del(call: Call): Promise<void> {
 
 async function check(call: Call): Promise<void> {
   const dataDir = readDataDir(call);
-  const found = new SavedDelegates(dataDir).find(call.containerId, call.ifname);
+  const found = (await SavedDelegates.in(dataDir)).find(call.containerId, call.ifname);
   if (!found) {
     throw new CniError(
       CODE.INTERNAL,
@@ -60,7 +60,7 @@ async function check(call: Call): Promise<void> {
 async function gc(call: Call): Promise<void> {
   const dataDir = readDataDir(call);
   const valid = validAttachments(call);
-  const saved = new SavedDelegates(dataDir);
+  const saved = await SavedDelegates.in(dataDir);
   const isValid = (one: Saved) =>
     valid.some(
       ({ containerID, ifname }) =>
@@ -80,7 +80,7 @@ async function gc(call: Call): Promise<void> {
 /** GC or STATUS for the delegate, with the configuration that an ADD would give it now. */
 async function forwardBuilt(call: Call, command: 'GC' | 'STATUS'): Promise<void> {
   const config = readConfig(call);
-  const built = buildDelegate(call, config, readSubnetEnv(config.subnetFile));
+  const built = buildDelegate(call, config, await readSubnetEnv(config.subnetFile));
   const lists = ['cni.dev/valid-attachments', 'cni.dev/attachments'].filter(key =>
     Object.hasOwn(call.config, key),
   );
@@ -90,7 +90,7 @@ async function forwardBuilt(call: Call, command: 'GC' | 'STATUS'): Promise<void>
 
 async function status(call: Call): Promise<void> {
   try {
-    readSubnetEnv(readConfig(call).subnetFile);
+    await readSubnetEnv(readConfig(call).subnetFile);
   } catch (error) {
     const { message, details } = toCniError(error);
     throw new CniError(CODE.PLUGIN_UNAVAILABLE, message, details);

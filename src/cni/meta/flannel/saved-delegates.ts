@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { listFiles, removeTemp, removeWithTemp, writeFileAtomicSync } from '../../../base/atomic-file.ts';
+import { fileSystemAnswers, readRegularFile } from '../../../base/files/regular-file.ts';
 import { parseJson, text } from '../../../base/schema.ts';
 import { anyObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 
@@ -27,8 +27,14 @@ export interface Saved {
 export class SavedDelegates {
   readonly #directory: string;
 
-  constructor(directory: string) {
+  private constructor(directory: string) {
     this.#directory = directory;
+  }
+
+  /** The records in a directory. @throws RipstopError EAGAIN when its file system does not answer */
+  static async in(directory: string): Promise<SavedDelegates> {
+    await fileSystemAnswers(directory);
+    return new SavedDelegates(directory);
   }
 
   /** @throws errors of the file system */
@@ -65,7 +71,7 @@ export class SavedDelegates {
 
   #read(file: string): Saved | undefined {
     try {
-      const saved = parseJson(readFileSync(`${this.#directory}/${file}`, 'utf8'), file);
+      const saved = parseJson(readRegularFile(`${this.#directory}/${file}`), file);
       const { [IFNAME]: _, ...delegate } = configuration.read(saved, file);
       const { [IFNAME]: ifname } = readIgnoringUnknown(savedFields, saved, file);
       return { file, containerId: file.replace(/:.*$/s, ''), ifname, delegate };

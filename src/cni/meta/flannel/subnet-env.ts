@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { messageOf } from '../../../base/errors.ts';
+import { fileSystemAnswers, readRegularFile } from '../../../base/files/regular-file.ts';
 import { formatPrefix } from '../../../ip/prefix.ts';
 import { parseSubnetEnv as readText } from '../../../ip/subnet-env.ts';
 import { CniError, CODE, refuse } from '../../skel/errors.ts';
@@ -42,10 +42,11 @@ export function parseSubnetEnv(text: string, file: string): NodeSubnets {
 }
 
 /** @throws CniError 11 while the file is not there: the daemon that writes it is still starting; 7 */
-export function readSubnetEnv(file: string): NodeSubnets {
+export async function readSubnetEnv(file: string): Promise<NodeSubnets> {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    await fileSystemAnswers(file);
+    text = readRegularFile(file);
   } catch (error) {
     throw new CniError(
       CODE.TRY_AGAIN_LATER,
