@@ -55,8 +55,11 @@ interface Limits {
 /** @throws CniError 7 */
 function readBucket(rate: number, burst: number, where: string): TokenBucketFilter | undefined {
   if (rate === 0 && burst === 0) return undefined;
-  if (burst === 0) refuse(`${where}Burst`, 'is missing: if rate is set, burst must also be set');
-  if (rate === 0) refuse(`${where}Rate`, 'is missing: if burst is set, rate must also be set');
+  const missing = (sentence: string, key: string): never => {
+    throw new CniError(CODE.INVALID_CONFIG, sentence, `${where}${key} is missing`);
+  };
+  if (burst === 0) missing('if rate is set, burst must also be set', 'Burst');
+  if (rate === 0) missing('if burst is set, rate must also be set', 'Rate');
   if (burst >= BURST_MAX_BITS) refuse(`${where}Burst`, 'cannot be more than 4GB');
   const bytes = Math.floor(rate / 8);
   const burstBytes = Math.floor(burst / 8);

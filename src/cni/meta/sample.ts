@@ -1,4 +1,4 @@
-import { flag, required, text, withDefault } from '../../base/schema.ts';
+import { flag, text, withDefault } from '../../base/schema.ts';
 import { passthroughObject, readIgnoringUnknown } from '../config/ignore-unknown.ts';
 import { readPrevResult, validAttachments } from '../config/network.ts';
 import type { Result } from '../result/types.ts';
@@ -13,15 +13,19 @@ import type { Call, Plugin } from '../skel/plugin.ts';
 /** One table describes every key: reading, messages and documentation are made from it. */
 const sampleFields = {
   myAwesomeFlag: withDefault(flag('a flag'), false),
-  anotherAwesomeArg: required(text('a text', 'a text that has to be given', /./)),
+  anotherAwesomeArg: withDefault(text('a text', 'a text that has to be given'), ''),
   runtimeConfig: passthroughObject(
     { sample: passthroughObject({}, 'what the runtime passes for capability "sample"') },
     'of the runtime',
   ),
 };
 
+/** @throws CniError 7 in the words of the reference plugin, which name the key */
 function readConfig(call: Call) {
-  return readIgnoringUnknown(sampleFields, call.config, '');
+  const config = readIgnoringUnknown(sampleFields, call.config, '');
+  if (config.anotherAwesomeArg === '')
+    throw new CniError(CODE.INVALID_CONFIG, 'anotherAwesomeArg must be specified', 'it takes a text');
+  return config;
 }
 
 /** A chained plugin works on the result of an earlier one and hands it on. */

@@ -190,7 +190,7 @@ const FAULTS: Record<string, [object, number][]> = {
   ],
   firewall: [
     [{ ingressPolicy: 'shut' }, 7],
-    [{ backend: 'firewalld' }, 7],
+    [{ backend: 'pf' }, 7],
   ],
   sbr: [[{ table: 'main' }, 7]],
   vrf: [

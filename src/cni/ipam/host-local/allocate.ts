@@ -2,6 +2,7 @@ import { type Address, formatAddress } from '../../../ip/address.ts';
 import { formatPrefix } from '../../../ip/prefix.ts';
 import { readAddress } from '../../config/addresses.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
+import { prefixed } from '../checks.ts';
 import {
   type AddressRange,
   type Candidate,
@@ -43,7 +44,9 @@ export function allocate(
 ): Allocation[] {
   const held = store.addressesOf(containerId, ifname);
   if (held.length > 0) {
-    fault(`${held.join(', ')} has been allocated to ${containerId}, duplicate allocation is not allowed`);
+    fault(
+      `failed to allocate for range 0: ${held.join(', ')} has been allocated to ${containerId}, duplicate allocation is not allowed`,
+    );
   }
   const open = [...requested];
   try {
@@ -51,10 +54,12 @@ export function allocate(
       const reserve: Reserve = (range, value) =>
         store.reserve(textOf(range, value), containerId, ifname, index);
       const wanted = takeRequested(open, set);
-      return wanted ? allocateRequested(set, wanted, reserve) : allocateNext(store, set, index, reserve);
+      return prefixed(`failed to allocate for range ${index}`, () =>
+        wanted ? allocateRequested(set, wanted, reserve) : allocateNext(store, set, index, reserve),
+      );
     });
     if (open.length > 0) {
-      const rest = open.map(formatAddress).join(', ');
+      const rest = open.map(formatAddress).join(' ');
       fault(
         `failed to allocate all requested IPs: ${rest}`,
         `the ranges are ${sets.map(describeSet).join('; ')}`,

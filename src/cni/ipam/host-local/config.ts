@@ -4,9 +4,9 @@ import { readAddress } from '../../config/addresses.ts';
 import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { cniArgsOf, readCniArgs, runtimeConfig } from '../../config/runtime.ts';
 import { routesField } from '../../result/types.ts';
-import { refuse } from '../../skel/errors.ts';
+import { CniError, CODE } from '../../skel/errors.ts';
 import type { Call } from '../../skel/plugin.ts';
-import { refuseSeveral, requireIpam } from '../checks.ts';
+import { prefixed, refuseSeveral, requireIpam } from '../checks.ts';
 import { type RangeSet, rangeFields, readRangeSet, setsOverlap } from './ranges.ts';
 
 export const DEFAULT_DATA_DIR = '/var/lib/cni/networks';
@@ -56,8 +56,10 @@ export function readConfig(call: Call) {
     ...flat.map(set => ({ set, where: 'ipam' })),
     ...(ipam.ranges ?? []).map((set, index) => ({ set, where: `ipam.ranges[${index}]` })),
   ];
-  if (named.length === 0) refuse('ipam.ranges', 'no IP ranges specified', 'give "ranges" or "subnet"');
-  const sets = named.map(({ set, where }) => ({ set: readRangeSet(set, where), where }));
+  if (named.length === 0) invalid('no IP ranges specified', 'ipam takes "ranges" or "subnet"');
+  const sets = named.map(({ set, where }, index) =>
+    prefixed(`invalid range set ${index}`, () => ({ set: readRangeSet(set, where), where })),
+  );
   checkSets(sets, call);
   const ofEnvironment = readCniArgs(call.args, ['IP', 'MAC', 'GATEWAY']).get('IP');
   const requested = [
@@ -73,10 +75,14 @@ export function readConfig(call: Call) {
   };
 }
 
+function invalid(sentence: string, details: string): never {
+  throw new CniError(CODE.INVALID_CONFIG, sentence, details);
+}
+
 function checkSets(sets: readonly { set: RangeSet; where: string }[], call: Call): void {
   for (const [index, { set, where }] of sets.entries()) {
     const other = sets.findIndex((earlier, at) => at < index && setsOverlap(earlier.set, set));
-    if (other >= 0) refuse(where, `range set ${index} overlaps with ${other}`);
+    if (other >= 0) invalid(`range set ${other} overlaps with ${index}`, where);
   }
   const v6 = sets.filter(({ set }) => set[0].network.family === 6).length;
   refuseSeveral(call.version, sets.length - v6, v6, 'ipam.ranges');

@@ -2,7 +2,7 @@ import { type Shape, text } from '../../../base/schema.ts';
 import { type Address, bitsOf, formatAddress, unmapped } from '../../../ip/address.ts';
 import { contains, isNetwork, lastOf, networkOf, nth, type Prefix } from '../../../ip/prefix.ts';
 import { readAddress, readPrefix } from '../../config/addresses.ts';
-import { refuse } from '../../skel/errors.ts';
+import { CniError, CODE, refuse } from '../../skel/errors.ts';
 
 export const rangeFields = {
   subnet: text('a CIDR', 'network that the addresses belong to', /./),
@@ -27,6 +27,11 @@ export type RangeSet = readonly [AddressRange, ...AddressRange[]];
 /** Shortest host part: network, gateway, broadcast and one pod. */
 const MIN_HOST_BITS = 2;
 
+/** Refuses a range in the reference plugin's words. */
+function invalid(sentence: string, where: string, hint?: string): never {
+  throw new CniError(CODE.INVALID_CONFIG, sentence, hint ? `${where}: ${hint}` : where);
+}
+
 /**
  * A range with its defaults: gateway and start the first address, end the last (in IPv4 before the broadcast). As in the reference
  * plugin the addresses of the network and of broadcasts are given where the bounds name them.
@@ -37,33 +42,33 @@ export function readRange(config: RangeConfig, where: string): AddressRange {
   const network = readPrefix(config.subnet, `${where}.subnet`);
   const { family, length } = network;
   if (unmapped(network).family !== family)
-    refuse(`${where}.subnet`, `${config.subnet} is an IPv4-mapped network`, 'write it as IPv4');
-  if (!isNetwork(network)) {
-    refuse(
+    invalid(
+      'IPNet IP and Mask version mismatch',
       `${where}.subnet`,
-      'Network has host bits set',
-      `for a prefix of length ${length} the network address is ${formatAddress(networkOf(network))}`,
+      `${config.subnet} is to be written as IPv4`,
+    );
+  if (!isNetwork(network)) {
+    const base = formatAddress(networkOf(network));
+    invalid(
+      `Network has host bits set. For a subnet mask of length ${length} the network address is ${base}`,
+      `${where}.subnet`,
     );
   }
   if (bitsOf(family) - length < MIN_HOST_BITS) {
-    refuse(
-      `${where}.subnet`,
-      `Network ${config.subnet} too small to allocate from`,
-      `at most /${bitsOf(family) - MIN_HOST_BITS}`,
-    );
+    const longest = `at most /${bitsOf(family) - MIN_HOST_BITS}`;
+    invalid(`Network ${config.subnet} too small to allocate from`, `${where}.subnet`, longest);
   }
   const last = lastOf(network).value;
-  const bound = (key: 'rangeStart' | 'rangeEnd', fallback: bigint) => {
+  const bound = (key: 'rangeStart' | 'rangeEnd', name: string, fallback: bigint) => {
     const text = config[key];
     if (!text) return fallback;
     const address = readAddress(text, `${where}.${key}`);
-    if (!contains(network, address)) {
-      refuse(`${where}.${key}`, `${text} not in network ${config.subnet}`);
-    }
+    if (!contains(network, address))
+      invalid(`${name} ${text} not in network ${config.subnet}`, `${where}.${key}`);
     return address.value;
   };
-  const start = bound('rangeStart', nth(network, 1n).value);
-  const end = bound('rangeEnd', family === 6 ? last : last - 1n);
+  const start = bound('rangeStart', 'RangeStart', nth(network, 1n).value);
+  const end = bound('rangeEnd', 'RangeEnd', family === 6 ? last : last - 1n);
   if (start > end)
     refuse(
       `${where}.rangeStart`,
@@ -83,11 +88,12 @@ export function readRange(config: RangeConfig, where: string): AddressRange {
 export function readRangeSet(configs: readonly RangeConfig[], where: string): RangeSet {
   const ranges = configs.map((config, index) => readRange(config, `${where}[${index}]`));
   const [first, ...others] = ranges;
-  if (!first) refuse(where, 'empty range set');
+  if (!first) invalid('empty range set', where);
   for (const [index, range] of ranges.entries()) {
-    if (range.network.family !== first.network.family) refuse(`${where}[${index}]`, 'mixed address families');
+    if (range.network.family !== first.network.family)
+      invalid('mixed address families', `${where}[${index}]`);
     const other = ranges.slice(0, index).find(earlier => overlap(earlier, range));
-    if (other) refuse(where, `subnets ${describe(other)} and ${describe(range)} overlap`);
+    if (other) invalid(`subnets ${describe(other)} and ${describe(range)} overlap`, where);
   }
   return [first, ...others];
 }
