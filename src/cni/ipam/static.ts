@@ -121,7 +121,7 @@ export const staticAddresses: Plugin = {
       'CNI_ARGS IP': text('list of CIDRs', 'addresses of the environment'),
       'CNI_ARGS GATEWAY': text('list of addresses', 'gateway of each subnet in CNI_ARGS IP'),
     },
-    differences: [],
+    differences: ['CHECK fails if an address is not in the previous result.'],
   },
   name: 'static',
   usesNamespace: false,

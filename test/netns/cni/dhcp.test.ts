@@ -46,7 +46,7 @@ async function setUp(t: Test, options: string[] = ['--no-ping'], requestMs = 60_
     new DhcpDaemon({
       socket,
       stateDir,
-      patience: { requestMs, longestDelayMs: 62_000, wholeMs: 120_000 },
+      limits: { requestMs, longestDelayMs: 62_000, wholeMs: 120_000 },
       log: line => void log.push(line),
       now: Date.now,
     });

@@ -11,7 +11,7 @@ import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const skip = skipUnless('root', 'netns', 'CAP_SYS_ADMIN', 'bash', 'mount', '/dev/fuse');
 
-/** Mounts a file system that nobody serves: whoever touches it waits, as on a file server that is away. */
+/** Mounts a file system without a server: every call on it waits, as with a file server that is away. */
 async function deadFileSystem(t: Test) {
   const directory = mkdtempSync(join(tmpdir(), 'rs-dead-'));
   const script = `exec 3<>/dev/fuse

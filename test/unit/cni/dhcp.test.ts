@@ -15,7 +15,7 @@ import {
   clientIdOf,
   type DhcpTransport,
   extend,
-  type Patience,
+  type TimeLimits,
 } from '../../../src/cni/ipam/dhcp/exchange.ts';
 import { LeaseFiles, type StoredLease } from '../../../src/cni/ipam/dhcp/lease-files.ts';
 import {
@@ -225,8 +225,8 @@ const client = {
   provide: [{ code: 12, hex: Buffer.from('host').toString('hex') }],
   request: [1, 3, 121],
 };
-/** Patience of a daemon; shorter waits than usual between two messages. */
-const patience = (changes: Partial<Patience> = {}): Patience => ({
+/** Time limits of a daemon that no test reaches unless it changes them. */
+const limits = (changes: Partial<TimeLimits> = {}): TimeLimits => ({
   requestMs: 60_000,
   longestDelayMs: 62_000,
   wholeMs: 60_000,
@@ -246,7 +246,7 @@ t.test('DISCOVER, OFFER, REQUEST, ACK among the noise of others', async t => {
     const answer = answerTo(request, request.type === DISCOVER ? OFFER : ACK, [server, [51, u32(60)]]);
     return [new Uint8Array(5), other, stale, answer];
   });
-  const terms = await acquire(wire, client, patience(), () => performance.now());
+  const terms = await acquire(wire, client, limits(), () => performance.now());
   t.match(terms, { address: '10.5.0.9', server: '10.5.0.1' });
   t.strictSame(
     wire.sent.map(one => one.type),
@@ -265,7 +265,7 @@ t.test('a server that needs longer than one request waits (B11): its late offer 
     late.push(answerTo(request, OFFER, [server]));
     return late.length === 3 ? [late[0]!] : [];
   });
-  const quick = patience({ requestMs: 20 });
+  const quick = limits({ requestMs: 20 });
   t.match(await acquire(slow, client, quick, () => performance.now()), { address: '10.5.0.9' });
   const [first, ...others] = slow.sent;
   t.same(
@@ -283,7 +283,7 @@ t.test('a server that needs longer than one request waits (B11): its late offer 
     return [];
   });
   await t.rejects(
-    acquire(stopped, client, patience(), () => 0, stop.signal),
+    acquire(stopped, client, limits(), () => 0, stop.signal),
     { message: 'deleted' },
   );
 });
@@ -293,7 +293,7 @@ t.test('no server, a refusal, an extension', async t => {
     acquire(
       link(() => []),
       client,
-      patience({ wholeMs: 50 }),
+      limits({ wholeMs: 50 }),
       () => performance.now(),
     ),
     {
@@ -309,7 +309,7 @@ t.test('no server, a refusal, an extension', async t => {
       : [answerTo(request, refusals++ === 0 ? NAK : ACK, [server])],
   );
   t.match(
-    await acquire(moody, client, patience(), () => performance.now()),
+    await acquire(moody, client, limits(), () => performance.now()),
     { address: '10.5.0.9' },
     'begins again after a refusal',
   );
@@ -412,7 +412,7 @@ t.test("the reference plugins' daemon and plugin are told apart from ours", asyn
   const daemon = new DhcpDaemon({
     socket,
     stateDir: `${directory}/leases`,
-    patience: patience(),
+    limits: limits(),
     log: () => {},
     now: Date.now,
   });
@@ -453,7 +453,7 @@ t.test('a damaged file of a lease is skipped and logged, and a malformed request
   const daemon = new DhcpDaemon({
     socket,
     stateDir,
-    patience: patience(),
+    limits: limits(),
     log: line => void log.push(line),
     now: Date.now,
   });
@@ -501,7 +501,7 @@ t.test("the daemon takes the reference daemon's flags", async t => {
     Number.NaN,
   ]);
   const wire = link(request => [answerTo(request, request.type === DISCOVER ? OFFER : ACK, [server])]);
-  await acquire(wire, { ...client, broadcast: true }, patience(), () => performance.now());
+  await acquire(wire, { ...client, broadcast: true }, limits(), () => performance.now());
   t.ok(wire.sent.every(one => one.broadcast));
   const silent = link(() => []);
   let looks = 0;
@@ -514,7 +514,7 @@ t.test("the daemon takes the reference daemon's flags", async t => {
   };
   // The clock advances with the second request; between two reads the client sleeps 10 ms.
   await t.rejects(
-    acquire(counted, client, patience({ longestDelayMs: 10, wholeMs: 3000 }), () =>
+    acquire(counted, client, limits({ longestDelayMs: 10, wholeMs: 3000 }), () =>
       silent.sent.length < 2 ? 0 : 3000,
     ),
     { code: 11 },

@@ -70,12 +70,12 @@ export async function runDhcpDaemon(args: readonly string[]): Promise<number> {
   const flags = parseFlags(args);
   const duration = (name: 'timeout' | 'resendmax' | 'resendtimeout', fallback: string) =>
     durationMs(flags?.[name] ?? fallback);
-  const patience = {
+  const limits = {
     requestMs: duration('timeout', '10s'),
     longestDelayMs: duration('resendmax', '62s'),
     wholeMs: duration('resendtimeout', '208s'),
   };
-  if (!flags || !Object.values(patience).every(ms => ms > 0)) {
+  if (!flags || !Object.values(limits).every(ms => ms > 0)) {
     process.stderr.write(USAGE);
     return 2;
   }
@@ -87,7 +87,7 @@ export async function runDhcpDaemon(args: readonly string[]): Promise<number> {
     stateDir: flags.statedir ?? DEFAULT_STATE_DIR,
     hostPrefix: flags.hostprefix ?? '',
     broadcast: flags.broadcast ?? false,
-    patience,
+    limits,
     log,
     now: Date.now,
   });

@@ -5,7 +5,7 @@ import { changeLink, getLink } from '../../../net/rtnetlink/links.ts';
 import { withSocket } from '../../../net/rtnetlink/socket.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, encodeError, toCniError } from '../../skel/errors.ts';
-import { acquire, type Patience } from './exchange.ts';
+import { acquire, type TimeLimits } from './exchange.ts';
 import { clientOf, DhcpLease, type LeaseEvents, resultOf, withTerms } from './lease.ts';
 import { LeaseFiles, type LeaseKey, type StoredLease } from './lease-files.ts';
 import { type DhcpRequest, readRequest } from './request.ts';
@@ -21,7 +21,7 @@ interface DaemonOptions {
   hostPrefix?: string;
   /** Ask the servers to answer by broadcast. */
   broadcast?: boolean;
-  patience: Patience;
+  limits: TimeLimits;
   log(line: string): void;
   /** Milliseconds since 1970. */
   now(): number;
@@ -79,7 +79,7 @@ export class DhcpDaemon {
     const events: LeaseEvents = {
       now: this.#options.now,
       log: this.#options.log,
-      requestMs: this.#options.patience.requestMs,
+      requestMs: this.#options.limits.requestMs,
       renewed: lease => this.#files.write(lease),
       ended: lease => {
         this.#leases.delete(keyOf(lease));
@@ -143,7 +143,7 @@ export class DhcpDaemon {
 
   async #allocate(request: Extract<DhcpRequest, { method: 'allocate' }>): Promise<Result> {
     const { network, containerId, ifname, provide, request: wanted, priority } = request;
-    const { patience, broadcast = false, hostPrefix = '', now } = this.#options;
+    const { limits, broadcast = false, hostPrefix = '', now } = this.#options;
     const netns = `${hostPrefix}${request.netns}`;
     // The runtime repeats a failed ADD: the previous lease is not needed any more.
     await this.#release(keyOf(request));
@@ -171,7 +171,7 @@ export class DhcpDaemon {
     this.#asking.set(keyOf(request), stop);
     try {
       const client = { ...clientOf(blank, link.mac), broadcast };
-      const terms = await acquire(transport, client, patience, now, stop.signal);
+      const terms = await acquire(transport, client, limits, now, stop.signal);
       const stored = withTerms(blank, terms, now());
       this.#files.write(stored);
       return resultOf(this.#keep(stored).stored);

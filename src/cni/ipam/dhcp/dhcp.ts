@@ -112,6 +112,7 @@ export const dhcp: Plugin = {
     keys: under('ipam', dhcpFields),
     differences: [
       'The daemon keeps leases on disk (--statedir, /var/lib/cni/dhcp), so that a restart does not end renewals. A damaged file is logged and ignored.',
+      'The daemon repeats a request after 2, 4, 8 s and so on, at most --timeout, until --resendtimeout. A DEL ends the ADD that still waits.',
       'Plugin and daemon must be of the same project; otherwise the call fails at once.',
     ],
   },

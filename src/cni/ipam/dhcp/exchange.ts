@@ -105,8 +105,8 @@ function grantOf(reply: DhcpMessage): Grant {
   };
 }
 
-/** How long is waited, ms. */
-export interface Patience {
+/** Longest waits, ms. */
+export interface TimeLimits {
   /** For the answer to one message. */
   requestMs: number;
   /** Before a message is sent again, at most. */
@@ -116,7 +116,7 @@ export interface Patience {
 }
 
 /**
- * Asks for an address: DISCOVER, OFFER, REQUEST, ACK, again with growing waits until the patience ends. A repeated DISCOVER keeps
+ * Asks for an address: DISCOVER, OFFER, REQUEST, ACK, again with growing waits until the time is over. A repeated DISCOVER keeps
  * its transaction, so that a server may take longer to answer than one wait: many look whether the address is in use.
  * @param signal ends the waiting
  * @throws CniError 11 when no server gives an address in time
@@ -124,7 +124,7 @@ export interface Patience {
 export async function acquire(
   transport: DhcpTransport,
   client: Client,
-  { requestMs, longestDelayMs, wholeMs }: Patience,
+  { requestMs, longestDelayMs, wholeMs }: TimeLimits,
   now: () => number,
   signal?: AbortSignal,
 ): Promise<Grant> {
@@ -133,9 +133,9 @@ export async function acquire(
   for (let wait = Math.min(FIRST_WAIT_MS, longestDelayMs); ; wait = Math.min(wait * 2, longestDelayMs)) {
     const left = end - now();
     if (left <= 0) break;
-    const patience = Math.min(left, requestMs, wait + Math.random() * 1000);
+    const waitMs = Math.min(left, requestMs, wait + Math.random() * 1000);
     transport.send(BROADCAST_MAC, encodeMessage(message(client, DISCOVER, xid, []), ANY, EVERYBODY));
-    const offer = await waitForReply(transport, client, xid, [OFFER], patience, signal);
+    const offer = await waitForReply(transport, client, xid, [OFFER], waitMs, signal);
     if (!offer) continue;
     const { address, server } = grantOf(offer);
     const wanted: [number, Uint8Array][] = [
@@ -171,12 +171,12 @@ export async function extend(
   client: Client,
   address: string,
   server: { ip: string; mac: Uint8Array | undefined } | undefined,
-  patienceMs: number,
+  waitMs: number,
 ): Promise<Grant | 'refused' | undefined> {
   const xid = newXid();
   const request = message(client, REQUEST, xid, [], address);
   transport.send(server?.mac ?? BROADCAST_MAC, encodeMessage(request, address, server?.ip ?? EVERYBODY));
-  const reply = await waitForReply(transport, client, xid, [ACK, NAK], patienceMs);
+  const reply = await waitForReply(transport, client, xid, [ACK, NAK], waitMs);
   if (!reply) return undefined;
   return reply.type === ACK ? grantOf(reply) : 'refused';
 }

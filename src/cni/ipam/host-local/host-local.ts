@@ -67,8 +67,9 @@ export const hostLocal: Plugin = {
       'CNI_ARGS IP': text('an address', 'address wanted'),
     },
     differences: [
-      'The network and broadcast addresses of a subnet are never given, even if a range names them.',
-      'Address files are created with their content, so that a crash leaves none empty. An address with an empty file is given again.',
+      'Address files are created with their content, so that a crash leaves none empty. An address whose file is empty or has only zeros is given again.',
+      'A directory, FIFO or unreadable file that is named as an address keeps the address taken and stops no command.',
+      'A second ADD of an attachment is refused while it has any address of the network.',
     ],
   },
   add,

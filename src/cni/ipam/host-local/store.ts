@@ -49,7 +49,7 @@ export class AddressStore {
     return withFlock(directory, () => work(new AddressStore(directory)));
   }
 
-  /** What is named as an address and cannot be read, or is no file, belongs to no attachment: its address stays taken. */
+  /** What is named as an address and is not a file that can be read belongs to no attachment: its address stays taken. */
   #reservations(): Reservation[] {
     return readdirSync(this.#directory, { withFileTypes: true }).flatMap(entry => {
       const content = isIP(entry.name) === 0 ? undefined : this.#contentOf(entry);

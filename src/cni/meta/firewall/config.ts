@@ -10,7 +10,7 @@ type IngressPolicy = 'open' | 'same-bridge' | 'isolated';
 const DEFAULT_DATA_DIR = '/run/ripstop/cni-firewalld';
 
 /** Where rules of firewalld are. */
-const placeFields = {
+export const placeFields = {
   firewalldZone: text('a zone', 'zone of firewalld that has the addresses of pods, by default trusted'),
   dataDir: text('a path', `directory of what firewalld was told, by default ${DEFAULT_DATA_DIR}`),
 };

@@ -7,7 +7,14 @@ import { everyBackend } from '../../rules/backend.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import type { Call, Plugin } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { type FirewallRules, firewallFields, guardedDevice, podAddresses, readConfig } from './config.ts';
+import {
+  type FirewallRules,
+  firewallFields,
+  guardedDevice,
+  placeFields,
+  podAddresses,
+  readConfig,
+} from './config.ts';
 import { firewalldZone, isFirewalldRunning } from './firewalld.ts';
 import { guardDevice, iptablesFirewall } from './iptables.ts';
 import { nftFirewall } from './nft.ts';
@@ -72,7 +79,14 @@ async function status(call: Call): Promise<void> {
 /** Lets the traffic of pods pass the node's firewall, and keeps networks apart. */
 export const firewall: Plugin = {
   name: 'firewall',
-  docs: { keys: firewallFields, differences: ['The backend nftables exists only here.'] },
+  docs: {
+    keys: { ...firewallFields, ...placeFields },
+    differences: [
+      'The backend nftables exists only here.',
+      'What firewalld was told is recorded (dataDir), so that DEL needs no addresses and GC finds what is left. CHECK fails for an address that firewalld lacks.',
+      'Rules that an ingressPolicy makes for the interface of a single pod (ptp) are removed with the pod. A result without an interface on the node is refused (code 7).',
+    ],
+  },
 
   add,
   del,

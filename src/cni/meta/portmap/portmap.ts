@@ -145,7 +145,7 @@ export const portmap: Plugin = {
   docs: {
     keys: { ...portmapFields, ...under('runtimeConfig.portMappings[]', mappingFields) },
     differences: [
-      'Rules are in nftables unless the configuration says otherwise.',
+      'Without backend, rules are in nftables, or in iptables if externalSetMarkChain or conditions of iptables are given.',
       'A host port in use is refused with code 100, which names the container that has it (nftables) or the chain that forwards it (iptables).',
     ],
   },

@@ -126,7 +126,11 @@ export const tuning: Plugin = {
   name: 'tuning',
   docs: {
     keys: { ...tuningKeys, ...under('args.cni', linkFields), ...macDocs },
-    differences: ['GC removes the saved values of attachments that are gone.'],
+    differences: [
+      'GC removes the saved values of attachments that are gone.',
+      'A name that begins with slashes keeps its dots (net/ipv4/conf/eth0.5/arp_filter), as in sysctl(8). Two names of one setting are refused.',
+      'A failed ADD sets everything back.',
+    ],
   },
 
   add,
