@@ -21,13 +21,17 @@ export function readPrevResult(call: Call): Result | undefined {
   return raw === undefined || raw === null ? undefined : decodeResult(raw, call.version, 'prevResult');
 }
 
-/** The earlier plugins' result, for a plugin that only works in a chain. @throws CniError 7 without one */
-export function requirePrevResult(call: Call): Result {
+/**
+ * The earlier plugins' result, for a plugin that only works in a chain.
+ * @param missing the sentence of the reference plugin
+ * @throws CniError 7 without one
+ */
+export function requirePrevResult(call: Call, missing = 'must be called as chained plugin'): Result {
   const result = readPrevResult(call);
   if (result) return result;
   throw new CniError(
     CODE.INVALID_CONFIG,
-    call.command === 'CHECK' ? 'Required prevResult missing' : 'must be called as chained plugin',
+    call.command === 'CHECK' ? 'Required prevResult missing' : missing,
     `prevResult: the ${call.config.type ?? 'plugin'} plugin works on the result of an earlier one`,
   );
 }

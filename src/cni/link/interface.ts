@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatAddress } from '../../ip/address.ts';
 import { contains, lastOf } from '../../ip/prefix.ts';
-import { ignoreErrors } from '../../net/error.ts';
+import { ignoreErrors, isNetError } from '../../net/error.ts';
 import { addAddress, waitForDad } from '../../net/rtnetlink/addresses.ts';
-import { changeLink, type Link } from '../../net/rtnetlink/links.ts';
+import { changeLink, getLink, type Link } from '../../net/rtnetlink/links.ts';
 import { appendRoute, SCOPE_LINK } from '../../net/rtnetlink/routes.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { changeSysctl, trySysctl } from '../../net/sysctl.ts';
@@ -88,8 +88,22 @@ export async function configureInterface(
   if (v6) enableIpv6(netns, ifname);
   changeLink(pod, link, { up: true });
   for (const { address } of result.ips) addAddress(pod, { link, prefix: address, ...broadcastOf(address) });
-  if (v6) await waitForDad(pod, link, DETECTION_MS, ms => sleep(ms));
+  if (v6) await settleAddresses(pod, link);
   installRoutes(pod, link, result);
+}
+
+/**
+ * Waits until IPv6 addresses can be used. Duplicate address detection does not begin without a carrier: such addresses come
+ * into use later, and a TAP has no carrier before a program opens it.
+ */
+async function settleAddresses(pod: NetlinkSocket, index: number): Promise<void> {
+  const { details, running } = getLink(pod, index);
+  if (details.tun && !running) return;
+  try {
+    await waitForDad(pod, index, DETECTION_MS, ms => sleep(ms));
+  } catch (error) {
+    if (!isNetError(error, 'ETIMEDOUT') || getLink(pod, index).running) throw error;
+  }
 }
 
 /** Installs the result's routes on an interface whose gateways can be reached. @throws NetError */

@@ -52,7 +52,7 @@ function addressesOf(call: Call, { ips, interfaces }: Result): AssignedAddress[]
 
 async function add(call: Call): Promise<Result> {
   const table = readTable(call);
-  const result = requirePrevResult(call);
+  const result = requirePrevResult(call, 'This plugin must be called as chained plugin');
   const ips = addressesOf(call, result);
   await withPod(call, pod =>
     Undo.guard(call.host.log, async undo => {

@@ -94,7 +94,7 @@ function enslave(pod: NetlinkSocket, ifname: string, vrf: Vrf, undo: Undo): void
 
 async function add(call: Call): Promise<Result> {
   const { vrfname, table } = readConfig(call);
-  const result = requirePrevResult(call);
+  const result = requirePrevResult(call, 'missing prevResult from earlier plugin');
   await withPod(call, pod =>
     Undo.guard(call.host.log, async undo => {
       enslave(pod, call.ifname, ensureVrf(pod, vrfname, table, undo), undo);

@@ -26,6 +26,8 @@ interface Walk {
   config(lab: CniNode): { type: string; [key: string]: unknown };
   /** The pod is wired already: the plugin works on what an earlier one has made. */
   chained?: boolean;
+  /** The pod gets dev0 of the node, and DEL gives it back. */
+  device?: boolean;
   /** Acts that there are at least. */
   atLeast: number;
 }
@@ -83,6 +85,20 @@ const WALKS: Walk[] = [
     chained: true,
     atLeast: 4,
   },
+  {
+    what: 'host-device: the device is on the node again',
+    stride: 4,
+    config: lab => ({ type: 'host-device', device: 'dev0', ipam: lab.ipam(DUAL) }),
+    device: true,
+    atLeast: 10,
+  },
+  {
+    what: 'tap',
+    stride: 4,
+    config: lab => ({ type: 'tap', mtu: 1300, ipam: lab.ipam(DUAL) }),
+    atLeast: 10,
+  },
+  { what: 'sbr: no rule is left', stride: 1, config: () => ({ type: 'sbr' }), chained: true, atLeast: 2 },
 ];
 
 /** What a call may have left: files, links, rules; and what the pod's interface looks like. */
@@ -98,10 +114,12 @@ function traces(lab: CniNode, pod: Namespace): string[] {
     ...(lab.node.must(['nft', 'list', 'ruleset']).match(/comment "rs.*/g) ?? []),
     ...(rules.join('').match(/^-A .*(CNI-DN-|CNI-[0-9a-f]{24}).*$/gm) ?? []),
     ...(pod.ip('link show').match(/eth0.*/g) ?? []),
+    ...(pod.must(['ip', 'rule']).match(/from 10\..*/g) ?? []),
+    ...(lab.node.ip('link show').match(/dev0@/g) ?? []),
   ];
 }
 
-for (const { what, stride, config, chained, atLeast } of WALKS)
+for (const { what, stride, config, chained, device, atLeast } of WALKS)
   t.test(`killed at any step of ADD, then DEL or GC: ${what}`, { skip }, async t => {
     const lab = new CniNode(t);
     writeFileSync(`${lab.scratch}/subnet.env`, ENV);
@@ -111,8 +129,10 @@ for (const { what, stride, config, chained, atLeast } of WALKS)
     let kills = 0;
     for (let n = stride === 1 ? 1 : seeded(t, 1).between(1, stride); !finished && n < 300; n += stride) {
       const pod = lab.pod(t);
+      pod.must(['sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0']);
       if (chained) pod.ip('link add eth0 type veth peer name far', 'addr add 10.244.3.9/24 dev eth0');
-      const before = chained ? traces(lab, pod) : [];
+      if (device) lab.node.attempt(['ip', 'link', 'add', 'dev0', 'type', 'veth', 'peer', 'name', 'far0']);
+      const before = traces(lab, pod);
       const prevResult = {
         cniVersion: '1.1.0',
         interfaces: [{ name: 'eth0', sandbox: pod.path }],
@@ -134,7 +154,7 @@ for (const { what, stride, config, chained, atLeast } of WALKS)
         if (!t.equal(code, 128, `killed before step ${n}${stdout}`)) break;
       }
       // GC does not enter pods: their interfaces, and what was tuned in them, end with them.
-      const way = (n / stride) % 2 < 1 || chained ? 'DEL' : 'GC';
+      const way = (n / stride) % 2 < 1 || chained || device ? 'DEL' : 'GC';
       if (way === 'DEL') t.equal((await lab.call('DEL', given, { pod })).text, '');
       else {
         t.equal((await lab.call('GC', { ...given, 'cni.dev/valid-attachments': [] })).text, '');

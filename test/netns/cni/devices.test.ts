@@ -65,6 +65,22 @@ t.test('host-device: a failed ADD gives the device back as it was', { skip }, as
   t.notMatch(pod.ip('link show'), /eth0/);
 });
 
+t.test('IPv6 addresses of a device without a carrier: ADD succeeds', { skip: skipTap }, async t => {
+  const lab = new CniNode(t);
+  const pod = lab.pod(t);
+  device(lab);
+  const ipam = { type: 'static', addresses: [{ address: 'fd00:1::2/64' }] };
+  for (const config of [
+    { ...HOST_DEVICE, device: 'dev0', ipam },
+    { ...TAP, ipam },
+  ]) {
+    const { status, text } = await lab.call('ADD', config, { pod });
+    t.equal(status, 0, text);
+    t.match(pod.ip('addr show eth0'), /NO-CARRIER[\s\S]*fd00:1::2\/64 scope global tentative/);
+    t.equal((await lab.call('DEL', config, { pod })).text, '');
+  }
+});
+
 t.test('host-device: what cannot be moved is refused or stays', { skip }, async t => {
   const lab = new CniNode(t);
   const pod = lab.pod(t);
