@@ -17,8 +17,18 @@ export function repeatedKeys(object: object): readonly string[] {
 
 /** The value of a JSON text; its objects have their keys in the order of the text. @throws RipstopError ECONFIG */
 export function parseConfiguration(text: string, where: string): unknown {
-  parseJson(text, where);
-  return withoutNumbers(parseJson(withNumbers(text), where));
+  const value = parseJson(text, where);
+  // A configuration may have 16 MB, and the agent has one thread: only where a key is repeated the objects are built anew.
+  let inText = 0;
+  forEachKey(text, () => inText++);
+  return inText === countKeys(value) ? value : withoutNumbers(parseJson(withNumbers(text), where));
+}
+
+function countKeys(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  let count = Array.isArray(value) ? 0 : Object.keys(value).length;
+  for (const one of Object.values(value)) count += countKeys(one);
+  return count;
 }
 
 /** The object with each key that is one of `names` in another case under that name; other keys are unchanged. */
@@ -37,18 +47,30 @@ const isObject = (value: unknown): value is Json =>
 function withNumbers(text: string): string {
   const parts: string[] = [];
   let done = 0;
+  forEachKey(text, open => {
+    parts.push(text.slice(done, open + 1), `${parts.length}:`);
+    done = open + 1;
+  });
+  return parts.join('') + text.slice(done);
+}
+
+/** Calls `take` with the index of the quote that each key of a valid JSON text begins with. */
+function forEachKey(text: string, take: (open: number) => void): void {
   for (let open = text.indexOf('"'); open >= 0; ) {
-    let close = open + 1;
-    while (text[close] !== '"') close += text[close] === '\\' ? 2 : 1;
+    let close = text.indexOf('"', open + 1);
+    while (isEscaped(text, close)) close = text.indexOf('"', close + 1);
     let next = close + 1;
     while (' \t\r\n'.includes(text[next] ?? 'end')) next++;
-    if (text[next] === ':') {
-      parts.push(text.slice(done, open + 1), `${parts.length}:`);
-      done = open + 1;
-    }
-    open = text.indexOf('"', close + 1);
+    if (text[next] === ':') take(open);
+    open = text.indexOf('"', next);
   }
-  return parts.join('') + text.slice(done);
+}
+
+/** True for a character of a string that an odd number of backslashes precedes. */
+function isEscaped(text: string, at: number): boolean {
+  let first = at;
+  while (text[first - 1] === '\\') first--;
+  return (at - first) % 2 === 1;
 }
 
 function withoutNumbers(value: unknown): unknown {

@@ -58,3 +58,33 @@ t.test('close removes the socket, and nothing opens it again', async t => {
   await server.close();
   await stays(t, 'the socket is not opened again', () => existsSync(path), false, 50);
 });
+
+t.test('a large request in many parts is joined once', async t => {
+  const folder = scratch(t);
+  const path = `${folder}/cni.sock`;
+  const server = await serveCni(path, testHost(), `${folder}/calls`);
+  t.teardown(() => server.close());
+  const size = 4 << 20;
+  const stdin = JSON.stringify({ cniVersion: '1.1.0', name: 'net', padding: 'x'.repeat(size) });
+  const env = { CNI_COMMAND: 'STATUS', CNI_PATH: '/opt/cni/bin' };
+  const request = encodeRequest({ plugin: 'static', stdin, env });
+  const { concat } = Buffer;
+  let copied = 0;
+  Buffer.concat = (...given) => {
+    const joined = concat(...given);
+    copied += joined.length;
+    return joined;
+  };
+  t.teardown(() => {
+    Buffer.concat = concat;
+  });
+  const answer = await new Promise<Buffer>((resolve, reject) => {
+    const client = connect(path, () => {
+      for (let at = 0; at < request.length; at += 65_536) client.write(request.subarray(at, at + 65_536));
+    });
+    client.once('data', resolve).on('error', reject);
+    client.on('close', () => reject(new Error('no answer')));
+  });
+  t.equal(answer[0], 0);
+  t.ok(copied < 2 * size, `${copied} bytes were copied`);
+});
