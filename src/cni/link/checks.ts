@@ -1,11 +1,12 @@
 import { canonicalAddress } from '../../ip/address.ts';
 import { canonicalNetwork, formatPrefix } from '../../ip/prefix.ts';
 import { listAddresses } from '../../net/rtnetlink/addresses.ts';
-import { findLink, type Link } from '../../net/rtnetlink/links.ts';
+import { findLink, type Link, listLinks } from '../../net/rtnetlink/links.ts';
 import { listRoutes, TABLE_MAIN } from '../../net/rtnetlink/routes.ts';
+import { listRules } from '../../net/rtnetlink/rules.ts';
 import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import { readPrefix } from '../config/addresses.ts';
-import { type Interface, isV6, type Result } from '../result/types.ts';
+import { hostPart, type Interface, isV6, type Result } from '../result/types.ts';
 import { CniError, CODE } from '../skel/errors.ts';
 import type { Call } from '../skel/plugin.ts';
 import { gatewayFor } from './interface.ts';
@@ -48,9 +49,19 @@ export function checkAddresses(pod: NetlinkSocket, link: Link, result: Result): 
   }
 }
 
+/** Tables in which a route without a table may be: the chained plugins sbr and vrf move routes. */
+function routeTables(pod: NetlinkSocket, { ips }: Result): Set<number> {
+  const own = new Set(ips.map(one => canonicalAddress(hostPart(one.address))));
+  const ofRules = listRules(pod).filter(rule => rule.source !== undefined && own.has(rule.source));
+  const ofVrfs = listLinks(pod).flatMap(link => link.details.vrf ?? []);
+  return new Set([TABLE_MAIN, ...[...ofRules, ...ofVrfs].map(one => one.table)]);
+}
+
 /** Every route of the previous result has to be there, by its gateway. */
 export function checkRoutes(pod: NetlinkSocket, result: Result): void {
+  if (result.routes.length === 0) return;
   const there = listRoutes(pod);
+  const tables = routeTables(pod, result);
   for (const route of result.routes) {
     const destination = canonicalNetwork(route.dst);
     const gateway = gatewayFor(route, result.ips);
@@ -59,7 +70,7 @@ export function checkRoutes(pod: NetlinkSocket, result: Result): void {
       one =>
         one.family === (isV6(route.dst) ? 6 : 4) &&
         one.destination === destination &&
-        one.table === (route.table || TABLE_MAIN) &&
+        (route.table ? one.table === route.table : tables.has(one.table)) &&
         (wanted === undefined || one.gateway === wanted || one.hops?.some(hop => hop.gateway === wanted)),
     );
     if (!found)

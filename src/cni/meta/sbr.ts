@@ -145,6 +145,7 @@ export const sbr: Plugin = {
   docs: {
     keys: sbrFields,
     differences: [
+      'CHECK of the earlier plugins of the chain finds the routes that were moved; in the reference it fails.',
       'CHECK looks whether each address has its rule; in the reference it has nothing to do.',
       'A table that has routes but no rule is not taken.',
       'A failed ADD leaves rules and routes as they were.',

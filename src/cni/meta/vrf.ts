@@ -133,6 +133,7 @@ export const vrf: Plugin = {
   docs: {
     keys: vrfFields,
     differences: [
+      'CHECK of the earlier plugins of the chain finds the routes that were moved; in the reference it fails.',
       'IPv6 addresses that the kernel removes are added again without duplicate address detection.',
       'A failed ADD takes the interface out of the VRF and deletes a VRF that it made.',
       'DEL succeeds if the interface is gone.',

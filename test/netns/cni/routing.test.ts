@@ -167,6 +167,8 @@ t.test('VRF and dummy: the life of a pod', { skip: lacksVrf }, async t => {
   );
   t.match(pod.ip('addr show eth0'), /master red[\s\S]*fd00:1::2\/64/);
   t.equal((await lab.call('CHECK', vrf, { pod })).text, '');
+  const whole = { ...dummy, prevResult: made.json };
+  t.equal((await lab.call('CHECK', whole, { pod })).text, '', 'its routes are in the VRF');
   t.match((await lab.call('ADD', vrf, { pod })).json, {
     msg: 'interface eth0 has already a master set: red',
   });
