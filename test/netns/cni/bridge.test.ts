@@ -193,7 +193,7 @@ t.test('what a failed ADD leaves: nothing', { skip }, async t => {
     ],
     [{ ipam: lab.ipam(), bridge: 'a/b' }, 7, /^bridge: /],
     [{ ipam: lab.ipam(), mtu: -5 }, 7, /^mtu: -5 is not a whole number within 0\.\.65535/],
-    [{ ipam: lab.ipam(), vlanTrunk: [{ minID: 5 }] }, 7, /minID and maxID belong together/],
+    [{ ipam: lab.ipam(), vlanTrunk: [{ minID: 5 }] }, 7, /configured simultaneously, maxID is missing/],
     [{ ipam: lab.ipam(), isGateway: 'yes' }, 7, /^isGateway: "yes" is not true or false/],
   ];
   for (const [changes, code, msg] of cases) {
@@ -204,7 +204,8 @@ t.test('what a failed ADD leaves: nothing', { skip }, async t => {
   t.notMatch(lab.node.ip('link show'), /veth[0-9a-f]{8}/);
   t.strictSame(held(lab, 'net'), []);
   const forced = { ...base, bridge: 'br9', forceAddress: true, ipam: lab.ipam() };
-  t.equal((await lab.call('ADD', forced, { pod })).status, 0, 'forceAddress replaces it');
+  const { status, text } = await lab.call('ADD', forced, { pod });
+  t.equal(status, 0, `forceAddress replaces it: ${text}`);
   t.notMatch(lab.node.ip('addr show br9'), /10\.1\.0\.77/);
   const bad = await lab.call('ADD', { ...base, ipam: lab.ipam() }, { pod: '/etc/hostname', id: 'x' });
   t.match(bad.json, { code: 4, msg: /CNI_NETNS/ });
@@ -278,24 +279,62 @@ t.test('layer 2: VLANs and trunks', { skip: filtering }, async t => {
       [one.vlan, one.vlanEnd, ...(one.flags ?? [])].filter(Boolean).join(' '),
     );
   };
-  const only = { preserveDefaultVlan: false };
-  t.strictSame(vlansOf((await add({ vlan: 100 }, 'vp')).port), [
-    '1 Egress Untagged',
-    '100 PVID Egress Untagged',
-  ]);
-  t.strictSame(vlansOf((await add({ ...only, vlan: 100 }, 'v')).port), ['100 PVID Egress Untagged']);
+  const native = '1 PVID Egress Untagged';
+  const access = '100 PVID Egress Untagged';
+  const keep = { preserveDefaultVlan: true };
+  const isolated = await add({ vlan: 100 }, 'v');
+  t.strictSame(vlansOf(isolated.port), [access], 'by default no other VLAN');
+  t.strictSame(vlansOf((await add({ ...keep, vlan: 100 }, 'vp')).port), ['1 Egress Untagged', access]);
   const trunk = [{ id: 101 }, { minID: 200, maxID: 202 }];
-  t.strictSame(vlansOf((await add({ ...only, vlanTrunk: trunk }, 't')).port), ['101', '200', '201', '202']);
-  t.strictSame(vlansOf((await add({ ...only, vlan: 100, vlanTrunk: trunk }, 'tv')).port), [
-    '100 PVID Egress Untagged',
-    '101',
-    '200',
-    '201',
-    '202',
-  ]);
+  const tagged = ['101', '200', '201', '202'];
+  t.strictSame(vlansOf((await add({ vlanTrunk: trunk }, 't')).port), [native, ...tagged]);
+  t.strictSame(vlansOf((await add({ ...keep, vlanTrunk: trunk }, 'tp')).port), [native, ...tagged]);
+  t.strictSame(vlansOf((await add({ vlan: 100, vlanTrunk: trunk }, 'tv')).port), [access, ...tagged]);
+  const throughOne = await add({ vlanTrunk: [{ minID: 1, maxID: 2 }] }, 't1');
+  t.strictSame(vlansOf(throughOne.port), [native, '2'], 'what the pod sends without a tag is in VLAN 1');
+
+  const plain = await add({}, 'plain');
+  isolated.pod.ip('addr add 10.5.0.1/24 dev eth0');
+  plain.pod.ip('addr add 10.5.0.2/24 dev eth0');
+  plain.pod.attempt(['ping', '-c1', '-W1', '10.5.0.1']);
+  t.notMatch(isolated.pod.ip('neigh'), /10\.5\.0\.2/, 'no question of VLAN 1 arrives in VLAN 100');
+
+  lab.node.ip('link add b5 type bridge vlan_filtering 1 vlan_default_pvid 5', 'link set b5 up');
+  t.strictSame(vlansOf((await add({ bridge: 'b5', vlan: 100 }, 'v5')).port), [access]);
+  const filters = (name: string) =>
+    JSON.parse(lab.node.must(['ip', '-j', '-d', 'link', 'show', name]))[0].linkinfo.info_data.vlan_filtering;
+  await add({ bridge: 'empty', vlanTrunk: [] }, 'empty');
+  t.equal(filters('empty'), 1, 'an empty trunk asks for filtering, as in the reference plugin');
   const gateway = await add({ vlan: 7, isGateway: true, bridge: 'brv', ipam: lab.ipam() }, 'g');
   t.equal(gateway.json.interfaces[3].name, 'brv.7');
   gateway.pod.must(['ping', '-c1', '-W10', '10.1.0.1']);
+});
+
+t.test('the bridge of another program keeps its MAC address when pods come', { skip }, async t => {
+  const lab = new CniNode(t);
+  const macOf = () => /link\/ether (\S+)/.exec(lab.node.ip('link show br0'))![1];
+  const networks = {
+    one: { isGateway: true, ipam: lab.ipam() },
+    two: { isDefaultGateway: true, ipam: lab.ipam(dual) },
+  };
+  for (const [name, changes] of Object.entries(networks)) {
+    // Its address follows the lowest one of its ports, so a port that has one is there already.
+    lab.node.ip(
+      'link add br0 type bridge',
+      'link add x0 type veth peer name x1',
+      'link set x0 address 7e:00:00:00:00:01',
+    );
+    lab.node.ip('link set br0 up', 'link set x0 master br0');
+    const before = macOf();
+    for (const [id, mac] of Object.entries({ a: '02:00:00:00:00:02', b: '02:00:00:00:00:01' })) {
+      const config = { cniVersion: '1.1.0', name, type: 'bridge', bridge: 'br0', ...changes };
+      const { json } = await lab.call('ADD', { ...config, runtimeConfig: { mac } }, { pod: lab.pod(t), id });
+      lab.node.ip(`link set ${json.interfaces[1].name} address ${mac}`);
+      t.equal(macOf(), before, id);
+      t.equal(json.interfaces[0].mac, before);
+    }
+    lab.node.ip('link del br0', 'link del x0');
+  }
 });
 
 t.test('layer 2: isolation, hairpin, promiscuous, interface left down', { skip }, async t => {
@@ -310,6 +349,7 @@ t.test('layer 2: isolation, hairpin, promiscuous, interface left down', { skip }
   t.match(details((await add({ hairpinMode: true }, 'h')).port).linkinfo.info_slave_data, { hairpin: true });
   await add({ promiscMode: true }, 'p');
   t.match(lab.node.ip('link show cni0'), /PROMISC/);
+  t.match(lab.node.ip(`link show ${plain.port}`), /state UP/, 'ADD has waited for the port');
   const down = await add({ disableContainerInterface: true }, 'd');
   t.match(down.pod.ip('link show eth0'), /state DOWN/);
 });

@@ -65,19 +65,31 @@ async function address(
   undo: Undo,
 ): Promise<Result> {
   if (!config.ipam) {
-    if (!config.disableContainerInterface) changeLink(netlink.pod, pair.pod.index, { up: true });
+    if (!config.disableContainerInterface) {
+      changeLink(netlink.pod, pair.pod.index, { up: true });
+      await waitForPort(netlink.node, pair.node.index);
+    }
     return { interfaces: [], ips: [], routes: [], dns: {} };
   }
   const result = withGateways(await obtainAddresses(call, config.ipam, undo), config);
   checkGateways(result);
   trySysctl(call.netns, `net/ipv4/conf/${call.ifname}/arp_notify`, '1', UNANNOUNCED);
-  if (!config.enabledad)
-    trySysctl(call.netns, `net/ipv6/conf/${call.ifname}/accept_dad`, '0', DUPLICATES_LOOKED_FOR);
+  setDuplicateDetection(call, config.enabledad);
   await configureInterface(netlink.pod, call.netns, pair.pod.index, call.ifname, result);
   await waitForPort(netlink.node, pair.node.index);
   const interfaces = config.isGateway ? openGateway(call, config, netlink, bridge, result) : [];
   if (config.ipMasq) await addMasquerade(call, config.backend, result.ips, undo);
   return { ...result, interfaces };
+}
+
+/** Whether the pod looks for duplicates of its IPv6 addresses; if so, in the way that its own looped probes do not disturb. */
+function setDuplicateDetection(call: Call, enabled: boolean): void {
+  const set = (name: string, value: string, without: string) =>
+    trySysctl(call.netns, `net/ipv6/conf/${call.ifname}/${name}`, value, without);
+  if (enabled) {
+    set('enhanced_dad', '1', 'a looped probe of the pod counts as a duplicate');
+    set('accept_dad', '1', 'duplicates of IPv6 addresses are not detected');
+  } else set('accept_dad', '0', DUPLICATES_LOOKED_FOR);
 }
 
 /** The gateways that the plugin adds: the subnet's first address where none is named, and the default routes. */

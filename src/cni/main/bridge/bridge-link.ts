@@ -18,7 +18,6 @@ import type { BridgeConfig } from './config.ts';
  */
 export function ensureBridge(node: NetlinkSocket, netns: string, config: BridgeConfig): Link {
   const { bridge: name, mtu, promiscMode: promiscuous } = config;
-  const vlanFiltering = config.vlan !== 0 || config.trunk.length > 0;
   let link = findLink(node, name);
   if (!link) {
     ignoreErrors(['EEXIST'], () =>
@@ -28,7 +27,7 @@ export function ensureBridge(node: NetlinkSocket, netns: string, config: BridgeC
         // A bridge without a MAC of its own takes the lowest one of its ports, which changes with them.
         mac: randomMac(),
         ...(mtu > 0 ? { mtu } : {}),
-        ...(vlanFiltering ? { bridge: { vlanFiltering } } : {}),
+        ...(config.vlanFiltering ? { bridge: { vlanFiltering: true } } : {}),
       }),
     );
     // Routes are the plugin's to make: router advertisements must not add any.
@@ -44,7 +43,11 @@ export function ensureBridge(node: NetlinkSocket, netns: string, config: BridgeC
       `it is of kind ${link.kind}`,
     );
   }
-  if (vlanFiltering && !link.details.bridge?.vlanFiltering) changeBridge(node, link.index, { vlanFiltering });
+  // The reference plugin leaves a bridge that is there as it is, and its VLANs then separate nothing.
+  const needsFiltering = config.vlan !== 0 || config.trunk.length > 0;
+  if (needsFiltering && !link.details.bridge?.vlanFiltering) {
+    changeBridge(node, link.index, { vlanFiltering: true });
+  }
   if (!link.up || promiscuous) {
     changeLink(node, link.index, { up: true, ...(promiscuous ? { promiscuous } : {}) });
   }
@@ -53,6 +56,7 @@ export function ensureBridge(node: NetlinkSocket, netns: string, config: BridgeC
 
 /**
  * Puts the gateway's address on a bridge (or on a gateway's interface to it).
+ * @param link as it was before the pod's port was added
  * @param force replaces an address of the family (in IPv6: one whose subnet overlaps) that is not the gateway's
  * @throws CniError 999 when there is such an address and `force` is off
  */
@@ -77,7 +81,17 @@ export function ensureGatewayAddress(node: NetlinkSocket, link: Link, prefix: st
   ignoreErrors(['EEXIST'], () =>
     addAddress(node, { link: link.index, prefix: canonical, noDuplicateDetection }),
   );
-  // The address of a bridge that another program made may follow its ports. Setting it explicitly pins it.
-  if (link.kind === 'bridge' && link.mac)
-    changeLink(node, link.index, { mac: getLink(node, link.index).mac! });
+  if (link.kind === 'bridge') pinMac(node, link);
+}
+
+/** A bridge whose last port has gone has this address, which cannot be set. */
+const NO_MAC = '00:00:00:00:00:00';
+
+/**
+ * The address of a bridge that another program made may follow its ports. Setting it explicitly pins it, to what it was before
+ * the pod's port came: hosts of the network have it in their neighbour tables.
+ */
+function pinMac(node: NetlinkSocket, before: Link): void {
+  const mac = before.mac === NO_MAC ? getLink(node, before.index).mac : before.mac;
+  if (mac) changeLink(node, before.index, { mac });
 }

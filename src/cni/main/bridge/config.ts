@@ -1,4 +1,13 @@
-import { flag, integer, listOf, type Shape, text, withDefault } from '../../../base/schema.ts';
+import {
+  described,
+  flag,
+  integer,
+  listOf,
+  number,
+  type Shape,
+  text,
+  withDefault,
+} from '../../../base/schema.ts';
 import { backendField, ipMasqField, mtuField } from '../../config/fields.ts';
 import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { requestedMac } from '../../config/runtime.ts';
@@ -9,12 +18,13 @@ import type { Call } from '../../skel/plugin.ts';
 
 const VLAN_MAX = 4094;
 
-const vlanId = (least: number, doc: string) => integer(least, VLAN_MAX, doc);
+/** The range is checked by `trunkVlan`, whose errors begin as those of the reference plugin. */
+const trunkId = (doc: string) => described(doc, number);
 
 const trunkFields = {
-  minID: vlanId(0, 'first VLAN of a range'),
-  maxID: vlanId(0, 'last VLAN of a range'),
-  id: vlanId(0, 'one VLAN'),
+  minID: trunkId('first VLAN of a range'),
+  maxID: trunkId('last VLAN of a range'),
+  id: trunkId('one VLAN'),
 };
 
 export const bridgeFields = {
@@ -27,9 +37,9 @@ export const bridgeFields = {
   mtu: mtuField,
   hairpinMode: withDefault(flag('frames may leave by the port that they came in by'), false),
   promiscMode: withDefault(flag('set the bridge promiscuous'), false),
-  vlan: withDefault(vlanId(0, 'VLAN of the port, untagged; 0: none'), 0),
+  vlan: withDefault(integer(0, VLAN_MAX, 'VLAN of the port, untagged; 0: none'), 0),
   vlanTrunk: listOf(passthroughObject(trunkFields, 'VLANs'), 'VLANs of the port, tagged'),
-  preserveDefaultVlan: withDefault(flag('leave the default VLAN on the port'), true),
+  preserveDefaultVlan: withDefault(flag('leave the VLANs on the port that the bridge gives it'), false),
   macspoofchk: withDefault(flag('drop frames of the pod that carry a foreign MAC address'), false),
   enabledad: withDefault(flag('duplicate address detection in the pod'), false),
   disableContainerInterface: withDefault(flag("leave the pod's interface down"), false),
@@ -38,19 +48,30 @@ export const bridgeFields = {
 
 export type BridgeConfig = ReturnType<typeof readConfig>;
 
+/** @throws CniError 7 */
+function trunkVlan(id: number, where: string, key: string): number {
+  if (Number.isInteger(id) && id >= 1 && id <= VLAN_MAX) return id;
+  refuse(
+    `${where}.${key}`,
+    `incorrect trunk ${key} parameter: ${id} is not a VLAN`,
+    `it takes 1..${VLAN_MAX}`,
+  );
+}
+
 /** Tagged VLANs of a trunk list, ascending, without doubles. @throws CniError 7 */
 function readTrunk(list: readonly Shape<typeof trunkFields>[]): number[] {
   const ids = new Set<number>();
   list.forEach(({ minID, maxID, id }, index) => {
     const where = `vlanTrunk[${index}]`;
-    if (minID === undefined && maxID === undefined && id === undefined)
-      refuse(where, 'needs minID and maxID, or id');
-    if ((minID === undefined) !== (maxID === undefined)) refuse(where, 'minID and maxID belong together');
     if (minID !== undefined && maxID !== undefined) {
-      if (minID > maxID) refuse(where, `minID ${minID} is greater than maxID ${maxID}`);
-      for (let one = Math.max(minID, 1); one <= maxID; one++) ids.add(one);
+      const [first, last] = [trunkVlan(minID, where, 'minID'), trunkVlan(maxID, where, 'maxID')];
+      if (first > last) refuse(where, `minID is greater than maxID in trunk parameter: ${first} and ${last}`);
+      for (let one = first; one <= last; one++) ids.add(one);
+    } else if (minID !== maxID) {
+      const missing = minID === undefined ? 'minID' : 'maxID';
+      refuse(where, `minID and maxID should be configured simultaneously, ${missing} is missing`);
     }
-    if (id) ids.add(id);
+    if (id !== undefined) ids.add(trunkVlan(id, where, 'id'));
   });
   return [...ids].sort((a, b) => a - b);
 }
@@ -62,7 +83,7 @@ export function readConfig(call: Call) {
   const fault = interfaceNameProblem(bridge);
   if (fault) refuse('bridge', `${fault.problem}: ${JSON.stringify(bridge)}`);
   if (keys.hairpinMode && keys.promiscMode) {
-    refuse('hairpinMode', 'cannot set hairpin mode and promiscuous mode at the same time.');
+    refuse('hairpinMode', 'cannot set hairpin mode and promiscuous mode at the same time');
   }
   const ipam = ipamType(call.config);
   if (ipam && keys.disableContainerInterface) {
@@ -74,6 +95,8 @@ export function readConfig(call: Call) {
     isGateway: keys.isGateway || keys.isDefaultGateway,
     backend: ipMasqBackend || ('nftables' as const),
     trunk: readTrunk(vlanTrunk ?? []),
+    /** A bridge that is created filters by VLANs: an empty trunk asks for that too. */
+    vlanFiltering: keys.vlan !== 0 || vlanTrunk !== undefined,
     mac: requestedMac(call),
     ipam,
   };

@@ -14,8 +14,8 @@ import { nameFor } from '../../link/veth.ts';
 import { CniError, CODE } from '../../skel/errors.ts';
 import type { BridgeConfig } from './config.ts';
 
-/** VLAN that a filtering bridge gives to a new port. */
-const DEFAULT_VLAN = 1;
+/** VLAN of what a trunk carries without a tag, where no `vlan` is configured. */
+const NATIVE_VLAN = 1;
 /** When the port is looked at again after it was not up, ms. */
 const PORT_WAITS = [0, 50, 500, 1000, 1000];
 
@@ -33,12 +33,10 @@ export function connectPort(node: NetlinkSocket, bridge: Link, port: Link, confi
 
 function setVlans(node: NetlinkSocket, port: Link, { vlan, trunk, preserveDefaultVlan }: BridgeConfig): void {
   if (vlan === 0 && trunk.length === 0) return;
-  if (!preserveDefaultVlan) {
-    const has = listBridgeVlans(node).some(one => one.link === port.index && one.id === DEFAULT_VLAN);
-    if (has) deleteBridgeVlan(node, { link: port.index, id: DEFAULT_VLAN });
-  }
-  if (vlan !== 0) addBridgeVlan(node, { link: port.index, id: vlan, pvid: true, untagged: true });
+  const given = preserveDefaultVlan ? [] : listBridgeVlans(node).filter(one => one.link === port.index);
+  for (const { id } of given) deleteBridgeVlan(node, { link: port.index, id });
   for (const id of trunk) addBridgeVlan(node, { link: port.index, id });
+  addBridgeVlan(node, { link: port.index, id: vlan || NATIVE_VLAN, pvid: true, untagged: true });
 }
 
 /** Waits until the bridge forwards for the port. @throws CniError 999 after 2.5 s */
