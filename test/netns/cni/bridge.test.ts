@@ -350,8 +350,14 @@ t.test('layer 2: isolation, hairpin, promiscuous, interface left down', { skip }
   await add({ promiscMode: true }, 'p');
   t.match(lab.node.ip('link show cni0'), /PROMISC/);
   t.match(lab.node.ip(`link show ${plain.port}`), /state UP/, 'ADD has waited for the port');
-  const down = await add({ disableContainerInterface: true }, 'd');
+  const down = await add({ disableContainerInterface: true, bridge: 'brd' }, 'd');
   t.match(down.pod.ip('link show eth0'), /state DOWN/);
+  t.match(lab.node.ip('addr show brd'), /inet6 fe80:/, 'the bridge has its address before a port is up');
+  lab.node.ip('link add x0 type veth peer name x1', 'link set x0 address 00:00:00:00:00:01');
+  const macOf = () => details('brd').address;
+  const before = macOf();
+  lab.node.ip('link set x0 master brd');
+  t.equal(macOf(), before, 'its MAC address does not follow its ports');
 });
 
 t.test('MAC from three sources, and what is wrong with one', { skip }, async t => {

@@ -1,6 +1,5 @@
-import { randomMac } from '../../../ip/mac.ts';
 import { formatPrefix, overlaps, requirePrefix } from '../../../ip/prefix.ts';
-import { ignoreErrors } from '../../../net/error.ts';
+import { ignoreErrors, isNetError } from '../../../net/error.ts';
 import { addAddress, deleteAddress, listAddresses } from '../../../net/rtnetlink/addresses.ts';
 import { changeBridge } from '../../../net/rtnetlink/bridge-port.ts';
 import { changeLink, createLink, findLink, getLink, type Link } from '../../../net/rtnetlink/links.ts';
@@ -17,25 +16,10 @@ import type { BridgeConfig } from './config.ts';
  * @throws CniError 999 when the name belongs to another kind of device
  */
 export function ensureBridge(node: NetlinkSocket, netns: string, config: BridgeConfig): Link {
-  const { bridge: name, mtu, promiscMode: promiscuous } = config;
+  const { bridge: name, promiscMode: promiscuous } = config;
   let link = findLink(node, name);
-  if (!link) {
-    ignoreErrors(['EEXIST'], () =>
-      createLink(node, {
-        kind: 'bridge',
-        name,
-        // A bridge without a MAC of its own takes the lowest one of its ports, which changes with them.
-        mac: randomMac(),
-        ...(mtu > 0 ? { mtu } : {}),
-        ...(config.vlanFiltering ? { bridge: { vlanFiltering: true } } : {}),
-      }),
-    );
-    // Routes are the plugin's to make: router advertisements must not add any.
-    trySysctl(netns, `net/ipv6/conf/${name}/accept_ra`, '0', 'a pod can add routes by router advertisements');
-    // Its link-local address comes from a random MAC; looking for duplicates would keep the first pod waiting for 2 s.
-    trySysctl(netns, `net/ipv6/conf/${name}/accept_dad`, '0', DUPLICATES_LOOKED_FOR);
-    link = getLink(node, name);
-  }
+  const isOurs = link === undefined && createBridge(node, netns, config);
+  link ??= getLink(node, name);
   if (link.kind !== 'bridge') {
     throw new CniError(
       CODE.INTERNAL,
@@ -49,9 +33,36 @@ export function ensureBridge(node: NetlinkSocket, netns: string, config: BridgeC
     changeBridge(node, link.index, { vlanFiltering: true });
   }
   if (!link.up || promiscuous) {
-    changeLink(node, link.index, { up: true, ...(promiscuous ? { promiscuous } : {}) });
+    changeLink(node, link.index, {
+      up: true,
+      ...(promiscuous ? { promiscuous } : {}),
+      // Its random address, set explicitly: otherwise it takes the lowest one of its ports, which changes with them. Given to
+      // a new bridge at once it would have no carrier, and so no link-local address, before a port is up.
+      ...(isOurs && link.mac ? { mac: link.mac } : {}),
+    });
   }
   return getLink(node, link.index);
+}
+
+/** @returns false when another call has created it in the meantime */
+function createBridge(node: NetlinkSocket, netns: string, config: BridgeConfig): boolean {
+  const { bridge: name, mtu } = config;
+  try {
+    createLink(node, {
+      kind: 'bridge',
+      name,
+      ...(mtu > 0 ? { mtu } : {}),
+      ...(config.vlanFiltering ? { bridge: { vlanFiltering: true } } : {}),
+    });
+  } catch (error) {
+    if (isNetError(error, 'EEXIST')) return false;
+    throw error;
+  }
+  // Routes are the plugin's to make: router advertisements must not add any.
+  trySysctl(netns, `net/ipv6/conf/${name}/accept_ra`, '0', 'a pod can add routes by router advertisements');
+  // Its link-local address comes from a random MAC; looking for duplicates would keep the first pod waiting for 2 s.
+  trySysctl(netns, `net/ipv6/conf/${name}/accept_dad`, '0', DUPLICATES_LOOKED_FOR);
+  return true;
 }
 
 /**
