@@ -7,6 +7,12 @@ const MTU_MAX = 65535;
 /** `mtu`: 0 and absent are the kernel's default. */
 export const mtuField = withDefault(integer(0, MTU_MAX, 'MTU of the interface; 0: the default', 'bytes'), 0);
 
+/** `mtu` of a device on a device of the node: what is outside of the range is refused when its MTU is known. */
+export const mtuOnMasterField = withDefault(
+  integer(-MTU_MAX, MTU_MAX, 'MTU of the interface, up to that of the device beneath; 0: the same', 'bytes'),
+  0,
+);
+
 /** A MAC address; '' is the same as absent. */
 export const macField = text(
   'a MAC address',

@@ -34,6 +34,14 @@ export function refuse(where: string, problem: string, hint?: string): never {
   throw new CniError(CODE.INVALID_CONFIG, `${where}: ${problem}`, hint);
 }
 
+/**
+ * Refuses a configuration value in the words of the reference plugins, which runbooks look for: code 7. `where` is the path
+ * of the key, for the details.
+ */
+export function refuseAs(sentence: string, where: string, problem: string): never {
+  throw new CniError(CODE.INVALID_CONFIG, sentence, `${where}: ${problem}`);
+}
+
 const FAULT_CODES: Readonly<Record<string, number>> = {
   ECONFIG: CODE.INVALID_CONFIG,
   EAGAIN: CODE.TRY_AGAIN_LATER,

@@ -181,6 +181,10 @@ const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
   bpfMapRead: [anyDescriptor, bytes(4096, 4095, 0)],
   bpfProgram: [program],
   tunOpen: [netns, one('fz%d', '', 'lo', 'x'.repeat(15)), one(0x5001, 0x5002, 0x5102, 0, 65535, 65536)],
+  tapCreate: [
+    ...[netns, one('fzt', 'lo', 'x'.repeat(15), 'x'.repeat(16)), one(0, 1, 2)],
+    ...[one(-1, 0, 65_534, 2 ** 32, -2), one(-1, 0, 65_534, 2 ** 32, -2)],
+  ],
   tunName: [anyDescriptor],
   tunSetOwner: [anyDescriptor],
   tunSetOffload: [anyDescriptor, number],

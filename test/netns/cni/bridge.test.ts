@@ -180,20 +180,27 @@ t.test('what a failed ADD leaves: nothing', { skip }, async t => {
     ],
     [{ ipam: { type: 'nowhere' } }, 999, /failed to find plugin "nowhere"/],
     [{ ipam: { type: '../bridge' } }, 7, /invalid plugin name/],
-    [{ ipam: lab.ipam(), vlan: 4095 }, 7, /^vlan: 4095/],
+    [{ ipam: lab.ipam(), vlan: 4095 }, 7, /^invalid VLAN ID 4095 \(must be between 0 and 4094\)/],
     [
       { ipam: lab.ipam(), hairpinMode: true, promiscMode: true },
       7,
-      /cannot set hairpin mode and promiscuous mode/,
+      /^cannot set hairpin mode and promiscuous mode at the same time/,
     ],
     [
       { ipam: lab.ipam(), disableContainerInterface: true },
       7,
-      /cannot use IPAM when DisableContainerInterface/,
+      /^cannot use IPAM when DisableContainerInterface/,
     ],
     [{ ipam: lab.ipam(), bridge: 'a/b' }, 7, /^bridge: /],
     [{ ipam: lab.ipam(), mtu: -5 }, 7, /^mtu: -5 is not a whole number within 0\.\.65535/],
-    [{ ipam: lab.ipam(), vlanTrunk: [{ minID: 5 }] }, 7, /configured simultaneously, maxID is missing/],
+    [
+      { ipam: lab.ipam(), vlanTrunk: [{ minID: 5 }] },
+      7,
+      /^minID and maxID should be configured simultaneously, maxID/,
+    ],
+    [{ vlanTrunk: [{ minID: 5, maxID: 4 }] }, 7, /^minID is greater than maxID in trunk parameter/],
+    [{ vlanTrunk: [{ minID: 0, maxID: 4 }] }, 7, /^incorrect trunk minID parameter/],
+    [{ vlanTrunk: [{ id: 0 }] }, 7, /^incorrect trunk id parameter/],
     [{ ipam: lab.ipam(), isGateway: 'yes' }, 7, /^isGateway: "yes" is not true or false/],
   ];
   for (const [changes, code, msg] of cases) {

@@ -133,7 +133,7 @@ const FAULTS: Record<string, [object, number][]> = {
   ipvlan: [
     [{ mode: 5 }, 7],
     [{ master: 'a b' }, 7],
-    [{ mtu: 1501 }, 7],
+    [{ mtu: -1 }, 7],
   ],
   vlan: [
     [{ vlanId: 'x' }, 7],

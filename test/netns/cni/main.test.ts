@@ -133,7 +133,7 @@ t.test(
       ...(await lab.call('ADD', { ...base, ...changes }, { pod, args })),
       pod,
     });
-    t.match((await add({})).json, { code: 999, msg: /no default route found/ });
+    t.match((await add({})).json, { code: 999, msg: /^no default route interface found/ });
     lab.node.ip('addr add 192.0.2.1/24 dev up0', 'route add default via 192.0.2.2');
     const layer2 = await add({});
     t.match(layer2.pod.ip('link show eth0'), /state (UP|LOWERLAYERDOWN|UNKNOWN)/);
@@ -150,8 +150,9 @@ t.test(
     inside.ip('link add d0 type bridge', 'link set d0 up');
     t.equal((await add({ master: 'd0', linkInContainer: true }, inside)).status, 0);
     const refusals: [object, number, RegExp][] = [
-      [{ master: 'nowhere' }, 999, /failed to lookup master "nowhere"/],
-      [{ mtu: 9000 }, 7, /invalid MTU 9000, must be \[0, master MTU\(1500\)\]/],
+      [{ master: 'nowhere' }, 999, /^failed to lookup master "nowhere"/],
+      [{ mtu: 9000 }, 7, /^invalid MTU 9000, must be \[0, master MTU\(1500\)\]/],
+      [{ mtu: -100 }, 7, /^invalid MTU -100, must be/],
       [{ mode: 'bridges' }, 7, /^mode: "bridges" is not one of/],
       [{ ipam: lab.ipam({ subnet: '10.1.0.0/24', gateway: '10.2.0.1' }) }, 7, /outside the subnet/],
     ];
@@ -212,11 +213,22 @@ t.test('vlan and ipvlan refuse before they touch anything', { skip }, async t =>
   uplink(lab);
   const pod = lab.pod(t);
   const cases: [object, RegExp][] = [
-    [{ type: 'vlan', ipam: lab.ipam() }, /^master: is missing/],
+    [
+      { type: 'vlan', ipam: lab.ipam() },
+      /^"master" field is required\. It specifies the host interface name/,
+    ],
     [{ type: 'vlan', master: 'up0', vlanId: 4095, ipam: lab.ipam() }, /^vlanId: 4095/],
     [{ type: 'vlan', master: 'up0', vlanId: -1, ipam: lab.ipam() }, /^vlanId: -1/],
     [{ type: 'vlan', master: 'up0', vlanId: 5 }, /^ipam\.type: is missing/],
-    [{ type: 'vlan', master: 'up0', mtu: 1501, ipam: lab.ipam() }, /invalid MTU 1501/],
+    [
+      { type: 'vlan', master: 'up0', mtu: 1501, ipam: lab.ipam() },
+      /^invalid MTU 1501, must be \[0, master MTU\(1500\)\]$/,
+    ],
+    [{ type: 'vlan', master: 'up0', mtu: -1, ipam: lab.ipam() }, /^invalid MTU -1, must be \[0, master MTU/],
+    [
+      { type: 'ipvlan', ipam: lab.ipam(), prevResult: { interfaces: [] } },
+      /^chained master failure\. PrevResult/,
+    ],
     [{ type: 'ipvlan', master: 'up0' }, /^ipam\.type: is missing/],
     [{ type: 'ipvlan', master: 'up0', mode: 'l4', ipam: lab.ipam() }, /^mode: "l4"/],
   ];

@@ -1,30 +1,21 @@
-import {
-  described,
-  flag,
-  integer,
-  listOf,
-  number,
-  type Shape,
-  text,
-  withDefault,
-} from '../../../base/schema.ts';
+import { described, flag, listOf, number, type Shape, text, withDefault } from '../../../base/schema.ts';
 import { backendField, ipMasqField, mtuField } from '../../config/fields.ts';
 import { passthroughObject, readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { requestedMac } from '../../config/runtime.ts';
 import { ipamType } from '../../delegate/addresses.ts';
-import { refuse } from '../../skel/errors.ts';
+import { refuse, refuseAs } from '../../skel/errors.ts';
 import { interfaceNameProblem } from '../../skel/names.ts';
 import type { Call } from '../../skel/plugin.ts';
 
 const VLAN_MAX = 4094;
 
-/** The range is checked by `trunkVlan`, whose errors begin as those of the reference plugin. */
-const trunkId = (doc: string) => described(doc, number);
+/** The range is checked in the words of the reference plugin. */
+const vlanId = (doc: string) => ({ ...described(doc, number), type: `a VLAN up to ${VLAN_MAX}` });
 
 const trunkFields = {
-  minID: trunkId('first VLAN of a range'),
-  maxID: trunkId('last VLAN of a range'),
-  id: trunkId('one VLAN'),
+  minID: vlanId('first VLAN of a range'),
+  maxID: vlanId('last VLAN of a range'),
+  id: vlanId('one VLAN'),
 };
 
 export const bridgeFields = {
@@ -37,7 +28,7 @@ export const bridgeFields = {
   mtu: mtuField,
   hairpinMode: withDefault(flag('frames may leave by the port that they came in by'), false),
   promiscMode: withDefault(flag('set the bridge promiscuous'), false),
-  vlan: withDefault(integer(0, VLAN_MAX, 'VLAN of the port, untagged; 0: none'), 0),
+  vlan: withDefault(vlanId('VLAN of the port, untagged; 0: none'), 0),
   vlanTrunk: listOf(passthroughObject(trunkFields, 'VLANs'), 'VLANs of the port, tagged'),
   preserveDefaultVlan: withDefault(flag('leave the VLANs on the port that the bridge gives it'), false),
   macspoofchk: withDefault(flag('drop frames of the pod that carry a foreign MAC address'), false),
@@ -51,11 +42,7 @@ export type BridgeConfig = ReturnType<typeof readConfig>;
 /** @throws CniError 7 */
 function trunkVlan(id: number, where: string, key: string): number {
   if (Number.isInteger(id) && id >= 1 && id <= VLAN_MAX) return id;
-  refuse(
-    `${where}.${key}`,
-    `incorrect trunk ${key} parameter: ${id} is not a VLAN`,
-    `it takes 1..${VLAN_MAX}`,
-  );
+  refuseAs(`incorrect trunk ${key} parameter`, `${where}.${key}`, `${id} is not within 1..${VLAN_MAX}`);
 }
 
 /** Tagged VLANs of a trunk list, ascending, without doubles. @throws CniError 7 */
@@ -65,11 +52,14 @@ function readTrunk(list: readonly Shape<typeof trunkFields>[]): number[] {
     const where = `vlanTrunk[${index}]`;
     if (minID !== undefined && maxID !== undefined) {
       const [first, last] = [trunkVlan(minID, where, 'minID'), trunkVlan(maxID, where, 'maxID')];
-      if (first > last) refuse(where, `minID is greater than maxID in trunk parameter: ${first} and ${last}`);
+      if (first > last) {
+        refuseAs('minID is greater than maxID in trunk parameter', where, `${first} and ${last}`);
+      }
       for (let one = first; one <= last; one++) ids.add(one);
     } else if (minID !== maxID) {
       const missing = minID === undefined ? 'minID' : 'maxID';
-      refuse(where, `minID and maxID should be configured simultaneously, ${missing} is missing`);
+      const sentence = `minID and maxID should be configured simultaneously, ${missing} is missing`;
+      refuseAs(sentence, where, 'one VLAN alone is an id');
     }
     if (id !== undefined) ids.add(trunkVlan(id, where, 'id'));
   });
@@ -82,12 +72,23 @@ export function readConfig(call: Call) {
   const bridge = keys.bridge || 'cni0';
   const fault = interfaceNameProblem(bridge);
   if (fault) refuse('bridge', `${fault.problem}: ${JSON.stringify(bridge)}`);
+  if (!Number.isInteger(keys.vlan) || keys.vlan < 0 || keys.vlan > VLAN_MAX) {
+    refuseAs(`invalid VLAN ID ${keys.vlan} (must be between 0 and ${VLAN_MAX})`, 'vlan', '0 is no VLAN');
+  }
   if (keys.hairpinMode && keys.promiscMode) {
-    refuse('hairpinMode', 'cannot set hairpin mode and promiscuous mode at the same time');
+    refuseAs(
+      'cannot set hairpin mode and promiscuous mode at the same time',
+      'hairpinMode',
+      'switch one off',
+    );
   }
   const ipam = ipamType(call.config);
   if (ipam && keys.disableContainerInterface) {
-    refuse('disableContainerInterface', 'cannot use IPAM when DisableContainerInterface flag is set');
+    refuseAs(
+      'cannot use IPAM when DisableContainerInterface flag is set',
+      'disableContainerInterface',
+      'an interface that is down has no routes',
+    );
   }
   return {
     ...keys,

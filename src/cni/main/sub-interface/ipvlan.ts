@@ -1,10 +1,11 @@
 import { flag, oneOf, text, withDefault } from '../../../base/schema.ts';
 import { IPVLAN_MODES, type IpvlanMode } from '../../../net/rtnetlink/link-kinds.ts';
-import { dnsDocs, ipamDocs, mtuField } from '../../config/fields.ts';
+import { dnsDocs, ipamDocs, mtuOnMasterField } from '../../config/fields.ts';
 import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { readPrevResult } from '../../config/network.ts';
 import { ipamType, requireIpamType } from '../../delegate/addresses.ts';
 import { failCheck } from '../../link/checks.ts';
+import { refuseAs } from '../../skel/errors.ts';
 import type { Plugin } from '../../skel/plugin.ts';
 import { OUTSIDE_GATEWAY } from '../pod-link.ts';
 import { subInterfacePlugin } from './sub-interface.ts';
@@ -17,7 +18,7 @@ const ipvlanFields = {
     'device beneath; default: the only one of the chain, or that of the default route',
   ),
   mode: withDefault(oneOf(['', ...MODES], 'layer at which frames are told apart'), 'l2'),
-  mtu: mtuField,
+  mtu: mtuOnMasterField,
   linkInContainer: withDefault(flag("the device beneath is in the pod's namespace"), false),
 };
 
@@ -34,6 +35,13 @@ export const ipvlan: Plugin = subInterfacePlugin({
     const previous = readPrevResult(call);
     const [first, second] = previous?.interfaces ?? [];
     const only = second === undefined ? first?.name : undefined;
+    if (call.command === 'ADD' && !keys.master && previous && !only) {
+      refuseAs(
+        'chained master failure. PrevResult lacks a single named interface',
+        'master',
+        'name the device beneath',
+      );
+    }
     const chained = !ipamType(call.config) && previous && previous.ips.length > 0;
     return {
       // On DEL and CHECK the previous result is this plugin's own.

@@ -1,6 +1,6 @@
 import { flag, integer, oneOf, text, withDefault } from '../../../base/schema.ts';
 import { MACVLAN_MODES, type MacvlanMode } from '../../../net/rtnetlink/link-kinds.ts';
-import { dnsDocs, ipamDocs, macDocs, macField, mtuField } from '../../config/fields.ts';
+import { dnsDocs, ipamDocs, macDocs, macField, mtuOnMasterField } from '../../config/fields.ts';
 import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { requestedMac } from '../../config/runtime.ts';
 import { ipamType } from '../../delegate/addresses.ts';
@@ -14,7 +14,7 @@ const MODES = Object.keys(MACVLAN_MODES) as MacvlanMode[];
 const macvlanFields = {
   master: text('an interface name', 'device beneath; default: that of the default route'),
   mode: withDefault(oneOf(['', ...MODES], 'who may talk to whom'), 'bridge'),
-  mtu: mtuField,
+  mtu: mtuOnMasterField,
   mac: macField,
   linkInContainer: withDefault(flag("the device beneath is in the pod's namespace"), false),
   bcqueuelen: integer(0, 0xffffffff, 'length of the queue for broadcasts', 'packets'),

@@ -7,7 +7,7 @@ import { checkLink, failCheck } from '../../link/checks.ts';
 import { type NetlinkPair, withNode } from '../../link/netlink-pair.ts';
 import { refuseExisting } from '../../link/veth.ts';
 import type { Interface, Result } from '../../result/types.ts';
-import { CniError, CODE, refuse } from '../../skel/errors.ts';
+import { CniError, CODE, refuse, refuseAs } from '../../skel/errors.ts';
 import { interfaceNameProblem } from '../../skel/names.ts';
 import type { Call, Plugin, PluginDocs } from '../../skel/plugin.ts';
 import type { Undo } from '../../skel/undo.ts';
@@ -50,8 +50,8 @@ function defaultMaster(socket: NetlinkSocket): Link {
   if (first?.link !== undefined) return getLink(socket, first.link);
   throw new CniError(
     CODE.INTERNAL,
-    'no default route found to take the master interface from',
-    'name it: "master"',
+    'no default route interface found',
+    'master: name the device beneath, or add a default route',
   );
 }
 
@@ -61,10 +61,7 @@ function findMaster(socket: NetlinkSocket, config: SubInterfaceConfig): Link {
   if (fault) refuse('master', `${fault.problem}: ${JSON.stringify(config.master)}`);
   const link = findLink(socket, config.master);
   if (!link)
-    throw new CniError(
-      CODE.INTERNAL,
-      `master: failed to lookup master "${config.master}": no such interface`,
-    );
+    throw new CniError(CODE.INTERNAL, `failed to lookup master "${config.master}": no such interface`);
   return link;
 }
 
@@ -73,8 +70,10 @@ function createSubInterface(call: Call, netlink: NetlinkPair, config: SubInterfa
   const place = config.linkInContainer ? netlink.pod : netlink.node;
   refuseExisting(netlink.pod, call.ifname);
   const master = findMaster(place, config);
-  if (config.mtu > master.mtu) {
-    refuse('mtu', `invalid MTU ${config.mtu}, must be [0, master MTU(${master.mtu})]`);
+  // An ipvlan may have a larger one: frames between pods of one device do not leave it.
+  if (config.mtu < 0 || (config.kind.kind !== 'ipvlan' && config.mtu > master.mtu)) {
+    const sentence = `invalid MTU ${config.mtu}, must be [0, master MTU(${master.mtu})]`;
+    refuseAs(sentence, 'mtu', `0 or no value is that of ${master.name}`);
   }
   createLink(place, {
     ...config.kind,

@@ -1,16 +1,17 @@
-import { flag, integer, required, text, withDefault } from '../../../base/schema.ts';
-import { dnsDocs, ipamDocs, mtuField } from '../../config/fields.ts';
+import { flag, integer, text, withDefault } from '../../../base/schema.ts';
+import { dnsDocs, ipamDocs, mtuOnMasterField } from '../../config/fields.ts';
 import { readIgnoringUnknown } from '../../config/ignore-unknown.ts';
 import { requireIpamType } from '../../delegate/addresses.ts';
 import { failCheck } from '../../link/checks.ts';
+import { refuseAs } from '../../skel/errors.ts';
 import type { Plugin } from '../../skel/plugin.ts';
 import { OUTSIDE_GATEWAY } from '../pod-link.ts';
 import { subInterfacePlugin } from './sub-interface.ts';
 
 const vlanFields = {
-  master: required(text('an interface name', 'device beneath', /./)),
+  master: text('an interface name', 'device beneath, required'),
   vlanId: withDefault(integer(0, 4094, 'VLAN whose tag frames carry on the device beneath'), 0),
-  mtu: mtuField,
+  mtu: mtuOnMasterField,
   linkInContainer: withDefault(flag("the device beneath is in the pod's namespace"), false),
 };
 
@@ -20,6 +21,11 @@ export const vlan: Plugin = subInterfacePlugin({
   docs: { keys: { ...vlanFields, ...ipamDocs, ...dnsDocs }, differences: [OUTSIDE_GATEWAY] },
   read(call) {
     const { vlanId, ...keys } = readIgnoringUnknown(vlanFields, call.config, '');
+    if (!keys.master) {
+      const sentence =
+        '"master" field is required. It specifies the host interface name to create the VLAN for';
+      refuseAs(sentence, 'master', 'is missing');
+    }
     return { ...keys, kind: { kind: 'vlan', vlan: { id: vlanId } }, ipam: requireIpamType(call.config) };
   },
   verify(config, link) {
