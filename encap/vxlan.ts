@@ -52,6 +52,33 @@ function header(network: number): Uint8Array {
   return bytes;
 }
 
+/** Remote checksum offload (include/net/vxlan.h of the kernel, VXLAN_HF_RCO): the flag, and UDP's bit of the last byte. */
+const REMOTE_CHECKSUM_FLAG = 0x20;
+const REMOTE_CHECKSUM_UDP = 0x80;
+const REMOTE_CHECKSUM_START_MAX = 254;
+/** Offsets of the checksum in the headers of UDP and TCP. */
+const UDP_CHECKSUM = 6;
+const TCP_CHECKSUM = 16;
+
+/**
+ * The header of a frame whose checksum the receiver is to complete, undefined when the header cannot say where it is.
+ * @param start first byte of the frame that is summed
+ * @param offset of the checksum from there
+ */
+export function remoteChecksumHeader(
+  plain: Uint8Array,
+  start: number,
+  offset: number,
+): Uint8Array | undefined {
+  if (start % 2 !== 0 || start <= 0 || start > REMOTE_CHECKSUM_START_MAX) return undefined;
+  if (offset !== UDP_CHECKSUM && offset !== TCP_CHECKSUM) return undefined;
+  const bytes = plain.slice();
+  const view = new DataView(bytes.buffer);
+  view.setUint8(1, view.getUint8(1) | REMOTE_CHECKSUM_FLAG);
+  view.setUint8(7, (start >> 1) | (offset === UDP_CHECKSUM ? REMOTE_CHECKSUM_UDP : 0));
+  return bytes;
+}
+
 export interface VxlanHeader {
   /** First byte. */
   flags: number;

@@ -7,9 +7,10 @@ import { forwardEgressBatch, forwardIngressBatch, NO_TAP } from '../../src/datap
 import { ANY_DESTINATION } from '../../src/dataplane/fast-path/own-range.ts';
 import { SlowPath } from '../../src/dataplane/slow-path/slow-path.ts';
 import { openReader } from '../../src/dataplane/tables/tables.ts';
-import { noteRead, openTaps, tapBatch } from '../../src/dataplane/tap/tap.ts';
+import { noteDecided, noteRead, openTaps, tapBatch } from '../../src/dataplane/tap/tap.ts';
 import { createTapControl, createTapRing, TAPS } from '../../src/dataplane/tap/tap-control.ts';
 import { mappedBytesOf, requireAddress } from '../../src/ip/address.ts';
+import { native } from '../../src/native/load.ts';
 import { NullIo } from './null-io.ts';
 import { macOf, podAddress, VNI } from './peers.ts';
 
@@ -94,9 +95,14 @@ export function forwarderAlone({ direction, mode, peers, tables, watched = false
     batch,
     direction,
     headerBytes: 0,
+    wallMs: native.wallClock,
   });
   const tap = watched
-    ? { onRead: () => noteRead(taps), onDone: (count: number) => tapBatch(taps, count, ends.sources) }
+    ? {
+        onRead: () => noteRead(taps),
+        onDecided: (generation: number) => noteDecided(taps, generation),
+        onDone: (count: number) => tapBatch(taps, count, ends.sources),
+      }
     : NO_TAP;
   const common = { device: ends, port: ends, batch, reader: openReader(tables, 0), counters, tap };
   const slowPath = new SlowPath({

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { RipstopError } from '../base/errors.ts';
@@ -5,7 +6,8 @@ import { integer, listOf, readObject, required, text } from '../base/schema.ts';
 import type { Selection } from '../capture/filter/selection.ts';
 import type { CaptureHub } from '../capture/live/capture-hub.ts';
 import type { Answer } from './answers.ts';
-import { readJson, sendError } from './listener.ts';
+import { CAPTURE_ID_FIELD } from './client.ts';
+import { readJson, sendError, sendJson } from './listener.ts';
 
 const BODY_MAX = 16384;
 
@@ -30,8 +32,27 @@ export function targetsOf(targets: readonly CaptureTarget[]): Answer<'/captures'
   return targets.map(({ device, families }) => ({ device, families }));
 }
 
+/** The captures that run, by name. */
+const running = new Map<string, AbortController>();
+
+const stopFields = {
+  id: required(text('the name of a capture', 'name that the answer to the capture gave')),
+};
+
+/** Answers POST /capture/stop: the stream of the capture ends with what it has. A capture that has ended is no error. */
+export async function answerCaptureStop(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+  try {
+    const { id } = readObject(stopFields, await readJson(incoming, BODY_MAX), '');
+    running.get(id)?.abort();
+    sendJson(response, 200, {});
+  } catch (error) {
+    sendError(response, error);
+  }
+}
+
 /**
- * Answers POST /capture: a JSON selection in, the stream of `capture/live/record-stream.ts` out until the caller hangs up.
+ * Answers POST /capture: a JSON selection in, the stream of `capture/live/record-stream.ts` out until the caller hangs up or stops it by its
+ * name, which a field of the answer has.
  * @param targets empty where the kernel carries the packets
  */
 export async function answerCapture(
@@ -40,12 +61,17 @@ export async function answerCapture(
   targets: readonly CaptureTarget[],
 ): Promise<void> {
   const control = new AbortController();
-  response.on('close', () => control.abort());
+  const id = randomUUID();
+  response.on('close', () => {
+    running.delete(id);
+    control.abort();
+  });
   try {
     const { selection, device, family } = await readSelection(incoming);
     const { hub } = selectTarget(targets, device, family);
     const stream = await hub.start(selection, control.signal);
-    response.writeHead(200, { 'content-type': 'application/octet-stream' });
+    running.set(id, control);
+    response.writeHead(200, { 'content-type': 'application/octet-stream', [CAPTURE_ID_FIELD]: id });
     await pipeline(stream, response);
   } catch (error) {
     if (response.headersSent) return;

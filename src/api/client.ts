@@ -12,11 +12,17 @@ export const SOCKET_NAME = 'agent.sock';
 
 /* Paths of the agent's socket that answer with a stream, or take a body. */
 export const CAPTURE_PATH = '/capture';
+export const CAPTURE_STOP_PATH = '/capture/stop';
 export const FLOW_LOG_PATH = '/flows/log';
 export const TRACE_PATH = '/trace';
 export const LOG_LEVEL_PATH = '/log-level';
 
+/** Field of the answer to a capture: the name under which it can be stopped. */
+export const CAPTURE_ID_FIELD = 'ripstop-capture';
+
 const TIMEOUT_MS = 5000;
+/** How long a stop request may take before the stream is ended on this side, milliseconds. */
+const STOP_TIMEOUT_MS = 1000;
 
 /** What to capture, and where: the first overlay that fits. */
 export interface OverlaySelection extends Selection {
@@ -56,7 +62,8 @@ export async function postLogLevels(socketPath: string, levels: string): Promise
 }
 
 /**
- * Starts a capture of a running agent; the stream is that of `capture/live/record-stream.ts`. It ends when `stop` aborts.
+ * Starts a capture of a running agent; the stream is that of `capture/live/record-stream.ts`. When `stop` aborts, the agent
+ * is asked to stop, and the stream ends with what it had captured and lost until then.
  * @throws as `getJson`
  */
 export async function openCaptureStream(
@@ -64,7 +71,19 @@ export async function openCaptureStream(
   capture: OverlaySelection,
   stop: AbortSignal,
 ): Promise<AsyncIterable<Uint8Array>> {
-  return chunksOf(socketPath, await send(socketPath, 'POST', CAPTURE_PATH, capture), stop);
+  const response = await send(socketPath, 'POST', CAPTURE_PATH, capture);
+  if (response.statusCode !== 200) throw refusal(await textOf(socketPath, response));
+  const id = response.headers[CAPTURE_ID_FIELD];
+  const stopStream = () =>
+    send(socketPath, 'POST', CAPTURE_STOP_PATH, { id }, STOP_TIMEOUT_MS)
+      .then(async answer => {
+        const text = await textOf(socketPath, answer);
+        if (answer.statusCode !== 200) throw refusal(text);
+      })
+      .catch(() => response.destroy());
+  if (stop.aborted) void stopStream();
+  else stop.addEventListener('abort', () => void stopStream(), { once: true });
+  return untilStopped(response, stop);
 }
 
 /** The flow log of a running agent, line by line, until `stop` aborts. @throws as `getJson` */

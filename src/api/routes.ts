@@ -4,8 +4,8 @@ import { readObject, required, text } from '../base/schema.ts';
 import type { FlowMonitor } from '../capture/flows/flow-monitor.ts';
 import type { TraceNode } from '../diagnose/trace/node.ts';
 import type { Answer, AnswerPath } from './answers.ts';
-import { answerCapture, type CaptureTarget } from './capture.ts';
-import { CAPTURE_PATH, FLOW_LOG_PATH, LOG_LEVEL_PATH, TRACE_PATH } from './client.ts';
+import { answerCapture, answerCaptureStop, type CaptureTarget } from './capture.ts';
+import { CAPTURE_PATH, CAPTURE_STOP_PATH, FLOW_LOG_PATH, LOG_LEVEL_PATH, TRACE_PATH } from './client.ts';
 import { answerFlowLog } from './flows.ts';
 import { readJson, sendError, sendJson, targetOf } from './listener.ts';
 import { answerTrace } from './trace.ts';
@@ -37,6 +37,8 @@ export async function handleRequest(
   switch (`${incoming.method} ${path}`) {
     case `POST ${CAPTURE_PATH}`:
       return answerCapture(incoming, response, debug().captures);
+    case `POST ${CAPTURE_STOP_PATH}`:
+      return answerCaptureStop(incoming, response);
     case `POST ${TRACE_PATH}`:
       return answerTrace(incoming, response, debug().node);
     case `POST ${LOG_LEVEL_PATH}`:

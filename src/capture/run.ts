@@ -5,6 +5,7 @@ import type { InterfaceStatistics } from './format/packet.ts';
 import type { CaptureRecord } from './live/record.ts';
 import { BROKEN_PIPE } from './sink/output-stream.ts';
 import type { CaptureSink } from './sink/sink.ts';
+import type { TimeOrder } from './time-order.ts';
 
 export interface CaptureRun {
   /** The records in order; ends when the data plane ends. */
@@ -13,6 +14,7 @@ export interface CaptureRun {
   readonly filter: RecordFilter;
   readonly counts: CaptureCounts;
   readonly sink: CaptureSink;
+  readonly order: TimeOrder;
   /** Packets after which the capture ends, undefined for no end. */
   readonly packets?: number | undefined;
   /** Ends the capture: a signal of the user, or a time that is over. */
@@ -22,26 +24,23 @@ export interface CaptureRun {
 /** Why a capture ended. */
 export type EndReason = 'stopped' | 'count' | 'source' | 'broken-pipe';
 
+/** How long the source may be silent after a stop before the capture ends without its last records, milliseconds. */
+const STOP_GRACE_MS = 1000;
+/** How long packets wait to be put in order while no others come, milliseconds. */
+const QUIET_MS = 100;
+
 /**
- * Runs a capture to its end: reads records, filters and decodes them, and writes the packets to the sink. The sink is
- * closed properly in every case. A sink that fails (a full disk) throws; a closed pipe does not.
+ * Runs a capture to its end: reads records, filters and decodes them, and writes the packets to the sink in the order of
+ * their times. After a stop it takes what the source still has. The sink is closed properly in every case. A sink that
+ * fails (a full disk) throws; a closed pipe does not.
  */
 export async function runCapture(run: CaptureRun): Promise<EndReason> {
   const iterator = run.batches[Symbol.asyncIterator]();
-  const stopped = new Promise<undefined>(resolve => {
-    if (run.stop.aborted) resolve(undefined);
-    run.stop.addEventListener('abort', () => resolve(undefined), { once: true });
-  });
-  const carry = { lost: 0 };
+  const running = new Running(run);
   try {
-    let end: EndReason | undefined;
-    while (!end) {
-      const next = await Promise.race([iterator.next(), stopped]);
-      if (next === undefined) end = 'stopped';
-      else if (next.done) end = 'source';
-      else if (await pass(run, next.value, carry)) end = 'count';
-      await run.sink.flush();
-    }
+    const end = await collect(run, iterator, running);
+    await running.deliver(true);
+    await run.sink.flush();
     await run.sink.close();
     return end;
   } catch (error) {
@@ -54,36 +53,105 @@ export async function runCapture(run: CaptureRun): Promise<EndReason> {
   }
 }
 
-/**
- * Writes the packets of some records; true when the requested count is reached. The losses before a record that is
- * filtered out are reported with the next accepted record.
- */
-async function pass(
+async function collect(
   run: CaptureRun,
-  records: readonly CaptureRecord[],
-  carry: { lost: number },
-): Promise<boolean> {
-  const { decoder, filter, counts, sink } = run;
-  for (const record of records) {
-    const shown = decoder.shown(record);
-    const [first] = shown;
-    if (first === undefined) continue;
-    counts.addLost(first, record.lost);
-    carry.lost += record.lost;
-    if (!filter(record)) {
-      for (const index of shown) counts.addReceived(index, false);
-      continue;
+  iterator: AsyncIterator<readonly CaptureRecord[]>,
+  running: Running,
+): Promise<EndReason> {
+  const timer = new Timer();
+  const stopped = new Promise<'stop'>(resolve => {
+    if (run.stop.aborted) resolve('stop');
+    run.stop.addEventListener('abort', () => resolve('stop'), { once: true });
+  });
+  let next = iterator.next();
+  try {
+    for (;;) {
+      const waits: Promise<IteratorResult<readonly CaptureRecord[]> | 'stop' | 'timeout'>[] = [next];
+      if (run.stop.aborted) waits.push(timer.after(STOP_GRACE_MS));
+      else waits.push(stopped, ...(running.hasWaiting ? [timer.after(QUIET_MS)] : []));
+      const event = await Promise.race(waits);
+      timer.clear();
+      if (event === 'timeout' && run.stop.aborted) return 'stopped';
+      if (event === 'timeout') await running.deliver(true);
+      else if (event !== 'stop') {
+        if (event.done) return run.stop.aborted ? 'stopped' : 'source';
+        if (running.add(event.value)) return 'count';
+        next = iterator.next();
+        await running.deliver(false);
+      }
+      await run.sink.flush();
     }
-    const packets = decoder.packets({ ...record, lost: carry.lost });
-    if (packets.length > 0) carry.lost = 0;
-    for (const packet of packets) {
-      counts.addReceived(packet.interface, true);
+  } finally {
+    timer.clear();
+  }
+}
+
+/** A timer that can be set again and again. */
+class Timer {
+  #timeout: NodeJS.Timeout | undefined;
+
+  after(ms: number): Promise<'timeout'> {
+    return new Promise(resolve => {
+      this.#timeout = setTimeout(() => resolve('timeout'), ms);
+    });
+  }
+
+  clear(): void {
+    clearTimeout(this.#timeout);
+  }
+}
+
+/** The packets of a running capture on their way to the sink. */
+class Running {
+  readonly #run: CaptureRun;
+  /** Losses by interface that no packet has told yet. */
+  readonly #untold: number[] = [];
+  #added = 0;
+
+  constructor(run: CaptureRun) {
+    this.#run = run;
+  }
+
+  get hasWaiting(): boolean {
+    return !this.#run.order.isEmpty;
+  }
+
+  /**
+   * Takes the packets of some records; true when the requested count is reached. The losses before a record that is filtered
+   * out are told by the next accepted packet of the interface.
+   */
+  add(records: readonly CaptureRecord[]): boolean {
+    const { decoder, filter, counts, order, packets: most } = this.#run;
+    for (const record of records) {
+      for (const { interface: index, packets } of decoder.lost(record)) {
+        counts.addLost(index, packets);
+        this.#untold[index] = (this.#untold[index] ?? 0) + packets;
+      }
+      const shown = decoder.shown(record);
+      if (shown.length === 0) continue;
+      if (!filter(record)) {
+        for (const index of shown) counts.addReceived(index, false);
+        continue;
+      }
+      for (const packet of decoder.packets(record)) {
+        counts.addReceived(packet.interface, true);
+        const lost = this.#untold[packet.interface] ?? 0;
+        this.#untold[packet.interface] = 0;
+        order.add(lost > 0 ? { ...packet, dropped: BigInt(lost) } : packet);
+        if (++this.#added === most) return true;
+      }
+    }
+    return false;
+  }
+
+  /** Writes the packets that are in order. @param isLast all of them */
+  async deliver(isLast: boolean): Promise<void> {
+    const { order, sink, counts } = this.#run;
+    for (const packet of isLast ? order.takeAll() : order.take()) {
       await sink.packet(packet);
       counts.addDelivered(packet.interface);
-      if (run.packets !== undefined && counts.totals.delivered >= run.packets) return true;
     }
   }
-  return false;
 }
 
 type Counts = Record<'received' | 'dropped' | 'accepted' | 'delivered', number>;
@@ -113,7 +181,7 @@ export class CaptureCounts {
     if (accepted) counts.accepted++;
   }
 
-  /** Counts packets that the workers had to drop before a record of this interface. */
+  /** Counts packets of an interface that the workers had to drop. */
   addLost(index: number, packets: number): void {
     const counts = this.#at(index);
     counts.received += packets;

@@ -35,7 +35,7 @@ import type { Driver } from './options.ts';
 import { SlowPath } from './slow-path/slow-path.ts';
 import { openReader } from './tables/tables.ts';
 import type { WorkerTaps } from './tap/registry.ts';
-import { noteRead, openTaps, tapBatch } from './tap/tap.ts';
+import { noteDecided, noteRead, openTaps, tapBatch } from './tap/tap.ts';
 
 /** What the control thread hands to a worker: descriptors, shared memory, configuration. */
 export interface WorkerTask {
@@ -108,8 +108,13 @@ interface Loop {
 
 function openTap(task: WorkerTask, batch: Batch, sources: Int32Array): BatchTap {
   const headerBytes = task.ingress.ethernet === 1 ? VXLAN_HEADER_BYTES : 0;
-  const taps = openTaps({ ...task.capture, batch, direction: task.direction, headerBytes });
-  return { onRead: () => noteRead(taps), onDone: count => tapBatch(taps, count, sources) };
+  const { direction } = task;
+  const taps = openTaps({ ...task.capture, batch, direction, headerBytes, wallMs: native.wallClock });
+  return {
+    onRead: () => noteRead(taps),
+    onDecided: generation => noteDecided(taps, generation),
+    onDone: count => tapBatch(taps, count, sources),
+  };
 }
 
 function openDevice(

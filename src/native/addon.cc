@@ -31,6 +31,8 @@ namespace ripstop {
   X(eventSignal, EventSignal)       \
   X(eventClear, EventClear)         \
   X(threadPolicy, ThreadPolicy)     \
+  X(wallClock, WallClock)           \
+  X(clockError, ClockError)         \
   X(netlinkOpen, NetlinkOpen)       \
   X(netlinkSend, NetlinkSend)       \
   X(netlinkReceive, NetlinkReceive) \

@@ -114,6 +114,10 @@ export interface Native {
   // process.cc ---------------------------------------------------------------------------------------------
   /** Sets how a thread of this process is scheduled, 0 the calling one: SCHED_BATCH 3, SCHED_IDLE 5. 0 or -errno. */
   threadPolicy(thread: number, policy: number): number;
+  /** The wall clock: milliseconds since 1970-01-01 UTC, with fractions. */
+  wallClock(): number;
+  /** Largest error of the wall clock that the kernel knows, microseconds; -1 when it is not synchronised. */
+  clockError(): number;
 
   // netlink.cc ---------------------------------------------------------------------------------------------
   /** Netlink socket of `protocol` (0 = route, 12 = netfilter), joined to the group mask. Throws. */

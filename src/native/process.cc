@@ -1,5 +1,7 @@
-// How the kernel schedules a thread.
+// How the kernel schedules a thread, and the clocks that Node has no call for.
 #include <sched.h>
+#include <sys/timex.h>
+#include <time.h>
 
 #include "call.h"
 
@@ -15,6 +17,26 @@ napi_value ThreadPolicy(napi_env env, napi_callback_info info) {
   if (!call.ok()) return nullptr;
   const sched_param parameter{};
   return call.NumberOrErrno(sched_setscheduler(thread, policy, &parameter));
+}
+
+// wallClock() -> milliseconds since 1970-01-01 UTC, with fractions
+// Syscall: clock_gettime CLOCK_REALTIME, in the vDSO.
+napi_value WallClock(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return call.Number(static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6);
+}
+
+// clockError() -> microseconds, -1 when the clock is not synchronised or the kernel does not tell
+// The largest error of the wall clock that the kernel knows, as its time daemon set it. Syscall: adjtimex, read only.
+napi_value ClockError(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  timex state{};
+  const int clock = adjtimex(&state);
+  if (clock < 0) return call.Number(-1);
+  if (clock == TIME_ERROR || (state.status & STA_UNSYNC)) return call.Number(-1);
+  return call.Number(static_cast<double>(state.maxerror));
 }
 
 }  // namespace ripstop

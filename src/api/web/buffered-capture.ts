@@ -9,6 +9,7 @@ import type { CaptureContext } from '../../capture/live/context.ts';
 import { readRecordStream } from '../../capture/live/record-stream.ts';
 import { CaptureCounts, type CaptureRun, runCapture } from '../../capture/run.ts';
 import { captureFormat } from '../../capture/sink/open-sink.ts';
+import { TimeOrder } from '../../capture/time-order.ts';
 import type { CaptureEndReason, CaptureRequest, CaptureView } from './messages.ts';
 import { PacketBuffer } from './packet-buffer.ts';
 
@@ -116,6 +117,7 @@ export class BufferedCapture {
       decoder: this.#decoder,
       counts: this.#counts,
       sink: this.#packets,
+      order: new TimeOrder(),
       packets: this.#request.packets,
       stop: this.#stop.signal,
     };

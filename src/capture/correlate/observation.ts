@@ -7,7 +7,7 @@ import { describePacket } from '../decode/text.ts';
 import { EGRESS, FlowFields, INGRESS } from '../flows/flow-fields.ts';
 import type { FiveTuple } from '../flows/flow-filter.ts';
 import { describeKey } from '../flows/flow-report.ts';
-import { type CaptureContext, encapsulationOf } from '../live/context.ts';
+import { type CaptureContext, type CapturePeer, encapsulationOf } from '../live/context.ts';
 import type { CaptureRecord } from '../live/record.ts';
 
 /** One packet as one node saw it. */
@@ -21,8 +21,8 @@ export interface Observation {
   readonly readAt: bigint;
   readonly doneAt: bigint;
   readonly verdict: number;
-  /** Peer slot, -1 for none. */
-  readonly peer: number;
+  /** Its peer as it was, undefined for none. */
+  readonly remote: CapturePeer | undefined;
   /** errno, 0 for none. */
   readonly error: number;
 }
@@ -63,7 +63,7 @@ export class ObservationReader {
       readAt: record.time - BigInt(record.tookNs),
       doneAt: record.time,
       verdict: record.verdict,
-      peer: record.peer,
+      remote: record.remote,
       error: record.error,
     }));
   }

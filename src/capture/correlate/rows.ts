@@ -72,13 +72,13 @@ export function pathRow({ sent, received, fate }: PacketPath, contexts: readonly
 function stepOf({ node, observation }: NodeObservation, contexts: readonly CaptureContext[]): PathStep {
   const context = contexts[node];
   if (!context) throw new TypeError(`bug: no capture context of node ${node}`);
-  const peer = observation.peer < 0 ? undefined : context.peers[observation.peer];
+  const { remote } = observation;
   return {
-    where: ownAddress(context, peer?.address ?? '') ?? context.addresses[0] ?? '',
+    where: ownAddress(context, remote?.address ?? '') ?? context.addresses[0] ?? '',
     what: observation.direction,
     ns: Number(observation.doneAt - observation.readAt),
     verdict: context.verdicts[observation.verdict]?.name ?? null,
-    peer: peerName(context, observation.peer) ?? null,
+    peer: remote ? peerName(remote) : null,
   };
 }
 

@@ -30,7 +30,7 @@ export function dropRow(captured: CaptureRecord, context: CaptureContext, decode
     reason: verdict?.name ?? `verdict ${captured.verdict}`,
     direction: captured.direction,
     packet: describePacket(frame.bytes, link, { length: frame.length }),
-    peer: peerName(context, captured.peer) ?? null,
+    peer: captured.remote ? peerName(captured.remote) : null,
     from: decoder.source(captured) ?? null,
     errno: captured.error > 0 ? errnoName(captured.error) : null,
     meaning: verdict?.meaning ?? '',

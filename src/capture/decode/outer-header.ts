@@ -1,8 +1,10 @@
 import { buildOuter, type Outer } from '../../../encap/outer-header.ts';
+import { remoteChecksumHeader } from '../../../encap/vxlan.ts';
 import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
+import { NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
 import { addressBytes } from '../../ip/address.ts';
 import { type CaptureContext, encapsulationOf, ownAddress } from '../live/context.ts';
-import type { CaptureRecord } from '../live/record.ts';
+import type { CaptureRecord, GsoFields } from '../live/record.ts';
 import type { Slice } from './segments.ts';
 
 /** The outer Ethernet header is unknown and written as zeros, as in a capture of `lo`. */
@@ -23,10 +25,35 @@ export function synthesizeOuter(
 ): Slice | undefined {
   const ends = endsOf(record, context);
   if (!ends) return undefined;
-  const encapsulation = encapsulationOf(context);
-  const header = record.direction === 'egress' ? encapsulation.header(context.vni) : new Uint8Array(0);
+  const { inner } = encapsulationOf(context);
+  const header = record.direction === 'egress' ? egressHeader(record, context).header : new Uint8Array(0);
+  return wrapOuter({ ...ends, header, ...(inner === 'ethernet' ? { link: NO_LINK } : {}) }, frame);
+}
+
+/** The encapsulation header of a record on egress, and whether it leaves the inner checksum to the receiver. */
+export function egressHeader(record: CaptureRecord, context: CaptureContext) {
+  const plain = encapsulationOf(context).header(context.vni);
+  return headerFor(plain, record.offload, record.remote?.remoteChecksum === true);
+}
+
+/**
+ * The encapsulation header in front of a frame.
+ * @param agreed the peer completes inner checksums itself (remote checksum offload)
+ */
+export function headerFor(
+  plain: Uint8Array,
+  { flags, csumStart, csumOffset }: GsoFields,
+  agreed: boolean,
+): { readonly header: Uint8Array; readonly isRemote: boolean } {
+  const isPartial = agreed && (flags & NEEDS_CHECKSUM) !== 0;
+  const remote = isPartial ? remoteChecksumHeader(plain, csumStart, csumOffset) : undefined;
+  return { header: remote ?? plain, isRemote: remote !== undefined };
+}
+
+/** The datagram around a frame that may have been cut by the snap length, undefined where it does not fit one. */
+export function wrapOuter(outer: Outer, frame: Slice): Slice | undefined {
+  const { header } = outer;
   if (header.length + frame.length > PAYLOAD_MAX) return undefined;
-  const outer: Outer = { ...ends, header, ...(encapsulation.inner === 'ethernet' ? { link: NO_LINK } : {}) };
   if (frame.bytes.length === frame.length) {
     const bytes = buildOuter(outer, frame.bytes);
     return { bytes, length: bytes.length };
@@ -44,15 +71,15 @@ type Ends = Pick<Outer, 'source' | 'destination' | 'sourcePort' | 'destinationPo
 
 function endsOf(record: CaptureRecord, context: CaptureContext): Ends | undefined {
   if (record.direction === 'egress') {
-    const peer = record.peer < 0 ? undefined : context.peers[record.peer];
-    const source = peer && ownAddress(context, peer.address);
-    if (!peer || !source) return undefined;
+    const { remote } = record;
+    const source = remote && ownAddress(context, remote.address);
+    if (!remote || !source) return undefined;
     const sourcePort = context.sourcePorts[record.port] ?? context.port;
     return {
       source: addressBytes(source),
-      destination: addressBytes(peer.address),
+      destination: addressBytes(remote.address),
       sourcePort,
-      destinationPort: peer.port,
+      destinationPort: remote.port,
     };
   }
   if (!record.address) return undefined;

@@ -6,7 +6,7 @@ import * as point from '../../dataplane/tap/record-layout.ts';
 import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
 import { type CaptureContext, encapsulationOf, peerName } from '../live/context.ts';
 import type { CaptureRecord } from '../live/record.ts';
-import { synthesizeOuter } from './outer-header.ts';
+import { egressHeader, synthesizeOuter } from './outer-header.ts';
 import { packetCount, type Slice, segmentGso } from './segments.ts';
 
 const DESCRIPTIONS: Readonly<Record<point.PointName, string>> = {
@@ -64,18 +64,26 @@ export class PacketDecoder {
     return this.#indices.filter((_, number) => points & (1 << number));
   }
 
+  /** What was lost before a record, by interface: a frame that was lost is missing at each point that it had passed. */
+  lost({ direction, lost }: CaptureRecord): { readonly interface: number; readonly packets: number }[] {
+    if (lost.all === 0) return [];
+    const first = direction === 'egress' ? point.EGRESS_INNER : point.INGRESS_OUTER;
+    const last = direction === 'egress' ? point.EGRESS_OUTER : point.INGRESS_INNER;
+    return this.#indices.flatMap((index, number) => {
+      const bit = 1 << number;
+      const packets =
+        bit === first ? lost.all : bit === last ? lost.forwarded : bit === point.DROP ? lost.dropped : 0;
+      return packets > 0 ? [{ interface: index, packets }] : [];
+    });
+  }
+
   /** The packets of a record, point by point; a record may have none to show. */
   packets(record: CaptureRecord): Packet[] {
     const packets: Packet[] = [];
-    let lost = record.lost;
     for (const number of point.POINT_NAMES.keys()) {
       const bit = 1 << number;
       if ((record.points & this.#options.points & bit) === 0) continue;
-      for (const slice of this.#slices(record, bit)) {
-        packets.push(this.#packet(record, number, slice, lost));
-        // Only the first packet reports the loss.
-        lost = 0;
-      }
+      for (const slice of this.#slices(record, bit)) packets.push(this.#packet(record, number, slice));
     }
     return packets;
   }
@@ -103,31 +111,33 @@ export class PacketDecoder {
       const frame = this.inner(record);
       return this.#options.segments ? segmentGso(frame, record.offload, this.#link) : [frame];
     }
-    const whole = this.#options.segments ? undefined : this.outer(record);
-    if (whole) return [whole];
+    // A received datagram is shown as it came: what it left to the receiver is not completed.
+    const isWhole = record.direction === 'ingress' || !this.#options.segments;
+    const whole = isWhole ? this.outer(record) : undefined;
+    if (whole || record.direction === 'ingress') return whole ? [whole] : [];
     // A GSO packet too large for the length field of one datagram can only be shown in segments.
-    return segmentGso(record, record.offload, this.#link).flatMap(
+    const { isRemote } = egressHeader(record, this.#context);
+    return segmentGso(record, record.offload, this.#link, isRemote).flatMap(
       slice => synthesizeOuter(record, slice, this.#context) ?? [],
     );
   }
 
-  #packet(record: CaptureRecord, number: number, slice: Slice, lost: number): Packet {
+  #packet(record: CaptureRecord, number: number, slice: Slice): Packet {
     const snap = this.#options.snapLength || slice.bytes.length;
     return {
       interface: elementAt(this.#indices, number),
-      time: record.time,
+      time: timeAt(record, 1 << number),
       bytes: slice.bytes.subarray(0, snap),
       length: slice.length,
       direction: record.direction === 'egress' ? 'out' : 'in',
       comments: this.#comments(record),
-      ...(lost > 0 ? { dropped: BigInt(lost) } : {}),
     };
   }
 
   #comments(record: CaptureRecord): string[] {
     const verdict = this.#context.verdicts[record.verdict];
     const name = verdict?.name ?? `verdict ${record.verdict}`;
-    const peer = peerName(this.#context, record.peer);
+    const peer = record.remote && peerName(record.remote);
     const fate = verdict?.drop ? `drop: ${name}, ${verdict.meaning}` : name;
     const failed = record.error > 0 ? `, ${errnoName(record.error)}` : '';
     const comments = [`${fate}${failed}${peer ? `; peer ${peer}` : ''}`];
@@ -142,7 +152,30 @@ export class PacketDecoder {
     if (record.direction === 'ingress') return undefined;
     const count = packetCount(record, offload, this.#link);
     if (count > 1)
-      return `GSO packet of ${count} segments, ${offload.gsoSize} bytes of payload each; partial checksums`;
+      return `${GSO_PACKET} ${count} segments, ${offload.gsoSize} bytes of payload each; partial checksums`;
     return offload.flags & NEEDS_CHECKSUM ? 'partial checksum' : undefined;
   }
+}
+
+/**
+ * When a frame passed a point. The first point is passed when its batch is read, `egress-outer` when the batch goes to be
+ * sent, which is before any of it is on the wire, and the others when the batch is done.
+ */
+function timeAt({ time, tookNs, decidedNs }: CaptureRecord, bit: number): bigint {
+  if (tookNs === 0) return time;
+  const read = time - BigInt(tookNs);
+  if (bit === point.EGRESS_INNER || bit === point.INGRESS_OUTER) return read;
+  return bit === point.EGRESS_OUTER ? read + BigInt(decidedNs) : time;
+}
+
+const GSO_PACKET = 'GSO packet of';
+const GSO_COMMENT = new RegExp(`^${GSO_PACKET} \\d+ segments, (\\d+) bytes`);
+
+/** Payload bytes of a segment that the comments of a packet give, undefined for a packet that is no GSO packet. */
+export function gsoComment(comments: readonly string[]): number | undefined {
+  for (const comment of comments) {
+    const [, size] = GSO_COMMENT.exec(comment) ?? [];
+    if (size !== undefined) return Number(size);
+  }
+  return undefined;
 }

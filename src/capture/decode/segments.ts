@@ -30,13 +30,19 @@ interface GsoPacket {
  * Segments a GSO packet and fills in partial checksums, as the addon does when it sends (virtio 1.3 section 5.1.6; the
  * kernel's tcp_gso_segment and __udp_gso_segment). A frame that needs neither, or whose headers are invalid, is
  * returned unchanged. If the snap length cut the payload, the segments are cut too and keep the checksum field.
+ * @param isRemote the receiver completes the checksums (remote checksum offload): they stay partial, as on the wire
  */
-export function segmentGso(frame: Slice, offload: GsoFields, link: 'ethernet' | 'ip'): Slice[] {
+export function segmentGso(
+  frame: Slice,
+  offload: GsoFields,
+  link: 'ethernet' | 'ip',
+  isRemote = false,
+): Slice[] {
   const packet = parseGso(frame, offload, link);
-  if (!packet) return [withChecksum(frame, offload)];
+  if (!packet) return [isRemote ? frame : withChecksum(frame, offload)];
   const segments: Slice[] = [];
   const payload = frame.length - packet.header;
-  for (let at = 0; at < payload; at += offload.gsoSize) segments.push(segment(frame, packet, at));
+  for (let at = 0; at < payload; at += offload.gsoSize) segments.push(segment(frame, packet, at, isRemote));
   return segments;
 }
 
@@ -67,7 +73,7 @@ function parseGso(frame: Slice, offload: GsoFields, link: 'ethernet' | 'ip'): Gs
 }
 
 /** The segment whose payload begins `at` bytes into that of the GSO packet. */
-function segment(frame: Slice, packet: GsoPacket, at: number): Slice {
+function segment(frame: Slice, packet: GsoPacket, at: number, isRemote: boolean): Slice {
   const { l3, l4, header, isTcp, offload } = packet;
   const payload = frame.length - header;
   const size = Math.min(offload.gsoSize, payload - at);
@@ -92,18 +98,27 @@ function segment(frame: Slice, packet: GsoPacket, at: number): Slice {
     if (index > 0) flags &= ~tcp.CWR;
     tcp.setFlags(view, l4, flags);
   } else udp.setTotalLength(view, l4, udp.BYTES + size);
-  if (there.length === size) seal(view, l3, l4, header - l4 + size, isTcp);
+  const length = header - l4 + size;
+  if (isRemote) view.setUint16(l4 + checksumOffset(isTcp), pseudoSum(view, l3, isTcp, length));
+  else if (there.length === size) seal(view, l3, l4, length, isTcp);
   return { bytes, length: header + size };
 }
 
 /** Writes the TCP or UDP checksum of `length` bytes at `l4`. */
 function seal(view: DataView, l3: number, l4: number, length: number, isTcp: boolean): void {
-  const field = l4 + (isTcp ? 16 : 6);
-  const protocol = isTcp ? ipv4.PROTOCOL_TCP : ipv4.PROTOCOL_UDP;
-  const pseudo = view.getUint8(l3) >> 4 === 4 ? pseudo4 : pseudo6;
+  const field = l4 + checksumOffset(isTcp);
   view.setUint16(field, 0);
-  const total = sum(view, l4, length, pseudo(view, l3, protocol, length));
+  const total = sum(view, l4, length, pseudoSum(view, l3, isTcp, length));
   view.setUint16(field, isTcp ? finish(total) : finishUdp(total));
+}
+
+function pseudoSum(view: DataView, l3: number, isTcp: boolean, length: number): number {
+  const pseudo = view.getUint8(l3) >> 4 === 4 ? pseudo4 : pseudo6;
+  return pseudo(view, l3, isTcp ? ipv4.PROTOCOL_TCP : ipv4.PROTOCOL_UDP, length);
+}
+
+function checksumOffset(isTcp: boolean): number {
+  return isTcp ? 16 : 6;
 }
 
 /** Finishes the checksum of a single packet: its field holds the pseudo-header sum already. */

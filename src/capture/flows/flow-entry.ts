@@ -1,6 +1,6 @@
 /** One flow: the sampled packets of one 5-tuple in one direction. Belongs to one slot of the table. */
 export class FlowEntry {
-  /** Peer slot of the last packet, -1 for none. */
+  /** Number of the peer of the last packet, -1 for none: `FlowPeers`. */
   peer = -1;
   /** Forwarded packets and IP bytes. */
   packets = 0;

@@ -10,10 +10,9 @@ import {
   required,
   string,
 } from '../../base/schema.ts';
-import type { CaptureContext } from '../live/context.ts';
 import type { FlowEntry } from './flow-entry.ts';
 import type { FiveTuple } from './flow-filter.ts';
-import { describeKey, describePeer } from './flow-report.ts';
+import { describeKey, describePeer, type FlowNames } from './flow-report.ts';
 
 const port = integer(0, 65_535, 'port; absent for a protocol without ports');
 const counted = (doc: string) => required(described(doc, number));
@@ -74,7 +73,7 @@ export function logFlow(
   key: Int32Array,
   entry: FlowEntry,
   reason: number,
-  context: CaptureContext,
+  context: FlowNames,
   device: string,
   sampled: number,
 ) {

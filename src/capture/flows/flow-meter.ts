@@ -3,12 +3,14 @@ import { contained } from '../../base/boundary.ts';
 import * as point from '../../dataplane/tap/record-layout.ts';
 import { FLOW_TAP, setTapFilter } from '../../dataplane/tap/tap-control.ts';
 import type { CaptureSource } from '../live/capture-hub.ts';
-import { type CaptureContext, encapsulationOf } from '../live/context.ts';
-import { type RecordVisitor, TapReader } from '../live/record.ts';
+import { encapsulationOf } from '../live/context.ts';
+import { PeerHistory } from '../live/peer-history.ts';
+import { type RecordVisitor, recordPeer, TapReader } from '../live/record.ts';
 import type { FlowEntry } from './flow-entry.ts';
 import { FlowFields, INGRESS } from './flow-fields.ts';
 import { ACTIVE_TIMEOUT, type FlowRecord, logFlow } from './flow-log.ts';
-import { type FlowReport, flowRows, peerRows, rateSeconds } from './flow-report.ts';
+import { FlowPeers } from './flow-peers.ts';
+import { type FlowNames, type FlowReport, flowRows, peerRows, rateSeconds } from './flow-report.ts';
 import { FlowTable } from './flow-table.ts';
 
 /** Enough for VXLAN, Ethernet with a tag, IPv6 and TCP with its options. */
@@ -49,7 +51,9 @@ export class FlowMeter {
   readonly #headerBytes: number;
   readonly #isDrop: boolean[];
   readonly #timer: NodeJS.Timeout;
-  #context: CaptureContext;
+  readonly #history: PeerHistory;
+  readonly #peers = new FlowPeers();
+  readonly #names: FlowNames;
   #linesLeft = LINES_PER_TICK;
   #unlogged = 0;
   #seen = 0;
@@ -68,12 +72,14 @@ export class FlowMeter {
     this.#source = source;
     this.#device = device;
     this.#followers = followers;
-    this.#context = source.context();
+    const context = source.context();
+    this.#history = new PeerHistory(context);
+    this.#names = { verdicts: context.verdicts, peers: this.#peers.known };
     this.table = new FlowTable(this.#since, capacity, (key, entry, reason) => this.#log(key, entry, reason));
-    const { inner, headerBytes } = encapsulationOf(this.#context);
+    const { inner, headerBytes } = encapsulationOf(context);
     this.#link = inner;
     this.#headerBytes = headerBytes;
-    this.#isDrop = this.#context.verdicts.map(verdict => verdict.drop);
+    this.#isDrop = context.verdicts.map(verdict => verdict.drop);
     const rings = elementAt(source.rings, FLOW_TAP);
     this.#shares = rings.map(() => ({ seen: 0, lost: 0, weight: 1 }));
     this.#reader = new TapReader(rings);
@@ -106,7 +112,6 @@ export class FlowMeter {
   report(): FlowReport {
     this.#poll();
     const { table } = this;
-    const context = this.#source.context();
     const now = Date.now();
     return {
       device: this.#device,
@@ -119,13 +124,17 @@ export class FlowMeter {
       },
       sampled: this.#sampled,
       table: { capacity: table.capacity, flows: table.count, evicted: { ...table.evicted } },
-      flows: flowRows(table, context, this.#device, now),
-      peers: peerRows(table, context, this.#device, now),
+      flows: flowRows(table, this.#names, this.#device, now),
+      peers: peerRows(table, this.#names, this.#device, now),
     };
   }
 
   #poll(): void {
-    this.#reader.visit(this.#visit, FRAMES_PER_POLL);
+    for (const change of this.#source.changesAfter(this.#history.generation)) this.#history.apply(change);
+    if (this.#reader.visit(this.#visit, FRAMES_PER_POLL) > 0) return;
+    this.#reader.visitLosses((worker, _kind, lost) => {
+      elementAt(this.#shares, worker).lost += lost.all;
+    });
   }
 
   readonly #visit: RecordVisitor = (worker, view, at, size, kind, lost) => {
@@ -133,9 +142,9 @@ export class FlowMeter {
     const share = elementAt(this.#shares, worker);
     const fate = this.#fate;
     share.seen++;
-    share.lost += lost;
+    share.lost += lost.all;
     fate.timeMs = (word(point.RECORD_SECONDS) >>> 0) * 1000 + word(point.RECORD_NANOSECONDS) / 1e6;
-    if (lost > 0) fate.wholeSince = fate.timeMs;
+    if (lost.all > 0) fate.wholeSince = fate.timeMs;
     const start = point.RECORD_HEADER_BYTES + (word(point.RECORD_LATENCY_AND_PADDING) & 3);
     const front = kind === point.KIND_INGRESS ? this.#headerBytes : 0;
     const captured = Math.min(word(point.RECORD_CAPTURED), size - start) - front;
@@ -156,7 +165,7 @@ export class FlowMeter {
       return;
     }
     const verdict = word(point.RECORD_VERDICT);
-    fate.peer = word(point.RECORD_PEER);
+    fate.peer = this.#peers.numberOf(recordPeer(view, at, this.#history));
     fate.dropVerdict = this.#isDrop[verdict] ? verdict : -1;
     fate.weight = share.weight;
     this.table.add(this.#fields, fate);
@@ -176,7 +185,6 @@ export class FlowMeter {
     this.#seen += seen;
     this.#lost += lost;
     this.#sampled = seen + lost > 0 ? seen / (seen + lost) : 1;
-    this.#context = this.#source.context();
     this.#linesLeft = LINES_PER_TICK;
     this.table.tick(now);
     if (this.#followers.size === 0) return;
@@ -192,7 +200,7 @@ export class FlowMeter {
       this.#unlogged++;
       return;
     }
-    const record = logFlow(key, entry, reason, this.#context, this.#device, this.#sampled);
+    const record = logFlow(key, entry, reason, this.#names, this.#device, this.#sampled);
     const line = this.#unlogged > 0 ? { ...record, lostRecords: this.#unlogged } : record;
     this.#unlogged = 0;
     for (const follower of this.#followers.keys()) follower(line);

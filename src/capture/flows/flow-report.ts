@@ -10,7 +10,7 @@ import {
   string,
   type ValueOf,
 } from '../../base/schema.ts';
-import type { CaptureContext } from '../live/context.ts';
+import type { CaptureContext, CapturePeer } from '../live/context.ts';
 import type { FlowEntry } from './flow-entry.ts';
 import { EGRESS } from './flow-fields.ts';
 import type { FlowTable } from './flow-table.ts';
@@ -99,13 +99,14 @@ export interface FlowReport extends ValueOf<typeof flowOverview> {
   readonly peers: readonly FlowPeerRow[];
 }
 
+/** What the numbers in a table mean. */
+export interface FlowNames extends Pick<CaptureContext, 'verdicts'> {
+  /** By number of `FlowPeers`. */
+  readonly peers: readonly Pick<CapturePeer, 'id' | 'address'>[];
+}
+
 /** The flows of a table. */
-export function flowRows(
-  table: FlowTable,
-  context: CaptureContext,
-  device: string,
-  nowMs: number,
-): FlowRow[] {
+export function flowRows(table: FlowTable, context: FlowNames, device: string, nowMs: number): FlowRow[] {
   const seconds = rateSeconds(table, nowMs);
   const rows: FlowRow[] = [];
   table.each((key, entry) => {
@@ -124,12 +125,7 @@ export function flowRows(
 }
 
 /** The sums per peer; frames without a peer are last. */
-export function peerRows(
-  table: FlowTable,
-  context: CaptureContext,
-  device: string,
-  nowMs: number,
-): FlowPeerRow[] {
+export function peerRows(table: FlowTable, context: FlowNames, device: string, nowMs: number): FlowPeerRow[] {
   const seconds = rateSeconds(table, nowMs);
   const flows = new Map<number, number>();
   table.each((_key, entry) => flows.set(entry.peer, (flows.get(entry.peer) ?? 0) + 1));
@@ -207,7 +203,7 @@ export function describeKey(key: Int32Array) {
   };
 }
 
-export function describePeer(context: CaptureContext, slot: number) {
-  const peer = slot < 0 ? undefined : context.peers[slot];
+export function describePeer({ peers }: Pick<FlowNames, 'peers'>, number: number) {
+  const peer = number < 0 ? undefined : peers[number];
   return { peer: peer?.id ?? null, peerAddress: peer?.address ?? null };
 }

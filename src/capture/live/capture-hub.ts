@@ -1,11 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { elementAt } from '../../base/at.ts';
 import { RipstopError } from '../../base/errors.ts';
-import { FLOW_TAP, setTapFilter, TAPS, type TapFilter } from '../../dataplane/tap/tap-control.ts';
+import {
+  FLOW_TAP,
+  NO_SLOT,
+  setTapFilter,
+  setTapPeer,
+  TAPS,
+  tapPeer,
+} from '../../dataplane/tap/tap-control.ts';
 import { resolveSelection, type Selection } from '../filter/selection.ts';
-import type { CaptureContext } from './context.ts';
-import { TapReader } from './record.ts';
-import { encodeContext, RecordQueue } from './record-stream.ts';
+import type { CaptureContext, PeerChange } from './context.ts';
+import { PeerHistory } from './peer-history.ts';
+import { type RecordVisitor, recordPeer, TapReader } from './record.ts';
+import { encodeContext, encodePeerChange, RecordQueue } from './record-stream.ts';
 
 /** What a running data plane offers to captures. */
 export interface CaptureSource {
@@ -16,6 +24,8 @@ export interface CaptureSource {
   readonly isClosed: boolean;
   /** The present context; peers come and go. */
   context(): CaptureContext;
+  /** How the peers have changed after a generation, the oldest change first. */
+  changesAfter(generation: number): readonly PeerChange[];
 }
 
 /** Polling interval of the rings, milliseconds. At full rate and snap length 128 a ring holds far more than that. */
@@ -41,8 +51,9 @@ export class CaptureHub {
   }
 
   /**
-   * Starts a capture. The stream is that of `record-stream.ts`; it ends, and the workers stop copying, when `signal`
-   * aborts or its consumer leaves. Throws RipstopError EINUSE, or ECAPTURE for a name that is not known.
+   * Starts a capture. The stream is that of `record-stream.ts`. When `signal` aborts, the workers stop copying and the stream
+   * ends with what they had copied and lost; it also ends when its consumer leaves. Throws RipstopError EINUSE, or ECAPTURE
+   * for a name that is not known.
    */
   async start(selection: Selection, signal: AbortSignal): Promise<AsyncGenerator<Uint8Array, void, void>> {
     // A capture that its user has just stopped may still hold its tap.
@@ -51,46 +62,118 @@ export class CaptureHub {
       this.#free.length === 0 && performance.now() - started < GRACE_MS;
     )
       await sleep(POLL_MS);
-    const context = this.#source.context();
-    const wanted = resolveSelection(selection, context);
+    resolveSelection(selection, this.#source.context());
     const tap = this.#free.shift();
     if (tap === undefined)
       throw new RipstopError('EINUSE', `${TAPS - 1} captures are running`, 'stop one of them first');
-    // Once, by the signal or by the end of the stream: the signal also ends a stream that was never read.
-    let released = false;
-    const release = () => {
-      if (released) return;
-      released = true;
+    const use: TapUse = { tap, isRead: false, isFree: false };
+    // A stream that was never read cannot end by itself.
+    const stop = () => {
       setTapFilter(this.#source.control, tap, undefined);
-      // To the front: one capture after another uses the same rings, and those of the other taps never become resident.
-      setTimeout(() => this.#free.unshift(tap), DRAIN_MS).unref();
+      if (!use.isRead) this.#release(use);
     };
-    if (signal.aborted) release();
-    else signal.addEventListener('abort', release, { once: true });
-    return this.#stream(tap, context, wanted, signal, release);
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+    return this.#stream(use, selection, signal);
+  }
+
+  /** Gives a tap back, once. */
+  #release(use: TapUse): void {
+    if (use.isFree) return;
+    use.isFree = true;
+    setTapFilter(this.#source.control, use.tap, undefined);
+    // To the front: one capture after another uses the same rings, and those of the other taps never become resident.
+    setTimeout(() => this.#free.unshift(use.tap), DRAIN_MS).unref();
   }
 
   async *#stream(
-    tap: number,
-    context: CaptureContext,
-    wanted: TapFilter,
+    use: TapUse,
+    selection: Selection,
     signal: AbortSignal,
-    release: () => void,
   ): AsyncGenerator<Uint8Array, void, void> {
+    if (signal.aborted) return;
+    use.isRead = true;
+    const source = this.#source;
     try {
-      if (signal.aborted) return;
-      const reader = new TapReader(elementAt(this.#source.rings, tap));
-      const queue = new RecordQueue();
+      const reader = new TapReader(elementAt(source.rings, use.tap));
+      const context = source.context();
+      const wanted = resolveSelection(selection, context);
       reader.discard();
-      setTapFilter(this.#source.control, tap, wanted);
+      setTapFilter(source.control, use.tap, wanted);
       yield encodeContext(context);
-      while (!signal.aborted && !this.#source.isClosed) {
-        if (reader.visit(queue.add) > 0) yield queue.take();
+      const flow = new RecordFlow(source, use.tap, reader, context, wanted.peer);
+      while (!signal.aborted && !source.isClosed) {
+        const messages = flow.next();
+        if (messages.length > 0) yield messages;
         else await sleep(POLL_MS, undefined, { signal }).catch(() => {});
       }
+      // A worker may still write its current batch.
+      setTapFilter(source.control, use.tap, undefined);
+      await sleep(DRAIN_MS);
+      for (let rest = flow.next(); rest.length > 0; rest = flow.next()) yield rest;
     } finally {
-      signal.removeEventListener('abort', release);
-      release();
+      this.#release(use);
     }
   }
+}
+
+/** A tap that a capture has. */
+interface TapUse {
+  readonly tap: number;
+  isRead: boolean;
+  isFree: boolean;
+}
+
+/** What a tap's rings give, as messages: changes of the peers, then the records that were made with them, then losses. */
+class RecordFlow {
+  readonly #source: CaptureSource;
+  readonly #tap: number;
+  readonly #reader: TapReader;
+  readonly #history: PeerHistory;
+  readonly #queue = new RecordQueue();
+  /** The peer that is wanted: its name, as its slot may pass to another. */
+  readonly #wanted: string | undefined;
+
+  constructor(
+    source: CaptureSource,
+    tap: number,
+    reader: TapReader,
+    context: CaptureContext,
+    slot: number | undefined,
+  ) {
+    this.#source = source;
+    this.#tap = tap;
+    this.#reader = reader;
+    this.#history = new PeerHistory(context);
+    this.#wanted = slot === undefined ? undefined : context.peers[slot]?.id;
+  }
+
+  /** The next messages, none when there is nothing to tell. */
+  next(): Uint8Array {
+    const queue = this.#queue;
+    // The peers change in this thread only: no worker has seen a change that is not in the list.
+    for (const change of this.#source.changesAfter(this.#history.generation)) {
+      this.#history.apply(change);
+      queue.addMessage(encodePeerChange(change));
+      if (this.#wanted !== undefined) this.#follow(this.#wanted, change);
+    }
+    const records = this.#reader.visit(this.#wanted === undefined ? queue.add : this.#addWanted);
+    if (records === 0) this.#reader.visitLosses(queue.addLosses);
+    return queue.take();
+  }
+
+  /** A peer that comes back, or moves, keeps being captured; another one in its slot is not. */
+  #follow(id: string, { slots }: PeerChange): void {
+    const { control } = this.#source;
+    const old = slots.some(({ slot, peer }) => peer?.id !== id && slot === tapPeer(control, this.#tap));
+    const now = slots.find(({ peer }) => peer?.id === id);
+    if (now) setTapPeer(control, this.#tap, now.slot);
+    else if (old) setTapPeer(control, this.#tap, NO_SLOT);
+  }
+
+  readonly #addWanted: RecordVisitor = (worker, view, at, size, kind, lost) => {
+    if (recordPeer(view, at, this.#history)?.id === this.#wanted)
+      this.#queue.add(worker, view, at, size, kind, lost);
+    else if (lost.all > 0) this.#queue.addLosses(worker, kind, lost);
+  };
 }

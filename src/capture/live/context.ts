@@ -11,6 +11,7 @@ import {
   required,
   type Shape,
   text,
+  withDefault,
 } from '../../base/schema.ts';
 
 const PORT = integer(0, 65_535, 'UDP port');
@@ -20,6 +21,7 @@ const PEER = objectOf(
     id: required(text('a name', 'name of the peer')),
     address: required(text('an address', 'underlay address')),
     port: required(PORT),
+    remoteChecksum: withDefault(flag('it completes inner checksums itself (remote checksum offload)'), false),
   },
   'a peer',
 );
@@ -36,7 +38,14 @@ const VERDICT = objectOf(
   'a verdict',
 );
 
-type CapturePeer = ReturnType<typeof PEER.read>;
+/** A peer as it was at a generation of the tables. */
+export interface CapturePeer {
+  readonly id: string;
+  readonly address: string;
+  readonly port: number;
+  /** It completes inner checksums itself (remote checksum offload). */
+  readonly remoteChecksum: boolean;
+}
 
 /** JSON has null for an empty slot. */
 const SLOT: Field<CapturePeer | null | undefined> = {
@@ -52,6 +61,7 @@ const contextFields = {
   ),
   port: required(PORT),
   sourcePorts: required(listOf(PORT, 'source ports by index of the sending socket')),
+  generation: required(integer(0, 0x7fffffff, 'generation of the tables that the slots are of')),
   peers: required(listOf(SLOT, 'peers by slot')),
   verdicts: required(listOf(VERDICT, 'verdicts by number')),
 };
@@ -77,8 +87,28 @@ export function ownAddress(context: CaptureContext, peer: string): string | unde
   return context.addresses.find(address => address.includes(':') === six);
 }
 
-/** Name and address of the peer in a slot. */
-export function peerName(context: CaptureContext, slot: number): string | undefined {
-  const peer = slot < 0 ? undefined : context.peers[slot];
-  return peer ? `${peer.id} (${peer.address})` : undefined;
+/** Name and address of a peer. */
+export function peerName(peer: Pick<CapturePeer, 'id' | 'address'>): string {
+  return `${peer.id} (${peer.address})`;
+}
+
+const changeFields = {
+  generation: required(integer(0, 0x7fffffff, 'first generation of the tables with this change')),
+  slots: required(
+    listOf(
+      objectOf({ slot: required(integer(0, 0xffff, 'slot')), peer: PEER }, 'a slot'),
+      'slots with their new peers; without one the slot is free',
+    ),
+  ),
+};
+
+/** A change of the set of peers, as JSON. */
+export interface PeerChange {
+  readonly generation: number;
+  readonly slots: readonly { readonly slot: number; readonly peer?: CapturePeer | null | undefined }[];
+}
+
+/** Reads a change from JSON. @throws RipstopError ECONFIG */
+export function readPeerChange(raw: unknown): PeerChange {
+  return readObject(changeFields, raw, 'change of the peers');
 }

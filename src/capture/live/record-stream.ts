@@ -6,31 +6,54 @@ import {
   KIND_INGRESS,
   RECORD_HEADER_BYTES,
   RECORD_LOST,
+  RECORD_LOST_DROPPED,
+  RECORD_LOST_FORWARDED,
 } from '../../dataplane/tap/record-layout.ts';
 import { ByteQueue } from '../format/byte-queue.ts';
 import { ByteSource } from '../format/byte-source.ts';
-import { type CaptureContext, readContext } from './context.ts';
-import { type CaptureRecord, decodeRecord, type RecordVisitor } from './record.ts';
+import { type CaptureContext, type PeerChange, readContext, readPeerChange } from './context.ts';
+import { PeerHistory } from './peer-history.ts';
+import {
+  type CaptureRecord,
+  decodeRecord,
+  type Losses,
+  type LossVisitor,
+  type RecordVisitor,
+} from './record.ts';
 
 /*
  * The stream of records from the forwarding process to its reader. Each message is an int32 length, an int32 kind and
  * that many bytes, little-endian, as both processes run on one machine. The first message is the context as JSON; the
- * others are records in the layout of the ring.
+ * others are changes of the peers as JSON, and records in the layout of the ring, in which the losses are those since the
+ * record before. A record without points has no frame and tells only losses. A change comes before the first record that
+ * was made with it; records of former generations may still follow.
  */
 const KIND_CONTEXT = 0x43;
+const KIND_PEERS = 0x50;
 const MESSAGE_HEADER = 8;
-/** Enough for a GSO packet with its header, and for a context of four thousand peers. */
-const MESSAGE_MAX = 1 << 20;
+/** Enough for a GSO packet with its header. */
+const RECORD_MAX = 1 << 20;
+/** Enough for the context of as many peers as the tables can have. */
+const JSON_MAX = 1 << 24;
 /** Records decoded before the consumer is called. */
 const BATCH = 1024;
 
 /** The message that opens a stream. */
 export function encodeContext(context: CaptureContext): Uint8Array {
-  const text = new TextEncoder().encode(JSON.stringify(context));
+  return encodeJson(KIND_CONTEXT, context);
+}
+
+/** The message of a change of the peers. */
+export function encodePeerChange(change: PeerChange): Uint8Array {
+  return encodeJson(KIND_PEERS, change);
+}
+
+function encodeJson(kind: number, value: object): Uint8Array {
+  const text = new TextEncoder().encode(JSON.stringify(value));
   const message = new Uint8Array(MESSAGE_HEADER + text.length);
   const view = new DataView(message.buffer);
   view.setInt32(0, text.length, true);
-  view.setInt32(4, KIND_CONTEXT, true);
+  view.setInt32(4, kind, true);
   message.set(text, MESSAGE_HEADER);
   return message;
 }
@@ -48,13 +71,34 @@ export class RecordQueue {
     out.setInt32(message + 4, kind, true);
     const to = message + MESSAGE_HEADER;
     queue.bytes.set(new Uint8Array(view.buffer, view.byteOffset + at, size), to);
-    out.setInt32(to + RECORD_LOST * 4, lost, true);
+    setLosses(out, to, lost);
   };
+
+  /** Adds what a worker lost after its last record; a visitor of `TapReader`. */
+  readonly addLosses: LossVisitor = (_worker, kind, lost) => {
+    const queue = this.#queue;
+    const message = queue.reserve(MESSAGE_HEADER + RECORD_HEADER_BYTES);
+    queue.view.setInt32(message, RECORD_HEADER_BYTES, true);
+    queue.view.setInt32(message + 4, kind, true);
+    setLosses(queue.view, message + MESSAGE_HEADER, lost);
+  };
+
+  /** Adds a whole message. */
+  addMessage(message: Uint8Array): void {
+    const at = this.#queue.reserve(message.length);
+    this.#queue.bytes.set(message, at);
+  }
 
   /** The messages so far; the queue is empty then. */
   take(): Uint8Array {
     return this.#queue.take();
   }
+}
+
+function setLosses(view: DataView, record: number, { all, forwarded, dropped }: Losses): void {
+  view.setInt32(record + RECORD_LOST * 4, all, true);
+  view.setInt32(record + RECORD_LOST_FORWARDED * 4, forwarded, true);
+  view.setInt32(record + RECORD_LOST_DROPPED * 4, dropped, true);
 }
 
 /** A stream as its reader sees it. */
@@ -69,18 +113,20 @@ export async function readRecordStream(chunks: AsyncIterable<Uint8Array>): Promi
   const source = new ByteSource(chunks);
   const first = await nextMessage(source);
   if (first?.kind !== KIND_CONTEXT) broken(source, 'it does not begin with a context');
-  return { context: contextOf(source, first.body), batches: () => batches(source) };
+  const context = jsonOf(source, first.body, readContext);
+  const peers = new PeerHistory(context);
+  return { context, batches: () => batches(source, peers) };
 }
 
-function contextOf(source: ByteSource, body: DataView): CaptureContext {
+function jsonOf<T>(source: ByteSource, body: DataView, read: (raw: unknown) => T): T {
   try {
-    return readContext(parseJson(new TextDecoder().decode(body), 'context'));
+    return read(parseJson(new TextDecoder().decode(body), 'message'));
   } catch (error) {
     return broken(source, describeError(error));
   }
 }
 
-async function* batches(source: ByteSource): AsyncGenerator<CaptureRecord[], void, void> {
+async function* batches(source: ByteSource, peers: PeerHistory): AsyncGenerator<CaptureRecord[], void, void> {
   try {
     for (;;) {
       const records: CaptureRecord[] = [];
@@ -90,9 +136,10 @@ async function* batches(source: ByteSource): AsyncGenerator<CaptureRecord[], voi
           if (records.length > 0) yield records;
           return;
         }
-        records.push(recordOf(source, message));
+        if (message.kind === KIND_PEERS) peers.apply(jsonOf(source, message.body, readPeerChange));
+        else records.push(recordOf(source, message, peers));
       } while (records.length < BATCH && hasMessage(source));
-      yield records;
+      if (records.length > 0) yield records;
     }
   } finally {
     await source.close();
@@ -104,11 +151,16 @@ interface Message {
   readonly body: DataView;
 }
 
-function recordOf(source: ByteSource, { kind, body }: Message): CaptureRecord {
+function recordOf(source: ByteSource, { kind, body }: Message, peers: PeerHistory): CaptureRecord {
   if ((kind !== KIND_EGRESS && kind !== KIND_INGRESS) || body.byteLength < RECORD_HEADER_BYTES)
     broken(source, `a message of kind ${kind} and ${body.byteLength} bytes`);
-  const record = decodeRecord(body, 0, body.byteLength, kind, 0);
-  return { ...record, lost: body.getUint32(RECORD_LOST * 4, true) };
+  const word = (index: number) => body.getUint32(index * 4, true);
+  const lost = {
+    all: word(RECORD_LOST),
+    forwarded: word(RECORD_LOST_FORWARDED),
+    dropped: word(RECORD_LOST_DROPPED),
+  };
+  return decodeRecord(body, 0, body.byteLength, kind, lost, peers);
 }
 
 /** True when a whole message is at hand, so that reading it does not wait. */
@@ -125,7 +177,8 @@ async function nextMessage(source: ByteSource): Promise<Message | undefined> {
   const head = viewOf(source.peek(MESSAGE_HEADER));
   const length = head.getInt32(0, true);
   const kind = head.getInt32(4, true);
-  if (length < 0 || length > MESSAGE_MAX) broken(source, `a message of ${length} bytes`);
+  if (length < 0 || length > (kind === KIND_CONTEXT || kind === KIND_PEERS ? JSON_MAX : RECORD_MAX))
+    broken(source, `a message of ${length} bytes`);
   if (!(await source.fill(MESSAGE_HEADER + length))) broken(source, 'it ends inside a message');
   source.take(MESSAGE_HEADER);
   return { kind, body: viewOf(source.take(length)) };

@@ -9,6 +9,9 @@ import {
   release,
 } from '../../dataplane/descriptor/ring.ts';
 import * as point from '../../dataplane/tap/record-layout.ts';
+import { NOTE_DIRECTION, NOTE_LOST_DROPPED, NOTE_LOST_FORWARDED } from '../../dataplane/tap/tap.ts';
+import type { CapturePeer } from './context.ts';
+import type { PeerHistory } from './peer-history.ts';
 
 /** The virtio-net fields of a frame: segmentation and checksums that the sender left to the hardware. */
 export interface GsoFields {
@@ -20,20 +23,29 @@ export interface GsoFields {
   readonly csumOffset: number;
 }
 
+/** Frames that a worker could not hand to its reader. */
+export interface Losses {
+  /** All of them, each of which had passed its first point. */
+  readonly all: number;
+  /** Those that had passed their last point, and those with a verdict that drops. */
+  readonly forwarded: number;
+  readonly dropped: number;
+}
+
 /** One captured frame. */
 export interface CaptureRecord {
   readonly direction: 'egress' | 'ingress';
-  /** Bits of the points that it passed. */
+  /** Bits of the points that it passed. 0: it has no frame and tells only what was lost. */
   readonly points: number;
-  /** Nanoseconds since 1970-01-01 UTC of its batch. */
+  /** Nanoseconds since 1970-01-01 UTC at which its batch was done: sent or written. */
   readonly time: bigint;
   /** Egress: the frame. Ingress: the UDP payload, encapsulation header and frame. */
   readonly bytes: Uint8Array;
   /** Original length; `bytes` is shorter if the snap length cut it. */
   readonly length: number;
   readonly verdict: number;
-  /** Peer slot, -1 for none. */
-  readonly peer: number;
+  /** Its peer as it was when the frame was handled, undefined for none. */
+  readonly remote?: CapturePeer | undefined;
   readonly offload: GsoFields;
   /** Datagrams sent or frames merged. */
   readonly segments: number;
@@ -45,9 +57,13 @@ export interface CaptureRecord {
   readonly address?: Uint8Array;
   /** Nanoseconds from the moment that its batch was read to `time`; 0: not known. */
   readonly tookNs: number;
-  /** Records of its worker that were lost since the one before. */
-  readonly lost: number;
+  /** Nanoseconds from then until the frames of its batch went to be sent or written; 0: not known. */
+  readonly decidedNs: number;
+  /** What its worker lost since the record before. */
+  readonly lost: Losses;
 }
+
+export const NO_LOSSES: Losses = { all: 0, forwarded: 0, dropped: 0 };
 
 /** Maximum number of records of one worker per visit, which bounds the memory of a slow reader. */
 const BURST = 4096;
@@ -57,7 +73,7 @@ const BURST = 4096;
  * @param worker index of the ring
  * @param at where its header begins in `view`
  * @param size bytes of header, padding and captured bytes together
- * @param lost records of its worker that were lost since the one before
+ * @param lost what its worker lost since the record before
  */
 export type RecordVisitor = (
   worker: number,
@@ -65,16 +81,34 @@ export type RecordVisitor = (
   at: number,
   size: number,
   kind: number,
-  lost: number,
+  lost: Losses,
 ) => void;
+
+/** Takes what a worker lost after its last record. @param kind KIND_EGRESS or KIND_INGRESS */
+export type LossVisitor = (worker: number, kind: number, lost: Losses) => void;
+
+/** One ring, and how many losses have been told. */
+interface Source {
+  readonly ring: Ring;
+  head: number;
+  all: number;
+  forwarded: number;
+  dropped: number;
+}
 
 /** Reads the rings of one tap, one ring per worker. Used by one thread at a time. */
 export class TapReader {
-  readonly #rings: { readonly ring: Ring; head: number; lost: number }[];
+  readonly #rings: Source[];
 
   /** @param memories rings of the tap, one per worker */
   constructor(memories: readonly SharedArrayBuffer[]) {
-    this.#rings = memories.map(memory => ({ ring: openConsumer(memory), head: -1, lost: 0 }));
+    this.#rings = memories.map(memory => ({
+      ring: openConsumer(memory),
+      head: -1,
+      all: 0,
+      forwarded: 0,
+      dropped: 0,
+    }));
   }
 
   /**
@@ -88,23 +122,34 @@ export class TapReader {
     for (let worker = this.#earliest(); worker >= 0; worker = this.#earliest()) {
       const source = elementAt(this.#rings, worker);
       const { ring, head } = source;
-      const lost = elementAt(ring.words, (head >> 2) + point.RECORD_LOST);
-      const before = source.lost;
-      source.lost = lost;
-      visitor(
-        worker,
-        ring.view,
-        head,
-        recordLength(ring, head),
-        recordKind(ring, head),
-        (lost - before) >>> 0,
+      const word = (index: number) => elementAt(ring.words, (head >> 2) + index);
+      const lost = lossesUntil(
+        source,
+        word(point.RECORD_LOST),
+        word(point.RECORD_LOST_FORWARDED),
+        word(point.RECORD_LOST_DROPPED),
       );
+      visitor(worker, ring.view, head, recordLength(ring, head), recordKind(ring, head), lost);
       shown++;
       // A record that nextRecord() returned must be visited before release().
       source.head = shown < most ? nextRecord(ring) : -1;
     }
     for (const { ring } of this.#rings) release(ring);
     return shown;
+  }
+
+  /** Shows what the workers have lost after their last records, so that every loss is told when no record follows it. */
+  visitLosses(visitor: LossVisitor): void {
+    for (const [worker, source] of this.#rings.entries()) {
+      const { ring } = source;
+      const lost = lossesUntil(
+        source,
+        droppedRecords(ring) | 0,
+        Atomics.load(ring.control, NOTE_LOST_FORWARDED),
+        Atomics.load(ring.control, NOTE_LOST_DROPPED),
+      );
+      if (lost !== NO_LOSSES) visitor(worker, Atomics.load(ring.control, NOTE_DIRECTION), lost);
+    }
   }
 
   /** Index of the ring with the oldest head, -1 if all are empty. */
@@ -127,22 +172,46 @@ export class TapReader {
   /** Discards the records of an earlier capture; its losses are not counted again. */
   discard(): void {
     while (this.visit(() => {}) > 0);
-    for (const source of this.#rings) source.lost = droppedRecords(source.ring) | 0;
+    this.visitLosses(() => {});
   }
+}
+
+/** The peer of a record, as it was when its frame was handled. @param at offset of its header */
+export function recordPeer(view: DataView, at: number, peers: PeerHistory): CapturePeer | undefined {
+  const word = (index: number) => view.getInt32(at + index * 4, true);
+  return peers.at(word(point.RECORD_PEER), word(point.RECORD_GENERATION));
+}
+
+/**
+ * The increase of a ring's losses, and notes it. A record has the losses at the begin of its batch, which may be fewer than
+ * those that were told already.
+ */
+function lossesUntil(source: Source, all: number, forwarded: number, dropped: number): Losses {
+  const increase = {
+    all: Math.max(0, (all - source.all) | 0),
+    forwarded: Math.max(0, (forwarded - source.forwarded) | 0),
+    dropped: Math.max(0, (dropped - source.dropped) | 0),
+  };
+  if (increase.all === 0 && increase.forwarded === 0 && increase.dropped === 0) return NO_LOSSES;
+  source.all = (source.all + increase.all) | 0;
+  source.forwarded = (source.forwarded + increase.forwarded) | 0;
+  source.dropped = (source.dropped + increase.dropped) | 0;
+  return increase;
 }
 
 /**
  * Decodes a record in the layout of `record-layout.ts`.
  * @param at offset of its header
  * @param size bytes of header, padding and captured bytes
- * @param lost increase of RECORD_LOST since the previous record
+ * @param lost what its worker lost since the record before
  */
 export function decodeRecord(
   view: DataView,
   at: number,
   size: number,
   kind: number,
-  lost: number,
+  lost: Losses,
+  peers: PeerHistory,
 ): CaptureRecord {
   // Workers write words in native byte order, which is little-endian on every supported machine.
   const word = (index: number) => view.getInt32(at + index * 4, true);
@@ -159,7 +228,7 @@ export function decodeRecord(
     bytes: copy(start, captured),
     length: word(point.RECORD_LENGTH),
     verdict: word(point.RECORD_VERDICT),
-    peer: word(point.RECORD_PEER),
+    remote: recordPeer(view, at, peers),
     offload: {
       flags: offload & 0xff,
       gsoType: (offload >>> 8) & 0xff,
@@ -171,6 +240,7 @@ export function decodeRecord(
     error: word(point.RECORD_ERROR),
     port: word(point.RECORD_PORT),
     tookNs: word(point.RECORD_LATENCY_AND_PADDING) >>> 2,
+    decidedNs: word(point.RECORD_DECIDED),
     // The address was copied in words, so its bytes are in network order, as the kernel wrote them.
     ...(ingress ? { address: copy(point.RECORD_ADDRESS * 4, 16) } : {}),
     lost,

@@ -1,5 +1,6 @@
 import type { Mode } from '../../../encap/encap.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
+import type { Prefix } from '../../ip/prefix.ts';
 
 /** Configuration of the replayed forwarder. Names as in `DataPlaneOptions`. */
 export interface ReplayConfig {
@@ -15,4 +16,8 @@ export interface ReplayConfig {
   readonly flood: boolean;
   readonly sourceCheck: boolean;
   readonly peers: readonly Peer[];
+  /** Pod subnets of this node. */
+  readonly subnets: readonly Prefix[];
+  /** Pod networks of the cluster, where the configuration has them. */
+  readonly networks: readonly Prefix[];
 }

@@ -1,132 +1,135 @@
-import { mapIpv4, viewOf } from '../../../encap/wire/addresses.ts';
-import * as ethernet from '../../../encap/wire/ethernet.ts';
-import * as ipv4 from '../../../encap/wire/ipv4.ts';
-import * as ipv6 from '../../../encap/wire/ipv6.ts';
-import * as udp from '../../../encap/wire/udp.ts';
-import { linkBytes } from '../../../encap/wire/vlan.ts';
+import { FORMATS } from '../../../encap/formats.ts';
 import { FRAME_MAX } from '../../dataplane/descriptor/descriptor.ts';
 import { POINT_NAMES } from '../../dataplane/tap/record-layout.ts';
-import { mappedBytesOf, requireAddress } from '../../ip/address.ts';
-import { parseMac } from '../../ip/mac.ts';
-import { type CaptureInterface, LINK_ETHERNET, LINK_RAW, type Packet } from '../format/packet.ts';
+import { gsoComment } from '../decode/packet-decoder.ts';
+import { type CaptureInterface, LINK_ETHERNET, type Packet } from '../format/packet.ts';
 import type { ReplayConfig } from './config.ts';
+import { isDecided } from './decided.ts';
+import { type LinkLayer, linkName, readLink } from './link.ts';
+import { type IpPacket, readIp } from './outer.ts';
+import { OwnTraffic } from './own-traffic.ts';
+import { partsOf } from './parts.ts';
+import * as reason from './reasons.ts';
 
-/** A packet of a capture as input of the forwarder. */
+/** A packet of a capture as input of the forwarder. Bytes that were not captured are zeros and do not decide. */
 export type ReplayInput =
-  | { readonly direction: 'egress'; readonly frame: Uint8Array }
+  | {
+      readonly direction: 'egress';
+      readonly frame: Uint8Array;
+      /** Bytes of `frame` that were captured. */
+      readonly captured: number;
+      /** Payload bytes of a segment, where the capture says that the frame is a GSO packet. */
+      readonly gsoSize?: number | undefined;
+    }
   | {
       readonly direction: 'ingress';
       /** UDP payload. */
       readonly payload: Uint8Array;
+      /** Bytes of `payload` that were captured. */
+      readonly captured: number;
       /** Underlay source, 16 bytes, IPv4 mapped, and UDP source port. */
       readonly source: Uint8Array;
       readonly port: number;
     };
 
-/** Why a packet of the capture is not replayed. */
-export interface NotReplayed {
-  readonly skipped: string;
-}
-
-/** Cooked captures of `tcpdump -i any`: LINUX_SLL and LINUX_SLL2, header length and offset of the type. */
-const COOKED: Readonly<Record<number, readonly [header: number, type: number]>> = {
-  113: [16, 14],
-  276: [20, 0],
-};
+type Judgement = ReplayInput | reason.NotJudged;
 
 /**
- * Classifies a captured packet for the forwarder of `config`. In a capture of Ripstop the interface names decide: inputs
- * are `egress-inner` and `ingress-outer`, and `drop` if the file does not have the input interface. In other captures a
- * tunnel datagram to this node's address is ingress and every other frame is egress. Output of the captured forwarder is
- * not replayed.
- * @param names names of all interfaces of the capture
+ * Finds the inputs of the forwarder of a configuration among captured packets. In a capture of Ripstop the interface names
+ * decide: inputs are `egress-inner` and `ingress-outer`, and `drop` if its section does not have the input interface. In
+ * other captures a tunnel datagram to this node's address is ingress, and `own-traffic.ts` tells which frames are egress.
  */
-export function replayInput(
-  packet: Packet,
-  point: CaptureInterface,
-  names: ReadonlySet<string | undefined>,
-  config: ReplayConfig,
-): ReplayInput | NotReplayed {
-  if (packet.length > FRAME_MAX) return { skipped: `${packet.length} bytes exceed the maximum frame length` };
-  // Bytes beyond the snap length, usually payload, are replaced with zeros.
-  const bytes = new Uint8Array(packet.length);
-  bytes.set(packet.bytes);
-  const own = POINT_NAMES.find(name => name === point.name);
-  if (own === 'egress-outer' || own === 'ingress-inner')
-    return { skipped: 'output of the captured forwarder' };
-  if (own === 'egress-inner') return frameOf(bytes, point.link, config);
-  const outer = readOuter(bytes, point.link, config);
-  if (own === 'ingress-outer') return outer?.input ?? { skipped: 'not a datagram of this overlay' };
-  if (own === 'drop') {
-    const input = packet.direction === 'in' ? 'ingress-outer' : 'egress-inner';
-    if (names.has(input)) return { skipped: `also captured at ${input}` };
-    if (packet.direction === 'in') return outer?.input ?? { skipped: 'not a datagram of this overlay' };
-    return frameOf(bytes, point.link, config);
+export class InputReader {
+  readonly #config: ReplayConfig;
+  readonly #traffic: OwnTraffic;
+
+  constructor(config: ReplayConfig) {
+    this.#config = config;
+    this.#traffic = new OwnTraffic(config);
   }
-  if (!outer) return frameOf(bytes, point.link, config);
-  if (outer.toUs) return outer.input;
-  return {
-    skipped: outer.fromUs
-      ? 'output of the captured forwarder'
-      : `a datagram that is not for ${config.address}`,
-  };
-}
 
-function frameOf(bytes: Uint8Array, link: number, config: ReplayConfig): ReplayInput | NotReplayed {
-  if (config.mode === 'udp') {
-    const l3 = networkOffset(bytes, link);
-    if (l3 === undefined) return { skipped: 'not an IP packet' };
-    return { direction: 'egress', frame: bytes.subarray(l3) };
+  /**
+   * What is to be judged of a packet: one thing, or each datagram of several that were merged.
+   * @param interfaces of the packet's section
+   */
+  read(packet: Packet, point: CaptureInterface, interfaces: readonly CaptureInterface[]): Judgement[] {
+    const bytes = new Uint8Array(Math.min(packet.length, FRAME_MAX + 1));
+    if (packet.length > FRAME_MAX) return [{ skipped: reason.TOO_LONG }];
+    bytes.set(packet.bytes);
+    const captured = packet.bytes.length;
+    const own = POINT_NAMES.find(name => name === point.name);
+    if (own === 'egress-outer' || own === 'ingress-inner') return [{ skipped: reason.OUTPUT }];
+    const link = readLink(bytes, captured, point.link);
+    if ('skipped' in link) return [link];
+    const isIn = own === 'ingress-outer' || (own === 'drop' && packet.direction === 'in');
+    if (own === 'drop') {
+      const input = isIn ? 'ingress-outer' : 'egress-inner';
+      if (interfaces.some(({ name }) => name === input)) return [{ skipped: reason.alsoAt(input) }];
+    }
+    if (own !== undefined && !isIn) return [this.#frame(bytes, captured, point.link, link, packet)];
+    const ip = link.isIp ? readIp(bytes, captured, link.l3) : undefined;
+    if (ip && 'skipped' in ip) return [ip];
+    const tunnel = ip && this.#tunnel(bytes, captured, ip, isIn);
+    if (tunnel) return tunnel;
+    if (isIn) return [ip?.unread ?? { skipped: reason.NO_DATAGRAM }];
+    return [this.#foreign(bytes, captured, point, link, ip, packet, interfaces)];
   }
-  if (link !== LINK_ETHERNET) return { skipped: 'not an Ethernet frame, which vxlan needs' };
-  const mac = parseMac(config.mac ?? '');
-  if (mac?.every((byte, i) => bytes[i] === byte)) return { skipped: 'output of the captured forwarder' };
-  return { direction: 'egress', frame: bytes };
-}
 
-interface OuterDatagram {
-  readonly input: ReplayInput;
-  readonly toUs: boolean;
-  readonly fromUs: boolean;
-}
+  /** A frame of the device. */
+  #frame(bytes: Uint8Array, captured: number, linkType: number, link: LinkLayer, packet: Packet): Judgement {
+    const { mode, mtu } = this.#config;
+    if (mode === 'vxlan' && linkType !== LINK_ETHERNET)
+      return { skipped: `${linkName(linkType)}: ${reason.NO_ETHERNET}` };
+    if (mode === 'udp' && !link.isIp) return { skipped: reason.NOT_IP };
+    const from = mode === 'udp' ? link.l3 : 0;
+    const frame = bytes.subarray(from);
+    if (!isDecided(frame, captured - from, mode, mtu)) return { skipped: reason.SNAP_LENGTH };
+    const gsoSize = gsoComment(packet.comments ?? []);
+    return { direction: 'egress', frame, captured: Math.min(captured - from, frame.length), gsoSize };
+  }
 
-/** The tunnel datagram in a packet, undefined if there is none. */
-function readOuter(bytes: Uint8Array, link: number, config: ReplayConfig): OuterDatagram | undefined {
-  const l3 = networkOffset(bytes, link);
-  if (l3 === undefined) return undefined;
-  const view = viewOf(bytes);
-  const length = bytes.length - l3;
-  let l4: number;
-  let addresses: [Uint8Array, Uint8Array];
-  if (ipv4.check(view, l3, length) !== 0) {
-    if (ipv4.protocol(view, l3) !== ipv4.PROTOCOL_UDP || ipv4.isFragment(view, l3)) return undefined;
-    l4 = l3 + ipv4.headerBytes(view, l3);
-    addresses = [mapIpv4(view, l3 + 12), mapIpv4(view, l3 + 16)];
-  } else if (ipv6.check(view, l3, length) !== 0) {
-    if (ipv6.nextHeader(view, l3) !== ipv4.PROTOCOL_UDP) return undefined;
-    l4 = l3 + ipv6.BYTES;
-    addresses = [bytes.slice(l3 + 8, l3 + 24), bytes.slice(l3 + 24, l3 + 40)];
-  } else return undefined;
-  if (udp.check(view, l4, bytes.length - l4) === 0 || udp.destinationPort(view, l4) !== config.port)
-    return undefined;
-  const payload = bytes.subarray(l4 + udp.BYTES, l4 + udp.totalLength(view, l4));
-  const own = mappedBytesOf(requireAddress(config.address));
-  const isOwn = (address: Uint8Array) => own.every((byte, i) => address[i] === byte);
-  const [source, target] = addresses;
-  return {
-    input: { direction: 'ingress', payload, source, port: udp.sourcePort(view, l4) },
-    toUs: isOwn(target),
-    fromUs: isOwn(source),
-  };
-}
+  /** The datagrams of a packet of the tunnel, undefined for other packets. @param isForUs it is known to be for this node */
+  #tunnel(bytes: Uint8Array, captured: number, ip: IpPacket, isForUs: boolean): Judgement[] | undefined {
+    const { mode, port, mtu } = this.#config;
+    const { datagram } = ip;
+    if (datagram?.destinationPort !== port)
+      return ip.unread && this.#traffic.isUnderlay(ip) ? [ip.unread] : undefined;
+    if (!isForUs && !this.#traffic.isOurs(ip.target))
+      return [{ skipped: this.#traffic.isOurs(ip.source) ? reason.OUTPUT : reason.BETWEEN_OTHERS }];
+    const { start, end, sourcePort } = datagram;
+    const there = Math.max(0, Math.min(captured, end) - start);
+    const header = FORMATS[mode].headerBytes;
+    return partsOf(bytes.subarray(start, end), there, mode).map(part => {
+      const payload = bytes.subarray(start + part.offset, start + part.offset + part.length);
+      const seen = Math.max(0, Math.min(part.length, there - part.offset));
+      const frame = payload.subarray(header);
+      const isEnough = seen === part.length || (seen >= header && isDecided(frame, seen - header, mode, mtu));
+      if (!isEnough) return { skipped: reason.SNAP_LENGTH };
+      return { direction: 'ingress', payload, captured: seen, source: ip.source, port: sourcePort };
+    });
+  }
 
-/** Offset of the IP header, undefined if there is none. */
-function networkOffset(bytes: Uint8Array, link: number): number | undefined {
-  const view = viewOf(bytes);
-  if (link === LINK_RAW) return bytes.length > 0 ? 0 : undefined;
-  const cooked = COOKED[link];
-  const header = cooked ? cooked[0] : link === LINK_ETHERNET ? linkBytes(view, 0, bytes.length) : 0;
-  if (header === 0 || bytes.length <= header) return undefined;
-  const type = view.getUint16(cooked ? cooked[1] : header - 2);
-  return type === ethernet.TYPE_IPV4 || type === ethernet.TYPE_IPV6 ? header : undefined;
+  /** A packet of a foreign capture that is not of the tunnel. */
+  #foreign(
+    bytes: Uint8Array,
+    captured: number,
+    point: CaptureInterface,
+    link: LinkLayer,
+    ip: IpPacket | undefined,
+    packet: Packet,
+    interfaces: readonly CaptureInterface[],
+  ): Judgement {
+    const { mode } = this.#config;
+    if (mode === 'vxlan' && point.link !== LINK_ETHERNET)
+      return { skipped: `${linkName(point.link)}: ${reason.NO_ETHERNET}` };
+    const direction = packet.direction ?? link.direction;
+    // A cooked capture has every interface, and tells those with a link layer from the device of udp mode.
+    const isElsewhere =
+      link.kind !== 'bare' &&
+      (link.kind === 'framed' && link.direction !== undefined
+        ? true
+        : interfaces.some(one => one !== point && one.link !== LINK_ETHERNET));
+    const why = this.#traffic.foreign(bytes, captured, link, ip, direction, isElsewhere);
+    return why === undefined ? this.#frame(bytes, captured, point.link, link, packet) : { skipped: why };
+  }
 }

@@ -1,20 +1,15 @@
-import { buildOuter } from '../../../encap/outer-header.ts';
 import { formatIp, viewOf } from '../../../encap/wire/addresses.ts';
-import * as ethernet from '../../../encap/wire/ethernet.ts';
-import * as ipv4 from '../../../encap/wire/ipv4.ts';
-import * as ipv6 from '../../../encap/wire/ipv6.ts';
-import * as tcp from '../../../encap/wire/tcp.ts';
-import { linkBytes } from '../../../encap/wire/vlan.ts';
-import { GSO_TCPV4, GSO_TCPV6, NEEDS_CHECKSUM } from '../../../encap/wire/vnet-hdr.ts';
 import { elementAt } from '../../base/at.ts';
 import * as batch from '../../dataplane/descriptor/descriptor.ts';
 import { SOURCE_ADDRESS, SOURCE_PORT, SOURCE_STRIDE } from '../../dataplane/descriptor/source.ts';
 import { FORWARD, TOO_BIG } from '../../dataplane/descriptor/verdicts.ts';
 import { readPeer } from '../../dataplane/tables/peer-table.ts';
 import { addressBytes } from '../../ip/address.ts';
-import { segmentGso } from '../decode/segments.ts';
+import { headerFor, wrapOuter } from '../decode/outer-header.ts';
+import { type Slice, segmentGso } from '../decode/segments.ts';
 import type { ReplayConfig } from './config.ts';
 import type { ReplayInput } from './input.ts';
+import { offloadOf } from './offload.ts';
 
 /** One output of the forwarder. */
 export interface ReplayOutput {
@@ -22,6 +17,8 @@ export interface ReplayOutput {
   readonly kind: 'datagram' | 'frame' | 'icmp';
   /** As in a capture: Ethernet in vxlan mode, IP in udp mode; of `icmp` only the message. */
   readonly bytes: Uint8Array;
+  /** Its length: a snap length may have cut `bytes`. */
+  readonly length: number;
 }
 
 /** First source port. A live data plane chooses its ports at random from here on. */
@@ -39,6 +36,8 @@ export class ReplayIo {
   readonly outputs: ReplayOutput[] = [];
   readonly #config: ReplayConfig;
   readonly #queue: ReplayInput[] = [];
+  /** Bytes that the snap length cut off the input of this batch. */
+  #missing = 0;
 
   constructor(config: ReplayConfig, capacity: number) {
     this.#config = config;
@@ -52,7 +51,13 @@ export class ReplayIo {
 
   readBatch(into: batch.Batch, _timeoutMs: number): number {
     return this.#fill(into, (input, descriptor) => {
-      if (input.direction === 'egress') describeOffload(into, descriptor, this.#config);
+      if (input.direction !== 'egress') return;
+      const offload = offloadOf(input.frame, this.#config, input.gsoSize);
+      if (!offload) return;
+      into.table[descriptor + batch.DESC_OFFLOAD] = offload.flags | (offload.gsoType << 8);
+      into.table[descriptor + batch.DESC_GSO_SIZE] = offload.gsoSize;
+      into.table[descriptor + batch.DESC_CSUM_START] = offload.csumStart;
+      into.table[descriptor + batch.DESC_CSUM_OFFSET] = offload.csumOffset;
     });
   }
 
@@ -68,7 +73,9 @@ export class ReplayIo {
   }
 
   writeBatch(from: batch.Batch, count: number): number {
-    this.#eachForward(from, count, frame => this.outputs.push({ kind: 'frame', bytes: frame.slice() }));
+    this.#eachForward(from, count, frame =>
+      this.outputs.push({ kind: 'frame', bytes: frame.bytes.slice(), length: frame.length }),
+    );
     return 0;
   }
 
@@ -78,6 +85,7 @@ export class ReplayIo {
       const field = (index: number) => elementAt(from.table, at + index);
       const peer = readPeer(peers, field(batch.DESC_PEER));
       if (!peer) return;
+      const isEthernet = this.#config.mode === 'vxlan';
       const offload = {
         flags: field(batch.DESC_OFFLOAD) & 0xff,
         gsoType: (field(batch.DESC_OFFLOAD) >>> 8) & 0xff,
@@ -85,28 +93,27 @@ export class ReplayIo {
         csumStart: field(batch.DESC_CSUM_START),
         csumOffset: field(batch.DESC_CSUM_OFFSET),
       };
-      const isEthernet = this.#config.mode === 'vxlan';
+      const { header, isRemote } = headerFor(peer.header, offload, peer.remoteChecksum === true);
       const outer = {
         source: addressBytes(this.#config.address),
         destination: addressBytes(formatIp(viewOf(peer.address), 0)),
         sourcePort: isEthernet ? FIRST_PORT + field(batch.DESC_SOCKET) : this.#config.port,
         destinationPort: peer.port,
-        header: peer.header,
+        header,
         ...(isEthernet ? { link: { source: NO_MAC, destination: NO_MAC } } : {}),
       };
-      for (const { bytes } of segmentGso(
-        { bytes: frame, length: frame.length },
-        offload,
-        isEthernet ? 'ethernet' : 'ip',
-      ))
-        this.outputs.push({ kind: 'datagram', bytes: buildOuter(outer, bytes) });
+      for (const segment of segmentGso(frame, offload, isEthernet ? 'ethernet' : 'ip', isRemote)) {
+        const datagram = wrapOuter(outer, segment);
+        if (datagram) this.outputs.push({ kind: 'datagram', ...datagram });
+      }
     });
     return refused;
   }
 
   /** Keeps an ICMP message, which a live data plane sends on a raw socket. */
   readonly sendIcmp = (answer: { readonly message: Uint8Array }): void => {
-    this.outputs.push({ kind: 'icmp', bytes: answer.message.slice() });
+    const bytes = answer.message.slice();
+    this.outputs.push({ kind: 'icmp', bytes, length: bytes.length });
   };
 
   #fill(into: batch.Batch, finish: (input: ReplayInput, descriptor: number, index: number) => void): number {
@@ -116,6 +123,7 @@ export class ReplayIo {
       const bytes = input.direction === 'egress' ? input.frame : input.payload;
       if (offset + bytes.length > into.slab.length) break;
       this.#queue.shift();
+      this.#missing = bytes.length - input.captured;
       const at = count * batch.DESC_STRIDE;
       into.table.fill(0, at, at + batch.DESC_STRIDE);
       into.slab.set(bytes, offset);
@@ -141,37 +149,13 @@ export class ReplayIo {
     return refused;
   }
 
-  #eachForward(from: batch.Batch, count: number, use: (frame: Uint8Array, at: number) => void): void {
+  #eachForward(from: batch.Batch, count: number, use: (frame: Slice, at: number) => void): void {
     for (let at = 0; at < count * batch.DESC_STRIDE; at += batch.DESC_STRIDE) {
       if (from.table[at + batch.DESC_VERDICT] !== FORWARD) continue;
       const offset = elementAt(from.table, at + batch.DESC_OFFSET);
-      use(from.slab.subarray(offset, offset + elementAt(from.table, at + batch.DESC_LENGTH)), at);
+      const length = elementAt(from.table, at + batch.DESC_LENGTH);
+      const captured = Math.max(0, Math.min(length, length - this.#missing));
+      use({ bytes: from.slab.subarray(offset, offset + captured), length }, at);
     }
   }
-}
-
-/** A TCP packet larger than the MTU was a GSO packet: it gets the offload fields that the device would give it. */
-function describeOffload(into: batch.Batch, at: number, config: ReplayConfig): void {
-  const { table, view } = into;
-  const offset = elementAt(table, at + batch.DESC_OFFSET);
-  const length = elementAt(table, at + batch.DESC_LENGTH);
-  const l3 = config.mode === 'vxlan' ? linkBytes(view, offset, length) : 0;
-  if (config.mode === 'vxlan' && (l3 === 0 || !isIp(view.getUint16(offset + l3 - 2)))) return;
-  const ip = offset + l3;
-  const four = ipv4.check(view, ip, length - l3) !== 0;
-  if (!four && ipv6.check(view, ip, length - l3) === 0) return;
-  const bytes = four ? ipv4.totalLength(view, ip) : ipv6.BYTES + ipv6.payloadLength(view, ip);
-  const protocol = four ? ipv4.protocol(view, ip) : ipv6.nextHeader(view, ip);
-  const l4 = four ? ipv4.headerBytes(view, ip) : ipv6.BYTES;
-  if (bytes <= config.mtu || protocol !== ipv4.PROTOCOL_TCP || (four && ipv4.isFragment(view, ip))) return;
-  const headers = l4 + tcp.check(view, ip + l4, bytes - l4);
-  if (headers === l4 || headers >= config.mtu) return;
-  table[at + batch.DESC_OFFLOAD] = NEEDS_CHECKSUM | ((four ? GSO_TCPV4 : GSO_TCPV6) << 8);
-  table[at + batch.DESC_GSO_SIZE] = config.mtu - headers;
-  table[at + batch.DESC_CSUM_START] = l3 + l4;
-  table[at + batch.DESC_CSUM_OFFSET] = 16;
-}
-
-function isIp(type: number): boolean {
-  return type === ethernet.TYPE_IPV4 || type === ethernet.TYPE_IPV6;
 }

@@ -9,9 +9,16 @@ import {
   type ValueOf,
 } from '../../base/schema.ts';
 import { VERDICTS } from '../../dataplane/descriptor/verdicts.ts';
-import type { ReplayResult, ReplaySkip } from './replay.ts';
+import type { ReplayPlace, ReplayResult, ReplaySkip } from './replay.ts';
+import { type Difference, type ReplayTally, sorted } from './report.ts';
 
-const packetNumber = described('number of the packet in the file, from 1', number);
+const place = {
+  number: described('number of the packet in the file, from 1', number),
+  part: described(
+    'number of the datagram, from 1, where the packet holds several that were merged; null otherwise',
+    nullable(number),
+  ),
+};
 
 const output = record({
   kind: described(
@@ -31,29 +38,61 @@ const judged = record({
 });
 
 const side = record({
-  skipped: described('why the packet was not replayed; null if it was', nullable(string)),
-  result: described('null if the packet was not replayed', nullable(judged)),
+  skipped: described('why it was not judged; null if it was', nullable(string)),
+  result: described('null if it was not judged', nullable(judged)),
 });
 
 /** The result of one packet for a program. */
-export const replayRowField = record({ number: packetNumber, ...judged.fields });
+export const replayRowField = record({ ...place, ...judged.fields });
+
+/** A packet that was not judged. */
+export const replaySkipField = record({ ...place, skipped: described('why it was not judged', string) });
+
+const count = record({
+  name: described('name of the verdict, or why something was not judged', string),
+  count: described('how many', number),
+});
+
+/** The sums, after the last packet. */
+export const replaySummaryField = record({
+  packets: described('packets of the file that were read', number),
+  merged: described('those of them that hold several merged datagrams', number),
+  parts: described('datagrams in these', number),
+  judged: described('by verdict', listOf(count)),
+  notJudged: described('by reason; with `judged` the sum is `packets` - `merged` + `parts`', listOf(count)),
+});
 
 /** A packet of which two configurations give different results. */
 export const replayDifferenceField = record({
-  number: packetNumber,
+  ...place,
   before: described('with --config', side),
   after: described('with --against', side),
 });
 
+/** The sums of a comparison, after the last difference. */
+export const replayComparisonField = record({
+  compared: described('packets, merged ones counted by their datagrams', number),
+  changed: described('those with another result', number),
+});
+
+const placed = ({ number, part }: ReplayPlace) => ({ number, part: part ?? null });
+
 export function replayRow(result: ReplayResult): ValueOf<typeof replayRowField> {
-  return { number: result.number, ...rowOf(result) };
+  return { ...placed(result), ...rowOf(result) };
 }
 
-export function replayDifference(
-  before: ReplayResult | ReplaySkip,
-  after: ReplayResult | ReplaySkip,
-): ValueOf<typeof replayDifferenceField> {
-  return { number: before.number, before: sideOf(before), after: sideOf(after) };
+export function replaySkip(skip: ReplaySkip): ValueOf<typeof replaySkipField> {
+  return { ...placed(skip), skipped: skip.skipped };
+}
+
+export function replaySummary(tally: ReplayTally): ValueOf<typeof replaySummaryField> {
+  const { packets, merged, parts, verdicts, notJudged } = tally;
+  const counts = (map: ReadonlyMap<string, number>) => sorted(map).map(([name, count]) => ({ name, count }));
+  return { packets, merged, parts, judged: counts(verdicts), notJudged: counts(notJudged) };
+}
+
+export function replayDifference({ before, after }: Difference): ValueOf<typeof replayDifferenceField> {
+  return { ...placed(before), before: sideOf(before), after: sideOf(after) };
 }
 
 function sideOf(outcome: ReplayResult | ReplaySkip): ValueOf<typeof side> {
@@ -68,7 +107,7 @@ function rowOf({ time, direction, verdict, peer, outputs, text }: ReplayResult):
     direction,
     verdict: VERDICTS[verdict]?.name ?? `verdict ${verdict}`,
     peer: peer ?? null,
-    outputs: outputs.map(({ kind, bytes }) => ({ kind, bytes: bytes.length })),
+    outputs: outputs.map(({ kind, length }) => ({ kind, bytes: length })),
     packet: text,
   };
 }

@@ -3,7 +3,13 @@ import { described, type Field, listOf, nullable, number, oneOf, record, string 
 import { pathRowField } from '../../capture/correlate/rows.ts';
 import { dropRowField } from '../../capture/decode/drop-rows.ts';
 import { flowRecordField } from '../../capture/flows/flow-log.ts';
-import { replayDifferenceField, replayRowField } from '../../capture/replay/rows.ts';
+import {
+  replayComparisonField,
+  replayDifferenceField,
+  replayRowField,
+  replaySkipField,
+  replaySummaryField,
+} from '../../capture/replay/rows.ts';
 import { KINDS } from '../../diagnose/explain/explanation.ts';
 import { traceAnswer } from '../../diagnose/trace/answer.ts';
 
@@ -82,10 +88,17 @@ export const JSON_FORMATS = {
   },
   'ripstop-path/1': { command: 'ripstop trace --live -o json', lines: true, field: pathRowField },
   'ripstop-replay/1': { command: 'ripstop replay -o json', lines: true, field: replayRowField },
+  'ripstop-replay-skip/1': { command: 'ripstop replay -o json', lines: true, field: replaySkipField },
+  'ripstop-replay-summary/1': { command: 'ripstop replay -o json', lines: true, field: replaySummaryField },
   'ripstop-replay-difference/1': {
     command: 'ripstop replay --against FILE -o json',
     lines: true,
     field: replayDifferenceField,
+  },
+  'ripstop-replay-comparison/1': {
+    command: 'ripstop replay --against FILE -o json',
+    lines: true,
+    field: replayComparisonField,
   },
   'ripstop-explain/1': {
     command: 'ripstop explain -o json',

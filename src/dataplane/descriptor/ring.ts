@@ -19,7 +19,7 @@ import { RipstopError } from '../../base/errors.ts';
  * continues. Positions run freely as int32 and are masked into the ring; their difference is the fill level.
  *
  *   line 0   WRITE, stored by the producer          line 1   READ, stored by the consumer
- *   line 2   the producer's own: HEAD, its copy of READ, records dropped
+ *   line 2   the producer's own: HEAD, its copy of READ, records dropped, notes
  *   line 3   the consumer's own: TAIL, its copy of WRITE
  *
  * Each side uses its own line and loads the other's only when its copy says full or empty (MCRingBuffer).
@@ -31,6 +31,8 @@ const READ = 16;
 const HEAD = 32;
 const READ_COPY = 33;
 const DROPPED = 34;
+/** First of the producer's notes, words that it uses as it likes and that any thread may load. */
+export const RING_NOTES = 36;
 const TAIL = 48;
 const WRITE_COPY = 49;
 const HEADER_BYTES = 256;

@@ -1,7 +1,7 @@
 import type { Batch } from '../descriptor/descriptor.ts';
 import type { DatagramPort, FrameDevice } from '../io/interfaces.ts';
 import type { SlowPath } from '../slow-path/slow-path.ts';
-import { beginRead, endRead, type TablesReader } from '../tables/tables.ts';
+import { beginRead, endRead, readGeneration, type TablesReader } from '../tables/tables.ts';
 import { accountBatch } from './account.ts';
 import { classifyEgress, type EgressConfig } from './classify-egress.ts';
 import { classifyIngress, type IngressConfig } from './classify-ingress.ts';
@@ -21,16 +21,18 @@ import { classifyIngress, type IngressConfig } from './classify-ingress.ts';
  * All tables that one batch uses are of one generation.
  */
 
-/** Sees each batch, for captures (`tap/tap.ts`). Does next to nothing while no capture runs. */
+/** Sees each batch, for captures (`tap/tap.ts`). */
 export interface BatchTap {
-  /** The batch has been read. */
-  onRead(): void;
+  /** The batch has been read. @returns false when no capture runs: then nothing else is called for this batch */
+  onRead(): boolean;
+  /** The frames go to be sent or written. @param generation of the tables that they were classified with */
+  onDecided(generation: number): void;
   /** The verdicts of the descriptors 0..count-1 are final and the bytes are still in the slab. */
   onDone(count: number): void;
 }
 
 /** For a forwarder that nothing captures. */
-export const NO_TAP: BatchTap = { onRead: () => {}, onDone: () => {} };
+export const NO_TAP: BatchTap = { onRead: () => false, onDecided: () => {}, onDone: () => {} };
 
 /** What the forwarder uses for one direction of one queue. */
 export interface ForwardingContext<Config> {
@@ -61,20 +63,21 @@ export function forwardEgressBatch(egress: Egress, timeoutMs: number): number {
   // 1 read
   const count = device.readBatch(batch, timeoutMs);
   if (count <= 0) return count;
-  tap.onRead();
+  const isTapped = tap.onRead();
   const tables = beginRead(egress.reader);
   // 2 classify
   const unusual = classifyEgress(batch, count, tables, egress.config);
   // 3 slow path
   if (unusual > 0) slowPath.handle(batch, count, tables);
   // 4 send
+  if (isTapped) tap.onDecided(readGeneration(egress.reader));
   const refused = port.sendBatch(batch, count, tables.peers);
   if (refused > 0) slowPath.reportSendErrors(batch, count, tables);
   // 5 count
   accountBatch(egress.counters, batch, count, 1);
   endRead(egress.reader);
   // 6 tap
-  tap.onDone(count);
+  if (isTapped) tap.onDone(count);
   return count;
 }
 
@@ -88,16 +91,17 @@ export function forwardIngressBatch(ingress: Ingress, timeoutMs: number): number
   // 1 read
   const count = port.receiveBatch(batch, timeoutMs);
   if (count <= 0) return count;
-  tap.onRead();
+  const isTapped = tap.onRead();
   const tables = beginRead(ingress.reader);
   // 2 classify
   classifyIngress(batch, count, port.sources, tables, ingress.config);
   // 4 send
+  if (isTapped) tap.onDecided(readGeneration(ingress.reader));
   device.writeBatch(batch, count);
   // 5 count
   accountBatch(ingress.counters, batch, count, 0);
   endRead(ingress.reader);
   // 6 tap
-  tap.onDone(count);
+  if (isTapped) tap.onDone(count);
   return count;
 }

@@ -1,3 +1,4 @@
+import type { Prefix } from '../../ip/prefix.ts';
 import { counterBlock, createCounters, openCounters } from '../descriptor/counters.ts';
 import { createBatch, FRAME_MAX } from '../descriptor/descriptor.ts';
 import type { Peer } from '../descriptor/peer.ts';
@@ -12,10 +13,12 @@ import { TablesWriter } from '../tables/writer.ts';
 export const REPLAY_BATCH = 64;
 
 /** Configuration of a forwarder without kernel; the names are those of `DataPlaneOptions`. */
-interface ReplayForwarderOptions extends Omit<ForwarderOptions, 'acceptPartialChecksums'> {
+interface ReplayForwarderOptions extends Omit<ForwarderOptions, 'acceptPartialChecksums' | 'ownSubnets'> {
   readonly port: number;
   readonly underlayMtu: number;
   readonly peers: readonly Peer[];
+  /** Own pod subnets. */
+  readonly subnets: readonly Prefix[];
 }
 
 /** Device and port as test doubles, and where ICMP errors go. */
@@ -36,7 +39,10 @@ export function openReplayForwarder(options: ReplayForwarderOptions, io: ReplayF
   writer.change({ set: peers, removed: [] });
 
   const counters = openCounters(createCounters(2, most));
-  const config = forwarderConfig({ ...options, acceptPartialChecksums: true }, mode === 'vxlan' ? 16 : 1);
+  const config = forwarderConfig(
+    { ...options, ownSubnets: options.subnets, acceptPartialChecksums: true },
+    mode === 'vxlan' ? 16 : 1,
+  );
   const egressBatch = createBatch(REPLAY_BATCH, REPLAY_BATCH * (FRAME_MAX + 256));
   const ingressBatch = createBatch(REPLAY_BATCH, REPLAY_BATCH * (FRAME_MAX + 256));
   let clock = 0;

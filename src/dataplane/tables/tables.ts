@@ -99,8 +99,12 @@ export function tablesBytes(capacity: TableCapacity): number {
   return (READERS + capacity.readers * LINE + 2 * halfWords(capacity)) * 4;
 }
 
-/** Memory with empty tables, generation 0, all readers idle. @throws RipstopError ECONFIG for an impossible capacity */
-export function createTables(capacity: TableCapacity): SharedArrayBuffer {
+/**
+ * Memory with empty tables, all readers idle.
+ * @param generation of the tables that it continues
+ * @throws RipstopError ECONFIG for an impossible capacity
+ */
+export function createTables(capacity: TableCapacity, generation = 0): SharedArrayBuffer {
   for (const [key, value] of Object.entries(capacity)) {
     const most = key === 'peers' ? PEERS_MAX : 1 << 22;
     if (Number.isInteger(value) && value >= 1 && value <= most) continue;
@@ -112,6 +116,7 @@ export function createTables(capacity: TableCapacity): SharedArrayBuffer {
   words[CAPACITY_MACS] = capacity.macs;
   words[CAPACITY_PREFIXES] = capacity.prefixes;
   words[CAPACITY_READERS] = capacity.readers;
+  words[GENERATION] = generation;
   for (let reader = 0; reader < capacity.readers; reader++) words[READERS + reader * LINE] = IDLE;
   return memory;
 }
@@ -169,6 +174,14 @@ export function beginRead(reader: TablesReader): TableView {
  */
 export function endRead(reader: TablesReader): void {
   Atomics.store(reader.words, reader.line, IDLE);
+}
+
+/**
+ * The generation that a reader uses between `beginRead` and `endRead`.
+ * @hot
+ */
+export function readGeneration(reader: TablesReader): number {
+  return reader.words[reader.line]!;
 }
 
 /** The current generation. */

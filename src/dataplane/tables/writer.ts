@@ -20,6 +20,8 @@ import { checkRoom, type TableNeeds, UniqueIndex } from './validate.ts';
 /** The one writer of the tables of a forwarder. Cold; for the control thread. */
 export class TablesWriter {
   readonly slots: PeerSlots;
+  /** Called when readers see a new generation. */
+  onPublish: () => void = () => {};
   readonly #defaults: PeerDefaults;
   readonly #resetSlot: (slot: number) => void;
   #tables: Tables;
@@ -56,6 +58,11 @@ export class TablesWriter {
   /** Memory to hand to the readers. */
   get memory(): SharedArrayBuffer {
     return this.#tables.memory;
+  }
+
+  /** Number of the state that readers see; it increases with each change. */
+  get generation(): number {
+    return generationOf(this.#tables);
   }
 
   /** The peers that readers see. Makes a list of all of them. */
@@ -168,6 +175,7 @@ export class TablesWriter {
     half.update(this.#wanted, id => this.slots.take(id));
     publishGeneration(this.#tables);
     this.#waits = half.isBehind;
+    this.onPublish();
   }
 
   /** The thread of a reader has ended. */
@@ -182,7 +190,7 @@ export class TablesWriter {
    */
   grow(capacity: TableCapacity): void {
     this.slots.grow(capacity.peers);
-    this.#tables = openTables(createTables(capacity));
+    this.#tables = openTables(createTables(capacity, this.generation));
     this.#halves = [new Half(this.#tables.even), new Half(this.#tables.odd)];
     for (const half of this.#halves) for (const id of this.#wanted.keys()) half.note(id);
     this.#show();

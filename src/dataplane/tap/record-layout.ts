@@ -24,7 +24,7 @@ export const KIND_EGRESS = 0;
 export const KIND_INGRESS = 1;
 /** Points that the frame passed and that were wanted. */
 export const RECORD_POINTS = 0;
-/** Nanoseconds since 1970-01-01 UTC of the batch: seconds, and nanoseconds within. */
+/** Time since 1970-01-01 UTC at which the batch was done (sent or written): seconds, and nanoseconds within. */
 export const RECORD_SECONDS = 1;
 export const RECORD_NANOSECONDS = 2;
 /** Bytes copied, and bytes that there were. On ingress with the encapsulation header, on egress without. */
@@ -45,11 +45,18 @@ export const RECORD_ERROR = 12;
 export const RECORD_PORT = 13;
 /** Ingress: underlay source address in four words; egress: zeros. */
 export const RECORD_ADDRESS = 14;
-/** Records that this ring had to drop so far, modulo 2^32. */
+/** Records that this ring had to drop until this batch began, modulo 2^32. */
 export const RECORD_LOST = 18;
 /**
  * Low two bits: those of the place of the bytes in the slab, which is the padding in front of them. The others:
  * nanoseconds from the moment that the batch was read to the stamp; 0: not known, or more than half a second.
  */
 export const RECORD_LATENCY_AND_PADDING = 19;
-export const RECORD_HEADER_BYTES = 80;
+/** Nanoseconds from the moment that the batch was read until its frames went to be sent or written; 0: not known. */
+export const RECORD_DECIDED = 20;
+/** Generation of the tables that the batch was classified with: whose slots they are. */
+export const RECORD_GENERATION = 21;
+/** Of RECORD_LOST: frames that passed their last point, and frames with a verdict that drops. */
+export const RECORD_LOST_FORWARDED = 22;
+export const RECORD_LOST_DROPPED = 23;
+export const RECORD_HEADER_BYTES = 96;

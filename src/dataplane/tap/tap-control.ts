@@ -19,8 +19,9 @@ export const CONTROL_POINTS = 0;
 export const CONTROL_SNAP = 1;
 /** Bit n: frames of verdict n are wanted. */
 export const CONTROL_VERDICTS = 2;
-/** Peer slot that is wanted, -1 for all. */
+/** Peer slot that is wanted, -1 for all, NO_SLOT for none. */
 export const CONTROL_PEER = 3;
+export const NO_SLOT = -2;
 
 /** What a tap asks of the workers. The rest of its filter is for the reader. */
 export interface TapFilter {
@@ -47,6 +48,16 @@ export function setTapFilter(control: SharedArrayBuffer, tap: number, wanted: Ta
   let points = 0;
   for (let one = 0; one < TAPS; one++) points |= Atomics.load(tapWords(control, one), CONTROL_POINTS);
   Atomics.store(new Int32Array(control), 0, points);
+}
+
+/** Changes the peer of a tap that is on. @param peer slot, or NO_SLOT */
+export function setTapPeer(control: SharedArrayBuffer, tap: number, peer: number): void {
+  Atomics.store(tapWords(control, tap), CONTROL_PEER, peer);
+}
+
+/** The peer of a tap: slot, -1 for all, or NO_SLOT. */
+export function tapPeer(control: SharedArrayBuffer, tap: number): number {
+  return Atomics.load(tapWords(control, tap), CONTROL_PEER);
 }
 
 /** The words of one tap. */

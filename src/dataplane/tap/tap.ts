@@ -15,9 +15,9 @@ import {
   DESC_STRIDE,
   DESC_VERDICT,
 } from '../descriptor/descriptor.ts';
-import { commit, droppedRecords, openProducer, type Ring, reserve } from '../descriptor/ring.ts';
+import { commit, droppedRecords, openProducer, RING_NOTES, type Ring, reserve } from '../descriptor/ring.ts';
 import { SOURCE_ADDRESS, SOURCE_PORT, SOURCE_STRIDE } from '../descriptor/source.ts';
-import { DROP_VERDICTS, OUTER_VERDICTS } from '../descriptor/verdicts.ts';
+import { DROP_VERDICTS, FORWARD, OUTER_VERDICTS } from '../descriptor/verdicts.ts';
 import {
   DROP,
   EGRESS_INNER,
@@ -30,12 +30,16 @@ import {
   RECORD_CAPTURED,
   RECORD_CSUM_OFFSET,
   RECORD_CSUM_START,
+  RECORD_DECIDED,
   RECORD_ERROR,
+  RECORD_GENERATION,
   RECORD_GSO_SIZE,
   RECORD_HEADER_BYTES,
   RECORD_LATENCY_AND_PADDING,
   RECORD_LENGTH,
   RECORD_LOST,
+  RECORD_LOST_DROPPED,
+  RECORD_LOST_FORWARDED,
   RECORD_NANOSECONDS,
   RECORD_OFFLOAD,
   RECORD_PEER,
@@ -48,9 +52,9 @@ import {
 import { CONTROL_PEER, CONTROL_POINTS, CONTROL_SNAP, CONTROL_VERDICTS, tapWords } from './tap-control.ts';
 
 /*
- * A worker copies frames for captures here. After each batch it calls `tapBatch`, which reads one word and, while a point is
- * on, copies the frames that the tap's filter selects into a ring. It never waits. The rest of a capture is done by the
- * reader of the ring.
+ * A worker copies frames for captures here. After it has read a batch it loads one word. While a point is on, it notes the
+ * time twice more and then calls `tapBatch`, which copies the frames that the tap's filter selects into a ring. It never waits.
+ * The rest of a capture is done by the reader of the ring.
  *
  * After a batch the verdicts are final and the bytes are still in the slab; a frame that was sent whole has its checksum
  * filled in and its offload fields cleared by then.
@@ -60,8 +64,17 @@ import { CONTROL_PEER, CONTROL_POINTS, CONTROL_SNAP, CONTROL_VERDICTS, tapWords 
 const DROP_MASK = maskOf(DROP_VERDICTS);
 /** Bit n: verdict n leaves DESC_OFFSET on the datagram, before its encapsulation header. */
 const OUTER_MASK = maskOf(OUTER_VERDICTS);
-/** The points that a lost frame does not pass. */
+/** The points that only a forwarded frame passes: the others are dropped, answered, or copied to each peer. */
 const LAST_POINTS = EGRESS_OUTER | INGRESS_INNER;
+const FIRST_POINTS = EGRESS_INNER | INGRESS_OUTER;
+
+/** Notes of a ring: lost frames that had passed their last point, lost frames with a verdict that drops, its direction. */
+export const NOTE_LOST_FORWARDED = RING_NOTES;
+export const NOTE_LOST_DROPPED = RING_NOTES + 1;
+export const NOTE_DIRECTION = RING_NOTES + 2;
+
+/** Longest time that the record can hold, nanoseconds: half a second. */
+const SPAN_MAX_NS = 2 ** 29;
 const RECORD_HEADER_WORDS = RECORD_HEADER_BYTES / 4;
 
 function maskOf(verdicts: readonly number[]): number {
@@ -77,6 +90,20 @@ interface TapOptions {
   readonly direction: 'egress' | 'ingress';
   /** Ingress: bytes of the encapsulation header. */
   readonly headerBytes: number;
+  /** The wall clock, milliseconds with fractions since 1970-01-01 UTC. */
+  readonly wallMs: () => number;
+}
+
+/** When a batch passed its stations. */
+export interface BatchTimes {
+  /** Wall clock at its end: seconds, nanoseconds within. */
+  readonly seconds: number;
+  readonly nanoseconds: number;
+  /** Nanoseconds from the read to the send or write, and to the end; below 2^29, 0 for not known. */
+  readonly decidedNs: number;
+  readonly tookNs: number;
+  /** Generation of the tables. */
+  readonly generation: number;
 }
 
 /** A worker's side of one tap. */
@@ -91,8 +118,6 @@ export interface Tap {
   readonly direction: number;
   readonly points: number;
   readonly headerBytes: number;
-  /** Wall clock at 0 of `performance.now()`: seconds, nanoseconds. */
-  readonly origin: Int32Array;
 }
 
 /** A worker's side of all taps. */
@@ -100,16 +125,15 @@ export interface Taps {
   /** The control block. */
   readonly control: Int32Array;
   readonly points: number;
-  readonly origin: Int32Array;
-  /** `performance.now()` when the batch was read: see `noteRead`. */
-  readonly readAt: Float64Array;
+  readonly wallMs: () => number;
+  /** `performance.now()` when the batch was read and when it was decided, and the generation of its tables. */
+  readonly batch: Float64Array;
   readonly each: readonly Tap[];
 }
 
-/** Opens a worker's side. Call it in the worker: the time stamps are based on its `performance.now()`. */
+/** Opens a worker's side. */
 export function openTaps(options: TapOptions): Taps {
   const { batch } = options;
-  const seconds = Math.floor(performance.timeOrigin / 1000);
   const common = {
     table: batch.table,
     slab: new Int32Array(batch.slab.buffer, batch.slab.byteOffset, batch.slab.byteLength >> 2),
@@ -119,16 +143,20 @@ export function openTaps(options: TapOptions): Taps {
         ? EGRESS_INNER | EGRESS_OUTER | DROP
         : INGRESS_OUTER | INGRESS_INNER | DROP,
     headerBytes: options.direction === 'egress' ? 0 : options.headerBytes,
-    origin: Int32Array.of(seconds, Math.round((performance.timeOrigin - seconds * 1000) * 1e6)),
   };
-  const { points, origin } = common;
   const each = options.rings.map((ring, tap) => ({
     ...common,
     control: tapWords(options.control, tap),
     ring: openProducer(ring),
   }));
-  const readAt = new Float64Array(1);
-  return { control: new Int32Array(options.control), points, origin, readAt, each };
+  for (const { ring } of each) ring.control[NOTE_DIRECTION] = common.direction;
+  return {
+    control: new Int32Array(options.control),
+    points: common.points,
+    wallMs: options.wallMs,
+    batch: new Float64Array(3),
+    each,
+  };
 }
 
 /**
@@ -139,12 +167,17 @@ export function activePoints(tap: Tap | Taps): number {
   return tap.control[CONTROL_POINTS]! & tap.points;
 }
 
-/**
- * Notes when a batch was read, for the latency in the records. Once per batch, right after the read; it reads the clock
- * only while a tap is on.
- */
-export function noteRead(taps: Taps): void {
-  if (activePoints(taps) !== 0) taps.readAt[0] = performance.now();
+/** Notes when a batch was read; it reads the clock only while a tap is on. @returns whether one is */
+export function noteRead(taps: Taps): boolean {
+  if (activePoints(taps) === 0) return false;
+  taps.batch[0] = performance.now();
+  return true;
+}
+
+/** Notes when the frames of a batch go to be sent or written, and which tables it used. */
+export function noteDecided(taps: Taps, generation: number): void {
+  taps.batch[1] = performance.now();
+  taps.batch[2] = generation;
 }
 
 /**
@@ -152,8 +185,6 @@ export function noteRead(taps: Taps): void {
  * per batch. Records that do not fit are counted by the ring and missing in the capture; traffic is not affected.
  * @param points result of `activePoints`, not 0
  * @param sources source addresses of the batch as in `dataplane/io/interfaces.ts`; not used on egress
- * @param nowMs `performance.now()` of the batch
- * @param latencyNs nanoseconds since it was read, below 2^29
  * @hot
  */
 export function captureBatch(
@@ -161,26 +192,26 @@ export function captureBatch(
   points: number,
   count: number,
   sources: Int32Array,
-  nowMs: number,
-  latencyNs: number,
+  times: BatchTimes,
 ): void {
-  const { table, slab, ring, control, origin, direction, headerBytes } = tap;
+  const { table, slab, ring, control, direction, headerBytes } = tap;
+  const { seconds, nanoseconds, decidedNs, tookNs, generation } = times;
   const words = ring.words;
+  const notes = ring.control;
   const lost = droppedRecords(ring) | 0;
+  const lostForwarded = notes[NOTE_LOST_FORWARDED]!;
+  const lostDropped = notes[NOTE_LOST_DROPPED]!;
   const snap = control[CONTROL_SNAP]!;
   const verdicts = control[CONTROL_VERDICTS]!;
   const onlyPeer = control[CONTROL_PEER]!;
-  const elapsed = origin[1]! + nowMs * 1e6;
-  const carried = Math.floor(elapsed / 1e9);
-  const seconds = (origin[0]! + carried) | 0;
-  const nanoseconds = (elapsed - carried * 1e9) | 0;
   for (let i = 0; i < count; i++) {
     const at = i * DESC_STRIDE;
     const verdict = table[at + DESC_VERDICT]!;
     const peer = table[at + DESC_PEER]!;
     if (((verdicts >>> verdict) & 1) === 0 || (onlyPeer !== -1 && peer !== onlyPeer)) continue;
-    // A lost frame passed its first point and `drop`, not the last one; other frames never pass `drop`.
-    const passed = points & (((DROP_MASK >>> verdict) & 1) === 0 ? ~DROP : ~LAST_POINTS);
+    // Each frame passed its first point. A forwarded one passed the last point too, one that is dropped passed `drop`.
+    const isDropped = (DROP_MASK >>> verdict) & 1;
+    const passed = points & (verdict === FORWARD ? ~DROP : isDropped === 1 ? ~LAST_POINTS : FIRST_POINTS);
     if (passed === 0) continue;
     const front = ((OUTER_MASK >>> verdict) & 1) === 0 ? headerBytes : 0;
     const offset = table[at + DESC_OFFSET]! - front;
@@ -189,7 +220,11 @@ export function captureBatch(
     const padding = offset & 3;
     const copied = padding + captured;
     const record = reserve(ring, direction, RECORD_HEADER_BYTES + copied);
-    if (record < 0) continue;
+    if (record < 0) {
+      if (verdict === FORWARD) notes[NOTE_LOST_FORWARDED]!++;
+      else notes[NOTE_LOST_DROPPED]! += isDropped;
+      continue;
+    }
     const to = record >> 2;
     words[to + RECORD_POINTS] = passed;
     words[to + RECORD_SECONDS] = seconds;
@@ -217,7 +252,11 @@ export function captureBatch(
       words[address + 3] = sources[source + SOURCE_ADDRESS + 3]!;
     }
     words[to + RECORD_LOST] = lost;
-    words[to + RECORD_LATENCY_AND_PADDING] = (latencyNs << 2) | padding;
+    words[to + RECORD_LATENCY_AND_PADDING] = (tookNs << 2) | padding;
+    words[to + RECORD_DECIDED] = decidedNs;
+    words[to + RECORD_GENERATION] = generation;
+    words[to + RECORD_LOST_FORWARDED] = lostForwarded;
+    words[to + RECORD_LOST_DROPPED] = lostDropped;
     const bytes = to + RECORD_HEADER_WORDS;
     const first = offset >> 2;
     const end = (copied + 3) >> 2;
@@ -225,34 +264,29 @@ export function captureBatch(
   }
 }
 
-/** Captures the batch of `count` descriptors for every tap that is on. With all taps off it is one load and one comparison. */
+/** Captures a batch, of which `noteRead` returned true, for every tap that is on. */
 export function tapBatch(taps: Taps, count: number, sources: Int32Array): void {
-  if (activePoints(taps) === 0) return;
-  const nowMs = performance.now();
-  followClock(taps.origin, nowMs);
-  // A tap that came on after the batch was read finds an old time there.
-  const elapsed = (nowMs - elementAt(taps.readAt, 0)) * 1e6;
-  const latencyNs = elapsed < LATENCY_MAX_NS ? elapsed | 0 : 0;
+  const readAt = elementAt(taps.batch, 0);
+  const doneAt = performance.now();
+  // The wall clock is read anew each time: it is set and corrected while the process runs, the other one is not.
+  const wall = taps.wallMs();
+  const seconds = Math.floor(wall / 1000);
+  const times = {
+    seconds,
+    nanoseconds: Math.floor((wall - seconds * 1000) * 1e6),
+    decidedNs: spanNs(readAt, elementAt(taps.batch, 1)),
+    tookNs: spanNs(readAt, doneAt),
+    generation: elementAt(taps.batch, 2),
+  };
   for (const tap of taps.each) {
     const points = activePoints(tap);
     if (points === 0) continue;
-    captureBatch(tap, points, count, sources, nowMs, latencyNs);
+    captureBatch(tap, points, count, sources, times);
     commit(tap.ring);
   }
 }
 
-/** Largest latency that the bits of RECORD_LATENCY_AND_PADDING hold, nanoseconds. */
-const LATENCY_MAX_NS = 2 ** 29;
-
-/** `Date.now()` and the sum of origin and `performance.now()` may differ by less than this, milliseconds. */
-const CLOCK_SLACK_MS = 20;
-
-/** Follows the wall clock when it was set or the machine was suspended; the monotonic clock shows neither. */
-function followClock(origin: Int32Array, nowMs: number): void {
-  const wall = Date.now();
-  const drift = wall - (elementAt(origin, 0) * 1000 + elementAt(origin, 1) / 1e6 + nowMs);
-  if (Math.abs(drift) < CLOCK_SLACK_MS) return;
-  const start = wall - nowMs;
-  origin[0] = Math.floor(start / 1000);
-  origin[1] = Math.round((start - origin[0] * 1000) * 1e6);
+function spanNs(fromMs: number, toMs: number): number {
+  const ns = Math.floor((toMs - fromMs) * 1e6);
+  return ns < SPAN_MAX_NS ? ns : 0;
 }

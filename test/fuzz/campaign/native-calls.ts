@@ -216,6 +216,8 @@ const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
   echoReceive: [anyDescriptor, bytes(64, 1, 0, 1500), ints(1, 0, 2)],
   waitReadable: [anyDescriptor, control, timeout],
   eventOpen: [],
+  wallClock: [],
+  clockError: [],
   eventSignal: [descriptor('devices', 'event')],
   eventClear: [readable],
   threadPolicy: [one(0, 2 ** 31 - 1, -1), one(0, 3, -1, 6)],

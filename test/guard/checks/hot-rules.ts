@@ -59,6 +59,7 @@ const METHODS = new Set([
   'receiveBatch',
   // BatchTap, once a batch
   'onRead',
+  'onDecided',
   'onDone',
   // SlowPath, for batches with frames that need it
   'handle',

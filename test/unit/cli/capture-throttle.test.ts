@@ -2,10 +2,12 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { throttleUnderLoad } from '../../../src/cli/commands/packets/capture-throttle.ts';
 
-const some = (count: number, lost = 0) => Array.from({ length: count }, () => ({ lost }));
+const some = (count: number, lost = 0) => Array.from({ length: count }, () => ({ lost: { all: lost } }));
 
 /** What was asked of the scheduler, batch by batch, when batches come at these milliseconds. */
-async function policies(batches: readonly (readonly [number, { lost: number }[]])[]): Promise<number[][]> {
+async function policies(
+  batches: readonly (readonly [number, { lost: { all: number } }[]])[],
+): Promise<number[][]> {
   const asked: number[][] = [];
   let at = 0;
   async function* timed() {

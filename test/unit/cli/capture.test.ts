@@ -9,7 +9,7 @@ import type { ReplayResult } from '../../../src/capture/replay/replay.ts';
 import { paced } from '../../../src/cli/commands/packets/replay-run.ts';
 import { integerOption, list, size } from '../../../src/cli/options.ts';
 import { MAIN } from '../../fixtures/agents/run-node.ts';
-import { readLines, readOutput } from '../../fixtures/json-output.ts';
+import { readOutput } from '../../fixtures/json-output.ts';
 import { readAll, written } from '../capture/fixtures/files.ts';
 import { type Ends, ethernet, ip, joined, tcp, V4, vxlan } from '../capture/fixtures/frames.ts';
 
@@ -83,7 +83,19 @@ t.test('replay: a table, a summary, JSON, a file', async t => {
     '-w',
     'out.pcapng',
   );
-  t.match(readOutput('ripstop-replay/1', json.stdout), {
+  const [drop, sums] = json.stdout.trim().split('\n');
+  t.strictSame(readOutput('ripstop-replay-summary/1', sums!), {
+    format: 'ripstop-replay-summary/1',
+    packets: 3,
+    merged: 0,
+    parts: 0,
+    judged: [
+      { name: 'forward', count: 2 },
+      { name: 'spoofed-source', count: 1 },
+    ],
+    notJudged: [],
+  });
+  t.match(readOutput('ripstop-replay/1', drop!), {
     number: 3,
     verdict: 'spoofed-source',
     peer: 'node-b',
@@ -101,13 +113,13 @@ t.test('replay: two configurations', async t => {
     '1 packet would now be forward, spoofed-source before (3)\n2 of 3 packets unchanged\n',
   );
   const json = ripstop('replay', 'c.pcap', '-c', 'a.yaml', '--against', 'b.yaml', '--json');
-  t.match(readLines('ripstop-replay-difference/1', json.stdout), [
-    {
-      number: 3,
-      before: { result: { verdict: 'spoofed-source' } },
-      after: { result: { verdict: 'forward' } },
-    },
-  ]);
+  const [change, sums] = json.stdout.trim().split('\n');
+  t.match(readOutput('ripstop-replay-difference/1', change!), {
+    number: 3,
+    before: { result: { verdict: 'spoofed-source' } },
+    after: { result: { verdict: 'forward' } },
+  });
+  t.match(readOutput('ripstop-replay-comparison/1', sums!), { compared: 3, changed: 1 });
 });
 
 t.test('replay: at the pace of the capture, or at full speed', async t => {
@@ -180,6 +192,10 @@ t.test('replay: what is wrong is said in one line', async t => {
   const cut = ripstop('replay', 'cut.pcap', '-c', 'a.yaml', '-w', 'kept.pcapng');
   t.match(cut.stderr, /^ripstop: cut\.pcap: at byte \d+: the file ends inside a packet/);
   t.match(cut.stdout, /ingress {2}forward/, 'the whole packets before it are shown');
+  t.match(cut.stdout, /\n2 packets\n/, 'and summed');
+  const compared = ripstop('replay', 'cut.pcap', '-c', 'a.yaml', '--against', 'b.yaml');
+  t.equal(compared.stdout, '2 of 2 packets unchanged\n');
+  t.match(compared.stderr, /^ripstop: cut\.pcap: at byte \d+/);
   t.ok(readdirSync(folder).includes('kept.pcapng'), 'and written');
 });
 

@@ -112,7 +112,7 @@ export class PcapngReader implements CaptureReader {
     const read = readInterface(block, this.#little);
     if (typeof read === 'string') this.#fail(read);
     this.#section.push({ index: this.interfaces.length, snapLength: read.point.snapLength, unit: read.unit });
-    this.interfaces.push(read.point);
+    this.interfaces.push({ ...read.point, section: this.#sections });
   }
 
   #packet(type: number, block: DataView): Packet {

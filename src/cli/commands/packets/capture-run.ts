@@ -10,6 +10,7 @@ import { CaptureCounts, runCapture } from '../../../capture/run.ts';
 import { captureFormat, decodeAs, formatOf, openSink } from '../../../capture/sink/open-sink.ts';
 import type { CaptureSink } from '../../../capture/sink/sink.ts';
 import { TextSink } from '../../../capture/sink/text-sink.ts';
+import { TimeOrder } from '../../../capture/time-order.ts';
 import { POINT_NAMES } from '../../../dataplane/tap/record-layout.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { throttleUnderLoad } from './capture-throttle.ts';
@@ -66,6 +67,7 @@ export async function runCaptureCommand(
     );
   const recordFilter = await createFilter({ inner: filter, outer, vni }, context, decoder);
   const counts = new CaptureCounts(decoder.interfaces.length);
+  const order = new TimeOrder();
   const sink = await sinkOf(options, decoder.interfaces, context, counts, version);
   note(
     `capturing ${pointList(points)} of ${context.mode}${context.mode === 'vxlan' ? `, VNI ${context.vni}` : ''}`,
@@ -76,11 +78,14 @@ export async function runCaptureCommand(
     filter: recordFilter,
     counts,
     sink,
+    order,
     packets: options.count,
     stop,
   });
   const { delivered, dropped } = counts.totals;
   note(`${delivered} packets captured, ${dropped} lost because the reader was too slow`);
+  if (order.late > 0)
+    note(`${order.late} packets are not in the order of their times; reordercap sorts a file`);
 }
 
 function checkTogether(options: CaptureOptions): void {

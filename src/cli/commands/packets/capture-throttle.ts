@@ -30,7 +30,7 @@ const SYSTEM_SCHEDULER: Scheduler = {
  * SCHED_IDLE, so that a capture does not slow down the traffic. Lost records count as load even if few records arrive.
  * If the kernel refuses the policy, the capture continues without it.
  */
-export async function* throttleUnderLoad<R extends { readonly lost: number }>(
+export async function* throttleUnderLoad<R extends { readonly lost: { readonly all: number } }>(
   batches: AsyncIterable<readonly R[]>,
   scheduler: Scheduler = SYSTEM_SCHEDULER,
 ): AsyncGenerator<readonly R[], void, void> {
@@ -40,7 +40,7 @@ export async function* throttleUnderLoad<R extends { readonly lost: number }>(
   let isBusy = false;
   for await (const batch of batches) {
     records += batch.length;
-    if (batch.some(({ lost }) => lost > 0)) records = Number.POSITIVE_INFINITY;
+    if (batch.some(({ lost }) => lost.all > 0)) records = Number.POSITIVE_INFINITY;
     const elapsed = scheduler.now() - since;
     if (elapsed >= WINDOW_MS) {
       since += elapsed;

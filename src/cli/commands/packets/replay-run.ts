@@ -13,6 +13,7 @@ import { PcapFormat } from '../../../capture/format/pcap/writer.ts';
 import { PcapngFormat } from '../../../capture/format/pcapng/writer.ts';
 import type { ReplayConfig } from '../../../capture/replay/config.ts';
 import { ReplayIo } from '../../../capture/replay/io.ts';
+import { UNKNOWN_MACS } from '../../../capture/replay/reasons.ts';
 import {
   type ReplayForwarder,
   type ReplayResult,
@@ -29,11 +30,11 @@ import {
   resultPackets,
   TABLE_HEADING,
 } from '../../../capture/replay/report.ts';
-import { replayDifference, replayRow } from '../../../capture/replay/rows.ts';
+import { replayDifference, replayRow, replaySkip, replaySummary } from '../../../capture/replay/rows.ts';
 import type { FileSinkOptions } from '../../../capture/sink/file-sink.ts';
 import { formatOf, openSink } from '../../../capture/sink/open-sink.ts';
 import { OutputStream } from '../../../capture/sink/output-stream.ts';
-import { VERDICTS } from '../../../dataplane/descriptor/verdicts.ts';
+import { NO_PEER, NOT_FOR_US, VERDICTS } from '../../../dataplane/descriptor/verdicts.ts';
 import { openReplayForwarder, REPLAY_BATCH } from '../../../dataplane/replay/replay-forwarder.ts';
 import { parseAddress, requireAddress } from '../../../ip/address.ts';
 import { requirePrefix } from '../../../ip/prefix.ts';
@@ -52,6 +53,11 @@ export interface ReplayOptions extends OutputOptions {
 }
 
 type Outcome = ReplayResult | ReplaySkip;
+
+interface FileConfig extends ReplayConfig {
+  /** The file leaves out the MAC of a VTEP. */
+  readonly derivesMacs: boolean;
+}
 
 /** Runs `ripstop replay`. @throws RipstopError */
 export async function runReplayCommand(path: string, options: ReplayOptions, version: string): Promise<void> {
@@ -72,7 +78,7 @@ function checkTogether(path: string, options: ReplayOptions): void {
  * The configuration of a file for `ripstop run`. The options give what a node would take from its interfaces.
  * @throws RipstopError ECONFIG
  */
-function configOf(file: string, options: ReplayOptions): ReplayConfig {
+function configOf(file: string, options: ReplayOptions): FileConfig {
   const node = parseStaticFile(readText(file), file);
   const { mode, port, vni, underlay } = node;
   const address = options.address ?? (parseAddress(underlay) ? underlay : undefined);
@@ -97,12 +103,16 @@ function configOf(file: string, options: ReplayOptions): ReplayConfig {
   return {
     ...{ mode, address, port, vni, underlayMtu, flood },
     mac: macOf(node.mac, address),
+    subnets: node.subnets.map(requirePrefix),
+    networks: node.networks.map(requirePrefix),
+    derivesMacs: mode === 'vxlan' && [node.mac, ...peers.map(({ mac }) => mac)].includes(undefined),
     mtu: node.mtu === 'auto' ? innerMtu(FORMATS[mode], family, underlayMtu) : node.mtu,
     sourceCheck: sourceCheck === 'strict',
-    peers: peers.map(({ name, address, mac, subnets }) => ({
+    peers: peers.map(({ name, address, mac, subnets, remoteChecksum }) => ({
       id: name,
       address,
       mac: macOf(mac, address),
+      remoteChecksum,
       subnets: subnets.map(requirePrefix),
     })),
   };
@@ -119,7 +129,7 @@ function open(config: ReplayConfig): ReplayForwarder {
 
 async function show(
   path: string,
-  config: ReplayConfig,
+  config: FileConfig,
   options: ReplayOptions,
   out: OutputStream,
   version: string,
@@ -129,21 +139,59 @@ async function show(
   const reader = await openCapture(path);
   const sink = options.write && (await openSink(resultsFile(options.write, config, version)));
   let start: bigint | undefined;
+  let fault: RipstopError | undefined;
   try {
     if (!options.summary && !options.output) await out.write(`${TABLE_HEADING}\n`);
-    for await (const outcome of paced(replay(reader, config, open(config)), options.speed)) {
+    const outcomes = paced(replay(reader, config, open(config)), options.speed);
+    fault = await eachOutcome(outcomes, async outcome => {
       tally.add(outcome);
-      if ('skipped' in outcome || (wanted && !wanted.has(outcome.verdict))) continue;
+      if ('skipped' in outcome) {
+        if (options.output && !wanted)
+          await out.write(await rowText(options.output, 'ripstop-replay-skip/1', replaySkip(outcome)));
+        return;
+      }
+      if (wanted && !wanted.has(outcome.verdict)) return;
       start ??= outcome.time;
       if (sink) for (const packet of resultPackets(outcome)) await sink.packet(packet);
       if (options.output)
         await out.write(await rowText(options.output, 'ripstop-replay/1', replayRow(outcome)));
       else if (!options.summary) await out.write(`${resultLine(outcome, start)}\n`);
-    }
+    });
   } finally {
     if (sink) await sink.close();
   }
-  if (!options.output) await out.write(`${tally.lines().join('\n')}\n`);
+  if (options.output)
+    await out.write(await rowText(options.output, 'ripstop-replay-summary/1', replaySummary(tally)));
+  else await out.write(`${tally.lines().join('\n')}\n`);
+  if (config.derivesMacs) noteMacs(tally);
+  if (fault) throw fault;
+}
+
+/** Uses each outcome. @returns the fault of a broken capture file, which comes after everything that is whole */
+async function eachOutcome(
+  outcomes: AsyncIterable<Outcome>,
+  use: (outcome: Outcome) => Promise<void>,
+): Promise<RipstopError | undefined> {
+  try {
+    for await (const outcome of outcomes) await use(outcome);
+    return undefined;
+  } catch (error) {
+    if (error instanceof RipstopError && error.code === 'ECAPTURE') return error;
+    throw error;
+  }
+}
+
+/** Where frames did not find their peer by MAC, says that an agent's MACs are not derived. */
+function noteMacs(tally: ReplayTally): void {
+  const unknown = [NO_PEER, NOT_FOR_US].reduce(
+    (sum, verdict) => sum + (tally.verdicts.get(elementAt(VERDICTS, verdict).name) ?? 0),
+    tally.notJudged.get(UNKNOWN_MACS) ?? 0,
+  );
+  if (unknown > 0)
+    process.stderr.write(
+      `ripstop replay: ${unknown} frames have MACs that no VTEP of the configuration has; \`ripstop run\` derives them, an ` +
+        'agent does not: for a capture of an agent give `mac` for this node and each peer (`ripstop peers --json` shows them)\n',
+    );
 }
 
 /** The file for the output and the dropped packets. */
@@ -164,25 +212,58 @@ async function compare(
   out: OutputStream,
 ): Promise<void> {
   const [first, second] = await Promise.all(
-    [before, after].map(async config => replay(await openCapture(path), config, open(config))),
+    [before, after].map(async config => byPacket(replay(await openCapture(path), config, open(config)))),
   );
   const differences: Difference[] = [];
-  let packets = 0;
-  for await (const one of first!) {
-    const { value: other } = await second!.next();
-    packets++;
-    if (other && differs(one, other)) differences.push({ before: one, after: other });
+  let compared = 0;
+  let fault: RipstopError | undefined;
+  try {
+    for await (const ones of first!) {
+      const others = (await second!.next()).value ?? [];
+      // The configurations may differ in what they take for several datagrams.
+      const count = Math.max(ones.length, others.length);
+      compared += count;
+      for (let at = 0; at < count; at++) {
+        const one = ones[at] ?? ones.at(-1);
+        const other = others[at] ?? others.at(-1);
+        if (one && other && differs(one, other)) differences.push({ before: one, after: other });
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof RipstopError) || error.code !== 'ECAPTURE') throw error;
+    fault = error;
   }
+  const changed = differences.length;
   if (options.output) {
-    for (const { before: one, after: other } of differences)
+    for (const difference of differences)
       await out.write(
-        await rowText(options.output, 'ripstop-replay-difference/1', replayDifference(one, other)),
+        await rowText(options.output, 'ripstop-replay-difference/1', replayDifference(difference)),
       );
-    return;
+    await out.write(await rowText(options.output, 'ripstop-replay-comparison/1', { compared, changed }));
+  } else {
+    for (const line of changeLines(differences)) await out.write(`${line}\n`);
+    await out.write(`${compared - changed} of ${compared} packets unchanged\n`);
   }
-  const unchanged = packets - differences.length;
-  for (const line of changeLines(differences)) await out.write(`${line}\n`);
-  await out.write(`${unchanged} of ${packets} packets unchanged\n`);
+  if (fault) throw fault;
+}
+
+/** The outcomes of each packet together: several where datagrams were merged. */
+async function* byPacket(outcomes: AsyncIterable<Outcome>): AsyncGenerator<Outcome[], void, void> {
+  let packet: Outcome[] = [];
+  try {
+    for await (const outcome of outcomes) {
+      const [first] = packet;
+      if (first && first.number !== outcome.number) {
+        yield packet;
+        packet = [];
+      }
+      packet.push(outcome);
+    }
+  } catch (error) {
+    if (packet.length > 0) yield packet;
+    throw error;
+  }
+  if (packet.length > 0) yield packet;
 }
 
 /** The outcomes, with `speed` "capture" at the pace of the capture. */

@@ -45,7 +45,7 @@ export async function traceLive(options: TraceOptions): Promise<void> {
   const follow = async (node: number): Promise<void> => {
     for await (const records of elementAt(streams, node).batches())
       for (const record of records) {
-        lost += record.lost;
+        lost += record.lost.all;
         for (const observation of elementAt(readers, node).read(record)) {
           const path = correlator.add(node, observation, performance.now());
           if (path) await report.show(path);

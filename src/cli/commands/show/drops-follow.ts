@@ -31,6 +31,7 @@ export async function followDrops(socket: string, output: Output | undefined): P
     const decoder = new PacketDecoder(context, { points: DROP, snapLength: SNAP_LENGTH, segments: false });
     for await (const records of batches())
       for (const record of records) {
+        if (record.points === 0) continue;
         const row = dropRow(record, context, decoder);
         if (output) await out.write(await rowText(output, 'ripstop-drop/1', row));
         else for (const line of shown.lines(row)) await out.write(`${printable(line)}\n`);

@@ -7,7 +7,7 @@ import {
 } from '../../../../src/capture/correlate/observation.ts';
 import { PathLines, pathRow } from '../../../../src/capture/correlate/rows.ts';
 import { segmentGso } from '../../../../src/capture/decode/segments.ts';
-import type { CaptureRecord } from '../../../../src/capture/live/record.ts';
+import { type CaptureRecord, NO_LOSSES } from '../../../../src/capture/live/record.ts';
 import { FORWARD, TOO_BIG, UNKNOWN_PEER, VERDICTS } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import { EGRESS_INNER, INGRESS_INNER } from '../../../../src/dataplane/tap/record-layout.ts';
 import { seeded } from '../../../fixtures/random.ts';
@@ -27,13 +27,23 @@ function record(
   const common = {
     length: bytes.length,
     verdict: FORWARD,
-    peer: 1,
+    remote: CONTEXT.peers[1]!,
     offload: NONE,
     segments: 1,
     error: 0,
     port: 0,
   };
-  return { direction, points, time: 1_000_000_000n, bytes, ...common, tookNs: 40_000, lost: 0, ...extra };
+  return {
+    direction,
+    points,
+    time: 1_000_000_000n,
+    bytes,
+    ...common,
+    tookNs: 40_000,
+    decidedNs: 0,
+    lost: NO_LOSSES,
+    ...extra,
+  };
 }
 
 const inVxlan = (frame: Uint8Array) => joined([8, 0, 0, 0, 0, 0, 1, 0], frame);
@@ -97,7 +107,7 @@ function observation(
     direction,
     ...times,
     verdict: FORWARD,
-    peer: 1,
+    remote: CONTEXT.peers[1]!,
     error: 0,
     ...more,
   };
@@ -116,7 +126,10 @@ t.test('paths: arrived, lost here, lost there, lost between, and reported in any
   t.match(paths.add(0, observation('b', 'egress'), 1), { fate: 'arrived', sent: { node: 0 } });
   t.equal(fate(paths.add(0, observation('c', 'egress', { verdict: TOO_BIG }), 0)), 'dropped');
   paths.add(0, observation('d', 'egress'), 0);
-  t.equal(fate(paths.add(1, observation('d', 'ingress', { verdict: UNKNOWN_PEER, peer: -1 }), 0)), 'dropped');
+  t.equal(
+    fate(paths.add(1, observation('d', 'ingress', { verdict: UNKNOWN_PEER, remote: undefined }), 0)),
+    'dropped',
+  );
   paths.add(0, observation('e', 'egress'), 100);
   paths.add(0, observation('e', 'egress'), 101);
   paths.add(1, observation('f', 'ingress'), 102);
@@ -153,11 +166,11 @@ t.test('in words', async t => {
   const far = {
     ...CONTEXT,
     addresses: ['192.0.2.2'],
-    peers: [null, { id: 'node-a', address: '192.0.2.1', port: 8472 }],
+    peers: [null, { id: 'node-a', address: '192.0.2.1', port: 8472, remoteChecksum: false }],
   };
   const say = (path: PacketPath) => lines.lines(pathRow(path, [CONTEXT, far]));
   const sent = { node: 0, observation: observation('a ping', 'egress') };
-  const came = { readAt: 1_000_110_000n, doneAt: 1_002_110_000n };
+  const came = { readAt: 1_000_110_000n, doneAt: 1_002_110_000n, remote: far.peers[1] ?? undefined };
   const received = { node: 1, observation: observation('a ping', 'ingress', came) };
   t.strictSame(say({ sent, received, fate: 'arrived' }), [
     '00:00:01.000000 a ping',
@@ -174,7 +187,7 @@ t.test('in words', async t => {
   });
   const refused = {
     node: 1,
-    observation: observation('a ping', 'ingress', { ...came, verdict: UNKNOWN_PEER, peer: -1 }),
+    observation: observation('a ping', 'ingress', { ...came, verdict: UNKNOWN_PEER, remote: undefined }),
   };
   const dropped = say({ sent, received: refused, fate: 'dropped' });
   t.match(dropped[1], /2.00ms, dropped: unknown-peer$/);

@@ -212,17 +212,37 @@ t.test(
   },
 );
 
-t.test('what was lost is told once, at the packet that comes after', async t => {
+t.test('what was lost, at every point that it had passed', async t => {
   const one = worker('egress', 8, 4096);
-  one.want({ points: 3, snapLength: 0 });
-  const decoder = new PacketDecoder(CONTEXT, { points: 3, snapLength: 0, segments: false });
-  for (let i = 0; i < 40; i++) one.pass([{ frame: new Uint8Array(200), verdict: FORWARD }]);
-  const kept = one.reader.take().length;
+  one.want({ points: 19, snapLength: 0 });
+  const decoder = new PacketDecoder(CONTEXT, { points: 19, snapLength: 0, segments: false });
+  for (let i = 0; i < 40; i++)
+    one.pass([{ frame: new Uint8Array(200), verdict: i % 4 === 0 ? NO_PEER : FORWARD }]);
+  const kept = one.reader.take();
   one.pass([{ frame: new Uint8Array(200) }]);
-  const packets = one.reader.take().flatMap(record => decoder.packets(record));
+  const [next] = one.reader.take();
+  const dropped = 10 - kept.filter(({ verdict }) => verdict === NO_PEER).length;
+  const lost = 40 - kept.length;
   t.strictSame(
-    packets.map(packet => packet.dropped),
-    [BigInt(40 - kept), undefined],
+    decoder.lost(next!).map(({ interface: index, packets }) => [decoder.interfaces[index]!.name, packets]),
+    [
+      ['egress-inner', lost],
+      ['egress-outer', lost - dropped],
+      ['drop', dropped],
+    ],
+  );
+});
+
+t.test('each point has its own time', async t => {
+  const one = worker('egress');
+  one.want({ points: 19, snapLength: 0 });
+  const decoder = new PacketDecoder(CONTEXT, { points: 19, snapLength: 0, segments: false });
+  one.pass([{ frame: small }, { frame: small, verdict: NO_PEER }], 5, 900_000, 40_000);
+  const packets = one.reader.take().flatMap(record => decoder.packets(record));
+  const first = packets[0]!.time;
+  t.strictSame(
+    packets.map(({ time }) => time - first),
+    [0n, 40_000n, 0n, 900_000n],
   );
 });
 

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { NO_LOSSES } from '../../../../src/capture/live/record.ts';
 import {
   FORWARD,
   NO_PEER,
@@ -7,7 +8,7 @@ import {
   UNKNOWN_PEER,
 } from '../../../../src/dataplane/descriptor/verdicts.ts';
 import * as point from '../../../../src/dataplane/tap/record-layout.ts';
-import { tapBatch } from '../../../../src/dataplane/tap/tap.ts';
+import { noteDecided, noteRead, tapBatch } from '../../../../src/dataplane/tap/tap.ts';
 import { seeded } from '../../../fixtures/random.ts';
 import { type Judged, RecordReader, worker } from '../../capture/fixtures/tapped.ts';
 
@@ -56,13 +57,12 @@ t.test('a record holds what the descriptor said, at any alignment and any snap l
             : point.EGRESS_INNER | point.EGRESS_OUTER,
         length: frame.length,
         verdict: sent.verdict,
-        peer: sent.peer,
         offload: { flags: 1, gsoType: 0x81, gsoSize: 1398, csumStart: 34, csumOffset: 16 },
         segments: sent.segments,
         error: sent.error,
         port: sent.socket,
         tookNs: 4321,
-        lost: 0,
+        lost: NO_LOSSES,
       });
       t.notOk('address' in read);
     }
@@ -121,17 +121,17 @@ t.test('a reader that is too slow loses records, counted once, in place; nothing
   for (let i = 0; i < 10; i++) egress.pass([{ frame }]);
   const first = egress.reader.take();
   t.ok(first.length >= 2 && first.length < 10, `${first.length} of 10 fit`);
-  t.ok(first.every(record => record.lost === 0));
+  t.ok(first.every(record => record.lost.all === 0));
   egress.pass([{ frame }]);
   egress.pass([{ frame }]);
   t.strictSame(
-    egress.reader.take().map(record => record.lost),
+    egress.reader.take().map(record => record.lost.all),
     [10 - first.length, 0],
   );
   egress.pass([{ frame: new Uint8Array(60_000) }]);
   egress.pass([{ frame }]);
   t.strictSame(
-    egress.reader.take().map(record => record.lost),
+    egress.reader.take().map(record => record.lost.all),
     [1],
     'a frame larger than the ring',
   );
@@ -157,11 +157,11 @@ t.test('a wall clock that was set, or a machine that slept, is followed', async 
   one.want(WHOLE);
   one.pass([{ frame: Uint8Array.of(1) }]);
   one.reader.take();
-  one.taps.origin[0]! -= 3600;
-  const before = Date.now();
-  tapBatch(one.taps, 1, one.sources);
-  const after = Date.now();
+  const taps = { ...one.taps, wallMs: () => 1_790_000_000_123.5 };
+  t.equal(noteRead(taps), true);
+  noteDecided(taps, 7);
+  tapBatch(taps, 1, one.sources);
   const [record] = one.reader.take();
-  const stamp = Number(record!.time / 1_000_000n);
-  t.ok(stamp >= before - 2 && stamp <= after + 2, `${stamp} lies between ${before} and ${after}`);
+  t.equal(record!.time, 1_790_000_000_123_500_000n);
+  t.ok(record!.tookNs >= record!.decidedNs && record!.decidedNs >= 0);
 });

@@ -1,0 +1,47 @@
+import { elementAt } from '../../base/at.ts';
+import type { CaptureContext, CapturePeer, PeerChange } from './context.ts';
+
+/** Versions of a slot that are kept: records of two workers are at most a few generations apart. */
+const VERSIONS_MAX = 8;
+
+interface Version {
+  readonly generation: number;
+  readonly peer: CapturePeer | undefined;
+}
+
+/**
+ * Which peer had a slot at which generation of the tables. A slot passes to another peer, and a peer gets another address;
+ * a record names its peer as it was when the frame was handled.
+ */
+export class PeerHistory {
+  /** By slot, the oldest first. */
+  readonly #slots: Version[][] = [];
+  #generation: number;
+
+  constructor({ generation, peers }: Pick<CaptureContext, 'generation' | 'peers'>) {
+    this.#generation = generation;
+    for (const [slot, peer] of peers.entries()) if (peer) this.#slots[slot] = [{ generation, peer }];
+  }
+
+  /** The latest generation that it knows. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** Adds a change; changes come in order. */
+  apply({ generation, slots }: PeerChange): void {
+    this.#generation = generation;
+    for (const { slot, peer } of slots) {
+      this.#slots[slot] ??= [];
+      const versions = elementAt(this.#slots, slot);
+      versions.push({ generation, peer: peer ?? undefined });
+      if (versions.length > VERSIONS_MAX) versions.shift();
+    }
+  }
+
+  /** The peer of a slot, undefined for slot -1 and for a slot that nobody had. */
+  at(slot: number, generation: number): CapturePeer | undefined {
+    const versions = slot < 0 ? undefined : this.#slots[slot];
+    return versions?.findLast(version => version.generation <= generation)?.peer;
+  }
+}
