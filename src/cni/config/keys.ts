@@ -18,7 +18,7 @@ export function repeatedKeys(object: object): readonly string[] {
 /** The value of a JSON text; its objects have their keys in the order of the text. @throws RipstopError ECONFIG */
 export function parseConfiguration(text: string, where: string): unknown {
   const value = parseJson(text, where);
-  // A configuration may have 16 MB, and the agent has one thread: only where a key is repeated the objects are built anew.
+  // A configuration may have 16 MB, and the agent has one thread: objects are built again only where a key is repeated.
   let inText = 0;
   forEachKey(text, () => inText++);
   return inText === countKeys(value) ? value : withoutNumbers(parseJson(withNumbers(text), where));

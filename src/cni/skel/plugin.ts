@@ -49,7 +49,7 @@ export interface AgentView {
 export interface PluginDocs {
   /** Keys by path: `vlan`, `ipam.subnet`, `runtimeConfig.mac`, `CNI_ARGS MAC`. */
   keys: Fields;
-  /** Intended differences from the reference plugin of this name, a sentence each. */
+  /** Intended differences from the reference plugin of this name, one sentence per entry. */
   differences: readonly string[];
 }
 

@@ -18,7 +18,7 @@ import { type FirewallRules, podAddresses } from './config.ts';
 /*
  * The reference plugin's chains: CNI-FORWARD, reached first from FORWARD, asks the administrator's chain and accepts
  * what belongs to pods; CNI-ISOLATION-STAGE-1 and -2 drop between bridges. The rules of a pod are those of the reference to the
- * letter, because it checks and deletes them by their text. Whose they are stands in a chain that nothing leads to: a rule
+ * letter, because it checks and deletes them by their text. A chain that nothing leads to records whose they are: a rule
  * without a target for each address, with the attachment's tag. So DEL needs no address.
  */
 
