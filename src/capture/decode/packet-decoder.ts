@@ -26,6 +26,8 @@ export interface PacketDecoderOptions {
   readonly segments: boolean;
   /** Capture filter, for the interface blocks. */
   readonly filter?: string | undefined;
+  /** The format does not name points: a dropped packet is not shown at `drop` where its first point shows it already. */
+  readonly isNameless?: boolean | undefined;
 }
 
 /** Decodes the records of the workers into the packets of a capture file. */
@@ -60,8 +62,15 @@ export class PacketDecoder {
 
   /** Indices of the interfaces that a record has packets for. */
   shown(record: CaptureRecord): number[] {
-    const points = record.points & this.#options.points;
+    const points = this.#visible(record.points);
     return this.#indices.filter((_, number) => points & (1 << number));
+  }
+
+  /** Those of the points of a frame that are shown. */
+  #visible(passed: number): number {
+    const points = passed & this.#options.points;
+    const isTwice = this.#options.isNameless && (points & ~point.DROP) !== 0;
+    return isTwice ? points & ~point.DROP : points;
   }
 
   /** What was lost before a record, by interface: a frame that was lost is missing at each point that it had passed. */
@@ -71,8 +80,8 @@ export class PacketDecoder {
     const last = direction === 'egress' ? point.EGRESS_OUTER : point.INGRESS_INNER;
     return this.#indices.flatMap((index, number) => {
       const bit = 1 << number;
-      const packets =
-        bit === first ? lost.all : bit === last ? lost.forwarded : bit === point.DROP ? lost.dropped : 0;
+      const isDrop = bit === (this.#visible(first | point.DROP) & point.DROP);
+      const packets = bit === first ? lost.all : bit === last ? lost.forwarded : isDrop ? lost.dropped : 0;
       return packets > 0 ? [{ interface: index, packets }] : [];
     });
   }
@@ -82,7 +91,7 @@ export class PacketDecoder {
     const packets: Packet[] = [];
     for (const number of point.POINT_NAMES.keys()) {
       const bit = 1 << number;
-      if ((record.points & this.#options.points & bit) === 0) continue;
+      if ((this.#visible(record.points) & bit) === 0) continue;
       for (const slice of this.#slices(record, bit)) packets.push(this.#packet(record, number, slice));
     }
     return packets;

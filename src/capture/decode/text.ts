@@ -10,7 +10,7 @@ import * as udp from '../../../encap/wire/udp.ts';
 
 /**
  * Describes a frame in one line, in the notation of tcpdump: `10.244.1.5.40000 > 10.244.2.9.80: TCP Flags [S], …`. Never
- * throws; unreadable parts are named as such.
+ * throws; unreadable parts are named as such, and what the snap length cut off is told apart from what is broken.
  * @param bytes the captured bytes
  * @param link whether the bytes begin with Ethernet or with IP
  */
@@ -20,24 +20,35 @@ export function describePacket(
   options: DissectOptions = {},
 ): string {
   const layers = dissect(bytes, link, options);
-  return link === 'ethernet'
-    ? describeEthernet(layers, 0, options.overlay)
-    : describeIp(layers, 0, options.overlay);
+  const isCut = bytes.length < (options.length ?? bytes.length);
+  const packet: Dissected = { layers, isCut, overlay: options.overlay };
+  return link === 'ethernet' ? describeEthernet(packet, 0) : describeIp(packet, 0);
+}
+
+/** The layers of a packet. */
+interface Dissected {
+  readonly layers: readonly Layer[];
+  /** The snap length cut bytes off. */
+  readonly isCut: boolean;
+  readonly overlay: OpenedOverlay | undefined;
 }
 
 /** Describes the layers from index `at` on. */
-function describeEthernet(layers: readonly Layer[], at: number, overlay?: OpenedOverlay): string {
+function describeEthernet(packet: Dissected, at: number): string {
+  const { layers } = packet;
   const layer = layers[at];
-  if (layer?.kind !== 'ethernet' || layer.isCut) return `${layer?.length ?? 0} bytes, too short for Ethernet`;
+  if (layer?.kind !== 'ethernet' || layer.isCut)
+    return packet.isCut ? 'Ethernet, cut short' : `${layer?.length ?? 0} bytes, too short for Ethernet`;
   if (layer.type === ethernet.TYPE_IPV4 || layer.type === ethernet.TYPE_IPV6)
-    return describeIp(layers, at + 1, overlay);
+    return describeIp(packet, at + 1);
   const inside = layers[at + 1];
   return inside?.kind === 'arp' && !inside.isCut
     ? `ARP ${arp.format(inside.header)}`
     : ethernet.format(layer.header);
 }
 
-function describeIp(layers: readonly Layer[], at: number, overlay?: OpenedOverlay): string {
+function describeIp(packet: Dissected, at: number): string {
+  const { layers } = packet;
   const layer = layers[at];
   if (layer?.kind === 'ipv4' && !layer.isCut) {
     const { protocol, totalLength, fragmentOffset } = layer.header;
@@ -45,25 +56,29 @@ function describeIp(layers: readonly Layer[], at: number, overlay?: OpenedOverla
     const destination = addressText(layer.header.destination);
     if (fragmentOffset > 0) return `${source} > ${destination}: fragment at ${fragmentOffset}`;
     const length = totalLength - layer.length;
-    return describeUpper(layers, at + 1, { source, destination, protocol, length }, overlay);
+    return describeUpper(packet, at + 1, { source, destination, protocol, length });
   }
   if (layer?.kind === 'ipv6' && !layer.isCut) {
     const { nextHeader, payloadLength } = layer.header;
     const source = addressText(layer.header.source);
     const destination = addressText(layer.header.destination);
     if (!ipv6.isExtension(nextHeader)) {
-      const packet = { source, destination, protocol: nextHeader, length: payloadLength };
-      return describeUpper(layers, at + 1, packet, overlay);
+      return describeUpper(packet, at + 1, {
+        source,
+        destination,
+        protocol: nextHeader,
+        length: payloadLength,
+      });
     }
     const extensions = layers[at + 1];
     if (extensions?.kind !== 'extensions' || extensions.isCut)
-      return `${source} > ${destination}: broken extension headers`;
+      return `${source} > ${destination}: ${packet.isCut ? 'extension headers, cut short' : 'broken extension headers'}`;
     const { protocol, isLaterFragment } = extensions;
     if (isLaterFragment) return `${source} > ${destination}: fragment`;
     const length = payloadLength - extensions.length;
-    return describeUpper(layers, at + 2, { source, destination, protocol, length }, overlay);
+    return describeUpper(packet, at + 2, { source, destination, protocol, length });
   }
-  return `${layer?.length ?? 0} bytes that are not an IP packet`;
+  return packet.isCut ? 'IP, cut short' : `${layer?.length ?? 0} bytes that are not an IP packet`;
 }
 
 /** Fields of the IP headers that describe their payload. */
@@ -82,11 +97,11 @@ const NAMES: Readonly<Record<number, string>> = {
 };
 
 function describeUpper(
-  layers: readonly Layer[],
+  packet: Dissected,
   at: number,
   { source, destination, protocol, length }: IpPacket,
-  overlay: OpenedOverlay | undefined,
 ): string {
+  const { layers, overlay } = packet;
   const layer = layers[at];
   const between = `${source} > ${destination}`;
   if (protocol === ipv4.PROTOCOL_TCP) {
@@ -100,7 +115,7 @@ function describeUpper(
     const { sourcePort, destinationPort } = layer.header;
     const text =
       overlay?.port === destinationPort
-        ? describePayload(layers, at + 1, overlay, layer.header)
+        ? describePayload(packet, at + 1, overlay, layer.header)
         : udp.format(layer.header);
     return `${source}.${sourcePort} > ${destination}.${destinationPort}: ${text}`;
   }
@@ -108,15 +123,12 @@ function describeUpper(
 }
 
 /** Describes the payload of a tunnel datagram. */
-function describePayload(
-  layers: readonly Layer[],
-  at: number,
-  overlay: OpenedOverlay,
-  datagram: udp.Udp,
-): string {
-  if (overlay.mode === 'udp') return `| ${describeIp(layers, at)}`;
-  const layer = layers[at];
+function describePayload(packet: Dissected, at: number, overlay: OpenedOverlay, datagram: udp.Udp): string {
+  if (overlay.mode === 'udp') return `| ${describeIp(packet, at)}`;
+  const layer = packet.layers[at];
   if (layer?.kind !== 'vxlan' || layer.isCut)
-    return `${datagram.totalLength - udp.BYTES} bytes, too short for VXLAN`;
-  return `${vxlan.format(layer.header)} | ${describeEthernet(layers, at + 1)}`;
+    return packet.isCut
+      ? 'VXLAN, cut short'
+      : `${datagram.totalLength - udp.BYTES} bytes, too short for VXLAN`;
+  return `${vxlan.format(layer.header)} | ${describeEthernet(packet, at + 1)}`;
 }

@@ -1,4 +1,4 @@
-import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, open, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { codeOf, type ErrorCode, hasCode, messageOf, RipstopError } from '../../base/errors.ts';
 import { ByteQueue } from '../format/byte-queue.ts';
@@ -34,7 +34,7 @@ export class FileSink implements CaptureSink {
   written = 0;
   readonly #options: FileSinkOptions;
   readonly #queue = new ByteQueue();
-  readonly #finished: string[] = [];
+  readonly #finished: { readonly path: string; readonly packets: number }[] = [];
   readonly #now: () => number;
   #file: FileHandle | undefined;
   /** Final name of the open file. */
@@ -46,6 +46,7 @@ export class FileSink implements CaptureSink {
   /** Packets in the queue. */
   #waiting = 0;
   #packetsInFile = 0;
+  #writtenToFile = 0;
 
   private constructor(options: FileSinkOptions) {
     this.#options = options;
@@ -55,8 +56,22 @@ export class FileSink implements CaptureSink {
   /** Opens the first file. Throws RipstopError. */
   static async open(options: FileSinkOptions): Promise<FileSink> {
     const sink = new FileSink(options);
+    await sink.#refuseDirectory();
     await sink.#begin();
     return sink;
+  }
+
+  /** The rename at the end would fail, and the capture would have been for nothing. */
+  async #refuseDirectory(): Promise<void> {
+    const { path } = this.#options;
+    const present = await stat(path).catch(() => undefined);
+    if (!present?.isDirectory() || this.#isRotated) return;
+    throw failure(path, Object.assign(new Error('EISDIR'), { code: 'EISDIR' }), 'give the name of a file');
+  }
+
+  get #isRotated(): boolean {
+    const { rotation } = this.#options;
+    return rotation?.bytes !== undefined || rotation?.seconds !== undefined;
   }
 
   async packet(packet: Packet): Promise<void> {
@@ -93,6 +108,7 @@ export class FileSink implements CaptureSink {
     }
     this.#size += bytes.length;
     this.written += packets;
+    this.#writtenToFile += packets;
   }
 
   async close(): Promise<void> {
@@ -108,7 +124,7 @@ export class FileSink implements CaptureSink {
     // The next file counts, too.
     while (files !== undefined && this.#finished.length >= files) {
       const oldest = this.#finished.shift();
-      if (oldest !== undefined) await remove(oldest);
+      if (oldest !== undefined) await remove(oldest.path);
     }
     await this.#begin();
   }
@@ -119,6 +135,7 @@ export class FileSink implements CaptureSink {
     this.#path = this.#nextPath();
     this.#size = 0;
     this.#packetsInFile = 0;
+    this.#writtenToFile = 0;
     try {
       this.#file = await open(`${this.#path}.part`, 'w', 0o600);
     } catch (error) {
@@ -129,8 +146,8 @@ export class FileSink implements CaptureSink {
   }
 
   #nextPath(): string {
-    const { path, rotation } = this.#options;
-    if (rotation?.bytes === undefined && rotation?.seconds === undefined) return path;
+    const { path } = this.#options;
+    if (!this.#isRotated) return path;
     const suffix = extname(path);
     const time = new Date(this.#openedAt).toISOString().slice(0, 19).replace(/[-:T]/g, '');
     const number = String(this.#number).padStart(5, '0');
@@ -149,15 +166,33 @@ export class FileSink implements CaptureSink {
     } catch (error) {
       throw failure(this.#path, error, `the packets are in ${this.#path}.part`);
     }
-    this.#finished.push(this.#path);
+    this.#finished.push({ path: this.#path, packets: this.#writtenToFile });
   }
 
-  /** Truncates the file after its last whole packet, completes it, and throws the error that ends the capture. */
+  /**
+   * Truncates the file after its last whole packet, completes it, and throws the error that ends the capture. A file without
+   * packets is removed.
+   */
   async #abandon(file: FileHandle, error: unknown): Promise<never> {
-    const kept = `${this.written} packets are kept in ${this.#path}`;
-    await file.truncate(this.#size);
-    await this.#finish();
-    throw failure(this.#path, error, this.#size > 0 ? kept : 'nothing was captured');
+    const path = this.#path;
+    const before = [...this.#finished];
+    const here = this.#writtenToFile;
+    if (here > 0) {
+      await file.truncate(this.#size);
+      await this.#finish();
+    } else {
+      this.#file = undefined;
+      await file.close();
+      await remove(`${path}.part`);
+    }
+    const earlier = before.reduce((sum, { packets }) => sum + packets, 0);
+    const places = [
+      ...(here > 0 ? [`${here} packets are kept in ${path}`] : []),
+      ...(earlier > 0
+        ? [`${earlier} packets are kept in ${before.length} files up to ${before.at(-1)?.path}`]
+        : []),
+    ];
+    throw failure(path, error, places.join(' and ') || 'nothing was captured');
   }
 }
 

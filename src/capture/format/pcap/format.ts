@@ -14,8 +14,17 @@ export const VERSION_MAJOR = 4;
 export const VERSION_MINOR = 6;
 export const SNAP_LENGTH = 16;
 export const LINK_TYPE = 20;
-/** Bits of the link type; the upper bits are the length of a frame check sequence. */
-export const LINK_MASK = 0x0fffffff;
+/**
+ * Bits of the link type. Above it: whether the length of a frame check sequence is given, and that length in units of two
+ * bytes.
+ */
+export const LINK_MASK = 0xffff;
+export const FCS_PRESENT = 0x04000000;
+export const FCS_SHIFT = 28;
+/** Versions 2.0 to 2.4 differ in the order of the two lengths of a packet (libpcap's sf-pcap.c). */
+export const VERSION_SWAPPED = 2;
+export const VERSION_UNSURE = 3;
+export const VERSION_LATEST = 4;
 /** Offsets inside a packet header. */
 export const SECONDS = 0;
 export const FRACTION = 4;

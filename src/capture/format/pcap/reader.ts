@@ -3,7 +3,7 @@ import { parse } from 'pcap-parser';
 import type { ByteSource } from '../byte-source.ts';
 import type { CaptureInterface, Packet } from '../packet.ts';
 import type { CaptureReader } from '../reader.ts';
-import { LINK_TYPE, MAGIC_MICRO } from './format.ts';
+import { LINK_TYPE, MAGIC_MICRO, VERSION_LATEST, VERSION_MINOR } from './format.ts';
 import { type PcapHeader, pcapRecords, readPcapHeader } from './records.ts';
 
 /** The stream that `pcap-parser` reads. It does not flow by itself: each record is emitted. */
@@ -47,8 +47,8 @@ export class PcapReader implements CaptureReader {
     parser.on('packet', ({ header: record, data }) => {
       const time =
         BigInt(record.timestampSeconds) * 1_000_000_000n + BigInt(record.timestampMicroseconds) * unit;
-      const length = Math.max(record.originalLength, data.length);
-      parsed.push({ interface: 0, time, bytes: new Uint8Array(data), length });
+      const length = Math.max(record.originalLength, data.length, header.fcsBytes) - header.fcsBytes;
+      parsed.push({ interface: 0, time, bytes: new Uint8Array(data.subarray(0, length)), length });
     });
     try {
       stream.emit('data', asMicroseconds(header));
@@ -69,5 +69,6 @@ function asMicroseconds(header: PcapHeader): Buffer {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   view.setUint32(0, MAGIC_MICRO, header.littleEndian);
   view.setUint32(LINK_TYPE, header.link, header.littleEndian);
+  view.setUint16(VERSION_MINOR, VERSION_LATEST, header.littleEndian);
   return bytes;
 }

@@ -8,6 +8,10 @@ export interface PcapHeader {
   readonly nanoseconds: boolean;
   readonly snapLength: number;
   readonly link: number;
+  /** Bytes of the frame check sequence at the end of each packet. */
+  readonly fcsBytes: number;
+  /** Minor version. */
+  readonly minor: number;
   /** The header as in the file. */
   readonly bytes: Uint8Array;
 }
@@ -23,12 +27,16 @@ export async function readPcapHeader(source: ByteSource, name: string): Promise<
   const littleEndian = swapped === pcap.MAGIC_MICRO || swapped === pcap.MAGIC_NANO;
   const major = view.getUint16(pcap.VERSION_MAJOR, littleEndian);
   const minor = view.getUint16(pcap.VERSION_MINOR, littleEndian);
-  if (major !== 2 || minor !== 4) broken(name, 0, `pcap version ${major}.${minor} is not 2.4`);
+  if (major !== 2 || minor > pcap.VERSION_LATEST)
+    broken(name, 0, `pcap version ${major}.${minor} is not within 2.0 to 2.4`);
+  const link = view.getUint32(pcap.LINK_TYPE, littleEndian);
   return {
     littleEndian,
     nanoseconds: magic === pcap.MAGIC_NANO || swapped === pcap.MAGIC_NANO,
     snapLength: view.getUint32(pcap.SNAP_LENGTH, littleEndian),
-    link: view.getUint32(pcap.LINK_TYPE, littleEndian) & pcap.LINK_MASK,
+    link: link & pcap.LINK_MASK,
+    fcsBytes: (link & pcap.FCS_PRESENT) === 0 ? 0 : (link >>> pcap.FCS_SHIFT) * 2,
+    minor,
     bytes,
   };
 }
@@ -45,12 +53,34 @@ export async function* pcapRecords(source: ByteSource, header: PcapHeader, name:
     }
     const head = source.peek(pcap.PACKET_HEADER);
     const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
-    const captured = view.getUint32(pcap.CAPTURED, header.littleEndian);
+    const captured = capturedOf(view, header);
     if (captured > pcap.CAPTURED_MAX)
       broken(name, source.offset, `a packet of ${captured} bytes is larger than ${pcap.CAPTURED_MAX}`);
     const length = pcap.PACKET_HEADER + captured;
     if (!(await source.fill(length)))
       broken(name, source.offset, `the file ends inside a packet (${source.ready} of ${length} bytes)`);
-    yield source.take(length);
+    yield inOrder(source.take(length), captured, header);
   }
+}
+
+/** Captured bytes of a packet. Files before version 2.3 have the two lengths in the other order, those of 2.3 may. */
+function capturedOf(view: DataView, { minor, littleEndian }: PcapHeader): number {
+  const [first, second] = [pcap.CAPTURED, pcap.ORIGINAL].map(at => view.getUint32(at, littleEndian)) as [
+    number,
+    number,
+  ];
+  if (minor <= pcap.VERSION_SWAPPED) return second;
+  return minor === pcap.VERSION_UNSURE ? Math.min(first, second) : first;
+}
+
+/** The record with its captured length first. */
+function inOrder(record: Uint8Array, captured: number, { minor, littleEndian }: PcapHeader): Uint8Array {
+  if (minor >= pcap.VERSION_LATEST) return record;
+  const copy = record.slice();
+  const view = new DataView(copy.buffer);
+  const original =
+    view.getUint32(pcap.CAPTURED, littleEndian) + view.getUint32(pcap.ORIGINAL, littleEndian) - captured;
+  view.setUint32(pcap.CAPTURED, captured, littleEndian);
+  view.setUint32(pcap.ORIGINAL, original, littleEndian);
+  return copy;
 }

@@ -60,7 +60,8 @@ export async function runCaptureCommand(
   const chunks = await openCaptureStream(options.socket, request, stop);
   const { context, batches } = await readRecordStream(chunks);
   const { points } = resolveSelection(selection, context);
-  const decoder = new PacketDecoder(context, { points, snapLength, segments, filter });
+  const isNameless = options.write !== undefined && kindOf(options.write, options) === 'pcap';
+  const decoder = new PacketDecoder(context, { points, snapLength, segments, filter, isNameless });
   if ((filter || outer) && snapLength > 0 && snapLength < SNAP_FOR_FILTERS)
     note(
       `with a snap length below ${SNAP_FOR_FILTERS} bytes the filter may not see the headers that it needs`,
@@ -110,7 +111,7 @@ async function sinkOf(
 ): Promise<CaptureSink> {
   const { write: path } = options;
   if (path === undefined) return new TextSink(process.stdout, interfaces, context);
-  const format = captureFormat(options.format ?? formatOf(path), interfaces, context, version);
+  const format = captureFormat(kindOf(path, options), interfaces, context, version);
   const rotation = {
     ...(options.rotateSize !== undefined ? { bytes: options.rotateSize } : {}),
     ...(options.rotateTime !== undefined ? { seconds: options.rotateTime } : {}),
@@ -120,6 +121,10 @@ async function sinkOf(
   const flag = decodeAs(context);
   if (flag) note(`to decode the inner frames: wireshark ${flag}`);
   return sink;
+}
+
+function kindOf(path: string, { format }: CaptureOptions): 'pcapng' | 'pcap' {
+  return format ?? formatOf(path);
 }
 
 function pointList(points: number): string {
