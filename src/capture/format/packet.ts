@@ -17,8 +17,6 @@ export interface CaptureInterface {
   readonly description?: string;
   /** Capture filter in tcpdump's language. */
   readonly filter?: string;
-  /** Number of its section in a pcapng file that was read. */
-  readonly section?: number;
 }
 
 /** Counts of one interface, for its statistics block. */

@@ -5,6 +5,8 @@ import type { CaptureInterface, Packet } from './packet.ts';
 export interface CaptureReader {
   /** Interfaces read so far, of all sections; a packet's `interface` is an index into them. */
   readonly interfaces: readonly CaptureInterface[];
+  /** Number of the section of each interface. */
+  readonly sections: readonly number[];
   /**
    * The packets in file order. A broken file yields every whole packet before the fault and then throws RipstopError
    * ECAPTURE with the byte offset.

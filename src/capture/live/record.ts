@@ -9,7 +9,6 @@ import {
   release,
 } from '../../dataplane/descriptor/ring.ts';
 import * as point from '../../dataplane/tap/record-layout.ts';
-import { NOTE_DIRECTION, NOTE_LOST_DROPPED, NOTE_LOST_FORWARDED } from '../../dataplane/tap/tap.ts';
 import type { CapturePeer } from './context.ts';
 import type { PeerHistory } from './peer-history.ts';
 
@@ -145,10 +144,10 @@ export class TapReader {
       const lost = lossesUntil(
         source,
         droppedRecords(ring) | 0,
-        Atomics.load(ring.control, NOTE_LOST_FORWARDED),
-        Atomics.load(ring.control, NOTE_LOST_DROPPED),
+        Atomics.load(ring.control, point.NOTE_LOST_FORWARDED),
+        Atomics.load(ring.control, point.NOTE_LOST_DROPPED),
       );
-      if (lost !== NO_LOSSES) visitor(worker, Atomics.load(ring.control, NOTE_DIRECTION), lost);
+      if (lost !== NO_LOSSES) visitor(worker, Atomics.load(ring.control, point.NOTE_DIRECTION), lost);
     }
   }
 

@@ -68,7 +68,7 @@ export async function* replay(
     // Captures are not always in order; the clock of a forwarder is monotonic.
     clock = Math.max(clock, Number(packet.time - start) / 1e6);
     const point = elementAt(reader.interfaces, packet.interface);
-    const judgements = inputs.read(packet, point, sectionOf(reader.interfaces, point));
+    const judgements = inputs.read(packet, point, sectionOf(reader, packet.interface));
     for (const [index, input] of judgements.entries()) {
       const place = { number, ...(judgements.length > 1 ? { part: index + 1 } : {}) };
       if ('skipped' in input) {
@@ -81,9 +81,9 @@ export async function* replay(
   }
 }
 
-/** The interfaces of the section of a pcapng file that has `point`. */
-function sectionOf(interfaces: readonly CaptureInterface[], point: CaptureInterface): CaptureInterface[] {
-  return interfaces.filter(({ section }) => section === point.section);
+/** The interfaces of the section that has the interface `index`. */
+function sectionOf({ interfaces, sections }: CaptureReader, index: number): CaptureInterface[] {
+  return interfaces.filter((_, other) => sections[other] === sections[index]);
 }
 
 function pass(

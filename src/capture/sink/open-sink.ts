@@ -43,12 +43,13 @@ export function decodeAs({ mode, port }: Pick<CaptureContext, 'mode' | 'port'>):
   return `-d udp.port==${port},ip`;
 }
 
-/** The format of a capture; pcapng also gets comments about the overlay. */
+/** The format of a capture; pcapng also gets comments about the overlay. @param notes more comments */
 export function captureFormat(
   kind: 'pcapng' | 'pcap',
   interfaces: readonly CaptureInterface[],
   context: CaptureContext,
   version: string,
+  notes: readonly string[] = [],
 ): CaptureFormat {
   const [first] = interfaces;
   if (kind === 'pcap' && first) return new PcapFormat(first.link, first.snapLength);
@@ -60,6 +61,7 @@ export function captureFormat(
     comments: [
       `mode ${mode}${mode === 'vxlan' ? `, VNI ${vni}` : ''}, UDP port ${port}`,
       ...(flag ? [`wireshark ${flag} opens its datagrams`] : []),
+      ...notes,
     ],
   });
 }

@@ -4,6 +4,8 @@
  * RECORD_LATENCY_AND_PADDING, so that slab and ring are aligned alike and words can be copied.
  */
 
+import { RING_NOTES } from '../descriptor/ring.ts';
+
 /** Bits of the points; the number of a point is the place of its bit in POINT_NAMES. */
 export const EGRESS_INNER = 1;
 export const EGRESS_OUTER = 2;
@@ -18,6 +20,11 @@ export const POINT_NAMES = [
   'drop',
 ] as const;
 export type PointName = (typeof POINT_NAMES)[number];
+
+/** Notes of a ring: lost frames that had passed their last point, lost frames with a verdict that drops, its direction. */
+export const NOTE_LOST_FORWARDED = RING_NOTES;
+export const NOTE_LOST_DROPPED = RING_NOTES + 1;
+export const NOTE_DIRECTION = RING_NOTES + 2;
 
 /** Kinds of record: which way the frame went. */
 export const KIND_EGRESS = 0;

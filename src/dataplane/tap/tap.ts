@@ -15,7 +15,7 @@ import {
   DESC_STRIDE,
   DESC_VERDICT,
 } from '../descriptor/descriptor.ts';
-import { commit, droppedRecords, openProducer, RING_NOTES, type Ring, reserve } from '../descriptor/ring.ts';
+import { commit, droppedRecords, openProducer, type Ring, reserve } from '../descriptor/ring.ts';
 import { SOURCE_ADDRESS, SOURCE_PORT, SOURCE_STRIDE } from '../descriptor/source.ts';
 import { DROP_VERDICTS, FORWARD, OUTER_VERDICTS } from '../descriptor/verdicts.ts';
 import {
@@ -26,6 +26,9 @@ import {
   INGRESS_OUTER,
   KIND_EGRESS,
   KIND_INGRESS,
+  NOTE_DIRECTION,
+  NOTE_LOST_DROPPED,
+  NOTE_LOST_FORWARDED,
   RECORD_ADDRESS,
   RECORD_CAPTURED,
   RECORD_CSUM_OFFSET,
@@ -67,11 +70,6 @@ const OUTER_MASK = maskOf(OUTER_VERDICTS);
 /** The points that only a forwarded frame passes: the others are dropped, answered, or copied to each peer. */
 const LAST_POINTS = EGRESS_OUTER | INGRESS_INNER;
 const FIRST_POINTS = EGRESS_INNER | INGRESS_OUTER;
-
-/** Notes of a ring: lost frames that had passed their last point, lost frames with a verdict that drops, its direction. */
-export const NOTE_LOST_FORWARDED = RING_NOTES;
-export const NOTE_LOST_DROPPED = RING_NOTES + 1;
-export const NOTE_DIRECTION = RING_NOTES + 2;
 
 /** Longest time that the record can hold, nanoseconds: half a second. */
 const SPAN_MAX_NS = 2 ** 29;

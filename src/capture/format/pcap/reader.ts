@@ -18,6 +18,7 @@ class RecordStream extends EventEmitter {
  */
 export class PcapReader implements CaptureReader {
   readonly interfaces: readonly CaptureInterface[];
+  readonly sections = [1];
   readonly #source: ByteSource;
   readonly #name: string;
   readonly #header: PcapHeader;

@@ -33,6 +33,7 @@ interface SectionInterface {
  */
 export class PcapngReader implements CaptureReader {
   readonly interfaces: CaptureInterface[] = [];
+  readonly sections: number[] = [];
   readonly #source: ByteSource;
   readonly #name: string;
   #little = true;
@@ -112,7 +113,8 @@ export class PcapngReader implements CaptureReader {
     const read = readInterface(block, this.#little);
     if (typeof read === 'string') this.#fail(read);
     this.#section.push({ index: this.interfaces.length, snapLength: read.point.snapLength, unit: read.unit });
-    this.interfaces.push({ ...read.point, section: this.#sections });
+    this.interfaces.push(read.point);
+    this.sections.push(this.#sections);
   }
 
   #packet(type: number, block: DataView): Packet {

@@ -1,5 +1,6 @@
 import { openCaptureStream } from '../../../api/client.ts';
 import { RipstopError } from '../../../base/errors.ts';
+import { formatLatency } from '../../../base/text/quantity.ts';
 import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
 import { createFilter } from '../../../capture/filter/filter.ts';
 import { pointBits, resolveSelection, type Selection } from '../../../capture/filter/selection.ts';
@@ -12,6 +13,7 @@ import type { CaptureSink } from '../../../capture/sink/sink.ts';
 import { TextSink } from '../../../capture/sink/text-sink.ts';
 import { TimeOrder } from '../../../capture/time-order.ts';
 import { POINT_NAMES } from '../../../dataplane/tap/record-layout.ts';
+import { native } from '../../../native/load.ts';
 import { stopOnSignal } from '../../terminal/stop.ts';
 import { throttleUnderLoad } from './capture-throttle.ts';
 
@@ -71,7 +73,8 @@ export async function runCaptureCommand(
   const order = new TimeOrder();
   const sink = await sinkOf(options, decoder.interfaces, context, counts, version);
   note(
-    `capturing ${pointList(points)} of ${context.mode}${context.mode === 'vxlan' ? `, VNI ${context.vni}` : ''}`,
+    `capturing ${pointList(points)} of ${context.mode}${context.mode === 'vxlan' ? `, VNI ${context.vni}` : ''}; ` +
+      `times are UTC, ${clockState(native.clockError())}`,
   );
   await runCapture({
     batches: throttleUnderLoad(batches()),
@@ -111,7 +114,9 @@ async function sinkOf(
 ): Promise<CaptureSink> {
   const { write: path } = options;
   if (path === undefined) return new TextSink(process.stdout, interfaces, context);
-  const format = captureFormat(kindOf(path, options), interfaces, context, version);
+  const format = captureFormat(kindOf(path, options), interfaces, context, version, [
+    clockState(native.clockError()),
+  ]);
   const rotation = {
     ...(options.rotateSize !== undefined ? { bytes: options.rotateSize } : {}),
     ...(options.rotateTime !== undefined ? { seconds: options.rotateTime } : {}),
@@ -121,6 +126,12 @@ async function sinkOf(
   const flag = decodeAs(context);
   if (flag) note(`to decode the inner frames: wireshark ${flag}`);
   return sink;
+}
+
+/** How far the times of two nodes may be apart. @param error microseconds, -1 for not known */
+export function clockState(error: number): string {
+  if (error < 0) return 'the clock is not known to be synchronised';
+  return `the clock is synchronised to within ${formatLatency(error / 1000)}`;
 }
 
 function kindOf(path: string, { format }: CaptureOptions): 'pcapng' | 'pcap' {

@@ -2,6 +2,8 @@ import t from 'tap';
 import { PacketDecoder } from '../../../../src/capture/decode/packet-decoder.ts';
 import { PcapFormat } from '../../../../src/capture/format/pcap/writer.ts';
 import { PcapngFormat } from '../../../../src/capture/format/pcapng/writer.ts';
+import { PeerHistory } from '../../../../src/capture/live/peer-history.ts';
+import { decodeRecord } from '../../../../src/capture/live/record.ts';
 import {
   FORWARD,
   NO_PEER,
@@ -231,6 +233,38 @@ t.test('what was lost, at every point that it had passed', async t => {
       ['drop', dropped],
     ],
   );
+});
+
+t.test('remote checksums: the header and the segments are those of the wire, on both sides', async t => {
+  const segments = true;
+  const agreed = { ...CONTEXT.peers[1]!, remoteChecksum: true };
+  const peers = new PeerHistory({ generation: 1, peers: [null, agreed] });
+  const frame = ethernet(ip(V4, 6, tcp({ from: 1, to: 2, sequence: 1, flags: 16 }, new Uint8Array(300), V4)));
+  const decoder = new PacketDecoder(CONTEXT, { points: 6, snapLength: 0, segments });
+  const packetsOf = (one: ReturnType<typeof worker>) => {
+    const packets: Uint8Array[] = [];
+    one.reader.visit((_worker, view, at, size, kind, lost) => {
+      for (const { bytes } of decoder.packets(decodeRecord(view, at, size, kind, lost, peers)))
+        packets.push(bytes);
+    });
+    return packets;
+  };
+  const egress = worker('egress');
+  egress.want({ points: 2, snapLength: 0 });
+  egress.pass([{ frame, offload: [1, 1, 100, 34, 16], segments: 3 }]);
+  const sent = packetsOf(egress);
+  t.equal(sent.length, 3);
+  for (const bytes of sent) {
+    t.strictSame([...bytes.subarray(42, 50)], [8, 0x20, 0, 0, 0, 0, 1, 17]);
+    // The sum of the pseudo-header alone: 10.244.1.5, 10.244.2.9, protocol 6, length of the segment.
+    const sum = 0x0af4 + 0x0105 + 0x0af4 + 0x0209 + 6 + (bytes.length - 50 - 34);
+    t.equal((bytes[50 + 50]! << 8) | bytes[50 + 51]!, sum);
+  }
+  const ingress = worker('ingress');
+  ingress.want({ points: 4, snapLength: 0 });
+  const payload = joined([8, 0x20, 0, 0, 0, 0, 1, 17], frame);
+  ingress.pass([{ frame: payload, offload: [1, 0, 0, 34, 16] }]);
+  t.strictSame(packetsOf(ingress)[0]!.subarray(42), payload, 'a received checksum is not completed');
 });
 
 t.test('each point has its own time', async t => {

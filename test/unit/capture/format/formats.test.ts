@@ -117,6 +117,36 @@ t.test('pcap: both byte orders and both units', async t => {
     }
 });
 
+t.test('pcap: versions before 2.4, whose lengths may be swapped, and frame check sequences', async t => {
+  const edited = (edit: (view: DataView) => void) => {
+    const file = classic(true, false);
+    edit(new DataView(file.buffer));
+    return readAll(file);
+  };
+  for (const [minor, isSwapped] of [
+    [0, true],
+    [1, true],
+    [2, true],
+    [3, true],
+    [3, false],
+  ] as const) {
+    const { packets, error } = await edited(view => {
+      view.setUint16(6, minor, true);
+      if (!isSwapped) return;
+      view.setUint32(32, 90, true);
+      view.setUint32(36, 4, true);
+    });
+    t.equal(error, undefined, `2.${minor}`);
+    t.match(packets, [{ length: 90, bytes: Uint8Array.of(0xde, 0xad, 0xbe, 0xef) }]);
+  }
+  const { packets, reader } = await edited(view => {
+    view.setUint32(20, 0x24000001, true);
+    view.setUint32(36, 5, true);
+  });
+  t.equal(reader?.interfaces[0]?.link, LINK_ETHERNET);
+  t.match(packets, [{ length: 1, bytes: Uint8Array.of(0xde) }], 'without the frame check sequence');
+});
+
 t.test('pcap: broken files end with the place of the fault', async t => {
   const good = classic(true, true);
   const edit = (at: number, ...bytes: number[]) => {
@@ -135,7 +165,7 @@ t.test('pcap: broken files end with the place of the fault', async t => {
       edit(32, 255, 255, 255, 255),
       /at byte 24: a packet of 4294967295 bytes is larger than 262144/,
     ],
-    ['another version', edit(4, 3), /version 3\.4 is not 2\.4/],
+    ['another version', edit(4, 3), /version 3\.4 is not within 2\.0 to 2\.4/],
     ['patched libpcap', edit(0, 0x34, 0xcd, 0xb2, 0xa1), /patched libpcap/],
     ['gzip', edit(0, 0x1f, 0x8b, 8, 0), /magic number 0x1f8b0800/],
     ['text', new TextEncoder().encode('hello, world, this is not a capture'), /neither pcap nor pcapng/],

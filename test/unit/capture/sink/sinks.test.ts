@@ -127,6 +127,54 @@ t.test('a full disk ends the capture; the packets before it are kept and can be 
   t.ok(kept > 10);
 });
 
+t.test(
+  'a full disk with rotation: each file is whole, and the error says how many packets are where',
+  mounts,
+  async t => {
+    const folder = directory(t);
+    const child = fileURLToPath(new URL('../fixtures/full-disk.js', import.meta.url));
+    // The disk is full inside a file, or when a new one begins.
+    for (const size of [44, 48, 52, 56, 60]) {
+      const [place, kept] = ['disk', 'kept'].map(name => join(folder, `${name}${size}`)) as [string, string];
+      const script =
+        'mkdir "$1" "$4" && mount -t tmpfs -o size="$5"k none "$1" && "$2" "$3" "$1/b.pcapng" 12000; cp "$1"/* "$4"';
+      const args = ['-m', 'sh', '-c', script, 'sh', place, process.execPath, child, kept, String(size)];
+      const run = spawnSync('unshare', args, { encoding: 'utf8' });
+      const said =
+        /^ENOSPC .*: the disk is full; (?:(\d+) packets are kept in (\/\S+))?(?: and )?(?:(\d+) packets are kept in (\d+) files)?/;
+      const [, here, path, earlier, files] = said.exec(run.stdout) ?? [];
+      const names = readdirSync(kept).sort();
+      const counts = [];
+      for (const name of names) {
+        const { packets, error } = await readAll(readFileSync(join(kept, name)));
+        t.equal(error, undefined, name);
+        counts.push(packets.length);
+      }
+      t.ok(
+        counts.every(count => count > 0),
+        `${size}k: ${names} have ${counts}`,
+      );
+      const last = here === undefined ? 0 : Number(here);
+      t.equal(
+        last + Number(earlier ?? 0),
+        counts.reduce((a, b) => a + b, 0),
+        run.stdout,
+      );
+      t.equal(Number(files ?? 0), names.length - (last > 0 ? 1 : 0));
+      if (path !== undefined) t.equal(path.split('/').at(-1), names.at(-1));
+    }
+  },
+);
+
+t.test('a directory is refused at once', async t => {
+  const path = directory(t);
+  await t.rejects(FileSink.open({ path, format: format(), statistics }), {
+    code: 'EISDIR',
+    message: `${path}: this is a directory`,
+  });
+  t.strictSame(readdirSync(path), []);
+});
+
 t.test('a stream gets the file as it grows', async t => {
   const stream = new PassThrough();
   const chunks: Buffer[] = [];
