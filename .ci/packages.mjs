@@ -50,7 +50,7 @@ const bench = [
 const tests = [
   ...bench,
   { probe: 'tcpdump', packages: ['tcpdump'], programs: ['tcpdump'] },
-  { probe: 'tshark', packages: ['tshark'], programs: ['tshark', 'capinfos', 'editcap'] },
+  { probe: 'tshark', packages: ['tshark'], programs: ['tshark', 'capinfos', 'editcap', 'mergecap'] },
   { probe: 'conntrack', packages: ['conntrack'], programs: ['conntrack'] },
   { probe: 'curl', packages: ['curl'], programs: ['curl'] },
   { probe: 'jq', packages: ['jq'], programs: ['jq'] },

@@ -39,7 +39,7 @@ const stopFields = {
   id: required(text('the name of a capture', 'name that the answer to the capture gave')),
 };
 
-/** Answers POST /capture/stop: the stream of the capture ends with what it has. A capture that has ended is no error. */
+/** Answers POST /capture/stop: the stream of the capture ends with what it has. A capture may have ended already. */
 export async function answerCaptureStop(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
   try {
     const { id } = readObject(stopFields, await readJson(incoming, BODY_MAX), '');

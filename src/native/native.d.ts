@@ -116,7 +116,7 @@ export interface Native {
   threadPolicy(thread: number, policy: number): number;
   /** The wall clock: milliseconds since 1970-01-01 UTC, with fractions. */
   wallClock(): number;
-  /** Largest error of the wall clock that the kernel knows, microseconds; -1 when it is not synchronised. */
+  /** Largest error of the wall clock as the kernel reports it, microseconds; -1 when it is not synchronised. */
   clockError(): number;
 
   // netlink.cc ---------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ napi_value WallClock(napi_env env, napi_callback_info info) {
 }
 
 // clockError() -> microseconds, -1 when the clock is not synchronised or the kernel does not tell
-// The largest error of the wall clock that the kernel knows, as its time daemon set it. Syscall: adjtimex, read only.
+// The largest error of the wall clock, as the time daemon told the kernel. Syscall: adjtimex, read only.
 napi_value ClockError(napi_env env, napi_callback_info info) {
   Call call(env, info);
   timex state{};

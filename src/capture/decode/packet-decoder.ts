@@ -167,7 +167,7 @@ export class PacketDecoder {
 }
 
 /**
- * When a frame passed a point. The first point is passed when its batch is read, `egress-outer` when the batch goes to be
+ * Time of a record at one of its points. The first point is passed when its batch is read, `egress-outer` when the batch goes to be
  * sent, which is before any of it is on the wire, and the others when the batch is done.
  */
 function timeAt({ time, tookNs, decidedNs }: CaptureRecord, bit: number): bigint {

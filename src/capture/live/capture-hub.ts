@@ -69,6 +69,8 @@ export class CaptureHub {
     const use: TapUse = { tap, isRead: false, isFree: false };
     // A stream that was never read cannot end by itself.
     const stop = () => {
+      // The tap may be another capture's by now.
+      if (use.isFree) return;
       setTapFilter(this.#source.control, tap, undefined);
       if (!use.isRead) this.#release(use);
     };

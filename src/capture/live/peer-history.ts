@@ -39,7 +39,7 @@ export class PeerHistory {
     }
   }
 
-  /** The peer of a slot, undefined for slot -1 and for a slot that nobody had. */
+  /** The peer of a slot, undefined for slot -1 and for a slot without a peer. */
   at(slot: number, generation: number): CapturePeer | undefined {
     const versions = slot < 0 ? undefined : this.#slots[slot];
     return versions?.findLast(version => version.generation <= generation)?.peer;

@@ -41,7 +41,7 @@ export class OwnTraffic {
     this.#peerMacs = peers.flatMap(peer => parseMac(peer.mac ?? '') ?? []);
   }
 
-  /** True for the own underlay address. */
+  /** True for this node's underlay address. */
   isOurs(address: Uint8Array): boolean {
     return isEqual(this.#address, address);
   }
@@ -52,7 +52,7 @@ export class OwnTraffic {
   }
 
   /**
-   * Why a frame is no input of the device; undefined for one that is.
+   * Why a frame did not come from the device; undefined for one that did.
    * @param captured bytes of `bytes` that are in the file
    * @param direction whether the interface received or sent it, undefined where the capture does not say
    * @param isElsewhere the capture shows that the device of udp mode is another interface
@@ -82,7 +82,7 @@ export class OwnTraffic {
     const isOwn = (mac: Uint8Array) => this.#mac !== undefined && isEqual(this.#mac, mac);
     if (isOwn(target) || isOf(source)) return reason.OUTPUT;
     if (isOwn(source) || isOf(target)) return direction === 'in' ? reason.OUTPUT : undefined;
-    return packet && this.#isBetweenPods(packet) ? reason.UNKNOWN_MACS : reason.BESIDE_THE_TUNNEL;
+    return packet && this.#isBetweenPods(packet) ? reason.UNKNOWN_MACS : reason.OUTSIDE_THE_TUNNEL;
   }
 
   #foreignPacket(
@@ -98,9 +98,9 @@ export class OwnTraffic {
     if (kind === 'bare') {
       if (direction === 'in' || isOwn) return reason.THE_WAY_BACK;
       const isRouted = isForOverlay || isIn(this.#own, source) || isMulticast(target);
-      return isRouted ? undefined : reason.BESIDE_THE_TUNNEL;
+      return isRouted ? undefined : reason.OUTSIDE_THE_TUNNEL;
     }
-    if (!isOwn && !isForOverlay) return reason.BESIDE_THE_TUNNEL;
+    if (!isOwn && !isForOverlay) return reason.OUTSIDE_THE_TUNNEL;
     if (isElsewhere) return reason.OTHER_INTERFACE;
     return isOwn ? reason.THE_WAY_BACK : undefined;
   }

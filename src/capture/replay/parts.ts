@@ -16,7 +16,7 @@ import { linkBytes } from '../../../encap/wire/vlan.ts';
  */
 
 /** A datagram of a payload. */
-export interface Part {
+export interface DatagramPart {
   readonly offset: number;
   readonly length: number;
 }
@@ -30,12 +30,12 @@ const PART_MIN: Readonly<Record<Mode, number>> = { vxlan: 8 + 14 + 20, udp: 20 }
  * The datagrams of a UDP payload, one where nothing was merged.
  * @param captured bytes of `payload` that are in the file; the others are zeros
  */
-export function partsOf(payload: Uint8Array, captured: number, mode: Mode): Part[] {
+export function partsOf(payload: Uint8Array, captured: number, mode: Mode): DatagramPart[] {
   const whole = [{ offset: 0, length: payload.length }];
   const view = viewOf(payload);
   for (const size of sizesOf(view, captured, mode)) {
     if (size >= payload.length) continue;
-    const parts: Part[] = [];
+    const parts: DatagramPart[] = [];
     for (let offset = 0; offset < payload.length; offset += size)
       parts.push({ offset, length: Math.min(size, payload.length - offset) });
     if (areDatagrams(view, parts.slice(1), captured, mode)) return parts;
@@ -77,7 +77,7 @@ function nextHeader(view: DataView, captured: number, least: number): number {
 }
 
 /** True when at least half of the parts that were captured look like datagrams; one of them may be a wrong one. */
-function areDatagrams(view: DataView, parts: readonly Part[], captured: number, mode: Mode): boolean {
+function areDatagrams(view: DataView, parts: readonly DatagramPart[], captured: number, mode: Mode): boolean {
   const seen = parts.filter(({ offset }) => offset + PART_MIN[mode] <= captured);
   // Nothing of the rest was captured: padding is shorter than the shortest datagram.
   if (seen.length === 0) return (parts[0]?.length ?? 0) >= PART_MIN[mode];
@@ -85,7 +85,7 @@ function areDatagrams(view: DataView, parts: readonly Part[], captured: number, 
   return good.length * 2 >= seen.length;
 }
 
-function isDatagram(view: DataView, { offset, length }: Part, mode: Mode): boolean {
+function isDatagram(view: DataView, { offset, length }: DatagramPart, mode: Mode): boolean {
   if (mode === 'udp') return ipv4.check(view, offset, length) !== 0 || ipv6.check(view, offset, length) !== 0;
   if (length < PART_MIN.vxlan) return false;
   const l3 =

@@ -8,7 +8,7 @@ export const OUTPUT = 'output of the captured forwarder';
 export const THE_WAY_BACK = 'the way back: written to the device, for a pod of this node';
 export const FRAGMENT = 'a fragment of an outer datagram';
 export const BETWEEN_OTHERS = 'a tunnel datagram that is not for this node';
-export const BESIDE_THE_TUNNEL = 'traffic beside the tunnel';
+export const OUTSIDE_THE_TUNNEL = 'traffic outside the tunnel';
 export const OTHER_INTERFACE = 'pod traffic at an interface that is not the device';
 export const UNKNOWN_MACS =
   'pod traffic with MACs that the configuration does not have: another interface, or `mac` is missing there';

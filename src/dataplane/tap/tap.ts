@@ -266,7 +266,7 @@ export function captureBatch(
 export function tapBatch(taps: Taps, count: number, sources: Int32Array): void {
   const readAt = elementAt(taps.batch, 0);
   const doneAt = performance.now();
-  // The wall clock is read anew each time: it is set and corrected while the process runs, the other one is not.
+  // The wall clock is read each time: it is set and corrected while the process runs, the other one is not.
   const wall = taps.wallMs();
   const seconds = Math.floor(wall / 1000);
   const times = {

@@ -31,7 +31,7 @@ const MARKED = Buffer.from(MARK.repeat(8), 'hex').toString('latin1');
 const marks = (file: string) => readFileSync(file).toString('latin1').split(MARKED).length - 1;
 
 for (const [name, extra, remoteChecksum] of CASES)
-  t.test(`${name}: each datagram of a capture was on the wire`, { skip, timeout: 120_000 }, async t => {
+  t.test(`${name}: each datagram of a capture was on the wire`, { skip }, async t => {
     const nodes = await watchedNodes(t, extra);
     const { lab, one, two, folder, ripstop } = nodes;
     for (const node of lab.nodes) node.ns.must(['ethtool', '-K', 'eth0', 'tx-udp-segmentation', 'off']);

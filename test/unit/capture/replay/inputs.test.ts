@@ -144,8 +144,8 @@ t.test('vxlan on an underlay: foreign packets are told apart from lost ones', as
   t.strictSame(outcomes.map(nameOf), [
     'forward',
     reason.OUTPUT,
-    reason.BESIDE_THE_TUNNEL,
-    reason.BESIDE_THE_TUNNEL,
+    reason.OUTSIDE_THE_TUNNEL,
+    reason.OUTSIDE_THE_TUNNEL,
     reason.FRAGMENT,
     reason.FRAGMENT,
     reason.OUTPUT,
@@ -191,7 +191,7 @@ t.test('udp mode: the device, its answers, and `any` with every interface', asyn
     'forward',
     reason.THE_WAY_BACK,
     reason.OTHER_INTERFACE,
-    reason.BESIDE_THE_TUNNEL,
+    reason.OUTSIDE_THE_TUNNEL,
   ]);
 });
 
@@ -299,7 +299,7 @@ function randomCase(random: Random, mode: 'vxlan' | 'udp', family: 4 | 6): [Uint
         segment({ source: [198, 51, 100, 7], target: [192, 0, 2, 1] }, 10),
         segment({ source: v6(9), target: v6(1) }, 10),
       ]);
-      return [framed(router, [2, 0, 0, 0, 9, 8], other), [reason.BESIDE_THE_TUNNEL]];
+      return [framed(router, [2, 0, 0, 0, 9, 8], other), [reason.OUTSIDE_THE_TUNNEL]];
     }
   }
 }
