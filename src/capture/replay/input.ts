@@ -120,8 +120,12 @@ export class InputReader {
     interfaces: readonly CaptureInterface[],
   ): Judgement {
     const { mode } = this.#config;
-    if (mode === 'vxlan' && point.link !== LINK_ETHERNET)
-      return { skipped: `${linkName(point.link)}: ${reason.NO_ETHERNET}` };
+    if (mode === 'vxlan' && point.link !== LINK_ETHERNET) {
+      const isPods = ip !== undefined && this.#traffic.isBetweenPods(ip);
+      return {
+        skipped: isPods ? `${linkName(point.link)}: ${reason.NO_ETHERNET}` : reason.OUTSIDE_THE_TUNNEL,
+      };
+    }
     const direction = packet.direction ?? link.direction;
     // A cooked capture has every interface, and tells those with a link layer from the device of udp mode.
     const isElsewhere =

@@ -82,7 +82,7 @@ export class OwnTraffic {
     const isOwn = (mac: Uint8Array) => this.#mac !== undefined && isEqual(this.#mac, mac);
     if (isOwn(target) || isOf(source)) return reason.OUTPUT;
     if (isOwn(source) || isOf(target)) return direction === 'in' ? reason.OUTPUT : undefined;
-    return packet && this.#isBetweenPods(packet) ? reason.UNKNOWN_MACS : reason.OUTSIDE_THE_TUNNEL;
+    return packet && this.isBetweenPods(packet) ? reason.UNKNOWN_MACS : reason.OUTSIDE_THE_TUNNEL;
   }
 
   #foreignPacket(
@@ -105,7 +105,8 @@ export class OwnTraffic {
     return isOwn ? reason.THE_WAY_BACK : undefined;
   }
 
-  #isBetweenPods({ source, target }: IpPacket): boolean {
+  /** True when both ends are in subnets of this node or its peers. */
+  isBetweenPods({ source, target }: IpPacket): boolean {
     const isPod = (address: Uint8Array) => isIn(this.#own, address) || isIn(this.#peers, address);
     return isPod(source) && isPod(target);
   }
