@@ -1,5 +1,5 @@
 import { Backoff } from '../base/backoff.ts';
-import { codeOf, describeError, hasCode } from '../base/errors.ts';
+import { describeError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { EventSocket } from '../net/rtnetlink/events.ts';
 import { NetlinkSocket } from '../net/rtnetlink/socket.ts';
@@ -23,7 +23,10 @@ import { emptyRepairCounts } from './overlay/repair-counts.ts';
 import { dropStaleDevices, recordDevices } from './overlay/stale-devices.ts';
 import { PeerMonitor } from './probe/peer-monitor.ts';
 import { announceReady, Readiness } from './readiness.ts';
+import { RestartRequests } from './restart-requests.ts';
+import { StartFault } from './start-fault.ts';
 import { StoreWatch } from './store/store-watch.ts';
+import { takeOver } from './take-over.ts';
 import { UncaughtRecord } from './uncaught-record.ts';
 
 /** Interval at which the events of the kernel are read, ms: foreign changes are repaired after at most this time. */
@@ -56,14 +59,10 @@ export class Agent {
   readonly #config: ConfigWatch;
   readonly #former = new FormerState();
   #network: Network | undefined;
-  /** Why the next network cannot start; the present one stays. */
-  #fault: string | undefined;
+  readonly #fault: StartFault;
   #isConfirming = false;
-  /** Why the network must be started again, and the last change that was announced, so that none is announced twice. */
-  #wanted: string | undefined;
-  #announcedChange: string | undefined;
+  readonly #restarts: RestartRequests;
   #startStep: StartStep | undefined;
-  #requestRestart: (() => void) | undefined;
   #timers: NodeJS.Timeout[] = [];
   #networkStarts = 0;
 
@@ -75,6 +74,8 @@ export class Agent {
     this.uncaught = new UncaughtRecord(options.stateDir);
     this.watch = new StoreWatch(store, log);
     this.#events = new EventRecorder(store);
+    this.#fault = new StartFault(this.readiness, this.#events, log);
+    this.#restarts = new RestartRequests(log);
     this.#stateDir = new StateDir(options.stateDir);
     this.#socket = new NetlinkSocket({ netns: options.netns });
     this.lease = new LeaseClient(store, options.renewMarginMs, log, this.#abort.signal, {
@@ -87,7 +88,9 @@ export class Agent {
       renewed: () => this.#save(),
       lost: error => this.readiness.setFalse('identity', describeError(error)),
       moved: lease =>
-        this.#restart(`the subnet is now ${describeSubnets(lease)}: running pods keep their addresses`),
+        this.#restarts.request(
+          `the subnet is now ${describeSubnets(lease)}: running pods keep their addresses`,
+        ),
     });
     this.#resolver = new InputResolver(options, store, this.#stateDir, this.#socket, log, {
       holds: (config, text) => this.#config.holds(config, text),
@@ -99,8 +102,8 @@ export class Agent {
       log,
       links: () => this.#resolver.links(),
       move: why => {
-        if (this.#announcedChange !== why) this.store.reconnect?.();
-        this.#restart(why);
+        if (!this.#restarts.has(why)) this.store.reconnect?.();
+        this.#restarts.request(why);
       },
     });
     this.#config = new ConfigWatch({
@@ -111,7 +114,7 @@ export class Agent {
       network: () => this.#network,
       startStep: () => this.#startStep,
       neighbourhood: () => neighbourhoodOf(this),
-      restart: (why, change) => this.#restart(why, change),
+      restart: (why, change) => this.#restarts.request(why, change),
       takenUp: () => {
         this.watch.rememberListed();
         this.#apply();
@@ -149,8 +152,7 @@ export class Agent {
     this.probes.start();
     while (!this.#abort.signal.aborted) {
       try {
-        why = this.#wanted ?? why;
-        this.#wanted = undefined;
+        why = this.#restarts.take() ?? why;
         this.#startStep = 'reading';
         const inputs = await this.source.next(failures);
         this.#startStep = 'opening';
@@ -164,15 +166,16 @@ export class Agent {
             this.#log.warn(`restarting the overlay, traffic is interrupted: ${why}`);
             this.#events.record('Normal', 'RipstopRestart', why);
           }
+          const next = await this.#prepareNetwork(inputs, plans);
           await this.#stopNetwork(plans);
-          await this.#startNetwork(inputs, plans);
+          await this.#startNetwork(next);
         }
         this.#startStep = undefined;
-        this.#fault = undefined;
+        this.#fault.clear();
         failures = 0;
         why = undefined;
         backoff.reset();
-        await this.#waitForRestart();
+        await this.#restarts.wait(this.#abort.signal);
       } catch (error) {
         this.#startStep = undefined;
         if (this.#abort.signal.aborted) break;
@@ -182,17 +185,7 @@ export class Agent {
           throw error;
         }
         failures++;
-        const text = describeError(error);
-        const present = this.#network;
-        if (present && hasCode(error, 'ENOLEASE', 'EINUSE', 'ERANGE'))
-          this.readiness.setFalse('identity', text);
-        const isNews = present ? this.#fault !== text : this.readiness.setFalse('overlay', text);
-        this.#fault = text;
-        if (isNews) {
-          const state = present ? 'the present overlay stays' : 'not working yet';
-          this.#log.error({ code: codeOf(error) }, `${state}: ${text}`);
-          this.#events.record('Warning', present ? 'RipstopFault' : 'RipstopNotReady', text);
-        }
+        this.#fault.note(error, this.#network !== undefined);
         await backoff.wait(this.#abort.signal);
       }
     }
@@ -203,7 +196,7 @@ export class Agent {
   /** Ends the agent. Lease, rules and subnet.env stay for the next start. */
   stop(): void {
     this.#abort.abort();
-    this.#requestRestart?.();
+    this.#restarts.wake();
   }
 
   /** Reads the network configuration again (SIGHUP) and applies what changed. */
@@ -211,19 +204,30 @@ export class Agent {
     return this.#config.reload();
   }
 
-  async #startNetwork(inputs: NetworkInputs, plans: readonly OverlayPlan[]): Promise<void> {
+  /** Prepares a network, while the present one, or another program, still carries the packets. */
+  async #prepareNetwork(inputs: NetworkInputs, plans: readonly OverlayPlan[]): Promise<Network> {
     if (!this.watch.leases) this.#watchStore(inputs.lease.key);
     await this.watch.firstLeases(this.#abort.signal);
     const devices = await recordDevices(this.#socket, this.#stateDir, plans, this.#log);
     const known = { leases: this.watch.leases ?? new Map(), refused: this.source.refused, devices };
     const host = { options: this.options, repairs: this.repairs, former: this.#former, log: this.#log };
-    const network = await Network.open(inputs, plans, host, known);
+    return Network.prepare(inputs, plans, host, known);
+  }
+
+  async #startNetwork(network: Network): Promise<void> {
+    await takeOver(network, {
+      signal: this.#abort.signal,
+      hasPeers: () => this.watch.leases !== undefined,
+      mayWait: () => !this.options.exitOnFailure && !this.#restarts.isPending,
+      failed: error => this.#fault.note(error, false),
+    });
+    const { inputs } = network;
     this.#network = network;
     this.#followUnderlay(network);
     // The known peers come first, so that packets flow again before the rest of the start.
     if (this.watch.leases) this.#apply();
     this.#networkStarts++;
-    this.#announcedChange = undefined;
+    this.#restarts.settled();
     this.#hold(inputs);
     this.#watchStore(inputs.lease.key);
     this.#timers = [
@@ -239,7 +243,7 @@ export class Agent {
 
   /** The present network has the inputs of the next one, for instance because a configuration was restored. */
   async #goOn(network: Network, inputs: NetworkInputs): Promise<void> {
-    this.#announcedChange = undefined;
+    this.#restarts.settled();
     this.#hold(inputs);
     await network.takeUp(inputs);
     this.#apply();
@@ -257,16 +261,6 @@ export class Agent {
   #judge({ reconcileErrors }: Network): void {
     for (const reason of this.readiness.update(reconcileErrors))
       this.#events.record('Warning', 'RipstopNotReady', reason);
-  }
-
-  /** Resolves when another network is needed, or the agent ends. */
-  async #waitForRestart(): Promise<void> {
-    await new Promise<void>(resolve => {
-      this.#requestRestart = resolve;
-      // Requested while the network was being started.
-      if (this.#wanted !== undefined || this.#abort.signal.aborted) resolve();
-    });
-    this.#requestRestart = undefined;
   }
 
   /** Stops the network. What the next one does not use is removed; the rest carries traffic until the next one starts. */
@@ -307,7 +301,8 @@ export class Agent {
     const confirm = async (): Promise<void> => {
       const storeDisagrees = await this.#resolver.storeDisagrees();
       if (this.#network?.inputs !== inputs) return; // another network has started from the store
-      if (storeDisagrees) this.#restart('this node was registered again while the store was unreachable');
+      if (storeDisagrees)
+        this.#restarts.request('this node was registered again while the store was unreachable');
       else await this.lease.reacquire('the saved state is confirmed', inputs);
     };
     void confirm().finally(() => {
@@ -342,7 +337,7 @@ export class Agent {
   /** What fails at the moment, with the reason, and what waits. */
   get faults() {
     const { fault: configuration, waiting } = this.#config;
-    return { overlay: this.#network && this.#fault, configuration, waiting };
+    return { overlay: this.#network && this.#fault.text, configuration, waiting };
   }
 
   async #reconcile(): Promise<void> {
@@ -373,15 +368,6 @@ export class Agent {
 
   #followUnderlay({ inputs: { underlay, config } }: Network): void {
     this.#underlay.look(underlay, () => this.#resolver.chooseUnderlay(config));
-  }
-
-  /** Plans the network again; it restarts unless the present one has the new inputs. Each `change` is acted on once. */
-  #restart(why: string, change = why): void {
-    if (this.#announcedChange === change) return;
-    this.#announcedChange = change;
-    this.#log.info(`planning the overlay again: ${why}`);
-    this.#wanted = why;
-    this.#requestRestart?.();
   }
 
   async #end(): Promise<void> {

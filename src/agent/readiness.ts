@@ -1,7 +1,7 @@
 import type { Log } from '../base/log.ts';
 import { describeSubnets, type Lease } from './lease/lease.ts';
 import type { LeaseStore } from './lease/store.ts';
-import type { Part } from './overlay/network.ts';
+import type { Part } from './overlay/part-attempts.ts';
 
 /** What is required before pods can be attached and their packets can flow. */
 export type Condition =

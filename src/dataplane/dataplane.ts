@@ -12,10 +12,10 @@ import { DryRunClassifier } from './fast-path/dry-run-classifier.ts';
 import { forwarderConfig } from './forwarder-config.ts';
 import { GrowingMemory } from './growth.ts';
 import { checkAddonLayout } from './io/check-addon-layout.ts';
-import { KernelCounters, type KernelCounts } from './io/kernel-counters.ts';
-import { describeOffloads, type OffloadSwitches, type Offloads, probeOffloads } from './io/offloads.ts';
+import { KernelCounters, type KernelCounts, NO_KERNEL_COUNTS } from './io/kernel-counters.ts';
+import { describeOffloads, type Offloads, probeOffloads } from './io/offloads.ts';
 import { persistTun } from './io/tun.ts';
-import { openUnderlay } from './io/udp.ts';
+import { openReceivers, openSenders, sendersOf } from './io/udp.ts';
 import { openDevice, openRaw } from './open-descriptors.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
 import { PeerSet } from './peer-set.ts';
@@ -25,7 +25,7 @@ import { type WorkerPlan, WorkerSupervisor } from './supervisor.ts';
 import type { TableCapacity } from './tables/capacity.ts';
 import { TablesWriter } from './tables/writer.ts';
 import { TapRegistry } from './tap/registry.ts';
-import type { WorkerReport } from './worker.ts';
+import type { WorkerIo, WorkerReport } from './worker.ts';
 
 export { VERDICTS } from './descriptor/verdicts.ts';
 export { ALL_OFFLOADS } from './io/offloads.ts';
@@ -39,16 +39,17 @@ const PUBLISH_RETRY_MS = 1;
 const PATH_CHECK_MS = 10_000;
 /** Smallest MTU of a device (RFC 791). */
 const MTU_MIN = 68;
+/** Workers of one queue. */
+const DIRECTIONS = ['egress', 'ingress'] as const;
 
 /**
- * The data plane as the control thread sees it: it opens device and sockets, starts the workers, publishes the peers and
+ * The data plane as the control thread sees it: it starts the workers, opens device and sockets, publishes the peers and
  * reads the counters. It carries no packets.
  */
 export class DataPlane {
-  readonly deviceName: string;
   /** Capture points; `CaptureHub` and `FlowMonitor` read them. */
   readonly taps: TapRegistry;
-  #offloads: Offloads;
+  #opened: { readonly deviceName: string; readonly offloads: Offloads } | undefined;
   readonly #options: DataPlaneOptions;
   readonly #peers: PeerSet;
   readonly #writer: TablesWriter;
@@ -56,8 +57,9 @@ export class DataPlane {
   readonly #paths: PathMtus;
   readonly #configs: { readonly egress: EgressConfig; readonly ingress: IngressConfig };
   readonly #supervisor: WorkerSupervisor;
-  readonly #kernelCounters: KernelCounters;
-  readonly #queueFds: readonly number[];
+  #kernelCounters: KernelCounters | undefined;
+  readonly #sendOnly: readonly number[];
+  /** Of this object, to be closed with it. */
   readonly #descriptors: number[];
   readonly #segmentMtu = new Int32Array(new SharedArrayBuffer(4));
   readonly #pathTimer: NodeJS.Timeout;
@@ -65,10 +67,26 @@ export class DataPlane {
   #isStopping = false;
 
   /**
-   * Opens everything and starts the workers. When it resolves, the device exists and is down.
+   * Starts the workers and opens the device: `prepare`, then `open`.
    * @throws RipstopError EPRIV, ENODEVICE, EINUSE, EADDRNOTAVAIL, ECONFIG, ELAYOUT; nothing is left open then
    */
   static async start(options: DataPlaneOptions): Promise<DataPlane> {
+    const plane = await DataPlane.prepare(options);
+    try {
+      plane.open();
+      return plane;
+    } catch (error) {
+      await plane.stop();
+      throw error;
+    }
+  }
+
+  /**
+   * Does all that needs neither the name of the device nor the port, which another tunnel may still have: starts the
+   * threads, fills the tables.
+   * @throws as `start`
+   */
+  static async prepare(options: DataPlaneOptions): Promise<DataPlane> {
     checkAddonLayout();
     const open: number[] = [];
     let plane: DataPlane;
@@ -81,8 +99,7 @@ export class DataPlane {
     try {
       if (options.peers) plane.changePeers({ set: options.peers, removed: [] });
       await plane.#supervisor.start();
-      const [queue] = plane.#queueFds;
-      if (options.persistent && queue !== undefined) persistTun(queue);
+      options.log.debug({ device: options.deviceName }, 'workers started');
       return plane;
     } catch (error) {
       await plane.stop();
@@ -95,16 +112,9 @@ export class DataPlane {
     this.#options = options;
     this.#descriptors = open;
     this.segmentMtu = options.mtu;
-    const { netns, queues, log } = options;
-    const device = openDevice(options);
-    open.push(...device.queues);
-    this.deviceName = device.name;
-    this.#queueFds = device.queues;
-    const ports = openUnderlay(options);
-    open.push(...new Set([...ports.receivers, ...ports.senders]));
-    this.#kernelCounters = new KernelCounters(netns, device.name, ports.receivers);
-    open.push(this.#kernelCounters.netlink);
-    this.#offloads = probeOffloads(device.switches, device.queues, ports.receivers);
+    const { netns, queues, log, port } = options;
+    this.#sendOnly = openSenders(options);
+    open.push(...this.#sendOnly);
     const icmp = { 4: openRaw(netns, 4, log), 6: openRaw(netns, 6, log) };
     open.push(...Object.values(icmp).filter(fd => fd >= 0));
 
@@ -116,56 +126,92 @@ export class DataPlane {
     this.#memory = new GrowingMemory(this.#writer, queues * 2);
     this.#paths = new PathMtus();
     this.#peers = new PeerSet(options, this.#writer, this.#paths, capacity => this.#grow(capacity));
-    const sourcePorts = ports.senders.map(fd => native.udpPort(fd));
+    const sourcePorts = sendersOf(
+      this.#sendOnly.map(fd => native.udpPort(fd)),
+      port,
+    );
     this.taps = new TapRegistry(options, this.#writer, sourcePorts);
-    this.#configs = forwarderConfig(options, ports.senders.length - 1);
-    const shared = this.#sharedPlan(ports.senders, icmp);
+    this.#configs = forwarderConfig(options, sourcePorts.length - 1);
+    const shared = this.#sharedPlan(icmp);
     const plans: WorkerPlan[] = [];
-    for (const [queue, tun] of device.queues.entries()) {
-      const receiver = ports.receivers[queue];
-      if (receiver === undefined) throw new Error(`queue ${queue} has no receiving socket`);
-      for (const direction of ['egress', 'ingress'] as const) {
+    for (let queue = 0; queue < queues; queue++)
+      for (const direction of DIRECTIONS) {
         const control = native.eventOpen();
         open.push(control);
-        plans.push({ ...shared, direction, control, tun, receiver, capture: this.taps.addWorker() });
+        plans.push({ ...shared, direction, control, capture: this.taps.addWorker() });
       }
-    }
     this.#supervisor = new WorkerSupervisor(
       {
         log,
-        device: this.deviceName,
+        device: options.deviceName,
         memory: this.#memory,
         onReport: (worker, report) => this.#onReport(worker, report),
         onExit: worker => this.#writer.removeReader(worker),
       },
       plans,
     );
-    log.info(
-      { device: this.deviceName, offloads: this.#offloads },
-      `offloads ${describeOffloads(this.#offloads)}`,
-    );
     this.#pathTimer = setInterval(() => this.#checkPaths(), PATH_CHECK_MS).unref();
   }
 
-  #sharedPlan(senders: readonly number[], icmp: { 4: number; 6: number }) {
-    const { driver, mtu, busyPollMicroseconds, acceptPartialChecksums } = this.#options;
-    const on = (name: keyof OffloadSwitches) => this.#offloads[name] === 'on';
+  #sharedPlan(icmp: { 4: number; 6: number }) {
+    const { driver, mtu, busyPollMicroseconds } = this.#options;
     return {
       ...this.#configs,
       driver: driver ?? 'native',
       orders: this.#memory.orders,
       mtu,
       segmentMtu: this.#segmentMtu,
-      writeFlags:
-        (on('mergeTcp') ? MERGE_TCP : 0) |
-        (on('mergeUdp') ? MERGE_UDP : 0) |
-        (acceptPartialChecksums ? ACCEPT_PARTIAL : 0),
-      senders,
-      maxSegments: on('udpGso') ? SEGMENTS_PER_MESSAGE : 1,
       icmp4: icmp[4],
       icmp6: icmp[6],
       busyPollMicroseconds,
     };
+  }
+
+  /**
+   * Opens device and port, and lets the workers carry packets. The device exists then and is down. Synchronous, so that
+   * nothing comes between this and what leads packets to the device.
+   * @throws as `start`; what this opened is closed then, and it may be called again
+   */
+  open(): void {
+    const { log, persistent } = this.#options;
+    const opened: number[] = [];
+    try {
+      const receivers = openReceivers(this.#options);
+      opened.push(...receivers);
+      const device = openDevice(this.#options);
+      opened.push(...device.queues);
+      const counters = new KernelCounters(this.#options.netns, device.name, receivers);
+      opened.push(counters.netlink);
+      const offloads = probeOffloads(device.switches, device.queues, receivers);
+      const [queue] = device.queues;
+      if (persistent && queue !== undefined) persistTun(queue);
+      this.#supervisor.run(this.#workerIo(device.queues, receivers, offloads));
+      this.#descriptors.push(...opened);
+      this.#opened = { deviceName: device.name, offloads };
+      this.#kernelCounters = counters;
+      log.info({ device: device.name, offloads }, `offloads ${describeOffloads(offloads)}`);
+    } catch (error) {
+      for (const fd of opened) native.closeFd(fd);
+      throw error;
+    }
+  }
+
+  /** What each worker gets, in the order of the plans. */
+  #workerIo(queues: readonly number[], receivers: readonly number[], offloads: Offloads): WorkerIo[] {
+    const { acceptPartialChecksums } = this.#options;
+    const writeFlags =
+      (offloads.mergeTcp === 'on' ? MERGE_TCP : 0) |
+      (offloads.mergeUdp === 'on' ? MERGE_UDP : 0) |
+      (acceptPartialChecksums ? ACCEPT_PARTIAL : 0);
+    const maxSegments = offloads.udpGso === 'on' ? SEGMENTS_PER_MESSAGE : 1;
+    const [first] = receivers;
+    return queues.flatMap((tun, queue) => {
+      const receiver = receivers[queue];
+      if (first === undefined || receiver === undefined)
+        throw new Error(`queue ${queue} has no receiving socket`);
+      const senders = sendersOf(this.#sendOnly, first);
+      return DIRECTIONS.map(() => ({ tun, receiver, senders, writeFlags, maxSegments }));
+    });
   }
 
   /**
@@ -207,7 +253,7 @@ export class DataPlane {
   #grow(capacity: TableCapacity): void {
     this.#memory.grow(capacity, memory => this.#supervisor.post(memory));
     const { log } = this.#options;
-    log.info({ device: this.deviceName, peers: capacity.peers }, 'the tables have grown');
+    log.info({ device: this.#options.deviceName, peers: capacity.peers }, 'the tables have grown');
     if (!this.#hasMoved()) this.#publishLater();
   }
 
@@ -223,9 +269,19 @@ export class DataPlane {
     this.#paths.forget(slot);
   }
 
-  /** The state of each offload: as probed at start, less those that the kernel refused since. */
+  get #device(): { readonly deviceName: string; readonly offloads: Offloads } {
+    if (!this.#opened) throw new Error('the data plane is not open');
+    return this.#opened;
+  }
+
+  /** Name of the device once it is open. */
+  get deviceName(): string {
+    return this.#device.deviceName;
+  }
+
+  /** The state of each offload once the device is open: as probed then, less those that the kernel refused since. */
   get offloads(): Offloads {
-    return this.#offloads;
+    return this.#device.offloads;
   }
 
   /** The peers as last set. */
@@ -254,7 +310,8 @@ export class DataPlane {
 
   /** What the kernel counts at the device and at the sockets of the underlay. */
   kernelCounts(): KernelCounts {
-    return this.#isStopping ? this.#kernelCounters.last : this.#kernelCounters.read();
+    const counters = this.#kernelCounters;
+    return (this.#isStopping ? counters?.last : counters?.read()) ?? NO_KERNEL_COUNTS;
   }
 
   /** What the workers of one direction counted: frames by verdict, without those that the kernel dropped, and statistics. */
@@ -279,10 +336,11 @@ export class DataPlane {
   #onReport(worker: number, report: Exclude<WorkerReport, { kind: 'ready' | 'failed' }>): void {
     const { log, netns } = this.#options;
     if (report.kind === 'refused') {
-      const lost = report.offloads.filter(name => this.#offloads[name] === 'on');
+      const { deviceName, offloads } = this.#device;
+      const lost = report.offloads.filter(name => offloads[name] === 'on');
       log.warn({ worker, offloads: lost }, 'disabling offload after repeated kernel errors');
       const states = lost.map(name => [name, 'refused by the kernel at run time']);
-      this.#offloads = Object.freeze({ ...this.#offloads, ...Object.fromEntries(states) });
+      this.#opened = { deviceName, offloads: Object.freeze({ ...offloads, ...Object.fromEntries(states) }) };
       return;
     }
     const peer = this.#peerIn(report.slot);

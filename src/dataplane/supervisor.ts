@@ -3,10 +3,10 @@ import type { Log } from '../base/log.ts';
 import { native } from '../native/load.ts';
 import type { GrowingMemory, WorkerMemory } from './growth.ts';
 import { HeartbeatMonitor, type Lag, maxLag } from './heartbeat.ts';
-import type { WorkerReport, WorkerTask } from './worker.ts';
+import type { WorkerIo, WorkerReport, WorkerTask } from './worker.ts';
 
-/** A task as the data plane describes it; the supervisor adds memory and heartbeat. */
-export type WorkerPlan = Omit<WorkerTask, 'index' | 'memory' | 'heartbeat'>;
+/** A task as the data plane describes it; the supervisor adds memory and heartbeat, `run` the descriptors. */
+export type WorkerPlan = Omit<WorkerTask, 'index' | 'memory' | 'heartbeat' | keyof WorkerIo>;
 
 type Direction = WorkerTask['direction'];
 
@@ -26,9 +26,13 @@ const HEARTBEAT_MS = 1000;
 const EBADFD = 77;
 
 interface Supervised {
-  readonly task: Omit<WorkerTask, 'memory'>;
+  readonly task: Omit<WorkerTask, 'memory' | keyof WorkerIo>;
+  /** Undefined until `run`. */
+  io: WorkerIo | undefined;
   readonly heartbeat: HeartbeatMonitor;
   thread: Worker | undefined;
+  /** Its thread has a task; otherwise the thread waits for one, or there is none. */
+  isRunning: boolean;
 }
 
 /** Starts the workers, restarts those that fail, measures their response times and receives their reports. */
@@ -45,13 +49,21 @@ export class WorkerSupervisor {
     for (const [index, plan] of plans.entries()) {
       const heartbeat = new HeartbeatMonitor();
       const task = { ...plan, index, heartbeat: heartbeat.memory };
-      this.#workers.push({ task, heartbeat, thread: undefined });
+      this.#workers.push({ task, io: undefined, heartbeat, thread: undefined, isRunning: false });
     }
   }
 
-  /** Resolves when all workers are ready. */
+  /** Starts the threads. Resolves when all of them wait for `run`. */
   async start(): Promise<void> {
-    await Promise.all(this.#workers.map(worker => this.#startWorker(worker)));
+    await Promise.all(this.#workers.map(worker => this.#startThread(worker)));
+  }
+
+  /** Lets the threads carry packets. @param io descriptors by worker */
+  run(io: readonly WorkerIo[]): void {
+    for (const [index, worker] of this.#workers.entries()) {
+      worker.io = io[index];
+      this.#give(worker);
+    }
     const timer = setInterval(() => {
       for (const index of this.#workers.keys()) this.wake(index);
     }, HEARTBEAT_MS);
@@ -84,18 +96,18 @@ export class WorkerSupervisor {
   }
 
   isRunning(worker: number): boolean {
-    return this.#workers[worker]?.thread !== undefined;
+    return this.#workers[worker]?.isRunning === true;
   }
 
   /** Ends the wait of a worker, so that it checks for newer memory. This is also a heartbeat request. */
   wake(worker: number): void {
     const supervised = this.#workers[worker];
-    supervised?.heartbeat.ask(() => native.eventSignal(supervised.task.control));
+    if (supervised?.isRunning) supervised.heartbeat.ask(() => native.eventSignal(supervised.task.control));
   }
 
-  /** Sends newer memory to all running workers. */
+  /** Sends newer memory to all workers that carry packets: the others get it with their task. */
   post(memory: WorkerMemory): void {
-    for (const { thread } of this.#workers) thread?.postMessage(memory);
+    for (const { thread, isRunning } of this.#workers) if (isRunning) thread?.postMessage(memory);
   }
 
   /** Resolves when all workers have ended. */
@@ -106,15 +118,25 @@ export class WorkerSupervisor {
     const ended = this.#workers.map(
       ({ thread }) => thread && new Promise<void>(done => thread.once('exit', () => done())),
     );
-    for (const { task } of this.#workers) native.eventSignal(task.control);
+    for (const { task, thread, isRunning } of this.#workers)
+      if (isRunning) native.eventSignal(task.control);
+      else void thread?.terminate();
     await Promise.all(ended);
   }
 
-  #startWorker(worker: Supervised): Promise<void> {
+  #give(worker: Supervised): void {
+    const { task, io, thread } = worker;
+    if (!io || !thread) return;
+    worker.isRunning = true;
+    const memory = this.#options.memory.start(task.index);
+    thread.postMessage({ ...task, ...io, memory } satisfies WorkerTask);
+  }
+
+  /** Resolves when the thread waits for its task. */
+  #startThread(worker: Supervised): Promise<void> {
     const { task } = worker;
-    const { log, memory, onExit } = this.#options;
+    const { log, onExit } = this.#options;
     const thread = new Worker(new URL('./worker.js', import.meta.url), {
-      workerData: { ...task, memory: memory.start(task.index) } satisfies WorkerTask,
       name: `${task.direction}-${task.index}`,
     });
     worker.thread = thread;
@@ -130,6 +152,7 @@ export class WorkerSupervisor {
       });
       thread.on('exit', code => {
         worker.thread = undefined;
+        worker.isRunning = false;
         onExit(task.index);
         if (this.#isStopping || code === 0) return;
         this.#restarts++;
@@ -142,7 +165,10 @@ export class WorkerSupervisor {
   #restart(worker: Supervised): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
-      this.#startWorker(worker).catch(() => {}); // its exit event starts the next attempt
+      this.#startThread(worker).then(
+        () => this.#give(worker),
+        () => {}, // its exit event starts the next attempt
+      );
     }, RESTART_MS);
     this.#timers.add(timer);
   }

@@ -1,4 +1,4 @@
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import { HEADER_BYTES as VXLAN_HEADER_BYTES } from '../../encap/vxlan.ts';
 import { native } from '../native/load.ts';
 import {
@@ -37,8 +37,18 @@ import { openReader } from './tables/tables.ts';
 import type { WorkerTaps } from './tap/registry.ts';
 import { noteDecided, noteRead, openTaps, tapBatch } from './tap/tap.ts';
 
+/** Descriptors of a worker, and what the kernel granted for them. They exist while the device is open. */
+export interface WorkerIo {
+  readonly tun: number;
+  readonly receiver: number;
+  readonly senders: readonly number[];
+  /** MERGE_*, ACCEPT_PARTIAL: what writes to the device may do. */
+  readonly writeFlags: number;
+  readonly maxSegments: number;
+}
+
 /** What the control thread hands to a worker: descriptors, shared memory, configuration. */
-export interface WorkerTask {
+export interface WorkerTask extends WorkerIo {
   readonly direction: 'egress' | 'ingress';
   /** Index of this worker: its block of counters, its line in the tables. */
   readonly index: number;
@@ -48,16 +58,10 @@ export interface WorkerTask {
   readonly orders: SharedArrayBuffer;
   /** eventfd that ends a wait. */
   readonly control: number;
-  readonly tun: number;
   readonly driver: Driver;
   readonly mtu: number;
   /** See `TunOptions`; shared by all workers. */
   readonly segmentMtu: Int32Array;
-  /** MERGE_*, ACCEPT_PARTIAL: what writes to the device may do. */
-  readonly writeFlags: number;
-  readonly receiver: number;
-  readonly senders: readonly number[];
-  readonly maxSegments: number;
   /** Raw sockets for ICMP errors, -1 for a family without one. */
   readonly icmp4: number;
   readonly icmp6: number;
@@ -215,7 +219,6 @@ function run(task: WorkerTask, port: MessagePort): void {
   const { forward, stats, disableOffloads, useMemory } =
     task.direction === 'egress' ? egressLoop(task, counters) : ingressLoop(task, counters);
   const answerHeartbeat = heartbeatResponder(task.heartbeat, () => native.eventClear(task.control) === 1);
-  report({ kind: 'ready' });
   let consecutiveErrors = 0;
   let failure = 0;
   while (!orders.isOver) {
@@ -242,4 +245,9 @@ function run(task: WorkerTask, port: MessagePort): void {
   }
 }
 
-if (parentPort) run(workerData as WorkerTask, parentPort);
+if (parentPort) {
+  const port = parentPort;
+  // Everything is loaded before the device is opened: from then on the packets of pods wait for this thread.
+  port.once('message', (task: WorkerTask) => run(task, port));
+  report({ kind: 'ready' });
+}

@@ -8,7 +8,8 @@ export const IFF_LOWER_UP = 0x10000;
 
 /**
  * Refuses devices that another process has open, before a lease is acquired: a second agent by mistake, with the name of
- * the node, would otherwise publish another MAC in the lease of the first one and fail afterwards.
+ * the node, would otherwise publish another MAC in the lease of the first one and fail afterwards. A lease of udp has no MAC:
+ * there the start goes on until it needs the device, so that it takes over from flanneld without delay.
  * @param own devices that this process has open
  * @throws RipstopError EINUSE
  */
@@ -19,7 +20,7 @@ export function refuseBusyDevices(
   own: readonly string[],
 ): void {
   for (const plan of plans) {
-    if (!isCarriedHere(plan, dataPlane) || own.includes(plan.device)) continue;
+    if (plan.mode === 'udp' || !isCarriedHere(plan, dataPlane) || own.includes(plan.device)) continue;
     const link = findLink(socket, plan.device);
     if (link?.kind === 'tun' && (link.flags & IFF_LOWER_UP) !== 0)
       throw new RipstopError(

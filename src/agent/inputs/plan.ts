@@ -38,7 +38,7 @@ export interface OverlayPlan {
 }
 
 /** An overlay with a device and a UDP port. */
-type TunnelPlan = OverlayPlan & {
+export type TunnelPlan = OverlayPlan & {
   readonly mode: 'vxlan' | 'udp';
   readonly device: string;
   readonly port: number;

@@ -7,6 +7,7 @@ import { describeError } from '../../base/errors.ts';
 import { anyValue, type Field, listOf, openObject, readJson, string } from '../../base/schema.ts';
 import { parseMac, randomMac } from '../../ip/mac.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
+import { isSetAside } from '../kernel/set-aside.ts';
 import { DEVICE_ALIAS } from '../kernel/state.ts';
 import { type Checkpoint, formatCheckpoint, parseCheckpoint } from './checkpoint.ts';
 import type { VtepMacs } from './plan.ts';
@@ -141,14 +142,16 @@ export class StateDir {
 }
 
 /**
- * Names of the links that an agent of this node made.
+ * Names of the links that an agent of this node made or set aside.
  * @param made names of all devices that agents of this node made: flanneld may have made another device of such a name since
  */
 export function ownDevices(links: readonly Link[], made: readonly string[]): string[] {
   return links
     .filter(
-      ({ name, kind, alias }) =>
-        made.includes(name) && (kind === 'tun' || (kind === 'vxlan' && alias === DEVICE_ALIAS)),
+      link =>
+        isSetAside(link) ||
+        (made.includes(link.name) &&
+          (link.kind === 'tun' || (link.kind === 'vxlan' && link.alias === DEVICE_ALIAS))),
     )
     .map(({ name }) => name);
 }

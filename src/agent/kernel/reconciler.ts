@@ -62,16 +62,11 @@ export class KernelReconciler {
    *   stays.
    */
   apply(wanted: DesiredState, beforeAdditions?: () => void): KernelChange[] {
-    let changes = this.#diff(wanted);
-    this.#dumps++;
     this.#refusals.clear();
-    const { made, refused } = this.#makeBase(changes);
-    if (made.length > 0) {
-      // The kernel removes entries when a device loses an address, is set down, or gets another MAC.
-      changes = this.#diff(wanted);
-      this.#dumps++;
-    }
-    const entries = changes.filter(isEntryChange);
+    // The base comes first: the kernel removes entries when a device loses an address, is set down, or gets another MAC.
+    const { made, refused } = this.#makeBase(this.#diffBase(withoutEntries(wanted)));
+    const entries = this.#diff(wanted).filter(isEntryChange);
+    this.#dumps++;
     const removed = this.#makeEntries(entries.filter(isRemoval));
     beforeAdditions?.();
     const added = this.#makeEntries(entries.filter(change => !isRemoval(change)));
@@ -79,6 +74,10 @@ export class KernelReconciler {
     this.#scope = { ...this.#scope, leftovers: undefined };
     if (refused !== undefined) throw refused;
     return [...made, ...removed, ...added];
+  }
+
+  #diffBase(base: DesiredState): KernelChange[] {
+    return diff(base, observeBase(this.#socket, this.#scope, base), this.#scope);
   }
 
   /** @returns the changes that were made, and the first refusal of a sysctl. @throws NetError */
@@ -141,8 +140,7 @@ export class KernelReconciler {
 
   /** True when device and sysctls are as desired. Does not compare the entries of peers. @throws RipstopError, NetError */
   isBaseRight(base: DesiredState): boolean {
-    const observed = observeBase(this.#socket, this.#scope, base);
-    return this.#withoutRefused(diff(base, observed, this.#scope)).length === 0;
+    return this.#withoutRefused(this.#diffBase(base)).length === 0;
   }
 
   /**
@@ -183,4 +181,8 @@ export class KernelReconciler {
     if (!isOurs(change.former, this.#scope))
       this.#former.addRoute(change.route.destination, change.former.original);
   }
+}
+
+function withoutEntries(state: DesiredState): DesiredState {
+  return { ...state, neighbours: [], forwarding: [], routes: [] };
 }

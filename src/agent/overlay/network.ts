@@ -1,11 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import { codeOf, describeError } from '../../base/errors.ts';
 import { componentLog, type Log } from '../../base/log.ts';
 import type { PeerChanges } from '../../dataplane/descriptor/peer.ts';
 import type { Prefix } from '../../ip/prefix.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { formatSubnetEnv, readSubnetEnv, type SubnetEnv, writeSubnetEnv } from '../config/subnet-env.ts';
+import { formatSubnetEnv, readSubnetEnv, writeSubnetEnv } from '../config/subnet-env.ts';
 import { isOnLink } from '../inputs/link-snapshot.ts';
 import type { AgentOptions } from '../inputs/options.ts';
 import { isCarriedHere, type OverlayPlan, planOverlays, subnetEnvOf } from '../inputs/plan.ts';
@@ -20,6 +19,7 @@ import { NodeRules } from '../rules/node-rules.ts';
 import { ruleSet, trafficManager } from '../rules/rule-set.ts';
 import { formerNetworks, keepBlackholeRoutes, keepForwarding, type NodeChange } from './node-state.ts';
 import { Overlay } from './overlay.ts';
+import { type Part, PartAttempts } from './part-attempts.ts';
 import { PeerSelector } from './peer-selector.ts';
 import { Rejections, refusedByKernel } from './rejections.ts';
 import type { RepairCounts } from './repair-counts.ts';
@@ -31,9 +31,6 @@ export interface NetworkHost {
   readonly former: FormerState;
   readonly log: Log;
 }
-
-/** The parts of a network. A part that fails does not stop the others. */
-export type Part = 'kernel state' | 'blackhole route' | 'forwarding of pods' | 'rules' | 'subnet.env';
 
 /** The overlays, rules and subnet.env of a node, for as long as its lease, configuration and underlay stay the same. */
 export class Network {
@@ -50,7 +47,7 @@ export class Network {
   readonly #socket: NetlinkSocket;
   readonly #rejections: Rejections;
   readonly #selectors = new Map<OverlayPlan, PeerSelector>();
-  readonly #reconcileErrors = new Map<Part, string>();
+  readonly #parts: PartAttempts;
   readonly #overlays: Overlay[] = [];
   #hasPeers = false;
   /** Subnets and addresses of the underlay interface, as the last selection among all leases found them. */
@@ -68,19 +65,20 @@ export class Network {
     this.#repairs = repairs;
     this.#options = options;
     this.#log = componentLog(log, 'overlay');
+    this.#parts = new PartAttempts(repairs, this.#log);
     this.#rejections = new Rejections(this.#log);
     this.#socket = new NetlinkSocket({ netns: options.netns });
     this.#rules = this.#rulesFor(plans);
   }
 
   /**
-   * Opens the overlays; `start` follows. Undone on failure.
+   * Prepares the overlays, while other tunnels may still carry the packets; `open` and `start` follow. Undone on failure.
    * @param plans of `inputs`
    * @param known leases, whose nodes are peers when this resolves; which of them an earlier selection refused; names of
    *   the devices that agents of this node made
    * @throws RipstopError
    */
-  static async open(
+  static async prepare(
     inputs: NetworkInputs,
     plans: readonly OverlayPlan[],
     host: NetworkHost,
@@ -103,7 +101,7 @@ export class Network {
     const begun = await Promise.allSettled(
       plans.map(plan => {
         const peers = [...network.#select(plan, known.leases).peers.values()];
-        return Overlay.start(
+        return Overlay.prepare(
           plan,
           config.backend,
           underlay,
@@ -125,6 +123,24 @@ export class Network {
     if (!failure) return network;
     await network.stop();
     throw failure.reason;
+  }
+
+  /**
+   * Takes over devices and ports, and sets the kernel state of each overlay before the next one is opened. After a failure
+   * it may be called again, or `stop`.
+   * @param hasPeers the peers are known; without them the kernel state of the previous run carries traffic
+   * @throws RipstopError
+   */
+  open(hasPeers: boolean): void {
+    for (const overlay of this.#overlays) {
+      overlay.open();
+      if (!hasPeers) continue;
+      try {
+        this.#setPeers(overlay, { set: [], removed: [] });
+      } catch {
+        // `update` tries again, and its errors are reported.
+      }
+    }
   }
 
   #rulesFor(plans: readonly OverlayPlan[]): NodeRules {
@@ -164,10 +180,6 @@ export class Network {
     return this.#plans.some(({ device }) => device !== undefined) ? values.txQueueLength : undefined;
   }
 
-  get #subnetEnv(): SubnetEnv {
-    return subnetEnvOf(this.#inputs, this.#plans, this.#options);
-  }
-
   get #plans(): OverlayPlan[] {
     return this.#overlays.map(({ plan }) => plan);
   }
@@ -194,7 +206,7 @@ export class Network {
 
   /** Parts whose last comparison failed, with the reason of each. */
   get reconcileErrors(): ReadonlyMap<Part, string> {
-    return this.#reconcileErrors;
+    return this.#parts.errors;
   }
 
   get rejected(): readonly RejectedLease[] {
@@ -313,7 +325,7 @@ export class Network {
   async #compare(): Promise<void> {
     // Before the peers are known, the kernel state of the previous run carries traffic.
     if (this.#hasPeers)
-      await this.#attempt('kernel state', async () => {
+      await this.#parts.make('kernel state', async () => {
         for (const overlay of this.overlays)
           for (const step of await overlay.reconcile()) this.#countRepair(step.do, describeChange(step));
         this.#noteRejections();
@@ -323,12 +335,12 @@ export class Network {
 
   async #compareNode(): Promise<void> {
     const { rules, subnetFile } = this.#options;
-    await this.#attempt('forwarding of pods', async () =>
+    await this.#parts.make('forwarding of pods', async () =>
       this.#noteChanges(keepForwarding(this.#socket, this.#inputs)),
     );
-    await this.#attempt('blackhole route', () => this.#keepBlackholes());
+    await this.#parts.make('blackhole route', () => this.#keepBlackholes());
     if (rules)
-      await this.#attempt('rules', async () => {
+      await this.#parts.make('rules', async () => {
         const keeper = this.rules;
         const isRestored = (await keeper.ensure()) && keeper === this.#setRules;
         this.#setRules = keeper;
@@ -336,8 +348,8 @@ export class Network {
         this.#repairs.rules++;
         this.#log.warn({ repair: 'rules' }, 'restored modified firewall rules');
       });
-    await this.#attempt('subnet.env', async () => {
-      const wanted = this.#subnetEnv;
+    await this.#parts.make('subnet.env', async () => {
+      const wanted = subnetEnvOf(this.#inputs, this.#plans, this.#options);
       const text = formatSubnetEnv(wanted);
       const isChange = text !== this.#setEnv;
       const present = await readSubnetEnv(subnetFile);
@@ -347,20 +359,6 @@ export class Network {
       }
       this.#setEnv = text;
     });
-  }
-
-  async #attempt(part: Part, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-      if (this.#reconcileErrors.delete(part)) this.#log.info({ part }, `${part}: works again`);
-    } catch (error) {
-      this.#repairs.failures++;
-      const text = describeError(error);
-      // A failure that repeats is counted and not logged again.
-      if (this.#reconcileErrors.get(part) !== text)
-        this.#log.error({ part, code: codeOf(error) }, `${part}: ${text}`);
-      this.#reconcileErrors.set(part, text);
-    }
   }
 
   /**
@@ -376,7 +374,7 @@ export class Network {
       await overlay.stop(!goesOn);
     }
     // Nothing follows and nothing stays (`ripstop run`).
-    if (next?.length === 0) await this.#attempt('blackhole route', () => this.#keepBlackholes(true));
+    if (next?.length === 0) await this.#parts.make('blackhole route', () => this.#keepBlackholes(true));
     this.#socket.close();
   }
 

@@ -1,55 +1,24 @@
-import { RipstopError } from '../../base/errors.ts';
-import { componentLog, type Log } from '../../base/log.ts';
-import { FlowMonitor } from '../../capture/flows/flow-monitor.ts';
-import { CaptureHub } from '../../capture/live/capture-hub.ts';
-import { type CounterSnapshot, DataPlane } from '../../dataplane/dataplane.ts';
+import type { FlowMonitor } from '../../capture/flows/flow-monitor.ts';
+import type { CaptureHub } from '../../capture/live/capture-hub.ts';
+import type { CounterSnapshot, DataPlane } from '../../dataplane/dataplane.ts';
 import type { Peer, PeerChanges } from '../../dataplane/descriptor/peer.ts';
-import { requirePrefix } from '../../ip/prefix.ts';
 import type { NetEvent } from '../../net/rtnetlink/events.ts';
-import { changeLink, deleteLink, findLink, type Link } from '../../net/rtnetlink/links.ts';
+import { deleteLink, findLink } from '../../net/rtnetlink/links.ts';
 import type { BackendConfig } from '../config/backend.ts';
-import type { Settings } from '../config/settings.ts';
-import { IFF_LOWER_UP } from '../inputs/busy-devices.ts';
 import { isCarriedHere, type OverlayPlan } from '../inputs/plan.ts';
 import type { Underlay } from '../inputs/underlay.ts';
 import type { KernelChange } from '../kernel/change.ts';
 import { baseState, type OverlaySpec, overlaySpec } from '../kernel/desired.ts';
 import { EntryBook } from '../kernel/entry-book.ts';
-import type { FormerState } from '../kernel/former-state.ts';
 import { KernelReconciler } from '../kernel/reconciler.ts';
 import { ownershipScope } from '../kernel/scope.ts';
 import type { DesiredState, ObservedRoute, OwnershipScope } from '../kernel/state.ts';
-import { mtuTowardsPods } from './pod-mtu.ts';
+import { Carrier, type OverlayOptions } from './carrier.ts';
 import { withPortOwner } from './port-owner.ts';
 import { RecentDrops } from './recent-drops.ts';
 
-export interface OverlayOptions {
-  readonly netns: string;
-  /** What carries vxlan. The data plane of udp is always Ripstop's, that of host-gw the kernel's. */
-  readonly dataPlane: 'userspace' | 'kernel';
-  readonly settings: Settings;
-  /** The device stays after the process ends, with addresses, routes and neighbours, for the next start of the agent. */
-  readonly keepState: boolean;
-  /** Names of the devices that agents of this node made: a device that does not fit is replaced. */
-  readonly ownDevices: readonly string[];
-  /** Pod networks of an earlier configuration: routes of ours into them are stale. */
-  readonly formerNetworks: readonly string[];
-  /** Networks behind this node that are no pods may be reached through it: a static file may list such. */
-  readonly isRelay?: boolean;
-  /** Receives what is changed of others. */
-  readonly former: FormerState;
-  readonly log: Log;
-}
-
 /** Longest time between two comparisons of all entries of peers, ms. */
 const COMPARE_MS = 60_000;
-
-/** A data plane of Ripstop with what reads from it. */
-interface Carrier {
-  readonly plane: DataPlane;
-  readonly capture: CaptureHub;
-  readonly flows: FlowMonitor;
-}
 
 /** One overlay at work: its data plane, and the kernel state that leads pod traffic to it. Its owner sets the peers. */
 export class Overlay {
@@ -60,6 +29,8 @@ export class Overlay {
   readonly #kernel: KernelReconciler;
   readonly #drops = new RecentDrops(() => this.counters()?.verdicts);
   #carrier: Carrier | undefined;
+  /** The next carrier, until it is open. */
+  #prepared: Carrier | undefined;
   readonly #peers: Map<string, Peer>;
   /** The same as a list, made on demand. */
   #list: readonly Peer[] | undefined;
@@ -92,11 +63,11 @@ export class Overlay {
   }
 
   /**
-   * Opens the data plane; the kernel state follows with the first `change`.
+   * Prepares the data plane, while another tunnel may still carry the packets. `open` follows.
    * @param peers those that are known already
    * @throws RipstopError, NetError
    */
-  static async start(
+  static async prepare(
     plan: OverlayPlan,
     backend: BackendConfig,
     underlay: Underlay,
@@ -105,13 +76,35 @@ export class Overlay {
   ): Promise<Overlay> {
     const overlay = new Overlay(plan, backend, underlay, options, peers);
     try {
-      await overlay.#open();
+      await overlay.#prepare();
       return overlay;
     } catch (error) {
-      const explained = withPortOwner(error, overlay.#kernel.socket, plan.port ?? 0);
       overlay.#kernel.close();
-      throw explained;
+      throw error;
     }
+  }
+
+  async #prepare(): Promise<void> {
+    const { plan } = this;
+    if (!isCarriedHere(plan, this.#options.dataPlane)) return;
+    const options = { ...this.#options, plan, underlay: this.#underlay, socket: this.#kernel.socket };
+    this.#prepared ??= await Carrier.prepare(options, this.peers);
+  }
+
+  /**
+   * Takes over device and port from what had them; the kernel state follows with the first `change`. After a failure it may
+   * be called again.
+   * @throws RipstopError, NetError
+   */
+  open(): void {
+    if (!this.#prepared) return;
+    try {
+      this.#prepared.open(this.peers);
+    } catch (error) {
+      throw withPortOwner(error, this.#kernel.socket, this.plan.port ?? 0);
+    }
+    this.#carrier = this.#prepared;
+    this.#prepared = undefined;
   }
 
   /** True when Ripstop itself carries the packets. */
@@ -203,6 +196,7 @@ export class Overlay {
     this.#mustCompare = false;
     this.#comparedAt = performance.now();
     this.#noteDevice();
+    this.#carrier?.removeFormer();
     return steps;
   }
 
@@ -232,14 +226,16 @@ export class Overlay {
    * @returns the changes made
    */
   async reconcile(): Promise<KernelChange[]> {
-    this.#followPods();
-    if (this.isUserspace && !this.#hasDevice()) {
+    const carrier = this.#carrier;
+    carrier?.followPods();
+    if (carrier && !carrier.hasDevice()) {
       this.#options.log.warn(
         { device: this.plan.device },
         'the overlay device is gone: starting the data plane again',
       );
-      await this.plane?.stop();
-      await this.#open();
+      await this.#prepare();
+      await carrier.stop();
+      this.open();
       this.#rebuilt++;
       return this.#compareAll();
     }
@@ -280,7 +276,8 @@ export class Overlay {
    */
   async stop(remove = false): Promise<void> {
     this.#drops.stop();
-    await this.plane?.stop();
+    await this.#prepared?.stop();
+    await this.#carrier?.stop();
     this.#carrier = undefined;
     if (remove) {
       for (const failure of this.#kernel.removeRoutes(this.desired()))
@@ -288,107 +285,6 @@ export class Overlay {
       if (this.plan.device) deleteLink(this.#kernel.socket, this.plan.device);
     }
     this.#kernel.close();
-  }
-
-  async #open(): Promise<void> {
-    const { plan } = this;
-    const { netns, log, keepState, settings, dataPlane } = this.#options;
-    if (!isCarriedHere(plan, dataPlane)) return;
-    this.#clearName(plan.device);
-    const given = this.peers;
-    const plane = await DataPlane.start({
-      mode: plan.mode,
-      netns,
-      deviceName: plan.device,
-      driver: settings.driver,
-      persistent: keepState && settings.driver === 'native',
-      address: plan.address,
-      port: plan.port,
-      vni: plan.vni,
-      mac: plan.mac,
-      mtu: plan.mtu,
-      underlayMtu: this.#underlay.mtu,
-      flood: settings.flood,
-      sourceCheck: settings.sourceCheck === 'strict',
-      ownSubnets: this.#options.isRelay ? undefined : plan.subnets.map(requirePrefix),
-      acceptPartialChecksums: this.#acceptsPartial(),
-      offloads: settings.offloads,
-      queues: settings.workers,
-      sourcePorts: settings.sourcePorts,
-      busyPollMicroseconds: settings.busyPollMicroseconds,
-      peers: given,
-      log: componentLog(log, 'dataplane'),
-    });
-    try {
-      // The package node-tuntap2 names its device itself.
-      const made = findLink(this.#kernel.socket, plane.deviceName);
-      if (made && made.name !== plan.device)
-        changeLink(this.#kernel.socket, made.index, { name: plan.device });
-      const flows = new FlowMonitor(plane.taps, plan.device);
-      // Changes that arrived while the workers started went to the previous data plane.
-      if (this.peers !== given) plane.setPeers(this.peers);
-      if (settings.flowTable) flows.keep();
-      this.#carrier = { plane, capture: new CaptureHub(plane.taps), flows };
-      this.#followPods();
-    } catch (error) {
-      await plane.stop();
-      throw error;
-    }
-  }
-
-  /** Only GSO packets of kernel peers on this host are cut by what the devices of the pods take. */
-  #followPods(): void {
-    if (!this.plane || !this.#acceptsPartial()) return;
-    this.plane.segmentMtu = mtuTowardsPods(this.#kernel.socket, this.plan);
-  }
-
-  #hasDevice(): boolean {
-    const { device } = this.plan;
-    return device !== undefined && findLink(this.#kernel.socket, device)?.kind === 'tun';
-  }
-
-  /**
-   * Deletes a device of this name that flanneld or the kernel data plane left, or one of ours that does not fit the settings.
-   * @throws RipstopError EINUSE
-   */
-  #clearName(device: string): void {
-    const { keepState, log } = this.#options;
-    const link = findLink(this.#kernel.socket, device);
-    if (!link || (link.kind === 'tun' && keepState && this.#fits(link))) return;
-    if (keepState && (link.kind === 'vxlan' || this.#isLeftOver(link))) {
-      const what = link.kind === 'vxlan' ? 'the kernel VXLAN device' : 'the device of the former settings';
-      log.info({ device }, `replacing ${what}`);
-      deleteLink(this.#kernel.socket, device);
-      return;
-    }
-    const kind = link.kind === 'tun' ? (link.details.tun?.mode ?? 'tun') : (link.kind ?? 'hardware');
-    throw new RipstopError(
-      'EINUSE',
-      `device ${device}: the name is taken by a ${kind} device`,
-      link.kind === 'tun'
-        ? 'stop the program that holds it, or use another name'
-        : `remove it (ip link del ${device}), or use another name`,
-    );
-  }
-
-  /** True when the data plane can open the device. Whether it has several queues is fixed at its creation. */
-  #fits({ details: { tun } }: Link): boolean {
-    const { driver, workers } = this.#options.settings;
-    return driver === 'native' && tun?.multiQueue === workers > 1;
-  }
-
-  /** True for a persistent device that an agent of this node made and that no process has open. */
-  #isLeftOver({ name, flags, details: { tun } }: Link): boolean {
-    return (
-      tun?.persistent === true && (flags & IFF_LOWER_UP) === 0 && this.#options.ownDevices.includes(name)
-    );
-  }
-
-  #acceptsPartial(): boolean {
-    const { partialChecksums } = this.#options.settings;
-    if (partialChecksums !== 'auto') return partialChecksums === 'accept';
-    // The other end of a veth is on this host: a kernel peer there leaves checksums to hardware that does not exist.
-    return findLink(this.#kernel.socket, this.#underlay.name)?.kind === 'veth';
   }
 
   #spec(): OverlaySpec {

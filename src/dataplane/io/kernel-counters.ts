@@ -48,6 +48,13 @@ export interface KernelCounts {
   readonly waitingBytes: number;
 }
 
+export const NO_KERNEL_COUNTS: KernelCounts = {
+  deviceDropped: 0,
+  deviceRead: 0,
+  socketDropped: 0,
+  waitingBytes: 0,
+};
+
 /** Reads the counters of one device and its sockets. What they counted before the data plane started is left out. */
 export class KernelCounters {
   /** Descriptor of the netlink socket; the owner of the sockets closes it with them. */
@@ -60,7 +67,7 @@ export class KernelCounters {
   #sequence = 0;
   readonly #deviceBefore: DeviceCounts;
   readonly #socketsBefore: readonly number[];
-  #last: KernelCounts = { deviceDropped: 0, deviceRead: 0, socketDropped: 0, waitingBytes: 0 };
+  #last = NO_KERNEL_COUNTS;
 
   /** @throws SystemError when there is no netlink socket */
   constructor(netns: string, device: string, receivers: readonly number[]) {

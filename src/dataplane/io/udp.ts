@@ -19,16 +19,6 @@ export const RX_BATCH = 16;
 /** Bytes of one slot: 64 KiB, headroom, and an odd number of cache lines so that headers spread over the cache sets. */
 export const RX_SLOT_BYTES = 65536 + 128 + 64 * 9;
 
-export interface UnderlayPorts {
-  /** Sockets that receive, one per queue, sharing the port. */
-  readonly receivers: number[];
-  /**
-   * Sockets that send, by DESC_SOCKET. The last one lets routers fragment; the others set DF. In `udp` mode the receiving
-   * socket itself is the first, since flannel's source port is the overlay's port.
-   */
-  readonly senders: number[];
-}
-
 /** The options that the sockets depend on; part of `DataPlaneOptions`. */
 interface UnderlayOptions {
   readonly netns: string;
@@ -40,30 +30,55 @@ interface UnderlayOptions {
 }
 
 /**
- * Opens the sockets of the underlay. In `udp` mode they send from the overlay's port.
+ * Opens the sockets that receive, one per queue, sharing the port.
  * @throws RipstopError EINUSE, EADDRNOTAVAIL, ECONFIG, or the errno name
  */
-export function openUnderlay({ netns, mode, port, queues, ...options }: UnderlayOptions): UnderlayPorts {
-  const own = requireAddress(options.address);
-  const address = mappedBytesOf(own);
-  const sourcePorts = mode === 'vxlan' ? options.sourcePorts : 0;
-  const base = own.family === 6 ? UDP_IPV6 : 0;
+export function openReceivers({ netns, port, queues, ...options }: UnderlayOptions): number[] {
+  const { address, base } = bindingOf(options);
   const shared = queues > 1 ? UDP_REUSE_PORT : 0;
-  const receivers: number[] = [];
-  const senders: number[] = [];
-  try {
+  return openAll(port, receivers => {
     if (shared !== 0) native.closeFd(native.udpOpen(netns, address, port, base, BUFFER_BYTES)); // fails if another process has the port
     for (let queue = 0; queue < queues; queue++)
       receivers.push(native.udpOpen(netns, address, port, base | shared | UDP_DONT_FRAGMENT, BUFFER_BYTES));
-    if (sourcePorts === 0) senders.push(...receivers.slice(0, 1));
-    for (let i = 0; i < sourcePorts; i++)
+  });
+}
+
+/**
+ * Opens the sockets that only send. The last one lets routers fragment; the others set DF, and flows spread over them. In
+ * `udp` mode there are no others: see `sendersOf`.
+ * @throws as `openReceivers`
+ */
+export function openSenders({ netns, mode, port, sourcePorts, ...options }: UnderlayOptions): number[] {
+  const { address, base } = bindingOf(options);
+  return openAll(port, senders => {
+    for (let i = 0; i < (mode === 'vxlan' ? sourcePorts : 0); i++)
       senders.push(openEntropyPort(netns, address, base | UDP_DONT_FRAGMENT));
     senders.push(openEntropyPort(netns, address, base));
-    return { receivers, senders };
+  });
+}
+
+/**
+ * All sending sockets by DESC_SOCKET. Without sockets that only send with DF, the receiving one sends: flannel's source port
+ * in `udp` mode is the overlay's port.
+ */
+export function sendersOf<T>(sendOnly: readonly T[], receiver: T): readonly T[] {
+  return sendOnly.length > 1 ? sendOnly : [receiver, ...sendOnly];
+}
+
+function bindingOf(options: Pick<UnderlayOptions, 'address'>): { address: Uint8Array; base: number } {
+  const own = requireAddress(options.address);
+  return { address: mappedBytesOf(own), base: own.family === 6 ? UDP_IPV6 : 0 };
+}
+
+/** @param open adds each descriptor to the list, so that a failure closes those before it */
+function openAll(port: number, open: (descriptors: number[]) => void): number[] {
+  const descriptors: number[] = [];
+  try {
+    open(descriptors);
+    return descriptors;
   } catch (error) {
-    for (const fd of new Set([...receivers, ...senders])) native.closeFd(fd);
-    if (!isSystemError(error)) throw error;
-    throw explain(error, port);
+    for (const fd of descriptors) native.closeFd(fd);
+    throw isSystemError(error) ? explain(error, port) : error;
   }
 }
 

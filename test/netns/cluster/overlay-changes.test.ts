@@ -72,8 +72,8 @@ async function carrierFor(
     learning: false,
     directRouting: true,
   } as const;
-  const start = (workers: number, ownDevices: readonly string[] = []) =>
-    Overlay.start(
+  const start = async (workers: number, ownDevices: readonly string[] = []) => {
+    const overlay = await Overlay.prepare(
       plan,
       backend,
       underlay,
@@ -89,6 +89,14 @@ async function carrierFor(
       },
       peers,
     );
+    try {
+      overlay.open();
+      return overlay;
+    } catch (error) {
+      await overlay.stop();
+      throw error;
+    }
+  };
   const overlay = await start(1);
   owner.teardown(() => overlay.stop(true));
   overlay.change({ set: [], removed: [] });

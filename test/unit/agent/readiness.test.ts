@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { Part } from '../../../src/agent/overlay/network.ts';
+import type { Part } from '../../../src/agent/overlay/part-attempts.ts';
 import { Readiness } from '../../../src/agent/readiness.ts';
 
 t.test('one part works again while another begins to fail: not ready in between', async t => {
