@@ -26,7 +26,7 @@ import { announceReady, Readiness } from './readiness.ts';
 import { RestartRequests } from './restart-requests.ts';
 import { StartFault } from './start-fault.ts';
 import { StoreWatch } from './store/store-watch.ts';
-import { takeOver } from './take-over.ts';
+import { TAKEOVER_MS, takeOver } from './take-over.ts';
 import { UncaughtRecord } from './uncaught-record.ts';
 
 /** Interval at which the events of the kernel are read, ms: foreign changes are repaired after at most this time. */
@@ -151,6 +151,7 @@ export class Agent {
     let why: string | undefined;
     this.probes.start();
     while (!this.#abort.signal.aborted) {
+      const began = performance.now();
       try {
         why = this.#restarts.take() ?? why;
         this.#startStep = 'reading';
@@ -186,7 +187,8 @@ export class Agent {
         }
         failures++;
         this.#fault.note(error, this.#network !== undefined);
-        await backoff.wait(this.#abort.signal);
+        // What another process has may be free at any moment, and that attempt has waited long enough.
+        if (performance.now() - began < TAKEOVER_MS) await backoff.wait(this.#abort.signal);
       }
     }
     await this.#stopNetwork();

@@ -5,7 +5,7 @@ import type { Network } from './overlay/network.ts';
 /** Interval of the attempts to open a device or port that another process has, ms. */
 const RETRY_MS = 10;
 /** How long they go on before the inputs are read again, ms. */
-const WAIT_MS = 60_000;
+export const TAKEOVER_MS = 10_000;
 
 interface Taker {
   readonly signal: AbortSignal;
@@ -23,7 +23,7 @@ interface Taker {
  * @throws RipstopError
  */
 export async function takeOver(network: Network, taker: Taker): Promise<void> {
-  const end = performance.now() + WAIT_MS;
+  const end = performance.now() + TAKEOVER_MS;
   for (;;)
     try {
       network.open(taker.hasPeers());

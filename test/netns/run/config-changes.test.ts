@@ -134,7 +134,7 @@ t.test('the UDP port is taken: the lease is logged once', SKIP, async t => {
   await until('several attempts', () => {
     const time = statSync(file, { throwIfNoEntry: false })?.mtimeMs;
     if (time !== undefined) acquired.add(time);
-    return acquired.size > 2;
+    return acquired.size > 1;
   });
   await other.stop();
   await agent.ready(0);
