@@ -1,6 +1,6 @@
 import type { RipstopError } from '../base/errors.ts';
 import { heapTrim } from '../base/memory/heap-trim.ts';
-import { mappedBytesOf, requireAddress } from '../ip/address.ts';
+import { requireAddress } from '../ip/address.ts';
 import { native } from '../native/load.ts';
 import { resetPeer } from './descriptor/counters.ts';
 import { ACCEPT_PARTIAL, MERGE_TCP, MERGE_UDP } from './descriptor/native-arguments.ts';
@@ -18,6 +18,7 @@ import { persistTun } from './io/tun.ts';
 import { openReceivers, openSenders, sendersOf } from './io/udp.ts';
 import { openDevice, openRaw } from './open-descriptors.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
+import { PathChecks } from './path-checks.ts';
 import { PeerSet } from './peer-set.ts';
 import { PathMtus } from './slow-path/path-mtu.ts';
 import { type CounterSnapshot, snapshot, verdictsOf } from './snapshot.ts';
@@ -42,6 +43,14 @@ const MTU_MIN = 68;
 /** Workers of one queue. */
 const DIRECTIONS = ['egress', 'ingress'] as const;
 
+/** What there is while the device is open. */
+interface Opened {
+  readonly deviceName: string;
+  readonly offloads: Offloads;
+  /** Sending sockets, by DESC_SOCKET. */
+  readonly senders: readonly number[];
+}
+
 /**
  * The data plane as the control thread sees it: it starts the workers, opens device and sockets, publishes the peers and
  * reads the counters. It carries no packets.
@@ -49,12 +58,13 @@ const DIRECTIONS = ['egress', 'ingress'] as const;
 export class DataPlane {
   /** Capture points; `CaptureHub` and `FlowMonitor` read them. */
   readonly taps: TapRegistry;
-  #opened: { readonly deviceName: string; readonly offloads: Offloads } | undefined;
+  #opened: Opened | undefined;
   readonly #options: DataPlaneOptions;
   readonly #peers: PeerSet;
   readonly #writer: TablesWriter;
   readonly #memory: GrowingMemory;
-  readonly #paths: PathMtus;
+  readonly #paths = new PathMtus();
+  readonly #checks: PathChecks;
   readonly #configs: { readonly egress: EgressConfig; readonly ingress: IngressConfig };
   readonly #supervisor: WorkerSupervisor;
   #kernelCounters: KernelCounters | undefined;
@@ -124,7 +134,6 @@ export class DataPlane {
       this.#resetSlot(slot),
     );
     this.#memory = new GrowingMemory(this.#writer, queues * 2);
-    this.#paths = new PathMtus();
     this.#peers = new PeerSet(options, this.#writer, this.#paths, capacity => this.#grow(capacity));
     const sourcePorts = sendersOf(
       this.#sendOnly.map(fd => native.udpPort(fd)),
@@ -150,7 +159,20 @@ export class DataPlane {
       },
       plans,
     );
-    this.#pathTimer = setInterval(() => this.#checkPaths(), PATH_CHECK_MS).unref();
+    this.#checks = new PathChecks({
+      netns,
+      paths: this.#paths,
+      probe: options.probe,
+      log,
+      slots: () => Array.from(this.#writer.slots.entries(), ([, slot]) => slot),
+      peerIn: slot => {
+        const id = this.#writer.slots.idOf(slot);
+        return id === undefined ? undefined : this.#writer.peer(id);
+      },
+      changed: ids => this.#afterChange(this.#peers.renew(ids)),
+      ignoreIcmp: () => this.#ignoreIcmp(),
+    });
+    this.#pathTimer = setInterval(() => this.#checks.check(), PATH_CHECK_MS).unref();
   }
 
   #sharedPlan(icmp: { 4: number; 6: number }) {
@@ -185,9 +207,12 @@ export class DataPlane {
       const offloads = probeOffloads(device.switches, device.queues, receivers);
       const [queue] = device.queues;
       if (persistent && queue !== undefined) persistTun(queue);
-      this.#supervisor.run(this.#workerIo(device.queues, receivers, offloads));
+      const [receiver] = receivers;
+      if (receiver === undefined) throw new Error('no receiving socket');
+      const senders = sendersOf(this.#sendOnly, receiver);
+      this.#supervisor.run(this.#workerIo(device.queues, receivers, senders, offloads));
       this.#descriptors.push(...opened);
-      this.#opened = { deviceName: device.name, offloads };
+      this.#opened = { deviceName: device.name, offloads, senders };
       this.#kernelCounters = counters;
       log.info({ device: device.name, offloads }, `offloads ${describeOffloads(offloads)}`);
     } catch (error) {
@@ -197,19 +222,21 @@ export class DataPlane {
   }
 
   /** What each worker gets, in the order of the plans. */
-  #workerIo(queues: readonly number[], receivers: readonly number[], offloads: Offloads): WorkerIo[] {
+  #workerIo(
+    queues: readonly number[],
+    receivers: readonly number[],
+    senders: readonly number[],
+    offloads: Offloads,
+  ): WorkerIo[] {
     const { acceptPartialChecksums } = this.#options;
     const writeFlags =
       (offloads.mergeTcp === 'on' ? MERGE_TCP : 0) |
       (offloads.mergeUdp === 'on' ? MERGE_UDP : 0) |
       (acceptPartialChecksums ? ACCEPT_PARTIAL : 0);
     const maxSegments = offloads.udpGso === 'on' ? SEGMENTS_PER_MESSAGE : 1;
-    const [first] = receivers;
     return queues.flatMap((tun, queue) => {
       const receiver = receivers[queue];
-      if (first === undefined || receiver === undefined)
-        throw new Error(`queue ${queue} has no receiving socket`);
-      const senders = sendersOf(this.#sendOnly, first);
+      if (receiver === undefined) throw new Error(`queue ${queue} has no receiving socket`);
       return DIRECTIONS.map(() => ({ tun, receiver, senders, writeFlags, maxSegments }));
     });
   }
@@ -269,7 +296,7 @@ export class DataPlane {
     this.#paths.forget(slot);
   }
 
-  get #device(): { readonly deviceName: string; readonly offloads: Offloads } {
+  get #device(): Opened {
     if (!this.#opened) throw new Error('the data plane is not open');
     return this.#opened;
   }
@@ -327,6 +354,7 @@ export class DataPlane {
     this.#isStopping = true;
     this.taps.close();
     clearInterval(this.#pathTimer);
+    this.#checks.stop();
     clearTimeout(this.#publishing);
     await this.#supervisor.stop();
     for (const fd of this.#descriptors) native.closeFd(fd);
@@ -334,41 +362,23 @@ export class DataPlane {
   }
 
   #onReport(worker: number, report: Exclude<WorkerReport, { kind: 'ready' | 'failed' }>): void {
-    const { log, netns } = this.#options;
     if (report.kind === 'refused') {
-      const { deviceName, offloads } = this.#device;
+      const { log } = this.#options;
+      const { offloads } = this.#device;
       const lost = report.offloads.filter(name => offloads[name] === 'on');
       log.warn({ worker, offloads: lost }, 'disabling offload after repeated kernel errors');
       const states = lost.map(name => [name, 'refused by the kernel at run time']);
-      this.#opened = { deviceName, offloads: Object.freeze({ ...offloads, ...Object.fromEntries(states) }) };
+      const left = Object.freeze({ ...offloads, ...Object.fromEntries(states) });
+      this.#opened = { ...this.#device, offloads: left };
       return;
     }
-    const peer = this.#peerIn(report.slot);
-    if (!peer) return;
-    const kernel = native.udpPathMtu(netns, mappedBytesOf(requireAddress(peer.address)));
-    const pathMtu = this.#paths.onPacketTooBig(report.slot, report.bytes, kernel, performance.now());
-    if (pathMtu === undefined) return;
-    log.warn({ peer: peer.id, pathMtu }, 'path MTU to peer lowered');
-    this.#afterChange(this.#peers.renew([peer.id]));
+    this.#checks.onRefusal(report.slot, report.bytes);
   }
 
-  #peerIn(slot: number) {
-    const id = this.#writer.slots.idOf(slot);
-    return id === undefined ? undefined : this.#writer.peer(id);
-  }
-
-  /** Asks the kernel again about paths whose MTU was lowered some time ago. */
-  #checkPaths(): void {
-    const now = performance.now();
-    const ids: string[] = [];
-    for (const slot of this.#paths.due(now)) {
-      const peer = this.#peerIn(slot);
-      if (!peer) continue;
-      const address = mappedBytesOf(requireAddress(peer.address));
-      this.#paths.onRouteMtu(slot, native.udpPathMtu(this.#options.netns, address), now);
-      ids.push(peer.id);
-    }
-    if (ids.length > 0) this.#afterChange(this.#peers.renew(ids));
+  /** The sockets with DF send what their interface takes: no path MTU that ICMP reported stops a packet. */
+  #ignoreIcmp(): void {
+    const { family } = requireAddress(this.#options.address);
+    for (const fd of this.#device.senders.slice(0, -1)) native.udpIgnorePathMtu(fd, family);
   }
 
   #publishLater(): void {

@@ -3,6 +3,7 @@ import type { Log } from '../base/log.ts';
 import type { Prefix } from '../ip/prefix.ts';
 import type { Peer } from './descriptor/peer.ts';
 import type { OffloadSwitches } from './io/offloads.ts';
+import type { PathProbe } from './path-checks.ts';
 
 /** What implements the device: `io/tun.ts` or `io/tuntap2.ts`. */
 export type Driver = 'native' | 'tuntap2';
@@ -59,6 +60,8 @@ export interface DataPlaneOptions {
    * that cannot be used is left out: see `DataPlane.refused`.
    */
   readonly peers?: readonly Peer[] | undefined;
+  /** Tells forged ICMP errors about a path MTU from true ones. Absent: they are believed. */
+  readonly probe?: PathProbe | undefined;
   readonly log: Log;
 }
 

@@ -19,6 +19,7 @@ namespace ripstop {
   X(udpProbe, UdpProbe)             \
   X(udpMemory, UdpMemory)           \
   X(udpPort, UdpPort)               \
+  X(udpIgnorePathMtu, UdpIgnorePathMtu) \
   X(udpPathMtu, UdpPathMtu)         \
   X(udpReceive, UdpReceive)         \
   X(udpSend, UdpSend)               \
@@ -91,6 +92,7 @@ namespace ripstop {
   X(stat, FALLBACKS, kStatFallbacks)             \
   X(stat, COUNT, kStatCount)                     \
   X(udp, REUSE_PORT, kReusePort)                 \
+  X(udp, RECEIVE_ONLY, kReceiveOnly)             \
   X(udp, DONT_FRAGMENT, kDontFragment)           \
   X(udp, IPV6, kIpv6)                            \
   X(udp, SOCKETS_MAX, kSocketsMax)               \

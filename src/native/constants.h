@@ -70,6 +70,7 @@ enum OpenFlag : int {
   kReusePort = 1,
   kDontFragment = 2,  // outer DF: a datagram larger than the path MTU is refused, not fragmented
   kIpv6 = 4,
+  kReceiveOnly = 8,  // nothing is sent: an ICMP error about this socket's port is forged, and changes no path MTU
 };
 
 // Flags of tunWrite.

@@ -86,6 +86,8 @@ export interface Native {
     timeoutMs: number,
     whole: number,
   ): number;
+  /** Keeps DF and ignores path MTUs that ICMP reported. 0 or -errno. */
+  udpIgnorePathMtu(fd: number, family: 4 | 6): number;
   /** Path MTU that the kernel has recorded towards an address, bytes of IP, or -errno. */
   udpPathMtu(netns: string, address: Uint8Array): number;
 

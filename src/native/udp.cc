@@ -28,14 +28,22 @@ bool SetOption(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
+// The values of IP_PMTUDISC are those of IPV6_PMTUDISC (linux/in.h, linux/in6.h).
+static_assert(IP_PMTUDISC_DO == IPV6_PMTUDISC_DO && IP_PMTUDISC_PROBE == IPV6_PMTUDISC_PROBE, "linux/in6.h");
+
+bool SetDiscovery(int fd, bool ipv6, int discovery) {
+  return ipv6 ? SetOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, discovery)
+              : SetOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, discovery);
+}
+
 // Sets the options without which the socket would not be the one that was asked for. Null, or the call that failed.
 const char* SetAddressing(int fd, bool ipv6, int flags) {
   if (ipv6 && !SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) return "setsockopt(IPV6_V6ONLY)";
   if ((flags & kReusePort) && !SetOption(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return "setsockopt(SO_REUSEPORT)";
-  const bool dont = flags & kDontFragment;
-  const bool set = ipv6 ? SetOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, dont ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_DONT)
-                        : SetOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, dont ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT);
-  return set ? nullptr : "setsockopt(MTU_DISCOVER)";
+  const int discovery = flags & kReceiveOnly    ? IP_PMTUDISC_INTERFACE
+                        : flags & kDontFragment ? IP_PMTUDISC_DO
+                                                : IP_PMTUDISC_DONT;
+  return SetDiscovery(fd, ipv6, discovery) ? nullptr : "setsockopt(MTU_DISCOVER)";
 }
 
 constexpr size_t kEthernet = 14;
@@ -93,7 +101,7 @@ napi_value UdpOpen(napi_env env, napi_callback_info info) {
   call.Text(0, path);
   const uint8_t* address = call.FixedBytes(1, kAddressBytes);
   const uint16_t port = static_cast<uint16_t>(call.Uint(2, UINT16_MAX));
-  const int flags = call.Int(3, 0, kReusePort | kDontFragment | kIpv6);
+  const int flags = call.Int(3, 0, kReusePort | kDontFragment | kIpv6 | kReceiveOnly);
   const int buffer = call.Int(4, 1, INT32_MAX / 2);  // the kernel doubles it
   if (!call.ok()) return nullptr;
   const bool ipv6 = flags & kIpv6;
@@ -152,6 +160,17 @@ napi_value UdpPort(napi_env env, napi_callback_info info) {
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&name), &length) < 0) return call.Throw(errno, "getsockname");
   uint8_t address[kAddressBytes];
   return call.Number(FromSockaddr(name, address));
+}
+
+// udpIgnorePathMtu(fd, family) -> 0 or -errno. The socket keeps DF, and the kernel refuses only what the interface does not
+// take: a path MTU that ICMP reported does not count any more. Syscall: setsockopt.
+napi_value UdpIgnorePathMtu(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  const int fd = call.Fd(0);
+  const int family = call.Int(1, 4, 6);
+  call.Require(family != 5, 1, "4 or 6");
+  if (!call.ok()) return nullptr;
+  return call.Number(SetDiscovery(fd, family == 6, IP_PMTUDISC_PROBE) ? 0 : -errno);
 }
 
 // udpPathMtu(netns, address) -> path MTU that the kernel has recorded towards `address`, bytes of IP, or -errno

@@ -13,6 +13,7 @@ import type { TunnelPlan } from '../inputs/plan.ts';
 import type { Underlay } from '../inputs/underlay.ts';
 import type { FormerState } from '../kernel/former-state.ts';
 import { setAside } from '../kernel/set-aside.ts';
+import { PathProber } from '../probe/path-prober.ts';
 import { mtuTowardsPods } from './pod-mtu.ts';
 
 export interface OverlayOptions {
@@ -93,6 +94,8 @@ export class Carrier {
       sourcePorts: settings.sourcePorts,
       busyPollMicroseconds: settings.busyPollMicroseconds,
       peers,
+      // Raw sockets belong to the namespace of the process.
+      probe: netns === '' ? new PathProber(options.socket) : undefined,
       log: componentLog(log, 'dataplane'),
     });
     return new Carrier(plane, options, acceptsPartial, peers);

@@ -8,6 +8,8 @@ export const UDP_REUSE_PORT = 1;
 /** Sets DF in the outer header: a datagram above the path MTU is refused, not fragmented. */
 export const UDP_DONT_FRAGMENT = 2;
 export const UDP_IPV6 = 4;
+/** Nothing is sent: ICMP errors about the port of this socket change no path MTU. */
+export const UDP_RECEIVE_ONLY = 8;
 
 /** Most sockets of one `udpSend`. */
 export const UDP_SOCKETS_MAX = 128;

@@ -3,7 +3,12 @@ import { isSystemError, RipstopError, type SystemError } from '../../base/errors
 import { mappedBytesOf, requireAddress } from '../../ip/address.ts';
 import { native } from '../../native/load.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
-import { UDP_DONT_FRAGMENT, UDP_IPV6, UDP_REUSE_PORT } from '../descriptor/native-arguments.ts';
+import {
+  UDP_DONT_FRAGMENT,
+  UDP_IPV6,
+  UDP_RECEIVE_ONLY,
+  UDP_REUSE_PORT,
+} from '../descriptor/native-arguments.ts';
 import { SOURCE_STRIDE } from '../descriptor/source.ts';
 import type { DatagramPort } from './interfaces.ts';
 
@@ -35,11 +40,13 @@ interface UnderlayOptions {
  */
 export function openReceivers({ netns, port, queues, ...options }: UnderlayOptions): number[] {
   const { address, base } = bindingOf(options);
+  // Everyone knows its port, so that ICMP errors about it can be forged without a guess.
+  const use = flowSockets(options) > 0 ? UDP_RECEIVE_ONLY : UDP_DONT_FRAGMENT;
   const shared = queues > 1 ? UDP_REUSE_PORT : 0;
   return openAll(port, receivers => {
     if (shared !== 0) native.closeFd(native.udpOpen(netns, address, port, base, BUFFER_BYTES)); // fails if another process has the port
     for (let queue = 0; queue < queues; queue++)
-      receivers.push(native.udpOpen(netns, address, port, base | shared | UDP_DONT_FRAGMENT, BUFFER_BYTES));
+      receivers.push(native.udpOpen(netns, address, port, base | shared | use, BUFFER_BYTES));
   });
 }
 
@@ -48,10 +55,10 @@ export function openReceivers({ netns, port, queues, ...options }: UnderlayOptio
  * `udp` mode there are no others: see `sendersOf`.
  * @throws as `openReceivers`
  */
-export function openSenders({ netns, mode, port, sourcePorts, ...options }: UnderlayOptions): number[] {
+export function openSenders({ netns, port, ...options }: UnderlayOptions): number[] {
   const { address, base } = bindingOf(options);
   return openAll(port, senders => {
-    for (let i = 0; i < (mode === 'vxlan' ? sourcePorts : 0); i++)
+    for (let i = 0; i < flowSockets(options); i++)
       senders.push(openEntropyPort(netns, address, base | UDP_DONT_FRAGMENT));
     senders.push(openEntropyPort(netns, address, base));
   });
@@ -63,6 +70,11 @@ export function openSenders({ netns, mode, port, sourcePorts, ...options }: Unde
  */
 export function sendersOf<T>(sendOnly: readonly T[], receiver: T): readonly T[] {
   return sendOnly.length > 1 ? sendOnly : [receiver, ...sendOnly];
+}
+
+/** Sockets that only send, with DF. */
+function flowSockets({ mode, sourcePorts }: Pick<UnderlayOptions, 'mode' | 'sourcePorts'>): number {
+  return mode === 'vxlan' ? sourcePorts : 0;
 }
 
 function bindingOf(options: Pick<UnderlayOptions, 'address'>): { address: Uint8Array; base: number } {

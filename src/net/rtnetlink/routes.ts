@@ -51,6 +51,7 @@ const RTAX_MTU = 2;
 const RTAX_ADVMSS = 8;
 const RTNH_F_ONLINK = 4;
 const RTM_F_CLONED = 0x200;
+const RTM_F_FIB_MATCH = 0x2000;
 /** Fits struct rtmsg's 8 bits; larger table numbers travel in RTA_TABLE alone. */
 const RT_TABLE_COMPAT = 252;
 
@@ -212,6 +213,25 @@ export function routeTo(socket: NetlinkSocket, address: string, arrival?: InputI
     .bytes(new Uint8Array(9))
     .attribute(RTA_DST, bytes);
   if (arrival && source) writer.attribute(RTA_SRC, source).attributeU32(RTA_IIF, arrival.link);
+  return firstRoute(socket, writer, address);
+}
+
+/**
+ * The configured route that packets to `address` take, without what ICMP reported since (Linux 4.13; before, as `routeTo`).
+ * @throws NetError ENETUNREACH, EHOSTUNREACH when there is none
+ */
+export function configuredRouteTo(socket: NetlinkSocket, address: string): Route {
+  const bytes = addressBytes(address);
+  const writer = new MessageWriter(RTM_GETROUTE, 0, `look up the configured route to ${address}`)
+    .u8(familyNumberOf(bytes))
+    .u8(bytes.length * 8)
+    .bytes(new Uint8Array(6))
+    .u32(RTM_F_FIB_MATCH)
+    .attribute(RTA_DST, bytes);
+  return firstRoute(socket, writer, address);
+}
+
+function firstRoute(socket: NetlinkSocket, writer: MessageWriter, address: string): Route {
   const found = socket.get(writer).find(message => message.type === RTM_NEWROUTE);
   if (!found) throw malformedMessage(`no route in the answer for ${address}`);
   return readRoute(found);

@@ -204,6 +204,7 @@ const FUNCTIONS: { readonly [Name in keyof Functions]: readonly Make[] } = {
   udpProbe: [anyDescriptor, one(103, 104, 105)],
   udpPort: [anyDescriptor],
   udpMemory: [anyDescriptor, ints(9, 8, 0)],
+  udpIgnorePathMtu: [anyDescriptor, one(4, 6, 5, 0)],
   udpPathMtu: [netns, address],
   udpReceive: [
     ...[anyDescriptor, control, bytes(70_000, 140_000, 65_664, 65_663, 0), table, ints(8, 16, 7, 0)],

@@ -67,10 +67,11 @@ const FUNCTIONS: Record<string, readonly Valid[]> = {
     number(1450, 67, 65_536),
     stats,
   ],
-  udpOpen: [path, address, number(1, -1, 65_536), number(0, -1, 8), number(1, 0, -1, 2 ** 30)],
+  udpOpen: [path, address, number(1, -1, 65_536), number(0, -1, 16), number(1, 0, -1, 2 ** 30)],
   udpProbe: [fd, number(103, 102, 105)],
   udpPort: [fd],
   udpMemory: [fd, ints(9, new Int32Array(8))],
+  udpIgnorePathMtu: [fd, number(4, 3, 5, 7)],
   udpPathMtu: [path, address],
   udpReceive: [
     fd,
