@@ -67,7 +67,7 @@ export const SETTINGS: Readonly<Record<SettingName, Setting>> = {
   sourceCheck: {
     fallback: 'strict',
     words: ['strict', 'off'],
-    doc: 'strict: drop a packet whose inner source its peer does not own',
+    doc: 'strict: drop a packet whose inner source its peer does not own, or whose destination is not on this node',
   },
   partialChecksums: {
     fallback: 'auto',

@@ -12,6 +12,7 @@ import {
   type FamilyRules,
   KUBE_MASQUERADE_MARK,
   MULTICAST,
+  NOT_FORWARDED,
   POD_LINKS,
   type RuleReconciler,
   type RuleSet,
@@ -89,6 +90,21 @@ const CHAINS: readonly Chain[] = [
       tunnelPort && underlay
         ? [`-d ${whole(family, underlay)} -p udp -m udp --dport ${tunnelPort} -j CT --notrack`]
         : undefined,
+  },
+  {
+    table: 'raw',
+    name: 'NO-TRANSIT',
+    hook: 'PREROUTING',
+    comment: 'ripstop no transit',
+    rules: (_, { family, pods, noTransitFrom }) =>
+      noTransitFrom === undefined
+        ? undefined
+        : [
+            `! -i ${noTransitFrom} -j RETURN`,
+            `-d ${pods} -j RETURN`,
+            `-d ${NOT_FORWARDED[family]} -j RETURN`,
+            '-j DROP',
+          ],
   },
   {
     table: 'raw',

@@ -41,6 +41,8 @@ export interface FamilyRules {
   readonly published?: string | undefined;
   /** Further addresses of this node: other nodes refuse them as sources, so packets get the address of the overlay device. */
   readonly hostSources?: readonly string[];
+  /** VXLAN device of the kernel: what arrives by it must be for this node's pods, so that no peer uses the node as a relay. */
+  readonly noTransitFrom?: string | undefined;
 }
 
 /** Mark of packets that kube-proxy masquerades itself. */
@@ -48,6 +50,9 @@ export const KUBE_MASQUERADE_MARK = 0x4000;
 
 /** Destinations that are never masqueraded: multicast keeps its source address. */
 export const MULTICAST: Readonly<Record<Family, string>> = { 4: '224.0.0.0/4', 6: 'ff00::/8' };
+
+/** Destinations that the kernel does not forward to: multicast and broadcast, and link-local addresses of IPv6. */
+export const NOT_FORWARDED: Readonly<Record<Family, string>> = { 4: '224.0.0.0/3', 6: 'fe00::/7' };
 
 /**
  * Source ports for masqueraded UDP, as `first-last`, without the port of the tunnel: conntrack does not see replies to

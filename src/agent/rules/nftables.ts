@@ -3,6 +3,7 @@ import {
   type FamilyRules,
   KUBE_MASQUERADE_MARK,
   MULTICAST,
+  NOT_FORWARDED,
   POD_LINKS,
   type RuleReconciler,
   type RuleSet,
@@ -23,6 +24,7 @@ export function nftScript(rules: RuleSet, table: string): string {
   const lines = [`table inet ${table}`, `delete table inet ${table}`, `table inet ${table} {`];
   if (rules.tunnelPort !== undefined) lines.push(...notrack(rules.tunnelPort, rules));
   lines.push(...guard(rules));
+  lines.push(...noTransit(rules.families));
   if (rules.masquerade) lines.push(...masquerade(rules));
   lines.push(...hostSources(rules));
   if (rules.forward) lines.push(...forward(rules.families));
@@ -90,6 +92,24 @@ function guard({ guard, tunnelPort, families }: RuleSet): string[] {
     '  chain guard-input {',
     '    type filter hook input priority mangle; policy accept;',
     `    udp dport ${tunnelPort} jump from-pods`,
+    '  }',
+  ];
+}
+
+/** The hook precedes DNAT: a packet to an address of this node may become one to a pod elsewhere (a NodePort). */
+function noTransit(families: readonly FamilyRules[]): string[] {
+  const lines = families.flatMap(({ family, pods, noTransitFrom }) =>
+    noTransitFrom === undefined
+      ? []
+      : [
+          `    iifname "${noTransitFrom}" ${ip(family)} daddr != { ${pods}, ${NOT_FORWARDED[family]} } counter drop`,
+        ],
+  );
+  if (lines.length === 0) return [];
+  return [
+    '  chain no-transit {',
+    '    type filter hook prerouting priority raw; policy accept;',
+    ...lines,
     '  }',
   ];
 }

@@ -9,8 +9,20 @@ import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 const RULES: RuleSet = {
   families: [
-    { family: 4, cluster: '10.244.0.0/16', pods: '10.244.1.0/24', underlay: '192.0.2.1' },
-    { family: 6, cluster: 'fc00::/48', pods: 'fc00:0:0:1::/64', underlay: 'fd00::1' },
+    {
+      family: 4,
+      cluster: '10.244.0.0/16',
+      pods: '10.244.1.0/24',
+      underlay: '192.0.2.1',
+      noTransitFrom: 'flannel.1',
+    },
+    {
+      family: 6,
+      cluster: 'fc00::/48',
+      pods: 'fc00:0:0:1::/64',
+      underlay: 'fd00::1',
+      noTransitFrom: 'flannel-v6.1',
+    },
   ],
   masquerade: true,
   fullyRandom: true,
