@@ -4,12 +4,13 @@ import { createCounters, openCounters } from '../../src/dataplane/descriptor/cou
 import { type Batch, createBatch } from '../../src/dataplane/descriptor/descriptor.ts';
 import type { Peer } from '../../src/dataplane/descriptor/peer.ts';
 import { forwardEgressBatch, forwardIngressBatch, NO_TAP } from '../../src/dataplane/fast-path/forwarder.ts';
-import { ANY_DESTINATION } from '../../src/dataplane/fast-path/own-range.ts';
+import { ownRange } from '../../src/dataplane/forwarder-config.ts';
 import { SlowPath } from '../../src/dataplane/slow-path/slow-path.ts';
 import { openReader } from '../../src/dataplane/tables/tables.ts';
 import { noteDecided, noteRead, openTaps, tapBatch } from '../../src/dataplane/tap/tap.ts';
 import { createTapControl, createTapRing, TAPS } from '../../src/dataplane/tap/tap-control.ts';
 import { mappedBytesOf, requireAddress } from '../../src/ip/address.ts';
+import { requirePrefix } from '../../src/ip/prefix.ts';
 import { native } from '../../src/native/load.ts';
 import { NullIo } from './null-io.ts';
 import { macOf, podAddress, VNI } from './peers.ts';
@@ -22,6 +23,7 @@ const LEAD = 128;
 const PAYLOAD = 64;
 const OWN_MAC = { hi: 0x0a58, lo: 0x7f000001 };
 const OWN_ADDRESS = 0x0afe0002;
+const OWN_SUBNET = requirePrefix('10.254.0.0/24');
 
 /** Writes frame `i` of the slab; ingress frames carry the encapsulation header and come from the peer. */
 function writeFrame(
@@ -122,7 +124,7 @@ export function forwarderAlone({ direction, mode, peers, tables, watched = false
     macLo32: OWN_MAC.lo,
     flood: 0,
     sourceCheck: 1,
-    own: ANY_DESTINATION,
+    own: ownRange([OWN_SUBNET]),
     mtu: 1450,
     gsoPackets: 0,
   };

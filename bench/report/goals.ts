@@ -135,6 +135,7 @@ export const GOALS: readonly Goal[] = [
     flat(row, '1000 peers', '2 peers', FLAT),
   ),
   absolute('residentMb', 'a node', '1000 peers', 200),
+  absolute('takeoverLost', 'a move', "from flannel's device", 5),
   absolute('createdS', 'an agent', '2000 nodes in 5 s', 6),
   absolute('createdCpuS', 'an agent', '2000 nodes in 5 s', 3),
   absolute('oneMs', 'an agent', '2000 nodes in 5 s', 1000),

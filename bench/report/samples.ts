@@ -109,6 +109,7 @@ const ALL = {
   },
   residentMb: { title: 'resident memory', unit: 'MB', better: 'less', digits: 1 },
   reloadMs: { title: 'reload', unit: 'ms', better: 'less', digits: 0 },
+  takeoverLost: { title: 'pings lost at 10 ms steps', short: 'lost', unit: '', better: 'less', digits: 0 },
   createdS: {
     title: 'nodes that come: complete after',
     short: 'here s',

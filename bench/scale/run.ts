@@ -6,10 +6,13 @@ import { buildLab } from '../lab/topology.ts';
 import { until } from '../lab/until.ts';
 import type { FigureId, Missing, Sample } from '../report/samples.ts';
 import { type Burst, measureBurst } from './burst.ts';
+import { measureTakeover } from './takeover.ts';
 
 /** Of one node, with itself not counted. */
 const PEERS = [1, 1000];
 const RELOAD_MS = 30_000;
+/** Moves from flannel's device. */
+const TAKEOVERS = 3;
 /** Nodes of the Kubernetes store that come and go while an agent runs. */
 export const BURSTS: readonly Burst[] = [
   { nodes: 2000, seconds: 5, dual: false, restS: 12 },
@@ -21,7 +24,7 @@ const burstSeconds = ({ seconds, restS }: Burst): number => 10 + 2 * seconds + 3
 
 /** Estimate, s. */
 export const scaleSeconds = (bursts: readonly Burst[]): number =>
-  10 + bursts.reduce((sum, burst) => sum + burstSeconds(burst), 0);
+  10 + TAKEOVERS * 3 + bursts.reduce((sum, burst) => sum + burstSeconds(burst), 0);
 
 /** The cost of many peers: an agent with an API server that creates them, and `ripstop run`, which reads them at SIGHUP. */
 export async function runScale(
@@ -29,11 +32,25 @@ export async function runScale(
   bursts: readonly Burst[],
 ): Promise<{ samples: Sample[]; missing: Missing[] }> {
   const peers = await runReload(progress);
+  const takeovers = await runTakeovers(progress);
   const measured = await runBursts(progress, bursts);
   return {
-    samples: [...peers.samples, ...measured.samples],
-    missing: [...peers.missing, ...measured.missing],
+    samples: [...peers.samples, ...takeovers.samples, ...measured.samples],
+    missing: [...peers.missing, ...takeovers.missing, ...measured.missing],
   };
+}
+
+/** A node that moves from flannel. */
+async function runTakeovers(progress: Progress): Promise<{ samples: Sample[]; missing: Missing[] }> {
+  progress.step('scale: a move from flannel', TAKEOVERS * 3);
+  const place = { suite: 'scale', contender: 'a move', condition: "from flannel's device" };
+  try {
+    const lost = await measureTakeover(TAKEOVERS);
+    const samples = lost.map((value, round) => ({ ...place, figure: 'takeoverLost', round, value }));
+    return { samples, missing: [] };
+  } catch (error) {
+    return { samples: [], missing: [{ ...place, figure: '', reason: describeError(error) }] };
+  }
 }
 
 async function runBursts(

@@ -101,6 +101,7 @@ t.test('scale and soak: memory by peers, no collection while traffic flows', { s
   t.ok(one! > 0 && thousand! > one!, `${one} MB, ${thousand} MB`);
   for (const figure of ['createdS', 'createdCpuS', 'oneMs', 'deletedS', 'peakMb', 'afterMb'])
     t.ok(value('scale', '300 nodes in 1 s', figure) > 0, figure);
+  t.ok(value('scale', "from flannel's device", 'takeoverLost') >= 0, 'a move from flannel');
   t.equal(value('soak', '2 s', 'collections'), 0);
   t.match(output, /soak +GCs\n-+\nRipstop vxlan, 2 s +0\n/);
   t.same(namespacesOf(pid), []);
