@@ -1,6 +1,6 @@
 import type { RipstopError } from '../base/errors.ts';
 import { heapTrim } from '../base/memory/heap-trim.ts';
-import { requireAddress } from '../ip/address.ts';
+import { mappedBytesOf, requireAddress } from '../ip/address.ts';
 import { native } from '../native/load.ts';
 import { resetPeer } from './descriptor/counters.ts';
 import { ACCEPT_PARTIAL, MERGE_TCP, MERGE_UDP } from './descriptor/native-arguments.ts';
@@ -160,8 +160,8 @@ export class DataPlane {
       plans,
     );
     this.#checks = new PathChecks({
-      netns,
       paths: this.#paths,
+      knownMtu: address => native.udpPathMtu(netns, mappedBytesOf(requireAddress(address))),
       probe: options.probe,
       log,
       slots: () => Array.from(this.#writer.slots.entries(), ([, slot]) => slot),

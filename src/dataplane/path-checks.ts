@@ -1,6 +1,4 @@
 import type { Log } from '../base/log.ts';
-import { mappedBytesOf, requireAddress } from '../ip/address.ts';
-import { native } from '../native/load.ts';
 import type { PathMtus } from './slow-path/path-mtu.ts';
 
 /** What tells a path that became smaller from a forged ICMP error. */
@@ -21,11 +19,12 @@ interface PeerName {
 }
 
 interface PathChecksOptions {
-  readonly netns: string;
   readonly paths: PathMtus;
   /** Absent: ICMP errors are believed. */
   readonly probe?: PathProbe | undefined;
   readonly log: Log;
+  /** The kernel's MTU of the path: the route's, or a smaller one that ICMP reported. 0 or -errno: not known. */
+  knownMtu(address: string): number;
   /** Slots of all peers. */
   slots(): Iterable<number>;
   peerIn(slot: number): PeerName | undefined;
@@ -54,10 +53,11 @@ export class PathChecks {
 
   /** The kernel refused an outer packet of `bytes` to the peer in `slot`. */
   onRefusal(slot: number, bytes: number): void {
-    const peer = this.#options.peerIn(slot);
+    const { probe, knownMtu, peerIn } = this.#options;
+    const peer = peerIn(slot);
     if (!peer) return;
-    const known = this.#known(peer);
-    const configured = this.#options.probe?.configuredMtu(peer.address) ?? 0;
+    const known = knownMtu(peer.address);
+    const configured = probe?.configuredMtu(peer.address) ?? 0;
     if (bytes <= configured && known > 0 && known < bytes) void this.#judge(slot, peer, known);
     else this.#refused(slot, peer, bytes, configured > 0 ? configured : known);
   }
@@ -72,7 +72,7 @@ export class PathChecks {
 
   /** Looks again at paths whose MTU was lowered some time ago; at all paths while the sockets ignore ICMP errors. */
   check(): void {
-    const { paths, probe, slots, peerIn, changed } = this.#options;
+    const { paths, probe, knownMtu, slots, peerIn, changed } = this.#options;
     const now = performance.now();
     const due = new Set(paths.due(now));
     const ids: string[] = [];
@@ -80,7 +80,7 @@ export class PathChecks {
       const peer = peerIn(slot);
       const present = paths.get(slot);
       if (!peer || present === undefined) continue;
-      const known = this.#known(peer);
+      const known = knownMtu(peer.address);
       const configured = this.#ignoresIcmp ? (probe?.configuredMtu(peer.address) ?? present) : present;
       if (configured >= present && known > 0 && known < present) void this.#judge(slot, peer, known);
       else if (configured < present || due.has(slot)) {
@@ -93,11 +93,6 @@ export class PathChecks {
 
   stop(): void {
     this.#isOver = true;
-  }
-
-  /** The kernel's MTU of the path: the route's, or a smaller one that ICMP reported. 0 or -errno: not known. */
-  #known({ address }: PeerName): number {
-    return native.udpPathMtu(this.#options.netns, mappedBytesOf(requireAddress(address)));
   }
 
   /** ICMP claims a smaller path MTU than the present one. */

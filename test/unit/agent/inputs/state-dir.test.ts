@@ -83,9 +83,12 @@ t.test('devices that an agent made, by their names and what shows that they were
     link('flannel.3', 'tun'),
     link('flannel.4', 'tun'),
     link('eth0', 'veth', 'ripstop'),
+    link('rs-old-12', 'vxlan'),
+    link('rs-older', 'vxlan'),
   ];
   const made = ['flannel.1', 'flannel.2', 'flannel.3', 'eth0'];
-  t.same(ownDevices(links, made), ['flannel.2', 'flannel.3'], 'flannel.1 is one of flanneld');
+  const own = ['flannel.2', 'flannel.3', 'rs-old-12'];
+  t.same(ownDevices(links, made), own, 'flannel.1 is one of flanneld, and the last was set aside');
 });
 
 t.test('a file that cannot be written is named', async t => {
