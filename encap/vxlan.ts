@@ -43,6 +43,27 @@ export function write(view: DataView, off: number, network: number): void {
   view.setUint32(off + 4, network << 8);
 }
 
+/** Flag of remote checksum offload in the second byte, and of UDP in the last one (include/net/vxlan.h of the kernel, VXLAN_HF_RCO). */
+const REMOTE_CHECKSUM = 0x20;
+const REMOTE_CHECKSUM_UDP = 0x80;
+
+/**
+ * Marks the header at `off`: the inner checksum is partial.
+ * @param start offset of the inner UDP or TCP header in the frame, even, at most 254
+ */
+export function markRemoteChecksum(view: DataView, off: number, start: number, isUdp: boolean): void {
+  view.setUint8(off + 1, view.getUint8(off + 1) | REMOTE_CHECKSUM);
+  view.setUint8(off + 7, (start >> 1) | (isUdp ? REMOTE_CHECKSUM_UDP : 0));
+}
+
+/** Removes the mark of `markRemoteChecksum`. @returns false when there is none */
+export function clearRemoteChecksum(view: DataView, off: number): boolean {
+  if ((view.getUint8(off + 1) & REMOTE_CHECKSUM) === 0) return false;
+  view.setUint8(off + 1, view.getUint8(off + 1) & ~REMOTE_CHECKSUM);
+  view.setUint8(off + 7, 0);
+  return true;
+}
+
 /** The eight bytes for `network`. Throws RangeError when it has more than 24 bits. */
 function header(network: number): Uint8Array {
   if (!Number.isInteger(network) || network < 0 || network > MAX_VNI)
@@ -52,9 +73,6 @@ function header(network: number): Uint8Array {
   return bytes;
 }
 
-/** Remote checksum offload (include/net/vxlan.h of the kernel, VXLAN_HF_RCO): the flag, and UDP's bit of the last byte. */
-const REMOTE_CHECKSUM_FLAG = 0x20;
-const REMOTE_CHECKSUM_UDP = 0x80;
 const REMOTE_CHECKSUM_START_MAX = 254;
 /** Offsets of the checksum in the headers of UDP and TCP. */
 const UDP_CHECKSUM = 6;
@@ -73,9 +91,7 @@ export function remoteChecksumHeader(
   if (start % 2 !== 0 || start <= 0 || start > REMOTE_CHECKSUM_START_MAX) return undefined;
   if (offset !== UDP_CHECKSUM && offset !== TCP_CHECKSUM) return undefined;
   const bytes = plain.slice();
-  const view = new DataView(bytes.buffer);
-  view.setUint8(1, view.getUint8(1) | REMOTE_CHECKSUM_FLAG);
-  view.setUint8(7, (start >> 1) | (offset === UDP_CHECKSUM ? REMOTE_CHECKSUM_UDP : 0));
+  markRemoteChecksum(new DataView(bytes.buffer), 0, start, offset === UDP_CHECKSUM);
   return bytes;
 }
 

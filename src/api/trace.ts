@@ -1,6 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RipstopError } from '../base/errors.ts';
-import { type Field, fail, integer, objectOf, oneOf, readObject, required, text } from '../base/schema.ts';
+import {
+  type Field,
+  fail,
+  flag,
+  integer,
+  objectOf,
+  oneOf,
+  readObject,
+  required,
+  text,
+} from '../base/schema.ts';
 import type { TraceRequest } from '../diagnose/trace/answer.ts';
 import type { TraceNode } from '../diagnose/trace/node.ts';
 import { tracePacket } from '../diagnose/trace/trace.ts';
@@ -24,6 +34,8 @@ const requestFields = {
       from: required(address('underlay address of the peer')),
       to: required(address('underlay address of this node')),
       payload: payload('UDP payload; left out: the bare packet'),
+      port: integer(0, 65535, 'UDP port of this node; left out: not compared'),
+      groupPolicy: flag('the sender adds packet marks (GBP)'),
     },
     'as it comes from another node',
   ),
@@ -78,5 +90,7 @@ function readRequest(value: unknown): TraceRequest {
       `${packet.source} and ${packet.destination} are of different families`,
       'a packet has addresses of one',
     );
-  return { ...packet, ...(arrival ? { arrival: { ...arrival, payload: arrival.payload ?? null } } : {}) };
+  if (!arrival) return packet;
+  const { payload = null, port = null, groupPolicy = false } = arrival;
+  return { ...packet, arrival: { from: arrival.from, to: arrival.to, payload, port, groupPolicy } };
 }

@@ -2,7 +2,7 @@ import { elementAt } from '../../base/at.ts';
 import * as fields from '../descriptor/descriptor.ts';
 import { type Batch, createBatch, FRAME_MAX } from '../descriptor/descriptor.ts';
 import { SOURCE_STRIDE } from '../descriptor/source.ts';
-import { PEER_INNER_MTU, PEER_PATH_MTU, PEER_STRIDE } from '../tables/peer-table.ts';
+import { type PeerRecord, readPeer } from '../tables/peer-table.ts';
 import { currentView, openTables, type Tables } from '../tables/tables.ts';
 import { classifyEgress, type EgressConfig } from './classify-egress.ts';
 import { classifyIngress, type IngressConfig } from './classify-ingress.ts';
@@ -15,9 +15,8 @@ interface Classification {
   readonly peer: number;
   /** Egress: index of the sending socket. */
   readonly socket: number;
-  /** Largest outer and inner IP packet for the peer, bytes; 0 without one. */
-  readonly pathMtu: number;
-  readonly innerMtu: number;
+  /** What the senders use of the peer; undefined without one. */
+  readonly record: PeerRecord | undefined;
 }
 
 /**
@@ -63,14 +62,11 @@ export class DryRunClassifier {
   #classification(): Classification {
     const { table } = this.#batch;
     const peer = elementAt(table, fields.DESC_PEER);
-    const record = peer * PEER_STRIDE;
-    const { peers } = currentView(this.#tables);
     return {
       verdict: elementAt(table, fields.DESC_VERDICT),
       peer,
       socket: elementAt(table, fields.DESC_SOCKET),
-      pathMtu: peer < 0 ? 0 : elementAt(peers, record + PEER_PATH_MTU),
-      innerMtu: peer < 0 ? 0 : elementAt(peers, record + PEER_INNER_MTU),
+      record: peer < 0 ? undefined : readPeer(currentView(this.#tables).peers, peer),
     };
   }
 }

@@ -3,6 +3,7 @@ import {
   described,
   listOf,
   nullable,
+  number,
   oneOf,
   record,
   string,
@@ -27,17 +28,30 @@ const arrival = record({
   from: described('underlay address of the sender', string),
   to: described('underlay address of the receiver', string),
   payload: described('UDP payload in base64; null: the bare packet, by a plain route', nullable(string)),
+  port: described('UDP port of the receiver; null without encapsulation', nullable(number)),
+  groupPolicy: described(
+    'the sender adds the packet mark to the header of frames that have one (GBP)',
+    boolean,
+  ),
 });
 
-const departure = record({ ...arrival.fields, peer: described('name of the peer', string) });
+const departure = record({
+  ...arrival.fields,
+  sourcePort: described(
+    'UDP port of the sender; null where the kernel chooses one per flow, or without encapsulation',
+    nullable(number),
+  ),
+  peer: described('name of the peer', string),
+});
 
 const step = record({
   step: described('what was looked at: `route`, `neighbour`, `peer`, …', string),
   ok: described('false: the packet is lost here', boolean),
+  certain: described('false: whether the packet passes cannot be known from here', boolean),
   text: described('what was found', string),
 });
 
-const outcome = oneOf(['forwarded', 'delivered', 'routed-elsewhere', 'dropped']);
+const outcome = oneOf(['forwarded', 'delivered', 'routed-elsewhere', 'unknown', 'dropped']);
 
 /** What one node would do with a packet. */
 export const traceAnswer = record({
@@ -46,7 +60,7 @@ export const traceAnswer = record({
   steps: described('what the node looks at, in order', listOf(step)),
   outcome: described(
     'forwarded: sent to a peer; delivered: reaches a pod or the node; routed-elsewhere: leaves by an interface outside ' +
-      'the overlay; dropped: lost on this node',
+      'the overlay; unknown: one of these, or lost at a step that is not certain; dropped: lost on this node',
     outcome,
   ),
   verdict: described('the outcome as a sentence', string),
@@ -62,3 +76,9 @@ export type TraceArrival = ValueOf<typeof arrival>;
 export type TraceStep = ValueOf<typeof step>;
 export type Outcome = ValueOf<typeof outcome>;
 export type TraceAnswer = ValueOf<typeof traceAnswer>;
+export type TraceDeparture = ValueOf<typeof departure>;
+
+/** The verdict of a trace with a step in doubt. */
+export function unknownVerdict(doubt: TraceStep, otherwise: string): string {
+  return `not known: ${doubt.text}. Otherwise ${otherwise}`;
+}

@@ -1,13 +1,12 @@
 import type { Link } from '../../net/rtnetlink/links.ts';
 import type { TraceAnswer } from './answer.ts';
-import { filter } from './firewall.ts';
-import { deliver, mayForward, routeOf } from './local-delivery.ts';
+import { filter } from './kernel/firewall.ts';
+import { deliver, mayForward, routeOf } from './kernel/local-delivery.ts';
+import { overUnderlay } from './kernel/underlay.ts';
 import { masqueraded } from './masquerade.ts';
 import { isOwn, nameOf, networkContains, ownerOf } from './node.ts';
-import type { TracePacket } from './packet.ts';
 import type { TraceRecorder } from './recorder.ts';
 import { throughTunnel } from './tunnel.ts';
-import { overUnderlay } from './underlay.ts';
 
 /** Where a packet begins. */
 export interface SourceInterface {
@@ -42,13 +41,16 @@ export async function traceEgress(
   const filtered = from && (await filter(trace, from, link));
   if (filtered) return filtered;
   const overlay = node.overlays.find(one => one.device === link.name);
-  const leaving = await translate(trace, link);
+  const leaving = packet.sentOn(await translate(trace, link), kind !== 'node');
   if (overlay) return throughTunnel(trace, leaving, overlay, link, route.gateway);
   const owner = ownerOf(node, destination);
   if (owner && owner.peer.address === route.gateway) {
     const peer = nameOf(owner.peer);
     trace.pass('peer', `${route.gateway} is ${peer}: a plain route without encapsulation`);
-    const departure = { from: owner.overlay.address, to: owner.peer.address, payload: null, peer };
+    const departure = {
+      ...{ from: owner.overlay.address, to: owner.peer.address, payload: null, peer },
+      ...{ sourcePort: null, port: null, groupPolicy: false },
+    };
     return (
       overUnderlay(trace, owner.peer.address, leaving.bytes.length) ??
       trace.end('forwarded', `sent to ${peer} as it is, by the kernel`, departure)
@@ -57,12 +59,12 @@ export async function traceEgress(
   return isOwn(node, destination) ? deliver(trace, link) : bypassOverlay(trace, link);
 }
 
-/** The packet with the source that the rules give it, if they do. */
-async function translate(trace: TraceRecorder, link: Link): Promise<TracePacket> {
+/** The source that the rules give the packet, or its own. */
+async function translate(trace: TraceRecorder, link: Link): Promise<string> {
   const { node, kernel, packet } = trace;
   if (!node.rules) {
     trace.pass('masquerade', 'no: the agent keeps no NAT rules; rules of other programs are not evaluated');
-    return packet;
+    return packet.source;
   }
   const { applies, why } = masqueraded(node.rules, packet.source, packet.destination, link.name);
   const isThere = !applies || (await node.hasRules());
@@ -71,11 +73,11 @@ async function translate(trace: TraceRecorder, link: Link): Promise<TracePacket>
       'masquerade',
       applies ? 'no: the rules are missing, the agent is about to restore them' : `no: ${why}`,
     );
-    return packet;
+    return packet.source;
   }
   const address = kernel.addressOn(link.index, packet.family);
   trace.pass('masquerade', `yes: ${why}; it leaves as ${address ?? `an address of ${link.name}`}`);
-  return address ? packet.from(address) : packet;
+  return address ?? packet.source;
 }
 
 /** A device that is not of an overlay: right for destinations outside the cluster, wrong for a pod. */

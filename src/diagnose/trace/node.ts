@@ -30,6 +30,9 @@ export interface TraceOverlay {
   readonly mac: string | undefined;
   /** Own underlay address. */
   readonly address: string;
+  /** UDP port; undefined for plain routes. */
+  readonly port: number | undefined;
+  readonly vni: number;
   readonly subnets: readonly string[];
   readonly networks: readonly string[];
   readonly peers: readonly Peer[];

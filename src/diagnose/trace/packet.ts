@@ -1,4 +1,5 @@
 import { viewOf } from '../../../encap/wire/addresses.ts';
+import * as checksum from '../../../encap/wire/checksum.ts';
 import * as ipv4 from '../../../encap/wire/ipv4.ts';
 import * as ipv6 from '../../../encap/wire/ipv6.ts';
 import * as tcp from '../../../encap/wire/tcp.ts';
@@ -10,10 +11,14 @@ import type { TraceRequest } from './answer.ts';
 const PROTOCOLS = { tcp: ipv4.PROTOCOL_TCP, udp: ipv4.PROTOCOL_UDP, icmp: 1 } as const;
 /** Headers without options, bytes. */
 const UPPER_BYTES = { tcp: tcp.MIN_BYTES, udp: 8, icmp: 8 } as const;
+/** Offsets of the checksums in these headers. */
+const CHECKSUMS = { tcp: 16, udp: 6, icmp: 2 } as const;
+/** Hop limit of a host's own packets (net.ipv4.ip_default_ttl). */
+const HOP_LIMIT = 64;
 const ECHO_REQUEST = 8;
 const ECHO_REQUEST6 = 128;
 
-/** A packet that is only looked at: a SYN or a segment, a datagram or an echo request, DF set, checksums of TCP and UDP left out. */
+/** A packet that is only looked at: a SYN or a segment, a datagram or an echo request, DF set, with right checksums. */
 export interface TracePacket {
   readonly source: string;
   readonly destination: string;
@@ -24,12 +29,14 @@ export interface TracePacket {
   readonly destinationPort: number;
   /** From the IP header on. */
   readonly bytes: Uint8Array;
-  /** The same packet from another source. */
-  from(source: string): TracePacket;
+  /** Where the header of TCP or UDP begins, its checksum, and the sum of its pseudo header; undefined for ICMP. */
+  readonly partial: { readonly start: number; readonly field: number; readonly sum: number } | undefined;
+  /** The same packet as a node sends it on: with the source that masquerading gives it, and one hop less if it came from elsewhere. */
+  sentOn(source: string, isForwarded: boolean): TracePacket;
 }
 
 /** @throws RipstopError ECONFIG for a size that cannot be */
-export function buildPacket(request: Omit<TraceRequest, 'arrival'>): TracePacket {
+export function buildPacket(request: Omit<TraceRequest, 'arrival'>, hopLimit = HOP_LIMIT): TracePacket {
   const { source, destination, protocol, size } = request;
   const family = source.includes(':') ? 6 : 4;
   const header = family === 6 ? ipv6.BYTES : ipv4.MIN_BYTES;
@@ -42,18 +49,25 @@ export function buildPacket(request: Omit<TraceRequest, 'arrival'>): TracePacket
   const number = protocol === 'icmp' && family === 6 ? ipv6.NEXT_ICMPV6 : PROTOCOLS[protocol];
   if (family === 6) {
     const payloadLength = size - header;
-    const fixed = { trafficClass: 0, flowLabel: 0, hopLimit: 64 };
+    const fixed = { trafficClass: 0, flowLabel: 0, hopLimit };
     ipv6.emit(view, 0, { ...fixed, payloadLength, nextHeader: number, ...ends });
   } else {
     const fixed = { tos: 0, identification: 1, dontFragment: true, moreFragments: false, fragmentOffset: 0 };
-    const rest = { ttl: 64, protocol: number, totalLength: size, options: new Uint8Array(0) };
+    const rest = { ttl: hopLimit, protocol: number, totalLength: size, options: new Uint8Array(0) };
     ipv4.emit(view, 0, { ...fixed, ...rest, ...ends });
   }
   emitUpper(view, header, request, family);
+  const field = header + CHECKSUMS[protocol];
+  const pseudo = family === 6 ? checksum.pseudo6 : checksum.pseudo4;
+  const seed = protocol === 'icmp' && family === 4 ? 0 : pseudo(view, 0, number, size - header);
+  const finish = protocol === 'udp' ? checksum.finishUdp : checksum.finish;
+  view.setUint16(field, finish(checksum.sum(view, header, size - header, seed)));
   const { sourcePort, destinationPort } = request;
   return {
     ...{ source, destination, family, protocol, sourcePort, destinationPort, bytes },
-    from: other => buildPacket({ ...request, source: other }),
+    partial: protocol === 'icmp' ? undefined : { start: header, field, sum: seed },
+    sentOn: (other, isForwarded) =>
+      buildPacket({ ...request, source: other }, isForwarded ? hopLimit - 1 : hopLimit),
   };
 }
 

@@ -1,6 +1,6 @@
 import { describePacket } from '../../capture/decode/text.ts';
-import type { Outcome, TraceAnswer, TraceStep } from './answer.ts';
-import type { KernelLookup } from './kernel-lookup.ts';
+import { type Outcome, type TraceAnswer, type TraceStep, unknownVerdict } from './answer.ts';
+import type { KernelLookup } from './kernel/kernel-lookup.ts';
 import type { TraceNode } from './node.ts';
 import type { TracePacket } from './packet.ts';
 
@@ -20,16 +20,29 @@ export class TraceRecorder {
   }
 
   pass(step: string, text: string): void {
-    this.#steps.push({ step, ok: true, text });
+    this.#steps.push({ step, ok: true, certain: true, text });
   }
 
-  end(outcome: Outcome, verdict: string, departure: TraceAnswer['departure'] = null): TraceAnswer {
-    return this.#answer({ outcome, verdict, remedy: null, departure });
+  /** A step at which the packet may be lost: that depends on what cannot be seen from here. */
+  doubt(step: string, text: string): void {
+    this.#steps.push({ step, ok: true, certain: false, text });
+  }
+
+  /** @param outcome what happens unless the packet is lost at a step in doubt */
+  end(
+    outcome: Exclude<Outcome, 'dropped' | 'unknown'>,
+    verdict: string,
+    departure: TraceAnswer['departure'] = null,
+  ): TraceAnswer {
+    const doubt = this.#steps.find(({ certain }) => !certain);
+    return doubt
+      ? this.#answer({ outcome: 'unknown', verdict: unknownVerdict(doubt, verdict), remedy: null, departure })
+      : this.#answer({ outcome, verdict, remedy: null, departure });
   }
 
   /** The step at which the packet is lost. */
   lose(step: string, text: string, remedy: string, verdict = `lost: ${text}`): TraceAnswer {
-    this.#steps.push({ step, ok: false, text });
+    this.#steps.push({ step, ok: false, certain: true, text });
     return this.#answer({ outcome: 'dropped', verdict, remedy, departure: null });
   }
 

@@ -2,9 +2,10 @@ import { FORMATS } from '../../../encap/formats.ts';
 import { isNetError } from '../../net/error.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import type { TraceAnswer, TraceArrival, TraceRequest } from './answer.ts';
+import { datagramOf } from './datagram.ts';
 import { type SourceInterface, traceEgress } from './egress.ts';
 import { traceIngress } from './ingress.ts';
-import { KernelLookup } from './kernel-lookup.ts';
+import { KernelLookup } from './kernel/kernel-lookup.ts';
 import { isOwn, nameOf, ownerOf, type TraceNode } from './node.ts';
 import { buildPacket, frameOf } from './packet.ts';
 import { TraceRecorder } from './recorder.ts';
@@ -41,13 +42,14 @@ function arrivalFromPeer(trace: TraceRecorder): TraceArrival | undefined {
   const { overlay, peer } = owner;
   trace.pass('source', `${packet.source} is a pod of ${nameOf(peer)} (${peer.address})`);
   trace.ingressPeer = nameOf(peer);
-  const ends = { from: peer.address, to: overlay.address };
-  if (overlay.mode === 'host-gw' || peer.direct) return { ...ends, payload: null };
+  const ends = { from: peer.address, to: overlay.address, groupPolicy: false };
+  if (overlay.mode === 'host-gw' || peer.direct) return { ...ends, payload: null, port: null };
   const isVxlan = overlay.mode === 'vxlan';
   const frame = isVxlan ? frameOf(packet, peer.mac ?? '', overlay.mac ?? '') : packet.bytes;
-  const vni = overlay.plane?.taps.context().vni ?? 0;
-  const header = FORMATS[isVxlan ? 'vxlan' : 'udp'].header(vni);
-  return { ...ends, payload: Buffer.concat([header, frame]).toString('base64') };
+  const header = FORMATS[isVxlan ? 'vxlan' : 'udp'].header(overlay.vni);
+  const remoteChecksum = isVxlan && peer.remoteChecksum === true;
+  const payload = datagramOf(packet, frame, { header, remoteChecksum });
+  return { ...ends, payload: Buffer.from(payload).toString('base64'), port: overlay.port ?? null };
 }
 
 function originOf({ node, kernel, packet: { source } }: TraceRecorder): SourceInterface | undefined {

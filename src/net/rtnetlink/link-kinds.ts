@@ -67,6 +67,8 @@ export interface KindDetails {
     readonly port: number;
     readonly learning: boolean;
     readonly gbp: boolean;
+    /** It sends and receives frames whose inner checksum is partial (`remcsumtx`, `remcsumrx`). */
+    readonly remoteChecksum: { readonly sends: boolean; readonly receives: boolean };
   };
   readonly macvlan?: { readonly mode: MacvlanMode | undefined };
   readonly ipvlan?: { readonly mode: IpvlanMode | undefined };
@@ -85,6 +87,8 @@ const IFLA_VXLAN_LOCAL = 4;
 const IFLA_VXLAN_LEARNING = 7;
 const IFLA_VXLAN_PORT = 15;
 const IFLA_VXLAN_LOCAL6 = 17;
+const IFLA_VXLAN_REMCSUM_TX = 21;
+const IFLA_VXLAN_REMCSUM_RX = 22;
 const IFLA_VXLAN_GBP = 23;
 const IFLA_MACVLAN_MODE = 1;
 const IFLA_MACVLAN_BC_QUEUE_LEN = 7;
@@ -164,6 +168,10 @@ export function readKindDetails(kind: string | undefined, data: Attributes): Kin
           port: readU16Be(data, IFLA_VXLAN_PORT) ?? 0,
           learning: readU8(data, IFLA_VXLAN_LEARNING) === 1,
           gbp: data.has(IFLA_VXLAN_GBP),
+          remoteChecksum: {
+            sends: readU8(data, IFLA_VXLAN_REMCSUM_TX) === 1,
+            receives: readU8(data, IFLA_VXLAN_REMCSUM_RX) === 1,
+          },
         },
       };
     }

@@ -3,11 +3,13 @@ import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { CASES, lacking, type Observed, REFERENCE } from '../../fixtures/cni/reference-links.ts';
 import { asTheReference } from '../../fixtures/cni/reference-links-verdict.ts';
 import { guestMissing, runInGuest } from '../../fixtures/qemu/qemu.ts';
+import { CASES as REFUSALS } from '../../fixtures/qemu/route-refusals.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*
  * The kinds of link that this machine's kernel does not have (ipvlan, vlan, dummy, VRF, VLAN filtering of bridges), in a
- * guest whose kernel has them: what our plugins make there is what the reference plugins make.
+ * guest whose kernel has them: what our plugins make there is what the reference plugins make. The same guest shows what
+ * an older kernel answers about routes.
  */
 
 /** Boot included; a busy machine takes many times what an idle one does. */
@@ -27,13 +29,14 @@ t.test('links that this kernel lacks', { skip: skip || nothing, timeout: GUEST_M
   const names = wanted.map(one => `'${one.name}'`).join(' ');
   const script = `
     ${process.execPath} ${CHECKOUT}dist/test/fixtures/qemu/qemu-links-program.js ${names} || exit
+    ${process.execPath} ${CHECKOUT}dist/test/fixtures/qemu/qemu-routes-program.js || exit
     export TAP_TIMEOUT=${GUEST_MS / 1000}
     ${ELSEWHERE.map(({ file, name }) => `TAP_GREP='/^${name}$/' ${process.execPath} ${CHECKOUT}dist/test/${file}.test.js`).join(' &&\n    ')}`;
   const { code, output } = await runInGuest({ script, timeoutMs: GUEST_MS });
   t.equal(code, 0, 'the programs in the guest came to their end');
   const answers = output
     .split('\n')
-    .filter(line => line.startsWith('{'))
+    .filter(line => line.startsWith('{"name"'))
     .map(line => JSON.parse(line) as { name: string; fault?: string; observed?: Observed });
   for (const { name } of wanted) {
     const answer = answers.find(one => one.name === name);
@@ -44,4 +47,9 @@ t.test('links that this kernel lacks', { skip: skip || nothing, timeout: GUEST_M
   }
   for (const { file, name } of ELSEWHERE)
     t.match(output, new RegExp(`^ok \\d+ - ${name} # time`, 'm'), `${file}, in the guest`);
+  await t.test('routes that its kernel refuses are explained', async t => {
+    const line = output.split('\n').find(one => one.startsWith('{"verdicts"')) ?? '{"verdicts":{}}';
+    const { verdicts } = JSON.parse(line) as { verdicts: Record<string, string> };
+    for (const { name, verdict } of REFUSALS) t.match(verdicts[name], verdict, name);
+  });
 });

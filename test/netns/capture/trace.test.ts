@@ -11,6 +11,7 @@ import { MAIN } from '../../fixtures/agents/run-node.ts';
 import { watchedNodes } from '../../fixtures/agents/watched-nodes.ts';
 import { readLines, readOutput } from '../../fixtures/json-output.ts';
 import { labFor } from '../../fixtures/lab.ts';
+import { CASES, routeRefusals } from '../../fixtures/qemu/route-refusals.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /* `ripstop trace`: its prediction compared with what then happens. */
@@ -100,7 +101,7 @@ for (const [mode, family] of [
     const gone = family === 4 ? '10.244.2.99' : 'fd00:10:244:2::99';
     ping(gone);
     await until('the kernel gives up', async () =>
-      /does not answer on/.test(await foretell(two, from, gone)),
+      /did not answer on \S+\s+last time/.test(await foretell(two, from, gone)),
     );
     const away = await foretell(two, from, to);
     t.match(away, new RegExp(`source +${from} is a pod of node1 .${one.underlay[4]}.\n +decap +forward`));
@@ -132,6 +133,11 @@ for (const [mode, family] of [
     await fails(/ICMP has no ports/, '--src', from, '--dst', to, '--proto', 'icmp', '--dport', '1');
     await fails(/'--dst <address>' not specified/, '--src', from);
   });
+
+t.test('a route that the kernel refuses is explained by what the refusal means', { skip }, async t => {
+  const verdicts = routeRefusals(t);
+  for (const { name, verdict } of CASES) t.match(verdicts[name], verdict, name);
+});
 
 t.test(
   'the agent: masquerade, names of nodes, plain routes, the kernel',
@@ -168,6 +174,13 @@ t.test(
     };
     const stepOf = (answer: TraceAnswer | undefined, name: string) =>
       answer?.steps.find(({ step }) => step === name);
+    t.match(await trace('--src', from, '--dst', to), [
+      { outcome: /forwarded|unknown/ },
+      { outcome: 'unknown', verdict: /^not known: 10\.244\.2\.2 is not known on cni0 yet/ },
+    ]);
+    const ping = (address: string) => one.pods[0]!.ns.must(['ping', '-c', '1', address]);
+    ping(to);
+    ping(two.underlay[4]);
     const [first, second] = await trace('--src', from, '--dst', to);
     t.match(first, {
       node: 'node1',
@@ -189,6 +202,7 @@ t.test(
     t.match(home, { outcome: 'delivered', verdict: 'delivered to this node itself' });
 
     const [from6, to6] = [one.pods[0]!.address[6], two.pods[0]!.address[6]];
+    ping(to6);
     t.match(await trace('--src', from6, '--dst', to6), [{ outcome: 'forwarded' }, { outcome: 'delivered' }]);
     const sockets = ['--socket', agents[0]!.socket, '--peer-socket', agents[1]!.socket];
     const live = ['trace', ...sockets, '--live', '-c', '1', '--src', from6, '--dst', to6, '--proto', 'icmp'];
@@ -230,6 +244,9 @@ t.test(
     store.write({});
     for (const agent of agents) await agent.stop();
     await start('--data-plane=kernel');
+    // The peer that starts last may have another MAC for a moment.
+    await until('the other node', async () => (await trace('--src', from, '--dst', to))[1] !== undefined);
+    ping(to);
     t.match(await trace('--src', from, '--dst', to), [
       { outcome: 'forwarded', verdict: "sent to node2 by the kernel's VXLAN" },
       { outcome: 'delivered' },

@@ -76,7 +76,7 @@ t.test('the packet that is traced', async t => {
   t.match(say('fd00::1', 'fd00::2', { protocol: 'icmp' }), /ICMPv6, length 60$/);
   t.throws(() => say(a, b, { size: 27 }), { code: 'ECONFIG', hint: 'it has 28..65535 bytes' });
   const packet = buildPacket({ source: a, destination: b, ...UDP });
-  t.equal(packet.from('10.244.9.9').source, '10.244.9.9');
+  t.equal(packet.sentOn('10.244.9.9', true).source, '10.244.9.9');
   const frame = frameOf(packet, '02:00:00:00:00:01', '02:00:00:00:00:02');
   t.match(describePacket(frame, 'ethernet'), /UDP, length 72/);
   t.strictSame([...frame.subarray(0, 14)], [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0]);
@@ -92,6 +92,11 @@ t.test('what was asked for, and how it is shown', async t => {
     size: 40,
   });
   t.match(requestOf({ ...common, src: 'fd00::1', dst: 'fd00::2', proto: 'tcp' }), { size: 60 });
+  t.match(
+    requestOf({ ...common, src: 'FD00:10:244:1:0:0:0:2', dst: 'fd00:10:244:2::0002' }),
+    { source: 'fd00:10:244:1::2', destination: 'fd00:10:244:2::2' },
+    'as --live compares them with packets',
+  );
   const answer: TraceAnswer = {
     ...{
       node: 'node1',
@@ -99,8 +104,8 @@ t.test('what was asked for, and how it is shown', async t => {
       ingressPeer: null,
     },
     steps: [
-      { step: 'source', ok: true, text: 'short' },
-      { step: 'route', ok: false, text: 'a long text of many words '.repeat(8).trim() },
+      { step: 'source', ok: true, certain: true, text: 'short' },
+      { step: 'route', ok: false, certain: true, text: 'a long text of many words '.repeat(8).trim() },
     ],
     ...{
       outcome: 'dropped',
@@ -116,7 +121,21 @@ t.test('what was asked for, and how it is shown', async t => {
   );
   t.match(text, /\n {2}source {6}short\n! route {7}a long text/);
   t.match(text, /\nverdict: {6}lost: for a reason\nwhat to do: {3}repair it repair/);
-  const departure = { from: '192.0.2.1', to: '192.0.2.2', payload: null, peer: 'node2' };
+  const doubt = { step: 'underlay', ok: true, certain: false, text: '192.0.2.2 did not answer last time' };
+  const passed = { ...answer, outcome: 'delivered' as const, verdict: 'delivered', remedy: null };
+  const doubtful = showTrace([
+    { ...passed, steps: [doubt] },
+    { ...passed, steps: [] },
+  ]);
+  t.match(doubtful, /\n\? underlay {4}192\.0\.2\.2 did not/);
+  t.match(
+    doubtful,
+    /\nverdict: {6}not known: 192\.0\.2\.2 did not answer last time\. Otherwise\s+delivered\n/,
+  );
+  const departure = {
+    ...{ from: '192.0.2.1', to: '192.0.2.2', payload: null, peer: 'node2' },
+    ...{ sourcePort: null, port: null, groupPolicy: false },
+  };
   t.match(
     showTrace([{ ...answer, remedy: null, departure }]),
     /--peer-socket with the socket of node2 continues the trace there\n$/,

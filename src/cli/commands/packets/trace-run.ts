@@ -4,7 +4,8 @@ import { requestTrace } from '../../../api/client.ts';
 import { elementAt } from '../../../base/at.ts';
 import { RipstopError } from '../../../base/errors.ts';
 import { printableValue } from '../../../base/text/printable.ts';
-import type { TraceAnswer, TraceRequest } from '../../../diagnose/trace/answer.ts';
+import { type TraceAnswer, type TraceRequest, unknownVerdict } from '../../../diagnose/trace/answer.ts';
+import { canonicalAddress } from '../../../ip/address.ts';
 import { objectText } from '../../json/print.ts';
 import type { OutputOptions } from '../../options.ts';
 
@@ -28,7 +29,9 @@ const DESTINATION_PORT = 80;
 const SYN_BYTES = { 4: 40, 6: 60 } as const;
 const PING_BYTES = 84;
 const TIMEOUT_MS = 10_000;
+/** Exit statuses. */
 const LOST = 1;
+const NOT_KNOWN = 3;
 
 /** `ripstop trace`: how this node, and the other one if its socket is given, would forward the packet. @throws RipstopError */
 export async function traceDry(options: TraceOptions): Promise<void> {
@@ -45,15 +48,16 @@ export async function traceDry(options: TraceOptions): Promise<void> {
   }
   answers.push(first);
   if (first.departure && there !== undefined) {
-    const { from, to, payload } = first.departure;
-    answers.push(await ask(there, { arrival: { from, to, payload } }));
+    const { from, to, payload, port, groupPolicy } = first.departure;
+    answers.push(await ask(there, { arrival: { from, to, payload, port, groupPolicy } }));
   }
   process.stdout.write(
     options.output
       ? await objectText(options.output, 'ripstop-trace/1', { nodes: answers })
       : showTrace(printableValue(answers)),
   );
-  if (answers.some(answer => answer.outcome === 'dropped')) process.exitCode = LOST;
+  if (answers.some(({ outcome }) => outcome === 'dropped')) process.exitCode = LOST;
+  else if (answers.some(({ outcome }) => outcome === 'unknown')) process.exitCode = NOT_KNOWN;
 }
 
 /** @throws RipstopError ECONFIG */
@@ -76,8 +80,8 @@ export function requestOf(options: TraceOptions): TraceRequest {
       'leave out --sport and --dport, or give --proto tcp or udp',
     );
   return {
-    source: src,
-    destination: dst,
+    source: canonicalAddress(src),
+    destination: canonicalAddress(dst),
     protocol,
     sourcePort: protocol === 'icmp' ? 0 : (sport ?? SOURCE_PORT),
     destinationPort: protocol === 'icmp' ? 0 : (dport ?? DESTINATION_PORT),
@@ -94,14 +98,22 @@ export function showTrace(answers: readonly TraceAnswer[]): string {
   const lines = [new Help().boxWrap(elementAt(answers, 0).packet, LINE_WIDTH)];
   for (const { node, steps } of answers) {
     lines.push('', node);
-    for (const { step, ok, text } of steps) lines.push(...item(`${ok ? '  ' : '! '}${step}`, text));
+    for (const { step, ok, certain, text } of steps)
+      lines.push(...item(`${ok ? (certain ? '  ' : '? ') : '! '}${step}`, text));
   }
-  const { verdict, remedy, departure } = elementAt(answers, answers.length - 1);
-  lines.push('', ...item('verdict:', verdict));
+  const { remedy, departure } = elementAt(answers, answers.length - 1);
+  lines.push('', ...item('verdict:', verdictOf(answers)));
   if (remedy) lines.push(...item('what to do:', remedy));
   else if (departure)
     lines.push(...item('', `--peer-socket with the socket of ${departure.peer} continues the trace there`));
   return `${lines.join('\n')}\n`;
+}
+
+/** The verdict of the last node, unless a node before it left something open. */
+function verdictOf(answers: readonly TraceAnswer[]): string {
+  const { outcome, verdict } = elementAt(answers, answers.length - 1);
+  const doubt = answers.flatMap(({ steps }) => steps).find(({ certain }) => !certain);
+  return doubt && outcome !== 'dropped' && outcome !== 'unknown' ? unknownVerdict(doubt, verdict) : verdict;
 }
 
 /** A name and its text, wrapped at 80 columns. */

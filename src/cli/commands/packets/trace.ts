@@ -11,7 +11,7 @@ export function addTrace(program: Command): void {
     .description(
       'Shows step by step how this node would forward a packet: route, NAT, neighbour, peer, outer header, MTU. ' +
         'Sends nothing. --peer-socket continues at the other node. --live follows real packets ' +
-        'through both nodes. The exit status is 1 if the packet would be dropped.',
+        'through both nodes. The exit status is 1 if the packet would be lost, 3 if that cannot be known.',
     )
     .requiredOption('--src <address>', 'source address, e.g. of a pod')
     .requiredOption('--dst <address>', 'destination address')

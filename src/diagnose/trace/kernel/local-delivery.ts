@@ -1,8 +1,10 @@
-import { isNetError } from '../../net/error.ts';
-import type { Link } from '../../net/rtnetlink/links.ts';
-import type { Route } from '../../net/rtnetlink/routes.ts';
-import type { TraceAnswer } from './answer.ts';
-import type { TraceRecorder } from './recorder.ts';
+import { isNetError } from '../../../net/error.ts';
+import type { Link } from '../../../net/rtnetlink/links.ts';
+import type { Route } from '../../../net/rtnetlink/routes.ts';
+import type { TraceAnswer } from '../answer.ts';
+import type { TraceRecorder } from '../recorder.ts';
+import type { KnownNeighbour } from './kernel-lookup.ts';
+import { refusedRoute } from './route-refusal.ts';
 
 /**
  * Conditions for a node to forward any packet that arrives by an interface.
@@ -41,7 +43,7 @@ export function routeOf(trace: TraceRecorder, from?: Link): { route: Route; link
     route = kernel.route(destination, from && { source, link: from.index });
   } catch (error) {
     if (!isNetError(error)) throw error;
-    return refusedRoute(trace, error.code, from?.name ?? 'this node');
+    return refusedRoute(trace, error, from);
   }
   if (route.type === 'local') {
     trace.pass('route', `${destination} is an address of this node`);
@@ -51,9 +53,7 @@ export function routeOf(trace: TraceRecorder, from?: Link): { route: Route; link
     return trace.lose(
       'route',
       `a ${route.type} route matches ${destination}`,
-      route.type === 'blackhole'
-        ? 'no pod of this node has the address; --ip-blackhole-route made the route'
-        : `ip route get ${destination} shows the route; another program made it`,
+      `ip route get ${destination} shows the route; another program made it`,
     );
   const link = kernel.link(route.link);
   if (!link)
@@ -66,42 +66,13 @@ export function routeOf(trace: TraceRecorder, from?: Link): { route: Route; link
   return { route, link };
 }
 
-function refusedRoute(trace: TraceRecorder, code: string, from: string): TraceAnswer {
-  switch (code) {
-    case 'EXDEV':
-      return trace.lose(
-        'route',
-        `dropped by the reverse path filter: replies to the source do not leave by ${from}`,
-        `correct the route to the source, or loosen net.ipv4.conf.${from}.rp_filter`,
-      );
-    case 'EINVAL':
-      return trace.lose(
-        'route',
-        `the kernel refuses a packet from this source on ${from}`,
-        'the source is an address of this node, or a martian: find its sender',
-      );
-    default:
-      return trace.lose(
-        'route',
-        `there is no route to ${trace.packet.destination} (${code})`,
-        '`ripstop peers` shows which peer owns which subnet; a node that is missing there has no lease',
-      );
-  }
-}
-
 /** The last step to a pod of this node, behind `link`. */
 export function deliver(trace: TraceRecorder, link: Link): TraceAnswer {
   const { destination } = trace.packet;
   const neighbour = trace.kernel.neighbour(link.index, destination);
   if (!link.up) return trace.lose('pod', `${link.name} is down`, `ip link set ${link.name} up`);
-  if (neighbour && !neighbour.answers)
-    return trace.lose(
-      'pod',
-      `${destination} does not answer on ${link.name} (${neighbour.state})`,
-      'the pod has ended, or has another address: compare with its status in the runtime',
-    );
-  if (!neighbour) {
-    trace.pass('pod', `${destination} is not known on ${link.name} yet: the kernel will ask for its MAC`);
+  if (!neighbour?.answers) {
+    trace.doubt('pod', unresolved(destination, link.name, neighbour));
     return trace.end('delivered', `handed to ${link.name}, if ${destination} answers there`);
   }
   const port = neighbour.mac === undefined ? undefined : trace.kernel.forwarding(neighbour.mac)?.port;
@@ -110,4 +81,16 @@ export function deliver(trace: TraceRecorder, link: Link): TraceAnswer {
     `${destination} is at ${neighbour.mac ?? 'no MAC'} on ${link.name} (${neighbour.state})${port && port !== link.name ? `, behind ${port}` : ''}`,
   );
   return trace.end('delivered', `delivered to ${destination} by ${link.name}`);
+}
+
+/** A MAC that the kernel does not have: it asks for it with the next packet, also after an attempt that failed. */
+export function unresolved(address: string, link: string, neighbour: KnownNeighbour | undefined): string {
+  switch (neighbour?.state) {
+    case 'failed':
+      return `${address} did not answer on ${link} last time (failed); the kernel will ask again`;
+    case 'incomplete':
+      return `${address} has not answered on ${link} yet (incomplete); the kernel is asking`;
+    default:
+      return `${address} is not known on ${link} yet; the kernel will ask for its MAC`;
+  }
 }

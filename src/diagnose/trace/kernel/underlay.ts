@@ -1,6 +1,7 @@
-import { isNetError } from '../../net/error.ts';
-import type { TraceAnswer } from './answer.ts';
-import type { TraceRecorder } from './recorder.ts';
+import { isNetError } from '../../../net/error.ts';
+import type { TraceAnswer } from '../answer.ts';
+import type { TraceRecorder } from '../recorder.ts';
+import { unresolved } from './local-delivery.ts';
 
 /** The path of an IP packet of `bytes` to a peer. @returns the answer when the packet is lost there */
 export function overUnderlay(trace: TraceRecorder, address: string, bytes: number): TraceAnswer | undefined {
@@ -13,12 +14,6 @@ export function overUnderlay(trace: TraceRecorder, address: string, bytes: numbe
     const path = `${address}${route.gateway ? ` via ${route.gateway}` : ''} dev ${link?.name ?? '-'}`;
     if (link && !link.up)
       return trace.lose('underlay', `${path}, which is down`, `ip link set ${link.name} up`);
-    if (neighbour && !neighbour.answers)
-      return trace.lose(
-        'underlay',
-        `${path}: ${hop} does not answer (${neighbour.state})`,
-        `is ${hop} up, and on the same network? ping ${hop}`,
-      );
     const mtu = route.mtu ?? link?.mtu ?? bytes;
     if (bytes > mtu)
       return trace.lose(
@@ -26,7 +21,9 @@ export function overUnderlay(trace: TraceRecorder, address: string, bytes: numbe
         `${path}: ${bytes} bytes, the MTU is ${mtu}`,
         'the MTU of the underlay was lowered: raise it again, or lower that of the overlay and of the pods',
       );
-    trace.pass('underlay', `${path}${neighbour ? `, neighbour ${neighbour.state}` : ''}`);
+    if (link && !neighbour?.answers)
+      trace.doubt('underlay', `${path}: ${unresolved(hop, link.name, neighbour)}`);
+    else trace.pass('underlay', `${path}, neighbour ${neighbour?.state}`);
     return undefined;
   } catch (error) {
     if (!isNetError(error)) throw error;

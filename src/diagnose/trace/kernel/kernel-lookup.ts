@@ -1,11 +1,11 @@
-import { canonicalAddress } from '../../ip/address.ts';
-import { listAddresses } from '../../net/rtnetlink/addresses.ts';
-import { listFdb } from '../../net/rtnetlink/fdb.ts';
-import { findLink, type Link } from '../../net/rtnetlink/links.ts';
-import { listNeighbours } from '../../net/rtnetlink/neighbours.ts';
-import { type InputInterface, type Route, routeTo } from '../../net/rtnetlink/routes.ts';
-import type { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
-import { readSysctl } from '../../net/sysctl.ts';
+import { canonicalAddress } from '../../../ip/address.ts';
+import { listAddresses } from '../../../net/rtnetlink/addresses.ts';
+import { listFdb } from '../../../net/rtnetlink/fdb.ts';
+import { findLink, type Link } from '../../../net/rtnetlink/links.ts';
+import { listNeighbours } from '../../../net/rtnetlink/neighbours.ts';
+import { type InputInterface, type Route, routeTo } from '../../../net/rtnetlink/routes.ts';
+import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
+import { readSysctl } from '../../../net/sysctl.ts';
 
 /** NUD_* of linux/neighbour.h, by bit. */
 const STATES: readonly (readonly [number, string])[] = [
@@ -18,6 +18,8 @@ const STATES: readonly (readonly [number, string])[] = [
   [0x02, 'reachable'],
   [0x01, 'incomplete'],
 ];
+/** IFF_NOARP of linux/if.h: a link whose packets need no MAC. */
+const IFF_NOARP = 0x80;
 const USELESS = ['failed', 'incomplete'];
 const SCOPE_LINK = 253;
 
@@ -25,7 +27,7 @@ const SCOPE_LINK = 253;
 export interface KnownNeighbour {
   readonly mac: string | undefined;
   readonly state: string;
-  /** False if no host answered for the address. */
+  /** False while the kernel has no MAC for the address: it asks again with the next packet. */
   readonly answers: boolean;
 }
 
@@ -46,9 +48,12 @@ export class KernelLookup {
     return nameOrIndex === undefined ? undefined : findLink(this.#socket, nameOrIndex);
   }
 
+  /** @returns undefined while the kernel has not asked for the address */
   neighbour(link: number, address: string): KnownNeighbour | undefined {
     const wanted = canonicalAddress(address);
     const entry = listNeighbours(this.#socket, { link }).find(one => one.address === wanted);
+    if (!entry && ((this.link(link)?.flags ?? 0) & IFF_NOARP) !== 0)
+      return { mac: undefined, state: 'noarp', answers: true };
     if (!entry) return undefined;
     const state = STATES.find(([bit]) => entry.state & bit)?.[1] ?? 'none';
     return { mac: entry.mac, state, answers: !USELESS.includes(state) };
@@ -80,5 +85,14 @@ export class KernelLookup {
   forwardsFrom(link: string): { name: string; on: boolean } {
     const name = `net/ipv4/conf/${link}/forwarding`;
     return { name, on: readSysctl(this.#socket.netns, name) !== '0' };
+  }
+
+  /** The reverse path filter of an interface: the larger one of two settings holds (0 off, 1 strict, 2 loose). */
+  reversePathFilter(link: string): { name: string; value: number } {
+    const [all, own] = ['all', link].map(scope => {
+      const name = `net/ipv4/conf/${scope}/rp_filter`;
+      return { name, value: Number(readSysctl(this.#socket.netns, name)) };
+    }) as [{ name: string; value: number }, { name: string; value: number }];
+    return own.value >= all.value ? own : all;
   }
 }

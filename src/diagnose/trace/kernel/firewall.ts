@@ -1,12 +1,12 @@
-import { describeError } from '../../base/errors.ts';
-import { requireAddress } from '../../ip/address.ts';
-import { type PossibleDrop, possibleDrops } from '../../net/filter/evaluate.ts';
-import { readFilterTables } from '../../net/filter/filter-tables.ts';
-import type { FilterTable } from '../../net/filter/model.ts';
-import type { Link } from '../../net/rtnetlink/links.ts';
-import { placeOf, remedyForPods } from '../firewall-remedies.ts';
-import type { TraceAnswer } from './answer.ts';
-import type { TraceRecorder } from './recorder.ts';
+import { describeError } from '../../../base/errors.ts';
+import { requireAddress } from '../../../ip/address.ts';
+import { type PossibleDrop, possibleDrops } from '../../../net/filter/evaluate.ts';
+import { readFilterTables } from '../../../net/filter/filter-tables.ts';
+import type { FilterTable } from '../../../net/filter/model.ts';
+import type { Link } from '../../../net/rtnetlink/links.ts';
+import { placeOf, remedyForPods } from '../../firewall-remedies.ts';
+import type { TraceAnswer } from '../answer.ts';
+import type { TraceRecorder } from '../recorder.ts';
 
 /** Most rules of which a step is written: a node with network policies has thousands. */
 const SHOWN = 5;
@@ -21,7 +21,7 @@ export async function filter(trace: TraceRecorder, from: Link, to: Link): Promis
   try {
     tables = await readFilterTables(node.netns);
   } catch (error) {
-    trace.pass('firewall', `the rules could not be read: ${describeError(error)}`);
+    trace.doubt('firewall', `the rules could not be read: ${describeError(error)}`);
     return undefined;
   }
   const { family, protocol, sourcePort, destinationPort } = packet;
@@ -39,9 +39,9 @@ export async function filter(trace: TraceRecorder, from: Link, to: Link): Promis
       `dropped by a rule of another program: ${placeOf(certain)}`,
     );
   for (const drop of drops.slice(0, SHOWN))
-    trace.pass('firewall', `${textOf(drop)}; it depends on what a trace cannot evaluate`);
+    trace.doubt('firewall', `${textOf(drop)}; it depends on what a trace cannot evaluate`);
   if (drops.length > SHOWN)
-    trace.pass('firewall', `${drops.length - SHOWN} more rules can drop it, each under conditions`);
+    trace.doubt('firewall', `${drops.length - SHOWN} more rules can drop it, each under conditions`);
   if (drops.length === 0) trace.pass('firewall', `no rule in the forward hook drops it`);
   return undefined;
 }
