@@ -1,29 +1,21 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { View } from '../api/web/messages.ts';
+import { formatDuration } from '../base/text/quantity.ts';
 import { Capture } from './capture/capture.tsx';
-import { ApiClient, keepToken, takeToken } from './client/api.ts';
 import { TokenPrompt } from './client/token-prompt.tsx';
-import { useView } from './client/use-polling.ts';
+import { useAge } from './client/use-age.ts';
+import { useSession } from './client/use-session.ts';
+import { announce } from './figures/announce.ts';
 import { Drops } from './views/drops.tsx';
 import { Links } from './views/links.tsx';
 import { NodeMap } from './views/map.tsx';
 import { Traffic } from './views/traffic.tsx';
 
 export function App() {
-  const [api, setApi] = useState(() => new ApiClient(takeToken()));
   const [paused, setPaused] = useState(false);
   const [peer, setPeer] = useState('');
-  const { live, trouble, locked } = useView(api, paused);
-  if (locked)
-    return (
-      <TokenPrompt
-        wrong={api.hasToken}
-        enter={token => {
-          keepToken(token);
-          setApi(new ApiClient(token));
-        }}
-      />
-    );
+  const { api, live, at, trouble, refused, wrong, enter } = useSession(paused);
+  if (refused !== undefined) return <TokenPrompt wrong={wrong} enter={enter} />;
   if (!live) return <p class="waiting">{trouble ?? 'Connecting to the node …'}</p>;
   const { view, rates, history } = live;
   return (
@@ -31,8 +23,8 @@ export function App() {
       <a class="skip" href="#capture">
         Skip to the capture
       </a>
-      <Header view={view} trouble={trouble} paused={paused} pause={setPaused} />
-      <main>
+      <Header view={view} at={at} trouble={trouble} paused={paused} pause={setPaused} />
+      <main data-stale={trouble !== undefined || paused}>
         <NodeMap view={view} rates={rates} chosen={peer} choose={setPeer} />
         <Traffic history={history} flows={view.flows} peer={peer} />
         <Drops view={view} history={history} />
@@ -45,14 +37,23 @@ export function App() {
 
 interface HeaderProps {
   readonly view: View;
+  /** When the view was received, of `Date.now()`. */
+  readonly at: number;
   readonly trouble: string | undefined;
   readonly paused: boolean;
   readonly pause: (paused: boolean) => void;
 }
 
-function Header({ view, trouble, paused, pause }: HeaderProps) {
-  const state = trouble ? 'lost' : view.ready ? 'ready' : 'waiting';
+function Header({ view, at, trouble, paused, pause }: HeaderProps) {
+  const isLost = trouble !== undefined;
+  const age = formatDuration(useAge(at));
+  const state = isLost ? 'lost' : view.ready ? 'ready' : 'waiting';
   const word = trouble ?? (view.ready ? 'ready: packets can flow' : view.reasons.join('; ') || 'not ready');
+  useEffect(() => {
+    if (!isLost) return undefined;
+    announce(`${view.node}: ${trouble}`);
+    return () => announce(`${view.node} answers again`);
+  }, [isLost]);
   return (
     <header>
       <h1>
@@ -63,6 +64,7 @@ function Header({ view, trouble, paused, pause }: HeaderProps) {
         <span class="dot" aria-hidden="true" />
         {word}
       </p>
+      <p class="age">{isLost ? `last answer ${age} ago` : paused ? `paused, ${age} old` : `${age} old`}</p>
       <ul class="overlays" aria-label="Overlays">
         {view.overlays.map(({ mode, device, mtu, dataPlane }) => (
           <li key={device}>

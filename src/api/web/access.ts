@@ -70,9 +70,9 @@ export function isAllowedHost(header: string | undefined, hosts: readonly string
   return isIP(name.replace(/^\[|\]$/g, '')) !== 0 || name === 'localhost' || hosts.includes(name);
 }
 
-/** The link for a browser. The token follows `#`: browsers do not send this part, so no log contains it. */
+/** The link for a browser. The token is in the fragment: browsers do not send this part, so no log contains it. */
 export function webLink({ address, port }: { address: string; port: number }, token: string): string {
   const any = address === '0.0.0.0' || address === '::';
   const host = any ? 'localhost' : address.includes(':') ? `[${address}]` : address;
-  return `http://${host}:${port}/#${token}`;
+  return `http://${host}:${port}/#token=${encodeURIComponent(token)}`;
 }

@@ -27,7 +27,7 @@ const ENDINGS: Readonly<Record<string, string>> = {
 
 /** A capture of the data plane: the form, the packet list, the chosen packet. */
 export function Capture({ api, view, peer, choose }: CaptureProps) {
-  const { state, packets, trouble, start, stop } = useCapture(api);
+  const { state, packets, trouble, start, stop, save } = useCapture(api);
   const [chosen, setChosen] = useState(0);
   const running = state?.running ?? false;
   const mode = state?.overlay.mode;
@@ -67,7 +67,7 @@ export function Capture({ api, view, peer, choose }: CaptureProps) {
               type="button"
               class="quiet"
               disabled={state.delivered === 0}
-              onClick={() => void save(api, view.node)}
+              onClick={() => void save(view.node)}
             >
               Download pcapng
             </button>
@@ -112,22 +112,32 @@ function useCapture(api: ApiClient) {
     },
     [api],
   );
-  const start = async (request: CaptureRequest) => {
+  const attempt = async (action: () => Promise<void>) => {
     try {
       setTrouble(undefined);
-      take(await api.startCapture(request));
-      announce('Capture started');
+      await action();
     } catch (error) {
-      if (error instanceof RequestError) setTrouble(error);
+      if (!(error instanceof RequestError)) throw error;
+      setTrouble(error);
     }
   };
-  const stop = () => void api.stopCapture().catch(() => {});
-  return { state, packets, trouble, start, stop };
+  return {
+    state,
+    packets,
+    trouble,
+    start: (request: CaptureRequest) =>
+      attempt(async () => {
+        take(await api.startCapture(request));
+        announce('Capture started');
+      }),
+    stop: () => void attempt(async () => void (await api.stopCapture())),
+    save: (node: string) => attempt(async () => download(await api.captureFile(), node)),
+  };
 }
 
-/** Downloads the capture as a file. */
-async function save(api: ApiClient, node: string): Promise<void> {
-  const url = URL.createObjectURL(await api.captureFile());
+/** Hands a file to the browser. */
+function download(file: Blob, node: string): void {
+  const url = URL.createObjectURL(file);
   const link = document.createElement('a');
   link.href = url;
   link.download = `${node}-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.pcapng`;

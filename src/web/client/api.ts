@@ -8,8 +8,9 @@ import {
   type View,
 } from '../../api/web/messages.ts';
 
-/** A request that the server refused. */
+/** A request that the server refused or did not answer. */
 export class RequestError extends Error {
+  /** HTTP status; 0 without an answer. */
   readonly status: number;
   readonly hint: string | undefined;
 
@@ -20,24 +21,13 @@ export class RequestError extends Error {
   }
 }
 
-const KEPT = 'ripstop-token';
+const NO_ANSWER = 'the node does not answer';
+/** Longest wait for an answer, ms: a node that is stopped accepts connections and never answers. */
+const ANSWER_MS = 3000;
+/** The same for a whole capture. */
+const FILE_MS = 60_000;
 
-/** The token: the part after `#` of the link, otherwise the one that this tab has stored. */
-export function takeToken(): string {
-  const given = location.hash.slice(1);
-  if (given !== '') {
-    sessionStorage.setItem(KEPT, given);
-    // Keeps the token out of the history and of a copied address.
-    history.replaceState(null, '', location.pathname);
-  }
-  return sessionStorage.getItem(KEPT) ?? '';
-}
-
-export function keepToken(token: string): void {
-  sessionStorage.setItem(KEPT, token);
-}
-
-/** Client of the web UI's server. Every call throws RequestError, or TypeError while it cannot be reached. */
+/** Client of the web UI's server. Every call throws RequestError. */
 export class ApiClient {
   readonly #token: string;
 
@@ -45,8 +35,8 @@ export class ApiClient {
     this.#token = token;
   }
 
-  get hasToken(): boolean {
-    return this.#token !== '';
+  get token(): string {
+    return this.#token;
   }
 
   /** @param since end of the last known sample */
@@ -67,18 +57,24 @@ export class ApiClient {
   }
 
   async captureFile(): Promise<Blob> {
-    return (await this.#fetch('GET', DOWNLOAD_PATH)).blob();
+    return (await this.#fetch('GET', DOWNLOAD_PATH, undefined, FILE_MS)).blob();
   }
 
   async #json<T>(method: string, path: string, body?: object): Promise<T> {
-    return (await this.#fetch(method, path, body)).json() as Promise<T>;
+    const response = await this.#fetch(method, path, body);
+    return response.json().catch(() => {
+      throw new RequestError(0, { error: NO_ANSWER });
+    }) as Promise<T>;
   }
 
-  async #fetch(method: string, path: string, body?: object): Promise<Response> {
+  async #fetch(method: string, path: string, body?: object, waitMs = ANSWER_MS): Promise<Response> {
     const response = await fetch(path, {
       method,
+      signal: AbortSignal.timeout(waitMs),
       headers: { authorization: `Bearer ${this.#token}`, 'content-type': 'application/json' },
       ...(body ? { body: JSON.stringify(body) } : {}),
+    }).catch(() => {
+      throw new RequestError(0, { error: NO_ANSWER });
     });
     if (response.ok) return response;
     throw new RequestError(

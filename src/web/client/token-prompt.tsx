@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { tokenIn } from './token.ts';
 
 interface TokenPromptProps {
   /** A token was entered and refused. */
@@ -14,7 +15,7 @@ export function TokenPrompt({ wrong, enter }: TokenPromptProps) {
       <form
         onSubmit={event => {
           event.preventDefault();
-          enter(token.trim());
+          enter(tokenIn(token));
         }}
       >
         <h1>
@@ -22,10 +23,10 @@ export function TokenPrompt({ wrong, enter }: TokenPromptProps) {
           Ripstop
         </h1>
         <p id="how">
-          On the node, <code>ripstop ui</code> prints a link with the token behind its #.
+          On the node, <code>ripstop ui</code> prints a link with the token. Paste either.
         </p>
         <label>
-          Token
+          Link or token
           <input
             type="password"
             autocomplete="off"

@@ -15,15 +15,23 @@ export interface Live {
 
 export interface Watch {
   readonly live: Live | undefined;
+  /** When it was received, of `Date.now()`. */
+  readonly at: number;
   /** Why the last request failed. */
   readonly trouble: string | undefined;
-  /** The token is missing or wrong. */
-  readonly locked: boolean;
+  /** The tokens that the server accepted and refused last; `refused` is undefined after one was accepted. */
+  readonly accepted: string | undefined;
+  readonly refused: string | undefined;
 }
+
+const START: Watch = {
+  ...{ live: undefined, at: 0, trouble: undefined },
+  ...{ accepted: undefined, refused: undefined },
+};
 
 /** Requests the view every second, unless `paused`. */
 export function useView(api: ApiClient, paused: boolean): Watch {
-  const [watch, setWatch] = useState<Watch>({ live: undefined, trouble: undefined, locked: false });
+  const [watch, setWatch] = useState(START);
   const live = useRef<Live>(undefined);
   usePolling(
     POLL_MS,
@@ -35,12 +43,16 @@ export function useView(api: ApiClient, paused: boolean): Watch {
         if (!isCurrent()) return;
         const history = [...(former?.history ?? []), ...view.history].slice(-SAMPLES);
         live.current = { view, history, rates: ratesBetween(former?.view, view) };
-        setWatch({ live: live.current, trouble: undefined, locked: false });
+        setWatch({ ...START, live: live.current, at: Date.now(), accepted: api.token });
       } catch (error) {
         if (!isCurrent()) return;
-        const locked = error instanceof RequestError && error.status === 401;
-        const trouble = error instanceof RequestError ? error.message : 'the node does not answer';
-        setWatch({ live: live.current, trouble, locked });
+        if (!(error instanceof RequestError)) throw error;
+        const isRefused = error.status === 401;
+        setWatch(former => ({
+          ...former,
+          trouble: error.message,
+          refused: isRefused ? api.token : former.refused,
+        }));
       }
     },
     [api],

@@ -23,3 +23,19 @@ export function Table({ titles, numbers, children }: TableProps) {
     </table>
   );
 }
+
+interface CellProps {
+  /** Title of its column, which a narrow screen shows in front of the value. */
+  readonly title: string;
+  readonly kind: 'text' | 'number';
+  readonly isBad?: boolean;
+  readonly children: ComponentChildren;
+}
+
+export function Cell({ title, kind, isBad, children }: CellProps) {
+  return (
+    <td class={kind === 'number' ? 'number' : 'mono'} data-title={title} data-bad={isBad}>
+      <span>{children}</span>
+    </td>
+  );
+}

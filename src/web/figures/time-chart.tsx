@@ -98,7 +98,7 @@ export function TimeChart({ label, history, series, stacked, format }: ChartProp
               y={HEIGHT}
               data-quarter={quarter}
             >
-              {quarter === 0 ? 'now' : `−${(minutes * quarter) / 4} min`}
+              {quarter === 0 ? clock(end) : `−${(minutes * quarter) / 4} min`}
             </text>
           ))}
           {stacked ? (

@@ -1,6 +1,6 @@
 import type { FlowsView, FlowView } from '../../api/web/messages.ts';
 import { formatBitRate, formatCompact, formatLatency, formatShare } from '../../base/text/quantity.ts';
-import { Table } from '../figures/table.tsx';
+import { Cell, Table } from '../figures/table.tsx';
 
 interface FlowsProps {
   readonly flows: FlowsView;
@@ -19,7 +19,8 @@ export function Flows({ flows, peer }: FlowsProps) {
       <h3 id="flows-title">
         Top flows <span class="hint">{`of ${formatCompact(flows.total)}${sampled}`}</span>
       </h3>
-      <div class="scroll">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard */}
+      <section class="scroll" tabIndex={0} aria-label="Table of flows">
         <Table titles={['Flow', 'Rate', 'Round trip', 'Retransmissions', 'Drops']} numbers={1}>
           {rows.map(flow => (
             <FlowRow
@@ -29,7 +30,7 @@ export function Flows({ flows, peer }: FlowsProps) {
           ))}
         </Table>
         {rows.length === 0 ? <p class="nothing">No packets in the last seconds.</p> : null}
-      </div>
+      </section>
     </section>
   );
 }
@@ -48,12 +49,18 @@ function FlowRow({ flow }: { flow: FlowView }) {
         </span>
         {drops > 0 && dropReason ? <span class="why"> {dropReason}</span> : null}
       </th>
-      <td class="number">{formatBitRate(flow.bitRate)}</td>
-      <td class="number">{rttMs === null ? '–' : formatLatency(rttMs)}</td>
-      <td class="number">{protocol === 'tcp' ? formatCompact(retransmissions) : '–'}</td>
-      <td class="number" data-bad={drops > 0}>
+      <Cell title="Rate" kind="number">
+        {formatBitRate(flow.bitRate)}
+      </Cell>
+      <Cell title="Round trip" kind="number">
+        {rttMs === null ? '–' : formatLatency(rttMs)}
+      </Cell>
+      <Cell title="Retransmissions" kind="number">
+        {protocol === 'tcp' ? formatCompact(retransmissions) : '–'}
+      </Cell>
+      <Cell title="Drops" kind="number" isBad={drops > 0}>
         {formatCompact(drops)}
-      </td>
+      </Cell>
     </tr>
   );
 }

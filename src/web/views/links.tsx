@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks';
 import type { PeerView, View } from '../../api/web/messages.ts';
 import { formatBitRate, formatBytes, formatLatency, formatShare } from '../../base/text/quantity.ts';
 import { type LinkRate, peerKey } from '../figures/rates.ts';
-import { Table } from '../figures/table.tsx';
+import { Cell, Table } from '../figures/table.tsx';
 
 interface LinksProps {
   readonly view: View;
@@ -72,15 +72,27 @@ function PeerRow({ peer, rate, isChosen, choose }: RowProps) {
           {name}
         </button>
       </th>
-      <td class="mono">{address}</td>
-      <td class="mono">{subnets.join(' ')}</td>
-      <td class="number">{sent && rate ? formatBitRate(rate.sentBits) : '–'}</td>
-      <td class="number">{received && rate ? formatBitRate(rate.receivedBits) : '–'}</td>
-      <td class="number" data-bad={probe !== null && probe.loss > 0}>
+      <Cell title="Address" kind="text">
+        {address}
+      </Cell>
+      <Cell title="Pods" kind="text">
+        {subnets.join(' ')}
+      </Cell>
+      <Cell title="Sent" kind="number">
+        {sent && rate ? formatBitRate(rate.sentBits) : '–'}
+      </Cell>
+      <Cell title="Received" kind="number">
+        {received && rate ? formatBitRate(rate.receivedBits) : '–'}
+      </Cell>
+      <Cell title="Loss" kind="number" isBad={probe !== null && probe.loss > 0}>
         {probe ? formatShare(probe.loss) : '–'}
-      </td>
-      <td class="number">{probe?.rttMs == null ? '–' : formatLatency(probe.rttMs)}</td>
-      <td class="number">{sent && received ? formatBytes(sent.bytes + received.bytes) : '–'}</td>
+      </Cell>
+      <Cell title="Round trip" kind="number">
+        {probe?.rttMs == null ? '–' : formatLatency(probe.rttMs)}
+      </Cell>
+      <Cell title="Total" kind="number">
+        {sent && received ? formatBytes(sent.bytes + received.bytes) : '–'}
+      </Cell>
     </tr>
   );
 }

@@ -71,12 +71,41 @@ const picture = async (page: Page, name: string) => {
 const shrink = (path: string) =>
   attempt(['pngquant', '--force', '--strip', '--speed', '1', '--output', path, path]);
 
+/** Cells of tables that end beyond the edge of the page or of what they scroll in. */
+const hiddenCells = (page: Page) =>
+  page.evaluate(`[...document.querySelectorAll('.scroll :is(th, td)')]
+    .filter(cell => cell.closest('thead') === null)
+    .filter(cell => cell.getBoundingClientRect().right > cell.closest('.scroll').getBoundingClientRect().right + 1)
+    .map(cell => cell.textContent)`);
+
+/** The ways by which a token can be lost: fragments of the page, a wrong link, reload, the back button. */
+async function keepsItsUser(page: Page, origin: string): Promise<void> {
+  const works = async () => {
+    await page.getByText(/^[0-2]s old$/).waitFor();
+    await page.getByText('ready: packets can flow').waitFor();
+  };
+  await page.getByRole('link', { name: 'Skip to the capture' }).focus();
+  await page.keyboard.press('Enter');
+  await page.waitForFunction('document.activeElement.id === "capture"');
+  await page.reload();
+  await works();
+  await page.goto(`${origin}/#token=0123456789abcdef`);
+  await page.waitForFunction('location.hash === ""');
+  await works();
+  await page.reload();
+  await works();
+  await page.goBack();
+  await works();
+  await page.goForward();
+  await works();
+}
+
 t.test('the page shows links, drops and packets, by keyboard alone', { skip }, async t => {
   const { lab, agents } = await cluster(t);
   const [node] = lab.nodes;
   traffic(lab);
   const link = node!.ns.must([process.execPath, MAIN, 'ui', '--socket', agents[0]!.socket]).trim();
-  t.match(link, /^http:\/\/127\.0\.0\.1:8473\/#[\w-]{32}$/);
+  t.match(link, /^http:\/\/127\.0\.0\.1:8473\/#token=[\w-]{32}$/);
   const { origin } = new URL(link);
   const context = await browserIn(t, node!.ns, { acceptDownloads: true });
   const page = await context.newPage();
@@ -141,8 +170,10 @@ t.test('the page shows links, drops and packets, by keyboard alone', { skip }, a
   await page.emulateMedia({ colorScheme: 'dark' });
   t.same(await hurdlesOf(page), [], 'dark');
   await picture(page, 'page-dark');
-  await page.setViewportSize({ width: 390, height: 800 });
-  t.equal(await page.evaluate('document.documentElement.scrollWidth'), 390, 'nothing hangs out at the side');
+  await page.setViewportSize({ width: 400, height: 800 });
+  t.equal(await page.evaluate('document.documentElement.scrollWidth'), 400, 'nothing hangs out at the side');
+  t.same(await hiddenCells(page), [], 'no cell of a table is beyond the edge');
+  t.same(await hurdlesOf(page), [], 'narrow');
   await picture(page, 'page-narrow');
 
   await page.setViewportSize({ width: 1280, height: 900 });
@@ -171,15 +202,44 @@ t.test('the page shows links, drops and packets, by keyboard alone', { skip }, a
 
   const stranger = await context.newPage();
   await stranger.goto(origin);
-  await stranger.getByLabel('Token').fill('0123456789abcdef');
+  await stranger.getByLabel('Link or token').fill('0123456789abcdef');
   await stranger.keyboard.press('Enter');
   await stranger
     .getByRole('alert')
     .getByText(/Wrong token/)
     .waitFor();
-  await stranger.getByLabel('Token').fill(new URL(link).hash.slice(1));
+  t.same(await hurdlesOf(stranger), [], 'the prompt');
+  await stranger.getByLabel('Link or token').fill(link);
   await stranger.keyboard.press('Enter');
   await stranger.getByText('ready: packets can flow').waitFor();
+  await stranger.close();
+
+  await t.test('nothing locks its user out', () => keepsItsUser(page, origin));
+  await t.test('a node that hangs is not shown as ready, and a new link works in the same tab', async t => {
+    const agent = agents[0]!;
+    await page.getByText(/^\ds old$/).waitFor();
+    agent.signal('SIGSTOP');
+    await page.getByText('the node does not answer').first().waitFor();
+    await page.getByText(/^last answer \d+s ago$/).waitFor();
+    t.equal(await page.getByText('ready: packets can flow').count(), 0);
+    t.same(await hurdlesOf(page), [], 'stale');
+    agent.signal('SIGCONT');
+    await page.getByText('ready: packets can flow').waitFor();
+
+    await agent.stop();
+    await page.getByText('the node does not answer').first().waitFor();
+    agent.start();
+    await agent.ready(2);
+    await page
+      .getByRole('alert')
+      .getByText(/Wrong token/)
+      .waitFor();
+    const next = node!.ns.must([process.execPath, MAIN, 'ui', '--socket', agent.socket]).trim();
+    t.not(next, link);
+    await page.goto(next);
+    await page.getByText('ready: packets can flow').waitFor();
+    t.equal(page.url(), `${origin}/`, 'the token leaves the address here too');
+  });
 });
 
 t.test('node of `ripstop run`: has it too, and without a token listens nowhere else', { skip }, async t => {
@@ -197,7 +257,7 @@ t.test('node of `ripstop run`: has it too, and without a token listens nowhere e
 
   await one.ns.launch([...run, '--web-port=8473']).saying(/"ready":true/);
   const link = one.ns.must([process.execPath, MAIN, 'ui', '--socket', socket]).trim();
-  const [origin, token] = link.split('/#');
+  const [origin, token] = link.split('/#token=');
   const view = (bearer: string) =>
     one.ns.must([
       process.execPath,

@@ -55,7 +55,7 @@ async function served(t: Owner, options: Partial<WebOptions> = {}, withHub = tru
   const page = await WebServer.serve(source, { ...LOOPBACK, ...options });
   t.teardown(() => page.close());
   const url = new URL(page.link);
-  const token = url.hash.slice(1);
+  const token = url.hash.replace('#token=', '');
   const ask = (method: string, path: string, more: { host?: string; token?: string; body?: unknown } = {}) =>
     new Promise<{ status: number; headers: Record<string, unknown>; bytes: Buffer }>((resolve, reject) => {
       const headers = {
@@ -150,8 +150,8 @@ t.test('elsewhere than on loopback only with a token of the user', async t => {
   writeFileSync(tokenFile, `${'k'.repeat(20)}\n`);
   t.equal(webToken('0.0.0.0', tokenFile), 'k'.repeat(20));
   t.not(webToken('127.0.0.1', ''), webToken('127.0.0.1', ''), 'on loopback a new one each start');
-  t.equal(webLink({ address: '::', port: 5 }, 't'), 'http://localhost:5/#t');
-  t.equal(webLink({ address: '::1', port: 5 }, 't'), 'http://[::1]:5/#t');
+  t.equal(webLink({ address: '::', port: 5 }, 't'), 'http://localhost:5/#token=t');
+  t.equal(webLink({ address: '::1', port: 5 }, 'a#"%b'), 'http://[::1]:5/#token=a%23%22%25b');
 });
 
 t.test('a capture: started, looked at in pieces, taken as a file', async t => {

@@ -13,7 +13,7 @@ export function addUi(program: Command): void {
     .summary("print the link of the node's web UI")
     .description(
       "Prints the link of the node's web UI for a browser on this machine: peers, drops, flows, a live capture. The link " +
-        'contains the token behind #; treat it as a password. From another machine: ssh -L 8473:127.0.0.1:8473 NODE.',
+        'contains the token; treat it as a password. From another machine: ssh -L 8473:127.0.0.1:8473 NODE.',
     )
     .addOption(SOCKET)
     .action(async ({ socket }: { socket: string }) => {
