@@ -5,6 +5,7 @@ import { describeError } from '../../base/errors.ts';
 import { type Diagnosis, type Finding, warning } from './finding.ts';
 import { type Check, NODE_CHECKS, OVERLAY_CHECKS } from './node-checks.ts';
 import { examinePeers } from './peer-checks.ts';
+import { evidenceOf } from './silence.ts';
 
 /** What one check found, and how the list of what is in order names what it found in order. */
 interface Outcome {
@@ -71,7 +72,7 @@ function whyNotProbed({ network, options }: Agent): Finding | undefined {
 }
 
 async function probePeers(
-  { probes }: Agent,
+  { probes, options }: Agent,
   overlays: readonly Overlay[],
   underlayMtu: number,
 ): Promise<Outcome[]> {
@@ -82,7 +83,10 @@ async function probePeers(
       const device = overlay.plan.device ?? 'routes';
       outcomes.push(
         await examine(`peers by ${device}`, async () => {
-          const { findings, well } = await examinePeers({ overlay, underlayMtu, prober, probes });
+          const { findings, well } = await examinePeers({
+            ...{ overlay, underlayMtu, prober, probes },
+            local: evidenceOf(overlay, options.netns),
+          });
           const answer = well === 1 ? 'peer answers' : 'peers answer';
           return { findings, inOrder: well > 0 ? [`${well} ${answer} by ${device}`] : [] };
         }),

@@ -104,6 +104,28 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
     evidence: '`tcpdump -ni UNDERLAY udp port 8472` on the peer shows no datagram of this node.',
     remedy: 'Open the UDP port between the nodes in both directions.',
   },
+  'reverse-path-filter': {
+    meaning:
+      'The kernel of this node drops packets of a peer, because answers to them would leave by another interface.',
+    cause:
+      'The setting rp_filter of the interface or of `all` is 1 (or 2 without any route back), and a rule or route of another program leads elsewhere.',
+    evidence: '`nstat -az TcpExtIPReversePathFilter` grows. `ip route get ADDRESS` shows the way back.',
+    remedy: 'Correct the way back, or set net.ipv4.conf.INTERFACE.rp_filter to 2.',
+  },
+  'route-diverted': {
+    meaning: 'The route to the pods of a peer does not lead into the tunnel.',
+    cause:
+      'A policy rule (`ip rule`) or a more specific route of another program precedes the route of the agent.',
+    evidence: '`ip route get ADDRESS` shows the interface, `ip rule show` the rules.',
+    remedy: 'Remove the rule or the route, or give it a lower priority.',
+  },
+  'queue-full': {
+    meaning: 'A queue of this node is full, so that the probes of a peer, or their answers, are dropped.',
+    cause: 'The workers do not run, or packets arrive faster than they take them.',
+    evidence:
+      '`ripstop drops` counts device-queue-full and socket-dropped. `nstat -az UdpRcvbufErrors` grows.',
+    remedy: 'Give the agent more processor time: docs/guides/operate/sizing.md.',
+  },
   'mtu-too-small': {
     meaning: 'The path to a peer carries smaller packets than the interface of the underlay suggests.',
     cause: 'A link, a VPN or a cloud network on the way has a smaller MTU.',
@@ -185,9 +207,10 @@ export const FINDINGS: Readonly<Record<Finding['kind'], ExplanationText>> = {
     remedy: 'Load the module and set the sysctl to 1 if kube-proxy uses iptables.',
   },
   'checksum-broken': {
-    meaning: 'Frames arrive with a wrong inner checksum.',
+    meaning: 'Frames arrive with a wrong inner checksum, or datagrams with a wrong outer one.',
     cause: 'A checksum offload of an interface on the peer or on the way computes them wrongly.',
-    evidence: '`ripstop drops` counts bad-checksum. `ethtool -k UNDERLAY` shows the offloads.',
+    evidence:
+      '`ripstop drops` counts bad-checksum (inner), `nstat -az UdpInCsumErrors` the outer ones. `ethtool -k UNDERLAY` shows the offloads.',
     remedy: 'Switch the offload off on the peer: `ethtool -K UNDERLAY tx off`.',
   },
   'pod-mtu-differs': {

@@ -7,6 +7,7 @@ import type { Finding } from '../../../src/diagnose/doctor/finding.ts';
 import { agentsFor, fileStoreFor, type TestAgent } from '../../fixtures/agents/agents.ts';
 import { FlannelNode } from '../../fixtures/agents/flannel-node.ts';
 import { allAtOnce } from '../../fixtures/agents/overlay.ts';
+import { holdWorker } from '../../fixtures/io/hold-workers.ts';
 import { readOutput } from '../../fixtures/json-output.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
@@ -54,7 +55,7 @@ function sendUnfinished(to: string, from: string, underlay: string): string {
 
 t.test(
   'every fault is reported by its name, with a remedy',
-  { skip: skipUnless('root', 'netns', 'tun', 'nft', 'iptables') },
+  { skip: skipUnless('root', 'netns', 'tun', 'nft', 'iptables', 'ethtool', 'cc') },
   async t => {
     const lab = labFor(t, { nodes: 3 });
     const store = fileStoreFor(t);
@@ -86,6 +87,69 @@ t.test(
       ]);
       t.equal(code, 1);
       two!.ns.must(['nft', 'delete', 'table', 'inet', 'block']);
+    });
+
+    await t.test('datagrams with a wrong outer checksum: not a filtered port', async t => {
+      const prefix = ['ethtool', '-K', 'eth0'];
+      one!.ns.must([...prefix, 'gro', 'off']);
+      two!.ns.must([...prefix, 'tx', 'off']);
+      one!.ns.must(
+        ['nft', '-f', '-'],
+        'table ip sums {\n chain in {\n type filter hook prerouting priority raw\n ip saddr 172.31.0.2 udp dport 8472 udp checksum set 0xdead\n }\n}\n',
+      );
+      const { findings } = doctor(agent);
+      t.match(ofKind(findings, 'checksum-broken'), [
+        { severity: 'fault', what: /refused \d+ datagrams with a wrong outer UDP checksum while node2/ },
+      ]);
+      t.same(ofKind(findings, 'port-filtered'), []);
+      one!.ns.must(['nft', 'delete', 'table', 'ip', 'sums']);
+      two!.ns.must([...prefix, 'tx', 'on']);
+    });
+
+    await t.test('reverse path filter: by its counter, and by a diverted route', async t => {
+      one!.ns.sysctl('net.ipv4.conf.all.rp_filter=1');
+      one!.ns.ip(`route add ${two!.subnet[4]} dev eth0 table 99`);
+      // Only the way back of packets that arrive is looked up with this source.
+      const rule = `from ${one!.tunnel[4]} to ${two!.subnet[4]} table 99`;
+      one!.ns.ip(`rule add ${rule}`);
+      const counted = doctor(agent).findings;
+      t.match(ofKind(counted, 'reverse-path-filter'), [
+        { severity: 'fault', what: /dropped \d+ packets while node2 \(172\.31\.0\.2\) was asked/ },
+      ]);
+      t.same(ofKind(counted, 'port-filtered'), []);
+      one!.ns.ip(`rule del ${rule}`, `rule add to ${two!.subnet[4]} table 99`);
+      t.match(ofKind(doctor(agent).findings, 'reverse-path-filter'), [
+        { what: /node2 .* do not enter the tunnel \(the route leaves by eth0, not by flannel\.1\)/ },
+      ]);
+      one!.ns.sysctl('net.ipv4.conf.all.rp_filter=0');
+      t.match(ofKind(doctor(agent).findings, 'route-diverted'), [{ what: /the route leaves by eth0/ }]);
+      one!.ns.ip(`rule del to ${two!.subnet[4]} table 99`);
+    });
+
+    await t.test('a full queue: of the socket, and of the device', async t => {
+      const { pid } = agent;
+      // The header of VXLAN with VNI 1, and a frame to all: it blames no peer for what comes later.
+      const flood = (to: string, port: number, count: number, bytes: number) =>
+        `const s = require('dgram').createSocket('udp4'), b = Buffer.alloc(${bytes}, 255); let left = ${count};
+        b.set([8, 0, 0, 0, 0, 0, 1, 0]);
+        const next = () => left-- > 0 ? s.send(b, ${port}, '${to}', next) : s.close(); next();`;
+      const releaseIngress = await holdWorker(one!.ns, pid, 'ingress');
+      // The small ones take what is left between the large ones.
+      for (const bytes of [32_000, 40])
+        two!.ns.must([process.execPath, '-e', flood('172.31.0.1', 8472, 1000, bytes)]);
+      t.match(ofKind(doctor(agent).findings, 'queue-full'), [
+        { severity: 'fault', what: /datagrams while .* receive buffer of the tunnel is full/ },
+        { severity: 'fault', what: /receive buffer/ },
+      ]);
+      await releaseIngress();
+      const releaseEgress = await holdWorker(one!.ns, pid, 'egress');
+      one!.pods[0]!.ns.must([process.execPath, '-e', flood(two!.pods[0]!.address[4], 9, 4000, 18)]);
+      t.match(ofKind(doctor(agent).findings, 'queue-full'), [
+        { severity: 'fault', what: /frames while .* queue of flannel\.1 is full/ },
+        { severity: 'fault' },
+      ]);
+      await releaseEgress();
+      await until('the way again', () => ofKind(doctor(agent).findings, 'queue-full').length === 0);
     });
 
     await t.test('agent of a peer ended', async t => {
@@ -252,7 +316,7 @@ t.test(
     t.match(ofKind(findings, 'stale-identity'), [
       {
         severity: 'fault',
-        what: /172\.31\.0\.2.* drops datagrams: spoofed-source \d/,
+        what: /172\.31\.0\.2.* dropped datagrams in the last 10 minutes: spoofed-source \d/,
         remedy: /ripstop peers --json/,
       },
     ]);

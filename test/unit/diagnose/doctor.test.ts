@@ -7,6 +7,7 @@ import { checkConfig } from '../../../src/diagnose/doctor/config-check.ts';
 import { diagnose } from '../../../src/diagnose/doctor/doctor.ts';
 import { leaseFindings } from '../../../src/diagnose/doctor/lease-faults.ts';
 import { examinePeers } from '../../../src/diagnose/doctor/peer-checks.ts';
+import type { DropCounters, WayBack } from '../../../src/diagnose/doctor/silence.ts';
 import { requirePrefix } from '../../../src/ip/prefix.ts';
 
 const peer = (n: number, node?: string) => ({
@@ -21,7 +22,14 @@ async function findingsFor(
     answering = [],
     sending = [],
     never = [],
-  }: Partial<Record<'answering' | 'sending' | 'never', readonly number[]>>,
+    onUnderlay = [],
+    growing = [],
+    way = {},
+  }: Partial<Record<'answering' | 'onUnderlay' | 'sending' | 'never', readonly number[]>> & {
+    /** Counters of this node that grow with each echo. */
+    growing?: readonly (keyof DropCounters)[];
+    way?: Partial<WayBack>;
+  },
 ) {
   let samples = 0;
   const frames = (n: number) => (sending.includes(n) ? samples * 100 : 0);
@@ -38,7 +46,8 @@ async function findingsFor(
       };
     },
   } as unknown as Overlay;
-  const isAnswering = (address: string) => answering.some(at => address === peers[at]?.address);
+  const isAnswering = (address: string) =>
+    [...answering, ...onUnderlay].some(at => address === peers[at]?.address);
   const inTunnel = (address: string) =>
     answering.some(at => address === peers[at]?.address.replace(/^192\.0\.2\.(\d+)$/, '10.244.$1.0'));
   const prober = {
@@ -50,7 +59,25 @@ async function findingsFor(
     wasNeverReached: (_device: string | undefined, { id }: { id: string }) =>
       never.some(at => peers[at]?.id === id),
   };
-  const { findings, well } = await examinePeers({ overlay, underlayMtu: 1500, prober, probes });
+  const counters = { checksum: 0, receiveQueue: 0, tunnelSocket: 0, deviceQueue: 0, reversePath: 0 };
+  let refused = 0;
+  const local = {
+    counters: () => ({ ...counters, refused: { 'spoofed-source': refused } }),
+    wayTo: () => ({ link: 'flannel.1', filter: 0, ...way }),
+  };
+  const echo = prober.echo;
+  const countingProber = {
+    ...prober,
+    echo: async (address: string, ...more: [number, number]) => {
+      for (const name of growing)
+        if (name === 'refused') refused++;
+        else counters[name]++;
+      return echo(address, ...more);
+    },
+  } as unknown as Prober;
+  const { findings, well } = await examinePeers({
+    ...{ overlay, underlayMtu: 1500, prober: countingProber, probes, local },
+  });
   return { kinds: findings.map(({ severity, kind }) => `${severity} ${kind}`), well };
 }
 
@@ -77,6 +104,26 @@ t.test('silence of a peer is judged by what else is known of it (J11)', async t 
     await findingsFor(peers, { never: [0] }),
     { kinds: ['fault underlay-blocked', 'fault underlay-blocked'], well: 0 },
     'no peer answers: the underlay of this node is the first suspect',
+  );
+});
+
+t.test('a silent tunnel is named after the counter that grows with the probes (F8, F10)', async t => {
+  const peers = [peer(2, 'n2/boot')];
+  const silent = async (more: Parameters<typeof findingsFor>[1]) =>
+    (await findingsFor(peers, { onUnderlay: [0], ...more })).kinds.join();
+  t.equal(await silent({}), 'fault port-filtered');
+  t.equal(await silent({ growing: ['checksum', 'tunnelSocket'] }), 'fault checksum-broken');
+  t.equal(await silent({ growing: ['checksum'] }), 'fault port-filtered', 'of another socket');
+  t.equal(await silent({ growing: ['receiveQueue', 'tunnelSocket'] }), 'fault queue-full');
+  t.equal(await silent({ growing: ['deviceQueue'] }), 'fault queue-full');
+  t.equal(await silent({ growing: ['reversePath'] }), 'fault reverse-path-filter');
+  t.equal(await silent({ growing: ['refused'] }), 'fault stale-identity');
+  t.equal(await silent({ way: { link: 'eth0' } }), 'fault route-diverted');
+  t.equal(await silent({ way: { link: 'eth0', filter: 1 } }), 'fault reverse-path-filter');
+  t.same(
+    await findingsFor(peers, { growing: ['reversePath'] }),
+    { kinds: ['fault reverse-path-filter'], well: 0 },
+    'the underlay as well',
   );
 });
 
