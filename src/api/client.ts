@@ -1,5 +1,5 @@
 import { type IncomingMessage, request } from 'node:http';
-import { codeOf, messageOf, RipstopError } from '../base/errors.ts';
+import { codeOf, hasCode, messageOf, RipstopError } from '../base/errors.ts';
 import { type Field, openObject, readJson, required, string } from '../base/schema.ts';
 import type { Selection } from '../capture/filter/selection.ts';
 import { type TraceAnswer, traceAnswer } from '../diagnose/trace/answer.ts';
@@ -146,7 +146,8 @@ async function* untilStopped(
     yield* response;
   } catch (error) {
     if (stop.aborted) return;
-    throw new RipstopError('EAGENT', `the agent ended the stream: ${messageOf(error)}`, 'see its log');
+    const reason = hasCode(error, 'ECONNRESET') ? 'it has ended' : messageOf(error);
+    throw new RipstopError('EAGENT', `the agent closed the stream: ${reason}`, "see the agent's log");
   }
 }
 

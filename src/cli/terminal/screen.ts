@@ -35,11 +35,14 @@ export class Screen {
     return this.#output.rows || 24;
   }
 
+  get columns(): number {
+    return this.#output.columns || 80;
+  }
+
   /** Replaces the content of the screen. Text that does not fit is cut off. */
   show(text: string): void {
-    const columns = this.#output.columns || 80;
     const lines = text.trimEnd().split('\n').slice(0, this.rows);
-    const picture = lines.map(line => line.slice(0, columns) + CLEAR_LINE).join('\r\n');
+    const picture = lines.map(line => line.slice(0, this.columns) + CLEAR_LINE).join('\r\n');
     this.#output.write(HOME + picture + CLEAR_BELOW);
   }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
@@ -276,7 +277,7 @@ t.test(
 );
 
 t.test('live: real packets through both nodes', { skip: skip || skipUnless('nft') }, async t => {
-  const { one, two, ripstop, socketOf, reload } = await watchedNodes(t, {});
+  const { one, two, folder, ripstop, socketOf, reload } = await watchedNodes(t, {});
   const [from, to] = [one, two].map(node => node.pods[0]!.address[4]) as [string, string];
   const pod = one.pods[0]!.ns;
   const follow = async (...args: string[]) => {
@@ -336,4 +337,17 @@ t.test('live: real packets through both nodes', { skip: skip || skipUnless('nft'
   const nobody = ripstop(one, 'trace', '--live', '--src', from, '--dst', to, '--peer-socket', '/nowhere');
   t.match(await nobody.ended, { code: 1 });
   t.match(nobody.stderr, /no agent listens on \/nowhere/);
+
+  const last = await follow();
+  const captured = ripstop(one, 'capture', '--write', `${folder}/last.pcapng`);
+  await captured.saying(/capturing/);
+  pod.attempt(['ping', '-c', '1', '-W', '1', to]);
+  await until('the packet', () => last.stdout.includes(to));
+  const isNode = (pid: string) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('\0run\0');
+  const pids = one.ns.must(['ip', 'netns', 'pids', one.ns.name]).trim().split('\n');
+  process.kill(Number(pids.find(isNode)), 'SIGKILL');
+  t.match(await last.ended, { code: 1 });
+  t.match(last.stderr, /1 packets: 1 \w+\n.*the agent closed the stream: it has ended/);
+  t.match(await captured.ended, { code: 1 });
+  t.match(captured.stderr, /\d packets captured, \d lost.*\n.*the agent closed the stream: it has ended/);
 });

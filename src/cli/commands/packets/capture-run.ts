@@ -1,5 +1,5 @@
 import { openCaptureStream } from '../../../api/client.ts';
-import { RipstopError } from '../../../base/errors.ts';
+import { hasCode, RipstopError } from '../../../base/errors.ts';
 import { formatLatency } from '../../../base/text/quantity.ts';
 import { PacketDecoder } from '../../../capture/decode/packet-decoder.ts';
 import { createFilter } from '../../../capture/filter/filter.ts';
@@ -76,7 +76,7 @@ export async function runCaptureCommand(
     `capturing ${pointList(points)} of ${context.mode}${context.mode === 'vxlan' ? `, VNI ${context.vni}` : ''}; ` +
       `times are UTC, ${clockState(native.clockError())}`,
   );
-  await runCapture({
+  const ended = runCapture({
     batches: throttleUnderLoad(batches()),
     decoder,
     filter: recordFilter,
@@ -86,10 +86,18 @@ export async function runCaptureCommand(
     packets: options.count,
     stop,
   });
-  const { delivered, dropped } = counts.totals;
-  note(`${delivered} packets captured, ${dropped} lost because the reader was too slow`);
-  if (order.late > 0)
-    note(`${order.late} packets are not in the order of their times; reordercap sorts a file`);
+  const noteCounts = () => {
+    const { delivered, dropped } = counts.totals;
+    note(`${delivered} packets captured, ${dropped} lost because the reader was too slow`);
+    if (order.late > 0)
+      note(`${order.late} packets are not in the order of their times; reordercap sorts a file`);
+  };
+  await ended.catch((error: unknown) => {
+    // What came before is kept.
+    if (hasCode(error, 'EAGENT')) noteCounts();
+    throw error;
+  });
+  noteCounts();
 }
 
 function checkTogether(options: CaptureOptions): void {

@@ -50,7 +50,9 @@ async function onScreen(
   const draw = () => {
     if (!answer) return;
     const state = `ripstop top, by ${view.sort}${view.isPaused ? ', paused' : ''}; keys: s p space q`;
-    screen.show(`${state}\n${showFlows(answer, { by: view.by, rows: screen.rows - HEAD_LINES })}`);
+    const { columns } = screen;
+    const rows = screen.rows - HEAD_LINES;
+    screen.show(`${state}\n${showFlows(answer, { by: view.by, rows, columns })}`);
   };
   const refresh = async () => {
     answer = await ask();

@@ -64,10 +64,10 @@ export async function traceLive(options: TraceOptions): Promise<void> {
   } finally {
     clearInterval(sweep);
     stop.abort();
+    process.stderr.write(
+      `ripstop trace: ${report.summary()}${lost > 0 ? `; ${lost} packets were not captured because the reader was too slow` : ''}\n`,
+    );
   }
-  process.stderr.write(
-    `ripstop trace: ${report.summary()}${lost > 0 ? `; ${lost} packets were not captured because the reader was too slow` : ''}\n`,
-  );
 }
 
 /** True for flows that match the options; an absent option matches all. */

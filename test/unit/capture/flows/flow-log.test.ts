@@ -198,5 +198,23 @@ t.test('the tables fit 80 columns; the summary names evicted flows and the sampl
   );
   t.match(text, /^> tcp +\[fd00::1\]:1 +10.244.2.9:80 +4.00M +4.88k +1 +2 +1.50ms$/m);
   t.match(showFlows(answer, { by: 'peer', rows: 5 }), /^< - +- +1 +2 +4.00M/m);
+  const six = {
+    ...row,
+    ...{ source: 'fd00:10:244:1::2', sourcePort: 40_000, destination: 'fd00:10:244:2::2' },
+  };
+  const long = { ...six, source: 'fd00:1234:5678:9abc:def0:1234:5678:9abc' };
+  const narrow = showFlows({ ...answer, flows: [six, long, row] }, { by: 'flow', rows: 5, columns: 80 });
+  const [, ...table] = narrow.split('\n');
+  t.ok(
+    table.every(line => line.length <= 80),
+    narrow,
+  );
+  t.match(
+    narrow,
+    /^ {2}WHAT +RATE .*RTT\n> tcp +4.00M .* 1.50ms\n {4}\[fd00:10:244:1::2\]:40000 > \[fd00:10:244:2::2\]:80\n/m,
+    'addresses of IPv6 are below the figures',
+  );
+  t.match(narrow, /\n {4}\[fd00:1234:5678:9abc:def0:1234:5678:9abc\]:40000 > \[fd00:10:244:2::2\]:80\n/);
+  t.match(showFlows(answer, { by: 'flow', rows: 5, columns: 80 }), /SOURCE/, 'one line where it fits');
   t.match(showFlows({ ...answer, flows: [], total: 0 }, { by: 'flow', rows: 5 }), /^0 flows.*\nno flow\n$/);
 });
