@@ -64,7 +64,7 @@ class Summary {
     parser.on('skip', (result: Result) => {
       if (result.fullname || result.name) this.skipped.push(result);
     });
-    parser.on('assert', (file: Result) => {
+    const ended = (file: Result) => {
       if (this.interrupted) return;
       const name = file.name.replace('dist/', '').replace('.js', '');
       const ms = file.time ?? 0;
@@ -76,13 +76,27 @@ class Summary {
           process.stdout.write(`  | ${withSourcePositions(line)}`);
       section = [];
       count = 0;
+    };
+    const isFile = ({ name }: Result) => /^dist\/test\/\S+\.test\.js$/.test(name);
+    // The files of a group are one level deeper. The group itself counts where its process failed, and no file.
+    let isExplained = false;
+    parser.on('child', (group: Parser) =>
+      group.on('assert', (result: Result) => {
+        if (!isFile(result)) return;
+        if (!result.ok) isExplained = true;
+        ended(result);
+      }),
+    );
+    parser.on('assert', (result: Result) => {
+      if (isFile(result) || (!result.ok && !isExplained)) ended(result);
+      isExplained = false;
     });
   }
 
   /** @param broken what is wrong with the run itself, which counts as one failure */
   print(broken: string | undefined): void {
     const named = (result: Result) =>
-      (result.fullname || result.name).replace(/^dist\/test\/(\S+)\.test\.js/, '$1');
+      (result.fullname || result.name).replace(/^.*dist\/test\/(\S+)\.test\.js/, '$1');
     if (this.skipped.length > 0) say(`\nskipped (${this.skipped.length}):`);
     for (const result of this.skipped) {
       say(

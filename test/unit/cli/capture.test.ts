@@ -2,12 +2,15 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CommanderError } from 'commander';
 import t from 'tap';
+import { describeError, hasCode } from '../../../src/base/errors.ts';
 import { LINK_ETHERNET } from '../../../src/capture/format/packet.ts';
 import { PcapFormat } from '../../../src/capture/format/pcap/writer.ts';
 import type { ReplayResult } from '../../../src/capture/replay/replay.ts';
 import { paced } from '../../../src/cli/commands/packets/replay-run.ts';
 import { integerOption, list, size } from '../../../src/cli/options.ts';
+import { createProgram } from '../../../src/cli/program.ts';
 import { MAIN } from '../../fixtures/agents/run-node.ts';
 import { readOutput } from '../../fixtures/json-output.ts';
 import { readAll, written } from '../capture/fixtures/files.ts';
@@ -24,6 +27,22 @@ function ripstop(...args: string[]) {
     cwd: folder,
   });
   return { status, stdout, stderr };
+}
+
+/** Runs a command that fails, without a process of its own. @returns its exit code as `main.ts` has it, and its message */
+async function refused(...args: string[]): Promise<[status: number, message: string]> {
+  const program = createProgram('0');
+  for (const command of program.commands) command.configureOutput({ writeErr: () => {} });
+  const directory = process.cwd();
+  process.chdir(folder);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return [0, ''];
+  } catch (error) {
+    return [hasCode(error, 'ECONFIG') || error instanceof CommanderError ? 2 : 1, describeError(error)];
+  } finally {
+    process.chdir(directory);
+  }
 }
 
 const own = [2, 0, 0, 0, 0, 0x0a];
@@ -143,51 +162,29 @@ t.test('replay: at the pace of the capture, or at full speed', async t => {
 });
 
 t.test('replay: what is wrong is said in one line', async t => {
-  const fails = (status: number, message: RegExp, ...args: string[]) => {
+  for (const [status, message, ...args] of [
+    [1, /^ripstop: none\.pcap: no such file; give a pcap or pcapng file/, 'none.pcap', '-c', 'a.yaml'],
+    [2, /auto\.yaml: the underlay is "auto"; give this node's .* --address/, 'c.pcap', '-c', 'auto.yaml'],
+  ] as const) {
     const result = ripstop('replay', ...args);
     t.equal(result.status, status, args.join(' '));
     t.match(result.stderr, message);
     t.notMatch(result.stderr, /\n {4}at /, 'no stack trace');
-  };
-  fails(1, /^ripstop: none\.pcap: no such file; give a pcap or pcapng file/, 'none.pcap', '-c', 'a.yaml');
-  fails(
-    1,
-    /^ripstop: a\.yaml: at byte 0: magic number 0x7b22756e is neither pcap nor pcapng/,
-    'a.yaml',
-    '-c',
-    'a.yaml',
-  );
-  fails(
-    2,
-    /auto\.yaml: the underlay is "auto"; give this node's underlay address with --address/,
-    'c.pcap',
-    '-c',
-    'auto.yaml',
-  );
-  fails(
-    2,
-    /peer "node-b": 192\.0\.2\.2 is not an IPv6 address/,
-    'c.pcap',
-    '-c',
-    'a.yaml',
-    '--address',
-    '2001:db8::1',
-  );
-  fails(
+  }
+  const fails = async (status: number, message: RegExp, ...args: string[]) =>
+    t.match(await refused('replay', ...args), [status, message], args.join(' '));
+  const magic = /^a\.yaml: at byte 0: magic number 0x7b22756e is neither pcap nor pcapng/;
+  await fails(1, magic, 'a.yaml', '-c', 'a.yaml');
+  const call = ['c.pcap', '-c', 'a.yaml'];
+  await fails(2, /peer "node-b": 192\.0\.2\.2 is not an IPv6 address/, ...call, '--address', '2001:db8::1');
+  await fails(
     2,
     /option '--against <file>' cannot be used with option '-w, --write <file>'/,
-    ...['c.pcap', '-c', 'a.yaml', '--against', 'b.yaml', '-w', 'x'],
+    ...call,
+    ...['--against', 'b.yaml', '-w', 'x'],
   );
-  fails(
-    2,
-    /'--summary' cannot be used with option '-j, --json'/,
-    'c.pcap',
-    '-c',
-    'a.yaml',
-    '--summary',
-    '--json',
-  );
-  fails(1, /unknown verdict "spoofed"/, 'c.pcap', '-c', 'a.yaml', '--verdict', 'spoofed');
+  await fails(2, /'--summary' cannot be used with option '-j, --json'/, ...call, '--summary', '--json');
+  await fails(1, /unknown verdict "spoofed"/, ...call, '--verdict', 'spoofed');
   writeFileSync(join(folder, 'cut.pcap'), capture.subarray(0, capture.length - 5));
   const cut = ripstop('replay', 'cut.pcap', '-c', 'a.yaml', '-w', 'kept.pcapng');
   t.match(cut.stderr, /^ripstop: cut\.pcap: at byte \d+: the file ends inside a packet/);
@@ -200,17 +197,14 @@ t.test('replay: what is wrong is said in one line', async t => {
 });
 
 t.test('capture: calls that cannot be', async t => {
-  const fails = (message: RegExp, ...args: string[]) => {
-    const result = ripstop('capture', ...args);
-    t.equal(result.status, 2, args.join(' '));
-    t.match(result.stderr, message);
-  };
-  fails(/only files can be rotated; give a file with --write/, '-C', '10M');
-  fails(/only files can be rotated/, '-G', '60', '-w', '-');
-  fails(/--keep without rotation/, '-W', '3', '-w', 'x.pcapng');
-  fails(/--format without --write/, '--format', 'pcap');
-  fails(/integer from 0 to 16777215/, '--vni', '99999999');
-  fails(/size of at least 1k/, '-C', 'big');
+  const fails = async (message: RegExp, ...args: string[]) =>
+    t.match(await refused('capture', ...args), [2, message], args.join(' '));
+  await fails(/only files can be rotated; give a file with --write/, '-C', '10M');
+  await fails(/only files can be rotated/, '-G', '60', '-w', '-');
+  await fails(/--keep without rotation/, '-W', '3', '-w', 'x.pcapng');
+  await fails(/--format without --write/, '--format', 'pcap');
+  await fails(/integer from 0 to 16777215/, '--vni', '99999999');
+  await fails(/size of at least 1k/, '-C', 'big');
   const none = ripstop('capture', '--socket', join(folder, 'none.sock'));
   t.equal(none.status, 1);
   t.match(none.stderr, /^ripstop: no agent listens on .*none\.sock; start it with/);

@@ -71,7 +71,13 @@ interface Member {
 }
 
 const macOf = (lease: Lease) => (lease.attributes.backendData as { VtepMAC: string }).VtepMAC;
-const hostOf = (lease: Lease) => parsePrefix(lease.attributes.publicIp!)!;
+
+const hosts = new Map<string, Prefix>();
+/** The reference asks for the same few hosts again and again. */
+function hostOf({ attributes: { publicIp } }: Lease): Prefix {
+  if (!hosts.has(publicIp!)) hosts.set(publicIp!, parsePrefix(publicIp!)!);
+  return hosts.get(publicIp!)!;
+}
 
 class Reference {
   readonly #own: Lease;

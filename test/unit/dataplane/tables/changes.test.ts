@@ -1,3 +1,4 @@
+import { deepStrictEqual } from 'node:assert/strict';
 import t from 'tap';
 import type { Peer } from '../../../../src/dataplane/descriptor/peer.ts';
 import { findMac } from '../../../../src/dataplane/tables/fdb.ts';
@@ -94,13 +95,13 @@ for (const seed of [1, 2, 3])
       compared++;
       const rebuilt = new TablesWriter({ peers: 512, macs: 1024, prefixes: 1024, readers: 1 }, OVERLAY);
       rebuilt.change({ set: [...all.values()], removed: [] });
-      t.same(
+      deepStrictEqual(
         answers(writer.view, writer, every, round),
         answers(rebuilt.view, rebuilt, every, round),
         `round ${round}, ${all.size} peers`,
       );
       t.equal(writer.peers.length, all.size);
-      t.same(
+      deepStrictEqual(
         [...all.keys()].map(id => recordOf(writer, id)),
         [...all.keys()].map(id => recordOf(rebuilt, id)),
       );
