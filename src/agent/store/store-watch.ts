@@ -89,7 +89,7 @@ export class StoreWatch {
       up: () => {
         this.isUp = true;
         this.downSince = undefined;
-        this.#log.info({ store: this.#store.location }, 'the store answers');
+        this.#log.info({ store: this.#store.location }, 'the lease store is reachable');
         for (const text of this.#store.lacking ?? []) this.#log.warn(text);
         events.up();
       },
@@ -109,7 +109,7 @@ export class StoreWatch {
       kept: kept => {
         const former = this.kept;
         this.kept = kept;
-        if (!kept) this.#log.info('no lease is kept any more: the store has all known leases');
+        if (!kept) this.#log.info('the lease store has all known leases again: none is kept from before');
         else if (former?.why !== kept.why) {
           const message = describeKept(this.#store.location, kept);
           this.#log.error({ leases: kept.keys.length }, message);

@@ -29,7 +29,7 @@ export function addCni(program: Command): void {
     .summary('install the executables and a network configuration')
     .description(
       'Writes the executables of all plugins and then a network configuration for the ripstop plugin. Third-party ' +
-        'plugins are not overwritten without --force. Safe while a runtime is using the plugins.',
+        'plugins are not overwritten without --force. A container runtime may use the plugins meanwhile.',
     )
     .addOption(BIN_DIR)
     .addOption(CONF_DIR)

@@ -26,7 +26,7 @@ export function addPlan(program: Command): void {
     .description(
       'Without flags of `ripstop agent`: shows the pending repairs of the running agent. With such flags, and without ' +
         '--socket: shows what an agent with these flags would change on this node. Lines that begin with ! name ' +
-        'ignored leases and settings. Changes nothing on the node and in the store. The exit status is 0 if there is ' +
+        'ignored leases and settings. Changes nothing on the node or in the store. The exit status is 0 if there is ' +
         'nothing to change, 3 if there is something, and 1 if the plan cannot be made.',
     )
     .usage('[options] [flags of ripstop agent]')
