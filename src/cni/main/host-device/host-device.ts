@@ -46,8 +46,8 @@ function readConfig(call: Call): HostDeviceConfig {
 
 /**
  * Moves the device into the pod. Its name on the node becomes its alias, by which DEL finds the way back; the reference plugin
- * does the same. Namespace, name and alias change in one request, so that no program (udev, a network manager) sees a state in between. The
- * kernel sets a device that it moves down.
+ * does the same. Namespace, name and alias change in one request, so that no program (udev, a network manager) sees a state in
+ * between. The kernel sets a device down when it moves it.
  */
 function moveIn(call: Call, { node }: NetlinkPair, device: Link): void {
   changeLink(node, device.index, { netns: call.netns, name: call.ifname, alias: device.name });
