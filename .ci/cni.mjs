@@ -43,6 +43,9 @@ export async function buildCni() {
     platform: 'node',
     target: 'node20',
     format: 'cjs',
+    // Read at each start. Names stay, for stack traces.
+    minifyWhitespace: true,
+    minifySyntax: true,
     // A script that comes from a compile cache has no loader for `import()`.
     supported: { 'dynamic-import': false },
     logLevel: 'error',

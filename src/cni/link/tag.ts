@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import type { Attachment } from '../config/network.ts';
 import type { Call } from '../skel/plugin.ts';
+import { sha256 } from './sha256.ts';
 
 /*
  * What an attachment leaves in the kernel outside of the pod carries its tag: the alias of a link, the comment of an
@@ -8,7 +8,7 @@ import type { Call } from '../skel/plugin.ts';
  */
 
 function hash(text: string, digits: number): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, digits);
+  return sha256(text).slice(0, digits);
 }
 
 /** Beginning of every tag of a network. */

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { isNetError } from '../../net/error.ts';
 import {
   changeLink,
@@ -16,9 +15,10 @@ import type { NetlinkPair } from './netlink-pair.ts';
 
 const NAME_TRIES = 10;
 
-/** `veth` and eight hexadecimal digits, as the reference plugins name the node's end. */
+/** `veth` and eight hexadecimal digits, as the reference plugins name the node's end. Another one is tried where it is taken. */
 function randomName(): string {
-  return `veth${randomBytes(4).toString('hex')}`;
+  const number = Math.floor(Math.random() * 2 ** 32);
+  return `veth${number.toString(16).padStart(8, '0')}`;
 }
 
 interface VethOptions {

@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto';
 import t from 'tap';
 import { flag, listOf, required, text, withDefault } from '../../../src/base/schema.ts';
 import { passthroughObject, readIgnoringUnknown } from '../../../src/cni/config/ignore-unknown.ts';
 import { readCniArgs } from '../../../src/cni/config/runtime.ts';
+import { sha256 } from '../../../src/cni/link/sha256.ts';
 import { networkTag, staleTags, tagOf } from '../../../src/cni/link/tag.ts';
 import { readConfig as readRipstop } from '../../../src/cni/main/ripstop/config.ts';
 import { parseSubnetEnv } from '../../../src/cni/meta/flannel/subnet-env.ts';
@@ -126,6 +128,20 @@ t.test('tags: fit into a comment of nftables, tell networks and attachments apar
   t.ok(stale(tagOf('net', 'b', 'eth0')));
   t.notOk(stale(tagOf('other', 'b', 'eth0')), 'another network');
   t.notOk(stale('a link of another program'));
+  t.end();
+});
+
+t.test('the digest is that of node:crypto, for every length around the ends of blocks', t => {
+  const random = seeded(t, 11);
+  const expected = (text: string) => createHash('sha256').update(text).digest('hex');
+  const texts = ['', 'abc', 'net', 'ü\0𝄞', 'a'.repeat(5000)];
+  for (let length = 1; length < 200; length++) {
+    texts.push(String.fromCharCode(...Array.from({ length }, () => random.between(0, 0x7ff))));
+  }
+  t.strictSame(
+    texts.filter(text => sha256(text) !== expected(text)),
+    [],
+  );
   t.end();
 });
 

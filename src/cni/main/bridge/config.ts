@@ -73,7 +73,7 @@ export function readConfig(call: Call) {
   const fault = interfaceNameProblem(bridge);
   if (fault) refuse('bridge', `${fault.problem}: ${JSON.stringify(bridge)}`);
   if (!Number.isInteger(keys.vlan) || keys.vlan < 0 || keys.vlan > VLAN_MAX) {
-    refuseAs(`invalid VLAN ID ${keys.vlan} (must be between 0 and ${VLAN_MAX})`, 'vlan', '0 is no VLAN');
+    refuseAs(`invalid VLAN ID ${keys.vlan} (must be between 0 and ${VLAN_MAX})`, 'vlan', '0 stands for none');
   }
   if (keys.hairpinMode && keys.promiscMode) {
     refuseAs(

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { launch } from '../../../bench/lab/proc.ts';
+import { CHECKOUT } from '../../../bench/lab/tool.ts';
 import { installCni } from '../../../src/cni/install.ts';
 import { serveCni } from '../../../src/cni/shim/serve.ts';
 import { CWD } from '../../../src/cni/skel/environment.ts';
@@ -52,3 +53,49 @@ for (const way of ['agent', 'own process'] as const)
       );
     t.notOk(existsSync(`${runtime}/nets/net/10.1.0.3`));
   });
+
+/* What a call costs in a process of its own, in what Node loads for it: times depend on the machine. */
+
+const CONFIG = { cniVersion: '1.0.0', name: 'net', type: 'portmap', prevResult: { ips: [], dns: {} } };
+
+t.test('the compile cache fits this Node, and a call without host ports loads no slow module', async t => {
+  const folder = scratch(t);
+  writeFileSync(
+    `${folder}/observe.cjs`,
+    `const fs = require('node:fs');
+     const vm = require('node:vm');
+     const script = vm.Script;
+     vm.Script = class extends script {
+       constructor(...given) {
+         super(...given);
+         fs.writeSync(2, 'rejected: ' + this.cachedDataRejected + '\\n');
+       }
+     };
+     process.on('exit', () => fs.writeSync(2, process.moduleLoadList.join('\\n')));`,
+  );
+  const argv = [process.execPath, '--require', `${folder}/observe.cjs`, `${CHECKOUT}dist/cni/launch.cjs`];
+  const env = Object.entries(attachment('ADD', { CNI_NETNS: '/proc/1/ns/net', CNI_NETNS_OVERRIDE: '1' }));
+  const words = env.map(pair => pair.join('='));
+  const proc = launch(['env', ...words, ...argv, 'portmap'], { input: JSON.stringify(CONFIG) });
+  await proc.ended;
+  t.match(proc.stdout, /"cniVersion": "1\.0\.0"/);
+  t.match(proc.stderr, /^rejected: false$/m);
+  t.match(proc.stderr, /^NativeModule vm$/m, 'the list of modules is there');
+  for (const name of ['crypto', 'child_process', 'net', 'http'])
+    t.notMatch(proc.stderr, new RegExp(`^NativeModule ${name}$`, 'm'), name);
+});
+
+t.test('certificates of other programs are read only if a collector may need them', async t => {
+  const binDir = `${scratch(t)}/bin`;
+  installCni({ binDir, socket: '/no/such/socket', standalone: true, names: ['static'] });
+  const warned = async (env: Record<string, string>) => {
+    const variables = attachment('DEL', { NODE_EXTRA_CA_CERTS: '/no/such/file', ...env });
+    const words = Object.entries(variables).map(pair => pair.join('='));
+    const proc = launch(['env', ...words, `${binDir}/static`], { input: JSON.stringify(CONFIG) });
+    t.match(await proc.ended, { code: 0 });
+    return proc.stderr.includes('extra certs');
+  };
+  t.notOk(await warned({}));
+  t.ok(await warned({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' }));
+  t.ok(await warned({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://127.0.0.1:9' }));
+});
