@@ -58,47 +58,47 @@ async function collect(
   iterator: AsyncIterator<readonly CaptureRecord[]>,
   running: Running,
 ): Promise<EndReason> {
-  const timer = new Timer();
-  const stopped = new Promise<'stop'>(resolve => {
-    if (run.stop.aborted) resolve('stop');
-    run.stop.addEventListener('abort', () => resolve('stop'), { once: true });
-  });
   let next = iterator.next();
-  try {
-    for (;;) {
-      const waits: Promise<IteratorResult<readonly CaptureRecord[]> | 'stop' | 'timeout'>[] = [next];
-      if (run.stop.aborted) waits.push(timer.after(STOP_GRACE_MS));
-      else waits.push(stopped, ...(running.hasWaiting ? [timer.after(QUIET_MS)] : []));
-      const event = await Promise.race(waits);
-      timer.clear();
-      if (event === 'timeout' && run.stop.aborted) return 'stopped';
-      if (event === 'timeout') await running.deliver(true);
-      else if (event !== 'stop') {
-        if (event.done) return run.stop.aborted ? 'stopped' : 'source';
-        if (running.add(event.value)) return 'count';
-        next = iterator.next();
-        await running.deliver(false);
-      }
-      await run.sink.flush();
+  for (;;) {
+    const { stop } = run;
+    const event = await firstOf(
+      next,
+      stop,
+      stop.aborted ? STOP_GRACE_MS : running.hasWaiting ? QUIET_MS : undefined,
+    );
+    if (event === 'timeout' && stop.aborted) return 'stopped';
+    if (event === 'timeout') await running.deliver(true);
+    else if (event !== 'stop') {
+      if (event.done) return stop.aborted ? 'stopped' : 'source';
+      if (running.add(event.value)) return 'count';
+      next = iterator.next();
+      await running.deliver(false);
     }
-  } finally {
-    timer.clear();
+    await run.sink.flush();
   }
 }
 
-/** A timer that can be set again and again. */
-class Timer {
-  #timeout: NodeJS.Timeout | undefined;
-
-  after(ms: number): Promise<'timeout'> {
-    return new Promise(resolve => {
-      this.#timeout = setTimeout(() => resolve('timeout'), ms);
-    });
-  }
-
-  clear(): void {
-    clearTimeout(this.#timeout);
-  }
+/** What comes first: the value, an abort that has not been yet, or the end of a time. Leaves no listener behind. */
+function firstOf<T>(
+  value: Promise<T>,
+  stop: AbortSignal,
+  timeoutMs: number | undefined,
+): Promise<T | 'stop' | 'timeout'> {
+  return new Promise((resolve, reject) => {
+    const timer =
+      timeoutMs === undefined ? undefined : setTimeout(() => end(() => resolve('timeout')), timeoutMs);
+    const onStop = () => end(() => resolve('stop'));
+    const end = (settle: () => void) => {
+      clearTimeout(timer);
+      stop.removeEventListener('abort', onStop);
+      settle();
+    };
+    if (!stop.aborted) stop.addEventListener('abort', onStop);
+    value.then(
+      result => end(() => resolve(result)),
+      error => end(() => reject(error)),
+    );
+  });
 }
 
 /** The packets of a running capture on their way to the sink. */

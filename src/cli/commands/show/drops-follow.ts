@@ -27,10 +27,12 @@ export async function followDrops(socket: string, output: Output | undefined): P
   process.stderr.write('ripstop drops: following\n');
   const out = new OutputStream(process.stdout);
   const shown = new DropLines();
+  let lost = 0;
   const follow = async ({ context, batches }: RecordStream): Promise<void> => {
     const decoder = new PacketDecoder(context, { points: DROP, snapLength: SNAP_LENGTH, segments: false });
     for await (const records of batches())
       for (const record of records) {
+        lost += record.lost.dropped;
         if (record.points === 0) continue;
         const row = dropRow(record, context, decoder);
         if (output) await out.write(await rowText(output, 'ripstop-drop/1', row));
@@ -44,4 +46,6 @@ export async function followDrops(socket: string, output: Output | undefined): P
     // An aborted stream may end inside a message.
     if (!stop.signal.aborted) throw error;
   }
+  if (lost > 0)
+    process.stderr.write(`ripstop drops: ${lost} drops are not shown because the reader was too slow\n`);
 }
