@@ -23,10 +23,10 @@ process.env.TAP_TIMEOUT = String(FILE_SECONDS);
 t.setTimeout(0);
 t.jobs = Math.min(JOBS, groups.length);
 t.plan(groups.length);
-for (const group of groups) {
+for (const [at, group] of groups.entries()) {
   const [file = ''] = group;
   const isAlone = group.length === 1;
-  const name = isAlone ? file : `${group.length} files in one process, ${file} first`;
+  const name = isAlone ? file : `group ${at + 1} of ${group.length} files`;
   const program = isAlone
     ? [process.execPath, file]
     : [`TEST_FILES=${group.join(' ')}`, process.execPath, RUN_GROUP];

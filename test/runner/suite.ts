@@ -35,6 +35,8 @@ function chosen(): string[] {
   return parts.length === 0 ? files : files.filter(file => parts.some(part => file.includes(part)));
 }
 
+const shortName = (name: string) => name.replace(/^.*dist\/test\/(\S+)\.test\.js/, '$1');
+
 class Summary {
   passed = 0;
   failed: Result[] = [];
@@ -94,9 +96,8 @@ class Summary {
   }
 
   /** @param broken what is wrong with the run itself, which counts as one failure */
-  print(broken: string | undefined): void {
-    const named = (result: Result) =>
-      (result.fullname || result.name).replace(/^.*dist\/test\/(\S+)\.test\.js/, '$1');
+  print(expected: readonly string[], broken: string | undefined): void {
+    const named = (result: Result) => shortName(result.fullname || result.name);
     if (this.skipped.length > 0) say(`\nskipped (${this.skipped.length}):`);
     for (const result of this.skipped) {
       say(
@@ -108,7 +109,13 @@ class Summary {
       const slowest = this.files.toSorted((a, b) => b.ms - a.ms).slice(0, SLOWEST);
       for (const { name, ms } of slowest) say(`${secondsOf(ms).padStart(9)}  ${name}`);
     }
-    const failed = [...this.failed.map(named), ...(broken ? [broken] : [])];
+    const ended = new Set(this.files.map(({ name }) => `dist/${name}.js`));
+    const lost = expected.filter(file => !ended.has(file)).map(shortName);
+    const failed = [
+      ...this.failed.map(named),
+      ...lost.map(name => `${name}: its process ended before it did`),
+      ...(broken && lost.length === 0 ? [broken] : []),
+    ];
     if (failed.length > 0) say(`\nfailed (${failed.length}):`);
     for (const name of failed) say(`  ${name}`);
     say();
@@ -154,7 +161,7 @@ function main(): void {
     const fine = code === 0 && parser.ok;
     const broken =
       !fine && summary.failed.length === 0 ? `the run itself: tap ended with exit code ${code}` : undefined;
-    summary.print(broken);
+    summary.print(files, broken);
     process.exitCode = fine && summary.failed.length === 0 ? 0 : 1;
   };
   let ended = false;
