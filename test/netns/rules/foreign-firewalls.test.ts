@@ -103,10 +103,10 @@ t.test('a rule that may drop a packet is shown as possible, and is not a fault',
   await until('traffic', flows);
   t.same(findingsOf(agent, 'firewall-drops'), []);
   const answer = traceOn(agent, ...ends(nodes));
-  t.equal(answer.outcome, 'forwarded');
+  t.match(answer, { outcome: 'unknown', departure: { peer: 'node1' } });
   t.match(
     answer.steps.find(({ step }) => step === 'firewall'),
-    { ok: true, text: /^this rule can drop it: nftables table inet f, chain c: .*; it depends on/ },
+    { ok: true, certain: false, text: /^this rule can drop it: nftables table inet f, chain c: .*; it depends on/ },
   );
 });
 
