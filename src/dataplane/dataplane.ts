@@ -280,7 +280,10 @@ export class DataPlane {
   #grow(capacity: TableCapacity): void {
     this.#memory.grow(capacity, memory => this.#supervisor.post(memory));
     const { log } = this.#options;
-    log.info({ device: this.#options.deviceName, peers: capacity.peers }, 'the forwarding tables are enlarged');
+    log.info(
+      { device: this.#options.deviceName, peers: capacity.peers },
+      'the forwarding tables are enlarged',
+    );
     if (!this.#hasMoved()) this.#publishLater();
   }
 

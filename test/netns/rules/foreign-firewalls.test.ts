@@ -106,7 +106,11 @@ t.test('a rule that may drop a packet is shown as possible, and is not a fault',
   t.match(answer, { outcome: 'unknown', departure: { peer: 'node1' } });
   t.match(
     answer.steps.find(({ step }) => step === 'firewall'),
-    { ok: true, certain: false, text: /^this rule can drop it: nftables table inet f, chain c: .*; it depends on/ },
+    {
+      ok: true,
+      certain: false,
+      text: /^this rule can drop it: nftables table inet f, chain c: .*; it depends on/,
+    },
   );
 });
 
