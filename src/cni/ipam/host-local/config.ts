@@ -15,7 +15,9 @@ const range = passthroughObject(rangeFields, 'addresses of one subnet');
 const rangeSets = listOf(listOf(range, 'ranges of one family, of which one address is given'), 'range sets');
 
 /** All that DEL, CHECK and GC need: a fault in another key must not keep an address from being freed. */
-export const directoryFields = { dataDir: text('a path', 'directory of the address files') };
+export const directoryFields = {
+  dataDir: text('a path', `directory of the address files, by default ${DEFAULT_DATA_DIR}`),
+};
 
 export const hostLocalFields = {
   ...rangeFields,
