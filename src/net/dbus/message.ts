@@ -1,5 +1,5 @@
 /*
- * Messages of the D-Bus protocol (D-Bus specification, "Marshaling" and "Message Format"), as far as calls with texts need them.
+ * Messages of the D-Bus protocol (D-Bus specification, "Marshaling" and "BusMessage Format"), as far as calls with texts need them.
  */
 
 /** A method of an object of another program on the bus. */
@@ -11,7 +11,7 @@ export interface Method {
 }
 
 /** A message that came: of a reply the text or flag at its beginning, of an error its name too. */
-export interface Message {
+export interface BusMessage {
   type: number;
   /** Serial number of the call that this message answers. */
   replyTo: number | undefined;
@@ -161,7 +161,7 @@ export function messageLength(bytes: Buffer): number | undefined {
 }
 
 /** Reads a whole message. @throws RangeError for lengths that lead out of it */
-export function decodeMessage(bytes: Buffer): Message {
+export function decodeMessage(bytes: Buffer): BusMessage {
   const reader = new Reader(bytes, 12);
   const end = FIXED_HEADER + reader.uint32();
   const fields = new Map<number, unknown>();

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { codeOf, type ErrorCode, RipstopError } from '../../base/errors.ts';
-import { decodeMessage, ERROR, encodeCall, type Message, type Method, messageLength } from './message.ts';
+import { type BusMessage, decodeMessage, ERROR, encodeCall, type Method, messageLength } from './message.ts';
 
 /*
  * Calls of methods over the system bus of D-Bus, for the few programs that have no other interface. A bus is a socket of the
@@ -47,7 +47,7 @@ function socketOf(address: string): string | undefined {
 /** A connection to the bus. */
 export class SystemBus {
   readonly #socket: Socket;
-  readonly #waiting = new Map<number, (message: Message) => void>();
+  readonly #waiting = new Map<number, (message: BusMessage) => void>();
   readonly #ended: Promise<never>;
   #input = Buffer.alloc(0);
   #isAuthenticated = false;
@@ -98,7 +98,7 @@ export class SystemBus {
    */
   async call(method: Method, args: readonly string[] = []): Promise<string | boolean | undefined> {
     const serial = ++this.#serial;
-    const reply = new Promise<Message>(resolve => void this.#waiting.set(serial, resolve));
+    const reply = new Promise<BusMessage>(resolve => void this.#waiting.set(serial, resolve));
     this.#socket.write(encodeCall(serial, method, args));
     const { type, errorName, value } = await Promise.race([reply, this.#ended]);
     if (type === ERROR) throw new BusError(errorName ?? 'error', typeof value === 'string' ? value : '');

@@ -27,7 +27,7 @@ const DEFAULTS: Readonly<Record<string, Readonly<Record<string, Value | readonly
 /** Plugins that the reference does not have. */
 const OWN = ['debug', 'flannel', 'ripstop'];
 
-/** The default of a field, which may stand in the sentence on it: "..., by default X" or "...; default: X". */
+/** The default of a field, which may are in the sentence on it: "..., by default X" or "...; default: X". */
 function defaultOf({ fallback, doc }: Field): Value | undefined {
   if (fallback !== undefined && fallback !== '') return fallback as Value;
   const told = /(?:by default|default:) ([\w./-]+)$/.exec(doc)?.[1];

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { requireAddress } from '../../../src/ip/address.ts';
+import { attachClassifier, detachClassifier } from '../../../src/net/bpf/classifier.ts';
 import { PacketCounter } from '../../../src/net/bpf/packet-count.ts';
-import { attachClassifier, detachClassifier } from '../../../src/net/rtnetlink/classifier.ts';
 import { findLink } from '../../../src/net/rtnetlink/links.ts';
 import { withSocket } from '../../../src/net/rtnetlink/socket.ts';
 import { namespaceFor } from '../../fixtures/lab.ts';

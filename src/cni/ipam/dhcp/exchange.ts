@@ -106,7 +106,7 @@ function grantOf(reply: DhcpMessage): Grant {
 }
 
 /** Longest waits, ms. */
-export interface TimeLimits {
+export interface SearchLimits {
   /** For the answer to one message. */
   requestMs: number;
   /** Before a message is sent again, at most. */
@@ -124,7 +124,7 @@ export interface TimeLimits {
 export async function acquire(
   transport: DhcpTransport,
   client: Client,
-  { requestMs, longestDelayMs, wholeMs }: TimeLimits,
+  { requestMs, longestDelayMs, wholeMs }: SearchLimits,
   now: () => number,
   signal?: AbortSignal,
 ): Promise<Grant> {

@@ -1,7 +1,7 @@
 import { ignoreErrors } from '../error.ts';
-import { headerU32, LITTLE_ENDIAN } from './attributes.ts';
-import { MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from './message.ts';
-import type { NetlinkSocket } from './socket.ts';
+import { headerU32, LITTLE_ENDIAN } from '../rtnetlink/attributes.ts';
+import { MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from '../rtnetlink/message.ts';
+import type { NetlinkSocket } from '../rtnetlink/socket.ts';
 
 /*
  * BPF classifiers at the clsact hooks of a device (linux/pkt_sched.h, pkt_cls.h). Other programs may have classifiers at

@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { CHECKOUT } from '../../bench/lab/tool.ts';
+import { CHECKOUT } from '../../../bench/lab/tool.ts';
 
 const FOLDER = join(CHECKOUT, 'dist/test/fuzz');
 /** For each parser in a round of --forever, s. */
