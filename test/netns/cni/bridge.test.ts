@@ -324,24 +324,26 @@ t.test('the bridge of another program keeps its MAC address when pods come', { s
     one: { isGateway: true, ipam: lab.ipam() },
     two: { isDefaultGateway: true, ipam: lab.ipam(dual) },
   };
-  for (const [name, changes] of Object.entries(networks)) {
-    // Its address follows the lowest one of its ports, so a port that has one is there already.
-    lab.node.ip(
-      'link add br0 type bridge',
-      'link add x0 type veth peer name x1',
-      'link set x0 address 7e:00:00:00:00:01',
-    );
-    lab.node.ip('link set br0 up', 'link set x0 master br0');
-    const before = macOf();
-    for (const [id, mac] of Object.entries({ a: '02:00:00:00:00:02', b: '02:00:00:00:00:01' })) {
-      const config = { cniVersion: '1.1.0', name, type: 'bridge', bridge: 'br0', ...changes };
-      const { json } = await lab.call('ADD', { ...config, runtimeConfig: { mac } }, { pod: lab.pod(t), id });
-      lab.node.ip(`link set ${json.interfaces[1].name} address ${mac}`);
-      t.equal(macOf(), before, id);
-      t.equal(json.interfaces[0].mac, before);
+  // The address of a bridge follows the lowest one of its ports: without a port the first pod would change it.
+  const port = [
+    'link add x0 type veth peer name x1',
+    'link set x0 address 7e:00:00:00:00:01',
+    'link set x0 master br0',
+  ];
+  for (const [name, changes] of Object.entries(networks))
+    for (const ports of [[], port]) {
+      lab.node.ip('link add br0 type bridge', 'link set br0 up', ...ports);
+      const before = macOf();
+      for (const [id, mac] of Object.entries({ a: '02:00:00:00:00:02', b: '02:00:00:00:00:01' })) {
+        const config = { cniVersion: '1.1.0', name, type: 'bridge', bridge: 'br0', ...changes };
+        const call = { pod: lab.pod(t), id: `${id}${ports.length}` };
+        const { json } = await lab.call('ADD', { ...config, runtimeConfig: { mac } }, call);
+        lab.node.ip(`link set ${json.interfaces[1].name} address ${mac}`);
+        t.equal(macOf(), before, call.id);
+        t.equal(json.interfaces[0].mac, before);
+      }
+      lab.node.ip('link del br0', ...(ports.length > 0 ? ['link del x0'] : []));
     }
-    lab.node.ip('link del br0', 'link del x0');
-  }
 });
 
 t.test('layer 2: isolation, hairpin, promiscuous, interface left down', { skip }, async t => {
