@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeFileAtomicSync } from '../base/atomic-file.ts';
@@ -88,18 +88,6 @@ function compileBundle(): void {
   spawnSync(process.execPath, [`${library()}launch.cjs`, '--cache-missing'], { stdio: 'ignore' });
 }
 
-/** The same file under a further name, or a copy of it where the file system has no hard links. */
-function placeAgain(first: string, file: string): void {
-  const draft = `${file}.ripstop-tmp`;
-  rmSync(draft, { force: true });
-  try {
-    linkSync(first, draft);
-  } catch {
-    copyFileSync(first, draft);
-  }
-  renameSync(draft, file);
-}
-
 /**
  * The network that `ripstop cni install` configures: everything in one plugin, done by the agent. Runtimes that know
  * version 1.1 take it, older ones 1.0.
@@ -132,8 +120,9 @@ export function installCni(options: InstallOptions = {}): InstallResult {
       kept.push(file);
       continue;
     }
-    if (written[0] === undefined) writeFileAtomicSync(file, content, 0o755);
-    else placeAgain(written[0], file);
+    // Files of their own, not hard links to one: installers of other plugins overwrite a file in place (cp), and would
+    // replace all plugins with it.
+    writeFileAtomicSync(file, content, 0o755);
     written.push(file);
   }
   if (options.confDir) {

@@ -120,7 +120,7 @@ export class WorkerSupervisor {
     );
     for (const { task, thread, isRunning } of this.#workers)
       if (isRunning) native.eventSignal(task.control);
-      else void thread?.terminate();
+      else thread?.postMessage(null);
     await Promise.all(ended);
   }
 

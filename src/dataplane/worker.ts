@@ -248,6 +248,7 @@ function run(task: WorkerTask, port: MessagePort): void {
 if (parentPort) {
   const port = parentPort;
   // Everything is loaded before the device is opened: from then on the packets of pods wait for this thread.
-  port.once('message', (task: WorkerTask) => run(task, port));
+  // Without a task the thread ends: one that is terminated while it loads its files leaves them open.
+  port.once('message', (task: WorkerTask | null) => task && run(task, port));
   report({ kind: 'ready' });
 }

@@ -73,6 +73,9 @@ const FIRST_POINTS = EGRESS_INNER | INGRESS_OUTER;
 
 /** Longest time that the record can hold, nanoseconds: half a second. */
 const SPAN_MAX_NS = 2 ** 29;
+/** Longest time between the readings of the two clocks, ms, and how often they are read for it. */
+const CLOCKS_APART_MS = 0.02;
+const CLOCK_TRIES = 4;
 const RECORD_HEADER_WORDS = RECORD_HEADER_BYTES / 4;
 
 function maskOf(verdicts: readonly number[]): number {
@@ -265,9 +268,15 @@ export function captureBatch(
 /** Captures a batch, of which `noteRead` returned true, for every tap that is on. */
 export function tapBatch(taps: Taps, count: number, sources: Int32Array): void {
   const readAt = elementAt(taps.batch, 0);
-  const doneAt = performance.now();
-  // The wall clock is read each time: it is set and corrected while the process runs, the other one is not.
-  const wall = taps.wallMs();
+  let doneAt = 0;
+  let wall = 0;
+  // The wall clock is read each time: it is set and corrected while the process runs, the other one is not. A thread that
+  // lost the processor between the two readings would shift all points of the batch, so they are read again.
+  for (let tries = 0; tries < CLOCK_TRIES; tries++) {
+    doneAt = performance.now();
+    wall = taps.wallMs();
+    if (performance.now() - doneAt < CLOCKS_APART_MS) break;
+  }
   const seconds = Math.floor(wall / 1000);
   const times = {
     seconds,

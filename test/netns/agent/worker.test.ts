@@ -53,7 +53,7 @@ t.test(
     await until('the workers to have ended', () =>
       [...workers.values()].every(worker => worker.threadId < 0),
     );
-    t.equal(descriptors(), before, 'every descriptor is closed');
+    await until('every descriptor to be closed', () => descriptors() === before);
     t.notMatch(one.ns.must(['ip', 'link']), 'flannel.1');
     t.equal(workers.size, 4, 'no worker is restarted');
   },
