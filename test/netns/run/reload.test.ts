@@ -97,8 +97,9 @@ t.test('peers added, changed and removed under traffic; the others lose nothing'
   // Other keys restart the data plane, not the process.
   await reload(one, first, { ...configurationOf(one, [two]), mtu: 1300, workers: 2 });
   await first.saying(/restarting the overlay, traffic is interrupted: .*workers is 2 \(file\), was 1/);
+  // The former data plane carries packets until the next one is prepared.
+  await until('the new MTU', () => one.ns.must(['ip', 'link', 'show', 'flannel.1']).includes('mtu 1300'));
   await until('traffic with the new settings', () => reaches(one, two, 4));
-  t.match(one.ns.must(['ip', 'link', 'show', 'flannel.1']), /mtu 1300/);
   for (const proc of procs) t.match(await proc.stop(), { code: 0 });
 });
 

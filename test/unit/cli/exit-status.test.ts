@@ -146,7 +146,7 @@ t.test('names of other nodes on the screen (H17): no command prints their contro
   const finding = { severity: 'warning', kind: 'drops', what: evil, remedy: evil };
   const trace = {
     ...{ node: evil, packet: evil, outcome: 'forwarded', verdict: evil, remedy: null, departure: null },
-    ...{ steps: [{ step: 'route', ok: true, text: evil }], ingressPeer: null },
+    ...{ steps: [{ step: 'route', ok: true, certain: true, text: evil }], ingressPeer: null },
   };
   await agentFor(t, socket, {
     '/status': () => ({ ...STATUS, ready: true, reasons: [evil], node: evil }),

@@ -52,6 +52,7 @@ const stats = ints(4, new Int32Array(3));
 
 const FUNCTIONS: Record<string, readonly Valid[]> = {
   tunOpen: [path, text('t0', 'sixteen-bytes-xx'), number(1, -1, 65_536)],
+  tapCreate: [path, text('t0', 'sixteen-bytes-xx'), number(0, -1, 2), number(-1, -2), number(-1, -2)],
   tunName: [fd],
   tunSetOwner: [fd],
   tunSetOffload: [fd, number(0, -1)],
@@ -101,6 +102,8 @@ const FUNCTIONS: Record<string, readonly Valid[]> = {
   eventOpen: [],
   eventSignal: [fd],
   eventClear: [fd],
+  wallClock: [],
+  clockError: [],
   threadPolicy: [number(0, -1), number(3, -1, 6)],
   netlinkOpen: [path, number(0, -1, 32), number(0, -1)],
   netlinkSend: [fd, bytes(4)],
