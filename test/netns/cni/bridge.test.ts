@@ -331,18 +331,18 @@ t.test('the bridge of another program keeps its MAC address when pods come', { s
     'link set x0 master br0',
   ];
   for (const [name, changes] of Object.entries(networks))
-    for (const ports of [[], port]) {
+    for (const [at, ports] of [[], port, ['addr add 10.1.0.1/24 dev br0']].entries()) {
       lab.node.ip('link add br0 type bridge', 'link set br0 up', ...ports);
       const before = macOf();
       for (const [id, mac] of Object.entries({ a: '02:00:00:00:00:02', b: '02:00:00:00:00:01' })) {
         const config = { cniVersion: '1.1.0', name, type: 'bridge', bridge: 'br0', ...changes };
-        const call = { pod: lab.pod(t), id: `${id}${ports.length}` };
+        const call = { pod: lab.pod(t), id: `${id}${at}` };
         const { json } = await lab.call('ADD', { ...config, runtimeConfig: { mac } }, call);
         lab.node.ip(`link set ${json.interfaces[1].name} address ${mac}`);
         t.equal(macOf(), before, call.id);
         t.equal(json.interfaces[0].mac, before);
       }
-      lab.node.ip('link del br0', ...(ports.length > 0 ? ['link del x0'] : []));
+      lab.node.ip('link del br0', ...(ports === port ? ['link del x0'] : []));
     }
 });
 

@@ -20,7 +20,7 @@ import { type Interface, isV6, type Result } from '../../result/types.ts';
 import { addMasquerade } from '../../rules/masquerade.ts';
 import type { Call } from '../../skel/plugin.ts';
 import { Undo } from '../../skel/undo.ts';
-import { ensureBridge, ensureGatewayAddress } from './bridge-link.ts';
+import { ensureBridge, ensureGatewayAddress, NO_MAC, pinMac } from './bridge-link.ts';
 import { type BridgeConfig, readConfig } from './config.ts';
 import { connectPort, ensureVlanGateway, waitForPort } from './port.ts';
 import { nftGuard } from './spoof-guard.ts';
@@ -35,6 +35,7 @@ export function add(call: Call): Promise<Result> {
   return withNodeAndPod(call, netlink =>
     Undo.guard(call.host.log, async undo => {
       const bridge = ensureBridge(netlink.node, netlink.nodeNetns, config);
+      if (config.isGateway) pinMac(netlink.node, bridge);
       const pair = createVeth(netlink, { ...config, ifname: call.ifname, tag: callTag(call) }, undo);
       connectPort(netlink.node, bridge, pair.node, config);
       if (config.macspoofchk) await guard(call, pair.node, pair.pod, undo);
@@ -120,6 +121,7 @@ function openGateway(
 ): Interface[] {
   const vlan = config.vlan !== 0;
   const gateway = vlan ? ensureVlanGateway(netlink.node, bridge, config) : bridge;
+  if (bridge.mac === NO_MAC) pinMac(netlink.node, getLink(netlink.node, bridge.index));
   for (const one of result.ips) {
     const length = one.address.split('/')[1];
     ensureGatewayAddress(netlink.node, gateway, `${one.gateway}/${length}`, config.forceAddress);

@@ -67,7 +67,6 @@ function createBridge(node: NetlinkSocket, netns: string, config: BridgeConfig):
 
 /**
  * Puts the gateway's address on a bridge (or on a gateway's interface to it).
- * @param link as it was before the pod's port was added
  * @param force replaces an address of the family (in IPv6: one whose subnet overlaps) that is not the gateway's
  * @throws CniError 999 when there is such an address and `force` is off
  */
@@ -92,17 +91,15 @@ export function ensureGatewayAddress(node: NetlinkSocket, link: Link, prefix: st
   ignoreErrors(['EEXIST'], () =>
     addAddress(node, { link: link.index, prefix: canonical, noDuplicateDetection }),
   );
-  if (link.kind === 'bridge') pinMac(node, link);
 }
 
 /** A bridge whose last port has gone has this address, which cannot be set. */
-const NO_MAC = '00:00:00:00:00:00';
+export const NO_MAC = '00:00:00:00:00:00';
 
 /**
- * The address of a bridge that another program made may follow its ports. Setting it explicitly pins it, to what it was before
- * the pod's port came: hosts of the network have it in their neighbour tables.
+ * The address of a bridge that another program made may follow its ports. Setting it explicitly pins it, before the pod's
+ * port comes: pods that are there have it in their neighbour tables.
  */
-function pinMac(node: NetlinkSocket, before: Link): void {
-  const mac = before.mac === NO_MAC ? getLink(node, before.index).mac : before.mac;
-  if (mac) changeLink(node, before.index, { mac });
+export function pinMac(node: NetlinkSocket, { index, mac }: Link): void {
+  if (mac && mac !== NO_MAC) changeLink(node, index, { mac });
 }
