@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import t from 'tap';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { transfer } from '../../../bench/lab/transfer.ts';
@@ -246,8 +245,8 @@ t.test(
     for (const agent of agents) await agent.stop();
     await start('--data-plane=kernel');
     // The peer that starts last may have another MAC for a moment.
+    await until('traffic', () => one.pods[0]!.ns.attempt(['ping', '-c', '1', '-W', '1', to]).code === 0);
     await until('the other node', async () => (await trace('--src', from, '--dst', to))[1] !== undefined);
-    ping(to);
     t.match(await trace('--src', from, '--dst', to), [
       { outcome: 'forwarded', verdict: "sent to node2 by the kernel's VXLAN" },
       { outcome: 'delivered' },
@@ -343,7 +342,8 @@ t.test('live: real packets through both nodes', { skip: skip || skipUnless('nft'
   await captured.saying(/capturing/);
   pod.attempt(['ping', '-c', '1', '-W', '1', to]);
   await until('the packet', () => last.stdout.includes(to));
-  const isNode = (pid: string) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('\0run\0');
+  // A command that has just ended is gone from /proc.
+  const isNode = (pid: string) => one.ns.attempt(['cat', `/proc/${pid}/cmdline`]).stdout.includes('\0run\0');
   const pids = one.ns.must(['ip', 'netns', 'pids', one.ns.name]).trim().split('\n');
   process.kill(Number(pids.find(isNode)), 'SIGKILL');
   t.match(await last.ended, { code: 1 });

@@ -98,7 +98,7 @@ function setUp(t: Test) {
 }
 
 t.test(
-  'the executable needs no loader, and all names are one file',
+  'the executable needs no loader, and each plugin is a file of its own',
   { skip: skipUnless('root') },
   async t => {
     const { root } = setUp(t);
@@ -108,7 +108,7 @@ t.test(
     const [at, size, count] = [Number(elf.readBigUInt64LE(32)), elf.readUInt16LE(54), elf.readUInt16LE(56)];
     const types = Array.from({ length: count }, (_, i) => elf.readUInt32LE(at + i * size));
     t.notOk(types.includes(3), 'no interpreter');
-    t.equal(new Set(files.map(file => statSync(file).ino)).size, 1);
+    t.equal(new Set(files.map(file => statSync(file).ino)).size, files.length);
     t.ok(elf.length < 2 << 20, `${elf.length} bytes`);
   },
 );
