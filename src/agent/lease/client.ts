@@ -36,6 +36,8 @@ export class LeaseClient {
   #isReacquiring = false;
   /** Counts networks: an acquisition for one must not write for the next. */
   #generation = 0;
+  /** The next network acquires its lease, or has it and is being prepared: nothing is reacquired for the present one. */
+  #isHandedOver = false;
   /** Serializes acquisitions: two at once could overwrite each other. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -47,15 +49,24 @@ export class LeaseClient {
     this.#events = events;
   }
 
-  /** Acquires the lease of a network that starts next. The present one is released first: its attributes may be old. */
+  /**
+   * Acquires the lease of a network that starts next, with `hold`. The present one is released first: its attributes may be old.
+   */
   async acquire(request: LeaseRequest): Promise<Lease> {
     this.release();
-    return this.#oneByOne(() => this.#store.acquire(this.#waitable(request)));
+    this.#isHandedOver = true;
+    try {
+      return await this.#oneByOne(() => this.#store.acquire(this.#waitable(request)));
+    } catch (error) {
+      this.#isHandedOver = false;
+      throw error;
+    }
   }
 
   /** A network starts on this lease. */
   hold(config: NetworkConfig, lease: Lease): void {
     this.#held = { config, lease };
+    this.#isHandedOver = false;
     this.#renewal = new RenewalClock(lease, this.#marginMs);
   }
 
@@ -112,7 +123,7 @@ export class LeaseClient {
    * @param fallback what to hold when nothing is held yet (a saved lease that the store has not confirmed)
    */
   async reacquire(why: string, fallback?: Held): Promise<void> {
-    if (this.#isReacquiring) return;
+    if (this.#isReacquiring || this.#isHandedOver) return;
     this.#isReacquiring = true;
     const backoff = new Backoff(500, 10_000);
     const generation = this.#generation;
@@ -127,7 +138,8 @@ export class LeaseClient {
           const taken = await this.#oneByOne(async () =>
             isOver() ? undefined : this.#store.acquire(this.#waitable(request)),
           );
-          if (!taken) return;
+          // Another network acquires the lease by now, and this one must not hold what that one replaces.
+          if (!taken || isOver()) return;
           this.failing.clear();
           this.#log.info({ lease: taken.key }, `lease reacquired: ${why}`);
           if (sameSubnets(taken, lease)) {

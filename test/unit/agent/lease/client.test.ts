@@ -134,6 +134,41 @@ t.test('a failure that comes after another network took over is not reported', a
   t.same([...made.failing], []);
 });
 
+t.test(
+  'a success that comes after another network took over, the former lease is not held again',
+  async t => {
+    const next: Lease = { ...LEASE, key: '10.7.9.0-24', v4: parsePrefix('10.7.9.0/24') };
+    const asked: unknown[] = [];
+    const answers: ((lease: Lease) => void)[] = [];
+    const { made, events } = holder({
+      acquire: ({ previous }) => {
+        asked.push(previous);
+        return new Promise(resolve => answers.push(resolve));
+      },
+    });
+    const again = made.reacquire('x');
+    await until('the first acquisition', () => answers.length === 1);
+    const taken = made.acquire({ config, attributes: next.attributes, previous: next });
+    answers[0]!(LEASE);
+    await again;
+    t.equal(made.lease, undefined);
+    t.same(events, [], 'the former network hears of nothing');
+    await until('the next acquisition', () => answers.length === 2);
+    answers[1]!(next);
+    t.equal(await taken, next);
+
+    // The next network is prepared, and the present one still carries the packets.
+    made.check(seen(next));
+    await made.reacquire('the saved state is confirmed', { config, lease: LEASE });
+    t.same(asked, [LEASE, next], 'nothing overwrites the lease of the next network');
+    made.hold(config, next);
+    made.check(seen());
+    await until('a lease that is lost to be taken again', () => asked.length === 3);
+    t.equal(asked[2], next);
+    answers[2]!(next);
+  },
+);
+
 t.test('renewal: only when due, and a lease that ended is taken again', async t => {
   const calls: string[] = [];
   const { made, events } = holder({
