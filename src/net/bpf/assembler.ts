@@ -1,17 +1,18 @@
+import { LITTLE_ENDIAN } from '../rtnetlink/attributes.ts';
+
 /*
  * Assembler for BPF (RFC 9669): as much as a program that counts packets needs. An instruction is struct bpf_insn of
  * linux/bpf.h: u8 code, u4 destination, u4 source, s16 offset, s32 immediate, in the byte order of the machine.
  */
 
-const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 const INSTRUCTION_BYTES = 8;
 
 /** R0 has the result of a call and of the program, R1 to R5 have arguments, R6 to R9 survive calls, R10 is the stack. */
 export type Register = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10;
 /** Bytes of a load or store. */
-export type Width = 1 | 2 | 4 | 8;
+type Width = 1 | 2 | 4 | 8;
 /** Comparisons of a jump: equal, not equal, any bit of the mask set. */
-export type Comparison = 'equal' | 'unequal' | 'masked';
+type Comparison = 'equal' | 'unequal' | 'masked';
 
 const WIDTH_CODES: Readonly<Record<Width, number>> = { 4: 0x00, 2: 0x08, 1: 0x10, 8: 0x18 };
 const COMPARISON_CODES: Readonly<Record<Comparison, number>> = { equal: 0x15, unequal: 0x55, masked: 0x45 };

@@ -1,6 +1,17 @@
 import { ignoreErrors } from '../error.ts';
-import { headerU32, LITTLE_ENDIAN } from '../rtnetlink/attributes.ts';
+import { headerU32 } from '../rtnetlink/attributes.ts';
 import { MessageWriter, NLM_F_CREATE, NLM_F_EXCL } from '../rtnetlink/message.ts';
+import {
+  filterInfo,
+  INGRESS_HANDLE,
+  RTM_DELQDISC,
+  RTM_NEWQDISC,
+  RTM_NEWTFILTER,
+  TC_H_INGRESS,
+  TCA_KIND,
+  TCA_OPTIONS,
+  tcHeader,
+} from '../rtnetlink/qdisc.ts';
 import type { NetlinkSocket } from '../rtnetlink/socket.ts';
 
 /*
@@ -8,21 +19,14 @@ import type { NetlinkSocket } from '../rtnetlink/socket.ts';
  * the same hooks: ours has a priority of its own, and the hooks stay while anyone uses them.
  */
 
-const RTM_NEWQDISC = 36;
-const RTM_DELQDISC = 37;
-const RTM_NEWTFILTER = 44;
 const RTM_DELTFILTER = 45;
 const RTM_GETTFILTER = 46;
-const CLSACT = 0xfffffff1;
-const CLSACT_HANDLE = 0xffff0000;
+/** Parents of filters in clsact; the ingress queue knows the first one as well. */
 const HOOKS = { ingress: 0xfffffff2, egress: 0xfffffff3 } as const;
-const TCA_KIND = 1;
-const TCA_OPTIONS = 2;
 const TCA_BPF_FD = 6;
 const TCA_BPF_NAME = 7;
 const TCA_BPF_FLAGS = 8;
 const TCA_BPF_FLAG_ACT_DIRECT = 1;
-const ETH_P_ALL = 0x0003;
 /** Of slot 0. After the classifiers of other programs, which mostly take small numbers. */
 const PRIORITY = 49_152;
 
@@ -36,21 +40,6 @@ export interface Place {
   readonly slot: number;
 }
 
-function tcHeader(
-  writer: MessageWriter,
-  link: number,
-  handle: number,
-  parent: number,
-  info = 0,
-): MessageWriter {
-  return writer.u8(0).u8(0).u16(0).u32(link).u32(handle).u32(parent).u32(info);
-}
-
-/** Upper half: priority; lower half: protocol in network order. */
-function filterInfo(slot: number): number {
-  return (((PRIORITY + slot) << 16) | (LITTLE_ENDIAN ? ETH_P_ALL << 8 : ETH_P_ALL)) >>> 0;
-}
-
 /**
  * Runs a program for every packet at a hook of a device, in place of the one that an earlier call left in the slot.
  * @param program descriptor of a BPF_PROG_TYPE_SCHED_CLS program
@@ -60,12 +49,12 @@ export function attachClassifier(socket: NetlinkSocket, place: Place, program: n
   const { link, hook, slot } = place;
   const what = `count packets at the ${hook} hook of device ${link}`;
   const queue = new MessageWriter(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, what);
-  tcHeader(queue, link, CLSACT_HANDLE, CLSACT).attributeText(TCA_KIND, 'clsact');
+  tcHeader(queue, link, INGRESS_HANDLE, TC_H_INGRESS).attributeText(TCA_KIND, 'clsact');
   // EEXIST: clsact is there, or the ingress queue, which has the ingress hook only.
   ignoreErrors(['EEXIST'], () => socket.request(queue));
   deleteFilter(socket, place);
   const filter = new MessageWriter(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, what);
-  tcHeader(filter, link, 0, HOOKS[hook], filterInfo(slot));
+  tcHeader(filter, link, 0, HOOKS[hook], filterInfo(PRIORITY + slot));
   filter.attributeText(TCA_KIND, 'bpf').nested(TCA_OPTIONS, options => {
     options.attributeU32(TCA_BPF_FD, program);
     options.attributeText(TCA_BPF_NAME, 'ripstop');
@@ -84,13 +73,13 @@ export function detachClassifier(socket: NetlinkSocket, place: Place): void {
     'ENODEV',
     'EINVAL',
   ]);
-  socket.request(tcHeader(queue, link, CLSACT_HANDLE, CLSACT));
+  socket.request(tcHeader(queue, link, INGRESS_HANDLE, TC_H_INGRESS));
 }
 
 function deleteFilter(socket: NetlinkSocket, { link, hook, slot }: Place): void {
   const what = `stop counting packets at the ${hook} hook of device ${link}`;
   const filter = new MessageWriter(RTM_DELTFILTER, 0, what, ['ENOENT', 'ENODEV', 'EINVAL']);
-  tcHeader(filter, link, 0, HOOKS[hook], filterInfo(slot)).attributeText(TCA_KIND, 'bpf');
+  tcHeader(filter, link, 0, HOOKS[hook], filterInfo(PRIORITY + slot)).attributeText(TCA_KIND, 'bpf');
   socket.request(filter);
 }
 

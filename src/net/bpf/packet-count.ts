@@ -1,5 +1,6 @@
 import { type Address, bytesOf } from '../../ip/address.ts';
 import { native } from '../../native/load.ts';
+import { LITTLE_ENDIAN } from '../rtnetlink/attributes.ts';
 import { BpfAssembler, type Register } from './assembler.ts';
 
 /*
@@ -7,7 +8,6 @@ import { BpfAssembler, type Register } from './assembler.ts';
  * not come from the data plane.
  */
 
-const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 /** Offsets in struct __sk_buff (linux/bpf.h). */
 const SKB_PROTOCOL = 16;
 const SKB_GSO_SEGS = 164;
@@ -29,7 +29,7 @@ const HEADER_AT = -48;
 const KEY_AT = -4;
 
 /** Packets as the kernel handles them, and as the wire carries them: a GSO packet is one of the first. */
-export interface PacketCount {
+interface PacketCount {
   readonly packets: number;
   readonly segments: number;
 }

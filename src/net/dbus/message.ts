@@ -19,8 +19,7 @@ export interface BusMessage {
   value: string | boolean | undefined;
 }
 
-export const METHOD_CALL = 1;
-export const METHOD_RETURN = 2;
+const METHOD_CALL = 1;
 export const ERROR = 3;
 
 /** Codes of header fields. */

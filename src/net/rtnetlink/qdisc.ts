@@ -17,17 +17,18 @@ import type { NetlinkSocket } from './socket.ts';
  * matchall, which many kernels are built without.
  */
 
-const RTM_NEWQDISC = 36;
-const RTM_DELQDISC = 37;
+export const RTM_NEWQDISC = 36;
+export const RTM_DELQDISC = 37;
 const RTM_GETQDISC = 38;
-const RTM_NEWTFILTER = 44;
+export const RTM_NEWTFILTER = 44;
 /** struct tcmsg: u8 family, pad, u16 pad, i32 link, u32 handle, u32 parent, u32 info. */
 const TC_HEADER = 20;
 const TC_H_ROOT = 0xffffffff;
-const TC_H_INGRESS = 0xfffffff1;
-const INGRESS_HANDLE = 0xffff0000;
-const TCA_KIND = 1;
-const TCA_OPTIONS = 2;
+/** TC_H_INGRESS and TC_H_CLSACT are one number, as are the handles of their queues. */
+export const TC_H_INGRESS = 0xfffffff1;
+export const INGRESS_HANDLE = 0xffff0000;
+export const TCA_KIND = 1;
+export const TCA_OPTIONS = 2;
 const TCA_TBF_PARMS = 1;
 const TCA_TBF_RATE64 = 4;
 const TCA_TBF_BURST = 6;
@@ -62,7 +63,8 @@ interface Qdisc {
   readonly tokenBucket: TokenBucketFilter | undefined;
 }
 
-function header(
+/** Writes struct tcmsg. */
+export function tcHeader(
   writer: MessageWriter,
   link: number,
   handle: number,
@@ -70,6 +72,11 @@ function header(
   info = 0,
 ): MessageWriter {
   return writer.u8(0).u8(0).u16(0).u32(link).u32(handle).u32(parent).u32(info);
+}
+
+/** tcm_info of a filter for all protocols. Upper half: priority; lower half: protocol in network order. */
+export function filterInfo(priority: number): number {
+  return ((priority << 16) | (LITTLE_ENDIAN ? ETH_P_ALL << 8 : ETH_P_ALL)) >>> 0;
 }
 
 function readQdisc(message: Message): Qdisc {
@@ -103,7 +110,7 @@ function readTokenBucket(options: Attributes): TokenBucketFilter | undefined {
 
 /** Queueing disciplines of one link, the kernel's default ones included. */
 export function listQdiscs(socket: NetlinkSocket, link: number): Qdisc[] {
-  const writer = header(new MessageWriter(RTM_GETQDISC, 0, `list queueing of device ${link}`), link, 0, 0);
+  const writer = tcHeader(new MessageWriter(RTM_GETQDISC, 0, `list queueing of device ${link}`), link, 0, 0);
   return socket.list(writer, RTM_NEWQDISC, readQdisc).filter(qdisc => qdisc.link === link);
 }
 
@@ -111,7 +118,7 @@ export function listQdiscs(socket: NetlinkSocket, link: number): Qdisc[] {
 export function replaceTokenBucket(socket: NetlinkSocket, link: number, bucket: TokenBucketFilter): void {
   const what = `shape device ${link} to ${bucket.rate} bytes per second`;
   const writer = new MessageWriter(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, what);
-  header(writer, link, 0x10000, TC_H_ROOT);
+  tcHeader(writer, link, 0x10000, TC_H_ROOT);
   writer.attributeText(TCA_KIND, 'tbf').nested(TCA_OPTIONS, options => {
     const parameters = new DataView(new ArrayBuffer(36));
     parameters.setUint8(1, TC_LINKLAYER_ETHERNET);
@@ -143,7 +150,7 @@ export function deleteIngressQdisc(socket: NetlinkSocket, link: number): boolean
 function remove(socket: NetlinkSocket, link: number, handle: number, parent: number, what: string): boolean {
   // EINVAL: the ingress queue is not there; ENOENT: the root queue is the kernel's own default.
   const writer = new MessageWriter(RTM_DELQDISC, 0, what, ['ENOENT', 'ENODEV', 'EINVAL']);
-  return socket.request(header(writer, link, handle, parent));
+  return socket.request(tcHeader(writer, link, handle, parent));
 }
 
 /**
@@ -154,12 +161,10 @@ function remove(socket: NetlinkSocket, link: number, handle: number, parent: num
 export function redirectIngress(socket: NetlinkSocket, from: number, to: number): void {
   const what = `redirect what comes in by device ${from} to device ${to}`;
   const queue = new MessageWriter(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, what);
-  header(queue, from, INGRESS_HANDLE, TC_H_INGRESS).attributeText(TCA_KIND, 'ingress');
+  tcHeader(queue, from, INGRESS_HANDLE, TC_H_INGRESS).attributeText(TCA_KIND, 'ingress');
   ignoreErrors(['EEXIST'], () => socket.request(queue));
-  // Upper half: priority; lower half: protocol in network order.
-  const info = (1 << 16) | (LITTLE_ENDIAN ? ETH_P_ALL << 8 : ETH_P_ALL);
   const filter = new MessageWriter(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, what);
-  header(filter, from, 0, INGRESS_HANDLE, info);
+  tcHeader(filter, from, 0, INGRESS_HANDLE, filterInfo(1));
   filter.attributeText(TCA_KIND, 'u32').nested(TCA_OPTIONS, options => {
     options.attributeU32(TCA_U32_CLASSID, 0x10001);
     // struct tc_u32_sel with one key whose mask is zero: every packet matches.

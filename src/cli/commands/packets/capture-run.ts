@@ -137,7 +137,7 @@ async function sinkOf(
 }
 
 /** How far the times of two nodes may be apart. @param error microseconds, -1 for not known */
-export function clockState(error: number): string {
+function clockState(error: number): string {
   if (error < 0) return 'the clock is not known to be synchronised';
   return `the clock is synchronised to within ${formatLatency(error / 1000)}`;
 }

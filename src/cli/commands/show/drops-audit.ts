@@ -14,7 +14,7 @@ export async function auditDrops(socket: string, seconds: number, output: Output
   process.stdout.write(output ? await objectText(output, 'ripstop-audit/1', answer) : showAudit(answer));
 }
 
-export function showAudit({ seconds, directions, stack }: Audit): string {
+function showAudit({ seconds, directions, stack }: Audit): string {
   const parts = directions.map(direction => showDirection(direction, seconds));
   if (stack.length > 0)
     parts.push(
