@@ -33,6 +33,7 @@ export const NATIVE_CALLS = 4;
 export const COALESCED = 5;
 export const FALLBACKS = 6;
 export const UNFORWARDED_SEGMENTS = 7;
+export const MESSAGES = 8;
 
 /** The worker statistics by index, with their meanings for `docs/reference/metrics.md`. All are counters but `batchMax`. */
 export const WORKER_STATS = [
@@ -46,6 +47,11 @@ export const WORKER_STATS = [
   {
     name: 'unforwardedSegments',
     meaning: 'packets in the frames from the device that were not forwarded; a GSO packet stands for several',
+  },
+  {
+    name: 'messages',
+    meaning:
+      'packets as the kernel handed them over at the socket (ingress); a coalesced one holds several datagrams',
   },
 ] as const;
 

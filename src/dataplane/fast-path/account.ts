@@ -3,6 +3,7 @@ import {
   countEgress,
   countIngress,
   countVerdict,
+  MESSAGES,
   UNFORWARDED_SEGMENTS,
 } from '../descriptor/counters.ts';
 import type { Batch } from '../descriptor/descriptor.ts';
@@ -13,13 +14,14 @@ import {
   DESC_OFFLOAD,
   DESC_OFFSET,
   DESC_PEER,
+  DESC_SOURCE,
   DESC_STRIDE,
   DESC_VERDICT,
 } from '../descriptor/descriptor.ts';
 import { FORWARD } from '../descriptor/verdicts.ts';
 
 /**
- * Counts what became of the frames of a batch: by verdict and, where they went on, by peer. Neighbours in a batch
+ * Counts what became of the frames of a batch, at least one: by verdict and, where they went on, by peer. Neighbours in a batch
  * mostly share both, so sums are carried until one of them changes.
  * @param egress 1 for egress, 0 for ingress
  * @hot
@@ -45,6 +47,8 @@ export function accountBatch(block: Float64Array, batch: Batch, count: number, e
     if (verdict !== FORWARD && egress === 1) addStat(block, UNFORWARDED_SEGMENTS, segmentsOf(batch, at));
   }
   if (frames > 0) countRun(block, verdict, peer, frames, bytes, egress);
+  // Messages are numbered in the order of their datagrams.
+  if (egress === 0) addStat(block, MESSAGES, table[(count - 1) * DESC_STRIDE + DESC_SOURCE]! + 1);
 }
 
 /** @hot */

@@ -142,14 +142,16 @@ function read({ plane, place: { hook }, counter }: AuditPoint): Reading {
   const kernel = plane.kernelCounts();
   const { packets, segments } = counter.read();
   const isEgress = hook === 'egress';
+  // Without UDP_GRO the kernel cuts a coalesced packet before it comes to the socket.
+  const isWhole = isEgress || plane.offloads.udpGro === 'on';
   return {
-    frames: packets,
+    frames: isWhole ? packets : segments,
     segments,
     judged,
     judgedSegments: stats.segments + stats.unforwardedSegments,
     dropped: isEgress ? kernel.deviceDropped : kernel.socketDropped,
     droppedAs: isEgress ? 'device-queue-full' : 'socket-dropped',
-    read: kernel.deviceRead,
+    read: isEgress ? kernel.deviceRead : stats.messages,
     waitingBytes: kernel.waitingBytes,
   };
 }

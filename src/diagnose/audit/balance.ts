@@ -6,14 +6,14 @@ const auditDirection = record({
   direction: described('`egress` or `ingress`', string),
   countedAt: described('hook of the kernel where the packets were counted that entered', string),
   entered: described(
-    'what entered: frames as the data plane handles them, segments as a wire carries them; the same at ingress',
+    'what entered: frames as the kernel handles them, segments as a wire carries them',
     record({
-      frames: described('frames; datagrams at ingress', number),
+      frames: described('GSO packets whole; at ingress, packets that the kernel coalesced', number),
       segments: described('packets of the wire', number),
     }),
   ),
   outcomes: described(
-    'frames by verdict, the most frequent first',
+    'frames by verdict, the most frequent first; at ingress datagrams, but for `socket-dropped`: packets that may hold several',
     listOf(
       record({
         verdict: described('name of the verdict', string),
@@ -22,6 +22,7 @@ const auditDirection = record({
       }),
     ),
   ),
+  read: described('frames that were read from the device; at ingress packets that were received', number),
   queued: described(
     'frames that wait, more (or less, if negative) than at the start; null at ingress while datagrams wait, which the kernel counts in bytes only',
     nullable(number),
@@ -29,8 +30,8 @@ const auditDirection = record({
   residue: described(
     'what entered without an outcome; negative if more was judged than entered. Segments are null where they cannot be compared: the kernel counts dropped and waiting frames only',
     record({
-      frames: described('frames; datagrams at ingress', number),
-      segments: described('packets of the wire', nullable(number)),
+      frames: described('frames', number),
+      segments: described('packets of the wire; datagrams at ingress', nullable(number)),
     }),
   ),
 });
@@ -64,13 +65,13 @@ export interface Reading {
   /** Frames that the kernel dropped before a worker, and the name of that verdict. */
   readonly dropped: number;
   readonly droppedAs: string;
-  /** Frames that were read from the device; egress only. */
+  /** Frames that were read from the device, or packets from the sockets. */
   readonly read: number;
   /** Bytes that wait in the sockets now; ingress only. */
   readonly waitingBytes: number;
 }
 
-type Outcome = Pick<AuditDirection, 'entered' | 'outcomes' | 'queued' | 'residue'>;
+type Outcome = Pick<AuditDirection, 'entered' | 'outcomes' | 'read' | 'queued' | 'residue'>;
 
 /**
  * The account of egress between two readings. The device counts what was read from it, so that what waits is known.
@@ -87,6 +88,7 @@ export function egressBalance(before: Reading, after: Reading, queueLength: numb
   return {
     entered,
     outcomes: outcomesOf(judged, after.droppedAs, dropped),
+    read,
     queued,
     residue: {
       frames: missing - queued + read - sumOf(judged),
@@ -95,17 +97,24 @@ export function egressBalance(before: Reading, after: Reading, queueLength: numb
   };
 }
 
-/** The account of ingress between two readings: a datagram that is counted at the hook is one frame. */
+/**
+ * The account of ingress between two readings. The kernel drops whole packets at the socket, and a packet that it coalesced
+ * holds several datagrams: packets are compared with packets, and datagrams where none was dropped.
+ */
 export function ingressBalance(before: Reading, after: Reading): Outcome {
-  const { segments } = enteredBetween(before, after);
+  const entered = enteredBetween(before, after);
   const judged = judgedBetween(before, after);
   const dropped = after.dropped - before.dropped;
-  const residue = segments - sumOf(judged) - dropped;
+  const read = after.read - before.read;
   return {
-    entered: { frames: segments, segments },
+    entered,
     outcomes: outcomesOf(judged, after.droppedAs, dropped),
+    read,
     queued: after.waitingBytes === 0 ? 0 : null,
-    residue: { frames: residue, segments: residue },
+    residue: {
+      frames: entered.frames - dropped - read,
+      segments: dropped === 0 ? entered.segments - sumOf(judged) : null,
+    },
   };
 }
 

@@ -53,23 +53,24 @@ interface Meaning {
   readonly name: string;
   readonly drop: boolean;
   readonly meaning: string;
+  readonly remedy?: string;
 }
 
 /**
  * Quoted output that gives a lost frame's verdict another meaning than it has: `NAME (MEANING)`, `NAME: MEANING`,
- * `NAME, MEANING`, also when the line is wrapped, and a line of `ripstop drops` with the meaning in the next one.
+ * `NAME, MEANING`, also when the line is wrapped, `NAME: REMEDY`, and a line of `ripstop drops` with the meaning in the next one.
  */
 export function otherMeanings({ path, text }: SourceFile, verdicts: readonly Meaning[]): string[] {
   const quoted = [...text.matchAll(blocks)].map(([block]) => block.replace(/\n {10,}/g, ' ')).join('\n');
   return verdicts
     .filter(({ drop }) => drop)
-    .flatMap(({ name, meaning }) =>
+    .flatMap(({ name, meaning, remedy = meaning }) =>
       [
         ...quoted.matchAll(
           new RegExp(`(?<![\\w-])${name}(?: \\(|: |, | +(?:egress|ingress) .*\\n {2})(?=[a-z])(.*)`, 'g'),
         ),
       ]
-        .filter(([, said = '']) => !said.startsWith(meaning))
+        .filter(([, said = '']) => !said.startsWith(meaning) && !said.startsWith(remedy))
         .map(([, said]) => `${path}: ${name}, ${said}`),
     );
 }

@@ -12,7 +12,7 @@ import { apiInNodes } from '../../fixtures/kube/api-in-nodes.ts';
 import { GuidedCluster } from '../../fixtures/kube/guided-cluster.ts';
 import type { KubeApi } from '../../fixtures/kube/kube-api.ts';
 import { labFor } from '../../fixtures/lab.ts';
-import { forNode, guideCommands } from '../../fixtures/migration-guide.ts';
+import { forNode, guideCommands } from '../../fixtures/pages/migration-guide.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 
 /*

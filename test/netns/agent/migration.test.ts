@@ -13,7 +13,7 @@ import { FlannelNode } from '../../fixtures/agents/flannel-node.ts';
 import { PingStream } from '../../fixtures/agents/ping-stream.ts';
 import { MAIN } from '../../fixtures/agents/run-node.ts';
 import { labFor } from '../../fixtures/lab.ts';
-import { guideCommands } from '../../fixtures/migration-guide.ts';
+import { guideCommands } from '../../fixtures/pages/migration-guide.ts';
 import { PostedCommands } from '../../fixtures/posted-commands.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 

@@ -1,13 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import t from 'tap';
-import type { Namespace } from '../../../bench/lab/namespace.ts';
 import type { Node } from '../../../bench/lab/topology.ts';
 import { until } from '../../../bench/lab/until.ts';
-import { deployKernelVxlan, vtepMac } from '../../fixtures/agents/overlay.ts';
-import { type Configuration, configurationOf, MAIN, runCommand } from '../../fixtures/agents/run-node.ts';
-import { labFor } from '../../fixtures/lab.ts';
+import { vtepMac } from '../../fixtures/agents/overlay.ts';
+import type { Configuration } from '../../fixtures/agents/run-node.ts';
+import { shownNodes } from '../../fixtures/pages/shown-nodes.ts';
 import { skipUnless } from '../../fixtures/skip-unless.ts';
 import { Transcript } from '../../fixtures/transcript.ts';
 
@@ -20,92 +16,12 @@ const skip = skipUnless('root', 'netns', 'tun', 'vxlan', 'ip', 'ping', 'tcpdump'
 
 const page = new Transcript('docs/guides/debug/faults.md');
 
-/** Two nodes with `ripstop run`; `change` spoils the configuration of one of them, or leaves it to the kernel. */
-async function nodesOf(
-  owner: Parameters<typeof labFor>[0] & Parameters<Transcript['hold']>[0],
-  change: (node: Node, good: Configuration) => Configuration | 'kernel',
-) {
-  const lab = labFor(owner);
-  const folder = mkdtempSync(join(tmpdir(), 'rs-fault-'));
-  owner.teardown(() => rmSync(folder, { recursive: true }));
-  const [one, two] = lab.nodes as [Node, Node];
-  const stateOf = (node: Node) => `${folder}/node${node.index}`;
-  const socket = (node: Node) => `${stateOf(node)}/agent.sock`;
-  for (const node of lab.nodes) {
-    const peers = lab.nodes.filter(peer => peer !== node);
-    const file = `${folder}/node${node.index}.yaml`;
-    const configuration = change(node, configurationOf(node, peers));
-    if (configuration === 'kernel') {
-      owner.teardown(deployKernelVxlan(node, peers));
-      continue;
-    }
-    writeFileSync(file, JSON.stringify(configuration));
-    await node.ns
-      .launch([...runCommand(file, stateOf(node)), `--node-name=${node.underlay[4]}`])
-      .saying(/"ready":true/);
-  }
-  const ripstop = (node: Node, words: readonly string[]) => [
-    process.execPath,
-    MAIN,
-    ...words,
-    '--socket',
-    socket(node),
-  ];
-  const told = (name: string, place: string, command: string, output: string): string => {
-    page.hold(
-      owner,
-      name,
-      `${place}$ ${command.replaceAll(`${folder}/`, '').replaceAll('/agent.sock', '.sock')}\n${output.trimEnd()}`,
-    );
-    return output;
-  };
-  return {
-    one,
-    two,
-    pods: [one.pods[0]!, two.pods[0]!] as const,
-    peerSocket: ['--peer-socket', socket(two)],
-    /** A command of a pod's user, as the page shows it. */
-    asks(name: string, ns: Namespace, place: string, argv: readonly string[]): string {
-      return told(name, place, argv.join(' '), ns.attempt(argv).stdout);
-    },
-    /** A command of Ripstop that ends by itself. */
-    says(name: string, node: Node, ...words: string[]): string {
-      const { stdout, stderr } = node.ns.attempt(ripstop(node, words));
-      return told(name, `node${node.index}`, `ripstop ${words.join(' ')}`, stdout + stderr);
-    },
-    /** Lines of a command of Ripstop that goes on, from the first one with `mark`, while `provoke` is repeated. */
-    async shows(
-      name: string,
-      node: Node,
-      words: readonly string[],
-      mark: RegExp,
-      provoke: () => void,
-      lines = 1,
-    ): Promise<string> {
-      const proc = node.ns.launch(ripstop(node, words));
-      await until('it to begin', () => /capturing |following/.test(proc.stderr));
-      const seen = () => {
-        const all = proc.stdout.split('\n').slice(0, -1);
-        const first = all.findIndex(line => mark.test(line));
-        return first === -1 ? [] : all.slice(first, first + lines);
-      };
-      await until('the packet', () => {
-        provoke();
-        return seen().length === lines;
-      });
-      await proc.stop('SIGINT');
-      return told(name, `node${node.index}`, `ripstop ${words.join(' ')}`, seen().join('\n'));
-    },
-    ping: (...args: string[]) => one.pods[0]!.ns.attempt(['ping', '-c', '1', '-W', '0.3', ...args]),
-  };
-}
-
 const FAR = '10.244.2.2';
 const TRACE = ['trace', '--src', '10.244.1.2', '--dst', FAR];
 const FOLLOW = ['drops', '--follow'];
 
 t.test('a peer is missing: its packets arrive and are unknown', { skip }, async t => {
-  const { one, two, pods, says, asks, shows, ping, peerSocket } = await nodesOf(t, (node, good) =>
+  const { one, two, pods, says, asks, shows, ping, peerSocket } = await shownNodes(t, page, (node, good) =>
     node.index === 2 ? { ...good, peers: [] } : good,
   );
   t.match(
@@ -127,7 +43,7 @@ t.test('an address that no node owns', { skip }, async t => {
     mode: 'udp',
     networks: ['10.244.0.0/16'],
   });
-  const { one, shows, ping } = await nodesOf(t, change);
+  const { one, shows, ping } = await shownNodes(t, page, change);
   const line = await shows('nobody-capture', one, ['capture', '-p', 'drop'], /no-peer/, () =>
     ping('10.244.77.7'),
   );
@@ -135,7 +51,7 @@ t.test('an address that no node owns', { skip }, async t => {
 });
 
 t.test('the underlay shrank: too big, and for which peer', { skip }, async t => {
-  const { one, pods, says, asks, shows, ping, peerSocket } = await nodesOf(t, (_node, good) => good);
+  const { one, pods, says, asks, shows, ping, peerSocket } = await shownNodes(t, page);
   t.equal(ping('-M', 'do', '-s', '1400', FAR).code, 0, 'fits at first');
   // Not the MTU of the interface, which the node follows.
   one.ns.ip('route change 172.31.0.0/24 dev eth0 proto kernel src 172.31.0.1 mtu 1400');
@@ -155,7 +71,7 @@ t.test('the underlay shrank: too big, and for which peer', { skip }, async t => 
 });
 
 t.test('another VNI', { skip }, async t => {
-  const { one, two, says, shows, ping, peerSocket } = await nodesOf(t, (node, good) =>
+  const { one, two, says, shows, ping, peerSocket } = await shownNodes(t, page, (node, good) =>
     node.index === 2 ? { ...good, vni: 2 } : good,
   );
   t.match(
@@ -174,7 +90,7 @@ t.test('another VNI', { skip }, async t => {
 });
 
 t.test('a pod sends from an address that its node does not own', { skip }, async t => {
-  const { one, two, pods, says, shows, ping } = await nodesOf(t, (_node, good) => good);
+  const { one, two, pods, says, shows, ping } = await shownNodes(t, page);
   pods[0].ns.ip('addr add 10.99.0.1/32 dev eth0');
   const capture = ['capture', '-p', 'drop', 'src', 'host', '10.99.0.1'];
   const line = await shows('spoof-capture', two, capture, /drop/, () => ping('-I', '10.99.0.1', FAR));
@@ -189,7 +105,7 @@ t.test(
   'checksum offload that is never completed: a kernel peer behind a virtual device',
   { skip },
   async t => {
-    const { one, pods, says, shows } = await nodesOf(t, (node, good) => {
+    const { one, pods, says, shows } = await shownNodes(t, page, (node, good) => {
       if (node.index === 2) return 'kernel';
       const [peer] = good.peers as object[];
       return {

@@ -55,27 +55,36 @@ t.test('egress with a queue that shrank, waiting is negative and the residue zer
   t.match(egressBalance(zero, after, QUEUE), { queued: -40, residue: { frames: 0 } });
 });
 
-t.test(
-  'ingress, datagrams of merged packets compared with judged frames and drops of the socket',
-  async t => {
-    const door = { ...zero, droppedAs: 'socket-dropped' };
-    const after = {
-      ...door,
-      frames: 10,
-      segments: 300,
-      judged: { forward: 200, 'wrong-vni': 50 },
-      dropped: 40,
-    };
-    t.match(ingressBalance(door, after), {
-      entered: { frames: 300, segments: 300 },
-      outcomes: [{ verdict: 'forward' }, { verdict: 'wrong-vni' }, { verdict: 'socket-dropped', frames: 40 }],
-      queued: 0,
-      residue: { frames: 10, segments: 10 },
-    });
-    t.equal(
-      ingressBalance(door, { ...after, waitingBytes: 4096 }).queued,
-      null,
-      'waiting datagrams are not counted',
-    );
-  },
-);
+const door = { ...zero, droppedAs: 'socket-dropped' };
+
+t.test('ingress without drops, datagrams compared with verdicts and packets with messages', async t => {
+  const after = {
+    ...{ ...door, frames: 10, segments: 300, read: 9 },
+    judged: { forward: 200, 'wrong-vni': 50 },
+  };
+  t.match(ingressBalance(door, after), {
+    entered: { frames: 10, segments: 300 },
+    outcomes: [
+      { verdict: 'forward', frames: 200 },
+      { verdict: 'wrong-vni', frames: 50 },
+    ],
+    ...{ read: 9, queued: 0 },
+    residue: { frames: 1, segments: 50 },
+  });
+  const { queued } = ingressBalance(door, { ...after, waitingBytes: 4096 });
+  t.equal(queued, null, 'waiting datagrams are not counted');
+});
+
+t.test('ingress with coalesced packets dropped at the socket, packets compared, datagrams not', async t => {
+  const after = {
+    ...{ ...door, frames: 1003, segments: 30_000, read: 390, dropped: 613 },
+    judged: { forward: 11_294 },
+  };
+  t.match(ingressBalance(door, after), {
+    outcomes: [
+      { verdict: 'forward', frames: 11_294 },
+      { verdict: 'socket-dropped', frames: 613 },
+    ],
+    residue: { frames: 0, segments: null },
+  });
+});

@@ -27,17 +27,41 @@ function showAudit({ seconds, directions, stack }: Audit): string {
 }
 
 function showDirection(direction: AuditDirection, seconds: number): string {
-  const { device, countedAt, entered, outcomes, queued, residue } = direction;
-  const isEgress = direction.direction === 'egress';
-  const segments = (count: number | null) => (isEgress && count !== null ? `, ${count} segments` : '');
-  const unit = isEgress ? 'frames' : 'datagrams';
+  const { device, countedAt, queued } = direction;
   return [
     `${device} ${direction.direction}, ${seconds} s, entered as counted by the kernel at ${countedAt}:`,
-    row('entered', entered.frames, unit + segments(entered.segments)),
-    ...outcomes.map(({ verdict, frames }) => row(verdict, -frames)),
+    ...(direction.direction === 'egress' ? egressRows(direction) : ingressRows(direction)),
     ...(queued === 0 ? [] : [row('waiting', queued === null ? '?' : -queued, waitingNote(queued))]),
-    row('residue', residue.frames, unit + segments(residue.segments)),
+    residueRow(direction),
   ].join('\n');
+}
+
+function egressRows({ entered, outcomes }: AuditDirection): string[] {
+  return [
+    row('entered', entered.frames, `frames, ${entered.segments} segments`),
+    ...outcomes.map(({ verdict, frames }) => row(verdict, -frames)),
+  ];
+}
+
+/** In datagrams, but for what the kernel drops: packets, which may hold several of them. */
+function ingressRows({ entered, outcomes, read }: AuditDirection): string[] {
+  const isCoalesced = entered.frames !== entered.segments;
+  const packets = `packets; ${read} of ${entered.frames} were read`;
+  return [
+    row('entered', entered.segments, isCoalesced ? `datagrams in ${entered.frames} packets` : 'datagrams'),
+    ...outcomes.map(({ verdict, frames }) =>
+      row(verdict, -frames, isCoalesced && verdict === 'socket-dropped' ? packets : ''),
+    ),
+  ];
+}
+
+function residueRow({ direction, entered, residue: { frames, segments } }: AuditDirection): string {
+  if (direction === 'egress')
+    return row('residue', frames, segments === null ? 'frames' : `frames, ${segments} segments`);
+  const isCoalesced = entered.frames !== entered.segments;
+  return segments !== null && isCoalesced
+    ? row('residue', segments, `datagrams, ${frames} packets`)
+    : row('residue', frames, isCoalesced ? 'packets' : 'datagrams');
 }
 
 function waitingNote(queued: number | null): string {

@@ -53,7 +53,8 @@ export function showDrops(drops: readonly DropStatus[]): string {
       drop.reason,
       drop.direction,
       drop.frames,
-      formatBytes(drop.bytes),
+      // The kernel counts no bytes of what it drops.
+      drop.bytes === 0 ? '-' : formatBytes(drop.bytes),
       drop.meaning,
     ]),
   );
