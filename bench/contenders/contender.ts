@@ -1,4 +1,5 @@
 import type { Family, Lab } from '../lab/topology.ts';
+import type { Fate } from './audit.ts';
 
 /** What lies between the nodes of a lab. One file a contender implements this. */
 export interface Contender {
@@ -19,6 +20,8 @@ export interface DeployOptions {
 export interface Deployment {
   /** Largest inner IP packet. */
   mtu: number;
+  /** Runs a task, at most `seconds` long, and accounts for the packets from the first node to the second; where it can. */
+  audited?<T>(seconds: number, task: () => Promise<T>): Promise<{ result: T; fate: Fate }>;
   /** Takes it down; the lab can then carry another contender. */
   stop(): Promise<void>;
   /** Lets its processes outlive this one. */

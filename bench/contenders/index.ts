@@ -31,6 +31,7 @@ export const CONTENDERS: Readonly<Record<string, Contender>> = {
   udp: ripstop({ mode: 'udp', label: 'Ripstop udp' }),
   ...Object.fromEntries(OFFLOADS.map(offload => [`no-${offload}`, without(offload)])),
   'no-remoteChecksum': ripstop({ mode: 'vxlan', label: 'no remoteChecksum' }),
+  'no-audit': ripstop({ ...AS_AGENTS_DO, label: 'no audit', audit: false }),
   capture,
   'one-call': oneCall,
   'naive-node': naiveNode,

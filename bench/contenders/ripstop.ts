@@ -4,6 +4,7 @@ import type { Proc } from '../lab/proc.ts';
 import { CHECKOUT } from '../lab/tool.ts';
 import type { Lab, Node } from '../lab/topology.ts';
 import { until } from '../lab/until.ts';
+import { type Audited, audited } from './audit.ts';
 import type { Contender, Deployment, DeployOptions } from './contender.ts';
 
 export interface RipstopOptions {
@@ -14,6 +15,8 @@ export interface RipstopOptions {
   remoteChecksum?: boolean;
   /** Column title when it is not the mode's. */
   label?: string;
+  /** False: UDP is measured without an audit meanwhile. */
+  audit?: boolean;
   /** Flags of Node itself. */
   nodeFlags?: readonly string[];
 }
@@ -74,7 +77,11 @@ export async function deployRipstop(
     const mtu = deviceMtu(lab.nodes[0]!, device);
     lab.podMtu(mtu);
     const processes = running.map(({ pid, config, log, socket }) => ({ pid, config, log, socket }));
-    return { mtu, stop, processes, keep: () => running.forEach(({ proc }) => void proc.release()) };
+    const [one, two] = lab.nodes.map((node, at): Audited => ({ node, socket: processes[at]!.socket }));
+    return {
+      ...{ mtu, stop, processes, keep: () => running.forEach(({ proc }) => void proc.release()) },
+      ...(options.audit !== false && { audited: (seconds, task) => audited([one!, two!], seconds, task) }),
+    };
   } catch (error) {
     await stop();
     throw error;

@@ -9,6 +9,8 @@ export interface Measure {
   share: number;
   /** Between the tunnel devices of the two nodes, rather than between their pods. */
   nodes?: boolean;
+  /** Packets get lost in it: an audit says where. */
+  lossy?: boolean;
   run(route: Route, seconds: number): Promise<Partial<Record<FigureId, number>>>;
 }
 
@@ -23,6 +25,7 @@ const tcp = (figure: FigureId, streams: number, back = false): Measure => ({
 const udp = (figure: FigureId, loss: FigureId, size: number, flows: number): Measure => ({
   title: `UDP, ${size} bytes, ${flows} flow${flows > 1 ? 's' : ''}`,
   share: 0.7,
+  lossy: true,
   async run(route, seconds) {
     const result = await packetRate(route, seconds, size, flows);
     return { [figure]: result.rate / 1000, [loss]: result.loss * 100 };

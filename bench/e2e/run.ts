@@ -1,4 +1,6 @@
 import { describeError } from '../../src/base/errors.ts';
+import type { Fate } from '../contenders/audit.ts';
+import type { Deployment } from '../contenders/contender.ts';
 import { CONTENDERS } from '../contenders/index.ts';
 import type { Progress } from '../demo/progress.ts';
 import { type Route, throughput } from '../lab/measure.ts';
@@ -39,7 +41,7 @@ interface Standing {
   measures: readonly MeasureId[];
   pods: Route;
   nodes: Route;
-  stop(): Promise<void>;
+  deployment: Deployment;
 }
 
 /**
@@ -90,8 +92,8 @@ export async function runE2e(options: E2eOptions, progress: Progress): Promise<E
       }
     }
   } finally {
-    for (const { stop, lab } of standing) {
-      await stop();
+    for (const { deployment, lab } of standing) {
+      await deployment.stop();
       lab.remove();
     }
   }
@@ -114,7 +116,7 @@ async function stand(id: string, options: E2eOptions): Promise<Standing> {
       measures: measuresOf(id, options),
       pods: { from: from.ns, to: to.ns, address: to.address[inner] },
       nodes: { from: one!.ns, to: two!.ns, address: two!.tunnel[inner] },
-      stop: () => deployment.stop(),
+      deployment,
     };
   } catch (error) {
     lab.remove();
@@ -131,17 +133,42 @@ interface Turn {
   progress: Progress;
 }
 
-async function take({ id, pods, nodes }: Standing, measureId: MeasureId, turn: Turn): Promise<void> {
+async function take(
+  { id, pods, nodes, deployment }: Standing,
+  measureId: MeasureId,
+  turn: Turn,
+): Promise<void> {
   const measure: Measure = MEASURES[measureId];
   const { condition, round, samples, missing, progress } = turn;
   const seconds = lengthOf(measure, turn.seconds);
   progress.step(`${condition}, round ${round + 1}: ${id}: ${measure.title}`, seconds + AROUND);
   try {
-    const values = await measure.run(measure.nodes ? nodes : pods, seconds);
+    const run = () => measure.run(measure.nodes ? nodes : pods, seconds);
+    const { result: values, fate } =
+      measure.lossy && deployment.audited
+        ? await deployment.audited(seconds + AROUND, run)
+        : { result: await run(), fate: undefined };
     for (const [figure, value] of Object.entries(values) as [FigureId, number][]) {
       samples.push({ suite: 'e2e', contender: id, condition, figure, round, value });
+    }
+    if (fate) {
+      const row = { suite: 'audit', contender: id, condition: `${condition}, ${measureId}`, round };
+      for (const [figure, value] of Object.entries(sharesOf(fate))) samples.push({ ...row, figure, value });
     }
   } catch (error) {
     missing.push({ suite: 'e2e', contender: id, condition, figure: measureId, reason: describeError(error) });
   }
+}
+
+/** What was lost where, per cent of what entered. */
+function sharesOf(fate: Fate): Partial<Record<FigureId, number>> {
+  const share = (count: number) => (fate.entered === 0 ? 0 : (count / fate.entered) * 100);
+  return {
+    auditDevice: share(fate.deviceQueue),
+    auditUnderlay: share(fate.underlay),
+    auditSocket: share(fate.socket),
+    auditVerdicts: share(fate.otherVerdicts),
+    auditResidue: share(fate.residue),
+    auditDelivered: share(fate.delivered),
+  };
 }

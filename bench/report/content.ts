@@ -78,8 +78,10 @@ function endToEnd(list: readonly Cell[], file: BenchFile): Table[] {
   }));
 }
 
-/** Suites without a network between pods, and what they show. */
+/** Suites with one line per row, and what they show. */
 const ALONE = {
+  audit:
+    'Where UDP packets were lost, of those that entered the first node (`ripstop drops --audit` at both nodes)',
   soak: 'Garbage collections in the four threads that carry packets, under traffic of all kinds',
   churn: 'Agents whose leases, pods, settings and store change all the time',
   path: 'The forwarder alone, one direction in one thread',

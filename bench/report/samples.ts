@@ -2,7 +2,7 @@ import type { Machine, Versions } from '../lab/versions.ts';
 
 /** One measured value. Every sample is kept; medians are made where they are shown. */
 export interface Sample {
-  /** `micro`, `path`, `update` (measured with `path`), `scale`, `sizing`, `traffic`, `cni`, `e2e`, `soak` or `churn` (measured with `soak`). */
+  /** `audit` (measured with `e2e`), `micro`, `path`, `update` (measured with `path`), `scale`, `sizing`, `traffic`, `cni`, `e2e`, `soak` or `churn` (measured with `soak`). */
   suite: string;
   /** Who was measured: a contender's id, or the name of a micro benchmark. */
   contender: string;
@@ -69,6 +69,13 @@ const perUnit = (title: string, short: string, unit: string): Figure => ({
 const rate = (title: string): Figure => ({ title, unit: 'Gbit/s', better: 'more', digits: 2 });
 const packets = (title: string): Figure => ({ title, unit: 'kpps', better: 'more', digits: 0 });
 const loss = (title: string): Figure => ({ title, unit: '%', better: 'less', digits: 1 });
+const lostAt = (title: string, short: string): Figure => ({
+  title,
+  short,
+  unit: '%',
+  better: 'less',
+  digits: 1,
+});
 const time = (title: string): Figure => ({ title, unit: 'us', better: 'less', digits: 1 });
 
 const ALL = {
@@ -92,6 +99,12 @@ const ALL = {
   rr99: time('round trip, p99'),
   rr999: time('round trip, p99.9'),
   connections: { title: 'TCP connections', unit: '1/s', better: 'more', digits: 0 },
+  auditDevice: lostAt('lost at the device queue', 'device %'),
+  auditUnderlay: lostAt('lost between the nodes', 'wire %'),
+  auditSocket: lostAt('lost at the receive buffer', 'socket %'),
+  auditVerdicts: lostAt('lost by other verdicts', 'other %'),
+  auditResidue: { ...lostAt('without an outcome', 'residue %'), digits: 3 },
+  auditDelivered: { ...lostAt('delivered to the device of the other node', 'there %'), better: 'more' },
   cniAdd: { title: 'ADD of a pod', unit: 'ms', better: 'less', digits: 1 },
   cniDel: { title: 'DEL of a pod', unit: 'ms', better: 'less', digits: 1 },
   nsPerOp: { title: 'time per operation', unit: 'ns', better: 'less', digits: 1 },

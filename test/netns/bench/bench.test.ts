@@ -39,6 +39,10 @@ t.test('e2e: every contender, measure and round gives its samples', { skip }, as
       );
     }
   }
+  const audited = file.samples.filter(s => s.suite === 'audit' && s.condition === 'wire, udp64x8');
+  t.same([...new Set(audited.map(s => s.contender))], ['vxlan'], 'UDP of Ripstop has an account');
+  t.equal(audited.length, 2 * 6, 'of all figures, each round');
+  for (const { value } of audited.filter(s => s.figure === 'auditResidue')) t.equal(value, 0, 'no residue');
   t.match(output, /underlay wire +kernel VXLAN +Ripstop vxlan/);
   t.same(namespacesOf(pid), [], 'nothing is left');
 });
