@@ -14,7 +14,7 @@ import {
 import { flowOverview, flowPeerRow, flowRow } from '../capture/flows/flow-report.ts';
 import { audit } from '../diagnose/audit/balance.ts';
 import { diagnosis } from '../diagnose/doctor/finding.ts';
-import { dropStatus } from '../diagnose/drops.ts';
+import { dropsAnswer } from '../diagnose/drops.ts';
 
 /*
  * The answers of the agent's socket: what the server writes, and how the client reads it. The commands print them with
@@ -225,7 +225,7 @@ export const ANSWERS = {
   '/peers': listOf(peer),
   '/routes': listOf(route),
   '/leases': listOf(lease),
-  '/drops': listOf(dropStatus),
+  '/drops': dropsAnswer,
   '/audit': audit,
   /** What the next comparison with the kernel would change, one line per step. */
   '/pending': listOf(string),

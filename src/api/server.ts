@@ -5,6 +5,7 @@ import { messageOf, RipstopError } from '../base/errors.ts';
 import { type Log, logLevels } from '../base/log.ts';
 import { openPrivately } from '../base/private-socket.ts';
 import { dropsOf } from '../diagnose/drops.ts';
+import { IpStackCounters } from '../diagnose/ip-stack.ts';
 import { traceNodeFromAgent } from '../diagnose/trace/node.ts';
 import type { Answer } from './answers.ts';
 import { targetsOf } from './capture.ts';
@@ -42,12 +43,13 @@ export async function serveApi(
   log: Log,
 ): Promise<{ close(): Promise<void> }> {
   const startedAt = new Date();
+  const stack = new IpStackCounters(agent.options.netns);
   const handlers: GetHandlers = {
     '/status': () => statusOf(agent, version, startedAt),
     '/peers': () => peersOf(agent),
     '/routes': () => routesOf(agent),
     '/leases': () => leasesOf(agent),
-    '/drops': () => dropsOf(agent),
+    '/drops': () => ({ drops: dropsOf(agent), stack: stack.changes() }),
     '/audit': async query => (await import('../diagnose/audit/audit.ts')).auditOf(agent, secondsOf(query)),
     '/pending': () => pendingChanges(agent),
     '/captures': () => targetsOf(debugApiOf(agent).captures),

@@ -1,8 +1,9 @@
 import type { Agent } from '../agent/agent.ts';
 import type { Overlay } from '../agent/overlay/overlay.ts';
-import { described, number, record, string, type ValueOf } from '../base/schema.ts';
+import { described, listOf, number, record, string, type ValueOf } from '../base/schema.ts';
 import type { CounterSnapshot } from '../dataplane/dataplane.ts';
 import { VERDICTS } from '../dataplane/descriptor/verdicts.ts';
+import { stackChanges } from './ip-stack.ts';
 
 export const dropStatus = record({
   device: described('device of the overlay', string),
@@ -15,6 +16,14 @@ export const dropStatus = record({
 });
 
 export type DropStatus = ValueOf<typeof dropStatus>;
+
+export const dropsAnswer = record({
+  drops: described('by device and reason, the most frequent first', listOf(dropStatus)),
+  stack: described(
+    'counters of the IP stack that changed since the agent started, all programs of the network namespace together; the drops contain some of them already',
+    stackChanges,
+  ),
+});
 
 type Verdicts = CounterSnapshot['verdicts'];
 

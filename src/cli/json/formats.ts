@@ -66,7 +66,7 @@ export const JSON_FORMATS = {
   },
   'ripstop-drops/1': {
     command: 'ripstop drops -o json',
-    field: record({ drops: described('by device and reason, the most frequent first', ANSWERS['/drops']) }),
+    field: ANSWERS['/drops'],
   },
   'ripstop-drop/1': { command: 'ripstop drops --follow -o json', lines: true, field: dropRowField },
   'ripstop-audit/1': { command: 'ripstop drops --audit -o json', field: ANSWERS['/audit'] },

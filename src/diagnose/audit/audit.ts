@@ -5,9 +5,9 @@ import type { DataPlane } from '../../dataplane/dataplane.ts';
 import { requireAddress } from '../../ip/address.ts';
 import { attachClassifier, detachClassifier, type Hook, type Place } from '../../net/bpf/classifier.ts';
 import { PacketCounter, type TunnelEnd } from '../../net/bpf/packet-count.ts';
-import { readMib } from '../../net/mib.ts';
 import { findLink } from '../../net/rtnetlink/links.ts';
 import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
+import { IpStackCounters } from '../ip-stack.ts';
 import { type Audit, egressBalance, ingressBalance, type Reading } from './balance.ts';
 
 /*
@@ -15,29 +15,6 @@ import { type Audit, egressBalance, ingressBalance, type Reading } from './balan
  * what still waits. What entered is counted by the kernel, with a program at the egress hook of the overlay device and at
  * the ingress hook of the underlay: the data plane's own counters would agree with themselves.
  */
-
-/** Counters that show why a packet was lost outside the data plane. */
-const STACK_COUNTERS = [
-  'UdpRcvbufErrors',
-  'UdpInCsumErrors',
-  'UdpSndbufErrors',
-  'UdpNoPorts',
-  'Udp6RcvbufErrors',
-  'Udp6InCsumErrors',
-  'Udp6SndbufErrors',
-  'Udp6NoPorts',
-  'IpReasmFails',
-  'Ip6ReasmFails',
-  'IpInHdrErrors',
-  'IpInAddrErrors',
-  'IpInDiscards',
-  'IpOutDiscards',
-  'IpOutNoRoutes',
-  'Ip6InDiscards',
-  'Ip6OutDiscards',
-  'Ip6OutNoRoutes',
-  'TcpExtIPReversePathFilter',
-] as const;
 
 /** One direction of one overlay, with the counter of what enters. */
 interface AuditPoint {
@@ -67,22 +44,19 @@ export async function auditOf(agent: Agent, seconds: number): Promise<Audit> {
   try {
     openPoints(agent, socket, points);
     for (const { place, counter } of points) attachClassifier(socket, place, counter.program);
-    const stack = readMib(netns);
+    const stack = new IpStackCounters(netns);
     // What moves between the readings of one point is residue. The first reading loads the code, and so takes longest.
     points.map(read);
     const before = points.map(read);
     await sleep(seconds * 1000);
     const after = points.map(read);
-    const stackAfter = readMib(netns);
+    const changes = stack.changes();
     return {
       seconds,
       directions: points.map((point, index) =>
         balance(point, before[index] ?? read(point), after[index] ?? read(point)),
       ),
-      stack: STACK_COUNTERS.map(counter => ({
-        counter,
-        change: (stackAfter.get(counter) ?? 0) - (stack.get(counter) ?? 0),
-      })).filter(({ change }) => change !== 0),
+      stack: changes,
     };
   } finally {
     busy.delete(agent);

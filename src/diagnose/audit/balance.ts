@@ -1,5 +1,6 @@
 import { described, listOf, nullable, number, record, string, type ValueOf } from '../../base/schema.ts';
 import { VERDICTS } from '../../dataplane/descriptor/verdicts.ts';
+import { stackChanges } from '../ip-stack.ts';
 
 const auditDirection = record({
   device: described('device of the overlay', string),
@@ -41,12 +42,7 @@ export const audit = record({
   directions: described('two per overlay', listOf(auditDirection)),
   stack: described(
     'counters of the IP stack that changed, all programs of the network namespace together; they are not part of the account',
-    listOf(
-      record({
-        counter: described('name as nstat(8) prints it', string),
-        change: described('difference between end and start', number),
-      }),
-    ),
+    stackChanges,
   ),
 });
 

@@ -102,7 +102,7 @@ for (const kind of ['file', 'etcd'] as const)
       for (const node of [one, two]) {
         const status = await agentOf(node).ask('/status');
         t.match(status, { ready: true, networkStarts: 1, failedRepairs: 0, rejected: [] });
-        const drops = await agentOf(node).ask('/drops');
+        const { drops } = await agentOf(node).ask('/drops');
         const lost = drops.filter(
           ({ direction, reason }) => direction === 'ingress' && reason !== 'multicast',
         );

@@ -66,7 +66,7 @@ t.test(
     );
     close();
     t.equal((await agent.ask('/status')).ready, true, 'a silent peer does not make the node not ready');
-    const drops = await agent.ask('/drops');
+    const { drops } = await agent.ask('/drops');
     t.same(
       drops.filter(({ reason }) => reason !== 'multicast'),
       [],

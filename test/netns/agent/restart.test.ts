@@ -60,7 +60,7 @@ for (const backend of ['vxlan', 'udp'] as const)
     t.equal(stateOf(agent), before, 'same subnet, same MAC, same rules, nothing stale');
     await until('the lease confirmed', async () => !(await agent.ask('/status')).store.borrowed);
     t.equal((await agent.ask('/status')).networkStarts, 1);
-    const drops = await agent.ask('/drops');
+    const { drops } = await agent.ask('/drops');
     t.same(
       drops.filter(({ reason }) => reason !== 'multicast'),
       [],

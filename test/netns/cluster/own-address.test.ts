@@ -32,7 +32,7 @@ for (const type of ['vxlan', 'udp'] as const) {
       await until(`an answer over IPv${family}`, () => pod.ns.attempt(ping).code === 0);
       t.pass(`IPv${family}: node 2 answers the pod of node 1`);
     }
-    const drops = await agents[0]!.ask('/drops');
+    const { drops } = await agents[0]!.ask('/drops');
     t.notOk(
       drops.some(({ reason }) => reason === 'spoofed-source'),
       'no answer counts as spoofed',

@@ -45,7 +45,7 @@ t.test(
     const gun = new PacketSource(t, two.ns, two.underlay[4], one.underlay[4], 8472);
     await gun.fire(frames);
     const dropped = async (device: string) => {
-      const drops = await agents[0]!.ask('/drops');
+      const { drops } = await agents[0]!.ask('/drops');
       return drops
         .filter(each => each.device === device && each.reason === 'not-for-us')
         .reduce((sum, { frames }) => sum + frames, 0);

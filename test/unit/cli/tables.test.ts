@@ -164,19 +164,18 @@ t.test('peers, leases, routes, drops, plan, doctor', async t => {
     showRoutes([{ destination: '10.244.2.0/24', via: '10.244.2.0', device: 'flannel.1' }]),
     /^10\.244\.2\.0\/24 +10\.244\.2\.0 +flannel\.1$/m,
   );
+  const drop = {
+    ...{ device: 'flannel.1', reason: 'no-peer', direction: 'egress' },
+    ...{ frames: 2, bytes: 100, meaning: 'no peer owns it', remedy: 'ask' },
+  };
   t.match(
-    showDrops([
-      {
-        device: 'flannel.1',
-        reason: 'no-peer',
-        direction: 'egress',
-        frames: 2,
-        bytes: 100,
-        meaning: 'no peer owns it',
-        remedy: 'ask',
-      },
-    ]),
-    /no-peer +egress +2 +100 B +no peer owns it\n\nno-peer: ask\n/,
+    showDrops({ drops: [drop], stack: [] }),
+    /no-peer +egress +2 +100 B +no peer owns it\n\nno-peer: ask\n$/,
+  );
+  t.match(
+    showDrops({ drops: [], stack: [{ counter: 'UdpInCsumErrors', change: 7 }] }),
+    /^no drops\n\nIP stack .* since the agent started, all programs together;\n.*\n {2}UdpInCsumErrors +7\n$/,
+    'the stack is context, not a drop',
   );
   t.match(showPlan([]), /nothing to change/);
   t.equal(showPlan(['+ a', '- b']), '+ a\n- b\n');

@@ -1,6 +1,7 @@
 import { getJson } from '../../../api/client.ts';
 import type { Audit, AuditDirection } from '../../../diagnose/audit/balance.ts';
 import { type Output, objectText } from '../../json/print.ts';
+import { showStack } from './tables.ts';
 
 /** Time for the answer beyond the window, ms. */
 const ANSWER_MS = 10_000;
@@ -16,13 +17,7 @@ export async function auditDrops(socket: string, seconds: number, output: Output
 
 function showAudit({ seconds, directions, stack }: Audit): string {
   const parts = directions.map(direction => showDirection(direction, seconds));
-  if (stack.length > 0)
-    parts.push(
-      [
-        'IP stack of this network namespace, all programs together (not part of the account):',
-        ...stack.map(({ counter, change }) => row(counter, change)),
-      ].join('\n'),
-    );
+  if (stack.length > 0) parts.push(showStack(stack, `in these ${seconds} s`).trimEnd());
   return `${parts.join('\n\n')}\n`;
 }
 

@@ -71,7 +71,7 @@ export function addQueries(program: Command): void {
     path: '/drops',
     summary: 'show why frames were dropped',
     show: showDrops,
-    object: (output, drops) => objectText(output, 'ripstop-drops/1', { drops }),
+    object: (output, answer) => objectText(output, 'ripstop-drops/1', answer),
     follow: async (socket, output) => (await import('./drops-follow.ts')).followDrops(socket, output),
     audit: async (socket, seconds, output) =>
       (await import('./drops-audit.ts')).auditDrops(socket, seconds, output),

@@ -1,4 +1,4 @@
-import type { LeaseStatus, PeerStatus, RouteStatus } from '../../../api/answers.ts';
+import type { Answer, LeaseStatus, PeerStatus, RouteStatus } from '../../../api/answers.ts';
 import { formatBytes, formatLatency, formatShare } from '../../../base/text/quantity.ts';
 import type { DropStatus } from '../../../diagnose/drops.ts';
 import { formatTable } from '../../terminal/table.ts';
@@ -44,8 +44,24 @@ export function showLeases(leases: readonly LeaseStatus[]): string {
   return formatTable(['', 'SUBNETS', 'NODE', 'ADDRESS', 'BACKEND', 'ENDS'], rows);
 }
 
-export function showDrops(drops: readonly DropStatus[]): string {
-  if (drops.length === 0) return 'no drops\n';
+export function showDrops({ drops, stack }: Answer<'/drops'>): string {
+  const parts = [drops.length === 0 ? 'no drops\n' : dropTable(drops)];
+  if (stack.length > 0) parts.push(showStack(stack, 'since the agent started'));
+  return parts.join('\n');
+}
+
+const COUNTER_WIDTH = 26;
+const COUNT_WIDTH = 12;
+
+/** Counters of the IP stack with a title. @param when the time in which they changed */
+export function showStack(stack: Answer<'/drops'>['stack'], when: string): string {
+  const rows = stack.map(
+    ({ counter, change }) => `  ${counter.padEnd(COUNTER_WIDTH)}${String(change).padStart(COUNT_WIDTH)}\n`,
+  );
+  return `IP stack of this network namespace ${when}, all programs together;\nsocket-dropped contains its part of the UDP errors:\n${rows.join('')}`;
+}
+
+function dropTable(drops: readonly DropStatus[]): string {
   const table = formatTable(
     ['DEVICE', 'REASON', 'DIRECTION', 'FRAMES', 'BYTES', 'MEANING'],
     drops.map(drop => [
