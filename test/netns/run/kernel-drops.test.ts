@@ -143,3 +143,35 @@ t.test('floods and TCP in both directions, accounted for without a residue', { s
   for (const { node } of [one, two])
     t.notMatch(node.ns.must(['tc', 'qdisc', 'show']), /clsact/, 'nothing stays at the devices');
 });
+
+/** Frames of one batch of egress, at most. */
+const BATCH = 64;
+
+t.test(
+  'an audit that ends while a flood runs, its residue at most the queue and one batch',
+  { skip },
+  async t => {
+    const [one, two] = await pairFor(t);
+    const [near, far] = [one.node.pods[0]!, two.node.pods[0]!];
+    const seconds = 5;
+    const program = `
+    const socket = require('node:dgram').createSocket('udp4');
+    const payload = Buffer.alloc(18);
+    const next = () => socket.send(payload, 9, '${far.address[4]}', next);
+    next();`;
+    const sender = near.ns.launch([process.execPath, '-e', program]);
+    const accounts: Audit[] = await Promise.all(
+      [one, two].map(async ({ node, drops }) =>
+        JSON.parse(await node.ns.launch(drops('--audit', `--duration=${seconds}`)).success()),
+      ),
+    );
+    await sender.stop();
+    const [egress] = accounts[0]!.directions as [AuditDirection];
+    const [, ingress] = accounts[1]!.directions as [AuditDirection, AuditDirection];
+    const queue = 1000;
+    for (const { direction, entered, residue } of [egress, ingress]) {
+      t.ok(entered.segments > queue + BATCH, `${direction}: ${entered.segments} packets entered`);
+      t.ok(Math.abs(residue.frames) <= queue + BATCH, `${direction}: residue of ${residue.frames}`);
+    }
+  },
+);
