@@ -4,6 +4,7 @@ import { describeError, RipstopError } from '../src/base/errors.ts';
 import { cniSeconds, runCni } from './cni/run.ts';
 import { CONTENDERS } from './contenders/index.ts';
 import { Progress } from './demo/progress.ts';
+import { planned } from './e2e/plan.ts';
 import { e2eSeconds, runE2e } from './e2e/run.ts';
 import { microSeconds, pathSeconds, runMicro, runPath } from './in-process.ts';
 import { busySeconds } from './lab/cpu.ts';
@@ -85,9 +86,20 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
       ...Object.fromEntries(Object.entries(CONTENDERS).map(([id, { label }]) => [id, label])),
       ...cni?.labels,
     },
+    rivals: wants('e2e') ? rivalVersions(options) : {},
     samples,
     missing,
   };
+}
+
+/** Versions of the programs that are measured, by contender. */
+function rivalVersions(options: BenchOptions): Record<string, string> {
+  return Object.fromEntries(
+    planned(options).flatMap(id => {
+      const version = CONTENDERS[id]?.version?.();
+      return version === undefined ? [] : [[id, version]];
+    }),
+  );
 }
 
 /** Above this share other programs use the machine. */

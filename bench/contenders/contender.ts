@@ -5,6 +5,8 @@ import type { Fate } from './audit.ts';
 export interface Contender {
   /** Column title. */
   label: string;
+  /** Version of its program; undefined for the kernel and for Ripstop, whose versions every report has. */
+  version?(): string | undefined;
   /** Why it cannot run here, or undefined when it can. */
   unavailable(): string | undefined;
   /** Joins all nodes of `lab`; throws when it does not come up, with nothing left behind. */

@@ -14,9 +14,10 @@ export const UNDERLAY_DEVICE = 'eth0';
 
 /** Offloads of the underlay devices, by `ethtool -K`. */
 export const CONDITIONS = {
-  def: ['tso on', 'gso on', 'gro off', 'tx on'],
-  wire: ['tso off', 'gso off', 'gro off', 'tx on'],
-  wiregro: ['tso off', 'gso off', 'gro on', 'tx on'],
+  def: ['tx on', 'tso on', 'gso on', 'tx-udp-segmentation on', 'gro off'],
+  nic: ['tx on', 'tso off', 'gso on', 'tx-udp-segmentation off', 'gro on'],
+  wire: ['tx on', 'tso off', 'gso off', 'tx-udp-segmentation on', 'gro off'],
+  wiregro: ['tx on', 'tso off', 'gso off', 'tx-udp-segmentation on', 'gro on'],
   wirecs: ['tso off', 'gso off', 'gro on', 'tx off'],
 } as const;
 export type Condition = keyof typeof CONDITIONS;
@@ -24,6 +25,7 @@ export type Condition = keyof typeof CONDITIONS;
 /** What a table says of each condition. */
 export const CONDITION_TEXTS: Readonly<Record<Condition, string>> = {
   def: 'veth default',
+  nic: 'no TSO, no UDP segmentation; GSO, GRO, checksum offload',
   wire: 'no TSO/GSO',
   wiregro: 'no TSO/GSO, GRO',
   wirecs: 'no TSO/GSO, GRO, no checksum offload',

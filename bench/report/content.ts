@@ -1,7 +1,7 @@
 import { CONDITION_TEXTS, type Condition } from '../lab/topology.ts';
 import { cniTable } from './cni.ts';
 import { type GoalResult, judgeGoals, verdictOf } from './goals.ts';
-import { type Cell, cells, distinct, indexCells, labelOf, show } from './rows.ts';
+import { type Cell, cells, distinct, indexCells, labelOf, rivalsOf, show } from './rows.ts';
 import { type BenchFile, FIGURES, type FigureId } from './samples.ts';
 
 /** A table as HTML and Markdown both have it: plain text in cells. */
@@ -134,23 +134,16 @@ function missing(file: BenchFile): Table[] {
 }
 
 /** Where, when and what, as pairs. */
-export function facts({
-  versions,
-  machine,
-  began,
-  seconds,
-  inner,
-  underlay,
-  congestion,
-  busyBefore,
-  joined,
-}: BenchFile): [string, string][] {
+export function facts(file: BenchFile): [string, string][] {
+  const { versions, machine, began, seconds, inner, underlay, congestion, busyBefore, joined } = file;
+  const rivals = rivalsOf(file);
   return [
     ['Ripstop', `${versions.ripstop}, commit ${versions.commit ?? 'unknown'}`],
     ['machine', `${machine.cores} cores, ${machine.processor}`],
     ['kernel', versions.kernel],
     ['Node', versions.node],
     ['iperf3', versions.iperf3 ?? 'none'],
+    ...(rivals === '' ? [] : [['other tunnels', rivals] as [string, string]]),
     ['families', `inner IPv${inner}, underlay IPv${underlay}`],
     ['congestion control', congestion],
     ...(busyBefore === undefined

@@ -42,6 +42,12 @@ export function distinct<T, K>(items: readonly T[], pick: (item: T) => K): K[] {
 /** The contender's column title. */
 export const labelOf = (file: BenchFile, contender: string) => file.labels[contender] ?? contender;
 
+/** Programs with their versions, '' when only the kernel and Ripstop were measured. */
+export const rivalsOf = ({ rivals = {} }: BenchFile) =>
+  Object.entries(rivals)
+    .map(([id, version]) => `${id} ${version}`)
+    .join(', ');
+
 /** A value as text, with the figure's decimals; from a thousand on decimals say nothing. */
 export function show(figure: FigureId, value: number): string {
   const digits = Math.abs(value) >= 1000 ? 0 : FIGURES[figure].digits;

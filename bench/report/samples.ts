@@ -36,6 +36,8 @@ export interface BenchFile {
   congestion: string;
   /** Share of the cores that other programs used just before, 0..1. */
   busyBefore?: number;
+  /** Versions of the programs that were measured end to end, by contender id. */
+  rivals?: Record<string, string>;
   /** Column titles by contender id. */
   labels: Record<string, string>;
   samples: Sample[];

@@ -1,7 +1,7 @@
 import { verdictOfChurn } from '../soak/verdict.ts';
 import { cniTable } from './cni.ts';
 import { judgeGoals } from './goals.ts';
-import { cells, distinct, indexCells, labelOf, show, showRatio } from './rows.ts';
+import { cells, distinct, indexCells, labelOf, rivalsOf, show, showRatio } from './rows.ts';
 import { type BenchFile, FIGURES, type FigureId } from './samples.ts';
 
 const LABEL = 37;
@@ -27,11 +27,14 @@ export function formatRun(file: BenchFile): string {
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }
 
-function formatHead({ versions, machine, began, seconds, inner, underlay, congestion }: BenchFile): string {
+function formatHead(file: BenchFile): string {
+  const { versions, machine, began, seconds, inner, underlay, congestion } = file;
+  const rivals = rivalsOf(file);
   return [
     `ripstop ${versions.ripstop} (${versions.commit ?? 'no commit'}), node ${versions.node}, kernel ${versions.kernel}`,
     `${machine.cores} cores, ${machine.processor}; ${began.slice(0, 16)}Z, ${Math.round(seconds)} s`,
     `inner IPv${inner}, underlay IPv${underlay}, ${congestion}; medians, in brackets the ratio to kernel VXLAN`,
+    ...(rivals === '' ? [] : [rivals]),
   ].join('\n');
 }
 

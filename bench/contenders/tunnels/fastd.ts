@@ -3,7 +3,7 @@ import { must } from '../../lab/command.ts';
 import { scratch } from '../../lab/namespace.ts';
 import type { Node } from '../../lab/topology.ts';
 import type { Contender } from '../contender.ts';
-import { deployTunnel, needs, otherOf } from './tunnel.ts';
+import { deployTunnel, needs, otherOf, versionBy } from './tunnel.ts';
 
 const DEVICE = 'fastd0';
 const PORT = 10000;
@@ -14,6 +14,7 @@ const MTU = { 4: 1500 - 28 - 1 - 14, 6: 1500 - 48 - 1 - 14 } as const;
 export const fastd: Contender = {
   label: 'fastd, null',
   unavailable: needs('fastd', 'fastd'),
+  version: versionBy(['fastd', '--version'], /fastd v?(\S+)/),
   deploy(lab, { underlay }) {
     const secrets = new Map<Node, string>(
       lab.nodes.map(node => [node, must(['fastd', '--generate-key', '--machine-readable']).trim()]),

@@ -3,7 +3,7 @@ import { must } from '../../lab/command.ts';
 import { scratch } from '../../lab/namespace.ts';
 import type { Lab, Node } from '../../lab/topology.ts';
 import type { Contender } from '../contender.ts';
-import { deployTunnel, needs } from './tunnel.ts';
+import { deployTunnel, needs, versionBy } from './tunnel.ts';
 
 const DEVICE = 'nebula0';
 const MTU = { 4: 1440, 6: 1420 } as const;
@@ -15,6 +15,7 @@ const addressOf = (node: Node) => `192.168.100.${node.index}`;
 export const nebula: Contender = {
   label: 'nebula, AES',
   unavailable: needs('nebula', 'nebula', 'nebula-cert'),
+  version: versionBy(['nebula', '-version'], /Version: (\S+)/),
   deploy(lab, { underlay }) {
     const folder = scratch();
     const ca = `${folder}/${lab.nodes[0]!.ns.name}-nebula-ca`;
@@ -58,7 +59,8 @@ function configuration(
       mtu: MTU[underlay],
       unsafe_routes: peers.map(peer => ({ route: peer.subnet[4], via: addressOf(peer), mtu: MTU[underlay] })),
     },
-    firewall: { outbound: any, inbound: any },
+    // From 1.10 on a rule does not cover unsafe routes by itself; older versions ignore the key.
+    firewall: { outbound: any, inbound: any, default_local_cidr_any: true },
     logging: { level: 'error' },
   };
 }

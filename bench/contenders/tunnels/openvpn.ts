@@ -1,5 +1,5 @@
 import type { Contender } from '../contender.ts';
-import { deployTunnel, needs, otherOf } from './tunnel.ts';
+import { deployTunnel, needs, otherOf, versionBy } from './tunnel.ts';
 
 const DEVICE = 'ovpn0';
 const MTU = { 4: 1500 - 28, 6: 1500 - 48 } as const;
@@ -8,6 +8,7 @@ const MTU = { 4: 1500 - 28, 6: 1500 - 48 } as const;
 export const openvpn: Contender = {
   label: 'OpenVPN',
   unavailable: needs('openvpn', 'openvpn'),
+  version: versionBy(['openvpn', '--version'], /OpenVPN (\S+)/),
   deploy: (lab, { underlay }) =>
     deployTunnel(lab, {
       device: DEVICE,

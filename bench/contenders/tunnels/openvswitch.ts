@@ -4,7 +4,7 @@ import { scratch } from '../../lab/namespace.ts';
 import type { Proc } from '../../lab/proc.ts';
 import { type Family, type Lab, type Node, UNDERLAY_DEVICE } from '../../lab/topology.ts';
 import type { Contender } from '../contender.ts';
-import { deployTunnel, macOf, needs, otherOf } from './tunnel.ts';
+import { deployTunnel, macOf, needs, otherOf, versionBy } from './tunnel.ts';
 
 /** Bridge whose own port is the overlay device. */
 const OVERLAY = 'ovs0';
@@ -17,6 +17,7 @@ const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
 export const openvswitch: Contender = {
   label: 'Open vSwitch',
   unavailable: needs('openvswitch-switch', 'ovs-vswitchd', 'ovsdb-server', 'ovsdb-tool', 'ovs-vsctl'),
+  version: versionBy(['ovs-vswitchd', '--version'], /Open vSwitch\) (\S+)/),
   deploy: (lab, { underlay }) =>
     deployTunnel(lab, {
       device: OVERLAY,

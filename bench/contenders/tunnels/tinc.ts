@@ -3,7 +3,7 @@ import { must } from '../../lab/command.ts';
 import { scratch } from '../../lab/namespace.ts';
 import type { Family, Lab, Node } from '../../lab/topology.ts';
 import type { Contender } from '../contender.ts';
-import { deployTunnel, needs } from './tunnel.ts';
+import { deployTunnel, needs, versionBy } from './tunnel.ts';
 
 const DEVICE = 'tinc0';
 /** What tinc itself allows an Ethernet frame of 1500 to carry. */
@@ -13,6 +13,7 @@ const MTU = { 4: 1432, 6: 1412 } as const;
 export const tinc: Contender = {
   label: 'tinc',
   unavailable: needs('tinc', 'tincd'),
+  version: versionBy(['tincd', '--version'], /tinc version (\S+)/),
   deploy(lab, { underlay }) {
     const folders = new Map(lab.nodes.map(node => [node, configure(lab, node, underlay)]));
     exchangeKeys(lab, folders);

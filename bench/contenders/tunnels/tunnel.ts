@@ -1,3 +1,4 @@
+import { attempt } from '../../lab/command.ts';
 import type { Proc } from '../../lab/proc.ts';
 import { findProgram } from '../../lab/programs.ts';
 import type { Lab, Node } from '../../lab/topology.ts';
@@ -119,4 +120,15 @@ export function peerArguments(lab: Lab, node: Node, underlay: 4 | 6): string[] {
     peer.subnet[6],
     peer.underlay[underlay],
   ]);
+}
+
+/** What a program prints as its version; undefined when it prints none. @param pattern its first group is the version */
+export function versionBy(argv: readonly string[], pattern: RegExp): () => string | undefined {
+  return () => {
+    const [name = '', ...words] = argv;
+    const path = findProgram(name);
+    if (path === undefined) return undefined;
+    const { stdout, stderr } = attempt([path, ...words]);
+    return pattern.exec(stdout + stderr)?.[1];
+  };
 }

@@ -1,6 +1,6 @@
 import { RipstopError } from '../../../src/base/errors.ts';
 import type { Contender } from '../contender.ts';
-import { deployTunnel, needs, otherOf } from './tunnel.ts';
+import { deployTunnel, needs, otherOf, versionBy } from './tunnel.ts';
 
 const DEVICE = 'vde0';
 const PORT = 8999;
@@ -11,6 +11,7 @@ const MTU = 1500 - 28 - 14;
 export const vde: Contender = {
   label: 'vde over UDP',
   unavailable: needs('vdeplug', 'vde_plug'),
+  version: versionBy(['dpkg-query', '-s', 'vdeplug'], /^Version: (\S+)/m),
   async deploy(lab, { underlay }) {
     // "udp://[fd31::1]:8999->..." is refused by vdeplug 4.0.1.
     if (underlay === 6) throw new RipstopError('ENOTSUP', 'vde: its UDP plug-in takes IPv4 addresses only');

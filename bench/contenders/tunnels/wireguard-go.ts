@@ -3,7 +3,7 @@ import { must } from '../../lab/command.ts';
 import { scratch } from '../../lab/namespace.ts';
 import type { Node } from '../../lab/topology.ts';
 import type { Contender } from '../contender.ts';
-import { deployTunnel, needs } from './tunnel.ts';
+import { deployTunnel, needs, versionBy } from './tunnel.ts';
 
 const MTU = { 4: 1440, 6: 1420 } as const;
 /** Its control socket lies in a folder that all namespaces share, so the name tells maker and node. */
@@ -13,6 +13,7 @@ const deviceOf = (node: Node) => `wg${process.pid % 1_000_000}n${node.index}`;
 export const wireguardGo: Contender = {
   label: 'wireguard-go',
   unavailable: needs('wireguard-go wireguard-tools', 'wireguard-go', 'wg'),
+  version: versionBy(['wireguard-go', '--version'], /wireguard-go v?(\S+)/),
   deploy(lab, { underlay }) {
     const keys = new Map(lab.nodes.map(node => [node, must(['wg', 'genkey']).trim()]));
     const publicKey = (node: Node) => must(['wg', 'pubkey'], keys.get(node)!).trim();

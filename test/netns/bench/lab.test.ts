@@ -19,9 +19,10 @@ t.test('two nodes on a cable, in every underlay condition, both families', { ski
     const features = one!.ns.must(['ethtool', '-k', 'eth0']);
     t.match(
       features,
-      new RegExp(`generic-receive-offload: ${name.startsWith('wire') && name !== 'wire' ? 'on' : 'off'}`),
+      new RegExp(`generic-receive-offload: ${['nic', 'wiregro', 'wirecs'].includes(name) ? 'on' : 'off'}`),
     );
     t.match(features, new RegExp(`tcp-segmentation-offload: ${name === 'def' ? 'on' : 'off'}`));
+    t.match(features, new RegExp(`tx-udp-segmentation: ${['nic', 'wirecs'].includes(name) ? 'off' : 'on'}`));
     t.match(features, new RegExp(`tx-checksumming: ${name === 'wirecs' ? 'off' : 'on'}`));
   }
   for (const family of [4, 6] as const) {

@@ -21,7 +21,7 @@ t.test('what is not said has a default, and --quick has others', async t => {
     underlay: 4,
     measures: undefined,
   });
-  t.same(full.conditions, ['def', 'wire', 'wiregro', 'wirecs']);
+  t.same(full.conditions, ['def', 'nic', 'wire', 'wiregro', 'wirecs']);
   t.match(readOptions(['--quick']), {
     rounds: 2,
     seconds: 1,
