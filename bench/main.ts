@@ -11,7 +11,7 @@ import { busySeconds } from './lab/cpu.ts';
 import { CONGESTION_CONTROL } from './lab/measure.ts';
 import { removeStale } from './lab/namespace.ts';
 import { requirePrograms } from './lab/programs.ts';
-import { machine, versions } from './lab/versions.ts';
+import { machine, measureCharges, versions } from './lab/versions.ts';
 import { type BenchOptions, readOptions } from './options.ts';
 import { formatComparison } from './report/compare.ts';
 import { joined } from './report/join.ts';
@@ -54,6 +54,7 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
   const busyBefore = await busyShare();
   if (busyBefore > BUSY)
     tell(`bench: ${Math.round(busyBefore * 100)} % of the cores are busy already: figures will be off`);
+  const charges = measureCharges();
   const began = new Date();
   const progress = new Progress(estimate);
   const samples: Sample[] = [];
@@ -77,7 +78,7 @@ async function measure(options: BenchOptions): Promise<BenchFile> {
     began: began.toISOString(),
     seconds: (Date.now() - began.getTime()) / 1000,
     versions: versions(),
-    machine: machine(),
+    machine: { ...machine(), charges },
     inner: options.inner,
     underlay: options.underlay,
     congestion: CONGESTION_CONTROL,

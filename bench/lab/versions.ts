@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
-import { attempt } from './command.ts';
-import { CHECKOUT } from './tool.ts';
+import { attempt, must } from './command.ts';
+import { CHECKOUT, tool } from './tool.ts';
 
 export interface Versions {
   ripstop: string;
@@ -12,9 +12,20 @@ export interface Versions {
   iperf3: string | undefined;
 }
 
+/** What the machine charges, medians, ns: `bench/tools/machine.c`. */
+export interface Charges {
+  systemCall: number;
+  wakeNear: number;
+  /** Null with one core. */
+  wakeFar: number | null;
+  /** Of 64 KiB. */
+  copy: number;
+}
+
 export interface Machine {
   processor: string;
   cores: number;
+  charges?: Charges;
 }
 
 export function versions(): Versions {
@@ -37,4 +48,16 @@ export function versions(): Versions {
 
 export function machine(): Machine {
   return { processor: cpus()[0]?.model.trim() ?? 'unknown', cores: availableParallelism() };
+}
+
+/** Takes a second or two. */
+export function measureCharges(): Charges {
+  const said = JSON.parse(must([tool('machine')])) as Record<string, number | null>;
+  const of = (name: string) => said[name] ?? 0;
+  return {
+    systemCall: of('system_call'),
+    wakeNear: of('wake_near'),
+    wakeFar: said.wake_far ?? null,
+    copy: of('copy'),
+  };
 }

@@ -1,3 +1,4 @@
+import { machineWords } from '../e2e/machine-words.ts';
 import { verdictOfChurn } from '../soak/verdict.ts';
 import { cniTable } from './cni.ts';
 import { judgeGoals } from './goals.ts';
@@ -23,6 +24,7 @@ export function formatRun(file: BenchFile): string {
     verdictOfChurn(file),
     formatMissing(file),
     formatGoals(file),
+    machineWords(file),
   ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }

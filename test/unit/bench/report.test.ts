@@ -1,4 +1,5 @@
 import t from 'tap';
+import { machineWords } from '../../../bench/e2e/machine-words.ts';
 import { compareRuns, formatComparison } from '../../../bench/report/compare.ts';
 import { judgeGoals } from '../../../bench/report/goals.ts';
 import { formatHtml } from '../../../bench/report/html.ts';
@@ -261,4 +262,21 @@ t.test('plot of the README: bars in proportion to the medians of the report', as
   );
   t.throws(() => plotOf(report.replace('fastd, null', 'fastd')), /no figure "TCP, 1 stream, Gbit\/s"/);
   t.throws(() => plotOf(report.replace('wirecs', 'wire')), /no table/);
+});
+
+t.test('the words about a machine: dear and cheap costs, and the figures that follow', async t => {
+  t.equal(machineWords(RUN), '', 'nothing where the costs were not measured');
+  const run = file([...e2e('vxlan', 'rr50', [60]), ...e2e('vxlan', 'cpu', [0.4])]);
+  const charges = { systemCall: 950, wakeNear: 2_000, wakeFar: 6_200, copy: 8_000 };
+  const words = machineWords({ ...run, machine: { ...run.machine, charges } });
+  t.match(words, /a system call costs 0\.95 us: dear/);
+  t.match(words, /a wake-up costs 2\.00 us on one core, 6\.20 us across cores: dear/);
+  t.match(words, /wirecs: up to 25 of the 60\.0 us of a round trip are the 4 wake-ups/);
+  t.match(words, /wirecs: 0\.061 of the 0\.400 s of CPU per gigabit are the 4 copies/);
+  t.ok(words.split('\n').every(line => line.length <= 80));
+  const cheap = { systemCall: 120, wakeNear: 900, wakeFar: null, copy: 8_000 };
+  t.match(
+    machineWords({ ...run, machine: { ...run.machine, charges: cheap } }),
+    /0\.12 us: cheap[\s\S]*0\.90 us on one core: cheap/,
+  );
 });

@@ -1,9 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import t from 'tap';
 import { launch } from '../../../bench/lab/proc.ts';
 import { tool } from '../../../bench/lab/tool.ts';
 import { until } from '../../../bench/lab/until.ts';
+import { measureCharges } from '../../../bench/lab/versions.ts';
 import { seeded } from '../../fixtures/random.ts';
 
 t.test("the bench tools' SHA-256, with and without the processor's instructions, is Node's", async t => {
@@ -46,4 +48,10 @@ t.test('a process is waited for, bounded and ended', async t => {
     until('the impossible', () => false, soonMs),
     { code: 'ETIMEDOUT', message: /the impossible/ },
   );
+});
+
+t.test('the costs of this machine, each a positive number', async t => {
+  const { systemCall, wakeNear, wakeFar, copy } = measureCharges();
+  for (const cost of [systemCall, wakeNear, copy]) t.ok(cost > 0, `${cost} ns`);
+  t.ok(wakeFar === null ? availableParallelism() === 1 : wakeFar > 0, `${wakeFar} ns across cores`);
 });
