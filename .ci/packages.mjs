@@ -53,6 +53,8 @@ const tests = [
   { probe: 'tshark', packages: ['tshark'], programs: ['tshark', 'capinfos', 'editcap', 'mergecap'] },
   { probe: 'conntrack', packages: ['conntrack'], programs: ['conntrack'] },
   { probe: 'curl', packages: ['curl'], programs: ['curl'] },
+  { probe: 'fish', packages: ['fish'], programs: ['fish'] },
+  { probe: 'zsh', packages: ['zsh'], programs: ['zsh'] },
   { probe: 'jq', packages: ['jq'], programs: ['jq'] },
   { probe: 'openssl', packages: ['openssl'], programs: ['openssl'] },
   { probe: 'script', packages: ['bsdutils', 'bsdextrautils'], programs: ['script'] },

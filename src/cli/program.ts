@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { addCompletion } from './commands/completion/completion.ts';
 import { addAgent } from './commands/node/agent.ts';
 import { addCleanup } from './commands/node/cleanup.ts';
 import { addCni } from './commands/node/cni.ts';
@@ -40,6 +41,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addVersion,
   addCni,
   addCleanup,
+  addCompletion,
 ];
 
 export function createProgram(version: string): Command {
