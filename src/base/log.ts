@@ -1,4 +1,5 @@
 import { type LogFn, type Logger, pino } from 'pino';
+import { RecentLines } from './logging/recent.ts';
 import { Repeats } from './logging/repeats.ts';
 import { logStream } from './logging/stream.ts';
 import { oneOf } from './schema.ts';
@@ -40,6 +41,7 @@ const WARN = 40;
 export function createLog(levels = 'info', format = 'auto'): Log {
   const current = parseLevels(levels, '--log-level');
   const repeats = new Repeats();
+  const recent = new RecentLines(logStream(format));
   const root: Log = pino(
     {
       level: current.level,
@@ -59,10 +61,10 @@ export function createLog(levels = 'info', format = 'auto'): Log {
         },
       },
     },
-    logStream(format),
+    recent,
   );
   process.once('exit', () => repeats.flushAll());
-  STATES.set(root, { root, current, components: new Map() });
+  STATES.set(root, { root, current, recent, components: new Map() });
   return root;
 }
 
@@ -77,6 +79,11 @@ export function componentLog(log: Log, component: LogComponent): Log {
     STATES.set(child, state);
   }
   return child;
+}
+
+/** The last lines of a log that `createLog` made, as text, the oldest first. */
+export function recentLines(log: Log): readonly string[] {
+  return STATES.get(log)?.recent.lines ?? [];
 }
 
 /** The levels of a log that `createLog` made, as `--log-level` has them. */
@@ -104,6 +111,7 @@ function levelOf(component: LogComponent, { level, components }: Levels): string
 interface State {
   readonly root: Log;
   current: Levels;
+  readonly recent: RecentLines;
   readonly components: Map<LogComponent, Log>;
 }
 

@@ -9,7 +9,7 @@ const KEPT_BYTES = 1 << 20;
 const PLAIN = /^[^\s"()]+$/;
 
 /** Standard error as JSON, one object per line, or as text. @param format `text`, `json` or `auto` */
-export function logStream(format: string): DestinationStream {
+export function logStream(format: string): DestinationStream & { flushSync(): void } {
   const destination = pino.destination({ dest: 2, sync: true, maxLength: KEPT_BYTES });
   // The process does not end when the log cannot be written (a full disk): lines wait, and the newest are lost.
   destination.on('error', () => {});

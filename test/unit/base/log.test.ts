@@ -12,7 +12,7 @@ const MODULE = pathToFileURL(join(ROOT, 'dist/src/base/log.js')).href;
 function run(t: Test, program: string, environment?: (stderr: number) => NodeJS.ProcessEnv): string {
   const file = join(t.testdir(), 'stderr');
   const fd = openSync(file, 'w');
-  const text = `import { componentLog, createLog, logLevels, setLogLevels } from '${MODULE}';\n${program}`;
+  const text = `import { componentLog, createLog, logLevels, recentLines, setLogLevels } from '${MODULE}';\n${program}`;
   const { status } = spawnSync(process.execPath, ['--input-type=module', '-e', text], {
     stdio: ['ignore', 'ignore', fd],
     env: { ...process.env, ...environment?.(fd) },
@@ -167,3 +167,22 @@ t.test(
     );
   },
 );
+
+t.test('the last lines of a log are kept as text, within bounds', async t => {
+  const text = run(
+    t,
+    `const log = createLog('info', 'json');
+    for (let n = 0; n < 3000; n++) log.info({ n }, 'line');
+    const many = recentLines(log);
+    log.info('x'.repeat(600_000));
+    const after = recentLines(log).length;
+    componentLog(log, 'store').info('last');
+    console.error(JSON.stringify({ count: many.length, first: many[0], after, last: recentLines(log) }));`,
+  );
+  t.match(entries(text).at(-1), {
+    count: 2000,
+    first: /^\d{4}-\S+Z INFO {2}line \(n=1000\)$/,
+    after: 0,
+    last: [/Z INFO {2}store: last$/],
+  });
+});
