@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Log, logLevels, setLogLevels } from '../base/log.ts';
 import { readObject, required, text } from '../base/schema.ts';
 import type { FlowMonitor } from '../capture/flows/flow-monitor.ts';
-import type { TraceNode } from '../diagnose/trace/node.ts';
+import type { LiveNode } from '../diagnose/trace/live.ts';
 import type { Answer, AnswerPath } from './answers.ts';
 import { answerCapture, answerCaptureStop, type CaptureTarget } from './capture.ts';
 import { CAPTURE_PATH, CAPTURE_STOP_PATH, FLOW_LOG_PATH, LOG_LEVEL_PATH, TRACE_PATH } from './client.ts';
@@ -22,7 +22,7 @@ export interface DebugApi {
   readonly captures: readonly CaptureTarget[];
   readonly flows: readonly FlowMonitor[];
   /** Undefined while there is no overlay. */
-  readonly node: TraceNode | undefined;
+  readonly node: LiveNode | undefined;
 }
 
 /** Answers a request to the agent's socket. @param debug what there is at the moment */

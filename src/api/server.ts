@@ -6,7 +6,7 @@ import { type Log, logLevels } from '../base/log.ts';
 import { openPrivately } from '../base/private-socket.ts';
 import { dropsOf } from '../diagnose/drops.ts';
 import { IpStackCounters } from '../diagnose/ip-stack.ts';
-import { traceNodeFromAgent } from '../diagnose/trace/node.ts';
+import { traceNodeFromAgent } from '../diagnose/trace/live.ts';
 import type { Answer } from './answers.ts';
 import { targetsOf } from './capture.ts';
 import { flowsOf, readFlowsQuery } from './flows.ts';

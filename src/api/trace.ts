@@ -12,8 +12,7 @@ import {
   text,
 } from '../base/schema.ts';
 import type { TraceRequest } from '../diagnose/trace/answer.ts';
-import type { TraceNode } from '../diagnose/trace/node.ts';
-import { tracePacket } from '../diagnose/trace/trace.ts';
+import { type LiveNode, traceHere } from '../diagnose/trace/live.ts';
 import { formatAddress, parseAddress } from '../ip/address.ts';
 import { readJson, sendError, sendJson } from './listener.ts';
 
@@ -70,13 +69,13 @@ function payload(doc: string): Field<string> {
 export async function answerTrace(
   incoming: IncomingMessage,
   response: ServerResponse,
-  node: TraceNode | undefined,
+  node: LiveNode | undefined,
 ): Promise<void> {
   try {
     const request = readRequest(await readJson(incoming, BODY_MAX));
     if (!node)
       throw new RipstopError('EAGENT', 'the agent holds no lease yet', '`ripstop status` shows the reason');
-    sendJson(response, 200, await tracePacket(node, request));
+    sendJson(response, 200, await traceHere(node, request));
   } catch (error) {
     sendError(response, error);
   }

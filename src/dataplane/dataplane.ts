@@ -20,6 +20,7 @@ import { openDevice, openRaw } from './open-descriptors.ts';
 import { type DataPlaneOptions, DEFAULT_CAPACITY } from './options.ts';
 import { PathChecks } from './path-checks.ts';
 import { PeerSet } from './peer-set.ts';
+import { type PlaneRecord, planeRecord } from './replay/plane-copy.ts';
 import { PathMtus } from './slow-path/path-mtu.ts';
 import { type CounterSnapshot, snapshot, verdictsOf } from './snapshot.ts';
 import { type WorkerPlan, WorkerSupervisor } from './supervisor.ts';
@@ -314,9 +315,14 @@ export class DataPlane {
     return this.#device.offloads;
   }
 
-  /** The peers as last set. */
+  /** The peers as last set, with the path MTUs that were learnt. */
   get peers(): readonly Peer[] {
-    return this.#peers.peers;
+    return this.#peers.withPaths;
+  }
+
+  /** What the decisions of the workers depend on now. */
+  get record(): PlaneRecord {
+    return planeRecord(this.#options, this);
   }
 
   /** Classifies single frames as the workers would now. */

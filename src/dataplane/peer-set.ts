@@ -51,6 +51,11 @@ export class PeerSet {
     return [...this.#peers.values()];
   }
 
+  /** The peers as last set, with the path MTUs that were learnt. */
+  get withPaths(): readonly Peer[] {
+    return this.peers.map(peer => this.#withPath(peer));
+  }
+
   /** Peers for which the tables have no room, with the error. */
   get refused(): ReadonlyMap<string, RipstopError> {
     return new Map(Array.from(this.#writer.refused, ([id, { error }]) => [id, error]));

@@ -9,7 +9,8 @@ import {
   searchDomains,
 } from '../../src/cni/ipam/dhcp/reply-options.ts';
 import { elementsIn } from '../../src/cni/rules/nft-elements.ts';
-import { rulesOfChain, splitRule } from '../../src/net/iptables.ts';
+import { rulesOfChain } from '../../src/net/iptables.ts';
+import { splitRule } from '../../src/net/iptables-words.ts';
 import { ethernet, ip, joined, tcp, V4 } from '../unit/capture/fixtures/frames.ts';
 import { CONTEXT, worker } from '../unit/capture/fixtures/tapped.ts';
 import { bytesOf, campaign, refusing, textOf } from './campaign/campaign.ts';

@@ -3,10 +3,10 @@ import {
   restoreIptables,
   rulesOfChain,
   saveIptables,
-  splitRule,
   type Variant,
   variantsInUse,
 } from '../../net/iptables.ts';
+import { splitRule } from '../../net/iptables-words.ts';
 import { applyNftScript } from '../../net/nft/nft.ts';
 import { hasNftTable } from '../../net/nft/presence.ts';
 

@@ -4,10 +4,10 @@ import {
   restoreIptables,
   rulesOfChain,
   saveIptables,
-  splitRule,
   type Variant,
   variantsInUse,
 } from '../../net/iptables.ts';
+import { splitRule } from '../../net/iptables-words.ts';
 import {
   type FamilyRules,
   KUBE_MASQUERADE_MARK,

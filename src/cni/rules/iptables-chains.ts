@@ -6,10 +6,10 @@ import {
   restoreIptables,
   rulesOfChain,
   saveIptables,
-  splitRule,
   type Variant,
   variantsInUse,
 } from '../../net/iptables.ts';
+import { splitRule } from '../../net/iptables-words.ts';
 import type { Attachment } from '../config/network.ts';
 import type { Call } from '../skel/plugin.ts';
 

@@ -1,6 +1,7 @@
 import { canonicalAddress, type Family } from '../../ip/address.ts';
 import { canonicalNetwork } from '../../ip/prefix.ts';
-import { rulesOfChain, saveIptables, splitRule, variantsInUse } from '../../net/iptables.ts';
+import { rulesOfChain, saveIptables, variantsInUse } from '../../net/iptables.ts';
+import { splitRule } from '../../net/iptables-words.ts';
 import { type AssignedAddress, hostPart, isV6 } from '../result/types.ts';
 import type { Call } from '../skel/plugin.ts';
 import type { RuleBackend } from './backend.ts';

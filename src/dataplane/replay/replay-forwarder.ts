@@ -7,7 +7,7 @@ import { type ForwarderOptions, forwarderConfig } from '../forwarder-config.ts';
 import type { DatagramPort, FrameDevice } from '../io/interfaces.ts';
 import { SlowPath, type SlowPathIo } from '../slow-path/slow-path.ts';
 import { openReader } from '../tables/tables.ts';
-import { TablesWriter } from '../tables/writer.ts';
+import { tablesOf } from './plane-copy.ts';
 
 /** Frames of one batch. */
 export const REPLAY_BATCH = 64;
@@ -32,17 +32,10 @@ interface ReplayForwarderIo extends FrameDevice, DatagramPort {
  * @throws RipstopError ECONFIG
  */
 export function openReplayForwarder(options: ReplayForwarderOptions, io: ReplayForwarderIo) {
-  const { mode, peers } = options;
-  const most = Math.max(16, peers.length);
-  const prefixes = Math.max(16, peers.reduce((sum, peer) => sum + peer.subnets.length, 0) * 2);
-  const writer = new TablesWriter({ peers: most, macs: most, prefixes, readers: 2 }, options);
-  writer.change({ set: peers, removed: [] });
-
-  const counters = openCounters(createCounters(2, most));
-  const config = forwarderConfig(
-    { ...options, ownSubnets: options.subnets, acceptPartialChecksums: true },
-    mode === 'vxlan' ? 16 : 1,
-  );
+  const forwarder = { ...options, ownSubnets: options.subnets, acceptPartialChecksums: true };
+  const writer = tablesOf(forwarder);
+  const counters = openCounters(createCounters(2, writer.slots.capacity));
+  const config = forwarderConfig(forwarder, options.mode === 'vxlan' ? 16 : 1);
   const egressBatch = createBatch(REPLAY_BATCH, REPLAY_BATCH * (FRAME_MAX + 256));
   const ingressBatch = createBatch(REPLAY_BATCH, REPLAY_BATCH * (FRAME_MAX + 256));
   let clock = 0;

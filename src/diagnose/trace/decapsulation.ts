@@ -3,8 +3,8 @@ import { FORMATS } from '../../../encap/formats.ts';
 import { clearRemoteChecksum } from '../../../encap/vxlan.ts';
 import { viewOf } from '../../../encap/wire/addresses.ts';
 import { elementAt } from '../../base/at.ts';
-import { type DataPlane, VERDICTS } from '../../dataplane/dataplane.ts';
-import { RUNT } from '../../dataplane/descriptor/verdicts.ts';
+import { RUNT, VERDICTS } from '../../dataplane/descriptor/verdicts.ts';
+import type { PlaneDecisions } from '../../dataplane/replay/plane-copy.ts';
 import { mappedBytesOf, requireAddress } from '../../ip/address.ts';
 import { macText } from '../../net/address-bytes.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
@@ -65,7 +65,7 @@ function noDevice(trace: TraceRecorder, name: string | undefined): TraceAnswer {
 /** The source check of the data plane, by its live tables. */
 function byForwarder(
   trace: TraceRecorder,
-  plane: DataPlane,
+  plane: PlaneDecisions,
   { from, payload, groupPolicy }: Datagram,
 ): TraceAnswer | undefined {
   const datagram = Buffer.from(payload, 'base64');

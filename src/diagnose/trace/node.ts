@@ -1,19 +1,12 @@
-import type { Agent } from '../../agent/agent.ts';
-import { IptablesRules } from '../../agent/rules/iptables.ts';
 import type { RuleSet } from '../../agent/rules/model.ts';
-import { NftablesRules } from '../../agent/rules/nftables.ts';
-import { withPodInterfaces } from '../../agent/rules/pod-interfaces.ts';
-import { ruleSet } from '../../agent/rules/rule-set.ts';
-import type { DataPlane } from '../../dataplane/dataplane.ts';
 import type { Peer } from '../../dataplane/descriptor/peer.ts';
+import type { PlaneDecisions } from '../../dataplane/replay/plane-copy.ts';
 import { requireAddress } from '../../ip/address.ts';
 import { contains, requirePrefix } from '../../ip/prefix.ts';
 
 /** The state of Ripstop on a node that a trace needs in addition to the state of the kernel. */
 export interface TraceNode {
   readonly name: string;
-  /** Path of the network namespace, '' for that of this process. */
-  readonly netns: string;
   /** Name of the underlay interface. */
   readonly underlay: string;
   readonly overlays: readonly TraceOverlay[];
@@ -37,36 +30,12 @@ export interface TraceOverlay {
   readonly networks: readonly string[];
   readonly peers: readonly Peer[];
   /** Undefined where the kernel carries the packets. */
-  readonly plane: DataPlane | undefined;
+  readonly plane: PlaneDecisions | undefined;
 }
 
 /** Name of a peer for display. */
 export function nameOf({ id, node }: Peer): string {
   return node?.split('/')[0] ?? id;
-}
-
-/** The node of an agent. */
-export function traceNodeFromAgent({ network, options }: Agent): TraceNode | undefined {
-  if (!network) return undefined;
-  const { overlays, inputs } = network;
-  const plans = overlays.map(({ plan }) => plan);
-  const rules = ruleSet(inputs, plans, options);
-  const { netns, nodeName, instance } = options;
-  return {
-    name: nodeName,
-    netns,
-    underlay: inputs.underlay.name,
-    overlays: overlays.map(({ plan, peers, plane }) => ({
-      ...plan,
-      peers,
-      plane,
-    })),
-    rules: options.rules ? withPodInterfaces(rules, netns) : undefined,
-    hasRules: () =>
-      network.rules.tool === 'nftables'
-        ? new NftablesRules(netns, instance).exists()
-        : new IptablesRules(netns, instance).holds(withPodInterfaces(rules, netns)),
-  };
 }
 
 /** The peer that owns an address, and its overlay. */

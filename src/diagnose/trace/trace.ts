@@ -1,37 +1,35 @@
 import { FORMATS } from '../../../encap/formats.ts';
 import { isNetError } from '../../net/error.ts';
-import { NetlinkSocket } from '../../net/rtnetlink/socket.ts';
 import type { TraceAnswer, TraceArrival, TraceRequest } from './answer.ts';
 import { datagramOf } from './datagram.ts';
 import { type SourceInterface, traceEgress } from './egress.ts';
 import { traceIngress } from './ingress.ts';
-import { KernelLookup } from './kernel/kernel-lookup.ts';
+import type { KernelLookup } from './kernel/kernel-lookup.ts';
 import { isOwn, nameOf, ownerOf, type TraceNode } from './node.ts';
 import { buildPacket, frameOf } from './packet.ts';
 import { TraceRecorder } from './recorder.ts';
 
 /**
- * What this node would do with a packet, by the live tables of the data plane and the state of the kernel. Sends nothing
- * and changes nothing.
+ * What a node would do with a packet, by the tables of its data plane and the state of its kernel.
  * @throws RipstopError ECONFIG for a packet that cannot be
  */
-export async function tracePacket(node: TraceNode, request: TraceRequest): Promise<TraceAnswer> {
+export async function tracePacket(
+  node: TraceNode,
+  kernel: KernelLookup,
+  request: TraceRequest,
+): Promise<TraceAnswer> {
   const packet = buildPacket(request);
-  const socket = new NetlinkSocket({ netns: node.netns });
-  try {
-    const trace = new TraceRecorder(node, new KernelLookup(socket), packet);
-    const arrival = request.arrival ?? arrivalFromPeer(trace);
-    if (arrival) return await traceIngress(trace, arrival);
-    const origin = originOf(trace);
-    if (origin) return await traceEgress(trace, origin);
-    return trace.lose(
-      'source',
-      `there is no route to ${packet.source}: it is not a pod, a peer or a host that this node can reach`,
-      'is the address right? `ripstop peers` and `ripstop status` show the subnets',
-    );
-  } finally {
-    socket.close();
-  }
+  const trace = new TraceRecorder(node, kernel, packet);
+  kernel.onDoubt = text => trace.doubt('route', text);
+  const arrival = request.arrival ?? arrivalFromPeer(trace);
+  if (arrival) return traceIngress(trace, arrival);
+  const origin = originOf(trace);
+  if (origin) return traceEgress(trace, origin);
+  return trace.lose(
+    'source',
+    `there is no route to ${packet.source}: it is not a pod, a peer or a host that this node can reach`,
+    'is the address right? `ripstop peers` and `ripstop status` show the subnets',
+  );
 }
 
 /** A packet whose source is a pod of a peer, as that peer would send it. */

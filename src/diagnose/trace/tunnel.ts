@@ -1,7 +1,8 @@
 import { outerBytes } from '../../../encap/encap.ts';
 import { FORMATS } from '../../../encap/formats.ts';
 import { elementAt } from '../../base/at.ts';
-import { type DataPlane, VERDICTS } from '../../dataplane/dataplane.ts';
+import { VERDICTS } from '../../dataplane/descriptor/verdicts.ts';
+import type { PlaneDecisions } from '../../dataplane/replay/plane-copy.ts';
 import { formatEndpoint } from '../../ip/address.ts';
 import { baseAddress } from '../../ip/prefix.ts';
 import type { Link } from '../../net/rtnetlink/links.ts';
@@ -83,10 +84,10 @@ function byForwarder(
   trace: TraceRecorder,
   packet: TracePacket,
   overlay: TraceOverlay,
-  plane: DataPlane,
+  plane: PlaneDecisions,
   frame: Uint8Array,
 ): TraceAnswer {
-  const context = plane.taps.context();
+  const context = plane.context();
   const { verdict, peer: slot, socket, record } = plane.classifier().egress(frame);
   const { name: reason, drop, meaning, remedy } = elementAt(VERDICTS, verdict);
   const peer = slot < 0 ? undefined : context.peers[slot];
@@ -100,7 +101,7 @@ function byForwarder(
     const [step, text] = isTooBig ? ['mtu', what] : ['peer', `${reason}: ${meaning}`];
     return trace.lose(step, text, remedy, `dropped: ${reason}, ${meaning}`);
   }
-  const remoteChecksum = record.remoteChecksum === true && plane.offloads.csum === 'on';
+  const remoteChecksum = record.remoteChecksum === true && plane.leavesChecksums;
   const payload = datagramOf(packet, frame, { header: record.header, remoteChecksum });
   const from = elementAt(context.addresses, 0);
   const sourcePort = context.sourcePorts[socket] ?? context.port;

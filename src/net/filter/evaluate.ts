@@ -1,3 +1,4 @@
+import { RipstopError } from '../../base/errors.ts';
 import type { Action, FilterChain, FilterPacket, FilterRule, FilterTable } from './model.ts';
 
 /** A rule or policy that drops a packet, or may drop it. */
@@ -15,6 +16,9 @@ export interface PossibleDrop {
 /** Calls deeper than this are not followed; nftables allows 16. */
 const DEPTH = 32;
 
+/** Most rules that are looked at: chains that call each other can make more ways than can be followed. */
+const STEPS_MAX = 1_000_000;
+
 /** What a chain does with the packet: ends its way, may end it, or returns to the caller. */
 type End = 'ended' | 'may-end' | 'returned';
 
@@ -24,7 +28,10 @@ interface Way {
   readonly isMatch: boolean;
 }
 
-/** All rules that can drop a packet at a hook. An accept in one chain of the hook does not keep another from dropping. */
+/**
+ * All rules that can drop a packet at a hook. An accept in one chain of the hook does not keep another from dropping.
+ * @throws RipstopError EFBIG when there are too many ways through the chains
+ */
 export function possibleDrops(
   tables: readonly FilterTable[],
   hook: 'forward' | 'input',
@@ -39,7 +46,7 @@ export function possibleDrops(
     );
 }
 
-/** The rules of a chain, those of the chains that it calls, and its policy. */
+/** The rules of a chain, those of the chains that it calls, and its policy. @throws as `possibleDrops` */
 export function dropsOfChain(table: FilterTable, chain: FilterChain, packet: FilterPacket): PossibleDrop[] {
   const walk = new Walk(table, packet);
   const end = walk.chain(chain, { isCertain: true, isMatch: true }, 0);
@@ -58,6 +65,7 @@ class Walk {
   readonly drops: PossibleDrop[] = [];
   readonly #table: FilterTable;
   readonly #packet: FilterPacket;
+  #steps = 0;
 
   constructor(table: FilterTable, packet: FilterPacket) {
     this.#table = table;
@@ -68,6 +76,8 @@ class Walk {
     let { isCertain } = entry;
     let mayEnd = false;
     for (const rule of chain.rules) {
+      if (++this.#steps > STEPS_MAX)
+        throw new RipstopError('EFBIG', `${this.#table.name}: too many ways through its chains`);
       const matches = this.#matches(rule);
       if (matches === false) continue;
       for (const { condition, action } of rule.actions) {

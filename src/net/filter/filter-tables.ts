@@ -2,12 +2,10 @@ import { hasCode } from '../../base/errors.ts';
 import type { Family } from '../../ip/address.ts';
 import { saveIptables, type Variant, variantsInUse } from '../iptables.ts';
 import { listNft } from '../nft/nft.ts';
+import { type FilterSources, filterTablesOf, TABLES } from './filter-sources.ts';
 import { readIptablesTable } from './iptables-table.ts';
 import type { FilterTable } from './model.ts';
-import { readNftTables } from './nft-tables.ts';
 
-/** Tables of iptables with a chain in the forward or input hook. */
-const TABLES = ['filter', 'mangle', 'security'] as const;
 const FAMILIES: readonly Family[] = [4, 6];
 
 /**
@@ -15,22 +13,30 @@ const FAMILIES: readonly Family[] = [4, 6];
  * @throws RipstopError, NetError
  */
 export async function readFilterTables(netns: string): Promise<FilterTable[]> {
-  const found: FilterTable[] = [];
-  const readAlready = new Set<string>();
+  return filterTablesOf(await readFilterSources(netns));
+}
+
+/**
+ * The same rules as their programs print them.
+ * @param tables of iptables
+ * @throws RipstopError, NetError
+ */
+export async function readFilterSources(
+  netns: string,
+  tables: readonly string[] = TABLES,
+): Promise<FilterSources> {
+  const iptables: FilterSources['iptables'][number][] = [];
   for (const family of FAMILIES)
-    for (const table of TABLES)
+    for (const table of tables)
       for (const variant of await variantsInUse(netns, family, table)) {
-        const saved = await readTable(netns, family, table, variant);
-        if (!saved) continue;
-        found.push(saved);
-        if (variant === 'nft') readAlready.add(`${family === 4 ? 'ip' : 'ip6'} ${table}`);
+        const saved = await savedTable(netns, family, table, variant);
+        if (saved !== undefined) iptables.push({ family, table, variant, lines: saved.split('\n') });
       }
-  const objects = await listNft(netns, ['ruleset']).catch(error => {
+  const nftables = await listNft(netns, ['ruleset']).catch(error => {
     if (hasCode(error, 'ENOENT')) return [];
     throw error;
   });
-  const isLeftOut = (family: string, table: string): boolean => readAlready.has(`${family} ${table}`);
-  return [...found, ...readNftTables(objects, isLeftOut)];
+  return { iptables, nftables };
 }
 
 /** One table of iptables; undefined where `nft` itself made it in a form that iptables cannot show. */
@@ -40,8 +46,18 @@ export async function readTable(
   table: string,
   variant: Variant,
 ): Promise<FilterTable | undefined> {
+  const saved = await savedTable(netns, family, table, variant);
+  return saved === undefined ? undefined : readIptablesTable(saved, table, family, variant);
+}
+
+async function savedTable(
+  netns: string,
+  family: Family,
+  table: string,
+  variant: Variant,
+): Promise<string | undefined> {
   try {
-    return readIptablesTable(await saveIptables(netns, family, table, variant), table, family, variant);
+    return await saveIptables(netns, family, table, variant);
   } catch (error) {
     if (hasCode(error, 'ECOMMAND')) return undefined;
     throw error;

@@ -1,5 +1,6 @@
 import type { Family } from '../../ip/address.ts';
-import { splitRule, type Variant } from '../iptables.ts';
+import type { Variant } from '../iptables.ts';
+import { splitRule } from '../iptables-words.ts';
 import { isInterface, isProtocol, isWithin, negated } from './conditions.ts';
 import type { Action, FilterChain, FilterCondition, FilterPacket, FilterRule, FilterTable } from './model.ts';
 

@@ -21,7 +21,7 @@ import type { NetlinkSocket } from './socket.ts';
 const NTF_SELF = 0x02;
 
 /** One entry of a bridge's or a VXLAN's forwarding table. */
-interface FdbEntry {
+export interface FdbEntry {
   /** Port of the bridge, or the VXLAN itself. */
   readonly link: number;
   readonly mac: string;

@@ -4,9 +4,9 @@ import {
   restoreIptables,
   rulesOfChain,
   saveIptables,
-  splitRule,
   variantsInUse,
 } from '../../../src/net/iptables.ts';
+import { splitRule } from '../../../src/net/iptables-words.ts';
 import { applyNft, applyNftScript, listNft } from '../../../src/net/nft/nft.ts';
 import { changeLink, createLink, getLink } from '../../../src/net/rtnetlink/links.ts';
 import {

@@ -1,5 +1,6 @@
 import type { Family } from '../../../ip/address.ts';
-import { rulesOfChain, saveIptables, splitRule, variantsInUse } from '../../../net/iptables.ts';
+import { rulesOfChain, saveIptables, variantsInUse } from '../../../net/iptables.ts';
+import { splitRule } from '../../../net/iptables-words.ts';
 import { readPrevResult } from '../../config/network.ts';
 import { callTag, staleTags } from '../../link/tag.ts';
 import { hostPart, isV6 } from '../../result/types.ts';

@@ -1,6 +1,7 @@
 import type { Family } from '../../../ip/address.ts';
 import { canonicalNetwork } from '../../../ip/prefix.ts';
-import { rulesOfChain, saveIptables, splitRule, variantsInUse } from '../../../net/iptables.ts';
+import { rulesOfChain, saveIptables, variantsInUse } from '../../../net/iptables.ts';
+import { splitRule } from '../../../net/iptables-words.ts';
 import { hostPart } from '../../result/types.ts';
 import type { RuleBackend } from '../../rules/backend.ts';
 import {

@@ -1,8 +1,6 @@
 import { describeError } from '../../../base/errors.ts';
 import { requireAddress } from '../../../ip/address.ts';
 import { type PossibleDrop, possibleDrops } from '../../../net/filter/evaluate.ts';
-import { readFilterTables } from '../../../net/filter/filter-tables.ts';
-import type { FilterTable } from '../../../net/filter/model.ts';
 import type { Link } from '../../../net/rtnetlink/links.ts';
 import { placeOf, remedyForPods } from '../../firewall-remedies.ts';
 import type { TraceAnswer } from '../answer.ts';
@@ -16,20 +14,19 @@ const SHOWN = 5;
  * @returns the answer when a rule certainly drops it
  */
 export async function filter(trace: TraceRecorder, from: Link, to: Link): Promise<TraceAnswer | undefined> {
-  const { node, packet } = trace;
-  let tables: FilterTable[];
+  const { node, kernel, packet } = trace;
+  const { family, protocol, sourcePort, destinationPort } = packet;
+  let drops: PossibleDrop[];
   try {
-    tables = await readFilterTables(node.netns);
+    drops = possibleDrops(await kernel.filterTables(), 'forward', {
+      ...{ family, protocol, sourcePort, destinationPort, from: from.name, to: to.name },
+      source: requireAddress(packet.source),
+      destination: requireAddress(packet.destination),
+    });
   } catch (error) {
-    trace.doubt('firewall', `the rules could not be read: ${describeError(error)}`);
+    trace.doubt('firewall', `the rules could not be evaluated: ${describeError(error)}`);
     return undefined;
   }
-  const { family, protocol, sourcePort, destinationPort } = packet;
-  const drops = possibleDrops(tables, 'forward', {
-    ...{ family, protocol, sourcePort, destinationPort, from: from.name, to: to.name },
-    source: requireAddress(packet.source),
-    destination: requireAddress(packet.destination),
-  });
   const certain = drops.find(({ isCertain }) => isCertain);
   if (certain)
     return trace.lose(

@@ -1,11 +1,28 @@
 import { canonicalAddress } from '../../../ip/address.ts';
-import { listAddresses } from '../../../net/rtnetlink/addresses.ts';
-import { listFdb } from '../../../net/rtnetlink/fdb.ts';
-import { findLink, type Link } from '../../../net/rtnetlink/links.ts';
-import { listNeighbours } from '../../../net/rtnetlink/neighbours.ts';
-import { type InputInterface, type Route, routeTo } from '../../../net/rtnetlink/routes.ts';
-import type { NetlinkSocket } from '../../../net/rtnetlink/socket.ts';
-import { readSysctl } from '../../../net/sysctl.ts';
+import type { FilterTable } from '../../../net/filter/model.ts';
+import type { InterfaceAddress } from '../../../net/rtnetlink/addresses.ts';
+import type { FdbEntry } from '../../../net/rtnetlink/fdb.ts';
+import type { Link } from '../../../net/rtnetlink/links.ts';
+import type { Neighbour } from '../../../net/rtnetlink/neighbours.ts';
+import type { InputInterface, Route } from '../../../net/rtnetlink/routes.ts';
+
+/** The state of a kernel that a trace asks for: that of this node now, or that of a report. */
+export interface KernelState {
+  /**
+   * @param doubt gets what cannot be known from a report about the route, as a sentence
+   * @throws NetError as `routeTo`
+   */
+  route(address: string, arrival: InputInterface | undefined, doubt: (text: string) => void): Route;
+  link(nameOrIndex: string | number): Link | undefined;
+  neighbours(link: number): readonly Neighbour[];
+  /** @param link absent: the entries of all links */
+  fdb(link?: number): readonly FdbEntry[];
+  addresses(link: number, family: 4 | 6): readonly InterfaceAddress[];
+  /** @throws NetError ENOENT, RipstopError EREPORT when there is no such setting */
+  sysctl(name: string): string;
+  /** @throws RipstopError, NetError when the rules could not be read */
+  filterTables(): Promise<readonly FilterTable[]>;
+}
 
 /** NUD_* of linux/neighbour.h, by bit. */
 const STATES: readonly (readonly [number, string])[] = [
@@ -33,25 +50,32 @@ export interface KnownNeighbour {
 
 /** Queries of the kernel about the path of a packet. Changes nothing. */
 export class KernelLookup {
-  readonly #socket: NetlinkSocket;
+  readonly #state: KernelState;
+  readonly #doubts = new Set<string>();
+  /** Called once per reason why a route is not certain. */
+  onDoubt: (text: string) => void = () => {};
 
-  constructor(socket: NetlinkSocket) {
-    this.#socket = socket;
+  constructor(state: KernelState) {
+    this.#state = state;
   }
 
   /** @throws NetError as `routeTo` */
   route(address: string, arrival?: InputInterface): Route {
-    return routeTo(this.#socket, address, arrival);
+    return this.#state.route(address, arrival, text => {
+      if (this.#doubts.has(text)) return;
+      this.#doubts.add(text);
+      this.onDoubt(text);
+    });
   }
 
   link(nameOrIndex: string | number | undefined): Link | undefined {
-    return nameOrIndex === undefined ? undefined : findLink(this.#socket, nameOrIndex);
+    return nameOrIndex === undefined ? undefined : this.#state.link(nameOrIndex);
   }
 
   /** @returns undefined while the kernel has not asked for the address */
   neighbour(link: number, address: string): KnownNeighbour | undefined {
     const wanted = canonicalAddress(address);
-    const entry = listNeighbours(this.#socket, { link }).find(one => one.address === wanted);
+    const entry = this.#state.neighbours(link).find(one => one.address === wanted);
     if (!entry && ((this.link(link)?.flags ?? 0) & IFF_NOARP) !== 0)
       return { mac: undefined, state: 'noarp', answers: true };
     if (!entry) return undefined;
@@ -64,13 +88,14 @@ export class KernelLookup {
     mac: string,
     link?: number,
   ): { port: string | undefined; remote: string | undefined } | undefined {
-    const entry = listFdb(this.#socket, link).find(one => one.mac === mac.toLowerCase());
+    const entry = this.#state.fdb(link).find(one => one.mac === mac.toLowerCase());
     return entry && { port: this.link(entry.link)?.name, remote: entry.remote };
   }
 
   /** The address that a masqueraded packet gets when it leaves by the link. */
   addressOn(link: number, family: 4 | 6): string | undefined {
-    return listAddresses(this.#socket, { link, family })
+    return this.#state
+      .addresses(link, family)
       .filter(address => address.scope !== SCOPE_LINK)
       .map(address => address.prefix.split('/')[0])[0];
   }
@@ -78,21 +103,26 @@ export class KernelLookup {
   /** Whether this node forwards packets of the family. */
   forwards(family: 4 | 6): { name: string; on: boolean } {
     const name = family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding';
-    return { name: name.replaceAll('/', '.'), on: readSysctl(this.#socket.netns, name) !== '0' };
+    return { name: name.replaceAll('/', '.'), on: this.#state.sysctl(name) !== '0' };
   }
 
   /** The same for packets that arrive by one interface. The kernel looks at it for IPv4 only. */
   forwardsFrom(link: string): { name: string; on: boolean } {
     const name = `net/ipv4/conf/${link}/forwarding`;
-    return { name, on: readSysctl(this.#socket.netns, name) !== '0' };
+    return { name, on: this.#state.sysctl(name) !== '0' };
   }
 
   /** The reverse path filter of an interface: the larger one of two settings holds (0 off, 1 strict, 2 loose). */
   reversePathFilter(link: string): { name: string; value: number } {
     const [all, own] = ['all', link].map(scope => {
       const name = `net/ipv4/conf/${scope}/rp_filter`;
-      return { name, value: Number(readSysctl(this.#socket.netns, name)) };
+      return { name, value: Number(this.#state.sysctl(name)) };
     }) as [{ name: string; value: number }, { name: string; value: number }];
     return own.value >= all.value ? own : all;
+  }
+
+  /** The packet filter rules of all programs. @throws RipstopError, NetError */
+  filterTables(): Promise<readonly FilterTable[]> {
+    return this.#state.filterTables();
   }
 }
