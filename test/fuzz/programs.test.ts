@@ -9,6 +9,7 @@ import {
   searchDomains,
 } from '../../src/cni/ipam/dhcp/reply-options.ts';
 import { elementsIn } from '../../src/cni/rules/nft-elements.ts';
+import { decodeMessage as decodeDbus, encodeCall, messageLength } from '../../src/net/dbus/message.ts';
 import { rulesOfChain } from '../../src/net/iptables.ts';
 import { splitRule } from '../../src/net/iptables-words.ts';
 import { ethernet, ip, joined, tcp, V4 } from '../unit/capture/fixtures/frames.ts';
@@ -16,7 +17,7 @@ import { CONTEXT, worker } from '../unit/capture/fixtures/tapped.ts';
 import { bytesOf, campaign, refusing, textOf } from './campaign/campaign.ts';
 import { alterJson, alterText } from './campaign/mutate-text.ts';
 
-/* Answers of other programs (tcpdump, iptables, nft, a DHCP server, the agent), with what strangers put into them. */
+/* Answers of other programs (tcpdump, iptables, nft, firewalld, a DHCP server, the agent), with what strangers put into them. */
 
 t.test('filters as tcpdump compiles them: refused, or ended on any packet', async t => {
   const packet = Uint8Array.from({ length: 120 }, (_, i) => i * 7);
@@ -167,3 +168,29 @@ t.test('the stream of a capture', async t => {
     },
   });
 });
+
+const CALL = {
+  destination: 'org.fedoraproject.FirewallD1',
+  path: '/org/fedoraproject/FirewallD1',
+  interface: 'org.fedoraproject.FirewallD1.zone',
+  member: 'addSource',
+};
+
+t.test('damaged messages of D-Bus: read, or refused with a RangeError', t =>
+  campaign(t, {
+    name: 'dbus',
+    seeds: [encodeCall(1, CALL, ['trusted', '10.0.0.1/32']), encodeCall(2, CALL, [])],
+    parse(bytes) {
+      const buffer = Buffer.from(bytes);
+      const length = messageLength(buffer);
+      if (length === undefined || length > buffer.length) return false;
+      try {
+        decodeDbus(buffer.subarray(0, length));
+        return true;
+      } catch (error) {
+        if (error instanceof RangeError) return false;
+        throw error;
+      }
+    },
+  }),
+);
