@@ -15,6 +15,7 @@ import { flowOverview, flowPeerRow, flowRow } from '../capture/flows/flow-report
 import { audit } from '../diagnose/audit/balance.ts';
 import { diagnosis } from '../diagnose/doctor/finding.ts';
 import { dropsAnswer } from '../diagnose/drops.ts';
+import { nodeRecord } from '../diagnose/report/node-shape.ts';
 
 /*
  * The answers of the agent's socket: what the server writes, and how the client reads it. The commands print them with
@@ -240,6 +241,10 @@ export const ANSWERS = {
   /** Link of the web UI with its token; null if there is no web UI. */
   '/web': record({ link: nullable(string) }),
   '/doctor': diagnosis,
+  /** What a trace on another machine needs of this node; null while there is no overlay. */
+  '/node': nullable(nodeRecord),
+  /** The last lines of the log, without secrets. */
+  '/log': listOf(string),
   /** As in `--log-level`. */
   '/log-level': record({ levels: string }),
 };

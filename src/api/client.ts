@@ -45,6 +45,36 @@ export async function getJson<P extends AnswerPath>(
   return (await read(ANSWERS[path] as Field, socketPath, path, response)) as Answer<P>;
 }
 
+/**
+ * Gets bytes of the agent, at most `max` of them.
+ * @returns undefined where the agent does not know the path
+ * @throws as `getJson`; RipstopError EFBIG
+ */
+export async function getBytes(
+  socketPath: string,
+  path: string,
+  { max, timeoutMs }: { readonly max: number; readonly timeoutMs: number },
+): Promise<Uint8Array | undefined> {
+  const response = await send(socketPath, 'GET', path, undefined, timeoutMs);
+  if (response.statusCode === 404) {
+    response.resume();
+    return undefined;
+  }
+  if (response.statusCode !== 200) throw refusal(await textOf(socketPath, response));
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of response as AsyncIterable<Uint8Array>) {
+      size += chunk.length;
+      if (size > max) throw new RipstopError('EFBIG', `${path}: more than ${max} bytes`);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw error instanceof RipstopError ? error : connectionError(socketPath, error);
+  }
+  return Buffer.concat(chunks);
+}
+
 /** Asks the agent what it would do with a packet. @param request see `TraceRequest` @throws as `getJson` */
 export async function requestTrace(
   socketPath: string,

@@ -1,11 +1,13 @@
 import { request, type Server } from 'node:http';
 import { join } from 'node:path';
 import type { Agent } from '../agent/agent.ts';
+import { withoutSecrets } from '../base/credentials.ts';
 import { messageOf, RipstopError } from '../base/errors.ts';
-import { type Log, logLevels } from '../base/log.ts';
+import { type Log, logLevels, recentLines } from '../base/log.ts';
 import { openPrivately } from '../base/private-socket.ts';
 import { dropsOf } from '../diagnose/drops.ts';
 import { IpStackCounters } from '../diagnose/ip-stack.ts';
+import { nodeRecordOf } from '../diagnose/report/node-record.ts';
 import { traceNodeFromAgent } from '../diagnose/trace/live.ts';
 import type { Answer } from './answers.ts';
 import { targetsOf } from './capture.ts';
@@ -56,6 +58,11 @@ export async function serveApi(
     '/flows': query => flowsOf(debugApiOf(agent).flows, readFlowsQuery(query)),
     '/web': web,
     '/log-level': () => ({ levels: logLevels(log) }),
+    '/log': () => recentLines(log).map(line => withoutSecrets(line, process.env)),
+    '/node': () => {
+      const node = traceNodeFromAgent(agent);
+      return node ? nodeRecordOf(agent, node) : null;
+    },
     // Loaded when asked for: the probes bring an addon of their own, and a node must start without it.
     '/doctor': async () => (await import('../diagnose/doctor/doctor.ts')).diagnose(agent),
   };

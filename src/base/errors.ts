@@ -18,6 +18,7 @@ const FAULT_CODES = [
   'EWEB',
   'EPRIV',
   'EREFUSED',
+  'EREPORT',
   'ESOCKET',
   'ESTORE',
   'EUNDERLAY',

@@ -36,6 +36,16 @@ export function addOutput(command: Command, many?: string): Command {
     .addOption(new Option('-o, --output <format>', what).choices(OUTPUTS).argParser(output));
 }
 
+/** Lets a command read a report instead of asking the agent. @param others its options that need an agent */
+export function addFrom(command: Command, others: readonly string[] = []): Command {
+  return command.addOption(
+    new Option(
+      '--from <file>',
+      'file of `ripstop report` to read, on any machine and without root, instead of asking an agent',
+    ).conflicts(['socket', ...others]),
+  );
+}
+
 /** Lets every command that asks an agent choose it by the name of its instance as well. */
 export function addInstance(program: Command): void {
   for (const command of program.commands)

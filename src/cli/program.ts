@@ -9,6 +9,7 @@ import { addFlows } from './commands/packets/flows.ts';
 import { addReplay } from './commands/packets/replay.ts';
 import { addTop } from './commands/packets/top.ts';
 import { addTrace } from './commands/packets/trace.ts';
+import { addReport } from './commands/report/report.ts';
 import { addDoctor } from './commands/show/doctor.ts';
 import { addExplain } from './commands/show/explain.ts';
 import { addLogLevel } from './commands/show/log-level.ts';
@@ -36,6 +37,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   addCapture,
   addReplay,
   addDoctor,
+  addReport,
   addExplain,
   addLogLevel,
   addVersion,

@@ -43,9 +43,14 @@ function withRegularFile<T>(path: string, flags: number, mode: number, use: (fd:
  * @throws RipstopError EINVAL for a FIFO, device or directory, EFBIG for more than `max` bytes; errors of the file system
  */
 export function readRegularFile(path: string, max = READ_MAX): string {
+  return readRegularBytes(path, max).toString('utf8');
+}
+
+/** As `readRegularFile`, for a file that is not text. */
+export function readRegularBytes(path: string, max: number): Buffer {
   return withRegularFile(path, constants.O_RDONLY, 0, fd => {
     if (fstatSync(fd).size > max) throw new RipstopError('EFBIG', `${path} has more than ${max} bytes`);
-    return readFileSync(fd, 'utf8');
+    return readFileSync(fd);
   });
 }
 

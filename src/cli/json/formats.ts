@@ -1,5 +1,15 @@
 import { ANSWERS } from '../../api/answers.ts';
-import { described, type Field, listOf, nullable, number, oneOf, record, string } from '../../base/schema.ts';
+import {
+  boolean,
+  described,
+  type Field,
+  listOf,
+  nullable,
+  number,
+  oneOf,
+  record,
+  string,
+} from '../../base/schema.ts';
 import { pathRowField } from '../../capture/correlate/rows.ts';
 import { dropRowField } from '../../capture/decode/drop-rows.ts';
 import { flowRecordField } from '../../capture/flows/flow-log.ts';
@@ -11,6 +21,7 @@ import {
   replaySummaryField,
 } from '../../capture/replay/rows.ts';
 import { KINDS } from '../../diagnose/explain/explanation.ts';
+import { missingFiles } from '../../diagnose/report/bundle.ts';
 import { traceAnswer } from '../../diagnose/trace/answer.ts';
 
 /** What a command prints with `--output`. */
@@ -37,6 +48,14 @@ const version = record({
     'the running agent; null if there is none',
     nullable(record({ version: described('its version', string), pid: described('its process id', number) })),
   ),
+});
+
+const report = record({
+  file: described('path of the archive', string),
+  bytes: described('its length', number),
+  pseudonyms: described('names and addresses are pseudonyms', boolean),
+  files: described('names of the files in it', listOf(string)),
+  missing: described('what could not be had, and why', missingFiles),
 });
 
 const cleanup = record({
@@ -105,5 +124,6 @@ export const JSON_FORMATS = {
     field: record({ explanations: described('one, or all without a name', listOf(explanation)) }),
   },
   'ripstop-version/1': { command: 'ripstop version -o json', field: version },
+  'ripstop-report/1': { command: 'ripstop report -o json', field: report },
   'ripstop-cleanup/1': { command: 'ripstop cleanup -o json', field: cleanup },
 } as const satisfies Record<string, JsonFormat>;

@@ -96,6 +96,13 @@ export const ERROR_CODES: Readonly<Record<FaultCode, ExplanationText>> = {
     evidence: 'The message has the status of the answer. `kubectl auth can-i` tests a permission.',
     remedy: 'Apply the roles of docs/deploy/kube-ripstop.yml.',
   },
+  EREPORT: {
+    meaning: 'A file is not a report of `ripstop report`, or it lacks the part that a command needs.',
+    cause:
+      'The file was cut or changed, is of another program or version, or the part could not be had on its node.',
+    evidence: '`tar -xzOf FILE manifest.json` lists the files, and what is missing with the reason.',
+    remedy: 'Give a file of `ripstop report` of the same version, or make it again while the agent runs.',
+  },
   ESOCKET: {
     meaning: "The agent's socket cannot be made.",
     cause: 'Its directory is not writable, or bind(2) failed.',

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FORMATS } from '../../../../encap/formats.ts';
 import { innerMtu } from '../../../../encap/mtu.ts';
 import { ResolvedSettings } from '../../../agent/config/settings.ts';
-import { contradictionsOf } from '../../../agent/store/static/contradictions.ts';
 import { parseStaticFile, readText } from '../../../agent/store/static/static-file.ts';
 import { vtepMac } from '../../../agent/store/static/vtep-mac.ts';
 import { elementAt } from '../../../base/at.ts';
@@ -40,17 +39,21 @@ import { parseAddress, requireAddress } from '../../../ip/address.ts';
 import { requirePrefix } from '../../../ip/prefix.ts';
 import { rowText } from '../../json/print.ts';
 import type { OutputOptions } from '../../options.ts';
+import { openShown, replayConfigOf } from '../report/report-file.ts';
 
 export interface ReplayOptions extends OutputOptions {
-  readonly config: string;
+  readonly config?: string;
+  readonly from?: string;
   readonly address?: string;
   readonly against?: string;
   readonly write?: string;
   readonly verdict?: string[];
   readonly summary?: true;
   readonly speed: 'full' | 'capture';
-  readonly underlayMtu: number;
+  readonly underlayMtu?: number;
 }
+
+const UNDERLAY_MTU = 1500;
 
 type Outcome = ReplayResult | ReplaySkip;
 
@@ -62,9 +65,9 @@ interface FileConfig extends ReplayConfig {
 /** Runs `ripstop replay`. @throws RipstopError */
 export async function runReplayCommand(path: string, options: ReplayOptions, version: string): Promise<void> {
   checkTogether(path, options);
-  const config = configOf(options.config, options);
+  const config = await givenConfig(options);
   const out = new OutputStream(process.stdout);
-  if (options.against) await compare(path, config, configOf(options.against, options), options, out);
+  if (options.against) await compare(path, config, await configOf(options.against, options), options, out);
   else await show(path, config, options, out, version);
 }
 
@@ -74,11 +77,24 @@ function checkTogether(path: string, options: ReplayOptions): void {
   if (options.write === '-') refuse('--write - with the table on standard output', 'give a file');
 }
 
+/** @throws RipstopError ECONFIG, EREPORT */
+async function givenConfig(options: ReplayOptions): Promise<FileConfig> {
+  const { config, from, address } = options;
+  if (from !== undefined) {
+    const found = replayConfigOf(openShown(from, options.output), address);
+    return { ...found, underlayMtu: options.underlayMtu ?? found.underlayMtu, derivesMacs: false };
+  }
+  if (config !== undefined) return configOf(config, options);
+  refuse('replay without a configuration', 'give --config, or --from with a file of `ripstop report`');
+}
+
 /**
  * The configuration of a file for `ripstop run`. The options give what a node would take from its interfaces.
  * @throws RipstopError ECONFIG
  */
-function configOf(file: string, options: ReplayOptions): FileConfig {
+async function configOf(file: string, options: ReplayOptions): Promise<FileConfig> {
+  // Needs the native addon, which a machine that reads a report may not have.
+  const { contradictionsOf } = await import('../../../agent/store/static/contradictions.ts');
   const node = parseStaticFile(readText(file), file);
   const { mode, port, vni, underlay } = node;
   const address = options.address ?? (parseAddress(underlay) ? underlay : undefined);
@@ -99,7 +115,7 @@ function configOf(file: string, options: ReplayOptions): FileConfig {
   const macOf = (mac: string | undefined, owner: string) =>
     mode === 'vxlan' ? (mac ?? vtepMac(vni, owner)) : undefined;
   const { flood, sourceCheck } = new ResolvedSettings({ file: node.settings }).values;
-  const { underlayMtu } = options;
+  const { underlayMtu = UNDERLAY_MTU } = options;
   return {
     ...{ mode, address, port, vni, underlayMtu, flood },
     mac: macOf(node.mac, address),

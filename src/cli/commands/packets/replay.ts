@@ -13,7 +13,14 @@ export function addReplay(program: Command): void {
         'change. The clock is that of the capture, so the same file always gives the same result.',
     )
     .argument('<capture>', 'capture file; - for standard input')
-    .requiredOption('-c, --config <file>', 'configuration file of `ripstop run`')
+    .option('-c, --config <file>', 'configuration file of `ripstop run` (default: that of --from)')
+    .addOption(
+      new Option(
+        '--from <file>',
+        'file of `ripstop report`: its node is the configuration; --address chooses one of several overlays ' +
+          '(default: none)',
+      ).conflicts('config'),
+    )
     .option('--address <address>', 'own underlay address; needed if the configuration has none')
     .addOption(
       new Option('--against <file>', 'second configuration file; show only what it would change').conflicts([
@@ -40,7 +47,11 @@ export function addReplay(program: Command): void {
         .choices(['full', 'capture'])
         .default('full'),
     )
-    .option('--underlay-mtu <bytes>', 'MTU of the underlay', integerOption(576, 65535), 1500)
+    .option(
+      '--underlay-mtu <bytes>',
+      'MTU of the underlay (default: that of --from, otherwise 1500)',
+      integerOption(576, 65535),
+    )
     .action(async (path: string, options: ReplayOptions) => {
       const { runReplayCommand } = await import('./replay-run.ts');
       await runReplayCommand(path, options, program.version() ?? '');

@@ -17,6 +17,8 @@ export interface TraceOptions extends OutputOptions {
   readonly dport?: number;
   readonly size?: number;
   readonly peerSocket?: string;
+  readonly from?: string;
+  readonly peerFrom?: string;
   readonly live?: true;
   readonly count?: number;
   readonly socket: string;
@@ -33,28 +35,49 @@ const TIMEOUT_MS = 10_000;
 const LOST = 1;
 const NOT_KNOWN = 3;
 
-/** `ripstop trace`: how this node, and the other one if its socket is given, would forward the packet. @throws RipstopError */
+/** Answers how one node would forward a packet. */
+type Ask = (request: TraceRequest) => Promise<TraceAnswer>;
+
+/** The node of an agent, or that of a report. @throws RipstopError */
+async function nodeAt(
+  socket: string | undefined,
+  file: string | undefined,
+  output: TraceOptions['output'],
+): Promise<Ask | undefined> {
+  if (file !== undefined) {
+    const { openShown, traceFrom } = await import('../report/report-file.ts');
+    const report = openShown(file, output);
+    return request => traceFrom(report, request);
+  }
+  return socket === undefined ? undefined : request => requestTrace(socket, request, TIMEOUT_MS);
+}
+
+/** `ripstop trace`: how this node, and the other one if it is given, would forward the packet. @throws RipstopError */
 export async function traceDry(options: TraceOptions): Promise<void> {
   const request = requestOf(options);
-  const ask = (socket: string, more: Partial<TraceRequest> = {}) =>
-    requestTrace(socket, { ...request, ...more }, TIMEOUT_MS);
+  const { socket, peerSocket, from, peerFrom, output } = options;
+  const [here, there] = [await nodeAt(socket, from, output), await nodeAt(peerSocket, peerFrom, output)];
+  if (!here) return;
   const answers: TraceAnswer[] = [];
-  let [here, there] = [options.socket, options.peerSocket];
-  let first = await ask(here);
-  if (first.ingressPeer !== null && there !== undefined) {
+  let next = there;
+  let first = await here(request);
+  if (first.ingressPeer !== null && there) {
     // The source is at the other node.
-    [here, there] = [there, here];
-    first = await ask(here);
+    next = here;
+    first = await there(request);
   }
   answers.push(first);
-  if (first.departure && there !== undefined) {
+  if (first.departure && next) {
     const { from, to, payload, port, groupPolicy } = first.departure;
-    answers.push(await ask(there, { arrival: { from, to, payload, port, groupPolicy } }));
+    answers.push(await next({ ...request, arrival: { from, to, payload, port, groupPolicy } }));
   }
   process.stdout.write(
-    options.output
-      ? await objectText(options.output, 'ripstop-trace/1', { nodes: answers })
-      : showTrace(printableValue(answers)),
+    output
+      ? await objectText(output, 'ripstop-trace/1', { nodes: answers })
+      : showTrace(
+          printableValue(answers),
+          from === undefined ? '--peer-socket with the socket' : '--peer-from with the report',
+        ),
   );
   if (answers.some(({ outcome }) => outcome === 'dropped')) process.exitCode = LOST;
   else if (answers.some(({ outcome }) => outcome === 'unknown')) process.exitCode = NOT_KNOWN;
@@ -93,8 +116,8 @@ export function requestOf(options: TraceOptions): TraceRequest {
 const NAME_WIDTH = 14;
 const LINE_WIDTH = 80;
 
-/** Formats the answers of one or two nodes. */
-export function showTrace(answers: readonly TraceAnswer[]): string {
+/** Formats the answers of one or two nodes. @param more what continues the trace, without the name of the node */
+export function showTrace(answers: readonly TraceAnswer[], more = '--peer-socket with the socket'): string {
   const lines = [new Help().boxWrap(elementAt(answers, 0).packet, LINE_WIDTH)];
   for (const { node, steps } of answers) {
     lines.push('', node);
@@ -104,8 +127,7 @@ export function showTrace(answers: readonly TraceAnswer[]): string {
   const { remedy, departure } = elementAt(answers, answers.length - 1);
   lines.push('', ...item('verdict:', verdictOf(answers)));
   if (remedy) lines.push(...item('what to do:', remedy));
-  else if (departure)
-    lines.push(...item('', `--peer-socket with the socket of ${departure.peer} continues the trace there`));
+  else if (departure) lines.push(...item('', `${more} of ${departure.peer} continues the trace there`));
   return `${lines.join('\n')}\n`;
 }
 

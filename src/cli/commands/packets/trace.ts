@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { RipstopError } from '../../../base/errors.ts';
-import { addOutput, integerOption, SOCKET } from '../../options.ts';
+import { addFrom, addOutput, integerOption, SOCKET } from '../../options.ts';
 import type { TraceOptions } from './trace-run.ts';
 
 /** `ripstop trace`: how a packet would be forwarded, or how real ones are. */
@@ -10,7 +10,7 @@ export function addTrace(program: Command): void {
     .summary('show how a packet would be forwarded')
     .description(
       'Shows step by step how this node would forward a packet: route, NAT, neighbour, peer, outer header, MTU. ' +
-        'Sends nothing. --peer-socket continues at the other node. --live follows real packets ' +
+        'Sends nothing. --peer-socket continues at the other node. --from and --peer-from take reports instead of agents. --live follows real packets ' +
         'through both nodes. The exit status is 1 if the packet would be lost, 3 if that cannot be known.',
     )
     .requiredOption('--src <address>', 'source address, e.g. of a pod')
@@ -30,6 +30,12 @@ export function addTrace(program: Command): void {
       integerOption(28, 65535),
     )
     .option('--peer-socket <path>', "path of the socket of the other node's agent; continues the trace there")
+    .addOption(
+      new Option(
+        '--peer-from <file>',
+        'report of the other node; continues the trace there (default: none)',
+      ).conflicts(['peerSocket', 'live']),
+    )
     .option('--live', 'follow real packets with these addresses, until Ctrl-C')
     .option(
       '-c, --count <packets>',
@@ -48,4 +54,5 @@ export function addTrace(program: Command): void {
       await traceLive(options);
     });
   addOutput(command, 'packet with --live');
+  addFrom(command, ['live', 'count']);
 }

@@ -3,10 +3,11 @@ import { getJson } from '../../../api/client.ts';
 import { printableValue } from '../../../base/text/printable.ts';
 import type { Diagnosis } from '../../../diagnose/doctor/finding.ts';
 import { objectText } from '../../json/print.ts';
-import { addOutput, type OutputOptions, SOCKET } from '../../options.ts';
+import { addFrom, addOutput, type OutputOptions, SOCKET } from '../../options.ts';
 
 interface DoctorOptions extends OutputOptions {
   socket: string;
+  from?: string;
 }
 
 /** Enough for a thousand silent peers, which are probed twice, 64 at a time. */
@@ -23,8 +24,11 @@ export function addDoctor(program: Command): void {
         'is 1 if there is a fault.',
     )
     .addOption(SOCKET)
-    .action(async ({ socket, output }: DoctorOptions) => {
-      const diagnosis = await getJson(socket, '/doctor', { timeoutMs: TIMEOUT_MS });
+    .action(async ({ socket, output, from }: DoctorOptions) => {
+      const diagnosis =
+        from === undefined
+          ? await getJson(socket, '/doctor', { timeoutMs: TIMEOUT_MS })
+          : (await import('../report/report-file.ts')).answerFrom(from, '/doctor', output);
       process.stdout.write(
         output
           ? await objectText(output, 'ripstop-doctor/1', diagnosis)
@@ -33,6 +37,7 @@ export function addDoctor(program: Command): void {
       if (diagnosis.findings.some(({ severity }) => severity === 'fault')) process.exitCode = 1;
     });
   addOutput(command);
+  addFrom(command);
 }
 
 export function showDiagnosis({ findings, inOrder }: Diagnosis): string {

@@ -1,4 +1,5 @@
 import { getJson } from '../../../api/client.ts';
+import { printableValue } from '../../../base/text/printable.ts';
 import type { Audit, AuditDirection } from '../../../diagnose/audit/balance.ts';
 import { type Output, objectText } from '../../json/print.ts';
 import { showStack } from './tables.ts';
@@ -7,12 +8,22 @@ import { showStack } from './tables.ts';
 const ANSWER_MS = 10_000;
 
 /** `ripstop drops --audit`: prints what entered the data plane, what became of it, and what is not explained. */
-export async function auditDrops(socket: string, seconds: number, output: Output | undefined): Promise<void> {
-  const answer = await getJson(socket, '/audit', {
-    query: `?seconds=${seconds}`,
-    timeoutMs: seconds * 1000 + ANSWER_MS,
-  });
-  process.stdout.write(output ? await objectText(output, 'ripstop-audit/1', answer) : showAudit(answer));
+export async function auditDrops(
+  socket: string,
+  seconds: number,
+  output: Output | undefined,
+  from: string | undefined,
+): Promise<void> {
+  const answer =
+    from === undefined
+      ? await getJson(socket, '/audit', {
+          query: `?seconds=${seconds}`,
+          timeoutMs: seconds * 1000 + ANSWER_MS,
+        })
+      : (await import('../report/report-file.ts')).answerFrom(from, '/audit', output);
+  process.stdout.write(
+    output ? await objectText(output, 'ripstop-audit/1', answer) : showAudit(printableValue(answer)),
+  );
 }
 
 function showAudit({ seconds, directions, stack }: Audit): string {

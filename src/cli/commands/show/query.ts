@@ -1,14 +1,16 @@
 import type { Command } from 'commander';
-import type { Answer, AnswerPath } from '../../../api/answers.ts';
+import type { Answer } from '../../../api/answers.ts';
 import { getJson } from '../../../api/client.ts';
+import type { ReportPath } from '../../../api/report/files.ts';
 import { printableValue } from '../../../base/text/printable.ts';
 import { type Output, objectText } from '../../json/print.ts';
-import { addOutput, integerOption, type OutputOptions, SOCKET } from '../../options.ts';
+import { addFrom, addOutput, integerOption, type OutputOptions, SOCKET } from '../../options.ts';
 import { showStatus } from './status.ts';
 import { showDrops, showLeases, showPeers, showRoutes } from './tables.ts';
 
 interface QueryOptions extends OutputOptions {
   socket: string;
+  from?: string;
   follow?: true;
   wait?: true;
   waitDuration?: number;
@@ -17,7 +19,7 @@ interface QueryOptions extends OutputOptions {
 }
 
 /** A command that prints an answer of the agent; its name is that of the path. */
-interface QueryCommand<P extends AnswerPath> {
+interface QueryCommand<P extends ReportPath> {
   readonly path: P;
   readonly summary: string;
   /** Formats the answer for a terminal. */
@@ -26,7 +28,12 @@ interface QueryCommand<P extends AnswerPath> {
   /** Prints events until it is stopped; the command then has `--follow`. */
   readonly follow?: (socket: string, output: Output | undefined) => Promise<void>;
   /** Prints the account of `seconds`; the command then has `--audit`. */
-  readonly audit?: (socket: string, seconds: number, output: Output | undefined) => Promise<void>;
+  readonly audit?: (
+    socket: string,
+    seconds: number,
+    output: Output | undefined,
+    from: string | undefined,
+  ) => Promise<void>;
   /** Waits for the answer that a caller needs; the command then has `--wait`. */
   readonly wait?: (socket: string, seconds: number) => Promise<Answer<P>>;
   /** False: the exit status is 1. */
@@ -73,12 +80,12 @@ export function addQueries(program: Command): void {
     show: showDrops,
     object: (output, answer) => objectText(output, 'ripstop-drops/1', answer),
     follow: async (socket, output) => (await import('./drops-follow.ts')).followDrops(socket, output),
-    audit: async (socket, seconds, output) =>
-      (await import('./drops-audit.ts')).auditDrops(socket, seconds, output),
+    audit: async (socket, seconds, output, from) =>
+      (await import('./drops-audit.ts')).auditDrops(socket, seconds, output, from),
   });
 }
 
-function addQuery<P extends AnswerPath>(
+function addQuery<P extends ReportPath>(
   program: Command,
   { path, summary, show, object, follow, audit, wait, isWell }: QueryCommand<P>,
 ): void {
@@ -89,17 +96,20 @@ function addQuery<P extends AnswerPath>(
       `${summary.charAt(0).toUpperCase()}${summary.slice(1)}, as reported by the running agent.${isWell ? ' The exit status is 1 if the node is not ready.' : ''}`,
     )
     .addOption(SOCKET)
-    .action(async ({ socket, output, ...options }: QueryOptions) => {
+    .action(async ({ socket, output, from, ...options }: QueryOptions) => {
       if (options.follow && follow) return follow(socket, output);
-      if (options.audit && audit) return audit(socket, options.duration ?? AUDIT_SECONDS, output);
+      if (options.audit && audit) return audit(socket, options.duration ?? AUDIT_SECONDS, output, from);
       const answer =
-        options.wait && wait
-          ? await wait(socket, options.waitDuration ?? WAIT_SECONDS)
-          : await getJson(socket, path);
+        from !== undefined
+          ? await answerFrom(from, path, output)
+          : options.wait && wait
+            ? await wait(socket, options.waitDuration ?? WAIT_SECONDS)
+            : await getJson(socket, path);
       process.stdout.write(output ? await object(output, answer) : show(printableValue(answer)));
       if (isWell?.(answer) === false) process.exitCode = 1;
     });
   addOutput(command, follow ? 'drop with --follow' : undefined);
+  addFrom(command, follow ? ['follow', 'duration'] : wait ? ['wait', 'waitDuration'] : []);
   if (wait)
     command
       .option('--wait', 'wait until an agent runs and the node is ready')
@@ -117,4 +127,12 @@ function addQuery<P extends AnswerPath>(
         integerOption(1, 60),
       );
   if (follow) command.option('--follow', 'print each drop as it happens, until Ctrl-C');
+}
+
+async function answerFrom<P extends ReportPath>(
+  file: string,
+  path: P,
+  output: Output | undefined,
+): Promise<Answer<P>> {
+  return (await import('../report/report-file.ts')).answerFrom(file, path, output);
 }
